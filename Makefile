@@ -70,7 +70,7 @@ bench: bin/culvert
 	$(GO) run ./cmd/bench --culvert bin/culvert $(if $(BRIEF),--brief)
 
 bench-peers:
-	$(GO) test -tags real -run '^$$' -bench RealPeers -benchtime 1x -timeout 40m ./host/internal/transform
+	$(GO) test -tags real -run '^$$' -bench RealPeers -benchtime 1x -timeout 40m ./host/internal/run/transform
 
 fuzz:
 	./testdata/fuzz.sh $(FUZZTIME)
@@ -93,7 +93,7 @@ oracle:
 	[ -z "$$failed" ] || { echo "make oracle: failed: $$failed" >&2; exit 1; }
 
 oracle-fuzz:
-	CULVERT_ORACLE_CASES=$(CASES) CULVERT_ORACLE_SEED=$(SEED) $(GO) test -tags real -run 'TestReal(Chains|OddStages|Texts|EveryType|EveryPair|EveryRefusal)$$' -count=1 -v -timeout 4h ./host/internal/transform
+	CULVERT_ORACLE_CASES=$(CASES) CULVERT_ORACLE_SEED=$(SEED) $(GO) test -tags real -run 'TestReal(Chains|OddStages|Texts|EveryType|EveryPair|EveryRefusal)$$' -count=1 -v -timeout 4h ./host/internal/run/transform
 
 clean:
 	rm -rf bin dist $(EMBED)/*.wasm $(EMBED)/*.native

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/kafka"
 )
 

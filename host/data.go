@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 
-	"github.com/culvert-project/culvert/host/internal/lock"
+	"github.com/culvert-project/culvert/host/internal/base/lock"
 )
 
 // lockData keeps other workers out of a data folder. The embedded broker has a lock of its own: it may run there beside

@@ -70,6 +70,8 @@ var outsideTheTable = map[string]string{
 	"rest.maxKnown":              "what is kept to be used again",
 	"rest.maxChecks":             "work at a time",
 	"btp.maxAnswer":              "answers of SAP BTP, which the user names",
+	"pattern.maxNesting":         "a regular expression that the user wrote",
+	"dateformat.maxYear":         "the years of Java's own calendar",
 	"route.maxHead":              "answers of the user's own proxy",
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/internal/tracing"
+	"github.com/culvert-project/culvert/host/internal/run/tracing"
 )
 
 // tracingOptions are what the worker's settings say about traces, with Endpoint "" where there are to be none. The

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/internal/offset"
+	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/host/rest"
 )

@@ -104,7 +104,7 @@ func TestOffsetsOfAStandaloneWorkerAreImported(t *testing.T) {
 	broker := embedded(t).Addr()
 	worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=")
 	reads := p.file("reads.properties", source("reads", address, "Orders")...)
-	written, err := filepath.Abs("../../host/internal/offset/testdata/standalone.offsets") // by Kafka's own class
+	written, err := filepath.Abs("../../host/internal/run/offset/testdata/standalone.offsets") // by Kafka's own class
 	if err != nil {
 		t.Fatal(err)
 	}

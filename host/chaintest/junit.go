@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/internal/wholefile"
+	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
 // The report that JUnit's Ant task made, as build servers read it, with what the schemas of Maven Surefire 3.0 and of

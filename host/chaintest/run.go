@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/convert"
-	"github.com/culvert-project/culvert/host/internal/transform"
+	"github.com/culvert-project/culvert/host/internal/run/transform"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"

@@ -11,10 +11,10 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/culvert-project/culvert/plugins/smt/pattern"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
 // Checker checks connectors against declarations: Kafka Connect's own, and those of the connector's component.

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/plugins/smt/pattern"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
 // An expression that goes back and forth is named, and is not taken for one that does not match.

@@ -15,7 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/culvert-project/culvert/host/internal/wholefile"
+	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )

@@ -19,8 +19,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/culvert-project/culvert/host/internal/watch"
-	"github.com/culvert-project/culvert/host/internal/wholefile"
+	"github.com/culvert-project/culvert/host/internal/base/watch"
+	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
 const (

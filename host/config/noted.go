@@ -9,7 +9,7 @@ import (
 	"reflect"
 	"sync"
 
-	"github.com/culvert-project/culvert/host/internal/wholefile"
+	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
 // noted is what is kept of connectors by their names, in a file, so that it outlives the worker. All methods may be

@@ -8,9 +8,9 @@ import (
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/internal/sink"
-	"github.com/culvert-project/culvert/host/internal/source"
-	"github.com/culvert-project/culvert/host/internal/transform"
+	"github.com/culvert-project/culvert/host/internal/run/sink"
+	"github.com/culvert-project/culvert/host/internal/run/source"
+	"github.com/culvert-project/culvert/host/internal/run/transform"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"

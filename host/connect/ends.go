@@ -16,7 +16,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
-	"github.com/culvert-project/culvert/plugins/smt/pattern"
+	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
 // ends tells how far a sink is: when it has committed everything up to the ends that its topics had when it began, and

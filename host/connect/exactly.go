@@ -10,9 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/check"
-	"github.com/culvert-project/culvert/host/internal/fencing"
-	"github.com/culvert-project/culvert/host/internal/offset"
-	"github.com/culvert-project/culvert/host/internal/source"
+	"github.com/culvert-project/culvert/host/internal/run/fencing"
+	"github.com/culvert-project/culvert/host/internal/run/offset"
+	"github.com/culvert-project/culvert/host/internal/run/source"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit"
 )

@@ -10,7 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	core "github.com/culvert-project/culvert/host/internal/task"
+	core "github.com/culvert-project/culvert/host/internal/run/task"
 )
 
 // Prefixes of the headers of dead letters: Kafka Connect's (KIP-298) and Culvert's own.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	core "github.com/culvert-project/culvert/host/internal/task"
+	core "github.com/culvert-project/culvert/host/internal/run/task"
 )
 
 // letterOf is a letter of a record, which was replayed so many times.

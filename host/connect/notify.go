@@ -10,7 +10,7 @@ import (
 	"sync"
 
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/internal/notify"
+	"github.com/culvert-project/culvert/host/internal/run/notify"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"

@@ -3,7 +3,7 @@ package connect
 import (
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/internal/sink"
+	"github.com/culvert-project/culvert/host/internal/run/sink"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 

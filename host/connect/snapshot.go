@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/culvert-project/culvert/host/internal/source"
+	"github.com/culvert-project/culvert/host/internal/run/source"
 )
 
 // ErrNoFeed is the error of a feed that no task of a connector is reading, ErrSnapshots of one for which too many

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
-	core "github.com/culvert-project/culvert/host/internal/task"
+	core "github.com/culvert-project/culvert/host/internal/run/task"
 )
 
 // startups are how many connectors and tasks of a worker have started, or could not.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/internal/sink"
-	"github.com/culvert-project/culvert/host/internal/source"
+	"github.com/culvert-project/culvert/host/internal/run/sink"
+	"github.com/culvert-project/culvert/host/internal/run/source"
 	"github.com/culvert-project/culvert/host/kafka"
 )
 

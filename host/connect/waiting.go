@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/internal/base/watch"
 	"github.com/culvert-project/culvert/host/internal/service"
-	"github.com/culvert-project/culvert/host/internal/watch"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 

@@ -7,11 +7,11 @@ import (
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/host/record"
-	"github.com/culvert-project/culvert/plugins/smt/dateformat"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 	"github.com/culvert-project/culvert/wit/java"
+	"github.com/culvert-project/culvert/wit/java/dateformat"
 )
 
 // byteArrayConverter is Kafka Connect's ByteArrayConverter: bytes as they are.

@@ -15,13 +15,13 @@ import (
 var unguarded = map[string]string{
 	"host/rest/server.go: s.http.Serve": "the library's, which recovers in each request, as our handler does " +
 		"before it",
-	"host/internal/source/feed.go: func": "closes a channel around stages that guard each chunk; timers that end " +
+	"host/internal/run/source/feed.go: func": "closes a channel around stages that guard each chunk; timers that end " +
 		"a context",
-	"host/internal/source/feed.go: hurry":     "sets a timer",
-	"host/internal/source/feed.go: cancel":    "ends a context",
-	"host/internal/tracing/export.go: cancel": "ends a context",
-	"host/internal/sink/dispatch.go: func":    "guards each delivery, and the encoding of a batch",
-	"host/internal/sink/task.go: func": "closes a channel around what guards each batch; timers that end a " +
+	"host/internal/run/source/feed.go: hurry":     "sets a timer",
+	"host/internal/run/source/feed.go: cancel":    "ends a context",
+	"host/internal/run/tracing/export.go: cancel": "ends a context",
+	"host/internal/run/sink/dispatch.go: func":    "guards each delivery, and the encoding of a batch",
+	"host/internal/run/sink/task.go: func": "closes a channel around what guards each batch; timers that end a " +
 		"context",
 	"host/connect/offsets.go: cancel":        "ends a context",
 	"host/connect/herder.go: func":           "waits for connectors, which are guarded",

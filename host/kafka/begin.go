@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
 
 // With auto.offset.reset=earliest or latest, a consumer commits where a partition begins that its group has no offset

@@ -21,8 +21,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
-	"github.com/culvert-project/culvert/host/internal/lock"
-	"github.com/culvert-project/culvert/host/internal/wholefile"
+	"github.com/culvert-project/culvert/host/internal/base/lock"
+	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
 // embeddedCluster begins the cluster id of every embedded broker, so that a client can tell whom it talks to.

@@ -17,8 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/internal/pause"
-	"github.com/culvert-project/culvert/plugins/smt/pattern"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
 // Offsets are what a sink has settled: the offset of the next record by topic and partition, with the leader's epoch

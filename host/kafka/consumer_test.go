@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/culvert-project/culvert/plugins/smt/pattern"
+	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
 func openTestConsumer(t *testing.T, addr string, o ConsumerOptions) *Consumer {

@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/internal/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
 )
 
 // journal is a log with more than debugging needs.

@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/culvert-project/culvert/host/internal/lock"
-	"github.com/culvert-project/culvert/host/internal/wholefile"
+	"github.com/culvert-project/culvert/host/internal/base/lock"
+	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
 // announcementFile in a broker's folder says where it listens, for as long as it does.

@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
 
 // ErrUnknownTopic is in the error of whoever asks for a topic that the broker does not have.

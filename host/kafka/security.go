@@ -13,7 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/sasl"
 
-	"github.com/culvert-project/culvert/host/internal/loopback"
+	"github.com/culvert-project/culvert/host/internal/base/loopback"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"

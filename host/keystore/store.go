@@ -16,7 +16,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/internal/wholefile"
+	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
 // Location says where a store is and how to open it.

@@ -43,12 +43,12 @@ func LevelNames() (names []string) {
 
 // own are the loggers of packages of this module, by the path below it; the longest that fits counts.
 var own = []struct{ path, logger string }{
-	{"host/internal/source", "org.init.ohja.kafka.connect.odatav2.source"},
-	{"host/internal/sink", "org.init.ohja.kafka.connect.odatav2.sink"},
+	{"host/internal/run/source", "org.init.ohja.kafka.connect.odatav2.source"},
+	{"host/internal/run/sink", "org.init.ohja.kafka.connect.odatav2.sink"},
 	{"host/internal/service", "org.init.ohja.kafka.connect.odatav2.http"},
 	{"host/transport", "org.init.ohja.kafka.connect.odatav2.http"},
-	{"host/internal/offset", "org.apache.kafka.connect.storage"},
-	{"host/internal/transform", "org.apache.kafka.connect.transforms"},
+	{"host/internal/run/offset", "org.apache.kafka.connect.storage"},
+	{"host/internal/run/transform", "org.apache.kafka.connect.transforms"},
 	{"host/convert", "org.apache.kafka.connect.converters"},
 	{"host/plugin", "org.apache.kafka.connect.runtime.isolation"},
 	{"host/rest", "org.apache.kafka.connect.runtime.rest"},

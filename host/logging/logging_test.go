@@ -15,7 +15,7 @@ import (
 
 func TestLoggerOf(t *testing.T) {
 	for function, want := range map[string]string{
-		module + "host/internal/source.(*Task).Run":     "org.init.ohja.kafka.connect.odatav2.source",
+		module + "host/internal/run/source.(*Task).Run": "org.init.ohja.kafka.connect.odatav2.source",
 		module + "host/internal/sourcery.Run":           "org.apache.kafka.connect.runtime",
 		module + "host/transport/btp.(*Tokens).Get":     "org.init.ohja.kafka.connect.odatav2.http",
 		module + "host/connect.(*controller).run.func1": "org.apache.kafka.connect.runtime",

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/internal/wholefile"
+	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )

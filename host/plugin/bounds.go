@@ -6,7 +6,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/internal/abi"
+	"github.com/culvert-project/culvert/host/plugin/internal/abi"
 	"github.com/culvert-project/culvert/wit"
 )
 

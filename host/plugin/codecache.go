@@ -16,7 +16,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/internal/wholefile"
+	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
 // codeCache keeps the native code of modules in files, and makes compiled modules of them without their bytes: the

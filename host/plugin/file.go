@@ -8,7 +8,7 @@ import (
 	"io"
 	"io/fs"
 
-	"github.com/culvert-project/culvert/host/internal/wholefile"
+	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
 const (

@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/internal/abi"
+	"github.com/culvert-project/culvert/host/plugin/internal/abi"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"

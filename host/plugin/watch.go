@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/internal/watch"
+	"github.com/culvert-project/culvert/host/internal/base/watch"
 )
 
 // watcher owns a goroutine that loads what changes in the folders.

@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/culvert-project/culvert/host/internal/inbound"
+	"github.com/culvert-project/culvert/host/internal/base/inbound"
 )
 
 // What is sent may have as many bytes as a file of a connector, and may take that long to arrive; of all requests under

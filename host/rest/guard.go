@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/internal/loopback"
+	"github.com/culvert-project/culvert/host/internal/base/loopback"
 )
 
 // A page on the web may have its own name resolved to this machine (DNS rebinding); a browser then takes REST for a

@@ -16,7 +16,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/internal/inbound"
+	"github.com/culvert-project/culvert/host/internal/base/inbound"
 )
 
 // healthTimeout is how long a worker may take to say that it lives.

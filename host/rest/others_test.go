@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/internal/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
 )
 
 // Where REST is for others, checks no Host and asks for no logon, a name that a page may have had resolved to this

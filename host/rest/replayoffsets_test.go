@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/internal/offset"
+	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/wit"
 )
 

@@ -17,8 +17,8 @@ import (
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/internal/inbound"
-	"github.com/culvert-project/culvert/host/internal/offset"
+	"github.com/culvert-project/culvert/host/internal/base/inbound"
+	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 

@@ -17,7 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/culvert-project/culvert/host/internal/inbound"
+	"github.com/culvert-project/culvert/host/internal/base/inbound"
 )
 
 // pipes is a listener whose connections are pipes, which work in a bubble of a test.

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/internal/watch"
+	"github.com/culvert-project/culvert/host/internal/base/watch"
 )
 
 const (

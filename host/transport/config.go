@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/internal/loopback"
+	"github.com/culvert-project/culvert/host/internal/base/loopback"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/internal/pause"
-	"github.com/culvert-project/culvert/host/internal/wholefile"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
 // A secret that its origin has accepted lately may be refused by one application server of several, which is starting

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/wit"
 )
 

@@ -21,9 +21,9 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/internal/lock"
-	"github.com/culvert-project/culvert/host/internal/pause"
-	"github.com/culvert-project/culvert/host/internal/wholefile"
+	"github.com/culvert-project/culvert/host/internal/base/lock"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 	"github.com/culvert-project/culvert/wit"
 )
 

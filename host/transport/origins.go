@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/internal/loopback"
+	"github.com/culvert-project/culvert/host/internal/base/loopback"
 	"github.com/culvert-project/culvert/host/transport/route"
 	"github.com/culvert-project/culvert/sdk/go/role"
 )

@@ -21,7 +21,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/internal/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/wit"

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	schedules "github.com/culvert-project/culvert/host/internal/cron"
+	schedules "github.com/culvert-project/culvert/host/internal/base/cron"
 )
 
 // Window is a time that comes again and again, in which nothing is sent: the service is being maintained.

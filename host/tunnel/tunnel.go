@@ -25,7 +25,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
 
 // Options of a tunnel.

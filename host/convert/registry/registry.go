@@ -22,7 +22,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/sr"
 
-	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/sdk/go/setting"

@@ -17,7 +17,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/sr"
 
-	"github.com/culvert-project/culvert/host/internal/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/internal/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
 )
 
 // A task that failed by a destination goes on when that is mended in the cockpit, also where the mended secret is one

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/internal/loopback"
+	"github.com/culvert-project/culvert/host/internal/base/loopback"
 )
 
 // Login is an exchange of a user and a password for a token, as services have it that know no OAuth.

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/net/http/httpproxy"
 
-	"github.com/culvert-project/culvert/host/internal/loopback"
+	"github.com/culvert-project/culvert/host/internal/base/loopback"
 )
 
 // HTTPProxy is how HTTP requests go through a proxy that reads them: an ordinary one, or SAP Connectivity's.

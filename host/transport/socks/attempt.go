@@ -9,7 +9,7 @@ import (
 	"net"
 	"time"
 
-	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
 
 // dialling is one call of DialContext: attempts until one of them says enough.

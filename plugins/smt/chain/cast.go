@@ -9,11 +9,11 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/smt/dateformat"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 	"github.com/culvert-project/culvert/wit/java"
+	"github.com/culvert-project/culvert/wit/java/dateformat"
 )
 
 var castSpecs = []wit.SettingSpec{

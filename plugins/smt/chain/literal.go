@@ -10,10 +10,10 @@ import (
 	"strings"
 	"unicode/utf16"
 
-	"github.com/culvert-project/culvert/plugins/smt/dateformat"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java/dateformat"
 )
 
 // This file reads texts as Kafka Connect's Values.parseString does: it infers a type, and what is of none stays text.

@@ -4,9 +4,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/smt/pattern"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
 var routerSpecs = []wit.SettingSpec{

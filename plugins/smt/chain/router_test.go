@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/plugins/smt/pattern"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
 // A match that does not come to an end is no answer: the record fails at its stage, as does its row where a predicate

@@ -5,10 +5,10 @@ import (
 	"math"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/smt/dateformat"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java/dateformat"
 )
 
 var timestampSpecs = []wit.SettingSpec{

@@ -1,0 +1,187 @@
+package offset
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/culvert-project/culvert/host/internal/base/wholefile"
+)
+
+// MaxStandaloneBytes is how large the file of a standalone worker's offsets may be, in bytes.
+const MaxStandaloneBytes = 64 << 20
+
+// StandaloneEntry is what a standalone worker has stored under a key, both as in the topic of a distributed one.
+type StandaloneEntry struct {
+	Key []byte
+	// Value is nil where the offset was deleted.
+	Value []byte
+	// At is where the entry begins, in bytes from the beginning of the file.
+	At int
+}
+
+// ReadStandalone reads the file in which a standalone worker of Kafka Connect keeps its offsets
+// (offset.storage.file.filename), of at most [MaxStandaloneBytes]. The entries are in the file's order, which has no
+// meaning.
+func ReadStandalone(path string) ([]StandaloneEntry, error) {
+	file, err := wholefile.Read(path, MaxStandaloneBytes)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	entries, err := parseStandalone(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: expected the offsets of a standalone worker: %w", path, err)
+	}
+	return entries, nil
+}
+
+// What Java writes, by chapter 6 of the Java Object Serialization Specification.
+const (
+	javaStream = "\xac\xed\x00\x05" // STREAM_MAGIC, STREAM_VERSION
+	javaObject = "sr"               // TC_OBJECT, TC_CLASSDESC
+	javaArray  = 'u'                // TC_ARRAY
+	javaNull   = 'p'                // TC_NULL
+
+	// The class of the map, after its name: serialVersionUID, flags, two fields, no annotation, no superclass.
+	javaMap = "\x05\x07\xda\xc1\xc3\x16\x60\xd1" + "\x03" + "\x00\x02F\x00\x0aloadFactorI\x00\x09threshold" + "xp"
+	// Values of the two fields, in bytes.
+	javaMapFields = 8
+	// A block of 8 bytes: how many buckets the map has, how many entries.
+	javaMapBlock = "w\x08"
+	javaMapEnd   = "x" // TC_ENDBLOCKDATA
+
+	// The class of the arrays: written out the first time, from then on named by its handle (0 is the map's class, 1
+	// the map).
+	javaBytes      = "r\x00\x02[B\xac\xf3\x17\xf8\x06\x08\x54\xe0\x02\x00\x00xp"
+	javaBytesAgain = "q\x00\x7e\x00\x02"
+)
+
+// parseStandalone reads a java.util.HashMap of byte arrays as Kafka's FileOffsetBackingStore writes it, and refuses
+// everything else.
+func parseStandalone(file []byte) ([]StandaloneEntry, error) {
+	r := javaReader{file: file}
+	if err := r.expect(javaStream, "Java's serialization"); err != nil {
+		return nil, err
+	}
+	if err := r.expect(javaObject, "an object"); err != nil {
+		return nil, err
+	}
+	if err := r.class("java.util.HashMap"); err != nil {
+		return nil, err
+	}
+	if err := r.expect(javaMap, "the fields of java.util.HashMap"); err != nil {
+		return nil, err
+	}
+	if _, err := r.take(javaMapFields, "their values"); err != nil {
+		return nil, err
+	}
+	if err := r.expect(javaMapBlock, "the size of the map"); err != nil {
+		return nil, err
+	}
+	if _, err := r.number("the buckets of the map"); err != nil {
+		return nil, err
+	}
+	size, err := r.number("the size of the map")
+	if err != nil {
+		return nil, err
+	}
+	var entries []StandaloneEntry
+	for range size { // each takes bytes of the file
+		e := StandaloneEntry{At: r.at}
+		if e.Key, err = r.bytes("a key"); err != nil {
+			return nil, err
+		}
+		if e.Key == nil {
+			return nil, fmt.Errorf("byte %d: expected a key, found null", e.At)
+		}
+		if e.Value, err = r.bytes("a value"); err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	if err := r.expect(javaMapEnd, fmt.Sprintf("the end of the map after %d entries", size)); err != nil {
+		return nil, err
+	}
+	if r.at < len(file) {
+		return nil, fmt.Errorf("byte %d: expected the end of the file, found %d bytes more", r.at, len(file)-r.at)
+	}
+	return entries, nil
+}
+
+// javaReader goes forward through a file. Its errors say at which byte what was expected, and what was found.
+type javaReader struct {
+	file  []byte
+	at    int
+	array bool // the class of the arrays was written out
+}
+
+func (r *javaReader) take(n int, what string) ([]byte, error) {
+	if left := len(r.file) - r.at; n > left {
+		return nil, fmt.Errorf("byte %d: expected %s in %d bytes, found the end after %d", r.at, what, n, left)
+	}
+	b := r.file[r.at : r.at+n : r.at+n]
+	r.at += n
+	return b, nil
+}
+
+func (r *javaReader) expect(want, what string) error {
+	at := r.at
+	found, err := r.take(len(want), what)
+	if err == nil && string(found) != want {
+		err = fmt.Errorf("byte %d: expected %s (%x), found %x", at, what, want, found)
+	}
+	return err
+}
+
+func (r *javaReader) number(what string) (int, error) {
+	at := r.at
+	b, err := r.take(4, what)
+	if err != nil {
+		return 0, err
+	}
+	n := int32(binary.BigEndian.Uint32(b))
+	if n < 0 {
+		return 0, fmt.Errorf("byte %d: expected %s, found %d", at, what, n)
+	}
+	return int(n), nil
+}
+
+// class reads the name of a class.
+func (r *javaReader) class(want string) error {
+	at := r.at
+	length, err := r.take(2, "the name of a class")
+	if err != nil {
+		return err
+	}
+	found, err := r.take(int(binary.BigEndian.Uint16(length)), "the name of a class")
+	if err == nil && string(found) != want {
+		err = fmt.Errorf("byte %d: expected the class %s, found %.100q", at, want, found)
+	}
+	return err
+}
+
+// bytes reads an array of bytes, nil for null.
+func (r *javaReader) bytes(what string) ([]byte, error) {
+	at := r.at
+	kind, err := r.take(1, what)
+	switch {
+	case err != nil:
+		return nil, err
+	case kind[0] == javaNull:
+		return nil, nil
+	case kind[0] != javaArray:
+		return nil, fmt.Errorf("byte %d: expected %s of bytes (%x), found %x", at, what, javaArray, kind)
+	}
+	class := javaBytes
+	if r.array {
+		class = javaBytesAgain
+	}
+	if err := r.expect(class, what+" of bytes"); err != nil {
+		return nil, err
+	}
+	r.array = true
+	n, err := r.number("the length of " + what)
+	if err != nil {
+		return nil, err
+	}
+	return r.take(n, what)
+}

@@ -1,0 +1,173 @@
+package sink
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Rows in doubt: a request that must not be sent twice may have arrived. They are encoded with the hint `uncertain`, by
+// which the plugin makes a check of them, a GET or HEAD, or refuses them. What the check says settles them or has them
+// written; whatever goes wrong with it leaves them in doubt, and the task fails with what was known before.
+
+// inDoubt is the reason why it is not known whether a row was written: its request may have arrived, and no answer
+// came.
+type inDoubt struct {
+	failure *recordError
+	// late: the task fails when all others of its kind are found, too, see [Task.doubtful].
+	late bool
+}
+
+// because adds why there is no check.
+func (d *inDoubt) because(reason error) *inDoubt {
+	failure := *d.failure
+	failure.err = &unchecked{failure.err, reason}
+	return &inDoubt{&failure, d.late}
+}
+
+// unchecked is why a row is in doubt, and what keeps it so: by the latter alone the task may go on by itself, because a
+// check that fails for now is made again by the next start, and a row that nobody can check waits for an operator.
+type unchecked struct{ doubt, reason error }
+
+func (u *unchecked) Error() string { return fmt.Sprintf("%v (not checked: %v)", u.doubt, u.reason) }
+func (u *unchecked) Unwrap() error { return u.reason }
+
+// doubt notes that nobody knows whether a row was written, before anything else is done about it.
+func (w *writing) doubt(row uint32, why error) {
+	w.tries[row].doubt = &inDoubt{failure: w.task.unsure(w.batch.items[row], why)}
+}
+
+// doubted takes rows of records that a run before has left in doubt, and gives the hints by which they are checked.
+func (w *writing) doubted(rows []uint32) (hints []wit.Hint) {
+	for n, row := range rows {
+		i := w.batch.items[row]
+		why := w.task.o.Uncertain.why(i.record)
+		if why == nil {
+			continue
+		}
+		w.tries[row].doubt = &inDoubt{failure: &recordError{item: i, err: why, uncertain: true,
+			stage: "it may have been written or not by a task that failed, and is not sent again"}, late: true}
+		w.tries[row].hint = wit.HintUncertain
+		hints = append(hints, wit.Hint{Row: uint32(n), Text: wit.HintUncertain})
+	}
+	return hints
+}
+
+// checks makes deliveries that check rows in doubt. With pause, the first is sent after one: what may have arrived may
+// still be at work there.
+func (w *writing) checks(rows []uint32, pause bool) ([]job, error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	hints := make([]wit.Hint, len(rows))
+	for n, row := range rows {
+		w.tries[row].hint = wit.HintUncertain
+		hints[n] = wit.Hint{Row: uint32(n), Text: wit.HintUncertain}
+	}
+	if w.stopped() {
+		return nil, w.leftInDoubt(rows)
+	}
+	jobs, err := w.encode(rows, hints)
+	if err != nil {
+		w.task.log.Warn("rows in doubt could not be checked", "error", err)
+		return nil, w.leftInDoubt(rows)
+	}
+	if pause && slices.ContainsFunc(jobs, func(j job) bool { return j.refused == nil }) {
+		if w.task.o.Client.Retry().Wait(w.stopping, 0) != nil {
+			return nil, w.leftInDoubt(rows)
+		}
+	}
+	return jobs, nil
+}
+
+// leftInDoubt is the fault of rows that are not checked.
+func (w *writing) leftInDoubt(rows []uint32) (failure error) {
+	for _, row := range rows {
+		if d := w.tries[row].doubt; d.late {
+			w.task.ledger.examined(w.batch.items[row : row+1])
+			w.task.doubtful(d.failure)
+		} else if earlier(d.failure, failure) {
+			failure = d.failure
+		}
+	}
+	return failure
+}
+
+// checked takes a delivery that encode made: one that would write a row in doubt is none.
+func (w *writing) checked(j job) job {
+	if j.reads() {
+		return j
+	}
+	for _, row := range j.rows {
+		if w.tries[row].doubt != nil {
+			return w.refusal(row, errors.New(cmp.Or(j.Request.Method, "a request without a method")+
+				" would be sent, which is none"))
+		}
+	}
+	return j
+}
+
+// checking tells whether a delivery is a check of rows in doubt.
+func (w *writing) checking(j *job) bool {
+	return !slices.ContainsFunc(j.rows, func(row uint32) bool { return w.tries[row].doubt == nil })
+}
+
+// refusal stands for a row in doubt of which there is no check: where it would be sent, the task fails.
+func (w *writing) refusal(row uint32, reason error) job {
+	return job{of: w, rows: []uint32{row}, refused: w.tries[row].doubt.because(reason)}
+}
+
+// resolved says that somebody knows now whether a row was written.
+func (w *writing) resolved(row uint32) {
+	if w.tries[row].doubt == nil {
+		return
+	}
+	w.tries[row].doubt = nil
+	item := w.batch.items[row]
+	w.task.ledger.examined(w.batch.items[row : row+1])
+	for other, i := range w.batch.items {
+		if i == item && w.tries[other].doubt != nil {
+			return
+		}
+	}
+	w.task.o.Uncertain.resolve(idOf(item.record))
+	w.task.ledger.unsure(item) // its metadata says so no more
+}
+
+// stillInDoubt decides about a row in doubt whose check did not say. again: it is checked once more.
+func (w *writing) stillInDoubt(row uint32, f *wit.Fault, retryable bool) (again bool, err error) {
+	t, d := w.task, w.tries[row].doubt
+	t.count.faults.Count()
+	if w.another(row, f) && retryable && w.stopping.Err() == nil {
+		t.o.Tally.Retries.Add(1)
+		task.TriedAgain(t.log, t.o.Client, "row in doubt to be checked again", "record", w.batch.items[row].String(),
+			"error", f)
+		return true, nil
+	}
+	d = d.because(f)
+	if d.late {
+		t.ledger.examined(w.batch.items[row : row+1])
+		t.doubtful(d.failure)
+		return false, nil
+	}
+	return false, d.failure
+}
+
+// checkAgain decides about a row in doubt whose check wants something else. Only `again` without a fault, and with a
+// hint of the plugin's own, says that the row was not written.
+func (w *writing) checkAgain(row uint32, r *wit.Retry) (again bool, err error) {
+	if r.Fault != nil {
+		return w.stillInDoubt(row, r.Fault, true)
+	}
+	if again, err = w.anew(row, r); err != nil {
+		return false, w.tries[row].doubt.because(err).failure
+	}
+	if r.Hint != wit.HintUncertain {
+		w.resolved(row)
+	}
+	return again, nil
+}

@@ -1,0 +1,116 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// DeadLetters takes records that cannot be written where such records are tolerated.
+type DeadLetters interface {
+	// Send returns nil when the brokers have all of the records. It is called by several goroutines.
+	Send(ctx context.Context, letters []Letter) error
+}
+
+// Letter is a record that cannot be written, as it was read.
+type Letter struct {
+	Record *kgo.Record
+	// Parts are those of the rows that came of it which are not written.
+	Parts task.Parts
+	Stage task.ErrorStage
+	// Transform is the position of the transform that failed, of [task.AtTransforms].
+	Transform int
+	// Class is the Java class that Kafka Connect would give to the failure, "" where it has none.
+	Class string
+	Err   error
+}
+
+// rowFault is a fault of a transform, with what dead letters say of it.
+type rowFault struct{ *wit.RowFault }
+
+func (f rowFault) Error() string { return f.Fault.Error() }
+
+func (f rowFault) Unwrap() error { return &f.Fault }
+
+// refusal is what is known of a record of which rows cannot be written, under the ledger's lock: its letter, about the
+// first of them, and which they are. whole: no row came of the record.
+type refusal struct {
+	letter Letter
+	parts  []uint32
+	whole  bool
+}
+
+// burial is records whose dead letters are sent together: of each of them all rows are settled but those that cannot be
+// written. Of a record that several rows came of there is one letter, and it names these.
+type burial struct{ items []*item }
+
+// add takes a record when nothing of it is to come any more.
+func (b *burial) add(i *item, due bool) {
+	if due {
+		b.items = append(b.items, i)
+	}
+}
+
+// bury settles the records of a burial, when the brokers have their letters, if there are to be letters.
+func (t *Task) bury(b *burial) error {
+	items := b.items
+	if b.items = nil; len(items) == 0 {
+		return nil
+	}
+	letters := t.ledger.letters(items)
+	if t.o.DeadLetters != nil {
+		n := int64(len(letters))
+		t.o.Tally.Letters.Add(n)
+		if failure := t.o.DeadLetters.Send(t.settling, letters); failure != nil {
+			t.o.Tally.LostLetters.Add(n)
+			return &recordError{item: items[0], more: len(items) - 1, stage: string(letters[0].Stage),
+				err: fmt.Errorf("%w; it stays unwritten, because its dead letter cannot be stored: %w", letters[0].Err,
+					failure)}
+		}
+	}
+	for n, i := range items {
+		t.count.faults.Skipped.Add(int64(t.ledger.buried(i)))
+		t.skipped(&letters[n], i)
+	}
+	return nil
+}
+
+// skipped says that a record was left out: by its cause where a letter holds it, else each of them.
+func (t *Task) skipped(l *Letter, i *item) {
+	r := i.record
+	t.o.Tally.Logged.Add(1)
+	about := []any{"topic", r.Topic, "partition", r.Partition, "offset", r.Offset}
+	more := func() []any { return []any{"timestamp", r.Timestamp.UnixMilli(), "record", i.String()} }
+	if t.o.DeadLetters == nil {
+		t.o.Say(t.log, recordSkipped, append(about, "stage", l.Stage, "error", l.Err), more)
+		return
+	}
+	t.skips.Skip(t.log, l.Stage, l.Err, about, more)
+}
+
+const recordSkipped = "record skipped"
+
+// allOfIt: a record is refused, not one of its rows.
+const allOfIt = -1
+
+// refuse takes a row that cannot be written where such rows are tolerated, by its place among those of its record: the
+// record is settled with the burial, when its other rows are. Else it returns the task's fault.
+func (t *Task) refuse(b *burial, i *item, part int, stage task.ErrorStage, err error) error {
+	t.count.faults.Count()
+	if !t.o.TolerateAll {
+		return &recordError{item: i, stage: string(stage), err: err}
+	}
+	l := Letter{Record: i.record, Stage: stage, Class: convert.ErrorClass(err), Err: err}
+	var f rowFault
+	if errors.As(err, &f) {
+		l.Class, l.Transform = f.ErrorClass, int(f.Stage)
+	}
+	b.add(i, t.ledger.refuse(i, part, l))
+	return nil
+}

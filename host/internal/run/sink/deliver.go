@@ -1,0 +1,818 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/host/internal/run/tracing"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// maxAgain is how often a row may be encoded anew without a fault.
+const maxAgain = 16
+
+// MaxMadeBytes is how many bytes the requests and memos of a batch's deliveries that have not ended may have together,
+// beyond those of its rows. One call's result is bounded, but a batch takes as many calls as it is halved into.
+const MaxMadeBytes = 256 << 20
+
+// writing is one batch being written, see [dispatch].
+type writing struct {
+	*dispatch
+	batch *batch
+	// number is the batch's among those of the task, in the order in which they were read.
+	number int
+	// tries counts for each row what it cost so far; a row belongs to one lane.
+	tries []tries
+	// rows are those that are to be encoded, first or once more, because nothing of the batch was sent.
+	rows []uint32
+	// adopt: by another version of the plugin.
+	adopt bool
+	// sent: a delivery of it has begun, or will not.
+	sent bool
+	// left is how many of its deliveries have not ended.
+	left int
+	// bytes are those of its rows and of what was made of them at first; held are those of its deliveries that have not
+	// ended, see [bytesOf]: [writing.encoded] adds to it, [dispatch.delivered] and [writing.takenBack] take away.
+	bytes int
+	held  atomic.Int64
+	began time.Time
+}
+
+type tries struct {
+	// portion is with which others of the batch the row was encoded first.
+	portion         int
+	again, attempts int
+	// since is when the first of the attempts failed.
+	since time.Time
+	// hint is that by which the row was encoded last.
+	hint string
+	// doubt: a request with the row may have arrived, nil where it is known whether one did.
+	doubt *inDoubt
+}
+
+// job is a delivery that is to be made: its rows as positions in the batch.
+type job struct {
+	wit.Delivery
+	of   *writing
+	rows []uint32
+	// opened is what encoded it: settle must be of the same.
+	opened *openedVersion
+	// hashed is what its lane can be compared with.
+	hashed hashed
+	// behind is what [ledger.holds] must tell before it is sent: that what its lane has settled before is stored. note
+	// is the same of the announcement of one that must not be sent twice, 0 where it is not announced.
+	behind, note int
+	// refused: it is none, but a row in doubt of which there is no check.
+	refused *inDoubt
+}
+
+// bytesOf are the bytes of what a plugin has made for deliveries.
+func bytesOf(jobs []job) (n int64) {
+	for i := range jobs {
+		n += int64(len(jobs[i].Memo)) + transport.RequestBytes(&jobs[i].Request)
+	}
+	return n
+}
+
+// reads tells whether a delivery changes nothing.
+func (j *job) reads() bool { return j.Request.Method == "GET" || j.Request.Method == "HEAD" }
+
+// apart replaces a lane's first delivery by two halves, because the commit metadata has no room for the outcome of all
+// its rows; a single row fails the task.
+func (w *writing) apart(l *lane) {
+	rows := l.jobs[0].rows
+	if len(rows) == 1 {
+		w.fail(&recordError{item: w.batch.items[rows[0]], stage: "write",
+			err: errors.New("the metadata beside the group's offset has no room for what may become of it: too many " +
+				"records are uncertain, or the brokers take too little beside an offset (offset.metadata.max.bytes)")})
+		w.setAside(l)
+		return
+	}
+	w.encodeAgain(l, rows[:len(rows)/2], rows[len(rows)/2:])
+}
+
+// encodeAgain puts other deliveries in the place of a lane's first one, which has not begun: one or more for each part
+// of its rows.
+func (w *writing) encodeAgain(l *lane, parts ...[]uint32) {
+	var jobs []job
+	for _, rows := range parts {
+		if len(rows) == 0 {
+			continue
+		}
+		var hints []wit.Hint
+		for n, row := range rows {
+			if hint := w.tries[row].hint; hint != "" {
+				hints = append(hints, wit.Hint{Row: uint32(n), Text: hint})
+			}
+		}
+		some, err := w.encode(rows, hints)
+		if err != nil {
+			w.fail(err)
+			w.setAside(l)
+			return
+		}
+		jobs = append(jobs, some...)
+	}
+	w.queue.begin(l)
+	w.delivered(l, jobs, nil)
+}
+
+func (w *writing) items(j *job) []*item {
+	items := make([]*item, len(j.rows))
+	for n, row := range j.rows {
+		items[n] = w.batch.items[row]
+	}
+	return items
+}
+
+// completes tells whether a delivery writes what is left of a record of which other rows are written: that is done even
+// while the task stops, because a record is written again as a whole.
+func (w *writing) completes(items []*item) bool {
+	return w.working.Err() == nil && slices.ContainsFunc(items, w.task.ledger.halfWritten)
+}
+
+// leaveNoneHalf reports records of which some rows are written, and others will not be.
+func (w *writing) leaveNoneHalf() {
+	for n, i := range w.batch.items {
+		if n > 0 && w.batch.items[n-1] == i || !w.task.ledger.halfWritten(i) ||
+			w.task.o.Uncertain.why(i.record) != nil {
+			continue
+		}
+		why := errors.New("some of the rows that the transforms made of it are written, and others are not")
+		if bad := w.ending(); bad != nil && bad.of == w && w.batch.items[bad.row] == i {
+			why = fmt.Errorf("%w: %w", why, errors.Unwrap(bad.err))
+		}
+		w.fail(w.task.unsure(i, why))
+	}
+}
+
+// undecided is the fault of a record in doubt that would be sent without being checked.
+func (w *writing) undecided(j *job) error {
+	if j.refused != nil {
+		return j.refused.failure
+	}
+	for _, row := range j.rows {
+		i := w.batch.items[row]
+		if why := w.task.o.Uncertain.why(i.record); why != nil && w.tries[row].doubt == nil {
+			return &recordError{item: i, stage: "it may have been written or not by a task that " +
+				"failed, and is not sent again", err: why, uncertain: true}
+		}
+	}
+	return nil
+}
+
+// guarded makes a delivery. A mistake of the host's that comes after its request was sent leaves unknown what became of
+// it.
+func (w *writing) guarded(j *job) (again []job, err error) {
+	err = guard.Do(w.task.log, "a sink task, the stage of delivering", func() (err error) {
+		again, err = w.job(j)
+		return err
+	})
+	var mistake *guard.Panic
+	if errors.As(err, &mistake) && !j.Request.Repeatable {
+		for _, row := range j.rows {
+			if i := w.batch.items[row]; w.task.ledger.unsettled(i) {
+				err = w.task.unsure(i, mistake)
+			}
+		}
+	}
+	return again, err
+}
+
+// job makes one delivery and settles its rows. It returns the deliveries of rows that are to be written anew.
+func (w *writing) job(j *job) ([]job, error) {
+	items := w.items(j)
+	defer w.task.ledger.end(items)
+	if !j.Request.Repeatable {
+		defer w.task.ledger.withdraw(items)
+	}
+	if mine, err := w.announce(j, items); err != nil || !mine {
+		return nil, err
+	}
+	w.task.count.requests.Add(1)
+	start := time.Now()
+	span := w.batch.span.Request("deliver", &j.Request)
+	span.Number("culvert.rows", int64(len(j.rows)))
+	response, err := w.exchange(j, items)
+	w.task.count.send.Since(start)
+	if err == nil {
+		span.Answered(response.Status)
+	}
+	span.End(err)
+	var lost *transport.NoAnswer
+	var held *unsent
+	switch {
+	case errors.As(err, &held):
+		return nil, held.cause
+	case errors.As(err, &lost):
+		response = wit.Response{Tag: j.Request.Tag, Target: j.Request.Target, At: time.Now().UnixMilli()}
+	case err != nil && w.working.Err() != nil:
+		return nil, context.Cause(w.working)
+	case err != nil:
+		if d := w.tries[j.rows[0]].doubt; d != nil {
+			return nil, d.because(err).failure
+		}
+		return nil, w.fault(j.rows, j.Request.Method+" "+transport.ShownTarget(j.Request.Target), err)
+	}
+	verdicts, err := w.settle(j, response)
+	if err != nil {
+		return w.unjudged(j, response, lost, err)
+	}
+	return w.judge(j, verdicts, response, lost)
+}
+
+// exchange sends a delivery's request. One that fails although the client has tried as often as it does, and that the
+// service has not got, is sent again for as long as the task's settings allow.
+func (w *writing) exchange(j *job, items []*item) (wit.Response, error) {
+	working := transport.Before(w.working, func() error { return w.ours(items) },
+		func() bool { return w.task.consumer.Lasts() && w.task.ledger.owned(items) })
+	for tries := w.task.o.Retry.Begin(); ; {
+		response, err := w.task.o.Client.Exchange(working, &j.Request)
+		var lost *transport.NoAnswer
+		var f *wit.Fault
+		if err == nil || errors.As(err, &lost) || !errors.As(err, &f) || f.Kind != wit.FaultTransient {
+			return response, err
+		}
+		again, stopped := tries.Wait(w.stopping)
+		if !again || stopped != nil {
+			return response, err
+		}
+		w.task.count.faults.Count()
+		w.task.o.Tally.Retries.Add(1)
+		task.TriedAgain(w.task.log, w.task.o.Client, "a request failed and is sent again", "request",
+			j.Request.Method+" "+transport.ShownTarget(j.Request.Target), "error", err)
+	}
+}
+
+// askEvery is how often a group is asked again that cannot say whether the task is still its member.
+const askEvery = time.Second
+
+// unsent is the error of a request that was not sent because its records may be another member's. A cause of nil: they
+// are, and that one writes them.
+type unsent struct{ cause error }
+
+func (u *unsent) Error() string {
+	if u.cause == nil {
+		return "the records are another member's of the group"
+	}
+	return u.cause.Error()
+}
+
+func (u *unsent) Unwrap() error { return u.cause }
+
+// ours waits until it is certain whose records are: a worker that was paused for longer than its session goes on in the
+// belief that they are its own, while another one writes them, and what comes after them.
+func (w *writing) ours(items []*item) error {
+	for said := false; ; {
+		err := w.task.consumer.Alive(w.working)
+		switch {
+		case !w.task.ledger.owned(items):
+			return &unsent{}
+		case err == nil:
+			return nil
+		}
+		if !said {
+			said = true
+			w.task.log.Warn("nothing is sent: the group's session is over, and nobody says whether it goes on", "error",
+				err)
+		}
+		if err := pause.For(w.stopping, askEvery); err != nil {
+			return &unsent{err}
+		}
+	}
+}
+
+// announce commits, before records are sent, what the next run has to know if this one is killed. With once: that the
+// records are on their way by a request that must not be sent twice (P19). That a decision to send records again is
+// used up. And what their lane, or their partition before it went away and came back, has settled: else the next run
+// would send older records again behind newer ones, such as an update of an entity that was deleted since. Deliveries
+// that begin together share a commit. Where nothing can be committed, what could be written twice waits. mine: the
+// records are this task's still.
+func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
+	number := max(j.behind, j.note)
+	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.Uncertain.sending(i.record) })
+	switch {
+	case j.note > 0:
+	case decided:
+		number = w.note(j)
+	case j.reads():
+		return true, nil
+	case w.task.ledger.owes(items): // of whichever lane: a row of it may be the entity's
+		number = w.task.ledger.mark()
+	case w.task.ledger.holds(number):
+		return true, nil
+	}
+	for tries := 0; ; tries++ {
+		switch err = w.task.store(w.working, number); {
+		case !w.task.ledger.owned(items):
+			return false, nil
+		case err == nil:
+			return true, nil
+		case errors.Is(err, kafka.ErrCommitMetadata):
+			return false, err
+		}
+		if decided && tries >= w.task.o.Client.Retry().Times() {
+			return true, &recordError{item: items[0], more: len(items) - 1, err: err,
+				stage: "it is not sent again, because it cannot be stored that " + sendSetting + " is used up"}
+		}
+		if w.stopped() && !w.completes(items) { // the task fails by something else, which is to be said
+			return false, nil
+		}
+		if err := w.task.o.Client.Retry().Wait(w.stopping, 0); err != nil {
+			return true, err
+		}
+	}
+}
+
+// note announces a delivery in the metadata that are stored next, and has a decision to send its records again be used
+// up. It returns what [ledger.holds] must tell before it is sent.
+func (w *writing) note(j *job) int {
+	items := w.items(j)
+	for _, i := range items {
+		w.task.o.Uncertain.use(idOf(i.record))
+	}
+	return w.task.ledger.announce(items, !j.Request.Repeatable)
+}
+
+// unjudged is the fault of a delivery whose answer the plugin did not judge. Where the request must not be sent twice
+// and the status does not say by itself that it was refused, nobody knows what became of its rows.
+func (w *writing) unjudged(j *job, response wit.Response, lost *transport.NoAnswer, err error) ([]job, error) {
+	if j.Request.Repeatable || lost == nil && wit.Refuses(response.Status) {
+		return nil, w.fault(j.rows, "settle", err)
+	}
+	why := fmt.Errorf("%s %s was answered %d, and the plugin could not say what that means: %w", j.Request.Method,
+		transport.ShownTarget(j.Request.Target), response.Status, err)
+	if lost != nil {
+		why = lost
+	}
+	for _, row := range j.rows {
+		w.doubt(row, why)
+	}
+	return w.checks(j.rows, true)
+}
+
+// fault is one of a delivery's rows together: it names the first one, and how many more.
+func (w *writing) fault(rows []uint32, stage string, err error) error {
+	if len(rows) == 0 {
+		return fmt.Errorf("no row: %s: %w", stage, err)
+	}
+	return &recordError{item: w.batch.items[rows[0]], more: len(rows) - 1, stage: stage, err: err}
+}
+
+// settle asks the plugin what became of a delivery. What came of it that is no verdict is tried once more, on a fresh
+// instance of the version that encoded the delivery, since no other one can read the memo; if what it worked out no
+// longer fits, it is opened anew before. An answer is there: it is judged even when requests on their way are no longer
+// waited for.
+func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.Verdict, err error) {
+	defer w.task.count.settle.Since(time.Now())
+	span := w.batch.span.Child("settle", tracing.Internal)
+	defer func() { span.End(err) }()
+	ctx := w.task.settling
+	for fresh, reopened := false, false; ; fresh = true {
+		verdicts, err = w.verdicts(ctx, j, response, fresh)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return verdicts, err
+		case task.Stale(err) && !reopened:
+			reopened = true
+			opened, failure := w.task.reopen(ctx, j.opened)
+			if failure != nil {
+				err = fmt.Errorf("%w; %w", err, failure)
+				if fresh {
+					return nil, err
+				}
+				continue
+			}
+			j.opened = opened
+		case fresh:
+			return nil, err
+		default:
+			w.task.log.Warn("an answer could not be judged, a fresh instance of the plugin is asked", "request",
+				j.Request.Method+" "+transport.ShownTarget(j.Request.Target),
+				"status", response.Status, "version", j.opened.code.Version(), "error", err)
+		}
+	}
+}
+
+// verdicts are one for each row.
+func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, fresh bool) (verdicts []wit.Verdict,
+	err error) {
+	acquire := j.opened.code.Acquire
+	if fresh {
+		acquire = j.opened.code.AcquireFresh
+	}
+	select {
+	case j.opened.settling <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() { <-j.opened.settling }()
+	var settled wit.Settled
+	err = task.With(ctx, j.opened.code, acquire, func(p Writer) error {
+		context, _ := j.opened.newest()
+		settled, err = p.Settle(ctx, context, j.Memo, j.Delivery.Rows, response)
+		w.task.count.warnings.Add(int64(p.Warnings()))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	verdicts = settled.Verdicts
+	if len(verdicts) != len(j.rows) {
+		return nil, fmt.Errorf("expected %d verdicts, found %d", len(j.rows), len(verdicts))
+	}
+	for n, v := range verdicts {
+		if v.Written == nil && v.Refused == nil && v.Again == nil {
+			return nil, fmt.Errorf("the plugin gave no verdict of row %d of %d", n+1, len(verdicts))
+		}
+	}
+	if settled.Context != nil {
+		j.opened.learn(*settled.Context)
+	}
+	return verdicts, nil
+}
+
+// judge does what the verdicts say: of all rows, before the first one that failed is returned. What is written stays
+// settled, and what is uncertain is noted, whatever became of the rows beside it.
+func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, lost *transport.NoAnswer) ([]job,
+	error) {
+	t := w.task
+	var rows, doubts []uint32
+	var hints []wit.Hint
+	var dead burial
+	var pause, waits bool // waits: the checks come after a pause, since something has failed
+	var atLeast time.Duration
+	idle := 0
+	var failure error
+	failed := func(err error) bool {
+		if err != nil && earlier(err, failure) {
+			failure = err
+		}
+		return err != nil
+	}
+	for n, v := range verdicts {
+		row := j.rows[n]
+		switch {
+		case v.Written != nil:
+			t.count.written.Add(1)
+			once := !j.Request.Repeatable || w.tries[row].doubt != nil
+			w.resolved(row)
+			dead.add(w.batch.items[row], t.ledger.settle(w.batch.items[row], once))
+		case v.Refused != nil && w.tries[row].doubt != nil:
+			if again, err := w.stillInDoubt(row, v.Refused, retryable(v.Refused, t.o.Client.Retry())); !failed(err) &&
+				again {
+				doubts, waits = append(doubts, row), true
+			}
+		case v.Refused != nil:
+			if once, err := w.refused(&dead, j, row, v.Refused, response.Status, lost); !failed(err) && once {
+				rows, pause, w.tries[row].hint = append(rows, row), true, ""
+			}
+			if w.tries[row].doubt != nil {
+				doubts, waits = append(doubts, row), true
+			}
+		case v.Again != nil:
+			decide := func(row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
+				return w.again(&dead, row, r, lost)
+			}
+			checked := w.tries[row].doubt != nil
+			if checked {
+				decide = func(row uint32, r *wit.Retry, _ *transport.NoAnswer) (bool, error) {
+					return w.checkAgain(row, r)
+				}
+			} else if v.Again.Hint == wit.HintUncertain && !j.Request.Repeatable {
+				w.doubt(row, fmt.Errorf("the plugin does not know whether %s %s, answered %d, has written it",
+					j.Request.Method, transport.ShownTarget(j.Request.Target), response.Status))
+			}
+			ok, err := decide(row, v.Again, lost)
+			if failed(err) || !ok {
+				break
+			}
+			atLeast = max(atLeast, time.Duration(v.Again.WaitMs)*time.Millisecond)
+			if w.tries[row].doubt != nil {
+				// A check that has not found the row goes on at once, maxAgain times at most.
+				doubts, waits = append(doubts, row), waits || !checked || v.Again.Fault != nil
+			} else {
+				hints = append(hints, wit.Hint{Row: uint32(len(rows)), Text: v.Again.Hint})
+				if !checked {
+					idle = max(idle, w.idle(row, v.Again))
+				}
+				w.tries[row].hint = v.Again.Hint
+				rows, pause = append(rows, row), pause || v.Again.Fault != nil
+			}
+		}
+	}
+	failed(t.bury(&dead))
+	if failure != nil {
+		failed(w.leftInDoubt(doubts))
+		return nil, failure
+	}
+	t.count.again.Add(int64(len(rows)))
+	atLeast = min(atLeast, maxAgainWait)
+	switch {
+	case pause:
+		atLeast = max(atLeast, transport.RetryAfter(response))
+		failed(t.o.Client.Retry().Wait(w.stopping, atLeast))
+	case idle > 0 || atLeast > 0:
+		failed(transport.Idle(w.stopping, idle, atLeast))
+	}
+	if failure != nil {
+		failed(w.leftInDoubt(doubts))
+		return nil, failure
+	}
+	jobs, err := w.checks(doubts, waits)
+	if err != nil || len(rows) == 0 {
+		return jobs, err
+	}
+	others, err := w.encode(rows, hints)
+	return append(jobs, others...), err
+}
+
+// maxAgainWait is how long a verdict can keep a row from being encoded anew.
+const maxAgainWait = time.Minute
+
+// refused decides about a row that was refused: an error fails the task; again: it is to be sent once more; neither: it
+// is settled with its record's dead letter, or in doubt from now on.
+func (w *writing) refused(dead *burial, j *job, row uint32, f *wit.Fault, status uint16,
+	lost *transport.NoAnswer) (again bool, err error) {
+	t, item := w.task, w.batch.items[row]
+	switch {
+	case lost != nil && lost.Status != 0:
+		t.count.faults.Count()
+		w.doubt(row, lost)
+		return false, nil
+	case lost != nil:
+		// P19: it may have been written. It is neither sent again nor called refused.
+		t.count.faults.Count()
+		w.doubt(row, fmt.Errorf("%w (%w)", lost, f))
+		return false, nil
+	case j.retryable(f, status, t.o.Client.Retry()):
+		t.count.faults.Count()
+		if !w.another(row, f) {
+			return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.tries[row].attempts), err: f}
+		}
+		t.o.Tally.Retries.Add(1)
+		task.TriedAgain(t.log, t.o.Client, "row to be written again", "record", item.String(), "error", f)
+		return true, nil
+	case !j.Request.Repeatable && !proven(f, status):
+		t.count.faults.Count()
+		w.doubt(row, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method, transport.ShownTarget(j.Request.Target),
+			status, f))
+		return false, nil
+	case ofAllRows(f):
+		t.count.faults.Count()
+		return false, &recordError{item: item, stage: "write", err: f}
+	}
+	w.refuse(dead, row, task.AtWrite, f)
+	return false, nil
+}
+
+// proven tells whether an answer shows that a row was not written: by its status, or, in an answer of success, by what
+// the plugin read in it. A fault of kind transient is no proof: it says that something is out of order.
+func proven(f *wit.Fault, status uint16) bool {
+	success := status >= 200 && status <= 299
+	return wit.Refuses(status) || success && f.Kind != wit.FaultTransient
+}
+
+// retryable tells whether a refused row is to be sent again. Where requests are not repeatable, a status of HTTP is not
+// what says so: only a message code of the service does, or a refusal that is proven.
+func (j *job) retryable(f *wit.Fault, status uint16, retry transport.Retry) bool {
+	if j.Request.Repeatable {
+		return retryable(f, retry)
+	}
+	return f.Code != nil && retry.NamesMessage(*f.Code) || f.Kind == wit.FaultTransient && proven(f, status)
+}
+
+// unsure notes that nobody knows whether a record was written; it returns the task's fault.
+func (t *Task) unsure(i *item, why error) *recordError {
+	t.o.Uncertain.put(idOf(i.record), why)
+	t.ledger.unsure(i)
+	return &recordError{item: i, stage: "it may have been written or not, and is not sent again", err: why,
+		uncertain: true}
+}
+
+// ofAllRows tells whether a fault is none of the row's: the next one would fare no better.
+func ofAllRows(f *wit.Fault) bool {
+	return f.Kind == wit.FaultUnauthorized || f.Kind == wit.FaultConfig || f.Kind == wit.FaultIncompatible ||
+		f.Kind == wit.FaultInternal
+}
+
+// retryable tells whether a fault may be gone the next time.
+func retryable(f *wit.Fault, retry transport.Retry) bool {
+	return f.Kind == wit.FaultTransient || f.Code != nil && retry.Names(*f.Code)
+}
+
+// again tells whether a row is to be encoded anew; where it was often enough, it is refused. By it the plugin says that
+// the row was not written, whatever the status.
+func (w *writing) again(dead *burial, row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
+	t, item := w.task, w.batch.items[row]
+	if r.Fault == nil {
+		return w.anew(row, r)
+	}
+	t.count.faults.Count()
+	if w.another(row, r.Fault) {
+		t.o.Tally.Retries.Add(1)
+		task.TriedAgain(t.log, t.o.Client, "row to be written again", "record", item.String(), "hint", r.Hint, "error",
+			r.Fault)
+		return true, nil
+	}
+	if lost != nil || retryable(r.Fault, t.o.Client.Retry()) {
+		return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.tries[row].attempts),
+			err: r.Fault}
+	}
+	if ofAllRows(r.Fault) {
+		return false, &recordError{item: item, stage: "write", err: r.Fault}
+	}
+	w.refuse(dead, row, task.AtWrite, r.Fault)
+	return false, nil
+}
+
+// anew tells whether a row is to be encoded anew without a fault.
+func (w *writing) anew(row uint32, r *wit.Retry) (bool, error) {
+	if w.tries[row].again++; w.tries[row].again > maxAgain {
+		return false, &recordError{item: w.batch.items[row], stage: "write",
+			err: fmt.Errorf("the plugin wants to write it anew for the %dth time, last with the hint %q", maxAgain+1,
+				r.Hint)}
+	}
+	return true, nil
+}
+
+// another counts an attempt that failed, and tells whether there is to be one more: as often as the client's settings
+// say, and beyond that for as long as those of the task allow where the fault may be gone the next time.
+func (w *writing) another(row uint32, f *wit.Fault) bool {
+	tried := &w.tries[row]
+	if tried.attempts == 0 {
+		tried.since = time.Now()
+	}
+	tried.attempts++
+	retry := w.task.o.Client.Retry()
+	return tried.attempts <= retry.Times() || retryable(f, retry) && w.task.o.Retry.Allows(time.Since(tried.since))
+}
+
+// idle is how often a row came back without a fault and without progress: a first hint is progress, the same one again,
+// or one after another, is not.
+func (w *writing) idle(row uint32, r *wit.Retry) int {
+	tried := &w.tries[row]
+	if r.Fault != nil || tried.again == 1 && r.Hint != tried.hint {
+		return 0
+	}
+	return tried.again
+}
+
+// encode makes deliveries of rows of the batch.
+func (w *writing) encode(rows []uint32, hints []wit.Hint) ([]job, error) {
+	return w.encodeBy(w.task.plugin.Opened(), rows, hints, false)
+}
+
+// errAdopt: the batch is to be encoded by another version of the plugin, which takes over when nothing is on its way
+// that the version before has to settle.
+var errAdopt = errors.New("another version of the plugin takes over")
+
+// encodeBy makes them by what was opened. unsent: nothing of the batch was sent. Rows have the timestamps of the
+// records that were read: an identification that is made from one must stay the same when a record is sent again by
+// another run, whose transforms may say another time.
+func (w *writing) encodeBy(o *openedVersion, rows []uint32, hints []wit.Hint, unsent bool) ([]job, error) {
+	part := w.batch.rows.Part(rows)
+	origins := record.Origins{Topics: w.batch.origins.Topics, IDs: make([]wit.RecordID, len(rows))}
+	for n, row := range rows {
+		part.Rows[n].Origin = uint32(n)
+		part.Rows[n].Timestamp = timestampOf(w.batch.items[row].record) // transforms may have changed it
+		origins.IDs[n] = w.batch.origins.IDs[row]
+	}
+	var d wit.Deliveries
+	var err error
+	var by hashed
+	began := time.Now()
+	for attempt, reopened := 0, false; ; {
+		start := time.Now()
+		err = task.Do(w.working, o.code, func(p Writer) error {
+			var context []byte
+			context, by = o.newest()
+			d, err = p.Encode(w.working, context, part, origins, hints)
+			return err
+		})
+		w.task.count.encode.Since(start)
+		var f *wit.Fault
+		switch {
+		case task.Stale(err) && !reopened:
+			if o, err = w.task.reopen(w.working, o); err != nil {
+				return nil, err
+			}
+			reopened = true
+			continue
+		case unsent && w.task.plugin.Again(err):
+			w.task.log.Warn("a version of the plugin that is new broke: the batch is encoded again", "version",
+				o.code.Version(), "error", err)
+			return nil, errAdopt
+		case errors.As(err, &f) && f.Kind == wit.FaultTransient && (attempt < w.task.o.Client.Retry().Times() ||
+			w.task.o.Retry.Allows(time.Since(began))):
+			attempt++
+			if err := w.task.o.Client.Retry().Wait(w.stopping, 0); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		break
+	}
+	var trap *plugin.Trap
+	if errors.As(err, &trap) {
+		return w.halve(o, rows, hints, err)
+	}
+	if err != nil {
+		return nil, w.fault(rows, "encode", err)
+	}
+	return w.encoded(o, by, rows, d)
+}
+
+// halve finds the row on which the plugin traps (P32).
+func (w *writing) halve(o *openedVersion, rows []uint32, hints []wit.Hint, err error) ([]job, error) {
+	if len(rows) == 1 {
+		if w.tries[rows[0]].doubt != nil {
+			return []job{w.refusal(rows[0], err)}, nil
+		}
+		var dead burial
+		w.refuse(&dead, rows[0], task.AtEncode, err)
+		return nil, w.task.bury(&dead)
+	}
+	var jobs []job
+	middle := len(rows) / 2
+	for _, half := range [][2]int{{0, middle}, {middle, len(rows)}} {
+		var its []wit.Hint
+		for _, h := range hints {
+			if int(h.Row) >= half[0] && int(h.Row) < half[1] {
+				its = append(its, wit.Hint{Row: h.Row - uint32(half[0]), Text: h.Text})
+			}
+		}
+		some, err := w.encodeBy(o, rows[half[0]:half[1]], its, false)
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, some...)
+	}
+	return jobs, nil
+}
+
+// encoded takes the result of encode: what is ready becomes jobs, the rest is settled.
+func (w *writing) encoded(o *openedVersion, by hashed, rows []uint32, d wit.Deliveries) ([]job, error) {
+	t := w.task
+	jobs := make([]job, 0, len(d.Ready))
+	var dead burial
+	for _, row := range d.Ignored {
+		if w.tries[rows[row]].doubt != nil {
+			jobs = append(jobs, w.refusal(rows[row], errors.New("the plugin ignores it")))
+			continue
+		}
+		t.count.ignored.Add(1)
+		item := w.batch.items[rows[row]]
+		dead.add(item, t.ledger.settle(item, false))
+	}
+	for i := range d.Refused {
+		f := &d.Refused[i]
+		if w.tries[rows[f.Origin]].doubt != nil {
+			jobs = append(jobs, w.refusal(rows[f.Origin], &f.Fault))
+			continue
+		}
+		item := w.batch.items[rows[f.Origin]]
+		if ofAllRows(&f.Fault) {
+			t.count.faults.Count()
+			return nil, &recordError{item: item, stage: "encode", err: &f.Fault}
+		}
+		w.refuse(&dead, rows[f.Origin], task.AtEncode, &f.Fault)
+	}
+	if err := t.bury(&dead); err != nil {
+		return nil, err
+	}
+	for n, ready := range d.Ready {
+		if len(ready.Rows) == 0 {
+			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(d.Ready))
+		}
+		j := job{Delivery: ready, of: w, rows: make([]uint32, len(ready.Rows)), opened: o, hashed: by}
+		for n, row := range ready.Rows {
+			j.rows[n] = rows[row]
+		}
+		jobs = append(jobs, w.checked(j))
+	}
+	if most := int64(w.batch.bytes()) + MaxMadeBytes; w.held.Add(bytesOf(jobs)) > most {
+		return nil, w.fault(rows, "encode", fmt.Errorf("the plugin makes more than %d bytes of requests and memos "+
+			"of the batch's %d rows: consumer.override.max.poll.records makes batches smaller", most,
+			len(w.batch.rows.Rows)))
+	}
+	return jobs, nil
+}
+
+// reopen opens a version anew because what it worked out no longer fits. A delivery of the version before settles by
+// its own.
+func (t *Task) reopen(ctx context.Context, o *openedVersion) (*openedVersion, error) {
+	t.log.Info("the plugin asks to be opened anew", "version", o.code.Version())
+	return t.plugin.Reopen(ctx, o)
+}

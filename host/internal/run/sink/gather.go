@@ -1,0 +1,496 @@
+package sink
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/host/internal/run/tracing"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// maxBatchBytes is how many bytes of records make a batch full, whatever their number.
+const maxBatchBytes = 8 << 20
+
+// MaxConvertedBytes is how many bytes the rows of a batch have, about, when it is full whatever the records are: a row
+// may have 64 MiB where defaults stand for what is absent.
+const MaxConvertedBytes = 32 << 20
+
+// quiet is how long nothing must come before a finishing task looks whether it has caught up.
+const quiet = 200 * time.Millisecond
+
+// batch is what one call of encode gets.
+type batch struct {
+	rows record.Batch
+	// items are the records that the rows came of, one for each row, and origins what the plugin is told of them.
+	items   []*item
+	origins record.Origins
+	// burial is the records that cannot be written, as far as that is known before rows are encoded.
+	burial burial
+	// span is what is told of the batch, nil while nothing is traced.
+	span *tracing.Span
+	// err is why there are no more batches.
+	err error
+	// caughtUp: nothing came, look for the end.
+	caughtUp bool
+}
+
+// gatherer makes batches: consumer, converters, transforms. It belongs to one goroutine, which runs ahead of the
+// deliveries by two batches.
+type gatherer struct {
+	task       *Task
+	consumer   Consumer
+	key, value convert.Converter
+	header     convert.Headers
+	chain      Chain
+	headers    []datum.Header
+	// rest are items that did not fit into the batch before.
+	rest []*item
+	// over is why nothing comes after the batch before and rest: a record that cannot be read or written.
+	over error
+	// growth is how many times as large as its records the rows of the batch before were.
+	growth float64
+	// came is when the first records of the batch did, zero of one that begins with the rest.
+	came time.Time
+}
+
+func (t *Task) newGatherer(ctx context.Context) (*gatherer, error) {
+	g := &gatherer{task: t}
+	var err error
+	if g.key, g.value, err = t.o.NewConverters(); err != nil {
+		return nil, err
+	}
+	if g.header = (convert.SimpleHeaders{Registry: t.o.Registry}); t.o.NewHeaders != nil {
+		if g.header, err = t.o.NewHeaders(); err != nil {
+			return nil, err
+		}
+	}
+	if t.o.NewChain != nil {
+		if g.chain, err = t.o.NewChain(ctx); err != nil {
+			return nil, fmt.Errorf("transforms: %w", err)
+		}
+	}
+	return g, nil
+}
+
+func (g *gatherer) run(ctx context.Context, out chan<- *batch) {
+	for {
+		var b *batch
+		err := guard.Do(g.task.log, "a sink task, the stage of gathering", func() (err error) {
+			b, err = g.batch(ctx)
+			return err
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			b = &batch{err: err}
+		}
+		select {
+		case out <- b:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// batch polls until there are rows enough or time is up.
+func (g *gatherer) batch(ctx context.Context) (*batch, error) {
+	t := g.task
+	g.came = time.Time{}
+	if items := g.rest; len(items) > 0 {
+		g.rest = nil
+		return g.shape(ctx, items)
+	}
+	if g.over != nil {
+		return nil, g.over
+	}
+	var items []*item
+	var due time.Time
+	bytes := 0
+	for len(items) < t.o.Rows && bytes < maxBatchBytes {
+		records, err := g.poll(ctx, due, len(items) == 0)
+		if err != nil {
+			g.over = err
+			break
+		}
+		if len(records) == 0 {
+			break
+		}
+		for _, r := range records {
+			if !r.Attrs.IsControl() {
+				bytes += len(r.Key) + len(r.Value)
+				t.count.read.Add(1)
+			}
+		}
+		items = t.ledger.add(items, records)
+		if len(items) == 0 { // nothing but markers of transactions, or records that were settled before
+			continue
+		}
+		if due.IsZero() {
+			g.came = time.Now()
+			due = g.came.Add(t.every())
+		}
+		if t.o.Every <= 0 {
+			break
+		}
+	}
+	switch {
+	case len(items) > 0:
+		return g.shape(ctx, items)
+	case g.over != nil:
+		return nil, g.over
+	}
+	return &batch{caughtUp: true}, nil
+}
+
+// every is how long a batch waits for more: not long when the task is about to end.
+func (t *Task) every() time.Duration {
+	select {
+	case <-t.finishing:
+		return min(t.o.Every, quiet)
+	default:
+		return t.o.Every
+	}
+}
+
+// poll waits for records until `due`; without a time for ever, or, when the task finishes, until nothing has come for a
+// while.
+func (g *gatherer) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.Record, error) {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if first {
+		// The end of the wait is told from the end of ctx below.
+		stop := make(chan struct{})
+		defer close(stop)
+		go func() {
+			defer guard.Recover(g.task.log, "a sink task, its wait for the end", nil)
+			select {
+			case <-g.task.finishing:
+			case <-stop:
+				return
+			}
+			timer := time.NewTimer(quiet)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+				cancel()
+			case <-stop:
+			}
+		}()
+	} else {
+		waiting, cancel = context.WithDeadline(ctx, due)
+		defer cancel()
+	}
+	for {
+		records, err := g.consumer.Poll(waiting)
+		switch {
+		case len(records) > 0:
+			return records, nil
+		case ctx.Err() == nil && waiting.Err() != nil && (err == nil || errors.Is(err, context.Canceled) ||
+			errors.Is(err, context.DeadlineExceeded)):
+			return nil, nil
+		case err != nil:
+			return nil, err
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// shape makes rows of records. A batch holds the rows of all its records, which are settled with it. It ends before a
+// record that cannot be written where none may be skipped: what was read before is written first.
+func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
+	b := g.room(items)
+	read := make([]*item, 0, len(items))
+	start := time.Now()
+	g.trace(b, items, start)
+	converting := b.span.Child("convert", tracing.Internal)
+	for n, i := range items {
+		if len(b.rows.Data) >= MaxConvertedBytes {
+			g.rest = items[n:]
+			break
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		before := len(b.rows.Data)
+		row, stage, err := g.row(ctx, &b.rows, i.record)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			b.rows.Data = b.rows.Data[:before] // what came before of the record
+			if convert.Stops(err) {
+				g.over = fmt.Errorf("%s: %w", stage, err)
+			} else {
+				g.over = g.task.refuse(&b.burial, i, allOfIt, stage, err)
+			}
+			if g.over == nil {
+				continue
+			}
+			break
+		}
+		row.Origin = uint32(len(read))
+		b.rows.Rows = append(b.rows.Rows, row)
+		read = append(read, i)
+	}
+	g.task.count.convert.Since(start)
+	converting.End(nil)
+	g.converted(b, read)
+	if g.chain == nil || len(read) == 0 {
+		err := g.transformed(b, read, nil)
+		g.task.arrived(b)
+		return b, err
+	}
+	start = time.Now()
+	transforming := b.span.Child("transform", tracing.Internal)
+	faults, err := g.transform(ctx, &b.rows)
+	g.task.count.transform.Since(start)
+	transforming.End(err)
+	if err != nil {
+		return nil, fmt.Errorf("transforms: %w", err)
+	}
+	err = g.transformed(b, read, faults)
+	g.task.arrived(b)
+	return b, err
+}
+
+// room makes a batch with memory for the rows of these records: what grows bit by bit is copied, and thrown away,
+// several times over. Their size is guessed by what became of the records of the batch before.
+func (g *gatherer) room(items []*item) *batch {
+	size := int(float64(sizeOf(items))*g.growth*1.125) + 1<<10
+	return &batch{rows: record.Batch{Registry: g.task.o.Registry, Rows: make([]wit.Row, 0, len(items)),
+		Data: make([]byte, 0, min(size, MaxConvertedBytes))},
+		origins: record.Origins{IDs: make([]wit.RecordID, 0, len(items))}}
+}
+
+// converted learns how much larger rows are than the records that they were made of.
+func (g *gatherer) converted(b *batch, read []*item) {
+	if size := sizeOf(read); size > 0 {
+		g.growth = float64(len(b.rows.Data)) / float64(size)
+	}
+}
+
+// sizeOf is how many bytes keys and values of records have.
+func sizeOf(items []*item) (size int) {
+	for _, i := range items {
+		size += len(i.record.Key) + len(i.record.Value)
+	}
+	return size
+}
+
+// trace begins the span of a batch of these records, which goes back to the spans that they come of.
+func (g *gatherer) trace(b *batch, items []*item, now time.Time) {
+	t := g.task
+	if t.o.Tracer == nil {
+		return
+	}
+	since := g.came
+	if since.IsZero() {
+		since = now
+	}
+	b.span = t.o.Tracer.Batch(since, func(each func(*kgo.Record) bool) {
+		for _, i := range items {
+			if !each(i.record) {
+				return
+			}
+		}
+	})
+	b.span.Task(t.o.Connector, t.o.Task)
+	b.span.Number("culvert.records", int64(len(items)))
+	b.span.Past("consume", since, now, now.Sub(since))
+}
+
+// transform sends rows through the chain, again while the settings allow it and some fail that may do better.
+func (g *gatherer) transform(ctx context.Context, rows *record.Batch) ([]wit.RowFault, error) {
+	return g.task.o.Retry.Transform(ctx, g.chain.Apply, rows, func(failure error) {
+		g.task.count.faults.Count()
+		g.task.o.Tally.Retries.Add(1)
+		g.task.log.Warn("transforms failed and are tried again", "error", failure)
+	})
+}
+
+// originate notes of which record the next row came, and which part of it that is.
+func (b *batch) originate(i *item, part uint32) {
+	o, r := &b.origins, i.record
+	topic := slices.Index(o.Topics, r.Topic)
+	if topic < 0 {
+		topic = len(o.Topics)
+		o.Topics = append(o.Topics, r.Topic)
+	}
+	o.IDs = append(o.IDs, wit.RecordID{Topic: uint32(topic), Partition: r.Partition, Offset: r.Offset, Part: part})
+}
+
+// arrived says what does not fit of the topics that rows have.
+func (t *Task) arrived(b *batch) { t.o.Reach.arrived(t.log, b, t.plugin.Opened().topics) }
+
+// transformed finds out which rows came of which record. Where it is known that others are written, those stay that are
+// left. Rows of the first record that cannot be written where none may be skipped, and of those read after it, are left
+// out.
+func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) error {
+	t := g.task
+	rows := make([]uint32, len(read))
+	for i := range b.rows.Rows {
+		origin := b.rows.Rows[i].Origin
+		if int(origin) >= len(read) {
+			return fmt.Errorf("transforms: a row of record %d of %d", origin, len(read))
+		}
+		rows[origin]++
+	}
+	refused := make([]error, len(read)) // of the record as a whole
+	for i := range faults {
+		if f := &faults[i]; int(f.Origin) < len(read) {
+			refused[f.Origin] = cmp.Or(refused[f.Origin], error(rowFault{f}))
+		}
+	}
+	for n, i := range read {
+		if refused[n] == nil {
+			refused[n] = t.ledger.left[idOf(i.record)].Fits(rows[n])
+		}
+		if refused[n] == nil {
+			continue
+		}
+		if err := t.refuse(&b.burial, i, allOfIt, task.AtTransforms, refused[n]); err != nil {
+			g.over, g.rest, read = err, nil, read[:n]
+			break
+		}
+	}
+	part, left := make([]uint32, len(rows)), make([]int, len(rows))
+	kept := b.rows.Rows[:0]
+	for _, r := range b.rows.Rows {
+		n := int(r.Origin)
+		at := part[n]
+		part[n]++
+		if n >= len(read) || refused[n] != nil || !t.ledger.left[idOf(read[n].record)].Has(at) {
+			continue
+		}
+		left[n]++
+		b.originate(read[n], at)
+		b.items = append(b.items, read[n])
+		r.Origin = uint32(len(kept))
+		kept = append(kept, r)
+	}
+	b.rows.Rows = kept
+	for n, i := range read {
+		if refused[n] == nil {
+			t.ledger.become(i, rows[n], left[n])
+		}
+	}
+	return nil
+}
+
+// timestampOf is a record's in milliseconds since 1970, -1: none.
+func timestampOf(r *kgo.Record) int64 {
+	if r.Timestamp.IsZero() {
+		return -1
+	}
+	return r.Timestamp.UnixMilli()
+}
+
+func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row, stage task.ErrorStage,
+	err error) {
+	row = wit.Row{Topic: b.Topic(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: timestampOf(r)}
+	if row.Key, err = decode(ctx, g.key, true, r, r.Key, b); err != nil {
+		return row, task.AtKeyConverter, err
+	}
+	if row.Value, err = decode(ctx, g.value, false, r, r.Value, b); err != nil {
+		return row, task.AtValueConverter, err
+	}
+	if len(r.Headers) > datum.MaxHeaders {
+		return row, task.AtHeaderConverter,
+			fmt.Errorf("expected at most %d headers, found %d", datum.MaxHeaders, len(r.Headers))
+	}
+	if len(r.Headers) > 0 {
+		g.headers = g.headers[:0]
+		for _, h := range r.Headers {
+			header, err := g.header.Decode(ctx, r.Topic, h.Key, h.Value, b)
+			if err != nil {
+				return row, task.AtHeaderConverter, fmt.Errorf("header %s: %w", h.Key, err)
+			}
+			g.headers = append(g.headers, header)
+		}
+		start := len(b.Data)
+		b.Data = datum.AppendHeaders(b.Data, g.headers)
+		row.Headers = wit.Datum{Form: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+	}
+	return row, "", nil
+}
+
+// decode has a converter read a key or value, by the header that says its schema where the converter knows such headers
+// and the record has it.
+func decode(ctx context.Context, c convert.Converter, key bool, r *kgo.Record, data []byte, b *record.Batch) (wit.Datum,
+	error) {
+	if with, reads := c.(convert.HeaderDecoder); reads {
+		name := convert.SchemaHeader(key)
+		for i := range slices.Backward(r.Headers) {
+			if h := &r.Headers[i]; h.Key == name {
+				return with.DecodeBy(ctx, r.Topic, h.Value, data, b)
+			}
+		}
+	}
+	return c.Decode(ctx, r.Topic, data, b)
+}
+
+// recordError is a record that cannot be written where none may be skipped.
+type recordError struct {
+	item *item
+	// more are the records of the same delivery behind it.
+	more  int
+	stage string
+	err   error
+	// uncertain: nobody knows whether it was written.
+	uncertain bool
+}
+
+func (e *recordError) Error() string {
+	more := ""
+	if e.more > 0 {
+		more = fmt.Sprintf(" and %d more", e.more)
+	}
+	return fmt.Sprintf("%s%s: %s: %v", e.item, more, e.stage, e.err)
+}
+
+// Unwrap is what failed; of a record in doubt what keeps it from being checked. The fault by which it came into doubt
+// says nothing of what the next try would meet.
+func (e *recordError) Unwrap() error {
+	if _, ok := e.err.(*unchecked); e.uncertain && !ok && errors.As(e.err, new(*wit.Fault)) {
+		return nil
+	}
+	return e.err
+}
+
+// uncertain tells whether a fault leaves a record of which nobody knows whether it was written.
+func uncertain(err error) bool {
+	var e *recordError
+	return errors.As(err, &e) && e.uncertain
+}
+
+// earlier tells whether err is to be named rather than other: of several records that failed, the one that stands first
+// in its partition, whichever was answered first. What is no record's is named only where no record is.
+func earlier(err, other error) bool {
+	var a, b *recordError
+	if !errors.As(err, &a) {
+		return other == nil
+	}
+	if !errors.As(other, &b) {
+		return true
+	}
+	x, y := a.item.record, b.item.record
+	return cmp.Or(strings.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition),
+		cmp.Compare(x.Offset, y.Offset)) < 0
+}

@@ -1,0 +1,131 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// times makes a chain that makes so many rows of each record.
+func times(rows int) func(context.Context) (Chain, error) {
+	return func(context.Context) (Chain, error) {
+		return chainFunc(func(b *record.Batch) []wit.RowFault {
+			var out []wit.Row
+			for _, r := range b.Rows {
+				out = append(out, slices.Repeat([]wit.Row{r}, rows)...)
+			}
+			b.Rows = out
+			return nil
+		}), nil
+	}
+}
+
+// Of a record of which the service refuses some rows there is one letter when the others are written, and it names
+// those that are left.
+func TestLettersNameThePartsThatAreLeft(t *testing.T) {
+	for refused, want := range map[string]string{
+		"":     "[]",
+		"2":    "[1@0: write: answered 400, parts 2 of 3]",
+		"13":   "[1@0: write: answered 400, parts 1,3 of 3]",
+		"3":    "[1@0: write: answered 400, parts 3 of 3]",
+		"123":  "[1@0: write: answered 400]",
+		"1234": "[1@0: write: answered 400 2@1: write: answered 400, parts 1 of 3]",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			x, kept := newWorld(&writer{}), &letters{}
+			x.o.TolerateAll, x.o.DeadLetters, x.o.NewChain, x.o.InFlight = true, kept, times(3), 1
+			x.group.put("t", 0, "a=1", "b=2")
+			x.service.answer = func(n int, _ string) (uint16, error) {
+				if strings.Contains(refused, fmt.Sprint(n)) {
+					return 400, nil
+				}
+				return 201, nil
+			}
+			p := x.ok(t).Progress()
+			if found := fmt.Sprint(kept.kept); found != want {
+				t.Errorf("%s is refused: expected %s, found %s", refused, want, found)
+			}
+			if int(p.Skipped) != len(refused) || int(p.Written) != 6-len(refused) || x.committed("t", 0) != 2 {
+				t.Errorf("%s is refused: %+v, committed %v", refused, p, x.group.committed)
+			}
+		})
+	}
+}
+
+// A record whose letter cannot be stored is not settled, and one of which other rows are written is reported: it would
+// be written again as a whole.
+func TestPartsWhoseLetterCannotBeStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.TolerateAll, x.o.DeadLetters, x.o.NewChain, x.o.InFlight = true, &letters{refuses: errors.New("away")},
+			times(2), 1
+		x.group.put("t", 0, "a=1")
+		x.service.answer = func(n int, _ string) (uint16, error) { return []uint16{201, 400}[n-1], nil }
+		_, err := x.run(t)
+		wantError(t, err, `topic t, partition 0, offset 0, key "a"`, "dead letter cannot be stored: away")
+		if metadata := x.group.metadata[topicPartition{"t", 0}]; metadata != "uncertain=0" || x.committed("t", 0) != 0 {
+			t.Errorf("expected the record to be uncertain, found the metadata %q, committed %v", metadata,
+				x.group.committed)
+		}
+	})
+}
+
+// A replay writes the parts that are left and no other, under the places that they had; where the transforms make
+// another number of rows than before, nobody knows which were written: the record goes back, and names the same.
+func TestReplayOfParts(t *testing.T) {
+	for name, c := range map[string]struct {
+		rows  int
+		left  []uint32
+		want  int // rows that are sent
+		kept  string
+		parts string // that the plugin is given
+	}{
+		"some":          {4, []uint32{1, 3}, 2, "[]", "[1 3]"},
+		"another count": {3, []uint32{1, 3}, 0, "expected the transforms to make 4 rows", "[]"},
+		"all":           {4, nil, 4, "[]", "[0 1 2 3]"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w, kept := &writer{}, &letters{}
+			x := newWorld(w)
+			x.o.TolerateAll, x.o.DeadLetters, x.o.NewChain, x.o.InFlight = true, kept, times(c.rows), 1
+			var settled []bool
+			err := Deliver(t.Context(), x.o, Replay{Turn: &group{},
+				Records: []*kgo.Record{{Topic: "t", Offset: 7, Key: []byte("a"), Value: []byte("1"),
+					Timestamp: time.UnixMilli(7)}},
+				Sent: []bool{false}, Parts: []task.Parts{task.PartsOf(4, c.left)},
+				Store: func(_ context.Context, all, _ []bool) error {
+					settled = all
+					return nil
+				}})
+			if err != nil || !slices.Equal(settled, []bool{true}) {
+				t.Fatalf("%s: %v, settled %v", name, err, settled)
+			}
+			if n := len(x.service.seen()); n != c.want {
+				t.Errorf("%s: expected %d requests, found %d", name, c.want, n)
+			}
+			if found := fmt.Sprint(kept.kept); !strings.Contains(found, c.kept) ||
+				c.want == 0 && !strings.HasSuffix(found, "parts 2,4 of 4]") {
+				t.Errorf("%s: expected %s, found %s", name, c.kept, found)
+			}
+			var parts []uint32
+			for _, id := range w.given {
+				parts = append(parts, id.Part)
+			}
+			if diff := cmp.Diff(c.parts, fmt.Sprint(parts)); diff != "" {
+				t.Errorf("%s: parts (-expected +found)\n%s", name, diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,126 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// What fails and may do better the next time is tried again for as long as `errors.retry.timeout` says: transforms,
+// rows that the service does not take now, and requests that do not get there.
+func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
+	notNow := &wit.Fault{Kind: wit.FaultTransient, Message: "not now"}
+	// fails is what the first so many tries of a stage come to; a world with it is as without else.
+	type stage func(x *world, fails int)
+	tries := 0
+	failing := func(fails int) bool {
+		tries++
+		return tries <= fails
+	}
+	transforms := func(x *world, fails int) {
+		x.o.NewChain = func(context.Context) (Chain, error) {
+			return chainFunc(func(b *record.Batch) []wit.RowFault {
+				for i := range b.Rows {
+					b.Rows[i].Origin = uint32(i)
+				}
+				if failing(fails) { // the first row fails, the second one comes out
+					b.Rows = b.Rows[1:]
+					b.Data = append(b.Data, "of a try"...)
+					return []wit.RowFault{{Origin: 0, Fault: *notNow}}
+				}
+				return nil
+			}), nil
+		}
+	}
+	rows := func(x *world, fails int) {
+		x.service.answer = func(int, string) (uint16, error) {
+			if failing(fails) {
+				return 503, nil
+			}
+			return 201, nil
+		}
+	}
+	requests := func(x *world, fails int) {
+		x.service.answer = func(int, string) (uint16, error) {
+			if failing(fails) {
+				return 0, notNow
+			}
+			return 201, nil
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		stage   stage
+		retry   task.Retrying
+		fails   int
+		message string // of the task, "" where all is written
+	}{
+		{"transforms", transforms, task.Retrying{Timeout: -1}, 12, ""},
+		{"transforms, short of time", transforms, task.Retrying{Timeout: 3 * time.Second}, 12,
+			`offset 0, key "a": transforms: not now`},
+		{"transforms, not tried again", transforms, task.Retrying{}, 1, `offset 0, key "a": transforms: not now`},
+		{"rows", rows, task.Retrying{Timeout: -1, MaxDelay: time.Second}, 12, ""},
+		{"rows, in time", rows, task.Retrying{Timeout: time.Minute}, 12, ""},
+		{"rows, short of time", rows, task.Retrying{Timeout: 7 * time.Second}, 12,
+			`offset 0, key "a": tried 8 times: answered 503`},
+		{"rows, as often as the client does", rows, task.Retrying{}, 12,
+			`offset 0, key "a": tried 4 times: answered 503`},
+		{"requests", requests, task.Retrying{Timeout: -1}, 12, ""},
+		{"requests, short of time", requests, task.Retrying{Timeout: 3 * time.Second}, 12,
+			`offset 0, key "a": POST /Set: not now`},
+		{"requests, not sent again", requests, task.Retrying{}, 1, `offset 0, key "a": POST /Set: not now`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newWorld(&writer{})
+				tries = 0
+				x.o.InFlight, x.o.Retry = 1, c.retry
+				x.group.put("t", 0, "a=1", "b=2")
+				c.stage(x, c.fails)
+				_, err := x.run(t)
+				if c.message != "" {
+					wantError(t, err, "topic t, partition 0, "+c.message)
+					return
+				}
+				if err != nil || tries <= c.fails || x.committed("t", 0) != 2 {
+					t.Errorf("expected all to be written after %d tries, found %v after %d, committed %d", c.fails+1,
+						err,
+						tries, x.committed("t", 0))
+				}
+				written := x.service.seen()
+				if diff := cmp.Diff([]string{"a=1", "b=2"}, written[len(written)-2:]); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
+// A stop ends the pauses.
+func TestStopWhileTryingAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Retry = task.Retrying{Timeout: -1}
+		x.service.answer = func(int, string) (uint16, error) {
+			return 0, &wit.Fault{Kind: wit.FaultTransient, Message: "not now"}
+		}
+		x.group.put("t", 0, "a=1")
+		ctx, stop := context.WithTimeout(t.Context(), time.Hour)
+		defer stop()
+		began := time.Now()
+		err := NewTask(x.o).Run(ctx)
+		var lost *transport.NoAnswer
+		if took := time.Since(began); took != time.Hour || errors.As(err, &lost) || x.committed("t", 0) != 0 {
+			t.Errorf("ended after %v with %v, committed %d", took, err, x.committed("t", 0))
+		}
+	})
+}

@@ -1,0 +1,191 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// heavyProducer has batches of their own for all chunks.
+type heavyProducer struct{ Output }
+
+func (p *heavyProducer) NewBatch() Batch { return &keptBatch{} }
+
+// newHeavy is a shaper with JSON converters, and a goroutine behind it that takes chunks as the producer does.
+func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*chunk)) (s *shaper, stop func()) {
+	t.Helper()
+	o.Registry = registry
+	f := &feed{task: NewTask(o), output: &heavyProducer{}, opened: &openedVersion{feeds: []wit.Feed{{Topic: "t"}}}}
+	f.log = f.task.log
+	f.free, f.shaped = make(chan *chunk, chunks), make(chan *chunk, 1)
+	for range chunks - 1 {
+		f.free <- newChunk(registry)
+	}
+	s = &shaper{feed: f, topics: map[string]bool{}}
+	var err error
+	if s.key, err = convert.New(convert.ClassString, nil, convert.Use{Key: true, Schemas: registry}); err != nil {
+		t.Fatal(err)
+	}
+	if s.value, err = convert.New(convert.ClassJSON, nil, convert.Use{Schemas: registry}); err != nil {
+		t.Fatal(err)
+	}
+	if s.header, err = f.task.o.NewHeaders(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for c := range f.shaped {
+			taken(c)
+			f.free <- c
+		}
+	}()
+	return s, func() { close(f.shaped); <-ended }
+}
+
+// Rows of one byte under a schema that stands in each record: they go on in chunks of bounded size, all of them and in
+// order.
+func TestOutputOfAChunkIsBounded(t *testing.T) {
+	const rows, doc = 200, 900_000
+	registry := record.NewRegistry()
+	schema, err := registry.Intern([]wit.Node{{Kind: wit.Structure, Doc: wit.Ptr(strings.Repeat("d", doc)),
+		Members: []wit.Member{{Name: "n", Node: 1}}}, {Kind: wit.Int16}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var total, next int
+	take := func(c *chunk) {
+		if cap(c.out) > 2*(MaxChunkOutput+1<<20) {
+			t.Errorf("a chunk holds %d bytes", cap(c.out))
+		}
+		b := c.produced.(*keptBatch)
+		for _, r := range b.records[:b.n] {
+			total += len(r.Value)
+			if want := `"payload":{"n":` + strconv.Itoa(next) + `}}`; !strings.HasSuffix(string(r.Value), want) {
+				t.Errorf("expected %s, found %s", want, r.Value[len(r.Value)-30:])
+			}
+			next++
+		}
+	}
+	s, stop := newHeavy(t, registry, Options{}, take)
+	c := newChunk(registry)
+	c.reset("t", "GET /x")
+	for i := range rows {
+		start := uint32(len(c.batch.Data))
+		c.batch.Data = datum.AppendNumber(c.batch.Data, int64(i))
+		c.batch.Rows = append(c.batch.Rows, wit.Row{Origin: uint32(i), Partition: -1, Timestamp: -1,
+			Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
+				Size: uint32(len(c.batch.Data)) - start}})
+	}
+	if err := s.work(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	take(c)
+	if next != rows || total < rows*doc {
+		t.Errorf("expected %d rows, found %d with %d bytes", rows, next, total)
+	}
+}
+
+// A row whose record alone is more than a producer sends is that row's fault: 300 KB of control characters are 1.8 MB
+// of JSON.
+func TestRowThatGetsTooLarge(t *testing.T) {
+	registry := record.NewRegistry()
+	schema, err := registry.Intern([]wit.Node{{Kind: wit.Text}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill := func(c *chunk) {
+		c.reset("t", "GET /x")
+		for i, size := range []int{10, 300_000, 20} {
+			start := uint32(len(c.batch.Data))
+			c.batch.Data = datum.AppendBytes(c.batch.Data, make([]byte, size))
+			c.batch.Rows = append(c.batch.Rows, wit.Row{Origin: uint32(i), Partition: -1, Timestamp: -1,
+				Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
+					Size: uint32(len(c.batch.Data)) - start}})
+		}
+	}
+	s, stop := newHeavy(t, registry, Options{}, func(*chunk) {})
+	defer stop()
+	c := newChunk(registry)
+	fill(c)
+	err = s.work(t.Context(), c)
+	var row *rowError
+	if !errors.As(err, &row) || row.row != 1 || convert.ErrorClass(err) != convert.TooLargeException ||
+		!strings.Contains(err.Error(), "producer.max.request.size") {
+		t.Errorf("expected the second row, found %v", err)
+	}
+	tolerant, stopTolerant := newHeavy(t, registry, Options{Tolerance: task.Tolerance{TolerateAll: true}},
+		func(*chunk) {})
+	defer stopTolerant()
+	fill(c)
+	if err := tolerant.work(t.Context(), c); err != nil || c.produced.Len() != 2 ||
+		tolerant.feed.task.count.faults.Skipped.Load() != 1 {
+		t.Errorf("expected two of three rows, found %d, %v", c.produced.Len(), err)
+	}
+	// Headers count, too, however many there are.
+	for name, headers := range map[string][]datum.Header{"one": {{Name: "h", Form: wit.Raw, Value: make([]byte,
+		2<<20)}},
+		"many": make([]datum.Header, 10_000)} {
+		for i := range headers {
+			headers[i].Form = wit.Raw
+			if name == "many" {
+				headers[i].Name = strings.Repeat("n", 200)
+			}
+		}
+		fill(c)
+		c.batch.Rows = c.batch.Rows[:1]
+		start := uint32(len(c.batch.Data))
+		c.batch.Data = datum.AppendHeaders(c.batch.Data, headers)
+		c.batch.Rows[0].Headers = wit.Datum{Form: wit.Raw, Start: start, Size: uint32(len(c.batch.Data)) - start}
+		if err := s.work(t.Context(), c); convert.ErrorClass(err) != convert.TooLargeException {
+			t.Errorf("%s: expected %s, found %v", name, convert.TooLargeException, err)
+		}
+	}
+}
+
+// Feeds are told apart by their partitions, in time that grows with their number only.
+func TestPartitionsOfFeeds(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	feeds := make([]wit.Feed, 10_000)
+	for i := range feeds {
+		feeds[i] = wit.Feed{Name: strconv.Itoa(i), Partition: []wit.Field{wit.TextField("service", strings.Repeat("s",
+			1000)),
+			wit.IntegerField("n", int64(i))}}
+	}
+	if err := checkFeeds(feeds); err != nil || ctx.Err() != nil {
+		t.Error(err, ctx.Err())
+	}
+	// The order of fields does not tell them apart, as it does not in the topic of offsets.
+	last := &feeds[len(feeds)-1]
+	last.Partition = []wit.Field{wit.IntegerField("n", 5), wit.TextField("service", strings.Repeat("s", 1000))}
+	if err := checkFeeds(feeds); err == nil || !strings.Contains(err.Error(),
+		"feeds 5 and 9999 have the same offset partition") {
+		t.Error(err)
+	}
+}
+
+// Conversions end with the feed, and that is no row's fault.
+func TestShapingEndsWithItsContext(t *testing.T) {
+	registry := record.NewRegistry()
+	s, stop := newHeavy(t, registry, Options{Tolerance: task.Tolerance{TolerateAll: true}}, func(*chunk) {})
+	defer stop()
+	c := newChunk(registry)
+	c.reset("t", "GET /x")
+	c.batch.Rows = make([]wit.Row, 1000)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.work(ended, c); !errors.Is(err, context.Canceled) || s.feed.task.count.faults.All.Load() != 0 {
+		t.Errorf("expected %v, found %v and %d faults", context.Canceled, err, s.feed.task.count.faults.All.Load())
+	}
+}

@@ -1,0 +1,145 @@
+package source
+
+import (
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/internal/run/tracing"
+	"github.com/culvert-project/culvert/host/record"
+)
+
+// A chunk is closed when it has this many rows or bytes: enough for a call of a transform to be worth its crossing.
+const (
+	enoughRows  = 500
+	enoughBytes = 256 << 10
+)
+
+const (
+	// MaxChunkOutput is how many bytes of converted rows are collected before they go on to the producer. A chunk has
+	// at most one record more, and a feed [chunks] of them.
+	MaxChunkOutput = 4 << 20
+	// maxChunkRecords is the same for records of no bytes, each of which takes some 250.
+	maxChunkRecords = 10_000
+	// recordOverhead and headerOverhead are what a producer counts for a record besides its bytes: a batch of one
+	// record, its lengths, those of a header.
+	recordOverhead, headerOverhead = 100, 10
+	// watchRows is how many rows are converted between two looks at the context.
+	watchRows = 16
+)
+
+// chunk is a piece of a page on its way from stage to stage. It belongs to the stage that holds it and is used again.
+type chunk struct {
+	batch record.Batch
+	// origins are the numbers of the rows in their page, kept because transforms give rows new ones.
+	origins []uint32
+	// shared: it belongs to the chunks that all feeds share, not to the feed's own.
+	shared bool
+	// held is how many rows it counts for that are under way.
+	held int
+	// page is what the rows came from, for messages.
+	page string
+	// mark is where the feed stands when this chunk and all before it are acknowledged.
+	mark  position
+	moves bool // mark counts
+	// begins: it is the first of a page, or of what it was gone on with; ends: how the page ends with it.
+	begins bool
+	ends   ending
+	// fingerprint is what the mark belongs to.
+	fingerprint string
+	// subscription is stored with the mark, see [feed.covers].
+	subscription string
+	// barrier is closed when the mark is durable, nil where nobody waits.
+	barrier chan struct{}
+
+	// err is why a stage could not handle it.
+	err      error
+	out      []byte
+	produced Batch
+	// letters are dead letters of the chunk's rows; posted is how many of the records are such.
+	letters []outgoing
+	posted  int
+	// refused is the dead letter that its rows are of, nil of those that came from the service.
+	refused *DeadLetter
+	// span is its page's, carries the header of its records that says so, with Key "" for none, and sending the span
+	// from its hand-over to the producer to its acknowledgement.
+	span, sending *tracing.Span
+	carries       kgo.RecordHeader
+	// settled has one entry for each use. A producer answers there and nowhere else: when a feed has failed, it may do
+	// so after the chunk was given back.
+	settled chan settlement
+	done    func(n int, err error)
+}
+
+// ending is how a page ends with a chunk.
+type ending int
+
+const (
+	// goesOn: it does not.
+	goesOn ending = iota
+	// isWhole: it is at its end, or is gone on with from the chunk's mark.
+	isWhole
+	// breaksOff: it comes again from its start.
+	breaksOff
+)
+
+// settlement is what became of a chunk's records.
+type settlement struct {
+	records int // that were acknowledged
+	err     error
+}
+
+func newChunk(registry *record.Registry) *chunk {
+	c := &chunk{settled: make(chan settlement, 1)}
+	c.batch.Registry = registry
+	c.done = func(n int, err error) { c.settled <- settlement{n, err} }
+	return c
+}
+
+func (c *chunk) reset(topic, page string) {
+	c.batch.Reset()
+	c.batch.Topics = append(c.batch.Topics, topic)
+	c.page, c.origins = page, c.origins[:0]
+	c.mark, c.moves, c.barrier = position{}, false, nil
+	c.begins, c.ends = false, goesOn
+	c.err, c.out, c.produced = nil, c.out[:0], nil
+	c.letters, c.posted, c.refused = nil, 0, nil
+	c.span, c.sending, c.carries = nil, nil, kgo.RecordHeader{}
+	c.slim()
+}
+
+// slim lets go of memory of giant rows.
+func (c *chunk) slim() {
+	if cap(c.out) > 8*enoughBytes {
+		c.out = nil
+	}
+	c.spare()
+}
+
+// spare frees row buffers that have grown far beyond a usual chunk: nobody needs them behind the converters.
+func (c *chunk) spare() {
+	if cap(c.batch.Data) > 8*enoughBytes {
+		c.batch.Data = nil
+	}
+	if cap(c.batch.Rows) > 64*enoughRows {
+		c.batch.Rows = nil
+	}
+}
+
+func (c *chunk) enough() bool {
+	return len(c.batch.Rows) >= enoughRows || len(c.batch.Data) >= enoughBytes
+}
+
+// cut takes away the rows from one on.
+func (c *chunk) cut(from int) {
+	c.batch.Rows = c.batch.Rows[:from]
+	c.origins = c.origins[:min(from, len(c.origins))]
+}
+
+// truncate is cut for the first row with this number or a higher one.
+func (c *chunk) truncate(origin uint32) {
+	for i := range c.batch.Rows {
+		if c.batch.Rows[i].Origin >= origin {
+			c.cut(i)
+			return
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/run/tracing"
+	"github.com/culvert-project/culvert/host/kafka"
+)
+
+// produce is the third stage: it sends and does not wait for answers.
+func (f *feed) produce() {
+	for c := range f.shaped {
+		if c.err == nil && f.failed.Err() == nil {
+			start := time.Now()
+			if err := guard.Do(f.task.log, "feed "+f.name+", the stage of producing",
+				func() error { return f.produceOne(c) }); err != nil {
+				f.fail(err)
+			}
+			f.task.count.produce.Since(start)
+		}
+		f.sent <- c
+	}
+}
+
+func (f *feed) produceOne(c *chunk) error {
+	if c.begins {
+		if err := f.output.Begin(f.failed); err != nil {
+			return fmt.Errorf("%s: %w", c.page, err)
+		}
+	}
+	var behind kafka.Offset
+	if c.moves {
+		behind = kafka.Offset{Partition: f.partition, Position: c.mark.stored(c.fingerprint, c.subscription)}
+	}
+	if c.produced.Len() > 0 {
+		c.sending = c.span.Child("produce", tracing.Producer)
+		c.sending.Number("culvert.records", int64(c.produced.Len()))
+	}
+	f.output.Produce(f.failed, c.produced, behind, c.done)
+	end := f.output.Commit
+	switch c.ends {
+	case goesOn:
+		return nil
+	case breaksOff:
+		end = f.output.Abort
+	}
+	if err := end(f.failed); err != nil {
+		return fmt.Errorf("%s: %w", c.page, err)
+	}
+	return nil
+}
+
+// settle is the last stage: in the order in which chunks were sent it waits until they are acknowledged, and gives them
+// back. A chunk that an earlier stage could not handle fails the feed here, when all before it are acknowledged.
+func (f *feed) settle() {
+	for c := range f.sent {
+		if err := guard.Do(f.task.log, "feed "+f.name+", the stage of settling",
+			func() error { return f.settleOne(c) }); err != nil {
+			f.fail(err)
+		}
+		f.give(c)
+	}
+}
+
+func (f *feed) settleOne(c *chunk) error {
+	if f.failed.Err() != nil {
+		return nil
+	}
+	if c.err != nil {
+		return c.err
+	}
+	select {
+	case s := <-c.settled:
+		c.sending.End(s.err)
+		if s.err != nil {
+			f.task.o.Tally.LostLetters.Add(int64(c.posted)) // or some of them: nobody is told which
+			return fmt.Errorf("%s: %w", c.page, s.err)
+		}
+		f.task.count.written.Add(int64(s.records - c.posted))
+	case <-f.failed.Done():
+		c.sending.End(context.Cause(f.failed))
+		return nil
+	}
+	if c.barrier != nil {
+		if err := f.output.Flush(f.failed); err != nil {
+			return fmt.Errorf("store the offset: %w", err)
+		}
+		close(c.barrier)
+	}
+	return nil
+}

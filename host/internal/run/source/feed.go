@@ -1,0 +1,230 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// feed is one feed at work. Four goroutines, started and ended by run, hand its rows on as chunks, so that memory does
+// not depend on the size of pages: read (fetch and decode), shape (transforms and converters), produce, settle.
+type feed struct {
+	// fromStart says that the page that broke off is delivered again from its start; nil where none is.
+	fromStart func()
+	task      *Task
+	name      string
+	log       *slog.Logger
+	// partition is the same in every version that the feed runs.
+	partition []wit.Field
+	// opened and index are the feed in the plugin; reading changes them between pages.
+	opened *openedVersion
+	index  uint32
+	// at is where reading goes on; it runs ahead of what is acknowledged.
+	at position
+	// reads is the stage of reading: [feed.read], or dead letters.
+	reads func(context.Context) error
+	// standing is where the feed stood before the page that is being read.
+	standing []wit.Field
+	caughtUp atomic.Bool
+	// lastUp is when it was caught up last, in Unix milliseconds; 0: not yet.
+	lastUp atomic.Int64
+	// covers is the digest of the subscriptions that were there before what was read last was asked for: whatever
+	// happens later they tell. It is stored with the offset; where others are there at a start, the feed is read once
+	// more, since nobody has told what happened in between. Reading changes it.
+	covers string
+	// subscribed is since when notifications are to come, told when the last one came, in Unix milliseconds; 0: not.
+	subscribed, told atomic.Int64
+
+	output  Output
+	free    chan *chunk
+	decoded chan *chunk
+	shaped  chan *chunk
+	sent    chan *chunk
+
+	// failed ends the stages: its cause is the feed's fault.
+	failed context.Context
+	fail   context.CancelCauseFunc
+
+	mu sync.Mutex
+	// between is where the feed stood at its last page boundary, for judging other versions.
+	between []wit.Field
+	// fingerprint is what its offsets belong to, see [wit.Feed].
+	fingerprint string
+	// snapshots are those that were asked for.
+	snapshots []string
+	wakes     wakes
+	// arranged is the digest of the subscriptions that there are, "" where none was asked for.
+	arranged string
+	// heir has taken the feed's place.
+	heir *feed
+	// asked is the last request, due when the next poll begins by the clock, faulted what went wrong last.
+	asked   FeedRequest
+	due     time.Time
+	faulted FeedFault
+	// lastSnapshot is the one that the plugin was asked for last.
+	lastSnapshot FeedSnapshot
+}
+
+// chunks is how many chunks wait for their acknowledgement in a feed, at most, shapedChunks how many converted ones are
+// still to be produced: they gather while a transaction is committed.
+const chunks, shapedChunks = 16, 8
+
+var errStopped = errors.New("the stop took too long")
+
+// newFeed finds where a feed stands and whether it may go on from there.
+func (t *Task) newFeed(ctx context.Context, o *openedVersion, index uint32) (*feed, error) {
+	w := &o.feeds[index]
+	f := &feed{task: t, name: w.Name, partition: w.Partition, fingerprint: w.Fingerprint, opened: o, index: index,
+		log: t.log.With("feed", w.Name), wakes: wakes{came: make(chan struct{}, 1)}}
+	stored, err := t.o.Stored(ctx, w.Partition)
+	if err != nil {
+		return nil, fmt.Errorf("read the stored offset: %w", err)
+	}
+	if stored == nil {
+		f.at = position{fields: []wit.Field{}}
+	} else if f.at, f.covers, err = t.resume(ctx, o, w, stored); err != nil {
+		return nil, err
+	}
+	f.standing, f.between, f.reads = f.at.fields, f.at.fields, f.read
+	return f, nil
+}
+
+// resume checks a stored offset: it must belong to what the feed is now (P7), and the plugin must know its form.
+func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored []wit.Field) (p position,
+	subscription string, err error) {
+	p, fingerprint, subscription, err := positionOf(stored)
+	if err != nil {
+		return p, "", err
+	}
+	now := w.Fingerprint
+	if fingerprint != nil && *fingerprint != now && strings.Contains(*fingerprint, topicPart) {
+		p.topic = w.Topic
+		now = belonging(now, p.topic)
+	}
+	if fingerprint == nil {
+		t.log.Warn("the stored offset does not say what it belongs to: it is taken as it is", "feed", w.Name)
+	} else if changed := difference(*fingerprint, now); *fingerprint == now {
+	} else if w.Changed == wit.ChangedReload {
+		t.log.Warn("the stored offset belongs to something else: the feed is read anew", "feed", w.Name, "changed",
+			changed)
+		return position{fields: []wit.Field{}}, "", nil
+	} else if w.Changed == wit.ChangedKeep {
+		t.log.Info("the stored offset belongs to something else, and is gone on from", "feed", w.Name, "changed",
+			changed)
+	} else {
+		decide := ""
+		if by := t.o.ChangedBy; by != "" {
+			decide = ", set " + by + "=keep to go on from it all the same, or =reload"
+		}
+		return p, "", &wit.Fault{Kind: wit.FaultConfig, Message: "the stored offset belongs to something else (" +
+			changed + "): set it back as it was" + decide +
+			", give the connector another name, or reset its offsets to read everything again"}
+	}
+	err = task.Do(ctx, o.code, func(r Reader) error { return r.CheckOffset(ctx, w.Partition, p.fields) })
+	if err != nil {
+		return p, "", fmt.Errorf("the plugin refuses the stored offset: %w", err)
+	}
+	return p, subscription, nil
+}
+
+// run is the feed's life: until ctx ends, and then for as long as a stop may take.
+func (f *feed) run(ctx context.Context) (err error) {
+	o := &f.task.o
+	if f.output, err = o.NewOutput(f.name); err != nil {
+		return err
+	}
+	shaper, err := f.newShaper(ctx)
+	if err != nil {
+		f.closeOutput()
+		return err
+	}
+	f.free, f.decoded = make(chan *chunk, ownChunks), make(chan *chunk, 1)
+	f.shaped, f.sent = make(chan *chunk, shapedChunks), make(chan *chunk, chunks)
+	for range ownChunks {
+		f.free <- newChunk(o.Registry)
+	}
+	// What was read is brought to its end after ctx has ended, but not for ever.
+	f.failed, f.fail = context.WithCancelCause(context.WithoutCancel(ctx))
+	stopped := context.AfterFunc(ctx, func() {
+		time.AfterFunc(o.StopWithin*3/4, func() { f.fail(errStopped) })
+	})
+	defer stopped()
+	f.output.OnFailure(f.fail)
+	reading, endReading := context.WithCancelCause(ctx)
+	defer endReading(nil)
+	linked := context.AfterFunc(f.failed, func() { endReading(context.Cause(f.failed)) })
+	defer linked()
+
+	var stages sync.WaitGroup
+	stages.Go(func() { defer close(f.shaped); f.shape(shaper) })
+	stages.Go(func() { defer close(f.sent); f.produce() })
+	stages.Go(f.settle)
+	readErr := guard.Do(f.task.log, "feed "+f.name+", the stage of reading", func() error { return f.reads(reading) })
+	close(f.decoded)
+	stages.Wait()
+
+	return f.end(ctx, readErr)
+}
+
+// end stores what was acknowledged and tells what became of the feed.
+func (f *feed) end(ctx context.Context, readErr error) error {
+	cause := context.Cause(f.failed)
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	hurry := func() { time.AfterFunc(max(f.task.o.StopWithin/4, time.Second), cancel) }
+	if cause == nil && readErr == nil || kafka.Outlasted(cause) {
+		// A feed that has read everything can wait for a busy broker, and one whose transaction was not ended in time
+		// for one that is away: until a stop is asked for.
+		defer context.AfterFunc(ctx, hurry)()
+	} else {
+		hurry()
+	}
+	storeErr := f.output.Flush(late)
+	f.closeOutput()
+	f.fail(nil)
+	switch {
+	case kafka.Outlasted(cause) && storeErr == nil && !errors.As(cause, new(*kafka.Rewound)):
+		return &kafka.Rewound{Cause: cause} // it was given up
+	case cause != nil && !errors.Is(cause, errStopped):
+		return cause
+	case readErr != nil && ctx.Err() == nil:
+		return readErr
+	case cause != nil:
+		f.log.Warn("stopped before everything that was read was acknowledged: it will be read again", "within",
+			f.task.o.StopWithin)
+		return nil
+	case storeErr != nil:
+		return fmt.Errorf("store the offset: %w", storeErr)
+	}
+	return nil
+}
+
+func (f *feed) closeOutput() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = f.output.Close(ctx) // failures were reported with their batches
+}
+
+func (f *feed) wit() *wit.Feed { return &f.opened.feeds[f.index] }
+
+// skipped says that a row was left out: by its cause where a letter holds it, else each of them.
+func (f *feed) skipped(page string, row uint32, stage task.ErrorStage, err error, more func() []any) {
+	f.task.o.Tally.Logged.Add(1)
+	if f.task.o.DeadLetters == nil {
+		f.task.o.Say(f.log, rowSkipped, []any{"page", page, "row", row, "stage", stage, "error", err}, more)
+		return
+	}
+	f.task.skips.Skip(f.log, stage, err, []any{"page", page, "row", row}, more)
+}
+
+const rowSkipped = "row skipped"

@@ -1,0 +1,136 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// DeadLetters is where rows go that cannot be handled, where such rows are tolerated: into a topic, in the page's
+// transaction where there is one.
+type DeadLetters struct {
+	Topic string
+	// NewConverters makes what a feed writes rows with as they came, before the transforms.
+	NewConverters func() (key, value convert.Converter, err error)
+	// Headers say what happened. It is called by several goroutines.
+	Headers func(Letter) []kgo.RecordHeader
+}
+
+// Letter is a row that could not be handled.
+type Letter struct {
+	// Topic is that of the row and Feed its feed, Page the request that it came with, Row its number there.
+	Feed, Topic, Page string
+	Row               uint32
+	// Times is how often it was replayed.
+	Times int
+	// Parts are those of the rows that the transforms made of it which could not be handled.
+	Parts task.Parts
+	// Partition is that which the plugin wants the row in, -1 for none; Timestamp the row's in milliseconds since 1970,
+	// -1 for none.
+	Partition int32
+	Timestamp int64
+	// Stage is where it failed, from [task.AtDecode] to [task.AtTransforms].
+	Stage task.ErrorStage
+	// Transform is the position of the transform that failed.
+	Transform int
+	// Class is the Java class that Kafka Connect would give to the failure, "" where it has none.
+	Class string
+	Err   error
+}
+
+// outgoing is a dead letter on its way to its topic.
+type outgoing struct {
+	key, value []byte
+	headers    []kgo.RecordHeader
+	timestamp  int64 // negative: none
+}
+
+// transformFault is the fault of a transform, with what dead letters say of it.
+type transformFault struct{ *wit.RowFault }
+
+func (f transformFault) Error() string { return f.Fault.Error() }
+func (f transformFault) Unwrap() error { return &f.Fault }
+
+// buryRaw makes a dead letter of a row that the plugin could not read: of its document, which the plugin adds.
+func (p *page) buryRaw(f *wit.RowFault) {
+	letters, b := p.feed.task.o.DeadLetters, &p.chunk.batch
+	if letters == nil {
+		return
+	}
+	raw := bytes.Clone(b.Data[f.RawStart:][:f.RawSize])
+	p.chunk.letters = append(p.chunk.letters, outgoing{value: raw, timestamp: -1, headers: letters.Headers(
+		p.refused.letter(Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.what, Row: f.Origin, Partition: -1,
+			Timestamp: -1, Stage: task.AtDecode, Class: f.ErrorClass, Err: &f.Fault}))})
+}
+
+// bury makes a dead letter of a row of which no record, or not all of the records, could be made: of the row as it was
+// before the transforms, by its place in the chunk and its number in the page.
+func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage task.ErrorStage, parts task.Parts,
+	fault error) error {
+	t := s.feed.task
+	if t.o.DeadLetters == nil {
+		return nil
+	}
+	var row wit.Row
+	if s.chain != nil {
+		row = s.chain.Input(at)
+	} else {
+		row = c.batch.Rows[at]
+	}
+	l := outgoing{timestamp: row.Timestamp}
+	most := t.o.MaxRecordBytes - recordOverhead
+	failed := func(err error) error {
+		return fmt.Errorf("%s: row %d: %w; it is not left out, because its dead letter cannot be written: %w", c.page,
+			number, fault, err)
+	}
+	topic := t.o.DeadLetters.Topic
+	key, null, err := s.letterKey.Encode(ctx, nil, most, topic, &c.batch, row.Key)
+	if err != nil {
+		return failed(err)
+	}
+	if !null {
+		l.key = key
+	}
+	value, null, err := s.letterValue.Encode(ctx, nil, most-len(key), topic, &c.batch, row.Value)
+	if err != nil {
+		return failed(err)
+	}
+	if !null {
+		l.value = value
+	}
+	what := Letter{Feed: s.feed.name, Topic: c.batch.Topics[row.Topic], Page: c.page, Row: number, Parts: parts,
+		Partition: row.Partition, Timestamp: row.Timestamp, Stage: stage, Class: convert.ErrorClass(fault), Err: fault}
+	var f transformFault
+	if errors.As(fault, &f) {
+		what.Class, what.Transform = f.ErrorClass, int(f.Stage)
+	}
+	l.headers = t.o.DeadLetters.Headers(c.refused.letter(what))
+	c.letters = append(c.letters, l)
+	if s.lettersBytes += len(key) + len(value) + recordOverhead; s.lettersBytes < MaxChunkOutput {
+		return nil
+	}
+	return s.ahead(ctx, c)
+}
+
+// post adds the dead letters of a chunk to the records of another or the same.
+func (s *shaper) post(from, c *chunk) {
+	for _, l := range from.letters {
+		r := c.produced.Add()
+		r.Topic, r.Partition = s.feed.task.o.DeadLetters.Topic, -1
+		r.Key, r.Value, r.Headers = l.key, l.value, l.headers
+		if l.timestamp >= 0 {
+			r.Timestamp = time.UnixMilli(l.timestamp)
+		}
+	}
+	c.posted += len(from.letters)
+	s.feed.task.o.Tally.Letters.Add(int64(len(from.letters)))
+	from.letters, s.lettersBytes = nil, 0
+}

@@ -1,0 +1,616 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/host/internal/run/tracing"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// pieceSize is how much of a body a decode call gets.
+const pieceSize = 64 << 10
+
+// page is one page being read. It fills chunks and passes them on.
+type page struct {
+	feed   *feed
+	fetch  *wit.Fetch
+	what   string
+	reader Reader
+	number uint32
+
+	chunk *chunk
+	// passed: a chunk of it was.
+	passed bool
+	// last is the number of the row that came last, -1 before the first; keys is the digest over all rows so far.
+	last int64
+	keys digest
+	// whole is the last row that is complete (no row of another chunk can share its number), with its digest.
+	whole     int64
+	wholeKeys digest
+	// ofLast is how many rows have the number of the last.
+	ofLast int
+	// rows are those that it has passed on, in so many parts.
+	rows, parts int
+	// skip is where rows begin that were not delivered yet.
+	skip     position
+	skipping bool
+	// end is what the portions said of the page's end: it comes with the last piece, of the page or of what it nests.
+	end wit.Portion
+	// pieces are buffers for bodies: the main one's first, those of followed requests behind it.
+	pieces [][]byte
+	depth  int
+	// toFollow is the number of requests that the page wanted followed, waiting the bytes of those that were not yet;
+	// followed is how many were behind row followedRow.
+	toFollow    int
+	waiting     int64
+	followed    int
+	followedRow int64
+	pace        pace
+	// fed is how much of the page's own body the plugin has got, while it is searched for rows on which the plugin
+	// breaks. left is such a row that is being left out.
+	fed    int64
+	search *search
+	left   *poison
+	// refused is the dead letter that is read again, nil of pages of the service.
+	refused *DeadLetter
+	// span is what is told of the page, nil while nothing is traced; carries is the header of its records by which they
+	// say so, with Key "" for none.
+	span    *tracing.Span
+	carries kgo.RecordHeader
+	// decodedFrom and decodedTo are when the plugin was first given some of it, and gave the last of its rows; decoding
+	// is how long it was at work in between.
+	decodedFrom, decodedTo time.Time
+	decoding               time.Duration
+}
+
+// page fetches and decodes one page on an instance. On return f.at is where to go on: behind the page, or, where it
+// broke off, the place in it.
+//
+// While the service works on its answer, for as long as hours for the initial load of a queue of changes, the slot is
+// another feed's: how many requests an origin has at a time is what its limit is for.
+func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *attempts, slot *pageSlot) (end turnEnd,
+	err error) {
+	if fetch.Acknowledges {
+		if err := f.durable(ctx); err != nil {
+			return end, err
+		}
+	}
+	p := &page{feed: f, fetch: fetch, reader: r, search: &tried.search,
+		what: fetch.Request.Method + " " + transport.ShownTarget(fetch.Request.Target),
+		last: -1, keys: noRows, whole: -1, wholeKeys: noRows}
+	if f.at.inside && fetch.Position != nil {
+		p.resume()
+	}
+	defer p.giveBack()
+	p.trace()
+	defer func() { p.traced(err) }()
+	start := time.Now()
+	asked := FeedRequest{What: fetch.Request.Method + " " + transport.LoggedTarget(fetch.Request.Target), At: start}
+	f.asks(asked)
+	slot.giveBack()
+	fetching := p.span.Request("fetch", &fetch.Request)
+	answer, err := f.task.o.Client.Do(ctx, &fetch.Request)
+	f.task.count.fetch.Since(start)
+	if err == nil {
+		asked.Status, asked.Took = answer.Status, time.Since(start)
+		f.asks(asked)
+		fetching.Answered(answer.Status)
+	}
+	fetching.End(err)
+	if err != nil {
+		// What became of a request that must not be sent twice the plugin finds out: it is asked what comes next.
+		if lost := new(transport.NoAnswer); errors.As(err, &lost) {
+			return end, &wit.Fault{Kind: wit.FaultTransient, Message: lost.Error()}
+		}
+		return end, &finalError{err}
+	}
+	defer answer.Body.Close()
+	if err := slot.take(ctx); err != nil {
+		return end, err
+	}
+	end, err = p.read(transport.Within(ctx), answer)
+	if err == nil {
+		f.task.o.Tally.Batches.Ended(start, p.rows)
+	} else {
+		p.broken(err)
+		if fetch.Request.Repeatable && tried.retry.Names(strconv.Itoa(int(answer.Status))) {
+			err = &finalError{err} // the transport has repeated it as often as it may be
+		}
+	}
+	return end, err
+}
+
+// trace begins the page's span, where pages are traced.
+func (p *page) trace() {
+	t := p.feed.task
+	if t.o.Tracer == nil {
+		return
+	}
+	p.span = t.o.Tracer.Start("page", tracing.Internal)
+	p.span.Task(t.o.Connector, t.o.Task)
+	p.span.Name("culvert.feed", p.feed.name)
+	if t.o.TraceHeaders {
+		p.carries = p.span.Header()
+	}
+}
+
+// decoded notes that a piece of the page was decoded from a moment on until now.
+func (p *page) decoded(from time.Time) {
+	if p.decodedFrom.IsZero() {
+		p.decodedFrom = from
+	}
+	p.decodedTo = time.Now()
+	p.decoding += p.decodedTo.Sub(from)
+}
+
+// traced ends the page's span.
+func (p *page) traced(err error) {
+	p.span.Past("decode", p.decodedFrom, p.decodedTo, p.decoding)
+	p.span.Number("culvert.rows", int64(p.rows))
+	p.span.End(err)
+}
+
+// resume sets out to skip what was delivered already. Only the same page under the plugin's promise that it repeats
+// exactly can be resumed (P2).
+func (p *page) resume() {
+	f := p.feed
+	if p.fetch.RepeatsExactly && sameFields(*p.fetch.Position, f.at.fields) {
+		p.skip, p.skipping = f.at, true
+		return
+	}
+	f.log.Info("a page that was begun is delivered again from its start", "page", p.what, "row", f.at.row)
+	f.task.count.repeated.Add(1)
+}
+
+// read takes the answer apart.
+func (p *page) read(ctx context.Context, answer *transport.Answer) (end turnEnd, err error) {
+	f := p.feed
+	p.number, err = p.reader.Begin(ctx, f.opened.context, f.index, p.fetch.Position, answer.Response)
+	if err != nil {
+		return end, fmt.Errorf("%s: %w", p.what, err)
+	}
+	if _, err := p.body(ctx, "", answer.Status, answer.Body); err != nil {
+		// the instance may be gone: then there is nothing to abandon
+		_ = p.reader.Abandon(context.WithoutCancel(ctx), p.number)
+		return end, fmt.Errorf("%s%s: %w", p.what, p.row(), err)
+	}
+	if p.end.Next != nil {
+		if name, ok := reservedField(*p.end.Next); ok {
+			return end, fmt.Errorf("%s: the plugin's offset has a field %s, which is the host's name", p.what, name)
+		}
+	}
+	if err := p.finish(ctx); err != nil {
+		return end, err
+	}
+	f.task.count.pages.Add(1)
+	return turnEnd{more: p.end.More, rows: p.last >= 0, wait: time.Duration(p.end.WaitMs) * time.Millisecond}, nil
+}
+
+// row says behind which row something happened.
+func (p *page) row() string {
+	if p.last < 0 {
+		return ""
+	}
+	return fmt.Sprintf(", behind row %d", p.last)
+}
+
+// body feeds a body to the plugin in pieces, and what the plugin asks for in between. What it asks for with the last
+// piece of a followed answer comes behind that one, not within it, and is returned.
+func (p *page) body(ctx context.Context, tag string, status uint16, body io.Reader) ([]wit.Follow, error) {
+	if p.depth == len(p.pieces) {
+		p.pieces = append(p.pieces, make([]byte, pieceSize))
+	}
+	piece := p.pieces[p.depth]
+	p.depth++
+	defer func() { p.depth-- }()
+	for {
+		start := time.Now()
+		n, err := io.ReadFull(body, piece)
+		p.feed.task.count.fetch.Since(start)
+		last := err == io.EOF || err == io.ErrUnexpectedEOF
+		if err != nil && !last {
+			if n > 0 && p.fetch.RepeatsExactly {
+				_, _ = p.decode(ctx, tag, status, piece[:n], false) // its rows need not come again
+			}
+			return nil, err
+		}
+		p.feed.task.count.bytes.Add(int64(n))
+		if last && tag != "" {
+			return p.part(ctx, tag, status, piece[:n], true)
+		}
+		if err := p.put(ctx, tag, status, piece[:n], last); err != nil || last {
+			return nil, err
+		}
+	}
+}
+
+// MaxFollowed bounds the requests that one page has followed, nested ones included: ten for each row of a page of
+// 10,000. A page that breaks off is asked for again with all of them, so one that wants more would never come to its
+// end.
+const MaxFollowed = 100_000
+
+// maxWaitingBytes bounds the requests of a page that wait to be followed: those of one result of the plugin, as large
+// as it may be by default.
+const maxWaitingBytes = 64 << 20
+
+// hostTags is how tags begin that are the host's own: [wit.TagComplete] and its like.
+const hostTags = "culvert:"
+
+// maxDepth bounds how deep followed answers may stand within each other: one that asks for others amid its body.
+const maxDepth = 16
+
+// freelyFollowed is how many requests are followed without a pause while no row comes.
+const freelyFollowed = 256
+
+// follow takes what a page nests, fetched already or not, and feeds it to its end. It returns what is to be followed
+// next.
+func (p *page) follow(ctx context.Context, follow *wit.Follow, early *fetched) ([]wit.Follow, error) {
+	r := &follow.Request
+	if strings.HasPrefix(r.Tag, hostTags) {
+		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: fmt.Sprintf(
+			"the plugin has a request followed with the tag %q: expected none that begins with %s, the host's own",
+			r.Tag, hostTags)}
+	}
+	if p.depth > maxDepth {
+		return nil, &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("answers nest more than %d deep", maxDepth)}
+	}
+	if p.followedRow != p.last {
+		p.followedRow, p.followed, p.pace = p.last, 0, pace{}
+	}
+	if p.followed++; p.followed > freelyFollowed {
+		if err := pause.For(ctx, p.pace.after(false)); err != nil {
+			return nil, err
+		}
+	}
+	answer, err := early.take(ctx)
+	if answer == nil && err == nil {
+		answer, err = p.feed.task.o.Client.Do(ctx, r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("follow %s: %w", transport.ShownTarget(r.Target), &finalError{err})
+	}
+	defer answer.Body.Close()
+	if (answer.Status < 200 || answer.Status > 299) && !slices.Contains(follow.Tolerate, answer.Status) {
+		head, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
+		err := error(&wit.Fault{Kind: kindOf(answer.Status), Message: fmt.Sprintf("follow %s: answered %d: %q",
+			transport.ShownTarget(r.Target),
+			answer.Status, head)})
+		if p.feed.task.o.Client.Retry().Names(strconv.Itoa(int(answer.Status))) {
+			err = &finalError{err}
+		}
+		return nil, err
+	}
+	next, err := p.body(ctx, r.Tag, answer.Status, answer.Body)
+	if err != nil {
+		return nil, fmt.Errorf("follow %s: %w", transport.ShownTarget(r.Target), err)
+	}
+	return next, nil
+}
+
+func kindOf(status uint16) wit.FaultKind {
+	switch {
+	case status == 401:
+		return wit.FaultUnauthorized
+	case status == 403:
+		return wit.FaultForbidden
+	case status == 404:
+		return wit.FaultNotFound
+	case status == 410:
+		return wit.FaultGone
+	case status >= 500 || status == 408 || status == 429:
+		return wit.FaultTransient
+	}
+	return wit.FaultData
+}
+
+// decode hands one piece to the plugin and takes its rows.
+func (p *page) decode(ctx context.Context, tag string, status uint16, piece []byte, last bool) (wit.Portion, error) {
+	if err := p.room(ctx); err != nil {
+		return wit.Portion{}, err
+	}
+	b := &p.chunk.batch
+	from, data := len(b.Rows), len(b.Data)
+	start := time.Now()
+	portion, err := p.reader.Decode(ctx, p.number, tag, status, piece, last, b)
+	p.feed.task.count.decode.Since(start)
+	if p.span != nil {
+		p.decoded(start)
+	}
+	if err != nil {
+		p.chunk.cut(from)
+		return portion, err
+	}
+	if portion.Next != nil {
+		p.end.Next = portion.Next
+	}
+	p.end.More, p.end.WaitMs = p.end.More || portion.More, max(p.end.WaitMs, portion.WaitMs)
+	if err := p.take(from); err != nil {
+		return portion, err
+	}
+	if len(b.Rows) == from && len(portion.Faults) == 0 {
+		b.Data = b.Data[:data] // nothing but rows that were delivered already
+	}
+	if err := p.faults(portion.Faults); err != nil {
+		return portion, err
+	}
+	if p.chunk.enough() {
+		return portion, p.pass(ctx)
+	}
+	return portion, nil
+}
+
+// take goes through new rows of the chunk: it keeps account of where the page is and drops rows that were delivered
+// already.
+func (p *page) take(from int) error {
+	b := &p.chunk.batch
+	kept := from
+	for i := from; i < len(b.Rows); i++ {
+		r := &b.Rows[i]
+		if err := p.advance(int64(r.Origin)); err != nil {
+			p.chunk.cut(kept)
+			return err
+		}
+		p.keys.row(b, r)
+		p.ofLast++
+		skip, err := p.beyond()
+		if err != nil {
+			p.chunk.cut(kept)
+			return err
+		}
+		if p.skipping || skip {
+			p.feed.task.count.resumed.Add(1)
+			continue
+		}
+		if kept != i {
+			b.Rows[kept] = *r
+		}
+		kept++
+		p.chunk.origins = append(p.chunk.origins, r.Origin)
+	}
+	p.feed.task.count.read.Add(int64(kept - from))
+	p.rows += kept - from
+	b.Rows = b.Rows[:kept]
+	return nil
+}
+
+// advance moves to a row's number. When it leaves the rows that were delivered already, it looks whether they were the
+// same.
+func (p *page) advance(origin int64) error {
+	if origin < p.last {
+		return &wit.Fault{Kind: wit.FaultInternal, Message: fmt.Sprintf("the plugin gave row %d after row %d", origin,
+			p.last)}
+	}
+	if origin == p.last {
+		return nil
+	}
+	if p.skipping && origin > int64(p.skip.row) {
+		if p.keys != p.skip.keys {
+			return errMismatch
+		}
+		p.skipping = false
+	}
+	p.whole, p.wholeKeys = p.last, p.keys
+	p.last, p.ofLast = origin, 0
+	return nil
+}
+
+// beyond tells whether the row is one of those that were delivered of the number behind the place.
+func (p *page) beyond() (bool, error) {
+	if p.skipping || p.skip.beyond == 0 {
+		return false, nil
+	}
+	if p.skip.beyond--; p.skip.beyond == 0 && p.keys != p.skip.beyondKeys {
+		return false, errMismatch
+	}
+	return true, nil
+}
+
+// faults handles rows that the plugin could not read. They count as rows of the page.
+func (p *page) faults(faults []wit.RowFault) error {
+	for i := range faults {
+		rf := &faults[i]
+		if p.left != nil {
+			rf.Fault.Message = breaksOn(p.left.trap)
+			p.left = nil
+		}
+		if p.skip.inside && rf.Origin <= p.skip.row {
+			continue
+		}
+		t := p.feed.task
+		if err := t.o.Refuse(&t.count.faults, &rowError{rf.Origin, &rf.Fault},
+			func() { p.feed.skipped(p.what, rf.Origin, task.AtDecode, &rf.Fault, nil) }); err != nil {
+			p.chunk.truncate(rf.Origin)
+			p.whole = -1 // this chunk carries no place: what it holds comes again
+			return err
+		}
+		p.buryRaw(rf)
+	}
+	return nil
+}
+
+// rowError is a row that could not be handled where none may be skipped.
+type rowError struct {
+	row uint32
+	err error
+}
+
+func (e *rowError) Error() string { return fmt.Sprintf("row %d: %v", e.row, e.err) }
+func (e *rowError) Unwrap() error { return e.err }
+
+// room sees to it that there is a chunk to fill.
+func (p *page) room(ctx context.Context) error {
+	if p.chunk != nil {
+		return nil
+	}
+	c, err := p.feed.take(ctx, p.what)
+	if err != nil {
+		return err
+	}
+	p.chunk = c
+	p.chunk.fingerprint, p.chunk.subscription = p.feed.wit().Fingerprint, p.feed.covers
+	p.chunk.span, p.chunk.carries = p.span, p.carries
+	if p.refused != nil {
+		c.refused, c.batch.Topics[0] = p.refused, p.refused.Topic
+	}
+	return nil
+}
+
+// pass hands the chunk to the next stage. While a page that repeats exactly is being read, the place behind its last
+// complete row may be stored; else nothing until the page's end (P2).
+func (p *page) pass(ctx context.Context) error {
+	c := p.chunk
+	p.chunk = nil
+	if !c.moves && p.fetch.Position != nil && p.fetch.RepeatsExactly && !p.skipping && p.whole >= 0 {
+		c.mark, c.moves = position{fields: *p.fetch.Position, inside: true, row: uint32(p.whole), keys: p.wholeKeys,
+			topic: p.feed.wit().Topic}, true
+	}
+	c.begins = !p.passed
+	err := p.feed.hand(ctx, c)
+	if err == nil { // else nothing has begun that could be aborted
+		p.passed = true
+		p.parts++
+	}
+	return err
+}
+
+// ends says how a page ends that broke off, where some of it was passed on.
+func (p *page) ends(how ending) {
+	if !p.passed || p.feed.failed.Err() != nil {
+		return
+	}
+	c, err := p.feed.take(p.feed.failed, p.what)
+	if err != nil {
+		return
+	}
+	c.ends = how
+	_ = p.feed.hand(p.feed.failed, c)
+}
+
+func (f *feed) hand(ctx context.Context, c *chunk) error {
+	c.held = len(c.batch.Rows)
+	f.task.o.Tally.Batches.Hold(c.held)
+	select {
+	case f.decoded <- c:
+		return nil
+	case <-ctx.Done():
+		f.give(c)
+		return context.Cause(ctx)
+	}
+}
+
+// finish ends a page that was read whole: its rows, and behind them the offset from which to go on.
+func (p *page) finish(ctx context.Context) error {
+	f := p.feed
+	if p.skipping && (p.last != int64(p.skip.row) || p.keys != p.skip.keys) || p.skip.beyond > 0 {
+		return errMismatch
+	}
+	if err := p.room(ctx); err != nil {
+		return err
+	}
+	next := position{fields: f.standing, topic: f.at.topic}
+	if p.end.Next != nil {
+		if next = (position{fields: *p.end.Next}); p.end.More {
+			next.topic = f.wit().Topic
+		}
+	} else if p.fetch.Position == nil && f.at.inside {
+		next = f.at // beside a page that was begun, and is gone on with
+	}
+	p.chunk.mark, p.chunk.moves, p.chunk.ends = next, true, isWhole
+	if err := p.pass(ctx); err != nil {
+		return err
+	}
+	if f.at = next; !next.inside {
+		f.standing = next.fields
+	}
+	f.stand(f.standing)
+	return nil
+}
+
+// broken notes how far a page came that broke off, so that it is gone on with from there.
+func (p *page) broken(err error) {
+	f := p.feed
+	f.fromStart = nil
+	var row *rowError
+	if errors.As(err, &row) && p.chunk != nil {
+		// what came before the row is good
+		_ = p.pass(f.failed)
+	}
+	if errors.Is(err, errMismatch) || p.fetch.Position == nil {
+		p.ends(breaksOff)
+		return
+	}
+	if p.skipping || p.skip.beyond > 0 {
+		return // nothing new was delivered: f.at stands
+	}
+	at := position{fields: *p.fetch.Position, topic: f.at.topic}
+	if p.fetch.RepeatsExactly && f.output.Keeps() && p.delivered() {
+		at.inside, at.row, at.keys, at.beyond, at.beyondKeys = true, uint32(p.whole), p.wholeKeys, p.ofLast, p.keys
+		at.topic = f.wit().Topic
+	} else if !f.output.Keeps() && p.skip.inside {
+		at = p.skip // the rows up to there were delivered when pages were not transactions yet
+	}
+	if at.inside && f.output.Keeps() {
+		p.ends(isWhole)
+	} else {
+		p.ends(breaksOff)
+	}
+	if !at.inside && p.last >= 0 {
+		f.fromStart = func() {
+			f.task.count.repeated.Add(1)
+			f.log.Warn("the page broke off and is delivered again from its start", "page", p.what, "row", p.last)
+		}
+	}
+	f.at = at
+}
+
+// delivered tells whether whole rows of the page were passed on: it passes on what is in the chunk.
+func (p *page) delivered() bool {
+	if p.whole < 0 {
+		return false
+	}
+	if p.chunk != nil && len(p.chunk.batch.Rows) > 0 {
+		if p.pass(p.feed.failed) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// giveBack returns a chunk that was not passed on.
+func (p *page) giveBack() {
+	if p.chunk != nil {
+		p.feed.give(p.chunk)
+		p.chunk = nil
+	}
+}
+
+// durable waits until everything that was read is in Kafka and the offset behind it is stored (P1).
+func (f *feed) durable(ctx context.Context) error {
+	c, err := f.take(ctx, "")
+	if err != nil {
+		return err
+	}
+	barrier := make(chan struct{})
+	c.barrier = barrier
+	if err := f.hand(ctx, c); err != nil {
+		return err
+	}
+	select {
+	case <-barrier:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,127 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// splitter makes a row of each of the words of a value, and keeps the rows' numbers.
+type splitter struct{ input []wit.Row }
+
+func (s *splitter) Input(at uint32) wit.Row { return s.input[at] }
+
+func (s *splitter) Apply(_ context.Context, b *record.Batch) ([]wit.RowFault, error) {
+	s.input = slices.Clone(b.Rows)
+	b.Rows = b.Rows[:0]
+	for _, r := range s.input {
+		for word := range strings.SplitSeq(string(b.Bytes(r.Value)), "|") {
+			part := r
+			part.Value = appendDatum(b, word)
+			b.Rows = append(b.Rows, part)
+		}
+	}
+	return nil, nil
+}
+
+// Of a row that becomes several records, of which the converter refuses some, the others are delivered; the letter is
+// of the row, and names those that are left; and a replay delivers these alone.
+func TestPartsThatAConverterRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const number = 5 // of the row in its page: two before it have the same
+		page := append(rows("a", number), "+b=v", "k=x|bad y|z|bad w", "l=v")
+		w := newWorld(&reader{exact: true}, page)
+		w.o.TolerateAll = true
+		w.o.NewConverters = func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{"bad"}, nil }
+		w.o.NewChain = func(context.Context) (Chain, error) { return &splitter{}, nil }
+		var said []Letter
+		w.o.DeadLetters = &DeadLetters{Topic: "dead",
+			NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil },
+			Headers: func(l Letter) []kgo.RecordHeader {
+				said = append(said, l)
+				return nil
+			}}
+		run := w.ok(t)
+		all := w.broker.records()
+		if n := len(all); n != number+1+2+1+1 {
+			t.Errorf("expected %d records, found %d", number+5, n)
+		}
+		of := func(key string) (found []string) {
+			for _, r := range all {
+				if _, record, _ := strings.Cut(r, "/"); strings.HasPrefix(record, key+"=") {
+					found = append(found, r)
+				}
+			}
+			return found
+		}
+		want := []string{"dead/k=x|bad y|z|bad w", "topic0/k=x", "topic0/k=z"}
+		if diff := cmp.Diff(want, slices.Sorted(slices.Values(of("k")))); diff != "" {
+			t.Errorf("(-expected +found)\n%s", diff)
+		}
+		if len(said) != 1 || said[0].Row != number || said[0].Parts.String() != "2,4 of 4" ||
+			said[0].Stage != task.AtValueConverter || run.Progress().Skipped != 2 {
+			t.Fatalf("found %+v", said)
+		}
+
+		// Replayed: one of them is refused once more, then none.
+		letter := DeadLetter{Topic: "topic0", Row: number, Parts: said[0].Parts, Partition: 3, Key: []byte("k"),
+			Value: []byte("x|bad y|z|bad w"), Timestamp: time.UnixMilli(7)}
+		replayed := func(refuses string, l DeadLetter) []string {
+			w.broker = newBroker()
+			w.o.Stored, w.o.NewOutput = w.broker.Get, w.broker.output
+			w.o.NewConverters = func() (convert.Converter, convert.Converter, error) {
+				return asIs{}, asIs{refuses}, nil
+			}
+			said = nil
+			left := []DeadLetter{l}
+			err := NewTask(w.o).Replay(t.Context(), Replay{Partition: []wit.Field{wit.TextField("topic", "dlq")},
+				Next: func(context.Context, Unreadable) (letters []DeadLetter, behind []wit.Field, err error) {
+					letters, left = left, nil
+					return letters, []wit.Field{wit.IntegerField("next", 5)}, nil
+				}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return slices.Sorted(slices.Values(w.broker.records()))
+		}
+		for name, c := range map[string]struct {
+			refuses string
+			value   string
+			want    []string
+			said    string
+		}{
+			"none is refused": {"", "x|bad y|z|bad w", []string{"topic0/k=bad w", "topic0/k=bad y"}, "[]"},
+			"one is refused": {"bad w", "x|bad y|z|bad w", []string{"dead/k=x|bad y|z|bad w", "topic0/k=bad y"},
+				"[4 of 4]"},
+			"other rows are made": {"", "x|y", []string{"dead/k=x|y"}, "[2,4 of 4]"},
+		} {
+			l := letter
+			l.Value = []byte(c.value)
+			if diff := cmp.Diff(c.want, replayed(c.refuses, l)); diff != "" {
+				t.Errorf("%s (-expected +found)\n%s", name, diff)
+			}
+			var parts []string
+			for _, l := range said {
+				parts = append(parts, l.Parts.String())
+				if l.Partition != 3 || l.Timestamp != 7 {
+					t.Errorf("%s: expected partition and timestamp to be kept, found %+v", name, l)
+				}
+			}
+			if found := fmt.Sprint(parts); found != c.said {
+				t.Errorf("%s: expected %s, found %s", name, c.said, found)
+			}
+		}
+	})
+}

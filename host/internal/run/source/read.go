@@ -1,0 +1,495 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/cron"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// watchEvery is how often an idle feed looks for a new version of its plugin.
+const watchEvery = time.Second
+
+// read is the first stage: page after page. It returns nil when nothing is left to do, with Once when the feed is
+// caught up.
+func (f *feed) read(ctx context.Context) error {
+	cause := wit.Cause{Start: wit.Chosen}
+	again := cause // for a page that failed
+	tried := attempts{retry: f.task.o.Client.Retry()}
+	var pace pace
+	var displaced *wit.Cause // by a snapshot
+	later := false           // the plugin reads one only behind what it is reading
+	adopt := f.adopt
+	for {
+		err := adopt(ctx)
+		if err != nil {
+			return err
+		}
+		adopt = f.adopt
+		// A start's own page comes before a snapshot, which does not say which entities are gone.
+		if ident, some := f.snapshot(); some && displaced == nil && !later && cause.Start == nil {
+			before := cause
+			displaced, cause = &before, wit.Cause{Snapshot: &ident}
+		}
+		if cause.Wake != nil {
+			f.serve()
+		}
+		end, err := f.turn(ctx, cause, &tried)
+		if err != nil {
+			f.failing(err)
+			if err = f.overcome(ctx, &tried, err); err != nil {
+				return err
+			}
+			adopt = f.adoptWaiting // the version that failed may have been left for another one
+			if end.fetched {
+				cause = again // f.at is the place in this page now
+			}
+			continue
+		}
+		tried.reset()
+		if cause.Start != nil && end.asked && !end.fetched {
+			again = wit.Cause{More: wit.Chosen} // what the plugin reads at a start, beside the offset, was read
+		}
+		if cause.Wake != nil && end.more && !end.fetched && end.wait > 0 {
+			f.later(end.wait)
+			end.more, end.wait = false, 0
+		}
+		if displaced != nil {
+			before := *displaced
+			if later = !end.asked && !f.caughtUp.Load(); !later {
+				// If the feed starts over before the first page is committed, the snapshot is still in its list and is
+				// asked for again.
+				if end.asked {
+					if err := f.durable(ctx); err != nil {
+						return err
+					}
+				}
+				f.taken(end.asked)
+			}
+			if displaced = nil; !end.more { // what was about to be read comes now
+				cause = before
+				continue
+			}
+			if before.Wake != nil { // a snapshot does not tell of an entity that is gone
+				f.putBack()
+			}
+		}
+		if end.more {
+			cause = wit.Cause{More: wit.Chosen}
+			goesOn := end.rows && end.moved
+			least := pace.after(goesOn)
+			if goesOn {
+				least = 0
+			}
+			if err := pause.For(ctx, max(end.wait, least)); err != nil {
+				return err
+			}
+			continue
+		}
+		f.caughtUp.Store(true)
+		later = false
+		f.lastUp.Store(time.Now().UnixMilli())
+		if err := f.release(ctx); err != nil {
+			return err
+		}
+		if token, some := f.nextWake(); some { // before what is due by the clock
+			cause = wit.Cause{Wake: &token}
+			continue
+		}
+		if _, some := f.snapshot(); some {
+			cause = wit.Cause{Poll: wit.Chosen}
+			continue
+		}
+		if f.task.o.Once {
+			return nil
+		}
+		due, ever := f.nextPoll(time.Now(), max(end.wait, pace.after(end.rows)))
+		ever = ever && !end.finished
+		f.waitsUntil(due, ever)
+		err = f.rest(ctx, due, ever)
+		f.waitsUntil(time.Time{}, false)
+		if err != nil {
+			return err
+		}
+		if token, some := f.nextWake(); some {
+			cause = wit.Cause{Wake: &token}
+			continue
+		}
+		cause = wit.Cause{Poll: wit.Chosen}
+	}
+}
+
+// turnEnd is how a turn ended.
+type turnEnd struct {
+	// asked: the plugin had something to ask for
+	asked bool
+	// fetched: there was a page with a position of its own
+	fetched, more, finished bool
+	// rows came; moved: the offset behind the page is another one than that before it
+	rows, moved bool
+	wait        time.Duration
+}
+
+// turn asks the plugin what to fetch and reads that page, all on one instance: a swap of the plugin waits for it.
+func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end turnEnd, err error) {
+	r, err := f.opened.code.Acquire(ctx)
+	if err != nil {
+		if f.opened.code != f.task.plugin.Current() {
+			return end, errSwapped
+		}
+		return end, err
+	}
+	defer f.opened.code.Release(r)
+	// Behind the instance: it is kept while a slot is waited for once more, and whoever has a slot waits for none.
+	slot := &pageSlot{task: f.task}
+	if err := slot.take(ctx); err != nil {
+		return end, err
+	}
+	defer slot.giveBack()
+	step, err := r.Next(ctx, f.opened.context, f.index, f.at.fields, cause, time.Now().UnixMilli())
+	if err != nil {
+		return end, fmt.Errorf("next: %w", err)
+	}
+	if step.Fetch == nil {
+		return turnEnd{finished: step.Finished != nil}, nil
+	}
+	if position := step.Fetch.Position; position != nil {
+		if name, ok := reservedField(*position); ok {
+			return end, fmt.Errorf("next: the plugin's offset has a field %s, which is the host's name", name)
+		}
+	}
+	f.caughtUp.Store(false)
+	standing := f.standing
+	end, err = f.page(ctx, r, step.Fetch, tried, slot)
+	end.moved = !sameFields(standing, f.standing)
+	end.asked, end.fetched = true, step.Fetch.Position != nil
+	return end, err
+}
+
+// pageSlot is one of the slots for pages that are read at the same time.
+type pageSlot struct {
+	task  *Task
+	taken bool
+}
+
+// take waits for one.
+func (s *pageSlot) take(ctx context.Context) error {
+	select {
+	case s.task.pages <- struct{}{}:
+		s.taken = true
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (s *pageSlot) giveBack() {
+	if s.taken {
+		s.taken = false
+		<-s.task.pages
+	}
+}
+
+// errSwapped: another feed has promoted a newer version while this one was about to use the old.
+var errSwapped = errors.New("the plugin was swapped")
+
+// nextPoll is when a feed that was read to its end by now is polled again, at least so much later; false: never.
+func (f *feed) nextPoll(now time.Time, least time.Duration) (due time.Time, ever bool) {
+	w := f.wit()
+	switch {
+	case w.Cron != nil:
+		// The expression was read when the feeds were checked.
+		if schedule, err := cron.Parse(*w.Cron); err == nil {
+			due, ever = schedule.Next(now)
+		}
+	case w.PollEveryMs != nil:
+		due, ever = now.Add(time.Duration(*w.PollEveryMs)*time.Millisecond), true
+	}
+	if soonest := now.Add(least); due.Before(soonest) {
+		due = soonest
+	}
+	return due, ever
+}
+
+// rest waits until the next poll is due, for ever where there is none. In the meantime it looks for a new version of
+// the plugin.
+func (f *feed) rest(ctx context.Context, due time.Time, ever bool) error {
+	f.stand(f.at.fields)
+	if !f.wit().Subscribes { // a notification may come at any time
+		defer f.task.rests(time.Now())()
+	}
+	for {
+		next := watchEvery
+		if ever {
+			left := time.Until(due)
+			if left <= 0 {
+				return context.Cause(ctx)
+			}
+			next = min(next, left)
+		}
+		if err := f.doze(ctx, next); err != nil {
+			return err
+		}
+		if err := f.adopt(ctx); err != nil {
+			return err
+		}
+		if _, some := f.snapshot(); some || f.woken() {
+			return nil
+		}
+	}
+}
+
+// RestsFrom is the least time that all feeds of a task wait before [Options.Rest] is called. It is what instances of a
+// plugin live that nobody calls, so that none is made more often for it.
+const RestsFrom = 5 * time.Second
+
+// rests counts a feed that waits for its next poll, and for nothing else, until the returned function is called.
+func (t *Task) rests(now time.Time) (done func()) {
+	t.restMu.Lock()
+	defer t.restMu.Unlock()
+	t.resting++
+	if feeds := t.current(); t.resting == len(feeds) && t.o.Rest != nil {
+		if until := earliest(feeds); until.IsZero() || !until.Before(now.Add(RestsFrom)) {
+			t.endRest = t.o.Rest(until)
+		}
+	}
+	return func() {
+		t.restMu.Lock()
+		defer t.restMu.Unlock()
+		t.resting--
+		if t.endRest != nil {
+			t.endRest()
+			t.endRest = nil
+		}
+	}
+}
+
+// earliest is when the first of feeds that wait for their next poll has it; zero: none ever has.
+func earliest(feeds []*feed) (due time.Time) {
+	for _, f := range feeds {
+		f.mu.Lock()
+		if !f.due.IsZero() && (due.IsZero() || f.due.Before(due)) {
+			due = f.due
+		}
+		f.mu.Unlock()
+	}
+	return due
+}
+
+// maxSnapshots is how many may wait for a feed.
+const maxSnapshots = 16
+
+// ErrNoFeed is the error of a feed that a task does not have, ErrSnapshots of one for which too many snapshots wait.
+var (
+	ErrNoFeed    = errors.New("the task has no such feed")
+	ErrSnapshots = errors.New("snapshots wait already")
+)
+
+// Snapshot has a feed read as it is now, beside going on from its offset: at its next page boundary, or, where the
+// plugin wants it so, when all has been read. Those that were not begun when the task ends are forgotten.
+func (t *Task) Snapshot(feed, ident string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.feeds {
+		if f.name != feed {
+			continue
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if len(f.snapshots) >= maxSnapshots {
+			return fmt.Errorf("feed %s: %d %w", feed, len(f.snapshots), ErrSnapshots)
+		}
+		f.snapshots = append(f.snapshots, ident)
+		f.wakes.tell() // it need not doze on
+		return nil
+	}
+	return fmt.Errorf("%w: %q", ErrNoFeed, feed)
+}
+
+// snapshot is the one that is next.
+func (f *feed) snapshot() (ident string, some bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.snapshots) == 0 {
+		return "", false
+	}
+	return f.snapshots[0], true
+}
+
+// taken says that the plugin has answered the one that was next: it has begun to read it, or reads none.
+func (f *feed) taken(begun bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lastSnapshot = FeedSnapshot{Ident: f.snapshots[0], At: time.Now(), Begun: begun}
+	if !begun {
+		f.log.Error("the plugin reads no snapshots of this feed", "snapshot", f.snapshots[0])
+	}
+	f.snapshots = f.snapshots[1:]
+}
+
+// attempts counts what was tried for one page.
+type attempts struct {
+	retry retryPolicy
+	count int
+	stale bool
+	// search is for rows on which the plugin breaks.
+	search search
+	// doubts counts those on which a version in doubt broke.
+	doubts int
+}
+
+type retryPolicy interface {
+	Times() int
+	Names(code string) bool
+	Wait(ctx context.Context, atLeast time.Duration) error
+}
+
+func (a *attempts) reset() { *a = attempts{retry: a.retry} }
+
+// errMismatch: the page is not the one that was begun; it is to be delivered again from its start.
+var errMismatch = errors.New("the page answers differently now")
+
+// overcome decides what becomes of a page that failed: nil where it is to be asked for again.
+func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if errors.Is(err, errSwapped) {
+		f.askedAgain()
+		return nil
+	}
+	if errors.Is(err, errMismatch) && f.task.o.Required {
+		return fmt.Errorf("%w: rows up to row %d of it were delivered before, and would come twice, which "+
+			"exactly.once.support=required forbids", err, f.at.row)
+	}
+	if errors.Is(err, errMismatch) {
+		f.task.count.repeated.Add(1)
+		f.log.Warn("the rows that were delivered already are not those that the service answers now: the "+
+			"page is delivered again",
+			"row", f.at.row, "page", describe(f.at.fields))
+		f.at.inside = false
+		return nil
+	}
+	if shared := new(plugin.Abandoned); errors.As(err, &shared) {
+		f.askedAgain()
+		f.log.Info("page to be asked for again", "reason", shared)
+		return nil
+	}
+	f.task.count.faults.Count()
+	if f.task.plugin.Again(err) {
+		f.askedAgain()
+		return f.onTrial(ctx, a, err)
+	}
+	if broke := new(trapped); errors.As(err, &broke) && a.search.narrow(broke) {
+		f.askedAgain()
+		f.log.Warn("the plugin broke: the page is asked for again, to find the row", "try", a.search.tries, "found",
+			len(a.search.rows),
+			"from_byte", broke.from, "to_byte", broke.to, "error", broke)
+		if a.search.since > soonAgain {
+			return a.retry.Wait(ctx, 0)
+		}
+		return context.Cause(ctx)
+	}
+	var fault *wit.Fault
+	var final *finalError
+	var trap *plugin.Trap
+	if errors.As(err, &trap) && trap.Limit != "" {
+		fault = &wit.Fault{Kind: wit.FaultTransient} // a busy machine breaks fences too
+	} else if !errors.As(err, &fault) || errors.As(err, &final) {
+		return err
+	}
+	switch {
+	case fault.Kind == wit.FaultStale && !a.stale:
+		a.stale = true
+		f.askedAgain()
+		f.log.Info("the plugin asks to be opened anew", "reason", fault.Message)
+		return f.reopen(ctx)
+	case fault.Kind == wit.FaultStale:
+		return fmt.Errorf("opening the plugin anew did not help: %w", err)
+	case fault.Kind == wit.FaultTransient || fault.Code != nil && a.retry.Names(*fault.Code):
+		if a.retry.Times() == 0 {
+			return err
+		}
+		if a.count >= a.retry.Times() {
+			return fmt.Errorf("tried %d times: %w", a.count+1, err)
+		}
+		a.count++
+		f.task.o.Tally.Retries.Add(1)
+		f.askedAgain()
+		task.TriedAgain(f.log, f.task.o.Client, "page to be asked for again", "retry", a.count, "error", err)
+		return a.retry.Wait(ctx, 0)
+	}
+	return err
+}
+
+// askedAgain says that a page is delivered again from its start, where it is: a fault that is final is not followed by
+// that.
+func (f *feed) askedAgain() {
+	if say := f.fromStart; say != nil {
+		f.fromStart = nil
+		say()
+	}
+}
+
+// soonAgain is how often a page is asked for again without a pause where the version of the plugin is in doubt, or
+// where a row is searched for on which it breaks.
+const soonAgain = 3
+
+// onTrial has a page asked for again that broke a version in doubt: it is left for the one before soon, or proves
+// itself.
+func (f *feed) onTrial(ctx context.Context, a *attempts, err error) error {
+	a.doubts++
+	f.log.Warn("a version of the plugin that is new broke: the page is asked for again", "version",
+		f.opened.code.Version(), "error", err)
+	switch {
+	case a.doubts <= soonAgain:
+		return context.Cause(ctx)
+	case a.doubts-soonAgain > a.retry.Times():
+		return fmt.Errorf("tried %d times: %w", a.doubts, err)
+	}
+	return a.retry.Wait(ctx, 0)
+}
+
+// finalError is one that must not be tried again here: the transport has done so already.
+type finalError struct{ err error }
+
+func (e *finalError) Error() string { return e.err.Error() }
+func (e *finalError) Unwrap() error { return e.err }
+
+// stand notes the plugin's offset between two pages: whether another version of the plugin takes this offset decides
+// whether that version can take over.
+func (f *feed) stand(at []wit.Field) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.between = at
+}
+
+// describe writes fields for a message.
+func describe(fields []wit.Field) string {
+	b := []byte{}
+	for i, f := range fields {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = append(append(b, f.Name...), '=')
+		switch v := f.Value; {
+		case v.Text != nil:
+			b = append(b, *v.Text...)
+		case v.Integer != nil:
+			b = fmt.Append(b, *v.Integer)
+		case v.Real != nil:
+			b = fmt.Append(b, *v.Real)
+		case v.Boolean != nil:
+			b = fmt.Append(b, *v.Boolean)
+		default:
+			b = append(b, "null"...)
+		}
+	}
+	return string(b)
+}

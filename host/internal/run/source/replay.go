@@ -1,0 +1,284 @@
+package source
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// DeadLetter is one of a source, read back from its topic.
+type DeadLetter struct {
+	// Feed, Topic, Page and Row are those of the row; Feed is "" where the letter does not say.
+	Feed, Topic, Page string
+	Row               uint32
+	// Times is how often it was replayed before.
+	Times int
+	// Parts are those of the rows that the transforms make of it which are to be delivered.
+	Parts task.Parts
+	// Partition is that which the plugin wanted the row in, -1 for none.
+	Partition int32
+	// Document: Value is the row as the service sent it, else it is JSON with its schema, as Key.
+	Document   bool
+	Key, Value []byte
+	Timestamp  time.Time
+}
+
+// Replay is what sends dead letters once more.
+type Replay struct {
+	// Partition is where it is stored how far they are.
+	Partition []wit.Field
+	// Next returns some letters, and what is stored after them; no letters: these were all. It is called when those
+	// before are acknowledged and stored. Letters that are documents and unreadable are not to be among them.
+	Next func(ctx context.Context, unreadable Unreadable) (letters []DeadLetter, behind []wit.Field, err error)
+}
+
+// Unreadable tells why no feed of the connector can read a letter that is a document, "" where one can. The error is
+// that of opening the plugin.
+type Unreadable func(context.Context, *DeadLetter) (why string, err error)
+
+// Replay sends dead letters through the transforms and converters, those that are documents through the plugin before.
+// What is refused again goes back to DeadLetters. It returns when all is acknowledged and what is behind it is stored.
+func (t *Task) Replay(ctx context.Context, r Replay) error {
+	if err := t.o.Renew(ctx, 1); err != nil {
+		return err
+	}
+	reading := replaying{task: t}
+	var err error
+	if reading.key, reading.value, err = t.o.DeadLetters.NewConverters(); err != nil {
+		return err
+	}
+	f := &feed{task: t, name: "dead letters", partition: r.Partition, opened: &openedVersion{feeds: []wit.Feed{{}}},
+		log: t.log.With(slog.String("feed", "dead letters")), wakes: wakes{came: make(chan struct{}, 1)}}
+	f.reads = func(ctx context.Context) error {
+		for {
+			letters, behind, err := r.Next(ctx, reading.unreadable)
+			if err != nil || len(letters) == 0 {
+				return err
+			}
+			if err := reading.send(ctx, f, letters, behind); err != nil {
+				return err
+			}
+			if err := f.durable(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	err = f.run(ctx)
+	t.skips.Close()
+	if err == nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// replaying makes rows of dead letters. It belongs to the stage of reading.
+type replaying struct {
+	task       *Task
+	key, value convert.Converter
+	opened     *openedVersion // for documents, by the first
+}
+
+// send hands letters on as one page.
+func (r *replaying) send(ctx context.Context, f *feed, letters []DeadLetter, behind []wit.Field) error {
+	for i := range letters {
+		p, err := r.filled(ctx, f, &letters[i], i > 0)
+		if err == nil && i == len(letters)-1 {
+			if err = p.room(ctx); err == nil {
+				p.chunk.mark, p.chunk.moves, p.chunk.ends = position{fields: behind}, true, isWhole
+			}
+		}
+		if err == nil && p.chunk != nil {
+			err = p.pass(ctx)
+		}
+		p.giveBack()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// filled is a page with the rows of a letter; behind: there are letters before it in what is sent together. Where
+// another page broke the plugin's instance, the letter is read again.
+func (r *replaying) filled(ctx context.Context, f *feed, l *DeadLetter, behind bool) (p *page, err error) {
+	for try := 0; ; try++ {
+		p = &page{feed: f, fetch: &wit.Fetch{}, what: l.Page, refused: l, search: &search{},
+			last: -1, keys: noRows, whole: -1, wholeKeys: noRows, passed: behind}
+		err = r.fill(ctx, p)
+		if shared := new(plugin.Abandoned); !errors.As(err, &shared) || try == soonAgain || p.parts > 0 {
+			return p, err
+		}
+		p.giveBack()
+	}
+}
+
+// fill makes the rows of a letter. One that cannot be read goes back as it is.
+func (r *replaying) fill(ctx context.Context, p *page) error {
+	read := r.row
+	if p.refused.Document {
+		read = r.document
+	}
+	err := read(ctx, p)
+	if err == nil || ctx.Err() != nil || p.parts > 0 || !ofTheLetter(err, p.refused.Document) {
+		return err
+	}
+	if err := p.room(ctx); err != nil {
+		return err
+	}
+	p.chunk.cut(0)
+	p.chunk.letters = p.chunk.letters[:0]
+	t, l := p.feed.task, p.refused
+	stage := task.AtReplay // which tells it from a document that the plugin has refused
+	if l.Document {
+		stage = task.AtDecode
+	}
+	if trap := new(plugin.Trap); errors.As(err, &trap) {
+		err = &wit.Fault{Kind: wit.FaultData, Message: breaksOn(trap)}
+	}
+	if err := t.o.Refuse(&t.count.faults, err, func() { p.feed.skipped(p.what, l.Row, stage, err, nil) }); err != nil {
+		return err
+	}
+	p.chunk.letters = append(p.chunk.letters, outgoing{key: l.Key, value: bytes.Clone(l.Value),
+		timestamp: l.Timestamp.UnixMilli(), headers: t.o.DeadLetters.Headers(l.letter(Letter{Topic: l.Topic,
+			Parts: l.Parts, Partition: l.Partition, Timestamp: l.Timestamp.UnixMilli(), Stage: stage,
+			Class: convert.ErrorClass(err), Err: err}))})
+	return nil
+}
+
+// ofTheLetter tells whether what keeps a letter from being read is the letter's: others can be read all the same. Else
+// it is the service's, the plugin's as a whole, or of the moment.
+func ofTheLetter(err error, document bool) bool {
+	var fault *wit.Fault
+	var trap *plugin.Trap
+	switch {
+	case convert.Stops(err):
+		return false
+	case errors.As(err, &trap):
+		return trap.Limit == "" // a busy machine breaks fences too
+	case !errors.As(err, &fault):
+		return !document
+	}
+	switch fault.Kind {
+	case wit.FaultData, wit.FaultUnsupported:
+		return true
+	// What a document links to may be gone; it may break what a plugin takes for granted, and one that asks to be
+	// opened anew was opened for these letters.
+	case wit.FaultNotFound, wit.FaultGone, wit.FaultInternal, wit.FaultStale:
+		return document
+	}
+	return false
+}
+
+// unreadable is an [Unreadable].
+func (r *replaying) unreadable(ctx context.Context, l *DeadLetter) (why string, err error) {
+	if r.opened == nil {
+		o, err := r.task.plugin.Start(ctx)
+		if err != nil {
+			return "", err
+		}
+		r.task.plugin.Take(o)
+		r.opened = o
+	}
+	_, why = r.feed(l)
+	return why, nil
+}
+
+// row reads a row that a transform or a converter has refused.
+func (r *replaying) row(ctx context.Context, p *page) (err error) {
+	if err := p.room(ctx); err != nil {
+		return err
+	}
+	l, c := p.refused, p.chunk
+	row := wit.Row{Partition: l.Partition, Offset: -1, Timestamp: l.Timestamp.UnixMilli()}
+	if row.Key, err = r.key.Decode(ctx, l.Topic, l.Key, &c.batch); err != nil {
+		return fmt.Errorf("its key: %w", err)
+	}
+	if row.Value, err = r.value.Decode(ctx, l.Topic, l.Value, &c.batch); err != nil {
+		return fmt.Errorf("its value: %w", err)
+	}
+	c.batch.Rows, c.origins = append(c.batch.Rows, row), append(c.origins, l.Row)
+	p.feed.task.count.read.Add(1)
+	return nil
+}
+
+// document has the plugin read a row that it has refused.
+func (r *replaying) document(ctx context.Context, p *page) error {
+	l, t := p.refused, r.task
+	if why, err := r.unreadable(ctx, l); err != nil || why != "" {
+		return cmp.Or(err, errors.New("a letter "+why))
+	}
+	index, _ := r.feed(l)
+	reader, err := r.opened.code.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.opened.code.Release(reader)
+	p.reader = reader
+	headers, err := t.offsetHeaders(ctx, &r.opened.feeds[index])
+	if err != nil {
+		return err
+	}
+	p.number, err = reader.Begin(ctx, r.opened.context, index, nil,
+		wit.Response{Status: 200, Headers: headers, At: l.Timestamp.UnixMilli()})
+	if err != nil {
+		return err
+	}
+	if _, err := p.body(ctx, "", 200, bytes.NewReader(l.Value)); err != nil {
+		_ = reader.Abandon(context.WithoutCancel(ctx), p.number) // the instance may be gone
+		return err
+	}
+	return nil
+}
+
+// offsetHeaders are the texts of a feed's stored offset, see [wit.OffsetHeader].
+func (t *Task) offsetHeaders(ctx context.Context, w *wit.Feed) (headers []wit.Header, err error) {
+	stored, err := t.o.Stored(ctx, w.Partition)
+	if err != nil {
+		return nil, &finalError{fmt.Errorf("read the stored offset: %w", err)}
+	}
+	fields, err := PluginFields(stored)
+	if err != nil {
+		return nil, &finalError{err}
+	}
+	for _, field := range fields {
+		if text := field.Value.Text; text != nil {
+			headers = append(headers, wit.Header{Name: wit.OffsetHeader + field.Name, Value: *text})
+		}
+	}
+	return headers, nil
+}
+
+// feed is the one that a letter is of; why says that there is none.
+func (r *replaying) feed(l *DeadLetter) (index uint32, why string) {
+	found := -1
+	for i, f := range r.opened.feeds {
+		if l.Feed != "" && l.Feed != f.Name || l.Feed == "" && l.Topic != f.Topic {
+			continue
+		}
+		if found >= 0 {
+			return 0, fmt.Sprintf("that do not say which feed of topic %q they are of, and there are several", l.Topic)
+		}
+		found = i
+	}
+	if found < 0 {
+		return 0, fmt.Sprintf("of feed %q of topic %q, which the connector does not have any more", l.Feed, l.Topic)
+	}
+	return uint32(found), ""
+}
+
+// letter is what is said of a dead letter that goes back: where its row came from first.
+func (l *DeadLetter) letter(of Letter) Letter {
+	if l != nil {
+		of.Feed, of.Page, of.Row, of.Times = l.Feed, l.Page, l.Row, l.Times+1
+	}
+	return of
+}

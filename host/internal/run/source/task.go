@@ -1,0 +1,451 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/cron"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/internal/run/notify"
+	"github.com/culvert-project/culvert/host/internal/run/offset"
+	"github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/host/internal/run/tracing"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Options are what a task works with. Fields without a default must be set.
+type Options struct {
+	// Connector and Task name the task in logs and headers.
+	Connector string
+	Task      int
+	// Component is the class that the plugin opens, Settings are those of this task, without passwords.
+	Component string
+	Settings  []wit.Setting
+	Versions  Versions
+	Client    Client
+	Registry  *record.Registry
+	// Stored is the stored offset of a partition; nil: none.
+	Stored func(ctx context.Context, partition []wit.Field) ([]wit.Field, error)
+	// ChangedBy is the setting that says what a stored offset of something else means. Default: there is none.
+	ChangedBy string
+	// Renew is called before offsets are read: with the number of feeds, and again when a feed is to start over. With
+	// transactions it fences others and reads what they have committed. Default: nothing.
+	Renew func(ctx context.Context, feeds int) error
+	// Required: a page that answers differently than before is a fault, since its rows would come twice.
+	Required bool
+	// NewOutput opens an output; each feed has one. The task closes it.
+	NewOutput func(feed string) (Output, error)
+	// NewChain makes the transforms of one feed; nil: there are none.
+	NewChain func(ctx context.Context) (Chain, error)
+	// NewConverters makes the converters of one feed.
+	NewConverters func() (key, value convert.Converter, err error)
+	// NewHeaders makes the converter of headers of one feed. Default: SimpleHeaderConverter.
+	NewHeaders func() (convert.Headers, error)
+	// Listen has notifications for a feed taken: take is called with each, and returns when it is to be answered. The
+	// address is what the plugin subscribes with. Default: nobody listens, and no feed is subscribed to.
+	Listen func(feed string, take notify.Handler) (address string, close func(), err error)
+	// EnsureTopic is called before the first record of a topic. Default: nothing, the broker creates it or not.
+	EnsureTopic func(ctx context.Context, topic string) error
+	// Tolerance is for rows.
+	task.Tolerance
+	// Retry is for transforms that fail and may do better the next time.
+	Retry task.Retrying
+	// Rest is called when all feeds wait for their next poll, each for [RestsFrom] or longer, and for no notifications:
+	// what the plugin's instances hold is of no use to the task until then, the earliest of these polls, zero where
+	// there is none. What it returns is called before the first feed goes on. nil: nothing is done.
+	Rest func(until time.Time) (end func())
+	// DeadLetters is where rows go that are left out; nil: nowhere.
+	DeadLetters *DeadLetters
+	// Once ends Run when every feed is caught up and acknowledged.
+	Once bool
+	// StopWithin bounds what a stop may take to have everything acknowledged and stored. Default 5 s.
+	StopWithin time.Duration
+	// MaxRecordBytes is the most that a record may have for a producer (`max.request.size`), with what it costs around
+	// key, value and headers: a row that becomes more is that row's fault. Default 1 MiB.
+	MaxRecordBytes int
+	// Buffers is the memory for rows under way, of all tasks of a worker. Default: the task's own.
+	Buffers *Buffers
+	// Pages is how many feeds read a page at the same time: those whose answer has not begun are not among them.
+	// Default 4.
+	Pages int
+	// Tally is what is counted of the task. Default: the task's own.
+	Tally *task.Tally
+	// Tracer makes spans of pages; nil: there are none. TraceHeaders has each record carry the trace context of the
+	// page that it comes from.
+	Tracer       *tracing.Tracer
+	TraceHeaders bool
+	// Logger. Default: discards.
+	Logger *slog.Logger
+}
+
+// Task reads the feeds of one task. It owns the goroutines of its feeds while Run runs.
+type Task struct {
+	o      Options
+	log    *slog.Logger
+	pages  chan struct{} // tokens for pages being read
+	count  counters
+	skips  task.Skips
+	plugin *task.Plugin[Reader, *openedVersion]
+
+	mu    sync.Mutex
+	feeds []*feed
+
+	// restMu is held while [Options.Rest], or what it returned, is called; mu may be taken under it.
+	restMu sync.Mutex
+	// resting is how many feeds wait for their next poll. endRest is what Rest returned, nil while the task does not
+	// rest.
+	resting int
+	endRest func()
+}
+
+// openedVersion is a plugin version that has been opened.
+type openedVersion struct {
+	code    Code
+	context []byte
+	feeds   []wit.Feed
+}
+
+// Progress is what a task has done since it started.
+type Progress struct {
+	// Read rows came from pages; Written records are acknowledged by Kafka; Bytes are those of pages' bodies.
+	Read, Written, Bytes int64
+	Pages                int64
+	// Skipped rows could not be handled and were tolerated. Faults counts all faults of rows and pages, retried ones
+	// included.
+	Skipped, Faults int64
+	// LastFault is when the last of them came; zero: none has.
+	LastFault time.Time
+	// Repeated pages were delivered again from their start; Resumed rows were read again and not delivered again.
+	Repeated, Resumed int64
+	// Notified notifications were taken, Duplicates had been taken before.
+	Notified, Duplicates int64
+	// Stages is how long each stage was at work, all feeds together; what a stage waits for others is not in it.
+	Stages Stages
+	// CaughtUp: no feed has anything left to read at the moment.
+	CaughtUp bool
+	// LastUp is when the feed was caught up that was not for the longest time; zero where one never was.
+	LastUp time.Time
+	// Told is when a notification came, or was to come from then on, for the feed for which that is longest ago; zero
+	// where none subscribes.
+	Told time.Time
+	// Feeds in the order of the plugin.
+	Feeds []FeedProgress
+	// Version of the plugin.
+	Version string
+}
+
+// FeedProgress is how far a feed is.
+type FeedProgress struct {
+	Name     string
+	CaughtUp bool
+	// LastUp is when it was caught up last; zero: not yet.
+	LastUp time.Time
+	// Subscribed is since when notifications are to come, Told when the last one came; zero: not.
+	Subscribed, Told time.Time
+	// Due is when it is read again by the clock; zero: it is being read, or no clock says so.
+	Due time.Time
+	// Notifications and Snapshots wait to be served.
+	Notifications, Snapshots int
+	// Request is the last one for a page, Fault the last fault of one; each is zero where there was none.
+	Request FeedRequest
+	Fault   FeedFault
+	// Snapshot is the last one that the plugin was asked for; zero: none was.
+	Snapshot FeedSnapshot
+}
+
+// FeedSnapshot is a snapshot that a plugin was asked for at a time; it has begun to read it, or reads none.
+type FeedSnapshot struct {
+	Ident string
+	At    time.Time
+	Begun bool
+}
+
+// FeedRequest is a request for a page.
+type FeedRequest struct {
+	// What is its method and target, without what may be a secret.
+	What string
+	At   time.Time
+	// Status of the answer, and how long its head took; 0: there is none, or not yet.
+	Status uint16
+	Took   time.Duration
+}
+
+// FeedFault is what went wrong with a page, at the service or in the plugin.
+type FeedFault struct {
+	At time.Time
+	// Code is the service's own.
+	Code, Message string
+}
+
+// Stages are times by the clock: of the slowest stage hangs how fast a feed is. Fetch is the wait for bytes of pages,
+// Produce the hand-over to the Kafka client with the wait for room in its buffer.
+type Stages struct{ Fetch, Decode, Transform, Convert, Produce time.Duration }
+
+type counters struct {
+	read, written, bytes, pages, repeated, resumed atomic.Int64
+	notified, duplicates                           atomic.Int64
+	faults                                         task.Faults
+	fetch, decode, transform, convert, produce     task.Clock
+}
+
+// NewTask makes a task; nothing runs before [Task.Run].
+func NewTask(o Options) *Task {
+	if o.StopWithin == 0 {
+		o.StopWithin = 5 * time.Second
+	}
+	if o.Pages == 0 {
+		o.Pages = 4
+	}
+	if o.MaxRecordBytes == 0 {
+		o.MaxRecordBytes = 1 << 20
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Tally == nil {
+		o.Tally = &task.Tally{}
+	}
+	if o.Buffers == nil {
+		o.Buffers = NewBuffers()
+	}
+	if o.Renew == nil {
+		o.Renew = func(context.Context, int) error { return nil }
+	}
+	if o.NewHeaders == nil {
+		o.NewHeaders = func() (convert.Headers, error) { return convert.SimpleHeaders{Registry: o.Registry}, nil }
+	}
+	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), pages: make(chan struct{}, o.Pages)}
+	t.skips.Tolerance, t.skips.Message = o.Tolerance, rowSkipped
+	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Reader, *openedVersion]{
+		New: func(c Code) *openedVersion { return &openedVersion{code: c} },
+		Of:  func(o *openedVersion) Code { return o.code }, Call: t.call,
+		Fits: t.compatible})
+	return t
+}
+
+// Progress is safe to call at any time.
+func (t *Task) Progress() Progress {
+	c := &t.count
+	p := Progress{Read: c.read.Load(), Written: c.written.Load(), Bytes: c.bytes.Load(), Pages: c.pages.Load(),
+		Skipped: c.faults.Skipped.Load(),
+		Faults:  c.faults.All.Load(), LastFault: c.faults.Last(),
+		Repeated: c.repeated.Load(), Resumed: c.resumed.Load(),
+		Notified: c.notified.Load(), Duplicates: c.duplicates.Load(),
+		Version: t.plugin.Version(),
+		Stages:  Stages{c.fetch.Took(), c.decode.Took(), c.transform.Took(), c.convert.Took(), c.produce.Took()}}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p.CaughtUp = t.plugin.Opened() != nil
+	for i, f := range t.feeds {
+		one := f.progress()
+		if i == 0 || one.LastUp.Before(p.LastUp) {
+			p.LastUp = one.LastUp
+		}
+		if at := f.subscribed.Load(); at > 0 {
+			one.Subscribed = time.UnixMilli(at)
+			last := one.Subscribed
+			if at := f.told.Load(); at > 0 {
+				one.Told = time.UnixMilli(at)
+				last = time.UnixMilli(max(at, one.Subscribed.UnixMilli()))
+			}
+			if p.Told.IsZero() || last.Before(p.Told) {
+				p.Told = last
+			}
+		}
+		p.CaughtUp = p.CaughtUp && one.CaughtUp
+		p.Feeds = append(p.Feeds, one)
+	}
+	return p
+}
+
+// Run reads until ctx ends, then has what was read acknowledged, stores offsets and returns nil. With Once it returns
+// nil when every feed is caught up and acknowledged. An error is the task's fault: it names the feed and, where there
+// is one, the request and the row. Offsets of what was acknowledged are stored then too.
+func (t *Task) Run(ctx context.Context) error {
+	if err := t.start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	deafen, err := t.listen(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer deafen()
+	defer t.plugin.Close()
+	running, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	t.plugin.Watch(running)
+	var wg sync.WaitGroup
+	var failure error
+	var once sync.Once
+	for i, f := range t.current() {
+		wg.Go(func() {
+			if err := guard.Do(t.log, "feed "+f.name, func() error { return t.runFeed(running, i) }); err != nil {
+				once.Do(func() { failure = fmt.Errorf("feed %s: %w", f.name, err) })
+				stop(errOther)
+			}
+		})
+	}
+	wg.Wait()
+	t.skips.Close()
+	if errors.As(failure, new(*rowError)) {
+		t.o.Tally.Errors.Add(1)
+	}
+	t.sum()
+	return failure
+}
+
+// current are the feeds as they are now.
+func (t *Task) current() []*feed {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.feeds
+}
+
+// refusals is how often a feed starts over in succession from the same offset because brokers refuse to commit what it
+// reads: what they said may come of the transaction, and not of the next one. Outages are waited for.
+const refusals = 5
+
+// runFeed runs a feed, and again from its stored offset where what it read was not committed.
+func (t *Task) runFeed(ctx context.Context, i int) error {
+	var pace pace
+	refused := 0
+	for {
+		f := t.current()[i]
+		from, before := f.at, t.count.written.Load()
+		err := f.run(ctx)
+		var rewound *kafka.Rewound
+		if !errors.As(err, &rewound) || ctx.Err() != nil {
+			return err
+		}
+		t.count.repeated.Add(1)
+		f.log.Warn("the feed starts over from its stored offset", "reason", rewound.Cause)
+		if err := pause.For(ctx, pace.after(t.count.written.Load() > before)); err != nil {
+			return err
+		}
+		if err := t.o.Renew(ctx, len(t.current())); err != nil {
+			return err
+		}
+		again, err := t.startOver(ctx, f)
+		if err != nil {
+			return err
+		}
+		if moved := again.at.row != from.row || !sameFields(again.at.fields, from.fields); moved || rewound.Committed {
+			refused = 0
+		}
+		if rewound.Refused() {
+			refused++
+		}
+		if refused == refusals {
+			return fmt.Errorf("%d times in succession: %w", refused, rewound)
+		}
+		again.inherit(f)
+		t.mu.Lock()
+		t.feeds = slices.Clone(t.feeds) // others may be going over it
+		t.feeds[i] = again
+		t.mu.Unlock()
+	}
+}
+
+// startOver makes a feed that goes on from what is stored of another one, with the version that the task has now: other
+// feeds may have taken that meanwhile.
+func (t *Task) startOver(ctx context.Context, old *feed) (*feed, error) {
+	for {
+		o, err := t.plugin.Adopt(ctx)
+		if err != nil {
+			return nil, err
+		}
+		index, err := o.feedOf(old.partition)
+		if err != nil {
+			return nil, fmt.Errorf("version %s of the plugin: %w", o.code.Version(), err)
+		}
+		f, err := t.newFeed(ctx, o, index)
+		if !t.plugin.Superseded(o, err) {
+			return f, err
+		}
+	}
+}
+
+// sum says what the task did and how long each stage was at work, all feeds together.
+func (t *Task) sum() {
+	p := t.Progress()
+	t.log.Info("source task ended", "rows", p.Written, "pages", p.Pages, "bytes", p.Bytes, "skipped", p.Skipped,
+		"repeated", p.Repeated, "resumed", p.Resumed,
+		slog.Group("at_work", "fetch", p.Stages.Fetch, "decode", p.Stages.Decode, "transform", p.Stages.Transform,
+			"convert", p.Stages.Convert, "produce", p.Stages.Produce))
+}
+
+// errOther ends the other feeds of a task whose one feed failed.
+var errOther = errors.New("another feed of the task has failed")
+
+// start opens the plugin and finds where its feeds stand.
+func (t *Task) start(ctx context.Context) error {
+	o, err := t.plugin.Start(ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkFeeds(o.feeds); err != nil {
+		return err
+	}
+	if err := t.o.Renew(ctx, len(o.feeds)); err != nil {
+		return err
+	}
+	feeds := make([]*feed, len(o.feeds))
+	for i := range o.feeds {
+		if feeds[i], err = t.newFeed(ctx, o, uint32(i)); t.plugin.Superseded(o, err) {
+			return t.start(ctx) // another task of the connector has taken another version
+		} else if err != nil {
+			return fmt.Errorf("feed %s: %w", o.feeds[i].Name, err)
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.plugin.Take(o)
+	t.feeds = feeds
+	return nil
+}
+
+// call makes one call of open.
+func (t *Task) call(ctx context.Context, r Reader, o *openedVersion, state []byte, answers []wit.Response) (*wit.Need,
+	error) {
+	opening, err := r.OpenSource(ctx, t.o.Component, t.o.Settings, state, answers)
+	if err == nil && opening.Ready != nil {
+		o.context, o.feeds = opening.Ready.Context, opening.Ready.Feeds
+	}
+	return opening.Ask, err
+}
+
+// checkFeeds refuses feeds that would store their offsets in one place.
+func checkFeeds(feeds []wit.Feed) error {
+	partitions := make(map[string]int, len(feeds))
+	for i := range feeds {
+		if text := feeds[i].Cron; text != nil {
+			if _, err := cron.Parse(*text); err != nil {
+				return &wit.Fault{Kind: wit.FaultConfig, Message: "feed " + feeds[i].Name + ": its times: " +
+					err.Error()}
+			}
+		}
+		key := offset.Identity(feeds[i].Partition)
+		if j, ok := partitions[key]; ok {
+			return fmt.Errorf("feeds %s and %s have the same offset partition: expected each to have one of its own",
+				feeds[j].Name, feeds[i].Name)
+		}
+		partitions[key] = i
+	}
+	return nil
+}

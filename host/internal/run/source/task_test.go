@@ -1,0 +1,678 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/convert"
+	core "github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func topic(lines []string) []string {
+	out := make([]string, len(lines))
+	for i, l := range lines {
+		out[i] = "topic0/" + strings.TrimPrefix(l, "+")
+	}
+	return out
+}
+
+func TestOnceReadsEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pages := [][]string{rows("a", 3), {}, rows("b", 20_000), rows("c", 1)}
+		w := newWorld(&reader{exact: true, fingerprint: "f"}, pages...)
+		task := w.ok(t)
+		if diff := cmp.Diff(topic(slices.Concat(pages...)), w.broker.records()); diff != "" {
+			t.Error(diff)
+		}
+		if got := describe(w.broker.offsets["feed=0"]); got != "page=4 total=4 fingerprint=f" {
+			t.Error(got)
+		}
+		p := task.Progress()
+		if p.Read != 20_004 || p.Written != 20_004 || p.Pages != 4 || !p.CaughtUp ||
+			p.LastUp.IsZero() || p.Bytes == 0 ||
+			p.Repeated+p.Resumed+p.Skipped+p.Faults != 0 {
+			t.Errorf("%+v", p)
+		}
+		w.ok(t) // a second run finds nothing
+		if n := len(w.broker.records()); n != 20_004 {
+			t.Errorf("%d records", n)
+		}
+	})
+}
+
+func TestFeedsOfATask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true, feeds: 6}, rows("a", 100), rows("b", 100))
+		w.ok(t)
+		if n := len(w.broker.records()); n != 1200 || len(w.broker.offsets) != 6 {
+			t.Error(n, w.broker.offsets)
+		}
+	})
+}
+
+func TestPolls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true, pollMs: 60_000}, rows("a", 3))
+		w.o.Once = false
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		task := NewTask(w.o)
+		go func() { done <- task.Run(ctx) }()
+		time.Sleep(90 * time.Second)
+		synctest.Wait()
+		if !task.Progress().CaughtUp {
+			t.Error("not caught up")
+		}
+		w.service.mu.Lock()
+		w.service.pages = append(w.service.pages, rows("b", 2))
+		w.service.mu.Unlock()
+		time.Sleep(time.Minute)
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(topic(append(rows("a", 3), rows("b", 2)...)), w.broker.records()); diff != "" {
+			t.Error(diff)
+		}
+		if diff := cmp.Diff([]string{"/open", "/page/0", "/page/1", "/page/1"}, w.service.requests); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// A page that breaks off goes on behind what was delivered where it repeats exactly, else from its start.
+func TestPagesThatBreakOff(t *testing.T) {
+	for _, exact := range []bool{true, false} {
+		t.Run(fmt.Sprint("exact ", exact), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(&reader{exact: exact}, rows("a", 20_000))
+				breaks := 0
+				w.service.answer = func(_ int, body string) (uint16, string, bool) {
+					if breaks++; breaks <= 2 {
+						return 200, body[:len(body)/3*breaks], true
+					}
+					return 200, body, false
+				}
+				task := w.ok(t)
+				got := w.broker.records()
+				if exact {
+					if diff := cmp.Diff(topic(rows("a", 20_000)), got); diff != "" {
+						t.Error(diff)
+					}
+					if p := task.Progress(); p.Repeated != 0 || p.Resumed == 0 || p.Faults != 2 {
+						t.Errorf("%+v", p)
+					}
+					return
+				}
+				if p := task.Progress(); p.Repeated != 2 || p.Resumed != 0 || p.Faults != 2 {
+					t.Errorf("%+v", p)
+				}
+				if diff := cmp.Diff(topic(rows("a", 20_000)), got[len(got)-20_000:]); diff != "" {
+					t.Error(diff)
+				}
+				for _, s := range w.broker.stores {
+					if strings.Contains(s, "record") {
+						t.Errorf("stored %s in the middle of a page that does not repeat exactly", s)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestBreaksAreTriedAFewTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 10))
+		w.service.answer = func(_ int, body string) (uint16, string, bool) { return 200, body[:30], true }
+		_, err := w.run(t)
+		if want := "feed feed0: tried 4 times: GET /page/0, behind row"; err == nil || !strings.Contains(err.Error(),
+			want) || !strings.Contains(err.Error(), "broke off") {
+			t.Errorf("expected %q, found %v", want, err)
+		}
+	})
+	t.Run("what the transport has repeated is not tried again", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(&reader{exact: true}, rows("a", 10))
+			w.service.answer = func(_ int, body string) (uint16, string, bool) { return 503, "", false }
+			_, err := w.run(t)
+			if err == nil || len(w.service.requests) != 2 {
+				t.Error(err, w.service.requests)
+			}
+		})
+	})
+}
+
+func TestPageThatAnswersDifferentlyComesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 4000))
+		answers := 0
+		w.service.answer = func(_ int, body string) (uint16, string, bool) {
+			answers++
+			if answers == 1 {
+				return 200, body[:len(body)/2], true
+			}
+			// a0 was deleted, and comes changed at the end: a count alone would skip a row
+			return 200, strings.Replace(body, "a0=v0\n", "", 1), false
+		}
+		task := w.ok(t)
+		got := map[string]bool{}
+		for _, r := range w.broker.records() {
+			got[r] = true
+		}
+		for _, r := range topic(rows("a", 4000))[1:] {
+			if !got[r] {
+				t.Fatalf("%s is missing", r)
+			}
+		}
+		if p := task.Progress(); p.Repeated != 1 || answers != 3 {
+			t.Errorf("%+v, %d answers", p, answers)
+		}
+	})
+}
+
+func TestPageThatGotShorterThanWhatWasDelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 4000))
+		answers := 0
+		w.service.answer = func(_ int, body string) (uint16, string, bool) {
+			if answers++; answers == 1 {
+				return 200, body[:len(body)/2], true
+			}
+			return 200, "b=1\nEND 1 false\n", false
+		}
+		w.ok(t)
+		got := w.broker.records()
+		if got[len(got)-1] != "topic0/b=1" || describe(w.broker.offsets["feed=0"]) != "page=1 total=1 fingerprint=" {
+			t.Error(got[len(got)-1], w.broker.offsets)
+		}
+	})
+}
+
+func TestFollowedAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, []string{"a=1", ">/inner", "b=2"})
+		w.service.follows = map[string][]string{"/inner": {"+a=1.1", ">/inner/2", "+a=1.2"}, "/inner/2": {"+a=1.3"}}
+		w.ok(t)
+		// the main piece is decoded at once here, so what it nests comes behind b
+		if diff := cmp.Diff([]string{"/open", "/page/0", "/inner", "/inner/2"}, w.service.requests); diff != "" {
+			t.Error(diff)
+		}
+		if n := len(w.broker.records()); n != 5 {
+			t.Error(w.broker.records())
+		}
+	})
+	t.Run("that fail", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(&reader{exact: true}, []string{"a=1", ">/gone"})
+			_, err := w.run(t)
+			if err == nil || !strings.Contains(err.Error(), "GET /page/0, behind row 0: follow /gone: answered 404") {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+func TestRowsThatCannotBeHandled(t *testing.T) {
+	page := []string{"a=1", "b=2", "?bad date", "c=3", "bad=x", "d=4"}
+	upper := func(context.Context) (Chain, error) { return chainFunc(dropB), nil }
+	converters := func() (convert.Converter, convert.Converter, error) { return asIs{"bad"}, asIs{}, nil }
+	t.Run("none tolerated", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(&reader{exact: true}, page)
+			_, err := w.run(t)
+			if err == nil || !strings.Contains(err.Error(), "feed feed0: GET /page/0") || !strings.Contains(err.Error(),
+				"row 2: bad date") {
+				t.Error(err)
+			}
+			if diff := cmp.Diff([]string{"topic0/a=1", "topic0/b=2"}, w.broker.records()); diff != "" {
+				t.Error(diff)
+			}
+			if len(w.broker.offsets) != 0 {
+				t.Error(w.broker.offsets)
+			}
+		})
+	})
+	t.Run("none tolerated, converter", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(&reader{exact: true}, slices.DeleteFunc(slices.Clone(page),
+				func(s string) bool { return s[0] == '?' }))
+			w.o.NewConverters, w.o.NewChain = converters, upper
+			_, err := w.run(t)
+			if err == nil || !strings.Contains(err.Error(),
+				"feed feed0: GET /page/0: row 3: key converter: cannot be converted") {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("tried again", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(&reader{exact: true}, rows("a", 3))
+			tries := 0
+			w.o.NewChain = func(context.Context) (Chain, error) {
+				return chainFunc(func(b *record.Batch) []wit.RowFault {
+					if tries++; tries > 12 || len(b.Rows) == 0 {
+						return dropB(b)
+					}
+					b.Rows = b.Rows[1:]
+					return []wit.RowFault{{Fault: wit.Fault{Kind: wit.FaultTransient, Message: "not now"}}}
+				}), nil
+			}
+			w.o.Retry = core.Retrying{Timeout: 3 * time.Second}
+			if _, err := w.run(t); err == nil || !strings.Contains(err.Error(), "row 0: transforms: not now") {
+				t.Errorf("short of time: %v", err)
+			}
+			tries = 0
+			w.o.Retry = core.Retrying{Timeout: -1}
+			task := w.ok(t)
+			if p := task.Progress(); p.Written != 3 || tries < 13 {
+				t.Errorf("expected 3 rows after more than 12 tries, found %d after %d", p.Written, tries)
+			}
+			if again := task.o.Tally.Retries.Load(); again != int64(tries-1) {
+				t.Errorf("expected %d retries, counted %d", tries-1, again)
+			}
+		})
+	})
+	t.Run("all tolerated", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(&reader{exact: true}, page)
+			w.o.TolerateAll, w.o.NewConverters, w.o.NewChain = true, converters, upper
+			task := w.ok(t)
+			if diff := cmp.Diff([]string{"topic0/a=1", "topic0/c=3", "topic0/d=4"}, w.broker.records()); diff != "" {
+				t.Error(diff)
+			}
+			if p := task.Progress(); p.Skipped != 2 || p.Faults != 2 || p.LastFault.IsZero() {
+				t.Errorf("%+v", p)
+			}
+			if n := task.o.Tally.At(time.Now()); n.Logged != 2 || n.Errors != 0 || n.Active != 0 ||
+				n.ActiveRows.Max < 3 || n.BatchSize.Max < 3 || n.Letters != 0 {
+				t.Errorf("%+v", n)
+			}
+		})
+	})
+}
+
+// A topic that cannot be had is no row's fault: nothing is skipped for it, whatever is tolerated, and the next run
+// reads all.
+func TestTopicsThatCannotBeMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 3))
+		w.o.TolerateAll = true
+		w.o.EnsureTopic = func(context.Context, string) error { return errors.New("not authorized") }
+		task, err := w.run(t)
+		if err == nil || !strings.Contains(err.Error(), "feed feed0: GET /page/0: topic topic0: not authorized") {
+			t.Error(err)
+		}
+		if p := task.Progress(); p.Skipped != 0 || len(w.broker.offsets) != 0 {
+			t.Errorf("%+v, offsets %v", p, w.broker.offsets)
+		}
+		w.o.EnsureTopic = nil
+		if p := w.ok(t).Progress(); p.Written != 3 {
+			t.Errorf("%+v", p)
+		}
+	})
+}
+
+type chainFunc func(b *record.Batch) []wit.RowFault
+
+func (c chainFunc) Input(uint32) wit.Row { panic("not asked for") }
+
+func (c chainFunc) Apply(_ context.Context, b *record.Batch) ([]wit.RowFault, error) {
+	return c(b), nil
+}
+
+// dropB drops rows with the key b, as a transform does: origins become places in the call.
+func dropB(b *record.Batch) []wit.RowFault {
+	kept := b.Rows[:0]
+	for i, r := range b.Rows {
+		if r.Origin = uint32(i); string(b.Bytes(r.Key)) != "b" {
+			kept = append(kept, r)
+		}
+	}
+	b.Rows = kept
+	return nil
+}
+
+func TestRecordsThatTheBrokerRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 3), rows("b", 3))
+		w.broker.refuse = "b1"
+		_, err := w.run(t)
+		if err == nil || !strings.Contains(err.Error(), "feed feed0: GET /page/1: refused by the broker") {
+			t.Error(err)
+		}
+		if got := describe(w.broker.offsets["feed=0"]); got != "page=1 fingerprint=;topic=topic0" {
+			t.Error(got)
+		}
+	})
+}
+
+func TestStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{exact: true, staleOnce: true}
+		w := newWorld(r, slices.Concat(rows("a", 3), []string{"!stale"}, rows("b", 3)))
+		w.ok(t)
+		if r.opens != 2 || len(w.service.requests) != 4 {
+			t.Error(r.opens, w.service.requests)
+		}
+		if diff := cmp.Diff(topic(slices.Concat(rows("a", 3), rows("b", 3))),
+			slices.Compact(w.broker.records())); diff != "" {
+			t.Error(diff)
+		}
+	})
+	t.Run("twice", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(&reader{exact: true}, []string{"!always stale"})
+			_, err := w.run(t)
+			if err == nil || !strings.Contains(err.Error(), "opening the plugin anew did not help") {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+// A page whose instance another page broke is asked for again, as often as that happens, and goes on behind the rows
+// that were delivered: it is no fault of its own.
+func TestPagesGivenUpBecauseOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true, givenUp: 30}, slices.Concat(rows("a", 20_000), []string{"!given up"},
+			rows("b", 3_000)))
+		task := w.ok(t)
+		if diff := cmp.Diff(topic(slices.Concat(rows("a", 20_000), rows("b", 3_000))), w.broker.records()); diff != "" {
+			t.Error(diff)
+		}
+		if p := task.Progress(); p.Faults != 0 || p.Repeated != 0 || p.Resumed == 0 {
+			t.Errorf("%+v", p)
+		}
+	})
+}
+
+// P1: what acknowledges earlier data is not sent before those rows and their offset are stored.
+func TestRequestsThatAcknowledge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true, acks: true}, rows("a", 3), rows("b", 3), rows("c", 3))
+		w.broker.flushes = false
+		w.broker.slow = make(chan struct{})
+		ran, gone := make(chan struct{}), make(chan struct{})
+		defer func() { close(ran); <-gone }()
+		go func() {
+			defer close(gone)
+			for {
+				time.Sleep(time.Second)
+				select {
+				case w.broker.slow <- struct{}{}:
+				case <-ran:
+					return
+				}
+			}
+		}()
+		w.service.before = func(r *wit.Request) {
+			n := 0
+			if _, err := fmt.Sscanf(r.Target, "/page/%d", &n); err != nil || n == 0 {
+				return
+			}
+			w.broker.mu.Lock()
+			defer w.broker.mu.Unlock()
+			if stored := describe(w.broker.offsets["feed=0"]); len(w.broker.log) != n*3 ||
+				stored != fmt.Sprintf("page=%d fingerprint=;topic=topic0", n) {
+				t.Errorf("%s was sent with %d records written and %q stored", r.Target, len(w.broker.log), stored)
+			}
+		}
+		w.ok(t)
+	})
+}
+
+func TestStopInTheMiddleOfAPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 200_000))
+		w.o.Once = false
+		ctx, cancel := context.WithCancel(t.Context())
+		task := NewTask(w.o)
+		done := make(chan error)
+		w.broker.slow = make(chan struct{})
+		go func() { done <- task.Run(ctx) }()
+		for range 3 {
+			w.broker.slow <- struct{}{}
+		}
+		synctest.Wait()
+		cancel()
+		close(w.broker.slow)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		first := w.broker.records()
+		if len(first) == 0 || len(first) >= 200_000 || !strings.Contains(describe(w.broker.offsets["feed=0"]),
+			"record=") {
+			t.Fatal(len(first), w.broker.offsets)
+		}
+		w.o.Once = true
+		w.ok(t)
+		got := w.broker.records()
+		// the last row before the stop cannot be known to be complete: it may come twice
+		if n := len(got); n > 200_001 {
+			t.Errorf("%d records", n)
+		}
+		if diff := cmp.Diff(topic(rows("a", 200_000)), slices.Compact(got)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestStopThatTakesTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 5000), rows("b", 5000))
+		w.o.Once = false
+		w.broker.slow = make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(w.o).Run(ctx) }()
+		w.broker.slow <- struct{}{}
+		synctest.Wait()
+		cancel()
+		start := time.Now()
+		time.AfterFunc(time.Minute, func() { close(w.broker.slow) }) // only the producer's Close waits for it here
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(start); d > time.Minute+time.Second {
+			t.Error(d)
+		}
+	})
+}
+
+// A broker that takes its time for the offset fails no feed that has read everything; a stop does not wait for it.
+func TestOffsetThatTakesLongToStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 3))
+		w.broker.flushes, w.broker.storing = false, time.Minute
+		w.ok(t)
+		if len(w.broker.offsets) == 0 {
+			t.Error("expected the offset to be stored")
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 3))
+		w.broker.flushes, w.broker.storing = false, time.Minute
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(10*time.Second, cancel)
+		start := time.Now()
+		NewTask(w.o).Run(ctx)
+		if d := time.Since(start); d > 15*time.Second {
+			t.Errorf("stopped after %v", d)
+		}
+	})
+}
+
+func TestStoredOffsetsThatDoNotFit(t *testing.T) {
+	for want, c := range map[string]struct {
+		stored []wit.Field
+		reader reader
+	}{
+		`stored "client=100", now "client=200"`: {[]wit.Field{wit.IntegerField("page", 1), wit.TextField("fingerprint",
+			"set=a;client=100;x=y")}, reader{fingerprint: "set=a;client=200;x=y"}},
+		"refuses the stored offset": {[]wit.Field{wit.IntegerField("page", 9)}, reader{refuses: "page=9"}},
+		"expected a digest": {[]wit.Field{wit.IntegerField("record", 1), wit.TextField("keys",
+			"zz")}, reader{}},
+		"the number of a row": {[]wit.Field{wit.TextField("record", "1")}, reader{}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(&c.reader, rows("a", 3))
+			w.broker.offsets["feed=0"] = c.stored
+			_, err := w.run(t)
+			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "feed0") ||
+				len(w.broker.records()) != 0 {
+				t.Errorf("expected %q, found %v", want, err)
+			}
+		})
+	}
+}
+
+// An offset without a digest says nothing that can be verified: the page comes again.
+func TestOffsetOfSomebodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true, fingerprint: "f"}, rows("a", 3), rows("b", 3))
+		w.broker.offsets["feed=0"] = []wit.Field{wit.IntegerField("page", 1), wit.IntegerField("record", 1)}
+		w.ok(t)
+		if diff := cmp.Diff(topic(rows("b", 3)), w.broker.records()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestWakesCarryTheStandingOffset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{wakes: true}, rows("a", 600))
+		w.broker.offsets["feed=0"] = []wit.Field{wit.IntegerField("page", 0), wit.TextField("fingerprint", "")}
+		w.ok(t)
+		if diff := cmp.Diff([]string{"page=0 fingerprint="}, slices.Compact(w.broker.stores)); diff != "" ||
+			len(w.broker.records()) != 600 {
+			t.Error(diff, len(w.broker.records()))
+		}
+	})
+}
+
+func TestSwapAtThePageBoundary(t *testing.T) {
+	for name, c := range map[string]struct {
+		next   reader
+		reject string
+	}{
+		"that fits":            {reader{version: "2", exact: true, fingerprint: "f"}, ""},
+		"of other fingerprint": {reader{version: "2", exact: true, fingerprint: "g"}, "belong to something else"},
+		"of other feeds":       {reader{version: "2", exact: true, fingerprint: "f", feeds: 2}, "change of feeds"},
+		"that refuses offsets": {reader{version: "2", exact: true, fingerprint: "f", refuses: "page=1"},
+			"refuses the offset"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				old := &reader{version: "1", exact: true, fingerprint: "f"}
+				w := newWorld(old, rows("a", 3000), rows("b", 3), rows("c", 3))
+				if c.next.feeds == 0 {
+					c.next.feeds = 1
+				}
+				w.service.before = func(r *wit.Request) {
+					if r.Target == "/page/0" {
+						w.versions.offer(&c.next)
+					}
+				}
+				task := w.ok(t)
+				if diff := cmp.Diff(topic(slices.Concat(rows("a", 3000), rows("b", 3), rows("c", 3))),
+					w.broker.records()); diff != "" {
+					t.Error(diff)
+				}
+				if !strings.Contains(w.versions.rejected, c.reject) || (c.reject == "") != (w.versions.rejected == "") {
+					t.Errorf("rejected: %q", w.versions.rejected)
+				}
+				want := "2"
+				if c.reject != "" {
+					want = "1"
+				}
+				if v := task.Progress().Version; v != want {
+					t.Errorf("expected version %s, found %s", want, v)
+				}
+			})
+		})
+	}
+	t.Run("while idle", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(&reader{version: "1", exact: true}, rows("a", 3))
+			w.o.Once = false
+			ctx, cancel := context.WithCancel(t.Context())
+			task := NewTask(w.o)
+			done := make(chan error)
+			go func() { done <- task.Run(ctx) }()
+			time.Sleep(time.Minute)
+			w.versions.offer(&reader{version: "2", exact: true, feeds: 1})
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			if v := task.Progress().Version; v != "2" {
+				t.Error(v)
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+func TestFaultsOfTheService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 3))
+		w.service.answer = func(int, string) (uint16, string, bool) { return 410, "", false }
+		_, err := w.run(t)
+		var f *wit.Fault
+		if !errors.As(err, &f) || f.Kind != wit.FaultGone || !strings.Contains(err.Error(),
+			"feed feed0: GET /page/0: the link is gone") {
+			t.Error(err)
+		}
+	})
+}
+
+func TestOneFeedThatFailsEndsTheOthersInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true, feeds: 2, pollMs: 1000}, rows("a", 3))
+		w.o.Once = false
+		w.broker.refuse = "topic1"
+		_, err := w.run(t)
+		if err == nil || !strings.Contains(err.Error(), "feed feed1") {
+			t.Error(err)
+		}
+		if got := describe(w.broker.offsets["feed=0"]); got != "page=1 total=1 fingerprint=" {
+			t.Error(got)
+		}
+	})
+}
+
+// A request that must not be sent twice, and that has no answer or one that asks to be sent again, goes through the
+// plugin: it is asked what comes next, as after a start.
+func TestRequestsThatMustNotBeSentTwice(t *testing.T) {
+	for _, status := range []uint16{0, 503, 429} {
+		synctest.Test(t, func(t *testing.T) {
+			asks := &reader{once: true}
+			w := newWorld(asks, []string{"a=1"})
+			if status == 0 {
+				w.service.lose = 2
+			}
+			asked := 0
+			w.service.answer = func(_ int, body string) (uint16, string, bool) {
+				if asked++; asked <= 2 && status != 0 {
+					return status, body, false
+				}
+				return 200, body, false
+			}
+			w.ok(t)
+			if causes := strings.Join(asks.causes, " "); causes != "start start start" {
+				t.Errorf("%d: the plugin was asked: %s", status, causes)
+			}
+		})
+	}
+}

@@ -1,0 +1,666 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/culvert-project/culvert/host/internal/run/notify"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A listener of one path, for feeds of a task.
+type ear struct {
+	take   notify.Handler
+	closed bool
+}
+
+func (e *ear) listen(_ string, take notify.Handler) (string, func(), error) {
+	e.take = take
+	return "/c/feed0", func() { e.closed = true }, nil
+}
+
+// notified runs a task, prepared so where that is not nil, that is subscribed to and has read its first load, and hands
+// it to do.
+func notified(t *testing.T, r *reader, prepare func(*world), do func(t *testing.T, w *world, e *ear)) {
+	synctest.Test(t, func(t *testing.T) {
+		r.subscribes = true
+		w := newWorld(r, rows("a", 3))
+		w.o.Once = false
+		e := &ear{}
+		w.o.Listen = e.listen
+		if prepare != nil {
+			prepare(w)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		w.task = NewTask(w.o)
+		go func() { ended <- w.task.Run(ctx) }()
+		time.Sleep(10 * time.Second) // the load is over
+		synctest.Wait()
+		if _, subscribed := r.seen(); !slices.Equal(subscribed, []string{"/c/feed0"}) || e.take == nil {
+			t.Fatalf("subscribed with %q", subscribed)
+		}
+		do(t, w, e)
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if !e.closed {
+			t.Error("the path was not given back")
+		}
+	})
+}
+
+// Waiting notifications of one token become one wake, also while one of that token is served: it may have been answered
+// before the row changed.
+func TestNotificationsOfOneTokenBecomeOneWake(t *testing.T) {
+	f := &feed{task: &Task{}, wakes: wakes{came: make(chan struct{}, 1)}}
+	for range 2 {
+		for range 1000 {
+			if _, err := f.wake(&wit.Wake{Token: "x"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if token, some := f.nextWake(); token != "x" || !some || f.woken() {
+			t.Errorf("expected one wake x, found %q (%t), and another that waits: %t", token, some, f.woken())
+		}
+	}
+}
+
+// Each notification is served before anything that is due by the clock. One that was served is known again, and garbage
+// is the sender's fault.
+func TestNotifications(t *testing.T) {
+	r := &reader{exact: true}
+	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
+		send := func(token, ident string) error {
+			return e.take(t.Context(), wit.Notification{Target: token, Body: []byte(ident)})
+		}
+		r.causes = nil
+		p := w.task.Progress()
+		if f := p.Feeds[0]; f.Subscribed.IsZero() || !f.Told.IsZero() || !p.Told.Equal(f.Subscribed) {
+			t.Errorf("nothing came; subscribed at %s, told at %s and at %s of all feeds", f.Subscribed, f.Told, p.Told)
+		}
+		if err := send("x", ""); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if !slices.Equal(r.causes, []string{"wake x"}) {
+			t.Errorf("expected one wake, found %q", r.causes)
+		}
+		p = w.task.Progress()
+		if at := p.Feeds[0].Told; !at.Equal(time.UnixMilli(time.Now().UnixMilli())) || !p.Told.Equal(at) {
+			t.Errorf("told at %s and at %s of all feeds, it is %s", at, p.Told, time.Now())
+		}
+		time.Sleep(time.Second) // it is stored, too
+		r.causes = nil
+		for range 3 {
+			if err := send("y", "1"); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if !slices.Equal(r.causes, []string{"wake y"}) {
+			t.Errorf("expected one wake of a notification that comes three times, found %q", r.causes)
+		}
+		var fault *wit.Fault
+		if err := send("", ""); !errors.As(err, &fault) || fault.Kind != wit.FaultData {
+			t.Errorf("expected a fault of the data, found %v", err)
+		}
+	})
+}
+
+// A sender who is to wait is answered when the rows are in Kafka, and one that comes at the end is told to send again.
+func TestHeldNotifications(t *testing.T) {
+	r := &reader{exact: true, holds: true}
+	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
+		before := len(w.broker.records())
+		for i := range 5 {
+			if err := e.take(t.Context(), wit.Notification{Target: "page/0",
+				Body: []byte(strconv.Itoa(i))}); err != nil {
+				t.Fatal(err)
+			}
+			if found := len(w.broker.records()); found != before+3*(i+1) {
+				t.Fatalf("the sender was answered with %d records in Kafka, expected %d", found, before+3*(i+1))
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		err := e.take(ctx, wit.Notification{Target: "page/0", Body: []byte("9")})
+		if !errors.Is(err, notify.ErrBusy) && !errors.Is(err, context.Canceled) {
+			t.Errorf("expected that a sender whose rows are not waited for is not told that they are there, found %v",
+				err)
+		}
+	})
+}
+
+// The subscription is looked at again and again; where it was made anew, what happened meanwhile is asked for.
+func TestSubscriptionsAreRenewed(t *testing.T) {
+	r := &reader{exact: true, subscription: "1"}
+	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
+		r.forget("1")
+		time.Sleep(subscribeAgain + time.Second)
+		synctest.Wait()
+		if causes, subscribed := r.seen(); len(subscribed) != 2 || len(causes) > 0 {
+			t.Errorf("subscribed %d times, woken by %q", len(subscribed), causes)
+		}
+		r.forget("2")
+		time.Sleep(subscribeAgain)
+		synctest.Wait()
+		if causes, subscribed := r.seen(); len(subscribed) != 3 || !slices.Equal(causes, []string{"wake "}) {
+			t.Errorf("subscribed %d times, woken by %q", len(subscribed), causes)
+		}
+	})
+}
+
+// subscribedRun runs a task that listens until its feed rests, or what it has read cannot be stored, and tells by which
+// causes the feed was read.
+func subscribedRun(t *testing.T, w *world, r *reader, subscription string, makes bool) (causes []string, err error) {
+	t.Helper()
+	e := &ear{}
+	w.o.Once, w.o.Listen = false, e.listen
+	r.causes, r.subscribed, r.makes, r.subscription = nil, nil, makes, subscription
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	w.task = NewTask(w.o)
+	go func() { ended <- w.task.Run(ctx) }()
+	time.Sleep(10 * time.Second)
+	synctest.Wait()
+	causes, subscribed := r.seen()
+	if len(subscribed) != 1 {
+		t.Errorf("subscribed %d times", len(subscribed))
+	}
+	stop()
+	return causes, <-ended
+}
+
+// A subscription that went while the connector was down has what happened meanwhile asked for at the next start, and so
+// has one of which the stored offset does not know; one that is there, or is made at the first start, does not.
+func TestSubscriptionsThatWereGoneAtTheStart(t *testing.T) {
+	for name, c := range map[string]struct{ before, knows, makes, asked bool }{
+		"made at first":  {false, false, true, false},
+		"found":          {true, true, false, false},
+		"gone":           {true, true, true, true},
+		"found and new":  {true, false, false, true},
+		"found at first": {false, false, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := &reader{exact: true, subscribes: true}
+				w := newWorld(r, rows("a", 3))
+				if c.before && c.knows {
+					if _, err := subscribedRun(t, w, r, "1", false); err != nil {
+						t.Fatal(err)
+					}
+				} else if c.before {
+					w.ok(t)
+				}
+				causes, err := subscribedRun(t, w, r, "1", c.makes)
+				if slices.Contains(causes, "wake ") != c.asked || err != nil {
+					t.Errorf("the feed was read by the causes %q: %v", causes, err)
+				}
+			})
+		})
+	}
+}
+
+// What happened while nobody was subscribed is asked for until it was read: a worker that is killed in between finds
+// the subscription that it has made itself.
+func TestLostSubscriptionAndAKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{exact: true, subscribes: true}
+		w := newWorld(r, rows("a", 3))
+		for i, c := range []struct {
+			subscription string
+			makes, kill  bool
+			asked        bool
+		}{
+			{subscription: "1", makes: true},
+			{subscription: "1"},
+			{subscription: "2", makes: true, kill: true, asked: true},
+			{subscription: "2", asked: true},
+			{subscription: "2"},
+		} {
+			if w.broker.kill = 0; c.kill {
+				w.broker.kill = w.broker.events + 1
+			}
+			causes, err := subscribedRun(t, w, r, c.subscription, c.makes)
+			if slices.Contains(causes, "wake ") != c.asked || (err != nil) != c.kill {
+				t.Errorf("start %d: the feed was read by the causes %q: %v", i, causes, err)
+			}
+		}
+	})
+}
+
+// A feed that starts over from its stored offset serves what waited for it, and its subscription's renewal reaches it.
+func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
+	old := &feed{task: &Task{}, wakes: wakes{came: make(chan struct{}, 1)}, covers: "1", arranged: "2"}
+	served, err := old.wake(&wit.Wake{Token: "x", Ident: "1", Hold: true})
+	if token, _ := old.nextWake(); token != "x" || err != nil {
+		t.Fatal(token, err)
+	}
+	if _, err := old.wake(&wit.Wake{Token: "y"}); err != nil {
+		t.Fatal(err)
+	}
+	again := &feed{task: &Task{}, wakes: wakes{came: make(chan struct{}, 1)}, covers: "1",
+		at: position{fields: []wit.Field{wit.IntegerField("page", 1)}}}
+	again.inherit(old)
+	if _, err := old.wake(&wit.Wake{Token: "z"}); err != nil { // of somebody who has found the old one just before
+		t.Fatal(err)
+	}
+	var tokens []string
+	for again.woken() {
+		token, _ := again.nextWake()
+		again.serve()
+		tokens = append(tokens, token)
+	}
+	if want := []string{"x", "y", "", "z"}; !slices.Equal(tokens, want) || again.covers != "2" {
+		t.Errorf("served %q with the subscription %q, expected %q", tokens, again.covers, want)
+	}
+	select {
+	case <-served:
+		t.Error("the sender of x was answered, and nothing was read")
+	default:
+	}
+}
+
+// A snapshot of several pages comes between a wake and its turn: the wake is served all the same, since a snapshot does
+// not tell of an entity that is gone.
+func TestSnapshotDoesNotSwallowAWake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{exact: true, subscribes: true, calm: true}
+		w := newWorld(r, rows("a", 3))
+		w.service.follows = map[string][]string{"/x": {"x=1"}, "/y": {"y=1"}, "/snapshot": {"s=1", "END 0 true"}}
+		e := &ear{}
+		w.o.Once, w.o.Listen = false, e.listen
+		task := NewTask(w.o)
+		w.service.before = func(q *wit.Request) {
+			if q.Target != "/x" {
+				return
+			}
+			if err := task.Snapshot("feed0", "now"); err != nil {
+				t.Error(err)
+			}
+			if _, err := task.feed("feed0").wake(&wit.Wake{Token: "y"}); err != nil {
+				t.Error(err)
+			}
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- task.Run(ctx) }()
+		time.Sleep(10 * time.Second) // the load is over
+		synctest.Wait()
+		if err := e.take(t.Context(), wit.Notification{Target: "x"}); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if want := []string{"start", "wake x", "snapshot now", "more", "wake y"}; !slices.Equal(r.causes, want) {
+			t.Errorf("the feed was read by the causes %q, expected %q", r.causes, want)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A snapshot that is asked for before a start has read anything comes after what the plugin reads at a start, since a
+// snapshot does not say which entities are gone.
+func TestSnapshotDoesNotSwallowAStart(t *testing.T) {
+	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 1 true"}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := &reader{exact: true, calm: true}
+				w := newWorld(r, rows("a", 3))
+				w.service.follows = map[string][]string{"/store": {"gone="}, "/snapshot": snapshot}
+				w.ok(t)
+				r.stores, r.causes = true, nil
+				before := len(w.broker.records())
+				task := NewTask(w.o)
+				output := w.o.NewOutput
+				task.o.NewOutput = func(feed string) (Output, error) {
+					if err := task.Snapshot(feed, "now"); err != nil {
+						t.Error(err)
+					}
+					return output(feed)
+				}
+				if err := task.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				causes, _ := r.seen()
+				if len(causes) < 2 || causes[0] != "store" || causes[1] != "snapshot now" {
+					t.Errorf("the feed was read by the causes %q", causes)
+				}
+				want := []string{"topic0/gone=", "topic0/s=1"}
+				if diff := cmp.Diff(want, w.broker.records()[before:]); diff != "" {
+					t.Error(diff)
+				}
+				if s := task.Progress().Feeds[0]; s.Snapshots != 0 || s.Snapshot.Ident != "now" || !s.Snapshot.Begun {
+					t.Errorf("%+v", s)
+				}
+			})
+		})
+	}
+}
+
+// A snapshot that comes before what a subscription missed is not taken for that: its pages are stored with the
+// subscriptions of before, so that a worker that is killed then asks for what was missed.
+func TestSnapshotBeforeWhatWasMissed(t *testing.T) {
+	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 0 true"}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := &reader{exact: true, subscribes: true, calm: true}
+				w := newWorld(r, rows("a", 3))
+				w.service.follows = map[string][]string{"/x": {"x=1"}, "/": {"y=1"}, "/snapshot": snapshot}
+				e := &ear{}
+				w.o.Once, w.o.Listen = false, e.listen
+				task := NewTask(w.o)
+				missed := digestOf("2")
+				covers := map[string]bool{} // by what was asked for
+				w.service.before = func(q *wit.Request) {
+					f := task.feed("feed0")
+					if f == nil {
+						return // it is being opened
+					}
+					if covers[q.Target] = f.covers == missed; q.Target != "/x" {
+						return
+					}
+					if err := task.Snapshot("feed0", "now"); err != nil {
+						t.Error(err)
+					}
+					f.arrange(missed, true)
+				}
+				ctx, stop := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- task.Run(ctx) }()
+				time.Sleep(10 * time.Second) // the load is over
+				synctest.Wait()
+				if err := e.take(t.Context(), wit.Notification{Target: "x"}); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				if _, asked := covers["/snapshot"]; !asked || covers["/snapshot"] || covers["/page/0"] || !covers["/"] {
+					t.Errorf("what was missed was taken for read with %v", covers)
+				}
+				stop()
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// Notifications that wait are bounded, by what they ask for and by their idents.
+func TestWaitingNotificationsAreBounded(t *testing.T) {
+	for name, one := range map[string]func(i int) *wit.Wake{
+		"tokens": func(i int) *wit.Wake { return &wit.Wake{Token: strconv.Itoa(i)} },
+		"idents": func(i int) *wit.Wake { return &wit.Wake{Token: "delta", Ident: strconv.Itoa(i)} },
+	} {
+		f := &feed{task: &Task{}, wakes: wakes{came: make(chan struct{}, 1)}}
+		for i := range maxWakes {
+			if _, err := f.wake(one(i)); err != nil {
+				t.Fatalf("%s: number %d: %v", name, i, err)
+			}
+		}
+		if _, err := f.wake(one(maxWakes)); !errors.Is(err, notify.ErrBusy) {
+			t.Errorf("%s: expected that the next one is to be sent again, found %v", name, err)
+		}
+		if _, err := f.wake(one(0)); err != nil {
+			t.Errorf("%s: one that waits already came again: %v", name, err)
+		}
+	}
+}
+
+// A wake that the plugin wants once more comes again after that time, or with the next notification of the same; its
+// sender need not wait for that.
+func TestWakesThatComeAgain(t *testing.T) {
+	r := &reader{exact: true, holds: true}
+	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
+		answer := func(lines ...string) {
+			w.service.mu.Lock()
+			defer w.service.mu.Unlock()
+			w.service.follows = map[string][]string{"/late": lines}
+		}
+		before := len(w.broker.records())
+		came := func(after time.Duration, causes ...string) {
+			t.Helper()
+			time.Sleep(after)
+			synctest.Wait()
+			found, _ := r.seen()
+			if written := len(w.broker.records()) - before; !slices.Equal(found, causes) || written != len(causes) {
+				t.Errorf("expected %q and a record of each, found %q and %d", causes, found, written)
+			}
+		}
+		send := func(ident string) {
+			t.Helper()
+			if err := e.take(t.Context(), wit.Notification{Target: "late", Body: []byte(ident)}); err != nil {
+				t.Error(err)
+			}
+		}
+		r.forget("")
+		answer("gone", "LATER 10000")
+		send("1")
+		came(9*time.Second, "wake late")
+		answer("there")
+		came(3*time.Second, "wake late", "wake late")
+		came(time.Hour, "wake late", "wake late")
+		answer("gone", "LATER 36000000") // cut at a minute
+		send("2")
+		answer("there")
+		came(maxLater+2*time.Second, slices.Repeat([]string{"wake late"}, 4)...)
+		answer("gone", "LATER 30000")
+		send("3")
+		answer("there")
+		send("4") // at once, and then not once more
+		came(time.Second, slices.Repeat([]string{"wake late"}, 6)...)
+		came(time.Hour, slices.Repeat([]string{"wake late"}, 6)...)
+		answer("gone", "LATER 10000") // whatever the plugin says the second time
+		send("5")
+		came(time.Hour, slices.Repeat([]string{"wake late"}, 8)...)
+		send("6")
+		came(5*time.Second, slices.Repeat([]string{"wake late"}, 9)...)
+		send("7") // in place of what was put off, and put off anew
+		came(time.Second, slices.Repeat([]string{"wake late"}, 10)...)
+		came(time.Hour, slices.Repeat([]string{"wake late"}, 11)...)
+	})
+}
+
+// postponing is an output whose pages are committed together, a minute after the first or when that is asked for.
+type postponing struct {
+	transactions
+	// refuses has the next commit refused that has such a record; nil: none.
+	refuses *atomic.Pointer[string]
+	due     *time.Timer
+}
+
+func (o *postponing) Commit(ctx context.Context) error {
+	if o.open = false; o.due == nil {
+		o.due = time.AfterFunc(time.Minute, func() {
+			if err := o.end(ctx); err != nil {
+				o.failed(err)
+			}
+		})
+	}
+	return nil
+}
+
+func (o *postponing) Flush(ctx context.Context) error { return o.end(ctx) }
+
+func (o *postponing) end(ctx context.Context) error {
+	if o.due == nil {
+		return nil
+	}
+	o.due.Stop()
+	o.due, o.open = nil, true
+	if text := o.refuses.Load(); text != nil && strings.Contains(strings.Join(o.lines, " "), *text) {
+		o.refuses.Store(nil)
+		_ = o.transactions.Abort(ctx)
+		return &kafka.Rewound{Cause: kerr.InvalidTxnState}
+	}
+	return o.transactions.Commit(ctx)
+}
+
+// With exactly-once the second answer about an entity is read again, too, when its commit is refused.
+func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
+	r := &reader{exact: true, holds: true}
+	var refuses atomic.Pointer[string]
+	postponed := func(w *world) {
+		w.o.NewOutput = func(string) (Output, error) {
+			return &postponing{transactions: transactions{t: t, b: w.broker}, refuses: &refuses}, nil
+		}
+	}
+	notified(t, r, postponed, func(t *testing.T, w *world, e *ear) {
+		answer := func(lines ...string) {
+			w.service.mu.Lock()
+			defer w.service.mu.Unlock()
+			w.service.follows = map[string][]string{"/late": lines}
+		}
+		answer("late=gone", "LATER 10000")
+		if err := e.take(t.Context(), wit.Notification{Target: "late", Body: []byte("1")}); err != nil {
+			t.Fatal(err)
+		}
+		answer("late=there")
+		refuses.Store(new("there"))
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		var found []string
+		for _, line := range w.broker.records() {
+			if strings.Contains(line, "late") {
+				found = append(found, line)
+			}
+		}
+		if want := []string{"topic0/late=gone", "topic0/late=there"}; refuses.Load() != nil || !slices.Equal(found, want) {
+			t.Errorf("expected a commit to be refused, and %q in Kafka, found %q", want, found)
+		}
+	})
+}
+
+// Wakes that come once more are bounded, and take no room from notifications.
+func TestWakesThatComeAgainAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		f := &feed{task: &Task{}, log: slog.New(slog.NewTextHandler(&log, nil)),
+			wakes: wakes{came: make(chan struct{}, 1)}}
+		serve := func(token string) {
+			t.Helper()
+			if _, err := f.wake(&wit.Wake{Token: token}); err != nil {
+				t.Fatalf("%s: %v", token, err)
+			}
+			for f.woken() {
+				f.nextWake()
+				f.later(10 * time.Second)
+			}
+			f.served()
+		}
+		for i := range maxAgain + 2 {
+			serve("again " + strconv.Itoa(i))
+		}
+		if n := len(f.wakes.waiting.list); n != maxAgain {
+			t.Errorf("%d wakes are to come again, expected %d", n, maxAgain)
+		}
+		if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+			t.Errorf("that more were to come again was said %d times", n)
+		}
+		for i := range maxWakes {
+			if _, err := f.wake(&wit.Wake{Token: strconv.Itoa(i)}); err != nil {
+				t.Fatalf("number %d: %v", i, err)
+			}
+		}
+		if _, err := f.wake(&wit.Wake{Token: "one more"}); !errors.Is(err, notify.ErrBusy) {
+			t.Errorf("expected that the next one is to be sent again, found %v", err)
+		}
+	})
+}
+
+// As many notifications as may wait come, and are served.
+func BenchmarkWakes(b *testing.B) {
+	tokens := make([]string, maxWakes)
+	for i := range tokens {
+		tokens[i] = fmt.Sprintf("/sap/opu/odata/sap/ZORDERS_SRV/Orders('%010d')", i)
+	}
+	for b.Loop() {
+		f := &feed{task: &Task{}, wakes: wakes{came: make(chan struct{}, 1)}}
+		for _, token := range tokens {
+			if _, err := f.wake(&wit.Wake{Token: token, Ident: token}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for f.woken() {
+			f.nextWake()
+			f.served()
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*maxWakes), "µs/wake")
+}
+
+// Whatever happens to wakes, each that waits is found by its token, those that come again are counted, and the first
+// that is due is served.
+func TestWakesThatWaitAreFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		random := rand.New(rand.NewPCG(1, 2))
+		f := &feed{task: &Task{}, wakes: wakes{came: make(chan struct{}, 1)}, log: slog.New(slog.DiscardHandler)}
+		served := 0
+		for step := range 20_000 {
+			q := &f.wakes.waiting
+			switch random.IntN(6) {
+			case 0, 1, 2:
+				if _, err := f.wake(&wit.Wake{Token: strconv.Itoa(random.IntN(50))}); err != nil {
+					t.Fatal(err)
+				}
+			case 3, 4:
+				first := slices.IndexFunc(q.list, (*wake).due)
+				var expected *wake
+				if first >= 0 {
+					expected = q.list[first]
+				}
+				if _, some := f.nextWake(); some != (expected != nil) ||
+					some && f.wakes.serving[len(f.wakes.serving)-1] != expected {
+					t.Fatalf("step %d: expected %v to be served", step, expected)
+				} else if some {
+					served++
+					if random.IntN(2) == 0 {
+						f.later(time.Minute)
+					} else if random.IntN(4) == 0 {
+						f.putBack()
+					}
+				}
+			default:
+				f.served()
+				time.Sleep(time.Duration(random.IntN(20)) * time.Second)
+			}
+			again, last := 0, map[string]*wake{}
+			for _, w := range q.list {
+				if last[w.token] = w; w.again {
+					again++
+				}
+			}
+			if again != q.again || !maps.Equal(last, q.byToken) {
+				t.Fatalf("step %d: expected %d that come again and %v, found %d and %v", step, again, last, q.again,
+					q.byToken)
+			}
+		}
+		if served < 1000 {
+			t.Errorf("served %d alone", served)
+		}
+	})
+}

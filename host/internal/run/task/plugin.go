@@ -1,0 +1,415 @@
+// Package task is what tasks of sources and of sinks have in common: which version of the plugin is opened, how another
+// one takes its place, how long stages were at work, and what becomes of records that cannot be handled. What is read
+// and written is the business of host/internal/run/source and host/internal/run/sink.
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Code is one version of a plugin at work for one connector. C is what a task makes its calls on: an instance, or a
+// page's share of one. Codes are comparable.
+type Code[C any] interface {
+	Acquire(ctx context.Context) (C, error)
+	// AcquireFresh is Acquire of an instance that has done nothing yet.
+	AcquireFresh(ctx context.Context) (C, error)
+	Release(C)
+	// Version is for messages.
+	Version() string
+}
+
+// Versions is what a connector runs and what it could run: see [Of].
+type Versions[C any] interface {
+	Current() Code[C]
+	// Candidate is a newer version that nobody has judged yet, nil if there is none.
+	Candidate() Code[C]
+	Promote(Code[C])
+	Reject(c Code[C], reason string)
+	// Again tells whether what failed is to be tried once more before it counts: the version is on trial, or was just
+	// rolled back, and then the one before is the candidate.
+	Again(err error) bool
+}
+
+// Opening is how a version of the plugin is opened for a task: O is what comes of it, a pointer.
+type Opening[C any, O comparable] struct {
+	// New makes the value for a version about to be opened; Of returns that value's version.
+	New func(Code[C]) O
+	Of  func(O) Code[C]
+	// Call makes one call of open, and puts what it comes to into o; or it needs documents.
+	Call func(ctx context.Context, call C, o O, state []byte, answers []wit.Response) (*wit.Need, error)
+	// Fits is why a newer version cannot go on where the task stands.
+	Fits func(ctx context.Context, o O) error
+}
+
+// Plugin is the plugin of a task: the version that was opened last, and those that may take its place. It is safe for
+// use by several goroutines.
+type Plugin[C any, O comparable] struct {
+	Opening[C, O]
+	versions Versions[C]
+	client   transport.Fetcher
+	log      *slog.Logger
+
+	judging sync.Mutex // held while a version is judged
+	openers sync.WaitGroup
+
+	mu     sync.Mutex
+	opened O
+	// ahead is the newer version that is being opened, or was, and is not judged yet; nil: none.
+	ahead *ahead[C, O]
+	// judgeAfter is until when no other version is looked at.
+	judgeAfter time.Time
+	// reopened is when the plugin was opened anew last, reopenings how often in succession.
+	reopened   time.Time
+	reopenings int
+}
+
+// NewPlugin makes one; nothing is opened yet.
+func NewPlugin[C any, O comparable](versions Versions[C], client transport.Fetcher, log *slog.Logger,
+	o Opening[C, O]) *Plugin[C, O] {
+	return &Plugin[C, O]{Opening: o, versions: versions, client: client, log: log}
+}
+
+const (
+	// judgeAgain is how long a version waits that could not be opened for reasons of the moment.
+	judgeAgain = 30 * time.Second
+	// inSuccession is the longest pause between two openings anew that count as in succession.
+	inSuccession = 10 * time.Second
+	// soonAgain is how often a call is made again that a page broke by breaking its instance.
+	soonAgain = 3
+)
+
+// Open has a version work out what it needs.
+func (p *Plugin[C, O]) Open(ctx context.Context, code Code[C]) (O, error) {
+	o := p.New(code)
+	err := transport.Ask(ctx, p.client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+		err = Do(ctx, code, func(call C) error {
+			need, err = p.Call(ctx, call, o, state, answers)
+			return err
+		})
+		return need, err
+	})
+	return o, err
+}
+
+// Start opens the version that the connector runs, which is not taken yet.
+func (p *Plugin[C, O]) Start(ctx context.Context) (o O, err error) {
+	if o, err = p.openCurrent(ctx, p.Open); err != nil {
+		return o, fmt.Errorf("open: %w", err)
+	}
+	return o, nil
+}
+
+// openCurrent opens the version that the connector runs, and the next one where another task of the connector takes
+// that while the first is being opened: its code is closed then.
+func (p *Plugin[C, O]) openCurrent(ctx context.Context, open func(context.Context, Code[C]) (O, error)) (O, error) {
+	for {
+		code := p.versions.Current()
+		o, err := open(ctx, code)
+		if !p.superseded(code, err) {
+			return o, err
+		}
+	}
+}
+
+// Superseded tells whether a call failed because another version has taken the place of the one that it was made on:
+// whoever made it goes on with that, by [Plugin.Adopt].
+func (p *Plugin[C, O]) Superseded(o O, err error) bool { return p.superseded(p.Of(o), err) }
+
+func (p *Plugin[C, O]) superseded(code Code[C], err error) bool {
+	return errors.Is(err, plugin.ErrClosed) && code != p.versions.Current()
+}
+
+// Take has the task go on with what was opened.
+func (p *Plugin[C, O]) Take(o O) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.opened = o
+}
+
+// Opened is what was opened last; the zero value before that.
+func (p *Plugin[C, O]) Opened() O {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.opened
+}
+
+// Version is the version that was opened last, "" before that.
+func (p *Plugin[C, O]) Version() string {
+	var none O
+	if o := p.Opened(); o != none {
+		return p.Of(o).Version()
+	}
+	return ""
+}
+
+// Waiting tells whether another version waits for a boundary.
+func (p *Plugin[C, O]) Waiting() bool {
+	return p.candidate() != nil || p.versions.Current() != p.Of(p.Opened())
+}
+
+// ahead is a version that is opened beside the one at work.
+type ahead[C any, O comparable] struct {
+	code  Code[C]
+	begun context.Context // whose end ends it
+	done  chan struct{}   // closed when the rest is there
+	o     O
+	err   error
+}
+
+// patience is how long a boundary waits for a newer version that is being opened: the work goes on with the old one
+// until another boundary where that takes longer, as it does while a service is asked for its documents.
+const patience = 5 * time.Millisecond
+
+// watchEvery is how often [Plugin.Watch] looks for a newer version.
+const watchEvery = time.Second
+
+// Adopt takes another version of the plugin at a boundary: a newer one if it fits, or the version that another task, or
+// another feed of this task, has taken already. It waits until that version is opened.
+func (p *Plugin[C, O]) Adopt(ctx context.Context) (O, error) { return p.adopt(ctx, -1) }
+
+// AdoptOpened is Adopt that leaves a newer version which is not opened yet for a later boundary: it is opened
+// meanwhile, by a goroutine that ends with ctx, and that Close waits for.
+func (p *Plugin[C, O]) AdoptOpened(ctx context.Context) (O, error) { return p.adopt(ctx, patience) }
+
+// Watch opens newer versions while work goes on that has no boundary for long, until ctx ends. What cannot be opened is
+// rejected at once.
+func (p *Plugin[C, O]) Watch(ctx context.Context) {
+	p.openers.Go(func() {
+		if err := guard.Do(p.log, "looking for newer versions of the plugin", func() error {
+			for pause.For(ctx, watchEvery) == nil {
+				c := p.candidate()
+				if c == nil {
+					continue
+				}
+				a := p.openBeside(ctx, c)
+				if !a.await(ctx, -1) || a.err == nil || !p.judging.TryLock() {
+					continue
+				}
+				err := p.judge(ctx, a)
+				p.judging.Unlock()
+				if err != nil {
+					return nil // ctx has ended
+				}
+			}
+			return nil
+		}); err != nil {
+			p.log.Error("newer versions of the plugin are taken at the ends of pages only", "error", err)
+		}
+	})
+}
+
+// Close waits for what was begun beside the work; the contexts of whoever began it are to have ended.
+func (p *Plugin[C, O]) Close() { p.openers.Wait() }
+
+func (p *Plugin[C, O]) adopt(ctx context.Context, atMost time.Duration) (o O, err error) {
+	if c := p.candidate(); c != nil {
+		if a := p.openBeside(ctx, c); a.await(ctx, atMost) && p.judging.TryLock() {
+			err = p.judge(ctx, a)
+			p.judging.Unlock()
+		}
+		if err != nil {
+			return o, err
+		}
+	}
+	if err = p.follow(ctx); err != nil {
+		return o, err
+	}
+	return p.Opened(), nil
+}
+
+// openBeside begins to open a candidate, unless that was begun before.
+func (p *Plugin[C, O]) openBeside(ctx context.Context, c Code[C]) *ahead[C, O] {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a := p.ahead; a != nil && a.code == c {
+		return a
+	}
+	a := &ahead[C, O]{code: c, begun: ctx, done: make(chan struct{})}
+	p.ahead = a
+	p.openers.Go(func() {
+		defer close(a.done)
+		a.err = guard.Do(p.log, "opening a newer version of the plugin", func() (err error) {
+			a.o, err = p.Open(ctx, c)
+			return err
+		})
+		if a.err == nil {
+			p.log.Info("a newer version of the plugin is open, and takes over at a boundary", "version", c.Version())
+		}
+	})
+	return a
+}
+
+// await tells whether the version is opened, or cannot be, within a time; negative: it waits for that, or for the end
+// of ctx.
+func (a *ahead[C, O]) await(ctx context.Context, atMost time.Duration) bool {
+	var late <-chan time.Time
+	if atMost >= 0 {
+		timer := time.NewTimer(atMost)
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-a.done:
+		return true
+	case <-late:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// take is what was opened ahead of a version; false where nothing was. It is nobody else's then.
+func (p *Plugin[C, O]) take(c Code[C]) (a *ahead[C, O], some bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a = p.ahead; a == nil || a.code != c {
+		return nil, false
+	}
+	p.ahead = nil
+	return a, true
+}
+
+func (p *Plugin[C, O]) candidate() Code[C] {
+	p.mu.Lock()
+	early := time.Now().Before(p.judgeAfter)
+	p.mu.Unlock()
+	if early {
+		return nil
+	}
+	return p.versions.Candidate()
+}
+
+// judge promotes or rejects a candidate that was opened beside what runs. Only the context's end is an error.
+func (p *Plugin[C, O]) judge(ctx context.Context, a *ahead[C, O]) error {
+	c := p.candidate()
+	if c != a.code {
+		return nil
+	}
+	if _, some := p.take(c); !some {
+		return nil // somebody else has judged it
+	}
+	o, err := a.o, a.err
+	if err == nil {
+		err = p.Fits(ctx, o)
+	}
+	var fault *wit.Fault
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case a.err != nil && a.begun.Err() != nil: // whoever began it has ended: the next boundary begins anew
+	case err == nil:
+		p.versions.Promote(c)
+		p.Take(o)
+	case errors.As(err, &fault) && fault.Kind == wit.FaultTransient:
+		p.log.Warn("a newer version of the plugin cannot be opened now", "version", c.Version(), "error", err)
+		p.mu.Lock()
+		p.judgeAfter = time.Now().Add(judgeAgain)
+		p.mu.Unlock()
+	default:
+		p.versions.Reject(c, err.Error())
+	}
+	return nil
+}
+
+// follow opens what the connector runs now, if that has not been done.
+func (p *Plugin[C, O]) follow(ctx context.Context) error {
+	if p.versions.Current() == p.Of(p.Opened()) {
+		return nil
+	}
+	p.judging.Lock()
+	defer p.judging.Unlock()
+	if p.versions.Current() == p.Of(p.Opened()) {
+		return nil
+	}
+	o, err := p.openCurrent(ctx, p.openedAhead)
+	if err != nil {
+		return fmt.Errorf("open version %s of the plugin: %w", p.versions.Current().Version(), err)
+	}
+	p.Take(o)
+	return nil
+}
+
+// openedAhead is a version opened, which may have begun while it was a candidate.
+func (p *Plugin[C, O]) openedAhead(ctx context.Context, code Code[C]) (O, error) {
+	if a, some := p.take(code); some && a.await(ctx, -1) && a.err == nil {
+		return a.o, nil
+	}
+	return p.Open(ctx, code)
+}
+
+// Reopen opens a version anew because what it worked out no longer fits; with a pause where that was asked for shortly
+// before, since each time the service is asked for documents. The task goes on with it unless it has left the version
+// meanwhile.
+func (p *Plugin[C, O]) Reopen(ctx context.Context, old O) (o O, err error) {
+	if err := p.pace(ctx); err != nil {
+		return o, err
+	}
+	if o, err = p.Open(ctx, p.Of(old)); err != nil {
+		return o, fmt.Errorf("open anew: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.Of(p.opened) == p.Of(o) {
+		p.opened = o
+	}
+	return o, nil
+}
+
+func (p *Plugin[C, O]) pace(ctx context.Context) error {
+	p.mu.Lock()
+	if time.Since(p.reopened) > inSuccession {
+		p.reopenings = 0
+	}
+	p.reopened = time.Now()
+	n := p.reopenings
+	p.reopenings++
+	p.mu.Unlock()
+	if n == 0 {
+		return nil
+	}
+	return transport.Idle(ctx, n, 0)
+}
+
+// Current is the version that the connector runs, which may not be opened yet.
+func (p *Plugin[C, O]) Current() Code[C] { return p.versions.Current() }
+
+// Again is [Versions.Again].
+func (p *Plugin[C, O]) Again(err error) bool { return p.versions.Again(err) }
+
+// Do makes a call that belongs to no page; again where a page broke the instance before it could be made.
+func Do[C any](ctx context.Context, code Code[C], call func(C) error) (err error) {
+	for range soonAgain {
+		var shared *plugin.Abandoned
+		if err = With(ctx, code, code.Acquire, call); !errors.As(err, &shared) {
+			return err
+		}
+	}
+	return err
+}
+
+// With makes a call on what acquire finds.
+func With[C any](ctx context.Context, code Code[C], acquire func(context.Context) (C, error),
+	call func(C) error) error {
+	c, err := acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer code.Release(c)
+	return call(c)
+}
+
+// Stale tells whether a plugin asks to be opened anew.
+func Stale(err error) bool {
+	var f *wit.Fault
+	return errors.As(err, &f) && f.Kind == wit.FaultStale
+}

@@ -1,0 +1,107 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Retrying is for how long an operation that failed, and may do better the next time, is tried again. The zero value
+// tries nothing again.
+type Retrying struct {
+	// Timeout is since the operation began (`errors.retry.timeout`); negative: for ever.
+	Timeout time.Duration
+	// MaxDelay is the longest pause between two tries (`errors.retry.delay.max.ms`). Default: a minute.
+	MaxDelay time.Duration
+}
+
+// TriedAgain logs what failed and is tried again: as a warning, and at level debug while the service does not answer,
+// of which its client has warned for all that meet it.
+func TriedAgain(log *slog.Logger, client interface{ Away() bool }, text string, args ...any) {
+	level := slog.LevelWarn
+	if client.Away() {
+		level = slog.LevelDebug
+	}
+	log.Log(context.Background(), level, text, args...)
+}
+
+// firstDelay is the pause before the first repetition; it doubles with each, as Kafka Connect's does.
+const firstDelay = 300 * time.Millisecond
+
+// Allows tells whether an operation that began so long ago may be tried again.
+func (r Retrying) Allows(since time.Duration) bool { return r.Timeout < 0 || since < r.Timeout }
+
+// Begin begins an operation. The value belongs to one goroutine.
+func (r Retrying) Begin() *Retries { return &Retries{of: r, began: time.Now()} }
+
+// Transform sends rows through a chain: all of them again, while some fail that may do better, since transforms
+// remember nothing and the order of the rows stays. Rows that a failed try has made are dropped. again is called with
+// each failure that is followed by another try.
+func (r Retrying) Transform(ctx context.Context, apply func(context.Context, *record.Batch) ([]wit.RowFault, error),
+	rows *record.Batch, again func(failure error)) ([]wit.RowFault, error) {
+	if !r.Allows(0) {
+		return apply(ctx, rows)
+	}
+	before := *rows
+	before.Rows = slices.Clone(rows.Rows)
+	for tries := r.Begin(); ; {
+		faults, err := apply(ctx, rows)
+		failure := err
+		for i := range faults {
+			if faults[i].Fault.Kind == wit.FaultTransient {
+				failure = &faults[i].Fault
+				break
+			}
+		}
+		var f *wit.Fault
+		if !errors.As(failure, &f) || f.Kind != wit.FaultTransient {
+			return faults, err
+		}
+		goesOn, stopped := tries.Wait(ctx)
+		if stopped != nil {
+			return nil, stopped
+		}
+		if !goesOn {
+			return faults, err
+		}
+		again(failure)
+		*rows = before
+		rows.Rows = slices.Clone(before.Rows)
+	}
+}
+
+// Retries is an operation that is tried again.
+type Retries struct {
+	of     Retrying
+	began  time.Time
+	pauses int
+}
+
+// Wait pauses before the next try, at the longest until the time is up. again: there is to be one. It ends early with
+// the context's cause.
+func (r *Retries) Wait(ctx context.Context) (again bool, err error) {
+	since := time.Since(r.began)
+	if !r.of.Allows(since) {
+		return false, nil
+	}
+	longest := r.of.MaxDelay
+	if longest <= 0 {
+		longest = time.Minute
+	}
+	delay := firstDelay << min(r.pauses, 30)
+	r.pauses++
+	if delay > longest {
+		delay = rand.N(longest)
+	}
+	if r.of.Timeout >= 0 {
+		delay = min(delay, r.of.Timeout-since)
+	}
+	return true, pause.For(ctx, delay)
+}

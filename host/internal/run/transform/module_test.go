@@ -1,0 +1,107 @@
+package transform
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// moduleOfTheGuide builds the transform that the guide of plugins shows, in a module of its own, without any network.
+func moduleOfTheGuide(t *testing.T) []byte {
+	t.Helper()
+	text, err := os.ReadFile("../../../../cmd/culvert/guides/plugins.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for file, block := range map[string]string{"go.mod": "(?s)```\n(module .*?)```", "main.go": "(?s)```go\n(.*?)```"} {
+		found := regexp.MustCompile(block).FindSubmatch(text)
+		if found == nil {
+			t.Fatalf("expected %s in the guide", file)
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), found[1], 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	command := regexp.MustCompile(`(?m)^GOOS=wasip1 GOARCH=wasm (go build .* -o (\S+) \.)$`).FindSubmatch(text)
+	if command == nil {
+		t.Fatal("expected the command that builds it in the guide")
+	}
+	root, err := filepath.Abs("../../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const path = "github.com/culvert-project/culvert"
+	for _, line := range []string{"go mod edit -replace=" + path + "='" + root + "'", string(command[1])} {
+		build := exec.Command("sh", "-c", line)
+		build.Dir = dir
+		build.Env = append(os.Environ(), "GOPROXY=off", "GOWORK=off", "GOOS=wasip1", "GOARCH=wasm")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", line, err, out)
+		}
+	}
+	module, err := os.ReadFile(filepath.Join(dir, string(command[2])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return module
+}
+
+// A transform in a module of its own, as the guide shows it, adds a field and a header, with their schemas, and makes
+// two records of one.
+func TestTransformOfAnotherModule(t *testing.T) {
+	m, reg, dir := manager(t, map[string][]byte{"my.wasm": moduleOfTheGuide(t)})
+	checked, err := plugin.Check(t.Context(), filepath.Join(dir, "my.wasm"), plugin.Options{Registry: reg})
+	if err != nil || len(checked.Findings) > 0 {
+		t.Errorf("plugins check: %+v, %v", checked, err)
+	}
+	chain, err := New(context.Background(), Options{Manager: m, Connector: "c", Stages: []Stage{{Alias: "source",
+		Class: "com.example.AddSource", Settings: []wit.Setting{{Name: "system", Value: "S4H"}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer chain.Close()
+	for range 2 { // the second batch has the schemas already
+		b := tenFields(t, reg, 3, 200)
+		if faults, err := chain.Apply(context.Background(), b); err != nil || len(faults) > 0 {
+			t.Fatal(err, faults)
+		}
+		if len(b.Rows) != 6 {
+			t.Fatalf("expected 6 rows of 3, found %d", len(b.Rows))
+		}
+		for i, r := range b.Rows {
+			topic := [...]string{"orders", "orders.audit"}[i%2]
+			if b.Topics[r.Topic] != topic || r.Origin != uint32(i/2) {
+				t.Errorf("row %d: expected one of record %d for %s, found record %d for %s", i, i/2, topic, r.Origin,
+					b.Topics[r.Topic])
+			}
+			nodes := reg.Get(r.Value.Schema).Nodes
+			value, _, err := datum.Read(nodes, 0, b.Bytes(r.Value))
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := len(nodes[0].Members) - 1
+			if name := nodes[0].Members[last].Name; name != "source" || last != 10 ||
+				value.(datum.Record)[last] != "S4H" || value.(datum.Record)[0] != int32(100_000) {
+				t.Errorf("row %d: expected a last field source, found %s: %v", i, name, value)
+			}
+			headers, err := datum.Headers(nil, b.Bytes(r.Headers))
+			if err != nil || len(headers) != 1 {
+				t.Fatalf("row %d: expected a header, found %v, %v", i, headers, err)
+			}
+			content, _, err := datum.Read(reg.Get(headers[0].Schema).Nodes, 0, headers[0].Value)
+			if diff := cmp.Diff([]any{"source", "S4H"}, []any{headers[0].Name, content}); diff != "" || err != nil {
+				t.Errorf("row %d: %v\n%s", i, err, diff)
+			}
+		}
+	}
+}

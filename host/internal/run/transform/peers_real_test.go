@@ -1,0 +1,247 @@
+//go:build real
+
+package transform
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/convert/registry"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// peerStages are those of Peer.java.
+var peerStages = append(benchStages[:3:3], peerMask,
+	Stage{Alias: "less", Class: classes + "ReplaceField$Value", Settings: []wit.Setting{{Name: "exclude",
+		Value: "f5"}}})
+
+// peerChain is the chain of a case of Peer.java.
+func peerChain(what string) []Stage {
+	switch what {
+	case "chain-1":
+		return peerStages[:1]
+	case "chain-5":
+		return peerStages
+	case "keys":
+		return keyStages
+	case "columns":
+		return columnStages
+	case "days":
+		return dayStages
+	case "live":
+		return liveStages
+	}
+	var edits, stages int
+	if n, _ := fmt.Sscanf(what, "edited-%d-%d", &stages, &edits); n == 2 {
+		return editedStages(edits, stages)
+	}
+	return peerStages[:3]
+}
+
+// startPiped starts a program, and returns where it reads and what it writes.
+func startPiped(b *testing.B, c *exec.Cmd) (in io.WriteCloser, out io.Reader) {
+	in, err := c.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err = c.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		b.Fatal(err)
+	}
+	return in, out
+}
+
+// peer starts a program of testdata with Kafka's classes. What it returns has it do n records of a case, and returns
+// the nanoseconds of CPU of one.
+func peer(b *testing.B, tool, program string, settings ...string) func(b *testing.B, what string, n int) float64 {
+	c := exec.Command("../../../../testdata/peers/"+tool+"/tool.sh", "testdata/"+program)
+	c.Env = append(append(os.Environ(), "TIMEOUT=900", "HEAP=512m", "TIERED=4"), settings...)
+	c.Stderr = os.Stderr
+	in, out := startPiped(b, c)
+	b.Cleanup(func() {
+		in.Close()
+		_ = c.Wait()
+	})
+	answers := bufio.NewScanner(out)
+	return func(b *testing.B, what string, n int) float64 {
+		fmt.Fprintf(in, "%s %d\n", what, n)
+		if !answers.Scan() {
+			b.Fatalf("%s ended", program)
+		}
+		ns, err := strconv.ParseFloat(answers.Text(), 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return ns
+	}
+}
+
+// BenchmarkRealPeers has Kafka's own classes on a warm JVM and ours make the same of the same records, in turns, and
+// prints the nanoseconds of CPU of a record of each, the middle of the turns, and how many times as fast ours are. Of
+// the JVM that is the thread that works, without the collector of garbage; of ours it is the whole process. A turn is
+// long enough that it does not matter how much of the last one's memory the processor's caches still have. The plugin
+// runs in its sandbox with its fences. Of Avro the classes are Apicurio's fork of Confluent's. `make bench-peers` runs
+// it.
+func BenchmarkRealPeers(b *testing.B) {
+	m, reg, _ := manager(b, nil)
+	compare := func(b *testing.B, theirs func(*testing.B, string, int) float64, what, form string) {
+		b.Run(what+"/"+form, func(b *testing.B) {
+			const rows, calls, turns = 500, 200, 9
+			do := ourWork(b, func() (*Chain, error) {
+				return New(context.Background(), Options{Manager: m, Connector: "c", Stages: peerChain(what)})
+			}, reg, what, form == "schema", rows)
+			theirs(b, what+" "+form, 200_000) // until it is warm
+			do()
+			var of, ours []float64
+			for b.Loop() {
+				of, ours = of[:0], ours[:0]
+				for range turns {
+					of = append(of, theirs(b, what+" "+form, calls*rows))
+					before := cpu(b)
+					for range calls {
+						do()
+					}
+					ours = append(ours, float64(cpu(b)-before)/(calls*rows))
+				}
+			}
+			slices.Sort(of)
+			slices.Sort(ours)
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(of[turns/2], "Kafka-cpu-ns/record")
+			b.ReportMetric(ours[turns/2], "ours-cpu-ns/record")
+			b.ReportMetric(of[turns/2]/ours[turns/2], "times-as-fast")
+		})
+	}
+	kafkas := peer(b, "kafka", "Peer.java")
+	for _, what := range []string{"chain-1", "chain-3", "chain-5", "edited-3-1", "edited-3-2", "edited-5-1",
+		"edited-5-2", "keys", "live", "days", "columns", "in", "out", "path"} {
+		for _, form := range []string{"schema", "plain"} {
+			compare(b, kafkas, what, form)
+		}
+	}
+	b.Run("avro", func(b *testing.B) {
+		libraries, _ := filepath.Glob("../../../../.peers/kafka-*/lib")
+		if len(libraries) == 0 {
+			b.Fatal("expected Kafka's classes, which Peer.java fetches")
+		}
+		avros := peer(b, "avro", "PeerAvro.java", "CLASSES="+libraries[0]+"/*")
+		for _, what := range []string{"avro-in", "avro-out", "avro-path"} {
+			compare(b, avros, what, "schema")
+		}
+	})
+}
+
+// numberedSchemas is a schema registry without a socket, which gives schemas numbers from 1 on.
+type numberedSchemas struct{ list []string }
+
+func (r *numberedSchemas) RoundTrip(q *http.Request) (*http.Response, error) {
+	answer := func(code int, text string) (*http.Response, error) {
+		return &http.Response{StatusCode: code, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(text)),
+			Request: q}, nil
+	}
+	if at, is := strings.CutPrefix(q.URL.Path, "/schemas/ids/"); is {
+		if n, err := strconv.Atoi(at); err == nil && n >= 1 && n <= len(r.list) {
+			return answer(200, r.list[n-1])
+		}
+	}
+	if strings.HasSuffix(q.URL.Path, "/versions") && q.Method == http.MethodPost {
+		text, err := io.ReadAll(q.Body)
+		if err != nil {
+			return nil, err
+		}
+		at := slices.Index(r.list, string(text))
+		if at < 0 {
+			at, r.list = len(r.list), append(r.list, string(text))
+		}
+		return answer(200, fmt.Sprintf(`{"id":%d}`, at+1))
+	}
+	return answer(404, `{"error_code":40403,"message":"Schema not found."}`)
+}
+
+// peerConverter is the converter of a case.
+func peerConverter(b *testing.B, reg *record.Registry, avro, typed bool) convert.Converter {
+	class, settings := convert.ClassJSON, map[string]string{"schemas.enable": strconv.FormatBool(typed)}
+	if avro {
+		class, settings = convert.ClassAvro, map[string]string{"schema.registry.url": "http://127.0.0.1:1"}
+	}
+	schemas := &numberedSchemas{}
+	c, err := convert.New(class, settings, convert.Use{Schemas: reg,
+		Registry: func(s registry.Settings) (*registry.Client, error) {
+			return registry.OpenWith(s, schemas, slog.New(slog.DiscardHandler))
+		}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return c
+}
+
+// ourWork is one call's worth of a case of Peer.java or PeerAvro.java.
+func ourWork(b *testing.B, chain func() (*Chain, error), reg *record.Registry, what string, typed bool,
+	count int) func() {
+	ctx := context.Background()
+	batch := tenFields(b, reg, count, 1024)
+	if !typed {
+		withoutSchema(b, batch)
+	}
+	what, avro := strings.CutPrefix(what, "avro-")
+	converter := peerConverter(b, reg, avro, typed)
+	text, _, err := converter.Encode(ctx, nil, math.MaxInt32, "orders", batch, batch.Rows[0].Value)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rows, data := slices.Clone(batch.Rows), len(batch.Data)
+	var dst []byte
+	encode := func() {
+		for i := range batch.Rows {
+			if dst, _, err = converter.Encode(ctx, dst[:0], math.MaxInt32, "orders", batch,
+				batch.Rows[i].Value); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	if what == "out" {
+		return encode
+	}
+	c, err := chain()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { c.Close() })
+	return func() {
+		batch.Rows, batch.Topics = append(batch.Rows[:0], rows...), batch.Topics[:1]
+		if batch.Data = batch.Data[:data]; what == "in" || what == "path" {
+			batch.Data = batch.Data[:0]
+			for i := range batch.Rows {
+				if batch.Rows[i].Value, err = converter.Decode(ctx, "orders", text, batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		if what == "in" {
+			return
+		}
+		if faults, err := c.Apply(ctx, batch); err != nil || len(faults) > 0 || len(batch.Rows) != count {
+			b.Fatal(err, faults)
+		}
+		if what == "path" {
+			encode()
+		}
+	}
+}

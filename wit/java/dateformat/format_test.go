@@ -1,0 +1,122 @@
+package dateformat
+
+import (
+	"encoding/json"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// The file is what java.text.SimpleDateFormat of OpenJDK 17 makes of patterns and times, in UTC and Locale.US.
+func TestDatesAsJavaWritesThem(t *testing.T) {
+	text, err := os.ReadFile("../../../plugins/smt/testdata/dates.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	differ := 0
+	for _, line := range lines {
+		parts := strings.Split(line, "\t")
+		at, err := strconv.ParseInt(parts[1], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, wrong := Parse(parts[0])
+		got := "fails: " + wrong
+		if wrong == "" {
+			got = string(f.Append(nil, at))
+		}
+		if got != parts[2] {
+			if differ++; differ < 30 {
+				t.Errorf("%s of %d: expected %q, found %q", parts[0], at, parts[2], got)
+			}
+		}
+	}
+	t.Logf("%d of %d differ", differ, len(lines))
+	if len(lines) < 1000 {
+		t.Errorf("only %d lines", len(lines))
+	}
+}
+
+// Whatever a pattern is, it is taken or refused; times of one unit look alike.
+func FuzzDateFormat(f *testing.F) {
+	f.Add("yyyyMMdd", int64(1709184496789))
+	f.Add("YYYY-'W'ww-u h:mm a ''X''", int64(-62198755200000))
+	f.Fuzz(func(t *testing.T, pattern string, at int64) {
+		if len(pattern) > 1000 {
+			return
+		}
+		format, wrong := Parse(pattern)
+		if (format == nil) != (wrong != "") {
+			t.Fatalf("%q: %v, %q", pattern, format, wrong)
+		}
+		if format == nil {
+			return
+		}
+		one := string(format.Append(nil, at))
+		if begin := FloorDiv(at, format.Unit) * format.Unit; begin <= at && string(format.Append(nil, begin)) != one {
+			t.Fatalf("%q: %d and %d differ", pattern, begin, at)
+		}
+	})
+}
+
+// The file is what java.text.SimpleDateFormat of OpenJDK 17 reads in texts, in UTC and Locale.US.
+func TestDatesAsJavaReadsThem(t *testing.T) {
+	text, err := os.ReadFile("../../../plugins/smt/testdata/parses.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	differ := 0
+	for _, line := range lines {
+		parts := strings.Split(line, "\t")
+		var text string
+		if err := json.Unmarshal([]byte(parts[1]), &text); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		f, wrong := Parse(parts[0])
+		got := "fails: " + wrong
+		if wrong == "" {
+			got = "none"
+			p := Parser{Format: f}
+			if at, _, ok := p.Parse(text); ok {
+				got = strconv.FormatInt(at, 10)
+			}
+		}
+		if got != parts[2] {
+			if differ++; differ < 30 {
+				t.Errorf("%s of %q: expected %q, found %q", parts[0], text, parts[2], got)
+			}
+		}
+	}
+	t.Logf("%d of %d differ", differ, len(lines))
+	if len(lines) < 1000 {
+		t.Errorf("only %d lines", len(lines))
+	}
+}
+
+// Whatever a text is, it is read or not, and what was written in full is read as the same time.
+func FuzzDateParse(f *testing.F) {
+	f.Add("yyyy-MM-dd'T'HH:mm:ss.SSSX", "2009-02-13T23:31:30.123+01:00", int64(1709184496789))
+	f.Add("YYYY-'W'ww-u h:mm a", "2020-W53-7 12:00 PM", int64(-1))
+	f.Add("yyyyMMdd", "-∞", int64(0))
+	f.Fuzz(func(t *testing.T, pattern, text string, at int64) {
+		if len(pattern) > 200 || len(text) > 10_000 {
+			return
+		}
+		if format, _ := Parse(pattern); format != nil {
+			p := Parser{Format: format}
+			first, _, ok := p.Parse(text)
+			if again, _, okAgain := p.Parse(text); again != first || okAgain != ok {
+				t.Fatalf("%q of %q: %d, then %d", pattern, text, first, again)
+			}
+		}
+		at %= 200_000_000 * 365 * day
+		full, _ := Parse("G yyyy-MM-dd HH:mm:ss.SSS")
+		p := Parser{Format: full}
+		if got, _, ok := p.Parse(string(full.Append(nil, at))); !ok || got != at {
+			t.Fatalf("%d was written as %q and read as %d, %v", at, full.Append(nil, at), got, ok)
+		}
+	})
+}

@@ -1,0 +1,115 @@
+package pattern
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"unicode/utf16"
+)
+
+// The file is what java.util.regex of OpenJDK 17 makes of regular expressions by chance, but for those that are refused
+// here by name.
+func TestPatternsAsJava(t *testing.T) {
+	data, err := os.ReadFile("../../../plugins/smt/testdata/patterns.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+	if len(lines) < 1000 {
+		t.Errorf("only %d lines", len(lines))
+	}
+	differ := 0
+	for _, line := range lines {
+		parts := strings.Split(line, "\t")
+		var text string
+		var subjects []string
+		if err := json.Unmarshal([]byte(parts[0]), &text); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal([]byte(parts[1]), &subjects); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		p, err := Compile(text)
+		if err != nil {
+			got = "fails"
+		} else {
+			for _, s := range subjects {
+				got += found(p, s)
+			}
+		}
+		if got == parts[2] {
+			continue
+		}
+		if differ++; differ < 20 {
+			t.Errorf("%q on %q: expected %s, found %s", text, subjects, parts[2], got)
+		}
+	}
+	t.Logf("%d of %d differ", differ, len(lines))
+}
+
+// found is how the file says what an expression finds in a text, in units of UTF-16.
+func found(p Pattern, text string) string {
+	out := "0"
+	if ok, err := p.Matches(text); ok && err == nil {
+		out = "1"
+	}
+	if m, err := p.Find(text); err == nil && m != nil {
+		units := func(n int) int { return len(utf16.Encode([]rune(text)[:n])) }
+		out += fmt.Sprintf("%d-%d", units(m.Index), units(m.Index+m.Length))
+	}
+	return out + ";"
+}
+
+// Whatever an expression is, it is refused with a reason, or compiled and matched.
+func FuzzPattern(f *testing.F) {
+	for _, s := range []string{`(?x) a # b`, `[a-z&&[^b-d]]+`, `(?<n>a)\k<n>\1`, `\p{IsGreek}(?iu)Σ`, `a{2}{3}++`,
+		`(?U:\w\b)|\Q(\E`, `[[[]`, `(?<=\R?)x`, `(?x)[a-#`, `(?iu)[ß-ẞ]\p{IsWord}`} {
+		f.Add(s, "orders")
+	}
+	f.Fuzz(func(t *testing.T, expression, text string) {
+		if len(expression) > 200 || len(text) > 20 {
+			return
+		}
+		translated := translate(expression)
+		if translated.why != "" {
+			return
+		}
+		if p, err := Compile(expression); err == nil && p.Groups < 0 {
+			t.Fatal(p.Groups)
+		}
+	})
+}
+
+// What the golden cases do not show of Java's regular expressions; expectations as java.util.regex 17 has them.
+func TestJavaPatterns(t *testing.T) {
+	for _, x := range []struct {
+		pattern, topic string
+		want           bool
+	}{
+		{`a{2,3}+b`, "aaab", true}, {`a++ab`, "aaab", false}, {`(?:ab)*+c`, "ababc", true}, {`[ab]?+b`, "b", false},
+		{`\d++x`, "12x", true},
+		{`[\d\-x]+`, "1-x", true}, {`[^\d]`, "5", false}, {`[\p{Alpha}_]+`, "a_B", true}, {`\P{Digit}`, "5", false},
+		{`\p{L}+`, "aé", true}, {`\p{IsGreek}`, "α", true},
+		{`\Qa*b`, "a*b", true}, {`[]a]+`, "]a", true}, {`[\Q^]\E]+`, "]^", true}, {`\h\H`, "\tx", true},
+		{`\x{41}\x42\u0043\0104`, "ABCD", true},
+		{`(a)(?<n>b)\k<n>\1`, "abba", true}, {`a|b`, "ab", false}, {`ab|a`, "ab", true}, {`.`, "\n", false},
+		{`a$`, "a", true}, {`ä+`, "ää", true}, {`ä++`, "ää", true},
+		{`\w`, "é", false}, {`\W`, "é", true}, {`[\W]`, "a", false}, {`[\W]`, "-", true},
+	} {
+		p, err := Compile(x.pattern)
+		if err != nil {
+			t.Errorf("%s: %v", x.pattern, err)
+		} else if got, err := p.Matches(x.topic); err != nil || got != x.want {
+			t.Errorf("%s on %q: %v", x.pattern, x.topic, got)
+		}
+	}
+	for _, bad := range []string{`a&&[`, `\X`, `\p{InKlingon}`, `\N{DIGIT ONE}`, `(?c)a`, `a{,3}`, `a**`, `(?<a_b>x)`,
+		`[a&&]`, `(?<=a+)b`, `[`, `a)|(b`, `\`, `a{2`, `\p{Alpha`, `\b{g}`, `\k<x>`, `\xZZ`} {
+		if _, err := Compile(bad); err == nil {
+			t.Errorf("%s was taken", bad)
+		}
+	}
+}
