@@ -1,6 +1,7 @@
 package host
 
 import (
+	"flag"
 	"fmt"
 	"go/ast"
 	"go/constant"
@@ -75,43 +76,54 @@ var outsideTheTable = map[string]string{
 	"route.maxHead":              "answers of the user's own proxy",
 }
 
-// fencesGuide has the table of bounds.
-const fencesGuide = "../cmd/culvert/guides/fences.md"
+// The bounds stand in a table beside the tests; the page of the reference is made from it and from the constants.
+const (
+	boundsTable = "testdata/bounds.tsv"
+	boundsPage  = "../cmd/culvert/reference/bounds.md"
+)
 
-// The table of bounds says what the code does, has every bound that a package of the host or of the contract
-// exports, and those that it does not export by the names that bounds have (but for the named ones); each of its tests
-// exists.
+var update = flag.Bool("update", false, "write the reference's page of bounds")
+
+// aBound is a row of the table of bounds.
+type aBound struct {
+	name, value         string // the constant, or "" and its value
+	test, setting, what string
+}
+
+// The table has every bound that a package of the host or of the contract exports, and those that it does not export by
+// the names that bounds have (but for the named ones); each of its tests exists; and the page of the reference says
+// what the code does.
 func TestTableOfBounds(t *testing.T) {
-	guide, err := os.ReadFile(fencesGuide)
-	if err != nil {
-		t.Fatal(err)
-	}
 	tests := testNames(t)
 	packages, named := packagesBelow(t, ".", "../wit"), map[string]bool{}
-	row := regexp.MustCompile("(?m)^\\| ([^|]+) \\| ([0-9]+) \\| ([^|]*)\\| (`[a-zA-Z.]+` )?\\| " +
-		"`((?:Test|Fuzz)[A-Za-z0-9]+)` \\|$")
-	rows := row.FindAllStringSubmatch(string(guide), -1)
-	if len(rows) < 30 {
-		t.Fatalf("expected a table of bounds, found %d rows", len(rows))
+	page := strings.Builder{}
+	page.WriteString("# Bounds\n\nWhat plugins, services and files may hand to the host is bounded. What is larger " +
+		"fails with a message that says\nwhat was found. Where a setting stands beside a bound, it changes the bound; " +
+		"the others are fixed.\n\n| bound | at most | setting | in the code |\n| --- | --- | --- | --- |\n")
+	for _, b := range boundsOf(t) {
+		if !tests[b.test] {
+			t.Errorf("%s: there is no test %s", b.what, b.test)
+		}
+		if b.name != "" {
+			b.value = bound(t, packages, b.name)
+			named[b.name] = true
+		}
+		fmt.Fprintf(&page, "| %s | %s | %s | %s |\n", b.what, b.value, inCode(b.setting), inCode(b.name))
 	}
-	for _, r := range rows {
-		what, value, name, test := r[1], r[2], strings.Trim(r[4], "` "), r[5]
-		if !tests[test] {
-			t.Errorf("%s: there is no test %s", what, test)
+	if *update {
+		if err := os.WriteFile(boundsPage, []byte(page.String()), 0o644); err != nil {
+			t.Fatal(err)
 		}
-		if name == "" {
-			continue
-		}
-		if found := bound(t, packages, name); found != value {
-			t.Errorf("%s: expected %s to be %s, found %s", what, name, value, found)
-		}
-		named[name] = true
+	}
+	if got, err := os.ReadFile(boundsPage); err != nil || string(got) != page.String() {
+		t.Errorf("%s is not what the code has (%v): go test ./host -run TestTableOfBounds -update writes it",
+			boundsPage, err)
 	}
 	all := allBounds(t, packages)
 	for _, name := range all {
 		if _, other := outsideTheTable[name]; !named[name] && !other {
-			t.Errorf("expected %s = %s in the table of bounds (%s), with the test of it", name,
-				bound(t, packages, name), fencesGuide)
+			t.Errorf("expected %s = %s in the table of bounds (%s), with its test", name, bound(t, packages, name),
+				boundsTable)
 		}
 	}
 	for name := range outsideTheTable {
@@ -119,6 +131,40 @@ func TestTableOfBounds(t *testing.T) {
 			t.Errorf("expected %s to be a constant that is outside of the table", name)
 		}
 	}
+}
+
+// boundsOf reads the table.
+func boundsOf(t *testing.T) (bounds []aBound) {
+	t.Helper()
+	text, err := os.ReadFile(boundsTable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(f) != 4 {
+			t.Fatalf("%s: expected four columns, found %q", boundsTable, line)
+		}
+		b := aBound{name: f[0], test: f[1], setting: f[2], what: f[3]}
+		if value, fixed := strings.CutPrefix(b.name, "="); fixed {
+			b.name, b.value = "", value
+		}
+		bounds = append(bounds, b)
+	}
+	if len(bounds) < 130 {
+		t.Fatalf("expected a table of bounds, found %d rows", len(bounds))
+	}
+	return bounds
+}
+
+func inCode(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "`" + text + "`"
 }
 
 // packagesBelow are the folders of packages by their names.
@@ -266,7 +312,7 @@ func testNames(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
 	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
-	for _, root := range []string{".", "../wit", "../cmd"} {
+	for _, root := range []string{".", "../wit", "../cmd", "../plugins"} {
 		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, "_test.go") {
 				return err
