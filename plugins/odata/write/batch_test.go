@@ -1,0 +1,790 @@
+package write
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/google/go-cmp/cmp"
+)
+
+// oneLane has everything that may share a batch in one.
+const oneLane = "sap.odata.max.in.flight=1"
+
+func products(more ...string) []string { return append(set("00", "ProductCopies"), more...) }
+
+func set1(t *testing.T, s *service.Service, switches ...string) {
+	t.Helper()
+	for _, line := range switches {
+		name, value, _ := strings.Cut(line, "=")
+		if err := s.Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Batches in every manner of changesets: guilty rows are refused, all others are written once, and the order of a key
+// is kept.
+func TestBatches(t *testing.T) {
+	for _, c := range []struct {
+		name               string
+		settings, switches []string
+		requests           int // $batch, at most
+	}{
+		{"auto at SAP", nil, nil, 6},
+		{"all", []string{"sap.odata.changesets=all"}, nil, 9},
+		{"all in batches of 7", []string{"sap.odata.changesets=all", "sap.odata.max.batch.size=7"}, nil, 60},
+		{"all, refused", []string{"sap.odata.changesets=all"}, []string{"changesets=one"}, 9},
+		{"limited", nil, []string{"batch-limit=3000"}, 80},
+		{"Atom", []string{"sap.odata.request.format=atom"}, nil, 6},
+		{"none there", nil, []string{"no-batch=true"}, 3},
+		{"off", []string{"sap.odata.enable.batch=0"}, nil, 0},
+		{"of one", []string{"sap.odata.max.batch.size=1"}, nil, 0},
+		{"in all lanes", []string{"sap.odata.max.in.flight=4"}, nil, 30},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := service.New(service.Options{})
+			w := open(t, s, append(products(oneLane, "sap.odata.operation.mode=dynamic",
+				"sap.odata.operation.mode.property=OP", "sap.odata.enable.delete=1"), c.settings...)...)
+			set1(t, s, c.switches...)
+			h := w.host("ProductCopies")
+			var want []string
+			guilty := map[int]bool{}
+			for i := range 60 {
+				op := "I"
+				name := fmt.Sprint("name ", i)
+				if i%20 == 7 {
+					// longer than the service takes, by a lossy connector
+					name, guilty[len(h.rows)] = strings.Repeat("x", 41), true
+				} else {
+					want = append(want, fmt.Sprintf("%d:%s", i, "second"))
+				}
+				h.value("ProductID", int64(i), "ProductName", name, "Discontinued", false, "OP", op)
+			}
+			for i := range 60 {
+				if i%20 == 7 {
+					guilty[len(h.rows)] = true // not there
+				}
+				h.value("ProductID", int64(i), "ProductName", "second", "Discontinued", false, "OP", "u")
+			}
+			h.tombstone("ProductID", int64(3))
+			want = slices.DeleteFunc(want, func(text string) bool { return strings.HasPrefix(text, "3:") })
+			h.run()
+			if h.failed != nil {
+				t.Fatal(h.failed)
+			}
+			for i, found := range h.outcomes {
+				if guilty[i] == (found == wasWritten) || found == inDoubt {
+					t.Errorf("row %d: %s (%v)", i, found, h.reasons[i])
+				}
+			}
+			slices.Sort(want)
+			left := h.products(s)
+			slices.Sort(left)
+			if diff := cmp.Diff(want, left); diff != "" {
+				t.Error(diff)
+			}
+			batches := 0
+			for _, q := range h.requests {
+				if strings.HasSuffix(q.Target, "/$batch") {
+					batches++
+				}
+			}
+			if batches > c.requests || c.requests > 0 && batches == 0 {
+				t.Errorf("expected at most %d batches, found %d", c.requests, batches)
+			}
+			for entity, n := range s.Ledger().Writes {
+				if n.Created != 1 {
+					t.Errorf("%s was created %d times", entity, n.Created)
+				}
+			}
+		})
+	}
+}
+
+// What was learned is kept: the second time nothing is tried in vain.
+func TestLearnsFromAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		settings, switches []string
+		first, second      int
+	}{
+		"changesets of one": {[]string{"sap.odata.operation.mode=merge"}, []string{"changesets=one"}, 2, 1},
+		"inserts":           {nil, []string{"changesets=one"}, 1, 1},
+		"smaller bodies":    {nil, []string{"batch-limit=6000"}, 0, 0},
+		"no batch":          {nil, []string{"no-batch=true"}, 21, 20},
+		"batches refused": {nil, []string{"match=$batch", "status=400", "status-count=100000", "status-body=html"},
+			33, 20},
+		"changesets of one 2": {[]string{"sap.odata.changesets=all"}, []string{"changesets=one"}, 2, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := service.New(service.Options{})
+			address := []string{"sap.odata#00.service=/V2/Northwind/Northwind.svc",
+				"sap.odata#00.entityset=ProductCopies",
+				"sap.odata#00.topic=ProductCopies", oneLane}
+			if slices.Contains(c.settings, "sap.odata.operation.mode=merge") { // of what is there
+				h := open(t, s, address...).host("ProductCopies")
+				for i := range 300 {
+					h.add(wit.Datum{}, h.dynamic(product(100+i, "old")))
+				}
+				h.run()
+				h.all(wasWritten)
+			}
+			w := open(t, s, append(address, c.settings...)...)
+			set1(t, s, c.switches...)
+			requests := func(from int) *hosting {
+				h := w.host("ProductCopies")
+				for i := range 20 {
+					h.add(wit.Datum{}, h.dynamic(product(from+i, "x")))
+				}
+				h.run()
+				h.all(wasWritten)
+				return h
+			}
+			first, second := len(requests(100).requests), requests(200)
+			if c.first > 0 && (first != c.first || len(second.requests) != c.second) {
+				t.Errorf("expected %d requests and then %d, found %d and %d", c.first, c.second, first,
+					len(second.requests))
+			}
+			refused := s.Ledger().Statuses[413]
+			requests(300)
+			if s.Ledger().Statuses[413] != refused {
+				t.Error("a body that is too large was sent in spite of the answers before")
+			}
+		})
+	}
+}
+
+// Some services store a part of a changeset that fails. Inserts share one only where the settings say so, and those
+// whose double nothing would notice are looked for before they are sent again.
+func TestChangesetsInPart(t *testing.T) {
+	plain := strings.ReplaceAll(shop, spaceSAP, "http://h/other")
+	of := func(metadata string, settings ...string) *hosting {
+		service := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(metadata)) })
+		return open(t, service, append(append(set("00", "Orders"), oneLane), settings...)...).host("Orders")
+	}
+	const mixed = "multipart/mixed; boundary=b"
+	part := func(line, body string) string {
+		return "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + line +
+			"\r\nContent-Type: application/json\r\n\r\n" + body + "\r\n"
+	}
+	changesetsOf := func(q *wit.Request) int { return strings.Count(string(q.Body), "Content-Type: multipart/mixed") }
+
+	for mode, want := range map[string]int{"insert": 3, "merge": 1} {
+		h := of(plain, "sap.odata.operation.mode="+mode)
+		for i := range 3 {
+			h.value("ID", fmt.Sprint(i), "Note", "n")
+		}
+		answered := 0
+		h.answer = func(q *wit.Request) wit.Response {
+			if found := changesetsOf(q); answered == 0 && found != want {
+				t.Errorf("%s: expected %d changesets, found %d:\n%s", mode, want, found, q.Body)
+			}
+			answered++
+			return wit.Response{Status: 401}
+		}
+		h.run()
+	}
+
+	// The first one is stored, the second one refused, and one error answers for all.
+	h := of(shop, "sap.odata.changesets=all", "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note")
+	for _, note := range []string{"a", "b", "c"} {
+		h.value("Note", note)
+	}
+	refusal := denial("X/1", "no such plant")
+	var stored []string
+	sent := 0
+	h.answer = func(q *wit.Request) wit.Response {
+		if q.Method == "GET" {
+			found := []string{}
+			for _, note := range stored {
+				if strings.Contains(q.Target, "'"+note+"'") {
+					found = append(found, `{"ID":"7","Note":"`+note+`"}`)
+				}
+			}
+			return wit.Response{Status: 200, Body: []byte(`{"d":[` + strings.Join(found, ",") + `]}`)}
+		}
+		answer := ""
+		for _, note := range []string{"a", "b", "c"} {
+			switch {
+			case !strings.Contains(string(q.Body), `"Note":"`+note+`"`):
+			case note == "b":
+				answer += part("400 Bad Request", refusal)
+			default:
+				stored = append(stored, note)
+				answer += part("201 Created", "")
+			}
+		}
+		if sent++; sent == 1 {
+			stored, answer = stored[:1], part("400 Bad Request", refusal)
+		}
+		if !strings.HasSuffix(q.Target, "/$batch") {
+			if strings.Contains(string(q.Body), `"b"`) {
+				return wit.Response{Status: 400, Body: []byte(refusal)}
+			}
+			return wit.Response{Status: 201}
+		}
+		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: mixed}},
+			Body: []byte(answer + "--b--\r\n")}
+	}
+	h.run()
+	if diff := cmp.Diff([]string{wasWritten, "data", wasWritten}, h.outcomes); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"a", "c"}, stored); diff != "" {
+		t.Errorf("stored: %s", diff)
+	}
+}
+
+// Keys that differ by case, zeros in front or blanks are the same to services with conversion exits: their rows go one
+// after another, in a lane.
+func TestKeysThatAreTheSameToTheService(t *testing.T) {
+	t.Parallel()
+	w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.operation.mode=merge",
+		"sap.odata.max.in.flight=4")...)
+	h := w.host("Orders")
+	var rows []uint32
+	for i, id := range []string{"A7", "a7", "00A7", "A7 ", "Ä7", "ä7", "B1"} {
+		h.value("ID", id, "Note", "n")
+		rows = append(rows, uint32(i))
+	}
+	h.outcomes, h.reasons, h.doubt = make([]string, len(rows)), make([]*wit.Fault, len(rows)), make([]bool, len(rows))
+	lanes, delivery := map[uint32]uint32{}, map[uint32]int{}
+	for n, d := range h.encode(rows, nil) {
+		for _, row := range d.rows {
+			lanes[row], delivery[row] = d.Lane, n
+		}
+	}
+	for _, same := range [][]uint32{{0, 1, 2, 3}, {4, 5}} {
+		for i := 1; i < len(same); i++ {
+			if a, b := same[i-1], same[i]; lanes[a] != lanes[b] || delivery[a] >= delivery[b] {
+				t.Errorf("expected row %d to follow row %d in its lane, found lanes %d and %d, deliveries %d and %d",
+					b, a, lanes[b], lanes[a], delivery[b], delivery[a])
+			}
+		}
+	}
+}
+
+// Of a changeset that fails although a part of it is stored, what is there is known again by its key: it is written,
+// and neither refused nor made twice. What somebody else has made is refused in the service's words.
+func TestPartsOfAFailedChangeset(t *testing.T) {
+	t.Parallel()
+	w := open(t, shopping(), append(set("00", "Orders"), oneLane, "sap.odata.changesets=all")...)
+	h := w.host("Orders")
+	for _, id := range []string{"a", "b", "c", "d"} {
+		h.value("ID", id, "Note", "mine")
+	}
+	stored := map[string]string{"d": "another's"}
+	insert := func(body string) (line, answer string) {
+		for _, id := range []string{"a", "b", "c", "d"} {
+			switch {
+			case !strings.Contains(body, `"ID":"`+id+`"`):
+			case stored[id] != "":
+				return "409 Conflict", denial("X/9", id+" is there already")
+			case id == "b":
+				return "400 Bad Request", denial("X/1", "no such plant")
+			default:
+				stored[id] = "mine"
+				return "201 Created", "{}"
+			}
+		}
+		return "500 Broken", ""
+	}
+	posts := 0
+	h.answer = func(q *wit.Request) wit.Response {
+		switch {
+		case q.Method == "GET":
+			_, id, _ := strings.Cut(strings.TrimSuffix(q.Target, "')"), "('")
+			return wit.Response{Status: 200, Body: []byte(`{"d":{"ID":"` + id + `","Note":"` + stored[id] + `"}}`)}
+		case !strings.HasSuffix(q.Target, "/$batch"):
+			line, answer := insert(string(q.Body))
+			status, _ := strconv.Atoi(line[:3])
+			return wit.Response{Status: uint16(status), Body: []byte(answer)}
+		}
+		answer := ""
+		if posts++; posts == 1 { // one error for all, after the first
+			insert(`"ID":"a"`)
+			answer = "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad Request\r\nContent-Type: " +
+				"application/json\r\n\r\n" + denial("X/1", "no such plant") + "\r\n"
+		} else {
+			for _, part := range strings.Split(string(q.Body), "POST ")[1:] {
+				line, body := insert(part)
+				answer += "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + line +
+					"\r\nContent-Type: application/json\r\n\r\n" + body + "\r\n"
+			}
+		}
+		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
+			Value: "multipart/mixed; boundary=b"}},
+			Body: []byte(answer + "--b--\r\n")}
+	}
+	h.run()
+	if diff := cmp.Diff([]string{wasWritten, "data", wasWritten, "conflict"}, h.outcomes); diff != "" {
+		t.Error(diff)
+	}
+	if f := h.reasons[3]; f == nil || !strings.Contains(f.Message, "d is there already") || *f.Code != "X/9" {
+		t.Errorf("expected the service's words, found %v", f)
+	}
+	if diff := cmp.Diff(map[string]string{"a": "mine", "c": "mine", "d": "another's"}, stored); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Upserts of what is not there fail one by one, and a service that stops at a failure says nothing of those behind:
+// they go by themselves, or each would be tried as often as there are others in front of it.
+func TestServiceThatStopsAtAFailure(t *testing.T) {
+	s := service.New(service.Options{})
+	w := open(t, s, "sap.odata#00.service=/V2/Northwind/Northwind.svc", "sap.odata#00.entityset=ProductCopies",
+		"sap.odata#00.topic=ProductCopies", oneLane,
+		"sap.odata.operation.mode=upsert", "sap.odata.changesets=one")
+	set1(t, s, "batch-stop=true")
+	h := w.host("ProductCopies")
+	for i := range 20 {
+		h.add(wit.Datum{}, h.dynamic(product(100+i, "x")))
+	}
+	h.run()
+	h.all(wasWritten)
+	batches := 0
+	for _, r := range h.requests {
+		if strings.HasSuffix(r.Target, "$batch") {
+			batches++
+		}
+	}
+	if batches != 1 {
+		t.Errorf("expected one batch, found %d in %d requests", batches, len(h.requests))
+	}
+}
+
+// Behind an update that is refused, the others of a batch that ended there go together again, a few times.
+func TestUpdatesBehindAFailure(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ bad, batches, singles int }{{0, 1, 0}, {1, 2, 0}, {3, 4, 0}, {20, 5, 31}} {
+		s := service.New(service.Options{})
+		settings := []string{"sap.odata#00.service=/V2/Northwind/Northwind.svc",
+			"sap.odata#00.entityset=ProductCopies", "sap.odata#00.topic=ProductCopies", oneLane,
+			"sap.odata.changesets=one"}
+		h := open(t, s, settings...).host("ProductCopies")
+		for i := range 20 {
+			h.add(wit.Datum{}, h.dynamic(product(i, "x")))
+		}
+		h.run()
+		h.all(wasWritten)
+		set1(t, s, "batch-stop=true")
+		h = open(t, s, append(settings, "sap.odata.operation.mode=merge")...).host("ProductCopies")
+		for i := range 20 {
+			if i < c.bad { // nobody is there
+				h.add(wit.Datum{}, h.dynamic(product(1000+i, "y")))
+			}
+			h.add(wit.Datum{}, h.dynamic(product(i, "y")))
+		}
+		h.run()
+		found := map[string]int{}
+		for _, o := range h.outcomes {
+			found[o]++
+		}
+		batches, singles := 0, 0
+		for _, r := range h.requests {
+			if strings.HasSuffix(r.Target, "$batch") {
+				batches++
+			} else {
+				singles++
+			}
+		}
+		if found["not-found"] != c.bad || found[wasWritten] != 20 || batches != c.batches || singles != c.singles {
+			t.Errorf("%d bad ones: found %v by %d batches and %d requests", c.bad, found, batches, singles)
+		}
+	}
+}
+
+// An answer that is cut off at any byte: what it says is believed, the rest is in doubt or, with upserts, looked up;
+// nothing is done twice.
+func TestBatchAnswerCutOff(t *testing.T) {
+	for _, mode := range []string{"insert", "upsert"} {
+		opened := open(t, service.New(service.Options{}), products(oneLane, "sap.odata.operation.mode="+mode,
+			"sap.odata.upsert.first=insert")...)
+		for end, whole := 0, 1; end < whole; end++ {
+			whole = cutOff(t, opened, end, mode)
+		}
+	}
+}
+
+func cutOff(t *testing.T, opened *writing, end int, mode string) (whole int) {
+	t.Helper()
+	s := service.New(service.Options{})
+	w := &writing{t: t, service: s, p: opened.p, context: opened.context}
+	h := w.host("ProductCopies")
+	for i := range 3 {
+		h.add(wit.Datum{}, h.dynamic(product(i, "x")))
+	}
+	h.answer = func(q *wit.Request) wit.Response {
+		r := h.exchange(q)
+		if whole == 0 {
+			whole = len(r.Body)
+			r.Body = r.Body[:min(end, len(r.Body))]
+		}
+		return r
+	}
+	h.run()
+	if h.failed != nil {
+		t.Fatalf("%d bytes: %v", end, h.failed)
+	}
+	for i, found := range h.outcomes {
+		if found != wasWritten && (found != inDoubt || mode == "upsert") {
+			t.Errorf("%s, %d bytes, row %d: %s (%v)", mode, end, i, found, h.reasons[i])
+		}
+	}
+	for entity, n := range s.Ledger().Writes {
+		if n.Created != 1 {
+			t.Errorf("%s, %d bytes: %s was created %d times", mode, end, entity, n.Created)
+		}
+	}
+	return whole
+}
+
+// Answers as odd services give them, to a batch of three inserts.
+func TestOddBatchAnswers(t *testing.T) {
+	part := func(status string, more ...string) string {
+		return "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + status + "\r\n" + strings.Join(more,
+			"") + "\r\n\r\n"
+	}
+	set := func(status string, more ...string) string {
+		return "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n" + strings.Replace(part(status, more...),
+			"--b", "--c", 1) + "--c--\r\n"
+	}
+	const mixed, end = "multipart/mixed; boundary=b", "--b--\r\n"
+	bad := part("400 Bad Request", "Content-Type: application/json\r\n\r\n"+
+		`{"error":{"code":"X/1","message":{"lang":"en","value":"wrong"}}}`)
+	for _, c := range []struct {
+		name, kind, body string
+		status           int
+		want             string
+	}{
+		{"all well", mixed, set("201 Created") + set("201 Created") + set("204 No Content") + end, 202,
+			"written written written"},
+		{"HTTP 200", mixed, set("201 Created") + set("201 Created") + set("204 No Content") + end, 200,
+			"written written written"},
+		{"bare", mixed, part("201 Created") + bad + part("201 Created") + end, 202, "written data written"},
+		{"an error inside the changeset", mixed, set("201 Created") + set("409 Conflict") + set("201 Created") + end,
+			202, "written conflict written"},
+		{"later parts missing", mixed, set("201 Created") + bad + end, 202, "written data in doubt"},
+		{"too few", mixed, set("201 Created") + set("201 Created") + end, 202, "in doubt in doubt in doubt"},
+		{"too few, with ids", mixed, set("201 Created", "Content-ID: 1\r\n") + set("201 Created",
+			"Content-ID: 3\r\n") + end, 202, "written in doubt written"},
+		{"too many", mixed, set("201 Created") + set("201 Created") + set("201 Created") + set("201 Created") + end,
+			202, "in doubt in doubt in doubt"},
+		{"in another order", mixed, set("201 Created", "Content-ID: 2\r\n") + strings.Replace(bad, "\r\n\r\nHTTP",
+			"\r\nContent-ID: 1\r\n\r\nHTTP", 1) + set("201 Created", "Content-ID: 3\r\n") + end, 202,
+			"data written written"},
+		{"ids of its own", mixed, set("201 Created", "Content-ID: 1\r\n") + set("201 Created",
+			"Content-ID: 1\r\n") + set("201 Created", "Content-ID: 1\r\n") + end, 202, "written written written"},
+		{"places of others", mixed, set("201 Created", "Location: http://h/ProductCopies(2)\r\n") + set("201 Created",
+			"Location: http://h/ProductCopies(1)\r\n") + set("201 Created") + end, 202, "in doubt in doubt in doubt"},
+		{"accepted, and not yet done", mixed, set("201 Created") + set("202 Accepted") + set("207 Multi-Status") + end,
+			202, "written in doubt in doubt"},
+		{"another status line", mixed, set("201 Created") + set("OK") + set("299 Odd") + end, 202,
+			"written in doubt written"},
+		{"HTML", "text/html", "<html><body>Log on</body></html>", 200, "in doubt in doubt in doubt"},
+		{"HTML as multipart", mixed, "<html><body>Log on</body></html>", 200, "in doubt in doubt in doubt"},
+		{"an error with success", "application/json", `{"error":{"code":"X/1","message":{"value":"no"}}}`, 200,
+			"in doubt in doubt in doubt"},
+		{"nothing", "", "", 202, "in doubt in doubt in doubt"},
+		{"an empty multipart", mixed, end, 202, "in doubt in doubt in doubt"},
+		{"an empty multipart that opens", mixed, "--b\r\n\r\n" + end, 202, "in doubt in doubt in doubt"},
+		{"502", "text/html", "<html>Bad Gateway</html>", 502, "in doubt in doubt in doubt"},
+		{"no answer", "", "", 0, "in doubt in doubt in doubt"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := open(t, service.New(service.Options{}), products(oneLane)...)
+			h := w.host("ProductCopies")
+			for i := range 3 {
+				h.add(wit.Datum{}, h.dynamic(product(i+1, "x")))
+			}
+			sent := 0
+			h.answer = func(*wit.Request) wit.Response {
+				if sent++; sent > 1 {
+					t.Error("sent again")
+				}
+				return wit.Response{Status: uint16(c.status), Headers: []wit.Header{{Name: "Content-Type",
+					Value: c.kind}},
+					Body: []byte(c.body)}
+			}
+			h.run()
+			if found := strings.Join(h.outcomes, " "); found != c.want {
+				t.Errorf("expected %s, found %s (%v)", c.want, found, h.reasons)
+			}
+		})
+	}
+}
+
+// The answers inside a changeset are for the operations that their Content-IDs name, in whichever order they come;
+// where an answer has none, or one of another changeset, by position.
+func TestAnswersOfAChangesetByContentID(t *testing.T) {
+	for name, c := range map[string]struct{ answers, want string }{
+		"in order":         {"1 2 3", "written written written"},
+		"in another order": {"3 1 2", "written written written"},
+		"without":          {"- - -", "written written written"},
+		"one without":      {"2 - 3", "in doubt in doubt in doubt"},
+		"of others":        {"4 5 6", "in doubt in doubt in doubt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := open(t, service.New(service.Options{}), products(oneLane, "sap.odata.changesets=all")...)
+			h := w.host("ProductCopies")
+			for i := range 3 {
+				h.add(wit.Datum{}, h.dynamic(product(i+1, "x")))
+			}
+			body := "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n"
+			for i, id := range strings.Fields(c.answers) {
+				at := i + 1
+				if n, err := strconv.Atoi(id); err == nil {
+					at, id = n, "Content-ID: "+id+"\r\n"
+				} else {
+					id = ""
+				}
+				body += fmt.Sprintf("--c\r\nContent-Type: application/http\r\n%s\r\nHTTP/1.1 201 Created\r\n"+
+					"Location: http://h/ProductCopies(%d)\r\n\r\n\r\n", id, at)
+			}
+			h.answer = func(*wit.Request) wit.Response {
+				return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
+					Value: "multipart/mixed; boundary=b"}}, Body: []byte(body + "--c--\r\n--b--\r\n")}
+			}
+			h.run()
+			if found := strings.Join(h.outcomes, " "); found != c.want {
+				t.Errorf("expected %s, found %s (%v)", c.want, found, h.reasons)
+			}
+		})
+	}
+}
+
+// The service equals the fold of the topic by key without the refused rows, whatever fails: requests before and after
+// they were done, answers cut off, rows that are wrong. What is in doubt is checked.
+func TestFold(t *testing.T) {
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 13))
+		s := service.New(service.Options{})
+		w := open(t, s, products("sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP",
+			"sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check",
+			fmt.Sprint("sap.odata.max.batch.size=", 1+r.IntN(20)), fmt.Sprint("sap.odata.max.in.flight=", 1+r.IntN(4)),
+			"sap.odata.changesets="+[]string{"one", "all", "auto"}[r.IntN(3)])...)
+		set1(t, s, []string{"changesets=any", "changesets=one", "batch-limit=2500", "batch-stop=true"}[r.IntN(4)])
+		model, refusedRows := map[string]string{}, map[int]bool{}
+		for flush := range 4 {
+			h := w.host("ProductCopies")
+			for row := range 1 + r.IntN(40) {
+				id := r.IntN(8)
+				key, name := fmt.Sprint(id), fmt.Sprint("v", seed, flush, row)
+				_, there := model[key]
+				switch kind := r.IntN(10); {
+				case kind < 2:
+					h.tombstone("ProductID", int64(id))
+					delete(model, key)
+					continue
+				case kind == 2: // the service refuses it
+					h.value("ProductID", int64(id), "ProductName", nil, "Discontinued", nil, "UnitPrice", "-1",
+						"ReorderLevel", "x", "OP", "U")
+					refusedRows[row] = true
+				case kind < 6:
+					h.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "I")
+					if refusedRows[row] = there; !there {
+						model[key] = name
+					}
+				default:
+					h.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "M")
+					if refusedRows[row] = !there; there {
+						model[key] = name
+					}
+				}
+			}
+			troubles := 0
+			h.answer = func(q *wit.Request) wit.Response {
+				trouble := r.IntN(12)
+				if troubles++; troubles > 60 {
+					trouble = 12
+				}
+				switch trouble {
+				case 0: // before
+					return wit.Response{Status: 503,
+						Body: []byte(`{"error":{"code":"X/9","message":{"value":"not now"}}}`)}
+				case 1:
+					return wit.Response{Status: 429}
+				case 2: // it never arrived, as far as we know
+					return wit.Response{}
+				case 3: // after
+					h.exchange(q)
+					return wit.Response{}
+				case 4:
+					h.exchange(q)
+					return wit.Response{Status: 502, Body: []byte("<html>Bad Gateway</html>")}
+				case 5:
+					a := h.exchange(q)
+					if q.Method == "POST" {
+						a.Body = a.Body[:len(a.Body)*r.IntN(10)/10]
+					}
+					return a
+				}
+				return h.exchange(q)
+			}
+			h.faults = 100
+			h.run()
+			if h.failed != nil {
+				t.Fatalf("seed %d: %v", seed, h.failed)
+			}
+			for i, found := range h.outcomes {
+				// One that the service would have refused, because another one is there, stays in doubt where no answer
+				// came.
+				if found == inDoubt && !refusedRows[i] || found == "again and again" || refusedRows[i] &&
+					found == wasWritten {
+					t.Errorf("seed %d, flush %d, row %d: %s (%v), to be refused: %t", seed, flush, i, found,
+						h.reasons[i], refusedRows[i])
+				}
+			}
+			clear(refusedRows)
+		}
+		found := map[string]string{}
+		s.Each("ProductCopies", func(_ string, f map[string]string) { found[f["ProductID"]] = f["ProductName"] })
+		if diff := cmp.Diff(model, found); diff != "" {
+			t.Fatalf("seed %d\n%s", seed, diff)
+		}
+	}
+}
+
+// answered are inserts in a batch, of which the second one's part, the last one, is what is given; the requests behind
+// it are answered 201.
+func answered(t *testing.T, rows int, part string, settings ...string) (settled wit.Settled, h *hosting) {
+	t.Helper()
+	w := open(t, service.New(service.Options{}), products(append(settings, oneLane)...)...)
+	h = w.host("ProductCopies")
+	for i := range rows {
+		h.add(wit.Datum{}, h.dynamic(product(i+1, "x")))
+	}
+	const one = "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 "
+	answer := wit.Response{Status: 202, At: 1_700_000_000_000,
+		Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+		Body:    []byte(one + "201 Created\r\n\r\n\r\n" + one + part + "\r\n--b--\r\n")}
+	out, err := h.p.Encode(h.context, nil, []string{"ProductCopies"}, h.rows, slices.Clone(h.data), nil, nil, nil)
+	if err != nil || len(out.Ready) != 1 {
+		t.Fatalf("expected one delivery, found %+v (%v)", out, err)
+	}
+	if settled, err = h.p.Settle(h.context, out.Ready[0].Memo, out.Ready[0].Rows, answer); err != nil {
+		t.Fatal(err)
+	}
+	sent := 0
+	h.answer = func(*wit.Request) wit.Response {
+		if sent++; sent == 1 {
+			return answer
+		}
+		return wit.Response{Status: 201}
+	}
+	h.run()
+	return settled, h
+}
+
+func partOf(status string, headers ...string) string {
+	return status + "\r\nContent-Type: application/json\r\n" + strings.Join(headers, "") + "\r\n" + denial("X/1",
+		"not now")
+}
+
+// Codes that the settings name count for inserts as for any other request, where the answer proves that nothing was
+// written: inside a batch, with a document of the service's own, and by the status of a client's fault.
+func TestRetriableInserts(t *testing.T) {
+	for _, c := range []struct{ codes, part, want string }{
+		{"", partOf("502 Bad Gateway"), wasWritten},
+		{"", partOf("504 Gateway Timeout"), wasWritten},
+		{"X/1", partOf("500 Internal Server Error"), wasWritten},
+		{"423", partOf("423 Locked"), wasWritten},
+		{"", partOf("423 Locked"), "data"},
+		{"429", partOf("502 Bad Gateway"), "data"},
+		{"", "502 Bad Gateway\r\n\r\n", inDoubt}, // not a document: whose it is, nobody knows
+	} {
+		var settings []string
+		if c.codes != "" {
+			settings = append(settings, "sap.odata.http.codes="+c.codes)
+		}
+		if _, h := answered(t, 2, c.part, settings...); h.outcomes[0] != wasWritten || h.outcomes[1] != c.want {
+			t.Errorf("%s, with codes %q: expected the second one to be %s, found %v (%v)", c.part[:3], c.codes, c.want,
+				h.outcomes, h.reasons)
+		}
+	}
+	for _, c := range []struct {
+		status, codes, want string
+	}{{"423", "423", wasWritten}, {"423", "429", "data"}, {"502 " + denial("X/1", "not now"), "502", inDoubt}} {
+		w := open(t, service.New(service.Options{}), products("sap.odata.enable.batch=0",
+			"sap.odata.http.codes="+c.codes)...)
+		h := w.host("ProductCopies")
+		h.add(wit.Datum{}, h.dynamic(product(1, "x")))
+		h.answer = scripted(t, c.status, "201")
+		h.run()
+		if h.outcomes[0] != c.want {
+			t.Errorf("%s alone, with codes %s: expected %s, found %s (%v)", c.status, c.codes, c.want, h.outcomes[0],
+				h.reasons[0])
+		}
+	}
+}
+
+// A part says how long to wait as an answer does: in seconds, or by a date.
+func TestRetryAfterInParts(t *testing.T) {
+	for header, want := range map[string]uint32{
+		"Retry-After: 7\r\n":                                7_000,
+		"Retry-After: 100000\r\n":                           100_000_000,
+		"Retry-After: Tue, 14 Nov 2023 22:13:50 GMT\r\n":    30_000,
+		"Retry-After: Tue, 14 Nov 2023 22:00:00 GMT\r\n":    0, // which is over
+		"Retry-After: Fri, 31 Dec 9999 23:59:59 GMT\r\n":    1<<31 - 1,
+		"Retry-After: soon\r\n":                             0,
+		"Retry-After: 99999999999999999999999999999999\r\n": 0,
+		"": 0,
+	} {
+		settled, _ := answered(t, 2, partOf("429 Too Many Requests", header))
+		if v := settled.Verdicts[1]; v.Again == nil || v.Again.WaitMs != want {
+			t.Errorf("%q: expected to wait for %d ms, found %+v", header, want, v)
+		}
+	}
+}
+
+// A 413 to a batch from before the limit was learned doesn't raise it again.
+func TestLateAnswerToALargerBatch(t *testing.T) {
+	w := open(t, service.New(service.Options{}), products(oneLane)...)
+	encoded := func(rows int) *wit.Delivery {
+		h := w.host("ProductCopies")
+		for i := range rows {
+			h.add(wit.Datum{}, h.dynamic(product(i, "x")))
+		}
+		out, err := w.p.Encode(w.context, nil, []string{"ProductCopies"}, h.rows, slices.Clone(w.data), nil, nil, nil)
+		if err != nil || len(out.Ready) == 0 {
+			t.Fatalf("expected a delivery, found %+v (%v)", out, err)
+		}
+		return &out.Ready[0]
+	}
+	large, small := encoded(40), encoded(10)
+	for _, d := range []*wit.Delivery{small, large} {
+		settled, err := w.p.Settle(w.context, d.Memo, d.Rows, wit.Response{Status: 413})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if settled.Context != nil {
+			w.context = *settled.Context
+		}
+	}
+	if d := encoded(40); len(d.Request.Body) > len(small.Request.Body)/2 {
+		t.Errorf("expected at most half of the %d bytes that were refused, found %d", len(small.Request.Body),
+			len(d.Request.Body))
+	}
+}
+
+// A service that stops at a part that fails says nothing of the inserts behind it. That fails the task, which is told
+// what finds them.
+func TestToldOfTheCheck(t *testing.T) {
+	for policy, told := range map[string]bool{"fail": true, "check": false} {
+		settled, h := answered(t, 3, partOf("400 Bad Request"), "sap.odata.insert.uncertain="+policy)
+		v := settled.Verdicts[2]
+		if v.Refused == nil || v.Refused.Kind != wit.FaultTransient ||
+			strings.Contains(v.Refused.Message, "sap.odata.insert.uncertain = check") != told {
+			t.Errorf("%s: expected the third one to be in doubt, found %+v", policy, v)
+		}
+		if told && h.outcomes[2] != inDoubt {
+			t.Errorf("expected the third one to stay in doubt, found %v", h.outcomes)
+		}
+	}
+}

@@ -1,0 +1,199 @@
+package write
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// What is there is compared with what was sent in Atom as in JSON: an entity that somebody else made, or an answer that
+// is none, is not taken for the record's.
+func TestCheckCompares(t *testing.T) {
+	entry := func(properties string) string {
+		return `<?xml version="1.0"?><entry xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" ` +
+			`xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"><id>x</id><title/><link rel="edit" href="Es"><m:inline><entry><content><m:properties><d:Short>inner</d:Short>` +
+			`</m:properties></content></entry></m:inline></link><content type="application/xml"><m:properties>` +
+			properties + `</m:properties></content></entry>`
+	}
+	const same = `<d:A m:type="Edm.Int32">1</d:A><d:B>b</d:B><d:Short>abc  </d:Short><d:Price>12.50</d:Price><d:Text m:null="true"/>` +
+		`<d:Date>2024-01-31T12:00:00.0000000</d:Date><d:Clock>PT12H0M5S</d:Clock><d:Guid>01234567-89AB-CDEF-0123-456789ABCDEF</d:Guid><d:Bool>true</d:Bool><d:Made>7</d:Made>`
+	for _, c := range []struct{ format, answer, want string }{
+		{"atom", entry(same), wasWritten},
+		{"atom", strings.Replace(entry(same), "abc", "other", 1), inDoubt},
+		{"atom", strings.Replace(entry(same), "12.50", "12.51", 1), inDoubt},
+		{"atom", strings.Replace(entry(same), "PT12H0M5S", "PT12H0M6S", 1), inDoubt},
+		{"atom", strings.Replace(entry(same), ".0000000", ".0000001", 1), inDoubt},
+		{"atom", strings.Replace(entry(same), `<d:Text m:null="true"/>`, "<d:Text>x</d:Text>", 1), inDoubt},
+		{"atom", strings.Replace(entry(same), "true</d:Bool>", "false</d:Bool>", 1), inDoubt},
+		{"atom", `{"d":{"A":1,"B":"b","Short":"abc","Price":"12.5"}}`, wasWritten},
+		{"atom", `{"d":{"A":1,"B":"b","Short":"other"}}`, inDoubt},
+		{"atom", entry(""), inDoubt},
+		{"atom", entry(`<d:Other>1</d:Other>`), inDoubt},
+		{"atom", entry(same)[:300], inDoubt},
+		{"atom", strings.ReplaceAll(entry(same), "entry", "feed"), inDoubt},
+		{"json", `{"d":{"A":1,"B":"b","Short":"abc"}}`, wasWritten},
+		{"json", entry(`<d:A m:type="Edm.Int32">1</d:A><d:Short>abc</d:Short>`), wasWritten},
+		{"json", entry(`<d:A m:type="Edm.Int32">1</d:A><d:Short>other</d:Short>`), inDoubt},
+		{"json", `{"d":{"A":1,"Double":"0.1000","Single":0.10000000149011612}}`, wasWritten},
+		{"json", `{"d":{"A":1,"Double":0.1}}`, wasWritten},
+		{"json", `{"d":{"A":1,"Double":0.10000000000000003}}`, inDoubt},
+		{"json", `{"d":{"A":1,"Double":"x"}}`, inDoubt},
+		{"json", `{"d":{"A":1,"Price":"12.50000000000000001"}}`, inDoubt}, // no number of floating point
+		{"atom", entry(`<d:A m:type="Edm.Int32">1</d:A><d:Double m:type="Edm.Double">1E-1</d:Double>`), wasWritten},
+		{"json", `{"d":{}}`, inDoubt},
+		{"json", `{"d":{"results":[]}}`, inDoubt},
+	} {
+		w := open(t, everything(), append(set("00", "Es"), "sap.odata.insert.uncertain=check",
+			"sap.odata.enable.batch=0", "sap.odata.request.format="+c.format)...)
+		h := w.host("Es")
+		h.value("A", int64(1), "B", "b", "Short", "abc", "Price", "12.5", "Text", nil, "Date", "2024-01-31T12:00:00",
+			"Clock", "PT12H00M05S",
+			"Guid", "01234567-89ab-cdef-0123-456789abcdef", "Bool", true,
+			"Double", "0.10000000000000001", "Single", float32(0.1))
+		h.answer = scripted(t, "0", "200 "+c.answer)
+		h.run()
+		if h.outcomes[0] != c.want {
+			t.Errorf("%s: %s: expected %s, found %s (%v)", c.format, c.answer, c.want, h.outcomes[0], h.reasons[0])
+		}
+	}
+}
+
+// What a filter finds is the record's only where it has what was sent: services that take no notice of $filter answer
+// with any entity.
+func TestCheckByFilterCompares(t *testing.T) {
+	feed := func(entries string) string {
+		return `<feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" ` +
+			`xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"><title>Orders</title>` + entries +
+			`</feed>`
+	}
+	entry := func(note string) string {
+		return `<entry><id>x</id><content><m:properties><d:ID>7</d:ID><d:Note>` + note +
+			`</d:Note><d:Count>1</d:Count></m:properties></content></entry>`
+	}
+	for answer, want := range map[string]string{
+		`{"d":{"results":[{"ID":"7","Note":"n","Count":1}]}}`:                                     wasWritten,
+		`{"d":[{"ID":"1","Note":"other","Count":1},{"ID":"7","Note":"n","Count":1}]}`:             wasWritten,
+		`{"d":{"results":[{"ID":"1","Note":"other","Count":1}]}}`:                                 inDoubt,
+		`{"d":{"results":[{"ID":"1","Note":"n","Count":2},{"ID":"2","Note":"other","Count":1}]}}`: inDoubt,
+		`{"d":{"results":[{"ID":"1"}]}}`:                                                          inDoubt,
+		`{"d":{"results":["n"]}}`:                                                                 inDoubt,
+		feed(entry("n")):                                                                          wasWritten,
+		feed(entry("other") + entry("n")):                                                         wasWritten,
+		feed(entry("other")):                                                                      inDoubt,
+		feed(entry("n"))[:310]:                                                                    inDoubt,
+	} {
+		w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.insert.uncertain=check",
+			"sap.odata.check.filter=Note", "sap.odata.enable.batch=0")...)
+		h := w.host("Orders")
+		h.value("Note", "n", "Count", int64(1))
+		h.answer = scripted(t, "0", "200 "+answer)
+		h.run()
+		if h.outcomes[0] != want {
+			t.Errorf("%s: expected %s, found %s (%v)", answer, want, h.outcomes[0], h.reasons[0])
+		}
+	}
+}
+
+// A filter of the check that names no property is told before anything is sent, and not when an answer is lost.
+func TestFilterOfTheCheck(t *testing.T) {
+	for _, c := range []struct{ uncertain, filter, wrong string }{
+		{"check", "Note", ""},
+		{"check", "Note eq {Note} and Count gt {Count}", ""},
+		{"check", "Noet", "no property Noet to look by; the nearest name is Note; expected one of " +
+			"ID, Note, Count, Changed"},
+		{"repeatable", "Note eq {Note} and Count gt {Cuont}",
+			"no property Cuont to look by; the nearest name is Count"},
+		{"check", "Place", "no property Place"}, // complex
+		{"check", "Note eq 'x'", "no property Note eq 'x'"},
+		{"check", "Note eq {Note", ""},
+		{"fail", "Note", ""}, // not looked at
+	} {
+		given := configuration(append(set("00", "Orders"), "sap.odata.insert.uncertain="+c.uncertain,
+			"sap.odata.check.filter="+c.filter)...)
+		metadata := []wit.Response{{Status: http.StatusOK, Body: []byte(shop)}}
+		_, err := New("0.1.0").Open(Component, given, nil, metadata)
+		if c.wrong == "" && err != nil || c.wrong != "" && (err == nil || asFault(err).Kind != wit.FaultConfig ||
+			asFault(err).Setting == nil || *asFault(err).Setting != "sap.odata.check.filter" ||
+			!strings.Contains(err.Error(), c.wrong)) {
+			t.Errorf("%s, %q: expected %q, found %v", c.uncertain, c.filter, c.wrong, err)
+		}
+	}
+	// Of several sets it may be meant for one.
+	changed := strings.Replace(shop, `<EntitySet Name="Kept"`,
+		`<EntitySet Name="Items" EntityType="S.Item"/><EntitySet Name="Kept"`, 1)
+	both := append(set("00", "Items"), set("01", "Orders")...)
+	given := configuration(append(both, "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note")...)
+	metadata := []wit.Response{{Status: http.StatusOK, Body: []byte(changed)}}
+	if _, err := New("0.1.0").Open(Component, given, nil, metadata); err != nil {
+		t.Error(err)
+	}
+}
+
+// Records of deleted entities are told by the column that the source's service declares for it, whatever its name: here
+// are rows as the source makes them of such a type, which are written to one with and one without that column.
+func TestDeleteRecordsOfAnyColumn(t *testing.T) {
+	of := &edm.Structure{Key: []string{"ID"}, Properties: []edm.Property{{Name: "ID"}, {Name: "Note"},
+		{Name: "CHANGE", Semantics: "change-mode"}}}
+	mode, extra := of.ChangeMode(), of.Extra()
+	if mode == nil || len(extra) != 1 {
+		t.Fatalf("expected the column of the service and one of the source's own, found %v and %v", mode, extra)
+	}
+	with := strings.Replace(shop, `<Property Name="Note"`,
+		`<Property Name="CHANGE" Type="Edm.String" sap:semantics="change-mode"/><Property Name="Note"`, 1)
+	dated := strings.Replace(with, `<Property Name="Note"`,
+		`<Property Name="`+extra[0]+`" Type="Edm.DateTime"/><Property Name="Note"`, 1)
+	own := strings.Replace(shop, `<Property Name="Note"`,
+		`<Property Name="`+extra[0]+`" Type="Edm.DateTime"/><Property Name="Note"`, 1)
+	const gone, sent = "DELETE /Orders('x')", "POST /Orders"
+	for _, c := range []struct {
+		name, metadata string
+		row            []any
+		want           string
+	}{
+		{"deleted, of a target without", shop, []any{mode.Name, "D", extra[0], int64(5)}, gone},
+		{"deleted, of a target with", with, []any{mode.Name, "D", extra[0], int64(5)}, gone},
+		{"deleted, of a target with its own time", dated, []any{mode.Name, "D", extra[0], int64(5)}, gone},
+		{"changed, of a target with", with, []any{mode.Name, "U", extra[0], nil}, sent},
+		{"changed, with a time of the entity's own", own, []any{extra[0], int64(5)}, sent},
+		{"changed, as another column says", shop, []any{edm.RecordMode, nil, extra[0], int64(5)}, sent},
+		{"changed, of a target without", shop, []any{extra[0], nil}, sent},
+	} {
+		service := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(c.metadata)) })
+		w := open(t, service, append(set("00", "Orders"), "sap.odata.delete.records=1", "sap.odata.enable.batch=0",
+			"sap.odata.unknown.fields=ignore")...)
+		h := w.host("Orders")
+		h.value(append([]any{"ID", "x", "Note", nil}, c.row...)...)
+		h.answer = scripted(t, "204")
+		h.run()
+		if len(h.requests) != 1 || !strings.HasPrefix(shown(&h.requests[0]), c.want) || h.outcomes[0] != wasWritten {
+			t.Errorf("%s: expected %s, found %v (%v)", c.name, c.want, h.requests, h.reasons[0])
+		}
+	}
+}
+
+// The key of a record that its insert doesn't say is not that of the entity where the service numbers it. An answer
+// with the key of another record of the batch contradicts nothing.
+func TestNumberedByTheService(t *testing.T) {
+	w := open(t, shopping(), append(set("00", "Orders"), oneLane)...)
+	h := w.host("Orders")
+	const part = "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 201 Created\r\nLocation: http://h/Orders('"
+	body := ""
+	for i, made := range []string{"2", "3", "1"} {
+		h.add(w.dynamic(fields("ID", string(rune('1'+i)))), w.dynamic(fields("Note", "n")))
+		body += part + made + "')\r\n\r\n\r\n"
+	}
+	sent := 0
+	h.answer = func(*wit.Request) wit.Response {
+		if sent++; sent > 1 {
+			t.Error("sent again")
+		}
+		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
+			Value: "multipart/mixed; boundary=b"}},
+			Body: []byte(body + "--b--\r\n")}
+	}
+	h.run()
+	h.all(wasWritten)
+}

@@ -1,0 +1,634 @@
+package write
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// errorClass is the class under which refused rows stand in headers of dead letters.
+const errorClass = "org.apache.kafka.connect.errors.DataException"
+
+// Encode makes requests of rows, as the settings and, with dynamic, the rows say; several in a batch.
+func (p *Plugin) Encode(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte,
+	origins []wit.RecordID, originTopics []string,
+	hints []wit.Hint) (wit.Deliveries, error) {
+	p.learn(schemas)
+	s, err := p.state(context)
+	if err != nil {
+		return wit.Deliveries{}, err
+	}
+	hinted := make(map[uint32]string, len(hints))
+	for _, h := range hints {
+		hinted[h.Row] = h.Text
+	}
+	if !reused || cap(p.bodies) > maxChunk {
+		p.bodies = nil
+	}
+	if !reused || cap(p.keyTexts) > maxChunk {
+		p.keyTexts = nil
+	}
+	p.bodies, p.keyTexts = p.bodies[:0], p.keyTexts[:0] // what was made before was the host's until now
+	p.requests = make([]request, 0, 1)
+	targets := make([]*entitySet, len(topics))
+	for i, topic := range topics {
+		targets[i] = s.target(topic)
+	}
+	var out wit.Deliveries
+	if len(hints) == 0 && len(rows) > 1 && int(rows[0].Topic) < len(topics) && targets[rows[0].Topic] != nil {
+		at := rows[0].Topic
+		e := encoding{p: p, s: s, data: data, target: targets[at]}
+		if ready, ok := e.encodeRun(topics[at], rows, origins, originTopics); ok {
+			return wit.Deliveries{Ready: ready}, nil
+		}
+	}
+	p.requests = make([]request, 0, len(rows))
+	plan := newGrouping(s, len(rows))
+	for i := range rows {
+		e := encoding{p: p, s: s, row: &rows[i], data: data}
+		if len(hints) > 0 {
+			e.hint = readHint(hinted[uint32(i)])
+		}
+		var topic string
+		if int(rows[i].Topic) < len(topics) {
+			topic, e.target = topics[rows[i].Topic], targets[rows[i].Topic]
+		}
+		e.came(i, origins, originTopics)
+		q, err := e.request(topic)
+		switch {
+		case err != nil:
+			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
+				Fault: *asFault(err)})
+		case q == nil:
+			out.Ignored = append(out.Ignored, uint32(i))
+		case len(q.nested) > 0 && s.learned[q.to.at].noBatch:
+			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
+				Fault: wit.Fault{Kind: wit.FaultConfig, Message: q.to.service + " takes no batches, in which " +
+					nestedUpdates + " = operations sends the entities nested in an update"}})
+		default:
+			q.row = uint32(i)
+			plan.add(q)
+		}
+	}
+	out.Ready = plan.deliveries()
+	return out, nil
+}
+
+func asFault(err error) *wit.Fault {
+	var f *wit.Fault
+	if errors.As(err, &f) {
+		return f
+	}
+	return &wit.Fault{Kind: wit.FaultData, Message: err.Error()}
+}
+
+// encoding is one row on its way to a request.
+type encoding struct {
+	p           *Plugin
+	s           *state
+	target      *entitySet
+	row         *wit.Row
+	data        []byte
+	hint        hint
+	origin      wit.RecordID
+	originTopic string
+
+	key, content     tree
+	hasKey, hasValue bool
+	// short: the row goes the short way, of which the keys are done, and has no trees yet.
+	short bool
+	// keys are the values of all key properties; missing is why there are none. unsaid: they are those of the record's
+	// key, and an insert doesn't say them: the service may number the entity.
+	keys    []keyValue
+	missing error
+	unsaid  bool
+}
+
+// came says which record the row came of, where that is known.
+func (e *encoding) came(row int, origins []wit.RecordID, topics []string) {
+	if row < len(origins) && int(origins[row].Topic) < len(topics) {
+		e.origin, e.originTopic = origins[row], topics[origins[row].Topic]
+	}
+}
+
+// request is what a row comes to.
+type request struct {
+	operation
+	row    uint32
+	to     *entitySet
+	method string
+	// path and query: query what stands behind it.
+	path, query string
+	headers     []wit.Header
+	body        []byte
+	// lane tells entities apart.
+	lane string
+	hint hint
+	// predicate is the entity's, "" where the row doesn't say its key.
+	predicate string
+	// sent is what a look compares with.
+	sent       []byte
+	repeatable bool
+	// nested are updates of the entities nested in the row, which are done with the request or not at all.
+	nested []nestedUpdate
+}
+
+// request decides what a row asks for; nil: it is ignored.
+func (e *encoding) request(topic string) (*request, error) {
+	if e.target == nil {
+		return nil, refuse("no entity set is configured for topic " + topic + ", which the record has after the " +
+			"transforms: expected one of " + e.s.topics() + "; have a setting name the topic, or change the transforms")
+	}
+	if e.direct() {
+		switch ok, err := e.directKeys(); {
+		case err != nil:
+			return nil, err
+		case ok:
+			e.short = true
+			return e.byMode(e.s.mode)
+		}
+	}
+	if err := e.read(); err != nil {
+		return nil, err
+	}
+	if !e.hasValue {
+		if !e.s.deletes {
+			return nil, nil
+		}
+		if !e.hasKey {
+			return nil, refuse("a tombstone without a key says nothing about what to delete")
+		}
+		e.keys, e.missing = e.p.keys(e.s, e.target.entity, e.key, true)
+		return e.byMode(modeDelete)
+	}
+	if err := e.findKeys(); err != nil {
+		return nil, err
+	}
+	mode, err := e.mode()
+	if err != nil {
+		return nil, err
+	}
+	return e.byMode(mode)
+}
+
+// read makes trees of the row.
+func (e *encoding) read() (err error) {
+	if e.key, e.hasKey, err = e.p.read(e.row.Key, e.data); err != nil {
+		return err
+	}
+	if e.content, e.hasValue, err = e.p.read(e.row.Value, e.data); err != nil {
+		return err
+	}
+	e.content, e.key = e.p.resolve(e.content), e.p.resolve(e.key)
+	return nil
+}
+
+func (e *encoding) byMode(mode string) (*request, error) {
+	if e.hint.address {
+		q := e.start(readSet, "GET")
+		q.query, q.repeatable, q.headers = "$top=1", true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
+		return q, nil
+	}
+	switch mode {
+	case modeInsert:
+		return e.insertion()
+	case modeDelete:
+		return e.deletion()
+	case modeUpsert:
+		return e.upsert()
+	}
+	return e.update(mode, false)
+}
+
+// modeDelete deletes; the other modes are those of the setting.
+const modeDelete = "delete"
+
+// mode is what is to be done with a row that has a value.
+func (e *encoding) mode() (string, error) {
+	if e.s.deleteRecords && e.p.deleted(e.target.entity, e.content) {
+		return modeDelete, nil
+	}
+	if e.s.mode != modeDynamic {
+		return e.s.mode, nil
+	}
+	m, ok := e.p.member(e.content, e.s.property)
+	text, isText := m.value.(string)
+	if !ok || !isText {
+		return "", refuse(e.s.property + ": expected I, U, M or D, which " + modeProperty + " wants, found no text")
+	}
+	switch strings.ToUpper(strings.TrimSpace(text)) {
+	case "I":
+		return modeInsert, nil
+	case "U":
+		return modeUpdate, nil
+	case "M":
+		return modeMerge, nil
+	case "D":
+		return modeDelete, nil
+	}
+	return "", refuse(e.s.property + ": expected I, U, M or D, which " + modeProperty + " wants, found " +
+		strconv.Quote(text))
+}
+
+// findKeys takes the key from where the settings want it. The error is that value and key contradict each other where
+// both are needed.
+func (e *encoding) findKeys() error {
+	switch {
+	case e.s.keyFromRecord && !e.hasKey:
+		e.missing = refuse("the record has no key, and " + keyFrom + " is record")
+		return nil
+	case e.s.keyFromRecord:
+		e.keys, e.missing = e.p.keys(e.s, e.target.entity, e.key, true)
+		return nil
+	}
+	if e.keys, e.missing = e.p.keys(e.s, e.target.entity, e.content, false); e.missing == nil || !e.hasKey {
+		return nil
+	}
+	var keys []keyValue
+	for _, name := range e.target.entity.Key {
+		property := e.target.entity.properties[name]
+		if property == nil {
+			return nil
+		}
+		said, inValue, err := e.p.key(e.s, e.target.entity, property, e.content, false)
+		if err != nil {
+			return nil // as e.missing says
+		}
+		other, inKey, err := e.p.key(e.s, e.target.entity, property, e.key, true)
+		switch {
+		case inValue && inKey && err == nil && sameLiteral(said.value.Type, said.value.Text) !=
+			sameLiteral(other.value.Type, other.value.Text):
+			return refuse("key property " + name + ": expected the same in the record's value and in its key, which " +
+				"has what the value lacks of the entity's key, found " + strconv.Quote(said.value.Text) + " and " +
+				strconv.Quote(other.value.Text) + " (" + keyFrom + " = record takes all from the key)")
+		case inValue:
+			keys = append(keys, said)
+		case inKey && err == nil:
+			keys = append(keys, other)
+		case err != nil:
+			e.missing = err
+			return nil
+		default:
+			return nil
+		}
+	}
+	e.keys, e.missing, e.unsaid = keys, nil, true
+	return nil
+}
+
+// keys are the values of all key properties that a struct has; bare: the value of the only one may stand for itself.
+func (p *Plugin) keys(s *state, of *structure, from tree, bare bool) ([]keyValue, error) {
+	var keys []keyValue
+	for _, name := range of.Key {
+		property := of.properties[name]
+		if property == nil {
+			return nil, refuse("the key property " + name + " of " + of.QualifiedName() +
+				" isn't declared in $metadata")
+		}
+		k, ok, err := p.key(s, of, property, from, bare)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, refuse("the key needs property " + name + " of " + of.QualifiedName() +
+				": expected a struct of all key properties")
+		}
+		keys = append(keys, k)
+	}
+	if len(keys) == 0 {
+		return nil, refuse(of.QualifiedName() + " has no key")
+	}
+	return keys, nil
+}
+
+// key is the value of a key property that a struct has; ok is false where it has none.
+func (p *Plugin) key(s *state, of *structure, property *edm.Property, from tree, bare bool) (k keyValue, ok bool,
+	err error) {
+	member, ok := p.member(from, property.Name)
+	if !ok && bare && len(of.Key) == 1 && !p.members(from, func(string, tree) bool { return false }) {
+		member, ok = from, true
+	}
+	if !ok || member.null() {
+		return k, false, nil
+	}
+	k.property = property
+	if k.value, err = s.convert(property, member.schema(), member.value); err != nil {
+		return k, false, refuse("key property " + property.Name + ": " + err.Error())
+	}
+	return k, true, nil
+}
+
+func (p *Plugin) predicateOf(keys []keyValue) string {
+	if len(keys) == 0 {
+		return ""
+	}
+	p.uriKeys = p.uriKeys[:0]
+	for _, k := range keys {
+		p.uriKeys = append(p.uriKeys, uri.Key{Name: k.property.Name, Literal: uri.Literal{Type: k.value.Type,
+			Text: k.value.Text}})
+	}
+	p.predicate = uri.AppendPredicate(p.predicate[:0], p.uriKeys)
+	return string(p.predicate)
+}
+
+// laneOf is what tells the entity from others: the same however its key is written.
+func (e *encoding) laneOf(predicate string) string {
+	if e.missing != nil || len(e.keys) == 0 {
+		// A key of its own making: the record's bytes, or its place where there are none.
+		if e.hasKey {
+			return string(e.data[e.row.Key.Start : e.row.Key.Start+e.row.Key.Size])
+		}
+		return strconv.Itoa(int(e.row.Partition)) + "@" + strconv.FormatInt(e.row.Offset, 10)
+	}
+	return e.p.laneOf(e.keys, predicate)
+}
+
+// laneOf is the predicate of a key as all are written that services take for the same.
+func (p *Plugin) laneOf(keys []keyValue, predicate string) string {
+	if !slices.ContainsFunc(keys, varied) {
+		return predicate
+	}
+	same := make([]keyValue, len(keys))
+	for i, k := range keys {
+		k.value.Text = sameLiteral(k.value.Type, k.value.Text)
+		same[i] = k
+	}
+	return p.predicateOf(same)
+}
+
+// sameLiteral is the value of a key property as all are written that services take for the same: GUIDs of either case,
+// decimals with and without a sign and zeros that say nothing, times of day with and without parts that are 0, and
+// texts as [sameText] has them.
+func sameLiteral(t edm.Primitive, text string) string {
+	switch {
+	case t == edm.Guid:
+		return strings.ToLower(text)
+	case t == edm.Decimal:
+		return value.SameDecimal(text)
+	case t == edm.Time:
+		return value.SameTime(text)
+	case t == edm.String:
+		return sameText(text)
+	}
+	return text
+}
+
+// sameText is a text in a key as all are written that services take for the same.
+func sameText(text string) string {
+	return strings.ToUpper(strings.TrimLeft(strings.TrimSpace(text), "0"))
+}
+
+// varied tells whether services may take another way of writing a key for the same: of texts, SAP's conversion exits
+// pad with zeros and change case, and databases cut blanks.
+func varied(k keyValue) bool {
+	switch k.value.Type {
+	case edm.Guid, edm.Decimal, edm.Time:
+		return true
+	case edm.String:
+		text := k.value.Text
+		if text == "" || text[0] == '0' || text[0] == ' ' || text[len(text)-1] == ' ' {
+			return true
+		}
+		for i := range len(text) {
+			if c := text[i]; c >= 'a' && c <= 'z' || c < ' ' || c >= 0x80 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// start makes what all requests of the row have.
+func (e *encoding) start(op operation, method string) *request {
+	e.p.requests = append(e.p.requests, request{})
+	q := &e.p.requests[len(e.p.requests)-1]
+	*q = request{operation: op, to: e.target, method: method, path: e.target.path, hint: e.hint}
+	if e.missing == nil {
+		q.predicate = e.p.predicateOf(e.keys)
+	}
+	q.lane = e.laneOf(q.predicate)
+	return q
+}
+
+// at is start for a request of the entity itself.
+func (e *encoding) at(op operation, method string) (*request, error) {
+	if e.missing != nil {
+		return nil, e.missing
+	}
+	if err := e.unaddressed(); err != nil {
+		return nil, err
+	}
+	q := e.start(op, method)
+	q.path += q.predicate
+	return q, nil
+}
+
+// reading is a request that reads the entity.
+func (e *encoding) reading(op operation) (*request, error) {
+	q, err := e.at(op, "GET")
+	if err != nil {
+		return nil, err
+	}
+	q.repeatable, q.headers = true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
+	return q, nil
+}
+
+// media is the type of bodies.
+func (m *manner) media() string {
+	if m.atom {
+		return "application/atom+xml"
+	}
+	return "application/json"
+}
+
+// Headers of requests with a body.
+var (
+	ofJSON = []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "Content-Type",
+		Value: "application/json"}}
+	ofAtom = []wit.Header{{Name: "Accept", Value: "application/atom+xml"}, {Name: "Content-Type",
+		Value: "application/atom+xml;type=entry"}}
+)
+
+// sends gives a request the headers of one with a body. Most have no others, and share them.
+func (m *manner) sends(q *request) {
+	headers := ofJSON
+	if m.atom {
+		headers = ofAtom
+	}
+	if len(q.headers) == 0 {
+		q.headers = slices.Clip(headers)
+		return
+	}
+	q.headers = append(q.headers, headers...)
+}
+
+// write puts the row's value into a request.
+func (e *encoding) write(q *request, updates bool) (err error) {
+	if e.short {
+		var ok bool
+		if q.body, ok, err = e.directBody(updates); err != nil {
+			return err
+		}
+		if ok {
+			e.s.sends(q)
+			return nil
+		}
+		if err := e.read(); err != nil {
+			return err
+		}
+	}
+	b := body{p: e.p, how: &e.s.manner, updates: updates, without: e.s.without}
+	if e.s.keyFromRecord && e.missing != nil {
+		return e.missing
+	}
+	if e.s.keyFromRecord || e.unsaid && e.s.mode == modeUpsert { // which inserts what the update before has named
+		b.keys = e.keys
+	}
+	var nested []carried
+	if e.s.nested {
+		b.nested = &nested
+	}
+	if q.body, err = b.entity(e.target.entity, e.content, ""); err != nil {
+		return err
+	}
+	e.s.sends(q)
+	if len(nested) == 0 {
+		return nil
+	}
+	return e.nest(q, nested, e.target.sets[0])
+}
+
+func (e *encoding) insertion() (*request, error) {
+	q := e.start(insert, "POST")
+	if err := e.write(q, false); err != nil {
+		return nil, err
+	}
+	if e.hint.uncertain() {
+		return e.check(q)
+	}
+	if e.hint.step == stepStored {
+		looking, err := e.reading(lookAtStored)
+		if looking != nil {
+			looking.sent = q.body
+		}
+		return looking, err
+	}
+	if e.unsaid && e.s.mode != modeUpsert || e.numbered() {
+		q.predicate = "" // what the service numbers may get the key of another row
+	}
+	if e.s.uncertain == "repeatable" {
+		q.headers = append(q.headers, e.identity()...)
+	}
+	q.repeatable = e.s.uncertain == "retry" || e.s.uncertain == "repeatable" && e.s.learned[e.target.at].repeats
+	return q, nil
+}
+
+// update changes an entity by a method of the settings.
+func (e *encoding) update(mode string, upserts bool) (*request, error) {
+	op, method := put, "PUT"
+	switch mode {
+	case modeMerge:
+		op, method = merge, "MERGE"
+	case modePatch:
+		op, method = patch, "PATCH"
+	}
+	if upserts {
+		op += upsertPut - put
+	}
+	if e.hint.uncertain() {
+		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "whether an entity was changed can't be seen"}
+	}
+	if e.s.tags && !e.hint.tagged {
+		reading := readTag
+		if upserts {
+			reading = readTagOfUpsert
+		}
+		return e.reading(reading)
+	}
+	q, err := e.at(op, method)
+	if err != nil {
+		return nil, err
+	}
+	e.match(q)
+	return q, e.write(q, true)
+}
+
+// match adds If-Match. A request with an ETag must not be sent twice where a conflict refuses the row: the second one
+// would find what the first one changed.
+func (e *encoding) match(q *request) {
+	tag := "*"
+	q.repeatable = true
+	switch {
+	case e.s.bare, e.s.tags && e.hint.tag == "":
+		return
+	case !e.s.tags && (e.hint.bare || e.s.matches[e.target.same] == takesNone):
+		q.hint.bare = true
+		return
+	case e.s.tags:
+		tag, q.repeatable = e.hint.tag, e.s.retryTags
+	}
+	q.headers = append(q.headers, wit.Header{Name: "If-Match", Value: tag})
+}
+
+// upsert updates or inserts, in the order of the settings, or as the answer before has said.
+func (e *encoding) upsert() (*request, error) {
+	if e.missing != nil {
+		return nil, e.missing
+	}
+	if err := e.unaddressed(); err != nil {
+		return nil, err
+	}
+	if e.numbered() {
+		return nil, refuse("the service gives entities without a key of their own a number, so that each upsert of " +
+			"them would be an insert")
+	}
+	if e.hint.uncertain() {
+		if !e.elsewhere() {
+			return e.reading(lookOfUpsert)
+		}
+		q := e.start(upsertInsert, "POST")
+		if err := e.write(q, false); err != nil {
+			return nil, err
+		}
+		return e.finding(q)
+	}
+	step := e.hint.step
+	if step == "" {
+		step = e.s.first
+	}
+	if step == stepUpdate {
+		return e.update(e.s.manner.update, true)
+	}
+	q, err := e.insertion()
+	if q != nil {
+		q.operation = upsertInsert
+	}
+	return q, err
+}
+
+// deletion deletes an entity, or reads it to see whether it is gone.
+func (e *encoding) deletion() (*request, error) {
+	if e.hint.uncertain() {
+		return nil, &wit.Fault{Kind: wit.FaultUnsupported,
+			Message: "whether an entity was deleted by this record can't be seen"}
+	}
+	if e.hint.step == hintConfirm {
+		return e.reading(confirm)
+	}
+	if e.s.tags && !e.hint.tagged {
+		return e.reading(readTagOfRemoval)
+	}
+	q, err := e.at(remove, "DELETE")
+	if err != nil {
+		return nil, err
+	}
+	q.headers = append(q.headers, wit.Header{Name: "Accept", Value: e.s.media()})
+	e.match(q)
+	return q, nil
+}

@@ -1,0 +1,385 @@
+package write
+
+import (
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/markup"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// tagOf is the ETag of an entity that was read, from the header or from the document, "" where it has none.
+func tagOf(response *wit.Response) string {
+	if tag := headerOf(response, "ETag"); tag != "" {
+		return tag
+	}
+	if v, err := jsontext.Parse(response.Body); err == nil {
+		if v.Has("d") {
+			v = v.At("d")
+		}
+		return v.At("__metadata", "etag").Text
+	}
+	r := markup.NewReader(response.Body)
+	if kind, err := r.Next(); err != nil || kind != markup.Open {
+		return ""
+	}
+	tag, _ := r.Attribute("etag")
+	return tag
+}
+
+// settleCheck says whether an insert that was uncertain was applied.
+func (s *state) settleCheck(a *sentRequest, response *wit.Response) (wit.Verdict, error) {
+	lost := func() wit.Verdict {
+		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: &wit.Fault{Kind: wit.FaultTransient,
+			Message: a.what() + ": no answer came"}}}
+	}
+	unknown := func(why string) wit.Verdict {
+		return refused(&wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": " + why})
+	}
+	switch {
+	case response.Status == 0:
+		return lost(), nil
+	case !success(response.Status) && !s.missing(response), a.operation == probe && !success(response.Status):
+		return verdict(fault.Of(a.what(), response, response.Body), response)
+	}
+	switch a.operation {
+	case look, lookOfUpsert:
+		if s.missing(response) {
+			if t := s.setOf(a); t != nil && s.ofKey(t, a.predicate) == kept {
+				return anew(a.hint.to(stepInsert)), nil
+			}
+			// A service that numbers what is inserted has it under another key.
+			s.lacks(a.path)
+			return wit.Verdict{Again: &wit.Retry{Hint: wit.HintUncertain}}, nil
+		}
+		if a.operation == lookOfUpsert {
+			return anew(a.hint.to(stepUpdate)), nil
+		}
+		if field := s.difference(a, response.Body); field != "" {
+			if s.uncertain == "repeatable" && s.learned[a.at].repeats {
+				return anew(a.hint.to(stepInsert)), nil // its RequestID tells whether the entity is the record's
+			}
+			return unknown("the entity is there, but its " + field + " is not what the record has: somebody else may " +
+				"have made it, or changed it since"), nil
+		}
+		s.keptAt(a)
+		return written(), nil
+	case lookAtStored:
+		if !s.missing(response) && a.sent != "" && s.difference(a, response.Body) == "" {
+			return written(), nil
+		}
+		return anew(a.hint.to(stepLooked)), nil // for the service's own words
+	case find:
+		return s.settleFind(a, response, unknown)
+	}
+	return anew(a.hint.to(stepInsert)), nil
+}
+
+// settleFind reads which entities a filter has found. What the settings' filter finds is the record's if it has what
+// was sent, whatever its key where the service may number. What equal contents find is a sign only: other records may
+// say the same.
+func (s *state) settleFind(a *sentRequest, response *wit.Response,
+	unknown func(string) wit.Verdict) (wit.Verdict, error) {
+	entities, complete, ok := entitiesIn(response.Body)
+	if s.missing(response) || !ok {
+		return unknown("expected a list of entities, found something else"), nil
+	}
+	t := s.setOf(a)
+	if t == nil {
+		return unknown("the set is none of the connector's"), nil
+	}
+	field, sent := "", jsontext.Value{}
+	if len(entities) > 0 { // else there is nothing to compare with
+		sent = propertiesOf([]byte(a.sent))
+	}
+	said := sent.Members
+	if s.filter == "" {
+		sent.Members = slices.DeleteFunc(slices.Clone(said), func(m jsontext.Member) bool {
+			return slices.Contains(t.entity.Key, m.Name)
+		})
+		another, changed := false, ""
+		for i := range entities {
+			if other := t.differs(sent, entities[i]); other != "" {
+				field = other
+				if t.near(sent, entities[i]) {
+					changed = other
+				}
+			} else if t.differs(jsontext.Value{Kind: jsontext.Object, Members: said}, entities[i]) == "" {
+				return written(), nil
+			} else {
+				another = true
+			}
+		}
+		switch {
+		case another:
+			return unknown("another entity has all that the record has but its key, and may be the record's: nothing " +
+				"proves that the service keeps the keys of what is inserted; " +
+				checkFilter + " would tell"), nil
+		case changed != "":
+			return unknown("an entity has nearly all that the record has, but another " + changed + ", and may be " +
+				"the record's all the same: nothing proves that the service keeps what is inserted as it is; " +
+				checkFilter + " would tell"), nil
+		case field != "" && !complete && s.ofKey(t, a.predicate) != kept: // checks beside this one may show that it is
+			return unknown("none of the entities found is the record's, by their " + field +
+				", and there are more than the answer has: the service may take no notice of $filter"), nil
+		}
+	} else {
+		values, keyed := t.keyOf(a.predicate)
+		sent.Members = slices.DeleteFunc(slices.Clone(said), func(m jsontext.Member) bool {
+			at := slices.Index(t.entity.Key, m.Name)
+			if at < 0 {
+				return false
+			}
+			// A key of several properties that says them all is compared where nothing shows that the service changes
+			// them: of the two that differ, the entity may be another record's.
+			blank := keyed && initial(values[at].Text)
+			what := s.numbering[t.same].of(at, blank)
+			return what == given || keyed && what == notShown && (blank || len(values) == 1)
+		})
+		for i := range entities {
+			if field = t.differs(sent, entities[i]); field == "" {
+				return written(), nil
+			}
+		}
+		if field != "" {
+			// A service that takes no notice of the filter answers with others' too.
+			return unknown("none of the entities found is the record's, by their " + field +
+					": somebody else may have made them, or changed it since, or the service " +
+					"takes no notice of $filter"),
+				nil
+		}
+	}
+	address := t.path + a.predicate
+	if a.hint.step == stepSearch {
+		s.found(address)
+		s.lacks(searched(address))
+		return wit.Verdict{Again: &wit.Retry{Hint: wit.HintUncertain}}, nil
+	}
+	s.found(address)
+	s.found(searched(address))
+	a.hint.alone = true // it may have stood in a changeset that failed
+	return anew(a.hint.to(stepInsert)), nil
+}
+
+// entitiesIn are those of a feed; ok: it is one; complete: nothing says that there are more, which were asked for up to
+// [maxFound].
+func entitiesIn(body []byte) (entities []jsontext.Value, complete, ok bool) {
+	if v, err := jsontext.Parse(body); err == nil {
+		v = v.At("d")
+		more := v.Has("__next")
+		if v.Kind == jsontext.Object {
+			v = v.At("results")
+		}
+		return v.Items, !more && len(v.Items) < maxFound, v.Kind == jsontext.Array
+	}
+	r := markup.NewReader(body)
+	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "feed" {
+		return nil, false, false
+	}
+	complete = true
+	for {
+		switch kind, err := r.Next(); {
+		case err != nil:
+			return nil, false, false
+		case kind == markup.End:
+			return entities, complete && len(entities) < maxFound, true
+		case kind == markup.Open && r.Local == "entry":
+			entity, ok := entryAt(r)
+			if !ok {
+				return nil, false, false
+			}
+			entities = append(entities, entity)
+		case kind == markup.Open:
+			if rel, _ := r.Attribute("rel"); r.Local == "link" && rel == "next" {
+				complete = false
+			}
+			if r.Skip() != nil {
+				return nil, false, false
+			}
+		}
+	}
+}
+
+// difference names a property that has another value in the entity than in what was sent, "" for none. Only what both
+// have is compared, and as values: 1.50 is 1.5, and blanks at the end of a text, which some databases cut, count for
+// nothing. Where they have nothing in common it is the document that is another one.
+func (s *state) difference(a *sentRequest, body []byte) string {
+	if a.sent == "" {
+		return ""
+	}
+	return s.setOf(a).differs(propertiesOf([]byte(a.sent)), propertiesOf(body))
+}
+
+// differs is difference for what was read. What is no entity has no members. Without a set nothing is known of types.
+func (t *entitySet) differs(given, found jsontext.Value) string {
+	compared := given.Kind == jsontext.Object && found.Kind == jsontext.Object && len(given.Members) == 0
+	for _, m := range given.Members {
+		if !found.Has(m.Name) || strings.HasSuffix(m.Name, ofEntry) && m.Value.Text == "" {
+			continue
+		}
+		if other := found.At(m.Name); !sameValue(m.Value, other) && !t.sameFloat(m.Name, m.Value, other) {
+			return m.Name
+		}
+		compared = true
+	}
+	if !compared {
+		return "document"
+	}
+	return ""
+}
+
+// sameFloat tells whether a property has floating point numbers, and two values of it are the same number: services
+// write it with as many digits as they like.
+func (t *entitySet) sameFloat(name string, a, b jsontext.Value) bool {
+	if t == nil || t.entity.properties[name] == nil {
+		return false
+	}
+	bits := 0
+	switch t.entity.properties[name].Type.Primitive {
+	case edm.Double:
+		bits = 64
+	case edm.Single:
+		bits = 32
+	default:
+		return false
+	}
+	x, errX := strconv.ParseFloat(a.Text, bits)
+	y, errY := strconv.ParseFloat(b.Text, bits)
+	return errX == nil && errY == nil && x == y
+}
+
+// ofEntry is behind the names of what stands beside the properties of an Atom entry.
+const ofEntry = " (of the Atom entry)"
+
+// propertiesOf are the properties of an entity in JSON or Atom; in the latter all values are texts. What is no entity
+// is no object.
+func propertiesOf(body []byte) jsontext.Value {
+	if v, err := jsontext.Parse(body); err == nil {
+		if v.Has("d") {
+			v = v.At("d")
+		}
+		return v
+	}
+	r := markup.NewReader(body)
+	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "entry" {
+		return jsontext.Value{}
+	}
+	entity, ok := entryAt(r)
+	if kind, err := r.Next(); !ok || err != nil || kind != markup.End {
+		return jsontext.Value{}
+	}
+	return entity
+}
+
+// entryAt reads the Atom entry whose start was read last, to its end.
+func entryAt(r *markup.Reader) (entity jsontext.Value, ok bool) {
+	entity.Kind = jsontext.Object
+	for inside := false; ; {
+		kind, err := r.Next()
+		switch {
+		case err != nil:
+			return entity, false
+		case kind == markup.End:
+			return entity, false
+		case kind == markup.Close && r.Local == "entry":
+			return entity, true
+		case kind == markup.Close && r.Local == "properties":
+			inside = false
+		case kind != markup.Open:
+		case inside:
+			m := jsontext.Member{Name: r.Local}
+			if m.Value, err = propertyAt(r); err != nil {
+				return entity, false
+			}
+			entity.Members = append(entity.Members, m)
+		case r.Local == "properties":
+			inside = true
+		case r.Local == "title" || r.Local == "summary" || r.Local == "updated" || r.Local == "author":
+			m := jsontext.Member{Name: r.Local + ofEntry, Value: jsontext.Value{Kind: jsontext.String}}
+			if m.Value.Text, err = r.Content(); err != nil {
+				return entity, false
+			}
+			entity.Members = append(entity.Members, m)
+		case r.Local != "content":
+			if r.Skip() != nil {
+				return entity, false
+			}
+		}
+	}
+}
+
+// propertyAt reads the element whose start was read last, to its end. A complex one is an object without members.
+func propertyAt(r *markup.Reader) (v jsontext.Value, err error) {
+	v.Kind = jsontext.String
+	if null, _ := r.Attribute("null"); null == "true" {
+		v.Kind = jsontext.Null
+	}
+	for {
+		kind, err := r.Next()
+		switch {
+		case err != nil || kind == markup.Close:
+			return v, err
+		case kind == markup.Text && v.Kind == jsontext.String:
+			v.Text += r.Data
+		case kind == markup.Open:
+			v.Kind = jsontext.Object
+			if err := r.Skip(); err != nil {
+				return v, err
+			}
+		}
+	}
+}
+
+func sameValue(a, b jsontext.Value) bool {
+	if a.Kind == jsontext.Object || a.Kind == jsontext.Array || b.Kind == jsontext.Object || b.Kind == jsontext.Array {
+		return true // complex values and nested content
+	}
+	if a.Kind == jsontext.Null || b.Kind == jsontext.Null {
+		return a.Text == "" && b.Text == "" && a.Kind != jsontext.True && b.Kind != jsontext.True
+	}
+	if a.Kind == b.Kind && a.Text == b.Text {
+		return true
+	}
+	if a.Kind != jsontext.String && a.Kind != jsontext.Number || b.Kind != jsontext.String &&
+		b.Kind != jsontext.Number {
+		return false
+	}
+	one, other := strings.TrimSuffix(a.Text, "+0000)/"), strings.TrimSuffix(b.Text, "+0000)/")
+	one, other = strings.TrimRight(strings.TrimSuffix(one, ")/"), " "), strings.TrimRight(strings.TrimSuffix(other,
+		")/"), " ")
+	if one == other || strings.EqualFold(one, other) && len(one) == 36 { // guids
+		return true
+	}
+	for _, t := range []edm.Primitive{edm.DateTimeOffset, edm.Time} { // as Atom writes them
+		if order, ok := value.Compare(t, one, other); ok {
+			return order == 0
+		}
+	}
+	const longest = 400 // digits that are worth comparing
+	if len(one) > longest || len(other) > longest || strings.ContainsAny(one+other, "eE/xXpP_") && !plainExponents(one,
+		other) {
+		return false
+	}
+	x, ok := new(big.Rat).SetString(one)
+	y, ok2 := new(big.Rat).SetString(other)
+	return ok && ok2 && x.Cmp(y) == 0
+}
+
+// plainExponents tells whether both are numbers whose exponents have three digits at most: longer ones would take the
+// memory of their value.
+func plainExponents(texts ...string) bool {
+	for _, t := range texts {
+		mantissa, exponent, _ := strings.Cut(strings.ToLower(t), "e")
+		if strings.Trim(mantissa, "+-.0123456789") != "" || strings.Trim(exponent, "+-0123456789") != "" ||
+			len(exponent) > 4 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,159 @@
+package write
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	host "github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// maxSize bounds the guest, in bytes: growth is to be noticed. Most of it is Go's runtime, reflection for the cold
+// calls, and math/big with fmt behind it.
+const maxSize = 6 << 20
+
+// TestGuest builds the guest and writes rows through it.
+func TestGuest(t *testing.T) {
+	path := guesttest.Build(t, "../../odata-sink")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the guest has %d bytes", info.Size())
+	if info.Size() > maxSize {
+		t.Errorf("expected a guest of at most %d bytes, found %d", maxSize, info.Size())
+	}
+	registry := record.NewRegistry()
+	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(path)}, Registry: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	b, err := m.Bind("c", wit.ComponentSink, Alias, "")
+	if err != nil {
+		t.Fatalf("%v (%v)", err, m.Modules())
+	}
+	t.Cleanup(b.Close)
+	schema, err := registry.Intern(detail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := &record.Batch{Registry: registry, Topics: []string{"Order_DetailCopies"}}
+	const rows = 100
+	for i := range uint32(rows) {
+		start := uint32(len(batch.Data))
+		if batch.Data, err = datum.Append(batch.Data, detail, 0, detailOf(1, int32(i))); err != nil {
+			t.Fatal(err)
+		}
+		batch.Rows = append(batch.Rows, wit.Row{Origin: i, Partition: 0, Offset: int64(i),
+			Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
+				Size: uint32(len(batch.Data)) - start}})
+	}
+	s := service.New(service.Options{})
+	err = b.Current().Do(t.Context(), func(i *host.Instance) error { return guestWrite(t, i, s, batch) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Count("Order_DetailCopies"); n != rows {
+		t.Errorf("expected %d entities, found %d", rows, n)
+	}
+	if err = b.Current().Do(t.Context(), func(i *host.Instance) error { return guestLarge(t, i) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// guestLarge writes a record of 20 MB between two others, and a small one afterwards.
+func guestLarge(t *testing.T, i *host.Instance) error {
+	const size = 20 << 20
+	w := &writing{t: t, service: shopping()}
+	given := configuration(set("00", "Orders")...)
+	asked, err := i.OpenSink(t.Context(), Component, given, nil, nil)
+	if err != nil {
+		return err
+	}
+	opened, err := i.OpenSink(t.Context(), Component, given, nil, []wit.Response{w.exchange(&asked.Ask.Requests[0])})
+	if err != nil {
+		return err
+	}
+	batch := &record.Batch{Registry: record.NewRegistry(), Topics: []string{"Orders"}}
+	for n, note := range []string{"a", strings.Repeat("x", size), "b"} {
+		value := w.dynamic(fields("ID", string(rune('a'+n)), "Note", note))
+		batch.Rows = append(batch.Rows, wit.Row{Origin: uint32(n), Offset: int64(n), Value: value})
+	}
+	batch.Data = w.data
+	origins := record.Origins{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
+	out, err := i.Encode(t.Context(), opened.Ready.Context, batch, origins, nil)
+	if err != nil {
+		return err
+	}
+	whole := false
+	for _, d := range out.Ready {
+		settled, err := i.Settle(t.Context(), opened.Ready.Context, d.Memo, d.Rows, wit.Response{Status: 502})
+		if err != nil || len(settled.Verdicts) != len(d.Rows) {
+			t.Errorf("expected a verdict of %d rows, found %+v (%v)", len(d.Rows), settled, err)
+		}
+		whole = whole || d.Rows[0] == 1 && len(d.Rows) == 1 && bytes.Count(d.Request.Body, []byte("x")) >= size
+	}
+	if len(out.Refused) > 0 || !whole {
+		t.Errorf("expected the large record to be sent whole and by itself, found %d deliveries, refused %v",
+			len(out.Ready), out.Refused)
+	}
+	small := &record.Batch{Registry: batch.Registry, Topics: batch.Topics, Rows: batch.Rows[:1],
+		Data: batch.Data[:batch.Rows[0].Value.Size]}
+	for range 3 { // what the large one has left behind is no reason to refuse it
+		origins.IDs = origins.IDs[:1]
+		out, err = i.Encode(t.Context(), opened.Ready.Context, small, origins, nil)
+		if err != nil || len(out.Ready) != 1 {
+			t.Errorf("expected a small record to be sent after a large one, found %+v (%v)", out, err)
+		}
+	}
+	return nil
+}
+
+func guestWrite(t *testing.T, i *host.Instance, s *service.Service, batch *record.Batch) error {
+	w := &writing{t: t, service: s}
+	given := configuration(set("00", "Order_DetailCopies")...)
+	asked, err := i.OpenSink(t.Context(), Component, given, nil, nil)
+	if err != nil {
+		return err
+	}
+	answers := []wit.Response{w.exchange(&asked.Ask.Requests[0])}
+	opened, err := i.OpenSink(t.Context(), Component, given, nil, answers)
+	if err != nil {
+		return err
+	}
+	origins := record.Origins{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
+	out, err := i.Encode(t.Context(), opened.Ready.Context, batch, origins, nil)
+	if err != nil {
+		return err
+	}
+	for _, d := range out.Ready {
+		settled, err := i.Settle(t.Context(), opened.Ready.Context, d.Memo, d.Rows, w.exchange(&d.Request))
+		if err != nil {
+			return err
+		}
+		for n, v := range settled.Verdicts {
+			if v.Written == nil {
+				t.Errorf("row %d: found %+v", d.Rows[n], v)
+			}
+		}
+		for message, want := range map[string]int{"": 0, `{"code":"A/1","severity":"info","details":[]}`: 0,
+			`{"code":"A/1","severity":"success","details":[{"severity": "Warning"}]}`: 1,
+			`<notification><code>A/1</code><severity>error</severity></notification>`: 1} {
+			response := wit.Response{Status: 201, Headers: []wit.Header{{Name: "SAP-Message", Value: message}}}
+			settled, err := i.Settle(t.Context(), opened.Ready.Context, memo(insert, "/x"), d.Rows[:1], response)
+			if err != nil || settled.Verdicts[0].Written == nil || i.Warnings() != want {
+				t.Errorf("%s: expected %d warnings beside a success, found %d, %+v (%v)", message, want, i.Warnings(),
+					settled, err)
+			}
+		}
+	}
+	return nil
+}

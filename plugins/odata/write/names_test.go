@@ -1,0 +1,12 @@
+package write
+
+import (
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
+)
+
+// Every name that the original connector has is built under that name, an alias of ours, or refused by name.
+func TestNamesOfTheOriginal(t *testing.T) {
+	configtest.Names(t, settings, "sink", "../../../testdata/overview-names.txt")
+}

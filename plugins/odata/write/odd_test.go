@@ -1,0 +1,195 @@
+package write
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/google/go-cmp/cmp"
+)
+
+// A service that says that it knows RequestIDs and does the work twice all the same: where entities have keys of the
+// record's own, the second request is refused and reported, and nothing is there twice.
+func TestRequestIDNotHeeded(t *testing.T) {
+	s := service.New(service.Options{})
+	w := open(t, s, products(oneLane, "sap.odata.insert.uncertain=repeatable", "sap.odata.enable.batch=0")...)
+	posts, lost := 0, false
+	for round := range 2 {
+		h := w.host("ProductCopies")
+		h.value("ProductID", int64(round), "ProductName", "x", "Discontinued", false)
+		h.rows[0].Offset += int64(round)
+		h.answer = func(q *wit.Request) wit.Response {
+			a := h.exchange(q)
+			if q.Method != "POST" {
+				return a
+			}
+			if posts++; round == 1 && !lost {
+				lost = true
+				return wit.Response{} // done, and the answer is lost
+			}
+			a.Headers = append(a.Headers, wit.Header{Name: "RepeatabilityResult", Value: "accepted"})
+			return a
+		}
+		h.run()
+		if round == 0 {
+			h.all(wasWritten)
+			continue
+		}
+		h.all(wit.FaultConflict.String())
+		if f := h.reasons[0]; f == nil || !strings.Contains(f.Message, "already exists") {
+			t.Errorf("expected to be told that the entity exists, found %+v", f)
+		}
+	}
+	if n := s.Count("ProductCopies"); n != 2 || posts != 3 {
+		t.Errorf("expected 2 entities by 3 requests, found %d by %d", n, posts)
+	}
+}
+
+// A service that doesn't say that it knows RequestIDs is sent nothing twice: it is asked what is there.
+func TestRequestIDNotAnnounced(t *testing.T) {
+	s := service.New(service.Options{})
+	w := open(t, s, products(oneLane, "sap.odata.insert.uncertain=repeatable", "sap.odata.enable.batch=0")...)
+	h := w.host("ProductCopies")
+	h.value("ProductID", int64(1), "ProductName", "x", "Discontinued", false)
+	posts := 0
+	h.answer = func(q *wit.Request) wit.Response {
+		a := h.exchange(q)
+		if q.Method == "POST" {
+			posts++
+			return wit.Response{}
+		}
+		return a
+	}
+	h.run()
+	h.all(wasWritten)
+	if posts != 1 {
+		t.Errorf("expected one request, found %d", posts)
+	}
+}
+
+// A record that a killed run may have sent, whose entity has another value than the record by now: where the service
+// knows RequestIDs, the insert is sent once more and is answered by it; else nobody knows whose entity it is.
+func TestRequestIDOfAnEntityThatWasChanged(t *testing.T) {
+	t.Parallel()
+	const accepted, changed = "201 RepeatabilityResult: accepted", `200 {"d":{"ID":"b","Note":"changed since"}}`
+	for _, c := range []struct {
+		name     string
+		script   []string
+		requests []string
+		outcome  string
+	}{
+		{"known", []string{accepted, changed, accepted}, []string{"POST", "GET", "POST"}, wasWritten},
+		{"known, but it is another record's", []string{accepted, changed, "409 " + denial("X/1", "it already exists")},
+			[]string{"POST", "GET", "POST"}, "conflict"},
+		{"not known", []string{"201", changed}, []string{"POST", "GET"}, inDoubt},
+	} {
+		w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.insert.uncertain=repeatable",
+			"sap.odata.enable.batch=0")...)
+		answer := scripted(t, c.script...)
+		var requests []string
+		for n, id := range []string{"a", "b"} {
+			h := w.host("Orders")
+			h.value("ID", id, "Note", "n")
+			h.rows[0].Offset, h.answer, h.killed = int64(n), answer, n == 1
+			h.run()
+			for i := range h.requests {
+				requests = append(requests, h.requests[i].Method)
+			}
+			if want := []string{wasWritten, c.outcome}[n]; h.outcomes[0] != want {
+				t.Errorf("%s: %s: expected %s, found %s (%v)", c.name, id, want, h.outcomes[0], h.reasons[0])
+			}
+		}
+		if diff := cmp.Diff(c.requests, requests); diff != "" {
+			t.Errorf("%s: requests (-expected +found)\n%s", c.name, diff)
+		}
+	}
+}
+
+// A service that takes no notice of If-Match: the ETag that was read is sent, and a success is believed. That somebody
+// else's change was overwritten can't be seen: the answer's ETag is new in both cases.
+func TestIfMatchIgnored(t *testing.T) {
+	w := open(t, shopping(), append(set("00", "Orders"), oneLane, "sap.odata.operation.mode=merge",
+		"sap.odata.etag=use", "sap.odata.enable.batch=0")...)
+	h := w.host("Orders")
+	h.value("ID", "k", "Note", "n")
+	var sent string
+	h.answer = func(q *wit.Request) wit.Response {
+		if q.Method == "GET" {
+			return wit.Response{Status: 200, Headers: []wit.Header{{Name: "ETag", Value: `W/"1"`}}}
+		}
+		for _, header := range q.Headers {
+			if header.Name == "If-Match" {
+				sent = header.Value
+			}
+		}
+		return wit.Response{Status: 204, Headers: []wit.Header{{Name: "ETag", Value: `W/"7"`}}}
+	}
+	h.run()
+	h.all(wasWritten)
+	if sent != `W/"1"` {
+		t.Errorf("expected the ETag that was read to be sent, found %q", sent)
+	}
+}
+
+// A record of a topic that no entity set is configured for is refused by name, and the others are written.
+func TestTopicWithoutSet(t *testing.T) {
+	w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.enable.batch=0")...)
+	value := w.dynamic(fields("ID", "k"))
+	out, err := w.p.Encode(w.context, nil, []string{"Orders", "elsewhere"}, []wit.Row{{Topic: 1, Value: value},
+		{Value: value}},
+		w.data, nil, nil, nil)
+	if err != nil || len(out.Ready) != 1 || len(out.Refused) != 1 {
+		t.Fatalf("expected one delivery and one refusal, found %+v (%v)", out, err)
+	}
+	f := out.Refused[0]
+	if f.Origin != 0 || f.Fault.Kind != wit.FaultData || !strings.Contains(f.Fault.Message, "topic elsewhere") ||
+		!strings.Contains(f.Fault.Message, "Orders (sap.odata#00.topic)") {
+		t.Errorf("expected a refusal of the row that names the topic and the settings, found %+v", f)
+	}
+}
+
+// A record of 20 MB, which is more than a batch gets, goes by itself, whole, and those beside it in a batch.
+func TestLargeRecord(t *testing.T) {
+	w := open(t, shopping(), append(set("00", "Orders"), oneLane)...)
+	const size = 20 << 20
+	var rows []wit.Row
+	for i, note := range []string{"a", strings.Repeat("x", size), "b"} {
+		rows = append(rows, wit.Row{Value: w.dynamic(fields("ID", string(rune('a'+i)), "Note", note))})
+	}
+	out, err := w.p.Encode(w.context, nil, []string{"Orders"}, rows, w.data, nil, nil, nil)
+	if err != nil || len(out.Refused) > 0 {
+		t.Fatalf("found %+v (%v)", out.Refused, err)
+	}
+	byRow := map[uint32]*wit.Delivery{}
+	for i := range out.Ready {
+		for _, row := range out.Ready[i].Rows {
+			byRow[row] = &out.Ready[i]
+		}
+	}
+	if len(byRow) != len(rows) {
+		t.Fatalf("expected %d rows to be sent, found %d", len(rows), len(byRow))
+	}
+	if d := byRow[1]; len(d.Rows) != 1 || strings.Count(string(d.Request.Body), "x") < size {
+		t.Errorf("expected the large record to go whole and by itself, found %d rows in %d bytes", len(d.Rows),
+			len(d.Request.Body))
+	}
+}
+
+// A decimal that came as bytes in Base64, without schema, has lost its scale: the refusal names the setting by which it
+// comes as a number.
+func TestSchemalessDecimalInBase64(t *testing.T) {
+	w := open(t, everything(), append(set("00", "Es"), "sap.odata.enable.batch=0")...)
+	for text, hinted := range map[string]bool{"BPE4": true, "4,5": false, "": false} {
+		out, err := w.p.Encode(w.context, nil, []string{"Es"},
+			[]wit.Row{{Value: w.dynamic(fields("A", int64(1), "B", "b",
+				"Price", text))}}, w.data, nil, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const setting = "value.converter.decimal.format = NUMERIC"
+		if len(out.Refused) != 1 || strings.Contains(out.Refused[0].Fault.Message, setting) != hinted {
+			t.Errorf("%q: expected a refusal, with %q: %t, found %+v", text, setting, hinted, out)
+		}
+	}
+}

@@ -1,0 +1,200 @@
+package write
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/markup"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// What stands between the plugin and a service answers too, with the same statuses: routers and API gateways whose
+// route is gone for a while say 404. An answer counts for what it says of a row only where something shows that the
+// service made it.
+
+// versioned tells whether an answer says a version of OData, which services do and nothing in front of them does.
+func versioned(response *wit.Response) bool {
+	return headerOf(response, "DataServiceVersion") != "" || headerOf(response, "OData-Version") != ""
+}
+
+// spaceAtom is the namespace of entries and feeds.
+const spaceAtom = "http://www.w3.org/2005/Atom"
+
+func empty(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }
+
+// own tells whether a refusal is the service's own. SAP Gateway, Olingo, WCF and the adapter of CAP say their version
+// with all that they answer, and refuse with an error document. Small services do neither and send an empty 404: there
+// nothing tells theirs from a router's, which mostly has words, and it is taken for theirs until the service has said a
+// version once. notfound.codes is the way out for others.
+func (s *state) own(a *sentRequest, response *wit.Response) bool {
+	if a.batched {
+		return true
+	}
+	code, _, document := fault.Document(response.Body)
+	if fault.NoService(code) {
+		return false // of SAP Gateway, about the service
+	}
+	if document || versioned(response) {
+		return true
+	}
+	return empty(response.Body) && !s.learned[a.at].versioned || fault.Listed(s.notFoundCodes, response.Status, "")
+}
+
+// heeded tells whether an answer of success is the service's own: one with a body holds an entity or a feed, says its
+// version, or says where the entity is that was made. Gateways say 200 to what they could not pass on, in words or JSON
+// of their own. A GET of the service's root asks for nothing else.
+func (s *state) heeded(a *sentRequest, response *wit.Response) bool {
+	if a.operation == probe {
+		return true
+	}
+	return done(response.Status) && (a.batched || empty(response.Body) || versioned(response) ||
+		located(a, response) || s.holds(a, response.Body))
+}
+
+// undone is what is wrong with a success that is not [done]. A service that answers all writes so is none that can be
+// written to: nothing that it says would show whether a row is there.
+func undone(status uint16) string {
+	return "HTTP " + strconv.Itoa(int(status)) + " doesn't say that it is done: expected a status that does, " +
+		"such as 200, 201 or 204"
+}
+
+// located tells whether an answer to an insert says the address of an entity of the set.
+func located(a *sentRequest, response *wit.Response) bool {
+	if a.operation != insert && a.operation != upsertInsert {
+		return false
+	}
+	set, at := a.path[strings.LastIndexByte(a.path, '/')+1:]+"(", headerOf(response, "Location")
+	return strings.HasPrefix(at, set) || strings.Contains(at, "/"+set)
+}
+
+// holds tells whether a body is an entity or a feed, in JSON or Atom. In JSON without the d around it, an entity has
+// the properties of the key; an object without members says nothing against.
+func (s *state) holds(a *sentRequest, body []byte) bool {
+	v, err := jsontext.Parse(body)
+	if err != nil {
+		r := markup.NewReader(body)
+		kind, err := r.Next()
+		return err == nil && kind == markup.Open && r.Space == spaceAtom && (r.Local == "entry" || r.Local == "feed")
+	}
+	if v.Kind != jsontext.Object || v.Has("d") || len(v.Members) == 0 {
+		return v.Kind == jsontext.Object
+	}
+	t := s.setOf(a)
+	lacks := func(name string) bool { return !v.Has(name) }
+	return t != nil && len(t.entity.Key) > 0 && !slices.ContainsFunc(t.entity.Key, lacks)
+}
+
+// setOf is the entity set of a request, nil for none.
+func (s *state) setOf(a *sentRequest) *entitySet {
+	for i := range s.sets {
+		t := &s.sets[i]
+		if rest, ok := strings.CutPrefix(a.path, t.path); ok && t.at == a.at && (rest == "" || rest[0] == '(') {
+			return t
+		}
+	}
+	return nil
+}
+
+// ofTheCall tells whether a refusal speaks of the call and not of the row, as those of a service that was switched off,
+// of a gateway on the way, or for want of a token do. A row's own refusal is an OData error document. To skip row after
+// row for such answers, or to take a gateway's 404 for a deleted entity, would lose them all.
+func (s *state) ofTheCall(a *sentRequest, response *wit.Response) bool {
+	switch status := response.Status; {
+	case ofAnyCall(response):
+		return true
+	case status == 404 || status == 410:
+		return !s.own(a, response)
+	case status == 408 || status == 413 || status == 429: // which pass, or speak of how much was sent
+		return false
+	}
+	return response.Status/100 == 4 && !a.batched && fault.IsHTML(response.Body)
+}
+
+// ofTheAddress tells whether a refusal may speak of the row's address, which something in front of the service doesn't
+// take: a page, in answer to a key that is long or holds what must be escaped. IIS refuses %, :, * and segments of 260
+// characters so (400), Tomcat (400) and Apache (404) an escaped slash.
+func ofTheAddress(a *sentRequest, response *wit.Response) bool {
+	switch a.operation {
+	case remove, put, merge, patch, upsertPut, upsertMerge, upsertPatch, readTag, readTagOfUpsert, readTagOfRemoval:
+	default:
+		return false
+	}
+	switch response.Status {
+	case 400, 404, 414:
+		return !a.batched && fault.IsHTML(response.Body) && odd(a.predicate)
+	}
+	return false
+}
+
+// longPredicate is a length in bytes from which on something on the way may refuse an address for it: 260 characters in
+// a segment are the least limit that is known, and the name of the set is in it.
+const longPredicate = 200
+
+// odd tells whether a key is one that not everything on the way to a service takes.
+func odd(predicate string) bool {
+	return len(predicate) >= longPredicate || strings.ContainsAny(predicate, "%:*&+;@!$~")
+}
+
+// settleAddress asks first whether the service answers for the set. Where it does, and the same answer comes once more,
+// it is the row's: of an insert, what the service says of its content, else its address, which isn't taken.
+func settleAddress(a *sentRequest, f *wit.Fault) wit.Verdict {
+	if !a.hint.addressed {
+		h := a.hint
+		h.address = true
+		return anew(h)
+	}
+	if f.Kind = wit.FaultData; a.inserts() {
+		f.Message += " (the service answers for the set, so it is the record's content that it speaks of)"
+	} else {
+		f.Message += " (the service answers for the set, so it is the key that something in front of it doesn't take)"
+	}
+	return refused(f)
+}
+
+// settleSet reads whether the service answers for the set: with entities, or with a refusal of its own, such as that
+// nobody may read it. That it isn't there is none.
+func (s *state) settleSet(a *sentRequest, response *wit.Response) (wit.Verdict, error) {
+	h := a.hint
+	h.address, h.addressed = false, true
+	_, _, document := fault.Document(response.Body)
+	switch {
+	case response.Status == 0:
+		return again(&wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}), nil
+	case response.Status == 404 || response.Status == 410:
+		return wit.Verdict{}, callFault(a, response)
+	case success(response.Status), response.Status == 501 && document,
+		wit.Refuses(response.Status) && (document || versioned(response)):
+		return anew(h), nil
+	}
+	return s.rest(a, fault.Of(a.what(), response, response.Body), response)
+}
+
+// ofAnyCall is ofTheCall as far as it goes for batches and their parts too.
+func ofAnyCall(response *wit.Response) bool {
+	if wit.Refuses(response.Status) {
+		if code, _, document := fault.Document(response.Body); document && fault.NoService(code) {
+			return true
+		}
+	}
+	switch response.Status {
+	case 403:
+		return strings.EqualFold(headerOf(response, "x-csrf-token"), "required") || !fault.IsError(response.Body)
+	case 404, 410:
+		return fault.IsHTML(response.Body)
+	}
+	return false
+}
+
+// callFault is the fault of an answer that is of the call.
+func callFault(a *sentRequest, response *wit.Response) *wit.Fault {
+	f := fault.Of(a.what(), response, response.Body)
+	if !ofAnyCall(response) && (response.Status == 404 || response.Status == 410) {
+		f.Message += " (nothing shows that the OData service has said it, and not a gateway in front of it; " +
+			"with HTTP codes in " + notFoundCodes + " it is believed)"
+	}
+	return f
+}

@@ -1,0 +1,50 @@
+package write
+
+import (
+	"github.com/culvert-project/culvert/plugins/odata/advice"
+	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// validateOnline checks settings together with what the service says, and recommends values.
+func validateOnline(given []wit.Setting, answers []wit.Response) (wit.Inquiry, error) {
+	a := advice.New(settings, given, examine(given), answers)
+	a.Grow(given)
+	a.Services()
+	how := mannerOf(a.Values)
+	var misnamed []*wit.Fault
+	all := entries(a.Values)
+	for _, e := range all {
+		m := a.EntitySet(e.number, e.service, e.set, e.query, false)
+		if m == nil {
+			continue
+		}
+		t, err := newEntitySet(e, m, &how)
+		if err != nil {
+			a.Refused(err, config.InGroup(e.number, nameEntitySet))
+			continue
+		}
+		if f := how.misnamed(t); f != nil {
+			misnamed = append(misnamed, f)
+		}
+		a.Recommend(config.InGroup(e.number, nameTopic), advice.TopicsFor(e.set))
+	}
+	if len(misnamed) > 0 && len(misnamed) == len(all) {
+		a.Refused(misnamed[0], checkFilter)
+	}
+	a.Choices()
+	a.Hide(func(name string) bool {
+		switch {
+		case name == modeProperty:
+			return how.mode == modeDynamic
+		case name == upsertFirst || name == upsertMethod:
+			return how.mode == modeUpsert
+		case name == etagConflict:
+			return how.tags
+		case name == checkFilter:
+			return how.uncertain == "check" || how.uncertain == "repeatable"
+		}
+		return a.Applies(name)
+	})
+	return a.Inquiry(), nil
+}

@@ -1,0 +1,403 @@
+package write
+
+import (
+	"bytes"
+	"maps"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/google/go-cmp/cmp"
+)
+
+const gateway = "/sap/opu/odata/sap/NORTHWIND_SRV"
+
+func configuration(more ...string) []wit.Setting {
+	lines := append([]string{"sap.odata.host.protocol=http", "sap.odata.host.address=127.0.0.1",
+		"sap.odata.host.port=8080"}, more...)
+	var list []wit.Setting
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, "=")
+		list = append(list, wit.Setting{Name: name, Value: value})
+	}
+	return list
+}
+
+func set(number, name string) []string {
+	return []string{"sap.odata#" + number + ".service=" + gateway, "sap.odata#" + number + ".entityset=" + name,
+		"sap.odata#" + number + ".topic=" + name}
+}
+
+// writing is the host's part around a sink, without the host.
+type writing struct {
+	t       *testing.T
+	service http.Handler
+	p       *Plugin
+	context []byte
+	schemas []wit.Schema
+	data    []byte
+	// status overrides the service's answers while it isn't 0.
+	status int
+	body   string
+	bodies []string
+}
+
+func open(t *testing.T, s http.Handler, more ...string) *writing {
+	t.Helper()
+	w := &writing{t: t, service: s, p: New("0.1.0")}
+	asked, err := w.p.Open(Component, configuration(more...), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answers []wit.Response
+	for _, q := range asked.Ask.Requests {
+		answers = append(answers, w.exchange(&q))
+	}
+	opened, err := w.p.Open(Component, configuration(more...), nil, answers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.context = opened.Ready.Context
+	return w
+}
+
+func (w *writing) exchange(q *wit.Request) wit.Response {
+	if w.status != 0 {
+		return wit.Response{Status: uint16(w.status), Body: []byte(w.body)}
+	}
+	if w.status < 0 {
+		return wit.Response{}
+	}
+	r := httptest.NewRequest(q.Method, "http://127.0.0.1:8080"+q.Target, bytes.NewReader(q.Body))
+	for _, h := range q.Headers {
+		r.Header.Set(h.Name, h.Value)
+	}
+	answer := httptest.NewRecorder()
+	w.service.ServeHTTP(answer, r)
+	w.bodies = append(w.bodies, string(q.Body))
+	response := wit.Response{Tag: q.Tag, Status: uint16(answer.Code), Target: q.Target, Body: answer.Body.Bytes()}
+	for name := range answer.Header() {
+		response.Headers = append(response.Headers, wit.Header{Name: name, Value: answer.Header().Get(name)})
+	}
+	return response
+}
+
+// structured puts a value under a schema into the batch.
+func (w *writing) structured(nodes []wit.Node, v any) wit.Datum {
+	w.t.Helper()
+	id := uint32(len(w.schemas) + 1)
+	w.schemas = append(w.schemas, wit.Schema{ID: id, Nodes: nodes})
+	start := len(w.data)
+	var err error
+	if w.data, err = datum.Append(w.data, nodes, 0, v); err != nil {
+		w.t.Fatal(err)
+	}
+	return wit.Datum{Form: wit.Structured, Schema: id, Start: uint32(start), Size: uint32(len(w.data) - start)}
+}
+
+func (w *writing) dynamic(v any) wit.Datum {
+	w.t.Helper()
+	start := len(w.data)
+	var err error
+	if w.data, err = datum.AppendDynamic(w.data, v); err != nil {
+		w.t.Fatal(err)
+	}
+	return wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(w.data) - start)}
+}
+
+// put writes one row and gives its verdict, at the first that isn't `again` without a fault.
+func (w *writing) put(topic string, key, value wit.Datum) (verdict wit.Verdict, requests []wit.Request) {
+	w.t.Helper()
+	var hints []wit.Hint
+	for range 8 {
+		out, err := w.p.Encode(w.context, w.schemas, []string{topic},
+			[]wit.Row{{Partition: -1, Offset: 7, Key: key, Value: value}}, slices.Clone(w.data), nil, nil, hints)
+		w.schemas = w.schemas[:0:0]
+		switch {
+		case err != nil:
+			w.t.Fatal(err)
+		case len(out.Ignored) == 1:
+			return wit.Verdict{}, requests
+		case len(out.Refused) == 1:
+			return wit.Verdict{Refused: &out.Refused[0].Fault}, requests
+		case len(out.Ready) != 1:
+			w.t.Fatalf("expected one delivery, found %+v", out)
+		}
+		d := &out.Ready[0]
+		requests = append(requests, d.Request)
+		settled, err := w.p.Settle(w.context, d.Memo, d.Rows, w.exchange(&d.Request))
+		if err != nil {
+			return wit.Verdict{Refused: asFault(err)}, requests
+		}
+		verdicts := settled.Verdicts
+		if verdicts[0].Again == nil || verdicts[0].Again.Fault != nil {
+			return verdicts[0], requests
+		}
+		hints = []wit.Hint{{Row: 0, Text: verdicts[0].Again.Hint}}
+	}
+	w.t.Fatal("the row is asked for again and again")
+	return verdict, requests
+}
+
+// column makes nodes of a struct by name, kind and logical name.
+type column struct {
+	name, logical string
+	kind          wit.Kind
+	optional      bool
+}
+
+func nodesOf(columns ...column) []wit.Node {
+	nodes := []wit.Node{{Kind: wit.Structure}}
+	for _, c := range columns {
+		n := wit.Node{Kind: c.kind, Optional: c.optional}
+		if c.logical != "" {
+			n.Name = wit.Ptr(c.logical)
+		}
+		if c.logical == wit.NameDecimal {
+			n.Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: "4"}}
+		}
+		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: c.name, Node: uint32(len(nodes))})
+		nodes = append(nodes, n)
+	}
+	return nodes
+}
+
+var detail = nodesOf(column{name: "OrderID", kind: wit.Int32}, column{name: "ProductID", kind: wit.Int32},
+	column{name: "UnitPrice", kind: wit.Bytes, logical: wit.NameDecimal}, column{name: "Quantity", kind: wit.Int16},
+	column{name: "Discount", kind: wit.Float32},
+	column{name: "Gone", kind: wit.Text, optional: true})
+
+func detailOf(order, product int32) datum.Record {
+	return datum.Record{order, product, big.NewInt(123400).Bytes(), int16(5), float32(0.05), nil}
+}
+
+var detailKey = nodesOf(column{name: "ProductID", kind: wit.Int32}, column{name: "OrderID", kind: wit.Int32})
+
+func TestInsertAndDelete(t *testing.T) {
+	s := service.New(service.Options{})
+	w := open(t, s, append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=TRUE")...)
+	for i := range int32(3) {
+		if v, _ := w.put("Order_DetailCopies", wit.Datum{}, w.structured(detail, detailOf(1, i))); v.Written == nil {
+			t.Fatalf("expected the row to be written, found %+v", v.Refused)
+		}
+	}
+	if expected := `{"OrderID":1,"ProductID":0,"UnitPrice":"12.3400","Quantity":5,"Discount":0.05}`; w.bodies[1] != expected {
+		t.Errorf("expected %s, found %s", expected, w.bodies[1])
+	}
+	schemaless := datum.Map{{Key: "OrderID", Value: int64(2)}, {Key: "ProductID", Value: int64(1)}, {Key: "UnitPrice",
+		Value: "1.5"},
+		{Key: "Quantity", Value: int64(1)}, {Key: "Discount", Value: 0.25}}
+	if v, _ := w.put("Order_DetailCopies", wit.Datum{}, w.dynamic(schemaless)); v.Written == nil {
+		t.Errorf("without schema: %+v", v.Refused)
+	}
+	if v, _ := w.put("Order_DetailCopies", wit.Datum{}, w.structured(detail, detailOf(1, 1))); v.Refused == nil ||
+		v.Refused.Kind == wit.FaultTransient {
+		t.Errorf("a row that is there already: expected it to be refused, found %+v", v)
+	}
+	for range 2 {
+		v, requests := w.put("Order_DetailCopies", w.structured(detailKey, datum.Record{int32(1), int32(1)}),
+			wit.Datum{})
+		if v.Written == nil {
+			t.Errorf("expected the row to be deleted, found %+v", v.Refused)
+		}
+		if target := requests[0].Target; target != gateway+"/Order_DetailCopies(OrderID=1,ProductID=1)" {
+			t.Errorf("deleted %s", target)
+		}
+	}
+	var left []string
+	s.Each("Order_DetailCopies", func(key string, _ map[string]string) { left = append(left, key) })
+	if diff := cmp.Diff([]string{"(OrderID=1,ProductID=0)", "(OrderID=1,ProductID=2)", "(OrderID=2,ProductID=1)"},
+		left); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTombstonesAreIgnoredByDefault(t *testing.T) {
+	w := open(t, service.New(service.Options{}), set("00", "Order_DetailCopies")...)
+	if v, requests := w.put("Order_DetailCopies", w.structured(detailKey, datum.Record{int32(1), int32(1)}),
+		wit.Datum{}); v != (wit.Verdict{}) || len(requests) > 0 {
+		t.Errorf("expected the row to be ignored, found %+v", v)
+	}
+}
+
+func TestRefusedRows(t *testing.T) {
+	w := open(t, service.New(service.Options{}), append(set("00", "Order_DetailCopies"),
+		"sap.odata.enable.delete=1")...)
+	gone := detailOf(1, 1)
+	gone[5] = "x"
+	for text, row := range map[string]struct{ key, value wit.Datum }{
+		"Gone: NORTHWIND_SRV.Order_DetailCopy has no such property": {wit.Datum{}, w.structured(detail,
+			gone)},
+		"Quantity: expected Edm.Int16 from -32768 to 32767, found integer 70000": {wit.Datum{},
+			w.dynamic(datum.Map{{Key: "Quantity", Value: int64(70000)}})},
+		"the value: expected a struct of NORTHWIND_SRV.Order_DetailCopy": {wit.Datum{}, w.dynamic("text")},
+		"a tombstone without a key":                                      {wit.Datum{}, wit.Datum{}},
+		"the key needs property ProductID": {w.dynamic(datum.Map{{Key: "OrderID",
+			Value: int64(1)}}), wit.Datum{}},
+		"key property ProductID: expected Edm.Int32, found \"x\"": {w.dynamic(datum.Map{{Key: "OrderID",
+			Value: int64(1)}, {Key: "ProductID", Value: "x"}}), wit.Datum{}},
+		"the key needs property OrderID of NORTHWIND_SRV.Order_DetailCopy: ": {w.dynamic("plain"), wit.Datum{}},
+	} {
+		v, requests := w.put("Order_DetailCopies", row.key, row.value)
+		if v.Refused == nil || v.Refused.Kind != wit.FaultData || !strings.HasPrefix(v.Refused.Message, text) ||
+			len(requests) > 0 {
+			t.Errorf("expected %q, found %+v", text, v.Refused)
+		}
+	}
+	if v, _ := w.put("other", wit.Datum{}, w.dynamic(datum.Map{})); v.Refused == nil ||
+		v.Refused.Kind != wit.FaultData {
+		t.Errorf("a topic that nobody configured: found %+v", v)
+	}
+}
+
+func TestSettle(t *testing.T) {
+	w := open(t, silent(service.New(service.Options{})), append(set("00", "Order_DetailCopies"),
+		"sap.odata.enable.delete=1")...)
+	for _, c := range []struct {
+		op      operation
+		status  uint16
+		body    string
+		verdict string // as told has it
+	}{
+		{insert, 201, "{}", "written"}, {insert, 204, "", "written"}, {insert, 200, "{}", "written"},
+		{insert, 200, "<html>Log on", "fault unauthorized"},
+		{insert, 202, "", "refused transient"}, {insert, 201, `{"d":{"error":1}}`, "written"},
+		{insert, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused transient 1"},
+		{insert, 201, `{"error":"timeout"}`, "refused transient"},
+		{insert, 200, `{"error":{"code":"1","message":{"value":"Order 7 is locked by SMITH"}}}`, "again transient"},
+		{remove, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused data 1"},
+		{insert, 0, "", "refused conflict UNCERTAIN"}, {insert, 304, "", "refused transient"},
+		{insert, 302, "", "refused transient"}, {insert, 101, "", "refused transient"},
+		{insert, 502, "", "refused transient"}, {insert, 503, "", "refused transient"},
+		{insert, 504, "", "refused transient"}, {insert, 507, "no space", "refused transient"},
+		{insert, 520, "<html><title>520</title>", "refused transient"}, {insert, 524, "timeout", "refused transient"},
+		{insert, 530, "", "refused transient"}, {insert, 599, "", "refused transient"},
+		{insert, 501, "", "refused transient"}, {insert, 505, "", "refused transient"},
+		{insert, 500, "Order 7 is locked by SMITH", "refused transient"},
+		{insert, 503, `{"error":{"code":"X/1","message":{"value":"not now"}}}`, "again transient"},
+		{insert, 503,
+			`<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>X/1</code><message xml:lang="en">not now</message></error>`, "again transient"},
+		{insert, 503, `<error><code>X/1</code><message>not now</message></error>`, "refused transient"},
+		{insert, 503, `{"error":"not now"}`, "refused transient"},
+		{insert, 503, `{"error":{"code":503,"message":"not now"}}`, "refused transient"},
+		{insert, 503, `{"error":{"code":"X/1","message":{"value":"not`, "refused transient"},
+		{insert, 502, `{"error":{"code":"X/1","message":{"value":"not now"}}}`, "refused transient X/1"},
+		{insert, 504, `{"error":{"code":"X/1"}}`, "refused transient"},
+		{insert, 429, "", "again transient"}, {insert, 408, "<html>", "refused transient"},
+		{insert, 408, "stream timeout", "refused transient"}, {insert, 406, "", "refused transient"},
+		{insert, 408, `{"error":{"code":"X/1","message":{"value":"not in time"}}}`, "again transient"},
+		{insert, 499, `{"code":1,"message":"context canceled"}`, "refused transient"},
+		{remove, 408, "", "again transient"}, {remove, 406, "<html>", "fault data"},
+		{remove, 503, "", "again transient"}, {remove, 520, "", "again transient"},
+		{insert, 400, `{"error":{"code":"M7/021","message":{"value":"Material locked by user SMITH"}}}`,
+			"again transient"},
+		{insert, 500, `{"error":{"code":"M7/021","message":{"value":"Material locked by user SMITH"}}}`,
+			"again transient"},
+		{insert, 500, "", "refused transient"}, {insert, 400, "", "refused data"},
+		{insert, 409, "", "refused conflict"},
+		{insert, 400, `{"error":{"code":"X/2","message":{"value":"Order 7 already exists"}}}`, "refused conflict X/2"},
+		{insert, 400, `{"error":{"code":"X/2","message":{"value":"Order 7 is wrong"}}}`, "refused data X/2"},
+		{insert, 403, `{"error":{"code":"X/1","message":{"value":"no right for plant 1000"}}}`,
+			"refused forbidden X/1"},
+		{insert, 403, "", "fault forbidden"}, {insert, 403, "Access denied to resource", "fault forbidden"},
+		{remove, 403, "<html>Forbidden", "fault forbidden"},
+		{remove, 404, "<html>Service cannot be reached", "fault not-found"},
+		{confirm, 404, "<html>Service cannot be reached", "fault not-found"},
+		{insert, 401, "", "fault unauthorized"}, {insert, 404, "", "fault not-found"},
+		{remove, 204, "", "written"}, {remove, 404, "", "written"}, {remove, 410, "", "written"},
+		{remove, 412, "", "again confirm"},
+		{remove, 0, "", "again transient"}, {remove, 504, "", "again transient"}, {remove, 400, "", "refused data"},
+		{confirm, 404, "", "written"}, {confirm, 200, "{}", "refused conflict"}, {confirm, 503, "",
+			"again transient confirm"}, {confirm, 0, "", "again transient confirm"},
+	} {
+		settled, err := w.p.Settle(w.context, memo(c.op, "/s/Gesperrte(1)"), []uint32{4}, wit.Response{Status: c.status,
+			Body: []byte(c.body)})
+		found := told(t, settled, err)
+		if found != c.verdict {
+			t.Errorf("operation %d, HTTP %d %s: expected %s, found %s", c.op, c.status, c.body, c.verdict, found)
+		}
+	}
+}
+
+// told is what settle has said of one row, in words: written, refused, again, again HINT or fault, with the fault's
+// kind, and the code of what is refused.
+func told(t *testing.T, settled wit.Settled, err error) string {
+	t.Helper()
+	found := "written"
+	switch v := settled.Verdicts; {
+	case err != nil:
+		found = "fault " + asFault(err).Kind.String()
+	case len(v) != 1:
+		t.Fatalf("expected one verdict, found %d", len(v))
+	case v[0].Refused != nil:
+		found = "refused " + v[0].Refused.Kind.String()
+		if code := v[0].Refused.Code; code != nil {
+			found += " " + *code
+		}
+	case v[0].Again != nil:
+		found = "again"
+		if v[0].Again.Fault != nil {
+			found += " " + v[0].Again.Fault.Kind.String()
+		}
+		if v[0].Again.Hint != "" {
+			found += " " + v[0].Again.Hint
+		}
+	}
+	return found
+}
+
+// silent is a service whose answers don't say their version.
+func silent(s http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := httptest.NewRecorder()
+		s.ServeHTTP(answer, r)
+		maps.Copy(w.Header(), answer.Header())
+		w.Header().Del("DataServiceVersion")
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
+	})
+}
+
+// TestLanes: rows of one entity share a lane, whether they say its key in the value or in the record's key.
+func TestLanes(t *testing.T) {
+	w := open(t, service.New(service.Options{}), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1",
+		"sap.odata.enable.batch=0")...)
+	rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))},
+		{Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})},
+		{Key: w.dynamic(datum.Map{{Key: "OrderID", Value: int64(3)}, {Key: "ProductID", Value: int64(5)}})}}
+	out, err := w.p.Encode(w.context, w.schemas, []string{"Order_DetailCopies"}, rows, w.data, nil, nil, nil)
+	if err != nil || len(out.Ready) != 3 {
+		t.Fatalf("expected three deliveries, found %+v (%v)", out, err)
+	}
+	if out.Ready[0].Lane != out.Ready[1].Lane || out.Ready[1].Lane == out.Ready[2].Lane {
+		t.Errorf("expected lanes of two entities, found %d, %d, %d", out.Ready[0].Lane, out.Ready[1].Lane,
+			out.Ready[2].Lane)
+	}
+	for _, d := range out.Ready {
+		if d.Request.TokenFrom == nil || *d.Request.TokenFrom != gateway+"/" ||
+			d.Request.Repeatable != (d.Request.Method == "DELETE") {
+			t.Errorf("%s: token from %v, repeatable %v", d.Request.Method, d.Request.TokenFrom, d.Request.Repeatable)
+		}
+	}
+}
+
+// A row whose insert may have arrived is refused and not inserted once more: there is no check of it yet.
+func TestInsertsInDoubtAreRefused(t *testing.T) {
+	w := open(t, service.New(service.Options{}), set("00", "Order_DetailCopies")...)
+	row := wit.Row{Partition: -1, Offset: 7, Value: w.dynamic(datum.Map{{Key: "OrderID", Value: int64(1)},
+		{Key: "ProductID", Value: int64(1)},
+		{Key: "UnitPrice", Value: "1.5"}, {Key: "Quantity", Value: int64(1)}, {Key: "Discount", Value: 0.25}})}
+	for hint, refused := range map[string]int{"": 0, wit.HintUncertain: 1} {
+		out, err := w.p.Encode(w.context, nil, []string{"Order_DetailCopies"}, []wit.Row{row}, w.data, nil, nil,
+			[]wit.Hint{{Row: 0, Text: hint}})
+		if err != nil || len(out.Refused) != refused || len(out.Ready) != 1-refused {
+			t.Errorf("hint %q: expected %d refused, found %+v, %v", hint, refused, out, err)
+		}
+	}
+}
