@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 	"github.com/culvert-project/culvert/wit/java"
+	"github.com/culvert-project/culvert/wit/java/json"
 )
 
 // Names and properties by which Confluent's AvroData keeps what Avro does not know of Kafka Connect's schemas
@@ -606,9 +608,9 @@ func appendReference(dst []byte, full, space string) []byte {
 
 // appendJSON appends a JSON string. Texts of schemas are UTF-8.
 func appendJSON(dst []byte, s string) []byte {
-	out, ok := appendText(dst, []byte(s))
+	out, ok := json.AppendText(dst, []byte(s))
 	if !ok {
-		out, _ = appendText(dst, []byte(strings.ToValidUTF8(s, "\uFFFD")))
+		out, _ = json.AppendText(dst, []byte(strings.ToValidUTF8(s, "\uFFFD")))
 	}
 	return out
 }
@@ -654,7 +656,7 @@ func (w *avroWriter) scrubbed(name string) string {
 		case strings.IndexByte("_-.* ", c) >= 0: // URLEncoder writes them as they are, and a blank as a plus sign
 			encoded = append(encoded, '_')
 		default:
-			encoded = append(encoded, '_', hex[c>>4], hex[c&15])
+			encoded = fmt.Appendf(encoded, "_%02X", c)
 		}
 	}
 	// NAME_START_CHAR looks at the encoded text: a percent sign, not the underscore that is written for it.

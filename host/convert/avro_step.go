@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java/values"
 )
 
 // A step rewrites one value of Avro binary: from what the schema of a topic's record says to the structured bytes of a
@@ -220,7 +221,7 @@ func (w *walk) decimal(b []byte) ([]byte, *Error) {
 	if len(b) == 0 {
 		return nil, w.bad("a decimal without bytes")
 	}
-	if b = shortest(b); len(b) > datum.MaxDecimalBytes {
+	if b = values.Shortest(b); len(b) > datum.MaxDecimalBytes {
 		return nil, manyDigits()
 	}
 	return b, nil

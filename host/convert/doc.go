@@ -7,9 +7,9 @@
 //     a conversion may make of a record.
 //   - plain.go, charset.go, primitive.go, header.go: texts, bytes, numbers, headers.
 //   - json.go with envelope.go and schema.go: JSON with or without its schema; writer.go and reader.go, compiled for
-//     each schema, with scanner.go, text.go and number.go: bytes as Jackson and Java write and read them. text_amd64.s:
-//     the loop over plain text.
-//   - jsonschema.go with jsonschema_writer.go, jsonschema_reader.go, union.go and javaorder.go: JSON with JSON Schemas.
+//     each schema, with scanner.go and number.go: bytes as Jackson and Java read them; package wit/java/json has their
+//     strings and numbers, wit/java/values the texts of headers.
+//   - jsonschema.go with jsonschema_writer.go, jsonschema_reader.go and union.go: JSON with JSON Schemas.
 //     registered.go, readings.go: what it shares with Avro. cache.go: what is kept of schemas.
 //   - avro.go with avro_schema.go, avro_reader.go, avro_step.go and avro_anything.go: Confluent's Avro; registry: the
 //     client of a schema registry. render.go: schemas for readers.

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java/json"
 )
 
 // jsonNames are the types' names in the schemas of Kafka Connect's JSON converter.
@@ -90,7 +91,7 @@ func appendAttributes(dst []byte, n *wit.Node) ([]byte, error) {
 }
 
 func appendName(dst []byte, s string) ([]byte, error) {
-	out, ok := appendText(dst, []byte(s))
+	out, ok := json.AppendText(dst, []byte(s))
 	if !ok {
 		return dst, dataError("schema: text that is not UTF-8: %s", quoted(s))
 	}

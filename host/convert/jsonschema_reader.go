@@ -14,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java"
 )
 
 // schemaSource makes nodes of a JSON Schema of draft 7 as JsonSchemaData does, which sees it through the library
@@ -458,7 +459,7 @@ func (s *schemaSource) collect(f facet, all *properties, depth int) error {
 func propertiesOf(p part) (list []property7) {
 	given, _ := p.words()["properties"].(map[string]any)
 	required, _ := p.words()["required"].([]any)
-	for _, name := range inHashMap(slices.Sorted(maps.Keys(given))) {
+	for _, name := range java.InHashMap(slices.Sorted(maps.Keys(given)), java.Itself) {
 		list = append(list, property7{name, part{p.in, given[name]}, slices.Contains(required, any(name))})
 	}
 	return list
@@ -671,7 +672,7 @@ func (s *schemaSource) attributes(n *wit.Node, id uint32, p part, version *int32
 		n.Doc = &doc
 	}
 	if parameters, ok := words[connectParameters].(map[string]any); ok {
-		for _, name := range inHashMap(slices.Sorted(maps.Keys(parameters))) {
+		for _, name := range java.InHashMap(slices.Sorted(maps.Keys(parameters)), java.Itself) {
 			value, ok := parameters[name].(string)
 			if !ok {
 				return dataError("expected a text as the parameter %s, found %s", quoted(name),

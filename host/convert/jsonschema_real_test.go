@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit/java"
 )
 
 // Schemas of all types are written to the byte as the library writes them in which Confluent's JsonSchemaConverter
@@ -107,9 +108,9 @@ func ordered(d *json.Decoder) (string, error) {
 	if _, err := d.Token(); err != nil {
 		return "", err
 	}
-	mask := uint32(grownTable(16, len(names)) - 1)
+	mask := uint32(java.GrownTable(16, len(names)) - 1)
 	for i := range items { // few names: the simplest sort that moves none past one of another place
-		for k := i; k > 0 && open == '{' && javaHash(names[k])&mask == javaHash(names[k-1])&mask &&
+		for k := i; k > 0 && open == '{' && java.Hash(names[k])&mask == java.Hash(names[k-1])&mask &&
 			names[k] < names[k-1]; k-- {
 			names[k], names[k-1], items[k], items[k-1] = names[k-1], names[k], items[k-1], items[k]
 		}

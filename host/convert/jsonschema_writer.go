@@ -10,6 +10,8 @@ import (
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java"
+	"github.com/culvert-project/culvert/wit/java/values"
 )
 
 // jsonSchemaWriter writes the JSON Schema of a schema of ours as JsonSchemaData has it: the names of a schema in the
@@ -168,7 +170,7 @@ func (s *jsonSchemaWriter) properties(dst []byte, n *wit.Node, w *writer) ([]byt
 		return dst, nil
 	}
 	lead := `"properties":{`
-	for _, name := range inHashMap(names) {
+	for _, name := range java.InHashMap(names, java.Itself) {
 		i := at[name]
 		dst = append(appendJSON(append(dst, lead...), name), ':')
 		var err error
@@ -257,7 +259,7 @@ func (s *jsonSchemaWriter) enum(dst []byte, n *wit.Node) []byte {
 		}
 	}
 	dst = append(dst, `"enum":[`...)
-	for _, symbol := range inHashMap(symbols) {
+	for _, symbol := range java.InHashMap(symbols, java.Itself) {
 		if symbol == noSymbol {
 			dst = append(dst, "null,"...)
 			continue
@@ -305,7 +307,7 @@ func appendOrgJSON(dst []byte, v any) []byte {
 		}
 		slices.Sort(names)
 		dst = append(dst, '{')
-		for i, name := range inHashMap(names) {
+		for i, name := range java.InHashMap(names, java.Itself) {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
@@ -330,5 +332,19 @@ func appendOrgNumber(dst []byte, text string) []byte {
 		return append(dst, text...)
 	}
 	content, _ := datum.Block(datum.AppendDecimal(nil, unscaled))
-	return appendDecimal(dst, content, len(fraction)-power)
+	return values.AppendDecimal(dst, content, len(fraction)-power)
+}
+
+// inCopy is names in the order of a copy of a HashMap that got them one by one.
+func inCopy(names []string) []string {
+	return java.InTable(java.InHashMap(names, java.Itself), java.Itself, java.CopiedTable(len(names)))
+}
+
+// inJSONObject is names in the order of a JSONObject of org.json that was made of that HashMap.
+func inJSONObject(names []string) []string {
+	from := 1
+	for from < len(names) {
+		from *= 2
+	}
+	return java.InTable(java.InHashMap(names, java.Itself), java.Itself, java.GrownTable(from, len(names)))
 }

@@ -2,7 +2,6 @@ package convert
 
 import (
 	"context"
-	"math/big"
 	"strconv"
 	"unicode/utf8"
 
@@ -10,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
-	"github.com/culvert-project/culvert/wit/java"
 	"github.com/culvert-project/culvert/wit/java/dateformat"
+	"github.com/culvert-project/culvert/wit/java/values"
 )
 
 // byteArrayConverter is Kafka Connect's ByteArrayConverter: bytes as they are.
@@ -221,7 +220,7 @@ type javaText struct {
 
 func (j *javaText) append(dst []byte, node uint32, v any) ([]byte, error) {
 	nodes := j.nodes
-	if out, ok := appendJavaScalar(dst, v); ok {
+	if out, ok := values.AppendScalar(dst, v); ok {
 		return out, nil
 	}
 	switch x := v.(type) {
@@ -239,33 +238,12 @@ func (j *javaText) append(dst []byte, node uint32, v any) ([]byte, error) {
 	case []byte:
 		if nodes != nil && nodes[node].Name != nil && *nodes[node].Name == wit.NameDecimal && len(x) > 0 {
 			scale, err := scaleOf(&nodes[node])
-			return appendDecimal(dst, x, scale), err
+			return values.AppendDecimal(dst, x, scale), err
 		}
 	case datum.List, datum.Map, datum.Record:
 		return j.appendItems(dst, node, v)
 	}
 	return dst, dataError("StringConverter: bytes and nested structs have no text of their own")
-}
-
-// appendJavaScalar writes values whose text does not depend on their schema; ok is false for others.
-func appendJavaScalar(dst []byte, v any) (out []byte, ok bool) {
-	switch x := v.(type) {
-	case nil:
-		return append(dst, "null"...), true
-	case bool:
-		return strconv.AppendBool(dst, x), true
-	case int8:
-		return strconv.AppendInt(dst, int64(x), 10), true
-	case int16:
-		return strconv.AppendInt(dst, int64(x), 10), true
-	case float32:
-		return java.AppendReal(dst, float64(x), 32), true
-	case float64:
-		return java.AppendReal(dst, x, 64), true
-	case datum.Decimal:
-		return appendDecimal(dst, unscaledBytes(x.Unscaled), int(x.Scale)), true
-	}
-	return dst, false
 }
 
 func (j *javaText) appendInteger(dst []byte, node uint32, n int64) []byte {
@@ -284,12 +262,6 @@ func (j *javaText) appendInteger(dst []byte, node uint32, n int64) []byte {
 var javaDate, _ = dateformat.Parse("EEE MMM dd HH:mm:ss 'UTC' y")
 
 func appendJavaDate(dst []byte, ms int64) []byte { return javaDate.Append(dst, ms) }
-
-func unscaledBytes(n *big.Int) []byte {
-	b := datum.AppendDecimal(nil, n)
-	content, _ := datum.Block(b)
-	return content
-}
 
 func (j *javaText) appendItems(dst []byte, node uint32, v any) ([]byte, error) {
 	var err error

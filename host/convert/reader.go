@@ -12,6 +12,8 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java/json"
+	"github.com/culvert-project/culvert/wit/java/values"
 )
 
 // A reader turns the JSON of one node into its structured value. It is compiled once for each schema.
@@ -90,7 +92,7 @@ func newNodeReader(n *wit.Node, below children, f form) (*reader, error) {
 		r.names, r.leads = make([]string, len(n.Members)), make([][]byte, len(n.Members))
 		for i := range n.Members {
 			r.names[i] = n.Members[i].Name
-			lead, _ := appendText(nil, []byte(n.Members[i].Name)) // names of schemas are UTF-8
+			lead, _ := json.AppendText(nil, []byte(n.Members[i].Name)) // names of schemas are UTF-8
 			r.leads[i] = append(lead, ':')
 		}
 	}
@@ -397,7 +399,7 @@ func (r *reader) readBytes(p *parser, dst []byte) ([]byte, *Error) {
 		if len(content) == 0 {
 			return dst, r.badBytes("none")
 		}
-		if content = shortest(content); len(content) > datum.MaxDecimalBytes {
+		if content = values.Shortest(content); len(content) > datum.MaxDecimalBytes {
 			return dst, manyDigits()
 		}
 	}

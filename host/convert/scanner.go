@@ -5,10 +5,9 @@ import (
 	"context"
 	"slices"
 	"strconv"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java/json"
 )
 
 // parser walks over a JSON document as Jackson does with Kafka's settings: strict, but leading zeros of numbers are
@@ -158,7 +157,7 @@ func (p *parser) text() ([]byte, *Error) {
 	if err != nil || !slashes {
 		return s, err
 	}
-	p.scratch = unescape(p.scratch[:0], s)
+	p.scratch = json.Unescape(p.scratch[:0], s)
 	return p.scratch, nil
 }
 
@@ -173,214 +172,36 @@ func (p *parser) name() ([]byte, *Error) {
 		return nil, err
 	}
 	if slashes {
-		if halved(s) {
+		if json.Halved(s) {
 			p.i = from
 			return nil, p.bad("a name of whole characters, no half of a surrogate pair")
 		}
-		p.scratch = unescape(p.scratch[:0], s)
+		p.scratch = json.Unescape(p.scratch[:0], s)
 		s = p.scratch
 	}
 	return s, p.take(':')
 }
 
-// halved tells whether an escape in a checked string is half a surrogate pair without the other one. Jackson takes
-// such texts, and refuses such names.
-func halved(s []byte) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] != '\\' {
-			continue
-		}
-		if i++; s[i] != 'u' {
-			continue
-		}
-		r := unit(s[i+1:])
-		if i += 4; !utf16.IsSurrogate(r) {
-			continue
-		}
-		if i+6 >= len(s) || s[i+1] != '\\' || s[i+2] != 'u' || utf16.DecodeRune(r, unit(s[i+3:])) == utf8.RuneError {
-			return true
-		}
-		i += 6
-	}
-	return false
-}
-
 // rawText takes a string and returns what stands between the quotation marks, checked. slashes: there are escapes in
 // it.
 func (p *parser) rawText() (s []byte, slashes bool, err *Error) {
-	p.i++
-	from, wide := p.i, false
-	p.i += plainRun(p.data[p.i:])
-	for {
-		if p.i >= len(p.data) {
-			return nil, false, p.bad("the end of a string")
-		}
-		c := p.data[p.i]
-		switch {
-		case manner[c] == plain:
-		case c == '"':
-			s = p.data[from:p.i]
-			if wide && !utf8.Valid(s) {
-				p.i = from
-				return nil, false, p.bad("a string in UTF-8")
-			}
-			p.i++
-			return s, slashes, nil
-		case c == '\\':
-			slashes = true
-			if err := p.escape(); err != nil {
-				return nil, false, err
-			}
-			continue
-		case c >= 0x80:
-			wide = true
-		default:
-			return nil, false, p.bad("no control character in a string")
-		}
-		p.i++
+	from := p.i + 1
+	end, slashes, expected := json.Quoted(p.data, p.i)
+	if p.i = end; expected != "" {
+		return nil, false, p.bad(expected)
 	}
-}
-
-// escape takes a backslash and what belongs to it.
-func (p *parser) escape() *Error {
-	p.i++
-	if p.i >= len(p.data) {
-		return p.bad("an escape")
-	}
-	switch p.data[p.i] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		p.i++
-		return nil
-	case 'u':
-		for n := 1; n <= 4; n++ {
-			if p.i+n >= len(p.data) || !isHex(p.data[p.i+n]) {
-				return p.bad("u and four hexadecimal digits")
-			}
-		}
-		p.i += 5
-		return nil
-	}
-	return p.bad("an escape")
-}
-
-func isHex(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' }
-
-// unescape appends what a checked string says. Half a surrogate pair, which UTF-8 cannot say, becomes
-// a question mark, as Java writes it.
-func unescape(dst, s []byte) []byte {
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c != '\\' {
-			dst = append(dst, c)
-			continue
-		}
-		i++
-		switch s[i] {
-		case 'b':
-			dst = append(dst, '\b')
-		case 'f':
-			dst = append(dst, '\f')
-		case 'n':
-			dst = append(dst, '\n')
-		case 'r':
-			dst = append(dst, '\r')
-		case 't':
-			dst = append(dst, '\t')
-		case 'u':
-			r := unit(s[i+1:])
-			i += 4
-			if utf16.IsSurrogate(r) {
-				low := rune(utf8.RuneError)
-				if i+6 < len(s) && s[i+1] == '\\' && s[i+2] == 'u' {
-					low = unit(s[i+3:])
-				}
-				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
-					i += 6
-				} else {
-					r = '?'
-				}
-			}
-			dst = utf8.AppendRune(dst, r)
-		default:
-			dst = append(dst, s[i])
-		}
-	}
-	return dst
-}
-
-func unit(s []byte) (r rune) {
-	for _, c := range s[:4] {
-		if c >= 'a' {
-			c -= 'a' - 'A'
-		}
-		if c >= 'A' {
-			c -= 'A' - 10 - '0'
-		}
-		r = r<<4 | rune(c-'0')
-	}
-	return r
+	return p.data[from : end-1], slashes, nil
 }
 
 // number takes a number. whole: it has neither point nor exponent.
 func (p *parser) number() (text []byte, whole bool, err *Error) {
 	from := p.i
-	if p.i < len(p.data) && p.data[p.i] == '-' {
-		p.i++
+	end, whole, expected := json.Number(p.data, from)
+	if p.i = end; expected != "" {
+		return nil, false, p.bad(expected)
 	}
-	digits := func() bool {
-		start := p.i
-		for p.i < len(p.data) && p.data[p.i]-'0' < 10 {
-			p.i++
-		}
-		return p.i > start
-	}
-	if !digits() {
-		return nil, false, p.bad("a value")
-	}
-	whole = true
-	if p.i < len(p.data) && p.data[p.i] == '.' {
-		whole = false
-		p.i++
-		if !digits() {
-			return nil, false, p.bad("a digit behind the decimal point")
-		}
-	}
-	if p.i < len(p.data) && p.data[p.i]|0x20 == 'e' {
-		whole = false
-		p.i++
-		if p.i < len(p.data) && (p.data[p.i] == '+' || p.data[p.i] == '-') {
-			p.i++
-		}
-		start := p.i
-		if !digits() {
-			return nil, false, p.bad("a digit of the exponent")
-		}
-		const fits = 9 // digits in 32 bits
-		if p.i-start > fits {
-			if _, bad := strconv.ParseInt(string(p.data[start:p.i]), 10, 32); bad != nil {
-				p.i = start
-				return nil, false, p.bad("an exponent of 32 bits")
-			}
-		}
-	}
-	if p.i-from > maxNumber {
-		marks := 0
-		for _, c := range p.data[from:p.i] {
-			if c-'0' >= 10 {
-				marks++
-			}
-		}
-		if p.i-from-marks > maxNumber {
-			return nil, false, &Error{serializationException, "JSON, byte " + strconv.Itoa(from) +
-				": expected a number of at most " + strconv.Itoa(maxNumber) + " digits, found " +
-				strconv.Itoa(p.i-from-marks)}
-		}
-	}
-	return p.data[from:p.i], whole, nil
+	return p.data[from:end], whole, nil
 }
-
-// maxNumber is how many digits a number may have, as to Jackson.
-const maxNumber = 1000
 
 // skip takes a value of any kind.
 func (p *parser) skip() *Error {

@@ -11,6 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 	"github.com/culvert-project/culvert/wit/java"
+	"github.com/culvert-project/culvert/wit/java/json"
+	"github.com/culvert-project/culvert/wit/java/values"
 )
 
 // A writer turns the structured value of one node into JSON. It is compiled once for each schema; running it allocates
@@ -112,7 +114,7 @@ func newWriter(k *budget, nodes []wit.Node, node uint32, f form) (*writer, error
 				return nil, dataError("the member %s of a union must be optional", quoted(m.Name))
 			}
 			var ok bool
-			if one.lead, ok = appendText(one.lead, []byte(m.Name)); !ok {
+			if one.lead, ok = json.AppendText(one.lead, []byte(m.Name)); !ok {
 				return nil, dataError("field %s: the name is not UTF-8", quoted(m.Name))
 			}
 			one.lead = append(one.lead, ':')
@@ -206,18 +208,11 @@ func misnamed(n *wit.Node) *Error {
 }
 
 func scaleOf(n *wit.Node) (int, error) {
-	for _, p := range n.Parameters {
-		if p.Name == wit.ParameterScale {
-			scale, err := strconv.ParseInt(p.Value, 10, 32)
-			if err != nil || scale > datum.MaxScale || scale < -datum.MaxScale {
-				return 0, dataError("Invalid scale parameter found in Decimal schema: expected a scale from -%d to "+
-					"%d, found %s",
-					datum.MaxScale, datum.MaxScale, quoted(p.Value))
-			}
-			return int(scale), nil
-		}
+	scale, wrong := values.ScaleOf(n)
+	if wrong != "" {
+		return 0, dataError("%s", wrong)
 	}
-	return 0, dataError("Invalid Decimal schema: scale parameter not found.")
+	return scale, nil
 }
 
 func broken(at int, what string) *Error {
@@ -255,7 +250,7 @@ func (w *writer) write(k *budget, dst, in []byte, i int) ([]byte, int, *Error) {
 		if n > k.most-len(dst) {
 			return dst, i, k.tooLarge()
 		}
-		dst, ok := appendText(dst, in[i:i+n])
+		dst, ok := json.AppendText(dst, in[i:i+n])
 		if !ok {
 			return dst, i, broken(i, "text that is not UTF-8")
 		}
@@ -353,10 +348,10 @@ func (w *writer) writeBytes(k *budget, dst, in []byte, i int) ([]byte, int, *Err
 		return dst, i, k.tooLarge()
 	}
 	if w.shape == decimalNumber {
-		return appendDecimal(dst, b, w.scale), i + n, nil
+		return values.AppendDecimal(dst, b, w.scale), i + n, nil
 	}
 	if w.shape == decimalText {
-		b = shortest(b)
+		b = values.Shortest(b)
 	}
 	dst = base64.StdEncoding.AppendEncode(append(dst, '"'), b)
 	return append(dst, '"'), i + n, nil
@@ -522,7 +517,7 @@ func writeDynamic(k *budget, dst, in []byte, i, depth int) ([]byte, int, *Error)
 		if n > k.most-len(dst) {
 			return dst, i, k.tooLarge()
 		}
-		out, ok := appendText(dst, in[i:i+n])
+		out, ok := json.AppendText(dst, in[i:i+n])
 		if !ok {
 			return dst, i, broken(i, "text that is not UTF-8")
 		}

@@ -1,10 +1,8 @@
 package chain
 
 import (
-	"encoding/base64"
 	"encoding/binary"
 	"math"
-	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 	"github.com/culvert-project/culvert/wit/java"
-	"github.com/culvert-project/culvert/wit/java/dateformat"
+	"github.com/culvert-project/culvert/wit/java/values"
 )
 
 var castSpecs = []wit.SettingSpec{
@@ -72,7 +70,7 @@ func newCast(at side) func(settings) (operation, *wit.Fault) {
 		for i := range o.fields {
 			o.fields[i].at = i
 		}
-		o.order = javaOrder(slices.Clone(o.fields), func(f castField) string { return f.name })
+		o.order = java.InHashMap(o.fields, func(f castField) string { return f.name })
 		o.values = make([]entry, len(o.fields))
 		var err *wit.Fault
 		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
@@ -410,7 +408,7 @@ func castStructured(dst, in []byte, n *wit.Node, to wit.Kind, stage int) ([]byte
 		}
 	case "java.math.BigDecimal":
 		if b, ok := v.([]byte); ok {
-			scale, _ := scaleOf(n)
+			scale, _ := values.ScaleOf(n)
 			v = datum.Decimal{Scale: int32(scale), Unscaled: datum.Unscaled(b)}
 		}
 	}
@@ -571,7 +569,11 @@ func (x *scalar) append(dst []byte, to wit.Kind) []byte {
 // castValue is the value of another type.
 func castValue(v any, to wit.Kind, stage int) (any, *failure) {
 	if to == wit.Text {
-		return castText(v), nil
+		text, err := (&values.Writer{}).Append(nil, v)
+		if err != nil {
+			return nil, &failure{stage, dataException, err.Error()}
+		}
+		return string(text), nil
 	}
 	whole, real, isReal := int64(0), 0.0, false
 	switch x := v.(type) {
@@ -592,14 +594,12 @@ func castValue(v any, to wit.Kind, stage int) (any, *failure) {
 			whole = 1
 		}
 	case datum.Decimal:
-		d := decimal{unscaled: x.Unscaled, scale: int64(x.Scale),
-			text: x.Unscaled.String() + "e" + strconv.Itoa(-int(x.Scale))}
+		d := values.DecimalOf(x)
 		if to == wit.Float32 {
-			f, _ := strconv.ParseFloat(d.text, 32)
-			return float32(f), nil
+			return float32(d.Float(32)), nil
 		}
-		if whole = d.long(); to == wit.Float64 {
-			return d.float(), nil
+		if whole = d.Long(); to == wit.Float64 {
+			return d.Float(64), nil
 		}
 	case string:
 		return castParsed(x, to, stage)
@@ -664,7 +664,7 @@ func castParsed(text string, to wit.Kind, stage int) (any, *failure) {
 	case wit.Float64:
 		f, ok = javaReal(text, 64)
 	default:
-		n, err = strconv.ParseInt(setting.ASCIIDigits(text), 10, 8<<to)
+		n, err = strconv.ParseInt(java.ASCIIDigits(text), 10, 8<<to)
 	}
 	if !ok || err != nil {
 		return nil, &failure{stage, dataException, "Value (" + text + ") was out of range for requested data type"}
@@ -708,77 +708,4 @@ func javaReal(text string, bits int) (float64, bool) {
 		return 0, false
 	}
 	return f, true
-}
-
-var (
-	timeFormat, _    = dateformat.Parse("HH:mm:ss.SSS'Z'")
-	dayFormat, _     = dateformat.Parse("yyyy-MM-dd")
-	instantFormat, _ = dateformat.Parse("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'")
-)
-
-// castText is a value's text in Java.
-func castText(v any) string {
-	switch x := v.(type) {
-	case string:
-		return x
-	case bool:
-		return strconv.FormatBool(x)
-	case int8:
-		return strconv.FormatInt(int64(x), 10)
-	case int16:
-		return strconv.FormatInt(int64(x), 10)
-	case int32:
-		return strconv.FormatInt(int64(x), 10)
-	case int64:
-		return strconv.FormatInt(x, 10)
-	case float32:
-		return realText(float64(x), 32)
-	case float64:
-		return realText(x, 64)
-	case datum.Decimal:
-		return decimalText(x.Unscaled, int(x.Scale))
-	case datum.Instant:
-		format := instantFormat
-		if x < msPerDay {
-			format = timeFormat
-		} else if x%msPerDay == 0 {
-			format = dayFormat
-		}
-		return string(format.Append(nil, int64(x)))
-	case []byte:
-		return base64.StdEncoding.EncodeToString(x)
-	}
-	return ""
-}
-
-// realText is Double.toString and Float.toString.
-func realText(f float64, bits int) string { return string(java.AppendReal(nil, f, bits)) }
-
-// decimalText is BigDecimal.toString.
-func decimalText(unscaled *big.Int, scale int) string {
-	digits, sign := new(big.Int).Abs(unscaled).String(), ""
-	if unscaled.Sign() < 0 {
-		sign = "-"
-	}
-	adjusted := len(digits) - 1 - scale
-	switch {
-	case scale == 0:
-		return sign + digits
-	case scale > 0 && adjusted >= -6:
-		if missing := scale + 1 - len(digits); missing > 0 {
-			digits = strings.Repeat("0", missing) + digits
-		}
-		return sign + digits[:len(digits)-scale] + "." + digits[len(digits)-scale:]
-	}
-	text := sign + digits[:1]
-	if len(digits) > 1 {
-		text += "." + digits[1:]
-	}
-	switch {
-	case adjusted > 0:
-		text += "E+" + strconv.Itoa(adjusted)
-	case adjusted < 0:
-		text += "E" + strconv.Itoa(adjusted)
-	}
-	return text
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java"
 )
 
 var flattenSpecs = []wit.SettingSpec{
@@ -350,7 +351,7 @@ func (m *flatMap) take(in, prefix []byte) *failure {
 func (m *flatMap) takeInOrder(in, prefix []byte) *failure {
 	var all entries
 	all.read(in)
-	for _, e := range javaOrder(all.list, func(e entry) string { return string(e.name) }) {
+	for _, e := range java.InHashMap(all.list, func(e entry) string { return string(e.name) }) {
 		if f := m.add(prefix, e.key, e.value); f != nil {
 			return f
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java/values"
 )
 
 var headerFromSpecs = []wit.SettingSpec{
@@ -361,9 +362,9 @@ func newInsertHeader(s settings) (operation, *wit.Fault) {
 	}
 	o := &insertHeader{name: setting.Trim(name)}
 	text = setting.Trim(text)
-	l, wrong := parseLiteral(text)
+	l, wrong := values.Parse(text)
 	if wrong == nil {
-		o.nodes, o.value, wrong = l.encode()
+		o.nodes, o.value, wrong = l.Encode()
 	}
 	if wrong != nil {
 		return nil, invalid("value.literal", text, wrong.Error())

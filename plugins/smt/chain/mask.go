@@ -8,6 +8,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java"
+	"github.com/culvert-project/culvert/wit/java/values"
 )
 
 var maskSpecs = []wit.SettingSpec{
@@ -29,7 +31,7 @@ type mask struct {
 	wrong       []*failure
 	replacement *string
 	// number is the replacement where that is one.
-	number      *decimal
+	number      *values.Decimal
 	replaceNull bool
 	programs    programs[*edits]
 }
@@ -42,13 +44,13 @@ func newMask(at side) func(settings) (operation, *wit.Fault) {
 		if err != nil {
 			return nil, err
 		}
-		o := &mask{at: at, fields: fields, order: javaSetOrder(slices.Clone(fields))}
+		o := &mask{at: at, fields: fields, order: java.InHashSet(fields)}
 		if text, given := s.find("replacement"); given {
 			if text = setting.Trim(text); text == "" {
 				return nil, invalid("replacement", "", "String must be non-empty")
 			}
 			o.replacement = &text
-			if d, ok := parseDecimal(text); ok {
+			if d, ok := values.ParseDecimal(text); ok {
 				o.number = &d
 			}
 		}
@@ -187,13 +189,13 @@ func (o *mask) structured(n *wit.Node, stage int) ([]byte, *failure) {
 	if f != nil {
 		return nil, f
 	}
-	scale, _ := scaleOf(n)
-	if scale != d.scale {
+	scale, _ := values.ScaleOf(n)
+	if int64(scale) != d.Scale {
 		return nil, &failure{stage, dataException,
 			fmt.Sprintf("Decimal value has mismatching scale for given Decimal schema. "+
-				"Schema has scale %d, value has scale %d.", scale, d.scale)}
+				"Schema has scale %d, value has scale %d.", scale, d.Scale)}
 	}
-	return datum.AppendDecimal(nil, d.unscaled), nil
+	return datum.AppendDecimal(nil, d.Unscaled), nil
 }
 
 // dynamic is the masked value of an entry without schema, in the place of one with this tag.
@@ -204,7 +206,7 @@ func (o *mask) dynamic(tag byte, stage int) ([]byte, *failure) {
 		if f != nil {
 			return nil, f
 		}
-		return datum.AppendDecimal(datum.AppendNumber([]byte{tag}, d.scale), d.unscaled), nil
+		return datum.AppendDecimal(datum.AppendNumber([]byte{tag}, d.Scale), d.Unscaled), nil
 	}
 	if tag == datum.TagTrue {
 		tag = datum.TagFalse
@@ -222,7 +224,7 @@ func (o *mask) masked(class string, stage int) ([]byte, *failure) {
 	var f float64
 	var text string
 	if o.number != nil {
-		n, f = o.number.long(), o.number.float()
+		n, f = o.number.Long(), o.number.Float(64)
 	}
 	if o.replacement != nil {
 		text = *o.replacement
@@ -264,16 +266,16 @@ func (o *mask) masked(class string, stage int) ([]byte, *failure) {
 }
 
 // decimal is the masked value of a BigDecimal.
-func (o *mask) decimal(stage int) (decimal, *failure) {
+func (o *mask) decimal(stage int) (values.Decimal, *failure) {
 	switch {
 	case o.replacement == nil:
-		return decimal{unscaled: new(big.Int)}, nil
+		return values.Decimal{Unscaled: new(big.Int)}, nil
 	case o.number == nil:
-		return decimal{}, &failure{stage, dataException,
+		return values.Decimal{}, &failure{stage, dataException,
 			"Unable to convert " + *o.replacement + " (class java.lang.String) to number"}
-	case !o.number.fits():
-		return decimal{}, &failure{stage, dataException, "a decimal that is too long, or whose scale is too large: " +
-			*o.replacement}
+	case !o.number.Fits():
+		return values.Decimal{}, &failure{stage, dataException,
+			"a decimal that is too long, or whose scale is too large: " + *o.replacement}
 	}
 	return *o.number, nil
 }

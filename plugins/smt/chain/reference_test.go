@@ -11,6 +11,8 @@ import (
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java"
+	"github.com/culvert-project/culvert/wit/java/values"
 )
 
 // A slow second implementation, over value trees and one stage at a time, the way Kafka's own classes go about it. It
@@ -288,7 +290,8 @@ func refCast(get func(string) (string, bool), d *refDatum) string {
 				n = 1
 			}
 		case float32, float64:
-			text = castText(x)
+			b, _ := (&values.Writer{}).Append(nil, x)
+			text = string(b)
 			f := reflect.ValueOf(x).Float()
 			low, high := int64(math.MinInt64), int64(math.MaxInt64)
 			if to == "int16" {
@@ -763,7 +766,7 @@ func refReplace(get func(string) (string, bool), s settings, d *refDatum) (class
 		renames[from] = to
 		inOrder = append(inOrder, rename{from, to})
 	}
-	for _, r := range javaOrder(inOrder, func(r rename) string { return r.from }) {
+	for _, r := range java.InHashMap(inOrder, func(r rename) string { return r.from }) {
 		reverse[r.to] = r.from
 	}
 	stays := func(n string) bool {
@@ -793,7 +796,7 @@ func refReplace(get func(string) (string, bool), s settings, d *refDatum) (class
 			}
 		}
 		take(m) // for the places of the names; their values are those that Java's hash table has last
-		take(javaOrder(slices.Clone(m), func(e datum.Entry) string { return e.Key.(string) }))
+		take(java.InHashMap(m, func(e datum.Entry) string { return e.Key.(string) }))
 		d.tree = out
 		return ""
 	}

@@ -4,9 +4,9 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"unicode/utf16"
 
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java"
 )
 
 var replaceSpecs = []wit.SettingSpec{
@@ -49,7 +49,8 @@ func newReplace(at side) func(settings) (operation, *wit.Fault) {
 			}
 			o.rename(parts[0], parts[1])
 		}
-		o.renames = javaOrder(o.renames, func(r rename) string { return r.from })
+		// Where two fields get one name the order decides which of them ReplaceField looks for.
+		o.renames = java.InHashMap(o.renames, func(r rename) string { return r.from })
 		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
 		return o, err
 	}
@@ -64,41 +65,6 @@ func (o *replace) rename(from, to string) {
 		}
 	}
 	o.renames = append(o.renames, rename{from, to})
-}
-
-// javaOrder sorts as java.util.HashMap iterates over names that were put into it one by one: where two fields get
-// one name the order decides which of them ReplaceField looks for, and where several fail it decides which is told.
-func javaOrder[T any](list []T, name func(T) string) []T {
-	size := uint32(javaTable)
-	for uint32(len(list)) > size/4*3 {
-		size *= 2
-	}
-	return inBuckets(list, name, size)
-}
-
-// javaSetOrder sorts as a java.util.HashSet iterates that was made of a list at once: its table has room for all.
-func javaSetOrder(list []string) []string {
-	size := uint32(javaTable)
-	for size < uint32(float32(len(list))/.75+1) {
-		size *= 2
-	}
-	return inBuckets(list, func(s string) string { return s }, size)
-}
-
-// javaTable is how many places the table of a java.util.HashMap has at first.
-const javaTable = 16
-
-// inBuckets sorts by the places of names in a hash table of Java's, stable within a place.
-func inBuckets[T any](list []T, name func(T) string, size uint32) []T {
-	bucket := func(s string) uint32 {
-		var h uint32
-		for _, u := range utf16.Encode([]rune(s)) {
-			h = h*31 + uint32(u)
-		}
-		return (h ^ h>>16) & (size - 1)
-	}
-	slices.SortStableFunc(list, func(a, b T) int { return int(bucket(name(a))) - int(bucket(name(b))) })
-	return list
 }
 
 func (o *replace) stays(name string) bool {
@@ -234,7 +200,7 @@ func (o *replace) winners(list []entry) []entry {
 		return string(e.name), true
 	}
 	last := map[string]entry{}
-	for _, e := range javaOrder(slices.Clone(list), func(e entry) string { return string(e.name) }) {
+	for _, e := range java.InHashMap(list, func(e entry) string { return string(e.name) }) {
 		if to, stays := name(&e); stays {
 			last[to] = e
 		}

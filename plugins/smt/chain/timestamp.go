@@ -56,6 +56,8 @@ type timestampConverter struct {
 	programs programs[*timestampEdits]
 }
 
+const msPerDay = 86_400_000
+
 const timestampPurpose = "converting timestamp formats"
 
 // unixPrecision is what a number of a time counts: multiply milliseconds, or divide them.

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java"
 )
 
 // Hidden stands for the values of passwords wherever settings are shown, as in Kafka Connect, and for other secrets in
@@ -101,24 +102,8 @@ func notOfKind(kind wit.SettingKind, value string) string {
 	return "Not a number of type " + kafkaNames[kind]
 }
 
-// Trim is Java's String.trim, by which Kafka takes values: it cuts what is no more than U+0020, and so no other space,
-// such as U+00A0.
-func Trim(text string) string { return strings.TrimFunc(text, func(r rune) bool { return r <= ' ' }) }
-
-// ASCIIDigits puts 0 to 9 in the place of other digits, such as those of Arabic, which Java reads as well in whole
-// numbers and in BigDecimal: of a pair of surrogates it reads none.
-func ASCIIDigits(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= utf8.RuneSelf && r <= 0xffff && unicode.Is(unicode.Nd, r) {
-			for _, of := range unicode.Nd.R16 { // of tens
-				if rune(of.Lo) <= r && r <= rune(of.Hi) {
-					return '0' + (r-rune(of.Lo))%10
-				}
-			}
-		}
-		return r
-	}, text)
-}
+// Trim is Java's String.trim, by which Kafka takes values.
+func Trim(text string) string { return java.Trim(text) }
 
 // Integer reads a whole number of the size that the kind has, of 64 bits where it has none.
 func Integer(kind wit.SettingKind, value string) (n int64, ok bool) {
@@ -129,7 +114,7 @@ func Integer(kind wit.SettingKind, value string) (n int64, ok bool) {
 	case wit.KindInt:
 		bits = 32
 	}
-	n, err := strconv.ParseInt(ASCIIDigits(Trim(value)), 10, bits)
+	n, err := strconv.ParseInt(java.ASCIIDigits(Trim(value)), 10, bits)
 	return n, err == nil
 }
 

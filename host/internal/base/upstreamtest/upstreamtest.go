@@ -10,8 +10,10 @@ import (
 
 // List is an area of the list: which test or case of ours stands for which method of Kafka's.
 type List struct {
-	// Root is the folder of the repository, Area the heading of the section, Tests the test files that may be named.
-	Root, Area, Tests string
+	// Root is the folder of the repository, Area the heading of the section.
+	Root, Area string
+	// Tests are patterns of the test files whose tests may be named.
+	Tests []string
 	// Least is how many methods there are to be.
 	Least int
 	// Method tells whether a line of the section can name it.
@@ -34,7 +36,11 @@ func (l List) Check(t *testing.T) {
 	}
 	text, _, _ = strings.Cut(text, "\n# area: ")
 	var tests strings.Builder
-	files, _ := filepath.Glob(l.Tests)
+	var files []string
+	for _, pattern := range l.Tests {
+		found, _ := filepath.Glob(pattern)
+		files = append(files, found...)
+	}
 	for _, file := range files {
 		b, err := os.ReadFile(file)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java/json"
 )
 
 // identity names a partition so that equal ones have equal names: whatever the order of the fields (Java's maps have
@@ -14,10 +15,10 @@ import (
 func identity(connector string, partition []wit.Field) string {
 	sorted := slices.Clone(partition)
 	slices.SortFunc(sorted, func(a, b wit.Field) int { return strings.Compare(a.Name, b.Name) })
-	name := appendString(nil, connector)
+	name := json.AppendString(nil, connector)
 	for _, f := range sorted {
 		name = append(name, ' ')
-		name = appendString(name, f.Name)
+		name = json.AppendString(name, f.Name)
 		name = append(name, ':')
 		name = appendIdentity(name, f.Value)
 	}

@@ -11,8 +11,8 @@ import (
 // Every test method of Kafka's transforms that testdata/upstream-cases.txt lists names a case that is there.
 func TestUpstreamCases(t *testing.T) {
 	const root = "../../../.."
-	upstreamtest.List{Root: root, Area: "transforms and predicates", Tests: root + "/plugins/smt/chain/*_test.go",
-		Least:  200,
+	upstreamtest.List{Root: root, Area: "transforms and predicates", Least: 200,
+		Tests:  []string{root + "/plugins/smt/chain/*_test.go", root + "/wit/java/values/*_test.go"},
 		Method: func(name string) bool { return strings.Contains(name, "Test.") },
 		Case: func(method, name string) string {
 			if strings.HasPrefix(name, "Test") {

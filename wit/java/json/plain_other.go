@@ -1,6 +1,6 @@
 //go:build !amd64
 
-package convert
+package json
 
 // vectors tells that plainBlocks can be called.
 var vectors = false

@@ -1,4 +1,4 @@
-package convert
+package json
 
 import "golang.org/x/sys/cpu"
 
@@ -6,7 +6,7 @@ import "golang.org/x/sys/cpu"
 // of the last ten years have. A variable for the sake of the test of the other way.
 var vectors = cpu.X86.HasAVX2
 
-// plainBlocks is plainRun of at least plainBlock bytes, which it looks at 32 at once.
+// plainBlocks is Plain of at least plainBlock bytes, which it looks at 32 at once.
 //
 //go:noescape
 func plainBlocks(s []byte) int

@@ -1,4 +1,4 @@
-package convert
+package json
 
 import (
 	"bytes"
@@ -23,12 +23,12 @@ func TestPlainRunAtTheEndOfMemory(t *testing.T) {
 		s := memory[page-size : page : page]
 		copy(s, bytes.Repeat([]byte{'x'}, size))
 		for _, vectors = range ways {
-			if got := plainRun(s); got != size {
+			if got := Plain(s); got != size {
 				t.Errorf("vectors %v: expected %d plain bytes, found %d", vectors, size, got)
 			}
 			if size > 0 {
 				s[size-1] = '"'
-				if got := plainRun(s); got != size-1 {
+				if got := Plain(s); got != size-1 {
 					t.Errorf("vectors %v: expected %d plain bytes, found %d", vectors, size-1, got)
 				}
 				s[size-1] = 'x'

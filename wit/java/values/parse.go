@@ -1,4 +1,4 @@
-package chain
+package values
 
 import (
 	"errors"
@@ -10,40 +10,38 @@ import (
 	"strings"
 	"unicode/utf16"
 
-	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java"
 	"github.com/culvert-project/culvert/wit/java/dateformat"
 )
 
-// This file reads texts as Kafka Connect's Values.parseString does: it infers a type, and what is of none stays text.
-
-// literal is a value with the schema that was inferred for it.
-type literal struct {
+// Literal is a value with the schema that was inferred for it.
+type Literal struct {
 	// kind is nil for a null.
-	kind *literalKind
+	kind *inferred
 	// value is as package datum holds it, but for times and decimals: [datum.Instant] and [datum.Decimal] under a
 	// schema, too.
 	value any
 }
 
-// literalKind is an inferred schema.
-type literalKind struct {
+// inferred is a schema that a text seems to be of.
+type inferred struct {
 	kind wit.Kind
 	name string
 	// scale of a decimal.
 	scale int64
 	// key and element of arrays and maps; nil: no type goes with all of them.
-	key, element *literalKind
+	key, element *inferred
 }
 
 var (
-	literalText    = &literalKind{kind: wit.Text}
-	literalBoolean = &literalKind{kind: wit.Boolean}
-	literalFloat32 = &literalKind{kind: wit.Float32}
-	literalDate    = &literalKind{kind: wit.Int32, name: wit.NameDate}
-	literalTime    = &literalKind{kind: wit.Int32, name: wit.NameTime}
-	literalInstant = &literalKind{kind: wit.Int64, name: wit.NameTimestamp}
+	literalText    = &inferred{kind: wit.Text}
+	literalBoolean = &inferred{kind: wit.Boolean}
+	literalFloat32 = &inferred{kind: wit.Float32}
+	literalDate    = &inferred{kind: wit.Int32, name: wit.NameDate}
+	literalTime    = &inferred{kind: wit.Int32, name: wit.NameTime}
+	literalInstant = &inferred{kind: wit.Int64, name: wit.NameTimestamp}
 )
 
 // errNoLiteral ends the reading of an array or map that is none: the text is then a text.
@@ -52,18 +50,18 @@ var errNoLiteral = errors.New("no literal")
 // maxLiteralDepth is how deep arrays and maps may lie in each other.
 const maxLiteralDepth = 32
 
-// parseLiteral reads a text. The error says what the format of values has no room for.
-func parseLiteral(text string) (literal, error) {
+// Parse reads a text as Values.parseString does. The error says what the format of values has no room for.
+func Parse(text string) (Literal, error) {
 	if text == "" {
-		return literal{literalText, ""}, nil
+		return Literal{literalText, ""}, nil
 	}
-	p := &literalParser{text: text}
+	p := &parser{text: text}
 	l, err := p.parse(0)
 	switch {
 	case p.wrong != nil:
-		return literal{}, p.wrong
+		return Literal{}, p.wrong
 	case err == nil && !fit(l.value):
-		return literal{}, errors.New("a number that is too long, or whose exponent is too large")
+		return Literal{}, errors.New("a number that is too long, or whose exponent is too large")
 	}
 	return l, err
 }
@@ -72,7 +70,7 @@ func parseLiteral(text string) (literal, error) {
 func fit(v any) bool {
 	switch x := v.(type) {
 	case datum.Decimal:
-		return decimal{unscaled: x.Unscaled, scale: int64(x.Scale)}.fits()
+		return Decimal{Unscaled: x.Unscaled, Scale: int64(x.Scale)}.Fits()
 	case datum.List:
 		return !slices.ContainsFunc(x, func(v any) bool { return !fit(v) })
 	case datum.Map:
@@ -81,8 +79,8 @@ func fit(v any) bool {
 	return true
 }
 
-// literalParser walks over the tokens of a text: delimiters, and what is between them.
-type literalParser struct {
+// parser walks over the tokens of a text: delimiters, and what is between them.
+type parser struct {
 	text string
 	at   int
 	// ahead is the token that was looked at, when held is set; before is the one taken last.
@@ -93,18 +91,18 @@ type literalParser struct {
 	wrong error
 }
 
-func (p *literalParser) mark() int {
+func (p *parser) mark() int {
 	if p.held {
 		return p.at - len(p.ahead)
 	}
 	return p.at
 }
 
-func (p *literalParser) rewind(to int) { p.at, p.ahead, p.held, p.before = to, "", false, "" }
+func (p *parser) rewind(to int) { p.at, p.ahead, p.held, p.before = to, "", false, "" }
 
-func (p *literalParser) more() bool { return p.held || p.at < len(p.text) }
+func (p *parser) more() bool { return p.held || p.at < len(p.text) }
 
-func (p *literalParser) next() string {
+func (p *parser) next() string {
 	if p.held {
 		p.before, p.held, p.ahead = p.ahead, false, ""
 	} else {
@@ -114,7 +112,7 @@ func (p *literalParser) next() string {
 }
 
 // nextTokens takes n tokens as one text; without so many it takes none.
-func (p *literalParser) nextTokens(n int) (string, bool) {
+func (p *parser) nextTokens(n int) (string, bool) {
 	start := p.mark()
 	for range n {
 		if !p.more() {
@@ -126,7 +124,7 @@ func (p *literalParser) nextTokens(n int) (string, bool) {
 	return p.text[start:p.at], true
 }
 
-func (p *literalParser) token() string {
+func (p *parser) token() string {
 	escaped, start := false, p.at
 	for ; p.at < len(p.text); p.at++ {
 		switch p.text[p.at] {
@@ -148,17 +146,17 @@ func (p *literalParser) token() string {
 }
 
 // take takes the token if it is the expected one, over blank ones.
-func (p *literalParser) take(expected string) bool {
+func (p *parser) take(expected string) bool {
 	if !p.held {
 		if !p.more() {
 			return false
 		}
 		p.ahead, p.held = p.token(), true
 	}
-	for setting.Trim(p.ahead) == "" && p.at < len(p.text) {
+	for java.Trim(p.ahead) == "" && p.at < len(p.text) {
 		p.ahead = p.token()
 	}
-	if setting.Trim(p.ahead) != expected {
+	if java.Trim(p.ahead) != expected {
 		return false
 	}
 	p.ahead, p.held = "", false
@@ -166,7 +164,7 @@ func (p *literalParser) take(expected string) bool {
 }
 
 // word takes a token that is all of the value.
-func (p *literalParser) word(depth int, expected string) bool {
+func (p *parser) word(depth int, expected string) bool {
 	start := p.mark()
 	if p.take(expected) && (depth > 0 || !p.more()) {
 		return true
@@ -175,24 +173,24 @@ func (p *literalParser) word(depth int, expected string) bool {
 	return false
 }
 
-func (p *literalParser) parse(depth int) (literal, error) {
+func (p *parser) parse(depth int) (Literal, error) {
 	switch {
 	case depth > maxLiteralDepth:
 		p.wrong = errors.New("arrays and maps that lie deeper than " + strconv.Itoa(maxLiteralDepth) + " in each other")
-		return literal{}, p.wrong
+		return Literal{}, p.wrong
 	case !p.more():
-		return literal{}, nil
+		return Literal{}, nil
 	case depth > 0 && p.take(`"`):
 		return p.quoted(), nil
 	case p.word(depth, "null"):
-		return literal{}, nil
+		return Literal{}, nil
 	case p.word(depth, "true"):
-		return literal{literalBoolean, true}, nil
+		return Literal{literalBoolean, true}, nil
 	case p.word(depth, "false"):
-		return literal{literalBoolean, false}, nil
+		return Literal{literalBoolean, false}, nil
 	}
 	start := p.mark()
-	var l literal
+	var l Literal
 	var err error
 	switch {
 	case p.take("["):
@@ -210,20 +208,20 @@ func (p *literalParser) parse(depth int) (literal, error) {
 }
 
 // scalar reads a token that is neither array nor map.
-func (p *literalParser) scalar(depth int) (literal, error) {
+func (p *parser) scalar(depth int) (Literal, error) {
 	token := p.next()
-	trimmed := setting.Trim(token)
+	trimmed := java.Trim(token)
 	if trimmed == "" {
-		return literal{literalText, token}, nil
+		return Literal{literalText, token}, nil
 	}
-	trimmed = setting.ASCIIDigits(trimmed)
+	trimmed = java.ASCIIDigits(trimmed)
 	first := trimmed[0]
 	digit := first >= '0' && first <= '9'
 	if digit {
 		// a colon divides tokens: a time is of five
 		start := p.mark()
 		if rest, ok := p.nextTokens(4); ok {
-			if l, ok := temporal(trimmed + setting.ASCIIDigits(rest)); ok {
+			if l, ok := temporal(trimmed + java.ASCIIDigits(rest)); ok {
 				return l, nil
 			}
 		}
@@ -233,29 +231,29 @@ func (p *literalParser) scalar(depth int) (literal, error) {
 		}
 	}
 	if digit || first == '+' || first == '-' {
-		if d, ok := parseDecimal(trimmed); ok {
+		if d, ok := ParseDecimal(trimmed); ok {
 			return d.literal(), nil
 		}
 	}
 	if depth > 0 {
-		return literal{}, errNoLiteral
+		return Literal{}, errNoLiteral
 	}
-	return literal{literalText, p.text}, nil
+	return Literal{literalText, p.text}, nil
 }
 
 // quoted reads a text up to its second quotation mark.
-func (p *literalParser) quoted() literal {
+func (p *parser) quoted() Literal {
 	var content strings.Builder
 	for p.more() && !p.take(`"`) {
 		content.WriteString(p.next())
 	}
-	if l, ok := temporal(setting.ASCIIDigits(content.String())); ok {
+	if l, ok := temporal(java.ASCIIDigits(content.String())); ok {
 		return l
 	}
-	return literal{literalText, content.String()}
+	return Literal{literalText, content.String()}
 }
 
-func (p *literalParser) array(depth int) (literal, error) {
+func (p *parser) array(depth int) (Literal, error) {
 	list := datum.List{}
 	var common common
 	for p.more() {
@@ -264,18 +262,18 @@ func (p *literalParser) array(depth int) (literal, error) {
 				for i, v := range list {
 					var ok bool
 					if list[i], ok = common.kind.convert(v); !ok {
-						return literal{}, errNoLiteral
+						return Literal{}, errNoLiteral
 					}
 				}
 			}
-			return literal{&literalKind{kind: wit.Array, element: common.kind}, list}, nil
+			return Literal{&inferred{kind: wit.Array, element: common.kind}, list}, nil
 		}
 		if p.take(",") {
-			return literal{}, errNoLiteral
+			return Literal{}, errNoLiteral
 		}
 		element, err := p.parse(depth + 1)
 		if err != nil {
-			return literal{}, err
+			return Literal{}, err
 		}
 		common.merge(element.kind)
 		list = append(list, element.value)
@@ -283,13 +281,13 @@ func (p *literalParser) array(depth int) (literal, error) {
 		if p.take("]") {
 			p.rewind(start)
 		} else if !p.take(",") {
-			return literal{}, errNoLiteral
+			return Literal{}, errNoLiteral
 		}
 	}
-	return literal{}, errNoLiteral
+	return Literal{}, errNoLiteral
 }
 
-func (p *literalParser) mapping(depth int) (literal, error) {
+func (p *parser) mapping(depth int) (Literal, error) {
 	var list datum.Map
 	var keys, values common
 	put := func(m datum.Map, key, value any) datum.Map {
@@ -308,90 +306,90 @@ func (p *literalParser) mapping(depth int) (literal, error) {
 				var ok bool
 				if keys.kind != nil {
 					if e.Key, ok = keys.kind.convert(e.Key); !ok {
-						return literal{}, errNoLiteral
+						return Literal{}, errNoLiteral
 					}
 				}
 				if keys.kind != nil && values.kind != nil {
 					if e.Value, ok = values.kind.convert(e.Value); !ok {
-						return literal{}, errNoLiteral
+						return Literal{}, errNoLiteral
 					}
 				}
 				made = put(made, e.Key, e.Value)
 			}
-			return literal{&literalKind{kind: wit.Mapping, key: keys.kind, element: values.kind}, made}, nil
+			return Literal{&inferred{kind: wit.Mapping, key: keys.kind, element: values.kind}, made}, nil
 		}
 		if p.take(",") {
-			return literal{}, errNoLiteral
+			return Literal{}, errNoLiteral
 		}
 		key, err := p.parse(depth + 1)
 		if err != nil {
-			return literal{}, err
+			return Literal{}, err
 		}
 		if key.kind == nil || !p.take(":") {
-			return literal{}, errNoLiteral
+			return Literal{}, errNoLiteral
 		}
 		value, err := p.parse(depth + 1)
 		if err != nil {
-			return literal{}, err
+			return Literal{}, err
 		}
 		list = put(list, key.value, value.value)
 		p.take(",")
 		keys.merge(key.kind)
 		values.merge(value.kind)
 	}
-	return literal{}, errNoLiteral
+	return Literal{}, errNoLiteral
 }
 
 // literal is the smallest type that holds a number: whole ones without a point are integers, others floats.
-func (d decimal) literal() literal {
+func (d Decimal) literal() Literal {
 	if whole, ok := d.whole(); ok && whole.IsInt64() {
 		switch n := whole.Int64(); {
 		case int64(int8(n)) == n:
-			return literal{&literalKind{kind: wit.Int8}, int8(n)}
+			return Literal{&inferred{kind: wit.Int8}, int8(n)}
 		case int64(int16(n)) == n:
-			return literal{&literalKind{kind: wit.Int16}, int16(n)}
+			return Literal{&inferred{kind: wit.Int16}, int16(n)}
 		case int64(int32(n)) == n:
-			return literal{&literalKind{kind: wit.Int32}, int32(n)}
+			return Literal{&inferred{kind: wit.Int32}, int32(n)}
 		default:
-			return literal{&literalKind{kind: wit.Int64}, n}
+			return Literal{&inferred{kind: wit.Int64}, n}
 		}
 	}
-	if d.scale != 0 {
+	if d.Scale != 0 {
 		single, _ := strconv.ParseFloat(d.text, 32)
 		if !math.IsInf(single, 0) {
-			return literal{literalFloat32, float32(single)}
+			return Literal{literalFloat32, float32(single)}
 		}
-		if double := d.float(); !math.IsInf(double, 0) {
-			return literal{&literalKind{kind: wit.Float64}, double}
+		if double := d.Float(64); !math.IsInf(double, 0) {
+			return Literal{&inferred{kind: wit.Float64}, double}
 		}
 	}
-	return literal{&literalKind{kind: wit.Bytes, name: wit.NameDecimal, scale: d.scale},
-		datum.Decimal{Scale: int32(d.scale), Unscaled: d.unscaled}}
+	return Literal{&inferred{kind: wit.Bytes, name: wit.NameDecimal, scale: d.Scale},
+		datum.Decimal{Scale: int32(d.Scale), Unscaled: d.Unscaled}}
 }
 
 // whole is the number where it has no fraction; ok is false, too, for one that is far beyond 64 bits.
-func (d decimal) whole() (_ *big.Int, ok bool) {
+func (d Decimal) whole() (_ *big.Int, ok bool) {
 	switch {
-	case d.unscaled.Sign() == 0:
+	case d.Unscaled.Sign() == 0:
 		return new(big.Int), true
-	case d.scale < -20 || d.scale > int64(len(d.text)):
+	case d.Scale < -20 || d.Scale > int64(len(d.text)):
 		return nil, false
 	}
-	power := new(big.Int).Exp(big.NewInt(10), big.NewInt(max(d.scale, -d.scale)), nil)
-	if d.scale <= 0 {
-		return power.Mul(power, d.unscaled), true
+	power := new(big.Int).Exp(big.NewInt(10), big.NewInt(max(d.Scale, -d.Scale)), nil)
+	if d.Scale <= 0 {
+		return power.Mul(power, d.Unscaled), true
 	}
-	whole, rest := new(big.Int).QuoRem(d.unscaled, power, new(big.Int))
+	whole, rest := new(big.Int).QuoRem(d.Unscaled, power, new(big.Int))
 	return whole, rest.Sign() == 0
 }
 
 // common is the type that goes with all elements of an array or map.
 type common struct {
-	kind *literalKind
+	kind *inferred
 	none bool
 }
 
-func (c *common) merge(k *literalKind) {
+func (c *common) merge(k *inferred) {
 	switch {
 	case k == nil || c.none:
 	case c.kind == nil, c.kind.kind == k.kind:
@@ -406,7 +404,7 @@ func (c *common) merge(k *literalKind) {
 }
 
 // convert makes a value one of a type that was found for it and others; ok is false where there is none.
-func (k *literalKind) convert(v any) (_ any, ok bool) {
+func (k *inferred) convert(v any) (_ any, ok bool) {
 	if v == nil {
 		return nil, false
 	}
@@ -456,17 +454,15 @@ func (k *literalKind) convert(v any) (_ any, ok bool) {
 	return real, true
 }
 
-const msPerDay = 86_400_000
-
 // temporal reads a date, a time or both in ISO 8601. As in Kafka the length of the text in UTF-16 chooses the pattern,
 // and the pattern reads leniently: of the text it needs the beginning, and numbers may be out of their range.
-func temporal(text string) (literal, bool) {
+func temporal(text string) (Literal, bool) {
 	text = strings.ReplaceAll(text, `\:`, ":")
 	length := 0
 	for _, r := range text {
 		length += utf16.RuneLen(r)
 	}
-	var kind *literalKind
+	var kind *inferred
 	var p dateformat.Parser
 	switch length {
 	case len("2006-01-02"):
@@ -476,14 +472,14 @@ func temporal(text string) (literal, bool) {
 	case len("2006-01-02T15:04:05.000Z"):
 		kind, p.Format = literalInstant, instantFormat
 	default:
-		return literal{}, false
+		return Literal{}, false
 	}
 	at, _, ok := p.Parse(text)
-	return literal{kind, datum.Instant(at)}, ok
+	return Literal{kind, datum.Instant(at)}, ok
 }
 
 // nodes appends the schema; ok is false when it has a part that is of no type.
-func (k *literalKind) nodes(dst []wit.Node) (_ []wit.Node, ok bool) {
+func (k *inferred) nodes(dst []wit.Node) (_ []wit.Node, ok bool) {
 	if k == nil {
 		return dst, false
 	}
@@ -509,7 +505,7 @@ func (k *literalKind) nodes(dst []wit.Node) (_ []wit.Node, ok bool) {
 }
 
 // tree makes of a value one that [datum.Append] takes with the schema; ok is false when it is of another.
-func (k *literalKind) tree(v any) (_ any, ok bool) {
+func (k *inferred) tree(v any) (_ any, ok bool) {
 	switch x := v.(type) {
 	case datum.Instant:
 		ms := int64(x)
@@ -551,9 +547,9 @@ func (k *literalKind) tree(v any) (_ any, ok bool) {
 	return v, k.name == ""
 }
 
-// encode writes a literal with its schema, or as a value without one where no schema of ours goes with it, as with an
+// Encode writes a literal with its schema, or as a value without one where no schema of ours goes with it, as with an
 // empty array: then nodes is nil.
-func (l literal) encode() (nodes []wit.Node, value []byte, err error) {
+func (l Literal) Encode() (nodes []wit.Node, value []byte, err error) {
 	if l.kind == nil {
 		return nil, []byte{datum.TagNull}, nil
 	}

@@ -1,4 +1,4 @@
-package convert
+package json
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 // Plain bytes are counted alike by the machine's vectors and without them, wherever the first other one stands.
 func TestPlainRun(t *testing.T) {
 	byTable := func(s []byte) (n int) {
-		for n < len(s) && manner[s[n]] == plain {
+		for n < len(s) && plain[s[n]] {
 			n++
 		}
 		return n
@@ -19,7 +19,7 @@ func TestPlainRun(t *testing.T) {
 		t.Helper()
 		want := byTable(s)
 		for _, vectors = range ways {
-			if got := plainRun(s); got != want {
+			if got := Plain(s); got != want {
 				t.Fatalf("vectors %v: expected %d plain bytes of %q, found %d", vectors, want, s, got)
 			}
 		}
@@ -59,7 +59,7 @@ func TestPlainRun(t *testing.T) {
 	}
 }
 
-// ways are those in which plainRun works here.
+// ways are those in which Plain works here.
 var ways = func() []bool {
 	if vectors {
 		return []bool{true, false}
@@ -73,7 +73,7 @@ func BenchmarkText(b *testing.B) {
 		b.Run(strconv.Itoa(size), func(b *testing.B) {
 			dst, s := make([]byte, 0, 1000), bytes.Repeat([]byte{'x'}, size)
 			for b.Loop() {
-				dst, _ = appendText(dst[:0], s)
+				dst, _ = AppendText(dst[:0], s)
 			}
 		})
 	}

@@ -1,4 +1,4 @@
-package chain
+package values
 
 import (
 	"math"
@@ -25,12 +25,12 @@ func TestLiteralsWithoutASchema(t *testing.T) {
 		"25:61:61.000Z":          datum.Instant(93_721_000),
 		`[12, "12:00:00.000Z" ]`: datum.List{datum.Instant(12), datum.Instant(43_200_000)},
 	} {
-		l, err := parseLiteral(text)
+		l, err := Parse(text)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		nodes, b, err := l.encode()
+		nodes, b, err := l.Encode()
 		if strings.Contains(text, "12:00") {
 			if nodes == nil || err != nil {
 				t.Errorf("%s: expected a schema, found none (%v)", text, err)
@@ -47,15 +47,15 @@ func TestLiteralsWithoutASchema(t *testing.T) {
 // A number that a value has no room for is refused where it is one, not where the text around it makes it a text. A
 // small fraction below zero is Java's -0.0, in lists too.
 func TestLiteralsOfNumbersAtTheEnds(t *testing.T) {
-	if l, err := parseLiteral("{-73.197E7102:32:31.972 }}"); err != nil || l.value != "{-73.197E7102:32:31.972 }}" {
+	if l, err := Parse("{-73.197E7102:32:31.972 }}"); err != nil || l.value != "{-73.197E7102:32:31.972 }}" {
 		t.Errorf("expected the text, found %v, %v", l.value, err)
 	}
 	for _, text := range []string{"1.5E7102", "[1.5E7102]", `{"a":1.5E7102}`, "[1, 1E-7102, 1E7102]"} {
-		if l, err := parseLiteral(text); err == nil {
+		if l, err := Parse(text); err == nil {
 			t.Errorf("%s: expected a refusal, found %v", text, l.value)
 		}
 	}
-	l, err := parseLiteral("[-38.5e-89 ,]")
+	l, err := Parse("[-38.5e-89 ,]")
 	list, _ := l.value.(datum.List)
 	if err != nil || len(list) != 1 || !math.Signbit(float64(list[0].(float32))) {
 		t.Errorf("expected -0.0, found %v, %v", l.value, err)
@@ -72,11 +72,11 @@ func FuzzLiteral(f *testing.F) {
 		if !utf8.ValidString(text) {
 			return // settings are UTF-8
 		}
-		l, err := parseLiteral(text)
+		l, err := Parse(text)
 		if err != nil || l.kind == nil {
 			return // a null is the header's own affair
 		}
-		nodes, b, err := l.encode()
+		nodes, b, err := l.Encode()
 		if err != nil {
 			return
 		}

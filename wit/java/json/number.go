@@ -1,0 +1,54 @@
+package json
+
+import "strconv"
+
+// maxDigits is how many digits a number may have, as to Jackson.
+const maxDigits = 1000
+
+// Number reads the number at data[i], as Jackson does with Kafka's settings: leading zeros are allowed. end is where it
+// ends; whole: it has neither point nor exponent. Where it is none, expected says what should stand at end.
+func Number(data []byte, i int) (end int, whole bool, expected string) {
+	from, marks := i, 0
+	if i < len(data) && data[i] == '-' {
+		i, marks = i+1, 1
+	}
+	start := i
+	if i = digits(data, i); i == start {
+		return i, false, "a value"
+	}
+	whole = true
+	if i < len(data) && data[i] == '.' {
+		whole, start, marks = false, i+1, marks+1
+		if i = digits(data, start); i == start {
+			return i, false, "a digit behind the decimal point"
+		}
+	}
+	if i < len(data) && data[i]|0x20 == 'e' {
+		whole, i, marks = false, i+1, marks+1
+		if i < len(data) && (data[i] == '+' || data[i] == '-') {
+			i, marks = i+1, marks+1
+		}
+		start = i
+		if i = digits(data, start); i == start {
+			return i, false, "a digit of the exponent"
+		}
+		const fits = 9 // digits in 32 bits
+		if i-start > fits {
+			if _, err := strconv.ParseInt(string(data[start:i]), 10, 32); err != nil {
+				return start, false, "an exponent of 32 bits"
+			}
+		}
+	}
+	if i-from-marks > maxDigits {
+		return from, false, "a number of at most " + strconv.Itoa(maxDigits) + " digits"
+	}
+	return i, whole, ""
+}
+
+// digits is where the digits from i on end.
+func digits(data []byte, i int) int {
+	for i < len(data) && data[i]-'0' < 10 {
+		i++
+	}
+	return i
+}

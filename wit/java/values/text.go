@@ -1,0 +1,240 @@
+// Package values is Kafka Connect's class Values: texts of values, and the values that a text seems to say. It is safe
+// for guests.
+//
+// parse.go is Values.parseString: it infers a type, and what is of none stays text. text.go is Values.convertToString,
+// decimal.go java.math.BigDecimal.
+package values
+
+import (
+	"bytes"
+	"encoding/base64"
+	"slices"
+	"strconv"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java"
+	"github.com/culvert-project/culvert/wit/java/dateformat"
+)
+
+const msPerDay = 86_400_000
+
+var (
+	timeFormat, _    = dateformat.Parse("HH:mm:ss.SSS'Z'")
+	dayFormat, _     = dateformat.Parse("yyyy-MM-dd")
+	instantFormat, _ = dateformat.Parse("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'")
+)
+
+// Writer writes values as Values.convertToString does. Dates are in UTC, whatever the zone of the process.
+type Writer struct {
+	// Nodes is the schema; nil: the value has none.
+	Nodes []wit.Node
+	// Bound, where it is given, is asked before each item, and before so many bytes more are written after dst. Its
+	// error ends the writing.
+	Bound func(dst []byte, more int) error
+}
+
+// Unwritable is a value that has no text.
+type Unwritable struct{ Text string }
+
+func (e *Unwritable) Error() string { return e.Text }
+
+// Append appends the text of a value as package datum reads it.
+func (w *Writer) Append(dst []byte, v any) ([]byte, error) { return w.append(dst, 0, v, false) }
+
+func (w *Writer) room(dst []byte, more int) error {
+	if w.Bound == nil {
+		return nil
+	}
+	return w.Bound(dst, more)
+}
+
+// append writes a value; inside others texts and bytes stand in quotation marks.
+func (w *Writer) append(dst []byte, node uint32, v any, inside bool) ([]byte, error) {
+	if out, ok := AppendScalar(dst, v); ok {
+		return out, nil
+	}
+	switch x := v.(type) {
+	case string:
+		return w.text(dst, x, inside)
+	case int32:
+		return w.integer(dst, node, int64(x)), nil
+	case int64:
+		return w.integer(dst, node, x), nil
+	case datum.Instant:
+		return AppendDate(dst, int64(x)), nil
+	case []byte:
+		return w.bytes(dst, node, x, inside)
+	case datum.List, datum.Map, datum.Record:
+		return w.items(dst, node, v)
+	}
+	return dst, &Unwritable{"structs inside values without schema have no text here"}
+}
+
+// AppendScalar writes values whose text does not depend on their schema, as Java's toString does, too; ok is false for
+// others.
+func AppendScalar(dst []byte, v any) (out []byte, ok bool) {
+	switch x := v.(type) {
+	case nil:
+		return append(dst, "null"...), true
+	case bool:
+		return strconv.AppendBool(dst, x), true
+	case int8:
+		return strconv.AppendInt(dst, int64(x), 10), true
+	case int16:
+		return strconv.AppendInt(dst, int64(x), 10), true
+	case float32:
+		return java.AppendReal(dst, float64(x), 32), true
+	case float64:
+		return java.AppendReal(dst, x, 64), true
+	case datum.Decimal:
+		content, _ := datum.Block(datum.AppendDecimal(nil, x.Unscaled))
+		return AppendDecimal(dst, content, int(x.Scale)), true
+	}
+	return dst, false
+}
+
+// AppendDate writes a time of day, a day or both, by what there is of them. A time before 1970-01-02 is written without
+// its date, as in Kafka.
+func AppendDate(dst []byte, ms int64) []byte {
+	format := instantFormat
+	switch {
+	case ms < msPerDay:
+		format = timeFormat
+	case ms%msPerDay == 0:
+		format = dayFormat
+	}
+	return format.Append(dst, ms)
+}
+
+func (w *Writer) text(dst []byte, s string, inside bool) ([]byte, error) {
+	if err := w.room(dst, len(s)); err != nil {
+		return dst, err
+	}
+	if !inside {
+		return append(dst, s...), nil
+	}
+	dst = append(dst, '"')
+	for i := range len(s) {
+		if s[i] == '\\' || s[i] == '"' {
+			dst = append(dst, '\\')
+		}
+		dst = append(dst, s[i])
+	}
+	return append(dst, '"'), nil
+}
+
+// name is that of a node's logical type, "" for none.
+func (w *Writer) name(node uint32) string {
+	if w.Nodes == nil || w.Nodes[node].Name == nil {
+		return ""
+	}
+	return *w.Nodes[node].Name
+}
+
+func (w *Writer) integer(dst []byte, node uint32, n int64) []byte {
+	switch w.name(node) {
+	case wit.NameDate:
+		return AppendDate(dst, n*msPerDay)
+	case wit.NameTime, wit.NameTimestamp:
+		return AppendDate(dst, n)
+	}
+	return strconv.AppendInt(dst, n, 10)
+}
+
+func (w *Writer) bytes(dst []byte, node uint32, b []byte, inside bool) ([]byte, error) {
+	if w.name(node) == wit.NameDecimal && len(b) > 0 {
+		scale, wrong := ScaleOf(&w.Nodes[node])
+		if wrong != "" {
+			return dst, &Unwritable{wrong}
+		}
+		return AppendDecimal(dst, b, scale), nil
+	}
+	if err := w.room(dst, base64.StdEncoding.EncodedLen(len(b))); err != nil {
+		return dst, err
+	}
+	if !inside {
+		return base64.StdEncoding.AppendEncode(dst, b), nil
+	}
+	return append(base64.StdEncoding.AppendEncode(append(dst, '"'), b), '"'), nil
+}
+
+// items writes an array, a map or a structure. Members of a structure that are null and have a default have that.
+func (w *Writer) items(dst []byte, node uint32, v any) ([]byte, error) {
+	l := list{w: w, dst: dst}
+	n := &wit.Node{}
+	if w.Nodes != nil {
+		n = &w.Nodes[node]
+	}
+	switch x := v.(type) {
+	case datum.List:
+		l.dst = append(l.dst, '[')
+		for i, item := range x {
+			if !l.next(i) {
+				break
+			}
+			l.value(n.Element, item)
+		}
+		l.dst = append(l.dst, ']')
+	case datum.Map:
+		l.dst = append(l.dst, '{')
+		for i, e := range x {
+			if !l.next(i) {
+				break
+			}
+			l.value(n.Key, e.Key)
+			l.dst = append(l.dst, ':')
+			l.value(n.Element, e.Value)
+		}
+		l.dst = append(l.dst, '}')
+	case datum.Record:
+		l.dst = append(l.dst, '{')
+		for i, m := range n.Members {
+			if !l.next(i) {
+				break
+			}
+			l.value(0, m.Name)
+			l.dst = append(l.dst, ':')
+			member := x[i]
+			if member == nil && w.Nodes[m.Node].DefaultValue != nil {
+				member = defaultOf(w.Nodes, m.Node)
+			}
+			l.value(m.Node, member)
+		}
+		l.dst = append(l.dst, '}')
+	}
+	return l.dst, l.err
+}
+
+// list is the items of a value that are written; after the first error nothing is.
+type list struct {
+	w   *Writer
+	dst []byte
+	err error
+}
+
+// next writes what stands in front of an item; it is false after an error.
+func (l *list) next(i int) bool {
+	if l.err == nil {
+		l.err = l.w.room(l.dst, 0)
+	}
+	if i > 0 {
+		l.dst = append(l.dst, ',')
+	}
+	return l.err == nil
+}
+
+func (l *list) value(node uint32, v any) {
+	if l.err == nil {
+		l.dst, l.err = l.w.append(l.dst, node, v, true)
+	}
+}
+
+// defaultOf reads the default of a node that has one.
+func defaultOf(nodes []wit.Node, node uint32) any {
+	bare := slices.Clone(nodes)
+	text := *bare[node].DefaultValue
+	bare[node].Optional, bare[node].DefaultValue = false, nil
+	v, _, _ := datum.Read(bare, node, bytes.Clone(text))
+	return v
+}
