@@ -113,6 +113,8 @@ func TestCallsOfClients(t *testing.T) {
 				`(HIGH|MEDIUM|LOW) (NONE|SHORT|MEDIUM|LONG)$`).MatchString(d.Type + " " + d.Importance + " " +
 				d.Width) {
 				t.Errorf("found %+v", d)
+			} else if plugin.Type == "source" && (d.Group == nil || d.Order < 1 || d.Order != d.InGroup) {
+				t.Errorf("%s: expected a group and an order in it, found %+v", d.Name, d)
 			}
 		}
 	}

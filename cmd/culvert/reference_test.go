@@ -29,6 +29,7 @@ import (
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -524,6 +525,7 @@ func components(t *testing.T) map[string]string {
 			documented(t, c.Name, c.Settings)
 			switch c.Kind {
 			case wit.ComponentSource, wit.ComponentSink:
+				placed(t, slices.Concat(config.CommonSettings(c.Kind), c.Settings))
 				var b strings.Builder
 				fmt.Fprintf(&b, "# Settings of the OData %s\n\n`connector.class=%s`, or %s.\n%s\n\n", c.Kind, c.Name,
 					code(strings.Join(c.Aliases, "`, `")), c.Documentation)
@@ -546,4 +548,26 @@ func components(t *testing.T) map[string]string {
 		t.Fatalf("expected a source, a sink and transforms, found %v", slices.Sorted(maps.Keys(pages)))
 	}
 	return pages
+}
+
+// placed holds that forms know where to show each setting: in a group, and at a place of its own in it. Kafka Connect
+// itself gives one place to topics, topics.regex and tasks.max.
+func placed(t *testing.T, specs []wit.SettingSpec) {
+	t.Helper()
+	taken := map[string]string{}
+	for _, spec := range specs {
+		at := ""
+		for _, r := range spec.Rules {
+			if r.Order != nil && *r.Order > 0 && setting.GroupOf(&spec) != "" {
+				at = fmt.Sprint(setting.GroupOf(&spec), *r.Order)
+			}
+		}
+		if at == "" {
+			t.Errorf("%s: expected a group and an order in it", spec.Name)
+		}
+		if other := taken[at]; other != "" && !strings.HasPrefix(spec.Name, "topics") {
+			t.Errorf("%s: expected a place of its own, found that of %s", spec.Name, other)
+		}
+		taken[at] = spec.Name
+	}
 }

@@ -46,7 +46,7 @@ func (k *Checker) Definitions(class string, version *string, own string) ([]Defi
 			}
 		}
 		connector := len(kinds) > 1
-		definitions := definitionsOf(component.Settings, false)
+		definitions := definitionsOf(config.DeclareComponent(component).Specs(), false)
 		if connector {
 			for _, d := range definitionsOf(k.common(info, component), true) {
 				if slices.Contains(converterSettings, strings.TrimSuffix(d.Name, "."+converterVersion)) {

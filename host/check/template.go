@@ -50,7 +50,7 @@ func Template(w io.Writer, component wit.Component) error {
 	}
 	group := ""
 	for _, spec := range component.Settings {
-		if g := groupOf(&spec); g != group {
+		if g := setting.GroupOf(&spec); g != group {
 			if group = g; group != "" {
 				t.section(example(group))
 			}
@@ -70,15 +70,6 @@ func ConverterTemplate(w io.Writer, d convert.Declaration) error {
 		t.setting(&spec)
 	}
 	return b.Flush()
-}
-
-func groupOf(spec *wit.SettingSpec) string {
-	for _, r := range spec.Rules {
-		if r.Group != nil {
-			return *r.Group
-		}
-	}
-	return ""
 }
 
 // example puts something in the place of placeholders.

@@ -404,9 +404,6 @@ func defined(spec wit.SettingSpec, prefix string, common bool) Definition {
 		Importance: importances[spec.Importance], Documentation: spec.Documentation,
 		Required: setting.IsRequired(&spec) || spec.Name == "name" && common, Order: -1, Width: widths[0],
 		Display: spec.Name, Dependents: []string{}}
-	if in, ok := commonGroups[d.Name]; ok && common {
-		d.Group, d.Order, d.Width, d.Display = &in.group, in.order, in.width, in.display
-	}
 	for _, r := range spec.Rules {
 		switch {
 		case r.Group != nil:
@@ -486,50 +483,4 @@ func Told(p config.Problem) string {
 		return p.Text
 	}
 	return fmt.Sprintf("%s: %s", p.Setting, p.Text)
-}
-
-// grouping is where Kafka Connect shows a setting of every connector.
-type grouping struct {
-	group   string
-	order   int32
-	width   string
-	display string
-}
-
-var commonGroups = map[string]grouping{
-	"name":                              {"Common", 1, "MEDIUM", "Connector name"},
-	"connector.class":                   {"Common", 2, "LONG", "Connector class"},
-	"connector.plugin.version":          {"Common", 3, "MEDIUM", "Connector version"},
-	"tasks.max":                         {"Common", 4, "SHORT", "Tasks max"},
-	"tasks.max.enforce":                 {"Common", 5, "SHORT", "Enforce tasks max"},
-	"key.converter":                     {"Common", 6, "SHORT", "Key converter class"},
-	"key.converter.plugin.version":      {"Common", 7, "SHORT", "Key converter version"},
-	"value.converter":                   {"Common", 8, "SHORT", "Value converter class"},
-	"value.converter.plugin.version":    {"Common", 9, "SHORT", "Value converter version"},
-	"header.converter":                  {"Common", 10, "SHORT", "Header converter class"},
-	"header.converter.plugin.version":   {"Common", 11, "SHORT", "Header converter version"},
-	"transforms":                        {"Transforms", 12, "LONG", "Transforms"},
-	"predicates":                        {"Predicates", 13, "LONG", "Predicates"},
-	"config.action.reload":              {"Common", 14, "MEDIUM", "Reload Action"},
-	"task.auto.restart":                 {"Error Handling", 11, "SHORT", "Restart failed tasks"},
-	"unknown.settings":                  {"Common", 15, "SHORT", "Unknown settings"},
-	"errors.retry.timeout":              {"Error Handling", 1, "MEDIUM", "Retry Timeout for Errors"},
-	"errors.retry.delay.max.ms":         {"Error Handling", 2, "MEDIUM", "Maximum Delay Between Retries for Errors"},
-	"errors.tolerance":                  {"Error Handling", 3, "SHORT", "Error Tolerance"},
-	"errors.log.enable":                 {"Error Handling", 4, "SHORT", "Log Errors"},
-	"errors.log.include.messages":       {"Error Handling", 5, "SHORT", "Log Error Details"},
-	"errors.uncertain.send":             {"Error Handling", 9, "LONG", "Uncertain records to send again"},
-	"errors.uncertain.skip":             {"Error Handling", 10, "LONG", "Uncertain records to leave out"},
-	"topic.creation.groups":             {"Topic Creation", 1, "LONG", "Topic Creation Groups"},
-	"on.delete":                         {"Common", 16, "SHORT", "On deletion"},
-	"exactly.once.support":              {"Exactly Once Support", 2, "SHORT", "Exactly once support"},
-	"transaction.boundary":              {"Exactly Once Support", 3, "SHORT", "Transaction Boundary"},
-	"transaction.boundary.interval.ms":  {"Exactly Once Support", 4, "SHORT", "Transaction boundary interval"},
-	"offsets.storage.topic":             {"offsets.topic", 1, "LONG", "Offsets topic"},
-	"topics":                            {"Common", 4, "LONG", "Topics"},
-	"topics.regex":                      {"Common", 4, "LONG", "Topics regex"},
-	"errors.deadletterqueue.topic.name": {"Error Handling", 6, "MEDIUM", "Dead Letter Queue Topic Name"},
-	"errors.deadletterqueue.topic.replication.factor": {"Error Handling", 7, "MEDIUM",
-		"Dead Letter Queue Topic Replication Factor"},
-	"errors.deadletterqueue.context.headers.enable": {"Error Handling", 8, "MEDIUM", "Enable Error Context Headers"},
 }

@@ -81,7 +81,7 @@ func declare() *setting.Table {
 			headerVersion+" and "+headerChange+
 			", which is read for rows of sets that are read whole or behind a cursor, else created, "+
 			"changed, before or deleted.",
-		setting.Allowed(setting.Flags...), setting.Display("Headers")))
+		setting.Allowed(setting.Flags...), allSets, setting.Display("Headers")))
 	declareLater(t)
 	return t
 }
@@ -117,14 +117,17 @@ func declareSets(t *setting.Table) {
 	)
 }
 
+// allSets is the heading of what holds for all entity sets.
+var allSets = setting.In("All entity sets")
+
 // declareShared declares what may be said for all sets and for each.
 func declareShared(t *setting.Table) {
 	both := func(name string, kind wit.SettingKind, importance wit.Importance, value, documentation string,
 		rules ...wit.Rule) {
 		t.Declare(setting.Spec("sap.odata."+name, kind, importance, &value,
-			documentation+" For all entity sets that don't say otherwise.", rules...),
+			documentation+" For all entity sets that don't say otherwise.", append(slices.Clip(rules), allSets)...),
 			setting.Spec("sap.odata#{n}."+name, kind, importance, nil, documentation,
-				append(rules, setting.In("Entity set {n}"))...))
+				append(slices.Clip(rules), setting.In("Entity set {n}"))...))
 	}
 	both(namePageSize, wit.KindInt, wit.Medium, "15000", "Most rows in a page; a service may send fewer.",
 		setting.AtLeast(1), setting.Display("Page size"))
@@ -203,14 +206,15 @@ func roundingNames() []string {
 func declareMetadata(t *setting.Table) {
 	t.Declare(setting.Spec(metadataRefresh, wit.KindLong, wit.Low, setting.Is("0"),
 		"Milliseconds after which $metadata is read again, so that new properties are met before rows bring them; 0 "+
-			"reads it again only where rows don't fit it. At least 60000, if not 0.", setting.AtLeast(0),
+			"reads it again only where rows don't fit it. At least 60000, if not 0.", setting.AtLeast(0), allSets,
 		setting.Display("Metadata again after")))
 }
 
 // declareLater declares what other connectors of this kind have and this one is going to.
 func declareLater(t *setting.Table) {
 	const guard = "sap.odata#{n}.cron.security.time.sec"
-	t.Later(setting.Spec(guard, wit.KindInt, wit.Low, nil, "Guard interval of the cron expression, in seconds."), "0")
+	t.Later(setting.Spec(guard, wit.KindInt, wit.Low, nil, "Guard interval of the cron expression, in seconds.",
+		setting.In("Entity set {n}")), "0")
 	t.Instead(guard, "extractions of a set never overlap without it: times of "+nameCron+
 		" that pass during one are left out")
 }

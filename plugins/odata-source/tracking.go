@@ -76,15 +76,15 @@ func declareTracking(t *setting.Table) {
 	t.Declare(
 		setting.Spec(deltaTakeover, wit.KindText, wit.Low, setting.Is("0"),
 			"true ends an ODP subscription of this user that another reader has opened, and begins anew.",
-			setting.Allowed(setting.Flags...), setting.Display("Take over")),
+			setting.Allowed(setting.Flags...), allSets, setting.Display("Take over")),
 		setting.Spec(notFoundCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and message codes of SAP by which "+
 			"the service says that an entity isn't there, which is read because a notification names it, or because "+
 			"it came as a row and as deleted: besides 404 and 410 with an error document of OData. Such an entity is "+
 			"deleted. A code that stands for anything else deletes what is there.",
-			setting.Display("Codes of missing")),
+			allSets, setting.Display("Codes of missing")),
 		setting.Spec(initialRead, wit.KindLong, wit.Low, setting.Is("7200000"),
 			"Silence allowed before the first byte of a first extraction in delta mode, in milliseconds.",
-			setting.AtLeast(1000), setting.AtMost(1<<32-1), setting.Display("Patience at first")))
+			setting.AtLeast(1000), setting.AtMost(1<<32-1), allSets, setting.Display("Patience at first")))
 }
 
 // tracking is how changes of an entity set are read, as its settings say.

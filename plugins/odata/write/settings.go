@@ -63,7 +63,7 @@ func declare() *setting.Table {
 	config.Declare(t)
 	t.Declare(setting.Spec("sap.odata.headers.enable", wit.KindText, wit.Low, setting.Is("0"),
 		"Headers of the records that a source makes. A sink makes none, so that only 0 is taken.", setting.Allowed("0",
-			"false"), setting.Display("Headers")))
+			"false"), setting.In("All entity sets"), setting.Display("Headers")))
 	declareSets(t)
 	declareWriting(t)
 	declareEntities(t)

@@ -56,3 +56,13 @@ func Display(name string) wit.Rule { return wit.Rule{DisplayName: &name} }
 func IsRequired(spec *wit.SettingSpec) bool {
 	return slices.ContainsFunc(spec.Rules, func(r wit.Rule) bool { return r.Required != nil })
 }
+
+// GroupOf is the heading under which tools show a setting, "" for none.
+func GroupOf(spec *wit.SettingSpec) string {
+	for _, r := range spec.Rules {
+		if r.Group != nil {
+			return *r.Group
+		}
+	}
+	return ""
+}

@@ -18,6 +18,8 @@ type Table struct {
 	Check Check
 
 	specs []wit.SettingSpec
+	// grouped is how many of them each group has.
+	grouped map[string]int32
 	// later are settings that are known and not built yet, by declared name: the values that say what is the case
 	// anyway.
 	later map[string][]string
@@ -72,10 +74,27 @@ func OfComponent(c *wit.Component) *Table {
 	return t
 }
 
-// Declare adds settings. A name that is declared already goes on standing for the first of them.
+// Declare adds settings. A name that is declared already goes on standing for the first of them. A setting of a group
+// that has no order of its own follows those that the group has by now, counted from 1 as Kafka Connect's ConfigDef
+// counts them.
 func (t *Table) Declare(specs ...wit.SettingSpec) {
-	t.specs = append(t.specs, specs...)
+	if t.grouped == nil {
+		t.grouped = map[string]int32{}
+	}
+	for _, spec := range specs {
+		if group := GroupOf(&spec); group != "" {
+			t.grouped[group]++
+			if order := t.grouped[group]; !hasOrder(&spec) {
+				spec.Rules = append(slices.Clip(spec.Rules), wit.Rule{Order: &order})
+			}
+		}
+		t.specs = append(t.specs, spec)
+	}
 	t.index.Store(nil)
+}
+
+func hasOrder(spec *wit.SettingSpec) bool {
+	return slices.ContainsFunc(spec.Rules, func(r wit.Rule) bool { return r.Order != nil })
 }
 
 // Later adds a setting that is known and not built yet; harmless are the values that ask for nothing.
