@@ -4,7 +4,7 @@
 # make test       every test that needs nothing but Go
 # make lint       staticcheck, and functions that nothing reaches
 # make test-real  against software that is not ours: Apache Kafka, SAP CAP, Apache Olingo, guests in Rust, C and JavaScript; fetches what it needs
-# make bench      figures, as ratios where there is something to compare with; BRIEF=1 runs each of them in seconds, for no figure
+# make bench      figures, as ratios where there is something to compare with, written to BENCHMARKS.md; BRIEF=1 runs each of them in seconds, for no figure
 # make bench-peers  Kafka's own transforms and converters on a warm JVM beside ours, in turns, and both from topic to topic of a Kafka broker (needs Java and Maven)
 # make fuzz       fuzz targets, FUZZTIME each (default 30s)
 # make storm      500 edits of connectors' files in a minute, under load
@@ -67,7 +67,7 @@ test-real: bin/culvert
 	CGO_ENABLED=1 $(GO) test -tags real,pkcs11 -run RealPKCS11 -count=1 -timeout 5m ./host/keystore
 
 bench: bin/culvert
-	$(GO) run ./cmd/bench --culvert bin/culvert $(if $(BRIEF),--brief)
+	$(GO) run ./cmd/bench --culvert bin/culvert $(if $(BRIEF),--brief,--page BENCHMARKS.md)
 
 bench-peers:
 	$(GO) test -tags real -run '^$$' -bench RealPeers -benchtime 1x -timeout 40m ./host/internal/run/transform

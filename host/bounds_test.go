@@ -99,8 +99,8 @@ func TestTableOfBounds(t *testing.T) {
 	packages, named := packagesBelow(t, ".", "../wit"), map[string]bool{}
 	page := strings.Builder{}
 	page.WriteString("# Bounds\n\nWhat plugins, services and files may hand to the host is bounded. What is larger " +
-		"fails with a message that says\nwhat was found. Where a setting stands beside a bound, it changes the bound; " +
-		"the others are fixed.\n\n| bound | at most | setting | in the code |\n| --- | --- | --- | --- |\n")
+		"fails with a message that says\nwhat was found. Where a setting stands beside a bound, it changes the " +
+		"bound; the others are fixed.\n\n| bound | at most | setting | in the code |\n| --- | --- | --- | --- |\n")
 	for _, b := range boundsOf(t) {
 		if !tests[b.test] {
 			t.Errorf("%s: there is no test %s", b.what, b.test)

@@ -97,13 +97,14 @@ func main() {
 		"one row that start and stop are taken from")
 	flag.BoolVar(&b.brief, "brief", false, "every section in seconds, with a hundredth of the rows, one round and no "+
 		"waiting: shows that it runs, and its figures mean nothing")
+	page := flag.String("page", "", "a page, such as BENCHMARKS.md, whose figures are replaced by what is printed")
 	flag.Parse()
 	if b.brief {
 		b.rows, b.rounds, b.connectors = b.some(b.rows), 1, b.some(b.connectors)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := b.run(ctx, flag.Args()); err != nil {
+	if err := b.onto(ctx, *page, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -126,6 +127,21 @@ type bench struct {
 	copies string
 	// dir is for what a run leaves; service is the demo service's binary.
 	dir, service string
+}
+
+// onto runs the wanted sections and writes what they print into the page, "" for none.
+func (b *bench) onto(ctx context.Context, page string, wanted []string) error {
+	if page == "" {
+		return b.run(ctx, wanted)
+	}
+	finish, err := copyOutput(page)
+	if err != nil {
+		return err
+	}
+	if err := b.run(ctx, wanted); err != nil {
+		return err
+	}
+	return finish()
 }
 
 func (b *bench) run(ctx context.Context, wanted []string) (err error) {

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -81,5 +85,26 @@ func TestMissedAims(t *testing.T) {
 	}
 	if missed := (many{name: "one"}).misses(held{most: mib(1000)}); len(missed) > 0 {
 		t.Errorf("expected nothing missed without an aim, found %q", missed)
+	}
+}
+
+// What is printed stands in the page, between the marks, and nothing else of it changes.
+func TestFiguresAreWrittenIntoThePage(t *testing.T) {
+	page, out := filepath.Join(t.TempDir(), "page.md"), os.Stdout
+	if err := os.WriteFile(page, []byte("head\n"+pageBegin+"old\n"+pageEnd+"\ntail\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	finish, err := copyOutput(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println("1.5 times")
+	if err := finish(); err != nil || os.Stdout != out {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(page)
+	found := regexp.MustCompile("(?s)^head\n" + pageBegin + "go[^\n]*\n\n```\n1.5 times\n```\n\n" + pageEnd + "\ntail\n$")
+	if err != nil || !found.Match(text) {
+		t.Errorf("%v\n%s", err, text)
 	}
 }

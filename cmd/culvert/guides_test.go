@@ -2,12 +2,16 @@ package main
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode"
@@ -105,4 +109,61 @@ func anchors(page string) (all []string) {
 		all = append(all, name)
 	}
 	return all
+}
+
+// TestMessagesOfTheGuide: what the guide quotes as a message stands in the program, in the parts between what varies.
+func TestMessagesOfTheGuide(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("guides/messages.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var program strings.Builder
+	for _, root := range []string{"../../host", "../../plugins", "../../sdk", "."} {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+			if err != nil {
+				return err
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				switch e := n.(type) {
+				case *ast.BasicLit, *ast.BinaryExpr:
+					program.WriteString(joined(e.(ast.Expr)) + "\n")
+				}
+				return true
+			})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	said, rows := program.String(), 0
+	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(string(page), -1) {
+		rows++
+		for part := range strings.SplitSeq(m[1], "…") {
+			if part = strings.TrimSpace(part); !strings.Contains(said, part) {
+				t.Errorf("the program says nowhere %q", part)
+			}
+		}
+	}
+	if rows < 20 {
+		t.Errorf("expected the messages of the guide, found %d", rows)
+	}
+}
+
+// joined is the text of string literals that are added, with a mark for what stands between them.
+func joined(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		if text, err := strconv.Unquote(e.Value); err == nil && e.Kind == token.STRING {
+			return text
+		}
+	case *ast.BinaryExpr:
+		return joined(e.X) + joined(e.Y)
+	}
+	return "\x00"
 }

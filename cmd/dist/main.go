@@ -329,8 +329,8 @@ func (t platform) environment() []string {
 
 // contents are the files of the repository that an archive holds.
 func (s *source) contents(ctx context.Context) (list []entry, err error) {
-	names, err := output(ctx, s.dir, "git", "ls-files", "README.md", "RATIONALE.md", "LICENSE", "examples",
-		"cmd/culvert/reference", "cmd/culvert/guides")
+	names, err := output(ctx, s.dir, "git", "ls-files", "README.md", "RATIONALE.md", "DESIGN.md", "BENCHMARKS.md",
+		"LICENSE", "examples", "cmd/culvert/reference", "cmd/culvert/guides", "plugins/odata/SERVICES.md")
 	if err != nil {
 		return nil, err
 	}

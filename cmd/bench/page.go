@@ -1,0 +1,47 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+)
+
+// What stands around the figures in the page.
+const pageBegin, pageEnd = "<!-- begin: make bench -->\n", "<!-- end: make bench -->"
+
+// copyOutput copies what is printed from now on. The returned function puts it between the marks of the page at path,
+// in place of the figures before, and prints to standard output alone again.
+func copyOutput(path string) (finish func() error, err error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	out, printed, copied := os.Stdout, &bytes.Buffer{}, make(chan error, 1)
+	os.Stdout = w
+	go func() {
+		_, err := io.Copy(io.MultiWriter(out, printed), r)
+		copied <- err
+	}()
+	return func() error {
+		os.Stdout = out
+		w.Close()
+		if err := <-copied; err != nil {
+			return err
+		}
+		page, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		head, rest, begins := strings.Cut(string(page), pageBegin)
+		_, tail, ends := strings.Cut(rest, pageEnd)
+		if !begins || !ends {
+			return fmt.Errorf("%s: expected the marks %q and %q", path, pageBegin, pageEnd)
+		}
+		figures := fmt.Sprintf("%s, %s/%s, %d processors.\n\n```\n%s\n```\n\n", runtime.Version(), runtime.GOOS,
+			runtime.GOARCH, runtime.NumCPU(), strings.TrimSpace(printed.String()))
+		return os.WriteFile(path, []byte(head+pageBegin+figures+pageEnd+tail), 0o644)
+	}, nil
+}
