@@ -18,7 +18,7 @@ import (
 
 // addressed looks whether the rows' addresses have their keys. Rows without an address, or with one that can't be read
 // as theirs, pass: a deleted entity with such an address is a fault of its own.
-func (pg *page) addressed(out *decode.Output) error {
+func (pg *Reader) addressed(out *decode.Output) error {
 	f := pg.feed
 	for i, at := range out.Addresses {
 		if at.Size == 0 {
@@ -52,7 +52,7 @@ func (pg *page) addressed(out *decode.Output) error {
 // another is the key predicate of a row that came for an entity which was asked for by other keys, "" for none: a cache
 // may answer what was asked before. Services write texts in forms of their own, so case, blanks around them and zeros
 // in front of them make no difference.
-func (f *feed) another(asked [][]byte, key []byte) string {
+func (f *Feed) another(asked [][]byte, key []byte) string {
 	if len(key) == 0 || bytes.Equal(f.joinKey(asked), key) {
 		return ""
 	}
@@ -77,7 +77,7 @@ func bare(raw []byte) string {
 }
 
 // deletesBy is the setting because of which deleted entities are told.
-func (f *feed) deletesBy() string {
+func (f *Feed) deletesBy() string {
 	if f.tracking.on {
 		return f.setting(nameTrackChanges)
 	}
@@ -86,7 +86,7 @@ func (f *feed) deletesBy() string {
 
 // appendPlain writes the key predicate of a key as services mostly write it, nil where that would take more than
 // copying.
-func (f *feed) appendPlain(dst, key []byte) []byte {
+func (f *Feed) appendPlain(dst, key []byte) []byte {
 	dst = append(dst, '(')
 	for k, column := range f.layout.Keys {
 		c := &f.layout.Columns[column]

@@ -10,7 +10,7 @@ import (
 )
 
 // advise names, for each column, the settings that would take a value that doesn't fit.
-func (f *feed) advise(l *decode.RowLayout, v *edm.View) {
+func (f *Feed) advise(l *decode.RowLayout, v *edm.View) {
 	s := v.Structure
 	for i := range l.Columns {
 		c := &l.Columns[i]
@@ -61,4 +61,4 @@ func (f *feed) advise(l *decode.RowLayout, v *edm.View) {
 }
 
 // setting is the name of one of the entity set's settings.
-func (f *feed) setting(name string) string { return config.InGroup(f.number, name) }
+func (f *Feed) setting(name string) string { return config.InGroup(f.number, name) }

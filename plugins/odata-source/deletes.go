@@ -2,17 +2,13 @@ package main
 
 import (
 	"encoding/binary"
-	"errors"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/plugins/odata/uri"
-	"github.com/culvert-project/culvert/plugins/odata/value"
-	"github.com/culvert-project/culvert/sdk/go"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -62,63 +58,11 @@ type again struct {
 	listed, left, ended bool
 }
 
-func (c *changes) reset() {
-	c.merged, c.entries, c.met, c.gone, c.again = c.merged[:0], c.entries[:0], nil, nil, nil
-	c.faults, c.waiting, c.number, c.last = c.faults[:0], 0, 0, 0
-	c.held.some, c.began, c.lastKey = false, false, c.lastKey[:0]
-	c.firstKey = c.firstKey[:0]
-	c.rowsBefore, c.goneBefore = nil, nil
-}
-
 const rereadTag = "again "
 
-// watchModes finds the columns that say what happened to a row. Those of ODP are watched, with the keys, which are all
-// that stays of a deleted row.
-func (f *feed) watchModes() {
-	f.mode, f.deleted, f.counter, f.watch = -1, -1, -1, -1
-	if !f.options.Delta {
-		return
-	}
-	s := f.structure()
-	mode, counter := edm.RecordMode, ""
-	if p := s.ChangeMode(); p != nil {
-		mode = p.Name
-	}
-	if p := s.EntityCounter(); p != nil {
-		counter = p.Name
-	}
-	for i := range f.layout.Columns {
-		switch c := &f.layout.Columns[i]; {
-		case c.Name == mode && (c.Shape == decode.Blank || c.Type == edm.String):
-			f.mode = i
-		case c.Name == edm.DeletedAt && (c.Shape == decode.Blank || c.As == decode.AsUsual && (c.Type == edm.DateTime ||
-			c.Type == edm.DateTimeOffset)):
-			f.deleted = i
-		case c.Name == counter && counter != "":
-			f.counter = i
-		}
-	}
-	if f.tracking.on && f.mode >= 0 && f.layout.Columns[f.mode].Shape != decode.Blank && f.controlled() {
-		f.watch = len(f.layout.Watch)
-		f.layout.Watch = append(append(slices.Clone(f.layout.Watch), f.mode), f.layout.Keys...)
-		if f.counter >= 0 {
-			f.layout.Watch = append(f.layout.Watch, f.counter)
-		}
-		if f.rows != nil {
-			f.rows.Watched = len(f.layout.Watch)
-		}
-	}
-}
-
-// controlled tells whether the service says of each row what happened to it.
-func (f *feed) controlled() bool {
-	p := f.structure().ChangeMode()
-	return p != nil && p.Control()
-}
-
 // change makes rows of what came: entries as they are, deleted ones as the settings say.
-func (pg *page) change(portion *wit.Portion) error {
-	c, f := &pg.changes, pg.feed
+func (pg *deltaPage) change(portion *wit.Portion) error {
+	c, f := &pg.changes, pg.set()
 	c.merged, c.faults = c.merged[:0], append(c.faults[:0], pg.Out.Faults...)
 	pg.Out.Data = pg.fitRows(pg.Out.Rows, pg.Out.Data)
 	tombstones := pg.Out.Tombstones
@@ -156,17 +100,9 @@ func (pg *page) change(portion *wit.Portion) error {
 	return nil
 }
 
-// declare tells the schemas with the page's first rows.
-func (pg *page) declare(portion *wit.Portion) {
-	if len(portion.Rows) > 0 && !pg.declared {
-		pg.declared = true
-		portion.Schemas = pg.feed.schemas()
-	}
-}
-
 // enter takes an entry.
-func (pg *page) enter(portion *wit.Portion, row *wit.Row, i int) {
-	c, f := &pg.changes, pg.feed
+func (pg *deltaPage) enter(portion *wit.Portion, row *wit.Row, i int) {
+	c, f := &pg.changes, pg.set()
 	if n := len(f.layout.Watch); f.watch >= 0 {
 		watched := pg.Out.Watched[i*n+f.watch : (i+1)*n]
 		switch pg.kind(watched) {
@@ -213,8 +149,8 @@ func (c *changes) remember(next *deltaPosition) {
 }
 
 // kind is what a row of ODP is: D for a deleted one, B for the state before a change, else 0.
-func (pg *page) kind(watched []decode.Span) byte {
-	f := pg.feed
+func (pg *deltaPage) kind(watched []decode.Span) byte {
+	f := pg.set()
 	if text, ok := f.textOf(f.mode, pg.bytes(watched[0])); ok && text == "D" {
 		return 'D'
 	}
@@ -224,24 +160,10 @@ func (pg *page) kind(watched []decode.Span) byte {
 	return 0
 }
 
-// unfiltered tells which rows need not meet a filter: deleted ones of ODP, of which the keys alone may have come, and
-// states before a change that are left out.
-func (pg *page) unfiltered() func(row int) bool {
-	f := pg.feed
-	if f.watch < 0 {
-		return nil
-	}
-	return func(row int) bool {
-		n := len(f.layout.Watch)
-		kind := pg.kind(pg.Out.Watched[row*n+f.watch : (row+1)*n])
-		return kind == 'D' || kind == 'B' && f.tracking.dropBefore
-	}
-}
-
-func (pg *page) bytes(s decode.Span) []byte { return pg.Out.Data[s.Start : s.Start+s.Size] }
+func (pg *deltaPage) bytes(s decode.Span) []byte { return pg.Out.Data[s.Start : s.Start+s.Size] }
 
 // bare is a column's value without its branch number; null: there is none.
-func (f *feed) bare(column int, b []byte) (value []byte, null bool) {
+func (f deltaSet) bare(column int, b []byte) (value []byte, null bool) {
 	if !f.layout.Columns[column].Optional {
 		return b, false
 	}
@@ -251,7 +173,7 @@ func (f *feed) bare(column int, b []byte) (value []byte, null bool) {
 	return b[1:], false
 }
 
-func (f *feed) textOf(column int, b []byte) (string, bool) {
+func (f deltaSet) textOf(column int, b []byte) (string, bool) {
 	b, null := f.bare(column, b)
 	n, size := binary.Varint(b)
 	if null || size <= 0 || int(n) != len(b)-size {
@@ -261,7 +183,7 @@ func (f *feed) textOf(column int, b []byte) (string, bool) {
 }
 
 // negative tells whether a column's number is below 0.
-func (f *feed) negative(column int, b []byte) bool {
+func (f deltaSet) negative(column int, b []byte) bool {
 	c := &f.layout.Columns[column]
 	b, null := f.bare(column, b)
 	n, size := binary.Varint(b)
@@ -279,8 +201,8 @@ func (f *feed) negative(column int, b []byte) bool {
 }
 
 // buryRow takes a row of ODP that was deleted.
-func (pg *page) buryRow(row *wit.Row, watched []decode.Span) {
-	c, f := &pg.changes, pg.feed
+func (pg *deltaPage) buryRow(row *wit.Row, watched []decode.Span) {
+	c, f := &pg.changes, pg.set()
 	when := pg.Answer.At
 	if ms, ok := fault.Date(header(pg.headers, "Date")); ok {
 		when = ms
@@ -300,8 +222,8 @@ func (pg *page) buryRow(row *wit.Row, watched []decode.Span) {
 }
 
 // marked is a row with the time at which it was deleted, which stands at its end.
-func (pg *page) marked(row wit.Row, when int64) wit.Row {
-	f, v := pg.feed, row.Value
+func (pg *deltaPage) marked(row wit.Row, when int64) wit.Row {
+	f, v := pg.set(), row.Value
 	if f.deleted != f.layout.Visible-1 || f.layout.Columns[f.deleted].Shape != decode.Blank {
 		return row
 	}
@@ -313,12 +235,9 @@ func (pg *page) marked(row wit.Row, when int64) wit.Row {
 }
 
 // bury takes a tombstone.
-func (pg *page) bury(portion *wit.Portion, t *decode.Tombstone) {
-	c, f := &pg.changes, pg.feed
+func (pg *deltaPage) bury(portion *wit.Portion, t *decode.Tombstone) {
+	c, f := &pg.changes, pg.set()
 	raws, err := f.rawKeys(t.Ref)
-	if other := f.otherSetsEntity(t.Ref); err == nil && other != "" {
-		err = errors.New("expected one of entity set " + f.set + ", found one of " + strconv.Quote(clip(other)))
-	}
 	if err != nil {
 		c.faults = append(c.faults, wit.RowFault{Origin: t.Origin, ErrorClass: decode.ErrorClass,
 			Fault: wit.Fault{Kind: wit.FaultData,
@@ -345,123 +264,6 @@ func (pg *page) bury(portion *wit.Portion, t *decode.Tombstone) {
 	pg.Out.Data, c.merged = pg.deletedRows(pg.Out.Data, c.merged, t.Origin, raws, when)
 }
 
-func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), 200)], "") }
-
-// deletedRows appends the rows of a deleted entity, whose keys are given as encoded values, to rows and their data.
-func (pg *page) deletedRows(data []byte, rows []wit.Row, origin uint32, raws [][]byte, when int64) ([]byte, []wit.Row) {
-	f := pg.feed
-	row := wit.Row{Origin: origin, Partition: -1, Offset: -1, Timestamp: -1}
-	start := len(data)
-	for _, raw := range raws {
-		data = append(data, raw...)
-	}
-	data = append(data, f.layout.KeyTail...)
-	row.Key = wit.Datum{Form: wit.Structured, Schema: f.layout.KeySchema, Start: uint32(start),
-		Size: uint32(len(data) - start)}
-	data = f.tell(&row, data, changeDeleted)
-	if f.tracking.deletes != deletesTombstone {
-		start = len(data)
-		data = f.appendDeleted(data, raws, when)
-		record := row
-		record.Value = wit.Datum{Form: wit.Structured, Schema: f.layout.ValueSchema, Start: uint32(start),
-			Size: uint32(len(data) - start)}
-		rows = append(rows, record)
-	}
-	if f.tracking.deletes != deletesRecord {
-		rows = append(rows, row)
-	}
-	return data, rows
-}
-
-// appendDeleted writes the value of a deleted entity: its keys, what happened and when, and null in all else.
-func (f *feed) appendDeleted(dst []byte, raws [][]byte, when int64) []byte {
-	for i := range f.layout.Visible {
-		k := slices.Index(f.layout.Keys, i)
-		switch {
-		case k >= 0 && f.layout.Columns[i].Optional:
-			dst = append(append(dst, 2), raws[k]...)
-		case k >= 0:
-			dst = append(dst, raws[k]...)
-		case i == f.mode:
-			dst = datum.AppendText(append(dst, 2), "D")
-		case i == f.deleted:
-			dst = datum.AppendNumber(append(dst, 2), when)
-		default:
-			dst = append(dst, 0)
-		}
-	}
-	return dst
-}
-
-// rawKeys are the encoded keys in an entity's address.
-func (f *feed) rawKeys(address string) ([][]byte, error) {
-	_, keys, err := uri.ParsePredicate(address)
-	if err != nil {
-		return nil, err
-	}
-	raws := make([][]byte, len(f.layout.Keys))
-	for k, column := range f.layout.Keys {
-		c := f.layout.Columns[column]
-		c.Optional = false
-		i := slices.IndexFunc(keys, func(key uri.Key) bool { return key.Name == c.Name })
-		if i < 0 && len(keys) == 1 && keys[0].Name == "" && len(raws) == 1 {
-			i = 0
-		}
-		if i < 0 {
-			return nil, errors.New("expected the key " + c.Name + ", found none")
-		}
-		if raws[k], err = decode.AppendText(nil, f.layout, &c, []byte(keys[i].Literal.Text)); err != nil {
-			return nil, err
-		}
-	}
-	return raws, nil
-}
-
-// joinKey is the key of which the parts are given.
-func (f *feed) joinKey(raws [][]byte) []byte {
-	return append(slices.Concat(raws...), f.layout.KeyTail...)
-}
-
-// splitKey is joinKey's reverse, nil where the key can't be read.
-func (f *feed) splitKey(key []byte) (raws [][]byte) {
-	for k, column := range f.layout.Keys {
-		p := f.structure().Property(f.layout.Columns[column].Name)
-		_, size, err := value.Text(p.Type.Primitive, f.key.Nodes, f.key.Nodes[0].Members[k].Node, key)
-		if err != nil {
-			return nil
-		}
-		raws = append(raws, slices.Clone(key[:size]))
-		key = key[size:]
-	}
-	return raws
-}
-
-// predicate is the part of an entity's address that holds its keys.
-func (f *feed) predicate(raws [][]byte) (string, error) {
-	var keys []uri.Key
-	for k, column := range f.layout.Keys {
-		p := f.structure().Property(f.layout.Columns[column].Name)
-		text, _, err := value.Text(p.Type.Primitive, f.key.Nodes, f.key.Nodes[0].Members[k].Node, raws[k])
-		if err != nil {
-			return "", err
-		}
-		keys = append(keys, uri.Key{Name: p.Name, Literal: uri.Literal{Type: p.Type.Primitive, Text: text}})
-	}
-	return string(uri.AppendPredicate(nil, keys)), nil
-}
-
-// equals is the condition that an entity has these keys.
-func (f *feed) equals(raws [][]byte) string {
-	var parts []string
-	for k, column := range f.layout.Keys {
-		p := f.structure().Property(f.layout.Columns[column].Name)
-		text, _, _ := value.Text(p.Type.Primitive, f.key.Nodes, f.key.Nodes[0].Members[k].Node, raws[k])
-		parts = append(parts, p.Name+" eq "+string(uri.AppendLiteral(nil, uri.Literal{Type: p.Type.Primitive,
-			Text: text})))
-	}
-	return strings.Join(parts, " and ")
-}
-
 // keyHash is FNV-1a: each row of the changes comes by here.
 func keyHash(key []byte) uint64 {
 	h := uint64(14695981039346656037)
@@ -472,8 +274,8 @@ func keyHash(key []byte) uint64 {
 }
 
 // ask has an entity read again that came both as a row and as deleted.
-func (pg *page) ask(portion *wit.Portion, raws [][]byte, when int64, timed bool) {
-	c, f := &pg.changes, pg.feed
+func (pg *deltaPage) ask(portion *wit.Portion, raws [][]byte, when int64, timed bool) {
+	c, f := &pg.changes, pg.set()
 	at, err := f.predicate(raws)
 	if err != nil {
 		c.faults = append(c.faults, wit.RowFault{Origin: c.last, ErrorClass: decode.ErrorClass,
@@ -502,9 +304,9 @@ func (pg *page) ask(portion *wit.Portion, raws [][]byte, when int64, timed bool)
 
 // reread takes a piece of an entity that is read again, or of a further page of a feed expanded in it, whose tag stands
 // behind the entity's.
-func (pg *page) reread(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
+func (pg *deltaPage) reread(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
 	err error) {
-	c, f := &pg.changes, pg.feed
+	c, f := &pg.changes, pg.set()
 	number, nested, _ := strings.Cut(strings.TrimPrefix(tag, rereadTag), " ")
 	a := c.again[number]
 	if a == nil {
@@ -561,8 +363,8 @@ func (pg *page) reread(tag string, status uint16, piece []byte, last bool) (port
 }
 
 // keep takes what was decoded of an entity that is read again.
-func (pg *page) keep(a *again) error {
-	c, f := &pg.changes, pg.feed
+func (pg *deltaPage) keep(a *again) error {
+	c, f := &pg.changes, pg.set()
 	if len(c.out.Faults) > 0 {
 		failed := c.out.Faults[0].Fault
 		return &failed
@@ -577,13 +379,13 @@ func (pg *page) keep(a *again) error {
 	case outside != nil:
 		a.left = true
 	}
-	if err := pg.rewrite(&c.out); err != nil {
+	if err := pg.Reader.rewrite(&c.out); err != nil {
 		return err
 	}
 	a.entities += len(c.out.Rows)
 	c.out.Data = pg.fitRows(c.out.Rows, c.out.Data)
 	for _, row := range c.out.Rows {
-		if found := pg.feed.another(a.keys, c.out.Data[row.Key.Start:row.Key.Start+row.Key.Size]); found != "" {
+		if found := pg.set().another(a.keys, c.out.Data[row.Key.Start:row.Key.Start+row.Key.Size]); found != "" {
 			return &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the entity " + a.predicate +
 				", read again: expected it, found " + found}
 		}
@@ -600,7 +402,7 @@ func (pg *page) keep(a *again) error {
 }
 
 // further are the requests for further pages of feeds expanded in an entity that is read again.
-func (pg *page) further(a *again, tag string) (follows []wit.Follow, err error) {
+func (pg *deltaPage) further(a *again, tag string) (follows []wit.Follow, err error) {
 	base := pg.Base
 	defer func() { pg.Base = base }()
 	pg.Base = a.target
@@ -609,7 +411,39 @@ func (pg *page) further(a *again, tag string) (follows []wit.Follow, err error) 
 		if err != nil {
 			return nil, err
 		}
-		follows = append(follows, wit.Follow{Request: pg.feed.request(tag+follow.Tag, target)})
+		follows = append(follows, wit.Follow{Request: pg.set().request(tag+follow.Tag, target)})
 	}
 	return follows, nil
+}
+
+// changeOf is what happened to a row of delta mode that is not deleted; watched is what the service says of it, nil
+// where it says nothing.
+func (pg *deltaPage) changeOf(watched []decode.Span) change {
+	f := pg.set()
+	switch {
+	case pg.document:
+		return changeUnknown
+	case pg.delta.phase != phaseChanges:
+		return changeRead
+	case watched == nil:
+		return changeChanged
+	}
+	if text, ok := f.textOf(f.mode, pg.bytes(watched[0])); ok && text == "C" {
+		return changeCreated
+	}
+	return changeChanged
+}
+
+// unfiltered tells which rows need not meet a filter: deleted ones of ODP, of which the keys alone may have come, and
+// states before a change that are left out.
+func (pg *deltaPage) unfiltered() func(row int) bool {
+	f := pg.set()
+	if f.watch < 0 {
+		return nil
+	}
+	return func(row int) bool {
+		n := len(f.layout.Watch)
+		kind := pg.kind(pg.Out.Watched[row*n+f.watch : (row+1)*n])
+		return kind == 'D' || kind == 'B' && f.tracking.dropBefore
+	}
 }

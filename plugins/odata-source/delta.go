@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
-	"github.com/culvert-project/culvert/sdk/go"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -19,7 +19,7 @@ import (
 const trackChanges = "odata.track-changes"
 
 // nextDelta says which request comes next.
-func (f *feed) nextDelta(offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
+func (f deltaSet) next(offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
 	at, err := readDelta(offset)
 	switch {
 	case err != nil:
@@ -62,7 +62,7 @@ func (f *feed) nextDelta(offset []wit.Field, cause wit.Cause, now int64) (wit.St
 
 // aside is a load of the whole set beside the changes: the link that is rested at is gone on from behind it, so that
 // nothing that changes or is deleted meanwhile is missing from the changes.
-func (f *feed) aside(at *deltaPosition, ident string, now int64) *deltaPosition {
+func (f deltaSet) aside(at *deltaPosition, ident string, now int64) *deltaPosition {
 	number, err := strconv.Atoi(ident)
 	if err != nil || number <= 0 {
 		number = int(now)
@@ -72,7 +72,7 @@ func (f *feed) aside(at *deltaPosition, ident string, now int64) *deltaPosition 
 }
 
 // firstDelta is where delta mode begins.
-func (f *feed) firstDelta(now int64) *deltaPosition {
+func (f deltaSet) firstDelta(now int64) *deltaPosition {
 	if f.odp != nil {
 		return &deltaPosition{phase: phaseAsk, url: f.functionURL(f.odp.subscribed), began: int(now)}
 	}
@@ -80,12 +80,12 @@ func (f *feed) firstDelta(now int64) *deltaPosition {
 }
 
 // loadURL is where the set is read whole.
-func (f *feed) loadURL() string {
+func (f deltaSet) loadURL() string {
 	return f.pages.Plain(false)
 }
 
 // fetchDelta is the request at a position.
-func (f *feed) fetchDelta(at *deltaPosition) wit.Step {
+func (f deltaSet) fetchDelta(at *deltaPosition) wit.Step {
 	position := at.fields()
 	fetch := &wit.Fetch{Position: &position}
 	switch at.phase {
@@ -126,7 +126,7 @@ func prefer(r *wit.Request, what string) {
 }
 
 // rewrite replaces in a stored link what the settings say, once.
-func (f *feed) rewrite(at *deltaPosition) error {
+func (f deltaSet) rewrite(at *deltaPosition) error {
 	mark := f.rewriting()
 	if mark == "" || at.rewritten == mark {
 		return nil
@@ -147,17 +147,15 @@ func (f *feed) rewrite(at *deltaPosition) error {
 }
 
 // rewriting marks the settings by which links are rewritten, "" for none.
-func (f *feed) rewriting() string {
+func (f deltaSet) rewriting() string {
 	if f.tracking.regex == "" {
 		return ""
 	}
 	return strconv.Quote(f.tracking.regex) + " " + strconv.Quote(f.tracking.replacement)
 }
 
-func (f *feed) what() string { return f.pages.What() }
-
 // wait goes on with a position after an answer 202, when the service says.
-func (pg *page) wait() (wit.Portion, error) {
+func (pg *deltaPage) wait() (wit.Portion, error) {
 	next := pg.delta
 	if location := header(pg.headers, "Location"); location != "" {
 		target, err := pg.Origin.Resolve(location, "", pg.Base)
@@ -173,7 +171,7 @@ func (pg *page) wait() (wit.Portion, error) {
 	if next.phase == phaseOpen {
 		next.phase = phaseLoad // the job is there: asking for it again begins no other
 	}
-	switch limit := int64(pg.feed.tracking.patience); {
+	switch limit := int64(pg.set().tracking.patience); {
 	case !pg.overdue():
 	case pg.delta.phase == phaseChanges && !pg.delta.inside && !pg.delta.again:
 		if pg.delta.link != "" {
@@ -208,15 +206,6 @@ func retryAfter(text string, now int64) time.Duration {
 	return min(max(wait, leastWait), maxWait)
 }
 
-func header(headers []wit.Header, name string) string {
-	for _, h := range headers {
-		if strings.EqualFold(h.Name, name) {
-			return h.Value
-		}
-	}
-	return ""
-}
-
 // applies tells whether the answer says that changes are tracked.
 func applies(headers []wit.Header) bool {
 	for _, h := range headers {
@@ -233,7 +222,7 @@ func applies(headers []wit.Header) bool {
 }
 
 // afterDelta is the position behind a page that was read to its end.
-func (pg *page) afterDelta() (*deltaPosition, error) {
+func (pg *deltaPage) afterDelta() (*deltaPosition, error) {
 	at, read := &pg.delta, &pg.Out.Page
 	next := *at
 	next.phase, next.again = at.phase, at.again && at.kept != ""
@@ -248,7 +237,7 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 	} else {
 		next.seen += int(read.Rows)
 	}
-	if pg.feed.pages.Count && at.plain && !at.inside && !at.check && read.Count > int64(read.Rows) {
+	if pg.set().pages.Count && at.plain && !at.inside && !at.check && read.Count > int64(read.Rows) {
 		next.total = int(read.Count)
 	}
 	if delta.Href == "" && leadsToChanges(follow.Href) {
@@ -272,11 +261,11 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 		if at.phase == phaseChanges && !at.inside {
 			next.link = at.asked()
 		}
-		if at.phase == phaseLoad && pg.feed.odp == nil && !next.counted {
+		if at.phase == phaseLoad && pg.set().odp == nil && !next.counted {
 			next.counted, next.doubt = pg.Shifts(target, at.url, pg.changes.lastKey, next.seen, next.followed.Steps())
 		}
 		if next.counted && at.plain { // nothing but rows is at the end of these links
-			return pg.feed.secondOf(&next, at.kept, pg.Answer.At), nil
+			return pg.set().secondOf(&next, at.kept, pg.Answer.At), nil
 		}
 		next.url, next.inside = target, true
 		if at.phase == phaseChanges {
@@ -291,7 +280,7 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 		next.check = false
 	case next.seen < next.total:
 		// Rows were deleted meanwhile, or the service gives no more than these (P4).
-		next.check, next.url, next.inside, next.followed = true, pg.feed.pages.Plain(true), false, paging.Trail{}
+		next.check, next.url, next.inside, next.followed = true, pg.set().pages.Plain(true), false, paging.Trail{}
 		return &next, nil
 	}
 	if !next.counted {
@@ -303,12 +292,12 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 	link := ""
 	switch {
 	case at.kept != "" && next.counted:
-		return pg.feed.secondOf(&next, at.kept, pg.Answer.At), nil
+		return pg.set().secondOf(&next, at.kept, pg.Answer.At), nil
 	case at.kept != "":
-		return pg.feed.back(&next, pg.Answer.At), nil
+		return pg.set().back(&next, pg.Answer.At), nil
 	case at.plain:
 		next.pass = 0 // it counts loads that were short, and no tokens
-		link = pg.feed.tokenURL(at.token)
+		link = pg.set().tokenURL(at.token)
 	case delta.Href != "":
 		target, err := pg.Resolve(delta)
 		if err != nil {
@@ -319,27 +308,27 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 				" rows of changes came, and the delta link behind them is the one that was asked for: "+
 				"they come again each time")
 		}
-	case pg.feed.odp != nil:
+	case pg.set().odp != nil:
 		why := whyLoaded
 		if at.phase == phaseChanges {
 			why = whyChanged
 		}
-		return pg.feed.askLinks(&next, why, pg.Answer.At), nil
+		return pg.set().askLinks(&next, why, pg.Answer.At), nil
 	default:
 		return nil, pg.noLink()
 	}
 	if next.counted {
-		next.rewritten = pg.feed.rewriting()
-		return pg.feed.secondOf(&next, link, pg.Answer.At), nil
+		next.rewritten = pg.set().rewriting()
+		return pg.set().secondOf(&next, link, pg.Answer.At), nil
 	}
-	return pg.feed.resting(link, &next, pg.Answer.At), nil
+	return pg.set().resting(link, &next, pg.Answer.At), nil
 }
 
 // truncated reads a plain load again that has fewer rows than the service counts at its end as well: so does one into
 // whose read part rows came, while others went that had not been read. Where that is so each time, a snapshot is given
 // up, its last row without a mark and the changes untouched, and the first load of an ODP service fails.
-func (pg *page) truncated() (*deltaPosition, error) {
-	f, at, count := pg.feed, &pg.delta, "no longer counts them"
+func (pg *deltaPage) truncated() (*deltaPosition, error) {
+	f, at, count := pg.set(), &pg.delta, "no longer counts them"
 	if n := pg.Out.Page.Count; n >= 0 {
 		count = "counts " + strconv.FormatInt(n, 10) + " now"
 	}
@@ -370,7 +359,7 @@ const maxPasses = 3
 
 // resting is the position at which all is read. Changes that were read show that their token was good; until then the
 // tokens that were lost one after another are counted.
-func (f *feed) resting(link string, before *deltaPosition, now int64) *deltaPosition {
+func (f deltaSet) resting(link string, before *deltaPosition, now int64) *deltaPosition {
 	next := &deltaPosition{phase: phaseChanges, url: link, rest: true, at: int(now), rewritten: f.rewriting(),
 		owed: before.owed}
 	if before.phase != phaseChanges {
@@ -380,7 +369,7 @@ func (f *feed) resting(link string, before *deltaPosition, now int64) *deltaPosi
 }
 
 // back is the position behind a load that somebody has asked for: the link from before it.
-func (f *feed) back(at *deltaPosition, now int64) *deltaPosition {
+func (f deltaSet) back(at *deltaPosition, now int64) *deltaPosition {
 	next := f.resting(at.kept, at, now)
 	next.rewritten, next.pass = at.rewritten, 0
 	return next
@@ -396,18 +385,18 @@ func leadsToChanges(link string) bool {
 }
 
 // checkTracked fails a load that the service doesn't track, before all of it is read.
-func (pg *page) checkTracked() error {
-	if pg.delta.applied || pg.delta.plain || !pg.feed.announced {
+func (pg *deltaPage) checkTracked() error {
+	if pg.delta.applied || pg.delta.plain || !pg.set().announced {
 		return nil
 	}
 	return &wit.Fault{Kind: wit.FaultUnsupported,
 		Message: pg.What() + ": $metadata announces change tracking, but the service does not say that it applies " +
 			trackChanges + ": expected the header Preference-Applied; read the set with " +
-			pg.feed.setting(nameTrackChanges) + " = 0 unless the service is mended"}
+			pg.set().setting(nameTrackChanges) + " = 0 unless the service is mended"}
 }
 
 // noLink is the fault of a load or of changes that end without a delta link.
-func (pg *page) noLink() error {
+func (pg *deltaPage) noLink() error {
 	text := pg.What() + ": expected a delta link at the end of the "
 	switch {
 	case pg.delta.phase == phaseChanges:
@@ -417,14 +406,14 @@ func (pg *page) noLink() error {
 	default:
 		text += "load, found none: the service doesn't track changes of this set"
 	}
-	if pg.atom && pg.feed.odp == nil {
-		text += "; " + pg.feed.setting(nameFormat) + " = json asks in the other format, in which some services give one"
+	if pg.atom && pg.set().odp == nil {
+		text += "; " + pg.set().setting(nameFormat) + " = json asks in the other format, in which some services give one"
 	}
-	return &wit.Fault{Kind: wit.FaultUnsupported, Message: text + "; " + pg.feed.setting(nameTrackChanges) +
+	return &wit.Fault{Kind: wit.FaultUnsupported, Message: text + "; " + pg.set().setting(nameTrackChanges) +
 		" = 0 reads it whole each time"}
 }
 
-func (pg *page) finished(next *deltaPosition) {
+func (pg *deltaPage) finished(next *deltaPosition) {
 	took := "?"
 	if at := int(pg.Answer.At); next.began > 0 && at >= next.began {
 		took = (time.Duration(at-next.began) * time.Millisecond).String()
@@ -439,8 +428,8 @@ func (pg *page) finished(next *deltaPosition) {
 			level = wit.LevelDebug
 		}
 	}
-	when := "as " + pg.feed.setting(nameCron) + " says"
-	switch f := pg.feed; {
+	when := "as " + pg.set().setting(nameCron) + " says"
+	switch f := pg.set(); {
 	case f.told():
 		when = "when a notification comes"
 	case f.cron == "":
@@ -455,10 +444,10 @@ func (pg *page) finished(next *deltaPosition) {
 }
 
 // refusedDelta goes on after an answer that is no success.
-func (pg *page) refusedDelta() (wit.Portion, error) {
+func (pg *deltaPage) refusedDelta() (wit.Portion, error) {
 	at := &pg.delta
 	failed := fault.Of(pg.What(), &pg.Answer, pg.Body)
-	f, status := pg.feed, pg.Answer.Status
+	f, status := pg.set(), pg.Answer.Status
 	if pg.refusesFormat(at.url) {
 		next := *at
 		next.url = withoutFormat(at.url)
@@ -514,7 +503,7 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 }
 
 // fromLink asks for changes from their delta link again, since a page of them can't be had. That is done once.
-func (pg *page) fromLink(why string) (wit.Portion, error) {
+func (pg *deltaPage) fromLink(why string) (wit.Portion, error) {
 	at := &pg.delta
 	sdk.Log(wit.LevelWarn, why+"; asking for these changes from their delta link again, "+strconv.Itoa(at.seen)+
 		" rows come again")
@@ -524,8 +513,8 @@ func (pg *page) fromLink(why string) (wit.Portion, error) {
 
 // nothingMore goes on behind a page of changes that is answered 204, without rows and without a link. One that is not
 // the first leaves open what stands behind it.
-func (pg *page) nothingMore() (wit.Portion, error) {
-	f, at := pg.feed, &pg.delta
+func (pg *deltaPage) nothingMore() (wit.Portion, error) {
+	f, at := pg.set(), &pg.delta
 	const what = ": the service answers a page of changes with 204, without a delta link"
 	switch {
 	case !at.inside: // nothing changed: the link that there was goes on
@@ -539,9 +528,9 @@ func (pg *page) nothingMore() (wit.Portion, error) {
 
 // unprepared asks for changes by their delta link again where the address is gone at which the service was to have
 // them.
-func (pg *page) unprepared(failed *wit.Fault) (wit.Portion, error) {
+func (pg *deltaPage) unprepared(failed *wit.Fault) (wit.Portion, error) {
 	at := &pg.delta
-	if limit := int64(pg.feed.tracking.patience); pg.overdue() && at.again {
+	if limit := int64(pg.set().tracking.patience); pg.overdue() && at.again {
 		failed.Message += "; it is the address at which the service was to have the changes of " + at.link +
 			", which were asked for more than " +
 			initialRead + ", " + strconv.FormatInt(limit, 10) + " ms, ago"
@@ -551,14 +540,14 @@ func (pg *page) unprepared(failed *wit.Fault) (wit.Portion, error) {
 }
 
 // overdue tells whether the answer has been prepared for longer than it may be.
-func (pg *page) overdue() bool {
+func (pg *deltaPage) overdue() bool {
 	began := int64(pg.delta.began)
-	return began > 0 && pg.Answer.At-began > int64(pg.feed.tracking.patience)
+	return began > 0 && pg.Answer.At-began > int64(pg.set().tracking.patience)
 }
 
 // byLink asks for changes by their delta link in place of the address at which the service was to have them. Once it
 // may prepare them from then on: the time that it had may have gone by while the connector was down.
-func (pg *page) byLink(why string) (wit.Portion, error) {
+func (pg *deltaPage) byLink(why string) (wit.Portion, error) {
 	sdk.Log(wit.LevelWarn, why+"; asking for the changes from their delta link again")
 	next := pg.delta
 	if pg.overdue() {
@@ -572,11 +561,11 @@ func (pg *page) byLink(why string) (wit.Portion, error) {
 
 // uncounted asks for the first page of a plain load without the count where the service refuses it with the count. 500
 // with a code is what services of SAP say to options that they never implemented.
-func (pg *page) uncounted(failed *wit.Fault) (wit.Portion, error) {
+func (pg *deltaPage) uncounted(failed *wit.Fault) (wit.Portion, error) {
 	at, status := &pg.delta, pg.Answer.Status
-	plain := pg.feed.pages.Plain(false)
+	plain := pg.set().pages.Plain(false)
 	refused := status == 400 || status == 501 || status == 500 && failed.Code != nil
-	if !at.plain || at.inside || at.check || at.uncounted || !refused || plain == pg.feed.pages.Plain(true) {
+	if !at.plain || at.inside || at.check || at.uncounted || !refused || plain == pg.set().pages.Plain(true) {
 		return wit.Portion{}, failed
 	}
 	sdk.Log(wit.LevelWarn, failed.Message+"; asking again without a count, so that nothing tells whether all rows come")
@@ -586,7 +575,7 @@ func (pg *page) uncounted(failed *wit.Fault) (wit.Portion, error) {
 }
 
 // goOn ends a page without rows at a position.
-func (pg *page) goOn(next *deltaPosition) (wit.Portion, error) {
+func (pg *deltaPage) goOn(next *deltaPosition) (wit.Portion, error) {
 	pg.goesOn(next)
 	fields := next.fields()
 	return wit.Portion{Next: &fields, More: !next.rest}, nil
@@ -594,7 +583,7 @@ func (pg *page) goOn(next *deltaPosition) (wit.Portion, error) {
 
 // goesOn has changes asked for at once behind a load, or behind changes, that an earlier start of the connector began:
 // what was changed since is in neither, and who reads once expects it.
-func (pg *page) goesOn(next *deltaPosition) {
+func (pg *deltaPage) goesOn(next *deltaPosition) {
 	if next.resumed = pg.delta.resumed; next.rest && next.resumed {
 		next.rest, next.resumed, next.began = false, false, int(pg.Answer.At)
 	}
@@ -604,7 +593,7 @@ func (pg *page) goesOn(next *deltaPosition) {
 // the token, and SAP's error 536.
 //
 // Assumption: which status comes with SAP's message /IWFND/CM_MGW/090 "Invalid Delta Token" no document says.
-func (pg *page) lost(failed *wit.Fault) bool {
+func (pg *deltaPage) lost(failed *wit.Fault) bool {
 	at := &pg.delta
 	if at.phase != phaseChanges && !at.inside {
 		return false

@@ -4,54 +4,80 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/wit"
 )
 
+// deltaSet is an entity set whose changes are read.
+type deltaSet struct{ *Feed }
+
+// deltaPage reads an answer of delta mode.
+type deltaPage struct {
+	*Reader
+	// delta is where delta mode stands, headers are those of the answer that it goes by.
+	delta   deltaPosition
+	headers []wit.Header
+	changes changes
+	// document: it is the document of one row, as a fault has it.
+	document bool
+}
+
+// Reading is what it reads by.
+func (pg *deltaPage) Reading() *Reader { return pg.Reader }
+
+func (pg *deltaPage) set() deltaSet { return deltaSet{pg.feed} }
+
 // beginDelta opens a page of delta mode.
-func (p *plugin) beginDelta(o *decodedContext, f *feed, position *[]wit.Field, response wit.Response) (uint32, error) {
-	if position == nil {
-		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
-	}
-	at, err := readDelta(*position)
+func beginDelta(pool *Pool, o *Context, f *Feed, position []wit.Field, response *wit.Response) (*deltaPage, error) {
+	at, err := readDelta(position)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	if at == nil {
-		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page with an empty position"}
+		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "a page with an empty position"}
 	}
 	rows, err := readSieve(at.rows)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	gone, err := readSieve(at.gone)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	pg, n := p.pages.begin(o, f, &response)
+	refused := unformatted(position)
+	f.useFormat(refused)
+	pg := &deltaPage{Reader: pool.begin(o, f, response, casesOf(position)), delta: *at}
+	pg.refused, pg.exempt = refused, pg.unfiltered()
 	if pg.Base == "" {
 		pg.Base = at.url
 	}
-	pg.delta = *at
-	pg.beginGuids(casesOf(*position))
 	pg.delta.applied = at.applied || (at.phase == phaseLoad || at.phase == phaseOpen) && applies(response.Headers)
-	pg.headers = pg.headers[:0]
 	for _, name := range []string{"Date", "Location", "Retry-After"} {
 		if text := header(response.Headers, name); text != "" {
 			pg.headers = append(pg.headers, wit.Header{Name: name, Value: strings.Clone(text)})
 		}
 	}
-	pg.changes.reset()
 	pg.changes.rowsBefore, pg.changes.goneBefore = rows, gone
 	if at.second != nil {
 		pg.beginSecond()
 	}
-	return n, nil
+	return pg, nil
 }
 
-// decodeDelta reads a piece of a page of delta mode.
-func (pg *page) decodeDelta(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
+// beginDocument opens the document of one row, which was refused before: a dead letter that is read again. It may say
+// that its entity is deleted.
+func beginDocument(pool *Pool, o *Context, f *Feed, response *wit.Response) *deltaPage {
+	cases := header(response.Headers, wit.OffsetHeader+guidField)
+	pg := &deltaPage{Reader: pool.begin(o, f, response, []byte(cases)), document: true}
+	pg.delta, pg.single, pg.exempt = deltaPosition{phase: phaseLoad}, true, pg.unfiltered()
+	if pg.Base == "" {
+		pg.Base = f.service + "/" + f.address
+	}
+	return pg
+}
+
+// Decode reads a piece of a page of delta mode.
+func (pg *deltaPage) Decode(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
 	err error) {
 	rows := pg.delta.phase == phaseLoad || pg.delta.phase == phaseOpen || pg.delta.phase == phaseChanges
 	code := pg.Answer.Status
@@ -62,16 +88,8 @@ func (pg *page) decodeDelta(tag string, status uint16, piece []byte, last bool) 
 		return pg.reread(tag, status, piece, last)
 	case tag == "" && (!rows || code < 200 || code > 299 || code == 202 || code == 204):
 		return pg.whole(piece, last)
-	case pg.decoder == nil:
-		if !pg.choose(piece, last) {
-			return portion, false, nil
-		}
-		if f := pg.otherSet(piece); f != nil {
-			return portion, true, f
-		}
 	}
-	pg.ended = pg.ended || tag == "" && last
-	if waits, err := pg.take(pg.decoder, &pg.Out, part{"", tag, piece, last}, &portion); waits || err != nil {
+	if waits, err := pg.read(tag, piece, last, &portion); waits || err != nil {
 		return portion, err != nil, err
 	}
 	if !pg.delta.check { // else only the count is of interest
@@ -90,9 +108,12 @@ func (pg *page) decodeDelta(tag string, status uint16, piece []byte, last bool) 
 }
 
 // endDelta ends a page of which all has come: its text, and what was read again.
-func (pg *page) endDelta(portion *wit.Portion) (ended bool, err error) {
+func (pg *deltaPage) endDelta(portion *wit.Portion) (ended bool, err error) {
 	if !pg.ended || !pg.Out.Page.Done || pg.changes.waiting > 0 {
 		return false, nil
+	}
+	if pg.document {
+		return true, nil
 	}
 	next, err := pg.afterDelta()
 	if err != nil {
@@ -113,7 +134,7 @@ func (pg *page) endDelta(portion *wit.Portion) (ended bool, err error) {
 }
 
 // whole reads an answer that is short: what an ODP service says beside the set, errors, and answers without rows.
-func (pg *page) whole(piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
+func (pg *deltaPage) whole(piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
 	if room := maxErrorBody*4 - len(pg.Body); pg.Answer.Status < 300 && len(piece) > room {
 		return portion, true, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": expected at most " +
 			strconv.Itoa(maxErrorBody*4) +
@@ -137,24 +158,4 @@ func (pg *page) whole(piece []byte, last bool) (portion wit.Portion, ended bool,
 		portion, err = pg.answeredODP()
 	}
 	return portion, true, err
-}
-
-// followed has further pages of expanded feeds asked for.
-func (pg *page) followed(portion *wit.Portion) error {
-	for _, follow := range pg.Out.Follow {
-		target, err := pg.Resolve(follow.Link)
-		if err != nil {
-			return err
-		}
-		portion.Follow = append(portion.Follow, wit.Follow{Request: pg.feed.request(follow.Tag, target)})
-	}
-	return nil
-}
-
-// newDecoder is a decoder for the format that a text begins in.
-func (f *feed) newDecoder(piece []byte) decode.Decoder {
-	if isAtom(piece, f.atom) {
-		return decode.NewAtom(f.layout, decode.Limits{})
-	}
-	return decode.NewJSON(f.layout, decode.Limits{})
 }

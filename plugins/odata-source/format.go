@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/sdk/go"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -26,7 +26,7 @@ func unformatted(offset []wit.Field) bool {
 }
 
 // useFormat has the feed's requests hold $format, or not.
-func (f *feed) useFormat(refused bool) {
+func (f *Feed) useFormat(refused bool) {
 	f.pages.FormatOption = formatOption
 	if f.atom || refused {
 		f.pages.FormatOption = ""
@@ -43,7 +43,7 @@ func withFormat(refused bool, fields *[]wit.Field) *[]wit.Field {
 }
 
 // refusesFormat tells whether the answer refuses $format, which the request at an address had.
-func (pg *page) refusesFormat(asked string) bool {
+func (pg *Reader) refusesFormat(asked string) bool {
 	if pg.feed.pages.FormatOption == "" || !strings.Contains(asked, formatOption) ||
 		!fault.RefusesFormat(pg.Answer.Status, pg.Body) {
 		return false

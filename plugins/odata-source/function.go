@@ -13,7 +13,7 @@ import (
 )
 
 // find is where a doctor asks for rows, and with which options: those of a function import are its parameters.
-func (e entry) find(m *edm.Model) (address, options string, err error) {
+func (e Entry) find(m *edm.Model) (address, options string, err error) {
 	set, _, err := findSet(&e, m)
 	if err != nil {
 		return "", "", err
@@ -26,7 +26,7 @@ func (e entry) find(m *edm.Model) (address, options string, err error) {
 
 // findSet finds what an entry reads: an entity set, or the entities that a function import answers, as if they were
 // one.
-func findSet(e *entry, m *edm.Model) (*edm.Set, *edm.Structure, error) {
+func findSet(e *Entry, m *edm.Model) (*edm.Set, *edm.Structure, error) {
 	i := slices.IndexFunc(m.Functions, func(f *edm.Function) bool { return f.Name == e.set })
 	name := config.InGroup(e.number, nameEntitySet)
 	if m.Set(e.set) != nil || i < 0 {

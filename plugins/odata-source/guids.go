@@ -6,7 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/sdk/go"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -38,7 +38,7 @@ const (
 )
 
 // findGuids finds out which members of the key are GUIDs whose case matters.
-func (f *feed) findGuids() {
+func (f *Feed) findGuids() {
 	f.guids = nil
 	if !f.options.Delta {
 		return
@@ -51,7 +51,7 @@ func (f *feed) findGuids() {
 }
 
 // carryGuids puts the field of an offset into the position that follows from it.
-func (f *feed) carryGuids(position *[]wit.Field, offset []wit.Field) {
+func (f *Feed) carryGuids(position *[]wit.Field, offset []wit.Field) {
 	if len(f.guids) == 0 || position == nil {
 		return
 	}
@@ -76,7 +76,7 @@ func casesOf(offset []wit.Field) []byte {
 const guidTag = " " + guidField + "="
 
 // withCases is a tag that tells it.
-func (f *feed) withCases(tag string, offset []wit.Field) string {
+func (f *Feed) withCases(tag string, offset []wit.Field) string {
 	if cases := casesOf(offset); len(f.guids) > 0 && len(cases) > 0 {
 		return tag + guidTag + string(cases)
 	}
@@ -84,7 +84,7 @@ func (f *feed) withCases(tag string, offset []wit.Field) string {
 }
 
 // beginGuids readies the page.
-func (pg *page) beginGuids(cases []byte) {
+func (pg *Reader) beginGuids(cases []byte) {
 	pg.cases = append(pg.cases[:0], cases...)
 	if len(pg.cases) != len(pg.feed.guids) { // none, or those of another key
 		pg.cases = append(pg.cases[:0], slices.Repeat([]byte{caseUnknown}, len(pg.feed.guids))...)
@@ -92,7 +92,7 @@ func (pg *page) beginGuids(cases []byte) {
 }
 
 // settleGuids settles the case of GUIDs of which a load that has ended had none with a letter.
-func (pg *page) settleGuids() {
+func (pg *Reader) settleGuids() {
 	for i, c := range pg.cases {
 		if c == caseOpen {
 			pg.cases[i] = caseLower
@@ -101,7 +101,7 @@ func (pg *page) settleGuids() {
 }
 
 // endGuids puts the field into the offset behind the page.
-func (pg *page) endGuids(portion *wit.Portion) {
+func (pg *Reader) endGuids(portion *wit.Portion) {
 	if portion.Next == nil || len(pg.cases) == 0 ||
 		!slices.ContainsFunc(pg.cases, func(c byte) bool { return c != caseUnknown }) {
 		return
@@ -111,7 +111,7 @@ func (pg *page) endGuids(portion *wit.Portion) {
 }
 
 // eachGuid shows the texts of a key's GUIDs, in place, as far as the key can be read.
-func (f *feed) eachGuid(key []byte, show func(i int, text []byte)) {
+func (f *Feed) eachGuid(key []byte, show func(i int, text []byte)) {
 	i := 0
 	for k := range f.layout.Keys {
 		if i == len(f.guids) {
@@ -145,7 +145,7 @@ func lettersOf(text []byte) (lower, upper, first bool) {
 }
 
 // learnGuids takes note of the case in which rows have their GUIDs.
-func (pg *page) learnGuids(out *decode.Output) {
+func (pg *Reader) learnGuids(out *decode.Output) {
 	if len(pg.cases) == 0 {
 		return
 	}
@@ -172,10 +172,8 @@ func (pg *page) learnGuids(out *decode.Output) {
 	}
 }
 
-func keyOf(row *wit.Row, data []byte) []byte { return data[row.Key.Start : row.Key.Start+row.Key.Size] }
-
 // fit writes a GUID as the feed's keys have it; row: it is that of a row. It tells whether that changes it.
-func (pg *page) fit(i int, text []byte, row bool) (changed bool) {
+func (pg *Reader) fit(i int, text []byte, row bool) (changed bool) {
 	to := pg.cases[i]
 	upper := to == caseUpper || to == caseLearntUpper && !row
 	if !upper && to != caseLower && (to != caseLearntLower || row) {
@@ -193,7 +191,7 @@ func (pg *page) fit(i int, text []byte, row bool) (changed bool) {
 }
 
 // fitRows writes the keys of rows as the feed's keys are. The values stay as the service wrote them.
-func (pg *page) fitRows(rows []wit.Row, data []byte) []byte {
+func (pg *Reader) fitRows(rows []wit.Row, data []byte) []byte {
 	if len(pg.cases) == 0 {
 		return data
 	}
@@ -212,7 +210,7 @@ func (pg *page) fitRows(rows []wit.Row, data []byte) []byte {
 }
 
 // fitKeys writes encoded keys that are not a row's as the feed's keys are.
-func (pg *page) fitKeys(raws [][]byte) {
+func (pg *Reader) fitKeys(raws [][]byte) {
 	for i := range pg.cases {
 		text, _ := datum.Block(raws[pg.feed.guids[i]])
 		pg.fit(i, text, false)
@@ -220,7 +218,7 @@ func (pg *page) fitKeys(raws [][]byte) {
 }
 
 // alikeButForGuids tells whether two encoded keys differ at most in the case of GUIDs that is no matter.
-func (pg *page) alikeButForGuids(raws [][]byte, key []byte) bool {
+func (pg *Reader) alikeButForGuids(raws [][]byte, key []byte) bool {
 	own := pg.feed.splitKey(key)
 	if own == nil || slices.Contains(pg.cases, caseMixed) {
 		return false

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -36,8 +35,11 @@ const (
 // changeNames are the values of the header by change.
 var changeNames = [...]string{"", "read", "created", "changed", "before", "deleted"}
 
+// Version is that of the plugin, which its main package sets.
+var Version string
+
 // makeHeaders makes the blocks of headers of the feed's rows, one for each change.
-func (f *feed) makeHeaders() {
+func (f *Feed) makeHeaders() {
 	f.blocks = nil
 	if !f.headers {
 		return
@@ -48,7 +50,7 @@ func (f *feed) makeHeaders() {
 	}
 	for _, name := range changeNames {
 		headers := []datum.Header{header(headerService, f.service), header(headerEntitySet, f.set),
-			header(headerVersion, version)}
+			header(headerVersion, Version)}
 		if name != "" {
 			headers = append(headers, header(headerChange, name))
 		}
@@ -57,7 +59,7 @@ func (f *feed) makeHeaders() {
 }
 
 // tell puts the headers on a row, where the settings want them.
-func (f *feed) tell(row *wit.Row, data []byte, what change) []byte {
+func (f *Feed) tell(row *wit.Row, data []byte, what change) []byte {
 	if f.blocks == nil {
 		return data
 	}
@@ -67,27 +69,9 @@ func (f *feed) tell(row *wit.Row, data []byte, what change) []byte {
 }
 
 // tellAll puts the headers on rows to which the same happened.
-func (f *feed) tellAll(rows []wit.Row, data []byte, what change) []byte {
+func (f *Feed) tellAll(rows []wit.Row, data []byte, what change) []byte {
 	for i := range rows {
 		data = f.tell(&rows[i], data, what)
 	}
 	return data
-}
-
-// changeOf is what happened to a row of delta mode that is not deleted; watched is what the service says of it, nil
-// where it says nothing.
-func (pg *page) changeOf(watched []decode.Span) change {
-	f := pg.feed
-	switch {
-	case pg.lone:
-		return changeUnknown
-	case pg.delta.phase != phaseChanges:
-		return changeRead
-	case watched == nil:
-		return changeChanged
-	}
-	if text, ok := f.textOf(f.mode, pg.bytes(watched[0])); ok && text == "C" {
-		return changeCreated
-	}
-	return changeChanged
 }

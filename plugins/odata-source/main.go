@@ -16,6 +16,7 @@ import (
 var version = "0.1.0"
 
 func init() {
+	Version = version
 	p := &plugin{}
 	source.Register(p)
 	tools.Register(p)
@@ -58,4 +59,29 @@ func (p *plugin) Plan(component string, given []wit.Setting, maxTasks uint32) (w
 func (p *plugin) Open(component string, given []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening,
 	error) {
 	return open(component, given, answers)
+}
+
+func (p *plugin) Notified(context []byte, n wit.Notification) ([]wit.Wake, error) {
+	o, err := p.contexts.get(context)
+	if err != nil {
+		return nil, err
+	}
+	return Notified(o, n)
+}
+
+func (p *plugin) Subscribe(context []byte, number uint32, address string, state []byte,
+	answers []wit.Response) (wit.Arrangement, error) {
+	o, f, err := p.contexts.feed(context, number)
+	if err != nil {
+		return wit.Arrangement{}, err
+	}
+	return Subscribe(o, f, address, state, answers)
+}
+
+func (p *plugin) Retire(component string, given []wit.Setting, addresses []string, state []byte,
+	answers []wit.Response) (wit.Arrangement, error) {
+	if err := config.Known(component, Component, Alias); err != nil {
+		return wit.Arrangement{}, err
+	}
+	return Retire(given, addresses, state, answers)
 }

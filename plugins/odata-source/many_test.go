@@ -82,7 +82,7 @@ func TestContextsAreKeptByTheirFeeds(t *testing.T) {
 	}
 	contexts := func(tasks, sets int) (c cache) {
 		for task := range tasks {
-			o := &decodedContext{origin: one.origin, at: int64(task), feeds: slices.Repeat(one.feeds, sets)}
+			o := &Context{origin: one.origin, at: int64(task), feeds: slices.Repeat(one.feeds, sets)}
 			if _, err := c.get(packContext(o)); err != nil {
 				t.Fatal(err)
 			}

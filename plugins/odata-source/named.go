@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/sdk/go"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -17,66 +17,66 @@ const deletedToken = " deleted"
 
 // fetchNamed asks for an entity that a notification names: what it is now, whatever was said to have happened, since
 // notifications come late, twice and in any order.
-func (f *feed) fetchNamed(token string, offset []wit.Field) wit.Step {
+func (f notifySet) fetchNamed(token string, offset []wit.Field) wit.Step {
 	r := f.namedRequest(token)
 	r.Tag = f.withCases(r.Tag, offset)
 	return wit.Step{Fetch: &wit.Fetch{Request: r}}
 }
 
-func (f *feed) namedRequest(token string) wit.Request {
+func (f notifySet) namedRequest(token string) wit.Request {
 	return f.request(namedTag+token, f.entityTarget(strings.TrimSuffix(token, deletedToken)))
 }
 
-// entityTarget is where the entity with a key predicate is read, in the form of the feed's rows.
-func (f *feed) entityTarget(predicate string) string {
-	options := f.pages.Options
-	if f.pages.FormatOption != "" {
-		options = append([]string{f.pages.FormatOption}, options...)
-	}
-	target := f.service + "/" + f.address + predicate
-	if len(options) > 0 {
-		target += "?" + strings.Join(options, "&")
-	}
-	return f.query.On(target)
+// notifySet is an entity set of which notifications tell.
+type notifySet struct{ *Feed }
+
+// entityPage reads an entity that a notification names, or the document of one row.
+type entityPage struct {
+	*Reader
+	// named is its key predicate, "" for a document, which nobody asked for; entities came of it.
+	named    string
+	entities int
+	// toldDeleted: the notification says that the entity was deleted.
+	toldDeleted bool
+	// stored: the notification store named it.
+	stored bool
 }
 
+// Reading is what it reads by.
+func (pg *entityPage) Reading() *Reader { return pg.Reader }
+
+func (pg *entityPage) set() notifySet { return notifySet{pg.feed} }
+
 // beginNamed opens the answer.
-func (p *plugin) beginNamed(o *decodedContext, f *feed, response *wit.Response) (uint32, error) {
-	token, ok := strings.CutPrefix(response.Tag, namedTag)
-	if !ok || !f.named() {
-		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
-	}
-	pg, n := p.pages.begin(o, f, response)
-	token, cases, _ := strings.Cut(token, guidTag)
-	pg.beginGuids([]byte(cases))
+func beginNamed(pool *Pool, o *Context, f *Feed, response *wit.Response) *entityPage {
+	token, cases, _ := strings.Cut(strings.TrimPrefix(response.Tag, namedTag), guidTag)
+	pg := &entityPage{Reader: pool.begin(o, f, response, []byte(cases))}
+	pg.single = true
 	token, pg.toldDeleted = strings.CutSuffix(token, deletedToken)
 	pg.named = strings.Clone(token)
 	if pg.Base == "" {
 		pg.Base = f.service + "/" + f.address + pg.named
 	}
-	return n, nil
+	return pg
 }
 
 // beginLone opens the document of one row, which was refused before: a dead letter that is read again.
-func (p *plugin) beginLone(o *decodedContext, f *feed, response *wit.Response) uint32 {
-	pg, n := p.pages.begin(o, f, response)
-	pg.lone = true
-	pg.beginGuids([]byte(header(response.Headers, wit.OffsetHeader+guidField)))
+func beginLone(pool *Pool, o *Context, f *Feed, response *wit.Response) *entityPage {
+	cases := header(response.Headers, wit.OffsetHeader+guidField)
+	pg := &entityPage{Reader: pool.begin(o, f, response, []byte(cases))}
+	pg.single = true
 	if pg.Base == "" {
 		pg.Base = f.service + "/" + f.address
 	}
-	pg.delta = deltaPosition{phase: phaseLoad}
-	pg.changes.reset()
-	return n
+	return pg
 }
 
-// decodeNamed reads it: one row, or one for a deleted entity.
-func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
+// Decode reads it: one row, or one for a deleted entity.
+func (pg *entityPage) Decode(tag string, _ uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
 	err error) {
-	f, status := pg.feed, pg.Answer.Status
-	what := pg.What() + ": the entity " + pg.named
-	if status < 200 || status > 299 {
-		pg.Body = append(pg.Body, piece[:min(len(piece), maxErrorBody-len(pg.Body))]...)
+	f, what := pg.set(), pg.What()+": the entity "+pg.named
+	if status := pg.Answer.Status; status < 200 || status > 299 {
+		pg.refusal(piece)
 		switch {
 		case !last:
 			return portion, false, nil
@@ -93,44 +93,13 @@ func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (port
 		pg.confirm(&portion, !pg.toldDeleted)
 		return portion, true, nil
 	}
-	if pg.decoder == nil && !pg.choose(piece, last) {
-		return portion, false, nil
-	}
-	pg.ended = pg.ended || tag == "" && last
-	if waits, err := pg.take(pg.decoder, &pg.Out, part{"", tag, piece, last}, &portion); waits || err != nil {
+	if waits, err := pg.read(tag, piece, last, &portion); waits || err != nil {
 		return portion, err != nil, err
 	}
 	if err := pg.filtered(); err != nil {
 		return portion, true, err
 	}
-	pg.entities += len(pg.Out.Rows) + len(pg.Out.Faults)
-	for _, row := range pg.Out.Rows {
-		if pg.lone {
-			break // nobody asked for it
-		}
-		asked, err := f.rawKeys(pg.named)
-		if err != nil {
-			return portion, true, &wit.Fault{Kind: wit.FaultInternal, Message: what + ": " + err.Error()}
-		}
-		if found := f.another(asked, pg.Out.Data[row.Key.Start:row.Key.Start+row.Key.Size]); found != "" {
-			return portion, true, &wit.Fault{Kind: wit.FaultData, Message: what + ": expected it, found " + found}
-		}
-	}
-	if pg.lone && f.tracking.on { // it may say that its entity is deleted
-		if err := pg.change(&portion); err != nil {
-			return wit.Portion{}, true, err
-		}
-	} else {
-		what := changeChanged
-		if pg.lone {
-			what = changeUnknown
-		}
-		pg.Out.Data = pg.fitRows(pg.Out.Rows, pg.Out.Data)
-		pg.Out.Data = f.tellAll(pg.Out.Rows, pg.Out.Data, what)
-		portion.Rows, portion.Data, portion.Faults = pg.Out.Rows, pg.Out.Data, pg.Out.Faults
-	}
-	pg.declare(&portion)
-	if err := pg.followed(&portion); err != nil {
+	if err := pg.take(&portion); err != nil {
 		return portion, true, err
 	}
 	if ended = pg.ended && pg.Out.Page.Done; ended && pg.entities != 1 {
@@ -141,6 +110,30 @@ func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (port
 		pg.confirm(&portion, pg.toldDeleted)
 	}
 	return portion, ended, nil
+}
+
+// take hands on what came, if it is what was asked for.
+func (pg *entityPage) take(portion *wit.Portion) error {
+	f, change := pg.set(), changeUnknown
+	pg.entities += len(pg.Out.Rows) + len(pg.Out.Faults)
+	if pg.named != "" {
+		change = changeChanged
+		what := pg.What() + ": the entity " + pg.named
+		asked, err := f.rawKeys(pg.named)
+		if err != nil {
+			return &wit.Fault{Kind: wit.FaultInternal, Message: what + ": " + err.Error()}
+		}
+		for i := range pg.Out.Rows {
+			if found := f.another(asked, keyOf(&pg.Out.Rows[i], pg.Out.Data)); found != "" {
+				return &wit.Fault{Kind: wit.FaultData, Message: what + ": expected it, found " + found}
+			}
+		}
+	}
+	pg.Out.Data = pg.fitRows(pg.Out.Rows, pg.Out.Data)
+	pg.Out.Data = f.tellAll(pg.Out.Rows, pg.Out.Data, change)
+	portion.Rows, portion.Data, portion.Faults = pg.Out.Rows, pg.Out.Data, pg.Out.Faults
+	pg.declare(portion)
+	return pg.followed(portion)
 }
 
 // What a service answers about an entity may come of an older copy of its data than what made the notification: an
@@ -155,9 +148,9 @@ const maxConfirm = 60
 
 // confirm has an entity read once more whose answer contradicts the notification. The host does so once for each
 // notification: this may be the second answer, which an instance of the plugin cannot know.
-func (pg *page) confirm(portion *wit.Portion, contradicts bool) {
-	after := uint32(pg.feed.subscribing.confirm) * 1000
-	if !contradicts || pg.lone || pg.store != nil || after == 0 {
+func (pg *entityPage) confirm(portion *wit.Portion, contradicts bool) {
+	after := uint32(pg.set().subscribing.confirm) * 1000
+	if !contradicts || pg.named == "" || pg.stored || after == 0 {
 		return
 	}
 	says := "is not there, and no notification says that it was deleted"
@@ -165,6 +158,6 @@ func (pg *page) confirm(portion *wit.Portion, contradicts bool) {
 		says = "is there, and a notification says that it was deleted"
 	}
 	sdk.Log(wit.LevelInfo, pg.What()+": the entity "+pg.named+" "+says+": unless this is the second answer, it is "+
-		"read once more in "+strconv.Itoa(pg.feed.subscribing.confirm)+" s")
+		"read once more in "+strconv.Itoa(pg.set().subscribing.confirm)+" s")
 	portion.More, portion.WaitMs = true, after
 }

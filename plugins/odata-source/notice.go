@@ -3,15 +3,13 @@ package main
 import (
 	"bytes"
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/markup"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
-	"github.com/culvert-project/culvert/sdk/go"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -24,7 +22,7 @@ type notificationEntry struct {
 	id, term   string
 	links      map[string]string
 	properties map[string]string
-	// inside are entries in the entry's links.
+	// inside are entries in the Entry's links.
 	inside []notificationEntry
 }
 
@@ -33,7 +31,7 @@ const maxEntries = 10_000
 
 func (n *notificationEntry) text(name string) string { return n.properties[name] }
 
-// address is where the entry itself is.
+// address is where the Entry itself is.
 func (n *notificationEntry) address() string {
 	for _, rel := range []string{"edit", "self"} {
 		if href := n.links[rel]; href != "" {
@@ -165,7 +163,7 @@ func inside(r *markup.Reader, do func() error) error {
 	}
 }
 
-// put notes a property where the entry says nothing of it yet.
+// put notes a property where the Entry says nothing of it yet.
 func (n *notificationEntry) put(name, text string) {
 	if _, given := n.properties[name]; !given {
 		n.properties[name] = strings.TrimSpace(text)
@@ -283,22 +281,18 @@ const (
 )
 
 // Notified reads a notification: in delta mode it says that there are changes, in full mode which entities to read.
-func (p *plugin) Notified(context []byte, n wit.Notification) ([]wit.Wake, error) {
-	o, err := p.contexts.get(context)
-	if err != nil {
-		return nil, err
-	}
+func Notified(o *Context, n wit.Notification) ([]wit.Wake, error) {
 	path, _, _ := strings.Cut(n.Target, "?")
 	name := uri.Unescape(path[strings.LastIndexByte(path, '/')+1:])
 	for i := range o.feeds {
 		if f := &o.feeds[i]; f.name == name && f.subscribing.on {
-			return f.notified(uint32(i), &n)
+			return notifySet{f}.notified(uint32(i), &n)
 		}
 	}
 	return nil, &wit.Fault{Kind: wit.FaultNotFound, Message: "nobody has subscribed under the path " + clip(path)}
 }
 
-func (f *feed) notified(number uint32, n *wit.Notification) ([]wit.Wake, error) {
+func (f notifySet) notified(number uint32, n *wit.Notification) ([]wit.Wake, error) {
 	notes, err := f.notes(n)
 	if err != nil {
 		return nil, &wit.Fault{Kind: wit.FaultData, Message: f.what() + ": a notification that can't be read: " +
@@ -342,7 +336,7 @@ func (f *feed) notified(number uint32, n *wit.Notification) ([]wit.Wake, error) 
 }
 
 // notes are what a notification tells of.
-func (f *feed) notes(n *wit.Notification) ([]notificationEntry, error) {
+func (f notifySet) notes(n *wit.Notification) ([]notificationEntry, error) {
 	data := header(n.Headers, pokeData)
 	if len(bytes.TrimSpace(n.Body)) > 0 {
 		notes, next, err := readEntries(n.Body)
@@ -369,7 +363,7 @@ func (f *feed) notes(n *wit.Notification) ([]notificationEntry, error) {
 
 // tokens are the key predicates of the entities that a note names. One that names none has the whole set read anew:
 // something has changed.
-func (f *feed) tokens(n *notificationEntry) (tokens []string, err error) {
+func (f notifySet) tokens(n *notificationEntry) (tokens []string, err error) {
 	entities := []notificationEntry{*n}
 	if n.notification() {
 		entities = n.inside
@@ -397,7 +391,7 @@ func (f *feed) tokens(n *notificationEntry) (tokens []string, err error) {
 }
 
 // keysOf are the encoded keys of an entity: by its address, else by its properties.
-func (f *feed) keysOf(n *notificationEntry) ([][]byte, error) {
+func (f notifySet) keysOf(n *notificationEntry) ([][]byte, error) {
 	address := n.address()
 	set, _, err := uri.ParsePredicate(address)
 	if err == nil && set != f.set && set != f.address && !strings.HasSuffix(f.address, "."+set) {
@@ -416,45 +410,4 @@ func (f *feed) keysOf(n *notificationEntry) ([][]byte, error) {
 		keys = append(keys, uri.Key{Name: name, Literal: uri.Literal{Type: p.Type.Primitive, Text: text}})
 	}
 	return f.rawKeys(string(uri.AppendPredicate([]byte(f.address), keys)))
-}
-
-// gone tells whether an answer says that an entity is not there: the service itself says so, by an error document of
-// OData. Gateways and proxies answer 404 with anything else, and SAP Gateway itself for a service that it does not
-// know.
-func gone(status uint16, body []byte) bool {
-	code, _, ok := fault.Document(body)
-	return (status == 404 || status == 410) && ok && !fault.NoService(code)
-}
-
-// gone is the same of an entity of the feed, for which the settings may name other answers.
-func (f *feed) gone(status uint16, body []byte) bool {
-	code, _, _ := fault.Document(body)
-	return gone(status, body) || fault.Listed(f.tracking.notFound, status, code) && !fault.IsHTML(body)
-}
-
-// tolerated are the statuses by which a service may say that an entity is not there.
-func (f *feed) tolerated() []uint16 {
-	statuses := []uint16{404, 410}
-	for _, code := range f.tracking.notFound {
-		if len(statuses) == 2 {
-			statuses = append(statuses, 400) // with which services give messages of their own
-		}
-		if status, err := strconv.ParseUint(code, 10, 16); err == nil && !slices.Contains(statuses, uint16(status)) {
-			statuses = append(statuses, uint16(status))
-		}
-	}
-	return statuses
-}
-
-// notRead is the fault of an entity that can't be read, and is not known to be deleted.
-func notRead(what string, answer *wit.Response, body []byte) error {
-	f := fault.Of(what, answer, body)
-	switch answer.Status {
-	case 404, 410:
-		f.Message += "; it isn't taken for deleted: only an error document of the OData service, and " +
-			"of the entity, says that"
-	case 400:
-		f.Message += "; if that says that the entity isn't there, " + notFoundCodes + " takes it for deleted"
-	}
-	return f
 }

@@ -5,13 +5,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/markup"
-	"github.com/culvert-project/culvert/plugins/odata/service"
-	"github.com/culvert-project/culvert/sdk/go"
-	"github.com/culvert-project/culvert/sdk/go/pack"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -20,67 +17,19 @@ import (
 // DeltaLinksOfFacts, with the tokens that can still be asked for, and the functions SubscribedToFacts and
 // TerminateDeltasForFacts.
 
-// odp is what an ODP service has beside a set, as requests name it.
-type odp struct{ links, subscribed, terminate string }
-
-// track finds out how the service tracks changes of a set, and in which format they are asked for.
-func (f *feed) track(m *edm.Model, set *edm.Set) error {
-	if !f.tracking.on {
-		return nil
-	}
-	links := m.Set("DeltaLinksOf" + set.Name)
-	function := func(prefix string) string {
-		for _, fn := range m.Functions {
-			if fn.Name == prefix+set.Name {
-				return fn.Name
-			}
-		}
-		return ""
-	}
-	if subscribed := function("SubscribedTo"); links != nil && subscribed != "" {
-		f.odp = &odp{links: service.Address(links), subscribed: subscribed, terminate: function("TerminateDeltasFor")}
-	}
-	if !f.formatted {
-		// SAP Gateway tells of deleted entities in Atom only; ODP's are rows like others.
-		f.atom = f.odp == nil
-	} else if !f.atom && f.odp == nil {
-		sdk.Log(wit.LevelWarn, "entity set "+f.set+" of "+f.service+": SAP Gateway does not tell of "+
-			"deleted entities in JSON; "+f.setting(nameFormat)+" = atom, or none, does")
-	}
-	if f.odp == nil && !f.announced {
-		sdk.Log(wit.LevelInfo, "entity set "+f.set+" of "+f.service+": $metadata announces no change tracking; the "+
-			"end of the first load shows whether there is a delta link")
-	}
-	return nil
-}
-
-func (o *odp) pack(b []byte) []byte {
-	if o == nil {
-		return pack.Flag(b, false)
-	}
-	return pack.Text(pack.Text(pack.Text(pack.Flag(b, true), o.links), o.subscribed), o.terminate)
-}
-
-func unpackODP(r *pack.Reader) *odp {
-	if !r.Flag() {
-		return nil
-	}
-	return &odp{links: r.Text(), subscribed: r.Text(), terminate: r.Text()}
-}
-
 // functionURL asks for a function, or for a set in JSON.
-func (f *feed) functionURL(name string) string {
+func (f deltaSet) functionURL(name string) string {
 	return f.query.On(f.service + "/" + name + "?$format=json")
 }
 
 // tokenURL is a delta link made of a token.
-func (f *feed) tokenURL(token string) string {
+func (f deltaSet) tokenURL(token string) string {
 	return f.query.On(f.service + "/" + f.address + "?!deltatoken='" + strings.ReplaceAll(strings.Trim(token, "'"), "'",
 		"''") + "'")
 }
 
 // relink is a delta link with another token, in the form of the one before, if there is one.
-func (f *feed) relink(link, token string) string {
+func (f deltaSet) relink(link, token string) string {
 	i := strings.Index(link, "deltatoken=")
 	if i < 0 {
 		return f.tokenURL(token)
@@ -100,7 +49,7 @@ func (f *feed) relink(link, token string) string {
 }
 
 // askLinks goes on with the question for the delta links that the service keeps.
-func (f *feed) askLinks(before *deltaPosition, why string, now int64) *deltaPosition {
+func (f deltaSet) askLinks(before *deltaPosition, why string, now int64) *deltaPosition {
 	next := &deltaPosition{phase: phaseLinks, why: why, url: f.functionURL(f.odp.links), began: before.began,
 		owed: before.owed, pass: before.pass,
 		snapshot: before.snapshot, rewritten: before.rewritten, at: int(now)}
@@ -118,8 +67,8 @@ func (f *feed) askLinks(before *deltaPosition, why string, now int64) *deltaPosi
 }
 
 // answeredODP goes on behind an answer that holds no rows of the set.
-func (pg *page) answeredODP() (wit.Portion, error) {
-	f, at := pg.feed, &pg.delta
+func (pg *deltaPage) answeredODP() (wit.Portion, error) {
+	f, at := pg.set(), &pg.delta
 	switch at.phase {
 	case phaseAsk, phaseWait:
 		open, ok := truth(pg.Body, "SubscribedFlag")
@@ -143,8 +92,8 @@ func (pg *page) answeredODP() (wit.Portion, error) {
 }
 
 // subscribed goes on by whether somebody has opened the queue.
-func (pg *page) subscribed(open bool) (wit.Portion, error) {
-	f, at := pg.feed, &pg.delta
+func (pg *deltaPage) subscribed(open bool) (wit.Portion, error) {
+	f, at := pg.set(), &pg.delta
 	switch {
 	case !open:
 		// Nobody has, ourselves included: the first extraction that may have been asked for never came there.
@@ -279,8 +228,8 @@ func moment(text string) string {
 }
 
 // linked goes on by the delta links that the service keeps.
-func (pg *page) linked() (wit.Portion, error) {
-	f, at := pg.feed, &pg.delta
+func (pg *deltaPage) linked() (wit.Portion, error) {
+	f, at := pg.set(), &pg.delta
 	rows, follow, ok := readLinks(pg.Body)
 	if !ok {
 		return wit.Portion{}, fault.NotData(pg.What()+": "+at.url,
@@ -377,18 +326,18 @@ func younger(a, b string) bool {
 }
 
 // stillWorking looks again later: the first extraction was asked for, and hasn't ended.
-func (pg *page) stillWorking() (wit.Portion, error) {
+func (pg *deltaPage) stillWorking() (wit.Portion, error) {
 	at := pg.delta
-	if limit := pg.feed.tracking.patience; at.began > 0 && int(pg.Answer.At)-at.began > limit {
+	if limit := pg.set().tracking.patience; at.began > 0 && int(pg.Answer.At)-at.began > limit {
 		return wit.Portion{}, &wit.Fault{Kind: wit.FaultGone,
 			Message: pg.What() + ": the first extraction was asked for before and has not ended in " + initialRead +
 				", " +
-				strconv.Itoa(limit) + " ms: end the subscription at the service, by " + pg.feed.odp.terminate +
+				strconv.Itoa(limit) + " ms: end the subscription at the service, by " + pg.set().odp.terminate +
 				", and reset the connector's offsets"}
 	}
 	sdk.Log(wit.LevelInfo, pg.What()+": the first extraction was asked for before and is still being "+
 		"worked on; looking again in "+usualWait.String())
-	next := pg.feed.askLinks(&at, whyOpened, pg.Answer.At)
+	next := pg.set().askLinks(&at, whyOpened, pg.Answer.At)
 	portion, err := pg.goOn(next)
 	portion.WaitMs = uint32(usualWait.Milliseconds())
 	return portion, err

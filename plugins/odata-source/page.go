@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
@@ -12,16 +11,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// page is an answer that is being read.
-type page struct {
+// Reader reads an answer piece by piece, as far as that is the same for all answers.
+type Reader struct {
 	paging.Page
-	pages  *pages
-	opened *decodedContext
-	feed   *feed
-	// delta is where delta mode stands, headers are those of the answer that it goes by.
-	delta   deltaPosition
-	headers []wit.Header
-	changes changes
+	pool   *Pool
+	opened *Context
+	feed   *Feed
 	// cases are those of the GUIDs in keys, see guids.go.
 	cases []byte
 	// refused: the service refuses $format, see format.go.
@@ -31,266 +26,150 @@ type page struct {
 
 	decoder decode.Decoder
 	atom    bool
-	// named is the key predicate of the one entity that is read, "" for pages; entities came of it.
-	named    string
-	entities int
-	// toldDeleted: the notification says that the entity was deleted.
-	toldDeleted bool
-	// lone: it is the document of one row, as a fault has it.
-	lone bool
+	// single: the answer is one entity, and no page of rows.
+	single bool
+	// exempt tells of a row whether it need not meet the filter, nil: all must.
+	exempt func(row int) bool
 	// doubt is what the rows of its last piece wait for.
 	doubt doubt
-	// store is what SAP's notification store came to, nil for other pages.
-	store *stored
 	// ended: the page's last piece came. declared: the schemas were told; each page tells them anew, so that an
 	// abandoned one takes nothing with it.
 	ended, declared bool
 }
 
-// pages by number; spare ones keep their memory, spare decoders wait for the next page of their feed and format.
-type pages struct {
-	open     map[uint32]*page
-	spare    []*page
+// Pool has readers and decoders that wait for the next answer: the former keep their memory, the latter are of a feed
+// and a format.
+type Pool struct {
+	spare    []*Reader
 	decoders []spareDecoder
-	last     uint32
 }
 
 // spareDecoder is one that has read a page to its end.
 type spareDecoder struct {
-	feed    *feed
+	feed    *Feed
 	atom    bool
 	decoder decode.Decoder
 }
 
-// maxSpare is how many pages and how many decoders an instance keeps for the next page: a decoder keeps some 90 KB, and
-// a connector may have hundreds of feeds.
+// maxSpare is how many readers and how many decoders a pool keeps: a decoder keeps some 90 KB, and a connector may have
+// hundreds of feeds.
 const maxSpare = 8
 
 // maxErrorBody is how much of an error document is read, in bytes.
 const maxErrorBody = 256 << 10
 
-func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, response wit.Response) (uint32, error) {
-	o, f, err := p.contexts.feed(context, number)
-	if err != nil {
-		return 0, err
+// begin readies a reader for an answer, whose keys have GUIDs in these cases.
+func (p *Pool) begin(o *Context, f *Feed, response *wit.Response, cases []byte) *Reader {
+	r := &Reader{}
+	if n := len(p.spare); n > 0 {
+		r, p.spare = p.spare[n-1], p.spare[:n-1]
 	}
-	if position == nil && response.Tag == "" {
-		return p.beginLone(o, f, &response), nil
-	}
-	refused := position != nil && unformatted(*position)
-	if position != nil {
-		f.useFormat(refused)
-	}
-	if f.tracking.on {
-		n, err := p.beginDelta(o, f, position, response)
-		if err == nil {
-			p.pages.open[n].refused = refused
-		}
-		return n, err
-	}
-	var at *paging.Position
-	if position == nil && strings.HasPrefix(response.Tag, storeTag) {
-		return p.beginStore(o, f, &response)
-	}
-	if position == nil {
-		return p.beginNamed(o, f, &response)
-	}
-	if at, err = paging.Read(*position); err != nil {
-		return 0, err
-	}
-	if at == nil {
-		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
-	}
-	pg, n := p.pages.begin(o, f, &response)
-	pg.At, pg.refused = *at, refused
-	pg.beginGuids(casesOf(*position))
-	pg.Begin()
-	if pg.Base == "" {
-		pg.Base = f.pages.PageURL(at)
-	}
-	return n, nil
+	r.pool, r.opened, r.feed, r.ended, r.declared = p, o, f, false, false
+	r.refused, r.single, r.exempt, r.doubt = false, false, nil, doubt{}
+	r.Set, r.Origin = &f.pages, &o.origin
+	r.Answer = wit.Response{Status: response.Status, At: response.At}
+	r.Base = string([]byte(response.Target))
+	r.beginGuids(cases)
+	return r
 }
 
-// begin opens a page for an answer.
-func (ps *pages) begin(o *decodedContext, f *feed, response *wit.Response) (*page, uint32) {
-	pg := ps.take()
-	pg.pages, pg.opened, pg.feed, pg.ended, pg.declared = ps, o, f, false, false
-	pg.named, pg.entities, pg.store, pg.lone, pg.refused = "", 0, nil, false, false
-	pg.toldDeleted, pg.doubt = false, doubt{}
-	pg.Set, pg.Origin = &f.pages, &o.origin
-	pg.Answer = wit.Response{Status: response.Status, At: response.At}
-	pg.Base = string([]byte(response.Target))
-	pg.beginGuids(nil)
-	ps.last++
-	ps.open[ps.last] = pg
-	return pg, ps.last
-}
-
-func (ps *pages) take() *page {
-	if ps.open == nil {
-		ps.open = map[uint32]*page{}
+// end ends the reading of an answer. Its decoder, unless it failed, and its memory wait for the next one.
+func (p *Pool) end(r *Reader, sound bool) {
+	if sound && r.decoder != nil {
+		r.decoder.Reset()
+		p.keep(spareDecoder{r.feed, r.atom, r.decoder})
 	}
-	if n := len(ps.spare); n > 0 {
-		pg := ps.spare[n-1]
-		ps.spare = ps.spare[:n-1]
-		return pg
-	}
-	return &page{}
-}
-
-// drop ends a page. Its decoder, unless it failed, and its memory wait for the next one.
-func (ps *pages) drop(number uint32, sound bool) {
-	pg := ps.open[number]
-	if pg == nil {
-		return
-	}
-	delete(ps.open, number)
-	if sound && pg.decoder != nil {
-		pg.decoder.Reset()
-		ps.keep(spareDecoder{pg.feed, pg.atom, pg.decoder})
-	}
-	pg.decoder, pg.opened, pg.feed = nil, nil, nil
-	if len(ps.spare) < maxSpare {
-		pg.Reset()
-		ps.spare = append(ps.spare, pg)
+	r.decoder, r.opened, r.feed = nil, nil, nil
+	if len(p.spare) < maxSpare {
+		r.Reset()
+		p.spare = append(p.spare, r)
 	}
 }
 
 // keep keeps a decoder in the place of the one that has waited longest, where there are enough.
-func (ps *pages) keep(d spareDecoder) {
-	if len(ps.decoders) == maxSpare {
-		ps.decoders = slices.Delete(ps.decoders, 0, 1)
+func (p *Pool) keep(d spareDecoder) {
+	if len(p.decoders) == maxSpare {
+		p.decoders = slices.Delete(p.decoders, 0, 1)
 	}
-	ps.decoders = append(ps.decoders, d)
+	p.decoders = append(p.decoders, d)
 }
 
 // kept is a spare decoder of a feed and format, nil if there is none.
-func (ps *pages) kept(f *feed, atom bool) decode.Decoder {
-	at := slices.IndexFunc(ps.decoders, func(d spareDecoder) bool { return d.feed == f && d.atom == atom })
+func (p *Pool) kept(f *Feed, atom bool) decode.Decoder {
+	at := slices.IndexFunc(p.decoders, func(d spareDecoder) bool { return d.feed == f && d.atom == atom })
 	if at < 0 {
 		return nil
 	}
-	d := ps.decoders[at].decoder
-	ps.decoders = slices.Delete(ps.decoders, at, at+1)
+	d := p.decoders[at].decoder
+	p.decoders = slices.Delete(p.decoders, at, at+1)
 	return d
 }
 
-func (p *plugin) Abandon(number uint32) { p.pages.drop(number, false) }
+// refusal collects the body of an answer that is no success.
+func (r *Reader) refusal(piece []byte) {
+	r.Body = append(r.Body, piece[:min(len(piece), maxErrorBody-len(r.Body))]...)
+}
 
-// Decode reads a piece. Rows point into memory that the next call uses again.
-func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, last bool) (wit.Portion, error) {
-	pg := p.pages.open[number]
-	if pg == nil {
-		return wit.Portion{}, &wit.Fault{Kind: wit.FaultInternal,
-			Message: "no page " + strconv.FormatUint(uint64(number), 10) + " is open"}
+// read makes rows of a piece, those that were asked for. waits: there are none yet, or they wait for metadata.
+func (r *Reader) read(tag string, piece []byte, last bool, portion *wit.Portion) (waits bool, err error) {
+	if r.decoder == nil && !r.choose(piece, last) {
+		return true, nil
 	}
-	read := pg.decode
-	switch {
-	case pg.lone:
-		read = pg.decodeNamed
-	case pg.feed.tracking.on:
-		read = pg.decodeDelta
-	case pg.store != nil:
-		read = pg.decodeStore
-	case pg.named != "":
-		read = pg.decodeNamed
-	}
-	portion, ended, err := read(tag, status, piece, last)
-	pg.endGuids(&portion)
-	portion.Next = withFormat(pg.refused, portion.Next)
-	if to := pg.feed.toPartition; to >= 0 {
+	r.ended = r.ended || tag == "" && last
+	return r.take(r.decoder, &r.Out, part{"", tag, piece, last}, portion)
+}
+
+// seal puts into a portion what all of a feed's have: the offset's fields that are carried from page to page, and the
+// partition.
+func (r *Reader) seal(portion *wit.Portion) {
+	r.endGuids(portion)
+	portion.Next = withFormat(r.refused, portion.Next)
+	if to := r.feed.toPartition; to >= 0 {
 		for i := range portion.Rows {
 			portion.Rows[i].Partition = int32(to)
 		}
 	}
-	if err != nil || ended {
-		p.pages.drop(number, err == nil)
-	}
-	return portion, err
-}
-
-func (pg *page) decode(tag string, _ uint16, piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
-	if pg.Answer.Status < 200 || pg.Answer.Status > 299 {
-		pg.Body = append(pg.Body, piece[:min(len(piece), maxErrorBody-len(pg.Body))]...)
-		if !last {
-			return portion, false, nil
-		}
-		if pg.refusesFormat(pg.PageURL(&pg.At)) {
-			next := pg.At.At(withoutFormat(pg.At.URL())).Fields()
-			return wit.Portion{Next: &next, More: true}, true, nil
-		}
-		portion, err = pg.Refused()
-		return portion, true, err
-	}
-	if pg.decoder == nil {
-		if !pg.choose(piece, last) {
-			return portion, false, nil
-		}
-		if f := pg.otherSet(piece); f != nil {
-			return portion, true, f
-		}
-	}
-	pg.ended = pg.ended || tag == "" && last
-	if waits, err := pg.take(pg.decoder, &pg.Out, part{"", tag, piece, last}, &portion); waits || err != nil {
-		return portion, err != nil, err
-	}
-	if len(pg.Out.Tombstones) > 0 {
-		return portion, true, &wit.Fault{Kind: wit.FaultUnsupported, Message: pg.What() +
-			": the feed holds deleted entries, which only delta mode reads: " + pg.feed.setting(nameTrackChanges) +
-			" = 1"}
-	}
-	if err := pg.filtered(); err != nil {
-		return portion, true, err
-	}
-	portion, err = pg.portion()
-	if err != nil {
-		return wit.Portion{}, true, err
-	}
-	if ended = pg.ended && pg.Out.Page.Done; ended {
-		err = pg.finish(&portion)
-	}
-	return portion, ended, err
 }
 
 // filtered looks whether the rows are those that were asked for, and takes out of them what the connector itself leaves
 // out.
-func (pg *page) filtered() error {
-	if pg.named == "" && !pg.lone {
-		pg.learnGuids(&pg.Out)
+func (r *Reader) filtered() error {
+	if !r.single {
+		r.learnGuids(&r.Out)
 	}
-	if err := pg.addressed(&pg.Out); err != nil {
+	if err := r.addressed(&r.Out); err != nil {
 		return err
 	}
-	if f := pg.feed.rows.Check(&pg.Out, pg.unfiltered()); f != nil {
-		f.Message = pg.What() + ": " + f.Message
+	if f := r.feed.rows.Check(&r.Out, r.exempt); f != nil {
+		f.Message = r.What() + ": " + f.Message
 		return f
 	}
-	return pg.rewrite(&pg.Out)
+	return r.rewrite(&r.Out)
 }
 
 // rewrite takes out of rows what the connector itself leaves out.
-func (pg *page) rewrite(out *decode.Output) error {
-	if err := pg.feed.rows.Rewrite(out); err != nil {
-		return &wit.Fault{Kind: wit.FaultInternal, Message: pg.What() + ": " + err.Error()}
+func (r *Reader) rewrite(out *decode.Output) error {
+	if err := r.feed.rows.Rewrite(out); err != nil {
+		return &wit.Fault{Kind: wit.FaultInternal, Message: r.What() + ": " + err.Error()}
 	}
 	return nil
 }
 
 // choose picks the decoder by what the answer starts with: some services don't heed $format or Accept. It waits while
 // nothing came.
-func (pg *page) choose(piece []byte, last bool) bool {
+func (r *Reader) choose(piece []byte, last bool) bool {
 	if len(piece) == 0 && !last {
 		return false
 	}
-	atom := isAtom(piece, pg.feed.atom)
-	pg.atom = atom
-	if pg.decoder = pg.pages.kept(pg.feed, atom); pg.decoder != nil {
+	atom := isAtom(piece, r.feed.atom)
+	r.atom = atom
+	if r.decoder = r.pool.kept(r.feed, atom); r.decoder != nil {
 		return true
 	}
 	if atom {
-		pg.decoder = decode.NewAtom(pg.feed.layout, decode.Limits{})
+		r.decoder = decode.NewAtom(r.feed.layout, decode.Limits{})
 	} else {
-		pg.decoder = decode.NewJSON(pg.feed.layout, decode.Limits{})
+		r.decoder = decode.NewJSON(r.feed.layout, decode.Limits{})
 	}
 	return true
 }
@@ -307,33 +186,10 @@ func isAtom(piece []byte, usual bool) bool {
 	return usual
 }
 
-// portion is what the piece came to.
-func (pg *page) portion() (wit.Portion, error) {
-	rows, keep := pg.Look()
-	portion := wit.Portion{}
-	if keep {
-		pg.Out.Data = pg.fitRows(rows, pg.Out.Data)
-		pg.Out.Data = pg.feed.tellAll(rows, pg.Out.Data, changeRead)
-		portion = wit.Portion{Rows: rows, Data: pg.Out.Data, Faults: pg.Out.Faults}
-	}
-	if len(rows) > 0 && !pg.declared {
-		pg.declared = true
-		portion.Schemas = pg.feed.schemas()
-	}
-	for _, follow := range pg.Out.Follow {
-		target, err := pg.Resolve(follow.Link)
-		if err != nil {
-			return portion, err
-		}
-		portion.Follow = append(portion.Follow, wit.Follow{Request: pg.feed.request(follow.Tag, target)})
-	}
-	return portion, nil
-}
-
 // unreadable is a page that can't be read on. One that ends too early is worth another try, and so is
 // one amid which the service failed.
-func (pg *page) unreadable(err error) error {
-	f := &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": " + err.Error()} // the host names the request
+func (r *Reader) unreadable(err error) error {
+	f := &wit.Fault{Kind: wit.FaultData, Message: r.What() + ": " + err.Error()} // the host names the request
 	var e *decode.PageError
 	if errors.As(err, &e) {
 		switch {
@@ -346,17 +202,52 @@ func (pg *page) unreadable(err error) error {
 	return f
 }
 
-// finish says where to go on behind a page that was read to its end.
-func (pg *page) finish(portion *wit.Portion) error {
-	next, err := pg.After()
-	if err != nil {
-		return err
+// followed has further pages of expanded feeds asked for.
+func (r *Reader) followed(portion *wit.Portion) error {
+	for _, follow := range r.Out.Follow {
+		target, err := r.Resolve(follow.Link)
+		if err != nil {
+			return err
+		}
+		portion.Follow = append(portion.Follow, wit.Follow{Request: r.feed.request(follow.Tag, target)})
 	}
-	fields := next.Fields()
-	done, _ := next.Done()
-	if done {
-		pg.settleGuids()
-	}
-	portion.Next, portion.More = &fields, !done
 	return nil
+}
+
+// newDecoder is a decoder for the format that a text begins in.
+func (f *Feed) newDecoder(piece []byte) decode.Decoder {
+	if isAtom(piece, f.atom) {
+		return decode.NewAtom(f.layout, decode.Limits{})
+	}
+	return decode.NewJSON(f.layout, decode.Limits{})
+}
+
+// entityTarget is where the entity with a key predicate is read, in the form of the feed's rows.
+func (f *Feed) entityTarget(predicate string) string {
+	options := f.pages.Options
+	if f.pages.FormatOption != "" {
+		options = append([]string{f.pages.FormatOption}, options...)
+	}
+	target := f.service + "/" + f.address + predicate
+	if len(options) > 0 {
+		target += "?" + strings.Join(options, "&")
+	}
+	return f.query.On(target)
+}
+
+func header(headers []wit.Header, name string) string {
+	for _, h := range headers {
+		if strings.EqualFold(h.Name, name) {
+			return h.Value
+		}
+	}
+	return ""
+}
+
+// declare tells the schemas with the page's first rows.
+func (r *Reader) declare(portion *wit.Portion) {
+	if len(portion.Rows) > 0 && !r.declared {
+		r.declared = true
+		portion.Schemas = r.feed.schemas()
+	}
 }

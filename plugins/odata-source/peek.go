@@ -72,7 +72,7 @@ func peek(root, set string, rows int, given []wit.Setting, state []byte, answers
 	if len(bodies) == 1 {
 		return ask(f.request("", target))
 	}
-	shown, follow, err := f.rowsOf(bodies[1:], rows)
+	shown, follow, err := rowsOf(f, bodies[1:], rows)
 	if err != nil {
 		return wit.Reply{}, err
 	}
@@ -96,27 +96,27 @@ func peek(root, set string, rows int, given []wit.Setting, state []byte, answers
 	return wit.Reply{Document: wit.Ptr(string(jsontext.Append(nil, document)))}, nil
 }
 
-// configured is the entry that the connector's file has for a set, with what it says of rows and types; else a plain
+// configured is the Entry that the connector's file has for a set, with what it says of rows and types; else a plain
 // one.
-func configured(root, set string, given []wit.Setting) entry {
+func configured(root, set string, given []wit.Setting) Entry {
 	v := settings.Values(given)
 	for _, e := range entries(v) {
 		if e.service == root && e.set == set {
 			return e
 		}
 	}
-	e := entry{number: "00", service: root, set: set, query: config.Query(v), count: true}
+	e := Entry{number: "00", service: root, set: set, query: config.Query(v), count: true}
 	e.options.ScaleFallback = v.Number(scaleFallback)
 	return e
 }
 
 // rowsOf decodes a page and the pages inside that have come; follow is the one that is needed next.
-func (f *feed) rowsOf(bodies []string, most int) (rows jsontext.Value, follow *decode.Follow, err error) {
+func rowsOf(f *Feed, bodies []string, most int) (rows jsontext.Value, follow *decode.Follow, err error) {
 	fail := func(err error) (jsontext.Value, *decode.Follow, error) {
 		return jsontext.Value{}, nil, &wit.Fault{Kind: wit.FaultData, Message: "entity set " + f.set + " of " +
 			f.service + ": " + err.Error()}
 	}
-	pg := page{pages: &pages{}, feed: f}
+	pg := Reader{pool: &Pool{}, feed: f}
 	pg.choose([]byte(bodies[0]), true)
 	rows = jsontext.List()
 	tag := ""

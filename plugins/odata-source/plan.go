@@ -41,7 +41,7 @@ func plan(component string, given []wit.Setting, maxTasks uint32) (wit.Layout, e
 // exactlyOnce answers the preflight (P28): full mode repeats exactly only where it reads a set once. Whether a set can
 // be read in a repeatable order is in its metadata, which the plan doesn't see: open says so by `repeats-exactly` of
 // each page.
-func exactlyOnce(all []entry) wit.Support {
+func exactlyOnce(all []Entry) wit.Support {
 	for _, e := range all {
 		how := ""
 		switch {
@@ -66,7 +66,7 @@ var queued = []string{"FactsOf", "AttrOf", "TimeDepAOf", "TextsOf", "EntityOf"}
 
 // claims are the queues of changes, of which an ODP service keeps one for each user (P14). Those who follow delta links
 // of other services don't disturb each other.
-func claims(all []entry) []string {
+func claims(all []Entry) []string {
 	var list []string
 	for _, e := range all {
 		begins := func(prefix string) bool { return strings.HasPrefix(e.set, prefix) }

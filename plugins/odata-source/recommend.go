@@ -52,7 +52,7 @@ func (a *adviser) conditions() (more []string) {
 }
 
 // set recommends what belongs to one entity set, and checks it against the metadata.
-func (a *adviser) set(e *entry) {
+func (a *adviser) set(e *Entry) {
 	m := a.EntitySet(e.number, e.service, e.set, e.query, true)
 	if m == nil {
 		return
@@ -69,7 +69,7 @@ func (a *adviser) set(e *entry) {
 }
 
 // properties recommends what rows may be chosen by and consist of.
-func (a *adviser) properties(e *entry, m *edm.Model, s *edm.Structure) {
+func (a *adviser) properties(e *Entry, m *edm.Model, s *edm.Structure) {
 	of := func(name string) string { return config.InGroup(e.number, name) }
 	var chosen, expands, filters, cursors []string
 	var walk func(s *edm.Structure, prefix string, depth int, many bool)
@@ -127,8 +127,8 @@ func (a *adviser) properties(e *entry, m *edm.Model, s *edm.Structure) {
 
 // delta reports delta mode for a set without change tracking: an error where $metadata announces it for other sets,
 // else a hint, because many services leave the annotation out.
-func (a *adviser) delta(e *entry, m *edm.Model, set *edm.Set) {
-	f := &feed{entry: *e}
+func (a *adviser) delta(e *Entry, m *edm.Model, set *edm.Set) {
+	f := &Feed{Entry: *e}
 	if !e.tracking.on || set.ChangeTracking || f.track(m, set) != nil || f.odp != nil {
 		return
 	}
@@ -151,7 +151,7 @@ func (a *adviser) delta(e *entry, m *edm.Model, set *edm.Set) {
 
 // probe makes the feed as the start of the connector does, and goes on without what is refused, so that every mistake
 // is told at once.
-func (a *adviser) probe(e entry, m *edm.Model) {
+func (a *adviser) probe(e Entry, m *edm.Model) {
 	e.reads.Select, e.reads.Conditions = slices.Clone(e.reads.Select), slices.Clone(e.reads.Conditions)
 	for range maxErrors {
 		_, err := newFeed(e, m)
@@ -197,7 +197,7 @@ func (a *adviser) applies(name string, subscribed bool) bool {
 	case !a.Applies(name):
 		return false
 	case name == deltaTakeover || name == initialRead:
-		return slices.ContainsFunc(entries(a.Values), func(e entry) bool { return e.tracking.on })
+		return slices.ContainsFunc(entries(a.Values), func(e Entry) bool { return e.tracking.on })
 	case number == "" || own == nameService || own == nameEntitySet || own == nameTopic:
 		return true
 	}

@@ -26,7 +26,7 @@ type held struct {
 }
 
 // reloads tells whether the page is one of such a load.
-func (pg *page) reloads() bool {
+func (pg *deltaPage) reloads() bool {
 	switch pg.delta.phase {
 	case phaseLoad, phaseOpen, phaseSecond:
 		return pg.delta.snapshot > 0
@@ -35,7 +35,7 @@ func (pg *page) reloads() bool {
 }
 
 // hold puts headers on the portion's rows, the row that was held back before them, and holds the last one back.
-func (pg *page) hold(portion *wit.Portion) {
+func (pg *deltaPage) hold(portion *wit.Portion) {
 	c, h := &pg.changes, &pg.changes.held
 	if len(portion.Rows) == 0 {
 		return
@@ -60,7 +60,7 @@ func bytesOf(dst, data []byte, d wit.Datum) []byte {
 }
 
 // release hands on the row that was held back.
-func (pg *page) release(rows []wit.Row, data []byte, last bool) ([]wit.Row, []byte) {
+func (pg *deltaPage) release(rows []wit.Row, data []byte, last bool) ([]wit.Row, []byte) {
 	h := &pg.changes.held
 	row := h.row
 	row.Key.Start = uint32(len(data))
@@ -75,7 +75,7 @@ func (pg *page) release(rows []wit.Row, data []byte, last bool) ([]wit.Row, []by
 }
 
 // label puts the headers on a row.
-func (pg *page) label(row *wit.Row, data []byte, last bool) []byte {
+func (pg *deltaPage) label(row *wit.Row, data []byte, last bool) []byte {
 	mark := ""
 	if !pg.delta.inside && !pg.changes.began {
 		mark = "begin"
@@ -90,7 +90,7 @@ func (pg *page) label(row *wit.Row, data []byte, last bool) []byte {
 }
 
 // settle says in the first row behind such a load that it has ended, where its last page had no row to say so.
-func (pg *page) settle(portion *wit.Portion) {
+func (pg *deltaPage) settle(portion *wit.Portion) {
 	data := withMark(&portion.Rows[0], portion.Data, pg.delta.owed, "ended")
 	portion.Data, pg.Out.Data, pg.delta.owed = data, data, 0
 }

@@ -22,7 +22,7 @@ const commandRetire = "retire"
 // retiring is how far a retirement is: what to do is asked for round by round.
 type retiring struct {
 	v        setting.Values
-	all      []entry
+	all      []Entry
 	services []string
 	// addresses are the paths under which the connector has subscribed; one that ends in / stands for all below it.
 	addresses []string
@@ -47,11 +47,8 @@ const (
 )
 
 // Retire is what the deletion of a connector asks for.
-func (p *plugin) Retire(component string, given []wit.Setting, addresses []string, state []byte,
+func Retire(given []wit.Setting, addresses []string, state []byte,
 	answers []wit.Response) (wit.Arrangement, error) {
-	if err := config.Known(component, Component, Alias); err != nil {
-		return wit.Arrangement{}, err
-	}
 	r := newRetiring(given, addresses)
 	if len(r.all) == 0 {
 		return wit.Arrangement{Done: wit.Ptr("")}, nil
@@ -86,7 +83,7 @@ func retire(given []wit.Setting, state []byte, answers []wit.Response) (wit.Repl
 
 func newRetiring(given []wit.Setting, addresses []string) *retiring {
 	r := &retiring{v: settings.Values(given), addresses: addresses}
-	r.all = slices.DeleteFunc(entries(r.v), func(e entry) bool { return !e.tracking.on && !e.subscribing.on })
+	r.all = slices.DeleteFunc(entries(r.v), func(e Entry) bool { return !e.tracking.on && !e.subscribing.on })
 	r.services = servicesOf(r.all)
 	return r
 }
@@ -138,7 +135,7 @@ func (r *retiring) documents(answers []wit.Response) (*wit.Need, error) {
 		if f.odp != nil && f.odp.terminate != "" {
 			q.by = f.odp.terminate
 			need.Requests = append(need.Requests, wit.Request{Tag: q.by, Method: "GET",
-				Target: f.functionURL(q.by), Repeatable: true,
+				Target: deltaSet{f}.functionURL(q.by), Repeatable: true,
 				Headers: []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "MaxDataServiceVersion",
 					Value: "2.0"}}})
 		}
@@ -146,7 +143,7 @@ func (r *retiring) documents(answers []wit.Response) (*wit.Need, error) {
 	}
 	for i, s := range r.services {
 		collection := collectionOf(models[i])
-		if collection == "" || !slices.ContainsFunc(r.all, func(e entry) bool {
+		if collection == "" || !slices.ContainsFunc(r.all, func(e Entry) bool {
 			return e.service == s &&
 				e.subscribing.on
 		}) {

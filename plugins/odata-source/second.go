@@ -2,7 +2,7 @@ package main
 
 import (
 	"github.com/culvert-project/culvert/plugins/odata/paging"
-	"github.com/culvert-project/culvert/sdk/go"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -16,7 +16,7 @@ import (
 const secondField = "second."
 
 // secondOf is the reading behind a load, from whose token or from whose kept link the changes follow.
-func (f *feed) secondOf(load *deltaPosition, link string, now int64) *deltaPosition {
+func (f deltaSet) secondOf(load *deltaPosition, link string, now int64) *deltaPosition {
 	sdk.Log(wit.LevelInfo, f.what()+": the load's next links count rows, or nothing shows that they don't: rows that "+
 		"were deleted meanwhile may have hidden others, so the set is read once more, page by page")
 	return &deltaPosition{phase: phaseSecond, url: link, inside: true, second: f.pages.First(now), began: load.began,
@@ -25,21 +25,21 @@ func (f *feed) secondOf(load *deltaPosition, link string, now int64) *deltaPosit
 }
 
 // fetchSecond is the request for a page of it.
-func (f *feed) fetchSecond(at *deltaPosition) wit.Request {
+func (f deltaSet) fetchSecond(at *deltaPosition) wit.Request {
 	target, _ := f.pages.Request(at.second)
 	return f.request("", target)
 }
 
 // beginSecond readies a page of it.
-func (pg *page) beginSecond() {
+func (pg *deltaPage) beginSecond() {
 	pg.At = *pg.delta.second
-	pg.Begin()
+	pg.Page.Begin()
 }
 
 // decodeSecond reads a piece of such a page.
-func (pg *page) decodeSecond(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
+func (pg *deltaPage) decodeSecond(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
 	err error) {
-	portion, ended, err = pg.decode(tag, status, piece, last)
+	portion, ended, err = (&Load{pg.Reader}).Decode(tag, status, piece, last)
 	if err != nil {
 		return portion, ended, err
 	}
@@ -65,7 +65,7 @@ func (pg *page) decodeSecond(tag string, status uint16, piece []byte, last bool)
 
 // afterSecond is the position behind a page of it. The changes behind it are asked for at once: they are those since
 // the load before it began.
-func (pg *page) afterSecond(at *paging.Position) *deltaPosition {
+func (pg *deltaPage) afterSecond(at *paging.Position) *deltaPosition {
 	next := pg.delta
 	if done, _ := at.Done(); !done {
 		next.second = at

@@ -15,12 +15,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Component is the connector's class name, Alias the short one.
-const (
-	Component = "org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector"
-	Alias     = "ODataSource"
-)
-
 // Names of the settings of one entity set, behind `sap.odata#NN.`.
 const (
 	nameService        = "service"
@@ -94,13 +88,13 @@ func declareSets(t *setting.Table) {
 			"Path of the OData service, such as /sap/opu/odata/sap/X_SRV.",
 			setting.Required(), setting.Dependents(of(nameEntitySet)), group, setting.Display("Service")),
 		setting.Spec(of(nameEntitySet), wit.KindText, wit.High, nil,
-			"Name of the entity set. With the service it identifies the entry.",
+			"Name of the entity set. With the service it identifies the Entry.",
 			setting.Required(), setting.Dependents(of(nameTopic), of(query.Select), of(query.Expand), of(nameCursor)),
 			group, setting.Display("Entity set")),
 		setting.Spec(of(nameTopic), wit.KindText, wit.High, nil, "Topic to which the rows go.",
 			setting.Required(), setting.Topic(), setting.Role(role.SourceTopic), group, setting.Display("Topic")),
 		setting.Spec(of(nameID), wit.KindText, wit.Low, nil,
-			"Joins the identity of the entry, so that one entity set can be read in several ways.", group,
+			"Joins the identity of the Entry, so that one entity set can be read in several ways.", group,
 			setting.Display("Identity")),
 		setting.Spec(of(nameTrackChanges), wit.KindText, wit.High, setting.Is("0"),
 			"0 reads the whole entity set each time (full mode), 1 reads it whole once and then what was created, "+
@@ -219,8 +213,8 @@ func declareLater(t *setting.Table) {
 		" that pass during one are left out")
 }
 
-// entry is one entity set of the connector, as its settings say.
-type entry struct {
+// Entry is one entity set of the connector, as its settings say.
+type Entry struct {
 	number                  string
 	service, set, topic, id string
 	// period in seconds, -1: once, unless cron has the times of extractions.
@@ -257,10 +251,10 @@ type entry struct {
 }
 
 // entries reads the groups.
-func entries(v setting.Values) []entry {
-	var all []entry
+func entries(v setting.Values) []Entry {
+	var all []Entry
 	for _, g := range config.Groups(v) {
-		e := entry{number: g.Digits, service: path(g.Text(nameService)), set: strings.Trim(g.Text(nameEntitySet), "/"),
+		e := Entry{number: g.Digits, service: path(g.Text(nameService)), set: strings.Trim(g.Text(nameEntitySet), "/"),
 			topic: g.Text(nameTopic),
 			id:    g.Text(nameID), period: g.Number(nameExecPeriod), pageSize: g.Number(namePageSize),
 			count: g.Word(nameCount) != "none",
@@ -387,4 +381,25 @@ func examine(given []wit.Setting) []wit.Examined {
 			"expected at most "+most+", "+v.Text(most)))
 	}
 	return examined
+}
+
+func servicesOf(all []Entry) []string {
+	var services []string
+	for _, e := range all {
+		if !slices.Contains(services, e.service) {
+			services = append(services, e.service)
+		}
+	}
+	return services
+}
+
+// changedOf is what a stored offset of something else means.
+func changedOf(v setting.Values, number string) wit.Changed {
+	switch v.Word(config.InGroup(number, nameChange)) {
+	case "reload":
+		return wit.ChangedReload
+	case "keep":
+		return wit.ChangedKeep
+	}
+	return wit.ChangedFail
 }

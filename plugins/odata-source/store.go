@@ -7,7 +7,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
-	"github.com/culvert-project/culvert/sdk/go"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -44,7 +44,7 @@ type stored struct {
 }
 
 // fetchStore asks for stored notifications.
-func (f *feed) fetchStore(loading bool, offset []wit.Field) wit.Step {
+func (f notifySet) fetchStore(loading bool, offset []wit.Field) wit.Step {
 	r := listRequest(f.query.On(storeTarget))
 	r.Tag = storeTag
 	if loading {
@@ -54,25 +54,27 @@ func (f *feed) fetchStore(loading bool, offset []wit.Field) wit.Step {
 	return wit.Step{Fetch: &wit.Fetch{Request: r}}
 }
 
-// beginStore opens the answer.
-func (p *plugin) beginStore(o *decodedContext, f *feed, response *wit.Response) (uint32, error) {
-	if !f.named() {
-		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
-	}
-	pg, n := p.pages.begin(o, f, response)
-	tag, cases, _ := strings.Cut(response.Tag, guidTag)
-	pg.beginGuids([]byte(cases))
-	pg.store = &stored{loading: strings.HasSuffix(tag, storeAmid), known: map[string]bool{}}
-	if pg.Base == "" {
-		pg.Base = storeTarget
-	}
-	return n, nil
+// storePage reads pages of the store, and then the entities that they name, one after another.
+type storePage struct {
+	*entityPage
+	stored
 }
 
-// decodeStore reads pages of the store, and then the entities that they name, one after another.
-func (pg *page) decodeStore(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
+// beginStore opens the answer.
+func beginStore(pool *Pool, o *Context, f *Feed, response *wit.Response) *storePage {
+	tag, cases, _ := strings.Cut(response.Tag, guidTag)
+	entity := &entityPage{Reader: pool.begin(o, f, response, []byte(cases)), stored: true}
+	entity.single = true
+	if entity.Base == "" {
+		entity.Base = storeTarget
+	}
+	return &storePage{entity, stored{loading: strings.HasSuffix(tag, storeAmid), known: map[string]bool{}}}
+}
+
+// Decode reads a piece.
+func (pg *storePage) Decode(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
 	err error) {
-	s := pg.store
+	s := &pg.stored
 	if s.left == 0 {
 		return pg.readStore(status, piece, last)
 	}
@@ -86,7 +88,7 @@ func (pg *page) decodeStore(tag string, status uint16, piece []byte, last bool) 
 			}
 		}
 	}
-	portion, ended, err = pg.decodeNamed(tag, status, piece, last)
+	portion, ended, err = pg.entityPage.Decode(tag, status, piece, last)
 	for i := range portion.Rows {
 		portion.Rows[i].Origin = uint32(s.read)
 	}
@@ -104,8 +106,8 @@ func (pg *page) decodeStore(tag string, status uint16, piece []byte, last bool) 
 }
 
 // readStore takes a piece of a page of the store. Behind the last one it asks for the entities.
-func (pg *page) readStore(status uint16, piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
-	s, f := pg.store, pg.feed
+func (pg *storePage) readStore(status uint16, piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
+	s, f := &pg.stored, pg.set()
 	if len(pg.Body)+len(piece) > maxStoreBody {
 		return pg.anew("its page has more than " + strconv.Itoa(maxStoreBody) + " bytes")
 	}
@@ -180,17 +182,17 @@ func (pg *page) readStore(status uint16, piece []byte, last bool) (portion wit.P
 const maxStoreBody = 32 << 20
 
 // anew has the whole set read in place of what the store names.
-func (pg *page) anew(why string) (wit.Portion, bool, error) {
-	sdk.Log(wit.LevelWarn, pg.feed.what()+": SAP's notification store is not gone by: "+why+
+func (pg *storePage) anew(why string) (wit.Portion, bool, error) {
+	sdk.Log(wit.LevelWarn, pg.set().what()+": SAP's notification store is not gone by: "+why+
 		"; the set is read anew, and what was deleted meanwhile is not told of")
-	fields := pg.feed.pages.First(pg.Answer.At).Fields()
+	fields := pg.set().pages.First(pg.Answer.At).Fields()
 	return wit.Portion{Next: &fields, More: true}, true, nil
 }
 
 // storedToken is the key predicate of the entity that a stored notification names. The store holds those of all
 // services of the user: !mine is one of another service or set, whose address is returned where the set's name is the
 // feed's.
-func (f *feed) storedToken(n *notificationEntry) (token string, mine bool, err error) {
+func (f notifySet) storedToken(n *notificationEntry) (token string, mine bool, err error) {
 	if collection := n.text("collection"); collection != "" && collection != f.set {
 		return "", false, nil
 	}
@@ -220,7 +222,7 @@ func leads(address, to string) bool {
 
 // namesake tells whether an address is one of an entity of a service and a set with the names of the feed's, as far as
 // it has them, which may be the same by another path.
-func (f *feed) namesake(address string) bool {
+func (f notifySet) namesake(address string) bool {
 	path, own := segmentsOf(address), segmentsOf(f.service+"/"+f.set)
 	n := min(2, len(own), len(path))
 	return slices.EqualFunc(path[len(path)-n:], own[len(own)-n:], strings.EqualFold)

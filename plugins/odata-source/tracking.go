@@ -113,7 +113,7 @@ func readTracking(v setting.Values, g setting.Group) tracking {
 }
 
 // examineTracking checks what settings of delta mode say together.
-func examineTracking(examined []wit.Examined, v setting.Values, all []entry) {
+func examineTracking(examined []wit.Examined, v setting.Values, all []Entry) {
 	for i, e := range all {
 		of := func(name string) string { return config.InGroup(e.number, name) }
 		t := e.tracking

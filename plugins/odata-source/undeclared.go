@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/service"
-	"github.com/culvert-project/culvert/sdk/go"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -58,7 +58,7 @@ type part struct {
 
 // take has a decoder make rows of a part. waits: they stay in out until the metadata that the portion asks for have
 // come, which take gets as a part too.
-func (pg *page) take(d decode.Decoder, out *decode.Output, of part, portion *wit.Portion) (waits bool, err error) {
+func (pg *Reader) take(d decode.Decoder, out *decode.Output, of part, portion *wit.Portion) (waits bool, err error) {
 	if of.tag == metadataTag {
 		return pg.judge(of.piece, of.last)
 	}
@@ -79,7 +79,7 @@ func (pg *page) take(d decode.Decoder, out *decode.Output, of part, portion *wit
 }
 
 // misfit finds a value that doesn't fit metadata that are no longer fresh.
-func (pg *page) misfit(out *decode.Output) error {
+func (pg *Reader) misfit(out *decode.Output) error {
 	if pg.Answer.At-pg.opened.at <= freshFor {
 		return nil
 	}
@@ -92,7 +92,7 @@ func (pg *page) misfit(out *decode.Output) error {
 }
 
 // undeclared are those of the properties that only metadata of now can decide about.
-func (pg *page) undeclared(properties []string) (names []string) {
+func (pg *Reader) undeclared(properties []string) (names []string) {
 	f := pg.feed
 	for _, name := range properties {
 		if a, found := f.absent[name]; found && pg.Answer.At <= a.until {
@@ -112,7 +112,7 @@ func (pg *page) undeclared(properties []string) (names []string) {
 }
 
 // judge takes a piece of the metadata. With the last one it decides about what the rows bring.
-func (pg *page) judge(piece []byte, last bool) (waits bool, err error) {
+func (pg *Reader) judge(piece []byte, last bool) (waits bool, err error) {
 	f, d := pg.feed, &pg.doubt
 	if len(d.document)+len(piece) > maxMetadata {
 		return false, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": expected $metadata of at most " +
@@ -125,7 +125,7 @@ func (pg *page) judge(piece []byte, last bool) (waits bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	_, s, err := findSet(&f.entry, m)
+	_, s, err := findSet(&f.Entry, m)
 	if err != nil {
 		return false, err
 	}
@@ -152,7 +152,7 @@ func (pg *page) judge(piece []byte, last bool) (waits bool, err error) {
 }
 
 // lacks remembers an absence.
-func (f *feed) lacks(name string, a absence) {
+func (f *Feed) lacks(name string, a absence) {
 	if f.absent == nil || len(f.absent) >= maxAbsent {
 		f.absent = map[string]absence{}
 	}
@@ -175,4 +175,33 @@ func declares(m *edm.Model, s *edm.Structure, path string) bool {
 		within = m.Structure(n.Target)
 	}
 	return within != nil && declares(m, within, inner)
+}
+// derives tells whether a type is another one or derived from it.
+func derives(m *edm.Model, t, from *edm.Structure) bool {
+	for range edm.MaxDepth {
+		if t == nil || t == from {
+			return t == from
+		}
+		t = m.Structure(t.Base)
+	}
+	return true
+}
+
+// maxDerived is how many properties of derived types are known by name.
+const maxDerived = 1000
+
+// derivedProperties are the properties that types have beyond the one they are derived from, each with the type behind
+// a blank.
+func derivedProperties(m *edm.Model, s *edm.Structure) (properties []string) {
+	for _, t := range m.Structures {
+		if t == s || t.Complex || t.Base == "" || !derives(m, t, s) {
+			continue
+		}
+		for i := range t.Properties {
+			if name := t.Properties[i].Name; s.Property(name) == nil && len(properties) < maxDerived {
+				properties = append(properties, name+" "+t.QualifiedName())
+			}
+		}
+	}
+	return properties
 }

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// ping compares the service document with the metadata.
+func ping(root string, m *edm.Model, answers []wit.Response) (jsontext.Value, error) {
+	what := "service document of " + root
+	if len(answers) < 2 {
+		return jsontext.Value{}, &wit.Fault{Kind: wit.FaultInternal, Message: what + ": no answer was handed in"}
+	}
+	answer := &answers[1]
+	if answer.Status < 200 || answer.Status > 299 {
+		return jsontext.Value{}, fault.Of(what, answer, answer.Body)
+	}
+	collections, ok := service.Collections(answer.Body)
+	if !ok {
+		return jsontext.Value{}, fault.NotData(what, "a service document", answer.Body)
+	}
+	return jsontext.Of(
+		member("service", jsontext.Text(root)),
+		member("collections", count(len(collections))),
+		member("entitySets", count(len(m.Sets))),
+		member("entityTypes", count(entityTypes(m))),
+		member("functionImports", count(len(m.Functions))),
+	), nil
+}
+
+func entityTypes(m *edm.Model) int {
+	n := 0
+	for _, s := range m.Structures {
+		if !s.Complex {
+			n++
+		}
+	}
+	return n
+}
+
+func member(name string, v jsontext.Value) jsontext.Member {
+	return jsontext.Member{Name: name, Value: v}
+}
+
+func count(n int) jsontext.Value { return jsontext.Value{Kind: jsontext.Number, Text: strconv.Itoa(n)} }
+
+// listSets is a table of the entity sets.
+func listSets(m *edm.Model) jsontext.Value {
+	list := jsontext.List()
+	for _, s := range m.Sets {
+		var keys []string
+		if t := m.Structure(s.Type); t != nil {
+			keys = t.Key
+		}
+		list.Items = append(list.Items, jsontext.Of(
+			member("name", jsontext.Text(service.Address(s))),
+			member("type", jsontext.Text(s.Type)),
+			member("key", jsontext.Text(strings.Join(keys, ","))),
+			member("creatable", jsontext.Bool(s.Creatable)),
+			member("deletable", jsontext.Bool(s.Deletable)),
+			member("changeTracking", jsontext.Bool(s.ChangeTracking)),
+			member("label", jsontext.Text(s.Label)),
+		))
+	}
+	return list
+}
+
+// extractSchema answers the schemas of keys, where there are any, and values; the host shows them in the form that the
+// user wants.
+func extractSchema(root, set string, m *edm.Model, given []wit.Setting) (wit.Reply, error) {
+	f, err := newFeed(configured(root, set, given), m)
+	if err != nil {
+		return wit.Reply{}, err
+	}
+	var schemas []wit.Schema
+	if f.key.Nodes != nil {
+		schemas = append(schemas, f.key)
+	}
+	schemas = append(schemas, f.value)
+	return wit.Reply{Schemas: &schemas}, nil
+}
+
+func option(options []wit.Setting, names ...string) string {
+	for _, o := range options {
+		for _, name := range names {
+			if o.Name == name {
+				return strings.TrimSpace(o.Value)
+			}
+		}
+	}
+	return ""
+}

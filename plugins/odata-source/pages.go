@@ -1,0 +1,83 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// page is an answer that is being read.
+type page interface {
+	Decode(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool, err error)
+	Reading() *Reader
+}
+
+// pages by number.
+type pages struct {
+	Pool
+	open map[uint32]page
+	last uint32
+}
+
+func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, response wit.Response) (uint32, error) {
+	o, f, err := p.contexts.feed(context, number)
+	if err != nil {
+		return 0, err
+	}
+	pg, err := p.begin(o, f, position, &response)
+	if err != nil {
+		return 0, err
+	}
+	if p.pages.open == nil {
+		p.pages.open = map[uint32]page{}
+	}
+	p.pages.last++
+	p.pages.open[p.pages.last] = pg
+	return p.pages.last, nil
+}
+
+// begin opens what an answer is.
+func (p *plugin) begin(o *Context, f *Feed, position *[]wit.Field, response *wit.Response) (page, error) {
+	pool := &p.pages.Pool
+	switch {
+	case position == nil && response.Tag == "" && f.tracking.on:
+		return beginDocument(pool, o, f, response), nil
+	case position == nil && response.Tag == "":
+		return beginLone(pool, o, f, response), nil
+	case position == nil && f.named() && strings.HasPrefix(response.Tag, storeTag):
+		return beginStore(pool, o, f, response), nil
+	case position == nil && f.named() && strings.HasPrefix(response.Tag, namedTag):
+		return beginNamed(pool, o, f, response), nil
+	case position == nil:
+		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
+	case f.tracking.on:
+		return beginDelta(pool, o, f, *position, response)
+	}
+	return beginLoad(pool, o, f, *position, response)
+}
+
+func (p *plugin) Abandon(number uint32) { p.drop(number, false) }
+
+// drop ends a page.
+func (p *plugin) drop(number uint32, sound bool) {
+	if pg := p.pages.open[number]; pg != nil {
+		delete(p.pages.open, number)
+		p.pages.end(pg.Reading(), sound)
+	}
+}
+
+// Decode reads a piece. Rows point into memory that the next call uses again.
+func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, last bool) (wit.Portion, error) {
+	pg := p.pages.open[number]
+	if pg == nil {
+		return wit.Portion{}, &wit.Fault{Kind: wit.FaultInternal,
+			Message: "no page " + strconv.FormatUint(uint64(number), 10) + " is open"}
+	}
+	portion, ended, err := pg.Decode(tag, status, piece, last)
+	pg.Reading().seal(&portion)
+	if err != nil || ended {
+		p.drop(number, err == nil)
+	}
+	return portion, err
+}
