@@ -96,3 +96,9 @@ func option(options []wit.Setting, names ...string) string {
 	}
 	return ""
 }
+
+// Options of the commands, by the letters of the original's command line.
+const (
+	optionService = "s"
+	optionSet     = "e"
+)

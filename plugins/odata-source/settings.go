@@ -15,6 +15,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// Component is the connector's class name, Alias the short one.
+const (
+	Component = "org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector"
+	Alias     = "ODataSource"
+)
+
 // Names of the settings of one entity set, behind `sap.odata#NN.`.
 const (
 	nameService        = "service"

@@ -13,12 +13,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Options of the commands, by the letters of the original's command line.
-const (
-	optionService = "s"
-	optionSet     = "e"
-)
-
 func (p *plugin) Commands() []wit.Command {
 	root := setting.Spec(optionService, wit.KindText, wit.High, nil,
 		"Path of the service, such as /V2/Northwind/Northwind.svc.",
