@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/plugins/odata/delta"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -129,7 +131,7 @@ func readAddressed(t *testing.T, keys string, atom bool, page string, piece int)
 		`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
 	p := &plugin{}
 	const at = 1_700_000_000_000
-	opened, err := p.Open(Component, configuration(append(set("00", "X"), "sap.odata#00.track-changes=1",
+	opened, err := p.Open(entry.Component, configuration(append(set("00", "X"), "sap.odata#00.track-changes=1",
 		"sap.odata#00.exec-period=60")...), nil,
 		[]wit.Response{{Status: 200, Body: []byte(metadata), At: at}})
 	if err != nil {
@@ -140,7 +142,7 @@ func readAddressed(t *testing.T, keys string, atom bool, page string, piece int)
 		t.Fatal(err)
 	}
 	number, err := p.Begin(opened.Ready.Context, 0, step.Fetch.Position, wit.Response{Status: 200, At: at,
-		Headers: []wit.Header{{Name: "Preference-Applied", Value: trackChanges}}})
+		Headers: []wit.Header{{Name: "Preference-Applied", Value: delta.TrackChanges}}})
 	if err != nil {
 		t.Fatal(err)
 	}

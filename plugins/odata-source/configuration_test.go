@@ -7,6 +7,7 @@ import (
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -15,7 +16,7 @@ func TestConfigurations(t *testing.T) {
 	subscribed := append(set("00", "Orders"), "sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C",
 		"sap.odata.subscription.ports=8301,8302")
 	for _, c := range []struct {
-		settings         []string
+		Table            []string
 		setting, message string
 	}{
 		{orders, "", ""},
@@ -99,7 +100,8 @@ func TestConfigurations(t *testing.T) {
 		{append(subscribed, "sap.odata#00.filter#00.property=OrderID", "sap.odata#00.filter#00.option=gt",
 			"sap.odata#00.filter#00.low=1"), "sap.odata#00.subscription.enable",
 			"sap.odata#00.subscription.enable = 1 in full mode with exec-period = -1"},
-		{append(subscribed, "sap.odata#00.query=search=x&%24Filter=OrderID%20gt%201"), "sap.odata#00.subscription.enable",
+		{append(subscribed, "sap.odata#00.query=search=x&%24Filter=OrderID%20gt%201"),
+			"sap.odata#00.subscription.enable",
 			"sap.odata#00.subscription.enable = 1 in full mode with exec-period = -1"},
 		{append(subscribed, "sap.odata#00.track-changes=1"), "", ""},
 		{append(orders, "sap.odata#00.track-changes=1"), "sap.odata#00.exec-period",
@@ -108,7 +110,7 @@ func TestConfigurations(t *testing.T) {
 		{append(orders, "sap.odata.host.port=0"), "sap.odata.host.port", "Invalid value 0"},
 	} {
 		setting, message := "", ""
-		inquiry, err := (&plugin{}).Validate(Component, configuration(c.settings...), false, nil, nil)
+		inquiry, err := (&plugin{}).Validate(entry.Component, configuration(c.Table...), false, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,11 +120,11 @@ func TestConfigurations(t *testing.T) {
 			}
 		}
 		if setting != c.setting || !strings.HasPrefix(message, c.message) || (c.message == "") != (message == "") {
-			t.Errorf("%v: expected %s: %s, found %s: %s", c.settings, c.setting, c.message, setting, message)
+			t.Errorf("%v: expected %s: %s, found %s: %s", c.Table, c.setting, c.message, setting, message)
 		}
-		if _, err := (&plugin{}).Open(Component, configuration(c.settings...), nil,
+		if _, err := (&plugin{}).Open(entry.Component, configuration(c.Table...), nil,
 			nil); (err == nil) != (c.message == "") {
-			t.Errorf("%v: open says %v", c.settings, err)
+			t.Errorf("%v: open says %v", c.Table, err)
 		}
 	}
 }
@@ -133,7 +135,7 @@ func TestNoSecretIsRead(t *testing.T) {
 	with := append(configuration(set("00", "Orders")...), wit.Setting{Name: "sap.odata.user.pwd", Value: "hush"})
 	s := service.New(service.Options{})
 	l := newLoad(t, s, set("00", "Orders")...)
-	asked, err := l.p.Open(Component, with, nil, nil)
+	asked, err := l.p.Open(entry.Component, with, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +143,7 @@ func TestNoSecretIsRead(t *testing.T) {
 	for _, q := range asked.Ask.Requests {
 		answers = append(answers, l.exchange(&q))
 	}
-	opened, err := l.p.Open(Component, with, nil, answers)
+	opened, err := l.p.Open(entry.Component, with, nil, answers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +159,7 @@ func TestNoSecretIsRead(t *testing.T) {
 		t.Error("the password shows")
 	}
 	passwords := 0
-	for _, spec := range settings.Specs() {
+	for _, spec := range entry.Table.Specs() {
 		if spec.Kind == wit.KindPassword {
 			passwords++
 		}
@@ -171,13 +173,13 @@ func TestPlan(t *testing.T) {
 	all := append(append(set("00", "Orders"), set("01", "Products")...), append(set("2", "Customers"),
 		"sap.odata.format=atom")...)
 	for most, expected := range map[uint32]string{1: "00 01 2", 2: "00 2|01", 9: "00|01|2"} {
-		layout, err := (&plugin{}).Plan(Component, configuration(all...), most)
+		layout, err := (&plugin{}).Plan(entry.Component, configuration(all...), most)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var tasks []string
 		for _, task := range layout.Tasks {
-			v := settings.Values(task)
+			v := entry.Table.Values(task)
 			var numbers []string
 			for _, g := range config.Groups(v) {
 				numbers = append(numbers, g.Digits)
@@ -194,7 +196,7 @@ func TestPlan(t *testing.T) {
 			t.Errorf("expected exactly once, found %s", *layout.ExactlyOnce.Unsupported)
 		}
 	}
-	layout, err := (&plugin{}).Plan(Component, configuration(append(all, "sap.odata#01.exec-period=60")...), 1)
+	layout, err := (&plugin{}).Plan(entry.Component, configuration(append(all, "sap.odata#01.exec-period=60")...), 1)
 	if err != nil || layout.ExactlyOnce.Unsupported == nil || !strings.Contains(*layout.ExactlyOnce.Unsupported,
 		"Products") {
 		t.Errorf("expected the refusal to name Products, found %+v (%v)", layout.ExactlyOnce, err)
@@ -341,7 +343,7 @@ func TestTools(t *testing.T) {
 func TestUnknownSets(t *testing.T) {
 	l := newLoad(t, service.New(service.Options{}), set("00", "Orders")...)
 	answers := []wit.Response{l.exchange(&wit.Request{Method: "GET", Target: northwind + "/$metadata"})}
-	_, err := l.p.Open(Component, configuration(set("00", "orders")...), nil, answers)
+	_, err := l.p.Open(entry.Component, configuration(set("00", "orders")...), nil, answers)
 	if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultConfig || *f.Setting != "sap.odata#00.entityset" ||
 		!strings.Contains(f.Message, "Orders") {
 		t.Errorf("expected a fault of the setting that names Orders, found %v", err)
@@ -369,7 +371,7 @@ func TestMetadataInMotion(t *testing.T) {
 		p := &plugin{}
 		const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>` +
 			`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
-		opened, err := p.Open(Component, configuration(set("00", "X")...), nil,
+		opened, err := p.Open(entry.Component, configuration(set("00", "X")...), nil,
 			[]wit.Response{{Status: 200, Body: []byte(metadata), At: read}})
 		if err != nil {
 			t.Fatal(err)

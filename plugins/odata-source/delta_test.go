@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/plugins/odata/delta"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -77,7 +79,7 @@ func (f *follower) start() {
 	f.p = &plugin{}
 	var answers []wit.Response
 	for {
-		opening, err := f.p.Open(Component, configuration(f.settings...), nil, answers)
+		opening, err := f.p.Open(entry.Component, configuration(f.settings...), nil, answers)
 		if err != nil {
 			f.t.Fatal(err)
 		}
@@ -334,7 +336,7 @@ func TestDelta(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		switches service.Switches
-		settings []string
+		Table    []string
 	}{
 		{"announced", service.Switches{}, nil},
 		{"pages", service.Switches{PageSize: 7}, nil},
@@ -348,7 +350,7 @@ func TestDelta(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 60, Switches: c.switches})
-			f := newFollower(t, s, tracked00("Customers", c.settings...)...)
+			f := newFollower(t, s, tracked00("Customers", c.Table...)...)
 			if err := f.catchUp(start); err != nil {
 				t.Fatal(err)
 			}
@@ -451,10 +453,10 @@ func tombstoneOf(key int) []byte {
 func TestRowAndTombstone(t *testing.T) {
 	filtered := condition("0", "UnitPrice", "ge", "0")
 	for _, c := range []struct {
-		name     string
-		deleted  bool
-		first    bool
-		settings []string
+		name    string
+		deleted bool
+		first   bool
+		Table   []string
 		// keeps is what of the load's options the delta link keeps.
 		keeps    string
 		switches service.Switches
@@ -463,14 +465,14 @@ func TestRowAndTombstone(t *testing.T) {
 		{name: "deleted, said first", deleted: true, first: true},
 		{name: "there, said last"},
 		{name: "there, said first", first: true},
-		{name: "with a projection", settings: []string{"sap.odata#00.select=ProductName"}},
-		{name: "with an expanded entity", settings: []string{"sap.odata#00.expand=Category"},
+		{name: "with a projection", Table: []string{"sap.odata#00.select=ProductName"}},
+		{name: "with an expanded entity", Table: []string{"sap.odata#00.expand=Category"},
 			keeps: "&$expand=Category"},
-		{name: "with an expanded feed of several pages", settings: []string{"sap.odata#00.expand=Order_Details"},
+		{name: "with an expanded feed of several pages", Table: []string{"sap.odata#00.expand=Order_Details"},
 			keeps: "&$expand=Order_Details", switches: service.Switches{ExpandPageSize: 1}},
-		{name: "with a filter", settings: join(filtered, []string{"sap.odata#00.select=ProductName"}),
+		{name: "with a filter", Table: join(filtered, []string{"sap.odata#00.select=ProductName"}),
 			switches: service.Switches{Delta: "links"}},
-		{name: "with a filter, deleted", deleted: true, settings: filtered, switches: service.Switches{Delta: "links"}},
+		{name: "with a filter, deleted", deleted: true, Table: filtered, switches: service.Switches{Delta: "links"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 20, Switches: c.switches})
@@ -480,7 +482,7 @@ func TestRowAndTombstone(t *testing.T) {
 				}
 				s.ServeHTTP(w, r)
 			})
-			f := newFollower(t, keeping, tracked00("Products", c.settings...)...)
+			f := newFollower(t, keeping, tracked00("Products", c.Table...)...)
 			if err := f.catchUp(start); err != nil {
 				t.Fatal(err)
 			}
@@ -732,7 +734,7 @@ func TestDeltaThatFails(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		switches service.Switches
-		settings []string
+		Table    []string
 		set      string
 		then     func(s *service.Service)
 		kind     wit.FaultKind
@@ -752,12 +754,12 @@ func TestDeltaThatFails(t *testing.T) {
 			message: "sap.odata#00.delta.lost = reload reads the set whole again"},
 		{name: "412", then: expire(412), kind: wit.FaultGone,
 			message: "sap.odata#00.delta.lost = reload reads the set whole again"},
-		{name: "no recovery", settings: []string{"sap.odata#00.delta.link.recovery=1"}, then: expire(410),
+		{name: "no recovery", Table: []string{"sap.odata#00.delta.link.recovery=1"}, then: expire(410),
 			kind: wit.FaultGone, message: "recover needs an ODP service"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 30, Switches: c.switches})
-			f := newFollower(t, s, tracked00("Products", c.settings...)...)
+			f := newFollower(t, s, tracked00("Products", c.Table...)...)
 			err := f.catchUp(start)
 			if err == nil && c.then != nil {
 				c.then(s)
@@ -883,7 +885,7 @@ func TestDeltaReload(t *testing.T) {
 	}
 	for i, e := range f.log {
 		mark := map[int]string{before: "begin", len(f.log) - 1: "end"}[i]
-		if (e.headers[headerSnapshot] != "") != (i >= before) || e.headers[headerMark] != mark {
+		if (e.headers[delta.HeaderSnapshot] != "") != (i >= before) || e.headers[delta.HeaderMark] != mark {
 			t.Errorf("row %d of %d: headers %v", i, len(f.log), e.headers)
 		}
 	}
@@ -929,15 +931,15 @@ func TestSnapshotBesideChanges(t *testing.T) {
 			}
 			f.answered = nil
 			rows := slices.DeleteFunc(slices.Clone(f.log[before:]), func(e event) bool {
-				return e.headers[headerSnapshot] == ""
+				return e.headers[delta.HeaderSnapshot] == ""
 			})
 			if len(rows) != c.rows || s.Count("Products") != 77 {
 				t.Errorf("%d rows came of %d, expected %d", len(rows), s.Count("Products"), c.rows)
 			}
 			for i, e := range rows {
 				last := i == len(rows)-1 && c.ends
-				if e.headers[headerSnapshot] != "4711" || (e.headers[headerMark] == "end") != last ||
-					i == 0 && e.headers[headerMark] != "begin" {
+				if e.headers[delta.HeaderSnapshot] != "4711" || (e.headers[delta.HeaderMark] == "end") != last ||
+					i == 0 && e.headers[delta.HeaderMark] != "begin" {
 					t.Errorf("row %d of %d: headers %v", i, len(rows), e.headers)
 				}
 			}
@@ -961,7 +963,7 @@ func TestRewrittenLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	url, _ := wit.Lookup(f.stored, "url")
-	token := tokenOf(*url.Text)
+	token := delta.TokenOf(*url.Text)
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 	if err := f.catchUp(poll); err != nil {
 		t.Fatal(err)
@@ -1009,14 +1011,14 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 		cut      bool
 		gone     string
 		born     bool
-		settings []string
+		Table    []string
 		// end is the mark of the last row, behind that of the first row of changes.
 		end, behind string
 		rows        int
 	}{
 		{name: "whole", end: "end", rows: 30},
-		{name: "the feed ends behind its first page", cut: true, rows: maxPasses * 20},
-		{name: "nobody asked for the count that comes", cut: true, settings: []string{"sap.odata#00.count=none"},
+		{name: "the feed ends behind its first page", cut: true, rows: delta.MaxPasses * 20},
+		{name: "nobody asked for the count that comes", cut: true, Table: []string{"sap.odata#00.count=none"},
 			end: "end", rows: 20},
 		{name: "a row is deleted meanwhile", gone: "Orders(10275)", behind: "ended", rows: 29},
 		{name: "a row is deleted, and one inserted before those to come", gone: "Orders(10275)", born: true, end: "end",
@@ -1026,7 +1028,7 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			c.switches.PageSize = 20
 			s := service.New(service.Options{Rows: 30, Switches: c.switches})
-			f := newFollower(t, s, tracked00("Orders", c.settings...)...)
+			f := newFollower(t, s, tracked00("Orders", c.Table...)...)
 			if err := f.catchUp(start); err != nil {
 				t.Fatal(err)
 			}
@@ -1042,7 +1044,7 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 					n := bytes.Index(r.Body[i:], []byte(">"))
 					r.Body = slices.Delete(slices.Clone(r.Body), i, i+n+1)
 				}
-				if i := bytes.Index(r.Body, []byte(`<entry`)); c.settings != nil && i >= 0 {
+				if i := bytes.Index(r.Body, []byte(`<entry`)); c.Table != nil && i >= 0 {
 					r.Body = slices.Insert(slices.Clone(r.Body), i, []byte("<m:count>30</m:count>")...)
 				}
 				return nil
@@ -1053,7 +1055,7 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 			}
 			f.answered = nil
 			rows := f.log[before:]
-			if len(rows) != c.rows || rows[len(rows)-1].headers[headerMark] != c.end {
+			if len(rows) != c.rows || rows[len(rows)-1].headers[delta.HeaderMark] != c.end {
 				t.Errorf("expected %d rows and the mark %q at their end, found %d and %v", c.rows, c.end, len(rows),
 					rows[len(rows)-1].headers)
 			}
@@ -1063,7 +1065,7 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.equals(s, "Orders", "OrderID", "ShipName")
-			if found := f.log[before].headers[headerMark]; found != c.behind {
+			if found := f.log[before].headers[delta.HeaderMark]; found != c.behind {
 				t.Errorf("expected the mark %q behind it, found %q", c.behind, found)
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -66,9 +67,9 @@ func TestFurtherFieldsThatCannotBe(t *testing.T) {
 	} {
 		l := &load{t: t, service: service.New(service.Options{}), p: &plugin{}}
 		settings := configuration(append(set("00", "Orders"), "sap.odata.key.extra="+given)...)
-		opening, err := l.p.Open(Component, settings, nil, nil)
+		opening, err := l.p.Open(entry.Component, settings, nil, nil)
 		if err == nil {
-			_, err = l.p.Open(Component, settings, nil, []wit.Response{l.exchange(&opening.Ask.Requests[0])})
+			_, err = l.p.Open(entry.Component, settings, nil, []wit.Response{l.exchange(&opening.Ask.Requests[0])})
 		}
 		var fault *wit.Fault
 		if !errors.As(err, &fault) || fault.Setting == nil || *fault.Setting != "sap.odata.key.extra" ||

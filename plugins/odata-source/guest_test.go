@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
+
 	host "github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -35,7 +37,7 @@ func TestGuest(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	b, err := m.Bind("c", wit.ComponentSource, Alias, "")
+	b, err := m.Bind("c", wit.ComponentSource, entry.Alias, "")
 	if err != nil {
 		t.Fatalf("%v (%v)", err, m.Modules())
 	}
@@ -67,14 +69,15 @@ func TestGuest(t *testing.T) {
 func guestLoad(t *testing.T, i *host.Instance, s *service.Service, batch *record.Batch) error {
 	ctx, l := context.Background(), &load{t: t, service: s}
 	var answers []wit.Response
-	opening, err := i.OpenSource(ctx, Component, configuration(set("00", "Orders")...), nil, nil)
+	opening, err := i.OpenSource(ctx, entry.Component, configuration(set("00", "Orders")...), nil, nil)
 	if err != nil {
 		return err
 	}
 	for _, q := range opening.Ask.Requests {
 		answers = append(answers, l.exchange(&q))
 	}
-	if opening, err = i.OpenSource(ctx, Component, configuration(set("00", "Orders")...), nil, answers); err != nil {
+	if opening, err = i.OpenSource(ctx, entry.Component, configuration(set("00", "Orders")...), nil,
+		answers); err != nil {
 		return err
 	}
 	var offset []wit.Field

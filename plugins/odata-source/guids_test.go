@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/plugins/odata/delta"
+	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -51,7 +53,7 @@ func (s *guidService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"d":%s}`, s.row(s.rows[at], s.loaded))
 		return
 	}
-	w.Header().Set("Preference-Applied", trackChanges)
+	w.Header().Set("Preference-Applied", delta.TrackChanges)
 	rows, spell, deleted := s.rows, s.loaded, []string(nil)
 	if strings.Contains(r.URL.RawQuery, "deltatoken") {
 		rows, spell, deleted = s.changed, s.delta, s.deleted
@@ -193,7 +195,7 @@ func TestGuidsOfAnInstalledFeed(t *testing.T) {
 					f.state["[1 "+fmt.Sprint(v.value["ID"])+"]"] = v.value
 				}
 			}
-			f.stored = slices.DeleteFunc(f.stored, func(field wit.Field) bool { return field.Name == guidField })
+			f.stored = slices.DeleteFunc(f.stored, func(field wit.Field) bool { return field.Name == feed.GuidField })
 			s.changed = slices.Clone(s.rows)
 			if err := f.catchUp(poll); err != nil {
 				t.Fatal(err)

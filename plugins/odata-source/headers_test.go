@@ -4,21 +4,22 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/plugins/odata/delta"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/google/go-cmp/cmp"
 )
 
 // Records say what happened to their entity, in every mode; a service that does not tell created entities from changed
 // ones has both changed.
 func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
-	const enabled = headersEnable + "=1"
+	const enabled = entry.HeadersEnable + "=1"
 	whole := []string{"sap.odata#00.service=" + northwind, "sap.odata#00.entityset=Products", "sap.odata#00.topic=t"}
 	for _, c := range []struct {
-		name     string
-		path     string
-		set      string
-		settings []string
+		name  string
+		path  string
+		set   string
+		Table []string
 		// after are the changes behind the load of one row changed, one made and one deleted.
 		after []string
 	}{
@@ -34,7 +35,7 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 30})
-			f := newFollower(t, s, append(slices.Clone(c.settings), enabled)...)
+			f := newFollower(t, s, append(slices.Clone(c.Table), enabled)...)
 			if err := f.catchUp(start); err != nil {
 				t.Fatal(err)
 			}
@@ -55,11 +56,12 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 			for i, e := range f.log {
 				want := "read"
 				if i >= loaded {
-					want = e.headers[headerChange]
+					want = e.headers[entry.HeaderChange]
 					after = append(after, want)
 				}
-				all := map[string]string{headerService: c.path, headerEntitySet: c.set, headerVersion: version,
-					headerChange: want}
+				all := map[string]string{entry.HeaderService: c.path, entry.HeaderEntitySet: c.set,
+					entry.HeaderVersion: version,
+					entry.HeaderChange:  want}
 				if d := cmp.Diff(all, e.headers); d != "" {
 					t.Fatalf("row %d: %s", i, d)
 				}
@@ -75,7 +77,7 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 // A load that takes the place of a lost token has its own headers beside them.
 func TestHeadersOfAReload(t *testing.T) {
 	s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 20}})
-	f := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload", headersEnable+"=true")...)
+	f := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload", entry.HeadersEnable+"=true")...)
 	if err := f.catchUp(start); err != nil {
 		t.Fatal(err)
 	}
@@ -85,12 +87,13 @@ func TestHeadersOfAReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, e := range f.log {
-		if again := i >= before; e.headers[headerChange] != "read" || (e.headers[headerSnapshot] != "") != again {
+		if again := i >= before; e.headers[entry.HeaderChange] != "read" ||
+			(e.headers[delta.HeaderSnapshot] != "") != again {
 			t.Errorf("row %d of %d: headers %v", i, len(f.log), e.headers)
 		}
 	}
 	first, last := f.log[before].headers, f.log[len(f.log)-1].headers
-	if first[headerMark] != "begin" || last[headerMark] != "end" {
+	if first[delta.HeaderMark] != "begin" || last[delta.HeaderMark] != "end" {
 		t.Errorf("headers of the first and the last row: %v, %v", first, last)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/plugins/odata/delta"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -17,9 +18,9 @@ import (
 func TestServicesThatSayYes(t *testing.T) {
 	rows := upFrom(1, 95)
 	for _, c := range []struct {
-		name     string
-		s        odd
-		settings []string
+		name  string
+		s     odd
+		Table []string
 		// fails begins what is said; "": all rows come.
 		fails string
 	}{
@@ -82,7 +83,7 @@ func TestServicesThatSayYes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.s.keys = slices.Clone(rows)
-			missing, twice, err := c.s.read(t, c.settings...)
+			missing, twice, err := c.s.read(t, c.Table...)
 			if c.fails == "" && (err != nil || missing > 0 || twice > 0) ||
 				c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails)) {
 				t.Errorf("%d rows are missing, %d came twice: %v\n%s", missing, twice, err, strings.Join(c.s.requests,
@@ -167,7 +168,7 @@ func TestDeltaLinkThatAnswersAFullLoad(t *testing.T) {
 			path, _, _ := strings.Cut(q.Target, "?")
 			whole := httptest.NewRequest("GET", "http://127.0.0.1:8080"+path, nil)
 			whole.Header.Set("Accept", "application/atom+xml")
-			whole.Header.Set("Prefer", trackChanges)
+			whole.Header.Set("Prefer", delta.TrackChanges)
 			w := httptest.NewRecorder()
 			s.ServeHTTP(w, whole)
 			r.Status, r.Body = uint16(w.Code), w.Body.Bytes()

@@ -2,7 +2,13 @@
 package main
 
 import (
-	_ "time/tzdata" // a guest has no files of zones
+	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/notify"
+	"github.com/culvert-project/culvert/plugins/odata/recommend"
+	"github.com/culvert-project/culvert/plugins/odata/retire"
+
+	_ "time/tzdata"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/sdk/go/notifications"
@@ -12,11 +18,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// a guest has no files of zones
+
 // version of the plugin; tests set others by the linker.
 var version = "0.1.0"
 
 func init() {
-	Version = version
+	feed.Version = version
 	p := &plugin{}
 	source.Register(p)
 	tools.Register(p)
@@ -28,27 +36,27 @@ func main() {}
 
 // plugin is the module's state: caches, and the pages that are being read.
 type plugin struct {
-	contexts cache
+	contexts feed.Cache
 	pages    pages
 }
 
 func (p *plugin) Describe() wit.Description {
 	return wit.Description{Name: "odata-source", Version: version,
 		Documentation: "Reads entity sets of OData v2 services.",
-		Components: []wit.Component{{Name: Component, Kind: wit.ComponentSource, Aliases: []string{Alias},
+		Components: []wit.Component{{Name: entry.Component, Kind: wit.ComponentSource, Aliases: []string{entry.Alias},
 			Documentation: "Reads entity sets of SAP and other OData v2 services into topics.",
-			Settings:      settings.Specs(), Prefixes: config.Prefixes}}}
+			Settings:      entry.Table.Specs(), Prefixes: config.Prefixes}}}
 }
 
 func (p *plugin) Validate(component string, given []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.Inquiry, error) {
-	if err := config.Known(component, Component, Alias); err != nil {
+	if err := config.Known(component, entry.Component, entry.Alias); err != nil {
 		return wit.Inquiry{}, err
 	}
 	if online {
-		return validateOnline(given, answers)
+		return recommend.ValidateOnline(given, answers)
 	}
-	examined := examine(given)
+	examined := entry.Examine(given)
 	return wit.Inquiry{Done: &examined}, nil
 }
 
@@ -62,26 +70,26 @@ func (p *plugin) Open(component string, given []wit.Setting, state []byte, answe
 }
 
 func (p *plugin) Notified(context []byte, n wit.Notification) ([]wit.Wake, error) {
-	o, err := p.contexts.get(context)
+	o, err := p.contexts.Get(context)
 	if err != nil {
 		return nil, err
 	}
-	return Notified(o, n)
+	return notify.Notified(o, n)
 }
 
 func (p *plugin) Subscribe(context []byte, number uint32, address string, state []byte,
 	answers []wit.Response) (wit.Arrangement, error) {
-	o, f, err := p.contexts.feed(context, number)
+	o, f, err := p.contexts.Feed(context, number)
 	if err != nil {
 		return wit.Arrangement{}, err
 	}
-	return Subscribe(o, f, address, state, answers)
+	return notify.Subscribe(o, f, address, state, answers)
 }
 
 func (p *plugin) Retire(component string, given []wit.Setting, addresses []string, state []byte,
 	answers []wit.Response) (wit.Arrangement, error) {
-	if err := config.Known(component, Component, Alias); err != nil {
+	if err := config.Known(component, entry.Component, entry.Alias); err != nil {
 		return wit.Arrangement{}, err
 	}
-	return Retire(given, addresses, state, answers)
+	return retire.Retire(given, addresses, state, answers)
 }

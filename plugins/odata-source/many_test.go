@@ -7,13 +7,15 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/feed"
 )
 
 // TestManySets: the metadata of a service are fetched once, however many sets of it are read, and numbers may have
 // three digits.
 func TestManySets(t *testing.T) {
 	s := service.New(service.Options{Rows: 4})
-	pluginSettings, settings := settings, []string(nil)
+	pluginSettings, settings := entry.Table, []string(nil)
 	for i := range 200 {
 		number := fmt.Sprintf("%03d", i)
 		settings = append(settings, set(number, "Orders")...)
@@ -25,13 +27,13 @@ func TestManySets(t *testing.T) {
 	if len(l.targets) != 1 || len(l.opened.Feeds) != 200 {
 		t.Errorf("expected one request and 200 feeds, found %d and %d", len(l.targets), len(l.opened.Feeds))
 	}
-	layout, err := l.p.Plan(Component, configuration(settings...), 7)
+	layout, err := l.p.Plan(entry.Component, configuration(settings...), 7)
 	if err != nil || len(layout.Tasks) != 7 {
 		t.Fatalf("%d tasks, %v", len(layout.Tasks), err)
 	}
 	sets := 0
 	for _, task := range layout.Tasks {
-		sets += len(entries(pluginSettings.Values(task)))
+		sets += len(entry.Entries(pluginSettings.Values(task)))
 	}
 	if sets != 200 {
 		t.Errorf("the tasks have %d sets", sets)
@@ -46,28 +48,28 @@ func TestManySets(t *testing.T) {
 func TestInstancesKeepFewDecoders(t *testing.T) {
 	s := service.New(service.Options{Rows: 4})
 	var settings []string
-	for i := range 3 * maxSpare {
+	for i := range 3 * feed.MaxSpare {
 		number := fmt.Sprintf("%03d", i)
 		settings = append(settings, set(number, "Orders")...)
 		settings = append(settings, "sap.odata#"+number+".id="+number)
 	}
 	l := newLoad(t, s, settings...)
-	for feed := range 3 * maxSpare {
-		if _, err := l.run(uint32(feed), nil); err != nil {
+	for f := range 3 * feed.MaxSpare {
+		if _, err := l.run(uint32(f), nil); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(l.p.pages.decoders); n != min(feed+1, maxSpare) {
-			t.Fatalf("behind feed %d: expected %d decoders, found %d", feed, min(feed+1, maxSpare), n)
+		if n := len(l.p.pages.Decoders); n != min(f+1, feed.MaxSpare) {
+			t.Fatalf("behind feed %d: expected %d decoders, found %d", f, min(f+1, feed.MaxSpare), n)
 		}
 	}
-	last := l.p.pages.decoders[maxSpare-1]
-	if _, err := l.run(3*maxSpare-1, nil); err != nil {
+	last := l.p.pages.Decoders[feed.MaxSpare-1]
+	if _, err := l.run(3*feed.MaxSpare-1, nil); err != nil {
 		t.Fatal(err)
 	}
-	if again := l.p.pages.decoders[maxSpare-1]; again != last {
+	if again := l.p.pages.Decoders[feed.MaxSpare-1]; again != last {
 		t.Error("a set that was read again got another decoder")
 	}
-	if n := len(l.p.pages.spare); n != 1 {
+	if n := len(l.p.pages.Spare); n != 1 {
 		t.Errorf("pages were read one after another: expected 1 that is kept, found %d", n)
 	}
 }
@@ -76,21 +78,22 @@ func TestInstancesKeepFewDecoders(t *testing.T) {
 // of few with many.
 func TestContextsAreKeptByTheirFeeds(t *testing.T) {
 	s := service.New(service.Options{Rows: 4})
-	one, err := unpackContext(newLoad(t, s, append(set("00", "Orders"), "sap.odata#00.id=0")...).opened.Context)
+	one, err := feed.UnpackContext(newLoad(t, s, append(set("00", "Orders"), "sap.odata#00.id=0")...).opened.Context)
 	if err != nil {
 		t.Fatal(err)
 	}
-	contexts := func(tasks, sets int) (c cache) {
+	contexts := func(tasks, sets int) (c feed.Cache) {
 		for task := range tasks {
-			o := &Context{origin: one.origin, at: int64(task), feeds: slices.Repeat(one.feeds, sets)}
-			if _, err := c.get(packContext(o)); err != nil {
+			o := &feed.Context{Origin: one.Origin, At: int64(task), Feeds: slices.Repeat(one.Feeds, sets)}
+			if _, err := c.Get(feed.PackContext(o)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		return c
 	}
-	for _, test := range []struct{ tasks, sets, kept int }{{12, 1, 12}, {4, maxCompiled / 3, 3}, {3, maxCompiled, 2}} {
-		if n := len(contexts(test.tasks, test.sets).entries); n != test.kept {
+	for _, test := range []struct{ tasks, sets, kept int }{{12, 1, 12}, {4, feed.MaxCompiled / 3, 3}, {3,
+		feed.MaxCompiled, 2}} {
+		if n := len(contexts(test.tasks, test.sets).Entries); n != test.kept {
 			t.Errorf("%d tasks of %d sets: expected %d contexts, found %d", test.tasks, test.sets, test.kept, n)
 		}
 	}

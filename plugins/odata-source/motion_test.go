@@ -13,6 +13,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -78,7 +79,7 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 	cause := start
 	for ; at < len(steps); at++ {
 		step := &steps[at]
-		f.now += freshFor + 1
+		f.now += entry.FreshFor + 1
 		before := asked
 		err := f.catchUp(cause)
 		if stale := (*wit.Fault)(nil); errors.As(err, &stale) && stale.Kind == wit.FaultStale {
@@ -124,8 +125,8 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 	const late, within = `<Property Name="Late" Type="Edm.String"/>`, `<Property Name="In" Type="N.C"/>`
 	for _, c := range []struct {
-		name     string
-		settings []string
+		name  string
+		Table []string
 		// row is what the third row brings, in the complex type or of itself.
 		row    string
 		nested bool
@@ -137,9 +138,9 @@ func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 		reads int
 	}{
 		{name: "at once", row: `"Late":"x"`, reads: 3},
-		{name: "in delta mode", settings: []string{"sap.odata#00.track-changes=1"}, row: `"Late":"x"`, reads: 3},
+		{name: "in delta mode", Table: []string{"sap.odata#00.track-changes=1"}, row: `"Late":"x"`, reads: 3},
 		{name: "in a complex type", row: `"In":{"Late":"x"}`, nested: true, reads: 3},
-		{name: "that is not selected", settings: []string{"sap.odata#00.select=Pad"}, row: `"Late":"x"`, unselected: true,
+		{name: "that is not selected", Table: []string{"sap.odata#00.select=Pad"}, row: `"Late":"x"`, unselected: true,
 			reads: 3},
 		{name: "before it is declared", row: `"Late":"x"`, declared: 4, reads: 6},
 		{name: "that is never declared", row: `"Late":"x","Later":1`, declared: -1, reads: 6},
@@ -149,18 +150,20 @@ func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 			service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if strings.HasSuffix(r.URL.Path, "$metadata") {
 					asked++
-					fmt.Fprintf(w, `<Schema Namespace="N"><ComplexType Name="C"><Property Name="Old" Type="Edm.String"/>%s`+
-						`</ComplexType><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" `+
-						`Type="Edm.Int32" Nullable="false"/><Property Name="Pad" Type="Edm.String"/>%s%s</EntityType>`+
-						`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`,
+					fmt.Fprintf(w,
+						`<Schema Namespace="N"><ComplexType Name="C"><Property Name="Old" Type="Edm.String"/>%s`+
+							`</ComplexType><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" `+
+							`Type="Edm.Int32" Nullable="false"/><Property Name="Pad" Type="Edm.String"/>%s%s</EntityType>`+
+							`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`,
 						ofComplex, within, properties)
 					return
 				}
 				pad := strings.Repeat("p", 500)
-				fmt.Fprintf(w, `{"d":{"__count":"3","results":[{"ID":1,"Pad":"%s"},{"ID":2,"Pad":"%[1]s"},{"ID":3,"Pad":`+
-					`"%[1]s",%s}],"__delta":"X?!deltatoken='1'"}}`, pad, c.row)
+				fmt.Fprintf(w,
+					`{"d":{"__count":"3","results":[{"ID":1,"Pad":"%s"},{"ID":2,"Pad":"%[1]s"},{"ID":3,"Pad":`+
+						`"%[1]s",%s}],"__delta":"X?!deltatoken='1'"}}`, pad, c.row)
 			})
-			f := newFollower(t, service, append(c.settings, "sap.odata#00.service=/s", "sap.odata#00.entityset=X",
+			f := newFollower(t, service, append(c.Table, "sap.odata#00.service=/s", "sap.odata#00.entityset=X",
 				"sap.odata#00.topic=t", "sap.odata#00.exec-period=60")...)
 			cause, handed := start, 0
 			for ; poll < 12; poll++ {
@@ -178,7 +181,7 @@ func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 					t.Fatal(err, f.faults)
 				}
 				cause = wit.Cause{Poll: wit.Chosen}
-				f.now += freshFor + 1
+				f.now += entry.FreshFor + 1
 			}
 			for _, row := range f.log {
 				if row.key != "[3]" {
@@ -223,7 +226,7 @@ func TestRowsOfADerivedType(t *testing.T) {
 		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60")
 	cause := start
 	for range 4 {
-		f.now += freshFor + 1
+		f.now += entry.FreshFor + 1
 		if err := f.catchUp(cause); err != nil || len(f.faults) > 0 {
 			t.Fatal(err, f.faults)
 		}
@@ -232,11 +235,11 @@ func TestRowsOfADerivedType(t *testing.T) {
 	if len(f.log) != 12 || asked != 1 {
 		t.Errorf("%d rows came, the metadata were read %d times", len(f.log), asked)
 	}
-	o, err := f.p.contexts.get(f.opened.Context)
+	o, err := f.p.contexts.Get(f.opened.Context)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found := fmt.Sprint(o.feeds[0].derived); found != "[Salary N.Employee Salary N.Boss Car N.Boss]" {
+	if found := fmt.Sprint(o.Feeds[0].Derived); found != "[Salary N.Employee Salary N.Boss Car N.Boss]" {
 		t.Errorf("found %s", found)
 	}
 }
@@ -249,7 +252,8 @@ func TestPropertyOfATypeThatCannotBeRead(t *testing.T) {
 				fmt.Fprintf(w, `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>`+
 					`<Property Name="ID" Type="Edm.Int32" Nullable="false"/><Property Name="Odd" %s/>`+
 					`<Property Name="Name" Type="Edm.String"/></EntityType>`+
-					`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`, property)
+					`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`,
+					property)
 				return
 			}
 			io.WriteString(w, `{"d":{"results":[{"ID":1,"Odd":{"results":["a"]},"Name":"n"}]}}`)
@@ -257,7 +261,7 @@ func TestPropertyOfATypeThatCannotBeRead(t *testing.T) {
 		settings := []string{"sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t"}
 		metadata := httptest.NewRecorder()
 		service(metadata, httptest.NewRequest("GET", "/s/$metadata", nil))
-		_, err := (&plugin{}).Open(Component, configuration(settings...), nil, []wit.Response{{Status: 200,
+		_, err := (&plugin{}).Open(entry.Component, configuration(settings...), nil, []wit.Response{{Status: 200,
 			Body: metadata.Body.Bytes(), At: 1}})
 		if err == nil || !strings.Contains(err.Error(), "property Odd of N.T") ||
 			!strings.Contains(err.Error(), "sap.odata#00.select with the properties that are wanted") {

@@ -3,40 +3,44 @@ package main
 import (
 	"time"
 
+	"github.com/culvert-project/culvert/plugins/odata/delta"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/notify"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // Next says which page comes next.
 func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
-	o, f, err := p.contexts.feed(context, number)
+	o, f, err := p.contexts.Feed(context, number)
 	if err != nil {
 		return wit.Step{}, err
 	}
-	refused := unformatted(offset)
-	f.useFormat(refused)
+	refused := feed.Unformatted(offset)
+	f.UseFormat(refused)
 	step, err := next(o, f, offset, cause, now)
 	if err == nil && step.Fetch != nil {
-		f.carryGuids(step.Fetch.Position, offset)
-		step.Fetch.Position = withFormat(refused, step.Fetch.Position)
+		f.CarryGuids(step.Fetch.Position, offset)
+		step.Fetch.Position = feed.WithFormat(refused, step.Fetch.Position)
 	}
 	return step, err
 }
 
 // next is Next for a feed. A load that broke off goes on where it was; a complete one is repeated when its
 // period is over, also when the period ended while the connector was down.
-func next(o *Context, f *Feed, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
-	if age := now - o.at; o.refresh > 0 && age >= int64(o.refresh) {
+func next(o *feed.Context, f *feed.Feed, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
+	if age := now - o.At; o.Refresh > 0 && age >= int64(o.Refresh) {
 		return wit.Step{}, &wit.Fault{Kind: wit.FaultStale, Message: "$metadata was read " +
-			(time.Duration(age) * time.Millisecond).String() + " ago, and is read again as " + metadataRefresh +
+			(time.Duration(age) * time.Millisecond).String() + " ago, and is read again as " + entry.MetadataRefresh +
 			" says"}
 	}
-	if f.tracking.on {
-		return deltaSet{f}.next(offset, cause, now)
+	if f.Tracking.On {
+		return delta.Set{Feed: f}.Next(offset, cause, now)
 	}
-	if tracked(offset) {
+	if delta.Tracked(offset) {
 		return wit.Step{}, &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: it is one of delta mode, and " +
-			f.setting(nameTrackChanges) + " is 0: reset the connector's offsets"}
+			f.Setting(entry.NameTrackChanges) + " is 0: reset the connector's offsets"}
 	}
 	at, err := paging.Read(offset)
 	if err != nil {
@@ -47,22 +51,22 @@ func next(o *Context, f *Feed, offset []wit.Field, cause wit.Cause, now int64) (
 		if !done && cause.Snapshot != nil {
 			return wit.Step{Idle: wit.Chosen}, nil // behind what is being read
 		}
-		if f.stores() && cause.Start != nil {
-			return notifySet{f}.fetchStore(!done, offset), nil
+		if f.Stores() && cause.Start != nil {
+			return notify.Set{Feed: f}.FetchStore(!done, offset), nil
 		}
 		if done {
-			due := cause.Poll != nil || cause.Wake != nil || cause.Start != nil && f.cron == "" &&
-				now-when >= int64(f.period)*1000
+			due := cause.Poll != nil || cause.Wake != nil || cause.Start != nil && f.Cron == "" &&
+				now-when >= int64(f.Period)*1000
 			switch {
 			case cause.Snapshot != nil:
 				at = nil // all rows are read now, also where a cursor leaves most out
-			case f.named() && cause.Wake != nil && *cause.Wake != "":
-				return notifySet{f}.fetchNamed(*cause.Wake, offset), nil
-			case f.named() && cause.Wake == nil && (cause.Start == nil || f.subscribing.catchup != catchupReload):
+			case f.Named() && cause.Wake != nil && *cause.Wake != "":
+				return notify.Set{Feed: f}.FetchNamed(*cause.Wake, offset), nil
+			case f.Named() && cause.Wake == nil && (cause.Start == nil || f.Subscribing.Catchup != entry.CatchupReload):
 				restsAtStart(f, cause, when, "and entities that notifications name are read")
 				return wit.Step{Idle: wit.Chosen}, nil
-			case f.named():
-			case f.period < 0 && f.cron == "":
+			case f.Named():
+			case f.Period < 0 && f.Cron == "":
 				restsAtStart(f, cause, when, "and nothing more is read (exec-period=-1)")
 				return wit.Step{Finished: wit.Chosen}, nil
 			case !due:
@@ -70,24 +74,24 @@ func next(o *Context, f *Feed, offset []wit.Field, cause wit.Cause, now int64) (
 				return wit.Step{Idle: wit.Chosen}, nil
 			}
 			if at != nil {
-				at = f.pages.FirstBehind(at, now)
+				at = f.Pages.FirstBehind(at, now)
 			}
 		}
 	}
 	if at == nil {
-		at = f.pages.First(now)
+		at = f.Pages.First(now)
 	}
-	target, repeats := f.pages.Request(at)
+	target, repeats := f.Pages.Request(at)
 	position := at.Fields()
-	return wit.Step{Fetch: &wit.Fetch{Request: f.request("", target), Position: &position, RepeatsExactly: repeats}},
+	return wit.Step{Fetch: &wit.Fetch{Request: f.Request("", target), Position: &position, RepeatsExactly: repeats}},
 		nil
 }
 
 // restsAtStart says that a start reads nothing because a load was complete before: with another topic, or an empty one,
 // no row would come and nothing would say why.
-func restsAtStart(f *Feed, cause wit.Cause, complete int64, next string) {
+func restsAtStart(f *feed.Feed, cause wit.Cause, complete int64, next string) {
 	if cause.Start != nil {
-		f.startsWith("nothing", "read completely at ", complete, next)
+		f.StartsWith("nothing", "read completely at ", complete, next)
 	}
 }
 
@@ -100,8 +104,8 @@ func (p *plugin) CheckOffset(partition []wit.Field, offset []wit.Field) error {
 				Message: "partition: expected the texts service and entityset, found no " + name}
 		}
 	}
-	if tracked(offset) {
-		_, err := readDelta(offset)
+	if delta.Tracked(offset) {
+		_, err := delta.ReadDelta(offset)
 		return err
 	}
 	_, err := paging.Read(offset)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -26,10 +27,12 @@ var noticed = []struct {
 	wakes               []string
 	fault               wit.FaultKind
 }{
-	{"a notification with a link", "", `<entry` + atomSpaces + `><category term="X.Notification"/><link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/via"
+	{"a notification with a link", "", `<entry` + atomSpaces +
+		`><category term="X.Notification"/><link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/via"
 		href="https://sap/s;mo/Order_Details(SAP__Origin='LOCAL',ProductID=11,OrderID=10248)"/><content><m:properties><d:ID>7</d:ID><d:collection>Order_Details</d:collection></m:properties></content></entry>`,
 		[]string{"(OrderID=10248,ProductID=11) 7"}, 0},
-	{"the entity inline", "", `<a:entry xmlns:a="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><a:category term="X.Notification"/><a:link rel="via" href="">
+	{"the entity inline", "",
+		`<a:entry xmlns:a="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><a:category term="X.Notification"/><a:link rel="via" href="">
 		<m:inline><a:entry><a:id>Order_Details(OrderID=1,ProductID=2)</a:id></a:entry></m:inline></a:link></a:entry>`, []string{"(OrderID=1,ProductID=2) "}, 0},
 	{"an entity by its properties", "",
 		`<entry` + atomSpaces +
@@ -51,7 +54,8 @@ var noticed = []struct {
 	{"JSON with the entity inline", "",
 		`{"d":{"ID":"8","collection":"Order_Details","changeType":"updated","via":{"OrderID":1,"ProductID":2}}}`,
 		[]string{"(OrderID=1,ProductID=2) 8"}, 0},
-	{"several entities inline", "", `<a:entry xmlns:a="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">
+	{"several entities inline", "",
+		`<a:entry xmlns:a="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">
 		<a:category term="X.Notification"/><a:link rel="via" href=""><m:inline><a:feed><a:entry><a:id>Order_Details(OrderID=1,ProductID=2)</a:id></a:entry>
 		<a:entry><a:id>Order_Details(OrderID=3,ProductID=4)</a:id></a:entry></a:feed></m:inline></a:link><a:content><m:properties><d:ID>9</d:ID></m:properties></a:content></a:entry>`,
 		[]string{"(OrderID=1,ProductID=2) 9 (OrderID=1,ProductID=2)",
@@ -204,13 +208,13 @@ func TestChangesThatNobodyToldOf(t *testing.T) {
 func newLoadError(t *testing.T, s *service.Service, settings ...string) error {
 	t.Helper()
 	p, l := &plugin{}, &load{t: t, service: s}
-	opening, err := p.Open(Component, configuration(settings...), nil, nil)
+	opening, err := p.Open(entry.Component, configuration(settings...), nil, nil)
 	for err == nil && opening.Ask != nil {
 		var answers []wit.Response
 		for i := range opening.Ask.Requests {
 			answers = append(answers, l.exchange(&opening.Ask.Requests[i]))
 		}
-		opening, err = p.Open(Component, configuration(settings...), opening.Ask.State, answers)
+		opening, err = p.Open(entry.Component, configuration(settings...), opening.Ask.State, answers)
 	}
 	return err
 }
@@ -227,12 +231,12 @@ func FuzzNotified(f *testing.F) {
 		if (err == nil) == (len(wakes) == 0) {
 			t.Fatalf("%d wakes, %v", len(wakes), err)
 		}
-		o, _ := l.p.contexts.get(l.opened.Context)
+		o, _ := l.p.contexts.Get(l.opened.Context)
 		for _, w := range wakes {
 			if w.Token == "" {
 				continue
 			}
-			if _, err := o.feeds[0].rawKeys(w.Token); err != nil {
+			if _, err := o.Feeds[0].RawKeys(w.Token); err != nil {
 				t.Fatalf("token %q: %v", w.Token, err)
 			}
 		}
@@ -316,7 +320,7 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 				if there := f.state["[7]"] != nil; there == c.deleted || (err == nil) != c.deleted {
 					t.Errorf("there %v, %v", there, err)
 				}
-				if named := err != nil && strings.Contains(err.Error(), notFoundCodes); err != nil && !again &&
+				if named := err != nil && strings.Contains(err.Error(), entry.NotFoundCodes); err != nil && !again &&
 					named != (c.status == 400) {
 					t.Errorf("%v", err)
 				}

@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/plugins/odata/delta"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/retire"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -28,7 +31,7 @@ func TestODP(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		switches service.Switches
-		settings []string
+		Table    []string
 	}{
 		{"delta link", service.Switches{}, nil},
 		{"pages", service.Switches{PageSize: 10}, nil},
@@ -46,7 +49,7 @@ func TestODP(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 30, Switches: c.switches})
-			f := newFollower(t, s, odpSet("Products", c.settings...)...)
+			f := newFollower(t, s, odpSet("Products", c.Table...)...)
 			if err := f.catchUp(start); err != nil {
 				t.Fatal(err)
 			}
@@ -153,7 +156,7 @@ func TestODPOfSomebodyElse(t *testing.T) {
 	err := newFollower(t, s, odpSet("Products")...).catchUp(start)
 	var fault *wit.Fault
 	if !errors.As(err, &fault) || fault.Kind != wit.FaultConfig || fault.Setting == nil ||
-		*fault.Setting != deltaTakeover {
+		*fault.Setting != entry.DeltaTakeover {
 		t.Errorf("found %v", err)
 	}
 	if l := s.Ledger(); l.Jobs != 1 || l.Terminated != 0 {
@@ -280,7 +283,7 @@ func TestODPRecovery(t *testing.T) {
 				t.Fatal(err)
 			}
 			first, _ := wit.Lookup(f.stored, "url")
-			old := tokenOf(*first.Text)
+			old := delta.TokenOf(*first.Text)
 			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			if err := f.catchUp(poll); err != nil {
 				t.Fatal(err)
@@ -336,7 +339,7 @@ func TestODPResumes(t *testing.T) {
 				id := 1 + r.IntN(77)
 				switch {
 				case r.IntN(3) == 0 && f.stored != nil && !slices.ContainsFunc(f.stored,
-					func(w wit.Field) bool { return w.Name == "phase" && *w.Value.Text != phaseChanges }):
+					func(w wit.Field) bool { return w.Name == "phase" && *w.Value.Text != delta.PhaseChanges }):
 					quietly(s, "DELETE", fmt.Sprintf("Products(%d)", id), nil)
 				default:
 					quietly(s, "MERGE", fmt.Sprintf("Products(%d)", id),
@@ -380,7 +383,7 @@ func TestRetire(t *testing.T) {
 		var state []byte
 		var answers []wit.Response
 		for {
-			reply, err := f.p.Run(commandRetire, nil, configuration(settings...), state, answers)
+			reply, err := f.p.Run(retire.CommandRetire, nil, configuration(settings...), state, answers)
 			if err != nil || reply.Ask == nil {
 				if err != nil {
 					return "", err

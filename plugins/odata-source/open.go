@@ -6,6 +6,8 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -13,15 +15,15 @@ import (
 
 // open asks for the services' metadata and works out the feeds.
 func open(component string, given []wit.Setting, answers []wit.Response) (wit.SourceOpening, error) {
-	if err := config.Known(component, Component, Alias); err != nil {
+	if err := config.Known(component, entry.Component, entry.Alias); err != nil {
 		return wit.SourceOpening{}, err
 	}
-	if f := setting.First(examine(given)); f != nil {
+	if f := setting.First(entry.Examine(given)); f != nil {
 		return wit.SourceOpening{}, f
 	}
-	v := settings.Values(given)
-	all := entries(v)
-	services := servicesOf(all)
+	v := entry.Table.Values(given)
+	all := entry.Entries(v)
+	services := entry.ServicesOf(all)
 	if len(answers) == 0 {
 		need := &wit.Need{}
 		for _, s := range services {
@@ -34,59 +36,59 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 			Message: "expected " + strconv.Itoa(len(services)) + " answers, found " +
 				strconv.Itoa(len(answers))}
 	}
-	o := &Context{origin: origin(v), refresh: v.Number(metadataRefresh)}
+	o := &feed.Context{Origin: entry.Origin(v), Refresh: v.Number(entry.MetadataRefresh)}
 	models := make([]*edm.Model, len(services))
 	for i := range services {
 		m, err := service.ReadMetadata(services[i], &answers[i])
 		if err != nil {
 			return wit.SourceOpening{}, err
 		}
-		models[i], o.at = m, max(o.at, answers[i].At)
+		models[i], o.At = m, max(o.At, answers[i].At)
 	}
 	for _, e := range all {
-		f, err := newFeed(e, models[slices.Index(services, e.service)])
+		f, err := feed.New(e, models[slices.Index(services, e.Service)])
 		if err != nil {
 			return wit.SourceOpening{}, err
 		}
-		o.feeds = append(o.feeds, *f)
+		o.Feeds = append(o.Feeds, *f)
 	}
-	name(o.feeds)
+	name(o.Feeds)
 	return ready(o, v)
 }
 
 // name gives feeds their names: the set's, with the Entry's identity or number where a name is taken.
-func name(feeds []Feed) {
+func name(feeds []feed.Feed) {
 	var taken []string
 	for i := range feeds {
 		f := &feeds[i]
-		f.name = f.set
-		if f.id != "" {
-			f.name += "-" + f.id
+		f.Name = f.Set
+		if f.Id != "" {
+			f.Name += "-" + f.Id
 		}
-		if slices.Contains(taken, f.name) {
-			f.name += "-" + f.number
+		if slices.Contains(taken, f.Name) {
+			f.Name += "-" + f.Number
 		}
-		taken = append(taken, f.name)
+		taken = append(taken, f.Name)
 	}
 }
 
 // ready writes the context and tells the feeds.
-func ready(o *Context, v setting.Values) (wit.SourceOpening, error) {
-	out := &wit.SourceOpened{Context: packContext(o)}
-	for i := range o.feeds {
-		f := &o.feeds[i]
-		w := wit.Feed{Name: f.name, Partition: f.partition(), Topic: f.topic, Value: &f.value,
-			Fingerprint: fingerprint(o, f, v), Changed: changedOf(v, f.number), Subscribes: f.subscribing.on}
-		if f.key.Nodes != nil {
-			w.Key = &f.key
+func ready(o *feed.Context, v setting.Values) (wit.SourceOpening, error) {
+	out := &wit.SourceOpened{Context: feed.PackContext(o)}
+	for i := range o.Feeds {
+		f := &o.Feeds[i]
+		w := wit.Feed{Name: f.Name, Partition: f.Partition(), Topic: f.Topic, Value: &f.Value,
+			Fingerprint: feed.Fingerprint(o, f, v), Changed: entry.ChangedOf(v, f.Number), Subscribes: f.Subscribing.On}
+		if f.Key.Nodes != nil {
+			w.Key = &f.Key
 		}
 		switch {
-		case f.cron != "":
-			w.Cron = wit.Ptr(f.cron)
-		case f.period > 0:
-			w.PollEveryMs = wit.Ptr(uint32(f.period) * 1000)
-		case f.told() && f.subscribing.check > 0:
-			w.PollEveryMs = wit.Ptr(uint32(f.subscribing.check) * 1000)
+		case f.Cron != "":
+			w.Cron = wit.Ptr(f.Cron)
+		case f.Period > 0:
+			w.PollEveryMs = wit.Ptr(uint32(f.Period) * 1000)
+		case f.Told() && f.Subscribing.Check > 0:
+			w.PollEveryMs = wit.Ptr(uint32(f.Subscribing.Check) * 1000)
 		}
 		out.Feeds = append(out.Feeds, w)
 	}

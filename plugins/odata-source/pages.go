@@ -4,24 +4,27 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/delta"
+	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/notify"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // page is an answer that is being read.
 type page interface {
 	Decode(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool, err error)
-	Reading() *Reader
+	Reading() *feed.Reader
 }
 
 // pages by number.
 type pages struct {
-	Pool
+	feed.Pool
 	open map[uint32]page
 	last uint32
 }
 
 func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, response wit.Response) (uint32, error) {
-	o, f, err := p.contexts.feed(context, number)
+	o, f, err := p.contexts.Feed(context, number)
 	if err != nil {
 		return 0, err
 	}
@@ -38,23 +41,23 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 }
 
 // begin opens what an answer is.
-func (p *plugin) begin(o *Context, f *Feed, position *[]wit.Field, response *wit.Response) (page, error) {
+func (p *plugin) begin(o *feed.Context, f *feed.Feed, position *[]wit.Field, response *wit.Response) (page, error) {
 	pool := &p.pages.Pool
 	switch {
-	case position == nil && response.Tag == "" && f.tracking.on:
-		return beginDocument(pool, o, f, response), nil
+	case position == nil && response.Tag == "" && f.Tracking.On:
+		return delta.BeginDocument(pool, o, f, response), nil
 	case position == nil && response.Tag == "":
-		return beginLone(pool, o, f, response), nil
-	case position == nil && f.named() && strings.HasPrefix(response.Tag, storeTag):
-		return beginStore(pool, o, f, response), nil
-	case position == nil && f.named() && strings.HasPrefix(response.Tag, namedTag):
-		return beginNamed(pool, o, f, response), nil
+		return notify.BeginLone(pool, o, f, response), nil
+	case position == nil && f.Named() && strings.HasPrefix(response.Tag, notify.StoreTag):
+		return notify.BeginStore(pool, o, f, response), nil
+	case position == nil && f.Named() && strings.HasPrefix(response.Tag, notify.NamedTag):
+		return notify.BeginEntity(pool, o, f, response), nil
 	case position == nil:
 		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
-	case f.tracking.on:
-		return beginDelta(pool, o, f, *position, response)
+	case f.Tracking.On:
+		return delta.Begin(pool, o, f, *position, response)
 	}
-	return beginLoad(pool, o, f, *position, response)
+	return feed.BeginLoad(pool, o, f, *position, response)
 }
 
 func (p *plugin) Abandon(number uint32) { p.drop(number, false) }
@@ -63,7 +66,7 @@ func (p *plugin) Abandon(number uint32) { p.drop(number, false) }
 func (p *plugin) drop(number uint32, sound bool) {
 	if pg := p.pages.open[number]; pg != nil {
 		delete(p.pages.open, number)
-		p.pages.end(pg.Reading(), sound)
+		p.pages.End(pg.Reading(), sound)
 	}
 }
 
@@ -75,7 +78,7 @@ func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, 
 			Message: "no page " + strconv.FormatUint(uint64(number), 10) + " is open"}
 	}
 	portion, ended, err := pg.Decode(tag, status, piece, last)
-	pg.Reading().seal(&portion)
+	pg.Reading().Seal(&portion)
 	if err != nil || ended {
 		p.drop(number, err == nil)
 	}

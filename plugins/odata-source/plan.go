@@ -5,20 +5,21 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // plan shares the entity sets out among tasks: one set belongs to one task, whose offsets and order it keeps.
 func plan(component string, given []wit.Setting, maxTasks uint32) (wit.Layout, error) {
-	if err := config.Known(component, Component, Alias); err != nil {
+	if err := config.Known(component, entry.Component, entry.Alias); err != nil {
 		return wit.Layout{}, err
 	}
-	if f := setting.First(examine(given)); f != nil {
+	if f := setting.First(entry.Examine(given)); f != nil {
 		return wit.Layout{}, f
 	}
-	v := settings.Values(given)
-	all := entries(v)
+	v := entry.Table.Values(given)
+	all := entry.Entries(v)
 	tasks := make([][]wit.Setting, min(len(all), max(int(maxTasks), 1)))
 	for i := range tasks {
 		for _, s := range given {
@@ -30,7 +31,7 @@ func plan(component string, given []wit.Setting, maxTasks uint32) (wit.Layout, e
 	for i, e := range all {
 		task := &tasks[i%len(tasks)]
 		for _, s := range given {
-			if strings.HasPrefix(s.Name, config.InGroup(e.number, "")) {
+			if strings.HasPrefix(s.Name, config.InGroup(e.Number, "")) {
 				*task = append(*task, s)
 			}
 		}
@@ -41,20 +42,20 @@ func plan(component string, given []wit.Setting, maxTasks uint32) (wit.Layout, e
 // exactlyOnce answers the preflight (P28): full mode repeats exactly only where it reads a set once. Whether a set can
 // be read in a repeatable order is in its metadata, which the plan doesn't see: open says so by `repeats-exactly` of
 // each page.
-func exactlyOnce(all []Entry) wit.Support {
+func exactlyOnce(all []entry.Entry) wit.Support {
 	for _, e := range all {
 		how := ""
 		switch {
-		case e.tracking.on:
+		case e.Tracking.On:
 			continue
-		case e.cron != "":
-			how = "at the times of " + e.cronSource
-		case e.period >= 0:
-			how = "every " + config.InGroup(e.number, nameExecPeriod) + " seconds"
+		case e.Cron != "":
+			how = "at the times of " + e.CronSource
+		case e.Period >= 0:
+			how = "every " + config.InGroup(e.Number, entry.NameExecPeriod) + " seconds"
 		default:
 			continue
 		}
-		return wit.Support{Unsupported: wit.Ptr("entity set " + e.set + " of " + e.service + " is read whole " + how +
+		return wit.Support{Unsupported: wit.Ptr("entity set " + e.Set + " of " + e.Service + " is read whole " + how +
 			"; exactly once needs delta mode or exec-period = -1")}
 	}
 	return wit.Support{Supported: wit.Chosen}
@@ -66,12 +67,12 @@ var queued = []string{"FactsOf", "AttrOf", "TimeDepAOf", "TextsOf", "EntityOf"}
 
 // claims are the queues of changes, of which an ODP service keeps one for each user (P14). Those who follow delta links
 // of other services don't disturb each other.
-func claims(all []Entry) []string {
+func claims(all []entry.Entry) []string {
 	var list []string
 	for _, e := range all {
-		begins := func(prefix string) bool { return strings.HasPrefix(e.set, prefix) }
-		if e.tracking.on && slices.ContainsFunc(queued, begins) {
-			list = append(list, "changes of "+e.set+" of "+e.service)
+		begins := func(prefix string) bool { return strings.HasPrefix(e.Set, prefix) }
+		if e.Tracking.On && slices.ContainsFunc(queued, begins) {
+			list = append(list, "changes of "+e.Set+" of "+e.Service)
 		}
 	}
 	return list

@@ -10,6 +10,7 @@ import (
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/plugins/odata/advice"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -21,7 +22,7 @@ func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Ex
 	l := &load{t: t, service: s, p: &plugin{}}
 	var answers []wit.Response
 	for range 20 {
-		inquiry, err := l.p.Validate(Component, configuration(given...), true, nil, answers)
+		inquiry, err := l.p.Validate(entry.Component, configuration(given...), true, nil, answers)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -262,7 +263,8 @@ func TestNothingToRecommend(t *testing.T) {
 		}
 	}
 	// Where nothing says where the service is, nothing is asked.
-	inquiry, err := (&plugin{}).Validate(Component, []wit.Setting{{Name: "sap.odata#00.service", Value: sapService}},
+	inquiry, err := (&plugin{}).Validate(entry.Component, []wit.Setting{{Name: "sap.odata#00.service",
+		Value: sapService}},
 		true, nil, nil)
 	if err != nil || inquiry.Done == nil {
 		t.Errorf("found %v %+v", err, inquiry.Ask)

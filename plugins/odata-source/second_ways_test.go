@@ -7,6 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/plugins/odata/delta"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/notify"
+	"github.com/culvert-project/culvert/plugins/odata/retire"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -34,7 +38,8 @@ func TestRawFilterHoldsForWhatIsReadAgain(t *testing.T) {
 					case strings.HasSuffix(r.URL.Path, "$metadata"):
 						body = metadata
 					case strings.Contains(r.URL.RawQuery, "!deltatoken"):
-						body = feed(row + `<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="X(A=1,B='b')" ` +
+						body = feed(row +
+							`<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="X(A=1,B='b')" ` +
 							`when="2026-01-02T03:04:05Z"/><link rel="delta" href="X?!deltatoken='2'"/>`)
 					case strings.Contains(filter, "A eq 1 and B eq 'b'"):
 						if again = filter; meets {
@@ -79,7 +84,8 @@ func TestClientInLinks(t *testing.T) {
 	var asked []string
 	s := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.URL.RawQuery)
-		body, q := `{"d":{"results":[{"K":1,"I":{"results":[],"__next":"X(1)/I?$skiptoken=i"}}],"__next":"X?$skiptoken=1"}}`,
+		body,
+			q := `{"d":{"results":[{"K":1,"I":{"results":[],"__next":"X(1)/I?$skiptoken=i"}}],"__next":"X?$skiptoken=1"}}`,
 			r.URL.RawQuery
 		switch {
 		case strings.HasSuffix(r.URL.Path, "$metadata"):
@@ -94,14 +100,18 @@ func TestClientInLinks(t *testing.T) {
 		_, _ = w.Write([]byte(body))
 	})
 	f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
-		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata#00.expand=I", "sap.odata#00.format=json",
+		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata#00.expand=I",
+		"sap.odata#00.format=json",
 		"sap.odata.sap.client=100", "sap.odata.sap.client.in=query")
 	for _, cause := range []wit.Cause{start, poll} {
 		if err := f.catchUp(cause); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(asked) < 5 || slices.ContainsFunc(asked, func(q string) bool { return !strings.Contains(q, "sap-client=100") }) {
+	if len(asked) < 5 || slices.ContainsFunc(asked, func(q string) bool {
+		return !strings.Contains(q,
+			"sap-client=100")
+	}) {
 		t.Errorf("expected the client in each request, found %s", strings.Join(asked, "\n"))
 	}
 }
@@ -109,22 +119,22 @@ func TestClientInLinks(t *testing.T) {
 // Connectors whose names differ in case alone have each its own subscriptions; host names and channels have no case.
 func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 	for _, to := range []string{"http://Listener:8301", "urn:sap-com:channel:DEST:"} {
-		values := settings.Values(configuration(map[bool]string{true: "sap.odata.subscription.url=" + to,
+		values := entry.Table.Values(configuration(map[bool]string{true: "sap.odata.subscription.url=" + to,
 			false: "sap.odata.subscription.dest=DEST"}[strings.HasPrefix(to, "http")]))
 		for _, own := range []string{"/orders/", "/orders/Orders 00"} {
-			r := retiring{v: values, addresses: []string{own}}
+			r := retire.Retiring{V: values, Addresses: []string{own}}
 			for address, mine := range map[string]bool{to + "/orders/Orders 00": true, to + "/Orders/Orders 00": false,
 				strings.ToLower(to) + "/orders/Orders 00": true, strings.ToUpper(to) + "/ORDERS/ORDERS 00": false,
 				to + "/ordersmore/Orders 00": false} {
-				if r.mine(address) != mine {
+				if r.Mine(address) != mine {
 					t.Errorf("%s below %s: expected mine %v", address, own, mine)
 				}
 			}
 		}
-		one := subscription{collection: "Orders", changeType: "created", address: to + "/orders/Orders 00"}
-		if !one.covers("Orders", "created", strings.ToLower(to)+"/orders/Orders 00") ||
-			one.covers("Orders", "created", to+"/Orders/Orders 00") {
-			t.Errorf("%s covers another connector's", one.address)
+		one := notify.Subscription{Collection: "Orders", ChangeType: "created", Address: to + "/orders/Orders 00"}
+		if !one.Covers("Orders", "created", strings.ToLower(to)+"/orders/Orders 00") ||
+			one.Covers("Orders", "created", to+"/Orders/Orders 00") {
+			t.Errorf("%s covers another connector's", one.Address)
 		}
 	}
 }
@@ -169,7 +179,7 @@ func TestReloadsEndBesideFailedPages(t *testing.T) {
 		f.start() // as a task does that is started again behind a failed page
 		cause = start
 	}
-	if lost == 0 || loads > maxPasses+1 {
+	if lost == 0 || loads > delta.MaxPasses+1 {
 		t.Errorf("the set was read %d times, and the feed failed for good %d times", loads, lost)
 	}
 }
@@ -178,7 +188,7 @@ func TestReloadsEndBesideFailedPages(t *testing.T) {
 func TestClaimsAreThoseOfQueues(t *testing.T) {
 	for set, claims := range map[string]int{"Orders": 0, "FactsOfSales": 1, "AttrOfMaterial": 1, "EntityOfX": 1,
 		"TextsOfX": 1, "TimeDepAOfX": 1, "TextOf": 0} {
-		layout, err := plan(Component, configuration(tracked00(set)...), 1)
+		layout, err := plan(entry.Component, configuration(tracked00(set)...), 1)
 		if err != nil || len(layout.Claims) != claims {
 			t.Errorf("%s: expected %d claims, found %v, %v", set, claims, layout.Claims, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/plugins/odata/notify"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -36,7 +37,7 @@ func (f *follower) subscribe() {
 // entities, the set is read anew; where there is none, that is said.
 func TestNotificationStore(t *testing.T) {
 	serviceName := sapNorthwind[strings.LastIndexByte(sapNorthwind, '/')+1:]
-	isStore := func(q *wit.Request) bool { return strings.HasPrefix(q.Target, storeTarget) }
+	isStore := func(q *wit.Request) bool { return strings.HasPrefix(q.Target, notify.StoreTarget) }
 	replace := func(old, new string) func(q *wit.Request, r *wit.Response) {
 		return func(q *wit.Request, r *wit.Response) { r.Body = bytes.ReplaceAll(r.Body, []byte(old), []byte(new)) }
 	}

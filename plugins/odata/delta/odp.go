@@ -1,0 +1,347 @@
+package delta
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/markup"
+
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// An ODP service keeps a queue of changes for each user. The first request with Prefer: odata.track-changes opens it
+// and begins a job that reads everything; each such request begins another. Beside the set Facts stand the set
+// DeltaLinksOfFacts, with the tokens that can still be asked for, and the functions SubscribedToFacts and
+// TerminateDeltasForFacts.
+
+// FunctionURL asks for a function, or for a set in JSON.
+func (f Set) FunctionURL(name string) string {
+	return f.Query.On(f.Service + "/" + name + "?$format=json")
+}
+
+// tokenURL is a delta link made of a token.
+func (f Set) tokenURL(token string) string {
+	return f.Query.On(f.Service + "/" + f.Address + "?!deltatoken='" + strings.ReplaceAll(strings.Trim(token, "'"), "'",
+		"''") + "'")
+}
+
+// relink is a delta link with another token, in the form of the one before, if there is one.
+func (f Set) relink(link, token string) string {
+	i := strings.Index(link, "deltatoken=")
+	if i < 0 {
+		return f.tokenURL(token)
+	}
+	i += len("deltatoken=")
+	old, rest, more := strings.Cut(link[i:], "&")
+	if more {
+		rest = "&" + rest
+	}
+	switch token = strings.Trim(token, "'"); {
+	case strings.HasPrefix(old, "'"):
+		token = "'" + token + "'"
+	case strings.HasPrefix(old, "%27"):
+		token = "%27" + token + "%27"
+	}
+	return link[:i] + token + rest
+}
+
+// askLinks goes on with the question for the delta links that the service keeps.
+func (f Set) askLinks(before *position, why string, now int64) *position {
+	next := &position{phase: phaseLinks, why: why, url: f.FunctionURL(f.Odp.Links), began: before.began,
+		owed: before.owed, pass: before.pass,
+		snapshot: before.snapshot, rewritten: before.rewritten, at: int(now)}
+	switch why {
+	case whyLost:
+		next.pass++
+	case whyChanged: // the token was good
+		next.pass = 0
+	}
+	next.link = before.asked()
+	if why == whyLoaded || why == whyOpened {
+		next.link = ""
+	}
+	return next
+}
+
+// answeredODP goes on behind an answer that holds no rows of the set.
+func (pg *Page) answeredODP() (wit.Portion, error) {
+	f, at := pg.set(), &pg.delta
+	switch at.phase {
+	case phaseAsk, phaseWait:
+		open, ok := Truth(pg.Body, "SubscribedFlag")
+		if !ok {
+			return wit.Portion{}, fault.NotData(pg.What()+": "+at.url, "SubscribedFlag", pg.Body)
+		}
+		return pg.subscribed(open)
+	case phaseEnd:
+		if done, ok := Truth(pg.Body, "ResultFlag"); !ok || !done {
+			return wit.Portion{}, &wit.Fault{Kind: wit.FaultData,
+				Message: pg.What() + ": " + at.url + " did not end the subscription: expected ResultFlag true, found " +
+					fault.Excerpt(pg.Body)}
+		}
+		sdk.Log(wit.LevelInfo, pg.What()+": the subscription was ended")
+		return pg.goOn(&position{phase: phaseAsk, url: f.FunctionURL(f.Odp.Subscribed), began: at.began,
+			snapshot: at.snapshot, pass: at.pass, again: true})
+	case phaseLinks:
+		return pg.linked()
+	}
+	return wit.Portion{}, &wit.Fault{Kind: wit.FaultInternal, Message: "an answer without rows in phase " + at.phase}
+}
+
+// subscribed goes on by whether somebody has opened the queue.
+func (pg *Page) subscribed(open bool) (wit.Portion, error) {
+	f, at := pg.set(), &pg.delta
+	switch {
+	case !open:
+		// Nobody has, ourselves included: the first extraction that may have been asked for never came there.
+		return pg.goOn(&position{phase: phaseOpen, url: f.loadURL(), began: at.began, snapshot: at.snapshot,
+			pass: at.pass})
+	case at.phase == phaseWait:
+		return pg.goOn(f.askLinks(at, whyOpened, pg.Answer.At))
+	case at.again:
+		return wit.Portion{}, &wit.Fault{Kind: wit.FaultData,
+			Message: pg.What() + ": the service said that it ended the subscription, and has it still: " +
+				"of two readers each would get a part of the changes. End it at the service; it is " +
+				"looked for again at a restart"}
+	case !f.Tracking.Takeover:
+		return wit.Portion{}, fault.Config(entry.DeltaTakeover,
+			pg.What()+": this user has a subscription already, which is not this connector's: "+
+				"of two readers each would get a part of the changes. Delete the other one, or give this "+
+				"one a user of its own; "+entry.DeltaTakeover+" = true ends the subscription and begins anew")
+	case f.Odp.Terminate == "":
+		return wit.Portion{}, fault.Config(entry.DeltaTakeover,
+			pg.What()+": the subscription can't be taken over, the service has no function TerminateDeltasFor"+f.Set)
+	}
+	sdk.Log(wit.LevelWarn, pg.What()+": ending a subscription of another reader, as "+entry.DeltaTakeover+" says")
+	return pg.goOn(&position{phase: phaseEnd, url: f.FunctionURL(f.Odp.Terminate), began: at.began})
+}
+
+// Truth finds a flag of that name in an answer, in JSON or XML, however deep.
+func Truth(body []byte, name string) (value, ok bool) {
+	text := ""
+	if v, err := jsontext.Parse(body); err == nil {
+		found, some := anywhere(v, name, 0)
+		if !some {
+			return false, false
+		}
+		text = found.Text
+		if found.Kind == jsontext.True || found.Kind == jsontext.False {
+			return found.Kind == jsontext.True, true
+		}
+	} else {
+		r := markup.NewReader(body)
+		for {
+			kind, err := r.Next()
+			if err != nil || kind == markup.End {
+				return false, false
+			}
+			if kind == markup.Open && r.Local == name {
+				if text, err = r.Content(); err != nil {
+					return false, false
+				}
+				break
+			}
+		}
+	}
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "true", "x", "1":
+		return true, true
+	case "false", "", "0":
+		return false, true
+	}
+	return false, false
+}
+
+// anywhere finds a member by its name, however deep.
+func anywhere(v jsontext.Value, name string, depth int) (jsontext.Value, bool) {
+	if depth > 6 {
+		return v, false
+	}
+	for _, m := range v.Members {
+		if m.Name == name {
+			return m.Value, true
+		}
+	}
+	for _, m := range v.Members {
+		if found, ok := anywhere(m.Value, name, depth+1); ok {
+			return found, true
+		}
+	}
+	for i := range v.Items {
+		if found, ok := anywhere(v.Items[i], name, depth+1); ok {
+			return found, true
+		}
+	}
+	return v, false
+}
+
+// deltaLinkRow is one of the links that the service keeps.
+type deltaLinkRow struct {
+	token, created string
+	first          bool
+}
+
+// readLinks reads a page of DeltaLinksOf….
+func readLinks(body []byte) (rows []deltaLinkRow, next string, ok bool) {
+	v, err := jsontext.Parse(body)
+	if err != nil {
+		return nil, "", false
+	}
+	if v.Has("d") {
+		v = v.At("d")
+	}
+	items := v.Items
+	if v.Kind == jsontext.Object {
+		if !v.Has("results") {
+			return nil, "", false
+		}
+		items = v.At("results").Items
+	}
+	for _, item := range items {
+		if item.At("DeltaToken").Text == "" {
+			return nil, "", false
+		}
+		initial := item.At("IsInitialLoad")
+		rows = append(rows, deltaLinkRow{item.At("DeltaToken").Text, moment(item.At("CreatedAt").Text),
+			initial.Kind == jsontext.True ||
+				initial.Text == "X" || initial.Text == "true"})
+	}
+	return rows, v.At("__next").Text, true
+}
+
+// moment makes times comparable as texts: milliseconds with leading zeros, or what ISO has.
+func moment(text string) string {
+	digits, isDate := strings.CutPrefix(strings.TrimSuffix(strings.TrimSpace(text), ")/"), "/Date(")
+	if !isDate {
+		return text
+	}
+	digits, _, _ = strings.Cut(digits, "+")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 0 {
+		return ""
+	}
+	digits = strconv.FormatInt(n, 10)
+	return strings.Repeat("0", max(0, 16-len(digits))) + digits
+}
+
+// linked goes on by the delta links that the service keeps.
+func (pg *Page) linked() (wit.Portion, error) {
+	f, at := pg.set(), &pg.delta
+	rows, follow, ok := readLinks(pg.Body)
+	if !ok {
+		return wit.Portion{}, fault.NotData(pg.What()+": "+at.url,
+			"rows with DeltaToken, CreatedAt and IsInitialLoad in JSON", pg.Body)
+	}
+	next := *at
+	for _, r := range rows {
+		if next.token == "" || better(at.why, r, deltaLinkRow{next.token, next.created, next.first}) {
+			next.token, next.created, next.first = r.token, r.created, r.first
+		}
+	}
+	if follow != "" {
+		target, err := pg.Origin.Resolve(follow, "", pg.Base)
+		if err != nil {
+			return wit.Portion{}, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": " + err.Error()}
+		}
+		if next.followed.Passed(target) {
+			return wit.Portion{}, &wit.Fault{Kind: wit.FaultData,
+				Message: pg.What() + ": the service's pages go in a circle: the link " + target +
+					" was followed before"}
+		}
+		next.url = target
+		return pg.goOn(&next)
+	}
+	switch {
+	case next.token == "" && at.why == whyOpened:
+		return pg.stillWorking()
+	case next.token == "":
+		return wit.Portion{}, &wit.Fault{Kind: wit.FaultGone,
+			Message: pg.What() + ": the service gave no delta link, and " + f.Odp.Links + " has none either: " +
+				f.Setting(entry.NameLost) + " = reload reads the set whole again when the link that there was is lost"}
+	case at.why == whyLost:
+		if lost := TokenOf(at.link); younger(next.token, lost) {
+			return wit.Portion{}, &wit.Fault{Kind: wit.FaultGone,
+				Message: pg.What() + ": the oldest delta link that the service keeps, " + next.token +
+					", is younger than the lost one, " +
+					lost + ": changes between them would be missing. " + f.Setting(entry.NameLost) +
+					" = reload reads the set whole again"}
+		}
+		if TokenOf(at.link) == strings.Trim(next.token, "'") {
+			return wit.Portion{}, &wit.Fault{Kind: wit.FaultGone,
+				Message: pg.What() + ": the oldest delta link that the service keeps is the one that it refuses, " +
+					next.token + ". " + f.Setting(entry.NameLost) + " = reload reads the set whole again"}
+		}
+		sdk.Log(wit.LevelWarn, pg.What()+": going on from the delta token "+next.token+" of "+next.created+
+			"; changes since then come again")
+	case at.why == whyOpened:
+		// The load that was asked for has ended unheard. What it read is read without beginning another; changes follow
+		// from its token.
+		sdk.Log(wit.LevelWarn, pg.What()+": the first extraction was asked for before and has ended; the set is read "+
+			"without asking for another, changes follow from the token "+next.token)
+		return pg.goOn(&position{phase: phaseLoad, url: f.Pages.Plain(true), plain: true,
+			token: next.token, began: at.began, snapshot: at.snapshot})
+	}
+	rest := f.resting(f.relink(at.link, next.token), &next, pg.Answer.At)
+	if at.why == whyLost {
+		rest.rest = false
+	}
+	return pg.goOn(rest)
+}
+
+// better tells whether a link is to be taken rather than another: of a first load its own, the newest; of changes the
+// newest; for a lost token the oldest.
+func better(why string, a, b deltaLinkRow) bool {
+	if why == whyLost {
+		return a.created < b.created || a.created == b.created && a.token < b.token
+	}
+	if why != whyChanged && a.first != b.first {
+		return a.first
+	}
+	return a.created > b.created || a.created == b.created && a.token > b.token
+}
+
+// TokenOf is the token in a delta link.
+func TokenOf(link string) string {
+	_, query, _ := strings.Cut(link, "?")
+	for option := range strings.SplitSeq(query, "&") {
+		if name, token, _ := strings.Cut(option, "="); strings.HasSuffix(name, "deltatoken") {
+			return strings.Trim(token, "'")
+		}
+	}
+	return ""
+}
+
+// younger tells whether one of ODP's tokens, which begin with D and a time, is younger than another. It isn't known of
+// others.
+func younger(a, b string) bool {
+	a, b = strings.Trim(a, "'"), strings.Trim(b, "'")
+	timed := func(s string) bool {
+		return len(s) >= 15 && s[0] == 'D' && !slices.ContainsFunc([]byte(s[1:15]),
+			func(c byte) bool { return c < '0' || c > '9' })
+	}
+	return timed(a) && timed(b) && a > b
+}
+
+// stillWorking looks again later: the first extraction was asked for, and hasn't ended.
+func (pg *Page) stillWorking() (wit.Portion, error) {
+	at := pg.delta
+	if limit := pg.set().Tracking.Patience; at.began > 0 && int(pg.Answer.At)-at.began > limit {
+		return wit.Portion{}, &wit.Fault{Kind: wit.FaultGone,
+			Message: pg.What() + ": the first extraction was asked for before and has not ended in " +
+				entry.InitialRead +
+				", " +
+				strconv.Itoa(limit) + " ms: end the subscription at the service, by " + pg.set().Odp.Terminate +
+				", and reset the connector's offsets"}
+	}
+	sdk.Log(wit.LevelInfo, pg.What()+": the first extraction was asked for before and is still being "+
+		"worked on; looking again in "+usualWait.String())
+	next := pg.set().askLinks(&at, whyOpened, pg.Answer.At)
+	portion, err := pg.goOn(next)
+	portion.WaitMs = uint32(usualWait.Milliseconds())
+	return portion, err
+}

@@ -1,0 +1,58 @@
+package feed
+
+import (
+	"slices"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Cache keeps what the instance made of contexts, the one that was asked for last first: each task of the connector has
+// one, a second while it is opened anew.
+type Cache struct{ Entries []cached }
+
+type cached struct {
+	context string
+	opened  *Context
+}
+
+// MaxCompiled is how many feeds the cached contexts have together, beyond the two that were asked for last: some 15 KB
+// for each.
+const MaxCompiled = 256
+
+func (c *Cache) Get(context []byte) (*Context, error) {
+	for i := range c.Entries {
+		if e := c.Entries[i]; e.context == string(context) {
+			if i > 0 {
+				copy(c.Entries[1:i+1], c.Entries[:i])
+				c.Entries[0] = e
+			}
+			return e.opened, nil
+		}
+	}
+	o, err := UnpackContext(context)
+	if err != nil {
+		return nil, err
+	}
+	c.Entries = slices.Insert(c.Entries, 0, cached{string(context), o})
+	compiled := 0
+	for i, e := range c.Entries {
+		if compiled += len(e.opened.Feeds); i >= 2 && compiled > MaxCompiled {
+			clear(c.Entries[i:])
+			c.Entries = c.Entries[:i]
+			break
+		}
+	}
+	return o, nil
+}
+
+// Feed finds the feed that a call is about.
+func (c *Cache) Feed(context []byte, number uint32) (*Context, *Feed, error) {
+	o, err := c.Get(context)
+	if err != nil {
+		return nil, nil, err
+	}
+	if int(number) >= len(o.Feeds) {
+		return nil, nil, &wit.Fault{Kind: wit.FaultInternal, Message: "no feed of that number"}
+	}
+	return o, &o.Feeds[number], nil
+}

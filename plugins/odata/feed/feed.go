@@ -1,0 +1,276 @@
+package feed
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/plugins/odata/query"
+	"github.com/culvert-project/culvert/plugins/odata/service"
+
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// Feed is an entity set to read.
+type Feed struct {
+	entry.Entry
+	Name string
+	// Address is how the container names the set: bare, or with its container.
+	Address string
+	// ordered: every key property can be sorted by. countable, pageable: as the metadata say.
+	ordered, countable, pageable bool
+	// Announced: the metadata say that changes are tracked; odp is what an ODP service has beside the set, nil for
+	// others.
+	Announced bool
+	Odp       *odp
+	// model holds the set's type first, then the other types that its rows and the conditions on them need.
+	model *edm.Model
+
+	Key, Value wit.Schema
+	Layout     *decode.RowLayout
+	// Asked is which rows are read, and what of them; rows looks at them, nil where all are taken as they come.
+	Asked *query.Query
+	Rows  *query.Rows
+	// Mode is the column that says what happened to a row, Deleted that for when it was deleted, Counter ODP's; -1:
+	// there is none.
+	Mode, Deleted, Counter int
+	// Watch is where what delta mode watches begins among the watched columns, -1: it watches none.
+	Watch int
+	// Pages is the set as it is read page by page.
+	Pages paging.Set
+	// blocks are the headers of rows by what happened to their entity, nil where none are wanted; text is the schema of
+	// those headers.
+	blocks [][]byte
+	text   wit.Schema
+	// Derived are properties of types that are derived from the set's, each with its type behind a blank.
+	Derived []string
+	// guids are the members of the key that are GUIDs, where deletes can come.
+	guids []int
+	// absent are the properties that rows bring and metadata lack, see undeclared.go.
+	absent map[string]absence
+}
+
+func (f *Feed) Structure() *edm.Structure { return f.model.Structures[0] }
+
+// compile makes schemas and layout of a feed's type.
+func (f *Feed) compile() error {
+	s := f.Structure()
+	fail := func(err error) error {
+		return &wit.Fault{Kind: wit.FaultUnsupported, Message: "entity set " + f.Set + " of " + f.Service + ": " +
+			err.Error()}
+	}
+	var err error
+	if f.Asked, err = query.Compile(f.Reads, f.model, s); err != nil {
+		return err
+	}
+	view := f.Asked.View
+	unreadable := func(err error) error {
+		return fail(errors.New(err.Error() + "; " + f.Setting(query.Select) + " with the properties that are wanted " +
+			"reads the set without others"))
+	}
+	value, err := f.model.ViewSchema(view, f.Options)
+	if err != nil {
+		return unreadable(err)
+	}
+	key, err := f.model.KeySchema(s, f.Options)
+	if err != nil {
+		return fail(err)
+	}
+	own := key // what the service compares and sorts by
+	if key, err = f.extended(key); err != nil {
+		return err
+	}
+	for _, nodes := range [][]wit.Node{value, key} {
+		if nodes == nil {
+			continue
+		}
+		if _, err := datum.CheckSchema(nodes); err != nil {
+			return fail(err)
+		}
+	}
+	f.Layout, err = decode.NewRowLayout(f.model, view, f.Options)
+	if err != nil {
+		return unreadable(err)
+	}
+	if f.Rows, err = f.Asked.Rows(f.model, f.Options); err != nil {
+		return fail(err)
+	}
+	if f.Rows != nil {
+		f.Layout.Watch = f.Rows.Watch
+	}
+	f.makeHeaders()
+	for _, field := range f.Extra {
+		f.Layout.KeyTail = datum.AppendText(f.Layout.KeyTail, field.Value)
+	}
+	f.advise(f.Layout, view)
+	f.watchModes()
+	f.findGuids()
+	f.Layout.Addressed = f.Options.Delta && f.Odp == nil && f.Watch < 0 && len(f.Layout.Keys) > 0
+	f.Value = wit.Schema{ID: schemaID(), Nodes: value}
+	f.Layout.ValueSchema = f.Value.ID
+	if key != nil {
+		f.Key = wit.Schema{ID: schemaID(), Nodes: key}
+		f.Layout.KeySchema = f.Key.ID
+	}
+	f.Pages = paging.Set{Name: f.Set, Number: f.Number, Service: f.Service, Address: f.Address, Ordered: f.ordered,
+		Countable: f.countable,
+		Pageable:  f.pageable, Count: f.Count, CountOption: "$inlinecount=allpages", Paging: f.Paging, Period: f.Period,
+		Query: f.Query,
+		Type:  s, Layout: f.Layout, Key: own}
+	if f.Paging == entry.PagingTop {
+		f.Pages.Top = f.PageSize
+	}
+	f.Pages.Repeated, f.Pages.Tracked = f.Cron != "", f.Tracking.On
+	if !f.Reads.Empty() {
+		f.Pages.Filter, f.Pages.Options = f.Asked.Filter, f.Asked.Options()
+	}
+	f.UseFormat(false)
+	if err := f.makeCursor(s); err != nil {
+		return err
+	}
+	f.Pages.Ready()
+	return nil
+}
+
+// extended is the schema of keys with the further fields behind their own.
+func (f *Feed) extended(key []wit.Node) ([]wit.Node, error) {
+	if len(f.Extra) == 0 {
+		return key, nil
+	}
+	refuse := func(why string) error {
+		return fault.Config(f.ExtraSource, setting.Invalid(f.ExtraSource, f.ExtraText, why))
+	}
+	if key == nil {
+		return nil, refuse("entity set " + f.Set + " of " + f.Service + " has no key that they could join")
+	}
+	key = slices.Clone(key)
+	key[0].Members = slices.Clone(key[0].Members)
+	for _, field := range f.Extra {
+		if slices.ContainsFunc(key[0].Members, func(m wit.Member) bool { return m.Name == field.Name }) {
+			return nil, refuse("expected other names than those of the key of entity set " + f.Set + ", found " +
+				field.Name)
+		}
+		key[0].Members = append(key[0].Members, wit.Member{Name: field.Name, Node: uint32(len(key))})
+		key = append(key, wit.Node{Kind: wit.Text})
+	}
+	return key, nil
+}
+
+var lastSchema uint32 = wit.GuestSchemas
+
+// schemaID gives the instance's next schema id.
+func schemaID() uint32 {
+	lastSchema++
+	return lastSchema
+}
+
+// schemas are those that the feed's rows name.
+func (f *Feed) schemas() []wit.Schema {
+	list := []wit.Schema{f.Value}
+	if f.Key.Nodes != nil {
+		list = append(list, f.Key)
+	}
+	if f.blocks != nil {
+		list = append(list, f.text)
+	}
+	return list
+}
+
+// New finds the set in the metadata.
+func New(e entry.Entry, m *edm.Model) (*Feed, error) {
+	set, s, err := entry.FindSet(&e, m)
+	if err != nil {
+		return nil, err
+	}
+	f := &Feed{Entry: e, Address: service.Address(set), countable: set.Countable, pageable: set.Pageable}
+	asked, err := query.Compile(e.Reads, m, s)
+	if err != nil {
+		return nil, err
+	}
+	f.model = &edm.Model{Structures: asked.Structures()}
+	f.Derived = derivedProperties(m, s)
+	if !set.Addressable || set.RequiresFilter && asked.Filter("") == "" {
+		sdk.Log(wit.LevelWarn, "entity set "+e.Set+" of "+e.Service+": its metadata say that it can't be read "+
+			"without a filter or not by itself; trying all the same")
+	}
+	f.ordered = len(s.Key) > 0
+	for _, k := range s.Key {
+		p := s.Property(k)
+		f.ordered = f.ordered && p != nil && p.Sortable
+	}
+	f.Announced = set.ChangeTracking
+	if err := f.Track(m, set); err != nil {
+		return nil, err
+	}
+	if err := f.subscribable(m); err != nil {
+		return nil, err
+	}
+	return f, f.compile()
+}
+
+// Partition is the key of the feed's offsets.
+func (f *Feed) Partition() []wit.Field {
+	p := []wit.Field{wit.TextField("service", f.Service), wit.TextField("entityset", f.Set)}
+	if f.Id != "" {
+		p = append(p, wit.TextField("id", f.Id))
+	}
+	return p
+}
+
+// Fingerprint is what an offset belongs to (P7), readable so that the host can name what differs.
+func Fingerprint(o *Context, f *Feed, v setting.Values) string {
+	format := "json"
+	if f.Atom {
+		format = "atom"
+	}
+	mode, cursor := "full", ""
+	if f.Tracking.On {
+		mode = "delta"
+	}
+	if f.Cursor != "" {
+		cursor = " cursor=" + f.Cursor
+	}
+	extra := ""
+	if len(f.Extra) > 0 {
+		extra = " key.extra=" + f.ExtraText
+	}
+	origin := o.Origin.String()
+	if o.Origin.Host == "" {
+		origin = "destination:" + v.Text(config.Destination)
+	}
+	return "origin=" + origin + " client=" + v.Text(config.Client) + " user=" + v.Text(config.User) +
+		" set=" + f.Service + "/" + f.Address + " mode=" + mode + " format=" +
+		format + f.Asked.Fingerprint() + cursor + extra
+}
+
+// StartsWith says what a start reads of a set that was read until some time.
+func (f *Feed) StartsWith(what, was string, until int64, next string) {
+	sdk.Log(wit.LevelInfo, f.What()+": this start reads "+what+" into topic "+f.Topic+": the set was "+was+
+		time.UnixMilli(until).UTC().Format(time.RFC3339)+", "+next+"; to read it again reset the connector's offsets, "+
+		"or ask for a snapshot")
+}
+
+// Request asks for a page, or for more of a feed inside one. A link of the service's own gets the client, too.
+func (f *Feed) Request(tag, target string) wit.Request {
+	accept := "application/json"
+	if f.Atom {
+		accept = "application/atom+xml"
+	}
+	return wit.Request{Tag: tag, Method: "GET", Target: f.Query.On(target), Repeatable: true, Headers: []wit.Header{
+		{Name: "Accept", Value: accept},
+		{Name: "MaxDataServiceVersion", Value: "2.0"},
+		{Name: "Prefer", Value: "odata.maxpagesize=" + strconv.Itoa(f.PageSize)},
+	}}
+}
+
+func (f *Feed) What() string { return f.Pages.What() }

@@ -1,0 +1,66 @@
+package feed
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// $format asks for JSON where a gateway or a cache loses the header Accept, which asks for it too. WCF Data Services
+// doesn't know the option and answers 400: what is asked for then has the header alone, from the offset on that says
+// so.
+
+// formatField is the field of an offset that says that the service refuses $format, and formatOption what it refuses.
+const (
+	formatField  = "unformatted"
+	formatOption = "$format=json"
+)
+
+// Unformatted tells whether an offset says that the service refuses $format.
+func Unformatted(offset []wit.Field) bool {
+	v, ok := wit.Lookup(offset, formatField)
+	return ok && v.Boolean != nil && *v.Boolean
+}
+
+// UseFormat has the feed's requests hold $format, or not.
+func (f *Feed) UseFormat(refused bool) {
+	f.Pages.FormatOption = formatOption
+	if f.Atom || refused {
+		f.Pages.FormatOption = ""
+	}
+}
+
+// WithFormat puts the field of an offset into the fields that follow from it.
+func WithFormat(refused bool, fields *[]wit.Field) *[]wit.Field {
+	if !refused || fields == nil {
+		return fields
+	}
+	all := append(slices.Clone(*fields), wit.BooleanField(formatField, true))
+	return &all
+}
+
+// RefusesFormat tells whether the answer refuses $format, which the request at an address had.
+func (pg *Reader) RefusesFormat(asked string) bool {
+	if pg.Feed.Pages.FormatOption == "" || !strings.Contains(asked, formatOption) ||
+		!fault.RefusesFormat(pg.Answer.Status, pg.Body) {
+		return false
+	}
+	sdk.Log(wit.LevelInfo, fault.Of(pg.What(), &pg.Answer, pg.Body).Message+
+		"; asking without $format, by the header Accept alone")
+	pg.Unformatted = true
+	pg.Feed.UseFormat(true)
+	return true
+}
+
+// WithoutFormat is an address without $format.
+func WithoutFormat(target string) string {
+	path, query, _ := strings.Cut(target, "?")
+	options := slices.DeleteFunc(strings.Split(query, "&"), func(o string) bool { return o == formatOption })
+	if len(options) == 0 {
+		return path
+	}
+	return path + "?" + strings.Join(options, "&")
+}

@@ -1,0 +1,253 @@
+package feed
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Reader reads an answer piece by piece, as far as that is the same for all answers.
+type Reader struct {
+	paging.Page
+	Pool   *Pool
+	opened *Context
+	Feed   *Feed
+	// cases are those of the GUIDs in keys, see guids.go.
+	cases []byte
+	// Unformatted: the service refuses $format, see format.go.
+	Unformatted bool
+	// expected is memory for the end of a row's address.
+	expected []byte
+
+	Decoder decode.Decoder
+	Atom    bool
+	// Single: the answer is one entity, and no page of rows.
+	Single bool
+	// Exempt tells of a row whether it need not meet the filter, nil: all must.
+	Exempt func(row int) bool
+	// doubt is what the rows of its last piece wait for.
+	doubt doubt
+	// Ended: the page's last piece came. declared: the schemas were told; each page tells them anew, so that an
+	// abandoned one takes nothing with it.
+	Ended, declared bool
+}
+
+// Pool has readers and decoders that wait for the next answer: the former keep their memory, the latter are of a feed
+// and a format.
+type Pool struct {
+	Spare    []*Reader
+	Decoders []spareDecoder
+}
+
+// spareDecoder is one that has read a page to its end.
+type spareDecoder struct {
+	feed    *Feed
+	atom    bool
+	decoder decode.Decoder
+}
+
+// MaxSpare is how many readers and how many decoders a pool keeps: a decoder keeps some 90 KB, and a connector may have
+// hundreds of feeds.
+const MaxSpare = 8
+
+// MaxErrorBody is how much of an error document is read, in bytes.
+const MaxErrorBody = 256 << 10
+
+// Begin readies a reader for an answer, whose keys have GUIDs in these cases.
+func (p *Pool) Begin(o *Context, f *Feed, response *wit.Response, cases []byte) *Reader {
+	r := &Reader{}
+	if n := len(p.Spare); n > 0 {
+		r, p.Spare = p.Spare[n-1], p.Spare[:n-1]
+	}
+	r.Pool, r.opened, r.Feed, r.Ended, r.declared = p, o, f, false, false
+	r.Unformatted, r.Single, r.Exempt, r.doubt = false, false, nil, doubt{}
+	r.Set, r.Origin = &f.Pages, &o.Origin
+	r.Answer = wit.Response{Status: response.Status, At: response.At}
+	r.Base = string([]byte(response.Target))
+	r.beginGuids(cases)
+	return r
+}
+
+// End ends the reading of an answer. Its decoder, unless it failed, and its memory wait for the next one.
+func (p *Pool) End(r *Reader, sound bool) {
+	if sound && r.Decoder != nil {
+		r.Decoder.Reset()
+		p.keep(spareDecoder{r.Feed, r.Atom, r.Decoder})
+	}
+	r.Decoder, r.opened, r.Feed = nil, nil, nil
+	if len(p.Spare) < MaxSpare {
+		r.Reset()
+		p.Spare = append(p.Spare, r)
+	}
+}
+
+// keep keeps a decoder in the place of the one that has waited longest, where there are enough.
+func (p *Pool) keep(d spareDecoder) {
+	if len(p.Decoders) == MaxSpare {
+		p.Decoders = slices.Delete(p.Decoders, 0, 1)
+	}
+	p.Decoders = append(p.Decoders, d)
+}
+
+// kept is a spare decoder of a feed and format, nil if there is none.
+func (p *Pool) kept(f *Feed, atom bool) decode.Decoder {
+	at := slices.IndexFunc(p.Decoders, func(d spareDecoder) bool { return d.feed == f && d.atom == atom })
+	if at < 0 {
+		return nil
+	}
+	d := p.Decoders[at].decoder
+	p.Decoders = slices.Delete(p.Decoders, at, at+1)
+	return d
+}
+
+// Refusal collects the body of an answer that is no success.
+func (r *Reader) Refusal(piece []byte) {
+	r.Body = append(r.Body, piece[:min(len(piece), MaxErrorBody-len(r.Body))]...)
+}
+
+// Read makes rows of a piece, those that were asked for. waits: there are none yet, or they wait for metadata.
+func (r *Reader) Read(tag string, piece []byte, last bool, portion *wit.Portion) (waits bool, err error) {
+	if r.Decoder == nil && !r.Choose(piece, last) {
+		return true, nil
+	}
+	r.Ended = r.Ended || tag == "" && last
+	return r.Take(r.Decoder, &r.Out, Part{"", tag, piece, last}, portion)
+}
+
+// Seal puts into a portion what all of a feed's have: the offset's fields that are carried from page to page, and the
+// partition.
+func (r *Reader) Seal(portion *wit.Portion) {
+	r.endGuids(portion)
+	portion.Next = WithFormat(r.Unformatted, portion.Next)
+	if to := r.Feed.ToPartition; to >= 0 {
+		for i := range portion.Rows {
+			portion.Rows[i].Partition = int32(to)
+		}
+	}
+}
+
+// Filtered looks whether the rows are those that were asked for, and takes out of them what the connector itself leaves
+// out.
+func (r *Reader) Filtered() error {
+	if !r.Single {
+		r.learnGuids(&r.Out)
+	}
+	if err := r.Addressed(&r.Out); err != nil {
+		return err
+	}
+	if f := r.Feed.Rows.Check(&r.Out, r.Exempt); f != nil {
+		f.Message = r.What() + ": " + f.Message
+		return f
+	}
+	return r.Rewrite(&r.Out)
+}
+
+// Rewrite takes out of rows what the connector itself leaves out.
+func (r *Reader) Rewrite(out *decode.Output) error {
+	if err := r.Feed.Rows.Rewrite(out); err != nil {
+		return &wit.Fault{Kind: wit.FaultInternal, Message: r.What() + ": " + err.Error()}
+	}
+	return nil
+}
+
+// Choose picks the decoder by what the answer starts with: some services don't heed $format or Accept. It waits while
+// nothing came.
+func (r *Reader) Choose(piece []byte, last bool) bool {
+	if len(piece) == 0 && !last {
+		return false
+	}
+	atom := isAtom(piece, r.Feed.Atom)
+	r.Atom = atom
+	if r.Decoder = r.Pool.kept(r.Feed, atom); r.Decoder != nil {
+		return true
+	}
+	if atom {
+		r.Decoder = decode.NewAtom(r.Feed.Layout, decode.Limits{})
+	} else {
+		r.Decoder = decode.NewJSON(r.Feed.Layout, decode.Limits{})
+	}
+	return true
+}
+
+// isAtom tells whether a text begins as Atom, or else JSON; where it shows neither, usual holds.
+func isAtom(piece []byte, usual bool) bool {
+	switch start := bytes.TrimLeft(piece, " \t\r\n\xef\xbb\xbf"); {
+	case len(start) == 0:
+	case start[0] == '<':
+		return true
+	case start[0] == '{' || start[0] == '[':
+		return false
+	}
+	return usual
+}
+
+// unreadable is a page that can't be read on. One that ends too early is worth another try, and so is
+// one amid which the service failed.
+func (r *Reader) unreadable(err error) error {
+	f := &wit.Fault{Kind: wit.FaultData, Message: r.What() + ": " + err.Error()} // the host names the request
+	var e *decode.PageError
+	if errors.As(err, &e) {
+		switch {
+		case e.HTML:
+			f.Kind = wit.FaultUnauthorized
+		case e.Failed, e.Found == "its end":
+			f.Kind = wit.FaultTransient
+		}
+	}
+	return f
+}
+
+// Followed has further pages of expanded feeds asked for.
+func (r *Reader) Followed(portion *wit.Portion) error {
+	for _, follow := range r.Out.Follow {
+		target, err := r.Resolve(follow.Link)
+		if err != nil {
+			return err
+		}
+		portion.Follow = append(portion.Follow, wit.Follow{Request: r.Feed.Request(follow.Tag, target)})
+	}
+	return nil
+}
+
+// NewDecoder is a decoder for the format that a text begins in.
+func (f *Feed) NewDecoder(piece []byte) decode.Decoder {
+	if isAtom(piece, f.Atom) {
+		return decode.NewAtom(f.Layout, decode.Limits{})
+	}
+	return decode.NewJSON(f.Layout, decode.Limits{})
+}
+
+// EntityTarget is where the entity with a key predicate is read, in the form of the feed's rows.
+func (f *Feed) EntityTarget(predicate string) string {
+	options := f.Pages.Options
+	if f.Pages.FormatOption != "" {
+		options = append([]string{f.Pages.FormatOption}, options...)
+	}
+	target := f.Service + "/" + f.Address + predicate
+	if len(options) > 0 {
+		target += "?" + strings.Join(options, "&")
+	}
+	return f.Query.On(target)
+}
+
+func Header(headers []wit.Header, name string) string {
+	for _, h := range headers {
+		if strings.EqualFold(h.Name, name) {
+			return h.Value
+		}
+	}
+	return ""
+}
+
+// Declare tells the schemas with the page's first rows.
+func (r *Reader) Declare(portion *wit.Portion) {
+	if len(portion.Rows) > 0 && !r.declared {
+		r.declared = true
+		portion.Schemas = r.Feed.schemas()
+	}
+}

@@ -1,0 +1,203 @@
+package feed
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/service"
+
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Rows may bring a property that the metadata lack which open has read (P23). Metadata that are read after such a row
+// came decide: where they have it, the plugin is to be opened again and the page to be read with it; where they lack it
+// too, the service sends more than it declares, and the property is left out. The page itself asks for them, amid its
+// body, and its rows wait meanwhile, so that no instance needs to know what another one has seen.
+
+// metadataTag is that of the page's request for them.
+const metadataTag = "metadata"
+
+// maxMetadata bounds their text, in bytes, as the host bounds what open asks for.
+const maxMetadata = 64 << 20
+
+// maxAbsent is how many absences of a feed are remembered.
+const maxAbsent = 1000
+
+// absence says that metadata lack a property that rows bring. One that an instance forgets costs a request.
+type absence struct {
+	// since is when the page was answered for which that was found first, until is for pages up to when it is
+	// believed, both in milliseconds since 1970.
+	since, until int64
+}
+
+// doubt is what a page waits for while it asks for metadata.
+type doubt struct {
+	// names are paths of the properties that its rows bring and the feed's metadata lack.
+	names []string
+	// document is what has come of the metadata.
+	document []byte
+}
+
+// Part is a piece of what a page consists of. Within begins the tags of requests for what it nests.
+type Part struct {
+	Within, Tag string
+	Piece       []byte
+	Last        bool
+}
+
+// Take has a decoder make rows of a part. waits: they stay in out until the metadata that the portion asks for have
+// come, which take gets as a part too.
+func (pg *Reader) Take(d decode.Decoder, out *decode.Output, of Part, portion *wit.Portion) (waits bool, err error) {
+	if of.Tag == metadataTag {
+		return pg.judge(of.Piece, of.Last)
+	}
+	out.Reset()
+	if err := d.Feed(of.Tag, of.Piece, of.Last, out); err != nil {
+		return false, pg.unreadable(err)
+	}
+	if err := pg.misfit(out); err != nil {
+		return false, err
+	}
+	if pg.doubt.names = pg.undeclared(out.Page.Unknown); len(pg.doubt.names) == 0 {
+		return false, nil
+	}
+	request := service.MetadataRequest(pg.Feed.Service, pg.Feed.Query)
+	request.Tag = of.Within + metadataTag
+	portion.Follow = append(portion.Follow, wit.Follow{Request: request})
+	return true, nil
+}
+
+// misfit finds a value that doesn't fit metadata that are no longer fresh.
+func (pg *Reader) misfit(out *decode.Output) error {
+	if pg.Answer.At-pg.opened.At <= entry.FreshFor {
+		return nil
+	}
+	for i := range out.Faults {
+		if f := &out.Faults[i]; !slices.Contains(out.LeftOut, f.Origin) {
+			return &wit.Fault{Kind: wit.FaultStale, Message: pg.What() + ": " + f.Fault.Message}
+		}
+	}
+	return nil
+}
+
+// undeclared are those of the properties that only metadata of now can decide about.
+func (pg *Reader) undeclared(properties []string) (names []string) {
+	f := pg.Feed
+	for _, name := range properties {
+		if a, found := f.absent[name]; found && pg.Answer.At <= a.until {
+			continue
+		}
+		at := slices.IndexFunc(f.Derived, func(p string) bool { return strings.HasPrefix(p, name+" ") })
+		if at < 0 {
+			names = append(names, name)
+			continue
+		}
+		f.lacks(name, absence{until: math.MaxInt64}) // newer metadata would not help
+		sdk.Log(wit.LevelWarn, pg.What()+": property "+name+" belongs to the derived type "+
+			f.Derived[at][len(name)+1:]+", of which the set has rows; only those of "+
+			f.Structure().QualifiedName()+" are read, and it is left out")
+	}
+	return names
+}
+
+// judge takes a piece of the metadata. With the last one it decides about what the rows bring.
+func (pg *Reader) judge(piece []byte, last bool) (waits bool, err error) {
+	f, d := pg.Feed, &pg.doubt
+	if len(d.document)+len(piece) > maxMetadata {
+		return false, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": expected $metadata of at most " +
+			strconv.Itoa(maxMetadata) + " bytes, found more"}
+	}
+	if d.document = append(d.document, piece...); !last {
+		return true, nil
+	}
+	m, err := service.ReadMetadata(f.Service, &wit.Response{Status: 200, Body: d.document})
+	if err != nil {
+		return false, err
+	}
+	_, s, err := entry.FindSet(&f.Entry, m)
+	if err != nil {
+		return false, err
+	}
+	derived := derivedProperties(m, s)
+	for _, name := range d.names {
+		ofDerived := func(p string) bool { return strings.HasPrefix(p, name+" ") }
+		// What the feed's own metadata have, and its rows' layout not, is no reason to open again and again.
+		if declares(m, s, name) && !declares(f.model, f.Structure(), name) || slices.ContainsFunc(derived, ofDerived) {
+			return false, &wit.Fault{Kind: wit.FaultStale, Message: pg.What() + ": property " + name +
+				" has come into $metadata since they were read"}
+		}
+	}
+	for _, name := range d.names {
+		a, found := f.absent[name]
+		if !found {
+			a.since = pg.Answer.At
+			sdk.Log(wit.LevelWarn, pg.What()+": property "+name+" isn't in $metadata and is left out")
+		}
+		a.until = pg.Answer.At + min(max(pg.Answer.At-a.since, entry.FreshFor), entry.StillFor)
+		f.lacks(name, a)
+	}
+	*d = doubt{}
+	return false, nil
+}
+
+// lacks remembers an absence.
+func (f *Feed) lacks(name string, a absence) {
+	if f.absent == nil || len(f.absent) >= maxAbsent {
+		f.absent = map[string]absence{}
+	}
+	f.absent[name] = a
+}
+
+// declares tells whether a type has the property at a path, as the decoder writes it: through complex types and
+// expanded entities, with slashes between.
+func declares(m *edm.Model, s *edm.Structure, path string) bool {
+	name, inner, nested := strings.Cut(path, "/")
+	p, n := s.Property(name), s.Navigation(name)
+	if !nested {
+		return p != nil || n != nil
+	}
+	var within *edm.Structure
+	switch {
+	case p != nil:
+		within = m.Structure(p.Type.Name)
+	case n != nil:
+		within = m.Structure(n.Target)
+	}
+	return within != nil && declares(m, within, inner)
+}
+
+// derives tells whether a type is another one or derived from it.
+func derives(m *edm.Model, t, from *edm.Structure) bool {
+	for range edm.MaxDepth {
+		if t == nil || t == from {
+			return t == from
+		}
+		t = m.Structure(t.Base)
+	}
+	return true
+}
+
+// maxDerived is how many properties of derived types are known by name.
+const maxDerived = 1000
+
+// derivedProperties are the properties that types have beyond the one they are derived from, each with the type behind
+// a blank.
+func derivedProperties(m *edm.Model, s *edm.Structure) (properties []string) {
+	for _, t := range m.Structures {
+		if t == s || t.Complex || t.Base == "" || !derives(m, t, s) {
+			continue
+		}
+		for i := range t.Properties {
+			if name := t.Properties[i].Name; s.Property(name) == nil && len(properties) < maxDerived {
+				properties = append(properties, name+" "+t.QualifiedName())
+			}
+		}
+	}
+	return properties
+}

@@ -1,0 +1,105 @@
+package inspect
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Ping compares the service document with the metadata.
+func Ping(root string, m *edm.Model, answers []wit.Response) (jsontext.Value, error) {
+	what := "service document of " + root
+	if len(answers) < 2 {
+		return jsontext.Value{}, &wit.Fault{Kind: wit.FaultInternal, Message: what + ": no answer was handed in"}
+	}
+	answer := &answers[1]
+	if answer.Status < 200 || answer.Status > 299 {
+		return jsontext.Value{}, fault.Of(what, answer, answer.Body)
+	}
+	collections, ok := service.Collections(answer.Body)
+	if !ok {
+		return jsontext.Value{}, fault.NotData(what, "a service document", answer.Body)
+	}
+	return jsontext.Of(
+		Member("service", jsontext.Text(root)),
+		Member("collections", count(len(collections))),
+		Member("entitySets", count(len(m.Sets))),
+		Member("entityTypes", count(entityTypes(m))),
+		Member("functionImports", count(len(m.Functions))),
+	), nil
+}
+
+func entityTypes(m *edm.Model) int {
+	n := 0
+	for _, s := range m.Structures {
+		if !s.Complex {
+			n++
+		}
+	}
+	return n
+}
+
+func Member(name string, v jsontext.Value) jsontext.Member {
+	return jsontext.Member{Name: name, Value: v}
+}
+
+func count(n int) jsontext.Value { return jsontext.Value{Kind: jsontext.Number, Text: strconv.Itoa(n)} }
+
+// ListSets is a table of the entity sets.
+func ListSets(m *edm.Model) jsontext.Value {
+	list := jsontext.List()
+	for _, s := range m.Sets {
+		var keys []string
+		if t := m.Structure(s.Type); t != nil {
+			keys = t.Key
+		}
+		list.Items = append(list.Items, jsontext.Of(
+			Member("name", jsontext.Text(service.Address(s))),
+			Member("type", jsontext.Text(s.Type)),
+			Member("key", jsontext.Text(strings.Join(keys, ","))),
+			Member("creatable", jsontext.Bool(s.Creatable)),
+			Member("deletable", jsontext.Bool(s.Deletable)),
+			Member("changeTracking", jsontext.Bool(s.ChangeTracking)),
+			Member("label", jsontext.Text(s.Label)),
+		))
+	}
+	return list
+}
+
+// ExtractSchema answers the schemas of keys, where there are any, and values; the host shows them in the form that the
+// user wants.
+func ExtractSchema(root, set string, m *edm.Model, given []wit.Setting) (wit.Reply, error) {
+	f, err := feed.New(configured(root, set, given), m)
+	if err != nil {
+		return wit.Reply{}, err
+	}
+	var schemas []wit.Schema
+	if f.Key.Nodes != nil {
+		schemas = append(schemas, f.Key)
+	}
+	schemas = append(schemas, f.Value)
+	return wit.Reply{Schemas: &schemas}, nil
+}
+
+func Option(options []wit.Setting, names ...string) string {
+	for _, o := range options {
+		for _, name := range names {
+			if o.Name == name {
+				return strings.TrimSpace(o.Value)
+			}
+		}
+	}
+	return ""
+}
+
+// Options of the commands, by the letters of the original's command line.
+const (
+	OptionService = "s"
+	OptionSet     = "e"
+)

@@ -1,0 +1,162 @@
+package notify
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/feed"
+
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// NamedTag begins the tags of requests for an entity that a notification names; its key predicate follows.
+const NamedTag = "entity "
+
+// deletedToken stands behind the key predicate in the token of a wake whose notification says that the entity was
+// deleted.
+const deletedToken = " deleted"
+
+// FetchNamed asks for an entity that a notification names: what it is now, whatever was said to have happened, since
+// notifications come late, twice and in any order.
+func (f Set) FetchNamed(token string, offset []wit.Field) wit.Step {
+	r := f.namedRequest(token)
+	r.Tag = f.WithCases(r.Tag, offset)
+	return wit.Step{Fetch: &wit.Fetch{Request: r}}
+}
+
+func (f Set) namedRequest(token string) wit.Request {
+	return f.Request(NamedTag+token, f.EntityTarget(strings.TrimSuffix(token, deletedToken)))
+}
+
+// Set is an entity set of which notifications tell.
+type Set struct{ *feed.Feed }
+
+// Entity reads an entity that a notification names, or the document of one row.
+type Entity struct {
+	*feed.Reader
+	// named is its key predicate, "" for a document, which nobody asked for; entities came of it.
+	named    string
+	entities int
+	// toldDeleted: the notification says that the entity was deleted.
+	toldDeleted bool
+	// stored: the notification store named it.
+	stored bool
+}
+
+// Reading is what it reads by.
+func (pg *Entity) Reading() *feed.Reader { return pg.Reader }
+
+func (pg *Entity) set() Set { return Set{pg.Feed} }
+
+// BeginEntity opens the answer.
+func BeginEntity(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response) *Entity {
+	token, cases, _ := strings.Cut(strings.TrimPrefix(response.Tag, NamedTag), feed.GuidTag)
+	pg := &Entity{Reader: pool.Begin(o, f, response, []byte(cases))}
+	pg.Single = true
+	token, pg.toldDeleted = strings.CutSuffix(token, deletedToken)
+	pg.named = strings.Clone(token)
+	if pg.Base == "" {
+		pg.Base = f.Service + "/" + f.Address + pg.named
+	}
+	return pg
+}
+
+// BeginLone opens the document of one row, which was refused before: a dead letter that is read again.
+func BeginLone(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response) *Entity {
+	cases := feed.Header(response.Headers, wit.OffsetHeader+feed.GuidField)
+	pg := &Entity{Reader: pool.Begin(o, f, response, []byte(cases))}
+	pg.Single = true
+	if pg.Base == "" {
+		pg.Base = f.Service + "/" + f.Address
+	}
+	return pg
+}
+
+// Decode reads it: one row, or one for a deleted entity.
+func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
+	err error) {
+	f, what := pg.set(), pg.What()+": the entity "+pg.named
+	if status := pg.Answer.Status; status < 200 || status > 299 {
+		pg.Refusal(piece)
+		switch {
+		case !last:
+			return portion, false, nil
+		case !f.Gone(status, pg.Body):
+			return portion, true, feed.NotRead(what, &pg.Answer, pg.Body)
+		}
+		raws, err := f.RawKeys(pg.named)
+		if err != nil {
+			return portion, true, &wit.Fault{Kind: wit.FaultInternal, Message: what + ": " + err.Error()}
+		}
+		pg.FitKeys(raws)
+		portion.Data, portion.Rows = pg.DeletedRows(nil, nil, 0, raws, pg.Answer.At)
+		pg.Declare(&portion)
+		pg.confirm(&portion, !pg.toldDeleted)
+		return portion, true, nil
+	}
+	if waits, err := pg.Read(tag, piece, last, &portion); waits || err != nil {
+		return portion, err != nil, err
+	}
+	if err := pg.Filtered(); err != nil {
+		return portion, true, err
+	}
+	if err := pg.take(&portion); err != nil {
+		return portion, true, err
+	}
+	if ended = pg.Ended && pg.Out.Page.Done; ended && pg.entities != 1 {
+		return portion, true, &wit.Fault{Kind: wit.FaultData, Message: what + ": expected one entity, found " +
+			strconv.Itoa(pg.entities)}
+	}
+	if ended {
+		pg.confirm(&portion, pg.toldDeleted)
+	}
+	return portion, ended, nil
+}
+
+// take hands on what came, if it is what was asked for.
+func (pg *Entity) take(portion *wit.Portion) error {
+	f, change := pg.set(), feed.ChangeUnknown
+	pg.entities += len(pg.Out.Rows) + len(pg.Out.Faults)
+	if pg.named != "" {
+		change = feed.ChangeChanged
+		what := pg.What() + ": the entity " + pg.named
+		asked, err := f.RawKeys(pg.named)
+		if err != nil {
+			return &wit.Fault{Kind: wit.FaultInternal, Message: what + ": " + err.Error()}
+		}
+		for i := range pg.Out.Rows {
+			if found := f.Another(asked, feed.KeyOf(&pg.Out.Rows[i], pg.Out.Data)); found != "" {
+				return &wit.Fault{Kind: wit.FaultData, Message: what + ": expected it, found " + found}
+			}
+		}
+	}
+	pg.Out.Data = pg.FitRows(pg.Out.Rows, pg.Out.Data)
+	pg.Out.Data = f.TellAll(pg.Out.Rows, pg.Out.Data, change)
+	portion.Rows, portion.Data, portion.Faults = pg.Out.Rows, pg.Out.Data, pg.Out.Faults
+	pg.Declare(portion)
+	return pg.Followed(portion)
+}
+
+// What a service answers about an entity may come of an older copy of its data than what made the notification: an
+// entity that was created just now is not there, one that was deleted still is. Nothing tells of them again, so that
+// the delete of a row that lives, or the row of a deleted entity, would stay in Kafka for good. So an entity whose
+// answer contradicts the notification is written as it came, and read once more after a while. It is not waited for
+// before: who sends notifications one after another would stand still with each entity that was deleted since. An
+// entity that was changed and comes as it was before cannot be told from one that is up to date.
+
+// confirm has an entity read once more whose answer contradicts the notification. The host does so once for each
+// notification: this may be the second answer, which an instance of the plugin cannot know.
+func (pg *Entity) confirm(portion *wit.Portion, contradicts bool) {
+	after := uint32(pg.set().Subscribing.Confirm) * 1000
+	if !contradicts || pg.named == "" || pg.stored || after == 0 {
+		return
+	}
+	says := "is not there, and no notification says that it was deleted"
+	if pg.toldDeleted {
+		says = "is there, and a notification says that it was deleted"
+	}
+	sdk.Log(wit.LevelInfo, pg.What()+": the entity "+pg.named+" "+says+": unless this is the second answer, it is "+
+		"read once more in "+strconv.Itoa(pg.set().Subscribing.Confirm)+" s")
+	portion.More, portion.WaitMs = true, after
+}

@@ -1,0 +1,2 @@
+// Package recommend checks the settings of a source together with what its services say, and recommends values.
+package recommend
