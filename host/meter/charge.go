@@ -1,5 +1,7 @@
 package meter
 
+import "github.com/culvert-project/culvert/host/internal/base/wasm"
+
 // Instructions that are written.
 const (
 	opIf          = 0x04
@@ -47,10 +49,10 @@ type bodyWriter struct {
 	weight            uint64
 }
 
-func (w *bodyWriter) op(op byte, index uint32) { w.out = uleb(append(w.out, op), index) }
+func (w *bodyWriter) op(op byte, index uint32) { w.out = wasm.AppendU32(append(w.out, op), index) }
 func (w *bodyWriter) ops(ops ...byte)          { w.out = append(w.out, ops...) }
-func (w *bodyWriter) i32(n int64)              { w.out = sleb(append(w.out, opI32Const), n) }
-func (w *bodyWriter) i64(n int64)              { w.out = sleb(append(w.out, opI64Const), n) }
+func (w *bodyWriter) i32(n int64)              { w.out = wasm.AppendSigned(append(w.out, opI32Const), n) }
+func (w *bodyWriter) i64(n int64)              { w.out = wasm.AppendSigned(append(w.out, opI64Const), n) }
 
 // charge takes fuel.
 func (w *bodyWriter) charge(n uint64) {
@@ -120,7 +122,7 @@ func (w *bodyWriter) edit(e *edit, loops []loop) {
 	case editSized:
 		w.op(opLocalTee, w.size)
 		w.chargeSize(w.size, e.index)
-		w.ops(w.m.data[e.at:e.to]...)
+		w.ops(w.m.Data[e.at:e.to]...)
 		w.m.report.Copies++
 	}
 }
@@ -131,10 +133,10 @@ func (w *bodyWriter) bulk(e *edit, function uint32) {
 	w.op(opLocalGet, w.size)
 	w.i32(bulkFree)
 	w.ops(opI32GtU, opIf)
-	w.out = sleb(w.out, int64(w.m.bulkType()))
+	w.out = wasm.AppendSigned(w.out, int64(w.m.bulkType()))
 	w.op(opCall, function)
 	w.ops(opElse)
-	w.ops(w.m.data[e.at:e.to]...)
+	w.ops(w.m.Data[e.at:e.to]...)
 	w.ops(opEnd)
 	w.m.report.Copies++
 }

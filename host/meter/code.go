@@ -1,6 +1,8 @@
 package meter
 
-import "fmt"
+import (
+	"fmt"
+)
 
 // What instructions cost, in instructions; see the package's documentation.
 const (
@@ -71,20 +73,20 @@ const (
 func (m *rewriter) code(n int) {
 	m.bodies = make([]body, 0, n)
 	for i := range n {
-		m.look(m.at)
-		size := m.count()
+		m.look(m.At)
+		size := m.Count()
 		if limit := m.options.Limits.FunctionBytes; size > limit {
 			panic(failure{&Exceeded{fmt.Sprintf("the body of function %d in bytes", m.imports+i), size, limit}})
 		}
-		end := m.end
-		m.end = m.at + size
-		b := body{from: m.at, to: m.end, firstLoop: len(m.loops), firstEdit: len(m.edits)}
+		end := m.End
+		m.End = m.At + size
+		b := body{from: m.At, to: m.End, firstLoop: len(m.loops), firstEdit: len(m.edits)}
 		m.locals(&b, m.params[m.types[i]])
-		b.code = m.at
-		m.loops = append(m.loops, loop{at: m.at})
+		b.code = m.At
+		m.loops = append(m.loops, loop{at: m.At})
 		m.instructions(&b)
 		m.bodies = append(m.bodies, b)
-		m.end = end
+		m.End = end
 	}
 }
 
@@ -92,11 +94,11 @@ func (m *rewriter) code(n int) {
 func (m *rewriter) inCode() bool { return m.bodies != nil && len(m.bodies) < len(m.types) }
 
 func (m *rewriter) locals(b *body, params uint32) {
-	b.groups = m.count()
-	b.localsAt = m.at
+	b.groups = m.Count()
+	b.localsAt = m.At
 	all := uint64(params)
 	for range b.groups {
-		all += uint64(m.u32())
+		all += uint64(m.U32())
 		m.valueType()
 	}
 	if limit := m.options.Limits.Locals; all > uint64(limit) {
@@ -120,15 +122,15 @@ func (m *rewriter) instructions(b *body) {
 		// small is a constant up to bulkFree that was pushed just before.
 		small, smallNext bool
 	)
-	r := &m.reader
+	r := &m.Reader
 	for len(m.blocks) > 0 {
-		start := r.at
-		op := r.byte()
+		start := r.At
+		op := r.Byte()
 		small, smallNext = smallNext, false
 		p := uint64(1)
 		// Nearly half of all instructions: a local whose number has one byte.
-		if op == 0x20 && r.at < r.end && uint32(r.data[r.at]) < min(b.locals, 0x80) {
-			r.at++
+		if op == 0x20 && r.At < r.End && uint32(r.Data[r.At]) < min(b.locals, 0x80) {
+			r.At++
 			price++
 			passed.height++
 			continue
@@ -143,36 +145,36 @@ func (m *rewriter) instructions(b *body) {
 		case costly:
 			p = priceLoad
 		case memarg:
-			if r.u32() >= 32 {
-				r.malformed("alignment")
+			if r.U32() >= 32 {
+				r.Malformed("alignment")
 			}
-			r.skip(5)
+			r.Skip(5)
 			p = priceLoad
 		case stores:
-			if r.u32() >= 32 {
-				r.malformed("alignment")
+			if r.U32() >= 32 {
+				r.Malformed("alignment")
 			}
-			r.skip(5)
+			r.Skip(5)
 		case localIndex:
-			r.index(int(b.locals), "local")
+			r.Index(int(b.locals), "local")
 		case globalIndex:
-			r.index(m.globals, "global")
+			r.Index(m.globals, "global")
 			p = priceLoad
 		case const32:
-			at := r.at
-			r.skip(5)
-			switch r.at - at {
+			at := r.At
+			r.Skip(5)
+			switch r.At - at {
 			case 1:
-				smallNext = r.data[at] < 0x40
+				smallNext = r.Data[at] < 0x40
 			case 2:
-				smallNext = r.data[at+1] < bulkFree>>7
+				smallNext = r.Data[at+1] < bulkFree>>7
 			}
 		case const64:
-			r.skip(10)
+			r.Skip(10)
 		case float32:
-			r.bytes(4)
+			r.Bytes(4)
 		case float64:
-			r.bytes(8)
+			r.Bytes(8)
 		case blockStart:
 			params, results := m.blockType()
 			passed.block(params, results)
@@ -185,13 +187,13 @@ func (m *rewriter) instructions(b *body) {
 				passed.depth++
 				passed.deepest = max(passed.deepest, passed.depth)
 				n := int32(len(loops))
-				loops = append(loops, loop{at: r.at, parent: current})
+				loops = append(loops, loop{at: r.At, parent: current})
 				loops[current].price += price
 				price = 0
 				if opening {
 					b.opens, opening = n, false
 				}
-				m.edits = append(m.edits, edit{at: r.at, to: r.at, kind: editHead, loop: n})
+				m.edits = append(m.edits, edit{at: r.At, to: r.At, kind: editHead, loop: n})
 				opened.loop = n
 				current, p = n, 1
 			case 0x04:
@@ -225,7 +227,7 @@ func (m *rewriter) instructions(b *body) {
 			passed.branches++
 		case jumpTable:
 			opening = false
-			n := m.count()
+			n := m.Count()
 			if targets += n + 1; targets > m.options.Limits.Targets {
 				panic(failure{&Exceeded{fmt.Sprintf("labels in br_table of function %d", m.imports+len(m.bodies)),
 					targets, m.options.Limits.Targets}})
@@ -239,25 +241,25 @@ func (m *rewriter) instructions(b *body) {
 			opening = false
 		case calls:
 			opening, b.calls, loops[current].calls = false, true, true
-			f := r.index(m.functions, "function")
-			m.edits = append(m.edits, edit{at: start, to: r.at, kind: editCall, loop: current, index: f})
+			f := r.Index(m.functions, "function")
+			m.edits = append(m.edits, edit{at: start, to: r.At, kind: editCall, loop: current, index: f})
 			p = priceCall
 			passed.call(m, m.typeOf(f))
 		case callsIndirect:
 			opening, b.calls, loops[current].calls = false, true, true
-			passed.call(m, r.index(len(m.params), "type"))
-			r.index(m.tables, "table")
+			passed.call(m, r.Index(len(m.params), "type"))
+			r.Index(m.tables, "table")
 			p = priceIndirect
 		case selects:
-			for range m.count() {
+			for range m.Count() {
 				m.valueType()
 			}
 		case tableIndex:
-			r.index(m.tables, "table")
+			r.Index(m.tables, "table")
 			p = priceLoad
 		case memoryIndex:
-			if r.byte() != 0 {
-				r.refuse("several memories")
+			if r.Byte() != 0 {
+				m.refuse("several memories")
 			}
 			if op == 0x40 {
 				p = priceGrow
@@ -265,21 +267,21 @@ func (m *rewriter) instructions(b *body) {
 		case refNull:
 			m.reference()
 		case refFunc:
-			f := r.index(m.functions, "function")
-			m.edits = append(m.edits, edit{at: start, to: r.at, kind: editRef, index: f})
+			f := r.Index(m.functions, "function")
+			m.edits = append(m.edits, edit{at: start, to: r.At, kind: editRef, index: f})
 		case misc:
 			p = m.miscellaneous(b, start, small, &passed)
 		default:
-			r.at = start
+			r.At = start
 			if name := refused[kind]; name != "" {
-				r.refuse(name)
+				m.refuse(name)
 			}
-			r.malformed("unknown instruction %#x", op)
+			r.Malformed("unknown instruction %#x", op)
 		}
 		price += p
 	}
-	if r.at != r.end {
-		r.malformed("the body of function %d goes on behind its end", m.imports+len(m.bodies))
+	if r.At != r.End {
+		r.Malformed("the body of function %d goes on behind its end", m.imports+len(m.bodies))
 	}
 	m.weigh(b, &passed, loops)
 	loops[0].price += price
@@ -288,7 +290,7 @@ func (m *rewriter) instructions(b *body) {
 
 // target reads a label and notes a loop that it jumps back to.
 func (m *rewriter) target(loops []loop) {
-	depth := m.index(len(m.blocks), "label")
+	depth := m.Index(len(m.blocks), "label")
 	if n := m.blocks[len(m.blocks)-1-int(depth)].loop; n >= 0 {
 		loops[n].targeted = true
 	}
@@ -296,10 +298,10 @@ func (m *rewriter) target(loops []loop) {
 
 // blockType tells how many values a block takes and leaves.
 func (m *rewriter) blockType() (params, results uint32) {
-	switch t := m.s33(); {
+	switch t := m.Signed(33); {
 	case t >= 0:
 		if t >= int64(len(m.params)) {
-			m.malformed("type %d: there are %d", t, len(m.params))
+			m.Malformed("type %d: there are %d", t, len(m.params))
 		}
 		return m.params[t], m.results[t]
 	case t == -64, t >= -4, t == -16, t == -17:
@@ -318,25 +320,25 @@ func (m *rewriter) miscellaneous(b *body, start int, small bool, passed *passage
 	sized := func(shift uint32) {
 		b.bulk = true
 		passed.bulk++
-		m.edits = append(m.edits, edit{at: start, to: m.at, kind: editSized, index: shift})
+		m.edits = append(m.edits, edit{at: start, to: m.At, kind: editSized, index: shift})
 	}
 	zero := func() {
-		if m.byte() != 0 {
+		if m.Byte() != 0 {
 			m.refuse("several memories")
 		}
 	}
-	op := m.u32()
+	op := m.U32()
 	passed.height = max(0, passed.height+miscHeight(op))
 	switch op {
 	case 0, 1, 2, 3, 4, 5, 6, 7:
 		return 1
 	case 8: // memory.init
-		m.u32()
+		m.U32()
 		zero()
 		sized(6)
 		return priceBulk
 	case 9, 13: // data.drop, elem.drop
-		m.u32()
+		m.U32()
 		return priceBulk
 	case 10, 11: // memory.copy, memory.fill
 		zero()
@@ -348,28 +350,28 @@ func (m *rewriter) miscellaneous(b *body, start int, small bool, passed *passage
 		if !small {
 			b.bulk, m.bulk = true, true
 			passed.bulk++
-			m.edits = append(m.edits, edit{at: start, to: m.at, kind: kind})
+			m.edits = append(m.edits, edit{at: start, to: m.At, kind: kind})
 		}
 		return priceBulk
 	case 12, 14: // table.init, table.copy
 		if op == 12 {
-			m.u32()
+			m.U32()
 		} else {
-			m.index(m.tables, "table")
+			m.Index(m.tables, "table")
 		}
-		m.index(m.tables, "table")
+		m.Index(m.tables, "table")
 		sized(3)
 		return priceTable
 	case 15, 17: // table.grow, table.fill
-		m.index(m.tables, "table")
+		m.Index(m.tables, "table")
 		sized(3)
 		return priceTable
 	case 16: // table.size
-		m.index(m.tables, "table")
+		m.Index(m.tables, "table")
 		return 1
 	default:
-		m.at = start
-		m.malformed("unknown instruction 0xfc %d", op)
+		m.At = start
+		m.Malformed("unknown instruction 0xfc %d", op)
 		return 0
 	}
 }

@@ -1,6 +1,10 @@
 package meter
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/culvert-project/culvert/host/internal/base/wasm"
+)
 
 const (
 	// bulkFree is the size in bytes up to which copies are paid for by the price of the instruction.
@@ -15,17 +19,17 @@ const (
 
 // emit writes the module anew.
 func (m *rewriter) emit() []byte {
-	out := append(make([]byte, 0, len(m.data)+len(m.data)/3), m.data[:8]...)
+	out := append(make([]byte, 0, len(m.Data)+len(m.Data)/3), m.Data[:8]...)
 	// What is appended to the vectors of sections, by their id.
 	types := []byte{0x60, 0, 1, 0x7e}
 	added := map[byte][][]byte{
-		sectionImport: {append(append(sized(sized(nil, []byte(m.options.Module)), []byte(m.options.Name)), 0), uleb(nil,
-			m.tickType())...)},
-		sectionGlobal: {append(sleb([]byte{0x7e, 1, 0x42}, m.options.Budget), 0x0b)},
+		sectionImport: {wasm.AppendU32(append(wasm.AppendSized(wasm.AppendSized(nil, []byte(m.options.Module)),
+			[]byte(m.options.Name)), 0), m.tickType())},
+		sectionGlobal: {append(wasm.AppendSigned([]byte{0x7e, 1, 0x42}, m.options.Budget), 0x0b)},
 	}
 	if added[sectionType] = [][]byte{types}; m.bulk {
 		added[sectionType] = append(added[sectionType], []byte{0x60, 3, 0x7f, 0x7f, 0x7f, 0})
-		added[sectionFunction] = [][]byte{uleb(nil, m.bulkType()), uleb(nil, m.bulkType())}
+		added[sectionFunction] = [][]byte{wasm.AppendU32(nil, m.bulkType()), wasm.AppendU32(nil, m.bulkType())}
 	}
 	pending := []byte{sectionType, sectionImport, sectionGlobal}
 	for i := range m.sections {
@@ -49,13 +53,13 @@ func (m *rewriter) emit() []byte {
 func (m *rewriter) extended(out []byte, s *section, more [][]byte) []byte {
 	out = append(out, s.id)
 	if s.rewritten {
-		return sized(out, s.items)
+		return wasm.AppendSized(out, s.items)
 	}
-	content := append(uleb(make([]byte, 0, len(s.items)+64), uint32(s.count+len(more))), s.items...)
+	content := append(wasm.AppendU32(make([]byte, 0, len(s.items)+64), uint32(s.count+len(more))), s.items...)
 	for _, item := range more {
 		content = append(content, item...)
 	}
-	return sized(out, content)
+	return wasm.AppendSized(out, content)
 }
 
 // codeSection writes the bodies.
@@ -70,7 +74,7 @@ func (m *rewriter) codeSection(out []byte, s *section) []byte {
 	// The section's size is written in five bytes when it is known.
 	sizeAt := len(out)
 	out = append(out, 0, 0, 0, 0, 0)
-	out = uleb(out, uint32(s.count+2*btoi(m.bulk)))
+	out = wasm.AppendU32(out, uint32(s.count+2*btoi(m.bulk)))
 	m.looked = len(out)
 	for i := range m.bodies {
 		m.look(len(out))
@@ -173,8 +177,8 @@ func (m *rewriter) body(out []byte, i int) []byte {
 	for n := range loops {
 		charged = charged || loops[n].targeted
 	}
-	out = uleb(out, uint32(b.groups+btoi(charged)+btoi(b.bulk)+btoi(weight > 0)))
-	out = append(out, m.data[b.localsAt:b.code]...)
+	out = wasm.AppendU32(out, uint32(b.groups+btoi(charged)+btoi(b.bulk)+btoi(weight > 0)))
+	out = append(out, m.Data[b.localsAt:b.code]...)
 	if charged {
 		out = append(out, 1, 0x7e)
 	}
@@ -193,11 +197,11 @@ func (m *rewriter) body(out []byte, i int) []byte {
 	at := b.code
 	for n := range edits {
 		e := &edits[n]
-		w.out = append(w.out, m.data[at:e.at]...)
+		w.out = append(w.out, m.Data[at:e.at]...)
 		at = e.to
 		w.edit(e, loops)
 	}
-	w.out = append(w.out, m.data[at:b.to]...)
+	w.out = append(w.out, m.Data[at:b.to]...)
 	out = w.out
 	return shorten(out, sizeAt)
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+
+	"github.com/culvert-project/culvert/host/internal/base/wasm"
 )
 
 // Defaults of [Options].
@@ -131,6 +133,9 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("uses %s at byte %d%s, which cannot be metered", r.Feature, r.Offset, where)
 }
 
+// failure carries an error up to [Rewrite].
+type failure struct{ err error }
+
 // Exceeded is a limit that the module does not keep to.
 type Exceeded struct {
 	// What is too much: `the body of function 12 in bytes`.
@@ -151,10 +156,12 @@ func Rewrite(ctx context.Context, module []byte, o Options) (out []byte, report 
 	if len(module) > o.Limits.ModuleBytes {
 		return nil, report, &Exceeded{"the module in bytes", len(module), o.Limits.ModuleBytes}
 	}
-	m := &rewriter{ctx: ctx, options: o, reader: reader{data: module, end: len(module)}, report: &report}
+	m := &rewriter{ctx: ctx, options: o, Reader: wasm.NewReader(module), report: &report}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
+		case *wasm.Malformed:
+			out, err = nil, r
 		case failure:
 			if refusal, ok := r.err.(*Refusal); ok && m.inCode() {
 				refusal.Function = m.imports + len(m.bodies)

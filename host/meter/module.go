@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/host/internal/base/wasm"
 )
 
 // Sections by id.
@@ -31,7 +33,7 @@ var order = [...]int{sectionType: 1, sectionImport: 2, sectionFunction: 3, secti
 
 // rewriter holds what is known of a module while it is rewritten.
 type rewriter struct {
-	reader
+	wasm.Reader
 	ctx context.Context
 	// looked is the place, of what is read or of what is written, at the last look at ctx.
 	looked  int
@@ -84,37 +86,39 @@ func (m *rewriter) look(at int) {
 	}
 }
 
+func (m *rewriter) refuse(feature string) { panic(failure{&Refusal{feature, m.At, -1}}) }
+
 func (m *rewriter) parse() {
-	if string(m.bytes(8)) != "\x00asm\x01\x00\x00\x00" {
-		m.at = 0
-		m.malformed("expected a core module of version 1")
+	if string(m.Bytes(8)) != "\x00asm\x01\x00\x00\x00" {
+		m.At = 0
+		m.Malformed("expected a core module of version 1")
 	}
 	last := 0
-	for m.at < len(m.data) {
-		id := m.byte()
+	for m.At < len(m.Data) {
+		id := m.Byte()
 		if int(id) >= len(order) {
-			m.malformed("unknown section %d", id)
+			m.Malformed("unknown section %d", id)
 		}
-		size := m.count()
-		s := section{id: id, from: m.at, to: m.at + size}
+		size := m.Count()
+		s := section{id: id, from: m.At, to: m.At + size}
 		if id != sectionCustom {
 			if order[id] <= last {
-				m.malformed("section %d is out of order", id)
+				m.Malformed("section %d is out of order", id)
 			}
 			last = order[id]
 		}
-		m.end = s.to
+		m.End = s.to
 		keep := m.section(&s)
-		if m.at != s.to {
-			m.malformed("section %d: %d bytes are left over", id, s.to-m.at)
+		if m.At != s.to {
+			m.Malformed("section %d: %d bytes are left over", id, s.to-m.At)
 		}
-		m.end = len(m.data)
+		m.End = len(m.Data)
 		if keep {
 			m.sections = append(m.sections, s)
 		}
 	}
 	if len(m.types) != len(m.bodies) {
-		m.malformed("%d functions, %d bodies", len(m.types), len(m.bodies))
+		m.Malformed("%d functions, %d bodies", len(m.types), len(m.bodies))
 	}
 }
 
@@ -124,36 +128,36 @@ func (m *rewriter) section(s *section) bool {
 	case sectionCustom:
 		return m.custom(s)
 	case sectionStart:
-		s.items, s.rewritten = uleb(nil, m.moved(m.index(m.functions, "function"))), true
+		s.items, s.rewritten = wasm.AppendU32(nil, m.moved(m.Index(m.functions, "function"))), true
 		return true
 	case sectionDataCount:
-		start := m.at
-		m.u32()
-		s.items, s.rewritten = m.data[start:m.at], true
+		start := m.At
+		m.U32()
+		s.items, s.rewritten = m.Data[start:m.At], true
 		return true
 	case sectionTag:
 		m.refuse("exceptions")
 	}
-	s.count = m.count()
+	s.count = m.Count()
 	if limit := m.options.Limits.Segments; s.count > limit && (s.id == sectionElement || s.id == sectionData) {
 		panic(failure{&Exceeded{"segments", s.count, limit}})
 	}
 	if s.id == sectionImport || s.id == sectionGlobal || s.id == sectionExport {
 		m.atMost(s.count, m.options.Limits.Items, "imports, globals or exports")
 	}
-	start := m.at
+	start := m.At
 	switch s.id {
 	case sectionType:
 		if s.count > m.options.Limits.Types {
 			panic(failure{&Exceeded{"types of functions", s.count, m.options.Limits.Types}})
 		}
 		for range s.count {
-			m.look(m.at)
+			m.look(m.At)
 			m.functionType()
 		}
 	case sectionImport:
 		for range s.count {
-			m.look(m.at)
+			m.look(m.At)
 			m.importItem()
 		}
 	case sectionFunction:
@@ -161,7 +165,7 @@ func (m *rewriter) section(s *section) bool {
 			panic(failure{&Exceeded{"functions of the module", s.count, m.options.Limits.Functions}})
 		}
 		for range s.count {
-			m.types = append(m.types, m.index(len(m.params), "type"))
+			m.types = append(m.types, m.Index(len(m.params), "type"))
 		}
 		m.functions += s.count
 	case sectionTable:
@@ -182,17 +186,17 @@ func (m *rewriter) section(s *section) bool {
 		s.items, s.rewritten = m.elementItems(s.count), true
 	case sectionCode:
 		if s.count != len(m.types) {
-			m.malformed("%d functions, %d bodies", len(m.types), s.count)
+			m.Malformed("%d functions, %d bodies", len(m.types), s.count)
 		}
 		m.code(s.count)
 	case sectionData:
 		for range s.count {
-			m.look(m.at)
+			m.look(m.At)
 			m.segment()
 		}
 	}
 	if s.items == nil {
-		s.items = m.data[start:m.at]
+		s.items = m.Data[start:m.At]
 	}
 	return true
 }
@@ -215,15 +219,15 @@ func (m *rewriter) tickType() uint32 { return uint32(len(m.params)) }
 func (m *rewriter) bulkType() uint32 { return uint32(len(m.params)) + 1 }
 
 func (m *rewriter) functionType() {
-	switch form := m.byte(); form {
+	switch form := m.Byte(); form {
 	case 0x60:
 	case 0x4e, 0x4f, 0x50, 0x5e, 0x5f:
 		m.refuse("types of garbage collection")
 	default:
-		m.malformed("unknown form of type %#x", form)
+		m.Malformed("unknown form of type %#x", form)
 	}
 	for _, all := range []*[]uint32{&m.params, &m.results} {
-		n := m.count()
+		n := m.Count()
 		m.atMost(n, typeValues, "parameters or results of a type")
 		for range n {
 			m.valueType()
@@ -243,7 +247,7 @@ func (m *rewriter) atMost(n, limit int, what string) {
 }
 
 func (m *rewriter) valueType() byte {
-	t := m.byte()
+	t := m.Byte()
 	switch t {
 	case 0x7f, 0x7e, 0x7d, 0x7c, 0x70, 0x6f:
 	case 0x7b:
@@ -253,19 +257,19 @@ func (m *rewriter) valueType() byte {
 	case 0x63, 0x64, 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x71, 0x72, 0x73:
 		m.refuse("typed references")
 	default:
-		m.malformed("unknown type of values %#x", t)
+		m.Malformed("unknown type of values %#x", t)
 	}
 	return t
 }
 
 func (m *rewriter) importItem() {
-	if module := m.name(); module == m.options.Module {
-		m.malformed("imports from %q, which is the meter's", module)
+	if module := m.Name(); module == m.options.Module {
+		m.Malformed("imports from %q, which is the meter's", module)
 	}
-	m.name()
-	switch kind := m.byte(); kind {
+	m.Name()
+	switch kind := m.Byte(); kind {
 	case 0:
-		m.importTypes = append(m.importTypes, m.index(len(m.params), "type"))
+		m.importTypes = append(m.importTypes, m.Index(len(m.params), "type"))
 		m.imports++
 		m.functions++
 	case 1:
@@ -276,17 +280,17 @@ func (m *rewriter) importItem() {
 		m.memory()
 	case 3:
 		m.valueType()
-		m.byte()
+		m.Byte()
 		m.globals++
 	case 4:
 		m.refuse("exceptions")
 	default:
-		m.malformed("unknown kind of import %d", kind)
+		m.Malformed("unknown kind of import %d", kind)
 	}
 }
 
 func (m *rewriter) reference() byte {
-	t := m.byte()
+	t := m.Byte()
 	switch t {
 	case 0x70, 0x6f:
 	case 0x69, 0x74:
@@ -298,18 +302,18 @@ func (m *rewriter) reference() byte {
 }
 
 func (m *rewriter) limits(table bool) (low uint32, high *uint32) {
-	flags := m.byte()
+	flags := m.Byte()
 	switch {
 	case flags&2 != 0 && flags < 8:
 		m.refuse("threads")
 	case flags&4 != 0 && flags < 8:
 		m.refuse("memories of 64 bits")
 	case flags > 1:
-		m.malformed("unknown flags of limits %#x", flags)
+		m.Malformed("unknown flags of limits %#x", flags)
 	}
-	low = m.u32()
+	low = m.U32()
 	if flags&1 != 0 {
-		n := m.u32()
+		n := m.U32()
 		high = &n
 	}
 	if table {
@@ -323,9 +327,9 @@ func (m *rewriter) memory() { m.limits(false) }
 
 // tableItems rewrites tables so that all together cannot grow far past the limit.
 func (m *rewriter) tableItems(n int) []byte {
-	out := uleb(nil, uint32(n))
+	out := wasm.AppendU32(nil, uint32(n))
 	for range n {
-		if m.at < m.end && m.data[m.at] == 0x40 {
+		if m.At < m.End && m.Data[m.At] == 0x40 {
 			m.refuse("typed references")
 		}
 		out = append(out, m.reference())
@@ -334,7 +338,7 @@ func (m *rewriter) tableItems(n int) []byte {
 		if high != nil && *high < most {
 			most = *high
 		}
-		out = uleb(uleb(append(out, 1), low), most)
+		out = wasm.AppendU32(wasm.AppendU32(append(out, 1), low), most)
 	}
 	return out
 }
@@ -344,10 +348,10 @@ func (m *rewriter) globalItems(n int) (out []byte) {
 	for i := range n {
 		// An initial value may name globals that stand before.
 		m.globals = before + i
-		start := m.at
+		start := m.At
 		m.valueType()
-		m.byte()
-		out = append(out, m.data[start:m.at]...)
+		m.Byte()
+		out = append(out, m.Data[start:m.At]...)
 		out = m.constant(out)
 	}
 	m.globals = before + n
@@ -357,34 +361,34 @@ func (m *rewriter) globalItems(n int) (out []byte) {
 // constant copies a constant expression with the functions that it names renumbered.
 func (m *rewriter) constant(out []byte) []byte {
 	for {
-		m.look(m.at)
-		start := m.at
-		op := m.byte()
+		m.look(m.At)
+		start := m.At
+		op := m.Byte()
 		switch op {
 		case 0x0b, 0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e:
 		case 0x41:
-			m.skip(5)
+			m.Skip(5)
 		case 0x42:
-			m.skip(10)
+			m.Skip(10)
 		case 0x43:
-			m.bytes(4)
+			m.Bytes(4)
 		case 0x44:
-			m.bytes(8)
+			m.Bytes(8)
 		case 0x23:
-			m.index(m.globals, "global")
+			m.Index(m.globals, "global")
 		case 0xd0:
 			m.reference()
 		case 0xd2:
-			out = uleb(append(out, op), m.moved(m.index(m.functions, "function")))
+			out = wasm.AppendU32(append(out, op), m.moved(m.Index(m.functions, "function")))
 			continue
 		case 0xfd:
 			m.refuse("SIMD")
 		case 0xfb:
 			m.refuse("typed references")
 		default:
-			m.malformed("instruction %#x in a constant", op)
+			m.Malformed("instruction %#x in a constant", op)
 		}
-		out = append(out, m.data[start:m.at]...)
+		out = append(out, m.Data[start:m.At]...)
 		if op == 0x0b {
 			return out
 		}
@@ -392,23 +396,23 @@ func (m *rewriter) constant(out []byte) []byte {
 }
 
 func (m *rewriter) exportItems(n int) []byte {
-	out := uleb(nil, uint32(n))
+	out := wasm.AppendU32(nil, uint32(n))
 	for range n {
-		m.look(m.at)
-		out = sized(out, m.bytes(m.count()))
-		kind := m.byte()
+		m.look(m.At)
+		out = wasm.AppendSized(out, m.Bytes(m.Count()))
+		kind := m.Byte()
 		out = append(out, kind)
 		switch kind {
 		case 0:
-			out = uleb(out, m.moved(m.index(m.functions, "function")))
+			out = wasm.AppendU32(out, m.moved(m.Index(m.functions, "function")))
 		case 1, 2:
-			out = uleb(out, m.u32())
+			out = wasm.AppendU32(out, m.U32())
 		case 3:
-			out = uleb(out, m.index(m.globals, "global"))
+			out = wasm.AppendU32(out, m.Index(m.globals, "global"))
 		case 4:
 			m.refuse("exceptions")
 		default:
-			m.malformed("unknown kind of export %d", kind)
+			m.Malformed("unknown kind of export %d", kind)
 		}
 	}
 	return out
@@ -417,16 +421,16 @@ func (m *rewriter) exportItems(n int) []byte {
 // elementItems rewrites element segments: flags say whether a segment is active (bit 0 off), names its table or is
 // declared only (bit 1), and holds expressions (bit 2).
 func (m *rewriter) elementItems(n int) []byte {
-	out := uleb(nil, uint32(n))
+	out := wasm.AppendU32(nil, uint32(n))
 	for range n {
-		flags := m.u32()
+		flags := m.U32()
 		if flags > 7 {
-			m.malformed("unknown flags of an element segment %d", flags)
+			m.Malformed("unknown flags of an element segment %d", flags)
 		}
-		out = uleb(out, flags)
+		out = wasm.AppendU32(out, flags)
 		if flags&1 == 0 {
 			if flags&2 != 0 {
-				out = uleb(out, m.u32())
+				out = wasm.AppendU32(out, m.U32())
 			}
 			out = m.constant(out)
 		}
@@ -434,19 +438,19 @@ func (m *rewriter) elementItems(n int) []byte {
 			if flags&4 != 0 {
 				out = append(out, m.reference())
 			} else {
-				out = append(out, m.byte())
+				out = append(out, m.Byte())
 			}
 		}
-		elements := m.count()
+		elements := m.Count()
 		m.segmentElements += elements
 		m.atMost(m.segmentElements, m.options.Limits.TableElements, "elements of all segments")
-		out = uleb(out, uint32(elements))
+		out = wasm.AppendU32(out, uint32(elements))
 		for range elements {
-			m.look(m.at)
+			m.look(m.At)
 			if flags&4 != 0 {
 				out = m.constant(out)
 			} else {
-				out = uleb(out, m.moved(m.index(m.functions, "function")))
+				out = wasm.AppendU32(out, m.moved(m.Index(m.functions, "function")))
 			}
 		}
 	}
@@ -454,84 +458,84 @@ func (m *rewriter) elementItems(n int) []byte {
 }
 
 func (m *rewriter) segment() {
-	flags := m.u32()
+	flags := m.U32()
 	if flags > 2 {
-		m.malformed("unknown flags of a data segment %d", flags)
+		m.Malformed("unknown flags of a data segment %d", flags)
 	}
-	if flags == 2 && m.u32() != 0 {
+	if flags == 2 && m.U32() != 0 {
 		m.refuse("several memories")
 	}
 	if flags != 1 {
 		m.constant(nil)
 	}
-	m.bytes(m.count())
+	m.Bytes(m.Count())
 }
 
 // custom keeps what does not name functions by index. What holds nothing but its name is left out, too: wazero 1.12
 // fails with EOF where such a section ends the module.
 func (m *rewriter) custom(s *section) bool {
-	name := m.name()
+	name := m.Name()
 	if !utf8.ValidString(name) {
-		m.malformed("the name of a custom section is not UTF-8")
+		m.Malformed("the name of a custom section is not UTF-8")
 	}
 	switch {
 	case name == "name":
 		s.items, s.rewritten = m.names(), true
 		return true
-	case m.at == m.end, strings.HasPrefix(name, ".debug_"), strings.HasPrefix(name, "reloc."),
+	case m.At == m.End, strings.HasPrefix(name, ".debug_"), strings.HasPrefix(name, "reloc."),
 		strings.HasPrefix(name, "metadata.code."), name == "linking":
 		m.report.Dropped = append(m.report.Dropped, name)
-		m.at = m.end
+		m.At = m.End
 		return false
 	}
-	m.at = m.end
-	s.items, s.rewritten = m.data[s.from:s.to], true
+	m.At = m.End
+	s.items, s.rewritten = m.Data[s.from:s.to], true
 	return true
 }
 
 // names rewrites a name section: names of the module, of functions and of locals stay.
 func (m *rewriter) names() []byte {
-	out := sized(nil, []byte("name"))
-	for m.at < m.end {
-		id := m.byte()
-		size := m.count()
-		from, end := m.at, m.end
-		m.end = m.at + size
+	out := wasm.AppendSized(nil, []byte("name"))
+	for m.At < m.End {
+		id := m.Byte()
+		size := m.Count()
+		from, end := m.At, m.End
+		m.End = m.At + size
 		switch id {
 		case 0:
-			m.name()
-			out = sized(append(out, id), m.data[from:m.at])
+			m.Name()
+			out = wasm.AppendSized(append(out, id), m.Data[from:m.At])
 		case 1, 2:
-			n := m.count()
-			content := uleb(nil, uint32(n))
+			n := m.Count()
+			content := wasm.AppendU32(nil, uint32(n))
 			for range n {
-				m.look(m.at)
+				m.look(m.At)
 				// Names decide nothing: an index too many does no harm.
-				f := m.u32()
+				f := m.U32()
 				if int64(f) < int64(m.functions) {
 					f = m.moved(f)
 				}
-				content = uleb(content, f)
-				start := m.at
+				content = wasm.AppendU32(content, f)
+				start := m.At
 				if id == 1 {
-					m.name()
+					m.Name()
 				} else {
-					for range m.count() {
-						m.look(m.at)
-						m.u32()
-						m.name()
+					for range m.Count() {
+						m.look(m.At)
+						m.U32()
+						m.Name()
 					}
 				}
-				content = append(content, m.data[start:m.at]...)
+				content = append(content, m.Data[start:m.At]...)
 			}
-			out = sized(append(out, id), content)
+			out = wasm.AppendSized(append(out, id), content)
 		default:
-			m.at = m.end
+			m.At = m.End
 		}
-		if m.at != m.end {
-			m.malformed("names: %d bytes are left over", m.end-m.at)
+		if m.At != m.End {
+			m.Malformed("names: %d bytes are left over", m.End-m.At)
 		}
-		m.end = end
+		m.End = end
 	}
 	return out
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/plugin/binary"
 )
 
 const (
@@ -505,5 +506,5 @@ func (l *lease) release() {
 // need is the memory that an instance is counted with before it has run: what other instances of its module have
 // grown to, at least its memory at the start.
 func (m *module) need() int64 {
-	return min(max(int64(m.binary.MemoryPages)*pageBytes, m.counters.memory.Load()), m.limits.MemoryBytes)
+	return min(max(int64(m.binary.MemoryPages)*binary.PageBytes, m.counters.memory.Load()), m.limits.MemoryBytes)
 }

@@ -53,7 +53,7 @@ func TestListsOfADescriptionAreBounded(t *testing.T) {
 func TestJudgingEndsWithItsContext(t *testing.T) {
 	long := &wit.Description{Name: "n", Version: "1",
 		Components: []wit.Component{{Name: "c", Settings: make([]wit.SettingSpec, 3*watchEvery)}}}
-	m := &module{info: Info{Interfaces: interfaces}}
+	m := &module{info: Info{Interfaces: []string{wit.InterfaceSource}}}
 	if err := m.judgeDescription(t.Context(), long); err != nil {
 		t.Fatal(err)
 	}

@@ -3,12 +3,16 @@ package plugin
 import (
 	"context"
 
+	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // The calls that are rare go through the reflective codec.
+
+// functions are the contract's, by interface and Go's name.
+var functions = binary.Functions
 
 // invoke calls a function by Go's name of it.
 func invoke[T any](ctx context.Context, i *Instance, iface, method string, args ...any) (result T, err error) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/meter"
+	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -96,7 +97,7 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	if l.registry == nil {
 		l.registry = record.NewRegistry()
 	}
-	if _, report, err := meter.Rewrite(c.ctx, shaped(data), metering); err == nil {
+	if _, report, err := meter.Rewrite(c.ctx, binary.Shaped(data), metering); err == nil {
 		checked.Metered = report
 	}
 	m, err := l.load(c.ctx, fileArrival(path, checked.Info.Hash, len(data)))
@@ -122,7 +123,7 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 		c.find(true, "all calls", "expected compiling and all calls to take at most %v together, found that %d calls "+
 			"were made by then; the others were not tried", within, len(c.Calls))
 	}
-	c.Info, c.MemoryBytes, c.Limits = m.snapshot(), int64(m.binary.MemoryPages)*pageBytes, m.limits
+	c.Info, c.MemoryBytes, c.Limits = m.snapshot(), int64(m.binary.MemoryPages)*binary.PageBytes, m.limits
 	return checked, ctx.Err()
 }
 

@@ -10,6 +10,8 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/culvert-project/culvert/host/plugin/binary"
 )
 
 // code is a compiled module. Each has a runtime of its own, because a limit of memory is a runtime's in wazero; those
@@ -25,7 +27,7 @@ type code struct {
 func (m *module) fits() error {
 	if m.binary.MemoryPages > uint64(m.limits.pages()) {
 		return fmt.Errorf("the module asks for at least %d bytes of memory, %d are allowed (%s)",
-			m.binary.MemoryPages*pageBytes,
+			m.binary.MemoryPages*binary.PageBytes,
 			m.limits.MemoryBytes, limitSetting(m.info.Name, "memory.bytes"))
 	}
 	return nil
@@ -44,7 +46,7 @@ func (l *loader) compile(ctx context.Context, m *module, prepare func() (*prepar
 	if err != nil {
 		return nil, err
 	}
-	if wrong := judgeSignatures(c.compiled, m.binary.Contract, m.info.Interfaces); wrong != nil {
+	if wrong := binary.JudgeSignatures(c.compiled, m.binary.Contract, m.info.Interfaces); wrong != nil {
 		c.close()
 		return nil, &unfit{wrong}
 	}

@@ -3,7 +3,7 @@ package plugin
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
+	stdbinary "encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/wholefile"
+	"github.com/culvert-project/culvert/host/plugin/binary"
 )
 
 // codeCache keeps the native code of modules in files, and makes compiled modules of them without their bytes: the
@@ -64,13 +65,13 @@ type codeHead struct {
 const codeHeadBytes = codeNameBytes + 8 + sha256.Size
 
 func (h *codeHead) append(dst []byte) []byte {
-	dst = binary.BigEndian.AppendUint64(append(dst, h.name...), uint64(h.size))
+	dst = stdbinary.BigEndian.AppendUint64(append(dst, h.name...), uint64(h.size))
 	return append(dst, h.sum[:]...)
 }
 
 // codeHeadOf reads a head, which is followed by the stub.
 func codeHeadOf(data []byte) (h codeHead, stub []byte) {
-	h = codeHead{string(data[:codeNameBytes]), int64(binary.BigEndian.Uint64(data[codeNameBytes:])),
+	h = codeHead{string(data[:codeNameBytes]), int64(stdbinary.BigEndian.Uint64(data[codeNameBytes:])),
 		[sha256.Size]byte(data[codeNameBytes+8:])}
 	return h, data[codeHeadBytes:]
 }
@@ -212,7 +213,7 @@ func (k *codeCache) keep(ctx context.Context, hash, dir string, module []byte, p
 		if err != nil {
 			return err
 		}
-		stub, err := stubOf(module)
+		stub, err := binary.Stub(module)
 		if err != nil {
 			return err
 		}

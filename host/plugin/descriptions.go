@@ -16,6 +16,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -113,7 +114,7 @@ func (s *descriptionCache) keep(hash, kind string, content []byte) {
 
 // facts is what is kept of a module that was loaded: what was read off its bytes, and what it said of itself.
 type facts struct {
-	Binary      Binary
+	Binary      binary.Module
 	Description wit.Description
 }
 

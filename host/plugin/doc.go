@@ -1,10 +1,10 @@
 // Package plugin runs plugins: it finds and compiles their modules, keeps instances of them for connectors, fences them
 // in, and swaps them for newer ones while connectors run. It knows the contract, but neither OData nor Kafka.
 //
-// A file becomes a plugin in these steps, each of which can refuse it by saying what is wrong: read ([ReadBinary]),
-// judged by its imports and exports ([Binary.Judge]), prepared (prepareModule: the one place where bytes may change),
-// compiled, its signatures compared with the contract's, described. The host calls a start function and `_initialize`
-// itself (start.go), under the fences of a call. What it says of itself is kept; its code only while it has
+// A file becomes a plugin in these steps, each of which can refuse it by saying what is wrong: read ([binary.Read]),
+// judged by its imports and exports ([binary.Module.Judge]), prepared (prepareModule: the one place where bytes may
+// change), compiled, its signatures compared with the contract's, described. The host calls a start function and `_initialize`
+// itself (binary.StartExport), under the fences of a call. What it says of itself is kept; its code only while it has
 // instances, and some seconds after, because it takes five times the room of the file and comes back from the disk
 // cache in 20 ms.
 //
@@ -43,13 +43,13 @@
 //   - manager.go: [Manager], what others call; metrics.go, version.go: figures, and the order of versions.
 //   - origin.go, watch.go, file.go, loaded.go: folders and what changes in them; adoption.go with owner_unix.go and
 //     owner_other.go: which file may take the place of which.
-//   - binary.go, contract.go: what a file is; check.go: `plugins check`. loader.go, prepare.go, segments.go, code.go,
-//     stub.go, codecache.go, native.go, descriptions.go, refusals.go, notice.go: from its bytes to code, and what is
-//     kept of that on the disk.
+//   - check.go: `plugins check`. loader.go, prepare.go, code.go, codecache.go, native.go, descriptions.go, refusals.go,
+//     notice.go: from a file's bytes to code, and what is kept of that on the disk. What can be read off a file stands
+//     in package binary.
 //   - module.go: a loaded version. binding.go, breaker.go: which one a connector runs with.
 //   - pool.go, reader.go, admission.go, processors.go: instances and pages, and who waits for whom. image_linux.go,
 //     image_other.go: what instances have in common; memory_mapped.go, memory_heap.go, memory_other.go: where it is.
-//   - instance.go, start.go, wasi.go, output.go: what happens around every call; trap.go: a call that ended badly.
+//   - instance.go, wasi.go, output.go: what happens around every call; trap.go: a call that ended badly.
 //     limits.go, bounds.go, clock.go, fuel.go: what it may take; race.go, norace.go: what tests with the
 //     race detector may.
 //   - calls.go, commands.go: rare calls. batch.go, apply.go, encode.go, decode.go, rows.go: calls that carry batches.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -73,7 +74,7 @@ func CheckWithin(ctx context.Context, path string, o Options, within time.Durati
 
 // Panic is a call that the host makes and that ends in a mistake of its own.
 func Panic(ctx context.Context, i *Instance) error {
-	if _, err := i.enter(ctx, functions[wit.InterfacePlugin]["Describe"]); err != nil {
+	if _, err := i.enter(ctx, binary.Functions[wit.InterfacePlugin]["Describe"]); err != nil {
 		return err
 	}
 	panic("a mistake")

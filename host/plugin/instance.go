@@ -12,6 +12,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon"
@@ -118,7 +119,7 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 		}
 		i.guest.Ended = i.clock.ended
 		// Not by the engine, which would leave no way to watch the stack.
-		err = i.guest.Begin(i.calling, startExport, i.function)
+		err = i.guest.Begin(i.calling, binary.StartExport, i.function)
 	}
 	i.counters.ticks.Add(i.clock.ticks)
 	if err != nil {
@@ -180,7 +181,7 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 	}
 	f := i.funcs[fn]
 	if f == nil {
-		if f = i.guest.Func(exportName(i.module.info.Contract, fn.Interface, fn.Name)); f == nil {
+		if f = i.guest.Func(binary.ExportName(i.module.info.Contract, fn.Interface, fn.Name)); f == nil {
 			return nil, fmt.Errorf("plugin %s %s does not have the interface %s", i.module.info.Name,
 				i.module.info.Version, fn.Interface)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/meter"
+	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -84,7 +85,7 @@ var callTimes = map[string]time.Duration{"decode": time.Second, "apply": time.Se
 var metering = meter.Options{Budget: meter.DefaultBudget, Limits: meter.Limits{ModuleBytes: 64 << 20,
 	FunctionBytes: 1 << 20, Functions: 100_000}}
 
-const maxMemoryBytes = 65536 * pageBytes
+const maxMemoryBytes = 65536 * binary.PageBytes
 
 // limitSetting is the setting by which an operator changes a plugin's limit. It holds the name that the plugin gives
 // itself, never that of its file: NAME stands for one that is not known yet.
@@ -120,7 +121,7 @@ func (l Limits) call(function string) time.Duration {
 // maxCallMs is a day.
 const maxCallMs = 24 * 60 * 60 * 1000
 
-func (l Limits) pages() uint32 { return uint32(l.MemoryBytes / pageBytes) }
+func (l Limits) pages() uint32 { return uint32(l.MemoryBytes / binary.PageBytes) }
 
 // limitsOf reads the settings `plugin.<name>.limits.*` of a worker. Other keys are left alone.
 func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -72,11 +73,11 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	binary, err := ReadBinary(data)
+	read, err := binary.Read(data)
 	if err != nil {
 		return nil, err
 	}
-	m, err := l.module(a, binary)
+	m, err := l.module(a, read)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +91,7 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 		l.refusals.keep(l.descriptions, a.hash, m.limits, err)
 		return nil, err
 	}
-	l.descriptions.remember(a.hash, &facts{*binary, *d})
+	l.descriptions.remember(a.hash, &facts{*read, *d})
 	// Only now the name is known that limits are set by.
 	before := m.limits
 	if m.limits = l.of(m.info.Name); m.limits.pages() != before.pages() {
@@ -103,13 +104,13 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 }
 
 // module is the one that a file comes to by what was read off its bytes.
-func (l *loader) module(a *arrival, binary *Binary) (*module, error) {
-	found, err := binary.Judge()
+func (l *loader) module(a *arrival, read *binary.Module) (*module, error) {
+	found, err := read.Judge()
 	if err != nil {
 		return nil, err
 	}
-	return &module{binary: binary, loader: l, limits: l.widest(), original: a.bytes, native: a.native,
-		info: Info{Hash: a.hash, Size: a.size, Path: a.path, BuiltIn: a.builtIn, Contract: binary.Contract,
+	return &module{binary: read, loader: l, limits: l.widest(), original: a.bytes, native: a.native,
+		info: Info{Hash: a.hash, Size: a.size, Path: a.path, BuiltIn: a.builtIn, Contract: read.Contract,
 			Interfaces: found, Loaded: time.Now()}}, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -50,7 +51,7 @@ func (i *Info) Has(iface string) bool { return slices.Contains(i.Interfaces, ifa
 type module struct {
 	info     Info
 	limits   Limits
-	binary   *Binary
+	binary   *binary.Module
 	loader   *loader
 	counters counters
 	// order is the sequence of loading: of equal versions the later one is newer.

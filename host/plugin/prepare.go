@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/culvert-project/culvert/host/meter"
+	"github.com/culvert-project/culvert/host/plugin/binary"
 )
 
 // preparation changes with what prepareModule makes of the same bytes: results are kept on disk.
@@ -20,7 +21,7 @@ type prepared struct {
 // prepareModule turns a module's bytes into those that are compiled: the one place where a module is rewritten. The
 // disk cache is keyed by what comes out of here, a module's identity (hash) by what went in.
 func prepareModule(ctx context.Context, data []byte) (*prepared, error) {
-	metered, report, err := meter.Rewrite(ctx, shaped(data), metering)
+	metered, report, err := meter.Rewrite(ctx, binary.Shaped(data), metering)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx) // which says nothing of the module
 	}
@@ -29,7 +30,3 @@ func prepareModule(ctx context.Context, data []byte) (*prepared, error) {
 	}
 	return &prepared{metered, report.Effort}, nil
 }
-
-// shaped is a module as it is metered: its start function is an export, which the host calls itself, and its data
-// segments are joined, since each costs time at every new instance.
-func shaped(data []byte) []byte { return joinSegments(exportStart(data)) }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -160,7 +161,7 @@ func TestTruncatedAnywhere(t *testing.T) {
 	m := module(wit.InterfacePlugin, wit.InterfaceTransform)
 	full := m.Bytes()
 	for n := range full {
-		b, err := plugin.ReadBinary(full[:n])
+		b, err := binary.Read(full[:n])
 		if err == nil {
 			_, err = b.Judge()
 		}
@@ -178,7 +179,7 @@ func FuzzReadBinary(f *testing.F) {
 	f.Add(m.Bytes())
 	f.Add([]byte("\x00asm\x0d\x00\x01\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if b, err := plugin.ReadBinary(data); err == nil {
+		if b, err := binary.Read(data); err == nil {
 			_, _ = b.Judge()
 		}
 	})

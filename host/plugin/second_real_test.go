@@ -29,7 +29,7 @@ import (
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/meter"
-	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
 	"github.com/culvert-project/culvert/sdk/go/plugintest"
@@ -150,7 +150,7 @@ func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	binary, err := plugin.ReadBinary(module)
+	binary, err := binary.Read(module)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,35 +10,10 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
+	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
 	"github.com/culvert-project/culvert/wit"
 )
-
-const wasiModule = wasi_snapshot_preview1.ModuleName
-
-// wasiFunctions are all of preview 1. Every one links, so that a module is never refused for what its language's
-// runtime drags in; files, arguments, environment and sockets answer that there is nothing, clocks stand still, random
-// numbers are the same at every start. These are wazero's defaults: do not give a module config anything but outputs
-// and randomness.
-var wasiFunctions = func() map[string]bool {
-	all := map[string]bool{}
-	for _, name := range []string{"args_get", "args_sizes_get", "clock_res_get", "clock_time_get", "environ_get",
-		"environ_sizes_get",
-		"fd_advise", "fd_allocate", "fd_close", "fd_datasync", "fd_fdstat_get", "fd_fdstat_set_flags",
-		"fd_fdstat_set_rights",
-		"fd_filestat_get", "fd_filestat_set_size", "fd_filestat_set_times", "fd_pread", "fd_prestat_dir_name",
-		"fd_prestat_get",
-		"fd_pwrite", "fd_read", "fd_readdir", "fd_renumber", "fd_seek", "fd_sync", "fd_tell", "fd_write",
-		"path_create_directory",
-		"path_filestat_get", "path_filestat_set_times", "path_link", "path_open", "path_readlink",
-		"path_remove_directory",
-		"path_rename", "path_symlink", "path_unlink_file", "poll_oneoff", "proc_exit", "proc_raise", "random_get",
-		"sched_yield",
-		"sock_accept", "sock_recv", "sock_send", "sock_shutdown"} {
-		all[name] = true
-	}
-	return all
-}()
 
 // randomSeed is the engine's own.
 const randomSeed = 42
@@ -61,17 +36,17 @@ type instanceKey struct{}
 
 // provide makes the imports of a module available in its runtime: the contract's log under the version that the module
 // names, and preview 1 where it asks for it.
-func provide(ctx context.Context, runtime wazero.Runtime, b *Binary) error {
+func provide(ctx context.Context, runtime wazero.Runtime, m *binary.Module) error {
 	if err := provideTick(ctx, runtime); err != nil {
 		return err
 	}
 	provided := map[string]bool{}
-	for _, i := range b.Imports {
+	for _, i := range m.Imports {
 		if provided[i.Module] {
 			continue
 		}
 		provided[i.Module] = true
-		if i.Module == wasiModule {
+		if i.Module == wasi_snapshot_preview1.ModuleName {
 			if _, err := wasi_snapshot_preview1.Instantiate(watched(ctx), runtime); err != nil {
 				return err
 			}

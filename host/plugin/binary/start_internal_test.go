@@ -1,4 +1,4 @@
-package plugin
+package binary
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ func FuzzExportStart(f *testing.F) {
 	f.Add(m.Bytes())
 	f.Fuzz(func(t *testing.T, module []byte) {
 		moved := exportStart(module)
-		if bytes.Equal(moved, module) || bytes.Contains(module, []byte(startExport)) {
+		if bytes.Equal(moved, module) || bytes.Contains(module, []byte(StartExport)) {
 			return
 		}
 		r := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfigInterpreter())
@@ -29,7 +29,7 @@ func FuzzExportStart(f *testing.F) {
 		_, before := r.CompileModule(t.Context(), module)
 		after, err := r.CompileModule(t.Context(), moved)
 		if err == nil {
-			d := after.ExportedFunctions()[startExport]
+			d := after.ExportedFunctions()[StartExport]
 			if d == nil {
 				t.Fatalf("%x: no export", moved)
 			}

@@ -1,4 +1,4 @@
-package plugin
+package binary
 
 import (
 	"cmp"
@@ -17,8 +17,8 @@ import (
 var interfaces = []string{wit.InterfacePlugin, wit.InterfaceTools, wit.InterfaceSource, wit.InterfaceNotifications,
 	wit.InterfaceRetirement, wit.InterfaceSink, wit.InterfaceTransform}
 
-// functions are the contract's, by interface and Go's name.
-var functions = func() map[string]map[string]*canon.Func {
+// Functions are the contract's, by interface and Go's name.
+var Functions = func() map[string]map[string]*canon.Func {
 	all := map[string]map[string]*canon.Func{}
 	for _, i := range interfaces {
 		all[i] = map[string]*canon.Func{}
@@ -29,8 +29,8 @@ var functions = func() map[string]map[string]*canon.Func {
 	return all
 }()
 
-// exportName is a function's name in a module of that contract version: the patch is the module's own.
-func exportName(version, iface, function string) string {
+// ExportName is a function's name in a module of that contract version: the patch is the module's own.
+func ExportName(version, iface, function string) string {
 	return wit.Package + "/" + iface + "@" + version + "#" + function
 }
 
@@ -44,69 +44,69 @@ func majorMinor(version string) string {
 
 // Judge compares what a module exports and imports with the contract and returns the interfaces that it has. Each
 // refusal says what is missing or different.
-func (b *Binary) Judge() (found []string, err error) {
-	for _, e := range b.Exports {
+func (m *Module) Judge() (found []string, err error) {
+	for _, e := range m.Exports {
 		if strings.HasPrefix(e.Name, "cm32p2") {
 			return nil, fmt.Errorf("exports %q, a name of the mangling cm32p2 (standard32): expected the older names, "+
 				"such as %q; with wasm-tools they are called "+
 				"legacy", e.Name, wit.ExportName(wit.InterfacePlugin, "describe"))
 		}
 	}
-	if b.Contract == "" {
-		return nil, fmt.Errorf("no plugin%s: expected exports of %s@%s, such as %q, found none", b.built(), wit.Package,
+	if m.Contract == "" {
+		return nil, fmt.Errorf("no plugin%s: expected exports of %s@%s, such as %q, found none", m.built(), wit.Package,
 			wit.Version,
 			wit.ExportName(wit.InterfacePlugin, "describe"))
 	}
-	if !compatible(b.Contract) {
+	if !compatible(m.Contract) {
 		return nil, fmt.Errorf("made for version %s of the contract %s%s: this host speaks %s, and major.minor must "+
 			"match; the plugin's author rebuilds it with the SDK for %s (in Go the package sdk/go of this host's "+
 			"release, elsewhere bindings generated anew from its "+
-			"wit/culvert.wit)", b.Contract, wit.Package, b.built(), wit.Version, majorMinor(wit.Version))
+			"wit/culvert.wit)", m.Contract, wit.Package, m.built(), wit.Version, majorMinor(wit.Version))
 	}
-	found, missing := b.interfaces()
-	if !b.Has("cabi_realloc") {
+	found, missing := m.interfaces()
+	if !m.Has("cabi_realloc") {
 		missing = append(missing, "cabi_realloc")
 	}
-	if !slices.Contains(b.Exports, Export{Name: "memory", Kind: kindMemory}) {
+	if !slices.Contains(m.Exports, Export{Name: "memory", Kind: kindMemory}) {
 		missing = append(missing, "memory")
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("exports are missing%s: %s", b.built(), strings.Join(missing, ", "))
+		return nil, fmt.Errorf("exports are missing%s: %s", m.built(), strings.Join(missing, ", "))
 	}
-	return found, b.judgeImports()
+	return found, m.judgeImports()
 }
 
 // built says what the module was built against where its names say something else or nothing.
-func (b *Binary) built() string {
-	if b.BuiltAgainst == "" || b.BuiltAgainst == b.Contract {
+func (m *Module) built() string {
+	if m.BuiltAgainst == "" || m.BuiltAgainst == m.Contract {
 		return ""
 	}
-	return fmt.Sprintf(" (built against %s %s)", wit.Package, b.BuiltAgainst)
+	return fmt.Sprintf(" (built against %s %s)", wit.Package, m.BuiltAgainst)
 }
 
 // interfaces returns those that are complete, and the functions that are missing from the others: one that is there in
 // part is a mistake, one that is not there at all is not offered.
-func (b *Binary) interfaces() (found, missing []string) {
+func (m *Module) interfaces() (found, missing []string) {
 	for _, i := range interfaces {
 		var lacks []string
 		for _, f := range canon.Functions(i) {
-			if name := exportName(b.Contract, i, f.Name); !b.Has(name) {
+			if name := ExportName(m.Contract, i, f.Name); !m.Has(name) {
 				lacks = append(lacks, name)
 			}
 		}
 		switch {
 		case len(lacks) == 0:
 			found = append(found, i)
-		case len(lacks) < len(functions[i]) || i == wit.InterfacePlugin:
+		case len(lacks) < len(Functions[i]) || i == wit.InterfacePlugin:
 			missing = append(missing, lacks...)
 		}
 	}
 	return found, missing
 }
 
-func (b *Binary) judgeImports() error {
+func (m *Module) judgeImports() error {
 	var unknown []string
-	for _, i := range b.Imports {
+	for _, i := range m.Imports {
 		switch {
 		case i.Kind == kindFunction && i.Module == wasiModule && wasiFunctions[i.Name]:
 		case i.Kind == kindFunction && isHost(i.Module) && i.Name == "log":
@@ -127,12 +127,12 @@ func isHost(module string) bool {
 	return ok && compatible(version)
 }
 
-// judgeSignatures compares the core signatures of a compiled module's exports with the contract's.
-func judgeSignatures(compiled wazero.CompiledModule, version string, found []string) error {
+// JudgeSignatures compares the core signatures of a compiled module's exports with the contract's.
+func JudgeSignatures(compiled wazero.CompiledModule, version string, found []string) error {
 	exported := compiled.ExportedFunctions()
 	for _, i := range found {
 		for _, f := range canon.Functions(i) {
-			name := exportName(version, i, f.Name)
+			name := ExportName(version, i, f.Name)
 			if err := sameSignature(name, exported[name], f.Params(), f.Results()); err != nil {
 				return err
 			}
@@ -172,3 +172,25 @@ func sameSignature(name string, found api.FunctionDefinition, params, results []
 	}
 	return nil
 }
+
+const wasiModule = "wasi_snapshot_preview1"
+
+// wasiFunctions are all of preview 1. Every one links, so that a module is never refused for what its language's
+// runtime drags in; files, arguments, environment and sockets answer that there is nothing, clocks stand still, random
+// numbers are the same at every start. These are wazero's defaults: do not give a module config anything but outputs
+// and randomness.
+var wasiFunctions = func() map[string]bool {
+	all := map[string]bool{}
+	for _, name := range []string{
+		"args_get", "args_sizes_get", "clock_res_get", "clock_time_get", "environ_get", "environ_sizes_get",
+		"fd_advise", "fd_allocate", "fd_close", "fd_datasync", "fd_fdstat_get", "fd_fdstat_set_flags",
+		"fd_fdstat_set_rights", "fd_filestat_get", "fd_filestat_set_size", "fd_filestat_set_times", "fd_pread",
+		"fd_prestat_dir_name", "fd_prestat_get", "fd_pwrite", "fd_read", "fd_readdir", "fd_renumber", "fd_seek",
+		"fd_sync", "fd_tell", "fd_write", "path_create_directory", "path_filestat_get", "path_filestat_set_times",
+		"path_link", "path_open", "path_readlink", "path_remove_directory", "path_rename", "path_symlink",
+		"path_unlink_file", "poll_oneoff", "proc_exit", "proc_raise", "random_get", "sched_yield", "sock_accept",
+		"sock_recv", "sock_send", "sock_shutdown"} {
+		all[name] = true
+	}
+	return all
+}()

@@ -1,17 +1,19 @@
-package plugin
+package binary
 
 import (
 	"bytes"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
+
+	"github.com/culvert-project/culvert/host/internal/base/wasm"
 )
 
 // A stub has everything of its module but what functions do, and the engine takes it for a module: each function traps.
 func TestStubs(t *testing.T) {
 	const functions = 300 // more than a byte counts
-	module := hard(functions, 2, 3)
-	stub, err := stubOf(module)
+	module := functionsOf(functions, 3)
+	stub, err := Stub(module)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,7 +21,7 @@ func TestStubs(t *testing.T) {
 	if least := functions * len(stubBody); bodies(stub) < least || bodies(stub) > least+100 {
 		t.Errorf("expected about %d bytes of code, found %d", least, bodies(stub))
 	}
-	other, err := stubOf(hard(functions, 2, 4))
+	other, err := Stub(functionsOf(functions, 4))
 	if err != nil || bytes.Equal(other, stub) {
 		t.Errorf("a module that differs in bodies alone has the same stub: %v", err)
 	}
@@ -41,12 +43,21 @@ func TestStubs(t *testing.T) {
 		"more functions than bytes":      append(bytes.Clone(module[:8]), 10, 2, 0xff, 0x7f),
 		"a section longer than the file": append(bytes.Clone(module[:8]), 10, 0xff, 0xff, 0xff, 0xff, 0x7f),
 	} {
-		if _, err := stubOf(module); err == nil {
+		if _, err := Stub(module); err == nil {
 			t.Errorf("%s: expected an error", name)
 		}
 	}
 	none := module[:8]
-	if stub, err := stubOf(none); err != nil || !bytes.HasPrefix(stub, none) {
+	if stub, err := Stub(none); err != nil || !bytes.HasPrefix(stub, none) {
 		t.Errorf("a module without functions: expected it with a mark, found %x, %v", stub, err)
 	}
+}
+
+// functionsOf is a module of so many functions that push a number and drop it.
+func functionsOf(n int, number byte) []byte {
+	count := wasm.AppendU32(nil, uint32(n))
+	body := []byte{6, 0, 0x41, number, 0x1a, 0x01, 0x0b}
+	module := wasm.AppendSection([]byte("\x00asm\x01\x00\x00\x00"), 1, []byte{1, 0x60, 0, 0})
+	module = wasm.AppendSection(module, wasm.Functions, append(bytes.Clone(count), make([]byte, n)...))
+	return wasm.AppendSection(module, wasm.Code, append(count, bytes.Repeat(body, n)...))
 }

@@ -1,4 +1,4 @@
-package plugin
+package binary
 
 import (
 	"bytes"
@@ -8,32 +8,27 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/culvert-project/culvert/host/internal/base/wasm"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 )
 
 // segments lists the data section of a module; ok is false when it has none that can be read.
 func segments(module []byte) (list []segment, ok bool) {
-	r := reader{data: module, at: 8}
-	for r.at < len(module) {
-		id, size := r.byte(), int(r.number())
-		if r.err != nil || size > len(module)-r.at {
-			return nil, false
-		}
-		if id != 11 {
-			r.at += size
-			continue
-		}
-		content := reader{data: module[r.at : r.at+size]}
-		for n := content.number(); n > 0; n-- {
-			s, ok := content.segment()
-			if !ok {
-				return nil, false
+	err := wasm.Try(func() {
+		for section := range wasm.Sections(module) {
+			if section.ID != wasm.Data {
+				continue
 			}
-			list = append(list, s)
+			r := section.Content(module)
+			ok = true
+			for range r.Count() {
+				s, active := readSegment(&r)
+				list, ok = append(list, s), ok && active
+			}
+			ok = ok && r.At == r.End
 		}
-		return list, content.err == nil && content.at == size
-	}
-	return nil, false
+	})
+	return list, ok && err == nil
 }
 
 // memory is what segments make of zeros.
@@ -49,7 +44,7 @@ func memory(list []segment) []byte {
 }
 
 func TestJoinedSegmentsMakeTheSameMemory(t *testing.T) {
-	before := guesttest.Bytes(t, "./testdata/guests/rogue")
+	before := guesttest.Bytes(t, "../testdata/guests/rogue")
 	after := joinSegments(before)
 	many, ok := segments(before)
 	if !ok || len(many) < 1000 {
@@ -95,9 +90,9 @@ func TestModulesThatStayAsTheyAre(t *testing.T) {
 
 func TestSignedNumbers(t *testing.T) {
 	for _, n := range []int32{0, 1, 63, 64, -1, -64, -65, 8191, 8192, math.MaxInt32, math.MinInt32} {
-		b := appendSigned(nil, n)
-		r := reader{data: b}
-		if got := r.signed(); got != n || r.at != len(b) || r.err != nil {
+		b := wasm.AppendSigned(nil, int64(n))
+		r := wasm.NewReader(b)
+		if got := r.Signed(32); got != int64(n) || r.At != len(b) {
 			t.Errorf("%d: %x reads as %d", n, b, got)
 		}
 	}
@@ -112,7 +107,7 @@ func FuzzJoinSegments(f *testing.F) {
 		n := 0
 		for len(plan) > 3 {
 			at, size := int32(binary.BigEndian.Uint16(plan)), min(int(plan[2]), len(plan)-3)
-			content = append(appendSigned(append(content, 0, 0x41), at), 0x0b, byte(size)&0x7f)
+			content = append(wasm.AppendSigned(append(content, 0, 0x41), int64(at)), 0x0b, byte(size)&0x7f)
 			content = append(content, plan[3:3+size&0x7f]...)
 			plan = plan[3+size&0x7f:]
 			n++
@@ -130,15 +125,12 @@ func FuzzJoinSegments(f *testing.F) {
 
 // dataSection is the last section of a module made by guesttest.
 func dataSection(module []byte) []byte {
-	r := reader{data: module, at: 8}
-	for {
-		start := r.at
-		id, size := r.byte(), int(r.number())
-		if id == 11 {
-			return module[start:]
+	for s := range wasm.Sections(module) {
+		if s.ID == wasm.Data {
+			return module[s.At:]
 		}
-		r.at += size
 	}
+	return nil
 }
 
 // initial is a module's memory after its start.

@@ -1,18 +1,19 @@
-package plugin
+package binary
 
 import (
-	"encoding/binary"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/wasm"
 )
 
 // Sections whose size passes the end of the address space are cut off like others that are too long.
 func TestSectionsLargerThanAnyFile(t *testing.T) {
 	for _, id := range []byte{0, 1, 11} {
 		module := append([]byte("\x00asm\x01\x00\x00\x00"), id)
-		module = binary.AppendUvarint(module, 1<<64-11)
+		module = wasm.AppendU32(module, 1<<32-11)
 		module = append(module, 0, 0, 0, 0)
-		if _, err := ReadBinary(module); err == nil || !strings.Contains(err.Error(), "cut off") {
+		if _, err := Read(module); err == nil || !strings.Contains(err.Error(), "cut off") {
 			t.Errorf("section %d: %v", id, err)
 		}
 		joinSegments(module)
