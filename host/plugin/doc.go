@@ -3,10 +3,10 @@
 //
 // A file becomes a plugin in these steps, each of which can refuse it by saying what is wrong: read ([binary.Read]),
 // judged by its imports and exports ([binary.Module.Judge]), prepared (prepareModule: the one place where bytes may
-// change), compiled, its signatures compared with the contract's, described. The host calls a start function and `_initialize`
-// itself (binary.StartExport), under the fences of a call. What it says of itself is kept; its code only while it has
-// instances, and some seconds after, because it takes five times the room of the file and comes back from the disk
-// cache in 20 ms.
+// change), compiled, its signatures compared with the contract's, described. The host calls a start function and
+// `_initialize` itself (binary.StartExport), under the fences of a call. What it says of itself is kept; its code only
+// while it has instances, and some seconds after, because it takes five times the room of the file and comes back from
+// the disk cache in 20 ms.
 //
 // A connector gets a [Binding] to a version of a plugin, with a [Pool] of instances of its own. A newer version does
 // not interrupt it: it stands beside as the [Binding.Candidate] until the connector's task, at the boundary of a page

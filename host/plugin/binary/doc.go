@@ -1,5 +1,5 @@
-// Package binary says what can be read off a plugin's file, and rewrites what the engine would be slow at: whether it is
-// a core module, whether it exports what the contract asks for, and its form before it is metered.
+// Package binary says what can be read off a plugin's file, and rewrites what the engine would be slow at: whether it
+// is a core module, whether it exports what the contract asks for, and its form before it is metered.
 //
 //   - module.go: imports, exports and memory of a core module ([Read]).
 //   - contract.go: the contract's functions, and how a module keeps to it ([Module.Judge], [JudgeSignatures]).

@@ -203,4 +203,6 @@ func AppendSized(dst, content []byte) []byte {
 }
 
 // AppendSection appends a section.
-func AppendSection(dst []byte, id byte, content []byte) []byte { return AppendSized(append(dst, id), content) }
+func AppendSection(dst []byte, id byte, content []byte) []byte {
+	return AppendSized(append(dst, id), content)
+}
