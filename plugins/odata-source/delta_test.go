@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/plugins/odata/delta"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -885,7 +886,7 @@ func TestDeltaReload(t *testing.T) {
 	}
 	for i, e := range f.log {
 		mark := map[int]string{before: "begin", len(f.log) - 1: "end"}[i]
-		if (e.headers[delta.HeaderSnapshot] != "") != (i >= before) || e.headers[delta.HeaderMark] != mark {
+		if (e.headers[feed.HeaderSnapshot] != "") != (i >= before) || e.headers[feed.HeaderMark] != mark {
 			t.Errorf("row %d of %d: headers %v", i, len(f.log), e.headers)
 		}
 	}
@@ -931,15 +932,15 @@ func TestSnapshotBesideChanges(t *testing.T) {
 			}
 			f.answered = nil
 			rows := slices.DeleteFunc(slices.Clone(f.log[before:]), func(e event) bool {
-				return e.headers[delta.HeaderSnapshot] == ""
+				return e.headers[feed.HeaderSnapshot] == ""
 			})
 			if len(rows) != c.rows || s.Count("Products") != 77 {
 				t.Errorf("%d rows came of %d, expected %d", len(rows), s.Count("Products"), c.rows)
 			}
 			for i, e := range rows {
 				last := i == len(rows)-1 && c.ends
-				if e.headers[delta.HeaderSnapshot] != "4711" || (e.headers[delta.HeaderMark] == "end") != last ||
-					i == 0 && e.headers[delta.HeaderMark] != "begin" {
+				if e.headers[feed.HeaderSnapshot] != "4711" || (e.headers[feed.HeaderMark] == "end") != last ||
+					i == 0 && e.headers[feed.HeaderMark] != "begin" {
 					t.Errorf("row %d of %d: headers %v", i, len(rows), e.headers)
 				}
 			}
@@ -1055,7 +1056,7 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 			}
 			f.answered = nil
 			rows := f.log[before:]
-			if len(rows) != c.rows || rows[len(rows)-1].headers[delta.HeaderMark] != c.end {
+			if len(rows) != c.rows || rows[len(rows)-1].headers[feed.HeaderMark] != c.end {
 				t.Errorf("expected %d rows and the mark %q at their end, found %d and %v", c.rows, c.end, len(rows),
 					rows[len(rows)-1].headers)
 			}
@@ -1065,7 +1066,7 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.equals(s, "Orders", "OrderID", "ShipName")
-			if found := f.log[before].headers[delta.HeaderMark]; found != c.behind {
+			if found := f.log[before].headers[feed.HeaderMark]; found != c.behind {
 				t.Errorf("expected the mark %q behind it, found %q", c.behind, found)
 			}
 		})

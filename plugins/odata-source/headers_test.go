@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
-	"github.com/culvert-project/culvert/plugins/odata/delta"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -88,12 +88,12 @@ func TestHeadersOfAReload(t *testing.T) {
 	}
 	for i, e := range f.log {
 		if again := i >= before; e.headers[entry.HeaderChange] != "read" ||
-			(e.headers[delta.HeaderSnapshot] != "") != again {
+			(e.headers[feed.HeaderSnapshot] != "") != again {
 			t.Errorf("row %d of %d: headers %v", i, len(f.log), e.headers)
 		}
 	}
 	first, last := f.log[before].headers, f.log[len(f.log)-1].headers
-	if first[delta.HeaderMark] != "begin" || last[delta.HeaderMark] != "end" {
+	if first[feed.HeaderMark] != "begin" || last[feed.HeaderMark] != "end" {
 		t.Errorf("headers of the first and the last row: %v, %v", first, last)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
-	"github.com/culvert-project/culvert/plugins/odata/delta"
+	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -91,7 +91,7 @@ func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
 					t.Errorf("row %s is missing in %v", key, f.targets)
 				}
 			})
-			if marks := f.log[len(f.log)-1].headers[delta.HeaderMark]; c.snapshot && marks != "end" {
+			if marks := f.log[len(f.log)-1].headers[feed.HeaderMark]; c.snapshot && marks != "end" {
 				t.Errorf("the last row of the snapshot has the mark %q", marks)
 			}
 			asked := len(f.targets)
@@ -126,8 +126,8 @@ func TestOffsetOfALoadByNumber(t *testing.T) {
 	if err := f.catchUp(poll); err != nil {
 		t.Fatal(err)
 	}
-	if behind := f.log[before:]; len(behind) != 1 || behind[0].headers[delta.HeaderMark] != "ended" ||
-		behind[0].headers[delta.HeaderSnapshot] != "4711" {
+	if behind := f.log[before:]; len(behind) != 1 || behind[0].headers[feed.HeaderMark] != "ended" ||
+		behind[0].headers[feed.HeaderSnapshot] != "4711" {
 		t.Errorf("expected a row that says that the load 4711 has ended, found %v", behind)
 	}
 }
@@ -167,7 +167,7 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	}
 	load := f.log[before:]
 	for i, e := range load {
-		if mark := e.headers[delta.HeaderMark]; e.headers[delta.HeaderSnapshot] == "" ||
+		if mark := e.headers[feed.HeaderMark]; e.headers[feed.HeaderSnapshot] == "" ||
 			mark != map[int]string{0: "begin"}[i] {
 			t.Errorf("row %d of %d: headers %v", i, len(load), e.headers)
 		}
@@ -183,8 +183,8 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	if err := f.catchUp(poll); err != nil {
 		t.Fatal(err)
 	}
-	if behind := f.log[before:]; len(behind) != 2 || behind[0].headers[delta.HeaderMark] != "ended" ||
-		behind[0].headers[delta.HeaderSnapshot] != load[0].headers[delta.HeaderSnapshot] || len(behind[1].headers) > 0 {
+	if behind := f.log[before:]; len(behind) != 2 || behind[0].headers[feed.HeaderMark] != "ended" ||
+		behind[0].headers[feed.HeaderSnapshot] != load[0].headers[feed.HeaderSnapshot] || len(behind[1].headers) > 0 {
 		t.Errorf("expected that the first row behind the load says that it has ended, found %v", behind)
 	}
 }

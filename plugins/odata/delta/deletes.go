@@ -36,10 +36,8 @@ type changes struct {
 	// again are those that are being read again, by number.
 	again map[string]*again
 	out   decode.Output
-	// held is a row of a load that takes the place of a lost token; began: the first one of the page has been handed
-	// on.
-	held  held
-	began bool
+	// marks are those of a load that takes the place of a lost token.
+	marks feed.Marks
 }
 
 // again is an entity that came both as a row and as deleted: which of the two holds the service has to say (P22).
@@ -90,7 +88,7 @@ func (pg *Page) change(portion *wit.Portion) error {
 		pg.bury(portion, &tombstones[i])
 	}
 	portion.Rows, portion.Data, portion.Faults = c.merged, pg.Out.Data, c.faults
-	if pg.reloads() {
+	if pg.changes.marks.Snapshot > 0 {
 		pg.hold(portion)
 	} else if pg.delta.owed > 0 && len(portion.Rows) > 0 {
 		pg.settle(portion)
@@ -449,4 +447,18 @@ func (pg *Page) unfiltered() func(row int) bool {
 		kind := pg.kind(pg.Out.Watched[row*n+f.Watch : (row+1)*n])
 		return kind == 'D' || kind == 'B' && f.Tracking.DropBefore
 	}
+}
+
+// hold marks the portion's rows, if they are of a load that takes the place of a lost token.
+func (pg *Page) hold(portion *wit.Portion) {
+	if c := &pg.changes; c.marks.Snapshot > 0 && len(portion.Rows) > 0 {
+		portion.Rows, portion.Data = c.marks.Hold(portion.Rows, portion.Data)
+		pg.Out.Data, c.merged = portion.Data, portion.Rows
+	}
+}
+
+// settle says in the first row after such a load that it has ended, where its last page had no row to say so.
+func (pg *Page) settle(portion *wit.Portion) {
+	data := feed.Ended(&portion.Rows[0], portion.Data, pg.delta.owed)
+	portion.Data, pg.Out.Data, pg.delta.owed = data, data, 0
 }

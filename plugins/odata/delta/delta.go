@@ -290,7 +290,7 @@ func (pg *Page) afterDelta() (*position, error) {
 	}
 	if !next.counted {
 		pg.finished(&next)
-		if pg.reloads() && !pg.changes.held.some {
+		if pg.changes.marks.Snapshot > 0 && !pg.changes.marks.Holds() {
 			next.owed = at.snapshot // the page has no row that could say that it was the last one
 		}
 	}
@@ -354,7 +354,7 @@ func (pg *Page) truncated() (*position, error) {
 		return nil, &wit.Fault{Kind: wit.FaultData, Message: text + "; if it counts rows that it doesn't give, " +
 			f.Setting(entry.NameCount) + " = none takes what comes. Reset the connector's offsets to begin anew"}
 	}
-	sdk.Log(wit.LevelError, text+"; the snapshot is given up, its last row has no mark "+HeaderMark+
+	sdk.Log(wit.LevelError, text+"; the snapshot is given up, its last row has no mark "+feed.HeaderMark+
 		"; going on with changes")
 	return f.back(at, pg.Answer.At), nil
 }
@@ -474,7 +474,7 @@ func (pg *Page) refusedDelta() (wit.Portion, error) {
 		next.again = true
 		return pg.goOn(next)
 	case at.kept != "":
-		sdk.Log(wit.LevelError, failed.Message+"; the snapshot is given up, its last row has no mark "+HeaderMark+
+		sdk.Log(wit.LevelError, failed.Message+"; the snapshot is given up, its last row has no mark "+feed.HeaderMark+
 			"; going on with changes")
 		return pg.goOn(f.back(&position{kept: at.kept, rewritten: at.rewritten}, pg.Answer.At))
 	case at.phase == PhaseChanges && at.inside && at.link != "" && !at.relinked:

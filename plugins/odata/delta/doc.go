@@ -5,7 +5,7 @@
 //
 //   - position.go: where delta mode stands, its offset. delta.go: which request comes next and what follows an answer.
 //   - page.go: an answer, piece by piece. deletes.go: changed and deleted entities of it, with bloom.go: which of them
-//     came before. snapshot.go: the marks of a load that took the place of a lost token.
+//     came before.
 //   - rescan.go: the second reading of a set whose load counted rows. odp.go: what ODP services have beside the set.
 //
 // Invariants: a delta link is asked for when all rows before it are durable (P1). A first extraction of an ODP service

@@ -60,6 +60,10 @@ func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.Field,
 		}
 	}
 	pg.changes.rowsBefore, pg.changes.goneBefore = rows, gone
+	switch at.phase {
+	case phaseLoad, phaseOpen, phaseSecond:
+		pg.changes.marks = feed.Marks{Snapshot: at.snapshot, Begun: at.inside}
+	}
 	if at.second != nil {
 		pg.beginSecond()
 	}
@@ -122,8 +126,8 @@ func (pg *Page) endDelta(portion *wit.Portion) (ended bool, err error) {
 		return true, err
 	}
 	loading := next.phase == phaseLoad || next.phase == phaseSecond
-	if pg.changes.held.some {
-		portion.Rows, portion.Data = pg.release(portion.Rows, portion.Data, !loading)
+	if pg.changes.marks.Holds() {
+		portion.Rows, portion.Data = pg.changes.marks.Release(portion.Rows, portion.Data, !loading)
 		pg.Declare(portion)
 	}
 	if !loading {

@@ -45,9 +45,7 @@ func (pg *Page) decodeSecond(tag string, status uint16, piece []byte, last bool)
 	if err != nil {
 		return portion, ended, err
 	}
-	if pg.reloads() {
-		pg.hold(&portion)
-	}
+	pg.hold(&portion)
 	if portion.Next == nil {
 		return portion, ended, nil
 	}
@@ -56,9 +54,7 @@ func (pg *Page) decodeSecond(tag string, status uint16, piece []byte, last bool)
 		return wit.Portion{}, true, err
 	}
 	next := pg.afterSecond(at)
-	if pg.changes.held.some {
-		portion.Rows, portion.Data = pg.release(portion.Rows, portion.Data, next.phase != phaseSecond)
-	}
+	portion.Rows, portion.Data = pg.changes.marks.Release(portion.Rows, portion.Data, next.phase != phaseSecond)
 	pg.goesOn(next)
 	fields := next.fields()
 	portion.Next, portion.More = &fields, true
@@ -74,9 +70,9 @@ func (pg *Page) afterSecond(at *paging.Position) *position {
 		return &next
 	}
 	owed := next.owed
-	if pg.reloads() {
+	if pg.changes.marks.Snapshot > 0 {
 		owed = 0
-		if !pg.changes.held.some {
+		if !pg.changes.marks.Holds() {
 			owed = next.snapshot // the page has no row that could say that it was the last one
 		}
 	}
