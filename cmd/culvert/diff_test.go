@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
@@ -50,31 +51,31 @@ func TestDiffAsksAStartingWorkerAgain(t *testing.T) {
 // nothing before the worker is started again.
 func TestDiffByTheWorkersOwnProviders(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
-	_, address := demo(t, service.Options{Rows: 1})
-	p.subfolder("conf")
-	p.environ = []string{"SIZE=30"}
-	p.file("conf/good.properties", source("good", address, "Orders")...)
-	p.file("conf/orders.properties", append(source("orders", address, "Orders"), "sap.odata.colour=x",
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 1})
+	p.Subfolder("conf")
+	p.Environ = []string{"SIZE=30"}
+	p.File("conf/good.properties", e2e.Source("good", address, "Orders")...)
+	p.File("conf/orders.properties", append(e2e.Source("orders", address, "Orders"), "sap.odata.colour=x",
 		"sap.odata.page.size=${vault:SIZE}")...) // refused for its colour, and told of by each diff
-	f := p.follows("conf", "config.providers=vault",
+	f := p.Follows("conf", "config.providers=vault",
 		"config.providers.vault.class=org.apache.kafka.common.config.provider.EnvVarConfigProvider")
-	own := filepath.Join(p.dir, "conf", "worker.properties")
+	own := filepath.Join(p.Dir, "conf", "worker.properties")
 	before, err := os.ReadFile(own)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.eventually("a first look at the folder", func() bool {
-		status, _ := f.call("GET", "/culvert/diff", "")
+	f.Eventually("a first look at the folder", func() bool {
+		status, _ := f.Call("GET", "/culvert/diff", "")
 		return status == 200
 	})
-	f.replaced("conf/worker.properties", strings.ReplaceAll(string(before), "config.providers", "# "))
-	answer := f.must(200, "GET", "/culvert/diff", "")
+	f.Replaced("conf/worker.properties", strings.ReplaceAll(string(before), "config.providers", "# "))
+	answer := f.Must(200, "GET", "/culvert/diff", "")
 	if !strings.Contains(answer, "colour") || strings.Contains(answer, "page.size") {
 		t.Errorf("expected its colour to be refused and nothing else, found %s", answer)
 	}
-	f.signal(syscall.SIGTERM)
-	if r := f.wait(); r.code != 0 {
-		t.Errorf("exit %d\n%s", r.code, r.stderr)
+	f.Signal(syscall.SIGTERM)
+	if r := f.Wait(); r.Code != 0 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
 	}
 }

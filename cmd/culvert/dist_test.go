@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -287,9 +288,9 @@ func TestKubernetes(t *testing.T) {
 // The files of the ConfigMap pass the check of the README where no secret is mounted, without a warning.
 func TestKubernetesReadme(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := e2e.NewPlace(t)
 	for name, text := range manifests(t)["ConfigMap"].Data {
-		p.file(name, text)
+		p.File(name, text)
 	}
 	check := regexp.MustCompile(`(?m)^culvert (validate .*?)(?: *#.*)?$`).FindStringSubmatch(
 		readFile(t, "../../examples/kubernetes/README.md"))
@@ -299,23 +300,23 @@ func TestKubernetesReadme(t *testing.T) {
 	args := strings.Fields(check[1])
 	for i, arg := range args {
 		if strings.HasSuffix(arg, ".properties") {
-			args[i] = filepath.Join(p.dir, arg)
+			args[i] = filepath.Join(p.Dir, arg)
 		}
 	}
-	if r := p.run(append(args, "--plugins", plugins(t))...); r.code != exitDone || r.stdout != "" ||
-		!strings.Contains(r.stderr, ": ok: orders, ") {
-		t.Errorf("culvert %s: exit code %d\n%s%s", check[1], r.code, r.stdout, r.stderr)
+	if r := p.Run(append(args, "--plugins", e2e.Plugins(t))...); r.Code != exitDone || r.Stdout != "" ||
+		!strings.Contains(r.Stderr, ": ok: orders, ") {
+		t.Errorf("culvert %s: exit code %d\n%s%s", check[1], r.Code, r.Stdout, r.Stderr)
 	}
 }
 
 // The worker's file of the packages is a valid one.
 func TestPackagedSettings(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
-	worker := p.file("worker.properties", readFile(t, "../dist/worker.properties"))
-	connector := p.file("orders.properties", readFile(t, "../../examples/tour/orders.properties"))
-	if r := p.run("validate", "--plugins", plugins(t), worker, connector); r.code != exitDone || r.stdout != "" {
-		t.Errorf("exit code %d, expected no warning\n%s%s", r.code, r.stdout, r.stderr)
+	p := e2e.NewPlace(t)
+	worker := p.File("worker.properties", readFile(t, "../dist/worker.properties"))
+	connector := p.File("orders.properties", readFile(t, "../../examples/tour/orders.properties"))
+	if r := p.Run("validate", "--plugins", e2e.Plugins(t), worker, connector); r.Code != exitDone || r.Stdout != "" {
+		t.Errorf("exit code %d, expected no warning\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	for _, named := range regexp.MustCompile(`/usr/share/doc/culvert/(examples\S+\.properties)`).FindAllStringSubmatch(
 		readFile(t, "../dist/worker.properties"), -1) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -25,10 +26,10 @@ var settingName = regexp.MustCompile(
 // Every setting that any text of the program advises exists: in the connectors' declarations, or in the worker's.
 func TestAdvisedSettingsExist(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := e2e.NewPlace(t)
 	var specs []wit.SettingSpec
 	for _, name := range []string{"odata-source", "odata-sink"} {
-		r := p.run("plugins", "show", name, "--plugins", plugins(t, "odata-sink"), "--json")
+		r := p.Run("plugins", "show", name, "--plugins", e2e.Plugins(t, "odata-sink"), "--json")
 		var shown []struct {
 			Components []struct {
 				Settings []struct {
@@ -37,9 +38,9 @@ func TestAdvisedSettingsExist(t *testing.T) {
 				} `json:"settings"`
 			} `json:"components"`
 		}
-		if err := json.Unmarshal([]byte(r.stdout), &shown); err != nil || len(shown) == 0 ||
+		if err := json.Unmarshal([]byte(r.Stdout), &shown); err != nil || len(shown) == 0 ||
 			len(shown[0].Components) == 0 {
-			t.Fatalf("%v\n%s%s", err, r.stdout, r.stderr)
+			t.Fatalf("%v\n%s%s", err, r.Stdout, r.Stderr)
 		}
 		for _, s := range shown[0].Components[0].Settings {
 			for _, name := range append(s.Aliases, s.Name) {

@@ -4,10 +4,7 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -20,13 +17,12 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -66,29 +62,29 @@ func TestReference(t *testing.T) {
 // The command prints what the files hold.
 func TestReferenceCommand(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
-	list := p.run("reference")
+	p := e2e.NewPlace(t)
+	list := p.Run("reference")
 	want, err := os.ReadFile("reference/source.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := p.run("reference", "source"); got.code != exitDone || got.stdout != string(want) {
-		t.Errorf("exit code %d, %d bytes, expected %d", got.code, len(got.stdout), len(want))
+	if got := p.Run("reference", "source"); got.Code != exitDone || got.Stdout != string(want) {
+		t.Errorf("exit code %d, %d bytes, expected %d", got.Code, len(got.Stdout), len(want))
 	}
 	for _, name := range referenceNames() {
-		if !strings.Contains(list.stdout, name+" ") {
-			t.Errorf("%s is not listed:\n%s", name, list.stdout)
+		if !strings.Contains(list.Stdout, name+" ") {
+			t.Errorf("%s is not listed:\n%s", name, list.Stdout)
 		}
 	}
 	if want, err = os.ReadFile("guides/source.md"); err != nil {
 		t.Fatal(err)
 	}
-	if got := p.run("reference", "guide/source"); got.code != exitDone || got.stdout != string(want) {
-		t.Errorf("exit code %d, %d bytes, expected %d", got.code, len(got.stdout), len(want))
+	if got := p.Run("reference", "guide/source"); got.Code != exitDone || got.Stdout != string(want) {
+		t.Errorf("exit code %d, %d bytes, expected %d", got.Code, len(got.Stdout), len(want))
 	}
-	if got := p.run("reference", "sauce"); got.code != exitWrong || !strings.Contains(got.stderr,
+	if got := p.Run("reference", "sauce"); got.Code != exitWrong || !strings.Contains(got.Stderr,
 		`"sauce": the nearest one is source (`) {
-		t.Errorf("exit code %d, %s", got.code, got.stderr)
+		t.Errorf("exit code %d, %s", got.Code, got.Stderr)
 	}
 }
 
@@ -233,7 +229,7 @@ func describeCommand(b *strings.Builder, c *cobra.Command, path string) {
 // commandsOfPlugin are the commands that the built-in source declares; the sink has one of them, ping.
 func commandsOfPlugin(t *testing.T) (all []*cobra.Command) {
 	t.Helper()
-	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{plugins(t)}, CacheDir: bench.cache,
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2e.Plugins(t)}, CacheDir: e2e.Bench.Cache,
 		Registry: record.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
@@ -275,7 +271,7 @@ func routes(t *testing.T) string {
 func metrics(t *testing.T) string {
 	var b strings.Builder
 	var first time.Time
-	scraped(t, func(body string) bool {
+	e2e.Scraped(t, func(body string) bool {
 		b.Reset()
 		b.WriteString("# Metrics\n\n`GET /metrics` shows them in the format of Prometheus, " +
 			"beside those of the process " +
@@ -294,61 +290,6 @@ func metrics(t *testing.T) string {
 		return *update || err == nil && string(page) == b.String() || time.Since(first) > time.Minute
 	})
 	return b.String()
-}
-
-// scraped is what a worker shows which watches a folder and has a source and a sink at work, once it suffices.
-func scraped(t *testing.T, suffices func(body string) bool) (body string) {
-	t.Helper()
-	p := newPlace(t)
-	server := httptest.NewServer(service.New(service.Options{Rows: 5, PageSize: 10, Subscriptions: true}))
-	t.Cleanup(server.Close)
-	folder := filepath.Join(p.dir, "connectors")
-	if err := os.Mkdir(folder, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	put(t, folder, "orders.properties",
-		[]byte(strings.Join(append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"), silent,
-			"sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C",
-			"sap.odata.subscription.address=127.0.0.1",
-			"sap.odata.subscription.ports="+strings.TrimPrefix(porttest.Address(t), "127.0.0.1:")), "\n")))
-	put(t, folder, "copies.properties", []byte(strings.Join([]string{"name=copies", "connector.class=ODataSink",
-		"topics=copies", "sap.odata.host.protocol=http", "sap.odata.host.address=127.0.0.1",
-		"sap.odata.host.port=" + server.URL[strings.LastIndexByte(server.URL, ':')+1:],
-		"sap.odata#00.service=" + service.NorthwindPath, "sap.odata#00.entityset=Orders", "sap.odata#00.topic=copies"},
-		"\n")))
-	listen := porttest.Address(t)
-	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", plugins(t, "odata-sink"), "--data", p.data,
-		"--config", folder)
-	c.eventually("a worker that watches its folder", func() bool {
-		answer, err := http.Get("http://" + listen + "/culvert/reload")
-		if err != nil {
-			return false
-		}
-		answer.Body.Close()
-		return answer.StatusCode == http.StatusOK
-	})
-	put(t, folder, "bad.properties", []byte("name=bad\n"))
-	c.eventually("figures of the source and of reloads", func() bool {
-		answer, err := http.Get("http://" + listen + "/metrics")
-		if err != nil {
-			return false
-		}
-		defer answer.Body.Close()
-		text, err := io.ReadAll(answer.Body)
-		if err != nil {
-			return false
-		}
-		body = string(text)
-		for _, one := range []string{`plugin="odata-source"`, "culvert_reloads_total{",
-			"culvert_connector_config_refused{", "culvert_source_rows_total{", "culvert_sink_rows_total{",
-			"culvert_http_answers_total{", "culvert_source_delta_age_seconds{", "culvert_source_notified_seconds{"} {
-			if !strings.Contains(body, one) {
-				return false
-			}
-		}
-		return suffices(body)
-	})
-	return body
 }
 
 // figureDescribed is a figure as Prometheus describes it.
@@ -506,8 +447,8 @@ func converters(t *testing.T) map[string]string {
 
 // components are the pages of the built-in plugins: source, sink, and all transforms and predicates on one.
 func components(t *testing.T) map[string]string {
-	dir := plugins(t, "odata-sink", "smt")
-	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, CacheDir: bench.cache,
+	dir := e2e.Plugins(t, "odata-sink", "smt")
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, CacheDir: e2e.Bench.Cache,
 		Registry: record.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)

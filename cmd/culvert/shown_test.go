@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/wit"
@@ -41,9 +42,9 @@ func obeyed(t *testing.T, what, said string) {
 }
 
 // talker is a plugin that says hostile text everywhere, and a long one.
-func talker(t *testing.T, p *place) (folder, connector string) {
+func talker(t *testing.T, p *e2e.Place) (folder, connector string) {
 	t.Helper()
-	folder = p.subfolder("talker")
+	folder = p.Subfolder("talker")
 	long := hostile + strings.Repeat("long ", 10_000)
 	d := wit.Description{Name: "talker" + hostile, Version: "1" + hostile, Documentation: long[:8_000],
 		Components: []wit.Component{{
@@ -66,14 +67,14 @@ func talker(t *testing.T, p *place) (folder, connector string) {
 	// Marshal escapes what JSON has to; a plugin need not.
 	raw := strings.NewReplacer(`\u009b`, "\u009b", `\u202e`, "\u202e", `\u200b`, "\u200b").Replace(string(document))
 	m.Answer(wit.InterfaceTools, "Run", wit.Reply{Document: &raw})
-	put(t, folder, "talker.wasm", m.Bytes())
-	return folder, p.file("talker.properties", "name=talker", "connector.class=Talker", "talk.host=127.0.0.1",
+	e2e.Put(t, folder, "talker.wasm", m.Bytes())
+	return folder, p.File("talker.properties", "name=talker", "connector.class=Talker", "talk.host=127.0.0.1",
 		"talk.port=1", "talk.scheme=http")
 }
 
 func TestPluginsTextIsShownAndNotObeyed(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := e2e.NewPlace(t)
 	folder, connector := talker(t, p)
 	file := filepath.Join(folder, "talker.wasm")
 	for _, args := range [][]string{
@@ -83,37 +84,37 @@ func TestPluginsTextIsShownAndNotObeyed(t *testing.T) {
 		{"plugins", "list", "--plugins", folder, "--log-level", "debug"},
 		{"validate", "--plugins", folder, connector},
 		{"validate", "--plugins", folder, "--json", connector},
-		{"run", "--once", "--plugins", folder, "--data", p.data, connector},
-		{"talk", "-p", connector, "--plugins", folder, "--data", p.data},
-		{"talk", "-p", connector, "--plugins", folder, "--data", p.data, "--help"},
-		{"ask", "-p", connector, "--plugins", folder, "--data", p.data},
-		{"ask", "-p", connector, "--plugins", folder, "--data", p.data, "--must", "x", "--one", "x"},
-		{"quiet", "-p", connector, "--plugins", folder, "--data", p.data},
+		{"run", "--once", "--plugins", folder, "--data", p.Data, connector},
+		{"talk", "-p", connector, "--plugins", folder, "--data", p.Data},
+		{"talk", "-p", connector, "--plugins", folder, "--data", p.Data, "--help"},
+		{"ask", "-p", connector, "--plugins", folder, "--data", p.Data},
+		{"ask", "-p", connector, "--plugins", folder, "--data", p.Data, "--must", "x", "--one", "x"},
+		{"quiet", "-p", connector, "--plugins", folder, "--data", p.Data},
 	} {
-		r := p.run(args...)
-		obeyed(t, strings.Join(args, " ")+", stdout", r.stdout)
-		obeyed(t, strings.Join(args, " ")+", stderr", r.stderr)
-		if args[0] == "talk" && (r.code != 0 || !strings.Contains(r.stdout, "evil")) {
-			t.Errorf("%q: exit %d\n%s%s", args, r.code, r.stdout, r.stderr)
+		r := p.Run(args...)
+		obeyed(t, strings.Join(args, " ")+", stdout", r.Stdout)
+		obeyed(t, strings.Join(args, " ")+", stderr", r.Stderr)
+		if args[0] == "talk" && (r.Code != 0 || !strings.Contains(r.Stdout, "evil")) {
+			t.Errorf("%q: exit %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
 		}
 	}
 	// JSON keeps the text.
-	r := p.run("talk", "-p", connector, "--plugins", folder, "--data", p.data, "--json")
-	obeyed(t, "talk --json", r.stdout)
+	r := p.Run("talk", "-p", connector, "--plugins", folder, "--data", p.Data, "--json")
+	obeyed(t, "talk --json", r.Stdout)
 	var document struct{ Say string }
-	if err := json.Unmarshal([]byte(r.stdout), &document); err != nil || document.Say != hostile {
-		t.Errorf("%v: expected %q, found %q in %s", err, hostile, document.Say, r.stdout)
+	if err := json.Unmarshal([]byte(r.Stdout), &document); err != nil || document.Say != hostile {
+		t.Errorf("%v: expected %q, found %q in %s", err, hostile, document.Say, r.Stdout)
 	}
-	r = p.run("plugins", "show", file, "--json")
-	obeyed(t, "show --json", strings.ReplaceAll(r.stdout, "long ", ""))
+	r = p.Run("plugins", "show", file, "--json")
+	obeyed(t, "show --json", strings.ReplaceAll(r.Stdout, "long ", ""))
 	var list []struct{ Name string }
-	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || len(list) != 1 ||
+	if err := json.Unmarshal([]byte(r.Stdout), &list); err != nil || len(list) != 1 ||
 		list[0].Name != "talker"+hostile {
-		t.Errorf("%v in %.2000s", err, r.stdout)
+		t.Errorf("%v in %.2000s", err, r.Stdout)
 	}
 	// What `check` says about it.
-	if r := p.run("plugins", "check", file); !strings.Contains(r.stdout, "documentation holds control characters") {
-		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	if r := p.Run("plugins", "check", file); !strings.Contains(r.Stdout, "documentation holds control characters") {
+		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 }
 
@@ -159,23 +160,23 @@ func TestReservedCommandsAreOurs(t *testing.T) {
 // A command whose option is one of ours is refused when the plugin is loaded.
 func TestClashingOptionIsRefusedAtLoad(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
-	folder := p.subfolder("clash")
+	p := e2e.NewPlace(t)
+	folder := p.Subfolder("clash")
 	d := wit.Description{Name: "clash", Version: "1", Components: []wit.Component{{Name: "Clash",
 		Kind: wit.ComponentSource}}}
 	m := guesttest.StaticModule(d, "", wit.InterfaceSource, wit.InterfaceTools)
 	m.Answer(wit.InterfaceTools, "Commands", []wit.Command{{Name: "look", Options: []wit.SettingSpec{{Name: "data"}}}})
-	put(t, folder, "clash.wasm", m.Bytes())
+	e2e.Put(t, folder, "clash.wasm", m.Bytes())
 	const want = "command look, option --data: expected another name, since every command has its own option --data"
-	if r := p.run("plugins", "list", "--plugins", folder); !strings.Contains(r.stdout, "clash.wasm: "+want) {
-		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	if r := p.Run("plugins", "list", "--plugins", folder); !strings.Contains(r.Stdout, "clash.wasm: "+want) {
+		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
-	if r := p.run("plugins", "check", filepath.Join(folder, "clash.wasm")); r.code != 1 || !strings.Contains(r.stderr,
+	if r := p.Run("plugins", "check", filepath.Join(folder, "clash.wasm")); r.Code != 1 || !strings.Contains(r.Stderr,
 		want) {
-		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
-	connector := p.file("clash.properties", "name=clash", "connector.class=Clash")
-	if r := p.run("look", "-p", connector, "--plugins", folder, "--data", p.data); r.code == 0 {
-		t.Errorf("expected it to be refused\n%s%s", r.stdout, r.stderr)
+	connector := p.File("clash.properties", "name=clash", "connector.class=Clash")
+	if r := p.Run("look", "-p", connector, "--plugins", folder, "--data", p.Data); r.Code == 0 {
+		t.Errorf("expected it to be refused\n%s%s", r.Stdout, r.Stderr)
 	}
 }

@@ -1,0 +1,126 @@
+package e2e
+
+import (
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/google/go-cmp/cmp"
+)
+
+// Embedded is a broker in this process.
+func Embedded(t *testing.T) *kafka.Broker {
+	t.Helper()
+	b, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+// ends are the end offsets of a topic on a broker by partition; nil where there is no such topic.
+func EndsOn(t *testing.T, address, topic string) kafka.Positions {
+	t.Helper()
+	c := kafka.Defaults()
+	c.Bootstrap = []string{address}
+	admin, err := kafka.NewAdmin(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	at, _ := admin.EndOffsets(t.Context(), false, topic)
+	return at[topic]
+}
+
+func ClientsOfAnotherCluster(t *testing.T, here, there string) {
+	p := NewPlace(t)
+	s, address := Demo(t, service.Options{Rows: 60, PageSize: 25, Switches: service.Switches{CSRF: true,
+		RotateSession: "both"}})
+	worker := p.File("worker.properties", "bootstrap.servers="+here, "listeners=")
+	from := p.File("there.properties", append(Source("there", address, "Orders"),
+		"producer.override.bootstrap.servers="+there,
+		"admin.override.bootstrap.servers="+there, "topic.creation.default.partitions=3")...)
+	to := p.File("back.properties", append(SinkOf("back", address, "Orders", "OrderCopies"),
+		"consumer.override.bootstrap.servers="+there)...)
+	for round := range 2 {
+		if r := p.Run("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, worker, from,
+			to); r.Code != 0 {
+			t.Fatalf("round %d: exit %d\n%s", round, r.Code, r.Stderr)
+		}
+		if diff := cmp.Diff(Entities(s, "Orders"), Entities(s, "OrderCopies")); diff != "" {
+			t.Errorf("round %d: what was read and what was written differ\n%s", round, diff)
+		}
+	}
+	if got := EndsOn(t, there, "Orders"); len(got) != 3 {
+		t.Errorf("expected 3 partitions on the connector's cluster, found %v", got)
+	}
+	if got := EndsOn(t, here, "Orders"); got != nil {
+		t.Errorf("expected no such topic on the worker's cluster, found %v", got)
+	}
+}
+
+func OnceFromTheEnd(t *testing.T, broker string) {
+	p := NewPlace(t)
+	s, address := Demo(t, service.Options{Rows: 30})
+	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
+	there := p.File("first.properties", Source("first", address, "Products")...)
+	back := p.File("latest.properties", append(SinkOf("latest", address, "Products", "ProductCopies"),
+		"consumer.override.auto.offset.reset=latest", "tasks.max=2")...)
+	once := func(file string) {
+		t.Helper()
+		if r := p.Run("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, worker,
+			file); r.Code != 0 {
+			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+		}
+	}
+	once(there)
+	once(back)
+	if got := s.Count("ProductCopies"); got != 0 {
+		t.Errorf("expected nothing to be written of what lay there before, found %d", got)
+	}
+	once(p.File("again.properties", append(Source("again", address, "Products"), "sap.odata#00.id=again")...))
+	once(back)
+	if got, want := s.Count("ProductCopies"), s.Count("Products"); got != want {
+		t.Errorf("expected the %d rows that came between two runs to be written, found %d", want, got)
+	}
+}
+
+func TwoWorkersWithTheSameSink(t *testing.T, broker string) {
+	_, address := Demo(t, service.Options{Rows: 5})
+	c := kafka.Defaults()
+	c.Bootstrap = []string{broker}
+	admin, err := kafka.NewAdmin(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	if _, err := admin.EnsureTopics(t.Context(), kafka.Topic{Name: "Shared", Partitions: 4}); err != nil {
+		t.Fatal(err)
+	}
+	member := regexp.MustCompile(`connector-consumer-back-[01] at 127\.0\.0\.1`)
+	var workers []*Command
+	for range 2 {
+		p := NewPlace(t)
+		worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
+		back := p.File("back.properties", append(SinkOf("back", address, "Shared", "ProductCopies"), "tasks.max=2")...)
+		workers = append(workers, p.Start("run", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, worker, back))
+		if len(workers) == 1 {
+			workers[0].Says("connector started")
+		}
+	}
+	for i, w := range workers {
+		if said := w.Says("the sink's group has members that are not this worker's"); !strings.Contains(said,
+			"connector=back") || !member.MatchString(said) {
+			t.Errorf("worker %d: expected the connector and the members to be named, found %s", i, said)
+		}
+	}
+	workers[0].Signal(syscall.SIGTERM)
+	workers[1].Says("has no members but this worker's any more")
+	if said := strings.Count(workers[1].Stderr.String(), "that are not this worker's"); said != 1 {
+		t.Errorf("expected one warning, found %d", said)
+	}
+}

@@ -1,0 +1,34 @@
+package delivery
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+)
+
+// Rows go to a topic as Avro and come back from it: an entity set that is read with AvroConverter and written with it
+// holds what was read. The registry is away for its first requests, and a reader that is not ours understands the
+// records.
+func TestAvro(t *testing.T) {
+	t.Parallel()
+	registry := srfake.New()
+	t.Cleanup(registry.Close)
+	var asked atomic.Int64
+	registry.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
+		if asked.Add(1) > 2 {
+			return false
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	})
+	said := e2e.ThroughAvro(t, registry.URL(), registry.URL())
+	for _, line := range []string{"the schema registry does not answer", "the schema registry answers again"} {
+		if !strings.Contains(said, line) {
+			t.Errorf("expected %q in the log\n%s", line, said)
+		}
+	}
+}

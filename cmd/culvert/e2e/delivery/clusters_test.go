@@ -1,0 +1,187 @@
+package delivery
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// Connectors whose clients go to another cluster than the worker's have their topics made there, and are done when they
+// have come to the ends there.
+func TestClientsOfAnotherCluster(t *testing.T) {
+	t.Parallel()
+	e2e.ClientsOfAnotherCluster(t, e2e.Embedded(t).Addr(), e2e.Embedded(t).Addr())
+}
+
+// With auto.offset.reset=latest and nothing committed a sink stands at the ends that its topics have at its start:
+// --once has nothing to do then, and what comes later is the next run's.
+func TestOnceFromTheEnd(t *testing.T) { e2e.OnceFromTheEnd(t, e2e.Embedded(t).Addr()) }
+
+// A sink whose records expired before it has read them fails and says which; with auto.offset.reset set, or its offset,
+// it goes on with those that are left.
+func TestSinkWhoseRecordsHaveExpired(t *testing.T) {
+	t.Parallel()
+	for way, more := range map[string][]string{
+		"reset": {"consumer.override.auto.offset.reset=earliest"},
+		"set":   nil,
+	} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			p := e2e.NewPlace(t)
+			s, address := e2e.Demo(t, service.Options{Rows: 20})
+			broker := e2e.Embedded(t).Addr()
+			worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
+			once := func(file string) e2e.Result {
+				return p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, file)
+			}
+			if r := once(p.File("there.properties", e2e.Source("there", address, "Orders")...)); r.Code != 0 {
+				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+			}
+			client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(client.Close)
+			admin, committed, start := kadm.NewClient(client), kadm.Offsets{}, kadm.Offsets{}
+			committed.AddOffset("Orders", 0, 2, -1)
+			start.AddOffset("Orders", 0, 15, -1)
+			if err := admin.CommitAllOffsets(t.Context(), "connect-back", committed); err != nil {
+				t.Fatal(err)
+			}
+			if deleted, err := admin.DeleteRecords(t.Context(), start); err != nil || deleted.Error() != nil {
+				t.Fatal(err, deleted.Error())
+			}
+			lines := e2e.SinkOf("back", address, "Orders", "OrderCopies")
+			back := p.File("back.properties", lines...)
+			const missing = "topic Orders, partition 0: the records from offset 2 up to 14 are no longer there"
+			if r := once(back); r.Code != 1 || !strings.Contains(r.LastLine(), missing) {
+				t.Fatalf("expected a task that fails and names what is missing, found exit %d\n%s", r.Code, r.Stderr)
+			}
+			if n := s.Count("OrderCopies"); n != 0 {
+				t.Errorf("expected nothing to be written, found %d rows", n)
+			}
+			if way == "set" {
+				left := p.File("left.json",
+					`{"offsets":[{"partition":{"kafka_topic":"Orders","kafka_partition":0},"offset":{"kafka_offset":15}}]}`)
+				if r := p.Run("offsets", "set", "back", left, "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data,
+					worker,
+					back); r.Code != 0 {
+					t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+				}
+			}
+			if r := once(p.File("back.properties", append(lines, more...)...)); r.Code != 0 {
+				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+			}
+			if n := s.Count("OrderCopies"); n != 5 {
+				t.Errorf("expected the 5 rows that are left to be written, found %d", n)
+			}
+		})
+	}
+}
+
+// A sink that has read all of a topic of transactions goes on when all of it has expired, the last marker as well.
+func TestSinkOfATopicOfTransactionsThatHasExpired(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 20})
+	broker := e2e.Embedded(t).Addr()
+	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=", "group.id=expired",
+		"exactly.once.source.support=enabled")
+	there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
+	back := p.File("back.properties", e2e.SinkOf("back", address, "Orders", "OrderCopies")...)
+	once := func(files ...string) {
+		t.Helper()
+		if r := p.Run(append([]string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker},
+			files...)...); r.Code != 0 {
+			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+		}
+	}
+	once(there)
+	once(back)
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	all := kadm.Offsets{}
+	all.AddOffset("Orders", 0, -1, -1)
+	deleted, err := kadm.NewClient(client).DeleteRecords(t.Context(), all)
+	if err != nil || deleted.Error() != nil {
+		t.Fatal(err, deleted.Error())
+	}
+	if start := deleted["Orders"][0].LowWatermark; start <= 20 {
+		t.Fatalf("expected markers beside 20 records, found a log of %d: this shows nothing", start)
+	}
+	once(back)
+	if n := s.Count("OrderCopies"); n != 20 {
+		t.Errorf("expected 20 rows, found %d", n)
+	}
+}
+
+// With topic.creation.enable=false it is the broker that makes topics, or does not.
+func TestTopicsOfTheBrokersMaking(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 10})
+	file := p.File("there.properties", e2e.Source("there", address, "Orders")...)
+	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "topic.creation.enable=false",
+		file); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if got := len(p.Records("Orders")); got != s.Count("Orders") {
+		t.Errorf("expected %d records, found %d", s.Count("Orders"), got)
+	}
+}
+
+// What a connector may change about its clients is the worker's to say, as in Kafka Connect.
+func TestOverridePolicy(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 5})
+	lines := append(e2e.Source("orders", address, "Orders"), "producer.override.linger.ms=5",
+		"admin.override.sasl.mechanism=PLAIN")
+	file := p.File("orders.properties", lines...)
+	linger := fmt.Sprintf("%s:%d: producer.override.linger.ms: ", file, len(lines)-1)
+	mechanism := fmt.Sprintf("%s:%d: admin.override.sasl.mechanism: ", file, len(lines))
+	for policy, refused := range map[string][]string{
+		"All": nil, "org.apache.kafka.connect.connector.policy.AllConnectorClientConfigOverridePolicy": nil,
+		"None": {linger, mechanism}, "Principal": {linger},
+		"Allowlist\nconnector.client.config.override.allowlist=linger.ms,acks": {mechanism},
+	} {
+		worker := p.File("worker.properties", "bootstrap.servers=embedded", "connector.client.config.override.policy="+
+			policy)
+		r := p.Run("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file)
+		said := r.Stdout + r.Stderr
+		for _, problem := range []string{linger, mechanism} {
+			want := false
+			for _, one := range refused {
+				want = want || one == problem
+			}
+			if found := strings.Contains(said, problem+"the worker does not let connectors"); found != want {
+				t.Errorf("%s: expected %q: %t, found\n%s", policy, problem, want, said)
+			}
+		}
+		if (r.Code == 0) != (refused == nil) {
+			t.Errorf("%s: exit %d\n%s", policy, r.Code, said)
+		}
+	}
+	worker := p.File("worker.properties", "bootstrap.servers=embedded",
+		"connector.client.config.override.policy=com.example.Mine")
+	if r := p.Run("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file); r.Code == 0 ||
+		!strings.Contains(r.Stdout+r.Stderr,
+			worker+":2: connector.client.config.override.policy: Invalid value ") {
+		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+}
+
+// Two workers that run the same sink on the same cluster share its records out without anybody having meant it: both
+// say so, and say when it is over.
+func TestTwoWorkersWithTheSameSink(t *testing.T) {
+	e2e.TwoWorkersWithTheSameSink(t, e2e.Embedded(t).Addr())
+}

@@ -1,0 +1,149 @@
+package delivery
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// What asks for exactly-once and cannot have it is refused by the setting, or the set, that stands against it.
+func TestExactlyOnceThatCannotBe(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 5})
+	required := append(e2e.Source("reads", address, "Orders"), "exactly.once.support=required")
+	again := append(required, "sap.odata#00.exec-period=60")
+	for name, c := range map[string]struct {
+		worker, lines []string
+		want          string
+	}{
+		"no group": {[]string{"exactly.once.source.support=enabled"}, e2e.Source("reads", address, "Orders"),
+			"worker.properties:2: exactly.once.source.support: "},
+		"switched off": {[]string{"group.id=g"}, required,
+			"exactly.once.support: expected requested, found required: exactly-once needs "},
+		"an interval that outlasts the transaction": {[]string{"group.id=g", "exactly.once.source.support=enabled"},
+			append(e2e.Source("reads", address, "Orders"), "transaction.boundary=interval",
+				"transaction.boundary.interval.ms=5000",
+				"producer.override.transaction.timeout.ms=5000"),
+			"transaction.boundary.interval.ms: expected less than"},
+		"a set that is read again and again": {[]string{"group.id=g", "exactly.once.source.support=enabled"}, again,
+			"entity set Orders"},
+	} {
+		worker := p.File("worker.properties", append([]string{"bootstrap.servers=127.0.0.1:1"}, c.worker...)...)
+		r := p.Run("validate", "--plugins", e2e.Plugins(t), worker, p.File("reads.properties", c.lines...))
+		if r.Code != 1 || !strings.Contains(r.Stdout, c.want) {
+			t.Errorf("%s: expected exit 1 and %q, found %d\n%s%s", name, c.want, r.Code, r.Stdout, r.Stderr)
+		}
+	}
+}
+
+// A connector whose earlier tasks cannot be fenced does not start and names the right that is missing; with the right
+// it goes on. An id that somebody else uses is taken over, and that one commits nothing more.
+func TestConnectorThatCannotFence(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 5})
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	servers := strings.Join(cluster.ListenAddrs(), ",")
+	var forbidden atomic.Bool
+	cluster.ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if r.(*kmsg.InitProducerIDRequest).TransactionalID == nil || !forbidden.Load() {
+			return nil, nil, false
+		}
+		answer := r.ResponseKind().(*kmsg.InitProducerIDResponse)
+		answer.ErrorCode = kerr.TransactionalIDAuthorizationFailed.Code
+		return answer, nil, true
+	})
+	foreign, err := kgo.NewClient(kgo.SeedBrokers(servers), kgo.TransactionalID("g-reads-0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Close()
+	if _, err := kadm.NewClient(foreign).CreateTopic(t.Context(), 1, 1, nil, "theirs"); err != nil {
+		t.Fatal(err)
+	}
+	if err := foreign.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	if err := foreign.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs",
+		Value: []byte("x")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	files := []string{p.File("worker.properties", "bootstrap.servers="+servers, "listeners=", "group.id=g",
+		"exactly.once.source.support=enabled"), p.File("reads.properties", e2e.Source("reads", address, "Orders")...)}
+	run := func() e2e.Result {
+		return p.Run(append([]string{"run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data}, files...)...)
+	}
+	forbidden.Store(true)
+	if r := run(); r.Code != 1 || !strings.Contains(r.Stderr, "transactional id g-reads-0") ||
+		!strings.Contains(r.Stderr, "DESCRIBE and WRITE on the resource TransactionalId") {
+		t.Errorf("without the right: exit %d\n%s", r.Code, r.Stderr)
+	}
+	forbidden.Store(false)
+	if r := run(); r.Code != 0 {
+		t.Errorf("with the right: exit %d\n%s", r.Code, r.Stderr)
+	}
+	e2e.ReadTopic(t, servers, "Orders", 5)
+	if err := foreign.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
+		t.Error("expected the foreign producer to be fenced")
+	}
+}
+
+// More tasks and fewer of them: what the sets have told of by then comes once, whoever reads it.
+func TestTasksThatComeAndGoUnderExactlyOnce(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 5})
+	servers := p.Broker()
+	worker := p.File("worker.properties", "bootstrap.servers="+servers, "listeners=", "group.id=tasks",
+		"exactly.once.source.support=enabled")
+	sets := []string{"Products", "Customers", "Categories"}
+	lines := append(e2e.Source("reads", address), "exactly.once.support=required")
+	for n, set := range sets {
+		of := fmt.Sprintf("sap.odata#%02d.", n)
+		lines = append(lines, of+"service="+service.SAPPath, of+"entityset="+set, of+"topic="+set, of+"track-changes=1",
+			of+"exec-period=60")
+	}
+	rows := map[string]int{}
+	for _, set := range sets {
+		rows[set] = s.Count(set)
+	}
+	d := &e2e.Edits{E: &e2e.Exactly{S: s}}
+	for round, tasks := range []int{1, 3, 2} {
+		if round > 0 {
+			for _, change := range []struct{ set, key, field string }{{"Products", "1", "ProductName"},
+				{"Categories", "1", "CategoryName"}} {
+				if !d.Send("MERGE", change.set+"("+change.key+")", map[string]any{change.field: fmt.Sprint("Round ",
+					round)}) {
+					t.Fatalf("%s was not changed", change.set)
+				}
+				rows[change.set]++
+			}
+		}
+		file := p.File("reads.properties", append(lines, fmt.Sprint("tasks.max=", tasks))...)
+		if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file); r.Code != 0 {
+			t.Fatalf("%d tasks: exit %d\n%s", tasks, r.Code, r.Stderr)
+		}
+		for _, set := range sets {
+			r := p.Run("consume", set, "--bootstrap-servers", servers)
+			if found := strings.Count(r.Stdout, "\n"); found != rows[set] {
+				t.Errorf("%d tasks: expected %d records of %s, found %d", tasks, rows[set], set, found)
+			}
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package delivery
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// Offsets whose fields nobody has written down are shown, and taken over when it is said which field counts.
+func TestOffsetsAreImported(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	broker := e2e.Embedded(t).Addr()
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for _, topic := range []string{"theirs", "several", "damaged"} {
+		if _, err := kadm.NewClient(client).CreateTopic(context.Background(), 1, 1, nil, topic); err != nil {
+			t.Fatal(err)
+		}
+	}
+	base := strings.TrimSuffix(service.NorthwindPath, "/")
+	url := "http://" + address + base + "/Orders?$skip=7"
+	key := `["reads",{"path":"` + base + `","set":"Orders"}]`
+	record := func(topic, key, value string) {
+		r := &kgo.Record{Topic: topic, Key: []byte(key)}
+		if value != "" {
+			r.Value = []byte(value)
+		}
+		e2e.Produce(t, broker, r)
+	}
+	record("theirs", "no key of Kafka Connect", "x")
+	record("theirs", `["others",{"path":"p"}]`, `{"next":"http://elsewhere.example/"}`)
+	record("theirs", `["reads",{"path":"gone"}]`, `{"next":"/gone"}`)
+	record("theirs", `["reads",{"path":"gone"}]`, "")
+	record("theirs", key, "damaged, and overtaken")
+	record("theirs", key, `{"rows":7,"next":"`+url+`"}`)
+	record("several", key, `{"first":"/a","next":"`+url+`"}`)
+	record("damaged", key, `{"next":{"deep":1}}`)
+	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
+	reads := p.File("reads.properties", e2e.Source("reads", address, "Orders")...)
+	imports := func(topic string, more ...string) e2e.Result {
+		args := append([]string{"offsets", "import", "reads", "--from-topic", topic, "-p", worker, "--plugins",
+			e2e.Plugins(t), "--data", p.Data}, more...)
+		return p.Run(append(args, worker, reads)...)
+	}
+	shows := func() string {
+		r := p.Run("offsets", "show", "reads", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, reads)
+		return r.Stdout + r.Stderr
+	}
+	renamed := []string{"--partition", "path=service", "--partition", "set=entityset"}
+	for _, c := range []struct {
+		topic string
+		more  []string
+		code  int
+		want  string
+	}{
+		{"theirs", []string{"--dry-run"}, 0, `"rows":7,"next":"` + url},
+		{"theirs", nil, 1, "expected an answer, or --field and --yes"},
+		{"several", []string{"--yes"}, 1, "several fields hold a URL (first, next)"},
+		{"several", []string{"--yes", "--field", "rows"}, 1, "expected a text in the field rows"},
+		{"damaged", []string{"--yes"}, 1, "topic damaged, partition 0, offset 0: the offset of"},
+		{"theirs", []string{"--yes"}, 1, "found no service"},
+		{"theirs", []string{"--partition", "path"}, 2, "expected THEIRS=OURS"},
+		{"missing", []string{"--yes"}, 1, "missing"},
+	} {
+		if r := imports(c.topic, c.more...); r.Code != c.code || !strings.Contains(r.Stdout+r.Stderr, c.want) {
+			t.Errorf("%s %v: expected exit %d with %s, found %d\n%s%s", c.topic, c.more, c.code, c.want, r.Code,
+				r.Stdout, r.Stderr)
+		}
+	}
+	if found := shows(); strings.Contains(found, "$skip") {
+		t.Fatalf("something was set:\n%s", found)
+	}
+	if r := imports("several", append(renamed, "--yes", "--field", "next")...); r.Code != 0 {
+		t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	if found := shows(); !strings.Contains(found, `"url": "`+base+`/Orders?$skip=7"`) || !strings.Contains(found,
+		`"entityset": "Orders"`) {
+		t.Errorf("found %s", found)
+	}
+	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, reads); r.Code != 0 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	e2e.ReadTopic(t, broker, "Orders", 3)
+}
+
+// The file of a standalone worker of Kafka Connect is taken over like a topic; what is none is refused.
+func TestOffsetsOfAStandaloneWorkerAreImported(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	broker := e2e.Embedded(t).Addr()
+	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
+	reads := p.File("reads.properties", e2e.Source("reads", address, "Orders")...)
+	written, err := filepath.Abs("../../../../host/internal/run/offset/testdata/standalone.offsets") // by Kafka's own class
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(written)
+	if err != nil {
+		t.Fatal(err)
+	}
+	imports := func(name string, more ...string) e2e.Result {
+		args := append([]string{"offsets", "import", name, "--plugins", e2e.Plugins(t), "--data", p.Data}, more...)
+		return p.Run(append(args, worker, reads)...)
+	}
+	file := func(name string, content []byte) string {
+		path := filepath.Join(p.Dir, name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	twice := bytes.Replace(whole, []byte(`"set":"Customers"`), []byte(`"set":"Orders"   `), 1)
+	renamed := []string{"--partition", "path=service", "--partition", "set=entityset", "--yes"}
+	for _, c := range []struct {
+		connector string
+		more      []string
+		code      int
+		want      string
+	}{
+		{"reads", nil, 2, "expected one of --from-topic and --from-file"},
+		{"reads", []string{"--from-file", written, "--from-topic", "x"}, 2, "expected one of --from-topic and --from-file"},
+		{"reads", []string{"--from-file", reads, "--yes"}, 1, reads + ": expected the offsets of a standalone worker: " +
+			"byte 0: expected Java's serialization"},
+		{"reads", []string{"--from-file", file("twice", twice), "--yes"}, 1, "expected one entry for a partition, found"},
+		{"reads", []string{"--from-file", file("damaged", bytes.Replace(whole, []byte(`{"next":`), []byte(`{"next",`),
+			1)), "--yes"}, 1, `: the offset of {"path":"` + service.NorthwindPath[:len(service.NorthwindPath)-1]},
+		{"writes", []string{"--from-file", written, "--yes"}, 1, "holds no offsets of connector writes"},
+		{"reads", []string{"--from-file", written, "--dry-run"}, 0, `/Orders?$skip=7`},
+	} {
+		if r := imports(c.connector, c.more...); r.Code != c.code || !strings.Contains(r.Stdout+r.Stderr, c.want) ||
+			strings.Contains(r.Stdout, "Customers") {
+			t.Errorf("%s %v: expected exit %d with %s, found %d\n%s%s", c.connector, c.more, c.code, c.want, r.Code,
+				r.Stdout, r.Stderr)
+		}
+	}
+	if r := imports("reads", append(renamed, "--from-file", written)...); r.Code != 0 {
+		t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, reads); r.Code != 0 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	e2e.ReadTopic(t, broker, "Orders", 3)
+}

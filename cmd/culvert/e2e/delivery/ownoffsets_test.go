@@ -1,0 +1,59 @@
+package delivery
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// With exactly-once, a connector whose producers go to another cluster has its offsets there, in a topic of its own,
+// and a copy in the worker's. An older offset that is set is gone on from.
+func TestOwnOffsetsOnAnotherCluster(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	here, there := e2e.Embedded(t).Addr(), e2e.Embedded(t).Addr()
+	worker := p.File("worker.properties", "bootstrap.servers="+here, "listeners=", "group.id=own",
+		"exactly.once.source.support=enabled")
+	file := p.File("reads.properties", append(e2e.Source("reads", address, "Orders"), "offsets.storage.topic=own-offsets",
+		"exactly.once.support=required", "producer.override.bootstrap.servers="+there,
+		"consumer.override.bootstrap.servers="+there, "admin.override.bootstrap.servers="+there)...)
+	does := func(args ...string) e2e.Result {
+		t.Helper()
+		r := p.Run(append(args, "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file)...)
+		if r.Code != 0 {
+			t.Fatalf("%v: exit %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
+		}
+		return r
+	}
+	for range 2 {
+		does("run", "--once")
+		e2e.ReadTopic(t, there, "Orders", 10)
+	}
+	total := func(at, topic string) (n int64) {
+		for _, end := range e2e.EndsOn(t, at, topic) {
+			n += end
+		}
+		return n
+	}
+	if total(there, "own-offsets") == 0 || total(here, "connect-offsets") == 0 {
+		t.Errorf("expected offsets in both topics, found %d and %d", total(there, "own-offsets"),
+			total(here, "connect-offsets"))
+	}
+	if at := e2e.EndsOn(t, here, "own-offsets"); at != nil {
+		t.Errorf("expected no such topic on the worker's cluster, found %v", at)
+	}
+	base := strings.TrimSuffix(service.NorthwindPath, "/")
+	older := p.Dir + "/older.json"
+	if err := os.WriteFile(older, []byte(`{"offsets":[{"partition":{"service":"`+base+
+		`","entityset":"Orders"},"offset":{"url":"`+
+		base+`/Orders?$skip=7"}}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	does("offsets", "set", "reads", older)
+	does("run", "--once")
+	e2e.ReadTopic(t, there, "Orders", 13)
+}

@@ -1,0 +1,299 @@
+package delivery
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
+)
+
+func TestOnceMovesWhatIsThereAndNothingTwice(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 300, PageSize: 100})
+	file := p.File("orders.properties", e2e.Source("orders", address, "Orders", "Order_Details")...)
+	for round := range 2 {
+		r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file)
+		if r.Code != 0 || r.Stdout != "" {
+			t.Fatalf("round %d: exit %d, stdout %q\n%s", round, r.Code, r.Stdout, r.Stderr)
+		}
+		for _, set := range []string{"Orders", "Order_Details"} {
+			if got, want := len(p.Records(set)), s.Count(set); got != want {
+				t.Errorf("round %d: %s has %d records, expected %d", round, set, got, want)
+			}
+		}
+	}
+	if strings.Contains(p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file).Stderr,
+		"REST listens") {
+		t.Error("expected no REST with --once unless listeners is set")
+	}
+	offsets := p.Records("connect-offsets")
+	key, _ := json.Marshal(offsets[0]["key"])
+	if !strings.HasPrefix(string(key), `["orders",{`) {
+		t.Errorf("expected offsets in Kafka Connect's form, found %s", key)
+	}
+}
+
+func TestRunUntilStopped(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 200, PageSize: 50})
+	listen := porttest.Address(t)
+	folder := filepath.Join(p.Dir, "etc")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p.File("etc/worker.yaml", "bootstrap.servers: embedded", "listeners: http://"+listen,
+		"offset.flush.interval.ms: 3600000")
+	p.File("etc/orders.properties", e2e.Source("orders", address, "Orders")[1:]...) // named by its file
+	c := p.Start("run", "--config", folder, "--plugins", e2e.Plugins(t), "--data", p.Data, "--progress")
+	var status connect.Status
+	c.Eventually("RUNNING", func() bool {
+		return e2e.Get(t, "http://"+listen+"/connectors/orders/status", &status) == 200 && len(status.Tasks) == 1 &&
+			status.Tasks[0].State == connect.Running
+	})
+	c.Says(fmt.Sprintf("%10d rows", s.Count("Orders")))
+	if got := len(p.Records("Orders")); got != s.Count("Orders") {
+		t.Errorf("expected %d records in the running broker, found %d", s.Count("Orders"), got)
+	}
+	c.Signal(syscall.SIGTERM)
+	if r := c.Wait(); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if got := p.Records("connect-offsets"); len(got) == 0 {
+		t.Error("expected offsets to be stored at the stop")
+	}
+	rows := s.Ledger().Rows
+	if r := p.Run("run", "--once", "--config", folder, "--plugins", e2e.Plugins(t), "--data", p.Data); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if again := s.Ledger().Rows - rows; again != 0 {
+		t.Errorf("expected nothing to be read again, the service gave %d rows", again)
+	}
+}
+
+func TestFailedTaskLeavesOthersRunning(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 100})
+	good := p.File("good.properties", e2e.Source("good", address, "Orders")...)
+	bad := p.File("bad.properties", e2e.Source("bad", porttest.Address(t), "Orders")...)
+	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, bad, good)
+	if want := "connector bad, task 0: FAILED: "; r.Code != 1 || !strings.HasPrefix(r.LastLine(), want) {
+		t.Errorf("expected exit 1 and a last line with %q, found %d and %q", want, r.Code, r.LastLine())
+	}
+	if got := len(p.Records("Orders")); got != s.Count("Orders") {
+		t.Errorf("expected the other connector to finish, found %d records of %d", got, s.Count("Orders"))
+	}
+
+	listen := porttest.Address(t)
+	c := p.Start("run", "--set", "listeners=http://"+listen, "--plugins", e2e.Plugins(t), "--data", p.Data, bad, good)
+	var status connect.Status
+	c.Eventually("FAILED", func() bool {
+		return e2e.Get(t, "http://"+listen+"/connectors/bad/status", &status) == 200 && len(status.Tasks) == 1 &&
+			status.Tasks[0].State == connect.Failed
+	})
+	if status.Connector.State != connect.Running {
+		t.Errorf("expected the connector itself RUNNING, found %s", status.Connector.State)
+	}
+	if trace := status.Tasks[0].Trace; !strings.HasPrefix(trace, "org.apache.kafka.") || !strings.Contains(trace,
+		"\n\tat ") {
+		t.Errorf("expected a trace as Java's, found %q", trace)
+	}
+	c.Eventually("the other task RUNNING", func() bool {
+		return e2e.Get(t, "http://"+listen+"/connectors/good/status", &status) == 200 &&
+			len(status.Tasks) == 1 && status.Tasks[0].State == connect.Running
+	})
+	c.Signal(syscall.SIGTERM)
+	if r := c.Wait(); r.Code != 0 {
+		t.Errorf("expected exit 0 after SIGTERM, found %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+// T16: a misspelt filter key sends 0 requests.
+func TestMisspeltSettingSendsNothing(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 10})
+	file := p.File("orders.properties", append(e2e.Source("orders", address, "Orders"), "sap.odata#00.exec-perod=60")...)
+	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file)
+	want := file + ":10: sap.odata#00.exec-perod: unknown setting; the nearest known one is sap.odata#00.exec-period"
+	if r.Code != 2 || !strings.Contains(r.Stderr, want) {
+		t.Errorf("expected exit 2 and %q, found %d and\n%s", want, r.Code, r.Stderr)
+	}
+	if got := s.Ledger().Total; got != 0 {
+		t.Errorf("expected no request, the service saw %d", got)
+	}
+}
+
+func TestListenersTaken(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	file := p.File("orders.properties", e2e.Source("orders", address, "Orders")...)
+	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+address)
+	r := p.Run("run", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file)
+	if want := worker + ":2: listeners: REST cannot listen on http://" + address; r.Code != 2 ||
+		!strings.HasPrefix(r.LastLine(), want) {
+		t.Errorf("expected exit 2 and a last line with %q, found %d and %q", want, r.Code, r.LastLine())
+	}
+}
+
+// A worker that is killed loses nothing that the broker on its own has acknowledged.
+func TestBrokerOutlivesTheWorker(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 400, PageSize: 20})
+	file := p.File("orders.properties", e2e.Source("orders", address, "Orders")...)
+	broker := p.Start("broker", "--data", p.Data, "--listen", "127.0.0.1:0")
+	broker.Eventually("an address", func() bool { return strings.Contains(broker.Stdout.String(), "\n") })
+	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=", file)
+	c.Says("connector started")
+	c.Signal(syscall.SIGKILL)
+	c.Wait()
+	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	seen := map[string]bool{}
+	for _, r := range p.Records("Orders") {
+		key, _ := json.Marshal(r["key"])
+		seen[string(key)] = true
+	}
+	if len(seen) != s.Count("Orders") {
+		t.Errorf("expected %d keys, found %d", s.Count("Orders"), len(seen))
+	}
+	broker.Signal(syscall.SIGTERM)
+	if r := broker.Wait(); r.Code != 0 {
+		t.Errorf("broker: exit %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+func TestTransforms(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 50})
+	file := p.File("orders.properties", append(e2e.Source("orders", address, "Orders", "Products"),
+		"transforms=system,route", "transforms.system.type=org.apache.kafka.connect.transforms.InsertField$Value",
+		"transforms.system.static.field=system", "transforms.system.static.value=PRD",
+		"transforms.system.predicate=orders", "transforms.system.negate=true",
+		"transforms.route.type=org.apache.kafka.connect.transforms.RegexRouter", "transforms.route.regex=(.*)",
+		"transforms.route.replacement=sap.$1",
+		"predicates=orders", "predicates.orders.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
+		"predicates.orders.pattern=Ord.*")...)
+	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data, file); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	for set, inserted := range map[string]bool{"Orders": false, "Products": true} {
+		records := p.Records("sap." + set)
+		if len(records) != s.Count(set) {
+			t.Errorf("%s: expected %d records, found %d", set, s.Count(set), len(records))
+		}
+		value, _ := json.Marshal(records[0]["value"])
+		if strings.Contains(string(value), `"system":"PRD"`) != inserted {
+			t.Errorf("%s: expected the field to be inserted: %t, found %s", set, inserted, value)
+		}
+	}
+}
+
+// Fields move between value, key and headers of records on their way into Kafka, where a predicate on headers lets
+// them.
+func TestTransformsAcrossColumns(t *testing.T) {
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 20})
+	file := p.File("orders.properties", append(e2e.Source("orders", address, "Products", "Categories"),
+		"transforms=key,head,rest", "transforms.key.type=org.apache.kafka.connect.transforms.ValueToKey",
+		"transforms.key.fields=ProductName,ProductID",
+		"transforms.key.predicate=products", "transforms.head.predicate=products",
+		"transforms.head.type=org.apache.kafka.connect.transforms.HeaderFrom$Value",
+		"transforms.head.fields=UnitPrice,ProductName",
+		"transforms.head.headers=price,name", "transforms.head.operation=move",
+		"transforms.rest.type=org.apache.kafka.connect.transforms.Filter", "transforms.rest.predicate=priced",
+		"transforms.rest.negate=true",
+		"predicates=products,priced",
+		"predicates.products.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
+		"predicates.products.pattern=Prod.*",
+		"predicates.priced.type=org.apache.kafka.connect.transforms.predicates.HasHeaderKey",
+		"predicates.priced.name=price")...)
+	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data, file); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if r := p.Run("consume", "Categories", "--data", p.Data); r.Code == 0 || !strings.Contains(r.Stderr,
+		"unknown topic") {
+		t.Errorf("expected no topic of records without the header, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	records := p.Records("Products")
+	if len(records) != s.Count("Products") {
+		t.Fatalf("expected %d records, found %d", s.Count("Products"), len(records))
+	}
+	for _, r := range records {
+		key, _ := r["key"].(map[string]any)["payload"].(map[string]any)
+		value, _ := r["value"].(map[string]any)["payload"].(map[string]any)
+		headers, _ := r["headers"].([]any)
+		text, _ := json.Marshal(r)
+		if len(headers) != 2 || key["ProductName"] == nil || key["ProductID"] != value["ProductID"] ||
+			value["UnitPrice"] != nil || value["ProductName"] != nil {
+			t.Fatalf("expected two headers, a key of two fields and a value without them, found %s", text)
+		}
+		for i, name := range []string{"price", "name"} {
+			h, _ := headers[i].(map[string]any)
+			if h["key"] != name || h["value"] == "" {
+				t.Fatalf("expected the header %s in place %d, found %s", name, i, text)
+			}
+		}
+	}
+}
+
+// The main job: service → topics → transforms → service.
+func TestBothWays(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 60, PageSize: 25, Switches: service.Switches{CSRF: true,
+		RotateSession: "both"}})
+	there := p.File("there.properties", e2e.Source("there", address, "Orders", "Order_Details")...)
+	sink := e2e.SinkOf("back", address, "Orders", "OrderCopies", "Order_Details", "Order_DetailCopies")
+	sink[len(sink)-1] = "topics.regex=(?!audit)Order.*+" // as Java has it, and Go does not
+	back := p.File("back.properties", sink...)
+	for round := range 2 {
+		r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, there, back)
+		if r.Code != 0 {
+			t.Fatalf("round %d: exit %d\n%s", round, r.Code, r.Stderr)
+		}
+		for from, to := range map[string]string{"Orders": "OrderCopies", "Order_Details": "Order_DetailCopies"} {
+			if diff := cmp.Diff(e2e.Entities(s, from), e2e.Entities(s, to)); diff != "" {
+				t.Errorf("round %d: %s and %s differ\n%s", round, from, to, diff)
+			}
+		}
+	}
+	for entity, w := range s.Ledger().Writes {
+		if w.Created != 1 {
+			t.Errorf("expected %s to be created once, found %d times", entity, w.Created)
+		}
+	}
+}
+
+func TestFailedSinkIsTheLastLine(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 20})
+	there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
+	back := p.File("back.properties", e2e.SinkOf("back", address, "Orders", "OrderCopies")...)
+	s.Set("match", "POST")
+	s.Set("status", "400")
+	s.Set("status-count", "1000")
+	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, there, back)
+	if want := "connector back, task 0: FAILED: "; r.Code != 1 || !strings.HasPrefix(r.LastLine(), want) ||
+		!strings.Contains(r.LastLine(), "Orders") {
+		t.Errorf("expected exit 1 and a last line with %q that names the record, found %d and %q", want, r.Code,
+			r.LastLine())
+	}
+}

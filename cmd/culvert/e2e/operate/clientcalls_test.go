@@ -1,0 +1,188 @@
+package operate
+
+import (
+	"encoding/json"
+	"maps"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// TestCallsOfClients makes the calls that tools for Kafka Connect make, in their order, and expects what they go by.
+// These are replays of what their sources say: none of the programs runs here.
+func TestCallsOfClients(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p.Subfolder("conf")
+	f := p.Follows("conf", "log.level=error")
+	of := func(name string) (settings map[string]string) {
+		settings = e2e.Configuration(e2e.Source(name, address, "Customers"))
+		settings["sap.odata#00.topic"] = strings.ReplaceAll(name, "->", "-")
+		delete(settings, "name")
+		return settings
+	}
+	created := func(name string, with map[string]any) string {
+		with["name"], with["config"] = name, of(name)
+		return e2e.AsJSON(t, with)
+	}
+	decoded := func(answer string, into any) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(answer), into); err != nil {
+			t.Fatalf("%v in %s", err, answer)
+		}
+	}
+	gone := func(name string) {
+		t.Helper()
+		path := "/connectors/" + url.PathEscape(name)
+		f.Must(204, "DELETE", path, "")
+		f.Eventually(name+" to be gone", func() bool {
+			status, answer := f.Call("GET", path+"/status", "")
+			var refused struct{ Message string }
+			return status == 404 && json.Unmarshal([]byte(answer), &refused) == nil &&
+				refused.Message == "No status found for connector "+name
+		})
+	}
+
+	// Strimzi: probes, creation in a state, maps that are equal, exact statuses, names with an arrow.
+	f.Must(200, "GET", "/health", "")
+	f.Must(404, "GET", "/connectors/a-%3Eb/config", "")
+	f.Must(201, "POST", "/connectors", created("a->b", map[string]any{"initial_state": "running"}))
+	f.Await("a-%3Eb", "runs", e2e.Runs)
+	var config map[string]string
+	decoded(f.Must(200, "GET", "/connectors/a-%3Eb/config", ""), &config)
+	if want := of("a->b"); config["name"] != "a->b" || len(config) != len(want)+1 {
+		t.Errorf("expected what was sent and the name, found %v", config)
+	}
+	f.Must(200, "PUT", "/connectors/a-%3Eb/config", e2e.AsJSON(t, config))
+	f.Await("a-%3Eb", "runs", e2e.Runs)
+	f.Must(202, "PUT", "/connectors/a-%3Eb/pause", "")
+	f.Must(202, "PUT", "/connectors/a-%3Eb/resume", "")
+	f.Await("a-%3Eb", "runs", e2e.Runs)
+	f.Must(202, "POST", "/connectors/a-%3Eb/restart?includeTasks=true&onlyFailed=true", "")
+	f.Must(204, "POST", "/connectors/a-%3Eb/tasks/0/restart", "")
+	f.Must(204, "PUT", "/connectors/a-%3Eb/stop", "")
+	f.Await("a-%3Eb", "is stopped", e2e.Is(connect.Stopped, 0))
+	f.Must(200, "GET", "/connectors/a-%3Eb/offsets", "")
+	if answer := f.Must(200, "DELETE", "/connectors/a-%3Eb/offsets", ""); !strings.HasPrefix(answer, `{"message":`) {
+		t.Errorf("found %s", answer)
+	}
+	f.Must(200, "GET", "/admin/loggers/", "")
+	f.Must(204, "PUT", "/admin/loggers/some.logger?scope=cluster", `{"level":"INFO"}`)
+	gone("a->b")
+
+	// Terraform's provider: what is stored is what was sent, key by key, and it is gone at the end.
+	f.Must(201, "POST", "/connectors", created("terraform", map[string]any{}))
+	for _, change := range []map[string]string{{}, {"tasks.max": "2", "description": " as it is "}} {
+		want := of("terraform")
+		want["name"] = "terraform"
+		maps.Copy(want, change)
+		f.Must(200, "PUT", "/connectors/terraform/config", e2e.AsJSON(t, want))
+		var found map[string]string
+		decoded(f.Must(200, "GET", "/connectors/terraform/config", ""), &found)
+		if !maps.Equal(want, found) {
+			t.Errorf("expected %v, found %v", want, found)
+		}
+	}
+	gone("terraform")
+
+	// AKHQ: a check with little else than the class, for each plugin that is listed, and no definition that is null.
+	var plugins []connect.Plugin
+	decoded(f.Must(200, "GET", "/connector-plugins", ""), &plugins)
+	for _, plugin := range plugins {
+		if plugin.Class == "" || plugin.Type == "" || plugin.Version == "" {
+			t.Errorf("found %+v", plugin)
+		}
+		answer := f.Must(200, "PUT", "/connector-plugins/"+plugin.Class+"/config/validate",
+			e2e.AsJSON(t, map[string]string{"connector.class": plugin.Class, "topics": "getPlugins"}))
+		var v check.Validation
+		decoded(answer, &v)
+		if len(v.Configs) == 0 || strings.Contains(answer, `"definition":null`) || !strings.Contains(answer,
+			`"order":1,`) ||
+			!strings.Contains(answer, `"order_in_group":1,`) {
+			t.Errorf("%s: found %s", plugin.Class, answer)
+		}
+		for _, one := range v.Configs {
+			if d := one.Definition; !regexp.MustCompile(`^(BOOLEAN|STRING|INT|SHORT|LONG|DOUBLE|LIST|CLASS|PASSWORD) ` +
+				`(HIGH|MEDIUM|LOW) (NONE|SHORT|MEDIUM|LONG)$`).MatchString(d.Type + " " + d.Importance + " " +
+				d.Width) {
+				t.Errorf("found %+v", d)
+			} else if plugin.Type == "source" && (d.Group == nil || d.Order < 1 || d.Order != d.InGroup) {
+				t.Errorf("%s: expected a group and an order in it, found %+v", d.Name, d)
+			}
+		}
+	}
+
+	// kafbat's UI, AKHQ and Console: info and status of each, states of a closed list, both scalar in the connector.
+	f.Must(201, "POST", "/connectors", created("shown", map[string]any{"initial_state": "PAUSED"}))
+	f.Must(202, "PUT", "/connectors/shown/resume", "")
+	f.Await("shown", "runs", e2e.Runs)
+	var expanded map[string]struct {
+		Info *struct {
+			Config map[string]string
+			Type   string
+		}
+		Status *struct {
+			Connector map[string]string
+			Tasks     []map[string]any
+		}
+	}
+	decoded(f.Must(200, "GET", "/connectors?expand=info&expand=status", ""), &expanded)
+	if one := expanded["shown"]; one.Info == nil || one.Status == nil || one.Info.Config["connector.class"] == "" ||
+		one.Info.Type != "source" || one.Status.Connector["state"] != "RUNNING" || len(one.Status.Tasks) != 1 {
+		t.Errorf("found %+v", expanded)
+	}
+	f.Eventually("its topic", func() bool {
+		_, answer := f.Call("GET", "/connectors/shown/topics", "")
+		return answer == `{"shown":{"topics":["shown"]}}`
+	})
+	f.Must(202, "PUT", "/connectors/shown/topics/reset", "")
+	if answer := f.Must(400, "DELETE", "/connectors/shown/offsets", ""); !strings.Contains(answer, "STOPPED") {
+		t.Errorf("found %s", answer)
+	}
+	// Console shows what stands behind the first colon of a trace in Java's form.
+	broken := of("shown")
+	broken["sap.odata#00.entityset"] = "NotThere"
+	f.Must(200, "PUT", "/connectors/shown/config", e2e.AsJSON(t, broken))
+	f.Eventually("a trace", func() bool {
+		var s connect.Status
+		e2e.Get(t, f.Url+"/connectors/shown/status", &s)
+		trace := s.Connector.Trace
+		for _, task := range s.Tasks {
+			trace += task.Trace
+		}
+		return regexp.MustCompile(`^[\w.$]+: .*NotThere(?s:.*)\n\tat `).MatchString(trace)
+	})
+	gone("shown")
+
+	// kcctl: a version of Kafka's form, by which it knows what there is; then what its commands call.
+	var root rest.Root
+	decoded(f.Must(200, "GET", "/", ""), &root)
+	if !regexp.MustCompile(`^([4-9]|3\.([7-9]|\d\d))\.?\d*`).MatchString(root.Version) || root.Cluster == "" {
+		t.Errorf("found %+v", root)
+	}
+	f.Must(200, "GET", "/connector-plugins?connectorsOnly=false", "")
+	f.Must(200, "GET", "/connector-plugins/ODataSource/config", "")
+	full := of("kcctl")
+	full["name"] = "kcctl"
+	f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2e.AsJSON(t, full))
+	f.Must(201, "POST", "/connectors/", created("kcctl", map[string]any{}))
+	f.Await("kcctl", "runs", e2e.Runs)
+	f.Must(200, "GET", "/connectors/?expand=status", "")
+	for _, path := range []string{"", "/config", "/status", "/tasks", "/topics", "/offsets", "/tasks/0/status"} {
+		f.Must(200, "GET", "/connectors/kcctl"+path, "")
+	}
+	f.Must(200, "PUT", "/connectors/kcctl/config", e2e.AsJSON(t, full))
+	f.Must(204, "POST", "/connectors/kcctl/restart", "")
+	f.Must(200, "GET", "/admin/loggers/root", "")
+	f.Must(200, "PUT", "/admin/loggers/some.logger", `{"level":"INFO"}`)
+	f.Must(204, "PUT", "/connectors/kcctl/stop", "")
+	gone("kcctl")
+}

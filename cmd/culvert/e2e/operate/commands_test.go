@@ -1,0 +1,242 @@
+package operate
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
+)
+
+func TestWrongUse(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	cases := []struct {
+		name string
+		args []string
+		code int
+		want string // in stderr
+	}{
+		{"unknown command", []string{"nonsense"}, 2, `unknown command "nonsense"`},
+		{"misspelt command", []string{"runn", "--help"}, 2, `unknown command "runn": did you mean run? Commands of plugins`},
+		{"a built-in plugin's command without a file", []string{"peek", "-s", "/x"}, 2, "expected -p FILE"},
+		{"a command of an unknown plugin without a file", []string{"grind", "-s", "/x"}, 2,
+			`unknown command "grind": commands of plugins, such as peek, need a connector's file: culvert grind -p FILE`},
+		{"its help without a file", []string{"grind", "--help"}, 2, "culvert grind -p FILE"},
+		{"unknown flag", []string{"run", "--nonsense"}, 2, "unknown flag"},
+		{"run without files", []string{"run"}, 2, "expected --config DIR or files"},
+		{"run with a file that is not there", []string{"run", "nowhere.properties"}, 2, "nowhere.properties"},
+		{"run with both", []string{"run", "--config", ".", "x.properties"}, 2, "found both"},
+		{"ping without a file", []string{"ping", "-s", "/x"}, 2, "expected -p FILE"},
+		{"ping with a file that is not there", []string{"ping", "-p", "nowhere.properties"}, 2, "nowhere.properties"},
+		{"consume without a topic", []string{"consume"}, 2, "expected TOPIC, found nothing"},
+		{"consume where nothing is", []string{"consume", "x", "--data", "nowhere"}, 1, "nowhere"},
+		{"consume where nobody listens", []string{"consume", "x", "--bootstrap-servers", porttest.Address(t)}, 1,
+			"connection refused"},
+		{"check a file that is not there", []string{"plugins", "check", "nowhere.wasm"}, 2, "nowhere.wasm"},
+		{"log level", []string{"validate", "--log-level", "loud", p.File("a.properties", "connector.class=x")}, 2,
+			"expected debug, info"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			r := p.Run(c.args...)
+			if r.Code != c.code || !strings.Contains(r.Stderr, c.want) || r.Stdout != "" {
+				t.Errorf("expected exit %d and %q, found %d, stdout %q, stderr\n%s", c.code, c.want, r.Code, r.Stdout,
+					r.Stderr)
+			}
+		})
+	}
+}
+
+func TestHelpIsEverywhere(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	for _, words := range []string{"", "run", "consume", "validate", "test", "plugins", "plugins list", "plugins show",
+		"plugins check", "broker", "version", "ping"} {
+		r := p.Run(append(strings.Fields(words), "--help")...)
+		if r.Code != 0 || !strings.Contains(r.Stdout, "Usage:") || words != "plugins" && !strings.Contains(r.Stdout,
+			"Examples:") {
+			t.Errorf("culvert %s --help: exit %d, stdout\n%s", words, r.Code, r.Stdout)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 10})
+	good := p.File("good.properties", e2e.Source("good", address, "Orders")...)
+	r := p.Run("validate", "--plugins", e2e.Plugins(t), good)
+	if r.Code != 0 || r.Stdout != "" {
+		t.Errorf("expected nothing wrong, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	bad := p.File("bad.json", `{"name": "bad", "config": {`, `"connector.class": "ODataSource",`,
+		`"sap.odata.host.adress": "x",`,
+		`"sap.odata.host.port": "none", "sap.odata.user.pwd": "hunter2"`, `}}`)
+	worker := p.File("worker.properties", "bootstrap.servers=embedded", "group.id=x", "offset.flush.interval.ms=soon")
+	r = p.Run("validate", "--plugins", e2e.Plugins(t), worker, good, bad)
+	for _, want := range []string{
+		worker + ":2: group.id: warning: has no effect",
+		worker + ":3: offset.flush.interval.ms: Invalid value soon for configuration offset.flush.interval.ms: " +
+			"Not a number of type LONG",
+		bad +
+			`:1: sap.odata.host.address: Missing required configuration "sap.odata.host.address" which has no default value.` + "\n",
+		bad + ":3: sap.odata.host.adress: unknown setting; the nearest known one is sap.odata.host.address; with " +
+			"unknown.settings=warn this is a warning\n",
+		bad + ":4: sap.odata.host.port: Invalid value none for configuration sap.odata.host.port: " +
+			"Not a number of type INT",
+	} {
+		if !strings.Contains(r.Stdout, want) {
+			t.Errorf("expected %q in\n%s", want, r.Stdout)
+		}
+	}
+	if r.Code != 1 || strings.Contains(r.Stdout+r.Stderr, "hunter2") {
+		t.Errorf("expected exit 1 and no secret, found %d and\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	if r = p.Run("validate", "--plugins", e2e.Plugins(t), p.Dir); r.Code != 1 || !strings.Contains(r.Stdout, bad+":4: ") ||
+		!strings.Contains(r.Stdout,
+			worker+":3: ") {
+		t.Errorf("expected a folder to stand for its files, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	var list []map[string]any
+	r = p.Run("validate", "--json", "--plugins", e2e.Plugins(t), bad)
+	if err := json.Unmarshal([]byte(r.Stdout), &list); err != nil || len(list) < 3 || list[0]["file"] != bad {
+		t.Errorf("expected a list, found %v in %s", err, r.Stdout)
+	}
+	for setting, code := range map[string]string{"sap.odata.host.adress": "unknown",
+		"sap.odata.host.port": "invalid-value", "sap.odata.host.address": "missing"} {
+		if !slices.ContainsFunc(list, func(p map[string]any) bool {
+			return p["setting"] == setting &&
+				p["code"] == code
+		}) {
+			t.Errorf("expected %s as %s in %s", setting, code, r.Stdout)
+		}
+	}
+	if got := s.Ledger().Total; got != 0 {
+		t.Errorf("expected validate to send nothing, the service saw %d requests", got)
+	}
+}
+
+func TestPing(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10, User: "u", Password: "right"})
+	lines := append(e2e.Source("x", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=right")
+	file := p.File("x.properties", lines...)
+	r := p.Run("ping", "-p", file, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t))
+	if r.Code != 0 || !strings.Contains(r.Stdout, "entitySets") {
+		t.Errorf("exit %d, stdout %q\n%s", r.Code, r.Stdout, r.Stderr)
+	}
+	var document map[string]any
+	r = p.Run("ping", "-p", file, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t), "--json")
+	if err := json.Unmarshal([]byte(r.Stdout), &document); err != nil {
+		t.Errorf("%v in %s", err, r.Stdout)
+	}
+	r = p.Run("list-entitysets", "-p", file, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t))
+	if r.Code != 0 || !strings.Contains(r.Stdout, "Order_Details") {
+		t.Errorf("another command of the plugin: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	r = p.Run("ping", "-p", file, "--plugins", e2e.Plugins(t), "--help")
+	if r.Code != 0 || !strings.Contains(r.Stdout, "--service") {
+		t.Errorf("expected the plugin's options in the help, found exit %d\n%s", r.Code, r.Stdout)
+	}
+	if r = p.Run("nonsense", "-p", file, "--plugins", e2e.Plugins(t)); r.Code != 2 || !strings.Contains(r.Stderr, "ping") {
+		t.Errorf("expected exit 2 and the commands there are, found %d\n%s", r.Code, r.Stderr)
+	}
+	misspelt := p.File("misspelt.properties", append(lines, "sap.odata.host.adress=x")...)
+	if r = p.Run("ping", "-p", misspelt, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t)); r.Code != 2 ||
+		!strings.Contains(r.Stderr,
+			misspelt+":12: sap.odata.host.adress: unknown setting") {
+		t.Errorf("expected exit 2 and the misspelt setting, found %d\n%s", r.Code, r.Stderr)
+	}
+	wrong := p.File("wrong.properties", append(lines, "sap.odata.user.pwd=hunter2")...)
+	if r = p.Run("ping", "-p", wrong, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t)); r.Code != 1 ||
+		strings.Contains(r.Stderr, "hunter2") {
+		t.Errorf("expected exit 1 and no secret, found %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+// Converters are shown by what they declare, by their class or its last part.
+func TestPluginsShowConverter(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	for args, wants := range map[string][]string{
+		"JsonConverter": {"converter org.apache.kafka.connect.json.JsonConverter", "decimal.format", "BASE64"},
+		"io.confluent.connect.avro.AvroConverter --template": {"\nvalue.converter=io.confluent.connect.avro.AvroConverter\n",
+			"\nvalue.converter.schema.registry.url=\n", "\n#value.converter.auto.register.schemas=true\n"},
+		"StringConverter --json": {`"class":"org.apache.kafka.connect.storage.StringConverter"`, `"default":"UTF-8"`},
+	} {
+		r := p.Run(append([]string{"plugins", "show"}, strings.Fields(args)...)...)
+		for _, want := range wants {
+			if r.Code != 0 || !strings.Contains(r.Stdout, want) {
+				t.Errorf("plugins show %s: expected %q, found exit code %d, %s%s", args, want, r.Code, r.Stdout,
+					r.Stderr)
+			}
+		}
+		if strings.Contains(r.Stdout, "converter.type") {
+			t.Errorf("plugins show %s shows what no user gives:\n%s", args, r.Stdout)
+		}
+	}
+}
+
+func TestPlugins(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	r := p.Run("plugins", "list", "--plugins", e2e.Plugins(t))
+	if r.Code != 0 || !strings.Contains(r.Stdout, "odata-source") || !strings.Contains(r.Stdout, "0.1.0") {
+		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	var list []struct {
+		Name       string
+		From       string
+		Components []struct{ Class string }
+	}
+	r = p.Run("plugins", "list", "--json", "--plugins", e2e.Plugins(t))
+	if err := json.Unmarshal([]byte(r.Stdout), &list); err != nil || len(list) == 0 || len(list[0].Components) == 0 {
+		t.Errorf("%v in %s", err, r.Stdout)
+	}
+	r = p.Run("plugins", "list", "--plugins", e2e.Plugins(t, "smt"))
+	for line := range strings.Lines(r.Stdout) {
+		if len(line) > 300 {
+			t.Errorf("expected a component in each line, found %q", line)
+		}
+	}
+	if want := "\n  transformation  org.apache.kafka.connect.transforms.Cast$Key\n"; !strings.Contains(r.Stdout, want) {
+		t.Errorf("expected %q in\n%s", want, r.Stdout)
+	}
+	r = p.Run("plugins", "show", "InsertField", "--template", "--plugins", e2e.Plugins(t, "smt"))
+	want := "no plugin has the source, sink, transformation or predicate InsertField; the nearest of "
+	if r.Code != 1 || !strings.HasPrefix(r.Stderr, want) || !strings.Contains(r.Stderr,
+		": org.apache.kafka.connect.transforms.InsertField$Key, "+
+			"org.apache.kafka.connect.transforms.InsertField$Value\n") || len(r.Stderr) > 600 {
+		t.Errorf("expected exit 1 and %q, found %d and\n%s", want, r.Code, r.Stderr)
+	}
+	r = p.Run("plugins", "show", "odata-source", "--plugins", e2e.Plugins(t))
+	if r.Code != 0 || !strings.Contains(r.Stdout, "sap.odata.host.address") {
+		t.Errorf("exit %d\n%s", r.Code, r.Stdout)
+	}
+	r = p.Run("plugins", "show", "odata-source", "--template", "--plugins", e2e.Plugins(t))
+	template := p.File("template.properties", strings.Split(strings.TrimSuffix(r.Stdout, "\n"), "\n")...)
+	if r.Code != 0 || !strings.Contains(r.Stdout, "\nsap.odata.host.address=\n") || !strings.Contains(r.Stdout,
+		"\n#sap.odata#00.topic=") {
+		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	r = p.Run("validate", template, "--plugins", e2e.Plugins(t))
+	if want := "sap.odata.host.address: Missing required configuration"; r.Code != 1 || !strings.Contains(r.Stdout,
+		want) ||
+		strings.Contains(r.Stdout, "unknown") {
+		t.Errorf("expected what is to be filled in to be missing and nothing else to be wrong, found %d\n%s%s", r.Code,
+			r.Stdout, r.Stderr)
+	}
+	if r = p.Run("plugins", "check", e2e.Plugins(t)+"/odata-source.wasm"); r.Code != 0 || !strings.Contains(r.Stdout,
+		"accepted") {
+		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	empty := p.File("empty.wasm")
+	if r = p.Run("plugins", "check", empty); r.Code != 1 || !strings.Contains(r.Stderr, empty) || r.Stdout != "" {
+		t.Errorf("expected exit 1 and the file's name, found %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+}

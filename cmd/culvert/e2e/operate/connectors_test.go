@@ -1,0 +1,283 @@
+package operate
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
+)
+
+// Connectors of a worker are made, changed, steered and looked at from the command line.
+func TestConnectorsCommand(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p.Subfolder("conf")
+	f := p.Follows("conf")
+	culvert := func(code int, want string, args ...string) e2e.Result {
+		t.Helper()
+		r := p.Run(append(args, "--url", f.Url)...)
+		if r.Code != code || !strings.Contains(r.Stdout+r.Stderr, want) {
+			t.Errorf("culvert %v: expected exit %d and %q, found %d\n%s%s", args, code, want, r.Code, r.Stdout,
+				r.Stderr)
+		}
+		return r
+	}
+	file := p.File("customers.properties", e2e.Source("customers", address, "Customers")...)
+	culvert(0, "customers is made", "connectors", "apply", file)
+	// Rows are told by Culvert's figures.
+	f.Eventually("its rows", func() bool {
+		var states []struct {
+			Rows   *float64
+			Errors []string
+		}
+		r := p.Run("status", "--json", "--url", f.Url)
+		return json.Unmarshal([]byte(r.Stdout), &states) == nil && len(states) == 1 && states[0].Rows != nil &&
+			*states[0].Rows == 91
+	})
+	culvert(0, "customers is so already", "connectors", "apply", file)
+	culvert(1, "Connector customers already exists", "connectors", "create", file)
+	file = p.File("customers.properties", append(e2e.Source("customers", address, "Customers"), "tasks.max=2")...)
+	culvert(0, "customers is changed", "connectors", "apply", file)
+	f.Await("customers", "runs", e2e.Runs)
+	culvert(0, "tasks.max = 2", "connectors", "show", "customers")
+	other := p.File("other.json", `{"name": "other", "config": {"connector.class": "ODataSource",`+
+		`"sap.odata.host.adress": "x"}}`)
+	culvert(1, "the nearest known one is sap.odata.host.address", "connectors", "apply", other)
+	second := p.File("second.properties", e2e.Source("second", address, "Products")...)
+	culvert(0, "second is made", "connectors", "create", second, "--state", "STOPPED")
+	culvert(0, "second is to run", "connectors", "resume", "second")
+	f.Await("second", "runs", e2e.Runs)
+	culvert(0, "second has restarted task 0", "connectors", "restart", "second", "--task", "0")
+	culvert(0, "second has restarted what had failed", "connectors", "restart", "second", "--failed")
+	culvert(0, "second is restarted", "connectors", "restart", "second")
+	culvert(1, "1 of 2 connectors failed", "connectors", "pause", "second", "ghost")
+	f.Await("second", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
+	culvert(0, "PAUSED", "connectors", "list")
+	culvert(0, "second is to be STOPPED", "connectors", "stop", "second")
+	if r := p.Run("connectors", "list", "--url", "nowhere"); r.Code != 2 ||
+		!strings.Contains(r.Stderr, "--url: expected http://HOST:PORT") {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	culvert(2, "expected NAME, found nothing", "connectors", "pause")
+
+	if r := p.Run("__complete", "connectors", "show", "--url", f.Url, ""); !strings.Contains(r.Stdout, "second\n") {
+		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	culvert(0, "second is deleted", "connectors", "delete", "second")
+	if r := p.Run("completion", "bash"); r.Code != 0 || !strings.Contains(r.Stdout, "bash completion") {
+		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	f.Signal(syscall.SIGTERM)
+	f.Wait()
+}
+
+// Wrong use is told before anything is sent, with exit code 2; that no worker answers, in one line without the request.
+func TestConnectorsCommandsRefuse(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { asked.Add(1) }))
+	t.Cleanup(server.Close)
+	closed := "http://" + porttest.Address(t)
+	file := p.File("c.properties", "name=c", "connector.class=ODataSource")
+	bad := p.File("bad.json", "nonsense")
+	for _, c := range []struct {
+		code int
+		want string
+		args []string
+	}{
+		{2, `--url: expected http://HOST:PORT, found "ftp://x:1"`, []string{"connectors", "list", "--url",
+			"ftp://x:1"}},
+		{2, `--url: expected http://HOST:PORT, found "ftp://x:1"`, []string{"offsets", "show", "c", "--url",
+			"ftp://x:1"}},
+		{1, "expected a running worker at " + closed + ": dial tcp ", []string{"connectors", "list", "--url", closed}},
+		{1, "expected a running worker at " + closed + ": dial tcp ", []string{"status", "--url", closed}},
+		{1, "expected a running worker at " + closed + ": dial tcp ", []string{"offsets", "show", "c", "--url",
+			closed}},
+		{1, "server gave HTTP response to HTTPS client", []string{"connectors", "list", "--url",
+			"https" + server.URL[4:]}},
+		{2, "--timeout: expected a time such as 30s, found 0s", []string{"connectors", "list", "--timeout", "0s"}},
+		{2, "--task: expected the number of a task, from 0 on, found -3", []string{"connectors", "restart", "c",
+			"--task", "-3"}},
+		{2, `--state: expected RUNNING, PAUSED or STOPPED, found "OFF"`, []string{"connectors", "create", file,
+			"--state", "OFF"}},
+		{2, "expected NAME, found an empty one", []string{"connectors", "delete", ""}},
+		{2, "expected NAME, found an empty one", []string{"connectors", "show", ""}},
+		{2, "expected NAME, found nothing", []string{"offsets", "show"}},
+		{2, "expected FILE, found nothing", []string{"offsets", "set", "c"}},
+		{2, "bad.json: expected JSON, as culvert offsets show prints it", []string{"offsets", "set", "c", bad}},
+	} {
+		args := c.args
+		if !slices.Contains(args, "--url") {
+			args = append(args, "--url", server.URL)
+		}
+		r := p.Run(args...)
+		if r.Code != c.code || strings.Count(strings.TrimSpace(r.Stderr), "\n") != 0 ||
+			!strings.Contains(r.Stderr, c.want) || strings.Contains(r.Stderr, "Get \"") {
+			t.Errorf("culvert %q: expected exit %d and %q, found %d\n%s%s", args, c.code, c.want, r.Code, r.Stdout,
+				r.Stderr)
+		}
+	}
+	if n := asked.Load(); n > 0 {
+		t.Errorf("expected nothing to be sent, found %d requests", n)
+	}
+	for want, args := range map[string][]string{
+		`there is no page "AvroConvrter": the nearest one is AvroConverter (culvert reference lists all)`: {"reference",
+			"AvroConvrter"},
+		`there is no page "guide/sinks": the nearest one is guide/sink`: {"reference",
+			"guide/sinks"},
+		`unknown command "tcsh"`:        {"completion", "tcsh"},
+		"expected TOPIC, found nothing": {"dlq", "show"},
+	} {
+		if r := p.Run(args...); r.Code != 2 || !strings.Contains(r.Stderr, want) {
+			t.Errorf("culvert %q: expected exit 2 and %q, found %d\n%s%s", args, want, r.Code, r.Stdout, r.Stderr)
+		}
+	}
+}
+
+// Against a worker of Kafka Connect, with a logon, conflicts that pass, and no figures of ours.
+func TestStatusOfAnotherWorker(t *testing.T) {
+
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, password, _ := r.BasicAuth()
+		switch {
+		case name != "anna" || password != "geheim":
+			w.WriteHeader(401)
+		case r.URL.Path == "/metrics":
+			w.WriteHeader(404)
+		case asked.Add(1) == 1:
+			w.WriteHeader(409)
+			w.Write(
+				[]byte(`{"error_code":409,"message":"Cannot complete request momentarily due to no known leader URL"}`))
+		default:
+			w.Write(
+				[]byte(
+					`{"a":{"info":{"name":"a","config":{},"tasks":[],"type":"sink"},"status":{"name":"a","connector":` +
+						`{"state":"RUNNING","worker_id":"w"},"tasks":[{"id":0,"state":"FAILED","worker_id":"w","trace":"x"}],"type":"sink"}}}`))
+		}
+	}))
+	defer server.Close()
+	t.Setenv("CULVERT_REST_PASSWORD", "geheim")
+	p := e2e.NewPlace(t)
+	r := p.Run("status", "--url", server.URL, "--user", "anna")
+	if r.Code != 1 || !strings.Contains(r.Stdout, "1 FAILED") || !strings.Contains(r.Stderr, "FAILED: a ") {
+		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	if r := p.Run("status", "--url", server.URL, "--user", "bert"); r.Code != 1 || !strings.Contains(r.Stderr, "401") {
+		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+}
+
+// The table comes again and again, with how many rows go through in a second, also after an answer that did not come.
+func TestStatusIsWatched(t *testing.T) {
+	t.Parallel()
+	var looks atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := looks.Load()
+		switch {
+		case r.URL.Path == "/metrics":
+			looks.Add(1)
+			fmt.Fprintf(w, "culvert_source_rows_total{connector=\"a\",task=\"0\"} %d\n", 1000*n)
+			fmt.Fprintf(w, "culvert_source_rows_total{connector=\"a\",task=\"1\"} %d\n", 1000*n)
+		case n == 1:
+			looks.Add(1)
+			w.WriteHeader(500)
+			io.WriteString(w, `{"error_code":500,"message":"not now"}`)
+		default:
+			io.WriteString(w, `{"a":{"info":{"name":"a","config":{},"tasks":[],"type":"source"},"status":{"name":"a",`+
+				`"connector":{"state":"RUNNING","worker_id":"w"},"tasks":[{"id":0,"state":"RUNNING","worker_id":"w"}],`+
+				`"type":"source"}}}`)
+		}
+	}))
+	defer server.Close()
+	c := e2e.NewPlace(t).Start("status", "--watch", "--url", server.URL)
+	table := func() (rows []string) {
+		for line := range strings.Lines(c.Stdout.String()) {
+			if cells := strings.Fields(line); len(cells) > 2 && cells[0] == "a" {
+				rows = append(rows, strings.Join(cells[len(cells)-3:], " "))
+			}
+		}
+		return rows
+	}
+	c.Eventually("two tables, and what came between them", func() bool {
+		return len(table()) > 1 && strings.Contains(c.Stdout.String(), "not now")
+	})
+	rows := table()
+	if rows[0] != "0 - -" { // there is nothing to compare the first one with
+		t.Errorf("expected no rate, found %q", rows[0])
+	}
+	cells := strings.Fields(rows[1])
+	if rate, err := strconv.ParseFloat(cells[1], 64); err != nil || rate < 0 || cells[0] != "4000" || cells[1] == "-" {
+		t.Errorf("expected 4000 rows and their rate, found %q (%v)", rows[1], err)
+	}
+	c.Signal(syscall.SIGINT)
+	if r := c.Wait(); r.Code != 0 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+// Commands that ask a worker send its password to no other origin that an answer leads to, nor the passwords of a
+// configuration; and they show it in no answer.
+func TestCommandsKeepPasswords(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	p.Environ = []string{"CULVERT_REST_PASSWORD=gehe/im+42"}
+	var mu sync.Mutex
+	var strayed []string
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		strayed = append(strayed, fmt.Sprint(r.Method, r.URL.Path, r.Header.Get("Authorization"), string(body)))
+		mu.Unlock()
+		io.WriteString(w, "[]")
+	}))
+	defer elsewhere.Close()
+	leads := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	defer leads.Close()
+	repeats := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, password, _ := r.BasicAuth()
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprintf(w, `{"message": "not with %s, %s"}`, password, r.Header.Get("Authorization"))
+	}))
+	defer repeats.Close()
+	file := p.File("a.properties", "name=a", "connector.class=ODataSource", "sap.odata.user.pwd=geheim")
+	logon := func(url string) string { return strings.Replace(url, "//", "//anna:gehe%2Fim+42@", 1) }
+	for _, args := range [][]string{{"connectors", "show", "a"}, {"connectors", "list"}, {"status"},
+		{"connectors", "create", file}, {"offsets", "show", "a"}} {
+		for _, at := range []string{leads.URL, repeats.URL} {
+			call := append(slices.Clone(args), "--url", at, "--user", "anna")
+			if args[0] == "offsets" {
+				call = append(slices.Clone(args), "--url", logon(at))
+			}
+			r := p.Run(call...)
+			for _, hidden := range []string{"gehe/im", "YW5uYTpnZWhlL2ltKzQy"} {
+				if strings.Contains(r.Stdout+r.Stderr, hidden) {
+					t.Errorf("culvert %q: expected no password, found %s%s", call, r.Stdout, r.Stderr)
+				}
+			}
+			if at == repeats.URL && !strings.Contains(r.Stderr, "not with [hidden]") {
+				t.Errorf("culvert %q: expected the answer, found %s", call, r.Stderr)
+			}
+		}
+	}
+	if came := strings.Join(strayed, "\n"); came == "" || strings.Contains(came, "Basic") || strings.Contains(came, "geheim") {
+		t.Errorf("expected requests without passwords elsewhere, found %s", came)
+	}
+}

@@ -1,0 +1,122 @@
+package operate
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// Avro and JSON with a JSON Schema are shown as JSON, by the registry that the worker's file or the command names;
+// without one, and what the registry does not know, as the bytes that they are.
+func TestConsumeRegistered(t *testing.T) {
+	t.Parallel()
+	registry := srfake.New()
+	t.Cleanup(registry.Close)
+	broker := e2e.Embedded(t)
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 3})
+	worker := p.File("worker.properties", e2e.AvroWorker(broker.Addr(), registry.URL())...)
+	files := []string{worker, p.File("avro.properties", e2e.Source("avro", address, "Orders")...),
+		p.File("schema.properties", append(e2e.Instead(e2e.Source("schema", address, "Orders"), "sap.odata#00.topic=Typed"),
+			"value.converter=io.confluent.connect.json.JsonSchemaConverter",
+			"value.converter.schema.registry.url="+registry.URL())...)}
+	run := append([]string{"run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data}, files...)
+	if r := p.Run(run...); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	for _, topic := range []string{"Orders", "Typed"} {
+		for how, named := range map[string][]string{"file": {"-p", worker}, "command": {"--bootstrap-servers", broker.Addr(),
+			"--schema-registry", registry.URL()}} {
+			r := p.Run(append([]string{"consume", topic}, named...)...)
+			n := 0
+			for line := range strings.Lines(r.Stdout) {
+				var found struct {
+					Key, Value struct{ OrderID, ShipCountry any }
+				}
+				if err := json.Unmarshal([]byte(line), &found); err != nil || found.Key.OrderID != 10248.0+float64(n) ||
+					found.Value.OrderID != found.Key.OrderID || found.Value.ShipCountry == nil {
+					t.Errorf("%s, by the %s: %v in %s", topic, how, err, line)
+				}
+				n++
+			}
+			if r.Code != 0 || n != 3 || r.Stderr != "" {
+				t.Errorf("%s, by the %s: exit %d, %d lines\n%s", topic, how, r.Code, n, r.Stderr)
+			}
+		}
+		if r := p.Run("consume", topic, "--bootstrap-servers", broker.Addr()); strings.Count(r.Stdout, "base64") < 3 {
+			t.Errorf("%s without a registry: exit %d\n%s", topic, r.Code, r.Stdout)
+		}
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr()), kgo.AllowAutoTopicCreation())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for _, value := range []string{"\x00\x00\x00\xff\xffx", "plain"} {
+		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "odd", Value: []byte(value)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := p.Run("consume", "odd", "-p", worker)
+	if r.Code != 0 || !strings.Contains(r.Stdout, `"value":{"base64":`) || !strings.Contains(r.Stdout, `"plain"`) ||
+		strings.Count(r.Stderr, "cannot be read by its schema") != 1 {
+		t.Errorf("a schema that is not there: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+}
+
+// What is read may begin at a time or an offset, be one partition's, and end after some records.
+func TestConsumeSome(t *testing.T) {
+	t.Parallel()
+	broker := e2e.Embedded(t)
+	p := e2e.NewPlace(t)
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr()), kgo.AllowAutoTopicCreation(),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	start := time.Date(2026, 2, 3, 0, 0, 0, 0, time.UTC)
+	for i := range 10 {
+		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "some", Value: fmt.Append(nil, i),
+			Timestamp: start.Add(time.Duration(i) * time.Hour)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ args, want string }{
+		{"-n 3", "0 1 2"}, {"--partition 0 --offset 7", "7 8 9"}, {"--partition 0 --offset 4 -n 2", "4 5"},
+		{"--from 2026-02-03T06:30:00Z", "7 8 9"}, {"--from 2026-02-03 -n 1", "0"}, {"--from 1h", ""},
+		{"-n 2 --follow", "0 1"}, {"--partition 0 --offset 10", ""}, {"--partition 0 --from 2026-02-03T08:00:00Z", "8 9"},
+	} {
+		r := p.Run(append([]string{"consume", "some", "--bootstrap-servers", broker.Addr()}, strings.Fields(c.args)...)...)
+		var found []string
+		for line := range strings.Lines(r.Stdout) {
+			var record struct{ Value json.Number }
+			if err := json.Unmarshal([]byte(line), &record); err != nil {
+				t.Fatal(err)
+			}
+			found = append(found, record.Value.String())
+		}
+		if got := strings.Join(found, " "); r.Code != 0 || got != c.want {
+			t.Errorf("%s: exit %d, expected %q, found %q\n%s", c.args, r.Code, c.want, got, r.Stderr)
+		}
+	}
+	for args, want := range map[string]string{"--offset 3": "--partition", "--partition 7": "has no partition 7",
+		"--from yesterday": `found "yesterday"`, "-n -1": "found -1", "--partition 0 --offset 1 --from 1h": "offset",
+		"--partition -2": "found -2", "--partition 0 --offset -1": "found -1", "--from -1h": `found "-1h"`,
+		"--partition 0 --offset 11":                   "ends at offset 10",
+		"--partition 0 --offset 11 --follow -n 1":     "ends at offset 10",
+		"--schema-registry registry.example.com -n 1": "--schema-registry: "} {
+		r := p.Run(append([]string{"consume", "some", "--bootstrap-servers", broker.Addr()}, strings.Fields(args)...)...)
+		if r.Code == 0 || !strings.Contains(r.Stderr, want) {
+			t.Errorf("%s: exit %d, expected %q\n%s", args, r.Code, want, r.Stderr)
+		}
+	}
+}

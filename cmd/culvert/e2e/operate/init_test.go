@@ -1,0 +1,93 @@
+package operate
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// init writes a file that validate and run take, by flags or by answers, and no password into it.
+func TestInit(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	p.Environ = append(p.Environ, "SAP_PASSWORD=geheim")
+	s, address := e2e.Demo(t, service.Options{Rows: 10, User: "me", Password: "geheim",
+		Switches: service.Switches{Catalogue: 3}})
+	host, port, _ := net.SplitHostPort(address)
+	root := strings.TrimSuffix(service.SAPPath, "/")
+	where := slices.Clip([]string{"init", "--plugins", e2e.Plugins(t), "--data", p.Data, "--protocol", "http", "--host",
+		host, "--port", port, "--user", "me"})
+	flags := slices.Clip(append(where, "--yes", "--service", root, "--entity-set", "Customers,Products", "--select",
+		"CustomerID,City"))
+
+	r := p.Run(append(flags, "-o", "made.properties")...)
+	if r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	file := filepath.Join(p.Dir, "made.properties")
+	text, err := os.ReadFile(file)
+	if err != nil || strings.Contains(string(text), "geheim") || !strings.Contains(string(text),
+		"sap.odata.user.pwd=${env:SAP_PASSWORD}\n") ||
+		!strings.Contains(string(text), "# Name of the entity set.") {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	if r := p.Run("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, file); r.Code != 0 {
+		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if n, want := len(p.Records("Customers")), s.Count("Customers"); n != want {
+		t.Errorf("expected %d records, found %d", want, n)
+	}
+	if n, want := len(p.Records("Products")), s.Count("Products"); n != want {
+		t.Errorf("expected %d records, found %d", want, n)
+	}
+
+	// By answers: what is offered is chosen by its number, or written out.
+	c := exec.Command(e2e.Bench.Binary, append(where, "-o", "asked.properties")...)
+	c.Dir = p.Dir
+	c.Env = append(append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.Dir, "cache")), p.Environ...)
+	// password, client, service, set, topic, properties, name
+	c.Stdin = strings.NewReader("\n\n2\nOrders\norders\nOrderID,Freight\n\n")
+	out, err := c.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("   2  "+root+"\n")) || !bytes.Contains(out, []byte("ShipCity\n")) {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	text, _ = os.ReadFile(filepath.Join(p.Dir, "asked.properties"))
+	for _, want := range []string{"\nname=orders\n", "\nsap.odata#00.service=" + root + "\n",
+		"\nsap.odata#00.topic=orders\n", "\nsap.odata#00.select=OrderID,Freight\n"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("expected %q in\n%s", want, text)
+		}
+	}
+
+	for _, c := range []struct {
+		code int
+		says string
+		args []string
+	}{
+		{1, "exists", append(flags, "-o", "made.properties")},
+		{1, "the nearest name is Orders", append(where, "--yes", "--service", root, "--entity-set", "Ordres")},
+		{1, "sap.odata#00.select: ", append(flags, "--select", "Nothing")},
+		{2, "--host is needed", []string{"init", "--yes", "--plugins", e2e.Plugins(t), "--data", p.Data}},
+		{2, "--service is needed", append(where, "--yes")},
+		{2, "--password-in-file", append(flags, "--password", "geheim")},
+	} {
+		if r := p.Run(c.args...); r.Code != c.code || !strings.Contains(r.Stderr, c.says) {
+			t.Errorf("%v: expected exit %d and %s, found %d\n%s", c.args, c.code, c.says, r.Code, r.Stderr)
+		}
+	}
+	if r := p.Run(append(flags, "--password", "geheim", "--password-in-file", "-o", "-")...); r.Code != 0 ||
+		!strings.Contains(r.Stdout, "sap.odata.user.pwd=geheim\n") {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}

@@ -1,0 +1,44 @@
+package operate
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// The worker's file sets levels of loggers, the nearest name counts; lines of text say where they are written when that
+// is asked for.
+func TestLogLevelsOfTheWorkersFile(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 5})
+	const sources = "org.init.ohja.kafka.connect.odatav2.source"
+	run := func(data string, levels ...string) e2e.Result {
+		worker := p.File("worker.properties", append([]string{"bootstrap.servers=embedded", "listeners="}, levels...)...)
+		return p.Run("run", "--once", "--log-format", "text+location", "--plugins", e2e.Plugins(t), "--data", p.Data+data,
+			worker, p.File("orders.properties", e2e.Source("orders", address, "Orders")...))
+	}
+	r := run("1", "logging.level.root=ERROR", "logging.level.org.init.ohja=WARN", "logging.level."+sources+"=info")
+	located := regexp.MustCompile(`^time=\S+ level=INFO msg="source .* ohja\.location=source\.\S+:\d+\n$`)
+	lines := 0
+	for line := range strings.Lines(r.Stderr) {
+		if lines++; !located.MatchString(line) {
+			t.Errorf("expected lines of sources alone, with where they are written, found %s", line)
+		}
+	}
+	if r.Code != 0 || lines == 0 {
+		t.Errorf("exit %d, %d lines\n%s", r.Code, lines, r.Stderr)
+	}
+	if r = run("2", "logging.level.root=OFF"); r.Code != 0 || strings.Contains(r.Stderr, "level=") {
+		t.Errorf("exit %d, expected no lines\n%s", r.Code, r.Stderr)
+	}
+	r = run("3", "logging.level.org.apache.kafka.clients=LOUD")
+	if r.Code != 2 || !strings.Contains(r.Stderr, "worker.properties:3: "+
+		"logging.level.org.apache.kafka.clients: "+
+		"Invalid value LOUD") {
+		t.Errorf("exit %d, expected the level to be refused\n%s", r.Code, r.Stderr)
+	}
+}

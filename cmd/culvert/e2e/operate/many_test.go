@@ -1,0 +1,73 @@
+package operate
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// What a connector costs that is made, changed or deleted by REST does not depend on how many others there are,
+// although each is held against the claims of all of them.
+func TestCostOfOneConnectorAmongMany(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 1})
+	p.Subfolder("conf")
+	f := p.Follows("conf", "log.level=error")
+	f.Eventually("that REST can change something", func() bool {
+		status, _ := f.Call("DELETE", "/connectors/none", "")
+		return status == 404
+	})
+	config := func(n int, retries string) string {
+		lines := append(e2e.Source("c", address, "FactsOfOrders"), // each has a queue, which one connector alone may have
+			fmt.Sprintf("sap.odata.user.name=user%d", n),
+			"sap.odata.user.pwd=x",
+			"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata.max.retries="+retries)
+		return e2e.AsJSON(t, e2e.Configuration(lines[1:]))
+	}
+	took := func(what string, do func()) float64 {
+		before := f.Calls()
+		do()
+		t.Logf("%s: %v calls", what, f.Calls()-before)
+		return f.Calls() - before
+	}
+	const many = 12
+	var made, changed [many]float64
+	for n := range many {
+		made[n] = took("made", func() {
+			f.Must(201, "POST", "/connectors",
+				fmt.Sprintf(`{"name": "c%02d", "initial_state": "STOPPED", "config": %s}`, n, config(n, "0")))
+		})
+	}
+	for n := range many {
+		changed[n] = took("changed", func() {
+			f.Must(200, "PUT", fmt.Sprintf("/connectors/c%02d/config", n),
+				config(n, "1"))
+		})
+	}
+	if made[0] == 0 || made[many-1] > made[1] || changed[many-1] > changed[1] {
+		t.Errorf("expected the last ones to cost as many calls of plugins as the second, found %v and %v", made,
+			changed)
+	}
+	// They are compared all the same.
+	if status, answer := f.Call("POST", "/connectors", fmt.Sprintf(`{"name": "rival", "config": %s}`,
+		config(5, "0"))); status != 400 ||
+		!strings.Contains(answer, "connectors c05 and rival both claim") {
+		t.Errorf("expected a rival of c05 to be refused, found %d %s", status, answer)
+	}
+	f.Must(200, "PUT", "/connectors/c05/config", config(100, "0"))
+	f.Must(201, "POST", "/connectors", fmt.Sprintf(`{"name": "rival", "initial_state": "STOPPED", "config": %s}`,
+		config(5, "0")))
+	deleted := took("deleted", func() { f.Must(204, "DELETE", "/connectors/c03", "") })
+	if deleted > 0 {
+		t.Errorf("expected no call for one that is deleted, found %v", deleted)
+	}
+	f.Signal(syscall.SIGTERM)
+	if r := f.Wait(); r.Code != 0 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}

@@ -1,0 +1,199 @@
+package operate
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
+)
+
+// What run refuses, validate says, and run says it before anything else happens.
+func TestMistakesAreSaid(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 10})
+	dir := e2e.Plugins(t, "odata-sink")
+	good := e2e.Source("good", address, "Orders")
+	misspelt := append([]string{"name=good", "conector.class=ODataSource"}, good[2:]...)
+	cases := []struct {
+		name   string
+		worker []string // none: there is no worker's file
+		lines  []string
+		want   string
+		never  string
+		count  string
+	}{
+		{"class", nil, misspelt, "class.properties:2: conector.class: unknown setting; the nearest " +
+			"known one is connector.class", "bootstrap.servers", "1 problem, 0 warnings"},
+		{"snippet", nil, good[2:],
+			`snippet.properties:1: connector.class: Missing required configuration "connector.class" which has no default value: expected org.`, "unknown", "1 problem, 0 warnings"},
+		{"prefix", nil, append(good[:9:9], "track-changes=1", "exec-period=5"),
+			"prefix.properties:11: exec-period: unknown setting; the nearest known one is sap.odata#00.exec-period; " +
+				"with unknown.settings=warn this is a warning\n",
+			"warning:", "2 problems, 0 warnings"},
+		{"anything", nil, append(good[:9:9], "sap.odata.colour=red"),
+			"anything.properties:10: sap.odata.colour: unknown setting; with unknown.settings=warn this is a warning\n",
+			"header", "1 problem, 0 warnings"},
+		{"exactly", nil, append(good[:9:9], "exactly.once.support=required"), "exactly-once needs a worker's file " +
+			"with bootstrap.servers of a Kafka, group.id and exactly.once.source.support=enabled; " +
+			"there is no worker's file", "", "1 problem, 0 warnings"},
+		{"listeners", []string{"listeners=ftp://x"}, good,
+			`worker.properties:2: listeners: Invalid value ftp://x for configuration listeners: expected http://HOST:PORT`, "", "1 problem, 0 warnings"},
+		{"extensions", []string{"rest.extension.classes=org.example.Logons"}, good,
+			"worker.properties:2: rest.extension.classes: not built: Java classes cannot be run, " +
+				"found org.example.Logons. " +
+				"For users with passwords set rest.basic.auth.file, to let nobody change " +
+				"anything rest.read.only=true", "",
+			"1 problem, 0 warnings"},
+		{"offsets", []string{"offset.storage.topic=a b"}, good,
+			`worker.properties:2: offset.storage.topic: Invalid value a b for configuration offset.storage.topic: expected a topic's name, `, "", "1 problem, 0 warnings"},
+		{"topic", nil, append(good[:8:8], "sap.odata#00.topic=a b"), "topic.properties:9: sap.odata#00.topic: " +
+			"Invalid value a b for configuration sap.odata#00.topic: String must match", "", "1 problem, 0 warnings"},
+		{"topics", nil, e2e.SinkOf("sink", address, "a b", "OrderCopies"),
+			`topics.properties:10: topics: expected a topic's name, `, "", "2 problems, 0 warnings"},
+		{"sink", nil, append([]string{"connector.class=OtherSink"}, e2e.SinkOf("sink", address, "a", "OrderCopies")[2:]...),
+			"sink.properties:1: connector.class: no plugin has the source or sink OtherSink; there are ", "",
+			"1 problem, 0 warnings"},
+		{"keystore", nil, append(good[:9:9], "sap.odata.keystore.location=/x"),
+			"keystore.properties:10: sap.odata.keystore.location: cannot be read", "the host does nothing about",
+			"1 problem, 0 warnings"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			var files []string
+			if c.worker != nil {
+				files = append(files, p.File("worker.properties", append([]string{"bootstrap.servers=embedded"},
+					c.worker...)...))
+			}
+			files = append(files, p.File(c.name+".properties", c.lines...))
+			check := p.Run(append([]string{"validate", "--plugins", dir}, files...)...)
+			if check.Code != 1 || !strings.Contains(check.Stdout, c.want) || c.never != "" &&
+				strings.Contains(check.Stdout, c.never) ||
+				!strings.Contains(check.Stderr, c.count) {
+				t.Errorf("validate: expected exit 1 and %q alone, found %d\n%s%s", c.want, check.Code, check.Stdout,
+					check.Stderr)
+			}
+			run := p.Run(append([]string{"run", "--once", "--plugins", dir, "--data", p.Data}, files...)...)
+			if run.Code != 2 || !strings.Contains(run.Stderr, c.want) {
+				t.Errorf("run: expected exit 2 and %q, found %d\n%s", c.want, run.Code, run.Stderr)
+			}
+		})
+	}
+	snippet := p.File("snippet.properties", good[2:]...)
+	if r := p.Run("ping", "--plugins", dir, "-p", snippet, "-s", "/x"); r.Code != 2 || !strings.Contains(r.Stderr,
+		snippet+
+			`:1: connector.class: Missing required configuration "connector.class" which has no default value: expected org.`) {
+		t.Errorf("ping: expected exit 2 and what is missing, found %d\n%s", r.Code, r.Stderr)
+	}
+	variable := p.File("variable.properties", append(good[:9:9], "sap.odata.user.name=me",
+		"sap.odata.user.pwd=$SAP_PWD", "sap.odata.header.APIKey=${vault:sap:key}")...)
+	if r := p.Run("validate", "--plugins", dir, variable); r.Code != 0 || !strings.Contains(r.Stdout,
+		":11: sap.odata.user.pwd: warning: looks like a variable") ||
+		!strings.Contains(r.Stdout, ":12: sap.odata.header.APIKey: warning: looks like a reference to a config "+
+			"provider that there is not") {
+		t.Errorf("expected exit 0 and two warnings, found %d\n%s", r.Code, r.Stdout)
+	}
+	elsewhere := p.File("elsewhere.properties", append(good[:9:9], "transforms=i", "transforms.i.type=InsertField$Value",
+		"transforms.i.static.field=x", "transforms.i.static.value=y", "transforms.i.predicate=p",
+		"transforms.i.negate=true ", "predicates=p",
+		"predicates.p.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone")...)
+	if r := p.Run("validate", "--plugins", e2e.Plugins(t, "smt"), elsewhere); r.Code != 0 || !strings.Contains(r.Stdout,
+		":11: transforms.i.type: warning: Kafka Connect takes a nested class with its package alone: org.apache.") ||
+		!strings.Contains(r.Stdout, ":15: transforms.i.negate: warning: is true here; Kafka Connect takes it for "+
+			"false") {
+		t.Errorf("expected exit 0 and two warnings, found %d\n%s", r.Code, r.Stdout)
+	}
+	if n := s.Ledger().Total; n != 0 {
+		t.Errorf("expected no request, the service saw %d", n)
+	}
+}
+
+func TestFoldersWithoutConnectors(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	empty := filepath.Join(p.Dir, "empty")
+	if err := os.Mkdir(empty, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if r := p.Run("validate", "--plugins", e2e.Plugins(t), empty); r.Code != 1 || !strings.Contains(r.Stdout,
+		empty+": no connector file found") {
+		t.Errorf("expected exit 1 and what is missing, found %d, %q", r.Code, r.Stdout)
+	}
+	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, "--config", empty); r.Code != 0 ||
+		!strings.Contains(r.Stderr, "no connector file found") {
+		t.Errorf("expected exit 0 and a warning, found %d\n%s", r.Code, r.Stderr)
+	}
+	e2e.Put(t, empty, "worker.properties", []byte("bootstrap.servers=embedded\n"))
+	if r := p.Run("validate", "--plugins", e2e.Plugins(t), empty); r.Code != 0 || !strings.Contains(r.Stdout,
+		empty+": warning: no connector file found") {
+		t.Errorf("expected exit 0 and a warning, found %d, %q", r.Code, r.Stdout)
+	}
+}
+
+func TestVersionFlag(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	if flag, command := p.Run("--version"), p.Run("version"); flag.Code != 0 || flag.Stdout == "" || flag != command {
+		t.Errorf("expected the same, found %+v and %+v", flag, command)
+	}
+}
+
+// A run that is stopped has failed all the same if one of its tasks had.
+func TestOnceStoppedBehindAFailure(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	never := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	t.Cleanup(never.Close)
+	bad := p.File("bad.properties", e2e.Source("bad", porttest.Address(t), "Orders")...)
+	slow := p.File("slow.properties", e2e.Source("slow", strings.TrimPrefix(never.URL, "http://"), "Orders")...)
+	c := p.Start("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, bad, slow)
+	c.Says("task FAILED")
+	c.Signal(syscall.SIGTERM)
+	r := c.Wait()
+	if want := "connector bad, task 0: FAILED: "; r.Code != 1 || !strings.HasPrefix(r.LastLine(), want) {
+		t.Errorf("expected exit 1 and a last line with %q, found %d and\n%s", want, r.Code, r.Stderr)
+	}
+}
+
+// A stop is no failure, wherever it meets a task: while the plugin is opened, in a page, or while a row is written.
+func TestOnceStoppedInMidRequest(t *testing.T) {
+	t.Parallel()
+	for name, what := range map[string]struct {
+		set  string
+		sink bool
+	}{"open": {"$metadata", false}, "page": {"/Orders", false}, "write": {"/OrderCopies", true}} {
+		t.Run(name, func(t *testing.T) {
+			p := e2e.NewPlace(t)
+			g := &e2e.Gate{Inner: service.New(service.Options{Rows: 10}), Set: what.set, Turns: make(chan struct{})}
+			server := httptest.NewServer(g)
+			t.Cleanup(server.Close)
+			t.Cleanup(func() { close(g.Turns) }) // a server does not notice that who posts is gone
+			address := strings.TrimPrefix(server.URL, "http://")
+			files := []string{p.File("orders.properties", e2e.Source("orders", address, "Orders")...)}
+			if what.sink {
+				files = append(files, p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "OrderCopies"),
+					"sap.odata.enable.batch=0")...))
+			}
+			c := p.Start(append([]string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data},
+				files...)...)
+			c.Eventually("a request", func() bool { return g.Waiting.Load() > 0 })
+			c.Signal(syscall.SIGTERM)
+			r := c.Wait()
+			if what.sink {
+				// Nobody knows whether the row was written: that is for an operator, and no success.
+				if r.Code != 1 || !strings.Contains(r.LastLine(), "it may have been written or not") {
+					t.Errorf("expected exit 1 and the uncertain record, found %d\n%s", r.Code, r.Stderr)
+				}
+			} else if r.Code != 0 {
+				t.Errorf("expected exit 0, found %d\n%s", r.Code, r.Stderr)
+			}
+		})
+	}
+}

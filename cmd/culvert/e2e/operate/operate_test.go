@@ -1,0 +1,148 @@
+package operate
+
+import (
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// What operators do beyond Kafka Connect: they look at feeds and dead letters, have letters and refused logons tried
+// once more, choose versions of plugins, and end what a source has opened.
+func TestOperate(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 12})
+	dir := e2e.Folder(t, "odata-sink")
+	listen := porttest.Address(t)
+	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen)
+	locking, guarded := e2e.Demo(t, service.Options{Rows: 10, User: "me", Password: e2e.Password,
+		Switches: service.Switches{LockAfter: 1}})
+	lock(t, guarded)
+	taker, refusing := e2e.Demo(t, service.Options{Rows: 1, Switches: service.Switches{Match: "POST", Status: 400,
+		StatusCount: 1_000_000}})
+	// A fault of the service: its words are told, the transaction's id among them.
+	s.Set("match", "Customers")
+	s.Set("status", "500")
+	s.Set("status-count", "1")
+	orders := p.File("orders.properties", append(e2e.Instead(e2e.Source("orders", address, "Orders", "Customers"),
+		"sap.odata.max.retries=5", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2",
+		"sap.odata.http.codes=503"), "sap.odata#00.exec-period=86400", "sap.odata#01.exec-period=86400")...)
+	back := p.File("back.properties", append(e2e.SinkOf("back", refusing, "Orders", "OrderCopies"), "errors.tolerance=all",
+		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true")...)
+	beside := p.File("beside.properties", e2e.Instead(e2e.Source("beside", guarded, "Suppliers"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd="+e2e.Password)...)
+	c := p.StartFor(10*time.Minute, "run", "--plugins", dir, "--data", p.Data, worker, orders, back, beside)
+	f := &e2e.Followed{Place: p, Command: c, Url: "http://" + listen}
+	c.Eventually("REST", func() bool {
+		var root rest.Root
+		return e2e.Get(t, f.Url+"/", &root) == 200 && root.Cluster != ""
+	})
+
+	// Feeds: the last request, the last fault, when it is read again.
+	var m rest.Motion
+	f.Eventually("its feeds", func() bool {
+		return e2e.Get(t, f.Url+"/culvert/connectors/orders", &m) == 200 && len(m.Tasks) == 1 && m.Tasks[0].CaughtUp &&
+			len(m.Tasks[0].Feeds) == 2 && m.Tasks[0].Feeds[0].NextRun != nil && m.Tasks[0].Feeds[1].NextRun != nil
+	})
+	for i, name := range []string{"Orders", "Customers"} {
+		feed := m.Tasks[0].Feeds[i]
+		if r := feed.LastRequest; feed.Name != name || r == nil || r.Status != 200 ||
+			!strings.HasPrefix(r.Request, "GET "+service.NorthwindPath) || !strings.Contains(r.Request, name) {
+			t.Errorf("expected the last request of %s, found %+v", name, r)
+		}
+		if next := *feed.NextRun; feed.AgeSeconds == nil || *feed.AgeSeconds < 0 || !next.After(*feed.LastCaughtUp) {
+			t.Errorf("%s: age %v, next run %v", name, feed.AgeSeconds, next)
+		}
+		if e := feed.LastError; (e != nil) != (name == "Customers") || e != nil && (!strings.Contains(e.Message,
+			"HTTP 500") || e.At.IsZero()) {
+			t.Errorf("%s: the last fault is %+v", name, e)
+		}
+	}
+
+	if r := p.Run("connectors", "show", "orders", "--url", f.Url); r.Code != 0 ||
+		!strings.Contains(r.Stdout, "\n    Customers: was read to its end ") || !strings.Contains(r.Stdout,
+		"last fault ") ||
+		!strings.Contains(r.Stdout, "\n      GET "+service.NorthwindPath) {
+		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+
+	// A snapshot of a set that is read to its end: all its rows come again.
+	f.Must(404, "POST", "/culvert/connectors/orders/feeds/Nothing/snapshot", "")
+	f.Must(404, "POST", "/culvert/connectors/ghost/feeds/Orders/snapshot", "")
+	ident := e2e.As[map[string]string](t, f.Must(202, "POST", "/culvert/connectors/orders/feeds/Customers/snapshot",
+		""))["snapshot"]
+	f.Eventually("the snapshot", func() bool {
+		e2e.Get(t, f.Url+"/culvert/connectors/orders", &m)
+		last := m.Tasks[0].Feeds[1].LastSnapshot
+		return last != nil && last.Begun && last.Snapshot == ident && m.Tasks[0].Feeds[1].CaughtUp
+	})
+	c.Arrives(p, "Customers", 182)
+
+	// Refused logons: they are told, and tried again when somebody says so, who has unlocked the user.
+	f.Await("beside", "fails", func(s connect.Status) bool {
+		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
+	})
+	found := e2e.As[rest.Lockouts](t, f.Must(200, "GET", "/culvert/lockouts", ""))
+	if len(found.Logons) != 1 || found.Others != 0 {
+		t.Fatalf("expected one refused logon, found %+v", found)
+	}
+	if l := found.Logons[0]; l.User != "me" || l.Origin != "http://"+guarded || l.State != "refused" ||
+		l.Since.IsZero() ||
+		!strings.Contains(l.Message, "was refused (401)") || strings.Contains(l.Message, e2e.Password) {
+		t.Errorf("found %+v", l)
+	}
+	locking.Set("unlock-users", "")
+	if n := f.Must(200, "PUT", "/culvert/lockouts/resume", ""); n != `{"resumed":1}` {
+		t.Errorf("found %s", n)
+	}
+	f.Await("beside", "runs", e2e.Runs)
+	if found := f.Must(200, "GET", "/culvert/lockouts", ""); found != `{"logons":[],"others":0}` {
+		t.Errorf("found %s", found)
+	}
+
+	// What a source has opened is ended while it is stopped.
+	f.Must(409, "PUT", "/culvert/connectors/orders/retire", "")
+	f.Must(404, "PUT", "/culvert/connectors/ghost/retire", "")
+	f.Must(204, "PUT", "/connectors/orders/stop", "")
+	f.Await("orders", "is stopped", e2e.Is(connect.Stopped, 0))
+	var ended string
+	f.Eventually("the end of its tasks", func() bool {
+		status, answer := f.Call("PUT", "/culvert/connectors/orders/retire", "")
+		ended = answer
+		return status != http.StatusConflict
+	})
+	if ended != `{"ended":"nothing"}` {
+		t.Errorf("found %s", ended)
+	}
+	f.Must(202, "PUT", "/connectors/orders/resume", "")
+	f.Await("orders", "runs", e2e.Runs)
+	f.Letters(taker)
+	f.Versions(dir)
+	c.Signal(syscall.SIGTERM)
+	if r := c.Wait(); r.Code != 0 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+// lock has a user of a service locked by somebody's guess.
+func lock(t *testing.T, address string) {
+	t.Helper()
+	request, err := http.NewRequest("GET", "http://"+address+service.SAPPath, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.SetBasicAuth("me", "somebody's guess")
+	r, err := http.DefaultClient.Do(request)
+	if err != nil || r.StatusCode != 401 {
+		t.Fatal(r, err)
+	}
+	r.Body.Close()
+}

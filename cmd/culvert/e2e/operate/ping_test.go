@@ -1,0 +1,59 @@
+package operate
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
+)
+
+// Nobody waits through ten retries to be told that a port is closed: a command asks once.
+func TestPingToAClosedPort(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	file := p.File("orders.properties", e2e.Instead(e2e.Source("orders", porttest.Address(t), "Orders"),
+		"sap.odata.max.retries=10",
+		"sap.odata.min.retry.backoff.ms=3600000", "sap.odata.max.retry.backoff.ms=3600000")...)
+	// compiles what ping needs
+	r := p.Run("list-entitysets", "-p", file, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t))
+	if r.Code != 1 {
+		t.Errorf("expected exit 1, found %d\n%s", r.Code, r.Stderr)
+	}
+	r = p.Run("ping", "-p", file, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t))
+	if r.Code != 1 || !strings.Contains(r.Stderr, "connection refused") {
+		t.Errorf("expected exit 1 at once, found %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+// Seconds in which plugins are compiled are explained, and only then.
+func TestCompilingIsSaid(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 5})
+	file := p.File("orders.properties", e2e.Source("orders", address, "Orders")...)
+	data := filepath.Join(p.Dir, "empty")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	said := regexp.MustCompile(`compiling plugins, once: \d+ s`)
+	args := []string{"-p", file, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t), "--data", data}
+	for round, want := range []bool{true, false} {
+		r := p.Run(append([]string{"ping"}, args...)...)
+		if r.Code != 0 || said.MatchString(r.Stderr) != want || strings.Contains(r.Stdout, "compiling") {
+			t.Errorf("round %d: expected a line about it: %t, found exit %d and\n%s%s", round, want, r.Code, r.Stdout,
+				r.Stderr)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(data, "plugins.cache")); err != nil {
+		t.Fatal(err)
+	}
+	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", data, file)
+	if r.Code != 0 || !said.MatchString(r.Stderr) || !strings.Contains(r.Stderr, "level=INFO") {
+		t.Errorf("expected a line of the log, found exit %d and\n%s", r.Code, r.Stderr)
+	}
+}

@@ -1,0 +1,423 @@
+package operate
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	secrets "github.com/culvert-project/culvert/host/secret"
+	"github.com/culvert-project/culvert/host/tracetest"
+)
+
+// What comes by REST reads no file, folder or variable that the worker's file does not open to it: not in a check, nor
+// in a connector that is written, nor where REST is for reading alone. The answer names the lines that would open it.
+func TestReferencesOfREST(t *testing.T) {
+	t.Parallel()
+	for name, lines := range map[string][]string{"open": nil, "masked": {"rest.config.masked=true"},
+		"read only": {"rest.read.only=true"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := e2e.NewPlace(t)
+			p.Environ = []string{"CANARY=" + e2e.Canary}
+			_, address := e2e.Demo(t, service.Options{Rows: 10})
+			secrets := p.SecretFile("secrets")
+			p.Subfolder("conf")
+			p.File("conf/calm.properties", e2e.Source("calm", address, "Products")...)
+			f := p.Follows("conf", lines...)
+			f.Await("calm", "runs", e2e.Runs)
+			for _, reference := range []string{"${file:" + secrets + ":key}",
+				"${dir:" + filepath.Dir(secrets) + ":whole}", "${env:CANARY}"} {
+				for _, key := range []string{"sap.odata.proxy.address", "sap.odata.host.address", "sap.odata.user.pwd",
+					"transforms", "transforms.a.type", "transforms.a.spec", "connector.class", "name", "tasks.max",
+					"producer.override.linger.ms", "producer.override.sasl.jaas.config", "value.converter",
+					"value.converter.schemas.enable", "key.converter.schema.registry.url", "topic.creation.groups",
+					"predicates", "errors.tolerance", "unknown.setting", "sap.odata#00.topic",
+					"sap.odata#00.entityset"} {
+					settings := e2e.Configuration(e2e.Source("probe", address, "Products"))
+					settings["transforms"], settings["transforms.a.type"] = "a",
+						"org.apache.kafka.connect.transforms.Cast$Value"
+					settings["transforms.a.spec"] = "ProductID:string"
+					settings[key] = reference
+					for _, way := range []struct{ method, path string }{
+						{"PUT", "/connector-plugins/ODataSource/config/validate"},
+						{"PUT", "/connectors/probe/config"},
+						{"PATCH", "/connectors/calm/config"},
+					} {
+						sent := settings
+						if way.method == "PATCH" {
+							sent = map[string]string{key: reference}
+						}
+						status, answer := f.Call(way.method, way.path, e2e.AsJSON(t, sent))
+						provider, _, _ := strings.Cut(reference[2:], ":")
+						said := strings.Contains(answer, "config.providers="+provider) ||
+							key == "name" && strings.Contains(answer, "doesn't match connector name") ||
+							name == "read only" && status == 403
+						if checked := strings.Contains(way.path, "validate"); !said || !checked && status/100 != 4 {
+							t.Errorf("%s %s with %s=%s: found %d %s", way.method, way.path, key, reference, status,
+								answer)
+						}
+						for _, piece := range []string{"c4n4ry", "s3cret", "x0x", "s3c0nd"} {
+							if strings.Contains(answer, piece) {
+								t.Errorf("%s %s with %s=%s shows %q: %s", way.method, way.path, key, reference, piece,
+									answer)
+							}
+						}
+					}
+				}
+			}
+			f.Await("calm", "runs", e2e.Runs)
+			f.Signal(syscall.SIGTERM)
+			if r := f.Wait(); r.Code != 0 || strings.Contains(r.Stderr, "c4n4ry") {
+				t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+			}
+		})
+	}
+}
+
+// A reference of a file that somebody wrote goes on to hold when its connector is changed by REST, and no other one
+// does. What REST wrote stays REST's, also when the worker is started again with other lines; what somebody changes in
+// the file after that is theirs.
+func TestReferencesThatRESTKeeps(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10, User: "someone", Password: "geheim"})
+	secrets := p.SecretFile("secrets")
+	pwd := "${file:" + secrets + ":pwd}"
+	p.Subfolder("conf")
+	p.File("conf/calm.properties", append(e2e.Source("calm", address, "Products"), "sap.odata.user.name=someone",
+		"sap.odata.user.pwd="+pwd)...)
+	f := p.Follows("conf")
+	f.Await("calm", "runs", e2e.Runs)
+	var shown map[string]string
+	e2e.Get(t, f.Url+"/connectors/calm/config", &shown)
+	if shown["sap.odata.user.pwd"] != pwd {
+		t.Fatalf("found %v", shown)
+	}
+	shown["tasks.max"] = "1"
+	f.Must(200, "PUT", "/connectors/calm/config", e2e.AsJSON(t, shown))
+	f.Must(200, "PATCH", "/connectors/calm/config", `{"sap.odata.connection.read.timeout.ms": "50000"}`)
+	f.Await("calm", "runs", e2e.Runs)
+	if answer := f.Must(400, "PATCH", "/connectors/calm/config", e2e.AsJSON(t, map[string]string{
+		"sap.odata.user.name": "${file:" + secrets + ":user}"})); !strings.Contains(answer, "config.providers=file") {
+		t.Errorf("found %s", answer)
+	}
+	f.Must(400, "PATCH", "/connectors/calm/config", e2e.AsJSON(t, map[string]string{"sap.odata.proxy.user.pwd": pwd}))
+	end := func() {
+		t.Helper()
+		f.Signal(syscall.SIGTERM)
+		if r := f.Wait(); r.Code != 0 {
+			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+		}
+	}
+	end()
+
+	// A provider that the worker's file names, for a folder, holds for what comes by REST.
+	opened := []string{"config.providers=file", "config.providers.file.class=" +
+		"org.apache.kafka.common.config.provider.FileConfigProvider",
+		"config.providers.file.param.allowed.paths=" + filepath.Dir(secrets)}
+	f = p.Follows("conf", opened...)
+	f.Await("calm", "runs", e2e.Runs)
+	made := e2e.Configuration(append(e2e.Source("made", address, "Customers"), "sap.odata.user.name=someone",
+		"sap.odata.user.pwd="+pwd))
+	f.Must(200, "PATCH", "/connectors/calm/config", e2e.AsJSON(t, map[string]string{"tasks.max": "2"}))
+	f.Must(201, "PUT", "/connectors/made/config", e2e.AsJSON(t, made))
+	f.Await("made", "runs", e2e.Runs)
+	made["sap.odata.user.pwd"] = "${file:" + p.File("other.properties", "pwd=geheim") + ":pwd}"
+	if answer := f.Must(400, "PUT", "/connectors/made/config", e2e.AsJSON(t, made)); !strings.Contains(answer,
+		"outside allowed.paths") {
+		t.Errorf("found %s", answer)
+	}
+	if err := os.Symlink(filepath.Join(p.Dir, "other.properties"), filepath.Join(p.Dir, "secrets/link")); err != nil {
+		t.Fatal(err)
+	}
+	made["sap.odata.user.pwd"] = "${file:" + filepath.Join(p.Dir, "secrets/link") + ":pwd}"
+	if answer := f.Must(400, "PUT", "/connectors/made/config", e2e.AsJSON(t, made)); !strings.Contains(answer,
+		"outside allowed.paths") {
+		t.Errorf("found %s", answer)
+	}
+	end()
+
+	// Without these lines what REST wrote is refused, and what somebody wrote is not.
+	f = p.Follows("conf")
+	f.Await("calm", "runs", e2e.Runs)
+	f.Await("made", "is refused", func(s connect.Status) bool {
+		return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace, "config.providers=file")
+	})
+	shown = nil
+	e2e.Get(t, f.Url+"/connectors/made/config", &shown)
+	if shown["sap.odata.user.pwd"] != pwd || len(shown) != len(made) {
+		t.Errorf("found %v", shown)
+	}
+	f.Must(400, "PUT", "/connectors/made/config", e2e.AsJSON(t, shown))
+
+	// A file that somebody writes holds, whatever REST wrote into it before.
+	f.Replaced("conf/made.json", e2e.AsJSON(t, map[string]any{"name": "made",
+		"config": e2e.Configuration(append(e2e.Source("made", address, "Customers"), "sap.odata.user.name=someone",
+			"sap.odata.user.pwd= "+pwd))}))
+	f.Await("made", "runs", e2e.Runs)
+	end()
+}
+
+// A secret behind a config provider stands in each setting of each plugin, one after the other: nothing that a check, a
+// start, REST, the log, figures, traces or dead letters say shows it. Names of topics, services and sets are looked at
+// in checks alone.
+func TestNothingShowsWhatProvidersGive(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 10})
+	s.Set("match", "POST")
+	s.Set("status", "400")
+	s.Set("status-count", "1000000")
+	spans := tracetest.Start(t)
+	p.Subfolder("secrets")
+	const secret = "c4n4ry.s3cret-x0x"
+	reference := "${file:" + p.File("secrets/some.properties", "key="+secret) + ":key}"
+	p.Subfolder("conf")
+	p.Environ = []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + spans.URL}
+	f := p.FollowsWith(e2e.Plugins(t, "odata-sink", "smt"), "conf", "config.providers=file", "config.providers.file.class="+
+		"org.apache.kafka.common.config.provider.FileConfigProvider", "config.providers.file.param.allowed.paths="+
+		filepath.Join(p.Dir, "secrets"))
+	looked := func(what, text string) {
+		t.Helper()
+		if piece := e2e.Shows(text); piece != "" {
+			at := strings.Index(strings.ToLower(text), strings.ToLower(piece))
+			t.Errorf("%s shows %q: …%.300s", what, piece, text[max(0, at-150):])
+		}
+	}
+	all := f.SettingsOfPlugins(address)
+	if len(all) < 300 {
+		t.Errorf("expected more settings than %d", len(all))
+	}
+	var taken []e2e.SettingOfPlugin // with the secret
+	for _, one := range all {
+		what := one.Settings["connector.class"] + " " + one.Key
+		one.Settings[one.Key] = reference
+		body := e2e.AsJSON(t, one.Settings)
+		_, answer := f.Call("PUT", "/connector-plugins/"+one.Settings["connector.class"]+"/config/validate", body)
+		looked("a check with "+what, answer)
+		if one.Published {
+			continue
+		}
+		status, answer := f.Call("PUT", "/connectors/probe/config", body)
+		looked("a change with "+what, answer)
+		if status != 201 {
+			continue
+		}
+		taken = append(taken, one)
+		f.Eventually("a state with "+what, func() bool {
+			var s connect.Status
+			return e2e.Get(t, f.Url+"/connectors/probe/status", &s) == 200 && s.Connector.State != connect.Unassigned
+		})
+		for _, path := range []string{"/connectors/probe", "/connectors/probe/config", "/connectors/probe/status",
+			"/connectors/probe/tasks", "/connectors/probe/tasks-config", "/connectors/probe/offsets",
+			"/connectors/probe/topics", "/culvert/connectors/probe", "/connectors?expand=status&expand=info"} {
+			_, answer := f.Call("GET", path, "")
+			looked("GET "+path+" with "+what, answer)
+		}
+		_, answer = f.Call("GET", "/metrics", "")
+		looked("figures with "+what, answer)
+		f.Must(204, "DELETE", "/connectors/probe", "")
+	}
+	for _, path := range []string{"/", "/health", "/connectors", "/connector-plugins?connectorsOnly=false", "/culvert/plugins",
+		"/culvert/reload", "/culvert/lockouts", "/admin/loggers", "/metrics"} {
+		_, answer := f.Call("GET", path, "")
+		looked("GET "+path, answer)
+	}
+	f.Signal(syscall.SIGTERM)
+	r := f.Wait()
+	for line := range strings.Lines(r.Stderr) {
+		looked("the log", line)
+	}
+	if r.Code != 0 {
+		t.Errorf("exit %d", r.Code)
+	}
+	letters := p.LettersOf(taken, address, reference)
+	connectors := map[string]bool{}
+	for _, l := range letters {
+		one := connect.ReadLetter(l)
+		connectors[one.Connector] = true
+		looked("a letter's key", string(l.Key))
+		looked("a letter's value", string(l.Value))
+		for _, h := range l.Headers {
+			looked("a letter's header "+h.Key, string(h.Value))
+		}
+	}
+	if len(connectors) < 80 {
+		t.Errorf("expected letters of many of %d connectors, found those of %d", len(taken), len(connectors))
+	}
+	names := map[string]bool{}
+	for _, span := range spans.Spans("") {
+		names[span.Name] = true
+		looked("a trace", fmt.Sprintf("%+v", span))
+	}
+	if len(names) < 5 {
+		t.Errorf("expected traces of pages, batches and their parts, found %v", slices.Collect(maps.Keys(names)))
+	}
+}
+
+// A look at a service does not show where a config provider says that it is.
+func TestDoctorShowsNoValueOfProviders(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	secrets := p.File("some.properties", "key=c4n4ry.s3cret-x0x.invalid")
+	lines := e2e.Source("probe", "HOST:1", "Products")
+	for i := range lines {
+		lines[i] = strings.Replace(lines[i], "HOST", "${file:"+secrets+":key}", 1)
+	}
+	r := p.Run("doctor", "--plugins", e2e.Plugins(t), "--data", p.Data, "-p", p.File("probe.properties", lines...))
+	if said := r.Stdout + r.Stderr; r.Code == 0 || e2e.Shows(said) != "" || !strings.Contains(said, "[hidden]") {
+		t.Errorf("exit %d: %s", r.Code, said)
+	}
+}
+
+// canaried is a place with a file of secrets, whose commands are looked at for them.
+type canaried struct {
+	*e2e.Place
+	plugins string
+	struck  int // texts with something hidden
+}
+
+const providedCanary = "c4n4ry.s3cret-x0x"
+
+func newCanaried(t *testing.T) *canaried {
+	p := &canaried{Place: e2e.NewPlace(t), plugins: e2e.Plugins(t, "odata-sink", "smt")}
+	p.File("some.properties", "key="+providedCanary, "host=localhost", "line=org.apache.kafka.common.security.plain."+
+		"PlainLoginModule required username=\"c4n4ry.user-x\" password=\"c4n4ry.s3cret-x0x\";")
+	return p
+}
+
+// with is a file of lines in which a setting has the secret of a name.
+func (p *canaried) with(file, setting, secret string, lines ...string) (path string) {
+	p.T.Helper()
+	lines = slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.HasPrefix(l, setting+"=") })
+	return p.File(file, append(lines, setting+"=${file:"+filepath.Join(p.Dir, "some.properties")+":"+secret+"}")...)
+}
+
+// shows runs a command that is to show no canary, nor another secret.
+func (p *canaried) shows(what, secret string, args ...string) {
+	p.T.Helper()
+	if args = append(args, "--data", p.Data); args[0] != "consume" && args[1] != "list" {
+		args = append(args, "--plugins", p.plugins)
+	}
+	r := p.Run(args...)
+	text := r.Stdout + r.Stderr
+	if e2e.Shows(text) != "" || secret != "" && strings.Contains(text, secret) || r.Code < 0 ||
+		strings.Contains(text, "unknown flag") || strings.Contains(text, "unknown shorthand") {
+		p.T.Errorf("with %s: culvert %s: exit %d: %.600s", what, strings.Join(args, " "), r.Code, text)
+	}
+	if strings.Contains(text, secrets.Hidden) {
+		p.struck++
+	}
+}
+
+// Commands of plugins do not show what config providers give to the connector's file, however they end.
+func TestPluginCommandsShowNoValueOfProviders(t *testing.T) {
+	t.Parallel()
+	p := newCanaried(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10, User: providedCanary, Password: providedCanary})
+	_, port, _ := net.SplitHostPort(address)
+	sound := append(e2e.Source("probe", "localhost:"+port, "Products"), "sap.odata.user.pwd="+providedCanary)
+	for _, key := range []string{"sap.odata.host.address", "sap.odata.host.port", "connector.class",
+		"sap.odata.user.name", "sap.odata#00.service", "sap.odata#00.entityset", "sap.odata.sap.client",
+		"sap.odata.proxy.address", "sap.odata.ssl.truststore.location"} {
+		lines := append(sound, "sap.odata.user.name="+providedCanary, "sap.odata.proxy.type=http")
+		if !strings.Contains(key, "proxy") {
+			lines = lines[:len(lines)-1]
+		}
+		file := p.with("probe.properties", key, "key", lines...)
+		p.shows(key, "", "ping", "-p", file, "-s", service.NorthwindPath)
+		p.shows(key, "", "peek", "-p", file, "-s", service.NorthwindPath, "-e", "Products")
+	}
+	wrong := p.with("wrong.properties", "sap.odata.host.address", "host", append(sound, "sap.odata.user.name=x")...)
+	good := p.with("good.properties", "sap.odata.user.name", "key", append(sound, "sap.odata.host.address=127.0.0.1")...)
+	for _, c := range [][]string{{"ping"}, {"peek", "-e", "Products"}, {"extract-schema", "-e", "Products"},
+		{"list-entitysets"}, {"list-services"}, {"active-subscriptions"}, {"delete-subscription", "-u", "http://localhost/x"},
+		{"retire"}} {
+		if !slices.Contains([]string{"delete-subscription", "list-services", "retire", "active-subscriptions"}, c[0]) {
+			c = append(c, "-s", service.NorthwindPath)
+		}
+		p.shows("host", "localhost", append(c, "-p", wrong)...)
+		p.shows("user", "", append(c, "-p", good, "--json")...)
+		p.shows("user", "", append(c, "-p", good, "--log-level", "debug")...)
+	}
+	if p.struck < 15 {
+		t.Errorf("expected texts that are struck, found %d", p.struck)
+	}
+}
+
+// Commands that read a worker's file do not show what config providers give to it, and what is said of a logon stays
+// readable.
+func TestCommandsShowNoValueOfTheWorkersFile(t *testing.T) {
+	t.Parallel()
+	p := newCanaried(t)
+	connector := p.File("probe.properties", e2e.Source("probe", "127.0.0.1:1", "Products")...)
+	sasl := []string{"bootstrap.servers=127.0.0.1:1", "security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN"}
+	for _, one := range []struct {
+		key, secret string
+		lines       []string
+		starts      bool // nothing is wrong with it by itself
+	}{
+		{"bootstrap.servers", "key", nil, false},
+		{"ssl.truststore.location", "key", []string{"bootstrap.servers=127.0.0.1:1", "security.protocol=SSL"}, false},
+		{"security.protocol", "key", sasl, false},
+		{"sasl.jaas.config", "key", sasl, false},
+		{"sasl.jaas.config", "line", sasl, true},
+		{"kafka.proxy.address", "key", []string{"bootstrap.servers=127.0.0.1:1", "kafka.proxy.type=http"}, false},
+		{"value.converter.schema.registry.url", "key", sasl[:1], true},
+		{"plugin.path", "key", sasl[:1], true},
+	} {
+		w := p.with("worker.properties", one.key, one.secret, one.lines...)
+		p.shows(one.key, "", "consume", "T", "-p", w)
+		p.shows(one.key, "", "dlq", "list", "T", "-p", w)
+		p.shows(one.key, "", "offsets", "import", "probe", "--from-topic", "T", "-p", w)
+		p.shows(one.key, "", "validate", w, connector)
+		p.shows(one.key, "", "doctor", "-p", w, "-p", connector)
+		p.shows(one.key, "", "test", "--worker", w, p.File("some_test.yaml", "tests: 1"))
+		if !one.starts {
+			p.shows(one.key, "", "offsets", "show", "probe", w, connector)
+			p.shows(one.key, "", "dlq", "replay", "T", w, connector)
+			p.shows(one.key, "", "run", "--once", w, connector)
+			r := p.Run("tunnel", "-p", w, "--listen", "127.0.0.1:0")
+			if text := r.Stdout + r.Stderr; e2e.Shows(text) != "" {
+				t.Errorf("with %s: culvert tunnel: exit %d: %s", one.key, r.Code, text)
+			}
+		}
+	}
+	if p.struck < 30 {
+		t.Errorf("expected texts that are struck, found %d", p.struck)
+	}
+}
+
+// Tests of transforms show no value of a config provider: neither what their chain is set by, nor what it makes of it.
+func TestTestsShowNoValueOfProviders(t *testing.T) {
+	t.Parallel()
+	p := newCanaried(t)
+	p.Environ = []string{"CANARY=" + providedCanary} // which every plugin may see, wherever it comes from
+	for class, setting := range map[string]string{"Cast$Value": "spec", "HoistField$Value": "field",
+		"ReplaceField$Value": "renames", "InsertField$Value": "static.field", "TimestampConverter$Value": "target.type",
+		"Filter": "type"} {
+		file := p.File("own_test.yaml", "settings:", "  transforms: a",
+			"  transforms.a.type: org.apache.kafka.connect.transforms."+class,
+			"  transforms.a.static.value: ${env:CANARY}",
+			"tests:", "- name: one", "  settings: {transforms.a."+setting+": \"${env:CANARY}\"}", "  records:",
+			"  - topic: t", "    value: {a: \"1\"}", "    becomes: {value: {a: 2}}",
+			"- name: two", "  refused: something else", "  settings: {transforms.a."+setting+": \"${env:CANARY}\"}")
+		report := filepath.Join(p.Dir, "report.xml")
+		p.shows(class, "", "test", file, "--log-level", "debug", "--junit", report)
+		if written, err := os.ReadFile(report); err != nil || e2e.Shows(string(written)) != "" {
+			t.Errorf("with %s: the report: %v\n%s", class, err, written)
+		}
+	}
+	if p.struck < 6 {
+		t.Errorf("expected texts that are struck, found %d", p.struck)
+	}
+}

@@ -1,0 +1,248 @@
+package operate
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// randomCaller calls REST at random.
+type randomCaller struct {
+	t       *testing.T
+	address string
+	secret  string
+	config  map[string]string
+	rng     *rand.Rand
+	slow    []net.Conn
+}
+
+// Routes, with NAME for the name of a connector, CLASS for that of a plugin.
+var randomRoutes = []string{"/", "/health", "/metrics", "/connectors", "/connectors", "/connectors", "/connectors/NAME",
+	"/connectors/NAME", "/connectors/NAME/config", "/connectors/NAME/config", "/connectors/NAME/status",
+	"/connectors/NAME/tasks",
+	"/connectors/NAME/tasks/0/status", "/connectors/NAME/tasks/x/status", "/connectors/NAME/tasks/0/restart",
+	"/connectors/NAME/tasks/99999999999/restart", "/connectors/NAME/pause", "/connectors/NAME/resume",
+	"/connectors/NAME/stop",
+	"/connectors/NAME/restart", "/connectors/NAME/offsets", "/connectors/NAME/topics", "/connectors/NAME/topics/reset",
+	"/connectors/NAME/fence", "/connector-plugins", "/connector-plugins/CLASS/config",
+	"/connector-plugins/CLASS/config/validate",
+	"/admin/loggers", "/admin/loggers/root", "/admin/loggers/a.b", "/culvert/reload", "/culvert/diff",
+	"/culvert/plugins",
+	"/culvert/connectors/NAME", "/culvert/openapi.json", "/nowhere", "//", "/%", "/%zz/../x"}
+
+// configRoutes show configurations as they were written; no other one may show a password.
+var configRoutes = regexp.MustCompile(`^/connectors(/[^/]+(/config|/tasks)?)?/?$`)
+
+// ownFailures are the messages of Kafka Connect's own 500: it has them for what is no JSON, or of another shape.
+var ownFailures = regexp.MustCompile(`^(expected .*|Cannot .*|Failed to find any class .*|initial_state: expected .*|` +
+	`Connector config .*contains no connector type.*|Illegal null or empty Level name\.)`)
+
+func pick[T any](rng *rand.Rand, of ...T) T { return of[rng.IntN(len(of))] }
+
+func (c *randomCaller) name() string {
+	return pick(c.rng, "a", "b", "c", "a b", "ü;x", "..", "none", "a", "b", "\x01", strings.Repeat("n", 300))
+}
+
+// body is one that fits the route, or none.
+func (c *randomCaller) body() string {
+	config := maps.Clone(c.config)
+	switch c.rng.IntN(4) {
+	case 0:
+		config["tasks.max"] = pick(c.rng, "0", "2", "many")
+	case 1:
+		config[pick(c.rng, "sap.odata.colour", "transforms", "connector.class", "name", "value.converter")] = c.name()
+	}
+	encoded := func(v any) string {
+		data, err := json.Marshal(v)
+		if err != nil {
+			c.t.Error(err)
+		}
+		return string(data)
+	}
+	switch c.rng.IntN(20) {
+	case 0, 1:
+		return encoded(config)
+	case 3, 4:
+		return encoded(map[string]any{"name": c.name(), "config": config, "initial_state": pick(c.rng, "STOPPED",
+			"STOPPED", "PAUSED", "RUNNING", "x")})
+	case 6:
+		return encoded(map[string]any{"level": pick(c.rng, "INFO", "DEBUG", "LOUD", "")})
+	case 7:
+		return encoded(map[string]any{"offsets": []any{map[string]any{"partition": map[string]any{"x": c.name()},
+			"offset": nil}}})
+	case 8:
+		whole := encoded(config)
+		return whole[:c.rng.IntN(len(whole))]
+	case 9:
+		return strings.Repeat(pick(c.rng, "[", `{"a":`), 1+c.rng.IntN(20000))
+	case 10:
+		return pick(c.rng, "null", "{}", "[]", "7", `"x"`, `{"config":null}`, `{"name":null,"config":{}}`, `{"a":null}`,
+			`{"a":{}}`, "\xff\xfe")
+	case 11:
+		if c.rng.IntN(6) == 0 {
+			return `{"name": "` + strings.Repeat("x", 1200<<10) + `"}`
+		}
+	}
+	return ""
+}
+
+// call makes a call and looks at its answer.
+func (c *randomCaller) call() {
+	route := strings.ReplaceAll(pick(c.rng, randomRoutes...), "NAME", url.PathEscape(c.name()))
+	route = strings.ReplaceAll(route, "CLASS", pick(c.rng, "ODataSource", "ODataSink", "Cast",
+		"org.apache.kafka.connect.transforms.Filter", "Nobody"))
+	query := pick(c.rng, "", "", "", "?expand=info&expand=status", "?expand=x", "?includeTasks=true&onlyFailed=true",
+		"?includeTasks=x",
+		"?scope=cluster", "?connectorsOnly=false", "?%zz", "?forward=false")
+	method := pick(c.rng, "GET", "GET", "GET", "PUT", "PUT", "POST", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS",
+		"TRACE", "FOO")
+	body := c.body()
+	var head strings.Builder
+	fmt.Fprintf(&head, "%s %s%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", method, route, query)
+	if media := pick(c.rng, "", "application/json", "application/json", "application/json",
+		"application/json;charset=utf-8", "text/plain", "/;"); media != "" {
+		fmt.Fprintf(&head, "Content-Type: %s\r\n", media)
+	}
+	if accept := pick(c.rng, "", "", "", "*/*", "application/json", "text/html", "application/json;q=0",
+		";;"); accept != "" {
+		fmt.Fprintf(&head, "Accept: %s\r\n", accept)
+	}
+	if body != "" {
+		fmt.Fprintf(&head, "Content-Length: %d\r\n", len(body))
+	}
+	what := fmt.Sprintf("%s %s%s %.60q", method, route, query, body)
+	conn, err := net.Dial("tcp", c.address)
+	if err != nil {
+		c.t.Errorf("%s: %v", what, err)
+		return
+	}
+	text := head.String() + "\r\n" + body
+	if c.rng.IntN(50) == 0 { // it says a part and waits
+		io.WriteString(conn, text[:c.rng.IntN(len(text))])
+		c.slow = append(c.slow, conn)
+		return
+	}
+	defer conn.Close()
+	io.WriteString(conn, text) // as far as it is taken
+	var answer []byte
+	r, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	if err == nil {
+		answer, err = io.ReadAll(r.Body)
+	}
+	if err != nil {
+		if body == "" { // who is refused while it sends a body may miss the answer
+			c.t.Errorf("%s: %v", what, err)
+		}
+		return
+	}
+	var failure struct {
+		Code    int `json:"error_code"`
+		Message string
+	}
+	// Who has to wait for long is told so, on a slow machine.
+	if r.StatusCode >= 500 && route != "/health" && !(r.StatusCode == 500 && (method == "HEAD" ||
+		json.Unmarshal(answer, &failure) == nil && failure.Code == 500 && ownFailures.MatchString(failure.Message))) {
+		c.t.Errorf("%s: found %d %.300s", what, r.StatusCode, answer)
+	}
+	if strings.Contains(string(answer), c.secret) && (r.StatusCode >= 400 || !configRoutes.MatchString(route)) {
+		c.t.Errorf("%s: found the password in %d %.300s", what, r.StatusCode, answer)
+	}
+}
+
+// figureOf reads a figure of the worker.
+func figureOf(f *e2e.Followed, name string) float64 {
+	for line := range strings.Lines(f.Metrics()) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
+			n, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				f.Place.T.Fatal(err)
+			}
+			return n
+		}
+	}
+	f.Place.T.Fatalf("there is no figure %s", name)
+	return 0
+}
+
+// Calls at random, valid, invalid, huge and slow, with wrong methods and media types: each has an answer, none a
+// password that is not in its own configuration, and afterwards all is as it was before. CULVERT_SOAK=1 makes 10,000 of
+// them; CULVERT_SEED has those of a run again.
+func TestSoakRandomCalls(t *testing.T) {
+	t.Parallel()
+	calls, seed := 1000, uint64(1)
+	if os.Getenv("CULVERT_SOAK") != "" {
+		calls, seed = 10_000, uint64(time.Now().UnixNano())
+	}
+	if given, err := strconv.ParseUint(os.Getenv("CULVERT_SEED"), 10, 64); err == nil {
+		seed = given
+	}
+	t.Logf("CULVERT_SEED=%d", seed)
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p.Subfolder("conf")
+	f := p.Follows("conf", "log.level=error")
+	f.Eventually("that REST can change something", func() bool {
+		status, _ := f.Call("DELETE", "/connectors/none", "")
+		return status == 404
+	})
+	const secret = "geheim-4711"
+	config := e2e.Configuration(append(e2e.Source("x", address, "Customers"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd="+secret))
+	goroutines, heap := figureOf(f, "go_goroutines"), figureOf(f, "go_memstats_heap_inuse_bytes")
+	var callers sync.WaitGroup
+	const together = 4
+	all := make([]*randomCaller, together)
+	for i := range all {
+		c := &randomCaller{t: t, address: strings.TrimPrefix(f.Url, "http://"), secret: secret, config: config,
+			rng: rand.New(rand.NewPCG(seed, uint64(i)))}
+		all[i] = c
+		callers.Go(func() {
+			for range calls / together {
+				c.call()
+			}
+		})
+	}
+	callers.Wait()
+	for _, c := range all {
+		for _, conn := range c.slow {
+			conn.Close()
+		}
+	}
+	f.Eventually("health", func() bool {
+		status, _ := f.Call("GET", "/health", "")
+		return status == 200
+	})
+	for _, name := range f.Names() {
+		f.Must(204, "DELETE", "/connectors/"+url.PathEscape(name), "")
+	}
+	f.Eventually("its goroutines to have ended", func() bool {
+		http.DefaultClient.CloseIdleConnections()
+		return figureOf(f, "go_goroutines") < goroutines+30
+	})
+	f.Eventually("its memory to be free again", func() bool {
+		return figureOf(f, "go_memstats_heap_inuse_bytes") < heap+96<<20
+	})
+	f.Signal(syscall.SIGTERM)
+	if r := f.Wait(); r.Code != 0 || strings.Contains(r.Stderr, "a mistake in culvert") || strings.Contains(r.Stderr,
+		"panic") ||
+		strings.Contains(r.Stderr, secret) {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}

@@ -1,0 +1,201 @@
+package operate
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// Connectors come, change and go with their files. What is bad changes nothing, and log, status, REST and a metric say
+// why.
+func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p.Subfolder("conf")
+	p.File("conf/calm.properties", e2e.Source("calm", address, "Customers")...)
+	f := p.Follows("conf")
+	f.Await("calm", "runs", e2e.Runs)
+	lives := func(name string) int {
+		return strings.Count(f.Stderr.String(), `msg="connector started" connector=`+name+" ")
+	}
+
+	// A new one, and another topic for it.
+	lines := e2e.Source("orders", address, "Orders")
+	f.Replaced("conf/orders.properties", lines...)
+	f.Await("orders", "runs", e2e.Runs)
+	f.Replaced("conf/orders.properties", append(lines, "transforms=")...)
+	f.Says(`msg="reload: settings have changed, and its tasks are made anew" connector=orders`)
+	f.Eventually("its second life", func() bool { return lives("orders") == 2 })
+	f.Await("orders", "runs", e2e.Runs)
+
+	// What its client takes while it works.
+	f.Replaced("conf/orders.properties", append(lines, "transforms=", "sap.odata.user.name=someone",
+		"sap.odata.user.pwd=other")...)
+	f.Says(`msg="reload: settings have changed, and its tasks go on with them" connector=orders`)
+	f.Says(`msg="settings of the service have changed: going on with the new ones" connector=orders`)
+	good := append(lines, "transforms=", "sap.odata.user.name=someone", "sap.odata.user.pwd=other")
+
+	// Bad ones, each with its file and line everywhere; the connector runs on.
+	for bad, content := range map[string][]string{
+		"conf/orders.properties:13: tasks.max: ": append(good,
+			"tasks.max=many"),
+		"conf/orders.properties:2: connector.class: no plugin has the source or sink NotThere": append([]string{good[0],
+			"connector.class=NotThere"}, good[2:]...),
+		"conf/orders.properties: the file is empty": {""},
+		"conf/orders.properties:1: name: expected a name that no other connector has": append(
+			[]string{"name=calm"}, good[1:]...),
+	} {
+		f.Replaced("conf/orders.properties", content...)
+		f.Await("orders", "runs on beside "+bad, func(s connect.Status) bool {
+			return s.Connector.State == connect.Running && strings.Contains(s.Connector.ConfigError, bad)
+		})
+		f.Says(bad)
+		f.Eventually("the metric", func() bool {
+			return strings.Contains(f.Metrics(), `culvert_connector_config_refused{connector="orders"} 1`)
+		})
+		if r := f.Reload(); !slices.ContainsFunc(r.Connectors, func(c rest.Reloaded) bool {
+			return c.Name == "orders" &&
+				strings.Contains(c.Error, bad)
+		}) {
+			t.Errorf("expected %q in REST's answer, found %+v", bad, r)
+		}
+		f.Replaced("conf/orders.properties", good...)
+		f.Await("orders", "runs", e2e.Runs)
+	}
+	f.Eventually("no metric", func() bool {
+		return !strings.Contains(f.Metrics(), "culvert_connector_config_refused{")
+	})
+	f.Replaced("conf/new.properties", append(e2e.Source("new", address, "Products"), "sap.odata.host.adress=x")...)
+	f.Await("new", "is FAILED", func(s connect.Status) bool {
+		return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace,
+			"conf/new.properties:10: sap.odata.host.adress: unknown setting")
+	})
+
+	// Renamed: one goes, and another one comes.
+	f.Replaced("conf/orders.properties", append([]string{"name=renamed"}, good[1:]...)...)
+	f.Await("renamed", "runs", e2e.Runs)
+	f.Gone("conf/new.properties")
+	f.Eventually("two connectors", func() bool { return slices.Equal(f.Names(), []string{"calm", "renamed"}) })
+	if n := lives("orders"); n != 2 {
+		t.Errorf("expected orders to have been started twice, found %d times", n)
+	}
+	if n := lives("calm"); n != 1 {
+		t.Errorf("expected calm to have run undisturbed, found it started %d times", n)
+	}
+
+	// The folder vanishes and comes back; SIGHUP asks for a look.
+	dir := filepath.Join(p.Dir, "conf")
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	f.Says("the folder of connectors can't be read, and all run on as they are")
+	if names := f.Names(); !slices.Equal(names, []string{"calm", "renamed"}) {
+		t.Errorf("without the folder: expected both to run on, found %q", names)
+	}
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+	f.Says("the folder of connectors can be read again")
+	f.Signal(syscall.SIGHUP)
+	f.Says("the folder of connectors was read again, as was asked for")
+
+	// The last ones go, the worker stays, and what comes back goes on from its offset.
+	f.Gone("conf/orders.properties")
+	f.Gone("conf/calm.properties")
+	f.Eventually("no connectors", func() bool { return len(f.Names()) == 0 })
+	f.Replaced("conf/calm.properties", e2e.Source("calm", address, "Customers")...)
+	f.Await("calm", "runs", e2e.Runs)
+	f.Signal(syscall.SIGTERM)
+	if r := f.Wait(); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if n := len(p.Records("Customers")); n != 91 {
+		t.Errorf("expected each of 91 rows once, found %d records", n)
+	}
+	if strings.Contains(f.Stderr.String(), "a mistake in culvert") {
+		t.Errorf("found a mistake:\n%s", f.Stderr.String())
+	}
+}
+
+// What a reload would do is shown before it is done: of a folder that is a copy of the worker's, with edits.
+func TestDiff(t *testing.T) {
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p.Subfolder("conf")
+	p.Subfolder("copy")
+	edits := map[string][2][]string{ // before and after, empty: there is none
+		"calm": {e2e.Source("calm", address, "Customers"), e2e.Source("calm", address, "Customers")},
+		"client": {append(e2e.Source("client", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=0ld"),
+			append(e2e.Source("client", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=n3w")},
+		"topic": {e2e.Source("topic", address, "Products"), e2e.Instead(e2e.Source("topic", address, "Products"),
+			"sap.odata#00.topic=Other")},
+		"deleted": {e2e.Source("deleted", address, "Customers"), nil},
+		"added":   {nil, e2e.Source("added", address, "Customers")},
+		"bad":     {e2e.Source("bad", address, "Customers"), append(e2e.Source("bad", address, "Customers"), "tasks.max=many")},
+	}
+	for name, lines := range edits {
+		for i, folder := range []string{"conf", "copy"} {
+			if lines[i] != nil {
+				p.File(folder+"/"+name+".properties", lines[i]...)
+			}
+		}
+	}
+	f := p.Follows("conf")
+	for name, lines := range edits {
+		if lines[0] != nil {
+			f.Await(name, "runs", e2e.Runs)
+		}
+	}
+	// What was made by REST where its folder took nothing stands in the data folder, and no folder misses it.
+	if err := os.MkdirAll(filepath.Join(p.Data, "connectors"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p.File("data/connectors/own.json", e2e.AsJSON(t, settingsOf(e2e.Source("own", address, "Suppliers"))))
+	f.Await("own", "runs", e2e.Runs)
+	diff := func(folder string, more ...string) e2e.Result {
+		t.Helper()
+		return p.Run(append([]string{"diff", "--plugins", e2e.Plugins(t), "--data", p.Data, "--config", folder, "--url",
+			f.Url}, more...)...)
+	}
+	if r := diff("conf"); r.Code != 0 || r.Stdout != "nothing would change\n" {
+		t.Errorf("its own folder: found exit %d, %s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	want := `added: a new connector (copy/added.properties)
+bad: would be refused; what runs goes on (copy/bad.properties)
+  copy/bad.properties:10: tasks.max: (why)
+client: goes on with other settings (copy/client.properties)
+  sap.odata.user.pwd: [hidden] -> [hidden]
+deleted: stops and is removed; its offsets stay
+topic: its tasks are made anew (copy/topic.properties)
+  sap.odata#00.topic: Products -> Other
+`
+	why := regexp.MustCompile("(copy/bad.properties:10: tasks.max: ).+")
+	if r := diff("copy"); r.Code != 1 || why.ReplaceAllString(r.Stdout, "$1(why)") != want ||
+		r.LastLine() != "1 connector would be refused" {
+		t.Errorf("expected exit 1 and\n%s\nfound %d and\n%s\n%s", want, r.Code, r.Stdout, r.Stderr)
+	}
+	if r := diff("copy", "--json"); !strings.Contains(r.Stdout,
+		`{"connector":"topic","effect":"restart","file":"copy/topic.properties",`+
+			`"settings":[{"name":"sap.odata#00.topic","runs":"Products","file":"Other"}]}`) ||
+		strings.Contains(r.Stdout,
+			"n3w") || strings.Contains(r.Stdout, "0ld") {
+		t.Errorf("as JSON: found %s", r.Stdout)
+	}
+	if r := p.Run("diff", "--plugins", e2e.Plugins(t), "--config", "copy", "--url",
+		"http://"+porttest.Address(t)); r.Code != 2 || !strings.Contains(r.Stderr, "expected a running worker") {
+		t.Errorf("without a worker: found exit %d, %s", r.Code, r.Stderr)
+	}
+	if lives := strings.Count(f.Stderr.String(), `msg="connector started"`); lives != 6 {
+		t.Errorf("expected nothing to have been touched, found %d starts", lives)
+	}
+}

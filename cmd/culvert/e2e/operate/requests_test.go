@@ -1,0 +1,74 @@
+package operate
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
+)
+
+// --log-level debug shows each request with what came of it, and never a secret.
+func TestRequestsAtDebug(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 50, PageSize: 20, User: "demo", Password: "s3cr3t pass"})
+	lines := append(e2e.Source("orders", address, "Orders"), "sap.odata.user.name=demo", "sap.odata.user.pwd=s3cr3t pass",
+		"sap.odata.header.APIKey=k3y-of-a-gateway")
+	r := p.Run("run", "--once", "--log-level", "debug", "--plugins", e2e.Plugins(t), "--data", p.Data,
+		p.File("orders.properties", lines...))
+	if r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	line := regexp.MustCompile(
+		`level=DEBUG msg=request connector=orders method=(\w+) path="?([^ "]+)"? status=(\d+) bytes=(\d+) ms=\d+\n`)
+	found := line.FindAllStringSubmatch(r.Stderr, -1)
+	if len(found) != s.Ledger().Total {
+		t.Errorf("expected a line for each of %d requests, found %d in\n%s", s.Ledger().Total, len(found), r.Stderr)
+	}
+	pages := 0
+	for _, f := range found {
+		if f[1] == "GET" && strings.HasPrefix(f[2], northwind+"/Orders?$") && f[3] == "200" && f[4] != "0" {
+			pages++
+		}
+	}
+	if pages < 3 {
+		t.Errorf("expected 3 pages with their path and bytes, found %d in %q", pages, found)
+	}
+	for _, secret := range []string{"s3cr3t", "k3y-of", "ZGVtbzpzM2NyM3"} {
+		if strings.Contains(r.Stderr, secret) {
+			t.Errorf("found %s in\n%s", secret, r.Stderr)
+		}
+	}
+
+	closed := p.File("closed.properties", e2e.Source("closed", porttest.Address(t), "Orders")...)
+	r = p.Run("ping", "-p", closed, "-s", service.NorthwindPath, "--log-level", "debug", "--plugins", e2e.Plugins(t))
+	if want := fmt.Sprintf("msg=request method=GET path=%s/$metadata status=0 bytes=0 ms=",
+		northwind); !strings.Contains(r.Stderr, want) || !strings.Contains(r.Stderr, "connection refused") {
+		t.Errorf("expected %q and the reason in\n%s", want, r.Stderr)
+	}
+
+	// As JSON each line is an object, which says where it was written.
+	r = p.Run("ping", "-p", closed, "-s", service.NorthwindPath, "--log-level", "debug", "--log-format", "json",
+		"--plugins", e2e.Plugins(t))
+	requests := 0
+	for line := range strings.Lines(r.Stderr) {
+		var l map[string]any
+		if json.Unmarshal([]byte(line), &l) == nil && l["msg"] == "request" && l["level"] == "DEBUG" &&
+			l["status"] == 0.0 && regexp.MustCompile(`^transport\..+:\d+$`).MatchString(
+			fmt.Sprint(l["ohja.location"])) {
+			requests++
+		}
+	}
+	if requests == 0 {
+		t.Errorf("expected requests in JSON, found\n%s", r.Stderr)
+	}
+	r = p.Run("ping", "-p", closed, "-s", service.NorthwindPath, "--log-format", "xml", "--plugins", e2e.Plugins(t))
+	if r.Code != 2 || !strings.Contains(r.Stderr, `--log-format: expected text, text+location or json, found "xml"`) {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}

@@ -1,0 +1,609 @@
+package operate
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// A connector is paused, stopped, resumed and restarted by REST; each of its rows arrives once.
+func TestConnectorsAreSteered(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p.Subfolder("conf")
+	p.File("conf/calm.properties", e2e.Source("calm", address, "Customers")...)
+	f := p.Follows("conf")
+	f.Await("calm", "runs", e2e.Runs)
+	f.Must(202, "PUT", "/connectors/calm/pause", "")
+	f.Await("calm", "is paused", e2e.Is(connect.Paused, 1))
+	f.Must(204, "POST", "/connectors/calm/restart", "") // it stays so
+	f.Must(202, "PUT", "/connectors/calm/resume", "")
+	f.Await("calm", "runs", e2e.Runs)
+	f.Must(204, "PUT", "/connectors/calm/stop", "")
+	f.Await("calm", "is stopped", e2e.Is(connect.Stopped, 0))
+	f.Must(404, "POST", "/connectors/calm/tasks/0/restart", "") // it has none
+	f.Must(202, "PUT", "/connectors/calm/resume", "")
+	f.Await("calm", "runs", e2e.Runs)
+	var s connect.Status
+	if err := json.Unmarshal([]byte(f.Must(202, "POST", "/connectors/calm/restart?includeTasks=true", "")),
+		&s); err != nil || !e2e.Is(connect.Restarting, 1)(s) {
+		t.Errorf("expected connector and task to be RESTARTING, found %+v %v", s, err)
+	}
+	f.Eventually("its fourth life", func() bool {
+		return strings.Count(f.Stderr.String(),
+			`msg="connector started" connector=calm `) == 4
+	})
+	f.Await("calm", "runs", e2e.Runs)
+	f.Must(204, "POST", "/connectors/calm/tasks/0/restart", "")
+	f.Eventually("its task to be another", func() bool {
+		return strings.Contains(f.Stderr.String(),
+			`msg="the task is restarted, as was asked for" connector=calm task=0`)
+	})
+	f.Await("calm", "runs", e2e.Runs)
+	f.Must(404, "PUT", "/connectors/ghost/pause", "")
+
+	// A check says what is wrong, hides passwords, and changes nothing.
+	var v check.Validation
+	answer := f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate",
+		`{"name": "new", "connector.class": "ODataSource", "tasks.max": 0, "sap.odata.user.pwd": "geheim", "sap.odata.host.adress": "x"}`)
+	if err := json.Unmarshal([]byte(answer), &v); err != nil || v.Errors < 2 || !strings.Contains(answer,
+		"Value must be at least 1") ||
+		!strings.Contains(answer, "the nearest known one is sap.odata.host.address") || strings.Contains(answer,
+		"geheim") {
+		t.Errorf("found %v %s", err, answer)
+	}
+	for class, named := range map[string]string{"ODataSink": "ODataSource", "NotThere": "ODataSource",
+		"ODataSource": "NotThere", "OData2SourceConnector": ""} {
+		f.Must(400, "PUT", "/connector-plugins/"+class+"/config/validate", e2e.AsJSON(t, map[string]string{
+			"connector.class": named}))
+	}
+	f.Must(400, "PUT", "/connector-plugins/ODataSource/config/validate",
+		`{"connector.class": "ODataSource", "sap.odata.user.pwd": "[hidden]"}`)
+	f.Must(500, "PUT", "/connector-plugins/ODataSource/config/validate", `{"topic": "x"}`)
+	f.Must(500, "PUT", "/connector-plugins/NotThere/config/validate", `{"connector.class": "NotThere"}`)
+	f.Signal(syscall.SIGTERM)
+	if r := f.Wait(); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, "--config", filepath.Join(p.Dir,
+		"conf")); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if n := len(p.Records("Customers")); n != 91 {
+		t.Errorf("expected each of 91 rows once, found %d records", n)
+	}
+}
+
+// Connectors are made, changed and deleted by REST, in the files of the folder; each of their rows arrives once, also
+// after a new start.
+func TestConnectorsAreWritten(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p.Subfolder("conf")
+	p.File("conf/calm.properties", e2e.Source("calm", address, "Products")...)
+	f := p.Follows("conf", "rest.config.masked=true")
+	f.Await("calm", "runs", e2e.Runs)
+	settings := e2e.Configuration(append(e2e.Source("customers", address, "Customers"), "sap.odata.user.name=someone",
+		"sap.odata.user.pwd=geheim"))
+	delete(settings, "name")
+	body := e2e.AsJSON(t, map[string]any{"name": "customers", "config": settings, "initial_state": "PAUSED"})
+	if answer := f.Must(201, "POST", "/connectors", body); !strings.Contains(answer, `"tasks":[],"type":"source"`) ||
+		strings.Contains(answer, "geheim") {
+		t.Errorf("found %s", answer)
+	}
+	f.Must(409, "POST", "/connectors", body)
+	f.Await("customers", "is paused", e2e.Is(connect.Paused, 0))
+	f.Must(202, "PUT", "/connectors/customers/resume", "")
+	f.Await("customers", "runs", e2e.Runs)
+
+	// What is shown masked may be sent back; what is shown is what was sent.
+	var shown map[string]string
+	e2e.Get(t, f.Url+"/connectors/customers/config", &shown)
+	if shown["sap.odata.user.pwd"] != "[hidden]" || len(shown) != len(settings)+1 {
+		t.Errorf("found %v", shown)
+	}
+	shown["transforms"] = ""
+	if answer := f.Must(200, "PUT", "/connectors/customers/config", e2e.AsJSON(t, shown)); !strings.Contains(answer,
+		`"transforms":""`) {
+		t.Errorf("found %s", answer)
+	}
+	f.Eventually("its second life", func() bool {
+		return strings.Count(f.Stderr.String(), `msg="connector started" connector=customers `) == 2
+	})
+	f.Await("customers", "runs", e2e.Runs)
+	if answer := f.Must(200, "PATCH", "/connectors/customers/config",
+		`{"transforms": null, "tasks.max": 1}`); strings.Contains(answer, "transforms") {
+		t.Errorf("found %s", answer)
+	}
+	file := filepath.Join(p.Dir, "conf", "customers.json")
+	if data, err := os.ReadFile(file); err != nil || !strings.Contains(string(data), `"geheim"`) {
+		t.Errorf("expected the password in the file, found %s %v", data, err)
+	}
+
+	// What is bad is said before what is there already, as Kafka Connect does.
+	f.Must(400, "POST", "/connectors",
+		`{"name": "customers", "config": {"connector.class": "ODataSource", "tasks.max": "0"}}`)
+
+	// A name may be longer than a file's.
+	long := strings.Repeat("顧", 100)
+	f.Must(201, "POST", "/connectors", e2e.AsJSON(t, map[string]any{"name": long, "initial_state": "STOPPED",
+		"config": e2e.Configuration(e2e.Source(long, address, "Suppliers"))}))
+	f.Must(204, "DELETE", "/connectors/"+url.PathEscape(long), "")
+
+	// What is bad changes nothing.
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer := f.Must(400, "PATCH", "/connectors/customers/config",
+		`{"tasks.max": "many"}`); !strings.Contains(answer, "contains the following 1 error(s):") ||
+		!strings.Contains(answer, "Invalid value many for configuration tasks.max: Not a number of type INT") {
+		t.Errorf("found %s", answer)
+	}
+	f.Must(400, "PUT", "/connectors/other/config", e2e.AsJSON(t, shown))
+	f.Must(400, "PUT", "/connectors/other/config", `{"connector.class": "NotThere"}`)
+	f.Must(404, "PATCH", "/connectors/other/config", `{}`)
+	f.Must(404, "DELETE", "/connectors/other", "")
+	if after, err := os.ReadFile(file); err != nil || string(after) != string(before) {
+		t.Errorf("expected nothing to have changed, found %s %v", after, err)
+	}
+
+	// A file that somebody wrote is changed where it is.
+	f.Must(200, "PATCH", "/connectors/calm/config", `{"sap.odata.user.name": "x", "sap.odata.user.pwd": "y"}`)
+	if data, err := os.ReadFile(filepath.Join(p.Dir, "conf", "calm.properties")); err != nil ||
+		!strings.Contains(string(data), "sap.odata.user.pwd=y\n") {
+		t.Errorf("found %s %v", data, err)
+	}
+	f.Must(204, "DELETE", "/connectors/calm", "")
+	if names := f.Names(); !slices.Equal(names, []string{"customers"}) {
+		t.Errorf("found %q", names)
+	}
+	f.Await("customers", "runs", e2e.Runs)
+	f.Signal(syscall.SIGTERM)
+	if r := f.Wait(); r.Code != 0 || strings.Contains(r.Stderr, "a mistake in culvert") {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, "--config", filepath.Join(p.Dir,
+		"conf")); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if n := len(p.Records("Customers")); n != 91 {
+		t.Errorf("expected each of 91 rows once, found %d records", n)
+	}
+}
+
+// Many make, change and delete connectors at once, while files of others change; none is taken for deleted.
+func TestManyWriteAtOnce(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p.Subfolder("conf")
+	p.File("conf/calm.properties", e2e.Source("calm", address, "Products")...)
+	f := p.Follows("conf")
+	f.Await("calm", "runs", e2e.Runs)
+	const many = 8
+	var writers sync.WaitGroup
+	for i := range many {
+		writers.Go(func() {
+			name := fmt.Sprintf("n%d", i)
+			settings := e2e.Configuration(e2e.Source(name, address, "Customers"))
+			// Two connectors may not claim the same rows for one topic.
+			settings["sap.odata#00.topic"] = name
+			for _, c := range []struct {
+				want               int
+				method, path, body string
+			}{
+				{201, "POST", "/connectors", e2e.AsJSON(t, map[string]any{"name": name, "config": settings,
+					"initial_state": "STOPPED"})},
+				{200, "PATCH", "/connectors/" + name + "/config", `{"tasks.max": "2"}`},
+				{200, "GET", "/connectors/" + name + "/status", ""},
+			} {
+				if status, answer := f.Call(c.method, c.path, c.body); status != c.want {
+					t.Errorf("%s %s: expected %d, found %d %s", c.method, c.path, c.want, status, answer)
+				}
+			}
+			if i%2 == 1 {
+				if status, answer := f.Call("DELETE", "/connectors/"+name, ""); status != 204 {
+					t.Errorf("%s: found %d %s", name, status, answer)
+				}
+			}
+		})
+	}
+	for i := range many {
+		f.Replaced("conf/calm.properties", append(e2e.Source("calm", address, "Products"), fmt.Sprintf("tasks.max=%d",
+			i+1))...)
+	}
+	writers.Wait()
+	f.Eventually("half of them", func() bool {
+		return slices.Equal(f.Names(), []string{"calm", "n0", "n2", "n4", "n6"})
+	})
+	f.Await("n6", "is stopped", e2e.Is(connect.Stopped, 0))
+	f.Signal(syscall.SIGTERM)
+	r := f.Wait()
+	if r.Code != 0 || strings.Contains(r.Stderr, "a mistake in culvert") || strings.Count(r.Stderr,
+		"its file is gone") != many/2 ||
+		strings.Count(r.Stderr, "reload: a new connector") != many {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+// Where files are named, connectors made by REST are kept in the data folder; what was paused and stopped stays so when
+// the worker is started again.
+func TestConnectorsWithoutAFolder(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	at := porttest.Address(t)
+	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+at,
+		"task.shutdown.graceful.timeout.ms=60000")
+	named := p.File("named.properties", e2e.Source("named", address, "Products")...)
+	begin := func() *e2e.Followed {
+		f := &e2e.Followed{Place: p, Url: "http://" + at,
+			Command: p.StartFor(10*time.Minute, "run", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, named)}
+		f.Eventually("REST", func() bool {
+			r, err := http.Get(f.Url + "/health")
+			if err != nil {
+				return false
+			}
+			r.Body.Close()
+			return r.StatusCode == 200
+		})
+		return f
+	}
+	end := func(f *e2e.Followed) {
+		f.Signal(syscall.SIGTERM)
+		if r := f.Wait(); r.Code != 0 || strings.Contains(r.Stderr, "a mistake in culvert") {
+			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+		}
+	}
+	made := func(name, set, state string) string {
+		return e2e.AsJSON(t, map[string]any{"name": name, "config": e2e.Configuration(e2e.Source(name, address, set)),
+			"initial_state": state})
+	}
+	f := begin()
+	f.Await("named", "runs", e2e.Runs)
+	f.Eventually("that REST can change something", func() bool {
+		status, _ := f.Call("POST", "/connectors", made("made", "Customers", "RUNNING"))
+		return status == 201
+	})
+	f.Must(201, "POST", "/connectors", made("still", "Suppliers", "STOPPED"))
+	f.Await("made", "runs", e2e.Runs)
+	f.Must(202, "PUT", "/connectors/named/pause", "")
+	f.Await("named", "is paused", e2e.Is(connect.Paused, 1))
+	if answer := f.Must(409, "PATCH", "/connectors/named/config", `{"tasks.max": "2"}`); !strings.Contains(answer,
+		"which was named when the worker was started") {
+		t.Errorf("found %s", answer)
+	}
+	f.Must(409, "DELETE", "/connectors/named", "")
+	end(f)
+
+	f = begin()
+	f.Await("made", "runs", e2e.Runs)
+	f.Await("named", "is paused", e2e.Is(connect.Paused, 1))
+	f.Await("still", "is stopped", e2e.Is(connect.Stopped, 0))
+	f.Must(202, "PUT", "/connectors/named/resume", "")
+	f.Await("named", "runs", e2e.Runs)
+	f.Eventually("that REST can change something", func() bool {
+		status, _ := f.Call("PATCH", "/connectors/made/config", `{"tasks.max": "1"}`)
+		return status == 200
+	})
+	f.Must(204, "DELETE", "/connectors/still", "")
+	f.Must(204, "DELETE", "/connectors/made", "")
+	end(f)
+	left, err := os.ReadDir(filepath.Join(p.Data, "connectors"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("expected no file to be left, found %v %v", left, err)
+	}
+	if n := len(p.Records("Customers")); n != 91 {
+		t.Errorf("expected each of 91 rows once, found %d records", n)
+	}
+}
+
+// A task that has failed is restarted alone, by REST or, where that is wanted and may help, by itself.
+func TestTasksAreRestarted(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s := service.New(service.Options{Rows: 10})
+	var status atomic.Int64 // of what is read of customers; 0: the rows
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if code := status.Load(); code != 0 && strings.Contains(r.URL.Path, "/Customers") {
+			w.WriteHeader(int(code))
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	address := server.Listener.Addr().String()
+	p.Subfolder("conf")
+	f := p.Follows("conf")
+	made := func(name string, lines ...string) string {
+		lines = append(append(e2e.Source(name, address, "Products", "Customers"), "tasks.max=2"), lines...)
+		settings := e2e.Configuration(lines)
+		settings["sap.odata#00.topic"], settings["sap.odata#01.topic"] = name+"-products", name+"-customers"
+		return e2e.AsJSON(t, map[string]any{"name": name, "config": settings})
+	}
+	states := func(products, customers connect.State) func(connect.Status) bool {
+		return func(s connect.Status) bool {
+			return s.Connector.State == connect.Running && len(s.Tasks) == 2 && s.Tasks[0].State == products &&
+				s.Tasks[1].State == customers
+		}
+	}
+	status.Store(404)
+	f.Must(201, "POST", "/connectors", made("asked"))
+	f.Await("asked", "has failed by half", states(connect.Running, connect.Failed))
+	var shown connect.Status
+	answer := f.Must(202, "POST", "/connectors/asked/restart?includeTasks=true&onlyFailed=true", "")
+	if err := json.Unmarshal([]byte(answer), &shown); err != nil ||
+		!states(connect.Running, connect.Restarting)(shown) {
+		t.Errorf("found %v %s", err, answer)
+	}
+	f.Await("asked", "has failed again", states(connect.Running, connect.Failed))
+	status.Store(0)
+	f.Must(204, "POST", "/connectors/asked/tasks/1/restart", "")
+	f.Await("asked", "runs", states(connect.Running, connect.Running))
+	f.Must(204, "POST", "/connectors/asked/tasks/0/restart", "")
+	f.Eventually("the other task to be another", func() bool {
+		return strings.Contains(f.Stderr.String(),
+			`msg="the task is restarted, as was asked for" connector=asked task=0`)
+	})
+	f.Await("asked", "runs", states(connect.Running, connect.Running))
+	f.Must(404, "POST", "/connectors/asked/tasks/2/restart", "")
+	f.Eventually("customers that were read", func() bool {
+		return strings.Contains(f.Stderr.String(),
+			"extraction finished: 91 rows")
+	})
+
+	// A task that fails by what may pass goes on, unless the connector says otherwise; what does not pass stays.
+	status.Store(503)
+	f.Must(201, "POST", "/connectors", made("away", "task.auto.restart=false"))
+	f.Must(201, "POST", "/connectors", made("alone"))
+	var failed connect.Status
+	f.Await("alone", "goes on later", func(s connect.Status) bool {
+		failed = s
+		return states(connect.Running, connect.Failed)(s) && s.Tasks[1].Restarts != ""
+	})
+	if _, err := time.Parse(time.RFC3339, failed.Tasks[1].Restarts); err != nil || failed.Tasks[0].Restarts != "" {
+		t.Errorf("found %+v %v", failed, err)
+	}
+	f.Await("away", "has failed", func(s connect.Status) bool {
+		return states(connect.Running, connect.Failed)(s) && s.Tasks[1].Restarts == ""
+	})
+	status.Store(0)
+	f.Await("alone", "runs again", states(connect.Running, connect.Running))
+	f.Await("away", "has failed", states(connect.Running, connect.Failed))
+	status.Store(404)
+	f.Must(201, "POST", "/connectors", made("wrong"))
+	f.Await("wrong", "has failed", func(s connect.Status) bool {
+		return states(connect.Running, connect.Failed)(s) && s.Tasks[1].Restarts == ""
+	})
+	f.Signal(syscall.SIGTERM)
+	r := f.Wait()
+	if r.Code != 0 || strings.Contains(r.Stderr, "a mistake in culvert") ||
+		strings.Count(r.Stderr, `msg="connector started" connector=asked `) != 1 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	for _, topic := range []string{"asked-products", "asked-customers"} {
+		if n, want := len(p.Records(topic)), map[bool]int{true: 77, false: 91}[strings.HasSuffix(topic,
+			"products")]; n != want {
+			t.Errorf("%s: expected %d records, found %d", topic, want, n)
+		}
+	}
+}
+
+// The file of a connector says by initial_state how it begins. What is wanted of it later goes before, also when the
+// worker is started again, and when its file is written anew.
+func TestInitialStateOfFiles(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p.Subfolder("conf")
+	file := func(name, set, state string) {
+		p.File("conf/"+name+".json", e2e.AsJSON(t, map[string]any{"name": name, "initial_state": state,
+			"config": settingsOf(e2e.Source(name, address, set))}))
+	}
+	file("paused", "Customers", "paused")
+	file("stopped", "Suppliers", "STOPPED")
+	f := p.Follows("conf")
+	f.Await("paused", "is paused", e2e.Is(connect.Paused, 0))
+	f.Await("stopped", "is stopped", e2e.Is(connect.Stopped, 0))
+	f.Must(202, "PUT", "/connectors/paused/resume", "")
+	f.Await("paused", "runs", e2e.Runs)
+	// Beyond Kafka Connect: how far it is, by which versions of plugins.
+	f.Eventually("it to be caught up", func() bool {
+		var m rest.Motion
+		return e2e.Get(t, f.Url+"/culvert/connectors/paused", &m) == 200 && len(m.Tasks) == 1 && m.Tasks[0].CaughtUp &&
+			m.Tasks[0].Rows > 0 && len(m.Tasks[0].Feeds) == 1 && m.Tasks[0].Feeds[0].LastCaughtUp != nil
+	})
+	f.Must(404, "GET", "/culvert/connectors/none", "")
+	var modules []rest.Module
+	if e2e.Get(t, f.Url+"/culvert/plugins", &modules) != 200 || !slices.ContainsFunc(modules, func(m rest.Module) bool {
+		return m.Plugin == "odata-source" && m.State == "active" && len(m.Hash) == 64 && len(m.Classes) > 0
+	}) {
+		t.Errorf("found %+v", modules)
+	}
+	f.Must(200, "GET", "/culvert/openapi.json", "")
+	// What a reload would do: nothing, and then nothing but to refuse a file.
+	var changes []rest.Change
+	if status := e2e.Get(t, f.Url+"/culvert/diff", &changes); status != 200 || changes == nil || len(changes) != 0 {
+		t.Errorf("expected no changes, found %d %+v", status, changes)
+	}
+	p.File("conf/bad.properties", "name=bad", "connector.class=none", "sap.odata.user.pwd=hidden")
+	status, answer := f.Call("GET", "/culvert/diff", "")
+	if err := json.Unmarshal([]byte(answer), &changes); err != nil || status != 200 || len(changes) != 1 ||
+		changes[0].Connector != "bad" || changes[0].Effect != "refuse" || changes[0].GoesOn ||
+		filepath.Base(changes[0].File) != "bad.properties" || len(changes[0].Problems) == 0 ||
+		strings.Contains(answer, "hidden") {
+		t.Errorf("expected bad to be refused, found %d %s (%v)", status, answer, err)
+	}
+	f.Gone("conf/bad.properties")
+	f.Must(202, "POST", "/culvert/reload", "")
+	f.Says(`msg="the folder of connectors was read again, as was asked for"`)
+	f.Eventually("that REST can change something", func() bool {
+		status, _ := f.Call("PATCH", "/connectors/stopped/config", `{"tasks.max": "2"}`)
+		return status == 200
+	})
+	if text, err := os.ReadFile(filepath.Join(p.Dir, "conf/stopped.json")); err != nil ||
+		!strings.Contains(string(text),
+			`"tasks.max": "2"`) {
+		t.Errorf("expected its file to be written anew, found %s %v", text, err)
+	}
+	f.Signal(syscall.SIGTERM)
+	if r := f.Wait(); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+
+	f = p.Follows("conf")
+	f.Await("paused", "runs", e2e.Runs)
+	f.Await("stopped", "is stopped", e2e.Is(connect.Stopped, 0))
+	f.Signal(syscall.SIGTERM)
+	f.Wait()
+	// Nobody could resume it in a run that ends by itself.
+	file("paused", "Customers", "PAUSED")
+	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, "conf/worker.properties", "conf/paused.json")
+	if r.Code != 2 || !strings.Contains(r.Stderr,
+		"initial_state: expected RUNNING in a run with --once, found PAUSED") {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+// A check asks the service only where the worker would: a stored password goes nowhere else, and who may only read has
+// nothing sent at all.
+func TestChecksSendNothingElsewhere(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	var asked atomic.Int64
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer elsewhere.Close()
+	for _, readOnly := range []bool{false, true} {
+		folder := fmt.Sprintf("conf-%t", readOnly)
+		p.Subfolder(folder)
+		p.File(folder+"/calm.properties", append(e2e.Source("calm", address, "Products"), "sap.odata.user.name=someone",
+			"sap.odata.user.pwd=geheim")...)
+		f := p.Follows(folder, "rest.config.masked=true", fmt.Sprintf("rest.read.only=%t", readOnly))
+		f.Await("calm", "runs", e2e.Runs)
+		settings := e2e.Configuration(append(e2e.Source("calm", strings.TrimPrefix(elsewhere.URL, "http://"), "Products"),
+			"sap.odata.user.name=someone", "sap.odata.user.pwd=[hidden]"))
+		f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2e.AsJSON(t, settings))
+		if readOnly {
+			settings["sap.odata.user.pwd"] = "geheim"
+			f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2e.AsJSON(t, settings))
+		}
+		if n := asked.Load(); n != 0 {
+			t.Errorf("read-only %t: %d requests went elsewhere", readOnly, n)
+		}
+		if !readOnly { // what a password that is given goes to is the client's word
+			settings["sap.odata.user.pwd"] = "other"
+			f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate?logon=check", e2e.AsJSON(t, settings))
+			if asked.Swap(0) == 0 {
+				t.Error("expected the service to be asked")
+			}
+		}
+		f.Signal(syscall.SIGTERM)
+		if r := f.Wait(); r.Code != 0 {
+			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+		}
+	}
+}
+
+// A page whose name was resolved to a worker that others reach sees no passwords and changes nothing, in no answer that
+// shows configurations, and a check of its sends nothing; `connectors show` and `list` hide passwords, whatever REST
+// shows. Tasks name the class that they are of.
+func TestReboundPagesReadNoPasswords(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	_, port, _ := net.SplitHostPort(porttest.Address(t))
+	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://0.0.0.0:"+port)
+	file := p.File("calm.properties", append(e2e.Source("calm", address, "Products"), "sap.odata.user.name=someone",
+		"sap.odata.user.pwd=geheim", "sap.odata.header.X-Key=schluessel")...)
+	f := &e2e.Followed{Place: p, Url: "http://127.0.0.1:" + port,
+		Command: p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file)}
+	f.Eventually("REST", func() bool {
+		r, err := http.Get(f.Url + "/health")
+		if err != nil {
+			return false
+		}
+		r.Body.Close()
+		return r.StatusCode == 200
+	})
+	f.Await("calm", "runs", e2e.Runs)
+	call := func(host, method, path, body string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequest(method, f.Url+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		r.Header.Set("Content-Type", "application/json")
+		a, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Body.Close()
+		text, err := io.ReadAll(a.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.StatusCode, string(text)
+	}
+	for _, path := range []string{"/connectors/calm", "/connectors/calm/config", "/connectors/calm/tasks",
+		"/connectors?expand=info"} {
+		for host, shown := range map[string]bool{"evil.example:" + port: false, "localhost": true, "culvert": true,
+			"culvert.apps.svc": true} {
+			status, body := call(host, "GET", path, "")
+			if status != 200 || strings.Contains(body, "geheim") != shown ||
+				strings.Contains(body, "schluessel") != shown {
+				t.Errorf("%s, Host %s: expected passwords shown: %t, found %d %s", path, host, shown, status, body)
+			}
+		}
+	}
+	if _, body := call("localhost", "GET", "/connectors/calm/tasks", ""); !strings.Contains(body,
+		`"task.class":"org.init.ohja.kafka.connect.odatav2.source.OData2SourceTask"`) {
+		t.Errorf("expected the class of the task, found %s", body)
+	}
+	settings := e2e.AsJSON(t, e2e.Configuration(e2e.Source("calm", address, "Customers")))
+	for line, body := range map[string]string{"PUT /connectors/calm/config": settings, "DELETE /connectors/calm": "",
+		"PATCH /connectors/calm/config": `{"tasks.max": "2"}`, "PUT /connectors/calm/stop": ""} {
+		method, path, _ := strings.Cut(line, " ")
+		if status, answer := call("evil.example", method, path, body); status != 403 ||
+			!strings.Contains(answer, "rest.allowed.hosts") {
+			t.Errorf("%s: expected 403, found %d %s", line, status, answer)
+		}
+	}
+	if n := strings.Count(f.Stderr.String(), "host=evil.example "); n != 1 {
+		t.Errorf("expected one line about the name, found %d", n)
+	}
+	for _, args := range [][]string{{"show", "calm"}, {"show", "calm", "--json"}, {"list", "--json"}} {
+		r := p.Run(append([]string{"connectors", "--url", f.Url}, args...)...)
+		if r.Code != 0 || strings.Contains(r.Stdout, "geheim") || strings.Contains(r.Stdout, "schluessel") ||
+			strings.Count(r.Stdout, "[hidden]") != 2 {
+			t.Errorf("connectors %v: expected passwords hidden, found exit %d %s%s", args, r.Code, r.Stdout, r.Stderr)
+		}
+	}
+}

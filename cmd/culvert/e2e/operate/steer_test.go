@@ -1,0 +1,157 @@
+package operate
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// What REST changes, pauses and restarts is a line of the log each, with who asked; status says why something has
+// failed; and what a worker does beyond Kafka Connect has commands.
+func TestOperators(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s := service.New(service.Options{Rows: 10})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/Customers") {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	address := server.Listener.Addr().String()
+	p.Subfolder("conf")
+	p.File("conf/orders.properties", e2e.Source("orders", address, "Orders")...)
+	p.File("conf/bad.properties", e2e.Source("bad", address, "Customers")...)
+	f := p.Follows("conf")
+	f.Says("extraction finished: 10 rows")
+	f.Await("orders", "runs", e2e.Runs)
+	f.Await("bad", "has failed", func(s connect.Status) bool {
+		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
+	})
+	f.Must(202, "PUT", "/connectors/orders/pause", "")
+	f.Must(202, "PUT", "/connectors/orders/resume", "")
+	f.Must(404, "PUT", "/connectors/none/pause", "")
+	f.Must(200, "GET", "/connectors/orders/status", "")
+	f.Must(200, "PUT", "/admin/loggers/org.init.ohja", `{"level":"DEBUG"}`)
+	f.Says(`request="PUT /admin/loggers/org.init.ohja" by=127.0.0.1 status=200 set_to=DEBUG`)
+	if said := f.Stderr.String(); strings.Contains(said, "logger=org.init.ohja") {
+		t.Errorf("expected one line of a logger's level\n%s", said)
+	}
+	for request, want := range map[string]int{"PUT /connectors/orders/pause": 1, "PUT /connectors/orders/resume": 1,
+		"PUT /connectors/none/pause": 0, "GET ": 0} {
+		line := `msg="changed by REST" request="` + request
+		if n := strings.Count(f.Stderr.String(), line); n != want ||
+			want > 0 && !strings.Contains(f.Stderr.String(), line+`" by=127.0.0.1 status=202`) {
+			t.Errorf("%s: expected %d lines, found %d\n%s", request, want, n, f.Stderr.String())
+		}
+	}
+	command := func(want int, args ...string) string {
+		t.Helper()
+		r := p.Run(append(args, "--url", f.Url)...)
+		if r.Code != want {
+			t.Errorf("%q: exit %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
+		}
+		return r.Stdout + r.Stderr
+	}
+	if said := command(1, "status"); !strings.Contains(said, "\nbad: task 0: ") || !strings.Contains(said, "404") {
+		t.Errorf("expected why it has failed, found %s", said)
+	}
+	var states []struct {
+		Rows   *float64
+		Errors []string
+	}
+	if err := json.Unmarshal([]byte(p.Run("status", "--json", "--url", f.Url).Stdout), &states); err != nil ||
+		len(states) != 2 || len(states[0].Errors) != 1 || states[1].Errors != nil {
+		t.Errorf("found %+v %v", states, err)
+	}
+	f.Await("orders", "runs", e2e.Runs)
+	if said := command(0, "connectors", "snapshot", "orders", "Orders"); !strings.Contains(said,
+		"orders is to read Orders") {
+		t.Errorf("found %s", said)
+	}
+	f.Eventually("the snapshot to be read", func() bool {
+		var m rest.Motion
+		return e2e.Get(t, f.Url+"/culvert/connectors/orders", &m) == 200 && m.Tasks[0].Rows == 10 &&
+			m.Tasks[0].Feeds[0].LastSnapshot != nil && m.Tasks[0].Feeds[0].LastSnapshot.Begun
+	})
+	if said := command(1, "connectors", "snapshot", "orders", "None"); !strings.Contains(said, "no such feed") {
+		t.Errorf("found %s", said)
+	}
+	if said := command(0, "lockouts"); !strings.HasPrefix(said, "ORIGIN") {
+		t.Errorf("found %s", said)
+	}
+	command(0, "lockouts", "resume")
+	var modules []rest.Module
+	e2e.Get(t, f.Url+"/culvert/plugins", &modules)
+	for _, m := range modules {
+		if m.Plugin == "odata-source" {
+			command(0, "plugins", "swap", m.Plugin, m.Hash)
+		}
+	}
+	if len(modules) == 0 {
+		t.Error("expected plugins")
+	}
+	command(1, "plugins", "swap", "odata-source", "0")
+	command(1, "plugins", "rollback", "odata-source") // there is no version before it
+	f.Signal(syscall.SIGTERM)
+	if r := f.Wait(); r.Code != 0 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+// A start that has nothing to read says so in a line: the topic to which nothing comes, when the set was read, and what
+// would read it again. A check says what a connector would do.
+func TestNothingToDoIsSaid(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	file := func(topic string) string {
+		return p.File("in.properties", e2e.Instead(e2e.Source("in", address, "Orders"), "sap.odata#00.topic="+topic)...)
+	}
+	run := func(topic string) e2e.Result {
+		return p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file(topic))
+	}
+	const line = "this start reads nothing into topic "
+	if r := run("Orders"); r.Code != 0 || strings.Contains(r.Stderr, line) {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if r := run("Other"); r.Code != 0 || strings.Count(r.Stderr, line+"Other: the set was read completely at 20") != 1 ||
+		!strings.Contains(r.Stderr, "reset the connector's offsets") {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	const changes, sinks = "this start reads nothing but changes into topic delta: the set was read up to 20",
+		`msg="this start has nothing to write: `
+	for n := range 2 { // a set in delta mode, and a sink that leaves out what it reads
+		lines := append(e2e.SinkOf("out", e2e.Texts(t, 0, &atomic.Int32{}), "Orders", "Texts"), "errors.tolerance=all")
+		r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-source", "odata-sink"), "--data", p.Data,
+			p.File("out.properties", lines...),
+			p.File("delta.properties", e2e.Tracked("delta", address, service.SAPPath, "Products")...))
+		if r.Code != 0 || strings.Count(r.Stderr, changes) != n || strings.Count(r.Stderr, sinks) != n {
+			t.Errorf("start %d: expected %d lines of each, exit %d\n%s", n, n, r.Code, r.Stderr)
+		}
+	}
+	c := p.Start("run", "--plugins", e2e.Plugins(t, "odata-source", "odata-sink"), "--data", p.Data,
+		p.File("worker.properties", "bootstrap.servers=embedded", "listeners="), filepath.Join(p.Dir, "out.properties"))
+	c.Says(sinks) // also where it goes on
+	c.Signal(syscall.SIGTERM)
+	if r := c.Wait(); r.Code != 0 || strings.Count(r.Stderr, sinks) != 1 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	r := p.Run("validate", "--plugins", e2e.Plugins(t), file("Other"))
+	if r.Code != 0 || r.Stdout != "" || !strings.Contains(r.Stderr,
+		"in.properties: ok: in, a source that would read into topics Other, by at most 1 tasks") {
+		t.Errorf("exit %d %s%s", r.Code, r.Stdout, r.Stderr)
+	}
+}

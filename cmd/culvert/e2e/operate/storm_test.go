@@ -1,0 +1,220 @@
+package operate
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// storm is how many edits there are, and how far apart: 500 in 60 s with CULVERT_SOAK=1.
+func storm() (edits int, apart time.Duration) {
+	if os.Getenv("CULVERT_SOAK") != "" {
+		return 500, 120 * time.Millisecond
+	}
+	return 60, 60 * time.Millisecond
+}
+
+// edited is a connector whose file is edited at random.
+type edited struct {
+	f        *e2e.Followed
+	name     string
+	lines    []string // that are sound
+	file     string   // below the place; "" where there is none
+	edits    int
+	settings map[string]string // those of the file, where it is sound
+	rng      *rand.Rand
+}
+
+// sound writes a sound file that differs from the last one: in a setting of the client, one for which tasks are made
+// anew, or a comment.
+func (e *edited) sound() {
+	e.edits++
+	lines := slices.Clone(e.lines)
+	switch e.rng.IntN(3) {
+	case 0:
+		lines = append(lines, fmt.Sprintf("sap.odata.max.retries=%d", 1+e.edits))
+	case 1:
+		lines = append(lines, fmt.Sprintf("tasks.max=%d", 1+e.edits), "sap.odata.max.retries=1")
+	default:
+		lines = append(lines, fmt.Sprintf("# edited %d times", e.edits), "sap.odata.max.retries=1")
+	}
+	e.write(lines)
+	e.settings = settingsOf(slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "#") }))
+}
+
+// write writes the file: by a rename, over what is there, or in two pieces.
+func (e *edited) write(lines []string) {
+	if e.file == "" {
+		e.file = fmt.Sprintf("conf/%s-%d.properties", e.name, e.edits)
+	}
+	switch e.rng.IntN(3) {
+	case 0:
+		e.f.Replaced(e.file, lines...)
+	case 1:
+		e.f.File(e.file, lines...)
+	default:
+		e.f.File(e.file, lines[:len(lines)/2]...)
+		e.f.File(e.file, lines...)
+	}
+}
+
+// broken writes a file that is bad, each time in another way.
+func (e *edited) broken() {
+	e.edits++
+	e.settings = nil
+	switch e.rng.IntN(4) {
+	case 0:
+		e.write(append(slices.Clone(e.lines), "sap.odata.max.retries=often"))
+	case 1:
+		e.write(append(slices.Clone(e.lines), "transforms=x", "transforms.x.type=NotThere"))
+	case 2:
+		e.write([]string{"", ""})
+	default:
+		e.write([]string{"{", `"name": "` + e.name + `"`})
+	}
+}
+
+func (e *edited) deleted() {
+	if e.file != "" {
+		e.f.Gone(e.file)
+		e.file, e.settings = "", nil
+	}
+}
+
+// moved gives the file another name; the connector's own stays.
+func (e *edited) moved() {
+	if e.file == "" {
+		return
+	}
+	e.edits++
+	to := fmt.Sprintf("conf/%s-%d.properties", e.name, e.edits)
+	if err := os.Rename(filepath.Join(e.f.Dir, e.file), filepath.Join(e.f.Dir, to)); err != nil {
+		e.f.Place.T.Fatal(err)
+	}
+	e.file = to
+}
+
+// Random edits under load: files come, change, break, go and get other names, while their connectors read. Nothing is
+// lost, nothing is repeated, the worker ends in the state of the files, and a connector whose file is left alone
+// notices nothing.
+func TestSoakReloadStorm(t *testing.T) {
+	edits, apart := storm()
+	const connectors, rows, page = 5, 600, 10
+	p := e2e.NewPlace(t)
+	s := service.New(service.Options{Rows: rows, PageSize: page})
+	// Pages are let through as the storm goes on, so that all read until it ends.
+	g := &e2e.Gate{Inner: s, Set: "/Orders", Turns: make(chan struct{}, 100*connectors*rows)}
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	address := strings.TrimPrefix(server.URL, "http://")
+	seed := uint64(1)
+	if e2e.Soaking() {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	p.Subfolder("conf")
+	worker := []string{"offset.flush.interval.ms=500"}
+	if rng.IntN(2) == 0 {
+		t.Log("connectors take turns for memory")
+		worker = append(worker, "plugins.memory.bytes=1")
+	}
+	f := p.Follows("conf", worker...)
+	var all []*edited
+	for n := range connectors {
+		name := fmt.Sprintf("c%d", n)
+		e := &edited{f: f, name: name, lines: e2e.Instead(e2e.Source(name, address, "Orders"), "sap.odata#00.topic="+name),
+			rng: rng}
+		e.lines = slices.DeleteFunc(e.lines, func(l string) bool { return strings.HasPrefix(l, "sap.odata.max.retries=") })
+		e.sound()
+		if n == 0 { // before the others: no page is let through yet, and who takes turns with it would wait for one
+			f.Await(e.name, "runs", e2e.Runs)
+		}
+		all = append(all, e)
+	}
+	ticker := time.NewTicker(apart)
+	defer ticker.Stop()
+	for range edits {
+		<-ticker.C
+		e := all[1+rng.IntN(connectors-1)]
+		switch do := rng.IntN(10); {
+		case e.file == "" || do < 4:
+			e.sound()
+		case do < 6:
+			e.broken()
+		case do < 8:
+			e.deleted()
+		default:
+			e.moved()
+		}
+		g.Let(max(1, connectors*rows/page/edits))
+	}
+	g.Let(connectors * rows)
+	// The end: one is deleted, one bad, the others are sound.
+	all[1].deleted()
+	for _, e := range all[2:] {
+		e.sound()
+	}
+	bad := all[2]
+	for _, e := range all[2:] {
+		f.Await(e.name, "runs as its file says", func(s connect.Status) bool {
+			var info connect.Info
+			e2e.Get(t, f.Url+"/connectors/"+e.name, &info)
+			return e2e.Runs(s) && fmt.Sprint(info.Config) == fmt.Sprint(e.settings) && s.Connector.File == e.file
+		})
+	}
+	bad.write(append(slices.Clone(bad.lines), "sap.odata.max.retries=often"))
+	f.Await(bad.name, "runs on beside its bad file", func(s connect.Status) bool {
+		return s.Connector.State == connect.Running && strings.Contains(s.Connector.ConfigError, bad.file)
+	})
+	f.Eventually("the connectors of the files", func() bool {
+		return slices.Equal(f.Names(), []string{"c0", "c2", "c3", "c4"})
+	})
+	if n := strings.Count(f.Stderr.String(), `msg="connector started" connector=c0 `); n != 1 {
+		t.Errorf("expected the connector whose file was left alone to run undisturbed, found it started %d times", n)
+	}
+	if strings.Contains(f.Stderr.String(), "a mistake in culvert") || strings.Contains(f.Stderr.String(),
+		"task FAILED") {
+		t.Errorf("found a mistake or a task that failed:\n%s", f.Stderr.String())
+	}
+	f.Signal(syscall.SIGTERM)
+	if r := f.Wait(); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+
+	// Whoever was stopped goes on from its offset, and then each row is there once.
+	for _, e := range all[1:3] {
+		e.sound()
+	}
+	close(g.Turns)
+	once := p.StartFor(10*time.Minute, "run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, "--config",
+		"conf").Wait()
+	if once.Code != 0 {
+		t.Fatalf("exit %d\n%s", once.Code, once.Stderr)
+	}
+	for _, e := range all {
+		seen := map[any]int{}
+		records := p.Records(e.name)
+		for _, r := range records {
+			seen[r["value"].(map[string]any)["payload"].(map[string]any)["OrderID"]]++
+		}
+		if len(seen) != rows || len(records) != rows {
+			t.Errorf("%s: expected each of %d rows once, found %d rows in %d records", e.name, rows, len(seen),
+				len(records))
+		}
+	}
+	if t.Failed() {
+		t.Logf("the worker said\n%s", f.Stderr.String())
+	}
+}

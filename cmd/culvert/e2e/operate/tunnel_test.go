@@ -1,0 +1,101 @@
+package operate
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/host/porttest"
+)
+
+func TestTunnel(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	double, lines := behind(t, p)
+	c := p.Start("tunnel", "-p", p.File("worker.properties", lines...), "--listen", "127.0.0.1:0")
+	c.Eventually("a listener for the broker", func() bool { return strings.Count(c.Stdout.String(), "\n") == 2 })
+	announced := regexp.MustCompile(
+		`^(127\.0\.0\.1:\d+) bootstrap 127\.0\.0\.1:\d+\n(127\.0\.0\.1:\d+) broker 0 127\.0\.0\.1:\d+\n$`).FindStringSubmatch(c.Stdout.String())
+	if announced == nil {
+		t.Fatalf("stdout:\n%s", c.Stdout.String())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), e2e.ComesAbout)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(announced[1]), kgo.DefaultProduceTopic("rows"),
+		kgo.ConsumeTopics("rows"),
+		kgo.ConsumerGroup("g"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+			if address != announced[1] && address != announced[2] {
+				t.Errorf("the client was sent to %s", address)
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	const count = 1000
+	for i := range count {
+		client.Produce(ctx, kgo.StringRecord(fmt.Sprint(i)), nil)
+	}
+	if err := client.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for len(seen) < count {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			t.Fatalf("read %d of %d\n%s", len(seen), count, c.Stderr.String())
+		}
+		fetches.EachRecord(func(r *kgo.Record) { seen[string(r.Value)] = true })
+	}
+	if double.Tunnels() == 0 {
+		t.Error("nothing went through the proxy")
+	}
+	c.Signal(syscall.SIGTERM)
+	if r := c.Wait(); r.Code != 0 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+// A tunnel to itself would connect to itself again and again.
+func TestTunnelToItself(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, port, _ := strings.Cut(porttest.Address(t), ":")
+	for _, c := range []struct{ broker, listen string }{{"127.0.0.1", "127.0.0.1"}, {"localhost", "127.0.0.1"},
+		{"127.0.0.1", "0.0.0.0"}, {"127.0.0.1", ""}} {
+		file := p.File("worker.properties", "bootstrap.servers="+c.broker+":"+port)
+		r := p.Run("tunnel", "-p", file, "--listen", c.listen+":"+port)
+		if r.Code != 2 || r.Stdout != "" || !strings.Contains(r.Stderr,
+			"bootstrap.servers: expected brokers elsewhere, found "+c.broker+":"+port) {
+			t.Errorf("%+v: exit %d\n%s%s", c, r.Code, r.Stdout, r.Stderr)
+		}
+	}
+}
+
+func TestTunnelSaysWhyABrokerCannotBeReached(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	double, lines := behind(t, p)
+	double.Unmap("kafka.virtual:9092")
+	c := p.Start("tunnel", "-p", p.File("worker.properties", lines...), "--listen", "127.0.0.1:0")
+	c.Eventually("the bootstrap listener", func() bool { return strings.Contains(c.Stdout.String(), " bootstrap ") })
+	conn, err := net.Dial("tcp", strings.Fields(c.Stdout.String())[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	c.Says("kafka.virtual:9092")
+	c.Signal(syscall.SIGTERM)
+	if r := c.Wait(); r.Code != 0 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}

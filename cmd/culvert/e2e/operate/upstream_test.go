@@ -1,0 +1,441 @@
+package operate
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// TestUpstreamValidation has the cases of Kafka's ConnectorValidationIntegrationTest by their names: how many errors a
+// check finds, with one worker for all of them.
+func TestUpstreamValidation(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 1})
+	p.Subfolder("conf")
+	f := p.FollowsWith(e2e.Plugins(t, "odata-sink", "smt"), "conf", "log.level=error")
+	f.Eventually("that REST can change something", func() bool {
+		status, _ := f.Call("DELETE", "/connectors/none", "")
+		return status == 404
+	})
+	// The topic of a sink's own settings has to be among those that it reads, which is not what these are about.
+	reads := e2e.Configuration(e2e.Source("source", address, "Customers"))
+	writes := e2e.Configuration(e2e.SinkOf("sink", address, "t1", "OrderCopies"))
+	const filter, tombstone = "org.apache.kafka.connect.transforms.Filter",
+		"org.apache.kafka.connect.transforms.predicates.RecordIsTombstone"
+	sink, source := writes, reads
+	for _, c := range []struct {
+		name   string
+		base   map[string]string
+		set    map[string]string // "-": not there
+		errors int
+		at     string // settings that have them
+	}{
+		{"NothingIsWrongWithTheSink", sink, nil, 0, ""},
+		{"NothingIsWrongWithTheSource", source, nil, 0, ""},
+		{"testSinkConnectorHasBothTopicsListAndTopicsRegex", sink, map[string]string{"topics.regex": "r.*"}, 2,
+			"topics topics.regex"},
+		{"testSinkConnectorDeadLetterQueueTopicInTopicsList", sink,
+			map[string]string{"errors.deadletterqueue.topic.name": "t1"}, 1, "errors.deadletterqueue.topic.name"},
+		{"testSinkConnectorDeadLetterQueueTopicMatchesTopicsRegex", sink, map[string]string{"topics": "-",
+			"topics.regex": "t.*", "errors.deadletterqueue.topic.name": "t.oh"}, 1,
+			"errors.deadletterqueue.topic.name"},
+		{"testSourceConnectorHasDuplicateTopicCreationGroups", source, map[string]string{
+			"topic.creation.groups": "g1, g2, g1", "topic.creation.g1.include": "a", "topic.creation.g2.include": "b",
+			"topic.creation.default.partitions": "1", "topic.creation.default.replication.factor": "1"}, 1,
+			"topic.creation.groups"},
+		{"testConnectorHasDuplicateTransformations", sink, map[string]string{"transforms": "t, t",
+			"transforms.t.type": filter}, 1, "transforms"},
+		{"testConnectorHasMissingTransformClass", sink, map[string]string{"transforms": "t",
+			"transforms.t.type": "WheresTheFruit"}, 1, "transforms.t.type"},
+		{"testConnectorHasInvalidTransformClass", sink, map[string]string{"transforms": "t",
+			"transforms.t.type": "ODataSink"}, 1, "transforms.t.type"},
+		{"testConnectorHasNegationForUndefinedPredicate", sink, map[string]string{"transforms": "t",
+			"transforms.t.type": filter, "transforms.t.negate": "true"}, 1, "transforms.t.negate"},
+		{"testConnectorHasDuplicatePredicates", sink, map[string]string{"predicates": "p, p",
+			"predicates.p.type": tombstone}, 1, "predicates"},
+		{"testConnectorHasMissingPredicateClass", sink, map[string]string{"predicates": "p",
+			"predicates.p.type": "WheresTheFruit"}, 1, "predicates.p.type"},
+		{"testConnectorHasInvalidPredicateClass", sink, map[string]string{"predicates": "p",
+			"predicates.p.type": "ODataSink"}, 1, "predicates.p.type"},
+		{"testConnectorHasMissingConverterClass", sink, map[string]string{"key.converter": "WheresTheFruit"}, 1,
+			"key.converter"},
+		{"testConnectorHasInvalidConverterClassType", sink, map[string]string{"key.converter": "ODataSink"}, 1,
+			"key.converter"},
+		{"testConnectorHasMisconfiguredConverter", sink, map[string]string{
+			"key.converter":                "org.apache.kafka.connect.json.JsonConverter",
+			"key.converter.schemas.enable": "notaboolean"}, 1, "key.converter.schemas.enable"},
+		{"testConnectorHasMissingHeaderConverterClass", sink, map[string]string{"header.converter": "WheresTheFruit"},
+			1,
+			"header.converter"},
+		{"testConnectorHasInvalidHeaderConverterClassType", sink, map[string]string{"header.converter": "ODataSink"}, 1,
+			"header.converter"},
+		{"testConnectorHasMisconfiguredHeaderConverter", sink, map[string]string{
+			"header.converter":                "org.apache.kafka.connect.json.JsonConverter",
+			"header.converter.schemas.enable": "notaboolean"}, 1, "header.converter.schemas.enable"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			settings := maps.Clone(c.base)
+			for key, value := range c.set {
+				if settings[key] = value; value == "-" {
+					delete(settings, key)
+				}
+			}
+			answer := f.Must(200, "PUT", "/connector-plugins/"+settings["connector.class"]+"/config/validate",
+				e2e.AsJSON(t, settings))
+			var v check.Validation
+			if err := json.Unmarshal([]byte(answer), &v); err != nil {
+				t.Fatal(err)
+			}
+			var at, said []string
+			for _, one := range v.Configs {
+				if len(one.Value.Errors) > 0 {
+					at, said = append(at, one.Value.Name), append(said, one.Value.Errors...)
+				}
+			}
+			if v.Errors != c.errors || len(said) != c.errors || strings.Join(at, " ") != c.at {
+				t.Errorf("expected %d errors at %q, found %d at %q: %q", c.errors, c.at, v.Errors, at, said)
+			}
+		})
+	}
+}
+
+// TestUpstreamReferences has the cases that came to ConnectorValidationIntegrationTest with Kafka 4.4: what stands
+// behind a reference to a config provider is in no answer, neither among the values nor in what is wrong with them.
+func TestUpstreamReferences(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 1})
+	p.Subfolder("conf")
+	f := p.Follows("conf", "config.providers=file",
+		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
+		"config.providers.file.param.allowed.paths="+p.Dir)
+	f.Ready()
+	at := e2e.Put(t, p.Dir, "values.properties", []byte("text=behind-the-reference\nnumber=-9999\n"))
+	to := func(provider, key string) string { return "${" + provider + ":" + at + ":" + key + "}" }
+	for name, c := range map[string]struct {
+		set    map[string]string // "": not there
+		at     string            // the setting that is shown with its reference
+		status int
+		errors int
+	}{
+		"testValidationResponseDoesNotContainResolvedValue": {map[string]string{"name": to("file", "text")}, "name",
+			200, 0},
+		"testValidationErrorMessagesDoNotContainResolvedValueOnTypeMismatch": {
+			map[string]string{"tasks.max": to("file", "text")}, "tasks.max", 200, 1},
+		"testValidationErrorMessagesDoNotContainResolvedValueOnValidatorRejection": {
+			map[string]string{"tasks.max": to("file", "number")}, "tasks.max", 200, 1},
+		"testConnectorDeclaredConfigProviderDoesNotContainResolvedValue": {map[string]string{"config.providers": "own",
+			"config.providers.own.class":  "org.apache.kafka.common.config.provider.FileConfigProvider",
+			"producer.override.client.id": to("own", "text")}, "", 200, 0},
+		"testMissingConnectorClassErrorDoesNotContainResolvedValue": {map[string]string{"connector.class": "",
+			"name": to("file", "text")}, "", 500, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			settings := e2e.Configuration(e2e.Source("source", address, "Customers"))
+			for key, value := range c.set {
+				if settings[key] = value; value == "" {
+					delete(settings, key)
+				}
+			}
+			answer := f.Must(c.status, "PUT", "/connector-plugins/ODataSource/config/validate", e2e.AsJSON(t, settings))
+			_, made := f.Call("PUT", "/connectors/source/config", e2e.AsJSON(t, settings))
+			for _, told := range []string{answer, made} {
+				if strings.Contains(told, "behind-the-reference") || strings.Contains(told, "-9999") {
+					t.Errorf("found what stands behind the reference: %s", told)
+				}
+			}
+			if c.at == "" {
+				return
+			}
+			var v check.Validation
+			if err := json.Unmarshal([]byte(answer), &v); err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(v.Configs, func(one check.Validated) bool { return one.Value.Name == c.at })
+			if i < 0 {
+				t.Fatalf("%s is not shown: %s", c.at, answer)
+			}
+			one := v.Configs[i].Value
+			if one.Value == nil || *one.Value != c.set[c.at] || len(one.Errors) != c.errors || v.Errors != c.errors {
+				t.Errorf("found %+v and %d errors", one, v.Errors)
+			}
+		})
+	}
+}
+
+// What is not there cannot be restarted, whatever is asked for with it.
+func TestUpstreamRestartUnknown(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	p.Subfolder("conf")
+	f := p.Follows("conf", "log.level=error")
+	for _, query := range []string{"", "?onlyFailed=false&includeTasks=false", "?onlyFailed=true&includeTasks=false",
+		"?onlyFailed=false&includeTasks=true", "?onlyFailed=true&includeTasks=true"} {
+		if answer := f.Must(404, "POST", "/connectors/Unknown/restart"+query, ""); !strings.Contains(answer,
+			"Unknown connector: Unknown") {
+			t.Errorf("%s: found %s", query, answer)
+		}
+	}
+}
+
+// TestUpstreamOffsets has cases of Kafka's OffsetsApiIntegrationTest with settings of a connector's own: a source made
+// STOPPED that keeps its offsets in a topic of its own, and a sink in a group of its own, which has another member.
+func TestUpstreamOffsets(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p.Subfolder("conf")
+	f := p.FollowsWith(e2e.Plugins(t, "odata-sink"), "conf")
+	f.Eventually("that REST can change something", func() bool {
+		status, _ := f.Call("DELETE", "/connectors/none", "")
+		return status == 404
+	})
+	made := func(name, state string, settings map[string]string) {
+		f.Must(201, "POST", "/connectors", e2e.AsJSON(t, map[string]any{"name": name, "config": settings,
+			"initial_state": state}))
+	}
+	reads := e2e.Configuration(append(e2e.Source("reads", address, "Customers"), "offsets.storage.topic=own-offsets"))
+	made("reads", "STOPPED", reads)
+	f.Await("reads", "is stopped", e2e.Is(connect.Stopped, 0))
+	base := strings.TrimSuffix(service.NorthwindPath, "/")
+	from := `{"offsets":[{"partition":{"service":"` + base + `","entityset":"Customers"},"offset":{"url":"` + base +
+		`/Customers?$skip=81"}}]}`
+	f.Must(200, "PATCH", "/connectors/reads/offsets", from)
+	if found := f.Must(200, "GET", "/connectors/reads/offsets", ""); !strings.Contains(found, "$skip=81") {
+		t.Errorf("found %s", found)
+	}
+	f.Must(202, "PUT", "/connectors/reads/resume", "")
+	f.Eventually("the topic that it writes", func() bool {
+		_, answer := f.Call("GET", "/connectors/reads/topics", "")
+		return strings.Contains(answer, "Customers")
+	})
+	f.Arrives(p, "Customers", 10)
+	f.Must(204, "PUT", "/connectors/reads/stop", "")
+	f.Await("reads", "is stopped", e2e.Is(connect.Stopped, 0))
+	f.Must(200, "DELETE", "/connectors/reads/offsets", "")
+	f.Must(200, "DELETE", "/connectors/reads/offsets", "")
+	if found := f.Must(200, "GET", "/connectors/reads/offsets", ""); found != `{"offsets":[]}` {
+		t.Errorf("found %s", found)
+	}
+
+	// A sink that never ran begins where it is told.
+	made("early", "STOPPED", e2e.Configuration(append(e2e.SinkOf("early", address, "Customers", "OrderCopies"),
+		"errors.tolerance=all")))
+	f.Await("early", "is stopped", e2e.Is(connect.Stopped, 0))
+	if found := f.Must(200, "GET", "/connectors/early/offsets", ""); found != `{"offsets":[]}` {
+		t.Errorf("found %s", found)
+	}
+	f.Must(200, "PATCH", "/connectors/early/offsets",
+		`{"offsets":[{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":8}}]}`)
+	f.Must(202, "PUT", "/connectors/early/resume", "")
+	f.Eventually("it to have got to the end", func() bool {
+		_, answer := f.Call("GET", "/connectors/early/offsets", "")
+		return strings.Contains(answer, `"kafka_offset":10`)
+	})
+	f.Eventually("the two records that were left", func() bool {
+		return strings.Contains(f.Metrics(),
+			`kafka_connect_sink_task_sink_record_read_total{connector="early",task="0"} 2`)
+	})
+	f.Must(204, "PUT", "/connectors/early/stop", "")
+	f.Await("early", "is stopped", e2e.Is(connect.Stopped, 0))
+	f.Must(200, "DELETE", "/connectors/early/offsets", "")
+	f.Must(204, "DELETE", "/connectors/early", "")
+
+	made("writes", "RUNNING", e2e.Configuration(append(e2e.SinkOf("writes", address, "Customers", "OrderCopies"),
+		"consumer.override.group.id=mine", "errors.tolerance=all")))
+	f.Eventually("it to have got to the end", func() bool {
+		_, answer := f.Call("GET", "/connectors/writes/offsets", "")
+		return strings.Contains(answer, `"kafka_offset":10`)
+	})
+	f.Must(204, "PUT", "/connectors/writes/stop", "")
+	f.Await("writes", "is stopped", e2e.Is(connect.Stopped, 0))
+	broker := strings.Fields(f.Says(`use Apache Kafka in production" address=`))[0]
+	other, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumerGroup("mine"), kgo.ConsumeTopics("Customers"),
+		kgo.DisableAutoCommit())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	at := `{"offsets":[{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}]}`
+	for method, body := range map[string]string{"PATCH": at, "DELETE": ""} {
+		f.Eventually("the group to have a member: "+method, func() bool {
+			status, answer := f.Call(method, "/connectors/writes/offsets", body)
+			return status == 500 && strings.Contains(answer, "have not stopped completely")
+		})
+	}
+	other.Close()
+	f.Eventually("the group to have none", func() bool {
+		status, _ := f.Call("PATCH", "/connectors/writes/offsets", at)
+		return status == 200
+	})
+	if found := f.Must(200, "GET", "/connectors/writes/offsets", ""); !strings.Contains(found, `"kafka_offset":4`) {
+		t.Errorf("found %s", found)
+	}
+	f.Must(200, "DELETE", "/connectors/writes/offsets", "")
+	if found := f.Must(200, "GET", "/connectors/writes/offsets", ""); found != `{"offsets":[]}` {
+		t.Errorf("found %s", found)
+	}
+}
+
+// TestUpstreamOffsetsElsewhere has the cases with connectors whose clients go to another cluster than the worker's:
+// their offsets are shown, altered and reset there.
+func TestUpstreamOffsetsElsewhere(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	there := e2e.Embedded(t).Addr()
+	p.Subfolder("conf")
+	f := p.FollowsWith(e2e.Plugins(t, "odata-sink"), "conf", "offset.flush.interval.ms=200")
+	f.Ready()
+	elsewhere := func(lines []string, clients ...string) string {
+		for _, client := range clients {
+			lines = append(lines, client+".override.bootstrap.servers="+there)
+		}
+		return e2e.AsJSON(t, e2e.Configuration(lines))
+	}
+	base := strings.TrimSuffix(service.NorthwindPath, "/")
+	for _, c := range []struct{ name, config, ran, altered, body string }{
+		{"reads", elsewhere(append(e2e.Source("reads", address, "Customers"), "offsets.storage.topic=own-offsets"),
+			"producer", "consumer",
+			"admin"), `"entityset":"Customers"`, "$skip=4", `{"partition":{"service":"` + base +
+			`","entityset":"Customers"},"offset":{"url":"` +
+			base + `/Customers?$skip=4"}}`},
+		{"writes", elsewhere(append(e2e.SinkOf("writes", address, "Customers", "OrderCopies"), "errors.tolerance=all"),
+			"consumer", "admin"),
+			`"kafka_offset":91`, `"kafka_offset":4`,
+			`{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}`},
+	} {
+		at := "/connectors/" + c.name
+		f.Must(201, "PUT", at+"/config", c.config)
+		shows := func(want string) {
+			t.Helper()
+			f.Eventually(c.name+": "+want, func() bool {
+				_, answer := f.Call("GET", at+"/offsets", "")
+				return strings.Contains(answer, want)
+			})
+		}
+		f.Await(c.name, "runs", e2e.Runs)
+		shows(c.ran)
+		f.Must(204, "PUT", at+"/stop", "")
+		f.Await(c.name, "is stopped", e2e.Is(connect.Stopped, 0))
+		f.Must(200, "PATCH", at+"/offsets", `{"offsets":[`+c.body+`]}`)
+		shows(c.altered)
+		f.Must(200, "DELETE", at+"/offsets", "")
+		shows(`{"offsets":[]}`)
+	}
+	if ends := e2e.EndsOn(t, there, "own-offsets"); len(ends) == 0 {
+		t.Error("expected the offsets of the source in a topic of the other cluster, found no such topic")
+	}
+}
+
+// A service of a sink that takes requests and never answers keeps others from nothing, when the sink starts and when it
+// stops (Kafka Connect's BlockingConnectorTest).
+func TestBlockedSinks(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	asked := make(chan struct{}, 1)
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(silent.Close)
+	p.Subfolder("conf")
+	f := p.FollowsWith(e2e.Plugins(t, "odata-sink"), "conf")
+	f.Ready()
+	others := func(name string) {
+		t.Helper()
+		settings := e2e.Configuration(e2e.Source(name, address, "Customers"))
+		settings["sap.odata#00.topic"] = name
+		f.Must(201, "PUT", "/connectors/"+name+"/config", e2e.AsJSON(t, settings))
+		f.Await(name, "runs", e2e.Runs)
+		f.Must(200, "GET", "/health", "")
+	}
+	others("first")
+	f.Eventually("the topic that it writes", func() bool { // there is none to read before
+		_, answer := f.Call("GET", "/connectors/first/topics", "")
+		return answer == `{"first":{"topics":["first"]}}`
+	})
+	f.Arrives(p, "first", 91)
+	f.Must(201, "PUT", "/connectors/blocked/config", e2e.AsJSON(t, e2e.Configuration(e2e.SinkOf("blocked",
+		strings.TrimPrefix(silent.URL, "http://"), "first", "OrderCopies"))))
+	<-asked
+	others("started")
+	f.Must(204, "PUT", "/connectors/blocked/stop", "")
+	others("stopping")
+	f.Await("blocked", "is stopped", e2e.Is(connect.Stopped, 0))
+	f.Must(202, "PUT", "/connectors/blocked/resume", "")
+	<-asked
+	f.Must(204, "DELETE", "/connectors/blocked", "")
+	others("deleted")
+}
+
+// Every case of Kafka Connect's own tests of REST that is listed names a test that is there.
+func TestUpstreamWorker(t *testing.T) {
+	all, err := os.ReadFile("../../../../testdata/upstream-cases.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, found := strings.Cut(string(all), "# area: worker and REST")
+	if !found {
+		t.Fatal("expected the section of worker and REST")
+	}
+	text, _, _ = strings.Cut(text, "\n# area: ")
+	var tests strings.Builder
+	for _, folder := range []string{".", "../delivery", "../source", "../../../../host/rest", "../../../../host/connect", "../../../../host/check"} {
+		files, _ := filepath.Glob(filepath.Join(folder, "*_test.go"))
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tests.Write(b)
+		}
+	}
+	counts := map[string]int{}
+	for _, line := range strings.Split(text, "\n")[1:] {
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		method, where, two := strings.Cut(line, "\t")
+		class, name, of := strings.Cut(method, ".")
+		counts[class]++
+		switch {
+		case !two || !of:
+			t.Errorf("expected a method and a test, found %q", line)
+		case strings.HasPrefix(where, "not ours: "):
+		case where == "TestUpstreamValidation" && !strings.Contains(tests.String(), `"`+name+`"`):
+			t.Errorf("%s: TestUpstreamValidation has no such case", name)
+		default:
+			for _, test := range strings.Split(where, ", ") {
+				if !strings.Contains(tests.String(), "func "+test+"(") {
+					t.Errorf("%s: there is no test %s", name, test)
+				}
+			}
+		}
+	}
+	for class, want := range map[string]int{"ConnectorValidationIntegrationTest": 33,
+		"ConnectorRestartApiIntegrationTest": 16,
+		"OffsetsApiIntegrationTest":          27, "ConnectWorkerIntegrationTest": 20, "BlockingConnectorTest": 11} {
+		if counts[class] != want {
+			t.Errorf("%s: expected %d cases, found %d", class, want, counts[class])
+		}
+	}
+}

@@ -1,0 +1,201 @@
+package operate
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// A connector that has failed is started again by whoever writes the configuration that it has, by PUT or by PATCH, as
+// by Kafka Connect: there is nothing else that it would be written for.
+func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p.Subfolder("conf")
+	f := p.Follows("conf")
+	f.Ready()
+	for method, same := range map[string]string{"PUT": "", "PATCH": "{}"} {
+		name := strings.ToLower(method)
+		// A store that is not there is found when the connector starts; that no TLS is spoken, by its task.
+		store, err := os.ReadFile(filepath.Join(e2e.Stores(t), "trust.jks"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := e2e.Put(t, p.Dir, name+".jks", store)
+		settings := e2e.Configuration(e2e.Instead(e2e.Source(name, address, "Customers"), "sap.odata.host.protocol=https",
+			"sap.odata.truststore.location="+file, "sap.odata.truststore.password="+e2e.StorePassword))
+		settings["sap.odata#00.topic"] = name
+		whole := e2e.AsJSON(t, settings)
+		if same == "" {
+			same = whole
+		}
+		in := func(state connect.State) func(connect.Status) bool {
+			return func(s connect.Status) bool { return s.Connector.State == state }
+		}
+		f.Must(201, "PUT", "/connectors/"+name+"/config", whole)
+		f.Await(name, "runs", in(connect.Running))
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		f.Must(204, "POST", "/connectors/"+name+"/restart", "")
+		f.Await(name, "has failed", in(connect.Failed))
+		e2e.Put(t, p.Dir, name+".jks", store)
+		f.Must(200, method, "/connectors/"+name+"/config", same)
+		f.Await(name, "runs", in(connect.Running))
+	}
+}
+
+// What is asked of a connector in an order that nobody would choose, or at the same moment, ends in the state that was
+// asked for last, and no answer is a mistake of the worker.
+func TestSteeredInAnyOrder(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p.Subfolder("conf")
+	f := p.Follows("conf")
+	f.Ready()
+	settings := e2e.Configuration(e2e.Source("odd", address, "Customers"))
+	with := func(most string) string {
+		settings["tasks.max"] = most
+		return e2e.AsJSON(t, settings)
+	}
+	const at = "/connectors/odd"
+	f.Must(201, "PUT", at+"/config", with("1"))
+	f.Await("odd", "runs", e2e.Runs)
+
+	// Paused: it stays so with another configuration, and takes it when it is resumed.
+	f.Must(202, "PUT", at+"/pause", "")
+	f.Await("odd", "is paused", e2e.Is(connect.Paused, 1))
+	f.Must(200, "PUT", at+"/config", with("2"))
+	f.Await("odd", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
+	f.Must(202, "PUT", at+"/resume", "")
+	f.Await("odd", "runs", e2e.Runs)
+
+	// Stopped: a restart with its tasks leaves it so, and there is none to restart.
+	f.Must(204, "PUT", at+"/stop", "")
+	f.Await("odd", "is stopped", e2e.Is(connect.Stopped, 0))
+	var s connect.Status
+	answer := f.Must(202, "POST", at+"/restart?includeTasks=true", "")
+	if err := json.Unmarshal([]byte(answer), &s); err != nil || len(s.Tasks) > 0 {
+		t.Errorf("found %s %v", answer, err)
+	}
+	f.Must(404, "POST", at+"/tasks/0/restart", "")
+	f.Await("odd", "is stopped", e2e.Is(connect.Stopped, 0))
+	f.Must(202, "PUT", at+"/resume", "")
+	f.Await("odd", "runs", e2e.Runs)
+
+	// Offsets are reset while it stops: not before it has.
+	f.Must(204, "PUT", at+"/stop", "")
+	f.Eventually("its offsets to be reset", func() bool {
+		status, answer := f.Call("DELETE", at+"/offsets", "")
+		if status != 200 && (status != 400 || !strings.Contains(answer, "must be in the STOPPED state")) {
+			t.Fatalf("found %d %s", status, answer)
+		}
+		return status == 200
+	})
+	f.Await("odd", "is stopped", e2e.Is(connect.Stopped, 0))
+	if found := f.Must(200, "GET", at+"/offsets", ""); found != `{"offsets":[]}` {
+		t.Errorf("found %s", found)
+	}
+	f.Must(202, "PUT", at+"/resume", "")
+	f.Await("odd", "runs", e2e.Runs)
+
+	// Two write at once: the file, what is shown and what runs are one of the two.
+	var writers sync.WaitGroup
+	for i := range 2 {
+		body := with(fmt.Sprint(3 + i))
+		writers.Go(func() {
+			if status, answer := f.Call("PUT", at+"/config", body); status != http.StatusOK {
+				t.Errorf("found %d %s", status, answer)
+			}
+		})
+	}
+	writers.Wait()
+	f.Await("odd", "runs", e2e.Runs)
+	var shown map[string]string
+	e2e.Get(t, f.Url+at+"/config", &shown)
+	if found := shown["tasks.max"]; found != "3" && found != "4" {
+		t.Errorf("found %v", shown)
+	}
+
+	// It is deleted in the middle of a restart, and made once more under its name.
+	f.Must(202, "POST", at+"/restart?includeTasks=true", "")
+	f.Must(204, "DELETE", at, "")
+	f.Must(404, "GET", at+"/status", "")
+	f.Must(404, "POST", at+"/restart?includeTasks=true", "")
+	f.Must(201, "PUT", at+"/config", with("1"))
+	f.Await("odd", "runs", e2e.Runs)
+}
+
+// A connector is made under the name that was asked for, or not at all: a reference in it is not resolved, a space that
+// Java does not trim stays, and what a file cannot hold is refused.
+func TestOddNamesAndSizes(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 1})
+	p.Subfolder("conf")
+	f := p.Follows("conf")
+	f.Ready()
+	plain := e2e.Configuration(e2e.Source("", address, "Customers"))
+	delete(plain, "name")
+	body := func(name string, more int) string {
+		settings := maps.Clone(plain)
+		for i := range more {
+			settings[fmt.Sprintf("unknown.%d", i)] = "x"
+		}
+		if more > 0 {
+			settings["unknown.settings"] = "warn"
+		}
+		return e2e.AsJSON(t, map[string]any{"name": name, "initial_state": "STOPPED", "config": settings})
+	}
+	for _, name := range []string{"\u00a0a", "a->b", "<&>", "a\u3000", "con", ".hidden"} {
+		answer := f.Must(201, "POST", "/connectors", body(name, 0))
+		var made connect.Info
+		if err := json.Unmarshal([]byte(answer), &made); err != nil || made.Name != name ||
+			made.Config["name"] != name ||
+			made.Type != "source" || !strings.HasPrefix(answer, `{"name":"`+name+`",`) {
+			t.Errorf("%q: found %s %v", name, answer, err)
+		}
+		if names := f.Names(); !slices.Equal(names, []string{name}) {
+			t.Errorf("%q: found %q", name, names)
+		}
+		f.Must(200, "GET", "/connectors/"+url.PathEscape(name)+"/config", "")
+		f.Must(204, "DELETE", "/connectors/"+url.PathEscape(name), "")
+	}
+	for name, why := range map[string]string{
+		"${env:HOME}": "found a reference to a config provider",
+		"a\u0085b":    "String may not contain control sequences but had the following ASCII chars: 133",
+		"a\u007fb":    "String may not contain control sequences but had the following ASCII chars: 127",
+	} {
+		if answer := f.Must(400, "POST", "/connectors", body(name, 0)); !strings.Contains(answer, why) {
+			t.Errorf("%q: found %s", name, answer)
+		}
+	}
+	if answer := f.Must(400, "POST", "/connectors", body("many", config.MaxSettings)); !strings.Contains(answer,
+		"expected at most 10000 settings, found 100") {
+		t.Errorf("found %.300s", answer)
+	}
+	if names := f.Names(); len(names) > 0 {
+		t.Errorf("found %q", names)
+	}
+	f.Must(201, "POST", "/connectors", body("many", config.MaxSettings-100))
+	var shown map[string]string
+	e2e.Get(t, f.Url+"/connectors/many/config", &shown)
+	if want := config.MaxSettings - 100 + len(plain) + 2; len(shown) != want { // name and unknown.settings
+		t.Errorf("expected %d settings, found %d", want, len(shown))
+	}
+}

@@ -1,0 +1,116 @@
+package plugins
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Lines and figures that change with the compiler that built a guest.
+var (
+	figured = regexp.MustCompile(`(?m)^(hash|memory|size|functions|charged) .*$`)
+	figure  = regexp.MustCompile(`\b[0-9a-f]{12}\b|\+?\b[0-9][0-9a-f,.]*\b`)
+)
+
+// TestPluginsCheck compares what is printed with files; CULVERT_GOLDEN=1 writes them.
+func TestPluginsCheck(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	component := wit.Component{Name: "org.example.Trap", Kind: wit.ComponentTransformation, Documentation: "Traps."}
+	files := map[string]struct {
+		module []byte
+		code   int
+		says   string
+	}{
+		"all": {guesttest.Bytes(t, "../../../../host/plugin/testdata/guests/all"), 0, ""},
+		"traps": {guesttest.Static(wit.Description{Name: "traps", Version: "1.2.3",
+			Components: []wit.Component{component}}, "",
+			wit.InterfaceTransform), 1, "traps.wasm: refused: it breaks the contract, see above"},
+	}
+	for name, file := range files {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), name+".wasm")
+			if err := os.WriteFile(path, file.module, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r := p.Run("plugins", "check", path)
+			if r.Code != file.code || !strings.Contains(r.Stderr, file.says) || file.says == "" && r.Stderr != "" {
+				t.Errorf("exit %d: %s", r.Code, r.Stderr)
+			}
+			got := figured.ReplaceAllStringFunc(strings.ReplaceAll(r.Stdout, path, name+".wasm"),
+				func(line string) string {
+					return figure.ReplaceAllString(line, "N")
+				})
+			golden := filepath.Join("testdata", "check-"+name+".golden")
+			if os.Getenv("CULVERT_GOLDEN") != "" {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+	// Limits are those of the worker's settings, and wrong ones are told.
+	all := filepath.Join(t.TempDir(), "all.wasm")
+	if err := os.WriteFile(all, files["all"].module, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		set, says string
+		code      int
+	}{
+		{"plugin.all.limits.memory.bytes=67108864", "at most 67,108,864", 0},
+		{"plugin.all.limits.memory.bytes=65536", "65536 are allowed (plugin.all.limits.memory.bytes)", 1},
+		{"plugin.all.limits.call.ms=0", "plugin.all.limits.call.ms: Invalid value 0 for configuration " +
+			"plugin.all.limits.call.ms: Value must be at least 1", 2},
+		{"plugin.all.limits.cal.ms=5", "plugin.all.limits.cal.ms: unknown setting; the nearest known one is " +
+			"plugin.all.limits.call.ms", 2},
+		{"plugin.all.limits.call.ms", "--set: expected name=value", 2},
+	} {
+		if r := p.Run("plugins", "check", "--set", c.set, all); r.Code != c.code || !strings.Contains(r.Stdout+r.Stderr,
+			c.says) {
+			t.Errorf("%s: expected exit %d and %q, found %d and %s%s", c.set, c.code, c.says, r.Code, r.Stdout,
+				r.Stderr)
+		}
+	}
+	// What a plugin says cannot steer the terminal.
+	escape := filepath.Join(t.TempDir(), "escape.wasm")
+	odd := wit.Component{Name: "a\x1b[2Jb\u202ec", Kind: wit.ComponentTransformation, Documentation: "x"}
+	if err := os.WriteFile(escape, guesttest.Static(wit.Description{Name: "n\x1b]0;t\x07", Version: "1\r2",
+		Components: []wit.Component{odd}}, "", wit.InterfaceTransform), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"check", escape}, {"show", escape}, {"list", "--plugins", filepath.Dir(escape)}} {
+		r := p.Run(append([]string{"plugins"}, args...)...)
+		if all := r.Stdout + r.Stderr; strings.ContainsAny(all, "\x1b\x07\r\u202e") || !strings.Contains(all,
+			"n\uFFFD]0;t\uFFFD") {
+			t.Errorf("%v: %q", args, all)
+		}
+	}
+	// A feature that cannot be metered is named, with its place.
+	vectors := guesttest.StaticModule(wit.Description{Name: "v", Version: "1"}, "", wit.InterfaceTransform)
+	vectors.Exports[1].Body = []byte{0xfd, 0x0c}
+	path := filepath.Join(t.TempDir(), "vectors.wasm")
+	if err := os.WriteFile(path, vectors.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := p.Run("plugins", "check", path); r.Code != 1 || r.Stdout != "" || !strings.Contains(r.Stderr,
+		path+": refused: the module is refused: uses SIMD at byte ") ||
+		!strings.Contains(r.Stderr, "(in function 1)") {
+		t.Errorf("exit %d: %s%s", r.Code, r.Stdout, r.Stderr)
+	}
+}

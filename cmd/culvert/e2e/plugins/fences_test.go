@@ -1,0 +1,247 @@
+package plugins
+
+import (
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A source that loops in decode and a transform that loops in apply are dropped into the folder in the middle of a
+// load: the running connector tries them, goes back to the versions before, and no record is lost or repeated.
+func TestVersionsThatLoopAreRolledBack(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	dir := e2e.Folder(t, "smt")
+	const rows, page = 60, 10
+	s := service.New(service.Options{Rows: rows, PageSize: page})
+	g := &e2e.Gate{Inner: s, Set: "/Orders", Turns: make(chan struct{}, 10*rows)}
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	listen := porttest.Address(t)
+	file := p.File("orders.properties", append(e2e.Source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"),
+		e2e.Silent, "transforms=note", "transforms.note.type=org.apache.kafka.connect.transforms.InsertField$Value",
+		"transforms.note.static.field=Note", "transforms.note.static.value=x")...)
+	c := p.Start("run", "--set", "listeners=http://"+listen, "--set", "plugin.odata-source.limits.call.ms=400", "--set",
+		"plugin.smt.limits.call.ms=400",
+		"--plugins", dir, "--data", p.Data, file)
+	held := func() bool { return g.Waiting.Load() == 1 && len(g.Turns) == 0 }
+	g.Let(1)
+	c.Eventually("the second page", held)
+	e2e.Replace(t, dir, "odata-source.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/odata-source",
+		"main.version=0.2.0"),
+		wit.ExportName(wit.InterfaceSource, "decode")))
+	c.Says(`msg="plugin loaded" plugin=odata-source version=0.2.0`)
+	c.Says("a newer version of the plugin is open, and takes over at a boundary") // so at the next one
+	g.Let(
+		6) // the page that waits, three times one that breaks the new version, and again by the old one
+	c.Says("plugin=odata-source from=0.1.0 to=0.2.0")
+	why := c.Says(`msg="plugin version rolled back, the one before takes over" plugin=odata-source version=0.2.0`)
+	if !strings.Contains(why, "3 calls broke soon after it took over for connector orders, at last decode by call.ms") {
+		t.Errorf("expected the reason, found %s", why)
+	}
+	c.Says("plugin=odata-source from=0.2.0 to=0.1.0")
+	c.Eventually("the next page", held)
+
+	e2e.Replace(t, dir, "smt.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/smt", "main.version=0.2.0"),
+		wit.ExportName(wit.InterfaceTransform, "apply")))
+	c.Says(`msg="plugin loaded" plugin=smt version=0.2.0`)
+	g.Let(rows)
+	c.Says("plugin=smt from=0.1.0 to=0.2.0")
+	c.Says("at last apply by call.ms")
+	c.Says("plugin=smt from=0.2.0 to=0.1.0")
+	c.Eventually("all rows", func() bool { return s.Ledger().Rows >= rows+3*page })
+	c.Arrives(p, "Orders", rows)
+
+	var status connect.Status
+	e2e.Get(t, "http://"+listen+"/connectors/orders/status", &status)
+	task := status.Tasks[0]
+	if task.State != connect.Running || task.Version != "0.1.0" || len(task.Plugins) != 2 {
+		t.Fatalf("expected 0.1.0 RUNNING and a word about two plugins, found %+v", task)
+	}
+	for n, name := range []string{"odata-source", "smt"} {
+		if want := name + " 0.1.0 runs: version 0.2.0 was rolled back: 3 calls broke soon after"; !strings.HasPrefix(
+			task.Plugins[n], want) {
+			t.Errorf("expected %q, found %q", want, task.Plugins[n])
+		}
+	}
+	broken := 0.0
+	for series, value := range e2e.Scrape(t, listen) {
+		if strings.HasPrefix(series, "culvert_plugin_aborted_calls_total{") && strings.Contains(series,
+			`limit="call.ms"`) && strings.Contains(series, `version="0.2.0"`) {
+			broken += value
+		}
+	}
+	if broken != 6 {
+		t.Errorf("expected 3 broken calls of each version in the figures, found %v of both", broken)
+	}
+	c.Signal(syscall.SIGTERM)
+	if r := c.Wait(); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	p.Orders(rows, func(int) bool { return false })
+}
+
+// The same of a sink that loops in encode: each record is written once.
+func TestSinkThatLoopsIsRolledBack(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	dir := e2e.Folder(t, "odata-sink")
+	const rows, page = 40, 10
+	s := service.New(service.Options{Rows: rows, PageSize: page})
+	g := &e2e.Gate{Inner: s, Set: "/Orders", Turns: make(chan struct{}, rows)}
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	address := strings.TrimPrefix(server.URL, "http://")
+	c := p.Start("run", "--set", "listeners=", "--set", "plugin.odata-sink.limits.call.ms=400", "--plugins", dir,
+		"--data", p.Data,
+		p.File("orders.properties", append(e2e.Source("orders", address, "Orders"), e2e.Silent)...), p.File("copies.properties",
+			e2e.SinkOf("copies", address, "Orders", "OrderCopies")...))
+	g.Let(1)
+	c.Eventually("the first page's copies", func() bool { return s.Count("OrderCopies") == page })
+	e2e.Replace(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/odata-sink"),
+		wit.ExportName(wit.InterfaceSink, "encode")))
+	c.Eventually("the new file", func() bool {
+		return strings.Count(c.Stderr.String(), `msg="plugin loaded" plugin=odata-sink`) == 2+embeddedSinks(c)
+	})
+	g.Let(rows)
+	why := c.Says(`msg="plugin version rolled back, the one before takes over" plugin=odata-sink`)
+	if !strings.Contains(why, "3 calls broke soon after it took over for connector copies, at last encode by call.ms") {
+		t.Errorf("expected the reason, found %s", why)
+	}
+	c.Eventually("all copies", func() bool { return s.Count("OrderCopies") == rows })
+	c.Signal(syscall.SIGTERM)
+	if r := c.Wait(); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	for key, w := range s.Ledger().Writes {
+		if w.Created != 1 || w.Updated != 0 {
+			t.Errorf("%s: expected it to be written once, found %+v", key, w)
+		}
+	}
+}
+
+// embeddedSinks are those that the program brings along: none where it was built without.
+func embeddedSinks(c *e2e.Command) int {
+	return strings.Count(c.Stderr.String(), "file=embedded:odata-sink")
+}
+
+// A row on which a transform never comes back is found by halving (P32). What becomes of it is errors.tolerance's
+// business: with all the others go on without it, with none the task fails with what was broken.
+func TestRowThatLoops(t *testing.T) {
+	t.Parallel()
+	const rows = 100
+	poisonous := func(id int) bool { return id%37 == 0 }
+	for tolerance, code := range map[string]int{"all": 0, "none": 1} {
+		t.Run(tolerance, func(t *testing.T) {
+			p := e2e.NewPlace(t)
+			dir := e2e.Folder(t)
+			e2e.Put(t, dir, "odd.wasm", guesttest.Bytes(t, "../../testdata/guests/odd"))
+			_, address := e2e.Demo(t, service.Options{Rows: rows, PageSize: rows})
+			r := p.Run("run", "--once", "--set", "plugin.odd.limits.call.ms=150", "--plugins", dir, "--data", p.Data,
+				p.File("orders.properties", append(e2e.Source("orders", address, "Orders"), "errors.tolerance="+tolerance,
+					"transforms=stuck", "transforms.stuck.type=example.Stuck", "transforms.stuck.field=OrderID")...))
+			if r.Code != code {
+				t.Fatalf("expected exit %d, found %d\n%s", code, r.Code, r.Stderr)
+			}
+			for _, want := range []string{"plugin odd 1.0.0 (connector orders): apply: ran for longer than " +
+				"the 150ms that are allowed",
+				"the limit is set by plugin.odd.limits.call.ms", "wasm stack trace:"} {
+				if !strings.Contains(r.Stderr, want) {
+					t.Errorf("expected %q, found %s", want, r.Stderr)
+				}
+			}
+			if tolerance == "all" {
+				p.Orders(rows, poisonous)
+			}
+		})
+	}
+}
+
+// The figures of plugins move while they work.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s := service.New(service.Options{Rows: 40, PageSize: 10})
+	g := &e2e.Gate{Inner: s, Set: "/Orders", Turns: make(chan struct{}, 100)}
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	listen := porttest.Address(t)
+	c := p.Start("run", "--set", "listeners=http://"+listen, "--plugins", e2e.Plugins(t), "--data", p.Data,
+		p.File("orders.properties", append(e2e.Source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"),
+			e2e.Silent)...))
+	held := func() bool { return g.Waiting.Load() == 1 && len(g.Turns) == 0 }
+	// of is a figure of the source, whatever the hash of its file.
+	of := func(figures map[string]float64, name, labels string) (value float64) {
+		found := false
+		for series, v := range figures {
+			if strings.HasPrefix(series, "culvert_plugin_"+name+"{") && strings.Contains(series,
+				`plugin="odata-source"`) && strings.Contains(series, labels) {
+				value, found = value+v, true
+			}
+		}
+		if !found {
+			t.Errorf("no figure %s %s", name, labels)
+		}
+		return value
+	}
+	g.Let(1)
+	c.Eventually("the second page", held)
+	before := e2e.Scrape(t, listen)
+	g.Let(2)
+	c.Eventually("the fourth page", held)
+	after := e2e.Scrape(t, listen)
+	for _, name := range []string{"calls_total", "call_seconds_total", "bytes_in_total", "bytes_out_total"} {
+		if a, b := of(before, name, ""), of(after, name, ""); a <= 0 || b <= a {
+			t.Errorf("%s: expected a figure that rises, found %v and %v", name, a, b)
+		}
+	}
+	for name, least := range map[string]float64{"memory_high_water_bytes": 1 << 20, "longest_call_seconds": 1e-6,
+		"instances": 1, "instances_started_total": 1,
+		"ticks_total": 0, "faults_total": 0, "traps_total": 0, "stopped_total": 0, "instances_recycled_total": 0} {
+		if v := of(after, name, `version="0.1.0"`); v < least {
+			t.Errorf("%s: expected at least %v, found %v", name, least, v)
+		}
+	}
+	for _, limit := range []string{"call.ms", "memory.bytes", "result.bytes", "log.lines.per.second", "stack"} {
+		if v := of(after, "aborted_calls_total", `limit="`+limit+`"`); v != 0 {
+			t.Errorf("%s: expected no broken calls, found %v", limit, v)
+		}
+	}
+	if v := of(after, "info", `state="active"`); v != 1 {
+		t.Errorf("expected one active version, found %v", v)
+	}
+}
+
+// A transform that never comes back from anything is stopped after some calls, though every row may be skipped, and
+// another connector goes on.
+func TestPluginThatOnlyLoopsIsStopped(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	dir := e2e.Folder(t)
+	e2e.Put(t, dir, "smt.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/smt", "main.version=0.2.0"),
+		wit.ExportName(wit.InterfaceTransform, "apply")))
+	const rows = 100
+	_, address := e2e.Demo(t, service.Options{Rows: rows, PageSize: rows})
+	r := p.Run("run", "--once", "--set", "plugin.smt.limits.call.ms=200", "--plugins", dir, "--data", p.Data,
+		p.File("good.properties", e2e.Source("good", address, "Orders")...),
+		p.File("stuck.properties", append(e2e.Source("stuck", address, "Products"), "errors.tolerance=all",
+			"transforms=note",
+			"transforms.note.type=org.apache.kafka.connect.transforms.InsertField$Value",
+			"transforms.note.static.field=Note", "transforms.note.static.value=x")...))
+	for _, want := range []string{"connector stuck, task 0: FAILED: ", "plugin smt 0.2.0 (",
+		"connector stuck) is stopped: its apply broke 20 times in succession, at last by call.ms",
+		"it is tried again from ", "or when its file changes"} {
+		if r.Code != 1 || !strings.Contains(r.Stderr, want) {
+			t.Errorf("expected exit 1 and %q, found %d and %s", want, r.Code, r.Stderr)
+		}
+	}
+	p.Orders(rows, func(int) bool { return false })
+}

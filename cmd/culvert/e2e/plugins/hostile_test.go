@@ -1,0 +1,218 @@
+package plugins
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// madModes are what well-formed values, declarations and requests of the guest testdata/guests/mad come to: what the
+// log says of its connector, "" where it goes on and only costs as little as any other. A new one is a line here and a
+// line there.
+var madModes = map[string]string{
+	"sane":     "",
+	"tree":     "schema",
+	"deep":     "schema",
+	"broad":    "schema",
+	"long":     "schema",
+	"feeds":    "feeds",
+	"registry": "", // a page in 100 ms and more, each with a schema of its own
+	"control":  "producer.max.request.size",
+	"many":     "plugin.mad.limits.result.bytes",
+	"offset":   "offset",
+	"more":     "",
+	"trace":    "TRACE",
+	"client":   "sap-user",
+	"offsets":  "__consumer_offsets",
+	"empties":  "structures without bytes",
+	"nested":   "nests too deep",
+	"digits":   "4096 bytes",
+	"scale":    "expected a scale from -1000 to 1000",
+	"asks":     "at most 10000 documents",
+	"follow":   "",
+	"spin":     "", // it is at work when the worker is told to end
+}
+
+// madSinkModes are likewise what the guest's sink comes to with the honest connector's rows.
+var madSinkModes = map[string]string{
+	"sane":     "",
+	"topics":   "at most 10000 topics",
+	"asks":     "at most 10000 documents",
+	"trace":    "TRACE",
+	"client":   "sap-password",
+	"none":     "encode",
+	"twice":    "encode",
+	"rowless":  "has no rows",
+	"again":    "for the 17th time",
+	"verdicts": "one for each row",
+	"spin":     "",
+}
+
+// secret is what no plugin may see, and no log says.
+const secret = "hunter2-of-the-user"
+
+// loops is a module of some 100 KB that takes an engine minutes to compile.
+func loops() []byte {
+	m := guesttest.StaticModule(wit.Description{Name: "loops", Version: "1.0.0",
+		Components: []wit.Component{{Name: "example.Loops",
+			Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
+	m.Exports = append(m.Exports, guesttest.Function{Name: "f", Body: bytes.Repeat([]byte{0x03, 0x40, 0x41, 0, 0x28, 2,
+		0,
+		0x0d, 0, 0x0b}, 10_600)})
+	return m.Bytes()
+}
+
+// slow is a module that may be compiled, and takes an engine about as long as any may.
+func slow() []byte {
+	m := guesttest.StaticModule(wit.Description{Name: "slow", Version: "1.0.0",
+		Components: []wit.Component{{Name: "example.Slow",
+			Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
+	for n := range 5 {
+		m.Exports = append(m.Exports, guesttest.Function{Name: fmt.Sprint("f", n),
+			Body: bytes.Repeat([]byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0, 0x0d, 0, 0x0b}, 1900)})
+	}
+	return m.Bytes()
+}
+
+// many is a module with 5 million exports, as far as its size tells.
+func many() []byte {
+	items := binary.AppendUvarint(nil, 5_000_000)
+	items = append(items, bytes.Repeat([]byte{0, 0, 0}, 5_000_000)...)
+	return append(binary.AppendUvarint([]byte("\x00asm\x01\x00\x00\x00\x07"), uint64(len(items))), items...)
+}
+
+// rival is a plugin that has a class of another one.
+func rival(name, class string) func(path string) error {
+	return func(path string) error {
+		return os.WriteFile(path, guesttest.Static(wit.Description{Name: name, Version: "9.0.0",
+			Components: []wit.Component{{Name: class,
+				Kind: wit.ComponentSource}}}, "", wit.InterfaceSource), 0o600)
+	}
+}
+
+// hostileFiles are those of a folder that no connector uses, with what is said of each.
+var hostileFiles = map[string]struct {
+	put  func(path string) error
+	says string
+}{
+	"loops": {func(path string) error { return os.WriteFile(path, loops(), 0o600) }, "effort of compiling function"},
+	"many":  {func(path string) error { return os.WriteFile(path, many(), 0o600) }, "exports: found 5000000"},
+	"zero":  {func(path string) error { return os.Symlink("/dev/zero", path) }, "found a device"},
+	"pipe":  {func(path string) error { return syscall.Mkfifo(path, 0o600) }, "found a pipe"},
+	"sparse": {func(path string) error {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			return err
+		}
+		return os.Truncate(path, 10<<30)
+	}, "at most 67108864 bytes"},
+	"twin-a": {rival("twin-a", "example.Twin"), "loaded"},
+	"twin-b": {rival("twin-b", "example.Twin"), "loaded"},
+}
+
+// Whatever plugins hand in that is well formed, and whatever lies in the folder, another connector keeps every row
+// once, the worker stays below 1 GB, and SIGTERM ends it in 5 s.
+func TestHostilePlugins(t *testing.T) {
+	t.Parallel()
+	const rows = 300
+	p := e2e.NewPlace(t)
+	dir := e2e.Folder(t)
+	e2e.Put(t, dir, "mad.wasm", guesttest.Bytes(t, "../../testdata/guests/mad"))
+	for name, f := range hostileFiles {
+		if err := f.put(filepath.Join(dir, name+".wasm")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, address := e2e.Demo(t, service.Options{Rows: rows, PageSize: 20})
+	host, port, _ := net.SplitHostPort(address)
+	listen := porttest.Address(t)
+	args := []string{"run", "--set", "listeners=http://" + listen, "--set", "plugin.mad.limits.call.ms=3600000",
+		"--plugins", dir, "--data", p.Data,
+		p.File("honest.properties", e2e.Source("honest", address, "Orders")...)}
+	p.File("secrets", "note="+secret)
+	mad := func(name, class, mode string, settings ...string) {
+		args = append(args, p.File(name+".properties", append(settings, "name="+name, "connector.class="+class,
+			"mad.scheme=http", "mad.port="+port,
+			"mad.mode="+mode, "mad.retries=0", "errors.tolerance=all", "sap.odata.user.pwd="+secret,
+			"mad.note=${file:"+filepath.Join(p.Dir, "secrets")+":note}", "unknown.settings=warn")...))
+	}
+	for mode := range madModes {
+		mad(mode, "example.Mad", mode, "mad.address="+host)
+	}
+	for mode := range madSinkModes {
+		mad("sink-"+mode, "example.MadSink", mode, "mad.address="+host, "topics=Orders")
+	}
+	mad("twin", "example.Twin", "sane")
+	c := p.Start(args...)
+	late := time.After(e2e.ComesAbout) // for all of them together, on a machine that has other things to do
+	says := func(about, want string) {
+		t.Helper()
+		for {
+			for line := range strings.Lines(c.Stderr.String()) {
+				if strings.Contains(line, about) && strings.Contains(line, want) {
+					return
+				}
+			}
+			select {
+			case <-late:
+				t.Fatalf("%s with %q did not come about; stderr:\n%s", about, want, c.Stderr.String())
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}
+	for mode, want := range madModes {
+		says("connector="+mode+" ", want)
+	}
+	for mode, want := range madSinkModes {
+		says("connector=sink-"+mode+" ", want)
+	}
+	says("twin", "expected one plugin that has it, there are twin-a, twin-b")
+	says("mad was given", "[hidden]")
+	for name, f := range hostileFiles {
+		says(name+".wasm", f.says)
+	}
+	c.Arrives(p, "Orders", rows)
+	if r := c.Ends(); strings.Contains(r.Stdout+r.Stderr, secret) {
+		t.Error("a plugin was given a secret")
+	}
+	p.Orders(rows, func(int) bool { return false })
+}
+
+// A worker is told to end while the engine is within a function, and nothing that it does not need has held it up.
+func TestStopWhileCompiling(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Log("there is no SIGTERM")
+		return
+	}
+	p := e2e.NewPlace(t)
+	dir := t.TempDir()
+	e2e.Put(t, dir, "slow.wasm", slow())
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	listen := porttest.Address(t)
+	// Its class is looked for in all files, since there is no plugin that has it: nothing else has been started yet.
+	c := p.Start("run", "--set", "listeners=http://"+listen, "--plugins", dir, "--data", p.Data, p.File("x.properties",
+		e2e.Source("x", address, "Orders")...))
+	c.Says("REST listens")
+	var health struct{ Status, Message string }
+	c.Eventually("REST", func() bool { return e2e.Get(t, "http://"+listen+"/health", &health) == 503 })
+	if health.Message != "Plugins are being loaded." && !strings.Contains(health.Message, "loaded") {
+		t.Errorf("expected it to be loading, found %+v", health)
+	}
+	if r := c.Ends(); r.Code != 0 {
+		t.Errorf("expected exit 0, found %d\n%s", r.Code, r.Stderr)
+	}
+}

@@ -1,0 +1,131 @@
+package plugins
+
+import (
+	"archive/zip"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// T11: what is stored, and what is written back, does not depend on the process's zone or locale.
+func TestResultsAreTheSameEverywhere(t *testing.T) {
+	t.Parallel()
+	cases := []struct{ name, zone, offset, language string }{
+		{"utc", "UTC", "Z", "C"},
+		{"kolkata", "Asia/Kolkata", "+05:30", "C"},
+		{"st-johns", "America/St_Johns", "-0[23]:30", "C"}, // summer and winter
+		{"turkish", "Europe/Istanbul", "+03:00", "tr_TR.UTF-8"},
+	}
+	var first string
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			results, log := moved(t, "TZ="+zone(t, c.zone), "LANG="+c.language, "LC_ALL="+c.language,
+				"LANGUAGE="+c.language)
+			// The program did run in that zone: its log tells.
+			if !regexp.MustCompile(`time=\S+` + strings.ReplaceAll(c.offset, "+", `\+`) + ` level=`).MatchString(log) {
+				t.Errorf("expected times with %s in the log, found\n%s", c.offset, log)
+			}
+			if first == "" {
+				first = results
+			}
+			if diff := cmp.Diff(first, results); diff != "" {
+				t.Errorf("expected the same as in UTC and C (-UTC +%s)\n%s", c.name, diff)
+			}
+		})
+	}
+}
+
+// moved moves, in an environment, AllTypes through topics, with schemas and without, through transforms, and back into
+// the service. It returns all records but their timestamps and what the service has then, and the log.
+func moved(t *testing.T, environ ...string) (results, log string) {
+	p := e2e.NewPlace(t)
+	p.Environ = environ
+	s, address := e2e.Demo(t, service.Options{Rows: 20})
+	var args []string
+	for _, format := range []string{"JSON", "ATOM"} { // in any case, in any language
+		for _, schemas := range []string{"TRUE", "FALSE"} {
+			name := format + "-" + schemas
+			args = append(args, p.File(name+".properties", e2e.Instead(e2e.Source(name, address, "AllTypes", "Orders"),
+				"sap.odata.format="+format,
+				"sap.odata#00.topic=all-"+name, "sap.odata#01.topic=orders-"+name,
+				"key.converter.schemas.enable="+schemas, "value.converter.schemas.enable="+schemas,
+				"transforms=i", "transforms.i.type=org.apache.kafka.connect.transforms.InsertField$Value",
+				"transforms.i.static.field=İıIi", "transforms.i.static.value=ıIİi")...))
+		}
+	}
+	// The way back without the transform: the set has no such property.
+	args = append(args, p.File("plain.properties", e2e.Instead(e2e.Source("plain", address, "AllTypes"),
+		"sap.odata#00.topic=plain")...),
+		p.File("back.properties", e2e.SinkOf("back", address, "plain", "AllTypesCopies")...))
+	r := p.Run(append([]string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", p.Data},
+		args...)...)
+	if r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if diff := cmp.Diff(instants(t, e2e.Entities(s, "AllTypes")), instants(t, e2e.Entities(s, "AllTypesCopies"))); diff != "" {
+		t.Errorf("AllTypes and AllTypesCopies differ\n%s", diff)
+	}
+	timestamp := regexp.MustCompile(`"timestamp":\d+,`)
+	var all strings.Builder
+	for _, topic := range []string{"all-JSON-TRUE", "all-JSON-FALSE", "all-ATOM-TRUE", "all-ATOM-FALSE",
+		"orders-JSON-TRUE", "orders-ATOM-FALSE"} {
+		c := p.Run("consume", topic, "--data", p.Data)
+		if c.Code != 0 || strings.Count(c.Stdout, "\n") < 20 {
+			t.Fatalf("consume %s: exit %d\n%s%s", topic, c.Code, c.Stdout, c.Stderr)
+		}
+		all.WriteString(timestamp.ReplaceAllString(c.Stdout, ""))
+	}
+	return all.String(), r.Stderr
+}
+
+// instants has an Edm.DateTimeOffset in UTC, as Kafka Connect's Timestamp keeps it: an instant without its offset.
+func instants(t *testing.T, all map[string]map[string]string) map[string]map[string]string {
+	t.Helper()
+	for _, fields := range all {
+		if text, ok := fields["Stamp"]; ok {
+			at, err := time.Parse(time.RFC3339Nano, text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fields["Stamp"] = at.UTC().Format(time.RFC3339Nano)
+		}
+	}
+	return all
+}
+
+// zone is what TZ may say for a zone: its name where the system knows it, else a file of Go's own.
+func zone(t *testing.T, name string) string {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join("/usr/share/zoneinfo", name)); err == nil || name == "UTC" {
+		return name
+	}
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	zones, err := zip.OpenReader(filepath.Join(strings.TrimSpace(string(root)), "lib", "time", "zoneinfo.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer zones.Close()
+	file, err := zones.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	data, err := io.ReadAll(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e2e.Put(t, t.TempDir(), "zone", data)
+}

@@ -1,0 +1,36 @@
+package plugins
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// A connector is checked, planned and run by one instance of its plugin: making one for each takes
+// longer than all that a start has them do.
+func TestStartsWithOneInstance(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 20, PageSize: 10})
+	p.Subfolder("conf")
+	p.File("conf/in.properties", e2e.Source("in", address, "Orders")...)
+	f := p.Follows("conf")
+	f.Eventually("all rows", func() bool { return f.Rows("in") == s.Count("Orders") })
+	made := ""
+	for line := range strings.Lines(f.Metrics()) {
+		if strings.HasPrefix(line, "culvert_plugin_instances_started_total{") &&
+			strings.Contains(line, `plugin="odata-source"`) {
+			made = line
+		}
+	}
+	if !strings.HasSuffix(made, "} 1\n") {
+		t.Errorf("expected one instance to be made, found %q", made)
+	}
+	f.Signal(syscall.SIGTERM)
+	if r := f.Wait(); r.Code != 0 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}

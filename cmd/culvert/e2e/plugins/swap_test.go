@@ -1,0 +1,141 @@
+package plugins
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Newer versions of a source, of a transform and of a predicate are dropped into the folder in the middle of a load:
+// they take over at a page or batch boundary, and no record is lost or repeated. Files that do not fit leave the ones
+// before at work.
+func TestPluginsAreSwappedInMidLoad(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	dir := e2e.Folder(t, "smt")
+	// Built before the load is held, since that takes its time.
+	newSource, newTransforms := guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.2.0"),
+		guesttest.Bytes(t, "../../../../plugins/smt", "main.version=0.2.0")
+	odd := func(version string) []byte {
+		return guesttest.Bytes(t, "../../testdata/guests/odd", "main.version="+version)
+	}
+	e2e.Put(t, dir, "odd.wasm", odd("1.0.0"))
+	const rows, page = 120, 10
+	s := service.New(service.Options{Rows: rows, PageSize: page})
+	g := &e2e.Gate{Inner: s, Set: "/Orders", Turns: make(chan struct{}, rows)}
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	listen := porttest.Address(t)
+	file := p.File("orders.properties", append(e2e.Source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"),
+		e2e.Silent, "transforms=parity,note",
+		"transforms.parity.type=org.apache.kafka.connect.transforms.InsertField$Value",
+		"transforms.parity.static.field=Parity", "transforms.parity.static.value=odd",
+		"transforms.parity.predicate=odd", "predicates=odd", "predicates.odd.type=example.Odd",
+		"predicates.odd.field=OrderID",
+		"transforms.note.type=example.NoteVersion", "transforms.note.field=ShipCountry")...)
+	c := p.Start("run", "--set", "listeners=http://"+listen, "--plugins", dir, "--data", p.Data, file)
+	held := func() bool { return g.Waiting.Load() == 1 && len(g.Turns) == 0 }
+	status := func() (s connect.Status) {
+		e2e.Get(t, "http://"+listen+"/connectors/orders/status", &s)
+		return s
+	}
+
+	g.Let(2)
+	c.Eventually("the third page", held)
+	e2e.Replace(t, dir, "odata-source.wasm", newSource)
+	e2e.Replace(t, dir, "smt.wasm", newTransforms)
+	e2e.Replace(t, dir, "odd.wasm", odd("1.1.0"))
+	for _, loaded := range []string{"plugin=odata-source version=0.2.0", "plugin=smt version=0.2.0",
+		"plugin=odd version=1.1.0"} {
+		c.Says(`msg="plugin loaded" ` + loaded)
+	}
+	if strings.Contains(c.Stderr.String(), "plugin swapped") {
+		t.Error("expected a swap to wait for the end of the page")
+	}
+	if v := status().Tasks[0].Version; v != "0.1.0" {
+		t.Errorf("expected version 0.1.0 in the status while its page is under way, found %s", v)
+	}
+	c.Says(`msg="a newer version of the plugin is open, and takes over at a boundary"`) // beside the page
+	g.Let(2)
+	c.Eventually("the fifth page", held)
+	c.Says("plugin=odata-source from=0.1.0 to=0.2.0")
+	c.Says("plugin=smt from=0.1.0 to=0.2.0")
+	c.Says("plugin=odd from=1.0.0 to=1.1.0")
+	if got := status(); got.Tasks[0].Version != "0.2.0" || got.Tasks[0].State != connect.Running {
+		t.Errorf("expected version 0.2.0 RUNNING in the status, found %+v", got)
+	}
+
+	// What does not fit: a source and a transform that cannot be opened, and a file that is cut off.
+	e2e.Replace(t, dir, "odata-source.wasm", guesttest.Static(wit.Description{Name: "odata-source", Version: "0.3.0",
+		Components: componentsOf(t, p,
+			"odata-source")},
+		"", wit.InterfaceSource))
+	e2e.Replace(t, dir, "smt.wasm", guesttest.Static(wit.Description{Name: "smt", Version: "0.3.0",
+		Components: []wit.Component{
+			{Name: "org.apache.kafka.connect.transforms.InsertField$Value", Kind: wit.ComponentTransformation}}}, "",
+		wit.InterfaceTransform))
+	e2e.Replace(t, dir, "odd.wasm", odd("1.2.0")[:100_000])
+	c.Says(`msg="plugin loaded" plugin=odata-source version=0.3.0`)
+	c.Says(`msg="plugin loaded" plugin=smt version=0.3.0`)
+	c.Says("odd.wasm: the file is cut off")
+	g.Let(4)
+	c.Eventually("the ninth page", held)
+	for _, refused := range []string{"plugin=odata-source version=0.3.0 reason=", "plugin=smt version=0.3.0 reason="} {
+		if why := c.Says(`msg="plugin version not taken, the one before goes on" connector=orders ` +
+			refused); !strings.Contains(why, "unreachable") {
+			t.Errorf("expected the reason behind %s, found %s", refused, why)
+		}
+	}
+	if got := status(); got.Tasks[0].Version != "0.2.0" || got.Tasks[0].State != connect.Running {
+		t.Errorf("expected version 0.2.0 still RUNNING, found %+v", got)
+	}
+
+	// A good one comes after the bad ones.
+	e2e.Replace(t, dir, "odd.wasm", odd("1.2.0"))
+	c.Says(`msg="plugin loaded" plugin=odd version=1.2.0`)
+	g.Let(rows)
+	c.Arrives(p, "Orders", rows)
+	c.Says("plugin=odd from=1.1.0 to=1.2.0")
+	c.Signal(syscall.SIGTERM)
+	if r := c.Wait(); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+
+	records := p.Records("Orders")
+	if len(records) != rows {
+		t.Errorf("expected %d records, found %d", rows, len(records))
+	}
+	versions := map[string]int{}
+	for i, r := range records {
+		value := r["value"].(map[string]any)["payload"].(map[string]any)
+		id := int(value["OrderID"].(float64))
+		if id != 10248+i {
+			t.Errorf("record %d: expected order %d, found %d", i, 10248+i, id)
+		}
+		if parity, ok := value["Parity"]; ok != (id%2 != 0) || ok && parity != "odd" {
+			t.Errorf("order %d: found parity %v", id, parity)
+		}
+		versions[fmt.Sprint(value["ShipCountry"])]++
+	}
+	if versions["1.0.0"] < 2*page || versions["1.1.0"] < 2*page || versions["1.2.0"] < page || len(versions) != 3 {
+		t.Errorf("expected records by each version, found %v", versions)
+	}
+	// No page was asked for twice.
+	seen := map[string]int{}
+	for _, r := range s.Ledger().Requests {
+		if strings.HasSuffix(r.Path, "/Orders") {
+			if seen[r.Query]++; seen[r.Query] > 1 {
+				t.Errorf("expected %s?%s once", r.Path, r.Query)
+			}
+		}
+	}
+}

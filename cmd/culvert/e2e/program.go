@@ -1,0 +1,412 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+)
+
+// Bench is where the program under test is, for all packages of end-to-end tests: the binary, a compile cache and
+// folders of plugins. It stands in bin/e2e, so that it outlives a run: what has not changed is neither linked nor
+// compiled again.
+var Bench struct {
+	root, dir, Binary, Cache, plugins string
+}
+
+// parallel is how many tests of a package run at a time, whatever the number of cores: they wait for their workers most
+// of the time.
+const parallel = 4
+
+// main builds the program and runs the tests of a package: each package's TestMain calls it.
+func Main(m *testing.M) {
+	code, err := prepare(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(code)
+}
+
+func prepare(m *testing.M) (code int, err error) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", strconv.Itoa(parallel)); err != nil {
+			return 1, err
+		}
+	}
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return 1, fmt.Errorf("go env GOMOD: %w", err)
+	}
+	Bench.root = filepath.Dir(strings.TrimSpace(string(out)))
+	Bench.dir = filepath.Join(Bench.root, "bin", "e2e")
+	Bench.Binary, Bench.Cache = filepath.Join(Bench.dir, "culvert"), filepath.Join(Bench.dir, "cache", "culvert",
+		"plugins.cache")
+	Bench.plugins = filepath.Join(Bench.dir, "plugins")
+	for _, dir := range []string{Bench.Cache, Bench.plugins} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return 1, err
+		}
+	}
+	if err := build(); err != nil {
+		return 1, err
+	}
+	return m.Run(), nil
+}
+
+// build builds the program, one package of tests at a time. The command `go build` links it again only where it has
+// changed.
+func build() error {
+	unlock, err := lockBench()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	overlay, err := withoutPlugins()
+	if err != nil {
+		return err
+	}
+	c := exec.Command("go", "build", "-overlay", overlay, "-o", Bench.Binary, "./cmd/culvert")
+	c.Dir = Bench.root
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// lockBench keeps other packages' tests from the bench, since the command `go test` runs packages side by side.
+func lockBench() (unlock func(), err error) {
+	file, err := os.Create(filepath.Join(Bench.dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, err
+	}
+	return func() { file.Close() }, nil
+}
+
+// withoutPlugins is an overlay in which the folder of built-in plugins is as in a clone that was never built: tests
+// name the folder of their plugins, and what `make` left there must not be a second one.
+func withoutPlugins() (file string, err error) {
+	left, err := filepath.Glob(filepath.Join(Bench.root, "cmd", "culvert", "plugins", "*.wasm"))
+	if err != nil {
+		return "", err
+	}
+	replace := map[string]string{}
+	for _, name := range left {
+		replace[name] = ""
+	}
+	content, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	file = filepath.Join(Bench.dir, "overlay.json")
+	return file, os.WriteFile(file, content, 0o600)
+}
+
+// Plugins is a folder with our guests: the source, and those that are named. Each guest is built and compiled once, and
+// each folder is whole before anybody sees it, since workers of other tests look for what is new in theirs.
+func Plugins(t *testing.T, more ...string) string {
+	t.Helper()
+	unlock, err := lockBench()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	names, hash := slices.Sorted(slices.Values(append(more, "odata-source"))), sha256.New()
+	var modules [][]byte
+	for _, name := range names {
+		modules = append(modules, guesttest.Bytes(t, filepath.Join(Bench.root, "plugins", name)))
+		hash.Write(modules[len(modules)-1])
+	}
+	dir := filepath.Join(Bench.plugins, fmt.Sprintf("%s-%.8x", strings.Join(names, "+"), hash.Sum(nil)))
+	if _, err := os.Stat(dir); err == nil {
+		return dir
+	}
+	making, err := os.MkdirTemp(Bench.dir, "making-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range names {
+		Put(t, making, name+".wasm", modules[i])
+	}
+	list := exec.Command(Bench.Binary, "plugins", "list", "--plugins", making)
+	list.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(Bench.dir, "cache"))
+	if out, err := list.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", list, err, out)
+	}
+	if err := os.Rename(making, dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// Place is a folder that a test works in, with a data folder for the embedded broker.
+type Place struct {
+	T       *testing.T
+	Dir     string
+	Data    string
+	Environ []string // of commands, beside the test's own
+}
+
+func NewPlace(t *testing.T) *Place {
+	p := &Place{T: t, Dir: t.TempDir()}
+	p.Data = filepath.Join(p.Dir, "data")
+	if err := os.Mkdir(p.Data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// Logons that are refused are a user's: each place has one of its own, with the compile cache of all.
+	if err := os.MkdirAll(filepath.Join(p.Dir, "cache", "culvert"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{p.Data, filepath.Join(p.Dir, "cache", "culvert")} {
+		if err := os.Symlink(Bench.Cache, filepath.Join(dir, "plugins.cache")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return p
+}
+
+// Refusals are the files that say which logons were refused, of all commands of the place.
+func (p *Place) Refusals() []string {
+	p.T.Helper()
+	files, err := filepath.Glob(filepath.Join(p.Dir, "cache", "culvert", "logons", "*.refused"))
+	if err != nil {
+		p.T.Fatal(err)
+	}
+	return files
+}
+
+// File writes a file and returns its path.
+func (p *Place) File(name string, lines ...string) string {
+	p.T.Helper()
+	path := filepath.Join(p.Dir, name)
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		p.T.Fatal(err)
+	}
+	return path
+}
+
+// Result is how a command ended.
+type Result struct {
+	Code           int
+	Stdout, Stderr string
+}
+
+// LastLine of stderr.
+func (r Result) LastLine() string {
+	lines := strings.Split(strings.TrimSpace(r.Stderr), "\n")
+	return lines[len(lines)-1]
+}
+
+// Limit bounds every command of the tests, comesAbout what is waited for in it: machines that do other things are slow.
+const (
+	Limit      = 10 * time.Minute
+	ComesAbout = 5 * time.Minute
+)
+
+// Run runs the program to its end.
+func (p *Place) Run(args ...string) Result {
+	p.T.Helper()
+	c := p.Start(args...)
+	return c.Wait()
+}
+
+// Command is the program at work.
+type Command struct {
+	t              *testing.T
+	Process        *exec.Cmd
+	Stdout, Stderr Buffer
+	cancel         context.CancelFunc
+}
+
+func (p *Place) Start(args ...string) *Command {
+	p.T.Helper()
+	return p.StartFor(Limit, args...)
+}
+
+// StartFor is start for a program that outlives the limit.
+func (p *Place) StartFor(limit time.Duration, args ...string) *Command {
+	p.T.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	if args[0] == "run" {
+		args = append([]string{"run"}, append(patient(), args[1:]...)...)
+	}
+	c := &Command{t: p.T, cancel: cancel, Process: exec.CommandContext(ctx, Bench.Binary, args...)}
+	c.Process.Dir = p.Dir
+	c.Process.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.Dir, "cache"))
+	c.Process.Env = append(c.Process.Env, p.Environ...)
+	c.Process.Stdout, c.Process.Stderr = &c.Stdout, &c.Stderr
+	if err := c.Process.Start(); err != nil {
+		p.T.Fatal(err)
+	}
+	p.T.Cleanup(func() {
+		c.Process.Process.Kill()
+		cancel()
+	})
+	return c
+}
+
+// patient are options that give each call of our plugins more time than it has by default, which counts where nothing
+// is ready to use the processor for a second; a test's own options come behind.
+func patient() (options []string) {
+	for _, name := range []string{"odata-source", "odata-sink", "smt"} {
+		options = append(options, "--set", "plugin."+name+".limits.call.ms=60000")
+	}
+	return options
+}
+
+func (c *Command) Wait() Result {
+	c.Process.Wait()
+	c.cancel()
+	return Result{c.Process.ProcessState.ExitCode(), c.Stdout.String(), c.Stderr.String()}
+}
+
+// Signal sends the process a signal. After SIGSTOP it waits until each thread has stopped: the kernel returns earlier.
+func (c *Command) Signal(s syscall.Signal) {
+	c.t.Helper()
+	if err := c.Process.Process.Signal(s); err != nil {
+		c.t.Fatal(err)
+	}
+	if s != syscall.SIGSTOP {
+		return
+	}
+	c.Eventually("a process all of whose threads have stopped", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", c.Process.Process.Pid))
+		return err == nil && len(threads) > 0 && !slices.ContainsFunc(threads, func(thread string) bool {
+			text, err := os.ReadFile(thread)
+			return err != nil || !strings.Contains(string(text), ") T ")
+		})
+	})
+}
+
+// Eventually polls until done answers true, or fails with what the command has said.
+func (c *Command) Eventually(what string, done func() bool) {
+	c.t.Helper()
+	deadline := time.NewTimer(ComesAbout)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-deadline.C:
+			c.t.Fatalf("%s did not come about; stderr:\n%s", what, c.Stderr.String())
+		case <-tick.C:
+		}
+	}
+}
+
+// Says waits until stderr holds a text, and returns what follows it in its line.
+func (c *Command) Says(text string) string {
+	c.t.Helper()
+	c.Eventually("stderr with "+text, func() bool { return strings.Contains(c.Stderr.String(), text) })
+	_, after, _ := strings.Cut(c.Stderr.String(), text)
+	line, _, _ := strings.Cut(after, "\n")
+	return line
+}
+
+// Arrives waits until a topic holds as many records: the service has handed out rows before they are there.
+func (c *Command) Arrives(p *Place, topic string, rows int) {
+	c.t.Helper()
+	c.Eventually(fmt.Sprintf("%d records in %s", rows, topic), func() bool { return len(p.Records(topic)) >= rows })
+}
+
+// Silent is a setting that has a service be silent for as long as a test holds its answers back.
+const Silent = "sap.odata.connection.read.timeout.ms=3600000"
+
+// Demo starts the demo service.
+func Demo(t *testing.T, o service.Options) (*service.Service, string) {
+	t.Helper()
+	s := service.New(o)
+	server, err := s.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	return s, strings.TrimPrefix(server.URL, "http://")
+}
+
+// Source is the settings of a connector that reads sets of the demo service into topics of the same name.
+func Source(name, address string, sets ...string) []string {
+	host, port, _ := net.SplitHostPort(address)
+	lines := []string{"name=" + name, "connector.class=ODataSource", "sap.odata.host.protocol=http",
+		"sap.odata.host.address=" + host,
+		"sap.odata.host.port=" + port, "sap.odata.max.retries=0"}
+	for i, set := range sets {
+		prefix := fmt.Sprintf("sap.odata#%02d.", i)
+		lines = append(lines, prefix+"service="+service.NorthwindPath, prefix+"entityset="+set, prefix+"topic="+set)
+	}
+	return lines
+}
+
+// Get asks REST.
+func Get(t *testing.T, url string, into any) int {
+	t.Helper()
+	r, err := http.Get(url)
+	if err != nil {
+		return 0
+	}
+	defer r.Body.Close()
+	data, _ := io.ReadAll(r.Body)
+	if err := json.Unmarshal(data, into); err != nil {
+		t.Fatalf("GET %s: %v in %s", url, err, data)
+	}
+	return r.StatusCode
+}
+
+// Records reads a topic by `culvert consume`.
+func (p *Place) Records(topic string) []map[string]any {
+	p.T.Helper()
+	r := p.Run("consume", topic, "--data", p.Data)
+	if r.Code != 0 {
+		p.T.Fatalf("consume %s: exit %d\n%s", topic, r.Code, r.Stderr)
+	}
+	var all []map[string]any
+	for line := range strings.Lines(r.Stdout) {
+		var one map[string]any
+		if err := json.Unmarshal([]byte(line), &one); err != nil {
+			p.T.Fatalf("%v in %s", err, line)
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// Buffer may be read while it is written to.
+type Buffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *Buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *Buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

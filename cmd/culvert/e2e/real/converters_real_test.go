@@ -1,0 +1,213 @@
+//go:build real
+
+package real
+
+import (
+	"encoding/binary"
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/sr"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/convert/registry"
+	"github.com/culvert-project/culvert/host/record"
+)
+
+// personOf is a document of JsonConverter: a record with an optional field that has the given type.
+func personOf(name, typ string) string {
+	return `{"schema":{"type":"struct","name":"` + name + `","fields":[{"type":"int32","field":"id"},{"type":"` + typ +
+		`","optional":true,"field":"more"}]},"payload":{"id":7,"more":null}}`
+}
+
+// throughConverter has a converter write a document, and returns the number of the schema and what another converter of
+// the same settings reads.
+func throughConverter(t *testing.T, class, at, topic, document string, settings ...string) (id int, again string,
+	err error) {
+	t.Helper()
+	b := &record.Batch{Registry: record.NewRegistry()}
+	given := map[string]string{"schema.registry.url": at}
+	for _, s := range settings {
+		name, value, _ := strings.Cut(s, "=")
+		given[name] = value
+	}
+	use := convert.Use{Schemas: b.Registry, Registry: func(s registry.Settings) (*registry.Client, error) {
+		return registry.Open(s, nil, slog.New(slog.DiscardHandler))
+	}}
+	make := func(class string, given map[string]string) convert.Converter {
+		t.Helper()
+		c, err := convert.New(class, given, use)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	json := make(convert.ClassJSON, nil)
+	d, err := json.Decode(t.Context(), topic, []byte(document), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _, err := make(class, given).Encode(t.Context(), nil, math.MaxInt32, topic, b, d)
+	if err != nil {
+		return 0, "", err
+	}
+	if d, err = make(class, given).Decode(t.Context(), topic, out, b); err != nil {
+		return 0, "", err
+	}
+	text, _, err := json.Encode(t.Context(), nil, math.MaxInt32, topic, b, d)
+	return int(binary.BigEndian.Uint32(out[1:5])), string(text), err
+}
+
+// convertersOfARegistry has both converters register, look up and take schemas as each setting says.
+func convertersOfARegistry(t *testing.T, at string) {
+	client, err := sr.NewClient(sr.URLs(at))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, class := range []string{convert.ClassAvro, convert.ClassJSONSchema} {
+		t.Run(class[strings.LastIndexByte(class, '.')+1:], func(t *testing.T) {
+			topic := "topic-of-" + class[strings.LastIndexByte(class, '.')+1:]
+			write := func(document string, settings ...string) (int, error) {
+				t.Helper()
+				id, again, err := throughConverter(t, class, at, topic, document, settings...)
+				if err == nil && !strings.HasSuffix(again, `"payload":{"id":7,"more":null}}`) {
+					t.Errorf("expected what was written, found %s", again)
+				}
+				return id, err
+			}
+			must := func(document string, settings ...string) int {
+				t.Helper()
+				id, err := write(document, settings...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return id
+			}
+			stops := func(what string, err error, want string) {
+				t.Helper()
+				if !convert.Stops(err) || !strings.Contains(err.Error(), want) {
+					t.Errorf("%s: expected an error that stops and says %q, found %v", what, want, err)
+				}
+			}
+			name := "n." + topic[len("topic-of-"):]
+			old, wider := personOf(name, "string"), personOf(name, "int64")
+
+			_, err := write(old, "auto.register.schemas=false")
+			stops("nothing registered", err, "404")
+			first := must(old)
+			if again := must(old); again != first {
+				t.Errorf("expected the schema to be registered once, found %d and %d", first, again)
+			}
+			if id := must(old, "auto.register.schemas=false"); id != first {
+				t.Errorf("looked up: expected %d, found %d", first, id)
+			}
+			if id := must(old, "auto.register.schemas=false", "use.latest.version=true"); id != first {
+				t.Errorf("the newest: expected %d, found %d", first, id)
+			}
+			if id := must(old, "normalize.schemas=true"); id != first {
+				t.Errorf("normalized: expected %d, found %d", first, id)
+			}
+			second := must(wider)
+			if second == first {
+				t.Errorf("expected another schema to have another id than %d", first)
+			}
+			if id := must(old, "auto.register.schemas=false", fmt.Sprint("use.schema.id=", first)); id != first {
+				t.Errorf("by its id: expected %d, found %d", first, id)
+			}
+			_, err = write(old, "auto.register.schemas=false", "use.latest.version=true")
+			stops("the newest is another", err, "is not that of the record")
+			_, err = write(old, "auto.register.schemas=false", fmt.Sprint("use.schema.id=", second))
+			stops("the id is another's", err, fmt.Sprint("schema ", second, " of use.schema.id"))
+			_, err = write(old, "auto.register.schemas=false", "use.schema.id=1000000")
+			stops("the id is nobody's", err, "404")
+
+			strategy := "value.subject.name.strategy=io.confluent.kafka.serializers.subject."
+			must(old, strategy+"RecordNameStrategy")
+			must(old, strategy+"TopicRecordNameStrategy")
+			subjects, err := client.Subjects(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{topic + "-value", name, topic + "-" + name} {
+				if !slices.Contains(subjects, want) {
+					t.Errorf("expected the subject %s, found %q", want, subjects)
+				}
+			}
+		})
+	}
+}
+
+// guardedRegistry has rows go through a registry behind TLS that wants a user and password, and through one that wants
+// a token; without either the source stops before its first row and says so.
+func guardedRegistry(t *testing.T, at string) {
+	behind, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: behind.Scheme, Host: behind.Host})
+		r.Out.Header.Del("Authorization")
+	}}
+	allowed := []string{"Basic dXNlcjpwYTpzcw==", "Bearer the-token"} // user:pa:ss
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !slices.Contains(allowed, r.Header.Get("Authorization")) {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		forward.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	roots := filepath.Join(t.TempDir(), "roots.pem")
+	if err := os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
+		0o600); err != nil {
+		t.Fatal(err)
+	}
+	trust := []string{"schema.registry.ssl.truststore.type=PEM", "schema.registry.ssl.truststore.location=" + roots}
+	guarded := server.URL + behind.Path
+	for _, settings := range [][]string{
+		{"basic.auth.credentials.source=USER_INFO", "basic.auth.user.info=user:pa:ss"},
+		{"basic.auth.credentials.source=USER_INFO", "schema.registry.basic.auth.user.info=user:pa:ss"},
+		{"bearer.auth.credentials.source=STATIC_TOKEN", "bearer.auth.token=the-token"},
+	} {
+		e2e.ThroughAvro(t, at, guarded, append(settings, trust...)...)
+	}
+	e2e.ThroughAvro(t, at, strings.Replace(guarded, "https://", "https://user:pa%3Ass@", 1), trust...)
+
+	b, p := e2e.Embedded(t), e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{})
+	for _, x := range []struct {
+		settings []string
+		want     string
+	}{
+		{trust, "status 401"},
+		{append([]string{"bearer.auth.token=another"}, trust...), "status 401"},
+	} {
+		worker := e2e.AvroWorker(b.Addr(), guarded)
+		for _, s := range x.settings {
+			worker = append(worker, "key.converter."+s, "value.converter."+s)
+		}
+		r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, p.File("worker.properties", worker...),
+			p.File("from.properties", append(e2e.Source("from", address, "Products"), "errors.tolerance=all")...))
+		if r.Code != 1 || !strings.Contains(r.Stderr, x.want) || strings.Contains(r.Stderr, "another") {
+			t.Errorf("%v: expected exit 1 with %q, found %d\n%s", x.settings, x.want, r.Code, r.Stderr)
+		}
+	}
+	for _, end := range e2e.EndsOn(t, b.Addr(), "Products") {
+		if end != 0 {
+			t.Errorf("expected no record, found %d", end)
+		}
+	}
+}

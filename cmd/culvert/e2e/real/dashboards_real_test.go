@@ -1,0 +1,80 @@
+//go:build real
+
+package real
+
+import (
+	"bytes"
+	"encoding/json"
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// dashboardQueries are the queries of a Grafana dashboard, for all connectors and a time of five minutes.
+func dashboardQueries(t *testing.T, file string) (queries []string) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(text, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	for _, panel := range dashboard.Panels {
+		for _, target := range panel.Targets {
+			queries = append(queries, strings.NewReplacer("$connector", ".*", "$__rate_interval", "5m").Replace(target.Expr))
+		}
+	}
+	return queries
+}
+
+// TestRealDashboards asks Prometheus' own engine each query of our dashboard, and queries of the form that Strimzi's
+// and Confluent's have: joins, sums by connector and selections by a text. Each finds something in what a worker shows.
+func TestRealDashboards(t *testing.T) {
+	queries := dashboardQueries(t, "../../../../examples/monitoring/grafana-dashboard.json")
+	if len(queries) < 10 {
+		t.Fatalf("expected the queries of the dashboard, found %q", queries)
+	}
+	queries = append(queries,
+		`sum(kafka_connect_connector_status * on(connector) group_left(connector_class) `+
+			`kafka_connect_connector_connector_class * on(connector) group_left(connector_version) `+
+			`kafka_connect_connector_connector_version * on(connector) group_left(connector_type) `+
+			`kafka_connect_connector_connector_type) by (connector, status, connector_class, connector_type)`,
+		`sum(kafka_connect_task_error_total_record_failures * on(connector, task) group_left(status) `+
+			`kafka_connect_connector_task_status) by (connector, status, task)`,
+		`sum(rate(kafka_producer_outgoing_byte_total[5m]))`, `sum(kafka_consumer_connection_count)`,
+		`kafka_connect_app{client_id!="",start_time_ms!=""}`,
+		`sum(kafka_connect_connector_metrics{status="running"})`, `kafka_connect_connector_metrics{connector_class!=""}`,
+		`sum by (connector) (kafka_connect_connect_worker_metrics_connector_running_task_count{connector=~".*"})`,
+		`kafka_connect_connect_worker_rebalance_metrics_completed_rebalances >= 0`,
+		`kafka_connect_source_task_metrics_source_record_poll_rate{connector=~".*",task!=""}`)
+	scrape := e2e.Scraped(t, func(string) bool { return true })
+	in, err := json.Marshal(map[string]any{"scrape": scrape, "queries": queries})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(t.Context(), "go", "run", ".")
+	c.Dir, c.Stdin = "../../../../testdata/peers/promql", bytes.NewReader(in)
+	c.Stderr = os.Stderr
+	out, err := c.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if len(found) != len(queries) {
+		t.Fatalf("%d queries, %d answers: %q", len(queries), len(found), found)
+	}
+	for i, query := range queries {
+		if found[i] == "0" || !slices.Contains([]string{"1", "2", "3", "4", "5", "6", "7", "8", "9"}, found[i][:1]) {
+			t.Errorf("%s: expected series, found %s", query, found[i])
+		}
+	}
+}

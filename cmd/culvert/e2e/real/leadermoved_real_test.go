@@ -1,0 +1,174 @@
+//go:build real
+
+package real
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+// trio is three brokers of Apache Kafka with three copies of everything, under workers with exactly-once.
+type trio struct {
+	e2e.ExactPeer
+}
+
+func startTrio(t *testing.T) *trio {
+	t.Helper()
+	first := portsInARow(t, 6)
+	c := &trio{e2e.ExactPeer{T: t, Dir: t.TempDir()}}
+	var servers []string
+	for n := range 3 {
+		servers = append(servers, fmt.Sprintf("127.0.0.1:%d", first+n))
+	}
+	c.Servers = strings.Join(servers, ",")
+	startPeer(t, "kafka/start-3-brokers.sh", c.Dir, []string{"HEAP=256m"}, strconv.Itoa(first), c.Dir)
+	// Brokers that are asked to stop all at once wait for a majority of controllers that there is no more.
+	t.Cleanup(func() {
+		for node := range 3 {
+			_ = syscall.Kill(c.pid(node), syscall.SIGKILL)
+		}
+	})
+	return c
+}
+
+// pid is the process of a broker, counted from 0.
+func (c *trio) pid(node int) int {
+	c.T.Helper()
+	text, err := os.ReadFile(filepath.Join(c.Dir, "pids"))
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.Fields(string(text))[node])
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	return pid
+}
+
+// move has another broker lead each partition of the topics: the next one of its replicas.
+func (c *trio) move(topics ...string) {
+	c.T.Helper()
+	leaders := map[string]int32{}
+	c.Asked("leaders that move", func(ctx context.Context, admin *kadm.Client) (bool, error) {
+		metadata, err := admin.Metadata(ctx, topics...)
+		if err != nil {
+			return false, err
+		}
+		if err := metadata.Topics.Error(); err != nil {
+			return false, err
+		}
+		var to kadm.AlterPartitionAssignmentsReq
+		elect := kadm.TopicsSet{}
+		for _, p := range metadata.Topics.TopicsList() {
+			for _, partition := range p.Partitions {
+				d := metadata.Topics[p.Topic].Partitions[partition]
+				if d.Leader < 0 || len(d.Replicas) != 3 {
+					return false, fmt.Errorf("topic %s, partition %d: leader %d, replicas %v", p.Topic, partition,
+						d.Leader, d.Replicas)
+				}
+				slices.Sort(d.Replicas)
+				at := slices.Index(d.Replicas, d.Leader)
+				leaders[fmt.Sprint(p.Topic, "/", partition)] = d.Leader
+				to.Assign(p.Topic, partition, append(slices.Clone(d.Replicas[at+1:]), d.Replicas[:at+1]...))
+				elect.Add(p.Topic, partition)
+			}
+		}
+		moved, err := admin.AlterPartitionAssignments(ctx, to)
+		if err == nil {
+			err = moved.Error()
+		}
+		if err != nil {
+			return false, err
+		}
+		_, err = admin.ElectLeaders(ctx, kadm.ElectPreferredReplica, elect)
+		return err == nil, err
+	})
+	c.Asked("other leaders", func(ctx context.Context, admin *kadm.Client) (bool, error) {
+		metadata, err := admin.Metadata(ctx, topics...)
+		if err != nil {
+			return false, err
+		}
+		elect, others := kadm.TopicsSet{}, true
+		for _, p := range metadata.Topics.TopicsList() {
+			for _, partition := range p.Partitions {
+				now := metadata.Topics[p.Topic].Partitions[partition].Leader
+				if before := leaders[fmt.Sprint(p.Topic, "/", partition)]; now < 0 || now == before {
+					others = false
+					elect.Add(p.Topic, partition)
+				}
+			}
+		}
+		if !others {
+			_, err = admin.ElectLeaders(ctx, kadm.ElectPreferredReplica, elect)
+		}
+		return others, err
+	})
+}
+
+// coordinator is the broker that coordinates the transactions of an id, counted from 0.
+func (c *trio) coordinator(id string) (node int) {
+	c.T.Helper()
+	c.Asked("a coordinator of transactions", func(ctx context.Context, admin *kadm.Client) (bool, error) {
+		found := admin.FindTxnCoordinators(ctx, id)
+		node = int(found[id].NodeID) - 1
+		return node >= 0, found[id].Err
+	})
+	return node
+}
+
+// restart ends a broker and starts it again, with what happens meanwhile in between.
+func (c *trio) restart(w *e2e.Command, node int, how syscall.Signal, meanwhile func()) {
+	c.T.Helper()
+	pid := c.pid(node)
+	if err := syscall.Kill(pid, how); err != nil {
+		c.T.Fatal(err)
+	}
+	w.Eventually("a broker that has ended", func() bool { return syscall.Kill(pid, 0) != nil })
+	meanwhile()
+	startPeer(c.T, "kafka/start-3-brokers.sh", c.Dir, []string{"HEAP=256m"}, "--node", strconv.Itoa(node+1), c.Dir)
+}
+
+// TestRealExactlyOnceMoved moves the leaders of all that a worker with exactly-once writes to within its transactions,
+// and stops and kills the broker that coordinates them, of three brokers of Apache Kafka: a consumer with
+// read_committed finds every row once.
+func TestRealExactlyOnceMoved(t *testing.T) {
+	c := startTrio(t)
+	t.Run("Leaders", func(t *testing.T) {
+		e := e2e.NewExactly(t, c.Servers, e2e.NewPlace(t), "moved", 6)
+		w := e.Reads()
+		topics := []string{"moved", "movedc", "connect-offsets", "__transaction_state"}
+		c.move(topics...)
+		first := e.Held.GoOn
+		e.Arm()
+		close(first)
+		e.Waits(w)
+		c.move(topics...)
+		e.GoesOn(w)
+		e.Finish("leaders moved twice")
+	})
+	for name, how := range map[string]syscall.Signal{"Stopped": syscall.SIGTERM, "Killed": syscall.SIGKILL} {
+		t.Run("Coordinator"+name, func(t *testing.T) {
+			topic := strings.ToLower(name)
+			e := e2e.NewExactly(t, c.Servers, e2e.NewPlace(t), topic, 6)
+			w := e.Reads()
+			c.restart(w, c.coordinator("exact-"+topic+"-0"), how, func() {
+				first := e.Held.GoOn
+				e.Arm()
+				close(first)
+				e.Waits(w)
+			})
+			e.GoesOn(w)
+			e.Finish("coordinator's broker " + topic + " and started")
+		})
+	}
+}

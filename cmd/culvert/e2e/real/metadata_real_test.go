@@ -1,0 +1,70 @@
+//go:build real
+
+package real
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// TestRealCommitMetadata has sinks commit to Apache Kafka brokers whose offset.metadata.max.bytes is smaller than by
+// default: with room for less, all rows are written once; with less room than is needed, the task fails and names the
+// setting before anything is written.
+func TestRealCommitMetadata(t *testing.T) {
+	for _, c := range []struct {
+		limit string
+		fails bool
+	}{{"64", true}, {"500", false}} {
+		t.Run(c.limit, func(t *testing.T) {
+			t.Parallel()
+			p := e2e.NewPlace(t)
+			more := filepath.Join(t.TempDir(), "broker.properties")
+			if err := os.WriteFile(more, []byte("offset.metadata.max.bytes="+c.limit+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			port, controller, dir := freePort(t), freePort(t), t.TempDir()
+			startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller,
+				"BROKER_PROPS=" + more}, port, dir)
+			s, address := e2e.Demo(t, service.Options{Rows: 300, PageSize: 100})
+			worker := p.File("worker.properties", "bootstrap.servers=127.0.0.1:"+port, "listeners=")
+			run := func(lines ...string) e2e.Result {
+				return p.StartFor(rightsWithin, "run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data,
+					worker, p.File("connector.properties", append(lines, e2e.Silent)...)).Wait()
+			}
+			if r := run(e2e.Source("there", address, "Orders")...); r.Code != 0 {
+				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+			}
+			sink := append(e2e.SinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.max.batch.size=7",
+				"sap.odata.flush.trigger.size=50")
+			for range 2 { // the second run finds what the first one has stored, and says the same
+				r := run(sink...)
+				switch {
+				case c.fails && (r.Code != 1 || !strings.Contains(r.LastLine(), "offset.metadata.max.bytes")):
+					t.Fatalf("expected exit 1 and offset.metadata.max.bytes, found %d\n%s", r.Code, r.Stderr)
+				case c.fails && len(s.Ledger().Writes) > 0:
+					t.Fatalf("expected no write, found %d", len(s.Ledger().Writes))
+				case !c.fails && r.Code != 0:
+					t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+				}
+			}
+			if c.fails {
+				return
+			}
+			if diff := cmp.Diff(e2e.Entities(s, "Orders"), e2e.Entities(s, "OrderCopies")); diff != "" {
+				t.Errorf("Orders and OrderCopies differ\n%s", diff)
+			}
+			for entity, w := range s.Ledger().Writes {
+				if w.Created != 1 {
+					t.Errorf("expected %s to be created once, found %d times", entity, w.Created)
+				}
+			}
+		})
+	}
+}

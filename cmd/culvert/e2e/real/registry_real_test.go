@@ -1,0 +1,190 @@
+//go:build real
+
+package real
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/sr"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// Rows go through a topic of Avro with a real registry, Apicurio's; converters ask it in all the ways that their
+// settings have; and a schema that it refuses stops the source before its first row, until the registry takes it.
+func TestRealRegistry(t *testing.T) {
+	port := freePort(t)
+	startPeer(t, "registry/start.sh", t.TempDir(), nil, port, t.TempDir())
+	url := "http://127.0.0.1:" + port + "/apis/ccompat/v7"
+	e2e.ThroughAvro(t, url, url)
+	t.Run("converters", func(t *testing.T) { convertersOfARegistry(t, url) })
+	t.Run("guarded", func(t *testing.T) { guardedRegistry(t, url) })
+
+	client, err := sr.NewClient(sr.URLs(url))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const subject = "Products-value"
+	if _, err := client.RegisterSchema(t.Context(), subject,
+		sr.Schema{Schema: `{"type":"record","name":"Other","fields":[{"name":"x","type":"int"}]}`}, -1,
+		-1); err != nil {
+		t.Fatal(err)
+	}
+	level := func(c sr.CompatibilityLevel) {
+		t.Helper()
+		for _, result := range client.SetCompatibility(t.Context(), sr.SetCompatibility{Level: c}, subject) {
+			if result.Err != nil {
+				t.Fatal(result.Err)
+			}
+		}
+	}
+	level(sr.CompatBackward)
+	broker := e2e.Embedded(t)
+	p := e2e.NewPlace(t)
+	demo, address := e2e.Demo(t, service.Options{})
+	run := []string{"run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, p.File("worker.properties",
+		e2e.AvroWorker(broker.Addr(), url)...),
+		p.File("from.properties", append(e2e.Source("from", address, "Products"), "errors.tolerance=all")...)}
+	r := p.Run(run...)
+	if r.Code != 1 || !strings.Contains(r.Stderr, "register the schema of "+subject+": status 409") {
+		t.Fatalf("expected exit 1 for a schema that the registry refuses, found %d\n%s", r.Code, r.Stderr)
+	}
+	records := func() (n int64) {
+		for _, end := range e2e.EndsOn(t, broker.Addr(), "Products") {
+			n += end
+		}
+		return n
+	}
+	if n := records(); n != 0 {
+		t.Errorf("expected no record, found %d", n)
+	}
+	level(sr.CompatNone)
+	if r := p.Run(run...); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if n := records(); n != int64(demo.Count("Products")) {
+		t.Errorf("expected all products, found %d", n)
+	}
+	t.Run("metadata in motion", func(t *testing.T) { metadataInMotion(t, client, url) })
+}
+
+// changing is a service whose entity type is another one with each step, and that tells of one more row then, in that
+// step's form.
+type changing struct {
+	mu   sync.Mutex
+	step int
+}
+
+var changingSteps = []struct{ properties, row string }{
+	{"A Int32,B String", `{"ID":1,"A":5,"B":"x"}`},
+	{"A Int32,B String,C String", `{"ID":2,"A":6,"B":"y","C":"new"}`}, // added
+	{"A Int32,C String", `{"ID":3,"A":7,"C":"z"}`},                    // removed
+	{"A Int64,C String", `{"ID":4,"A":"5000000000","C":null}`},        // widened
+	{"A String,C String", `{"ID":5,"A":"five","C":null}`},             // retyped
+}
+
+func (s *changing) to(step int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.step = step
+}
+
+func (s *changing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	step := s.step
+	s.mu.Unlock()
+	if strings.HasSuffix(r.URL.Path, "$metadata") {
+		properties := ""
+		for property := range strings.SplitSeq(changingSteps[step].properties, ",") {
+			name, typ, _ := strings.Cut(property, " ")
+			properties += `<Property Name="` + name + `" Type="Edm.` + typ + `"/>`
+		}
+		fmt.Fprintf(w, `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>`+
+			`<Property Name="ID" Type="Edm.Int32" Nullable="false"/>%s</EntityType>`+
+			`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`, properties)
+		return
+	}
+	from := 0
+	if _, token, ok := strings.Cut(r.URL.RawQuery, "deltatoken="); ok {
+		fmt.Sscanf(token, "%d", &from)
+	}
+	var rows []string
+	for _, c := range changingSteps[from : step+1] {
+		rows = append(rows, c.row)
+	}
+	w.Header().Set("Preference-Applied", "odata.track-changes")
+	fmt.Fprintf(w, `{"d":{"results":[%s],"__delta":"X?!deltatoken=%d"}}`, strings.Join(rows, ","), step+1)
+}
+
+// metadataInMotion has the properties of a feed in delta mode change under a registry that takes compatible schemas
+// only: what is added, removed and widened from one run to the next flows; what is retyped stops the feed before its
+// first row, with the offset unmoved, and flows when the registry takes it (P23).
+func metadataInMotion(t *testing.T, client *sr.Client, url string) {
+	s := &changing{}
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	broker := e2e.Embedded(t)
+	p := e2e.NewPlace(t)
+	host, port, _ := net.SplitHostPort(strings.TrimPrefix(server.URL, "http://"))
+	level := func(c sr.CompatibilityLevel) {
+		t.Helper()
+		for _, result := range client.SetCompatibility(t.Context(), sr.SetCompatibility{Level: c}, "moving-value") {
+			if result.Err != nil {
+				t.Fatal(result.Err)
+			}
+		}
+	}
+	args := []string{"--plugins", e2e.Plugins(t), "--data", p.Data, p.File("worker.properties", e2e.AvroWorker(broker.Addr(),
+		url)...),
+		p.File("moving.properties", "name=moving", "connector.class=ODataSource", "sap.odata.host.protocol=http",
+			"sap.odata.host.address="+host,
+			"sap.odata.host.port="+port, "sap.odata#00.service=/s", "sap.odata#00.entityset=X",
+			"sap.odata#00.topic=moving",
+			"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=1", "sap.odata#00.format=json",
+			"errors.tolerance=all")}
+	records := func() (n int64) {
+		for _, end := range e2e.EndsOn(t, broker.Addr(), "moving") {
+			n += end
+		}
+		return n
+	}
+	once := append([]string{"run", "--once"}, args...)
+	for step := range 4 {
+		s.to(step)
+		if r := p.Run(once...); r.Code != 0 {
+			t.Fatalf("step %d: exit %d\n%s", step, r.Code, r.Stderr)
+		}
+		if n := records(); n != int64(step+1) {
+			t.Fatalf("step %d: expected %d records, found %d", step, step+1, n)
+		}
+		if step == 0 {
+			level(sr.CompatBackward)
+		}
+	}
+	s.to(4)
+	if r := p.Run(once...); r.Code != 1 || !strings.Contains(r.Stderr,
+		"register the schema of moving-value: status 409") {
+		t.Fatalf("expected exit 1 for a property of another type, found %d\n%s", r.Code, r.Stderr)
+	}
+	if n := records(); n != 4 {
+		t.Errorf("expected the feed to stop before its first row of another type, found %d records", n)
+	}
+	level(sr.CompatNone)
+	if r := p.Run(once...); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	versions, err := client.SubjectVersions(t.Context(), "moving-value")
+	if err != nil || len(versions) != len(changingSteps) {
+		t.Errorf("expected %d versions of the schema, found %v, %v", len(changingSteps), versions, err)
+	}
+	if n := records(); n != int64(len(changingSteps)) {
+		t.Errorf("expected %d records, found %d", len(changingSteps), n)
+	}
+}

@@ -1,0 +1,147 @@
+//go:build real
+
+package real
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// rightsWithin bounds a worker that lacks a right: one that waits for what does not come says nothing to anyone.
+const rightsWithin = 2 * time.Minute
+
+// TestRealRights has a worker log on to Apache Kafka as a user who lacks one right, by the brokers' own authorizer:
+// it ends, and what it says names the right and the resource. With all of them it works.
+func TestRealRights(t *testing.T) {
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 5})
+	dir, port, secure, more := t.TempDir(), freePort(t), freePort(t), filepath.Join(t.TempDir(), "broker.properties")
+	settings := "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n" +
+		"super.users=User:ANONYMOUS\nauto.create.topics.enable=false\n"
+	if err := os.WriteFile(more, []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t), "SASL_PORT=" + secure,
+		"BROKER_PROPS=" + more}, port, dir)
+	client, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:" + port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	const user = "User:user"
+	set := func(b *kadm.ACLBuilder) {
+		t.Helper()
+		if _, err := admin.CreateACLs(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(kadm.NewACLs().Topics("*").Groups("*").TransactionalIDs("*").Clusters().Operations(kadm.OpAll).
+		ResourcePatternType(kadm.ACLPatternLiteral).Allow(user).AllowHosts("*"))
+	// Brokers hear of rights from their controllers.
+	holds := func(some bool) {
+		t.Helper()
+		(&e2e.ExactPeer{T: t, Servers: "127.0.0.1:" + port}).Asked("rights", func(ctx context.Context,
+			admin *kadm.Client) (bool, error) {
+			found, err := admin.DescribeACLs(ctx, kadm.NewACLs().AnyResource().Deny().DenyHosts().Operations().
+				ResourcePatternType(kadm.ACLPatternAny))
+			have := 0
+			for _, f := range found {
+				have += len(f.Described)
+			}
+			return have > 0 == some, err
+		})
+	}
+	worker := func(name string, lines ...string) string {
+		return p.File(name+"-worker.properties", append([]string{"bootstrap.servers=127.0.0.1:" + secure, "listeners=",
+			"security.protocol=SASL_SSL", "sasl.mechanism=PLAIN", "offset.storage.partitions=1",
+			`sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required ` +
+				`username="user" password="user-secret";`,
+			"ssl.truststore.location=" + filepath.Join(dir, "tls", "trust.p12"), "ssl.truststore.password=changeit"},
+			lines...)...)
+	}
+	run := func(worker string, connector ...string) e2e.Result {
+		c := p.StartFor(rightsWithin, "run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data",
+			e2e.NewPlace(t).Data,
+			worker, p.File("connector.properties", append(connector, e2e.Silent)...))
+		return c.Wait()
+	}
+	source := func(name string) []string { return e2e.Source(name, address, "Orders") }
+	sink := func(name string) []string {
+		return append(e2e.SinkOf(name, address, "Orders", "OrderCopies"), "sap.odata.operation.mode=upsert")
+	}
+	atLeast, exactly := worker("atleast"), worker("exactly", "group.id=exact", "exactly.once.source.support=enabled")
+	for _, r := range []e2e.Result{run(atLeast, source("plain")...), run(exactly, source("exact")...),
+		run(atLeast, sink("back")...)} {
+		if r.Code != 0 {
+			t.Fatalf("with all rights: exit %d\n%s", r.Code, r.Stderr)
+		}
+	}
+	to := func(name, topic string) []string {
+		return e2e.Instead(source(name), "sap.odata#00.topic="+topic)
+	}
+	topic := func(name string, operations ...kadm.ACLOperation) *kadm.ACLBuilder {
+		return kadm.NewACLs().Topics(name).Operations(operations...)
+	}
+	cases := []struct {
+		name      string
+		denied    []*kadm.ACLBuilder
+		worker    string
+		connector []string
+		want      string
+	}{
+		{"transactional id", []*kadm.ACLBuilder{kadm.NewACLs().TransactionalIDs("exact-exact-0").Operations(
+			kadm.OpWrite)},
+			exactly, source("exact"), "the rights DESCRIBE and WRITE on the resource TransactionalId"},
+		{"idempotent write", []*kadm.ACLBuilder{kadm.NewACLs().Clusters().Operations(kadm.OpIdempotentWrite),
+			topic("*", kadm.OpWrite)}, atLeast, source("idempotent"),
+			"the right IDEMPOTENT_WRITE on the resource Cluster"},
+		{"create topic", []*kadm.ACLBuilder{topic("new", kadm.OpCreate),
+			kadm.NewACLs().Clusters().Operations(kadm.OpCreate)},
+			atLeast, to("creates", "new"), "the right CREATE on the resource Topic new"},
+		{"see topic", []*kadm.ACLBuilder{topic("Orders", kadm.OpDescribe, kadm.OpWrite, kadm.OpRead)}, atLeast,
+			source("sees"), "the right DESCRIBE on the resource Topic Orders"},
+		{"write topic", []*kadm.ACLBuilder{topic("Orders", kadm.OpWrite)}, atLeast, source("writes"),
+			"the right WRITE on the resource Topic Orders"},
+		{"write topic in transactions", []*kadm.ACLBuilder{topic("Orders", kadm.OpWrite)}, exactly, source("commits"),
+			"the right WRITE on the resource Topic Orders"},
+		{"read offsets", []*kadm.ACLBuilder{topic("connect-offsets", kadm.OpRead)}, atLeast, source("begins"),
+			"the right READ on the resource Topic connect-offsets"},
+		{"write offsets", []*kadm.ACLBuilder{topic("connect-offsets", kadm.OpWrite)}, atLeast, source("stores"),
+			"the right WRITE on the resource Topic connect-offsets"},
+		{"write offsets in transactions", []*kadm.ACLBuilder{topic("connect-offsets", kadm.OpWrite)}, exactly,
+			source("ends"), "the right WRITE on the resource Topic connect-offsets"},
+		{"group", []*kadm.ACLBuilder{kadm.NewACLs().Groups("connect-back").Operations(kadm.OpRead)}, atLeast,
+			sink("back"),
+			"the right READ on the resource Group connect-back"},
+		{"read topic", []*kadm.ACLBuilder{topic("Orders", kadm.OpRead)}, atLeast, sink("takes"),
+			"the right READ on the resource Topic Orders"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			for _, denied := range c.denied {
+				set(denied.ResourcePatternType(kadm.ACLPatternLiteral).Deny(user).DenyHosts("*"))
+			}
+			holds(len(c.denied) > 0)
+			if r := run(c.worker, c.connector...); r.Code != 1 || !strings.Contains(r.LastLine(), c.want) {
+				t.Errorf("expected exit 1 and %q, found %d\n%s", c.want, r.Code, r.Stderr)
+			}
+			for _, denied := range c.denied {
+				if _, err := admin.DeleteACLs(t.Context(), denied); err != nil {
+					t.Fatal(err)
+				}
+			}
+			holds(false)
+		})
+	}
+}

@@ -1,0 +1,437 @@
+//go:build real
+
+package real
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+)
+
+// remoteCluster is three real brokers whose names nobody resolves: they are reachable through the double of the
+// Connectivity proxy alone, with TLS and SASL.
+type remoteCluster struct {
+	double *connectivitytest.Server
+	direct string // bootstrap.servers of listeners that are not behind the proxy, to look at what arrived
+	dir    string
+	ports  string
+	tls    string // folder with stores
+	key    string // file of the service key
+}
+
+func startRemote(t *testing.T, p *e2e.Place) *remoteCluster {
+	t.Helper()
+	c := &remoteCluster{double: connectivitytest.NewServer(), dir: t.TempDir()}
+	t.Cleanup(c.double.Close)
+	first := portsInARow(t, 9)
+	c.ports, c.tls = strconv.Itoa(first), filepath.Join(c.dir, "tls")
+	startPeer(t, "kafka/start-3-brokers.sh", c.dir, []string{"VIRTUAL_PORT=" + strconv.Itoa(first+6)}, c.ports, c.dir)
+	var direct []string
+	for i := range 3 {
+		c.double.Map(fmt.Sprintf("kafka-%d.virtual:9092", i+1), fmt.Sprintf("127.0.0.1:%d", first+6+i))
+		direct = append(direct, fmt.Sprintf("127.0.0.1:%d", first+i))
+	}
+	c.direct = strings.Join(direct, ",")
+	c.key = p.File("key.json", c.double.ServiceKey(0))
+	return c
+}
+
+// worker are the lines of a worker's file; with logon, Culvert logs on to the brokers.
+func (c *remoteCluster) worker(logon bool) []string {
+	lines := []string{"bootstrap.servers=kafka-1.virtual:9092,kafka-2.virtual:9092",
+		"kafka.proxy.type=sap-connectivity", "kafka.proxy.service.key=" + c.key,
+		"security.protocol=SSL", "ssl.truststore.location=" + filepath.Join(c.tls, "trust.p12"),
+		"ssl.truststore.password=changeit"}
+	if logon {
+		lines = append(lines, "security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-512",
+			`sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="admin" password="admin-secret";`)
+	}
+	return lines
+}
+
+// portsInARow is the first of n ports in a row that nobody listens on.
+func portsInARow(t *testing.T, n int) int {
+	t.Helper()
+	for range 50 {
+		port, _ := strconv.Atoi(freePort(t))
+		taken := false
+		for i := range n {
+			taken = taken || port+i > 65535 || !free(port+i)
+		}
+		if !taken {
+			return port
+		}
+	}
+	t.Fatalf("no %d free ports in a row", n)
+	return 0
+}
+
+func free(port int) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
+}
+
+// openTunnel runs culvert tunnel and returns the address that stands for bootstrap.servers.
+func (c *remoteCluster) openTunnel(t *testing.T, p *e2e.Place, logon bool) (address string, tunnel *e2e.Command) {
+	t.Helper()
+	name := fmt.Sprintf("worker-%v.properties", logon)
+	tunnel = p.StartFor(10*time.Minute, "tunnel", "-p", p.File(name, c.worker(logon)...), "--listen",
+		fmt.Sprintf("127.0.0.1:%d", portsInARow(t, 4)))
+	tunnel.Eventually("the bootstrap listener", func() bool {
+		return strings.Contains(tunnel.Stdout.String(),
+			" bootstrap ")
+	})
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the tunnel said:\n%s%s", tunnel.Stdout.String(), tunnel.Stderr.String())
+		}
+	})
+	return strings.Fields(tunnel.Stdout.String())[0], tunnel
+}
+
+// TestRealTunnel lets kafkajs and Kafka's own tools use a remote cluster of three real brokers through culvert tunnel.
+func TestRealTunnel(t *testing.T) {
+	p := e2e.NewPlace(t)
+	c := startRemote(t, p)
+	node := nodeExample(t)
+	address, tunnel := c.openTunnel(t, p, true)
+	tunnel.Eventually("three brokers", func() bool { return strings.Count(tunnel.Stdout.String(), "\n") == 4 })
+	for i, line := range strings.Split(strings.TrimSpace(tunnel.Stdout.String()), "\n")[1:] {
+		if want := regexp.MustCompile(fmt.Sprintf(`^127\.0\.0\.1:\d+ broker %d kafka-%d\.virtual:9092$`, i+1,
+			i+1)); !want.MatchString(line) {
+			t.Errorf("announced %q", line)
+		}
+	}
+	t.Run("Doctor", func(t *testing.T) { c.testDoctor(t, p) })
+	kafkaTool(t, "topic", "--bootstrap-server", address, "--create", "--topic", "nodejs-trial", "--partitions", "6")
+	t.Run("NodeJS", func(t *testing.T) { c.testNodeJS(t, node, address) })
+	t.Run("Tools", func(t *testing.T) { c.testTools(t, address) })
+	t.Run("BrokerKilled", func(t *testing.T) { c.testBrokerKilled(t, address) })
+	t.Run("TunnelsDropped", func(t *testing.T) { c.testDropped(t, address) })
+	t.Run("OwnLogon", func(t *testing.T) { c.testOwnLogon(t, p, node) })
+	for i := range 3 {
+		name := fmt.Sprintf("kafka-%d.virtual:9092", i+1)
+		if c.double.Count(func(e connectivitytest.Entry) bool { return e.Target == name && e.Code == 0 }) == 0 {
+			t.Errorf("nothing went to %s through the double", name)
+		}
+	}
+	tunnel.Signal(syscall.SIGTERM)
+	if r := tunnel.Wait(); r.Code != 0 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+func (c *remoteCluster) testDoctor(t *testing.T, p *e2e.Place) {
+	r := p.Run("doctor", "-p", filepath.Join(p.Dir, "worker-true.properties"), "--json")
+	want := []string{"token", "cloud connectors", "proxy HOST", "greeting", "authentication"}
+	for i := range 3 {
+		address := fmt.Sprintf("kafka-%d.virtual:9092", i+1)
+		want = append(want, "connect "+address, "tls "+address)
+		if i == 0 {
+			want = append(want, "sasl "+address, "metadata "+address)
+		}
+	}
+	if got := e2e.Steps(t, r); r.Code != 0 || !slices.Equal(got, want) {
+		t.Errorf("exit %d, %q, expected %q\n%s%s", r.Code, got, want, r.Stdout, r.Stderr)
+	}
+	wrong := append(c.worker(true),
+		`sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="admin" password="wrong";`)
+	r = p.Run("doctor", "-p", p.File("wrong.properties", wrong...))
+	if r.Code != 1 || !strings.Contains(r.Stdout, "FAIL") || !strings.Contains(r.Stdout, "sasl.jaas.config:") ||
+		strings.Contains(r.Stdout+r.Stderr, `"wrong"`) {
+		t.Errorf("a wrong password: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+}
+
+// nodeExample fetches what examples/tunnel-nodejs needs and returns a folder in which it can run.
+func nodeExample(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("../../../../testdata/peers/kafkajs/fetch.sh").Output()
+	if err != nil {
+		text := ""
+		if e, ok := err.(*exec.ExitError); ok {
+			text = string(e.Stderr)
+		}
+		t.Fatalf("kafkajs: %v\n%s", err, text)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// nodeCommand is a program of the example.
+func nodeCommand(ctx context.Context, dir, address string, env []string, args ...string) (c *exec.Cmd, stdout,
+	stderr *e2e.Buffer) {
+	c = exec.CommandContext(ctx, "node", args...)
+	c.Dir, c.Cancel = dir, func() error { return c.Process.Signal(syscall.SIGTERM) }
+	c.WaitDelay = peerEnds
+	c.Env = append(append(os.Environ(), "KAFKAJS_NO_PARTITIONER_WARNING=1", "KAFKA_BROKERS="+address), env...)
+	stdout, stderr = &e2e.Buffer{}, &e2e.Buffer{}
+	c.Stdout, c.Stderr = stdout, stderr
+	return c, stdout, stderr
+}
+
+// values are those of the consumer's lines, with how often each came.
+func valuesOf(t *testing.T, out string) map[string]int {
+	t.Helper()
+	seen := map[string]int{}
+	for line := range strings.Lines(out) {
+		var m struct{ Value string }
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		seen[m.Value]++
+	}
+	return seen
+}
+
+// testNodeJS: two members of one group share what is produced; one leaves, the other takes over, and nothing is lost.
+func (c *remoteCluster) testNodeJS(t *testing.T, node, address string) {
+	ctx, cancel := context.WithTimeout(context.Background(), toolEnds)
+	defer cancel()
+	produce := func(prefix string) {
+		t.Helper()
+		args := []string{"producer.js"}
+		for i := range 600 {
+			args = append(args, fmt.Sprint(prefix, i))
+		}
+		command, stdout, stderr := nodeCommand(ctx, node, address, nil, args...)
+		if err := command.Run(); err != nil || !strings.Contains(stdout.String(), `"messages":600`) {
+			t.Fatalf("producer.js: %v\n%s%s", err, stdout, stderr)
+		}
+	}
+	type member struct {
+		command *exec.Cmd
+		stdout  *e2e.Buffer
+		stderr  *e2e.Buffer
+	}
+	join := func() member {
+		command, stdout, stderr := nodeCommand(ctx, node, address, []string{"GROUP=nodejs"}, "consumer.js")
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return member{command, stdout, stderr}
+	}
+	until := func(what string, done func() bool) {
+		t.Helper()
+		for !done() {
+			if ctx.Err() != nil {
+				t.Fatal(what + " did not come about")
+			}
+			time.Sleep(50 * time.Millisecond) // of other programs nothing but their output can be waited for
+		}
+	}
+	first, second := join(), join()
+	until("joining", func() bool {
+		return strings.Contains(first.stderr.String(), "joined") && strings.Contains(second.stderr.String(), "joined")
+	})
+	produce("a")
+	seen := func(members ...member) (n int) {
+		for _, m := range members {
+			n += strings.Count(m.stdout.String(), "\n")
+		}
+		return n
+	}
+	until("the first 600 messages", func() bool { return seen(first, second) >= 600 })
+	first.command.Process.Signal(syscall.SIGTERM)
+	if err := first.command.Wait(); err != nil {
+		t.Errorf("consumer.js: %v\n%s", err, first.stderr)
+	}
+	produce("b")
+	until("the next 600 messages", func() bool { return seen(first, second) >= 1200 })
+	second.command.Process.Signal(syscall.SIGTERM)
+	if err := second.command.Wait(); err != nil {
+		t.Errorf("consumer.js: %v\n%s", err, second.stderr)
+	}
+	all := valuesOf(t, first.stdout.String()+second.stdout.String())
+	for _, prefix := range []string{"a", "b"} {
+		for i := range 600 {
+			if n := all[fmt.Sprint(prefix, i)]; n != 1 {
+				t.Errorf("message %s%d came %d times", prefix, i, n)
+			}
+		}
+	}
+	described := kafkaTool(t, "group", "--bootstrap-server", address, "--describe", "--group", "nodejs")
+	if committed := columnSum(described, "nodejs-trial", 3); committed != 1200 {
+		t.Errorf("the group has committed %d of 1200\n%s", committed, described)
+	}
+}
+
+// columnSum adds a column of the lines of a table that hold a word.
+func columnSum(table, word string, column int) (sum int) {
+	for line := range strings.Lines(table) {
+		if fields := strings.Fields(line); slices.Contains(fields, word) && len(fields) > column {
+			n, _ := strconv.Atoi(fields[column])
+			sum += n
+		}
+	}
+	return sum
+}
+
+// testTools: console, performance and group tools, transactions, and the verifiable clients.
+func (c *remoteCluster) testTools(t *testing.T, address string) {
+	at := []string{"--bootstrap-server", address}
+	kafkaTool(t, slices.Concat([]string{"topic"}, at, []string{"--create", "--topic", "tools", "--partitions", "3"})...)
+	kafkaToolReading(t, "one\ntwo\nthree\n", slices.Concat([]string{"produce"}, at, []string{"--topic", "tools"})...)
+	read := kafkaTool(t, slices.Concat([]string{"consume"}, at, []string{"--topic", "tools", "--from-beginning",
+		"--group", "tools", "--max-messages", "3", "--timeout-ms", "300000"})...)
+	lines := strings.Fields(read)
+	slices.Sort(lines)
+	if !slices.Equal(lines, []string{"one", "three", "two"}) {
+		t.Errorf("console consumer read %q", read)
+	}
+	if described := kafkaTool(t, slices.Concat([]string{"group"}, at, []string{"--describe", "--group",
+		"tools"})...); columnSum(described, "tools", 3) != 3 {
+		t.Errorf("group tools:\n%s", described)
+	}
+	kafkaTool(t, slices.Concat([]string{"group"}, at, []string{"--group", "tools", "--topic", "tools",
+		"--reset-offsets", "--to-earliest", "--execute"})...)
+	if described := kafkaTool(t, slices.Concat([]string{"group"}, at, []string{"--describe", "--group",
+		"tools"})...); columnSum(described, "tools", 3) != 0 {
+		t.Errorf("group tools after its reset:\n%s", described)
+	}
+	performance := kafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "tools", "--num-records",
+		"50000", "--record-size", "1000", "--throughput", "-1",
+		"--command-property", "enable.idempotence=true")
+	if !strings.Contains(performance, "50000 records sent") {
+		t.Errorf("perf-produce:\n%s", performance)
+	}
+	performance = kafkaTool(t, "perf-consume", "--bootstrap-server", address, "--topic", "tools", "--num-records",
+		"50000", "--timeout", "300000")
+	if fields := strings.Split(strings.Split(strings.TrimSpace(performance), "\n")[1], ","); len(fields) < 5 ||
+		atLeast(fields[4], 50000) != nil {
+		t.Errorf("perf-consume:\n%s", performance)
+	}
+	// A transaction has coordinators of its own to be found.
+	performance = kafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "tools", "--num-records",
+		"1000", "--record-size", "100", "--throughput", "-1",
+		"--transactional-id", "tunnel", "--transaction-duration-ms", "100")
+	if !strings.Contains(performance, "1000 records sent") {
+		t.Errorf("perf-produce with transactions:\n%s", performance)
+	}
+	for _, line := range strings.Split(strings.TrimSpace(kafkaTool(t, "api-versions", "--bootstrap-server", address)),
+		"\n") {
+		if regexp.MustCompile(`^\S+:\d+ \(id`).MatchString(line) && !strings.HasPrefix(line, "127.0.0.1:") {
+			t.Errorf("a tool was told of %s", line)
+		}
+	}
+}
+
+func atLeast(text string, least int) error {
+	if n, err := strconv.Atoi(strings.TrimSpace(text)); err != nil || n < least {
+		return fmt.Errorf("expected at least %d, found %q", least, text)
+	}
+	return nil
+}
+
+// testBrokerKilled: an idempotent producer that writes while a broker is killed and started again loses and doubles
+// nothing.
+func (c *remoteCluster) testBrokerKilled(t *testing.T, address string) {
+	kafkaTool(t, "topic", "--bootstrap-server", address, "--create", "--topic", "killed", "--partitions", "3",
+		"--replication-factor", "3")
+	const count = 8000
+	pids, err := os.ReadFile(filepath.Join(c.dir, "pids"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, _ := strconv.Atoi(strings.Fields(string(pids))[1])
+	// in the midst of its ten seconds
+	kill := time.AfterFunc(4*time.Second, func() { syscall.Kill(pid, syscall.SIGKILL) })
+	defer kill.Stop()
+	out := kafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "killed", "--num-records",
+		strconv.Itoa(count), "--record-size", "100",
+		"--throughput", "800", "--command-property", "enable.idempotence=true")
+	if syscall.Kill(pid, 0) == nil {
+		t.Error("the broker was not killed: this shows nothing")
+	}
+	startPeer(t, "kafka/start-3-brokers.sh", c.dir, nil, "--node", "2", c.dir)
+	if !strings.Contains(out, "8000 records sent") {
+		t.Errorf("perf-produce:\n%s", out)
+	}
+	if got := c.end(t, "killed"); got != count {
+		t.Errorf("the topic holds %d, expected %d", got, count)
+	}
+}
+
+// end is the end of a topic by way of the listeners that are not behind the proxy.
+func (c *remoteCluster) end(t *testing.T, topic string) int {
+	t.Helper()
+	return (&kafkaPeer{servers: c.direct}).end(t, topic)
+}
+
+// testDropped: every tunnel is cut again and again while an idempotent producer writes: each record is there once.
+func (c *remoteCluster) testDropped(t *testing.T, address string) {
+	kafkaTool(t, "topic", "--bootstrap-server", address, "--create", "--topic", "dropped", "--partitions", "3")
+	stop := make(chan struct{})
+	ended := make(chan int)
+	go func() {
+		dropped, times := 0, 0
+		tick := time.NewTicker(500 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				ended <- dropped
+				return
+			case <-tick.C:
+				// On a slow machine nothing arrives within half a second.
+				if times < 20 {
+					n := c.double.DropTunnels()
+					if dropped += n; n > 0 {
+						times++
+					}
+				}
+			}
+		}
+	}()
+	out := kafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "dropped", "--num-records", "20000",
+		"--record-size", "500", "--throughput", "4000",
+		"--command-property", "enable.idempotence=true")
+	close(stop)
+	if dropped := <-ended; dropped == 0 {
+		t.Error("no tunnel was there to be dropped")
+	}
+	if !strings.Contains(out, "20000 records sent") {
+		t.Errorf("perf-produce:\n%s", out)
+	}
+	if got := c.end(t, "dropped"); got != 20000 {
+		t.Errorf("the topic holds %d, expected 20000", got)
+	}
+}
+
+// testOwnLogon: without sasl.* in the worker's file the client's own logon passes.
+func (c *remoteCluster) testOwnLogon(t *testing.T, p *e2e.Place, node string) {
+	address, _ := c.openTunnel(t, p, false)
+	ctx, cancel := context.WithTimeout(context.Background(), toolEnds)
+	defer cancel()
+	for _, mechanism := range []string{"plain", "scram-sha-256", "scram-sha-512"} {
+		command, stdout, stderr := nodeCommand(ctx, node, address, []string{"KAFKA_USERNAME=admin",
+			"KAFKA_PASSWORD=admin-secret", "KAFKA_MECHANISM=" + mechanism, "KAFKA_TOPIC=own"}, "producer.js", "x")
+		if err := command.Run(); err != nil {
+			t.Errorf("%s: %v\n%s%s", mechanism, err, stdout, stderr)
+		}
+	}
+	client := p.File("client.properties", "security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN",
+		`sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username="admin" password="admin-secret";`)
+	read := kafkaTool(t, "consume", "--bootstrap-server", address, "--topic", "own", "--from-beginning",
+		"--max-messages", "3", "--timeout-ms", "300000", "--command-config", client)
+	if strings.Count(read, "x\n") != 3 {
+		t.Errorf("read %q", read)
+	}
+}

@@ -1,0 +1,592 @@
+//go:build real
+
+package real
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+)
+
+// ways is SAP CAP behind nginx, and behind proxies that are in use elsewhere.
+type ways struct {
+	cap *capService
+	// mutual and made are ports where a client certificate is asked for: the server is that of the sample trust stores,
+	// or of those in more/. namesakes are as mutual, for certificates of another key with the same name: OpenSSL finds
+	// but one of a name. packed compresses all answers.
+	mutual, made, packed         string
+	namesakes                    [2]string
+	nginx, pems                  string // folders
+	squid, tinyproxy, microsocks *intermediary
+}
+
+// intermediary is a proxy.
+type intermediary struct {
+	address, log string
+}
+
+// saw counts the lines of its log that fit.
+func (i *intermediary) saw(t *testing.T, expression string) int {
+	t.Helper()
+	return countLines(t, i.log, expression)
+}
+
+func countLines(t *testing.T, file, expression string) int {
+	t.Helper()
+	log, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(regexp.MustCompile("(?m)"+expression).FindAllString(string(log), -1))
+}
+
+const (
+	waysRows = 3000 // of Customers
+
+	squidUser, squidPassword = "corp user", "p@ss:w/rd%"
+	oidcSecret               = "a+b/c=%&d:e f"
+)
+
+// TestRealWays leads to a real service, and to a real broker, by servers and proxies that are not ours.
+func TestRealWays(t *testing.T) {
+	w := &ways{nginx: t.TempDir(), pems: t.TempDir()}
+	dir, port := t.TempDir(), freePort(t)
+	w.cap = &capService{address: "127.0.0.1:" + port}
+	w.cap.peer = startPeer(t, "cap/start.sh", dir, nil, port, "300", dir)
+	w.startNginx(t)
+	for name, i := range map[string]**intermediary{"squid": &w.squid, "tinyproxy": &w.tinyproxy,
+		"microsocks": &w.microsocks} {
+		*i = startIntermediary(t, name)
+	}
+	for _, part := range []struct {
+		name string
+		test func(*testing.T)
+	}{{"Stores", w.testStores}, {"Unknown", w.testUnknown}, {"Packed", w.testPacked}, {"HTTPProxy", w.testHTTPProxy},
+		{"SOCKS5", w.testSOCKS5},
+		{"OAuth2", w.testOAuth2}, {"CloudConnector", w.testCloudConnector}, {"Kafka", w.testKafka}} {
+		t.Run(part.name, part.test)
+	}
+}
+
+// startIntermediary starts a proxy in a folder that its own user, where it has one, can get to.
+func startIntermediary(t *testing.T, name string) *intermediary {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "culvert-"+name+"-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	port := freePort(t)
+	startPeer(t, "ways/start.sh", dir, []string{"HOSTS=127.0.0.1 localhost cap.corp tokens.corp"}, name, port, dir)
+	log := map[string]string{"squid": "access.log"}[name]
+	if log == "" {
+		log = "server.log"
+	}
+	return &intermediary{"127.0.0.1:" + port, filepath.Join(dir, log)}
+}
+
+// startNginx starts nginx in front of the service.
+func (w *ways) startNginx(t *testing.T) {
+	t.Helper()
+	if out, err := exec.Command("../../../../testdata/peers/ways/pems.sh", e2e.Stores(t), w.pems).CombinedOutput(); err != nil {
+		t.Fatalf("pems.sh: %v\n%s", err, out)
+	}
+	w.mutual, w.made, w.packed, w.namesakes = freePort(t), freePort(t), freePort(t), [2]string{freePort(t), freePort(t)}
+	servers := ""
+	for _, s := range [][3]string{{w.mutual, "sample", "clients"}, {w.made, "made", "clients"},
+		{w.namesakes[0], "sample", "clients-jceks"}, {w.namesakes[1], "sample", "clients-p12"}} {
+		servers += `
+	server { listen 127.0.0.1:` + s[0] + ` ssl; ssl_certificate ` + w.pems + `/` + s[1] + `.pem; ssl_certificate_key ` + w.pems + `/` + s[1] + `.key;
+		ssl_client_certificate ` + w.pems + `/` + s[2] + `.pem; ssl_verify_client on; location / { proxy_pass http://cap; } }`
+	}
+	w.serve(t, w.nginx, w.mutual, servers+`
+	server { listen 127.0.0.1:`+w.packed+`; gzip on; gzip_types *; gzip_min_length 0; gzip_proxied any; location / { proxy_pass http://cap; } }`)
+}
+
+// serve starts nginx with servers in front of the service.
+func (w *ways) serve(t *testing.T, dir, port, servers string) {
+	t.Helper()
+	conf := `
+worker_processes 1; pid %DIR%/nginx.pid; error_log %DIR%/error.log;
+events { }
+http {
+	client_body_temp_path %DIR%/body; proxy_temp_path %DIR%/proxy; fastcgi_temp_path %DIR%/fastcgi; uwsgi_temp_path %DIR%/uwsgi; scgi_temp_path %DIR%/scgi;
+	log_format peer '$server_port $ssl_client_verify $ssl_client_fingerprint "$ssl_client_s_dn" $status "$sent_http_content_encoding" "$sent_http_transfer_encoding" $request';
+	access_log %DIR%/access.log peer;
+	proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+	upstream cap { server ` + w.cap.address + `; keepalive 8; }` + servers + `
+}
+`
+	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	startPeer(t, "ways/start.sh", dir, nil, "nginx", port, dir)
+}
+
+// requests counts the lines of nginx's log that fit: port, verification, fingerprint, name, status, encodings, request.
+func (w *ways) requests(t *testing.T, expression string) int {
+	t.Helper()
+	return countLines(t, filepath.Join(w.nginx, "access.log"), expression)
+}
+
+// reader is the file of a connector that reads a set of the service, at another address, into a topic of its name.
+func (w *ways) reader(p *e2e.Place, name, set, url string, more ...string) string {
+	scheme, address, _ := strings.Cut(url, "://")
+	host, port, _ := net.SplitHostPort(address)
+	lines := append(w.cap.lines(name, "ODataSource"), setLines(0, capPath, set, name)...)
+	lines = e2e.Instead(lines, append([]string{"sap.odata.host.protocol=" + scheme, "sap.odata.host.address=" + host,
+		"sap.odata.host.port=" + port,
+		"sap.odata.max.retries=2", "tasks.max=1"}, more...)...)
+	return p.File(name+".properties", lines...)
+}
+
+// run runs connectors to their end.
+func (w *ways) run(t *testing.T, p *e2e.Place, files ...string) e2e.Result {
+	t.Helper()
+	return p.Run(append([]string{"run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data}, files...)...)
+}
+
+// arrive runs connectors to their end and looks whether topics hold so many records.
+func (w *ways) arrive(t *testing.T, p *e2e.Place, files []string, want map[string]int) {
+	t.Helper()
+	if r := w.run(t, p, files...); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	broker, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: p.Data, Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	wantEnds(t, broker.Addr(), want)
+}
+
+// wantEnds looks whether topics end there.
+func wantEnds(t *testing.T, servers string, want map[string]int) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(servers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), e2e.Limit)
+	defer cancel()
+	ends, err := kadm.NewClient(client).ListEndOffsets(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for topic, n := range want {
+		sum := 0
+		for _, o := range ends[topic] {
+			sum += int(o.Offset)
+		}
+		if sum != n {
+			t.Errorf("topic %s has %d records, expected %d", topic, sum, n)
+		}
+	}
+}
+
+// refused runs one connector that is to fail, and checks what its last line says and that no secret shows.
+func (w *ways) refused(t *testing.T, p *e2e.Place, file string, secret string, says ...string) {
+	t.Helper()
+	r := w.run(t, p, file)
+	if r.Code != 1 || !strings.Contains(r.LastLine(), "FAILED") {
+		t.Errorf("expected exit 1 and a task that FAILED, found %d\n%s", r.Code, r.Stderr)
+	}
+	for _, text := range says {
+		if !strings.Contains(r.LastLine(), text) {
+			t.Errorf("expected %q in the last line: %s", text, r.LastLine())
+		}
+	}
+	if secret != "" && strings.Contains(r.Stderr, secret) {
+		t.Errorf("a secret in the log:\n%s", r.Stderr)
+	}
+}
+
+// Every sample store with a key is taken by nginx, and every sample trust store knows it.
+func (w *ways) testStores(t *testing.T) {
+	p := e2e.NewPlace(t)
+	// the domain has its stores in the working folder
+	for _, name := range []string{"domain.dks", "client.p12", "trust.jks"} {
+		b, err := os.ReadFile(filepath.Join(e2e.Stores(t), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(p.Dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const greek, latin = `\u03ba\u03c9\u03b4\u03b9\u03ba\u03cc\u03c2`, `p\u00e4ssw\u00f6rd`
+	type store struct{ file, password, key, alias, at string }
+	domain := filepath.Join(p.Dir, "domain.dks")
+	keys := []store{{file: "client.jks"}, {file: "client.jceks", at: w.namesakes[0]}, {file: "client.p12",
+		at: w.namesakes[1]}, {file: "client-ec.p12"},
+		{file: "client-legacy.p12", at: w.namesakes[1]}, {file: "keypass.jks", key: "changeit2"},
+		{file: domain, at: w.namesakes[1]},
+		{file: "more/several.p12", alias: "first"}, {file: "more/several.jks", alias: "first"},
+		{file: "more/several.jceks", alias: "first"},
+		{file: "more/keypass.jks", key: "changeit2"}, {file: "more/keypass.jceks", key: "changeit2"},
+		{file: "more/latin.jks", password: latin}, {file: "more/greek.jks", password: greek},
+		{file: "more/greek-store.jceks", password: greek, key: "changeit"},
+		{file: "more/openssl-greek.p12", password: greek}, {file: "more/openssl-legacy-greek.p12", password: greek}}
+	for _, name := range []string{"chain.p12", "chain.jks", "chain.jceks", "java-legacy.p12", "java-nomac.p12",
+		"openssl.p12", "openssl-unnamed.p12", "openssl-legacy.p12",
+		"openssl-rc2-128.p12", "openssl-aes128.p12", "openssl-des3.p12", "openssl-clear.p12", "ed25519.p12",
+		"client.pem", "client-key-last.pem", "client-pkcs1.pem",
+		"sealed-aes256.pem", "sealed-aes128-sha512.pem", "sealed-des3.pem", "sealed-scrypt.pem",
+		"sealed-pkcs12-3des.pem", "sealed-pkcs12-rc2.pem", "sealed-proc-type.pem"} {
+		keys = append(keys, store{file: "more/" + name})
+	}
+	trusts := map[string][]store{w.mutual: {{file: "trust.jks"}, {file: "trust.jceks"}, {file: "trust.p12"},
+		{file: domain}, {file: "client.crt.pem"}},
+		w.made: {{file: "more/trust.jks"}, {file: "more/trust.jceks"}, {file: "more/trust.pkcs12"},
+			{file: "more/trust-greek.jceks", password: greek},
+			{file: "more/trust-openssl.p12"}, {file: "more/trust-openssl-legacy.p12"},
+			{file: "more/trust-openssl-nomac.p12"}, {file: "more/trust-openssl-clear.p12"},
+			{file: "more/trust-openssl.pem"}, {file: "more/ca.pem"}}}
+	lines := func(side string, s store) []string {
+		path, password := s.file, s.password
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(e2e.Stores(t), path)
+		}
+		if password == "" && !(strings.HasSuffix(path, ".pem") && !strings.Contains(path, "sealed")) {
+			password = e2e.StorePassword
+		}
+		made := []string{"sap.odata." + side + ".location=" + path}
+		for name, value := range map[string]string{"password": password, "key.password": s.key, "alias": s.alias} {
+			if value != "" {
+				made = append(made, "sap.odata."+side+"."+name+"="+value)
+			}
+		}
+		return made
+	}
+	// One connector for each key store, with the trust stores in turn, at both servers.
+	var files []string
+	want, used := map[string]int{}, map[string]bool{}
+	for i, key := range keys {
+		port := []string{w.mutual, w.made}[i%2]
+		trust := trusts[port][i/2%len(trusts[port])]
+		if key.at != "" {
+			port, trust = key.at, trusts[w.mutual][i%len(trusts[w.mutual])]
+		}
+		name := fmt.Sprintf("s%02d", i)
+		want[name], used[trust.file] = 20, true
+		more := append(lines("keystore", key), lines("truststore", trust)...)
+		if i%3 == 0 {
+			more = append(more, "sap.odata.auth.type=certificate")
+		}
+		files = append(files, w.reader(p, name, "Categories", "https://localhost:"+port, more...))
+	}
+	for _, trust := range slices.Concat(trusts[w.mutual], trusts[w.made]) {
+		if !used[trust.file] {
+			t.Errorf("trust store %s has no turn", trust.file)
+		}
+	}
+	w.arrive(t, p, files, want)
+	shown := map[string]bool{}
+	log, _ := os.ReadFile(filepath.Join(w.nginx, "access.log"))
+	for _, m := range regexp.MustCompile(`(?m)^\d+ SUCCESS (\w+) "[^"]*" 200 .*Categories`).FindAllStringSubmatch(
+		string(log), -1) {
+		shown[m[1]] = true
+	}
+	// client in three types (the old PKCS12 and the domain have that of client.p12), clientec, other, first, edward
+	if len(shown) != 7 {
+		t.Errorf("nginx saw %d certificates, expected 7: %v", len(shown), shown)
+	}
+}
+
+// Who shows no certificate, one that nobody knows, or does not know the server, is told so, and which setting mends it.
+func (w *ways) testUnknown(t *testing.T) {
+	p := e2e.NewPlace(t)
+	trust := []string{"sap.odata.truststore.location=" + filepath.Join(e2e.Stores(t), "trust.jks"),
+		"sap.odata.truststore.password=" + e2e.StorePassword}
+	w.refused(t, p, w.reader(p, "none", "Categories", "https://localhost:"+w.mutual, trust...), "",
+		"No required SSL certificate was sent")
+	w.refused(t, p, w.reader(p, "untrusted", "Categories", "https://localhost:"+w.made, trust...), "",
+		"sap.odata.truststore.location")
+	if n := w.requests(t, `^`+w.mutual+` NONE `); n != 1 {
+		t.Errorf("nginx refused %d requests without a certificate, expected one", n)
+	}
+	// OpenSSL's own server refuses in the handshake, which TLS 1.3 tells behind it.
+	for _, version := range []string{"-tls1_2", "-tls1_3"} {
+		port := freePort(t)
+		ctx, cancel := context.WithCancel(context.Background())
+		server := exec.CommandContext(ctx, "openssl", "s_server", "-accept", "127.0.0.1:"+port, "-cert",
+			filepath.Join(w.pems, "sample.pem"), "-key", filepath.Join(w.pems, "sample.key"),
+			"-CAfile", filepath.Join(e2e.Stores(t), "more", "ca.pem"), "-Verify", "2", "-verify_return_error", "-www",
+			version)
+		server.WaitDelay = peerEnds
+		output := &e2e.Buffer{}
+		server.Stdout, server.Stderr = output, output
+		if err := server.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(peerEnds); !strings.Contains(output.String(), "ACCEPT"); {
+			if time.Now().After(deadline) {
+				t.Fatalf("openssl s_server did not start:\n%s", output)
+			}
+			time.Sleep(20 * time.Millisecond) // of another program nothing but its output can be waited for
+		}
+		w.refused(t, p, w.reader(p, "bare"+version, "Categories", "https://localhost:"+port, trust...), "",
+			"sap.odata.keystore.location")
+		w.refused(t, p, w.reader(p, "stranger"+version, "Categories", "https://localhost:"+port, append(trust,
+			"sap.odata.keystore.location="+filepath.Join(e2e.Stores(t), "client-ec.p12"),
+			"sap.odata.keystore.password="+e2e.StorePassword)...), "", "sap.odata.keystore.location")
+		cancel()
+		server.Wait()
+	}
+}
+
+// Answers that nginx compresses as they come are read as they were.
+func (w *ways) testPacked(t *testing.T) {
+	p := e2e.NewPlace(t)
+	w.cap.metadata(t)
+	w.arrive(t, p, []string{w.reader(p, "packed", "Customers", "http://127.0.0.1:"+w.packed), w.reader(p, "packed-atom",
+		"Customers", "http://127.0.0.1:"+w.packed, "sap.odata#00.format=atom")},
+		map[string]int{"packed": waysRows, "packed-atom": waysRows})
+	compareCAP(t, "packed", w.cap.rows(t, "Customers"), w.cap.topic(t, p, "Customers", "packed"))
+	if all, packed := w.requests(t, `^`+w.packed+` .* 200 `),
+		w.requests(t, `^`+w.packed+` .* 200 "gzip" "chunked" GET `); packed < 4 || all != packed {
+		t.Errorf("nginx gave %d answers, %d of them compressed and in chunks", all, packed)
+	}
+}
+
+// viaSquid are the settings of the proxy that knows the names of the place.
+func (w *ways) viaSquid(password string) []string {
+	return []string{"sap.odata.proxy.type=http", "sap.odata.proxy.address=" + w.squid.address,
+		"sap.odata.proxy.user=" + squidUser, "sap.odata.proxy.password=" + password}
+}
+
+// mutualLines are those of a client that nginx knows.
+func mutualLines(t *testing.T) []string {
+	return []string{"sap.odata.keystore.location=" + filepath.Join(e2e.Stores(t), "client.jks"),
+		"sap.odata.keystore.password=" + e2e.StorePassword,
+		"sap.odata.truststore.location=" + filepath.Join(e2e.Stores(t), "trust.jks"),
+		"sap.odata.truststore.password=" + e2e.StorePassword}
+}
+
+// capAt is the service's address under another name.
+func (w *ways) capAt(host string) string {
+	_, port, _ := net.SplitHostPort(w.cap.address)
+	return net.JoinHostPort(host, port)
+}
+
+// An ordinary proxy with logon: http in absolute form, https by CONNECT; a wrong password is tried once.
+func (w *ways) testHTTPProxy(t *testing.T) {
+	p := e2e.NewPlace(t)
+	t.Setenv("NO_PROXY", "")
+	w.arrive(t, p, []string{w.reader(p, "plain", "Customers", "http://"+w.capAt("cap.corp"),
+		w.viaSquid(squidPassword)...)}, map[string]int{"plain": waysRows})
+	if n := w.squid.saw(t, `^200 GET http://cap\.corp:\d+/.*Customers.* corp`); n < 1 {
+		t.Error("Squid passed no request for rows on")
+	}
+	name := tlsName(t, w)
+	w.arrive(t, p, []string{w.reader(p, "secure", "Customers", "https://cap.corp:"+name,
+		append(w.viaSquid(squidPassword),
+			"sap.odata.truststore.location="+filepath.Join(w.pems, "corp.pem"))...)},
+		map[string]int{"secure": waysRows})
+	if n := w.squid.saw(t, `^200 CONNECT cap\.corp:`+name); n < 1 {
+		t.Error("Squid made no tunnel")
+	}
+	for i, url := range []string{"http://" + w.capAt("cap.corp"), "https://cap.corp:" + name} {
+		before := w.squid.saw(t, `^407 `)
+		w.refused(t, p, w.reader(p, fmt.Sprintf("wrong%d", i), "Customers", url, w.viaSquid("wr0ng-secret")...),
+			"wr0ng-secret", "407", "sap.odata.proxy.password")
+		if n := w.squid.saw(t, `^407 `) - before; n != 1 {
+			t.Errorf("%s: the wrong password was sent %d times, expected once", url, n)
+		}
+	}
+	w.refused(t, p, w.reader(p, "nowhere", "Customers", "http://cap.corp:1", append(w.viaSquid(squidPassword),
+		"sap.odata.max.retries=0")...), squidPassword, "503")
+
+	// The environment's proxy, and its exceptions.
+	t.Setenv("HTTP_PROXY", "http://corp%20user:p%40ss%3Aw%2Frd%25@"+w.squid.address)
+	before := w.squid.saw(t, `^200 GET`)
+	w.arrive(t, p, []string{w.reader(p, "environment", "Customers", "http://"+w.capAt("cap.corp"))},
+		map[string]int{"environment": waysRows})
+	if n := w.squid.saw(t, `^200 GET`) - before; n < 2 {
+		t.Errorf("with HTTP_PROXY Squid passed %d requests on, expected metadata and rows", n)
+	}
+	t.Setenv("NO_PROXY", ".corp, 127.0.0.0/8")
+	before = w.squid.saw(t, `.`)
+	w.arrive(t, p, []string{w.reader(p, "exempt", "Customers", "http://"+w.cap.address, w.viaSquid(squidPassword)...)},
+		map[string]int{"exempt": waysRows})
+	// Without the proxy nobody knows the name.
+	r := w.run(t, p, w.reader(p, "unresolved", "Customers", "http://"+w.capAt("cap.corp"),
+		append(w.viaSquid(squidPassword), "sap.odata.max.retries=0")...))
+	if n := w.squid.saw(t, `.`) - before; n != 0 || r.Code != 1 || !strings.Contains(r.LastLine(), "cap.corp") {
+		t.Errorf("NO_PROXY: exit %d, and Squid saw %d requests\n%s", r.Code, n, r.LastLine())
+	}
+}
+
+// tlsName starts nginx under a name that only the proxy knows, with a certificate for it, and returns its port.
+func tlsName(t *testing.T, w *ways) (port string) {
+	t.Helper()
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(w.pems, name) }
+	if out, err := exec.Command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+		"-nodes", "-days", "7", "-subj", "/CN=corp",
+		"-addext", "subjectAltName=DNS:cap.corp", "-keyout", at("corp.key"), "-out",
+		at("corp.pem")).CombinedOutput(); err != nil {
+		t.Fatalf("openssl: %v\n%s", err, out)
+	}
+	port = freePort(t)
+	w.serve(t, dir, port, `server { listen 127.0.0.1:`+port+` ssl; ssl_certificate `+at("corp.pem")+
+		`; ssl_certificate_key `+at("corp.key")+`; location / { proxy_pass http://cap; } }`)
+	return port
+}
+
+// SOCKS5 with user and password: names are resolved by the proxy; a wrong password is tried once.
+func (w *ways) testSOCKS5(t *testing.T) {
+	p := e2e.NewPlace(t)
+	socks := func(password string) []string {
+		return []string{"sap.odata.proxy.type=socks5", "sap.odata.proxy.address=" + w.microsocks.address,
+			"sap.odata.proxy.user=corp", "sap.odata.proxy.password=" + password}
+	}
+	w.arrive(t, p, []string{w.reader(p, "plain", "Customers", "http://"+w.capAt("localhost"), socks("secret")...),
+		w.reader(p, "secure", "Customers", "https://localhost:"+w.mutual, append(socks("secret"),
+			mutualLines(t)...)...)}, map[string]int{"plain": waysRows, "secure": waysRows})
+	for _, port := range []string{strings.TrimPrefix(w.cap.address, "127.0.0.1:"), w.mutual} {
+		if n := w.microsocks.saw(t, `connected to localhost:`+port); n < 1 {
+			t.Errorf("MicroSocks made no connection to localhost:%s", port)
+		}
+	}
+	before := w.microsocks.saw(t, `.`)
+	w.refused(t, p, w.reader(p, "wrong", "Customers", "http://"+w.capAt("localhost"), socks("wr0ng-secret")...),
+		"wr0ng-secret", "sap.odata.proxy.password")
+	if n := w.microsocks.saw(t, `.`) - before; n != 0 {
+		t.Errorf("MicroSocks connected %d times for a wrong password", n)
+	}
+}
+
+// A token service that is not ours: the client's secret in a header and in the body; through a proxy; a wrong one is
+// tried once.
+func (w *ways) testOAuth2(t *testing.T) {
+	p := e2e.NewPlace(t)
+	t.Setenv("NO_PROXY", "")
+	dir, port := t.TempDir(), freePort(t)
+	startPeer(t, "oidc/start.sh", dir, []string{"SECRET=" + oidcSecret}, port, dir)
+	log := filepath.Join(dir, "server.log")
+	front, service := t.TempDir(), freePort(t)
+	w.serve(t, front, service, `server { listen 127.0.0.1:`+service+`; location / { auth_request /check; proxy_pass http://cap; }
+		location = /check { internal; proxy_pass http://127.0.0.1:`+port+`; proxy_pass_request_body off; proxy_set_header Content-Length ""; } }`)
+	oauth := func(host, client, how, secret string) []string {
+		return []string{"sap.odata.auth.type=oauth2", "sap.odata.oauth.token.endpoint=http://" + net.JoinHostPort(host,
+			port) + "/token", "sap.odata.oauth.client.id=" + client,
+			"sap.odata.oauth.client.secret=" + secret, "sap.odata.oauth.client.auth=" + how,
+			"sap.odata.oauth.scope=odata:read"}
+	}
+	w.arrive(t, p, []string{w.reader(p, "header", "Customers", "http://127.0.0.1:"+service, oauth("127.0.0.1",
+		"by-header", "header", oidcSecret)...),
+		w.reader(p, "body", "Customers", "http://127.0.0.1:"+service, oauth("127.0.0.1", "by-body", "body",
+			oidcSecret)...),
+		w.reader(p, "proxied", "Customers", "http://cap.corp:"+service, append(w.viaSquid(squidPassword),
+			oauth("tokens.corp", "by-body", "body", oidcSecret)...)...)},
+		map[string]int{"header": waysRows, "body": waysRows, "proxied": waysRows})
+	for client, most := range map[string]int{"by-header": 1, "by-body": 2} {
+		if n := countLines(t, log, `^token `+client+` odata:read$`); n < 1 || n > most {
+			t.Errorf("the token service gave %s %d tokens, expected 1 to %d", client, n, most)
+		}
+	}
+	if n := w.squid.saw(t, `^200 POST http://tokens\.corp:\d+/token `); n != 1 {
+		t.Errorf("Squid saw %d requests for a token, expected 1", n)
+	}
+	if refusals := countLines(t, filepath.Join(front, "access.log"), `" 401 `); refusals != 0 {
+		t.Errorf("nginx refused %d requests", refusals)
+	}
+	before := countLines(t, log, `^refused invalid_client$`)
+	w.refused(t, p, w.reader(p, "wrong", "Customers", "http://127.0.0.1:"+service, oauth("127.0.0.1", "by-header",
+		"header", "wr0ng-secret")...), "wr0ng-secret", "invalid_client", "sap.odata.oauth.client")
+	if n := countLines(t, log, `^refused invalid_client$`) - before; n != 1 {
+		t.Errorf("the wrong secret was sent %d times, expected once", n)
+	}
+}
+
+// The real service through the double of the Connectivity proxy, in both modes.
+func (w *ways) testCloudConnector(t *testing.T) {
+	p := e2e.NewPlace(t)
+	account := connectivitytest.NewServer()
+	t.Cleanup(account.Close)
+	account.Map("cap.virtual:8000", w.cap.address)
+	account.Map("localhost:44300", "127.0.0.1:"+w.mutual)
+	key := "sap.odata.proxy.service.key=" + p.File("key.json", account.ServiceKey(0))
+	w.arrive(t, p, []string{w.reader(p, "http", "Customers", "http://cap.virtual:8000",
+		"sap.odata.proxy.type=sap-connectivity-http", key),
+		w.reader(p, "socks5", "Customers", "http://cap.virtual:8000", "sap.odata.proxy.type=sap-connectivity-socks5",
+			key),
+		w.reader(p, "tls", "Customers", "https://localhost:44300", append(mutualLines(t),
+			"sap.odata.proxy.type=sap-connectivity", key)...)},
+		map[string]int{"http": waysRows, "socks5": waysRows, "tls": waysRows})
+	for port, targets := range map[string][]string{"http": {"http://cap.virtual:8000/"}, "socks5": {"cap.virtual:8000",
+		"localhost:44300"}} {
+		for _, target := range targets {
+			if account.Count(func(e connectivitytest.Entry) bool {
+				return e.Port == port && strings.HasPrefix(e.Target, target)
+			}) == 0 {
+				t.Errorf("nothing went to %s through the port %s", target, port)
+			}
+		}
+	}
+}
+
+// A real broker by SOCKS5 and by CONNECT, with TLS and a logon inside.
+func (w *ways) testKafka(t *testing.T) {
+	p := e2e.NewPlace(t)
+	dir, port, secure := t.TempDir(), freePort(t), freePort(t)
+	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t), "SASL_PORT=" + secure}, port,
+		dir)
+	worker := func(name, kind, address, user, password string) string {
+		return p.File(name+"-worker.properties", "bootstrap.servers=127.0.0.1:"+secure, "kafka.proxy.type="+kind,
+			"kafka.proxy.address="+address,
+			"kafka.proxy.user="+user, "kafka.proxy.password="+password, "security.protocol=SASL_SSL",
+			"sasl.mechanism=SCRAM-SHA-256",
+			`sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="user" password="user-secret";`,
+			"ssl.truststore.location="+filepath.Join(dir, "tls", "trust.p12"), "ssl.truststore.password=changeit",
+			"offset.storage.partitions=1")
+	}
+	cases := []struct {
+		name, kind, user, password string
+		by                         *intermediary
+		tunnel                     string // in the log
+	}{{"socks", "socks5", "corp", "secret", w.microsocks, `connected to 127\.0\.0\.1:` + secure},
+		{"squid", "http", squidUser, squidPassword, w.squid, `^200 CONNECT 127\.0\.0\.1:` + secure},
+		{"tinyproxy", "http", "corp", "secret", w.tinyproxy, `CONNECT 127\.0\.0\.1:` + secure}}
+	want := map[string]int{}
+	for _, c := range cases {
+		if r := w.run(t, p, worker(c.name, c.kind, c.by.address, c.user, c.password),
+			w.reader(p, c.name, "Customers", "http://"+w.cap.address)); r.Code != 0 {
+			t.Errorf("%s: exit %d\n%s", c.name, r.Code, r.Stderr)
+			continue
+		}
+		if c.by.saw(t, c.tunnel) == 0 {
+			t.Errorf("%s: the proxy says nothing of a connection", c.name)
+		}
+		want[c.name] = waysRows
+	}
+	wantEnds(t, "127.0.0.1:"+port, want)
+	for _, c := range cases {
+		r := w.run(t, p, worker("wrong", c.kind, c.by.address, c.user, "wr0ng-secret"), w.reader(p, "wrong",
+			"Customers", "http://"+w.cap.address))
+		if r.Code == 0 || !strings.Contains(r.LastLine(), "kafka.proxy.password") || strings.Contains(r.Stderr,
+			"wr0ng-secret") {
+			t.Errorf("%s with a wrong password: exit %d\n%s", c.name, r.Code, r.Stderr)
+		}
+	}
+}

@@ -1,0 +1,229 @@
+//go:build real
+
+package real
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/host/rest/replaytest"
+)
+
+// besideWorkers are two workers that are sent the recorded calls in step: Kafka's, and this one.
+type besideWorkers struct {
+	real, own replaytest.Worker
+	wanted    map[string][]replaytest.Kind // differences
+	// skip: the last call was wanted to be answered otherwise here, and what is waited for behind it does not come.
+	skip     bool
+	compared int
+}
+
+// settling is how long an answer may speak of a moment, and a state differ that both workers come to.
+const settling = 2 * time.Minute
+
+// do makes both workers do a step, and tells in what their answers differ that is not wanted to.
+func (w *besideWorkers) do(s *replaytest.Step) (difference string, err error) {
+	switch {
+	case s.File != "":
+		for _, worker := range []*replaytest.Worker{&w.real, &w.own} {
+			if err := os.WriteFile(strings.Replace(s.File, "${dir}", worker.Folder, 1), []byte(s.Content),
+				0o600); err != nil {
+				return "", err
+			}
+		}
+	case s.Until != "":
+		if err := w.real.Await(s); err != nil {
+			return "", fmt.Errorf("Kafka Connect: %w", err)
+		}
+		if w.skip {
+			return "", nil
+		}
+		if err := w.own.Await(s); err != nil {
+			return "", fmt.Errorf("this worker: %w", err)
+		}
+	case s.Method != "":
+		w.compared++
+		w.skip = slices.Contains(w.wanted[s.At()], replaytest.Other)
+		for end := time.Now().Add(settling); ; time.Sleep(50 * time.Millisecond) {
+			difference, err = w.ask(s)
+			if err != nil || difference == "" || !tellsState(s) || time.Now().After(end) {
+				return difference, err
+			}
+		}
+	}
+	return "", nil
+}
+
+// tellsState is true of a call that changes nothing and is answered by what connectors are doing, as the answer to the
+// same call a moment later may tell something else: each worker takes its own time from one state to the next.
+func tellsState(s *replaytest.Step) bool {
+	path, query, _ := strings.Cut(s.Path, "?")
+	return strings.HasPrefix(path, "/connectors") && (s.Method == "GET" ||
+		s.Method == "POST" && strings.HasSuffix(path, "/restart") && strings.Contains(query, "onlyFailed=true"))
+}
+
+// ask sends both workers a call, and compares the answers.
+func (w *besideWorkers) ask(s *replaytest.Step) (difference string, err error) {
+	theirs, err := send(&w.real, s)
+	if err != nil {
+		return "", fmt.Errorf("Kafka Connect: %w", err)
+	}
+	own, err := send(&w.own, s)
+	if err != nil {
+		return "", fmt.Errorf("this worker: %w", err)
+	}
+	theirs.Body, own.Body = replaytest.Alike(theirs.Body, replaytest.WithoutOrder(own.Body))
+	status, body := replaytest.Compare(s, theirs, own)
+	found := []replaytest.Kind{}
+	switch {
+	case status != "":
+		found = append(found, replaytest.Other)
+	case body != "":
+		found = append(found, replaytest.Text, replaytest.Body)
+	}
+	for _, kind := range w.wanted[s.At()] {
+		if kind != replaytest.LeftOut && !slices.Contains(found, kind) {
+			difference += fmt.Sprintf("%s: is listed as %q, and there is no such difference\n", s.At(), kind)
+		}
+	}
+	listed := func(k replaytest.Kind) bool { return slices.Contains(w.wanted[s.At()], k) }
+	if len(found) > 0 && !slices.ContainsFunc(found, listed) {
+		difference += fmt.Sprintf("%s %s %.80s (-Kafka Connect +this worker):\n%s%s", s.At(), s.Method, s.Path, status,
+			body)
+	}
+	return difference, nil
+}
+
+// send sends a call, and again what a worker that has to agree with itself first refuses.
+func send(w *replaytest.Worker, s *replaytest.Step) (replaytest.Answer, error) {
+	for end := time.Now().Add(settling); ; time.Sleep(50 * time.Millisecond) {
+		answer, err := w.Send(s)
+		if err != nil || answer.Status == s.Status || !isMomentary(answer) || time.Now().After(end) {
+			return answer, err
+		}
+	}
+}
+
+// isMomentary tells whether an answer speaks of a moment, as one of a worker that has not seen its own last change.
+func isMomentary(a replaytest.Answer) bool {
+	text := fmt.Sprint(a.Body)
+	return (a.Status == 409 || a.Status == 500) && (strings.Contains(text, "rebalance") ||
+		strings.Contains(text, "stale configuration") || strings.Contains(text, "conflicting operation"))
+}
+
+// beside is a worker at an address, as it names itself.
+func beside(t *testing.T, address string) replaytest.Worker {
+	t.Helper()
+	r, err := http.Get("http://" + address + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	var root rest.Root
+	if err := json.NewDecoder(r.Body).Decode(&root); err != nil {
+		t.Fatal(err)
+	}
+	return replaytest.Worker{Address: address, Folder: t.TempDir(), Versions: []string{root.Version},
+		Masks: map[string]string{root.Commit: "${commit}", root.Cluster: "${cluster}"}}
+}
+
+// filesServer hands the files of the machine to the plugins of testdata/guests that stand for Kafka's file connectors.
+func filesServer(t *testing.T) (port string) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path, flags := r.FormValue("path"), os.O_RDONLY
+		if r.Method == "POST" {
+			flags = os.O_WRONLY | os.O_APPEND
+		} else if !r.Form.Has("from") {
+			flags = os.O_RDONLY | os.O_CREATE
+		}
+		f, err := os.OpenFile(path, flags, 0o600)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+			return
+		}
+		defer f.Close()
+		if r.Method == "POST" {
+			if _, err = io.Copy(f, r.Body); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+			}
+			return
+		}
+		from, _ := strconv.ParseInt(r.FormValue("from"), 10, 64)
+		f.Seek(from, io.SeekStart)
+		io.Copy(w, f)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL[strings.LastIndexByte(server.URL, ':')+1:]
+}
+
+// TestRealWorkerBeside sends the recorded sequences to a Kafka Connect worker and to this one, and compares the
+// answers. Plugins stand in here for Kafka's file connectors, with their classes, settings and offsets.
+func TestRealWorkerBeside(t *testing.T) {
+	const folder = "../../../../testdata/connect-rest"
+	// It compiles the plugins while the others start.
+	p := e2e.NewPlace(t)
+	port := filesServer(t)
+	p.Subfolder("plugins")
+	for _, name := range []string{"files-source", "files-sink"} {
+		e2e.Put(t, filepath.Join(p.Dir, "plugins"), name+".wasm", guesttest.Bytes(t, "../../../../testdata/guests/"+name,
+			"main.version=4.3.1"))
+	}
+	e2e.Put(t, filepath.Join(p.Dir, "plugins"), "smt.wasm", guesttest.Bytes(t, "../../../../plugins/smt"))
+	p.Subfolder("conf")
+	f := p.FollowsWith(filepath.Join(p.Dir, "plugins"), "conf", "offset.flush.interval.ms=500",
+		"key.converter=org.apache.kafka.connect.json.JsonConverter",
+		"value.converter=org.apache.kafka.connect.json.JsonConverter")
+	broker, connect, dir := freePort(t), freePort(t), t.TempDir()
+	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t)}, broker,
+		filepath.Join(dir, "broker"))
+	startPeer(t, "kafka/start-connect.sh", dir, nil, connect, "127.0.0.1:"+broker, filepath.Join(dir, "connect"))
+	real := beside(t, "127.0.0.1:"+connect)
+	f.Eventually("that REST can change something", func() bool {
+		status, _ := f.Call("DELETE", "/connectors/none", "")
+		return status == 404
+	})
+	ours := beside(t, strings.TrimPrefix(f.Url, "http://"))
+
+	ours.Versions = append(ours.Versions, real.Versions...)
+	ours.Prefix = "files."
+	ours.Own = map[string]string{"files.scheme": "http", "files.address": "127.0.0.1", "files.port": port}
+
+	files, err := replaytest.Sequences(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted, err := replaytest.Differences(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both, began := besideWorkers{real: real, own: ours, wanted: wanted}, time.Now()
+	for _, file := range files {
+		steps, err := replaytest.Read(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range steps {
+			difference, err := both.do(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if difference != "" {
+				t.Error(difference)
+			}
+		}
+	}
+	t.Logf("%d calls compared, sent within %v", both.compared, time.Since(began).Round(time.Second))
+}

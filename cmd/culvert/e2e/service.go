@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/keystore/keystoretest"
+)
+
+// Filled is a place with a broker of its own, whose topic Orders has rows in 8 partitions, and the source's service.
+func Filled(t *testing.T, rows int) (p *Place, from *service.Service, worker string) {
+	t.Helper()
+	p = NewPlace(t)
+	s, address := Demo(t, service.Options{Rows: rows, PageSize: 5000})
+	broker := p.Start("broker", "--data", p.Data, "--listen", "127.0.0.1:0")
+	broker.Eventually("an address", func() bool { return strings.Contains(broker.Stdout.String(), "\n") })
+	worker = p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false",
+		"offset.flush.interval.ms=1000")
+	there := p.File("there.properties", append(Source("there", address, "Orders"),
+		"topic.creation.default.partitions=8", "topic.creation.default.replication.factor=1")...)
+	if r := p.Run("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, worker,
+		there); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	return p, s, worker
+}
+
+// CopiesOf is a sink with 8 tasks that writes Orders into OrderCopies as user me.
+func CopiesOf(address string, settings ...string) []string {
+	return Instead(SinkOf("back", address, "Orders", "OrderCopies"),
+		append([]string{"tasks.max=8", "sap.odata.max.concurrent.requests=8", "sap.odata.enable.batch=0",
+			"sap.odata.user.name=me", "sap.odata.user.pwd=" + Password, "sap.odata.max.retries=10",
+			"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=5"}, settings...)...)
+}
+
+// CreatedOnce checks that all rows were created, and none twice.
+func CreatedOnce(t *testing.T, l service.Ledger, rows int) {
+	t.Helper()
+	double := 0
+	for entity, w := range l.Writes {
+		if w.Created != 1 {
+			if double++; double < 5 {
+				t.Errorf("expected %s to be created once, found %d times", entity, w.Created)
+			}
+		}
+	}
+	if len(l.Writes) != rows {
+		t.Errorf("expected %d rows, found %d: %d lost", rows, len(l.Writes), rows-len(l.Writes))
+	}
+}
+
+// Stores is where the sample stores are; all have one password.
+func Stores(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join(Bench.root, "testdata", "samples", "keystores"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+const StorePassword = "changeit"
+
+// Localhost is a certificate that the sample trust stores know.
+func Localhost(t *testing.T) tls.Certificate {
+	t.Helper()
+	return keystoretest.Certificate(t, keystore.Location{Path: filepath.Join(Stores(t), "client.jks"),
+		Password: StorePassword})
+}

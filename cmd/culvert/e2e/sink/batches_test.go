@@ -1,0 +1,245 @@
+package sink
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// In batches, and in every operation, each record is written once, whatever becomes of requests and answers; or the
+// task fails and names what is uncertain.
+func TestBatchesWriteEveryRecordOnce(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: written})
+	on := func(settings ...string) []string { return append([]string{"sap.odata.enable.batch=1"}, settings...) }
+	batches := func(most int) func(*testing.T, service.Ledger) {
+		return func(t *testing.T, l service.Ledger) {
+			if l.Batches == 0 || l.Batches > most {
+				t.Errorf("expected at most %d batches, found %d", most, l.Batches)
+			}
+		}
+	}
+	none := func(t *testing.T, l service.Ledger) {
+		if l.Batches != 0 {
+			t.Errorf("expected no batch, found %d", l.Batches)
+		}
+	}
+	switches := func(pairs ...string) map[string]string {
+		m := map[string]string{"csrf": "true"}
+		for i := 0; i < len(pairs); i += 2 {
+			m[pairs[i]] = pairs[i+1]
+		}
+		return m
+	}
+	const match, inside, batch = "match", "POST " + service.SAPPath + "OrderCopies", "$batch"
+	uncertain := []string{"it may have been written or not, and is not sent again",
+		"topic Orders, partition 0, offset "}
+	all := []*writing{
+		{name: "default", switches: switches("rotate-session", "both"), settings: on(), check: batches(8)},
+		{name: "together", switches: switches(), settings: on("sap.odata.changesets=all"), check: batches(8)},
+		{name: "refused-together", switches: switches("changesets", "one"), settings: on("sap.odata.changesets=all"),
+			check: batches(16)},
+		{name: "taken-apart", switches: switches(match, inside, "status", "400", "status-count", "1"),
+			settings: on("sap.odata.changesets=all"), check: batches(12)},
+		{name: "one-refused", switches: switches(match, inside, "status", "400", "status-count", "1"),
+			settings: on("errors.tolerance=all"), partly: true},
+		{name: "one-refused-fails", switches: switches(match, inside, "status", "400", "status-count", "1",
+			"status-message", "Not so"), settings: on(), partly: true,
+			fails: []string{"topic Orders, partition 0, offset ", "Not so"}},
+		{name: "parts-not-now", switches: switches(match, inside, "status", "503", "status-count", "3"), settings: on(),
+			check: batches(16)},
+		{name: "no-parts-behind", switches: switches(match, inside, "batch-stop", "true", "status", "400",
+			"status-count", "1"), settings: on("sap.odata.insert.uncertain=check", "errors.tolerance=all"),
+			partly: true},
+		{name: "too-large", switches: switches("batch-limit", "4000"), settings: on(), check: batches(60)},
+		{name: "not-there", switches: switches("no-batch", "true"), settings: on(), check: none},
+		{name: "not-now", switches: switches(match, batch, "status", "503", "status-count", "2", "status-body", "json"),
+			settings: on(), check: batches(8)},
+		{name: "not-for-long", switches: switches(match, inside, "status", "503", "status-count", "5"),
+			settings: on("sap.odata.max.retries=0", "errors.retry.timeout=-1")},
+		{name: "not-for-too-long", switches: switches(match, inside, "status", "503", "status-count", "5"),
+			settings: on("sap.odata.max.retries=0", "sap.odata.changesets=all"), partly: true,
+			fails: []string{"topic Orders, partition 0, offset ", "tried 1 times", "HTTP 503"}},
+		{name: "lost", switches: switches("lose-answer", "1"), settings: on(), fails: uncertain},
+		{name: "lost-checked", switches: switches("lose-answer", "2"),
+			settings: on("sap.odata.insert.uncertain=check")},
+		{name: "answered-502", switches: switches(match, batch, "status", "502", "status-count", "1", "status-when",
+			"after"), settings: on(), fails: uncertain},
+		{name: "answered-502-checked", switches: switches(match, batch, "status", "502", "status-count", "2",
+			"status-when", "after"), settings: on("sap.odata.insert.uncertain=check")},
+		{name: "answered-408", switches: switches(match, batch, "status", "408", "status-count", "1", "status-when",
+			"after", "status-body", "empty"), settings: on(), fails: uncertain},
+		{name: "answered-408-checked", switches: switches(match, batch, "status", "408", "status-count", "2",
+			"status-when", "after", "status-body", "html"), settings: on("sap.odata.insert.uncertain=check")},
+		{name: "part-408", switches: switches(match, inside, "status", "408", "status-count", "1", "status-body",
+			"empty"), settings: on(), fails: append(slices.Clone(uncertain), "HTTP 408"), partly: true},
+		{name: "never-arrived", switches: switches(match, batch, "status", "502", "status-count", "2"),
+			settings: on("sap.odata.insert.uncertain=check")},
+		{name: "logon-page", switches: switches(match, batch, "logon-page", "1"), settings: on(), fails: uncertain,
+			partly: true},
+		{name: "repeatable", switches: switches("repeatability", "true", "lose-answer", "1"),
+			settings: on("sap.odata.insert.uncertain=repeatable")},
+		{name: "upsert", switches: switches(), settings: on("sap.odata.operation.mode=upsert"), check: batches(16)},
+		{name: "upsert-lost", switches: switches("lose-answer", "3"), settings: on("sap.odata.operation.mode=upsert",
+			"sap.odata.upsert.first=insert")},
+		{name: "upsert-one-by-one", switches: switches(), settings: []string{"sap.odata.operation.mode=upsert",
+			"sap.odata.method.tunnel=1"}, check: none},
+		{name: "atom", switches: switches(), settings: on("sap.odata.request.format=atom"), check: batches(8)},
+		{name: "dynamic", switches: switches(), settings: on("sap.odata.operation.mode=dynamic",
+			"sap.odata.operation.mode.property=MODE", "transforms=m",
+			"transforms.m.type=org.apache.kafka.connect.transforms.InsertField$Value",
+			"transforms.m.static.field=MODE", "transforms.m.static.value=i"), check: batches(8)},
+		{name: "update-of-nothing", switches: switches(), settings: on("sap.odata.operation.mode=update"), partly: true,
+			fails: []string{"topic Orders, partition 0, offset ", "HTTP 404"}},
+	}
+	args := []string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", p.Data,
+		p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")}
+	// All rows are there before they are written: how many batches they make depends on nobody's pace.
+	if r := p.Run(append(args, p.File("there.properties", e2e.Source("there", address, "Orders")...))...); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	for _, w := range all {
+		args = append(args, w.start(p))
+	}
+	run := p.Run(args...)
+	if run.Code != 1 {
+		t.Fatalf("expected exit 1, found %d\n%s", run.Code, run.Stderr)
+	}
+	e2e.WithoutPassword(t, run.Stdout, run.Stderr)
+	for _, w := range all {
+		t.Run(w.name, func(t *testing.T) {
+			(&e2e.Reading{Name: w.name, Fails: w.fails, Service: w.service, Check: w.check}).Judge(t, run)
+			for entity, n := range w.service.Ledger().Writes {
+				if n.Created > 1 {
+					t.Errorf("expected %s to be created once, found %d times", entity, n.Created)
+				}
+			}
+			found := e2e.Entities(w.service, "OrderCopies")
+			if all := cmp.Equal(e2e.Entities(w.service, "Orders"), found); all == w.partly {
+				t.Errorf("expected all to be there: %t, found %d of %d", !w.partly, len(found), written)
+			}
+			if strings.Contains(w.name, "checked") && w.service.Ledger().Statuses[200] == 0 {
+				t.Error("expected the records in doubt to be looked up")
+			}
+		})
+	}
+}
+
+// A worker that is killed between a request and its answer: the next one looks what arrived, and writes nothing twice.
+func TestKilledSinkLooksWhatArrived(t *testing.T) {
+	t.Parallel()
+	for name, settings := range map[string][]string{
+		"batches":   nil,
+		"one a row": {"sap.odata.enable.batch=0"},
+		"together":  {"sap.odata.changesets=all", "sap.odata.max.in.flight=1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := e2e.NewPlace(t)
+			s := service.New(service.Options{Rows: written})
+			turns, held := make(chan struct{}), atomic.Bool{}
+			var waiting atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPost && held.CompareAndSwap(false, true) {
+					s.ServeHTTP(httptest.NewRecorder(), r) // done, and not answered
+					waiting.Add(1)
+					<-turns
+					return
+				}
+				s.ServeHTTP(w, r)
+			}))
+			t.Cleanup(server.Close)
+			t.Cleanup(func() { close(turns) })
+			address := strings.TrimPrefix(server.URL, "http://")
+			args := []string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data,
+				p.File("there.properties", e2e.Source("there", address, "Orders")...),
+				p.File("back.properties", append(append(e2e.SinkOf("back", address, "Orders", "OrderCopies"),
+					"sap.odata.insert.uncertain=check"), settings...)...)}
+			c := p.Start(args...)
+			c.Eventually("a request", func() bool { return waiting.Load() > 0 })
+			c.Signal(syscall.SIGKILL)
+			c.Wait()
+			if r := p.Run(args...); r.Code != 0 {
+				t.Errorf("expected exit 0, found %d\n%s", r.Code, r.Stderr)
+			}
+			for entity, n := range s.Ledger().Writes {
+				if n.Created != 1 {
+					t.Errorf("expected %s to be created once, found %d times", entity, n.Created)
+				}
+			}
+			if found := e2e.Entities(s, "OrderCopies"); !cmp.Equal(e2e.Entities(s, "Orders"), found) {
+				t.Errorf("expected %d entities, found %d", written, len(found))
+			}
+		})
+	}
+}
+
+// A service that gives what is inserted other keys than the records say, and has not shown it when the worker is killed
+// with the first insert on its way: that nobody has the record's key does not say that the insert did not arrive.
+func TestKilledSinkOfAServiceThatNumbers(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s := service.New(service.Options{Rows: written})
+	turns := make(chan struct{})
+	var posts, waiting atomic.Int32
+	orderID := regexp.MustCompile(`"OrderID":\d+`)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			s.ServeHTTP(w, r)
+			return
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		n := posts.Add(1)
+		body = orderID.ReplaceAll(body, fmt.Appendf(nil, `"OrderID":%d`, 900_000+n))
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		if n == 1 {
+			s.ServeHTTP(httptest.NewRecorder(), r) // done, and not answered
+			waiting.Add(1)
+			<-turns
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(turns) })
+	address := strings.TrimPrefix(server.URL, "http://")
+	lines := append(e2e.SinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.insert.uncertain=check",
+		"sap.odata.enable.batch=0",
+		"sap.odata.max.in.flight=1")
+	args := []string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data,
+		p.File("there.properties", e2e.Source("there", address, "Orders")...)}
+	c := p.Start(append(args, p.File("back.properties", lines...))...)
+	c.Eventually("a request", func() bool { return waiting.Load() > 0 })
+	c.Signal(syscall.SIGKILL)
+	c.Wait()
+	r := p.Run(append(args, p.File("back.properties", lines...))...)
+	if advice := skipAdvice.FindStringSubmatch(r.Stderr); r.Code != 1 || advice == nil || posts.Load() != 1 {
+		t.Errorf("expected the record to be named and no insert more, found exit %d and %d inserts\n%s", r.Code,
+			posts.Load(), r.Stderr)
+	}
+	// The settings' filter tells it from others.
+	lines = append(lines, "sap.odata.check.filter=Freight eq {Freight} and OrderDate eq {OrderDate}")
+	if r = p.Run(append(args, p.File("back.properties", lines...))...); r.Code != 0 {
+		t.Errorf("expected exit 0, found %d\n%s", r.Code, r.Stderr)
+	}
+	if found := e2e.Entities(s, "OrderCopies"); len(found) != written || int(posts.Load()) != written {
+		t.Errorf("expected %d entities of as many inserts, found %d of %d", written, len(found), posts.Load())
+	}
+}

@@ -1,0 +1,116 @@
+package sink
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// Records that cannot be written go to the topic of dead letters as they were read, each once, with Kafka Connect's
+// headers and ours; the others are written.
+func TestDeadLetterTopic(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 5})
+	broker := e2e.Embedded(t).Addr()
+	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=",
+		"key.converter.schemas.enable=false")
+	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
+		p.File("there.properties", e2e.Source("there", address, "Orders")...)); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	first := e2e.ReadTopic(t, broker, "Orders", 5)[0] // once more, which the service refuses
+	header := kgo.RecordHeader{Key: "trace", Value: []byte("t-1")}
+	e2e.Produce(t, broker, &kgo.Record{Topic: "Orders", Key: []byte(`{"OrderID":77}`), Value: []byte("no JSON"),
+		Headers: []kgo.RecordHeader{header}},
+		&kgo.Record{Topic: "Orders", Key: []byte(`{"OrderID":78}`),
+			Value: []byte(`{"schema":null,"payload":{"OrderID":"text"}}`)},
+		&kgo.Record{Topic: "Orders", Key: first.Key, Value: first.Value})
+	lines := append(e2e.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
+		"errors.deadletterqueue.topic.name=orders-not-written",
+		"errors.deadletterqueue.context.headers.enable=true",
+		"value.converter=Json") // an alias, of which dead letters tell the whole class
+	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
+		p.File("back.properties", lines...))
+	if r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if diff := cmp.Diff(e2e.Entities(s, "Orders"), e2e.Entities(s, "OrderCopies")); diff != "" {
+		t.Errorf("what arrived (-expected +found)\n%s", diff)
+	}
+	letters := e2e.ReadTopic(t, broker, "orders-not-written", 3)
+	for n, want := range []struct {
+		key, value, stage, class, exception, message string
+		headers                                      []string
+	}{
+		{`{"OrderID":77}`, "no JSON", "VALUE_CONVERTER", "org.apache.kafka.connect.json.JsonConverter",
+			"org.apache.kafka.connect.errors.DataException", "", []string{"trace"}},
+		{`{"OrderID":78}`, `{"schema":null,"payload":{"OrderID":"text"}}`, "TASK_PUT",
+			"org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector",
+			"org.apache.kafka.connect.errors.ConnectException", "OrderID", nil},
+		{string(first.Key), string(first.Value), "TASK_PUT",
+			"org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector",
+			"org.apache.kafka.connect.errors.ConnectException", "already exists", nil},
+	} {
+		l := letters[n]
+		if string(l.Key) != want.key || string(l.Value) != want.value {
+			t.Errorf("letter %d: expected key %s and value %s, found %s and %s", n, want.key, want.value, l.Key,
+				l.Value)
+		}
+		var names []string
+		found := map[string]string{}
+		for _, h := range l.Headers {
+			names = append(names, h.Key)
+			found[h.Key] = string(h.Value)
+		}
+		const connect, ours = "__connect.errors.", "__culvert.errors."
+		expected := append(want.headers, connect+"topic", connect+"partition", connect+"offset",
+			connect+"connector.name", connect+"task.id", connect+"stage",
+			connect+"class.name", connect+"exception.class.name", connect+"exception.message",
+			connect+"exception.stacktrace",
+			ours+"plugin.name", ours+"plugin.version", ours+"plugin.hash", ours+"stage", ours+"setting", ours+"time",
+			ours+"timestamp")
+		switch n {
+		case 1: // refused before it was sent
+			expected = append(expected, ours+"service.message")
+		case 2:
+			expected = append(expected, ours+"service.code", ours+"service.message")
+			if found[ours+"service.code"] != "/IWBEP/CM_MGW_RT/022" || !strings.Contains(found[ours+"service.message"],
+				"already exists") {
+				t.Errorf("expected the service's own code and message, found %q and %q", found[ours+"service.code"],
+					found[ours+"service.message"])
+			}
+		}
+		if diff := cmp.Diff(expected, names); diff != "" {
+			t.Errorf("letter %d: headers (-expected +found)\n%s", n, diff)
+		}
+		for name, value := range map[string]string{connect + "topic": "Orders", connect + "partition": "0",
+			connect + "offset":         fmt.Sprint(5 + n),
+			connect + "connector.name": "back",
+			connect + "task.id":        "0", connect + "stage": want.stage, connect + "class.name": want.class,
+			connect + "exception.class.name": want.exception,
+			ours + "plugin.name":             "odata-sink"} {
+			if found[name] != value {
+				t.Errorf("letter %d: header %s: expected %q, found %q", n, name, value, found[name])
+			}
+		}
+		if m := found[connect+"exception.message"]; !strings.Contains(m, want.message) || m == "" {
+			t.Errorf("letter %d: expected a message with %q, found %q", n, want.message, m)
+		}
+	}
+	if n := strings.Count(r.Stderr, "record skipped"); n != 3 {
+		t.Errorf("expected 3 lines about skipped records, found %d\n%s", n, r.Stderr)
+	}
+	// What was settled does not come again.
+	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
+		p.File("back.properties", lines...)); r.Code != 0 ||
+		strings.Contains(r.Stderr, "record skipped") {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}

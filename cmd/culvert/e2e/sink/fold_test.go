@@ -1,0 +1,318 @@
+package sink
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// folds is how many streams TestSinkFoldsTheTopic writes in each manner, and how often each worker is killed: 20 and 10
+// with CULVERT_SOAK=1.
+func folds() (streams, kills int) {
+	if os.Getenv("CULVERT_SOAK") != "" {
+		return 20, 10
+	}
+	return 1, 2
+}
+
+// orderChange is a record of the stream: what it does to an order, and the reference by which its row is known again.
+type orderChange struct {
+	key       int
+	does      string // I, U, M, D or upsert; "" is a tombstone
+	reference string
+	bad       bool // no service takes its value
+}
+
+// stream is a random one over few keys, or without keys where the service numbers what is inserted.
+func stream(r *rand.Rand, n int, numbered, upserts bool) []*orderChange {
+	all := make([]*orderChange, n)
+	for i := range all {
+		c := &orderChange{key: 1 + r.IntN(8), does: "I", reference: "r" + strconv.Itoa(i), bad: r.IntN(15) == 0}
+		switch {
+		case upserts:
+			c.does = []string{"upsert", "upsert", ""}[r.IntN(3)]
+		case !numbered:
+			c.does = []string{"I", "I", "U", "M", "M", "D", ""}[r.IntN(7)]
+		}
+		c.bad = c.bad && c.does != "" && c.does != "D"
+		all[i] = c
+	}
+	return all
+}
+
+// record is the change as it stands in the topic. The city of a bad one is longer than the service has room for.
+func (c *orderChange) record(numbered bool) *kgo.Record {
+	key := fmt.Appendf(nil, `{"OrderID":%d}`, c.key)
+	if c.does == "" {
+		return &kgo.Record{Topic: "Changes", Partition: 0, Key: key}
+	}
+	value := map[string]any{"ShipName": c.reference, "ShipCity": "Ulm", "Does": c.does}
+	if numbered || c.does == "upsert" {
+		delete(value, "Does")
+	}
+	if !numbered {
+		value["OrderID"] = c.key
+	}
+	if c.bad {
+		value["ShipCity"] = strings.Repeat("x", 16)
+	}
+	text, _ := json.Marshal(value)
+	return &kgo.Record{Topic: "Changes", Partition: 0, Key: key, Value: text}
+}
+
+// fold is what a service has when all changes were made, by key, and the references of those that it refuses: inserts
+// of what is there, updates of what is not, and bad ones.
+func fold(all []*orderChange) (has map[string]string, refused map[string]bool) {
+	has, refused = map[string]string{}, map[string]bool{}
+	for _, c := range all {
+		key := fmt.Sprintf("(%d)", c.key)
+		_, there := has[key]
+		switch {
+		case c.does == "" || c.does == "D":
+			delete(has, key)
+		case c.bad, c.does == "I" && there, (c.does == "U" || c.does == "M") && !there:
+			refused[c.reference] = true
+		default:
+			has[key] = c.reference
+		}
+	}
+	return has, refused
+}
+
+// references are what stands in an entity set, by key.
+func references(s *service.Service, set string) map[string]string {
+	all := map[string]string{}
+	s.Each(set, func(key string, fields map[string]string) { all[key] = fields["ShipName"] })
+	return all
+}
+
+// Random streams of inserts, updates and deletes over few keys, to a service that fails before and after it has done
+// what it was asked for, by a worker that is killed at random: in the end the service has what the fold of the topic by
+// key says, or each numbered document once, but for what is refused, which is in the topic of dead letters. An operator
+// decides about records that the worker leaves uncertain, by looking at the service.
+func TestSinkFoldsTheTopic(t *testing.T) {
+	t.Parallel()
+	streams, kills := folds()
+	for name, manner := range map[string]struct {
+		settings []string
+		numbered bool
+		// upserts: the stream has no other changes but these and deletes.
+		upserts bool
+	}{
+		"dynamic": {settings: []string{"sap.odata.operation.mode=dynamic",
+			"sap.odata.operation.mode.property=Does", "sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check"}},
+		"upserts": {upserts: true, settings: []string{"sap.odata.operation.mode=upsert",
+			"sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check"}},
+		"numbered repeatable": {numbered: true, settings: []string{"sap.odata.insert.uncertain=repeatable"}},
+		"numbered check": {numbered: true, settings: []string{"sap.odata.insert.uncertain=check",
+			"sap.odata.check.filter=ShipName"}},
+		"numbered fail": {numbered: true, settings: []string{"sap.odata.insert.uncertain=fail"}},
+	} {
+		for seed := range streams {
+			t.Run(fmt.Sprintf("%s %d", name, seed), func(t *testing.T) {
+				t.Parallel()
+				newFolding(t, rand.New(rand.NewPCG(uint64(seed), uint64(len(name)))), manner.numbered,
+					manner.upserts, manner.settings).run(kills)
+			})
+		}
+	}
+}
+
+// folding is one such stream on its way.
+type folding struct {
+	*e2e.Place
+	random   *rand.Rand
+	numbered bool
+	set      string
+	service  *service.Service
+	writes   atomic.Int64 // that the service was asked for
+	runs     int          // of the worker
+	changes  []*orderChange
+	lines    []string
+	// decided are the names of uncertain records that an operator has settled: sent as often as it says, left out.
+	sent    []string
+	skipped []string
+}
+
+func newFolding(t *testing.T, r *rand.Rand, numbered, upserts bool, settings []string) *folding {
+	f := &folding{Place: e2e.NewPlace(t), random: r, numbered: numbered, set: "OrderCopies", changes: stream(r, 120,
+		numbered, upserts)}
+	if numbered {
+		f.set = "Orders"
+	}
+	f.service = service.New(service.Options{Rows: 1, Switches: service.Switches{CSRF: true, Repeatability: true,
+		EnqueueLocks: 5, FailBefore: 4, FailAfter: 4}})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			f.writes.Add(1)
+		}
+		f.service.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	f.lines = append(e2e.Instead(e2e.SinkOf("fold", strings.TrimPrefix(server.URL, "http://"), "Changes", f.set),
+		"sap.odata.max.retries=30", "sap.odata.min.retry.backoff.ms=1",
+		"sap.odata.max.retry.backoff.ms=5", "errors.tolerance=all", "errors.deadletterqueue.topic.name=letters",
+		"sap.odata.max.batch.size="+strconv.Itoa(1+r.IntN(20)),
+		"sap.odata.flush.trigger.size="+strconv.Itoa(1+r.IntN(40)),
+		"sap.odata.max.in.flight="+strconv.Itoa(1+r.IntN(8)), "sap.odata.flush.interval.ms=50"), settings...)
+	return f
+}
+
+// broker runs one on the place's folder, alone, while do does.
+func (f *folding) broker(do func(address string)) {
+	b := f.Start("broker", "--data", f.Data, "--listen", "127.0.0.1:0")
+	b.Eventually("an address", func() bool { return strings.Contains(b.Stdout.String(), "\n") })
+	do(strings.TrimSpace(b.Stdout.String()))
+	b.Signal(syscall.SIGTERM)
+	b.Wait()
+}
+
+func (f *folding) run(kills int) {
+	byPlace := map[string]*orderChange{}
+	f.broker(func(address string) {
+		client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.AllowAutoTopicCreation())
+		if err != nil {
+			f.T.Fatal(err)
+		}
+		defer client.Close()
+		for _, c := range f.changes {
+			r := c.record(f.numbered)
+			if err := client.ProduceSync(f.T.Context(), r).FirstErr(); err != nil {
+				f.T.Fatal(err)
+			}
+			byPlace[fmt.Sprintf("%s-%d@%d", r.Topic, r.Partition, r.Offset)] = c
+		}
+	})
+	worker := f.File("worker.properties", "bootstrap.servers=embedded", "listeners=",
+		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+	killed, reported := 0, 0
+	for {
+		if f.runs++; f.runs > 20*kills+40 {
+			f.T.Fatalf("expected an end, found none after %d runs", f.runs)
+		}
+		lines := f.lines
+		if len(f.sent) > 0 {
+			lines = append(lines[:len(lines):len(lines)], "errors.uncertain.send="+strings.Join(f.sent, ","))
+		}
+		if len(f.skipped) > 0 {
+			lines = append(lines[:len(lines):len(lines)], "errors.uncertain.skip="+strings.Join(f.skipped, ","))
+		}
+		c := f.Start("run", "--once", "--plugins", e2e.Plugins(f.T, "odata-sink"), "--data", f.Data, worker,
+			f.File("fold.properties", lines...))
+		ended := make(chan e2e.Result, 1)
+		go func() { ended <- c.Wait() }()
+		if killed < kills {
+			until := f.writes.Load() + 1 + f.random.Int64N(8)
+			c.Eventually("requests, or an end", func() bool { return f.writes.Load() >= until || len(ended) > 0 })
+			if c.Process.Process.Kill() == nil {
+				killed++
+			}
+		}
+		r := <-ended
+		if r.Code == 0 {
+			break
+		}
+		reported += f.decide(r, byPlace)
+	}
+	f.T.Logf("%d runs, killed %d times, %d records left to an operator", f.runs, killed, reported)
+	f.judge()
+}
+
+// decide is what an operator does: whatever is there is left out, all else sent.
+func (f *folding) decide(r e2e.Result, byPlace map[string]*orderChange) (n int) {
+	all := skipAdvice.FindAllStringSubmatch(r.Stderr, -1)
+	if len(all) == 0 {
+		if r.Code == 1 {
+			f.T.Fatalf("expected records to be named, found exit %d: %s", r.Code, r.LastLine())
+		}
+		return 0 // killed
+	}
+	there := map[string]bool{}
+	for _, reference := range references(f.service, f.set) {
+		there[reference] = true
+	}
+	for _, name := range strings.Split(all[len(all)-1][1], ",") {
+		c := byPlace[name]
+		if c == nil {
+			f.T.Fatalf("%s is named, and is no record of the topic", name)
+		}
+		if there[c.reference] {
+			f.skipped = append(f.skipped, name)
+		} else {
+			f.sent = append(f.sent, name)
+		}
+		n++
+	}
+	return n
+}
+
+// judge compares the service and the letters with the topic.
+func (f *folding) judge() {
+	has, refused := fold(f.changes)
+	found := references(f.service, f.set)
+	if f.numbered {
+		counted := map[string]int{}
+		for _, reference := range found {
+			counted[reference]++
+		}
+		want := map[string]int{}
+		for _, c := range f.changes {
+			if !c.bad {
+				want[c.reference] = 1
+			}
+		}
+		refused = map[string]bool{}
+		for _, c := range f.changes {
+			refused[c.reference] = c.bad
+		}
+		maps.DeleteFunc(refused, func(_ string, bad bool) bool { return !bad })
+		maps.DeleteFunc(counted, func(reference string, _ int) bool {
+			return !strings.HasPrefix(reference, "r")
+		}) // was there before
+		if diff := cmp.Diff(want, counted); diff != "" {
+			f.T.Errorf("documents by their reference (-expected +found)\n%s", diff)
+		}
+	} else if diff := cmp.Diff(has, found); diff != "" {
+		f.T.Errorf("what the service has (-expected +found)\n%s", diff)
+	}
+	letters := map[string]bool{}
+	again := 0
+	f.broker(func(address string) {
+		n := 0
+		for _, end := range e2e.EndsOn(f.T, address, "letters") {
+			n += int(end)
+		}
+		for _, l := range e2e.ReadTopic(f.T, address, "letters", n) {
+			var value struct{ ShipName string }
+			if err := json.Unmarshal(l.Value, &value); err != nil {
+				f.T.Errorf("%v in the letter %s", err, l.Value)
+			}
+			if letters[value.ShipName] {
+				again++
+			}
+			letters[value.ShipName] = true
+		}
+	})
+	// A run that is killed between a letter and the commit behind it sends the letter again.
+	if again > 0 && f.runs == 1 {
+		f.T.Errorf("%d dead letters came twice in a single run", again)
+	}
+	if diff := cmp.Diff(refused, letters); diff != "" {
+		f.T.Errorf("dead letters (-expected +found)\n%s", diff)
+	}
+}

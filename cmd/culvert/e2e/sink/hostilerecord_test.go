@@ -1,0 +1,83 @@
+package sink
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// hostileRecords are values of some hundred bytes to a megabyte that would hold up a reader for good which is not
+// linear or not bounded.
+func hostileRecords() []string {
+	enveloped := func(schema, payload string) string { return `{"schema":` + schema + `,"payload":` + payload + `}` }
+	decimal := func(scale string) string {
+		return `{"type":"struct","fields":[{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"` + scale +
+			`"},"field":"Freight"}]}`
+	}
+	schema, payload := `{"type":"string"}`, `"x"`
+	for range 60 {
+		schema = `{"type":"struct","fields":[` + strings.TrimSuffix(schema,
+			"}") + `,"field":"a"},{"type":"string","field":"b"},{"type":"string","field":"c"}]}`
+		payload = `{"a":` + payload + `,"c":"","b":""}`
+	}
+	var names strings.Builder
+	for i := range 50_000 {
+		fmt.Fprintf(&names, `"n%d":1,`, i)
+	}
+	items := strings.TrimSuffix(strings.Repeat("{},", 300_000), ",")
+	wide := `{"type":"array","items":{"type":"struct","fields":[{"type":"string","default":"` + strings.Repeat("x",
+		10_000) + `","field":"a"}]}}`
+	return []string{
+		enveloped(schema, payload),
+		enveloped(decimal("100000000"), `{"Freight":1}`),
+		enveloped(decimal("2147483647"), `{"Freight":0}`),
+		enveloped("null", "{"+strings.TrimSuffix(names.String(), ",")+"}"),
+		enveloped(wide, "["+items+"]"),
+		enveloped(`{"type":"int8"}`, strings.Repeat("[", 500_000)),
+	}
+}
+
+// Records that somebody else put into a sink's topic are the fault of these records: with errors.tolerance=all
+// everything else arrives, otherwise the task fails and names the first.
+func TestHostileRecordsInASinksTopic(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: written})
+	broker := p.Start("broker", "--data", p.Data, "--listen", "127.0.0.1:0")
+	broker.Eventually("an address", func() bool { return strings.Contains(broker.Stdout.String(), "\n") })
+	worker := p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")
+	there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
+	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
+		there); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	var records []*kgo.Record
+	for i, value := range hostileRecords() {
+		records = append(records, &kgo.Record{Topic: "Orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, i),
+			Value: []byte(value)})
+	}
+	e2e.Produce(t, strings.TrimSpace(broker.Stdout.String()), records...)
+	back := e2e.SinkOf("back", address, "Orders", "OrderCopies")
+	strict := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
+		p.File("back.properties", back...))
+	if strict.Code != 1 || !strings.Contains(strict.LastLine(), "topic Orders, partition 0, offset ") {
+		t.Errorf("expected exit 1 and a record, found %d: %.500s", strict.Code, strict.LastLine())
+	}
+	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
+		p.File("back.properties", append(back, "errors.tolerance=all")...))
+	if r.Code != 0 {
+		t.Fatalf("exit %d\n%.3000s", r.Code, r.Stderr)
+	}
+	if diff := cmp.Diff(e2e.Entities(s, "Orders"), e2e.Entities(s, "OrderCopies")); diff != "" {
+		t.Errorf("what arrived (-expected +found)\n%s", diff)
+	}
+	if n := strings.Count(r.Stderr, "record skipped"); n != len(records) {
+		t.Errorf("expected %d records to be skipped, found %d\n%.3000s", len(records), n, r.Stderr)
+	}
+}

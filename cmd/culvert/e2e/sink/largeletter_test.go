@@ -1,0 +1,85 @@
+package sink
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// A record of 20 MB goes through Kafka to a service that takes it, and to the topic of dead letters from one that does
+// not. A dead letter that is too large for the producer, or its topic, fails the task, which names the record and
+// stops; nothing is skipped, and the record waits for the next start.
+func TestRecordOf20MB(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	broker := e2e.Embedded(t).Addr()
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ProducerBatchMaxBytes(30<<20),
+		kgo.ProducerBatchCompression(kgo.NoCompression()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	large := "31457280"
+	if _, err := kadm.NewClient(client).CreateTopics(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &large},
+		"texts", "letters-refused"); err != nil {
+		t.Fatal(err)
+	}
+	content := strings.Repeat("0123456789abcdef", 20<<20/16)
+	value := fmt.Sprintf(`{"ID":1,"Content":"%s"}`, content)
+	record := &kgo.Record{Topic: "texts", Key: []byte("1"), Value: []byte(value)}
+	if err := client.ProduceSync(t.Context(), record).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=",
+		"key.converter=org.apache.kafka.connect.storage.StringConverter",
+		"value.converter.schemas.enable=false", "connector.client.config.override.policy=All")
+	for _, c := range []struct {
+		name     string
+		most     int
+		settings []string
+		fails    string
+		letters  int
+	}{
+		{"taken", 30 << 20, nil, "", 0},
+		{"refused", 1 << 20, []string{"producer.override.max.request.size=" + large}, "", 1},
+		{"refused-letter-too-large-for-its-topic", 1 << 20, []string{"producer.override.max.request.size=" + large},
+			"its dead letter cannot be stored", 0},
+		{"refused-letter-too-large", 1 << 20, nil, "its dead letter cannot be stored", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var posts atomic.Int32
+			lines := append(e2e.SinkOf(c.name, e2e.Texts(t, c.most, &posts), "texts", "Texts"), "errors.tolerance=all",
+				"errors.deadletterqueue.topic.name=letters-"+c.name)
+			args := []string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
+				p.File(c.name+".properties", append(lines, c.settings...)...)}
+			r := p.Run(args...)
+			if c.fails == "" {
+				if r.Code != 0 || posts.Load() != 1 {
+					t.Fatalf("expected exit 0 and one request, found %d and %d\n%s", r.Code, posts.Load(), r.Stderr)
+				}
+			} else {
+				for n := int32(1); n <= 2; n++ { // the next start comes to the same
+					last := r.LastLine()
+					if r.Code != 1 || !strings.Contains(last, c.fails) || posts.Load() != n ||
+						!strings.Contains(last, "topic texts, partition 0, offset 0") {
+						t.Errorf("expected exit 1, %q and %d requests, found %d, %d requests and %.2000s", c.fails, n,
+							r.Code, posts.Load(), last)
+					}
+					if n == 1 {
+						r = p.Run(args...)
+					}
+				}
+			}
+			if c.letters > 0 {
+				if l := e2e.ReadTopic(t, broker, "letters-"+c.name, c.letters)[0]; string(l.Value) != value {
+					t.Errorf("expected the record as it was, found %d bytes", len(l.Value))
+				}
+			}
+		})
+	}
+}

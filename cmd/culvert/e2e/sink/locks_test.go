@@ -1,0 +1,91 @@
+package sink
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// T12: of a service that answers 30 % of writes with 400 "locked by …", and is asked for half the deletes twice, no
+// record becomes a dead letter: locks are waited for, and what is gone is as good as deleted. In batches and without.
+func TestLocksAndSecondDeletesAreNoDeadLetters(t *testing.T) {
+	t.Parallel()
+	for name, settings := range map[string][]string{
+		"batches":  {"sap.odata.max.batch.size=7"},
+		"together": {"sap.odata.changesets=all", "sap.odata.max.batch.size=7"},
+		"single":   {"sap.odata.enable.batch=0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := e2e.NewPlace(t)
+			s, address := e2e.Demo(t, service.Options{Rows: 1, Switches: service.Switches{EnqueueLocks: 30}})
+			broker := e2e.Embedded(t).Addr()
+			var records []*kgo.Record
+			const orders = 60
+			add := func(order int, value string) {
+				r := &kgo.Record{Topic: "Changes", Partition: 0, Key: fmt.Appendf(nil, `{"OrderID":%d}`, order)}
+				if value != "" {
+					r.Value = []byte(value)
+				}
+				records = append(records, r)
+			}
+			for order := 1; order <= orders; order++ {
+				add(order, fmt.Sprintf(`{"OrderID":%d,"ShipName":"first"}`, order))
+				add(order, fmt.Sprintf(`{"OrderID":%d,"ShipName":"second"}`, order))
+				if order%2 == 0 {
+					add(order, "")
+				}
+				if order%4 == 0 {
+					add(order, "")
+				}
+			}
+			client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.AllowAutoTopicCreation(),
+				kgo.UnknownTopicRetries(-1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			if err := client.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=",
+				"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+			lines := append(e2e.Instead(e2e.SinkOf("locks", address, "Changes", "OrderCopies"), "sap.odata.max.retries=200",
+				"sap.odata.min.retry.backoff.ms=1",
+				"sap.odata.max.retry.backoff.ms=2", "sap.odata.operation.mode=upsert", "sap.odata.enable.delete=1",
+				"errors.tolerance=all",
+				"errors.deadletterqueue.topic.name=letters"), settings...)
+			r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
+				p.File("locks.properties", lines...))
+			if r.Code != 0 {
+				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+			}
+			if strings.Contains(r.Stderr, "record skipped") {
+				t.Errorf("expected no skipped record\n%s", r.Stderr)
+			}
+			for partition, end := range e2e.EndsOn(t, broker, "letters") {
+				if end != 0 {
+					t.Errorf("expected no dead letters, found %d in partition %v\n%s", end, partition, r.Stderr)
+				}
+			}
+			found := references(s, "OrderCopies")
+			for order := 1; order <= orders; order++ {
+				want := "second"
+				if order%2 == 0 {
+					want = ""
+				}
+				if name := found[fmt.Sprintf("(%d)", order)]; name != want {
+					t.Errorf("order %d: expected %q, found %q", order, want, name)
+				}
+			}
+			if s.Ledger().Statuses[400] == 0 && name == "single" {
+				t.Error("expected the service to refuse some for locks")
+			}
+		})
+	}
+}

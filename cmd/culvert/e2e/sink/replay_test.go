@@ -1,0 +1,299 @@
+package sink
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// ids are how often each order is in a topic; payload: as a dead letter has it.
+func ids(t *testing.T, p *e2e.Place, servers, topic string) map[string]int {
+	t.Helper()
+	found := map[string]int{}
+	r := p.Run("consume", topic, "--bootstrap-servers", servers)
+	if r.Code != 0 {
+		t.Fatalf("consume %s: exit %d\n%s", topic, r.Code, r.Stderr)
+	}
+	for line := range strings.Lines(r.Stdout) {
+		var l struct {
+			Value struct {
+				OrderID json.Number
+				Payload struct{ OrderID json.Number }
+			}
+		}
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		if l.Value.OrderID != "" {
+			found[l.Value.OrderID.String()]++
+		} else {
+			found[l.Value.Payload.OrderID.String()]++
+		}
+	}
+	return found
+}
+
+// Of 1,000 rows some hundreds are bad. Nothing tolerated: the task fails at the first, with the offset before it. All
+// tolerated: the good ones are delivered, the others dead letters, which are delivered each once when the cause is
+// mended, by several replays and never twice.
+func TestPoison(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	const rows = 1000
+	s, address := e2e.Demo(t, service.Options{Rows: rows, PageSize: 170})
+	servers := p.Broker()
+	plain := []string{"bootstrap.servers=" + servers, "listeners=", "key.converter.schemas.enable=false",
+		"value.converter.schemas.enable=false"}
+	atLeast := p.File("worker.properties", plain...)
+	exactly := p.File("exactly.properties", append(plain, "group.id=poison", "exactly.once.source.support=enabled")...)
+	const bad, mended = "ShipPostalCode:int16", "ShipPostalCode:string"
+	connector := func(name, spec string, more ...string) string {
+		lines := append(e2e.Source(name, address, "Orders"), "transforms=number", "sap.odata#00.topic="+name,
+			"transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value", "transforms.number.spec="+spec)
+		lines = slices.DeleteFunc(lines, func(l string) bool { return l == "sap.odata#00.topic=Orders" })
+		return p.File(name+".properties", append(lines, more...)...)
+	}
+	run := func(worker, file string) e2e.Result {
+		return p.Run("run", "--once", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data, worker, file)
+	}
+	replay := func(worker, file string, more ...string) e2e.Result {
+		return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data,
+			worker, file},
+			more...)...)
+	}
+	good, poison, before := map[string]int{}, map[string]int{}, 0
+	s.Each("Orders", func(_ string, fields map[string]string) {
+		if _, err := strconv.ParseInt(fields["ShipPostalCode"], 10, 16); err != nil {
+			poison[fields["OrderID"]] = 1
+			return
+		}
+		good[fields["OrderID"]] = 1
+		if len(poison) == 0 {
+			before++
+		}
+	})
+	if len(good) < rows/4 || len(poison) < rows/4 || before == 0 {
+		t.Fatalf("%d rows are good, %d of them in front, and %d bad: this shows nothing", len(good), before,
+			len(poison))
+	}
+	all := maps.Clone(good)
+	maps.Copy(all, poison)
+
+	if r := run(atLeast, connector("strict", bad)); r.Code != 1 || !strings.Contains(r.Stderr, "task FAILED") ||
+		!strings.Contains(r.Stderr, fmt.Sprintf("row %d", before)) {
+		t.Fatalf("expected a task that fails at row %d, found exit %d\n%s", before, r.Code, r.Stderr)
+	}
+	first := p.Run("consume", "strict", "--bootstrap-servers", servers)
+	if n := strings.Count(first.Stdout, "\n"); n > before {
+		t.Errorf("expected at most the %d rows in front of the first bad one, found %d", before, n)
+	}
+	if r := run(atLeast, connector("strict", mended)); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if diff := cmp.Diff(all, ids(t, p, servers, "strict")); diff != "" {
+		t.Errorf("mended, from the offset (-expected +found)\n%s", diff)
+	}
+
+	tolerant := []string{"errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
+		"errors.deadletterqueue.context.headers.enable=true"}
+	if r := run(exactly, connector("tolerant", bad, tolerant...)); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if diff := cmp.Diff(good, ids(t, p, servers, "tolerant")); diff != "" {
+		t.Errorf("delivered (-expected +found)\n%s", diff)
+	}
+	if diff := cmp.Diff(poison, ids(t, p, servers, "refused")); diff != "" {
+		t.Errorf("dead letters (-expected +found)\n%s", diff)
+	}
+	// Listed and shown.
+	list := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--connector", "tolerant", "--error",
+		"NUMBER: value")
+	lines := strings.Split(strings.TrimSpace(list.Stdout), "\n")
+	if list.Code != 0 || len(lines) != len(poison)+1 {
+		t.Fatalf("expected %d letters, found exit %d and\n%.2000s%s", len(poison), list.Code, p.Run("dlq", "list",
+			"refused", "--bootstrap-servers", servers).Stdout, list.Stderr)
+	}
+	oldest, _, _ := strings.Cut(lines[1], " ")
+	if r := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--json", "--until",
+		"2020-01-01T00:00:00Z"); r.Code != 0 ||
+		r.Stdout != "" {
+		t.Errorf("expected none that is so old, found exit %d and %s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	shows := p.Run("dlq", "show", "refused", oldest, "--bootstrap-servers", servers)
+	for _, want := range []string{"tolerant row " + strconv.Itoa(before), "transforms.number.type", "number: Value",
+		"ShipPostalCode", "/Orders?"} {
+		if !strings.Contains(shows.Stdout, want) {
+			t.Errorf("show %s: expected %q, found exit %d\n%s%s", oldest, want, shows.Code, shows.Stdout, shows.Stderr)
+		}
+	}
+	// Replayed while the cause is there: all are refused again, once more with each try, and counted.
+	for n := 1; n <= 1; n++ {
+		if r := replay(exactly, connector("tolerant", bad, tolerant...)); r.Code != 1 ||
+			!strings.Contains(r.Stdout, fmt.Sprintf("%d replayed, %d of them refused again", len(poison),
+				len(poison))) {
+			t.Fatalf("expected all to be refused again, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+		}
+		r := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--json")
+		if found := strings.Count(r.Stdout, fmt.Sprintf(`"replays":%d`, n)); found != len(poison) {
+			t.Errorf("expected %d letters that were replayed %d times, found %d", len(poison), n, found)
+		}
+	}
+	if diff := cmp.Diff(good, ids(t, p, servers, "tolerant")); diff != "" {
+		t.Errorf("delivered (-expected +found)\n%s", diff)
+	}
+	// Mended: some by a filter, then the others, then none.
+	file := connector("tolerant", mended, tolerant...)
+	some := replay(exactly, file, "--error", "(9")
+	if n := 0; some.Code != 0 {
+		t.Fatalf("exit %d\n%s%s", some.Code, some.Stdout, some.Stderr)
+	} else if _, err := fmt.Sscanf(some.Stdout, "%d replayed", &n); err != nil || n == 0 || n == len(poison) {
+		t.Errorf("expected some of %d, found %s", len(poison), some.Stdout)
+	}
+	for _, want := range []string{"", "0 replayed, 0 of them refused again\n"} {
+		if r := replay(exactly, file); r.Code != 0 || want != "" && r.Stdout != want {
+			t.Fatalf("expected exit 0 and %q, found exit %d\n%s%s", want, r.Code, r.Stdout, r.Stderr)
+		}
+	}
+	if diff := cmp.Diff(all, ids(t, p, servers, "tolerant")); diff != "" {
+		t.Errorf("after the replays (-expected +found)\n%s", diff)
+	}
+}
+
+// What the plugin of a source has refused is read by it once more, as the document that the service sent.
+func TestReplayOfDocuments(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{"json", "atom"} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			p := e2e.NewPlace(t)
+			old, forgery := []byte(`"Freight":"237.5700"`), []byte(`"Freight":"237.57009"`)
+			if format == "atom" {
+				old, forgery = []byte(`>237.5700<`), []byte(`>237.57009<`)
+			}
+			s := service.New(service.Options{Rows: 20})
+			server := httptest.NewServer(e2e.Forged(string(old), string(forgery))(s))
+			t.Cleanup(server.Close)
+			broker := e2e.Embedded(t).Addr()
+			worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
+			connector := func(more ...string) string {
+				return p.File("orders.properties",
+					append(append(e2e.Source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"),
+						"errors.tolerance=all", "sap.odata.format="+format, "errors.deadletterqueue.topic.name=refused",
+						"errors.deadletterqueue.context.headers.enable=true", "key.converter.schemas.enable=false",
+						"value.converter.schemas.enable=false"), more...)...)
+			}
+			if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, worker,
+				connector()); r.Code != 0 {
+				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+			}
+			letter := e2e.ReadTopic(t, broker, "refused", 1)[0]
+			if bytes.Contains(letter.Value, []byte(`"schema"`)) {
+				t.Fatalf("expected the document, found %s", letter.Value)
+			}
+			replay := func(file string) e2e.Result {
+				return p.Run("dlq", "replay", "refused", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file)
+			}
+			if r := replay(connector()); r.Code != 1 || !strings.Contains(r.Stdout,
+				"1 replayed, 1 of them refused again") {
+				t.Fatalf("expected it to be refused again, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+			}
+			again := e2e.ReadTopic(t, broker, "refused", 2)[1]
+			if !bytes.Equal(again.Value, letter.Value) || headersOf(again)["__culvert.errors.replays"] != "1" ||
+				headersOf(again)["__connect.errors.offset"] != headersOf(letter)["__connect.errors.offset"] {
+				t.Errorf("expected the same document, replayed once, found %s with %v", again.Value, headersOf(again))
+			}
+			if r := replay(connector("sap.odata.decimal.overflow=round")); r.Code != 0 ||
+				r.Stdout != "1 replayed, 0 of them refused again\n" {
+				t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+			}
+			found := e2e.ReadTopic(t, broker, "Orders", 20)
+			seen := map[string]int{}
+			for _, r := range found {
+				seen[string(r.Key)]++
+			}
+			if len(seen) != 20 {
+				t.Errorf("expected each of 20 orders once, found %v", seen)
+			}
+		})
+	}
+}
+
+func headersOf(r *kgo.Record) map[string]string {
+	found := map[string]string{}
+	for _, h := range r.Headers {
+		found[h.Key] = string(h.Value)
+	}
+	return found
+}
+
+// Records of a sink that the service has refused are delivered when it takes them, in the order of their keys and each
+// once; what may have been written is asked about, and not sent again by itself.
+func TestReplayIntoAService(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 12})
+	broker := e2e.Embedded(t).Addr()
+	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
+	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
+		p.File("there.properties", e2e.Source("there", address, "Orders")...)); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	back := p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
+		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true")...)
+	s.Set("match", "POST")
+	s.Set("status", "400")
+	s.Set("status-count", "1000")
+	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, back); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	e2e.ReadTopic(t, broker, "refused", 12)
+	replay := func() e2e.Result {
+		return p.Run("dlq", "replay", "refused", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, back)
+	}
+	s.Set("status-count", "5")
+	refused := 0 // a batch that is refused is taken apart
+	r := replay()
+	if _, err := fmt.Sscanf(r.Stdout, "12 replayed, %d of them refused again", &refused); err != nil || r.Code != 1 ||
+		refused == 0 {
+		t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	for _, l := range e2e.ReadTopic(t, broker, "refused", 12+refused)[12:] {
+		if h := headersOf(l); h["__culvert.errors.replays"] != "1" || h["__connect.errors.topic"] != "Orders" {
+			t.Errorf("expected a letter of Orders that was replayed once, found %v", h)
+		}
+	}
+	// One insert gets no answer: nobody knows, until somebody says.
+	s.Set("lose-answer", "1")
+	if r = replay(); r.Code != 1 || !strings.Contains(r.Stderr, "errors.uncertain.send") {
+		t.Fatalf("expected a letter in doubt, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	if again := replay(); again.Code != 1 || !strings.Contains(again.Stderr, "errors.uncertain.send") {
+		t.Fatalf("expected it to be in doubt still, found exit %d\n%s%s", again.Code, again.Stdout, again.Stderr)
+	}
+	_, rest, _ := strings.Cut(r.Stderr, "Orders-0@")
+	digits := strings.TrimRight(rest[:min(len(rest), 3)], " ,;:.\"\n)abcdefghijklmnopqrstuvwxyz")
+	back = p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
+		"errors.deadletterqueue.topic.name=refused", "errors.uncertain.skip=Orders-0@"+digits)...)
+	if r := replay(); r.Code != 0 {
+		t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	if diff := cmp.Diff(e2e.Entities(s, "Orders"), e2e.Entities(s, "OrderCopies")); diff != "" {
+		t.Errorf("what arrived (-expected +found)\n%s", diff)
+	}
+	e2e.CreatedOnce(t, s.Ledger(), 12)
+	if r := replay(); r.Code != 0 || r.Stdout != "0 replayed, 0 of them refused again\n" {
+		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+}

@@ -1,0 +1,352 @@
+package sink
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// documents is a service that numbers what it gets, whose topic of dead letters is refused; a sink writes records of
+// text there.
+type documents struct {
+	*e2e.Place
+	service              *service.Service
+	broker, worker, sink string
+	lines                []string // of the sink
+	admin                *kadm.Client
+}
+
+// newDocuments has records, by key and value, in the topic said.
+func newDocuments(t *testing.T, partitions int32, letters map[string]*string, said []*kgo.Record,
+	more ...string) *documents {
+	t.Helper()
+	d := &documents{Place: e2e.NewPlace(t)}
+	s, address := e2e.Demo(t, service.Options{Switches: service.Switches{Repeatability: true}})
+	d.service, d.broker = s, e2e.Embedded(t).Addr()
+	client, err := kgo.NewClient(kgo.SeedBrokers(d.broker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	d.admin = kadm.NewClient(client)
+	if _, err := d.admin.CreateTopics(t.Context(), 1, 1, nil, "said"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.admin.CreateTopics(t.Context(), partitions, 1, letters, "refused"); err != nil {
+		t.Fatal(err)
+	}
+	e2e.Produce(t, d.broker, said...)
+	d.worker = d.File("worker.properties", "bootstrap.servers="+d.broker, "listeners=",
+		"key.converter=org.apache.kafka.connect.storage.StringConverter",
+		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable=false")
+	d.lines = append(append(e2e.SinkOf("inbox", address, "said", "Inbox"), "errors.tolerance=all",
+		"sap.odata.unknown.fields=ignore", "errors.deadletterqueue.topic.name=refused",
+		"errors.deadletterqueue.context.headers.enable=true"), more...)
+	d.set()
+	return d
+}
+
+// set gives the sink other settings.
+func (d *documents) set(settings ...string) {
+	d.sink = d.File("inbox.properties", e2e.Instead(d.lines, settings...)...)
+}
+
+// written has the sink write what the topic holds; the service refuses so many requests.
+func (d *documents) written(t *testing.T, refusing int) {
+	t.Helper()
+	d.refuse(refusing)
+	if r := d.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", d.Data, d.worker,
+		d.sink); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	d.refuse(0)
+}
+
+func (d *documents) refuse(requests int) {
+	d.service.Set("match", "POST")
+	d.service.Set("status", "400")
+	d.service.Set("status-count", strconv.Itoa(requests))
+}
+
+func (d *documents) replay(t *testing.T, more ...string) e2e.Result {
+	return d.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data",
+		d.Data, d.worker, d.sink}, more...)...)
+}
+
+// saidTimes are records of a topic, each of a document.
+func saidTimes(n int) (records []*kgo.Record) {
+	for i := range n {
+		records = append(records, &kgo.Record{Topic: "said", Key: []byte(strconv.Itoa(i)),
+			Timestamp: time.UnixMilli(int64(1_700_000_000_000 + i)), Value: fmt.Appendf(nil, `{"Topic":"%d"}`, i)})
+	}
+	return records
+}
+
+// again writes letters to their topic once more, as a sink does that was killed before it had committed.
+func (d *documents) again(t *testing.T, letters []*kgo.Record) {
+	t.Helper()
+	var copies []*kgo.Record
+	for _, l := range letters {
+		copies = append(copies, &kgo.Record{Topic: l.Topic, Key: l.Key, Value: l.Value, Headers: l.Headers,
+			Timestamp: l.Timestamp})
+	}
+	e2e.Produce(t, d.broker, copies...)
+}
+
+// A record whose letter stands there twice is delivered once: in other pieces of the topic, in other partitions, and in
+// later replays.
+func TestReplayOfRecordsWithSeveralLetters(t *testing.T) {
+	t.Parallel()
+	const rows = 600
+	for name, partitions := range map[string]int32{"a partition": 1, "partitions": 3} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDocuments(t, partitions, nil, saidTimes(rows), "sap.odata.enable.batch=1")
+			d.written(t, 100_000)
+			letters := e2e.ReadTopic(t, d.broker, "refused", rows)
+			d.again(t, letters)
+			if r := d.replay(t, "--until", "2020-01-01T00:00:00Z"); r.Code != 0 {
+				t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+			}
+			if r := d.replay(t); r.Code != 0 || d.service.Count("Inbox") != rows {
+				t.Fatalf("expected %d documents, found %d, exit %d\n%s%s", rows, d.service.Count("Inbox"), r.Code, r.Stdout,
+					r.Stderr)
+			}
+			d.again(t, letters[:50]) // the sink that was killed starts again
+			if r := d.replay(t); r.Code != 0 || d.service.Count("Inbox") != rows {
+				t.Errorf("later: expected %d documents, found %d, exit %d\n%s%s", rows, d.service.Count("Inbox"), r.Code,
+					r.Stdout, r.Stderr)
+			}
+			if r := d.replay(t, "--again"); r.Code != 0 || d.service.Count("Inbox") != 2*rows {
+				t.Errorf("--again: expected %d documents, found %d, exit %d\n%s%s", 2*rows, d.service.Count("Inbox"),
+					r.Code, r.Stdout, r.Stderr)
+			}
+		})
+	}
+}
+
+// Of a record that several rows came of, a letter names those that are left, and a replay writes no other.
+func TestReplayOfPartsThatAreLeft(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		item  string // the one that is refused
+		more  []string
+		first int // how many of three are written before the replay
+	}{
+		"the service refuses one": {`{"Topic":"b"}`, nil, 2},
+		"a transform refuses one": {`{"Topic":"b","Weight":"heavy"}`, []string{"transforms=lines,weight",
+			"transforms.weight.type=org.apache.kafka.connect.transforms.Cast$Value",
+			"transforms.weight.spec=Weight:int32"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			value := `{"Lines":[{"Topic":"a","Weight":"1"},` + c.item + `,{"Topic":"c","Weight":"3"}]}`
+			common := []string{"sap.odata.enable.batch=0", "sap.odata.max.in.flight=1", "transforms=lines",
+				"transforms.lines.type=org.culvert.transforms.Split", "transforms.lines.field=Lines",
+				"transforms.lines.extract=true"}
+			d := newDocuments(t, 1, nil, []*kgo.Record{{Topic: "said", Key: []byte("k"), Value: []byte(value)}},
+				append(common, c.more...)...)
+			if c.first > 0 {
+				d.written(t, 1)
+			} else {
+				d.written(t, 0)
+			}
+			if n := d.service.Count("Inbox"); n != c.first {
+				t.Fatalf("expected %d documents, found %d", c.first, n)
+			}
+			e2e.ReadTopic(t, d.broker, "refused", 1)
+			// Refused once more: the letter that goes back names the same.
+			d.refuse(100)
+			if r := d.replay(t); r.Code != 1 {
+				t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+			}
+			d.refuse(0)
+			if c.more != nil {
+				d.set("transforms=lines")
+			}
+			if r := d.replay(t); r.Code != 0 || d.service.Count("Inbox") != 3 {
+				t.Errorf("expected 3 documents, found %d, exit %d\n%s%s", d.service.Count("Inbox"), r.Code, r.Stdout,
+					r.Stderr)
+			}
+			if r := d.replay(t); r.Code != 0 || d.service.Count("Inbox") != 3 {
+				t.Errorf("expected 3 documents, found %d, exit %d\n%s%s", d.service.Count("Inbox"), r.Code, r.Stdout,
+					r.Stderr)
+			}
+		})
+	}
+}
+
+// A letter that is older than a later record of its key is left, and said, until --older sends it; list tells what was
+// replayed.
+func TestReplayOfWhatIsOlder(t *testing.T) {
+	t.Parallel()
+	records := saidTimes(3)
+	d := newDocuments(t, 1, nil, records, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1")
+	d.written(t, 3)
+	later := &kgo.Record{Topic: "said", Key: []byte("1"), Value: []byte(`{"Topic":"later"}`)}
+	e2e.Produce(t, d.broker, later)
+	d.written(t, 0)
+	e2e.ReadTopic(t, d.broker, "refused", 3)
+	want := "2 replayed, 0 of them refused again\n1 left: letters of records that are older"
+	if r := d.replay(t); r.Code != 1 || !strings.HasPrefix(r.Stdout, want) || !strings.Contains(r.Stdout, "--older") {
+		t.Fatalf("expected %q, found exit %d\n%s%s", want, r.Code, r.Stdout, r.Stderr)
+	}
+	list := func() string {
+		r := d.Run("dlq", "list", "refused", "-p", d.worker)
+		var said []string
+		for line := range strings.Lines(r.Stdout) {
+			if fields := strings.Fields(line); fields[0] != "LETTER" {
+				said = append(said, fields[0]+" "+fields[6])
+			}
+		}
+		return strings.Join(said, ", ")
+	}
+	if found := list(); found != "0@0 yes, 0@1 no, 0@2 yes" {
+		t.Errorf("found %s", found)
+	}
+	if r := d.Run("dlq", "show", "refused", "0@2", "-p", d.worker); !strings.Contains(r.Stdout, "replayed   yes") {
+		t.Errorf("show: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	if r := d.replay(t, "--older"); r.Code != 0 || d.service.Count("Inbox") != 4 {
+		t.Errorf("--older: %d documents, exit %d\n%s%s", d.service.Count("Inbox"), r.Code, r.Stdout, r.Stderr)
+	}
+	if found := list(); found != "0@0 yes, 0@1 yes, 0@2 yes" {
+		t.Errorf("found %s", found)
+	}
+}
+
+// A letter is left, too, that is older than one of its key which was sent before it: letters stand in the order in
+// which they were refused last, and in partitions beside each other.
+func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
+	t.Parallel()
+	d := newDocuments(t, 1, nil, []*kgo.Record{{Topic: "said", Key: []byte("k"), Value: []byte(`{"Topic":"old"}`)},
+		{Topic: "said", Key: []byte("k"), Value: []byte(`{"Topic":"new"}`)}}, "sap.odata.enable.batch=0",
+		"sap.odata.max.in.flight=1")
+	d.written(t, 2)
+	letters := e2e.ReadTopic(t, d.broker, "refused", 2)
+	if _, err := d.admin.CreateTopics(t.Context(), 2, 1, nil, "later"); err != nil {
+		t.Fatal(err)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(d.broker), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for i, l := range letters {
+		copied := &kgo.Record{Topic: "later", Partition: int32(1 - i), Key: l.Key, Value: l.Value, Headers: l.Headers}
+		if err := client.ProduceSync(t.Context(), copied).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replay := func(more ...string) e2e.Result {
+		return d.Run(append([]string{"dlq", "replay", "later", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", d.Data,
+			d.worker, d.sink}, more...)...)
+	}
+	want := "1 replayed, 0 of them refused again\n1 left: letters of records that are older"
+	if r := replay(); r.Code != 1 || !strings.HasPrefix(r.Stdout, want) || d.service.Count("Inbox") != 1 {
+		t.Errorf("expected %q, found exit %d, %d documents\n%s%s", want, r.Code, d.service.Count("Inbox"), r.Stdout,
+			r.Stderr)
+	}
+	if r := replay("--older"); r.Code != 0 || d.service.Count("Inbox") != 2 {
+		t.Errorf("--older: exit %d, %d documents\n%s%s", r.Code, d.service.Count("Inbox"), r.Stdout, r.Stderr)
+	}
+}
+
+// Which entity a record without a key is of is not known before it is sent: its letter is left where the topic has any
+// later record, in whichever partition, and sent where all later ones are letters, too.
+func TestReplayOfWhatIsOlderWithoutKeys(t *testing.T) {
+	t.Parallel()
+	for name, partition := range map[string]int32{"in its partition": 0, "in another partition": 1, "none": -1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			said := saidTimes(3)
+			for _, r := range said {
+				r.Key = nil
+			}
+			d := newDocuments(t, 1, nil, said, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1")
+			if _, err := d.admin.UpdatePartitions(t.Context(), 2, "said"); err != nil {
+				t.Fatal(err)
+			}
+			d.written(t, 3)
+			e2e.ReadTopic(t, d.broker, "refused", 3)
+			if partition < 0 {
+				if r := d.replay(t); r.Code != 0 || d.service.Count("Inbox") != 3 {
+					t.Errorf("%d documents, exit %d\n%s%s", d.service.Count("Inbox"), r.Code, r.Stdout, r.Stderr)
+				}
+				return
+			}
+			client, err := kgo.NewClient(kgo.SeedBrokers(d.broker), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			later := &kgo.Record{Topic: "said", Partition: partition, Value: []byte(`{"Topic":"later"}`)}
+			if err := client.ProduceSync(t.Context(), later).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			d.written(t, 0)
+			want := "0 replayed, 0 of them refused again\n3 left: letters of records without a key"
+			if r := d.replay(t); r.Code != 1 || !strings.HasPrefix(r.Stdout, want) || !strings.Contains(r.Stdout,
+				"--older") {
+				t.Errorf("expected %q, found exit %d\n%s%s", want, r.Code, r.Stdout, r.Stderr)
+			}
+			if r := d.replay(t, "--older"); r.Code != 0 || d.service.Count("Inbox") != 4 {
+				t.Errorf("--older: %d documents, exit %d\n%s%s", d.service.Count("Inbox"), r.Code, r.Stdout, r.Stderr)
+			}
+		})
+	}
+}
+
+// Letters that somebody has written go to no topic but those that topics.regex matches as a whole.
+func TestReplayHeedsTopicsRegex(t *testing.T) {
+	t.Parallel()
+	d := newDocuments(t, 1, nil, saidTimes(1), "sap.odata.enable.batch=0")
+	d.lines = e2e.Instead(d.lines, "topics=")
+	d.set("topics.regex=sa.*")
+	d.written(t, 1)
+	letter := e2e.ReadTopic(t, d.broker, "refused", 1)[0]
+	forged := &kgo.Record{Topic: "refused", Key: letter.Key, Value: letter.Value, Timestamp: letter.Timestamp}
+	for _, h := range letter.Headers {
+		if h.Key == "__connect.errors.topic" {
+			h.Value = []byte("Xsaid")
+		}
+		forged.Headers = append(forged.Headers, h)
+	}
+	e2e.Produce(t, d.broker, forged)
+	want := "1 replayed, 0 of them refused again\n1 left: letters of topic \"Xsaid\", which topics.regex"
+	if r := d.replay(t); r.Code != 1 || !strings.HasPrefix(r.Stdout, want) {
+		t.Errorf("expected %q, found exit %d\n%s%s", want, r.Code, r.Stdout, r.Stderr)
+	}
+}
+
+// A record keeps its RequestID where its letter has another time than it, as in a topic with
+// message.timestamp.type=LogAppendTime: a service that has its document from such a request does not make another one.
+func TestRequestIDsOfLettersWithAnotherTime(t *testing.T) {
+	t.Parallel()
+	d := newDocuments(t, 1, nil, saidTimes(3), "sap.odata.enable.batch=0", "sap.odata.insert.uncertain=repeatable")
+	d.written(t, 100)
+	letters := e2e.ReadTopic(t, d.broker, "refused", 3)
+	if r := d.replay(t); r.Code != 0 || d.service.Count("Inbox") != 3 {
+		t.Fatalf("%d documents, exit %d\n%s%s", d.service.Count("Inbox"), r.Code, r.Stdout, r.Stderr)
+	}
+	if _, err := d.admin.CreateTopics(t.Context(), 1, 1, nil, "later"); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range letters {
+		l.Topic, l.Timestamp = "later", time.Now()
+	}
+	d.again(t, letters)
+	r := d.Run("dlq", "replay", "later", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", d.Data, d.worker, d.sink)
+	if r.Code != 0 || d.service.Count("Inbox") != 3 {
+		t.Errorf("expected 3 documents still, found %d, exit %d\n%s%s", d.service.Count("Inbox"), r.Code, r.Stdout,
+			r.Stderr)
+	}
+}

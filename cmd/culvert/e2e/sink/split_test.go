@@ -1,0 +1,107 @@
+package sink
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// Orders with their lines inside come from a service, and a sink splits them: each line is written once, under a
+// RequestID of its own, although all lines of an order are of one record.
+func TestPartsOfASplitRecordAreWrittenApart(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s := service.New(service.Options{Rows: 20})
+	if err := s.Set("repeatability", "true"); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	ids := map[string]int{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if id := r.Header.Get("RequestID"); r.Method == http.MethodPost && id != "" {
+			mu.Lock()
+			ids[id]++
+			mu.Unlock()
+		}
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	address := strings.TrimPrefix(server.URL, "http://")
+	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", p.Data,
+		p.File("there.properties", append(e2e.Source("there", address, "Orders"), "sap.odata#00.expand=Order_Details")...),
+		p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "Order_DetailCopies"),
+			"sap.odata.enable.batch=0", "sap.odata.insert.uncertain=repeatable", "transforms=lines",
+			"transforms.lines.type=org.culvert.transforms.Split", "transforms.lines.field=Order_Details",
+			"transforms.lines.extract=true")...))
+	if r.Code != 0 {
+		t.Fatalf("expected exit 0, found %d\n%s", r.Code, r.Stderr)
+	}
+	written := 0
+	for entity, n := range s.Ledger().Writes {
+		if n.Created != 1 {
+			t.Errorf("expected %s to be created once, found %d times", entity, n.Created)
+		}
+		written++
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if written <= 20 || len(ids) != written {
+		t.Errorf("expected a RequestID for each of more than 20 lines, found %d for %d", len(ids), written)
+	}
+}
+
+// Two sinks write one topic into two sets of a service that knows RequestIDs, and once more when the topic was deleted
+// and made anew: the service has each record in each set.
+func TestRequestIDsOfSetsAndTopicsMadeAnew(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Switches: service.Switches{Repeatability: true}})
+	broker := e2e.Embedded(t).Addr()
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	admin := kadm.NewClient(client)
+	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=",
+		"key.converter=org.apache.kafka.connect.storage.StringConverter",
+		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable=false")
+	for round := range 2 {
+		if _, err := admin.CreateTopic(t.Context(), 1, 1, nil, "said"); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			at := time.UnixMilli(int64(1_700_000_000_000 + 1000*round + i))
+			e2e.Produce(t, broker, &kgo.Record{Topic: "said", Timestamp: at,
+				Value: fmt.Appendf(nil, `{"Topic":"%d-%d","ProductID":%d,"ProductName":"x","Discontinued":false}`, round, i,
+					10*round+i)})
+		}
+		for set, name := range map[string]string{"Inbox": "inbox", "ProductCopies": "products"} {
+			name += strconv.Itoa(round)
+			r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
+				p.File(name+".properties", append(e2e.SinkOf(name, address, "said", set),
+					"sap.odata.insert.uncertain=repeatable", "sap.odata.unknown.fields=ignore")...))
+			if r.Code != 0 {
+				t.Fatalf("expected exit 0, found %d\n%s", r.Code, r.Stderr)
+			}
+		}
+		if inbox, products := s.Count("Inbox"), s.Count("ProductCopies"); inbox != 3*round+3 || products != 3*round+3 {
+			t.Errorf("round %d: expected %d documents and as many products, found %d and %d", round, 3*round+3, inbox,
+				products)
+		}
+		if deleted, err := admin.DeleteTopics(t.Context(), "said"); err != nil || deleted.Error() != nil {
+			t.Fatal(err, deleted.Error())
+		}
+	}
+}

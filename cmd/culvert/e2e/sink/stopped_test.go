@@ -1,0 +1,222 @@
+package sink
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// copying is a sink into a service of its own, each of whose POSTs takes a while, and waits for its turn where there
+// are turns.
+type copying struct {
+	service *service.Service
+	posts   atomic.Int32
+	turns   chan struct{}
+	lines   []string
+}
+
+func newCopying(p *e2e.Place, rows int, settings ...string) *copying {
+	p.T.Helper()
+	c := &copying{service: service.New(service.Options{Rows: rows, Switches: service.Switches{CSRF: true}})}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			n := c.posts.Add(1)
+			timer := time.NewTimer(time.Millisecond * time.Duration(1+n%7*3))
+			defer timer.Stop()
+			<-timer.C
+			if c.turns != nil {
+				select {
+				case <-c.turns:
+				case <-r.Context().Done():
+				}
+			}
+		}
+		c.service.ServeHTTP(w, r)
+	}))
+	p.T.Cleanup(server.Close)
+	c.lines = e2e.CopiesOf(strings.TrimPrefix(server.URL, "http://"), append([]string{"tasks.max=1", e2e.Silent},
+		settings...)...)
+	return c
+}
+
+// once checks that each of the rows was created one time.
+func (c *copying) once(t *testing.T, rows int) {
+	t.Helper()
+	e2e.CreatedOnce(t, c.service.Ledger(), rows)
+	if found := len(e2e.Entities(c.service, "OrderCopies")); found != rows {
+		t.Errorf("expected %d entities, found %d", rows, found)
+	}
+}
+
+// SIGTERM in the middle of a batch of 10,000, again and again: nothing is sent twice.
+func TestSinkIsStoppedInALargeBatch(t *testing.T) {
+	t.Parallel()
+	const rows = 800
+	p, _, worker := e2e.Filled(t, rows)
+	c := newCopying(p, rows, "sap.odata.flush.trigger.size=10000", "sap.odata.max.in.flight=64",
+		"sap.odata.max.concurrent.requests=64")
+	back := p.File("back.properties", c.lines...)
+	args := []string{"--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, back}
+	for range 3 {
+		run := p.Start(append([]string{"run", "--set", "listeners="}, args...)...)
+		before := c.posts.Load()
+		run.Eventually("POSTs", func() bool { return c.posts.Load() > before+100 })
+		run.Signal(syscall.SIGTERM)
+		if r := run.Wait(); r.Code != 0 {
+			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+		}
+	}
+	if n := c.posts.Load(); n >= rows {
+		t.Fatalf("expected to stop in the middle, found all %d rows written", n)
+	}
+	if r := p.Run(append([]string{"run", "--once"}, args...)...); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	c.once(t, rows)
+}
+
+var skipAdvice = regexp.MustCompile(`errors\.uncertain\.skip=(\S+) to leave`)
+
+// A loading sink that is killed leaves records of which only its note says that they were on their way. The next run
+// names them all at once, and goes on when somebody has looked which of them arrived.
+func TestKilledSinkNamesWhatItFinds(t *testing.T) {
+	t.Parallel()
+	const rows = 200
+	p, _, _ := e2e.Filled(t, rows)
+	worker := p.File("killed.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false",
+		"consumer.session.timeout.ms=12000", "consumer.heartbeat.interval.ms=500")
+	c := newCopying(p, rows)
+	args := []string{"--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, p.File("back.properties",
+		c.lines...)}
+	run := p.Start(append([]string{"run", "--set", "listeners="}, args...)...)
+	run.Eventually("POSTs", func() bool { return c.posts.Load() > 40 })
+	run.Signal(syscall.SIGKILL)
+	run.Wait()
+	r := p.Run(append([]string{"run", "--once"}, args...)...)
+	var names, send, skip []string
+	for _, advice := range skipAdvice.FindAllStringSubmatch(r.Stderr, -1) {
+		for _, name := range strings.Split(advice[1], ",") {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	if r.Code != 1 || len(names) == 0 {
+		t.Fatalf("expected records to be named, found exit %d: %s", r.Code, r.LastLine())
+	}
+	there := e2e.Entities(c.service, "OrderCopies")
+	for _, record := range p.Records("Orders") {
+		if name := fmt.Sprintf("Orders-%v@%v", record["partition"], record["offset"]); slices.Contains(names, name) {
+			if _, written := there[fmt.Sprintf("(%v)", record["key"].(map[string]any)["OrderID"])]; written {
+				skip = append(skip, name)
+			} else {
+				send = append(send, name)
+			}
+		}
+	}
+	if len(send)+len(skip) != len(names) {
+		t.Fatalf("expected records of the topic to be named, found %q", names)
+	}
+	p.File("back.properties", append(slices.Clone(c.lines), "errors.uncertain.skip="+strings.Join(skip, ","),
+		"errors.uncertain.send="+strings.Join(send, ","))...)
+	if r := p.Run(append([]string{"run", "--once"}, args...)...); r.Code != 0 {
+		t.Fatalf("expected all records to be named by the first run, found exit %d: %s", r.Code, r.LastLine())
+	}
+	t.Logf("%d records named", len(names))
+	c.once(t, rows)
+}
+
+// A version that hangs in settle is swapped in: what it had sent was answered, and is neither sent again nor forgotten.
+func TestSinkThatHangsInSettle(t *testing.T) {
+	t.Parallel()
+	const rows = 60
+	p, _, worker := e2e.Filled(t, rows)
+	c := newCopying(p, rows)
+	dir := e2e.Folder(t)
+	e2e.Put(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/odata-sink"),
+		wit.ExportName(wit.InterfaceSink, "settle")))
+	back := p.File("back.properties", c.lines...)
+	first := p.Run("run", "--once", "--set", "plugin.odata-sink.limits.call.ms=300", "--plugins", dir, "--data", p.Data,
+		worker, back)
+	for _, want := range []string{"was answered 201, and the plugin could not say what that means", "is not sent again",
+		"errors.uncertain.skip=Orders-"} {
+		if first.Code != 1 || !strings.Contains(first.Stderr, want) {
+			t.Errorf("expected exit 1 and %q, found %d and %s", want, first.Code, first.LastLine())
+		}
+	}
+	var names []string
+	for _, advice := range skipAdvice.FindAllStringSubmatch(first.Stderr, -1) {
+		for _, name := range strings.Split(advice[1], ",") {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	if n := int(c.posts.Load()); n == 0 || len(names) != n {
+		t.Errorf("expected the %d records that were sent to be named, found %q", n, names)
+	}
+	p.File("back.properties", append(slices.Clone(c.lines), "errors.uncertain.skip="+strings.Join(names, ","))...)
+	if r := p.Run("run", "--once", "--plugins", e2e.Folder(t, "odata-sink"), "--data", p.Data, worker, back); r.Code != 0 {
+		t.Fatalf("exit %d: %s", r.Code, r.LastLine())
+	}
+	c.once(t, rows)
+}
+
+// A version that hangs in settle takes over while records flow: what the version before had sent is judged by that one,
+// what it sends itself is named, and each row is created once.
+func TestVersionThatHangsInSettleTakesOver(t *testing.T) {
+	t.Parallel()
+	const rows, batch, atATime, first = 60, 20, 4, 10
+	p, _, worker := e2e.Filled(t, rows)
+	c := newCopying(p, rows, fmt.Sprintf("sap.odata.flush.trigger.size=%d", batch),
+		fmt.Sprintf("sap.odata.max.in.flight=%d", atATime),
+		fmt.Sprintf("consumer.override.max.poll.records=%d", batch))
+	c.turns = make(chan struct{}, 2*rows)
+	t.Cleanup(func() { close(c.turns) }) // before the server ends, which waits for its answers
+	dir := e2e.Folder(t, "odata-sink")
+	back := p.File("back.properties", c.lines...)
+	run := p.Start("run", "--once", "--set", "plugin.odata-sink.limits.call.ms=300", "--plugins", dir, "--data", p.Data,
+		worker, back)
+	for range first {
+		c.turns <- struct{}{}
+	}
+	run.Eventually("requests on their way", func() bool { return c.posts.Load() == first+atATime })
+	e2e.Replace(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/odata-sink",
+		"main.version=0.2.0"),
+		wit.ExportName(wit.InterfaceSink, "settle")))
+	run.Says(`msg="plugin loaded" plugin=odata-sink version=0.2.0`)
+	for range rows {
+		c.turns <- struct{}{}
+	}
+	run.Says("plugin=odata-sink from=0.1.0 to=0.2.0")
+	r := run.Wait()
+	var names []string
+	for _, advice := range skipAdvice.FindAllStringSubmatch(r.Stderr, -1) {
+		for _, name := range strings.Split(advice[1], ",") {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	if sent := int(c.posts.Load()); r.Code != 1 || len(names) == 0 || len(names) != sent-batch {
+		t.Fatalf("expected exit 1 and the %d records named that came behind the first batch, found %d and %q: %s",
+			sent-batch, r.Code, names, r.Stderr)
+	}
+	p.File("back.properties", append(slices.Clone(c.lines), "errors.uncertain.skip="+strings.Join(names, ","))...)
+	if r := p.Run("run", "--once", "--plugins", e2e.Folder(t, "odata-sink"), "--data", p.Data, worker, back); r.Code != 0 {
+		t.Fatalf("exit %d: %s", r.Code, r.LastLine())
+	}
+	c.once(t, rows)
+}

@@ -1,0 +1,124 @@
+package sink
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+const kafkaTransforms = "org.apache.kafka.connect.transforms."
+
+// A setting that names a topic which no record has is a mistake: it is found before anything runs, where no transform
+// gives records another topic.
+func TestTopicsThatNoRecordReaches(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{})
+	dir := e2e.Plugins(t, "odata-sink", "smt")
+	inserts := []string{"transforms=a", "transforms.a.type=" + kafkaTransforms + "InsertField$Value",
+		"transforms.a.static.field=x", "transforms.a.static.value=1"}
+	routes := []string{"transforms=r", "transforms.r.type=" + kafkaTransforms + "RegexRouter",
+		"transforms.r.regex=(.*)", "transforms.r.replacement=sap.$1"}
+	drops := []string{"transforms=f", "transforms.f.type=" + kafkaTransforms + "Filter", "transforms.f.predicate=b",
+		"predicates=b",
+		"predicates.b.type=" + kafkaTransforms + "predicates.TopicNameMatches", "predicates.b.pattern=b"}
+	for name, c := range map[string]struct {
+		lines []string
+		want  []string // none: nothing is wrong
+	}{
+		"reached": {[]string{"topics=a"}, nil},
+		"another": {[]string{"topics=A"}, []string{`:9: sap.odata#00.topic: `, `"a"`, `:10: topics: `, `"A"`,
+			"2 problems"}},
+		"transformed": {append([]string{"topics=A"}, inserts...), []string{`:9: sap.odata#00.topic: `, `"a"`,
+			"2 problems"}},
+		"routed":       {append([]string{"topics=A,b"}, routes...), nil},
+		"one too many": {[]string{"topics=a,b"}, []string{`:10: topics: `, `"b"`, "1 problem,"}},
+		"dropped":      {append([]string{"topics=a,b"}, drops...), nil},
+		"dropped, another": {append([]string{"topics=b"}, drops...), []string{`:9: sap.odata#00.topic: `,
+			"1 problem,"}},
+		"matched": {[]string{"topics.regex=a|b"}, nil},
+		"matched in part": {[]string{"topics.regex=.?", "sap.odata#00.topic=aa"}, []string{`sap.odata#00.topic: `,
+			`"aa"`, "topics.regex", "1 problem,"}},
+		"matched elsewhere": {[]string{"topics.regex=x.*"}, []string{`:9: sap.odata#00.topic: `, "topics.regex",
+			"1 problem,"}},
+		"matched, routed": {append([]string{"topics.regex=x.*"}, routes...), nil},
+		"of the plugin":   {[]string{"transforms="}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lines := e2e.SinkOf("sink", address, "a", "OrderCopies")
+			file := p.File("sink.properties", e2e.Instead(lines[:len(lines)-1], c.lines...)...)
+			r := p.Run("validate", "--plugins", dir, file)
+			said := r.Stdout + r.Stderr
+			if (r.Code == 0) != (c.want == nil) {
+				t.Fatalf("exit %d\n%s", r.Code, said)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(said, want) {
+					t.Errorf("expected %q in\n%s", want, said)
+				}
+			}
+		})
+	}
+}
+
+// Where a transform may give records another topic, the first record tells.
+func TestTopicsThatNoRecordReachesAfterTransforms(t *testing.T) {
+	t.Parallel()
+	dir := e2e.Plugins(t, "odata-sink", "smt")
+	for name, c := range map[string]struct {
+		to    string // what the transform makes of the topic Orders
+		pairs []string
+		code  int
+		want  []string // errors about topics: what stands in each
+		more  []string // settings
+		// skipped is how many records are left out.
+		skipped int
+	}{
+		"elsewhere": {to: "sap.$1", pairs: []string{"Orders", "OrderCopies"}, code: 1,
+			want: []string{`topic=sap.Orders read_from=Orders taken="sap.odata#00.topic=Orders"`,
+				`setting="sap.odata#00.topic=Orders" arrived_in=sap.Orders`}},
+		"elsewhere, tolerated": {to: "sap.$1", pairs: []string{"Orders", "OrderCopies"},
+			want: []string{"topic=sap.Orders ", "arrived_in=sap.Orders"}, skipped: 20,
+			more: []string{"errors.tolerance=all", "errors.log.enable=true"}},
+		"partly": {to: "sap.$1", pairs: []string{"Orders", "ProductCopies", "sap.Orders", "OrderCopies"},
+			want: []string{`setting="sap.odata#00.topic=Orders" arrived_in=sap.Orders`}},
+		"wholly": {to: "sap.$1", pairs: []string{"sap.Orders", "OrderCopies"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := e2e.NewPlace(t)
+			_, address := e2e.Demo(t, service.Options{Rows: 20})
+			there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
+			back := p.File("back.properties", append(e2e.Instead(e2e.SinkOf("back", address, c.pairs...), "topics=Orders",
+				"tasks.max=3", "transforms=r",
+				"transforms.r.type="+kafkaTransforms+"RegexRouter", "transforms.r.regex=(.*)",
+				"transforms.r.replacement="+c.to), c.more...)...)
+			if r := p.Run("run", "--once", "--plugins", dir, "--data", p.Data, there); r.Code != 0 {
+				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+			}
+			r := p.Run("run", "--once", "--plugins", dir, "--data", p.Data, back)
+			if r.Code != c.code {
+				t.Errorf("expected exit %d, found %d\n%s", c.code, r.Code, r.Stderr)
+			}
+			var said []string
+			for line := range strings.Lines(r.Stderr) {
+				if strings.Contains(line, "nothing takes records of the topic") ||
+					strings.Contains(line, "no record can reach the topic") {
+					said = append(said, line)
+				}
+			}
+			if found := strings.Count(r.Stderr, "record skipped"); found != c.skipped {
+				t.Errorf("expected %d records to be skipped, found %d", c.skipped, found)
+			}
+			if len(said) != len(c.want) {
+				t.Fatalf("expected %d errors about topics, found %q in\n%s", len(c.want), said, r.Stderr)
+			}
+			for n, want := range c.want {
+				if !strings.Contains(said[n], want) {
+					t.Errorf("expected %q in %s", want, said[n])
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,351 @@
+package sink
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// writing is one connector that writes the topic Orders into OrderCopies of a service of its own, and what becomes of
+// it.
+type writing struct {
+	name     string
+	switches map[string]string
+	// front sees each request before the service does; n counts the POSTs to the set, from 1.
+	front    func(s *service.Service, r *http.Request, n int)
+	settings []string
+	fails    []string
+	// partly: not everything arrives.
+	partly bool
+	check  func(t *testing.T, l service.Ledger)
+
+	service *service.Service
+	lines   []string
+}
+
+const copies = "/OrderCopies"
+
+func (w *writing) start(p *e2e.Place) string {
+	p.T.Helper()
+	w.service = service.New(service.Options{Rows: written, User: "me", Password: e2e.Password})
+	for name, value := range w.switches {
+		if err := w.service.Set(name, value); err != nil {
+			p.T.Fatal(w.name, err)
+		}
+	}
+	var posts atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if w.front != nil {
+			n := int32(0)
+			if r.Method == http.MethodPost && strings.Contains(r.URL.Path, copies) {
+				n = posts.Add(1)
+			}
+			w.front(w.service, r, int(n))
+		}
+		w.service.ServeHTTP(rw, r)
+	}))
+	p.T.Cleanup(server.Close)
+	lines := e2e.Instead(e2e.SinkOf(w.name, strings.TrimPrefix(server.URL, "http://"), "Orders", "OrderCopies"),
+		"sap.odata.user.name=me", "sap.odata.user.pwd="+e2e.Password,
+		"sap.odata.enable.batch=0", "sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=1",
+		"sap.odata.max.retry.backoff.ms=2")
+	w.lines = e2e.Instead(lines, w.settings...)
+	return p.File(w.name+".properties", w.lines...)
+}
+
+// written is how many rows there are to write.
+const written = 40
+
+// posts are the POSTs that a service saw, by status.
+func posts(l service.Ledger) map[int]int {
+	all := map[int]int{}
+	for _, r := range l.Requests {
+		if r.Method == http.MethodPost {
+			all[r.Status]++
+		}
+	}
+	return all
+}
+
+// Every record is written once, whatever sessions, tokens and answers do; or the task fails and names the record.
+func TestEveryRecordIsWrittenOnce(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: written})
+	csrf := func(mode string) map[string]string { return map[string]string{"csrf": "true", "rotate-session": mode} }
+	post := func(status, count string) map[string]string {
+		return map[string]string{"csrf": "true", "match": "POST", "status": status, "status-count": count,
+			"status-body": "json", "status-message": "Not now", "status-code": "X/1"}
+	}
+	expire := func(times ...int) func(*service.Service, *http.Request, int) {
+		return func(s *service.Service, _ *http.Request, n int) {
+			if slices.Contains(times, n) {
+				s.Set("expire-sessions", "")
+			}
+		}
+	}
+	of := func(want map[int]int) func(*testing.T, service.Ledger) {
+		return func(t *testing.T, l service.Ledger) {
+			if diff := cmp.Diff(want, posts(l)); diff != "" {
+				t.Errorf("POSTs by status (-expected +found)\n%s", diff)
+			}
+		}
+	}
+	// once: the status was answered one time, to a request that was not sent again.
+	once := func(status int) func(*testing.T, service.Ledger) {
+		return func(t *testing.T, l service.Ledger) {
+			if n := posts(l)[status]; n != 1 {
+				t.Errorf("expected one answer %d, found %d", status, n)
+			}
+		}
+	}
+	with := func(switches map[string]string, name, value string) map[string]string {
+		switches[name] = value
+		return switches
+	}
+	named := []string{"topic Orders, partition 0, offset ", `key "{\"OrderID\":`}
+	uncertain := append([]string{"it may have been written or not, and is not sent again"}, named...)
+	all := []*writing{
+		{name: "rotate-off", switches: csrf("off")}, {name: "rotate-fetch", switches: csrf("fetch")},
+		{name: "rotate-next", switches: csrf("next")}, {name: "rotate-both", switches: csrf("both")},
+		{name: "one-lane", switches: csrf("both"), settings: []string{"sap.odata.max.in.flight=1"}},
+		{name: "expire", switches: csrf("off"), front: expire(16)},
+		// Again and again, one request at a time: of several, one may meet the end of its session each time it is sent.
+		{name: "expire-again", switches: csrf("off"), front: expire(8, 16, 24, 32),
+			settings: []string{"sap.odata.max.in.flight=1"}},
+		{name: "timed-out-again", switches: map[string]string{"csrf": "true", "unknown-session": "400"},
+			front: expire(8, 16, 24, 32), settings: []string{"sap.odata.max.in.flight=1"}},
+		{name: "timed-out", switches: map[string]string{"csrf": "true", "unknown-session": "400"}, front: expire(16)},
+		{name: "expire-rotate", switches: csrf("both"), front: expire(16)},
+		{name: "503", switches: post("503", "2"), check: of(map[int]int{503: 2, 201: written})},
+		{name: "429", switches: post("429", "1"), check: of(map[int]int{429: 1, 201: written})},
+		{name: "503-always", switches: post("503", "1000"), fails: append(named, "HTTP 503", "Not now"), partly: true},
+		{name: "503-xml", switches: with(post("503", "2"), "status-body", "xml"),
+			check: of(map[int]int{503: 2, 201: written})},
+		{name: "500", switches: post("500", "1"), fails: append(uncertain, "HTTP 500", "Not now", "(code X/1)"),
+			partly: true, check: once(500)},
+		{name: "500-by-code", switches: post("500", "2"), settings: []string{"sap.odata.http.codes=500"},
+			fails: uncertain, partly: true},
+		{name: "500-by-message", switches: post("500", "2"), settings: []string{"sap.odata.http.codes=X/1"},
+			check: of(map[int]int{500: 2, 201: written})},
+		{name: "520-by-message", switches: post("520", "2"), settings: []string{"sap.odata.http.codes=X/1"},
+			check: of(map[int]int{520: 2, 201: written})},
+		{name: "500-locked", switches: with(post("500", "2"), "status-message", "Order is locked by SMITH"),
+			check: of(map[int]int{500: 2, 201: written})},
+		{name: "500-tolerated", switches: post("500", "1"), settings: []string{"errors.tolerance=all"},
+			fails: uncertain, partly: true},
+		{name: "400-tolerated", switches: post("400", "1"), settings: []string{"errors.tolerance=all"}, partly: true,
+			check: of(map[int]int{400: 1, 201: written - 1})},
+		// of the requests under way one is answered 401 and the others are not sent: the record named is the first of
+		// them all
+		{name: "401", switches: post("401", "1000"), fails: append(named, "401"), partly: true,
+			settings: []string{"errors.tolerance=all"},
+			check: func(t *testing.T, l service.Ledger) {
+				if n := posts(l)[401]; n > 4 { // those that were on their way in other lanes
+					t.Errorf("expected the first refusal to be the last, found %d", n)
+				}
+			}},
+		{name: "403", switches: post("403", "1"), fails: append(named, "HTTP 403"), partly: true},
+		{name: "502", switches: post("502", "1"), fails: append(uncertain, "was answered 502"), partly: true,
+			check: once(502)},
+		{name: "503-html", switches: with(post("503", "1"), "status-body", "html"), fails: append(uncertain,
+			"was answered 503"), partly: true, check: once(503)},
+		{name: "503-empty", switches: with(post("503", "1"), "status-body", "empty"), fails: append(uncertain,
+			"was answered 503"), partly: true, check: once(503)},
+		{name: "504", switches: post("504", "1"), fails: append(uncertain, "was answered 504"), partly: true,
+			check: once(504)},
+		{name: "507", switches: post("507", "1"), fails: append(uncertain, "was answered 507"), partly: true,
+			check: once(507)},
+		{name: "520", switches: with(post("520", "1"), "status-body", "html"), fails: append(uncertain,
+			"was answered 520"), partly: true, check: once(520)},
+		{name: "524", switches: with(post("524", "1"), "status-body", "empty"),
+			settings: []string{"sap.odata.http.codes=408,429,502,503,504,524"},
+			fails:    append(uncertain, "was answered 524"), partly: true, check: once(524)},
+		{name: "408", switches: with(with(post("408", "1"), "status-body", "empty"), "status-when", "after"),
+			fails: append(uncertain, "was answered 408"), partly: true, check: once(408)},
+		{name: "408-checked", switches: with(with(post("408", "2"), "status-body", "html"), "status-when", "after"),
+			settings: []string{"sap.odata.insert.uncertain=check"}, check: of(map[int]int{408: 2, 201: written - 2})},
+		{name: "408-document", switches: post("408", "2"), check: of(map[int]int{408: 2, 201: written})},
+		{name: "lost", switches: map[string]string{"csrf": "true", "lose-answer": "1"}, fails: uncertain, partly: true},
+		{name: "lost-tolerated", switches: map[string]string{"csrf": "true", "lose-answer": "1"},
+			settings: []string{"errors.tolerance=all"}, fails: uncertain, partly: true},
+	}
+	args := []string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data,
+		p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false"),
+		p.File("there.properties", e2e.Source("there", address, "Orders")...)}
+	for _, w := range all {
+		args = append(args, w.start(p))
+	}
+	run := p.Run(args...)
+	e2e.WithoutPassword(t, run.Stdout, run.Stderr)
+	if run.Code != 1 {
+		t.Errorf("expected exit 1, found %d\n%s", run.Code, run.Stderr)
+	}
+	for _, w := range all {
+		t.Run(w.name, func(t *testing.T) {
+			(&e2e.Reading{Name: w.name, Fails: w.fails, Service: w.service, Check: w.check}).Judge(t, run)
+			for entity, n := range w.service.Ledger().Writes {
+				if n.Created != 1 {
+					t.Errorf("expected %s to be created once, found %d times", entity, n.Created)
+				}
+			}
+			found := e2e.Entities(w.service, "OrderCopies")
+			if all := cmp.Equal(e2e.Entities(w.service, "Orders"), found); all == w.partly {
+				t.Errorf("expected all to be there: %t, found %d of %d", !w.partly, len(found), written)
+			}
+		})
+	}
+}
+
+// A tombstone deletes, in the order of its key's records; what is gone already counts as deleted.
+func TestTombstonesDelete(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: written, Switches: service.Switches{CSRF: true}})
+	broker := p.Start("broker", "--data", p.Data, "--listen", "127.0.0.1:0")
+	broker.Eventually("an address", func() bool { return strings.Contains(broker.Stdout.String(), "\n") })
+	worker := p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")
+	there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
+	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
+		there); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	key := func(n int) []byte { return fmt.Appendf(nil, `{"OrderID":%d}`, 10248+n) }
+	gone := []int{0, 7, 8, 39}
+	var records []*kgo.Record
+	for _, n := range gone {
+		// The second one finds nothing.
+		records = append(records, &kgo.Record{Topic: "Orders", Key: key(n)}, &kgo.Record{Topic: "Orders", Key: key(n)})
+	}
+	e2e.Produce(t, strings.TrimSpace(broker.Stdout.String()), records...)
+	back := p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "OrderCopies"),
+		"sap.odata.enable.delete=1")...)
+	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, back)
+	if r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	want := e2e.Entities(s, "Orders")
+	for _, n := range gone {
+		delete(want, fmt.Sprintf("(%d)", 10248+n))
+	}
+	if diff := cmp.Diff(want, e2e.Entities(s, "OrderCopies")); diff != "" {
+		t.Errorf("what is left (-expected +found)\n%s", diff)
+	}
+	for entity, n := range s.Ledger().Writes {
+		if n.Created != 1 || n.Deleted > 1 {
+			t.Errorf("expected %s to be created once and deleted at most once, found %+v", entity, n)
+		}
+	}
+}
+
+// A task that failed goes on where it was when it is started anew: what other lanes wrote meanwhile behind the record
+// that failed is not written twice.
+func TestFailedSinkGoesOn(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: written})
+	there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
+	w := writing{name: "back", switches: map[string]string{"csrf": "true", "match": "POST"},
+		front: func(s *service.Service, _ *http.Request, n int) {
+			if n == 5 { // the fifth is refused, those that are on their way are not
+				s.Set("status", "400")
+				s.Set("status-count", "1")
+			}
+		}}
+	args := []string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, there, w.start(p)}
+	if r := p.Run(args...); r.Code != 1 {
+		t.Fatalf("expected exit 1, found %d\n%s", r.Code, r.Stderr)
+	}
+	if r := p.Run(args...); r.Code != 0 {
+		t.Errorf("expected exit 0, found %d: %s", r.Code, r.LastLine())
+	}
+	for entity, n := range w.service.Ledger().Writes {
+		if n.Created != 1 {
+			t.Errorf("expected %s to be created once, found %d times", entity, n.Created)
+		}
+	}
+	if found := e2e.Entities(w.service, "OrderCopies"); !cmp.Equal(e2e.Entities(w.service, "Orders"), found) {
+		t.Errorf("expected %d entities, found %d", written, len(found))
+	}
+}
+
+// A POST without an answer is not sent again by itself, by no start of the program; an operator decides about the
+// record (P19).
+func TestUncertainRecordsWaitForAnOperator(t *testing.T) {
+	t.Parallel()
+	for _, decision := range []string{"errors.uncertain.send", "errors.uncertain.skip"} {
+		t.Run(decision, func(t *testing.T) {
+			p := e2e.NewPlace(t)
+			_, address := e2e.Demo(t, service.Options{Rows: written})
+			worker := p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")
+			there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
+			// The gateway says 502: to send it again, the entity must not be there.
+			w := writing{name: "back", switches: map[string]string{"csrf": "true", "match": "POST",
+				"status-body": "html"}, front: func(s *service.Service,
+				_ *http.Request, n int) {
+				if n == 5 {
+					s.Set("status", "502")
+					s.Set("status-count", "1")
+				}
+			}}
+			args := []string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, there,
+				w.start(p)}
+			first := p.Run(args...)
+			var offset, id int
+			if _, after, ok := strings.Cut(first.LastLine(), "FAILED: "); !ok || first.Code != 1 {
+				t.Fatalf("expected exit 1, found %d\n%s", first.Code, first.Stderr)
+			} else if _, err := fmt.Sscanf(after,
+				`topic Orders, partition 0, offset %d, key "{\"OrderID\":%d}": it may have been written or not`,
+				&offset, &id); err != nil {
+				t.Fatalf("%v: %s", err, after)
+			}
+			at := fmt.Sprintf("Orders-0@%d", offset)
+			for range 2 {
+				seen := posts(w.service.Ledger())
+				r := p.Run(args...)
+				for _, want := range []string{fmt.Sprintf("topic Orders, partition 0, offset %d, key ", offset),
+					"is not sent again", "errors.uncertain.send=" + at, "errors.uncertain.skip=" + at} {
+					if r.Code != 1 || !strings.Contains(r.LastLine(), want) {
+						t.Errorf("expected exit 1 and %q, found %d and %s", want, r.Code, r.LastLine())
+					}
+				}
+				// Others may go on meanwhile; no entity is asked for twice.
+				if diff := cmp.Diff(seen[502], posts(w.service.Ledger())[502]); diff != "" {
+					t.Error(diff)
+				}
+			}
+			p.File("back.properties", append(w.lines, decision+"="+at)...)
+			if r := p.Run(args...); r.Code != 0 {
+				t.Errorf("expected exit 0, found %d: %s", r.Code, r.LastLine())
+			}
+			if r := p.Run(args...); r.Code != 0 {
+				t.Errorf("the second time: expected exit 0, found %d: %s", r.Code, r.LastLine())
+			}
+			want := e2e.Entities(w.service, "Orders")
+			if decision == "errors.uncertain.skip" {
+				delete(want, fmt.Sprintf("(%d)", id))
+			}
+			if diff := cmp.Diff(want, e2e.Entities(w.service, "OrderCopies")); diff != "" {
+				t.Error(diff)
+			}
+			for entity, n := range w.service.Ledger().Writes {
+				if n.Created != 1 {
+					t.Errorf("expected %s to be created once, found %d times", entity, n.Created)
+				}
+			}
+			if all := posts(w.service.Ledger()); all[400] != 0 || all[502] != 1 {
+				t.Errorf("expected one answer 502 and no other refusal, found %v", all)
+			}
+		})
+	}
+}

@@ -1,0 +1,164 @@
+package sink
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
+)
+
+// unanswered is in front of a service that does what it is asked for, and has writes wait for their answers.
+type unanswered struct {
+	writes  atomic.Int32
+	answers chan struct{} // to be closed by the test
+}
+
+// start returns the address.
+func (u *unanswered) start(t *testing.T, s *service.Service) string {
+	t.Helper()
+	u.answers = make(chan struct{})
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			s.ServeHTTP(w, r)
+			return
+		}
+		answer := httptest.NewRecorder()
+		s.ServeHTTP(answer, r)
+		u.writes.Add(1)
+		select {
+		case <-u.answers:
+		case <-r.Context().Done(): // the worker is gone
+		}
+		for name, values := range answer.Header() {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
+	}))
+	t.Cleanup(front.Close)
+	return strings.TrimPrefix(front.URL, "http://")
+}
+
+// taken names how many records of a connector's its service has taken.
+func taken(connector string) string {
+	return fmt.Sprintf(`kafka_connect_sink_task_sink_record_send_total{connector=%q,task="0"}`, connector)
+}
+
+// A worker that is paused within a sink's request for longer than its session writes nothing more when it goes on:
+// another one has taken its partitions over from what was committed, and has looked up the row of the POST that had no
+// answer, and those that were announced with it: rows that say more than their key, since a number that is not found as
+// a key proves nothing. The offsets stay where that one has put them. The broker is paused for a moment, too, so that
+// the worker has the answers to its requests before it hears from its group.
+func TestPausedSinkWritesNothingMore(t *testing.T) {
+	t.Parallel()
+	s, direct := e2e.Demo(t, service.Options{Rows: 5})
+	b := e2e.NewPlace(t)
+	cluster := b.Start("broker", "--data", b.Data, "--listen", "127.0.0.1:0")
+	cluster.Eventually("an address", func() bool { return strings.Contains(cluster.Stdout.String(), "\n") })
+	broker, rest := strings.TrimSpace(cluster.Stdout.String()), porttest.Address(t)
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	admin := kadm.NewClient(client)
+	if _, err := admin.CreateTopics(t.Context(), 1, 1, nil, "Names", "New"); err != nil {
+		t.Fatal(err)
+	}
+	const rows = 3
+	for n := range rows {
+		e2e.Produce(t, broker,
+			&kgo.Record{Topic: "Names", Key: []byte(`{"ProductID":1}`),
+				Value: fmt.Appendf(nil, `{"ProductID":1,"ProductName":"name %d"}`, n)},
+			&kgo.Record{Topic: "New", Key: fmt.Appendf(nil, `{"OrderID":%d}`, n),
+				Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"ship %d"}`, n, n)})
+	}
+	starts := func(listeners, merges, creates string) *e2e.Command {
+		p := e2e.NewPlace(t) // each on a machine of its own
+		sink := func(name string, lines []string, more ...string) string {
+			lines = append(lines, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1", e2e.Silent)
+			return p.File(name, append(lines, more...)...)
+		}
+		return p.Start("run", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data,
+			p.File("worker.properties", "bootstrap.servers="+broker, "listeners="+listeners,
+				"key.converter.schemas.enable=false", "value.converter.schemas.enable=false",
+				"consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000"),
+			sink("merges.properties", e2e.SinkOf("merges", merges, "Names", "Products"), "sap.odata.operation.mode=merge"),
+			sink("creates.properties", e2e.SinkOf("creates", creates, "New", "OrderCopies"),
+				"sap.odata.insert.uncertain=check"))
+	}
+	groups := map[string]string{"connect-merges": "Names", "connect-creates": "New"}
+	committed := func() bool {
+		for group, topic := range groups {
+			offsets, err := admin.FetchOffsets(t.Context(), group)
+			if at, ok := offsets.Lookup(topic, 0); err != nil || !ok || at.At != rows {
+				return false
+			}
+		}
+		return true
+	}
+	both := func() bool {
+		for group := range groups {
+			described, err := admin.DescribeGroups(t.Context(), group)
+			if err != nil || len(described[group].Members) != 2 || described[group].State != "Stable" {
+				return false
+			}
+		}
+		return true
+	}
+	name := func() string { return e2e.Entities(s, "Products")["(1)"]["ProductName"] }
+
+	var merges, creates unanswered
+	paused := starts("http://"+rest, merges.start(t, s), creates.start(t, s))
+	paused.Eventually("a write of each", func() bool { return merges.writes.Load() > 0 && creates.writes.Load() > 0 })
+	paused.Signal(syscall.SIGSTOP)
+	if name() != "name 0" || len(e2e.Entities(s, "OrderCopies")) != 1 {
+		t.Fatalf("expected the first row of each to be written, found %s and %v", name(), e2e.Entities(s, "OrderCopies"))
+	}
+	other := starts("", direct, direct)
+	other.Eventually("all that was to be written", committed)
+	merged, created := merges.writes.Load(), creates.writes.Load()
+	cluster.Signal(syscall.SIGSTOP)
+	close(merges.answers)
+	close(creates.answers)
+	paused.Signal(syscall.SIGCONT)
+	paused.Eventually("an answer for each", func() bool {
+		figures := e2e.Scrape(t, rest)
+		return figures[taken("merges")] > 0 && figures[taken("creates")] > 0
+	})
+	cluster.Signal(syscall.SIGCONT)
+	paused.Eventually("memberships that begin anew", both)
+	for _, c := range []*e2e.Command{paused, other} {
+		c.Signal(syscall.SIGTERM)
+		if r := c.Wait(); r.Code != 0 {
+			t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+		}
+	}
+	if m, c := merges.writes.Load()-merged, creates.writes.Load()-created; m != 0 || c != 0 {
+		t.Errorf("the worker that was paused went on to write %d merges and %d POSTs\n%s", m, c, paused.Stderr.String())
+	}
+	if !committed() || name() != fmt.Sprintf("name %d", rows-1) {
+		t.Errorf("the offsets or the product did not stay as they were: it is %s\n%s", name(), paused.Stderr.String())
+	}
+	statuses := map[int]int{}
+	for _, r := range s.Ledger().Requests {
+		if r.Method == http.MethodPost && path.Base(r.Path) == "OrderCopies" {
+			statuses[r.Status]++
+		}
+	}
+	if diff := cmp.Diff(map[int]int{http.StatusCreated: rows}, statuses); diff != "" {
+		t.Errorf("POSTs by status (-expected +found)\n%s", diff)
+	}
+}

@@ -1,0 +1,129 @@
+package source
+
+import (
+	"crypto/tls"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+)
+
+// outage is how long the Cloud Connector of TestCloudConnectorAway is away: a minute with CULVERT_SOAK=1.
+func outage() time.Duration {
+	if os.Getenv("CULVERT_SOAK") != "" {
+		return time.Minute
+	}
+	return 4 * time.Second
+}
+
+// outageRows is how many rows TestCloudConnectorAway moves: 4000 with CULVERT_SOAK=1.
+func outageRows() int {
+	if os.Getenv("CULVERT_SOAK") != "" {
+		return 4000
+	}
+	return 2000
+}
+
+// T13: the Cloud Connector that both the service and Kafka are behind goes away under a worker that carries rows both
+// ways, all tunnels with it, and comes back. No task fails, nothing is lost.
+func TestCloudConnectorAway(t *testing.T) {
+	t.Parallel()
+	p, folder := e2e.NewPlace(t), e2e.Plugins(t, "odata-sink")
+	double := connectivitytest.NewServer()
+	t.Cleanup(double.Close)
+	p.Environ = []string{"VCAP_SERVICES=" + double.VCAP(0), "NO_PROXY="}
+	issuer := httptest.NewTLSServer(nil)
+	issuer.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(&tls.Config{Certificates: issuer.TLS.Certificates}),
+		kfake.ListenFn(func(string, string) (net.Listener, error) {
+			return e2e.Named{Listener: l, Name: "example.com:9092"}, nil
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	s, address := e2e.Demo(t, service.Options{Rows: outageRows(), PageSize: 40,
+		Switches: service.Switches{SlowFirstByte: 20 * time.Millisecond}})
+	double.Map("example.com:9092", l.Addr().String())
+	double.Map("s4.virtual:8000", address)
+	rest := porttest.Address(t)
+	worker := p.File("worker.properties", "bootstrap.servers=example.com:9092", "kafka.proxy.type=sap-connectivity",
+		"security.protocol=SSL",
+		"ssl.truststore.type=PEM", "ssl.truststore.location="+p.File("roots.pem",
+			string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Certificate().Raw}))),
+		"listeners=http://"+rest,
+		"offset.flush.interval.ms=500")
+	way := []string{"sap.odata.proxy.type=sap-connectivity-http", "sap.odata.max.retries=3",
+		"sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=100"}
+	there := p.File("there.properties", e2e.Instead(e2e.Source("there", "s4.virtual:8000", "Orders"), way...)...)
+	back := p.File("back.properties", e2e.Instead(e2e.SinkOf("back", "s4.virtual:8000", "Orders", "OrderCopies"), way...)...)
+	c := p.StartFor(e2e.Limit+outage(), "run", "--plugins", folder, "--data", p.Data, worker, there, back)
+
+	c.Eventually("rows on their way", func() bool { return s.Count("OrderCopies") > 100 })
+	if done := s.Count("OrderCopies"); done >= s.Count("Orders") {
+		t.Fatalf("all %d rows have arrived already: an outage would show nothing", done)
+	}
+	double.Detach("")
+	over := time.After(outage())
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for away := true; away; {
+		select {
+		case <-over:
+			away = false
+		case <-look.C:
+			running(t, c, rest)
+		}
+	}
+	during := s.Count("OrderCopies")
+	double.Attach("")
+	c.Eventually("all rows back", func() bool {
+		running(t, c, rest)
+		return s.Count("OrderCopies") >= s.Count("Orders")
+	})
+	if double.Count(func(e connectivitytest.Entry) bool { return e.Port == "socks5" && e.Code == 3 }) == 0 ||
+		double.Count(func(e connectivitytest.Entry) bool { return e.Port == "http" && e.Code == 503 }) == 0 {
+		t.Errorf("nobody met the outage; after it %d rows were there", during)
+	}
+	if got, want := s.Count("OrderCopies"), s.Count("Orders"); got != want {
+		t.Errorf("expected %d rows to be written back, found %d", want, got)
+	}
+	c.Signal(syscall.SIGTERM)
+	if r := c.Wait(); r.Code != 0 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+// running fails the test where a task is in any other state than RUNNING, or not placed yet.
+func running(t *testing.T, c *e2e.Command, rest string) {
+	t.Helper()
+	for _, name := range []string{"there", "back"} {
+		var status struct {
+			Tasks []struct{ State, Trace string }
+		}
+		if code := e2e.Get(t, fmt.Sprintf("http://%s/connectors/%s/status", rest, name), &status); code != 200 {
+			t.Fatalf("status of %s: %d", name, code)
+		}
+		for _, task := range status.Tasks {
+			if task.State != "RUNNING" && task.State != "UNASSIGNED" {
+				t.Fatalf("%s is %s: %s\n%s", name, task.State, strings.TrimSpace(task.Trace), c.Stderr.String())
+			}
+		}
+	}
+}

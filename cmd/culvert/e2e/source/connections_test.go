@@ -1,0 +1,467 @@
+package source
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/keystore/keystoretest"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+)
+
+// mutual starts the demo service behind TLS with the certificate that the sample trust stores know; clients must show
+// one of theirs.
+func mutual(t *testing.T, o service.Options) (s *service.Service, port string, shown func() int) {
+	t.Helper()
+	s = service.New(o)
+	clients := x509.NewCertPool()
+	own := tls.Certificate{}
+	for _, name := range []string{"client.p12", "client.jks", "client.jceks", "client-ec.p12", "client-legacy.p12",
+		"keypass.jks"} {
+		l := keystore.Location{Path: filepath.Join(e2e.Stores(t), name), Password: e2e.StorePassword}
+		if name == "keypass.jks" {
+			l.KeyPassword = "changeit2"
+		}
+		c := keystoretest.Certificate(t, l)
+		leaf, err := x509.ParseCertificate(c.Certificate[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		clients.AddCert(leaf)
+		if name == "client.jks" {
+			own = c
+		}
+	}
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		seen[string(r.TLS.PeerCertificates[0].Raw)] = true
+		mu.Unlock()
+		s.ServeHTTP(w, r)
+	}))
+	// Some of the samples are no certificates for clients by their extensions, or for anything: what counts here is who
+	// has the key.
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAnyClientCert,
+		VerifyConnection: func(state tls.ConnectionState) error {
+			_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: clients,
+				KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+			return err
+		}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	_, port, _ = strings.Cut(server.Listener.Addr().String(), ":")
+	return s, port, func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(seen)
+	}
+}
+
+// Every client store is taken by a service that asks for a certificate, and every trust store knows the service.
+func TestStoresEndToEnd(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, port, shown := mutual(t, service.Options{Rows: 20})
+	of := func(side, name, kind string) []string {
+		lines := []string{"sap.odata." + side + ".location=" + filepath.Join(e2e.Stores(t), name),
+			"sap.odata." + side + ".password=" + e2e.StorePassword}
+		if kind != "" {
+			lines = append(lines, "sap.odata."+side+".type="+kind)
+		}
+		return lines
+	}
+	key := func(name, kind string) []string { return of("keystore", name, kind) }
+	trust := func(name, kind string) []string { return of("truststore", name, kind) }
+	args := []string{"run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data}
+	cases := [][]string{
+		append(key("client.jks", "jks"), trust("trust.jks", "jks")...),
+		append(key("client.jceks", "jceks"), trust("trust.jceks", "jceks")...),
+		append(key("client.p12", "pkcs12"), trust("trust.p12", "pkcs12")...),
+		append(key("client-legacy.p12", ""), trust("trust.p12", "")...),
+		append(key("client-ec.p12", "pkcs12"), trust("trust.p12", "jks")...), // as Java reads them
+		append(append(key("keypass.jks", "pkcs12"), "sap.odata.keystore.key.password=changeit2",
+			"sap.odata.keystore.alias=other"), trust("trust.jks", "pkcs12")...),
+		append(append(key("client.jks", "jks"), "sap.odata.truststore.location="+filepath.Join(e2e.Stores(t),
+			"client.crt.pem"), "sap.odata.truststore.type=pem"),
+			"sap.odata.sslcontext.protocol=TLSv1.2", "sap.odata.auth.type=certificate"),
+	}
+	for _, name := range []string{"client.p12", "trust.jks"} { // which domain.dks has in ${user.dir}
+		data, err := os.ReadFile(filepath.Join(e2e.Stores(t), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e2e.Put(t, p.Dir, name, data)
+	}
+	cases = append(cases, append(key("domain.dks#sample", "dks"), trust("domain.dks#sample", "dks")...))
+	for i, c := range cases {
+		name := fmt.Sprintf("c%d", i)
+		lines := e2e.Instead(e2e.Source(name, "localhost:"+port, "Orders"), append(c, "sap.odata.host.protocol=https",
+			"sap.odata#00.topic="+name)...)
+		args = append(args, p.File(name+".properties", lines...))
+	}
+	if r := p.Run(args...); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	for i := range cases {
+		if got, want := len(p.Records(fmt.Sprintf("c%d", i))), s.Count("Orders"); got != want {
+			t.Errorf("case %d: %d records, expected %d", i, got, want)
+		}
+	}
+	if n := shown(); n != 5 { // client.jks, client.jceks, client.p12 with its legacy copy, client-ec.p12, keypass.jks
+		t.Errorf("the service saw %d certificates, expected 5", n)
+	}
+}
+
+// What is wrong with connections is said by validate, at its place.
+func TestConnectionsAreChecked(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	at := func(name string) string { return filepath.Join(e2e.Stores(t), name) }
+	p.Environ = []string{"VCAP_SERVICES="}
+	good := e2e.Source("x", "sap.example:443", "Orders")
+	for name, c := range map[string]struct {
+		lines []string
+		want  string
+	}{
+		"secret keys alone": {[]string{"sap.odata.keystore.location=" + at("secret.p12"),
+			"sap.odata.keystore.password=changeit", "sap.odata.host.protocol=https"},
+			":9: sap.odata.keystore.location: PKCS12 file "},
+		"secret keys alone in JCEKS": {[]string{"sap.odata.keystore.location=" + at("secret.jceks"),
+			"sap.odata.keystore.password=changeit", "sap.odata.host.protocol=https"},
+			":9: sap.odata.keystore.location: JCEKS file "},
+		"no password": {[]string{"sap.odata.truststore.location=" + at("trust.jks")},
+			": sap.odata.truststore.password: is not set"},
+		"wrong password": {[]string{"sap.odata.truststore.location=" + at("trust.jks"),
+			"sap.odata.truststore.password=other-secret"}, ":11: sap.odata.truststore.password: "},
+		"type": {[]string{"sap.odata.truststore.location=" + at("trust.jks"),
+			"sap.odata.truststore.password=changeit", "sap.odata.truststore.type=JKS"},
+			":12: sap.odata.truststore.type: Invalid value JKS for configuration sap.odata.truststore.type: String " +
+				"must be one of: jceks, jks"},
+		"SSLv3": {[]string{"sap.odata.sslcontext.protocol=SSLv3"},
+			":10: sap.odata.sslcontext.protocol: SSLv3 is forbidden"},
+		"TLSv1":  {[]string{"sap.odata.sslcontext.protocol=TLSv1"}, "sap.odata.tls.allow.legacy = true"},
+		"oauth2": {[]string{"sap.odata.auth.type=oauth2"}, "sap.odata.oauth.token.endpoint"},
+		"oauth2 by basic": {[]string{"sap.odata.oauth.client.id=x"},
+			":10: sap.odata.oauth.client.id: expected sap.odata.auth.type = oauth2 with it"},
+		"basic": {[]string{"sap.odata.auth.type=BASIC"},
+			"sap.odata.user.name: expected a user for sap.odata.auth.type = basic"},
+		"certificate": {[]string{"sap.odata.auth.type=certificate"},
+			":10: sap.odata.auth.type: expected sap.odata.keystore.location for certificate"},
+		"header": {[]string{"sap.odata.auth.type=header"},
+			":10: sap.odata.auth.type: expected a header to log on with"},
+		"authorization": {[]string{"sap.odata.header.Authorization=x"},
+			":10: sap.odata.header.Authorization: expected sap.odata.auth.type = header with it"},
+		"cookie": {[]string{"sap.odata.header.Cookie=x"},
+			":10: sap.odata.header.Cookie: Cookie is made by the program itself"},
+		"connectivity https": {[]string{"sap.odata.host.protocol=https", "sap.odata.proxy.type=sap-connectivity-http",
+			"sap.odata.proxy.address=p:1", "sap.odata.proxy.token.url=https://t", "sap.odata.proxy.token.client.id=i",
+			"sap.odata.proxy.token.client.secret=s3cr3t"},
+			"sap.odata.host.protocol: expected http for sap.odata.proxy.type = sap-connectivity-http, found https"},
+		"no binding": {[]string{"sap.odata.proxy.type=sap-connectivity"},
+			"sap.odata.proxy.token.url: expected a token service, sap.odata.proxy.service.key, or VCAP_SERVICES"},
+		"destination": {[]string{"sap.odata.destination=D"},
+			":10: sap.odata.destination: expected a binding of the destination service in VCAP_SERVICES"},
+		"proxy": {[]string{"sap.odata.proxy.address=p:1"}, ":10: sap.odata.proxy.address: "},
+		"map": {[]string{"sap.odata.proxy.type=none", "sap.odata.proxy.address.map=a"},
+			":11: sap.odata.proxy.address.map: Invalid value a for configuration "},
+		"headers": {[]string{"sap.odata.headr.X=1"},
+			"unknown setting; the nearest known one is sap.odata.header.X"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := p.Run("validate", "--plugins", e2e.Plugins(t), p.File("x.properties", e2e.Instead(good, c.lines...)...))
+			if r.Code != 1 || !strings.Contains(r.Stdout+r.Stderr, c.want) {
+				t.Errorf("expected exit 1 and %q, found %d\n%s%s", c.want, r.Code, r.Stdout, r.Stderr)
+			}
+			for _, secret := range []string{"other-secret", "s3cr3t"} {
+				if strings.Contains(r.Stdout+r.Stderr, secret) {
+					t.Errorf("the secret shows:\n%s%s", r.Stdout, r.Stderr)
+				}
+			}
+		})
+	}
+	if r := p.Run("validate", "--plugins", e2e.Plugins(t), p.File("y.properties", append(good, "sap.odata.header.APIKey=k",
+		"sap.odata.auth.type=header")...)); r.Code != 0 {
+		t.Errorf("a header: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+}
+
+// guarded is the demo service with a list of passwords that is changed while it runs.
+type guarded struct {
+	inner http.Handler
+
+	mu      sync.Mutex
+	takes   map[string]bool
+	refused map[string]int
+	last    string
+}
+
+func (g *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, password, _ := r.BasicAuth()
+	g.mu.Lock()
+	ok := g.takes[password]
+	if g.last = password; !ok {
+		g.refused[password]++
+	}
+	g.mu.Unlock()
+	if !ok {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	g.inner.ServeHTTP(w, r)
+}
+
+func (g *guarded) take(passwords ...string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.takes = map[string]bool{}
+	for _, p := range passwords {
+		g.takes[p] = true
+	}
+}
+
+func (g *guarded) used(password string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.last == password
+}
+
+func (g *guarded) refusals(password string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.refused[password]
+}
+
+// A password that is changed behind its reference is used from then on, without a restart; one that was refused is sent
+// once, and the tasks that it stopped go on with the next one (P25, P10).
+func TestSecretsRotate(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	g := &guarded{inner: service.New(service.Options{Rows: 20}), takes: map[string]bool{"first-secret": true},
+		refused: map[string]int{}}
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	secrets := filepath.Join(p.Dir, "secrets")
+	if err := os.Mkdir(secrets, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p.File("secrets/odata.properties", "password=first-secret")
+	listen := porttest.Address(t)
+	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen)
+	lines := append(e2e.Source("rotating", strings.TrimPrefix(server.URL, "http://"), "Orders"),
+		"sap.odata#00.exec-period=1", "sap.odata.user.name=me",
+		"sap.odata.user.pwd=${file:"+filepath.Join(secrets, "odata.properties")+":password}")
+	file := p.File("rotating.properties", lines...)
+	// which compiles, and may take its time
+	if r := p.Run("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, file); r.Code != 0 {
+		t.Fatalf("validate: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--log-level", "debug", worker, file)
+	state := func() connect.State {
+		var status connect.Status
+		if e2e.Get(t, "http://"+listen+"/connectors/rotating/status", &status) != 200 || len(status.Tasks) != 1 {
+			return ""
+		}
+		return status.Tasks[0].State
+	}
+	c.Eventually("the first password", func() bool { return g.used("first-secret") && state() == connect.Running })
+
+	g.take("first-secret", "second-secret")
+	p.File("secrets/odata.properties", "password=second-secret")
+	c.Eventually("the second password", func() bool { return g.used("second-secret") })
+	g.take("second-secret")
+	if n := g.refusals("first-secret") + g.refusals("second-secret"); n != 0 || state() != connect.Running {
+		t.Errorf("%d refusals, task %s; expected none and RUNNING", n, state())
+	}
+
+	p.File("secrets/odata.properties", "password=wrong-secret")
+	c.Eventually("the task's failure", func() bool { return state() == connect.Failed })
+	p.File("secrets/odata.properties", "password=wrong-secret", "# touched")
+	p.File("secrets/new", "password=third-secret")
+	g.take("third-secret")
+	if err := os.Rename(filepath.Join(secrets, "new"), filepath.Join(secrets, "odata.properties")); err != nil {
+		t.Fatal(err)
+	}
+	c.Eventually("the third password", func() bool { return g.used("third-secret") && state() == connect.Running })
+	if n := g.refusals("wrong-secret"); n != 1 {
+		t.Errorf("the wrong password was sent %d times, expected once", n)
+	}
+	c.Signal(syscall.SIGTERM)
+	r := c.Wait()
+	if r.Code != 0 {
+		t.Errorf("exit %d", r.Code)
+	}
+	for _, secret := range []string{"first-secret", "second-secret", "wrong-secret", "third-secret"} {
+		if strings.Contains(r.Stderr+r.Stdout, secret) {
+			t.Errorf("the log shows %s", secret)
+		}
+	}
+}
+
+// The service behind a Cloud Connector, by a destination and what is bound: through the HTTP proxy, and by TLS through
+// SOCKS5. Nobody on the way sees the password where there is TLS, and no log holds a secret or a token.
+func TestThroughCloudConnector(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	account := connectivitytest.NewServer()
+	t.Cleanup(account.Close)
+	p.Environ = []string{"VCAP_SERVICES=" + account.VCAP(0), "NO_PROXY="}
+	const password = "s3cret-of-the-service"
+	s, address := e2e.Demo(t, service.Options{Rows: 600, PageSize: 10, User: "technical", Password: password})
+	// Tunnels that break while pages are read cost nothing but another try: each fourth request finds its own broken.
+	var asked, dropped atomic.Int64
+	secure := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1)%4 == 0 {
+			dropped.Add(int64(account.DropTunnels()))
+		}
+		s.ServeHTTP(w, r)
+	}))
+	secure.TLS = &tls.Config{Certificates: []tls.Certificate{e2e.Localhost(t)}}
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	account.Attach("DE-Berlin")
+	account.MapAt("DE-Berlin", "s4.virtual:8000", address)
+	account.MapAt("DE-Berlin", "localhost:44300", secure.Listener.Addr().String())
+	destination := func(name, url string) {
+		account.SetDestination(name, `{"owner":{"SubaccountId":"x","InstanceId":null},"destinationConfiguration":{"Name":"`+name+`","Type":"HTTP","URL":"`+url+`",
+			"Authentication":"BasicAuthentication","User":"technical","Password":"`+password+`","ProxyType":"OnPremise","CloudConnectorLocationId":"DE-Berlin"}}`)
+	}
+	destination("S4", "http://s4.virtual:8000")
+	destination("S4TLS", "https://localhost:44300")
+	account.Lifetime(10 * time.Second)
+	without := func(name, destination string, more ...string) string {
+		var lines []string
+		for _, line := range e2e.Source(name, "x:1", "Orders") {
+			if !strings.HasPrefix(line, "sap.odata.host.") {
+				lines = append(lines, line)
+			}
+		}
+		return p.File(name+".properties", e2e.Instead(lines, append(more, "sap.odata#00.topic="+name,
+			"sap.odata.destination="+destination)...)...)
+	}
+	plain := without("plain", "S4")
+	tunnelled := without("tunnelled", "S4TLS", "sap.odata.truststore.location="+filepath.Join(e2e.Stores(t), "trust.jks"),
+		"sap.odata.truststore.password="+e2e.StorePassword,
+		"sap.odata.max.retries=100", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=20")
+	if r := p.Run("validate", "--plugins", e2e.Plugins(t), plain, tunnelled); r.Code != 0 {
+		t.Fatalf("validate: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	account.Record(true)
+	account.Detach("DE-Berlin") // it is waited for: no task fails (P26)
+	c := p.Start("run", "--once", "--log-level", "debug", "--plugins", e2e.Plugins(t), "--data", p.Data, plain, tunnelled)
+	c.Eventually("attempts without a Cloud Connector", func() bool {
+		away := func(port string, code int) bool {
+			return account.Count(func(e connectivitytest.Entry) bool { return e.Port == port && e.Code == code }) > 1
+		}
+		return away("http", http.StatusServiceUnavailable) && away("socks5", 3)
+	})
+	account.Attach("DE-Berlin")
+	r := c.Wait()
+	if dropped.Load() == 0 {
+		t.Error("no tunnel was dropped: this shows nothing")
+	}
+	if r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	for _, topic := range []string{"plain", "tunnelled"} {
+		keys := map[string]bool{}
+		for _, r := range p.Records(topic) {
+			keys[fmt.Sprint(r["key"])] = true
+		}
+		if want := s.Count("Orders"); len(keys) != want {
+			t.Errorf("%s: %d orders, expected %d", topic, len(keys), want)
+		}
+	}
+	ports := map[string]int{}
+	for _, e := range account.Ledger() {
+		ports[e.Port]++
+		if (e.Port == "http" || e.Port == "socks5") && e.Location != "DE-Berlin" {
+			t.Errorf("%s: location %q", e.Port, e.Location)
+		}
+	}
+	if ports["http"] < 6 || ports["socks5"] == 0 || ports["destination"] == 0 {
+		t.Errorf("expected both ports to be used, found %v", ports)
+	}
+	seen := string(account.Recorded())
+	if len(seen) < 1000 {
+		t.Errorf("only %d bytes through the tunnel", len(seen))
+	}
+	for _, secret := range []string{password, "Authorization", "dGVjaG5pY2Fs",
+		"eyJhbGciOi" /* three letters come about by chance */} {
+		if strings.Contains(seen, secret) {
+			t.Errorf("%q crosses the tunnel in clear", secret)
+		}
+	}
+	for _, secret := range []string{password, "dGVjaG5pY2Fs", "eyJ", account.Connectivity.Secret,
+		account.Destination.Secret, e2e.StorePassword} {
+		if strings.Contains(r.Stderr+r.Stdout, secret) {
+			t.Errorf("the log shows %q:\n%s", secret, r.Stderr)
+		}
+	}
+}
+
+// OAuth 2.0 and headers, by the names that a file has for them.
+func TestTokensAndHeadersEndToEnd(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	var mu sync.Mutex
+	forms := []string{}
+	s := service.New(service.Options{Rows: 20})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case r.URL.Path == "/as/token":
+			r.ParseForm()
+			forms = append(forms, r.PostForm.Get("client_id")+" "+r.PostForm.Get("client_secret")+" "+
+				r.PostForm.Get("scope")+" "+r.PostForm.Get("grant_type"))
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"access_token":"t0ken-%d","token_type":"bearer","expires_in":3600}`, len(forms))
+		case r.Header.Get("Authorization") != "Bearer t0ken-1" || r.Header.Get("X-Api-Key") != "k3y" ||
+			r.Header.Get("sap-client") != "100":
+			w.WriteHeader(http.StatusUnauthorized)
+		default:
+			s.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	lines := append(e2e.Source("tokens", strings.TrimPrefix(server.URL, "http://"), "Orders"), "sap.odata.auth.type=OAuth2",
+		"sap.odata.oauth.token.endpoint="+server.URL+"/as/token",
+		"sap.odata.oauth.client.id=me", "sap.odata.oauth.client.secret=c1ient-secret",
+		"sap.odata.oauth.scope=read write", "sap.odata.oauth.client.auth=body",
+		"sap.odata.header.X-Api-Key=k3y", "sap.odata.sap.client=100")
+	r := p.Run("run", "--once", "--log-level", "debug", "--plugins", e2e.Plugins(t), "--data", p.Data,
+		p.File("tokens.properties", lines...))
+	if r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if got, want := len(p.Records("Orders")), s.Count("Orders"); got != want {
+		t.Errorf("%d records, expected %d", got, want)
+	}
+	if len(forms) != 1 || forms[0] != "me c1ient-secret read write client_credentials" {
+		t.Errorf("the token service was asked with %q", forms)
+	}
+	for _, secret := range []string{"c1ient-secret", "t0ken", "k3y"} {
+		if strings.Contains(r.Stderr, secret) {
+			t.Errorf("the log shows %q", secret)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package source
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// writer changes Products until it is told to stop.
+func writer(t *testing.T, address string, seed uint64, stop <-chan struct{}) {
+	r := rand.New(rand.NewPCG(seed, 1))
+	send := func(method, path string, body any) {
+		raw, _ := json.Marshal(body)
+		q, err := http.NewRequest(method, "http://"+address+service.SAPPath+path, bytes.NewReader(raw))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		q.Header.Set("Content-Type", "application/json")
+		q.Header.Set("If-Match", "*")
+		answer, err := http.DefaultClient.Do(q)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		answer.Body.Close()
+	}
+	for n := 0; ; n++ {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		id := strconv.Itoa(1 + r.IntN(300))
+		switch r.IntN(4) {
+		case 0:
+			send("POST", "Products", map[string]any{"ProductID": int(seed)*1_000_000 + n,
+				"ProductName": fmt.Sprint("New ", seed, " ", n), "Discontinued": false})
+		case 1:
+			send("DELETE", "Products("+id+")", nil)
+		default:
+			send("MERGE", "Products("+id+")", map[string]any{"ProductName": fmt.Sprint("Changed ", seed, " ", n)})
+		}
+	}
+}
+
+// A property that the service gains right after the worker read its metadata (P23) is in the first record that has it,
+// which comes once, and the task goes on.
+func TestAPropertyThatComesRightAfterTheStart(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 60, PageSize: 20,
+		Switches: service.Switches{Hide: "Products/UnitsOnOrder"}})
+	broker := p.Start("broker", "--data", p.Data, "--listen", "127.0.0.1:0")
+	broker.Eventually("an address", func() bool { return strings.Contains(broker.Stdout.String(), "\n") })
+	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=", "offset.flush.interval.ms=20",
+		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+	c := p.Start("run", "--data", p.Data, "--plugins", e2e.Plugins(t), worker,
+		p.File("late.properties", e2e.Tracked("late", address, service.SAPPath, "Products")...))
+	c.Eventually("changes that were asked for", func() bool { return s.Ledger().Deltas > 0 })
+	if err := s.Set("hide", ""); err != nil {
+		t.Fatal(err)
+	}
+	write := e2e.Edits{E: &e2e.Exactly{S: s}}
+	for _, name := range []string{"First", "Second"} {
+		if !write.Send("MERGE", "Products(3)", map[string]any{"ProductName": name}) {
+			t.Fatal("the service refused a change")
+		}
+		c.Eventually(name, func() bool { return e2e.Folded(p, "late")["3"] == name })
+	}
+	with, without := 0, 0
+	for _, r := range p.Records("late") {
+		switch value := r["value"].(map[string]any); {
+		case r["key"].(map[string]any)["ProductID"] != 3.0:
+		case value["UnitsOnOrder"] != nil:
+			with++
+		default:
+			without++
+		}
+	}
+	if with != 2 || without != 1 {
+		t.Errorf("expected product 3 once without the property and twice with it, found %d and %d times", without, with)
+	}
+	c.Signal(syscall.SIGTERM)
+	if r := c.Wait(); r.Code != 0 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+// T2: rows are created, changed and deleted by several writers while three connectors read the changes, in Atom, in
+// JSON with tombstones, and from an ODP service with one generation of tokens; the worker is killed again and again.
+// Afterwards each topic, folded by key, equals the service, ODP has begun one extraction, and no token was too old.
+func TestChangesUnderLoad(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 3000, PageSize: 70})
+	broker := p.Start("broker", "--data", p.Data, "--listen", "127.0.0.1:0")
+	broker.Eventually("an address", func() bool { return strings.Contains(broker.Stdout.String(), "\n") })
+	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=", "offset.flush.interval.ms=20",
+		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+	topics := []string{"atom", "json", "odp"}
+	files := []string{worker,
+		p.File("atom.properties", e2e.Tracked("atom", address, service.SAPPath, "Products")...),
+		p.File("json.properties", e2e.Tracked("json", address, service.SAPPath, "Products", "sap.odata#00.format=json",
+			"sap.odata#00.deletes=tombstone", "sap.odata.user.name=other")...),
+		p.File("odp.properties", e2e.Tracked("odp", address, service.ODPPath, "FactsOfProducts")...)}
+	start := func() *e2e.Command {
+		return p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2e.Plugins(t)}, files...)...)
+	}
+	c := start()
+	c.Eventually("changes that were asked for by all", func() bool { return s.Ledger().Deltas >= 2*len(topics) })
+	stop := make(chan struct{})
+	var writers sync.WaitGroup
+	for seed := range uint64(4) {
+		writers.Go(func() { writer(t, address, seed+1, stop) })
+	}
+	for range e2e.Rounds() / 2 {
+		before := s.Ledger().Deltas
+		c.Eventually("more changes that were asked for", func() bool { return s.Ledger().Deltas > before+len(topics) })
+		c.Signal(syscall.SIGKILL)
+		c.Wait()
+		c = start()
+	}
+	close(stop)
+	writers.Wait()
+	want := map[string]string{}
+	s.Each("Products", func(_ string, fields map[string]string) { want[fields["ProductID"]] = fields["ProductName"] })
+	differ := func(topic string) string {
+		found := e2e.Folded(p, topic)
+		for key, name := range want {
+			if found[key] != name {
+				return fmt.Sprintf("%s: product %s is %q, expected %q", topic, key, found[key], name)
+			}
+		}
+		if len(found) != len(want) {
+			return fmt.Sprintf("%s: %d products, expected %d", topic, len(found), len(want))
+		}
+		return ""
+	}
+	for _, topic := range topics {
+		c.Eventually("topic "+topic+" that equals the service", func() bool {
+			said := differ(topic)
+			if said != "" && c.Process.ProcessState != nil {
+				t.Fatal(said, c.Stderr.String())
+			}
+			return said == ""
+		})
+	}
+	l := s.Ledger()
+	if l.Jobs != 1 || l.Refused536 != 0 {
+		t.Errorf("%d extractions, %d tokens that were too old", l.Jobs, l.Refused536)
+	}
+	t.Logf("%d pages, %d of changes, %d rows, %d products", l.Pages, l.Deltas, l.Rows, len(want))
+	c.Signal(syscall.SIGTERM)
+	if r := c.Wait(); r.Code != 0 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}

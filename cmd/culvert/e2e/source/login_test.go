@@ -1,0 +1,332 @@
+package source
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+)
+
+// ticketPlugins is a folder with the example's source, which reads services that are not OData.
+func ticketPlugins(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	e2e.Put(t, dir, "tickets.wasm", guesttest.Bytes(t, "../../../../examples/plugin-source"))
+	return dir
+}
+
+// strict is a service of tickets that takes what it expects and nothing else. Its refusals repeat what was asked, as
+// many do.
+type strict struct {
+	*httptest.Server
+	t *testing.T
+
+	mu       sync.Mutex
+	logins   int
+	refused  []string // what was not as expected
+	pages    int
+	uses     int                                     // of a token before it is refused
+	allowed  func(r *http.Request) (problem string)  // of a request for a page
+	login    func(r *http.Request, body string) bool // nil: there is none
+	next     func(page int) string                   // the link behind a page, "" for a cursor
+	lifetime string
+}
+
+const ticketPages = 4
+
+func newStrict(t *testing.T, s *strict) *strict {
+	s.t = t
+	s.Server = httptest.NewServer(s)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *strict) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	body, _ := io.ReadAll(r.Body)
+	if s.login != nil && r.URL.Path == "/session" {
+		s.logins++
+		if !s.login(r, string(body)) {
+			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprintf(w, `{"error":"no such logon: %s"}`, body)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"result":{"session":"tok-%d"%s}}`, s.logins, s.lifetime)
+		return
+	}
+	if problem := s.allowed(r); problem != "" {
+		s.refused = append(s.refused, problem)
+		w.WriteHeader(http.StatusUnauthorized)
+		fmt.Fprintf(w, `{"error":%q}`, problem+": "+r.URL.String())
+		return
+	}
+	s.pages++
+	var page int
+	fmt.Sscan(r.URL.Query().Get("after"), &page)
+	page++
+	more, next := page < ticketPages, ""
+	if more && s.next != nil {
+		next = s.next(page)
+	}
+	link, _ := json.Marshal(next)
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w,
+		`{"items":[{"id":%d,"title":"t","customer":{"name":"c","city":null},"tags":[],"updated":"2026-01-01T00:00:00Z"}],"cursor":"%d","next":%s,"more":%v}`,
+		page, page, link, more)
+}
+
+func (s *strict) seen() (logins, pages int, refused []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.logins, s.pages, slices.Clone(s.refused)
+}
+
+// tickets are the settings of a connector that reads a strict service once.
+func tickets(at string, more ...string) []string {
+	u, _ := url.Parse(at)
+	host, port, _ := net.SplitHostPort(u.Host)
+	return append([]string{"name=tickets", "connector.class=example.TicketsSource", "tickets.protocol=http",
+		"tickets.host=" + host,
+		"tickets.port=" + port, "tickets.topic=Tickets", "tickets.poll.seconds=0",
+		"value.converter=org.apache.kafka.connect.json.JsonConverter",
+		"value.converter.schemas.enable=false"}, more...)
+}
+
+// The host logs on by an exchange of its own, shows the token in the header that the user says, and renews one that is
+// refused, once.
+func TestLoginExchange(t *testing.T) {
+	const user, secret = `me&you`, `p"w\&{user}=1+ü`
+	dir := ticketPlugins(t)
+	for name, k := range map[string]struct {
+		body, header string
+		read         func(r *http.Request, body string) (u, p string)
+		shows        func(token string) (name, value string)
+	}{
+		"JSON": {`{"u":"{user}","secret":{"p":"{password}"}}`, "X-Session: T {token}", func(r *http.Request,
+			body string) (string, string) {
+			var b struct {
+				U      string
+				Secret struct{ P string }
+			}
+			if err := json.Unmarshal([]byte(body), &b); err != nil ||
+				r.Header.Get("Content-Type") != "application/json" {
+				return "", ""
+			}
+			return b.U, b.Secret.P
+		}, func(token string) (string, string) { return "X-Session", "T " + token }},
+		"form": {`name={user}&pass={password}&kind=x`, "", func(r *http.Request, body string) (string, string) {
+			form, err := url.ParseQuery(body)
+			if err != nil || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" ||
+				form.Get("kind") != "x" {
+				return "", ""
+			}
+			return form.Get("name"), form.Get("pass")
+		}, func(token string) (string, string) { return "Authorization", "Bearer " + token }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := e2e.NewPlace(t)
+			s := &strict{uses: 2, lifetime: `,"seconds":3600`}
+			s.login = func(r *http.Request, body string) bool {
+				u, p := k.read(r, body)
+				return r.Method == http.MethodPost && u == user && p == secret && r.Header.Get("Authorization") == ""
+			}
+			used := map[string]int{}
+			s.allowed = func(r *http.Request) string {
+				token := fmt.Sprintf("tok-%d", s.logins)
+				header, want := k.shows(token)
+				if got := r.Header.Get(header); got != want {
+					return fmt.Sprintf("expected %s: %s, found %q", header, want, got)
+				}
+				if used[token]++; used[token] > s.uses {
+					return token + " has ended"
+				}
+				return ""
+			}
+			newStrict(t, s)
+			lines := tickets(s.URL, "tickets.user="+user, "tickets.password="+strings.ReplaceAll(secret, `\`, `\\`),
+				"tickets.login.path=/session",
+				"tickets.login.body="+k.body, "tickets.login.token=result.session",
+				"tickets.login.lifetime=result.seconds", "tickets.login.header="+k.header)
+			r := p.Run("run", "--once", "--plugins", dir, "--data", p.Data, "--log-level", "debug",
+				p.File("c.properties", lines...))
+			logins, pages, refused := s.seen()
+			if r.Code != 0 || logins != 2 || pages != ticketPages || len(refused) != 1 {
+				t.Fatalf("expected exit 0, 2 logins and 1 ended token, found %d, %d, %v of %d pages\n%s", r.Code,
+					logins, refused, pages, r.Stderr)
+			}
+			if all := p.Records("Tickets"); len(all) != ticketPages {
+				t.Errorf("expected %d records, found %v", ticketPages, all)
+			}
+			p.Nowhere(secret, r.Stdout+r.Stderr)
+			p.Nowhere("tok-1", r.Stdout+r.Stderr)
+		})
+	}
+}
+
+// A login that is refused is not made again, by the same command or by another one; neither where the service says yes
+// and hands out no token. With another password it is made at once.
+func TestRefusedLoginIsNotRepeated(t *testing.T) {
+	dir := ticketPlugins(t)
+	for name, lifetime := range map[string]string{"refused": "", "yes without a token": "yes"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := e2e.NewPlace(t)
+			s := &strict{allowed: func(*http.Request) string { return "a page without a login" }}
+			s.login = func(r *http.Request, body string) bool { return strings.Contains(body, "right-one") }
+			newStrict(t, s)
+			if lifetime == "yes" {
+				handler := s.Config.Handler
+				s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					s.mu.Lock()
+					s.logins++
+					s.mu.Unlock()
+					io.WriteString(w, `{"success":false,"result":null}`)
+				})
+				t.Cleanup(func() { s.Config.Handler = handler })
+			}
+			lines := tickets(s.URL, "tickets.user=me", "tickets.password=wrong-one-indeed",
+				"tickets.login.path=/session",
+				`tickets.login.body={"u":"{user}","p":"{password}"}`, "tickets.login.token=result.session")
+			file := p.File("c.properties", lines...)
+			for i := range 3 {
+				data := filepath.Join(p.Dir, fmt.Sprint("data", i))
+				r := p.Run("run", "--once", "--plugins", dir, "--data", data, "--log-level", "debug", file)
+				logins, pages, _ := s.seen()
+				if r.Code != 1 || logins != 1 || pages != 0 {
+					t.Fatalf("run %d: expected exit 1 and one login in all, found %d and %d\n%s", i, r.Code, logins,
+						r.Stderr)
+				}
+				p.Nowhere("wrong-one-indeed", r.Stdout+r.Stderr)
+			}
+			if len(p.Refusals()) != 1 {
+				t.Errorf("expected one refusal to be kept, found %v", p.Refusals())
+			}
+			p.Run("run", "--once", "--plugins", dir, "--data", p.Data, p.File("d.properties",
+				append(lines, "tickets.password=right-one")...))
+			if logins, _, _ := s.seen(); logins < 2 {
+				t.Errorf("expected another password to be tried, found %d logins", logins)
+			}
+		})
+	}
+}
+
+// A secret of the query is on every request and nowhere else: the service's links repeat it, and neither the guest's
+// offsets nor any log has it.
+func TestSecretInTheQuery(t *testing.T) {
+	const secret = "k/e y&+1=ü"
+	dir, p := ticketPlugins(t), e2e.NewPlace(t)
+	s := &strict{}
+	s.allowed = func(r *http.Request) string {
+		if values := r.URL.Query()["api_key"]; len(values) != 1 || values[0] != secret {
+			return fmt.Sprintf("expected the key once, found %q", values)
+		}
+		return ""
+	}
+	s.next = func(page int) string {
+		return fmt.Sprintf("%s/api/tickets?api_key=%s&after=%d", s.URL, url.QueryEscape(secret), page)
+	}
+	newStrict(t, s)
+	file := p.File("c.properties", tickets(s.URL, "tickets.query.api_key="+secret)...)
+	r := p.Run("run", "--once", "--plugins", dir, "--data", p.Data, "--log-level", "debug", file)
+	if _, pages, refused := s.seen(); r.Code != 0 || pages != ticketPages || len(refused) != 0 {
+		t.Fatalf("expected exit 0 and %d pages, found %d, %d, %v\n%s", ticketPages, r.Code, pages, refused, r.Stderr)
+	}
+	p.Nowhere(secret, r.Stdout+r.Stderr)
+	// A wrong one is sent once, by two commands, and the service's word about it shows nothing of it.
+	q := e2e.NewPlace(t)
+	const wrong = "wrong-key-and-long"
+	file = q.File("c.properties", tickets(s.URL, "tickets.query.api_key="+wrong)...)
+	for i := range 2 {
+		r := q.Run("run", "--once", "--plugins", dir, "--data", q.Data, "--log-level", "debug", file)
+		_, _, refused := s.seen()
+		if r.Code != 1 || !strings.Contains(r.Stderr, "401") || len(refused) != 1 {
+			t.Fatalf("run %d: expected exit 1 and one refusal in all, found %d and %v\n%s", i, r.Code, refused,
+				r.Stderr)
+		}
+		q.Nowhere(wrong, r.Stdout+r.Stderr)
+	}
+}
+
+// Requests go to further origins that the user names, and to no others; what the service is shown is shown there where
+// the user says so.
+func TestFurtherOrigins(t *testing.T) {
+	dir := ticketPlugins(t)
+	const key, parameter = "header-key", "query-key-of-ours"
+	for name, k := range map[string]struct {
+		origins func(other string) string
+		code    int
+		says    string
+		shown   bool
+	}{
+		"not named": {func(string) string { return "http://127.0.0.1:1" }, 1,
+			"requests go to the connector's own host", false},
+		"named":            {func(other string) string { return "https://files.invalid, " + other }, 0, "", false},
+		"with credentials": {func(other string) string { return other + " with credentials" }, 0, "", true},
+		"with a password": {func(other string) string { return strings.Replace(other, "//", "//u:hidden-pw@", 1) }, 2,
+			"configuration tickets.origins: expected an origin without user and password", false},
+		"misspelt": {func(other string) string { return other + " with credential" }, 2, "with credentials",
+			false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := e2e.NewPlace(t)
+			own := func(r *http.Request) bool {
+				return r.Header.Get("X-Api-Key") == key && r.URL.Query().Get("api_key") == parameter
+			}
+			foreign := &strict{}
+			foreign.allowed = func(r *http.Request) string {
+				any := len(r.Header["X-Api-Key"])+len(r.Header["Authorization"])+len(r.Header["Cookie"]) > 0 ||
+					r.URL.Query().Has("api_key")
+				switch {
+				case k.shown != own(r), !k.shown && any:
+					return fmt.Sprintf("expected credentials: %v, found %v %v", k.shown, r.Header, r.URL)
+				case r.URL.Query().Get("X-Signature") != "presigned-abc":
+					return "expected the link as it was given"
+				}
+				return ""
+			}
+			newStrict(t, foreign)
+			s := &strict{}
+			s.allowed = func(r *http.Request) string {
+				if !own(r) {
+					return "expected the credentials"
+				}
+				return ""
+			}
+			s.next = func(page int) string {
+				return fmt.Sprintf("%s/files/tickets?after=%d&X-Signature=presigned-abc", foreign.URL, page)
+			}
+			foreign.next = s.next
+			newStrict(t, s)
+			r := p.Run("run", "--once", "--plugins", dir, "--data", p.Data, "--log-level", "debug",
+				p.File("c.properties",
+					tickets(s.URL, "tickets.api.key="+key, "tickets.query.api_key="+parameter,
+						"tickets.origins="+k.origins(foreign.URL))...))
+			_, pages, refused := foreign.seen()
+			if r.Code != k.code || !strings.Contains(r.Stderr, k.says) || len(refused) > 0 {
+				t.Fatalf("expected exit %d and %q, found %d, %v\n%s", k.code, k.says, r.Code, refused, r.Stderr)
+			}
+			if want := map[bool]int{true: 0, false: ticketPages - 1}[k.code != 0]; pages != want {
+				t.Errorf("expected %d pages of the other origin, found %d", want, pages)
+			}
+			if strings.Contains(r.Stderr, "presigned-abc") || strings.Contains(r.Stderr, "hidden-pw") {
+				t.Errorf("a secret of a link was printed:\n%s", r.Stderr)
+			}
+			p.Nowhere(parameter, r.Stdout+r.Stderr)
+		})
+	}
+}

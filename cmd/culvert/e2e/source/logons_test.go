@@ -1,0 +1,188 @@
+package source
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
+)
+
+// A refusal is known to every command of the user, whatever its data folder; where no home can be written, to those
+// that share one, and that is said.
+func TestRefusalsAreAUsers(t *testing.T) {
+	t.Parallel()
+	for name, environ := range map[string][]string{"home": nil, "no home": {"XDG_CACHE_HOME=", "HOME=/dev/null"},
+		"none named": {"XDG_CACHE_HOME=", "HOME="}} {
+		t.Run(name, func(t *testing.T) {
+			p := e2e.NewPlace(t)
+			s, address := e2e.Demo(t, service.Options{Rows: 10, User: "me", Password: "right",
+				Switches: service.Switches{LockAfter: 3}})
+			file := p.File("c.properties", e2e.Instead(e2e.Source("c", address, "Suppliers"), "sap.odata.user.name=me",
+				"sap.odata.user.pwd="+e2e.Password)...)
+			folder := func(name string) string {
+				if environ != nil {
+					return p.Data
+				}
+				return filepath.Join(p.Dir, name)
+			}
+			p.Environ = environ
+			path := strings.TrimSuffix(service.SAPPath, "/")
+			for i, args := range [][]string{
+				{"ping", "-p", file, "--data", folder("a"), "-s", path},
+				{"run", "--once", "--data", folder("b"), file},
+				{"doctor", "-p", file, "--data", folder("c")},
+				{"ping", "-p", file, "--data", folder("d"), "-s", path},
+				{"run", "--once", "--data", folder("b"), file},
+			} {
+				r := p.Run(append(args, "--plugins", e2e.Plugins(t))...)
+				if r.Code != 1 || !strings.Contains(r.Stdout+r.Stderr, "401") {
+					t.Errorf("%v: expected exit 1 and the refusal, found %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
+				}
+				e2e.WithoutPassword(t, r.Stdout, r.Stderr)
+				if l := s.Ledger(); l.FailedLogons != 1 || l.Total != 1 {
+					t.Fatalf("%v: expected one logon in all, the service counts %d in %d requests", args,
+						l.FailedLogons, l.Total)
+				}
+				warned := strings.Contains(r.Stderr, "refused logons are kept in the data folder")
+				if quiet := args[0] == "doctor"; warned != (environ != nil && !quiet) {
+					t.Errorf("%d %v: warned of the data folder: %v\n%s", i, args, warned, r.Stderr)
+				}
+			}
+			if environ != nil {
+				if files, _ := filepath.Glob(filepath.Join(p.Data, "logons", "*.refused")); len(files) != 1 ||
+					len(p.Refusals()) != 0 {
+					t.Errorf("expected the refusal in the data folder, found %v", files)
+				}
+				return
+			}
+			if len(p.Refusals()) != 1 {
+				t.Errorf("expected one refusal, found %v", p.Refusals())
+			}
+			info, err := os.Stat(filepath.Dir(p.Refusals()[0]))
+			if err != nil || info.Mode().Perm() != 0o700 {
+				t.Errorf("expected mode 0700, found %v, %v", info.Mode(), err)
+			}
+		})
+	}
+}
+
+// Commands that begin at once send a wrong password once.
+func TestCommandsAtOnce(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 10, User: "me", Password: "right"})
+	file := p.File("c.properties", e2e.Instead(e2e.Source("c", address, "Suppliers"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd="+e2e.Password)...)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			data := t.TempDir()
+			if r := p.Run("ping", "-p", file, "--data", data, "--plugins", e2e.Plugins(t), "-s",
+				strings.TrimSuffix(service.SAPPath, "/")); r.Code != 1 {
+				t.Errorf("expected exit 1, found %d\n%s", r.Code, r.Stderr)
+			}
+		})
+	}
+	wg.Wait()
+	if l := s.Ledger(); l.FailedLogons != 1 {
+		t.Errorf("expected one logon, the service counts %d", l.FailedLogons)
+	}
+}
+
+// One 401 of a password that works, as of an application server that restarts, stops nobody; one that is wrong from now
+// on is sent once more, by 20 connectors, a command beside them and a restart together.
+func TestOneRefusalStopsNobody(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s := service.New(service.Options{Rows: 40, User: "me", Password: e2e.Password, Switches: service.Switches{Status: 401,
+		StatusCount: 0}})
+	// From a poll of the first connector on the password is wrong: all others have just polled and rest for a while, so
+	// that nothing is under way beside it.
+	var armed atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/Suppliers") && armed.CompareAndSwap(true, false) {
+			s.Set("status-count", "1000000")
+		}
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	address := strings.TrimPrefix(server.URL, "http://")
+	listen := porttest.Address(t)
+	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen)
+	var files []string
+	for i := range 20 {
+		name, set, period := "c"+string(rune('a'+i)), "Customers", 15
+		if i == 0 {
+			set, period = "Suppliers", 1
+		}
+		files = append(files, p.File(name+".properties", e2e.Instead(e2e.Source(name, address, set), "sap.odata.user.name=me",
+			"sap.odata.user.pwd="+e2e.Password,
+			"sap.odata#00.topic="+name, fmt.Sprint("sap.odata#00.exec-period=", period))...))
+	}
+	args := append([]string{"run", "--plugins", e2e.Plugins(t), "--data", p.Data, worker}, files...)
+	all := func(want connect.State) func() bool {
+		return func() bool {
+			for i := range files {
+				var status connect.Status
+				if e2e.Get(t, "http://"+listen+"/connectors/c"+string(rune('a'+i))+"/status", &status) != 200 ||
+					len(status.Tasks) != 1 ||
+					status.Tasks[0].State != want {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	c := p.Start(args...)
+	c.Eventually("RUNNING", all(connect.Running))
+	polls := func(times int) func() bool {
+		return func() bool {
+			n := 0
+			for _, r := range s.Ledger().Requests {
+				if strings.HasSuffix(r.Path, "/Customers") && r.Status == http.StatusOK {
+					n++
+				}
+			}
+			return n >= times*(len(files)-1)
+		}
+	}
+	c.Eventually("polls of all", polls(1))
+	s.Set("status-count", "1")
+	c.Eventually("the second try", func() bool {
+		return strings.Contains(c.Stderr.String(),
+			"tried once more in a fresh session")
+	})
+	c.Eventually("more polls of all", polls(2))
+	// The doubt stands in a file until the second try was answered.
+	c.Eventually("all to go on without a refusal", func() bool {
+		return all(connect.Running)() && len(p.Refusals()) == 0
+	})
+	armed.Store(true)
+	c.Eventually("FAILED", all(connect.Failed))
+	c.Signal(syscall.SIGTERM)
+	if r := c.Wait(); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	for _, args := range [][]string{
+		{"ping", "-p", files[3], "--data", p.Data, "-s", strings.TrimSuffix(service.SAPPath, "/")},
+		{"run", "--once", "--data", p.Data, worker, files[4]},
+	} {
+		if r := p.Run(append(args, "--plugins", e2e.Plugins(t))...); r.Code != 1 {
+			t.Errorf("%v: expected exit 1, found %d\n%s", args, r.Code, r.Stderr)
+		}
+	}
+	if n := s.Ledger().Statuses[401]; n != 3 { // one of a server that restarts, two of the password
+		t.Errorf("expected 3 refusals in all, the service counts %d", n)
+	}
+}

@@ -1,0 +1,124 @@
+package source
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
+)
+
+// A gateway that leads to a page of its own while the service is maintained, and took the same user before: the task
+// goes on by itself, and all rows arrive.
+func TestServiceBehindASorryPage(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s := service.New(service.Options{Rows: 60, PageSize: 10, User: "me", Password: e2e.Password})
+	var pages atomic.Int64
+	var maintained atomic.Bool
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/Orders") && pages.Add(1) == 3 {
+			maintained.Store(true)
+		}
+		if maintained.Load() {
+			http.Redirect(w, r, "https://sorry.example/maintenance", http.StatusFound)
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(gateway.Close)
+	p.Subfolder("conf")
+	p.File("conf/in.properties", e2e.Instead(e2e.Source("in", gateway.Listener.Addr().String(), "Orders"),
+		"sap.odata.user.name=me", "sap.odata.user.pwd="+e2e.Password, "sap.odata.max.retries=1",
+		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")...)
+	f := p.Follows("conf")
+	f.Await("in", "to go on later", func(s connect.Status) bool {
+		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed && s.Tasks[0].Restarts != ""
+	})
+	maintained.Store(false)
+	f.Says("extraction finished: 60 rows")
+	f.Signal(syscall.SIGTERM)
+	r := f.Wait()
+	if n := len(p.Records("Orders")); r.Code != 0 || n < s.Count("Orders") {
+		t.Errorf("expected %d rows, found %d and exit %d\n%s", s.Count("Orders"), n, r.Code, r.Stderr)
+	}
+}
+
+// A service that is away under a source and a sink of a worker with a file, in the settings that nobody has changed:
+// both are FAILED and say when they go on, and they do. The outage is one warning, and one line when it is over.
+func TestServiceAway(t *testing.T) {
+	t.Parallel()
+	p, folder := e2e.NewPlace(t), e2e.Plugins(t, "odata-sink")
+	s := service.New(service.Options{Rows: 2000, PageSize: 40,
+		Switches: service.Switches{SlowFirstByte: 20 * time.Millisecond}})
+	at := porttest.Address(t)
+	serve := func() *http.Server {
+		l, err := net.Listen("tcp", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &http.Server{Handler: s}
+		go server.Serve(l)
+		t.Cleanup(func() { server.Close() })
+		return server
+	}
+	server := serve()
+	tries := []string{"sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=20"}
+	p.Subfolder("conf")
+	p.File("conf/there.properties", e2e.Instead(e2e.Source("there", at, "Orders"), tries...)...)
+	p.File("conf/back.properties", e2e.Instead(e2e.SinkOf("back", at, "Orders", "OrderCopies"), tries...)...)
+	f := p.FollowsWith(folder, "conf")
+	f.Eventually("rows on their way", func() bool { return s.Count("OrderCopies") > 100 })
+	if done := s.Count("OrderCopies"); done >= s.Count("Orders") {
+		t.Fatalf("all %d rows have arrived already: an outage would show nothing", done)
+	}
+	// Paused, the sink has no insert under way: one that the outage cuts off would be a doubt, which ends the task.
+	f.Must(202, "PUT", "/connectors/back/pause", "")
+	f.Await("back", "is paused", e2e.Is(connect.Paused, 1))
+	before := len(f.Stderr.String())
+	server.Close()
+	f.Must(202, "PUT", "/connectors/back/resume", "")
+	for _, name := range []string{"there", "back"} {
+		f.Await(name, "to go on later", func(s connect.Status) bool {
+			if len(s.Tasks) != 1 || s.Tasks[0].State != connect.Failed {
+				return false
+			}
+			_, err := time.Parse(time.RFC3339, s.Tasks[0].Restarts)
+			return err == nil
+		})
+	}
+	serve()
+	f.Eventually("all rows back", func() bool { return s.Count("OrderCopies") == s.Count("Orders") })
+	f.Await("there", "runs", e2e.Runs)
+	f.Await("back", "runs", e2e.Runs)
+	f.Signal(syscall.SIGTERM)
+	r := f.Wait()
+	if r.Code != 0 || s.Count("OrderCopies") != s.Count("Orders") {
+		t.Errorf("exit %d, %d of %d rows", r.Code, s.Count("OrderCopies"), s.Count("Orders"))
+	}
+	said := map[string]int{}
+	for line := range strings.Lines(r.Stderr[before:]) {
+		_, text, _ := strings.Cut(line, " level=")
+		if level, _, _ := strings.Cut(text, " "); level == "WARN" || level == "ERROR" || strings.Contains(line,
+			"the service answers again") {
+			_, text, _ = strings.Cut(text, `msg="`)
+			text, _, _ = strings.Cut(text, `"`)
+			said[level+" "+text]++
+		}
+	}
+	want := map[string]int{"WARN the service does not answer, and is asked again until it does": 1,
+		"INFO the service answers again": 1, "ERROR task FAILED": 2}
+	if diff := cmp.Diff(want, said); diff != "" {
+		t.Errorf("%s\n%s", diff, r.Stderr[before:])
+	}
+}

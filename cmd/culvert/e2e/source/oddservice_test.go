@@ -1,0 +1,209 @@
+package source
+
+import (
+	"fmt"
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// oddService has one set, Rows, whose rows are numbered. It takes every option and does as it likes.
+type oddService struct {
+	mu sync.Mutex
+	// rows are in the order in which the service has them, orders: $orderby is heeded.
+	rows   []int
+	orders bool
+	page   int
+	// shrinks: with each page so many rows go that were on it.
+	shrinks int
+	// bare: no links, no counts. deaf: $filter is not heeded.
+	bare, deaf bool
+	// moves is a row that is changed behind the first page, which puts it at the end; 0: none is.
+	moves int
+	// circle is the row behind which the next link leads back to the start.
+	circle int
+	// dumps is how many first pages are answered 500 with a code.
+	dumps    int
+	requests int
+}
+
+const oddMetadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx"><edmx:DataServices><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm">` +
+	`<EntityType Name="Row"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>` +
+	`<EntityContainer Name="C"><EntitySet Name="Rows" EntityType="N.Row"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
+
+func (s *oddService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if strings.HasSuffix(r.URL.Path, "$metadata") {
+		w.Header().Set("Content-Type", "application/xml")
+		w.Write([]byte(oddMetadata))
+		return
+	}
+	s.requests++
+	q := r.URL.Query()
+	w.Header().Set("Content-Type", "application/json")
+	if s.dumps > 0 {
+		s.dumps--
+		w.WriteHeader(http.StatusInternalServerError)
+		w.Write([]byte(`{"error":{"code":"SY/530","message":{"lang":"en","value":"An exception was raised"}}}`))
+		return
+	}
+	if s.moves > 0 && s.requests == 2 {
+		s.rows = append(slices.DeleteFunc(s.rows, func(k int) bool { return k == s.moves }), s.moves)
+	}
+	rows := slices.Clone(s.rows)
+	for part := range strings.SplitSeq(q.Get("$filter"), " and ") {
+		words := strings.Fields(strings.Trim(part, "()"))
+		if len(words) != 3 || s.deaf {
+			continue
+		}
+		than, _ := strconv.Atoi(words[2])
+		rows = slices.DeleteFunc(rows, func(k int) bool {
+			return words[1] == "gt" && k <= than || words[1] == "le" &&
+				k > than
+		})
+	}
+	if s.orders && q.Get("$orderby") != "" {
+		slices.Sort(rows)
+		if strings.HasSuffix(q.Get("$orderby"), " desc") {
+			slices.Reverse(rows)
+		}
+	}
+	skip, _ := strconv.Atoi(q.Get("$skip"))
+	count := len(rows)
+	rows = rows[min(skip, len(rows)):]
+	page := rows[:min(s.page, len(rows))]
+	body := `{"d":{"__count":"` + strconv.Itoa(count) + `","results":[`
+	if s.bare {
+		body = `{"d":{"results":[`
+	}
+	for i, k := range page {
+		body += strings.Repeat(",", min(i, 1)) + `{"ID":` + strconv.Itoa(k) + `}`
+	}
+	body += "]"
+	if end := skip + len(page); !s.bare && len(rows) > len(page) || s.circle > 0 {
+		if s.circle > 0 && end >= s.circle {
+			end = s.page
+		}
+		keep := ""
+		for _, name := range []string{"$filter", "$orderby", "$inlinecount"} {
+			if v := q.Get(name); v != "" {
+				keep += name + "=" + strings.ReplaceAll(v, " ", "%20") + "&"
+			}
+		}
+		body += `,"__next":"` + r.URL.Path + "?" + keep + "$skip=" + strconv.Itoa(end) + `"`
+	}
+	for _, gone := range page[:min(s.shrinks, len(page))] {
+		s.rows = slices.DeleteFunc(s.rows, func(k int) bool { return k == gone })
+	}
+	w.Write([]byte(body + "}}"))
+}
+
+// loadOdd reads the set once, and counts how often each row came.
+func loadOdd(t *testing.T, s *oddService, settings ...string) (r e2e.Result, came map[int]int) {
+	t.Helper()
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	p := e2e.NewPlace(t)
+	host, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
+	file := p.File("odd.properties", append([]string{"name=odd", "connector.class=ODataSource",
+		"sap.odata.host.protocol=http", "sap.odata.host.address=" + host,
+		"sap.odata.host.port=" + port, "sap.odata.max.retries=0", "sap.odata#00.service=/s",
+		"sap.odata#00.entityset=Rows", "sap.odata#00.topic=rows"}, settings...)...)
+	r = p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file)
+	came = map[int]int{}
+	for _, record := range p.Records("rows") {
+		key := record["key"].(map[string]any)["payload"].(map[string]any)
+		came[int(key["ID"].(float64))]++
+	}
+	return r, came
+}
+
+func numbers(first, n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = first + i
+	}
+	return list
+}
+
+// A full load that ends with exit 0 is complete, whatever a service does with $orderby.
+func TestOnceIsComplete(t *testing.T) {
+	t.Parallel()
+	out := numbers(1, 300)
+	out[199] = 1000
+	for _, c := range []struct {
+		name string
+		s    *oddService
+		// all: each row comes, exactly once.
+		exactly bool
+	}{
+		{"the 200th row is out of order", &oddService{rows: out, page: 50}, false},
+		{"the first row is out of order", &oddService{rows: append(numbers(2, 299), 1), page: 100}, true},
+		{"pages without links and counts", &oddService{rows: numbers(1, 350), orders: true, page: 100, bare: true},
+			true},
+		{"pages without links and counts, out of order", &oddService{rows: append(numbers(2, 349), 1), page: 100,
+			bare: true}, false},
+		{"one answer 500 with a code, rows go meanwhile", &oddService{rows: numbers(1, 1000), orders: true, page: 100,
+			shrinks: 10, dumps: 1}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := slices.Clone(c.s.rows)
+			r, came := loadOdd(t, c.s)
+			missing, twice := 0, 0
+			for _, k := range before {
+				switch n := came[k]; {
+				case n == 0:
+					missing++
+				case n > 1:
+					twice++
+				}
+			}
+			if r.Code != 0 || missing > 0 || c.exactly && twice > 0 {
+				t.Errorf("exit %d, %d rows missing, %d twice, %d requests\n%s", r.Code, missing, twice, c.s.requests,
+					r.Stderr)
+			}
+			want := fmt.Sprintf("extraction finished: %d rows in ", len(before))
+			if strings.Count(r.Stderr, want) != 1 || !strings.Contains(r.Stderr, "nothing more: exec-period=-1") {
+				t.Errorf("expected one line with %q, found\n%s", want, r.Stderr)
+			}
+		})
+	}
+}
+
+// A row that is changed while a service is read that heeds neither $orderby nor $filter, and sorts by when rows were
+// changed, hides no other.
+func TestRowThatMovesHidesNone(t *testing.T) {
+	t.Parallel()
+	for _, rows := range []int{300, 3000} {
+		for _, paging := range []string{"auto", "links"} {
+			s := &oddService{rows: numbers(1, rows), page: rows / 3, deaf: true, moves: 10}
+			r, came := loadOdd(t, s, "sap.odata.paging="+paging)
+			said := strings.Contains(r.Stderr, "rows that moved may have hidden others") ||
+				strings.Contains(r.Stderr, "the order of the service's rows changes between its pages")
+			if r.Code != 0 || len(came) != rows || !said {
+				t.Errorf("%s: exit %d, %d of %d rows, %d requests\n%s", paging, r.Code, len(came), rows, s.requests,
+					r.Stderr)
+			}
+		}
+	}
+}
+
+// A service whose links lead in a circle ends the load with a fault that names the link.
+func TestLinksInACircle(t *testing.T) {
+	t.Parallel()
+	s := &oddService{rows: numbers(1, 200), page: 20, circle: 200}
+	slices.Reverse(s.rows)
+	r, came := loadOdd(t, s)
+	if r.Code != 1 || !strings.Contains(r.LastLine(), "$skip=20 was followed before") {
+		t.Errorf("expected exit 1 and the link in the last line, found %d\n%s", r.Code, r.Stderr)
+	}
+	if len(came) < 180 || s.requests > 12 {
+		t.Errorf("%d rows, %d requests", len(came), s.requests)
+	}
+}

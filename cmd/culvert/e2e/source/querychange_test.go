@@ -1,0 +1,181 @@
+package source
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// namesOf tells whether what differs is one part, of this name, now.
+func namesOf(said, name string) bool {
+	differs, _, _ := strings.Cut(said, ")")
+	_, now, ok := strings.Cut(differs, ", now ")
+	now = strings.TrimLeft(now, `\"`)
+	return ok && strings.HasPrefix(now, name) && !strings.Contains(now, " ")
+}
+
+// TestChangedQuery: a stored delta link is not gone on from with another filter, client, host or user, and the message
+// names which; query.change = reload reads the set anew, and the topic equals the service again (T10).
+func TestChangedQuery(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 20, Switches: service.Switches{Delta: "links"}})
+	run := func(changed ...string) e2e.Result {
+		lines := append(e2e.Source("changes", address, "Products"), "sap.odata.sap.client=100", "sap.odata.user.name=one",
+			"sap.odata.user.pwd=secret",
+			"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60")
+		for _, line := range changed {
+			name, _, _ := strings.Cut(line, "=")
+			lines = slices.DeleteFunc(lines, func(old string) bool { return strings.HasPrefix(old, name+"=") })
+			lines = append(lines, line)
+		}
+		return p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, p.File("changes.properties", lines...))
+	}
+	if r := run(); r.Code != 0 {
+		t.Fatal(r.Stderr)
+	}
+	rows := len(p.Records("Products"))
+	for what, changed := range map[string][]string{
+		"filter=": {"sap.odata#00.filter#00.property=UnitPrice", "sap.odata#00.filter#00.option=ge",
+			"sap.odata#00.filter#00.low=0"},
+		"client=": {"sap.odata.sap.client=200"},
+		"origin=": {"sap.odata.host.address=localhost"},
+		"user=":   {"sap.odata.user.name=two"},
+	} {
+		r := run(changed...)
+		if _, said, found := strings.Cut(r.Stderr, "the stored offset belongs to something else ("); r.Code == 0 ||
+			!found || !namesOf(said, what) {
+			t.Errorf("%s changed: exit %d\n%s", what, r.Code, r.Stderr)
+		}
+	}
+	if n := len(p.Records("Products")); n != rows {
+		t.Errorf("expected that nothing is read under a changed query, found %d records more", n-rows)
+	}
+	e2e.NewAuthor(t, address).Change(1)
+	if r := run("sap.odata.sap.client=200", "sap.odata#00.query.change=reload"); r.Code != 0 {
+		t.Fatal(r.Stderr)
+	}
+	if n := len(p.Records("Products")); n != 2*rows {
+		t.Errorf("expected that the set is read whole, a row more and one less, found %d records behind %d", n, rows)
+	}
+	found := map[string]string{}
+	for _, record := range p.Records("Products")[rows:] {
+		product := record["value"].(map[string]any)["payload"].(map[string]any)
+		found[fmt.Sprintf("%.0f", product["ProductID"])], _ = product["ProductName"].(string)
+	}
+	s.Each("Products", func(_ string, fields map[string]string) {
+		if name, there := found[fields["ProductID"]]; !there || name != fields["ProductName"] {
+			t.Errorf("%s: expected %q, found %q", fields["ProductID"], fields["ProductName"], name)
+		}
+	})
+}
+
+// TestChangedTopic: a load that was begun into a topic is not gone on with into another: each would have a part of the
+// set. query.change = reload has the whole set in the new one; behind a complete load the topic may be changed.
+func TestChangedTopic(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	inner, answered := service.New(service.Options{PageSize: 20}), atomic.Int64{}
+	products := 0
+	inner.Each("Products", func(string, map[string]string) { products++ })
+	breaks := atomic.Bool{}
+	breaks.Store(true)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/Products") && answered.Add(1) > 2 && breaks.Load() {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		inner.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	run := func(topic string, more ...string) e2e.Result {
+		lines := append(e2e.Source("load", strings.TrimPrefix(server.URL, "http://")),
+			"sap.odata#00.service="+service.NorthwindPath, "sap.odata#00.entityset=Products", "sap.odata#00.topic="+topic)
+		return p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data,
+			p.File("load.properties", append(lines, more...)...))
+	}
+	r := run("Products")
+	begun := len(p.Records("Products"))
+	if r.Code == 0 || begun == 0 || begun >= products {
+		t.Fatalf("expected a load that breaks off, found exit %d and %d records\n%s", r.Code, begun, r.Stderr)
+	}
+	breaks.Store(false)
+	if r := run("Other"); r.Code == 0 || !strings.Contains(r.Stderr, `topic=Products`) || !strings.Contains(r.Stderr,
+		`topic=Other`) {
+		t.Errorf("expected that both topics are named, found exit %d\n%s", r.Code, r.Stderr)
+	}
+	if r := run("Other", "sap.odata#00.query.change=reload"); r.Code != 0 {
+		t.Fatal(r.Stderr)
+	}
+	if n, old := len(p.Records("Other")), len(p.Records("Products")); n != products || old != begun {
+		t.Errorf("expected the whole set in the new topic and %d records in the old one, found %d and %d",
+			begun, n, old)
+	}
+	if r := run("Third"); r.Code != 0 {
+		t.Errorf("behind a load: exit %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+// A service that is to be read elsewhere (8000 → 44300), or in another SAP client: the PUT is refused while the offsets
+// belong to the other port, and names the setting that has the connector go on from them; nothing is stopped. So is a
+// file.
+func TestMovedServiceIsRefusedByPut(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 20})
+	second, err := s.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { second.Close() })
+	moved := strings.TrimPrefix(second.URL, "http://")
+	settings := func(address string, more ...string) []string {
+		return append(append(e2e.Source("moves", address, "Products"), "sap.odata#00.exec-period=1"), more...)
+	}
+	p.Subfolder("conf")
+	p.File("conf/moves.properties", settings(address)...)
+	f := p.Follows("conf")
+	f.Says("extraction finished")
+	f.Await("moves", "runs", e2e.Runs)
+	put := func(want int, lines ...string) string {
+		return f.Must(want, "PUT", "/connectors/moves/config", e2e.AsJSON(t, e2e.Configuration(lines)))
+	}
+	f.Eventually("that the offset is stored", func() bool {
+		status, answer := f.Call("GET", "/connectors/moves/offsets", "")
+		return status == 200 && strings.Contains(answer, "fingerprint")
+	})
+	for _, wanted := range []string{"sap.odata#00.query.change=keep", address, moved} {
+		if answer := put(400, settings(moved)...); !strings.Contains(answer, wanted) {
+			t.Errorf("expected %q in the refusal, found %s", wanted, answer)
+		}
+	}
+	for _, wanted := range []string{"sap.odata#00.query.change=keep", "client 200"} { // is another set of data
+		if answer := put(400, settings(address, "sap.odata.sap.client=200")...); !strings.Contains(answer, wanted) {
+			t.Errorf("expected %q in the refusal, found %s", wanted, answer)
+		}
+	}
+	f.Replaced("conf/moves.properties", settings(moved)...)
+	f.Await("moves", "runs on with a refused file", func(s connect.Status) bool {
+		return s.Connector.State == connect.Running && len(s.Tasks) == 1 && s.Tasks[0].State == connect.Running &&
+			strings.Contains(s.Connector.ConfigError, "sap.odata#00.query.change=keep")
+	})
+	if n := strings.Count(f.Stderr.String(), `msg="connector started" connector=moves `); n != 1 {
+		t.Errorf("expected that nothing was stopped, found %d starts", n)
+	}
+	put(200, settings(moved, "sap.odata#00.query.change=keep")...)
+	f.Says("the stored offset belongs to something else, and is gone on from")
+	f.Await("moves", "runs", e2e.Runs)
+	f.Signal(syscall.SIGTERM)
+	if r := f.Wait(); r.Code != 0 || strings.Contains(r.Stderr, "FAILED") {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}

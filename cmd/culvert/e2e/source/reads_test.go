@@ -1,0 +1,132 @@
+package source
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
+)
+
+// TestReads reads part of the orders with their lines, by settings under the names that other files have for them, and
+// the same with a service that takes $filter and does not heed it.
+func TestReads(t *testing.T) {
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 40, Switches: service.Switches{PageSize: 15, ExpandPageSize: 2}})
+	lines := append(e2e.Source("reads", address, "Orders"), "sap.odata#00.projections=ShipCountry,Order_Details/Quantity",
+		"sap.odata#00.expands=Order_Details/Product",
+		"sap.odata#00.select#00.property=OrderID", "sap.odata#00.select#00.option=BT",
+		"sap.odata#00.select#00.low=10250", "sap.odata#00.select#00.high=10269",
+		"sap.odata#00.filter#01.property=Order_Details/Quantity", "sap.odata#00.filter#01.option=gt",
+		"sap.odata#00.filter#01.low=10")
+	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, p.File("reads.properties", lines...))
+	if r.Code != 0 {
+		t.Fatal(r.Stderr)
+	}
+	expected := 0
+	s.Each("Order_Details", func(key string, line map[string]string) {
+		var order, quantity int
+		fmt.Sscan(line["OrderID"], &order)
+		fmt.Sscan(line["Quantity"], &quantity)
+		if order >= 10250 && order <= 10269 && quantity > 10 {
+			expected++
+		}
+	})
+	records, found := p.Records("Orders"), 0
+	for _, record := range records {
+		order := record["value"].(map[string]any)["payload"].(map[string]any)
+		if len(order) != 3 {
+			t.Errorf("expected OrderID, ShipCountry and Order_Details, found %v", order)
+		}
+		for _, line := range order["Order_Details"].([]any) {
+			found++
+			line := line.(map[string]any)
+			if len(line) != 4 || line["Quantity"].(float64) <= 10 ||
+				line["Product"].(map[string]any)["ProductName"] == nil {
+				t.Errorf("expected the key, a quantity above 10 and the product, found %v", line)
+			}
+		}
+	}
+	if len(records) != 20 || found != expected || expected == 0 {
+		t.Errorf("expected 20 orders with %d lines, found %d with %d", expected, len(records), found)
+	}
+
+	if err := s.Set("ignore", "$filter"); err != nil {
+		t.Fatal(err)
+	}
+	p = e2e.NewPlace(t)
+	lines = append(e2e.Source("deaf", address, "Orders"), "sap.odata.max.retries=0",
+		"sap.odata#00.filter#07.property=OrderID", "sap.odata#00.filter#07.option=in",
+		"sap.odata#00.filter#07.low=10250,10251")
+	r = p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, p.File("deaf.properties", lines...))
+	if r.Code != 1 || !strings.Contains(r.LastLine(),
+		`OrderID is "10248", and sap.odata#00.filter#07.option asks for in "10250", "10251": the service takes $filter and does not heed it`) {
+		t.Errorf("exit code %d: %s", r.Code, r.LastLine())
+	}
+	if r := p.Run("consume", "Orders", "--data", p.Data); r.Stdout != "" {
+		t.Errorf("rows arrived that nobody asked for: %s", r.Stdout)
+	}
+}
+
+// TestReadsThatCannotBe: the metadata decide, before a row is asked for.
+func TestReadsThatCannotBe(t *testing.T) {
+	s, address := e2e.Demo(t, service.Options{Rows: 40})
+	for _, c := range []struct{ line, says string }{
+		{"sap.odata#00.entityset=Ordres", "Entity set Ordres isn't in $metadata of /V2/Northwind/Northwind.svc; the " +
+			"nearest name is Orders; expected one of "},
+		{"sap.odata#00.expand=Order_Detail", "Order_Detail is no navigation property of NorthwindModel.Order; the " +
+			"nearest name is Order_Details; expected one of "},
+		{"sap.odata#00.select=Frieght",
+			"Frieght is no property of NorthwindModel.Order; the nearest name is Freight; expected one of "},
+	} {
+		p := e2e.NewPlace(t)
+		r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, p.File("wrong.properties",
+			append(e2e.Source("wrong", address, "Orders"), c.line)...))
+		if r.Code == 0 || !strings.Contains(r.LastLine(), c.says) {
+			t.Errorf("%s: exit code %d: %s", c.line, r.Code, r.LastLine())
+		}
+	}
+	if rows := s.Ledger().Rows; rows > 0 {
+		t.Errorf("%d rows were asked for", rows)
+	}
+}
+
+// TestCron reads a set again at the times of an expression, and refuses one that is none.
+func TestCron(t *testing.T) {
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 40})
+	lines := e2e.Source("nightly", address, "Orders")
+	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+porttest.Address(t),
+		p.File("nightly.properties", append(lines, "sap.odata#00.cron.expression=* * * * * ?")...))
+	c.Eventually("three extractions", func() bool {
+		return strings.Count(c.Stderr.String(),
+			"the next one begins at its time") >= 3
+	})
+	c.Signal(syscall.SIGTERM)
+	c.Wait()
+	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, p.File("nightly.properties",
+		append(lines, "sap.odata#00.cron.expression=0 0 25 * * ?")...))
+	if r.Code == 0 || !strings.Contains(r.LastLine(), `hour: expected 0 to 23, found "25"`) {
+		t.Errorf("exit code %d: %s", r.Code, r.LastLine())
+	}
+}
+
+// More rows within the look-back of a cursor than can be remembered are true of each page and of each load: it is said
+// once, and not with every page, nor with the next load.
+func TestLookbackIsToldOnce(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 3000})
+	in := p.File("in.properties", append(e2e.Source("in", address, "Orders"), "sap.odata#00.cursor.property=OrderID",
+		"sap.odata#00.cursor.lookback=1000000", "sap.odata#00.page.size=200", "sap.odata#00.exec-period=1")...)
+	for load, want := range []int{1, 0} {
+		r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, in)
+		if n := strings.Count(r.Stderr, "look-back"); r.Code != 0 || n != want {
+			t.Errorf("load %d: exit %d, expected %d lines about the look-back, found %d\n%s", load+1, r.Code, want, n,
+				r.Stderr)
+		}
+	}
+}

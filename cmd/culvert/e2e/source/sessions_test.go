@@ -1,0 +1,386 @@
+package source
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+)
+
+// Tests of what makes Culvert a good guest in an SAP system: PRODUCTION's P10, P11, P16.
+
+// visits is how many rows T4 writes.
+const visits = 10_000
+
+// rewrites is how many rows T5 writes: 20,000 with CULVERT_SOAK=1. Servers are killed as often with fewer.
+func rewrites() int {
+	if os.Getenv("CULVERT_SOAK") != "" {
+		return 20_000
+	}
+	return 8_000
+}
+
+// T4: 10,000 requests over 8 lanes open at most 8 sessions, and leave none behind.
+func TestSessionsAreFewAndLoggedOff(t *testing.T) {
+	t.Parallel()
+	p, _, worker := e2e.Filled(t, visits)
+	s, address := e2e.Demo(t, service.Options{Rows: visits, User: "me", Password: e2e.Password,
+		Switches: service.Switches{CSRF: true}})
+	back := p.File("back.properties", e2e.CopiesOf(address)...)
+	// Where it came from asks for no logon; a source with one has sessions as well.
+	away := p.File("away.properties", e2e.Instead(e2e.Source("away", address, "Products", "Customers", "Suppliers"),
+		"sap.odata.user.name=me", "sap.odata.user.pwd="+e2e.Password, "tasks.max=3",
+		"sap.odata.max.concurrent.requests=8")...)
+	c := p.Start("run", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, "--set", "listeners=", worker, back,
+		away)
+	c.Eventually("all rows", func() bool { return s.Count("OrderCopies") == visits })
+	if l := s.Ledger(); l.SessionsOpen == 0 {
+		t.Error("expected sessions while it runs")
+	}
+	c.Signal(syscall.SIGTERM)
+	if r := c.Wait(); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	l := s.Ledger()
+	e2e.CreatedOnce(t, l, visits)
+	if l.SessionsOpened < 2 || l.SessionsOpened > 8 || l.SessionsOpen != 0 || l.SessionsLoggedOff != l.SessionsOpened ||
+		l.Logons != l.SessionsOpened || l.FailedLogons != 0 || l.Total < visits {
+		t.Errorf("expected 2 to 8 sessions in %d requests, all of them logged off, found %+v, %d logons", l.Total,
+			l.Sessions, l.Logons)
+	}
+	t.Logf("%d requests, %d sessions", l.Total, l.SessionsOpened)
+}
+
+// T5: of two application servers one is killed again and again. The dispatcher's page does not say whether the request
+// had reached it; an operator finds that it had not, and has the rows sent.
+func TestKilledApplicationServers(t *testing.T) {
+	t.Parallel()
+	const kills = 5
+	rows := rewrites()
+	p, _, worker := e2e.Filled(t, rows)
+	s, address := e2e.Demo(t, service.Options{Rows: rows, User: "me", Password: e2e.Password,
+		Switches: service.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: rows / kills, KillFor: 100}})
+	r, reported := decided(p, "errors.uncertain.send", worker, e2e.CopiesOf(address))
+	l := s.Ledger()
+	e2e.CreatedOnce(t, l, rows)
+	if r.Code != 0 || reported == 0 {
+		t.Errorf("expected rows to be reported and all to be written, found exit %d, %d reported: %s", r.Code, reported,
+			r.LastLine())
+	}
+	if l.Kills < kills || l.Unreached != l.Kills || l.SessionsOpen != 0 || l.Sessions["me@NWD_01"].Lost == 0 ||
+		l.Sessions["me@NWD_02"].Lost == 0 {
+		t.Errorf("expected both servers to be killed, found %d kills, sessions %+v", l.Kills, l.Sessions)
+	}
+	t.Logf("%d kills, %d sessions, %d tokens refused, %d rows reported", l.Kills, l.SessionsOpened, l.TokenRefusals,
+		reported)
+}
+
+// decided runs a sink until it is done. Whenever records are reported of which nobody knows whether they were written,
+// an operator decides.
+func decided(p *e2e.Place, decision, worker string, lines []string) (r e2e.Result, reported int) {
+	p.T.Helper()
+	args := []string{"run", "--once", "--plugins", e2e.Plugins(p.T, "odata-sink"), "--data", p.Data, worker,
+		p.File("back.properties", lines...)}
+	var all []string
+	for range 40 {
+		if r = p.Run(args...); r.Code == 0 {
+			break
+		}
+		var named []string
+		for _, text := range strings.Split(r.Stderr, "topic Orders, partition ")[1:] {
+			var partition, offset int
+			if n, _ := fmt.Sscanf(text, "%d, offset %d,", &partition, &offset); n == 2 {
+				if at := fmt.Sprintf("Orders-%d@%d", partition, offset); !slices.Contains(named, at) {
+					named = append(named, at)
+				}
+			}
+		}
+		if len(named) == 0 {
+			p.T.Fatalf("expected the records to be named, found exit %d: %s", r.Code, r.LastLine())
+		}
+		reported += len(named)
+		all = append(all, named...)
+		p.File("back.properties", append(slices.Clone(lines), decision+"="+strings.Join(all, ","))...)
+	}
+	return r, reported
+}
+
+// T5 where the killed server had worked on what it was asked: rows whose fate is unknown are reported, and not
+// repeated.
+func TestKilledApplicationServersThatHadWritten(t *testing.T) {
+	t.Parallel()
+	const rows = 600
+	p, _, worker := e2e.Filled(t, rows)
+	s, address := e2e.Demo(t, service.Options{Rows: rows, User: "me", Password: e2e.Password,
+		Switches: service.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: 290, KillFor: 20,
+			KillMode: "applied"}})
+	r, reported := decided(p, "errors.uncertain.skip", worker, e2e.CopiesOf(address)) // the operator finds the row there
+	l := s.Ledger()
+	// A request that came while the server was away is reported like those that it had worked on: only of these the row
+	// is there.
+	e2e.CreatedOnce(t, l, len(l.Writes))
+	if lost := rows - len(l.Writes); lost > min(reported, l.Unreached) {
+		t.Errorf("%d rows are lost: %d were reported, the server did not see %d requests", lost, reported, l.Unreached)
+	}
+	if r.Code != 0 || reported == 0 || l.Kills == 0 {
+		t.Errorf("expected rows to be reported and the rest to be written, found exit %d, %d reported, %d kills: %s",
+			r.Code, reported, l.Kills, r.LastLine())
+	}
+	t.Logf("%d kills, %d rows reported", l.Kills, reported)
+}
+
+// T3, without REST's validations and automatic restarts: a wrong password of 20 connectors is sent once, by whichever
+// of them, by commands beside them and after a restart; another one in its file has all of them go on.
+func TestWrongPasswordLocksNobody(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 100, User: "me", Password: "right",
+		Switches: service.Switches{LockAfter: 3}})
+	secrets := p.File("secrets.properties", "pwd="+e2e.Password)
+	listen := porttest.Address(t)
+	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen,
+		"config.providers=file",
+		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider")
+	args := []string{"run", "--plugins", e2e.Plugins(t), "--data", p.Data, worker}
+	var files []string
+	for i := range 20 {
+		name := fmt.Sprintf("c%02d", i)
+		lines := e2e.Instead(e2e.Source(name, address, "Suppliers"), "sap.odata.user.name=me",
+			"sap.odata.user.pwd=${file:"+secrets+":pwd}", "sap.odata#00.topic="+name,
+			"sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
+		files = append(files, p.File(name+".properties", lines...))
+	}
+	states := func(want connect.State) func() bool {
+		return func() bool {
+			for i := range files {
+				var status connect.Status
+				if e2e.Get(t, fmt.Sprintf("http://%s/connectors/c%02d/status", listen, i), &status) != 200 ||
+					len(status.Tasks) != 1 ||
+					status.Tasks[0].State != want {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	for round := range 2 { // the second is a restart
+		c := p.Start(append(args, files...)...)
+		var beside sync.WaitGroup
+		for i := range 4 {
+			beside.Go(func() {
+				if r := p.Run("validate", "--data", p.Data, "--plugins", e2e.Plugins(t), worker, files[i]); r.Code != 0 {
+					t.Errorf("validate: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+				}
+				r := p.Run("ping", "-p", files[i], "--data", p.Data, "--plugins", e2e.Plugins(t), "-s",
+					strings.TrimSuffix(service.SAPPath, "/"))
+				if r.Code != 1 || !strings.Contains(r.Stderr, `the password of user "me" was refused (401) at`) {
+					t.Errorf("ping: expected exit 1 and who was refused, found %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+				}
+				e2e.WithoutPassword(t, r.Stdout, r.Stderr)
+			})
+		}
+		beside.Wait()
+		c.Eventually("FAILED", states(connect.Failed))
+		if l := s.Ledger(); l.FailedLogons != 1 || l.Total != 1 {
+			t.Fatalf("round %d: expected one logon with the wrong password, the service counts %d, %d requests", round,
+				l.FailedLogons, l.Total)
+		}
+		var status connect.Status
+		e2e.Get(t, "http://"+listen+"/connectors/c07/status", &status)
+		for _, want := range []string{"http://" + address, `user "me"`, "was refused (401) at 20",
+			"change user or password", "culvert run --resume-logons"} {
+			if !strings.Contains(status.Tasks[0].Trace, want) {
+				t.Errorf("expected %q in the status, found %s", want, status.Tasks[0].Trace)
+			}
+		}
+		if round == 1 {
+			if err := os.WriteFile(secrets, []byte("pwd=right\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c.Eventually("RUNNING", states(connect.Running))
+			for _, name := range []string{"c00", "c19"} {
+				c.Eventually("rows of "+name, func() bool {
+					return strings.Count(p.Run("consume", name, "--data", p.Data).Stdout, "\n") >= s.Count("Suppliers")
+				})
+			}
+		}
+		c.Signal(syscall.SIGTERM)
+		if r := c.Wait(); r.Code != 0 {
+			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+		}
+	}
+	l := s.Ledger()
+	if l.FailedLogons != 1 || l.SessionsOpen != 0 || l.SessionsOpened > 4 {
+		t.Errorf("expected nothing but the one refusal, and sessions that all connectors share, found %d refusals, %+v",
+			l.FailedLogons, l.Sessions)
+	}
+	for _, name := range []string{"c00", "c19"} {
+		if got := len(p.Records(name)); got != s.Count("Suppliers") {
+			t.Errorf("%s: expected %d records, found %d", name, s.Count("Suppliers"), got)
+		}
+	}
+}
+
+// A user that was locked and unlocked again is tried once more when an operator says so, and not before.
+func TestResumeLogons(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 10, User: "me", Password: e2e.Password,
+		Switches: service.Switches{LockAfter: 1}})
+	request, err := http.NewRequest("GET", "http://"+address+service.SAPPath, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.SetBasicAuth("me", "somebody's guess")
+	if r, err := http.DefaultClient.Do(request); err != nil || r.StatusCode != 401 {
+		t.Fatal(r, err)
+	}
+	file := p.File("orders.properties", e2e.Instead(e2e.Source("orders", address, "Orders"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd="+e2e.Password)...)
+	args := []string{"run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file}
+	for range 2 {
+		if r := p.Run(args...); r.Code != 1 || !strings.Contains(r.LastLine(), "--resume-logons") {
+			t.Errorf("expected exit 1, found %d: %s", r.Code, r.LastLine())
+		}
+	}
+	if diff := cmp.Diff(map[string]int{"me": 2}, s.Ledger().FailedLogonsOf); diff != "" {
+		t.Errorf("(the first is not ours) %s", diff)
+	}
+	listen := porttest.Address(t)
+	beside := p.File("beside.properties", e2e.Instead(e2e.Source("beside", address, "Suppliers"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd="+e2e.Password)...)
+	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen, beside)
+	state := func(want connect.State) func() bool {
+		return func() bool {
+			var status connect.Status
+			return e2e.Get(t, "http://"+listen+"/connectors/beside/status", &status) == 200 && len(status.Tasks) == 1 &&
+				status.Tasks[0].State == want
+		}
+	}
+	c.Eventually("FAILED", state(connect.Failed))
+	s.Set("unlock-users", "")
+	if r := p.Run("ping", "-p", file, "--data", p.Data, "--plugins", e2e.Plugins(t), "-s",
+		strings.TrimSuffix(service.SAPPath, "/")); r.Code != 1 {
+		t.Errorf("expected exit 1 before anybody has said so, found %d", r.Code)
+	}
+	// The data folder is the worker's that runs, whose logons are resumed all the same.
+	if r := p.Run(append(args, "--resume-logons")...); r.Code != 2 || !strings.Contains(r.Stderr,
+		"refused logons are tried once more") {
+		t.Errorf("expected exit 2, found %d\n%s", r.Code, r.Stderr)
+	}
+	c.Eventually("RUNNING", state(connect.Running)) // a worker that runs goes on by itself
+	c.Eventually("its rows", func() bool {
+		r := p.Run("consume", "Suppliers", "--data", p.Data) // there is no such topic at first
+		return r.Code == 0 && strings.Count(r.Stdout, "\n") == s.Count("Suppliers")
+	})
+	c.Signal(syscall.SIGTERM)
+	if r := c.Wait(); r.Code != 0 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if files := p.Refusals(); len(files) != 0 {
+		t.Errorf("expected no refusal to be left, found %v", files)
+	}
+}
+
+// In a maintenance window nothing is sent; the task runs, and says why.
+func TestMaintenanceWindow(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 10})
+	listen := porttest.Address(t)
+	file := p.File("orders.properties", append(e2e.Source("orders", address, "Orders"),
+		"sap.odata.maintenance.windows=* * * * * ?/1h Europe/Berlin")...)
+	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen, file)
+	why := "maintenance window: nothing is sent to http://" + address + " until "
+	c.Says(why)
+	var status connect.Status
+	c.Eventually("the reason", func() bool {
+		return e2e.Get(t, "http://"+listen+"/connectors/orders/status", &status) == 200 && len(status.Tasks) == 1 &&
+			strings.Contains(status.Tasks[0].Trace, why)
+	})
+	if status.Tasks[0].State != connect.Running || s.Ledger().Total != 0 {
+		t.Errorf("expected it RUNNING without any request, found %s, %d requests", status.Tasks[0].State,
+			s.Ledger().Total)
+	}
+	c.Signal(syscall.SIGTERM)
+	if r := c.Wait(); r.Code != 0 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	wrong := p.File("wrong.properties", append(e2e.Source("wrong", address, "Orders"),
+		"sap.odata.maintenance.windows=Sundays")...)
+	if r := p.Run("validate", "--plugins", e2e.Plugins(t), wrong); r.Code != 1 || !strings.Contains(r.Stdout,
+		"sap.odata.maintenance.windows: expected START/DURATION ZONE") {
+		t.Errorf("expected exit 1, found %d\n%s", r.Code, r.Stdout)
+	}
+}
+
+// T13: all tunnels of a Cloud Connector break in mid-load, and it is away for a while (REP 03): no task fails, nothing
+// is lost.
+func TestCloudConnectorAwayInMidLoad(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	account := connectivitytest.NewServer()
+	t.Cleanup(account.Close)
+	p.Environ = []string{"VCAP_SERVICES=" + account.VCAP(0)}
+	const rows = 2000
+	s := service.New(service.Options{Rows: rows, PageSize: 20})
+	g := &e2e.Gate{Inner: s, Set: "/Orders", Turns: make(chan struct{}, 3*rows)} // so that the load lasts
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	account.Attach("DE-Berlin")
+	account.MapAt("DE-Berlin", "s4.virtual:8000", strings.TrimPrefix(server.URL, "http://"))
+	file := p.File("orders.properties", e2e.Instead(e2e.Source("orders", "s4.virtual:8000", "Orders"),
+		"sap.odata.proxy.type=sap-connectivity-socks5", "sap.odata.proxy.location.id=DE-Berlin",
+		"sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=50", e2e.Silent)...)
+	listen := porttest.Address(t)
+	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen, file)
+	running := func() {
+		var status connect.Status
+		if e2e.Get(t, "http://"+listen+"/connectors/orders/status", &status) != 200 || len(status.Tasks) != 1 ||
+			status.Tasks[0].State != connect.Running {
+			t.Fatalf("expected a task that is RUNNING, found %+v\n%s", status, c.Stderr.String())
+		}
+	}
+	pages := func(n int) { c.Eventually(fmt.Sprintf("%d pages", n), func() bool { return s.Ledger().Pages >= n }) }
+	for n := range 2 {
+		g.Let(20)
+		pages(10 + 20*n)
+		before := account.Count(away)
+		account.Detach("DE-Berlin")
+		account.DropTunnels()
+		// It is tried again and again, which counts for no retry of the request.
+		c.Eventually("attempts", func() bool { running(); return account.Count(away) > before+2 })
+		account.Attach("DE-Berlin")
+	}
+	g.Let(rows)
+	pages(rows / 20)
+	c.Eventually("all records", func() bool { return len(p.Records("Orders")) >= rows })
+	running()
+	c.Signal(syscall.SIGTERM)
+	if r := c.Wait(); r.Code != 0 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	seen := map[any]bool{}
+	for _, r := range p.Records("Orders") {
+		seen[r["key"].(map[string]any)["payload"].(map[string]any)["OrderID"]] = true
+	}
+	if len(seen) != rows {
+		t.Errorf("expected %d rows, found %d", rows, len(seen))
+	}
+}
+
+// away are the attempts that a Cloud Connector did not answer.
+func away(e connectivitytest.Entry) bool { return e.Port == "socks5" && e.Code == 3 }

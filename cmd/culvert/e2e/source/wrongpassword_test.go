@@ -1,0 +1,75 @@
+package source
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// T3: a service locks a user after three failures. Connectors whose tasks go on by themselves, and validations by REST
+// beside them, show it a wrong password once; another one in its file has all of them go on. The long form has 20
+// connectors and 100 validations.
+func TestSoakWrongPassword(t *testing.T) {
+	t.Parallel()
+	connectors, validations := e2e.OneOf(20, 4), e2e.OneOf(100, 12)
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 20, User: "me", Password: "right",
+		Switches: service.Switches{LockAfter: 3}})
+	secrets := p.File("secrets.properties", "pwd="+e2e.Password)
+	settings := func(name string) []string {
+		return e2e.Instead(e2e.Source(name, address, "Suppliers"), "sap.odata.user.name=me",
+			"sap.odata.user.pwd=${file:"+secrets+":pwd}",
+			"sap.odata#00.topic="+name, "sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=1",
+			"sap.odata.max.retry.backoff.ms=2")
+	}
+	p.Subfolder("conf")
+	for i := range connectors {
+		p.File(fmt.Sprintf("conf/c%02d.properties", i), settings(fmt.Sprintf("c%02d", i))...)
+	}
+	f := p.Follows("conf")
+	f.Ready()
+	var beside sync.WaitGroup
+	const together = 4
+	for n := range together {
+		beside.Go(func() {
+			for i := n; i < validations; i += together {
+				f.Call("PUT", "/connector-plugins/ODataSource/config/validate",
+					e2e.AsJSON(t, e2e.Configuration(settings(fmt.Sprintf("new%d", i)))))
+			}
+		})
+	}
+	beside.Wait()
+	all := func(state connect.State) {
+		t.Helper()
+		for i := range connectors {
+			f.Await(fmt.Sprintf("c%02d", i), string(state), func(s connect.Status) bool {
+				return len(s.Tasks) == 1 && s.Tasks[0].State == state
+			})
+		}
+	}
+	all(connect.Failed)
+	if l := s.Ledger(); l.FailedLogons != 1 {
+		t.Fatalf("expected one logon with the wrong password, the service counts %d", l.FailedLogons)
+	}
+	if err := os.WriteFile(secrets, []byte("pwd=right\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all(connect.Running)
+	for i := range connectors {
+		name := fmt.Sprintf("c%02d", i)
+		f.Eventually("rows of "+name, func() bool { return f.Rows(name) == s.Count("Suppliers") })
+	}
+	f.Signal(syscall.SIGTERM)
+	if r := f.Wait(); r.Code != 0 {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if l := s.Ledger(); l.FailedLogons != 1 || l.SessionsOpen != 0 {
+		t.Errorf("expected nothing but the one refusal and no session, found %d, %+v", l.FailedLogons, l.Sessions)
+	}
+}

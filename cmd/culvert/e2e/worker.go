@@ -1,0 +1,361 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// Followed is a worker that follows a folder.
+type Followed struct {
+	*Place
+	*Command
+	Url string
+}
+
+// Follows starts a worker on a folder with more lines in its own file.
+func (p *Place) Follows(folder string, lines ...string) *Followed {
+	p.T.Helper()
+	return p.FollowsWith(Plugins(p.T), folder, lines...)
+}
+
+// FollowsWith is follows with a folder of plugins.
+func (p *Place) FollowsWith(plugins, folder string, lines ...string) *Followed {
+	p.T.Helper()
+	at := porttest.Address(p.T)
+	p.File(folder+"/worker.properties", append([]string{"bootstrap.servers=embedded", "listeners=http://" + at,
+		"task.shutdown.graceful.timeout.ms=60000"}, lines...)...)
+	c := p.StartFor(10*time.Minute, "run", "--plugins", plugins, "--data", p.Data, "--config", folder)
+	f := &Followed{Place: p, Command: c, Url: "http://" + at}
+	c.Eventually("REST", func() bool {
+		r, err := http.Get(f.Url + "/health")
+		if err != nil {
+			return false
+		}
+		r.Body.Close()
+		return r.StatusCode == 200
+	})
+	return f
+}
+
+// Replaced writes a file beside its place and renames it.
+func (f *Followed) Replaced(name string, lines ...string) {
+	f.Place.T.Helper()
+	path := f.File(filepath.Join(filepath.Dir(name), "."+filepath.Base(name)), lines...)
+	if err := os.Rename(path, filepath.Join(f.Dir, name)); err != nil {
+		f.Place.T.Fatal(err)
+	}
+}
+
+func (f *Followed) Gone(name string) {
+	f.Place.T.Helper()
+	if err := os.Remove(filepath.Join(f.Dir, name)); err != nil {
+		f.Place.T.Fatal(err)
+	}
+}
+
+func (f *Followed) Names() (names []string) {
+	f.Place.T.Helper()
+	Get(f.Place.T, f.Url+"/connectors", &names)
+	return names
+}
+
+// Await waits for a status of a connector.
+func (f *Followed) Await(name, what string, is func(connect.Status) bool) {
+	f.Place.T.Helper()
+	f.Eventually(name+" "+what, func() bool {
+		var s connect.Status
+		return Get(f.Place.T, f.Url+"/connectors/"+name+"/status", &s) == 200 && is(s)
+	})
+}
+
+func Runs(s connect.Status) bool {
+	return s.Connector.State == connect.Running && s.Connector.ConfigError == "" && len(s.Tasks) > 0 &&
+		!slices.ContainsFunc(s.Tasks, func(t connect.TaskStatus) bool { return t.State != connect.Running })
+}
+
+// Reload is what REST says of reloads.
+func (f *Followed) Reload() (r rest.Reload) {
+	f.Place.T.Helper()
+	Get(f.Place.T, f.Url+"/culvert/reload", &r)
+	return r
+}
+
+// Metrics are all figures as text.
+func (f *Followed) Metrics() string {
+	f.Place.T.Helper()
+	r, err := http.Get(f.Url + "/metrics")
+	if err != nil {
+		f.Place.T.Fatal(err)
+	}
+	defer r.Body.Close()
+	text, _ := io.ReadAll(r.Body)
+	return string(text)
+}
+
+// Call sends a change by REST, with a body in JSON where there is one.
+func (f *Followed) Call(method, path, body string) (status int, answer string) {
+	f.Place.T.Helper()
+	r, err := http.NewRequest(method, f.Url+path, strings.NewReader(body))
+	if err != nil {
+		f.Place.T.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	a, err := http.DefaultClient.Do(r)
+	if err != nil {
+		f.Place.T.Fatal(err)
+	}
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
+	if err != nil {
+		f.Place.T.Fatal(err)
+	}
+	return a.StatusCode, string(text)
+}
+
+// Must is call where a status is expected.
+func (f *Followed) Must(want int, method, path, body string) string {
+	f.Place.T.Helper()
+	status, answer := f.Call(method, path, body)
+	if status != want {
+		f.Place.T.Fatalf("%s %s: expected %d, found %d %s", method, path, want, status, answer)
+	}
+	return answer
+}
+
+func Is(state connect.State, tasks int) func(connect.Status) bool {
+	return func(s connect.Status) bool {
+		for _, t := range s.Tasks {
+			if t.State != state {
+				return false
+			}
+		}
+		return s.Connector.State == state && len(s.Tasks) == tasks
+	}
+}
+
+// Configuration is lines as REST takes them.
+func Configuration(lines []string) map[string]string {
+	settings := map[string]string{}
+	for _, line := range lines {
+		key, value, _ := strings.Cut(line, "=")
+		settings[key] = value
+	}
+	return settings
+}
+
+// Calls are those of functions of all plugins, by their figures.
+func (f *Followed) Calls() (n float64) {
+	f.Place.T.Helper()
+	for line := range strings.Lines(f.Metrics()) {
+		if labels, ok := strings.CutPrefix(line, "culvert_plugin_calls_total{"); ok {
+			_, value, _ := strings.Cut(labels, "} ")
+			one, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				f.Place.T.Fatal(err)
+			}
+			n += one
+		}
+	}
+	return n
+}
+
+// As reads an answer.
+func As[T any](t *testing.T, answer string) (v T) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(answer), &v); err != nil {
+		t.Fatalf("%v in %s", err, answer)
+	}
+	return v
+}
+
+// Letters looks at the dead letters of a service that has refused all writes, and has them delivered.
+func (f *Followed) Letters(s *service.Service) {
+	t := f.Place.T
+	t.Helper()
+	f.Must(404, "GET", "/culvert/connectors/beside/deadletters", "")
+	f.Must(404, "POST", "/culvert/connectors/ghost/deadletters/replay", "")
+	f.Must(400, "GET", "/culvert/connectors/back/deadletters?last=0", "")
+	f.Must(400, "GET", "/culvert/connectors/back/deadletters?last=1001", "")
+	var found rest.Letters
+	f.Eventually("dead letters", func() bool {
+		found = As[rest.Letters](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters", ""))
+		return len(found.Letters) == 12
+	})
+	if l := found.Letters[11]; found.Topic != "refused" || l.Connector != "back" || l.From.Topic != "Orders" ||
+		l.Offset != 11 || l.Message == "" {
+		t.Errorf("found %+v of %s", l, found.Topic)
+	}
+	if l := As[rest.Letters](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters?last=3",
+		"")).Letters; len(l) != 3 ||
+		l[0].Offset != 9 {
+		t.Errorf("expected the last three, found %+v", l)
+	}
+	if l := As[rest.Letters](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters?error=no+such+text",
+		"")); len(l.Letters) != 0 {
+		t.Errorf("expected none, found %+v", l)
+	}
+	s.Set("status-count", "0")
+	replay := func(body, want string) {
+		t.Helper()
+		if answer := f.Must(200, "POST", "/culvert/connectors/back/deadletters/replay", body); answer != want {
+			t.Errorf("replay %s: found %s", body, answer)
+		}
+	}
+	replay(`{"error": "no such text"}`, `{"replayed":0,"refused":0,"left":{}}`)
+	for _, hold := range []string{"pause", "stop"} {
+		f.Call("PUT", "/connectors/back/"+hold, "")
+		if answer := f.Must(409, "POST", "/culvert/connectors/back/deadletters/replay", ""); !strings.Contains(answer,
+			"resume it, then replay") {
+			t.Errorf("%s: found %s", hold, answer)
+		}
+		f.Must(202, "PUT", "/connectors/back/resume", "")
+	}
+	replay("", `{"replayed":12,"refused":0,"left":{}}`)
+	if n := s.Count("OrderCopies"); n != 12 {
+		t.Errorf("expected 12 entities, found %d", n)
+	}
+	replay("", `{"replayed":0,"refused":0,"left":{}}`)
+}
+
+// Versions has connectors get another version of their plugin, and the one before.
+func (f *Followed) Versions(dir string) {
+	t := f.Place.T
+	t.Helper()
+	newer := guesttest.Bytes(t, filepath.Join(Bench.root, "plugins", "odata-source"), "main.version=0.2.0")
+	f.Must(404, "PUT", "/culvert/plugins/odata-source/swap", `{"hash": "1234"}`)
+	f.Must(409, "PUT", "/culvert/plugins/odata-source/rollback", "")
+	Replace(t, dir, "odata-source.wasm", newer)
+	version := func(want string) {
+		t.Helper()
+		f.Await("orders", "has version "+want, func(s connect.Status) bool {
+			return Runs(s) && s.Tasks[0].Version == want
+		})
+	}
+	version("0.2.0")
+	f.Must(204, "PUT", "/culvert/plugins/odata-source/rollback", "")
+	version("0.1.0")
+	hash := map[string]string{}
+	for _, m := range As[[]rest.Module](t, f.Must(200, "GET", "/culvert/plugins", "")) {
+		if m.Plugin == "odata-source" {
+			hash[m.Version] = m.Hash
+			if m.Chosen != (m.Version == "0.1.0") || filepath.Dir(m.File) != dir {
+				t.Errorf("found %+v", m)
+			}
+		}
+	}
+	f.Must(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash": "`+hash["0.2.0"]+`"}`)
+	version("0.2.0")
+}
+
+// Checked is the answer to a check of a configuration by REST.
+func (f *Followed) Checked(settings map[string]string) (check.Validation, map[string]check.Validated) {
+	f.Place.T.Helper()
+	return f.CheckedBy("", settings)
+}
+
+// CheckedBy is checked with a query.
+func (f *Followed) CheckedBy(query string, settings map[string]string) (check.Validation, map[string]check.Validated) {
+	f.Place.T.Helper()
+	body, err := json.Marshal(settings)
+	if err != nil {
+		f.Place.T.Fatal(err)
+	}
+	var v check.Validation
+	answer := f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate"+query, string(body))
+	if err := json.Unmarshal([]byte(answer), &v); err != nil {
+		f.Place.T.Fatal(err)
+	}
+	by := map[string]check.Validated{}
+	for _, c := range v.Configs {
+		by[c.Value.Name] = c
+	}
+	return v, by
+}
+
+// CheckedInTime is the answer to a check whose questions the service answered within [check.OnlineTime], which a
+// machine that is busy may miss: what came late is remembered, and asked for no more by the next check.
+func (f *Followed) CheckedInTime(settings map[string]string,
+	answered func(map[string]check.Validated) bool) (check.Validation, map[string]check.Validated) {
+	f.Place.T.Helper()
+	var v check.Validation
+	var by map[string]check.Validated
+	f.Eventually("answers of the service", func() bool {
+		v, by = f.Checked(settings)
+		return answered(by)
+	})
+	return v, by
+}
+
+// Ready waits until the worker answers checks, which it refuses while it starts.
+func (f *Followed) Ready() {
+	f.Place.T.Helper()
+	f.Eventually("REST", func() bool {
+		status, _ := f.Call("PUT", "/connector-plugins/ODataSource/config/validate",
+			`{"connector.class": "ODataSource"}`)
+		return status == 200
+	})
+}
+
+// Rows are those of a source that Kafka has acknowledged.
+func (f *Followed) Rows(connector string) int {
+	for line := range strings.Lines(f.Metrics()) {
+		if value, ok := strings.CutPrefix(line, fmt.Sprintf("culvert_source_rows_total{connector=%q,task=\"0\"} ",
+			connector)); ok {
+			n, _ := strconv.Atoi(strings.TrimSpace(value))
+			return n
+		}
+	}
+	return 0
+}
+
+// Subfolder makes a folder in the test's own.
+func (p *Place) Subfolder(name string) string {
+	p.T.Helper()
+	path := filepath.Join(p.Dir, name)
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		p.T.Fatal(err)
+	}
+	return path
+}
+
+func AsJSON(t *testing.T, v any) string {
+	t.Helper()
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// Named is a listener of a broker that advertises itself under another name, as host:port.
+type Named struct {
+	net.Listener
+	Name string
+}
+
+func (n Named) Addr() net.Addr { return address(n.Name) }
+
+type address string
+
+func (address) Network() string { return "tcp" }
+
+func (a address) String() string { return string(a) }
