@@ -132,6 +132,43 @@ func TestFilterOfTheCheck(t *testing.T) {
 	}
 }
 
+// That nothing could be looked for is told before anything is sent, where metadata show it: no record says a key that
+// the service numbers.
+func TestChecksThatCannotBe(t *testing.T) {
+	t.Parallel()
+	const key = `<Property Name="ID" Type="Edm.String"`
+	numbered := strings.Replace(shop, key, key+` sap:creatable="false"`, 1)
+	if numbered == shop {
+		t.Fatal("the metadata have no such property")
+	}
+	for _, c := range []struct {
+		metadata, uncertain, mode, filter, wrong string
+	}{
+		{shop, "check", "insert", "", ""},
+		{numbered, "check", "insert", "", "numbers its key property ID (sap:creatable=\"false\")"},
+		{numbered, "check", "dynamic", "", "numbers its key property ID"},
+		{numbered, "check", "insert", "Note", ""},
+		{numbered, "check", "merge", "", ""},
+		{numbered, "fail", "insert", "", ""},
+		{numbered, "repeatable", "insert", "", ""},
+	} {
+		settings := append(set("00", "Orders"), "sap.odata.insert.uncertain="+c.uncertain,
+			"sap.odata.operation.mode="+c.mode)
+		if c.mode == modeDynamic {
+			settings = append(settings, "sap.odata.operation.mode.property=OP")
+		}
+		if c.filter != "" {
+			settings = append(settings, "sap.odata.check.filter="+c.filter)
+		}
+		_, err := New("0.1.0").Open(Component, configuration(settings...), nil,
+			[]wit.Response{{Status: http.StatusOK, Body: []byte(c.metadata)}})
+		if c.wrong == "" && err != nil || c.wrong != "" && (err == nil || asFault(err).Setting == nil ||
+			*asFault(err).Setting != "sap.odata.insert.uncertain" || !strings.Contains(err.Error(), c.wrong)) {
+			t.Errorf("%s, %s, filter %q: expected %q, found %v", c.uncertain, c.mode, c.filter, c.wrong, err)
+		}
+	}
+}
+
 // Records of deleted entities are told by the column that the source's service declares for it, whatever its name: here
 // are rows as the source makes them of such a type, which are written to one with and one without that column.
 func TestDeleteRecordsOfAnyColumn(t *testing.T) {

@@ -31,7 +31,7 @@ func TestClientInQuery(t *testing.T) {
 			{Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})},
 			{Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})}}
 		out, err := w.p.Encode(w.context, w.schemas, []string{"Order_DetailCopies"}, rows, w.data, nil, nil,
-			[]wit.Hint{{Row: 2, Text: hintConfirm}})
+			[]wit.Hint{{Row: 2, Text: stepConfirm}})
 		if err != nil || len(out.Ready) != 3 {
 			t.Fatalf("expected three deliveries, found %+v (%v)", out, err)
 		}

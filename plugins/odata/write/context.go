@@ -16,7 +16,7 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-sink 9"
+const contextVersion = "odata-sink 10"
 
 // decodedContext is what open worked out.
 type decodedContext struct {
@@ -37,10 +37,10 @@ type entitySet struct {
 	model  *edm.Model
 	entity *structure
 	flat   *flat
-	// same is the place of the first entity set with the same path; lane is the start of the number of its entities'
-	// lanes.
-	same int
-	lane uint32
+	// place is the set's among all, same that of the first one with the same path; lane is the start of the number of
+	// its entities' lanes.
+	place, same int
+	lane        uint32
 	// sets are those whose entities can be nested in the entity set's, by navigation properties: the first is its own.
 	sets []*linked
 }
@@ -83,20 +83,16 @@ type learned struct {
 	// noBatch: it has no $batch; one: it refuses changesets of several operations; repeats: it knows RequestIDs;
 	// versioned: its answers say their version of OData.
 	noBatch, one, repeats, versioned bool
-	// most is how many bytes a batch may have, 0 for no limit. refused is how many batches it has refused as a whole
-	// since it took one.
-	most, refused int
+	// most is how many bytes a batch may have, 0 for no limit.
+	most int
 }
 
 // state is a context: what open worked out, and what was learned of each service since.
 type state struct {
 	*decodedContext
 	learned []learned
-	// numbering and matches are what was learned of each entity set.
-	numbering []numbering
-	matches   []matching
-	// absent are entities that a check by their keys has not found, see [state.lacks].
-	absent string
+	// evidence is what was learned of each entity set.
+	evidence []evidence
 	// packed is what open worked out, packed.
 	packed string
 }
@@ -182,6 +178,9 @@ func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 		if err != nil {
 			return wit.SinkOpening{}, err
 		}
+		if f := o.uncheckable(t); f != nil {
+			return wit.SinkOpening{}, f
+		}
 		if f := o.misnamed(t); f != nil {
 			misnamed = append(misnamed, f)
 		}
@@ -192,10 +191,10 @@ func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 	if len(misnamed) == len(all) {
 		return wit.SinkOpening{}, misnamed[0]
 	}
-	s := &state{decodedContext: o, learned: make([]learned, len(services)),
-		numbering: make([]numbering, len(o.sets)), matches: make([]matching, len(o.sets)), packed: string(o.pack())}
+	s := &state{decodedContext: o, learned: make([]learned, len(services)), evidence: make([]evidence, len(o.sets)),
+		packed: string(o.pack())}
 	for i := range answers {
-		s.hears(i, &answers[i])
+		s.learnVersion(i, &answers[i])
 	}
 	out.Context = s.pack()
 	return wit.SinkOpening{Ready: out}, nil
@@ -340,9 +339,10 @@ func (o *decodedContext) unpack(packed string) (ok bool) {
 			return false
 		}
 		t.ready(o.atom)
+		t.place = len(o.sets)
 		t.same = slices.IndexFunc(o.sets, func(other entitySet) bool { return other.path == t.path })
 		if t.same < 0 {
-			t.same = len(o.sets)
+			t.same = t.place
 		}
 		o.sets = append(o.sets, t)
 	}
@@ -354,26 +354,24 @@ func (s *state) pack() []byte {
 	for _, l := range s.learned {
 		b = pack.Flag(pack.Flag(pack.Flag(pack.Flag(b, l.noBatch), l.one), l.repeats), l.versioned)
 		b = pack.Number(b, l.most)
-		b = pack.Number(b, l.refused)
 	}
-	b = pack.Number(b, len(s.numbering))
-	for i, n := range s.numbering {
-		b = pack.Number(pack.Text(b, string(n)), int(s.matches[i]))
+	b = pack.Number(b, len(s.evidence))
+	for _, n := range s.evidence {
+		b = pack.Flag(pack.Flag(pack.Number(b, int(n.match)), n.numbers), n.fills)
 	}
-	return pack.Text(pack.Text(b, s.absent), s.packed)
+	return pack.Text(b, s.packed)
 }
 
 // clone is a state that can be changed without this one.
 func (s *state) clone() *state {
 	c := *s
-	c.learned, c.numbering, c.matches = slices.Clone(s.learned), slices.Clone(s.numbering), slices.Clone(s.matches)
+	c.learned, c.evidence = slices.Clone(s.learned), slices.Clone(s.evidence)
 	return &c
 }
 
 // same tells whether two states of one connector have learned the same.
 func (s *state) same(o *state) bool {
-	return slices.Equal(s.learned, o.learned) && slices.Equal(s.numbering, o.numbering) &&
-		slices.Equal(s.matches, o.matches) && s.absent == o.absent
+	return slices.Equal(s.learned, o.learned) && slices.Equal(s.evidence, o.evidence)
 }
 
 // lastContext is the context that was read last, and the state in it, nil for none: most calls have that of the call
@@ -412,13 +410,12 @@ func (p *Plugin) readState(context []byte) (*state, error) {
 	s := &state{}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
 		s.learned = append(s.learned, learned{noBatch: r.Flag(), one: r.Flag(), repeats: r.Flag(), versioned: r.Flag(),
-			most: r.Number(), refused: r.Number()})
+			most: r.Number()})
 	}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		s.numbering = append(s.numbering, numbering(r.Text()))
-		s.matches = append(s.matches, matching(r.Number()))
+		s.evidence = append(s.evidence, evidence{match: matching(r.Number()), numbers: r.Flag(), fills: r.Flag()})
 	}
-	s.absent, s.packed = r.Text(), r.Text()
+	s.packed = r.Text()
 	if !r.Done() {
 		return nil, stale
 	}
@@ -430,7 +427,7 @@ func (p *Plugin) readState(context []byte) (*state, error) {
 	}
 	s.decodedContext = &decodedContext{}
 	if !s.decodedContext.unpack(s.packed) || len(s.learned) != len(s.decodedContext.services) ||
-		len(s.numbering) != len(s.sets) {
+		len(s.evidence) != len(s.sets) {
 		return nil, stale
 	}
 	if len(p.contexts) == maxContexts {

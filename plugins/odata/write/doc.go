@@ -5,12 +5,15 @@
 //
 //   - plugin.go: what the host calls. settings.go: the settings; recommend.go: their values, checked with the service;
 //     tools.go: commands. context.go: what Open works out, and what answers have shown of each service since.
-//   - encode.go: from a row to a request, by the operation and the hint. grouping.go: requests into deliveries.
-//     nested.go: updates of entities nested in a row. identity.go: RequestIDs. hint.go: how a row is encoded once more.
+//   - request.go: what is sent for a row, as encode makes it and settle reads it back: memos and hints are written and
+//     read here alone. encode.go: from a row to its request, by the operation and the hint. nested.go: updates of
+//     entities nested in a row. identity.go: RequestIDs. check.go: reads that look for an insert in doubt.
+//   - grouping.go: requests into deliveries, by lane. run.go: the same for rows that differ in key and body alone.
 //   - tree.go, body.go, atom.go: bodies by way of trees, which hold the rules. kernel.go, program.go: the same straight
-//     from bytes, for flat rows. plain.go: batches of rows that differ in key and body alone.
-//   - settle.go: verdicts on one request; together.go: on a batch; own.go: which answers the service itself has made;
-//     check.go, entity.go: whether an insert in doubt was applied; numbering.go: services that give keys of their own.
+//     from bytes, for flat rows.
+//   - settle.go: the verdict on a row by the answer to its request. sentbatch.go: which answer of a batch is for which
+//     row. own.go: which answers the service itself has made. entity.go: whether an entity that is found is a record's.
+//     numbering.go: services that give keys of their own.
 //
 // Invariants: a row that stands in one delivery stands in no other. Two rows of one entity are in one lane and never in
 // one delivery (P20). A POST is sent again only where the answer, or the service's repeatability, says that the one

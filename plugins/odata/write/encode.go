@@ -67,7 +67,7 @@ func (p *Plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 				Fault: *asFault(err)})
 		case q == nil:
 			out.Ignored = append(out.Ignored, uint32(i))
-		case len(q.nested) > 0 && s.learned[q.to.at].noBatch:
+		case q.nested > 0 && s.learned[q.to.at].noBatch:
 			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
 				Fault: wit.Fault{Kind: wit.FaultConfig, Message: q.to.service + " takes no batches, in which " +
 					nestedUpdates + " = operations sends the entities nested in an update"}})
@@ -117,26 +117,20 @@ func (e *encoding) came(row int, origins []wit.RecordID, topics []string) {
 	}
 }
 
-// request is what a row comes to.
+// request is what a row comes to: its target, and how it is sent.
 type request struct {
-	operation
+	target
 	row    uint32
-	to     *entitySet
 	method string
-	// path and query: query what stands behind it.
-	path, query string
-	headers     []wit.Header
-	body        []byte
+	// query is what stands behind the path.
+	query   string
+	headers []wit.Header
+	body    []byte
 	// lane tells entities apart.
-	lane string
-	hint hint
-	// predicate is the entity's, "" where the row doesn't say its key.
-	predicate string
-	// sent is what a look compares with.
-	sent       []byte
+	lane       string
 	repeatable bool
-	// nested are updates of the entities nested in the row, which are done with the request or not at all.
-	nested []nestedUpdate
+	// updates are those of the entities nested in the row, which are done with the request or not at all.
+	updates []nestedUpdate
 }
 
 // request decides what a row asks for; nil: it is ignored.
@@ -192,7 +186,8 @@ func (e *encoding) read() (err error) {
 func (e *encoding) byMode(mode string) (*request, error) {
 	if e.hint.address {
 		q := e.start(readSet, "GET")
-		q.query, q.repeatable, q.headers = "$top=1", true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
+		q.query = "$top=1"
+		e.reads(q)
 		return q, nil
 	}
 	switch mode {
@@ -408,7 +403,7 @@ func varied(k keyValue) bool {
 func (e *encoding) start(op operation, method string) *request {
 	e.p.requests = append(e.p.requests, request{})
 	q := &e.p.requests[len(e.p.requests)-1]
-	*q = request{operation: op, to: e.target, method: method, path: e.target.path, hint: e.hint}
+	*q = request{target: target{operation: op, to: e.target, hint: e.hint}, method: method}
 	if e.missing == nil {
 		q.predicate = e.p.predicateOf(e.keys)
 	}
@@ -424,9 +419,7 @@ func (e *encoding) at(op operation, method string) (*request, error) {
 	if err := e.unaddressed(); err != nil {
 		return nil, err
 	}
-	q := e.start(op, method)
-	q.path += q.predicate
-	return q, nil
+	return e.start(op, method), nil
 }
 
 // reading is a request that reads the entity.
@@ -435,8 +428,13 @@ func (e *encoding) reading(op operation) (*request, error) {
 	if err != nil {
 		return nil, err
 	}
-	q.repeatable, q.headers = true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
+	e.reads(q)
 	return q, nil
+}
+
+// reads says how a request is sent that only reads.
+func (e *encoding) reads(q *request) {
+	q.repeatable, q.headers = true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
 }
 
 // media is the type of bodies.
@@ -512,13 +510,6 @@ func (e *encoding) insertion() (*request, error) {
 	if e.hint.uncertain() {
 		return e.check(q)
 	}
-	if e.hint.step == stepStored {
-		looking, err := e.reading(lookAtStored)
-		if looking != nil {
-			looking.sent = q.body
-		}
-		return looking, err
-	}
 	if e.unsaid && e.s.mode != modeUpsert || e.numbered() {
 		q.predicate = "" // what the service numbers may get the key of another row
 	}
@@ -567,7 +558,7 @@ func (e *encoding) match(q *request) {
 	switch {
 	case e.s.bare, e.s.tags && e.hint.tag == "":
 		return
-	case !e.s.tags && (e.hint.bare || e.s.matches[e.target.same] == takesNone):
+	case !e.s.tags && (e.hint.bare || e.s.evidence[e.target.same].match == takesNone):
 		q.hint.bare = true
 		return
 	case e.s.tags:
@@ -589,14 +580,7 @@ func (e *encoding) upsert() (*request, error) {
 			"them would be an insert")
 	}
 	if e.hint.uncertain() {
-		if !e.elsewhere() {
-			return e.reading(lookOfUpsert)
-		}
-		q := e.start(upsertInsert, "POST")
-		if err := e.write(q, false); err != nil {
-			return nil, err
-		}
-		return e.finding(q)
+		return e.reading(lookOfUpsert)
 	}
 	step := e.hint.step
 	if step == "" {
@@ -618,7 +602,7 @@ func (e *encoding) deletion() (*request, error) {
 		return nil, &wit.Fault{Kind: wit.FaultUnsupported,
 			Message: "whether an entity was deleted by this record can't be seen"}
 	}
-	if e.hint.step == hintConfirm {
+	if e.hint.step == stepConfirm {
 		return e.reading(confirm)
 	}
 	if e.s.tags && !e.hint.tagged {

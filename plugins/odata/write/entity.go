@@ -34,173 +34,90 @@ func tagOf(response *wit.Response) string {
 }
 
 // settleCheck says whether an insert that was uncertain was applied.
-func (s *state) settleCheck(a *sentRequest, response *wit.Response) (wit.Verdict, error) {
-	lost := func() wit.Verdict {
-		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: &wit.Fault{Kind: wit.FaultTransient,
-			Message: a.what() + ": no answer came"}}}
-	}
-	unknown := func(why string) wit.Verdict {
-		return refused(&wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": " + why})
-	}
-	switch {
-	case response.Status == 0:
-		return lost(), nil
-	case !success(response.Status) && !s.missing(response), a.operation == probe && !success(response.Status):
+func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, error) {
+	if !success(response.Status) && (a.operation == probe || !s.missing(response)) {
 		return verdict(fault.Of(a.what(), response, response.Body), response)
 	}
-	switch a.operation {
-	case look, lookOfUpsert:
-		if s.missing(response) {
-			if t := s.setOf(a); t != nil && s.ofKey(t, a.predicate) == kept {
-				return anew(a.hint.to(stepInsert)), nil
-			}
-			// A service that numbers what is inserted has it under another key.
-			s.lacks(a.path)
-			return wit.Verdict{Again: &wit.Retry{Hint: wit.HintUncertain}}, nil
-		}
-		if a.operation == lookOfUpsert {
-			return anew(a.hint.to(stepUpdate)), nil
-		}
-		if field := s.difference(a, response.Body); field != "" {
-			if s.uncertain == "repeatable" && s.learned[a.at].repeats {
-				return anew(a.hint.to(stepInsert)), nil // its RequestID tells whether the entity is the record's
-			}
-			return unknown("the entity is there, but its " + field + " is not what the record has: somebody else may " +
-				"have made it, or changed it since"), nil
-		}
-		s.keptAt(a)
-		return written(), nil
-	case lookAtStored:
-		if !s.missing(response) && a.sent != "" && s.difference(a, response.Body) == "" {
-			return written(), nil
-		}
-		return anew(a.hint.to(stepLooked)), nil // for the service's own words
-	case find:
-		return s.settleFind(a, response, unknown)
+	unknown := func(why string) (wit.Verdict, error) {
+		return refused(&wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": " + why}), nil
 	}
-	return anew(a.hint.to(stepInsert)), nil
+	switch {
+	case a.operation == look && s.missing(response) && a.saysInitial():
+		return unknown("none is there, and the service may have numbered it, since the record's key is initial; " +
+			checkFilter + " isn't set")
+	case a.operation == probe, a.operation != find && s.missing(response):
+		return anew(a.hint.to(stepInsert)), nil
+	case a.operation == lookOfUpsert:
+		return anew(a.hint.to(stepUpdate)), nil
+	case a.operation == find:
+		entities, ok := entitiesIn(response.Body)
+		if s.missing(response) || !ok {
+			return unknown("expected a list of entities, found something else")
+		}
+		return s.settleFind(a, entities, unknown)
+	}
+	field := a.to.difference(propertiesOf([]byte(a.compared)), propertiesOf(response.Body))
+	switch {
+	case field == "":
+		return written(), nil
+	case s.uncertain == "repeatable" && s.learned[a.to.at].repeats:
+		return anew(a.hint.to(stepInsert)), nil // its RequestID tells whether the entity is the record's
+	}
+	return unknown("the entity is there, but its " + field + " is not what the record has: somebody else may " +
+		"have made it, or changed it since")
 }
 
-// settleFind reads which entities a filter has found. What the settings' filter finds is the record's if it has what
-// was sent, whatever its key where the service may number. What equal contents find is a sign only: other records may
-// say the same.
-func (s *state) settleFind(a *sentRequest, response *wit.Response,
-	unknown func(string) wit.Verdict) (wit.Verdict, error) {
-	entities, complete, ok := entitiesIn(response.Body)
-	if s.missing(response) || !ok {
-		return unknown("expected a list of entities, found something else"), nil
-	}
-	t := s.setOf(a)
-	if t == nil {
-		return unknown("the set is none of the connector's"), nil
-	}
-	field, sent := "", jsontext.Value{}
-	if len(entities) > 0 { // else there is nothing to compare with
-		sent = propertiesOf([]byte(a.sent))
-	}
-	said := sent.Members
-	if s.filter == "" {
-		sent.Members = slices.DeleteFunc(slices.Clone(said), func(m jsontext.Member) bool {
-			return slices.Contains(t.entity.Key, m.Name)
-		})
-		another, changed := false, ""
-		for i := range entities {
-			if other := t.differs(sent, entities[i]); other != "" {
-				field = other
-				if t.near(sent, entities[i]) {
-					changed = other
-				}
-			} else if t.differs(jsontext.Value{Kind: jsontext.Object, Members: said}, entities[i]) == "" {
-				return written(), nil
-			} else {
-				another = true
-			}
-		}
-		switch {
-		case another:
-			return unknown("another entity has all that the record has but its key, and may be the record's: nothing " +
-				"proves that the service keeps the keys of what is inserted; " +
-				checkFilter + " would tell"), nil
-		case changed != "":
-			return unknown("an entity has nearly all that the record has, but another " + changed + ", and may be " +
-				"the record's all the same: nothing proves that the service keeps what is inserted as it is; " +
-				checkFilter + " would tell"), nil
-		case field != "" && !complete && s.ofKey(t, a.predicate) != kept: // checks beside this one may show that it is
-			return unknown("none of the entities found is the record's, by their " + field +
-				", and there are more than the answer has: the service may take no notice of $filter"), nil
-		}
-	} else {
-		values, keyed := t.keyOf(a.predicate)
-		sent.Members = slices.DeleteFunc(slices.Clone(said), func(m jsontext.Member) bool {
-			at := slices.Index(t.entity.Key, m.Name)
-			if at < 0 {
-				return false
-			}
-			// A key of several properties that says them all is compared where nothing shows that the service changes
-			// them: of the two that differ, the entity may be another record's.
-			blank := keyed && initial(values[at].Text)
-			what := s.numbering[t.same].of(at, blank)
-			return what == given || keyed && what == notShown && (blank || len(values) == 1)
-		})
-		for i := range entities {
-			if field = t.differs(sent, entities[i]); field == "" {
-				return written(), nil
-			}
-		}
-		if field != "" {
-			// A service that takes no notice of the filter answers with others' too.
-			return unknown("none of the entities found is the record's, by their " + field +
-					": somebody else may have made them, or changed it since, or the service " +
-					"takes no notice of $filter"),
-				nil
+// settleFind reads which entities the settings' filter has found. One is the record's if it has what was sent. A key of
+// one property may be the service's number; of one of several properties, those that say nothing may be.
+func (s *state) settleFind(a *target, entities []jsontext.Value,
+	unknown func(string) (wit.Verdict, error)) (wit.Verdict, error) {
+	sent := propertiesOf([]byte(a.compared))
+	sent.Members = slices.DeleteFunc(sent.Members, func(m jsontext.Member) bool {
+		return slices.Contains(a.to.entity.Key, m.Name) && (len(a.to.entity.Key) == 1 ||
+			s.evidence[a.to.same].numbers || initial(m.Value.Text))
+	})
+	field := ""
+	for i := range entities {
+		if field = a.to.difference(sent, entities[i]); field == "" {
+			return written(), nil
 		}
 	}
-	address := t.path + a.predicate
-	if a.hint.step == stepSearch {
-		s.found(address)
-		s.lacks(searched(address))
-		return wit.Verdict{Again: &wit.Retry{Hint: wit.HintUncertain}}, nil
+	if field != "" {
+		// A service that takes no notice of the filter answers with others' too.
+		return unknown("none of the entities found is the record's, by their " + field + ": somebody else may have " +
+			"made them, or changed it since, or the service takes no notice of $filter")
 	}
-	s.found(address)
-	s.found(searched(address))
 	a.hint.alone = true // it may have stood in a changeset that failed
 	return anew(a.hint.to(stepInsert)), nil
 }
 
-// entitiesIn are those of a feed; ok: it is one; complete: nothing says that there are more, which were asked for up to
-// [maxFound].
-func entitiesIn(body []byte) (entities []jsontext.Value, complete, ok bool) {
+// entitiesIn are those of a feed; ok: it is one.
+func entitiesIn(body []byte) (entities []jsontext.Value, ok bool) {
 	if v, err := jsontext.Parse(body); err == nil {
-		v = v.At("d")
-		more := v.Has("__next")
-		if v.Kind == jsontext.Object {
+		if v = v.At("d"); v.Kind == jsontext.Object {
 			v = v.At("results")
 		}
-		return v.Items, !more && len(v.Items) < maxFound, v.Kind == jsontext.Array
+		return v.Items, v.Kind == jsontext.Array
 	}
 	r := markup.NewReader(body)
 	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "feed" {
-		return nil, false, false
+		return nil, false
 	}
-	complete = true
 	for {
 		switch kind, err := r.Next(); {
 		case err != nil:
-			return nil, false, false
+			return nil, false
 		case kind == markup.End:
-			return entities, complete && len(entities) < maxFound, true
+			return entities, true
 		case kind == markup.Open && r.Local == "entry":
 			entity, ok := entryAt(r)
 			if !ok {
-				return nil, false, false
+				return nil, false
 			}
 			entities = append(entities, entity)
 		case kind == markup.Open:
-			if rel, _ := r.Attribute("rel"); r.Local == "link" && rel == "next" {
-				complete = false
-			}
 			if r.Skip() != nil {
-				return nil, false, false
+				return nil, false
 			}
 		}
 	}
@@ -208,16 +125,8 @@ func entitiesIn(body []byte) (entities []jsontext.Value, complete, ok bool) {
 
 // difference names a property that has another value in the entity than in what was sent, "" for none. Only what both
 // have is compared, and as values: 1.50 is 1.5, and blanks at the end of a text, which some databases cut, count for
-// nothing. Where they have nothing in common it is the document that is another one.
-func (s *state) difference(a *sentRequest, body []byte) string {
-	if a.sent == "" {
-		return ""
-	}
-	return s.setOf(a).differs(propertiesOf([]byte(a.sent)), propertiesOf(body))
-}
-
-// differs is difference for what was read. What is no entity has no members. Without a set nothing is known of types.
-func (t *entitySet) differs(given, found jsontext.Value) string {
+// nothing. Where they have nothing in common it is the document that is another one. What is no entity has no members.
+func (t *entitySet) difference(given, found jsontext.Value) string {
 	compared := given.Kind == jsontext.Object && found.Kind == jsontext.Object && len(given.Members) == 0
 	for _, m := range given.Members {
 		if !found.Has(m.Name) || strings.HasSuffix(m.Name, ofEntry) && m.Value.Text == "" {
@@ -237,7 +146,7 @@ func (t *entitySet) differs(given, found jsontext.Value) string {
 // sameFloat tells whether a property has floating point numbers, and two values of it are the same number: services
 // write it with as many digits as they like.
 func (t *entitySet) sameFloat(name string, a, b jsontext.Value) bool {
-	if t == nil || t.entity.properties[name] == nil {
+	if t.entity.properties[name] == nil {
 		return false
 	}
 	bits := 0

@@ -4,41 +4,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/batch"
-	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
-)
-
-// operation is what a request does. Those of an upsert go on with the other one.
-type operation int
-
-const (
-	insert operation = iota
-	remove
-	// confirm reads an entity that was to be deleted.
-	confirm
-	put
-	merge
-	patch
-	upsertPut
-	upsertMerge
-	upsertPatch
-	upsertInsert
-	// readTag reads an entity for its ETag.
-	readTag
-	readTagOfUpsert
-	readTagOfRemoval
-	// look and find read whether an insert was applied, probe whether the service is there.
-	look
-	lookOfUpsert
-	find
-	probe
-	// lookAtStored reads an entity that an insert has found there already, after a changeset with it failed.
-	lookAtStored
-	// readSet asks for an entity of the set, whichever, since the address of the row's is refused.
-	readSet
-	// several is a batch, severalPlain one of a [plain] run of rows.
-	several
-	severalPlain
 )
 
 // class tells which requests may share a batch: a batch with an insert must not be sent twice, one without can be.
@@ -53,7 +19,7 @@ const (
 
 func (q *request) class() class {
 	switch {
-	case q.operation == readTag || q.operation == readTagOfUpsert || q.operation == readTagOfRemoval:
+	case q.reads():
 		return reads
 	case q.repeatable:
 		return often
@@ -66,21 +32,17 @@ func (q *request) alone() bool {
 	return q.hint.single || q.operation == confirm || q.operation >= look
 }
 
-// inserts tells whether an operation makes an entity. It shares a changeset only where the settings want it: of a
-// service that stores a part of one that fails, it would be made twice.
-func (o operation) inserts() bool { return o == insert || o == upsertInsert }
-
 // size is about what a request adds to a batch, in bytes.
 func (q *request) size() int {
-	n := len(q.body) + len(q.path) + 400
-	for i := range q.nested {
-		n += len(q.nested[i].body) + len(q.nested[i].path) + 400
+	n := len(q.body) + len(q.to.path) + len(q.predicate) + 400
+	for i := range q.updates {
+		n += len(q.updates[i].body) + len(q.updates[i].path) + 400
 	}
 	return n
 }
 
 // operations is how many a request is in a batch.
-func (q *request) operations() int { return 1 + len(q.nested) }
+func (q *request) operations() int { return 1 + q.nested }
 
 // group is requests of one delivery, of different entities.
 type group struct {
@@ -136,7 +98,7 @@ func mixed(h uint32, text string) uint32 {
 }
 
 // apart tells whether a request has a changeset of its own.
-func (q *request) apart() bool { return q.hint.alone || len(q.nested) > 0 }
+func (q *request) apart() bool { return q.hint.alone || q.nested > 0 }
 
 // maxBytes is how large a batch gets, whatever the service takes.
 const maxBytes = 8 << 20
@@ -155,8 +117,8 @@ func (g *grouping) add(q *request) {
 	}
 	learned := g.s.learned[q.to.at]
 	last := l.last[entity{q.to.path, q.lane}]
-	for i := range q.nested {
-		last = max(last, l.last[q.nested[i].entity])
+	for i := range q.updates {
+		last = max(last, l.last[q.updates[i].entity])
 	}
 	if g.s.batches && !learned.noBatch && !q.alone() {
 		kind := [2]int{int(q.class()), q.to.at}
@@ -177,8 +139,8 @@ func (g *grouping) add(q *request) {
 // stands notes in which group the entities of a request stand last.
 func (l *line) stands(q *request, n int) {
 	l.last[entity{q.to.path, q.lane}] = n
-	for i := range q.nested {
-		l.last[q.nested[i].entity] = n
+	for i := range q.updates {
+		l.last[q.updates[i].entity] = n
 	}
 }
 
@@ -215,7 +177,7 @@ var versions = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}, {Name: "
 
 // single is the delivery of one request.
 func (s *state) single(q *request) wit.Delivery {
-	target := q.path
+	target := q.path()
 	if q.query != "" {
 		target += "?" + q.query
 	}
@@ -230,15 +192,7 @@ func (s *state) single(q *request) wit.Delivery {
 			r.Method, r.Headers = "POST", append(r.Headers, wit.Header{Name: "X-HTTP-Method", Value: q.method})
 		}
 	}
-	return wit.Delivery{Request: r, Rows: []uint32{q.row}, Memo: q.memo()}
-}
-
-// memo is what settle needs to know of a delivery.
-func memo(op operation, target string) []byte { return pack.Text(pack.Number(nil, int(op)), target) }
-
-func (q *request) memo() []byte {
-	b := pack.Text(pack.Number(memo(q.operation, q.path), q.to.at), q.hint.text())
-	return pack.Text(pack.Text(b, string(q.sent)), q.predicate)
+	return wit.Delivery{Request: r, Rows: []uint32{q.row}, Memo: q.append(appendHead(nil, q.to.at, 0, 1), nil, true)}
 }
 
 // batchHeaders are those of the request with a batch. The preference is OData v4's (Protocol, 8.2.8.3): services that
@@ -252,58 +206,45 @@ func batchHeaders(boundary string) []wit.Header {
 
 // together is the delivery of several requests in a batch.
 func (s *state) together(g *group) wit.Delivery {
-	d := wit.Delivery{}
 	to := g.requests[0].to
 	all := s.allTogether || !s.oneByOne && !to.sap && !s.learned[g.at].one
 	shares := func(q *request) bool { return all && !q.apart() && (s.allTogether || !q.inserts()) }
 	service := to.service + "/"
 	parts := make([]batch.Part, 0, len(g.requests))
-	layout := make([]int, 0, len(g.requests)) // how many operations each part has
+	begins := make([]bool, len(g.requests)) // which of the requests begin a part
 	own := make([]batch.Operation, len(g.requests))
-	d.Rows = make([]uint32, 0, len(g.requests))
+	rows := make([]uint32, len(g.requests))
+	size := 40
 	for i, q := range g.requests {
 		within := func(place string, body []byte) batch.Operation {
 			return batch.Operation{Method: q.method, Target: strings.TrimPrefix(place, service), Headers: q.headers,
 				Body: body}
 		}
-		own[i] = within(q.path, q.body)
-		switch last := len(parts) - 1; {
-		case g.class == reads:
-			parts, layout = append(parts, batch.Part{Operations: own[i : i+1 : i+1]}), append(layout, 1)
-		case len(q.nested) > 0: // which are done with the row's own, and with no other row's
-			all := []batch.Operation{own[i]}
-			for _, u := range q.nested {
-				all = append(all, within(u.path, u.body))
-			}
-			parts, layout = append(parts, batch.Part{Changeset: true, Operations: all}), append(layout, len(all))
-		case i > 0 && shares(q) && shares(g.requests[i-1]):
+		own[i], rows[i] = within(q.path(), q.body), q.row
+		size += 24 + len(q.predicate) // a hint makes it longer
+		if last := len(parts) - 1; i > 0 && g.class != reads && shares(q) && shares(g.requests[i-1]) {
 			parts[last].Operations = append(parts[last].Operations, own[i])
-			layout[last]++
-		default:
-			parts, layout = append(parts, batch.Part{Changeset: true, Operations: own[i : i+1 : i+1]}),
-				append(layout, 1)
+			continue
 		}
-		d.Rows = append(d.Rows, q.row)
+		p := batch.Part{Changeset: g.class != reads, Operations: own[i : i+1 : i+1]}
+		for _, u := range q.updates { // which are done with the row's own, and with no other row's
+			p.Operations = append(p.Operations, within(u.path, u.body))
+		}
+		parts, begins[i] = append(parts, p), true
 	}
 	content, boundary := batch.Append(nil, parts)
-	d.Request = wit.Request{Method: "POST", Target: to.query.On(to.service + "/$batch"), Body: content,
-		TokenFrom:  &to.root,
-		Repeatable: g.class != once,
-		Headers:    batchHeaders(boundary)}
-	size := 40 + len(service) + 2*len(layout)
-	for _, q := range g.requests {
-		size += 24 + len(q.path) + len(q.predicate) // a hint makes it longer
+	memo := appendHead(make([]byte, 0, size), g.at, len(content), len(g.requests))
+	var before *target
+	for i, q := range g.requests {
+		memo = q.append(memo, before, begins[i])
+		before = &q.target
 	}
-	m := pack.Number(append(make([]byte, 0, size), memo(several, to.service+"/$batch")...), g.at)
-	m = pack.Flag(pack.Number(m, len(content)), g.class == reads)
-	m = pack.Number(m, len(layout))
-	for _, n := range layout {
-		m = pack.Number(m, n)
-	}
-	for _, q := range g.requests {
-		m = pack.Text(pack.Text(pack.Text(pack.Number(m, int(q.operation)), q.path), q.predicate), q.hint.text())
-		m = pack.Number(m, len(q.nested))
-	}
-	d.Memo = m
-	return d
+	return to.batched(content, boundary, memo, rows, g.class != once)
+}
+
+// batched is the delivery of a batch.
+func (t *entitySet) batched(content []byte, boundary string, memo []byte, rows []uint32, repeatable bool) wit.Delivery {
+	return wit.Delivery{Memo: memo, Rows: rows, Request: wit.Request{Method: "POST",
+		Target: t.query.On(t.service + "/$batch"), Body: content, TokenFrom: &t.root, Repeatable: repeatable,
+		Headers: batchHeaders(boundary)}}
 }

@@ -148,7 +148,8 @@ func guestWrite(t *testing.T, i *host.Instance, s *service.Service, batch *recor
 			`{"code":"A/1","severity":"success","details":[{"severity": "Warning"}]}`: 1,
 			`<notification><code>A/1</code><severity>error</severity></notification>`: 1} {
 			response := wit.Response{Status: 201, Headers: []wit.Header{{Name: "SAP-Message", Value: message}}}
-			settled, err := i.Settle(t.Context(), opened.Ready.Context, memo(insert, "/x"), d.Rows[:1], response)
+			memo := (&target{to: &entitySet{}}).append(appendHead(nil, 0, 0, 1), nil, true)
+			settled, err := i.Settle(t.Context(), opened.Ready.Context, memo, d.Rows[:1], response)
 			if err != nil || settled.Verdicts[0].Written == nil || i.Warnings() != want {
 				t.Errorf("%s: expected %d warnings beside a success, found %d, %+v (%v)", message, want, i.Warnings(),
 					settled, err)

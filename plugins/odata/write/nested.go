@@ -47,7 +47,8 @@ func (e *encoding) nest(q *request, nested []carried, from *linked) error {
 			if u.body, err = b.entity(c.inner, item, c.where); err != nil {
 				return err
 			}
-			q.nested = append(q.nested, u)
+			q.updates = append(q.updates, u)
+			q.nested = len(q.updates)
 			if err := e.nest(q, deeper, to); err != nil {
 				return err
 			}

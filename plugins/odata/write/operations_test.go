@@ -63,8 +63,6 @@ func TestOperations(t *testing.T) {
 	value := fields("ID", "a'b", "Note", "n", "Count", int64(1))
 	const entity = "/Orders('a''b')"
 	const body = `{"ID":"a'b","Note":"n","Count":1}`
-	const contentsSearch = "GET /Orders?$filter=%28Note%20eq%20'n'%20or%20Note%20eq%20'N'%29%20and%20Count%20eq%201" +
-		"&$top=20 (repeatable)"
 	mode := func(m string) string { return "sap.odata.operation.mode=" + m }
 	dynamic := []string{mode("dynamic"), "sap.odata.operation.mode.property=OP"}
 	with := func(m datum.Map, pairs ...any) datum.Map { return append(m[:len(m):len(m)], fields(pairs...)...) }
@@ -126,8 +124,8 @@ func TestOperations(t *testing.T) {
 			[]string{"POST /Orders " + body, "GET " + entity + " (repeatable)",
 				"MERGE " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
 		{"upsert whose insert was lost", []string{mode("upsert"), "sap.odata.upsert.first=insert"}, nil, value,
-			[]string{"0", "404", `200 {"d":[]}`, "201"},
-			[]string{"POST /Orders " + body, "GET " + entity + " (repeatable)", contentsSearch, "POST /Orders " + body},
+			[]string{"0", "404", "201"},
+			[]string{"POST /Orders " + body, "GET " + entity + " (repeatable)", "POST /Orders " + body},
 			wasWritten},
 		{"tunnelled", []string{mode("merge"), "sap.odata.method.tunnel=1"}, nil, value, []string{"204"},
 			[]string{"POST " + entity + " If-Match=* X-HTTP-Method=MERGE (repeatable) " + body}, wasWritten},
@@ -190,7 +188,7 @@ func TestOperations(t *testing.T) {
 				"GET " + entity + " (repeatable)"}, inDoubt},
 		{"lost, not there", []string{"sap.odata.insert.uncertain=check"}, nil, value, []string{"0", "404",
 			`200 {"d":[]}`, "201"},
-			[]string{"POST /Orders " + body, "GET " + entity + " (repeatable)", contentsSearch, "POST /Orders " + body},
+			[]string{"POST /Orders " + body, "GET " + entity + " (repeatable)", "POST /Orders " + body},
 			wasWritten},
 		{"lost, without a key", []string{"sap.odata.insert.uncertain=check"}, nil, fields("Note", "n"), []string{"0"},
 			[]string{`POST /Orders {"Note":"n"}`}, inDoubt},
@@ -216,9 +214,9 @@ func TestOperations(t *testing.T) {
 		{"retried", []string{"sap.odata.insert.uncertain=retry"}, nil, value, []string{"0", "201"},
 			[]string{"POST /Orders (repeatable) " + body, "POST /Orders (repeatable) " + body}, wasWritten},
 		{"RequestID, unknown to the service", []string{"sap.odata.insert.uncertain=repeatable"}, nil, value,
-			[]string{"0", "404", `200 {"d":[]}`, "201 RepeatabilityResult: accepted"},
+			[]string{"0", "404", "201 RepeatabilityResult: accepted"},
 			[]string{"POST /Orders RequestID=FC6DBB870155B07AD4E275C2CE68029E " +
-				"RepeatabilityCreation=2023-11-14T22:13:20 " + body, "GET " + entity + " (repeatable)", contentsSearch,
+				"RepeatabilityCreation=2023-11-14T22:13:20 " + body, "GET " + entity + " (repeatable)",
 				"POST /Orders RequestID=FC6DBB870155B07AD4E275C2CE68029E RepeatabilityCreation=2023-11-14T22:13:20 " +
 					body}, wasWritten},
 	} {

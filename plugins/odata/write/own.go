@@ -30,7 +30,7 @@ func empty(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }
 // with all that they answer, and refuse with an error document. Small services do neither and send an empty 404: there
 // nothing tells theirs from a router's, which mostly has words, and it is taken for theirs until the service has said a
 // version once. notfound.codes is the way out for others.
-func (s *state) own(a *sentRequest, response *wit.Response) bool {
+func (s *state) own(a *target, response *wit.Response) bool {
 	if a.batched {
 		return true
 	}
@@ -41,18 +41,18 @@ func (s *state) own(a *sentRequest, response *wit.Response) bool {
 	if document || versioned(response) {
 		return true
 	}
-	return empty(response.Body) && !s.learned[a.at].versioned || fault.Listed(s.notFoundCodes, response.Status, "")
+	return empty(response.Body) && !s.learned[a.to.at].versioned || fault.Listed(s.notFoundCodes, response.Status, "")
 }
 
-// heeded tells whether an answer of success is the service's own: one with a body holds an entity or a feed, says its
-// version, or says where the entity is that was made. Gateways say 200 to what they could not pass on, in words or JSON
-// of their own. A GET of the service's root asks for nothing else.
-func (s *state) heeded(a *sentRequest, response *wit.Response) bool {
+// fromService tells whether an answer of success is the service's own: one with a body holds an entity or a feed, says
+// its version, or says where the entity is that was made. Gateways say 200 to what they could not pass on, in words or
+// JSON of their own. A GET of the service's root asks for nothing else.
+func (s *state) fromService(a *target, response *wit.Response) bool {
 	if a.operation == probe {
 		return true
 	}
 	return done(response.Status) && (a.batched || empty(response.Body) || versioned(response) ||
-		located(a, response) || s.holds(a, response.Body))
+		located(a, response) || a.to.holds(response.Body))
 }
 
 // undone is what is wrong with a success that is not [done]. A service that answers all writes so is none that can be
@@ -63,17 +63,17 @@ func undone(status uint16) string {
 }
 
 // located tells whether an answer to an insert says the address of an entity of the set.
-func located(a *sentRequest, response *wit.Response) bool {
-	if a.operation != insert && a.operation != upsertInsert {
+func located(a *target, response *wit.Response) bool {
+	if !a.inserts() {
 		return false
 	}
-	set, at := a.path[strings.LastIndexByte(a.path, '/')+1:]+"(", headerOf(response, "Location")
+	set, at := a.to.path[strings.LastIndexByte(a.to.path, '/')+1:]+"(", headerOf(response, "Location")
 	return strings.HasPrefix(at, set) || strings.Contains(at, "/"+set)
 }
 
 // holds tells whether a body is an entity or a feed, in JSON or Atom. In JSON without the d around it, an entity has
 // the properties of the key; an object without members says nothing against.
-func (s *state) holds(a *sentRequest, body []byte) bool {
+func (t *entitySet) holds(body []byte) bool {
 	v, err := jsontext.Parse(body)
 	if err != nil {
 		r := markup.NewReader(body)
@@ -83,26 +83,14 @@ func (s *state) holds(a *sentRequest, body []byte) bool {
 	if v.Kind != jsontext.Object || v.Has("d") || len(v.Members) == 0 {
 		return v.Kind == jsontext.Object
 	}
-	t := s.setOf(a)
 	lacks := func(name string) bool { return !v.Has(name) }
-	return t != nil && len(t.entity.Key) > 0 && !slices.ContainsFunc(t.entity.Key, lacks)
-}
-
-// setOf is the entity set of a request, nil for none.
-func (s *state) setOf(a *sentRequest) *entitySet {
-	for i := range s.sets {
-		t := &s.sets[i]
-		if rest, ok := strings.CutPrefix(a.path, t.path); ok && t.at == a.at && (rest == "" || rest[0] == '(') {
-			return t
-		}
-	}
-	return nil
+	return len(t.entity.Key) > 0 && !slices.ContainsFunc(t.entity.Key, lacks)
 }
 
 // ofTheCall tells whether a refusal speaks of the call and not of the row, as those of a service that was switched off,
 // of a gateway on the way, or for want of a token do. A row's own refusal is an OData error document. To skip row after
 // row for such answers, or to take a gateway's 404 for a deleted entity, would lose them all.
-func (s *state) ofTheCall(a *sentRequest, response *wit.Response) bool {
+func (s *state) ofTheCall(a *target, response *wit.Response) bool {
 	switch status := response.Status; {
 	case ofAnyCall(response):
 		return true
@@ -117,7 +105,7 @@ func (s *state) ofTheCall(a *sentRequest, response *wit.Response) bool {
 // ofTheAddress tells whether a refusal may speak of the row's address, which something in front of the service doesn't
 // take: a page, in answer to a key that is long or holds what must be escaped. IIS refuses %, :, * and segments of 260
 // characters so (400), Tomcat (400) and Apache (404) an escaped slash.
-func ofTheAddress(a *sentRequest, response *wit.Response) bool {
+func ofTheAddress(a *target, response *wit.Response) bool {
 	switch a.operation {
 	case remove, put, merge, patch, upsertPut, upsertMerge, upsertPatch, readTag, readTagOfUpsert, readTagOfRemoval:
 	default:
@@ -141,7 +129,7 @@ func odd(predicate string) bool {
 
 // settleAddress asks first whether the service answers for the set. Where it does, and the same answer comes once more,
 // it is the row's: of an insert, what the service says of its content, else its address, which isn't taken.
-func settleAddress(a *sentRequest, f *wit.Fault) wit.Verdict {
+func settleAddress(a *target, f *wit.Fault) wit.Verdict {
 	if !a.hint.addressed {
 		h := a.hint
 		h.address = true
@@ -157,13 +145,11 @@ func settleAddress(a *sentRequest, f *wit.Fault) wit.Verdict {
 
 // settleSet reads whether the service answers for the set: with entities, or with a refusal of its own, such as that
 // nobody may read it. That it isn't there is none.
-func (s *state) settleSet(a *sentRequest, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleSet(a *target, response *wit.Response) (wit.Verdict, error) {
 	h := a.hint
 	h.address, h.addressed = false, true
 	_, _, document := fault.Document(response.Body)
 	switch {
-	case response.Status == 0:
-		return again(&wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}), nil
 	case response.Status == 404 || response.Status == 410:
 		return wit.Verdict{}, callFault(a, response)
 	case success(response.Status), response.Status == 501 && document,
@@ -190,7 +176,7 @@ func ofAnyCall(response *wit.Response) bool {
 }
 
 // callFault is the fault of an answer that is of the call.
-func callFault(a *sentRequest, response *wit.Response) *wit.Fault {
+func callFault(a *target, response *wit.Response) *wit.Fault {
 	f := fault.Of(a.what(), response, response.Body)
 	if !ofAnyCall(response) && (response.Status == 404 || response.Status == 410) {
 		f.Message += " (nothing shows that the OData service has said it, and not a gateway in front of it; " +

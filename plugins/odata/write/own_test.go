@@ -23,7 +23,7 @@ func settled(t *testing.T, w *writing, op operation, path, answer string) string
 	if name, value, ok := strings.Cut(header, ": "); ok {
 		response.Headers = []wit.Header{{Name: name, Value: value}}
 	}
-	out, err := w.p.Settle(w.context, memo(op, path), []uint32{4}, response)
+	out, err := w.p.Settle(w.context, w.memo(op, path), []uint32{4}, response)
 	return told(t, out, err)
 }
 
@@ -84,7 +84,7 @@ func TestMissingIsSaidByTheService(t *testing.T) {
 					t.Errorf("%s, operation %d, %s: expected %s, found %s", c.setting, op, c.answer, c.update, found)
 				}
 			}
-			inserts := strings.Replace(c.gone, "written", "again uncertain", 1) // whether it keeps keys is not known
+			inserts := strings.Replace(c.gone, "written", "again insert", 1)
 			for _, op := range []operation{look, lookOfUpsert} {
 				if found := settled(t, w, op, "/s/Orders('1')", c.answer); found != inserts {
 					t.Errorf("%s, operation %d, %s: expected %s, found %s", c.setting, op, c.answer, inserts, found)
@@ -94,7 +94,7 @@ func TestMissingIsSaidByTheService(t *testing.T) {
 	}
 	// That the service says its version is learned from its other answers too.
 	w := open(t, silent(s), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
-	out, err := w.p.Settle(w.context, memo(remove, "/s/Orders('1')"), []uint32{4},
+	out, err := w.p.Settle(w.context, w.memo(remove, "/s/Orders('1')"), []uint32{4},
 		wit.Response{Status: 204, Headers: []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}})
 	if err != nil || out.Context == nil {
 		t.Fatalf("expected something to be learned, found %+v (%v)", out, err)
@@ -149,7 +149,7 @@ func TestSuccessIsSaidByTheService(t *testing.T) {
 	} {
 		for op, want := range map[operation]string{insert: "refused transient", upsertInsert: "refused transient",
 			put: "again transient", upsertMerge: "again transient", remove: "again transient",
-			confirm: "again transient", readTag: "again transient", readTagOfRemoval: "again transient",
+			confirm: "again transient confirm", readTag: "again transient", readTagOfRemoval: "again transient",
 			look: "again transient", lookOfUpsert: "again transient", find: "again transient"} {
 			at := path + key
 			if op == insert || op == upsertInsert || op == find {
@@ -182,9 +182,10 @@ func TestSuccessIsSaidByTheService(t *testing.T) {
 		}
 	}
 	// What must not be sent twice is not.
-	h := hint{tagged: true, tag: `W/"1"`}
-	q := request{operation: put, path: path + key, to: &entitySet{}, hint: h}
-	out, err := w.p.Settle(w.context, q.memo(), []uint32{4}, wit.Response{Status: 200, Body: []byte("wait")})
+	q := w.target(put, path+key)
+	q.hint = hint{tagged: true, tag: `W/"1"`}
+	out, err := w.p.Settle(w.context, q.append(appendHead(nil, 0, 0, 1), nil, true), []uint32{4},
+		wit.Response{Status: 200, Body: []byte("wait")})
 	if found := told(t, out, err); found != "refused transient" {
 		t.Errorf("expected it to be refused, found %s", found)
 	}
@@ -279,28 +280,27 @@ func TestAcceptedIsNamed(t *testing.T) {
 		if v.Again != nil {
 			f = v.Again.Fault
 		}
-		return f != nil && f.Kind == wit.FaultTransient && strings.Contains(f.Message, "/Orders('") &&
+		return f != nil && f.Kind == wit.FaultTransient && strings.Contains(f.Message, "/Orders") &&
 			strings.Contains(f.Message, "HTTP "+status+" doesn't say that it is done") &&
 			strings.Contains(f.Message, "such as 200, 201 or 204")
 	}
 	for _, op := range []operation{insert, upsertInsert, put, merge, patch, upsertPut, upsertMerge, upsertPatch,
 		remove} {
-		a := sentRequest{operation: op, path: gateway + "/Orders('1')", predicate: "('1')"}
+		a := target{operation: op, to: &s.sets[0], predicate: "('1')"}
 		for _, status := range []string{"202", "206", "207"} {
 			code, _ := strconv.Atoi(status)
-			v, err := s.settleOne(&a, &wit.Response{Status: uint16(code)})
-			inserts := op == insert || op == upsertInsert
+			v, err := s.settle(&a, &wit.Response{Status: uint16(code)})
+			inserts := op.inserts()
 			if err != nil || v.Written != nil || !named(v, status) || (v.Again != nil) == inserts {
 				t.Errorf("operation %d: found %+v (%v)", op, v, err)
 			}
-			b := together{operationCounts: []int{2}, rows: []sentRequest{a, a}}
-			b.rows[1].path = gateway + "/Orders('2')"
-			b.operations = b.rows
+			b := sentBatch{parts: []int{2}, rows: []target{a, a}}
+			b.rows[1].predicate = "('2')"
 			const first = "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: " +
 				"application/http\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n"
 			body := first + "--c\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + status +
 				" Odd\r\n\r\n\r\n--c--\r\n\r\n--b--\r\n"
-			verdicts, err := s.settleTogether(b, gateway+"/$batch", &wit.Response{Status: 202, Body: []byte(body),
+			verdicts, err := b.settle(s, &wit.Response{Status: 202, Body: []byte(body),
 				Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}}})
 			if err != nil || len(verdicts) != 2 || !named(verdicts[0], status) || !named(verdicts[1], status) {
 				t.Errorf("operation %d in a changeset: found %+v (%v)", op, verdicts, err)

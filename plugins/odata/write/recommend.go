@@ -24,6 +24,9 @@ func validateOnline(given []wit.Setting, answers []wit.Response) (wit.Inquiry, e
 			a.Refused(err, config.InGroup(e.number, nameEntitySet))
 			continue
 		}
+		if f := how.uncheckable(t); f != nil {
+			a.Refused(f, insertUncertain)
+		}
 		if f := how.misnamed(t); f != nil {
 			misnamed = append(misnamed, f)
 		}

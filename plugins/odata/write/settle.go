@@ -7,7 +7,6 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/sdk/go"
-	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -17,7 +16,12 @@ func (p *Plugin) Settle(context []byte, memo []byte, rows []uint32, response wit
 	if err != nil {
 		return wit.Settled{}, err
 	}
-	verdicts, err := p.verdicts(s, memo, rows, &response)
+	m, ok := readMemo(s, memo)
+	if !ok || m.count != len(rows) {
+		return wit.Settled{}, staleMemo()
+	}
+	s.learnVersion(m.at, &response)
+	verdicts, err := p.verdicts(m, &response)
 	settled := wit.Settled{Verdicts: verdicts}
 	if err == nil && !s.same(p.last.state) {
 		settled.Context = wit.Ptr(s.pack())
@@ -25,111 +29,69 @@ func (p *Plugin) Settle(context []byte, memo []byte, rows []uint32, response wit
 	return settled, err
 }
 
-// sentRequest is a request that was sent, as settle reads it from the memo.
-type sentRequest struct {
-	operation
-	path string
-	// at is the service's place among all.
-	at   int
-	hint hint
-	// predicate is the entity's key, sent what a look compares with, which is in no batch.
-	predicate, sent string
-	// nested is how many updates of entities nested in the row go with it.
-	nested int
-	// batched: the answer stood in that to a batch, which only the service itself makes. fault of another kind than of
-	// the row are the task's.
-	batched bool
+func staleMemo() error {
+	return &wit.Fault{Kind: wit.FaultStale, Message: "the memo is of another version of this plugin"}
 }
 
-func (p *Plugin) verdicts(s *state, memo []byte, rows []uint32, response *wit.Response) ([]wit.Verdict, error) {
-	stale := &wit.Fault{Kind: wit.FaultStale, Message: "the memo is of another version of this plugin"}
-	r := pack.Open(memo)
-	a := sentRequest{operation: operation(r.Number()), path: r.Text()}
-	if a.operation == several {
-		b, ok := readTogether(r)
-		if !ok || b.at >= len(s.services) || len(b.rows) != len(rows) {
-			return nil, stale
+// verdicts are those on the rows of a delivery: what its answer says of each row's request is judged by
+// [state.settle].
+func (p *Plugin) verdicts(m memo, response *wit.Response) ([]wit.Verdict, error) {
+	if m.size > 0 && m.s.allWritten(m, response) {
+		for len(p.writtenRows) < m.count {
+			p.writtenRows = append(p.writtenRows, written())
 		}
-		s.hears(b.at, response)
-		return s.settleTogether(b, a.path, response)
+		return p.writtenRows[:m.count:m.count], nil
 	}
-	if a.operation == severalPlain {
-		b, ok := readPlain(r)
-		if !ok || b.at >= len(s.services) || b.count != len(rows) {
-			return nil, stale
-		}
-		s.hears(b.at, response)
-		verdicts, bad, err := p.settlePlain(s, &b, a.path, response)
-		if bad {
-			return nil, stale
-		}
-		return verdicts, err
+	rows, parts, ok := m.all()
+	if !ok {
+		return nil, staleMemo()
 	}
-	if !r.Done() {
-		a.at, a.hint, a.sent, a.predicate = r.Number(), readHint(r.Text()), r.Text(), r.Text()
+	if m.size > 0 {
+		b := sentBatch{at: m.at, size: m.size, rows: rows, parts: parts}
+		return b.settle(m.s, response)
 	}
-	if !r.Done() || a.at < 0 || a.at >= len(s.services) {
-		return nil, stale
-	}
-	s.hears(a.at, response)
-	v, err := s.settleOne(&a, response)
+	v, err := m.s.settle(&rows[0], response)
 	if err != nil {
 		return nil, err
 	}
-	return all(rows, v), nil
-}
-
-// methods of operations, for messages.
-var methods = map[operation]string{insert: "POST", upsertInsert: "POST", remove: "DELETE", put: "PUT", upsertPut: "PUT",
-	merge: "MERGE", upsertMerge: "MERGE",
-	patch: "PATCH", upsertPatch: "PATCH"}
-
-// what names a request in messages.
-func (a *sentRequest) what() string {
-	method := methods[a.operation]
-	if method == "" {
-		method = "GET"
-	}
-	if a.nested > 0 {
-		return method + " " + a.path + " with the entities nested in it"
-	}
-	return method + " " + a.path
+	return []wit.Verdict{v}, nil
 }
 
 // repeatable tells whether the request may be sent twice, as far as one of a batch can.
-func (s *state) repeatable(a *sentRequest) bool {
-	if a.operation == insert || a.operation == upsertInsert {
-		return s.uncertain == "retry" || s.uncertain == "repeatable" && s.learned[a.at].repeats
+func (s *state) repeatable(a *target) bool {
+	if a.inserts() {
+		return s.uncertain == "retry" || s.uncertain == "repeatable" && s.learned[a.to.at].repeats
 	}
-	return !s.tags || !a.hint.tagged || a.hint.tag == "" || s.retryTags
+	return a.operation == remove || !s.tags || !a.hint.tagged || a.hint.tag == "" || s.retryTags
 }
 
-// settleOne is the verdict on the row of one request.
-func (s *state) settleOne(a *sentRequest, response *wit.Response) (v wit.Verdict, err error) {
-	switch a.operation {
-	case insert, upsertInsert:
+// settle is the verdict on the row of one request, whose answer came by itself or in that to a batch.
+func (s *state) settle(a *target, response *wit.Response) (v wit.Verdict, err error) {
+	if a.inserts() {
 		if v, err = s.settleInsert(a, response); err == nil {
 			s.repeats(a, response)
 		}
-	default:
+	} else {
 		v, err = s.settleOther(a, response)
 	}
 	if err != nil {
 		return wit.Verdict{}, err
 	}
-	if v.Again != nil && v.Again.Fault != nil && v.Again.Hint == "" {
-		v.Again.Hint = a.hint.text() // the same request once more
-	}
-	if v.Again != nil && v.Again.Fault != nil && a.batched {
-		v.Again.WaitMs = retryAfter(response)
+	if v.Again != nil && v.Again.Fault != nil {
+		if v.Again.Hint == "" {
+			v.Again.Hint = a.hint.text() // the same request once more
+		}
+		if a.batched {
+			v.Again.WaitMs = retryAfter(response)
+		}
 	}
 	return v, nil
 }
 
 // repeats learns whether the service knows RequestIDs, from what it says of them.
-func (s *state) repeats(a *sentRequest, response *wit.Response) {
+func (s *state) repeats(a *target, response *wit.Response) {
 	if s.uncertain == "repeatable" && success(response.Status) {
-		s.learned[a.at].repeats = strings.EqualFold(strings.TrimSpace(headerOf(response, "RepeatabilityResult")),
+		s.learned[a.to.at].repeats = strings.EqualFold(strings.TrimSpace(headerOf(response, "RepeatabilityResult")),
 			"accepted")
 	}
 }
@@ -145,8 +107,8 @@ func rejected(response *wit.Response) bool {
 	return false
 }
 
-// hears learns that the service says its version.
-func (s *state) hears(at int, response *wit.Response) {
+// learnVersion learns that the service says its version.
+func (s *state) learnVersion(at int, response *wit.Response) {
 	s.learned[at].versioned = s.learned[at].versioned || versioned(response)
 }
 
@@ -165,8 +127,18 @@ func retryAfter(response *wit.Response) uint32 {
 	return uint32(min(wait.Milliseconds(), math.MaxUint32))
 }
 
-func (s *state) settleOther(a *sentRequest, response *wit.Response) (wit.Verdict, error) {
-	if success(response.Status) && fault.IsHTML(response.Body) {
+// noAnswer is the fault of a request without an answer.
+func noAnswer(a *target) *wit.Fault {
+	return &wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}
+}
+
+func (s *state) settleOther(a *target, response *wit.Response) (wit.Verdict, error) {
+	switch {
+	case response.Status == 0 && s.repeatable(a):
+		return again(noAnswer(a)), nil
+	case response.Status == 0:
+		return refused(noAnswer(a)), nil
+	case success(response.Status) && fault.IsHTML(response.Body):
 		// A logon page says nothing of the row.
 		return wit.Verdict{}, fault.NotData(a.what(), "an answer of OData", response.Body)
 	}
@@ -182,7 +154,7 @@ func (s *state) settleOther(a *sentRequest, response *wit.Response) (wit.Verdict
 	if s.ofTheCall(a, response) {
 		return wit.Verdict{}, callFault(a, response)
 	}
-	if success(response.Status) && !s.heeded(a, response) {
+	if success(response.Status) && !s.fromService(a, response) {
 		f := fault.NotData(a.what(), "an answer of OData", response.Body)
 		if !done(response.Status) {
 			f.Message = a.what() + ": " + undone(response.Status)
@@ -192,17 +164,17 @@ func (s *state) settleOther(a *sentRequest, response *wit.Response) (wit.Verdict
 		}
 		return refused(f), nil
 	}
-	say(a.path, response)
+	say(a.path(), response)
 	switch a.operation {
 	case remove:
 		return s.settleDelete(a, response)
 	case confirm:
-		return settleConfirm(a.path, response)
+		return settleConfirm(a, response)
 	case readTag, readTagOfUpsert, readTagOfRemoval:
 		return s.settleTag(a, response)
 	case readSet:
 		return s.settleSet(a, response)
-	case look, lookOfUpsert, find, probe, lookAtStored:
+	case look, lookOfUpsert, find, probe:
 		return s.settleCheck(a, response)
 	}
 	return s.settleUpdate(a, response)
@@ -224,15 +196,6 @@ func severity(message string) wit.Level {
 		}
 	}
 	return wit.LevelInfo
-}
-
-// all gives each row the delivery's verdict.
-func all(rows []uint32, v wit.Verdict) []wit.Verdict {
-	verdicts := make([]wit.Verdict, len(rows))
-	for i := range verdicts {
-		verdicts[i] = v
-	}
-	return verdicts
 }
 
 func written() wit.Verdict { return wit.Verdict{Written: wit.Chosen} }
@@ -262,12 +225,12 @@ func done(status uint16) bool {
 // nothing was written, the codes of the settings count as for any other request; outside of batches message codes are
 // the host's business, who knows which are to be tried again. What remains is a refusal of kind transient, by which
 // nobody knows what became of the row.
-func (s *state) settleInsert(a *sentRequest, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleInsert(a *target, response *wit.Response) (wit.Verdict, error) {
 	said := success(response.Status) && !rejected(response) && !fault.IsHTML(response.Body) &&
 		!fault.IsError(response.Body)
-	if said && s.heeded(a, response) {
-		say(a.path, response)
-		s.made(a, headerOf(response, "Location"), response.Body)
+	if said && s.fromService(a, response) {
+		say(a.path(), response)
+		s.made(a, headerOf(response, "Location"))
 		return written(), nil
 	}
 	what := a.what()
@@ -285,9 +248,9 @@ func (s *state) settleInsert(a *sentRequest, response *wit.Response) (wit.Verdic
 	failed := response.Status != 0 && !success(response.Status)
 	switch {
 	case response.Status == 0 && s.repeatable(a):
-		return again(&wit.Fault{Kind: wit.FaultTransient, Message: what + ": no answer came"}), nil
+		return again(noAnswer(a)), nil
 	case response.Status == 0:
-		return refused(uncertain(a.path, "no answer came")), nil
+		return refused(uncertain(a.path(), "no answer came")), nil
 	case success(response.Status) && fault.IsHTML(response.Body):
 		// A logon page says nothing of the row.
 		return wit.Verdict{}, fault.NotData(what, "an answer of OData", response.Body)
@@ -315,10 +278,6 @@ func (s *state) settleInsert(a *sentRequest, response *wit.Response) (wit.Verdic
 		if a.operation == upsertInsert {
 			return turn(a, f), nil
 		}
-		if a.hint.alone && a.hint.step != stepLooked && a.predicate != "" {
-			// The changeset that failed before may have been stored in part, with this one.
-			return anew(a.hint.to(stepStored)), nil
-		}
 		f.Kind = wit.FaultConflict
 	}
 	return verdict(f, response)
@@ -331,7 +290,7 @@ func unserved(status uint16) bool { return status == 408 || status == 503 }
 // turn goes on with the update of an upsert whose insert is refused because the entity is there. One that was deleted
 // meanwhile is inserted after that, once: if a second insert is refused as existing too, it isn't this entity that
 // exists, but another one with a value, besides the key, that must be unique, which is refused with the same words.
-func turn(a *sentRequest, f *wit.Fault) wit.Verdict {
+func turn(a *target, f *wit.Fault) wit.Verdict {
 	if a.hint.gone == 0 {
 		return anew(a.hint.to(stepUpdate))
 	}
@@ -342,7 +301,7 @@ func turn(a *sentRequest, f *wit.Fault) wit.Verdict {
 }
 
 // missed goes on with the insert of an upsert whose update was answered that the entity isn't there.
-func missed(a *sentRequest, status uint16) wit.Verdict {
+func missed(a *target, status uint16) wit.Verdict {
 	h := a.hint.to(stepInsert)
 	if a.hint.step == stepUpdate { // an insert has said that it is
 		h.gone = int(status)
@@ -384,19 +343,18 @@ const (
 
 // mayTakeNoMatch tells whether a refusal may speak of If-Match: *, which WCF refuses with 400 and a text in the
 // server's language where a type has no ETag. Services of SAP take it. What may pass speaks of something else.
-func (s *state) mayTakeNoMatch(a *sentRequest, response *wit.Response) bool {
+func (s *state) mayTakeNoMatch(a *target, response *wit.Response) bool {
 	if response.Status != 400 || s.tags || s.bare || a.hint.bare {
 		return false
 	}
-	t := s.setOf(a)
 	code, message, _ := fault.Document(response.Body)
-	return t != nil && !t.sap && !t.entity.Etag() && s.matches[t.same] != takes && !fault.Locked(code, message) &&
+	return !a.to.sap && !a.to.entity.Etag() && s.evidence[a.to.same].match != takes && !fault.Locked(code, message) &&
 		!fault.Listed(s.httpCodes, response.Status, code)
 }
 
 // withoutMatch sends a request once more without If-Match, in a changeset of its own, since another one in it may be
 // what is refused.
-func (a *sentRequest) withoutMatch() wit.Verdict {
+func (a *target) withoutMatch() wit.Verdict {
 	h := a.hint
 	h.bare, h.alone = true, true
 	return anew(h)
@@ -404,39 +362,36 @@ func (a *sentRequest) withoutMatch() wit.Verdict {
 
 // took learns from an update or delete that was done whether the service takes If-Match: *. That it took one counts
 // more than that it took another without: a PUT without If-Match makes an entity at some services.
-func (s *state) took(a *sentRequest) {
-	if s.tags || s.bare {
-		return
-	}
-	t := s.setOf(a)
+func (s *state) took(a *target) {
+	match := &s.evidence[a.to.same].match
 	switch {
-	case t == nil || s.matches[t.same] != notKnown:
+	case s.tags || s.bare || *match != notKnown:
 	case a.hint.bare:
-		s.matches[t.same] = takesNone
+		*match = takesNone
 	default:
-		s.matches[t.same] = takes
+		*match = takes
 	}
 }
 
 // matched learns that a service wants If-Match after all; false: it was sent, or was left out for a trial, or because
 // the settings say so.
-func (s *state) matched(a *sentRequest) bool {
-	t := s.setOf(a)
-	if t == nil || s.tags || s.bare || s.matches[t.same] != takesNone && (s.matches[t.same] != takes || !a.hint.bare) {
+func (s *state) matched(a *target) bool {
+	match := &s.evidence[a.to.same].match
+	if s.tags || s.bare || *match != takesNone && (*match != takes || !a.hint.bare) {
 		return false
 	}
-	s.matches[t.same] = takes
+	*match = takes
 	return true
 }
 
-func (a *sentRequest) withMatch() wit.Verdict {
+func (a *target) withMatch() wit.Verdict {
 	h := a.hint
 	h.bare = false
 	return anew(h)
 }
 
 // conflict is the verdict on a request whose ETag is not the entity's any more.
-func (s *state) conflict(a *sentRequest) wit.Verdict {
+func (s *state) conflict(a *target) wit.Verdict {
 	f := &wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": HTTP 412: the entity was changed since its ETag " +
 		a.hint.tag + " was read"}
 	if !s.retryTags {
@@ -446,11 +401,8 @@ func (s *state) conflict(a *sentRequest) wit.Verdict {
 	return wit.Verdict{Again: &wit.Retry{Hint: a.hint.to(stepUpdate).text(), Fault: f}}
 }
 
-// upserts tells of an update whether an insert follows where the entity isn't there.
-func (o operation) upserts() bool { return o == upsertPut || o == upsertMerge || o == upsertPatch }
-
 // settleUpdate: an upsert inserts what isn't there. Services answer 412 too, where If-Match: * meets nothing.
-func (s *state) settleUpdate(a *sentRequest, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleUpdate(a *target, response *wit.Response) (wit.Verdict, error) {
 	if success(response.Status) {
 		s.took(a)
 		return written(), nil
@@ -459,10 +411,6 @@ func (s *state) settleUpdate(a *sentRequest, response *wit.Response) (wit.Verdic
 	tagged := s.tags && a.hint.tag != ""
 	f := fault.Of(a.what(), response, response.Body)
 	switch {
-	case response.Status == 0 && s.repeatable(a):
-		return again(&wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}), nil
-	case response.Status == 0:
-		return refused(&wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}), nil
 	case response.Status == 412 && tagged:
 		return s.conflict(a), nil
 	case upserts && a.nested > 0 && a.hint.step == stepUpdate && (s.missing(response) || response.Status == 412):
@@ -494,7 +442,7 @@ func (s *state) settleUpdate(a *sentRequest, response *wit.Response) (wit.Verdic
 
 // rest is the verdict on a request that may be sent twice, where the answer says nothing of its own. Inside a batch the
 // host doesn't see the status, by which it would send it again.
-func (s *state) rest(a *sentRequest, f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
+func (s *state) rest(a *target, f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
 	code, _, _ := fault.Document(response.Body)
 	if a.batched && fault.Listed(s.httpCodes, response.Status, code) {
 		f.Kind = wit.FaultTransient
@@ -505,7 +453,7 @@ func (s *state) rest(a *sentRequest, f *wit.Fault, response *wit.Response) (wit.
 
 // settleDelete: an entity that is gone counts as deleted. A 412 in spite of If-Match: * means the same at some
 // services, which is looked up.
-func (s *state) settleDelete(a *sentRequest, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleDelete(a *target, response *wit.Response) (wit.Verdict, error) {
 	switch {
 	case success(response.Status):
 		s.took(a)
@@ -519,34 +467,25 @@ func (s *state) settleDelete(a *sentRequest, response *wit.Response) (wit.Verdic
 	case response.Status == 412 && s.tags && a.hint.tag != "":
 		return s.conflict(a), nil
 	case response.Status == 412:
-		return anew(a.hint.to(hintConfirm)), nil
-	case response.Status == 0:
-		return again(&wit.Fault{Kind: wit.FaultTransient, Message: "DELETE " + a.path + ": no answer came"}), nil
+		return anew(a.hint.to(stepConfirm)), nil
 	}
-	return s.rest(a, fault.Of("DELETE "+a.path, response, response.Body), response)
+	return s.rest(a, fault.Of(a.what(), response, response.Body), response)
 }
 
 // settleConfirm reads the answer to whether an entity is gone.
-func settleConfirm(target string, response *wit.Response) (wit.Verdict, error) {
+func settleConfirm(a *target, response *wit.Response) (wit.Verdict, error) {
 	switch {
 	case response.Status == 404 || response.Status == 410:
 		return written(), nil
 	case success(response.Status):
-		return refused(&wit.Fault{Kind: wit.FaultConflict,
-			Message: "DELETE " + target + ": HTTP 412 in spite of If-Match: *, and the entity is there"}), nil
-	case response.Status == 0:
-		return wit.Verdict{Again: &wit.Retry{Hint: hintConfirm, Fault: &wit.Fault{Kind: wit.FaultTransient,
-			Message: "GET " + target + ": no answer came"}}}, nil
+		return refused(&wit.Fault{Kind: wit.FaultConflict, Message: "DELETE " + a.path() +
+			": HTTP 412 in spite of If-Match: *, and the entity is there"}), nil
 	}
-	v, err := verdict(fault.Of("GET "+target, response, response.Body), response)
-	if v.Again != nil {
-		v.Again.Hint = hintConfirm
-	}
-	return v, err
+	return verdict(fault.Of(a.what(), response, response.Body), response)
 }
 
 // settleTag reads the ETag of an entity that is to be changed.
-func (s *state) settleTag(a *sentRequest, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleTag(a *target, response *wit.Response) (wit.Verdict, error) {
 	switch {
 	case success(response.Status):
 		h := a.hint
@@ -556,8 +495,6 @@ func (s *state) settleTag(a *sentRequest, response *wit.Response) (wit.Verdict, 
 		return missed(a, response.Status), nil
 	case s.missing(response) && a.operation == readTagOfRemoval:
 		return written(), nil
-	case response.Status == 0:
-		return again(&wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}), nil
 	}
 	return s.rest(a, fault.Of(a.what(), response, response.Body), response)
 }

@@ -316,7 +316,7 @@ func TestSettle(t *testing.T) {
 		{confirm, 404, "", "written"}, {confirm, 200, "{}", "refused conflict"}, {confirm, 503, "",
 			"again transient confirm"}, {confirm, 0, "", "again transient confirm"},
 	} {
-		settled, err := w.p.Settle(w.context, memo(c.op, "/s/Gesperrte(1)"), []uint32{4}, wit.Response{Status: c.status,
+		settled, err := w.p.Settle(w.context, w.memo(c.op, "/s/Gesperrte(1)"), []uint32{4}, wit.Response{Status: c.status,
 			Body: []byte(c.body)})
 		found := told(t, settled, err)
 		if found != c.verdict {
@@ -350,6 +350,29 @@ func told(t *testing.T, settled wit.Settled, err error) string {
 		}
 	}
 	return found
+}
+
+// target is that of a request to the first set, whose path may name a key.
+func (w *writing) target(op operation, path string) target {
+	w.t.Helper()
+	s, err := w.p.state(w.context)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	a := target{operation: op, to: &s.sets[0]}
+	if _, key, ok := strings.Cut(path, "("); ok {
+		a.predicate = "(" + key
+	}
+	if op == confirm {
+		a.hint.step = stepConfirm
+	}
+	return a
+}
+
+// memo is that of a request by itself.
+func (w *writing) memo(op operation, path string) []byte {
+	a := w.target(op, path)
+	return a.append(appendHead(nil, 0, 0, 1), nil, true)
 }
 
 // silent is a service whose answers don't say their version.

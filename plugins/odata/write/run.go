@@ -18,141 +18,58 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// plain is a batch whose operations differ in nothing but key and body, as settle knows it again. Its answer mostly is
-// plain too, and is gone over without being taken apart; all others are settled as those of any batch.
-type plain struct {
-	at, size int
-	operation
-	// path is the entity set's.
-	path string
-	// apart: each operation has a changeset of its own, else all are in one.
-	apart bool
-	// bare: without If-Match, as in [hint].
-	bare bool
-	// count is how many operations there are; what follows are the predicates of their entities.
-	count      int
-	predicates *pack.Reader
-}
-
-// memo is what settle needs to know of it, without the predicates.
-func (b *plain) memo(dst []byte, place string) []byte {
-	dst = pack.Text(pack.Number(dst, int(severalPlain)), place)
-	dst = pack.Text(pack.Number(pack.Number(pack.Number(dst, b.at), b.size), int(b.operation)), b.path)
-	return pack.Number(pack.Flag(pack.Flag(dst, b.apart), b.bare), b.count)
-}
-
-func readPlain(r *pack.Reader) (b plain, ok bool) {
-	b = plain{at: r.Number(), size: r.Number(), operation: operation(r.Number()), path: r.Text(), apart: r.Flag(),
-		bare: r.Flag()}
-	b.count = r.Count()
-	b.predicates = r
-	return b, !r.Bad && b.count > 0 && b.at >= 0
-}
-
-// hint is that of each operation.
-func (b *plain) hint() hint { return hint{bare: b.bare} }
-
-// together is the batch taken apart.
-func (b *plain) together() (t together, ok bool) {
-	t = together{at: b.at, size: b.size, operationCounts: []int{b.count}, rows: make([]sentRequest, b.count)}
-	if b.apart {
-		t.operationCounts = make([]int, b.count)
-	}
-	predicates := *b.predicates
-	for i := range t.rows {
-		a := sentRequest{operation: b.operation, at: b.at, path: b.path, predicate: predicates.Text(), batched: true,
-			hint: b.hint()}
-		if a.operation != insert && a.operation != upsertInsert {
-			a.path += a.predicate
-		}
-		if t.rows[i] = a; b.apart {
-			t.operationCounts[i] = 1
-		}
-	}
-	t.operations = t.rows
-	return t, predicates.Done()
-}
-
-// settlePlain is the verdicts on the rows of such a batch. stale: its memo can't be read.
-func (p *Plugin) settlePlain(s *state, b *plain, place string, response *wit.Response) (verdicts []wit.Verdict,
-	stale bool, err error) {
-	if all, repeats := p.allWritten(s, b, response); all {
-		s.learned[b.at].refused = 0
-		if b.identified(s) {
-			s.learned[b.at].repeats = repeats
-		}
-		if !b.inserts() {
-			s.took(&sentRequest{at: b.at, path: b.path, hint: b.hint()})
-		}
-		say("POST "+place, response)
-		for len(p.writtenRows) < b.count {
-			p.writtenRows = append(p.writtenRows, written())
-		}
-		return p.writtenRows[:b.count:b.count], false, nil
-	}
-	t, ok := b.together()
-	if !ok {
-		return nil, true, nil
-	}
-	verdicts, err = s.settleTogether(t, place, response)
-	return verdicts, false, err
-}
-
-// identified tells whether the operations have RequestIDs.
-func (b *plain) identified(s *state) bool {
-	return s.uncertain == "repeatable" && b.inserts()
-}
-
-// allWritten tells whether a plain answer says of each operation that it was done, and nothing else that there is
-// something to learn from but whether the service knows their RequestIDs: what [state.settleTogether] makes of it is
-// known then.
-func (p *Plugin) allWritten(s *state, b *plain, response *wit.Response) (all, repeats bool) {
+// allWritten tells whether a plain answer to a batch says of each of its rows, which differ in nothing but their keys,
+// that it was written, and nothing else that there is to learn from but whether the service knows RequestIDs and
+// If-Match. What [sentBatch.settle] makes of it is known then.
+func (s *state) allWritten(m memo, response *wit.Response) bool {
 	if !success(response.Status) {
-		return false, false
+		return false
 	}
-	var inserted *entitySet
-	if b.inserts() {
-		inserted = s.setOf(&sentRequest{path: b.path, at: b.at})
-	}
-	identified := b.identified(s)
 	d, ok := batch.NewPlain(headerOf(response, "Content-Type"), response.Body)
 	if !ok {
-		return false, false
+		return false
 	}
-	predicates := *b.predicates
-	said := false
-	for i := range b.count {
-		predicate := predicates.Text()
-		if !d.Next() || d.First != (b.apart || i == 0) {
-			return false, false
+	said, repeats := false, false
+	for i := range m.count {
+		if !m.next() || !d.Next() || d.First != m.part || m.like != (i > 0) || m.nested > 0 || m.reads() ||
+			m.hint != (hint{bare: m.hint.bare}) {
+			return false
 		}
 		if said = said || i == 0 && d.ID != nil; said && d.Number != i+1 || !said && d.ID != nil {
-			return false, false
+			return false
 		}
-		if n := len(d.Location) - len(predicate); d.Location != nil &&
-			(predicate == "" || n < 0 || string(d.Location[n:]) != predicate) {
-			return false, false
+		if n := len(d.Location) - len(m.predicate); d.Location != nil &&
+			(m.predicate == "" || n < 0 || string(d.Location[n:]) != m.predicate) {
+			return false // there is something to learn, see [state.made]
 		}
-		if inserted != nil && predicate != "" && (d.Location != nil || len(d.Body) > 0) &&
-			!s.numbering[inserted.same].keeps() && (s.teaches(inserted, predicate) ||
-			d.Location == nil && string(p.predicateIn(inserted, d.Body)) != predicate) {
-			return false, false // there is something to learn, see [state.made]
-		}
-		if identified {
+		if s.identifies(m.operation) {
 			accepted := bytes.EqualFold(d.Repeated, []byte("accepted"))
 			if i == 0 {
 				repeats = accepted
 			}
 			if d.Repeated != nil && !accepted || repeats != accepted {
-				return false, false
+				return false
 			}
 		}
 		if !opensEntity(d.Body) && (fault.IsHTML(d.Body) || fault.IsError(d.Body)) {
-			return false, false
+			return false
 		}
 	}
-	return d.Complete() && predicates.Done(), repeats
+	if !d.Complete() || !m.r.Done() {
+		return false
+	}
+	if s.identifies(m.operation) {
+		s.learned[m.at].repeats = repeats
+	}
+	if !m.inserts() {
+		s.took(&m.target)
+	}
+	say("POST "+s.services[m.at]+"/$batch", response)
+	return true
 }
+
+// identifies tells whether an operation has a RequestID.
+func (m *manner) identifies(o operation) bool { return m.uncertain == "repeatable" && o.inserts() }
 
 // opensEntity tells of the start of a body, as far as it is the usual one, that it is no page and no error.
 func opensEntity(body []byte) bool {
@@ -217,9 +134,9 @@ const maxRunLanes = 1 << 10
 // isRun tells whether rows can be a run.
 func (e *encoding) isRun(rows []wit.Row) bool {
 	s := e.s
-	learned := s.learned[e.target.at]
+	learned, shown := s.learned[e.target.at], s.evidence[e.target.same]
 	if len(rows) < 2 || !s.batches || s.lanes > maxRunLanes || learned.noBatch || s.tags ||
-		s.numbering[e.target.same].gives() || !e.direct() || !e.target.flat.addressed {
+		shown.numbers || shown.fills || !e.direct() || !e.target.flat.addressed {
 		return false
 	}
 	for i := range rows {
@@ -245,7 +162,7 @@ func (e *encoding) encodeRun(topic string, rows []wit.Row, origins []wit.RecordI
 	}
 	p := e.p
 	r := run{p: p, s: e.s, t: e.target, first: q, rows: p.run, lanes: make([]runLane, e.s.lanes),
-		updates: !q.inserts(), identified: q.inserts() && e.s.uncertain == "repeatable"}
+		updates: !q.inserts(), identified: e.s.identifies(q.operation)}
 	if r.identified {
 		q.headers = slices.Clip(q.headers[:len(q.headers)-len(e.identity())])
 	}
@@ -456,10 +373,7 @@ func (r *run) deliveries() []wit.Delivery {
 // single is the delivery of one row.
 func (r *run) single(i uint32) wit.Delivery {
 	q, row := *r.first, &r.rows[i]
-	q.row, q.body, q.predicate, q.path = i, row.body, string(row.key), r.t.path
-	if r.updates {
-		q.path += q.predicate
-	}
+	q.row, q.body, q.predicate = i, row.body, string(row.key)
 	for line := range strings.Lines(string(row.headers)) {
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\r\n"), ": ")
 		q.headers = append(q.headers, wit.Header{Name: name, Value: value})
@@ -472,9 +386,8 @@ func (r *run) together(g *runGroup) wit.Delivery {
 	t, q, p := r.t, r.first, r.p
 	all := r.s.allTogether || !r.s.oneByOne && !t.sap && !r.s.learned[t.at].one
 	service := t.service + "/"
-	b := plain{at: t.at, operation: q.operation, path: t.path, count: len(g.rows),
-		bare: q.hint.bare, apart: !all || !r.s.allTogether && q.inserts()}
-	a := batch.Alike{Method: q.method, Target: strings.TrimPrefix(t.path, service), Headers: q.headers, Apart: b.apart,
+	a := batch.Alike{Method: q.method, Target: strings.TrimPrefix(t.path, service), Headers: q.headers,
+		Apart: !all || !r.s.allTogether && q.inserts(),
 		Items: append(p.operations[:0], make([]batch.Item, len(g.rows))...)}
 	p.operations = a.Items
 	keys := 0
@@ -491,14 +404,17 @@ func (r *run) together(g *runGroup) wit.Delivery {
 	} else {
 		p.content = content
 	}
-	b.size = len(content)
 	p.contents += len(content) + len(content)/4
-	memo := b.memo(make([]byte, 0, keys+len(service)+len(t.path)+60), t.service+"/$batch")
-	for _, i := range g.rows {
-		key := r.rows[i].key
-		memo = append(datum.AppendNumber(memo, int64(len(key))), key...)
+	first := q.target
+	first.predicate = string(r.rows[g.rows[0]].key)
+	memo := first.append(appendHead(make([]byte, 0, keys+60), t.at, len(content), len(g.rows)), nil, true)
+	says := memoLike
+	if a.Apart {
+		says |= memoPart
 	}
-	return wit.Delivery{Memo: memo, Rows: g.rows, Request: wit.Request{Method: "POST",
-		Target: t.query.On(t.service + "/$batch"), Body: content, TokenFrom: &t.root, Repeatable: q.class() != once,
-		Headers: batchHeaders(boundary)}}
+	for _, i := range g.rows[1:] {
+		key := r.rows[i].key
+		memo = append(pack.Number(pack.Number(memo, says), len(key)), key...)
+	}
+	return t.batched(content, boundary, memo, g.rows, q.class() != once)
 }

@@ -1,0 +1,332 @@
+package write
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/culvert-project/culvert/plugins/odata/batch"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// sentBatch is a batch that was sent.
+type sentBatch struct {
+	at, size int
+	// rows are in the order of their operations. parts is how many of them each part of the batch has: one where others
+	// are nested in it, whose updates stand behind its own.
+	rows  []target
+	parts []int
+}
+
+// settle is the verdicts on the rows of a batch.
+func (b *sentBatch) settle(s *state, response *wit.Response) ([]wit.Verdict, error) {
+	what := "POST " + s.services[b.at] + "/$batch"
+	one := len(b.rows) == 1 // with what is nested in it: there is no smaller batch
+	switch status := response.Status; {
+	case success(status):
+		return b.settleParts(s, what, response)
+	case status == 413 && !one:
+		// P18: smaller from now on. An answer that is late speaks of a batch from before it was learned.
+		l := &s.learned[b.at]
+		if half := max(1, b.size/2); l.most == 0 || half < l.most {
+			l.most = half
+		}
+		return b.each(func(a *target) wit.Verdict { return anew(a.hint) }), nil
+	case status == 404 || status == 405 || status == 415 || status == 501:
+		// There is none; whether the service is there at all, the requests without a batch show.
+		s.learned[b.at].noBatch = true
+		return b.each(func(a *target) wit.Verdict { return anew(a.hint) }), nil
+	case status == 401, ofAnyCall(response):
+		return nil, fault.Of(what, response, response.Body)
+	case status == 429:
+		f := fault.Of(what, response, response.Body)
+		return b.each(func(a *target) wit.Verdict {
+			return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f}}
+		}), nil
+	case !one && (wit.Refuses(status) || status == 500 && b.repeatable(s)):
+		// Nothing of it was done, and which of its parts is to blame it doesn't say.
+		return b.halves(), nil
+	}
+	// Nobody knows what was done, but for what the answer itself says (P19).
+	return b.judge(func(a *target) (wit.Verdict, error) {
+		whole := *a
+		whole.batched = false
+		return s.settle(&whole, response)
+	})
+}
+
+func (b *sentBatch) repeatable(s *state) bool {
+	return !slices.ContainsFunc(b.rows, func(a target) bool { return !s.repeatable(&a) })
+}
+
+func (b *sentBatch) each(f func(a *target) wit.Verdict) []wit.Verdict {
+	verdicts := make([]wit.Verdict, len(b.rows))
+	for i := range b.rows {
+		verdicts[i] = f(&b.rows[i])
+	}
+	return verdicts
+}
+
+// judge is each for verdicts that may be faults of the call: these are the task's, but what is known of the other rows
+// stays known.
+func (b *sentBatch) judge(f func(a *target) (wit.Verdict, error)) ([]wit.Verdict, error) {
+	return b.each(func(a *target) wit.Verdict {
+		v, err := f(a)
+		if err == nil {
+			return v
+		}
+		of := *asFault(err)
+		if of.Kind != wit.FaultUnauthorized {
+			of.Kind = wit.FaultConfig
+		}
+		return refused(&of)
+	}), nil
+}
+
+// halves sends the rows again in batches of half the size, and the last two each by itself.
+func (b *sentBatch) halves() []wit.Verdict {
+	half := len(b.rows) / 2
+	return b.each(func(a *target) wit.Verdict {
+		h := a.hint
+		if h.most = half; half < 2 {
+			h.most, h.single = 0, true
+		}
+		return anew(h)
+	})
+}
+
+// outcome is what the answer to a batch says of one operation.
+type outcome struct {
+	// message is the operation's own answer, or with failed the one in place of a changeset of several; nil: nothing is
+	// said of it.
+	message *batch.Message
+	failed  bool
+	// undone is the status of the operation, or of another one in its changeset, that is a success and not [done]; then
+	// nothing is said of it. 0: there is none.
+	undone uint16
+}
+
+// settleParts reads the parts of the answer.
+func (b *sentBatch) settleParts(s *state, what string, response *wit.Response) ([]wit.Verdict, error) {
+	if fault.IsHTML(response.Body) {
+		return nil, fault.NotData(what, "an answer to a batch", response.Body)
+	}
+	kind := headerOf(response, "Content-Type")
+	_, multipart := batch.Boundary(kind)
+	var d batch.Document
+	if multipart || kind == "" {
+		d, multipart = batch.Parse(kind, response.Body)
+	}
+	if !multipart {
+		f := fault.NotData(what, "an answer to a batch", response.Body)
+		f.Kind = wit.FaultTransient
+		if fault.IsError(response.Body) {
+			f = fault.Of(what, response, response.Body)
+			f.Kind, f.Code = wit.FaultTransient, nil
+		}
+		return b.each(func(a *target) wit.Verdict { return s.unknown(a, f) }), nil
+	}
+	say(what, response)
+	outcomes := b.match(d)
+	said := &wit.Fault{Kind: wit.FaultTransient, Message: what + ": the answer of HTTP " +
+		strconv.Itoa(int(response.Status)) + " doesn't say what became of it"}
+	if !d.Complete {
+		said.Message += ", because it is cut off"
+	}
+	// A service that stops at the first part that fails says nothing of those behind it: they go together once more.
+	// They go by themselves where that has happened a few times, since the host encodes a row anew 16 times at most,
+	// and where they are upserts, which fail for all that is to be inserted.
+	stopped := d.Complete && len(d.Parts) < len(b.parts) && endsFailed(d)
+	if stopped && s.uncertain == "fail" {
+		said.Message += ": the service stopped at a part that failed (" + insertUncertain +
+			" = check looks whether those behind it were written)"
+	}
+	at, allAlone, allWritten := 0, len(b.rows) > 1, true
+	verdicts, err := b.judge(func(a *target) (wit.Verdict, error) {
+		o := outcomes[at]
+		at++
+		if stopped && o.message == nil && s.repeatable(a) {
+			h := a.hint
+			h.stops++
+			h.single = h.stops == maxStops || a.upserts()
+			allWritten = false
+			return anew(h), nil
+		}
+		v, err := s.settlePart(a, o, said, response.At)
+		allAlone, allWritten = allAlone && a.hint.alone && !a.hint.bare, allWritten && err == nil && v.Written != nil
+		return v, err
+	})
+	if allAlone && allWritten {
+		// One by one the service takes what it refused together.
+		s.learned[b.at].one = true
+	}
+	return verdicts, err
+}
+
+// maxStops is how many batches that end before a row's operation it is part of.
+const maxStops = 5
+
+// unknown is the verdict on an operation of which nobody knows whether it was done: it is sent again only where that
+// does no harm.
+func (s *state) unknown(a *target, f *wit.Fault) wit.Verdict {
+	if s.repeatable(a) {
+		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f}}
+	}
+	return refused(f)
+}
+
+// settlePart is the verdict on an operation; at is when the answer came.
+func (s *state) settlePart(a *target, o outcome, said *wit.Fault, at int64) (wit.Verdict, error) {
+	if o.message == nil {
+		own := *said
+		if own.Message = a.what() + ": " + said.Message; o.undone != 0 {
+			own.Message = a.what() + ": an operation of its changeset was answered so: " + undone(o.undone)
+		}
+		return s.unknown(a, &own), nil
+	}
+	if !o.failed && s.plainlyWritten(a, o.message) {
+		if a.inserts() {
+			s.made(a, o.message.Header("Location"))
+		} else {
+			s.took(a)
+		}
+		return written(), nil
+	}
+	answer := &wit.Response{Status: o.message.Status(), Headers: o.message.Headers(), Body: o.message.Body, At: at}
+	if !o.failed {
+		return s.settle(a, answer)
+	}
+	// Nothing of a changeset that failed should be stored, and which of its operations is to blame it doesn't say.
+	f := fault.Of(a.what(), answer, answer.Body)
+	_, _, document := fault.Document(answer.Body)
+	switch status := answer.Status; {
+	case status == 401, ofAnyCall(answer):
+		return wit.Verdict{}, f
+	case status == 429 || unserved(status) && document:
+		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f, WaitMs: retryAfter(answer)}}, nil
+	case !wit.Refuses(status) && !document && !s.repeatable(a):
+		f.Kind = wit.FaultTransient
+		return refused(f), nil
+	}
+	h := a.hint
+	h.alone = true
+	return anew(h), nil
+}
+
+// plainlyWritten tells whether an answer says that a row was written and nothing else, as most do: what
+// [state.settle] makes of it is known then.
+func (s *state) plainlyWritten(a *target, m *batch.Message) bool {
+	switch a.operation {
+	case insert, upsertInsert:
+		if s.uncertain == "repeatable" {
+			return false // there is something to learn
+		}
+	case put, merge, patch, upsertPut, upsertMerge, upsertPatch, remove:
+	default:
+		return false
+	}
+	return done(m.Status()) && !fault.IsHTML(m.Body) && !fault.IsError(m.Body) && m.Header("sap-message") == ""
+}
+
+// match says which message of an answer is for which row. Parts go by position, since many services don't say
+// Content-IDs, and operations inside a changeset by Content-ID where all say one. An answer with the Content-ID of
+// another operation says nothing of any.
+func (b *sentBatch) match(d batch.Document) []outcome {
+	outcomes := make([]outcome, len(b.rows))
+	if len(d.Parts) != len(b.parts) && (len(d.Parts) > len(b.parts) || d.Complete && !endsFailed(d)) {
+		return outcomes
+	}
+	row, operation := 0, 0 // the first ones of the part
+	for i := range d.Parts {
+		rows := b.rows[row : row+b.parts[i]]
+		p := part{answer: &d.Parts[i], first: operation, operations: len(rows) + rows[0].nested,
+			reads: rows[0].reads()}
+		if !p.match(outcomes[row : row+len(rows)]) {
+			return make([]outcome, len(b.rows))
+		}
+		row, operation = row+len(rows), operation+p.operations
+	}
+	return outcomes
+}
+
+// endsFailed: services leave out what stands behind a part that failed.
+func endsFailed(d batch.Document) bool {
+	if len(d.Parts) == 0 {
+		return false
+	}
+	last := &d.Parts[len(d.Parts)-1]
+	return len(last.Messages) == 1 && last.Messages[0].Complete && last.Messages[0].Status() >= 400
+}
+
+// part is a part of a batch with its answer. first is how many operations stand before it; reads: it is no changeset.
+type part struct {
+	answer            *batch.Parsed
+	first, operations int
+	reads             bool
+}
+
+// match takes the answers to the operations. One to a changeset is believed only where all of it is there and is of one
+// mind. ok is false where an answer says that it is for an operation of another part.
+func (p *part) match(outcomes []outcome) (ok bool) {
+	messages := p.answer.Messages
+	if len(messages) == 1 && messages[0].Complete && messages[0].Status() != 0 {
+		m := &messages[0]
+		failed := m.Status() >= 400
+		if id, said := p.id(m); said && !p.reads && (id < 0 || id >= p.operations || !failed && id > 0) {
+			return false
+		}
+		switch {
+		case len(outcomes) == 1 && (failed || p.operations == 1): // what is nested in a row fails with it
+			outcomes[0].message = m
+		case failed:
+			for i := range outcomes {
+				outcomes[i] = outcome{message: m, failed: true}
+			}
+		}
+		return true
+	}
+	if !p.answer.Complete || len(messages) != p.operations {
+		return true
+	}
+	return p.inside(outcomes)
+}
+
+// inside takes the answers inside a changeset.
+func (p *part) inside(outcomes []outcome) (ok bool) {
+	messages := p.answer.Messages
+	byID := true
+	for i := range messages {
+		m := &messages[i]
+		if !m.Complete || !done(m.Status()) {
+			for j := range outcomes {
+				if m.Complete && success(m.Status()) {
+					outcomes[j].undone = m.Status()
+				}
+			}
+			return true
+		}
+		id, said := p.id(m)
+		if said && (id < 0 || id >= p.operations) {
+			return false
+		}
+		byID = byID && said
+	}
+	for i := range messages {
+		to := i
+		if id, said := p.id(&messages[i]); byID {
+			to = id
+		} else if said && id != i {
+			return false
+		}
+		if to < len(outcomes) {
+			outcomes[to].message = &messages[i]
+		}
+	}
+	return true
+}
+
+// id is the Content-ID of an answer as a position in the part.
+func (p *part) id(m *batch.Message) (id int, said bool) {
+	id, err := strconv.Atoi(m.ID)
+	return id - 1 - p.first, err == nil
+}
