@@ -119,28 +119,23 @@ func TestMessagesOfTheGuide(t *testing.T) {
 		t.Fatal(err)
 	}
 	var program strings.Builder
-	for _, root := range []string{"../../host", "../../plugins", "../../sdk", "."} {
-		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
-				return err
-			}
-			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
-			if err != nil {
-				return err
-			}
-			ast.Inspect(file, func(n ast.Node) bool {
-				switch e := n.(type) {
-				case *ast.BasicLit, *ast.BinaryExpr:
-					program.WriteString(joined(e.(ast.Expr)) + "\n")
-				}
-				return true
-			})
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
+	walkSources(t, func(path, text string) {
+		if strings.HasSuffix(path, "_test.go") {
+			return
 		}
-	}
+		file, err := parser.ParseFile(token.NewFileSet(), path, text, 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch e := n.(type) {
+			case *ast.BasicLit, *ast.BinaryExpr:
+				program.WriteString(joined(e.(ast.Expr)) + "\n")
+			}
+			return true
+		})
+	})
 	said, rows := program.String(), 0
 	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(string(page), -1) {
 		rows++
@@ -166,4 +161,90 @@ func joined(e ast.Expr) string {
 		return joined(e.X) + joined(e.Y)
 	}
 	return "\x00"
+}
+
+// TestRulesStandBesideTheirCode: a comment of the program names each rule of DESIGN.md.
+func TestRulesStandBesideTheirCode(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../DESIGN.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := map[string]bool{} // whether the program names it
+	for _, m := range regexp.MustCompile(`(?m)^\| (P[0-9]+) \|`).FindAllStringSubmatch(string(page), -1) {
+		rules[m[1]] = false
+	}
+	if len(rules) != 32 {
+		t.Errorf("expected 32 rules, found %d", len(rules))
+	}
+	named := regexp.MustCompile(`\bP[0-9]+\b`)
+	walkSources(t, func(path, text string) {
+		for line := range strings.Lines(text) {
+			_, comment, _ := strings.Cut(line, "//")
+			for _, rule := range named.FindAllString(comment, -1) {
+				if _, there := rules[rule]; there && !strings.HasSuffix(path, "_test.go") {
+					rules[rule] = true
+				}
+			}
+		}
+	})
+	for rule, found := range rules {
+		if !found {
+			t.Errorf("no comment of the program names %s", rule)
+		}
+	}
+}
+
+// TestServicesNameTests: each row of SERVICES.md says where the behaviour was seen, and names tests that are there.
+func TestServicesNameTests(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../plugins/odata/SERVICES.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]bool{}
+	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	walkSources(t, func(path, text string) {
+		for _, m := range function.FindAllStringSubmatch(text, -1) {
+			tests[m[1]] = strings.HasSuffix(path, "_test.go")
+		}
+	})
+	rows := 0
+	for line := range strings.Lines(string(page)) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
+		if !strings.HasPrefix(line, "| ") || cells[0] == " behaviour" || strings.HasPrefix(cells[0], " ---") {
+			continue
+		}
+		rows++
+		if len(cells) != 4 || strings.TrimSpace(cells[1]) == "" {
+			t.Errorf("expected behaviour, where it was seen, what we do and the test, found %s", line)
+			continue
+		}
+		for _, m := range regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(cells[3], -1) {
+			if !tests[m[1]] {
+				t.Errorf("%s: there is no test %s", cells[0], m[1])
+			}
+		}
+	}
+	if rows < 80 {
+		t.Errorf("expected the rows of SERVICES.md, found %d", rows)
+	}
+}
+
+// walkSources visits the Go files of the repository.
+func walkSources(t *testing.T, visit func(path, text string)) {
+	t.Helper()
+	for _, root := range []string{"../../host", "../../plugins", "../../sdk", "../../wit", "."} {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || filepath.Ext(path) != ".go" {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			visit(path, string(text))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }

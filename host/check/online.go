@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	// OnlineTime is how long a validation waits for the service in all.
+	// OnlineTime is how long a validation waits for the service in all (P27).
 	OnlineTime = 3 * time.Second
 	// keptFor is how long an answer counts, failedFor how long it counts that there was none.
 	keptFor, failedFor = time.Minute, 10 * time.Second

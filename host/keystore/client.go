@@ -66,7 +66,7 @@ func ClientTLS(o Options) (*tls.Config, error) {
 	return config, nil
 }
 
-// versions sets the range of protocols that Java's name of one stands for.
+// versions sets the range of protocols that Java's name of one stands for (P29).
 func (o *Options) versions(config *tls.Config) error {
 	fault := func(format string, args ...any) error { return o.self().fault(FieldProtocol, nil, format, args...) }
 	legacy := map[string]uint16{"TLSv1": tls.VersionTLS10, "TLSv1.1": tls.VersionTLS11}

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
-// Limits bound what a destination is asked. Of several clients of one origin the strictest limits count, and the
+// Limits bound what a destination is asked (P16). Of several clients of one origin the strictest limits count, and the
 // windows of all.
 type Limits struct {
 	// Concurrent is how many requests are under way at a time, from the first byte sent to the last byte read. Default:

@@ -53,7 +53,7 @@ const (
 	NameOutage           = "outage-ms"
 )
 
-// DefaultOutage is how long a Cloud Connector may be away before a dialling gives up.
+// DefaultOutage is how long a Cloud Connector may be away before a dialling gives up (P26).
 const DefaultOutage = 5 * time.Minute
 
 // Settings are those of one proxy.

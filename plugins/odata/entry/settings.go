@@ -366,7 +366,7 @@ func Examine(given []wit.Setting) []wit.Examined {
 		}
 		examineReads(v, &e.Reads, examined)
 		examineCursor(&e, examined)
-		for _, other := range all[:i] {
+		for _, other := range all[:i] { // P30
 			if other.Service == e.Service && other.Set == e.Set && other.Id == e.Id {
 				setting.Complain(examined, config.InGroup(e.Number, NameEntitySet),
 					"Entity set "+e.Set+" of "+e.Service+" stands in "+

@@ -86,7 +86,7 @@ func fits(text string, p *edm.Property) bool {
 	return len(before)+len(after) <= p.Precision
 }
 
-// ConvertLossy is [Convert], but what doesn't fit is made to, as Java's conversions make it: integers lose their upper
+// ConvertLossy is [Convert], which refuses what does not fit (P21), but what doesn't fit is made to, as Java's conversions make it: integers lose their upper
 // bits, digits behind a property's scale are rounded to the nearest, to the even one of two. Texts that are too long
 // stay as they are.
 func ConvertLossy(p *edm.Property, n *wit.Node, v any) (Converted, error) {

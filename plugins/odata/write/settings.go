@@ -152,7 +152,7 @@ func declareWriting(t *setting.Table) {
 
 const maxConcurrent = "sap.odata.max.concurrent.requests"
 
-// httpCodes are the codes after which the host sends a request again; inside a batch the plugin asks for it.
+// httpCodes are the codes after which the host sends a request again; inside a batch the plugin asks for it (P31).
 const httpCodes = "sap.odata.http.codes"
 
 func declareEntities(t *setting.Table) {

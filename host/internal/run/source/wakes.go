@@ -33,7 +33,7 @@ const (
 // it.
 const subscribeAgain = 10 * time.Minute
 
-// wakes are the notifications that a feed has to serve. f.mu guards all of it but came.
+// wakes are the notifications that a feed has to serve (P9). f.mu guards all of it but came.
 type wakes struct {
 	waiting wakeQueue
 	// serving are those whose rows are being read, or sent, in the order in which they were taken.
