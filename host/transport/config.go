@@ -65,8 +65,8 @@ type Config struct {
 	explain func(error) error
 	// names are the user's of the settings that say where the service is.
 	names names
-	// Refresh is what all of this is now, nil for what it was (P25). It is called before each request, so it must be cheap;
-	// and, with refused, where a secret was refused before, to look whether there is another one.
+	// Refresh is what all of this is now, nil for what it was (P25). It is called before each request, so it must
+	// be cheap; and, with refused, where a secret was refused before, to look whether there is another one.
 	Refresh func(ctx context.Context, refused bool) (*Config, error)
 	// Lockouts remembers refused logons. Default: one for the whole process.
 	Lockouts *Lockouts

@@ -86,9 +86,9 @@ func fits(text string, p *edm.Property) bool {
 	return len(before)+len(after) <= p.Precision
 }
 
-// ConvertLossy is [Convert], which refuses what does not fit (P21), but what doesn't fit is made to, as Java's conversions make it: integers lose their upper
-// bits, digits behind a property's scale are rounded to the nearest, to the even one of two. Texts that are too long
-// stay as they are.
+// ConvertLossy is [Convert], which refuses what doesn't fit (P21), but makes it fit, as Java's conversions do: integers
+// lose their upper bits, digits after a property's scale are rounded to the nearest, to the even one of two. Texts
+// that are too long stay as they are.
 func ConvertLossy(p *edm.Property, n *wit.Node, v any) (Converted, error) {
 	if _, bounded := limits[p.Type.Primitive]; bounded && !timed(n) {
 		if i, ok := truncated(v); ok {
