@@ -18,7 +18,8 @@ import (
 // errRestart ends what a task does, so that it is made anew.
 var errRestart = errors.New("the task is restarted")
 
-// Pauses before a failed task goes on by itself (task.auto.restart, P16): the first, and the longest, to which they double.
+// Pauses before a failed task goes on by itself (task.auto.restart, P16): the first, and the longest, to which they
+// double.
 const (
 	firstRestart = 10 * time.Second
 	lastRestart  = 10 * time.Minute
