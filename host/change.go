@@ -26,7 +26,7 @@ func (w worker) changing(ctx context.Context) (*reloader, error) {
 		return nil, &rest.Refusal{Status: http.StatusMethodNotAllowed,
 			Message: "Nothing is made, changed or deleted by REST in a run with --once"}
 	case r == nil || herder == nil:
-		return nil, starting
+		return nil, rest.Starting
 	}
 	if r.applying.lock(ctx) != nil {
 		return nil, &rest.Refusal{Status: http.StatusInternalServerError, Message: "Request timed out. The worker is " +
@@ -39,7 +39,7 @@ func (w worker) changing(ctx context.Context) (*reloader, error) {
 		return nil, s.Problems.Err()
 	case !looked:
 		r.applying.unlock()
-		return nil, starting
+		return nil, rest.Starting
 	}
 	return r, nil
 }

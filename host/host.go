@@ -422,14 +422,11 @@ func (h *Host) setLevels(settings map[string]string) error {
 			return config.Problem{Setting: config.LoggerLevels + name, Text: err.Error()}
 		}
 		if !lines {
-			h.log.Warn(noLines, "logger", name, "level", set[name], "loggers", logging.Loggers())
+			h.log.Warn(logging.NoLines, "logger", name, "level", set[name], "loggers", logging.Loggers())
 		}
 	}
 	return nil
 }
-
-// noLines is said of a level that has no effect.
-const noLines = "a level is set for a logger that no line of this worker belongs to"
 
 // neededBy are the classes of plugins that connectors name.
 func neededBy(connectors []*config.Connector) []plugin.Needed {

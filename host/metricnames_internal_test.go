@@ -33,8 +33,8 @@ func TestMetricNames(t *testing.T) {
 	} {
 		r := prometheus.NewPedanticRegistry()
 		none := func() (connectors, tasks connect.Startups) { return connectors, tasks }
-		r.MustRegister(taskFigures{func() []connect.Figures { return connectors }, none, prometheus.NewRegistry(),
-			&rates{}})
+		r.MustRegister(taskFigures{connectors: func() []connect.Figures { return connectors }, startups: none,
+			clients: prometheus.NewRegistry(), rates: &rates{}})
 		families, err := namedFigures{r, c.sets}.Gather()
 		if err != nil {
 			t.Fatal(err)

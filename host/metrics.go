@@ -13,112 +13,88 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 )
 
-// pluginFigures makes what a worker knows of its plugins visible. Counters are those of a version since it was loaded:
-// they begin anew with a restart, as Prometheus expects.
-type pluginFigures struct{ modules func() []plugin.Info }
-
-// figure is one of a plugin version's.
-type figure struct {
-	desc  *prometheus.Desc
-	kind  prometheus.ValueType
-	value func(*plugin.Metrics) float64
+// metric is a row of the tables of what GET /metrics shows about a T: its name, its help, its labels in addition to
+// those of the table, and where its values come from. Counters are those of a subject since it was made: they begin
+// again with a restart, as Prometheus expects.
+type metric[T any] struct {
+	name, help string
+	kind       prometheus.ValueType
+	labels     []string
+	// values hands on each value, with those of the labels.
+	values func(of T, value func(v float64, labels ...string))
+	desc   *prometheus.Desc
 }
 
-// versionLabels tell versions apart: a file can change under the same version.
-var versionLabels = []string{"plugin", "version", "hash"}
-
-func describedFigure(name, help string, more ...string) *prometheus.Desc {
-	return prometheus.NewDesc("culvert_plugin_"+name, help,
-		append(versionLabels[:len(versionLabels):len(versionLabels)], more...), nil)
+// gauge is a metric with one value.
+func gauge[T any](name, help string, value func(T) float64) metric[T] {
+	return metric[T]{name: name, help: help, kind: prometheus.GaugeValue,
+		values: func(of T, send func(float64, ...string)) { send(value(of)) }}
 }
 
-func counter(name, help string, value func(*plugin.Metrics) float64) figure {
-	return figure{describedFigure(name, help), prometheus.CounterValue, value}
+// counter is a metric with one value, which only grows.
+func counter[T any](name, help string, value func(T) float64) metric[T] {
+	m := gauge(name, help, value)
+	m.kind = prometheus.CounterValue
+	return m
 }
 
-func gauge(name, help string, value func(*plugin.Metrics) float64) figure {
-	return figure{describedFigure(name, help), prometheus.GaugeValue, value}
+// always is a gauge that has one value for ever.
+func always[T any](name, help string, value float64) metric[T] {
+	return gauge(name, help, func(T) float64 { return value })
 }
 
-var figures = []figure{
-	counter("calls_total", "Calls of a plugin's functions.",
-		func(m *plugin.Metrics) float64 { return float64(m.Calls) }),
-	counter("call_seconds_total", "Time spent in calls, the copying of arguments and results included.",
-		func(m *plugin.Metrics) float64 { return m.Seconds }),
-	gauge("longest_call_seconds", "The longest call so far.",
-		func(m *plugin.Metrics) float64 { return m.LongestSeconds }),
-	counter("ticks_total", "How often a guest at work came by, about once in 0.2 ms.",
-		func(m *plugin.Metrics) float64 { return float64(m.Ticks) }),
-	counter("bytes_in_total", "Bytes handed to a plugin as arguments.",
-		func(m *plugin.Metrics) float64 { return float64(m.BytesIn) }),
-	counter("bytes_out_total", "Bytes taken from a plugin as results.",
-		func(m *plugin.Metrics) float64 { return float64(m.BytesOut) }),
-	counter("faults_total", "Calls that a plugin answered with a fault.",
-		func(m *plugin.Metrics) float64 { return float64(m.Faults) }),
-	counter("traps_total", "Calls that ended badly and cost their instance, those that broke a limit included.",
-		func(m *plugin.Metrics) float64 { return float64(m.Traps) }),
-	counter("stopped_total", "How often a version was stopped for a connector because it broke too often.",
-		func(m *plugin.Metrics) float64 { return float64(m.Stopped) }),
-	gauge("memory_high_water_bytes", "The most memory that one instance had.",
-		func(m *plugin.Metrics) float64 { return float64(m.MemoryBytes) }),
-	gauge("instances", "Instances that are there now.",
-		func(m *plugin.Metrics) float64 { return float64(m.Instances) }),
-	counter("instances_started_total", "Instances that were made.",
-		func(m *plugin.Metrics) float64 { return float64(m.Started) }),
-	counter("instances_recycled_total", "Instances that were replaced because of their age or size.",
-		func(m *plugin.Metrics) float64 { return float64(m.Recycled) }),
+// labelled is a metric with several values, or with texts for labels.
+func labelled[T any](kind prometheus.ValueType, name, help string, labels []string,
+	values func(of T, value func(v float64, labels ...string))) metric[T] {
+	return metric[T]{name: name, help: help, kind: kind, labels: labels, values: values}
 }
 
-var (
-	abortedFigure = describedFigure("aborted_calls_total", "Calls that broke a limit, by its name in the settings.",
-		"limit")
-	infoFigure = describedFigure("info", "A version of a plugin: active (new connectors get it), retired (only "+
-		"old ones run it), or refused.", "file", "state")
-)
+// outcomes is a counter by what things came to.
+func outcomes[T any](name, help string, counts func(T) map[string]int64) metric[T] {
+	return labelled(prometheus.CounterValue, name, help, []string{"outcome"},
+		func(of T, value func(float64, ...string)) {
+			for outcome, n := range counts(of) {
+				value(float64(n), outcome)
+			}
+		})
+}
 
-// Describe lists all figures.
-func (pluginFigures) Describe(to chan<- *prometheus.Desc) {
-	for _, f := range figures {
-		to <- f.desc
+// metricTable is what is shown about each T, all of it with the same labels.
+type metricTable[T any] []metric[T]
+
+func newMetrics[T any](prefix string, labels []string, rows ...metric[T]) metricTable[T] {
+	for i := range rows {
+		m := &rows[i]
+		m.desc = prometheus.NewDesc(prefix+m.name, m.help, slices.Concat(labels, m.labels), nil)
 	}
-	to <- abortedFigure
-	to <- infoFigure
+	return rows
 }
 
-// Collect sends the figures of all versions. The same bytes in two files are one version.
-func (p pluginFigures) Collect(to chan<- prometheus.Metric) {
-	type version struct{ plugin, version, hash string }
-	sums := map[version]*plugin.Metrics{}
-	seen := map[string]bool{}
-	for _, info := range p.modules() {
-		v := version{info.Name, info.Version, info.Hash}
-		state := stateOf(info)
-		if at := info.Hash + state + info.Path; !seen[at] {
-			seen[at] = true
-			to <- prometheus.MustNewConstMetric(infoFigure, prometheus.GaugeValue, 1, v.plugin, v.version, v.hash,
-				label(info.Path), state)
-		}
-		if info.Name == "" {
-			continue // refused without having been asked for its name
-		}
-		if sums[v] == nil {
-			sums[v] = &plugin.Metrics{Aborted: map[string]int64{}}
-		}
-		if state == "refused" && sums[v].Calls > 0 {
-			continue // rolled back, and run by somebody still
-		}
-		add(sums[v], &info.Metrics)
-	}
-	for v, m := range sums {
-		for _, f := range figures {
-			to <- prometheus.MustNewConstMetric(f.desc, f.kind, f.value(m), v.plugin, v.version, v.hash)
-		}
-		for _, limit := range plugin.Fences() {
-			to <- prometheus.MustNewConstMetric(abortedFigure, prometheus.CounterValue, float64(m.Aborted[limit]),
-				v.plugin, v.version, v.hash, limit)
-		}
+// collect sends what is shown about one T; labels are the values of those of the table.
+func (t metricTable[T]) collect(to chan<- prometheus.Metric, of T, labels ...string) {
+	for i := range t {
+		m := &t[i]
+		m.values(of, func(v float64, more ...string) {
+			to <- prometheus.MustNewConstMetric(m.desc, m.kind, v, append(labels[:len(labels):len(labels)], more...)...)
+		})
 	}
 }
+
+// undescribed is what collectors do that say by what they collect what there is.
+type undescribed struct{}
+
+// Describe says nothing in advance.
+func (undescribed) Describe(chan<- *prometheus.Desc) {}
+
+// about collects a table about one T.
+type about[T any] struct {
+	undescribed
+	table metricTable[T]
+	of    T
+}
+
+// Collect sends the figures.
+func (a about[T]) Collect(to chan<- prometheus.Metric) { a.table.collect(to, a.of) }
 
 // label is a file's name as text: other bytes are written as in Go.
 func label(name string) string {
@@ -128,53 +104,70 @@ func label(name string) string {
 	return strconv.Quote(name)
 }
 
-// add adds up what two files of the same bytes have done.
-func add(sum, m *plugin.Metrics) {
-	sum.Calls += m.Calls
-	sum.Seconds += m.Seconds
-	sum.LongestSeconds = max(sum.LongestSeconds, m.LongestSeconds)
-	sum.Ticks += m.Ticks
-	sum.BytesIn += m.BytesIn
-	sum.BytesOut += m.BytesOut
-	sum.Faults += m.Faults
-	sum.Traps += m.Traps
-	sum.Stopped += m.Stopped
-	sum.MemoryBytes = max(sum.MemoryBytes, m.MemoryBytes)
-	sum.Instances += m.Instances
-	sum.Started += m.Started
-	sum.Recycled += m.Recycled
-	for limit, n := range m.Aborted {
-		sum.Aborted[limit] += n
-	}
-}
-
 // Metrics is what GET /metrics shows.
 func (w worker) Metrics() prometheus.Gatherer {
+	h := w.host
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(pluginFigures{w.host.modules}, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	memory := func(name, help string, value func(plugin.Memory) int64) {
-		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "culvert_plugins_" + name, Help: help},
-			func() float64 { return float64(value(w.host.guestMemory())) }))
-	}
-	memory("memory_bytes", "Memory that is counted for all instances of plugins.",
-		func(m plugin.Memory) int64 { return m.Used })
-	memory("memory_limit_bytes", "What it may come to.", func(m plugin.Memory) int64 { return m.Bound })
-	memory("memory_waiting", "Calls that wait until there is room for an instance.",
-		func(m plugin.Memory) int64 { return m.Waiting })
-	w.host.mu.Lock()
-	reloads, tracer := w.host.reloads, w.host.tracer
-	w.host.mu.Unlock()
-	r.MustRegister(spanFigures{tracer})
-	if herder := w.herder(); herder != nil {
-		r.MustRegister(notificationFigures{herder.Notifications},
-			taskFigures{herder.Figures, herder.Startups, w.host.kafka.Figures, &w.host.rates})
+	h.mu.Lock()
+	reloads, tracer, herder := h.reloads, h.tracer, h.herder
+	h.mu.Unlock()
+	r.MustRegister(pluginFigures{modules: h.modules}, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		about[plugin.Memory]{table: memoryMetrics, of: h.guestMemory()}, about[spans]{table: spanMetrics, of: tracer})
+	if herder != nil {
+		r.MustRegister(about[notifications]{table: notificationMetrics, of: herder},
+			taskFigures{connectors: herder.Figures, startups: herder.Startups, clients: h.kafka.Figures,
+				rates: &h.rates})
 	}
 	if reloads != nil {
-		r.MustRegister(reloadFigures{reloads})
+		r.MustRegister(about[*reloader]{table: reloadMetrics, of: reloads})
 	}
-	return struckFigures{namedFigures{prometheus.Gatherers{r, w.host.kafka.Figures},
-		config.List(w.host.in.Worker.Text("metrics.names"))}, w.Strike}
+	return struckFigures{namedFigures{prometheus.Gatherers{r, h.kafka.Figures},
+		config.List(h.in.Worker.Text("metrics.names"))}, w.Strike}
+}
+
+// spans are counted by a tracer, nil for none.
+type spans interface{ Sent() (sent, lost int64) }
+
+var spanMetrics = newMetrics("culvert_tracing_", nil, outcomes("spans_total", "Spans by what became of them: sent, or "+
+	"lost since the collector did not take them. Those that came while too many waited are not counted.",
+	func(t spans) map[string]int64 {
+		sent, lost := t.Sent()
+		return map[string]int64{"sent": sent, "lost": lost}
+	}))
+
+// notifications are counted by the herder.
+type notifications interface{ Notifications() map[string]int64 }
+
+var notificationMetrics = newMetrics("culvert_", nil, outcomes("notifications_total",
+	"Notifications that came to the listeners, by what became of them.", notifications.Notifications))
+
+var reloadMetrics = newMetrics("culvert_", nil,
+	outcomes("reloads_total", "Reloads of the folder of connectors, by what they came to: applied, refused (at least one "+
+		"connector's change was), unchanged (asked for, and nothing was new).",
+		func(r *reloader) map[string]int64 { return r.outcomes() }),
+	labelled(prometheus.GaugeValue, "connector_config_refused", "1 for each connector whose configuration in the folder "+
+		"is refused: what ran before it goes on, or it is FAILED.", []string{"connector"},
+		func(r *reloader, value func(float64, ...string)) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			for name := range r.refused {
+				value(1, label(name))
+			}
+		}),
+	gauge("config_folder_readable", "1 while the folder of connectors can be read, else 0.",
+		func(r *reloader) float64 {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return oneIf(r.problems.Err() == nil)
+		}))
+
+// oneIf is 1 for what is so, else 0.
+func oneIf(so bool) float64 {
+	if so {
+		return 1
+	}
+	return 0
 }
 
 // struckFigures are figures without what config providers gave, but names that a connector publishes.
@@ -200,18 +193,4 @@ func (s struckFigures) Gather() ([]*dto.MetricFamily, error) {
 		}
 	}
 	return families, err
-}
-
-// notificationFigures are how many notifications came, by what became of them.
-type notificationFigures struct{ counts func() map[string]int64 }
-
-var notificationFigure = prometheus.NewDesc("culvert_notifications_total",
-	"Notifications that came to the listeners, by what became of them.", []string{"outcome"}, nil)
-
-func (notificationFigures) Describe(to chan<- *prometheus.Desc) { to <- notificationFigure }
-
-func (n notificationFigures) Collect(to chan<- prometheus.Metric) {
-	for outcome, count := range n.counts() {
-		to <- prometheus.MustNewConstMetric(notificationFigure, prometheus.CounterValue, float64(count), outcome)
-	}
 }

@@ -11,7 +11,7 @@ import (
 // Names of files are bytes, labels are text: one that is none must not end the worker when it is scraped.
 func TestMetricsOfOddFileNames(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(pluginFigures{func() []plugin.Info {
+	r.MustRegister(pluginFigures{modules: func() []plugin.Info {
 		return []plugin.Info{{Path: "plugins/\xff.wasm", Hash: "1"}, {Path: "plugins/\xfe.wasm", Hash: "1"}}
 	}})
 	families, err := r.Gather()

@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
@@ -284,6 +283,13 @@ func (r *reloader) general(problems config.Problems) {
 	r.problems = problems
 }
 
+// outcomes are how many reloads there were, by what they came to.
+func (r *reloader) outcomes() map[string]int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.counts)
+}
+
 // Reload is what REST says of reloads.
 func (w worker) Reload() (rest.Reload, bool) {
 	w.host.mu.Lock()
@@ -294,11 +300,8 @@ func (w worker) Reload() (rest.Reload, bool) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	answer := rest.Reload{Folder: w.host.config.Files.Folder, Reloads: map[string]int64{},
+	answer := rest.Reload{Folder: w.host.config.Files.Folder, Reloads: maps.Clone(r.counts),
 		Connectors: []rest.Reloaded{}, Problems: []string{}}
-	for outcome, n := range r.counts {
-		answer.Reloads[outcome] = n
-	}
 	if !r.last.IsZero() {
 		answer.Last = r.last.UTC().Format(time.RFC3339)
 	}
@@ -310,43 +313,4 @@ func (w worker) Reload() (rest.Reload, bool) {
 			Error: r.refused[n.Name]})
 	}
 	return answer, true
-}
-
-var (
-	reloadsFigure = prometheus.NewDesc("culvert_reloads_total",
-		"Reloads of the folder of connectors, by what they came to: applied, refused (at least one connector's "+
-			"change was), unchanged (asked for, and nothing was new).",
-		[]string{"outcome"}, nil)
-	refusedFigure = prometheus.NewDesc("culvert_connector_config_refused",
-		"1 for each connector whose configuration in the folder is refused: what ran before it goes on, or it is "+
-			"FAILED.", []string{"connector"}, nil)
-	folderFigure = prometheus.NewDesc("culvert_config_folder_readable",
-		"1 while the folder of connectors can be read, else 0.", nil, nil)
-)
-
-// reloadFigures makes reloads visible.
-type reloadFigures struct{ *reloader }
-
-// Describe lists all figures.
-func (reloadFigures) Describe(to chan<- *prometheus.Desc) {
-	to <- reloadsFigure
-	to <- refusedFigure
-	to <- folderFigure
-}
-
-// Collect sends them.
-func (f reloadFigures) Collect(to chan<- prometheus.Metric) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for outcome, n := range f.counts {
-		to <- prometheus.MustNewConstMetric(reloadsFigure, prometheus.CounterValue, float64(n), outcome)
-	}
-	for name := range f.refused {
-		to <- prometheus.MustNewConstMetric(refusedFigure, prometheus.GaugeValue, 1, label(name))
-	}
-	readable := 1.0
-	if f.problems.Err() != nil {
-		readable = 0
-	}
-	to <- prometheus.MustNewConstMetric(folderFigure, prometheus.GaugeValue, readable)
 }

@@ -20,7 +20,8 @@ func gathered(t *testing.T, list ...connect.Figures) map[string]float64 {
 		return connect.Startups{Done: 3, Failed: 1, Recent: task.Shares{Well: 0.75, Badly: 0.25}},
 			connect.Startups{Done: 6, Recent: task.Shares{Well: 1}}
 	}
-	r.MustRegister(taskFigures{func() []connect.Figures { return list }, started, prometheus.NewRegistry(), &rates{}})
+	r.MustRegister(taskFigures{connectors: func() []connect.Figures { return list }, startups: started,
+		clients: prometheus.NewRegistry(), rates: &rates{}})
 	families, err := r.Gather()
 	if err != nil {
 		t.Fatal(err)

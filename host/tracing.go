@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
 )
@@ -91,21 +89,4 @@ func (h *Host) openTracer(ctx context.Context, closing *closers) error {
 		t.Close(last)
 	})
 	return nil
-}
-
-var spansFigure = prometheus.NewDesc("culvert_tracing_spans_total",
-	"Spans by what became of them: sent, or lost since the "+
-		"collector did not take them. Those that came while too many waited are not counted.", []string{"outcome"}, nil)
-
-// spanFigures are those of a tracer, all 0 of none.
-type spanFigures struct{ *tracing.Tracer }
-
-// Describe lists all figures.
-func (spanFigures) Describe(to chan<- *prometheus.Desc) { to <- spansFigure }
-
-// Collect sends them.
-func (f spanFigures) Collect(to chan<- prometheus.Metric) {
-	sent, lost := f.Sent()
-	to <- prometheus.MustNewConstMetric(spansFigure, prometheus.CounterValue, float64(sent), "sent")
-	to <- prometheus.MustNewConstMetric(spansFigure, prometheus.CounterValue, float64(lost), "lost")
 }

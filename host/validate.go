@@ -13,16 +13,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// starting answers what cannot be done yet: clients try again after a conflict.
-var starting = &rest.Refusal{Status: http.StatusConflict,
-	Message: "Cannot complete request momentarily: the worker is still starting up"}
-
 // Validate is what a check of a configuration finds, for a plugin of a class. logon: its sender says that the secret is
 // right.
 func (w worker) Validate(ctx context.Context, class string, settings map[string]string,
 	logon bool) (*check.Validation, error) {
 	if w.herder() == nil {
-		return nil, starting
+		return nil, rest.Starting
 	}
 	if err := w.host.plugins.Loaded(ctx); err != nil {
 		return nil, err
@@ -102,7 +98,7 @@ func (w worker) sent(checker *check.Checker, c *config.Connector, given map[stri
 // Definitions are what a class declares.
 func (w worker) Definitions(ctx context.Context, class string, version *string) ([]check.Definition, error) {
 	if w.herder() == nil {
-		return nil, starting
+		return nil, rest.Starting
 	}
 	if err := w.host.plugins.Loaded(ctx); err != nil {
 		return nil, err

@@ -1,17 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
-	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -24,179 +20,21 @@ import (
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/rest"
-	secrets "github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// remote is a worker that is asked by REST, Culvert's or Kafka Connect's.
-type remote struct {
-	url, user string
-	json      bool
-	timeout   time.Duration
-}
-
-// flags declares how a worker is reached.
-func (r *remote) flags(c *cobra.Command) {
-	f := c.PersistentFlags()
-	f.StringVar(&r.url, "url", "http://127.0.0.1:8083", "`URL` of REST, Culvert's or Kafka Connect's")
-	f.StringVar(&r.user, "user", "", "`NAME` of a user; the password is read from CULVERT_REST_PASSWORD")
-	f.BoolVar(&r.json, "json", false, "print answers as JSON")
-	f.DurationVar(&r.timeout, "timeout", 100*time.Second, "how long an answer may take, conflicts that pass included")
-}
-
-// refusedCall is an answer that says no.
-type refusedCall struct {
-	status int
-	text   string
-}
-
-func (r *refusedCall) Error() string { return r.text }
-
-// conflictPause is between two tries of what a worker answers with a conflict, which passes: it starts, or rebalances.
-const conflictPause = 500 * time.Millisecond
-
-// call sends a request and reads the answer into a value, where there is one. What a worker cannot do at the moment is
-// tried again until the time is over; whatever else is refused is an error with the worker's own text.
-func (r *remote) call(ctx context.Context, method, path string, body, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
-	for {
-		err := r.once(ctx, method, path, body, into)
-		var refused *refusedCall
-		if !errors.As(err, &refused) || refused.status != http.StatusConflict || !momentary(refused.text) {
-			return err
-		}
-		select {
-		case <-time.After(conflictPause):
-		case <-ctx.Done():
-			return err
-		}
-	}
-}
-
-// momentary tells whether a conflict is one that passes.
-func momentary(text string) bool {
-	return strings.Contains(text, "momentarily") || strings.Contains(text, "rebalance")
-}
-
-func (r *remote) once(ctx context.Context, method, path string, body, into any) error {
-	answer, err := r.send(ctx, method, path, body)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
-	switch {
-	case err != nil:
-		return failed(err)
-	case answer.StatusCode >= http.StatusBadRequest:
-		var told struct {
-			Message string `json:"message"`
-		}
-		text := fmt.Sprintf("%s %s: %s", method, path, answer.Status)
-		if json.Unmarshal(data, &told) == nil && told.Message != "" {
-			text = told.Message
-		}
-		return failed(&refusedCall{answer.StatusCode, shown.Text(without(restPassword(), text))})
-	case into == nil || len(data) == 0:
-		return nil
-	}
-	if err := json.Unmarshal(data, into); err != nil {
-		return failed(fmt.Errorf("%s %s: expected a worker's answer in JSON: %w", method, path, err))
-	}
-	return nil
-}
-
-// send sends a request. Errors have the exit code that they come to.
-func (r *remote) send(ctx context.Context, method, path string, body any) (*http.Response, error) {
-	base, err := workerURL(r.url)
-	if err != nil {
-		return nil, err
-	}
-	if r.timeout <= 0 {
-		return nil, wrong(fmt.Errorf("--timeout: expected a time such as 30s, found %v", r.timeout))
-	}
-	var sent io.Reader
-	if body != nil {
-		data, err := json.Marshal(body)
-		if err != nil {
-			return nil, err
-		}
-		sent = bytes.NewReader(data)
-	}
-	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(r.url, "/")+path, sent)
-	if err != nil {
-		return nil, wrong(fmt.Errorf("--url: %w", err))
-	}
-	if path != "/metrics" {
-		request.Header.Set("Accept", "application/json")
-	}
-	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	if r.user != "" {
-		request.SetBasicAuth(r.user, restPassword())
-	}
-	answer, err := (&http.Client{CheckRedirect: secrets.Redirect}).Do(request)
-	if err != nil {
-		return nil, noAnswer(base, err)
-	}
-	return answer, nil
-}
-
-// restPassword is that of --user.
-func restPassword() string { return os.Getenv("CULVERT_REST_PASSWORD") }
-
-// without is what a worker says, without the password that it was asked with.
-func without(password, text string) string {
-	var known secrets.Known
-	known.Keep(password)
-	return known.Strike(text)
-}
-
-// workerURL is --url.
-func workerURL(text string) (*url.URL, error) {
-	base, err := url.Parse(text)
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, wrong(fmt.Errorf("--url: expected http://HOST:PORT, found %q", shown.Line(text)))
-	}
-	return base, nil
-}
-
-// noAnswer says that no worker has answered.
-func noAnswer(base *url.URL, err error) error {
-	var asked *url.Error
-	if errors.As(err, &asked) { // it repeats the whole request
-		err = asked.Err
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = errors.New("there was no answer in time")
-	}
-	return failed(fmt.Errorf("expected a running worker at %s: %w", shown.Line(base.Redacted()), err))
-}
-
-// at is the path of a connector.
-func at(name string, more ...string) string {
-	path := "/connectors/" + url.PathEscape(name)
-	for _, part := range more {
-		path += "/" + part
-	}
-	return path
-}
-
 // expanded is what REST tells of a connector. Motion is Culvert's alone.
 type expanded struct {
-	Info   connect.Info   `json:"info"`
-	Status connect.Status `json:"status"`
-	Motion *rest.Motion   `json:"motion,omitempty"`
+	Info   connect.Info     `json:"info"`
+	Status connect.Status   `json:"status"`
+	Motion *connect.Figures `json:"motion,omitempty"`
 }
 
 func (r *remote) all(ctx context.Context) (map[string]expanded, error) {
 	var all map[string]expanded
-	err := r.call(ctx, http.MethodGet, "/connectors?expand=info&expand=status", nil, &all)
+	err := r.get(ctx, "/connectors?expand=info&expand=status", &all)
 	return all, err
 }
 
@@ -204,9 +42,8 @@ func (r *remote) all(ctx context.Context) (map[string]expanded, error) {
 // know by their names alone.
 func (r *remote) passwords(ctx context.Context, class string) (func(key string) bool, error) {
 	var definitions []check.Definition
-	err := r.call(ctx, http.MethodGet, "/connector-plugins/"+url.PathEscape(class)+"/config", nil, &definitions)
-	var refused *refusedCall
-	if err != nil && !errors.As(err, &refused) {
+	err := r.get(ctx, "/connector-plugins/{name}/config", &definitions, class)
+	if err != nil && !isRefused(err, 0) {
 		return nil, err
 	}
 	var secrets []wit.SettingSpec
@@ -234,22 +71,15 @@ properties, JSON or YAML; their references (${file:…}) go to the worker as the
 	}
 	r.flags(c)
 	c.AddCommand(r.newList(), r.newShow(), r.newCreate(), r.newApply(),
-		r.steered("delete", "Delete connectors; their offsets stay", "is deleted", func(ctx context.Context,
-			name string) error {
-			return r.call(ctx, http.MethodDelete, at(name), nil, nil)
-		}),
+		r.steered("delete", "Delete connectors; their offsets stay", "is deleted", "DELETE /connectors/{name}"),
 		r.steered("pause", "Have connectors stop and keep their tasks, until resume", "is to be PAUSED",
-			r.put("pause")),
-		r.steered("resume", "Have connectors run that are paused or stopped", "is to run", r.put("resume")),
-		r.steered("stop", "Have connectors end their tasks, until resume", "is to be STOPPED", r.put("stop")),
+			"PUT /connectors/{name}/pause"),
+		r.steered("resume", "Have connectors run that are paused or stopped", "is to run",
+			"PUT /connectors/{name}/resume"),
+		r.steered("stop", "Have connectors end their tasks, until resume", "is to be STOPPED",
+			"PUT /connectors/{name}/stop"),
 		r.newRestart(), r.newSnapshot())
 	return c
-}
-
-func (r *remote) put(verb string) func(context.Context, string) error {
-	return func(ctx context.Context, name string) error {
-		return r.call(ctx, http.MethodPut, at(name, verb), nil, nil)
-	}
 }
 
 func (r *remote) newList() *cobra.Command {
@@ -314,7 +144,7 @@ func (r *remote) newShow() *cobra.Command {
 		ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
 			var one expanded
-			if err := r.call(c.Context(), http.MethodGet, at(args[0]), nil, &one.Info); err != nil {
+			if err := r.get(c.Context(), "/connectors/{name}", &one.Info, args[0]); err != nil {
 				return err
 			}
 			password, err := r.passwords(c.Context(), one.Info.Config["connector.class"])
@@ -322,16 +152,15 @@ func (r *remote) newShow() *cobra.Command {
 				return err
 			}
 			one.Info.Config = config.Masked(one.Info.Config, password)
-			if err := r.call(c.Context(), http.MethodGet, at(args[0], "status"), nil, &one.Status); err != nil {
+			if err := r.get(c.Context(), "/connectors/{name}/status", &one.Status, args[0]); err != nil {
 				return err
 			}
-			var told rest.Motion
-			err = r.call(c.Context(), http.MethodGet, "/culvert"+at(args[0]), nil, &told)
-			var refused *refusedCall
+			var told connect.Figures
+			err = r.get(c.Context(), "/culvert/connectors/{name}", &told, args[0])
 			switch {
 			case err == nil:
 				one.Motion = &told
-			case !errors.As(err, &refused): // Kafka Connect has no such resource
+			case !isRefused(err, 0): // Kafka Connect has no such resource
 				return err
 			}
 			if r.json {
@@ -362,7 +191,7 @@ func printConnector(out io.Writer, one expanded, now time.Time) error {
 			continue
 		}
 		for _, m := range one.Motion.Tasks {
-			if m.ID == t.ID {
+			if m.Task == t.ID {
 				feedLines(&b, m.Feeds, now)
 			}
 		}
@@ -375,7 +204,7 @@ func printConnector(out io.Writer, one expanded, now time.Time) error {
 }
 
 // feedLines say how far the feeds of a task are.
-func feedLines(b *strings.Builder, feeds []rest.FeedMotion, now time.Time) {
+func feedLines(b *strings.Builder, feeds []connect.FeedProgress, now time.Time) {
 	ago := func(at time.Time) string { return now.Sub(at).Round(time.Second).String() + " ago" }
 	for _, f := range feeds {
 		fmt.Fprintf(b, "    %s: ", shown.Line(f.Name))
@@ -472,17 +301,17 @@ func (r *remote) newApply() *cobra.Command {
 			return r.each(c, len(all), func(i int) (name, did string, err error) {
 				name = all[i].settings["name"]
 				var before map[string]string
-				err = r.call(c.Context(), http.MethodGet, at(name, "config"), nil, &before)
-				var refused *refusedCall
+				err = r.get(c.Context(), "/connectors/{name}/config", &before, name)
 				switch {
-				case errors.As(err, &refused) && refused.status == http.StatusNotFound:
+				case isRefused(err, http.StatusNotFound):
 					return name, "is made", r.create(c.Context(), name, all[i])
 				case err != nil:
 					return name, "", err
 				case maps.Equal(before, all[i].settings):
 					return name, "is so already", nil
 				}
-				return name, "is changed", r.call(c.Context(), http.MethodPut, at(name, "config"), all[i].settings, nil)
+				return name, "is changed", r.call(c.Context(), "PUT /connectors/{name}/config", all[i].settings, nil,
+					name)
 			})
 		},
 	}
@@ -494,16 +323,16 @@ func (r *remote) create(ctx context.Context, name string, g given) error {
 	if g.state != "" {
 		body["initial_state"] = strings.ToUpper(strings.TrimSpace(g.state))
 	}
-	return r.call(ctx, http.MethodPost, "/connectors", body, nil)
+	return r.call(ctx, "POST /connectors", body, nil)
 }
 
-// steered is a command that does one thing to connectors.
-func (r *remote) steered(verb, short, did string, do func(context.Context, string) error) *cobra.Command {
+// steered is a command that calls one route for each of several connectors.
+func (r *remote) steered(verb, short, did, route string) *cobra.Command {
 	return &cobra.Command{
 		Use: verb + " NAME…", Short: short, Args: some("NAME"), ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
 			return r.each(c, len(args), func(i int) (string, string, error) {
-				return args[i], did, do(c.Context(), args[i])
+				return args[i], did, r.call(c.Context(), route, nil, nil, args[i])
 			})
 		},
 	}
@@ -516,7 +345,8 @@ func (r *remote) newRestart() *cobra.Command {
 		Use: "restart NAME…", Short: "Restart connectors with their tasks, what of them has failed, or one task",
 		Args: some("NAME"), ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
-			path, did := "restart?includeTasks=true&onlyFailed="+strconv.FormatBool(onlyFailed), "is restarted"
+			route, did := "POST /connectors/{name}/restart?includeTasks=true&onlyFailed="+
+				strconv.FormatBool(onlyFailed), "is restarted"
 			switch {
 			case c.Flags().Changed("task") && task < 0:
 				return wrong(fmt.Errorf("--task: expected the number of a task, from 0 on, found %d", task))
@@ -525,10 +355,10 @@ func (r *remote) newRestart() *cobra.Command {
 			case onlyFailed:
 				did = "has restarted what had failed"
 			case task >= 0:
-				path, did = fmt.Sprintf("tasks/%d/restart", task), fmt.Sprintf("has restarted task %d", task)
+				route, did = "POST /connectors/{name}/tasks/{task}/restart", fmt.Sprintf("has restarted task %d", task)
 			}
 			return r.each(c, len(args), func(i int) (string, string, error) {
-				return args[i], did, r.call(c.Context(), http.MethodPost, at(args[i], path), nil, nil)
+				return args[i], did, r.call(c.Context(), route, nil, nil, args[i], strconv.Itoa(task))
 			})
 		},
 	}
@@ -592,7 +422,7 @@ func (r *remote) complete(c *cobra.Command, _ []string, _ string) ([]string, cob
 	quick := *r
 	quick.timeout = 2 * time.Second
 	var names []string
-	if err := quick.once(c.Context(), http.MethodGet, "/connectors", nil, &names); err != nil {
+	if err := quick.once(c.Context(), "GET /connectors", nil, &names); err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,11 +41,7 @@ file would be refused.`,
 			if in.folder == "" {
 				return wrong(errors.New("expected --config DIR; see culvert diff --help"))
 			}
-			files, err := in.files(nil)
-			if err != nil {
-				return err
-			}
-			hostConfig, err := in.config(files, c.ErrOrStderr())
+			hostConfig, err := in.read(nil, "", c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -83,19 +78,14 @@ file would be refused.`,
 // can't be read are told apart. others are those whose files stand outside of the folder that the worker follows: they
 // were made by REST.
 func asked(ctx context.Context, at, folder string) (now []config.Now, others map[string]bool, err error) {
-	var connectors map[string]struct {
-		Info   connect.Info
-		Status connect.Status
-	}
 	worker := remote{url: at, timeout: time.Minute}
-	path := "/connectors?" + url.Values{"expand": {"info", "status"}}.Encode()
-	if err := worker.call(ctx, http.MethodGet, path, nil, &connectors); err != nil {
+	connectors, err := worker.all(ctx)
+	if err != nil {
 		return nil, nil, err
 	}
 	var reload rest.Reload
-	err = worker.call(ctx, http.MethodGet, "/culvert/reload", nil, &reload)
-	var refused *refusedCall
-	if err != nil && (!errors.As(err, &refused) || refused.status != http.StatusNotFound) {
+	err = worker.get(ctx, "/culvert/reload", &reload)
+	if err != nil && !isRefused(err, http.StatusNotFound) {
 		return nil, nil, err
 	}
 	others = map[string]bool{}

@@ -277,14 +277,8 @@ it runs, the command fails.`,
 			if err != nil {
 				return err
 			}
-			files, err := in.files(args[1:])
-			if err != nil {
-				return err
-			}
-			if in.folder == "" && len(args) == 1 {
-				return wrong(errors.New("expected --config DIR or files of the installation"))
-			}
-			configuration, err := in.config(files, c.ErrOrStderr())
+			configuration, err := in.read(args[1:], "expected --config DIR or files of the installation",
+				c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -296,12 +290,9 @@ it runs, the command fails.`,
 				left += done.Unknown[why]
 				fmt.Fprintf(c.OutOrStdout(), "%d left: letters %s\n", done.Unknown[why], shown.Line(why))
 			}
-			var setup *host.SetupError
 			switch {
-			case errors.As(err, &setup):
-				return wrong(err)
 			case err != nil:
-				return failed(err)
+				return setUp(failed(err))
 			case done.Refused > 0 || left > 0:
 				return failed(errors.New("not all letters were delivered"))
 			}
@@ -309,7 +300,7 @@ it runs, the command fails.`,
 		},
 	}
 	in.flags(c, "warn")
-	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the worker's file and the connectors'")
+	in.folderFlag(c)
 	chosen.flags(c)
 	c.Flags().BoolVar(&again, "again", false, "also what was replayed before")
 	c.Flags().BoolVar(&older, "older", false, "also records of a sink of which a later one has the same key, or that "+

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -16,15 +15,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host"
-	secrets "github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
 // offsetsTime is how long a worker may take to answer a call: a little more than it gives itself.
 const offsetsTime = 100 * time.Second
-
-// maxAnswer is how much of an answer is read.
-const maxAnswer = 64 << 20
 
 func newOffsets() *cobra.Command {
 	c := &cobra.Command{
@@ -87,7 +82,6 @@ func newOffsetsCommand(use, short string, names []string,
 		Use: use, Short: short, Args: first(names...),
 		RunE: func(c *cobra.Command, args []string) error {
 			own := len(names)
-			path := "/connectors/" + url.PathEscape(args[0]) + "/offsets"
 			if at != "" {
 				if in.folder != "" || len(args) > own {
 					return wrong(errors.New("expected either --url or files, found both"))
@@ -95,33 +89,23 @@ func newOffsetsCommand(use, short string, names []string,
 				if _, err := workerURL(at); err != nil {
 					return err
 				}
-				client := http.Client{Timeout: offsetsTime, CheckRedirect: secrets.Redirect}
-				return do(c, calling(c.Context(), &client, strings.TrimSuffix(at, "/")+path), args)
+				worker := remote{url: at, timeout: offsetsTime}
+				return do(c, worker.offsets(c.Context(), args[0]), args)
 			}
-			files, err := in.files(args[own:])
-			if err != nil {
-				return err
-			}
-			if in.folder == "" && len(args) == own {
-				return wrong(errors.New("expected --url, --config DIR or files of the installation"))
-			}
-			configuration, err := in.config(files, c.ErrOrStderr())
+			configuration, err := in.read(args[own:], "expected --url, --config DIR or files of the installation",
+				c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
 			err = host.Offline(c.Context(), configuration, func(h http.Handler) error {
-				client := http.Client{Transport: inProcess{h}, Timeout: offsetsTime}
-				return do(c, calling(c.Context(), &client, "http://localhost"+path), args)
+				worker := remote{url: "http://localhost", timeout: offsetsTime, transport: inProcess{h}}
+				return do(c, worker.offsets(c.Context(), args[0]), args)
 			})
-			var setup *host.SetupError
-			if errors.As(err, &setup) {
-				return wrong(err)
-			}
-			return err
+			return setUp(err)
 		},
 	}
 	in.flags(c, "warn")
-	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the worker's file and the connectors'")
+	in.folderFlag(c)
 	c.Flags().StringVar(&at, "url", "",
 		"`address` of a worker that runs, as http://HOST:PORT; http://USER:PASSWORD@HOST:PORT logs on")
 	return c
@@ -157,56 +141,24 @@ func messageOf(answer []byte) string {
 	return shown.Text(m.Message)
 }
 
-// calling sends requests to a URL. Another answer than 200 is an error, with what the worker says.
-func calling(ctx context.Context, client *http.Client, at string) caller {
+// offsets sends requests about the offsets of a connector. Another answer than 200 is an error, with what the worker
+// says.
+func (r *remote) offsets(ctx context.Context, connector string) caller {
 	return func(method string, body []byte) ([]byte, error) {
-		r, err := http.NewRequestWithContext(ctx, method, at, bytes.NewReader(body))
-		if err != nil {
-			return nil, wrong(err)
-		}
+		ctx, cancel := context.WithTimeout(ctx, r.timeout)
+		defer cancel()
+		var sent any
 		if body != nil {
-			r.Header.Set("Content-Type", "application/json")
+			sent = json.RawMessage(body)
 		}
-		r.Header.Set("Accept", "application/json")
-		a, err := client.Do(r)
-		if err != nil {
-			return nil, noAnswer(&url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host}, err)
+		answer, data, err := r.ask(ctx, method+" /connectors/{name}/offsets", sent, connector)
+		switch {
+		case err != nil:
+			return nil, err
+		case answer.StatusCode != http.StatusOK:
+			password, _ := answer.Request.URL.User.Password()
+			return nil, failed(fmt.Errorf("%s: %s", answer.Status, without(password, messageOf(data))))
 		}
-		defer a.Body.Close()
-		answer, err := io.ReadAll(io.LimitReader(a.Body, maxAnswer))
-		if err != nil {
-			return nil, failed(err)
-		}
-		if a.StatusCode != http.StatusOK {
-			password, _ := r.URL.User.Password()
-			return nil, failed(fmt.Errorf("%s: %s", a.Status, without(password, messageOf(answer))))
-		}
-		return answer, nil
+		return data, nil
 	}
 }
-
-// inProcess answers requests by a handler of this process.
-type inProcess struct{ handler http.Handler }
-
-// RoundTrip is as [http.RoundTripper] says.
-func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
-	w := &kept{header: http.Header{}, status: http.StatusOK}
-	served := r.Clone(r.Context())
-	if served.Body == nil {
-		served.Body = http.NoBody
-	}
-	p.handler.ServeHTTP(w, served)
-	return &http.Response{StatusCode: w.status, Status: fmt.Sprint(w.status, " ", http.StatusText(w.status)),
-		Header: w.header, Body: io.NopCloser(&w.body), Request: r, ProtoMajor: 1, ProtoMinor: 1}, nil
-}
-
-// kept is an answer in memory.
-type kept struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (k *kept) Header() http.Header         { return k.header }
-func (k *kept) WriteHeader(status int)      { k.status = status }
-func (k *kept) Write(p []byte) (int, error) { return k.body.Write(p) }

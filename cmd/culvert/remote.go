@@ -1,47 +1,210 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
+	"io"
+	"net/http"
+	"net/url"
 	"os"
+	"strings"
+	"time"
 
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/kafka"
-	"github.com/culvert-project/culvert/host/logging"
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/host/rest"
 	secrets "github.com/culvert-project/culvert/host/secret"
+	"github.com/culvert-project/culvert/host/shown"
 )
 
-// remoteKafka reads from a worker's file, and settings that go before it, how its brokers are reached. An embedded
-// broker is none that there is a way to. Neither the error nor what k logs shows what config providers gave the file.
-func remoteKafka(ctx context.Context, file string, settings map[string]string, log *slog.Logger) (w *config.Worker,
-	k kafka.Config, err error) {
-	w, problems, err := config.LoadWorker(file, os.Environ(), settings)
-	if err != nil {
-		return nil, kafka.Config{}, wrong(err)
-	}
-	strike := w.Strike
-	defer func() { err = secrets.Error(err, strike) }()
-	log = logging.Struck(log, strike)
-	if err := problems.Err(); err != nil {
-		return nil, kafka.Config{}, wrong(err)
-	}
-	k, warnings, err := kafka.Parse(ctx, w.All())
-	if err != nil {
-		return nil, k, wrong(fmt.Errorf("%s: %w", file, err))
-	}
-	for _, w := range warnings {
-		log.Warn(w.Setting+": "+w.Text, "file", file)
-	}
-	_, embedded, err := kafka.EmbeddedListen(k.Bootstrap)
-	if err == nil && embedded {
-		err = errors.New("bootstrap.servers: expected HOST:PORT of brokers, found embedded")
-	}
-	if err != nil {
-		return nil, k, wrong(fmt.Errorf("%s: %w", file, err))
-	}
-	k.Logger = log
-	k.Follow(w.Current)
-	return w, k, nil
+// remote is a worker that is asked by REST, Culvert's or Kafka Connect's.
+type remote struct {
+	url, user string
+	json      bool
+	timeout   time.Duration
+	// transport takes requests to it; nil: the network.
+	transport http.RoundTripper
 }
+
+// maxAnswer is how much of an answer is read.
+const maxAnswer = 64 << 20
+
+// flags declares how a worker is reached.
+func (r *remote) flags(c *cobra.Command) {
+	f := c.PersistentFlags()
+	f.StringVar(&r.url, "url", "http://127.0.0.1:8083", "`URL` of REST, Culvert's or Kafka Connect's")
+	f.StringVar(&r.user, "user", "", "`NAME` of a user; the password is read from CULVERT_REST_PASSWORD")
+	f.BoolVar(&r.json, "json", false, "print answers as JSON")
+	f.DurationVar(&r.timeout, "timeout", 100*time.Second, "how long an answer may take, conflicts that pass included")
+}
+
+// refusedCall is an answer that says no.
+type refusedCall struct {
+	status int
+	text   string
+}
+
+func (r *refusedCall) Error() string { return r.text }
+
+// isRefused tells whether an error is an answer that says no, with this status or, for 0, with any.
+func isRefused(err error, status int) bool {
+	var refused *refusedCall
+	return errors.As(err, &refused) && (status == 0 || refused.status == status)
+}
+
+// conflictPause is between two tries of what a worker answers with a conflict, which passes: it starts, or rebalances.
+const conflictPause = 500 * time.Millisecond
+
+// get asks for a route, see [remote.call].
+func (r *remote) get(ctx context.Context, path string, into any, names ...string) error {
+	return r.call(ctx, "GET "+path, nil, into, names...)
+}
+
+// call sends a request to a route and reads the answer into a value, where there is one. The route is given as in the
+// table of package rest, with names for what stands in braces there. What a worker cannot do at the moment is tried
+// again until the time is over; whatever else is refused is an error with the worker's own text.
+func (r *remote) call(ctx context.Context, route string, body, into any, names ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	for {
+		err := r.once(ctx, route, body, into, names...)
+		if !isRefused(err, http.StatusConflict) || !momentary(err.Error()) {
+			return err
+		}
+		select {
+		case <-time.After(conflictPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// momentary tells whether a conflict is one that passes.
+func momentary(text string) bool {
+	return strings.Contains(text, "momentarily") || strings.Contains(text, "rebalance")
+}
+
+func (r *remote) once(ctx context.Context, route string, body, into any, names ...string) error {
+	method, target := rest.Target(route, names...)
+	what := method + " " + target + ": "
+	answer, data, err := r.ask(ctx, route, body, names...)
+	switch {
+	case err != nil:
+		return err
+	case answer.StatusCode >= http.StatusBadRequest:
+		var told struct {
+			Message string `json:"message"`
+		}
+		text := what + answer.Status
+		if json.Unmarshal(data, &told) == nil && told.Message != "" {
+			text = told.Message
+		}
+		return failed(&refusedCall{answer.StatusCode, shown.Text(without(restPassword(), text))})
+	case into == nil || len(data) == 0:
+		return nil
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return failed(fmt.Errorf("%sexpected a worker's answer in JSON: %w", what, err))
+	}
+	return nil
+}
+
+// ask sends a request and reads the answer, whatever its status. Errors have the exit code that they come to.
+func (r *remote) ask(ctx context.Context, route string, body any, names ...string) (*http.Response, []byte, error) {
+	base, err := workerURL(r.url)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r.timeout <= 0 {
+		return nil, nil, wrong(fmt.Errorf("--timeout: expected a time such as 30s, found %v", r.timeout))
+	}
+	var sent io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return nil, nil, err
+		}
+		sent = bytes.NewReader(data)
+	}
+	method, target := rest.Target(route, names...)
+	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(r.url, "/")+target, sent)
+	if err != nil {
+		return nil, nil, wrong(fmt.Errorf("--url: %w", err))
+	}
+	if target != "/metrics" {
+		request.Header.Set("Accept", "application/json")
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if r.user != "" {
+		request.SetBasicAuth(r.user, restPassword())
+	}
+	answer, err := (&http.Client{Transport: r.transport, CheckRedirect: secrets.Redirect}).Do(request)
+	if err != nil {
+		return nil, nil, noAnswer(base, err)
+	}
+	defer answer.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	return answer, data, failed(err)
+}
+
+// restPassword is that of --user.
+func restPassword() string { return os.Getenv("CULVERT_REST_PASSWORD") }
+
+// without is what a worker says, without the password that it was asked with.
+func without(password, text string) string {
+	var known secrets.Known
+	known.Keep(password)
+	return known.Strike(text)
+}
+
+// workerURL is --url.
+func workerURL(text string) (*url.URL, error) {
+	base, err := url.Parse(text)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return nil, wrong(fmt.Errorf("--url: expected http://HOST:PORT, found %q", shown.Line(text)))
+	}
+	return base, nil
+}
+
+// noAnswer says that no worker has answered.
+func noAnswer(base *url.URL, err error) error {
+	var asked *url.Error
+	if errors.As(err, &asked) { // it repeats the whole request
+		err = asked.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errors.New("there was no answer in time")
+	}
+	return failed(fmt.Errorf("expected a running worker at %s: %w", shown.Line(base.Redacted()), err))
+}
+
+// inProcess answers requests by a handler of this process.
+type inProcess struct{ handler http.Handler }
+
+// RoundTrip is as [http.RoundTripper] says.
+func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := &kept{header: http.Header{}, status: http.StatusOK}
+	served := r.Clone(r.Context())
+	if served.Body == nil {
+		served.Body = http.NoBody
+	}
+	p.handler.ServeHTTP(w, served)
+	return &http.Response{StatusCode: w.status, Status: fmt.Sprint(w.status, " ", http.StatusText(w.status)),
+		Header: w.header, Body: io.NopCloser(&w.body), Request: r, ProtoMajor: 1, ProtoMinor: 1}, nil
+}
+
+// kept is an answer in memory.
+type kept struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (k *kept) Header() http.Header         { return k.header }
+func (k *kept) WriteHeader(status int)      { k.status = status }
+func (k *kept) Write(p []byte) (int, error) { return k.body.Write(p) }

@@ -117,6 +117,32 @@ func (in *installation) files(args []string) (config.Files, error) {
 	return files, wrong(err)
 }
 
+// read is the host's configuration for the --config folder or for files named as arguments; without either the error is
+// the given text, "": there may be none.
+func (in *installation) read(args []string, expected string, stderr io.Writer) (host.Config, error) {
+	files, err := in.files(args)
+	switch {
+	case err != nil:
+		return host.Config{}, err
+	case expected != "" && in.folder == "" && len(args) == 0:
+		return host.Config{}, wrong(errors.New(expected))
+	}
+	return in.config(files, stderr)
+}
+
+func (in *installation) folderFlag(c *cobra.Command) {
+	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the worker's file and the connectors'")
+}
+
+// setUp is an error with the exit code of wrong use where nothing could run.
+func setUp(err error) error {
+	var setup *host.SetupError
+	if errors.As(err, &setup) {
+		return wrong(err)
+	}
+	return err
+}
+
 func newRun() *cobra.Command {
 	var in installation
 	var once, progress, resume bool
@@ -145,15 +171,16 @@ machine, because SAP locks users after a few failures: until it is changed, or u
 			if in.folder == "" && len(args) == 0 {
 				return wrong(errors.New("expected --config DIR or files of connectors; see culvert run --help"))
 			}
-			files, err := in.files(args)
+			hostConfig, err := in.read(args, "", c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			return run(c.Context(), &in, files, how{once, progress, resume}, c.ErrOrStderr())
+			hostConfig.Once, hostConfig.ResumeLogons = once, resume
+			return run(c.Context(), &in, hostConfig, progress, c.ErrOrStderr())
 		},
 	}
 	in.flags(c, "info")
-	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the worker's file and the connectors'")
+	in.folderFlag(c)
 	c.Flags().BoolVar(&once, "once", false, "end when everything that is there has arrived")
 	c.Flags().BoolVar(&progress, "progress", false, "show what each connector is doing")
 	c.Flags().BoolVar(&resume, "resume-logons", false,
@@ -161,24 +188,16 @@ machine, because SAP locks users after a few failures: until it is changed, or u
 	return c
 }
 
-// how is how a worker is to run.
-type how struct{ once, progress, resume bool }
-
-func run(ctx context.Context, in *installation, files config.Files, how how, stderr io.Writer) error {
-	hostConfig, err := in.config(files, stderr)
-	if err != nil {
-		return err
-	}
-	hostConfig.Once, hostConfig.ResumeLogons = how.once, how.resume
+func run(ctx context.Context, in *installation, hostConfig host.Config, progress bool, stderr io.Writer) (err error) {
 	var display *display
-	if how.progress {
+	if progress {
 		display = newDisplay(stderr)
 		if hostConfig.Logger, err = in.logger(display); err != nil {
 			return err
 		}
 	}
 	var hangUps chan os.Signal
-	if in.folder != "" && !how.once {
+	if in.folder != "" && !hostConfig.Once {
 		hangUps = make(chan os.Signal, 1)
 		signal.Notify(hangUps, syscall.SIGHUP) // while it starts, too, since a SIGHUP ends the process otherwise
 	}
@@ -193,18 +212,14 @@ func run(ctx context.Context, in *installation, files config.Files, how how, std
 	if display != nil {
 		defer display.follow(h.Progress)()
 	}
-	if len(files.Connectors) == 0 {
+	if len(hostConfig.Files.Connectors) == 0 {
 		hostConfig.Logger.Warn("there are no connectors to run: no connector file found", "config", in.folder)
 	}
 	if hangUps != nil {
 		defer onHangUp(hangUps, h.Reload, hostConfig.Logger)()
 	}
 	err = h.Run(ctx)
-	var setup *host.SetupError
-	if errors.As(err, &setup) {
-		return wrong(err)
-	}
-	return failed(err)
+	return setUp(failed(err))
 }
 
 // onHangUp calls reload for each signal.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -98,16 +99,12 @@ var figureLine = regexp.MustCompile(
 func (r *remote) figures(ctx context.Context) (rows, lag map[string]float64) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	answer, err := r.send(ctx, http.MethodGet, "/metrics", nil)
-	if err != nil {
-		return nil, nil
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
+	answer, text, err := r.ask(ctx, "GET /metrics", nil)
+	if err != nil || answer.StatusCode != http.StatusOK {
 		return nil, nil
 	}
 	rows, lag = map[string]float64{}, map[string]float64{}
-	lines := bufio.NewScanner(io.LimitReader(answer.Body, maxAnswer))
+	lines := bufio.NewScanner(bytes.NewReader(text))
 	for lines.Scan() {
 		m := figureLine.FindStringSubmatch(lines.Text())
 		if m == nil {

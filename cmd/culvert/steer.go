@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/http"
-	"net/url"
 	"text/tabwriter"
 	"time"
 
@@ -25,8 +23,8 @@ the SHA-256 of its file, as GET /culvert/plugins of the worker shows it. Tasks t
 		Example: "  culvert plugins swap odata-source 5fe2…c1 --url http://connect.example.com:8083",
 		Args:    these("NAME", "HASH"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return r.did(c, args[0], "is to be version "+args[1], r.call(c.Context(), http.MethodPut,
-				"/culvert/plugins/"+url.PathEscape(args[0])+"/swap", map[string]string{"hash": args[1]}, nil))
+			return r.did(c, args[0], "is to be version "+args[1], r.call(c.Context(),
+				"PUT /culvert/plugins/{name}/swap", map[string]string{"hash": args[1]}, nil, args[0]))
 		},
 	}
 	r.flags(c)
@@ -41,8 +39,8 @@ func newPluginsRollback() *cobra.Command {
 		Example: "  culvert plugins rollback odata-source",
 		Args:    one("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return r.did(c, args[0], "is to be the version before", r.call(c.Context(), http.MethodPut,
-				"/culvert/plugins/"+url.PathEscape(args[0])+"/rollback", nil, nil))
+			return r.did(c, args[0], "is to be the version before", r.call(c.Context(),
+				"PUT /culvert/plugins/{name}/rollback", nil, nil, args[0]))
 		},
 	}
 	r.flags(c)
@@ -60,8 +58,7 @@ read. Feeds are those that culvert connectors show NAME lists.`,
 			var asked struct {
 				Snapshot string `json:"snapshot"`
 			}
-			err := r.call(c.Context(), http.MethodPost, "/culvert"+at(args[0], "feeds", url.PathEscape(args[1]),
-				"snapshot"), nil, &asked)
+			err := r.call(c.Context(), "POST /culvert/connectors/{name}/feeds/{feed}/snapshot", nil, &asked, args...)
 			return r.did(c, args[0], fmt.Sprintf("is to read %s as snapshot %s", inLine(args[1]),
 				inLine(asked.Snapshot)), err)
 		},
@@ -79,7 +76,7 @@ changes, or before culvert lockouts resume.`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var found rest.Lockouts
-			if err := r.call(c.Context(), http.MethodGet, "/culvert/lockouts", nil, &found); err != nil {
+			if err := r.get(c.Context(), "/culvert/lockouts", &found); err != nil {
 				return err
 			}
 			if r.json {
@@ -107,7 +104,7 @@ changes, or before culvert lockouts resume.`,
 			var done struct {
 				Resumed int `json:"resumed"`
 			}
-			err := r.call(c.Context(), http.MethodPut, "/culvert/lockouts/resume", nil, &done)
+			err := r.call(c.Context(), "PUT /culvert/lockouts/resume", nil, &done)
 			return r.did(c, number(done.Resumed, "refused logon"), "to be tried once more", err)
 		},
 	})

@@ -71,10 +71,9 @@ var commonSettings = []wit.SettingSpec{
 		"And with them what they hold that "+
 			"tells them apart: key and timestamp of a sink's record, topic and timestamp of a source's."),
 	framed(AutoRestart, wit.KindBoolean, "", wit.Low, at("Error Handling", 11, shortField, "Restart failed tasks"),
-		"Whether a task that failed by what may pass, such as a service "+
-			"that is away, goes on by itself, after 10 seconds and then twice as long each time, up to 10 minutes; never "+
-			"after a refused logon, a configuration or data that are wrong, or what exactly-once refuses. The worker's "+
-			"unless given."),
+		"Whether a task that failed by what may pass, such as a service that is away, goes on by itself, after 10 "+
+			"seconds and then twice as long each time, up to 10 minutes; never after a refused logon, a "+
+			"configuration or data that are wrong, or what exactly-once refuses. The worker's unless given."),
 	framed("unknown.settings", wit.KindText, "", wit.Low, at("Common", 15, shortField, "Unknown settings"),
 		"What an unknown key under the plugin's own prefix is: "+
 			"error, or warn; the worker's unless given.", allowed("error", "warn")),

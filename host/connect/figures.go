@@ -7,20 +7,23 @@ const MaxMeteredTasks = 10_000
 
 // Figures are what can be counted of a connector.
 type Figures struct {
-	Name, Type, Class, Version string
-	State                      State
-	Tasks                      []TaskFigures
+	Name    string        `json:"name"`
+	State   State         `json:"state"`
+	Type    string        `json:"type"`
+	Tasks   []TaskFigures `json:"tasks"`
+	Class   string        `json:"-"`
+	Version string        `json:"-"`
 	// HTTP is what its client has done; nil before it has one.
-	HTTP *transport.Counters
+	HTTP *transport.Counters `json:"-"`
 }
 
 // TaskFigures are those of one of its tasks, since the task was made.
 type TaskFigures struct {
-	Task     int
-	State    State
-	Progress Progress
+	Task  int   `json:"id"`
+	State State `json:"state"`
+	Progress
 	// Running and Paused are how much of its time it was that, from 0 to 1.
-	Running, Paused float64
+	Running, Paused float64 `json:"-"`
 }
 
 // Figures are those of all connectors, by name.
@@ -44,7 +47,7 @@ func (h *Herder) FiguresOf(name string) (f Figures, ok bool) {
 func (k *controller) figures() Figures {
 	s, life := k.status(), k.life()
 	f := Figures{Name: k.name, Type: s.Type, Class: life.component.Name, Version: s.Connector.Version,
-		State: s.Connector.State}
+		State: s.Connector.State, Tasks: []TaskFigures{}}
 	f.HTTP = life.exchanges()
 	progress := life.progresses()
 	for _, t := range s.Tasks {

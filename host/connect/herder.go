@@ -375,43 +375,43 @@ func (h *Herder) Tasks(name string) (tasks []TaskInfo, ok bool) {
 // FeedProgress is how far a source is with one of its feeds.
 type FeedProgress = source.FeedProgress
 
-// Progress of a connector since it started.
+// Progress of a connector or a task since it started; of what REST shows with its name there.
 type Progress struct {
-	Connector string
+	Connector string `json:"-"`
 	// Type is source or sink.
-	Type  string
-	State State
+	Type  string `json:"-"`
+	State State  `json:"-"`
+	// CaughtUp: there is nothing left to do at the moment.
+	CaughtUp bool `json:"caught_up"`
 	// Rows that were delivered: acknowledged by Kafka, or settled by the service.
-	Rows int64
+	Rows int64 `json:"rows"`
+	// Failed rows were refused and tolerated.
+	Failed int64 `json:"refused"`
+	// Pages that a source read, Bytes of their bodies.
+	Pages int64 `json:"pages,omitempty"`
+	Bytes int64 `json:"bytes,omitempty"`
+	// Feeds of a source: what it reads by itself, such as an entity set.
+	Feeds []FeedProgress `json:"feeds,omitempty"`
+	// Lag is how many records a sink has before it. Of Uncertain ones nobody knows whether the service has them.
+	Lag       int64 `json:"lag,omitempty"`
+	Uncertain int64 `json:"uncertain,omitempty"`
 	// Read rows of a source came from its pages, delivered or not; those of a page that is read again count again. Of a
 	// sink they are records that came from Kafka.
-	Read int64
-	// Pages that a source read, Bytes of their bodies.
-	Pages, Bytes int64
-	// Lag is how many records a sink has before it.
-	Lag int64
-	// Failed rows were refused and tolerated.
-	Failed int64
-	// Warnings of a sink's plugin about answers.
-	Warnings int64
-	// Of a sink: encoded batches, requests that it has sent, rows that it has encoded again, and records of which
-	// nobody knows whether the service has them.
-	Batches, Requests, Again, Uncertain int64
+	Read int64 `json:"-"`
+	// Warnings of a sink's plugin about answers; encoded batches, requests that it has sent, and rows that it has
+	// encoded again.
+	Warnings, Batches, Requests, Again int64 `json:"-"`
 	// LastUp is when a source had last read all that there was; of several feeds the earliest time. Zero: not yet.
-	LastUp time.Time
+	LastUp time.Time `json:"-"`
 	// Told is when a notification last came to a source, or when it subscribed; of several feeds the earliest time.
 	// Zero where none subscribes.
-	Told time.Time
-	// Feeds of a source: what it reads by itself, such as an entity set.
-	Feeds []FeedProgress
-	// CaughtUp: there is nothing left to do at the moment.
-	CaughtUp bool
+	Told time.Time `json:"-"`
 	// Measures are of a task, as are Faults, those of rows and of what was tried again, with when the LastFault came,
 	// and the Partitions that it has of a sink's group.
-	Measures   core.Tallied
-	Faults     int64
-	LastFault  time.Time
-	Partitions int64
+	Measures   core.Tallied `json:"-"`
+	Faults     int64        `json:"-"`
+	LastFault  time.Time    `json:"-"`
+	Partitions int64        `json:"-"`
 	// version of the plugin that a task works with.
 	version string
 	// file is the plugin's.

@@ -60,6 +60,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		p.Measures, p.Faults, p.LastFault = tally.At(time.Now()), now.Faults, now.LastFault
 		p.Rows, p.Read, p.Pages, p.Bytes, p.Failed = now.Written, now.Read, now.Pages, now.Bytes, now.Skipped
 		p.CaughtUp, p.LastUp, p.Told, p.Feeds, p.version = now.CaughtUp, now.LastUp, now.Told, now.Feeds, now.Version
+		c.strike(p.Feeds)
 		p.file = fileOf(binding.Current().Module())
 		p.notes = append(transforms.notes(binding), c.registries.notes()...)
 	})
@@ -73,6 +74,23 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 	}()
 	defer c.idling.begin()()
 	return task.Run(ctx)
+}
+
+// strike leaves out of what is shown of feeds what config providers gave.
+func (c *connector) strike(feeds []FeedProgress) {
+	for i := range feeds {
+		f := &feeds[i]
+		if f.LastRequest != nil {
+			struck := *f.LastRequest
+			struck.Request = c.o.Worker.Strike(struck.Request)
+			f.LastRequest = &struck
+		}
+		if f.LastError != nil {
+			struck := *f.LastError
+			struck.Message = c.o.Worker.Strike(struck.Message)
+			f.LastError = &struck
+		}
+	}
 }
 
 // idling tells when the instances of a source's plugins, which its tasks share, are of no use to any of them.

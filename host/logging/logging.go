@@ -327,3 +327,6 @@ func (l *Levels) Set(name, level string) (changedNames []string, lines bool, err
 	l.settle()
 	return changedNames, lines, nil
 }
+
+// NoLines is said of a level that has no effect.
+const NoLines = "a level is set for a logger that no line of this worker belongs to"

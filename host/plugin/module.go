@@ -43,6 +43,20 @@ type Info struct {
 	Metrics Metrics
 }
 
+// State is active (new connectors get it), retired (only old ones run it), kept (a rollback comes back to it) or
+// refused.
+func (i *Info) State() string {
+	switch {
+	case i.Err != nil:
+		return "refused"
+	case i.Active:
+		return "active"
+	case i.Kept:
+		return "kept"
+	}
+	return "retired"
+}
+
 // Has tells whether the module exports an interface of the contract, such as [wit.InterfaceTools].
 func (i *Info) Has(iface string) bool { return slices.Contains(i.Interfaces, iface) }
 

@@ -13,11 +13,16 @@ import (
 // worker answers what is asked of it here, as *host.Host answers everything.
 type worker struct{ rest.Worker }
 
-func (worker) Known() error    { return nil }
-func (worker) Names() []string { return []string{"orders"} }
+func (worker) Known() error        { return nil }
+func (worker) Herder() rest.Herder { return herder{} }
 
 // Strike leaves texts as they are: there are no secrets.
 func (worker) Strike(text string) string { return text }
+
+// herder has one connector.
+type herder struct{ rest.Herder }
+
+func (herder) Names() []string { return []string{"orders"} }
 
 // The API in front of a worker of one's own: listening and serving are two steps, so that an address that is taken is
 // known before connectors start.

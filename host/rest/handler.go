@@ -14,6 +14,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/inbound"
@@ -24,7 +26,7 @@ const healthTimeout = 10 * time.Second
 
 // Handler answers for the worker.
 func Handler(w Worker) http.Handler {
-	return serving{worker: w, bodies: new(inbound.Bodies)}.handler(func(resource) bool { return true })
+	return serving{worker: w, bodies: new(inbound.Bodies)}.handler(func(string) bool { return true })
 }
 
 // serving is what all requests have in common: who answers, and the bodies of those under way. masked: configurations
@@ -35,14 +37,20 @@ type serving struct {
 	masked bool
 }
 
-// handler answers for some of the resources.
-func (s serving) handler(has func(resource) bool) http.Handler {
+// handler answers at some of the paths; there is nothing at others.
+func (s serving) handler(has func(path string) bool) http.Handler {
 	mux := http.NewServeMux()
-	for _, rs := range resources {
-		if rs.path != "/" && !has(rs) {
+	for _, rs := range append(resources(), resource{}) {
+		pattern := rs.path
+		switch {
+		case rs.path == "/":
+			pattern = "/{$}"
+		case rs.path == "":
+			pattern = "/" // all that has no pattern of its own
+		case !has(rs.path):
 			continue
 		}
-		mux.HandleFunc(rs.path, func(rw http.ResponseWriter, r *http.Request) {
+		mux.HandleFunc(pattern, func(rw http.ResponseWriter, r *http.Request) {
 			x := exchange{w: rw, r: r, serving: s}
 			defer func() {
 				if x.release != nil {
@@ -108,65 +116,6 @@ func segments(escaped string) ([]string, bool) {
 	return parts, true
 }
 
-// resource is what stands at a path, and what answers for it. A mux's own patterns for methods will not do: its answers
-// to other methods are not Kafka Connect's.
-type resource struct {
-	path   string
-	allow  string // what OPTIONS says
-	get    func(*exchange)
-	put    func(*exchange)
-	post   func(*exchange)
-	patch  func(*exchange)
-	remove func(*exchange)
-}
-
-var resources = []resource{
-	{path: "/", allow: ""}, // nothing stands anywhere else
-	{path: "/{$}", allow: "HEAD,GET,OPTIONS", get: (*exchange).root},
-	{path: "/health", allow: "HEAD,GET,OPTIONS", get: (*exchange).health},
-	{path: "/connectors", allow: "HEAD,POST,GET,OPTIONS", get: whenKnown((*exchange).connectors),
-		post: (*exchange).create},
-	{path: "/connectors/{name}", allow: "HEAD,DELETE,GET,OPTIONS", get: whenKnown((*exchange).connector),
-		remove: (*exchange).remove},
-	{path: "/connectors/{name}/config", allow: "HEAD,GET,OPTIONS,PUT,PATCH", get: whenKnown((*exchange).config),
-		put: (*exchange).putConfig, patch: (*exchange).patchConfig},
-	{path: "/connectors/{name}/status", allow: "HEAD,GET,OPTIONS", get: whenKnown((*exchange).status)},
-	{path: "/connectors/{name}/tasks", allow: "HEAD,POST,GET,OPTIONS", get: whenKnown((*exchange).tasks)},
-	{path: "/connectors/{name}/tasks/{task}/status", allow: "HEAD,GET,OPTIONS", get: whenKnown((*exchange).taskStatus)},
-	{path: "/connectors/{name}/pause", allow: "OPTIONS,PUT", put: (*exchange).pause},
-	{path: "/connectors/{name}/resume", allow: "OPTIONS,PUT", put: (*exchange).resume},
-	{path: "/connectors/{name}/stop", allow: "OPTIONS,PUT", put: (*exchange).stop},
-	{path: "/connectors/{name}/restart", allow: "POST,OPTIONS", post: (*exchange).restart},
-	{path: "/connectors/{name}/tasks/{task}/restart", allow: "POST,OPTIONS", post: (*exchange).restartTask},
-	{path: "/connectors/{name}/offsets", allow: "HEAD,DELETE,GET,OPTIONS,PATCH", get: (*exchange).offsets,
-		patch: (*exchange).alterOffsets, remove: (*exchange).resetOffsets},
-	{path: "/connectors/{name}/topics", allow: "HEAD,GET,OPTIONS", get: (*exchange).topics},
-	{path: "/connectors/{name}/topics/reset", allow: "OPTIONS,PUT", put: (*exchange).resetTopics},
-	{path: "/admin/loggers", allow: "HEAD,GET,OPTIONS", get: withLevels((*exchange).loggers)},
-	{path: "/admin/loggers/{name}", allow: "HEAD,GET,OPTIONS,PUT", get: withLevels((*exchange).logger),
-		put: withLevels((*exchange).setLogger)},
-	{path: "/culvert/reload", allow: "HEAD,POST,GET,OPTIONS", get: whenKnown((*exchange).reload),
-		post: whenKnown(withBeyond((*exchange).lookAgain))},
-	{path: "/culvert/diff", allow: "HEAD,GET,OPTIONS", get: whenKnown(withBeyond((*exchange).diff))},
-	{path: "/culvert/plugins", allow: "HEAD,GET,OPTIONS", get: withBeyond((*exchange).modules)},
-	{path: "/culvert/plugins/{name}/rollback", allow: "OPTIONS,PUT", put: withBeyond((*exchange).rollBack)},
-	{path: "/culvert/plugins/{name}/swap", allow: "OPTIONS,PUT", put: withBeyond((*exchange).swap)},
-	{path: "/culvert/lockouts", allow: "HEAD,GET,OPTIONS", get: withBeyond((*exchange).lockouts)},
-	{path: "/culvert/lockouts/resume", allow: "OPTIONS,PUT", put: withBeyond((*exchange).resumeLogons)},
-	{path: "/culvert/connectors/{name}", allow: "HEAD,GET,OPTIONS", get: whenKnown(withBeyond((*exchange).motion))},
-	{path: "/culvert/connectors/{name}/retire", allow: "OPTIONS,PUT", put: withBeyond((*exchange).retire)},
-	{path: "/culvert/connectors/{name}/feeds/{feed}/snapshot", allow: "POST,OPTIONS",
-		post: withBeyond((*exchange).snapshot)},
-	{path: "/culvert/connectors/{name}/deadletters", allow: "HEAD,GET,OPTIONS", get: withBeyond((*exchange).letters)},
-	{path: "/culvert/connectors/{name}/deadletters/replay", allow: "POST,OPTIONS",
-		post: withBeyond((*exchange).replay)},
-	{path: "/culvert/openapi.json", allow: "HEAD,GET,OPTIONS", get: (*exchange).openapi},
-	{path: "/connector-plugins", allow: "HEAD,GET,OPTIONS", get: (*exchange).plugins},
-	{path: "/connector-plugins/{name}/config", allow: "HEAD,GET,OPTIONS", get: (*exchange).definitions},
-	{path: "/connector-plugins/{name}/config/validate", allow: "OPTIONS,PUT", put: (*exchange).validate},
-	{path: "/metrics", get: (*exchange).metrics},
-}
-
 type exchange struct {
 	serving
 	w http.ResponseWriter
@@ -198,26 +147,6 @@ func (x *exchange) dispatch(rs resource) {
 	default:
 		serve(x)
 	}
-}
-
-// admin tells whether a resource is one for the worker's administrators.
-func (rs resource) admin() bool { return strings.HasPrefix(rs.path, "/admin/") }
-
-// serves is what answers a method, nil for none.
-func (rs resource) serves(method string) func(*exchange) {
-	switch method {
-	case http.MethodGet, http.MethodHead:
-		return rs.get
-	case http.MethodPut:
-		return rs.put
-	case http.MethodPost:
-		return rs.post
-	case http.MethodPatch:
-		return rs.patch
-	case http.MethodDelete:
-		return rs.remove
-	}
-	return nil
 }
 
 // media tells whether what is sent is said to be JSON, or nothing is said of it; else it has answered. What names
@@ -348,7 +277,10 @@ func (x *exchange) task() (int, bool) {
 	return int(n), err == nil
 }
 
-func (x *exchange) metrics() { metrics(x.worker).ServeHTTP(x.w, x.r) }
+// metrics answers a scrape. Kafka Connect has no such resource: its figures go out by JMX.
+func (x *exchange) metrics() {
+	promhttp.HandlerFor(x.worker.Metrics(), promhttp.HandlerOpts{}).ServeHTTP(x.w, x.r)
+}
 
 func (x *exchange) root() { x.answer(http.StatusOK, x.worker.Root()) }
 
@@ -385,7 +317,7 @@ func whenKnown(serve func(*exchange)) func(*exchange) {
 }
 
 func (x *exchange) connectors() {
-	names := x.worker.Names()
+	names := x.worker.Herder().Names()
 	expand := x.asked("expand")
 	if expand == nil {
 		x.answer(http.StatusOK, append([]string{}, names...))
@@ -402,7 +334,7 @@ func (x *exchange) connectors() {
 			case "info":
 				expanded[e], known = x.info(name)
 			case "status":
-				expanded[e], known = x.worker.Status(name)
+				expanded[e], known = x.worker.Herder().Status(name)
 			default:
 				continue
 			}
@@ -417,7 +349,7 @@ func (x *exchange) connectors() {
 
 // info is what is shown of a connector.
 func (x *exchange) info(name string) (connect.Info, bool) {
-	info, ok := x.worker.Info(name)
+	info, ok := x.worker.Herder().Info(name)
 	info.Config = x.shown(info.Config)
 	return info, ok
 }
@@ -443,7 +375,7 @@ func (x *exchange) config() {
 }
 
 func (x *exchange) status() {
-	if status, ok := x.worker.Status(x.name()); ok {
+	if status, ok := x.worker.Herder().Status(x.name()); ok {
 		x.answer(http.StatusOK, status)
 		return
 	}
@@ -451,7 +383,7 @@ func (x *exchange) status() {
 }
 
 func (x *exchange) tasks() {
-	if tasks, ok := x.worker.Tasks(x.name()); ok {
+	if tasks, ok := x.worker.Herder().Tasks(x.name()); ok {
 		for i := range tasks {
 			tasks[i].Config = x.shown(tasks[i].Config)
 		}
@@ -466,7 +398,7 @@ func (x *exchange) taskStatus() {
 	if !ok {
 		return
 	}
-	status, _ := x.worker.Status(x.name())
+	status, _ := x.worker.Herder().Status(x.name())
 	for _, task := range status.Tasks {
 		if task.ID == n {
 			x.answer(http.StatusOK, task)
@@ -482,5 +414,9 @@ func (x *exchange) plugins() {
 	if given := x.first("connectorsOnly"); given != "" {
 		only = strings.EqualFold(given, "true")
 	}
-	x.answer(http.StatusOK, append([]connect.Plugin{}, x.worker.Plugins(only)...))
+	list := []connect.Plugin{}
+	if h := x.worker.Herder(); h != nil {
+		list = append(list, h.Plugins(only)...)
+	}
+	x.answer(http.StatusOK, list)
 }

@@ -10,31 +10,10 @@ import (
 	"github.com/culvert-project/culvert/host/shown"
 )
 
-// Logging is a [Worker] with loggers whose levels can be set: those of /admin/loggers.
-type Logging interface{ Loggers() *logging.Levels }
+func (x *exchange) loggers() { x.answer(http.StatusOK, x.worker.Parts().Levels.All()) }
 
-func (x *exchange) levels() *logging.Levels {
-	if w, ok := x.worker.(Logging); ok {
-		return w.Loggers()
-	}
-	return nil
-}
-
-// withLevels answers where the worker has no loggers.
-func withLevels(serve func(*exchange, *logging.Levels)) func(*exchange) {
-	return func(x *exchange) {
-		if l := x.levels(); l != nil {
-			serve(x, l)
-			return
-		}
-		x.framework(http.StatusNotFound)
-	}
-}
-
-func (x *exchange) loggers(l *logging.Levels) { x.answer(http.StatusOK, l.All()) }
-
-func (x *exchange) logger(l *logging.Levels) {
-	level, ok := l.Get(x.name())
+func (x *exchange) logger() {
+	level, ok := x.worker.Parts().Levels.Get(x.name())
 	if !ok {
 		x.fail(http.StatusNotFound, "Logger "+x.name()+" not found.")
 		return
@@ -44,7 +23,7 @@ func (x *exchange) logger(l *logging.Levels) {
 
 // setLogger sets a level. This worker is the whole cluster: only the answer tells the scopes apart, and what is no
 // scope counts as worker, as in Kafka Connect.
-func (x *exchange) setLogger(l *logging.Levels) {
+func (x *exchange) setLogger() {
 	var members map[string]json.RawMessage
 	if !x.body(&members) {
 		return
@@ -70,7 +49,8 @@ func (x *exchange) setLogger(l *logging.Levels) {
 		x.fail(http.StatusInternalServerError, "Illegal null or empty Level name.")
 		return
 	}
-	changed, lines, err := l.Set(x.name(), level)
+	parts := x.worker.Parts()
+	changed, lines, err := parts.Levels.Set(x.name(), level)
 	var wrong logging.ErrLevel
 	switch {
 	case errors.As(err, &wrong):
@@ -83,8 +63,8 @@ func (x *exchange) setLogger(l *logging.Levels) {
 	if n, ok := x.w.(*noted); ok {
 		n.about = append(n.about, "set_to", shown.Line(level))
 	}
-	if w, ok := x.worker.(interface{ NoLines(logger, level string) }); ok && !lines {
-		w.NoLines(x.name(), level)
+	if !lines {
+		parts.Log.Warn(logging.NoLines, "logger", x.name(), "level", level, "loggers", logging.Loggers())
 	}
 	if strings.EqualFold(x.first("scope"), "cluster") {
 		x.done(http.StatusNoContent)

@@ -72,18 +72,21 @@ type message struct {
 func (x *exchange) offsets() {
 	ctx, cancel := x.limited()
 	defer cancel()
-	entries, err := x.worker.Offsets(ctx, x.name())
+	h, err := x.herder()
+	if err != nil {
+		x.failed(err, "")
+		return
+	}
+	entries, err := h.Offsets(ctx, x.name())
 	if err != nil {
 		x.failedOffsets(err)
 		return
 	}
-	shown := offsets{Offsets: []offsetEntry{}}
+	shown := []offsetEntry{}
 	for _, e := range entries {
-		shown.Offsets = append(shown.Offsets, offsetEntry{e.Partition, e.Offset})
+		shown = append(shown, offsetEntry{e.Partition, e.Offset})
 	}
-	x.answer(http.StatusOK, struct {
-		Offsets []offsetEntry `json:"offsets"`
-	}{shown.Offsets})
+	x.answer(http.StatusOK, map[string][]offsetEntry{"offsets": shown})
 }
 
 func (x *exchange) alterOffsets() {
@@ -105,7 +108,7 @@ func (x *exchange) alterOffsets() {
 	}
 	ctx, cancel := x.limited()
 	defer cancel()
-	if err := x.worker.AlterOffsets(ctx, x.name(), entries); err != nil {
+	if err := x.steer(func(h Herder) error { return h.AlterOffsets(ctx, x.name(), entries) }); err != nil {
 		x.failedOffsets(err)
 		return
 	}
@@ -115,7 +118,7 @@ func (x *exchange) alterOffsets() {
 func (x *exchange) resetOffsets() {
 	ctx, cancel := x.limited()
 	defer cancel()
-	if err := x.worker.ResetOffsets(ctx, x.name()); err != nil {
+	if err := x.steer(func(h Herder) error { return h.ResetOffsets(ctx, x.name()) }); err != nil {
 		x.failedOffsets(err)
 		return
 	}

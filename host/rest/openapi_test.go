@@ -28,9 +28,8 @@ func TestOpenAPI(t *testing.T) {
 	for _, r := range Routes() {
 		at := r.Method + " " + r.Path
 		o, there := d.Paths[r.Path][strings.ToLower(r.Method)]
-		if _, told := operations[at]; !there || !told {
-			t.Errorf("%s: is not in the document (%t), or nothing is said of what it takes and gives (%t)", at, there,
-				told)
+		if !there {
+			t.Errorf("%s: is not in the document", at)
 		}
 		if routes[at] = true; o.Summary != r.About || len(o.Responses) == 0 || ids[o.OperationID] {
 			t.Errorf("%s: found %+v", at, o)
@@ -54,11 +53,6 @@ func TestOpenAPI(t *testing.T) {
 			if at := strings.ToUpper(method) + " " + path; !routes[at] {
 				t.Errorf("%s: is in the document, and nothing answers it", at)
 			}
-		}
-	}
-	for at := range operations {
-		if !routes[at] {
-			t.Errorf("%s: something is said of it, and nothing answers it", at)
 		}
 	}
 	text := answer.Body.String()

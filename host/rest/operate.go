@@ -1,14 +1,12 @@
 package rest
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/plugin"
 )
 
 // Lockouts are logons that a service has refused.
@@ -34,68 +32,61 @@ type resumed struct {
 	Resumed int `json:"resumed"`
 }
 
-func (x *exchange) lockouts(w Beyond) {
-	l, err := w.Lockouts()
+func (x *exchange) lockouts() {
+	if _, err := x.herder(); err != nil {
+		x.failed(err, "")
+		return
+	}
+	list, others, err := x.worker.Parts().Lockouts.List()
 	if err != nil {
 		x.failed(err, "")
 		return
 	}
-	l.Logons = append([]Lockout{}, l.Logons...)
-	x.answer(http.StatusOK, l)
+	strike := x.worker.Strike
+	shown := Lockouts{Logons: []Lockout{}, Others: others}
+	for _, l := range list {
+		shown.Logons = append(shown.Logons, Lockout{Origin: strike(l.Origin), Client: strike(l.Client),
+			User: strike(l.User), State: l.State, Since: l.Since.UTC(), Message: strike(l.Text)})
+	}
+	x.answer(http.StatusOK, shown)
 }
 
-func (x *exchange) resumeLogons(w Beyond) {
-	n, err := w.ResumeLogons()
+func (x *exchange) resumeLogons() {
+	var done resumed
+	err := x.steer(func(Herder) (err error) {
+		parts := x.worker.Parts()
+		done.Resumed, err = parts.Lockouts.Resume()
+		parts.Log.Info("refused logons are tried once more, as REST was asked", "refusals", done.Resumed)
+		return err
+	})
 	if err != nil {
 		x.failed(err, "")
 		return
 	}
-	x.answer(http.StatusOK, resumed{n})
+	x.answer(http.StatusOK, done)
 }
 
-func (x *exchange) rollBack(w Beyond) {
-	if err := w.Rollback(x.name()); err != nil {
-		x.failedChoice(err)
+// motion answers how far a connector is, since its tasks were made.
+func (x *exchange) motion() {
+	if f, ok := x.worker.Herder().FiguresOf(x.name()); ok {
+		x.answer(http.StatusOK, f)
 		return
 	}
-	x.done(http.StatusNoContent)
-}
-
-// choice is which version of a plugin connectors get.
-type choice struct {
-	Hash string `json:"hash"`
-}
-
-func (x *exchange) swap(w Beyond) {
-	var asked choice
-	if !x.body(&asked) {
-		return
-	}
-	ctx, cancel := x.limited()
-	defer cancel()
-	if err := w.Swap(ctx, x.name(), asked.Hash); err != nil {
-		x.failedChoice(err)
-		return
-	}
-	x.done(http.StatusNoContent)
-}
-
-func (x *exchange) failedChoice(err error) {
-	if errors.Is(err, plugin.ErrUnknownVersion) {
-		x.fail(http.StatusNotFound, err.Error())
-		return
-	}
-	x.failed(err, "")
+	x.notFound(x.name())
 }
 
 type ended struct {
 	Ended string `json:"ended"`
 }
 
-func (x *exchange) retire(w Beyond) {
+func (x *exchange) retire() {
 	ctx, cancel := x.limited()
 	defer cancel()
-	what, err := w.Retire(ctx, x.name())
+	var done ended
+	err := x.steer(func(h Herder) (err error) {
+		done.Ended, err = h.Retire(ctx, x.name())
+		return err
+	})
 	switch {
 	case errors.Is(err, connect.ErrNotStopped):
 		x.fail(http.StatusConflict, "Connector "+x.name()+" must be STOPPED, and its tasks have ended, before what it "+
@@ -105,132 +96,8 @@ func (x *exchange) retire(w Beyond) {
 	case err != nil:
 		x.failed(err, "Connector "+x.name()+" not found")
 	default:
-		x.answer(http.StatusOK, ended{what})
+		x.answer(http.StatusOK, done)
 	}
-}
-
-// Letters are dead letters of a connector.
-type Letters struct {
-	Topic   string   `json:"topic"`
-	Letters []Letter `json:"letters"`
-}
-
-// Letter is a dead letter without its record.
-type Letter struct {
-	Partition int32      `json:"partition"`
-	Offset    int64      `json:"offset"`
-	Failed    string     `json:"failed"`
-	Connector string     `json:"connector"`
-	From      LetterFrom `json:"from"`
-	Stage     string     `json:"stage"`
-	Setting   string     `json:"setting"`
-	Plugin    string     `json:"plugin"`
-	Version   string     `json:"version"`
-	Class     string     `json:"class"`
-	Message   string     `json:"message"`
-	Replays   int        `json:"replays"`
-	Parts     string     `json:"parts,omitempty"`
-	Replayed  *bool      `json:"replayed,omitempty"`
-}
-
-// LetterFrom is where a dead letter came from.
-type LetterFrom struct {
-	Topic     string `json:"topic"`
-	Partition int32  `json:"partition"`
-	Offset    int64  `json:"offset"`
-	Feed      string `json:"feed,omitempty"`
-	Request   string `json:"request,omitempty"`
-}
-
-// LetterOf is a dead letter as it is shown.
-func LetterOf(l *connect.DeadLetter) Letter {
-	return Letter{Partition: l.Record.Partition, Offset: l.Record.Offset, Failed: l.Failed.UTC().Format(time.RFC3339),
-		Connector: l.Connector, Stage: l.Stage, Setting: l.Setting, Plugin: l.Plugin, Version: l.Version,
-		Class: l.Class, Message: l.Message, Replays: l.Times, Parts: l.PartsLeft(), Replayed: l.Replayed,
-		From: LetterFrom{l.Topic, l.Partition, l.Offset, l.Feed, l.Request}}
-}
-
-// Of each partition so many letters are looked at: usually, and at most.
-const (
-	usualLetters = 100
-	maxLetters   = 1000
-)
-
-func (x *exchange) letters(w Beyond) {
-	last := int64(usualLetters)
-	if text := x.first("last"); text != "" {
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || n < 1 || n > maxLetters {
-			x.fail(http.StatusBadRequest, "last: expected a number from 1 to "+strconv.Itoa(maxLetters))
-			return
-		}
-		last = n
-	}
-	ctx, cancel := x.limited()
-	defer cancel()
-	found, err := w.Letters(ctx, x.name(), last, connect.LetterFilter{Error: x.first("error")})
-	if err != nil {
-		x.failedLetters(err)
-		return
-	}
-	found.Letters = append([]Letter{}, found.Letters...)
-	x.answer(http.StatusOK, found)
-}
-
-// replayAsked chooses letters: those whose exception has a text in its class or message, again those that were replayed
-// before, and those of records of which a later one has the same key, or which have none.
-type replayAsked struct {
-	Error string `json:"error,omitempty"`
-	Again bool   `json:"again,omitempty"`
-	Older bool   `json:"older,omitempty"`
-}
-
-// replayed is what came of it; of Left ones nothing did, by the reason.
-type replayed struct {
-	Replayed int            `json:"replayed"`
-	Refused  int            `json:"refused"`
-	Left     map[string]int `json:"left"`
-}
-
-// replayTime is how long a replay may take, which is less than an answer may: behind it goes on who asks again.
-const replayTime = answerTimeout - time.Minute
-
-func (x *exchange) replay(w Beyond) {
-	var asked replayAsked
-	if x.r.ContentLength != 0 && !x.body(&asked) {
-		return
-	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), replayTime)
-	defer cancel()
-	done, err := w.Replay(ctx, x.name(), connect.Replay{Filter: connect.LetterFilter{Error: asked.Error},
-		Again: asked.Again, Older: asked.Older})
-	switch {
-	case errors.Is(err, connect.ErrHeld):
-		x.fail(http.StatusConflict, "Connector "+x.name()+" is to be PAUSED or STOPPED, and "+
-			"writes nothing until it is "+
-			"resumed: resume it, then replay its letters")
-	case errors.Is(err, connect.ErrReplaying):
-		x.fail(http.StatusConflict, err.Error())
-	case err != nil && done.Letters > 0:
-		x.failedLetters(errors.New(strconv.Itoa(done.Letters) + " letters were replayed, " +
-			strconv.Itoa(done.Refused) +
-			" of them refused again, before it failed; another replay goes on behind them: " + err.Error()))
-	case err != nil:
-		x.failedLetters(err)
-	default:
-		if done.Unknown == nil {
-			done.Unknown = map[string]int{}
-		}
-		x.answer(http.StatusOK, replayed{done.Letters, done.Refused, done.Unknown})
-	}
-}
-
-func (x *exchange) failedLetters(err error) {
-	if errors.Is(err, connect.ErrNoLetters) {
-		x.fail(http.StatusNotFound, err.Error())
-		return
-	}
-	x.failed(err, "Connector "+x.name()+" not found")
 }
 
 // snapshotAsked is a snapshot that was noted.
@@ -238,9 +105,9 @@ type snapshotAsked struct {
 	Snapshot string `json:"snapshot"`
 }
 
-func (x *exchange) snapshot(w Beyond) {
+func (x *exchange) snapshot() {
 	ident := strconv.FormatInt(time.Now().UnixMilli(), 10)
-	err := w.Snapshot(x.name(), x.r.PathValue("feed"), ident)
+	err := x.steer(func(h Herder) error { return h.Snapshot(x.name(), x.r.PathValue("feed"), ident) })
 	switch {
 	case errors.Is(err, connect.ErrNoFeed):
 		x.fail(http.StatusNotFound, err.Error())

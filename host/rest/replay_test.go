@@ -18,6 +18,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
@@ -106,9 +108,20 @@ func TestRecordedCalls(t *testing.T) {
 
 // standIn has the state that the recorded writes would have led to.
 type standIn struct {
+	unasked
 	connectors map[string]*standInConnector
 	levels     *logging.Levels
 }
+
+// unasked are the questions that no test puts to a stand-in.
+type unasked struct {
+	someWorker
+	someHerder
+}
+
+type someWorker struct{ Worker }
+
+type someHerder struct{ Herder }
 
 type standInConnector struct {
 	config map[string]string
@@ -254,13 +267,21 @@ func (s *standIn) until(c *replaytest.Step) {
 	}
 }
 
-func (s *standIn) Loggers() *logging.Levels { return s.levels }
+func (s *standIn) Parts() Parts {
+	return Parts{Levels: s.levels, Log: slog.New(slog.DiscardHandler)}
+}
 
-func (s *standIn) Topics(name string) ([]string, error) {
+func (s *standIn) Herder() Herder               { return s }
+func (s *standIn) Steered() error               { return nil }
+func (s *standIn) TracksTopics() (_, _ bool)    { return true, true }
+func (s *standIn) Reload() (r Reload, _ bool)   { return r, false }
+func (s *standIn) Metrics() prometheus.Gatherer { return prometheus.NewRegistry() }
+
+func (s *standIn) Topics(name string) ([]string, bool) {
 	if s.connectors[name] == nil {
-		return nil, connect.ErrUnknownConnector
+		return nil, false
 	}
-	return s.connectors[name].topics, nil
+	return s.connectors[name].topics, true
 }
 
 func (s *standIn) ResetTopics(name string) error { return s.Restart(name) }
@@ -274,9 +295,8 @@ func (s *standIn) Validate(_ context.Context, class string, settings map[string]
 	return &check.Validation{Name: class, Errors: len(settings)}, nil
 }
 
-func (s *standIn) Pause(name string) error  { return s.Restart(name) }
-func (s *standIn) Resume(name string) error { return s.Restart(name) }
-func (s *standIn) Stop(name string) error   { return s.Restart(name) }
+func (s *standIn) Aim(name string, _ connect.TargetState) error { return s.Restart(name) }
+
 func (s *standIn) RestartTask(name string, _ int) error {
 	return s.Restart(name)
 }
@@ -433,6 +453,8 @@ func TestListeners(t *testing.T) {
 }
 
 type mistaken struct{ standIn }
+
+func (m *mistaken) Herder() Herder { return m }
 
 func (*mistaken) Names() []string { panic("a mistake in what answers") }
 

@@ -1,95 +1,306 @@
 package rest
 
-import "strings"
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/logging"
+)
+
+// route is a method at a path: what answers it, and what is said of it. Handlers, answers to OPTIONS, the OpenAPI
+// document, the reference page and the Go client read this alone.
+type route struct {
+	method, path string
+	// serve answers; nil: nobody does, see [Route].
+	serve func(*exchange)
+	// about says in a sentence what it is for.
+	about string
+	operation
+}
+
+// operation is what goes in and out of a route, as the OpenAPI document says it.
+type operation struct {
+	// query are its parameters, NAME or NAME=boolean.
+	query []string
+	// takes and gives are values of the types that are sent and answered, nil for none.
+	takes, gives any
+	// status is that of success; refuses are others that clients have to expect.
+	status  int
+	refuses []int
+	// media is that of the answer where it is not JSON. Such a route takes no part in what Kafka Connect says of media
+	// types and OPTIONS.
+	media string
+}
+
+type (
+	configuration map[string]string
+	offsetsBody   struct {
+		Offsets []partitionBody `json:"offsets"`
+	}
+	partitionBody struct {
+		Partition map[string]any `json:"partition"`
+		Offset    map[string]any `json:"offset"`
+	}
+	creationBody struct {
+		Name         string        `json:"name"`
+		Config       configuration `json:"config"`
+		InitialState string        `json:"initial_state,omitempty"`
+	}
+	levelBody struct {
+		Level string `json:"level"`
+	}
+	messageBody struct {
+		Message string `json:"message"`
+	}
+	topicsBody map[string]struct {
+		Topics []string `json:"topics"`
+	}
+)
+
+// routes are all that REST answers, those of one path one after the other.
+var routes = []route{
+	{"GET", "/", (*exchange).root,
+		"Version and commit of the worker, and the id of the Kafka cluster.",
+		operation{gives: Root{}}},
+	{"GET", "/health", (*exchange).health,
+		"Whether the worker lives: 200, 503 while it starts, 500 where it does not answer in time.",
+		operation{gives: health{}, refuses: []int{500, 503}}},
+	{"GET", "/connectors", whenKnown((*exchange).connectors),
+		"Names of connectors; ?expand=status and ?expand=info show them whole.",
+		operation{query: []string{"expand"}, gives: []string{}, refuses: []int{409}}},
+	{"POST", "/connectors", (*exchange).create,
+		"Makes a connector of {\"name\", \"config\", \"initial_state\"}; 201, and 409 where there is one " +
+			"of that name.",
+		operation{takes: creationBody{}, gives: connect.Info{}, status: http.StatusCreated, refuses: []int{400, 409,
+			413, 500}}},
+	{"GET", "/connectors/{name}", whenKnown((*exchange).connector),
+		"Name, configuration, tasks and type.",
+		operation{gives: connect.Info{}, refuses: []int{404, 409}}},
+	{"DELETE", "/connectors/{name}", (*exchange).remove,
+		"Stops the connector and takes it away; 204.",
+		operation{status: http.StatusNoContent, refuses: []int{404, 409}}},
+	{"GET", "/connectors/{name}/config", whenKnown((*exchange).config),
+		"The configuration as it was given.",
+		operation{gives: configuration{}, refuses: []int{404, 409}}},
+	{"PUT", "/connectors/{name}/config", (*exchange).putConfig,
+		"Makes the connector (201) or changes it (200).",
+		operation{takes: configuration{}, gives: connect.Info{}, refuses: []int{201, 400, 409, 413, 500}}},
+	{"PATCH", "/connectors/{name}/config", (*exchange).patchConfig,
+		"Changes single settings; null takes one away.",
+		operation{takes: configuration{}, gives: connect.Info{}, refuses: []int{400, 404, 409, 413, 500}}},
+	{"GET", "/connectors/{name}/status", whenKnown((*exchange).status),
+		"States of the connector and its tasks, with the trace of what failed.",
+		operation{gives: connect.Status{}, refuses: []int{404, 409}}},
+	{"GET", "/connectors/{name}/tasks", whenKnown((*exchange).tasks),
+		"The tasks with their configurations.",
+		operation{gives: []connect.TaskInfo{}, refuses: []int{404, 409}}},
+	// Kafka Connect's workers alone answer this one; OPTIONS names it all the same.
+	{method: "POST", path: "/connectors/{name}/tasks"},
+	{"GET", "/connectors/{name}/tasks/{task}/status", whenKnown((*exchange).taskStatus),
+		"State of one task.",
+		operation{gives: connect.TaskStatus{}, refuses: []int{404, 409}}},
+	{"PUT", "/connectors/{name}/pause", (*exchange).pause,
+		"Pauses the tasks; they keep what they hold. 202.",
+		operation{status: http.StatusAccepted, refuses: []int{404}}},
+	{"PUT", "/connectors/{name}/resume", (*exchange).resume,
+		"Goes on, from PAUSED or STOPPED. 202.",
+		operation{status: http.StatusAccepted, refuses: []int{404}}},
+	{"PUT", "/connectors/{name}/stop", (*exchange).stop,
+		"Ends the tasks and keeps the connector. 204.",
+		operation{status: http.StatusNoContent, refuses: []int{404}}},
+	{"POST", "/connectors/{name}/restart", (*exchange).restart,
+		"Restarts the connector, with ?includeTasks=true its tasks, with ?onlyFailed=true those that " +
+			"failed.",
+		operation{query: []string{"includeTasks=boolean", "onlyFailed=boolean"}, gives: connect.Status{},
+			status: http.StatusAccepted, refuses: []int{204, 404}}},
+	{"POST", "/connectors/{name}/tasks/{task}/restart", (*exchange).restartTask,
+		"Restarts one task; the others go on where they run. 204.",
+		operation{status: http.StatusNoContent, refuses: []int{404, 409}}},
+	{"GET", "/connectors/{name}/offsets", (*exchange).offsets,
+		"How far a source has read, or a sink has written.",
+		operation{gives: offsetsBody{}, refuses: []int{404}}},
+	{"PATCH", "/connectors/{name}/offsets", (*exchange).alterOffsets,
+		"Sets offsets of a connector that is STOPPED; null takes one away.",
+		operation{takes: offsetsBody{}, gives: messageBody{}, refuses: []int{400, 404, 500}}},
+	{"DELETE", "/connectors/{name}/offsets", (*exchange).resetOffsets,
+		"Takes away all offsets of a connector that is STOPPED.",
+		operation{gives: messageBody{}, refuses: []int{400, 404}}},
+	{"GET", "/connectors/{name}/topics", (*exchange).topics,
+		"Topics that the connector has used since it was made, or since the last reset.",
+		operation{gives: topicsBody{}, refuses: []int{403, 404, 409}}},
+	{"PUT", "/connectors/{name}/topics/reset", (*exchange).resetTopics,
+		"Forgets them.",
+		operation{status: http.StatusAccepted, refuses: []int{403, 404}}},
+	{"GET", "/admin/loggers", (*exchange).loggers,
+		"Loggers with levels of their own.",
+		operation{gives: map[string]logging.Level{}}},
+	{"GET", "/admin/loggers/{name}", (*exchange).logger,
+		"The level of one.",
+		operation{gives: logging.Level{}, refuses: []int{404}}},
+	{"PUT", "/admin/loggers/{name}", (*exchange).setLogger,
+		"Sets a level, for the logger and all below it; ?scope=cluster is the same, with 204.",
+		operation{query: []string{"scope"}, takes: levelBody{}, gives: []string{}, refuses: []int{204, 400, 404}}},
+	{"GET", "/culvert/reload", whenKnown((*exchange).reload),
+		"What the last look at the folder of connectors came to.",
+		operation{gives: Reload{}, refuses: []int{404, 409}}},
+	{"POST", "/culvert/reload", whenKnown((*exchange).lookAgain),
+		"Has the folder of connectors read again, changed or not. 202.",
+		operation{status: http.StatusAccepted, refuses: []int{404, 409}}},
+	{"GET", "/culvert/diff", whenKnown((*exchange).diff),
+		"What a reload of the folder of connectors would do at the moment, by connector: create, remove, " +
+			"in place, restart or refuse, with the names of the settings that differ and the problems. Empty: " +
+			"nothing.",
+		operation{gives: []Change{}, refuses: []int{404, 405, 409, 500}}},
+	{"GET", "/culvert/plugins", (*exchange).modules,
+		"Versions of plugins: those that connectors get, that old ones run still, and those that are " +
+			"refused, with the reason.",
+		operation{gives: []Module{}}},
+	{"PUT", "/culvert/plugins/{name}/rollback", (*exchange).rollBack,
+		"Has connectors get the version before the present one of a plugin's file; until another file of " +
+			"it comes. 204.",
+		operation{status: http.StatusNoContent, refuses: []int{404, 405, 409}}},
+	{"PUT", "/culvert/plugins/{name}/swap", (*exchange).swap,
+		"Has connectors get one of a plugin's versions, {\"hash\": …} as GET /culvert/plugins shows it, " +
+			"before newer ones; until another file of it comes. 204.",
+		operation{takes: choice{}, status: http.StatusNoContent, refuses: []int{404, 405, 409}}},
+	{"GET", "/culvert/lockouts", (*exchange).lockouts,
+		"Logons that a service has refused, since when, and what is to be done; they are not sent again.",
+		operation{gives: Lockouts{}, refuses: []int{409}}},
+	{"PUT", "/culvert/lockouts/resume", (*exchange).resumeLogons,
+		"Has refused logons tried once more, for all programs of this user; {\"resumed\": N}. Tasks go on " +
+			"by themselves.",
+		operation{gives: resumed{}, refuses: []int{405, 409}}},
+	{"GET", "/culvert/connectors/{name}", whenKnown((*exchange).motion),
+		"How far a connector is, by task and feed: rows, pages, what is before it, when it had read all " +
+			"there was, the last request and the last fault, when it is read again.",
+		operation{gives: connect.Figures{}, refuses: []int{404, 409}}},
+	{"PUT", "/culvert/connectors/{name}/retire", (*exchange).retire,
+		"Ends what a source that is STOPPED has opened at its service: subscriptions, and queues of " +
+			"changes of ODP; {\"ended\": …}.",
+		operation{gives: ended{}, refuses: []int{400, 404, 405, 409, 500}}},
+	{"POST", "/culvert/connectors/{name}/feeds/{feed}/snapshot", (*exchange).snapshot,
+		"Has a feed read whole, beside going on from its offset, as soon as what it is reading is read; " +
+			"{\"snapshot\": …}, which rows of delta mode have in a header. 202.",
+		operation{gives: snapshotAsked{}, status: http.StatusAccepted, refuses: []int{404, 405, 409}}},
+	{"GET", "/culvert/connectors/{name}/deadletters", (*exchange).letters,
+		"Dead letters of the connector among the last 100 records of each partition of their topic " +
+			"(?last=, at most 1000); ?error= in class or message of the exception.",
+		operation{query: []string{"last", "error"}, gives: Letters{}, refuses: []int{400, 404, 500}}},
+	{"POST", "/culvert/connectors/{name}/deadletters/replay", (*exchange).replay,
+		"Sends the connector's dead letters once more, each of them once, or {\"again\": true}; " +
+			"{\"error\": …} chooses. It ends after 4 minutes, and another one goes on after it.",
+		operation{takes: replayAsked{}, gives: replayed{}, refuses: []int{404, 405, 409, 500}}},
+	{"GET", "/culvert/openapi.json", (*exchange).openapi,
+		"All of these as an OpenAPI document.",
+		operation{gives: map[string]any{}}},
+	{"GET", "/connector-plugins", (*exchange).plugins,
+		"Classes that connectors can have; ?connectorsOnly=false shows transforms, predicates and " +
+			"converters, too.",
+		operation{query: []string{"connectorsOnly=boolean"}, gives: []connect.Plugin{}}},
+	{"GET", "/connector-plugins/{name}/config", (*exchange).definitions,
+		"What a class declares: a connector, transform, predicate or converter; ?version= one of its " +
+			"versions.",
+		operation{query: []string{"version"}, gives: []check.Definition{}, refuses: []int{404}}},
+	{"PUT", "/connector-plugins/{name}/config/validate", (*exchange).validate,
+		"Checks a configuration and describes each of its settings; ?logon=check tries a secret that the " +
+			"service has not taken yet.",
+		operation{query: []string{"logon"}, takes: configuration{}, gives: check.Validation{}, refuses: []int{400,
+			404, 500}}},
+	{"GET", "/metrics", (*exchange).metrics,
+		"Figures in the format of Prometheus.",
+		operation{media: "text/plain"}},
+}
 
 // Route is a path that REST answers, with one method.
 type Route struct{ Method, Path, About string }
 
-// about says in a sentence what each path is for, by method and path.
-var about = map[string]string{
-	"GET /":           "Version and commit of the worker, and the id of the Kafka cluster.",
-	"GET /health":     "Whether the worker lives: 200, 503 while it starts, 500 where it does not answer in time.",
-	"GET /connectors": "Names of connectors; ?expand=status and ?expand=info show them whole.",
-	"POST /connectors": "Makes a connector of {\"name\", \"config\", \"initial_state\"}; 201, and 409 where there " +
-		"is one of that name.",
-	"GET /connectors/{name}":          "Name, configuration, tasks and type.",
-	"DELETE /connectors/{name}":       "Stops the connector and takes it away; 204.",
-	"GET /connectors/{name}/config":   "The configuration as it was given.",
-	"PUT /connectors/{name}/config":   "Makes the connector (201) or changes it (200).",
-	"PATCH /connectors/{name}/config": "Changes single settings; null takes one away.",
-	"GET /connectors/{name}/status": "States of the connector and its tasks, with the trace of " +
-		"what failed.",
-	"GET /connectors/{name}/tasks":               "The tasks with their configurations.",
-	"GET /connectors/{name}/tasks/{task}/status": "State of one task.",
-	"PUT /connectors/{name}/pause":               "Pauses the tasks; they keep what they hold. 202.",
-	"PUT /connectors/{name}/resume":              "Goes on, from PAUSED or STOPPED. 202.",
-	"PUT /connectors/{name}/stop":                "Ends the tasks and keeps the connector. 204.",
-	"POST /connectors/{name}/restart": "Restarts the connector, with ?includeTasks=true its tasks, " +
-		"with ?onlyFailed=true those that failed.",
-	"POST /connectors/{name}/tasks/{task}/restart": "Restarts one task; the others go on where they run. 204.",
-	"GET /connectors/{name}/offsets":               "How far a source has read, or a sink has written.",
-	"PATCH /connectors/{name}/offsets":             "Sets offsets of a connector that is STOPPED; null takes one away.",
-	"DELETE /connectors/{name}/offsets":            "Takes away all offsets of a connector that is STOPPED.",
-	"GET /connectors/{name}/topics": "Topics that the connector has used since it was made, " +
-		"or since the last reset.",
-	"PUT /connectors/{name}/topics/reset": "Forgets them.",
-	"GET /admin/loggers":                  "Loggers with levels of their own.",
-	"GET /admin/loggers/{name}":           "The level of one.",
-	"PUT /admin/loggers/{name}": "Sets a level, for the logger and all below it; " +
-		"?scope=cluster is the same, with 204.",
-	"GET /culvert/reload": "What the last look at the folder of connectors came to.",
-	"GET /connector-plugins": "Classes that connectors can have; ?connectorsOnly=false shows " +
-		"transforms, predicates and converters, too.",
-	"GET /connector-plugins/{name}/config": "What a class declares: a connector, transform, predicate or " +
-		"converter; ?version= one of its versions.",
-	"PUT /connector-plugins/{name}/config/validate": "Checks a configuration and describes each of its settings; " +
-		"?logon=check tries a secret that the service has not taken yet.",
-	"POST /culvert/reload": "Has the folder of connectors read again, changed or not. 202.",
-	"GET /culvert/diff": "What a reload of the folder of connectors would do at the moment, by connector: create, " +
-		"remove, in place, restart or refuse, with the names of the settings that differ and the problems. Empty: " +
-		"nothing.",
-	"GET /culvert/plugins": "Versions of plugins: those that connectors get, that old ones run still, and " +
-		"those that are refused, with the reason.",
-	"GET /culvert/connectors/{name}": "How far a connector is, by task and feed: rows, pages, what is before it, " +
-		"when it had read all there was, the last request and the last fault, when it is read again.",
-	"PUT /culvert/plugins/{name}/rollback": "Has connectors get the version before the present one of a plugin's " +
-		"file; until another file of it comes. 204.",
-	"PUT /culvert/plugins/{name}/swap": "Has connectors get one of a plugin's versions, {\"hash\": …} as GET " +
-		"/culvert/plugins shows it, before newer ones; until another file of it comes. 204.",
-	"GET /culvert/lockouts": "Logons that a service has refused, since when, and what is to be done; " +
-		"they are not sent again.",
-	"PUT /culvert/lockouts/resume": "Has refused logons tried once more, for all programs of this user; " +
-		"{\"resumed\": N}. Tasks go on by themselves.",
-	"PUT /culvert/connectors/{name}/retire": "Ends what a source that is STOPPED has opened at its service: " +
-		"subscriptions, and queues of changes of ODP; {\"ended\": …}.",
-	"POST /culvert/connectors/{name}/feeds/{feed}/snapshot": "Has a feed read whole, beside going on from its " +
-		"offset, as soon as what it is reading is read; {\"snapshot\": …}, which rows of delta mode have in a " +
-		"header. 202.",
-	"GET /culvert/connectors/{name}/deadletters": "Dead letters of the connector among the last 100 records of each " +
-		"partition of their topic (?last=, at most 1000); ?error= in class or message of the exception.",
-	"POST /culvert/connectors/{name}/deadletters/replay": "Sends the connector's dead letters once more, each of " +
-		"them once, or {\"again\": true}; {\"error\": …} chooses. It ends after 4 minutes, and another one goes on " +
-		"after it.",
-	"GET /culvert/openapi.json": "All of these as an OpenAPI document.",
-	"GET /metrics":              "Figures in the format of Prometheus.",
-}
-
-// Routes are all that REST answers, in the order of its table. About is empty where nothing is said of one.
+// Routes are all that REST answers, in the order of the table.
 func Routes() (list []Route) {
-	for _, rs := range resources {
-		if rs.path == "/" {
-			continue // what stands nowhere else, which is answered with 404
-		}
-		for _, m := range []struct {
-			name string
-			by   func(*exchange)
-		}{{"GET", rs.get}, {"POST", rs.post}, {"PUT", rs.put}, {"PATCH", rs.patch}, {"DELETE", rs.remove}} {
-			if m.by == nil {
-				continue
-			}
-			path := strings.TrimSuffix(rs.path, "{$}")
-			list = append(list, Route{m.name, path, about[m.name+" "+path]})
+	for _, r := range routes {
+		if r.serve != nil {
+			list = append(list, Route{r.method, r.path, r.about})
 		}
 	}
 	return list
 }
+
+// Target is how a client calls a route, which is given as "METHOD /path/{name}?query": values take the place of what
+// stands in braces. A route that is not in the table is a mistake in the client, and panics.
+func Target(call string, values ...string) (method, target string) {
+	method, target, _ = strings.Cut(call, " ")
+	path, query, asks := strings.Cut(target, "?")
+	if !slices.ContainsFunc(routes, func(r route) bool { return r.method == method && r.path == path }) {
+		panic("REST has no route " + call)
+	}
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		if strings.HasPrefix(segment, "{") {
+			segments[i], values = url.PathEscape(values[0]), values[1:]
+		}
+	}
+	if target = strings.Join(segments, "/"); asks {
+		target += "?" + query
+	}
+	return method, target
+}
+
+// resource is what stands at a path. A mux's own patterns for methods will not do: its answers to other methods are not
+// Kafka Connect's.
+type resource struct {
+	path string
+	// allow is what OPTIONS says; "": it is no method here.
+	allow  string
+	routes []*route
+}
+
+// resources are the routes by their paths.
+func resources() (all []resource) {
+	for i := range routes {
+		r := &routes[i]
+		if len(all) == 0 || all[len(all)-1].path != r.path {
+			all = append(all, resource{path: r.path})
+		}
+		last := &all[len(all)-1]
+		last.routes = append(last.routes, r)
+	}
+	for i := range all {
+		all[i].allow = all[i].methods()
+	}
+	return all
+}
+
+// methods are those of a resource in the order in which Kafka Connect's REST framework names them.
+func (rs *resource) methods() string {
+	if rs.routes[0].media != "" {
+		return ""
+	}
+	var allowed []string
+	for _, method := range []string{http.MethodHead, http.MethodPost, http.MethodDelete, http.MethodGet,
+		http.MethodOptions, http.MethodPut, http.MethodPatch} {
+		serves := func(r *route) bool { return r.method == method || method == "HEAD" && r.method == "GET" }
+		if method == http.MethodOptions || slices.ContainsFunc(rs.routes, serves) {
+			allowed = append(allowed, method)
+		}
+	}
+	return strings.Join(allowed, ",")
+}
+
+// serves is what answers a method, nil for none.
+func (rs *resource) serves(method string) func(*exchange) {
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	for _, r := range rs.routes {
+		if r.method == method {
+			return r.serve
+		}
+	}
+	return nil
+}
+
+// isAdmin tells whether a path is for the worker's administrators.
+func isAdmin(path string) bool { return strings.HasPrefix(path, "/admin/") }

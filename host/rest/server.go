@@ -15,64 +15,90 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/inbound"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
+	"github.com/culvert-project/culvert/host/logging"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Worker is whose state is shown.
+// Worker is whose state is shown and changed. Errors are or wrap a [Refusal] or [connect.ErrUnknownConnector].
 type Worker interface {
 	// Root is what GET / shows.
 	Root() Root
 	// Ready returns nil once start-up is completed; the error says what the worker is doing.
 	Ready(context.Context) error
-	// Known returns nil once Names, Info, Status and Tasks know all connectors; until then nobody is to be told that
-	// there are none. The error is a [Refusal].
+	// Known returns nil once the herder is there and has all connectors; until then nobody is to be told that there are
+	// none.
 	Known() error
+	// Herder has the connectors; nil while the worker starts.
+	Herder() Herder
+	// Steered returns nil where connectors may be steered.
+	Steered() error
+	// Aim gives a connector a target state, and keeps it.
+	Aim(name string, target connect.TargetState) error
+	// Parts are the other parts of the worker.
+	Parts() Parts
 	// Strike leaves out of a text what must not be shown.
 	Strike(text string) string
-	// Names of all connectors.
-	Names() []string
-	Info(name string) (connect.Info, bool)
-	Status(name string) (connect.Status, bool)
-	Tasks(name string) ([]connect.TaskInfo, bool)
 	// Passwords tells which settings have values that are not shown where configurations are masked.
 	Passwords() func(setting string) bool
-	// Plugins in the order in which they are shown; connectorsOnly leaves all others out.
-	Plugins(connectorsOnly bool) []connect.Plugin
 	// Validate checks a configuration for a plugin, see [check.Checker.Validate]. logon: its sender says that the
 	// secret in it is right, so that the check may log on with it.
 	Validate(ctx context.Context, class string, settings map[string]string, logon bool) (*check.Validation, error)
 	// Definitions are what a class declares, see [check.Checker.Definitions].
 	Definitions(ctx context.Context, class string, version *string) ([]check.Definition, error)
-	// Create, Put, Patch and Delete change connectors for good; errors are as of Pause. Settings that are null are
-	// refused, each with [NullValue] beside what else is wrong; in a Patch they are taken out.
+	// Create, Put, Patch and Delete change connectors for good. Settings that are null are refused, each with
+	// [NullValue] in addition to what else is wrong; in a Patch they are taken out.
 	Create(ctx context.Context, name string, settings map[string]string, null []string,
 		target connect.TargetState) (connect.Info, error)
 	Put(ctx context.Context, name string, settings map[string]string, null []string) (info connect.Info, created bool,
 		err error)
 	Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error)
 	Delete(ctx context.Context, name string) error
-	// Pause, Resume, Stop and Restart return when it is noted; status shows what came of it. The error is or wraps a
-	// [Refusal] or
-	// [connect.ErrUnknownConnector].
-	Pause(name string) error
-	Resume(name string) error
-	Stop(name string) error
+	// TracksTopics tells whether it may be shown which topics a connector has used, and whether that may be forgotten.
+	TracksTopics() (tracks, resets bool)
+	// Reload is what became of the folder of connectors; false: the worker follows none. LookAgain has it read again,
+	// Changes are what that would do at the moment.
+	Reload() (Reload, bool)
+	LookAgain()
+	Changes(ctx context.Context) ([]Change, error)
+	// Metrics are what GET /metrics shows.
+	Metrics() prometheus.Gatherer
+}
+
+// Herder is [connect.Herder], as far as REST needs it.
+type Herder interface {
+	Names() []string
+	Info(name string) (connect.Info, bool)
+	Status(name string) (connect.Status, bool)
+	Tasks(name string) ([]connect.TaskInfo, bool)
+	Plugins(connectorsOnly bool) []connect.Plugin
+	FiguresOf(name string) (connect.Figures, bool)
 	Restart(name string) error
-	// RestartTask is Restart for one task. Others go on where they run; where none does, all are made anew.
 	RestartTask(name string, task int) error
-	// Offsets, AlterOffsets and ResetOffsets are those of [connect.Herder]. Errors are as of Pause, and those that are
-	// told there.
 	Offsets(ctx context.Context, name string) ([]offset.Entry, error)
 	AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error
 	ResetOffsets(ctx context.Context, name string) error
-	// Topics are those that a connector's records have gone to or come from, ResetTopics forgets them. Errors are
-	// [connect.ErrUnknownConnector], or an [ErrTopics].
-	Topics(name string) ([]string, error)
+	Topics(name string) ([]string, bool)
 	ResetTopics(name string) error
+	Retire(ctx context.Context, name string) (string, error)
+	Snapshot(name, feed, ident string) error
+	LettersOf(ctx context.Context, name string, last int64, each func(*connect.DeadLetter) error) (string, error)
+	ReplayOf(ctx context.Context, name string, r connect.Replay) (connect.Replayed, error)
+}
+
+// Parts are those of a worker that REST asks itself. Plugins is nil while they are loaded.
+type Parts struct {
+	Plugins  *plugin.Manager
+	Lockouts *transport.Lockouts
+	Levels   *logging.Levels
+	Log      *slog.Logger
 }
 
 // Root names version and cluster. Version begins as Kafka's does, because tools read it.
@@ -272,8 +298,8 @@ func (s *Server) Serve(w Worker) {
 		return headed(guarded(crossing(next, s.options.Origins, s.options.Methods), &s.options, others), s.headers)
 	}
 	all := serving{worker: w, bodies: new(inbound.Bodies), masked: s.options.Masked}
-	main := chain(all.handler(func(rs resource) bool { return !s.options.Apart || !rs.admin() }))
-	admin := chain(all.handler(resource.admin))
+	main := chain(all.handler(func(path string) bool { return !s.options.Apart || !isAdmin(path) }))
+	admin := chain(all.handler(func(path string) bool { return path == "/" || isAdmin(path) }))
 	s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body != http.NoBody { // also where nobody reads it: the server looks for the next request behind it
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))

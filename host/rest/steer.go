@@ -19,6 +19,10 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return r.Message }
 
+// Starting answers what cannot be done yet: clients try again after a conflict.
+var Starting = &Refusal{Status: http.StatusConflict,
+	Message: "Cannot complete request momentarily: the worker is still starting up"}
+
 // failed answers an error of a change. unknown is the text where the connector is not there.
 func (x *exchange) failed(err error, unknown string) {
 	var refusal *Refusal
@@ -37,16 +41,45 @@ func (x *exchange) failed(err error, unknown string) {
 // done answers what was done and has nothing to show.
 func (x *exchange) done(status int) { x.w.WriteHeader(status) }
 
-func (x *exchange) pause()  { x.steer(x.worker.Pause, x.name(), http.StatusAccepted) }
-func (x *exchange) resume() { x.steer(x.worker.Resume, x.name(), http.StatusAccepted) }
-func (x *exchange) stop()   { x.steer(x.worker.Stop, x.name(), http.StatusNoContent) }
+func (x *exchange) pause()  { x.aim(connect.Paused, http.StatusAccepted) }
+func (x *exchange) resume() { x.aim(connect.Running, http.StatusAccepted) }
+func (x *exchange) stop()   { x.aim(connect.Stopped, http.StatusNoContent) }
 
-func (x *exchange) steer(do func(string) error, name string, status int) {
-	if err := do(name); err != nil {
-		x.failed(err, "Unknown connector "+name)
+// aim gives the connector a target state.
+func (x *exchange) aim(target connect.TargetState, status int) {
+	if err := x.worker.Aim(x.name(), target); err != nil {
+		x.failed(err, "Unknown connector "+x.name())
 		return
 	}
 	x.done(status)
+}
+
+// herder is that of a worker that has started.
+func (x *exchange) herder() (Herder, error) {
+	if h := x.worker.Herder(); h != nil {
+		return h, nil
+	}
+	return nil, Starting
+}
+
+// steer does something to connectors, where they may be steered.
+func (x *exchange) steer(do func(Herder) error) error {
+	if err := x.worker.Steered(); err != nil {
+		return err
+	}
+	h, err := x.herder()
+	if err != nil {
+		return err
+	}
+	return do(h)
+}
+
+// statusNow is the status of a connector; false: there is none, or the worker is starting.
+func (x *exchange) statusNow(name string) (status connect.Status, ok bool) {
+	if h := x.worker.Herder(); h != nil {
+		return h.Status(name)
+	}
+	return status, false
 }
 
 // restart restarts a connector, or what of it has failed. Where the connector itself is restarted its tasks are made
@@ -56,17 +89,17 @@ func (x *exchange) steer(do func(string) error, name string, status int) {
 func (x *exchange) restart() {
 	name := x.name()
 	includeTasks, onlyFailed := x.flag("includeTasks"), x.flag("onlyFailed")
-	status, ok := x.worker.Status(name)
+	status, ok := x.statusNow(name)
 	whole, tasks := true, []int(nil)
 	if ok && (includeTasks || onlyFailed) {
 		status, whole, tasks = restarting(status, includeTasks, onlyFailed)
 	}
 	var err error
 	if whole {
-		err = x.worker.Restart(name)
+		err = x.steer(func(h Herder) error { return h.Restart(name) })
 	} else {
 		for _, n := range tasks {
-			err = errors.Join(err, x.worker.RestartTask(name, n))
+			err = errors.Join(err, x.steer(func(h Herder) error { return h.RestartTask(name, n) }))
 		}
 	}
 	switch {
@@ -100,12 +133,12 @@ func (x *exchange) restartTask() {
 	if !known {
 		return
 	}
-	status, ok := x.worker.Status(name)
+	status, ok := x.statusNow(name)
 	if ok && !slices.ContainsFunc(status.Tasks, func(t connect.TaskStatus) bool { return t.ID == n }) {
 		x.fail(http.StatusNotFound, fmt.Sprintf("Unknown task: %s-%d", name, n)) // one that is STOPPED has none
 		return
 	}
-	if err := x.worker.RestartTask(name, n); err != nil {
+	if err := x.steer(func(h Herder) error { return h.RestartTask(name, n) }); err != nil {
 		x.failed(err, "Unknown connector: "+name)
 		return
 	}

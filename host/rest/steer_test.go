@@ -17,12 +17,17 @@ type counting struct {
 	done []string
 }
 
+func (c *counting) Herder() Herder { return c }
+
 func (c *counting) Restart(string) error { c.done = append(c.done, "restart"); return nil }
 func (c *counting) RestartTask(_ string, n int) error {
 	c.done = append(c.done, fmt.Sprint("task ", n))
 	return nil
 }
-func (c *counting) Pause(string) error {
+func (c *counting) Aim(_ string, target connect.TargetState) error {
+	if target != connect.Paused {
+		return nil
+	}
 	return &Refusal{http.StatusConflict, "not now"}
 }
 
@@ -137,6 +142,8 @@ func TestPagesChangeNothing(t *testing.T) {
 // vanishing is a worker of which one connector is deleted while they are listed.
 type vanishing struct{ *counting }
 
+func (v vanishing) Herder() Herder { return v }
+
 func (v vanishing) Names() []string { return append(v.counting.Names(), "gone") }
 
 // A list leaves out what is deleted meanwhile, as Kafka Connect does: tools expect what they asked for of each.
@@ -153,7 +160,9 @@ func TestListOfConnectorsThatGo(t *testing.T) {
 // slow is a worker that comes to no end with what it is asked for.
 type slow struct{ standIn }
 
-func (*slow) Pause(string) error { return fmt.Errorf("pausing: %w", context.DeadlineExceeded) }
+func (*slow) Aim(string, connect.TargetState) error {
+	return fmt.Errorf("pausing: %w", context.DeadlineExceeded)
+}
 func (*slow) Delete(context.Context, string) error {
 	return fmt.Errorf("deleting: %w", context.DeadlineExceeded)
 }

@@ -7,41 +7,37 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 )
 
-// ErrTopics is the error where the worker's settings say that topics are not told, or not forgotten.
-type ErrTopics struct{ Text string }
-
-func (e ErrTopics) Error() string { return e.Text }
-
 // topics answers also for a connector that is not there, as Kafka Connect does: with none.
 func (x *exchange) topics() {
-	names, err := x.worker.Topics(x.name())
-	if x.untold(err) {
+	if tracks, _ := x.worker.TracksTopics(); !tracks {
+		x.fail(http.StatusForbidden, "Topic tracking is disabled.")
 		return
 	}
-	if err != nil && !errors.Is(err, connect.ErrUnknownConnector) {
+	h, err := x.herder()
+	if err != nil {
 		x.failed(err, "")
 		return
 	}
+	names, _ := h.Topics(x.name())
 	x.answer(http.StatusOK, map[string]map[string][]string{x.name(): {"topics": append([]string{}, names...)}})
 }
 
 func (x *exchange) resetTopics() {
-	err := x.worker.ResetTopics(x.name())
-	if x.untold(err) {
+	switch tracks, resets := x.worker.TracksTopics(); {
+	case !tracks:
+		x.fail(http.StatusForbidden, "Topic tracking is disabled.")
 		return
+	case !resets:
+		x.fail(http.StatusForbidden, "Topic tracking reset is disabled.")
+		return
+	}
+	h, err := x.herder()
+	if err == nil {
+		err = h.ResetTopics(x.name())
 	}
 	if err != nil && !errors.Is(err, connect.ErrUnknownConnector) {
 		x.failed(err, "")
 		return
 	}
 	x.done(http.StatusAccepted)
-}
-
-func (x *exchange) untold(err error) bool {
-	var untold ErrTopics
-	if !errors.As(err, &untold) {
-		return false
-	}
-	x.fail(http.StatusForbidden, untold.Text)
-	return true
 }

@@ -47,7 +47,7 @@ func TestOperate(t *testing.T) {
 	})
 
 	// Feeds: the last request, the last fault, when it is read again.
-	var m rest.Motion
+	var m connect.Figures
 	f.Eventually("its feeds", func() bool {
 		return e2e.Get(t, f.Url+"/culvert/connectors/orders", &m) == 200 && len(m.Tasks) == 1 && m.Tasks[0].CaughtUp &&
 			len(m.Tasks[0].Feeds) == 2 && m.Tasks[0].Feeds[0].NextRun != nil && m.Tasks[0].Feeds[1].NextRun != nil

@@ -432,7 +432,7 @@ func TestInitialStateOfFiles(t *testing.T) {
 	f.Await("paused", "runs", e2e.Runs)
 	// Beyond Kafka Connect: how far it is, by which versions of plugins.
 	f.Eventually("it to be caught up", func() bool {
-		var m rest.Motion
+		var m connect.Figures
 		return e2e.Get(t, f.Url+"/culvert/connectors/paused", &m) == 200 && len(m.Tasks) == 1 && m.Tasks[0].CaughtUp &&
 			m.Tasks[0].Rows > 0 && len(m.Tasks[0].Feeds) == 1 && m.Tasks[0].Feeds[0].LastCaughtUp != nil
 	})

@@ -82,7 +82,7 @@ func TestOperators(t *testing.T) {
 		t.Errorf("found %s", said)
 	}
 	f.Eventually("the snapshot to be read", func() bool {
-		var m rest.Motion
+		var m connect.Figures
 		return e2e.Get(t, f.Url+"/culvert/connectors/orders", &m) == 200 && m.Tasks[0].Rows == 10 &&
 			m.Tasks[0].Feeds[0].LastSnapshot != nil && m.Tasks[0].Feeds[0].LastSnapshot.Begun
 	})

@@ -167,8 +167,8 @@ func TestSnapshotBehindALoad(t *testing.T) {
 			if diff := cmp.Diff(want, w.broker.records()[:len(want)]); diff != "" {
 				t.Error(diff)
 			}
-			if s := task.Progress().Feeds[0]; s.Snapshots != 0 || s.Snapshot.Ident != "now" ||
-				s.Snapshot.Begun != calm {
+			if s := task.Progress().Feeds[0]; s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" ||
+				s.LastSnapshot.Begun != calm {
 				t.Errorf("calm %v: found %+v", calm, s)
 			}
 		})
@@ -205,7 +205,7 @@ func TestSnapshotBetweenPages(t *testing.T) {
 		if err := task.Snapshot("none", "now"); !errors.Is(err, ErrNoFeed) {
 			t.Errorf("a feed that is not there: %v", err)
 		}
-		if s := task.Progress().Feeds[0]; s.Snapshots != 0 || s.Snapshot.Ident != "now" || !s.Snapshot.Begun {
+		if s := task.Progress().Feeds[0]; s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" || !s.LastSnapshot.Begun {
 			t.Errorf("found %+v", s)
 		}
 	})

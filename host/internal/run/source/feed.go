@@ -68,11 +68,11 @@ type feed struct {
 	// heir has taken the feed's place.
 	heir *feed
 	// asked is the last request, due when the next poll begins by the clock, faulted what went wrong last.
-	asked   FeedRequest
+	asked   *FeedRequest
 	due     time.Time
-	faulted FeedFault
+	faulted *FeedError
 	// lastSnapshot is the one that the plugin was asked for last.
-	lastSnapshot FeedSnapshot
+	lastSnapshot *FeedSnapshot
 }
 
 // chunks is how many chunks wait for their acknowledgement in a feed, at most, shapedChunks how many converted ones are

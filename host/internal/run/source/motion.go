@@ -12,19 +12,37 @@ import (
 func (f *feed) progress() FeedProgress {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p := FeedProgress{Name: f.name, CaughtUp: f.caughtUp.Load(), Due: f.due, Notifications: len(f.wakes.waiting.list),
-		Snapshots: len(f.snapshots), Request: f.asked, Fault: f.faulted, Snapshot: f.lastSnapshot}
-	if at := f.lastUp.Load(); at > 0 {
-		p.LastUp = time.UnixMilli(at)
+	p := FeedProgress{Name: f.name, CaughtUp: f.caughtUp.Load(), Notifications: len(f.wakes.waiting.list),
+		Snapshots: len(f.snapshots), LastRequest: f.asked, LastError: f.faulted, LastSnapshot: f.lastSnapshot,
+		LastCaughtUp: moment(f.lastUp.Load()), Subscribed: moment(f.subscribed.Load())}
+	if p.Subscribed != nil {
+		p.LastNotified = moment(f.told.Load())
+	}
+	if !f.due.IsZero() {
+		due := f.due.UTC()
+		p.NextRun = &due
+	}
+	if p.LastCaughtUp != nil {
+		age := max(time.Since(*p.LastCaughtUp), 0).Seconds()
+		p.AgeSeconds = &age
 	}
 	return p
+}
+
+// moment is a time in milliseconds since 1970, nil for 0.
+func moment(ms int64) *time.Time {
+	if ms <= 0 {
+		return nil
+	}
+	at := time.UnixMilli(ms).UTC()
+	return &at
 }
 
 // asks notes the request for a page, before it is sent and when it is answered.
 func (f *feed) asks(r FeedRequest) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.asked = r
+	f.asked = &r
 }
 
 // waitsUntil notes when the feed is read again by the clock; never, or not while it is being read.
@@ -42,7 +60,7 @@ func (f *feed) failing(err error) {
 	if !errors.As(err, &fault) {
 		return
 	}
-	told := FeedFault{At: time.Now(), Message: shown.Line(err.Error())}
+	told := &FeedError{At: time.Now().UTC(), Message: shown.Line(err.Error())}
 	if fault.Code != nil {
 		told.Code = shown.Line(*fault.Code)
 	}

@@ -97,14 +97,15 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 	p.trace()
 	defer func() { p.traced(err) }()
 	start := time.Now()
-	asked := FeedRequest{What: fetch.Request.Method + " " + transport.LoggedTarget(fetch.Request.Target), At: start}
+	asked := FeedRequest{Request: fetch.Request.Method + " " + transport.LoggedTarget(fetch.Request.Target),
+		At: start.UTC()}
 	f.asks(asked)
 	slot.giveBack()
 	fetching := p.span.Request("fetch", &fetch.Request)
 	answer, err := f.task.o.Client.Do(ctx, &fetch.Request)
 	f.task.count.fetch.Since(start)
 	if err == nil {
-		asked.Status, asked.Took = answer.Status, time.Since(start)
+		asked.Status, asked.Milliseconds = int(answer.Status), time.Since(start).Milliseconds()
 		f.asks(asked)
 		fetching.Answered(answer.Status)
 	}

@@ -326,7 +326,7 @@ func (f *feed) snapshot() (ident string, some bool) {
 func (f *feed) taken(begun bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.lastSnapshot = FeedSnapshot{Ident: f.snapshots[0], At: time.Now(), Begun: begun}
+	f.lastSnapshot = &FeedSnapshot{Snapshot: f.snapshots[0], At: time.Now().UTC(), Begun: begun}
 	if !begun {
 		f.log.Error("the plugin reads no snapshots of this feed", "snapshot", f.snapshots[0])
 	}

@@ -157,7 +157,7 @@ func TestSnapshotThatIsNotCommitted(t *testing.T) {
 		if diff := cmp.Diff(want, w.broker.records()); diff != "" {
 			t.Error(diff)
 		}
-		if s := task.Progress().Feeds[0]; s.Snapshots != 0 || s.Snapshot.Ident != "now" || !s.Snapshot.Begun {
+		if s := task.Progress().Feeds[0]; s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" || !s.LastSnapshot.Begun {
 			t.Errorf("%+v", s)
 		}
 	})

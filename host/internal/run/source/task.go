@@ -144,47 +144,52 @@ type Progress struct {
 	Version string
 }
 
-// FeedProgress is how far a feed is.
+// FeedProgress is how far a feed is, as REST shows it. Times are UTC; nil: not yet, or there is none.
 type FeedProgress struct {
-	Name     string
-	CaughtUp bool
-	// LastUp is when it was caught up last; zero: not yet.
-	LastUp time.Time
-	// Subscribed is since when notifications are to come, Told when the last one came; zero: not.
-	Subscribed, Told time.Time
-	// Due is when it is read again by the clock; zero: it is being read, or no clock says so.
-	Due time.Time
-	// Notifications and Snapshots wait to be served.
-	Notifications, Snapshots int
-	// Request is the last one for a page, Fault the last fault of one; each is zero where there was none.
-	Request FeedRequest
-	Fault   FeedFault
-	// Snapshot is the last one that the plugin was asked for; zero: none was.
-	Snapshot FeedSnapshot
+	Name     string `json:"name"`
+	CaughtUp bool   `json:"caught_up"`
+	// LastCaughtUp is when there was nothing more to read: so old is its delta token. AgeSeconds is how long ago that
+	// was.
+	LastCaughtUp *time.Time `json:"last_caught_up"`
+	// Subscribed is since when notifications are to come, LastNotified when the last one came.
+	Subscribed   *time.Time `json:"subscribed,omitempty"`
+	LastNotified *time.Time `json:"last_notified,omitempty"`
+	AgeSeconds   *float64   `json:"age_seconds"`
+	// NextRun is when it is read again by the clock; nil: it is being read, or no clock says so.
+	NextRun *time.Time `json:"next_run"`
+	// Notifications of the service wait to be served, Snapshots to be read.
+	Notifications int          `json:"waiting_notifications"`
+	LastRequest   *FeedRequest `json:"last_request"`
+	LastError     *FeedError   `json:"last_error"`
+	Snapshots     int          `json:"waiting_snapshots"`
+	// LastSnapshot is the last one that the plugin was asked for.
+	LastSnapshot *FeedSnapshot `json:"last_snapshot"`
 }
 
-// FeedSnapshot is a snapshot that a plugin was asked for at a time; it has begun to read it, or reads none.
+// FeedSnapshot is a feed that was read whole because somebody asked for it.
 type FeedSnapshot struct {
-	Ident string
-	At    time.Time
-	Begun bool
+	Snapshot string    `json:"snapshot"`
+	At       time.Time `json:"at"`
+	// Begun: it was; else the plugin reads none of this feed.
+	Begun bool `json:"begun"`
 }
 
 // FeedRequest is a request for a page.
 type FeedRequest struct {
-	// What is its method and target, without what may be a secret.
-	What string
-	At   time.Time
-	// Status of the answer, and how long its head took; 0: there is none, or not yet.
-	Status uint16
-	Took   time.Duration
+	// Request is its method and target, without what may be a secret.
+	Request string    `json:"request"`
+	At      time.Time `json:"at"`
+	// Status of the answer, and Milliseconds until it began; 0: there is none, or not yet.
+	Status       int   `json:"status"`
+	Milliseconds int64 `json:"ms"`
 }
 
-// FeedFault is what went wrong with a page, at the service or in the plugin.
-type FeedFault struct {
-	At time.Time
-	// Code is the service's own.
-	Code, Message string
+// FeedError is what went wrong with a page, in words of the service where it has said any: its code, and in the message
+// what it calls the request by (of SAP systems the id of the transaction).
+type FeedError struct {
+	At      time.Time `json:"at"`
+	Code    string    `json:"code,omitempty"`
+	Message string    `json:"message"`
 }
 
 // Stages are times by the clock: of the slowest stage hangs how fast a feed is. Fetch is the wait for bytes of pages,
@@ -248,15 +253,17 @@ func (t *Task) Progress() Progress {
 	p.CaughtUp = t.plugin.Opened() != nil
 	for i, f := range t.feeds {
 		one := f.progress()
-		if i == 0 || one.LastUp.Before(p.LastUp) {
-			p.LastUp = one.LastUp
+		var up time.Time
+		if one.LastCaughtUp != nil {
+			up = *one.LastCaughtUp
 		}
-		if at := f.subscribed.Load(); at > 0 {
-			one.Subscribed = time.UnixMilli(at)
-			last := one.Subscribed
-			if at := f.told.Load(); at > 0 {
-				one.Told = time.UnixMilli(at)
-				last = time.UnixMilli(max(at, one.Subscribed.UnixMilli()))
+		if i == 0 || up.Before(p.LastUp) {
+			p.LastUp = up
+		}
+		if one.Subscribed != nil {
+			last := *one.Subscribed
+			if told := one.LastNotified; told != nil && told.After(last) {
+				last = *told
 			}
 			if p.Told.IsZero() || last.Before(p.Told) {
 				p.Told = last

@@ -93,8 +93,9 @@ func TestNotifications(t *testing.T) {
 		}
 		r.causes = nil
 		p := w.task.Progress()
-		if f := p.Feeds[0]; f.Subscribed.IsZero() || !f.Told.IsZero() || !p.Told.Equal(f.Subscribed) {
-			t.Errorf("nothing came; subscribed at %s, told at %s and at %s of all feeds", f.Subscribed, f.Told, p.Told)
+		if f := p.Feeds[0]; f.Subscribed == nil || f.LastNotified != nil || !p.Told.Equal(*f.Subscribed) {
+			t.Errorf("nothing came; subscribed at %s, told at %s and at %s of all feeds", f.Subscribed, f.LastNotified,
+				p.Told)
 		}
 		if err := send("x", ""); err != nil {
 			t.Error(err)
@@ -104,7 +105,8 @@ func TestNotifications(t *testing.T) {
 			t.Errorf("expected one wake, found %q", r.causes)
 		}
 		p = w.task.Progress()
-		if at := p.Feeds[0].Told; !at.Equal(time.UnixMilli(time.Now().UnixMilli())) || !p.Told.Equal(at) {
+		if at := p.Feeds[0].LastNotified; at == nil || !at.Equal(time.UnixMilli(time.Now().UnixMilli())) ||
+			!p.Told.Equal(*at) {
 			t.Errorf("told at %s and at %s of all feeds, it is %s", at, p.Told, time.Now())
 		}
 		time.Sleep(time.Second) // it is stored, too
@@ -353,7 +355,8 @@ func TestSnapshotDoesNotSwallowAStart(t *testing.T) {
 				if diff := cmp.Diff(want, w.broker.records()[before:]); diff != "" {
 					t.Error(diff)
 				}
-				if s := task.Progress().Feeds[0]; s.Snapshots != 0 || s.Snapshot.Ident != "now" || !s.Snapshot.Begun {
+				if s := task.Progress().Feeds[0]; s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" ||
+					!s.LastSnapshot.Begun {
 					t.Errorf("%+v", s)
 				}
 			})

@@ -1,0 +1,152 @@
+package rest
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/plugin"
+)
+
+// What Kafka Connect has no resources for, but operating.go and letters.go: plugins, and the folder of connectors.
+
+// Module is a version of a plugin.
+type Module struct {
+	Plugin  string `json:"plugin,omitempty"`
+	Version string `json:"version,omitempty"`
+	// Hash is the SHA-256 of its file, which `plugin.NAME.accept` takes.
+	Hash string `json:"hash"`
+	File string `json:"file"`
+	// State is active (new connectors get it), retired (only old ones run it), kept (a rollback comes back to it) or
+	// refused. Chosen: an operator has named it, so that it goes before newer ones.
+	State  string `json:"state"`
+	Chosen bool   `json:"chosen,omitempty"`
+	// Error says why it is refused.
+	Error   string   `json:"error,omitempty"`
+	Classes []string `json:"classes"`
+}
+
+func (x *exchange) modules() {
+	all := []Module{}
+	if plugins := x.worker.Parts().Plugins; plugins != nil {
+		for _, info := range plugins.Modules() {
+			m := Module{Plugin: info.Name, Version: info.Version, Hash: info.Hash, File: info.Path,
+				State: info.State(), Chosen: info.Chosen, Classes: []string{}}
+			if info.Err != nil {
+				m.Error = x.worker.Strike(info.Err.Error())
+			}
+			for _, c := range info.Components {
+				m.Classes = append(m.Classes, c.Name)
+			}
+			all = append(all, m)
+		}
+	}
+	x.answer(http.StatusOK, all)
+}
+
+func (x *exchange) rollBack() {
+	x.choose(func(m *plugin.Manager) error {
+		if err := m.Rollback(x.name()); err != nil {
+			return &Refusal{Status: http.StatusConflict, Message: err.Error()}
+		}
+		return nil
+	})
+}
+
+// choice is which version of a plugin connectors get.
+type choice struct {
+	Hash string `json:"hash"`
+}
+
+func (x *exchange) swap() {
+	var asked choice
+	if !x.body(&asked) {
+		return
+	}
+	ctx, cancel := x.limited()
+	defer cancel()
+	x.choose(func(m *plugin.Manager) error { return m.Swap(ctx, x.name(), asked.Hash) })
+}
+
+// choose has connectors get another version of a plugin.
+func (x *exchange) choose(do func(*plugin.Manager) error) {
+	err := x.steer(func(Herder) error { return do(x.worker.Parts().Plugins) })
+	switch {
+	case errors.Is(err, plugin.ErrUnknownVersion):
+		x.fail(http.StatusNotFound, err.Error())
+	case err != nil:
+		x.failed(err, "")
+	default:
+		x.done(http.StatusNoContent)
+	}
+}
+
+// Reload is what became of changes to the files of connectors.
+type Reload struct {
+	Folder string `json:"folder"`
+	// Last is when a reload changed something, or was refused.
+	Last string `json:"last,omitempty"`
+	// Reloads are counted by what they came to: applied, refused, unchanged.
+	Reloads map[string]int64 `json:"reloads"`
+	// Problems are those of no connector: a folder that is not there, a worker's file that has changed.
+	Problems   []string   `json:"problems"`
+	Connectors []Reloaded `json:"connectors"`
+}
+
+// Reloaded is a connector and its file.
+type Reloaded struct {
+	Name string `json:"name"`
+	File string `json:"file"`
+	// Error says why its configuration is not taken, with file and line.
+	Error string `json:"error,omitempty"`
+}
+
+const noFolder = "The worker follows no folder of connectors: it runs named files"
+
+// folder tells whether the worker follows a folder of connectors; else it has answered.
+func (x *exchange) folder() (r Reload, ok bool) {
+	if r, ok = x.worker.Reload(); !ok {
+		x.fail(http.StatusNotFound, noFolder)
+	}
+	return r, ok
+}
+
+func (x *exchange) reload() {
+	if r, ok := x.folder(); ok {
+		x.answer(http.StatusOK, r)
+	}
+}
+
+func (x *exchange) lookAgain() {
+	if _, ok := x.folder(); ok {
+		x.worker.LookAgain()
+		x.done(http.StatusAccepted)
+	}
+}
+
+// Change is what a reload would do to a connector.
+type Change struct {
+	Connector string        `json:"connector"`
+	Effect    config.Effect `json:"effect"`
+	// File is where its configuration stands; "" where it would be removed.
+	File string `json:"file,omitempty"`
+	// Settings are those that differ, by their names.
+	Settings []string `json:"settings,omitempty"`
+	// Problems are what stands in the way of a change that would be refused. GoesOn: what runs would go on then.
+	Problems []string `json:"problems,omitempty"`
+	GoesOn   bool     `json:"goes_on,omitempty"`
+}
+
+func (x *exchange) diff() {
+	if _, ok := x.folder(); !ok {
+		return
+	}
+	ctx, cancel := x.limited()
+	defer cancel()
+	changes, err := x.worker.Changes(ctx)
+	if err != nil {
+		x.failed(err, "")
+		return
+	}
+	x.answer(http.StatusOK, append([]Change{}, changes...))
+}
