@@ -16,7 +16,7 @@ func TestConfigurations(t *testing.T) {
 	subscribed := append(set("00", "Orders"), "sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C",
 		"sap.odata.subscription.ports=8301,8302")
 	for _, c := range []struct {
-		Table            []string
+		settings         []string
 		setting, message string
 	}{
 		{orders, "", ""},
@@ -110,7 +110,7 @@ func TestConfigurations(t *testing.T) {
 		{append(orders, "sap.odata.host.port=0"), "sap.odata.host.port", "Invalid value 0"},
 	} {
 		setting, message := "", ""
-		inquiry, err := (&plugin{}).Validate(entry.Component, configuration(c.Table...), false, nil, nil)
+		inquiry, err := (&plugin{}).Validate(entry.Component, configuration(c.settings...), false, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,11 +120,11 @@ func TestConfigurations(t *testing.T) {
 			}
 		}
 		if setting != c.setting || !strings.HasPrefix(message, c.message) || (c.message == "") != (message == "") {
-			t.Errorf("%v: expected %s: %s, found %s: %s", c.Table, c.setting, c.message, setting, message)
+			t.Errorf("%v: expected %s: %s, found %s: %s", c.settings, c.setting, c.message, setting, message)
 		}
-		if _, err := (&plugin{}).Open(entry.Component, configuration(c.Table...), nil,
+		if _, err := (&plugin{}).Open(entry.Component, configuration(c.settings...), nil,
 			nil); (err == nil) != (c.message == "") {
-			t.Errorf("%v: open says %v", c.Table, err)
+			t.Errorf("%v: open says %v", c.settings, err)
 		}
 	}
 }

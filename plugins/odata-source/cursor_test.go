@@ -43,8 +43,8 @@ func (l *load) poll(feed uint32, offset []wit.Field) []wit.Field {
 // within the look-back.
 func TestCursor(t *testing.T) {
 	for _, c := range []struct {
-		Table []string
-		late  bool // a row that is committed late is found
+		settings []string
+		late     bool // a row that is committed late is found
 	}{
 		{nil, false},
 		{[]string{"sap.odata#00.cursor.lookback=86400"}, true},
@@ -66,7 +66,7 @@ func TestCursor(t *testing.T) {
 		}
 		change("10250", "2024-05-05T12:00:00")
 		l := newLoad(t, s, join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate",
-			"sap.odata#00.exec-period=60"}, c.Table)...)
+			"sap.odata#00.exec-period=60"}, c.settings)...)
 		offset, err := l.run(0, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -80,13 +80,13 @@ func TestCursor(t *testing.T) {
 				expected = append(expected, "["+o+"]")
 			}
 			if !slices.Equal(l.rows, expected) {
-				t.Errorf("%v: expected rows %v, found %v by %v", c.Table, expected, l.rows, l.targets)
+				t.Errorf("%v: expected rows %v, found %v by %v", c.settings, expected, l.rows, l.targets)
 			}
 		}
 		offset = l.poll(0, offset)
 		came()
 		if asked, _ := url.PathUnescape(l.targets[0]); !strings.Contains(asked, "OrderDate ge datetime'2024-05-0") {
-			t.Errorf("%v: asked for %s", c.Table, asked)
+			t.Errorf("%v: asked for %s", c.settings, asked)
 		}
 		change("10248", "2024-05-05T12:00:00") // the same as the highest
 		change("10251", "2024-05-06T12:00:00")
@@ -104,7 +104,7 @@ func TestCursor(t *testing.T) {
 		came()
 		step, err := l.p.Next(l.opened.Context, 0, offset, wit.Cause{Snapshot: wit.Ptr("all")}, 1_700_000_000_000)
 		if err != nil || step.Fetch == nil || strings.Contains(step.Fetch.Request.Target, "OrderDate%20ge") {
-			t.Errorf("%v: a snapshot asks for %v, %v", c.Table, step.Fetch, err)
+			t.Errorf("%v: a snapshot asks for %v, %v", c.settings, step.Fetch, err)
 		}
 	}
 }
@@ -113,8 +113,8 @@ func TestCursor(t *testing.T) {
 func TestCursorsThatCannotBe(t *testing.T) {
 	s := service.New(service.Options{Rows: 4})
 	for _, c := range []struct {
-		Table   []string
-		message string
+		settings []string
+		message  string
 	}{
 		{[]string{"sap.odata#00.cursor.property=OrderDat"},
 			"OrderDat is no property of NorthwindModel.Order; the nearest name is OrderDate; expected one of "},
@@ -123,13 +123,13 @@ func TestCursorsThatCannotBe(t *testing.T) {
 		{[]string{"sap.odata#00.cursor.lookback=5"}, "expected sap.odata#00.cursor.property with it"},
 	} {
 		l := &load{t: t, service: s, p: &plugin{}}
-		settings := configuration(append(set("00", "Orders"), c.Table...)...)
+		settings := configuration(append(set("00", "Orders"), c.settings...)...)
 		asked, err := l.p.Open(entry.Component, settings, nil, nil)
 		if err == nil {
 			_, err = l.p.Open(entry.Component, settings, nil, []wit.Response{l.exchange(&asked.Ask.Requests[0])})
 		}
 		if err == nil || !strings.Contains(err.Error(), c.message) {
-			t.Errorf("%v: expected %s, found %v", c.Table, c.message, err)
+			t.Errorf("%v: expected %s, found %v", c.settings, c.message, err)
 		}
 	}
 }

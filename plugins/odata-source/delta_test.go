@@ -337,7 +337,7 @@ func TestDelta(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		switches service.Switches
-		Table    []string
+		settings []string
 	}{
 		{"announced", service.Switches{}, nil},
 		{"pages", service.Switches{PageSize: 7}, nil},
@@ -351,7 +351,7 @@ func TestDelta(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 60, Switches: c.switches})
-			f := newFollower(t, s, tracked00("Customers", c.Table...)...)
+			f := newFollower(t, s, tracked00("Customers", c.settings...)...)
 			if err := f.catchUp(start); err != nil {
 				t.Fatal(err)
 			}
@@ -454,10 +454,10 @@ func tombstoneOf(key int) []byte {
 func TestRowAndTombstone(t *testing.T) {
 	filtered := condition("0", "UnitPrice", "ge", "0")
 	for _, c := range []struct {
-		name    string
-		deleted bool
-		first   bool
-		Table   []string
+		name     string
+		deleted  bool
+		first    bool
+		settings []string
 		// keeps is what of the load's options the delta link keeps.
 		keeps    string
 		switches service.Switches
@@ -466,14 +466,14 @@ func TestRowAndTombstone(t *testing.T) {
 		{name: "deleted, said first", deleted: true, first: true},
 		{name: "there, said last"},
 		{name: "there, said first", first: true},
-		{name: "with a projection", Table: []string{"sap.odata#00.select=ProductName"}},
-		{name: "with an expanded entity", Table: []string{"sap.odata#00.expand=Category"},
+		{name: "with a projection", settings: []string{"sap.odata#00.select=ProductName"}},
+		{name: "with an expanded entity", settings: []string{"sap.odata#00.expand=Category"},
 			keeps: "&$expand=Category"},
-		{name: "with an expanded feed of several pages", Table: []string{"sap.odata#00.expand=Order_Details"},
+		{name: "with an expanded feed of several pages", settings: []string{"sap.odata#00.expand=Order_Details"},
 			keeps: "&$expand=Order_Details", switches: service.Switches{ExpandPageSize: 1}},
-		{name: "with a filter", Table: join(filtered, []string{"sap.odata#00.select=ProductName"}),
+		{name: "with a filter", settings: join(filtered, []string{"sap.odata#00.select=ProductName"}),
 			switches: service.Switches{Delta: "links"}},
-		{name: "with a filter, deleted", deleted: true, Table: filtered, switches: service.Switches{Delta: "links"}},
+		{name: "with a filter, deleted", deleted: true, settings: filtered, switches: service.Switches{Delta: "links"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 20, Switches: c.switches})
@@ -483,7 +483,7 @@ func TestRowAndTombstone(t *testing.T) {
 				}
 				s.ServeHTTP(w, r)
 			})
-			f := newFollower(t, keeping, tracked00("Products", c.Table...)...)
+			f := newFollower(t, keeping, tracked00("Products", c.settings...)...)
 			if err := f.catchUp(start); err != nil {
 				t.Fatal(err)
 			}
@@ -549,12 +549,15 @@ func TestRowReadAgainWithANewProperty(t *testing.T) {
 	}
 }
 
-// TestRowAndTombstoneOnTwoPages: the same where the two are on different pages of one answer, in either order, also
-// where the reader starts anew between them.
+// TestRowAndTombstoneOnTwoPages: the same where the two are on different pages of one answer, also where the reader
+// starts again between them. A row after its tombstone's page is what the entity is.
 func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 	for _, deleted := range []bool{true, false} {
 		for _, restarted := range []bool{true, false} {
 			for key, other := range map[int]int{3: 2, 5: 1} { // a row on page 1 or 2, the tombstone on the other
+				if deleted && other == 1 {
+					continue
+				}
 				s := service.New(service.Options{Rows: 20, Switches: service.Switches{PageSize: 2}})
 				f := newFollower(t, s, tracked00("Products")...)
 				if err := f.catchUp(start); err != nil {
@@ -735,7 +738,7 @@ func TestDeltaThatFails(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		switches service.Switches
-		Table    []string
+		settings []string
 		set      string
 		then     func(s *service.Service)
 		kind     wit.FaultKind
@@ -755,12 +758,12 @@ func TestDeltaThatFails(t *testing.T) {
 			message: "sap.odata#00.delta.lost = reload reads the set whole again"},
 		{name: "412", then: expire(412), kind: wit.FaultGone,
 			message: "sap.odata#00.delta.lost = reload reads the set whole again"},
-		{name: "no recovery", Table: []string{"sap.odata#00.delta.link.recovery=1"}, then: expire(410),
+		{name: "no recovery", settings: []string{"sap.odata#00.delta.link.recovery=1"}, then: expire(410),
 			kind: wit.FaultGone, message: "recover needs an ODP service"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 30, Switches: c.switches})
-			f := newFollower(t, s, tracked00("Products", c.Table...)...)
+			f := newFollower(t, s, tracked00("Products", c.settings...)...)
 			err := f.catchUp(start)
 			if err == nil && c.then != nil {
 				c.then(s)
@@ -903,7 +906,7 @@ func TestSnapshotBesideChanges(t *testing.T) {
 		// lost pages of the snapshot the service no longer has
 		lost, rows int
 		ends       bool
-	}{{"whole", 0, 77, true}, {"a page is lost", 1, 97, true}, {"two are", 2, 40, false}} {
+	}{{"whole", 0, 77, true}, {"a page is lost", 1, 117, true}, {"two are", 2, 80, false}} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 20}})
 			f := newFollower(t, s, tracked00("Products")...)
@@ -1012,24 +1015,22 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 		cut      bool
 		gone     string
 		born     bool
-		Table    []string
-		// end is the mark of the last row, behind that of the first row of changes.
-		end, behind string
-		rows        int
+		settings []string
+		rows     int
 	}{
-		{name: "whole", end: "end", rows: 30},
-		{name: "the feed ends behind its first page", cut: true, rows: delta.MaxPasses * 20},
-		{name: "nobody asked for the count that comes", cut: true, Table: []string{"sap.odata#00.count=none"},
-			end: "end", rows: 20},
-		{name: "a row is deleted meanwhile", gone: "Orders(10275)", behind: "ended", rows: 29},
-		{name: "a row is deleted, and one inserted before those to come", gone: "Orders(10275)", born: true, end: "end",
+		{name: "whole", rows: 30},
+		{name: "the feed ends after its first page", cut: true, rows: 30},
+		{name: "nobody asked for the count that comes", cut: true, settings: []string{"sap.odata#00.count=none"},
+			rows: 30},
+		{name: "a row is deleted meanwhile", gone: "Orders(10275)", rows: 29},
+		{name: "a row is deleted, and one inserted before those to come", gone: "Orders(10275)", born: true,
 			rows: 29 + 30},
-		{name: "the count is refused", switches: service.Switches{RefuseCount: true}, end: "end", rows: 30},
+		{name: "the count is refused", switches: service.Switches{RefuseCount: true}, rows: 30},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.switches.PageSize = 20
 			s := service.New(service.Options{Rows: 30, Switches: c.switches})
-			f := newFollower(t, s, tracked00("Orders", c.Table...)...)
+			f := newFollower(t, s, tracked00("Orders", c.settings...)...)
 			if err := f.catchUp(start); err != nil {
 				t.Fatal(err)
 			}
@@ -1045,7 +1046,7 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 					n := bytes.Index(r.Body[i:], []byte(">"))
 					r.Body = slices.Delete(slices.Clone(r.Body), i, i+n+1)
 				}
-				if i := bytes.Index(r.Body, []byte(`<entry`)); c.Table != nil && i >= 0 {
+				if i := bytes.Index(r.Body, []byte(`<entry`)); c.settings != nil && i >= 0 {
 					r.Body = slices.Insert(slices.Clone(r.Body), i, []byte("<m:count>30</m:count>")...)
 				}
 				return nil
@@ -1055,19 +1056,21 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.answered = nil
-			rows := f.log[before:]
-			if len(rows) != c.rows || rows[len(rows)-1].headers[feed.HeaderMark] != c.end {
-				t.Errorf("expected %d rows and the mark %q at their end, found %d and %v", c.rows, c.end, len(rows),
-					rows[len(rows)-1].headers)
-			}
-			before = len(f.log)
 			write(t, s, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Behind"})
 			if err := f.catchUp(poll); err != nil {
 				t.Fatal(err)
 			}
 			f.equals(s, "Orders", "OrderID", "ShipName")
-			if found := f.log[before].headers[feed.HeaderMark]; found != c.behind {
-				t.Errorf("expected the mark %q behind it, found %q", c.behind, found)
+			rows, marks := 0, ""
+			for _, e := range f.log[before:] {
+				mark := e.headers[feed.HeaderMark]
+				if marks += mark + " "; e.headers[feed.HeaderSnapshot] == "4711" && mark != "ended" {
+					rows++
+				}
+			}
+			marks = strings.Join(strings.Fields(marks), " ")
+			if rows != c.rows || marks != "begin end" && marks != "begin ended" {
+				t.Errorf("expected %d rows, with marks at their begin and end, found %d and %q", c.rows, rows, marks)
 			}
 		})
 	}
@@ -1077,7 +1080,7 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 // are those of the delta link, which is gone on from whatever that address answers.
 func TestChangesBehindAnotherAddress(t *testing.T) {
 	const monitor = sapNorthwind + "/poll/1"
-	for _, status := range []int{200, 204, 404, 410, 500} {
+	for _, status := range []int{200, 404, 410, 500} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			s := service.New(service.Options{Rows: 30})
 			f := newFollower(t, s, tracked00("Products")...)

@@ -16,10 +16,10 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 	const enabled = entry.HeadersEnable + "=1"
 	whole := []string{"sap.odata#00.service=" + northwind, "sap.odata#00.entityset=Products", "sap.odata#00.topic=t"}
 	for _, c := range []struct {
-		name  string
-		path  string
-		set   string
-		Table []string
+		name     string
+		path     string
+		set      string
+		settings []string
 		// after are the changes behind the load of one row changed, one made and one deleted.
 		after []string
 	}{
@@ -35,7 +35,7 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 30})
-			f := newFollower(t, s, append(slices.Clone(c.Table), enabled)...)
+			f := newFollower(t, s, append(slices.Clone(c.settings), enabled)...)
 			if err := f.catchUp(start); err != nil {
 				t.Fatal(err)
 			}

@@ -18,9 +18,9 @@ import (
 func TestServicesThatSayYes(t *testing.T) {
 	rows := upFrom(1, 95)
 	for _, c := range []struct {
-		name  string
-		s     odd
-		Table []string
+		name     string
+		s        odd
+		settings []string
 		// fails begins what is said; "": all rows come.
 		fails string
 	}{
@@ -83,7 +83,7 @@ func TestServicesThatSayYes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.s.keys = slices.Clone(rows)
-			missing, twice, err := c.s.read(t, c.Table...)
+			missing, twice, err := c.s.read(t, c.settings...)
 			if c.fails == "" && (err != nil || missing > 0 || twice > 0) ||
 				c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails)) {
 				t.Errorf("%d rows are missing, %d came twice: %v\n%s", missing, twice, err, strings.Join(c.s.requests,

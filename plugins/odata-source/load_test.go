@@ -200,7 +200,7 @@ func TestLoads(t *testing.T) {
 	for _, c := range []struct {
 		name, set string
 		switches  service.Switches
-		Table     []string
+		settings  []string
 		// asked are parts of the requests behind $metadata, in order; "" stands for any.
 		asked []string
 	}{
@@ -210,7 +210,7 @@ func TestLoads(t *testing.T) {
 		{name: "relative links", set: "Orders", switches: service.Switches{PageSize: 300, Links: "relative"},
 			asked: []string{"$orderby", "$skiptoken", "$skiptoken"}},
 		{name: "Atom", set: "Order_Details", switches: service.Switches{PageSize: 1000},
-			Table: []string{"sap.odata.format=ATOM"}, asked: []string{"$orderby=OrderID,ProductID&$inlinecount",
+			settings: []string{"sap.odata.format=ATOM"}, asked: []string{"$orderby=OrderID,ProductID&$inlinecount",
 				"$skiptoken", "$skiptoken"}},
 		{name: "offsets become keys", set: "Orders", switches: service.Switches{PageSize: 300, SkipToken: "offset"},
 			asked: []string{"$orderby", "$filter=OrderID%20gt%2010547&", "$filter=OrderID%20gt%2010847&"}},
@@ -218,16 +218,16 @@ func TestLoads(t *testing.T) {
 			SkipToken: "offset"}, asked: []string{"$orderby", "$filter=%28OrderID%20gt%20",
 			"%20and%20ProductID%20gt%20"}},
 		{name: "links though they count", set: "Orders", switches: service.Switches{PageSize: 500, SkipToken: "offset"},
-			Table: []string{"sap.odata#00.paging=links"},
-			asked: []string{"", "$skiptoken=500"}},
+			settings: []string{"sap.odata#00.paging=links"},
+			asked:    []string{"", "$skiptoken=500"}},
 		{name: "keys always", set: "Orders", switches: service.Switches{PageSize: 500},
-			Table: []string{"sap.odata.paging=keys"}, asked: []string{"", "$filter=OrderID%20gt%20"}},
+			settings: []string{"sap.odata.paging=keys"}, asked: []string{"", "$filter=OrderID%20gt%20"}},
 		{name: "ends early", set: "Orders", switches: service.Switches{EndEarly: 300}, asked: []string{"",
 			"$filter=OrderID%20gt%2010547", "$filter=OrderID%20gt%2010847"}},
 		{name: "ends early without order", set: "Orders", switches: service.Switches{EndEarly: 300,
 			RefuseOrderBy: true}, asked: []string{"$orderby", "Orders?$inlinecount", "$skip=299", "$skip=598"}},
 		{name: "ends early, no keys", set: "Orders", switches: service.Switches{EndEarly: 300},
-			Table: []string{"sap.odata.paging=links"}, asked: []string{"", "$orderby=OrderID&$skip=300&",
+			settings: []string{"sap.odata.paging=links"}, asked: []string{"", "$orderby=OrderID&$skip=300&",
 				"$skip=600"}},
 		{name: "refuses the order", set: "Orders", switches: service.Switches{PageSize: 500, RefuseOrderBy: true},
 			asked: []string{"$orderby", "Orders?$inlinecount=allpages&$format=json", "$skiptoken"}},
@@ -241,37 +241,37 @@ func TestLoads(t *testing.T) {
 			asked: []string{"$orderby=OrderID&$inlinecount=allpages&$format=json",
 				"Orders?$orderby=OrderID&$inlinecount=allpages", "$skiptoken"}},
 		{name: "refuses the format of pages of ours", set: "Orders", switches: service.Switches{RefuseFormat: true},
-			Table: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
+			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
 			asked: []string{"$format=json", "Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
 				"$filter=OrderID%20gt%2010647&$orderby=OrderID&$top=400", "$filter=OrderID%20gt%2011047&"}},
 		{name: "version 1", set: "Orders", switches: service.Switches{V1: true},
-			Table: []string{"sap.odata.count=none"}, asked: []string{"", "$filter=OrderID%20gt%2011077"}},
-		{name: "no count", set: "Orders", Table: []string{"sap.odata#00.count=none", "sap.odata.page.size=400"},
+			settings: []string{"sap.odata.count=none"}, asked: []string{"", "$filter=OrderID%20gt%2011077"}},
+		{name: "no count", set: "Orders", settings: []string{"sap.odata#00.count=none", "sap.odata.page.size=400"},
 			asked: []string{"Orders?$orderby=OrderID&$format=json", "", "", "$filter=OrderID%20gt%2011077"}},
-		{name: "pages of ours", set: "Orders", Table: []string{"sap.odata.paging=TOP", "sap.odata.page.size=400"},
+		{name: "pages of ours", set: "Orders", settings: []string{"sap.odata.paging=TOP", "sap.odata.page.size=400"},
 			asked: []string{"Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
 				"$filter=OrderID%20gt%2010647&$orderby=OrderID&$top=400", "$filter=OrderID%20gt%2011047&"}},
-		{name: "pages of ours without counts", set: "Orders", Table: []string{"sap.odata.paging=top",
+		{name: "pages of ours without counts", set: "Orders", settings: []string{"sap.odata.paging=top",
 			"sap.odata.page.size=400", "sap.odata.count=none"}, asked: []string{"$top=400",
 			"$filter=OrderID%20gt%2010647&", "$orderby=OrderID%20desc&$top=400", "$filter=OrderID%20gt%2011047&", "",
 			"$filter=OrderID%20gt%2011077&"}},
 		{name: "pages of ours by number", set: "Orders", switches: service.Switches{RefuseOrderBy: true},
-			Table: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
-			asked: []string{"$orderby", "Orders?$top=400", "$top=400&$skip=399&", "$top=400&$skip=798&"}},
+			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
+			asked:    []string{"$orderby", "Orders?$top=400", "$top=400&$skip=399&", "$top=400&$skip=798&"}},
 		{name: "pages of one row", set: "Employees", switches: service.Switches{RefuseOrderBy: true},
-			Table: []string{"sap.odata.paging=top", "sap.odata.page.size=1"},
+			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=1"},
 			asked: []string{"$orderby", "$top=1", "$skip=1&", "$skip=2&", "$skip=3&", "$skip=4&", "$skip=5&",
 				"$skip=6&", "$skip=7&", "$skip=8&"}},
 		{name: "another name of the service", set: "Orders", switches: service.Switches{PageSize: 500,
-			SelfHost: "https://erp.internal:44300"}, Table: []string{"sap.odata.link.hosts=other, erp.internal"},
+			SelfHost: "https://erp.internal:44300"}, settings: []string{"sap.odata.link.hosts=other, erp.internal"},
 			asked: []string{"", "$skiptoken"}},
 		{name: "every type", set: "AllTypes", switches: service.Switches{PageSize: 100, OmitNull: true, OmitType: true,
 			Prefixes: true},
-			Table: []string{"sap.odata.format=atom"}, asked: []string{"", "", ""}},
+			settings: []string{"sap.odata.format=atom"}, asked: []string{"", "", ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Switches: c.switches})
-			l := newLoad(t, s, append(set("00", c.set), c.Table...)...)
+			l := newLoad(t, s, append(set("00", c.set), c.settings...)...)
 			l.targets = nil
 			offset, err := l.run(0, nil)
 			if err != nil {
@@ -432,16 +432,16 @@ func TestAnswersThatAreNotReady(t *testing.T) {
 func TestFingerprintNamesTheFormat(t *testing.T) {
 	s := service.New(service.Options{Rows: 4, Switches: service.Switches{Delta: "links"}})
 	for _, c := range []struct {
-		Table []string
-		mode  string
+		settings []string
+		mode     string
 	}{
 		{set("00", "Orders"), " mode=full format=json"},
 		{append(set("00", "Orders"), "sap.odata#00.format=atom"), " mode=full format=atom"},
 		{tracked00("Orders"), " mode=delta format=atom"},
 		{append(tracked00("Orders"), "sap.odata#00.format=json"), " mode=delta format=json"},
 	} {
-		if found := newLoad(t, s, c.Table...).opened.Feeds[0].Fingerprint; !strings.Contains(found, c.mode) {
-			t.Errorf("%q: expected%s, found %s", c.Table, c.mode, found)
+		if found := newLoad(t, s, c.settings...).opened.Feeds[0].Fingerprint; !strings.Contains(found, c.mode) {
+			t.Errorf("%q: expected%s, found %s", c.settings, c.mode, found)
 		}
 	}
 }

@@ -125,8 +125,8 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 	const late, within = `<Property Name="Late" Type="Edm.String"/>`, `<Property Name="In" Type="N.C"/>`
 	for _, c := range []struct {
-		name  string
-		Table []string
+		name     string
+		settings []string
 		// row is what the third row brings, in the complex type or of itself.
 		row    string
 		nested bool
@@ -138,9 +138,9 @@ func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 		reads int
 	}{
 		{name: "at once", row: `"Late":"x"`, reads: 3},
-		{name: "in delta mode", Table: []string{"sap.odata#00.track-changes=1"}, row: `"Late":"x"`, reads: 3},
+		{name: "in delta mode", settings: []string{"sap.odata#00.track-changes=1"}, row: `"Late":"x"`, reads: 3},
 		{name: "in a complex type", row: `"In":{"Late":"x"}`, nested: true, reads: 3},
-		{name: "that is not selected", Table: []string{"sap.odata#00.select=Pad"}, row: `"Late":"x"`, unselected: true,
+		{name: "that is not selected", settings: []string{"sap.odata#00.select=Pad"}, row: `"Late":"x"`, unselected: true,
 			reads: 3},
 		{name: "before it is declared", row: `"Late":"x"`, declared: 4, reads: 6},
 		{name: "that is never declared", row: `"Late":"x","Later":1`, declared: -1, reads: 6},
@@ -163,7 +163,7 @@ func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 					`{"d":{"__count":"3","results":[{"ID":1,"Pad":"%s"},{"ID":2,"Pad":"%[1]s"},{"ID":3,"Pad":`+
 						`"%[1]s",%s}],"__delta":"X?!deltatoken='1'"}}`, pad, c.row)
 			})
-			f := newFollower(t, service, append(c.Table, "sap.odata#00.service=/s", "sap.odata#00.entityset=X",
+			f := newFollower(t, service, append(c.settings, "sap.odata#00.service=/s", "sap.odata#00.entityset=X",
 				"sap.odata#00.topic=t", "sap.odata#00.exec-period=60")...)
 			cause, handed := start, 0
 			for ; poll < 12; poll++ {

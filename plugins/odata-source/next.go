@@ -105,8 +105,7 @@ func (p *plugin) CheckOffset(partition []wit.Field, offset []wit.Field) error {
 		}
 	}
 	if delta.Tracked(offset) {
-		_, err := delta.ReadDelta(offset)
-		return err
+		return delta.Check(offset)
 	}
 	_, err := paging.Read(offset)
 	return err

@@ -243,32 +243,6 @@ func FuzzNotified(f *testing.F) {
 	})
 }
 
-// TestAnotherEntityThanAskedFor: what a cache answers for another entity is not taken for the one that was asked for.
-func TestAnotherEntityThanAskedFor(t *testing.T) {
-	s := service.New(service.Options{Rows: 30, Subscriptions: true})
-	f := newFollower(t, s, subscribed00("Products")...)
-	if err := f.catchUp(start); err != nil {
-		t.Fatal(err)
-	}
-	wrong := false
-	f.answered = func(q *wit.Request, r *wit.Response) error {
-		if strings.Contains(q.Target, "/Products(7)") && wrong {
-			other := *q
-			other.Target = strings.Replace(q.Target, "/Products(7)", "/Products(1)", 1)
-			answer, err := f.exchange(&other)
-			r.Body = answer.Body
-			return err
-		}
-		return nil
-	}
-	for _, wrong = range []bool{false, true} {
-		err := f.catchUp(wit.Cause{Wake: wit.Ptr("(7)")})
-		if (err != nil) != wrong || wrong && !strings.Contains(err.Error(), "the entity (7): expected it, found (1)") {
-			t.Errorf("another entity %v: %v", wrong, err)
-		}
-	}
-}
-
 // An entity of which the service says with another answer than 404 that it isn't there is deleted where the settings
 // name that answer, and a fault that names the setting where they don't.
 func TestEntitiesThatAreMissing(t *testing.T) {

@@ -56,9 +56,9 @@ func TestServicesThatDoNotHeed(t *testing.T) {
 		mixed = append(mixed, i*7%45)
 	}
 	for _, c := range []struct {
-		name    string
-		service stubborn
-		Table   string
+		name     string
+		service  stubborn
+		settings string
 		// keyed: the second page is asked for by key.
 		keyed bool
 	}{
@@ -70,7 +70,7 @@ func TestServicesThatDoNotHeed(t *testing.T) {
 		{"no order, no links", stubborn{keys: mixed, heeds: true, noLinks: true}, "sap.odata.paging=auto", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l := newLoad(t, &c.service, append(set("00", "X"), c.Table)...)
+			l := newLoad(t, &c.service, append(set("00", "X"), c.settings)...)
 			if _, err := l.run(0, nil); err != nil {
 				t.Fatal(err)
 			}

@@ -36,8 +36,7 @@ func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
 			seconds: 1},
 		{set: "Orders", key: "OrderID", tombstones: "on", format: "json", token: "offset", deleted: 1, loads: 1,
 			seconds: 1},
-		{set: "Orders", key: "OrderID", tombstones: "off", format: "atom", token: "offset", deleted: 1, loads: 1,
-			seconds:  1,
+		{set: "Orders", key: "OrderID", tombstones: "off", format: "atom", token: "offset", deleted: 1, seconds: 1,
 			snapshot: true},
 		{set: "Orders", key: "OrderID", tombstones: "off", format: "json", token: "opaque", deleted: 1, loads: 1,
 			seconds: 1},
@@ -67,7 +66,7 @@ func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
 					if q.PatienceMs == nil {
 						t.Errorf("no patience with %s, which sorts all rows", q.Target)
 					}
-				case !strings.Contains(query, "token="):
+				case !strings.Contains(query, "token=") && !strings.Contains(q.Target, "("):
 					loads++
 				}
 				if !deleted {
@@ -186,36 +185,6 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	if behind := f.log[before:]; len(behind) != 2 || behind[0].headers[feed.HeaderMark] != "ended" ||
 		behind[0].headers[feed.HeaderSnapshot] != load[0].headers[feed.HeaderSnapshot] || len(behind[1].headers) > 0 {
 		t.Errorf("expected that the first row behind the load says that it has ended, found %v", behind)
-	}
-}
-
-// A page of changes is answered 204, without a link: what came before it comes again, and nothing is lost.
-func TestNoContentAmidChanges(t *testing.T) {
-	s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 10}})
-	f := newFollower(t, s, tracked00("Products")...)
-	if err := f.catchUp(start); err != nil {
-		t.Fatal(err)
-	}
-	for id := 1; id <= 25; id++ {
-		write(t, s, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
-	}
-	empty := 0
-	f.answered = func(q *wit.Request, r *wit.Response) error {
-		if strings.Contains(q.Target, "skiptoken") && empty == 0 {
-			empty++
-			r.Status, r.Body = http.StatusNoContent, nil
-		}
-		return nil
-	}
-	before := len(f.log)
-	for range 2 {
-		if err := f.catchUp(poll); err != nil {
-			t.Fatal(err)
-		}
-	}
-	f.equals(s, "Products", "ProductID", "ProductName")
-	if n := len(f.log) - before; empty != 1 || n != 10+25 {
-		t.Errorf("%d rows came, %d pages were empty", n, empty)
 	}
 }
 

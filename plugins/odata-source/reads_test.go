@@ -52,7 +52,7 @@ func shownOf(nodes []wit.Node, at uint32) string {
 func TestReads(t *testing.T) {
 	for _, c := range []struct {
 		name, set string
-		Table     []string
+		settings  []string
 		// asked is the query of the first request, unescaped, without what is in every one.
 		asked string
 		rows  int
@@ -60,56 +60,56 @@ func TestReads(t *testing.T) {
 		// first is the first row.
 		first string
 	}{
-		{name: "projection", set: "Orders", Table: []string{"sap.odata#00.select=ShipCountry, Freight"}, rows: 40,
+		{name: "projection", set: "Orders", settings: []string{"sap.odata#00.select=ShipCountry, Freight"}, rows: 40,
 			asked: "$select=OrderID,Freight,ShipCountry", shown: "(OrderID Freight ShipCountry)"},
-		{name: "keys are always there", set: "Order_Details", Table: []string{"sap.odata#00.select=Quantity"},
+		{name: "keys are always there", set: "Order_Details", settings: []string{"sap.odata#00.select=Quantity"},
 			rows:  100,
 			asked: "$select=OrderID,ProductID,Quantity", shown: "(OrderID ProductID Quantity)"},
-		{name: "all", set: "Order_Details", Table: []string{"sap.odata#00.select=*"}, rows: 100,
+		{name: "all", set: "Order_Details", settings: []string{"sap.odata#00.select=*"}, rows: 100,
 			asked: "$select=OrderID,ProductID,UnitPrice,Quantity,Discount"},
-		{name: "equal", set: "Orders", Table: condition("0", "OrderID", "eq", "10250"),
+		{name: "equal", set: "Orders", settings: condition("0", "OrderID", "eq", "10250"),
 			asked: "$filter=OrderID eq 10250", rows: 1},
-		{name: "between", set: "Orders", Table: condition("0", "OrderID", "bt", "10250", "10259"),
+		{name: "between", set: "Orders", settings: condition("0", "OrderID", "bt", "10250", "10259"),
 			asked: "$filter=(OrderID ge 10250 and OrderID le 10259)", rows: 10},
-		{name: "not between", set: "Orders", Table: condition("0", "OrderID", "nb", "10250", "10259"),
+		{name: "not between", set: "Orders", settings: condition("0", "OrderID", "nb", "10250", "10259"),
 			asked: "$filter=(OrderID lt 10250 or OrderID gt 10259)", rows: 30},
-		{name: "in", set: "Orders", Table: condition("0", "OrderID", "IN", "10250, 10252,1"),
+		{name: "in", set: "Orders", settings: condition("0", "OrderID", "IN", "10250, 10252,1"),
 			asked: "$filter=(OrderID eq 10250 or OrderID eq 10252 or OrderID eq 1)", rows: 2},
-		{name: "two conditions", set: "Orders", Table: join(condition("0", "OrderID", "ge", "10250"),
+		{name: "two conditions", set: "Orders", settings: join(condition("0", "OrderID", "ge", "10250"),
 			condition("1", "OrderID", "lt", "10253")),
 			asked: "$filter=OrderID ge 10250 and OrderID lt 10253", rows: 3},
-		{name: "a property that is not shown", set: "Order_Details", Table: join(condition("0", "Quantity", "gt",
+		{name: "a property that is not shown", set: "Order_Details", settings: join(condition("0", "Quantity", "gt",
 			"10"), []string{"sap.odata#00.select=Discount"}),
 			asked: "$filter=Quantity gt 10&$select=OrderID,ProductID,Quantity,Discount",
 			shown: "(OrderID ProductID Discount)", rows: -1},
-		{name: "a literal of a URL", set: "Orders", Table: condition("0", "OrderDate", "ge", "datetime'1996-07-10'"),
+		{name: "a literal of a URL", set: "Orders", settings: condition("0", "OrderDate", "ge", "datetime'1996-07-10'"),
 			asked: "$filter=OrderDate ge datetime'1996-07-10T00:00:00'", rows: -1},
-		{name: "the user's own", set: "Orders", Table: join(condition("0", "OrderID", "ge", "10250"),
+		{name: "the user's own", set: "Orders", settings: join(condition("0", "OrderID", "ge", "10250"),
 			[]string{"sap.odata#00.query=$filter=OrderID lt 10253&search=a b"}),
 			asked: "$filter=(OrderID lt 10253) and (OrderID ge 10250)&search=a b", rows: 3},
-		{name: "behind one", set: "Orders", Table: join(condition("0", "Customer/Country", "eq", "Germany"),
+		{name: "behind one", set: "Orders", settings: join(condition("0", "Customer/Country", "eq", "Germany"),
 			[]string{"sap.odata#00.expand=Customer", "sap.odata#00.select=OrderID,Customer/City"}),
 			asked: "$filter=Customer/Country eq " +
 				"'Germany'&$select=OrderID,Customer/CustomerID,Customer/City,Customer/Country&$expand=Customer",
 			rows: -1, shown: "(OrderID Customer(CustomerID City))"},
-		{name: "behind one that is not read", set: "Order_Details", Table: condition("0", "Order/ShipCountry", "in",
+		{name: "behind one that is not read", set: "Order_Details", settings: condition("0", "Order/ShipCountry", "in",
 			"Germany,'France'"),
 			asked: "$filter=(Order/ShipCountry eq 'Germany' or Order/ShipCountry eq 'France')", rows: -1},
-		{name: "to many", set: "Orders", Table: []string{"sap.odata#00.expand=Order_Details",
+		{name: "to many", set: "Orders", settings: []string{"sap.odata#00.expand=Order_Details",
 			"sap.odata#00.select=Order_Details/Quantity,OrderID"}, rows: 40,
 			asked: "$select=OrderID,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity&$expand=Order_Details",
 			shown: "(OrderID Order_Details(OrderID ProductID Quantity))"},
-		{name: "nested", set: "Orders", Table: []string{"sap.odata#00.expand=Order_Details/Product, Customer",
+		{name: "nested", set: "Orders", settings: []string{"sap.odata#00.expand=Order_Details/Product, Customer",
 			"sap.odata#00.select=OrderID,Customer/CompanyName,Order_Details/Quantity,Order_Details/Product/ProductName"}, rows: 40,
 			asked: "$select=OrderID,Customer/CustomerID,Customer/CompanyName,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity,Order_Details/Product/ProductID,Order_Details/Product/ProductName&$expand=Customer,Order_Details/Product",
 			shown: "(OrderID Customer(CustomerID CompanyName) Order_Details(OrderID ProductID Quantity " +
 				"Product(ProductID ProductName)))"},
-		{name: "inner rows", set: "Orders", Table: join(condition("0", "Order_Details/ProductID", "ge", "1000"),
+		{name: "inner rows", set: "Orders", settings: join(condition("0", "Order_Details/ProductID", "ge", "1000"),
 			condition("1", "OrderID", "lt", "10250"),
 			[]string{"sap.odata#00.expand=Order_Details", "sap.odata#00.select=OrderID,Order_Details/Quantity"}),
 			asked: "$filter=OrderID lt 10250&$select=OrderID,Order_Details/OrderID,Order_Details/ProductID," +
 				"Order_Details/Quantity&$expand=Order_Details", rows: 2, first: "[10248 []]"},
-		{name: "inner rows by what is not shown", set: "Orders", Table: join(condition("0", "Order_Details/Quantity",
+		{name: "inner rows by what is not shown", set: "Orders", settings: join(condition("0", "Order_Details/Quantity",
 			"gt", "0"), condition("1", "Order_Details/Product/Discontinued", "eq", "false"),
 			[]string{"sap.odata#00.expand=Order_Details/Product",
 				"sap.odata#00.select=OrderID,Order_Details/Discount,Order_Details/Product/ProductID"}),
@@ -119,7 +119,7 @@ func TestReads(t *testing.T) {
 		for _, format := range []string{"json", "atom"} {
 			t.Run(c.name+" "+format, func(t *testing.T) {
 				s := service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 25}})
-				l := newLoad(t, s, append(join(set("00", c.set), c.Table), "sap.odata.format="+format)...)
+				l := newLoad(t, s, append(join(set("00", c.set), c.settings), "sap.odata.format="+format)...)
 				l.targets = nil
 				if _, err := l.run(0, nil); err != nil {
 					t.Fatal(err)
@@ -160,11 +160,11 @@ func TestReads(t *testing.T) {
 // fault that names the setting, the rest is as it should be.
 func TestDeafServices(t *testing.T) {
 	for _, c := range []struct {
-		name    string
-		options []string
-		Table   []string
-		message string // "": everything is as with a service that heeds them
-		setting string
+		name     string
+		options  []string
+		settings []string
+		message  string // "": everything is as with a service that heeds them
+		setting  string
 	}{
 		{"filter", []string{"$filter"}, condition("03", "OrderID", "gt", "10250"),
 			`OrderID is "10248", and sap.odata#00.filter#03.option asks for gt "10250": the service takes $filter and does not heed it`, "sap.odata#00.filter#03.option"},
@@ -176,7 +176,7 @@ func TestDeafServices(t *testing.T) {
 	} {
 		for _, format := range []string{"json", "atom"} {
 			s := service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 25}})
-			settings := append(join(set("00", "Orders"), c.Table), "sap.odata.format="+format)
+			settings := append(join(set("00", "Orders"), c.settings), "sap.odata.format="+format)
 			l := newLoad(t, service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 25,
 				Ignore: strings.Join(c.options, ",")}}), settings...)
 			_, err := l.run(0, nil)
@@ -295,16 +295,16 @@ func TestDates(t *testing.T) {
 	settings := append([]string{"sap.odata#00.service=/s", "sap.odata#00.entityset=S", "sap.odata#00.topic=t"},
 		condition("0", "Day", "ge", "1969-12-31")...)
 	for _, c := range []struct {
-		Table []string
-		kind  string
-		rows  []string
+		settings []string
+		kind     string
+		rows     []string
 	}{
 		{nil, wit.NameTimestamp, []string{"[1 1706659200000 1706702400000]", "[2 -86400000 <nil>]"}},
 		{[]string{"sap.odata#00.date.mapping=DATE"}, wit.NameDate, []string{"[1 19753 1706702400000]", "[2 -1 <nil>]"}},
 		{[]string{"sap.odata.date.mapping=date", "sap.odata#00.cursor.property=Day", "sap.odata.cursor.lookback=86400"},
 			wit.NameDate, []string{"[1 19753 1706702400000]", "[2 -1 <nil>]"}},
 	} {
-		l := newLoad(t, service, join(settings, c.Table)...)
+		l := newLoad(t, service, join(settings, c.settings)...)
 		offset, err := l.run(0, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -312,11 +312,11 @@ func TestDates(t *testing.T) {
 		nodes := l.opened.Feeds[0].Value.Nodes
 		if kind := *nodes[nodes[0].Members[1].Node].Name; kind != c.kind ||
 			strings.Join(l.values, ",") != strings.Join(c.rows, ",") {
-			t.Errorf("%v: %s, %v", c.Table, kind, l.values)
+			t.Errorf("%v: %s, %v", c.settings, kind, l.values)
 		}
-		if high, _ := wit.Lookup(offset, "high"); len(c.Table) == 3 && (high.Text == nil ||
+		if high, _ := wit.Lookup(offset, "high"); len(c.settings) == 3 && (high.Text == nil ||
 			*high.Text != "2024-01-31T00:00:00") {
-			t.Errorf("%v: the cursor is at %v", c.Table, high)
+			t.Errorf("%v: the cursor is at %v", c.settings, high)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 // there.
 func TestWrongReads(t *testing.T) {
 	for _, c := range []struct {
-		Table []string
+		settings []string
 		// setting is below sap.odata#00.
 		setting, message string
 	}{
@@ -51,17 +51,17 @@ func TestWrongReads(t *testing.T) {
 	} {
 		s := service.New(service.Options{Rows: 4})
 		l := &load{t: t, service: s, p: &plugin{}}
-		settings := configuration(append(set("00", "Orders"), c.Table...)...)
+		settings := configuration(append(set("00", "Orders"), c.settings...)...)
 		asked, err := l.p.Open(entry.Component, settings, nil, nil)
 		if err != nil {
-			t.Fatalf("%v: %v", c.Table, err)
+			t.Fatalf("%v: %v", c.settings, err)
 		}
 		_, err = l.p.Open(entry.Component, settings, nil, []wit.Response{l.exchange(&asked.Ask.Requests[0])})
 		var f *wit.Fault
 		if !errors.As(err, &f) || f.Kind != wit.FaultConfig || f.Setting == nil || *f.Setting != "sap.odata#00."+
 			c.setting ||
 			!strings.Contains(f.Message, c.message) {
-			t.Errorf("%v: expected %s: %s, found %v", c.Table, c.setting, c.message, err)
+			t.Errorf("%v: expected %s: %s, found %v", c.settings, c.setting, c.message, err)
 		}
 	}
 }
@@ -72,8 +72,8 @@ func TestFingerprintOfReads(t *testing.T) {
 	const plain = "origin=http://127.0.0.1:8080 client= user= " +
 		"set=/V2/Northwind/Northwind.svc/Orders mode=full format=json"
 	for _, c := range []struct {
-		Table []string
-		more  string
+		settings []string
+		more     string
 	}{
 		{nil, ""},
 		{[]string{"sap.odata#00.select="}, ""},
@@ -84,9 +84,9 @@ func TestFingerprintOfReads(t *testing.T) {
 			" expand=Order_Details filter=Freight%20lt%205M inner=Order_Details/Quantity%20gt%205"},
 		{[]string{"sap.odata#00.query=search=x"}, " query=search%3Dx"},
 	} {
-		l := newLoad(t, s, append(set("00", "Orders"), c.Table...)...)
+		l := newLoad(t, s, append(set("00", "Orders"), c.settings...)...)
 		if found := l.opened.Feeds[0].Fingerprint; found != plain+c.more {
-			t.Errorf("%v: expected\n%s, found\n%s", c.Table, plain+c.more, found)
+			t.Errorf("%v: expected\n%s, found\n%s", c.settings, plain+c.more, found)
 		}
 	}
 }

@@ -3,11 +3,14 @@
 //
 // Where to look:
 //
-//   - position.go: where delta mode stands, its offset. delta.go: which request comes next and what follows an answer.
-//   - page.go: an answer, piece by piece. deletes.go: changed and deleted entities of it, with bloom.go: which of them
-//     came before.
-//   - rescan.go: the second reading of a set whose load counted rows. odp.go: what ODP services have beside the set.
+//   - phase.go: where delta mode stands, a type for each phase; offset.go: how it is stored.
+//   - next.go: which request comes next; transitions.go: which phase follows an answer; odp.go: the same where only ODP
+//     services have it.
+//   - page.go: an answer, piece by piece; rows.go: its rows and deleted entities; images.go: rows of ODP that say what
+//     happened; reread.go: entities that are read by their keys.
+//   - rescan.go: the second reading of a set whose load counted rows; keyset.go: the keys that came with the load.
 //
 // Invariants: a delta link is asked for when all rows before it are durable (P1). A first extraction of an ODP service
-// is asked for once (P13), and no queue of another reader's is taken unless the settings say so (P14).
+// is asked for once (P13), and no queue of another reader's is taken unless the settings say so (P14). Changes follow
+// from the token of the load before them, never from one behind a row that was not read.
 package delta

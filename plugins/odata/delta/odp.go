@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
@@ -50,75 +51,61 @@ func (f Set) relink(link, token string) string {
 	return link[:i] + token + rest
 }
 
-// askLinks goes on with the question for the delta links that the service keeps.
-func (f Set) askLinks(before *position, why string, now int64) *position {
-	next := &position{phase: phaseLinks, why: why, url: f.FunctionURL(f.Odp.Links), began: before.began,
-		owed: before.owed, pass: before.pass,
-		snapshot: before.snapshot, rewritten: before.rewritten, at: int(now)}
-	switch why {
-	case whyLost:
-		next.pass++
-	case whyChanged: // the token was good
-		next.pass = 0
-	}
-	next.link = before.asked()
-	if why == whyLoaded || why == whyOpened {
-		next.link = ""
-	}
-	return next
+// list goes on with the question for the delta links that the service keeps.
+func (f Set) list(c course, why, link string) *listing {
+	return &listing{course: c, why: why, url: f.FunctionURL(f.ODP.Links), link: link}
 }
 
-// answeredODP goes on behind an answer that holds no rows of the set.
-func (pg *Page) answeredODP() (wit.Portion, error) {
-	f, at := pg.set(), &pg.delta
-	switch at.phase {
-	case phaseAsk, phaseWait:
-		open, ok := Truth(pg.Body, "SubscribedFlag")
-		if !ok {
-			return wit.Portion{}, fault.NotData(pg.What()+": "+at.url, "SubscribedFlag", pg.Body)
+// told goes on after an answer that holds no rows of the set.
+func (pg *Page) told() (next phase, wait time.Duration, err error) {
+	f := pg.set()
+	switch at := pg.at.(type) {
+	case *listing:
+		return pg.listed(at)
+	case *asking:
+		if at.step != stepEnd {
+			next, err = pg.subscribed(at)
+			return next, 0, err
 		}
-		return pg.subscribed(open)
-	case phaseEnd:
 		if done, ok := Truth(pg.Body, "ResultFlag"); !ok || !done {
-			return wit.Portion{}, &wit.Fault{Kind: wit.FaultData,
+			return nil, 0, &wit.Fault{Kind: wit.FaultData,
 				Message: pg.What() + ": " + at.url + " did not end the subscription: expected ResultFlag true, found " +
 					fault.Excerpt(pg.Body)}
 		}
 		sdk.Log(wit.LevelInfo, pg.What()+": the subscription was ended")
-		return pg.goOn(&position{phase: phaseAsk, url: f.FunctionURL(f.Odp.Subscribed), began: at.began,
-			snapshot: at.snapshot, pass: at.pass, again: true})
-	case phaseLinks:
-		return pg.linked()
+		return &asking{course: at.course, step: stepAsk, url: f.FunctionURL(f.ODP.Subscribed), ended: true}, 0, nil
 	}
-	return wit.Portion{}, &wit.Fault{Kind: wit.FaultInternal, Message: "an answer without rows in phase " + at.phase}
+	return nil, 0, &wit.Fault{Kind: wit.FaultInternal, Message: "an answer without rows in phase " + pg.at.name()}
 }
 
 // subscribed goes on by whether somebody has opened the queue.
-func (pg *Page) subscribed(open bool) (wit.Portion, error) {
-	f, at := pg.set(), &pg.delta
+func (pg *Page) subscribed(at *asking) (phase, error) {
+	f := pg.set()
+	open, ok := Truth(pg.Body, "SubscribedFlag")
 	switch {
+	case !ok:
+		return nil, fault.NotData(pg.What()+": "+at.url, "SubscribedFlag", pg.Body)
 	case !open:
 		// Nobody has, ourselves included: the first extraction that may have been asked for never came there.
-		return pg.goOn(&position{phase: phaseOpen, url: f.loadURL(), began: at.began, snapshot: at.snapshot,
-			pass: at.pass})
-	case at.phase == phaseWait:
-		return pg.goOn(f.askLinks(at, whyOpened, pg.Answer.At))
-	case at.again:
-		return wit.Portion{}, &wit.Fault{Kind: wit.FaultData,
+		return &asking{course: at.course, step: stepOpen, url: f.Pages.Plain(false)}, nil
+	case at.step == stepWait:
+		return f.list(at.course, whyOpened, ""), nil
+	case at.ended:
+		return nil, &wit.Fault{Kind: wit.FaultData,
 			Message: pg.What() + ": the service said that it ended the subscription, and has it still: " +
 				"of two readers each would get a part of the changes. End it at the service; it is " +
 				"looked for again at a restart"}
 	case !f.Tracking.Takeover:
-		return wit.Portion{}, fault.Config(entry.DeltaTakeover,
+		return nil, fault.Config(entry.DeltaTakeover,
 			pg.What()+": this user has a subscription already, which is not this connector's: "+
 				"of two readers each would get a part of the changes. Delete the other one, or give this "+
 				"one a user of its own; "+entry.DeltaTakeover+" = true ends the subscription and begins anew")
-	case f.Odp.Terminate == "":
-		return wit.Portion{}, fault.Config(entry.DeltaTakeover,
-			pg.What()+": the subscription can't be taken over, the service has no function TerminateDeltasFor"+f.Set)
+	case f.ODP.Terminate == "":
+		return nil, fault.Config(entry.DeltaTakeover, pg.What()+
+			": the subscription can't be taken over, the service has no function TerminateDeltasFor"+f.Entry.Set)
 	}
 	sdk.Log(wit.LevelWarn, pg.What()+": ending a subscription of another reader, as "+entry.DeltaTakeover+" says")
-	return pg.goOn(&position{phase: phaseEnd, url: f.FunctionURL(f.Odp.Terminate), began: at.began})
+	return &asking{course: at.course, step: stepEnd, url: f.FunctionURL(f.ODP.Terminate)}, nil
 }
 
 // Truth finds a flag of that name in an answer, in JSON or XML, however deep.
@@ -229,16 +216,15 @@ func moment(text string) string {
 	return strings.Repeat("0", max(0, 16-len(digits))) + digits
 }
 
-// linked goes on by the delta links that the service keeps.
-func (pg *Page) linked() (wit.Portion, error) {
-	f, at := pg.set(), &pg.delta
-	rows, follow, ok := readLinks(pg.Body)
+// listed goes on by the delta links that the service keeps.
+func (pg *Page) listed(at *listing) (phase, time.Duration, error) {
+	links, follow, ok := readLinks(pg.Body)
 	if !ok {
-		return wit.Portion{}, fault.NotData(pg.What()+": "+at.url,
+		return nil, 0, fault.NotData(pg.What()+": "+at.url,
 			"rows with DeltaToken, CreatedAt and IsInitialLoad in JSON", pg.Body)
 	}
 	next := *at
-	for _, r := range rows {
+	for _, r := range links {
 		if next.token == "" || better(at.why, r, deltaLinkRow{next.token, next.created, next.first}) {
 			next.token, next.created, next.first = r.token, r.created, r.first
 		}
@@ -246,51 +232,55 @@ func (pg *Page) linked() (wit.Portion, error) {
 	if follow != "" {
 		target, err := pg.Origin.Resolve(follow, "", pg.Base)
 		if err != nil {
-			return wit.Portion{}, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": " + err.Error()}
+			return nil, 0, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": " + err.Error()}
 		}
 		if next.followed.Passed(target) {
-			return wit.Portion{}, &wit.Fault{Kind: wit.FaultData,
-				Message: pg.What() + ": the service's pages go in a circle: the link " + target +
-					" was followed before"}
+			return nil, 0, pg.circle(target)
 		}
 		next.url = target
-		return pg.goOn(&next)
+		return &next, 0, nil
 	}
+	if next.token == "" && at.why == whyOpened {
+		return pg.stillWorking(at)
+	}
+	to, err := pg.fromToken(&next)
+	return to, 0, err
+}
+
+// fromToken goes on from the token that was chosen.
+func (pg *Page) fromToken(at *listing) (phase, error) {
+	f, now := pg.set(), int(pg.Answer.At)
+	gone := func(text string) error {
+		return &wit.Fault{Kind: wit.FaultGone, Message: pg.What() + text + f.Setting(entry.NameLost) +
+			" = reload reads the set whole again"}
+	}
+	link, lost := f.relink(at.link, at.token), TokenOf(at.link)
 	switch {
-	case next.token == "" && at.why == whyOpened:
-		return pg.stillWorking()
-	case next.token == "":
-		return wit.Portion{}, &wit.Fault{Kind: wit.FaultGone,
-			Message: pg.What() + ": the service gave no delta link, and " + f.Odp.Links + " has none either: " +
+	case at.token == "":
+		return nil, &wit.Fault{Kind: wit.FaultGone,
+			Message: pg.What() + ": the service gave no delta link, and " + f.ODP.Links + " has none either: " +
 				f.Setting(entry.NameLost) + " = reload reads the set whole again when the link that there was is lost"}
+	case at.why == whyLost && younger(at.token, lost):
+		return nil, gone(": the oldest delta link that the service keeps, " + at.token +
+			", is younger than the lost one, " +
+			lost + ": changes between them would be missing. ")
+	case at.why == whyLost && lost == strings.Trim(at.token, "'"):
+		return nil, gone(": the oldest delta link that the service keeps is the one that it refuses, " + at.token +
+			". ")
 	case at.why == whyLost:
-		if lost := TokenOf(at.link); younger(next.token, lost) {
-			return wit.Portion{}, &wit.Fault{Kind: wit.FaultGone,
-				Message: pg.What() + ": the oldest delta link that the service keeps, " + next.token +
-					", is younger than the lost one, " +
-					lost + ": changes between them would be missing. " + f.Setting(entry.NameLost) +
-					" = reload reads the set whole again"}
-		}
-		if TokenOf(at.link) == strings.Trim(next.token, "'") {
-			return wit.Portion{}, &wit.Fault{Kind: wit.FaultGone,
-				Message: pg.What() + ": the oldest delta link that the service keeps is the one that it refuses, " +
-					next.token + ". " + f.Setting(entry.NameLost) + " = reload reads the set whole again"}
-		}
-		sdk.Log(wit.LevelWarn, pg.What()+": going on from the delta token "+next.token+" of "+next.created+
+		sdk.Log(wit.LevelWarn, pg.What()+": going on from the delta token "+at.token+" of "+at.created+
 			"; changes since then come again")
+		c := course{began: now, rewritten: f.rewriting(), pass: at.pass, unmarked: at.unmarked}
+		return &changing{course: c, url: link}, nil
 	case at.why == whyOpened:
 		// The load that was asked for has ended unheard. What it read is read without beginning another; changes follow
 		// from its token.
 		sdk.Log(wit.LevelWarn, pg.What()+": the first extraction was asked for before and has ended; the set is read "+
-			"without asking for another, changes follow from the token "+next.token)
-		return pg.goOn(&position{phase: phaseLoad, url: f.Pages.Plain(true), plain: true,
-			token: next.token, began: at.began, snapshot: at.snapshot})
+			"without asking for another, changes follow from the token "+at.token)
+		c := course{began: at.began, rewritten: f.rewriting(), snapshot: at.snapshot, pass: at.pass}
+		return &rescanning{course: c, link: link, walk: f.Pages.First(int64(now)).Fields()}, nil
 	}
-	rest := f.resting(f.relink(at.link, next.token), &next, pg.Answer.At)
-	if at.why == whyLost {
-		rest.rest = false
-	}
-	return pg.goOn(rest)
+	return f.rest(at.course, link, int64(now)), nil
 }
 
 // better tells whether a link is to be taken rather than another: of a first load its own, the newest; of changes the
@@ -328,20 +318,15 @@ func younger(a, b string) bool {
 }
 
 // stillWorking looks again later: the first extraction was asked for, and hasn't ended.
-func (pg *Page) stillWorking() (wit.Portion, error) {
-	at := pg.delta
-	if limit := pg.set().Tracking.Patience; at.began > 0 && int(pg.Answer.At)-at.began > limit {
-		return wit.Portion{}, &wit.Fault{Kind: wit.FaultGone,
+func (pg *Page) stillWorking(at *listing) (phase, time.Duration, error) {
+	f := pg.set()
+	if at.began > 0 && int(pg.Answer.At)-at.began > f.Tracking.Patience {
+		return nil, 0, &wit.Fault{Kind: wit.FaultGone,
 			Message: pg.What() + ": the first extraction was asked for before and has not ended in " +
-				entry.InitialRead +
-				", " +
-				strconv.Itoa(limit) + " ms: end the subscription at the service, by " + pg.set().Odp.Terminate +
+				initialRead(pg.Feed) + ": end the subscription at the service, by " + f.ODP.Terminate +
 				", and reset the connector's offsets"}
 	}
 	sdk.Log(wit.LevelInfo, pg.What()+": the first extraction was asked for before and is still being "+
 		"worked on; looking again in "+usualWait.String())
-	next := pg.set().askLinks(&at, whyOpened, pg.Answer.At)
-	portion, err := pg.goOn(next)
-	portion.WaitMs = uint32(usualWait.Milliseconds())
-	return portion, err
+	return f.list(at.course, whyOpened, ""), usualWait, nil
 }

@@ -3,22 +3,23 @@ package delta
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Set is an entity set whose changes are read.
-type Set struct{ *feed.Feed }
-
 // Page reads an answer of delta mode.
 type Page struct {
 	*feed.Reader
-	// delta is where delta mode stands, headers are those of the answer that it goes by.
-	delta   position
+	at phase
+	// headers are those of the answer that it goes by.
 	headers []wit.Header
-	changes changes
+	rows    *arrivals
+	// walk reads a page of a rescan, next is where it goes on once the page was read. Both are nil in other phases.
+	walk *feed.Load
+	next *[]wit.Field
 	// document: it is the document of one row, as a fault has it.
 	document bool
 }
@@ -31,41 +32,38 @@ func (pg *Page) set() Set { return Set{pg.Feed} }
 // Begin opens a page of delta mode.
 func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.Field, response *wit.Response) (*Page,
 	error) {
-	at, err := ReadDelta(position)
+	at, err := read(position)
 	if err != nil {
 		return nil, err
 	}
 	if at == nil {
 		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "a page with an empty position"}
 	}
-	rows, err := readSieve(at.rows)
-	if err != nil {
-		return nil, err
-	}
-	gone, err := readSieve(at.gone)
-	if err != nil {
-		return nil, err
-	}
 	refused := feed.Unformatted(position)
 	f.UseFormat(refused)
-	pg := &Page{Reader: pool.Begin(o, f, response, feed.CasesOf(position)), delta: *at}
-	pg.Unformatted, pg.Exempt = refused, pg.unfiltered()
-	if pg.Base == "" {
-		pg.Base = at.url
-	}
-	pg.delta.applied = at.applied || (at.phase == phaseLoad || at.phase == phaseOpen) && applies(response.Headers)
+	pg := &Page{Reader: pool.Begin(o, f, response, feed.GuidCase(position)), at: at, rows: &arrivals{}}
+	pg.Unformatted, pg.Exempt = refused, pg.exempt()
 	for _, name := range []string{"Date", "Location", "Retry-After"} {
 		if text := feed.Header(response.Headers, name); text != "" {
 			pg.headers = append(pg.headers, wit.Header{Name: name, Value: strings.Clone(text)})
 		}
 	}
-	pg.changes.rowsBefore, pg.changes.goneBefore = rows, gone
-	switch at.phase {
-	case phaseLoad, phaseOpen, phaseSecond:
-		pg.changes.marks = feed.Marks{Snapshot: at.snapshot, Begun: at.inside}
+	switch p := at.(type) {
+	case *asking:
+		if p.step == stepOpen { // the job is there: asking for it again begins no other
+			pg.at = &loading{course: p.course, url: p.url, applied: applies(response.Headers)}
+			pg.rows.marks.Snapshot = p.snapshot
+		}
+	case *loading:
+		p.applied = p.applied || applies(response.Headers)
+		pg.rows.marks = feed.Marks{Snapshot: p.snapshot, Begun: p.inside}
+	case *rescanning:
+		if err := pg.beginWalk(p, pool, o, response); err != nil {
+			return nil, err
+		}
 	}
-	if at.second != nil {
-		pg.beginSecond()
+	if pg.Base == "" {
+		pg.Base = at.target()
 	}
 	return pg, nil
 }
@@ -73,95 +71,137 @@ func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.Field,
 // BeginDocument opens the document of one row, which was refused before: a dead letter that is read again. It may say
 // that its entity is deleted.
 func BeginDocument(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response) *Page {
-	cases := feed.Header(response.Headers, wit.OffsetHeader+feed.GuidField)
-	pg := &Page{Reader: pool.Begin(o, f, response, []byte(cases)), document: true}
-	pg.delta, pg.Single, pg.Exempt = position{phase: phaseLoad}, true, pg.unfiltered()
+	guids := feed.Header(response.Headers, wit.OffsetHeader+feed.GuidField)
+	pg := &Page{Reader: pool.Begin(o, f, response, guids), at: &loading{}, rows: &arrivals{}, document: true}
+	pg.Single, pg.Exempt = true, pg.exempt()
 	if pg.Base == "" {
 		pg.Base = f.Service + "/" + f.Address
 	}
 	return pg
 }
 
-// Decode reads a piece of a page of delta mode.
+// applies tells whether the answer says that changes are tracked.
+func applies(headers []wit.Header) bool {
+	for _, h := range headers {
+		if !strings.EqualFold(h.Name, "Preference-Applied") {
+			continue
+		}
+		for part := range strings.SplitSeq(h.Value, ",") {
+			if strings.EqualFold(strings.TrimSpace(part), TrackChanges) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Decode reads a piece.
 func (pg *Page) Decode(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
 	err error) {
-	rows := pg.delta.phase == phaseLoad || pg.delta.phase == phaseOpen || pg.delta.phase == PhaseChanges
-	code := pg.Answer.Status
-	switch {
-	case pg.delta.phase == phaseSecond:
-		return pg.decodeSecond(tag, status, piece, last)
-	case strings.HasPrefix(tag, rereadTag):
+	if strings.HasPrefix(tag, rereadTag) {
 		return pg.reread(tag, status, piece, last)
-	case tag == "" && (!rows || code < 200 || code > 299 || code == 202 || code == 204):
+	}
+	code, rows := pg.Answer.Status, pg.document
+	switch at := pg.at.(type) {
+	case *rescanning:
+		return pg.decodeWalk(at, tag, status, piece, last)
+	case *loading, *changing:
+		rows = rows || code >= 200 && code <= 299 && code != 202 && code != 204
+	}
+	if tag == "" && !rows {
 		return pg.whole(piece, last)
 	}
 	if waits, err := pg.Read(tag, piece, last, &portion); waits || err != nil {
 		return portion, err != nil, err
 	}
-	if !pg.delta.check { // else only the count is of interest
-		if err := pg.Filtered(); err != nil {
-			return portion, true, err
-		}
-		if err := pg.change(&portion); err != nil {
-			return wit.Portion{}, true, err
-		}
+	if err := pg.Filtered(); err != nil {
+		return portion, true, err
+	}
+	if err := pg.take(&portion); err != nil {
+		return wit.Portion{}, true, err
 	}
 	if err := pg.Followed(&portion); err != nil {
 		return wit.Portion{}, true, err
 	}
-	ended, err = pg.endDelta(&portion)
+	ended, err = pg.end(&portion)
 	return portion, ended, err
 }
 
-// endDelta ends a page of which all has come: its text, and what was read again.
-func (pg *Page) endDelta(portion *wit.Portion) (ended bool, err error) {
-	if !pg.Ended || !pg.Out.Page.Done || pg.changes.waiting > 0 {
+// end ends a page of which all has come: its text, and what was read again.
+func (pg *Page) end(portion *wit.Portion) (ended bool, err error) {
+	if pg.rows.waiting > 0 {
+		return false, nil
+	}
+	if p, ok := pg.at.(*rescanning); ok {
+		return pg.endWalk(p, portion)
+	}
+	if !pg.Ended || !pg.Out.Page.Done {
 		return false, nil
 	}
 	if pg.document {
 		return true, nil
 	}
-	next, err := pg.afterDelta()
+	next, err := pg.after()
 	if err != nil {
 		return true, err
 	}
-	loading := next.phase == phaseLoad || next.phase == phaseSecond
-	if pg.changes.marks.Holds() {
-		portion.Rows, portion.Data = pg.changes.marks.Release(portion.Rows, portion.Data, !loading)
-		pg.Declare(portion)
-	}
-	if !loading {
-		pg.SettleGuids()
-	}
-	pg.goesOn(next)
-	fields := next.fields()
-	portion.Next, portion.More = &fields, !next.rest
+	pg.release(portion, next)
+	pg.goOn(portion, next)
 	return true, nil
+}
+
+// release hands on the last row of a page of a load with marks.
+func (pg *Page) release(portion *wit.Portion, next phase) {
+	_, loads := next.(*loading)
+	_, rescans := next.(*rescanning)
+	portion.Rows, portion.Data = pg.rows.marks.Release(portion.Rows, portion.Data, !loads && !rescans)
+	pg.Declare(portion)
+}
+
+// goOn ends a page at a phase. Changes are asked for at once after what an earlier start of the connector began: what
+// was changed since is in neither, and who reads once expects it.
+func (pg *Page) goOn(portion *wit.Portion, next phase) {
+	c := next.carried()
+	c.resumed = pg.at.carried().resumed
+	rest, rests := next.(*resting)
+	if rests && c.resumed {
+		c.resumed, c.began = false, int(pg.Answer.At)
+		next, rests = &changing{course: rest.course, url: rest.link}, false
+	}
+	fields := pg.set().fields(next)
+	portion.Next, portion.More = &fields, !rests
 }
 
 // whole reads an answer that is short: what an ODP service says beside the set, errors, and answers without rows.
 func (pg *Page) whole(piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
-	if room := feed.MaxErrorBody*4 - len(pg.Body); pg.Answer.Status < 300 && len(piece) > room {
+	room := feed.MaxErrorBody*4 - len(pg.Body)
+	if pg.Answer.Status < 300 && len(piece) > room {
 		return portion, true, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": expected at most " +
-			strconv.Itoa(feed.MaxErrorBody*4) +
-			" bytes in answer to " + pg.delta.url + ", found more"}
-	} else {
-		pg.Body = append(pg.Body, piece[:min(len(piece), room)]...)
+			strconv.Itoa(feed.MaxErrorBody*4) + " bytes in answer to " + pg.at.target() + ", found more"}
 	}
-	if !last {
+	if pg.Body = append(pg.Body, piece[:min(len(piece), room)]...); !last {
 		return portion, false, nil
 	}
+	next, wait, err := pg.answered()
+	if err != nil {
+		return portion, true, err
+	}
+	pg.goOn(&portion, next)
+	portion.WaitMs = uint32(wait.Milliseconds())
+	return portion, true, nil
+}
+
+// answered is the phase after an answer that holds no rows, and for how long it waits.
+func (pg *Page) answered() (next phase, wait time.Duration, err error) {
 	switch {
 	case pg.Answer.Status == 202:
-		portion, err = pg.wait()
-	case pg.Answer.Status == 204 && pg.delta.phase == PhaseChanges:
-		portion, err = pg.nothingMore()
+		return pg.accepted()
 	case pg.Answer.Status < 200 || pg.Answer.Status > 299:
-		portion, err = pg.refusedDelta()
+		next, err = pg.refused()
 	case fault.IsHTML(pg.Body) || len(pg.Body) == 0:
-		err = fault.NotData(pg.What()+": "+pg.delta.url, "an answer in JSON or XML", pg.Body)
+		err = fault.NotData(pg.What()+": "+pg.at.target(), "an answer in JSON or XML", pg.Body)
 	default:
-		portion, err = pg.answeredODP()
+		return pg.told()
 	}
-	return portion, true, err
+	return next, 0, err
 }

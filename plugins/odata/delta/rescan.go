@@ -1,9 +1,11 @@
 package delta
 
 import (
+	"errors"
+	"strconv"
+
 	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
-
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -11,71 +13,160 @@ import (
 // The links of a load in delta mode hold the service's token, so that its pages can't be asked for by key. Where the
 // links count rows, or nothing shows that they don't, a row that is deleted meanwhile shifts another one to where
 // nobody reads it. That row hasn't changed, so no changes tell of it, and many services don't tell of the deleted one
-// either. So the set is read once more behind such a load, as full mode reads it: by key, or by what else completes it
-// there. The changes since the load began follow.
+// either (CAP, see SERVICES.md). So the set is read once more after such a load, as full mode reads it and without a
+// token (P13): its keys, and of rows whose keys did not come the whole. The changes since the load began follow.
 
-// secondField begins the names of the fields that say where that reading stands.
-const secondField = "second."
-
-// secondOf is the reading behind a load, from whose token or from whose kept link the changes follow.
-func (f Set) secondOf(load *position, link string, now int64) *position {
-	sdk.Log(wit.LevelInfo, f.What()+": the load's next links count rows, or nothing shows that they don't: rows that "+
-		"were deleted meanwhile may have hidden others, so the set is read once more, page by page")
-	return &position{phase: phaseSecond, url: link, inside: true, second: f.Pages.First(now), began: load.began,
-		rewritten: load.rewritten, snapshot: load.snapshot, kept: load.kept, pass: load.pass, resumed: load.resumed,
-		owed: load.owed}
-}
-
-// fetchSecond is the request for a page of it.
-func (f Set) fetchSecond(at *position) wit.Request {
-	target, _ := f.Pages.Request(at.second)
-	return f.Request("", target)
-}
-
-// beginSecond readies a page of it.
-func (pg *Page) beginSecond() {
-	pg.At = *pg.delta.second
-	pg.Page.Begin()
-}
-
-// decodeSecond reads a piece of such a page.
-func (pg *Page) decodeSecond(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
-	err error) {
-	portion, ended, err = (&feed.Load{Reader: pg.Reader}).Decode(tag, status, piece, last)
-	if err != nil {
-		return portion, ended, err
-	}
-	pg.hold(&portion)
-	if portion.Next == nil {
-		return portion, ended, nil
-	}
-	at, err := paging.Read(*portion.Next)
-	if err != nil {
-		return wit.Portion{}, true, err
-	}
-	next := pg.afterSecond(at)
-	portion.Rows, portion.Data = pg.changes.marks.Release(portion.Rows, portion.Data, next.phase != phaseSecond)
-	pg.goesOn(next)
-	fields := next.fields()
-	portion.Next, portion.More = &fields, true
-	return portion, ended, nil
-}
-
-// afterSecond is the position behind a page of it. The changes behind it are asked for at once: they are those since
-// the load before it began.
-func (pg *Page) afterSecond(at *paging.Position) *position {
-	next := pg.delta
-	if done, _ := at.Done(); !done {
-		next.second = at
-		return &next
-	}
-	owed := next.owed
-	if pg.changes.marks.Snapshot > 0 {
-		owed = 0
-		if !pg.changes.marks.Holds() {
-			owed = next.snapshot // the page has no row that could say that it was the last one
+// rescan is the reading after a load.
+func (f Set) rescan(load *loading, link string, now int64) phase {
+	next := &rescanning{course: load.course, link: link, came: load.came, begun: true}
+	set := f.Feed
+	if load.came == notKept {
+		next.came = ""
+		sdk.Log(wit.LevelWarn,
+			f.What()+": the load's next links count rows, or nothing shows that they don't: rows that "+
+				"were deleted meanwhile may have hidden others, so the set is read once more; more than "+
+				strconv.Itoa(maxKeys)+" rows, or rows that can't be known again, came, so all are delivered again")
+	} else {
+		sdk.Log(wit.LevelInfo,
+			f.What()+": the load's next links count rows, or nothing shows that they don't: rows that "+
+				"were deleted meanwhile may have hidden others, so the keys of the set are read once more")
+		if keys, err := f.KeysOnly(); err == nil {
+			set = keys
+		} else {
+			next.came = ""
 		}
 	}
-	return &position{phase: PhaseChanges, url: next.url, began: int(pg.Answer.At), rewritten: next.rewritten,
-		pass: next.pass, owed: owed}
+	next.walk = set.Pages.First(now).Fields()
+	return next
+}
+
+// walkRequest is the request for a page of it.
+func (f Set) walkRequest(p *rescanning) (wit.Request, error) {
+	set, err := f.walked(p)
+	if err != nil {
+		return wit.Request{}, err
+	}
+	at, err := paging.Read(p.walk)
+	if err != nil {
+		return wit.Request{}, err
+	}
+	target, _ := set.Pages.Request(at)
+	return f.Request("", target), nil
+}
+
+// walked is what of the set is read.
+func (f Set) walked(p *rescanning) (*feed.Feed, error) {
+	if p.came == "" {
+		return f.Feed, nil
+	}
+	return f.KeysOnly()
+}
+
+// beginWalk readies a page of it.
+func (pg *Page) beginWalk(p *rescanning, pool *feed.Pool, o *feed.Context, response *wit.Response) error {
+	set, err := pg.set().walked(p)
+	if err != nil {
+		return err
+	}
+	ok := true
+	if pg.rows.keys, ok = readKeys(p.came); !ok {
+		return &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: the keys of the load can't be read"}
+	}
+	pg.rows.marks = feed.Marks{Snapshot: p.snapshot, Begun: p.begun}
+	if pg.walk, err = feed.BeginLoad(pool, o, set, p.walk, response); err != nil {
+		return err
+	}
+	pg.walk.Unformatted = pg.Unformatted
+	set.UseFormat(pg.Unformatted)
+	return nil
+}
+
+// decodeWalk reads a piece of a page of it.
+func (pg *Page) decodeWalk(p *rescanning, tag string, status uint16, piece []byte, last bool) (portion wit.Portion,
+	ended bool, err error) {
+	portion, ended, err = pg.walk.Decode(tag, status, piece, last)
+	pg.Unformatted = pg.walk.Unformatted
+	if next := pg.without(p, err); next != nil {
+		portion = wit.Portion{}
+		pg.goOn(&portion, next)
+		return portion, true, nil
+	}
+	if err != nil {
+		return portion, true, err
+	}
+	if p.came == "" {
+		portion.Rows, portion.Data = pg.rows.marks.Hold(portion.Rows, portion.Data)
+	} else {
+		pg.askForHidden(&portion)
+	}
+	if !ended {
+		return portion, false, nil
+	}
+	pg.next, portion.Next, portion.More = portion.Next, nil, false
+	ended, err = pg.end(&portion)
+	return portion, ended, err
+}
+
+// without is the phase after a load that somebody has asked for and that can't be read: it is begun once more, then
+// given up, since the changes depend on it in nothing. It is nil where the failure stands.
+func (pg *Page) without(p *rescanning, err error) phase {
+	var failed *wit.Fault
+	if !p.beside || !errors.As(err, &failed) || failed.Kind != wit.FaultData && failed.Kind != wit.FaultGone &&
+		failed.Kind != wit.FaultNotFound {
+		return nil
+	}
+	if p.pass == 0 {
+		sdk.Log(wit.LevelWarn, failed.Message+"; the snapshot is read from its beginning again")
+		c := course{began: int(pg.Answer.At), rewritten: p.rewritten, snapshot: p.snapshot, pass: 1}
+		return &rescanning{course: c, link: p.link, beside: true, walk: pg.Feed.Pages.First(pg.Answer.At).Fields()}
+	}
+	sdk.Log(wit.LevelError, failed.Message+"; the snapshot is given up, its last row has no mark "+feed.HeaderMark+
+		"; going on with changes")
+	return &resting{course: course{rewritten: p.rewritten}, link: p.link, at: int(pg.Answer.At)}
+}
+
+// askForHidden has the rows read whose keys did not come with the load.
+func (pg *Page) askForHidden(portion *wit.Portion) {
+	rows, data := portion.Rows, portion.Data
+	portion.Rows, portion.Data, portion.Schemas = nil, nil, nil
+	for i := range rows {
+		key := feed.KeyOf(&rows[i], data)
+		if pg.rows.keys.has(hashOf(key)) {
+			continue
+		}
+		if raws := pg.Feed.SplitKey(key); raws != nil {
+			pg.ask(portion, raws, 0)
+		}
+	}
+	portion.Faults = append(portion.Faults, pg.rows.faults...)
+	pg.rows.faults = pg.rows.faults[:0]
+}
+
+// endWalk ends a page of it. The changes after it are asked for at once: they are those since the load before it began.
+func (pg *Page) endWalk(p *rescanning, portion *wit.Portion) (ended bool, err error) {
+	if pg.next == nil {
+		return false, nil
+	}
+	at, err := paging.Read(*pg.next)
+	if err != nil {
+		return true, err
+	}
+	var next phase
+	if done, _ := at.Done(); done {
+		c := course{began: int(pg.Answer.At), rewritten: p.rewritten, pass: p.pass, unmarked: p.unmarked}
+		if p.beside {
+			c.pass = 0
+		}
+		if p.snapshot > 0 && !pg.rows.marks.Holds() {
+			c.unmarked = p.snapshot // the page has no row that could say that it was the last one
+		}
+		next = &changing{course: c, url: p.link}
+	} else {
+		walk := *p
+		walk.walk, walk.begun = *pg.next, p.begun || pg.rows.marks.Begun || pg.rows.marks.Holds()
+		next = &walk
+	}
+	pg.release(portion, next)
+	pg.goOn(portion, next)
+	return true, nil
 }

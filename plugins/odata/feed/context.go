@@ -47,7 +47,7 @@ func PackContext(o *Context) []byte {
 		}
 		b = pack.Number(pack.Number(b, f.Options.ScaleFallback), int(f.Options.Rounding))
 		b = f.Subscribing.Pack(f.Tracking.Pack(b))
-		b = f.Odp.pack(pack.Flag(b, f.Announced))
+		b = f.ODP.pack(pack.Flag(b, f.Announced))
 		b = pack.Texts(b, f.Derived)
 		b = edm.Pack(f.Reads.Pack(b), f.model.Structures)
 	}
@@ -85,7 +85,7 @@ func UnpackContext(context []byte) (*Context, error) {
 		f.Tracking.Unpack(r)
 		f.Subscribing.Unpack(r)
 		f.Options.Delta, f.Announced = f.Tracking.On || f.Named(), r.Flag()
-		f.Odp = unpackODP(r)
+		f.ODP = unpackODP(r)
 		f.Derived = r.Texts()
 		f.Reads = query.Unpack(r)
 		f.Reads.Zone = f.Options.Zone

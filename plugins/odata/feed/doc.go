@@ -8,7 +8,7 @@
 //   - reader.go: [Reader], which makes rows of an answer's pieces; undeclared.go: properties that the metadata lack;
 //     format.go: services that refuse $format; load.go: a page of a set that is read whole.
 //   - marks.go: the marks of a load that takes the place of what a reader had (P8).
-//   - keys.go: entities' addresses and encoded keys; addresses.go: whether the two agree; guids.go: their case;
+//   - keys.go: entities' addresses and encoded keys; guids.go: their case;
 //     deleted.go: rows of deleted entities; missing.go: answers that say that an entity isn't there.
 //
 // Invariants: an instance can be replaced between any two calls, so nothing that counts stands outside of contexts and

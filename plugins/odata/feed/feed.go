@@ -32,7 +32,7 @@ type Feed struct {
 	// Announced: the metadata say that changes are tracked; odp is what an ODP service has beside the set, nil for
 	// others.
 	Announced bool
-	Odp       *odp
+	ODP       *ODP
 	// model holds the set's type first, then the other types that its rows and the conditions on them need.
 	model *edm.Model
 
@@ -56,6 +56,8 @@ type Feed struct {
 	Derived []string
 	// guids are the members of the key that are GUIDs, where deletes can come.
 	guids []int
+	// keys is what KeysOnly made.
+	keys *Feed
 	// absent are the properties that rows bring and metadata lack, see undeclared.go.
 	absent map[string]absence
 }
@@ -115,14 +117,14 @@ func (f *Feed) compile() error {
 	f.advise(f.Layout, view)
 	f.watchModes()
 	f.findGuids()
-	f.Layout.Addressed = f.Options.Delta && f.Odp == nil && f.Watch < 0 && len(f.Layout.Keys) > 0
 	f.Value = wit.Schema{ID: schemaID(), Nodes: value}
 	f.Layout.ValueSchema = f.Value.ID
 	if key != nil {
 		f.Key = wit.Schema{ID: schemaID(), Nodes: key}
 		f.Layout.KeySchema = f.Key.ID
 	}
-	f.Pages = paging.Set{Name: f.Set, Number: f.Number, Service: f.Service, Address: f.Address, Ordered: f.ordered,
+	ordered := f.ordered && f.ODP == nil // whose rows have a key of the queue
+	f.Pages = paging.Set{Name: f.Set, Number: f.Number, Service: f.Service, Address: f.Address, Ordered: ordered,
 		Countable: f.countable,
 		Pageable:  f.pageable, Count: f.Count, CountOption: "$inlinecount=allpages", Paging: f.Paging, Period: f.Period,
 		Query: f.Query,
@@ -140,6 +142,20 @@ func (f *Feed) compile() error {
 	}
 	f.Pages.Ready()
 	return nil
+}
+
+// KeysOnly is the feed with nothing of its rows but their keys.
+func (f *Feed) KeysOnly() (*Feed, error) {
+	if f.keys == nil {
+		keys := *f
+		keys.Headers, keys.Reads.Select, keys.Reads.Expand = false, slices.Clone(f.Structure().Key), nil
+		if err := keys.compile(); err != nil {
+			return nil, err
+		}
+		f.keys = &keys
+	}
+	f.keys.Pages.FormatOption = f.Pages.FormatOption
+	return f.keys, nil
 }
 
 // extended is the schema of keys with the further fields behind their own.

@@ -8,7 +8,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/value"
-	"github.com/culvert-project/culvert/wit"
 )
 
 // RawKeys are the encoded keys in an entity's address.
@@ -81,5 +80,3 @@ func (f *Feed) Equals(raws [][]byte) string {
 }
 
 func Clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), 200)], "") }
-
-func KeyOf(row *wit.Row, data []byte) []byte { return data[row.Key.Start : row.Key.Start+row.Key.Size] }

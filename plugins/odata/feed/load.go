@@ -20,7 +20,7 @@ func BeginLoad(pool *Pool, o *Context, f *Feed, position []wit.Field, response *
 	}
 	refused := Unformatted(position)
 	f.UseFormat(refused)
-	pg := &Load{pool.Begin(o, f, response, CasesOf(position))}
+	pg := &Load{pool.Begin(o, f, response, GuidCase(position))}
 	pg.At, pg.Unformatted = *at, refused
 	pg.Page.Begin()
 	if pg.Base == "" {
@@ -72,7 +72,6 @@ func (pg *Load) portion() (wit.Portion, error) {
 	rows, keep := pg.Look()
 	portion := wit.Portion{}
 	if keep {
-		pg.Out.Data = pg.FitRows(rows, pg.Out.Data)
 		pg.Out.Data = pg.Feed.TellAll(rows, pg.Out.Data, ChangeRead)
 		portion = wit.Portion{Rows: rows, Data: pg.Out.Data, Faults: pg.Out.Faults}
 	}
@@ -88,9 +87,6 @@ func (pg *Load) finish(portion *wit.Portion) error {
 	}
 	fields := next.Fields()
 	done, _ := next.Done()
-	if done {
-		pg.SettleGuids()
-	}
 	portion.Next, portion.More = &fields, !done
 	return nil
 }

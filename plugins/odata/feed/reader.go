@@ -17,12 +17,10 @@ type Reader struct {
 	Pool   *Pool
 	opened *Context
 	Feed   *Feed
-	// cases are those of the GUIDs in keys, see guids.go.
-	cases []byte
+	// guidCase is the case of GUIDs in rows, 0: nobody knows.
+	guidCase byte
 	// Unformatted: the service refuses $format, see format.go.
 	Unformatted bool
-	// expected is memory for the end of a row's address.
-	expected []byte
 
 	Decoder decode.Decoder
 	Atom    bool
@@ -58,8 +56,8 @@ const MaxSpare = 8
 // MaxErrorBody is how much of an error document is read, in bytes.
 const MaxErrorBody = 256 << 10
 
-// Begin readies a reader for an answer, whose keys have GUIDs in these cases.
-func (p *Pool) Begin(o *Context, f *Feed, response *wit.Response, cases []byte) *Reader {
+// Begin readies a reader for an answer, whose rows have GUIDs in the case that a field of an offset says.
+func (p *Pool) Begin(o *Context, f *Feed, response *wit.Response, guids string) *Reader {
 	r := &Reader{}
 	if n := len(p.Spare); n > 0 {
 		r, p.Spare = p.Spare[n-1], p.Spare[:n-1]
@@ -69,7 +67,7 @@ func (p *Pool) Begin(o *Context, f *Feed, response *wit.Response, cases []byte) 
 	r.Set, r.Origin = &f.Pages, &o.Origin
 	r.Answer = wit.Response{Status: response.Status, At: response.At}
 	r.Base = string([]byte(response.Target))
-	r.beginGuids(cases)
+	r.guidCase = caseOf(guids)
 	return r
 }
 
@@ -136,9 +134,6 @@ func (r *Reader) Seal(portion *wit.Portion) {
 func (r *Reader) Filtered() error {
 	if !r.Single {
 		r.learnGuids(&r.Out)
-	}
-	if err := r.Addressed(&r.Out); err != nil {
-		return err
 	}
 	if f := r.Feed.Rows.Check(&r.Out, r.Exempt); f != nil {
 		f.Message = r.What() + ": " + f.Message

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// odp is what an ODP service has beside a set, as requests name it.
-type odp struct{ Links, Subscribed, Terminate string }
+// ODP is what an ODP service has beside a set, as requests name it.
+type ODP struct{ Links, Subscribed, Terminate string }
 
 // Track finds out how the service tracks changes of a set, and in which format they are asked for.
 func (f *Feed) Track(m *edm.Model, set *edm.Set) error {
@@ -29,34 +29,34 @@ func (f *Feed) Track(m *edm.Model, set *edm.Set) error {
 		return ""
 	}
 	if subscribed := function("SubscribedTo"); links != nil && subscribed != "" {
-		f.Odp = &odp{Links: service.Address(links), Subscribed: subscribed, Terminate: function("TerminateDeltasFor")}
+		f.ODP = &ODP{Links: service.Address(links), Subscribed: subscribed, Terminate: function("TerminateDeltasFor")}
 	}
 	if !f.Formatted {
 		// SAP Gateway tells of deleted entities in Atom only; ODP's are rows like others.
-		f.Atom = f.Odp == nil
-	} else if !f.Atom && f.Odp == nil {
+		f.Atom = f.ODP == nil
+	} else if !f.Atom && f.ODP == nil {
 		sdk.Log(wit.LevelWarn, "entity set "+f.Set+" of "+f.Service+": SAP Gateway does not tell of "+
 			"deleted entities in JSON; "+f.Setting(entry.NameFormat)+" = atom, or none, does")
 	}
-	if f.Odp == nil && !f.Announced {
+	if f.ODP == nil && !f.Announced {
 		sdk.Log(wit.LevelInfo, "entity set "+f.Set+" of "+f.Service+": $metadata announces no change tracking; the "+
 			"end of the first load shows whether there is a delta link")
 	}
 	return nil
 }
 
-func (o *odp) pack(b []byte) []byte {
+func (o *ODP) pack(b []byte) []byte {
 	if o == nil {
 		return pack.Flag(b, false)
 	}
 	return pack.Text(pack.Text(pack.Text(pack.Flag(b, true), o.Links), o.Subscribed), o.Terminate)
 }
 
-func unpackODP(r *pack.Reader) *odp {
+func unpackODP(r *pack.Reader) *ODP {
 	if !r.Flag() {
 		return nil
 	}
-	return &odp{Links: r.Text(), Subscribed: r.Text(), Terminate: r.Text()}
+	return &ODP{Links: r.Text(), Subscribed: r.Text(), Terminate: r.Text()}
 }
 
 // subscribable finds where the service keeps subscriptions to a set.

@@ -21,7 +21,7 @@ const deletedToken = " deleted"
 // notifications come late, twice and in any order.
 func (f Set) FetchNamed(token string, offset []wit.Field) wit.Step {
 	r := f.namedRequest(token)
-	r.Tag = f.WithCases(r.Tag, offset)
+	r.Tag = f.WithGuids(r.Tag, offset)
 	return wit.Step{Fetch: &wit.Fetch{Request: r}}
 }
 
@@ -51,8 +51,8 @@ func (pg *Entity) set() Set { return Set{pg.Feed} }
 
 // BeginEntity opens the answer.
 func BeginEntity(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response) *Entity {
-	token, cases, _ := strings.Cut(strings.TrimPrefix(response.Tag, NamedTag), feed.GuidTag)
-	pg := &Entity{Reader: pool.Begin(o, f, response, []byte(cases))}
+	token, guids, _ := strings.Cut(strings.TrimPrefix(response.Tag, NamedTag), feed.GuidTag)
+	pg := &Entity{Reader: pool.Begin(o, f, response, guids)}
 	pg.Single = true
 	token, pg.toldDeleted = strings.CutSuffix(token, deletedToken)
 	pg.named = strings.Clone(token)
@@ -64,8 +64,8 @@ func BeginEntity(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.R
 
 // BeginLone opens the document of one row, which was refused before: a dead letter that is read again.
 func BeginLone(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response) *Entity {
-	cases := feed.Header(response.Headers, wit.OffsetHeader+feed.GuidField)
-	pg := &Entity{Reader: pool.Begin(o, f, response, []byte(cases))}
+	guids := feed.Header(response.Headers, wit.OffsetHeader+feed.GuidField)
+	pg := &Entity{Reader: pool.Begin(o, f, response, guids)}
 	pg.Single = true
 	if pg.Base == "" {
 		pg.Base = f.Service + "/" + f.Address
@@ -114,24 +114,12 @@ func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion
 	return portion, ended, nil
 }
 
-// take hands on what came, if it is what was asked for.
+// take hands on what came.
 func (pg *Entity) take(portion *wit.Portion) error {
 	f, change := pg.set(), feed.ChangeUnknown
-	pg.entities += len(pg.Out.Rows) + len(pg.Out.Faults)
-	if pg.named != "" {
+	if pg.entities += len(pg.Out.Rows) + len(pg.Out.Faults); pg.named != "" {
 		change = feed.ChangeChanged
-		what := pg.What() + ": the entity " + pg.named
-		asked, err := f.RawKeys(pg.named)
-		if err != nil {
-			return &wit.Fault{Kind: wit.FaultInternal, Message: what + ": " + err.Error()}
-		}
-		for i := range pg.Out.Rows {
-			if found := f.Another(asked, feed.KeyOf(&pg.Out.Rows[i], pg.Out.Data)); found != "" {
-				return &wit.Fault{Kind: wit.FaultData, Message: what + ": expected it, found " + found}
-			}
-		}
 	}
-	pg.Out.Data = pg.FitRows(pg.Out.Rows, pg.Out.Data)
 	pg.Out.Data = f.TellAll(pg.Out.Rows, pg.Out.Data, change)
 	portion.Rows, portion.Data, portion.Faults = pg.Out.Rows, pg.Out.Data, pg.Out.Faults
 	pg.Declare(portion)

@@ -53,7 +53,7 @@ func (f Set) FetchStore(loading bool, offset []wit.Field) wit.Step {
 	if loading {
 		r.Tag += storeAmid
 	}
-	r.Tag = f.WithCases(r.Tag, offset)
+	r.Tag = f.WithGuids(r.Tag, offset)
 	return wit.Step{Fetch: &wit.Fetch{Request: r}}
 }
 
@@ -65,8 +65,8 @@ type Store struct {
 
 // BeginStore opens the answer.
 func BeginStore(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response) *Store {
-	tag, cases, _ := strings.Cut(response.Tag, feed.GuidTag)
-	entity := &Entity{Reader: pool.Begin(o, f, response, []byte(cases)), stored: true}
+	tag, guids, _ := strings.Cut(response.Tag, feed.GuidTag)
+	entity := &Entity{Reader: pool.Begin(o, f, response, guids), stored: true}
 	entity.Single = true
 	if entity.Base == "" {
 		entity.Base = StoreTarget

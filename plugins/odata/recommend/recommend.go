@@ -131,7 +131,7 @@ func (a *adviser) properties(e *entry.Entry, m *edm.Model, s *edm.Structure) {
 // else a hint, because many services leave the annotation out.
 func (a *adviser) delta(e *entry.Entry, m *edm.Model, set *edm.Set) {
 	f := &feed.Feed{Entry: *e}
-	if !e.Tracking.On || set.ChangeTracking || f.Track(m, set) != nil || f.Odp != nil {
+	if !e.Tracking.On || set.ChangeTracking || f.Track(m, set) != nil || f.ODP != nil {
 		return
 	}
 	var names []string

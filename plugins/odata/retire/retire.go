@@ -140,8 +140,8 @@ func (r *Retiring) documents(answers []wit.Response) (*wit.Need, error) {
 			return nil, err
 		}
 		q := ending{service: e.Service, set: e.Set}
-		if f.Odp != nil && f.Odp.Terminate != "" {
-			q.by = f.Odp.Terminate
+		if f.ODP != nil && f.ODP.Terminate != "" {
+			q.by = f.ODP.Terminate
 			need.Requests = append(need.Requests, wit.Request{Tag: q.by, Method: "GET",
 				Target: delta.Set{Feed: f}.FunctionURL(q.by), Repeatable: true,
 				Headers: []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "MaxDataServiceVersion",

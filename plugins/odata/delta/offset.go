@@ -1,0 +1,199 @@
+package delta
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func (*loading) name() string    { return "load" }
+func (*rescanning) name() string { return "second" }
+func (*changing) name() string   { return "changes" }
+func (*resting) name() string    { return "changes" }
+func (*listing) name() string    { return "links" }
+func (*plainLoad) name() string  { return "load" }
+func (p *asking) name() string   { return p.step }
+
+func (p *asking) target() string     { return p.url }
+func (p *loading) target() string    { return p.url }
+func (p *rescanning) target() string { return p.link }
+func (p *changing) target() string   { return p.url }
+func (p *resting) target() string    { return p.link }
+func (p *listing) target() string    { return p.url }
+func (p *plainLoad) target() string  { return p.url }
+
+func (c *course) items() []paging.Item {
+	return []paging.Item{{Name: "began", Number: &c.began, Least: 1}, {Name: "rewritten", Text: &c.rewritten},
+		{Name: "pass", Number: &c.pass, Least: 1}, {Name: "resumed", Flag: &c.resumed},
+		{Name: "snapshot", Number: &c.snapshot, Least: 1}, {Name: "owed", Number: &c.unmarked, Least: 1}}
+}
+
+func (p *asking) items() []paging.Item {
+	return append(p.course.items(), paging.Item{Name: "url", Text: &p.url}, paging.Item{Name: "again", Flag: &p.ended})
+}
+
+func (p *loading) items() []paging.Item {
+	return append(p.course.items(), paging.Item{Name: "url", Text: &p.url}, paging.Item{Name: "inside",
+		Flag: &p.inside},
+		paging.Item{Name: "applied", Flag: &p.applied}, paging.Item{Name: "seen", Number: &p.seen, Least: 1},
+		paging.Item{Name: "counted", Flag: &p.counted}, paging.Item{Name: "doubt", Text: &p.doubt},
+		paging.Item{Name: "came", Text: &p.came}, paging.Item{Name: "followed", Trail: &p.followed})
+}
+
+func (p *rescanning) items() []paging.Item {
+	return append(p.course.items(), paging.Item{Name: "url", Text: &p.link}, paging.Item{Name: "beside",
+		Flag: &p.beside},
+		paging.Item{Name: "inside", Flag: &p.begun}, paging.Item{Name: "came", Text: &p.came})
+}
+
+func (p *changing) items() []paging.Item {
+	return append(p.course.items(), paging.Item{Name: "url", Text: &p.url}, paging.Item{Name: "link", Text: &p.link},
+		paging.Item{Name: "inside", Flag: &p.inside}, paging.Item{Name: "seen", Number: &p.seen, Least: 1},
+		paging.Item{Name: "again", Flag: &p.again}, paging.Item{Name: "relinked", Flag: &p.relinked},
+		paging.Item{Name: "untold", Flag: &p.untold},
+		paging.Item{Name: "followed", Trail: &p.followed})
+}
+
+func (p *resting) items() []paging.Item {
+	rests := true
+	return append(p.course.items(), paging.Item{Name: "url", Text: &p.link}, paging.Item{Name: "rest", Flag: &rests},
+		paging.Item{Name: "at", Number: &p.at, Least: 1})
+}
+
+func (p *listing) items() []paging.Item {
+	return append(p.course.items(), paging.Item{Name: "why", Text: &p.why}, paging.Item{Name: "url", Text: &p.url},
+		paging.Item{Name: "link", Text: &p.link}, paging.Item{Name: "token", Text: &p.token},
+		paging.Item{Name: "created", Text: &p.created}, paging.Item{Name: "first", Flag: &p.first},
+		paging.Item{Name: "followed", Trail: &p.followed})
+}
+
+func (p *plainLoad) items() []paging.Item {
+	return append(p.course.items(), paging.Item{Name: "url", Text: &p.url}, paging.Item{Name: "kept", Text: &p.kept},
+		paging.Item{Name: "token", Text: &p.token})
+}
+
+// Fields that say where a rescan stands: walkField begins those of a walk that reads keys, wholeField those of one that
+// reads whole rows.
+const (
+	walkField  = "keys."
+	wholeField = "second."
+)
+
+// order is that of an offset's fields.
+var order = strings.Fields("phase url rest at began inside link seen applied token why created first rewritten again " +
+	"relinked resumed untold counted doubt pass owed snapshot beside came followed")
+
+// fields writes a phase.
+func (f Set) fields(p phase) []wit.Field {
+	items := p.items()
+	slices.SortFunc(items, func(a, b paging.Item) int {
+		return slices.Index(order, a.Name) - slices.Index(order, b.Name)
+	})
+	fields := append([]wit.Field{wit.TextField("phase", p.name())}, paging.Write(items)...)
+	if p, ok := p.(*rescanning); ok {
+		prefix := wholeField
+		if p.came != "" {
+			// A version that doesn't know of keys reads the whole from its start.
+			fields, prefix = append(fields, prefixed(wholeField, f.Pages.First(int64(p.began)).Fields())...), walkField
+		}
+		fields = append(fields, prefixed(prefix, p.walk)...)
+	}
+	return fields
+}
+
+func prefixed(prefix string, fields []wit.Field) (all []wit.Field) {
+	for _, field := range fields {
+		all = append(all, wit.Field{Name: prefix + field.Name, Value: field.Value})
+	}
+	return all
+}
+
+func without(prefix string, fields []wit.Field) (all []wit.Field) {
+	for _, field := range fields {
+		if name, ok := strings.CutPrefix(field.Name, prefix); ok {
+			all = append(all, wit.Field{Name: name, Value: field.Value})
+		}
+	}
+	return all
+}
+
+// read reads a stored offset of delta mode; nil if it is empty.
+func read(offset []wit.Field) (phase, error) {
+	if len(offset) == 0 {
+		return nil, nil
+	}
+	var p phase
+	switch name, rests := text(offset, "phase"), flag(offset, "rest"); {
+	case name == "" && strings.Contains(strings.ToLower(text(offset, "url")), "deltatoken"):
+		p = &resting{} // of another connector, taken over
+	case name == "changes" && rests:
+		p = &resting{}
+	case name == "load" && flag(offset, "plain"), name == "changes" && flag(offset, "counted"):
+		p = &plainLoad{}
+	case name == "changes":
+		p = &changing{}
+	case name == "load":
+		p = &loading{}
+	case name == "second":
+		p = &rescanning{}
+	case name == "links":
+		p = &listing{}
+	case name == stepAsk || name == stepEnd || name == stepOpen || name == stepWait:
+		p = &asking{step: name}
+	default:
+		return nil, &wit.Fault{Kind: wit.FaultIncompatible,
+			Message: "offset: expected a phase of delta mode, found \"" + name + "\""}
+	}
+	if err := paging.ReadItems(offset, p.items()); err != nil {
+		return nil, err
+	}
+	if p.target() == "" || p.target()[0] != '/' {
+		return nil, &wit.Fault{Kind: wit.FaultIncompatible,
+			Message: "offset: expected field url with a path, found \"" + p.target() + "\""}
+	}
+	if p, ok := p.(*rescanning); ok {
+		return p, p.read(offset)
+	}
+	return p, nil
+}
+
+// read reads where the walk stands.
+func (p *rescanning) read(offset []wit.Field) error {
+	prefix := wholeField
+	if p.came != "" {
+		prefix = walkField
+	}
+	p.beside = p.beside || text(offset, "kept") != "" // as versions before have it
+	p.walk = without(prefix, offset)
+	at, err := paging.Read(p.walk)
+	if at == nil && err == nil {
+		err = &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: expected a field " + prefix + "url, found none"}
+	}
+	return err
+}
+
+func text(fields []wit.Field, name string) string {
+	if v, ok := wit.Lookup(fields, name); ok && v.Text != nil {
+		return *v.Text
+	}
+	return ""
+}
+
+func flag(fields []wit.Field, name string) bool {
+	v, ok := wit.Lookup(fields, name)
+	return ok && v.Boolean != nil && *v.Boolean
+}
+
+// Check tells whether an offset can be gone on from.
+func Check(offset []wit.Field) error {
+	_, err := read(offset)
+	return err
+}
+
+// Tracked tells whether an offset is one of delta mode.
+func Tracked(offset []wit.Field) bool {
+	_, ok := wit.Lookup(offset, "phase")
+	return ok
+}

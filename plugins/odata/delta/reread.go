@@ -1,0 +1,181 @@
+package delta
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/feed"
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// again is an entity that is read by its key: one that came both as a row and as deleted, so that the service has to
+// say which of the two holds (P22), or one that a load left out.
+type again struct {
+	keys [][]byte
+	// predicate holds the keys in its address, target is what is asked for.
+	predicate, target string
+	// when it was deleted, if it was; 0: nobody said.
+	when    int64
+	decoder decode.Decoder
+	rows    []wit.Row
+	data    []byte
+	// body is that of a refusal.
+	body []byte
+	// entities came. listed: it is asked for as a row of the set. left: it no longer meets the filter. ended: the last
+	// piece of its own answer came.
+	entities            int
+	listed, left, ended bool
+}
+
+const rereadTag = "again "
+
+// ask has an entity read by its key.
+func (pg *Page) ask(portion *wit.Portion, raws [][]byte, when int64) {
+	c, f := pg.rows, pg.Feed
+	at, err := f.Predicate(raws)
+	if err != nil {
+		c.faults = append(c.faults, wit.RowFault{Origin: c.origin, ErrorClass: decode.ErrorClass,
+			Fault: wit.Fault{Kind: wit.FaultData,
+				Message: pg.What() + ": an entity is to be read again, and its key can't be written: " + err.Error()}})
+		return
+	}
+	c.number++
+	c.waiting++
+	number := strconv.Itoa(c.number)
+	if c.again == nil {
+		c.again = map[string]*again{}
+	}
+	a := &again{keys: raws, predicate: at, target: f.EntityTarget(at), when: when}
+	tolerated := f.Tolerated()
+	if a.listed = f.Asked.Selects(); a.listed {
+		// By its key it comes also where it doesn't meet the user's own $filter, which only the service can tell.
+		a.target, tolerated = f.Pages.Only(f.Equals(raws)), nil
+	}
+	c.again[number] = a
+	why := " came as a row and as deleted, or may have"
+	if pg.walk != nil {
+		why = " was hidden from the load"
+	}
+	sdk.Log(wit.LevelInfo, pg.What()+": "+at+why+": reading it again")
+	portion.Follow = append(portion.Follow, wit.Follow{Request: f.Request(rereadTag+number, a.target),
+		Tolerate: tolerated})
+}
+
+// reread takes a piece of an entity that is read again, or of a further page of a feed expanded in it, whose tag stands
+// behind the entity's.
+func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
+	err error) {
+	c, f := pg.rows, pg.Feed
+	number, nested, _ := strings.Cut(strings.TrimPrefix(tag, rereadTag), " ")
+	a := c.again[number]
+	if a == nil {
+		return portion, true, &wit.Fault{Kind: wit.FaultInternal, Message: "no entity is read again under " + tag}
+	}
+	what := pg.What() + ": the entity " + a.predicate + ", read again"
+	deleted := status < 200 || status > 299
+	if deleted {
+		a.body = append(a.body, piece[:min(len(piece), feed.MaxErrorBody-len(a.body))]...)
+		switch {
+		case !last:
+			return portion, false, nil
+		case !f.Gone(status, a.body):
+			return portion, true, feed.NotRead(what, &wit.Response{Status: status, At: pg.Answer.At}, a.body)
+		}
+	} else {
+		waits, err := pg.entity(a, feed.Part{Within: rereadTag + number + " ", Tag: nested, Piece: piece, Last: last},
+			&portion)
+		if waits || err != nil {
+			return portion, err != nil, err
+		}
+		if a.left = a.left || a.listed && a.entities == 0; a.entities != 1 && !a.left {
+			return portion, true, &wit.Fault{Kind: wit.FaultData, Message: what + ": expected one entity, found " +
+				strconv.Itoa(a.entities)}
+		}
+		deleted = a.left
+	}
+	delete(c.again, number)
+	c.waiting--
+	switch portion.Data, portion.Rows = a.data, a.rows; {
+	case deleted && pg.walk != nil: // the changes tell of it, if anybody has to know
+		portion.Data, portion.Rows = nil, nil
+	case deleted:
+		if a.when == 0 {
+			a.when = pg.Answer.At
+		}
+		portion.Data, portion.Rows = pg.DeletedRows(nil, nil, c.origin, a.keys, a.when)
+	}
+	portion.Rows, portion.Data = c.marks.Hold(portion.Rows, portion.Data)
+	pg.Declare(&portion)
+	ended, err = pg.end(&portion)
+	return portion, ended, err
+}
+
+// entity takes a piece of an answer that holds the entity. waits: all of it has not come yet.
+func (pg *Page) entity(a *again, part feed.Part, portion *wit.Portion) (waits bool, err error) {
+	c, f := pg.rows, pg.Feed
+	if a.decoder == nil {
+		if len(part.Piece) == 0 && !part.Last {
+			return true, nil
+		}
+		a.decoder = f.NewDecoder(part.Piece)
+	}
+	a.ended = a.ended || part.Tag == "" && part.Last
+	if waits, err := pg.Take(a.decoder, &c.out, part, portion); waits || err != nil {
+		return waits, err
+	}
+	if err := pg.keep(a); err != nil {
+		return false, err
+	}
+	if portion.Follow, err = pg.further(a, part.Within); err != nil {
+		return false, err
+	}
+	return !a.ended || !c.out.Page.Done, nil
+}
+
+// keep takes what was decoded of an entity that is read again.
+func (pg *Page) keep(a *again) error {
+	c, f := pg.rows, pg.Feed
+	if len(c.out.Faults) > 0 {
+		failed := c.out.Faults[0].Fault
+		return &failed
+	}
+	// It was asked for by its key, which takes no filter: one that no longer meets it is not in the set that is read.
+	switch outside := f.Rows.Check(&c.out, nil); {
+	case outside != nil && outside.Kind != wit.FaultData:
+		return outside
+	case outside != nil:
+		a.left = true
+	}
+	if err := pg.Reader.Rewrite(&c.out); err != nil {
+		return err
+	}
+	a.entities += len(c.out.Rows)
+	for _, row := range c.out.Rows {
+		for _, d := range []*wit.Datum{&row.Key, &row.Value} {
+			from := c.out.Data[d.Start : d.Start+d.Size]
+			d.Start = uint32(len(a.data))
+			a.data = append(a.data, from...)
+		}
+		row.Origin = c.origin
+		a.data = f.Tell(&row, a.data, pg.changeOf(nil))
+		a.rows = append(a.rows, row)
+	}
+	return nil
+}
+
+// further are the requests for further pages of feeds expanded in an entity that is read again.
+func (pg *Page) further(a *again, tag string) (follows []wit.Follow, err error) {
+	base := pg.Base
+	defer func() { pg.Base = base }()
+	pg.Base = a.target
+	for _, follow := range pg.rows.out.Follow {
+		target, err := pg.Resolve(follow.Link)
+		if err != nil {
+			return nil, err
+		}
+		follows = append(follows, wit.Follow{Request: pg.Feed.Request(tag+follow.Tag, target)})
+	}
+	return follows, nil
+}

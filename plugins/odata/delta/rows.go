@@ -1,0 +1,147 @@
+package delta
+
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// arrivals is what a page has to keep of its rows and deleted entities while it is read.
+type arrivals struct {
+	// merged are the portion's rows with those for deleted entities among them, in the order of the page.
+	merged []wit.Row
+	faults []wit.RowFault
+	// faulty: rows of the page could not be read.
+	faulty bool
+	// came and gone are the hashes of the keys of its rows and of its deleted entities.
+	came, gone map[uint64]bool
+	// first and last are the keys of the first and the last row of a page of a load; keys are those of all its rows.
+	first, last []byte
+	keys        keySet
+	// origin is that of the last row handed on.
+	origin uint32
+	// waiting is how many entities are being read again, again are these by number; number counts them.
+	waiting, number int
+	again           map[string]*again
+	out             decode.Output
+	marks           feed.Marks
+}
+
+// take makes rows of what came: entries as they are, deleted ones as the settings say.
+func (pg *Page) take(portion *wit.Portion) error {
+	c, f := pg.rows, pg.Feed
+	c.merged, c.faults = c.merged[:0], append(c.faults[:0], pg.Out.Faults...)
+	c.faulty = c.faulty || len(c.faults) > 0
+	tombstones := pg.Out.Tombstones
+	if len(tombstones) > 0 && f.Key.Nodes == nil {
+		return &wit.Fault{Kind: wit.FaultUnsupported,
+			Message: pg.What() + ": deleted entities came of a type without key"}
+	}
+	for i := range pg.Out.Rows {
+		row := &pg.Out.Rows[i]
+		for len(tombstones) > 0 && tombstones[0].Origin < row.Origin {
+			pg.takeTombstone(portion, &tombstones[0])
+			tombstones = tombstones[1:]
+		}
+		pg.takeRow(portion, row, i)
+	}
+	for i := range tombstones {
+		pg.takeTombstone(portion, &tombstones[i])
+	}
+	portion.Rows, portion.Data, portion.Faults = c.merged, pg.Out.Data, c.faults
+	pg.mark(portion)
+	pg.Declare(portion)
+	if n := len(c.merged); n > 0 {
+		c.origin = c.merged[n-1].Origin
+	}
+	return nil
+}
+
+// mark marks the rows of a load with marks, or says in the first row after one that it has ended, where its last page
+// had no row to say so.
+func (pg *Page) mark(portion *wit.Portion) {
+	if len(portion.Rows) == 0 {
+		return
+	}
+	portion.Rows, portion.Data = pg.rows.marks.Hold(portion.Rows, portion.Data)
+	if at, ok := pg.at.(*changing); ok && at.unmarked > 0 {
+		portion.Data = feed.Ended(&portion.Rows[0], portion.Data, at.unmarked)
+		at.unmarked = 0
+	}
+	pg.rows.merged, pg.Out.Data = portion.Rows, portion.Data
+}
+
+// takeRow takes an entry. One whose tombstone came on the page before it is read again (P22).
+func (pg *Page) takeRow(portion *wit.Portion, row *wit.Row, i int) {
+	c, f := pg.rows, pg.Feed
+	if f.Watch >= 0 {
+		pg.takeImage(row, pg.watched(i))
+		return
+	}
+	key := feed.KeyOf(row, pg.Out.Data)
+	switch pg.at.(type) {
+	case *loading:
+		if len(c.first) == 0 {
+			c.first = append(c.first, key...)
+		}
+		c.last = append(c.last[:0], key...)
+		c.keys.add(hashOf(key))
+	case *changing:
+		h := hashOf(key)
+		if c.gone[h] {
+			if keys := f.SplitKey(key); keys != nil {
+				pg.ask(portion, keys, 0)
+				return
+			}
+		}
+		if c.came == nil {
+			c.came = map[uint64]bool{}
+		}
+		c.came[h] = true
+	}
+	pg.Out.Data = f.Tell(row, pg.Out.Data, pg.changeOf(nil))
+	c.merged = append(c.merged, *row)
+}
+
+// takeTombstone takes a deleted entity. One that came as a row on the page is read again, and so is each on a further
+// page of an answer: it may have come as a row on a page before (P22).
+func (pg *Page) takeTombstone(portion *wit.Portion, t *decode.Tombstone) {
+	c, f := pg.rows, pg.Feed
+	raws, err := f.RawKeys(t.Ref)
+	if err != nil {
+		c.faults = append(c.faults, wit.RowFault{Origin: t.Origin, ErrorClass: decode.ErrorClass,
+			Fault: wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the deleted entry " +
+				strconv.Quote(feed.Clip(t.Ref)) + ": " + err.Error()}})
+		return
+	}
+	when := t.When
+	if !t.Timed {
+		when = pg.Answer.At
+	}
+	pg.FitKeys(raws)
+	h := hashOf(f.JoinKey(raws))
+	if c.gone == nil {
+		c.gone = map[uint64]bool{}
+	}
+	c.gone[h] = true
+	if at, ok := pg.at.(*changing); c.came[h] || ok && at.inside {
+		pg.ask(portion, raws, when)
+		return
+	}
+	pg.Out.Data, c.merged = pg.DeletedRows(pg.Out.Data, c.merged, t.Origin, raws, when)
+}
+
+// cameBy are the keys of a load's rows up to the end of this page, if they are needed, as they stand in the offset.
+func (pg *Page) cameBy(at *loading, needed bool) string {
+	keys, ok := readKeys(at.came)
+	switch {
+	case !needed:
+		return ""
+	case !ok || at.came == "" && at.seen > 0 || len(keys)+len(pg.rows.keys) > maxKeys || pg.rows.faulty ||
+		pg.Feed.Key.Nodes == nil:
+		return notKept
+	}
+	return append(keys, pg.rows.keys...).text()
+}
