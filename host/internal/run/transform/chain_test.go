@@ -90,7 +90,7 @@ func run(t *testing.T, m *plugin.Manager, b *record.Batch, limit int, stages ...
 // comes back.
 func TestAppendedFieldsUseTheRoomBehindValues(t *testing.T) {
 	m, reg, _ := manager(t, nil)
-	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: benchStages[:1]})
+	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: fieldStages[:1]})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +334,7 @@ func TestNewNamesTheSetting(t *testing.T) {
 // without keys, tombstones, rows that share data, and several batches of one chain.
 func TestManyRowsComeToWhatOneDoes(t *testing.T) {
 	m, reg, _ := manager(t, nil)
-	for name, stages := range map[string][]Stage{"appended": benchStages[:1], "three": benchStages} {
+	for name, stages := range map[string][]Stage{"appended": fieldStages[:1], "three": fieldStages} {
 		open := func(limit int) *Chain {
 			c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: stages, BatchRows: limit})
 			if err != nil {

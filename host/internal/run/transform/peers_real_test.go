@@ -5,6 +5,7 @@ package transform
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,32 +25,55 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// peerStages are those of Peer.java.
-var peerStages = append(benchStages[:3:3], peerMask,
-	Stage{Alias: "less", Class: classes + "ReplaceField$Value", Settings: []wit.Setting{{Name: "exclude",
-		Value: "f5"}}})
+// peerSingles are each transform and each predicate, alone or as little as there is besides.
+var peerSingles = []struct {
+	name   string
+	stages []Stage
+}{
+	{"Cast", []Stage{castStage}},
+	{"DropHeaders", []Stage{benched("put", "InsertHeader", "header", "h", "value.literal", "7"),
+		benched("drop", "DropHeaders", "headers", "h")}},
+	{"ExtractField", []Stage{benched("one", "ExtractField$Value", "field", "f3")}},
+	{"Filter", []Stage{benched("none", "Filter")}},
+	{"Flatten", []Stage{benched("flat", "Flatten$Value")}},
+	{"HeaderFrom", []Stage{headStage}},
+	{"HoistField", []Stage{benched("all", "HoistField$Value", "field", "all")}},
+	{"InsertField", []Stage{insertStage}},
+	{"InsertHeader", []Stage{benched("put", "InsertHeader", "header", "h", "value.literal", "7")}},
+	{"MaskField", []Stage{benched("mask", "MaskField$Value", "fields", "f4")}},
+	{"RegexRouter", []Stage{routeStage}},
+	{"ReplaceField", []Stage{namesStage}},
+	{"SetSchemaMetadata", []Stage{benched("name", "SetSchemaMetadata$Value", "schema.name", "N")}},
+	{"TimestampConverter", []Stage{timeStage}},
+	{"TimestampRouter", []Stage{dayStage}},
+	{"ValueToKey", []Stage{keyStage}},
+	{"HasHeaderKey", []Stage{when(insertStage, true, "HasHeaderKey", "name", "h")}},
+	{"RecordIsTombstone", []Stage{when(insertStage, true, "RecordIsTombstone")}},
+	{"TopicNameMatches", []Stage{when(insertStage, false, "TopicNameMatches", "pattern", "orders.*")}},
+}
 
-// peerChain is the chain of a case of Peer.java.
-func peerChain(what string) []Stage {
-	switch what {
-	case "chain-1":
-		return peerStages[:1]
-	case "chain-5":
-		return peerStages
-	case "keys":
-		return keyStages
-	case "columns":
-		return columnStages
-	case "days":
-		return dayStages
-	case "live":
-		return liveStages
+// stagesText is stages as Peer.java reads them.
+func stagesText(b *testing.B, stages []Stage) string {
+	component := func(class string, settings []wit.Setting) map[string]any {
+		of := map[string]any{"type": class}
+		for _, s := range settings {
+			of[s.Name] = s.Value
+		}
+		return of
 	}
-	var edits, stages int
-	if n, _ := fmt.Sscanf(what, "edited-%d-%d", &stages, &edits); n == 2 {
-		return editedStages(edits, stages)
+	list := []map[string]any{}
+	for _, s := range stages {
+		of := component(s.Class, s.Settings)
+		if s.Predicate != nil {
+			of["predicate"], of["negate"] = component(s.Predicate.Class, s.Predicate.Settings), s.Negate
+		}
+		list = append(list, of)
 	}
-	return peerStages[:3]
+	text, err := json.Marshal(list)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return string(text)
 }
 
 // startPiped starts a program, and returns where it reads and what it writes.
@@ -81,7 +105,7 @@ func peer(b *testing.B, tool, program string, settings ...string) func(b *testin
 	})
 	answers := bufio.NewScanner(out)
 	return func(b *testing.B, what string, n int) float64 {
-		fmt.Fprintf(in, "%s %d\n", what, n)
+		fmt.Fprintf(in, "%d %s\n", n, what)
 		if !answers.Scan() {
 			b.Fatalf("%s ended", program)
 		}
@@ -101,19 +125,22 @@ func peer(b *testing.B, tool, program string, settings ...string) func(b *testin
 // it.
 func BenchmarkRealPeers(b *testing.B) {
 	m, reg, _ := manager(b, nil)
-	compare := func(b *testing.B, theirs func(*testing.B, string, int) float64, what, form string) {
+	compare := func(b *testing.B, theirs func(*testing.B, string, int) float64, what, form string, stages []Stage) {
 		b.Run(what+"/"+form, func(b *testing.B) {
 			const rows, calls, turns = 500, 200, 9
+			theirs := func(b *testing.B, n int) float64 {
+				return theirs(b, what+" "+form+" "+stagesText(b, stages), n)
+			}
 			do := ourWork(b, func() (*Chain, error) {
-				return New(context.Background(), Options{Manager: m, Connector: "c", Stages: peerChain(what)})
+				return New(context.Background(), Options{Manager: m, Connector: "c", Stages: stages})
 			}, reg, what, form == "schema", rows)
-			theirs(b, what+" "+form, 200_000) // until it is warm
+			theirs(b, 200_000) // until it is warm
 			do()
 			var of, ours []float64
 			for b.Loop() {
 				of, ours = of[:0], ours[:0]
 				for range turns {
-					of = append(of, theirs(b, what+" "+form, calls*rows))
+					of = append(of, theirs(b, calls*rows))
 					before := cpu(b)
 					for range calls {
 						do()
@@ -130,10 +157,15 @@ func BenchmarkRealPeers(b *testing.B) {
 		})
 	}
 	kafkas := peer(b, "kafka", "Peer.java")
-	for _, what := range []string{"chain-1", "chain-3", "chain-5", "edited-3-1", "edited-3-2", "edited-5-1",
-		"edited-5-2", "keys", "live", "days", "columns", "in", "out", "path"} {
-		for _, form := range []string{"schema", "plain"} {
-			compare(b, kafkas, what, form)
+	cases := append(benchChains[:len(benchChains):len(benchChains)], peerSingles...)
+	for _, what := range []string{"in", "out", "path"} {
+		cases = append(cases, benchChains[0])
+		cases[len(cases)-1].name = what
+	}
+	for _, c := range cases {
+		compare(b, kafkas, c.name, "schema", c.stages)
+		if c.name != "SetSchemaMetadata" { // it takes no record without schema
+			compare(b, kafkas, c.name, "plain", c.stages)
 		}
 	}
 	b.Run("avro", func(b *testing.B) {
@@ -143,7 +175,7 @@ func BenchmarkRealPeers(b *testing.B) {
 		}
 		avros := peer(b, "avro", "PeerAvro.java", "CLASSES="+libraries[0]+"/*")
 		for _, what := range []string{"avro-in", "avro-out", "avro-path"} {
-			compare(b, avros, what, "schema")
+			compare(b, avros, what, "schema", fieldStages)
 		}
 	})
 }
@@ -237,7 +269,8 @@ func ourWork(b *testing.B, chain func() (*Chain, error), reg *record.Registry, w
 		if what == "in" {
 			return
 		}
-		if faults, err := c.Apply(ctx, batch); err != nil || len(faults) > 0 || len(batch.Rows) != count {
+		if faults, err := c.Apply(ctx, batch); err != nil || len(faults) > 0 ||
+			len(batch.Rows) != count && what != "Filter" {
 			b.Fatal(err, faults)
 		}
 		if what == "path" {

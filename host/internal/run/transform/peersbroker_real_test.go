@@ -47,7 +47,7 @@ func BenchmarkRealPeersBroker(b *testing.B) {
 		b.Run(form, func(b *testing.B) {
 			const turns = 5
 			w := newBrokerWork(b, address, reg, form == "schema")
-			chain, err := New(b.Context(), Options{Manager: m, Connector: "c", Stages: peerStages[:3]})
+			chain, err := New(b.Context(), Options{Manager: m, Connector: "c", Stages: fieldStages})
 			if err != nil {
 				b.Fatal(err)
 			}

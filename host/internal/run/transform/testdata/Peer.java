@@ -8,29 +8,23 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Supplier;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+
+import org.apache.kafka.common.Configurable;
 import org.apache.kafka.connect.data.Schema;
 import org.apache.kafka.connect.data.SchemaAndValue;
 import org.apache.kafka.connect.data.SchemaBuilder;
 import org.apache.kafka.connect.data.Struct;
 import org.apache.kafka.connect.json.JsonConverter;
 import org.apache.kafka.connect.source.SourceRecord;
-import org.apache.kafka.connect.transforms.Cast;
-import org.apache.kafka.connect.transforms.ExtractField;
-import org.apache.kafka.connect.transforms.HeaderFrom;
-import org.apache.kafka.connect.transforms.InsertField;
-import org.apache.kafka.connect.transforms.MaskField;
-import org.apache.kafka.connect.transforms.RegexRouter;
-import org.apache.kafka.connect.transforms.ReplaceField;
-import org.apache.kafka.connect.transforms.TimestampConverter;
-import org.apache.kafka.connect.transforms.TimestampRouter;
 import org.apache.kafka.connect.transforms.Transformation;
-import org.apache.kafka.connect.transforms.ValueToKey;
-import org.apache.kafka.connect.transforms.predicates.RecordIsTombstone;
+import org.apache.kafka.connect.transforms.predicates.Predicate;
 
 /**
- * Kafka's own transforms and converters on records of ten fields and 1 KB, for BenchmarkRealPeers: a line of standard input is a case and
- * how many records; it is answered with the nanoseconds of CPU of one record, of this thread. A case is what is done (chain-1, chain-3,
- * chain-5, in, out, path, or a chain of its own: see chain) and whether records have a schema (schema, plain), with a blank between.
+ * Kafka's own transforms and converters on records of ten fields and 1 KB, for BenchmarkRealPeers: a line of standard input is how many
+ * records, a name (in, out and path are converters, and path has the stages between), whether records have a schema (schema, plain), and
+ * the stages in JSON; it is answered with the nanoseconds of CPU of one record, of this thread.
  */
 public class Peer {
     static final Schema SCHEMA = schema();
@@ -57,92 +51,55 @@ public class Peer {
         return typed ? s : m;
     }
 
-    static <T extends Transformation<SourceRecord>> T with(T t, String... settings) {
-        Map<String, String> m = new LinkedHashMap<>();
-        for (int i = 0; i < settings.length; i += 2) {
-            m.put(settings[i], settings[i + 1]);
-        }
-        t.configure(m);
-        return t;
+    static Object make(JsonNode stage) throws Exception {
+        Map<String, String> settings = new LinkedHashMap<>();
+        stage.fields().forEachRemaining(e -> {
+            if (e.getValue().isTextual()) {
+                settings.put(e.getKey(), e.getValue().textValue());
+            }
+        });
+        Object made = Class.forName(settings.remove("type")).getDeclaredConstructor().newInstance();
+        ((Configurable) made).configure(settings);
+        return made;
     }
 
-    /** edited is editedStages of bench_test.go: Cast and TimestampConverter among others. */
-    static List<Transformation<SourceRecord>> edited(String what) {
-        Transformation<SourceRecord> insert = with(new InsertField.Value<>(), "static.field", "system", "static.value", "SAP-PRD-100");
-        Transformation<SourceRecord> cast = with(new Cast.Value<>(), "spec", "f0:string,f2:float32");
-        Transformation<SourceRecord> names = with(new ReplaceField.Value<>(), "renames", "f3:name", "exclude", "f7");
-        Transformation<SourceRecord> when = with(new TimestampConverter.Value<>(), "field", "f1", "target.type", "string",
-            "format", "yyyy-MM-dd'T'HH:mm:ss");
-        Transformation<SourceRecord> topic = with(new InsertField.Value<>(), "topic.field", "topic");
-        switch (what) {
-            case "edited-3-1":
-                return List.of(insert, cast, names);
-            case "edited-3-2":
-                return List.of(cast, names, when);
-            case "edited-5-1":
-                return List.of(insert, cast, names, with(new MaskField.Value<>(), "fields", "f4"), topic);
-            default:
-                return List.of(insert, cast, names, when, topic);
+    /** A stage, with the predicate that a worker asks before it, or null. */
+    record Stage(Transformation<SourceRecord> transform, Predicate<SourceRecord> predicate, boolean negate) {
+        @SuppressWarnings("unchecked")
+        static Stage of(JsonNode stage) throws Exception {
+            return new Stage((Transformation<SourceRecord>) make(stage),
+                stage.has("predicate") ? (Predicate<SourceRecord>) make(stage.get("predicate")) : null, stage.path("negate").asBoolean());
         }
     }
 
-    /** live has each transform done to what is no tombstone. */
-    static List<Transformation<SourceRecord>> live(List<Transformation<SourceRecord>> chain) {
-        RecordIsTombstone<SourceRecord> tombstone = new RecordIsTombstone<>();
-        List<Transformation<SourceRecord>> list = new ArrayList<>();
-        for (Transformation<SourceRecord> t : chain) {
-            list.add(new InsertField.Value<>() {
-                @Override
-                public SourceRecord apply(SourceRecord r) {
-                    return tombstone.test(r) ? r : t.apply(r);
-                }
-            });
+    static List<Stage> chain(String text) throws Exception {
+        List<Stage> list = new ArrayList<>();
+        for (JsonNode stage : new ObjectMapper().readTree(text)) {
+            list.add(Stage.of(stage));
         }
         return list;
     }
 
-    static List<Transformation<SourceRecord>> chain(String what) {
-        switch (what) {
-            case "keys":
-                return List.of(with(new ValueToKey<>(), "fields", "f0"), with(new ExtractField.Key<>(), "field", "f0"),
-                    with(new RegexRouter<>(), "regex", "(.*)", "replacement", "sap.$1"));
-            case "columns":
-                return List.of(with(new ValueToKey<>(), "fields", "f0,f3"),
-                    with(new HeaderFrom.Value<>(), "fields", "f1", "headers", "at", "operation", "move"), with(new TimestampRouter<>()));
-            case "days":
-                return List.of(with(new InsertField.Value<>(), "static.field", "system", "static.value", "SAP-PRD-100"),
-                    with(new TimestampRouter<>()));
-            case "live":
-                return live(chain("chain-3"));
-            default:
-                return what.startsWith("edited") ? edited(what) : plain(what.startsWith("chain-") ? what.charAt(6) - '0' : 3);
-        }
-    }
-
-    static List<Transformation<SourceRecord>> plain(int stages) {
-        List<Transformation<SourceRecord>> list = new ArrayList<>();
-        list.add(with(new InsertField.Value<>(), "static.field", "system", "static.value", "SAP-PRD-100"));
-        list.add(with(new ReplaceField.Value<>(), "renames", "f0:id,f3:name", "exclude", "f7"));
-        list.add(with(new InsertField.Value<>(), "topic.field", "topic"));
-        list.add(with(new MaskField.Value<>(), "fields", "f4"));
-        list.add(with(new ReplaceField.Value<>(), "exclude", "f5"));
-        return list.subList(0, stages);
-    }
-
-    static SourceRecord apply(List<Transformation<SourceRecord>> chain, SourceRecord r) {
-        for (Transformation<SourceRecord> t : chain) {
-            r = t.apply(r);
+    static SourceRecord apply(List<Stage> chain, SourceRecord r) {
+        for (Stage s : chain) {
+            if (s.predicate != null && s.predicate.test(r) == s.negate) {
+                continue;
+            }
+            r = s.transform.apply(r);
+            if (r == null) {
+                return null;
+            }
         }
         return r;
     }
 
-    static Supplier<Object> work(String what, boolean typed) {
+    static Supplier<Object> work(String what, boolean typed, String stages) throws Exception {
         JsonConverter json = new JsonConverter();
         json.configure(Map.of("schemas.enable", String.valueOf(typed)), false);
         Object value = value(typed);
         Schema schema = typed ? SCHEMA : null;
         byte[] bytes = json.fromConnectData("orders", schema, value);
-        List<Transformation<SourceRecord>> chain = chain(what);
+        List<Stage> chain = chain(stages);
         switch (what) {
             case "in":
                 return () -> json.toConnectData("orders", bytes);
@@ -163,9 +120,12 @@ public class Peer {
         Map<String, Supplier<Object>> all = new LinkedHashMap<>();
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line; (line = in.readLine()) != null; ) {
-            String[] parts = line.split(" ");
-            Supplier<Object> one = all.computeIfAbsent(parts[0] + " " + parts[1], k -> work(parts[0], parts[1].equals("schema")));
-            int n = Integer.parseInt(parts[2]);
+            String[] parts = line.split(" ", 4);
+            Supplier<Object> one = all.get(parts[1] + " " + parts[2]);
+            if (one == null) {
+                all.put(parts[1] + " " + parts[2], one = work(parts[1], parts[2].equals("schema"), parts[3]));
+            }
+            int n = Integer.parseInt(parts[0]);
             long before = ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime();
             for (int i = 0; i < n; i++) {
                 sink = one.get();

@@ -93,8 +93,8 @@ public class PeerAvro {
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line; (line = lines.readLine()) != null; ) {
             String[] parts = line.split(" ");
-            Callable<Object> one = all.get(parts[0]);
-            int n = Integer.parseInt(parts[2]);
+            Callable<Object> one = all.get(parts[1]);
+            int n = Integer.parseInt(parts[0]);
             long before = ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime();
             for (int i = 0; i < n; i++) {
                 sink = one.call();

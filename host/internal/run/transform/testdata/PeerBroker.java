@@ -90,9 +90,9 @@ public class PeerBroker {
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line; (line = lines.readLine()) != null; ) {
             String[] parts = line.split(" ");
-            int n = Integer.parseInt(parts[3]);
+            int n = Integer.parseInt(parts[0]);
             long before = system.getProcessCpuTime();
-            copy(parts[0], parts[1], parts[2].equals("schema"), n);
+            copy(parts[1], parts[2], parts[3].equals("schema"), n);
             System.out.println((system.getProcessCpuTime() - before) / n);
         }
     }
