@@ -1,7 +1,6 @@
 package chain
 
 import (
-	"reflect"
 	"strconv"
 	"strings"
 
@@ -9,47 +8,23 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// chain is the stages of a context, with what was compiled for the topics and schemas that came by.
+// chain is the stages of a context.
 type chain struct {
-	phases []phase
-	// joined is the whole chain as one fused phase, for rows that are alike, where its phases are fused stages and
-	// masks; nil: there is none. Rows that differ, and all that fail, go by phases.
-	joined *phase
-	// live: joined holds for rows alone whose value is no null. That is what is known there of RecordIsTombstone.
-	live bool
-	// stamp is what gives rows their topic behind joined, where it is the chain's last phase; nil: joined is all.
-	stamp *stampRouter
+	stages []stage
+	// routes are those of the topics that came by.
+	routes map[string]*route
 	// test is set when the chain is one predicate, for the contract's test.
 	test condition
 }
 
-// phase is a part of a chain that a row goes through as one: stages that are fused into plans, or one operation on the
-// row.
-type phase struct {
-	// condition is asked for each row, nil: every row goes through.
-	condition condition
-	negate    bool
-	// given is the condition as prepare was given it: stages with the same one may be fused.
-	given *wit.Condition
-	// operation, at its place in the chain; nil: the stages below.
-	operation rowOperation
-	number    int
-
-	stages []stage
-	routes map[string]*route
-	// readsAll: no member of a structure is left unread, because by phases all are.
-	readsAll bool
-	// last is the route of the last row, lastTopic the topic that it came with.
-	last      *route
-	lastTopic string
-}
-
-// stage is a transform of a fused phase, with its condition where that asks the topic alone.
+// stage is a transform with its condition.
 type stage struct {
 	number    int
 	operation operation
-	condition topicCondition // nil: always
+	condition condition // nil: always
 	negate    bool
+	// programs are those of a [fieldOperation], by topic where that is part of them.
+	programs map[string]*programs[*program]
 }
 
 // condition is a predicate.
@@ -59,29 +34,59 @@ type condition interface {
 	matches(v *view, e *Engine) (bool, error)
 }
 
-// topicCondition is a predicate that asks the topic alone: in a fused phase it is asked once for each topic, not for
-// each row.
+// topicCondition is a predicate that asks the topic alone: in the fast lane it is asked once for each topic.
 type topicCondition interface {
 	condition
 	matchesTopic(topic string) (bool, *unmatched)
 }
 
-// operation is what a transform does.
-type operation interface {
-	// route does what depends on the topic alone: it changes the topic, drops, or adds steps. Of a [rowOperation] that
-	// is no [fieldOperation] it is not asked.
-	route(r *route, stage int)
+// operation is what a transform does: a [rowOperation], a [fieldOperation], or both.
+type operation any
+
+// rowOperation works on the view of one row: on several columns, or by what the row holds.
+type rowOperation interface {
+	// apply changes the view. What it writes goes behind e.scratch. The error is of the call, not of the row.
+	apply(e *Engine, v *view, stage int) (*failure, error)
 }
 
-// fieldOperation is an operation on the fields of keys or values.
+// topicOperation is a rowOperation that changes the topic alone, by the topic alone.
+type topicOperation interface {
+	rowOperation
+	// route returns the topic that becomes of one.
+	route(topic string, stage int) (string, *failure)
+}
+
+// fieldOperation works on the fields of a key or value, as a step of a program. One that is a rowOperation as well is
+// that on the plain way.
 type fieldOperation interface {
-	operation
-	// layout changes the layout of a structure.
+	about() *target
+	// layout changes the fields of a structure.
 	layout(l *structDraft, s step) *failure
 	// schemaless changes the entries of a map.
 	schemaless(m *entries, s step, row *wit.Row) *failure
+}
+
+// target is what all operations on fields have.
+type target struct {
+	at side
 	// purpose names the operation in messages.
-	purpose() string
+	purpose string
+	// needed: it takes no null in the place of a structure or map.
+	needed bool
+	// keeps: the structure or map stays the one that it is.
+	keeps bool
+	// topical: programs have the topic in them.
+	topical bool
+	// replaceNull: a null is its field's default, where that has one.
+	replaceNull bool
+}
+
+func (t *target) about() *target { return t }
+
+// configure reads the setting that all have.
+func (t *target) configure(s settings) (err *wit.Fault) {
+	t.replaceNull, err = s.boolean(replaceNullSpec.Name)
+	return err
 }
 
 // failure is what a row fails by.
@@ -90,98 +95,9 @@ type failure struct {
 	class, text string
 }
 
-// route is what fused stages come to for the records of one topic.
-type route struct {
-	from    string
-	topic   string
-	dropped bool
-	// stop fails every record that is not dropped before.
-	stop *failure
-	// sides are the plans of key and value.
-	sides [2]plan
-	// keyed: a step on values makes the key, so that steps on keys go with those on values from there on.
-	keyed bool
-}
-
-// step is a field operation at its place: in which stage, and with which topic.
-type step struct {
-	stage     int
-	operation fieldOperation
-	topic     string
-	// onKey: it is a step on the key that a step before made of the value.
-	onKey bool
-}
-
-// plan is the steps of one side, with the programs compiled from them by schema.
-type plan struct {
-	steps []step
-	// readsAll is that of the phase.
-	readsAll bool
-	programs map[uint32]*program
-	last     *program
-	lastID   uint32
-	// shape is what became of the last map without schema; misses counts shapes that did not come again.
-	shape  *shape
-	misses int
-}
-
-func (r *route) add(at side, stage int, o fieldOperation) {
-	s := step{stage: stage, operation: o, topic: r.topic}
-	if at == keySide && r.keyed {
-		at, s.onKey = valueSide, true
-	}
-	r.sides[at].steps = append(r.sides[at].steps, s)
-}
-
-// maxCached is how many routes of a phase, and programs of a plan, are kept.
-const maxCached = 1000
-
-// route returns the topic's route. The name may lie in memory that is used again.
-func (p *phase) route(topic string) *route {
-	if p.last != nil && p.lastTopic == topic {
-		return p.last
-	}
-	r := p.routes[topic]
-	if r == nil {
-		topic = strings.Clone(topic)
-		r = newRoute(p.stages, topic)
-		for i := range r.sides {
-			r.sides[i].readsAll = p.readsAll
-		}
-		if len(p.routes) >= maxCached {
-			clear(p.routes)
-		}
-		p.routes[topic] = r
-	}
-	p.last, p.lastTopic = r, r.from
-	return r
-}
-
-func newRoute(stages []stage, topic string) *route {
-	r := &route{from: topic, topic: topic}
-	for i := range stages {
-		s := &stages[i]
-		if s.condition != nil {
-			matches, unknown := s.condition.matchesTopic(r.topic)
-			if unknown != nil {
-				r.stop = unknown.at(s.number)
-				break
-			}
-			if matches == s.negate {
-				continue
-			}
-		}
-		s.operation.route(r, s.number)
-		if r.dropped || r.stop != nil {
-			break
-		}
-	}
-	return r
-}
-
-// newChain makes the phases of the stages that prepare was given.
+// newChain makes the stages that prepare was given.
 func newChain(list []wit.Stage) (*chain, *wit.Fault) {
-	c := &chain{}
+	c := &chain{routes: map[string]*route{}}
 	if len(list) == 1 {
 		if k := find(list[0].Component); k != nil && k.kind == wit.ComponentPredicate {
 			test, err := k.predicate(settings{list[0].Settings})
@@ -195,61 +111,11 @@ func newChain(list []wit.Stage) (*chain, *wit.Fault) {
 			err.Message = "stage " + strconv.Itoa(i) + ", " + list[i].Component + ": " + err.Message
 			return nil, err
 		}
-		c.add(i, operation, condition, list[i].Condition)
+		given := list[i].Condition
+		c.stages = append(c.stages, stage{number: i, operation: operation, condition: condition,
+			negate: given != nil && given.Negate})
 	}
-	c.join()
 	return c, nil
-}
-
-// join makes one phase of all where that can be.
-func (c *chain) join() {
-	if c.fused() {
-		c.joined = &c.phases[0]
-		return
-	}
-	whole := &phase{routes: map[string]*route{}}
-	for i := range c.phases {
-		p := &c.phases[i]
-		byTopic, ok := p.condition.(topicCondition)
-		switch _, byValue := p.condition.(tombstone); {
-		case byValue:
-			c.live = true
-			if !p.negate {
-				continue // it is for tombstones
-			}
-		case p.condition != nil && !ok:
-			return
-		}
-		if o, is := p.operation.(*stampRouter); is && o.wrong == "" && i == len(c.phases)-1 && byTopic == nil {
-			c.stamp = o
-			continue
-		}
-		whole.readsAll = i > 0 || p.operation != nil
-		if p.operation == nil {
-			whole.stages = append(whole.stages, p.stages...)
-			continue
-		}
-		if !joins(p.operation) {
-			return
-		}
-		whole.stages = append(whole.stages, stage{p.number, p.operation, byTopic, byTopic != nil && p.negate})
-	}
-	c.joined = whole
-}
-
-// joins tells whether a phase of its own can be a stage of a joined one.
-func joins(o rowOperation) bool {
-	switch x := o.(type) {
-	case *cast:
-		return x.whole == nil
-	case *timestampConverter:
-		return x.field != ""
-	case *extract:
-		return x.at == keySide && len(x.path) == 1
-	case fieldOperation:
-		return true
-	}
-	return false
 }
 
 func newStage(of *wit.Stage) (operation, condition, *wit.Fault) {
@@ -270,31 +136,44 @@ func newStage(of *wit.Stage) (operation, condition, *wit.Fault) {
 	return made, when, err
 }
 
-// add puts a stage at the end: into the last phase, where it can be fused with that one, else into one of its own.
-func (c *chain) add(number int, made operation, when condition, given *wit.Condition) {
-	negate := given != nil && given.Negate
-	if o, ok := made.(rowOperation); ok {
-		c.phases = append(c.phases, phase{operation: o, number: number, condition: when, negate: negate})
-		return
+// applies tells whether a stage is for the row at work.
+func (s *stage) applies(e *Engine, v *view) (bool, *failure, error) {
+	if s.condition == nil {
+		return true, nil, nil
 	}
-	s := stage{number: number, operation: made}
-	if byTopic, ok := when.(topicCondition); ok {
-		s.condition, s.negate = byTopic, negate
-		when, given, negate = nil, nil, false
+	matches, err := s.condition.matches(v, e)
+	if unknown, is := err.(*unmatched); is {
+		return false, unknown.at(s.number), nil
 	}
-	// Fused stages change neither the headers of a row nor whether a value is null, so a condition that was met once
-	// still is.
-	n := len(c.phases)
-	if n == 0 || c.phases[n-1].operation != nil || !reflect.DeepEqual(c.phases[n-1].given, given) {
-		c.phases = append(c.phases, phase{condition: when, negate: negate, given: given, routes: map[string]*route{}})
-		n++
-	}
-	c.phases[n-1].stages = append(c.phases[n-1].stages, s)
+	return matches != s.negate, nil, err
 }
 
-// fused tells whether the chain is one phase of fused stages that all rows go through.
-func (c *chain) fused() bool {
-	return len(c.phases) == 1 && c.phases[0].operation == nil && c.phases[0].condition == nil
+// program is what a stage on fields comes to for a topic and a schema.
+func (s *stage) program(e *Engine, o fieldOperation, topic string, schema uint32) (*program, error) {
+	if !o.about().topical {
+		topic = ""
+	}
+	list := s.programs[topic]
+	if list == nil {
+		if s.programs == nil || len(s.programs) >= maxCached {
+			s.programs = map[string]*programs[*program]{}
+		}
+		topic = strings.Clone(topic)
+		list = &programs[*program]{}
+		s.programs[topic] = list
+	}
+	return list.of(e, schema, func(nodes []wit.Node) *program {
+		return newProgram(&e.schemas, []step{{s.number, o, topic, false}}, schema, nodes)
+	})
+}
+
+// apply does a stage to the row at work.
+func (s *stage) apply(e *Engine, v *view) (*failure, error) {
+	if o, ok := s.operation.(rowOperation); ok {
+		e.closeMap()
+		return o.apply(e, v, s.number)
+	}
+	return e.applyFields(s, s.operation.(fieldOperation), v)
 }
 
 // encode writes stages as a context: texts and counts as package datum writes them.

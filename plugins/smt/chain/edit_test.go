@@ -186,8 +186,8 @@ func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 		_, _, want, _ := sent(t, stages, schemas, b, true)
 		e, c, got, faults := sent(t, stages, schemas, b, false)
 		faulty += len(faults)
-		e.begin(1, len(b.rows))
-		joined += e.alike(c, b.topics, b.rows, 0, b.data)
+		e.begun(call(b))
+		joined += e.alike(c, 0)
 		if !reflect.DeepEqual(want, got) {
 			t.Fatalf("seed %d, %+v of %+v: differs (-phases +one pass):\n%s", seed, stages, nodes, cmp.Diff(want, got))
 		}
@@ -200,8 +200,8 @@ func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 	}
 }
 
-// sent is what becomes of rows that go through a chain, all by phases or as they usually do.
-func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch, byPhases bool) (*Engine, *chain, []outcome,
+// sent is what becomes of rows that go through a chain, all the plain way or as they usually do.
+func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch, plain bool) (*Engine, *chain, []outcome,
 	[]wit.RowFault) {
 	t.Helper()
 	e := New()
@@ -213,12 +213,8 @@ func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch, byPha
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.joined == nil {
-		t.Fatalf("%+v are not one phase", stages)
-	}
-	if byPhases {
-		c.joined = nil
-	}
+	r := c.route("t")
+	r.slow = r.slow || plain
 	out, faults := apply(t, e, context, schemas, b)
 	return e, c, outcomes(t, e, len(b.rows), out, faults), faults
 }
@@ -271,8 +267,8 @@ func TestNullKeys(t *testing.T) {
 			if want[1].KeyForm != wit.Absent || want[2].KeyForm != wit.Dynamic {
 				t.Errorf("by phases, expected no key and one, found %v and %v", want[1].KeyForm, want[2].KeyForm)
 			}
-			e.begin(1, len(b.rows))
-			if done := e.alike(c, b.topics, b.rows, 0, b.data); done != 1 {
+			e.begun(call(b))
+			if done := e.alike(c, 0); done != 1 {
 				t.Errorf("expected one row to be done in one pass, up to the null, found %d", done)
 			}
 		})
@@ -301,9 +297,9 @@ func TestEditedInKeyAndValue(t *testing.T) {
 			// again, with a buffer that is too small by less than the key, and others' bytes behind it
 			for size := 1; size < 2500; size++ {
 				guarded := bytes.Repeat([]byte{0xa5}, size+3000)
-				e.data = guarded[:0:size]
-				e.begin(1, len(b.rows))
-				if done := e.alike(c, b.topics, b.rows[:1], 0, b.data); done != 1 {
+				e.out.data = guarded[:0:size]
+				e.begun(call{b.topics, b.rows[:1], b.data})
+				if done := e.alike(c, 0); done != 1 {
 					t.Fatalf("%d bytes: the row was not done", size)
 				}
 				if rest := bytes.TrimLeft(guarded[size:], "\xa5"); len(rest) > 0 {
@@ -335,13 +331,13 @@ func TestCastOfTimesUnderAnotherType(t *testing.T) {
 func TestTextsOfTimes(t *testing.T) {
 	for _, literal := range []string{"x", strings.Repeat("x", 59), strings.Repeat("x", 60), longText} {
 		format := "yyyy'" + literal + "'"
-		made, fault := newTimestampConverter(valueSide)(settings{[]wit.Setting{{Name: "target.type", Value: "string"},
-			{Name: "format", Value: format}}})
+		made, fault := newTimestampConverter(valueSide, settings{[]wit.Setting{{Name: "target.type",
+			Value: "string"}, {Name: "format", Value: format}}})
 		if fault != nil {
 			t.Fatal(fault)
 		}
 		want := datum.AppendText([]byte("before"), "1970"+literal)
-		got, f := made.(*timestampConverter).append([]byte("before"), 0, false, 0)
+		got, f := made.(*timestampWhole).append([]byte("before"), 0, false, 0)
 		if f != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: expected %q, found %q, %v", format, want, got, f)
 		}
@@ -382,6 +378,8 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 	filter := []wit.Stage{{Component: ClassFilter}}
 	castKey := wit.Stage{Component: ClassCastKey, Settings: set("spec", "f0:string")}
 	key := wit.Stage{Component: ClassValueToKey, Settings: set("fields", "f1,f0")}
+	header := wit.Stage{Component: ClassHeaderFromValue, Settings: set("fields", "f1,f4", "headers", "h,i", "operation",
+		"move")}
 	extract := wit.Stage{Component: ClassExtractKey, Settings: set("field", "f0")}
 	for name, x := range map[string]struct {
 		stages []wit.Stage
@@ -405,6 +403,8 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 		"a key that was there":       {[]wit.Stage{extract}, false},
 		"a topic of the day":         {append(benchChain(), wit.Stage{Component: ClassTimestampRouter}), true},
 		"another topic":              {tombstone([]wit.Stage{route}, true), true},
+		"headers":                    {[]wit.Stage{header}, true},
+		"headers of what stays":      {[]wit.Stage{casting("f0:string"), key, header, {Component: ClassTimestampRouter}}, true},
 		"a value as a whole":         {[]wit.Stage{casting("string")}, false},
 	} {
 		for _, form := range []string{"schema", "plain"} {
@@ -426,8 +426,8 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 				if _, err := e.Apply(context, []wit.Schema{schema}, []string{"t"}, rows[:1], data); err != nil {
 					t.Fatal(err)
 				}
-				e.begin(1, len(rows))
-				if got := e.alike(c, []string{"t"}, rows, 0, data); got != 0 && !x.all || got != len(rows) && x.all {
+				e.begun(call{[]string{"t"}, rows, data})
+				if got := e.alike(c, 0); got != 0 && !x.all || got != len(rows) && x.all {
 					t.Errorf("expected all rows: %s, found %d of %d", strconv.FormatBool(x.all), got, len(rows))
 				}
 			})

@@ -17,11 +17,13 @@ type entries struct {
 	// kept holds what was inserted into this map.
 	kept    []byte
 	changed bool
-	// lesson is what [plan.learn] needs besides, nil: it is not asked for.
+	// lesson is what [route.remember] needs besides, nil: it is not asked for.
 	lesson *lesson
-	// key is the key where a step makes it of the value; whole: it is its only entry, and no map.
-	key   *entries
-	whole bool
+	// key is the key where a step makes it of the value; whole: it is its only entry, and no map. headers are those
+	// that steps add.
+	key     *entries
+	whole   bool
+	headers []headerEntry
 	// loop is the kernel's at work, begins are where keys and values begin.
 	loop   kernel.Rows
 	begins []uint64
@@ -33,6 +35,12 @@ type lesson struct {
 	choices []choice
 	// edited is what becomes of values that are edited.
 	edited []editedEntry
+}
+
+// headerEntry is a header that becomes of an entry.
+type headerEntry struct {
+	name  string
+	entry entry
 }
 
 // choice is what becomes of the value of an entry of the input by its tag, nil being the failure of the row.
@@ -74,7 +82,7 @@ func (e *entry) set(o entry) {
 // are bad.
 func (m *entries) read(in []byte) (class string, bad bool) {
 	m.list, m.placed, m.kept, m.changed = m.list[:0], m.placed[:0], m.kept[:0], false
-	m.lesson, m.key = nil, nil
+	m.lesson, m.key, m.headers = nil, nil, m.headers[:0]
 	if len(in) == 0 || in[0] > datum.TagStruct {
 		return "", true
 	}
@@ -265,47 +273,23 @@ func appendRun(dst, run, b []byte) ([]byte, []byte) {
 	return append(dst, run...), b
 }
 
-// runDynamic does the steps on a value without schema.
-func (p *plan) runDynamic(m *entries, dst []byte, c *column, row *wit.Row) ([]byte, *failure) {
-	first := p.steps[0]
-	if f := m.take(c.bytes, first.stage, first.operation.purpose()); f != nil {
-		return dst, f
-	}
-	for _, s := range p.steps {
-		if f := s.operation.schemaless(m, s, row); f != nil {
-			return dst, f
-		}
-	}
-	p.learn(m, c.bytes, row)
-	if !m.changed {
-		return dst, nil
-	}
-	from := len(dst)
-	dst = m.write(dst)
-	c.set(wit.Dynamic, 0, dst[from:], -1)
-	return dst, nil
-}
-
-// study learns what becomes of a map in a joined chain.
-func (p *plan) study(m *entries, in []byte, row *wit.Row) {
-	if p.misses >= maxMisses {
-		return
-	}
-	if m.take(in, 0, "") != nil {
+// study learns what becomes of a map in the fast lane.
+func (r *route) study(m *entries, in []byte, row *wit.Row) {
+	if r.misses >= maxMisses || !littleEndian || m.take(in, 0, "") != nil {
 		return
 	}
 	m.lesson = &lesson{}
-	for _, s := range p.steps {
+	for _, s := range r.steps {
 		of := m
 		if s.onKey {
 			of = m.key
 		}
 		if of.whole || s.operation.schemaless(of, s, row) != nil {
-			p.misses++
+			r.misses++
 			return
 		}
 	}
-	p.learn(m, in, row)
+	r.remember(m, in, row)
 }
 
 // take reads a value that has to be a map.
@@ -320,19 +304,52 @@ func (m *entries) take(in []byte, stage int, purpose string) *failure {
 	return nil
 }
 
-// schemaless does a step on a column without schema that is a phase of its own.
-func (e *Engine) schemaless(o fieldOperation, c *column, stage int, row *wit.Row) *failure {
-	m := &e.entries
-	if f := m.take(c.bytes, stage, o.purpose()); f != nil {
+// applyEntries does a stage on fields to a column without schema. The map stays open for further stages on fields.
+func (e *Engine) applyEntries(s *stage, o fieldOperation, v *view) *failure {
+	m, about := &e.entries, o.about()
+	c := &v.columns[about.at]
+	if e.open != c {
+		e.closeMap()
+		if f := m.take(c.bytes, s.number, about.purpose); f != nil {
+			return f
+		}
+		e.open = c
+	}
+	if f := o.schemaless(m, step{s.number, o, v.topic, false}, v.row); f != nil {
 		return f
 	}
-	if f := o.schemaless(m, step{stage: stage}, row); f != nil {
-		return f
+	if !about.keeps {
+		c.class = "" // Kafka's transforms make a map anew, even of the same entries
 	}
-	from := len(e.scratch)
-	e.scratch = m.write(e.scratch)
-	c.set(wit.Dynamic, 0, e.scratch[from:], -1)
-	return nil
+	if m.key != nil {
+		from := len(e.scratch)
+		e.scratch = m.key.write(e.scratch)
+		v.columns[keySide].set(wit.Dynamic, 0, e.scratch[from:])
+		m.key = nil
+	}
+	if len(m.headers) == 0 {
+		return nil
+	}
+	f := e.addHeaders(v, len(m.headers), s.number, func(dst []byte) ([]byte, *failure) {
+		for i := range m.headers {
+			h := &m.headers[i]
+			dst = append(datum.AppendText(dst, h.name), byte(wit.Dynamic), 0)
+			dst = datum.AppendBytes(dst, h.entry.value)
+		}
+		return dst, nil
+	})
+	m.headers = m.headers[:0]
+	return f
+}
+
+// closeMap writes the map that is open, if it was changed.
+func (e *Engine) closeMap() {
+	if e.open != nil && e.entries.changed {
+		from := len(e.scratch)
+		e.scratch = e.entries.write(e.scratch)
+		e.open.set(wit.Dynamic, 0, e.scratch[from:])
+	}
+	e.open = nil
 }
 
 // edit makes what becomes of the value of a name by an edit, which is given bytes with a tag; of a name that is not
@@ -344,7 +361,7 @@ func (m *entries) edit(name string, by edit) (made entry, f *failure) {
 		made.value = m.keep(append(m.room(), datum.TagNull))
 		return made, nil
 	}
-	b, f := by(m.room(), x.value)
+	b, f := by.make(m.room(), x.value)
 	if f != nil {
 		return made, f
 	}

@@ -45,8 +45,6 @@ func newToTombstone(s settings) (operation, *wit.Fault) {
 	return o, nil
 }
 
-func (o *toTombstone) route(*route, int) {}
-
 func (o *toTombstone) apply(e *Engine, v *view, stage int) (*failure, error) {
 	c := &v.columns[valueSide]
 	var text []byte
@@ -94,11 +92,11 @@ func (o *toTombstone) apply(e *Engine, v *view, stage int) (*failure, error) {
 	if !slices.Contains(o.values, string(text)) {
 		return nil, nil
 	}
-	if null, err := v.columns[keySide].null(e.schemas); err != nil || null {
+	if null, err := v.columns[keySide].null(&e.schemas); err != nil || null {
 		return &failure{stage, dataException, "A tombstone needs a key: nobody could tell which entity was deleted"},
 			err
 	}
-	c.set(wit.Absent, 0, nil, -1)
+	c.set(wit.Absent, 0, nil)
 	return nil, nil
 }
 
@@ -108,9 +106,8 @@ func (o *toTombstone) compile(e *Engine, nodes []wit.Node) *tombstoneProgram {
 	if l == nil {
 		return x
 	}
-	e.room(p)
 	for _, name := range o.fields {
-		at := slices.IndexFunc(l.fields, func(f field) bool { return f.name == name })
+		at := l.find(name)
 		if at < 0 {
 			continue
 		}
@@ -141,28 +138,24 @@ type coalesce struct {
 
 const coalescePurpose = "coalescing fields"
 
-func newCoalesce(at side) func(settings) (operation, *wit.Fault) {
-	return func(s settings) (operation, *wit.Fault) {
-		o := &coalesce{at: at}
-		text, err := s.needed("field")
-		if err != nil {
-			return nil, err
-		}
-		if o.field = setting.Trim(text); o.field == "" {
-			return nil, invalid("field", text, "String must be non-empty")
-		}
-		if o.fields, err = s.distinct("fields"); err != nil {
-			return nil, err
-		}
-		if o.remove, err = s.flag("remove", false); err != nil {
-			return nil, err
-		}
-		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
-		return o, err
+func newCoalesce(at side, s settings) (operation, *wit.Fault) {
+	o := &coalesce{at: at}
+	text, err := s.needed("field")
+	if err != nil {
+		return nil, err
 	}
+	if o.field = setting.Trim(text); o.field == "" {
+		return nil, invalid("field", text, "String must be non-empty")
+	}
+	if o.fields, err = s.distinct("fields"); err != nil {
+		return nil, err
+	}
+	if o.remove, err = s.flag("remove", false); err != nil {
+		return nil, err
+	}
+	o.replaceNull, err = s.boolean(replaceNullSpec.Name)
+	return o, err
 }
-
-func (o *coalesce) route(*route, int) {}
 
 // coalesceProgram is what Coalesce comes to for a schema.
 type coalesceProgram struct {
@@ -190,11 +183,10 @@ func (o *coalesce) compile(e *Engine, nodes []wit.Node, stage int) *coalesceProg
 		p.failure = onlyStruct(stage, coalescePurpose, javaClass(&nodes[0]))
 		return x
 	}
-	e.room(p)
 	var made field
 	optional := true
 	for _, name := range o.fields {
-		at := slices.IndexFunc(l.fields, func(f field) bool { return f.name == name })
+		at := l.find(name)
 		if at < 0 {
 			p.failure = &failure{stage, dataException, "Field does not exist: " + name}
 			return x
@@ -236,9 +228,8 @@ func (o *coalesce) compile(e *Engine, nodes []wit.Node, stage int) *coalesceProg
 	if !placed {
 		out.fields, x.order = append(out.fields, made), append(x.order, -1)
 	}
-	result := &program{}
-	result.finish(out, basics(&nodes[0]), stage, e.declare)
-	p.failure, x.out = result.failure, result.out
+	out.root = basics(&nodes[0])
+	x.out, p.failure = new(output).write(&e.schemas, out, stage)
 	return x
 }
 
@@ -283,7 +274,7 @@ func (o *coalesce) apply(e *Engine, v *view, stage int) (*failure, error) {
 		}
 		e.scratch = append(datum.AppendBranch(e.scratch, &x.target, !some), found...)
 	}
-	c.set(wit.Structured, x.out, e.scratch[from:], -1)
+	c.set(wit.Structured, x.out, e.scratch[from:])
 	return nil, nil
 }
 
@@ -310,6 +301,6 @@ func (o *coalesce) schemaless(e *Engine, c *column, stage int) *failure {
 	}
 	from := len(e.scratch)
 	e.scratch = m.write(e.scratch)
-	c.set(wit.Dynamic, 0, e.scratch[from:], -1)
+	c.set(wit.Dynamic, 0, e.scratch[from:])
 	return nil
 }

@@ -52,9 +52,8 @@ func TestMembersByTheKernel(t *testing.T) {
 			continue
 		}
 		e := New()
-		e.room(p)
 		want := make([]uint64, len(p.skips)+1)
-		bad := offsets(p.skips, in, start, want)
+		bad := p.offsets(in, start, want)
 		if got := e.offsets(p, in, start); got != bad || bad < 0 && !slices.Equal(e.ends[:len(want)], want) {
 			t.Fatalf("%v of %x: expected %d, %v, found %d, %v", nodes, in, bad, want, got, e.ends)
 		}
@@ -119,6 +118,7 @@ func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
 			if err != nil || int(out.Consumed) != len(rows) {
 				t.Fatal(err, out.Consumed)
 			}
+			out.Faults = slices.DeleteFunc(out.Faults, func(f wit.RowFault) bool { return int(f.Origin) < len(rows)-1 })
 			if len(out.Rows) == 0 || int(out.Rows[len(out.Rows)-1].Origin) != len(rows)-1 {
 				return nil, out.Faults
 			}
@@ -127,9 +127,6 @@ func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
 		}
 		got, faults := made(rows)
 		want, wanted := made(rows[1:])
-		if len(wanted) > 0 && len(faults) == len(wanted)+1 {
-			continue // no value of the schema can be done
-		}
 		if !bytes.Equal(got, want) || len(faults) != len(wanted) || len(faults) == 1 && faults[0].Fault !=
 			wanted[0].Fault {
 			t.Fatalf("%v of %x, made of %x: expected %x, %v, found %x, %v",
@@ -161,7 +158,7 @@ func resultRow(e *Engine, out wit.Applied, r wit.Row, topics []string) any {
 			made.Bytes = append([]byte{}, out.Data[d.Start:d.Start+d.Size]...)
 		}
 		if d.Schema != 0 {
-			made.Schema = e.schemas[d.Schema]
+			made.Schema = e.schemas.known[d.Schema]
 		}
 		return made
 	}
@@ -280,18 +277,18 @@ func TestTimesAreLookedThroughOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.begin(len(topics), len(rows))
-	if behind := e.alike(c, topics, rows, 0, data); behind != 1 {
+	e.begun(call{topics, rows, data})
+	if behind := e.alike(c, 0); behind != 1 {
 		t.Fatalf("expected one row to be done, found %d", behind)
 	}
 	rows[15].Timestamp += 24 * 60 * 60 * 1000 // seen only by one who looks again
-	if behind := e.alike(c, topics, rows, 10, data); behind != len(rows) {
+	if behind := e.alike(c, 10); behind != len(rows) {
 		t.Errorf("expected the rows up to %d without another look at their times, found those up to %d", len(rows),
 			behind)
 	}
-	e.begin(len(topics), len(rows))
-	e.alike(c, topics, rows, 0, data)
-	if behind := e.alike(c, topics, rows, 10, data); behind != 15 {
+	e.begun(call{topics, rows, data})
+	e.alike(c, 0)
+	if behind := e.alike(c, 10); behind != 15 {
 		t.Errorf("in another call, expected the rows up to 15, found those up to %d", behind)
 	}
 }
@@ -366,9 +363,9 @@ func TestMembersRead(t *testing.T) {
 		{ClassReplaceValue, "exclude", "d", 3},
 		{ClassReplaceValue, "include", "d", 3},
 		{ClassReplaceValue, "include", "a", 1},
-		{ClassMaskValue, "fields", "b", 4},
-		{ClassCastValue, "spec", "a:string", 4},
-		{ClassValueToKey, "fields", "a", 4},
+		{ClassMaskValue, "fields", "b", 2},
+		{ClassCastValue, "spec", "a:string", 1},
+		{ClassValueToKey, "fields", "a", 1},
 	} {
 		made, fault := newChain([]wit.Stage{{Component: c.class,
 			Settings: []wit.Setting{{Name: c.name, Value: c.value}}}})
@@ -376,11 +373,7 @@ func TestMembersRead(t *testing.T) {
 			t.Fatal(fault)
 		}
 		e := New()
-		e.schemas[1] = nodes
-		p, err := e.program(&made.joined.route("t").sides[valueSide], 1)
-		if err != nil {
-			t.Fatal(err)
-		}
+		p := newProgram(&e.schemas, made.route("t").steps, 1, nodes)
 		if p.read != c.read {
 			t.Errorf("%s %s=%s: expected %d members to be read, found %d", c.class, c.name, c.value, c.read, p.read)
 		}

@@ -28,17 +28,13 @@ const flattenPurpose = "flattening"
 // below.
 const maxFlatNames = 16 << 20
 
-func newFlatten(at side) func(settings) (operation, *wit.Fault) {
-	return func(s settings) (operation, *wit.Fault) {
-		o := &flatten{at: at, delimiter: *flattenSpecs[0].DefaultValue}
-		if text, given := s.find("delimiter"); given {
-			o.delimiter = setting.Trim(text)
-		}
-		return o, nil
+func newFlatten(at side, s settings) (operation, *wit.Fault) {
+	o := &flatten{at: at, delimiter: *flattenSpecs[0].DefaultValue}
+	if text, given := s.find("delimiter"); given {
+		o.delimiter = setting.Trim(text)
 	}
+	return o, nil
 }
-
-func (o *flatten) route(*route, int) {}
 
 func (o *flatten) name(prefix, name string) string {
 	if prefix == "" {
@@ -60,7 +56,7 @@ type flattening struct {
 
 // flatStruct reads a structure.
 type flatStruct struct {
-	skips   []skip
+	reader
 	ends    []uint64
 	members []flatMember
 }
@@ -99,7 +95,6 @@ type flattener struct {
 
 func (o *flatten) compile(e *Engine, nodes []wit.Node, stage int) *flattening {
 	p, _ := beginProgram(nodes)
-	e.room(p)
 	x := &flattening{program: p}
 	if nodes[0].Kind != wit.Structure {
 		p.failure = onlyStruct(stage, flattenPurpose, javaClass(&nodes[0]))
@@ -113,9 +108,8 @@ func (o *flatten) compile(e *Engine, nodes []wit.Node, stage int) *flattening {
 	if x.top, p.failure = f.structure(nodes, 0, "", nodes[0].Optional, byDefault); p.failure != nil {
 		return x
 	}
-	result := &program{}
-	result.finish(&f.layout, basics(&nodes[0]), stage, e.declare)
-	x.out, p.failure = result.out, result.failure
+	f.layout.root = basics(&nodes[0])
+	x.out, p.failure = new(output).write(&e.schemas, &f.layout, stage)
 	return x
 }
 
@@ -127,8 +121,9 @@ func (f *flattener) structure(nodes []wit.Node, at uint32, prefix string, option
 	for _, m := range list {
 		s.skips = append(s.skips, newSkip(nodes, m.Node))
 	}
+	s.read = len(s.skips)
 	if byDefault != nil {
-		if bad := offsets(s.skips, byDefault, 0, s.ends); bad >= 0 {
+		if bad := s.offsets(byDefault, 0, s.ends); bad >= 0 {
 			return nil, broken(f.stage, bad)
 		}
 	}
@@ -189,7 +184,7 @@ func (f *flattener) add(x field) *failure {
 // write appends the fields of a structure, given without its branch; null: it is one, and so are they.
 func (s *flatStruct) write(dst, in []byte, null bool) []byte {
 	if !null {
-		offsets(s.skips, in, 0, s.ends) // the whole was checked
+		s.offsets(in, 0, s.ends) // the whole was checked
 	}
 	return s.writeMembers(dst, in, s.ends, null)
 }
@@ -242,7 +237,7 @@ func (o *flatten) apply(e *Engine, v *view, stage int) (*failure, error) {
 	}
 	from := len(e.scratch)
 	e.scratch = x.top.writeMembers(e.scratch, c.bytes, e.ends, false)
-	c.set(wit.Structured, x.out, e.scratch[from:], -1)
+	c.set(wit.Structured, x.out, e.scratch[from:])
 	return nil, nil
 }
 
@@ -325,7 +320,7 @@ func (o *flatten) schemaless(e *Engine, c *column, stage int) *failure {
 	}
 	dst = append(dst, run...)
 	e.scratch = dst
-	c.set(wit.Dynamic, 0, dst[from:], -1)
+	c.set(wit.Dynamic, 0, dst[from:])
 	c.class = "java.util.LinkedHashMap"
 	return nil
 }

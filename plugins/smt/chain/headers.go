@@ -22,179 +22,96 @@ var headerFromSpecs = []wit.SettingSpec{
 
 // headerFrom is HeaderFrom: fields of the key or value become headers, behind those that are there.
 type headerFrom struct {
-	at          side
-	fields      []string
-	headers     []string
-	move        bool
-	replaceNull bool
-	programs    programs[*headerProgram]
+	target
+	fields, headers []string
+	move            bool
 }
 
-func newHeaderFrom(at side) func(settings) (operation, *wit.Fault) {
-	return func(s settings) (operation, *wit.Fault) {
-		o := &headerFrom{at: at}
-		for _, x := range []struct {
-			name string
-			list *[]string
-		}{{"fields", &o.fields}, {"headers", &o.headers}} {
-			if _, err := s.needed(x.name); err != nil {
-				return nil, err
-			}
-			if *x.list = s.list(x.name); len(*x.list) == 0 {
-				return nil, invalid(x.name, "[]", "Empty list")
-			}
-		}
-		how, err := s.needed("operation")
-		if err != nil {
+func newHeaderFrom(at side, s settings) (operation, *wit.Fault) {
+	o := &headerFrom{target: target{at: at, needed: true}}
+	for _, x := range []struct {
+		name string
+		list *[]string
+	}{{"fields", &o.fields}, {"headers", &o.headers}} {
+		if _, err := s.needed(x.name); err != nil {
 			return nil, err
 		}
-		if how = setting.Trim(how); how != "move" && how != "copy" {
-			return nil, invalid("operation", how, "String must be one of: move, copy")
+		if *x.list = s.list(x.name); len(*x.list) == 0 {
+			return nil, invalid(x.name, "[]", "Empty list")
 		}
-		o.move = how == "move"
-		if o.replaceNull, err = s.boolean(replaceNullSpec.Name); err != nil {
-			return nil, err
-		}
-		if len(o.fields) != len(o.headers) {
-			return nil, fail("headers", "'fields' config must have the same number of elements as 'headers' config.")
-		}
-		return o, nil
 	}
-}
-
-func (o *headerFrom) route(*route, int) {}
-
-func (o *headerFrom) purpose() string {
-	if o.move {
-		return "header move"
-	}
-	return "header copy"
-}
-
-// headerProgram is what the transform comes to for one schema.
-type headerProgram struct {
-	// program reads values and, where fields are moved, writes those that are left.
-	*program
-	picks []pick
-}
-
-// pick is a field that becomes a header.
-type pick struct {
-	member int
-	// head is the header up to the size of its value.
-	head []byte
-	// instead replaces a null, whose branch is then null.
-	instead []byte
-	null    byte
-}
-
-func (o *headerFrom) compile(e *Engine, nodes []wit.Node, stage int) *headerProgram {
-	base, l := beginProgram(nodes)
-	p := &headerProgram{program: base}
-	e.room(base)
-	if l == nil {
-		p.failure = onlyStruct(stage, o.purpose(), javaClass(&nodes[0]))
-		return p
-	}
-	if o.replaceNull {
-		l.replaceNulls()
-	}
-	for i, name := range o.fields {
-		at := slices.IndexFunc(l.fields, func(f field) bool { return f.name == name })
-		if at < 0 {
-			p.failure = &failure{stage, nullPointer,
-				`Cannot invoke "org.apache.kafka.connect.data.Field.schema()" because the return value of ` +
-					`"org.apache.kafka.connect.data.Schema.field(String)" is null`}
-			return p
-		}
-		f := &l.fields[at]
-		p.picks = append(p.picks, f.pick(o.headers[i], e.declare(subtree(*f))))
-	}
-	if o.move {
-		l.fields = slices.DeleteFunc(l.fields, func(f field) bool { return slices.Contains(o.fields, f.name) })
-		p.finish(l, basics(&nodes[0]), stage, e.declare)
-	}
-	return p
-}
-
-// pick makes a header of a field.
-func (f *field) pick(name string, schema uint32) pick {
-	head := append(datum.AppendText(nil, name), byte(wit.Structured))
-	x := pick{member: f.index, head: datum.AppendNumber(head, int64(schema))}
-	if f.orDefault {
-		x.null, x.instead = f.nullAndDefault()
-	}
-	return x
-}
-
-func (o *headerFrom) apply(e *Engine, v *view, stage int) (*failure, error) {
-	c := &v.columns[o.at]
-	switch c.form {
-	case wit.Absent:
-		return onlyMap(stage, o.purpose(), "null"), nil
-	case wit.Dynamic:
-		return o.schemaless(e, v, stage), nil
-	}
-	p, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *headerProgram { return o.compile(e, nodes, stage) })
+	how, err := s.needed("operation")
 	if err != nil {
 		return nil, err
 	}
-	if f := e.members(p.program, c.bytes, stage, o.purpose()); f != nil {
-		return f, nil
+	if how = setting.Trim(how); how != "move" && how != "copy" {
+		return nil, invalid("operation", how, "String must be one of: move, copy")
 	}
-	b, f := beginHeaders(e.scratch, &v.columns[headerSide], len(p.picks), stage)
-	if f != nil {
-		return f, nil
+	o.move, o.keeps, o.purpose = how == "move", how == "copy", "header "+how
+	if err = o.configure(s); err != nil {
+		return nil, err
 	}
-	from := len(e.scratch)
-	for i := range p.picks {
-		x := &p.picks[i]
-		value := c.bytes[e.ends[x.member]:e.ends[x.member+1]]
-		if x.instead != nil && value[0] == x.null {
-			value = x.instead
-		}
-		b = datum.AppendBytes(append(b, x.head...), value)
+	if len(o.fields) != len(o.headers) {
+		return nil, fail("headers", "'fields' config must have the same number of elements as 'headers' config.")
 	}
-	e.scratch = b
-	v.columns[headerSide].set(wit.Raw, 0, b[from:], -1)
-	if o.move {
-		from = len(e.scratch)
-		e.scratch = p.write(e.scratch, e.ends, c.bytes, v.row)
-		c.set(wit.Structured, p.out, e.scratch[from:], -1)
-	}
-	return nil, nil
+	return o, nil
 }
 
-// schemaless makes headers without schema of a map's entries; of one that is not there it makes a null.
-func (o *headerFrom) schemaless(e *Engine, v *view, stage int) *failure {
-	c, m := &v.columns[o.at], &e.entries
-	if f := m.take(c.bytes, stage, o.purpose()); f != nil {
-		return f
+// layout makes headers of fields.
+func (o *headerFrom) layout(l *structDraft, s step) *failure {
+	from := l
+	if !o.move { // what stays is not looked at
+		from = &structDraft{fields: slices.Clone(l.fields), edited: l.edited}
 	}
-	b, f := beginHeaders(e.scratch, &v.columns[headerSide], len(o.fields), stage)
-	if f != nil {
-		return f
+	if o.replaceNull {
+		from.replaceNulls()
 	}
-	from := len(e.scratch)
 	for i, name := range o.fields {
-		value := []byte{datum.TagNull}
-		if x := m.find(name); x != nil {
-			value = x.value
+		at := l.find(name)
+		if at < 0 {
+			return &failure{s.stage, nullPointer,
+				`Cannot invoke "org.apache.kafka.connect.data.Field.schema()" because the return value of ` +
+					`"org.apache.kafka.connect.data.Schema.field(String)" is null`}
 		}
-		b = append(datum.AppendText(b, o.headers[i]), byte(wit.Dynamic), 0)
-		b = datum.AppendBytes(b, value)
+		l.headers = append(l.headers, headerDraft{o.headers[i], from.fields[at]})
 	}
-	e.scratch = b
-	v.columns[headerSide].set(wit.Raw, 0, b[from:], -1)
 	if o.move {
+		l.makeAnew()
+		l.fields = slices.DeleteFunc(l.fields, func(f field) bool { return slices.Contains(o.fields, f.name) })
+	}
+	return nil
+}
+
+// schemaless makes headers of a map's entries; of one that is not there it makes a null.
+func (o *headerFrom) schemaless(m *entries, _ step, _ *wit.Row) *failure {
+	for i, name := range o.fields {
+		made := entry{value: []byte{datum.TagNull}, valueAt: -1}
+		if x := m.find(name); x != nil {
+			made = *x
+		}
+		m.headers = append(m.headers, headerEntry{o.headers[i], made})
+	}
+	if o.move {
+		m.changed = true
 		m.list = slices.DeleteFunc(m.list, func(x entry) bool {
 			return x.name != nil && slices.Contains(o.fields, string(x.name))
 		})
-		from = len(e.scratch)
-		e.scratch = m.write(e.scratch)
-		c.set(wit.Dynamic, 0, e.scratch[from:], -1)
 	}
 	return nil
+}
+
+// addHeaders adds n headers to those of a row, which add appends.
+func (e *Engine) addHeaders(v *view, n, stage int, add func(dst []byte) ([]byte, *failure)) *failure {
+	b, f := beginHeaders(e.scratch, &v.columns[headerSide], n, stage)
+	if f == nil {
+		b, f = add(b)
+	}
+	if f == nil {
+		from := len(e.scratch)
+		e.scratch = b
+		v.columns[headerSide].set(wit.Raw, 0, b[from:])
+	}
+	return f
 }
 
 // beginHeaders appends the block of a row's headers to dst, with a count for n more, which are to follow.
@@ -288,7 +205,7 @@ type tombstone struct{}
 func newTombstone(settings) (condition, *wit.Fault) { return tombstone{}, nil }
 
 func (tombstone) matches(v *view, e *Engine) (bool, error) {
-	return v.columns[valueSide].null(e.schemas)
+	return v.columns[valueSide].null(&e.schemas)
 }
 
 var dropHeadersSpecs = []wit.SettingSpec{needsList("headers", "The name of the headers to be removed.")}
@@ -300,8 +217,6 @@ func newDropHeaders(s settings) (operation, *wit.Fault) {
 	names, err := s.distinct("headers")
 	return &dropHeaders{names}, err
 }
-
-func (o *dropHeaders) route(*route, int) {}
 
 func (o *dropHeaders) apply(e *Engine, v *view, stage int) (*failure, error) {
 	c := &v.columns[headerSide]
@@ -327,12 +242,12 @@ func (o *dropHeaders) apply(e *Engine, v *view, stage int) (*failure, error) {
 		}
 	}
 	if count == 0 {
-		c.set(wit.Absent, 0, nil, -1)
+		c.set(wit.Absent, 0, nil)
 		return nil, nil
 	}
 	from := len(e.scratch)
 	e.scratch = append(datum.AppendNumber(e.scratch, count), stay...)
-	c.set(wit.Raw, 0, e.scratch[from:], -1)
+	c.set(wit.Raw, 0, e.scratch[from:])
 	return nil, nil
 }
 
@@ -372,25 +287,16 @@ func newInsertHeader(s settings) (operation, *wit.Fault) {
 	return o, nil
 }
 
-func (o *insertHeader) route(*route, int) {}
-
 func (o *insertHeader) apply(e *Engine, v *view, stage int) (*failure, error) {
-	c := &v.columns[headerSide]
 	form := wit.Dynamic
 	if o.nodes != nil {
 		form = wit.Structured
 		if !o.declared {
-			o.schema, o.declared = e.declare(o.nodes), true
+			o.schema, o.declared = e.schemas.declare(o.nodes), true
 		}
 	}
-	b, f := beginHeaders(e.scratch, c, 1, stage)
-	if f != nil {
-		return f, nil
-	}
-	from := len(e.scratch)
-	b = append(datum.AppendText(b, o.name), byte(form))
-	b = datum.AppendNumber(b, int64(o.schema))
-	e.scratch = datum.AppendBytes(b, o.value)
-	c.set(wit.Raw, 0, e.scratch[from:], -1)
-	return nil, nil
+	return e.addHeaders(v, 1, stage, func(dst []byte) ([]byte, *failure) {
+		dst = datum.AppendNumber(append(datum.AppendText(dst, o.name), byte(form)), int64(o.schema))
+		return datum.AppendBytes(dst, o.value), nil
+	}), nil
 }

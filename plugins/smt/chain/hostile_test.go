@@ -197,8 +197,8 @@ func TestOwnSchemasAreForgotten(t *testing.T) {
 			t.Fatalf("%d: the number %#x is that of %q, and again of %v", n, s.ID, before, s.Nodes)
 		}
 		declared[s.ID] = name
-		if len(e.made) > maxMade || len(e.schemas) > maxMade+int(n)+1 {
-			t.Fatalf("expected at most %d schemas of its own, found %d", maxMade, len(e.made))
+		if len(e.schemas.made) > maxMade || len(e.schemas.known) > maxMade+int(n)+1 {
+			t.Fatalf("expected at most %d schemas of its own, found %d", maxMade, len(e.schemas.made))
 		}
 	}
 	// the first schema again: it was forgotten, and is made under a number of its own

@@ -23,10 +23,9 @@ var insertSpecs = []wit.SettingSpec{
 
 // insert is InsertField: fields from what a record is besides its key and value, or a fixed text.
 type insert struct {
-	at          side
-	fields      []insertion
-	static      *string
-	replaceNull bool
+	target
+	fields []insertion
+	static *string
 }
 
 // insertion is one field to insert.
@@ -49,44 +48,38 @@ const (
 
 var insertNames = [...]string{"topic.field", "partition.field", "offset.field", "timestamp.field", "static.field"}
 
-func newInsert(at side) func(settings) (operation, *wit.Fault) {
-	return func(s settings) (operation, *wit.Fault) {
-		o := &insert{at: at}
-		var err *wit.Fault
-		if o.replaceNull, err = s.boolean(replaceNullSpec.Name); err != nil {
-			return nil, err
-		}
-		for w, setting := range insertNames {
-			name, given := s.find(setting)
-			if !given {
-				continue
-			}
-			f := insertion{what: what(w), name: name, optional: true}
-			if text, mandatory := strings.CutSuffix(name, "!"); mandatory {
-				f.name, f.optional = text, false
-			} else {
-				f.name = strings.TrimSuffix(name, "?")
-			}
-			o.fields = append(o.fields, f)
-		}
-		if text, given := s.find("static.value"); given {
-			o.static = &text
-		}
-		if len(o.fields) == 0 {
-			return nil, fail("", "No field insertion configured")
-		}
-		if last := o.fields[len(o.fields)-1]; last.what == theStatic && o.static == nil {
-			return nil, invalid("static.value", "null", "No value specified for static field: "+last.name)
-		}
-		return o, nil
+func newInsert(at side, s settings) (operation, *wit.Fault) {
+	o := &insert{target: target{at: at, purpose: insertPurpose}}
+	if err := o.configure(s); err != nil {
+		return nil, err
 	}
+	for w, setting := range insertNames {
+		name, given := s.find(setting)
+		if !given {
+			continue
+		}
+		f := insertion{what: what(w), name: name, optional: true}
+		if text, mandatory := strings.CutSuffix(name, "!"); mandatory {
+			f.name, f.optional = text, false
+		} else {
+			f.name = strings.TrimSuffix(name, "?")
+		}
+		o.fields = append(o.fields, f)
+		o.topical = o.topical || f.what == theTopic
+	}
+	if text, given := s.find("static.value"); given {
+		o.static = &text
+	}
+	if len(o.fields) == 0 {
+		return nil, fail("", "No field insertion configured")
+	}
+	if last := o.fields[len(o.fields)-1]; last.what == theStatic && o.static == nil {
+		return nil, invalid("static.value", "null", "No value specified for static field: "+last.name)
+	}
+	return o, nil
 }
 
 const insertPurpose = "field insertion"
-
-func (o *insert) route(r *route, stage int) { r.add(o.at, stage, o) }
-
-func (o *insert) purpose() string { return insertPurpose }
 
 // node is the schema of an inserted field.
 func (f insertion) node() wit.Node {
@@ -115,6 +108,7 @@ func (o *insert) layout(l *structDraft, s step) *failure {
 	if o.replaceNull {
 		l.replaceNulls()
 	}
+	l.makeAnew()
 	for _, f := range o.fields {
 		item := field{name: f.name, nodes: []wit.Node{f.node()}, from: constant}
 		switch f.what {

@@ -22,7 +22,7 @@ var maskSpecs = []wit.SettingSpec{
 
 // mask is MaskField: values of some fields become the empty one of their type, or a fixed one. Nulls stay.
 type mask struct {
-	at     side
+	target
 	fields []string
 	// order is the fields in the order in which Kafka comes to them.
 	order []string
@@ -31,39 +31,29 @@ type mask struct {
 	wrong       []*failure
 	replacement *string
 	// number is the replacement where that is one.
-	number      *values.Decimal
-	replaceNull bool
-	programs    programs[*edits]
+	number *values.Decimal
 }
 
-const maskPurpose = "mask fields"
-
-func newMask(at side) func(settings) (operation, *wit.Fault) {
-	return func(s settings) (operation, *wit.Fault) {
-		fields, err := s.distinct("fields")
-		if err != nil {
-			return nil, err
-		}
-		o := &mask{at: at, fields: fields, order: java.InHashSet(fields)}
-		if text, given := s.find("replacement"); given {
-			if text = setting.Trim(text); text == "" {
-				return nil, invalid("replacement", "", "String must be non-empty")
-			}
-			o.replacement = &text
-			if d, ok := values.ParseDecimal(text); ok {
-				o.number = &d
-			}
-		}
-		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
-		return o, err
+func newMask(at side, s settings) (operation, *wit.Fault) {
+	fields, err := s.distinct("fields")
+	if err != nil {
+		return nil, err
 	}
+	o := &mask{target: target{at: at, purpose: "mask fields", needed: true}, fields: fields,
+		order: java.InHashSet(fields)}
+	if text, given := s.find("replacement"); given {
+		if text = setting.Trim(text); text == "" {
+			return nil, invalid("replacement", "", "String must be non-empty")
+		}
+		o.replacement = &text
+		if d, ok := values.ParseDecimal(text); ok {
+			o.number = &d
+		}
+	}
+	return o, o.configure(s)
 }
 
-func (o *mask) route(r *route, stage int) { r.add(o.at, stage, o) }
-
-func (o *mask) purpose() string { return maskPurpose }
-
-// layout has values of fields masked. It fails where only the values tell whether a row fails.
+// layout has values of fields masked.
 func (o *mask) layout(l *structDraft, s step) *failure {
 	if o.replaceNull {
 		l.replaceNulls()
@@ -74,51 +64,18 @@ func (o *mask) layout(l *structDraft, s step) *failure {
 			continue
 		}
 		value, wrong := o.structured(&f.nodes[f.node], s.stage)
-		if wrong != nil {
+		switch {
+		case f.from == attribute && f.edited == 0:
+			return unfit // each row tells whether it is null
+		case wrong == nil:
+			l.mask(f, value)
+		case f.from == constant:
 			return wrong
+		default: // a null stays
+			l.editValue(f, edit{make: func(dst, _ []byte) ([]byte, *failure) { return dst, wrong }})
 		}
-		if f.from == attribute && f.edited == 0 {
-			return byPhases // each row tells whether it is null
-		}
-		l.mask(f, value)
 	}
 	return nil
-}
-
-func (o *mask) compile(e *Engine, nodes []wit.Node, schema uint32, stage int) *edits {
-	x, l := beginEdits(e, nodes, o.replaceNull)
-	x.out = schema
-	if l == nil {
-		x.failure = onlyStruct(stage, maskPurpose, javaClass(&nodes[0]))
-		return x
-	}
-	for i := range l.fields {
-		if !slices.Contains(o.fields, l.fields[i].name) {
-			continue
-		}
-		m := &x.members[i]
-		masked, f := o.structured(m.from, stage)
-		m.edit = func(dst, _ []byte) ([]byte, *failure) { return append(dst, masked...), f }
-	}
-	return x
-}
-
-func (o *mask) apply(e *Engine, v *view, stage int) (*failure, error) {
-	c := &v.columns[o.at]
-	switch c.form {
-	case wit.Absent:
-		return onlyMap(stage, maskPurpose, "null"), nil
-	case wit.Dynamic:
-		return e.schemaless(o, c, stage, v.row), nil
-	}
-	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *edits { return o.compile(e, nodes, c.schema, stage) })
-	if err != nil {
-		return nil, err
-	}
-	if f := e.members(x.program, c.bytes, stage, maskPurpose); f != nil {
-		return f, nil
-	}
-	return x.apply(e, c), nil
 }
 
 // schemaless masks entries; one that is not there becomes a null.
@@ -137,9 +94,9 @@ func (o *mask) schemaless(m *entries, s step, _ *wit.Row) *failure {
 			made.value = o.choice[x.value[0]]
 			if x.edited > 0 {
 				made.edited, made.shared = x.edited, x.shared
-				m.goOn(&made, func(dst, in []byte) ([]byte, *failure) {
+				m.goOn(&made, edit{make: func(dst, in []byte) ([]byte, *failure) {
 					return append(dst, o.choice[in[0]]...), o.wrong[in[0]]
-				})
+				}})
 			} else if x.valueAt >= 0 {
 				made.valueAt, made.choice = x.valueAt, o.behind(x.choice)
 				if m.lesson != nil {

@@ -20,40 +20,36 @@ var replaceSpecs = []wit.SettingSpec{
 
 // replace is ReplaceField: which fields stay, and under which names.
 type replace struct {
-	at               side
+	target
 	exclude, include []string
 	renames          []rename
-	replaceNull      bool
 }
 
 type rename struct{ from, to string }
 
-func newReplace(at side) func(settings) (operation, *wit.Fault) {
-	return func(s settings) (operation, *wit.Fault) {
-		o := &replace{at: at}
-		var err *wit.Fault
-		if o.exclude, err = s.items("exclude"); err != nil {
-			return nil, err
-		}
-		if o.include, err = s.items("include"); err != nil {
-			return nil, err
-		}
-		pairs := s.list("renames")
-		for _, pair := range pairs {
-			parts := strings.Split(pair, ":")
-			for len(parts) > 0 && parts[len(parts)-1] == "" {
-				parts = parts[:len(parts)-1] // Java's split drops them
-			}
-			if len(parts) != 2 {
-				return nil, invalid("renames", "["+strings.Join(pairs, ", ")+"]", "Invalid rename mapping: "+pair)
-			}
-			o.rename(parts[0], parts[1])
-		}
-		// Where two fields get one name the order decides which of them ReplaceField looks for.
-		o.renames = java.InHashMap(o.renames, func(r rename) string { return r.from })
-		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
-		return o, err
+func newReplace(at side, s settings) (operation, *wit.Fault) {
+	o := &replace{target: target{at: at, purpose: "field replacement"}}
+	var err *wit.Fault
+	if o.exclude, err = s.items("exclude"); err != nil {
+		return nil, err
 	}
+	if o.include, err = s.items("include"); err != nil {
+		return nil, err
+	}
+	pairs := s.list("renames")
+	for _, pair := range pairs {
+		parts := strings.Split(pair, ":")
+		for len(parts) > 0 && parts[len(parts)-1] == "" {
+			parts = parts[:len(parts)-1] // Java's split drops them
+		}
+		if len(parts) != 2 {
+			return nil, invalid("renames", "["+strings.Join(pairs, ", ")+"]", "Invalid rename mapping: "+pair)
+		}
+		o.rename(parts[0], parts[1])
+	}
+	// Where two fields get one name the order decides which of them ReplaceField looks for.
+	o.renames = java.InHashMap(o.renames, func(r rename) string { return r.from })
+	return o, o.configure(s)
 }
 
 // rename adds a mapping; the last of a name counts.
@@ -90,14 +86,11 @@ func (o *replace) source(name string) string {
 	return name
 }
 
-func (o *replace) route(r *route, stage int) { r.add(o.at, stage, o) }
-
-func (o *replace) purpose() string { return "field replacement" }
-
 // structDraft takes fields out and renames them. As in Kafka, the schema of a field comes from the field that was
 // renamed, its value from the field that the rename names: they differ where a field that is not renamed has the name
 // of a rename's result.
 func (o *replace) layout(l *structDraft, s step) *failure {
+	l.makeAnew()
 	before := l.fields
 	l.fields = nil
 	for _, f := range before {
@@ -119,9 +112,6 @@ func (o *replace) layout(l *structDraft, s step) *failure {
 		if err := l.add(f, s.stage); err != nil {
 			return err
 		}
-	}
-	if l.wrong != nil {
-		return l.wrong
 	}
 	if o.replaceNull {
 		l.replaceNulls()

@@ -51,6 +51,10 @@ type router struct {
 	replacement pattern.Replacement
 	// wrong is what is wrong with the replacement; Kafka finds out when a topic matches.
 	wrong *failure
+	// made, or failure, is what became of the last topic, which was from.
+	from, made string
+	failure    *failure
+	any        bool
 }
 
 func newRouter(s settings) (operation, *wit.Fault) {
@@ -76,24 +80,35 @@ func newRouter(s settings) (operation, *wit.Fault) {
 	return o, nil
 }
 
-func (o *router) route(r *route, stage int) {
-	takes, unknown := matches(o.pattern, r.topic)
-	if unknown != nil {
-		r.stop = unknown.at(stage)
-		return
-	}
-	if !takes {
-		return
-	}
-	topic, wrong := o.replace(r.topic)
+// route is the topic that becomes of one.
+func (o *router) route(topic string, stage int) (string, *failure) {
+	takes, unknown := matches(o.pattern, topic)
 	switch {
-	case wrong != nil:
-		r.stop = &failure{stage, wrong.class, wrong.text}
-	case topic == "":
-		r.stop = emptyTopic(stage, r.topic)
-	default:
-		r.topic = topic
+	case unknown != nil:
+		return topic, unknown.at(stage)
+	case !takes:
+		return topic, nil
+	case o.wrong != nil:
+		return topic, &failure{stage, o.wrong.class, o.wrong.text}
 	}
+	// as in Kafka, the first place where the expression matches is replaced, whole or not
+	made, err := o.pattern.ReplaceFirst(topic, o.replacement)
+	switch {
+	case err != nil:
+		return topic, (&unmatched{topic, err}).at(stage)
+	case made == "":
+		return topic, emptyTopic(stage, topic)
+	}
+	return made, nil
+}
+
+func (o *router) apply(_ *Engine, v *view, stage int) (f *failure, _ error) {
+	if !o.any || o.from != v.topic {
+		o.made, o.failure = o.route(v.topic, stage)
+		o.any, o.from = true, strings.Clone(v.topic)
+	}
+	v.topic = o.made
+	return o.failure, nil
 }
 
 // emptyTopic is the failure of a topic that would have no name.
@@ -101,24 +116,15 @@ func emptyTopic(stage int, topic string) *failure {
 	return &failure{stage, invalidTopicException, "the topic " + strconv.Quote(topic) + " would become an empty name"}
 }
 
-func (o *router) replace(topic string) (string, *failure) {
-	if o.wrong != nil {
-		return "", o.wrong
-	}
-	// as in Kafka, the first place where the expression matches is replaced, whole or not
-	replaced, err := o.pattern.ReplaceFirst(topic, o.replacement)
-	if err != nil {
-		return "", (&unmatched{topic, err}).at(0)
-	}
-	return replaced, nil
-}
-
 // filter is Filter: it drops every record that comes to it.
 type filter struct{}
 
 func newFilter(settings) (operation, *wit.Fault) { return filter{}, nil }
 
-func (filter) route(r *route, stage int) { r.dropped = true }
+func (filter) apply(_ *Engine, v *view, _ int) (*failure, error) {
+	v.dropped = true
+	return nil, nil
+}
 
 var topicNameSpecs = []wit.SettingSpec{needs("pattern", wit.Medium,
 	"A Java regular expression for matching against the name of a record's topic.")}

@@ -75,18 +75,12 @@ func hasten(c *chain) {
 	if test, is := c.test.(*topicName); is {
 		within(test.pattern)
 	}
-	for i := range c.phases {
-		p := &c.phases[i]
-		if when, is := p.condition.(*topicName); is {
+	for i := range c.stages {
+		if when, is := c.stages[i].condition.(*topicName); is {
 			within(when.pattern)
 		}
-		for _, s := range p.stages {
-			if when, is := s.condition.(*topicName); is {
-				within(when.pattern)
-			}
-			if o, is := s.operation.(*router); is {
-				within(o.pattern)
-			}
+		if o, is := c.stages[i].operation.(*router); is {
+			within(o.pattern)
 		}
 	}
 }

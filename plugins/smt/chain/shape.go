@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// shape is what a plan made of the last map that it saw: the names in their order, and the parts of the result. Steps
+// shape is what a route made of the last map that it saw: the names in their order, and the parts of the result. Steps
 // look at no more of values than their tags, by which a part chooses, so another map of the same names, in a row that
 // has the same attributes, comes to the same parts.
 type shape struct {
@@ -48,18 +48,15 @@ func lacks(row *wit.Row) (bits uint64) {
 	return bits
 }
 
-// maxMisses is how many more shapes a plan learns than come again: records that all differ are not worth the learning.
+// maxMisses is how many more shapes a route learns than come again: records that all differ are not worth the learning.
 const maxMisses = 50
 
-// learn remembers what became of a map. before is the map's bytes, m what the steps made of it.
-func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
-	if p.misses >= maxMisses || !littleEndian {
-		return
-	}
-	p.misses++
+// remember keeps what became of a map. before is the map's bytes, m what the steps made of it.
+func (r *route) remember(m *entries, before []byte, row *wit.Row) {
+	r.misses++
 	var original entries
 	original.read(before)
-	f := fastProgram{ends: len(original.list) + 1}
+	f := fastProgram{usable: true}
 	keys := make([]kernel.Key, 0, len(original.list)+1)
 	for _, e := range original.list {
 		keys = append(keys, newKey(e.key))
@@ -68,12 +65,8 @@ func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
 	head := datum.AppendNumber([]byte{datum.TagMap}, int64(len(original.list)))
 	list := words(head)
 	f.Head, f.HeadMask, f.HeadSize = list[0], list[1], len(head)
-	var known lesson
-	if m.lesson != nil {
-		known = *m.lesson
-	}
-	choices := make([]kernel.Choice, len(known.choices), len(known.choices)+1)
-	for i, c := range known.choices {
+	choices := make([]kernel.Choice, len(m.lesson.choices), len(m.lesson.choices)+1)
+	for i, c := range m.lesson.choices {
 		choices[i].Place, choices[i].Behind = 8*c.valueAt, len(original.list[c.valueAt].key)
 		for tag, b := range c.by {
 			if b != nil {
@@ -82,27 +75,33 @@ func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
 		}
 	}
 	f.Choices, f.Chosen = unsafe.SliceData(choices), len(choices)
-	var parts []part
+	var value output
 	if m.changed {
-		parts = m.parts(&original)
+		m.parts(&value, &original)
 	}
+	var key, headers *output
 	if m.key != nil {
-		parts = withKey(m.key.parts(&original), parts)
+		key = &output{}
+		m.key.parts(key, &original)
 		f.Key, f.Twice = datumWord(wit.Dynamic, 0), 1
 	}
+	if len(m.headers) > 0 {
+		if headers = m.headerParts(&original); headers == nil {
+			return
+		}
+	}
 	var edits []edited
-	for i := range known.edited {
-		e := &known.edited[i]
+	for i := range m.lesson.edited {
+		e := &m.lesson.edited[i]
 		edits = append(edits, edited{from: e.part(&original), tag: bytes.Clone(e.value[:1]),
 			edits: slices.Clone(e.edits)})
 	}
-	f.compileParts(parts, edits)
-	p.shape = &shape{fast: f, same: !m.changed}
+	f.compile(key, headers, len(m.headers), value.parts, edits)
+	r.shape = &shape{fast: f, same: !m.changed}
 }
 
 // parts are what writes a map, or a key that is no map.
-func (m *entries) parts(original *entries) []part {
-	var s program
+func (m *entries) parts(s *output, original *entries) {
 	if !m.whole {
 		s.join(part{from: constant, bytes: datum.AppendNumber([]byte{datum.TagMap}, int64(len(m.list)))})
 	}
@@ -125,51 +124,36 @@ func (m *entries) parts(original *entries) []part {
 			s.join(e.part(original))
 		}
 	}
-	return s.parts
+}
+
+// headerParts are the parts of headers that become of entries; nil: one of them is more than a value of the input.
+func (m *entries) headerParts(original *entries) *output {
+	o := &output{}
+	for i := range m.headers {
+		h := &m.headers[i]
+		o.join(part{from: constant, bytes: append(datum.AppendText(nil, h.name), byte(wit.Dynamic), 0)})
+		switch x := h.entry.part(original); {
+		case x.from == constant:
+			o.join(part{from: constant, bytes: datum.AppendBytes(nil, x.bytes)})
+		case x.from != input || h.entry.edited > 0:
+			return nil
+		default:
+			x.sized = true
+			o.parts = append(o.parts, x)
+		}
+	}
+	return o
 }
 
 // part writes the value of an entry before it is edited, without the tag of an attribute.
 func (e *entry) part(original *entries) part {
 	switch {
 	case e.choice != nil:
-		return part{from: chosen, first: e.valueAt, behind: len(original.list[e.valueAt].key), choice: e.choice}
+		return part{from: chosen, first: e.valueAt, after: len(original.list[e.valueAt].key), choice: e.choice}
 	case e.attribute:
 		return part{from: attribute, what: e.what}
 	case e.valueAt >= 0:
-		return part{from: input, first: e.valueAt, behind: len(original.list[e.valueAt].key), last: e.valueAt}
+		return part{from: input, first: e.valueAt, after: len(original.list[e.valueAt].key), last: e.valueAt}
 	}
 	return part{from: constant, bytes: e.value}
-}
-
-// maps handles rows of one route whose values are maps of the shape that came last, for a route with steps on values
-// only. It returns the first row that it did not do.
-func (e *Engine) maps(p *plan, first int, to uint32, rows []wit.Row, n int, data []byte) int {
-	e.settle()
-	s := e.beginLoop(first, to, rows, n, data)
-	s.Program, s.Ends = &p.shape.fast.Program, e.places(p.shape.fast.ends)
-	s.Result = datumWord(wit.Dynamic, 0)
-	if p.shape.same {
-		s.Result = datumWord(wit.Unchanged, 0)
-	}
-	for why := kernel.Maps(s); why != kernel.Done; why = kernel.Maps(s) {
-		in := &rows[s.N].Value
-		if why == kernel.Full {
-			e.grow(int(in.Size))
-			continue
-		}
-		if why == kernel.Edit {
-			if !e.edit(&p.shape.fast, &rows[s.N], data) {
-				break
-			}
-			continue
-		}
-		size, err := datum.SkipDynamic(data[s.Place : in.Start+in.Size])
-		if err != nil {
-			break
-		}
-		s.Place += size
-	}
-	done := e.endLoop()
-	p.misses = max(0, p.misses-(done-n))
-	return done
 }

@@ -1,7 +1,6 @@
 package chain
 
 import (
-	"slices"
 	"strconv"
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -66,16 +65,6 @@ func newSplit(s settings) (operation, *wit.Fault) {
 	return o, nil
 }
 
-// flag reads a boolean with a default.
-func (s settings) flag(name string, byDefault bool) (bool, *wit.Fault) {
-	if _, given := s.find(name); !given {
-		return byDefault, nil
-	}
-	return s.boolean(name)
-}
-
-func (o *split) route(*route, int) {}
-
 // apply is not asked: see [split.parts].
 func (o *split) apply(*Engine, *view, int) (*failure, error) { return nil, nil }
 
@@ -91,15 +80,14 @@ func (o *split) compile(e *Engine, nodes []wit.Node, stage int) *splitProgram {
 			return wrong(&nodes[0])
 		}
 		x.element = nodes[0].Element
-		x.out = e.declare(graft(nil, nodes, x.element))
+		x.out = e.schemas.declare(graft(nil, nodes, x.element))
 		return x
 	}
 	if l == nil {
 		p.failure = onlyStruct(stage, "splitting", javaClass(&nodes[0]))
 		return x
 	}
-	e.room(p)
-	x.member = slices.IndexFunc(l.fields, func(f field) bool { return f.name == o.field })
+	x.member = l.find(o.field)
 	if x.member < 0 {
 		p.failure = &failure{stage, dataException, "Field does not exist: " + o.field}
 		return x
@@ -111,13 +99,12 @@ func (o *split) compile(e *Engine, nodes []wit.Node, stage int) *splitProgram {
 	}
 	x.element = nodes[x.array].Element
 	if o.extract {
-		x.out = e.declare(graft(nil, nodes, x.element))
+		x.out = e.schemas.declare(graft(nil, nodes, x.element))
 		return x
 	}
 	f.node = x.element
-	made := &program{}
-	made.finish(l, basics(&nodes[0]), stage, e.declare)
-	p.failure, x.out = made.failure, made.out
+	l.makeAnew()
+	x.out, p.failure = new(output).write(&e.schemas, l, stage)
 	return x
 }
 
@@ -274,9 +261,9 @@ func (o *split) through(e *Engine, c *chain, v *view, next, stage int) (*failure
 		*v = before
 		e.scratch = append(append(append(e.scratch[:mark], p.prefix...), item...), p.suffix...)
 		if p.nulls && item[0] == datum.TagNull {
-			v.columns[valueSide].set(wit.Absent, 0, nil, -1)
+			v.columns[valueSide].set(wit.Absent, 0, nil)
 		} else {
-			v.columns[valueSide].set(p.form, p.schema, e.scratch[mark:], -1)
+			v.columns[valueSide].set(p.form, p.schema, e.scratch[mark:])
 		}
 		if f, err := e.through(c, v, next); f != nil || err != nil {
 			return f, err

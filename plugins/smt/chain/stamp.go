@@ -45,8 +45,6 @@ func newStampRouter(s settings) (operation, *wit.Fault) {
 	return o, nil
 }
 
-func (o *stampRouter) route(*route, int) {}
-
 func (o *stampRouter) apply(_ *Engine, v *view, stage int) (*failure, error) {
 	at := v.row.Timestamp
 	if at < 0 {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -41,24 +42,32 @@ const (
 
 var timestampForms = []string{"string", "unix", "Date", "Time", "Timestamp"}
 
-// timestampConverter is TimestampConverter: a field, or a key or value as a whole, represents its time in another form.
+// timestampConverter is TimestampConverter of a field: it represents its time in another form.
 type timestampConverter struct {
-	at          side
-	field       string
-	to          timestampForm
-	pattern     string
-	format      *dateformat.Format
-	parser      dateformat.Parser
-	precision   unixPrecision
-	replaceNull bool
-	// edit is the conversion of a value without schema, nil until one came.
-	edit     edit
-	programs programs[*timestampEdits]
+	target
+	timeForms
+	field string
+	// edit is the conversion of a value without schema; its make is nil until one came.
+	edit edit
+}
+
+// timestampWhole is TimestampConverter of a key or value as a whole.
+type timestampWhole struct {
+	at side
+	timeForms
+	programs programs[*wholeEdit]
+}
+
+// timeForms is what becomes of times.
+type timeForms struct {
+	to        timestampForm
+	pattern   string
+	format    *dateformat.Format
+	parser    dateformat.Parser
+	precision unixPrecision
 }
 
 const msPerDay = 86_400_000
-
-const timestampPurpose = "converting timestamp formats"
 
 // unixPrecision is what a number of a time counts: multiply milliseconds, or divide them.
 type unixPrecision struct{ times, by int64 }
@@ -70,61 +79,60 @@ var precisionNames = []string{"nanoseconds", "microseconds", "milliseconds", "se
 var unixPrecisions = map[string]unixPrecision{"nanoseconds": {1_000_000, 1}, "microseconds": {1_000, 1},
 	"milliseconds": milliseconds, "seconds": {1, 1_000}}
 
-func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
-	return func(s settings) (operation, *wit.Fault) {
-		o := &timestampConverter{at: at, to: noForm, precision: milliseconds}
-		field, _ := s.find("field")
-		o.field = setting.Trim(field)
-		to, err := s.needed("target.type")
-		if err != nil {
-			return nil, err
-		}
-		to = setting.Trim(to)
-		for i, name := range timestampForms {
-			if name == to {
-				o.to = timestampForm(i)
-			}
-		}
-		if o.to == noForm {
-			return nil, invalid("target.type", to, "String must be one of: "+strings.Join(timestampForms, ", "))
-		}
-		if precision, given := s.find("unix.precision"); given {
-			var known bool
-			if o.precision, known = unixPrecisions[setting.Trim(precision)]; !known {
-				return nil, invalid("unix.precision", setting.Trim(precision),
-					"String must be one of: "+strings.Join(precisionNames, ", "))
-			}
-		}
-		// What one setting says alone is checked before what two say together, as Kafka does.
-		if o.replaceNull, err = s.boolean(replaceNullSpec.Name); err != nil {
-			return nil, err
-		}
-		pattern, _ := s.find("format")
-		if o.pattern = setting.Trim(pattern); o.pattern != "" {
-			var wrong string
-			if o.format, wrong = dateformat.Parse(o.pattern); wrong != "" {
-				return nil, fail("format", "Invalid value java.lang.IllegalArgumentException: "+wrong+
-					" for configuration TimestampConverter requires a SimpleDateFormat-compatible pattern "+
-					"for string timestamps: "+o.pattern)
-			}
-			o.parser.Format = o.format
-		} else if o.to == stringForm {
-			return nil, fail("format", "TimestampConverter requires format option to be specified when "+
-				"using string timestamps")
-		}
-		return o, nil
+func newTimestampConverter(at side, s settings) (operation, *wit.Fault) {
+	o := &timestampConverter{target: target{at: at, purpose: "converting timestamp formats"},
+		timeForms: timeForms{to: noForm, precision: milliseconds}}
+	field, _ := s.find("field")
+	o.field = setting.Trim(field)
+	to, err := s.needed("target.type")
+	if err != nil {
+		return nil, err
 	}
+	to = setting.Trim(to)
+	for i, name := range timestampForms {
+		if name == to {
+			o.to = timestampForm(i)
+		}
+	}
+	if o.to == noForm {
+		return nil, invalid("target.type", to, "String must be one of: "+strings.Join(timestampForms, ", "))
+	}
+	if precision, given := s.find("unix.precision"); given {
+		var known bool
+		if o.precision, known = unixPrecisions[setting.Trim(precision)]; !known {
+			return nil, invalid("unix.precision", setting.Trim(precision),
+				"String must be one of: "+strings.Join(precisionNames, ", "))
+		}
+	}
+	// What one setting says alone is checked before what two say together, as Kafka does.
+	if err = o.configure(s); err != nil {
+		return nil, err
+	}
+	pattern, _ := s.find("format")
+	if o.pattern = setting.Trim(pattern); o.pattern != "" {
+		var wrong string
+		if o.format, wrong = dateformat.Parse(o.pattern); wrong != "" {
+			return nil, fail("format", "Invalid value java.lang.IllegalArgumentException: "+wrong+
+				" for configuration TimestampConverter requires a SimpleDateFormat-compatible pattern "+
+				"for string timestamps: "+o.pattern)
+		}
+		o.parser.Format = o.format
+	} else if o.to == stringForm {
+		return nil, fail("format", "TimestampConverter requires format option to be specified when "+
+			"using string timestamps")
+	}
+	if o.field == "" {
+		return &timestampWhole{at: at, timeForms: o.timeForms}, nil
+	}
+	return o, nil
 }
-
-func (o *timestampConverter) route(r *route, stage int) { r.add(o.at, stage, o) }
-
-func (o *timestampConverter) purpose() string { return timestampPurpose }
 
 // layout has a field of a structure represent its time in another form.
 func (o *timestampConverter) layout(l *structDraft, s step) *failure {
 	if o.replaceNull {
 		l.replaceNulls()
 	}
+	l.stays, l.nullsToo = false, true
 	for i := range l.fields {
 		f := &l.fields[i]
 		if f.name != o.field {
@@ -132,22 +140,54 @@ func (o *timestampConverter) layout(l *structDraft, s step) *failure {
 		}
 		from := &f.nodes[f.node]
 		form, wrong := formOf(from, s.stage)
-		if wrong != nil {
-			return wrong
+		by := o.of(from, form, s.stage)
+		switch {
+		case wrong != nil:
+			l.pending(wrong)
+			by = edit{make: func(dst, _ []byte) ([]byte, *failure) { return dst, wrong }}
+		case from.Kind == wit.Int64 && from.DefaultValue == nil && o.alike(form):
+			by = edit{}
 		}
-		by := func(dst, in []byte) ([]byte, *failure) { return o.convert(dst, in, from, form, s.stage) }
-		if from.Kind == wit.Int64 && from.DefaultValue == nil && o.alike(form) {
-			by = nil
-		}
-		if wrong = l.edit(f, o.node(from.Optional), by); wrong != nil {
+		if wrong := l.edit(f, o.node(from.Optional), by); wrong != nil {
 			return wrong
 		}
 	}
 	return nil
 }
 
+func (o *timestampConverter) noStruct(p *program, stage int) {
+	p.ofNull = &failure{stage, dataException, "Cannot list fields on non-struct type"}
+}
+
+// of is the conversion of values with a schema of times of a form.
+func (o *timeForms) of(from *wit.Node, form timestampForm, stage int) edit {
+	by := edit{make: func(dst, in []byte) ([]byte, *failure) { return o.convert(dst, in, from, form, stage) }}
+	if c, ok := o.kernel(form); ok && from.Kind == wit.Int64 {
+		by.kernel = always(c)
+	}
+	return by
+}
+
+// kernel is the conversion of milliseconds into a text, where the kernel knows it.
+func (o *timeForms) kernel(form timestampForm) (c conversion, ok bool) {
+	if o.to != stringForm || form != wholeForm && (form != unixForm || o.precision != milliseconds) {
+		return c, false
+	}
+	text, numbers := o.format.Fixed()
+	c.date = &kernel.Date{Size: len(text)}
+	if text == nil || len(text) >= kernel.Room || len(numbers) >= len(c.date.Numbers) {
+		return c, false
+	}
+	copy(c.date.Text[:], text)
+	for i, n := range numbers {
+		c.date.Numbers[i] = uint64(n.Which) | uint64(n.At+n.Digits-1)<<8 | uint64(n.Digits)<<16
+	}
+	c.Kind = kernel.Day
+	return c, true
+}
+
 // alike tells whether times of a form have the bytes that they have in the form that is wanted.
-func (o *timestampConverter) alike(form timestampForm) bool {
+func (o *timeForms) alike(form timestampForm) bool {
 	counted := func(f timestampForm) bool {
 		return f == wholeForm || f == unixForm && o.precision == milliseconds
 	}
@@ -156,8 +196,18 @@ func (o *timestampConverter) alike(form timestampForm) bool {
 
 // schemaless has an entry represent its time in another form; one that is not there becomes a null.
 func (o *timestampConverter) schemaless(m *entries, s step, _ *wit.Row) *failure {
-	if o.edit == nil { // an operation stands at one stage
-		o.edit = func(dst, in []byte) ([]byte, *failure) { return o.dynamic(dst, in, s.stage) }
+	if o.edit.make == nil { // an operation stands at one stage
+		o.edit.make = func(dst, in []byte) ([]byte, *failure) { return o.dynamic(dst, in, s.stage) }
+		o.edit.kernel = func(tag byte) (c conversion) {
+			form := unixForm
+			if tag == datum.TagInstant {
+				form = wholeForm
+			}
+			if by, ok := o.kernel(form); ok && (tag == datum.TagInt64 || tag == datum.TagInstant) {
+				c = by.entry(tag, datum.TagText)
+			}
+			return c
+		}
 	}
 	made, f := m.edit(o.field, o.edit)
 	if f == nil {
@@ -167,7 +217,7 @@ func (o *timestampConverter) schemaless(m *entries, s step, _ *wit.Row) *failure
 }
 
 // node is the schema of what comes out.
-func (o *timestampConverter) node(optional bool) wit.Node {
+func (o *timeForms) node(optional bool) wit.Node {
 	n := wit.Node{Optional: optional}
 	switch o.to {
 	case stringForm:
@@ -214,7 +264,7 @@ func formOf(n *wit.Node, stage int) (timestampForm, *failure) {
 }
 
 // raw is the time of a value of a form, in milliseconds since 1970.
-func (o *timestampConverter) raw(form timestampForm, v any, class string, stage int) (int64, *failure) {
+func (o *timeForms) raw(form timestampForm, v any, class string, stage int) (int64, *failure) {
 	wrong := func(what string) (int64, *failure) {
 		return 0, &failure{stage, dataException, "Expected " + what + ", but found class " + class}
 	}
@@ -277,7 +327,7 @@ func product(n, times int64) int64 {
 }
 
 // ofNumber is the time of a number of a form; ok is false where numbers of its kind have none in that form.
-func (o *timestampConverter) ofNumber(form timestampForm, kind wit.Kind, n int64) (at int64, ok bool) {
+func (o *timeForms) ofNumber(form timestampForm, kind wit.Kind, n int64) (at int64, ok bool) {
 	switch {
 	case kind == wit.Int32 && form == dateForm:
 		return n * msPerDay, true
@@ -292,7 +342,7 @@ func (o *timestampConverter) ofNumber(form timestampForm, kind wit.Kind, n int64
 
 // append appends a time in the form that is wanted, with its tag where it is dynamic. Without schema Java has a Date
 // and a Time as a java.util.Date.
-func (o *timestampConverter) append(dst []byte, at int64, dynamic bool, stage int) ([]byte, *failure) {
+func (o *timeForms) append(dst []byte, at int64, dynamic bool, stage int) ([]byte, *failure) {
 	tag, n := byte(datum.TagInstant), at
 	switch o.to {
 	case stringForm:
@@ -329,7 +379,7 @@ func (o *timestampConverter) append(dst []byte, at int64, dynamic bool, stage in
 }
 
 // convert appends what becomes of a value with a schema, given without its branch.
-func (o *timestampConverter) convert(dst, in []byte, from *wit.Node, form timestampForm, stage int) ([]byte, *failure) {
+func (o *timeForms) convert(dst, in []byte, from *wit.Node, form timestampForm, stage int) ([]byte, *failure) {
 	if n, ok := numberOf(from.Kind, in); ok && from.Kind <= wit.Int64 {
 		if at, ok := o.ofNumber(form, from.Kind, n.whole); ok {
 			return o.append(dst, at, false, stage)
@@ -352,83 +402,30 @@ func (o *timestampConverter) convert(dst, in []byte, from *wit.Node, form timest
 	return o.append(dst, at, false, stage)
 }
 
-// timestampEdits is what the transform comes to for one schema.
-type timestampEdits struct {
-	*edits
-	// wrong is the failure of every row, that of a null too.
-	wrong *failure
-}
-
-func (o *timestampConverter) compile(e *Engine, nodes []wit.Node, stage int) *timestampEdits {
-	if o.field == "" {
-		return o.compileWhole(e, nodes, stage)
-	}
-	base, l := beginEdits(e, nodes, o.replaceNull)
-	x := &timestampEdits{edits: base}
-	if l == nil {
-		x.failure = onlyStruct(stage, timestampPurpose, javaClass(&nodes[0]))
-		x.wrong = &failure{stage, dataException, "Cannot list fields on non-struct type"}
-		return x
-	}
-	for i := range l.fields {
-		f, m := &l.fields[i], &x.members[i]
-		if f.name == o.field {
-			var form timestampForm
-			form, x.failure = formOf(m.from, stage)
-			made := o.node(m.from.Optional)
-			f.nodes, f.node = []wit.Node{made}, 0
-			m.to = &made
-			m.edit = func(dst, in []byte) ([]byte, *failure) { return o.convert(dst, in, m.from, form, stage) }
-		}
-		f.orDefault = false
-	}
-	root := basics(&nodes[0])
-	root.Optional = nodes[0].Optional
-	if nodes[0].DefaultValue != nil {
-		if x.wrong = x.failure; x.wrong != nil {
-			return x
-		}
-		in := *nodes[0].DefaultValue
-		if bad := offsets(x.skips, in, 0, e.ends); bad >= 0 {
-			x.wrong = broken(stage, bad)
-			return x
-		}
-		made, f := x.edited(e, nil, in)
-		if f != nil {
-			x.wrong = f
-			return x
-		}
-		root.DefaultValue = &made
-	}
-	x.root = &root
-	result := &program{}
-	result.finish(l, root, stage, e.declare)
-	x.out, x.wrong = result.out, result.failure
-	return x
-}
-
-func (o *timestampConverter) compileWhole(e *Engine, nodes []wit.Node, stage int) *timestampEdits {
+func (o *timestampWhole) compile(s *schemas, nodes []wit.Node, stage int) *wholeEdit {
 	p, _ := beginProgram(nodes)
 	made := o.node(nodes[0].Optional)
-	x := &timestampEdits{edits: &edits{program: p, root: &made}}
-	from := &nodes[0]
-	form, wrong := formOf(from, stage)
-	x.wrong = wrong
-	x.members = []memberEdit{{from: from, to: &made,
-		edit: func(dst, in []byte) ([]byte, *failure) { return o.convert(dst, in, from, form, stage) }}}
-	x.out = e.declare([]wit.Node{made})
-	return x
+	form, wrong := formOf(&nodes[0], stage)
+	return &wholeEdit{reader: p.reader, failure: wrong, from: &nodes[0], made: &made,
+		schema: s.declare([]wit.Node{made}), edit: o.of(&nodes[0], form, stage)}
 }
 
-func (o *timestampConverter) apply(e *Engine, v *view, stage int) (*failure, error) {
+func (o *timestampWhole) apply(e *Engine, v *view, stage int) (*failure, error) {
 	c := &v.columns[o.at]
 	switch c.form {
 	case wit.Absent:
 		return nil, nil
 	case wit.Dynamic:
-		return o.column(e, c, stage), nil
+		tag, class := c.bytes, c.class
+		f := e.editDynamic(c, stage, func(dst, in []byte) ([]byte, *failure) { return o.dynamic(dst, in, stage) })
+		if f != nil && class != "" && len(tag) > 0 {
+			f.text = strings.Replace(f.text, dynamicClasses[tag[0]], class, 1)
+		}
+		return f, nil
 	}
-	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *timestampEdits { return o.compile(e, nodes, stage) })
+	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *wholeEdit {
+		return o.compile(&e.schemas, nodes, stage)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -436,47 +433,23 @@ func (o *timestampConverter) apply(e *Engine, v *view, stage int) (*failure, err
 	switch {
 	case !ok:
 		return broken(stage, 0), nil
-	case !null && x.failure != nil:
+	case x.failure != nil:
 		return x.failure, nil
-	case x.wrong != nil:
-		return x.wrong, nil
 	case null:
 		missing := c.missing
-		c.set(wit.Structured, x.out, datum.AppendBranch(nil, x.root, true), -1)
+		c.set(wit.Structured, x.schema, datum.AppendBranch(nil, x.made, true))
 		c.missing = missing
 		return nil, nil
-	case o.field == "" && c.class != "":
-		form, _ := formOf(x.members[0].from, stage)
+	case c.class != "":
+		form, _ := formOf(x.from, stage)
 		_, f := o.raw(form, nil, c.class, stage)
 		return f, nil
-	case o.field == "":
-		return x.applyWhole(e, c, start), nil
 	}
-	return x.applyFields(e, c, start, stage), nil
-}
-
-// column converts a column without schema.
-func (o *timestampConverter) column(e *Engine, c *column, stage int) *failure {
-	if o.field == "" || len(c.bytes) == 1 && c.bytes[0] == datum.TagNull {
-		if err := datum.CheckDynamic(c.bytes); err != nil {
-			return &failure{stage, dataException, "bytes that are no dynamic value"}
-		}
-		from := len(e.scratch)
-		b, f := o.dynamic(e.scratch, c.bytes, stage)
-		switch {
-		case f == nil:
-			e.scratch = b
-			c.set(wit.Dynamic, 0, b[from:], -1)
-		case c.class != "":
-			f.text = strings.Replace(f.text, dynamicClasses[c.bytes[0]], c.class, 1)
-		}
-		return f
-	}
-	return e.schemaless(o, c, stage, nil)
+	return x.apply(e, c, start, x.edit), nil
 }
 
 // dynamic appends what becomes of a value without schema, which was checked. Its class tells the form.
-func (o *timestampConverter) dynamic(dst, in []byte, stage int) ([]byte, *failure) {
+func (o *timeForms) dynamic(dst, in []byte, stage int) ([]byte, *failure) {
 	var form timestampForm
 	switch in[0] {
 	case datum.TagNull:

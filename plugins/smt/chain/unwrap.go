@@ -41,19 +41,15 @@ const (
 	feedNext  = "__next"
 )
 
-func newUnwrap(at side) func(settings) (operation, *wit.Fault) {
-	return func(s settings) (operation, *wit.Fault) {
-		o := &unwrap{at: at, wrapper: "results", fields: s.list("fields")}
-		if text, given := s.find("wrapper"); given {
-			if o.wrapper = setting.Trim(text); o.wrapper == "" {
-				return nil, invalid("wrapper", text, "String must be non-empty")
-			}
+func newUnwrap(at side, s settings) (operation, *wit.Fault) {
+	o := &unwrap{at: at, wrapper: "results", fields: s.list("fields")}
+	if text, given := s.find("wrapper"); given {
+		if o.wrapper = setting.Trim(text); o.wrapper == "" {
+			return nil, invalid("wrapper", text, "String must be non-empty")
 		}
-		return o, nil
 	}
+	return o, nil
 }
-
-func (o *unwrap) route(*route, int) {}
 
 // meant tells whether a field of the name is to be unwrapped where it is a wrapper.
 func (o *unwrap) meant(name string) bool {
@@ -124,7 +120,7 @@ func (o *unwrap) compile(e *Engine, nodes []wit.Node, stage int) *unwrapped {
 		x.failure = &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
 		return x
 	}
-	x.out = e.declare(x.result)
+	x.out = e.schemas.declare(x.result)
 	return x
 }
 
@@ -153,7 +149,7 @@ func (o *unwrap) apply(e *Engine, v *view, stage int) (*failure, error) {
 		if e.scratch, err = datum.AppendDynamic(e.scratch, tree); err != nil {
 			return &failure{stage, dataException, err.Error()}, nil
 		}
-		c.set(wit.Dynamic, 0, e.scratch[from:], -1)
+		c.set(wit.Dynamic, 0, e.scratch[from:])
 		return nil, nil
 	}
 	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *unwrapped { return o.compile(e, nodes, stage) })
@@ -171,7 +167,7 @@ func (o *unwrap) apply(e *Engine, v *view, stage int) (*failure, error) {
 	if e.scratch, err = datum.Append(e.scratch, x.result, 0, tree); err != nil {
 		return &failure{stage, dataException, err.Error()}, nil
 	}
-	c.set(wit.Structured, x.out, e.scratch[from:], -1)
+	c.set(wit.Structured, x.out, e.scratch[from:])
 	return nil, nil
 }
 

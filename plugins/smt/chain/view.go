@@ -1,20 +1,19 @@
 package chain
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// view is a row as stages see it: three columns, the topic, and what the row says besides. It is the general case; rows
-// that are alike under a chain of fused stages go by the loops of fast.go and need none.
+// view is a row as stages see it on the plain way: three columns, the topic, and what the row says besides.
 type view struct {
 	// row is the row as it came: its partition, offset and timestamp hold to the end of the chain.
 	row     *wit.Row
 	topic   string
 	columns [3]column
+	dropped bool
 }
 
 // column is the key, the value or the headers of a row on their way through the chain.
@@ -25,8 +24,6 @@ type column struct {
 	bytes []byte
 	// changed: form or bytes are no longer the input's. The schema may be another one all the same.
 	changed bool
-	// at is where the bytes begin in the engine's data, -1: they are not there.
-	at int
 	// missing: the null here is of a type that has none, as Kafka's transforms make it of a field of a null. The schema
 	// is that type made optional; the failure is that of the record, unless a later stage makes another value of it.
 	missing *failure
@@ -46,7 +43,7 @@ const (
 
 // load takes a row of a call.
 func (v *view) load(in *wit.Row, topic string, data []byte) error {
-	v.row, v.topic = in, topic
+	v.row, v.topic, v.dropped = in, topic, false
 	if !v.columns[keySide].load(&in.Key, data) || !v.columns[valueSide].load(&in.Value, data) ||
 		!v.columns[headerSide].load(&in.Headers, data) {
 		return &wit.Fault{Kind: wit.FaultInternal, Message: "a datum that runs past the call's data"}
@@ -56,7 +53,7 @@ func (v *view) load(in *wit.Row, topic string, data []byte) error {
 
 // load takes a datum of a call; it is false of one that runs past the data.
 func (c *column) load(d *wit.Datum, data []byte) bool {
-	c.form, c.schema, c.changed, c.at, c.missing, c.class = d.Form, d.Schema, false, -1, nil, ""
+	c.form, c.schema, c.changed, c.missing, c.class = d.Form, d.Schema, false, nil, ""
 	if d.Form == wit.Absent {
 		return true
 	}
@@ -68,16 +65,16 @@ func (c *column) load(d *wit.Datum, data []byte) bool {
 	return true
 }
 
-// set gives a column other bytes. at is where they begin in the engine's data, -1: they are not there.
-func (c *column) set(form wit.Form, schema uint32, bytes []byte, at int) {
-	*c = column{form: form, schema: schema, bytes: bytes, changed: true, at: at}
+// set gives a column other bytes.
+func (c *column) set(form wit.Form, schema uint32, bytes []byte) {
+	*c = column{form: form, schema: schema, bytes: bytes, changed: true}
 }
 
 // setMissing makes the column a null of a type that has none; nodes are the type's.
 func (c *column) setMissing(e *Engine, nodes []wit.Node, stage int) {
 	made := append([]wit.Node(nil), nodes...)
 	made[0].Optional = true
-	c.set(wit.Structured, e.declare(made), datum.AppendBranch(nil, &made[0], true), -1)
+	c.set(wit.Structured, e.schemas.declare(made), datum.AppendBranch(nil, &made[0], true))
 	c.missing = requiredNull(stage)
 }
 
@@ -87,43 +84,26 @@ func (c *column) settle(e *Engine) *failure {
 	if c.missing == nil {
 		return nil
 	}
-	nodes := append([]wit.Node(nil), e.schemas[c.schema]...)
+	nodes := append([]wit.Node(nil), e.schemas.known[c.schema]...)
 	if nodes[0].DefaultValue == nil {
 		return c.missing
 	}
 	nodes[0].Optional = false
-	c.set(wit.Structured, e.declare(nodes), *nodes[0].DefaultValue, -1)
+	c.set(wit.Structured, e.schemas.declare(nodes), *nodes[0].DefaultValue)
 	return nil
 }
 
 // null tells whether Kafka Connect holds a null for the column, with a schema or without. Bytes that are bad are none.
-func (c *column) null(schemas map[uint32][]wit.Node) (bool, error) {
+func (c *column) null(schemas *schemas) (bool, error) {
 	if c.form != wit.Structured {
 		return c.form == wit.Absent, nil
 	}
-	nodes, err := schemaOf(schemas, c.schema)
+	nodes, err := schemas.of(c.schema)
 	if err != nil {
 		return false, err
 	}
 	isNull, _, ok := datum.IsNull(&nodes[0], c.bytes)
 	return isNull && ok, nil
-}
-
-// schemaOf returns a schema that the host gave or that was declared here.
-func schemaOf(schemas map[uint32][]wit.Node, id uint32) ([]wit.Node, error) {
-	nodes := schemas[id]
-	if nodes == nil {
-		return nil, &wit.Fault{Kind: wit.FaultInternal,
-			Message: "schema " + strconv.FormatUint(uint64(id), 10) + " was never given to this instance"}
-	}
-	return nodes, nil
-}
-
-// rowOperation is an operation that works on the view of one row: on several columns, or by what the row holds.
-type rowOperation interface {
-	operation
-	// apply changes the view. What it writes goes behind e.scratch. The error is of the call, not of the row.
-	apply(e *Engine, v *view, stage int) (*failure, error)
 }
 
 // onlyStruct is the failure of a value with schema that is no structure.
@@ -138,7 +118,7 @@ func (v *view) named(e *Engine, f *failure) *failure {
 		if c.class == "" || c.form != wit.Structured {
 			continue
 		}
-		text, is := strings.CutSuffix(f.text, javaClass(&e.schemas[c.schema][0]))
+		text, is := strings.CutSuffix(f.text, javaClass(&e.schemas.known[c.schema][0]))
 		if is && strings.HasSuffix(text, found) {
 			return &failure{f.stage, f.class, text + c.class}
 		}
@@ -170,7 +150,7 @@ func (p *programs[P]) of(e *Engine, schema uint32, compile func([]wit.Node) P) (
 	}
 	made, ok := p.known[schema]
 	if !ok {
-		nodes, err := schemaOf(e.schemas, schema)
+		nodes, err := e.schemas.of(schema)
 		if err != nil {
 			return made, err
 		}
@@ -182,21 +162,4 @@ func (p *programs[P]) of(e *Engine, schema uint32, compile func([]wit.Node) P) (
 	}
 	p.last, p.lastID, p.any = made, schema, true
 	return made, nil
-}
-
-// members notes in e.ends where the members of a structure begin, for an operation that takes no null.
-func (e *Engine) members(p *program, in []byte, stage int, purpose string) *failure {
-	null, start, ok := p.null(in)
-	switch {
-	case !ok:
-		return broken(stage, 0)
-	case null:
-		return onlyStruct(stage, purpose, "null")
-	case p.failure != nil:
-		return p.failure
-	}
-	if bad := e.offsets(p, in, start); bad >= 0 {
-		return broken(stage, bad)
-	}
-	return nil
 }

@@ -27,37 +27,34 @@ var extractSpecs = []wit.SettingSpec{
 
 // extract is ExtractField: the key or value becomes one of its fields.
 type extract struct {
-	at          side
-	name        string
-	path        []string
-	replaceNull bool
-	programs    programs[*extraction]
+	target
+	name     string
+	path     []string
+	programs programs[*extraction]
 }
 
 const extractPurpose = "field extraction"
 
-func newExtract(at side) func(settings) (operation, *wit.Fault) {
-	return func(s settings) (operation, *wit.Fault) {
-		text, err := s.needed("field")
-		if err != nil {
-			return nil, err
-		}
-		o := &extract{at: at, name: setting.Trim(text)}
-		if o.replaceNull, err = s.boolean(replaceNullSpec.Name); err != nil {
-			return nil, err
-		}
-		syntax, given := s.find("field.syntax.version")
-		syntax = setting.Trim(syntax)
-		switch {
-		case !given, strings.EqualFold(syntax, "V1"):
-			o.path = []string{o.name}
-		case strings.EqualFold(syntax, "V2"):
-			o.path, err = parsePath("field", o.name)
-		default:
-			err = invalid("field.syntax.version", syntax, "String must be one of (case insensitive): V1, V2")
-		}
-		return o, err
+func newExtract(at side, s settings) (operation, *wit.Fault) {
+	text, err := s.needed("field")
+	if err != nil {
+		return nil, err
 	}
+	o := &extract{target: target{at: at, purpose: extractPurpose}, name: setting.Trim(text)}
+	if err = o.configure(s); err != nil {
+		return nil, err
+	}
+	syntax, given := s.find("field.syntax.version")
+	syntax = setting.Trim(syntax)
+	switch {
+	case !given, strings.EqualFold(syntax, "V1"):
+		o.path = []string{o.name}
+	case strings.EqualFold(syntax, "V2"):
+		o.path, err = parsePath("field", o.name)
+	default:
+		err = invalid("field.syntax.version", syntax, "String must be one of (case insensitive): V1, V2")
+	}
+	return o, err
 }
 
 // noPath is the failure of V2's path that has no step, which is told of every value but a null without schema.
@@ -139,7 +136,6 @@ func (o *extract) compile(e *Engine, nodes []wit.Node, stage int) *extraction {
 		if x.failure = noPath(stage); l == nil {
 			x.failure = onlyStruct(stage, extractPurpose, javaClass(&nodes[0]))
 		}
-		e.room(p)
 		x.steps = append(x.steps, extractStep{program: p})
 		return x
 	}
@@ -153,8 +149,7 @@ func (o *extract) compile(e *Engine, nodes []wit.Node, stage int) *extraction {
 			}
 			return x
 		}
-		e.room(p)
-		at := slices.IndexFunc(l.fields, func(f field) bool { return f.name == name })
+		at := l.find(name)
 		if at < 0 {
 			x.failure = &failure{stage, illegalArgument, "Unknown field: " + o.name}
 			return x
@@ -169,19 +164,15 @@ func (o *extract) compile(e *Engine, nodes []wit.Node, stage int) *extraction {
 		x.steps = append(x.steps, step)
 		nodes = subtree(l.fields[at])
 	}
-	x.out, x.root = e.declare(nodes), &nodes[0]
+	x.out, x.root = e.schemas.declare(nodes), &nodes[0]
 	return x
 }
 
-func (o *extract) route(r *route, stage int) { r.add(o.at, stage, o) }
-
-func (o *extract) purpose() string { return extractPurpose }
-
 // layout takes a field out of a key that was made of the value.
 func (o *extract) layout(l *structDraft, _ step) *failure {
-	at := slices.IndexFunc(l.fields, func(f field) bool { return f.name == o.path[0] })
+	at := l.find(o.path[0])
 	if at < 0 {
-		return byPhases // and all rows fail there
+		return unfit // and all rows fail there
 	}
 	if o.replaceNull {
 		l.replaceNulls()
@@ -195,18 +186,18 @@ func (o *extract) layout(l *structDraft, _ step) *failure {
 func (o *extract) schemaless(m *entries, _ step, _ *wit.Row) *failure {
 	x := m.find(o.path[0])
 	if x == nil || x.value[0] == datum.TagNull {
-		return byPhases
+		return unfit
 	}
 	made := *x
 	switch {
 	case m.lesson == nil:
 	case made.edited > 0:
-		m.goOn(&made, func(dst, in []byte) ([]byte, *failure) {
+		m.goOn(&made, edit{make: func(dst, in []byte) ([]byte, *failure) {
 			if in[0] == datum.TagNull {
-				return dst, byPhases
+				return dst, unfit
 			}
 			return append(dst, in...), nil
-		})
+		}})
 	case made.valueAt >= 0:
 		m.lesson.choices = append(m.lesson.choices, choice{made.valueAt, noNull})
 	}
@@ -253,7 +244,7 @@ func (o *extract) apply(e *Engine, v *view, stage int) (*failure, error) {
 	if x.failure != nil {
 		return x.failure, nil
 	}
-	c.set(wit.Structured, x.out, in, -1)
+	c.set(wit.Structured, x.out, in)
 	return nil, nil
 }
 
@@ -268,10 +259,10 @@ func (x *extraction) null(e *Engine, c *column, stage int) *failure {
 	case x.failure != nil:
 		return x.failure
 	case !x.root.Optional:
-		c.setMissing(e, e.schemas[x.out], stage)
+		c.setMissing(e, e.schemas.known[x.out], stage)
 		return nil
 	}
-	c.set(wit.Structured, x.out, datum.AppendBranch(nil, x.root, true), -1)
+	c.set(wit.Structured, x.out, datum.AppendBranch(nil, x.root, true))
 	return nil
 }
 
@@ -290,12 +281,12 @@ func (o *extract) column(e *Engine, c *column, stage int) *failure {
 		}
 		x := e.entries.find(name)
 		if x == nil || x.value[0] == datum.TagNull {
-			c.set(wit.Absent, 0, nil, -1)
+			c.set(wit.Absent, 0, nil)
 			return nil
 		}
 		in, purpose = x.value, "nested field access"
 	}
-	c.set(wit.Dynamic, 0, in, -1)
+	c.set(wit.Dynamic, 0, in)
 	return nil
 }
 
@@ -315,14 +306,10 @@ type hoisted struct {
 	out     uint32
 }
 
-func newHoist(at side) func(settings) (operation, *wit.Fault) {
-	return func(s settings) (operation, *wit.Fault) {
-		text, err := s.needed("field")
-		return &hoist{at: at, field: setting.Trim(text)}, err
-	}
+func newHoist(at side, s settings) (operation, *wit.Fault) {
+	text, err := s.needed("field")
+	return &hoist{at: at, field: setting.Trim(text)}, err
 }
-
-func (o *hoist) route(*route, int) {}
 
 func (o *hoist) apply(e *Engine, v *view, stage int) (*failure, error) {
 	c := &v.columns[o.at]
@@ -332,11 +319,11 @@ func (o *hoist) apply(e *Engine, v *view, stage int) (*failure, error) {
 			return x.failure, err
 		}
 		if c.missing != nil {
-			kind := e.schemas[c.schema][0].Kind
+			kind := e.schemas.known[c.schema][0].Kind
 			return &failure{stage, dataException, "Invalid value: null used for required field: \"" + o.field +
 				"\", schema type: " + castKinds[kind]}, nil
 		}
-		if root := &e.schemas[c.schema][0]; logicalClass(root) != "" {
+		if root := &e.schemas.known[c.schema][0]; logicalClass(root) != "" {
 			if f := c.misnamed(root, o.field, stage); f != nil {
 				return f, nil
 			}
@@ -351,7 +338,7 @@ func (o *hoist) apply(e *Engine, v *view, stage int) (*failure, error) {
 	} else {
 		e.scratch = append(e.scratch, c.bytes...)
 	}
-	c.set(wit.Dynamic, 0, e.scratch[from:], -1)
+	c.set(wit.Dynamic, 0, e.scratch[from:])
 	return nil, nil
 }
 
@@ -369,12 +356,13 @@ func (c *column) misnamed(root *wit.Node, field string, stage int) *failure {
 }
 
 func (o *hoist) compile(e *Engine, nodes []wit.Node, stage int) *hoisted {
-	l, p := &structDraft{}, &program{}
-	if f := l.add(field{name: o.field, nodes: nodes}, stage); f != nil {
-		return &hoisted{failure: f}
+	l := &structDraft{root: wit.Node{Kind: wit.Structure}}
+	f := l.add(field{name: o.field, nodes: nodes}, stage)
+	x := &hoisted{failure: f}
+	if f == nil {
+		x.out, x.failure = new(output).write(&e.schemas, l, stage)
 	}
-	p.finish(l, wit.Node{Kind: wit.Structure}, stage, e.declare)
-	return &hoisted{p.failure, p.out}
+	return x
 }
 
 var metadataSpecs = []wit.SettingSpec{
@@ -403,29 +391,25 @@ type renamed struct {
 
 const metadataPurpose = "updating schema metadata"
 
-func newMetadata(at side) func(settings) (operation, *wit.Fault) {
-	return func(s settings) (operation, *wit.Fault) {
-		o := &metadata{at: at}
-		if text, given := s.find("schema.name"); given {
-			o.name = wit.Ptr(setting.Trim(text))
-		}
-		if text, given := s.find("schema.version"); given {
-			n, ok := setting.Integer(wit.KindInt, text)
-			if !ok {
-				return nil, invalid("schema.version", s.asGiven("schema.version"), "Not a number of type INT")
-			}
-			o.version = wit.Ptr(int32(n))
-		}
-		var err *wit.Fault
-		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
-		if err == nil && o.name == nil && o.version == nil {
-			err = fail("", "Neither schema name nor version configured")
-		}
-		return o, err
+func newMetadata(at side, s settings) (operation, *wit.Fault) {
+	o := &metadata{at: at}
+	if text, given := s.find("schema.name"); given {
+		o.name = wit.Ptr(setting.Trim(text))
 	}
+	if text, given := s.find("schema.version"); given {
+		n, ok := setting.Integer(wit.KindInt, text)
+		if !ok {
+			return nil, invalid("schema.version", s.asGiven("schema.version"), "Not a number of type INT")
+		}
+		o.version = wit.Ptr(int32(n))
+	}
+	var err *wit.Fault
+	o.replaceNull, err = s.boolean(replaceNullSpec.Name)
+	if err == nil && o.name == nil && o.version == nil {
+		err = fail("", "Neither schema name nor version configured")
+	}
+	return o, err
 }
-
-func (o *metadata) route(*route, int) {}
 
 func (o *metadata) compile(e *Engine, nodes []wit.Node, stage int) *renamed {
 	root := nodes[0]
@@ -441,13 +425,12 @@ func (o *metadata) compile(e *Engine, nodes []wit.Node, stage int) *renamed {
 		x.failure = &failure{stage, dataException, "Cannot list fields on non-struct type"}
 		return x
 	}
-	e.room(p)
 	if o.replaceNull {
 		if l.replaceNulls(); slices.ContainsFunc(l.fields, func(f field) bool { return f.orDefault }) {
-			made := basics(&root)
-			made.Optional, made.DefaultValue = root.Optional, root.DefaultValue
-			p.finish(l, made, stage, e.declare)
-			x.rewrites, x.out, x.failure = p, p.out, p.failure
+			root.Members = nil
+			l.root, l.stays = root, false
+			p.finish(&e.schemas, l, 0, stage)
+			x.rewrites, x.out, x.failure = p, p.made.schema, p.failure
 			return x
 		}
 	}
@@ -456,7 +439,7 @@ func (o *metadata) compile(e *Engine, nodes []wit.Node, stage int) *renamed {
 		x.failure = &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
 		return x
 	}
-	x.out = e.declare(made)
+	x.out = e.schemas.declare(made)
 	return x
 }
 
@@ -489,7 +472,9 @@ func (o *metadata) apply(e *Engine, v *view, stage int) (*failure, error) {
 		return broken(stage, bad), nil
 	}
 	from := len(e.scratch)
-	e.scratch = p.write(datum.AppendBranch(e.scratch, x.root, false), e.ends, c.bytes, v.row)
-	c.set(wit.Structured, x.out, e.scratch[from:], -1)
-	return nil, nil
+	f := (*failure)(nil)
+	if e.scratch, f = p.append(e.scratch, p.made.parts, e.ends, c.bytes, v.row); f == nil {
+		c.set(wit.Structured, x.out, e.scratch[from:])
+	}
+	return f, nil
 }

@@ -18,14 +18,16 @@ const (
 	formAndSchema = 0xffffffff000000ff
 	// places in a row
 	key, value, headers = 32, 48, 64
+	partBytes           = int(unsafe.Sizeof(Part{}))
+	calendarAt          = int(unsafe.Offsetof(Rows{}.Calendar))
+	textAt              = int(unsafe.Offsetof(Date{}.Text))
 )
 
 // pointer reads a pointer.
 func pointer(p unsafe.Pointer, i int) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Add(p, i)) }
 
-// finish writes the row of the result, whose key, where the program makes one, has the bytes from s.At to middle, and
-// whose value those from there to at.
-func finish(s *Rows, in unsafe.Pointer, head uint64, middle, at int) {
+// finish writes the row of the result: its key, its headers and its value, which ends at at.
+func finish(s *Rows, in unsafe.Pointer, at int) {
 	out := unsafe.Add(s.Out, s.Made*rowBytes)
 	Store(out, 0, uint64(s.First+s.N)|s.To<<32)
 	Store(out, Partition, Load(in, Partition))
@@ -34,15 +36,21 @@ func finish(s *Rows, in unsafe.Pointer, head uint64, middle, at int) {
 	made := s.Program.Key
 	if made != 0 {
 		Store(out, key, made)
-		Store(out, key+8, uint64(s.At)|uint64(middle-s.At)<<32)
+		Store(out, key+8, uint64(s.At)|uint64(s.KeyEnd-s.At)<<32)
 	} else {
 		Store(out, key, Load(in, key)&schema|uint64(wit.Unchanged))
 		Store(out, key+8, 0)
 	}
-	Store(out, value, head)
-	Store(out, value+8, uint64(middle)|uint64(at-middle)<<32)
-	Store(out, headers, uint64(wit.Unchanged))
-	Store(out, headers+8, 0)
+	made = s.Program.Headers
+	if made != 0 {
+		Store(out, headers, made)
+		Store(out, headers+8, uint64(s.KeyEnd)|uint64(s.HeadersEnd-s.KeyEnd)<<32)
+	} else {
+		Store(out, headers, uint64(wit.Unchanged))
+		Store(out, headers+8, 0)
+	}
+	Store(out, value, s.Result)
+	Store(out, value+8, uint64(s.HeadersEnd)|uint64(at-s.HeadersEnd)<<32)
 	s.At = at
 	s.N++
 	s.Made++
@@ -50,49 +58,79 @@ func finish(s *Rows, in unsafe.Pointer, head uint64, middle, at int) {
 	s.Edited = 0
 }
 
-// emit writes a row's parts from at on, and the row. What the row gets begins at s.At: its key, where parts make one,
-// and behind that its value, which begins before at where the parts are appended to it. There is room for them.
-func emit(s *Rows, in unsafe.Pointer, at int) {
+// emit writes a row's parts from at on, and the row. What the row gets begins at s.At: its key and its headers, where
+// parts make them, and behind them its value, which begins before at where the parts are appended to it. There is room
+// for them. It returns Full, or why the row is not done.
+func emit(s *Rows, in unsafe.Pointer, at int) (why int) {
 	dst := s.Dst
-	middle := s.At
+	s.KeyEnd = s.At
+	s.HeadersEnd = s.At
 	part := s.Program.Parts
-	for left := s.Program.Pieces; left != 0; left-- {
+	for part.Kind != End {
 		src := part.Bytes
 		n := part.Size
-		kind := part.Kind
-		if kind == KeyEnd {
-			middle = at
-		} else if kind == Copied {
+		if part.Kind == Copied {
 			first := int(Load(s.Ends, part.First)) + part.Behind
 			n = int(Load(s.Ends, part.Last)) - first
 			src = unsafe.Add(s.Data, first)
-		} else if kind == Attribute {
+		} else if part.Kind == Attribute {
 			v := int64(Load(in, part.First))
 			if part.First == Partition {
 				v = v << 32 >> 32
+			}
+			if n != 0 && v < 0 {
+				return Done // it has to be there
 			}
 			n = 0
 			if part.Null != 0 {
 				Put(dst, at, 2&^byte(v>>63))
 				at++
 			}
-			if part.Null == 0 || v >= 0 {
-				u := uint64(v<<1 ^ v>>63)
-				for u >= 0x80 {
-					Put(dst, at, byte(u|0x80))
-					at++
-					u >>= 7
-				}
-				Put(dst, at, byte(u))
-				at++
+			if v >= 0 {
+				at = number(dst, at, uint64(v)<<1)
 			}
-		} else if kind == Edited {
-			n = int(Load(src, 8))
-			src = pointer(src, 0)
-		} else if kind != Constant {
+		} else if part.Kind == Edited {
+			if s.Edited != 0 {
+				n = int(Load(src, 8))
+				src = pointer(src, 0)
+			} else {
+				at = converted(s, part, dst, at)
+				if at == 0 {
+					return Edit
+				}
+			}
+		} else if part.Kind == KeyEnd {
+			s.KeyEnd = at
+			s.HeadersEnd = at
+		} else if part.Kind == HeadersEnd {
+			s.HeadersEnd = at
+		} else if part.Kind == HeaderCount {
+			count := uint64(n)
+			n = 0
+			if Load(in, headers)&0xff != uint64(wit.Absent) {
+				first := int(Load(in, headers+8) & low)
+				n = int(Load(in, headers+8)>>32) - 1
+				given := uint64(Byte(s.Data, first))
+				count += given >> 1
+				if first+n >= s.Limit || given&0x81 != 0 || n < 0 {
+					return Done
+				}
+				src = unsafe.Add(s.Data, first+1)
+			}
+			if count >= 64 {
+				return Done
+			}
+			Put(dst, at, byte(count<<1))
+			at++
+		} else if part.Kind == Sized {
+			first := int(Load(s.Ends, part.First)) + part.Behind
+			n = int(Load(s.Ends, part.Last)) - first
+			src = unsafe.Add(s.Data, first)
+			at = number(dst, at, uint64(n)<<1)
+		} else if part.Kind != Constant {
 			first := int(Load(s.Ends, part.First)) + part.Behind
 			choice := uint64(Byte(s.Data, first))
-			if kind == Choosing {
+			if part.Kind == Choosing {
 				piece := int(choice) * 16
 				n = int(Load(src, piece+8))
 				src = pointer(src, piece)
@@ -110,9 +148,172 @@ func emit(s *Rows, in unsafe.Pointer, at int) {
 			}
 		}
 		at += n
-		part = (*Part)(unsafe.Add(unsafe.Pointer(part), 56))
+		part = (*Part)(unsafe.Add(unsafe.Pointer(part), partBytes))
 	}
-	finish(s, in, s.Result, middle, at)
+	finish(s, in, at)
+	return Full
+}
+
+// number writes a number that has been folded to one without a sign, and returns where it ends.
+func number(dst unsafe.Pointer, at int, u uint64) (end int) {
+	for u >= 0x80 {
+		Put(dst, at, byte(u|0x80))
+		at++
+		u >>= 7
+	}
+	Put(dst, at, byte(u))
+	return at + 1
+}
+
+// converted writes what becomes of a member or entry by a part's conversion, and returns where it ends, 0 where the
+// caller has to make it.
+func converted(s *Rows, part *Part, dst unsafe.Pointer, at int) (end int) {
+	i := unsafe.Add(s.Data, int(Load(s.Ends, part.First))+part.Behind)
+	if part.How == uint64(ByCaller) {
+		return 0
+	}
+	if part.How>>8&1 != 0 {
+		lead := uint64(Byte(i, 0))
+		if lead != part.How>>16&0xff {
+			if lead != part.How>>32&0xff {
+				return 0
+			}
+			Put(dst, at, byte(part.How>>40))
+			return at + 1
+		}
+		Put(dst, at, byte(part.How>>24))
+		at++
+		i = unsafe.Add(i, 1)
+	}
+	if part.How&0xff == uint64(Single) {
+		real := single(Load(i, 0))
+		if real == bad {
+			return 0
+		}
+		Store(dst, at, real)
+		return at + 4
+	}
+	v := unfolded(i)
+	if v<<(part.How>>48&0xff)>>(part.How>>48&0xff) != v {
+		return 0
+	}
+	if part.How&0xff == uint64(Integer) {
+		v = v << (part.How >> 56) >> (part.How >> 56)
+		at = number(dst, at, uint64(v<<1^v>>63))
+	} else if part.How&0xff == uint64(Digits) {
+		at = digits(dst, at, v)
+	} else {
+		if v < firstDay || v >= lastDay {
+			return 0
+		}
+		calendar(s, uint64(v+beforeEpoch))
+		at = dateText(s, part.Date, dst, at)
+	}
+	return at
+}
+
+// unfolded reads a number.
+func unfolded(i unsafe.Pointer) (v int64) {
+	u := uint64(0)
+	shift := uint64(0)
+	for Byte(i, 0) >= 0x80 {
+		u |= uint64(Byte(i, 0)&0x7f) << shift
+		shift += 7
+		i = unsafe.Add(i, 1)
+	}
+	u |= uint64(Byte(i, 0)) << shift
+	return int64(u>>1) ^ -int64(u&1)
+}
+
+// single is the bits of the float32 of a float64, bad where that is none of the common ones: infinite, no number, or so
+// close to zero that it loses bits.
+func single(w uint64) (real uint64) {
+	x := w&(1<<63-1) - 896<<52
+	if w<<1 == 0 {
+		x = 0
+	} else if x-1<<52 >= 253<<52 {
+		return bad
+	}
+	return w>>63<<31 | (x+1<<28-1+x>>29&1)>>29
+}
+
+// digits writes the text of a number.
+func digits(dst unsafe.Pointer, at int, v int64) (end int) {
+	u := uint64(v^v>>63) + uint64(v)>>63
+	size := 1
+	for limit := uint64(10); u >= limit; limit *= 10 {
+		size++
+	}
+	if v < 0 {
+		Put(dst, at, byte(size<<1+2))
+		Put(dst, at+1, '-')
+		at++
+	} else {
+		Put(dst, at, byte(size<<1))
+	}
+	for k := at + size; k > at; k-- {
+		q := u * 0xcccccccd >> 35
+		if u>>32 != 0 {
+			q = u / 10
+		}
+		Put(dst, k, byte('0'+u-q*10))
+		u = q
+	}
+	return at + size + 1
+}
+
+// Times that a date's text is made of: from the first day of the Gregorian calendar to the last of the year 9999.
+// beforeEpoch is from a March 1st, at the beginning of 400 years of that calendar, to 1970.
+const (
+	day         = 86_400_000
+	firstDay    = -141427 * day
+	lastDay     = 2_932_897 * day
+	beforeEpoch = 719_468 * day
+)
+
+// calendar notes the numbers of a time since that March 1st. Years begin in March there: a leap day is the last.
+func calendar(s *Rows, ms uint64) {
+	z := ms / day
+	ms -= z * day
+	s.Calendar[3] = ms / 3_600_000
+	s.Calendar[4] = ms / 60_000 % 60
+	s.Calendar[5] = ms / 1000 % 60
+	s.Calendar[6] = ms % 1000
+	era := z / 146_097
+	z -= era * 146_097
+	year := (z - z/1460 + z/36_524 - z/146_096) / 365
+	z -= 365*year + year/4 - year/100
+	month := (5*z + 2) / 153
+	s.Calendar[2] = z - (153*month+2)/5 + 1
+	year += era * 400
+	month += 3
+	if month > 12 {
+		month -= 12
+		year++
+	}
+	s.Calendar[0] = year
+	s.Calendar[1] = month
+}
+
+// dateText writes the text of the time that [Rows.Calendar] has.
+func dateText(s *Rows, date, dst unsafe.Pointer, at int) (end int) {
+	for k := 0; k < int(Load(date, 0)); k += 8 {
+		Store(dst, at+1+k, Load(date, textAt+k))
+	}
+	Put(dst, at, byte(Load(date, 0)<<1))
+	for list := date; Load(list, 8) != 0; list = unsafe.Add(list, 8) {
+		how := Load(list, 8)
+		u := Load(unsafe.Pointer(s), calendarAt+int(how&0xff)*8)
+		k := at + 1 + int(how>>8&0xff)
+		for how >= 1<<16 {
+			q := u * 0xcccccccd >> 35
+			Put(dst, k, byte('0'+u-q*10))
+			u = q
+			k--
+			how -= 1 << 16
+		}
+	}
+	return at + 1 + int(Load(date, 0))
 }
 
 // kernel(in, out) of Pass
@@ -306,23 +507,6 @@ func goMembers(s *Rows) int {
 	return found
 }
 
-// kernel(s, in) of Structures
-func goStructures(s *Rows) int {
-	for s.N < s.Count {
-		in := unsafe.Add(s.In, s.N*rowBytes)
-		size := int(Load(in, value+8) >> 32)
-		why := structure(s, in, int(Load(in, value+8)&low)+size)
-		if why == Full && s.Edited < s.Program.Edits {
-			return Edit
-		}
-		if why != Full || s.At+(size+s.Edited)<<s.Program.Twice+s.Program.Extra+Room > s.Size {
-			return why
-		}
-		emit(s, in, s.At)
-	}
-	return Done
-}
-
 // kernel(s, in) of Apart
 func goApart(s *Rows) int {
 	in := s.In
@@ -357,27 +541,21 @@ func goApart(s *Rows) int {
 	return Full
 }
 
-// kernel(s, in) of Append
-func goAppend(s *Rows) int {
-	in := unsafe.Add(s.In, s.N*rowBytes)
-	for s.N < s.Count {
-		if Load(in, 0)>>32 != s.Topic || Load(in, value)&formAndSchema != s.Value || s.Made >= s.Most {
+// appended finds where what is appended to a value goes: behind it, which ends at end.
+func appended(s *Rows, in unsafe.Pointer, end int) (why int) {
+	if Load(in, 0)>>32 != s.Topic || Load(in, value)&formAndSchema != s.Value || s.Made >= s.Most {
+		return Done
+	}
+	place := int(Load(in, value+8) & low)
+	root := s.Program.Root
+	if root != 0 {
+		if place == end || uint64(Byte(s.Data, place))+1 != root {
 			return Done
 		}
-		place := int(Load(in, value+8) & low)
-		end := place + int(Load(in, value+8)>>32)
-		root := s.Program.Root
-		if root != 0 {
-			if place == end || uint64(Byte(s.Data, place))+1 != root {
-				return Done
-			}
-			place++
-		}
-		s.At = place
-		emit(s, in, end)
-		in = unsafe.Add(in, rowBytes)
+		place++
 	}
-	return Done
+	s.At = place
+	return Full
 }
 
 // entries is structure for the entries of a map.
@@ -498,19 +676,50 @@ func goEntries(s *Rows) int {
 	return Full
 }
 
-// kernel(s, in) of Maps
-func goMaps(s *Rows) int {
-	for s.N < s.Count {
-		in := unsafe.Add(s.In, s.N*rowBytes)
-		size := int(Load(in, value+8) >> 32)
-		why := entries(s, in, int(Load(in, value+8)&low)+size)
-		if why == Full && s.Edited < s.Program.Edits {
+// prepared finds the members or entries of a row's value, and where its parts go: ready, or why it stopped.
+func prepared(s *Rows, in unsafe.Pointer) (why int) {
+	size := int(Load(in, value+8) >> 32)
+	end := int(Load(in, value+8)&low) + size
+	found := Done
+	if s.Program.Appends != 0 {
+		s.From = end
+		found = appended(s, in, end)
+		if found == Full {
+			found = ready
+		}
+	} else {
+		if s.Program.Keys == nil {
+			found = structure(s, in, end)
+		} else {
+			found = entries(s, in, end)
+		}
+		s.From = s.At
+		size += int(Load(in, headers+8)>>32) + s.Edited
+		if found == Full && s.Edited < s.Program.Edits {
 			return Edit
 		}
-		if why != Full || s.At+(size+s.Edited)<<s.Program.Twice+s.Program.Extra+Room > s.Size {
+		if found == Full && s.At+size<<s.Program.Twice+s.Program.Extra+Room <= s.Size {
+			found = ready
+		}
+	}
+	return found
+}
+
+// ready: nothing stands in the way of a row.
+const ready = -1
+
+// kernel(s, in) of Values
+func goValues(s *Rows) int {
+	for s.N < s.Count {
+		in := unsafe.Add(s.In, s.N*rowBytes)
+		why := prepared(s, in)
+		if why != ready {
 			return why
 		}
-		emit(s, in, s.At)
+		why = emit(s, in, s.From)
+		if why != Full {
+			return why
+		}
 	}
 	return Done
 }

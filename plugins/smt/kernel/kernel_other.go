@@ -5,11 +5,9 @@ package kernel
 // Pass does rows whose values stay as they are: what changes is the topic, or the schema.
 func Pass(s *Rows) int { return goPass(s) }
 
-// Structures does rows whose values are structures of one schema, and says why it stopped.
-func Structures(s *Rows) int { return goStructures(s) }
-
-// Maps does rows whose values are maps of the same names, and says why it stopped.
-func Maps(s *Rows) int { return goMaps(s) }
+// Values does rows whose values are structures of one schema, or maps of the same names, and says why it stopped. Where
+// the program appends, it writes behind the values, which are apart.
+func Values(s *Rows) int { return goValues(s) }
 
 // Members notes in s.Ends where the members of one structure begin that ends at s.Limit, from s.Member on, which is at
 // s.Place: Full when it has come to the end, else why it stopped.
@@ -22,7 +20,3 @@ func Entries(s *Rows) int { return goEntries(s) }
 // Apart tells, by Full, whether the data of the rows lie one behind the other, with Room behind each value, so that
 // what a program appends to a value can be written behind it.
 func Apart(s *Rows) int { return goApart(s) }
-
-// Append does rows whose values are structures of one schema, for a program that appends: it writes behind the values,
-// which are apart.
-func Append(s *Rows) int { return goAppend(s) }

@@ -7,15 +7,11 @@ package kernel
 //go:noescape
 func Pass(s *Rows) int
 
-// Structures does rows whose values are structures of one schema, and says why it stopped.
+// Values does rows whose values are structures of one schema, or maps of the same names, and says why it stopped. Where
+// the program appends, it writes behind the values, which are apart.
 //
 //go:noescape
-func Structures(s *Rows) int
-
-// Maps does rows whose values are maps of the same names, and says why it stopped.
-//
-//go:noescape
-func Maps(s *Rows) int
+func Values(s *Rows) int
 
 // Members notes in s.Ends where the members of one structure begin that ends at s.Limit, from s.Member on, which is at
 // s.Place: Full when it has come to the end, else why it stopped.
@@ -34,9 +30,3 @@ func Entries(s *Rows) int
 //
 //go:noescape
 func Apart(s *Rows) int
-
-// Append does rows whose values are structures of one schema, for a program that appends: it writes behind the values,
-// which are apart.
-//
-//go:noescape
-func Append(s *Rows) int

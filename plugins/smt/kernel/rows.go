@@ -28,6 +28,10 @@ type Rows struct {
 	Edited int
 	// Ends has room for a number for each member, and one more: there each begins, and the last ends.
 	Ends unsafe.Pointer
+	// From is where in Dst the parts of row N are written, KeyEnd and HeadersEnd where its key and its headers end.
+	// Calendar has room for the numbers of a date.
+	From, KeyEnd, HeadersEnd int
+	Calendar                 [7]uint64
 }
 
 // Program is what is done to values of one kind: its members are passed over, then its parts are written.
@@ -47,15 +51,17 @@ type Program struct {
 	Chosen  int
 	// Lacks has a bit for each of partition, offset and timestamp that rows are without.
 	Lacks uint64
-	// Parts are written one after another. Extra is how many bytes a result may have more than its value.
-	Parts  *Part
-	Pieces int
-	Extra  int
-	// Key is the word with form and schema of the key that parts make, 0: it stays. Twice is then 1: what is
-	// copied into the value, or edited there, may be in the key, too.
-	Key, Twice uint64
-	// Edits is 1 where the caller makes pieces of each row, else 0.
+	// Parts are written one after another, up to one of kind End. Extra is how many bytes a result may have more than
+	// its value.
+	Parts *Part
+	Extra int
+	// Key and Headers are the words with form and schema of the key and the headers that parts make, 0: they stay.
+	// Twice is how often a byte of the input may be written, as a power of two: into the value, the key, a header.
+	Key, Headers, Twice uint64
+	// Edits is 1 where the caller makes the pieces of each row, else 0.
 	Edits int
+	// Appends is 1 where the value stays, members unread, and what the parts write is to stand behind it.
+	Appends int
 }
 
 // Codes of members. A member with a branch has Optional added, and the branch of a value from bit 8 on. An OptionalText
@@ -103,11 +109,61 @@ type Part struct {
 	// Behind is how far behind First it is: a value is as far behind its entry as the key is long.
 	Behind int
 	// Bytes and Size: a constant, or what replaces a null; of a part that chooses, pieces by what the byte says; of an
-	// edited one the piece.
+	// edited one the piece. Size of an attribute is not 0 where the row has to have it.
 	Bytes unsafe.Pointer
 	Size  int
 	// Null is the branch of a null, which is replaced. Of an attribute: it is not 0 where there is a branch.
 	Null uint64
+	// How is what becomes of an edited member or entry of the input where its value is a common one, 0: the caller
+	// makes it. It is put together by [Conversion.Word]. Date is what texts of times look like.
+	How  uint64
+	Date unsafe.Pointer
+}
+
+// Conversion is what becomes of a value: of a number, or, in Single, of a float64.
+type Conversion struct {
+	Kind uint8
+	// Lead: in front of the value stands a branch or a tag. That of a value is Full, and becomes Made; that of a null
+	// is None, and becomes Null, which is all of it.
+	Lead                   bool
+	Full, Made, None, Null byte
+	// Unused is how many bits of 64 the number has no use for, Lost how many the result has none for.
+	Unused, Lost uint8
+}
+
+// Kinds of conversions.
+const (
+	// ByCaller is none.
+	ByCaller uint8 = iota
+	// Integer is a number of fewer or more bits; Digits is its text.
+	Integer
+	Digits
+	// Day is the text of a time in milliseconds.
+	Day
+	// Single is a float32 of a float64.
+	Single
+)
+
+// MaxConverted is the most bytes that a conversion writes, a date's text left out.
+const MaxConverted = 24
+
+// Word is a conversion as a part has it.
+func (c Conversion) Word() uint64 {
+	w := uint64(c.Kind) | uint64(c.Full)<<16 | uint64(c.Made)<<24 | uint64(c.None)<<32 | uint64(c.Null)<<40 |
+		uint64(c.Unused)<<48 | uint64(c.Lost)<<56
+	if c.Lead {
+		w |= 1 << 8
+	}
+	return w
+}
+
+// Date is what the text of a time looks like: its size, the numbers that are put into it, one after another up to a 0,
+// and what stands around them. Of a number the lowest byte is its index in [Rows.Calendar] (year, month, day, hour,
+// minute, second, millisecond), the next where its last digit stands, and what is above how many it has.
+type Date struct {
+	Size    int
+	Numbers [16]uint64
+	Text    [Room]byte
 }
 
 // Kinds of parts.
@@ -121,10 +177,17 @@ const (
 	Choosing
 	// Attribute is a number of the row: partition, offset or timestamp.
 	Attribute
-	// Edited writes a piece that the caller makes of each row.
+	// Edited writes what becomes of a member or entry by a conversion, or a piece that the caller made of it.
 	Edited
-	// KeyEnd writes nothing: what stands before it is the key, what comes behind it the value.
+	// KeyEnd and HeadersEnd write nothing: what stands before them are the key and the headers.
 	KeyEnd
+	HeadersEnd
+	// HeaderCount writes how many headers there are, Size more than the row has, and those.
+	HeaderCount
+	// Sized is Copied with the size in front.
+	Sized
+	// End ends the parts.
+	End
 )
 
 // Places of attributes in a row.
@@ -144,6 +207,7 @@ const (
 	Skip
 	// Full: the result needs more room: the caller makes it and calls again.
 	Full
-	// Edit: the members of row N are in Ends: the caller makes its pieces, says so in Edited, and calls again.
+	// Edit: the members of row N are in Ends, and a value among them is none that the kernel converts: the caller makes
+	// all pieces of the row, says so in Edited, and calls again.
 	Edit
 )

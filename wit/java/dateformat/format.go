@@ -18,11 +18,16 @@ type Format struct {
 	// blank is the text of a pattern that has nothing but numbers of a fixed width, which are to be put into it; nil:
 	// it has more.
 	blank   []byte
-	numbers []number
+	numbers []Number
 }
 
-// number is where a number goes in a text: which one, and how many digits it has.
-type number struct{ at, which, digits int }
+// Number is where a number goes in a text: which one it is (year, month, day, hour, minute, second, millisecond), and
+// how many digits it has.
+type Number struct{ At, Which, Digits int }
+
+// Fixed is what texts of times are that have nothing but numbers of a fixed width, until the year 9999, which are to be
+// put into it; nil: these have more.
+func (f *Format) Fixed() (text []byte, numbers []Number) { return f.blank, f.numbers }
 
 // fixed are the letters of numbers that have as many digits, until the year 9999, in the order of [Format.Append]. It
 // takes the short way for them, because in the guest each letter costs more than all of that.
@@ -43,7 +48,7 @@ func (f *Format) lay() {
 			f.numbers = nil
 			return
 		}
-		f.numbers = append(f.numbers, number{len(blank), which, x.count})
+		f.numbers = append(f.numbers, Number{len(blank), which, x.count})
 		blank = append(blank, make([]byte, x.count)...)
 	}
 	f.blank = blank
@@ -146,7 +151,7 @@ func (f *Format) Append(dst []byte, at int64) []byte {
 		dst = append(dst, f.blank...)
 		for i := range f.numbers {
 			x := &f.numbers[i]
-			n, to := values[x.which], dst[from+x.at:from+x.at+x.digits]
+			n, to := values[x.Which], dst[from+x.At:from+x.At+x.Digits]
 			for k := len(to) - 1; k >= 0; k-- {
 				to[k] = byte('0' + n%10)
 				n /= 10

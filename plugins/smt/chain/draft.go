@@ -1,0 +1,221 @@
+package chain
+
+import (
+	"slices"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// structDraft is a structure on its way through the steps: which fields the result has, and where each comes from.
+// Everything in it is about the input of the first step: a field that was renamed twice is a member of the input under
+// another name.
+type structDraft struct {
+	// root is the schema of the structure without its members; stays: no step has changed root or fields.
+	root   wit.Node
+	stays  bool
+	fields []field
+	checks []check
+	// edited is what becomes of fields that are edited, those included that are taken out afterwards: an edit may fail
+	// the row. A key has the same.
+	edited *editedList
+	// key is the key where a step makes it of the value; whole: it is its only field, and no structure.
+	key   *structDraft
+	whole bool
+	// headers are those that steps add.
+	headers []headerDraft
+	// wrong is the failure of each value that is not null, where the schema can be made. nullsToo: nulls get the schema
+	// of the result, too.
+	wrong    *failure
+	nullsToo bool
+}
+
+type editedList struct{ list []edited }
+
+// headerDraft is a header that becomes of a field.
+type headerDraft struct {
+	name  string
+	field field
+}
+
+// field of a layout.
+type field struct {
+	name string
+	// nodes and node are its schema.
+	nodes []wit.Node
+	node  uint32
+	from  fieldSource
+	// index is the member of the input that it comes from.
+	index int
+	// edited is one more than the number of what becomes of it in the draft's list, 0: nothing. It makes a value of the
+	// field's schema of one of what the rest of this says.
+	edited int
+	// shared: another field is edited by the same.
+	shared bool
+	// orDefault: a null becomes the default.
+	orDefault bool
+	// masked is what becomes of a value that is not null, the branch included; nil: it stays.
+	masked []byte
+	// bytes of a constant, the branch included.
+	bytes []byte
+	// what the row has to say, for an attribute.
+	what     what
+	optional bool
+}
+
+func (l *structDraft) add(f field, stage int) *failure {
+	if f.name == "" {
+		return &failure{stage, schemaBuilderException, "fieldName cannot be null."}
+	}
+	for i := range l.fields {
+		if l.fields[i].name == f.name {
+			return &failure{stage, schemaBuilderException, "Cannot create field because of field name duplication " +
+				f.name}
+		}
+	}
+	l.fields = append(l.fields, f)
+	return nil
+}
+
+// pending is a failure of all values that are not null, which counts only when the schema can be made.
+func (l *structDraft) pending(f *failure) {
+	if l.wrong == nil {
+		l.wrong = f
+	}
+}
+
+// makeAnew is said by stages that make another structure, without a branch or a default.
+func (l *structDraft) makeAnew() {
+	l.root, l.stays = basics(&l.root), false
+}
+
+// find is the place of a field, -1 where there is none of that name.
+func (l *structDraft) find(name string) int {
+	return slices.IndexFunc(l.fields, func(f field) bool { return f.name == name })
+}
+
+// replaceNulls puts defaults for nulls in all fields of the input.
+func (l *structDraft) replaceNulls() {
+	for i := range l.fields {
+		f := &l.fields[i]
+		switch n := &f.nodes[f.node]; {
+		case f.from != input || !n.Optional || n.DefaultValue == nil:
+		case f.edited > 0:
+			m := &memberEdit{from: n, to: n}
+			m.null, m.instead = f.nullAndDefault()
+			l.goOn(f, m)
+		default:
+			f.orDefault = true
+		}
+	}
+}
+
+// edit has a field get another schema, and its values edited; nil: their bytes are those of the other schema, too.
+func (l *structDraft) edit(f *field, to wit.Node, by edit) (wrong *failure) {
+	m := &memberEdit{from: &f.nodes[f.node], to: &to, edit: by}
+	switch {
+	case by.make == nil:
+	case f.from == constant:
+		f.bytes, wrong = m.append(nil, f.bytes)
+	case f.edited > 0:
+		l.goOn(f, m)
+	default:
+		l.edited.list = append(l.edited.list, edited{from: f.part()})
+		f.edited = len(l.edited.list)
+		l.goOn(f, m)
+	}
+	f.nodes, f.node = []wit.Node{to}, 0
+	return wrong
+}
+
+// editValue has values of a field edited that are not null; its schema stays.
+func (l *structDraft) editValue(f *field, by edit) {
+	if f.edited == 0 {
+		l.edited.list = append(l.edited.list, edited{from: f.part()})
+		f.edited = len(l.edited.list)
+	}
+	n := &f.nodes[f.node]
+	l.goOn(f, &memberEdit{from: n, to: n, edit: by})
+}
+
+// goOn edits a field that is edited further.
+func (l *structDraft) goOn(f *field, m *memberEdit) {
+	x := &l.edited.list[f.edited-1]
+	if f.shared {
+		l.edited.list = append(l.edited.list, edited{from: x.from, edits: slices.Clone(x.edits)})
+		f.edited, f.shared = len(l.edited.list), false
+		x = &l.edited.list[f.edited-1]
+	}
+	x.edits = append(x.edits, m.whole())
+}
+
+// nullAndDefault is the branch of a null and the bytes of the default of a field that has one.
+func (f *field) nullAndDefault() (null byte, bytes []byte) {
+	n := &f.nodes[f.node]
+	return datum.AppendBranch(nil, n, true)[0], append(datum.AppendBranch(nil, n, false), *n.DefaultValue...)
+}
+
+// mask puts a fixed value, given without its branch, in the place of one that is not null.
+func (l *structDraft) mask(f *field, value []byte) {
+	n := &f.nodes[f.node]
+	if f.edited > 0 {
+		l.editValue(f, edit{make: func(dst, _ []byte) ([]byte, *failure) { return append(dst, value...), nil }})
+		return
+	}
+	bytes := append(datum.AppendBranch(nil, n, false), value...)
+	if f.from == constant || f.orDefault || !n.Optional { // never null
+		f.from, f.bytes, f.masked = constant, bytes, nil
+		return
+	}
+	f.masked = bytes
+}
+
+// choice is what goes out for a masked field, by the branch that came.
+func (f *field) choice() [][]byte {
+	n := &f.nodes[f.node]
+	null := datum.AppendBranch(nil, n, true)
+	list := make([][]byte, 3)
+	list[0], list[2] = f.masked, f.masked
+	list[null[0]] = null
+	if f.orDefault {
+		_, list[null[0]] = f.nullAndDefault()
+	}
+	return list
+}
+
+// subtree is a field's schema with its own numbering.
+func subtree(f field) []wit.Node {
+	return graft(nil, f.nodes, f.node)
+}
+
+// graft appends a node and what is below it, numbered anew, parents first.
+func graft(dst, nodes []wit.Node, node uint32) []wit.Node {
+	at := len(dst)
+	n := nodes[node]
+	dst = append(dst, n)
+	below := func(child uint32) uint32 {
+		id := uint32(len(dst))
+		dst = graft(dst, nodes, child)
+		return id
+	}
+	switch n.Kind {
+	case wit.Array:
+		n.Element = below(n.Element)
+	case wit.Mapping:
+		n.Key = below(n.Key)
+		n.Element = below(n.Element)
+	case wit.Structure:
+		n.Members = append([]wit.Member(nil), n.Members...)
+		for i := range n.Members {
+			n.Members[i].Node = below(n.Members[i].Node)
+		}
+	}
+	dst[at] = n
+	return dst
+}
+
+// basics is what a structure's schema is besides its fields; that it is optional, and its default, are no part of that.
+func basics(root *wit.Node) wit.Node {
+	return wit.Node{Kind: wit.Structure, Name: root.Name, Version: root.Version, Doc: root.Doc,
+		Parameters: root.Parameters}
+}
