@@ -1,14 +1,9 @@
 package value
 
 import (
-	"strconv"
-
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit"
 )
-
-// What follows writes values without making texts of them first, for hot paths. It says the same as [ConvertWithin] and
-// [Converted.AppendJSON], or that these must be asked.
 
 // Limits are the least and the most that an integer type holds; ok: it is one.
 func Limits(t edm.Primitive) (least, most int64, ok bool) {
@@ -35,7 +30,7 @@ func Millis(n *wit.Node) int64 {
 	return 0
 }
 
-// maxSmallScale is the most digits behind the point of a decimal that AppendSmallDecimal writes.
+// maxSmallScale is the most digits behind the point of a decimal whose unscaled number fits in eight bytes.
 const maxSmallScale = 18
 
 // SmallScale is the scale of a node's decimals, -1 where it is no node of decimals, or one for [ConvertWithin].
@@ -49,61 +44,11 @@ func SmallScale(n *wit.Node) int {
 	return -1
 }
 
-// AppendSmallDecimal writes a decimal of at most eight bytes, two's complement, as JSON.
-func AppendSmallDecimal(dst []byte, p *edm.Property, unscaled []byte, scale int) (_ []byte, ok bool) {
-	if len(unscaled) == 0 || len(unscaled) > 8 || p.VariableScale || p.Scale < 0 {
-		return dst, false
-	}
-	n := int64(int8(unscaled[0]))
-	for _, b := range unscaled[1:] {
-		n = n<<8 | int64(b)
-	}
-	for scale > p.Scale && n%10 == 0 {
-		n, scale = n/10, scale-1
-	}
-	if scale > p.Scale {
-		return dst, false
-	}
-	var buffer [24]byte
-	digits := strconv.AppendInt(buffer[:0], n, 10)
-	dst = append(dst, '"')
-	if digits[0] == '-' {
-		dst, digits = append(dst, '-'), digits[1:]
-	}
-	whole := len(digits) - scale // digits before the point
-	if p.Precision > 0 && n != 0 && whole > max(p.Precision-p.Scale, 0) {
-		return dst, false
-	}
-	if scale > 0 {
-		if whole <= 0 {
-			dst = append(dst, "0."...)
-			for ; whole < 0; whole++ {
-				dst = append(dst, '0')
-			}
-			return append(append(dst, digits...), '"'), true
-		}
-		dst, digits = append(append(dst, digits[:whole]...), '.'), digits[whole:]
-	}
-	return append(append(dst, digits...), '"'), true
-}
-
 // Points in time of the years 1 to 9999, in milliseconds.
 const (
 	firstMilli = -62_135_596_800_000
 	lastMilli  = 253_402_300_799_999
 )
-
-// AppendMillis writes a point in time as JSON.
-func AppendMillis(dst []byte, t edm.Primitive, millis int64) (_ []byte, ok bool) {
-	if millis < firstMilli || millis > lastMilli {
-		return dst, false
-	}
-	dst = strconv.AppendInt(append(dst, `"\/Date(`...), millis, 10)
-	if t == edm.DateTimeOffset {
-		dst = append(dst, "+0000"...)
-	}
-	return append(dst, `)\/"`...), true
-}
 
 // AppendISO writes a point in time as Atom does.
 func AppendISO(dst []byte, t edm.Primitive, millis int64) (_ []byte, ok bool) {
@@ -113,18 +58,9 @@ func AppendISO(dst []byte, t edm.Primitive, millis int64) (_ []byte, ok bool) {
 	return appendISO(dst, millis, 0, t == edm.DateTimeOffset), true
 }
 
-// AppendInstantText writes a point in time as JSON that is given as plain ISO text.
-func AppendInstantText(dst []byte, t edm.Primitive, text []byte) (_ []byte, ok bool) {
-	ms, ok := plainInstant(text)
-	if !ok {
-		return dst, false
-	}
-	return AppendMillis(dst, t, ms)
-}
-
 // plainInstant reads 2006-01-02T15:04:05, with a Z behind it or without, for which package time takes
 // nearly a third of what a row of ten fields does. Everything else is not ok here.
-func plainInstant[T string | []byte](s T) (ms int64, ok bool) {
+func plainInstant(s string) (ms int64, ok bool) {
 	if len(s) != len("2006-01-02T15:04:05") && (len(s) != len("2006-01-02T15:04:05Z") || s[19] != 'Z') {
 		return 0, false
 	}
@@ -159,44 +95,4 @@ func plainInstant[T string | []byte](s T) (ms int64, ok bool) {
 	fourCenturies, _ := floor(year, 400)
 	days := 365*year + fours - centuries + fourCenturies + (153*(month-3)+2)/5 + day - 1 - 719_468
 	return ((days*24+parts[3])*60+parts[4])*60_000 + parts[5]*1000, true
-}
-
-// AppendDecimalText writes a decimal that is given as digits, with a sign or a point at most, as JSON.
-func AppendDecimalText(dst []byte, p *edm.Property, text []byte) (_ []byte, ok bool) {
-	if p.VariableScale || p.Scale < 0 {
-		return dst, false
-	}
-	first := 0
-	if len(text) > 0 && text[0] == '-' {
-		first = 1
-	}
-	point := len(text)
-	for i := first; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == '.' && point == len(text):
-			point = i
-		case c < '0' || c > '9':
-			return dst, false
-		}
-	}
-	end := len(text)
-	if point == first || point == end-1 {
-		return dst, false
-	}
-	for end-point-1 > p.Scale && text[end-1] == '0' {
-		end--
-	}
-	if end-point-1 > p.Scale {
-		return dst, false
-	}
-	if end == point+1 {
-		end = point
-	}
-	for first < point && text[first] == '0' {
-		first++
-	}
-	if p.Precision > 0 && point-first > max(p.Precision-p.Scale, 0) {
-		return dst, false
-	}
-	return append(append(append(dst, '"'), text[:end]...), '"'), true
 }

@@ -20,6 +20,8 @@ type atomEntry struct {
 	// title, author, updated and summary are the elements of Atom that have a property's value.
 	title, author, updated, summary string
 	links, properties               []byte
+	// complex: it is a complex property, which has properties alone.
+	complex bool
 }
 
 // atom writes an entity as an Atom entry.
@@ -29,29 +31,33 @@ func (b *body) atom(dst []byte, s *structure, t tree, where string) ([]byte, err
 
 func (b *body) entry(dst []byte, s *structure, t tree, where, start string) ([]byte, error) {
 	var e atomEntry
-	err := b.each(s, t, where, func(name, where string, c cell, member tree) (err error) {
+	if err := b.fill(&e, s, t, where); err != nil {
+		return dst, err
+	}
+	return e.append(append(dst, start...), s), nil
+}
+
+// fill takes the members of an entity, or of a complex property.
+func (b *body) fill(e *atomEntry, s *structure, t tree, where string) error {
+	return b.each(s, t, where, func(name, where string, c cell, member tree) (err error) {
 		switch {
 		case c.navigation != nil:
 			e.links, err = b.link(e.links, c, member, where)
 		case c.null:
 			e.properties = noneTag(e.properties, name)
 		case c.inner != nil:
-			e.properties = append(append(append(append(append(e.properties, "<d:"...), name...), ` m:type="`...),
-				c.inner.QualifiedName()...), `">`...)
-			e.properties, err = b.complex(e.properties, c.inner, member, where)
-			e.properties = append(append(append(e.properties, "</d:"...), name...), '>')
+			inner := atomEntry{complex: true, properties: append(append(append(append(append(e.properties, "<d:"...),
+				name...), ` m:type="`...), c.inner.QualifiedName()...), `">`...)}
+			err = b.fill(&inner, c.inner, member, where)
+			e.properties = append(append(append(inner.properties, "</d:"...), name...), '>')
 		case !storable(c.plain.Text):
 			return notStorable(where)
-		case e.mapped(c.property, c.plain.Text):
+		case !e.complex && e.mapped(c.property, c.plain.Text):
 		default:
 			e.properties = element(e.properties, c)
 		}
 		return err
 	})
-	if err != nil {
-		return dst, err
-	}
-	return e.append(append(dst, start...), s), nil
 }
 
 // append writes what stands in an entry behind its first tag.
@@ -117,27 +123,6 @@ func endTag(dst []byte, p *edm.Property) []byte {
 
 func noneTag(dst []byte, name string) []byte {
 	return append(append(append(dst, "<d:"...), name...), ` m:null="true"/>`...)
-}
-
-// complex writes the members of a complex property.
-func (b *body) complex(dst []byte, s *structure, t tree, where string) ([]byte, error) {
-	err := b.each(s, t, where, func(name, where string, c cell, member tree) (err error) {
-		switch {
-		case c.null:
-			dst = noneTag(dst, name)
-		case c.inner != nil:
-			dst = append(append(append(append(append(dst, "<d:"...), name...), ` m:type="`...),
-				c.inner.QualifiedName()...), `">`...)
-			dst, err = b.complex(dst, c.inner, member, where)
-			dst = append(append(append(dst, "</d:"...), name...), '>')
-		case !storable(c.plain.Text):
-			return notStorable(where)
-		default:
-			dst = element(dst, c)
-		}
-		return err
-	})
-	return dst, err
 }
 
 // link writes what is inserted along by a navigation property.

@@ -29,8 +29,8 @@ type decodedContext struct {
 // entitySet is an entity set that a topic's records go to.
 type entitySet struct {
 	entry
-	// path of the set, post the same with the query, root that of its service with the query, for CSRF tokens.
-	path, post, root string
+	// path of the set, root that of its service with the query, for CSRF tokens.
+	path, root string
 	// sap: the service's $metadata has SAP's namespace. at is the service's place among all.
 	sap    bool
 	at     int
@@ -108,7 +108,7 @@ type structure struct {
 
 // ready makes what is the same for all rows, and indexes the entity set's types. atom: bodies are in Atom.
 func (t *entitySet) ready(atom bool) {
-	t.post, t.root = t.query.On(t.path), t.query.On(t.service+"/")
+	t.root = t.query.On(t.service + "/")
 	all := map[string]*structure{}
 	for _, s := range t.model.Structures {
 		all[s.QualifiedName()] = &structure{Structure: s, properties: map[string]*edm.Property{},

@@ -28,13 +28,13 @@ func (p *Plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 	for _, h := range hints {
 		hinted[h.Row] = h.Text
 	}
-	if !reused || cap(p.bodies) > maxChunk {
-		p.bodies = nil
+	if !reused || cap(p.body.chunk) > maxChunk {
+		p.body.chunk = nil
 	}
-	if !reused || cap(p.keyTexts) > maxChunk {
-		p.keyTexts = nil
+	if !reused || cap(p.ofKey.texts) > maxChunk {
+		p.ofKey.texts = nil
 	}
-	p.bodies, p.keyTexts = p.bodies[:0], p.keyTexts[:0] // what was made before was the host's until now
+	p.body.chunk, p.ofKey.texts = p.body.chunk[:0], p.ofKey.texts[:0] // what was made before was the host's until now
 	p.requests = make([]request, 0, 1)
 	targets := make([]*entitySet, len(topics))
 	for i, topic := range topics {
@@ -323,13 +323,13 @@ func (p *Plugin) predicateOf(keys []keyValue) string {
 	if len(keys) == 0 {
 		return ""
 	}
-	p.uriKeys = p.uriKeys[:0]
+	p.ofKey.uri = p.ofKey.uri[:0]
 	for _, k := range keys {
-		p.uriKeys = append(p.uriKeys, uri.Key{Name: k.property.Name, Literal: uri.Literal{Type: k.value.Type,
+		p.ofKey.uri = append(p.ofKey.uri, uri.Key{Name: k.property.Name, Literal: uri.Literal{Type: k.value.Type,
 			Text: k.value.Text}})
 	}
-	p.predicate = uri.AppendPredicate(p.predicate[:0], p.uriKeys)
-	return string(p.predicate)
+	p.ofKey.predicate = uri.AppendPredicate(p.ofKey.predicate[:0], p.ofKey.uri)
+	return string(p.ofKey.predicate)
 }
 
 // laneOf is what tells the entity from others: the same however its key is written.

@@ -1,7 +1,6 @@
 package write
 
 import (
-	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -132,7 +131,7 @@ func (t *entitySet) difference(given, found jsontext.Value) string {
 		if !found.Has(m.Name) || strings.HasSuffix(m.Name, ofEntry) && m.Value.Text == "" {
 			continue
 		}
-		if other := found.At(m.Name); !sameValue(m.Value, other) && !t.sameFloat(m.Name, m.Value, other) {
+		if !t.sameValue(m.Name, m.Value, found.At(m.Name)) {
 			return m.Name
 		}
 		compared = true
@@ -141,26 +140,6 @@ func (t *entitySet) difference(given, found jsontext.Value) string {
 		return "document"
 	}
 	return ""
-}
-
-// sameFloat tells whether a property has floating point numbers, and two values of it are the same number: services
-// write it with as many digits as they like.
-func (t *entitySet) sameFloat(name string, a, b jsontext.Value) bool {
-	if t.entity.properties[name] == nil {
-		return false
-	}
-	bits := 0
-	switch t.entity.properties[name].Type.Primitive {
-	case edm.Double:
-		bits = 64
-	case edm.Single:
-		bits = 32
-	default:
-		return false
-	}
-	x, errX := strconv.ParseFloat(a.Text, bits)
-	y, errY := strconv.ParseFloat(b.Text, bits)
-	return errX == nil && errY == nil && x == y
 }
 
 // ofEntry is behind the names of what stands beside the properties of an Atom entry.
@@ -245,48 +224,48 @@ func propertyAt(r *markup.Reader) (v jsontext.Value, err error) {
 	}
 }
 
-func sameValue(a, b jsontext.Value) bool {
-	if a.Kind == jsontext.Object || a.Kind == jsontext.Array || b.Kind == jsontext.Object || b.Kind == jsontext.Array {
-		return true // complex values and nested content
-	}
-	if a.Kind == jsontext.Null || b.Kind == jsontext.Null {
-		return a.Text == "" && b.Text == "" && a.Kind != jsontext.True && b.Kind != jsontext.True
-	}
-	if a.Kind == b.Kind && a.Text == b.Text {
+// sameValue tells whether two values of a property are the same. Complex values and nested content are not compared.
+func (t *entitySet) sameValue(name string, a, b jsontext.Value) bool {
+	scalar := func(v jsontext.Value) bool { return v.Kind == jsontext.String || v.Kind == jsontext.Number }
+	switch {
+	case a.Kind == jsontext.Object || a.Kind == jsontext.Array || b.Kind == jsontext.Object || b.Kind == jsontext.Array:
 		return true
-	}
-	if a.Kind != jsontext.String && a.Kind != jsontext.Number || b.Kind != jsontext.String &&
-		b.Kind != jsontext.Number {
+	case a.Kind == jsontext.Null || b.Kind == jsontext.Null:
+		return a.Text == "" && b.Text == "" && a.Kind != jsontext.True && b.Kind != jsontext.True
+	case a.Kind == b.Kind && a.Text == b.Text:
+		return true
+	case !scalar(a) || !scalar(b):
 		return false
 	}
-	one, other := strings.TrimSuffix(a.Text, "+0000)/"), strings.TrimSuffix(b.Text, "+0000)/")
-	one, other = strings.TrimRight(strings.TrimSuffix(one, ")/"), " "), strings.TrimRight(strings.TrimSuffix(other,
-		")/"), " ")
-	if one == other || strings.EqualFold(one, other) && len(one) == 36 { // guids
-		return true
+	plain := func(text string) string { // a point in time of JSON is milliseconds, with or without a zone
+		return strings.TrimRight(strings.TrimSuffix(strings.TrimSuffix(text, "+0000)/"), ")/"), " ")
 	}
-	for _, t := range []edm.Primitive{edm.DateTimeOffset, edm.Time} { // as Atom writes them
-		if order, ok := value.Compare(t, one, other); ok {
-			return order == 0
+	one, other := plain(a.Text), plain(b.Text)
+	p := t.entity.properties[name]
+	if one == other || p == nil || p.Type.Primitive == edm.String {
+		return one == other
+	}
+	switch p.Type.Primitive {
+	case edm.Single: // of which services write as many digits as they like
+		x, errX := strconv.ParseFloat(one, 32)
+		y, errY := strconv.ParseFloat(other, 32)
+		return errX == nil && errY == nil && x == y
+	case edm.Decimal:
+		if !plainNumbers(one, other) {
+			return false
 		}
 	}
-	const longest = 400 // digits that are worth comparing
-	if len(one) > longest || len(other) > longest || strings.ContainsAny(one+other, "eE/xXpP_") && !plainExponents(one,
-		other) {
-		return false
-	}
-	x, ok := new(big.Rat).SetString(one)
-	y, ok2 := new(big.Rat).SetString(other)
-	return ok && ok2 && x.Cmp(y) == 0
+	order, ok := value.Compare(p.Type.Primitive, one, other)
+	return ok && order == 0
 }
 
-// plainExponents tells whether both are numbers whose exponents have three digits at most: longer ones would take the
-// memory of their value.
-func plainExponents(texts ...string) bool {
+// plainNumbers tells whether texts may be compared as numbers: longer ones, and exponents of more than three digits,
+// would take the memory of their value.
+func plainNumbers(texts ...string) bool {
 	for _, t := range texts {
 		mantissa, exponent, _ := strings.Cut(strings.ToLower(t), "e")
 		if strings.Trim(mantissa, "+-.0123456789") != "" || strings.Trim(exponent, "+-0123456789") != "" ||
-			len(exponent) > 4 {
+			len(exponent) > 4 || len(t) > 400 {
 			return false
 		}
 	}

@@ -32,7 +32,7 @@ func (e *encoding) appendIdentity(dst []byte) []byte {
 }
 
 func (e *encoding) appendID(dst []byte) []byte {
-	h := e.p.prefix.of(e.target.path, e.originTopic)
+	h := e.p.identity.prefix.of(e.target.path, e.originTopic)
 	var digits [24]byte
 	for _, n := range [...]int64{int64(e.origin.Partition), e.origin.Offset, int64(e.origin.Part), e.row.Timestamp} {
 		h = h.with(strconv.AppendInt(append(digits[:0], 0), n, 10))
@@ -43,14 +43,14 @@ func (e *encoding) appendID(dst []byte) []byte {
 // appendCreation writes the record's time in seconds, which mostly is that of the one before.
 func (e *encoding) appendCreation(dst []byte) []byte {
 	seconds := max(e.row.Timestamp, 0) / 1000
-	if last := &e.p.creation; last.text == nil || last.seconds != seconds {
+	if last := &e.p.identity.creation; last.text == nil || last.seconds != seconds {
 		last.seconds = seconds
 		var ok bool
 		if last.text, ok = value.AppendISO(last.text[:0], edm.DateTime, seconds*1000); !ok {
 			last.text = append(last.text[:0], moment(seconds*1000)...)
 		}
 	}
-	return append(dst, e.p.creation.text...)
+	return append(dst, e.p.identity.creation.text...)
 }
 
 // second is one as it was written.

@@ -14,10 +14,10 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// A kernel writes keys and bodies straight from the bytes of rows, which takes a tenth of what it takes by way of
-// trees: each value of a tree is an allocation, and these are dear in a guest. It does what is common, flat rows, and
-// refuses those with a value that does not fit, in the words that the long way has for it. At anything else it says so,
-// and the row goes the long way.
+// Flat rows are written straight from their bytes, by the kernel of package encode, which takes a tenth of what it takes
+// by way of trees: each value of a tree is an allocation, and these are dear in a guest. A value that the kernel leaves
+// is converted by itself, as that of a tree is; one that does not fit has the row refused, in the words that the long
+// way has for it. At anything else the row goes the long way.
 
 // slot is what a kernel has of a property.
 type slot struct {
@@ -378,79 +378,30 @@ func (w *walk) fits() bool {
 	return p.Length <= 0 || len(w.bytes) <= p.Length || utf8.RuneCount(w.bytes) <= p.Length
 }
 
-// append writes the field's value, which is not null, as JSON.
+// append writes the field's value, which is not null: one that the kernel leaves. ok is false where the long way must
+// tell.
 func (w *walk) append(dst []byte) (_ []byte, ok bool) {
 	p := w.slot.property
 	switch t := p.Type.Primitive; {
 	case w.kind == text && (t == edm.String || t == edm.Guid):
-		return jsontext.AppendText(dst, w.bytes), w.fits()
-	case w.kind == truth && t == edm.Boolean:
-		return strconv.AppendBool(dst, w.number == 1), true
-	case w.kind == number && w.slot.bounded && !w.timed():
 		switch {
-		case w.number < w.slot.least || w.number > w.slot.most:
+		case !w.fits(), w.slot.xml && !storable(w.bytes):
 			return dst, false
-		case t == edm.Int64:
-			return append(strconv.AppendInt(append(dst, '"'), w.number, 10), '"'), true
+		case w.slot.xml:
+			return appendXML(dst, w.bytes), true
 		}
-		return strconv.AppendInt(dst, w.number, 10), true
-	case w.kind == raw && t == edm.Decimal && w.member != nil && w.member.scale >= 0:
-		if out, ok := value.AppendSmallDecimal(dst, p, w.bytes, w.member.scale); ok {
-			return out, true
-		}
-	case w.kind == text && t == edm.Decimal:
-		if out, ok := value.AppendDecimalText(dst, p, w.bytes); ok {
-			return out, true
-		}
-	case w.kind == text && (t == edm.DateTime || t == edm.DateTimeOffset):
-		if out, ok := value.AppendInstantText(dst, t, w.bytes); ok {
-			return out, true
-		}
-	case w.kind == number && (t == edm.DateTime || t == edm.DateTimeOffset) && w.unit() > 0:
-		return value.AppendMillis(dst, t, w.number*w.unit())
-	}
-	c, err := w.converted()
-	if w.misfit = err; err != nil || c.Micros != 0 {
-		return dst, false
-	}
-	return c.AppendJSON(dst), true
-}
-
-// appendXML is append for the text of an element.
-func (w *walk) appendXML(dst []byte) (_ []byte, ok bool) {
-	p := w.slot.property
-	switch t := p.Type.Primitive; {
-	case w.kind == text && (t == edm.String || t == edm.Guid):
-		if !w.fits() || !storable(w.bytes) {
-			return dst, false
-		}
-		return appendXML(dst, w.bytes), true
-	case w.kind == truth && t == edm.Boolean:
-		return strconv.AppendBool(dst, w.number == 1), true
-	case w.kind == number && w.slot.bounded && !w.timed():
-		return strconv.AppendInt(dst, w.number, 10), w.number >= w.slot.least && w.number <= w.slot.most
-	case w.kind == raw && t == edm.Decimal && w.member != nil && w.member.scale >= 0:
-		if out, ok := value.AppendSmallDecimal(dst, p, w.bytes, w.member.scale); ok {
-			return unquoted(out, len(dst)), true
-		}
-	case w.kind == text && t == edm.Decimal:
-		if out, ok := value.AppendDecimalText(dst, p, w.bytes); ok {
-			return unquoted(out, len(dst)), true
-		}
-	case w.kind == number && (t == edm.DateTime || t == edm.DateTimeOffset) && w.unit() > 0:
+		return jsontext.AppendText(dst, w.bytes), true
+	case w.slot.xml && w.kind == number && (t == edm.DateTime || t == edm.DateTimeOffset) && w.unit() > 0:
 		return value.AppendISO(dst, t, w.number*w.unit())
 	}
 	c, err := w.converted()
-	if w.misfit = err; err != nil || !storable(c.Text) {
+	switch w.misfit = err; {
+	case err != nil, w.slot.xml && !storable(c.Text), !w.slot.xml && c.Micros != 0:
 		return dst, false
+	case w.slot.xml:
+		return appendXML(dst, c.Text), true
 	}
-	return appendXML(dst, c.Text), true
-}
-
-// unquoted takes the quotes from what stands behind a place.
-func unquoted(text []byte, at int) []byte {
-	copy(text[at:], text[at+1:len(text)-1])
-	return text[:len(text)-2]
+	return c.AppendJSON(dst), true
 }
 
 // directKeys finds the values of all key properties. ok is false where the row must go the long way; err is that of a
@@ -460,11 +411,11 @@ func (e *encoding) directKeys() (ok bool, err error) {
 	if !ok || w.f.keys == 0 {
 		return false, nil
 	}
-	e.keys = e.p.keysOfRow[:0]
+	e.keys = e.p.ofKey.ofRow[:0]
 	for range w.f.keys {
 		e.keys = append(e.keys, keyValue{})
 	}
-	e.p.keysOfRow = e.keys
+	e.p.ofKey.ofRow = e.keys
 	for found := 0; found < w.f.keys; {
 		if w.done() || !w.field() {
 			return false, nil
@@ -524,17 +475,17 @@ func (e *encoding) directBody(updates bool) (body []byte, ok bool, err error) {
 
 // object writes a row, from its first field on. [encode.Room] bytes of memory are behind it.
 func (e *encoding) object(w *walk, updates bool) (body []byte, ok bool) {
-	want := min(2*e.p.longest, maxChunk/2)
-	chunk := max(bodiesChunk, 2*want, min(2*cap(e.p.bodies), maxChunk))
+	want := min(2*e.p.body.longest, maxChunk/2)
+	chunk := max(bodiesChunk, 2*want, min(2*cap(e.p.body.chunk), maxChunk))
 	if size := int(e.row.Value.Size); size > bodiesChunk {
 		want = size + size/8 + bodiesChunk
 		chunk = want
 	}
-	if free := cap(e.p.bodies) - len(e.p.bodies); free < want || free == 0 {
-		e.p.bodies = make([]byte, 0, chunk)
+	if free := cap(e.p.body.chunk) - len(e.p.body.chunk); free < want || free == 0 {
+		e.p.body.chunk = make([]byte, 0, chunk)
 	}
-	start := len(e.p.bodies)
-	dst, ok := e.members(w, updates, append(e.p.bodies, w.f.opening...))
+	start := len(e.p.body.chunk)
+	dst, ok := e.members(w, updates, append(e.p.body.chunk, w.f.opening...))
 	switch {
 	case !ok:
 		return nil, false
@@ -549,8 +500,8 @@ func (e *encoding) object(w *walk, updates bool) (body []byte, ok bool) {
 	if cap(dst)-len(dst) < encode.Room {
 		dst = slices.Grow(dst, encode.Room)
 	}
-	e.p.bodies = dst
-	e.p.longest = max(e.p.longest, len(dst)-start)
+	e.p.body.chunk = dst
+	e.p.body.longest = max(e.p.body.longest, len(dst)-start)
 	return dst[start:len(dst):len(dst)], true
 }
 

@@ -14,35 +14,53 @@ type Plugin struct {
 	contexts []cached
 	last     lastContext
 	schemas  map[uint32][]wit.Node
-	// bodies is memory for bodies of requests, a piece of which is used once; longest is how long the longest one was.
-	bodies  []byte
-	longest int
 	// requests is memory for those of one call.
 	requests []request
-	// keysOfRow, uriKeys and predicate are memory for the keys of one row.
-	keysOfRow []keyValue
-	uriKeys   []uri.Key
-	predicate []byte
-	// object and places are memory for the row at work.
-	object encode.Object
-	places []encode.Place
-	// run, slots, operations, keyTexts and content are memory for the runs of one call.
-	run        []runRow
-	slots      []uint32
-	operations []batch.Item
-	keyTexts   []byte
-	content    []byte
-	// prefix and creation are those of the identity that was made last.
-	prefix   hashedPrefix
-	creation second
-	// contents is how much of it one call took, about.
-	contents int
+	// Memory for one row, and for the runs of one call.
+	body     *bodyMemory
+	ofKey    *keyMemory
+	identity *identityMemory
+	runs     *runMemory
 	// writtenRows are verdicts that are all the same, as many as a batch had at most. Nobody writes to them.
 	writtenRows []wit.Verdict
 }
 
+// bodyMemory is memory for bodies of requests, a piece of which is used once; longest is how long the longest one was.
+// object and places are of the row at work.
+type bodyMemory struct {
+	chunk   []byte
+	longest int
+	object  encode.Object
+	places  []encode.Place
+}
+
+// keyMemory is memory for the keys of one row, and in texts for those of one call.
+type keyMemory struct {
+	ofRow            []keyValue
+	uri              []uri.Key
+	predicate, texts []byte
+}
+
+// identityMemory is of the identity that was made last.
+type identityMemory struct {
+	prefix   hashedPrefix
+	creation second
+}
+
+// runMemory is memory for the runs of one call. wanted is how much of content the call before took, about.
+type runMemory struct {
+	rows    []runRow
+	slots   []uint32
+	items   []batch.Item
+	content []byte
+	wanted  int
+}
+
 // New makes the plugin, which says this version of itself.
-func New(version string) *Plugin { return &Plugin{version: version, schemas: map[uint32][]wit.Node{}} }
+func New(version string) *Plugin {
+	return &Plugin{version: version, schemas: map[uint32][]wit.Node{}, body: &bodyMemory{}, ofKey: &keyMemory{},
+		identity: &identityMemory{}, runs: &runMemory{}}
+}
 
 func (p *Plugin) Describe() wit.Description {
 	return wit.Description{Name: "odata-sink", Version: p.version,

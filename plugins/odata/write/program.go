@@ -227,7 +227,7 @@ func (w *walk) program(updates bool) program {
 }
 
 // members appends the fields of a row as members of a JSON object, each with a comma before it, or as elements. ok is
-// false where the row must go the long way. Afterwards e.p.places says where keys stand that are integers or texts.
+// false where the row must go the long way. Afterwards e.p.body.places says where keys stand that are integers or texts.
 func (e *encoding) members(w *walk, updates bool, dst []byte) (_ []byte, ok bool) {
 	end := int(e.row.Value.Start + e.row.Value.Size)
 	fields := w.program(updates)
@@ -235,13 +235,13 @@ func (e *encoding) members(w *walk, updates bool, dst []byte) (_ []byte, ok bool
 		fields = nil
 	}
 	base := int(e.row.Value.Start)
-	e.p.places = append(e.p.places[:0], make([]encode.Place, w.f.keys+1)...) // one more, so that there is one
-	s := &e.p.object
+	e.p.body.places = append(e.p.body.places[:0], make([]encode.Place, w.f.keys+1)...) // one more, so that there is one
+	s := &e.p.body.object
 	for !w.done() {
 		if fields != nil && cap(dst)-len(dst) > encode.Room {
 			*s = encode.Object{In: unsafe.Pointer(unsafe.SliceData(e.data)), At: base + w.at, End: end,
 				Out: unsafe.Pointer(unsafe.SliceData(dst)), O: len(dst), Limit: cap(dst) - encode.Room,
-				Fields: unsafe.Pointer(unsafe.SliceData(fields)), Next: w.next, Count: w.count, Keys: &e.p.places[0]}
+				Fields: unsafe.Pointer(unsafe.SliceData(fields)), Next: w.next, Count: w.count, Keys: &e.p.body.places[0]}
 			if w.k == nil {
 				s.Named = 1
 			}
@@ -267,7 +267,7 @@ func (e *encoding) members(w *walk, updates bool, dst []byte) (_ []byte, ok bool
 			if w.k == nil || w.member.node.Optional { // behind the tag or the branch
 				from++
 			}
-			e.p.places[c.key] = encode.Place{From: base + from, To: base + w.at}
+			e.p.body.places[c.key] = encode.Place{From: base + from, To: base + w.at}
 		}
 		switch {
 		case c == nil, updates && !c.updated, !updates && !c.inserted, w.kind == null && !c.null:
@@ -277,12 +277,7 @@ func (e *encoding) members(w *walk, updates bool, dst []byte) (_ []byte, ok bool
 			dst = append(dst, c.none...)
 			continue
 		}
-		if dst = append(dst, c.before...); c.xml {
-			dst, ok = w.appendXML(dst)
-		} else {
-			dst, ok = w.append(dst)
-		}
-		if !ok {
+		if dst, ok = w.append(append(dst, c.before...)); !ok {
 			if w.misfit == nil {
 				_, w.misfit = w.converted()
 			}

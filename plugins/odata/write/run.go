@@ -161,26 +161,26 @@ func (e *encoding) encodeRun(topic string, rows []wit.Row, origins []wit.RecordI
 		return nil, false
 	}
 	p := e.p
-	r := run{p: p, s: e.s, t: e.target, first: q, rows: p.run, lanes: make([]runLane, e.s.lanes),
+	r := run{p: p, s: e.s, t: e.target, first: q, rows: p.runs.rows, lanes: make([]runLane, e.s.lanes),
 		updates: !q.inserts(), identified: e.s.identifies(q.operation)}
 	if r.identified {
 		q.headers = slices.Clip(q.headers[:len(q.headers)-len(e.identity())])
 	}
 	r.rows = append(r.rows[:0], make([]runRow, len(rows))...)
-	p.run = r.rows
+	p.runs.rows = r.rows
 	defer func() { // what was made is kept by nothing but the deliveries
-		clear(p.run)
-		clear(p.operations)
-		if p.content = p.content[:0]; !reused || cap(p.content) > maxChunk {
-			p.content = nil
+		clear(p.runs.rows)
+		clear(p.runs.items)
+		if p.runs.content = p.runs.content[:0]; !reused || cap(p.runs.content) > maxChunk {
+			p.runs.content = nil
 		}
 	}()
 	slots := 8
 	for slots < 2*len(rows) {
 		slots *= 2
 	}
-	p.slots = append(p.slots[:0], make([]uint32, slots)...)
-	r.slots = p.slots
+	p.runs.slots = append(p.runs.slots[:0], make([]uint32, slots)...)
+	r.slots = p.runs.slots
 	w, ok := e.walk()
 	if !ok {
 		return nil, false
@@ -223,11 +223,11 @@ func (e *encoding) encodeRun(topic string, rows []wit.Row, origins []wit.RecordI
 // a value out of its range or too long. Both texts are memory of the call.
 func (e *encoding) predicateOfRow() (predicate, lane []byte, ok bool) {
 	p := e.p
-	p.uriKeys = p.uriKeys[:0]
+	p.ofKey.uri = p.ofKey.uri[:0]
 	var digits [24]byte
 	other := false
 	for i, property := range e.target.flat.keyProperties {
-		at := &p.places[i]
+		at := &p.body.places[i]
 		if at.To == 0 {
 			return nil, nil, false
 		}
@@ -239,10 +239,10 @@ func (e *encoding) predicateOfRow() (predicate, lane []byte, ok bool) {
 				return nil, nil, false
 			}
 			if len(e.target.flat.keyProperties) == 1 && c.property.Type.Primitive == edm.Int32 {
-				p.keyTexts = p.keyRoom()
-				start := len(p.keyTexts)
-				p.keyTexts = append(strconv.AppendInt(append(p.keyTexts, '('), n, 10), ')')
-				return p.keyTexts[start:], p.keyTexts[start:], true
+				p.ofKey.texts = p.keyRoom()
+				start := len(p.ofKey.texts)
+				p.ofKey.texts = append(strconv.AppendInt(append(p.ofKey.texts, '('), n, 10), ')')
+				return p.ofKey.texts[start:], p.ofKey.texts[start:], true
 			}
 			k.Literal.Text = string(strconv.AppendInt(digits[:0], n, 10))
 		} else {
@@ -253,30 +253,30 @@ func (e *encoding) predicateOfRow() (predicate, lane []byte, ok bool) {
 			k.Literal.Text = string(text)
 			other = other || varied(keyValue{value: value.Converted{Type: edm.String, Text: k.Literal.Text}})
 		}
-		p.uriKeys = append(p.uriKeys, k)
+		p.ofKey.uri = append(p.ofKey.uri, k)
 	}
-	p.keyTexts = p.keyRoom()
-	start := len(p.keyTexts)
-	p.keyTexts = slices.Grow(uri.AppendPredicate(p.keyTexts, p.uriKeys), encode.Room)
-	predicate = p.keyTexts[start:]
+	p.ofKey.texts = p.keyRoom()
+	start := len(p.ofKey.texts)
+	p.ofKey.texts = slices.Grow(uri.AppendPredicate(p.ofKey.texts, p.ofKey.uri), encode.Room)
+	predicate = p.ofKey.texts[start:]
 	if !other {
 		return predicate, predicate, true
 	}
-	for i := range p.uriKeys {
-		if l := &p.uriKeys[i].Literal; l.Type == edm.String {
+	for i := range p.ofKey.uri {
+		if l := &p.ofKey.uri[i].Literal; l.Type == edm.String {
 			l.Text = sameText(l.Text)
 		}
 	}
-	return predicate, uri.AppendPredicate(nil, p.uriKeys), true
+	return predicate, uri.AppendPredicate(nil, p.ofKey.uri), true
 }
 
 // identityOfRow is the lines of the headers by which a service knows the row's POST again, in memory of the call.
 func (e *encoding) identityOfRow() []byte {
 	p := e.p
-	p.keyTexts = p.keyRoom()
-	start := len(p.keyTexts)
-	p.keyTexts = slices.Grow(e.appendIdentity(p.keyTexts), encode.Room)
-	return p.keyTexts[start:]
+	p.ofKey.texts = p.keyRoom()
+	start := len(p.ofKey.texts)
+	p.ofKey.texts = slices.Grow(e.appendIdentity(p.ofKey.texts), encode.Room)
+	return p.ofKey.texts[start:]
 }
 
 // reused: memory of what a call has made is used by the next one, when the host has copied it. Outside of a host, tests
@@ -288,10 +288,10 @@ const keyChunk = 32 << 10
 
 // keyRoom is memory for a key, with room behind it for one of usual length.
 func (p *Plugin) keyRoom() []byte {
-	if cap(p.keyTexts)-len(p.keyTexts) < 4*encode.Room {
+	if cap(p.ofKey.texts)-len(p.ofKey.texts) < 4*encode.Room {
 		return make([]byte, 0, keyChunk)
 	}
-	return p.keyTexts
+	return p.ofKey.texts
 }
 
 // add puts a row into a group of its lane: the last one, unless that is full or an earlier row of the same entity is in
@@ -350,10 +350,10 @@ func (r *run) fits(g *runGroup, size int) bool {
 
 func (r *run) deliveries() []wit.Delivery {
 	var out []wit.Delivery
-	if before := r.p.contents; reused && before <= maxChunk && before > cap(r.p.content) {
-		r.p.content = make([]byte, 0, before) // what all batches of the call before took
+	if before := r.p.runs.wanted; reused && before <= maxChunk && before > cap(r.p.runs.content) {
+		r.p.runs.content = make([]byte, 0, before) // what all batches of the call before took
 	}
-	r.p.contents = 0
+	r.p.runs.wanted = 0
 	for _, number := range r.order {
 		groups := r.lanes[number].groups
 		for n := range groups {
@@ -388,8 +388,8 @@ func (r *run) together(g *runGroup) wit.Delivery {
 	service := t.service + "/"
 	a := batch.Alike{Method: q.method, Target: strings.TrimPrefix(t.path, service), Headers: q.headers,
 		Apart: !all || !r.s.allTogether && q.inserts(),
-		Items: append(p.operations[:0], make([]batch.Item, len(g.rows))...)}
-	p.operations = a.Items
+		Items: append(p.runs.items[:0], make([]batch.Item, len(g.rows))...)}
+	p.runs.items = a.Items
 	keys := 0
 	for n, i := range g.rows {
 		if a.Items[n].Body, a.Items[n].Headers = r.rows[i].body, r.rows[i].headers; r.updates {
@@ -397,14 +397,14 @@ func (r *run) together(g *runGroup) wit.Delivery {
 		}
 		keys += len(r.rows[i].key) + 2
 	}
-	from := len(p.content)
-	content, boundary := batch.AppendAlike(p.content[from:], &a)
-	if cap(content) == cap(p.content)-from {
-		p.content = p.content[:from+len(content)]
+	from := len(p.runs.content)
+	content, boundary := batch.AppendAlike(p.runs.content[from:], &a)
+	if cap(content) == cap(p.runs.content)-from {
+		p.runs.content = p.runs.content[:from+len(content)]
 	} else {
-		p.content = content
+		p.runs.content = content
 	}
-	p.contents += len(content) + len(content)/4
+	p.runs.wanted += len(content) + len(content)/4
 	first := q.target
 	first.predicate = string(r.rows[g.rows[0]].key)
 	memo := first.append(appendHead(make([]byte, 0, keys+60), t.at, len(content), len(g.rows)), nil, true)

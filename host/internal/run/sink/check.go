@@ -18,7 +18,7 @@ import (
 // came.
 type inDoubt struct {
 	failure *recordError
-	// late: the task fails when all others of its kind are found, too, see [Task.doubtful].
+	// late: the task fails when all others of its kind are found, too, see [outcome].
 	late bool
 }
 
@@ -59,7 +59,7 @@ func (w *writing) doubted(rows []uint32) (hints []wit.Hint) {
 
 // checks makes deliveries that check rows in doubt. With pause, the first is sent after one: what may have arrived may
 // still be at work there.
-func (w *writing) checks(rows []uint32, pause bool) ([]job, error) {
+func (w *writing) checks(o *outcome, rows []uint32, pause bool) ([]job, error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
@@ -68,28 +68,28 @@ func (w *writing) checks(rows []uint32, pause bool) ([]job, error) {
 		w.tries[row].hint = wit.HintUncertain
 		hints[n] = wit.Hint{Row: uint32(n), Text: wit.HintUncertain}
 	}
-	if w.stopped() {
-		return nil, w.leftInDoubt(rows)
+	if w.task.run.ends() {
+		return nil, w.leftInDoubt(o, rows)
 	}
-	jobs, err := w.encode(rows, hints)
+	jobs, err := w.encode(o, rows, hints)
 	if err != nil {
 		w.task.log.Warn("rows in doubt could not be checked", "error", err)
-		return nil, w.leftInDoubt(rows)
+		return nil, w.leftInDoubt(o, rows)
 	}
 	if pause && slices.ContainsFunc(jobs, func(j job) bool { return j.refused == nil }) {
-		if w.task.o.Client.Retry().Wait(w.stopping, 0) != nil {
-			return nil, w.leftInDoubt(rows)
+		if w.task.o.Client.Retry().Wait(w.task.run.stopping, 0) != nil {
+			return nil, w.leftInDoubt(o, rows)
 		}
 	}
 	return jobs, nil
 }
 
 // leftInDoubt is the fault of rows that are not checked.
-func (w *writing) leftInDoubt(rows []uint32) (failure error) {
+func (w *writing) leftInDoubt(o *outcome, rows []uint32) (failure error) {
 	for _, row := range rows {
 		if d := w.tries[row].doubt; d.late {
-			w.task.ledger.examined(w.batch.items[row : row+1])
-			w.task.doubtful(d.failure)
+			w.task.account.apply(checked{w.batch.items[row : row+1]})
+			o.doubtful(d.failure)
 		} else if earlier(d.failure, failure) {
 			failure = d.failure
 		}
@@ -128,21 +128,21 @@ func (w *writing) resolved(row uint32) {
 	}
 	w.tries[row].doubt = nil
 	item := w.batch.items[row]
-	w.task.ledger.examined(w.batch.items[row : row+1])
+	w.task.account.apply(checked{w.batch.items[row : row+1]})
 	for other, i := range w.batch.items {
 		if i == item && w.tries[other].doubt != nil {
 			return
 		}
 	}
 	w.task.o.Uncertain.resolve(idOf(item.record))
-	w.task.ledger.unsure(item) // its metadata says so no more
+	w.task.account.apply(doubtChanged{item}) // its metadata says so no more
 }
 
 // stillInDoubt decides about a row in doubt whose check did not say. again: it is checked once more.
-func (w *writing) stillInDoubt(row uint32, f *wit.Fault, retryable bool) (again bool, err error) {
+func (w *writing) stillInDoubt(o *outcome, row uint32, f *wit.Fault, retryable bool) (again bool, err error) {
 	t, d := w.task, w.tries[row].doubt
 	t.count.faults.Count()
-	if w.another(row, f) && retryable && w.stopping.Err() == nil {
+	if w.another(row, f) && retryable && w.task.run.stopping.Err() == nil {
 		t.o.Tally.Retries.Add(1)
 		task.TriedAgain(t.log, t.o.Client, "row in doubt to be checked again", "record", w.batch.items[row].String(),
 			"error", f)
@@ -150,8 +150,8 @@ func (w *writing) stillInDoubt(row uint32, f *wit.Fault, retryable bool) (again 
 	}
 	d = d.because(f)
 	if d.late {
-		t.ledger.examined(w.batch.items[row : row+1])
-		t.doubtful(d.failure)
+		t.account.apply(checked{w.batch.items[row : row+1]})
+		o.doubtful(d.failure)
 		return false, nil
 	}
 	return false, d.failure
@@ -159,9 +159,9 @@ func (w *writing) stillInDoubt(row uint32, f *wit.Fault, retryable bool) (again 
 
 // checkAgain decides about a row in doubt whose check wants something else. Only `again` without a fault, and with a
 // hint of the plugin's own, says that the row was not written.
-func (w *writing) checkAgain(row uint32, r *wit.Retry) (again bool, err error) {
+func (w *writing) checkAgain(o *outcome, row uint32, r *wit.Retry) (again bool, err error) {
 	if r.Fault != nil {
-		return w.stillInDoubt(row, r.Fault, true)
+		return w.stillInDoubt(o, row, r.Fault, true)
 	}
 	if again, err = w.anew(row, r); err != nil {
 		return false, w.tries[row].doubt.because(err).failure

@@ -38,7 +38,7 @@ func (f rowFault) Error() string { return f.Fault.Error() }
 
 func (f rowFault) Unwrap() error { return &f.Fault }
 
-// refusal is what is known of a record of which rows cannot be written, under the ledger's lock: its letter, about the
+// refusal is what is known of a record of which rows cannot be written, its letter, about the
 // first of them, and which they are. whole: no row came of the record.
 type refusal struct {
 	letter Letter
@@ -46,28 +46,40 @@ type refusal struct {
 	whole  bool
 }
 
-// burial is records whose dead letters are sent together: of each of them all rows are settled but those that cannot be
-// written. Of a record that several rows came of there is one letter, and it names these.
-type burial struct{ items []*item }
+// outcome is what comes of reading, encoding or delivering rows, besides what is delivered next.
+type outcome struct {
+	// due are records whose dead letters are to be sent together: of each of them all rows are settled but those that
+	// cannot be written. Of a record that several rows came of there is one letter, and it names these.
+	due []*item
+	// bad is the first record, in the order in which they were read, that cannot be written where none may be skipped;
+	// nil: there is none.
+	bad *badRecord
+	// doubt is the fault of a record that a run before has left in doubt, and that nobody can check; nil: there is none.
+	// The task fails when all others of its kind are found.
+	doubt error
+}
 
-// add takes a record when nothing of it is to come any more.
-func (b *burial) add(i *item, due bool) {
-	if due {
-		b.items = append(b.items, i)
+// doubtful takes such a fault: of several, that of the first record.
+func (o *outcome) doubtful(err error) {
+	if err != nil && earlier(err, o.doubt) {
+		o.doubt = err
 	}
 }
 
-// bury settles the records of a burial, when the brokers have their letters, if there are to be letters.
-func (t *Task) bury(b *burial) error {
-	items := b.items
-	if b.items = nil; len(items) == 0 {
+// bury settles the records that are due, when the brokers have their letters, if there are to be letters.
+func (t *Task) bury(o *outcome) error {
+	items := o.due
+	if o.due = nil; len(items) == 0 {
 		return nil
 	}
-	letters := t.ledger.letters(items)
+	letters := make([]Letter, len(items))
+	for n, i := range items { // nothing else is settled of them
+		letters[n] = i.letter(t.o.parts[idOf(i.record)])
+	}
 	if t.o.DeadLetters != nil {
 		n := int64(len(letters))
 		t.o.Tally.Letters.Add(n)
-		if failure := t.o.DeadLetters.Send(t.settling, letters); failure != nil {
+		if failure := t.o.DeadLetters.Send(t.run.settling, letters); failure != nil {
 			t.o.Tally.LostLetters.Add(n)
 			return &recordError{item: items[0], more: len(items) - 1, stage: string(letters[0].Stage),
 				err: fmt.Errorf("%w; it stays unwritten, because its dead letter cannot be stored: %w", letters[0].Err,
@@ -75,7 +87,7 @@ func (t *Task) bury(b *burial) error {
 		}
 	}
 	for n, i := range items {
-		t.count.faults.Skipped.Add(int64(t.ledger.buried(i)))
+		t.count.faults.Skipped.Add(int64(t.account.apply(letterStored{i}).number))
 		t.skipped(&letters[n], i)
 	}
 	return nil
@@ -100,8 +112,8 @@ const recordSkipped = "record skipped"
 const allOfIt = -1
 
 // refuse takes a row that cannot be written where such rows are tolerated, by its place among those of its record: the
-// record is settled with the burial, when its other rows are. Else it returns the task's fault.
-func (t *Task) refuse(b *burial, i *item, part int, stage task.ErrorStage, err error) error {
+// record is due when its other rows are settled. Else it returns the task's fault.
+func (t *Task) refuse(o *outcome, i *item, part int, stage task.ErrorStage, err error) error {
 	t.count.faults.Count()
 	if !t.o.TolerateAll {
 		return &recordError{item: i, stage: string(stage), err: err}
@@ -111,6 +123,8 @@ func (t *Task) refuse(b *burial, i *item, part int, stage task.ErrorStage, err e
 	if errors.As(err, &f) {
 		l.Class, l.Transform = f.ErrorClass, int(f.Stage)
 	}
-	b.add(i, t.ledger.refuse(i, part, l))
+	if t.account.apply(rowRefused{i, part, l}).yes {
+		o.due = append(o.due, i)
+	}
 	return nil
 }

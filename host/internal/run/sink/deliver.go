@@ -13,8 +13,6 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
 	"github.com/culvert-project/culvert/host/kafka"
-	"github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -26,9 +24,10 @@ const maxAgain = 16
 // beyond those of its rows. One call's result is bounded, but a batch takes as many calls as it is halved into.
 const MaxMadeBytes = 256 << 20
 
-// writing is one batch being written, see [dispatch].
+// writing is one batch being written. Its rows are encoded, and each of its deliveries made, by goroutines of their own:
+// what these find out comes back to [dispatch], of which they know nothing.
 type writing struct {
-	*dispatch
+	task  *Task
 	batch *batch
 	// number is the batch's among those of the task, in the order in which they were read.
 	number int
@@ -36,17 +35,36 @@ type writing struct {
 	tries []tries
 	// rows are those that are to be encoded, first or once more, because nothing of the batch was sent.
 	rows []uint32
-	// adopt: by another version of the plugin.
-	adopt bool
-	// sent: a delivery of it has begun, or will not.
-	sent bool
+	// state is dispatch's; encoded is what was made of the batch, while it waits for its place in the queue.
+	state   writingState
+	encoded *encoded
+	// adopt: the batch is to be encoded by another version of the plugin. sent: a delivery of it has begun, or will not.
+	adopt, sent bool
 	// left is how many of its deliveries have not ended.
 	left int
 	// bytes are those of its rows and of what was made of them at first; held are those of its deliveries that have not
-	// ended, see [bytesOf]: [writing.encoded] adds to it, [dispatch.delivered] and [writing.takenBack] take away.
+	// ended, see [bytesOf]: [writing.jobs] adds to it, dispatch takes away.
 	bytes int
 	held  atomic.Int64
 	began time.Time
+}
+
+// writingState is where a batch is: it waits to be encoded, is encoded, waits for its place in the queue, or has it.
+type writingState int
+
+const (
+	waiting writingState = iota
+	encoding
+	isEncoded
+	queued
+)
+
+// encoded is what was made of a batch.
+type encoded struct {
+	jobs []job
+	// hashed is what the lanes were made by, mixed: not all of them by the same.
+	hashed hashed
+	mixed  bool
 }
 
 type tries struct {
@@ -88,46 +106,6 @@ func bytesOf(jobs []job) (n int64) {
 // reads tells whether a delivery changes nothing.
 func (j *job) reads() bool { return j.Request.Method == "GET" || j.Request.Method == "HEAD" }
 
-// apart replaces a lane's first delivery by two halves, because the commit metadata has no room for the outcome of all
-// its rows; a single row fails the task.
-func (w *writing) apart(l *lane) {
-	rows := l.jobs[0].rows
-	if len(rows) == 1 {
-		w.fail(&recordError{item: w.batch.items[rows[0]], stage: "write",
-			err: errors.New("the metadata beside the group's offset has no room for what may become of it: too many " +
-				"records are uncertain, or the brokers take too little beside an offset (offset.metadata.max.bytes)")})
-		w.setAside(l)
-		return
-	}
-	w.encodeAgain(l, rows[:len(rows)/2], rows[len(rows)/2:])
-}
-
-// encodeAgain puts other deliveries in the place of a lane's first one, which has not begun: one or more for each part
-// of its rows.
-func (w *writing) encodeAgain(l *lane, parts ...[]uint32) {
-	var jobs []job
-	for _, rows := range parts {
-		if len(rows) == 0 {
-			continue
-		}
-		var hints []wit.Hint
-		for n, row := range rows {
-			if hint := w.tries[row].hint; hint != "" {
-				hints = append(hints, wit.Hint{Row: uint32(n), Text: hint})
-			}
-		}
-		some, err := w.encode(rows, hints)
-		if err != nil {
-			w.fail(err)
-			w.setAside(l)
-			return
-		}
-		jobs = append(jobs, some...)
-	}
-	w.queue.begin(l)
-	w.delivered(l, jobs, nil)
-}
-
 func (w *writing) items(j *job) []*item {
 	items := make([]*item, len(j.rows))
 	for n, row := range j.rows {
@@ -139,22 +117,7 @@ func (w *writing) items(j *job) []*item {
 // completes tells whether a delivery writes what is left of a record of which other rows are written: that is done even
 // while the task stops, because a record is written again as a whole.
 func (w *writing) completes(items []*item) bool {
-	return w.working.Err() == nil && slices.ContainsFunc(items, w.task.ledger.halfWritten)
-}
-
-// leaveNoneHalf reports records of which some rows are written, and others will not be.
-func (w *writing) leaveNoneHalf() {
-	for n, i := range w.batch.items {
-		if n > 0 && w.batch.items[n-1] == i || !w.task.ledger.halfWritten(i) ||
-			w.task.o.Uncertain.why(i.record) != nil {
-			continue
-		}
-		why := errors.New("some of the rows that the transforms made of it are written, and others are not")
-		if bad := w.ending(); bad != nil && bad.of == w && w.batch.items[bad.row] == i {
-			why = fmt.Errorf("%w: %w", why, errors.Unwrap(bad.err))
-		}
-		w.fail(w.task.unsure(i, why))
-	}
+	return w.task.run.working.Err() == nil && w.task.account.some(items, (*item).halfWritten)
 }
 
 // undecided is the fault of a record in doubt that would be sent without being checked.
@@ -174,15 +137,15 @@ func (w *writing) undecided(j *job) error {
 
 // guarded makes a delivery. A mistake of the host's that comes after its request was sent leaves unknown what became of
 // it.
-func (w *writing) guarded(j *job) (again []job, err error) {
+func (w *writing) guarded(o *outcome, j *job) (again []job, err error) {
 	err = guard.Do(w.task.log, "a sink task, the stage of delivering", func() (err error) {
-		again, err = w.job(j)
+		again, err = w.deliver(o, j)
 		return err
 	})
 	var mistake *guard.Panic
 	if errors.As(err, &mistake) && !j.Request.Repeatable {
 		for _, row := range j.rows {
-			if i := w.batch.items[row]; w.task.ledger.unsettled(i) {
+			if i := w.batch.items[row]; w.task.account.is(i, (*item).unsettled) {
 				err = w.task.unsure(i, mistake)
 			}
 		}
@@ -190,12 +153,12 @@ func (w *writing) guarded(j *job) (again []job, err error) {
 	return again, err
 }
 
-// job makes one delivery and settles its rows. It returns the deliveries of rows that are to be written anew.
-func (w *writing) job(j *job) ([]job, error) {
+// deliver makes one delivery and settles its rows. It returns the deliveries of rows that are to be written again.
+func (w *writing) deliver(o *outcome, j *job) ([]job, error) {
 	items := w.items(j)
-	defer w.task.ledger.end(items)
+	defer w.task.account.apply(deliveryEnded{items})
 	if !j.Request.Repeatable {
-		defer w.task.ledger.withdraw(items)
+		defer w.task.account.apply(outcomeKnown{items})
 	}
 	if mine, err := w.announce(j, items); err != nil || !mine {
 		return nil, err
@@ -217,8 +180,8 @@ func (w *writing) job(j *job) ([]job, error) {
 		return nil, held.cause
 	case errors.As(err, &lost):
 		response = wit.Response{Tag: j.Request.Tag, Target: j.Request.Target, At: time.Now().UnixMilli()}
-	case err != nil && w.working.Err() != nil:
-		return nil, context.Cause(w.working)
+	case err != nil && w.task.run.working.Err() != nil:
+		return nil, context.Cause(w.task.run.working)
 	case err != nil:
 		if d := w.tries[j.rows[0]].doubt; d != nil {
 			return nil, d.because(err).failure
@@ -227,16 +190,16 @@ func (w *writing) job(j *job) ([]job, error) {
 	}
 	verdicts, err := w.settle(j, response)
 	if err != nil {
-		return w.unjudged(j, response, lost, err)
+		return w.unjudged(o, j, response, lost, err)
 	}
-	return w.judge(j, verdicts, response, lost)
+	return w.judge(o, j, verdicts, response, lost)
 }
 
 // exchange sends a delivery's request. One that fails although the client has tried as often as it does, and that the
 // service has not got, is sent again for as long as the task's settings allow.
 func (w *writing) exchange(j *job, items []*item) (wit.Response, error) {
-	working := transport.Before(w.working, func() error { return w.ours(items) },
-		func() bool { return w.task.consumer.Lasts() && w.task.ledger.owned(items) })
+	working := transport.Before(w.task.run.working, func() error { return w.ours(items) },
+		func() bool { return w.task.run.consumer.Lasts() && !w.task.account.some(items, (*item).theirs) })
 	for tries := w.task.o.Retry.Begin(); ; {
 		response, err := w.task.o.Client.Exchange(working, &j.Request)
 		var lost *transport.NoAnswer
@@ -244,7 +207,7 @@ func (w *writing) exchange(j *job, items []*item) (wit.Response, error) {
 		if err == nil || errors.As(err, &lost) || !errors.As(err, &f) || f.Kind != wit.FaultTransient {
 			return response, err
 		}
-		again, stopped := tries.Wait(w.stopping)
+		again, stopped := tries.Wait(w.task.run.stopping)
 		if !again || stopped != nil {
 			return response, err
 		}
@@ -275,9 +238,9 @@ func (u *unsent) Unwrap() error { return u.cause }
 // belief that they are its own, while another one writes them, and what comes after them.
 func (w *writing) ours(items []*item) error {
 	for said := false; ; {
-		err := w.task.consumer.Alive(w.working)
+		err := w.task.run.consumer.Alive(w.task.run.working)
 		switch {
-		case !w.task.ledger.owned(items):
+		case w.task.account.some(items, (*item).theirs):
 			return &unsent{}
 		case err == nil:
 			return nil
@@ -287,7 +250,7 @@ func (w *writing) ours(items []*item) error {
 			w.task.log.Warn("nothing is sent: the group's session is over, and nobody says whether it goes on", "error",
 				err)
 		}
-		if err := pause.For(w.stopping, askEvery); err != nil {
+		if err := pause.For(w.task.run.stopping, askEvery); err != nil {
 			return &unsent{err}
 		}
 	}
@@ -308,14 +271,14 @@ func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
 		number = w.note(j)
 	case j.reads():
 		return true, nil
-	case w.task.ledger.owes(items): // of whichever lane: a row of it may be the entity's
-		number = w.task.ledger.mark()
-	case w.task.ledger.holds(number):
+	case w.task.account.some(items, (*item).pending): // of whichever lane: a row of it may be the entity's
+		number = w.task.account.apply(marked{}).number
+	case w.task.account.holds(number):
 		return true, nil
 	}
 	for tries := 0; ; tries++ {
-		switch err = w.task.store(w.working, number); {
-		case !w.task.ledger.owned(items):
+		switch err = w.task.store(w.task.run.working, number); {
+		case w.task.account.some(items, (*item).theirs):
 			return false, nil
 		case err == nil:
 			return true, nil
@@ -326,10 +289,10 @@ func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
 			return true, &recordError{item: items[0], more: len(items) - 1, err: err,
 				stage: "it is not sent again, because it cannot be stored that " + sendSetting + " is used up"}
 		}
-		if w.stopped() && !w.completes(items) { // the task fails by something else, which is to be said
+		if w.task.run.ends() && !w.completes(items) { // the task fails by something else, which is to be said
 			return false, nil
 		}
-		if err := w.task.o.Client.Retry().Wait(w.stopping, 0); err != nil {
+		if err := w.task.o.Client.Retry().Wait(w.task.run.stopping, 0); err != nil {
 			return true, err
 		}
 	}
@@ -342,12 +305,12 @@ func (w *writing) note(j *job) int {
 	for _, i := range items {
 		w.task.o.Uncertain.use(idOf(i.record))
 	}
-	return w.task.ledger.announce(items, !j.Request.Repeatable)
+	return w.task.account.apply(announced{items, !j.Request.Repeatable}).number
 }
 
 // unjudged is the fault of a delivery whose answer the plugin did not judge. Where the request must not be sent twice
 // and the status does not say by itself that it was refused, nobody knows what became of its rows.
-func (w *writing) unjudged(j *job, response wit.Response, lost *transport.NoAnswer, err error) ([]job, error) {
+func (w *writing) unjudged(o *outcome, j *job, response wit.Response, lost *transport.NoAnswer, err error) ([]job, error) {
 	if j.Request.Repeatable || lost == nil && wit.Refuses(response.Status) {
 		return nil, w.fault(j.rows, "settle", err)
 	}
@@ -359,7 +322,7 @@ func (w *writing) unjudged(j *job, response wit.Response, lost *transport.NoAnsw
 	for _, row := range j.rows {
 		w.doubt(row, why)
 	}
-	return w.checks(j.rows, true)
+	return w.checks(o, j.rows, true)
 }
 
 // fault is one of a delivery's rows together: it names the first one, and how many more.
@@ -378,7 +341,7 @@ func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.Verdict,
 	defer w.task.count.settle.Since(time.Now())
 	span := w.batch.span.Child("settle", tracing.Internal)
 	defer func() { span.End(err) }()
-	ctx := w.task.settling
+	ctx := w.task.run.settling
 	for fresh, reopened := false, false; ; fresh = true {
 		verdicts, err = w.verdicts(ctx, j, response, fresh)
 		switch {
@@ -445,12 +408,11 @@ func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, f
 
 // judge does what the verdicts say: of all rows, before the first one that failed is returned. What is written stays
 // settled, and what is uncertain is noted, whatever became of the rows beside it.
-func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, lost *transport.NoAnswer) ([]job,
-	error) {
+func (w *writing) judge(o *outcome, j *job, verdicts []wit.Verdict, response wit.Response,
+	lost *transport.NoAnswer) ([]job, error) {
 	t := w.task
 	var rows, doubts []uint32
 	var hints []wit.Hint
-	var dead burial
 	var pause, waits bool // waits: the checks come after a pause, since something has failed
 	var atLeast time.Duration
 	idle := 0
@@ -468,14 +430,14 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 			t.count.written.Add(1)
 			once := !j.Request.Repeatable || w.tries[row].doubt != nil
 			w.resolved(row)
-			dead.add(w.batch.items[row], t.ledger.settle(w.batch.items[row], once))
+			w.settled(o, row, once)
 		case v.Refused != nil && w.tries[row].doubt != nil:
-			if again, err := w.stillInDoubt(row, v.Refused, retryable(v.Refused, t.o.Client.Retry())); !failed(err) &&
+			if again, err := w.stillInDoubt(o, row, v.Refused, retryable(v.Refused, t.o.Client.Retry())); !failed(err) &&
 				again {
 				doubts, waits = append(doubts, row), true
 			}
 		case v.Refused != nil:
-			if once, err := w.refused(&dead, j, row, v.Refused, response.Status, lost); !failed(err) && once {
+			if once, err := w.refused(o, j, row, v.Refused, response.Status, lost); !failed(err) && once {
 				rows, pause, w.tries[row].hint = append(rows, row), true, ""
 			}
 			if w.tries[row].doubt != nil {
@@ -483,12 +445,12 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 			}
 		case v.Again != nil:
 			decide := func(row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
-				return w.again(&dead, row, r, lost)
+				return w.again(o, row, r, lost)
 			}
 			checked := w.tries[row].doubt != nil
 			if checked {
 				decide = func(row uint32, r *wit.Retry, _ *transport.NoAnswer) (bool, error) {
-					return w.checkAgain(row, r)
+					return w.checkAgain(o, row, r)
 				}
 			} else if v.Again.Hint == wit.HintUncertain && !j.Request.Repeatable {
 				w.doubt(row, fmt.Errorf("the plugin does not know whether %s %s, answered %d, has written it",
@@ -512,9 +474,9 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 			}
 		}
 	}
-	failed(t.bury(&dead))
+	failed(t.bury(o))
 	if failure != nil {
-		failed(w.leftInDoubt(doubts))
+		failed(w.leftInDoubt(o, doubts))
 		return nil, failure
 	}
 	t.count.again.Add(int64(len(rows)))
@@ -522,20 +484,25 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 	switch {
 	case pause:
 		atLeast = max(atLeast, transport.RetryAfter(response))
-		failed(t.o.Client.Retry().Wait(w.stopping, atLeast))
+		failed(t.o.Client.Retry().Wait(w.task.run.stopping, atLeast))
 	case idle > 0 || atLeast > 0:
-		failed(transport.Idle(w.stopping, idle, atLeast))
+		failed(transport.Idle(w.task.run.stopping, idle, atLeast))
 	}
 	if failure != nil {
-		failed(w.leftInDoubt(doubts))
+		failed(w.leftInDoubt(o, doubts))
 		return nil, failure
 	}
-	jobs, err := w.checks(doubts, waits)
+	jobs, err := w.checks(o, doubts, waits)
 	if err != nil || len(rows) == 0 {
 		return jobs, err
 	}
-	others, err := w.encode(rows, hints)
+	others, err := w.encode(o, rows, hints)
 	return append(jobs, others...), err
+}
+
+// settled notes that a row is done with; once: written by a request that must not be sent twice.
+func (w *writing) settled(o *outcome, row uint32, once bool) {
+	o.due = append(o.due, w.task.account.apply(rowsSettled{w.batch.items[row : row+1], once}).items...)
 }
 
 // maxAgainWait is how long a verdict can keep a row from being encoded anew.
@@ -543,7 +510,7 @@ const maxAgainWait = time.Minute
 
 // refused decides about a row that was refused: an error fails the task; again: it is to be sent once more; neither: it
 // is settled with its record's dead letter, or in doubt from now on.
-func (w *writing) refused(dead *burial, j *job, row uint32, f *wit.Fault, status uint16,
+func (w *writing) refused(o *outcome, j *job, row uint32, f *wit.Fault, status uint16,
 	lost *transport.NoAnswer) (again bool, err error) {
 	t, item := w.task, w.batch.items[row]
 	switch {
@@ -573,7 +540,7 @@ func (w *writing) refused(dead *burial, j *job, row uint32, f *wit.Fault, status
 		t.count.faults.Count()
 		return false, &recordError{item: item, stage: "write", err: f}
 	}
-	w.refuse(dead, row, task.AtWrite, f)
+	w.refuse(o, row, task.AtWrite, f)
 	return false, nil
 }
 
@@ -596,7 +563,7 @@ func (j *job) retryable(f *wit.Fault, status uint16, retry transport.Retry) bool
 // unsure notes that nobody knows whether a record was written; it returns the task's fault.
 func (t *Task) unsure(i *item, why error) *recordError {
 	t.o.Uncertain.put(idOf(i.record), why)
-	t.ledger.unsure(i)
+	t.account.apply(doubtChanged{i})
 	return &recordError{item: i, stage: "it may have been written or not, and is not sent again", err: why,
 		uncertain: true}
 }
@@ -614,7 +581,7 @@ func retryable(f *wit.Fault, retry transport.Retry) bool {
 
 // again tells whether a row is to be encoded anew; where it was often enough, it is refused. By it the plugin says that
 // the row was not written, whatever the status.
-func (w *writing) again(dead *burial, row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
+func (w *writing) again(o *outcome, row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
 	t, item := w.task, w.batch.items[row]
 	if r.Fault == nil {
 		return w.anew(row, r)
@@ -633,7 +600,7 @@ func (w *writing) again(dead *burial, row uint32, r *wit.Retry, lost *transport.
 	if ofAllRows(r.Fault) {
 		return false, &recordError{item: item, stage: "write", err: r.Fault}
 	}
-	w.refuse(dead, row, task.AtWrite, r.Fault)
+	w.refuse(o, row, task.AtWrite, r.Fault)
 	return false, nil
 }
 
@@ -669,150 +636,30 @@ func (w *writing) idle(row uint32, r *wit.Retry) int {
 	return tried.again
 }
 
-// encode makes deliveries of rows of the batch.
-func (w *writing) encode(rows []uint32, hints []wit.Hint) ([]job, error) {
-	return w.encodeBy(w.task.plugin.Opened(), rows, hints, false)
+// badRecord ends a task once everything that was read before it is settled. Nothing of it, and of what was read after
+// it, is begun.
+type badRecord struct {
+	of  *writing
+	row uint32
+	err error
 }
 
-// errAdopt: the batch is to be encoded by another version of the plugin, which takes over when nothing is on its way
-// that the version before has to settle.
-var errAdopt = errors.New("another version of the plugin takes over")
-
-// encodeBy makes them by what was opened. unsent: nothing of the batch was sent. Rows have the timestamps of the
-// records that were read: an identification that is made from one must stay the same when a record is sent again by
-// another run, whose transforms may say another time.
-func (w *writing) encodeBy(o *openedVersion, rows []uint32, hints []wit.Hint, unsent bool) ([]job, error) {
-	part := w.batch.rows.Part(rows)
-	origins := record.Origins{Topics: w.batch.origins.Topics, IDs: make([]wit.RecordID, len(rows))}
-	for n, row := range rows {
-		part.Rows[n].Origin = uint32(n)
-		part.Rows[n].Timestamp = timestampOf(w.batch.items[row].record) // transforms may have changed it
-		origins.IDs[n] = w.batch.origins.IDs[row]
+// before tells whether a row was read before the record.
+func (b *badRecord) before(w *writing, row uint32) bool {
+	if w.number != b.of.number {
+		return w.number < b.of.number
 	}
-	var d wit.Deliveries
-	var err error
-	var by hashed
-	began := time.Now()
-	for attempt, reopened := 0, false; ; {
-		start := time.Now()
-		err = task.Do(w.working, o.code, func(p Writer) error {
-			var context []byte
-			context, by = o.newest()
-			d, err = p.Encode(w.working, context, part, origins, hints)
-			return err
-		})
-		w.task.count.encode.Since(start)
-		var f *wit.Fault
-		switch {
-		case task.Stale(err) && !reopened:
-			if o, err = w.task.reopen(w.working, o); err != nil {
-				return nil, err
-			}
-			reopened = true
-			continue
-		case unsent && w.task.plugin.Again(err):
-			w.task.log.Warn("a version of the plugin that is new broke: the batch is encoded again", "version",
-				o.code.Version(), "error", err)
-			return nil, errAdopt
-		case errors.As(err, &f) && f.Kind == wit.FaultTransient && (attempt < w.task.o.Client.Retry().Times() ||
-			w.task.o.Retry.Allows(time.Since(began))):
-			attempt++
-			if err := w.task.o.Client.Retry().Wait(w.stopping, 0); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		break
-	}
-	var trap *plugin.Trap
-	if errors.As(err, &trap) {
-		return w.halve(o, rows, hints, err)
-	}
-	if err != nil {
-		return nil, w.fault(rows, "encode", err)
-	}
-	return w.encoded(o, by, rows, d)
+	return row < b.row && w.batch.items[row] != w.batch.items[b.row]
 }
 
-// halve finds the row on which the plugin traps (P32).
-func (w *writing) halve(o *openedVersion, rows []uint32, hints []wit.Hint, err error) ([]job, error) {
-	if len(rows) == 1 {
-		if w.tries[rows[0]].doubt != nil {
-			return []job{w.refusal(rows[0], err)}, nil
-		}
-		var dead burial
-		w.refuse(&dead, rows[0], task.AtEncode, err)
-		return nil, w.task.bury(&dead)
+// refuse has a row that cannot be written settled with its record's dead letter where such rows are tolerated; else the
+// task fails when all that was read before is settled.
+func (w *writing) refuse(o *outcome, row uint32, stage task.ErrorStage, fault error) {
+	err := w.task.refuse(o, w.batch.items[row], int(w.batch.origins.IDs[row].Part), stage, fault)
+	if err == nil {
+		return
 	}
-	var jobs []job
-	middle := len(rows) / 2
-	for _, half := range [][2]int{{0, middle}, {middle, len(rows)}} {
-		var its []wit.Hint
-		for _, h := range hints {
-			if int(h.Row) >= half[0] && int(h.Row) < half[1] {
-				its = append(its, wit.Hint{Row: h.Row - uint32(half[0]), Text: h.Text})
-			}
-		}
-		some, err := w.encodeBy(o, rows[half[0]:half[1]], its, false)
-		if err != nil {
-			return nil, err
-		}
-		jobs = append(jobs, some...)
+	if o.bad == nil || o.bad.before(w, row) {
+		o.bad = &badRecord{w, row, err}
 	}
-	return jobs, nil
-}
-
-// encoded takes the result of encode: what is ready becomes jobs, the rest is settled.
-func (w *writing) encoded(o *openedVersion, by hashed, rows []uint32, d wit.Deliveries) ([]job, error) {
-	t := w.task
-	jobs := make([]job, 0, len(d.Ready))
-	var dead burial
-	for _, row := range d.Ignored {
-		if w.tries[rows[row]].doubt != nil {
-			jobs = append(jobs, w.refusal(rows[row], errors.New("the plugin ignores it")))
-			continue
-		}
-		t.count.ignored.Add(1)
-		item := w.batch.items[rows[row]]
-		dead.add(item, t.ledger.settle(item, false))
-	}
-	for i := range d.Refused {
-		f := &d.Refused[i]
-		if w.tries[rows[f.Origin]].doubt != nil {
-			jobs = append(jobs, w.refusal(rows[f.Origin], &f.Fault))
-			continue
-		}
-		item := w.batch.items[rows[f.Origin]]
-		if ofAllRows(&f.Fault) {
-			t.count.faults.Count()
-			return nil, &recordError{item: item, stage: "encode", err: &f.Fault}
-		}
-		w.refuse(&dead, rows[f.Origin], task.AtEncode, &f.Fault)
-	}
-	if err := t.bury(&dead); err != nil {
-		return nil, err
-	}
-	for n, ready := range d.Ready {
-		if len(ready.Rows) == 0 {
-			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(d.Ready))
-		}
-		j := job{Delivery: ready, of: w, rows: make([]uint32, len(ready.Rows)), opened: o, hashed: by}
-		for n, row := range ready.Rows {
-			j.rows[n] = rows[row]
-		}
-		jobs = append(jobs, w.checked(j))
-	}
-	if most := int64(w.batch.bytes()) + MaxMadeBytes; w.held.Add(bytesOf(jobs)) > most {
-		return nil, w.fault(rows, "encode", fmt.Errorf("the plugin makes more than %d bytes of requests and memos "+
-			"of the batch's %d rows: consumer.override.max.poll.records makes batches smaller", most,
-			len(w.batch.rows.Rows)))
-	}
-	return jobs, nil
-}
-
-// reopen opens a version anew because what it worked out no longer fits. A delivery of the version before settles by
-// its own.
-func (t *Task) reopen(ctx context.Context, o *openedVersion) (*openedVersion, error) {
-	t.log.Info("the plugin asks to be opened anew", "version", o.code.Version())
-	return t.plugin.Reopen(ctx, o)
 }

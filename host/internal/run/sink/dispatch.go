@@ -4,15 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // maxHeld is how many bytes of records and rows are held, about, by batches that are written side by side: as many as
@@ -25,11 +23,13 @@ const maxHeld = maxBatchBytes + MaxConvertedBytes
 // something, or another version takes over: lanes can be compared where they were made by the same. It belongs to one
 // goroutine; deliveries, at most InFlight at a time, and the encoding of a batch are goroutines of their own, all of
 // them ended when run returns.
+//
+// Invariants: live is in the order in which batches were read. Of its batches those that wait to be encoded are the
+// last ones, at most one is encoded or waits for its place in the queue, and it stands before these. What fails ends
+// the start of anything new; the fault that is returned is that of the record that was read first.
 type dispatch struct {
-	task *Task
-	// stopping ends the start of deliveries, working the deliveries themselves.
-	stopping, working context.Context
-	queue             *queue
+	task  *Task
+	queue *queue
 	// events are functions that finished deliveries and encodings post; run calls them, so only its goroutine changes
 	// dispatch.
 	events chan func()
@@ -38,99 +38,35 @@ type dispatch struct {
 	// noted are lanes whose next delivery has begun and goes out next, in this order: it must not be sent twice, and is
 	// announced with others, so that one commit says of all of them that they may have been sent.
 	noted []*lane
-	// next is the batch that came last and has not begun.
-	next *batch
-	// live are the batches that have begun and not ended, in the order in which they were read, and bytes what they
-	// hold. The last ones may be waiting to be encoded; of one that was, encoding or encoded, the deliveries are not in
-	// the queue yet.
-	live     []*writing
-	bytes    int
-	waiting  []*writing
-	encoding bool
-	encoded  *encoded
-	// hashed is what the lanes of the queue were made by.
-	hashed hashed
-	// settled is, by lane, what [ledger.holds] must tell before the next delivery of it goes out: that what its
-	// deliveries have settled is stored. before is the same for all lanes, since others were made.
-	settled map[uint32]int
-	before  int
-	// begun is how many batches have.
-	begun int
-	// ended: a batch has, since the last commit.
-	ended bool
-	// closed: no batches are to come.
+	// next is the batch that came last and has not begun; closed: none are to come.
+	next   *batch
 	closed bool
-
-	mu      sync.Mutex
+	// live are the batches that have begun and not ended; ended: one has since the last commit.
+	live  []*writing
+	ended bool
+	// failure is why nothing more is begun. bad is the first record, in the order in which they were read, that cannot
+	// be written where none may be skipped: the task ends at it. doubt is the fault of records in doubt that nobody can
+	// check, which ends the task when all of them are found. nil: there is none.
 	failure error
-	// bad is the first record, in the order in which they were read, that cannot be written where none may be skipped;
-	// nil: there is none.
-	bad *badRecord
+	bad     *badRecord
+	doubt   error
 }
 
-// badRecord ends a task once everything that was read before it is settled. Nothing of it, and of what was read after
-// it, is begun.
-type badRecord struct {
-	of  *writing
-	row uint32
-	err error
+func newDispatch(t *Task) *dispatch {
+	return &dispatch{task: t, queue: newQueue(), events: make(chan func(), t.o.InFlight+1)}
 }
 
-// before tells whether a row was read before the record.
-func (b *badRecord) before(w *writing, row uint32) bool {
-	if w.number != b.of.number {
-		return w.number < b.of.number
-	}
-	return row < b.row && w.batch.items[row] != w.batch.items[b.row]
-}
-
-// refuse has a row that cannot be written settled with its record's dead letter where such rows are tolerated; else the
-// task fails when all that was read before is settled.
-func (w *writing) refuse(dead *burial, row uint32, stage task.ErrorStage, fault error) {
-	err := w.task.refuse(dead, w.batch.items[row], int(w.batch.origins.IDs[row].Part), stage, fault)
-	if err == nil {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.bad == nil || w.bad.before(w, row) {
-		w.bad = &badRecord{w, row, err}
-	}
-}
-
-// ending is the record at which the task ends, nil for none.
-func (d *dispatch) ending() *badRecord {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.bad
-}
-
-// encoded is a batch whose deliveries were made.
-type encoded struct {
-	*writing
-	jobs []job
-	// hashed is what their lanes were made by, mixed: not all of them by the same.
-	hashed hashed
-	mixed  bool
-}
-
-func newDispatch(t *Task, stopping, working context.Context) *dispatch {
-	return &dispatch{task: t, stopping: stopping, working: working, queue: newQueue(), events: make(chan func(),
-		t.o.InFlight+1), settled: map[uint32]int{}}
-}
-
-// run writes batches until there are no more, or stopping ends. It returns the task's fault when nothing is on its way
-// any more.
+// run writes batches until there are no more, or the task is to stop. It returns the task's fault when nothing is on
+// its way any more.
 func (d *dispatch) run(batches <-chan *batch) error {
-	t, stop := d.task, d.stopping.Done()
+	t, stop := d.task, d.task.run.ending.Done()
 	for {
 		if over, err := d.step(); over {
 			return err
 		}
-		doubt := t.doubted()
 		if len(d.live) == 0 && d.ended {
 			// One commit says what came of the batches before, and that the next one is about to be sent.
-			if d.next == nil && !d.closed && doubt == nil {
+			if d.next == nil && !d.closed && d.doubt == nil {
 				select {
 				case b, some := <-batches:
 					d.take(b, some)
@@ -139,17 +75,17 @@ func (d *dispatch) run(batches <-chan *batch) error {
 				}
 			}
 			d.ended = false
-			if err := t.commit(d.working); errors.Is(err, kafka.ErrCommitMetadata) {
+			if err := t.commit(t.run.working); errors.Is(err, kafka.ErrCommitMetadata) {
 				return err
 			}
 			continue
 		}
 		in := batches
-		if d.next != nil || d.closed || stop == nil || d.stopped() || d.ending() != nil {
+		if d.next != nil || d.closed || stop == nil || t.run.ends() || d.bad != nil {
 			in = nil
 		}
 		var late <-chan time.Time
-		if doubt != nil && len(d.live) == 0 { // records that may be in doubt, too, are waited for
+		if d.doubt != nil && len(d.live) == 0 { // records that may be in doubt, too, are waited for
 			timer := time.NewTimer(2*t.o.Every + doubtWithin)
 			defer timer.Stop()
 			late = timer.C
@@ -164,7 +100,7 @@ func (d *dispatch) run(batches <-chan *batch) error {
 		case <-stop:
 			stop = nil
 		case <-late:
-			return doubt
+			return d.doubt
 		}
 	}
 }
@@ -177,131 +113,123 @@ func (d *dispatch) take(b *batch, some bool) { d.next, d.closed = b, !some }
 // step does what can be done now. over: nothing is on its way, and nothing is to come.
 func (d *dispatch) step() (over bool, err error) {
 	d.start()
-	if d.stopped() {
+	if d.task.run.ends() {
 		return d.stop()
 	}
 	d.recall()
-	if e := d.encoded; e != nil && d.fits(e) {
-		if e.hashed != d.hashed { // what a lane has settled was of other keys
-			for _, number := range d.settled {
-				d.before = max(d.before, number)
-			}
-			clear(d.settled)
-		}
-		d.encoded, d.hashed = nil, e.hashed
-		d.queue.add(e.jobs, e.mixed)
+	if w := d.first(isEncoded); w != nil && d.fits(w) {
+		d.queue.add(w.encoded)
+		w.encoded, w.state = nil, queued
 		d.start()
 		d.recall()
 	}
-	doubt, bad := d.task.doubted(), d.ending()
+	w := d.first(waiting)
 	switch {
-	case d.encoding || d.encoded != nil:
+	case d.first(encoding) != nil || d.first(isEncoded) != nil:
 		return false, nil
-	case len(d.waiting) > 0 && bad != nil && d.waiting[0].number > bad.of.number:
-		d.finish(d.waiting[0])
-		d.waiting = d.waiting[1:]
+	case w != nil && d.bad != nil && w.number > d.bad.of.number:
+		d.finish(w)
 		return d.step()
-	case len(d.waiting) > 0:
-		return d.again(d.waiting[0])
-	case d.next != nil && bad == nil:
+	case w != nil:
+		return d.again(w)
+	case d.next != nil && d.bad == nil:
 		return d.begin(d.next)
 	case len(d.live) > 0:
 		return false, nil
-	case bad != nil && doubt == nil:
-		return true, bad.err
+	case d.bad != nil && d.doubt == nil:
+		return true, d.bad.err
 	}
-	return d.closed || doubt != nil && (bad != nil || !d.task.ledger.examining()), doubt
+	return d.closed || d.doubt != nil && (d.bad != nil || !d.task.account.examining()), d.doubt
+}
+
+// first is the first batch in a state, nil for none.
+func (d *dispatch) first(s writingState) *writing {
+	if at := slices.IndexFunc(d.live, func(w *writing) bool { return w.state == s }); at >= 0 {
+		return d.live[at]
+	}
+	return nil
 }
 
 // stop ends the batches of which nothing is on its way.
 func (d *dispatch) stop() (over bool, err error) {
-	if e := d.encoded; e != nil {
-		d.encoded = nil
-		d.finish(e.writing)
+	for _, w := range slices.Clone(d.live) {
+		if w.state == isEncoded || w.state == waiting {
+			d.finish(w)
+		}
 	}
-	for _, w := range d.waiting {
-		d.finish(w)
-	}
-	d.waiting = nil
-	if len(d.live) > 0 {
-		return false, nil
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	switch {
+	case len(d.live) > 0:
+		return false, nil
 	case d.bad != nil && earlier(d.bad.err, d.failure):
 		return true, d.bad.err
 	case d.failure != nil:
 		return true, d.failure
 	}
-	return true, context.Cause(d.stopping)
+	return true, context.Cause(d.task.run.stopping)
 }
 
-// alone tells whether nothing can be on its way but what belongs to so many batches, the last of them.
-func (d *dispatch) alone(last int) bool { return len(d.live) == last }
+// alone tells whether nothing can be on its way: all batches wait to be encoded, or for their place in the queue.
+func (d *dispatch) alone() bool {
+	return !slices.ContainsFunc(d.live, func(w *writing) bool { return w.state == queued || w.state == encoding })
+}
 
-// fits tells whether deliveries can go behind those of the queue.
-func (d *dispatch) fits(e *encoded) bool {
-	return d.alone(len(d.waiting)+1) || !e.mixed && e.hashed == d.hashed
+// fits tells whether the deliveries of a batch can go behind those of the queue.
+func (d *dispatch) fits(w *writing) bool {
+	return d.alone() || !w.encoded.mixed && w.encoded.hashed == d.queue.hashed
+}
+
+// newest is what lanes are made by now.
+func (d *dispatch) newest() hashed {
+	_, newest := d.task.plugin.Opened().newest()
+	return newest
 }
 
 // changed tells whether batches are encoded otherwise now than those of the queue were.
-func (d *dispatch) changed() bool {
-	_, newest := d.task.plugin.Opened().newest()
-	return newest != d.hashed || d.task.plugin.Waiting()
-}
+func (d *dispatch) changed() bool { return d.newest() != d.queue.hashed || d.task.plugin.Waiting() }
 
 // recall takes back batches of which nothing was sent, where they are to be encoded again: those behind the last one of
 // which something was.
 func (d *dispatch) recall() {
-	at := len(d.live) - len(d.waiting)
-	if d.encoding || at == 0 || !d.changed() {
+	at := slices.IndexFunc(d.live, func(w *writing) bool { return w.state == waiting })
+	if at < 0 {
+		at = len(d.live)
+	}
+	if at == 0 || d.first(encoding) != nil || !d.changed() {
 		return
 	}
-	_, newest := d.task.plugin.Opened().newest()
-	if e := d.encoded; e != nil {
-		if at--; at == 0 && e.mixed || e.hashed == newest && !d.task.plugin.Waiting() {
+	if w := d.live[at-1]; w.state == isEncoded {
+		if at == 1 && w.encoded.mixed || w.encoded.hashed == d.newest() && !d.task.plugin.Waiting() {
 			return // it waits for those before it, and no longer
 		}
-		e.takenBack(e.jobs)
-		d.encoded = nil
+		w.takenBack(w.encoded.jobs)
+		w.encoded, w.state = nil, waiting
+		at--
 	}
 	for at > 0 && !d.live[at-1].sent {
 		at--
 		d.unnote(d.live[at])
 		d.live[at].takenBack(d.queue.takeBack(d.live[at]))
+		d.live[at].state = waiting
 	}
-	d.waiting = slices.Clone(d.live[at:])
-}
-
-// takenBack has the rows of deliveries encoded once more.
-func (w *writing) takenBack(jobs []job) {
-	w.held.Add(-bytesOf(jobs))
-	w.rows = w.rows[:0]
-	for i := range jobs {
-		w.rows = append(w.rows, jobs[i].rows...)
-	}
-	slices.Sort(w.rows)
 }
 
 // again has a batch encoded that waits for that.
 func (d *dispatch) again(w *writing) (over bool, err error) {
-	alone := d.alone(len(d.waiting))
-	switch {
+	t := d.task
+	switch alone := d.alone(); {
 	case !alone && (w.adopt || d.changed()):
 		return false, nil
-	case w.adopt || d.task.plugin.Waiting():
-		if _, err := d.task.plugin.Adopt(d.stopping); err != nil {
-			return true, d.given(err)
+	case w.adopt || t.plugin.Waiting():
+		if _, err := t.plugin.Adopt(t.run.stopping); err != nil {
+			return true, d.abort(err)
 		}
 	}
-	d.waiting = d.waiting[1:]
 	d.encode(w)
 	return false, nil
 }
 
-// given ends all batches: a fault has come while nothing was on its way.
-func (d *dispatch) given(err error) error {
+// abort ends all batches: a fault has come while nothing was on its way.
+func (d *dispatch) abort(err error) error {
 	d.fail(err)
 	_, err = d.stop()
 	return err
@@ -310,49 +238,54 @@ func (d *dispatch) given(err error) error {
 // begin has the next batch encoded, where it need not wait.
 func (d *dispatch) begin(b *batch) (over bool, err error) {
 	t, alone := d.task, len(d.live) == 0
-	doubt := t.doubted()
 	switch {
 	case b.err != nil:
 		if alone {
-			t.commit(d.working)
+			t.commit(t.run.working)
 		}
 		return alone, b.err
 	case b.caughtUp && alone:
 		d.next = nil
 		return d.caughtUp()
-	case b.caughtUp, doubt != nil && !alone:
+	case b.caughtUp, d.doubt != nil && !alone:
 		return false, nil
-	case doubt != nil && !t.ledger.examining():
-		return true, doubt
-	case !alone && (d.changed() || d.bytes+b.bytes()+t.ledger.bytes() > maxHeld):
+	case d.doubt != nil && !t.account.examining():
+		return true, d.doubt
+	case !alone && (d.changed() || d.bytes()+b.bytes()+t.account.bytes() > maxHeld):
 		return false, nil
 	}
 	if alone && t.plugin.Waiting() {
-		if _, err := t.plugin.Adopt(d.stopping); err != nil {
+		if _, err := t.plugin.Adopt(t.run.stopping); err != nil {
 			return true, err
 		}
 	}
-	d.begun++
-	w := &writing{dispatch: d, batch: b, number: d.begun, tries: make([]tries, len(b.rows.Rows)), bytes: b.bytes(),
-		began: time.Now(), rows: make([]uint32, len(b.rows.Rows))}
+	w := &writing{task: t, batch: b, number: int(t.count.batches.Add(1)), tries: make([]tries, len(b.rows.Rows)),
+		bytes: b.bytes(), began: time.Now(), rows: make([]uint32, len(b.rows.Rows))}
 	for i := range w.rows {
 		w.rows[i] = uint32(i)
 	}
-	d.next, d.bytes, d.live = nil, d.bytes+w.bytes, append(d.live, w)
-	t.count.batches.Add(1)
+	d.next, d.live = nil, append(d.live, w)
 	t.o.Tally.Batches.Hold(len(b.rows.Rows))
 	d.encode(w)
 	return false, nil
 }
 
+// bytes are those that batches hold.
+func (d *dispatch) bytes() (n int) {
+	for _, w := range d.live {
+		n += w.bytes
+	}
+	return n
+}
+
 // caughtUp looks whether a task that finishes is at its end.
 func (d *dispatch) caughtUp() (over bool, err error) {
 	t := d.task
-	t.commit(d.working)
-	if doubt := t.doubted(); doubt != nil {
-		return true, doubt
+	t.commit(t.run.working)
+	if d.doubt != nil {
+		return true, d.doubt
 	}
-	done, err := t.o.CaughtUp(d.working)
+	done, err := t.o.CaughtUp(t.run.working)
 	if err != nil {
 		return true, fmt.Errorf("look for the ends of the topics: %w", err)
 	}
@@ -364,64 +297,39 @@ func (b *batch) bytes() int { return len(b.rows.Data) + 300*len(b.rows.Rows) }
 
 // encode makes the deliveries of a batch.
 func (d *dispatch) encode(w *writing) {
-	d.encoding, w.adopt = true, false
+	w.state, w.adopt = encoding, false
 	go func() {
 		var jobs []job
+		var out outcome
 		span := w.batch.span.Child("encode", tracing.Internal)
 		err := guard.Do(d.task.log, "a sink task, the stage of encoding", func() (err error) {
-			jobs, err = w.deliveries()
+			jobs, err = w.deliveries(&out)
 			return err
 		})
 		span.Number("culvert.requests", int64(len(jobs)))
 		span.End(err)
-		d.events <- func() { d.made(w, jobs, err) }
+		d.events <- func() {
+			d.learn(&out)
+			d.made(w, jobs, err)
+		}
 	}()
 }
 
-// deliveries encodes the batch. Before the first one of a partition metadata is stored, by which is known how long
-// metadata may be.
-func (w *writing) deliveries() ([]job, error) {
-	t := w.task
-	if err := t.bury(&w.batch.burial); err != nil {
-		return nil, err
+// learn takes what came of encoding or delivering rows.
+func (d *dispatch) learn(o *outcome) {
+	if o.bad != nil && (d.bad == nil || d.bad.before(o.bad.of, o.bad.row)) {
+		d.bad = o.bad
 	}
-	if t.ledger.first(w.batch.items) {
-		if err := t.commit(w.working); errors.Is(err, kafka.ErrCommitMetadata) {
-			return nil, err
-		}
+	if o.doubt != nil && earlier(o.doubt, d.doubt) {
+		d.doubt = o.doubt
 	}
-	if len(w.rows) == 0 {
-		return nil, nil
-	}
-	var jobs []job
-	portions := t.ledger.portions(w.batch.items, w.rows, t.o.InFlight)
-	for n, rows := range portions {
-		for _, row := range rows {
-			w.tries[row].portion = n
-		}
-		some, err := w.encodeBy(t.plugin.Opened(), rows, w.doubted(rows), true)
-		if errors.Is(err, errAdopt) { // what was refused or ignored of the portions before is settled
-			w.takenBack(jobs)
-			for _, rest := range portions[n:] {
-				w.rows = append(w.rows, rest...)
-			}
-			slices.Sort(w.rows)
-		}
-		if err != nil {
-			return nil, err
-		}
-		jobs = append(jobs, some...)
-	}
-	return jobs, nil
 }
 
 // made takes the deliveries of a batch.
 func (d *dispatch) made(w *writing, jobs []job, err error) {
-	d.encoding = false
 	switch w.left = len(jobs); {
 	case errors.Is(err, errAdopt):
-		w.adopt = true
-		d.waiting = slices.Insert(d.waiting, 0, w)
+		w.adopt, w.state = true, waiting
 		return
 	case err != nil:
 		d.fail(err)
@@ -431,37 +339,49 @@ func (d *dispatch) made(w *writing, jobs []job, err error) {
 		d.finish(w)
 		return
 	}
-	_, newest := d.task.plugin.Opened().newest()
-	e := &encoded{writing: w, jobs: jobs, hashed: newest}
-	first, bytes := true, w.batch.bytes()+int(w.held.Load())
+	w.state, w.encoded = isEncoded, &encoded{jobs: jobs, hashed: d.newest()}
+	w.bytes = w.batch.bytes() + int(w.held.Load())
+	first := true
 	for n := range jobs {
 		j := &jobs[n]
 		if j.refused != nil {
 			continue
 		}
 		if first {
-			e.hashed, first = j.hashed, false
+			w.encoded.hashed, first = j.hashed, false
 		}
-		e.mixed = e.mixed || j.hashed != e.hashed
+		w.encoded.mixed = w.encoded.mixed || j.hashed != w.encoded.hashed
 	}
-	if e.mixed {
-		e.hashed = hashed{}
+	if w.encoded.mixed {
+		w.encoded.hashed = hashed{}
 	}
-	d.bytes, w.bytes = d.bytes+bytes-w.bytes, bytes
-	d.encoded = e
 }
 
 // finish ends a batch of which nothing is on its way any more.
 func (d *dispatch) finish(w *writing) {
-	w.leaveNoneHalf()
+	d.reportHalves(w)
 	w.batch.span.End(nil) // what went wrong stands in its parts
 	tally := &w.task.o.Tally.Batches
 	tally.Ended(w.began, len(w.batch.rows.Rows))
 	tally.Hold(-len(w.batch.rows.Rows))
 	d.live = slices.DeleteFunc(d.live, func(other *writing) bool { return other == w })
-	d.bytes -= w.bytes
 	d.ended = true
-	maps.DeleteFunc(d.settled, func(_ uint32, number int) bool { return d.task.ledger.holds(number) })
+	d.queue.forgetSettled(d.task.account.holds)
+}
+
+// reportHalves fails by records of which some rows are written, and others will not be.
+func (d *dispatch) reportHalves(w *writing) {
+	for n, i := range w.batch.items {
+		if n > 0 && w.batch.items[n-1] == i || !w.task.account.is(i, (*item).halfWritten) ||
+			w.task.o.Uncertain.why(i.record) != nil {
+			continue
+		}
+		why := errors.New("some of the rows that the transforms made of it are written, and others are not")
+		if d.bad != nil && d.bad.of == w && w.batch.items[d.bad.row] == i {
+			why = fmt.Errorf("%w: %w", why, errors.Unwrap(d.bad.err))
+		}
+		d.fail(w.task.unsure(i, why))
+	}
 }
 
 // start begins deliveries, as many as may.
@@ -474,17 +394,16 @@ func (d *dispatch) start() {
 		d.running++
 		j := l.jobs[0] // the lane may get longer meanwhile
 		j.of.sent = true
-		j.behind = d.before
-		if l.numbered {
-			j.behind = max(j.behind, d.settled[l.number])
-		}
+		j.behind = d.queue.behind(l)
 		go func() {
-			again, err := j.of.guarded(&j)
+			var out outcome
+			again, err := j.of.guarded(&out, &j)
 			d.events <- func() {
 				d.running--
+				d.learn(&out)
 				// A read that comes back with nothing to be sent again has settled its row: it was there already.
 				if l.numbered && (!j.reads() || err == nil && len(again) == 0) {
-					d.settled[l.number] = d.task.ledger.mark()
+					d.queue.settled[l.number] = d.task.account.apply(marked{}).number
 				}
 				d.delivered(l, again, err)
 			}
@@ -544,7 +463,7 @@ func (d *dispatch) note(l *lane) *lane {
 }
 
 // ends tells whether the task is about to end, so that what may still go out is asked of each delivery.
-func (d *dispatch) ends() bool { return d.stopped() || d.ending() != nil || d.task.doubted() != nil }
+func (d *dispatch) ends() bool { return d.task.run.ends() || d.bad != nil || d.doubt != nil }
 
 // unnoteAll puts back all that was announced, where the task is about to end: which of it still goes out is asked of
 // each delivery then.
@@ -563,10 +482,10 @@ func (d *dispatch) unnote(w *writing) {
 		}
 		items := j.of.items(j)
 		if j.note > 0 {
-			d.task.ledger.withdraw(items)
+			d.task.account.apply(outcomeKnown{items})
 		}
 		j.note = 0
-		d.task.ledger.end(items)
+		d.task.account.apply(deliveryEnded{items})
 		d.queue.putBack(l)
 		return true
 	})
@@ -589,6 +508,12 @@ func (d *dispatch) delivered(l *lane, again []job, err error) {
 	}
 }
 
+// drop ends the delivery that is next, unsent.
+func (d *dispatch) drop(l *lane) {
+	d.queue.begin(l)
+	d.delivered(l, nil, nil)
+}
+
 // setAside takes the lane that is next out for good.
 func (d *dispatch) setAside(l *lane) {
 	d.queue.setAside(l)
@@ -599,24 +524,17 @@ func (d *dispatch) setAside(l *lane) {
 	}
 }
 
-// stopped tells whether nothing more is to be started.
-func (d *dispatch) stopped() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.failure != nil || d.stopping.Err() != nil
-}
-
 func (d *dispatch) fail(err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	if earlier(err, d.failure) {
 		d.failure = err
 	}
+	d.task.run.fail()
 }
 
 // nextLane is the lane whose first delivery may begin now, nil for none: of all that can, the one that was read first,
 // so that little is settled out of order. alone: nothing is on its way. ahead: only one that must not be sent twice.
 func (d *dispatch) nextLane(alone, ahead bool) *lane {
+	account := d.task.account
 	for {
 		l := d.queue.first()
 		if l == nil || ahead && (l.jobs[0].Request.Repeatable || l.jobs[0].refused != nil) {
@@ -625,31 +543,28 @@ func (d *dispatch) nextLane(alone, ahead bool) *lane {
 		j := &l.jobs[0]
 		w := j.of
 		items := w.items(j)
-		if d.stopped() && !w.completes(items) {
+		if d.task.run.ends() && !w.completes(items) {
 			d.setAside(l)
 			continue
 		}
 		if j.refused != nil && j.refused.late {
-			d.task.ledger.examined(items)
-			d.task.doubtful(j.refused.failure)
-			d.queue.begin(l)
-			d.delivered(l, nil, nil)
+			account.apply(checked{items})
+			d.learn(&outcome{doubt: j.refused.failure})
+			d.drop(l)
 			continue
 		}
-		if d.task.doubted() != nil && !w.checking(j) && !w.completes(items) {
+		if d.doubt != nil && !w.checking(j) && !w.completes(items) {
 			// The task is about to fail: what is in doubt is looked at, and nothing else goes out that could overtake
 			// it.
-			d.task.ledger.examined(items)
-			d.queue.begin(l)
-			d.delivered(l, nil, nil)
+			account.apply(checked{items})
+			d.drop(l)
 			continue
 		}
 		if before := d.beforeEnd(j); len(before) == 0 {
-			d.queue.begin(l)
-			d.delivered(l, nil, nil)
+			d.drop(l)
 			continue
 		} else if len(before) < len(j.rows) {
-			w.encodeAgain(l, before)
+			d.encodeAgain(l, before)
 			continue
 		}
 		if err := w.undecided(j); err != nil {
@@ -657,19 +572,18 @@ func (d *dispatch) nextLane(alone, ahead bool) *lane {
 			d.setAside(l)
 			continue
 		}
-		switch d.task.ledger.begin(items, alone) {
+		switch account.apply(deliveryBegins{items, alone}).begins {
 		case begun:
 			d.queue.begin(l)
 			return l
 		case theirs: // their new owner writes them
-			d.queue.begin(l)
-			d.delivered(l, nil, nil)
+			d.drop(l)
 		case partly:
-			w.encodeAgain(l, slices.DeleteFunc(slices.Clone(j.rows),
-				func(row uint32) bool { return !d.task.ledger.owned([]*item{w.batch.items[row]}) }))
+			d.encodeAgain(l, slices.DeleteFunc(slices.Clone(j.rows),
+				func(row uint32) bool { return account.is(w.batch.items[row], (*item).theirs) }))
 		case full:
 			if alone {
-				w.apart(l)
+				d.split(l)
 			} else {
 				d.queue.full(l)
 			}
@@ -677,14 +591,56 @@ func (d *dispatch) nextLane(alone, ahead bool) *lane {
 	}
 }
 
+// split replaces a lane's first delivery by two halves, because the commit metadata has no room for the outcome of all
+// its rows; a single row fails the task.
+func (d *dispatch) split(l *lane) {
+	w, rows := l.jobs[0].of, l.jobs[0].rows
+	if len(rows) == 1 {
+		d.fail(&recordError{item: w.batch.items[rows[0]], stage: "write",
+			err: errors.New("the metadata beside the group's offset has no room for what may become of it: too many " +
+				"records are uncertain, or the brokers take too little beside an offset (offset.metadata.max.bytes)")})
+		d.setAside(l)
+		return
+	}
+	d.encodeAgain(l, rows[:len(rows)/2], rows[len(rows)/2:])
+}
+
+// encodeAgain puts other deliveries in the place of a lane's first one, which has not begun: one or more for each part
+// of its rows.
+func (d *dispatch) encodeAgain(l *lane, parts ...[]uint32) {
+	w := l.jobs[0].of
+	var jobs []job
+	var out outcome
+	for _, rows := range parts {
+		if len(rows) == 0 {
+			continue
+		}
+		var hints []wit.Hint
+		for n, row := range rows {
+			if hint := w.tries[row].hint; hint != "" {
+				hints = append(hints, wit.Hint{Row: uint32(n), Text: hint})
+			}
+		}
+		some, err := w.encode(&out, rows, hints)
+		d.learn(&out)
+		if err != nil {
+			d.fail(err)
+			d.setAside(l)
+			return
+		}
+		jobs = append(jobs, some...)
+	}
+	d.queue.begin(l)
+	d.delivered(l, jobs, nil)
+}
+
 // beforeEnd are the rows of a delivery that were read before the record at which the task ends, or complete a record of
 // which others are written; all of them where there is none.
 func (d *dispatch) beforeEnd(j *job) []uint32 {
-	bad := d.ending()
-	if bad == nil {
+	if d.bad == nil {
 		return j.rows
 	}
 	return slices.DeleteFunc(slices.Clone(j.rows), func(row uint32) bool {
-		return !bad.before(j.of, row) && !d.task.ledger.halfWritten(j.of.batch.items[row])
+		return !d.bad.before(j.of, row) && !d.task.account.is(j.of.batch.items[row], (*item).halfWritten)
 	})
 }

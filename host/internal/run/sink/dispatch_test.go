@@ -80,8 +80,8 @@ func TestWhatSlowLanesHoldIsBounded(t *testing.T) {
 		go func() { done <- task.Run(ctx) }()
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
-		if n := len(x.service.seen()); n < maxHeld/size/2 || task.ledger.bytes() > maxHeld+3*size {
-			t.Errorf("%d requests, %d bytes are held", n, task.ledger.bytes())
+		if n := len(x.service.seen()); n < maxHeld/size/2 || task.account.bytes() > maxHeld+3*size {
+			t.Errorf("%d requests, %d bytes are held", n, task.account.bytes())
 		}
 		time.Sleep(time.Minute)
 		if n := len(x.service.seen()); n != 2*maxHeld/size+1 {

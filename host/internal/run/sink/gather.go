@@ -36,8 +36,8 @@ type batch struct {
 	// items are the records that the rows came of, one for each row, and origins what the plugin is told of them.
 	items   []*item
 	origins record.Origins
-	// burial is the records that cannot be written, as far as that is known before rows are encoded.
-	burial burial
+	// outcome is of the records that cannot be written, as far as that is known before rows are encoded.
+	outcome outcome
 	// span is what is told of the batch, nil while nothing is traced.
 	span *tracing.Span
 	// err is why there are no more batches.
@@ -137,7 +137,7 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 				t.count.read.Add(1)
 			}
 		}
-		items = t.ledger.add(items, records)
+		items = append(items, t.account.apply(recordsRead{records}).items...)
 		if len(items) == 0 { // nothing but markers of transactions, or records that were settled before
 			continue
 		}
@@ -238,7 +238,7 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 			if convert.Stops(err) {
 				g.over = fmt.Errorf("%s: %w", stage, err)
 			} else {
-				g.over = g.task.refuse(&b.burial, i, allOfIt, stage, err)
+				g.over = g.task.refuse(&b.outcome, i, allOfIt, stage, err)
 			}
 			if g.over == nil {
 				continue
@@ -360,12 +360,12 @@ func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) er
 	}
 	for n, i := range read {
 		if refused[n] == nil {
-			refused[n] = t.ledger.left[idOf(i.record)].Fits(rows[n])
+			refused[n] = t.o.parts[idOf(i.record)].Fits(rows[n])
 		}
 		if refused[n] == nil {
 			continue
 		}
-		if err := t.refuse(&b.burial, i, allOfIt, task.AtTransforms, refused[n]); err != nil {
+		if err := t.refuse(&b.outcome, i, allOfIt, task.AtTransforms, refused[n]); err != nil {
 			g.over, g.rest, read = err, nil, read[:n]
 			break
 		}
@@ -376,7 +376,7 @@ func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) er
 		n := int(r.Origin)
 		at := part[n]
 		part[n]++
-		if n >= len(read) || refused[n] != nil || !t.ledger.left[idOf(read[n].record)].Has(at) {
+		if n >= len(read) || refused[n] != nil || !t.o.parts[idOf(read[n].record)].Has(at) {
 			continue
 		}
 		left[n]++
@@ -388,7 +388,7 @@ func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) er
 	b.rows.Rows = kept
 	for n, i := range read {
 		if refused[n] == nil {
-			t.ledger.become(i, rows[n], left[n])
+			t.account.apply(rowsMade{i, rows[n], left[n]})
 		}
 	}
 	return nil

@@ -18,7 +18,7 @@ import (
 // sent=8-9 settled=1-3,7`, counted from the committed offset; where these get long, of the state of each offset (see
 // nearName). Whoever sets the group's offset by other means takes the metadata away with it, and all records from
 // there on are written. Deliveries begin only where whatever comes of them has room in the metadata: see
-// [ledger.begin].
+// [deliveryBegins].
 type metadata struct{ uncertain, decided, sent, settled []offsetRange }
 
 // offsetRange is offsets from the first to the last.
@@ -322,6 +322,22 @@ func readMetadata(next int64, text string) (n metadata, err error) {
 	return n, nil
 }
 
+// within tells whether one of the spans holds another one.
+func within(spans []offsetRange, s offsetRange) bool {
+	return slices.ContainsFunc(spans, func(all offsetRange) bool { return all.first <= s.first && s.last <= all.last })
+}
+
+// covered is within for ranges in order, of which none overlap.
+func covered(ranges []offsetRange, s offsetRange) bool {
+	n, found := slices.BinarySearchFunc(ranges, s.first, func(r offsetRange, first int64) int {
+		return cmp.Compare(r.first, first)
+	})
+	if !found {
+		n--
+	}
+	return n >= 0 && s.last <= ranges[n].last
+}
+
 // gaps are what of a span is in none of the others.
 func gaps(whole offsetRange, others []offsetRange) (left []offsetRange) {
 	slices.SortFunc(others, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
@@ -349,13 +365,13 @@ func (t *Task) committed(topic string, partition int32, next int64, text string)
 		return
 	}
 	at := topicPartition{topic, partition}
-	unstored, ours := t.o.Settled.take(t.life, at, next, text)
+	unstored, ours := t.o.Settled.take(t.run.working, at, next, text)
 	settled := append(n.settled, unstored...)
 	used := map[int64]int{}
 	for _, s := range n.decided {
 		used[s.first]++
 	}
-	open, why, decided := map[int64]bool{}, map[int64]error{}, len(used) > 0
+	open, why := map[int64]bool{}, map[int64]error{}
 	for _, s := range n.sent {
 		for offset := s.first; offset <= s.last && !ours; offset++ {
 			if !within(unstored, offsetRange{offset, offset}) { // settled by this process since
@@ -379,7 +395,6 @@ func (t *Task) committed(topic string, partition int32, next int64, text string)
 			continue
 		}
 		if t.o.Uncertain.decide(one, why[offset], t.send.count(one), used[offset]) {
-			decided = true
 			t.log.Warn("a record that may have been written already is sent again, as "+sendSetting+" says", "record",
 				one.String())
 		} else {
@@ -395,7 +410,8 @@ func (t *Task) committed(topic string, partition int32, next int64, text string)
 	if !ours {
 		text = ""
 	}
-	t.ledger.known(at, next, settled, open, decided, len(unstored) > 0 || len(n.sent) > 0, text)
+	t.account.apply(offsetKnown{at: at, committed: next, settled: settled, doubtful: open,
+		unstored: len(unstored) > 0 || len(n.sent) > 0, text: text})
 }
 
 var (

@@ -93,10 +93,10 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 		limit := []int{kafka.MaxCommitMetadata, kafka.MaxCommitMetadata, 875, 218}[r.IntN(4)]
 		gap := []int64{1, 1, 2, 1000}[r.IntN(4)]
 		doubts := &Uncertain{}
-		l := newLedger(&Settled{}, doubts)
-		l.limited(limit)
+		l := newLedger(doubts)
+		l.apply(metadataLimited{limit})
 		at := topicPartition{"t", 0}
-		l.assigned(map[string][]int32{"t": {0}})
+		l.apply(assigned{map[string][]int32{"t": {0}}})
 		next := r.Int64N(1 << 33)
 		var earlier []offsetRange
 		if r.IntN(2) == 0 {
@@ -110,7 +110,7 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 				doubts.decide(recordID{"t", 0, spot.first}, errEarlier, 1, 0)
 			}
 		}
-		l.known(at, next, earlier, nil, decided, false, "")
+		l.apply(offsetKnown{at: at, committed: next, settled: earlier})
 		var records []*kgo.Record
 		count := 12_000
 		if limit < kafka.MaxCommitMetadata {
@@ -119,7 +119,7 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 		for offset := next; len(records) < count; offset += 1 + r.Int64N(gap) {
 			records = append(records, &kgo.Record{Topic: "t", Offset: offset})
 		}
-		items := l.add(nil, records)
+		items := l.apply(recordsRead{records}).items
 		// Lanes take rows of a portion in turns.
 		var waiting, running [][]*item
 		rows := make([]uint32, len(items))
@@ -137,12 +137,12 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 		}
 		longest, most := 0, 0
 		look := func() {
-			offsets, _ := l.uncommitted()
+			offsets := l.apply(offsetsTaken{}).offsets
 			base := next
 			if o, ok := offsets["t"][0]; ok {
 				base = o.Offset
 			}
-			text, _ := l.metadata("t", 0, base)
+			text := l.apply(metadataAsked{at: at, next: base}).text
 			if longest = max(longest, len(text)); len(text) > limit {
 				t.Fatalf("seed %d, limit %d: metadata of %d bytes: %.300s", seed, limit, len(text), text)
 			}
@@ -154,18 +154,18 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 				return cmp.Compare(a[0].record.Offset, b[0].record.Offset)
 			})
 			if len(waiting) > 0 && len(running) < lanes {
-				switch l.begin(waiting[0], len(running) == 0) {
+				switch l.apply(deliveryBegins{waiting[0], len(running) == 0}).begins {
 				case begun:
 					most = max(most, len(waiting[0]))
 					for _, i := range waiting[0] {
 						doubts.use(idOf(i.record))
 					}
-					l.announce(waiting[0], true)
+					l.apply(announced{waiting[0], true})
 					running, waiting = append(running, waiting[0]), waiting[1:]
 					look()
 					continue
 				case full:
-					if len(running) == 0 { // as [writing.apart]
+					if len(running) == 0 { // as [dispatch.split]
 						some := waiting[0]
 						if len(some) == 1 {
 							t.Fatalf("seed %d: no room for one row", seed)
@@ -186,16 +186,16 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 					doubts.put(idOf(i.record), errEarlier)
 				}
 			}
-			l.withdraw(some)
-			l.end(some)
+			l.apply(outcomeKnown{some})
+			l.apply(deliveryEnded{some})
 			look()
-			for _, i := range some {
-				l.settle(i, true)
+			for _, at := range l.apply(rowsSettled{some, true}).settled {
+				doubts.settled(at)
 			}
 			look()
 		}
-		if l.open() != 0 || longest == 0 {
-			t.Errorf("seed %d: %d records are open, the longest metadata had %d bytes", seed, l.open(), longest)
+		if open := len(l.partitions[at].items); open != 0 || longest == 0 {
+			t.Errorf("seed %d: %d records are open, the longest metadata had %d bytes", seed, open, longest)
 		}
 		if gap == 1 && limit == kafka.MaxCommitMetadata && len(earlier) == 0 && lanes == 8 && most < 1000 {
 			t.Errorf("seed %d: expected deliveries of 1,000 rows, the largest had %d", seed, most)

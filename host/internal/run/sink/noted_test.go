@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // A task that is about to end puts back what it has announced and not sent. That leaves room in the metadata, so that
@@ -15,12 +17,14 @@ import (
 func TestPutBackLeavesRoom(t *testing.T) {
 	x := newWorld(&writer{})
 	task := NewTask(x.o)
-	d := newDispatch(task, context.Background(), context.Background())
+	ending, fail := context.WithCancel(t.Context())
+	task.run = &running{stopping: t.Context(), ending: ending, working: t.Context(), fail: fail}
+	d := newDispatch(task)
 	p := &partition{at: topicPartition{"t", 0}, delivering: 1}
-	w := &writing{dispatch: d, tries: make([]tries, 2), batch: &batch{}}
+	w := &writing{task: task, tries: make([]tries, 2), batch: &batch{}}
 	lanes := make([]*lane, 2)
 	for n := range lanes {
-		w.batch.items = append(w.batch.items, &item{partition: p, offset: int64(n), left: 1})
+		w.batch.items = append(w.batch.items, &item{partition: p, record: &kgo.Record{Offset: int64(n)}, left: 1})
 		j := job{of: w}
 		j.rows = []uint32{uint32(n)}
 		lanes[n] = &lane{jobs: []job{j}}

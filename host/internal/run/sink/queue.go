@@ -3,6 +3,7 @@ package sink
 import (
 	"cmp"
 	"container/heap"
+	"maps"
 	"slices"
 )
 
@@ -15,6 +16,12 @@ type queue struct {
 	ready map[*partition]*lanes
 	// crowded are partitions whose next delivery waits until another one has ended.
 	crowded map[*partition]bool
+	// hashed is what the lanes were made by.
+	hashed hashed
+	// settled is, by lane, what [ledger.holds] must tell before the next delivery of it goes out: that what its
+	// deliveries have settled is stored. before is the same for all lanes, since others were made.
+	settled map[uint32]int
+	before  int
 }
 
 // lane is deliveries that go one after another, none of them empty.
@@ -38,18 +45,27 @@ func (j *job) partition() *partition { return j.of.batch.items[j.rows[0]].partit
 func (j *job) portion() int { return j.of.tries[j.rows[0]].portion }
 
 func newQueue() *queue {
-	return &queue{lanes: map[uint32]*lane{}, ready: map[*partition]*lanes{}, crowded: map[*partition]bool{}}
+	return &queue{lanes: map[uint32]*lane{}, ready: map[*partition]*lanes{}, crowded: map[*partition]bool{},
+		settled: map[uint32]int{}}
 }
 
-// add puts the deliveries of a batch behind those that are there. alone: none are, and these go one after another.
-func (q *queue) add(jobs []job, alone bool) {
+// add puts the deliveries of a batch behind those that are there. Those of mixed lanes go one after another; none are
+// there then.
+func (q *queue) add(e *encoded) {
+	if e.hashed != q.hashed { // what a lane has settled was of other keys
+		for _, number := range q.settled {
+			q.before = max(q.before, number)
+		}
+		clear(q.settled)
+		q.hashed = e.hashed
+	}
 	var fresh []*lane
-	for _, j := range jobs {
+	for _, j := range e.jobs {
 		if j.refused != nil { // it has no lane
 			fresh = append(fresh, &lane{jobs: []job{j}})
 			continue
 		}
-		if alone {
+		if e.mixed {
 			j.Lane = 0
 		}
 		l := q.lanes[j.Lane]
@@ -71,6 +87,19 @@ func (q *queue) put(l *lane) {
 		q.ready[p] = &lanes{}
 	}
 	heap.Push(q.ready[p], l)
+}
+
+// behind is what must be stored before the next delivery of a lane goes out.
+func (q *queue) behind(l *lane) int {
+	if l.numbered {
+		return max(q.before, q.settled[l.number])
+	}
+	return q.before
+}
+
+// forgetSettled forgets what is stored.
+func (q *queue) forgetSettled(stored func(number int) bool) {
+	maps.DeleteFunc(q.settled, func(_ uint32, number int) bool { return stored(number) })
 }
 
 // putBack puts a lane back that has begun and sent nothing: there is room for others again.

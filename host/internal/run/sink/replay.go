@@ -2,7 +2,6 @@ package sink
 
 import (
 	"context"
-	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -37,15 +36,15 @@ type Turn interface {
 func Deliver(ctx context.Context, o Options, r Replay) error {
 	c := &replayed{replay: r, records: r.Records}
 	o.NewConsumer, o.Once = c.open, true
-	o.CaughtUp = func(context.Context) (bool, error) { return c.ledger.open() == 0, nil }
-	t := NewTask(o)
-	c.ledger = t.ledger
-	t.ledger.left = map[recordID]task.Parts{}
+	o.CaughtUp = func(context.Context) (bool, error) { return c.account.open() == 0, nil }
+	o.parts = map[recordID]task.Parts{}
 	for i, record := range r.Records {
 		if parts := r.Parts[i]; !parts.Whole() {
-			t.ledger.left[idOf(record)] = parts
+			o.parts[idOf(record)] = parts
 		}
 	}
+	t := NewTask(o)
+	c.account = t.account
 	err := t.Run(ctx)
 	stored := c.Commit(context.WithoutCancel(ctx), nil) // of what comes beside the last commit, too
 	if err == nil {
@@ -60,7 +59,7 @@ func Deliver(ctx context.Context, o Options, r Replay) error {
 // replayed is the consumer of what is replayed.
 type replayed struct {
 	replay  Replay
-	ledger  *ledger
+	account *account
 	records []*kgo.Record // that were not polled yet
 }
 
@@ -98,10 +97,10 @@ func (c *replayed) Poll(ctx context.Context) ([]*kgo.Record, error) {
 func (c *replayed) Commit(ctx context.Context, offsets kafka.Offsets) error {
 	for topic, partitions := range offsets {
 		for partition, at := range partitions {
-			c.ledger.metadata(topic, partition, at.Offset)
+			c.account.metadata(topic, partition, at.Offset)
 		}
 	}
-	settled, sent := c.ledger.standing(c.replay.Records)
+	settled, sent := c.account.standing(c.replay.Records)
 	return c.replay.Store(ctx, settled, sent)
 }
 
@@ -109,33 +108,3 @@ func (c *replayed) Alive(ctx context.Context) error { return c.replay.Turn.Alive
 func (c *replayed) Lasts() bool                     { return c.replay.Turn.Lasts() }
 
 func (c *replayed) Close() {}
-
-// standing tells which records are settled, and of which nobody would know whether they are written if the task ended
-// now.
-func (l *ledger) standing(records []*kgo.Record) (settled, sent []bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	settled, sent = make([]bool, len(records)), make([]bool, len(records))
-	items := map[recordID]*item{}
-	doubts := map[topicPartition][]offsetRange{}
-	for at, p := range l.partitions {
-		for _, i := range p.items {
-			items[idOf(i.record)] = i
-		}
-		doubts[at] = slices.Concat(p.sent(true), l.doubts.of(at, 0))
-	}
-	for i, r := range records {
-		at := idOf(r)
-		p := l.partitions[at.topicPartition()]
-		if p == nil {
-			continue
-		}
-		if item := items[at]; item != nil {
-			settled[i] = item.left <= 0
-		} else {
-			settled[i] = r.Offset < p.settled[at.topic][at.partition].Offset
-		}
-		sent[i] = !settled[i] && within(doubts[at.topicPartition()], offsetRange{r.Offset, r.Offset})
-	}
-	return settled, sent
-}

@@ -16,24 +16,24 @@ type Settled struct {
 
 // left is a partition as it was when it went away. What was on its way then is settled since, or not.
 type left struct {
-	ledger    *ledger
+	account   *account
 	partition *partition
 }
 
-func (s *Settled) keep(at topicPartition, l *ledger, p *partition) {
+func (s *Settled) keep(a *account, p *partition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.left == nil {
 		s.left = map[topicPartition]left{}
 	}
-	s.left[at] = left{l, p}
+	s.left[p.at] = left{a, p}
 }
 
-// of is the partition that went away from a ledger last, nil if it has come back since.
-func (s *Settled) of(l *ledger, at topicPartition) *partition {
+// of is the partition that went away from an account last, nil if it has come back since.
+func (s *Settled) of(a *account, at topicPartition) *partition {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if was := s.left[at]; was.ledger == l {
+	if was := s.left[at]; was.account == a {
 		return was.partition
 	}
 	return nil
@@ -52,12 +52,13 @@ func (s *Settled) take(ctx context.Context, at topicPartition, next int64, metad
 	if !ok {
 		return nil, false
 	}
-	was.ledger.wait(ctx, func() bool { return was.partition.delivering == 0 })
-	was.ledger.mu.Lock()
-	defer was.ledger.mu.Unlock()
-	if next < was.partition.committed {
+	was.account.wait(ctx, was.partition)
+	was.account.mu.Lock()
+	defer was.account.mu.Unlock()
+	p := was.partition
+	if next < p.committed {
 		return nil, false
 	}
-	return was.partition.ahead(max(next, 0), true), was.partition.delivering == 0 &&
-		(metadata == was.partition.metadata || metadata == was.partition.made)
+	return p.appendAhead(nil, max(next, 0), true), p.delivering == 0 &&
+		(metadata == p.stored.said() || metadata == p.taken.said())
 }

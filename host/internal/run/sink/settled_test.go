@@ -265,31 +265,31 @@ func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
 		name  string
 		told  bool
 		stays int64
-	}{{"not told yet", false, -1}, {"told of more", true, 30}} {
-		l := newLedger(&Settled{}, &Uncertain{})
-		l.assigned(at)
-		l.known(topicPartition{"t", 0}, -1, nil, nil, false, false, "")
+	}{{"not told yet", false, notKnown}, {"told of more", true, 30}} {
+		l := newLedger(&Uncertain{})
+		l.apply(assigned{at})
+		l.apply(offsetKnown{at: topicPartition{"t", 0}, committed: -1})
 		var records []*kgo.Record
 		for n := range int64(12) {
 			records = append(records, &kgo.Record{Topic: "t", Offset: n})
 		}
-		items := l.add(nil, records)
-		for _, i := range items[:10] {
-			l.settle(i, true)
-		}
-		offsets, announced := l.uncommitted() // up to 10, and waits
-		l.lost(at)
-		l.assigned(at)
+		items := l.apply(recordsRead{records}).items
+		l.apply(rowsSettled{items[:10], true})
+		taken := l.apply(offsetsTaken{}) // up to 10, and waits
+		gone := l.apply(revoked{at, true}).left[0]
+		l.apply(assigned{at})
 		if c.told {
-			l.known(topicPartition{"t", 0}, 30, []offsetRange{{31, 33}}, nil, false, true, "")
+			l.apply(offsetKnown{at: topicPartition{"t", 0}, committed: 30, settled: []offsetRange{{31, 33}},
+				unstored: true})
 		}
-		next := offsets["t"][0].Offset
-		if text, ok := l.metadata("t", 0, next); next != 10 || ok {
-			t.Errorf("%s: expected the offset 10 to be left out, found %d with %q", c.name, next, text)
+		next := taken.offsets["t"][0].Offset
+		if asked := l.apply(metadataAsked{topicPartition{"t", 0}, next, gone}); next != 10 || asked.yes {
+			t.Errorf("%s: expected the offset 10 to be left out, found %d with %q", c.name, next, asked.text)
 		}
-		l.committed(offsets, announced)
+		l.apply(offsetsStored{taken.offsets, taken.number})
 		p := l.partitions[topicPartition{"t", 0}]
-		if p.stored || p.committed != c.stays || p.owed != c.told || p.uncommitted != c.told {
+		if p.stored != nil && p.stored.asked || p.committed != c.stays || p.previousPending != c.told ||
+			p.uncommitted != c.told {
 			t.Errorf("%s: expected nothing to be stored, found %+v", c.name, p)
 		}
 	}
@@ -324,44 +324,39 @@ func TestPartitionBelowItsOffset(t *testing.T) {
 
 // A log that becomes shorter while the task runs: what was read before is not committed over what comes instead.
 func TestPartitionThatBecomesShorter(t *testing.T) {
-	l := newLedger(&Settled{}, &Uncertain{})
-	at := map[string][]int32{"t": {0}}
-	l.assigned(at)
-	l.known(topicPartition{"t", 0}, -1, nil, nil, false, false, "")
-	dropped := -1
-	l.setBack = func(_ topicPartition, offset int64, open int) { dropped = open }
+	l, at := newLedger(&Uncertain{}), topicPartition{"t", 0}
+	l.apply(assigned{map[string][]int32{"t": {0}}})
+	l.apply(offsetKnown{at: at, committed: -1})
 	records := func(first, end int64) (all []*kgo.Record) {
 		for n := first; n < end; n++ {
 			all = append(all, &kgo.Record{Topic: "t", Offset: n})
 		}
 		return all
 	}
-	old := l.add(nil, records(0, 12))
-	for _, i := range old[:10] {
-		l.settle(i, true)
+	old := l.apply(recordsRead{records(0, 12)}).items
+	l.apply(rowsSettled{old[:10], true})
+	before := l.apply(marked{}).number
+	taken := l.apply(offsetsTaken{}) // up to 10, and waits
+	read := l.apply(recordsRead{records(4, 7)})
+	number := l.apply(announced{read.items[:1], true}).number
+	if next := taken.offsets["t"][0].Offset; next != 10 || len(read.setBack) != 1 || read.setBack[0].dropped != 2 {
+		t.Errorf("expected the offset 10 and 2 records to be dropped, found %d and %+v", next, read.setBack)
 	}
-	before := l.mark()
-	offsets, announced := l.uncommitted() // up to 10, and waits
-	came := l.add(nil, records(4, 7))
-	number := l.announce(came[:1], true)
-	if next := offsets["t"][0].Offset; next != 10 || dropped != 2 {
-		t.Errorf("expected the offset 10 and 2 records to be dropped, found %d and %d", next, dropped)
+	if asked := l.apply(metadataAsked{at: at, next: 10}); asked.yes {
+		t.Errorf("the offset 10 is committed, with %q, over records from 4 on", asked.text)
 	}
-	if text, ok := l.metadata("t", 0, 10); ok {
-		t.Errorf("the offset 10 is committed, with %q, over records from 4 on", text)
-	}
-	if l.committed(offsets, announced) || l.holds(before) {
+	if l.apply(offsetsStored{taken.offsets, taken.number}).yes || l.holds(before) {
 		t.Error("expected a commit that left the partition out to have stored nothing")
 	}
-	if l.owned(old[10:11]) || !l.owned(came) {
+	if !old[10].theirs() || slices.ContainsFunc(read.items, (*item).theirs) {
 		t.Error("expected the records that were read before to be dropped, and the others to be delivered")
 	}
-	offsets, announced = l.uncommitted()
-	text, ok := l.metadata("t", 0, offsets["t"][0].Offset)
-	if next := offsets["t"][0].Offset; next != 4 || !ok || text != "sent=0" {
-		t.Errorf("expected the offset 4 with sent=0, found %d with %q, %v", next, text, ok)
+	taken = l.apply(offsetsTaken{})
+	asked := l.apply(metadataAsked{at: at, next: taken.offsets["t"][0].Offset})
+	if next := taken.offsets["t"][0].Offset; next != 4 || !asked.yes || asked.text != "sent=0" {
+		t.Errorf("expected the offset 4 with sent=0, found %d with %q, %v", next, asked.text, asked.yes)
 	}
-	if !l.committed(offsets, announced) || !l.holds(number) {
+	if !l.apply(offsetsStored{taken.offsets, taken.number}).yes || !l.holds(number) {
 		t.Error("expected what was announced to be stored")
 	}
 }

@@ -79,19 +79,20 @@ type Options struct {
 	Tracer *tracing.Tracer
 	// Logger. Default: discards.
 	Logger *slog.Logger
+
+	// parts are the rows of records that are to be written although others of them are, of a replay; a record that is
+	// not among them is written as a whole.
+	parts map[recordID]task.Parts
 }
 
 // Task writes the partitions that its consumer gets. It owns its goroutines while Run runs.
 type Task struct {
-	o      Options
-	log    *slog.Logger
-	ledger *ledger
-	count  counters
-	// From here on: while it runs.
-	consumer Consumer
-	life     context.Context // of the requests on their way
-	// settling is the life of what answers that came are judged by: longer than that of requests.
-	settling context.Context
+	o       Options
+	log     *slog.Logger
+	account *account
+	count   *counters
+	// run is there from the start of the run on.
+	run *running
 
 	finishing  chan struct{}
 	finishOnce sync.Once
@@ -100,15 +101,25 @@ type Task struct {
 	uncommitted bool       // the last commit failed; under committing
 
 	send, skip decisions
-	skips      task.Skips
+	skips      *task.Skips
 	// broken gets what ends the task from the group's callbacks.
 	broken chan error
 
 	plugin *task.Plugin[Writer, *openedVersion]
-
-	mu    sync.Mutex
-	doubt error // see doubtful
 }
+
+// running is what a task works with while it runs.
+type running struct {
+	consumer Consumer
+	// stopping ends when the task is to stop, and ending besides when it has failed: nothing is begun then. working
+	// ends requests on their way, settling, later still, what answers that came are judged by.
+	stopping, ending, working, settling context.Context
+	// fail ends ending.
+	fail context.CancelFunc
+}
+
+// ends tells whether nothing more is to be begun.
+func (r *running) ends() bool { return r.ending.Err() != nil }
 
 // openedVersion is a plugin version that has been opened.
 type openedVersion struct {
@@ -210,16 +221,10 @@ func NewTask(o Options) *Task {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), ledger: newLedger(o.Settled,
-		o.Uncertain),
-		finishing: make(chan struct{}), broken: make(chan error, 1)}
+	log := o.Logger.With("connector", o.Connector, "task", o.Task)
+	t := &Task{o: o, log: log, account: newAccount(o.Settled, o.Uncertain, log), count: &counters{},
+		skips: &task.Skips{}, finishing: make(chan struct{}), broken: make(chan error, 1)}
 	t.skips.Tolerance, t.skips.Message = o.Tolerance, recordSkipped
-	t.ledger.setBack = func(at topicPartition, offset int64, open int) {
-		t.log.Error("a partition goes on below what was read of it: its topic has lost records, or was made anew; "+
-			"what comes from there on is written, and what was read before and not written is "+
-			"dropped", "topic", at.topic,
-			"partition", at.partition, "offset", offset, "dropped", open)
-	}
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Writer, *openedVersion]{
 		New:  func(c Code) *openedVersion { return &openedVersion{code: c, settling: make(chan struct{}, 1)} },
 		Of:   func(o *openedVersion) Code { return o.code },
@@ -235,13 +240,14 @@ func (t *Task) Finish() { t.finishOnce.Do(func() { close(t.finishing) }) }
 
 // Progress is safe to call at any time.
 func (t *Task) Progress() Progress {
-	c := &t.count
+	c := t.count
 	return Progress{Read: c.read.Load(), Written: c.written.Load(), Ignored: c.ignored.Load(),
 		Batches: c.batches.Load(), Requests: c.requests.Load(),
 		Skipped: c.faults.Skipped.Load(), Faults: c.faults.All.Load(), LastFault: c.faults.Last(),
 		Again: c.again.Load(),
-		Open:  t.ledger.open(), Partitions: t.ledger.count(), Uncertain: t.o.Uncertain.count(),
-		Version: t.plugin.Version(), Warnings: c.warnings.Load(),
+		Open:  t.account.open(), Partitions: t.account.sum(func(*partition) int { return 1 }),
+		Uncertain: t.o.Uncertain.count(),
+		Version:   t.plugin.Version(), Warnings: c.warnings.Load(),
 		Stages: Stages{c.convert.Took(), c.transform.Took(), c.encode.Took(), c.send.Took(), c.settle.Took()}}
 }
 
@@ -273,14 +279,15 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	defer abort(nil)
 	settling, endSettling := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer endSettling(nil)
-	t.life, t.settling = working, settling
-	consumer, err := t.o.NewConsumer(o.topics, Rebalances{t.ledger.assigned, t.ledger.revoked, t.ledger.lost,
-		t.ledger.metadata, t.ledger.limited, t.committed})
+	ending, fail := context.WithCancel(ctx)
+	defer fail()
+	t.run = &running{stopping: ctx, ending: ending, working: working, settling: settling, fail: fail}
+	consumer, err := t.o.NewConsumer(o.topics, t.account.rebalances(t.committed))
 	if err != nil {
 		return err
 	}
 	defer consumer.Close()
-	g.consumer, t.consumer = consumer, consumer
+	g.consumer, t.run.consumer = consumer, consumer
 
 	stop := context.AfterFunc(ctx, func() {
 		time.AfterFunc(t.o.StopWithin*3/4, func() { abort(errStopped) })
@@ -298,7 +305,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 		t.commits(committing)
 	})
 
-	err = guard.Do(t.log, "a sink task", func() error { return t.deliverAll(ctx, working, batches) })
+	err = guard.Do(t.log, "a sink task", func() error { return t.deliverAll(batches) })
 	endGathering()
 	for range batches { // lets the gatherer go
 	}
@@ -309,7 +316,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(t.o.StopWithin/4, time.Second))
 	defer cancel()
 	lost := t.commitLast(last)
-	err = t.ledger.upTo(err)
+	err = t.account.upTo(err)
 	if errors.As(err, new(*recordError)) {
 		t.o.Tally.Errors.Add(1)
 	}
@@ -333,37 +340,23 @@ func (t *Task) sum() {
 var errStopped = errors.New("the stop took too long")
 
 // deliverAll writes batch after batch.
-func (t *Task) deliverAll(ctx, working context.Context, batches <-chan *batch) error {
-	err := newDispatch(t, ctx, working).run(batches)
+func (t *Task) deliverAll(batches <-chan *batch) error {
+	d := newDispatch(t)
+	err := d.run(batches)
 	if errors.Is(err, errDone) {
 		return nil
 	}
-	if err == nil && t.doubted() != nil {
-		err = t.doubted() // the stop came before all of them were found
+	if err == nil {
+		err = d.doubt // the stop came before all of them were found
 	}
 	if uncertain(err) {
 		err = t.o.Uncertain.advised(err)
 	}
-	return ignoreStop(ctx, err)
+	return ignoreStop(t.run.stopping, err)
 }
 
 // errDone ends a task that finishes.
 var errDone = errors.New("done")
-
-// doubtful keeps a record's fault until all others of its kind are found.
-func (t *Task) doubtful(err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if earlier(err, t.doubt) {
-		t.doubt = err
-	}
-}
-
-func (t *Task) doubted() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.doubt
-}
 
 // fail ends the task; the first fault counts.
 func (t *Task) fail(err error) {
@@ -400,7 +393,7 @@ func (t *Task) commits(ctx context.Context) {
 func (t *Task) store(ctx context.Context, number int) error {
 	t.committing.Lock()
 	defer t.committing.Unlock()
-	if t.ledger.holds(number) {
+	if t.account.holds(number) {
 		return nil
 	}
 	return t.commitNow(ctx)
@@ -418,16 +411,16 @@ var errLeftOut = errors.New("the commit has left out partitions that began anew 
 
 // commitNow is commit for who holds committing.
 func (t *Task) commitNow(ctx context.Context) error {
-	offsets, announced := t.ledger.uncommitted()
-	if len(offsets) == 0 {
-		t.ledger.committed(nil, announced) // all of it is stored
+	taken := t.account.apply(offsetsTaken{})
+	if len(taken.offsets) == 0 {
+		t.account.apply(offsetsStored{nil, taken.number}) // all of it is stored
 		return nil
 	}
 	began := time.Now()
-	err := t.consumer.Commit(ctx, offsets)
+	err := t.run.consumer.Commit(ctx, taken.offsets)
 	t.o.Tally.Commits.Ended(began, err)
 	if err == nil {
-		if !t.ledger.committed(offsets, announced) {
+		if !t.account.apply(offsetsStored{taken.offsets, taken.number}).yes {
 			t.log.Info("offsets not committed, their partitions began anew meanwhile: to be tried again")
 			return errLeftOut
 		}
@@ -439,7 +432,7 @@ func (t *Task) commitNow(ctx context.Context) error {
 	}
 	// Partitions that went away are not in the ledger any more; one that is stays this task's, also where the group has
 	// rebalanced.
-	t.ledger.restore(offsets)
+	t.account.apply(offsetsKept{taken.offsets})
 	switch {
 	case errors.Is(err, kafka.ErrRebalanced):
 		t.log.Info("offsets not committed, the group has rebalanced: to be tried again", "error", err)

@@ -1,0 +1,287 @@
+package sink
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// shown is what effects say.
+func (out effects) shown() string {
+	var parts []string
+	for _, i := range out.items {
+		parts = append(parts, fmt.Sprint(i.record.Offset))
+	}
+	for _, at := range out.settled {
+		parts = append(parts, fmt.Sprint("settled ", at.offset))
+	}
+	for _, p := range out.setBack {
+		parts = append(parts, fmt.Sprintf("set back to %d, %d dropped", p.offset, p.dropped))
+	}
+	for _, partitions := range out.offsets {
+		for _, at := range partitions {
+			parts = append(parts, fmt.Sprint("offset ", at.Offset))
+		}
+	}
+	if len(out.left) > 0 {
+		parts = append(parts, "left")
+	}
+	if out.yes {
+		parts = append(parts, "yes")
+	}
+	if out.text != "" {
+		parts = append(parts, out.text)
+	}
+	return strings.Join(append(parts, [...]string{"", "full", "theirs", "partly"}[out.begins]), " ")
+}
+
+// TestEvents: what follows from events, one after another, of a partition with the records 0 to 5, of which an earlier
+// task has settled the third.
+func TestEvents(t *testing.T) {
+	at, mine := topicPartition{"t", 0}, map[string][]int32{"t": {0}}
+	l := newLedger(&Uncertain{})
+	var items []*item
+	of := func(offsets ...int) (some []*item) {
+		for _, n := range offsets {
+			some = append(some, items[n])
+		}
+		return some
+	}
+	read := func(offsets ...int64) (e recordsRead) {
+		for _, n := range offsets {
+			e.records = append(e.records, &kgo.Record{Topic: "t", Offset: n})
+		}
+		return e
+	}
+	var taken effects
+	for n, c := range []struct {
+		event func() event
+		want  string
+	}{
+		{func() event { return read(0) }, ""}, // nobody's yet
+		{func() event { return assigned{mine} }, ""},
+		{func() event { return offsetKnown{at: at, committed: 0, settled: []offsetRange{{2, 2}}} }, ""},
+		{func() event { return read(0, 1, 2, 3, 4, 5) }, "0 1 3 4 5"},
+		{func() event { return encodingBegins{items} }, "yes"},
+		{func() event { return offsetsTaken{} }, "offset 0"},
+		{func() event { return metadataAsked{at: at, next: 1} }, ""}, // not what was taken
+		{func() event { return metadataAsked{at: at, next: 0} }, "yes settled=2"},
+		{func() event { return offsetsStored{taken.offsets, taken.number} }, "yes"},
+		{func() event { return encodingBegins{items} }, ""},
+		{func() event { return rowsMade{items[0], 2, 2} }, ""},
+		{func() event { return deliveryBegins{of(0, 1), true} }, ""},
+		{func() event { return announced{of(0, 1), true} }, ""},
+		{func() event { return offsetsTaken{} }, "offset 0"},
+		{func() event { return metadataAsked{at: at, next: 0} }, "yes sent=0-1 settled=2"},
+		{func() event { return offsetsKept{taken.offsets} }, ""},
+		{func() event { return rowsSettled{of(1), true} }, "settled 1"},
+		{func() event { return rowRefused{items[0], 1, Letter{}} }, ""},
+		{func() event { return rowsSettled{of(0), true} }, "0"}, // its letter is due
+		{func() event { return outcomeKnown{of(0, 1)} }, ""},
+		{func() event { return deliveryEnded{of(0, 1)} }, ""},
+		{func() event { return offsetsTaken{} }, "offset 0"},
+		{func() event { return metadataAsked{at: at, next: 0} }, "yes sent=0 settled=1-2"}, // a row of 0 is written
+		{func() event { return letterStored{items[0]} }, "settled 0"},
+		{func() event { return offsetsStored{taken.offsets, taken.number} }, "yes"},
+		{func() event { return rowsMade{items[2], 0, 0} }, ""}, // the transforms drop it
+		{func() event { return offsetsTaken{} }, "offset 4"},
+		{func() event { return revoking{mine} }, ""},
+		{func() event { return deliveryBegins{of(3), true} }, "theirs"},
+		{func() event { return revoked{mine, false} }, "offset 4 left"},
+		{func() event { return assigned{mine} }, ""},
+		{func() event { return offsetsStored{taken.offsets, taken.number} }, "yes"}, // of the assignment before
+		{func() event { return offsetKnown{at: at, committed: 4} }, ""},
+		{func() event { return read(4, 5) }, "4 5"},
+		{func() event { return deliveryBegins{items, true} }, "partly"},
+		{func() event { return read(1) }, "1 set back to 1, 2 dropped"},
+		{func() event { return offsetsTaken{} }, "offset 1"},
+	} {
+		e := c.event()
+		out := l.apply(e)
+		if diff := cmp.Diff(c.want, strings.TrimSpace(out.shown())); diff != "" {
+			t.Errorf("event %d, %T: (-expected +found)\n%s", n, e, diff)
+		}
+		switch e.(type) {
+		case recordsRead:
+			items = append(items, out.items...)
+		case offsetsTaken:
+			taken = out
+		}
+	}
+}
+
+// fate is what a model of a partition knows of a record.
+type fate struct {
+	read, settled, doubt bool
+	// requested: a delivery with it has begun. sent: one that must not be sent twice is announced and not settled.
+	requested, sent bool
+}
+
+// modelled is a ledger of one partition beside a model of it, which knows each record by itself.
+type modelled struct {
+	*rand.Rand
+	t      *testing.T
+	l      ledger
+	doubts *Uncertain
+	at     topicPartition
+	fates  []fate
+	items  []*item   // read, and in no delivery
+	begun  [][]*item // deliveries on their way
+	// taken is a commit on its way, by what was announced before, with the metadata and the fates of its time.
+	taken, stored commit
+	underWay      bool
+	number        int
+	then, last    []fate
+}
+
+// start begins an assignment where the last commit that is stored has left off, as after a kill: what metadata say
+// must agree with what had happened when they were made.
+func (m *modelled) start() {
+	n, err := readMetadata(m.stored.offset, m.stored.text)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	in := func(ranges []offsetRange, at int) bool {
+		return within(ranges, offsetRange{int64(at), int64(at)})
+	}
+	for at, f := range m.last {
+		settled, sent := in(n.settled, at) || int64(at) < m.stored.offset, in(n.sent, at) || in(n.uncertain, at)
+		switch {
+		case settled && !f.settled, f.settled && f.requested && !settled, f.sent && !sent && !f.settled,
+			in(n.uncertain, at) && !f.doubt, settled && sent && int64(at) >= m.stored.offset:
+			m.t.Fatalf("record %d is %+v, and %d with %q is stored", at, f, m.stored.offset, m.stored.text)
+		}
+	}
+	m.doubts = &Uncertain{}
+	m.l, m.items, m.begun, m.underWay = newLedger(m.doubts), nil, nil, false
+	m.l.limit = 400
+	for at := range m.fates {
+		sent := in(n.sent, at) || in(n.uncertain, at)
+		settled := in(n.settled, at) || int64(at) < m.stored.offset
+		m.fates[at] = fate{settled: settled, requested: settled, doubt: sent, read: int64(at) < m.stored.offset}
+		if sent { // the operator has it left to us
+			m.doubts.put(recordID{"t", 0, int64(at)}, errEarlier)
+		}
+	}
+	m.l.apply(assigned{map[string][]int32{"t": {0}}})
+	m.l.apply(offsetKnown{at: m.at, committed: m.stored.offset, settled: n.settled, unstored: len(n.sent) > 0})
+}
+
+func (m *modelled) read() {
+	var e recordsRead
+	var want []int64
+	most := 1 + m.IntN(8)
+	for at := range m.fates {
+		if f := &m.fates[at]; !f.read && len(e.records) < most {
+			e.records = append(e.records, &kgo.Record{Topic: "t", Offset: int64(at)})
+			if f.read = true; !f.settled {
+				want = append(want, int64(at))
+			}
+		}
+	}
+	var found []int64
+	for _, i := range m.l.apply(e).items {
+		found, m.items = append(found, i.record.Offset), append(m.items, i)
+	}
+	if diff := cmp.Diff(want, found); diff != "" {
+		m.t.Fatalf("records to be written: (-expected +found)\n%s", diff)
+	}
+}
+
+func (m *modelled) begin() {
+	m.Shuffle(len(m.items), func(a, b int) { m.items[a], m.items[b] = m.items[b], m.items[a] })
+	some := slices.Clone(m.items[:min(len(m.items), 1+m.IntN(5))])
+	if len(some) == 0 || m.l.apply(deliveryBegins{some, len(m.begun) == 0 && len(some) == 1}).begins != begun {
+		return
+	}
+	m.items, m.begun = m.items[len(some):], append(m.begun, some)
+	m.l.apply(announced{some, true})
+	for _, i := range some {
+		m.fates[i.record.Offset].requested, m.fates[i.record.Offset].sent = true, true
+	}
+}
+
+func (m *modelled) end() {
+	if len(m.begun) == 0 {
+		return
+	}
+	n := m.IntN(len(m.begun))
+	some := m.begun[n]
+	m.begun = slices.Delete(m.begun, n, n+1)
+	for _, i := range some {
+		f := &m.fates[i.record.Offset]
+		f.sent = false
+		switch m.IntN(4) {
+		case 0: // to be sent again
+			m.items = append(m.items, i)
+		case 1:
+			m.doubts.put(idOf(i.record), errEarlier)
+			m.l.apply(doubtChanged{i})
+			f.doubt, m.items = true, append(m.items, i)
+		default:
+			f.settled, f.doubt = true, false
+			for _, at := range m.l.apply(rowsSettled{[]*item{i}, true}).settled {
+				m.doubts.settled(at)
+			}
+		}
+	}
+	m.l.apply(outcomeKnown{some})
+	m.l.apply(deliveryEnded{some})
+}
+
+// commit takes offsets, or ends a commit that is on its way.
+func (m *modelled) commit() {
+	if m.underWay {
+		m.underWay = false
+		offsets := map[string]map[int32]kgo.EpochOffset{"t": {0: {Offset: m.taken.offset}}}
+		if m.IntN(3) == 0 {
+			m.l.apply(offsetsKept{offsets})
+		} else if m.l.apply(offsetsStored{offsets, m.number}); !m.l.holds(m.number) {
+			m.t.Fatal("what was announced before the commit is not stored")
+		}
+		m.stored, m.last = m.taken, m.then // it may be stored also where no answer came
+		return
+	}
+	out := m.l.apply(offsetsTaken{})
+	at, some := out.offsets["t"][0]
+	if !some {
+		return
+	}
+	asked := m.l.apply(metadataAsked{at: m.at, next: at.Offset})
+	first := slices.IndexFunc(m.fates, func(f fate) bool { return !f.settled })
+	if !asked.yes || len(asked.text) > m.l.limit || at.Offset > int64(first) && first >= 0 {
+		m.t.Fatalf("offset %d with %q is committed, and %d is not settled", at.Offset, asked.text, first)
+	}
+	m.taken, m.number, m.underWay, m.then = commit{offset: at.Offset, text: asked.text}, out.number, true,
+		slices.Clone(m.fates)
+}
+
+// TestSchedules: whatever happens in whichever order, also a kill at any time, a record is read again until it is
+// settled, the metadata agree with what has happened, and they fit.
+func TestSchedules(t *testing.T) {
+	for seed := range uint64(300) {
+		m := &modelled{Rand: rand.New(rand.NewPCG(seed, 21)), t: t, at: topicPartition{"t", 0}, fates: make([]fate, 120)}
+		m.start()
+		for range 400 {
+			switch m.IntN(40) {
+			case 0:
+				m.start()
+			case 1, 2, 3, 4, 5, 6:
+				m.read()
+			case 7, 8, 9, 10, 11, 12:
+				m.commit()
+			default:
+				if m.IntN(2) == 0 {
+					m.begin()
+				} else {
+					m.end()
+				}
+			}
+		}
+	}
+}
