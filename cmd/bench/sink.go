@@ -177,7 +177,7 @@ func sink(ctx context.Context, b *bench) error {
 	return encoding.run(ctx, b)
 }
 
-var encoding = benchmark{"./plugins/odata-sink", "BenchmarkBatchInSandbox",
+var encoding = benchmark{"./plugins/odata/write", "BenchmarkBatchInSandbox",
 	"A batch of 1,000 orders of ten fields, encoded and settled in the sandbox: processor time a row. Aim: 5,000 ns.",
 	3, "", "ns/row"}
 

@@ -406,98 +406,125 @@ func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, f
 	return verdicts, nil
 }
 
+// judging is what verdicts on a delivery's rows come to.
+type judging struct {
+	*writing
+	out    *outcome
+	j      *job
+	status uint16
+	lost   *transport.NoAnswer
+	// rows are to be encoded again, with these hints; doubts are to be checked.
+	rows, doubts []uint32
+	hints        []wit.Hint
+	// pause: something has failed, so that rows are sent again after a while; waits: the same of checks. atLeast is how
+	// long at least, idle how often a row has come back without progress.
+	pause, waits bool
+	atLeast      time.Duration
+	idle         int
+	failure      error
+}
+
 // judge does what the verdicts say: of all rows, before the first one that failed is returned. What is written stays
 // settled, and what is uncertain is noted, whatever became of the rows beside it.
 func (w *writing) judge(o *outcome, j *job, verdicts []wit.Verdict, response wit.Response,
 	lost *transport.NoAnswer) ([]job, error) {
 	t := w.task
-	var rows, doubts []uint32
-	var hints []wit.Hint
-	var pause, waits bool // waits: the checks come after a pause, since something has failed
-	var atLeast time.Duration
-	idle := 0
-	var failure error
-	failed := func(err error) bool {
-		if err != nil && earlier(err, failure) {
-			failure = err
-		}
-		return err != nil
-	}
+	g := &judging{writing: w, out: o, j: j, status: response.Status, lost: lost}
 	for n, v := range verdicts {
-		row := j.rows[n]
-		switch {
-		case v.Written != nil:
-			t.count.written.Add(1)
-			once := !j.Request.Repeatable || w.tries[row].doubt != nil
-			w.resolved(row)
-			w.settled(o, row, once)
-		case v.Refused != nil && w.tries[row].doubt != nil:
-			if again, err := w.stillInDoubt(o, row, v.Refused, retryable(v.Refused, t.o.Client.Retry())); !failed(err) &&
-				again {
-				doubts, waits = append(doubts, row), true
-			}
-		case v.Refused != nil:
-			if once, err := w.refused(o, j, row, v.Refused, response.Status, lost); !failed(err) && once {
-				rows, pause, w.tries[row].hint = append(rows, row), true, ""
-			}
-			if w.tries[row].doubt != nil {
-				doubts, waits = append(doubts, row), true
-			}
-		case v.Again != nil:
-			decide := func(row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
-				return w.again(o, row, r, lost)
-			}
-			checked := w.tries[row].doubt != nil
-			if checked {
-				decide = func(row uint32, r *wit.Retry, _ *transport.NoAnswer) (bool, error) {
-					return w.checkAgain(o, row, r)
-				}
-			} else if v.Again.Hint == wit.HintUncertain && !j.Request.Repeatable {
-				w.doubt(row, fmt.Errorf("the plugin does not know whether %s %s, answered %d, has written it",
-					j.Request.Method, transport.ShownTarget(j.Request.Target), response.Status))
-			}
-			ok, err := decide(row, v.Again, lost)
-			if failed(err) || !ok {
-				break
-			}
-			atLeast = max(atLeast, time.Duration(v.Again.WaitMs)*time.Millisecond)
-			if w.tries[row].doubt != nil {
-				// A check that has not found the row goes on at once, maxAgain times at most.
-				doubts, waits = append(doubts, row), waits || !checked || v.Again.Fault != nil
-			} else {
-				hints = append(hints, wit.Hint{Row: uint32(len(rows)), Text: v.Again.Hint})
-				if !checked {
-					idle = max(idle, w.idle(row, v.Again))
-				}
-				w.tries[row].hint = v.Again.Hint
-				rows, pause = append(rows, row), pause || v.Again.Fault != nil
-			}
-		}
+		g.row(j.rows[n], v)
 	}
-	failed(t.bury(o))
-	if failure != nil {
-		failed(w.leftInDoubt(o, doubts))
-		return nil, failure
+	if g.failed(t.bury(o)); g.failure == nil {
+		t.count.again.Add(int64(len(g.rows)))
+		g.failed(g.wait(transport.RetryAfter(response)))
 	}
-	t.count.again.Add(int64(len(rows)))
-	atLeast = min(atLeast, maxAgainWait)
-	switch {
-	case pause:
-		atLeast = max(atLeast, transport.RetryAfter(response))
-		failed(t.o.Client.Retry().Wait(w.task.run.stopping, atLeast))
-	case idle > 0 || atLeast > 0:
-		failed(transport.Idle(w.task.run.stopping, idle, atLeast))
+	if g.failure != nil {
+		g.failed(w.leftInDoubt(o, g.doubts))
+		return nil, g.failure
 	}
-	if failure != nil {
-		failed(w.leftInDoubt(o, doubts))
-		return nil, failure
-	}
-	jobs, err := w.checks(o, doubts, waits)
-	if err != nil || len(rows) == 0 {
+	jobs, err := w.checks(o, g.doubts, g.waits)
+	if err != nil || len(g.rows) == 0 {
 		return jobs, err
 	}
-	others, err := w.encode(o, rows, hints)
+	others, err := w.encode(o, g.rows, g.hints)
 	return append(jobs, others...), err
+}
+
+// row does what the verdict on a row says.
+func (g *judging) row(row uint32, v wit.Verdict) {
+	tried := &g.tries[row]
+	switch {
+	case v.Written != nil:
+		g.task.count.written.Add(1)
+		once := !g.j.Request.Repeatable || tried.doubt != nil
+		g.resolved(row)
+		g.settled(g.out, row, once)
+	case v.Refused != nil && tried.doubt != nil:
+		again, err := g.stillInDoubt(g.out, row, v.Refused, retryable(v.Refused, g.task.o.Client.Retry()))
+		if !g.failed(err) && again {
+			g.doubts, g.waits = append(g.doubts, row), true
+		}
+	case v.Refused != nil:
+		if again, err := g.refused(g.out, g.j, row, v.Refused, g.status, g.lost); !g.failed(err) && again {
+			g.rows, g.pause, tried.hint = append(g.rows, row), true, ""
+		}
+		if tried.doubt != nil {
+			g.doubts, g.waits = append(g.doubts, row), true
+		}
+	case v.Again != nil:
+		g.again(row, v.Again)
+	}
+}
+
+// again has a row encoded or checked once more, where that is allowed.
+func (g *judging) again(row uint32, r *wit.Retry) {
+	tried := &g.tries[row]
+	checked := tried.doubt != nil
+	var ok bool
+	var err error
+	if checked {
+		ok, err = g.checkAgain(g.out, row, r)
+	} else {
+		if r.Hint == wit.HintUncertain && !g.j.Request.Repeatable {
+			g.doubt(row, fmt.Errorf("the plugin does not know whether %s %s, answered %d, has written it",
+				g.j.Request.Method, transport.ShownTarget(g.j.Request.Target), g.status))
+		}
+		ok, err = g.encodedAgain(g.out, row, r, g.lost)
+	}
+	if g.failed(err) || !ok {
+		return
+	}
+	g.atLeast = max(g.atLeast, time.Duration(r.WaitMs)*time.Millisecond)
+	if tried.doubt != nil {
+		// A check that has not found the row goes on at once, maxAgain times at most.
+		g.doubts, g.waits = append(g.doubts, row), g.waits || !checked || r.Fault != nil
+		return
+	}
+	if !checked {
+		g.idle = max(g.idle, g.fruitless(row, r))
+	}
+	tried.hint = r.Hint
+	g.hints = append(g.hints, wit.Hint{Row: uint32(len(g.rows)), Text: r.Hint})
+	g.rows, g.pause = append(g.rows, row), g.pause || r.Fault != nil
+}
+
+// failed takes a fault; of several, that of the first record.
+func (g *judging) failed(err error) bool {
+	if err != nil && earlier(err, g.failure) {
+		g.failure = err
+	}
+	return err != nil
+}
+
+// wait waits before rows are sent again, as long as verdicts, settings and the answer want.
+func (g *judging) wait(asked time.Duration) error {
+	stopping, least := g.task.run.stopping, min(g.atLeast, maxAgainWait)
+	switch {
+	case g.pause:
+		return g.task.o.Client.Retry().Wait(stopping, max(least, asked))
+	case g.idle > 0 || least > 0:
+		return transport.Idle(stopping, g.idle, least)
+	}
+	return nil
 }
 
 // settled notes that a row is done with; once: written by a request that must not be sent twice.
@@ -579,9 +606,9 @@ func retryable(f *wit.Fault, retry transport.Retry) bool {
 	return f.Kind == wit.FaultTransient || f.Code != nil && retry.Names(*f.Code)
 }
 
-// again tells whether a row is to be encoded anew; where it was often enough, it is refused. By it the plugin says that
+// encodedAgain tells whether a row is to be encoded again; where it was often enough, it is refused. By it the plugin says that
 // the row was not written, whatever the status.
-func (w *writing) again(o *outcome, row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
+func (w *writing) encodedAgain(o *outcome, row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
 	t, item := w.task, w.batch.items[row]
 	if r.Fault == nil {
 		return w.anew(row, r)
@@ -626,9 +653,9 @@ func (w *writing) another(row uint32, f *wit.Fault) bool {
 	return tried.attempts <= retry.Times() || retryable(f, retry) && w.task.o.Retry.Allows(time.Since(tried.since))
 }
 
-// idle is how often a row came back without a fault and without progress: a first hint is progress, the same one again,
+// fruitless is how often a row came back without a fault and without progress: a first hint is progress, the same one again,
 // or one after another, is not.
-func (w *writing) idle(row uint32, r *wit.Retry) int {
+func (w *writing) fruitless(row uint32, r *wit.Retry) int {
 	tried := &w.tries[row]
 	if r.Fault != nil || tried.again == 1 && r.Hint != tried.hint {
 		return 0
