@@ -12,8 +12,10 @@
 # make oracle     make testdata/abi anew with wasm-tools and wit-bindgen (needs cargo), and the cases of converters and transforms with Kafka's own classes (needs Java and Maven)
 # make oracle-fuzz  CASES (default 100000) each of chains, of stages with odd settings, of texts by chance, of every option on every type, alone and in pairs, and of refusals through Kafka's transforms and ours; SEED=n for the same ones again
 GO       ?= go
+TAGS     ?=
 # Every build is one that can be shipped, so tests and programs share what was compiled.
 export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
+export CGO_ENABLED := $(if $(filter pkcs11,$(TAGS)),1,0)
 FUZZTIME ?= 30s
 SOAKTIME ?= 10m
 ROWS     ?=
@@ -23,7 +25,6 @@ GUESTS   := odata-source odata-sink smt
 WASM     := $(GUESTS:%=bin/plugins/%.wasm)
 EMBED    := cmd/culvert/plugins
 PROGRAM  ?= bin/culvert
-TAGS     ?=
 # Packages with tests against software that is not ours: others are not built for them.
 REAL      = $(sort $(patsubst %/,./%,$(dir $(shell grep -rlE '^//go:build real' --include='*_test.go' cmd host))))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -49,7 +50,7 @@ native: guests
 
 # The program for the platform that GOOS and GOARCH say. TAGS=pkcs11 has it reach tokens, by C.
 program: native
-	CGO_ENABLED=$(if $(filter pkcs11,$(TAGS)),1,0) $(GO) build -tags "$(TAGS)" -ldflags="-s -w -X main.version=$(VERSION)" -o $(PROGRAM) ./cmd/culvert
+	$(GO) build -tags "$(TAGS)" -ldflags="-s -w -X main.version=$(VERSION)" -o $(PROGRAM) ./cmd/culvert
 
 dist:
 	$(GO) run ./cmd/dist $(if $(TARGETS),--targets $(TARGETS)) $(if $(ANEW),--anew)
