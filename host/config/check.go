@@ -27,8 +27,8 @@ type Checker struct {
 }
 
 // Component checks what can be said by declarations alone, without asking the plugin: values, what is missing, and
-// unknown keys. Unknown keys under the component's own prefixes are errors (P6: a misspelt filter would export the whole
-// table), unless unknown.settings says warn; other unknown keys are warnings. A check that its context ends is a
+// unknown keys. Unknown keys under the component's own prefixes are errors (P6: a misspelt filter would export the
+// whole table), unless unknown.settings says warn; other unknown keys are warnings. A check that its context ends is a
 // problem of its own.
 func (ch Checker) Component(ctx context.Context, c *Connector, component wit.Component) Problems {
 	own := DeclareComponent(component)

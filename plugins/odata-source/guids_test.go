@@ -26,8 +26,6 @@ type guidService struct {
 	token                             int
 }
 
-func asItIs(s string) string { return s }
-
 // unaddressed leaves the address of a row out.
 func unaddressed(string) string { return "" }
 

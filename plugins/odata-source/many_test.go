@@ -83,8 +83,12 @@ func TestContextsAreKeptByTheirFeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	contexts := func(tasks, sets int) (c feed.Cache) {
+		var settings []string
+		for i := range sets {
+			settings = append(settings, set(fmt.Sprintf("%03d", i), "Orders")...)
+		}
 		for task := range tasks {
-			o := &feed.Context{Origin: one.Origin, At: int64(task), Feeds: slices.Repeat(one.Feeds, sets)}
+			o := &feed.Context{Given: configuration(settings...), At: int64(task), Feeds: slices.Repeat(one.Feeds, sets)}
 			if _, err := c.Get(feed.PackContext(o)); err != nil {
 				t.Fatal(err)
 			}

@@ -22,7 +22,7 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 		return wit.SourceOpening{}, f
 	}
 	v := entry.Table.Values(given)
-	all := entry.Entries(v)
+	o, all := feed.Configured(given)
 	services := entry.ServicesOf(all)
 	if len(answers) == 0 {
 		need := &wit.Need{}
@@ -36,7 +36,6 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 			Message: "expected " + strconv.Itoa(len(services)) + " answers, found " +
 				strconv.Itoa(len(answers))}
 	}
-	o := &feed.Context{Origin: entry.Origin(v), Refresh: v.Number(entry.MetadataRefresh)}
 	models := make([]*edm.Model, len(services))
 	for i := range services {
 		m, err := service.ReadMetadata(services[i], &answers[i])
@@ -62,8 +61,8 @@ func name(feeds []feed.Feed) {
 	for i := range feeds {
 		f := &feeds[i]
 		f.Name = f.Set
-		if f.Id != "" {
-			f.Name += "-" + f.Id
+		if f.ID != "" {
+			f.Name += "-" + f.ID
 		}
 		if slices.Contains(taken, f.Name) {
 			f.Name += "-" + f.Number

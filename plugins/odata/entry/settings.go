@@ -222,7 +222,7 @@ func declareLater(t *setting.Table) {
 // Entry is one entity set of the connector, as its settings say.
 type Entry struct {
 	Number                  string
-	Service, Set, Topic, Id string
+	Service, Set, Topic, ID string
 	// Period in seconds, -1: once, unless cron has the times of extractions.
 	Period int
 	Cron   string
@@ -250,10 +250,10 @@ type Entry struct {
 	Query   uri.Query
 	Options edm.Options
 	// Tracking of changes; formatted: the settings name the format.
-	Tracking  tracking
+	Tracking  Tracking
 	Formatted bool
 	// Subscribing to notifications.
-	Subscribing subscribing
+	Subscribing Subscribing
 }
 
 // Entries reads the groups.
@@ -262,7 +262,7 @@ func Entries(v setting.Values) []Entry {
 	for _, g := range config.Groups(v) {
 		e := Entry{Number: g.Digits, Service: Path(g.Text(NameService)), Set: strings.Trim(g.Text(NameEntitySet), "/"),
 			Topic: g.Text(NameTopic),
-			Id:    g.Text(nameID), Period: g.Number(NameExecPeriod), PageSize: g.Number(namePageSize),
+			ID:    g.Text(nameID), Period: g.Number(NameExecPeriod), PageSize: g.Number(namePageSize),
 			Count: g.Word(NameCount) != "none",
 			Atom:  g.Word(NameFormat) == "atom", Paging: g.Word(namePaging), Cron: g.Text(NameCron),
 			Cursor: g.Text(NameCursor), Lookback: g.Number(NameLookback),
@@ -367,7 +367,7 @@ func Examine(given []wit.Setting) []wit.Examined {
 		examineReads(v, &e.Reads, examined)
 		examineCursor(&e, examined)
 		for _, other := range all[:i] { // P30
-			if other.Service == e.Service && other.Set == e.Set && other.Id == e.Id {
+			if other.Service == e.Service && other.Set == e.Set && other.ID == e.ID {
 				setting.Complain(examined, config.InGroup(e.Number, NameEntitySet),
 					"Entity set "+e.Set+" of "+e.Service+" stands in "+
 						config.InGroup(other.Number, NameEntitySet)+" already; to read it twice give one of them "+

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -95,8 +94,8 @@ func declareSubscriptions(t *setting.Table) {
 	)
 }
 
-// subscribing is what an entry says of subscriptions.
-type subscribing struct {
+// Subscribing is what an entry says of subscriptions.
+type Subscribing struct {
 	On bool
 	// Catchup is what is done at a start, see above.
 	Catchup string
@@ -108,12 +107,10 @@ type subscribing struct {
 	Confirm int
 	// To is what addresses of notifications begin with: a channel of an RFC destination, or a URL.
 	To string
-	// Collection is the entity set of the service's subscriptions.
-	Collection string
 }
 
-func readSubscribing(v setting.Values, g setting.Group) subscribing {
-	return subscribing{On: On(g, NameSubscription), Catchup: v.Word(NotificationCatchup), To: Delivery(v),
+func readSubscribing(v setting.Values, g setting.Group) Subscribing {
+	return Subscribing{On: On(g, NameSubscription), Catchup: v.Word(NotificationCatchup), To: Delivery(v),
 		Check: v.Number(notificationCheck), Confirm: v.Number(notificationConfirm)}
 }
 
@@ -199,15 +196,6 @@ func cutScheme(url string) (rest string, ok bool) {
 		return rest, true
 	}
 	return strings.CutPrefix(url, "http://")
-}
-
-func (s *subscribing) Pack(b []byte) []byte {
-	return pack.Text(pack.Text(pack.Text(pack.Number(pack.Flag(b, s.On), s.Confirm), s.Catchup), s.To), s.Collection)
-}
-
-func (s *subscribing) Unpack(r *pack.Reader) {
-	s.On, s.Confirm = r.Flag(), r.Number()
-	s.Catchup, s.To, s.Collection = r.Text(), r.Text(), r.Text()
 }
 
 // maxConfirm is the greatest value of sap.odata.notification.confirm.seconds: the host waits no longer than a minute.

@@ -2,7 +2,6 @@ package entry
 
 import (
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -87,8 +86,8 @@ func declareTracking(t *setting.Table) {
 			setting.AtLeast(1000), setting.AtMost(1<<32-1), allSets, setting.Display("Patience at first")))
 }
 
-// tracking is how changes of an entity set are read, as its settings say.
-type tracking struct {
+// Tracking is how changes of an entity set are read, as its settings say.
+type Tracking struct {
 	On                 bool
 	Deletes, Lost      string
 	Regex, Replacement string
@@ -100,8 +99,8 @@ type tracking struct {
 	NotFound []string
 }
 
-func readTracking(v setting.Values, g setting.Group) tracking {
-	t := tracking{On: On(g, NameTrackChanges), Deletes: g.Word(NameDeletes), Lost: g.Word(NameLost),
+func readTracking(v setting.Values, g setting.Group) Tracking {
+	t := Tracking{On: On(g, NameTrackChanges), Deletes: g.Word(NameDeletes), Lost: g.Word(NameLost),
 		Regex:       g.Text(NameRegex),
 		Replacement: g.Text(NameReplacement), DropBefore: g.Word(NameBefore) == "drop",
 		Additive: g.Word(NameDeltaKind) == "additive",
@@ -155,28 +154,8 @@ func examineTracking(examined []wit.Examined, v setting.Values, all []Entry) {
 	}
 }
 
-func (t *tracking) Pack(b []byte) []byte {
-	for _, on := range []bool{t.On, t.DropBefore, t.Additive, t.Takeover} {
-		b = pack.Flag(b, on)
-	}
-	for _, s := range []string{t.Deletes, t.Lost, t.Regex, t.Replacement} {
-		b = pack.Text(b, s)
-	}
-	return pack.Texts(pack.Number(b, t.Patience), t.NotFound)
-}
-
-func (t *tracking) Unpack(r *pack.Reader) {
-	for _, on := range []*bool{&t.On, &t.DropBefore, &t.Additive, &t.Takeover} {
-		*on = r.Flag()
-	}
-	for _, s := range []*string{&t.Deletes, &t.Lost, &t.Regex, &t.Replacement} {
-		*s = r.Text()
-	}
-	t.Patience, t.NotFound = r.Number(), r.Texts()
-}
-
 // Rewrite replaces in a link what the settings say, as Java's String.replaceAll does.
-func (t *tracking) Rewrite(link string) (string, error) {
+func (t *Tracking) Rewrite(link string) (string, error) {
 	p, err := pattern.Compile(t.Regex)
 	if err != nil {
 		return "", err // examineTracking has refused it

@@ -1,101 +1,83 @@
 package feed
 
 import (
+	"slices"
+
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/query"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
-	"github.com/culvert-project/culvert/plugins/odata/zone"
 	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-source 13"
+const contextVersion = "odata-source 14"
 
 // Context is what open worked out: what a context holds, and what an instance made of it.
 type Context struct {
+	// Given are the settings, by which entries and Origin are known.
+	Given  []wit.Setting
 	Origin uri.Origin
 	// At is when the metadata came, in milliseconds since 1970.
 	At int64
 	// Refresh is after how many milliseconds they are read again, 0: never for their age alone.
 	Refresh int
-	Feeds   []Feed
+	// Feeds are those of the entries, in their order.
+	Feeds []Feed
 }
 
-// PackContext writes a context.
+// Configured is the context of settings, without feeds, and their entries.
+func Configured(given []wit.Setting) (*Context, []entry.Entry) {
+	given = slices.DeleteFunc(slices.Clone(given), func(s wit.Setting) bool { // a password that comes all the same
+		spec, known := entry.Table.Find(s.Name)
+		return !known || spec.Kind == wit.KindPassword
+	})
+	v := entry.Table.Values(given)
+	return &Context{Given: given, Origin: entry.Origin(v), Refresh: v.Number(entry.MetadataRefresh)}, entry.Entries(v)
+}
+
+// PackContext writes a context: the settings, and of each feed what its metadata say.
 func PackContext(o *Context) []byte {
-	b := pack.Text(nil, contextVersion)
-	b = pack.Text(pack.Text(b, o.Origin.Scheme), o.Origin.Host)
-	b = pack.Texts(pack.Number(b, o.Origin.Port), o.Origin.Aliases)
-	b = pack.Number(pack.Number(b, int(o.At)), o.Refresh)
-	b = pack.Number(b, len(o.Feeds))
+	b := pack.Number(pack.Text(nil, contextVersion), len(o.Given))
+	for _, s := range o.Given {
+		b = pack.Text(pack.Text(b, s.Name), s.Value)
+	}
+	b = pack.Number(b, int(o.At))
 	for i := range o.Feeds {
 		f := &o.Feeds[i]
-		for _, s := range []string{f.Number, f.Service, f.Set, f.Topic, f.Id, f.Paging, f.Cron, f.Cursor,
-			f.Options.Zone.Name(),
-			string(f.Query), f.Name, f.Address} {
-			b = pack.Text(b, s)
-		}
-		b = pack.Number(pack.Number(pack.Number(b, f.Period), f.PageSize), f.Lookback)
-		b = pack.Number(pack.Number(b, f.ToPartition), len(f.Extra))
-		for _, field := range f.Extra {
-			b = pack.Text(pack.Text(b, field.Name), field.Value)
-		}
-		for _, on := range []bool{f.Count, f.Atom, f.ordered, f.countable, f.pageable, f.Options.PrimitiveDecimals,
-			f.Options.Lenient, f.Options.Dates, f.Options.Micros, f.Headers} {
+		b = pack.Text(pack.Text(pack.Text(b, f.Name), f.Address), f.Subscriptions)
+		for _, on := range []bool{f.Atom, f.ordered, f.countable, f.pageable, f.Announced} {
 			b = pack.Flag(b, on)
 		}
-		b = pack.Number(pack.Number(b, f.Options.ScaleFallback), int(f.Options.Rounding))
-		b = f.Subscribing.Pack(f.Tracking.Pack(b))
-		b = f.ODP.pack(pack.Flag(b, f.Announced))
-		b = pack.Texts(b, f.Derived)
-		b = edm.Pack(f.Reads.Pack(b), f.model.Structures)
+		b = edm.Pack(pack.Texts(f.ODP.pack(b), f.Derived), f.model.Structures)
 	}
 	return b
 }
 
-// UnpackContext reads a context and makes schemas and layouts anew.
+// UnpackContext reads a context and makes schemas and layouts.
 func UnpackContext(context []byte) (*Context, error) {
 	r := pack.Open(context)
 	if r.Text() != contextVersion {
 		return nil, &wit.Fault{Kind: wit.FaultStale, Message: "the context is of another version of this plugin"}
 	}
-	o := &Context{Origin: uri.Origin{Scheme: r.Text(), Host: r.Text(), Port: r.Number(), Aliases: r.Texts()},
-		At: int64(r.Number()), Refresh: r.Number()}
-	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		f := Feed{}
-		for _, s := range []*string{&f.Number, &f.Service, &f.Set, &f.Topic, &f.Id, &f.Paging, &f.Cron, &f.Cursor,
-			&f.Zone,
-			(*string)(&f.Query), &f.Name, &f.Address} {
-			*s = r.Text()
-		}
-		f.Period, f.PageSize, f.Lookback, f.ToPartition = r.Number(), r.Number(), r.Number(), r.Number()
-		for n := r.Count(); n > 0 && !r.Bad; n-- {
-			f.Extra = append(f.Extra, wit.Setting{Name: r.Text(), Value: r.Text()})
-		}
-		for _, on := range []*bool{&f.Count, &f.Atom, &f.ordered, &f.countable, &f.pageable,
-			&f.Options.PrimitiveDecimals, &f.Options.Lenient, &f.Options.Dates,
-			&f.Options.Micros, &f.Headers} {
+	given := make([]wit.Setting, r.Count())
+	for i := range given {
+		given[i] = wit.Setting{Name: r.Text(), Value: r.Text()}
+	}
+	o, all := Configured(given)
+	o.At = int64(r.Number())
+	for _, e := range all {
+		f := Feed{Entry: e, Name: r.Text(), Address: r.Text(), Subscriptions: r.Text()}
+		for _, on := range []*bool{&f.Atom, &f.ordered, &f.countable, &f.pageable, &f.Announced} {
 			*on = r.Flag()
 		}
-		f.Options.ScaleFallback, f.Options.Rounding = r.Number(), edm.Rounding(r.Number())
-		if f.Zone != "" {
-			f.Options.Zone, _ = zone.Load(f.Zone)
-		}
-		f.Tracking.Unpack(r)
-		f.Subscribing.Unpack(r)
-		f.Options.Delta, f.Announced = f.Tracking.On || f.Named(), r.Flag()
-		f.ODP = unpackODP(r)
-		f.Derived = r.Texts()
-		f.Reads = query.Unpack(r)
-		f.Reads.Zone = f.Options.Zone
-		f.model = edm.Unpack(r)
+		f.ODP, f.Derived, f.model = unpackODP(r), r.Texts(), edm.Unpack(r)
 		if r.Bad || len(f.model.Structures) == 0 {
 			break
 		}
 		o.Feeds = append(o.Feeds, f)
 	}
-	if !r.Done() {
+	if !r.Done() || len(o.Feeds) != len(all) {
 		return nil, &wit.Fault{Kind: wit.FaultStale, Message: "the context can't be read"}
 	}
 	for i := range o.Feeds {

@@ -55,9 +55,9 @@ func (f *Feed) controlled() bool {
 }
 
 // DeletedRows appends the rows of a deleted entity, whose keys are given as encoded values, to rows and their data.
-func (pg *Reader) DeletedRows(data []byte, rows []wit.Row, origin uint32, raws [][]byte, when int64) ([]byte,
+func (r *Reader) DeletedRows(data []byte, rows []wit.Row, origin uint32, raws [][]byte, when int64) ([]byte,
 	[]wit.Row) {
-	f := pg.Feed
+	f := r.Feed
 	row := wit.Row{Origin: origin, Partition: -1, Offset: -1, Timestamp: -1}
 	start := len(data)
 	for _, raw := range raws {

@@ -32,7 +32,9 @@ type Feed struct {
 	// Announced: the metadata say that changes are tracked; odp is what an ODP service has beside the set, nil for
 	// others.
 	Announced bool
-	ODP       *ODP
+	// Subscriptions is the entity set of the service's subscriptions, "" where nobody subscribes.
+	Subscriptions string
+	ODP           *ODP
 	// model holds the set's type first, then the other types that its rows and the conditions on them need.
 	model *edm.Model
 
@@ -237,8 +239,8 @@ func New(e entry.Entry, m *edm.Model) (*Feed, error) {
 // Partition is the key of the feed's offsets.
 func (f *Feed) Partition() []wit.Field {
 	p := []wit.Field{wit.TextField("service", f.Service), wit.TextField("entityset", f.Set)}
-	if f.Id != "" {
-		p = append(p, wit.TextField("id", f.Id))
+	if f.ID != "" {
+		p = append(p, wit.TextField("id", f.ID))
 	}
 	return p
 }

@@ -43,15 +43,15 @@ func WithFormat(refused bool, fields *[]wit.Field) *[]wit.Field {
 }
 
 // RefusesFormat tells whether the answer refuses $format, which the request at an address had.
-func (pg *Reader) RefusesFormat(asked string) bool {
-	if pg.Feed.Pages.FormatOption == "" || !strings.Contains(asked, formatOption) ||
-		!fault.RefusesFormat(pg.Answer.Status, pg.Body) {
+func (r *Reader) RefusesFormat(asked string) bool {
+	if r.Feed.Pages.FormatOption == "" || !strings.Contains(asked, formatOption) ||
+		!fault.RefusesFormat(r.Answer.Status, r.Body) {
 		return false
 	}
-	sdk.Log(wit.LevelInfo, fault.Of(pg.What(), &pg.Answer, pg.Body).Message+
+	sdk.Log(wit.LevelInfo, fault.Of(r.What(), &r.Answer, r.Body).Message+
 		"; asking without $format, by the header Accept alone")
-	pg.Unformatted = true
-	pg.Feed.UseFormat(true)
+	r.Unformatted = true
+	r.Feed.UseFormat(true)
 	return true
 }
 

@@ -69,7 +69,7 @@ func (f *Feed) subscribable(m *edm.Model) error {
 		return fault.Config(name, f.Set+" of "+f.Service+" is a function import, and a service takes "+
 			"subscriptions to entity sets only")
 	}
-	if f.Subscribing.Collection = CollectionOf(m); f.Subscribing.Collection == "" {
+	if f.Subscriptions = CollectionOf(m); f.Subscriptions == "" {
 		return fault.Config(name, "the service "+f.Service+" takes no subscriptions: it has no entity set "+
 			CollectionName)
 	}

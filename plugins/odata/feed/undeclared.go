@@ -53,44 +53,44 @@ type Part struct {
 
 // Take has a decoder make rows of a part. waits: they stay in out until the metadata that the portion asks for have
 // come, which take gets as a part too.
-func (pg *Reader) Take(d decode.Decoder, out *decode.Output, of Part, portion *wit.Portion) (waits bool, err error) {
+func (r *Reader) Take(d decode.Decoder, out *decode.Output, of Part, portion *wit.Portion) (waits bool, err error) {
 	if of.Tag == metadataTag {
-		return pg.judge(of.Piece, of.Last)
+		return r.judge(of.Piece, of.Last)
 	}
 	out.Reset()
 	if err := d.Feed(of.Tag, of.Piece, of.Last, out); err != nil {
-		return false, pg.unreadable(err)
+		return false, r.unreadable(err)
 	}
-	if err := pg.misfit(out); err != nil {
+	if err := r.misfit(out); err != nil {
 		return false, err
 	}
-	if pg.doubt.names = pg.undeclared(out.Page.Unknown); len(pg.doubt.names) == 0 {
+	if r.doubt.names = r.undeclared(out.Page.Unknown); len(r.doubt.names) == 0 {
 		return false, nil
 	}
-	request := service.MetadataRequest(pg.Feed.Service, pg.Feed.Query)
+	request := service.MetadataRequest(r.Feed.Service, r.Feed.Query)
 	request.Tag = of.Within + metadataTag
 	portion.Follow = append(portion.Follow, wit.Follow{Request: request})
 	return true, nil
 }
 
 // misfit finds a value that doesn't fit metadata that are no longer fresh.
-func (pg *Reader) misfit(out *decode.Output) error {
-	if pg.Answer.At-pg.opened.At <= entry.FreshFor {
+func (r *Reader) misfit(out *decode.Output) error {
+	if r.Answer.At-r.opened.At <= entry.FreshFor {
 		return nil
 	}
 	for i := range out.Faults {
 		if f := &out.Faults[i]; !slices.Contains(out.LeftOut, f.Origin) {
-			return &wit.Fault{Kind: wit.FaultStale, Message: pg.What() + ": " + f.Fault.Message}
+			return &wit.Fault{Kind: wit.FaultStale, Message: r.What() + ": " + f.Fault.Message}
 		}
 	}
 	return nil
 }
 
 // undeclared are those of the properties that only metadata of now can decide about.
-func (pg *Reader) undeclared(properties []string) (names []string) {
-	f := pg.Feed
+func (r *Reader) undeclared(properties []string) (names []string) {
+	f := r.Feed
 	for _, name := range properties {
-		if a, found := f.absent[name]; found && pg.Answer.At <= a.until {
+		if a, found := f.absent[name]; found && r.Answer.At <= a.until {
 			continue
 		}
 		at := slices.IndexFunc(f.Derived, func(p string) bool { return strings.HasPrefix(p, name+" ") })
@@ -99,7 +99,7 @@ func (pg *Reader) undeclared(properties []string) (names []string) {
 			continue
 		}
 		f.lacks(name, absence{until: math.MaxInt64}) // newer metadata would not help
-		sdk.Log(wit.LevelWarn, pg.What()+": property "+name+" belongs to the derived type "+
+		sdk.Log(wit.LevelWarn, r.What()+": property "+name+" belongs to the derived type "+
 			f.Derived[at][len(name)+1:]+", of which the set has rows; only those of "+
 			f.Structure().QualifiedName()+" are read, and it is left out")
 	}
@@ -107,10 +107,10 @@ func (pg *Reader) undeclared(properties []string) (names []string) {
 }
 
 // judge takes a piece of the metadata. With the last one it decides about what the rows bring.
-func (pg *Reader) judge(piece []byte, last bool) (waits bool, err error) {
-	f, d := pg.Feed, &pg.doubt
+func (r *Reader) judge(piece []byte, last bool) (waits bool, err error) {
+	f, d := r.Feed, &r.doubt
 	if len(d.document)+len(piece) > maxMetadata {
-		return false, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": expected $metadata of at most " +
+		return false, &wit.Fault{Kind: wit.FaultData, Message: r.What() + ": expected $metadata of at most " +
 			strconv.Itoa(maxMetadata) + " bytes, found more"}
 	}
 	if d.document = append(d.document, piece...); !last {
@@ -129,17 +129,17 @@ func (pg *Reader) judge(piece []byte, last bool) (waits bool, err error) {
 		ofDerived := func(p string) bool { return strings.HasPrefix(p, name+" ") }
 		// What the feed's own metadata have, and its rows' layout not, is no reason to open again and again.
 		if declares(m, s, name) && !declares(f.model, f.Structure(), name) || slices.ContainsFunc(derived, ofDerived) {
-			return false, &wit.Fault{Kind: wit.FaultStale, Message: pg.What() + ": property " + name +
+			return false, &wit.Fault{Kind: wit.FaultStale, Message: r.What() + ": property " + name +
 				" has come into $metadata since they were read"}
 		}
 	}
 	for _, name := range d.names {
 		a, found := f.absent[name]
 		if !found {
-			a.since = pg.Answer.At
-			sdk.Log(wit.LevelWarn, pg.What()+": property "+name+" isn't in $metadata and is left out")
+			a.since = r.Answer.At
+			sdk.Log(wit.LevelWarn, r.What()+": property "+name+" isn't in $metadata and is left out")
 		}
-		a.until = pg.Answer.At + min(max(pg.Answer.At-a.since, entry.FreshFor), entry.StillFor)
+		a.until = r.Answer.At + min(max(r.Answer.At-a.since, entry.FreshFor), entry.StillFor)
 		f.lacks(name, a)
 	}
 	*d = doubt{}

@@ -54,7 +54,7 @@ func ActiveSubscriptions(root string, given []wit.Setting, state []byte, answers
 		if target, err := entry.Origin(v).Resolve(s.Target, "", answers[0].Target); err == nil {
 			s.Target = target
 		}
-		rows = append(rows, s.Id, s.Collection, s.ChangeType, s.Address, s.User, s.Updated, s.Target)
+		rows = append(rows, s.ID, s.Collection, s.ChangeType, s.Address, s.User, s.Updated, s.Target)
 	}
 	if next != "" {
 		target, err := entry.Origin(v).Resolve(next, "", answers[0].Target)

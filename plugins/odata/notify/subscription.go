@@ -17,7 +17,7 @@ import (
 var changeTypes = []string{"created", "updated", "deleted"}
 
 // Subscription is one that a service has.
-type Subscription struct{ Id, Target, Collection, ChangeType, Address, filter, User, Updated, persist string }
+type Subscription struct{ ID, Target, Collection, ChangeType, Address, filter, User, Updated, persist string }
 
 // SameAddress tells whether two addresses are one: the case of a host or of a channel's name makes no difference, that
 // of the path does, which ends with the names of a connector and of a feed.
@@ -63,7 +63,7 @@ func ReadSubscriptions(what string, a *wit.Response) (list []Subscription, next 
 	}
 	for i := range entries {
 		e := &entries[i]
-		list = append(list, Subscription{Id: e.text("ID"), Target: e.address(), Collection: e.text("collection"),
+		list = append(list, Subscription{ID: e.text("ID"), Target: e.address(), Collection: e.text("collection"),
 			ChangeType: e.text("changeType"),
 			Address:    e.text("deliveryAddress"), persist: e.text("persistNotifications"), filter: e.text("filter"),
 			User: e.text("user"), Updated: e.text("updated")})
@@ -88,7 +88,7 @@ func Subscribe(o *feed.Context, feed *feed.Feed, address string, state []byte,
 		return wit.Arrangement{}, &wit.Fault{Kind: wit.FaultUnsupported,
 			Message: what + ": " + f.Setting(entry.NameSubscription) + " is 0"}
 	}
-	root, to := f.Query.On(f.Service+"/"+f.Subscribing.Collection), f.Subscribing.To+address
+	root, to := f.Query.On(f.Service+"/"+f.Subscriptions), f.Subscribing.To+address
 	if len(state) == 0 {
 		return f.look(root, subscribeLook, make([]string, len(changeTypes))), nil
 	}
@@ -112,7 +112,7 @@ func Subscribe(o *feed.Context, feed *feed.Feed, address string, state []byte,
 	for _, s := range list {
 		for i, changeType := range changeTypes {
 			if found[i] == "" && s.Covers(f.Set, changeType, to) && (!f.Stores() || s.persist == "true") {
-				found[i] = s.Id
+				found[i] = s.ID
 			}
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/zone"
-	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -71,28 +70,6 @@ func optionName(name string) string { return strings.TrimSpace(uri.Unescape(name
 // Empty tells whether nothing was said: the whole set is read as it is.
 func (s *Settings) Empty() bool {
 	return len(s.Select) == 0 && len(s.Expand) == 0 && len(s.Conditions) == 0 && s.Raw == ""
-}
-
-// Pack appends the settings for [Unpack].
-func (s *Settings) Pack(dst []byte) []byte {
-	dst = pack.Text(pack.Texts(pack.Texts(pack.Text(dst, s.Prefix), s.Select), s.Expand), s.Raw)
-	dst = pack.Text(dst, s.Cursor)
-	dst = pack.Number(dst, len(s.Conditions))
-	for _, c := range s.Conditions {
-		for _, text := range []string{c.Prefix, c.Property, c.Option, c.Low, c.High} {
-			dst = pack.Text(dst, text)
-		}
-	}
-	return dst
-}
-
-// Unpack reads what [Settings.Pack] wrote.
-func Unpack(r *pack.Reader) Settings {
-	s := Settings{Prefix: r.Text(), Select: r.Texts(), Expand: r.Texts(), Raw: r.Text(), Cursor: r.Text()}
-	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		s.Conditions = append(s.Conditions, Condition{r.Text(), r.Text(), r.Text(), r.Text(), r.Text()})
-	}
-	return s
 }
 
 // Query is what [Compile] made of settings.
