@@ -9,21 +9,22 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 )
 
 // openBroker opens the embedded broker where bootstrap.servers asks for it, or finds that which runs on the data folder
 // already.
 func (h *Host) openBroker(ctx context.Context, closing *closers) error {
-	listen, embedded, err := kafka.EmbeddedListen(h.kafka.Bootstrap)
-	if err != nil || !embedded {
+	listen, here, err := kafka.EmbeddedListen(h.kafka.Bootstrap)
+	if err != nil || !here {
 		return err
 	}
-	if address, running := kafka.FindBroker(ctx, h.config.Data); running {
+	if address, running := embedded.Find(ctx, h.config.Data); running {
 		h.log.Info("using the embedded broker that runs on the data folder", "address", address, "data", h.config.Data)
 		h.kafka.Bootstrap = []string{address}
 		return nil
 	}
-	b, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: h.config.Data, Listen: listen, Logger: h.log})
+	b, err := embedded.Open(embedded.Options{Dir: h.config.Data, Listen: listen, Logger: h.log})
 	if err != nil {
 		return err
 	}

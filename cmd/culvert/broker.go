@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 )
 
 func newBroker() *cobra.Command {
@@ -22,7 +22,7 @@ data folder, where ` + "`culvert run`" + ` and ` + "`culvert consume`" + ` find 
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-			b, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: data, Listen: listen, Logger: log})
+			b, err := embedded.Open(embedded.Options{Dir: data, Listen: listen, Logger: log})
 			if err != nil {
 				return wrong(err)
 			}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/logging"
 	secrets "github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/shown"
@@ -137,7 +138,7 @@ func brokersOf(ctx context.Context, data, servers string, w *config.Worker, log 
 	}
 	done = func() {}
 	if servers == "" {
-		address, end, err := kafka.AttachBroker(ctx, data, log)
+		address, end, err := embedded.Attach(ctx, data, log)
 		if err != nil {
 			return brokers, nil, failed(fmt.Errorf("no embedded broker's data to read (--data %s): %w", data, err))
 		}

@@ -21,7 +21,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
-	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 )
 
 func main() {
@@ -91,7 +91,7 @@ func (d *demo) run(ctx context.Context) error {
 // begin throws away what an earlier demo moved: the service begins anew too, elsewhere, so the offsets of then belong
 // to nothing that is there now. The plugins' compile cache stays.
 func (d *demo) begin(ctx context.Context) error {
-	if broker, running := kafka.FindBroker(ctx, d.data); running {
+	if broker, running := embedded.Find(ctx, d.data); running {
 		return fmt.Errorf("a demo is running already on %s, with its broker at %s", d.data, broker)
 	}
 	return os.RemoveAll(filepath.Join(d.data, "broker"))

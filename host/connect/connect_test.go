@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -34,7 +35,7 @@ func newBench(t *testing.T, b *checktest.Bench) *bench {
 // connect opens the embedded broker.
 func (b *bench) connect(t *testing.T) {
 	t.Helper()
-	broker, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
+	broker, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}

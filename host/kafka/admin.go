@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 )
 
 // Admin creates topics and answers questions about the cluster.
@@ -58,14 +59,14 @@ func (a *Admin) Close() {
 
 // ClusterID is the cluster's id, as REST's root shows it.
 func (a *Admin) ClusterID(ctx context.Context) (string, error) {
-	id, err := clusterID(ctx, a.client)
+	id, err := embedded.ClusterID(ctx, a.client)
 	return id, a.dialer.explain(err)
 }
 
 // Embedded tells whether the cluster is an embedded broker, in whatever process.
 func (a *Admin) Embedded(ctx context.Context) (bool, error) {
 	id, err := a.ClusterID(ctx)
-	return strings.HasPrefix(id, embeddedCluster), err
+	return strings.HasPrefix(id, embedded.ClusterPrefix), err
 }
 
 // Topic is one to be created where it is missing.

@@ -55,7 +55,7 @@ func TestEnsureTopics(t *testing.T) {
 func TestEnsureTopicsWaitsForBrokers(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	a, ctx := openTestAdmin(t, b.Addr()), testContext(t)
-	b.cluster.ControlKey(int16(kmsg.CreateTopics), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
+	b.Cluster.ControlKey(int16(kmsg.CreateTopics), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
 		asked := r.(*kmsg.CreateTopicsRequest)
 		answer := asked.ResponseKind().(*kmsg.CreateTopicsResponse)
 		topic := kmsg.NewCreateTopicsResponseTopic()
@@ -87,7 +87,7 @@ func TestEnsureInternalOnEmbeddedBroker(t *testing.T) {
 	if err != nil || len(ends[topic.Name]) != 1 {
 		t.Errorf("partitions: %v, %v", ends, err)
 	}
-	info := b.cluster.TopicInfo(topic.Name)
+	info := b.Cluster.TopicInfo(topic.Name)
 	if p := info.Configs["cleanup.policy"]; p == nil || *p != "delete" {
 		t.Errorf("cleanup.policy: %v", p)
 	}
@@ -126,7 +126,7 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			const times = 3
-			asked := kafkatest.RefuseOffsets(b.cluster, times, kerr.NotLeaderForPartition)
+			asked := kafkatest.RefuseOffsets(b.Cluster, times, kerr.NotLeaderForPartition)
 			a, err := NewAdmin(config)
 			if err != nil {
 				t.Fatal(err)

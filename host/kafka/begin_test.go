@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 )
 
 // latestConsumer is a sink's consumer with auto.offset.reset=latest that soon sees new partitions.
@@ -51,7 +53,7 @@ func joined(t *testing.T, s *Consumer, partitions int) {
 // beginning is a topic orders on a broker of its own.
 type beginning struct {
 	t     *testing.T
-	b     *Broker
+	b     *embedded.Broker
 	admin *kadm.Client
 }
 
@@ -131,8 +133,8 @@ func TestLatestOfATopicThatIsMissing(t *testing.T) {
 	config := testConfig(b.b.Addr())
 	config.Consumer.Reset = "latest"
 	var written atomic.Bool // until then nobody joins
-	b.b.cluster.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		b.b.cluster.KeepControl()
+	b.b.Cluster.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.b.Cluster.KeepControl()
 		answer := r.ResponseKind().(*kmsg.JoinGroupResponse)
 		answer.ErrorCode = kerr.CoordinatorLoadInProgress.Code
 		return answer, nil, !written.Load()
@@ -178,8 +180,8 @@ func TestLatestOfATopicThatBrokersKnowLate(t *testing.T) {
 	}
 	t.Cleanup(s.Close)
 	var asked atomic.Int32
-	b.b.cluster.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		b.b.cluster.KeepControl()
+	b.b.Cluster.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.b.Cluster.KeepControl()
 		topics := r.(*kmsg.MetadataRequest).Topics
 		if len(topics) != 1 || topics[0].Topic == nil || *topics[0].Topic != "orders" || asked.Add(1) > 2 {
 			return nil, nil, false
@@ -286,8 +288,8 @@ func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
 				t.Fatal(err)
 			}
 			var asked atomic.Int32
-			b.b.cluster.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {
-				b.b.cluster.KeepControl()
+			b.b.Cluster.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				b.b.Cluster.KeepControl()
 				asked.Add(1)
 				answer := r.ResponseKind().(*kmsg.ListOffsetsResponse)
 				for _, t := range r.(*kmsg.ListOffsetsRequest).Topics {
@@ -338,7 +340,7 @@ func TestBeginningIsCommittedAfterARebalance(t *testing.T) {
 				b, ctx := newBeginning(t, 1), testContext(t)
 				b.put(0, "before")
 				refused := make(chan struct{})
-				b.b.cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				b.b.Cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
 					defer close(refused) // once, then the request is taken
 					answer := r.ResponseKind().(*kmsg.OffsetCommitResponse)
 					for _, t := range r.(*kmsg.OffsetCommitRequest).Topics {
@@ -354,8 +356,8 @@ func TestBeginningIsCommittedAfterARebalance(t *testing.T) {
 					return answer, nil, true
 				})
 				var written atomic.Bool // until then the member does not join again
-				b.b.cluster.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
-					b.b.cluster.KeepControl()
+				b.b.Cluster.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
+					b.b.Cluster.KeepControl()
 					answer := r.ResponseKind().(*kmsg.JoinGroupResponse)
 					answer.ErrorCode = kerr.CoordinatorLoadInProgress.Code
 					select {

@@ -36,13 +36,19 @@ func newDoor(t *testing.T, advertised string) *door {
 	l := porttest.Listen(t)
 	d := &door{at: l.Addr().String(), told: l.Addr(), listener: l, inside: map[net.Conn]bool{}}
 	if advertised != "" {
-		d.told = advertisedAddr(advertised)
+		d.told = hostPort(advertised)
 	}
 	d.open = sync.NewCond(&d.mu)
 	return d
 }
 
 func (d *door) Addr() net.Addr { return d.told }
+
+// hostPort is an address as it is told.
+type hostPort string
+
+func (hostPort) Network() string  { return "tcp" }
+func (a hostPort) String() string { return string(a) }
 
 func (d *door) Accept() (net.Conn, error) {
 	for {

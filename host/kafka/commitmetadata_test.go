@@ -8,13 +8,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 )
 
 // limitNotes has a broker store at most so many bytes beside an offset, as offset.metadata.max.bytes has it. It refuses
 // the whole request, which is what matters here: Kafka refuses the partition.
-func limitNotes(b *Broker, limit int) {
-	b.cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		b.cluster.KeepControl()
+func limitNotes(b *embedded.Broker, limit int) {
+	b.Cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.Cluster.KeepControl()
 		answer, long := r.ResponseKind().(*kmsg.OffsetCommitResponse), false
 		for _, t := range r.(*kmsg.OffsetCommitRequest).Topics {
 			topic := kmsg.NewOffsetCommitResponseTopic()

@@ -12,11 +12,11 @@ func TestCommittedWaitsForTheCoordinator(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	a, ctx := openTestAdmin(t, b.Addr()), testContext(t)
 	refused := 0
-	b.cluster.ControlKey(int16(kmsg.OffsetFetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+	b.Cluster.ControlKey(int16(kmsg.OffsetFetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		if refused++; refused > 3 {
 			return nil, nil, false
 		}
-		b.cluster.KeepControl()
+		b.Cluster.KeepControl()
 		answer := r.ResponseKind().(*kmsg.OffsetFetchResponse)
 		answer.ErrorCode = kerr.CoordinatorNotAvailable.Code
 		for _, asked := range r.(*kmsg.OffsetFetchRequest).Groups {
@@ -31,8 +31,8 @@ func TestCommittedWaitsForTheCoordinator(t *testing.T) {
 		t.Errorf("expected no offsets after the coordinator was refused 3 times, found %v, %v after %d", committed, err,
 			refused)
 	}
-	b.cluster.ControlKey(int16(kmsg.OffsetFetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		b.cluster.KeepControl()
+	b.Cluster.ControlKey(int16(kmsg.OffsetFetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.Cluster.KeepControl()
 		answer := r.ResponseKind().(*kmsg.OffsetFetchResponse)
 		for _, asked := range r.(*kmsg.OffsetFetchRequest).Groups {
 			group := kmsg.NewOffsetFetchResponseGroup()
@@ -55,11 +55,11 @@ func TestForgottenMemberJoinsAnew(t *testing.T) {
 			b := openTestBroker(t, t.TempDir())
 			put(t, b.Addr(), "orders", "one")
 			refused := 0
-			b.cluster.ControlKey(int16(kmsg.SyncGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			b.Cluster.ControlKey(int16(kmsg.SyncGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
 				if refused++; refused > 2 {
 					return nil, nil, false
 				}
-				b.cluster.KeepControl()
+				b.Cluster.KeepControl()
 				answer := r.ResponseKind().(*kmsg.SyncGroupResponse)
 				answer.ErrorCode = code.Code
 				return answer, nil, true

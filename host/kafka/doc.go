@@ -1,6 +1,6 @@
 // Package kafka holds everything that talks to Kafka: the configuration of its clients under Kafka's own property
-// names, an administrator, the producer of a source's feed, the consumer of a sink, a bounded reader, and the embedded
-// broker.
+// names, an administrator, the producer of a source's feed, the consumer of a sink and a bounded reader. The broker for
+// trying out is package embedded.
 //
 // The clients are franz-go's with the defaults that were measured to matter: no compression unless asked for, large
 // fetches where few partitions are read, records in slabs, start offsets and resets stated instead of inherited.
@@ -21,8 +21,7 @@
 //     one process does at a time.
 //   - admin.go, sharedadmin.go, policy.go, reserved.go: topics, groups, and what connectors may not do about them;
 //     rights.go: what users may not.
-//   - broker.go with brokermembers.go, folder.go: the embedded broker, and members of its groups that are killed or
-//     slow. line.go: a record as a line of JSON. steps.go, wire: for those who go to Kafka step by step.
+//   - line.go: a record as a line of JSON. steps.go, wire: for those who go to Kafka step by step.
 //
 // Invariants:
 //

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 )
 
 // A batch of records is acknowledged as a whole; a reader ends where the topic ended when it began. The broker is one
@@ -19,7 +20,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(folder)
-	broker, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: folder, Listen: "127.0.0.1:0"})
+	broker, err := embedded.Open(embedded.Options{Dir: folder, Listen: "127.0.0.1:0"})
 	if err != nil {
 		log.Fatal(err)
 	}

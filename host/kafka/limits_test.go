@@ -25,8 +25,8 @@ func smallTopic(t *testing.T, partitions int32, tells bool) (c Config, refused *
 		t.Fatal(err)
 	}
 	if !tells {
-		b.cluster.ControlKey(int16(kmsg.DescribeConfigs), func(r kmsg.Request) (kmsg.Response, error, bool) {
-			b.cluster.KeepControl()
+		b.Cluster.ControlKey(int16(kmsg.DescribeConfigs), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			b.Cluster.KeepControl()
 			response := r.ResponseKind().(*kmsg.DescribeConfigsResponse)
 			for _, asked := range r.(*kmsg.DescribeConfigsRequest).Resources {
 				one := kmsg.NewDescribeConfigsResponseResource()

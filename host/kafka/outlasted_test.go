@@ -12,8 +12,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 )
 
 // A transaction that has outlasted its time because the broker was away is given up, and its feed starts over: with
@@ -64,19 +66,19 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 				t.Fatal(err)
 			}
 			if c.fenced {
-				b.cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				b.Cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
 					answer := r.ResponseKind().(*kmsg.EndTxnResponse)
 					answer.ErrorCode = kerr.InvalidProducerEpoch.Code
 					return answer, nil, true
 				})
 			}
 			states := c.state
-			b.cluster.ControlKey(int16(kmsg.DescribeTransactions), func(r kmsg.Request) (kmsg.Response, error, bool) {
-				b.cluster.KeepControl()
+			b.Cluster.ControlKey(int16(kmsg.DescribeTransactions), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				b.Cluster.KeepControl()
 				answer := r.ResponseKind().(*kmsg.DescribeTransactionsResponse)
 				if slices.Contains(states, "refused") {
-					b.cluster.ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) {
-						b.cluster.KeepControl()
+					b.Cluster.ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) {
+						b.Cluster.KeepControl()
 						answer := r.ResponseKind().(*kmsg.InitProducerIDResponse)
 						answer.ErrorCode = kerr.TransactionalIDAuthorizationFailed.Code
 						return answer, nil, true
@@ -123,11 +125,11 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 }
 
 // withoutDescribing has a broker answer as Apache Kafka before 3.0, which knows no DescribeTransactions.
-func withoutDescribing(b *Broker) {
-	b.cluster.ControlKey(int16(kmsg.ApiVersions), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		b.cluster.KeepControl()
+func withoutDescribing(b *embedded.Broker) {
+	b.Cluster.ControlKey(int16(kmsg.ApiVersions), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.Cluster.KeepControl()
 		answer := r.ResponseKind().(*kmsg.ApiVersionsResponse)
-		versionsForJava().EachMaxKeyVersion(func(key, most int16) {
+		kversion.Stable().EachMaxKeyVersion(func(key, most int16) {
 			if key == int16(kmsg.DescribeTransactions) {
 				return
 			}
@@ -143,7 +145,7 @@ func withoutDescribing(b *Broker) {
 func TestFailureBetweenPagesIsTold(t *testing.T) {
 	c, b := transactionsBroker(t)
 	c.Producer.TransactionTimeout = 15 * time.Minute
-	b.cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
+	b.Cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
 		answer := r.ResponseKind().(*kmsg.EndTxnResponse)
 		answer.ErrorCode = kerr.UnknownServerError.Code
 		return answer, nil, true
@@ -172,7 +174,7 @@ func TestFeedThatEndsWhileItWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	b.cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
+	b.Cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		cancel() // once, then the request is taken
 		answer := r.ResponseKind().(*kmsg.EndTxnResponse)
 		answer.ErrorCode = kerr.CoordinatorLoadInProgress.Code

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -117,12 +118,12 @@ func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
 
 // held has a broker hold fetches back until release is closed; what it returns is closed when one is held. The client
 // sends one at a time: the one before has ended then.
-func held(b *Broker, release chan struct{}) (one chan struct{}) {
+func held(b *embedded.Broker, release chan struct{}) (one chan struct{}) {
 	one = make(chan struct{})
 	var once sync.Once
-	b.cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+	b.Cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
 		once.Do(func() { close(one) })
-		b.cluster.SleepControl(func() { <-release })
+		b.Cluster.SleepControl(func() { <-release })
 		return nil, nil, false
 	})
 	return one
@@ -279,7 +280,7 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 			}
 			// The broker works requests off one by one: what is put behind the one for the start comes later.
 			var once sync.Once
-			b.cluster.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.Cluster.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
 				once.Do(func() { close(begun) })
 				return nil, nil, false
 			})

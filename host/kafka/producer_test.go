@@ -199,7 +199,7 @@ func TestProduceWaitsForRoom(t *testing.T) {
 	config.Producer.BufferBytes = 10_000
 	p := openTestProducer(t, config)
 	hold, held := make(chan struct{}), make(chan struct{})
-	b.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+	b.Cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 		close(held)
 		<-hold
 		return nil, nil, false

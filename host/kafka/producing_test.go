@@ -189,7 +189,7 @@ func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(ctx, Topic{Name: "orders"}); err != nil {
 		t.Fatal(err)
 	}
-	b.cluster.ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
+	b.Cluster.ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
 		response := r.ResponseKind().(*kmsg.InitProducerIDResponse)
 		response.ErrorCode = kerr.ClusterAuthorizationFailed.Code
 		return response, nil, true

@@ -231,12 +231,12 @@ func TestLeadersThatDoNotKnowItYet(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := 25
-	b.cluster.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+	b.Cluster.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		if left == 0 {
 			return nil, nil, false
 		}
 		left--
-		b.cluster.KeepControl()
+		b.Cluster.KeepControl()
 		q := r.(*kmsg.FetchRequest)
 		answer := q.ResponseKind().(*kmsg.FetchResponse)
 		for _, topic := range q.Topics {

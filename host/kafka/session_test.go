@@ -49,8 +49,8 @@ func TestMemberBeyondItsSession(t *testing.T) {
 
 	var mu sync.Mutex
 	asked, code := 0, int16(0)
-	b.cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		b.cluster.KeepControl()
+	b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.Cluster.KeepControl()
 		mu.Lock()
 		defer mu.Unlock()
 		asked++

@@ -14,14 +14,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 )
 
 // flaky has a broker drop connections and refuse batches for a while, before it writes or after it did, in turns that a
 // number decides.
-func flaky(b *Broker, seed uint64, times int) {
+func flaky(b *embedded.Broker, seed uint64, times int) {
 	pick := rand.New(rand.NewPCG(seed, 0))
-	b.cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		b.cluster.KeepControl()
+	b.Cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.Cluster.KeepControl()
 		if times == 0 {
 			return nil, nil, false
 		}

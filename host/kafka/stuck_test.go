@@ -31,8 +31,8 @@ func TestReadWithoutProgress(t *testing.T) {
 		&kgo.Record{Topic: "broken"}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	b.cluster.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		b.cluster.KeepControl()
+	b.Cluster.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.Cluster.KeepControl()
 		asked := r.(*kmsg.FetchRequest)
 		answer := asked.ResponseKind().(*kmsg.FetchResponse)
 		topic := kmsg.NewFetchResponseTopic()

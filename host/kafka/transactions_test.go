@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -94,7 +95,7 @@ func transactionsConfig(t *testing.T) Config {
 	return c
 }
 
-func transactionsBroker(t *testing.T) (Config, *Broker) {
+func transactionsBroker(t *testing.T) (Config, *embedded.Broker) {
 	t.Helper()
 	b := openTestBroker(t, t.TempDir())
 	c := testConfig(b.Addr())
@@ -343,7 +344,7 @@ func TestCommitsThatAreRefused(t *testing.T) {
 	if err := page(t, o, "refused", 1); err != nil {
 		t.Fatal(err)
 	}
-	b.cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
+	b.Cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
 		answer := r.ResponseKind().(*kmsg.EndTxnResponse)
 		answer.ErrorCode = kerr.InvalidTxnState.Code
 		return answer, nil, true

@@ -23,11 +23,11 @@ func TestTurnThatIsLost(t *testing.T) {
 		t.Fatalf("expected it to have the turn, found %v", err)
 	}
 	again := make(chan struct{})
-	b.b.cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
+	b.b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
 		answer := r.ResponseKind().(*kmsg.HeartbeatResponse)
 		answer.ErrorCode = kerr.UnknownMemberID.Code
-		b.b.cluster.ControlKey(int16(kmsg.SyncGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
-			b.b.cluster.ControlKey(int16(kmsg.Heartbeat), func(kmsg.Request) (kmsg.Response, error, bool) {
+		b.b.Cluster.ControlKey(int16(kmsg.SyncGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(kmsg.Request) (kmsg.Response, error, bool) {
 				close(again) // it has been given what it is a member for
 				return nil, nil, false
 			})
@@ -61,8 +61,8 @@ func TestTurnOutlastsItsContext(t *testing.T) {
 	stop()
 	<-turn.Context().Done()
 	beats, kept := atomic.Int32{}, make(chan struct{})
-	b.b.cluster.ControlKey(int16(kmsg.Heartbeat), func(kmsg.Request) (kmsg.Response, error, bool) {
-		if b.b.cluster.KeepControl(); beats.Add(1) == 2 {
+	b.b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(kmsg.Request) (kmsg.Response, error, bool) {
+		if b.b.Cluster.KeepControl(); beats.Add(1) == 2 {
 			close(kept)
 		}
 		return nil, nil, false

@@ -6,15 +6,17 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/kafka"
-	"github.com/google/go-cmp/cmp"
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 )
 
 // Embedded is a broker in this process.
-func Embedded(t *testing.T) *kafka.Broker {
+func Embedded(t *testing.T) *embedded.Broker {
 	t.Helper()
-	b, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
+	b, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/porttest"
 )
 
@@ -165,7 +165,7 @@ func TestSoakExactlyOnceOnBadWires(t *testing.T) {
 	t.Parallel()
 	p, toBroker, toService := e2e.NewPlace(t), newWire(t, "broker"), newWire(t, "service")
 	toBroker.leads(porttest.Address(t))
-	b, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: t.TempDir(), Listen: *toBroker.to.Load(),
+	b, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: *toBroker.to.Load(),
 		Advertised: toBroker.address()})
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 )
 
 // capRows is the number of products: twelve pages and one row, so that no page ends where the rows do.
@@ -616,7 +616,7 @@ func (s *capService) sinkLines(name, entitySet, topic string) []string {
 // properties with odd characters, rows with everything.
 func (s *capService) testWrite(t *testing.T) {
 	p := e2e.NewPlace(t)
-	broker, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: p.Data, Listen: "127.0.0.1:0"})
+	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -728,7 +728,7 @@ const modeRows = 10_000
 // batch, texts that are too long, and keys that are none.
 func (s *capService) testModes(t *testing.T) {
 	p := e2e.NewPlace(t)
-	broker, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: p.Data, Listen: "127.0.0.1:0"})
+	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 )
 
 const (
@@ -32,7 +32,7 @@ func TestRealOlingo(t *testing.T) {
 	s := &olingo{address: "127.0.0.1:" + port}
 	startPeer(t, "olingo/start.sh", t.TempDir(), nil, port, strconv.Itoa(olingoRows), t.TempDir())
 	p := e2e.NewPlace(t)
-	broker, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: p.Data, Listen: "127.0.0.1:0"})
+	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}

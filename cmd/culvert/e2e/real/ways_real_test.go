@@ -19,7 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -170,7 +170,7 @@ func (w *ways) arrive(t *testing.T, p *e2e.Place, files []string, want map[strin
 	if r := w.run(t, p, files...); r.Code != 0 {
 		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
 	}
-	broker, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: p.Data, Listen: "127.0.0.1:0"})
+	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -27,9 +28,9 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
-func openTestBroker(t *testing.T, dir string) (*kafka.Broker, kafka.Config) {
+func openTestBroker(t *testing.T, dir string) (*embedded.Broker, kafka.Config) {
 	t.Helper()
-	b, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: dir, Listen: "127.0.0.1:0"})
+	b, err := embedded.Open(embedded.Options{Dir: dir, Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	northwind "github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -59,7 +60,7 @@ func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 	x := &stack{service: northwind.New(o)}
 	server := httptest.NewServer(x.service)
 	t.Cleanup(server.Close)
-	broker, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
+	broker, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	ok(t, err)
 	t.Cleanup(func() { broker.Close() })
 	x.kafka = kafka.Defaults()

@@ -26,6 +26,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/notify"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -87,7 +88,7 @@ func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 		x.service.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	broker, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
+	broker, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	ok(t, err)
 	t.Cleanup(func() { broker.Close() })
 	x.kafka = kafka.Defaults()

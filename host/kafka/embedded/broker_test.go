@@ -1,19 +1,22 @@
-package kafka
+package embedded
 
 import (
 	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -21,7 +24,7 @@ import (
 // TestMain lets the test binary be a broker that can be killed.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("CULVERT_TEST_BROKER"); dir != "" {
-		b, err := OpenBroker(BrokerOptions{Dir: dir, Listen: os.Getenv("CULVERT_TEST_LISTEN")})
+		b, err := Open(Options{Dir: dir, Listen: os.Getenv("CULVERT_TEST_LISTEN")})
 		if err != nil {
 			fmt.Println("error:", err)
 			os.Exit(1)
@@ -34,7 +37,7 @@ func TestMain(m *testing.M) {
 
 func openTestBroker(t *testing.T, dir string) *Broker {
 	t.Helper()
-	b, err := OpenBroker(BrokerOptions{Dir: dir, Listen: "127.0.0.1:0"})
+	b, err := Open(Options{Dir: dir, Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,12 +52,6 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
-func testConfig(addr string) Config {
-	c := Defaults()
-	c.Bootstrap = []string{addr}
-	return c
-}
-
 func testClient(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	client, err := kgo.NewClient(opts...)
@@ -63,37 +60,6 @@ func testClient(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 	}
 	t.Cleanup(client.Close)
 	return client
-}
-
-// put writes values to a topic, one acknowledged after the other.
-func put(t *testing.T, addr, topic string, values ...string) {
-	t.Helper()
-	client := testClient(t, testConfig(addr).ProducerOpts(kgo.AllowAutoTopicCreation(), kgo.ProducerLinger(0))...)
-	for _, v := range values {
-		r := &kgo.Record{Topic: topic, Value: []byte(v), Partition: -1}
-		if err := client.ProduceSync(testContext(t), r).FirstErr(); err != nil {
-			t.Fatalf("produce %q to %s: %v", v, topic, err)
-		}
-	}
-}
-
-// values are what a topic holds, partition by partition.
-func values(t *testing.T, addr, topic string) []string {
-	t.Helper()
-	reader, err := NewReader(testConfig(addr))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
-	var got []string
-	_, err = reader.Read(testContext(t), topic, ReadOptions{}, func(r *kgo.Record) error {
-		got = append(got, string(r.Value))
-		return nil
-	})
-	if err != nil {
-		t.Fatalf("read %s: %v", topic, err)
-	}
-	return got
 }
 
 func TestBrokerKeepsDataOverRestart(t *testing.T) {
@@ -109,7 +75,7 @@ func TestBrokerKeepsDataOverRestart(t *testing.T) {
 	if got := fmt.Sprint(values(t, b.Addr(), "orders")); got != "[one two three]" {
 		t.Errorf("after a restart: %s", got)
 	}
-	if after := folderClusterID(dir); after != before || !strings.HasPrefix(after, embeddedCluster) {
+	if after := folderClusterID(dir); after != before || !strings.HasPrefix(after, ClusterPrefix) {
 		t.Errorf("cluster id: %q became %q", before, after)
 	}
 }
@@ -123,13 +89,13 @@ func TestBrokerKeepsDataOverKill(t *testing.T) {
 		put(t, addr, "all", strconv.Itoa(round))
 		kill()
 	}
-	if _, running := FindBroker(testContext(t), dir); running {
+	if _, running := Find(testContext(t), dir); running {
 		t.Error("a killed broker is reported as running")
 	}
 	if _, err := os.Stat(filepath.Join(dir, announcementFile)); err != nil {
 		t.Errorf("the killed broker's address should have stayed behind: %v", err)
 	}
-	addr, done, err := AttachBroker(testContext(t), dir, nil)
+	addr, done, err := Attach(testContext(t), dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,8 +138,8 @@ func startBrokerProcess(t *testing.T, dir, listen string) (addr string, kill fun
 func TestBrokerLocksItsFolder(t *testing.T) {
 	dir := t.TempDir()
 	b := openTestBroker(t, dir)
-	_, err := OpenBroker(BrokerOptions{Dir: dir, Listen: "127.0.0.1:0"})
-	if !errors.Is(err, ErrFolderLocked) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(),
+	_, err := Open(Options{Dir: dir, Listen: "127.0.0.1:0"})
+	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(),
 		b.Addr()) {
 		t.Errorf("second broker on the folder: expected an error that names folder and address, got %v", err)
 	}
@@ -185,15 +151,15 @@ func TestBrokerLocksItsFolder(t *testing.T) {
 
 func TestBrokerAnnouncesItself(t *testing.T) {
 	dir, ctx := t.TempDir(), testContext(t)
-	if _, _, err := AttachBroker(ctx, dir, nil); err == nil || !strings.Contains(err.Error(), dir) {
+	if _, _, err := Attach(ctx, dir, nil); err == nil || !strings.Contains(err.Error(), dir) {
 		t.Errorf("attach to an empty folder: expected an error that names it, got %v", err)
 	}
 	b := openTestBroker(t, dir)
 	put(t, b.Addr(), "orders", "one")
-	if addr, running := FindBroker(ctx, dir); !running || addr != b.Addr() {
+	if addr, running := Find(ctx, dir); !running || addr != b.Addr() {
 		t.Errorf("FindBroker: %q %v, expected %q", addr, running, b.Addr())
 	}
-	addr, done, err := AttachBroker(ctx, dir, nil)
+	addr, done, err := Attach(ctx, dir, nil)
 	if err != nil || addr != b.Addr() {
 		t.Errorf("attach to a running broker: %q %v, expected %q", addr, err, b.Addr())
 	}
@@ -204,7 +170,7 @@ func TestBrokerAnnouncesItself(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, announcementFile)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("broker.json after close: %v", err)
 	}
-	addr, done, err = AttachBroker(ctx, dir, nil)
+	addr, done, err = Attach(ctx, dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,30 +191,30 @@ func TestFindBrokerTellsFoldersApart(t *testing.T) {
 	if err := announce(mine, announcement{Address: b.Addr(), PID: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if addr, running := FindBroker(testContext(t), mine); running {
+	if addr, running := Find(testContext(t), mine); running {
 		t.Errorf("%s of another folder was taken for ours", addr)
 	}
 }
 
 func TestBrokerListens(t *testing.T) {
-	b1 := openBrokerAt(t, BrokerOptions{Dir: t.TempDir()})
-	b2 := openBrokerAt(t, BrokerOptions{Dir: t.TempDir()})
+	b1 := openBrokerAt(t, Options{Dir: t.TempDir()})
+	b2 := openBrokerAt(t, Options{Dir: t.TempDir()})
 	p1, p2 := portOf(t, b1.Addr()), portOf(t, b2.Addr())
 	// Other tests of this machine may hold some of them.
 	if p1 < firstPort || p1 > lastPort || p2 < firstPort || p2 > lastPort || p1 == p2 {
 		t.Errorf("default ports: %d and %d; expected two from %d to %d", p1, p2, firstPort, lastPort)
 	}
-	_, err := OpenBroker(BrokerOptions{Dir: t.TempDir(), Listen: b1.Addr()})
+	_, err := Open(Options{Dir: t.TempDir(), Listen: b1.Addr()})
 	if err == nil || !strings.Contains(err.Error(), b1.Addr()) {
 		t.Errorf("a taken port: expected an error that names %s, got %v", b1.Addr(), err)
 	}
-	if _, err := OpenBroker(BrokerOptions{Dir: t.TempDir(), Listen: "9092"}); err == nil {
+	if _, err := Open(Options{Dir: t.TempDir(), Listen: "9092"}); err == nil {
 		t.Error("listen address without a host and colon: expected an error")
 	}
 }
 
 func TestBrokerAdvertises(t *testing.T) {
-	b := openBrokerAt(t, BrokerOptions{Dir: t.TempDir(), Listen: ":0", Advertised: "localhost"})
+	b := openBrokerAt(t, Options{Dir: t.TempDir(), Listen: ":0", Advertised: "localhost"})
 	host, _, _ := net.SplitHostPort(b.Addr())
 	if host != "localhost" {
 		t.Errorf("advertised: %s", b.Addr())
@@ -265,9 +231,9 @@ func TestBrokerAdvertises(t *testing.T) {
 	}
 }
 
-func openBrokerAt(t *testing.T, o BrokerOptions) *Broker {
+func openBrokerAt(t *testing.T, o Options) *Broker {
 	t.Helper()
-	b, err := OpenBroker(o)
+	b, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,12 +278,7 @@ func TestBrokerVersionsForJava(t *testing.T) {
 // Nothing is compacted or expires, whatever a topic asks for.
 func TestBrokerNeverCleans(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	admin := openTestAdmin(t, b.Addr())
-	ctx := testContext(t)
-	got, err := brokerConfig(ctx, admin, "log.cleaner.backoff.ms", "log.retention.ms")
-	if err != nil {
-		t.Fatal(err)
-	}
+	got := brokerConfig(t, b.Addr(), "log.cleaner.backoff.ms", "log.retention.ms")
 	if got["log.cleaner.backoff.ms"] != "3155760000000" || got["log.retention.ms"] != "-1" {
 		t.Errorf("broker configuration: %v", got)
 	}
@@ -344,30 +305,60 @@ func TestBrokerAnswersManyMetadataRequests(t *testing.T) {
 	}
 }
 
-func shortContext(t *testing.T) (context.Context, context.CancelFunc) {
+// put writes values to a topic, one acknowledged after the other.
+func put(t *testing.T, addr, topic string, values ...string) {
 	t.Helper()
-	return context.WithTimeout(context.Background(), 500*time.Millisecond)
+	client := testClient(t, kgo.SeedBrokers(addr), kgo.AllowAutoTopicCreation(), kgo.ProducerLinger(0))
+	for _, v := range values {
+		r := &kgo.Record{Topic: topic, Value: []byte(v)}
+		if err := client.ProduceSync(testContext(t), r).FirstErr(); err != nil {
+			t.Fatalf("produce %q to %s: %v", v, topic, err)
+		}
+	}
+}
+
+// values are what a topic holds, partition by partition.
+func values(t *testing.T, addr, topic string) (got []string) {
+	t.Helper()
+	client := testClient(t, kgo.SeedBrokers(addr), kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	ends, err := kadm.NewClient(client).ListEndOffsets(testContext(t), topic)
+	if err != nil {
+		t.Fatalf("read %s: %v", topic, err)
+	}
+	left := int64(0)
+	ends.Each(func(o kadm.ListedOffset) { left += o.Offset })
+	byPartition := map[int32][]string{}
+	for left > 0 {
+		fetches := client.PollFetches(testContext(t))
+		if err := fetches.Err(); err != nil {
+			t.Fatalf("read %s: %v", topic, err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			byPartition[r.Partition] = append(byPartition[r.Partition], string(r.Value))
+			left--
+		})
+	}
+	for _, p := range slices.Sorted(maps.Keys(byPartition)) {
+		got = append(got, byPartition[p]...)
+	}
+	return got
 }
 
 // brokerConfig reads settings of a broker.
-func brokerConfig(ctx context.Context, a *Admin, names ...string) (map[string]string, error) {
-	brokers, err := a.admin.ListBrokers(ctx)
+func brokerConfig(t *testing.T, addr string, names ...string) map[string]string {
+	t.Helper()
+	described, err := kadm.NewClient(testClient(t, kgo.SeedBrokers(addr))).DescribeBrokerConfigs(testContext(t), 0)
 	if err != nil {
-		return nil, err
-	}
-	described, err := a.admin.DescribeBrokerConfigs(ctx, brokers.NodeIDs()...)
-	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
 	result := map[string]string{}
 	for _, resource := range described {
 		for _, c := range resource.Configs {
-			for _, name := range names {
-				if c.Key == name && c.Value != nil {
-					result[name] = *c.Value
-				}
+			if slices.Contains(names, c.Key) && c.Value != nil {
+				result[c.Key] = *c.Value
 			}
 		}
 	}
-	return result, nil
+	return result
 }

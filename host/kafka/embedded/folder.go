@@ -1,4 +1,4 @@
-package kafka
+package embedded
 
 import (
 	"context"
@@ -48,9 +48,9 @@ func announced(dir string) (announcement, bool) {
 	return a, true
 }
 
-// FindBroker is the address of the embedded broker that runs on a folder. A broker.json that a killed broker left
+// Find is the address of the embedded broker that runs on a folder. A broker.json that a killed broker left
 // behind does not count: whoever answers there must be the broker of this folder.
-func FindBroker(ctx context.Context, dir string) (addr string, running bool) {
+func Find(ctx context.Context, dir string) (addr string, running bool) {
 	a, ok := announced(dir)
 	expected := folderClusterID(dir)
 	if !ok || expected == "" {
@@ -64,33 +64,33 @@ func FindBroker(ctx context.Context, dir string) (addr string, running bool) {
 		return "", false
 	}
 	defer client.Close()
-	id, err := clusterID(ctx, client)
+	id, err := ClusterID(ctx, client)
 	if err != nil || id != expected {
 		return "", false
 	}
 	return a.Address, true
 }
 
-// AttachBroker gives access to the data of an embedded broker: to the one that runs on the folder, else by opening the
-// folder for the time until done is called. While somebody is only just opening or closing it, AttachBroker waits, at
+// Attach gives access to the data of an embedded broker: to the one that runs on the folder, else by opening the
+// folder for the time until done is called. While somebody is only just opening or closing it, Attach waits, at
 // most 10 s. A folder without a broker's data is an error and stays as it is.
-func AttachBroker(ctx context.Context, dir string, log *slog.Logger) (addr string, done func() error, err error) {
+func Attach(ctx context.Context, dir string, log *slog.Logger) (addr string, done func() error, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	pause := time.NewTicker(100 * time.Millisecond)
 	defer pause.Stop()
 	for {
-		if addr, running := FindBroker(ctx, dir); running {
+		if addr, running := Find(ctx, dir); running {
 			return addr, func() error { return nil }, nil
 		}
 		if folderClusterID(dir) == "" {
 			return "", nil, fmt.Errorf("no embedded broker runs on %s, and it holds no data of one", dir)
 		}
-		b, err := OpenBroker(BrokerOptions{Dir: dir, Listen: "127.0.0.1:0", Unannounced: true, Logger: log})
+		b, err := Open(Options{Dir: dir, Listen: "127.0.0.1:0", Unannounced: true, Logger: log})
 		if err == nil {
 			return b.Addr(), b.Close, nil
 		}
-		if !errors.Is(err, ErrFolderLocked) {
+		if !errors.Is(err, ErrLocked) {
 			return "", nil, err
 		}
 		select {
@@ -113,7 +113,8 @@ func folderClusterID(dir string) string {
 	return meta.ClusterID
 }
 
-func clusterID(ctx context.Context, client *kgo.Client) (string, error) {
+// ClusterID is the id of the cluster that a client talks to.
+func ClusterID(ctx context.Context, client *kgo.Client) (string, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	request.Topics = []kmsg.MetadataRequestTopic{} // none; nil would be all
 	response, err := request.RequestWith(ctx, client)
@@ -126,8 +127,8 @@ func clusterID(ctx context.Context, client *kgo.Client) (string, error) {
 	return *response.ClusterID, nil
 }
 
-// ErrFolderLocked is in the error of [OpenBroker] when another broker has the folder.
-var ErrFolderLocked = errors.New("another culvert has it")
+// ErrLocked is in the error of [Open] when another broker has the folder.
+var ErrLocked = errors.New("another culvert has it")
 
 // lockFolder keeps other brokers out of a folder.
 func lockFolder(dir string) (*lock.Lock, error) {
@@ -142,5 +143,5 @@ func lockFolder(dir string) (*lock.Lock, error) {
 	if a, ok := announced(dir); ok {
 		who = fmt.Sprintf(" (process %d, listening on %s)", a.PID, a.Address)
 	}
-	return nil, fmt.Errorf("embedded broker: the folder %s is in use: %w%s", dir, ErrFolderLocked, who)
+	return nil, fmt.Errorf("embedded broker: the folder %s is in use: %w%s", dir, ErrLocked, who)
 }

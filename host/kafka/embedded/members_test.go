@@ -1,4 +1,4 @@
-package kafka
+package embedded
 
 import (
 	"context"
@@ -78,11 +78,11 @@ func (m *member) join(t *testing.T) error {
 // joining is a join that waits: the broker has taken it, and its answer comes through the channel.
 func (m *member) joining(t *testing.T, b *Broker) <-chan error {
 	t.Helper()
-	before := len(b.cluster.GroupInfo(m.group).Members)
+	before := len(b.Cluster.GroupInfo(m.group).Members)
 	again := m.id != ""
 	answer := make(chan error, 1)
 	go func() { answer <- m.join(t) }()
-	_, err := b.cluster.WaitGroupInfo(testContext(t), m.group, func(g *kfake.GroupInfo) bool {
+	_, err := b.Cluster.WaitGroupInfo(testContext(t), m.group, func(g *kfake.GroupInfo) bool {
 		return g.State == "PreparingRebalance" && (again || len(g.Members) > before)
 	})
 	if err != nil {
@@ -159,7 +159,7 @@ func TestKilledMembersLeave(t *testing.T) {
 		"ten of fixed instances": {amid: 10, static: true},
 	}
 	for group, test := range tests {
-		if err := b.cluster.CreateTopic(group, partitions, nil); err != nil {
+		if err := b.Cluster.CreateTopic(group, partitions, nil); err != nil {
 			t.Fatal(err)
 		}
 		first := newMember(t, b.Addr(), group)
@@ -187,7 +187,7 @@ func TestKilledMembersLeave(t *testing.T) {
 			kgo.RebalanceTimeout(testRebalance), kgo.HeartbeatInterval(200*time.Millisecond))
 	}
 	for group := range tests {
-		g, err := b.cluster.WaitGroupInfo(ctx, group, func(g *kfake.GroupInfo) bool {
+		g, err := b.Cluster.WaitGroupInfo(ctx, group, func(g *kfake.GroupInfo) bool {
 			return g.State == "Stable" && len(g.Members) == 1 && g.NumAssigned() == partitions
 		})
 		if err != nil {
@@ -290,7 +290,7 @@ func TestSlowMembersStay(t *testing.T) {
 			t.Errorf("%s: the join did not wait: %v", group, <-p.answer)
 			continue
 		}
-		if n := len(b.cluster.GroupInfo(group).Members); n != 2 {
+		if n := len(b.Cluster.GroupInfo(group).Members); n != 2 {
 			t.Errorf("%s: %d members are left while one is slow and one waits", group, n)
 			continue
 		}

@@ -1,4 +1,12 @@
-package kafka
+// Package embedded is a Kafka broker inside this process, for trying out, development and tests: kfake with what keeps
+// its data over a kill and its groups alive.
+//
+//   - broker.go: [Broker], how it is opened and where it listens.
+//   - folder.go: the folder that it keeps its data in, and how the broker of a folder is found ([Find], [Attach]).
+//   - members.go: heartbeats for members of groups that wait for an answer, which kfake would take for dead.
+//
+// Invariants: one broker at a time has a folder. What was acknowledged is on the disk. Nothing is compacted or expires.
+package embedded
 
 import (
 	"context"
@@ -25,8 +33,8 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
-// embeddedCluster begins the cluster id of every embedded broker, so that a client can tell whom it talks to.
-const embeddedCluster = "culvert-embedded-"
+// ClusterPrefix begins the cluster id of every embedded broker, so that a client can tell whom it talks to.
+const ClusterPrefix = "culvert-embedded-"
 
 // The ports that are tried when none is asked for.
 const (
@@ -34,8 +42,8 @@ const (
 	lastPort  = 9191
 )
 
-// BrokerOptions say where an embedded broker keeps its data and listens.
-type BrokerOptions struct {
+// Options say where an embedded broker keeps its data and listens.
+type Options struct {
 	// Dir holds the broker's folder, its lock and broker.json. It is made if missing. One broker at a time can have it.
 	Dir string
 	// Listen is "" for 127.0.0.1 with port 9092 or the next free one (up to 9191), or HOST:PORT for exactly that;
@@ -57,9 +65,10 @@ type BrokerOptions struct {
 // size, whatever a topic's configuration says: both lose data here when the process is killed or restarted.
 // Transactions are torn by a kill of this process, so exactly-once must not be promised on it.
 type Broker struct {
-	addr    string
-	dir     string
-	cluster *kfake.Cluster
+	addr string
+	dir  string
+	// Cluster is the broker itself, for tests that have it misbehave.
+	Cluster *kfake.Cluster
 	beats   *heartbeats
 	lock    *lock.Lock
 	told    bool
@@ -68,9 +77,9 @@ type Broker struct {
 	err   error
 }
 
-// OpenBroker locks the folder, replays what is in it and listens. After a kill -9 each partition that was written to is
-// held in memory while it is replayed; that memory is given back before OpenBroker returns.
-func OpenBroker(o BrokerOptions) (*Broker, error) {
+// Open locks the folder, replays what is in it and listens. After a kill -9 each partition that was written to is
+// held in memory while it is replayed; that memory is given back before Open returns.
+func Open(o Options) (*Broker, error) {
 	log := o.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -120,7 +129,7 @@ func OpenBroker(o BrokerOptions) (*Broker, error) {
 	}
 	debug.FreeOSMemory()
 
-	b := &Broker{addr: listener.Addr().String(), dir: o.Dir, cluster: cluster, beats: beats, lock: locked,
+	b := &Broker{addr: listener.Addr().String(), dir: o.Dir, Cluster: cluster, beats: beats, lock: locked,
 		told: !o.Unannounced}
 	if b.told {
 		if err := announce(o.Dir, announcement{Address: b.addr, PID: os.Getpid(), Started: started.UTC()}); err != nil {
@@ -144,7 +153,7 @@ func (b *Broker) Close() error {
 			b.err = os.Remove(filepath.Join(b.dir, announcementFile))
 		}
 		b.beats.close()
-		b.cluster.Close()
+		b.Cluster.Close()
 		b.err = errors.Join(b.err, b.lock.Release())
 	})
 	return b.err
@@ -172,7 +181,7 @@ func versionsForJava() *kversion.Versions {
 func newClusterID() string {
 	var random [16]byte
 	rand.Read(random[:])
-	return embeddedCluster + base64.RawURLEncoding.EncodeToString(random[:])
+	return ClusterPrefix + base64.RawURLEncoding.EncodeToString(random[:])
 }
 
 // keepAutoCreated has topics that a metadata request creates written down at once. kfake by itself writes the list of
@@ -201,7 +210,7 @@ func keepAutoCreated(cluster *kfake.Cluster) {
 	})
 }
 
-// listen binds as BrokerOptions.Listen says; the listener's Addr is the advertised address.
+// listen binds as Options.Listen says; the listener's Addr is the advertised address.
 func listen(where, advertised string) (*advertisedListener, error) {
 	if where == "" {
 		return listenNextFree(advertised)
