@@ -52,7 +52,7 @@ var outsideTheTable = map[string]string{
 	"btp.maxQuote":               "what is told",
 	"btp.maxOutage":              "a setting's range",
 	"btp.maxLife":                "how long a token is believed to live",
-	"transport.maxWindow":        "a setting's range",
+	"limits.maxWindow":           "a setting's range",
 	"transport.maxWait":          "a pause",
 	"transport.maxFresh":         "how often a request is repeated",
 	"transport.maxSecrets":       "how often a request is repeated",

@@ -157,7 +157,7 @@ func (c *avroConverter) program(ctx context.Context, id uint32) (*avroProgram, e
 			return nil, dataError("AvroConverter: schema %d is not registered", id)
 		}
 		var k budget
-		k.start(ctx, nil, MaxEnvelopeBytes)
+		k.start(ctx, nil, maxEnvelopeBytes)
 		text, name, steps, err := avroSchemaOf(&k, s.Nodes, c.o)
 		if err != nil {
 			return nil, schemaFault(err)
@@ -198,7 +198,7 @@ func layoutsEqual(own string, texts []registry.Text, what string) error {
 	if a, b := mine.Canonical(), theirs.Canonical(); string(a) != string(b) {
 		return &Stop{fmt.Errorf("%s is not that of the record, and records are not rewritten for another one: "+
 			"expected %s, found %s",
-			what, cutTo(string(a), MaxErrorBytes), cutTo(string(b), MaxErrorBytes))}
+			what, cutTo(string(a), maxErrorBytes), cutTo(string(b), maxErrorBytes))}
 	}
 	return nil
 }
@@ -277,10 +277,10 @@ func (r *avroReading) read(ctx context.Context, in []byte, b *record.Batch) (wit
 			}
 		}
 		b.Data = datum.AppendBytes(b.Data, in)
-	case !r.anything && r.step.same && len(in) <= MaxDecodedBytes && datum.Check(r.schema.Nodes, in) == nil:
+	case !r.anything && r.step.same && len(in) <= maxDecodedBytes && datum.Check(r.schema.Nodes, in) == nil:
 		b.Data = append(b.Data, in...)
 	default:
-		w := walk{ctx: ctx, in: in, most: start + MaxDecodedBytes}
+		w := walk{ctx: ctx, in: in, most: start + maxDecodedBytes}
 		out, failed := r.step.run(&w, b.Data)
 		if failed == nil && w.i != len(in) {
 			failed = w.bad(fmt.Sprintf("%d bytes behind the value", len(in)-w.i))
@@ -305,9 +305,9 @@ func (c *avroConverter) compile(ctx context.Context, topic string, texts []regis
 	if err != nil {
 		// The parser says of each level around a fault that it is wrong.
 		text := err.Error()
-		if len(text) > MaxErrorBytes {
+		if len(text) > maxErrorBytes {
 			// What is left of a character at the cut is none of UTF-8, which shown sees to.
-			text = shown.Within(text, maxQuoted) + " ... " + shown.Line(text[len(text)-MaxErrorBytes/2:])
+			text = shown.Within(text, maxQuoted) + " ... " + shown.Line(text[len(text)-maxErrorBytes/2:])
 		}
 		return nil, dataError("the Avro schema: %s", text)
 	}

@@ -65,7 +65,7 @@ func writeAnything(w *walk, dst []byte) ([]byte, *Error) {
 	case datum.TagMap:
 		field = anyMap
 	default:
-		return dst, &Error{DataException, "Unknown Java type for schemaless data: class " + javaClasses[tag[0]]}
+		return dst, &Error{dataException, "Unknown Java type for schemaless data: class " + javaClasses[tag[0]]}
 	}
 	for range field {
 		dst = append(dst, 0)

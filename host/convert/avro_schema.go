@@ -36,8 +36,8 @@ const (
 	defaultPrecision = 64
 )
 
-// SchemaParseException is thrown for names that Avro does not allow.
-const SchemaParseException = "org.apache.avro.SchemaParseException"
+// schemaParseException is thrown for names that Avro does not allow.
+const schemaParseException = "org.apache.avro.SchemaParseException"
 
 // avroOptions are AvroDataConfig's.
 type avroOptions struct {
@@ -483,7 +483,7 @@ func (w *avroWriter) structure(dst []byte, id uint32, space string) ([]byte, ste
 		}
 		name := w.scrubbed(m.Name)
 		if taken[name] {
-			return dst, s, &Error{SchemaParseException, "Duplicate field " + quoted(name) + " in record " + full}
+			return dst, s, &Error{schemaParseException, "Duplicate field " + quoted(name) + " in record " + full}
 		}
 		taken[name] = true
 		doc, _ := parameter(n, avroFieldDoc+m.Name)
@@ -540,7 +540,7 @@ func (w *avroWriter) field(dst []byte, name string, id uint32, doc, space string
 // do.
 func replaceNull(s step, value []byte) (step, error) {
 	full := &s.branches[0] // a node with a default has its value in front
-	w := walk{ctx: context.Background(), in: value, most: MaxEnvelopeBytes}
+	w := walk{ctx: context.Background(), in: value, most: maxEnvelopeBytes}
 	lead, err := full.run(&w, nil)
 	if err != nil {
 		return s, err
@@ -561,7 +561,7 @@ func (w *avroWriter) define(name string, digest [sha256.Size]byte) (full string,
 			parts[i] = w.scrubbed(part)
 		}
 		if err := checkName(parts[i]); err != nil {
-			return name, false, &Error{SchemaParseException, "the name " + quoted(name) + ": " + err.Error()}
+			return name, false, &Error{schemaParseException, "the name " + quoted(name) + ": " + err.Error()}
 		}
 	}
 	name = strings.Join(parts, ".")
@@ -619,14 +619,14 @@ func appendJSON(dst []byte, s string) []byte {
 const scrubAdvice = "; scrub.invalid.names=true of the converter writes such names in another way"
 
 // errEmptyName is for a name, or a part of one between its dots, that has no character.
-var errEmptyName = &Error{SchemaParseException, "Empty name: names of Avro, and their parts between dots, have at " +
+var errEmptyName = &Error{schemaParseException, "Empty name: names of Avro, and their parts between dots, have at " +
 	"least one character"}
 
 // checkName refuses what Avro's Java library does: a name is letters, digits and underscores, and does not begin with a
 // digit.
 func checkName(name string) error {
 	if name == "" {
-		return &Error{SchemaParseException, errEmptyName.Text + scrubAdvice}
+		return &Error{schemaParseException, errEmptyName.Text + scrubAdvice}
 	}
 	for i, r := range name {
 		if unicode.IsLetter(r) || r == '_' || i > 0 && unicode.IsDigit(r) {
@@ -636,7 +636,7 @@ func checkName(name string) error {
 		if i == 0 {
 			what = "Illegal initial character: "
 		}
-		return &Error{SchemaParseException, what + cut(name) + scrubAdvice}
+		return &Error{schemaParseException, what + cut(name) + scrubAdvice}
 	}
 	return nil
 }

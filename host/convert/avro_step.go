@@ -78,7 +78,7 @@ type walk struct {
 }
 
 func (w *walk) bad(text string) *Error {
-	return &Error{DataException, "byte " + strconv.Itoa(w.i) + " of the Avro value: " + text}
+	return &Error{dataException, "byte " + strconv.Itoa(w.i) + " of the Avro value: " + text}
 }
 
 // look is called for each item of an array or map: it bounds the work on items that take no bytes, and looks at the
@@ -93,7 +93,7 @@ func (w *walk) look(from int, dst []byte) *Error {
 		return errEnded
 	}
 	if len(dst) > w.most {
-		return &Error{DataException, "the Avro value becomes more than " + strconv.Itoa(MaxDecodedBytes) + " bytes"}
+		return &Error{dataException, "the Avro value becomes more than " + strconv.Itoa(maxDecodedBytes) + " bytes"}
 	}
 	return nil
 }
@@ -204,7 +204,7 @@ func (s *step) run(w *walk, dst []byte) ([]byte, *Error) {
 
 func (b *branch) run(w *walk, dst []byte) ([]byte, *Error) {
 	if b.refused != "" {
-		return dst, &Error{DataException, b.refused}
+		return dst, &Error{dataException, b.refused}
 	}
 	dst = append(dst, b.lead...)
 	if b.step != nil {
@@ -309,7 +309,7 @@ func (s *step) write(w *walk, dst []byte) ([]byte, *Error) {
 		}
 		n, known := s.numbers[string(b)]
 		if !known {
-			return dst, &Error{DataException, "the text " + quoted(b) + " is no symbol of its enum"}
+			return dst, &Error{dataException, "the text " + quoted(b) + " is no symbol of its enum"}
 		}
 		return datum.AppendNumber(dst, int64(n)), nil
 	case padStep, padDecimalStep:
@@ -318,7 +318,7 @@ func (s *step) write(w *walk, dst []byte) ([]byte, *Error) {
 			return dst, err
 		}
 		if len(b) > s.size || s.op == padStep && len(b) < s.size {
-			return dst, &Error{DataException, "expected " + strconv.Itoa(s.size) + " bytes for a fixed, found " +
+			return dst, &Error{dataException, "expected " + strconv.Itoa(s.size) + " bytes for a fixed, found " +
 				strconv.Itoa(len(b))}
 		}
 		sign := byte(0)
@@ -351,7 +351,7 @@ func (s *step) pick(w *walk, dst []byte) ([]byte, *Error) {
 		found = found || len(dst) > before // a null writes nothing
 	}
 	if !found {
-		return dst, &Error{DataException, noValue}
+		return dst, &Error{dataException, noValue}
 	}
 	return dst, nil
 }

@@ -275,7 +275,7 @@ func TestRefusalsOfARegistry(t *testing.T) {
 	}
 	c, _, b := avroPair(t, fake.URL(), "basic.auth.credentials.source", "USER_INFO", "basic.auth.user.info", "u:p")
 	for _, data := range []string{"", "\x00", "\x01abcdefgh", "{}", "\x00\x00\x00\x00\x63x"} {
-		if _, err := c.Decode(t.Context(), "t", []byte(data), b); ErrorClass(err) != DataException || Stops(err) {
+		if _, err := c.Decode(t.Context(), "t", []byte(data), b); ErrorClass(err) != dataException || Stops(err) {
 			t.Errorf("%q: expected a fault of the record, found %v", data, err)
 		}
 	}
@@ -360,7 +360,7 @@ func TestSettingsOfAvro(t *testing.T) {
 			name, value, _ := strings.Cut(pair, "=")
 			m[name] = value
 		}
-		if _, err := New("AvroConverter", m, Use{Schemas: record.NewRegistry()}); ErrorClass(err) != ConfigException ||
+		if _, err := New("AvroConverter", m, Use{Schemas: record.NewRegistry()}); ErrorClass(err) != configException ||
 			!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "abc") {
 			t.Errorf("%s: expected an error that names %s, found %v", settings, want, err)
 		}
@@ -372,7 +372,7 @@ func TestNamesOfAvro(t *testing.T) {
 	const odd = `{"schema":{"type":"struct","name":"1a.b-c","fields":[{"type":"int32","field":"x.y"}]},"payload":{"x.y":1}}`
 	c, json, b := avroPair(t, fakeRegistry(t))
 	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b,
-		odd)); ErrorClass(err) != SchemaParseException || !strings.Contains(err.Error(), "scrub.invalid.names") {
+		odd)); ErrorClass(err) != schemaParseException || !strings.Contains(err.Error(), "scrub.invalid.names") {
 		t.Errorf("expected a refusal with advice, found %v", err)
 	}
 	c, json, b = avroPair(t, fakeRegistry(t), "scrub.invalid.names", "true")
@@ -411,7 +411,7 @@ func TestNamesInANamespace(t *testing.T) {
 		c, json, b := avroPair(t, fakeRegistry(t, schema))
 		d, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 1, 2, 2, 4}, b)
 		if want != "" {
-			if ErrorClass(err) != DataException || !strings.Contains(err.Error(), want) {
+			if ErrorClass(err) != dataException || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: expected %q, found %v", schema, want, err)
 			}
 			continue
@@ -440,7 +440,7 @@ func TestBranchesOfAUnionAreBounded(t *testing.T) {
 	if d, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 1, 4}, b); err != nil || d.Size == 0 {
 		t.Errorf("expected a value of the third type, found %v, %v", d, err)
 	}
-	if _, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 2, 4}, b); ErrorClass(err) != DataException ||
+	if _, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 2, 4}, b); ErrorClass(err) != dataException ||
 		!strings.Contains(err.Error(), "expected at most 1000") {
 		t.Errorf("expected a refusal, found %v", err)
 	}
@@ -596,7 +596,7 @@ func TestSchemaInAHeader(t *testing.T) {
 		t.Errorf("expected a tombstone, found %v, %v", d, err)
 	}
 	for _, header := range [][]byte{nil, {1, 2}, {0, 0, 0, 0, 9}, append([]byte{2}, guid[1:]...)} {
-		if _, err := by.DecodeBy(t.Context(), "t", header, []byte{2}, b); ErrorClass(err) != DataException {
+		if _, err := by.DecodeBy(t.Context(), "t", header, []byte{2}, b); ErrorClass(err) != dataException {
 			t.Errorf("% x: expected a fault of the record, found %v", header, err)
 		}
 	}

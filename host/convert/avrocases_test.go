@@ -76,7 +76,7 @@ func readAvro(t *testing.T, options, schema, payload, version string) (document,
 		t.Errorf("%s %s: %v", schema, payload, err)
 	}
 	var k budget
-	k.start(t.Context(), nil, MaxEnvelopeBytes)
+	k.start(t.Context(), nil, maxEnvelopeBytes)
 	text, _, _, err := avroSchemaOf(&k, b.Registry.Get(d.Schema).Nodes, c.(*avroConverter).o)
 	if err != nil {
 		return string(out), "!" + err.Error()
@@ -168,7 +168,7 @@ func TestWhatAvroDoesNotHave(t *testing.T) {
 		b.Hold(s)
 		_, _, err = c2.Encode(t.Context(), nil, math.MaxInt32, "t", b, wit.Datum{Form: wit.Structured, Schema: s.ID,
 			Size: uint32(len(c.value))})
-		if ErrorClass(err) != DataException || err.Error() != c.want {
+		if ErrorClass(err) != dataException || err.Error() != c.want {
 			t.Errorf("%s: expected %q, found %v", name, c.want, err)
 		}
 	}

@@ -7,19 +7,19 @@ import (
 
 // What a conversion may make of a record, whatever its bytes say.
 const (
-	// MaxDecodedBytes is how many bytes one key or value of a topic may become in a batch: members that are not there
+	// maxDecodedBytes is how many bytes one key or value of a topic may become in a batch: members that are not there
 	// become defaults, so that a document of some megabytes could become any number of them.
-	MaxDecodedBytes = 64 << 20
-	// MaxEnvelopeBytes is how long the JSON of a schema may be, with its defaults and their escapes: it stands in every
+	maxDecodedBytes = 64 << 20
+	// maxEnvelopeBytes is how long the JSON of a schema may be, with its defaults and their escapes: it stands in every
 	// record.
-	MaxEnvelopeBytes = 16 << 20
-	// MaxCachedBytes is how many bytes, about, the schemas take that a converter keeps compiled in one direction;
+	maxEnvelopeBytes = 16 << 20
+	// maxCachedBytes is how many bytes, about, the schemas take that a converter keeps compiled in one direction;
 	// beside `schemas.cache.size`, which counts schemas. Beyond it the converter forgets all and compiles anew what
 	// comes.
-	MaxCachedBytes = 64 << 20
-	// MaxErrorBytes is how long the text of an error gets by the names of the fields around the value at fault: further
+	maxCachedBytes = 64 << 20
+	// maxErrorBytes is how long the text of an error gets by the names of the fields around the value at fault: further
 	// names are left out.
-	MaxErrorBytes = 2000
+	maxErrorBytes = 2000
 	// maxQuoted is how much of a text an error says.
 	maxQuoted = 100
 )
@@ -95,7 +95,7 @@ func (e *Error) in(field string) *Error {
 	switch {
 	case e == errEnded:
 		return e
-	case len(e.Text) < MaxErrorBytes:
+	case len(e.Text) < maxErrorBytes:
 		return &Error{e.Class, "field " + quoted(field) + ": " + e.Text}
 	case e.Text[:len(beyond)] == beyond:
 		return e

@@ -204,7 +204,7 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 				if err != nil && len(err.Error()) > 10_000 {
 					t.Errorf("an error of %d bytes", len(err.Error()))
 				}
-				if cap(b.Data) > 4*MaxDecodedBytes {
+				if cap(b.Data) > 4*maxDecodedBytes {
 					t.Errorf("%d bytes were held", cap(b.Data))
 				}
 			})
@@ -286,7 +286,7 @@ func TestHostileValuesAreWrittenInTime(t *testing.T) {
 		"few of them": {nodes: []wit.Node{{Kind: wit.Text}}, b: datum.AppendBytes(nil, make([]byte, 100_000))},
 		"text as text": {class: ClassString, nodes: []wit.Node{{Kind: wit.Text}}, b: datum.AppendBytes(nil,
 			make([]byte, 2<<20)), want: "more than 1048576 bytes"},
-		"bytes": {class: ClassByteArray, nodes: []wit.Node{{Kind: wit.Bytes}}, b: datum.AppendBytes(nil,
+		"bytes": {class: classByteArray, nodes: []wit.Node{{Kind: wit.Bytes}}, b: datum.AppendBytes(nil,
 			make([]byte, 2<<20)), want: "more than 1048576 bytes"},
 		"many floats": {nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Text}},
 			b: append(append(datum.AppendNumber(nil, 500_000), long...), 0), want: "more than 1048576 bytes"},
@@ -398,7 +398,7 @@ func TestBytesOfCachedSchemas(t *testing.T) {
 		if err != nil || len(out) < size || !bytes.Contains(out, fmt.Appendf(nil, `"%02dddd`, i%schemas)) {
 			t.Fatalf("schema %d: %d bytes, %v", i, len(out), err)
 		}
-		if c.programs.bytes > MaxCachedBytes || c.readers.bytes > MaxCachedBytes {
+		if c.programs.bytes > maxCachedBytes || c.readers.bytes > maxCachedBytes {
 			t.Fatalf("schema %d: %d and %d bytes are kept", i, c.programs.bytes, c.readers.bytes)
 		}
 		most, maxRead = max(most, len(c.programs.of)), max(maxRead, len(c.readers.of))

@@ -1,6 +1,6 @@
 package convert
 
-// cache keeps what was made of schemas: at most max of them, and about [MaxCachedBytes]. What would go beyond is put
+// cache keeps what was made of schemas: at most max of them, and about [maxCachedBytes]. What would go beyond is put
 // into an empty one, since a converter that meets so many schemas seldom meets the same again.
 type cache[K comparable, V any] struct {
 	of         map[K]V
@@ -14,7 +14,7 @@ func (c *cache[K, V]) get(key K) V { return c.of[key] }
 
 // put keeps a value of so many bytes, about.
 func (c *cache[K, V]) put(key K, value V, size int) {
-	if len(c.of) >= c.max || c.bytes+size > MaxCachedBytes {
+	if len(c.of) >= c.max || c.bytes+size > maxCachedBytes {
 		clear(c.of)
 		c.bytes = 0
 	}

@@ -28,8 +28,8 @@ type Converter interface {
 
 // Names of the exception classes that Kafka Connect would give; they go into the headers of dead letters.
 const (
-	DataException   = "org.apache.kafka.connect.errors.DataException"
-	ConfigException = "org.apache.kafka.common.config.ConfigException"
+	dataException   = "org.apache.kafka.connect.errors.DataException"
+	configException = "org.apache.kafka.common.config.ConfigException"
 	// TooLargeException is of what a producer would not send.
 	TooLargeException = "org.apache.kafka.common.errors.RecordTooLargeException"
 )
@@ -58,11 +58,11 @@ type Error struct {
 func (e *Error) Error() string { return e.Text }
 
 func dataError(format string, args ...any) error {
-	return &Error{DataException, fmt.Sprintf(format, args...)}
+	return &Error{dataException, fmt.Sprintf(format, args...)}
 }
 
 func configError(format string, args ...any) error {
-	return &Error{ConfigException, fmt.Sprintf(format, args...)}
+	return &Error{configException, fmt.Sprintf(format, args...)}
 }
 
 // ErrorClass is the Java class that stands for an error of this package, or "" for another error.

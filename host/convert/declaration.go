@@ -16,7 +16,7 @@ const (
 	ClassJSONSchema = "io.confluent.connect.json.JsonSchemaConverter"
 	ClassJSON       = "org.apache.kafka.connect.json.JsonConverter"
 	ClassString     = "org.apache.kafka.connect.storage.StringConverter"
-	ClassByteArray  = "org.apache.kafka.connect.converters.ByteArrayConverter"
+	classByteArray  = "org.apache.kafka.connect.converters.ByteArrayConverter"
 )
 
 // Declaration is what a converter says of itself: from it come the check of its settings, their defaults, and what
@@ -44,7 +44,7 @@ func declared() []Declaration {
 			newJSON),
 		declare(ClassString, "Text: what is no text is written as Java's toString has it.", stringSettings(),
 			newString),
-		declare(ClassByteArray, "Bytes as they are.", setting.Of(), newByteArray),
+		declare(classByteArray, "Bytes as they are.", setting.Of(), newByteArray),
 	}
 	for _, p := range primitives {
 		list = append(list, declare(p.class, "Values of type "+p.name+" as Kafka's "+p.serde+"Serializer writes them.",

@@ -162,7 +162,7 @@ func difference(kafka, got string, ours error) string {
 	}
 	// Where ours refuses the value, Kafka has refused its schema before.
 	if strings.Contains(kafka, "SchemaBuilderException: Invalid default value") && ErrorClass(ours) !=
-		SchemaBuilderException {
+		schemaBuilderException {
 		return "default of a struct"
 	}
 	if ours == nil {
@@ -197,7 +197,7 @@ func halves(text string) string {
 
 // documented tells whether a class is one that Connect's converters throw on purpose; others come of accidents, such as
 // NullPointerException, and stand for any refusal.
-func documented(class string) bool { return class == DataException || class == SchemaBuilderException }
+func documented(class string) bool { return class == dataException || class == schemaBuilderException }
 
 // leads are what our errors have in front of Kafka's words, so that the field or setting at fault is found.
 var leads = regexp.MustCompile(`^(Invalid value for configuration schema\.content: )?(\.\.\. )?(field "([^"\\]|\\.)*": )*`)

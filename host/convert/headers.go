@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// ClassSimpleHeaders is the converter of headers that is Kafka Connect's default.
-const ClassSimpleHeaders = "org.apache.kafka.connect.storage.SimpleHeaderConverter"
+// classSimpleHeaders is the converter of headers that is Kafka Connect's default.
+const classSimpleHeaders = "org.apache.kafka.connect.storage.SimpleHeaderConverter"
 
 // Headers converts the values of headers. Like a [Converter] it belongs to one goroutine at a time.
 type Headers interface {
@@ -27,15 +27,15 @@ type Headers interface {
 // values that Kafka Connect takes for headers, too.
 func FindHeaders(class string) (Declaration, error) {
 	class = setting.Trim(class)
-	if class == ClassSimpleHeaders || class == simpleName(ClassSimpleHeaders) ||
-		class == strings.TrimSuffix(simpleName(ClassSimpleHeaders), "HeaderConverter") {
-		return Declaration{Class: ClassSimpleHeaders, table: setting.Of()}, nil
+	if class == classSimpleHeaders || class == simpleName(classSimpleHeaders) ||
+		class == strings.TrimSuffix(simpleName(classSimpleHeaders), "HeaderConverter") {
+		return Declaration{Class: classSimpleHeaders, table: setting.Of()}, nil
 	}
 	d, err := Find(class, false)
 	switch {
 	case err != nil:
 		return d, configError("header converter: unknown class %q; there are %s, and the converters of keys and "+
-			"values but those with a schema registry", class, ClassSimpleHeaders)
+			"values but those with a schema registry", class, classSimpleHeaders)
 	case d.Class == ClassAvro || d.Class == ClassJSONSchema:
 		return d, configError("header converter: %s converts no headers, in Kafka Connect neither", d.Class)
 	}
@@ -44,7 +44,7 @@ func FindHeaders(class string) (Declaration, error) {
 
 // HeaderClasses are the classes that FindHeaders knows, sorted.
 func HeaderClasses() []string {
-	classes := []string{ClassSimpleHeaders}
+	classes := []string{classSimpleHeaders}
 	for _, d := range declarations {
 		if _, err := FindHeaders(d.Class); err == nil {
 			classes = append(classes, d.Class)
@@ -60,7 +60,7 @@ func NewHeaders(class string, settings map[string]string, u Use) (Headers, error
 	if err != nil {
 		return nil, err
 	}
-	if d.Class == ClassSimpleHeaders {
+	if d.Class == classSimpleHeaders {
 		return SimpleHeaders{Registry: u.Schemas}, nil
 	}
 	u.Key = false

@@ -27,7 +27,7 @@ func TestHeadersGoThroughTheirConverter(t *testing.T) {
 		header   datum.Header
 		want     string
 	}{
-		{ClassSimpleHeaders, nil, structured, "ä"},
+		{classSimpleHeaders, nil, structured, "ä"},
 		{"SimpleHeaderConverter", nil, dynamic, "7"},
 		{ClassJSON, nil, structured, `{"schema":{"type":"string","optional":false},"payload":"ä"}`},
 		{ClassJSON, map[string]string{"schemas.enable": "false"}, structured, `"ä"`},
@@ -40,7 +40,7 @@ func TestHeadersGoThroughTheirConverter(t *testing.T) {
 		{ClassString, nil, null, "(none)"},
 		{"org.apache.kafka.connect.converters.LongConverter", nil, structured,
 			"fails: Failed to serialize to long (was class java.lang.String): expected a java.lang.Long"},
-		{ClassByteArray, nil, structured, "fails: Invalid schema type for ByteArrayConverter: STRING"},
+		{classByteArray, nil, structured, "fails: Invalid schema type for ByteArrayConverter: STRING"},
 	} {
 		c, err := NewHeaders(x.class, x.settings, Use{Schemas: reg})
 		if err != nil {
@@ -68,7 +68,7 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 		form        wit.Form
 		want        any
 	}{
-		{ClassSimpleHeaders, "7", wit.Raw, nil},
+		{classSimpleHeaders, "7", wit.Raw, nil},
 		{ClassString, "7", wit.Structured, "7"},
 		{ClassJSON, `{"schema":{"type":"int32"},"payload":7}`, wit.Structured, int32(7)},
 		{ClassJSON, `{"schema":null,"payload":[7]}`, wit.Dynamic, nil},

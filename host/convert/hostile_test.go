@@ -120,7 +120,7 @@ func TestHostileRegisteredSchemas(t *testing.T) {
 				}
 				d, err := made().Decode(ctx, "t", append([]byte{0, 0, 0, 0, 1}, c.value...), b)
 				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) ||
-					ErrorClass(err) != DataException) {
+					ErrorClass(err) != dataException) {
 					t.Errorf("expected %q, found %.300v", c.want, err)
 				}
 				if err != nil {

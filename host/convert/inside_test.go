@@ -46,7 +46,7 @@ func FuzzInsideTypes(f *testing.F) {
 				if len(out) > int(most)+len("before") {
 					t.Fatalf("seed %d: %s wrote %d bytes, at most %d are allowed", seed, class, len(out), most)
 				}
-				if err != nil && (string(out) != "before" || len(err.Error()) > 2*MaxErrorBytes) {
+				if err != nil && (string(out) != "before" || len(err.Error()) > 2*maxErrorBytes) {
 					t.Fatalf("seed %d: %s: %.300v with %d bytes", seed, class, err, len(out))
 				}
 			}

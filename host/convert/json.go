@@ -25,6 +25,8 @@ type jsonConverter struct {
 	budget   budget
 
 	parser parser
+	// wide holds a document of UTF-16 or UTF-32 in UTF-8.
+	wide []byte
 	// readers by the JSON text of their schema
 	readers    cache[string, *reader]
 	lastReader *reader
@@ -138,12 +140,12 @@ func (c *jsonConverter) program(ctx context.Context, id uint32) (*program, error
 		p = &program{schema: s}
 		var err error
 		var k budget
-		k.start(ctx, nil, MaxEnvelopeBytes)
+		k.start(ctx, nil, maxEnvelopeBytes)
 		if p.writer, err = newWriter(&k, s.Nodes, 0, c.form); err != nil {
 			return nil, schemaFault(err)
 		}
 		if c.schemas {
-			k.start(ctx, nil, MaxEnvelopeBytes)
+			k.start(ctx, nil, maxEnvelopeBytes)
 			p.envelope, err = appendSchema(&k, []byte(envelopeSchema), s.Nodes, 0, nil, p.writer)
 			if err != nil {
 				return nil, schemaFault(err)
@@ -167,7 +169,7 @@ func compiledBytes(s *record.Schema) int {
 func schemaFault(err error) error {
 	var e *Error
 	if errors.As(err, &e) && e.Class == TooLargeException {
-		return &Error{DataException, "the schema with its defaults takes " + e.Text}
+		return &Error{dataException, "the schema with its defaults takes " + e.Text}
 	}
 	return err
 }
@@ -223,12 +225,12 @@ func (c *jsonConverter) first(ctx context.Context, value refused, dst []byte, er
 func (c *jsonConverter) decode(ctx context.Context, data []byte, b *record.Batch) (d wit.Datum, value refused,
 	err error) {
 	p := &c.parser
-	most := len(b.Data) + MaxDecodedBytes
+	most := len(b.Data) + maxDecodedBytes
 	if len(data) > 1 && (data[0] == 0 || data[1] == 0 || data[0] >= 0xfe) {
-		if p.wide, err = fromWide(p.wide[:0], data); err != nil {
+		if c.wide, err = fromWide(c.wide[:0], data); err != nil {
 			return d, value, err
 		}
-		data = p.wide
+		data = c.wide
 	}
 	p.reset(ctx, data, most)
 	r := c.fixed

@@ -78,7 +78,7 @@ func TestRefusesToWrite(t *testing.T) {
 		"Mismatching schema.": datum.List{datum.Nested{Schema: 1}},
 	} {
 		out, _, err := encode(t, c, reg, nil, v)
-		if err == nil || err.Error() != want || ErrorClass(err) != DataException || out != "" {
+		if err == nil || err.Error() != want || ErrorClass(err) != dataException || out != "" {
 			t.Errorf("%v: expected %q, found %q, %v", v, want, out, err)
 		}
 	}
@@ -215,7 +215,7 @@ func TestRefusesToRead(t *testing.T) {
 	} {
 		b := &record.Batch{Registry: reg, Data: []byte("before")}
 		_, err := c.Decode(t.Context(), "t", []byte(document), b)
-		if err == nil || !strings.Contains(err.Error(), want) || ErrorClass(err) != DataException ||
+		if err == nil || !strings.Contains(err.Error(), want) || ErrorClass(err) != dataException ||
 			string(b.Data) != "before" {
 			t.Errorf("%s: expected %q, found %v", document, want, err)
 		}
@@ -247,7 +247,7 @@ func TestAliasesOfConverters(t *testing.T) {
 			}
 		}
 	}
-	for class, want := range map[string]string{"Simple": ClassSimpleHeaders, "SimpleHeaderConverter": ClassSimpleHeaders,
+	for class, want := range map[string]string{"Simple": classSimpleHeaders, "SimpleHeaderConverter": classSimpleHeaders,
 		"Json": ClassJSON, "String": ClassString} {
 		if found, err := FindHeaders(class); err != nil || found.Class != want {
 			t.Errorf("%s: expected %s, found %s, %v", class, want, found.Class, err)
@@ -275,7 +275,7 @@ func TestNew(t *testing.T) {
 	for _, settings := range []map[string]string{{"schemas.enable": "maybe"}, {"decimal.format": "x"},
 		{"schemas.cache.size": "x"}} {
 		if _, err := New("JsonConverter", settings, Use{Schemas: reg}); err == nil ||
-			ErrorClass(err) != ConfigException {
+			ErrorClass(err) != configException {
 			t.Errorf("%v: %v", settings, err)
 		}
 	}

@@ -162,12 +162,12 @@ func (c *jsonSchemaConverter) program(ctx context.Context, id uint32) (*jsonSche
 		}
 		p = &jsonSchemaProgram{schema: s, ids: topicIDs{}}
 		var k budget
-		k.start(ctx, nil, MaxEnvelopeBytes)
+		k.start(ctx, nil, maxEnvelopeBytes)
 		var err error
 		if p.writer, err = newWriter(&k, s.Nodes, 0, c.o.writes); err != nil {
 			return nil, schemaFault(err)
 		}
-		k.start(ctx, nil, MaxEnvelopeBytes)
+		k.start(ctx, nil, maxEnvelopeBytes)
 		text, err := jsonSchemaOf(&k, s.Nodes, p.writer, c.o)
 		if err != nil {
 			return nil, schemaFault(err)
@@ -198,7 +198,7 @@ func (c *jsonSchemaConverter) fits(p *jsonSchemaProgram) func(string, []registry
 		}
 		if !reflect.DeepEqual(a, b) && c.strict {
 			return &Stop{fmt.Errorf("%s is not that of the record, and latest.compatibility.strict=true: expected %s, "+
-				"found %s", what, cutTo(own, MaxErrorBytes), cutTo(theirs, MaxErrorBytes))}
+				"found %s", what, cutTo(own, maxErrorBytes), cutTo(theirs, maxErrorBytes))}
 		}
 		if c.o.validate {
 			var err error
@@ -251,7 +251,7 @@ func (c *jsonSchemaConverter) decode(ctx context.Context, topic string, id schem
 	}
 	start := len(b.Data)
 	p := &c.parser
-	p.reset(ctx, data, start+MaxDecodedBytes)
+	p.reset(ctx, data, start+maxDecodedBytes)
 	d := wit.Datum{Form: wit.Structured, Schema: r.by.reader.schema.ID, Start: uint32(start)}
 	out, failed := r.by.reader.read(p, b.Data)
 	if failed == nil {
@@ -327,7 +327,7 @@ func holds(s *jsonschema.Schema, document []byte) error {
 		err = s.Validate(v)
 	}
 	if err != nil {
-		return dataError("Validation error in JSON: %s", cutTo(err.Error(), MaxErrorBytes))
+		return dataError("Validation error in JSON: %s", cutTo(err.Error(), maxErrorBytes))
 	}
 	return nil
 }

@@ -294,7 +294,7 @@ func TestJSONSchemaOfARegistry(t *testing.T) {
 			if part == "40403" {
 				part = "404"
 			}
-			if err == nil || !strings.Contains(err.Error(), part) || ErrorClass(err) != DataException {
+			if err == nil || !strings.Contains(err.Error(), part) || ErrorClass(err) != dataException {
 				t.Errorf("%d: expected %q, found %v", id, part, err)
 			}
 			continue
@@ -308,7 +308,7 @@ func TestJSONSchemaOfARegistry(t *testing.T) {
 		}
 	}
 	for _, data := range []string{"", "\x00\x00\x00", "\x01\x00\x00\x00\x02\"x\"", `{"a":1}`} {
-		if _, err := c.Decode(t.Context(), "t", []byte(data), b); ErrorClass(err) != DataException {
+		if _, err := c.Decode(t.Context(), "t", []byte(data), b); ErrorClass(err) != dataException {
 			t.Errorf("%q: expected a fault of the record, found %v", data, err)
 		}
 	}
@@ -354,7 +354,7 @@ func TestJSONSchemaRefusals(t *testing.T) {
 		t.Errorf("expected a stop, found %q, %v", out, err)
 	}
 	plain := datumOf(t, newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false"), b, `{"a":1}`)
-	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, plain); ErrorClass(err) != DataException {
+	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, plain); ErrorClass(err) != dataException {
 		t.Errorf("expected a value without schema to be refused, found %v", err)
 	}
 	if out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, wit.Datum{}); err != nil || !null ||
@@ -385,7 +385,7 @@ func TestHostileJSONSchemas(t *testing.T) {
 	for i, text := range bombs {
 		c, _, b := jsonSchemaPair(t, jsonSchemaRegistry(t, text))
 		_, err := c.Decode(t.Context(), "t", []byte("\x00\x00\x00\x00\x01\"x\""), b)
-		if ErrorClass(err) != DataException || !strings.Contains(err.Error(), "expected at most") {
+		if ErrorClass(err) != dataException || !strings.Contains(err.Error(), "expected at most") {
 			t.Errorf("%d: expected a bound, found %v", i, err)
 		}
 	}
@@ -398,7 +398,7 @@ func TestHostileJSONSchemas(t *testing.T) {
 	c, _, b := jsonSchemaPair(t, jsonSchemaRegistry(t, schema))
 	document := append([]byte{0, 0, 0, 0, 1}, strings.Repeat(`{"a":`, 30)+`"`+strings.Repeat("x", 3<<20)+`"`+
 		strings.Repeat("}", 30)...)
-	if _, err := c.Decode(t.Context(), "t", document, b); ErrorClass(err) != DataException ||
+	if _, err := c.Decode(t.Context(), "t", document, b); ErrorClass(err) != dataException ||
 		!strings.Contains(err.Error(), "to be looked through") {
 		t.Errorf("expected a bound, found %v", err)
 	}
@@ -434,7 +434,7 @@ func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 		return err
 	}
 	for _, name := range []string{wit.NameDate, wit.NameTime, wit.NameTimestamp, wit.NameDecimal} {
-		if err := write([]wit.Node{{Kind: wit.Text, Name: &name}}); ErrorClass(err) != DataException || asked != 0 {
+		if err := write([]wit.Node{{Kind: wit.Text, Name: &name}}); ErrorClass(err) != dataException || asked != 0 {
 			t.Errorf("%s: expected a refusal and no request, found %d, %v", name, asked, err)
 		}
 	}

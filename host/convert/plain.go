@@ -205,8 +205,8 @@ func (c *stringConverter) Decode(ctx context.Context, topic string, data []byte,
 	if data == nil {
 		return appendNull(b, c.read), nil
 	}
-	if c.scratch = c.reads.decode(c.scratch[:0], data); len(c.scratch) > MaxDecodedBytes {
-		return wit.Datum{}, dataError("expected a text of at most %d bytes, found %d", MaxDecodedBytes, len(c.scratch))
+	if c.scratch = c.reads.decode(c.scratch[:0], data); len(c.scratch) > maxDecodedBytes {
+		return wit.Datum{}, dataError("expected a text of at most %d bytes, found %d", maxDecodedBytes, len(c.scratch))
 	}
 	return appendOptional(b, c.read, c.scratch), nil
 }

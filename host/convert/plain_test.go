@@ -81,7 +81,7 @@ func TestStringConverterEncodings(t *testing.T) {
 		}
 	}
 	if _, err := New(ClassString, map[string]string{"converter.encoding": "EBCDIC"},
-		Use{Schemas: record.NewRegistry()}); ErrorClass(err) != ConfigException {
+		Use{Schemas: record.NewRegistry()}); ErrorClass(err) != configException {
 		t.Error(err)
 	}
 }
@@ -135,7 +135,7 @@ func rewriteText(t *testing.T, reads, writes, data string) string {
 
 func TestByteArrayConverter(t *testing.T) {
 	reg := record.NewRegistry()
-	c := newConverter(t, ClassByteArray, reg)
+	c := newConverter(t, classByteArray, reg)
 	for _, x := range []struct {
 		nodes []wit.Node
 		v     any
@@ -163,7 +163,7 @@ func TestByteArrayConverter(t *testing.T) {
 
 // What is not there is a null with the converter's schema, as Kafka's own converters have it; it is written as nothing.
 func TestNothingHasASchema(t *testing.T) {
-	for class, kind := range map[string]wit.Kind{ClassString: wit.Text, ClassByteArray: wit.Bytes,
+	for class, kind := range map[string]wit.Kind{ClassString: wit.Text, classByteArray: wit.Bytes,
 		"org.apache.kafka.connect.converters.IntegerConverter": wit.Int32,
 		"org.apache.kafka.connect.converters.BooleanConverter": wit.Boolean} {
 		b := &record.Batch{Registry: record.NewRegistry(), Data: []byte("before")}

@@ -29,7 +29,7 @@ func TestPrimitivesAsKafka(t *testing.T) {
 		b := &record.Batch{Registry: record.NewRegistry()}
 		j := newConverter(t, ClassJSON, b.Registry)
 		var c Converter
-		if class != simpleName(ClassSimpleHeaders) {
+		if class != simpleName(classSimpleHeaders) {
 			c = newConverter(t, class, b.Registry)
 		}
 		var got string

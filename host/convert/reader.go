@@ -141,11 +141,11 @@ func (r *reader) read(p *parser, dst []byte) ([]byte, *Error) {
 // most.
 func (r *reader) absent(dst []byte, most int) ([]byte, *Error) {
 	if r.null == nil {
-		return dst, &Error{DataException, "Invalid null value for required " + r.typ + " field"}
+		return dst, &Error{dataException, "Invalid null value for required " + r.typ + " field"}
 	}
 	if len(r.null) > most-len(dst) {
-		return dst, &Error{DataException, "with the defaults of absent values it has more than " +
-			strconv.Itoa(MaxDecodedBytes) + " bytes"}
+		return dst, &Error{dataException, "with the defaults of absent values it has more than " +
+			strconv.Itoa(maxDecodedBytes) + " bytes"}
 	}
 	return append(dst, r.null...), nil
 }
@@ -158,9 +158,9 @@ func (r *reader) mismatch(p *parser) *Error {
 func (r *reader) another(p *parser, found string) *Error {
 	text := "expected a JSON value for the type " + r.typ + ", found " + found
 	if p.defaults {
-		return &Error{SchemaBuilderException, "Invalid default value: " + text}
+		return &Error{schemaBuilderException, "Invalid default value: " + text}
 	}
-	return &Error{DataException, text}
+	return &Error{dataException, text}
 }
 
 // value appends a value that is not null, without its branch.
@@ -236,10 +236,10 @@ func (r *reader) readInteger(p *parser, dst []byte, c byte) ([]byte, *Error) {
 		if r.logical != "" && r.shape == int32Shape {
 			return dst, r.notIntegral("NUMBER") // Java's int is meant
 		}
-		return dst, &Error{DataException, "the number " + cut(text) + " does not fit the type " + r.typ}
+		return dst, &Error{dataException, "the number " + cut(text) + " does not fit the type " + r.typ}
 	}
 	if r.logical == "Time" && (n < 0 || n > millisPerDay) {
-		return dst, &Error{DataException,
+		return dst, &Error{dataException,
 			"Time values must use number of milliseconds greater than 0 and less than 86400000"}
 	}
 	return datum.AppendNumber(dst, n), nil
@@ -253,7 +253,7 @@ func (r *reader) notIntegral(found string) *Error {
 	if r.logical == "Timestamp" {
 		integer = "integral"
 	}
-	return &Error{DataException, "Invalid type for " + r.logical + ", underlying representation should be " + integer +
+	return &Error{dataException, "Invalid type for " + r.logical + ", underlying representation should be " + integer +
 		" but was " + found}
 }
 
@@ -409,15 +409,15 @@ func (r *reader) readBytes(p *parser, dst []byte) ([]byte, *Error) {
 // badBytes refuses a text that holds no bytes, or none of a Decimal.
 func (r *reader) badBytes(why string) *Error {
 	if r.shape == bytesShape {
-		return &Error{DataException, "Invalid bytes field: " + why}
+		return &Error{dataException, "Invalid bytes field: " + why}
 	}
-	return &Error{DataException, "Invalid bytes for Decimal field: " + why}
+	return &Error{dataException, "Invalid bytes for Decimal field: " + why}
 }
 
 // readDecimal reads a number as a Decimal of the schema's scale; places beyond the scale must be zeros.
 func (r *reader) readDecimal(p *parser, dst []byte, c byte) ([]byte, *Error) {
 	if !isNumber(c) {
-		return dst, &Error{DataException,
+		return dst, &Error{dataException,
 			"Invalid type for Decimal, underlying representation should be numeric or bytes but was " + p.kind()}
 	}
 	text, _, err := p.number()
@@ -426,7 +426,7 @@ func (r *reader) readDecimal(p *parser, dst []byte, c byte) ([]byte, *Error) {
 	}
 	mantissa, places, exponent, ok := p.parts(text)
 	if !ok {
-		return dst, &Error{DataException, "the exponent of " + cut(text) + " is out of range for a Decimal"}
+		return dst, &Error{dataException, "the exponent of " + cut(text) + " is out of range for a Decimal"}
 	}
 	shift := r.scale - places + exponent
 	if n, ok := parseInteger(mantissa); ok {
@@ -440,7 +440,7 @@ func (r *reader) readDecimal(p *parser, dst []byte, c byte) ([]byte, *Error) {
 		return dst, bad
 	case unscaled == nil:
 		// Kafka reads it, and has these words when it is to be written.
-		return dst, &Error{DataException, "Decimal value has mismatching scale for given Decimal schema. Schema has " +
+		return dst, &Error{dataException, "Decimal value has mismatching scale for given Decimal schema. Schema has " +
 			"scale " + strconv.Itoa(r.scale) + ", value has scale " + strconv.Itoa(places-exponent) + "."}
 	}
 	return datum.AppendDecimal(dst, unscaled), nil
@@ -476,7 +476,7 @@ func scaledDigits(mantissa []byte, shift int) (*big.Int, *Error) {
 }
 
 func manyDigits() *Error {
-	return &Error{DataException, "a Decimal of more than " + strconv.Itoa(datum.MaxDecimalBytes) + " bytes"}
+	return &Error{dataException, "a Decimal of more than " + strconv.Itoa(datum.MaxDecimalBytes) + " bytes"}
 }
 
 // shifted multiplies by a power of ten, or divides where nothing is left over.
@@ -503,7 +503,7 @@ func shifted(n int64, places int) (int64, bool) {
 // out of turn it notes where each lies in what was read, and puts them in order at the end.
 func (r *reader) readStructure(p *parser, dst []byte) ([]byte, *Error) {
 	if p.peek() != '{' {
-		return dst, &Error{DataException, "Structs should be encoded as JSON objects, but found " + p.kind()}
+		return dst, &Error{dataException, "Structs should be encoded as JSON objects, but found " + p.kind()}
 	}
 	if p.inOrder {
 		return r.readInOrder(p, dst)
@@ -687,7 +687,7 @@ func (r *reader) readItems(p *parser, dst []byte) ([]byte, *Error) {
 		opening, what = '{', "Maps with string fields should be encoded as JSON objects, but found "
 	}
 	if p.peek() != opening {
-		return dst, &Error{DataException, what + p.kind()}
+		return dst, &Error{dataException, what + p.kind()}
 	}
 	if err := p.open(opening); err != nil {
 		return dst, err
@@ -743,14 +743,14 @@ func (r *reader) readItem(p *parser, dst []byte) (_ []byte, value int, err *Erro
 		return r.readKeyed(p, dst)
 	}
 	if p.peek() != '[' {
-		return dst, 0, &Error{DataException, "Found invalid map entry instead of array tuple: " + p.kind()}
+		return dst, 0, &Error{dataException, "Found invalid map entry instead of array tuple: " + p.kind()}
 	}
 	from := p.i
 	if dst, value, err = r.readPair(p, dst); err != nil && p.inOrder {
 		// What Kafka Connect looks at first is how many values the tuple has.
 		p.i = from
 		if n, bad := p.count(); bad == nil && n != 2 {
-			err = &Error{DataException, "Found invalid map entry, expected length 2 but found :" + strconv.Itoa(n)}
+			err = &Error{dataException, "Found invalid map entry, expected length 2 but found :" + strconv.Itoa(n)}
 		}
 	}
 	return dst, value, err
@@ -823,7 +823,7 @@ func readDynamic(p *parser, dst []byte) ([]byte, *Error) {
 	}
 	n, ok := parseInteger(text)
 	if !ok {
-		return dst, &Error{DataException, "the number " + cut(text) + " does not fit 64 bits"}
+		return dst, &Error{dataException, "the number " + cut(text) + " does not fit 64 bits"}
 	}
 	return datum.AppendNumber(append(dst, datum.TagInt64), n), nil
 }

@@ -123,7 +123,7 @@ func (c *registered) id(ctx context.Context, topic, name, text string,
 	if err != nil {
 		var refused *registry.Refused
 		if errors.As(err, &refused) {
-			err = &Stop{fmt.Errorf("%w; the schema is %s", err, cutTo(text, MaxErrorBytes))}
+			err = &Stop{fmt.Errorf("%w; the schema is %s", err, cutTo(text, maxErrorBytes))}
 		}
 		return 0, err
 	}
@@ -215,8 +215,8 @@ func (c *registered) written(ctx context.Context, id schemaID) (texts []registry
 		return nil, dataError("schema %s is of type %s, expected %s", id, kind, c.kind), nil
 	}
 	for _, one := range texts {
-		if len(one.Text) > MaxEnvelopeBytes {
-			return nil, dataError("a schema of %d bytes, expected at most %d", len(one.Text), MaxEnvelopeBytes), nil
+		if len(one.Text) > maxEnvelopeBytes {
+			return nil, dataError("a schema of %d bytes, expected at most %d", len(one.Text), maxEnvelopeBytes), nil
 		}
 	}
 	return texts, nil, nil

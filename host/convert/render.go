@@ -28,7 +28,7 @@ func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]
 			return nil, fmt.Errorf("schema %d: %w", i+1, err)
 		}
 		var k budget
-		k.start(ctx, nil, MaxEnvelopeBytes)
+		k.start(ctx, nil, maxEnvelopeBytes)
 		w, err := newWriter(&k, nodes, 0, form{})
 		if err != nil {
 			return nil, fmt.Errorf("schema %d: %w", i+1, schemaFault(err))
@@ -37,12 +37,12 @@ func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]
 		switch format {
 		case "connect":
 			var text []byte
-			k.start(ctx, nil, MaxEnvelopeBytes)
+			k.start(ctx, nil, maxEnvelopeBytes)
 			text, err = appendSchema(&k, nil, nodes, 0, nil, w)
 			all[i] = json.RawMessage(text)
 		case "avro":
 			var text []byte
-			k.start(ctx, nil, MaxEnvelopeBytes)
+			k.start(ctx, nil, maxEnvelopeBytes)
 			text, _, _, err = avroSchemaOf(&k, nodes, avroOptions{meta: true, scrub: true})
 			all[i] = json.RawMessage(text)
 		case "json-schema":

@@ -40,8 +40,6 @@ type parser struct {
 	defaults bool
 	// inOrder: members of structures are read in the order of the schema, of those that are there twice the last.
 	inOrder bool
-	// wide holds a document of UTF-16 or UTF-32 in UTF-8.
-	wide []byte
 }
 
 type byteRange struct{ from, to int }
@@ -75,7 +73,7 @@ const serializationException = "org.apache.kafka.common.errors.SerializationExce
 // JSON; what is wrong with it, which Java has in the exception's cause, stands behind.
 func unreadable(lead string, err error) error {
 	if ErrorClass(err) == serializationException {
-		return &Error{DataException, lead + err.Error()}
+		return &Error{dataException, lead + err.Error()}
 	}
 	return err
 }

@@ -56,7 +56,7 @@ func readSchema(ctx context.Context, text []byte, f form) ([]wit.Node, error) {
 	return s.nodes, nil
 }
 
-func (s *schemaReader) refuse(text string) *Error { return &Error{DataException, text} }
+func (s *schemaReader) refuse(text string) *Error { return &Error{dataException, text} }
 
 // object returns where the values of the members of a JSON object stand, by name, and the names' order.
 func (s *schemaReader) object(at int) (members map[string]int, order []string, failed *Error) {
@@ -242,7 +242,7 @@ func (s *schemaReader) fields(n *wit.Node, at, depth int) (readers []reader, fai
 			return nil, s.refuse("Struct schema's field name not specified properly")
 		}
 		if seen[name] {
-			return nil, &Error{SchemaBuilderException, "Cannot create field because of field name duplication " +
+			return nil, &Error{schemaBuilderException, "Cannot create field because of field name duplication " +
 				cut(name)}
 		}
 		seen[name] = true
@@ -251,7 +251,7 @@ func (s *schemaReader) fields(n *wit.Node, at, depth int) (readers []reader, fai
 			return nil, err
 		}
 		if name == "" {
-			return nil, &Error{SchemaBuilderException, "fieldName cannot be null."}
+			return nil, &Error{schemaBuilderException, "fieldName cannot be null."}
 		}
 		n.Members = append(n.Members, wit.Member{Name: name, Node: node})
 		readers = append(readers, *r)
@@ -259,8 +259,8 @@ func (s *schemaReader) fields(n *wit.Node, at, depth int) (readers []reader, fai
 	}
 }
 
-// SchemaBuilderException is thrown where a schema cannot be.
-const SchemaBuilderException = "org.apache.kafka.connect.errors.SchemaBuilderException"
+// schemaBuilderException is thrown where a schema cannot be.
+const schemaBuilderException = "org.apache.kafka.connect.errors.SchemaBuilderException"
 
 func (s *schemaReader) attributes(n *wit.Node, members map[string]int) *Error {
 	if name, ok := s.text(members, "name"); ok {

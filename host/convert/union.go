@@ -89,7 +89,7 @@ func (r *reader) branchOf(p *parser, c byte) (int, *Error) {
 				return 0, err
 			}
 			if p.looked += p.i - from; p.looked > maxLooked {
-				return 0, &Error{DataException, "more than " + strconv.Itoa(maxLooked) +
+				return 0, &Error{dataException, "more than " + strconv.Itoa(maxLooked) +
 					" bytes to be looked through for the members of unions"}
 			}
 			if p.i = from; known > most {
@@ -104,7 +104,7 @@ func (r *reader) branchOf(p *parser, c byte) (int, *Error) {
 		best = bytes
 	}
 	if best < 0 {
-		return 0, &Error{DataException, "Did not find matching oneof field for data"}
+		return 0, &Error{dataException, "Did not find matching oneof field for data"}
 	}
 	return best, nil
 }
@@ -149,7 +149,7 @@ func (r *reader) known(p *parser) (int, *Error) {
 // readKeyed reads an entry of a map that is an object of key and value, and tells where in dst the value begins.
 func (r *reader) readKeyed(p *parser, dst []byte) (_ []byte, value int, err *Error) {
 	if p.peek() != '{' {
-		return dst, 0, &Error{DataException, "Found invalid map entry instead of object: " + p.kind()}
+		return dst, 0, &Error{dataException, "Found invalid map entry instead of object: " + p.kind()}
 	}
 	if err := p.open('{'); err != nil {
 		return dst, 0, err
@@ -184,19 +184,19 @@ func (r *reader) readKeyed(p *parser, dst []byte) (_ []byte, value int, err *Err
 			late = p.i
 			if err = p.skip(); err == nil {
 				if p.looked += p.i - late; p.looked > maxLooked {
-					err = &Error{DataException, "values of maps stand in front of their keys, more than " +
+					err = &Error{dataException, "values of maps stand in front of their keys, more than " +
 						strconv.Itoa(maxLooked) + " bytes of them"}
 				}
 			}
 		default:
-			err = &Error{DataException, "Found invalid map entry, expected key and value, found " + quoted(name)}
+			err = &Error{dataException, "Found invalid map entry, expected key and value, found " + quoted(name)}
 		}
 		if err != nil {
 			return dst, 0, err
 		}
 	}
 	if !key || value == 0 {
-		return dst, 0, &Error{DataException, "Found invalid map entry, expected key and value"}
+		return dst, 0, &Error{dataException, "Found invalid map entry, expected key and value"}
 	}
 	return dst, value, nil
 }

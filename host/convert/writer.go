@@ -203,7 +203,7 @@ func misnamed(n *wit.Node) *Error {
 	if *n.Name == wit.NameDecimal {
 		class = "BigDecimal"
 	}
-	return &Error{DataException, "Invalid type for " + name + ", expected " + class + " but was class " +
+	return &Error{dataException, "Invalid type for " + name + ", expected " + class + " but was class " +
 		javaClass(of, nil)}
 }
 
@@ -216,7 +216,7 @@ func scaleOf(n *wit.Node) (int, error) {
 }
 
 func broken(at int, what string) *Error {
-	return &Error{DataException, "byte " + strconv.Itoa(at) + " of the structured value: " + what}
+	return &Error{dataException, "byte " + strconv.Itoa(at) + " of the structured value: " + what}
 }
 
 // write writes the value at in[i:] and tells where it ends.
@@ -401,7 +401,7 @@ func (w *writer) writeUnion(k *budget, dst, in []byte, i int) ([]byte, int, *Err
 		found = true
 	}
 	if !found {
-		return dst, i, &Error{DataException, noValue}
+		return dst, i, &Error{dataException, noValue}
 	}
 	return dst, i, nil
 }
@@ -534,12 +534,12 @@ func writeDynamic(k *budget, dst, in []byte, i, depth int) ([]byte, int, *Error)
 		k.met++
 		return writeDynamicItems(k, dst, in, i, depth, s)
 	case datum.TagDecimal:
-		return dst, i, &Error{DataException,
+		return dst, i, &Error{dataException,
 			"Java class class java.math.BigDecimal does not have corresponding schema type."}
 	case datum.TagInstant:
-		return dst, i, &Error{DataException, "Java class class java.util.Date does not have corresponding schema type."}
+		return dst, i, &Error{dataException, "Java class class java.util.Date does not have corresponding schema type."}
 	case datum.TagStruct:
-		return dst, i, &Error{DataException, "Mismatching schema."}
+		return dst, i, &Error{dataException, "Mismatching schema."}
 	}
 	return dst, i, broken(i-1, "unknown tag")
 }

@@ -101,7 +101,7 @@ func (s *Consumer) unbegunWith(partitions map[string][]int32) (all map[string][]
 	for topic, list := range partitions {
 		all[topic] = slices.Clone(list)
 	}
-	for topic, list := range s.unbegun {
+	for topic, list := range s.unbegun.at {
 		known[topic] = maps.Clone(list)
 		for p := range list {
 			if s.owned[topic][p] && !slices.Contains(all[topic], p) {
@@ -109,7 +109,7 @@ func (s *Consumer) unbegunWith(partitions map[string][]int32) (all map[string][]
 			}
 		}
 	}
-	s.unbegun, s.refusal = nil, nil
+	s.unbegun.at, s.unbegun.refusal = nil, nil
 	return all, known
 }
 
@@ -121,7 +121,7 @@ func (s *Consumer) mayBegin(_ context.Context, offsets map[string]map[int32]kgo.
 	map[string]map[int32]kgo.Offset, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return offsets, s.refusal
+	return offsets, s.unbegun.refusal
 }
 
 // beginAt commits where those of new partitions begin that the group has no offset of, as auto.offset.reset says:
@@ -190,7 +190,7 @@ func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions m
 	if forgotten(err) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.unbegun, s.refusal = begin, err
+		s.unbegun.at, s.unbegun.refusal = begin, err
 		return nil
 	}
 	if err != nil {

@@ -27,8 +27,8 @@ func (c ClientConfig) opts(log *slog.Logger) []kgo.Opt {
 		c.metadataMinAge(time.Second),
 	}
 	g := newDialer(c.access, log)
-	if g.shared != nil {
-		g.outages = g.shared.outagesOf(c.Bootstrap)
+	if g.access.shared != nil {
+		g.outages = g.access.shared.outagesOf(c.Bootstrap)
 	}
 	opts = append(opts, g.opts()...)
 	if c.IdleTimeout > 0 {

@@ -47,7 +47,7 @@ func (s *Consumer) withMetadata(ctx context.Context) (with context.Context, tooL
 		return ctx, func() error { return nil }
 	}
 	s.mu.Lock()
-	longest, asking := s.longest, !s.asked
+	longest, asking := s.metadata.longest, !s.metadata.asked
 	s.mu.Unlock()
 	var failure error
 	return kgo.PreCommitFnContext(ctx, func(r *kmsg.OffsetCommitRequest) error {
@@ -100,12 +100,12 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 			return err
 		}
 		s.mu.Lock()
-		s.asked = err == nil
-		least := s.longest <= leastMetadata
+		s.metadata.asked = err == nil
+		least := s.metadata.longest <= leastMetadata
 		if err != nil && !least {
-			s.longest /= 2
+			s.metadata.longest /= 2
 		}
-		longest := s.longest
+		longest := s.metadata.longest
 		s.mu.Unlock()
 		switch {
 		case err == nil:

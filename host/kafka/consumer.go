@@ -78,10 +78,8 @@ type Consumer struct {
 	mu    sync.Mutex
 	owned map[string]map[int32]bool
 	// failure ends the next Poll.
-	failure error
-	// longest is how long metadata may be; asked: the brokers have taken one of that length.
-	longest int
-	asked   bool
+	failure  error
+	metadata metadataRoom
 	// life ends with a failure that Poll must not wait for.
 	life context.Context
 	end  context.CancelFunc
@@ -91,13 +89,22 @@ type Consumer struct {
 	subscribe func()
 	// counts are how many partitions the topics had when this member joined the group, or found them by topics.regex:
 	// those with higher numbers were added since. Only kept with auto.offset.reset=latest.
-	counts map[string]int
-	// unbegun are partitions whose beginning the coordinator did not take, as the member has to join anew first, and
-	// refusal is its answer.
-	unbegun Offsets
-	refusal error
-
+	counts  map[string]int
+	unbegun unbegun
 	records []*kgo.Record // of the last poll
+}
+
+// metadataRoom is how long metadata beside an offset may be; asked: the brokers have taken one of that length.
+type metadataRoom struct {
+	longest int
+	asked   bool
+}
+
+// unbegun are partitions whose beginning the coordinator did not take, as the member has to join again first, and its
+// answer.
+type unbegun struct {
+	at      Offsets
+	refusal error
 }
 
 // NewConsumer joins the group with the first Poll; Close leaves it.
@@ -108,8 +115,9 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	if c.Consumer.ClientID == "" {
 		c.Consumer.ClientID = o.ClientID
 	}
-	s := &Consumer{config: c, o: o, owned: map[string]map[int32]bool{}, longest: MaxCommitMetadata,
-		session: newSession(c.Consumer.SessionTimeout), ready: make(chan struct{})}
+	s := &Consumer{config: c, o: o, owned: map[string]map[int32]bool{},
+		metadata: metadataRoom{longest: MaxCommitMetadata},
+		session:  newSession(c.Consumer.SessionTimeout), ready: make(chan struct{})}
 	topics, err := o.topicOpts()
 	if err != nil {
 		return nil, err

@@ -24,27 +24,44 @@ import (
 // client may try again for ever, from those that do not. Of the latter it tells whoever watches, and answers them to
 // every dialling for a while.
 type dialer struct {
-	*access
-	log  *slog.Logger
-	life context.Context
-	end  context.CancelFunc
+	access *access
+	log    *slog.Logger
+	life   context.Context
+	end    context.CancelFunc
 	// outages are those of the cluster, which other clients know, too.
 	outages *outages
 
-	mu      sync.Mutex
-	watch   func(error)
-	let     bool      // brokers have let this client in
+	mu     sync.Mutex
+	watch  func(error)
+	logons logons
+	reach  reach
+	looks  looks
+	denial denial
+}
+
+// logons says how brokers take this client's logons.
+type logons struct {
+	let     bool      // they have let it in
 	trouble time.Time // since when they have not
 	times   int       // that they have not since
-	barred  time.Time // since when no broker can be connected to; zero while one can
-	failed  time.Time // when it was found barred last
-	looking bool      // somebody asks a broker what it speaks
+}
+
+// reach says since when no broker can be connected to, zero while one can, and when that was found last.
+type reach struct{ barred, failed time.Time }
+
+// looks are questions to a broker about what it speaks: one at a time, and not too often.
+type looks struct {
+	looking bool
 	looked  time.Time
-	denied  *Denied
-	until   time.Time // when denied is forgotten
-	// undenied ends with the next denial, and diallings under way with it.
-	undenied context.Context
-	endIt    context.CancelFunc
+}
+
+// denial is what stands between the client and its brokers until somebody changes a setting.
+type denial struct {
+	now   *Denied   // nil: none
+	until time.Time // when it is forgotten
+	// none ends with the next denial, and diallings under way with it.
+	none context.Context
+	end  context.CancelFunc
 }
 
 const (
@@ -75,14 +92,14 @@ func newDialer(a *access, log *slog.Logger) *dialer {
 	}
 	g := &dialer{access: a, log: log, outages: &outages{}}
 	g.life, g.end = context.WithCancel(context.Background())
-	g.undenied, g.endIt = context.WithCancel(g.life)
+	g.denial.none, g.denial.end = context.WithCancel(g.life)
 	return g
 }
 
 func (g *dialer) opts() []kgo.Opt {
 	opts := []kgo.Opt{kgo.Dialer(g.dial), dialerOption{kgo.WithHooks(g), g}}
-	if g.sasl != nil {
-		opts = append(opts, kgo.SASL(g.sasl))
+	if g.access.sasl != nil {
+		opts = append(opts, kgo.SASL(g.access.sasl))
 	}
 	return opts
 }
@@ -90,7 +107,7 @@ func (g *dialer) opts() []kgo.Opt {
 // dialerOption is an option that says whose it is.
 type dialerOption struct {
 	kgo.Opt
-	*dialer
+	dialer *dialer
 }
 
 // dialerOf is the dialer in the options of a client; the last one, as with options.
@@ -125,18 +142,18 @@ func (g *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err := g.standing(); err != nil {
 		return nil, err
 	}
-	timed, cancel := context.WithTimeout(ctx, g.connect)
+	timed, cancel := context.WithTimeout(ctx, g.access.connect)
 	defer cancel()
 	g.mu.Lock()
-	until := g.undenied
+	until := g.denial.none
 	g.mu.Unlock()
 	defer context.AfterFunc(until, cancel)()
-	conn, err := g.connectBy(timed, network, address)
+	conn, err := g.access.connectBy(timed, network, address)
 	if err != nil {
 		return nil, g.dialFailed(ctx, timed, network, address, err)
 	}
 	g.open()
-	if g.tls == nil {
+	if g.access.tls == nil {
 		return conn, nil
 	}
 	secure := g.secured(conn, address)
@@ -155,7 +172,7 @@ func (g *dialer) secured(conn net.Conn, address string) *tls.Conn {
 	if err != nil {
 		host = address
 	}
-	return tls.Client(conn, keystore.ForHost(g.tls, host))
+	return tls.Client(conn, keystore.ForHost(g.access.tls, host))
 }
 
 func (g *dialer) lookForPlain(address string) {
@@ -167,8 +184,8 @@ func (g *dialer) lookForPlain(address string) {
 func (g *dialer) standing() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.denied != nil && time.Now().Before(g.until) {
-		return g.denied
+	if g.denial.now != nil && time.Now().Before(g.denial.until) {
+		return g.denial.now
 	}
 	return nil
 }
@@ -177,7 +194,7 @@ func (g *dialer) standing() error {
 func (g *dialer) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.barred = time.Time{}
+	g.reach.barred = time.Time{}
 }
 
 // dialFailed is what a failed dialling is for the client.
@@ -190,11 +207,11 @@ func (g *dialer) dialFailed(ctx, timed context.Context, network, address string,
 		return fmt.Errorf("%w: %w", err, ctx.Err())
 	case lasts(err):
 		return g.deny(&Denied{Broker: address, Cause: err, text: err.Error()})
-	case !g.proxied:
+	case !g.access.proxied:
 		return err
 	}
-	if g.outage > 0 {
-		if since := g.barredSince(); time.Since(since) >= g.outage {
+	if g.access.outage > 0 {
+		if since := g.barredSince(); time.Since(since) >= g.access.outage {
 			return g.deny(&Denied{Broker: address, Cause: err,
 				text: fmt.Sprintf("no way to it for %v (%soutage.ms): %v", time.Since(since).Round(time.Second),
 					proxyPrefix, err)})
@@ -212,11 +229,11 @@ func (g *dialer) barredSince() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	if g.barred.IsZero() || now.Sub(g.failed) > unasked {
-		g.barred = now
+	if g.reach.barred.IsZero() || now.Sub(g.reach.failed) > unasked {
+		g.reach.barred = now
 	}
-	g.failed = now
-	return g.barred
+	g.reach.failed = now
+	return g.reach.barred
 }
 
 // handshakeFailed is what a failed handshake is for the client.
@@ -227,7 +244,7 @@ func (g *dialer) handshakeFailed(ctx context.Context, network, address string, e
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", err, ctx.Err())
 	}
-	if keystore.ClassOf(err) != keystore.NoFailure || explained(err, g.stores) != "" {
+	if keystore.ClassOf(err) != keystore.NoFailure || explained(err, g.access.stores) != "" {
 		return g.doubtTLS(network, address, err)
 	}
 	g.lookForPlain(address)
@@ -244,7 +261,7 @@ func explained(err error, o keystore.Options) string {
 }
 
 func (g *dialer) doubtTLS(network, address string, err error) error {
-	text := explained(err, g.stores)
+	text := explained(err, g.access.stores)
 	if text == "" {
 		text = err.Error()
 	}
@@ -254,12 +271,12 @@ func (g *dialer) doubtTLS(network, address string, err error) error {
 // doubt denies a client that was never let in, and another one when it goes on.
 func (g *dialer) doubt(network string, d *Denied, err error) error {
 	g.mu.Lock()
-	if g.trouble.IsZero() {
-		g.trouble = time.Now()
+	if g.logons.trouble.IsZero() {
+		g.logons.trouble = time.Now()
 	}
-	g.times++
-	times := g.times
-	lasting := !g.let || times >= refusals && time.Since(g.trouble) >= patience
+	g.logons.times++
+	times := g.logons.times
+	lasting := !g.logons.let || times >= refusals && time.Since(g.logons.trouble) >= patience
 	g.mu.Unlock()
 	if lasting {
 		return g.deny(d)
@@ -271,10 +288,10 @@ func (g *dialer) doubt(network string, d *Denied, err error) error {
 // deny keeps a failure that does not pass by itself, logs it where it is new, and ends what waits for brokers.
 func (g *dialer) deny(d *Denied) error {
 	g.mu.Lock()
-	first := g.denied == nil || !time.Now().Before(g.until)
-	g.denied, g.until = d, time.Now().Add(denialLasts)
-	g.endIt()
-	g.undenied, g.endIt = context.WithCancel(g.life)
+	first := g.denial.now == nil || !time.Now().Before(g.denial.until)
+	g.denial.now, g.denial.until = d, time.Now().Add(denialLasts)
+	g.denial.end()
+	g.denial.none, g.denial.end = context.WithCancel(g.life)
 	watch := g.watch
 	g.watch = nil
 	g.mu.Unlock()
@@ -310,13 +327,14 @@ func (g *dialer) OnBrokerConnect(broker kgo.BrokerMetadata, took time.Duration, 
 			"or use its port for SASL", "security.protocol")
 	case lasts(err):
 		g.doubtLogon(address, err, "logon by %s: "+err.Error(), "sasl.mechanism")
-	case g.tls != nil && keystore.ClassOf(err) != keystore.NoFailure:
+	case g.access.tls != nil && keystore.ClassOf(err) != keystore.NoFailure:
 		g.doubtTLS("tcp", address, err)
 	case broken(err):
 		g.cutShort(address, err)
-	case g.tls == nil && (g.sasl == nil || strings.Contains(err.Error(), "tls alert")): // the answer was no Kafka
+	case g.access.tls == nil && (g.access.sasl == nil || strings.Contains(err.Error(), "tls alert")):
+		// the answer was no Kafka
 		g.lookForTLS(address)
-	case g.sasl != nil && !kgo.IsRetryableBrokerErr(err) && !isNet(err) && !kerr.IsRetriable(err):
+	case g.access.sasl != nil && !kgo.IsRetryableBrokerErr(err) && !isNet(err) && !kerr.IsRetriable(err):
 		g.doubtLogon(address, err, "logon by %s: "+err.Error(), "sasl.mechanism") // such as a wrong signature of SCRAM
 	}
 }
@@ -325,10 +343,10 @@ func (g *dialer) OnBrokerConnect(broker kgo.BrokerMetadata, took time.Duration, 
 // another security.protocol, or it has refused a password without saying so.
 func (g *dialer) cutShort(address string, err error) {
 	var versions *kgo.ErrFirstReadEOF
-	if g.tls == nil {
+	if g.access.tls == nil {
 		g.lookForTLS(address)
 	}
-	if g.sasl != nil && !errors.As(err, &versions) {
+	if g.access.sasl != nil && !errors.As(err, &versions) {
 		g.hungUp(address, err)
 	}
 }
@@ -339,25 +357,25 @@ func (g *dialer) lookForTLS(address string) {
 }
 
 func (g *dialer) doubtLogon(address string, err error, format, property string) {
-	if r, ok := g.sasl.(interface{ TurnedAway() }); ok {
+	if r, ok := g.access.sasl.(interface{ TurnedAway() }); ok {
 		r.TurnedAway()
 	}
-	g.doubt("tcp", &Denied{Broker: address, Cause: err, text: fmt.Sprintf(format, g.named(property))}, err)
+	g.doubt("tcp", &Denied{Broker: address, Cause: err, text: fmt.Sprintf(format, g.access.named(property))}, err)
 }
 
 // hungUp denies a client that is cut short in its logon again and again, as one that is being stopped does not do.
 func (g *dialer) hungUp(address string, err error) {
 	g.mu.Lock()
-	if g.trouble.IsZero() {
-		g.trouble = time.Now()
+	if g.logons.trouble.IsZero() {
+		g.logons.trouble = time.Now()
 	}
-	g.times++
-	lasting := !g.let && g.times >= refusals && time.Since(g.trouble) >= hangUps
+	g.logons.times++
+	lasting := !g.logons.let && g.logons.times >= refusals && time.Since(g.logons.trouble) >= hangUps
 	g.mu.Unlock()
 	if lasting {
 		g.deny(&Denied{Broker: address, Cause: err, text: fmt.Sprintf("it ends the connection while we log on: user "+
 			"and password, or token, of %s may be wrong, or not be of %s",
-			g.named("sasl.jaas.config"), g.named("sasl.mechanism"))})
+			g.access.named("sasl.jaas.config"), g.access.named("sasl.mechanism"))})
 	}
 }
 
@@ -376,10 +394,10 @@ func (g *dialer) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ 
 	case err == nil:
 		g.mu.Lock()
 		// One broker that is away does not bar the way to the others.
-		g.let, g.trouble, g.times, g.barred, g.denied = true, time.Time{}, 0, time.Time{}, nil
+		g.logons, g.reach.barred, g.denial.now = logons{let: true}, time.Time{}, nil
 		g.mu.Unlock()
 		g.outages.found(g.log, broker)
-	case g.sasl == nil && broken(err):
+	case g.access.sasl == nil && broken(err):
 		g.look(addressOf(broker), g.wantsSASL, "expected no SASL, and it wants one: set %s to SASL_SSL (or "+
 			"SASL_PLAINTEXT), sasl.mechanism and sasl.jaas.config", "security.protocol")
 	}

@@ -31,7 +31,7 @@ func TestDialersPatience(t *testing.T) {
 		{"mechanism refused", kerr.UnsupportedSaslMechanism, true, []time.Duration{6 * time.Second, 0}},
 		{"no SASL on this port", kerr.IllegalSaslState, false, nil},
 		{"hung up, never let in", io.EOF, false, []time.Duration{time.Second, time.Second}},
-		{"credentials that cannot be used", &LogonError{errors.New("sasl.jaas.config: expected a semicolon")}, false,
+		{"credentials that cannot be used", &logonError{errors.New("sasl.jaas.config: expected a semicolon")}, false,
 			nil},
 	}
 	for _, c := range cases {

@@ -23,27 +23,27 @@ import (
 func (g *dialer) look(address string, ask func(context.Context, string) bool, format, property string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.looking || time.Since(g.looked) < lookEvery || g.life.Err() != nil {
+	if g.looks.looking || time.Since(g.looks.looked) < lookEvery || g.life.Err() != nil {
 		return
 	}
-	g.looking = true
+	g.looks.looking = true
 	go func() {
 		defer guard.Recover(nil, "a question to a broker that does not answer", nil)
 		ctx, cancel := context.WithTimeout(g.life, lookTime)
 		defer cancel()
 		yes := ask(ctx, address)
 		g.mu.Lock()
-		g.looking, g.looked = false, time.Now()
+		g.looks.looking, g.looks.looked = false, time.Now()
 		g.mu.Unlock()
 		if yes {
-			g.deny(&Denied{Broker: address, text: fmt.Sprintf(format, g.named(property))})
+			g.deny(&Denied{Broker: address, text: fmt.Sprintf(format, g.access.named(property))})
 		}
 	}()
 }
 
 // speaksTLS tells whether a port answers TLS.
 func (g *dialer) speaksTLS(ctx context.Context, address string) bool {
-	conn, err := g.connectBy(ctx, "tcp", address)
+	conn, err := g.access.connectBy(ctx, "tcp", address)
 	if err != nil {
 		return false
 	}
@@ -55,7 +55,7 @@ func (g *dialer) speaksTLS(ctx context.Context, address string) bool {
 
 // plainKafka tells whether a port answers Kafka without TLS.
 func (g *dialer) plainKafka(ctx context.Context, address string) bool {
-	conn, err := g.connectBy(ctx, "tcp", address)
+	conn, err := g.access.connectBy(ctx, "tcp", address)
 	if err != nil {
 		return false
 	}
@@ -83,8 +83,8 @@ func (g *dialer) wantsSASL(ctx context.Context, address string) bool {
 
 // connected is a connection as the client has it, before anybody logs on.
 func (g *dialer) connected(ctx context.Context, address string) (net.Conn, error) {
-	conn, err := g.connectBy(ctx, "tcp", address)
-	if err != nil || g.tls == nil {
+	conn, err := g.access.connectBy(ctx, "tcp", address)
+	if err != nil || g.access.tls == nil {
 		return conn, err
 	}
 	secure := g.secured(conn, address)

@@ -56,18 +56,18 @@ func (s security) mechanism() (sasl.Mechanism, error) {
 	return scram.Sha256(auth), err
 }
 
-// LogonError is in errors of credentials that cannot be used as they are: nothing is sent, and trying again is of no
+// logonError is in errors of credentials that cannot be used as they are: nothing is sent, and trying again is of no
 // use.
-type LogonError struct{ problem error }
+type logonError struct{ problem error }
 
-func (e *LogonError) Error() string { return e.problem.Error() }
-func (e *LogonError) Unwrap() error { return e.problem }
+func (e *logonError) Error() string { return e.problem.Error() }
+func (e *logonError) Unwrap() error { return e.problem }
 
 // Permanent is true.
-func (e *LogonError) Permanent() bool { return true }
+func (e *logonError) Permanent() bool { return true }
 
 func (s security) wrongLogon(name, format string, args ...any) error {
-	return &LogonError{s.fault(name, format, args...)}
+	return &logonError{s.fault(name, format, args...)}
 }
 
 // jaas is the login module as it stands now.

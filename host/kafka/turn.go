@@ -17,8 +17,8 @@ import (
 // ErrTurnTaken is the error of [TakeTurn] where another client has the turn.
 var ErrTurnTaken = errors.New("another client has the turn")
 
-// ErrTurnLost ends the context of a turn whose client was out of its group.
-var ErrTurnLost = errors.New("the membership in the group has ended, and another client may have the turn")
+// errTurnLost ends the context of a turn whose client was out of its group.
+var errTurnLost = errors.New("the membership in the group has ended, and another client may have the turn")
 
 // A client that was killed has its turn for turnSession longer; turnWithin is how long a turn is waited for, which is
 // longer than that and than the first rebalance of an empty group (group.initial.rebalance.delay.ms, 3 seconds by
@@ -62,7 +62,7 @@ func TakeTurn(ctx context.Context, c Config, group, topic string) (*Turn, error)
 	taken := sync.OnceFunc(func() { close(t.taken) }) // a client that lost it joins again until it is closed
 	gone := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
 		if len(partitions) > 0 {
-			t.lose(ErrTurnLost)
+			t.lose(errTurnLost)
 		}
 	}
 	client, dialer, err := newClient(c.ConsumerOpts(
@@ -133,7 +133,7 @@ func (t *Turn) watch() (failure error) {
 	return failure
 }
 
-// Context ends with that which the turn was taken under, or with [ErrTurnLost] as its cause.
+// Context ends with that which the turn was taken under, or with [errTurnLost] as its cause.
 func (t *Turn) Context() context.Context { return t.life }
 
 // Alive returns nil where no other client can have the turn, see [Consumer.Alive].
@@ -150,7 +150,7 @@ func (t *Turn) Lasts() bool { return t.lost.Err() == nil && t.session.lasts() }
 // Close gives the turn to whoever waits for it.
 func (t *Turn) Close() {
 	t.client.CloseAllowingRebalance()
-	t.lose(ErrTurnLost)
+	t.lose(errTurnLost)
 }
 
 // firstPartitions gives the first partition of the topic to one member, which keeps it for as long as it is one, and

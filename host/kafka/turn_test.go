@@ -36,11 +36,11 @@ func TestTurnThatIsLost(t *testing.T) {
 		return answer, nil, true
 	})
 	<-turn.Context().Done()
-	if err := context.Cause(turn.Context()); !errors.Is(err, ErrTurnLost) {
-		t.Errorf("expected %v, found %v", ErrTurnLost, err)
+	if err := context.Cause(turn.Context()); !errors.Is(err, errTurnLost) {
+		t.Errorf("expected %v, found %v", errTurnLost, err)
 	}
 	<-again
-	if err := turn.Alive(testContext(t)); !errors.Is(err, ErrTurnLost) || turn.Lasts() {
+	if err := turn.Alive(testContext(t)); !errors.Is(err, errTurnLost) || turn.Lasts() {
 		t.Errorf("expected it to stay lost, found %v", err)
 	}
 }

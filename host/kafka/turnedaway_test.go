@@ -26,9 +26,9 @@ func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 			s.XSUAA.Secret + `";`})
 	g := newDialer(c.Admin.over(c.ClientConfig).access, nil)
 	defer g.end()
-	g.let = true // a client that worked until now
+	g.logons.let = true // a client that worked until now
 	show := func() string {
-		_, message, err := g.sasl.Authenticate(context.Background(), "")
+		_, message, err := g.access.sasl.Authenticate(context.Background(), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +54,7 @@ func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	}
 	// A tunnel logs on by itself.
 	old := show()
-	_, err := wire.LogOn(t.Context(), "broker", g.sasl, func(r kmsg.Request) ([]byte, error) {
+	_, err := wire.LogOn(t.Context(), "broker", g.access.sasl, func(r kmsg.Request) ([]byte, error) {
 		if a, ok := r.ResponseKind().(*kmsg.SASLAuthenticateResponse); ok {
 			a.ErrorCode = kerr.SaslAuthenticationFailed.Code
 			return a.AppendTo(nil), nil

@@ -21,7 +21,7 @@ const (
 	UnknownAuthority
 	OtherHost
 	InvalidCertificate
-	Unverified
+	unverified
 	// Alert: the other side said by TLS that it does not like something.
 	Alert
 )
@@ -45,7 +45,7 @@ func ClassOf(err error) Class {
 	case errors.As(err, &invalid):
 		return InvalidCertificate
 	case errors.As(err, &verification):
-		return Unverified
+		return unverified
 	case errors.As(err, &alert), errors.As(err, &op) && op.Op == "remote error":
 		return Alert
 	}

@@ -31,8 +31,8 @@ type Location struct {
 	Alias       string // the entry to use; needed only when several keys fit
 }
 
-// MaxFileBytes is the size in bytes up to which a store is read; Java's own trust store has 0.2 MB.
-const MaxFileBytes = 16 << 20
+// maxFileBytes is the size in bytes up to which a store is read; Java's own trust store has 0.2 MB.
+const maxFileBytes = 16 << 20
 
 // Store is a store that was read. Its keys are decrypted when they are asked for.
 type Store struct {
@@ -149,7 +149,7 @@ func orAny(want kind) string {
 
 func nounOf(k kind) string { return strings.ToUpper(string(k)) + " file" }
 
-// ReadFile reads a file of secrets, a key store, a key, a token, of at most [MaxFileBytes]; what is no file is not
+// ReadFile reads a file of secrets, a key store, a key, a token, of at most [maxFileBytes]; what is no file is not
 // opened: it may never end.
 func ReadFile(path string) ([]byte, error) {
 	f, _, err := wholefile.Open(path)
@@ -161,9 +161,9 @@ func ReadFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, MaxFileBytes+1))
-	if err == nil && len(content) > MaxFileBytes {
-		err = fmt.Errorf("%s has more than %d MiB", path, MaxFileBytes>>20)
+	content, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err == nil && len(content) > maxFileBytes {
+		err = fmt.Errorf("%s has more than %d MiB", path, maxFileBytes>>20)
 	}
 	return content, err
 }

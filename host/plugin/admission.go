@@ -77,15 +77,20 @@ type admission struct {
 	// tenants are the connectors that have pools.
 	tenants map[string]*tenant
 	said    time.Time
-	// allowed is how many connectors may be at work before others that begin wait, least what it begins with and comes
-	// back to, by one each second while nobody waits; changed is when it was last changed or a queue began.
-	allowed, least int
-	changed        time.Time
+	width   width
 	// free tells whether a processor is, busy is when none was at last.
 	free func() bool
 	busy time.Time
 	// looking: the queue is looked at again soon; pressing: somebody in it waited for memory when it was last.
 	looking, pressing bool
+}
+
+// width is how many connectors may be at work before others that begin wait, under the admission's lock.
+type width struct {
+	// allowed is that number, least what it begins with and comes back to, by one each second while nobody waits;
+	// changed is when it was last changed or a queue began.
+	allowed, least int
+	changed        time.Time
 }
 
 // tenant is a connector, with its pools.
@@ -137,7 +142,7 @@ func newAdmission(bound int64, free func() bool, logger *slog.Logger) *admission
 	}
 	least := sideBySide * runtime.GOMAXPROCS(0)
 	return &admission{bound: bound, turn: turnOfMemory, logger: logger, free: free, tenants: map[string]*tenant{},
-		least: least, allowed: least}
+		width: width{least: least, allowed: least}}
 }
 
 // Memory is what all instances of plugins take together.
@@ -199,16 +204,17 @@ func (a *admission) enters(t *tenant, need int64, once bool) bool {
 		return false
 	}
 	now := time.Now()
-	seconds := int(min(now.Sub(a.changed)/growSlowly, math.MaxInt32))
-	a.allowed, a.changed = max(a.least, a.allowed-seconds), a.changed.Add(time.Duration(seconds)*growSlowly)
-	return a.atWork(now) < a.allowed
+	seconds := int(min(now.Sub(a.width.changed)/growSlowly, math.MaxInt32))
+	w := &a.width
+	w.allowed, w.changed = max(w.least, w.allowed-seconds), w.changed.Add(time.Duration(seconds)*growSlowly)
+	return a.atWork(now) < a.width.allowed
 }
 
-// atWork is how many connectors are, or a.allowed if there are more; a.mu is held.
+// atWork is how many connectors are, or a.width.allowed if there are more; a.mu is held.
 func (a *admission) atWork(now time.Time) (n int) {
 	for _, t := range a.tenants {
 		if t.instances > 0 && now.UnixNano()-t.called.Load() < int64(stalledTime) {
-			if n++; n == a.allowed {
+			if n++; n == a.width.allowed {
 				break
 			}
 		}
@@ -243,9 +249,10 @@ func (a *admission) looked() (short bool) {
 	if !a.free() {
 		a.busy = now
 	}
-	since := now.Sub(a.changed)
+	since := now.Sub(a.width.changed)
 	if len(a.queue) > 0 && (since >= growSlowly || since >= growQuickly && now.Sub(a.busy) >= growQuickly) {
-		a.allowed, a.changed = min(a.allowed+a.allowed/a.least, max(a.least, len(a.tenants))), now
+		w := &a.width
+		w.allowed, w.changed = min(w.allowed+w.allowed/w.least, max(w.least, len(a.tenants))), now
 	}
 	a.serve()
 	a.look()
@@ -336,7 +343,7 @@ func (t *tenant) begin(ctx context.Context, p *Pool) (*lease, error) {
 func (a *admission) wait(ctx context.Context, t *tenant, p *Pool, need int64) (*lease, error) {
 	w := &applicant{tenant: t, plugin: p.module.info.Name, need: need, once: isOnce(ctx), ready: make(chan struct{})}
 	if len(a.queue) == 0 {
-		a.changed = time.Now()
+		a.width.changed = time.Now()
 	}
 	a.queue = append(a.queue, w)
 	a.waiting.Add(1)
@@ -388,7 +395,7 @@ func (a *admission) what(w *applicant) string {
 		return fmt.Sprintf("memory for an instance of plugin %s (%s is %d)", w.plugin, MemorySetting, a.bound)
 	default:
 		return fmt.Sprintf("the connector's turn to begin with plugin %s (%d connectors are let begin at a time)",
-			w.plugin, a.allowed)
+			w.plugin, a.width.allowed)
 	}
 }
 
@@ -419,7 +426,7 @@ func (a *admission) serve() {
 		case memory || !a.fits(w.need):
 			memory = true
 			return false
-		case !w.once && !t.begun && (turn || a.atWork(now) >= a.allowed):
+		case !w.once && !t.begun && (turn || a.atWork(now) >= a.width.allowed):
 			turn = true
 			return false
 		}

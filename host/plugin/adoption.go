@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -31,8 +32,8 @@ const (
 	revealEnd = ".reveal"
 )
 
-// IsTrustSetting tells whether a setting of the worker is `plugin.NAME.accept` or `plugin.NAME.reveal`.
-func IsTrustSetting(key string) bool {
+// isTrustSetting tells whether a setting of the worker is `plugin.NAME.accept` or `plugin.NAME.reveal`.
+func isTrustSetting(key string) bool {
 	rest, ok := strings.CutPrefix(key, "plugin.")
 	return ok && len(rest) > len(acceptEnd) && (strings.HasSuffix(rest, acceptEnd) ||
 		strings.HasSuffix(rest, revealEnd))
@@ -41,7 +42,7 @@ func IsTrustSetting(key string) bool {
 func trustOf(settings map[string]string) (trust, error) {
 	t := trust{map[string][]string{}, map[string][]string{}}
 	for key, value := range settings {
-		if !IsTrustSetting(key) {
+		if !isTrustSetting(key) {
 			continue
 		}
 		name := strings.TrimPrefix(key, "plugin.")
@@ -198,6 +199,8 @@ func (h *Held) Error() string {
 
 // adoptions remembers, over restarts, what versions of folders declared that were taken.
 type adoptions struct {
+	// mu comes before Manager.mu.
+	mu      sync.Mutex
 	path    string // "" where nothing is kept
 	Plugins map[string]*adopted
 }
@@ -286,8 +289,8 @@ func (m *Manager) adopt(a *arrival) {
 	}
 	info := &a.loaded.info
 	is := declaredBy(info)
-	m.adopting.Lock()
-	defer m.adopting.Unlock()
+	m.adoptions.mu.Lock()
+	defer m.adoptions.mu.Unlock()
 	m.adoptions.join()
 	kept, bases, changed := m.adoptions.of(info.Name), m.bases(info.Name), false
 	switch {
@@ -295,7 +298,7 @@ func (m *Manager) adopt(a *arrival) {
 		if changed = kept.Accepted[a.hash] == nil; changed {
 			kept.Accepted[a.hash] = &is
 		}
-		m.logger.Info("plugin version accepted by the user", "plugin", info.Name, "version", info.Version, "hash",
+		m.loader.logger.Info("plugin version accepted by the user", "plugin", info.Name, "version", info.Version, "hash",
 			a.hash, "file", a.path)
 	case len(bases) == 0:
 		kept.Base, changed = &is, true
@@ -306,7 +309,7 @@ func (m *Manager) adopt(a *arrival) {
 		return
 	}
 	if err := m.adoptions.keep(); err != nil {
-		m.logger.Warn("which versions of plugins were taken can't be kept: after a restart the "+
+		m.loader.logger.Warn("which versions of plugins were taken can't be kept: after a restart the "+
 			"first that is found counts", "file", m.adoptions.path, "error", err)
 	}
 }
@@ -339,9 +342,9 @@ func (m *Manager) bases(name string) (all []*declared) {
 // versions of it: their bytes hold its name. Those that hide their name are compared with it later.
 func (m *Manager) waitsForOthers(a *arrival, list, waiting []*arrival) bool {
 	name := a.loaded.info.Name
-	m.adopting.Lock()
+	m.adoptions.mu.Lock()
 	known := len(m.bases(name)) > 0
-	m.adopting.Unlock()
+	m.adoptions.mu.Unlock()
 	if known || m.trust.accepts(name, a.hash) || a.builtIn {
 		return false
 	}

@@ -40,24 +40,13 @@ func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) (
 // applySome makes one call with the rows from a position on; its results go to i.scratch.rows.
 func (i *Instance) applySome(ctx context.Context, context []byte, b *record.Batch, from int) (consumed int,
 	faults []wit.RowFault, err error) {
-	f, err := i.enter(ctx, applyFunc)
-	if err != nil {
-		return 0, nil, err
-	}
 	c := batchCall{b: b, rows: b.Rows[from:], apart: true}
-	var fault *wit.Fault
-	ptr, err := i.call(f, context, &c, nil)
-	if err == nil {
-		var ok []byte
-		if ok, fault, err = i.result(ptr, appliedSize); err == nil && fault == nil {
+	err = i.carry(ctx, applyFunc, func(f *abi.Func) (uint32, error) { return i.pass(f, context, &c, nil) }, appliedSize,
+		func(ok []byte, _ uint32) (err error) {
 			consumed, faults, err = i.applied(ok, &c, from)
-		}
-	}
-	if err == nil {
-		err = i.guest.Done(i.calling, f, ptr)
-	}
-	i.schemas.sent(err == nil && fault == nil)
-	return consumed, faults, i.leave(fault, err)
+			return err
+		})
+	return consumed, faults, err
 }
 
 // applied reads what apply gave back: schemas 0, topics 8, rows 16, data 24, faults 32, consumed 40.
@@ -106,24 +95,13 @@ func (i *Instance) applied(ok []byte, c *batchCall, from int) (consumed int, fau
 // is.
 func (i *Instance) Test(ctx context.Context, context []byte, b *record.Batch) (matches []bool, faults []wit.RowFault,
 	err error) {
-	f, err := i.enter(ctx, testFunc)
-	if err != nil {
-		return nil, nil, err
-	}
 	c := batchCall{b: b, rows: b.Rows}
-	var fault *wit.Fault
-	ptr, err := i.call(f, context, &c, nil)
-	if err == nil {
-		var ok []byte
-		if ok, fault, err = i.result(ptr, testedSize); err == nil && fault == nil {
+	err = i.carry(ctx, testFunc, func(f *abi.Func) (uint32, error) { return i.pass(f, context, &c, nil) }, testedSize,
+		func(ok []byte, _ uint32) (err error) {
 			matches, faults, err = i.tested(ok, len(b.Rows))
-		}
-	}
-	if err == nil {
-		err = i.guest.Done(i.calling, f, ptr)
-	}
-	i.schemas.sent(err == nil && fault == nil)
-	return matches, faults, i.leave(fault, err)
+			return err
+		})
+	return matches, faults, err
 }
 
 // tested reads what test gave back: matches 0, faults 8.

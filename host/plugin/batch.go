@@ -11,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
 )
 
 // Apply, Test, Encode and Decode carry batches: rows and data cross as arrays laid by hand, one copy each way, without
@@ -134,8 +135,31 @@ func (e *encoding) check(rows int) error {
 	return nil
 }
 
-// call passes context, schemas, topics, rows and data, and what encode is given beside them, and calls.
-func (i *Instance) call(f *abi.Func, context []byte, c *batchCall, e *encoding) (uint32, error) {
+// carry makes a call that carries a batch: pass hands over the arguments and calls, read takes what came back, which
+// has size bytes at ptr, and whose fixed part is ok.
+func (i *Instance) carry(ctx context.Context, fn *canon.Func, pass func(f *abi.Func) (ptr uint32, err error), size int,
+	read func(ok []byte, ptr uint32) error) error {
+	f, err := i.enter(ctx, fn)
+	if err != nil {
+		return err
+	}
+	var fault *wit.Fault
+	ptr, err := pass(f)
+	if err == nil {
+		var ok []byte
+		if ok, fault, err = i.result(ptr, size); err == nil && fault == nil {
+			err = read(ok, ptr+payload)
+		}
+	}
+	if err == nil {
+		err = i.guest.Done(i.calling, f, ptr)
+	}
+	i.schemas.sent(err == nil && fault == nil)
+	return i.leave(fault, err)
+}
+
+// pass hands over context, schemas, topics, rows and data, and what encode is given besides, and calls.
+func (i *Instance) pass(f *abi.Func, context []byte, c *batchCall, e *encoding) (uint32, error) {
 	g := i.guest
 	if err := i.survey(c); err != nil {
 		return 0, err

@@ -189,7 +189,7 @@ func (b *Binding) Promote(p *Pool) {
 	b.mu.Unlock()
 	b.manager.drop(old)
 	b.manager.trimLater()
-	b.manager.logger.Info("plugin swapped", "connector", b.connector, "plugin", p.module.info.Name, "from",
+	b.manager.loader.logger.Info("plugin swapped", "connector", b.connector, "plugin", p.module.info.Name, "from",
 		old.module.info.Version,
 		"to", p.module.info.Version, "hash", p.module.info.Hash[:12], "file", p.module.info.Path)
 }
@@ -207,7 +207,7 @@ func (b *Binding) Reject(p *Pool, reason string) {
 	b.mu.Unlock()
 	b.manager.drop(p)
 	b.manager.trimLater()
-	b.manager.logger.Warn("plugin version not taken, the one before goes on", "connector", b.connector, "plugin",
+	b.manager.loader.logger.Warn("plugin version not taken, the one before goes on", "connector", b.connector, "plugin",
 		p.module.info.Name,
 		"version", p.module.info.Version, "reason", reason)
 }

@@ -14,50 +14,50 @@ import (
 // bytes by `plugin.NAME.limits.result.bytes`; these bound what the host keeps, goes through again and again, or starts
 // goroutines for.
 const (
-	// MaxFeeds is how many feeds a source may open with: each has goroutines and a Kafka client of its own.
-	MaxFeeds = 10_000
-	// MaxFeedBytes is how long name, topic, times and fingerprint of a feed may be together: the fingerprint is stored
+	// maxFeeds is how many feeds a source may open with: each has goroutines and a Kafka client of its own.
+	maxFeeds = 10_000
+	// maxFeedBytes is how long name, topic, times and fingerprint of a feed may be together: the fingerprint is stored
 	// with every offset, and the name stands in metrics.
-	MaxFeedBytes = 64 << 10
-	// MaxTasks is how many tasks a source may be shared out among, whatever tasks.max.enforce says: each has goroutines
+	maxFeedBytes = 64 << 10
+	// maxTasks is how many tasks a source may be shared out among, whatever tasks.max.enforce says: each has goroutines
 	// and clients of its own.
-	MaxTasks = 10_000
-	// MaxClaims is how many claims a source may have, MaxClaimBytes how long they may be together: those of all
+	maxTasks = 10_000
+	// maxClaims is how many claims a source may have, MaxClaimBytes how long they may be together: those of all
 	// connectors are kept, and held against each other.
-	MaxClaims     = 10_000
-	MaxClaimBytes = 1 << 20
-	// MaxFindings is how many errors a plugin may find in settings that it checks: each is looked for among the others.
-	MaxFindings = 1_000
-	// MaxWakes is how many wakes a notification may become, MaxWakeBytes how long token and ident of one may be
+	maxClaims     = 10_000
+	maxClaimBytes = 1 << 20
+	// maxFindings is how many errors a plugin may find in settings that it checks: each is looked for among the others.
+	maxFindings = 1_000
+	// maxWakes is how many wakes a notification may become, MaxWakeBytes how long token and ident of one may be
 	// together: they are kept until they are served.
-	MaxWakes     = 10_000
-	MaxWakeBytes = 4 << 10
-	// MaxDoneBytes is how long what a plugin says of a subscription, or of its end, may be.
-	MaxDoneBytes = 64 << 10
-	// MaxHintBytes is how long a hint may be, which is kept for its row.
-	MaxHintBytes = 16 << 10
+	maxWakes     = 10_000
+	maxWakeBytes = 4 << 10
+	// maxDoneBytes is how long what a plugin says of a subscription, or of its end, may be.
+	maxDoneBytes = 64 << 10
+	// maxHintBytes is how long a hint may be, which is kept for its row.
+	maxHintBytes = 16 << 10
 	// MaxTopics is how many topics a batch may have, and a sink may open with: names are looked up for every batch.
 	MaxTopics = 10_000
-	// MaxOffsetBytes is how large an offset or the partition of a feed may be, names and values together: it is stored
+	// maxOffsetBytes is how large an offset or the partition of a feed may be, names and values together: it is stored
 	// with every flush, and compacted topics keep it for good.
-	MaxOffsetBytes = 64 << 10
+	maxOffsetBytes = 64 << 10
 	// MaxComponents is how many components and aliases a plugin may have.
 	MaxComponents = 1_000
-	// MaxSettings is how many settings, rules and aliases the components of a plugin may declare together: a setting
+	// maxSettings is how many settings, rules and aliases the components of a plugin may declare together: a setting
 	// that is not known is compared with all of them.
-	MaxSettings = 20_000
-	// MaxPatterns is how many rules of a plugin may have a pattern, MaxPatternBytes how long each may be: RE2 takes
+	maxSettings = 20_000
+	// maxPatterns is how many rules of a plugin may have a pattern, MaxPatternBytes how long each may be: RE2 takes
 	// time in proportion to its length for each byte of a value.
-	MaxPatterns     = 1_000
-	MaxPatternBytes = 1_000
-	// MaxPrefixes is how many prefixes a component may have: a setting that is not known is compared with all of them.
-	MaxPrefixes = 100
-	// MaxPlaceholders is how many placeholders a setting's name may have, such as {n} and {m}: each is a loop over what
+	maxPatterns     = 1_000
+	maxPatternBytes = 1_000
+	// maxPrefixes is how many prefixes a component may have: a setting that is not known is compared with all of them.
+	maxPrefixes = 100
+	// maxPlaceholders is how many placeholders a setting's name may have, such as {n} and {m}: each is a loop over what
 	// they stand for.
-	MaxPlaceholders = 2
-	// MaxDescriptionBytes is how long all texts of a description may be together: they are kept as long as the file is
+	maxPlaceholders = 2
+	// maxDescriptionBytes is how long all texts of a description may be together: they are kept as long as the file is
 	// there.
-	MaxDescriptionBytes = 4 << 20
+	maxDescriptionBytes = 4 << 20
 )
 
 // checkOffset refuses what is too large to be stored, and what cannot be told apart again: a name that stands twice.
@@ -70,8 +70,8 @@ func checkOffset(what string, fields []wit.Field) error {
 		if f.Value.Text != nil {
 			size += len(*f.Value.Text)
 		}
-		if size > MaxOffsetBytes {
-			return abi.Violated("%s: expected at most %d bytes of names and values, found more", what, MaxOffsetBytes)
+		if size > maxOffsetBytes {
+			return abi.Violated("%s: expected at most %d bytes of names and values, found more", what, maxOffsetBytes)
 		}
 		if seen[f.Name] {
 			return abi.Violated("%s: expected names that stand once, found %.100q twice", what, f.Name)
@@ -90,8 +90,8 @@ func checkPosition(what string, fields *[]wit.Field) error {
 }
 
 func checkFeeds(feeds []wit.Feed) error {
-	if len(feeds) > MaxFeeds {
-		return abi.Violated("expected at most %d feeds, found %d", MaxFeeds, len(feeds))
+	if len(feeds) > maxFeeds {
+		return abi.Violated("expected at most %d feeds, found %d", maxFeeds, len(feeds))
 	}
 	for i := range feeds {
 		f := &feeds[i]
@@ -99,9 +99,9 @@ func checkFeeds(feeds []wit.Feed) error {
 		if f.Cron != nil {
 			size += len(*f.Cron)
 		}
-		if size > MaxFeedBytes {
+		if size > maxFeedBytes {
 			return abi.Violated("feed %s: expected at most %d bytes of name, topic, times and fingerprint, found %d",
-				clip(f.Name), MaxFeedBytes, size)
+				clip(f.Name), maxFeedBytes, size)
 		}
 		if err := checkOffset("feed "+clip(feeds[i].Name)+", partition", feeds[i].Partition); err != nil {
 			return err
@@ -112,33 +112,33 @@ func checkFeeds(feeds []wit.Feed) error {
 
 // checkLayout bounds what a source wants to have.
 func checkLayout(l *wit.Layout) error {
-	if len(l.Tasks) > MaxTasks {
-		return abi.Violated("expected at most %d tasks, found %d", MaxTasks, len(l.Tasks))
+	if len(l.Tasks) > maxTasks {
+		return abi.Violated("expected at most %d tasks, found %d", maxTasks, len(l.Tasks))
 	}
-	if len(l.Claims) > MaxClaims {
-		return abi.Violated("expected at most %d claims, found %d", MaxClaims, len(l.Claims))
+	if len(l.Claims) > maxClaims {
+		return abi.Violated("expected at most %d claims, found %d", maxClaims, len(l.Claims))
 	}
 	size := 0
 	for _, claim := range l.Claims {
 		size += len(claim)
 	}
-	if size > MaxClaimBytes {
-		return abi.Violated("expected at most %d bytes of claims, found %d", MaxClaimBytes, size)
+	if size > maxClaimBytes {
+		return abi.Violated("expected at most %d bytes of claims, found %d", maxClaimBytes, size)
 	}
 	return nil
 }
 
 // checkExamined bounds what a plugin says of settings.
 func checkExamined(all []wit.Examined) error {
-	if len(all) > MaxSettings {
-		return abi.Violated("expected at most %d settings, found %d", MaxSettings, len(all))
+	if len(all) > maxSettings {
+		return abi.Violated("expected at most %d settings, found %d", maxSettings, len(all))
 	}
 	errors := 0
 	for i := range all {
 		errors += len(all[i].Errors)
 	}
-	if errors > MaxFindings {
-		return abi.Violated("expected at most %d errors in settings, found %d", MaxFindings, errors)
+	if errors > maxFindings {
+		return abi.Violated("expected at most %d errors in settings, found %d", maxFindings, errors)
 	}
 	return nil
 }
@@ -146,14 +146,14 @@ func checkExamined(all []wit.Examined) error {
 // checkWakes refuses wakes that would be too many, or too long, to be kept. It is the fault of the notification, whose
 // sender is told: plugins make wakes of what comes.
 func checkWakes(wakes []wit.Wake) error {
-	if len(wakes) > MaxWakes {
+	if len(wakes) > maxWakes {
 		return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
-			"expected at most %d rows to be read for a notification, found %d", MaxWakes, len(wakes))}
+			"expected at most %d rows to be read for a notification, found %d", maxWakes, len(wakes))}
 	}
 	for i := range wakes {
-		if size := len(wakes[i].Token) + len(wakes[i].Ident); size > MaxWakeBytes {
+		if size := len(wakes[i].Token) + len(wakes[i].Ident); size > maxWakeBytes {
 			return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
-				"expected at most %d bytes of what names a notification and its row, found %d", MaxWakeBytes, size)}
+				"expected at most %d bytes of what names a notification and its row, found %d", maxWakeBytes, size)}
 		}
 	}
 	return nil
@@ -161,8 +161,8 @@ func checkWakes(wakes []wit.Wake) error {
 
 // checkDone bounds what a plugin says of a subscription, or of its end.
 func checkDone(a *wit.Arrangement) error {
-	if a.Done != nil && len(*a.Done) > MaxDoneBytes {
-		return abi.Violated("done: expected at most %d bytes, found %d", MaxDoneBytes, len(*a.Done))
+	if a.Done != nil && len(*a.Done) > maxDoneBytes {
+		return abi.Violated("done: expected at most %d bytes, found %d", maxDoneBytes, len(*a.Done))
 	}
 	return nil
 }
@@ -170,8 +170,8 @@ func checkDone(a *wit.Arrangement) error {
 // checkHints bounds what is kept of verdicts.
 func checkHints(verdicts []wit.Verdict) error {
 	for n := range verdicts {
-		if again := verdicts[n].Again; again != nil && len(again.Hint) > MaxHintBytes {
-			return abi.Violated("verdict %d: expected a hint of at most %d bytes, found %d", n, MaxHintBytes,
+		if again := verdicts[n].Again; again != nil && len(again.Hint) > maxHintBytes {
+			return abi.Violated("verdict %d: expected a hint of at most %d bytes, found %d", n, maxHintBytes,
 				len(again.Hint))
 		}
 	}
@@ -193,8 +193,8 @@ func checkLists(ctx context.Context, d *wit.Description) error {
 		c := &d.Components[i]
 		n.components += 1 + len(c.Aliases)
 		n.texts += len(c.Documentation)
-		if len(c.Prefixes) > MaxPrefixes {
-			return fmt.Errorf("component %s: expected at most %d prefixes, found %d", clip(c.Name), MaxPrefixes,
+		if len(c.Prefixes) > maxPrefixes {
+			return fmt.Errorf("component %s: expected at most %d prefixes, found %d", clip(c.Name), maxPrefixes,
 				len(c.Prefixes))
 		}
 		for _, p := range c.Prefixes {
@@ -214,8 +214,8 @@ func checkLists(ctx context.Context, d *wit.Description) error {
 	for _, b := range []struct {
 		what        string
 		found, most int
-	}{{"components and aliases", n.components, MaxComponents}, {"settings, rules and aliases", n.settings, MaxSettings},
-		{"patterns", n.patterns, MaxPatterns}, {"bytes of text", n.texts, MaxDescriptionBytes}} {
+	}{{"components and aliases", n.components, MaxComponents}, {"settings, rules and aliases", n.settings, maxSettings},
+		{"patterns", n.patterns, maxPatterns}, {"bytes of text", n.texts, maxDescriptionBytes}} {
 		if b.found > b.most {
 			return fmt.Errorf("expected at most %d %s, found %d", b.most, b.what, b.found)
 		}
@@ -239,9 +239,9 @@ func (n *tally) name(c *wit.Component, what, name string) error {
 		return nil
 	}
 	found := placeholders.FindAllString(name, -1)
-	if len(found) > MaxPlaceholders || len(found) == 2 && found[0] == found[1] {
+	if len(found) > maxPlaceholders || len(found) == 2 && found[0] == found[1] {
 		return fmt.Errorf("component %s, %s %q: expected at most %d placeholders, each once", clip(c.Name), what, name,
-			MaxPlaceholders)
+			maxPlaceholders)
 	}
 	return nil
 }
@@ -279,9 +279,9 @@ func (n *tally) setting(c *wit.Component, s *wit.SettingSpec) error {
 		if r.Pattern != nil {
 			n.patterns++
 			n.texts += len(*r.Pattern)
-			if len(*r.Pattern) > MaxPatternBytes {
+			if len(*r.Pattern) > maxPatternBytes {
 				return fmt.Errorf("component %s, setting %s: expected a pattern of at most %d bytes, found %d",
-					clip(c.Name), s.Name, MaxPatternBytes, len(*r.Pattern))
+					clip(c.Name), s.Name, maxPatternBytes, len(*r.Pattern))
 			}
 		}
 	}

@@ -82,7 +82,7 @@ func TestOffsetsAreBounded(t *testing.T) {
 			t.Errorf("expected %q, found %v", want, err)
 		}
 	}
-	if err := checkFeeds(make([]wit.Feed, MaxFeeds+1)); err == nil || !strings.Contains(err.Error(),
+	if err := checkFeeds(make([]wit.Feed, maxFeeds+1)); err == nil || !strings.Contains(err.Error(),
 		"at most 10000 feeds, found 10001") {
 		t.Error(err)
 	}

@@ -141,11 +141,11 @@ func (s *Stopped) named(m *module, connector string) *Stopped {
 
 // stopped tells why a call of a function must not be made, nil if it may.
 func (i *Instance) stopped(function string, now time.Time) error {
-	if i.breaker == nil {
+	if i.pool == nil {
 		return nil
 	}
-	if s := i.breaker.check(function, now); s != nil {
-		return s.named(i.module, i.connector)
+	if s := i.pool.breaker.check(function, now); s != nil {
+		return s.named(i.module, i.connector())
 	}
 	return nil
 }
@@ -153,9 +153,9 @@ func (i *Instance) stopped(function string, now time.Time) error {
 // judge tells the breaker how the running call ended: well with nil, badly with a [*Trap].
 func (i *Instance) judge(err error) {
 	switch {
-	case i.breaker == nil:
+	case i.pool == nil:
 	case err == nil:
-		i.breaker.good(i.function)
+		i.pool.breaker.good(i.call.function)
 	default:
 		i.broke(err)
 	}
@@ -164,12 +164,12 @@ func (i *Instance) judge(err error) {
 func (i *Instance) broke(err error) {
 	var trap *Trap
 	if !errors.As(err, &trap) {
-		i.breaker.undone(i.function)
+		i.pool.breaker.undone(i.call.function)
 		return
 	}
-	if s := i.breaker.bad(i.function, trap.Broke(), time.Now()); s != nil {
+	if s := i.pool.breaker.bad(i.call.function, trap.Broke(), time.Now()); s != nil {
 		i.module.counters.stopped.Add(1)
-		i.out.logger.Error("plugin stopped", "error", s.named(i.module, i.connector))
+		i.out.logger.Error("plugin stopped", "error", s.named(i.module, i.connector()))
 	}
 	i.pool.broke(trap)
 }
@@ -209,13 +209,13 @@ func (p *Pool) onTrial() bool {
 	return p.trial != nil && time.Now().Before(p.trial.until)
 }
 
-// RolledBack is why a version is refused that was tried and left for the one before.
-type RolledBack struct {
+// rolledBack is why a version is refused that was tried and left for the one before.
+type rolledBack struct {
 	Version, Reason string
 	plugin          string
 }
 
-func (r *RolledBack) Error() string {
+func (r *rolledBack) Error() string {
 	return fmt.Sprintf("version %s was rolled back: %s", r.Version, r.Reason)
 }
 
@@ -227,7 +227,7 @@ func (m *Manager) leave(x *module, reason string) {
 		m.mu.Unlock()
 		return
 	}
-	why := &RolledBack{Version: x.info.Version, Reason: reason, plugin: x.info.Name}
+	why := &rolledBack{Version: x.info.Version, Reason: reason, plugin: x.info.Name}
 	m.rejected[x.info.Hash] = why
 	for path, o := range m.origins {
 		if o.active != x || o.previous == nil || m.rejected[o.previous.info.Hash] != nil {
@@ -244,7 +244,7 @@ func (m *Manager) leave(x *module, reason string) {
 	}
 	m.changes.Add(1)
 	m.mu.Unlock()
-	m.logger.Error("plugin version rolled back, the one before takes over", "plugin", x.info.Name, "version",
+	m.loader.logger.Error("plugin version rolled back, the one before takes over", "plugin", x.info.Name, "version",
 		x.info.Version, "hash", x.info.Hash[:12],
 		"file", x.info.Path, "reason", reason)
 }

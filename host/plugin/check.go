@@ -148,7 +148,7 @@ func (c *checker) try(function, of string, f func(*Instance) error) {
 		c.left++
 		return
 	}
-	i, err := c.module.instantiate(c.ctx, "", newBucket(c.module.limits.LogLinesPerSecond))
+	i, err := c.module.instanceFor(c.ctx, newBucket(c.module.limits.LogLinesPerSecond), nil)
 	if err == nil {
 		defer i.close()
 		err = f(i)

@@ -56,15 +56,15 @@ const (
 	windowLength = 8
 )
 
-// Overdue is the reason of a [*Trap] when a call took longer than its limit.
-type Overdue struct {
+// overdue is the reason of a [*Trap] when a call took longer than its limit.
+type overdue struct {
 	Limit time.Duration
 	// Took is not zero where the call did not work for so long, but took this by the clock, most of it waiting for a
 	// processor.
 	Took time.Duration
 }
 
-func (o *Overdue) Error() string {
+func (o *overdue) Error() string {
 	text := fmt.Sprintf("ran for longer than the %v that are allowed", o.Limit)
 	if o.Took > 0 {
 		text += fmt.Sprintf(": by the clock %v, where %d times as long is allowed", o.Took.Round(time.Millisecond),
@@ -78,10 +78,10 @@ func (o *Overdue) Error() string {
 // endless recursion makes it grow to 100 MB, in steps that copy all of it.
 const maxStackBytes = 16 << 20
 
-// Deep is the reason of a [*Trap] when a call recursed too deeply.
-type Deep struct{ StackBytes int }
+// deep is the reason of a [*Trap] when a call recursed too deeply.
+type deep struct{ StackBytes int }
 
-func (d *Deep) Error() string {
+func (d *deep) Error() string {
 	return fmt.Sprintf("recursed too deeply: its stack has grown to %d bytes, at most %d are allowed", d.StackBytes,
 		maxStackBytes)
 }
@@ -107,9 +107,9 @@ func (c *clock) look(now time.Time) {
 	took := now.Sub(c.began)
 	switch {
 	case took >= c.limit && c.work() >= c.limit:
-		panic(&Overdue{Limit: c.limit})
+		panic(&overdue{Limit: c.limit})
 	case took >= clockFactor*c.limit:
-		panic(&Overdue{Limit: c.limit, Took: took})
+		panic(&overdue{Limit: c.limit, Took: took})
 	case !c.canceled.IsZero() && !now.Before(c.canceled):
 		panic(&canceled{c.ctx.Err()})
 	}
@@ -179,7 +179,7 @@ func provideTick(ctx context.Context, r wazero.Runtime) error {
 		if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
 			if i.guest != nil {
 				if n := i.guest.StackGrown(); n > maxStackBytes {
-					panic(&Deep{n})
+					panic(&deep{n})
 				}
 			}
 			i.clock.tick(i.module.loader.processors)

@@ -70,7 +70,7 @@ func TestDeadlinesCountWork(t *testing.T) {
 				began := time.Now()
 				err := w.tick(c.ticks, c.wait)
 				took := time.Since(began)
-				var overdue *Overdue
+				var overdue *overdue
 				if errors.As(err, &overdue) != c.ended || (err == nil) == c.ended {
 					t.Fatalf("after %v: expected an end: %v, found %v", took, c.ended, err)
 				}
@@ -108,7 +108,7 @@ func TestDeadlinesCountCallsOut(t *testing.T) {
 		for range 5 {
 			err = cmp.Or(err, callOut())
 		}
-		if !errors.As(err, new(*Overdue)) {
+		if !errors.As(err, new(*overdue)) {
 			t.Errorf("expected an end after a second of calls out, found %v", err)
 		}
 	})
@@ -126,7 +126,7 @@ func TestDeadlinesCountCallsOut(t *testing.T) {
 		synctest.Wait()
 		began := time.Now()
 		err := w.tick(5000, 0)
-		var overdue *Overdue
+		var overdue *overdue
 		if took := time.Since(began); !errors.As(err, &overdue) || overdue.Took == 0 ||
 			took < clockFactor*time.Second || took > (clockFactor+2)*time.Second {
 			t.Errorf("expected an end after ten times the limit, found %v after %v", err, took)

@@ -15,23 +15,14 @@ import (
 // topic 0: into.Topics begins with the feed's. On an error into is as it was.
 func (i *Instance) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
 	into *record.Batch) (p wit.Portion, err error) {
-	f, err := i.enter(ctx, decodeFunc)
-	if err != nil {
-		return p, err
-	}
 	rows, data := len(into.Rows), len(into.Data)
-	var fault *wit.Fault
-	ptr, err := i.passPiece(f, page, tag, status, piece, last)
-	if err == nil {
-		var ok []byte
-		if ok, fault, err = i.result(ptr, portionSize); err == nil && fault == nil {
-			p, err = i.portion(ok, ptr+payload, into)
-		}
-	}
-	if err == nil {
-		err = i.guest.Done(i.calling, f, ptr)
-	}
-	if err = i.leave(fault, err); err != nil {
+	err = i.carry(ctx, decodeFunc, func(f *abi.Func) (uint32, error) {
+		return i.passPiece(f, page, tag, status, piece, last)
+	}, portionSize, func(ok []byte, ptr uint32) (err error) {
+		p, err = i.portion(ok, ptr, into)
+		return err
+	})
+	if err != nil {
 		into.Rows, into.Data = into.Rows[:rows], into.Data[:data]
 		return wit.Portion{}, err
 	}

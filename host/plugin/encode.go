@@ -13,25 +13,15 @@ import (
 // the result are positions in b.Rows, each of which stands in exactly one of the result's three lists.
 func (i *Instance) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
 	hints []wit.Hint) (d wit.Deliveries, err error) {
-	f, err := i.enter(ctx, encodeFunc)
-	if err != nil {
-		return d, err
-	}
-	c := batchCall{b: b, rows: b.Rows}
-	var fault *wit.Fault
-	ptr, err := i.call(f, context, &c, &encoding{origins, hints})
-	if err == nil {
-		if _, fault, err = i.result(ptr, canon.SizeOf[wit.Deliveries]()); err == nil && fault == nil {
-			if err = i.guest.Lift(ptr+payload, &d); err == nil {
-				err = i.judgeDeliveries(&d, len(b.Rows))
+	c, e := batchCall{b: b, rows: b.Rows}, encoding{origins, hints}
+	err = i.carry(ctx, encodeFunc, func(f *abi.Func) (uint32, error) { return i.pass(f, context, &c, &e) },
+		canon.SizeOf[wit.Deliveries](), func(_ []byte, ptr uint32) error {
+			if err := i.guest.Lift(ptr, &d); err != nil {
+				return err
 			}
-		}
-	}
-	if err == nil {
-		err = i.guest.Done(i.calling, f, ptr)
-	}
-	i.schemas.sent(err == nil && fault == nil)
-	if err = i.leave(fault, err); err != nil {
+			return i.judgeDeliveries(&d, len(b.Rows))
+		})
+	if err != nil {
 		return wit.Deliveries{}, err
 	}
 	return d, nil

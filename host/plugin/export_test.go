@@ -88,5 +88,5 @@ func SideBySide(m *Manager, n int, free bool) {
 	a := m.loader.admission
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.least, a.allowed, a.free = n, n, func() bool { return free }
+	a.width.least, a.width.allowed, a.free = n, n, func() bool { return free }
 }

@@ -99,12 +99,12 @@ func TestDeclaredSchemasAreBounded(t *testing.T) {
 	s := known(t)
 	var err error
 	n := 0
-	for ; err == nil && n < 2*MaxDeclaredSchemas; n++ {
+	for ; err == nil && n < 2*maxDeclaredSchemas; n++ {
 		name := strconv.Itoa(n)
 		err = s.declare([]wit.Schema{{ID: wit.GuestSchemas + 1 + uint32(n),
 			Nodes: []wit.Node{{Kind: wit.Text, Name: &name}}}})
 	}
-	if err == nil || err.Error() != "declares more than 10000 schemas" || n != MaxDeclaredSchemas {
+	if err == nil || err.Error() != "declares more than 10000 schemas" || n != maxDeclaredSchemas {
 		t.Errorf("%d: %v", n, err)
 	}
 	for want, w := range map[string]wit.Schema{

@@ -24,13 +24,11 @@ import (
 // An error of its methods is a [*wit.Fault] where the plugin said so itself, a [*Trap] where the call ended badly (the
 // instance answers nothing more then), and anything else where the call was not made.
 type Instance struct {
-	module    *module
-	connector string
-	guest     *abi.Guest
+	module *module
+	guest  *abi.Guest
 	// calling is the context of guest calls: it carries the instance, so that calls out know who calls. It is made
 	// once, since the engine does not watch contexts.
 	calling context.Context
-	closer  interface{ Close(context.Context) error }
 	clock   clock
 	out     output
 	schemas schemas
@@ -38,32 +36,40 @@ type Instance struct {
 	use     usage
 	// lease is what is counted for it of the memory of all; nil while it is made, and when that has passed to another.
 	lease *lease
-	// pool and breaker are nil for the host's own, whose counters are its own too: what a connector sees does not
-	// depend on whether a file had to be asked for its description.
+	// pool is nil for the host's own, whose counters are its own too: what a connector sees does not depend on whether
+	// a file had to be asked for its description.
 	pool     *Pool
-	breaker  *breaker
 	counters *counters
 	// broken is why the instance must not be used again.
 	broken error
 	// funcs are the exports that were called before.
-	funcs    map[*canon.Func]*abi.Func
-	calls    int64
-	recycle  int64
+	funcs   map[*canon.Func]*abi.Func
+	calls   int64
+	recycle int64
+	call    callOf
+}
+
+// callOf is the present call of an instance, or the one before.
+type callOf struct {
 	function string
 	started  time.Time
-	// running: a call was entered and not left, so that it has a processor.
+	// running: it was entered and not left, so that it has a processor.
 	running bool
-	// seenIn and seenOut are what of the guest's byte counts was already added to the counters.
-	seenIn, seenOut uint64
+	// in and out are the guest's counts of bytes when the call before ended.
+	in, out uint64
 }
 
-// instantiate makes an instance for the host's own calls, whose log lines come out of the given bucket.
-func (m *module) instantiate(ctx context.Context, connector string, lines *bucket) (*Instance, error) {
-	return m.instanceFor(ctx, connector, lines, nil)
+// connector is whom the instance works for, "" for the host itself.
+func (i *Instance) connector() string {
+	if i.pool == nil {
+		return ""
+	}
+	return i.pool.connector
 }
 
-// instanceFor makes an instance for a pool of a connector's; the host itself has none.
-func (m *module) instanceFor(ctx context.Context, connector string, lines *bucket, pool *Pool) (*Instance, error) {
+// instanceFor makes an instance for a pool of a connector's; the host itself has none. Its log lines come out of the
+// bucket.
+func (m *module) instanceFor(ctx context.Context, lines *bucket, pool *Pool) (*Instance, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -71,13 +77,10 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 	if m.info.Name == "" {
 		logger = m.loader.logger.With("plugin", m.info.Path)
 	}
-	if connector != "" {
-		logger = logger.With("connector", connector)
-	}
-	i := &Instance{module: m, connector: connector, function: "_initialize", pool: pool, counters: &m.counters,
+	i := &Instance{module: m, call: callOf{function: "_initialize"}, pool: pool, counters: &m.counters,
 		funcs: map[*canon.Func]*abi.Func{}}
 	if pool != nil {
-		i.breaker = pool.breaker
+		logger = logger.With("connector", pool.connector)
 	} else {
 		i.counters = &counters{}
 	}
@@ -91,12 +94,12 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 	if err != nil {
 		return nil, err
 	}
-	if err := i.stopped(i.function, time.Now()); err != nil {
+	if err := i.stopped(i.call.function, time.Now()); err != nil {
 		return nil, err
 	}
 	watch := func() { i.clock.look(time.Now()) }
 	i.out = output{logger: logger, lines: lines, watch: watch}
-	i.schemas = schemas{registry: m.loader.registry.For(connector), ended: i.clock.ended}
+	i.schemas = schemas{registry: m.loader.registry.For(i.connector()), ended: i.clock.ended}
 	i.calling = context.WithValue(context.Background(), instanceKey{}, i)
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&i.out).WithStderr(&i.out).
 		WithRandSource(&randomness{rand.New(rand.NewSource(randomSeed)), watch})
@@ -104,7 +107,7 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 		return nil, err
 	}
 	defer m.loader.processors.give()
-	i.clock.start(ctx, time.Now(), m.limits.call(i.function))
+	i.clock.start(ctx, time.Now(), m.limits.call(i.call.function))
 	var memory experimental.LinearMemory
 	allocator := experimental.MemoryAllocatorFunc(func(least, most uint64) experimental.LinearMemory {
 		memory = allocateMemory(least, most)
@@ -119,7 +122,7 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 		}
 		i.guest.Ended = i.clock.ended
 		// Not by the engine, which would leave no way to watch the stack.
-		err = i.guest.Begin(i.calling, binary.StartExport, i.function)
+		err = i.guest.Begin(i.calling, binary.StartExport, i.call.function)
 	}
 	i.counters.ticks.Add(i.clock.ticks)
 	if err != nil {
@@ -137,7 +140,6 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 	}
 	i.counters.instances.Add(1)
 	i.counters.started.Add(1)
-	i.closer = module
 	i.out.flush()
 	i.recycle = max(m.limits.RecycleBytes, int64(i.guest.MemoryBytes())+16<<20)
 	i.counters.sawMemory(int64(i.guest.MemoryBytes()))
@@ -154,15 +156,15 @@ var errUnwound = errors.New("a call ended in a panic of the host's")
 // unwound ends a call that was entered and never left: its processor goes back, and nobody knows what the guest is in
 // the middle of.
 func (i *Instance) unwound() {
-	if i.running {
-		i.running, i.broken = false, errUnwound
+	if i.call.running {
+		i.call.running, i.broken = false, errUnwound
 		i.module.loader.processors.give()
 	}
 }
 
 func (i *Instance) close() {
 	i.unwound()
-	_ = i.closer.Close(context.Background())
+	_ = i.guest.Close(context.Background())
 	i.module.gone()
 	i.lease.release()
 	i.counters.instances.Add(-1)
@@ -190,14 +192,14 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 	if err := i.module.loader.processors.take(ctx); err != nil {
 		return nil, err
 	}
-	i.function, i.started = fn.Name, time.Now()
-	i.atWork(i.started)
-	if err := i.stopped(i.function, i.started); err != nil {
+	i.call.function, i.call.started = fn.Name, time.Now()
+	i.atWork(i.call.started)
+	if err := i.stopped(i.call.function, i.call.started); err != nil {
 		i.module.loader.processors.give()
 		return nil, err
 	}
-	i.running = true
-	i.clock.start(ctx, i.started, i.module.limits.call(fn.Name))
+	i.call.running = true
+	i.clock.start(ctx, i.call.started, i.module.limits.call(fn.Name))
 	i.calls++
 	i.out.reset()
 	return f, nil
@@ -212,21 +214,21 @@ func (i *Instance) atWork(now time.Time) {
 
 // leave ends a call that was entered: err is what the engine or the codec said, fault what the plugin said.
 func (i *Instance) leave(fault *wit.Fault, err error) error {
-	i.running = false
+	i.call.running = false
 	i.module.loader.processors.give()
 	i.schemas.into = nil
 	c := i.counters
 	c.calls.Add(1)
 	ended := time.Now()
 	i.atWork(ended)
-	took := int64(ended.Sub(i.started))
+	took := int64(ended.Sub(i.call.started))
 	c.nanos.Add(took)
 	raise(&c.longest, took)
 	c.ticks.Add(i.clock.ticks)
 	in, out := i.guest.Crossed()
-	c.bytesIn.Add(int64(in - i.seenIn))
-	c.bytesOut.Add(int64(out - i.seenOut))
-	i.seenIn, i.seenOut = in, out
+	c.bytesIn.Add(int64(in - i.call.in))
+	c.bytesOut.Add(int64(out - i.call.out))
+	i.call.in, i.call.out = in, out
 	bytes := int64(i.guest.MemoryBytes())
 	c.sawMemory(bytes)
 	if i.lease != nil {
@@ -257,8 +259,8 @@ func (i *Instance) trap(err error) *Trap {
 	c := i.counters
 	c.traps.Add(1)
 	t := &Trap{Plugin: cmp.Or(i.module.info.Name, i.module.info.Path), Version: i.module.info.Version,
-		Connector: i.connector,
-		Function:  i.function, Reason: err, Output: string(i.out.text)}
+		Connector: i.connector(),
+		Function:  i.call.function, Reason: err, Output: string(i.out.text)}
 	if i.guest != nil {
 		if size, limit := int64(i.guest.MemoryBytes()), i.module.limits.MemoryBytes; size > limit-limit/8 ||
 			strings.Contains(t.Output, "out of memory") {
@@ -269,9 +271,9 @@ func (i *Instance) trap(err error) *Trap {
 	}
 	var (
 		large   *abi.TooLarge
-		overdue *Overdue
-		flood   *Flood
-		deep    *Deep
+		overdue *overdue
+		flood   *flood
+		deep    *deep
 	)
 	switch {
 	case errors.As(err, &large):
@@ -290,7 +292,7 @@ func (i *Instance) trap(err error) *Trap {
 // aborted makes the error of a call that ended badly: a trap, unless it was the caller who gave up.
 func (i *Instance) aborted(err error) error {
 	if by := canceledBy(err); by != nil {
-		return fmt.Errorf("plugin %s %s: %s: %w", i.module.info.Name, i.module.info.Version, i.function, by)
+		return fmt.Errorf("plugin %s %s: %s: %w", i.module.info.Name, i.module.info.Version, i.call.function, by)
 	}
 	return i.trap(err)
 }

@@ -128,7 +128,7 @@ func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error
 	all := map[string]Limits{}
 	for key, value := range settings {
 		rest, ok := strings.CutPrefix(key, "plugin.")
-		if !ok || !strings.Contains(rest, ".") || IsTrustSetting(key) {
+		if !ok || !strings.Contains(rest, ".") || isTrustSetting(key) {
 			continue // plugin.path and plugin.discovery are the worker's
 		}
 		at := strings.LastIndex(rest, ".limits.")

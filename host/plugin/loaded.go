@@ -6,7 +6,7 @@ import "context"
 func (m *Manager) Loaded(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
-		m.loading.Wait()
+		m.loading.wait.Wait()
 		close(done)
 	}()
 	select {

@@ -95,25 +95,14 @@ func (o *Options) logger() *slog.Logger {
 // Manager knows all modules. With Options.Watch it owns a goroutine, which [Manager.Close] ends.
 type Manager struct {
 	loader  loader
-	folders []string
-	logger  *slog.Logger
-	watcher *watcher
-	// loading is what is loaded in the background, which stopLoading ends.
-	loading     sync.WaitGroup
-	stopLoading context.CancelFunc
-	trust       trust
-	// adoptions are guarded by adopting, which comes before mu.
-	adopting  sync.Mutex
+	folders folders
+	// loading is what is loaded in the background.
+	loading   loading
+	trust     trust
 	adoptions *adoptions
-
 	// changes counts what became of files, so that bindings need not look for candidates when nothing did.
 	changes atomic.Uint64
-	// scanning is held while the folders are read; it comes before mu.
-	scanning sync.Mutex
-
-	// pools are those that bindings share; pooling guards them, within mu and the bindings' locks.
-	pooling guard.Mutex
-	pools   map[poolKey]*Pool
+	shared  sharedPools
 
 	mu       guard.Mutex
 	origins  map[string]*moduleSource
@@ -121,13 +110,43 @@ type Manager struct {
 	loads    int
 	closed   bool
 	// rejected holds, by hash, the versions that were tried and left.
-	rejected map[string]*RolledBack
+	rejected map[string]*rolledBack
 	// chosen are the hashes of the versions that an operator has named, by the names of plugins, until a file of the
 	// plugin comes.
-	chosen map[string]string
-	// trimmer lets code rest that no connector has used for a while.
-	trimmer *time.Timer
-	rest    time.Duration
+	chosen   map[string]string
+	trimming trimming
+}
+
+// folders are where plugins lie. scanning is held while they are read; it comes before Manager.mu. watcher is nil
+// without [Options.Watch].
+type folders struct {
+	scanning sync.Mutex
+	paths    []string
+	watcher  *watcher
+}
+
+// loading is what is loaded in the background, until stop ends it; nil: nothing was.
+type loading struct {
+	wait sync.WaitGroup
+	stop context.CancelFunc
+}
+
+// sharedPools are the pools that bindings share, under a lock within Manager.mu and the bindings' locks.
+type sharedPools struct {
+	mu    guard.Mutex
+	pools map[poolKey]*sharedPool
+}
+
+// sharedPool is a pool, and how many bindings share it.
+type sharedPool struct {
+	*Pool
+	users int
+}
+
+// trimming lets code rest that no connector has used for so long; it is under Manager.mu.
+type trimming struct {
+	after time.Duration
+	timer *time.Timer
 }
 
 // New loads all plugins. A file that is refused does not fail it: see [Manager.Modules].
@@ -148,10 +167,10 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{trust: trusted, adoptions: before, logger: logger, folders: o.Folders, rest: o.Rest,
-		origins:  map[string]*moduleSource{},
-		bindings: map[*Binding]struct{}{}, rejected: map[string]*RolledBack{},
-		chosen: map[string]string{}, pools: map[poolKey]*Pool{},
+	m := &Manager{trust: trusted, adoptions: before, folders: folders{paths: o.Folders},
+		trimming: trimming{after: o.Rest}, origins: map[string]*moduleSource{},
+		bindings: map[*Binding]struct{}{}, rejected: map[string]*rolledBack{},
+		chosen: map[string]string{}, shared: sharedPools{pools: map[poolKey]*sharedPool{}},
 		loader: loader{refusals: &refusals{}, limits: o.Limits.filled(),
 			named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()},
 			processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), doze: o.Rest}}
@@ -162,7 +181,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	maxTick() // measured before anything competes for the processors
 	if o.Watch {
 		// Before the first look, so that nothing falls between.
-		if m.watcher, err = newWatcher(m, o.Folders, o.Debounce); err != nil {
+		if m.folders.watcher, err = newWatcher(m, o.Folders, o.Debounce); err != nil {
 			m.Close()
 			return nil, err
 		}
@@ -182,23 +201,23 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	case more && o.NeededOnly:
 	case more:
 		background, cancel := context.WithCancel(context.Background())
-		m.stopLoading = cancel
-		m.loading.Go(func() { m.loadRest(background, embedded) })
+		m.loading.stop = cancel
+		m.loading.wait.Go(func() { m.loadRest(background, embedded) })
 	default:
 		m.warnOfLimits()
 	}
-	if m.watcher != nil {
-		m.watcher.start()
+	if m.folders.watcher != nil {
+		m.folders.watcher.start()
 	}
 	return m, nil
 }
 
 // loadRest loads what no connector needed at the start.
 func (m *Manager) loadRest(ctx context.Context, embedded []*arrival) {
-	defer guard.Recover(m.logger, "loading plugins", nil)
+	defer guard.Recover(m.loader.logger, "loading plugins", nil)
 	if err := m.scan(ctx, embedded, nil); err != nil {
 		if ctx.Err() == nil {
-			m.logger.Warn("reading plugin folders", "error", err)
+			m.loader.logger.Warn("reading plugin folders", "error", err)
 		}
 		return
 	}
@@ -217,7 +236,7 @@ func (m *Manager) warnOfLimits() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.loader.named)) {
 		if !there[name] {
-			m.logger.Warn("limits are set for a plugin that is not there", "plugin", name, "settings",
+			m.loader.logger.Warn("limits are set for a plugin that is not there", "plugin", name, "settings",
 				limitSetting(name, "*"))
 		}
 	}
@@ -442,7 +461,7 @@ func (m *Manager) trimLater() {
 	if m.loader.codes == nil {
 		return
 	}
-	wait := m.rest
+	wait := m.trimming.after
 	if wait <= 0 {
 		wait = 5 * time.Second
 	}
@@ -450,17 +469,17 @@ func (m *Manager) trimLater() {
 	defer m.mu.Unlock()
 	switch {
 	case m.closed:
-	case m.trimmer == nil:
-		m.trimmer = time.AfterFunc(wait, m.trim)
+	case m.trimming.timer == nil:
+		m.trimming.timer = time.AfterFunc(wait, m.trim)
 	default:
-		m.trimmer.Reset(wait)
+		m.trimming.timer.Reset(wait)
 	}
 }
 
 // trim frees what nobody uses. What loading left behind is given back to the machine too: the collector would get round
 // to it only when as much again has been allocated.
 func (m *Manager) trim() {
-	defer guard.Recover(m.logger, "letting plugins rest", nil)
+	defer guard.Recover(m.loader.logger, "letting plugins rest", nil)
 	m.mu.Lock()
 	var all []*module
 	for _, o := range m.origins {
@@ -477,21 +496,21 @@ func (m *Manager) trim() {
 
 // Close ends the watching and closes all bindings and modules. Instances that are out are closed when they come back.
 func (m *Manager) Close() error {
-	if m.watcher != nil {
-		m.watcher.stop()
+	if m.folders.watcher != nil {
+		m.folders.watcher.stop()
 	}
-	if m.stopLoading != nil {
-		m.stopLoading()
+	if m.loading.stop != nil {
+		m.loading.stop()
 	}
-	m.loading.Wait()
+	m.loading.wait.Wait()
 	m.mu.Lock()
 	if m.closed {
 		m.mu.Unlock()
 		return nil
 	}
 	m.closed = true
-	if m.trimmer != nil {
-		m.trimmer.Stop()
+	if m.trimming.timer != nil {
+		m.trimming.timer.Stop()
 	}
 	var bindings []*Binding
 	for b := range m.bindings {

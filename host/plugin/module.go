@@ -106,7 +106,7 @@ func (m *module) breaker(connector string) *breaker {
 
 // describe asks the module what it is.
 func (m *module) describe(ctx context.Context) (*wit.Description, error) {
-	i, err := m.instantiate(ctx, "", newBucket(m.limits.LogLinesPerSecond))
+	i, err := m.instanceFor(ctx, newBucket(m.limits.LogLinesPerSecond), nil)
 	if err != nil {
 		return nil, err
 	}

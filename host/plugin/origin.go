@@ -68,7 +68,7 @@ func (m *Manager) embedded(files fs.FS, needed []Needed) (list []*arrival, err e
 		again := func() ([]byte, error) { return fs.ReadFile(files, path) }
 		a := &arrival{path: embeddedPrefix + path, builtIn: true, again: again}
 		if m.loader.codes != nil {
-			a.native = openNative(files, path, m.loader.codes.engine, m.logger)
+			a.native = openNative(files, path, m.loader.codes.engine, m.loader.logger)
 		}
 		size := int64(0)
 		if a.native != nil {
@@ -103,8 +103,8 @@ func (m *Manager) Reload(ctx context.Context) error { return m.scan(ctx, nil, ni
 // scan compares the folders with what is known: new and changed files are loaded behind those that are given, modules
 // whose files are gone retire. Files that are being written, if unfinished tells of any, are passed over.
 func (m *Manager) scan(ctx context.Context, list []*arrival, unfinished func(path string) bool) error {
-	m.scanning.Lock()
-	defer m.scanning.Unlock()
+	m.folders.scanning.Lock()
+	defer m.folders.scanning.Unlock()
 	list, present, err := m.arrivals(list, nil, unfinished)
 	if err != nil {
 		return err
@@ -123,8 +123,8 @@ func (m *Manager) scan(ctx context.Context, list []*arrival, unfinished func(pat
 // program that are left. Where something needed is not found among them, all are loaded.
 func (m *Manager) begin(ctx context.Context, embedded []*arrival, needed []Needed) (left []*arrival, more bool,
 	err error) {
-	m.scanning.Lock()
-	defer m.scanning.Unlock()
+	m.folders.scanning.Lock()
+	defer m.folders.scanning.Unlock()
 	list, _, err := m.arrivals(embedded, needed, nil)
 	if err != nil {
 		return nil, false, err
@@ -192,7 +192,7 @@ func canWait(data []byte, needed []Needed) bool {
 func (m *Manager) arrivals(list []*arrival, needed []Needed, unfinished func(path string) bool) ([]*arrival,
 	map[string]bool, error) {
 	present := map[string]bool{}
-	for _, folder := range m.folders {
+	for _, folder := range m.folders.paths {
 		entries, err := os.ReadDir(folder)
 		if err != nil {
 			return nil, nil, fmt.Errorf("plugin folder: %w", err)
@@ -303,7 +303,7 @@ func (m *Manager) loadSome(ctx context.Context, list []*arrival) (undecided []*a
 		places <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-places }()
-			defer guard.Recover(m.logger, "loading "+a.path, nil)
+			defer guard.Recover(m.loader.logger, "loading "+a.path, nil)
 			if a.err == nil {
 				a.loaded, a.err = m.load(ctx, a)
 			}
@@ -328,7 +328,7 @@ func (m *Manager) loadSome(ctx context.Context, list []*arrival) (undecided []*a
 }
 
 func (m *Manager) load(ctx context.Context, a *arrival) (x *module, err error) {
-	defer guard.Recover(m.logger, "loading "+a.path, &err)
+	defer guard.Recover(m.loader.logger, "loading "+a.path, &err)
 	return m.loader.load(ctx, a)
 }
 
@@ -387,12 +387,12 @@ func (m *Manager) settle(a *arrival) {
 	m.mu.Unlock()
 	if len(others) > 0 {
 		slices.Sort(others)
-		m.logger.Warn("plugin has what another plugin has too: a class of a built-in one stays there, others are "+
-			"refused to connectors, unless the file is accepted",
+		m.loader.logger.Warn("plugin has what another plugin has too: a class of a built-in one stays there, others "+
+			"are refused to connectors, unless the file is accepted",
 			"plugin", a.loaded.info.Name, "file", a.path, "accept", "plugin."+a.loaded.info.Name+".accept="+a.hash,
 			"others", others)
 	}
-	m.logger.Info("plugin loaded", "plugin", a.loaded.info.Name, "version", a.loaded.info.Version, "hash", a.hash[:12],
+	m.loader.logger.Info("plugin loaded", "plugin", a.loaded.info.Name, "version", a.loaded.info.Version, "hash", a.hash[:12],
 		"file", a.path)
 }
 
@@ -420,11 +420,11 @@ func (m *Manager) refuse(a *arrival) {
 	running := o.active
 	m.mu.Unlock()
 	if running != nil {
-		m.logger.Error("plugin refused, the version before goes on", "error", err, "plugin", running.info.Name,
+		m.loader.logger.Error("plugin refused, the version before goes on", "error", err, "plugin", running.info.Name,
 			"version", running.info.Version)
 		return
 	}
-	m.logger.Error("plugin refused", "error", err)
+	m.loader.logger.Error("plugin refused", "error", err)
 }
 
 // gone lists the files that were there and are not any more.
@@ -453,7 +453,7 @@ func (m *Manager) remove(path string) {
 		}
 	}
 	if active != nil {
-		m.logger.Warn("plugin file removed: running connectors keep it, new ones are refused", "plugin",
+		m.loader.logger.Warn("plugin file removed: running connectors keep it, new ones are refused", "plugin",
 			active.info.Name,
 			"version", active.info.Version, "file", path)
 	}
@@ -480,7 +480,7 @@ func (m *Manager) Rollback(name string) error {
 	newest.active.order = m.loads
 	m.chosen[name] = newest.active.info.Hash
 	m.changes.Add(1)
-	m.logger.Info("plugin version rolled back, as was asked for", "plugin", name, "to", newest.active.info.Version,
+	m.loader.logger.Info("plugin version rolled back, as was asked for", "plugin", name, "to", newest.active.info.Version,
 		"hash", newest.active.info.Hash[:12], "file", newest.active.info.Path)
 	return nil
 }
@@ -521,7 +521,7 @@ func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 		}
 		m.chosen[name] = hash
 		m.changes.Add(1)
-		m.logger.Info("plugin version chosen, as was asked for", "plugin", name, "version", o.active.info.Version,
+		m.loader.logger.Info("plugin version chosen, as was asked for", "plugin", name, "version", o.active.info.Version,
 			"hash",
 			hash[:12], "file", path)
 		return nil

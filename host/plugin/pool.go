@@ -39,10 +39,7 @@ type Pool struct {
 	tenant    *tenant
 	// done is closed when the pool is.
 	done chan struct{}
-	// users are the bindings that share it, under the manager's lock for that.
-	users int
-
-	mu guard.Mutex
+	mu   guard.Mutex
 	// instances are those that can be chosen; making is how many more are being made.
 	instances []*Instance
 	making    int
@@ -51,16 +48,21 @@ type Pool struct {
 	waiters []*waiter
 	closed  bool
 	// timer closes idle instances; nil: none is idle.
-	timer *time.Timer
-	// contention is how long calls have waited for instances, while a processor was free, since the moment `since`.
-	contention time.Duration
-	since      time.Time
-	// suspicious is until when each page has an instance of its own, after a trap: the next one costs one page alone.
-	suspicious time.Time
+	timer    *time.Timer
+	crowding crowding
 	// let: the pool has released its module.
 	let bool
 	// trial is set while a version that took over can be left, else nil.
 	trial *trial
+}
+
+// crowding says whether a page should have an instance of its own; it is under the pool's lock.
+type crowding struct {
+	// waited is how long calls have waited for instances, while a processor was free, since the moment `since`.
+	waited time.Duration
+	since  time.Time
+	// suspicious is until when each page has one, after a trap: the next one costs one page alone.
+	suspicious time.Time
 }
 
 // usage is what a pool knows of an instance, under its lock.
@@ -103,27 +105,28 @@ type poolKey struct {
 
 // share is the pool of a module for a connector: its tasks share one. Let go of it by drop.
 func (m *Manager) share(x *module, connector string) *Pool {
-	m.pooling.Lock()
-	defer m.pooling.Unlock()
+	m.shared.mu.Lock()
+	defer m.shared.mu.Unlock()
 	key := poolKey{x, connector}
-	p := m.pools[key]
+	p := m.shared.pools[key]
 	if p == nil {
-		p = newPool(x, connector)
-		m.pools[key] = p
+		p = &sharedPool{Pool: newPool(x, connector)}
+		m.shared.pools[key] = p
 	}
 	p.users++
-	return p
+	return p.Pool
 }
 
 // drop lets go of a pool; the last one closes it.
 func (m *Manager) drop(p *Pool) {
-	m.pooling.Lock()
-	p.users--
-	last := p.users == 0
+	m.shared.mu.Lock()
+	key := poolKey{p.module, p.connector}
+	m.shared.pools[key].users--
+	last := m.shared.pools[key].users == 0
 	if last {
-		delete(m.pools, poolKey{p.module, p.connector})
+		delete(m.shared.pools, key)
 	}
-	m.pooling.Unlock()
+	m.shared.mu.Unlock()
 	if last {
 		p.close()
 	}
@@ -274,7 +277,7 @@ func (p *Pool) make(ctx context.Context, reader bool, place *lease) (i *Instance
 		place, err = p.tenant.admit(ctx, p, first)
 	}
 	if err == nil {
-		if i, err = p.module.instanceFor(ctx, p.connector, p.lines, p); err != nil {
+		if i, err = p.module.instanceFor(ctx, p.lines, p); err != nil {
 			place.release()
 		}
 	}
@@ -394,14 +397,14 @@ func (p *Pool) served(ctx context.Context, w *waiter, start time.Time) (*Instanc
 // for it; a processor that is free now may be the one of the call that was waited for.
 func (p *Pool) waited(start time.Time) {
 	now := time.Now()
-	if now.Sub(p.since) > time.Second {
-		p.contention, p.since = 0, now
+	if now.Sub(p.crowding.since) > time.Second {
+		p.crowding.waited, p.crowding.since = 0, now
 	}
 	if p.count() < p.module.loader.processors.count() && p.module.loader.processors.free() {
-		p.contention += min(now.Sub(start), crowded/4) // what one call may count for
+		p.crowding.waited += min(now.Sub(start), crowded/4) // what one call may count for
 	}
-	if p.contention >= crowded && len(p.waiters) > 0 {
-		p.contention = 0
+	if p.crowding.waited >= crowded && len(p.waiters) > 0 {
+		p.crowding.waited = 0
 		p.next()
 	}
 }
@@ -414,7 +417,7 @@ func (p *Pool) give(i *Instance) {
 	i.use.held = false
 	switch {
 	case i.broken != nil:
-		p.suspicious = time.Now().Add(suspicion)
+		p.crowding.suspicious = time.Now().Add(suspicion)
 		p.part(i)
 		for _, q := range i.use.queue {
 			close(q) // they learn that it broke

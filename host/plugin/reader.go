@@ -80,13 +80,13 @@ func (p *Pool) join(ctx context.Context) (*Instance, error) {
 // apart tells whether a page had better not share an instance; p.mu is held.
 func (p *Pool) apart() bool {
 	now := time.Now()
-	if now.Before(p.suspicious) {
+	if now.Before(p.crowding.suspicious) {
 		return true
 	}
-	if p.contention < crowded || now.Sub(p.since) > 2*time.Second {
+	if p.crowding.waited < crowded || now.Sub(p.crowding.since) > 2*time.Second {
 		return false
 	}
-	p.contention = 0
+	p.crowding.waited = 0
 	return true
 }
 
@@ -191,45 +191,46 @@ func (r *Reader) abandoned() error {
 	return &Abandoned{Plugin: i.module.info.Name, Version: i.module.info.Version, Cause: i.broken}
 }
 
-// OpenSource is [Instance.OpenSource].
-func (r *Reader) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
-	answers []wit.Response) (o wit.SourceOpening, err error) {
+// reading makes a call on the reader's instance that returns something.
+func reading[T any](ctx context.Context, r *Reader, f func(*Instance) (T, error)) (result T, err error) {
 	err = r.call(ctx, func(i *Instance) (err error) {
-		o, err = i.OpenSource(ctx, component, settings, state, answers)
+		result, err = f(i)
 		return err
 	})
-	return o, err
+	return result, err
+}
+
+// OpenSource is [Instance.OpenSource].
+func (r *Reader) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.SourceOpening, error) {
+	return reading(ctx, r, func(i *Instance) (wit.SourceOpening, error) {
+		return i.OpenSource(ctx, component, settings, state, answers)
+	})
 }
 
 // Next is [Instance.Next].
 func (r *Reader) Next(ctx context.Context, context []byte, feed uint32, offset []wit.Field, cause wit.Cause,
-	now int64) (s wit.Step, err error) {
-	err = r.call(ctx, func(i *Instance) (err error) {
-		s, err = i.Next(ctx, context, feed, offset, cause, now)
-		return err
+	now int64) (wit.Step, error) {
+	return reading(ctx, r, func(i *Instance) (wit.Step, error) {
+		return i.Next(ctx, context, feed, offset, cause, now)
 	})
-	return s, err
 }
 
 // Begin is [Instance.Begin].
 func (r *Reader) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.Field,
 	response wit.Response) (page uint32, err error) {
-	err = r.call(ctx, func(i *Instance) (err error) {
+	return reading(ctx, r, func(i *Instance) (uint32, error) {
 		r.begun = true
-		page, err = i.Begin(ctx, context, feed, position, response)
-		return err
+		return i.Begin(ctx, context, feed, position, response)
 	})
-	return page, err
 }
 
 // Decode is [Instance.Decode].
 func (r *Reader) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
-	into *record.Batch) (p wit.Portion, err error) {
-	err = r.call(ctx, func(i *Instance) (err error) {
-		p, err = i.Decode(ctx, page, tag, status, piece, last, into)
-		return err
+	into *record.Batch) (wit.Portion, error) {
+	return reading(ctx, r, func(i *Instance) (wit.Portion, error) {
+		return i.Decode(ctx, page, tag, status, piece, last, into)
 	})
-	return p, err
 }
 
 // Abandon is [Instance.Abandon].
@@ -243,20 +244,14 @@ func (r *Reader) CheckOffset(ctx context.Context, partition, offset []wit.Field)
 }
 
 // Notified is [Instance.Notified]. It waits for no more than the call that is being made on the instance.
-func (r *Reader) Notified(ctx context.Context, context []byte, n wit.Notification) (wakes []wit.Wake, err error) {
-	err = r.call(ctx, func(i *Instance) (err error) {
-		wakes, err = i.Notified(ctx, context, n)
-		return err
-	})
-	return wakes, err
+func (r *Reader) Notified(ctx context.Context, context []byte, n wit.Notification) ([]wit.Wake, error) {
+	return reading(ctx, r, func(i *Instance) ([]wit.Wake, error) { return i.Notified(ctx, context, n) })
 }
 
 // Subscribe is [Instance.Subscribe].
 func (r *Reader) Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte,
-	answers []wit.Response) (a wit.Arrangement, err error) {
-	err = r.call(ctx, func(i *Instance) (err error) {
-		a, err = i.Subscribe(ctx, context, feed, address, state, answers)
-		return err
+	answers []wit.Response) (wit.Arrangement, error) {
+	return reading(ctx, r, func(i *Instance) (wit.Arrangement, error) {
+		return i.Subscribe(ctx, context, feed, address, state, answers)
 	})
-	return a, err
 }

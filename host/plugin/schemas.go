@@ -29,19 +29,19 @@ type schemas struct {
 }
 
 const (
-	// MaxDeclaredSchemas is how many schemas an instance may declare.
-	MaxDeclaredSchemas = 10_000
-	// MaxInstanceSchemaBytes is how many bytes the schemas may have together that an instance declares. One that was
+	// maxDeclaredSchemas is how many schemas an instance may declare.
+	maxDeclaredSchemas = 10_000
+	// maxInstanceSchemaBytes is how many bytes the schemas may have together that an instance declares. One that was
 	// given as many, or more than MaxDeclaredSchemas, is replaced by a fresh instance, which is given what it needs
 	// anew.
-	MaxInstanceSchemaBytes = 32 << 20
+	maxInstanceSchemaBytes = 32 << 20
 )
 
 // worn tells whether the instance has so many schemas that it should be replaced: one that declares some from time to
 // time, such as after changes of a service's metadata, is replaced long before it may declare no more.
 func (s *schemas) worn() bool {
-	return s.givenBytes > MaxInstanceSchemaBytes || len(s.given) > MaxDeclaredSchemas ||
-		s.declaredBytes > MaxInstanceSchemaBytes/2 || len(s.declared) > MaxDeclaredSchemas/2
+	return s.givenBytes > maxInstanceSchemaBytes || len(s.given) > maxDeclaredSchemas ||
+		s.declaredBytes > maxInstanceSchemaBytes/2 || len(s.declared) > maxDeclaredSchemas/2
 }
 
 // need puts a schema of the host's among those that go with the call, unless the instance has it.
@@ -103,8 +103,8 @@ func (s *schemas) declareOne(w *wit.Schema) (uint32, error) {
 			uint32(wit.GuestSchemas))
 	}
 	before := s.declared[w.ID]
-	if before == nil && len(s.declared) >= MaxDeclaredSchemas {
-		return 0, abi.Violated("declares more than %d schemas", MaxDeclaredSchemas)
+	if before == nil && len(s.declared) >= maxDeclaredSchemas {
+		return 0, abi.Violated("declares more than %d schemas", maxDeclaredSchemas)
 	}
 	registered, err := s.registry.Intern(w.Nodes)
 	switch {
@@ -118,8 +118,8 @@ func (s *schemas) declareOne(w *wit.Schema) (uint32, error) {
 		s.declared, s.own = map[uint32]*record.Schema{}, map[*record.Schema]struct{}{}
 	}
 	if _, known := s.own[registered]; !known {
-		if s.declaredBytes+registered.Size > MaxInstanceSchemaBytes {
-			return 0, abi.Violated("declares schemas of more than %d bytes", MaxInstanceSchemaBytes)
+		if s.declaredBytes+registered.Size > maxInstanceSchemaBytes {
+			return 0, abi.Violated("declares schemas of more than %d bytes", maxInstanceSchemaBytes)
 		}
 		s.own[registered] = struct{}{}
 		s.declaredBytes += registered.Size

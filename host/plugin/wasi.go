@@ -76,7 +76,7 @@ func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 	case level >= uint32(wit.Level(0).Cases()):
 		breach("log: expected a level from 0 to %d, found %d", wit.Level(0).Cases()-1, level)
 	case i.out.said(wit.Level(level), text):
-		panic(&Flood{abi.Violation{Text: fmt.Sprintf("more than %.0f log lines beyond the allowed %.0f a "+
+		panic(&flood{abi.Violation{Text: fmt.Sprintf("more than %.0f log lines beyond the allowed %.0f a "+
 			"second in one call (%s)",
 			100*i.out.lines.perSecond, i.out.lines.perSecond, limitSetting(i.module.info.Name,
 				"log.lines.per.second"))}})
@@ -87,11 +87,11 @@ func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 	}
 }
 
-// Flood is the reason of a [*Trap] when a call logged too much.
-type Flood struct{ abi.Violation }
+// flood is the reason of a [*Trap] when a call logged too much.
+type flood struct{ abi.Violation }
 
 // Unwrap makes it a violation.
-func (f *Flood) Unwrap() error { return &f.Violation }
+func (f *flood) Unwrap() error { return &f.Violation }
 
 // breach ends the call that is running, from inside a call out: the engine turns the panic into the error of the call.
 func breach(format string, args ...any) { panic(abi.Violated(format, args...)) }

@@ -21,7 +21,7 @@ type watcher struct {
 // newWatcher begins to listen; events wait until start.
 func newWatcher(m *Manager, folders []string, debounce time.Duration) (*watcher, error) {
 	f, err := watch.Open(watch.Options{Settle: cmp.Or(debounce, 200*time.Millisecond), Concerns: isModule,
-		Logger: m.logger})
+		Logger: m.loader.logger})
 	if err != nil {
 		return nil, err
 	}
@@ -51,18 +51,18 @@ func (w *watcher) stop() {
 // run scans when files of modules have changed. A copy in progress is a file cut off, and would be refused: it waits.
 func (w *watcher) run(ctx context.Context) {
 	defer close(w.done)
-	defer guard.Recover(w.manager.logger, "watching plugin folders", nil)
+	defer guard.Recover(w.manager.loader.logger, "watching plugin folders", nil)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-w.folders.Changed():
 		}
-		err := guard.Do(w.manager.logger, "reading plugin folders", func() error {
+		err := guard.Do(w.manager.loader.logger, "reading plugin folders", func() error {
 			return w.manager.scan(ctx, nil, w.folders.Written)
 		})
 		if err != nil && ctx.Err() == nil {
-			w.manager.logger.Warn("reading plugin folders", "error", err)
+			w.manager.loader.logger.Warn("reading plugin folders", "error", err)
 		}
 	}
 }

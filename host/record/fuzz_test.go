@@ -32,7 +32,7 @@ func FuzzRegistry(f *testing.F) {
 		}
 		reg.mu.RLock()
 		defer reg.mu.RUnlock()
-		if reg.owner.bytes > MaxRegistryBytes || reg.owner.bytes < 0 {
+		if reg.owner.bytes > maxRegistryBytes || reg.owner.bytes < 0 {
 			t.Fatalf("%d bytes of %d schemas", reg.owner.bytes, len(reg.owner.live))
 		}
 	})

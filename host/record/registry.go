@@ -16,10 +16,10 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// MaxRegistryBytes is how many bytes the schemas of one connector may have together that are in use at the same time,
+// maxRegistryBytes is how many bytes the schemas of one connector may have together that are in use at the same time,
 // as
 // [datum.CheckSchema] counts them. Every page of a source and every record of a sink can bring new ones.
-const MaxRegistryBytes = 64 << 20
+const maxRegistryBytes = 64 << 20
 
 // Registry numbers schemas: equal structures have one number, below [wit.GuestSchemas], for as long as somebody names
 // them: an instance of a plugin that has declared them or was given them, a batch with rows of them ([Batch.Hold]), a
@@ -85,7 +85,7 @@ func NewRegistry() *Registry {
 }
 
 // For is the registry with the same schemas and numbers in which what is new counts for a connector, up to
-// [MaxRegistryBytes].
+// [maxRegistryBytes].
 func (r *Registry) For(connector string) *Registry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -149,7 +149,7 @@ func (r *Registry) keep(s *Schema) {
 // collector has run, so it is asked where there is too much, at most once a second.
 func (r *Registry) room(size int) error {
 	a := r.owner
-	if a.keeps || a.bytes+size <= MaxRegistryBytes {
+	if a.keeps || a.bytes+size <= maxRegistryBytes {
 		return nil
 	}
 	if now := time.Now(); now.Sub(a.looked) >= time.Second {
@@ -161,9 +161,9 @@ func (r *Registry) room(size int) error {
 		}
 		a.looked = time.Now()
 	}
-	if a.bytes+size > MaxRegistryBytes {
+	if a.bytes+size > maxRegistryBytes {
 		return fmt.Errorf("schema: expected at most %d bytes of schemas of one connector that are in use, found %d",
-			MaxRegistryBytes, a.bytes+size)
+			maxRegistryBytes, a.bytes+size)
 	}
 	return nil
 }

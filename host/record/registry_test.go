@@ -111,7 +111,7 @@ func TestSchemasThatNobodyNamesAreForgotten(t *testing.T) {
 		}
 	}
 	runtime.GC()
-	if r.Get(held.ID) != held || len(ours.owner.live) > 30 || ours.owner.bytes > MaxRegistryBytes {
+	if r.Get(held.ID) != held || len(ours.owner.live) > 30 || ours.owner.bytes > maxRegistryBytes {
 		t.Errorf("%d schemas of %d bytes are there", len(ours.owner.live), ours.owner.bytes)
 	}
 	b := Batch{Registry: theirs}

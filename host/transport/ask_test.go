@@ -50,7 +50,7 @@ func TestRoundsWithoutProgressArePaced(t *testing.T) {
 
 // A plugin may ask for 10,000 documents in all its rounds; what goes beyond is not sent.
 func TestRequestsOfNeedsAreBounded(t *testing.T) {
-	for _, each := range []int{MaxRequests / 2, MaxRequests + 1, 1_000_000} {
+	for _, each := range []int{maxRequests / 2, maxRequests + 1, 1_000_000} {
 		a := &answering{}
 		n := 0
 		err := Ask(t.Context(), a, func([]byte, []wit.Response) (*wit.Need, error) {
@@ -63,12 +63,12 @@ func TestRequestsOfNeedsAreBounded(t *testing.T) {
 			}
 			return &wit.Need{Requests: requests}, nil
 		})
-		if each > MaxRequests {
+		if each > maxRequests {
 			wantFault(t, err, wit.FaultInternal, fmt.Sprint("at most 10000 documents, found ", each))
 		} else if err != nil {
 			t.Error(err)
 		}
-		if want := 2 * each; a.requests != want && (each <= MaxRequests || a.requests != 0) {
+		if want := 2 * each; a.requests != want && (each <= maxRequests || a.requests != 0) {
 			t.Errorf("%d requests were sent of %d", a.requests, want)
 		}
 	}

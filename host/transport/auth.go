@@ -22,7 +22,7 @@ const (
 	AuthOAuth2      = "oauth2"
 	AuthHeader      = "header"
 	AuthCertificate = "certificate"
-	AuthLogin       = "login"
+	authLogin       = "login"
 	AuthNone        = "none"
 )
 
@@ -68,7 +68,7 @@ func authenticationBy(c *Config) (authentication, error) {
 				"authentication by oauth2: expected a service that hands out tokens")
 		}
 		return authentication{tokens: c.Authorizer, identity: c.Identity}, nil
-	case AuthLogin:
+	case authLogin:
 		name, _, _ := c.Login.header()
 		return authentication{tokens: c.Authorizer, identity: c.Identity, header: http.CanonicalHeaderKey(name)}, nil
 	case AuthHeader:
@@ -148,11 +148,11 @@ func authenticateBy(c *Config, roles Roles, s Surroundings) error {
 	c.Auth = strings.ToLower(roles.Text(role.Auth))
 	switch {
 	case c.Auth == "" && roles.Text(role.LoginTarget) != "":
-		c.Auth = AuthLogin
+		c.Auth = authLogin
 	case c.Auth == "" && c.User == "":
 		c.Auth = AuthNone
 	}
-	if c.Auth == AuthLogin {
+	if c.Auth == authLogin {
 		return loginBy(c, roles)
 	}
 	if err := loginUnused(c, roles); err != nil {
@@ -253,7 +253,7 @@ func oauthBy(c *Config, roles Roles, s Surroundings) error {
 		}
 		return f
 	}
-	c.Authorizer, c.Identity = Bearer{tokens}, Identity{credentials.ClientID, credentials.Secret}
+	c.Authorizer, c.Identity = bearer{tokens}, Identity{credentials.ClientID, credentials.Secret}
 	return nil
 }
 
@@ -265,15 +265,15 @@ func oauthRole(field string) string {
 	return field
 }
 
-// Bearer shows tokens in the header Authorization.
-type Bearer struct {
+// bearer shows tokens in the header Authorization.
+type bearer struct {
 	Tokens interface {
 		Token(ctx context.Context, refused string) (string, error)
 	}
 }
 
 // Authorize is the header Authorization with a token that is not the refused one.
-func (b Bearer) Authorize(ctx context.Context, refused string) (name, value string, err error) {
+func (b bearer) Authorize(ctx context.Context, refused string) (name, value string, err error) {
 	token, err := b.Tokens.Token(ctx, strings.TrimPrefix(refused, "Bearer "))
 	return "Authorization", "Bearer " + token, err
 }

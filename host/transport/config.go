@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/loopback"
+	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -71,7 +72,7 @@ type Config struct {
 	// Lockouts remembers refused logons. Default: one for the whole process.
 	Lockouts *Lockouts
 	// Limits bound what the destination is asked.
-	Limits Limits
+	Limits limits.Limits
 	// LogoffPath ends a session, "" where services know no such thing.
 	LogoffPath string
 	// ClientInQuery: requests that no guest has asked for have the headers of SAP client and language in their query,

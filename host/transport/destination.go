@@ -15,6 +15,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -33,7 +34,7 @@ type destination struct {
 	handovers handovers
 
 	// what it shares with other clients
-	limiter  *originLimiter
+	limits   *limits.Client
 	sessions *sessions
 	outage   *outage
 

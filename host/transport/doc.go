@@ -12,9 +12,8 @@
 //   - origins.go: further origins that the user names; query.go: secrets in the query; login.go: a login that the
 //     host makes.
 //   - target.go, header.go, sapquery.go: what a guest may ask for, and what it sees of an answer; mask.go: of a body.
-//   - shared.go: what clients of an origin share: limiter.go (how much it is asked; window.go has times without
-//     requests), session.go with jar.go and token.go (cookies and CSRF tokens), outage.go (what the log says of a
-//     service that does not answer).
+//   - shared.go: what clients of an origin share: limit.go (how much it is asked, by package limits), session.go with
+//     jar.go and token.go (cookies and CSRF tokens), outage.go (what the log says of a service that does not answer).
 //   - lockouts.go and doubt.go: secrets that were refused, and those that may have been; logon.go: what is known of
 //     one before it is sent; owner_unix.go and owner_other.go: whose folder they are kept in.
 //   - send.go and body.go: one exchange, once; before.go, handover.go: up to its answer; fetch.go: those of a
@@ -31,6 +30,6 @@
 //   - Settings are asked for once for each request that is sent. Those under way end as they began.
 //   - Every wait ends with its context, and every loop over bytes from outside is bounded.
 //
-// Locks, from the outside in: Client.changing, Destinations.mu or handovers.mu, originLimiter.mu or sessionStore.mu,
+// Locks, from the outside in: Client.changing, Destinations.mu or handovers.mu, limits.Limiter.mu or sessionStore.mu,
 // jar.mu; and Lockouts.mu, logon.mu.
 package transport

@@ -171,10 +171,10 @@ func (g *logon) look() verdict {
 
 // read reads the file, if there is one; g.mu is held.
 func (g *logon) read() {
-	if g.path == "" {
+	if g.files.refused == "" {
 		return
 	}
-	content, err := wholefile.Read(g.path, logonFileBytes)
+	content, err := wholefile.Read(g.files.refused, logonFileBytes)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		g.verdict = verdict{}
@@ -190,8 +190,8 @@ func (g *logon) read() {
 // clear has nothing be known against the secret; g.mu is held.
 func (g *logon) clear() {
 	g.verdict = verdict{}
-	if g.path != "" {
-		os.Remove(g.path)
+	if g.files.refused != "" {
+		os.Remove(g.files.refused)
 	}
 }
 
@@ -200,10 +200,10 @@ func (g *logon) acceptedLately() bool {
 	if !g.accepted.IsZero() && time.Since(g.accepted) < recently {
 		return true
 	}
-	if g.accepts == "" {
+	if g.files.accepted == "" {
 		return false
 	}
-	content, err := wholefile.Read(g.accepts, logonFileBytes)
+	content, err := wholefile.Read(g.files.accepted, logonFileBytes)
 	if err != nil || len(content) != 8 {
 		return false
 	}
@@ -214,11 +214,11 @@ func (g *logon) acceptedLately() bool {
 // note writes down that the secret was accepted, now and then; g.mu is held. Where that can't be done, other processes
 // refuse it at once.
 func (g *logon) note() {
-	if g.accepts == "" || time.Since(g.noted) < noteEvery {
+	if g.files.accepted == "" || time.Since(g.noted) < noteEvery {
 		return
 	}
 	g.noted = g.accepted
-	wholefile.Replace(g.accepts, binary.BigEndian.AppendUint64(nil, uint64(g.accepted.UnixMilli())))
+	wholefile.Replace(g.files.accepted, binary.BigEndian.AppendUint64(nil, uint64(g.accepted.UnixMilli())))
 }
 
 // doubt notes the first refusal of a secret that works; g.mu is held.
@@ -274,10 +274,10 @@ func (g *logon) condemn() {
 // in memory, and is said, since a restart would show the secret again.
 func (g *logon) write(v verdict) {
 	g.verdict = v
-	if g.path == "" {
+	if g.files.refused == "" {
 		return
 	}
-	if err := wholefile.New(g.path, v.bytes()); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := wholefile.New(g.files.refused, v.bytes()); err != nil && !errors.Is(err, os.ErrExist) {
 		g.unwritten(err)
 	}
 }
@@ -285,16 +285,16 @@ func (g *logon) write(v verdict) {
 // replace notes a verdict in the place of another; g.mu is held.
 func (g *logon) replace(v verdict) {
 	g.verdict = v
-	if g.path == "" {
+	if g.files.refused == "" {
 		return
 	}
-	if err := wholefile.Replace(g.path, v.bytes()); err != nil {
+	if err := wholefile.Replace(g.files.refused, v.bytes()); err != nil {
 		g.unwritten(err)
 	}
 }
 
 func (g *logon) unwritten(err error) {
-	g.path = ""
+	g.files.refused = ""
 	if log := g.lockouts.log.Load(); log != nil {
 		log.Error("a refused logon can't be written down: until this process ends the secret is not sent again, other "+
 			"processes and the next start do not know and may lock the "+

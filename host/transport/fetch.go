@@ -14,13 +14,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// MaxBodies bounds the bodies that a plugin gets for what it needs to see, all together, and that of one answer
+// maxBodies bounds the bodies that a plugin gets for what it needs to see, all together, and that of one answer
 // that is read whole, in bytes: half of the memory that an instance has, which holds them and what is made of them.
-const MaxBodies = 64 << 20
+const maxBodies = 64 << 20
 
 // Fetch answers a need: one request after another, whatever the status of the answers.
 func (c *Client) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) {
-	left := MaxBodies
+	left := maxBodies
 	answers := make([]wit.Response, 0, len(n.Requests))
 	for i := range n.Requests {
 		a, err := c.exchangeWhole(ctx, &n.Requests[i], left)
@@ -37,7 +37,7 @@ func (c *Client) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) 
 // is repeatable. Else one that cannot be read is a *NoAnswer, as in [Client.Do], unless its status says by itself that
 // the service refused the request.
 func (c *Client) Exchange(ctx context.Context, r *wit.Request) (wit.Response, error) {
-	return c.exchangeWhole(ctx, r, MaxBodies)
+	return c.exchangeWhole(ctx, r, maxBodies)
 }
 
 func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (wit.Response, error) {
@@ -74,14 +74,14 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 
 // tooLarge is the fault of an answer of more bytes than the limit, which those before it may have lowered.
 func tooLarge(r *wit.Request, limit int) error {
-	if limit == MaxBodies {
+	if limit == maxBodies {
 		return faultf(wit.FaultData, "%s %s: expected at most %d MiB in an answer, found more", r.Method,
-			ShownTarget(r.Target), MaxBodies>>20)
+			ShownTarget(r.Target), maxBodies>>20)
 	}
 	return faultf(wit.FaultData, "%s %s: expected at most %d MiB in all the documents that the connector asks for "+
 		"together, found more: those before this one came to %.1f MiB, and this one to more than what is left; a "+
-		"connector that reads of fewer services asks for fewer", r.Method, ShownTarget(r.Target), MaxBodies>>20,
-		float64(MaxBodies-limit)/(1<<20))
+		"connector that reads of fewer services asks for fewer", r.Method, ShownTarget(r.Target), maxBodies>>20,
+		float64(maxBodies-limit)/(1<<20))
 }
 
 // buffers are memory for bodies of which nobody knows how long they are: one that grows until all is there would be
@@ -111,9 +111,9 @@ type Fetcher interface {
 // maxRounds bounds how often a function may ask before it is done.
 const maxRounds = 20
 
-// MaxRequests is how many requests a function may ask for in all its rounds: each is one to the service, whose answer
+// maxRequests is how many requests a function may ask for in all its rounds: each is one to the service, whose answer
 // may be empty.
-const MaxRequests = 10_000
+const maxRequests = 10_000
 
 // Idle pauses before a plugin is asked once more that got nowhere in n tries: 100 ms, growing to 2 s, and not at all
 // for 0; at least for `atLeast`.
@@ -130,7 +130,7 @@ func Idle(ctx context.Context, n int, atLeast time.Duration) error {
 func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.Response) (*wit.Need, error)) error {
 	var state []byte
 	var answers []wit.Response
-	left := MaxBodies
+	left := maxBodies
 	asked := map[[sha256.Size]byte]bool{}
 	idle, requests := 0, 0
 	for range maxRounds + 1 {
@@ -138,9 +138,9 @@ func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.R
 		if err != nil || need == nil {
 			return err
 		}
-		if requests += len(need.Requests); requests > MaxRequests {
+		if requests += len(need.Requests); requests > maxRequests {
 			return faultf(wit.FaultInternal, "expected the plugin to ask for at most %d documents, found %d",
-				MaxRequests, requests)
+				maxRequests, requests)
 		}
 		if idle++; news(asked, need.Requests) {
 			idle = 0
@@ -155,7 +155,7 @@ func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.R
 		}
 		if left < 0 {
 			return faultf(wit.FaultData, "expected at most %d MiB in all the documents that the connector asks for "+
-				"together, found more; a connector that reads of fewer services asks for fewer", MaxBodies>>20)
+				"together, found more; a connector that reads of fewer services asks for fewer", maxBodies>>20)
 		}
 		state = need.State
 	}

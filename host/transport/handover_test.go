@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
 // Somebody has idle connections ended in the moment in which net/http counts one as idle and has not handed over its
@@ -36,7 +38,7 @@ func TestConnectionsAreEndedBehindTheirAnswers(t *testing.T) {
 		{"the client is closed", func(_ *testing.T, c, _ *Client) { c.Close() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			service(t, answer, func(config *Config) { config.Limits = Limits{Connections: 2} },
+			service(t, answer, func(config *Config) { config.Limits = limits.Limits{Connections: 2} },
 				func(t *testing.T, one *Client, w *wires) {
 					other := beside(t, one, nil)
 					defer other.Close()

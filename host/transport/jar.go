@@ -29,10 +29,10 @@ type jar struct {
 // How much a service may have sent back with every request: browsers keep 180 cookies of a site of 4 KiB each. Of more
 // the oldest go.
 const (
-	// MaxCookies is how many cookies of an origin are kept, and how many of one answer are looked at.
-	MaxCookies = 500
-	// MaxCookieBytes is how long name, value and path of one may be; SAP's logon tickets have some kilobytes.
-	MaxCookieBytes = 16 << 10
+	// maxCookies is how many cookies of an origin are kept, and how many of one answer are looked at.
+	maxCookies = 500
+	// maxCookieBytes is how long name, value and path of one may be; SAP's logon tickets have some kilobytes.
+	maxCookieBytes = 16 << 10
 	// maxAge is how long a cookie is kept at most, in seconds: 400 days, as in browsers. Some services name a thousand
 	// years.
 	maxAge = 400 * 24 * 60 * 60
@@ -60,8 +60,8 @@ func (j *jar) follow(h http.Header, path string, now time.Time, session int) {
 // take takes the cookies of an answer; j.mu is held.
 func (j *jar) take(h http.Header, path string, now time.Time) {
 	lines := h["Set-Cookie"]
-	for _, line := range lines[:min(len(lines), MaxCookies)] {
-		if c, ok := readCookie(line, path, now); ok && len(c.name)+len(c.value)+len(c.path) <= MaxCookieBytes {
+	for _, line := range lines[:min(len(lines), maxCookies)] {
+		if c, ok := readCookie(line, path, now); ok && len(c.name)+len(c.value)+len(c.path) <= maxCookieBytes {
 			j.set(c, now)
 		}
 	}
@@ -72,7 +72,7 @@ func (j *jar) set(c cookie, now time.Time) {
 	if c.expires.IsZero() || c.expires.After(now) {
 		j.cookies = append(j.cookies, c)
 	}
-	if n := len(j.cookies) - MaxCookies; n > 0 {
+	if n := len(j.cookies) - maxCookies; n > 0 {
 		j.cookies = slices.Delete(j.cookies, 0, n)
 	}
 }
@@ -238,7 +238,7 @@ func (d *destination) checkClient(h http.Header) error {
 		return nil
 	}
 	lines := h["Set-Cookie"]
-	for _, line := range lines[:min(len(lines), MaxCookies)] {
+	for _, line := range lines[:min(len(lines), maxCookies)] {
 		pair, _, _ := strings.Cut(line, ";")
 		name, value, _ := strings.Cut(pair, "=")
 		if !strings.EqualFold(strings.TrimSpace(name), userContext) {

@@ -65,13 +65,13 @@ func TestCookiesAreBounded(t *testing.T) {
 		for i := range 50_000 {
 			h.Add("Set-Cookie", fmt.Sprintf("c%d-%d=x", answer, i))
 		}
-		h.Add("Set-Cookie", "long="+strings.Repeat("x", MaxCookieBytes))
+		h.Add("Set-Cookie", "long="+strings.Repeat("x", maxCookieBytes))
 		j.follow(h, "/a", now, 0)
 	}
 	header, _ := j.header("/a", now)
-	if n := strings.Count(header, "="); n != MaxCookies || !strings.Contains(header, "c19-499=x") ||
+	if n := strings.Count(header, "="); n != maxCookies || !strings.Contains(header, "c19-499=x") ||
 		strings.Contains(header, "long") {
-		t.Errorf("expected the %d newest cookies, found %d: %.200s", MaxCookies, n, header)
+		t.Errorf("expected the %d newest cookies, found %d: %.200s", maxCookies, n, header)
 	}
 }
 

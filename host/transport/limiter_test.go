@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -69,12 +70,12 @@ func all(t *testing.T, n int, clients ...*Client) time.Duration {
 
 func TestRequestsAtATime(t *testing.T) {
 	for _, c := range []struct {
-		first, second Limits
+		first, second limits.Limits
 		most          int64
 	}{
-		{Limits{}, Limits{}, 4}, {Limits{Concurrent: 7}, Limits{Concurrent: 9}, 7},
-		{Limits{Concurrent: 9}, Limits{Concurrent: 3}, 3},
-		{Limits{Concurrent: 9}, Limits{Concurrent: 9, Connections: 2}, 2},
+		{limits.Limits{}, limits.Limits{}, 4}, {limits.Limits{Concurrent: 7}, limits.Limits{Concurrent: 9}, 7},
+		{limits.Limits{Concurrent: 9}, limits.Limits{Concurrent: 3}, 3},
+		{limits.Limits{Concurrent: 9}, limits.Limits{Concurrent: 9, Connections: 2}, 2},
 	} {
 		f := &traffic{takes: time.Second}
 		service(t, f.ServeHTTP, func(config *Config) { config.Limits = c.first }, func(t *testing.T, one *Client,
@@ -142,9 +143,9 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 
 func TestRequestsPerSecond(t *testing.T) {
 	f := &traffic{}
-	service(t, f.ServeHTTP, func(c *Config) { c.Limits = Limits{PerSecond: 2} }, func(t *testing.T, c *Client,
+	service(t, f.ServeHTTP, func(c *Config) { c.Limits = limits.Limits{PerSecond: 2} }, func(t *testing.T, c *Client,
 		_ *wires) {
-		other := beside(t, c, func(c *Config) { c.Limits = Limits{} })
+		other := beside(t, c, func(c *Config) { c.Limits = limits.Limits{} })
 		defer other.Close()
 		if took := all(t, 5, c, other); took != 4500*time.Millisecond {
 			t.Errorf("expected 10 requests to take 4.5 s, found %v", took)
@@ -176,14 +177,14 @@ func TestRequestsWithinAnAnswer(t *testing.T) {
 }
 
 func TestMaintenanceWindow(t *testing.T) {
-	windows, err := ParseWindows("0 0 1 * * ?/2h UTC") // synctest begins at midnight
+	windows, err := limits.ParseWindows("0 0 1 * * ?/2h UTC") // synctest begins at midnight
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := &traffic{takes: time.Second}
 	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Windows = windows; c.ReadTimeout = time.Hour },
 		func(t *testing.T, c *Client, _ *wires) {
-			other := beside(t, c, func(c *Config) { c.Limits = Limits{} })
+			other := beside(t, c, func(c *Config) { c.Limits = limits.Limits{} })
 			defer other.Close()
 			all(t, 1, c)
 			time.Sleep(time.Until(time.Date(2000, 1, 1, 0, 59, 59, 5e8, time.UTC)))
@@ -221,8 +222,8 @@ func TestRequestsBesideOthers(t *testing.T) {
 			<-release
 		}
 	}
-	service(t, handler, func(config *Config) { config.Limits = Limits{Concurrent: 2} }, func(t *testing.T, c *Client,
-		_ *wires) {
+	two := func(config *Config) { config.Limits.Concurrent = 2 }
+	service(t, handler, two, func(t *testing.T, c *Client, _ *wires) {
 		open := func(ctx context.Context) *Answer {
 			t.Helper()
 			a, err := c.Do(ctx, &wit.Request{Method: "GET", Target: "/open", Repeatable: true})

@@ -158,12 +158,10 @@ type identity struct{ origin, client, user, secret string }
 // logon is what is known of one identity. The secret itself is not kept.
 type logon struct {
 	identity // without the secret
-	// named waits until path and accepts are known, whose names take a while to be made. look calls it, which comes
-	// before all else that is asked of a logon.
+	// named waits until the files' names are known, which take a while to be made. look calls it, which comes before
+	// all else that is asked of a logon.
 	named    func()
-	path     string // of the file that says that it was refused; "" without a folder
-	accepts  string // of the file that says when it was accepted
-	lock     string // of the file that processes lock for a first logon
+	files    logonFiles
 	turn     chan struct{}
 	lockouts *Lockouts
 
@@ -177,6 +175,13 @@ type logon struct {
 	leading  bool // one of them goes ahead of others
 	// suspect is who else may have refused: a proxy that answers 401 for itself.
 	suspect string
+}
+
+// logonFiles are the paths of a logon's files; "" without a folder.
+type logonFiles struct {
+	refused  string // says that it was refused
+	accepted string // says when it was accepted
+	lock     string // is locked by processes for a first logon
 }
 
 // logTo sets the logger of what cannot be written to the folder: that of the first client that logs at all.
@@ -234,10 +239,10 @@ func (l *Lockouts) unknown(id identity) *logon {
 	g := &logon{identity: id, lockouts: l, named: func() {}}
 	g.secret = ""
 	if l.folder != "" {
-		g.lock = filepath.Join(l.folder, l.lockName(id.origin))
+		g.files.lock = filepath.Join(l.folder, l.lockName(id.origin))
 		g.named = sync.OnceFunc(func() {
 			name := filepath.Join(l.folder, l.name([]byte(id.place()+id.secret)))
-			g.path, g.accepts = name+refusal, name+acceptance
+			g.files.refused, g.files.accepted = name+refusal, name+acceptance
 		})
 	}
 	return g
@@ -315,8 +320,8 @@ func (g *logon) enterOnce(ctx context.Context, a requestID, opening func() bool)
 		return g.permit(a, v, nil), false, nil
 	}
 	known, fresh := g.known()
-	if (!known || v.trial(a)) && g.lock != "" {
-		unlock, err := lockFile(ctx, g.lock)
+	if (!known || v.trial(a)) && g.files.lock != "" {
+		unlock, err := lockFile(ctx, g.files.lock)
 		if err != nil {
 			release()
 			return p, false, err
@@ -565,8 +570,8 @@ func (g *logon) refuse() {
 // unaccept takes back that the secret was accepted; g.mu is held.
 func (g *logon) unaccept() {
 	g.accepted, g.noted, g.ledAside = time.Time{}, time.Time{}, false
-	if g.accepts != "" {
-		os.Remove(g.accepts)
+	if g.files.accepted != "" {
+		os.Remove(g.files.accepted)
 	}
 }
 
@@ -597,7 +602,7 @@ func (l *Lockouts) List() (list []Lockout, others int, err error) {
 	for _, g := range l.logons {
 		g.named()
 		known = append(known, g)
-		files[filepath.Base(g.path)] = true
+		files[filepath.Base(g.files.refused)] = true
 	}
 	l.mu.Unlock()
 	for _, g := range known {

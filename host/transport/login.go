@@ -214,7 +214,7 @@ func (l *Login) identity(c *Config) Identity {
 
 // logsIn makes what hands out tokens, for a service that is logged in at.
 func (c *Config) logsIn(o endpoint) error {
-	if c.Auth != AuthLogin || c.Authorizer != nil {
+	if c.Auth != authLogin || c.Authorizer != nil {
 		return nil
 	}
 	if c.Login == nil {

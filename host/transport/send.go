@@ -37,14 +37,13 @@ var errRefusedToken = errors.New("the token was refused")
 // send makes one exchange, once. The error is a *lostError where there was no answer.
 func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *csrf) (*Answer, http.Header, error) {
 	d, s := p.destination, p.session
-	if err := d.limiter.begins(ctx, d); err != nil {
+	if err := d.limits.Begin(ctx); err != nil {
 		return nil, nil, err
 	}
-	turn := &waiter{who: d, why: "logons to " + d.limiter.origin + " go one after another", since: time.Now()}
-	d.limiter.waits(turn, true)
+	waited := d.limits.Logons()
 	leave, err := d.logonOf(e.client).enter(ctx, d.config.Lockouts.asks(e),
 		func() bool { return d.sessions.opening(s) })
-	d.limiter.waits(turn, false)
+	waited()
 	if err != nil {
 		return nil, nil, err
 	}

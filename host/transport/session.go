@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -142,9 +141,6 @@ func Within(ctx context.Context) context.Context { return context.WithValue(ctx,
 // once: else they come to [ErrNoRoom]. It counts for itself, whatever ctx was made for.
 func Beside(ctx context.Context) context.Context { return context.WithValue(ctx, withinKey{}, false) }
 
-// ErrNoRoom is the error of a request that would have to wait for others, and was not to.
-var ErrNoRoom = errors.New("the limits of the origin leave no room for one more request at present")
-
 // isWithin tells whether a request counts as one with the answer that it is made for.
 func isWithin(ctx context.Context) bool { within, _ := ctx.Value(withinKey{}).(bool); return within }
 
@@ -172,16 +168,16 @@ func (c *Client) enter(ctx context.Context, given *pass, service *destination, e
 	}
 	leave := func() {}
 	if !isWithin(ctx) {
-		enter := d.limiter.enter
+		enter := d.limits.Enter
 		if isBeside(ctx) {
-			enter = d.limiter.enterAtOnce
+			enter = d.limits.EnterAtOnce
 		}
-		if err := enter(ctx, d); err != nil {
+		if err := enter(ctx); err != nil {
 			return nil, err
 		}
-		leave = sync.OnceFunc(d.limiter.leaveRequest)
+		leave = sync.OnceFunc(d.limits.Done)
 	}
-	s := d.sessions.take(d.limiter.maxConnections())
+	s := d.sessions.take(d.limits.MaxConnections())
 	return &pass{service, d, s, sync.OnceFunc(func() { d.sessions.giveBack(s) }), leave}, nil
 }
 
@@ -197,7 +193,7 @@ const logoffWithin = 2 * time.Second
 
 // logoff ends sessions at the service, where it has opened any.
 func (d *destination) logoff(all []*session) {
-	if d.config.LogoffPath == "" || !d.limiter.window().IsZero() {
+	if d.config.LogoffPath == "" || !d.limits.Window().IsZero() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), logoffWithin)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -68,12 +69,13 @@ func sessioned(c *Config) { c.User, c.Password, c.LogoffPath = "u", "p", "/logof
 
 func TestSessionsAreFewAndEnd(t *testing.T) {
 	for name, k := range map[string]struct {
-		limits   Limits
+		limits   limits.Limits
 		most     int
 		requests int
 	}{
-		"four at a time": {Limits{}, 4, 100}, "eight lanes": {Limits{Concurrent: 8}, 8, 200},
-		"two connections": {Limits{Concurrent: 8, Connections: 2}, 2, 40}, "one": {Limits{Concurrent: 1}, 1, 10},
+		"four at a time": {limits.Limits{}, 4, 100}, "eight lanes": {limits.Limits{Concurrent: 8}, 8, 200},
+		"two connections": {limits.Limits{Concurrent: 8, Connections: 2}, 2, 40},
+		"one":             {limits.Limits{Concurrent: 1}, 1, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &host{first: time.Millisecond}
@@ -332,7 +334,7 @@ func TestSlowLogonsHaveOthersWait(t *testing.T) {
 				began := time.Now()
 				told := make(chan string)
 				go func() {
-					time.Sleep(waitsTold + time.Second)
+					time.Sleep(5*time.Second + time.Second)
 					told <- c.Waiting()
 				}()
 				all(t, 1, c)

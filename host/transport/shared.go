@@ -1,6 +1,9 @@
 package transport
 
-import "github.com/culvert-project/culvert/host/guard"
+import (
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/transport/limits"
+)
 
 // Destinations is what clients of the same origin share: limits, sessions, and what is known of its route. Safe for use
 // by several goroutines.
@@ -11,7 +14,7 @@ type Destinations struct {
 
 // shared is there until the last client has left.
 type shared struct {
-	limiter  *originLimiter
+	limiter  *limits.Limiter
 	sessions *sessionStore
 	outage   *outage
 }
@@ -28,18 +31,18 @@ func (all *Destinations) join(d *destination) {
 	defer all.mu.Unlock()
 	s := all.origins[d.address()]
 	if s == nil {
-		s = &shared{newLimiter(d.address()), newSessionStore(), &outage{}}
+		s = &shared{limits.New(d.address()), newSessionStore(), &outage{}}
 		all.origins[d.address()] = s
 	}
-	d.limiter, d.sessions, d.outage = s.limiter, s.sessions.of(d), s.outage
-	s.limiter.join(d)
+	d.sessions, d.outage = s.sessions.of(d), s.outage
+	d.limitedBy(s.limiter)
 }
 
 func (all *Destinations) leave(d *destination) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	last := d.limiter.leave(d)
-	if s := all.origins[d.address()]; last && s != nil && s.limiter == d.limiter {
+	last := d.limits.Leave()
+	if s := all.origins[d.address()]; last && s != nil && s.limiter == d.limits.Limiter {
 		delete(all.origins, d.address())
 	}
 }

@@ -82,7 +82,7 @@ func TestAnswersThatCannotBeUsed(t *testing.T) {
 
 func tooMuch(w io.Writer) {
 	piece := bytes.Repeat([]byte("x"), 1<<20)
-	for range MaxBodies>>20 + 1 {
+	for range maxBodies>>20 + 1 {
 		w.Write(piece)
 	}
 }
@@ -95,7 +95,7 @@ func TestDocumentsTogether(t *testing.T) {
 			tooMuch(w)
 			return
 		}
-		io.WriteString(w, strings.Repeat("x", MaxBodies/2+1))
+		io.WriteString(w, strings.Repeat("x", maxBodies/2+1))
 	}, nil, func(t *testing.T, c *Client, _ *wires) {
 		get := func(path string) wit.Request { return wit.Request{Method: "GET", Target: path} }
 		for _, wanted := range []struct {

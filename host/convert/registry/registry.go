@@ -31,10 +31,10 @@ import (
 
 // Bounds on what a registry may do.
 const (
-	// MaxAnswerBytes is how long an answer may be.
-	MaxAnswerBytes = 16 << 20
-	// MaxReferences is how many further schemas one may refer to, directly or not.
-	MaxReferences = 1000
+	// maxAnswerBytes is how long an answer may be.
+	maxAnswerBytes = 16 << 20
+	// maxReferences is how many further schemas one may refer to, directly or not.
+	maxReferences = 1000
 	// answerWithin is how long one request may take.
 	answerWithin = 30 * time.Second
 	// firstPause and maxPause are the time between two tries, which doubles.
@@ -187,7 +187,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	answer, err := to.RoundTrip(r)
 	if err == nil {
-		answer.Body = &limited{answer.Body, MaxAnswerBytes}
+		answer.Body = &limited{answer.Body, maxAnswerBytes}
 	}
 	return answer, err
 }
@@ -199,7 +199,7 @@ type limited struct {
 
 func (l *limited) Read(p []byte) (int, error) {
 	if l.left <= 0 {
-		return 0, fmt.Errorf("the schema registry's answer has more than %d bytes", MaxAnswerBytes)
+		return 0, fmt.Errorf("the schema registry's answer has more than %d bytes", maxAnswerBytes)
 	}
 	n, err := l.ReadCloser.Read(p[:min(len(p), l.left)])
 	l.left -= n
@@ -374,8 +374,8 @@ func (c *Client) with(ctx context.Context, what string, found sr.Schema) (texts 
 			if seen[key] {
 				continue
 			}
-			if seen[key] = true; len(seen) > MaxReferences {
-				return &Refused{Text: fmt.Sprintf("%s refers to more than %d others", what, MaxReferences)}
+			if seen[key] = true; len(seen) > maxReferences {
+				return &Refused{Text: fmt.Sprintf("%s refers to more than %d others", what, maxReferences)}
 			}
 			var schema sr.Schema
 			err := c.ask(ctx, fmt.Sprintf("get version %d of %s", r.Version, r.Subject),

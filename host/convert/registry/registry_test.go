@@ -59,7 +59,7 @@ func TestReferencesAreBounded(t *testing.T) {
 	if err != nil || kind != Avro || !slices.Equal(texts, want) {
 		t.Errorf("expected four schemas, found %q of type %s, %v", texts, kind, err)
 	}
-	more = MaxReferences + 10
+	more = maxReferences + 10
 	if _, _, err := c.Schema(t.Context(), 1, Read); err == nil ||
 		!strings.Contains(err.Error(), "more than 1000 others") {
 		t.Errorf("expected a refusal, found %v", err)
@@ -76,9 +76,9 @@ func TestAnswersAreBounded(t *testing.T) {
 			}
 		}
 	}, nil)
-	body := &limited{io.NopCloser(neverEnding{}), MaxAnswerBytes}
-	if n, err := io.Copy(io.Discard, body); n != MaxAnswerBytes || err == nil {
-		t.Errorf("expected %d bytes and an error, found %d, %v", MaxAnswerBytes, n, err)
+	body := &limited{io.NopCloser(neverEnding{}), maxAnswerBytes}
+	if n, err := io.Copy(io.Discard, body); n != maxAnswerBytes || err == nil {
+		t.Errorf("expected %d bytes and an error, found %d, %v", maxAnswerBytes, n, err)
 	}
 	err := c.api.Do(t.Context(), http.MethodGet, "/subjects", nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "more than 16777216 bytes") {

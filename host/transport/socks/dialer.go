@@ -36,7 +36,7 @@ type Dialer struct {
 	Outage time.Duration
 	// Attempt bounds one attempt: the connection to the proxy and the three exchanges. 0 means 30 s.
 	Attempt time.Duration
-	// Forward connects to the proxy. nil means plain TCP with [KeepAlive].
+	// Forward connects to the proxy. nil means plain TCP with [keepAlive].
 	Forward proxy.ContextDialer
 	// Logger is told what is tried again and why; never a token. nil means nobody.
 	Logger *slog.Logger
@@ -57,14 +57,14 @@ type Event struct {
 	Err      error
 }
 
-// KeepAlive is how often a connection is probed: idle tunnels are cut by what lies between, and the proxy sends no
+// keepAlive is how often a connection is probed: idle tunnels are cut by what lies between, and the proxy sends no
 // probes.
-func KeepAlive() net.KeepAliveConfig {
+func keepAlive() net.KeepAliveConfig {
 	return net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4}
 }
 
-// Direct connects without a proxy, with [KeepAlive].
-func Direct() proxy.ContextDialer { return &net.Dialer{KeepAliveConfig: KeepAlive()} }
+// Direct connects without a proxy, with [keepAlive].
+func Direct() proxy.ContextDialer { return &net.Dialer{KeepAliveConfig: keepAlive()} }
 
 // DialContext makes a tunnel to address, a virtual host of the Cloud Connector with its port. network is tcp or tcp4.
 // It returns when there is a tunnel, when an answer is one that does not pass, when Outage is over, or when ctx is

@@ -26,8 +26,8 @@ import (
 
 // Bounds of what senders may do.
 const (
-	// MaxBody is the most that a notification may have, in bytes.
-	MaxBody = 4 << 20
+	// maxBody is the most that a notification may have, in bytes.
+	maxBody = 4 << 20
 	// maxBodies is how many bytes the bodies of all notifications have together that are held at a time.
 	maxBodies = 32 << 20
 	// maxAtATime is how many notifications are taken at a time, those included whose senders wait for their rows.
@@ -37,8 +37,8 @@ const (
 	// readWithin bounds how long a sender may take for a request, writeWithin the answer. HoldWithin is how long a
 	// sender waits for rows; then it is told to send again.
 	readWithin  = 30 * time.Second
-	HoldWithin  = 60 * time.Second
-	writeWithin = readWithin + HoldWithin + 10*time.Second
+	holdWithin  = 60 * time.Second
+	writeWithin = readWithin + holdWithin + 10*time.Second
 	// idleWithin is how long a connection without requests is kept.
 	idleWithin = 2 * time.Minute
 	// logEvery is how often the same kind of refusal is logged, for each path that is registered.
@@ -250,7 +250,7 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, d, garbage, http.StatusMethodNotAllowed, "expected POST")
 		return
 	}
-	body, release, err := s.hub.bodies.Read(http.MaxBytesReader(w, r.Body, MaxBody), maxBodies)
+	body, release, err := s.hub.bodies.Read(http.MaxBytesReader(w, r.Body, maxBody), maxBodies)
 	defer release()
 	tooMuch := new(http.MaxBytesError)
 	switch {
@@ -258,13 +258,13 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		inbound.Early(w, r, func() { s.again(w, r, d) })
 		return
 	case errors.As(err, &tooMuch):
-		s.refuse(w, r, d, tooLarge, http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes", MaxBody))
+		s.refuse(w, r, d, tooLarge, http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes", maxBody))
 		return
 	case err != nil:
 		s.refuse(w, r, d, garbage, http.StatusBadRequest, "the body cannot be read")
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), HoldWithin)
+	ctx, cancel := context.WithTimeout(r.Context(), holdWithin)
 	defer cancel()
 	err = d.handle(ctx, notificationOf(r, body))
 	fault := new(wit.Fault)

@@ -203,14 +203,14 @@ func TestLargeNotifications(t *testing.T) {
 	}
 	defer leave()
 	if status := post(t, port, "/large", "", "", strings.Repeat("x",
-		MaxBody+1)); status != http.StatusRequestEntityTooLarge {
+		maxBody+1)); status != http.StatusRequestEntityTooLarge {
 		t.Errorf("a body that is too large: found %d", status)
 	}
 	if status := post(t, port, "/large", "u", strings.Repeat("x", maxHeaders+8192),
 		"x"); status != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("headers that are too large: found %d", status)
 	}
-	if status := post(t, port, "/large", "", "", strings.Repeat("x", MaxBody)); status != http.StatusNoContent ||
+	if status := post(t, port, "/large", "", "", strings.Repeat("x", maxBody)); status != http.StatusNoContent ||
 		came != 1 {
 		t.Errorf("the largest body: found %d, %d were taken", status, came)
 	}
@@ -244,15 +244,15 @@ func TestBodiesTogetherAreBounded(t *testing.T) {
 		}
 	}
 	const senders = maxAtATime - 100
-	body, done := strings.Repeat("x", MaxBody), make(chan int, senders)
+	body, done := strings.Repeat("x", maxBody), make(chan int, senders)
 	for range senders {
 		go func() { done <- post(t, port, "/held", "", "", body) }()
 	}
-	if first := <-came; first != MaxBody {
-		t.Errorf("expected a body of %d bytes, found %d", MaxBody, first)
+	if first := <-came; first != maxBody {
+		t.Errorf("expected a body of %d bytes, found %d", maxBody, first)
 	}
 	again := 0
-	for again < senders-maxBodies/MaxBody { // those who are left hold all the room that there is, or less
+	for again < senders-maxBodies/maxBody { // those who are left hold all the room that there is, or less
 		select {
 		case status := <-done:
 			if status != http.StatusServiceUnavailable {

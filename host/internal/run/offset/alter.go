@@ -189,8 +189,8 @@ func SinkPositionOf(e Entry) (p SinkPosition, err error) {
 	return p, err
 }
 
-// ErrNegative is the error of a position that cannot be: Kafka Connect finds it late, and answers it as a failure.
-var ErrNegative = errors.New("expected a number of 0 or more")
+// errNegative is the error of a position that cannot be: Kafka Connect finds it late, and answers it as a failure.
+var errNegative = errors.New("expected a number of 0 or more")
 
 // integer is a number that may be a text; what is for messages.
 func integer(s wit.Scalar, what string, most int64) (int64, error) {
@@ -203,7 +203,7 @@ func integer(s wit.Scalar, what string, most int64) (int64, error) {
 			"integers.", what, text, strings.ToUpper(what[:1])+what[1:])}
 	}
 	if n < 0 {
-		return 0, fmt.Errorf("kafka_%s %d: %w", what, n, ErrNegative)
+		return 0, fmt.Errorf("kafka_%s %d: %w", what, n, errNegative)
 	}
 	return n, nil
 }

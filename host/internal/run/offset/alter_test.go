@@ -68,7 +68,7 @@ func TestPlaceOf(t *testing.T) {
 		}
 		var invalid *Invalid
 		if err == nil || !strings.Contains(err.Error(), c.want) ||
-			!errors.Is(err, ErrNegative) && !errors.As(err, &invalid) {
+			!errors.Is(err, errNegative) && !errors.As(err, &invalid) {
 			t.Errorf("%s %s: expected %q, found %v", c.partition, c.offset, c.want, err)
 		}
 	}

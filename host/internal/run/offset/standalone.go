@@ -7,8 +7,8 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
-// MaxStandaloneBytes is how large the file of a standalone worker's offsets may be, in bytes.
-const MaxStandaloneBytes = 64 << 20
+// maxStandaloneBytes is how large the file of a standalone worker's offsets may be, in bytes.
+const maxStandaloneBytes = 64 << 20
 
 // StandaloneEntry is what a standalone worker has stored under a key, both as in the topic of a distributed one.
 type StandaloneEntry struct {
@@ -20,10 +20,10 @@ type StandaloneEntry struct {
 }
 
 // ReadStandalone reads the file in which a standalone worker of Kafka Connect keeps its offsets
-// (offset.storage.file.filename), of at most [MaxStandaloneBytes]. The entries are in the file's order, which has no
+// (offset.storage.file.filename), of at most [maxStandaloneBytes]. The entries are in the file's order, which has no
 // meaning.
 func ReadStandalone(path string) ([]StandaloneEntry, error) {
-	file, err := wholefile.Read(path, MaxStandaloneBytes)
+	file, err := wholefile.Read(path, maxStandaloneBytes)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}

@@ -99,7 +99,7 @@ func TestStandaloneFilesAreBounded(t *testing.T) {
 	if err := os.WriteFile(large, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(large, MaxStandaloneBytes+1); err != nil {
+	if err := os.Truncate(large, maxStandaloneBytes+1); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{

@@ -454,7 +454,7 @@ func (s *Store) key(connector string, partition []wit.Field) []byte {
 	if e := s.entries[identity(connector, partition)]; e != nil {
 		return e.key
 	}
-	return AppendKey(nil, connector, inOrderOfJava(partition))
+	return appendKey(nil, connector, inOrderOfJava(partition))
 }
 
 func (s *Store) written(connector string, e Entry, r *kgo.Record) {

@@ -14,9 +14,9 @@ import (
 	javajson "github.com/culvert-project/culvert/wit/java/json"
 )
 
-// AppendKey appends the key of a partition's record: ["connector",{partition}], byte for byte as Kafka Connect's
+// appendKey appends the key of a partition's record: ["connector",{partition}], byte for byte as Kafka Connect's
 // JsonConverter writes it without schemas.
-func AppendKey(text []byte, connector string, partition []wit.Field) []byte {
+func appendKey(text []byte, connector string, partition []wit.Field) []byte {
 	text = append(text, '[')
 	text = javajson.AppendString(text, connector)
 	text = append(text, ',')
@@ -60,9 +60,9 @@ func appendScalar(text []byte, s wit.Scalar) []byte {
 	return append(text, "null"...)
 }
 
-// MaxFields is how many fields an offset or a partition in the topic may have. A plugin's have 64 KiB at most; those of
+// maxFields is how many fields an offset or a partition in the topic may have. A plugin's have 64 KiB at most; those of
 // others are read too.
-const MaxFields = 10_000
+const maxFields = 10_000
 
 // ParseKey reads the key of a partition's record.
 func ParseKey(key []byte) (connector string, partition []wit.Field, err error) {
@@ -157,8 +157,8 @@ func (d decoder) fields() ([]wit.Field, error) {
 			fields[at].Value = scalar
 			continue
 		}
-		if len(fields) >= MaxFields {
-			return nil, fmt.Errorf("expected at most %d fields, found more", MaxFields)
+		if len(fields) >= maxFields {
+			return nil, fmt.Errorf("expected at most %d fields, found more", maxFields)
 		}
 		places[name] = len(fields)
 		fields = append(fields, wit.Field{Name: name, Value: scalar})

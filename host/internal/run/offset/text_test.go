@@ -40,7 +40,7 @@ func TestTextOfWorker(t *testing.T) {
 				t.Errorf("%s: %v", bytes, err)
 				continue
 			}
-			again = AppendKey(nil, connector, partition)
+			again = appendKey(nil, connector, partition)
 		case "value":
 			fields, err := ParseFields([]byte(bytes))
 			if err != nil {
@@ -90,7 +90,7 @@ func TestAppendFields(t *testing.T) {
 			t.Errorf("wrote    %s\nexpected %s", got, c.want)
 		}
 	}
-	if got := string(AppendKey([]byte("x"), `a"b`, []wit.Field{wit.IntegerField("p", 1)})); got != `x["a\"b",{"p":1}]` {
+	if got := string(appendKey([]byte("x"), `a"b`, []wit.Field{wit.IntegerField("p", 1)})); got != `x["a\"b",{"p":1}]` {
 		t.Errorf("key: %s", got)
 	}
 }
@@ -223,11 +223,11 @@ func TestFieldsOfAnOffsetAreBounded(t *testing.T) {
 		}
 		return append(b, '}')
 	}
-	fields, err := ParseFields(list(200_000, func(i int) string { return fmt.Sprint("n", i%MaxFields) }))
-	if err != nil || len(fields) != MaxFields || *fields[0].Value.Integer != 190_000 {
+	fields, err := ParseFields(list(200_000, func(i int) string { return fmt.Sprint("n", i%maxFields) }))
+	if err != nil || len(fields) != maxFields || *fields[0].Value.Integer != 190_000 {
 		t.Errorf("%d fields, %v", len(fields), err)
 	}
-	if _, err := ParseFields(list(MaxFields+1, func(i int) string { return fmt.Sprint("n", i) })); err == nil ||
+	if _, err := ParseFields(list(maxFields+1, func(i int) string { return fmt.Sprint("n", i) })); err == nil ||
 		!strings.Contains(err.Error(), "at most 10000 fields") {
 		t.Error(err)
 	}

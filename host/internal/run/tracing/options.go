@@ -28,14 +28,14 @@ type Options struct {
 	Timeout time.Duration
 	// Service is the name under which the spans are shown; "": that of OTEL_RESOURCE_ATTRIBUTES, else culvert.
 	Service string
-	// Sampler is one of [Samplers], Argument its ratio.
+	// Sampler is one of [samplers], Argument its ratio.
 	Sampler, Argument string
 	// Strike leaves out of texts what must not be shown. Default: nothing.
 	Strike func(string) string
 }
 
-// Samplers are the names of samplers, as the specification of OTEL_TRACES_SAMPLER has them.
-var Samplers = []string{"always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off",
+// samplers are the names of samplers, as the specification of OTEL_TRACES_SAMPLER has them.
+var samplers = []string{"always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off",
 	"parentbased_traceidratio"}
 
 // tracesPath is where OTLP has traces below the URL of a collector.
@@ -111,7 +111,7 @@ func (o Options) sampler() (sdk.Sampler, error) {
 		}
 		return sdk.ParentBased(root), nil
 	}
-	return nil, fmt.Errorf("expected one of %s, found %q", strings.Join(Samplers, ", "), o.Sampler)
+	return nil, fmt.Errorf("expected one of %s, found %q", strings.Join(samplers, ", "), o.Sampler)
 }
 
 // CheckSampler tells what is wrong with the sampler, CheckTrust what is with the certificates.

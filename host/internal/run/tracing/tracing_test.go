@@ -356,7 +356,7 @@ func TestEndpoint(t *testing.T) {
 }
 
 func TestSamplers(t *testing.T) {
-	for _, name := range Samplers {
+	for _, name := range samplers {
 		if err := (Options{Sampler: name, Argument: "0.5"}).CheckSampler(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// DefaultResultBytes is how much the results of one call may take when the caller sets no limit: 64 MiB.
-const DefaultResultBytes = 64 << 20
+// defaultResultBytes is how much the results of one call may take when the caller sets no limit: 64 MiB.
+const defaultResultBytes = 64 << 20
 
 // maxFlat is the number of core parameters from which on all of them travel through memory, by the canonical ABI.
 const maxFlat = 16
@@ -90,13 +90,13 @@ type block struct{ size, align, ptr uint32 }
 type Block int
 
 // NewGuest returns the guest in an instantiated module. resultBytes limits what the results of one call may take, 0:
-// [DefaultResultBytes].
+// [defaultResultBytes].
 func NewGuest(module api.Module, resultBytes int64) (*Guest, error) {
 	g := &Guest{module: module, memory: module.ExportedMemory("memory"),
 		realloc: module.ExportedFunction("cabi_realloc"),
 		funcs:   map[string]*Func{}, limit: uint64(resultBytes)}
 	if resultBytes <= 0 {
-		g.limit = DefaultResultBytes
+		g.limit = defaultResultBytes
 	}
 	if g.memory == nil {
 		return nil, fmt.Errorf("expected an exported memory named memory, found none")
@@ -141,6 +141,9 @@ func (g *Guest) Func(name string) *Func {
 	g.funcs[name] = f
 	return f
 }
+
+// Close ends the instance.
+func (g *Guest) Close(ctx context.Context) error { return g.module.Close(ctx) }
 
 // MemoryBytes is the present size of the guest's memory, which never shrinks.
 func (g *Guest) MemoryBytes() uint32 { return g.memory.Size() }
