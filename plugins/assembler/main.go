@@ -4,10 +4,11 @@
 // functions to be assembled or inlined.
 //
 // It knows a small part of Go: variables of 8 bytes (int, uint64, int64, pointers), fields of structs through pointers,
-// if, for, labels, return, and calls, which are inlined. Functions whose comment begins with "kernel" get a body in
-// assembly. Conditions are not cut short, and shifts must be below 64. Functions named Load, Byte, Store, Put, Copy,
-// quotient, pointer and touch are instructions: they must do what their like in plugins/odata/decode/fast and
-// plugins/smt/kernel do.
+// if, for, labels, return, and calls, which are inlined. A function that is called may take the address of a variable
+// of its caller (&e, used as *e) or of a field (&e.Open): both stand for the variable or the field itself. Functions
+// whose comment begins with "kernel" get a body in assembly. && and || evaluate both sides, and shifts must be below
+// 64. Functions named Load, Byte, Store, Put, Copy, quotient, pointer and touch are instructions: they must do what
+// their like in plugins/odata/decode/fast and plugins/smt/kernel do.
 //
 // Up to two pointers of a kernel are kept as 32-bit addresses, those that its comment names: "kernel(e, s): …". What is
 // read and written by way of the same value of such an address has its bounds checked once, by the engine (wazero), as
@@ -28,6 +29,7 @@ import (
 	"go/types"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -69,8 +71,9 @@ type generator struct {
 // operand is where a variable is: a register, or another expression that it stands for.
 type operand struct {
 	register int
-	// address is the register of 32 bits that has it, "": none.
+	// address is the register of 32 bits that has it, "": none; offset is added to what is there.
 	address  string
+	offset   int64
 	constant constant.Value
 	expr     ast.Expr
 }
@@ -147,11 +150,13 @@ func (g *generator) fail(n ast.Node, format string, args ...any) {
 }
 
 func (g *generator) line(format string, args ...any) {
-	for range g.indent {
-		g.out.WriteByte('\t')
+	line := strings.Repeat("\t", g.indent) + fmt.Sprintf(format, args...) + "\n"
+	// what is set and got at once stays on the stack
+	if set := strings.Replace(line, "Get R", "Set R", 1); set != line && bytes.HasSuffix(g.out.Bytes(), []byte("\n"+set)) {
+		g.out.Truncate(g.out.Len() - len(set))
+		line = strings.Replace(line, "Get R", "Tee R", 1)
 	}
-	fmt.Fprintf(&g.out, format, args...)
-	g.out.WriteByte('\n')
+	g.out.WriteString(line)
 }
 
 // function assembles a kernel: kernelX becomes ·X, as declared in kernel_wasm.go.
@@ -381,6 +386,13 @@ func (g *generator) branch(s *ast.BranchStmt) {
 
 func (g *generator) result(s *ast.ReturnStmt) {
 	f := g.frames[len(g.frames)-1]
+	if len(s.Results) == 1 && !f.outer {
+		if call, ok := s.Results[0].(*ast.CallExpr); ok && g.inlined(call) != nil && !single(g.inlined(call)) {
+			g.call(call, f.results)
+			g.jump("Br", f.depth)
+			return
+		}
+	}
 	if len(s.Results) != len(f.results) {
 		g.fail(s, "expected %d results", len(f.results))
 	}
@@ -437,7 +449,8 @@ func (g *generator) assign(s *ast.AssignStmt) {
 		})
 		return
 	}
-	if call, ok := s.Rhs[0].(*ast.CallExpr); ok && len(s.Rhs) == 1 && g.inlined(call) != nil &&
+	_, field := s.Lhs[0].(*ast.SelectorExpr)
+	if call, ok := s.Rhs[0].(*ast.CallExpr); ok && len(s.Rhs) == 1 && !field && g.inlined(call) != nil &&
 		!single(g.inlined(call)) {
 		var targets []int
 		for _, e := range s.Lhs {
@@ -494,7 +507,7 @@ func (g *generator) variable(id *ast.Ident) int {
 
 // store assigns what value pushes to a variable or a field.
 func (g *generator) store(e ast.Expr, value func()) {
-	if id, ok := e.(*ast.Ident); ok {
+	if id := variableOf(e); id != nil {
 		value()
 		if to := g.operand(id).address; to != "" {
 			g.line("I32WrapI64")
@@ -518,21 +531,35 @@ func (g *generator) operand(id *ast.Ident) operand {
 	return g.vars[o]
 }
 
-// base pushes an address, as i32.
-func (g *generator) base(e ast.Expr) {
-	if id, ok := e.(*ast.Ident); ok {
+// base pushes an address, as i32, and returns an offset to be added.
+func (g *generator) base(e ast.Expr) int64 {
+	if id := variableOf(e); id != nil {
 		p := g.operand(id)
 		if p.address != "" {
 			g.line("Get %s", p.address)
-			return
+			return p.offset
 		}
 		if p.expr != nil {
-			g.base(p.expr)
-			return
+			return g.base(p.expr)
 		}
 	}
 	g.value(e)
 	g.line("I32WrapI64")
+	return 0
+}
+
+// variableOf is the name of the variable that an expression is, as v, or as *v where v stands for its caller's one;
+// nil: it is none.
+func variableOf(e ast.Expr) *ast.Ident {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return e
+	case *ast.ParenExpr:
+		return variableOf(e.X)
+	case *ast.StarExpr:
+		return variableOf(e.X)
+	}
+	return nil
 }
 
 // address pushes the address of the struct around a field, as i32, and returns the field's offset.
@@ -558,8 +585,7 @@ func (g *generator) address(e ast.Expr) int64 {
 			at = fields[i].Type()
 		}
 		if pointer {
-			g.base(e.X)
-			return offset
+			return g.base(e.X) + offset
 		}
 		return g.address(e.X) + offset
 	case *ast.IndexExpr:
@@ -573,6 +599,26 @@ func (g *generator) address(e ast.Expr) int64 {
 	return 0
 }
 
+// fixed is what the address of a variable, or of a field behind an address that is kept, stands for as an argument.
+func (g *generator) fixed(e ast.Expr) (operand, bool) {
+	u, ok := e.(*ast.UnaryExpr)
+	if !ok || u.Op != token.AND {
+		return operand{}, false
+	}
+	if id := variableOf(u.X); id != nil {
+		return g.operand(id), true
+	}
+	field, ok := u.X.(*ast.SelectorExpr)
+	if !ok || variableOf(field.X) == nil || g.operand(variableOf(field.X)).address == "" {
+		return operand{}, false
+	}
+	p := g.operand(variableOf(field.X))
+	written := g.out.Len()
+	p.offset = g.address(field)
+	g.out.Truncate(written)
+	return p, true
+}
+
 func (g *generator) value(e ast.Expr) {
 	if tv := g.info.Types[e]; tv.Value != nil {
 		g.constant(tv.Value)
@@ -580,6 +626,8 @@ func (g *generator) value(e ast.Expr) {
 	}
 	switch e := e.(type) {
 	case *ast.ParenExpr:
+		g.value(e.X)
+	case *ast.StarExpr:
 		g.value(e.X)
 	case *ast.Ident:
 		if e.Name == "nil" {
@@ -601,6 +649,10 @@ func (g *generator) value(e ast.Expr) {
 		if p.address != "" {
 			g.line("Get %s", p.address)
 			g.line("I64ExtendI32U")
+			if p.offset != 0 {
+				g.line("I64Const $%d", p.offset)
+				g.line("I64Add")
+			}
 			return
 		}
 		g.line("Get R%d", p.register)
@@ -745,8 +797,7 @@ func (g *generator) place(p, i ast.Expr) int64 {
 	}
 	if v := g.info.Types[i].Value; v != nil {
 		n, _ := constant.Int64Val(v)
-		g.base(p)
-		return offset + n
+		return g.base(p) + offset + n
 	}
 	g.value(p)
 	g.value(i)
@@ -810,12 +861,17 @@ func (g *generator) callValue(e *ast.CallExpr) {
 		if fn == nil {
 			g.fail(e, "no code for %s", name)
 		}
-		if !single(fn) {
-			g.fail(e, "%s is not a single expression", name)
+		if single(fn) {
+			g.scope(func() {
+				g.bind(fn, e, nil)
+				g.value(fn.Body.List[0].(*ast.ReturnStmt).Results[0])
+			})
+			return
 		}
 		g.scope(func() {
-			g.bind(fn, e)
-			g.value(fn.Body.List[0].(*ast.ReturnStmt).Results[0])
+			r := g.register(e)
+			g.call(e, []int{r})
+			g.line("Get R%d", r)
 		})
 	}
 }
@@ -829,8 +885,9 @@ func single(fn *ast.FuncDecl) bool {
 	return ok && len(r.Results) == 1
 }
 
-// bind gives the parameters of a function their arguments.
-func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr) {
+// bind gives the parameters of a function their arguments. One that is assigned to is a copy, unless a result of the
+// call goes to the variable that is its argument.
+func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr, targets []int) {
 	i := 0
 	type pair struct {
 		o types.Object
@@ -845,8 +902,12 @@ func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr) {
 				pairs = append(pairs, pair{o, operand{constant: v}})
 				continue
 			}
-			if id, ok := arg.(*ast.Ident); ok && !g.assigned(fn, o) {
-				pairs = append(pairs, pair{o, g.vars[g.info.Uses[id]]})
+			if p, ok := g.fixed(arg); ok {
+				pairs = append(pairs, pair{o, p})
+				continue
+			}
+			if id := variableOf(arg); id != nil && (!g.assigned(fn, o) || g.replaced(g.operand(id), e, targets)) {
+				pairs = append(pairs, pair{o, g.operand(id)})
 				continue
 			}
 			if single(fn) && g.uses(fn, o) == 1 {
@@ -862,6 +923,25 @@ func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr) {
 	for _, p := range pairs {
 		g.vars[p.o] = p.p
 	}
+}
+
+// replaced tells whether a result of a call goes to a variable that one of its arguments is, and no other.
+func (g *generator) replaced(p operand, e *ast.CallExpr, targets []int) bool {
+	if p.address != "" || p.constant != nil || p.expr != nil || !slices.Contains(targets, p.register) {
+		return false
+	}
+	uses := 0
+	for _, arg := range e.Args {
+		ast.Inspect(arg, func(n ast.Node) bool {
+			if id, ok := n.(*ast.Ident); ok {
+				if _, known := g.vars[g.info.Uses[id]]; known && g.operand(id) == p {
+					uses++
+				}
+			}
+			return true
+		})
+	}
+	return uses == 1
 }
 
 // uses counts how often a function uses a parameter of it.
@@ -913,8 +993,8 @@ func (g *generator) call(e *ast.CallExpr, targets []int) {
 		return
 	case "touch":
 		at := g.info.Types[e.Args[0]].Type.Underlying().(*types.Pointer).Elem()
-		g.base(e.Args[0])
-		g.line("I64Load $%d", sizes.Sizeof(at)-8)
+		offset := g.base(e.Args[0])
+		g.line("I64Load $%d", offset+sizes.Sizeof(at)-8)
 		g.line("Drop")
 		return
 	case "Store", "Put":
@@ -932,7 +1012,7 @@ func (g *generator) call(e *ast.CallExpr, targets []int) {
 		g.fail(e, "no code for %s", types.ExprString(e.Fun))
 	}
 	g.scope(func() {
-		g.bind(fn, e)
+		g.bind(fn, e, targets)
 		// a target may be a parameter's variable: results are set last, all at once
 		g.open("Block")
 		g.frames = append(g.frames, &frame{results: targets, depth: g.depth, labels: len(g.labels)})

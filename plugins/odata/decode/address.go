@@ -10,11 +10,6 @@ func (o *Output) address(start int) {
 // addressJSON finds the address in the metadata of a row that was read: uri, or id where there is no uri.
 func (o *Output) addressJSON(row []byte, depth int) {
 	start := len(o.AddressText)
-	if text := usualJSON(row); text != nil {
-		o.AddressText = append(o.AddressText, text...)
-		o.address(start)
-		return
-	}
 	if metadata := jsonMemberOf(row, 0, depth, "__metadata"); metadata > 0 && row[metadata] == '{' {
 		value := jsonMemberOf(row, metadata, depth, "uri")
 		if value == 0 {
@@ -30,30 +25,6 @@ func (o *Output) addressJSON(row []byte, depth int) {
 		}
 	}
 	o.address(start)
-}
-
-// usualJSON is the address in a row that begins as SAP Gateway writes them, nil for others.
-func usualJSON(row []byte) []byte {
-	rest, ok := bytes.CutPrefix(row, []byte(`{"__metadata":{`))
-	if !ok {
-		return nil
-	}
-	if id, ok := bytes.CutPrefix(rest, []byte(`"id":"`)); ok {
-		end := bytes.IndexByte(id, '"')
-		if end < 0 || bytes.IndexByte(id[:end], '\\') >= 0 {
-			return nil
-		}
-		rest = bytes.TrimPrefix(id[end+1:], []byte(","))
-	}
-	uri, ok := bytes.CutPrefix(rest, []byte(`"uri":"`))
-	if !ok {
-		return nil
-	}
-	end := bytes.IndexByte(uri, '"')
-	if end < 0 || bytes.IndexByte(uri[:end], '\\') >= 0 {
-		return nil
-	}
-	return uri[:end]
 }
 
 // jsonMemberOf is where the value of a member of the object at i begins, 0: it has none.
@@ -78,11 +49,6 @@ func jsonMemberOf(b []byte, i, depth int, name string) int {
 // entry has.
 func (o *Output) addressAtom(entry []byte, is bool) {
 	start := len(o.AddressText)
-	if text := usualAtom(entry); is && text != nil {
-		o.AddressText = append(o.AddressText, text...)
-		o.address(start)
-		return
-	}
 	if t, err := xmlTagAt(entry, 0); is && err == nil && !t.empty {
 		prefix, _ := split(entry[t.name.start:t.name.end])
 		children := elements{entry, t.end, len(entry)}
@@ -101,17 +67,4 @@ func (o *Output) addressAtom(entry []byte, is bool) {
 		}
 	}
 	o.address(start)
-}
-
-// usualAtom is the id that an entry without a prefix or attributes begins with, nil for others.
-func usualAtom(entry []byte) []byte {
-	id, ok := bytes.CutPrefix(entry, []byte("<entry><id>"))
-	if !ok {
-		return nil
-	}
-	end := bytes.IndexByte(id, '<')
-	if end < 0 || !bytes.HasPrefix(id[end:], []byte("</id>")) || bytes.IndexByte(id[:end], '&') >= 0 {
-		return nil
-	}
-	return id[:end]
 }

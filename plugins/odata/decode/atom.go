@@ -12,8 +12,8 @@ type Atom struct {
 	// feed is the qualified name to be closed.
 	feed []byte
 	text []byte
-	// fast is nil where every entry is for the plain parser
-	fast *fastAtom
+	// lane is nil where every entry is for the plain parser
+	lane *atomLane
 }
 
 type atomState uint8
@@ -29,7 +29,7 @@ const (
 // NewAtom makes a decoder for rows of a layout that was checked.
 func NewAtom(l *RowLayout, limits Limits) *Atom {
 	d := newPlainAtom(l, limits)
-	d.fast = newFastAtom(d)
+	d.lane = newAtomLane(d)
 	return d
 }
 
@@ -49,8 +49,8 @@ func (d *Atom) Reset() {
 	d.s.reset()
 	d.scopes.reset()
 	d.state, d.outer, d.rows = atomStart, 0, 1
-	if d.fast != nil {
-		d.fast.cutEnd = 0
+	if d.lane != nil {
+		d.lane.cutEnd = 0
 	}
 }
 
@@ -180,8 +180,8 @@ func (d *Atom) root(i int, out *Output) *syntax {
 	if string(local) == "feed" && where == atomSpace && !t.closing {
 		d.scopes.keep()
 		d.outer, d.rows = scope, len(d.scopes.all)
-		if d.fast != nil {
-			d.fast.bind(&d.scopes, scope)
+		if d.lane != nil {
+			d.lane.bind(&d.scopes, scope)
 		}
 		d.feed = append(d.feed[:0], b[t.name.start:t.name.end]...)
 		d.s.pos, d.state = t.end, atomFeed
@@ -216,15 +216,15 @@ func (d *Atom) child(i int, out *Output) *syntax {
 		d.s.pos, d.state = t.end, atomEnd
 		return nil
 	}
-	if d.fast != nil && !d.s.eager && !d.s.leave {
-		if !d.s.ended && d.fast.waits(&d.s, i) {
+	if d.lane != nil && !d.s.eager && !d.s.leave {
+		if !d.s.ended && d.lane.waits(&d.s, i) {
 			return more
 		}
-		if next, ok := d.fast.rows(i, out); ok {
+		if next, ok := d.lane.rows(i, out); ok {
 			d.s.pos = next
 			return nil
 		}
-		if !d.s.ended && d.fast.cut() {
+		if !d.s.ended && d.lane.cut(len(b)) {
 			return more
 		}
 	}
@@ -256,10 +256,10 @@ func (d *Atom) element(i int, out *Output) *syntax {
 	d.s.inRow = false
 	switch {
 	case entry:
-		left := d.s.leave
+		made := len(out.Rows)
 		d.row(b[i:end], at, out)
-		if d.fast != nil && d.state == atomFeed && !left {
-			d.fast.learn(b[i:end], &scopes{d.scopes.all[:d.rows]}, d.outer)
+		if d.lane != nil && d.state == atomFeed && len(out.Rows) > made {
+			d.lane.learnRow(b[i:end], &scopes{d.scopes.all[:d.rows]}, d.outer)
 		}
 	case deleted:
 		d.deleted(b[i:end], t.shifted(i), at, out)

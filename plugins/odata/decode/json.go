@@ -15,8 +15,8 @@ type JSON struct {
 	// open is how many objects around the rows are still open.
 	open int
 	text []byte
-	// fast is nil where every row is for the plain parser
-	fast *fastJSON
+	// lane is nil where every row is for the plain parser
+	lane *jsonLane
 }
 
 type jsonState uint8
@@ -39,7 +39,7 @@ const (
 // NewJSON makes a decoder for rows of a layout that was checked.
 func NewJSON(l *RowLayout, limits Limits) *JSON {
 	d := newPlainJSON(l, limits)
-	d.fast = newFastJSON(d)
+	d.lane = newJSONLane(d)
 	return d
 }
 
@@ -54,10 +54,10 @@ func (d *JSON) Feed(tag string, piece []byte, last bool, out *Output) error {
 func (d *JSON) Reset() {
 	d.s.reset()
 	d.state, d.open = jsonStart, 0
-	if d.fast != nil {
-		d.fast.cutEnd = 0
-		if d.fast.reported {
-			d.fast = newFastJSON(d)
+	if d.lane != nil {
+		d.lane.cutEnd = 0
+		if d.lane.reported {
+			d.lane = newJSONLane(d)
 		}
 	}
 }
@@ -96,17 +96,17 @@ func (d *JSON) step(out *Output) *syntax {
 		}
 		return nil
 	case jsonRow:
-		if d.fast != nil && b[i] == '{' && !d.s.eager && !d.s.leave {
-			if !d.s.ended && d.fast.waits(&d.s, i) {
+		if d.lane != nil && b[i] == '{' && !d.s.eager && !d.s.leave {
+			if !d.s.ended && d.lane.waits(&d.s, i) {
 				return more
 			}
-			if next, closed, ok := d.fast.rows(i, out); ok {
+			if next, closed, ok := d.lane.rows(i, out); ok {
 				if d.s.pos = next; closed {
 					d.leave()
 				}
 				return nil
 			}
-			if !d.s.ended && d.fast.cut() {
+			if !d.s.ended && d.lane.cut(len(b)) {
 				return more
 			}
 		}
@@ -365,7 +365,11 @@ func (d *JSON) item(start int, out *Output) *syntax {
 	if closed {
 		d.leave()
 	}
+	made := len(out.Rows)
 	d.row(b[start:end], d.s.base+int64(start), out)
+	if d.lane != nil && len(out.Rows) > made {
+		d.lane.learnRow(b[start:end])
+	}
 	return nil
 }
 

@@ -1,6 +1,3 @@
-// Package decode turns pages of OData v2 (verbose JSON, Atom) into rows: Avro binary as wit/encoding.md has it. What it
-// needs of an entity type under a projection is a [RowLayout], which [NewRowLayout] makes of metadata. Pages come in
-// pieces of any size.
 package decode
 
 import (

@@ -180,8 +180,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 				I64Add
 				I32WrapI64
 				I64Load8U $0
-				Set R3
-				Get R3
+				Tee R3
 				I64Const $15
 				I64GtU
 				If
@@ -333,12 +332,10 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 					End
 				End
 			Else
-				Get R2
-				Set R4
 				Block
 					Get R0
 					I32WrapI64
-					Get R4
+					Get R2
 					I64Store $104
 					Get R3
 					I64Const $14
@@ -347,18 +344,18 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 						Get R1
 						I32WrapI64
 						I64Load $40
-						Set R5
+						Set R4
 						Get R1
 						I32WrapI64
 						I64Load $48
-						Set R6
+						Set R5
 						Block
 							I64Const $0
-							Set R7
+							Set R6
 							Block
 								Loop
-									Get R7
 									Get R6
+									Get R5
 									I64LtS
 									I32Eqz
 									BrIf $1
@@ -368,22 +365,22 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									Get R0
 									I32WrapI64
 									I64Load $32
-									Get R7
+									Get R6
 									I64Add
 									I64Add
 									I32WrapI64
-									Get R5
+									Get R4
 									I64Const $0
-									Get R7
+									Get R6
 									I64Add
 									I64Add
 									I32WrapI64
 									I64Load $0
 									I64Store $0
-									Get R7
+									Get R6
 									I64Const $8
 									I64Add
-									Set R7
+									Set R6
 									Br $0
 								End
 							End
@@ -392,7 +389,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							Get R0
 							I32WrapI64
 							I64Load $32
-							Get R6
+							Get R5
 							I64Add
 							I64Store $32
 						End
@@ -409,9 +406,9 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							Get R3
 							I64Const $12
 							I64Sub
-							Set R5
+							Set R4
 							Block
-								Get R5
+								Get R4
 								I64Const $0
 								I64Ne
 								If
@@ -454,8 +451,8 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									I64Store $32
 								End
 							End
-							Get R4
-							Set R4
+							Get R2
+							Set R2
 							Br $1
 						End
 						Get R3
@@ -465,7 +462,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							Get R0
 							I32WrapI64
 							I64Load $0
-							Get R4
+							Get R2
 							I64Add
 							I32WrapI64
 							I64Load8U $0
@@ -473,19 +470,19 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							I64GtU
 							If
 								I64Const $0
-								Set R4
+								Set R2
 								Br $2
 							End
 							Get R0
 							I32WrapI64
 							I64Load $0
-							Get R4
+							Get R2
 							I64Add
 							I32WrapI64
 							I64Load8U $0
-							Set R5
+							Set R4
 							Block
-								Get R5
+								Get R4
 								I64Const $0
 								I64Ne
 								If
@@ -528,99 +525,99 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									I64Store $32
 								End
 							End
-							Get R4
+							Get R2
 							I64Const $1
 							I64Add
-							Set R4
+							Set R2
 							Br $1
 						End
 						Get R0
 						I32WrapI64
 						I64Load $0
+						Set R6
+						Get R2
 						Set R7
-						Get R4
-						Set R8
 						Block
+							Get R6
 							Get R7
-							Get R8
 							I64Add
 							I32WrapI64
 							I64Load8U $0
-							Set R9
-							Get R8
+							Set R8
+							Get R7
 							I64Const $1
 							I64Add
-							Set R8
-							Get R9
+							Set R7
+							Get R8
 							I64Const $127
 							I64And
-							Set R10
+							Set R9
 							I64Const $7
-							Set R11
+							Set R10
 							Block
 								Loop
-									Get R9
+									Get R8
 									I64Const $127
 									I64GtU
 									I32Eqz
 									BrIf $1
+									Get R6
 									Get R7
-									Get R8
 									I64Add
 									I32WrapI64
 									I64Load8U $0
-									Set R9
-									Get R8
+									Set R8
+									Get R7
 									I64Const $1
 									I64Add
-									Set R8
-									Get R11
+									Set R7
+									Get R10
 									I64Const $63
 									I64Eq
 									If
-										Get R9
+										Get R8
 										I64Const $1
 										I64GtU
 										If
 											I64Const $0
 											I64Const $0
-											Set R6
 											Set R5
+											Set R4
 											Br $4
 										End
 									End
-									Get R10
 									Get R9
+									Get R8
 									I64Const $127
 									I64And
-									Get R11
+									Get R10
 									I64Shl
 									I64Or
-									Set R10
-									Get R11
+									Set R9
+									Get R10
 									I64Const $7
 									I64Add
-									Set R11
+									Set R10
 									Br $0
 								End
 							End
-							Get R10
+							Get R9
 							I64Const $1
 							I64ShrU
 							I64Const $0
-							Get R10
+							Get R9
 							I64Const $1
 							I64And
 							I64Sub
 							I64Xor
-							Get R8
-							Set R6
+							Get R7
 							Set R5
+							Set R4
 							Br $0
 						End
-						Get R6
+						Get R5
 						I64Eqz
-						Get R6
+						Get R5
 						Get R0
 						I32WrapI64
 						I64Load $16
@@ -628,19 +625,19 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 						I32Or
 						If
 							I64Const $0
-							Set R4
+							Set R2
 							Br $1
 						End
 						Get R3
 						I64Const $3
 						I64LeU
 						If
-							Get R5
+							Get R4
 							Get R1
 							I32WrapI64
 							I64Load $112
 							I64LtS
-							Get R5
+							Get R4
 							Get R1
 							I32WrapI64
 							I64Load $120
@@ -648,7 +645,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							I32Or
 							If
 								I64Const $0
-								Set R4
+								Set R2
 								Br $2
 							End
 							Get R3
@@ -683,9 +680,9 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 								End
 							End
 							Block
-								Get R5
-								Set R7
-								Get R5
+								Get R4
+								Set R6
+								Get R4
 								I64Const $0
 								I64LtS
 								If
@@ -708,11 +705,11 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									I64Add
 									I64Store $32
 									I64Const $0
-									Get R7
+									Get R6
 									I64Sub
-									Set R7
+									Set R6
 								End
-								Get R7
+								Get R6
 								I64Const $10
 								I64LtU
 								If
@@ -724,7 +721,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									I64Load $32
 									I64Add
 									I32WrapI64
-									Get R7
+									Get R6
 									I64Const $48
 									I64Add
 									I64Const $255
@@ -739,67 +736,63 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									I64Add
 									I64Store $32
 								Else
-									Get R7
+									Get R6
 									I64Const $100000000
 									I64LtU
 									If
-										Get R7
-										Set R8
+										Get R6
+										Set R7
 										Block
 											Block
-												Get R8
+												Get R7
 												I64Const $10000
 												I64DivU
-												Get R8
+												Get R7
 												I64Const $10000
 												I64RemU
 												I64Const $32
 												I64Shl
 												I64Or
-												Set R10
-												Get R10
+												Tee R9
 												I64Const $10486
 												I64Mul
 												I64Const $20
 												I64ShrU
 												I64Const $545460846719
 												I64And
-												Set R11
-												Get R11
-												Get R10
+												Tee R10
+												Get R9
 												I64Const $100
-												Get R11
+												Get R10
 												I64Mul
 												I64Sub
 												I64Const $16
 												I64Shl
 												I64Or
-												Set R10
-												Get R10
+												Tee R9
 												I64Const $103
 												I64Mul
 												I64Const $10
 												I64ShrU
 												I64Const $4222189076152335
 												I64And
-												Set R11
-												Get R11
-												Get R10
+												Tee R10
+												Get R9
 												I64Const $10
-												Get R11
+												Get R10
 												I64Mul
 												I64Sub
 												I64Const $8
 												I64Shl
 												I64Or
-												Set R9
+												Set R8
 												Br $0
 											End
-											Get R9
+											Get R8
 											I64Ctz
 											I64Const $56
 											I64And
-											Set R8
+											Set R7
 											Get R0
 											I32WrapI64
 											I64Load $24
@@ -808,10 +801,10 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 											I64Load $32
 											I64Add
 											I32WrapI64
-											Get R9
+											Get R8
 											I64Const $3472328296227680304
 											I64Or
-											Get R8
+											Get R7
 											I64ShrU
 											I64Store $0
 											Get R0
@@ -820,7 +813,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 											I32WrapI64
 											I64Load $32
 											I64Const $8
-											Get R8
+											Get R7
 											I64Const $3
 											I64ShrU
 											I64Sub
@@ -828,69 +821,65 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 											I64Store $32
 										End
 									Else
-										Get R7
+										Get R6
 										I64Const $10000000000000000
 										I64LtU
 										If
-											Get R7
+											Get R6
 											I64Const $100000000
 											I64DivU
-											Set R8
+											Set R7
 											Block
 												Block
-													Get R8
+													Get R7
 													I64Const $10000
 													I64DivU
-													Get R8
+													Get R7
 													I64Const $10000
 													I64RemU
 													I64Const $32
 													I64Shl
 													I64Or
-													Set R10
-													Get R10
+													Tee R9
 													I64Const $10486
 													I64Mul
 													I64Const $20
 													I64ShrU
 													I64Const $545460846719
 													I64And
-													Set R11
-													Get R11
-													Get R10
+													Tee R10
+													Get R9
 													I64Const $100
-													Get R11
+													Get R10
 													I64Mul
 													I64Sub
 													I64Const $16
 													I64Shl
 													I64Or
-													Set R10
-													Get R10
+													Tee R9
 													I64Const $103
 													I64Mul
 													I64Const $10
 													I64ShrU
 													I64Const $4222189076152335
 													I64And
-													Set R11
-													Get R11
-													Get R10
+													Tee R10
+													Get R9
 													I64Const $10
-													Get R11
+													Get R10
 													I64Mul
 													I64Sub
 													I64Const $8
 													I64Shl
 													I64Or
-													Set R9
+													Set R8
 													Br $0
 												End
-												Get R9
+												Get R8
 												I64Ctz
 												I64Const $56
 												I64And
-												Set R8
+												Set R7
 												Get R0
 												I32WrapI64
 												I64Load $24
@@ -899,10 +888,10 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I64Load $32
 												I64Add
 												I32WrapI64
-												Get R9
+												Get R8
 												I64Const $3472328296227680304
 												I64Or
-												Get R8
+												Get R7
 												I64ShrU
 												I64Store $0
 												Get R0
@@ -911,7 +900,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I32WrapI64
 												I64Load $32
 												I64Const $8
-												Get R8
+												Get R7
 												I64Const $3
 												I64ShrU
 												I64Sub
@@ -919,65 +908,61 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I64Store $32
 											End
 										Else
-											Get R7
+											Get R6
 											I64Const $10000000000000000
 											I64DivU
-											Set R8
+											Set R7
 											Block
 												Block
-													Get R8
+													Get R7
 													I64Const $10000
 													I64DivU
-													Get R8
+													Get R7
 													I64Const $10000
 													I64RemU
 													I64Const $32
 													I64Shl
 													I64Or
-													Set R10
-													Get R10
+													Tee R9
 													I64Const $10486
 													I64Mul
 													I64Const $20
 													I64ShrU
 													I64Const $545460846719
 													I64And
-													Set R11
-													Get R11
-													Get R10
+													Tee R10
+													Get R9
 													I64Const $100
-													Get R11
+													Get R10
 													I64Mul
 													I64Sub
 													I64Const $16
 													I64Shl
 													I64Or
-													Set R10
-													Get R10
+													Tee R9
 													I64Const $103
 													I64Mul
 													I64Const $10
 													I64ShrU
 													I64Const $4222189076152335
 													I64And
-													Set R11
-													Get R11
-													Get R10
+													Tee R10
+													Get R9
 													I64Const $10
-													Get R11
+													Get R10
 													I64Mul
 													I64Sub
 													I64Const $8
 													I64Shl
 													I64Or
-													Set R9
+													Set R8
 													Br $0
 												End
-												Get R9
+												Get R8
 												I64Ctz
 												I64Const $56
 												I64And
-												Set R8
+												Set R7
 												Get R0
 												I32WrapI64
 												I64Load $24
@@ -986,10 +971,10 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I64Load $32
 												I64Add
 												I32WrapI64
-												Get R9
+												Get R8
 												I64Const $3472328296227680304
 												I64Or
-												Get R8
+												Get R7
 												I64ShrU
 												I64Store $0
 												Get R0
@@ -998,67 +983,63 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I32WrapI64
 												I64Load $32
 												I64Const $8
-												Get R8
+												Get R7
 												I64Const $3
 												I64ShrU
 												I64Sub
 												I64Add
 												I64Store $32
 											End
-											Get R7
+											Get R6
 											I64Const $100000000
 											I64DivU
 											I64Const $100000000
 											I64RemU
-											Set R8
+											Set R7
 											Block
 												Block
-													Get R8
+													Get R7
 													I64Const $10000
 													I64DivU
-													Get R8
+													Get R7
 													I64Const $10000
 													I64RemU
 													I64Const $32
 													I64Shl
 													I64Or
-													Set R10
-													Get R10
+													Tee R9
 													I64Const $10486
 													I64Mul
 													I64Const $20
 													I64ShrU
 													I64Const $545460846719
 													I64And
-													Set R11
-													Get R11
-													Get R10
+													Tee R10
+													Get R9
 													I64Const $100
-													Get R11
+													Get R10
 													I64Mul
 													I64Sub
 													I64Const $16
 													I64Shl
 													I64Or
-													Set R10
-													Get R10
+													Tee R9
 													I64Const $103
 													I64Mul
 													I64Const $10
 													I64ShrU
 													I64Const $4222189076152335
 													I64And
-													Set R11
-													Get R11
-													Get R10
+													Tee R10
+													Get R9
 													I64Const $10
-													Get R11
+													Get R10
 													I64Mul
 													I64Sub
 													I64Const $8
 													I64Shl
 													I64Or
-													Set R9
+													Set R8
 													Br $0
 												End
 												Get R0
@@ -1069,7 +1050,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I64Load $32
 												I64Add
 												I32WrapI64
-												Get R9
+												Get R8
 												I64Const $3472328296227680304
 												I64Or
 												I64Store $0
@@ -1083,58 +1064,54 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I64Store $32
 											End
 										End
-										Get R7
+										Get R6
 										I64Const $100000000
 										I64RemU
-										Set R8
+										Set R7
 										Block
 											Block
-												Get R8
+												Get R7
 												I64Const $10000
 												I64DivU
-												Get R8
+												Get R7
 												I64Const $10000
 												I64RemU
 												I64Const $32
 												I64Shl
 												I64Or
-												Set R10
-												Get R10
+												Tee R9
 												I64Const $10486
 												I64Mul
 												I64Const $20
 												I64ShrU
 												I64Const $545460846719
 												I64And
-												Set R11
-												Get R11
-												Get R10
+												Tee R10
+												Get R9
 												I64Const $100
-												Get R11
+												Get R10
 												I64Mul
 												I64Sub
 												I64Const $16
 												I64Shl
 												I64Or
-												Set R10
-												Get R10
+												Tee R9
 												I64Const $103
 												I64Mul
 												I64Const $10
 												I64ShrU
 												I64Const $4222189076152335
 												I64And
-												Set R11
-												Get R11
-												Get R10
+												Tee R10
+												Get R9
 												I64Const $10
-												Get R11
+												Get R10
 												I64Mul
 												I64Sub
 												I64Const $8
 												I64Shl
 												I64Or
-												Set R9
+												Set R8
 												Br $0
 											End
 											Get R0
@@ -1145,7 +1122,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 											I64Load $32
 											I64Add
 											I32WrapI64
-											Get R9
+											Get R8
 											I64Const $3472328296227680304
 											I64Or
 											I64Store $0
@@ -1192,12 +1169,12 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									End
 								End
 							End
-							Get R6
-							Set R4
+							Get R5
+							Set R2
 							Br $1
 						End
 						I64Const $0
-						Set R7
+						Set R6
 						Get R3
 						I64Const $6
 						I64Eq
@@ -1206,12 +1183,12 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 						I64Eq
 						I32Or
 						If
-							Get R5
+							Get R4
 							Get R1
 							I32WrapI64
 							I64Load $112
 							I64LtS
-							Get R5
+							Get R4
 							Get R1
 							I32WrapI64
 							I64Load $120
@@ -1219,30 +1196,30 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							I32Or
 							If
 								I64Const $0
-								Set R4
+								Set R2
 								Br $2
 							End
-							Get R5
+							Get R4
 							Get R1
 							I32WrapI64
 							I64Load $128
 							I64Mul
-							Set R8
+							Set R7
 							Get R3
 							I64Const $6
 							I64Sub
-							Set R9
+							Set R8
 							Block
-								Get R8
+								Get R7
 								I64Const $-62135596800000
 								I64LtS
-								Get R8
+								Get R7
 								I64Const $253402300799999
 								I64GtS
 								I32Or
 								If
 									I64Const $1
-									Set R7
+									Set R6
 									Br $1
 								End
 								Get R0
@@ -1264,9 +1241,9 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 								I64Add
 								I64Store $32
 								Block
-									Get R8
-									Set R10
-									Get R8
+									Get R7
+									Set R9
+									Get R7
 									I64Const $0
 									I64LtS
 									If
@@ -1289,11 +1266,11 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 										I64Add
 										I64Store $32
 										I64Const $0
-										Get R10
+										Get R9
 										I64Sub
-										Set R10
+										Set R9
 									End
-									Get R10
+									Get R9
 									I64Const $10
 									I64LtU
 									If
@@ -1305,7 +1282,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 										I64Load $32
 										I64Add
 										I32WrapI64
-										Get R10
+										Get R9
 										I64Const $48
 										I64Add
 										I64Const $255
@@ -1320,67 +1297,63 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 										I64Add
 										I64Store $32
 									Else
-										Get R10
+										Get R9
 										I64Const $100000000
 										I64LtU
 										If
-											Get R10
-											Set R11
+											Get R9
+											Set R10
 											Block
 												Block
-													Get R11
+													Get R10
 													I64Const $10000
 													I64DivU
-													Get R11
+													Get R10
 													I64Const $10000
 													I64RemU
 													I64Const $32
 													I64Shl
 													I64Or
-													Set R13
-													Get R13
+													Tee R12
 													I64Const $10486
 													I64Mul
 													I64Const $20
 													I64ShrU
 													I64Const $545460846719
 													I64And
-													Set R14
-													Get R14
-													Get R13
+													Tee R13
+													Get R12
 													I64Const $100
-													Get R14
+													Get R13
 													I64Mul
 													I64Sub
 													I64Const $16
 													I64Shl
 													I64Or
-													Set R13
-													Get R13
+													Tee R12
 													I64Const $103
 													I64Mul
 													I64Const $10
 													I64ShrU
 													I64Const $4222189076152335
 													I64And
-													Set R14
-													Get R14
-													Get R13
+													Tee R13
+													Get R12
 													I64Const $10
-													Get R14
+													Get R13
 													I64Mul
 													I64Sub
 													I64Const $8
 													I64Shl
 													I64Or
-													Set R12
+													Set R11
 													Br $0
 												End
-												Get R12
+												Get R11
 												I64Ctz
 												I64Const $56
 												I64And
-												Set R11
+												Set R10
 												Get R0
 												I32WrapI64
 												I64Load $24
@@ -1389,10 +1362,10 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I64Load $32
 												I64Add
 												I32WrapI64
-												Get R12
+												Get R11
 												I64Const $3472328296227680304
 												I64Or
-												Get R11
+												Get R10
 												I64ShrU
 												I64Store $0
 												Get R0
@@ -1401,7 +1374,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I32WrapI64
 												I64Load $32
 												I64Const $8
-												Get R11
+												Get R10
 												I64Const $3
 												I64ShrU
 												I64Sub
@@ -1409,69 +1382,65 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I64Store $32
 											End
 										Else
-											Get R10
+											Get R9
 											I64Const $10000000000000000
 											I64LtU
 											If
-												Get R10
+												Get R9
 												I64Const $100000000
 												I64DivU
-												Set R11
+												Set R10
 												Block
 													Block
-														Get R11
+														Get R10
 														I64Const $10000
 														I64DivU
-														Get R11
+														Get R10
 														I64Const $10000
 														I64RemU
 														I64Const $32
 														I64Shl
 														I64Or
-														Set R13
-														Get R13
+														Tee R12
 														I64Const $10486
 														I64Mul
 														I64Const $20
 														I64ShrU
 														I64Const $545460846719
 														I64And
-														Set R14
-														Get R14
-														Get R13
+														Tee R13
+														Get R12
 														I64Const $100
-														Get R14
+														Get R13
 														I64Mul
 														I64Sub
 														I64Const $16
 														I64Shl
 														I64Or
-														Set R13
-														Get R13
+														Tee R12
 														I64Const $103
 														I64Mul
 														I64Const $10
 														I64ShrU
 														I64Const $4222189076152335
 														I64And
-														Set R14
-														Get R14
-														Get R13
+														Tee R13
+														Get R12
 														I64Const $10
-														Get R14
+														Get R13
 														I64Mul
 														I64Sub
 														I64Const $8
 														I64Shl
 														I64Or
-														Set R12
+														Set R11
 														Br $0
 													End
-													Get R12
+													Get R11
 													I64Ctz
 													I64Const $56
 													I64And
-													Set R11
+													Set R10
 													Get R0
 													I32WrapI64
 													I64Load $24
@@ -1480,10 +1449,10 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 													I64Load $32
 													I64Add
 													I32WrapI64
-													Get R12
+													Get R11
 													I64Const $3472328296227680304
 													I64Or
-													Get R11
+													Get R10
 													I64ShrU
 													I64Store $0
 													Get R0
@@ -1492,7 +1461,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 													I32WrapI64
 													I64Load $32
 													I64Const $8
-													Get R11
+													Get R10
 													I64Const $3
 													I64ShrU
 													I64Sub
@@ -1500,65 +1469,61 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 													I64Store $32
 												End
 											Else
-												Get R10
+												Get R9
 												I64Const $10000000000000000
 												I64DivU
-												Set R11
+												Set R10
 												Block
 													Block
-														Get R11
+														Get R10
 														I64Const $10000
 														I64DivU
-														Get R11
+														Get R10
 														I64Const $10000
 														I64RemU
 														I64Const $32
 														I64Shl
 														I64Or
-														Set R13
-														Get R13
+														Tee R12
 														I64Const $10486
 														I64Mul
 														I64Const $20
 														I64ShrU
 														I64Const $545460846719
 														I64And
-														Set R14
-														Get R14
-														Get R13
+														Tee R13
+														Get R12
 														I64Const $100
-														Get R14
+														Get R13
 														I64Mul
 														I64Sub
 														I64Const $16
 														I64Shl
 														I64Or
-														Set R13
-														Get R13
+														Tee R12
 														I64Const $103
 														I64Mul
 														I64Const $10
 														I64ShrU
 														I64Const $4222189076152335
 														I64And
-														Set R14
-														Get R14
-														Get R13
+														Tee R13
+														Get R12
 														I64Const $10
-														Get R14
+														Get R13
 														I64Mul
 														I64Sub
 														I64Const $8
 														I64Shl
 														I64Or
-														Set R12
+														Set R11
 														Br $0
 													End
-													Get R12
+													Get R11
 													I64Ctz
 													I64Const $56
 													I64And
-													Set R11
+													Set R10
 													Get R0
 													I32WrapI64
 													I64Load $24
@@ -1567,10 +1532,10 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 													I64Load $32
 													I64Add
 													I32WrapI64
-													Get R12
+													Get R11
 													I64Const $3472328296227680304
 													I64Or
-													Get R11
+													Get R10
 													I64ShrU
 													I64Store $0
 													Get R0
@@ -1579,67 +1544,63 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 													I32WrapI64
 													I64Load $32
 													I64Const $8
-													Get R11
+													Get R10
 													I64Const $3
 													I64ShrU
 													I64Sub
 													I64Add
 													I64Store $32
 												End
-												Get R10
+												Get R9
 												I64Const $100000000
 												I64DivU
 												I64Const $100000000
 												I64RemU
-												Set R11
+												Set R10
 												Block
 													Block
-														Get R11
+														Get R10
 														I64Const $10000
 														I64DivU
-														Get R11
+														Get R10
 														I64Const $10000
 														I64RemU
 														I64Const $32
 														I64Shl
 														I64Or
-														Set R13
-														Get R13
+														Tee R12
 														I64Const $10486
 														I64Mul
 														I64Const $20
 														I64ShrU
 														I64Const $545460846719
 														I64And
-														Set R14
-														Get R14
-														Get R13
+														Tee R13
+														Get R12
 														I64Const $100
-														Get R14
+														Get R13
 														I64Mul
 														I64Sub
 														I64Const $16
 														I64Shl
 														I64Or
-														Set R13
-														Get R13
+														Tee R12
 														I64Const $103
 														I64Mul
 														I64Const $10
 														I64ShrU
 														I64Const $4222189076152335
 														I64And
-														Set R14
-														Get R14
-														Get R13
+														Tee R13
+														Get R12
 														I64Const $10
-														Get R14
+														Get R13
 														I64Mul
 														I64Sub
 														I64Const $8
 														I64Shl
 														I64Or
-														Set R12
+														Set R11
 														Br $0
 													End
 													Get R0
@@ -1650,7 +1611,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 													I64Load $32
 													I64Add
 													I32WrapI64
-													Get R12
+													Get R11
 													I64Const $3472328296227680304
 													I64Or
 													I64Store $0
@@ -1664,58 +1625,54 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 													I64Store $32
 												End
 											End
-											Get R10
+											Get R9
 											I64Const $100000000
 											I64RemU
-											Set R11
+											Set R10
 											Block
 												Block
-													Get R11
+													Get R10
 													I64Const $10000
 													I64DivU
-													Get R11
+													Get R10
 													I64Const $10000
 													I64RemU
 													I64Const $32
 													I64Shl
 													I64Or
-													Set R13
-													Get R13
+													Tee R12
 													I64Const $10486
 													I64Mul
 													I64Const $20
 													I64ShrU
 													I64Const $545460846719
 													I64And
-													Set R14
-													Get R14
-													Get R13
+													Tee R13
+													Get R12
 													I64Const $100
-													Get R14
+													Get R13
 													I64Mul
 													I64Sub
 													I64Const $16
 													I64Shl
 													I64Or
-													Set R13
-													Get R13
+													Tee R12
 													I64Const $103
 													I64Mul
 													I64Const $10
 													I64ShrU
 													I64Const $4222189076152335
 													I64And
-													Set R14
-													Get R14
-													Get R13
+													Tee R13
+													Get R12
 													I64Const $10
-													Get R14
+													Get R13
 													I64Mul
 													I64Sub
 													I64Const $8
 													I64Shl
 													I64Or
-													Set R12
+													Set R11
 													Br $0
 												End
 												Get R0
@@ -1726,7 +1683,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I64Load $32
 												I64Add
 												I32WrapI64
-												Get R12
+												Get R11
 												I64Const $3472328296227680304
 												I64Or
 												I64Store $0
@@ -1742,7 +1699,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 										End
 									End
 								End
-								Get R9
+								Get R8
 								I64Const $0
 								I64Ne
 								If
@@ -1784,43 +1741,43 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 								I64Add
 								I64Store $32
 								I64Const $0
-								Set R7
+								Set R6
 								Br $0
 							End
-							Get R7
+							Get R6
 							I64Const $0
 							I64Ne
 							If
 								I64Const $0
-								Set R4
+								Set R2
 								Br $2
 							End
-							Get R6
-							Set R4
+							Get R5
+							Set R2
 							Br $1
 						End
 						Get R3
 						I64Const $14
 						I64Eq
 						If
-							Get R6
-							Set R4
+							Get R5
+							Set R2
 							Br $1
 						End
-						Get R5
+						Get R4
 						I64Const $0
 						I64LtS
-						Get R5
+						Get R4
 						Get R0
 						I32WrapI64
 						I64Load $16
-						Get R6
+						Get R5
 						I64Sub
 						I64GtS
 						I32Or
 						If
 							I64Const $0
-							Set R4
+							Set R2
 							Br $1
 						End
 						Get R3
@@ -1836,71 +1793,68 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 								Get R0
 								I32WrapI64
 								I64Load $0
-								Set R8
-								Get R6
-								Set R9
-								Get R6
+								Set R7
 								Get R5
+								Set R8
+								Get R5
+								Get R4
 								I64Add
-								Set R10
+								Set R9
 								Block
 									Block
 										Loop
+											Get R8
 											Get R9
-											Get R10
 											I64LtS
 											I32Eqz
 											BrIf $1
+											Get R7
 											Get R8
-											Get R9
 											I64Add
 											I32WrapI64
 											I64Load $0
-											Set R11
-											Get R11
+											Tee R10
 											I64Const $-9187201950435737472
 											I64And
 											I64Eqz
 											If
-												Get R9
+												Get R8
 												I64Const $8
 												I64Add
-												Set R9
+												Set R8
 												Br $1
 											End
-											Get R9
-											Get R11
+											Get R8
+											Get R10
 											I64Const $-9187201950435737472
 											I64And
 											I64Ctz
 											I64Const $3
 											I64ShrS
 											I64Add
-											Set R9
+											Tee R8
 											Get R9
-											Get R10
 											I64GeS
 											If
 												Br $2
 											End
+											Get R7
 											Get R8
-											Get R9
 											I64Add
 											I32WrapI64
 											I64Load $0
-											Set R11
-											Get R11
+											Tee R10
 											I64Const $255
 											I64And
 											I64Const $224
 											I64LtU
 											If
-												Get R11
+												Get R10
 												I64Const $255
 												I64And
 												I64Const $194
 												I64LtU
-												Get R11
+												Get R10
 												I64Const $49152
 												I64And
 												I64Const $32768
@@ -1908,31 +1862,31 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I32Or
 												If
 													I64Const $1
-													Set R7
+													Set R6
 													Br $4
 												End
-												Get R9
+												Get R8
 												I64Const $2
 												I64Add
-												Set R9
+												Set R8
 											Else
-												Get R11
+												Get R10
 												I64Const $255
 												I64And
 												I64Const $240
 												I64LtU
 												If
-													Get R11
+													Get R10
 													I64Const $12632064
 													I64And
 													I64Const $8421376
 													I64Ne
-													Get R11
+													Get R10
 													I64Const $255
 													I64And
 													I64Const $224
 													I64Eq
-													Get R11
+													Get R10
 													I64Const $8
 													I64ShrU
 													I64Const $255
@@ -1941,12 +1895,12 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 													I64LtU
 													I32And
 													I32Or
-													Get R11
+													Get R10
 													I64Const $255
 													I64And
 													I64Const $237
 													I64Eq
-													Get R11
+													Get R10
 													I64Const $8
 													I64ShrU
 													I64Const $255
@@ -1957,31 +1911,31 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 													I32Or
 													If
 														I64Const $1
-														Set R7
+														Set R6
 														Br $5
 													End
-													Get R9
+													Get R8
 													I64Const $3
 													I64Add
-													Set R9
+													Set R8
 												Else
-													Get R11
+													Get R10
 													I64Const $255
 													I64And
 													I64Const $244
 													I64GtU
-													Get R11
+													Get R10
 													I64Const $3233857536
 													I64And
 													I64Const $2155905024
 													I64Ne
 													I32Or
-													Get R11
+													Get R10
 													I64Const $255
 													I64And
 													I64Const $240
 													I64Eq
-													Get R11
+													Get R10
 													I64Const $8
 													I64ShrU
 													I64Const $255
@@ -1990,12 +1944,12 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 													I64LtU
 													I32And
 													I32Or
-													Get R11
+													Get R10
 													I64Const $255
 													I64And
 													I64Const $244
 													I64Eq
-													Get R11
+													Get R10
 													I64Const $8
 													I64ShrU
 													I64Const $255
@@ -2006,55 +1960,55 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 													I32Or
 													If
 														I64Const $1
-														Set R7
+														Set R6
 														Br $5
 													End
-													Get R9
+													Get R8
 													I64Const $4
 													I64Add
-													Set R9
+													Set R8
 												End
 											End
+											Get R8
 											Get R9
-											Get R10
 											I64GtS
 											If
 												I64Const $1
-												Set R7
+												Set R6
 												Br $3
 											End
 											Br $0
 										End
 									End
 									I64Const $0
-									Set R7
+									Set R6
 									Br $0
 								End
-								Get R7
+								Get R6
 								I64Const $0
 								I64Ne
 								If
 									I64Const $0
-									Set R4
+									Set R2
 									Br $3
 								End
 							End
-							Get R6
 							Get R5
+							Get R4
 							I64Add
-							Set R4
+							Set R2
 							Br $1
 						End
 						Get R3
 						I64Const $5
 						I64Eq
 						If
-							Get R5
+							Get R4
 							Get R1
 							I32WrapI64
 							I64Load $120
 							I64GtS
-							Get R5
+							Get R4
 							Get R0
 							I32WrapI64
 							I64Load $40
@@ -2070,7 +2024,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							I32Or
 							If
 								I64Const $0
-								Set R4
+								Set R2
 								Br $2
 							End
 							Get R0
@@ -2081,38 +2035,37 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							If
 								Block
 									I64Const $0
+									Set R7
+									I64Const $0
 									Set R8
 									I64Const $0
 									Set R9
-									I64Const $0
-									Set R10
 									Block
 										Loop
-											Get R8
-											Get R5
+											Get R7
+											Get R4
 											I64LtS
 											I32Eqz
 											BrIf $1
 											Get R0
 											I32WrapI64
 											I64Load $0
-											Get R6
-											Get R8
+											Get R5
+											Get R7
 											I64Add
 											I64Add
 											I32WrapI64
 											I64Load $0
-											Set R11
-											Get R11
+											Tee R10
 											I64Const $2314885530818453536
 											I64Sub
-											Get R11
+											Get R10
 											I64Const $2748926567846913574
 											I64Xor
 											I64Const $72340172838076673
 											I64Sub
 											I64Or
-											Get R11
+											Get R10
 											I64Const $144680345676153346
 											I64Or
 											I64Const $4485090715960753726
@@ -2120,152 +2073,148 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 											I64Const $72340172838076673
 											I64Sub
 											I64Or
-											Get R11
+											Get R10
 											I64Const $-1
 											I64Xor
 											I64And
 											I64Const $-9187201950435737472
 											I64And
-											Set R12
-											Get R12
+											Tee R11
 											I64Const $0
 											I64Ne
 											If
-												Get R8
-												Get R12
+												Get R7
+												Get R11
 												I64Ctz
 												I64Const $3
 												I64ShrS
 												I64Add
-												Get R5
+												Get R4
 												I64LtS
 												If
 													I64Const $1
-													Set R7
+													Set R6
 													Br $4
 												End
 											End
-											Get R9
-											Get R11
+											Get R8
+											Get R10
 											I64Or
-											Set R9
-											Get R11
+											Set R8
+											Get R10
 											I64Const $-1157442765409226769
 											I64Xor
-											Set R12
-											Get R10
-											Get R12
+											Set R11
+											Get R9
+											Get R11
 											I64Const $72340172838076673
 											I64Sub
-											Get R12
+											Get R11
 											I64Const $-1
 											I64Xor
 											I64And
 											I64Const $-9187201950435737472
 											I64And
 											I64Or
-											Set R10
+											Set R9
 											Get R0
 											I32WrapI64
 											I64Load $24
 											Get R0
 											I32WrapI64
 											I64Load $32
-											Get R8
+											Get R7
 											I64Add
 											I64Add
 											I32WrapI64
-											Get R11
+											Get R10
 											I64Store $0
-											Get R8
+											Get R7
 											I64Const $8
 											I64Add
-											Set R8
+											Set R7
 											Br $0
 										End
 									End
-									Get R9
+									Get R8
 									I64Const $-9187201950435737472
 									I64And
 									I64Const $0
 									I64Ne
 									If
-										Get R10
+										Get R9
 										I64Const $0
 										I64Ne
 										If
 											I64Const $1
-											Set R7
+											Set R6
 											Br $2
 										End
 										Get R0
 										I32WrapI64
 										I64Load $0
-										Set R11
-										Get R6
-										Set R12
-										Get R6
+										Set R10
 										Get R5
+										Set R11
+										Get R5
+										Get R4
 										I64Add
-										Set R13
+										Set R12
 										Block
 											Block
 												Loop
+													Get R11
 													Get R12
-													Get R13
 													I64LtS
 													I32Eqz
 													BrIf $1
+													Get R10
 													Get R11
-													Get R12
 													I64Add
 													I32WrapI64
 													I64Load $0
-													Set R14
-													Get R14
+													Tee R13
 													I64Const $-9187201950435737472
 													I64And
 													I64Eqz
 													If
-														Get R12
+														Get R11
 														I64Const $8
 														I64Add
-														Set R12
+														Set R11
 														Br $1
 													End
-													Get R12
-													Get R14
+													Get R11
+													Get R13
 													I64Const $-9187201950435737472
 													I64And
 													I64Ctz
 													I64Const $3
 													I64ShrS
 													I64Add
-													Set R12
+													Tee R11
 													Get R12
-													Get R13
 													I64GeS
 													If
 														Br $2
 													End
+													Get R10
 													Get R11
-													Get R12
 													I64Add
 													I32WrapI64
 													I64Load $0
-													Set R14
-													Get R14
+													Tee R13
 													I64Const $255
 													I64And
 													I64Const $224
 													I64LtU
 													If
-														Get R14
+														Get R13
 														I64Const $255
 														I64And
 														I64Const $194
 														I64LtU
-														Get R14
+														Get R13
 														I64Const $49152
 														I64And
 														I64Const $32768
@@ -2273,31 +2222,31 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 														I32Or
 														If
 															I64Const $1
-															Set R8
+															Set R7
 															Br $4
 														End
-														Get R12
+														Get R11
 														I64Const $2
 														I64Add
-														Set R12
+														Set R11
 													Else
-														Get R14
+														Get R13
 														I64Const $255
 														I64And
 														I64Const $240
 														I64LtU
 														If
-															Get R14
+															Get R13
 															I64Const $12632064
 															I64And
 															I64Const $8421376
 															I64Ne
-															Get R14
+															Get R13
 															I64Const $255
 															I64And
 															I64Const $224
 															I64Eq
-															Get R14
+															Get R13
 															I64Const $8
 															I64ShrU
 															I64Const $255
@@ -2306,12 +2255,12 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I64LtU
 															I32And
 															I32Or
-															Get R14
+															Get R13
 															I64Const $255
 															I64And
 															I64Const $237
 															I64Eq
-															Get R14
+															Get R13
 															I64Const $8
 															I64ShrU
 															I64Const $255
@@ -2322,31 +2271,31 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I32Or
 															If
 																I64Const $1
-																Set R8
+																Set R7
 																Br $5
 															End
-															Get R12
+															Get R11
 															I64Const $3
 															I64Add
-															Set R12
+															Set R11
 														Else
-															Get R14
+															Get R13
 															I64Const $255
 															I64And
 															I64Const $244
 															I64GtU
-															Get R14
+															Get R13
 															I64Const $3233857536
 															I64And
 															I64Const $2155905024
 															I64Ne
 															I32Or
-															Get R14
+															Get R13
 															I64Const $255
 															I64And
 															I64Const $240
 															I64Eq
-															Get R14
+															Get R13
 															I64Const $8
 															I64ShrU
 															I64Const $255
@@ -2355,12 +2304,12 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I64LtU
 															I32And
 															I32Or
-															Get R14
+															Get R13
 															I64Const $255
 															I64And
 															I64Const $244
 															I64Eq
-															Get R14
+															Get R13
 															I64Const $8
 															I64ShrU
 															I64Const $255
@@ -2371,36 +2320,36 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I32Or
 															If
 																I64Const $1
-																Set R8
+																Set R7
 																Br $5
 															End
-															Get R12
+															Get R11
 															I64Const $4
 															I64Add
-															Set R12
+															Set R11
 														End
 													End
+													Get R11
 													Get R12
-													Get R13
 													I64GtS
 													If
 														I64Const $1
-														Set R8
+														Set R7
 														Br $3
 													End
 													Br $0
 												End
 											End
 											I64Const $0
-											Set R8
+											Set R7
 											Br $0
 										End
-										Get R8
+										Get R7
 										I64Const $0
 										I64Ne
 										If
 											I64Const $1
-											Set R7
+											Set R6
 											Br $2
 										End
 									End
@@ -2409,11 +2358,11 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									Get R0
 									I32WrapI64
 									I64Load $32
-									Get R5
+									Get R4
 									I64Add
 									I64Store $32
 									I64Const $0
-									Set R7
+									Set R6
 									Br $0
 								End
 							Else
@@ -2445,86 +2394,84 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 										End
 									End
 									I64Const $0
-									Set R8
+									Set R7
 									I64Const $0
-									Set R9
+									Set R8
 									Block
 										Loop
-											Get R8
-											Get R5
+											Get R7
+											Get R4
 											I64LtS
 											I32Eqz
 											BrIf $1
 											Get R0
 											I32WrapI64
 											I64Load $0
-											Get R6
-											Get R8
+											Get R5
+											Get R7
 											I64Add
 											I64Add
 											I32WrapI64
 											I64Load $0
-											Set R10
-											Get R10
+											Tee R9
 											I64Const $144680345676153346
 											I64Xor
 											I64Const $2387225703656530209
 											I64Sub
-											Get R10
+											Get R9
 											I64Const $6655295901103053916
 											I64Xor
 											I64Const $72340172838076673
 											I64Sub
 											I64Or
-											Get R10
+											Get R9
 											I64Const $-1
 											I64Xor
 											I64And
 											I64Const $-9187201950435737472
 											I64And
-											Set R11
-											Get R11
+											Tee R10
 											I64Const $0
 											I64Ne
 											If
-												Get R8
-												Get R11
+												Get R7
+												Get R10
 												I64Ctz
 												I64Const $3
 												I64ShrS
 												I64Add
-												Get R5
+												Get R4
 												I64LtS
 												If
 													I64Const $1
-													Set R7
+													Set R6
 													Br $4
 												End
 											End
+											Get R8
 											Get R9
-											Get R10
 											I64Or
-											Set R9
+											Set R8
 											Get R0
 											I32WrapI64
 											I64Load $24
 											Get R0
 											I32WrapI64
 											I64Load $32
-											Get R8
+											Get R7
 											I64Add
 											I64Add
 											I32WrapI64
-											Get R10
+											Get R9
 											I64Store $0
-											Get R8
+											Get R7
 											I64Const $8
 											I64Add
-											Set R8
+											Set R7
 											Br $0
 										End
 									End
-									Get R9
+									Get R8
 									I64Const $-9187201950435737472
 									I64And
 									I64Const $0
@@ -2533,71 +2480,68 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 										Get R0
 										I32WrapI64
 										I64Load $0
-										Set R10
-										Get R6
-										Set R11
-										Get R6
+										Set R9
 										Get R5
+										Set R10
+										Get R5
+										Get R4
 										I64Add
-										Set R12
+										Set R11
 										Block
 											Block
 												Loop
+													Get R10
 													Get R11
-													Get R12
 													I64LtS
 													I32Eqz
 													BrIf $1
+													Get R9
 													Get R10
-													Get R11
 													I64Add
 													I32WrapI64
 													I64Load $0
-													Set R13
-													Get R13
+													Tee R12
 													I64Const $-9187201950435737472
 													I64And
 													I64Eqz
 													If
-														Get R11
+														Get R10
 														I64Const $8
 														I64Add
-														Set R11
+														Set R10
 														Br $1
 													End
-													Get R11
-													Get R13
+													Get R10
+													Get R12
 													I64Const $-9187201950435737472
 													I64And
 													I64Ctz
 													I64Const $3
 													I64ShrS
 													I64Add
-													Set R11
+													Tee R10
 													Get R11
-													Get R12
 													I64GeS
 													If
 														Br $2
 													End
+													Get R9
 													Get R10
-													Get R11
 													I64Add
 													I32WrapI64
 													I64Load $0
-													Set R13
-													Get R13
+													Tee R12
 													I64Const $255
 													I64And
 													I64Const $224
 													I64LtU
 													If
-														Get R13
+														Get R12
 														I64Const $255
 														I64And
 														I64Const $194
 														I64LtU
-														Get R13
+														Get R12
 														I64Const $49152
 														I64And
 														I64Const $32768
@@ -2605,31 +2549,31 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 														I32Or
 														If
 															I64Const $1
-															Set R8
+															Set R7
 															Br $4
 														End
-														Get R11
+														Get R10
 														I64Const $2
 														I64Add
-														Set R11
+														Set R10
 													Else
-														Get R13
+														Get R12
 														I64Const $255
 														I64And
 														I64Const $240
 														I64LtU
 														If
-															Get R13
+															Get R12
 															I64Const $12632064
 															I64And
 															I64Const $8421376
 															I64Ne
-															Get R13
+															Get R12
 															I64Const $255
 															I64And
 															I64Const $224
 															I64Eq
-															Get R13
+															Get R12
 															I64Const $8
 															I64ShrU
 															I64Const $255
@@ -2638,12 +2582,12 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I64LtU
 															I32And
 															I32Or
-															Get R13
+															Get R12
 															I64Const $255
 															I64And
 															I64Const $237
 															I64Eq
-															Get R13
+															Get R12
 															I64Const $8
 															I64ShrU
 															I64Const $255
@@ -2654,31 +2598,31 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I32Or
 															If
 																I64Const $1
-																Set R8
+																Set R7
 																Br $5
 															End
-															Get R11
+															Get R10
 															I64Const $3
 															I64Add
-															Set R11
+															Set R10
 														Else
-															Get R13
+															Get R12
 															I64Const $255
 															I64And
 															I64Const $244
 															I64GtU
-															Get R13
+															Get R12
 															I64Const $3233857536
 															I64And
 															I64Const $2155905024
 															I64Ne
 															I32Or
-															Get R13
+															Get R12
 															I64Const $255
 															I64And
 															I64Const $240
 															I64Eq
-															Get R13
+															Get R12
 															I64Const $8
 															I64ShrU
 															I64Const $255
@@ -2687,12 +2631,12 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I64LtU
 															I32And
 															I32Or
-															Get R13
+															Get R12
 															I64Const $255
 															I64And
 															I64Const $244
 															I64Eq
-															Get R13
+															Get R12
 															I64Const $8
 															I64ShrU
 															I64Const $255
@@ -2703,36 +2647,36 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I32Or
 															If
 																I64Const $1
-																Set R8
+																Set R7
 																Br $5
 															End
-															Get R11
+															Get R10
 															I64Const $4
 															I64Add
-															Set R11
+															Set R10
 														End
 													End
+													Get R10
 													Get R11
-													Get R12
 													I64GtS
 													If
 														I64Const $1
-														Set R8
+														Set R7
 														Br $3
 													End
 													Br $0
 												End
 											End
 											I64Const $0
-											Set R8
+											Set R7
 											Br $0
 										End
-										Get R8
+										Get R7
 										I64Const $0
 										I64Ne
 										If
 											I64Const $1
-											Set R7
+											Set R6
 											Br $2
 										End
 									End
@@ -2741,7 +2685,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									Get R0
 									I32WrapI64
 									I64Load $32
-									Get R5
+									Get R4
 									I64Add
 									I64Store $32
 									Block
@@ -2771,7 +2715,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 										End
 									End
 									I64Const $0
-									Set R7
+									Set R6
 									Br $0
 								End
 							End
@@ -2780,76 +2724,72 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							I64Const $8
 							I64Eq
 							If
-								Get R5
+								Get R4
 								I64Eqz
-								Get R5
+								Get R4
 								I64Const $8
 								I64GtS
 								I32Or
 								If
 									I64Const $0
-									Set R4
+									Set R2
 									Br $3
 								End
 								Get R0
 								I32WrapI64
 								I64Load $0
-								Set R8
+								Set R7
 								Block
-									Get R8
-									Get R6
+									Get R7
+									Get R5
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R9
-									Get R9
+									Tee R8
 									I64Const $8
 									I64ShrU
 									I64Const $71777214294589695
 									I64And
-									Get R9
+									Get R8
 									I64Const $71777214294589695
 									I64And
 									I64Const $8
 									I64Shl
 									I64Or
-									Set R9
-									Get R9
+									Tee R8
 									I64Const $16
 									I64ShrU
 									I64Const $281470681808895
 									I64And
-									Get R9
+									Get R8
 									I64Const $281470681808895
 									I64And
 									I64Const $16
 									I64Shl
 									I64Or
-									Set R9
-									Get R9
+									Tee R8
 									I64Const $32
 									I64ShrU
-									Get R9
+									Get R8
 									I64Const $32
 									I64Shl
 									I64Or
-									Set R9
-									Get R9
+									Tee R8
 									I64Const $64
 									I64Const $8
-									Get R5
+									Get R4
 									I64Mul
 									I64Sub
 									I64ShrS
-									Set R7
+									Set R6
 									Br $0
 								End
-								Get R7
+								Get R6
 								Get R1
 								I32WrapI64
 								I64Load $152
 								I64GeS
-								Get R7
+								Get R6
 								I64Const $0
 								Get R1
 								I32WrapI64
@@ -2859,11 +2799,11 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 								I32Or
 								If
 									I64Const $0
-									Set R4
+									Set R2
 									Br $3
 								End
-								Get R7
-								Set R8
+								Get R6
+								Set R7
 								Block
 									Block
 										Get R0
@@ -2897,6 +2837,499 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									I64Eqz
 									If
 										Block
+											Get R7
+											Set R8
+											Get R7
+											I64Const $0
+											I64LtS
+											If
+												Get R0
+												I32WrapI64
+												I64Load $24
+												Get R0
+												I32WrapI64
+												I64Load $32
+												I64Add
+												I32WrapI64
+												I64Const $45
+												I64Store8 $0
+												Get R0
+												I32WrapI64
+												Get R0
+												I32WrapI64
+												I64Load $32
+												I64Const $1
+												I64Add
+												I64Store $32
+												I64Const $0
+												Get R8
+												I64Sub
+												Set R8
+											End
+											Get R8
+											I64Const $10
+											I64LtU
+											If
+												Get R0
+												I32WrapI64
+												I64Load $24
+												Get R0
+												I32WrapI64
+												I64Load $32
+												I64Add
+												I32WrapI64
+												Get R8
+												I64Const $48
+												I64Add
+												I64Const $255
+												I64And
+												I64Store8 $0
+												Get R0
+												I32WrapI64
+												Get R0
+												I32WrapI64
+												I64Load $32
+												I64Const $1
+												I64Add
+												I64Store $32
+											Else
+												Get R8
+												I64Const $100000000
+												I64LtU
+												If
+													Get R8
+													Set R9
+													Block
+														Block
+															Get R9
+															I64Const $10000
+															I64DivU
+															Get R9
+															I64Const $10000
+															I64RemU
+															I64Const $32
+															I64Shl
+															I64Or
+															Tee R11
+															I64Const $10486
+															I64Mul
+															I64Const $20
+															I64ShrU
+															I64Const $545460846719
+															I64And
+															Tee R12
+															Get R11
+															I64Const $100
+															Get R12
+															I64Mul
+															I64Sub
+															I64Const $16
+															I64Shl
+															I64Or
+															Tee R11
+															I64Const $103
+															I64Mul
+															I64Const $10
+															I64ShrU
+															I64Const $4222189076152335
+															I64And
+															Tee R12
+															Get R11
+															I64Const $10
+															Get R12
+															I64Mul
+															I64Sub
+															I64Const $8
+															I64Shl
+															I64Or
+															Set R10
+															Br $0
+														End
+														Get R10
+														I64Ctz
+														I64Const $56
+														I64And
+														Set R9
+														Get R0
+														I32WrapI64
+														I64Load $24
+														Get R0
+														I32WrapI64
+														I64Load $32
+														I64Add
+														I32WrapI64
+														Get R10
+														I64Const $3472328296227680304
+														I64Or
+														Get R9
+														I64ShrU
+														I64Store $0
+														Get R0
+														I32WrapI64
+														Get R0
+														I32WrapI64
+														I64Load $32
+														I64Const $8
+														Get R9
+														I64Const $3
+														I64ShrU
+														I64Sub
+														I64Add
+														I64Store $32
+													End
+												Else
+													Get R8
+													I64Const $10000000000000000
+													I64LtU
+													If
+														Get R8
+														I64Const $100000000
+														I64DivU
+														Set R9
+														Block
+															Block
+																Get R9
+																I64Const $10000
+																I64DivU
+																Get R9
+																I64Const $10000
+																I64RemU
+																I64Const $32
+																I64Shl
+																I64Or
+																Tee R11
+																I64Const $10486
+																I64Mul
+																I64Const $20
+																I64ShrU
+																I64Const $545460846719
+																I64And
+																Tee R12
+																Get R11
+																I64Const $100
+																Get R12
+																I64Mul
+																I64Sub
+																I64Const $16
+																I64Shl
+																I64Or
+																Tee R11
+																I64Const $103
+																I64Mul
+																I64Const $10
+																I64ShrU
+																I64Const $4222189076152335
+																I64And
+																Tee R12
+																Get R11
+																I64Const $10
+																Get R12
+																I64Mul
+																I64Sub
+																I64Const $8
+																I64Shl
+																I64Or
+																Set R10
+																Br $0
+															End
+															Get R10
+															I64Ctz
+															I64Const $56
+															I64And
+															Set R9
+															Get R0
+															I32WrapI64
+															I64Load $24
+															Get R0
+															I32WrapI64
+															I64Load $32
+															I64Add
+															I32WrapI64
+															Get R10
+															I64Const $3472328296227680304
+															I64Or
+															Get R9
+															I64ShrU
+															I64Store $0
+															Get R0
+															I32WrapI64
+															Get R0
+															I32WrapI64
+															I64Load $32
+															I64Const $8
+															Get R9
+															I64Const $3
+															I64ShrU
+															I64Sub
+															I64Add
+															I64Store $32
+														End
+													Else
+														Get R8
+														I64Const $10000000000000000
+														I64DivU
+														Set R9
+														Block
+															Block
+																Get R9
+																I64Const $10000
+																I64DivU
+																Get R9
+																I64Const $10000
+																I64RemU
+																I64Const $32
+																I64Shl
+																I64Or
+																Tee R11
+																I64Const $10486
+																I64Mul
+																I64Const $20
+																I64ShrU
+																I64Const $545460846719
+																I64And
+																Tee R12
+																Get R11
+																I64Const $100
+																Get R12
+																I64Mul
+																I64Sub
+																I64Const $16
+																I64Shl
+																I64Or
+																Tee R11
+																I64Const $103
+																I64Mul
+																I64Const $10
+																I64ShrU
+																I64Const $4222189076152335
+																I64And
+																Tee R12
+																Get R11
+																I64Const $10
+																Get R12
+																I64Mul
+																I64Sub
+																I64Const $8
+																I64Shl
+																I64Or
+																Set R10
+																Br $0
+															End
+															Get R10
+															I64Ctz
+															I64Const $56
+															I64And
+															Set R9
+															Get R0
+															I32WrapI64
+															I64Load $24
+															Get R0
+															I32WrapI64
+															I64Load $32
+															I64Add
+															I32WrapI64
+															Get R10
+															I64Const $3472328296227680304
+															I64Or
+															Get R9
+															I64ShrU
+															I64Store $0
+															Get R0
+															I32WrapI64
+															Get R0
+															I32WrapI64
+															I64Load $32
+															I64Const $8
+															Get R9
+															I64Const $3
+															I64ShrU
+															I64Sub
+															I64Add
+															I64Store $32
+														End
+														Get R8
+														I64Const $100000000
+														I64DivU
+														I64Const $100000000
+														I64RemU
+														Set R9
+														Block
+															Block
+																Get R9
+																I64Const $10000
+																I64DivU
+																Get R9
+																I64Const $10000
+																I64RemU
+																I64Const $32
+																I64Shl
+																I64Or
+																Tee R11
+																I64Const $10486
+																I64Mul
+																I64Const $20
+																I64ShrU
+																I64Const $545460846719
+																I64And
+																Tee R12
+																Get R11
+																I64Const $100
+																Get R12
+																I64Mul
+																I64Sub
+																I64Const $16
+																I64Shl
+																I64Or
+																Tee R11
+																I64Const $103
+																I64Mul
+																I64Const $10
+																I64ShrU
+																I64Const $4222189076152335
+																I64And
+																Tee R12
+																Get R11
+																I64Const $10
+																Get R12
+																I64Mul
+																I64Sub
+																I64Const $8
+																I64Shl
+																I64Or
+																Set R10
+																Br $0
+															End
+															Get R0
+															I32WrapI64
+															I64Load $24
+															Get R0
+															I32WrapI64
+															I64Load $32
+															I64Add
+															I32WrapI64
+															Get R10
+															I64Const $3472328296227680304
+															I64Or
+															I64Store $0
+															Get R0
+															I32WrapI64
+															Get R0
+															I32WrapI64
+															I64Load $32
+															I64Const $8
+															I64Add
+															I64Store $32
+														End
+													End
+													Get R8
+													I64Const $100000000
+													I64RemU
+													Set R9
+													Block
+														Block
+															Get R9
+															I64Const $10000
+															I64DivU
+															Get R9
+															I64Const $10000
+															I64RemU
+															I64Const $32
+															I64Shl
+															I64Or
+															Tee R11
+															I64Const $10486
+															I64Mul
+															I64Const $20
+															I64ShrU
+															I64Const $545460846719
+															I64And
+															Tee R12
+															Get R11
+															I64Const $100
+															Get R12
+															I64Mul
+															I64Sub
+															I64Const $16
+															I64Shl
+															I64Or
+															Tee R11
+															I64Const $103
+															I64Mul
+															I64Const $10
+															I64ShrU
+															I64Const $4222189076152335
+															I64And
+															Tee R12
+															Get R11
+															I64Const $10
+															Get R12
+															I64Mul
+															I64Sub
+															I64Const $8
+															I64Shl
+															I64Or
+															Set R10
+															Br $0
+														End
+														Get R0
+														I32WrapI64
+														I64Load $24
+														Get R0
+														I32WrapI64
+														I64Load $32
+														I64Add
+														I32WrapI64
+														Get R10
+														I64Const $3472328296227680304
+														I64Or
+														I64Store $0
+														Get R0
+														I32WrapI64
+														Get R0
+														I32WrapI64
+														I64Load $32
+														I64Const $8
+														I64Add
+														I64Store $32
+													End
+												End
+											End
+										End
+									Else
+										Get R7
+										I64Const $0
+										I64LtS
+										If
+											Get R0
+											I32WrapI64
+											I64Load $24
+											Get R0
+											I32WrapI64
+											I64Load $32
+											I64Add
+											I32WrapI64
+											I64Const $45
+											I64Store8 $0
+											Get R0
+											I32WrapI64
+											Get R0
+											I32WrapI64
+											I64Load $32
+											I64Const $1
+											I64Add
+											I64Store $32
+											I64Const $0
+											Get R7
+											I64Sub
+											Set R7
+										End
+										Get R7
+										Get R1
+										I32WrapI64
+										I64Load $144
+										I64DivS
+										Set R8
+										Block
 											Get R8
 											Set R9
 											Get R8
@@ -2970,16 +3403,14 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I64Const $32
 															I64Shl
 															I64Or
-															Set R12
-															Get R12
+															Tee R12
 															I64Const $10486
 															I64Mul
 															I64Const $20
 															I64ShrU
 															I64Const $545460846719
 															I64And
-															Set R13
-															Get R13
+															Tee R13
 															Get R12
 															I64Const $100
 															Get R13
@@ -2988,16 +3419,14 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I64Const $16
 															I64Shl
 															I64Or
-															Set R12
-															Get R12
+															Tee R12
 															I64Const $103
 															I64Mul
 															I64Const $10
 															I64ShrU
 															I64Const $4222189076152335
 															I64And
-															Set R13
-															Get R13
+															Tee R13
 															Get R12
 															I64Const $10
 															Get R13
@@ -3061,16 +3490,14 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 																I64Const $32
 																I64Shl
 																I64Or
-																Set R12
-																Get R12
+																Tee R12
 																I64Const $10486
 																I64Mul
 																I64Const $20
 																I64ShrU
 																I64Const $545460846719
 																I64And
-																Set R13
-																Get R13
+																Tee R13
 																Get R12
 																I64Const $100
 																Get R13
@@ -3079,16 +3506,14 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 																I64Const $16
 																I64Shl
 																I64Or
-																Set R12
-																Get R12
+																Tee R12
 																I64Const $103
 																I64Mul
 																I64Const $10
 																I64ShrU
 																I64Const $4222189076152335
 																I64And
-																Set R13
-																Get R13
+																Tee R13
 																Get R12
 																I64Const $10
 																Get R13
@@ -3148,16 +3573,14 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 																I64Const $32
 																I64Shl
 																I64Or
-																Set R12
-																Get R12
+																Tee R12
 																I64Const $10486
 																I64Mul
 																I64Const $20
 																I64ShrU
 																I64Const $545460846719
 																I64And
-																Set R13
-																Get R13
+																Tee R13
 																Get R12
 																I64Const $100
 																Get R13
@@ -3166,16 +3589,14 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 																I64Const $16
 																I64Shl
 																I64Or
-																Set R12
-																Get R12
+																Tee R12
 																I64Const $103
 																I64Mul
 																I64Const $10
 																I64ShrU
 																I64Const $4222189076152335
 																I64And
-																Set R13
-																Get R13
+																Tee R13
 																Get R12
 																I64Const $10
 																Get R13
@@ -3236,16 +3657,14 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 																I64Const $32
 																I64Shl
 																I64Or
-																Set R12
-																Get R12
+																Tee R12
 																I64Const $10486
 																I64Mul
 																I64Const $20
 																I64ShrU
 																I64Const $545460846719
 																I64And
-																Set R13
-																Get R13
+																Tee R13
 																Get R12
 																I64Const $100
 																Get R13
@@ -3254,16 +3673,14 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 																I64Const $16
 																I64Shl
 																I64Or
-																Set R12
-																Get R12
+																Tee R12
 																I64Const $103
 																I64Mul
 																I64Const $10
 																I64ShrU
 																I64Const $4222189076152335
 																I64And
-																Set R13
-																Get R13
+																Tee R13
 																Get R12
 																I64Const $10
 																Get R13
@@ -3312,16 +3729,14 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I64Const $32
 															I64Shl
 															I64Or
-															Set R12
-															Get R12
+															Tee R12
 															I64Const $10486
 															I64Mul
 															I64Const $20
 															I64ShrU
 															I64Const $545460846719
 															I64And
-															Set R13
-															Get R13
+															Tee R13
 															Get R12
 															I64Const $100
 															Get R13
@@ -3330,16 +3745,14 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I64Const $16
 															I64Shl
 															I64Or
-															Set R12
-															Get R12
+															Tee R12
 															I64Const $103
 															I64Mul
 															I64Const $10
 															I64ShrU
 															I64Const $4222189076152335
 															I64And
-															Set R13
-															Get R13
+															Tee R13
 															Get R12
 															I64Const $10
 															Get R13
@@ -3360,519 +3773,6 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 														I64Add
 														I32WrapI64
 														Get R11
-														I64Const $3472328296227680304
-														I64Or
-														I64Store $0
-														Get R0
-														I32WrapI64
-														Get R0
-														I32WrapI64
-														I64Load $32
-														I64Const $8
-														I64Add
-														I64Store $32
-													End
-												End
-											End
-										End
-									Else
-										Get R8
-										I64Const $0
-										I64LtS
-										If
-											Get R0
-											I32WrapI64
-											I64Load $24
-											Get R0
-											I32WrapI64
-											I64Load $32
-											I64Add
-											I32WrapI64
-											I64Const $45
-											I64Store8 $0
-											Get R0
-											I32WrapI64
-											Get R0
-											I32WrapI64
-											I64Load $32
-											I64Const $1
-											I64Add
-											I64Store $32
-											I64Const $0
-											Get R8
-											I64Sub
-											Set R8
-										End
-										Get R8
-										Get R1
-										I32WrapI64
-										I64Load $144
-										I64DivS
-										Set R9
-										Block
-											Get R9
-											Set R10
-											Get R9
-											I64Const $0
-											I64LtS
-											If
-												Get R0
-												I32WrapI64
-												I64Load $24
-												Get R0
-												I32WrapI64
-												I64Load $32
-												I64Add
-												I32WrapI64
-												I64Const $45
-												I64Store8 $0
-												Get R0
-												I32WrapI64
-												Get R0
-												I32WrapI64
-												I64Load $32
-												I64Const $1
-												I64Add
-												I64Store $32
-												I64Const $0
-												Get R10
-												I64Sub
-												Set R10
-											End
-											Get R10
-											I64Const $10
-											I64LtU
-											If
-												Get R0
-												I32WrapI64
-												I64Load $24
-												Get R0
-												I32WrapI64
-												I64Load $32
-												I64Add
-												I32WrapI64
-												Get R10
-												I64Const $48
-												I64Add
-												I64Const $255
-												I64And
-												I64Store8 $0
-												Get R0
-												I32WrapI64
-												Get R0
-												I32WrapI64
-												I64Load $32
-												I64Const $1
-												I64Add
-												I64Store $32
-											Else
-												Get R10
-												I64Const $100000000
-												I64LtU
-												If
-													Get R10
-													Set R11
-													Block
-														Block
-															Get R11
-															I64Const $10000
-															I64DivU
-															Get R11
-															I64Const $10000
-															I64RemU
-															I64Const $32
-															I64Shl
-															I64Or
-															Set R13
-															Get R13
-															I64Const $10486
-															I64Mul
-															I64Const $20
-															I64ShrU
-															I64Const $545460846719
-															I64And
-															Set R14
-															Get R14
-															Get R13
-															I64Const $100
-															Get R14
-															I64Mul
-															I64Sub
-															I64Const $16
-															I64Shl
-															I64Or
-															Set R13
-															Get R13
-															I64Const $103
-															I64Mul
-															I64Const $10
-															I64ShrU
-															I64Const $4222189076152335
-															I64And
-															Set R14
-															Get R14
-															Get R13
-															I64Const $10
-															Get R14
-															I64Mul
-															I64Sub
-															I64Const $8
-															I64Shl
-															I64Or
-															Set R12
-															Br $0
-														End
-														Get R12
-														I64Ctz
-														I64Const $56
-														I64And
-														Set R11
-														Get R0
-														I32WrapI64
-														I64Load $24
-														Get R0
-														I32WrapI64
-														I64Load $32
-														I64Add
-														I32WrapI64
-														Get R12
-														I64Const $3472328296227680304
-														I64Or
-														Get R11
-														I64ShrU
-														I64Store $0
-														Get R0
-														I32WrapI64
-														Get R0
-														I32WrapI64
-														I64Load $32
-														I64Const $8
-														Get R11
-														I64Const $3
-														I64ShrU
-														I64Sub
-														I64Add
-														I64Store $32
-													End
-												Else
-													Get R10
-													I64Const $10000000000000000
-													I64LtU
-													If
-														Get R10
-														I64Const $100000000
-														I64DivU
-														Set R11
-														Block
-															Block
-																Get R11
-																I64Const $10000
-																I64DivU
-																Get R11
-																I64Const $10000
-																I64RemU
-																I64Const $32
-																I64Shl
-																I64Or
-																Set R13
-																Get R13
-																I64Const $10486
-																I64Mul
-																I64Const $20
-																I64ShrU
-																I64Const $545460846719
-																I64And
-																Set R14
-																Get R14
-																Get R13
-																I64Const $100
-																Get R14
-																I64Mul
-																I64Sub
-																I64Const $16
-																I64Shl
-																I64Or
-																Set R13
-																Get R13
-																I64Const $103
-																I64Mul
-																I64Const $10
-																I64ShrU
-																I64Const $4222189076152335
-																I64And
-																Set R14
-																Get R14
-																Get R13
-																I64Const $10
-																Get R14
-																I64Mul
-																I64Sub
-																I64Const $8
-																I64Shl
-																I64Or
-																Set R12
-																Br $0
-															End
-															Get R12
-															I64Ctz
-															I64Const $56
-															I64And
-															Set R11
-															Get R0
-															I32WrapI64
-															I64Load $24
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Add
-															I32WrapI64
-															Get R12
-															I64Const $3472328296227680304
-															I64Or
-															Get R11
-															I64ShrU
-															I64Store $0
-															Get R0
-															I32WrapI64
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Const $8
-															Get R11
-															I64Const $3
-															I64ShrU
-															I64Sub
-															I64Add
-															I64Store $32
-														End
-													Else
-														Get R10
-														I64Const $10000000000000000
-														I64DivU
-														Set R11
-														Block
-															Block
-																Get R11
-																I64Const $10000
-																I64DivU
-																Get R11
-																I64Const $10000
-																I64RemU
-																I64Const $32
-																I64Shl
-																I64Or
-																Set R13
-																Get R13
-																I64Const $10486
-																I64Mul
-																I64Const $20
-																I64ShrU
-																I64Const $545460846719
-																I64And
-																Set R14
-																Get R14
-																Get R13
-																I64Const $100
-																Get R14
-																I64Mul
-																I64Sub
-																I64Const $16
-																I64Shl
-																I64Or
-																Set R13
-																Get R13
-																I64Const $103
-																I64Mul
-																I64Const $10
-																I64ShrU
-																I64Const $4222189076152335
-																I64And
-																Set R14
-																Get R14
-																Get R13
-																I64Const $10
-																Get R14
-																I64Mul
-																I64Sub
-																I64Const $8
-																I64Shl
-																I64Or
-																Set R12
-																Br $0
-															End
-															Get R12
-															I64Ctz
-															I64Const $56
-															I64And
-															Set R11
-															Get R0
-															I32WrapI64
-															I64Load $24
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Add
-															I32WrapI64
-															Get R12
-															I64Const $3472328296227680304
-															I64Or
-															Get R11
-															I64ShrU
-															I64Store $0
-															Get R0
-															I32WrapI64
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Const $8
-															Get R11
-															I64Const $3
-															I64ShrU
-															I64Sub
-															I64Add
-															I64Store $32
-														End
-														Get R10
-														I64Const $100000000
-														I64DivU
-														I64Const $100000000
-														I64RemU
-														Set R11
-														Block
-															Block
-																Get R11
-																I64Const $10000
-																I64DivU
-																Get R11
-																I64Const $10000
-																I64RemU
-																I64Const $32
-																I64Shl
-																I64Or
-																Set R13
-																Get R13
-																I64Const $10486
-																I64Mul
-																I64Const $20
-																I64ShrU
-																I64Const $545460846719
-																I64And
-																Set R14
-																Get R14
-																Get R13
-																I64Const $100
-																Get R14
-																I64Mul
-																I64Sub
-																I64Const $16
-																I64Shl
-																I64Or
-																Set R13
-																Get R13
-																I64Const $103
-																I64Mul
-																I64Const $10
-																I64ShrU
-																I64Const $4222189076152335
-																I64And
-																Set R14
-																Get R14
-																Get R13
-																I64Const $10
-																Get R14
-																I64Mul
-																I64Sub
-																I64Const $8
-																I64Shl
-																I64Or
-																Set R12
-																Br $0
-															End
-															Get R0
-															I32WrapI64
-															I64Load $24
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Add
-															I32WrapI64
-															Get R12
-															I64Const $3472328296227680304
-															I64Or
-															I64Store $0
-															Get R0
-															I32WrapI64
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Const $8
-															I64Add
-															I64Store $32
-														End
-													End
-													Get R10
-													I64Const $100000000
-													I64RemU
-													Set R11
-													Block
-														Block
-															Get R11
-															I64Const $10000
-															I64DivU
-															Get R11
-															I64Const $10000
-															I64RemU
-															I64Const $32
-															I64Shl
-															I64Or
-															Set R13
-															Get R13
-															I64Const $10486
-															I64Mul
-															I64Const $20
-															I64ShrU
-															I64Const $545460846719
-															I64And
-															Set R14
-															Get R14
-															Get R13
-															I64Const $100
-															Get R14
-															I64Mul
-															I64Sub
-															I64Const $16
-															I64Shl
-															I64Or
-															Set R13
-															Get R13
-															I64Const $103
-															I64Mul
-															I64Const $10
-															I64ShrU
-															I64Const $4222189076152335
-															I64And
-															Set R14
-															Get R14
-															Get R13
-															I64Const $10
-															Get R14
-															I64Mul
-															I64Sub
-															I64Const $8
-															I64Shl
-															I64Or
-															Set R12
-															Br $0
-														End
-														Get R0
-														I32WrapI64
-														I64Load $24
-														Get R0
-														I32WrapI64
-														I64Load $32
-														I64Add
-														I32WrapI64
-														Get R12
 														I64Const $3472328296227680304
 														I64Or
 														I64Store $0
@@ -3898,59 +3798,55 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 										I32WrapI64
 										I64Const $46
 										I64Store8 $0
-										Get R8
+										Get R7
 										Get R1
 										I32WrapI64
 										I64Load $144
 										I64RemS
-										Set R10
+										Set R9
 										Block
-											Get R10
+											Get R9
 											I64Const $10000
 											I64DivU
-											Get R10
+											Get R9
 											I64Const $10000
 											I64RemU
 											I64Const $32
 											I64Shl
 											I64Or
-											Set R11
-											Get R11
+											Tee R10
 											I64Const $10486
 											I64Mul
 											I64Const $20
 											I64ShrU
 											I64Const $545460846719
 											I64And
-											Set R12
-											Get R12
-											Get R11
+											Tee R11
+											Get R10
 											I64Const $100
-											Get R12
+											Get R11
 											I64Mul
 											I64Sub
 											I64Const $16
 											I64Shl
 											I64Or
-											Set R11
-											Get R11
+											Tee R10
 											I64Const $103
 											I64Mul
 											I64Const $10
 											I64ShrU
 											I64Const $4222189076152335
 											I64And
-											Set R12
-											Get R12
-											Get R11
+											Tee R11
+											Get R10
 											I64Const $10
-											Get R12
+											Get R11
 											I64Mul
 											I64Sub
 											I64Const $8
 											I64Shl
 											I64Or
-											Set R9
+											Set R8
 											Br $0
 										End
 										Get R0
@@ -3961,7 +3857,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 										I64Load $32
 										I64Add
 										I32WrapI64
-										Get R9
+										Get R8
 										I64Const $3472328296227680304
 										I64Or
 										I64Const $64
@@ -4013,109 +3909,108 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 										End
 									End
 								End
-								Get R6
 								Get R5
+								Get R4
 								I64Add
-								Set R4
+								Set R2
 								Br $2
 							End
 							Get R3
 							I64Const $9
 							I64Eq
 							If
-								Get R5
+								Get R4
 								I64Const $40
 								I64GtS
 								If
 									I64Const $0
-									Set R4
+									Set R2
 									Br $3
 								End
 								Block
-									Get R6
 									Get R5
+									Get R4
 									I64Add
+									Set R7
+									Get R5
 									Set R8
-									Get R6
-									Set R9
 									Get R0
 									I32WrapI64
 									I64Load $0
-									Get R6
+									Get R5
 									I64Add
 									I32WrapI64
 									I64Load8U $0
 									I64Const $45
 									I64Eq
 									If
-										Get R9
+										Get R8
 										I64Const $1
 										I64Add
-										Set R9
+										Set R8
 									End
+									Get R7
+									Set R9
 									Get R8
 									Set R10
-									Get R9
-									Set R11
 									Block
 										Loop
-											Get R11
-											Get R8
+											Get R10
+											Get R7
 											I64LtS
 											I32Eqz
 											BrIf $1
 											Get R0
 											I32WrapI64
 											I64Load $0
-											Get R11
+											Get R10
 											I64Add
 											I32WrapI64
 											I64Load8U $0
-											Set R12
-											Get R12
+											Tee R11
 											I64Const $46
 											I64Eq
 											If
-												Get R10
-												Get R8
+												Get R9
+												Get R7
 												I64Ne
 												If
 													I64Const $1
-													Set R7
+													Set R6
 													Br $4
 												End
-												Get R11
-												Set R10
+												Get R10
+												Set R9
 											Else
-												Get R12
+												Get R11
 												I64Const $48
 												I64Sub
 												I64Const $9
 												I64GtU
 												If
 													I64Const $1
-													Set R7
+													Set R6
 													Br $4
 												End
 											End
-											Get R11
+											Get R10
 											I64Const $1
 											I64Add
-											Set R11
+											Set R10
 											Br $0
 										End
 									End
-									Get R10
 									Get R9
-									I64Eq
-									Get R10
 									Get R8
+									I64Eq
+									Get R9
+									Get R7
 									I64Const $1
 									I64Sub
 									I64Eq
 									I32Or
-									Get R8
-									Get R10
+									Get R7
+									Get R9
 									I64Sub
 									I64Const $1
 									I64Sub
@@ -4124,20 +4019,20 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									I64Load $136
 									I64GtS
 									I32Or
-									Get R10
 									Get R9
+									Get R8
 									I64Sub
 									Get R1
 									I32WrapI64
 									I64Load $120
 									I64GtS
 									I32Or
-									Get R5
+									Get R4
 									I64Eqz
 									I32Or
 									If
 										I64Const $1
-										Set R7
+										Set R6
 										Br $1
 									End
 									Block
@@ -4169,14 +4064,14 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									Get R0
 									I32WrapI64
 									I64Load $0
-									Set R12
+									Set R11
 									Block
 										I64Const $0
-										Set R13
+										Set R12
 										Block
 											Loop
-												Get R13
-												Get R5
+												Get R12
+												Get R4
 												I64LtS
 												I32Eqz
 												BrIf $1
@@ -4186,22 +4081,22 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												Get R0
 												I32WrapI64
 												I64Load $32
-												Get R13
+												Get R12
 												I64Add
 												I64Add
 												I32WrapI64
+												Get R11
+												Get R5
 												Get R12
-												Get R6
-												Get R13
 												I64Add
 												I64Add
 												I32WrapI64
 												I64Load $0
 												I64Store $0
-												Get R13
+												Get R12
 												I64Const $8
 												I64Add
-												Set R13
+												Set R12
 												Br $0
 											End
 										End
@@ -4210,7 +4105,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 										Get R0
 										I32WrapI64
 										I64Load $32
-										Get R5
+										Get R4
 										I64Add
 										I64Store $32
 									End
@@ -4241,22 +4136,22 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 										End
 									End
 									I64Const $0
-									Set R7
+									Set R6
 									Br $0
 								End
 							Else
 								Block
-									Get R5
+									Get R4
 									I64Const $19
 									I64Ne
 									If
-										Get R5
+										Get R4
 										I64Const $20
 										I64Ne
 										Get R0
 										I32WrapI64
 										I64Load $0
-										Get R6
+										Get R5
 										I64Add
 										I32WrapI64
 										I64Load8U $19
@@ -4265,40 +4160,47 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 										I32Or
 										If
 											I64Const $-9223372036854775808
-											Set R8
+											Set R7
 											Br $2
 										End
 									End
 									Get R0
 									I32WrapI64
 									I64Load $0
-									Get R6
+									Get R5
 									I64Add
 									I32WrapI64
 									I64Load $0
 									I64Const $3256155501228994608
 									I64Xor
-									Set R9
+									Set R8
 									Get R0
 									I32WrapI64
 									I64Load $0
-									Get R6
+									Get R5
 									I64Add
 									I32WrapI64
 									I64Load $8
 									I64Const $3472339291346317360
 									I64Xor
-									Set R10
+									Set R9
 									Get R0
 									I32WrapI64
 									I64Load $0
-									Get R6
+									Get R5
 									I64Add
 									I32WrapI64
 									I64Load $11
 									I64Const $3472339291344613424
 									I64Xor
-									Set R11
+									Set R10
+									Get R8
+									I64Const $8536140394893047414
+									I64Add
+									Get R8
+									I64Or
+									I64Const $-9187201950435737472
+									I64And
 									Get R9
 									I64Const $8536140394893047414
 									I64Add
@@ -4306,6 +4208,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									I64Or
 									I64Const $-9187201950435737472
 									I64And
+									I64Or
 									Get R10
 									I64Const $8536140394893047414
 									I64Add
@@ -4314,23 +4217,15 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									I64Const $-9187201950435737472
 									I64And
 									I64Or
-									Get R11
-									I64Const $8536140394893047414
-									I64Add
-									Get R11
-									I64Or
-									I64Const $-9187201950435737472
-									I64And
-									I64Or
-									Get R9
+									Get R8
 									I64Const $-72056498821267456
 									I64And
 									I64Or
-									Get R10
+									Get R9
 									I64Const $280375481794560
 									I64And
 									I64Or
-									Get R11
+									Get R10
 									I64Const $280375481794560
 									I64And
 									I64Or
@@ -4338,15 +4233,15 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									I64Ne
 									If
 										I64Const $-9223372036854775808
-										Set R8
+										Set R7
 										Br $1
 									End
-									Get R9
+									Get R8
 									I64Const $15
 									I64And
 									I64Const $1000
 									I64Mul
-									Get R9
+									Get R8
 									I64Const $8
 									I64ShrU
 									I64Const $15
@@ -4354,7 +4249,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									I64Const $100
 									I64Mul
 									I64Add
-									Get R9
+									Get R8
 									I64Const $16
 									I64ShrU
 									I64Const $15
@@ -4362,48 +4257,62 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									I64Const $10
 									I64Mul
 									I64Add
-									Get R9
+									Get R8
 									I64Const $24
 									I64ShrU
 									I64Const $15
 									I64And
 									I64Add
-									Set R12
-									Get R9
+									Set R11
+									Get R8
 									I64Const $40
 									I64ShrU
 									I64Const $15
 									I64And
 									I64Const $10
 									I64Mul
-									Get R9
+									Get R8
 									I64Const $48
 									I64ShrU
 									I64Const $15
 									I64And
 									I64Add
-									Set R13
-									Get R10
+									Set R12
+									Get R9
 									I64Const $15
 									I64And
 									I64Const $10
 									I64Mul
-									Get R10
+									Get R9
 									I64Const $8
 									I64ShrU
 									I64Const $15
 									I64And
 									I64Add
-									Set R14
-									Get R10
+									Set R13
+									Get R9
 									I64Const $24
 									I64ShrU
 									I64Const $15
 									I64And
 									I64Const $10
 									I64Mul
-									Get R10
+									Get R9
 									I64Const $32
+									I64ShrU
+									I64Const $15
+									I64And
+									I64Add
+									Set R8
+									Get R9
+									I64Const $48
+									I64ShrU
+									I64Const $15
+									I64And
+									I64Const $10
+									I64Mul
+									Get R9
+									I64Const $56
 									I64ShrU
 									I64Const $15
 									I64And
@@ -4424,72 +4333,58 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									I64Add
 									Set R10
 									Get R11
-									I64Const $48
-									I64ShrU
-									I64Const $15
-									I64And
-									I64Const $10
-									I64Mul
-									Get R11
-									I64Const $56
-									I64ShrU
-									I64Const $15
-									I64And
-									I64Add
-									Set R11
-									Get R12
 									I64Eqz
-									Get R13
+									Get R12
 									I64Const $1
 									I64Sub
 									I64Const $11
 									I64GtU
 									I32Or
-									Get R14
+									Get R13
 									I64Const $1
 									I64Sub
 									I64Const $30
 									I64GtU
 									I32Or
-									Get R9
+									Get R8
 									I64Const $23
+									I64GtU
+									I32Or
+									Get R9
+									I64Const $59
 									I64GtU
 									I32Or
 									Get R10
 									I64Const $59
 									I64GtU
 									I32Or
-									Get R11
-									I64Const $59
-									I64GtU
-									I32Or
 									If
 										I64Const $-9223372036854775808
-										Set R8
+										Set R7
 										Br $1
 									End
-									Get R14
+									Get R13
 									I64Const $28
 									I64GtU
 									If
-										Get R13
+										Get R12
 										I64Const $2
 										I64Eq
 										If
-											Get R14
+											Get R13
 											I64Const $29
 											I64GtU
-											Get R12
+											Get R11
 											I64Const $3
 											I64And
 											I64Const $0
 											I64Ne
 											I32Or
-											Get R12
+											Get R11
 											I64Const $100
 											I64RemU
 											I64Eqz
-											Get R12
+											Get R11
 											I64Const $400
 											I64RemU
 											I64Const $0
@@ -4498,67 +4393,67 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 											I32Or
 											If
 												I64Const $-9223372036854775808
-												Set R8
+												Set R7
 												Br $3
 											End
 										End
-										Get R14
+										Get R13
 										I64Const $30
 										I64GtU
 										If
-											Get R13
+											Get R12
 											I64Const $4
 											I64Eq
-											Get R13
+											Get R12
 											I64Const $6
 											I64Eq
 											I32Or
-											Get R13
+											Get R12
 											I64Const $9
 											I64Eq
 											I32Or
-											Get R13
+											Get R12
 											I64Const $11
 											I64Eq
 											I32Or
 											If
 												I64Const $-9223372036854775808
-												Set R8
+												Set R7
 												Br $3
 											End
 										End
 									End
-									Get R13
+									Get R12
 									I64Const $2
 									I64LeU
 									If
-										Get R12
+										Get R11
 										I64Const $1
 										I64Sub
-										Set R12
-										Get R13
+										Set R11
+										Get R12
 										I64Const $12
 										I64Add
-										Set R13
+										Set R12
 									End
-									Get R14
+									Get R13
 									I64Const $365
-									Get R12
+									Get R11
 									I64Mul
-									Get R12
+									Get R11
 									I64Const $2
 									I64ShrU
 									I64Add
-									Get R12
+									Get R11
 									I64Const $100
 									I64DivU
 									I64Sub
-									Get R12
+									Get R11
 									I64Const $400
 									I64DivU
 									I64Add
 									I64Const $153
-									Get R13
+									Get R12
 									I64Const $3
 									I64Sub
 									I64Mul
@@ -4570,33 +4465,32 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									I64Const $1
 									I64Sub
 									I64Add
-									Set R14
-									Get R14
+									Tee R13
 									I64Const $719468
 									I64Sub
 									I64Const $86400000
 									I64Mul
+									Get R8
+									I64Const $60
+									I64Mul
 									Get R9
+									I64Add
 									I64Const $60
 									I64Mul
 									Get R10
 									I64Add
-									I64Const $60
-									I64Mul
-									Get R11
-									I64Add
 									I64Const $1000
 									I64Mul
 									I64Add
-									Set R8
+									Set R7
 									Br $0
 								End
-								Get R8
+								Get R7
 								I64Const $-9223372036854775808
 								I64Eq
 								If
 									I64Const $0
-									Set R4
+									Set R2
 									Br $3
 								End
 								Get R0
@@ -4608,13 +4502,13 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									Get R0
 									I32WrapI64
 									I64Load $0
-									Set R9
+									Set R8
 									Block
 										I64Const $0
-										Set R10
+										Set R9
 										Block
 											Loop
-												Get R10
+												Get R9
 												I64Const $19
 												I64LtS
 												I32Eqz
@@ -4625,22 +4519,22 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												Get R0
 												I32WrapI64
 												I64Load $32
-												Get R10
+												Get R9
 												I64Add
 												I64Add
 												I32WrapI64
+												Get R8
+												Get R5
 												Get R9
-												Get R6
-												Get R10
 												I64Add
 												I64Add
 												I32WrapI64
 												I64Load $0
 												I64Store $0
-												Get R10
+												Get R9
 												I64Const $8
 												I64Add
-												Set R10
+												Set R9
 												Br $0
 											End
 										End
@@ -4680,18 +4574,18 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 									Get R3
 									I64Const $10
 									I64Sub
-									Set R9
+									Set R8
 									Block
-										Get R8
+										Get R7
 										I64Const $-62135596800000
 										I64LtS
-										Get R8
+										Get R7
 										I64Const $253402300799999
 										I64GtS
 										I32Or
 										If
 											I64Const $1
-											Set R7
+											Set R6
 											Br $1
 										End
 										Get R0
@@ -4713,9 +4607,9 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 										I64Add
 										I64Store $32
 										Block
-											Get R8
-											Set R10
-											Get R8
+											Get R7
+											Set R9
+											Get R7
 											I64Const $0
 											I64LtS
 											If
@@ -4738,11 +4632,11 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I64Add
 												I64Store $32
 												I64Const $0
-												Get R10
+												Get R9
 												I64Sub
-												Set R10
+												Set R9
 											End
-											Get R10
+											Get R9
 											I64Const $10
 											I64LtU
 											If
@@ -4754,7 +4648,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I64Load $32
 												I64Add
 												I32WrapI64
-												Get R10
+												Get R9
 												I64Const $48
 												I64Add
 												I64Const $255
@@ -4769,67 +4663,63 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I64Add
 												I64Store $32
 											Else
-												Get R10
+												Get R9
 												I64Const $100000000
 												I64LtU
 												If
-													Get R10
-													Set R11
+													Get R9
+													Set R10
 													Block
 														Block
-															Get R11
+															Get R10
 															I64Const $10000
 															I64DivU
-															Get R11
+															Get R10
 															I64Const $10000
 															I64RemU
 															I64Const $32
 															I64Shl
 															I64Or
-															Set R13
-															Get R13
+															Tee R12
 															I64Const $10486
 															I64Mul
 															I64Const $20
 															I64ShrU
 															I64Const $545460846719
 															I64And
-															Set R14
-															Get R14
-															Get R13
+															Tee R13
+															Get R12
 															I64Const $100
-															Get R14
+															Get R13
 															I64Mul
 															I64Sub
 															I64Const $16
 															I64Shl
 															I64Or
-															Set R13
-															Get R13
+															Tee R12
 															I64Const $103
 															I64Mul
 															I64Const $10
 															I64ShrU
 															I64Const $4222189076152335
 															I64And
-															Set R14
-															Get R14
-															Get R13
+															Tee R13
+															Get R12
 															I64Const $10
-															Get R14
+															Get R13
 															I64Mul
 															I64Sub
 															I64Const $8
 															I64Shl
 															I64Or
-															Set R12
+															Set R11
 															Br $0
 														End
-														Get R12
+														Get R11
 														I64Ctz
 														I64Const $56
 														I64And
-														Set R11
+														Set R10
 														Get R0
 														I32WrapI64
 														I64Load $24
@@ -4838,10 +4728,10 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 														I64Load $32
 														I64Add
 														I32WrapI64
-														Get R12
+														Get R11
 														I64Const $3472328296227680304
 														I64Or
-														Get R11
+														Get R10
 														I64ShrU
 														I64Store $0
 														Get R0
@@ -4850,7 +4740,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 														I32WrapI64
 														I64Load $32
 														I64Const $8
-														Get R11
+														Get R10
 														I64Const $3
 														I64ShrU
 														I64Sub
@@ -4858,69 +4748,65 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 														I64Store $32
 													End
 												Else
-													Get R10
+													Get R9
 													I64Const $10000000000000000
 													I64LtU
 													If
-														Get R10
+														Get R9
 														I64Const $100000000
 														I64DivU
-														Set R11
+														Set R10
 														Block
 															Block
-																Get R11
+																Get R10
 																I64Const $10000
 																I64DivU
-																Get R11
+																Get R10
 																I64Const $10000
 																I64RemU
 																I64Const $32
 																I64Shl
 																I64Or
-																Set R13
-																Get R13
+																Tee R12
 																I64Const $10486
 																I64Mul
 																I64Const $20
 																I64ShrU
 																I64Const $545460846719
 																I64And
-																Set R14
-																Get R14
-																Get R13
+																Tee R13
+																Get R12
 																I64Const $100
-																Get R14
+																Get R13
 																I64Mul
 																I64Sub
 																I64Const $16
 																I64Shl
 																I64Or
-																Set R13
-																Get R13
+																Tee R12
 																I64Const $103
 																I64Mul
 																I64Const $10
 																I64ShrU
 																I64Const $4222189076152335
 																I64And
-																Set R14
-																Get R14
-																Get R13
+																Tee R13
+																Get R12
 																I64Const $10
-																Get R14
+																Get R13
 																I64Mul
 																I64Sub
 																I64Const $8
 																I64Shl
 																I64Or
-																Set R12
+																Set R11
 																Br $0
 															End
-															Get R12
+															Get R11
 															I64Ctz
 															I64Const $56
 															I64And
-															Set R11
+															Set R10
 															Get R0
 															I32WrapI64
 															I64Load $24
@@ -4929,10 +4815,10 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I64Load $32
 															I64Add
 															I32WrapI64
-															Get R12
+															Get R11
 															I64Const $3472328296227680304
 															I64Or
-															Get R11
+															Get R10
 															I64ShrU
 															I64Store $0
 															Get R0
@@ -4941,7 +4827,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I32WrapI64
 															I64Load $32
 															I64Const $8
-															Get R11
+															Get R10
 															I64Const $3
 															I64ShrU
 															I64Sub
@@ -4949,65 +4835,61 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I64Store $32
 														End
 													Else
-														Get R10
+														Get R9
 														I64Const $10000000000000000
 														I64DivU
-														Set R11
+														Set R10
 														Block
 															Block
-																Get R11
+																Get R10
 																I64Const $10000
 																I64DivU
-																Get R11
+																Get R10
 																I64Const $10000
 																I64RemU
 																I64Const $32
 																I64Shl
 																I64Or
-																Set R13
-																Get R13
+																Tee R12
 																I64Const $10486
 																I64Mul
 																I64Const $20
 																I64ShrU
 																I64Const $545460846719
 																I64And
-																Set R14
-																Get R14
-																Get R13
+																Tee R13
+																Get R12
 																I64Const $100
-																Get R14
+																Get R13
 																I64Mul
 																I64Sub
 																I64Const $16
 																I64Shl
 																I64Or
-																Set R13
-																Get R13
+																Tee R12
 																I64Const $103
 																I64Mul
 																I64Const $10
 																I64ShrU
 																I64Const $4222189076152335
 																I64And
-																Set R14
-																Get R14
-																Get R13
+																Tee R13
+																Get R12
 																I64Const $10
-																Get R14
+																Get R13
 																I64Mul
 																I64Sub
 																I64Const $8
 																I64Shl
 																I64Or
-																Set R12
+																Set R11
 																Br $0
 															End
-															Get R12
+															Get R11
 															I64Ctz
 															I64Const $56
 															I64And
-															Set R11
+															Set R10
 															Get R0
 															I32WrapI64
 															I64Load $24
@@ -5016,10 +4898,10 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I64Load $32
 															I64Add
 															I32WrapI64
-															Get R12
+															Get R11
 															I64Const $3472328296227680304
 															I64Or
-															Get R11
+															Get R10
 															I64ShrU
 															I64Store $0
 															Get R0
@@ -5028,67 +4910,63 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I32WrapI64
 															I64Load $32
 															I64Const $8
-															Get R11
+															Get R10
 															I64Const $3
 															I64ShrU
 															I64Sub
 															I64Add
 															I64Store $32
 														End
-														Get R10
+														Get R9
 														I64Const $100000000
 														I64DivU
 														I64Const $100000000
 														I64RemU
-														Set R11
+														Set R10
 														Block
 															Block
-																Get R11
+																Get R10
 																I64Const $10000
 																I64DivU
-																Get R11
+																Get R10
 																I64Const $10000
 																I64RemU
 																I64Const $32
 																I64Shl
 																I64Or
-																Set R13
-																Get R13
+																Tee R12
 																I64Const $10486
 																I64Mul
 																I64Const $20
 																I64ShrU
 																I64Const $545460846719
 																I64And
-																Set R14
-																Get R14
-																Get R13
+																Tee R13
+																Get R12
 																I64Const $100
-																Get R14
+																Get R13
 																I64Mul
 																I64Sub
 																I64Const $16
 																I64Shl
 																I64Or
-																Set R13
-																Get R13
+																Tee R12
 																I64Const $103
 																I64Mul
 																I64Const $10
 																I64ShrU
 																I64Const $4222189076152335
 																I64And
-																Set R14
-																Get R14
-																Get R13
+																Tee R13
+																Get R12
 																I64Const $10
-																Get R14
+																Get R13
 																I64Mul
 																I64Sub
 																I64Const $8
 																I64Shl
 																I64Or
-																Set R12
+																Set R11
 																Br $0
 															End
 															Get R0
@@ -5099,7 +4977,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I64Load $32
 															I64Add
 															I32WrapI64
-															Get R12
+															Get R11
 															I64Const $3472328296227680304
 															I64Or
 															I64Store $0
@@ -5113,58 +4991,54 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I64Store $32
 														End
 													End
-													Get R10
+													Get R9
 													I64Const $100000000
 													I64RemU
-													Set R11
+													Set R10
 													Block
 														Block
-															Get R11
+															Get R10
 															I64Const $10000
 															I64DivU
-															Get R11
+															Get R10
 															I64Const $10000
 															I64RemU
 															I64Const $32
 															I64Shl
 															I64Or
-															Set R13
-															Get R13
+															Tee R12
 															I64Const $10486
 															I64Mul
 															I64Const $20
 															I64ShrU
 															I64Const $545460846719
 															I64And
-															Set R14
-															Get R14
-															Get R13
+															Tee R13
+															Get R12
 															I64Const $100
-															Get R14
+															Get R13
 															I64Mul
 															I64Sub
 															I64Const $16
 															I64Shl
 															I64Or
-															Set R13
-															Get R13
+															Tee R12
 															I64Const $103
 															I64Mul
 															I64Const $10
 															I64ShrU
 															I64Const $4222189076152335
 															I64And
-															Set R14
-															Get R14
-															Get R13
+															Tee R13
+															Get R12
 															I64Const $10
-															Get R14
+															Get R13
 															I64Mul
 															I64Sub
 															I64Const $8
 															I64Shl
 															I64Or
-															Set R12
+															Set R11
 															Br $0
 														End
 														Get R0
@@ -5175,7 +5049,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 														I64Load $32
 														I64Add
 														I32WrapI64
-														Get R12
+														Get R11
 														I64Const $3472328296227680304
 														I64Or
 														I64Store $0
@@ -5191,7 +5065,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												End
 											End
 										End
-										Get R9
+										Get R8
 										I64Const $0
 										I64Ne
 										If
@@ -5233,27 +5107,27 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 										I64Add
 										I64Store $32
 										I64Const $0
-										Set R7
+										Set R6
 										Br $0
 									End
 								End
 							End
 						End
-						Get R7
+						Get R6
 						I64Const $0
 						I64Ne
 						If
 							I64Const $0
-							Set R4
+							Set R2
 							Br $1
 						End
-						Get R6
 						Get R5
+						Get R4
 						I64Add
-						Set R4
+						Set R2
 						Br $0
 					End
-					Get R4
+					Get R2
 					I64Const $0
 					I64Ne
 					If
@@ -5264,18 +5138,18 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							Get R1
 							I32WrapI64
 							I64Load $56
-							Set R5
+							Set R4
 							Get R1
 							I32WrapI64
 							I64Load $64
-							Set R6
+							Set R5
 							Block
 								I64Const $0
-								Set R7
+								Set R6
 								Block
 									Loop
-										Get R7
 										Get R6
+										Get R5
 										I64LtS
 										I32Eqz
 										BrIf $1
@@ -5285,22 +5159,22 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 										Get R0
 										I32WrapI64
 										I64Load $32
-										Get R7
+										Get R6
 										I64Add
 										I64Add
 										I32WrapI64
-										Get R5
+										Get R4
 										I64Const $0
-										Get R7
+										Get R6
 										I64Add
 										I64Add
 										I32WrapI64
 										I64Load $0
 										I64Store $0
-										Get R7
+										Get R6
 										I64Const $8
 										I64Add
-										Set R7
+										Set R6
 										Br $0
 									End
 								End
@@ -5309,7 +5183,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 								Get R0
 								I32WrapI64
 								I64Load $32
-								Get R6
+								Get R5
 								I64Add
 								I64Store $32
 							End
@@ -5331,18 +5205,17 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							I64Const $32
 							I64Mul
 							I64Add
-							Set R5
-							Get R5
+							Tee R4
 							I32WrapI64
 							Get R0
 							I32WrapI64
 							I64Load $104
 							I64Store $0
-							Get R5
-							I32WrapI64
 							Get R4
+							I32WrapI64
+							Get R2
 							I64Store $8
-							Get R5
+							Get R4
 							I32WrapI64
 							Get R0
 							I32WrapI64
@@ -5352,7 +5225,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							I64Load $48
 							I64Add
 							I64Store $16
-							Get R5
+							Get R4
 							I32WrapI64
 							Get R0
 							I32WrapI64
@@ -5360,7 +5233,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							I64Store $24
 						End
 					End
-					Get R4
+					Get R2
 					Set R2
 					Br $0
 				End
@@ -5424,12 +5297,10 @@ TEXT ·Gather(SB), NOSPLIT, $0-40
 			I64Const $16
 			I64Mul
 			I64Add
-			Set R5
-			Get R5
+			Tee R5
 			I32WrapI64
 			I64Load $8
-			Set R6
-			Get R6
+			Tee R6
 			I64Const $512
 			I64GtS
 			If
@@ -5534,8 +5405,7 @@ TEXT ·Hash(SB), NOSPLIT, $0-32
 			I64Xor
 			I64Const $1099511628211
 			I64Mul
-			Set R2
-			Get R2
+			Tee R2
 			Get R2
 			I64Const $29
 			I64ShrU
@@ -5602,8 +5472,7 @@ TEXT ·Find(SB), NOSPLIT, $0-32
 			I64Load $0
 			I64Const $6872316419617283935
 			I64Xor
-			Set R4
-			Get R4
+			Tee R4
 			I64Const $72340172838076673
 			I64Sub
 			Get R4
@@ -5612,8 +5481,7 @@ TEXT ·Find(SB), NOSPLIT, $0-32
 			I64And
 			I64Const $-9187201950435737472
 			I64And
-			Set R4
-			Get R4
+			Tee R4
 			I64Eqz
 			If
 				Get R3
@@ -5628,8 +5496,7 @@ TEXT ·Find(SB), NOSPLIT, $0-32
 			I64Const $3
 			I64ShrS
 			I64Add
-			Set R3
-			Get R3
+			Tee R3
 			Get R1
 			I64LtS
 			If
@@ -5663,8 +5530,7 @@ TEXT ·Find(SB), NOSPLIT, $0-32
 
 TEXT ·Next(SB), NOSPLIT, $0-16
 	I64Load s+0(FP)
-	Set R0
-	Get R0
+	Tee R0
 	I32WrapI64
 	I64Load $0
 	Set R1
@@ -5747,8 +5613,7 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 						I64Add
 						I32WrapI64
 						I64Load8U $0
-						Set R6
-						Get R6
+						Tee R6
 						I64Const $13
 						I64Eq
 						If
@@ -5808,8 +5673,7 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Set R8
-								Get R8
+								Tee R8
 								I64Const $2314885530818453536
 								I64Sub
 								Get R8
@@ -5818,8 +5682,7 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 								I64And
 								I64Const $-9187201950435737472
 								I64And
-								Set R9
-								Get R9
+								Tee R9
 								I64Const $0
 								I64Ne
 								If
@@ -5879,8 +5742,7 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 							I64Load $0
 							I64Const $2314885530818453536
 							I64Or
-							Set R9
-							Get R9
+							Tee R9
 							I64Const $3275364211029340003
 							I64Eq
 							If
@@ -5891,8 +5753,7 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 								I64Load $8
 								I64Const $2314885530818453536
 								I64Or
-								Set R9
-								Get R9
+								Tee R9
 								I64Const $4294967295
 								I64And
 								I64Const $1701869940
@@ -5903,8 +5764,7 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 									I64Add
 									I32WrapI64
 									I64Load8U $12
-									Set R10
-									Get R10
+									Tee R10
 									I64Const $58
 									I64Eq
 									If
@@ -5955,8 +5815,7 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 									I64Add
 									I32WrapI64
 									I64Load8U $10
-									Set R10
-									Get R10
+									Tee R10
 									I64Const $58
 									I64Eq
 									If
@@ -6007,8 +5866,7 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 									I64Add
 									I32WrapI64
 									I64Load8U $14
-									Set R10
-									Get R10
+									Tee R10
 									I64Const $58
 									I64Eq
 									If
@@ -6061,8 +5919,7 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load8U $8
-								Set R10
-								Get R10
+								Tee R10
 								I64Const $58
 								I64Eq
 								If
@@ -6113,8 +5970,7 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 								I64Load $8
 								I64Const $2314885530818453536
 								I64Or
-								Set R9
-								Get R9
+								Tee R9
 								I64Const $7309955144843095145
 								I64Eq
 								If
@@ -6346,8 +6202,7 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 							I64Load $0
 							I64Const $4268070197446523707
 							I64Xor
-							Set R8
-							Get R8
+							Tee R8
 							I64Const $72340172838076673
 							I64Sub
 							Get R8
@@ -6356,8 +6211,7 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 							I64And
 							I64Const $-9187201950435737472
 							I64And
-							Set R8
-							Get R8
+							Tee R8
 							I64Const $0
 							I64Ne
 							If
@@ -6971,8 +6825,7 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 					I64Load8U $0
 					I64Const $48
 					I64Sub
-					Set R9
-					Get R9
+					Tee R9
 					I64Const $9
 					I64GtU
 					Get R8
@@ -7163,35 +7016,32 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 			I64Const $48
 			I64Ne
 			If
-				Get R3
-				Set R6
 				Get R0
 				I32WrapI64
 				I64Load $16
-				Set R7
+				Set R6
 				Block
 					I64Const $0
-					Set R8
+					Set R7
 					Block
 						Loop
-							Get R6
+							Get R3
 							Get R4
 							I64LtS
 							I32Eqz
 							BrIf $1
 							Get R1
-							Get R6
+							Get R3
 							I64Add
 							I32WrapI64
 							I64Load8U $0
 							I64Const $48
 							I64Sub
-							Set R9
-							Get R9
+							Tee R8
 							I64Const $9
 							I64GtU
-							Get R8
 							Get R7
+							Get R6
 							I64GtS
 							I32Or
 							If
@@ -7199,20 +7049,20 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 								Set R3
 								Br $3
 							End
-							Get R8
+							Get R7
 							I64Const $10
 							I64Mul
-							Get R9
+							Get R8
 							I64Add
-							Set R8
-							Get R6
+							Set R7
+							Get R3
 							I64Const $1
 							I64Add
-							Set R6
+							Set R3
 							Br $0
 						End
 					End
-					Get R8
+					Get R7
 					Set R3
 					Br $0
 				End
@@ -8181,8 +8031,7 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 		Get R8
 		I64Const $2
 		I64Add
-		Set R8
-		Get R8
+		Tee R8
 		Get R0
 		I32WrapI64
 		I64Load $16

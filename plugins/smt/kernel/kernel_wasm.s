@@ -37,8 +37,7 @@ TEXT ·Pass(SB), NOSPLIT, $0-16
 	Get R1
 	I32WrapI64
 	I64Load $24
-	Set R3
-	Get R3
+	Tee R3
 	Get R1
 	I32WrapI64
 	I64Load $16
@@ -372,8 +371,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							Get R5
 							Get R10
 							I64Add
-							Set R5
-							Get R5
+							Tee R5
 							Get R1
 							I64GtS
 							If
@@ -425,8 +423,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 					I64Add
 					I32WrapI64
 					I64Load8U $0
-					Set R8
-					Get R8
+					Tee R8
 					I64Const $2
 					I64Const $-1
 					I64Xor
@@ -495,8 +492,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 						I64Add
 						I32WrapI64
 						I64Load8U $0
-						Set R9
-						Get R9
+						Tee R9
 						I64Const $128
 						I64GeU
 						If
@@ -547,8 +543,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 						I64Xor
 						I64Const $-9187201950435737472
 						I64And
-						Set R8
-						Get R8
+						Tee R8
 						I64Eqz
 						If
 							I64Const $0
@@ -729,8 +724,7 @@ TEXT ·Apart(SB), NOSPLIT, $0-16
 					I64Load $40
 					I64Const $4294967295
 					I64And
-					Set R3
-					Get R3
+					Tee R3
 					Get R1
 					I64LtS
 					If
@@ -763,8 +757,7 @@ TEXT ·Apart(SB), NOSPLIT, $0-16
 					I64Load $56
 					I64Const $4294967295
 					I64And
-					Set R3
-					Get R3
+					Tee R3
 					Get R1
 					I64LtS
 					If
@@ -799,8 +792,7 @@ TEXT ·Apart(SB), NOSPLIT, $0-16
 					I64Load $72
 					I64Const $4294967295
 					I64And
-					Set R3
-					Get R3
+					Tee R3
 					Get R1
 					I64LtS
 					If
@@ -917,8 +909,7 @@ TEXT ·Entries(SB), NOSPLIT, $0-16
 				I64Add
 				I32WrapI64
 				I64Load $0
-				Set R5
-				Get R5
+				Tee R5
 				I64Const $255
 				I64And
 				Set R6
@@ -997,8 +988,7 @@ TEXT ·Entries(SB), NOSPLIT, $0-16
 							I64ShrS
 							I64Const $2
 							I64Add
-							Set R7
-							Get R7
+							Tee R7
 							I64Const $1
 							I64Const $1
 							Get R6
@@ -1093,8 +1083,7 @@ TEXT ·Entries(SB), NOSPLIT, $0-16
 			Get R2
 			Get R4
 			I64Add
-			Set R2
-			Get R2
+			Tee R2
 			Get PC_B
 			I64Load $64
 			I64GtS
@@ -1211,8 +1200,7 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 						I64Load $152
 						I32WrapI64
 						I64Load $8
-						Set R6
-						Get R6
+						Tee R6
 						I64Const $0
 						I64Ne
 						If
@@ -1314,8 +1302,7 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 								I64Load $152
 								I32WrapI64
 								I64Load $8
-								Set R5
-								Get R5
+								Tee R5
 								I64Const $0
 								I64Ne
 								If
@@ -1478,8 +1465,7 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 													Get R9
 													Get R14
 													I64Add
-													Set R9
-													Get R9
+													Tee R9
 													Get R3
 													I64GtS
 													If
@@ -1531,8 +1517,7 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load8U $0
-											Set R12
-											Get R12
+											Tee R12
 											I64Const $2
 											I64Const $-1
 											I64Xor
@@ -1601,8 +1586,7 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 												I64Add
 												I32WrapI64
 												I64Load8U $0
-												Set R13
-												Get R13
+												Tee R13
 												I64Const $128
 												I64GeU
 												If
@@ -1653,8 +1637,7 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 												I64Xor
 												I64Const $-9187201950435737472
 												I64And
-												Set R12
-												Get R12
+												Tee R12
 												I64Eqz
 												If
 													I64Const $0
@@ -1810,8 +1793,7 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 							Set R7
 							Get PC_B
 							I64Load $160
-							Set R8
-							Get R8
+							Tee R8
 							I64Eqz
 							If
 								Get PC_B
@@ -2066,8 +2048,7 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Set R12
-										Get R12
+										Tee R12
 										I64Const $255
 										I64And
 										Set R13
@@ -2146,8 +2127,7 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 													I64ShrS
 													I64Const $2
 													I64Add
-													Set R14
-													Get R14
+													Tee R14
 													I64Const $1
 													I64Const $1
 													Get R13
@@ -2549,50 +2529,48 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 								I64Const $0
 								I64GeS
 								If
-									Get R2
-									Set R8
 									Get R7
 									I64Const $1
 									I64Shl
-									Set R9
+									Set R8
 									Block
 										Block
 											Loop
-												Get R9
+												Get R8
 												I64Const $128
 												I64GeU
 												I32Eqz
 												BrIf $1
 												Get R3
-												Get R8
+												Get R2
 												I64Add
 												I32WrapI64
-												Get R9
+												Get R8
 												I64Const $128
 												I64Or
 												I64Const $255
 												I64And
 												I64Store8 $0
-												Get R8
+												Get R2
 												I64Const $1
 												I64Add
-												Set R8
-												Get R9
+												Set R2
+												Get R8
 												I64Const $7
 												I64ShrU
-												Set R9
+												Set R8
 												Br $0
 											End
 										End
 										Get R3
-										Get R8
+										Get R2
 										I64Add
 										I32WrapI64
-										Get R9
+										Get R8
 										I64Const $255
 										I64And
 										I64Store8 $0
-										Get R8
+										Get R2
 										I64Const $1
 										I64Add
 										Set R2
@@ -2620,8 +2598,6 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 										I64Load $0
 										Set R5
 									Else
-										Get R2
-										Set R7
 										Block
 											Get PC_B
 											I64Load $56
@@ -2638,7 +2614,7 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 											I64Load $24
 											I64Add
 											I64Add
-											Set R8
+											Set R7
 											Get R4
 											I32WrapI64
 											I64Load $56
@@ -2658,11 +2634,10 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 											I64Const $0
 											I64Ne
 											If
-												Get R8
+												Get R7
 												I32WrapI64
 												I64Load8U $0
-												Set R9
-												Get R9
+												Tee R8
 												Get R4
 												I32WrapI64
 												I64Load $56
@@ -2672,7 +2647,7 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 												I64And
 												I64Ne
 												If
-													Get R9
+													Get R8
 													Get R4
 													I32WrapI64
 													I64Load $56
@@ -2687,7 +2662,7 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 														Br $3
 													End
 													Get R3
-													Get R7
+													Get R2
 													I64Add
 													I32WrapI64
 													Get R4
@@ -2698,14 +2673,14 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 													I64Const $255
 													I64And
 													I64Store8 $0
-													Get R7
+													Get R2
 													I64Const $1
 													I64Add
 													Set R2
 													Br $2
 												End
 												Get R3
-												Get R7
+												Get R2
 												I64Add
 												I32WrapI64
 												Get R4
@@ -2716,14 +2691,14 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 												I64Const $255
 												I64And
 												I64Store8 $0
+												Get R2
+												I64Const $1
+												I64Add
+												Set R2
 												Get R7
 												I64Const $1
 												I64Add
 												Set R7
-												Get R8
-												I64Const $1
-												I64Add
-												Set R8
 											End
 											Get R4
 											I32WrapI64
@@ -2733,47 +2708,47 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 											I64Const $4
 											I64Eq
 											If
-												Get R8
+												Get R7
 												I32WrapI64
 												I64Load $0
-												Set R10
+												Set R9
 												Block
-													Get R10
+													Get R9
 													I64Const $9223372036854775807
 													I64And
 													I64Const $4035225266123964416
 													I64Sub
-													Set R11
-													Get R10
+													Set R10
+													Get R9
 													I64Const $1
 													I64Shl
 													I64Eqz
 													If
 														I64Const $0
-														Set R11
+														Set R10
 													Else
-														Get R11
+														Get R10
 														I64Const $4503599627370496
 														I64Sub
 														I64Const $1139410705724735488
 														I64GeU
 														If
 															I64Const $1099511627776
-															Set R9
+															Set R8
 															Br $2
 														End
 													End
-													Get R10
+													Get R9
 													I64Const $63
 													I64ShrU
 													I64Const $31
 													I64Shl
-													Get R11
+													Get R10
 													I64Const $268435456
 													I64Add
 													I64Const $1
 													I64Sub
-													Get R11
+													Get R10
 													I64Const $29
 													I64ShrU
 													I64Const $1
@@ -2782,10 +2757,10 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 													I64Const $29
 													I64ShrU
 													I64Or
-													Set R9
+													Set R8
 													Br $0
 												End
-												Get R9
+												Get R8
 												I64Const $1099511627776
 												I64Eq
 												If
@@ -2794,75 +2769,74 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 													Br $2
 												End
 												Get R3
-												Get R7
+												Get R2
 												I64Add
 												I32WrapI64
-												Get R9
+												Get R8
 												I64Store $0
-												Get R7
+												Get R2
 												I64Const $4
 												I64Add
 												Set R2
 												Br $1
 											End
-											Get R8
-											Set R10
+											Get R7
+											Set R9
 											Block
 												I64Const $0
-												Set R11
+												Set R10
 												I64Const $0
-												Set R12
+												Set R11
 												Block
 													Loop
-														Get R10
+														Get R9
 														I32WrapI64
 														I64Load8U $0
 														I64Const $128
 														I64GeU
 														I32Eqz
 														BrIf $1
-														Get R11
 														Get R10
+														Get R9
 														I32WrapI64
 														I64Load8U $0
 														I64Const $127
 														I64And
-														Get R12
+														Get R11
 														I64Shl
 														I64Or
-														Set R11
-														Get R12
+														Set R10
+														Get R11
 														I64Const $7
 														I64Add
-														Set R12
-														Get R10
+														Set R11
+														Get R9
 														I64Const $1
 														I64Add
-														Set R10
+														Set R9
 														Br $0
 													End
 												End
-												Get R11
 												Get R10
+												Get R9
 												I32WrapI64
 												I64Load8U $0
-												Get R12
+												Get R11
 												I64Shl
 												I64Or
-												Set R11
-												Get R11
+												Tee R10
 												I64Const $1
 												I64ShrU
 												I64Const $0
-												Get R11
+												Get R10
 												I64Const $1
 												I64And
 												I64Sub
 												I64Xor
-												Set R9
+												Set R8
 												Br $0
 											End
-											Get R9
+											Get R8
 											Get R4
 											I32WrapI64
 											I64Load $56
@@ -2879,7 +2853,7 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 											I64Const $255
 											I64And
 											I64ShrS
-											Get R9
+											Get R8
 											I64Ne
 											If
 												I64Const $0
@@ -2894,7 +2868,7 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 											I64Const $1
 											I64Eq
 											If
-												Get R9
+												Get R8
 												Get R4
 												I32WrapI64
 												I64Load $56
@@ -2907,58 +2881,55 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 												I64Const $56
 												I64ShrU
 												I64ShrS
-												Set R9
-												Get R7
-												Set R10
-												Get R9
+												Tee R8
 												I64Const $1
 												I64Shl
-												Get R9
+												Get R8
 												I64Const $63
 												I64ShrS
 												I64Xor
-												Set R11
+												Set R9
 												Block
 													Block
 														Loop
-															Get R11
+															Get R9
 															I64Const $128
 															I64GeU
 															I32Eqz
 															BrIf $1
 															Get R3
-															Get R10
+															Get R2
 															I64Add
 															I32WrapI64
-															Get R11
+															Get R9
 															I64Const $128
 															I64Or
 															I64Const $255
 															I64And
 															I64Store8 $0
-															Get R10
+															Get R2
 															I64Const $1
 															I64Add
-															Set R10
-															Get R11
+															Set R2
+															Get R9
 															I64Const $7
 															I64ShrU
-															Set R11
+															Set R9
 															Br $0
 														End
 													End
 													Get R3
-													Get R10
+													Get R2
 													I64Add
 													I32WrapI64
-													Get R11
+													Get R9
 													I64Const $255
 													I64And
 													I64Store8 $0
-													Get R10
+													Get R2
 													I64Const $1
 													I64Add
-													Set R7
+													Set R2
 													Br $0
 												End
 											Else
@@ -2970,52 +2941,50 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 												I64Const $2
 												I64Eq
 												If
-													Get R7
-													Set R10
 													Block
-														Get R9
-														Get R9
+														Get R8
+														Get R8
 														I64Const $63
 														I64ShrS
 														I64Xor
-														Get R9
+														Get R8
 														I64Const $63
 														I64ShrU
 														I64Add
-														Set R11
+														Set R9
 														I64Const $1
-														Set R12
+														Set R10
 														I64Const $10
-														Set R13
+														Set R11
 														Block
 															Loop
+																Get R9
 																Get R11
-																Get R13
 																I64GeU
 																I32Eqz
 																BrIf $1
 																Block
-																	Get R12
+																	Get R10
 																	I64Const $1
 																	I64Add
-																	Set R12
+																	Set R10
 																End
-																Get R13
+																Get R11
 																I64Const $10
 																I64Mul
-																Set R13
+																Set R11
 																Br $0
 															End
 														End
-														Get R9
+														Get R8
 														I64Const $0
 														I64LtS
 														If
 															Get R3
-															Get R10
+															Get R2
 															I64Add
 															I32WrapI64
-															Get R12
+															Get R10
 															I64Const $1
 															I64Shl
 															I64Const $2
@@ -3024,93 +2993,93 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 															I64And
 															I64Store8 $0
 															Get R3
-															Get R10
+															Get R2
 															I64Add
 															I32WrapI64
 															I64Const $45
 															I64Store8 $1
-															Get R10
+															Get R2
 															I64Const $1
 															I64Add
-															Set R10
+															Set R2
 														Else
 															Get R3
-															Get R10
+															Get R2
 															I64Add
 															I32WrapI64
-															Get R12
+															Get R10
 															I64Const $1
 															I64Shl
 															I64Const $255
 															I64And
 															I64Store8 $0
 														End
+														Get R2
 														Get R10
-														Get R12
 														I64Add
-														Set R13
+														Set R11
 														Block
 															Loop
-																Get R13
-																Get R10
+																Get R11
+																Get R2
 																I64GtS
 																I32Eqz
 																BrIf $1
 																Block
-																	Get R11
+																	Get R9
 																	I64Const $3435973837
 																	I64Mul
 																	I64Const $35
 																	I64ShrU
-																	Set R14
-																	Get R11
+																	Set R12
+																	Get R9
 																	I64Const $32
 																	I64ShrU
 																	I64Const $0
 																	I64Ne
 																	If
-																		Get R11
+																		Get R9
 																		I64Const $10
 																		I64DivU
-																		Set R14
+																		Set R12
 																	End
 																	Get R3
-																	Get R13
+																	Get R11
 																	I64Add
 																	I32WrapI64
 																	I64Const $48
-																	Get R11
+																	Get R9
 																	I64Add
-																	Get R14
+																	Get R12
 																	I64Const $10
 																	I64Mul
 																	I64Sub
 																	I64Const $255
 																	I64And
 																	I64Store8 $0
-																	Get R14
-																	Set R11
+																	Get R12
+																	Set R9
 																End
-																Get R13
+																Get R11
 																I64Const $1
 																I64Sub
-																Set R13
+																Set R11
 																Br $0
 															End
 														End
+														Get R2
 														Get R10
-														Get R12
 														I64Add
 														I64Const $1
 														I64Add
-														Set R7
+														Set R2
 														Br $0
 													End
 												Else
-													Get R9
+													Get R8
 													I64Const $-12219292800000
 													I64LtS
-													Get R9
+													Get R8
 													I64Const $253402300800000
 													I64GeS
 													I32Or
@@ -3119,97 +3088,96 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 														Set R2
 														Br $3
 													End
-													Get R9
+													Get R8
 													I64Const $62162035200000
 													I64Add
-													Set R10
+													Set R9
 													Block
-														Get R10
+														Get R9
 														I64Const $86400000
 														I64DivU
-														Set R11
+														Set R10
+														Get R9
 														Get R10
-														Get R11
 														I64Const $86400000
 														I64Mul
 														I64Sub
-														Set R10
+														Set R9
 														Get PC_B
-														Get R10
+														Get R9
 														I64Const $3600000
 														I64DivU
 														I64Store $240
 														Get PC_B
-														Get R10
+														Get R9
 														I64Const $60000
 														I64DivU
 														I64Const $60
 														I64RemU
 														I64Store $248
 														Get PC_B
-														Get R10
+														Get R9
 														I64Const $1000
 														I64DivU
 														I64Const $60
 														I64RemU
 														I64Store $256
 														Get PC_B
-														Get R10
+														Get R9
 														I64Const $1000
 														I64RemU
 														I64Store $264
-														Get R11
+														Get R10
 														I64Const $146097
 														I64DivU
-														Set R12
+														Set R11
+														Get R10
 														Get R11
-														Get R12
 														I64Const $146097
 														I64Mul
 														I64Sub
-														Set R11
-														Get R11
-														Get R11
+														Tee R10
+														Get R10
 														I64Const $1460
 														I64DivU
 														I64Sub
-														Get R11
+														Get R10
 														I64Const $36524
 														I64DivU
 														I64Add
-														Get R11
+														Get R10
 														I64Const $146096
 														I64DivU
 														I64Sub
 														I64Const $365
 														I64DivU
-														Set R13
-														Get R11
+														Set R12
+														Get R10
 														I64Const $365
-														Get R13
+														Get R12
 														I64Mul
-														Get R13
+														Get R12
 														I64Const $4
 														I64DivU
 														I64Add
-														Get R13
+														Get R12
 														I64Const $100
 														I64DivU
 														I64Sub
 														I64Sub
-														Set R11
+														Set R10
 														I64Const $5
-														Get R11
+														Get R10
 														I64Mul
 														I64Const $2
 														I64Add
 														I64Const $153
 														I64DivU
-														Set R14
+														Set R13
 														Get PC_B
-														Get R11
+														Get R10
 														I64Const $153
-														Get R14
+														Get R13
 														I64Mul
 														I64Const $2
 														I64Add
@@ -3219,47 +3187,46 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 														I64Const $1
 														I64Add
 														I64Store $232
-														Get R13
 														Get R12
+														Get R11
 														I64Const $400
 														I64Mul
 														I64Add
-														Set R13
-														Get R14
+														Set R12
+														Get R13
 														I64Const $3
 														I64Add
-														Set R14
-														Get R14
+														Tee R13
 														I64Const $12
 														I64GtU
 														If
-															Get R14
+															Get R13
 															I64Const $12
 															I64Sub
-															Set R14
-															Get R13
+															Set R13
+															Get R12
 															I64Const $1
 															I64Add
-															Set R13
+															Set R12
 														End
 														Get PC_B
-														Get R13
+														Get R12
 														I64Store $216
 														Get PC_B
-														Get R14
+														Get R13
 														I64Store $224
 													End
 													Get R4
 													I32WrapI64
 													I64Load $64
-													Set R10
+													Set R9
 													Block
 														I64Const $0
-														Set R11
+														Set R10
 														Block
 															Loop
-																Get R11
 																Get R10
+																Get R9
 																I32WrapI64
 																I64Load $0
 																I64LtS
@@ -3267,34 +3234,34 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 																BrIf $1
 																Block
 																	Get R3
-																	Get R7
+																	Get R2
 																	I64Const $1
 																	I64Add
-																	Get R11
+																	Get R10
 																	I64Add
 																	I64Add
 																	I32WrapI64
-																	Get R10
+																	Get R9
 																	I64Const $136
-																	Get R11
+																	Get R10
 																	I64Add
 																	I64Add
 																	I32WrapI64
 																	I64Load $0
 																	I64Store $0
 																End
-																Get R11
+																Get R10
 																I64Const $8
 																I64Add
-																Set R11
+																Set R10
 																Br $0
 															End
 														End
 														Get R3
-														Get R7
+														Get R2
 														I64Add
 														I32WrapI64
-														Get R10
+														Get R9
 														I32WrapI64
 														I64Load $0
 														I64Const $1
@@ -3302,11 +3269,11 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 														I64Const $255
 														I64And
 														I64Store8 $0
-														Get R10
-														Set R11
+														Get R9
+														Set R10
 														Block
 															Loop
-																Get R11
+																Get R10
 																I32WrapI64
 																I64Load $8
 																I64Const $0
@@ -3314,14 +3281,14 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 																I32Eqz
 																BrIf $1
 																Block
-																	Get R11
+																	Get R10
 																	I32WrapI64
 																	I64Load $8
-																	Set R12
+																	Set R11
 																	Get PC_B
 																	I64ExtendI32U
 																	I64Const $216
-																	Get R12
+																	Get R11
 																	I64Const $255
 																	I64And
 																	I64Const $8
@@ -3330,78 +3297,78 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 																	I64Add
 																	I32WrapI64
 																	I64Load $0
-																	Set R13
-																	Get R7
+																	Set R12
+																	Get R2
 																	I64Const $1
 																	I64Add
-																	Get R12
+																	Get R11
 																	I64Const $8
 																	I64ShrU
 																	I64Const $255
 																	I64And
 																	I64Add
-																	Set R14
+																	Set R13
 																	Block
 																		Loop
-																			Get R12
+																			Get R11
 																			I64Const $65536
 																			I64GeU
 																			I32Eqz
 																			BrIf $1
-																			Get R13
+																			Get R12
 																			I64Const $3435973837
 																			I64Mul
 																			I64Const $35
 																			I64ShrU
-																			Set R15
+																			Set R14
 																			Get R3
-																			Get R14
+																			Get R13
 																			I64Add
 																			I32WrapI64
 																			I64Const $48
-																			Get R13
+																			Get R12
 																			I64Add
-																			Get R15
+																			Get R14
 																			I64Const $10
 																			I64Mul
 																			I64Sub
 																			I64Const $255
 																			I64And
 																			I64Store8 $0
-																			Get R15
-																			Set R13
 																			Get R14
+																			Set R12
+																			Get R13
 																			I64Const $1
 																			I64Sub
-																			Set R14
-																			Get R12
+																			Set R13
+																			Get R11
 																			I64Const $65536
 																			I64Sub
-																			Set R12
+																			Set R11
 																			Br $0
 																		End
 																	End
 																End
-																Get R11
+																Get R10
 																I64Const $8
 																I64Add
-																Set R11
+																Set R10
 																Br $0
 															End
 														End
-														Get R7
+														Get R2
 														I64Const $1
 														I64Add
-														Get R10
+														Get R9
 														I32WrapI64
 														I64Load $0
 														I64Add
-														Set R7
+														Set R2
 														Br $0
 													End
 												End
 											End
-											Get R7
+											Get R2
 											Set R2
 											Br $0
 										End
@@ -3566,50 +3533,48 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 													Get R7
 													I64Add
 													Set R5
-													Get R2
-													Set R8
 													Get R6
 													I64Const $1
 													I64Shl
-													Set R9
+													Set R8
 													Block
 														Block
 															Loop
-																Get R9
+																Get R8
 																I64Const $128
 																I64GeU
 																I32Eqz
 																BrIf $1
 																Get R3
-																Get R8
+																Get R2
 																I64Add
 																I32WrapI64
-																Get R9
+																Get R8
 																I64Const $128
 																I64Or
 																I64Const $255
 																I64And
 																I64Store8 $0
-																Get R8
+																Get R2
 																I64Const $1
 																I64Add
-																Set R8
-																Get R9
+																Set R2
+																Get R8
 																I64Const $7
 																I64ShrU
-																Set R9
+																Set R8
 																Br $0
 															End
 														End
 														Get R3
-														Get R8
+														Get R2
 														I64Add
 														I32WrapI64
-														Get R9
+														Get R8
 														I64Const $255
 														I64And
 														I64Store8 $0
-														Get R8
+														Get R2
 														I64Const $1
 														I64Add
 														Set R2
@@ -3775,8 +3740,7 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 					I64Const $80
 					I64Mul
 					I64Add
-					Set R5
-					Get R5
+					Tee R5
 					I32WrapI64
 					Get PC_B
 					I64Load $32
@@ -3808,8 +3772,7 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 					I64Load $152
 					I32WrapI64
 					I64Load $96
-					Set R6
-					Get R6
+					Tee R6
 					I64Const $0
 					I64Ne
 					If
@@ -3849,8 +3812,7 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 					I64Load $152
 					I32WrapI64
 					I64Load $104
-					Set R6
-					Get R6
+					Tee R6
 					I64Const $0
 					I64Ne
 					If

@@ -38,9 +38,12 @@ type guest struct {
 	copied                       []byte
 }
 
-var build = sync.OnceValues(func() ([]byte, error) {
-	return compiled("build", "-buildmode=c-shared", "-ldflags=-s -w", "-trimpath", "./guest")
-})
+var build = sync.OnceValues(func() ([]byte, error) { return buildGuest("") })
+
+// buildGuest makes the guest with build tags.
+func buildGuest(tags string) ([]byte, error) {
+	return compiled("build", "-buildmode=c-shared", "-ldflags=-s -w", "-trimpath", "-tags="+tags, "./guest")
+}
 
 // compiled is what a go command makes for Wasm.
 func compiled(args ...string) ([]byte, error) {
@@ -65,6 +68,11 @@ func newGuest(t testing.TB) *guest {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return instantiate(t, binary)
+}
+
+func instantiate(t testing.TB, binary []byte) *guest {
+	t.Helper()
 	ctx := context.Background()
 	r := wazero.NewRuntime(ctx)
 	t.Cleanup(func() { r.Close(ctx) })

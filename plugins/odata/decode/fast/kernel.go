@@ -18,61 +18,19 @@ func stops(x, flip, limit, stop uint64) uint64 {
 	return (((x ^ flip) - limit) | ((x ^ stop) - Ones)) &^ x & Highs
 }
 
-// differs compares the first 16 bytes at once, which is all there is of most marks, then 16 more and the rest where
-// there are such.
-func differs(in unsafe.Pointer, p int, e *Entry, first uint64) uint64 {
-	touch(e)
-	d := (Load(in, p)^e.Open.Words[0])&e.Open.Masks[0]&first |
-		(Load(in, p+8)^e.Open.Words[1])&e.Open.Masks[1] | e.Open.Bias
-	if d == 0 && e.Open.Size > 16 {
-		d = (Load(in, p+16)^e.Open.Words[2])&e.Open.Masks[2] |
-			(Load(in, p+24)^e.Open.Words[3])&e.Open.Masks[3]
-		if e.Open.Size > 32 {
-			d |= (Load(in, p+32)^e.Open.Words[4])&e.Open.Masks[4] |
-				(Load(in, p+40)^e.Open.Words[5])&e.Open.Masks[5] |
-				(Load(in, p+48)^e.Open.Words[6])&e.Open.Masks[6] |
-				(Load(in, p+56)^e.Open.Words[7])&e.Open.Masks[7] |
-				(Load(in, p+64)^e.Open.Words[8])&e.Open.Masks[8] |
-				(Load(in, p+72)^e.Open.Words[9])&e.Open.Masks[9]
-		}
-	}
-	return d
-}
-
-func notClosed(in unsafe.Pointer, p int, e *Entry) uint64 {
-	touch(e)
-	d := (Load(in, p)^e.Close.Words[0])&e.Close.Masks[0] |
-		(Load(in, p+8)^e.Close.Words[1])&e.Close.Masks[1] | e.Close.Bias
-	if d == 0 && e.Close.Size > 16 {
-		d = (Load(in, p+16)^e.Close.Words[2])&e.Close.Masks[2] |
-			(Load(in, p+24)^e.Close.Words[3])&e.Close.Masks[3]
-		if e.Close.Size > 32 {
-			d |= (Load(in, p+32)^e.Close.Words[4])&e.Close.Masks[4] |
-				(Load(in, p+40)^e.Close.Words[5])&e.Close.Masks[5] |
-				(Load(in, p+48)^e.Close.Words[6])&e.Close.Masks[6] |
-				(Load(in, p+56)^e.Close.Words[7])&e.Close.Masks[7] |
-				(Load(in, p+64)^e.Close.Words[8])&e.Close.Masks[8] |
-				(Load(in, p+72)^e.Close.Words[9])&e.Close.Masks[9]
-		}
-	}
-	return d
-}
-
-func notNull(in unsafe.Pointer, p int, e *Entry) uint64 {
-	touch(e)
-	d := (Load(in, p)^e.Null.Words[0])&e.Null.Masks[0] |
-		(Load(in, p+8)^e.Null.Words[1])&e.Null.Masks[1] | e.Null.Bias
-	if d == 0 && e.Null.Size > 16 {
-		d = (Load(in, p+16)^e.Null.Words[2])&e.Null.Masks[2] |
-			(Load(in, p+24)^e.Null.Words[3])&e.Null.Masks[3]
-		if e.Null.Size > 32 {
-			d |= (Load(in, p+32)^e.Null.Words[4])&e.Null.Masks[4] |
-				(Load(in, p+40)^e.Null.Words[5])&e.Null.Masks[5] |
-				(Load(in, p+48)^e.Null.Words[6])&e.Null.Masks[6] |
-				(Load(in, p+56)^e.Null.Words[7])&e.Null.Masks[7] |
-				(Load(in, p+64)^e.Null.Words[8])&e.Null.Masks[8] |
-				(Load(in, p+72)^e.Null.Words[9])&e.Null.Masks[9]
-		}
+// unlike is not 0 where another text than the mark's stands at p. It compares the first 24 bytes at once, which is all
+// there is of most marks, then the rest where there is one. first masks the first word.
+func unlike(in unsafe.Pointer, p int, m *Mark, first uint64) uint64 {
+	d := (Load(in, p)^m.Parts[0])&m.Parts[1]&first | (Load(in, p+8)^m.Parts[2])&m.Parts[3] |
+		(Load(in, p+16)^m.Parts[4])&m.Parts[5] | m.Bias
+	if d == 0 && m.Size > 24 {
+		d = (Load(in, p+24)^m.Parts[6])&m.Parts[7] |
+			(Load(in, p+32)^m.Parts[8])&m.Parts[9] |
+			(Load(in, p+40)^m.Parts[10])&m.Parts[11] |
+			(Load(in, p+48)^m.Parts[12])&m.Parts[13] |
+			(Load(in, p+56)^m.Parts[14])&m.Parts[15] |
+			(Load(in, p+64)^m.Parts[16])&m.Parts[17] |
+			(Load(in, p+72)^m.Parts[18])&m.Parts[19]
 	}
 	return d
 }
@@ -114,7 +72,7 @@ func unscaled(p unsafe.Pointer, i int, v int) int {
 }
 
 // digits reads up to 18 digits and returns their number, 19 if there are more.
-func digits(s *Row, p unsafe.Pointer, i int) (uint64, int) {
+func digits(powers, p unsafe.Pointer, i int) (uint64, int) {
 	w := Load(p, i) ^ Zeros
 	m := Nondigits(w)
 	if m != 0 {
@@ -134,7 +92,7 @@ func digits(s *Row, p unsafe.Pointer, i int) (uint64, int) {
 			return v, 8
 		}
 		w = w << (64 - m)
-		return v*Load(s.Powers, int(m)) + eight(w), 8 + int(m>>3)
+		return v*Load(powers, int(m)) + eight(w), 8 + int(m>>3)
 	}
 	v = v*1e8 + eight(w)
 	for m = 16; m < 19; m++ {
@@ -155,9 +113,9 @@ func eight(w uint64) uint64 {
 		(w*10+w>>8)>>16&0x000000ff000000ff*0x0000271000000001) >> 32
 }
 
-// match is Match, from n on: it returns the place behind what matches, 0 for none.
-func match(src unsafe.Pointer, n int, program *uint64) int {
-	at := unsafe.Pointer(program)
+// match is Match, from n on: it returns the place behind what matches, 0 for none. Here the place is no address of 32
+// bits, as the registers of those are taken.
+func match(src unsafe.Pointer, n int, at unsafe.Pointer) int {
 	for {
 		head := Load(at, 0)
 		words := head & 0xffffff
@@ -258,43 +216,42 @@ func hash(in unsafe.Pointer, p, n int) uint64 {
 	return w ^ w>>29
 }
 
-// nameJSON is the length of the name, in quotes, that stands at p+1 behind a comma (or what First says); 0: there is
-// none.
-func nameJSON(s *Row, in unsafe.Pointer, p int) int {
-	if (Load(in, p)^(','|'"'<<8))&s.First&0xffff != 0 {
-		return 0
-	}
+// name finds the name of the member at p: in JSON the text in quotes behind a comma (or what s.First says), in markup
+// that of a tag, behind white space. It returns where the name begins and its length; that of the row's end is 0.
+func name(s *Row, in unsafe.Pointer, p int) (int, int) {
 	n := 0
+	if s.Markup == 0 {
+		if (Load(in, p)^(','|'"'<<8))&s.First&0xffff != 0 {
+			return 0, 0
+		}
+		p += 2
+		for {
+			m := stops(Load(in, p+n), Ones*0x02, Ones*0x21, Ones*'\\')
+			if m != 0 {
+				return p, n + bits.TrailingZeros64(m)>>3
+			}
+			n += 8
+		}
+	}
+	for uint64(Byte(in, p))-1 < ' ' {
+		p++
+	}
+	if Byte(in, p) != '<' {
+		return 0, 0
+	}
+	p++
 	for {
-		m := stops(Load(in, p+n+2), Ones*0x02, Ones*0x21, Ones*'\\')
+		m := ends(Load(in, p+n))
 		if m != 0 {
-			n += bits.TrailingZeros64(m) >> 3
-			break
+			return p, n + bits.TrailingZeros64(m)>>3
 		}
 		n += 8
 	}
-	if Byte(in, p+n+2) != '"' {
-		return 0
-	}
-	return n
 }
 
-// nameAtom is the length of the name in the tag at p; 0: there is none.
-func nameAtom(in unsafe.Pointer, p int) int {
-	if Byte(in, p) != '<' {
-		return 0
-	}
-	n := 0
-	for {
-		x := Load(in, p+n+1)
-		x = (((x ^ Ones*' ') - Ones) | ((x ^ Ones*'>') - Ones) | ((x ^ Ones*'/') - Ones) | (x - Ones)) &^ x & Highs
-		if x != 0 {
-			n += bits.TrailingZeros64(x) >> 3
-			break
-		}
-		n += 8
-	}
-	return n
+// ends has the high bit of the first byte that ends the name of an element.
+func ends(x uint64) uint64 {
+	return (((x ^ Ones*' ') - Ones) | ((x ^ Ones*'>') - Ones) | ((x ^ Ones*'/') - Ones) | (x - Ones)) &^ x & Highs
 }
 
 // pointer reads a pointer.
@@ -329,7 +286,7 @@ func given(s *Row, c, o int) int {
 }
 
 // follows notes that e came behind another entry than was expected.
-func follows(before, e *Entry) int {
+func follows(before, e *Entry) {
 	if before.Candidate != e {
 		before.Candidate = e
 		before.Times = 0
@@ -339,11 +296,10 @@ func follows(before, e *Entry) int {
 		before.Next = e
 		before.Times = 0
 	}
-	return 0
 }
 
 // done notes where a column is.
-func done(s *Row, c, start, o int) int {
+func done(s *Row, c, start, o int) {
 	touch(s)
 	Store(s.Spans, c*16, uint64(start))
 	Store(s.Spans, c*16+8, uint64(o))
@@ -351,11 +307,10 @@ func done(s *Row, c, start, o int) int {
 	if c >= s.Expected {
 		s.Expected = c + 1
 	}
-	return 0
 }
 
 // complete makes a row of the columns, which end at o in the arena, and begins the next one, which is at p in JSON.
-func complete(s *Row, p, o int) int {
+func complete(s *Row, p, o int) {
 	touch(s)
 	row := unsafe.Add(s.Rows, s.Made*rowBytes)
 	first := Load(s.Spans, s.KeyFirst)
@@ -377,11 +332,9 @@ func complete(s *Row, p, o int) int {
 	s.Made++
 	s.From = p
 	s.Start = o
-	s.First = ^uint64(0xff)
 	s.Expected = 0
 	s.Stamp++
 	s.Before = s.Head
-	return 0
 }
 
 // seal writes the length of a text of n bytes if it is as long as was guessed; 0: it is not.
@@ -404,59 +357,33 @@ func seal(arena unsafe.Pointer, o, n, width int) int {
 	return 0
 }
 
-// scaled writes a number of n digits, s.Places of them behind the point, as a decimal, and returns the place behind it;
-// -1: it does not fit.
-func scaled(s *Row, e *Entry, arena unsafe.Pointer, u uint64, n, o int) int {
-	places := s.Places
+// scaled writes a number as a decimal, of so many digits before the point and so many places behind it, and returns the
+// place behind what it wrote; -1: it does not fit.
+func scaled(powers unsafe.Pointer, e *Entry, arena unsafe.Pointer, o int, u uint64, whole, places, negative int) int {
+	touch(e)
 	for places > e.Scale {
 		if u%10 != 0 {
 			return -1
 		}
 		u /= 10
 		places--
-		n--
 	}
-	if n+e.Scale-places > 18 {
+	if whole+e.Scale > 18 {
 		return -1
 	}
-	u = u * Load(s.Powers, (e.Scale-places)*8)
+	u = u * Load(powers, (e.Scale-places)*8)
 	if u >= e.Limit {
 		return -1
 	}
 	v := int(u)
-	if s.Negative != 0 {
+	if negative != 0 {
 		v = -v
 	}
-	o = unscaled(arena, o, v)
-	return o
+	return unscaled(arena, o, v)
 }
 
-// ticks reads milliseconds since 1970, up to what stands behind them. It returns the place there, -1: not for us.
-func ticks(s *Row, in unsafe.Pointer, p int) (int, int) {
-	s.Negative = 0
-	if Byte(in, p) == '-' {
-		s.Negative = 1
-		p++
-	}
-	u, n := digits(s, in, p)
-	if n == 0 || n > 15 {
-		return -1, 0
-	}
-	p += n
-	n = int(u)
-	if s.Negative != 0 {
-		n = -n
-	}
-	if n < -62135596800000 || n > 253402300799999 {
-		return -1, 0
-	}
-	if Load(in, p)&0xffffffffff == '+'|'0'<<8|'0'<<16|'0'<<24|'0'<<32 {
-		p += 5
-	}
-	return p, n
-}
-
-// iso reads yyyy-mm-ddThh:mm:ss, a fraction of up to nine digits and Z. The result is as that of ticks.
+// iso reads yyyy-mm-ddThh:mm:ss, a fraction of up to nine digits and Z, as milliseconds since 1970. It returns the
+// place behind it, -1: not for us.
 func iso(s *Row, in unsafe.Pointer, p int) (int, int) {
 	ms := 0
 	{
@@ -507,7 +434,7 @@ func iso(s *Row, in unsafe.Pointer, p int) (int, int) {
 	p += 19
 	if Byte(in, p) == '.' {
 		p++
-		u, n := digits(s, in, p)
+		u, n := digits(s.Powers, in, p)
 		if n == 0 || n > 9 {
 			return -1, 0
 		}
@@ -564,622 +491,462 @@ func putGUID(in unsafe.Pointer, p int, arena unsafe.Pointer, o int) int {
 	return o + 37
 }
 
-// kernel(e, s): goRowJSON reads members of a row of verbose JSON.
-func goRowJSON(s *Row) int {
-	in := s.In
-	arena := s.Arena
-	p := s.P
-	o := s.O
-	e := s.Entry
-	for {
-		touch(s)
-		if s.AtValue == 0 {
-			different := differs(in, p, e, s.First)
-			if different != 0 {
-				s.P = p
-				s.O = o
-				s.Entry = e
-				other := uint64(1)
-				// once a row is mixed, what comes next is anybody's guess
-				if s.Mixed == 0 {
-					e = e.Next
-					other = differs(in, p, e, s.First)
-					if other != 0 {
-						e = e.Next
-						other = differs(in, p, e, s.First)
-						if other != 0 {
-							e = e.Next
-							other = differs(in, p, e, s.First)
-						}
-					}
-				}
-				if other != 0 {
-					n := nameJSON(s, in, p)
-					if n == 0 {
-						return Missed
-					}
-					at := hash(in, p+2, n)
-					for {
-						e = pointer(s.Table, int(at&s.Mask)*8)
-						if e == nil {
-							return Missed
-						}
-						different := differs(in, p, e, s.First)
-						if different == 0 {
-							break
-						}
-						at++
-					}
-					_ = follows(s.Before, e)
-				}
-			}
-			touch(e)
-			touch(s)
-			// with its only byte masked, the end would be everywhere
-			if e.Kind == End && s.First != ^uint64(0) {
-				return Missed
-			}
-			p += e.Open.Size
-			s.First = ^uint64(0)
-			if e.Kind == End && s.Made < s.Most && s.Mixed == 0 && s.Expected == s.Columns && o-p <= s.Slack &&
-				Load(in, p)&0xffff == ','|'{'<<8 {
-				// the row is whole and another follows: on to it
-				p++
-				_ = complete(s, p, o)
-				e = s.Head.Next
-				continue
-			}
-			if e.Kind >= Skip {
-				s.P = p
-				s.O = o
-				s.Entry = e
-				if e.Kind == End {
-					return AtEnd
-				}
-				if e.Skip == nil {
-					return OddMember
-				}
-				n := match(in, p, e.Skip)
-				if n == 0 {
-					return OddMember
-				}
-				p = n
-				s.Before = e
-				e = e.Next
-				continue
-			}
-			if e.Column != s.Expected {
-				o = given(s, e.Column, o)
-				if o < 0 {
-					return OddRow
-				}
-			}
-		}
-		touch(e)
-		touch(s)
-		s.AtValue = 0
-		s.P = p
-		s.O = o
-		s.Entry = e
-		v := Load(in, p)
-		Put(arena, o, 2)
-		o += e.Optional
-		if v&0xff == 'n' {
-			if v&0xffffffff != 'n'|'u'<<8|'l'<<16|'l'<<24 || e.Optional == 0 {
-				return OddValue
-			}
-			Put(arena, s.O, 0)
-			p += 4
-		} else if e.Kind == Text {
-			if v&0xff != '"' {
-				return OddValue
-			}
-			p++
-			q := o + e.Width
-			ascii := uint64(0)
-			for {
-				x := Load(in, p)
-				Store(arena, q, x)
-				m := stops(x, Ones*0x02, Ones*0x21, Ones*'\\')
-				// written out four times: loops are charged at their heads
+// copied copies up to 32 bytes of a text, to the next stop. It returns where it ended, all bytes or'ed, and the stop as
+// a mask, 0: there was none.
+func copied(in unsafe.Pointer, p int, arena unsafe.Pointer, q int, all, flip, stop uint64) (int, int, uint64, uint64) {
+	x := Load(in, p)
+	Store(arena, q, x)
+	m := stops(x, flip, Ones*0x21, stop)
+	// written out four times: loops are charged at their heads
+	if m == 0 {
+		all |= x
+		x = Load(in, p+8)
+		Store(arena, q+8, x)
+		p += 8
+		q += 8
+		m = stops(x, flip, Ones*0x21, stop)
+		if m == 0 {
+			all |= x
+			x = Load(in, p+8)
+			Store(arena, q+8, x)
+			p += 8
+			q += 8
+			m = stops(x, flip, Ones*0x21, stop)
+			if m == 0 {
+				all |= x
+				x = Load(in, p+8)
+				Store(arena, q+8, x)
+				p += 8
+				q += 8
+				m = stops(x, flip, Ones*0x21, stop)
 				if m == 0 {
-					ascii |= x
-					x = Load(in, p+8)
-					Store(arena, q+8, x)
-					p += 8
-					q += 8
-					m = stops(x, Ones*0x02, Ones*0x21, Ones*'\\')
-					if m == 0 {
-						ascii |= x
-						x = Load(in, p+8)
-						Store(arena, q+8, x)
-						p += 8
-						q += 8
-						m = stops(x, Ones*0x02, Ones*0x21, Ones*'\\')
-						if m == 0 {
-							ascii |= x
-							x = Load(in, p+8)
-							Store(arena, q+8, x)
-							p += 8
-							q += 8
-							m = stops(x, Ones*0x02, Ones*0x21, Ones*'\\')
-							if m == 0 {
-								ascii |= x
-								p += 8
-								q += 8
-								continue
-							}
-						}
-					}
-				}
-				m = uint64(bits.TrailingZeros64(m) & 56)
-				ascii |= x & (1<<m - 1)
-				p += int(m >> 3)
-				q += int(m >> 3)
-				x = uint64(Byte(in, p))
-				if x == '"' {
-					break
-				}
-				if x != '\\' {
-					if x == 0 {
-						s.P = p
-						return Cut
-					}
-					return OddValue
-				}
-				x = uint64(Byte(s.Plain, int(Byte(in, p+1))))
-				if x == 0 {
-					return OddValue
-				}
-				Store(arena, q, x)
-				p += 2
-				q++
-			}
-			p++
-			touch(e)
-			n := q - o - e.Width
-			if ascii&Highs != 0 {
-				bad := invalid(arena, q-n, n, 0)
-				if bad != 0 {
-					return OddValue
+					return p + 8, q + 8, all | x, 0
 				}
 			}
-			sealed := seal(arena, o, n, e.Width)
-			if sealed == 0 {
-				s.P = p
-				s.Size = n
-				return Unsealed
-			}
-			o = q
-		} else if e.Kind <= Double {
-			if e.Kind == Slow {
-				return OddValue
-			}
-			if v&0xff == '"' {
-				p++
-			}
-			s.Negative = 0
-			if Byte(in, p) == '-' {
-				s.Negative = 1
-				p++
-			}
-			if v&0xff != '"' && Byte(in, p) == '0' && uint64(Byte(in, p+1))-'0' <= 9 {
-				return OddValue
-			}
-			u, n := digits(s, in, p)
-			if n == 0 || n > 18 {
-				return OddValue
-			}
-			p += n
-			s.Places = 0
-			if Byte(in, p) == '.' && e.Kind != Integer {
-				p++
-				part, k := digits(s, in, p)
-				if k == 0 || n+k > 18 {
-					return OddValue
-				}
-				u = u*Load(s.Powers, k*8) + part
-				p += k
-				n += k
-				s.Places = k
-			}
-			if v&0xff == '"' {
-				if Byte(in, p) != '"' {
-					return OddValue
-				}
-				p++
-			} else if Byte(in, p) != ',' && Byte(in, p) != '}' {
-				return OddValue
-			}
-			if e.Kind == Integer {
-				i := int(u)
-				if s.Negative != 0 {
-					i = -i
-				}
-				if i < e.Low || i > e.High {
-					return OddValue
-				}
-				o = number(arena, o, i)
-			} else if e.Kind == Decimal {
-				o = scaled(s, e, arena, u, n, o)
-				if o < 0 {
-					return OddValue
-				}
-			} else {
-				if u >= 1<<53 {
-					return OddValue
-				}
-				Store(arena, o, quotient(u, s.Exact, s.Places*8)|uint64(s.Negative)<<63)
-				o += 8
-			}
-		} else if e.Kind == Boolean {
-			if v&0xffffffff == 't'|'r'<<8|'u'<<16|'e'<<24 {
-				Put(arena, o, 1)
-				p += 4
-			} else {
-				if v&0xffffffffff != 'f'|'a'<<8|'l'<<16|'s'<<24|'e'<<32 {
-					return OddValue
-				}
-				Put(arena, o, 0)
-				p += 5
-			}
-			o++
-			v = uint64(Byte(in, p))
-			if v != ',' && v != '}' {
-				return OddValue
-			}
-		} else if e.Kind == Moment {
-			q := 0
-			ms := 0
-			if v == '"'|'\\'<<8|'/'<<16|'D'<<24|'a'<<32|'t'<<40|'e'<<48|'('<<56 {
-				q, ms = ticks(s, in, p+8)
-				if q < 0 || Load(in, q)&0xffffffff != ')'|'\\'<<8|'/'<<16|'"'<<24 {
-					return OddValue
-				}
-				p = q + 4
-			} else if v&0xffffffffffffff == '"'|'/'<<8|'D'<<16|'a'<<24|'t'<<32|'e'<<40|'('<<48 {
-				q, ms = ticks(s, in, p+7)
-				if q < 0 || Load(in, q)&0xffffff != ')'|'/'<<8|'"'<<16 {
-					return OddValue
-				}
-				p = q + 3
-			} else {
-				q, ms = iso(s, in, p+1)
-				if q < 0 || v&0xff != '"' || Byte(in, q) != '"' {
-					return OddValue
-				}
-				p = q + 1
-			}
-			o = number(arena, o, ms)
-		} else if e.Kind == Clock {
-			ms := clock(in, p+1)
-			if ms < 0 || v&0xff != '"' || Byte(in, p+12) != '"' {
-				return OddValue
-			}
-			o = number(arena, o, ms)
-			p += 13
-		} else {
-			if v&0xff != '"' || Byte(in, p+37) != '"' || notGUID(in, p+1) != 0 {
-				return OddValue
-			}
-			o = putGUID(in, p+1, arena, o)
-			p += 38
 		}
-		touch(e)
-		_ = done(s, e.Column, s.O, o)
-		s.Before = e
-		e = e.Next
+	}
+	x = x & ((m & -m >> 7) - 1)
+	n := bits.TrailingZeros64(m) >> 3
+	return p + n, q + n, all | x, m
+}
+
+// quoted copies the text of a string of JSON, up to its end, to q. It returns the places behind it, and all bytes
+// or'ed; at a byte that is not for us it stops, and q is 0.
+func quoted(plain, in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, int, uint64) {
+	all := uint64(0)
+	for {
+		m := uint64(0)
+		p, q, all, m = copied(in, p, arena, q, all, Ones*0x02, Ones*'\\')
+		if m == 0 {
+			continue
+		}
+		m = uint64(Byte(in, p))
+		if m == '"' {
+			return p, q, all
+		}
+		if m != '\\' {
+			return p, 0, 0
+		}
+		m = uint64(Byte(plain, int(Byte(in, p+1))))
+		if m == 0 {
+			return p, 0, 0
+		}
+		Store(arena, q, m)
+		p += 2
+		q++
 	}
 }
 
-// kernel(e, s): goRowAtom reads the properties of an entry.
-func goRowAtom(s *Row) int {
+// marked is quoted for the text of an element.
+func marked(in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, int, uint64) {
+	all := uint64(0)
+	for {
+		m := uint64(0)
+		p, q, all, m = copied(in, p, arena, q, all, Ones*0x06, Ones*'<')
+		if m == 0 {
+			continue
+		}
+		m = Load(in, p)
+		if m&0xff == '<' {
+			return p, q, all
+		}
+		c, n := entity(m)
+		if n == 0 {
+			return p, 0, 0
+		}
+		Store(arena, q, c)
+		p += n
+		q++
+	}
+}
+
+// entity is the character that a text stands for which begins with an ampersand, and the length of that text; a line
+// end or a tab stands for itself. 0: it is not for us.
+func entity(x uint64) (uint64, int) {
+	c := x & 0xff
+	if c == '\n' || c == '\t' {
+		return c, 1
+	}
+	if x&0xffffffffff == '&'|'a'<<8|'m'<<16|'p'<<24|';'<<32 {
+		return '&', 5
+	}
+	if x&0xffffffff == '&'|'l'<<8|'t'<<16|';'<<24 {
+		return '<', 4
+	}
+	if x&0xffffffff == '&'|'g'<<8|'t'<<16|';'<<24 {
+		return '>', 4
+	}
+	if x&0xffffffffffff == '&'|'q'<<8|'u'<<16|'o'<<24|'t'<<32|';'<<40 {
+		return '"', 6
+	}
+	if x&0xffffffffffff == '&'|'a'<<8|'p'<<16|'o'<<24|'s'<<32|';'<<40 {
+		return '\'', 6
+	}
+	return 0, 0
+}
+
+// texts copies a text to o, behind its length. It returns the places behind both texts; -1 and why not.
+func texts(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
+	q := 0
+	all := uint64(0)
+	if e.Kind == Quoted {
+		p, q, all = quoted(s.Plain, in, p, arena, o+e.Width)
+	} else {
+		p, q, all = marked(in, p, arena, o+e.Width)
+	}
+	if q == 0 {
+		if Byte(in, p) == 0 {
+			s.P = p
+			return -1, Cut
+		}
+		return -1, OddValue
+	}
+	touch(e)
+	n := q - o - e.Width
+	if all&Highs != 0 {
+		if invalid(arena, q-n, n, e.Kind) != 0 {
+			return -1, OddValue
+		}
+	}
+	if seal(arena, o, n, e.Width) == 0 {
+		s.P = p
+		s.Size = n
+		return -1, Unsealed
+	}
+	return p, q
+}
+
+// amount reads a number and writes it at o. It returns the places behind both; -1 and why not.
+func amount(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
+	negative := 0
+	if Byte(in, p) == '-' {
+		negative = 1
+		p++
+	}
+	if e.Bare != 0 && Byte(in, p) == '0' && uint64(Byte(in, p+1))-'0' <= 9 {
+		return -1, OddValue
+	}
+	u, n := digits(s.Powers, in, p)
+	if n == 0 || n > 18 {
+		return -1, OddValue
+	}
+	p += n
+	if e.Kind == Integer {
+		i := int(u)
+		if negative != 0 {
+			i = -i
+		}
+		if i < e.Low || i > e.High {
+			return -1, OddValue
+		}
+		o = number(arena, o, i)
+		return p, o
+	}
+	places := 0
+	if Byte(in, p) == '.' {
+		p++
+		part, k := digits(s.Powers, in, p)
+		if k == 0 || n+k > 18 {
+			return -1, OddValue
+		}
+		u = u*Load(s.Powers, k*8) + part
+		p += k
+		places = k
+	}
+	if e.Kind == Decimal {
+		o = scaled(s.Powers, e, arena, o, u, n, places, negative)
+		if o < 0 {
+			return -1, OddValue
+		}
+		return p, o
+	}
+	if u >= 1<<53 {
+		return -1, OddValue
+	}
+	Store(arena, o, quotient(u, s.Exact, places*8)|uint64(negative)<<63)
+	return p, o + 8
+}
+
+// other reads a value of the kinds that are neither texts nor numbers and writes it at o. It returns the places behind
+// both; -1 and why not.
+func other(s *Row, kind int, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
+	if kind == Moment {
+		ms := 0
+		p, ms = iso(s, in, p)
+		if p < 0 {
+			return -1, OddValue
+		}
+		o = number(arena, o, ms)
+		return p, o
+	}
+	if kind == Clock {
+		ms := clock(in, p)
+		if ms < 0 {
+			return -1, OddValue
+		}
+		o = number(arena, o, ms)
+		return p + 11, o
+	}
+	if kind == GUID {
+		if notGUID(in, p) != 0 {
+			return -1, OddValue
+		}
+		return p + 36, putGUID(in, p, arena, o)
+	}
+	v := Load(in, p)
+	if v&0xffffffff == 't'|'r'<<8|'u'<<16|'e'<<24 {
+		Put(arena, o, 1)
+		return p + 4, o + 1
+	}
+	if kind == Slow || v&0xffffffffff != 'f'|'a'<<8|'l'<<16|'s'<<24|'e'<<32 {
+		return -1, OddValue
+	}
+	Put(arena, o, 0)
+	return p + 5, o + 1
+}
+
+// search finds the entry of the member at p, whose Open is not that of e: 0. 1: it is null. -1: no entry is known for
+// it. Once a row is mixed, what comes next is anybody's guess, and only the table tells.
+func search(s *Row, in unsafe.Pointer, p int, e **Entry) int {
+	if s.Mixed == 0 {
+		near := 3
+		for {
+			touch(*e)
+			if unlike(in, p, &(*e).Null, s.First) == 0 {
+				return 1
+			}
+			if near == 0 {
+				break
+			}
+			*e = (*e).Next
+			near--
+			touch(*e)
+			if unlike(in, p, &(*e).Open, s.First) == 0 {
+				return 0
+			}
+		}
+	}
+	from, n := name(s, in, p)
+	at := hash(in, from, n)
+	n = 0
+	for {
+		*e = pointer(s.Table, int(at&s.Mask)*8)
+		if *e == nil {
+			return -1
+		}
+		touch(*e)
+		if unlike(in, p, &(*e).Open, s.First) == 0 {
+			break
+		}
+		if unlike(in, p, &(*e).Null, s.First) == 0 {
+			n = 1
+			break
+		}
+		at++
+	}
+	follows(s.Before, *e)
+	return n
+}
+
+// pass goes behind what is no column, whose Open ends at p, 0: it has ended at another place than was learned.
+func pass(s *Row, in unsafe.Pointer, p int, e *Entry) int {
+	s.First = ^uint64(0)
+	if e.Skip == nil {
+		return 0
+	}
+	return match(in, p, unsafe.Pointer(e.Skip))
+}
+
+// another goes on to the next row, from the end of one that is whole: to its first member, 0: the caller must look.
+func another(s *Row, in unsafe.Pointer, p, o int, end *Entry) int {
+	if s.Made >= s.Most || s.Mixed != 0 || s.Expected != s.Columns || o-p > s.Slack {
+		return 0
+	}
+	p = match(in, p, unsafe.Pointer(end.Skip))
+	if p == 0 {
+		return 0
+	}
+	from := p
+	if s.Markup == 0 {
+		if Byte(in, p) != '{' {
+			return 0
+		}
+		s.First = ^uint64(0xff)
+	} else {
+		p = match(in, p, unsafe.Pointer(s.Head.Skip))
+	}
+	if p != 0 {
+		complete(s, from, o)
+	}
+	return p
+}
+
+// value reads a value and writes it at o. It returns the places behind both; -1 and why not.
+func value(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
+	if e.Kind <= Marked {
+		p, o = texts(s, e, in, p, arena, o)
+	} else {
+		if e.Kind <= Double {
+			p, o = amount(s, e, in, p, arena, o)
+		} else {
+			p, o = other(s, e.Kind, in, p, arena, o)
+		}
+		if p >= 0 && e.Bare != 0 && Byte(in, p) != ',' && Byte(in, p) != '}' {
+			return -1, OddValue
+		}
+	}
+	return p, o
+}
+
+// closed goes behind what closes the value before p; -1: it does not stand there.
+func closed(e *Entry, in unsafe.Pointer, p int) int {
+	touch(e)
+	if unlike(in, p, &e.Close, ^uint64(0)) != 0 {
+		return -1
+	}
+	return p + e.Close.Size
+}
+
+// nothing writes what stands for a column whose Null stands in the text, and returns the place behind it; -1: it must
+// not be null.
+func nothing(e *Entry, arena unsafe.Pointer, o int) int {
+	if e.Empty != 0 {
+		Put(arena, o, 2)
+		o += e.Optional
+	} else {
+		if e.Optional == 0 {
+			return -1
+		}
+	}
+	Put(arena, o, 0)
+	return o + 1
+}
+
+// absent is nothing for a member that was found by its Null, which may be no column.
+func absent(s *Row, e *Entry, arena unsafe.Pointer, o int) int {
+	s.First = ^uint64(0)
+	if e.Kind == Skip {
+		return o
+	}
+	if e.Column != s.Expected {
+		o = given(s, e.Column, o)
+		if o < 0 {
+			return -1
+		}
+		touch(e)
+	}
+	s.O = o
+	o = nothing(e, arena, o)
+	done(s, e.Column, s.O, o)
+	return o
+}
+
+// kernel(e, s): goRead reads members of a row: the marks and kinds of its entries are the program, the text between
+// marks are the values.
+func goRead(s *Row) int {
 	in := s.In
 	arena := s.Arena
 	p := s.P
 	o := s.O
 	e := s.Entry
 	for {
+		touch(e)
 		touch(s)
-		s.Filled = 1
-		if s.AtValue == 0 {
-			different := differs(in, p, e, ^uint64(0))
-			if different != 0 {
-				filled := notNull(in, p, e)
-				s.Filled = filled
-				if s.Filled != 0 {
-					s.P = p
-					s.O = o
-					s.Entry = e
-					other := uint64(1)
-					if s.Mixed == 0 {
-						e = e.Next
-						other = differs(in, p, e, ^uint64(0))
-						if other != 0 {
-							filled := notNull(in, p, e)
-							s.Filled = filled
-							if s.Filled != 0 {
-								e = e.Next
-								other = differs(in, p, e, ^uint64(0))
-								if other != 0 {
-									filled := notNull(in, p, e)
-									s.Filled = filled
-								}
-							}
-						}
-					}
-					if other != 0 && s.Filled != 0 {
-						q := p
-						for Byte(in, q) == ' ' || Byte(in, q) == '\n' || Byte(in, q) == '\t' || Byte(in, q) == '\r' {
-							q++
-						}
-						n := nameAtom(in, q)
-						if n == 0 {
-							return Missed
-						}
-						at := hash(in, q+1, n)
-						for {
-							e = pointer(s.Table, int(at&s.Mask)*8)
-							if e == nil {
-								return Missed
-							}
-							different := differs(in, p, e, ^uint64(0))
-							if different == 0 {
-								break
-							}
-							filled := notNull(in, p, e)
-							s.Filled = filled
-							if s.Filled == 0 {
-								break
-							}
-							at++
-						}
-						_ = follows(s.Before, e)
-					}
+		if unlike(in, p, &e.Open, s.First) != 0 {
+			s.P = p
+			s.O = o
+			null := search(s, in, p, &e)
+			if null != 0 {
+				if null < 0 {
+					return Missed
 				}
-			}
-			touch(e)
-			touch(s)
-			if e.Kind >= Skip {
-				p += e.Open.Size
-				s.P = p
-				s.O = o
-				s.Entry = e
-				if e.Kind == End {
-					return AtEnd
-				}
-				if e.Skip == nil {
-					return OddMember
-				}
-				n := match(in, p, e.Skip)
-				if n == 0 {
-					return OddMember
-				}
-				p = n
-				s.Before = e
-				e = e.Next
-				continue
-			}
-			if e.Column != s.Expected {
-				o = given(s, e.Column, o)
+				touch(e)
+				o = absent(s, e, arena, o)
 				if o < 0 {
 					return OddRow
 				}
-			}
-			if s.Filled == 0 {
-				if e.Optional == 0 {
-					return OddRow
-				}
-				Put(arena, o, 0)
 				p += e.Null.Size
-				_ = done(s, e.Column, o, o+1)
-				o++
 				s.Before = e
 				e = e.Next
 				continue
 			}
-			p += e.Open.Size
 		}
 		touch(e)
-		touch(s)
-		s.AtValue = 0
+		if e.Kind >= Skip {
+			s.P = p + e.Open.Size
+			s.O = o
+			s.Entry = e
+			if e.Kind == Skip {
+				p = pass(s, in, s.P, e)
+				if p == 0 {
+					return OddMember
+				}
+			} else {
+				// with its only byte masked, the end would be everywhere
+				if s.First != ^uint64(0) {
+					return Missed
+				}
+				p = another(s, in, s.P, o, e)
+				if p == 0 {
+					return AtEnd
+				}
+				e = s.Head
+			}
+			s.Before = e
+			e = e.Next
+			continue
+		}
+		if e.Column != s.Expected {
+			o = given(s, e.Column, o)
+			if o < 0 {
+				return OddRow
+			}
+		}
+		p += e.Open.Size
+		s.First = ^uint64(0)
 		s.P = p
 		s.O = o
 		s.Entry = e
 		Put(arena, o, 2)
-		o += e.Optional
-		if e.Kind == Text {
-			q := o + e.Width
-			ascii := uint64(0)
-			for {
-				x := Load(in, p)
-				Store(arena, q, x)
-				m := stops(x, Ones*0x06, Ones*0x21, Ones*'<')
-				// written out four times: loops are charged at their heads
-				if m == 0 {
-					ascii |= x
-					x = Load(in, p+8)
-					Store(arena, q+8, x)
-					p += 8
-					q += 8
-					m = stops(x, Ones*0x06, Ones*0x21, Ones*'<')
-					if m == 0 {
-						ascii |= x
-						x = Load(in, p+8)
-						Store(arena, q+8, x)
-						p += 8
-						q += 8
-						m = stops(x, Ones*0x06, Ones*0x21, Ones*'<')
-						if m == 0 {
-							ascii |= x
-							x = Load(in, p+8)
-							Store(arena, q+8, x)
-							p += 8
-							q += 8
-							m = stops(x, Ones*0x06, Ones*0x21, Ones*'<')
-							if m == 0 {
-								ascii |= x
-								p += 8
-								q += 8
-								continue
-							}
-						}
-					}
-				}
-				m = uint64(bits.TrailingZeros64(m) & 56)
-				ascii |= x & (1<<m - 1)
-				p += int(m >> 3)
-				q += int(m >> 3)
-				x = Load(in, p)
-				m = x & 0xff
-				if m == '<' {
-					break
-				}
-				if m == '&' {
-					if x&0xffffffffff == '&'|'a'<<8|'m'<<16|'p'<<24|';'<<32 {
-						p += 5
-					} else if x&0xffffffff == '&'|'l'<<8|'t'<<16|';'<<24 {
-						m = '<'
-						p += 4
-					} else if x&0xffffffff == '&'|'g'<<8|'t'<<16|';'<<24 {
-						m = '>'
-						p += 4
-					} else if x&0xffffffffffff == '&'|'q'<<8|'u'<<16|'o'<<24|'t'<<32|';'<<40 {
-						m = '"'
-						p += 6
-					} else {
-						if x&0xffffffffffff != '&'|'a'<<8|'p'<<16|'o'<<24|'s'<<32|';'<<40 {
-							return OddValue
-						}
-						m = '\''
-						p += 6
-					}
-				} else {
-					if m != '\n' && m != '\t' {
-						if m == 0 {
-							s.P = p
-							return Cut
-						}
-						return OddValue
-					}
-					p++
-				}
-				Store(arena, q, m)
-				q++
-			}
-			touch(e)
-			n := q - o - e.Width
-			if ascii&Highs != 0 {
-				bad := invalid(arena, q-n, n, 1)
-				if bad != 0 {
-					return OddValue
-				}
-			}
-			open := notClosed(in, p, e)
-			if open != 0 {
-				return OddValue
-			}
-			sealed := seal(arena, o, n, e.Width)
-			if sealed == 0 {
-				s.P = p + e.Close.Size
-				s.Size = n
-				return Unsealed
-			}
-			o = q
-		} else if e.Kind <= Double {
-			if e.Kind == Slow {
-				return OddValue
-			}
-			s.Negative = 0
-			if Byte(in, p) == '-' {
-				s.Negative = 1
-				p++
-			}
-			u, n := digits(s, in, p)
-			if n == 0 || n > 18 {
-				return OddValue
-			}
-			p += n
-			s.Places = 0
-			if Byte(in, p) == '.' && e.Kind != Integer {
-				p++
-				part, k := digits(s, in, p)
-				if k == 0 || n+k > 18 {
-					return OddValue
-				}
-				u = u*Load(s.Powers, k*8) + part
-				p += k
-				n += k
-				s.Places = k
-			}
-			if e.Kind == Integer {
-				i := int(u)
-				if s.Negative != 0 {
-					i = -i
-				}
-				if i < e.Low || i > e.High {
-					return OddValue
-				}
-				o = number(arena, o, i)
-			} else if e.Kind == Decimal {
-				o = scaled(s, e, arena, u, n, o)
-				if o < 0 {
-					return OddValue
-				}
-			} else {
-				if u >= 1<<53 {
-					return OddValue
-				}
-				Store(arena, o, quotient(u, s.Exact, s.Places*8)|uint64(s.Negative)<<63)
-				o += 8
-			}
-			open := notClosed(in, p, e)
-			if open != 0 {
+		p, o = value(s, e, in, p, arena, o+e.Optional)
+		if p >= 0 {
+			p = closed(e, in, p)
+			if p < 0 {
 				return OddValue
 			}
 		} else {
-			if e.Kind == Boolean {
-				w := Load(in, p)
-				if w&0xffffffff == 't'|'r'<<8|'u'<<16|'e'<<24 {
-					Put(arena, o, 1)
-					p += 4
-				} else {
-					if w&0xffffffffff != 'f'|'a'<<8|'l'<<16|'s'<<24|'e'<<32 {
-						return OddValue
-					}
-					Put(arena, o, 0)
-					p += 5
-				}
-				o++
-			} else if e.Kind == Moment {
-				q, ms := iso(s, in, p)
-				if q < 0 {
-					return OddValue
-				}
-				p = q
-				o = number(arena, o, ms)
-			} else if e.Kind == Clock {
-				ms := clock(in, p)
-				if ms < 0 {
-					return OddValue
-				}
-				o = number(arena, o, ms)
-				p += 11
-			} else {
-				if notGUID(in, p) != 0 {
-					return OddValue
-				}
-				o = putGUID(in, p, arena, o)
-				p += 36
+			if e.Bare == 0 {
+				return o
 			}
-			open := notClosed(in, p, e)
-			if open != 0 {
+			// null begins as a bare value does
+			p = s.P - e.Open.Size
+			o = nothing(e, arena, s.O)
+			if o < 0 || unlike(in, p, &e.Null, ^uint64(0xff)) != 0 {
 				return OddValue
 			}
+			p += e.Null.Size
 		}
-		touch(e)
-		p += e.Close.Size
-		_ = done(s, e.Column, s.O, o)
+		done(s, e.Column, s.O, o)
 		s.Before = e
 		e = e.Next
 	}

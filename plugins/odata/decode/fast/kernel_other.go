@@ -4,11 +4,8 @@ package fast
 
 import "unsafe"
 
-// RowJSON reads members of a row of verbose JSON and says why it stopped.
-func RowJSON(s *Row) int { return goRowJSON(s) }
-
-// RowAtom reads the properties of an entry and says why it stopped.
-func RowAtom(s *Row) int { return goRowAtom(s) }
+// Read reads members of a row and says why it stopped.
+func Read(s *Row) int { return goRead(s) }
 
 // Match returns the length of what matches a template; 0 or negative, how far it matched, where it does not.
 func Match(src unsafe.Pointer, program *uint64) int { return goMatch(src, program) }

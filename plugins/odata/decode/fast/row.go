@@ -8,27 +8,29 @@ const MarkSize = 8 * markWords
 
 const markWords = 10
 
-// Mark is a short text to be compared whole: as words, and what of them counts. Bias is not 0 for texts that are longer
-// than [MarkSize], and while there is none.
+// Mark is a short text to be compared whole: Parts are words of it, each with what of it counts behind it. Bias is not
+// 0 for texts that are longer than [MarkSize], and while there is none.
 type Mark struct {
-	Words, Masks [markWords]uint64
-	Bias         uint64
-	Size         int
+	Bias  uint64
+	Size  int
+	Parts [2 * markWords]uint64
 }
+
+// NoMark never matches.
+var NoMark = Mark{Bias: 1}
 
 // NewMark makes a mark; texts of more than [MarkSize] bytes never match.
 func NewMark(text []byte) Mark {
-	m := Mark{Size: len(text)}
 	if len(text) > MarkSize || len(text) == 0 {
-		m.Bias = 1
-		return m
+		return NoMark
 	}
+	m := Mark{Size: len(text)}
 	for i := range markWords {
 		part := text[min(len(text), 8*i):min(len(text), 8*i+8)]
-		m.Words[i] = word(part)
-		m.Masks[i] = ^uint64(0)
+		m.Parts[2*i] = word(part)
+		m.Parts[2*i+1] = ^uint64(0)
 		if len(part) < 8 {
-			m.Masks[i] = 1<<(8*len(part)) - 1
+			m.Parts[2*i+1] = 1<<(8*len(part)) - 1
 		}
 	}
 	return m
@@ -36,9 +38,9 @@ func NewMark(text []byte) Mark {
 
 // Kinds of entries: how their values are read.
 const (
-	// Slow: by somebody else.
-	Slow = iota
-	Text
+	// Quoted is text of a JSON string, Marked that of an element.
+	Quoted = iota
+	Marked
 	Integer
 	Decimal
 	Double
@@ -46,6 +48,8 @@ const (
 	Moment
 	Clock
 	GUID
+	// Slow: by somebody else.
+	Slow
 	// Skip: its value is passed.
 	Skip
 	// End is the end of the row.
@@ -53,28 +57,34 @@ const (
 )
 
 // Entry is one thing that may stand in a row: a property, something to be passed, the end. All its fields have eight
-// bytes, since assembly reads them.
+// bytes, since assembly reads them; what each member needs stands together at the end, for the processor's cache.
 type Entry struct {
-	// Open is what stands in front of the value: in JSON separator, name and colon, in Atom the start tag and the white
-	// space before it. Close is the end tag, Null what stands for null; Atom only.
-	Open, Close, Null Mark
-	// Next is the entry expected behind it, never nil.
-	Next *Entry
-	Kind int
-	// Column, and whether a branch number precedes its value (1) or not (0).
-	Column, Optional int
-	// Width is the size of the last text's length.
-	Width int
-	// Low and High bound integers; Scale and Limit are a decimal's (Limit: the first unscaled value that is too large).
-	Low, High int
-	Scale     int
-	Limit     uint64
-	// Skip is the template of what is passed, nil: none was learned.
-	Skip *uint64
 	// Candidate came behind it lately instead of Next, Times times running. A guess is changed when another was right
 	// three times running: a page without its nulls must not spoil the order.
 	Candidate *Entry
 	Times     int
+	// Skip is the template of what is passed, nil: none was learned. Of the end it is what stands between two rows, and
+	// of what stands in front of the first entry what stands before a row's members.
+	Skip *uint64
+	// Null is the whole member where it is null, or with Empty 1 where it is an empty text.
+	Null  Mark
+	Empty int
+	// Low and High bound integers; Scale and Limit are a decimal's (Limit: the first unscaled value that is too large).
+	Low, High int
+	Scale     int
+	Limit     uint64
+	// Open is all that stands in front of the value: in JSON separator, name, colon, the quote and the beginning that
+	// all values have, as of points in time; in Atom white space and the start tag. Close is what stands behind it.
+	Close, Open Mark
+	// Next is the entry expected behind it, never nil.
+	Next *Entry
+	// Bare is 1 for numbers and booleans of JSON without quotes, which end at a comma or at the row's end.
+	Bare int
+	// Width is the size of the last text's length.
+	Width int
+	// Column, and whether a branch number precedes its value (1) or not (0).
+	Column, Optional int
+	Kind             int
 }
 
 // Enough is how often another entry must come behind one to be expected there.
@@ -85,10 +95,11 @@ type Row struct {
 	// In is the text, P the place in it; Arena the output, O the place there. The caller has made room.
 	In, Arena unsafe.Pointer
 	P, O      int
-	// Entry is expected at P, or its value is there if AtValue is 1. Before is the entry before it.
+	// Entry is expected at P, or its value is there. Before is the entry before it.
 	Entry, Before *Entry
-	AtValue       int
-	// First masks the first byte in front of the first member of a row in JSON.
+	// Markup is 1 where names are those of elements.
+	Markup int
+	// First masks the first byte in front of the first member of a row in JSON; elsewhere it masks nothing.
 	First uint64
 	// Expected is the column that would be next in order; Mixed is 1 once another came.
 	Expected, Mixed int
@@ -100,15 +111,11 @@ type Row struct {
 	Optionals unsafe.Pointer
 	// Powers, Exact and Plain are the tables of this package.
 	Powers, Exact, Plain unsafe.Pointer
-	// Table has Mask+1 places for entries, each at the hash of its name or behind it.
+	// Table has Mask+1 places for entries, each at the hash of its name or behind it; the row's end has no name.
 	Table unsafe.Pointer
 	Mask  uint64
 	// Size is the number of bytes of a text that wants its length written.
 	Size int
-	// Negative and Places are of the number being read.
-	Negative, Places int
-	// Filled is 0 if the member at P is null.
-	Filled uint64
 	// Rows has room for Most rows (wit.Row as it lies in memory); Made is how many were written there. The row at work
 	// begins at From in the text and at Start in the arena. Most is 0 where rows are not to be written.
 	Rows        unsafe.Pointer
@@ -156,13 +163,22 @@ func (r *Row) Given(column int) bool {
 // Done notes that a column was written, from r.O to o, with its text up to p: what comes behind it is next.
 func (r *Row) Done(p, o int) {
 	done(r, r.Entry.Column, r.O, o)
-	r.P, r.O, r.AtValue = p, o, 0
+	r.P, r.O = p, o
 	r.Before, r.Entry = r.Entry, r.Entry.Next
+}
+
+// Closed tells whether what closes the value of Entry stands at P, and goes behind it.
+func (r *Row) Closed() bool {
+	if unlike(r.In, r.P, &r.Entry.Close, ^uint64(0)) != 0 {
+		return false
+	}
+	r.P += r.Entry.Close.Size
+	return true
 }
 
 // Passed notes that a member that is no column ends at p.
 func (r *Row) Passed(p int) {
-	r.P, r.AtValue = p, 0
+	r.P = p
 	r.Before, r.Entry = r.Entry, r.Entry.Next
 }
 
@@ -170,7 +186,7 @@ func (r *Row) Passed(p int) {
 const (
 	// AtEnd: the row's end was passed.
 	AtEnd = iota
-	// Missed: neither Entry nor the ones behind it stand at P.
+	// Missed: no entry is known that stands at P.
 	Missed
 	// OddValue: the value of Entry at P is for somebody else; nothing was written at O.
 	OddValue
@@ -179,7 +195,7 @@ const (
 	// OddRow: the plain parser must read the row.
 	OddRow
 	// Unsealed: a text of Size bytes stands at O behind the branch number and Width bytes for its length, which is
-	// wrong; P is behind it.
+	// wrong; P is behind it, and [Row.Closed] has to be asked.
 	Unsealed
 	// Cut: the text at P, amid a value, has ended, or holds a 0.
 	Cut

@@ -7,37 +7,34 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
 )
 
-// fastAtom reads entries that are like those before them. An entry is what stands in front of its properties, templates
+// atomLane reads entries that are like those before them. An entry is what stands in front of its properties, templates
 // with expanded entries between them; the properties; what stands behind them, a template.
-type fastAtom struct {
-	fastRows
+type atomLane struct {
+	lane
 	d      *Atom
 	reader atomReader
 
-	// heads and tails are the templates learned lately, lessons how many more may be. fronts and backs are those of the
-	// feed around the entries, for expanded ones.
+	// heads and tails are the templates learned lately. fronts and backs are those of the feed around the entries, for
+	// expanded ones.
 	heads         [][]headPart
 	tails         []*fast.Template
 	fronts, backs []*fast.Template
-	lessons       int
 	// key is the namespaces around the entries for which all was learned; generation counts how often all was
 	// forgotten.
 	key        []byte
 	generation int
-	// scopes are the namespaces in force at the properties, inside; data is the prefix of properties, meta that of the
-	// format.
-	scopes     scopes
-	inside     int
-	data, meta []byte
-	// closing is the name of the element around the properties.
-	closing []byte
+	// scopes are the namespaces in force at the properties, inside; closing is the name of the element around the
+	// properties, data their prefix.
+	scopes        scopes
+	inside        int
+	closing, data []byte
 
 	// path is that of the structure read, "" or ending in a slash; depth is how deep its properties may nest.
 	path  string
 	depth int
 	// root reads rows; inner read the structures inside, by column.
-	root  *fastAtom
-	inner []*fastAtom
+	root  *atomLane
+	inner []*atomLane
 }
 
 // headPart is a part of what stands in front of an entry's properties. Behind it comes the expanded value of a column,
@@ -52,34 +49,34 @@ type headPart struct {
 // maxTemplates is how many forms of entries are known at a time.
 const maxTemplates = 3
 
-func newFastAtom(d *Atom) *fastAtom {
+func newAtomLane(d *Atom) *atomLane {
 	// an entry, its content and the properties are around a property
-	f := &fastAtom{d: d, depth: d.s.limits.Depth - 3}
+	f := &atomLane{d: d, depth: d.s.limits.Depth - 3}
 	f.root = f
 	f.forget(d.s.layout)
 	return f
 }
 
 // forget drops all that was learned.
-func (f *fastAtom) forget(l *RowLayout) {
-	f.init(l)
+func (f *atomLane) forget(l *RowLayout) {
+	f.init(f, l, 1)
 	for i := range l.Columns {
 		if len(l.Columns[i].steps) > 0 {
 			// what is not among the properties may be elsewhere in the entry: for the plain parser
 			f.optionals[i] = 0
 		}
 	}
-	f.heads, f.tails, f.fronts, f.backs, f.lessons = nil, nil, nil, nil, maxLessons
-	f.data, f.meta, f.closing = nil, nil, nil
-	f.inner = make([]*fastAtom, len(l.Columns))
+	f.heads, f.tails, f.fronts, f.backs = nil, nil, nil, nil
+	f.data, f.closing = nil, nil
+	f.inner = make([]*atomLane, len(l.Columns))
 	f.generation++
 }
 
-// structure returns the reader of the structures in a column.
-func (f *fastAtom) structure(column int) *fastAtom {
+// of returns the lane of the structures in a column.
+func (f *atomLane) of(column int) *atomLane {
 	if f.inner[column] == nil {
 		c := &f.l.Columns[column]
-		x := &fastAtom{d: f.d, path: c.path(f.path), root: f.root, depth: f.depth - 1}
+		x := &atomLane{d: f.d, path: c.path(f.path), root: f.root, depth: f.depth - 1}
 		if c.Shape != Complex {
 			// link, inline, feed, entry, content, properties
 			x.depth = f.depth - 6
@@ -90,8 +87,8 @@ func (f *fastAtom) structure(column int) *fastAtom {
 	return f.inner[column]
 }
 
-// bind is told the namespaces around the entries of a page, or of a feed inside an entry.
-func (f *fastAtom) bind(s *scopes, scope int) {
+// bind takes the namespaces around the entries of a page, or of a feed inside an entry.
+func (f *atomLane) bind(s *scopes, scope int) {
 	var key []byte
 	for k := scope; k > 0; k = s.all[k].outer {
 		key = append(append(append(append(key, s.all[k].prefix...), '='), s.all[k].value...), '\n')
@@ -104,38 +101,45 @@ func (f *fastAtom) bind(s *scopes, scope int) {
 
 // rows reads as many entries as it can, from p on. It returns where it stopped; false: it could not read the entry at
 // p.
-func (f *fastAtom) rows(p int, out *Output) (next int, progress bool) {
-	f.buf, f.out = f.d.s.buf, out
-	f.stopped = -1
+func (f *atomLane) rows(p int, out *Output) (next int, progress bool) {
+	if len(f.heads) == 0 || !f.worthwhile() {
+		return p, false
+	}
+	f.use(f.d.s.buf, out)
 	defer func() { f.tried(progress) }()
-	for len(f.heads) > 0 && f.worthwhile() {
-		f.room(out, len(f.buf)-p)
-		start := len(out.Data)
-		q, ok := f.read(p, start)
+	for {
+		f.between()
+		f.promise(p, len(out.Data))
+		f.several(&f.d.s.page)
+		q, ok := f.read(p, len(out.Data))
+		progress = progress || f.row.Made > 0
+		var start int
+		p, start = f.made(&f.d.s)
 		if !ok {
 			f.gaveUp(&f.d.s, p)
 			break
 		}
-		o := f.finish(start)
-		if o < 0 {
-			break
-		}
-		out.Data = out.Data[:o]
-		if m := finishRow(out, f.l, f.d.s.page.Rows, start, f.spans[:len(f.entries)]); m != nil {
-			out.Data = out.Data[:start]
+		if o := f.finish(start); o < 0 || !f.finishRow(&f.d.s, start, o) {
 			break
 		}
 		if f.l.Addressed {
 			out.addressAtom(f.buf[p:q], true)
 		}
-		f.d.s.page.Rows++
-		f.taken++
 		progress = true
 		if p = xmlSpace(f.buf, q); p >= len(f.buf) {
 			break
 		}
 	}
 	return p, progress
+}
+
+// between has the kernel go from entry to entry where nothing is expanded in front of the properties.
+func (f *atomLane) between() {
+	f.end.Skip, f.lane.head.Skip = nil, nil
+	if len(f.heads) > 0 && len(f.heads[0]) == 1 {
+		head := f.heads[0]
+		f.end.Skip, f.lane.head.Skip = f.tails[0].Program(), head[0].template.Program()
+	}
 }
 
 // matchOne returns the length of what the first of the templates to match matches; where none does, it is as the result
@@ -157,7 +161,7 @@ func matchOne(templates []*fast.Template, in unsafe.Pointer, p int) int {
 
 // read reads the entry at p and writes its columns at o. It returns the place behind it; false: the plain parser must
 // read it.
-func (f *fastAtom) read(p, o int) (int, bool) {
+func (f *atomLane) read(p, o int) (int, bool) {
 	for i := range f.heads {
 		r := f.begin(p, o)
 		if !f.head(r, f.heads[i]) {
@@ -166,7 +170,7 @@ func (f *fastAtom) read(p, o int) (int, bool) {
 		if i > 0 {
 			f.heads[0], f.heads[i] = f.heads[i], f.heads[0]
 		}
-		if !f.properties(r) {
+		if !f.members(r, &f.root.effort) {
 			return 0, false
 		}
 		return f.tail(r)
@@ -175,7 +179,7 @@ func (f *fastAtom) read(p, o int) (int, bool) {
 }
 
 // head reads what stands in front of the properties.
-func (f *fastAtom) head(r *fast.Row, parts []headPart) bool {
+func (f *atomLane) head(r *fast.Row, parts []headPart) bool {
 	for _, part := range parts {
 		n := part.template.Match(unsafe.Add(r.In, r.P))
 		if n <= 0 {
@@ -183,116 +187,67 @@ func (f *fastAtom) head(r *fast.Row, parts []headPart) bool {
 			return false
 		}
 		r.P += n
-		if part.column >= 0 && (part.generation != f.structure(part.column).generation || !f.expanded(r, part.column)) {
+		if part.column >= 0 && (part.generation != f.of(part.column).generation || !f.expanded(r, part.column)) {
 			return false
 		}
 	}
-	r.Before, r.Entry = &f.fastRows.head.Entry, f.fastRows.head.Next
+	r.Before, r.Entry = &f.lane.head.Entry, f.lane.head.Next
 	return true
 }
 
-// properties reads properties up to the end of the element around them.
-func (f *fastAtom) properties(r *fast.Row) bool {
-	for {
-		switch fast.RowAtom(r) {
-		case fast.AtEnd:
-			return true
-		case fast.Missed:
-			ended, ok := f.find(r)
-			if !ok || ended {
-				return ok
-			}
-		case fast.OddMember:
-			if !f.pass(r, bytes.LastIndexByte(f.buf[:r.P], '<')) {
-				return false
-			}
-		case fast.OddValue:
-			if !f.complex(r) && (f.root.cut() || !f.slow(r)) {
-				return false
-			}
-		case fast.Unsealed:
-			r.Done(r.P, f.seal())
-		default:
-			return false
-		}
-	}
-}
-
-// complex reads a complex value; false: the plain parser must.
-func (f *fastAtom) complex(r *fast.Row) bool {
+// structure reads a complex value.
+func (f *atomLane) structure(r *fast.Row) bool {
 	e := entryOf(r.Entry)
-	if e.c.Shape != Complex || e.Close.Size == 0 {
+	if e.c.Shape != Complex {
 		return false
 	}
-	x := f.structure(e.Column)
-	x.data, x.meta, x.closing = f.data, f.meta, e.name
+	x := f.of(e.Column)
 	x.scopes, x.inside = f.scopes, f.inside
-	x.enter(f)
+	x.use(f.buf, f.out)
 	o := r.O + e.Optional
 	fast.Put(r.Arena, r.O, 2)
 	x.promise(r.P, o)
-	ok := x.properties(x.begin(r.P, o))
-	p, end := x.row.P, 0
+	ok := x.members(x.begin(r.P, o), &f.root.effort)
+	end := 0
 	if ok {
 		end = x.finish(o)
 	}
-	return f.leave(r, p, end, ok && end >= 0)
-}
-
-// enter readies the reader of a structure for the text that the one around it reads.
-func (f *fastAtom) enter(outer *fastAtom) { f.buf, f.out = outer.buf, outer.out }
-
-// promise makes room for a structure.
-func (f *fastRows) promise(p, o int) {
-	if need := len(f.buf) - p + 48*len(f.entries) + 2*fast.Room; cap(f.out.Data)-o < need {
-		f.grow(f.out, o, need)
-	}
-}
-
-// leave goes on behind a structure, which ends at p in the text and at o in the output, if it was read.
-func (f *fastAtom) leave(r *fast.Row, p, o int, ok bool) bool {
-	if ok {
-		f.promise(p, o)
-	}
-	r.Arena = unsafe.Pointer(unsafe.SliceData(f.out.Data))
-	if ok {
-		r.Done(p, o)
-	}
-	return ok
+	return f.leave(r, x.row.P, end, ok && end >= 0)
 }
 
 // expanded reads what is inside m:inline.
-func (f *fastAtom) expanded(r *fast.Row, column int) bool {
+func (f *atomLane) expanded(r *fast.Row, column int) bool {
 	e := &f.entries[column]
 	r.Entry = &e.Entry
 	if !r.Given(column) {
 		return false
 	}
-	x := f.structure(column)
-	x.enter(f)
+	x := f.of(column)
+	x.use(f.buf, f.out)
 	o, p, ok := r.O+e.Optional, r.P, false
 	fast.Put(r.Arena, r.O, 2)
 	if e.c.Shape == Many {
 		p, o, ok = x.feed(p, o)
 	} else {
+		x.row.Most = 0
 		p, o, ok = x.entry(xmlSpace(f.buf, p), o)
 	}
 	return f.leave(r, p, o, ok)
 }
 
 // entry reads the expanded entry at p.
-func (f *fastAtom) entry(p, o int) (next, end int, ok bool) {
+func (f *atomLane) entry(p, o int) (next, end int, ok bool) {
 	f.promise(p, o)
 	if next, ok = f.read(p, o); !ok {
 		f.root.failed(f.row.P)
 		return p, o, false
 	}
-	end = f.finish(o)
+	end = f.finish(f.row.Start)
 	return xmlSpace(f.buf, next), end, end >= 0
 }
 
 // feed reads the expanded feed at p.
-func (f *fastAtom) feed(p, o int) (next, end int, ok bool) {
+func (f *atomLane) feed(p, o int) (next, end int, ok bool) {
 	in := unsafe.Pointer(unsafe.SliceData(f.buf))
 	n := matchOne(f.fronts, in, p)
 	if n <= 0 {
@@ -301,17 +256,20 @@ func (f *fastAtom) feed(p, o int) (next, end int, ok bool) {
 	}
 	from, count := o, 0
 	o++
-	for p += n; ; count++ {
+	for p += n; ; count += f.row.Made + 1 {
 		if n = matchOne(f.backs, in, p); n > 0 {
 			return p + n, f.count(from, o, count), true
 		}
+		f.promise(p, o)
+		f.between()
+		f.items()
 		if p, o, ok = f.entry(p, o); !ok {
 			return p, o, false
 		}
 	}
 }
 
-func (f *fastAtom) tail(r *fast.Row) (int, bool) {
+func (f *atomLane) tail(r *fast.Row) (int, bool) {
 	n := matchOne(f.tails, r.In, r.P)
 	if n <= 0 {
 		f.root.failed(r.P - n)
@@ -319,12 +277,11 @@ func (f *fastAtom) tail(r *fast.Row) (int, bool) {
 	return r.P + n, n > 0
 }
 
-// slow lets the plain parser read one value.
-func (f *fastAtom) slow(r *fast.Row) bool {
+func (f *atomLane) plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool) {
 	start := bytes.LastIndexByte(f.buf[:r.P], '<')
 	end, err := xmlElement(f.buf, start, f.depth)
 	if err != nil {
-		return false
+		return dst, 0, false
 	}
 	x, s, c := &f.reader, &f.d.s, r.Entry.Column
 	x.d, x.row, x.hole = f.d, f.buf, hole{}
@@ -332,125 +289,30 @@ func (f *fastAtom) slow(r *fast.Row) bool {
 	s.levels[0].spans[c], s.levels[0].scopes[c] = textRange{start, end}, f.inside
 	outer, known := f.d.scopes, len(s.page.Unknown)
 	f.d.scopes = scopes{f.scopes.all}
-	dst, m := x.column(f.out.Data[:r.O], f.l, c, 0, element{}, false)
+	dst, m := x.column(dst, f.l, c, 0, element{}, false)
 	f.d.scopes = outer
-	if reported := s.page.Unknown[known:]; len(reported) > 0 {
-		// the plain parser is to say so
-		for _, path := range reported {
-			delete(s.unknown, path)
-		}
-		s.page.Unknown = s.page.Unknown[:known]
-		return false
-	}
-	if m != nil {
-		return false
-	}
-	f.took(dst, end)
-	r.Done(end, len(dst))
-	return true
+	return dst, end, !s.unreported(known) && m == nil
 }
 
-// pass passes the element at start, which is no column.
-func (f *fastAtom) pass(r *fast.Row, start int) bool {
+func (f *atomLane) memberEnd(r *fast.Row, t *fast.Template) (end int) {
+	start := bytes.LastIndexByte(f.buf[:r.P], '<')
 	end, err := xmlElement(f.buf, start, f.depth)
 	if err != nil {
-		return false
+		return 0
 	}
-	e := entryOf(r.Entry)
-	if close := bytes.LastIndex(f.buf[:end], []byte("</")); e.lessons > 0 && close >= r.P &&
-		bytes.IndexByte(f.buf[r.P:close], '<') < 0 {
-		e.lessons--
-		e.skip.Reset()
-		e.skip.Hole(&fast.AtomSkip)
-		e.skip.Text(f.buf[close:end]...)
-		e.skip.Done()
-		e.Skip = e.skip.Program()
+	if back := bytes.LastIndex(f.buf[:end], []byte("</")); t != nil && back >= r.P &&
+		bytes.IndexByte(f.buf[r.P:back], '<') < 0 {
+		t.Reset()
+		t.Hole(&fast.AtomSkip)
+		t.Text(f.buf[back:end]...)
+		t.Done()
 	}
-	r.Passed(end)
-	return true
-}
-
-// find looks at the tag that stands at r.P, where r.Entry was expected. It leaves the row at the property's value, or
-// behind the property, or behind all properties; not ok: the plain parser must look.
-func (f *fastAtom) find(r *fast.Row) (ended, ok bool) {
-	b, from := f.buf, r.P
-	p := xmlSpace(b, from)
-	if p >= len(b) || b[p] != '<' {
-		return false, false
-	}
-	t, err := xmlTagAt(b, p)
-	if err != nil {
-		return false, false
-	}
-	prev, name := entryOf(r.Before), b[t.name.start:t.name.end]
-	if t.closing {
-		if !bytes.Equal(name, f.closing) {
-			return false, false
-		}
-		prev.followedBy(&f.end)
-		f.end.learn(b[from:t.end])
-		r.Entry, r.P = &f.end.Entry, t.end
-		return true, true
-	}
-	e := f.lookup(r.In, p+1, len(name))
-	if e == nil {
-		if e = f.newName(name); e == nil {
-			return false, false
-		}
-	}
-	null, plain := f.attributes(t)
-	if !plain {
-		return false, false
-	}
-	end, err := xmlElement(b, p, f.depth)
-	if err != nil {
-		return false, false
-	}
-	prev.followedBy(e)
-	r.Entry = &e.Entry
-	if e.Kind == fast.Skip {
-		if !t.empty {
-			e.learn(b[from:t.end])
-		}
-		r.P = t.end
-		return false, f.pass(r, p)
-	}
-	if !r.Given(e.Column) {
-		return false, false
-	}
-	if null {
-		if e.Optional == 0 {
-			return false, false
-		}
-		e.learnNull(b[from:end])
-		fast.Put(r.Arena, r.O, 0)
-		r.Done(end, r.O+1)
-		return false, true
-	}
-	if t.empty {
-		r.P = t.end
-		return false, f.slow(r)
-	}
-	e.learn(b[from:t.end])
-	e.learnClose(b[bytes.LastIndex(b[:end], []byte("</")):end])
-	r.P, r.AtValue = t.end, 1
-	return false, true
-}
-
-// learnClose and learnNull remember an end tag, and what stands for null with the white space before it.
-func (e *fastEntry) learnClose(text []byte) { e.Close = fast.NewMark(text) }
-
-func (e *fastEntry) learnNull(text []byte) {
-	if e.lessons > 0 {
-		e.lessons--
-		e.Null = fast.NewMark(text)
-	}
+	return end
 }
 
 // attributes looks at a property's attributes: null tells of m:null, plain that none of them changes what the names
 // mean.
-func (f *fastAtom) attributes(t xmlTag) (null, plain bool) {
-	b := f.buf
+func attributes(b []byte, t xmlTag, meta []byte) (null, plain bool) {
 	for i := t.name.end; ; {
 		a, next, err := xmlAttributeAt(b, i)
 		if err != nil {
@@ -465,7 +327,7 @@ func (f *fastAtom) attributes(t xmlTag) (null, plain bool) {
 		case string(prefix) == "xmlns" || string(local) == "xmlns":
 			return false, false
 		case string(local) != "null":
-		case string(prefix) != string(f.meta) || len(prefix) == 0:
+		case string(prefix) != string(meta):
 			return false, false
 		default:
 			null = value == "true" || value == "1"
@@ -473,18 +335,19 @@ func (f *fastAtom) attributes(t xmlTag) (null, plain bool) {
 	}
 }
 
-// newName makes an entry for an element of the namespace of properties that was not seen yet; nil: it is not one of it,
-// or the plain parser is to report it.
-func (f *fastAtom) newName(name []byte) *fastEntry {
+// named finds the entry of an element of the namespace of properties, or makes one; nil: it is not one of it, or the
+// plain parser is to report it.
+func (f *atomLane) named(name []byte) *entry {
+	if e := f.names[string(name)]; e != nil {
+		return e
+	}
 	prefix, local := split(name)
 	if string(prefix) != string(f.data) {
 		return nil
 	}
 	if i, ok := f.l.names[string(local)]; ok {
-		e := &f.entries[i]
-		e.name = bytes.Clone(name)
-		f.insert(e)
-		return e
+		f.add(&f.entries[i], name)
+		return &f.entries[i]
 	}
 	if f.d.s.unknown[f.path+string(local)] {
 		f.root.reported = true
@@ -494,15 +357,17 @@ func (f *fastAtom) newName(name []byte) *fastEntry {
 	return f.newSkip(name, true)
 }
 
-// learn takes an entry that the plain parser has read, and the namespaces around it.
-func (f *fastAtom) learn(text []byte, around *scopes, outer int) {
-	if f.lessons == 0 {
-		return
+// learnRow learns from an entry that the plain parser has read, and the namespaces around it.
+func (f *atomLane) learnRow(text []byte, around *scopes, outer int) {
+	if f.mayLearn() {
+		f.learn(text, around, outer)
 	}
+}
+
+func (f *atomLane) learn(text []byte, around *scopes, outer int) {
 	if f != f.root {
 		f.bind(around, outer)
 	}
-	f.lessons--
 	s := &scopes{append([]binding{}, around.all...)}
 	open, _ := xmlTagAt(text, 0)
 	scope := s.open(text, open, outer)
@@ -529,12 +394,13 @@ func (f *fastAtom) learn(text []byte, around *scopes, outer int) {
 	}
 	if f.data != nil && (!bytes.Equal(data, f.data) || !bytes.Equal(name, f.closing)) {
 		// the names mean something else: the next entry like this one is learned
-		lessons := f.lessons
+		taken, learned := f.taken, f.learned
 		f.forget(f.l)
-		f.lessons = lessons
+		f.taken, f.learned = taken, learned
 		return
 	}
-	f.data, f.meta, f.closing = bytes.Clone(data), bytes.Clone(meta), bytes.Clone(name)
+	f.data, f.closing = bytes.Clone(data), bytes.Clone(name)
+	f.learnProperties(text, properties, meta)
 	s.keep()
 	f.scopes, f.inside = *s, inside
 	f.heads = append([][]headPart{parts}, f.heads...)
@@ -542,9 +408,52 @@ func (f *fastAtom) learn(text []byte, around *scopes, outer int) {
 	f.tails = addTemplate(f.tails, behind)
 }
 
+// learnProperties learns from the properties in an element.
+func (f *atomLane) learnProperties(text []byte, e element, meta []byte) {
+	before, from := &f.lane.head, e.tag.end
+	children := content(text, e.tag, e.end)
+	for c, ok := children.next(); ok; c, ok = children.next() {
+		x := f.named(text[c.tag.name.start:c.tag.name.end])
+		null, plain := attributes(text, c.tag, meta)
+		if x == nil || !plain || xmlSpace(text, from) != c.tag.start {
+			return
+		}
+		x.learnElement(text, from, c, null)
+		if x.c != nil && x.c.Shape == Complex && !null && !c.tag.empty {
+			inner := f.of(x.Column)
+			inner.data = f.data
+			inner.learnProperties(text, c, meta)
+		}
+		before.followedBy(x)
+		before, from = x, c.end
+	}
+	if xmlSpace(text, from) == contentEnd(text, e.tag, e.end) {
+		f.end.Open = fast.NewMark(text[from:e.end])
+		before.followedBy(&f.end)
+	}
+}
+
+// learnElement remembers an element with the white space before it, which begins at from.
+func (e *entry) learnElement(text []byte, from int, c element, null bool) {
+	switch whole := fast.NewMark(text[from:c.end]); {
+	case e.Kind == fast.Skip && c.tag.empty:
+		e.Null = whole
+	case e.Kind == fast.Skip:
+		e.Open = fast.NewMark(text[from:c.tag.end])
+	case null || c.tag.empty && e.c.Shape == Primitive:
+		e.Null, e.Empty = whole, 0
+		if !null && !e.c.emptyIsNull() {
+			e.Empty = 1
+		}
+	case !c.tag.empty:
+		e.Open = fast.NewMark(text[from:c.tag.end])
+		e.Close = fast.NewMark(text[contentEnd(text, c.tag, c.end):c.end])
+	}
+}
+
 // learnExpanded learns what is in front of an entry's properties, and the expanded entries there; false: it is not for
 // the fast path.
-func (f *fastAtom) learnExpanded(s *scopes, text []byte, e element, scope int, properties element) ([]headPart, bool) {
+func (f *atomLane) learnExpanded(s *scopes, text []byte, e element, scope int, properties element) ([]headPart, bool) {
 	var parts []headPart
 	from, found := 0, 0
 	children := content(text, e.tag, e.end)
@@ -573,10 +482,10 @@ func (f *fastAtom) learnExpanded(s *scopes, text []byte, e element, scope int, p
 			return nil, false
 		}
 		end := contentEnd(text, inline.tag, inline.end)
-		if !f.structure(column).learnInline(s, text, inline, inside, f.l.Columns[column].Shape) {
+		if !f.of(column).learnInline(s, text, inline, inside, f.l.Columns[column].Shape) {
 			return nil, false
 		}
-		parts = append(parts, headPart{newTemplate(text[from:inline.tag.end]), column, f.structure(column).generation})
+		parts = append(parts, headPart{newTemplate(text[from:inline.tag.end]), column, f.of(column).generation})
 		from = end
 	}
 	// a second place for properties is for the plain parser
@@ -588,7 +497,7 @@ func (f *fastAtom) learnExpanded(s *scopes, text []byte, e element, scope int, p
 }
 
 // inline finds the expanded value of a column in a link; column -1: there is none.
-func (f *fastAtom) inline(s *scopes, text []byte, link element, scope int) (column int, inline element, inside int,
+func (f *atomLane) inline(s *scopes, text []byte, link element, scope int) (column int, inline element, inside int,
 	several bool) {
 	column = -1
 	k, ok := f.related(text, link.tag)
@@ -607,14 +516,14 @@ func (f *fastAtom) inline(s *scopes, text []byte, link element, scope int) (colu
 }
 
 // related is the column of expanded entities that a link is about.
-func (f *fastAtom) related(text []byte, link xmlTag) (column int, ok bool) {
+func (f *atomLane) related(text []byte, link xmlTag) (column int, ok bool) {
 	rel := relation(text, link)
 	k, ok := f.l.names[string(rel[bytes.LastIndexByte(rel, '/')+1:])]
 	return k, ok && (f.l.Columns[k].Shape == One || f.l.Columns[k].Shape == Many)
 }
 
 // learnInline learns from expanded entries.
-func (f *fastAtom) learnInline(s *scopes, text []byte, inline element, scope int, shape Shape) bool {
+func (f *atomLane) learnInline(s *scopes, text []byte, inline element, scope int, shape Shape) bool {
 	children := content(text, inline.tag, inline.end)
 	only, ok := children.next()
 	if _, more := children.next(); !ok || more {
@@ -636,7 +545,7 @@ func (f *fastAtom) learnInline(s *scopes, text []byte, inline element, scope int
 }
 
 // learnFeed learns from an expanded feed: what is in front of its entries, the entries, what is behind them.
-func (f *fastAtom) learnFeed(s *scopes, text []byte, inline, feed element, scope int) bool {
+func (f *atomLane) learnFeed(s *scopes, text []byte, inline, feed element, scope int) bool {
 	front, back := contentEnd(text, feed.tag, feed.end), 0
 	back = front
 	entries := 0

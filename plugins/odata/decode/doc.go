@@ -1,0 +1,23 @@
+// Package decode turns pages of OData v2 (verbose JSON, Atom) into rows: Avro binary as wit/encoding.md has it. What it
+// needs of an entity type under a projection is a [RowLayout], which [NewRowLayout] makes of metadata. Pages come in
+// pieces of any size.
+//
+// There are two ways through a row. The plain parser can read every row and is what tests compare with. The fast lane
+// reads rows that are like those that the plain parser has read: it has learned from them what stands between values,
+// and a kernel (package fast), which is the same for both formats, compares that and reads the values. What the lane
+// can't read, a value, a row, it leaves to the plain parser.
+//
+// Where to look:
+//
+//   - layout.go: what a row is; rowlayout.go: that of a view of the metadata. output.go: what comes out; row.go: a row
+//     from its columns. fault.go: pages and rows that are not as they should be, and what is said of them.
+//   - stream.go: pieces of a page, for both formats; follow.go: rows that wait for further pages of an expanded feed.
+//   - json.go, jsonrow.go, jsontext.go: the plain parser of JSON: pages, rows, text. atom.go, atomrow.go, atomscope.go
+//     (namespaces), xmltext.go: that of Atom. address.go: which address a row says that it has.
+//   - value.go, number.go, moment.go: values, of which both formats' forms are taken in both.
+//   - lane.go: the fast lane; lanejson.go, laneatom.go: what differs between formats, above all how it learns.
+//
+// Invariants: the lane makes of a page exactly what the plain parser makes of it, in pieces of any size, and no row
+// counts before what follows it was seen to be right. Origins count all that stands in the page, from 0, without a gap.
+// Rows of a page that is regular allocate nothing.
+package decode
