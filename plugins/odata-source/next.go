@@ -49,7 +49,7 @@ func next(o *feed.Context, f *feed.Feed, offset []wit.Field, cause wit.Cause, no
 	if at != nil {
 		done, when := at.Done()
 		if !done && cause.Snapshot != nil {
-			return wit.Step{Idle: wit.Chosen}, nil // behind what is being read
+			return wit.Step{Idle: wit.Chosen}, nil // after what is being read
 		}
 		if f.Stores() && cause.Start != nil {
 			return notify.Set{Feed: f}.FetchStore(!done, offset), nil

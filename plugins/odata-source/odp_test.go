@@ -467,3 +467,32 @@ func TestODPReload(t *testing.T) {
 		f.equals(s, "Products", "ProductID", "ProductName")
 	}
 }
+
+// TestODPFormatThatIsRefused: the first extraction is asked for again without $format, and still as one that must not
+// be repeated (P13).
+func TestODPFormatThatIsRefused(t *testing.T) {
+	s := service.New(service.Options{Rows: 30, Switches: service.Switches{RefuseFormat: true}})
+	f := newFollower(t, s, odpSet("Products")...)
+	opened, cause := 0, start
+	for range 20 {
+		step, err := f.p.Next(f.opened.Context, 0, f.stored, cause, f.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if phase, _ := wit.Lookup(*step.Fetch.Position, "phase"); *phase.Text == "open" {
+			if opened++; step.Fetch.Request.Repeatable || !step.Fetch.Acknowledges {
+				t.Errorf("%s may be repeated", step.Fetch.Request.Target)
+			}
+		}
+		more, err := f.page(step.Fetch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cause = (wit.Cause{More: wit.Chosen}); !more {
+			break
+		}
+	}
+	if f.equals(s, "Products", "ProductID", "ProductName"); opened == 0 {
+		t.Error("no first extraction was asked for")
+	}
+}

@@ -12,5 +12,5 @@
 //
 // Invariants: a delta link is asked for when all rows before it are durable (P1). A first extraction of an ODP service
 // is asked for once (P13), and no queue of another reader's is taken unless the settings say so (P14). Changes follow
-// from the token of the load before them, never from one behind a row that was not read.
+// from the token of the load before them, never from a later one.
 package delta

@@ -56,8 +56,8 @@ func (f Set) list(c course, why, link string) *listing {
 	return &listing{course: c, why: why, url: f.FunctionURL(f.ODP.Links), link: link}
 }
 
-// told goes on after an answer that holds no rows of the set.
-func (pg *Page) told() (next phase, wait time.Duration, err error) {
+// answeredODP goes on after an answer that holds no rows of the set.
+func (pg *Page) answeredODP() (next phase, wait time.Duration, err error) {
 	f := pg.set()
 	switch at := pg.at.(type) {
 	case *listing:

@@ -14,12 +14,14 @@ import (
 type Page struct {
 	*feed.Reader
 	at phase
-	// headers are those of the answer that it goes by.
+	// headers are those of the answer that are needed after its body.
 	headers []wit.Header
 	rows    *arrivals
 	// walk reads a page of a rescan, next is where it goes on once the page was read. Both are nil in other phases.
 	walk *feed.Load
 	next *[]wit.Field
+	// opening: it answers the request for the first extraction of an ODP service.
+	opening bool
 	// document: it is the document of one row, as a fault has it.
 	document bool
 }
@@ -52,7 +54,7 @@ func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.Field,
 	case *asking:
 		if p.step == stepOpen { // the job is there: asking for it again begins no other
 			pg.at = &loading{course: p.course, url: p.url, applied: applies(response.Headers)}
-			pg.rows.marks.Snapshot = p.snapshot
+			pg.rows.marks.Snapshot, pg.opening = p.snapshot, true
 		}
 	case *loading:
 		p.applied = p.applied || applies(response.Headers)
@@ -129,7 +131,7 @@ func (pg *Page) Decode(tag string, status uint16, piece []byte, last bool) (port
 
 // end ends a page of which all has come: its text, and what was read again.
 func (pg *Page) end(portion *wit.Portion) (ended bool, err error) {
-	if pg.rows.waiting > 0 {
+	if len(pg.rows.asked.open) > 0 {
 		return false, nil
 	}
 	if p, ok := pg.at.(*rescanning); ok {
@@ -201,7 +203,7 @@ func (pg *Page) answered() (next phase, wait time.Duration, err error) {
 	case fault.IsHTML(pg.Body) || len(pg.Body) == 0:
 		err = fault.NotData(pg.What()+": "+pg.at.target(), "an answer in JSON or XML", pg.Body)
 	default:
-		return pg.told()
+		return pg.answeredODP()
 	}
 	return next, 0, err
 }

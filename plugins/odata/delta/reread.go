@@ -29,6 +29,13 @@ type again struct {
 	listed, left, ended bool
 }
 
+// rereads are the entities of a page that are read by their keys, by number. The page ends when none is left.
+type rereads struct {
+	open   map[string]*again
+	number int
+	out    decode.Output
+}
+
 const rereadTag = "again "
 
 // ask has an entity read by its key.
@@ -41,19 +48,18 @@ func (pg *Page) ask(portion *wit.Portion, raws [][]byte, when int64) {
 				Message: pg.What() + ": an entity is to be read again, and its key can't be written: " + err.Error()}})
 		return
 	}
-	c.number++
-	c.waiting++
-	number := strconv.Itoa(c.number)
-	if c.again == nil {
-		c.again = map[string]*again{}
+	if c.asked.open == nil {
+		c.asked.open = map[string]*again{}
 	}
+	c.asked.number++
+	number := strconv.Itoa(c.asked.number)
 	a := &again{keys: raws, predicate: at, target: f.EntityTarget(at), when: when}
 	tolerated := f.Tolerated()
 	if a.listed = f.Asked.Selects(); a.listed {
 		// By its key it comes also where it doesn't meet the user's own $filter, which only the service can tell.
 		a.target, tolerated = f.Pages.Only(f.Equals(raws)), nil
 	}
-	c.again[number] = a
+	c.asked.open[number] = a
 	why := " came as a row and as deleted, or may have"
 	if pg.walk != nil {
 		why = " was hidden from the load"
@@ -64,12 +70,12 @@ func (pg *Page) ask(portion *wit.Portion, raws [][]byte, when int64) {
 }
 
 // reread takes a piece of an entity that is read again, or of a further page of a feed expanded in it, whose tag stands
-// behind the entity's.
+// after the entity's.
 func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
 	err error) {
 	c, f := pg.rows, pg.Feed
 	number, nested, _ := strings.Cut(strings.TrimPrefix(tag, rereadTag), " ")
-	a := c.again[number]
+	a := c.asked.open[number]
 	if a == nil {
 		return portion, true, &wit.Fault{Kind: wit.FaultInternal, Message: "no entity is read again under " + tag}
 	}
@@ -95,8 +101,7 @@ func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (port
 		}
 		deleted = a.left
 	}
-	delete(c.again, number)
-	c.waiting--
+	delete(c.asked.open, number)
 	switch portion.Data, portion.Rows = a.data, a.rows; {
 	case deleted && pg.walk != nil: // the changes tell of it, if anybody has to know
 		portion.Data, portion.Rows = nil, nil
@@ -122,7 +127,7 @@ func (pg *Page) entity(a *again, part feed.Part, portion *wit.Portion) (waits bo
 		a.decoder = f.NewDecoder(part.Piece)
 	}
 	a.ended = a.ended || part.Tag == "" && part.Last
-	if waits, err := pg.Take(a.decoder, &c.out, part, portion); waits || err != nil {
+	if waits, err := pg.Take(a.decoder, &c.asked.out, part, portion); waits || err != nil {
 		return waits, err
 	}
 	if err := pg.keep(a); err != nil {
@@ -131,30 +136,30 @@ func (pg *Page) entity(a *again, part feed.Part, portion *wit.Portion) (waits bo
 	if portion.Follow, err = pg.further(a, part.Within); err != nil {
 		return false, err
 	}
-	return !a.ended || !c.out.Page.Done, nil
+	return !a.ended || !c.asked.out.Page.Done, nil
 }
 
 // keep takes what was decoded of an entity that is read again.
 func (pg *Page) keep(a *again) error {
 	c, f := pg.rows, pg.Feed
-	if len(c.out.Faults) > 0 {
-		failed := c.out.Faults[0].Fault
+	if len(c.asked.out.Faults) > 0 {
+		failed := c.asked.out.Faults[0].Fault
 		return &failed
 	}
 	// It was asked for by its key, which takes no filter: one that no longer meets it is not in the set that is read.
-	switch outside := f.Rows.Check(&c.out, nil); {
+	switch outside := f.Rows.Check(&c.asked.out, nil); {
 	case outside != nil && outside.Kind != wit.FaultData:
 		return outside
 	case outside != nil:
 		a.left = true
 	}
-	if err := pg.Reader.Rewrite(&c.out); err != nil {
+	if err := pg.Reader.Rewrite(&c.asked.out); err != nil {
 		return err
 	}
-	a.entities += len(c.out.Rows)
-	for _, row := range c.out.Rows {
+	a.entities += len(c.asked.out.Rows)
+	for _, row := range c.asked.out.Rows {
 		for _, d := range []*wit.Datum{&row.Key, &row.Value} {
-			from := c.out.Data[d.Start : d.Start+d.Size]
+			from := c.asked.out.Data[d.Start : d.Start+d.Size]
 			d.Start = uint32(len(a.data))
 			a.data = append(a.data, from...)
 		}
@@ -170,7 +175,7 @@ func (pg *Page) further(a *again, tag string) (follows []wit.Follow, err error) 
 	base := pg.Base
 	defer func() { pg.Base = base }()
 	pg.Base = a.target
-	for _, follow := range pg.rows.out.Follow {
+	for _, follow := range pg.rows.asked.out.Follow {
 		target, err := pg.Resolve(follow.Link)
 		if err != nil {
 			return nil, err

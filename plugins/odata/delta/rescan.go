@@ -85,7 +85,7 @@ func (pg *Page) beginWalk(p *rescanning, pool *feed.Pool, o *feed.Context, respo
 func (pg *Page) decodeWalk(p *rescanning, tag string, status uint16, piece []byte, last bool) (portion wit.Portion,
 	ended bool, err error) {
 	portion, ended, err = pg.walk.Decode(tag, status, piece, last)
-	pg.Unformatted = pg.walk.Unformatted
+	pg.Learn(pg.walk.Reader)
 	if next := pg.without(p, err); next != nil {
 		portion = wit.Portion{}
 		pg.goOn(&portion, next)

@@ -22,11 +22,9 @@ type arrivals struct {
 	keys        keySet
 	// origin is that of the last row handed on.
 	origin uint32
-	// waiting is how many entities are being read again, again are these by number; number counts them.
-	waiting, number int
-	again           map[string]*again
-	out             decode.Output
-	marks           feed.Marks
+	// asked are the entities that are read by their keys.
+	asked rereads
+	marks feed.Marks
 }
 
 // take makes rows of what came: entries as they are, deleted ones as the settings say.
@@ -76,19 +74,19 @@ func (pg *Page) mark(portion *wit.Portion) {
 // takeRow takes an entry. One whose tombstone came on the page before it is read again (P22).
 func (pg *Page) takeRow(portion *wit.Portion, row *wit.Row, i int) {
 	c, f := pg.rows, pg.Feed
-	if f.Watch >= 0 {
-		pg.takeImage(row, pg.watched(i))
-		return
-	}
 	key := feed.KeyOf(row, pg.Out.Data)
-	switch pg.at.(type) {
-	case *loading:
+	if _, loads := pg.at.(*loading); loads {
 		if len(c.first) == 0 {
 			c.first = append(c.first, key...)
 		}
 		c.last = append(c.last[:0], key...)
 		c.keys.add(hashOf(key))
-	case *changing:
+	}
+	if f.Watch >= 0 {
+		pg.takeImage(row, pg.watched(i))
+		return
+	}
+	if _, changes := pg.at.(*changing); changes {
 		h := hashOf(key)
 		if c.gone[h] {
 			if keys := f.SplitKey(key); keys != nil {

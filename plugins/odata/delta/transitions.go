@@ -186,8 +186,7 @@ const (
 )
 
 // accepted goes on after an answer 202: the service prepares what was asked for, and says when and where it is to be
-// asked for. The time that it may take may have gone by while the connector was down, so that changes are asked for
-// once more then.
+// asked for. That time may be over because the connector was down, so that changes are asked for once more then.
 func (pg *Page) accepted() (next phase, wait time.Duration, err error) {
 	overdue := pg.at.carried().began > 0 && int(pg.Answer.At)-pg.at.carried().began > pg.Feed.Tracking.Patience
 	limit := initialRead(pg.Feed)
@@ -251,7 +250,10 @@ func at(p phase, url string) phase {
 func (pg *Page) refused() (phase, error) {
 	failed := fault.Of(pg.What(), &pg.Answer, pg.Body)
 	if url := pg.at.target(); pg.RefusesFormat(url) {
-		return at(pg.at, feed.WithoutFormat(url)), nil
+		if url = feed.WithoutFormat(url); pg.opening { // refused, it began no job
+			return &asking{course: *pg.at.carried(), step: stepOpen, url: url}, nil
+		}
+		return at(pg.at, url), nil
 	}
 	switch at := pg.at.(type) {
 	case *changing:

@@ -6,7 +6,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Names of the settings of a cursor, behind `sap.odata#NN.` or, for all sets, `sap.odata.`.
+// Names of the settings of a cursor, after `sap.odata#NN.` or, for all sets, `sap.odata.`.
 const (
 	NameCursor   = "cursor.property"
 	NameLookback = "cursor.lookback"

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// FilterGroup is the prefix of a condition's settings, behind that of its entity set.
+// FilterGroup is the prefix of a condition's settings, after that of its entity set.
 const FilterGroup = "filter#{m}."
 
 // otherNames are names by which other connectors of this kind, or files written for them, may know settings of an

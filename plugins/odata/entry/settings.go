@@ -21,7 +21,7 @@ const (
 	Alias     = "ODataSource"
 )
 
-// Names of the settings of one entity set, behind `sap.odata#NN.`.
+// Names of the settings of one entity set, after `sap.odata#NN.`.
 const (
 	NameService        = "service"
 	NameEntitySet      = "entityset"

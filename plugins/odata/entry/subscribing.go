@@ -25,7 +25,7 @@ const (
 	notificationConfirm  = "sap.odata.notification.confirm.seconds"
 )
 
-// What is done at a start about changes that nobody listened to: CatchupReload has a set read anew, catchupStore the
+// What is done at a start about changes that nobody listened to: CatchupReload has a set read again, CatchupStore the
 // entities that SAP's notification store names.
 const (
 	CatchupReload = "reload"
@@ -99,7 +99,7 @@ type Subscribing struct {
 	On bool
 	// Catchup is what is done at a start, see above.
 	Catchup string
-	// Check is after how many seconds changes are asked for that nobody has told of, where nothing else has them asked
+	// Check is after how many seconds changes are asked for without a notification, where nothing else has them asked
 	// for; -1: never.
 	Check int
 	// Confirm is after how many seconds an entity is read once more whose answer contradicts the notification; 0:
@@ -122,13 +122,13 @@ func Delivery(v setting.Values) string {
 	return strings.TrimRight(v.Text(subscriptionURL), "/")
 }
 
-// Named tells whether notifications are the only thing that a set in full mode goes by: then the entities are read
+// Named tells whether notifications are the only reason for which a set in full mode is read: then the entities are read
 // that they name.
 func (e *Entry) Named() bool {
 	return e.Subscribing.On && !e.Tracking.On && e.Period < 0 && e.Cron == ""
 }
 
-// Told tells whether a set in delta mode goes by notifications alone.
+// Told tells whether changes of a set in delta mode are asked for by notifications alone.
 func (e *Entry) Told() bool {
 	return e.Subscribing.On && e.Tracking.On && e.Period < 0 && e.Cron == ""
 }

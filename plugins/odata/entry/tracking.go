@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-// Names of the settings of delta mode, behind `sap.odata#NN.`.
+// Names of the settings of delta mode, after `sap.odata#NN.`.
 const (
 	NameDeletes      = "deletes"
 	NameLost         = "delta.lost"

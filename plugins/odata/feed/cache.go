@@ -7,7 +7,7 @@ import (
 )
 
 // Cache keeps what the instance made of contexts, the one that was asked for last first: each task of the connector has
-// one, a second while it is opened anew.
+// one, a second while it is opened again.
 type Cache struct{ Entries []cached }
 
 type cached struct {
@@ -15,7 +15,7 @@ type cached struct {
 	opened  *Context
 }
 
-// MaxCompiled is how many feeds the cached contexts have together, beyond the two that were asked for last: some 15 KB
+// MaxCompiled is how many feeds the cached contexts have together, in addition to the two that were asked for last: some 15 KB
 // for each.
 const MaxCompiled = 256
 

@@ -54,7 +54,7 @@ type Feed struct {
 	// those headers.
 	blocks [][]byte
 	text   wit.Schema
-	// Derived are properties of types that are derived from the set's, each with its type behind a blank.
+	// Derived are properties of types that are derived from the set's, each followed by a blank and its type.
 	Derived []string
 	// guids are the members of the key that are GUIDs, where deletes can come.
 	guids []int
@@ -160,7 +160,7 @@ func (f *Feed) KeysOnly() (*Feed, error) {
 	return f.keys, nil
 }
 
-// extended is the schema of keys with the further fields behind their own.
+// extended is the schema of keys with the further fields after their own.
 func (f *Feed) extended(key []wit.Node) ([]wit.Node, error) {
 	if len(f.Extra) == 0 {
 		return key, nil

@@ -106,6 +106,14 @@ func (r *Reader) learnGuids(out *decode.Output) {
 	}
 }
 
+// Learn takes over what another reader has learned of the service.
+func (r *Reader) Learn(of *Reader) {
+	r.Unformatted = of.Unformatted
+	if r.guidCase == 0 {
+		r.guidCase = of.guidCase
+	}
+}
+
 // FitKeys writes the encoded keys of a deleted entity as rows have them.
 func (r *Reader) FitKeys(raws [][]byte) {
 	for _, k := range r.Feed.guids {

@@ -79,7 +79,7 @@ func (pg *Load) portion() (wit.Portion, error) {
 	return portion, pg.Followed(&portion)
 }
 
-// finish says where to go on behind a page that was read to its end.
+// finish says where to go on after a page that was read to its end.
 func (pg *Load) finish(portion *wit.Portion) error {
 	next, err := pg.After()
 	if err != nil {

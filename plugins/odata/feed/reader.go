@@ -30,7 +30,7 @@ type Reader struct {
 	Exempt func(row int) bool
 	// doubt is what the rows of its last piece wait for.
 	doubt doubt
-	// Ended: the page's last piece came. declared: the schemas were told; each page tells them anew, so that an
+	// Ended: the page's last piece came. declared: the schemas were handed on; each page hands them on again, so that an
 	// abandoned one takes nothing with it.
 	Ended, declared bool
 }

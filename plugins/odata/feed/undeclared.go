@@ -186,7 +186,7 @@ func derives(m *edm.Model, t, from *edm.Structure) bool {
 // maxDerived is how many properties of derived types are known by name.
 const maxDerived = 1000
 
-// derivedProperties are the properties that types have beyond the one they are derived from, each with the type behind
+// derivedProperties are the properties that types add to the one they are derived from, each followed by
 // a blank.
 func derivedProperties(m *edm.Model, s *edm.Structure) (properties []string) {
 	for _, t := range m.Structures {

@@ -13,7 +13,7 @@ import (
 // NamedTag begins the tags of requests for an entity that a notification names; its key predicate follows.
 const NamedTag = "entity "
 
-// deletedToken stands behind the key predicate in the token of a wake whose notification says that the entity was
+// deletedToken follows the key predicate in the token of a wake whose notification says that the entity was
 // deleted.
 const deletedToken = " deleted"
 
@@ -131,7 +131,7 @@ func (pg *Entity) take(portion *wit.Portion) error {
 // the delete of a row that lives, or the row of a deleted entity, would stay in Kafka for good. So an entity whose
 // answer contradicts the notification is written as it came, and read once more after a while. It is not waited for
 // before: who sends notifications one after another would stand still with each entity that was deleted since. An
-// entity that was changed and comes as it was before cannot be told from one that is up to date.
+// entity that was changed and comes as it was before cannot be distinguished from one that is up to date.
 
 // confirm has an entity read once more whose answer contradicts the notification. The host does so once for each
 // notification: this may be the second answer, which an instance of the plugin cannot know.

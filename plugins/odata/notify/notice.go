@@ -363,7 +363,7 @@ func (f Set) notes(n *wit.Notification) ([]notificationEntry, error) {
 	return []notificationEntry{one}, nil
 }
 
-// tokens are the key predicates of the entities that a note names. One that names none has the whole set read anew:
+// tokens are the key predicates of the entities that a note names. One that names none has the whole set read again:
 // something has changed.
 func (f Set) tokens(n *notificationEntry) (tokens []string, err error) {
 	entities := []notificationEntry{*n}

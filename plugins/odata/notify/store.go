@@ -15,16 +15,16 @@ import (
 )
 
 // SAP Gateway keeps notifications of subscriptions that ask for it (persistNotifications), whether a listener took
-// them or not. At a start a set that goes by notifications alone reads there which entities were told of, and reads
+// them or not. At a start a set that is read by notifications alone reads there which entities they named, and reads
 // each as it is now.
 const (
 	StoreTarget = "/sap/opu/odata/IWFND/NOTIFICATIONSTORE/NotificationCollection"
 	// StoreTag is that of requests to it.
 	StoreTag = "notification store"
-	// storeAmid stands behind it where a load was begun and goes on afterwards.
+	// storeAmid follows it where a load was begun and goes on afterwards.
 	storeAmid = ", amid a load"
 	// maxStorePages bounds its pages, and maxStored the entities that they name. Where there is more the whole set
-	// is read anew.
+	// is read again.
 	maxStorePages = 8
 	maxStored     = 10_000
 )

@@ -152,7 +152,7 @@ func (a *adviser) delta(e *entry.Entry, m *edm.Model, set *edm.Set) {
 }
 
 // probe makes the feed as the start of the connector does, and goes on without what is refused, so that every mistake
-// is told at once.
+// is reported at once.
 func (a *adviser) probe(e entry.Entry, m *edm.Model) {
 	e.Reads.Select, e.Reads.Conditions = slices.Clone(e.Reads.Select), slices.Clone(e.Reads.Conditions)
 	for range maxErrors {
