@@ -381,15 +381,7 @@ func castStructured(dst, in []byte, n *wit.Node, to wit.Kind, stage int) ([]byte
 			v = datum.Decimal{Scale: int32(scale), Unscaled: datum.Unscaled(b)}
 		}
 	}
-	made, f := castValue(v, to, stage)
-	if f != nil {
-		return dst, f
-	}
-	dst, err = datum.Append(dst, []wit.Node{{Kind: to}}, 0, made)
-	if err != nil {
-		return dst, &failure{stage, dataException, err.Error()}
-	}
-	return dst, nil
+	return appendCast(dst, v, to, stage, false)
 }
 
 // castDynamic appends a value without schema of a type, made of one that was checked.
@@ -416,12 +408,5 @@ func castDynamic(dst, in []byte, to wit.Kind, stage int) ([]byte, *failure) {
 	if err != nil {
 		return dst, &failure{stage, dataException, "bytes that are no dynamic value"}
 	}
-	made, f := castValue(v, to, stage)
-	if f != nil {
-		return dst, f
-	}
-	if dst, err = datum.AppendDynamic(dst, made); err != nil {
-		return dst, &failure{stage, dataException, err.Error()}
-	}
-	return dst, nil
+	return appendCast(dst, v, to, stage, true)
 }

@@ -169,33 +169,8 @@ func (m *entries) append(key, value []byte) {
 	}
 }
 
-// skipValue is datum.SkipDynamic with the common values first; 0 or less says that the bytes are bad.
+// skipValue is datum.SkipDynamic; -1 says that the bytes are bad.
 func skipValue(in []byte) int {
-	if len(in) > 1 {
-		switch tag := in[0]; tag {
-		case datum.TagNull, datum.TagFalse, datum.TagTrue:
-			return 1
-		case datum.TagText, datum.TagBytes:
-			n, size := int(in[1]>>1), 2
-			if in[1]&0x80 != 0 {
-				if len(in) < 3 || in[2]&0x80 != 0 {
-					break
-				}
-				n, size = int(in[1]&0x7f)>>1|int(in[2])<<6, 3
-			}
-			if in[1]&1 == 0 && size+n <= len(in) {
-				return size + n
-			}
-		case datum.TagFloat64:
-			if len(in) >= 9 {
-				return 9
-			}
-		case datum.TagInt64:
-			if in[1]&0x80 == 0 {
-				return 2
-			}
-		}
-	}
 	size, err := datum.SkipDynamic(in)
 	if err != nil {
 		return -1

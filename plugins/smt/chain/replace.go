@@ -29,7 +29,10 @@ type rename struct{ from, to string }
 
 func newReplace(at side, s settings) (operation, *wit.Fault) {
 	o := &replace{target: target{at: at, purpose: "field replacement"}}
-	var err *wit.Fault
+	err := s.once("exclude", "include") // of all lists before anything else
+	if err != nil {
+		return nil, err
+	}
 	if o.exclude, err = s.items("exclude"); err != nil {
 		return nil, err
 	}

@@ -122,75 +122,65 @@ func (x *scalar) append(dst []byte, to wit.Kind) []byte {
 	return datum.AppendBytes(dst, java.AppendReal(text[:0], x.real, x.bits))
 }
 
-// castValue is the value of another type.
-func castValue(v any, to wit.Kind, stage int) (any, *failure) {
+// appendCast appends a value as package datum reads it, of another type: with its tag where it is dynamic.
+func appendCast(dst []byte, v any, to wit.Kind, stage int, dynamic bool) ([]byte, *failure) {
 	if to == wit.Text {
 		text, err := (&values.Writer{}).Append(nil, v)
 		if err != nil {
-			return nil, &failure{stage, dataException, err.Error()}
+			return dst, &failure{stage, dataException, err.Error()}
 		}
-		return string(text), nil
+		if dynamic {
+			dst = append(dst, datum.TagText)
+		}
+		return datum.AppendBytes(dst, text), nil
 	}
-	whole, real, isReal := int64(0), 0.0, false
-	switch x := v.(type) {
+	x, f := scalarOf(v, to, stage)
+	switch {
+	case f != nil:
+		return dst, f
+	case dynamic && to == wit.Boolean: // of which the tag is all
+		return append(dst, dynamicTag(to, &x)), nil
+	case dynamic:
+		dst = append(dst, dynamicTag(to, &x))
+	}
+	return x.append(dst, to), nil
+}
+
+// scalarOf is the number or boolean that a value is on its way to a type.
+func scalarOf(v any, to wit.Kind, stage int) (x scalar, f *failure) {
+	switch v := v.(type) {
 	case int8:
-		whole = int64(x)
+		x.whole = int64(v)
 	case int16:
-		whole = int64(x)
+		x.whole = int64(v)
 	case int32:
-		whole = int64(x)
+		x.whole = int64(v)
 	case int64:
-		whole = x
+		x.whole = v
 	case float32:
-		real, isReal = float64(x), true
+		x.real, x.bits = float64(v), 32
 	case float64:
-		real, isReal = x, true
+		x.real, x.bits = v, 64
 	case bool:
-		if x {
-			whole = 1
+		if x.isBoolean = true; v {
+			x.whole = 1
 		}
 	case datum.Decimal:
-		d := values.DecimalOf(x)
-		if to == wit.Float32 {
-			return float32(d.Float(32)), nil
-		}
-		if whole = d.Long(); to == wit.Float64 {
-			return d.Float(64), nil
+		d := values.DecimalOf(v)
+		switch to {
+		case wit.Float32:
+			x.real, x.bits = d.Float(32), 32
+		case wit.Float64:
+			x.real, x.bits = d.Float(64), 64
+		default:
+			x.whole = d.Long()
 		}
 	case string:
-		return castParsed(x, to, stage)
+		return parseScalar(v, to, stage)
 	default:
-		return nil, &failure{stage, dataException, "Unexpected type in Cast transformation: class [B"}
+		f = &failure{stage, dataException, "Unexpected type in Cast transformation: class [B"}
 	}
-	if isReal {
-		switch to {
-		case wit.Int8, wit.Int16, wit.Int32:
-			whole = saturated(real, math.MinInt32, math.MaxInt32)
-		default:
-			whole = saturated(real, math.MinInt64, math.MaxInt64)
-		}
-	}
-	switch to {
-	case wit.Int8:
-		return int8(whole), nil
-	case wit.Int16:
-		return int16(whole), nil
-	case wit.Int32:
-		return int32(whole), nil
-	case wit.Int64:
-		return whole, nil
-	case wit.Boolean:
-		return whole != 0, nil
-	case wit.Float32:
-		if isReal {
-			return float32(real), nil
-		}
-		return float32(whole), nil
-	}
-	if isReal {
-		return real, nil
-	}
-	return float64(whole), nil
+	return x, f
 }
 
 // saturated is Java's way from a float to an integer.
@@ -206,38 +196,26 @@ func saturated(f float64, low, high int64) int64 {
 	return int64(f)
 }
 
-// castParsed is the value that a text says.
-func castParsed(text string, to wit.Kind, stage int) (any, *failure) {
-	var n int64
-	var f float64
+// parseScalar is the value of a type that a text says.
+func parseScalar(text string, to wit.Kind, stage int) (x scalar, f *failure) {
 	ok := true
-	var err error
 	switch to {
 	case wit.Boolean:
-		return strings.EqualFold(text, "true"), nil
-	case wit.Float32:
-		f, ok = javaReal(text, 32)
-	case wit.Float64:
-		f, ok = javaReal(text, 64)
+		if x.isBoolean = true; strings.EqualFold(text, "true") {
+			x.whole = 1
+		}
+	case wit.Float32, wit.Float64:
+		x.bits = 32 << (to - wit.Float32)
+		x.real, ok = javaReal(text, x.bits)
 	default:
-		n, err = strconv.ParseInt(java.ASCIIDigits(text), 10, 8<<to)
+		var err error
+		x.whole, err = strconv.ParseInt(java.ASCIIDigits(text), 10, 8<<to)
+		ok = err == nil
 	}
-	if !ok || err != nil {
-		return nil, &failure{stage, dataException, "Value (" + text + ") was out of range for requested data type"}
+	if !ok {
+		f = &failure{stage, dataException, "Value (" + text + ") was out of range for requested data type"}
 	}
-	switch to {
-	case wit.Int8:
-		return int8(n), nil
-	case wit.Int16:
-		return int16(n), nil
-	case wit.Int32:
-		return int32(n), nil
-	case wit.Int64:
-		return n, nil
-	case wit.Float32:
-		return float32(f), nil
-	}
-	return f, nil
+	return x, f
 }
 
 // javaReal reads what Double.parseDouble takes.

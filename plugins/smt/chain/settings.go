@@ -107,8 +107,8 @@ func (s settings) distinct(name string) ([]string, *wit.Fault) {
 // items reads a list that may have none, none of them empty and none twice, as Kafka's validation of a connector does.
 func (s settings) items(name string) ([]string, *wit.Fault) {
 	list := s.list(name)
-	if len(slices.Compact(slices.Sorted(slices.Values(list)))) < len(list) {
-		return nil, fail(name, "Configuration '"+name+"' values must not be duplicated.")
+	if err := s.once(name); err != nil {
+		return nil, err
 	}
 	if slices.Contains(list, "") {
 		return nil, fail(name, "Configuration '"+name+"' values must not be empty.")
@@ -122,4 +122,15 @@ func (s settings) flag(name string, byDefault bool) (bool, *wit.Fault) {
 		return byDefault, nil
 	}
 	return s.boolean(name)
+}
+
+// once refuses lists that have an item twice.
+func (s settings) once(names ...string) *wit.Fault {
+	for _, name := range names {
+		list := s.list(name)
+		if len(slices.Compact(slices.Sorted(slices.Values(list)))) < len(list) {
+			return fail(name, "Configuration '"+name+"' values must not be duplicated.")
+		}
+	}
+	return nil
 }

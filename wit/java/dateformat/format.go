@@ -29,8 +29,7 @@ type Number struct{ At, Which, Digits int }
 // put into it; nil: these have more.
 func (f *Format) Fixed() (text []byte, numbers []Number) { return f.blank, f.numbers }
 
-// fixed are the letters of numbers that have as many digits, until the year 9999, in the order of [Format.Append]. It
-// takes the short way for them, because in the guest each letter costs more than all of that.
+// fixed are the letters of numbers that have as many digits, until the year 9999, in the order of [Number].
 const fixed = "yMdHmsS"
 
 var fixedDigits = [...]int{4, 2, 2, 2, 2, 2, 3}
@@ -143,22 +142,6 @@ func (f *Format) Append(dst []byte, at int64) []byte {
 	days := FloorDiv(at, day)
 	rest := at - days*day
 	d := dateOf(days)
-	if f.blank != nil && d.era == 0 && d.year >= 1000 && d.year <= 9999 {
-		ms := uint32(rest)
-		values := [...]uint32{uint32(d.year), uint32(d.month), uint32(d.day), ms / hour, ms / (60 * second) % 60,
-			ms / second % 60, ms % second}
-		from := len(dst)
-		dst = append(dst, f.blank...)
-		for i := range f.numbers {
-			x := &f.numbers[i]
-			n, to := values[x.Which], dst[from+x.At:from+x.At+x.Digits]
-			for k := len(to) - 1; k >= 0; k-- {
-				to[k] = byte('0' + n%10)
-				n /= 10
-			}
-		}
-		return dst
-	}
 	h := rest / hour
 	for i := range f.items {
 		x := &f.items[i]
