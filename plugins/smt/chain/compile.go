@@ -36,13 +36,18 @@ func (p *program) compileFast() {
 		value = nil
 	}
 	f.compile(p.key, p.headers, p.added, value, p.edited)
-	if p.same || p.key != nil || p.headers != nil || len(p.edited) > 0 || len(p.made.parts) < 2 {
-		return
+	if !p.same && p.key == nil && p.headers == nil && len(p.edited) == 0 {
+		f.append(p.made.parts, 0, len(p.skips))
 	}
-	if rest := p.made.parts[1:]; p.made.parts[0].whole(len(p.skips)) && !slices.ContainsFunc(rest, part.reading) &&
+}
+
+// append makes the tail of a program whose parts at some place are the whole input, with nothing but what it does not
+// have after that.
+func (f *fastProgram) append(parts []part, at, members int) {
+	if at+1 < len(parts) && parts[at].whole(members) && !slices.ContainsFunc(parts[at+1:], part.reading) &&
 		f.Extra+kernel.Slack <= kernel.Room {
 		f.tail = f.Program
-		f.tail.Parts, f.tail.Appends = &unsafe.Slice(f.Parts, len(p.made.parts))[1], 1
+		f.tail.Parts, f.tail.Appends = &unsafe.Slice(f.Parts, len(parts))[at+1], 1
 	}
 }
 

@@ -193,13 +193,11 @@ func (e *Engine) loop(r *route, first int, to uint32, rows []wit.Row, n int, dat
 	case len(r.steps) == 0:
 		return e.pass(r, to, rows, n)
 	case in.Form == wit.Dynamic && r.shape != nil:
-		e.out.settle()
-		s := e.beginLoop(first, to, rows, n, data)
-		s.Result = datumWord(wit.Dynamic, 0)
+		result := wit.Dynamic
 		if r.shape.same {
-			s.Result = datumWord(wit.Unchanged, 0)
+			result = wit.Unchanged
 		}
-		done := e.values(&r.shape.fast, nil, rows, data)
+		done := e.values(&r.shape.fast, nil, first, to, rows, n, data, 0, datumWord(result, 0))
 		r.misses = max(0, r.misses-(done-n))
 		return done
 	case in.Form == wit.Structured && r.programs.any && p.fast.usable:
@@ -269,60 +267,65 @@ func (e *Engine) pass(r *route, to uint32, rows []wit.Row, n int) int {
 
 // structures handles rows whose values are structures of one schema.
 func (e *Engine) structures(r *route, p *program, first int, to uint32, rows []wit.Row, n int, data []byte) int {
-	schema, out := r.programs.lastID, &e.out
-	begin := func() *kernel.Rows {
-		s := e.beginLoop(first, to, rows, n, data)
-		s.Value, s.Result = datumWord(wit.Structured, schema), datumWord(wit.Structured, p.made.schema)
-		return s
+	wanted, result := datumWord(wit.Structured, r.programs.lastID), datumWord(wit.Structured, p.made.schema)
+	if p.same {
+		result = datumWord(wit.Unchanged, p.made.schema)
 	}
-	switch {
-	case p.same && p.key == nil && p.headers == nil && !p.optional:
-		s := begin()
-		s.Mask, s.Result = datumWord(0xff, ^uint32(0)), datumWord(wit.Unchanged, p.made.schema)
+	if p.same && p.key == nil && p.headers == nil && !p.optional {
+		s := e.beginLoop(first, to, rows, n, data)
+		s.Value, s.Mask, s.Result = wanted, datumWord(0xff, ^uint32(0)), result
 		kernel.Pass(s)
 		return e.endLoop()
-	case p.fast.tail.Appends != 0 && e.lane.mayAppend(&e.call) && len(out.data) == 0:
-		s := begin()
-		s.Program, s.Dst = &p.fast.tail, s.Data
-		if kernel.Values(s); s.N > n {
-			out.here = data[:s.At]
-		}
-		s.At = len(out.data)
-		return e.endLoop()
 	}
-	out.settle()
-	s := begin()
-	if p.same {
-		s.Result = datumWord(wit.Unchanged, p.made.schema)
-	}
-	return e.values(&p.fast, p.skips, rows, data)
+	return e.values(&p.fast, p.skips, first, to, rows, n, data, wanted, result)
 }
 
-// values has the kernel do rows; skips are the members of a structure, nil: it does maps.
-func (e *Engine) values(p *fastProgram, skips []skip, rows []wit.Row, data []byte) int {
-	l, s := &e.lane, &e.lane.loop
-	s.Program = &p.Program
+// values has the kernel do rows; skips are the members of a structure, nil: it does maps. wanted and result are the
+// words with form and schema of values.
+func (e *Engine) values(p *fastProgram, skips []skip, first int, to uint32, rows []wit.Row, n int, data []byte,
+	wanted, result uint64) int {
+	l, out := &e.lane, &e.out
+	appends := p.tail.Appends != 0 && l.mayAppend(&e.call) && len(out.data) == 0
+	if !appends {
+		out.settle()
+	}
+	s := e.beginLoop(first, to, rows, n, data)
+	s.Program, s.Value, s.Result = &p.Program, wanted, result
+	if appends {
+		s.Program, s.Dst = &p.tail, s.Data
+	}
 	e.room(max(len(skips), p.Members) + 1)
 	s.Ends = unsafe.Pointer(unsafe.SliceData(e.ends))
 	for {
 		switch why := kernel.Values(s); why {
 		case kernel.Done:
-			return e.endLoop()
+			return e.endValues(appends, n, data)
 		case kernel.Full:
 			e.grow(&rows[s.N])
 		case kernel.Edit:
 			if !l.edit(e, p, &rows[s.N], data) {
-				return e.endLoop()
+				return e.endValues(appends, n, data)
 			}
 		default:
 			value := &rows[s.N].Value
 			size, err := skipped(skips, s.Member-1, data[s.Place:value.Start+value.Size])
 			if err != nil {
-				return e.endLoop()
+				return e.endValues(appends, n, data)
 			}
 			s.Place += size
 		}
 	}
+}
+
+// endValues is endLoop, where results may have been written behind the call's values.
+func (e *Engine) endValues(appended bool, n int, data []byte) int {
+	if s := &e.lane.loop; appended {
+		if s.N > n {
+			e.out.here = data[:s.At]
+		}
+		s.At = len(e.out.data)
+	}
+	return e.endLoop()
 }
 
 // skipped is the size of a value that the kernel does not know: of a member, or of an entry where there are none.

@@ -97,6 +97,12 @@ func (r *route) remember(m *entries, before []byte, row *wit.Row) {
 			edits: slices.Clone(e.edits)})
 	}
 	f.compile(key, headers, len(m.headers), value.parts, edits)
+	count := datum.AppendNumber([]byte{datum.TagMap}, int64(len(m.list)))
+	if parts := value.parts; key == nil && headers == nil && len(edits) == 0 && len(head) == 2 && len(count) == 2 &&
+		len(parts) > 1 && bytes.Equal(parts[0].bytes, count) {
+		f.append(parts, 1, len(original.list))
+		f.tail.Count = int(count[1])
+	}
 	r.shape = &shape{fast: f, same: !m.changed}
 }
 

@@ -681,26 +681,28 @@ func prepared(s *Rows, in unsafe.Pointer) (why int) {
 	size := int(Load(in, value+8) >> 32)
 	end := int(Load(in, value+8)&low) + size
 	found := Done
-	if s.Program.Appends != 0 {
-		s.From = end
-		found = appended(s, in, end)
-		if found == Full {
-			found = ready
-		}
+	if s.Program.Keys != nil {
+		found = entries(s, in, end)
+	} else if s.Program.Appends == 0 {
+		found = structure(s, in, end)
 	} else {
-		if s.Program.Keys == nil {
-			found = structure(s, in, end)
-		} else {
-			found = entries(s, in, end)
+		found = appended(s, in, end)
+	}
+	if found == Full && s.Program.Appends != 0 {
+		if s.Program.Keys != nil {
+			s.At = end - size
+			Put(s.Data, s.At+1, byte(s.Program.Count))
 		}
-		s.From = s.At
-		size += int(Load(in, headers+8)>>32) + s.Edited
-		if found == Full && s.Edited < s.Program.Edits {
-			return Edit
-		}
-		if found == Full && s.At+size<<s.Program.Twice+s.Program.Extra+Room <= s.Size {
-			found = ready
-		}
+		s.From = end
+		return ready
+	}
+	if found == Full && s.Edited < s.Program.Edits {
+		return Edit
+	}
+	s.From = s.At
+	size += int(Load(in, headers+8)>>32) + s.Edited
+	if found == Full && s.At+size<<s.Program.Twice+s.Program.Extra+Room <= s.Size {
+		return ready
 	}
 	return found
 }

@@ -1157,98 +1157,543 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 				Get PC_B
 				I64Load $152
 				I32WrapI64
-				I64Load $128
+				I64Load $16
 				I64Const $0
 				I64Ne
 				If
-					Get PC_B
-					Get R3
-					I64Store $192
 					Block
-						Get SP
-						I64Load $0
-						I64Const $32
-						I64ShrU
 						Get PC_B
-						I64Load $104
-						I64Ne
-						Get SP
-						I64Load $48
-						I64Const $-4294967041
-						I64And
-						Get PC_B
-						I64Load $128
-						I64Ne
-						I32Or
-						Get PC_B
-						I64Load $40
-						Get PC_B
-						I64Load $48
-						I64GeS
-						I32Or
-						If
-							I64Const $0
-							Set R4
-							Br $1
-						End
-						Get SP
 						I64Load $56
-						I64Const $4294967295
-						I64And
 						Set R5
 						Get PC_B
-						I64Load $152
-						I32WrapI64
-						I64Load $8
-						Tee R6
-						I64Const $0
-						I64Ne
+						I64Load $184
+						Set R6
+						Get PC_B
+						I64Load $168
+						Set R7
+						Get PC_B
+						I64Load $160
+						Tee R8
+						I64Eqz
 						If
-							Get R5
-							Get R3
-							I64Eq
 							Get PC_B
-							I64Load $56
-							Get R5
-							I64Add
-							I32WrapI64
-							I64Load8U $0
-							I64Const $1
-							I64Add
-							Get R6
+							I64Load $152
+							Set R9
+							Get SP
+							I64Load $0
+							I64Const $32
+							I64ShrU
+							Get PC_B
+							I64Load $104
 							I64Ne
+							Get SP
+							I64Load $48
+							I64Const $255
+							I64And
+							I64Const $3
+							I64Ne
+							I32Or
+							Get R3
+							Get PC_B
+							I64Load $64
+							I64GtS
+							I32Or
+							Get PC_B
+							I64Load $40
+							Get PC_B
+							I64Load $48
+							I64GeS
+							I32Or
+							Get PC_B
+							I64Load $80
+							Get PC_B
+							I64Load $96
+							I64GeS
 							I32Or
 							If
 								I64Const $0
 								Set R4
 								Br $2
 							End
-							Get R5
+							Get SP
+							I64Load $8
+							I64Const $31
+							I64ShrU
 							I64Const $1
+							I64And
+							Get SP
+							I64Load $16
+							I64Const $63
+							I64ShrU
+							I64Const $1
+							I64Shl
+							I64Or
+							Get SP
+							I64Load $24
+							I64Const $63
+							I64ShrU
+							I64Const $2
+							I64Shl
+							I64Or
+							Get R9
+							I32WrapI64
+							I64Load $72
+							I64Ne
+							If
+								I64Const $0
+								Set R4
+								Br $2
+							End
+							Get SP
+							I64Load $56
+							I64Const $4294967295
+							I64And
+							Set R7
+							Get R5
+							Get R7
 							I64Add
-							Set R5
+							I32WrapI64
+							I64Load $0
+							Get R9
+							I32WrapI64
+							I64Load $32
+							I64Xor
+							Get R9
+							I32WrapI64
+							I64Load $40
+							I64And
+							I64Const $0
+							I64Ne
+							If
+								I64Const $0
+								Set R4
+								Br $2
+							End
+							Get R7
+							Get R9
+							I32WrapI64
+							I64Load $48
+							I64Add
+							Set R7
 						End
 						Get PC_B
-						Get R5
-						I64Store $80
+						I64Load $152
+						I32WrapI64
+						I64Load $24
+						Set R9
+						Get PC_B
+						I64Load $152
+						I32WrapI64
+						I64Load $16
+						Get R8
+						I64Const $48
+						I64Mul
+						I64Add
+						Set R10
+						Block
+							Loop
+								Get R8
+								Get R9
+								I64LtS
+								I32Eqz
+								BrIf $1
+								Get R6
+								Get R8
+								I64Const $8
+								I64Mul
+								I64Add
+								I32WrapI64
+								Get R7
+								I64Store $0
+								Get R8
+								I64Const $1
+								I64Add
+								Set R8
+								Get R7
+								Get R10
+								I32WrapI64
+								I64Load $0
+								I64Add
+								Get R3
+								I64GtS
+								Get R5
+								Get R7
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Get R10
+								I32WrapI64
+								I64Load $8
+								I64Xor
+								Get R10
+								I32WrapI64
+								I64Load $16
+								I64And
+								I64Const $0
+								I64Ne
+								I32Or
+								If
+									I64Const $0
+									Set R4
+									Br $3
+								End
+								Get R10
+								I32WrapI64
+								I64Load $0
+								I64Const $8
+								I64GtS
+								If
+									Get R5
+									Get R7
+									I64Add
+									I32WrapI64
+									I64Load $8
+									Get R10
+									I32WrapI64
+									I64Load $24
+									I64Xor
+									Get R10
+									I32WrapI64
+									I64Load $32
+									I64And
+									Set R11
+									Get R10
+									I32WrapI64
+									I64Load $40
+									Set R12
+									I64Const $16
+									Set R13
+									Block
+										Loop
+											Get R13
+											Get R10
+											I32WrapI64
+											I64Load $0
+											I64LtS
+											I32Eqz
+											BrIf $1
+											Block
+												Get R11
+												Get R5
+												Get R7
+												Get R13
+												I64Add
+												I64Add
+												I32WrapI64
+												I64Load $0
+												Get R12
+												I32WrapI64
+												I64Load $0
+												I64Xor
+												Get R12
+												I32WrapI64
+												I64Load $8
+												I64And
+												I64Or
+												Set R11
+												Get R12
+												I64Const $16
+												I64Add
+												Set R12
+											End
+											Get R13
+											I64Const $8
+											I64Add
+											Set R13
+											Br $0
+										End
+									End
+									Get R11
+									I64Const $0
+									I64Ne
+									If
+										I64Const $0
+										Set R4
+										Br $4
+									End
+								End
+								Get R7
+								Get R10
+								I32WrapI64
+								I64Load $0
+								I64Add
+								Set R7
+								Get R10
+								I64Const $48
+								I64Add
+								Set R10
+								Block
+									Get R5
+									Get R7
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Tee R12
+									I64Const $255
+									I64And
+									Set R13
+									I64Const $1099511627776
+									Set R14
+									Get R13
+									I64Const $9
+									I64Eq
+									If
+										Block
+											I64Const $1099511627776
+											Set R15
+											Get R12
+											I64Const $33024
+											I64And
+											I64Eqz
+											If
+												Get R12
+												I64Const $9
+												I64ShrU
+												I64Const $63
+												I64And
+												I64Const $2
+												I64Add
+												Set R15
+											Else
+												Get R12
+												I64Const $8421632
+												I64And
+												I64Const $32768
+												I64Eq
+												If
+													Get R12
+													I64Const $9
+													I64ShrU
+													I64Const $63
+													I64And
+													Get R12
+													I64Const $10
+													I64ShrU
+													I64Const $8128
+													I64And
+													I64Or
+													I64Const $3
+													I64Add
+													Set R15
+												End
+											End
+											Get R15
+											Set R14
+											Br $0
+										End
+									Else
+										Get R13
+										I64Const $2
+										I64LeU
+										If
+											I64Const $1
+											Set R14
+										Else
+											Get R13
+											I64Const $6
+											I64LeU
+											If
+												Get R5
+												Get R7
+												I64Add
+												I32WrapI64
+												I64Load $1
+												I64Const $-1
+												I64Xor
+												I64Const $-9187201950435737472
+												I64And
+												I64Ctz
+												I64Const $3
+												I64ShrS
+												I64Const $2
+												I64Add
+												Tee R14
+												I64Const $1
+												I64Const $1
+												Get R13
+												I64Const $3
+												I64Sub
+												I64Shl
+												I64Add
+												I64GtS
+												If
+													I64Const $1099511627776
+													Set R14
+												End
+											Else
+												Get R13
+												I64Const $8
+												I64Eq
+												If
+													I64Const $9
+													Set R14
+												Else
+													Get R13
+													I64Const $10
+													I64Eq
+													If
+														Block
+															I64Const $1099511627776
+															Set R15
+															Get R12
+															I64Const $33024
+															I64And
+															I64Eqz
+															If
+																Get R12
+																I64Const $9
+																I64ShrU
+																I64Const $63
+																I64And
+																I64Const $2
+																I64Add
+																Set R15
+															Else
+																Get R12
+																I64Const $8421632
+																I64And
+																I64Const $32768
+																I64Eq
+																If
+																	Get R12
+																	I64Const $9
+																	I64ShrU
+																	I64Const $63
+																	I64And
+																	Get R12
+																	I64Const $10
+																	I64ShrU
+																	I64Const $8128
+																	I64And
+																	I64Or
+																	I64Const $3
+																	I64Add
+																	Set R15
+																End
+															End
+															Get R15
+															Set R14
+															Br $0
+														End
+													End
+												End
+											End
+										End
+									End
+									Get R14
+									Set R11
+									Br $0
+								End
+								Get R11
+								I64Const $1099511627776
+								I64Eq
+								If
+									Get PC_B
+									Get R8
+									I64Store $160
+									Get PC_B
+									Get R7
+									I64Store $168
+									I64Const $1
+									Set R4
+									Br $3
+								End
+								Get R7
+								Get R11
+								I64Add
+								Set R7
+								Br $0
+							End
+						End
+						Get R7
+						Get R3
+						I64Ne
+						If
+							I64Const $0
+							Set R4
+							Br $1
+						End
+						Get R6
+						Get R8
+						I64Const $8
+						I64Mul
+						I64Add
+						I32WrapI64
+						Get R7
+						I64Store $0
+						Get PC_B
+						I64Load $152
+						I32WrapI64
+						I64Load $56
+						Set R11
+						Get PC_B
+						I64Load $152
+						I32WrapI64
+						I64Load $64
+						Set R12
+						Block
+							Loop
+								Get R12
+								I64Const $0
+								I64Ne
+								I32Eqz
+								BrIf $1
+								Block
+									Get R11
+									I32WrapI64
+									I64Load $16
+									Get R5
+									Get R6
+									Get R11
+									I32WrapI64
+									I64Load $0
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get R11
+									I32WrapI64
+									I64Load $8
+									I64Add
+									I64Add
+									I32WrapI64
+									I64Load8U $0
+									I64ShrU
+									I64Const $1
+									I64And
+									I64Eqz
+									If
+										I64Const $0
+										Set R4
+										Br $4
+									End
+									Get R11
+									I64Const $24
+									I64Add
+									Set R11
+								End
+								Get R12
+								I64Const $1
+								I64Sub
+								Set R12
+								Br $0
+							End
+						End
+						Get PC_B
+						Get R8
+						I64Store $160
+						Get PC_B
+						Get R7
+						I64Store $168
 						I64Const $2
 						Set R4
 						Br $0
-					End
-					Get R4
-					I64Const $2
-					I64Eq
-					If
-						I64Const $-1
-						Set R4
 					End
 				Else
 					Get PC_B
 					I64Load $152
 					I32WrapI64
-					I64Load $16
-					I64Const $0
-					I64Eq
+					I64Load $128
+					I64Eqz
 					If
 						Block
 							Get PC_B
@@ -1782,590 +2227,179 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 						End
 					Else
 						Block
+							Get SP
+							I64Load $0
+							I64Const $32
+							I64ShrU
 							Get PC_B
-							I64Load $56
-							Set R5
-							Get PC_B
-							I64Load $184
-							Set R6
-							Get PC_B
-							I64Load $168
-							Set R7
-							Get PC_B
-							I64Load $160
-							Tee R8
-							I64Eqz
-							If
-								Get PC_B
-								I64Load $152
-								Set R9
-								Get SP
-								I64Load $0
-								I64Const $32
-								I64ShrU
-								Get PC_B
-								I64Load $104
-								I64Ne
-								Get SP
-								I64Load $48
-								I64Const $255
-								I64And
-								I64Const $3
-								I64Ne
-								I32Or
-								Get R3
-								Get PC_B
-								I64Load $64
-								I64GtS
-								I32Or
-								Get PC_B
-								I64Load $40
-								Get PC_B
-								I64Load $48
-								I64GeS
-								I32Or
-								Get PC_B
-								I64Load $80
-								Get PC_B
-								I64Load $96
-								I64GeS
-								I32Or
-								If
-									I64Const $0
-									Set R4
-									Br $2
-								End
-								Get SP
-								I64Load $8
-								I64Const $31
-								I64ShrU
-								I64Const $1
-								I64And
-								Get SP
-								I64Load $16
-								I64Const $63
-								I64ShrU
-								I64Const $1
-								I64Shl
-								I64Or
-								Get SP
-								I64Load $24
-								I64Const $63
-								I64ShrU
-								I64Const $2
-								I64Shl
-								I64Or
-								Get R9
-								I32WrapI64
-								I64Load $72
-								I64Ne
-								If
-									I64Const $0
-									Set R4
-									Br $2
-								End
-								Get SP
-								I64Load $56
-								I64Const $4294967295
-								I64And
-								Set R7
-								Get R5
-								Get R7
-								I64Add
-								I32WrapI64
-								I64Load $0
-								Get R9
-								I32WrapI64
-								I64Load $32
-								I64Xor
-								Get R9
-								I32WrapI64
-								I64Load $40
-								I64And
-								I64Const $0
-								I64Ne
-								If
-									I64Const $0
-									Set R4
-									Br $2
-								End
-								Get R7
-								Get R9
-								I32WrapI64
-								I64Load $48
-								I64Add
-								Set R7
-							End
-							Get PC_B
-							I64Load $152
-							I32WrapI64
-							I64Load $24
-							Set R9
-							Get PC_B
-							I64Load $152
-							I32WrapI64
-							I64Load $16
-							Get R8
-							I64Const $48
-							I64Mul
-							I64Add
-							Set R10
-							Block
-								Loop
-									Get R8
-									Get R9
-									I64LtS
-									I32Eqz
-									BrIf $1
-									Get R6
-									Get R8
-									I64Const $8
-									I64Mul
-									I64Add
-									I32WrapI64
-									Get R7
-									I64Store $0
-									Get R8
-									I64Const $1
-									I64Add
-									Set R8
-									Get R7
-									Get R10
-									I32WrapI64
-									I64Load $0
-									I64Add
-									Get R3
-									I64GtS
-									Get R5
-									Get R7
-									I64Add
-									I32WrapI64
-									I64Load $0
-									Get R10
-									I32WrapI64
-									I64Load $8
-									I64Xor
-									Get R10
-									I32WrapI64
-									I64Load $16
-									I64And
-									I64Const $0
-									I64Ne
-									I32Or
-									If
-										I64Const $0
-										Set R4
-										Br $3
-									End
-									Get R10
-									I32WrapI64
-									I64Load $0
-									I64Const $8
-									I64GtS
-									If
-										Get R5
-										Get R7
-										I64Add
-										I32WrapI64
-										I64Load $8
-										Get R10
-										I32WrapI64
-										I64Load $24
-										I64Xor
-										Get R10
-										I32WrapI64
-										I64Load $32
-										I64And
-										Set R11
-										Get R10
-										I32WrapI64
-										I64Load $40
-										Set R12
-										I64Const $16
-										Set R13
-										Block
-											Loop
-												Get R13
-												Get R10
-												I32WrapI64
-												I64Load $0
-												I64LtS
-												I32Eqz
-												BrIf $1
-												Block
-													Get R11
-													Get R5
-													Get R7
-													Get R13
-													I64Add
-													I64Add
-													I32WrapI64
-													I64Load $0
-													Get R12
-													I32WrapI64
-													I64Load $0
-													I64Xor
-													Get R12
-													I32WrapI64
-													I64Load $8
-													I64And
-													I64Or
-													Set R11
-													Get R12
-													I64Const $16
-													I64Add
-													Set R12
-												End
-												Get R13
-												I64Const $8
-												I64Add
-												Set R13
-												Br $0
-											End
-										End
-										Get R11
-										I64Const $0
-										I64Ne
-										If
-											I64Const $0
-											Set R4
-											Br $4
-										End
-									End
-									Get R7
-									Get R10
-									I32WrapI64
-									I64Load $0
-									I64Add
-									Set R7
-									Get R10
-									I64Const $48
-									I64Add
-									Set R10
-									Block
-										Get R5
-										Get R7
-										I64Add
-										I32WrapI64
-										I64Load $0
-										Tee R12
-										I64Const $255
-										I64And
-										Set R13
-										I64Const $1099511627776
-										Set R14
-										Get R13
-										I64Const $9
-										I64Eq
-										If
-											Block
-												I64Const $1099511627776
-												Set R15
-												Get R12
-												I64Const $33024
-												I64And
-												I64Eqz
-												If
-													Get R12
-													I64Const $9
-													I64ShrU
-													I64Const $63
-													I64And
-													I64Const $2
-													I64Add
-													Set R15
-												Else
-													Get R12
-													I64Const $8421632
-													I64And
-													I64Const $32768
-													I64Eq
-													If
-														Get R12
-														I64Const $9
-														I64ShrU
-														I64Const $63
-														I64And
-														Get R12
-														I64Const $10
-														I64ShrU
-														I64Const $8128
-														I64And
-														I64Or
-														I64Const $3
-														I64Add
-														Set R15
-													End
-												End
-												Get R15
-												Set R14
-												Br $0
-											End
-										Else
-											Get R13
-											I64Const $2
-											I64LeU
-											If
-												I64Const $1
-												Set R14
-											Else
-												Get R13
-												I64Const $6
-												I64LeU
-												If
-													Get R5
-													Get R7
-													I64Add
-													I32WrapI64
-													I64Load $1
-													I64Const $-1
-													I64Xor
-													I64Const $-9187201950435737472
-													I64And
-													I64Ctz
-													I64Const $3
-													I64ShrS
-													I64Const $2
-													I64Add
-													Tee R14
-													I64Const $1
-													I64Const $1
-													Get R13
-													I64Const $3
-													I64Sub
-													I64Shl
-													I64Add
-													I64GtS
-													If
-														I64Const $1099511627776
-														Set R14
-													End
-												Else
-													Get R13
-													I64Const $8
-													I64Eq
-													If
-														I64Const $9
-														Set R14
-													Else
-														Get R13
-														I64Const $10
-														I64Eq
-														If
-															Block
-																I64Const $1099511627776
-																Set R15
-																Get R12
-																I64Const $33024
-																I64And
-																I64Eqz
-																If
-																	Get R12
-																	I64Const $9
-																	I64ShrU
-																	I64Const $63
-																	I64And
-																	I64Const $2
-																	I64Add
-																	Set R15
-																Else
-																	Get R12
-																	I64Const $8421632
-																	I64And
-																	I64Const $32768
-																	I64Eq
-																	If
-																		Get R12
-																		I64Const $9
-																		I64ShrU
-																		I64Const $63
-																		I64And
-																		Get R12
-																		I64Const $10
-																		I64ShrU
-																		I64Const $8128
-																		I64And
-																		I64Or
-																		I64Const $3
-																		I64Add
-																		Set R15
-																	End
-																End
-																Get R15
-																Set R14
-																Br $0
-															End
-														End
-													End
-												End
-											End
-										End
-										Get R14
-										Set R11
-										Br $0
-									End
-									Get R11
-									I64Const $1099511627776
-									I64Eq
-									If
-										Get PC_B
-										Get R8
-										I64Store $160
-										Get PC_B
-										Get R7
-										I64Store $168
-										I64Const $1
-										Set R4
-										Br $3
-									End
-									Get R7
-									Get R11
-									I64Add
-									Set R7
-									Br $0
-								End
-							End
-							Get R7
-							Get R3
+							I64Load $104
 							I64Ne
+							Get SP
+							I64Load $48
+							I64Const $-4294967041
+							I64And
+							Get PC_B
+							I64Load $128
+							I64Ne
+							I32Or
+							Get PC_B
+							I64Load $40
+							Get PC_B
+							I64Load $48
+							I64GeS
+							I32Or
 							If
 								I64Const $0
 								Set R4
 								Br $1
 							End
-							Get R6
-							Get R8
-							I64Const $8
-							I64Mul
-							I64Add
-							I32WrapI64
-							Get R7
-							I64Store $0
-							Get PC_B
-							I64Load $152
-							I32WrapI64
+							Get SP
 							I64Load $56
-							Set R11
+							I64Const $4294967295
+							I64And
+							Set R5
 							Get PC_B
 							I64Load $152
 							I32WrapI64
-							I64Load $64
-							Set R12
-							Block
-								Loop
-									Get R12
+							I64Load $8
+							Tee R6
+							I64Const $0
+							I64Ne
+							If
+								Get R5
+								Get R3
+								I64Eq
+								Get PC_B
+								I64Load $56
+								Get R5
+								I64Add
+								I32WrapI64
+								I64Load8U $0
+								I64Const $1
+								I64Add
+								Get R6
+								I64Ne
+								I32Or
+								If
 									I64Const $0
-									I64Ne
-									I32Eqz
-									BrIf $1
-									Block
-										Get R11
-										I32WrapI64
-										I64Load $16
-										Get R5
-										Get R6
-										Get R11
-										I32WrapI64
-										I64Load $0
-										I64Add
-										I32WrapI64
-										I64Load $0
-										Get R11
-										I32WrapI64
-										I64Load $8
-										I64Add
-										I64Add
-										I32WrapI64
-										I64Load8U $0
-										I64ShrU
-										I64Const $1
-										I64And
-										I64Eqz
-										If
-											I64Const $0
-											Set R4
-											Br $4
-										End
-										Get R11
-										I64Const $24
-										I64Add
-										Set R11
-									End
-									Get R12
-									I64Const $1
-									I64Sub
-									Set R12
-									Br $0
+									Set R4
+									Br $2
 								End
+								Get R5
+								I64Const $1
+								I64Add
+								Set R5
 							End
 							Get PC_B
-							Get R8
-							I64Store $160
-							Get PC_B
-							Get R7
-							I64Store $168
+							Get R5
+							I64Store $80
 							I64Const $2
 							Set R4
 							Br $0
 						End
 					End
+				End
+				Get R4
+				I64Const $2
+				I64Eq
+				Get PC_B
+				I64Load $152
+				I32WrapI64
+				I64Load $128
+				I64Const $0
+				I64Ne
+				I32And
+				If
 					Get PC_B
+					I64Load $152
+					I32WrapI64
+					I64Load $16
+					I64Const $0
+					I64Ne
+					If
+						Get PC_B
+						Get R3
+						Get R2
+						I64Sub
+						I64Store $80
+						Get PC_B
+						I64Load $56
+						Get PC_B
+						I64Load $80
+						I64Add
+						I32WrapI64
+						Get PC_B
+						I64Load $152
+						I32WrapI64
+						I64Load $136
+						I64Const $255
+						I64And
+						I64Store8 $1
+					End
 					Get PC_B
-					I64Load $80
+					Get R3
 					I64Store $192
-					Get R2
-					Get SP
-					I64Load $72
-					I64Const $32
-					I64ShrU
-					Get PC_B
-					I64Load $176
-					I64Add
-					I64Add
-					Set R2
-					Get R4
-					I64Const $2
-					I64Eq
-					Get PC_B
-					I64Load $176
-					Get PC_B
-					I64Load $152
-					I32WrapI64
-					I64Load $120
-					I64LtS
-					I32And
-					If
-						I64Const $3
-						Set R1
-						Br $2
-					End
-					Get R4
-					I64Const $2
-					I64Eq
-					Get PC_B
-					I64Load $80
-					Get R2
-					Get PC_B
-					I64Load $152
-					I32WrapI64
-					I64Load $112
-					I64Shl
-					I64Add
-					Get PC_B
-					I64Load $152
-					I32WrapI64
-					I64Load $88
-					I64Add
-					I64Const $64
-					I64Add
-					Get PC_B
-					I64Load $88
-					I64LeS
-					I32And
-					If
-						I64Const $-1
-						Set R4
-					End
+					I64Const $-1
+					Set R1
+					Br $1
+				End
+				Get R4
+				I64Const $2
+				I64Eq
+				Get PC_B
+				I64Load $176
+				Get PC_B
+				I64Load $152
+				I32WrapI64
+				I64Load $120
+				I64LtS
+				I32And
+				If
+					I64Const $3
+					Set R1
+					Br $1
+				End
+				Get PC_B
+				Get PC_B
+				I64Load $80
+				I64Store $192
+				Get R2
+				Get SP
+				I64Load $72
+				I64Const $32
+				I64ShrU
+				Get PC_B
+				I64Load $176
+				I64Add
+				I64Add
+				Set R2
+				Get R4
+				I64Const $2
+				I64Eq
+				Get PC_B
+				I64Load $80
+				Get R2
+				Get PC_B
+				I64Load $152
+				I32WrapI64
+				I64Load $112
+				I64Shl
+				I64Add
+				Get PC_B
+				I64Load $152
+				I32WrapI64
+				I64Load $88
+				I64Add
+				I64Const $64
+				I64Add
+				Get PC_B
+				I64Load $88
+				I64LeS
+				I32And
+				If
+					I64Const $-1
+					Set R1
+					Br $1
 				End
 				Get R4
 				Set R1

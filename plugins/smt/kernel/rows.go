@@ -60,8 +60,9 @@ type Program struct {
 	Key, Headers, Twice uint64
 	// Edits is 1 where the caller makes the pieces of each row, else 0.
 	Edits int
-	// Appends is 1 where the value stays, members unread, and what the parts write is to stand behind it.
-	Appends int
+	// Appends is 1 where the value stays and what the parts write is to stand after it. The members of a structure are
+	// not read then. Of a map, whose number of entries takes one byte, that byte becomes Count.
+	Appends, Count int
 }
 
 // Codes of members. A member with a branch has Optional added, and the branch of a value from bit 8 on. An OptionalText
