@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"math/bits"
+	"slices"
 
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
 	"github.com/culvert-project/culvert/wit"
@@ -15,6 +16,8 @@ import (
 type schemaReference struct {
 	at, size int
 	id       uint32
+	// inValue: it stands in a dynamic value, whose size may stand in front of that.
+	inValue bool
 }
 
 // inside collects the schemas that a datum's bytes mention: structs in dynamic values, and headers. refuse makes the
@@ -83,7 +86,7 @@ func (s *schemas) translateInside(dst []byte, form wit.Form, b []byte) (out []by
 	if !changed {
 		return dst, false, nil
 	}
-	if form == wit.Raw {
+	if form == wit.Raw && slices.ContainsFunc(mentions, func(m schemaReference) bool { return m.inValue }) {
 		return s.translateHeaders(dst, b)
 	}
 	return splice(dst, b, mentions), true, nil
@@ -99,8 +102,8 @@ func splice(dst, b []byte, mentions []schemaReference) []byte {
 	return append(dst, b[from:]...)
 }
 
-// translateHeaders rewrites a block whose schemas are known to be declared; header by header, since a value's size may
-// change.
+// translateHeaders rewrites a block whose schemas are known to be declared; header by header, since the size of a
+// dynamic value may change.
 func (s *schemas) translateHeaders(dst, b []byte) ([]byte, bool, error) {
 	headers, err := datum.Headers(nil, b)
 	if err != nil {
@@ -169,7 +172,7 @@ func (w *walker) mention() {
 	if id < 0 || id > 1<<32-1 {
 		w.fail("a schema's number that is out of range")
 	}
-	w.mentions = append(w.mentions, schemaReference{at, w.i - at, uint32(id)})
+	w.mentions = append(w.mentions, schemaReference{at: at, size: w.i - at, id: uint32(id)})
 }
 
 func (w *walker) dynamic(depth int) {
@@ -211,6 +214,7 @@ func (w *walker) dynamic(depth int) {
 		w.skip(size)
 	case datum.TagStruct:
 		w.mention()
+		w.mentions[len(w.mentions)-1].inValue = true
 		w.skip(w.number())
 	case datum.TagArray, datum.TagMap:
 		n := w.number()
