@@ -30,7 +30,7 @@ type avroConverter struct {
 	last     *avroProgram
 	anything *avroProgram
 
-	readings readings[*avroReading]
+	readings[*avroReading]
 }
 
 // avroProgram is what Encode needs for a schema.
@@ -61,11 +61,12 @@ func newAvro(v setting.Values, u Use) (Converter, error) {
 		return nil, err
 	}
 	kept := v.Number("schemas.cache.config")
-	return &avroConverter{registered: r, programs: newCache[uint32, *avroProgram](kept),
-		readings: newReadings[*avroReading](kept),
+	c := &avroConverter{registered: r, programs: newCache[uint32, *avroProgram](kept),
 		o: avroOptions{enhanced: v.On("enhanced.avro.schema.support"), scrub: v.On("scrub.invalid.names"),
 			meta: v.On("connect.meta.data"), optionalKeys: v.On("allow.optional.map.keys"),
-			flatten: v.On("flatten.singleton.unions"), keepNulls: v.On("ignore.default.for.nullables")}}, nil
+			flatten: v.On("flatten.singleton.unions"), keepNulls: v.On("ignore.default.for.nullables")}}
+	c.readings = newReadings(kept, &c.registered, c.compile, (*avroReading).read)
+	return c, nil
 }
 
 func (c *avroConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
@@ -218,49 +219,10 @@ func parseAvro(texts []registry.Text) (schema *avro.Schema, err error) {
 	return schema, nil
 }
 
-func (c *avroConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error) {
-	if data == nil {
+func (r *avroReading) read(ctx context.Context, _ string, in []byte, b *record.Batch) (wit.Datum, error) {
+	if r.null {
 		return wit.Datum{}, nil
 	}
-	id, err := idOf(data)
-	if err != nil {
-		return wit.Datum{}, err
-	}
-	return c.decode(ctx, topic, id, data[idBytes:], b)
-}
-
-// DecodeBy implements [HeaderDecoder].
-func (c *avroConverter) DecodeBy(ctx context.Context, topic string, header, data []byte, b *record.Batch) (wit.Datum,
-	error) {
-	id, err := idIn(header)
-	if err != nil || data == nil {
-		return wit.Datum{}, err
-	}
-	return c.decode(ctx, topic, id, data, b)
-}
-
-func (c *avroConverter) decode(ctx context.Context, topic string, id schemaID, data []byte, b *record.Batch) (wit.Datum,
-	error) {
-	r, known := c.readings.find(topic, id)
-	if !known {
-		var err error
-		if r, err = c.readings.add(ctx, &c.registered, topic, id, c.compile); err != nil {
-			return wit.Datum{}, err
-		}
-	}
-	if r.err != nil || r.by.null {
-		return wit.Datum{}, r.err
-	}
-	start := len(b.Data)
-	d, err := r.by.read(ctx, data, b)
-	if err != nil {
-		b.Data = b.Data[:start]
-		return wit.Datum{}, err
-	}
-	return d, nil
-}
-
-func (r *avroReading) read(ctx context.Context, in []byte, b *record.Batch) (wit.Datum, error) {
 	start := len(b.Data)
 	d := wit.Datum{Form: wit.Dynamic, Start: uint32(start)}
 	if !r.anything {

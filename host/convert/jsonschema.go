@@ -30,8 +30,8 @@ type jsonSchemaConverter struct {
 	programs cache[uint32, *jsonSchemaProgram] // as many as `schemas.cache.config` says, as of readings
 	last     *jsonSchemaProgram
 
-	parser   parser
-	readings readings[*jsonSchemaReading]
+	parser parser
+	readings[*jsonSchemaReading]
 }
 
 // jsonSchemaOptions are JsonSchemaDataConfig's, and `json.fail.invalid.schema`.
@@ -97,13 +97,15 @@ func newJSONSchema(v setting.Values, u Use) (Converter, error) {
 		return nil, err
 	}
 	kept := v.Number("schemas.cache.config")
-	return &jsonSchemaConverter{registered: r, strict: v.On("latest.compatibility.strict"),
-		programs: newCache[uint32, *jsonSchemaProgram](kept), readings: newReadings[*jsonSchemaReading](kept),
+	c := &jsonSchemaConverter{registered: r, strict: v.On("latest.compatibility.strict"),
+		programs: newCache[uint32, *jsonSchemaProgram](kept),
 		o: jsonSchemaOptions{open: v.On("object.additional.properties"), optional: v.On("use.optional.for.nonrequired"),
 			flatten: v.On("flatten.singleton.unions"), sums: v.On("generalized.sum.type.support"),
 			validate: v.On("json.fail.invalid.schema"),
 			writes: form{ofSchema: true, numericDecimals: v.Word("decimal.format") == "numeric",
-				replaceNull: !v.On("ignore.default.for.nullables")}}}, nil
+				replaceNull: !v.On("ignore.default.for.nullables")}}}
+	c.readings = newReadings(kept, &c.registered, c.compile, c.value)
+	return c, nil
 }
 
 func (c *jsonSchemaConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
@@ -210,59 +212,27 @@ func (c *jsonSchemaConverter) fits(p *jsonSchemaProgram) func(string, []registry
 	}
 }
 
-func (c *jsonSchemaConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum,
-	error) {
-	if data == nil {
-		return wit.Datum{}, nil
-	}
-	id, err := idOf(data)
-	if err != nil {
-		return wit.Datum{}, err
-	}
-	return c.decode(ctx, topic, id, data[idBytes:], b)
-}
-
-// DecodeBy implements [HeaderDecoder].
-func (c *jsonSchemaConverter) DecodeBy(ctx context.Context, topic string, header, data []byte,
+// value reads a document of a topic by its schema.
+func (c *jsonSchemaConverter) value(r *jsonSchemaReading, ctx context.Context, topic string, data []byte,
 	b *record.Batch) (wit.Datum, error) {
-	id, err := idIn(header)
-	if err != nil || data == nil {
-		return wit.Datum{}, err
-	}
-	return c.decode(ctx, topic, id, data, b)
-}
-
-func (c *jsonSchemaConverter) decode(ctx context.Context, topic string, id schemaID, data []byte,
-	b *record.Batch) (wit.Datum, error) {
-	r, known := c.readings.find(topic, id)
-	if !known {
-		var err error
-		if r, err = c.readings.add(ctx, &c.registered, topic, id, c.compile); err != nil {
-			return wit.Datum{}, err
-		}
-	}
-	if r.err != nil {
-		return wit.Datum{}, r.err
-	}
 	if c.o.validate {
-		if err := holds(r.by.valid, data); err != nil {
+		if err := holds(r.valid, data); err != nil {
 			return wit.Datum{}, err
 		}
 	}
 	start := len(b.Data)
 	p := &c.parser
 	p.reset(ctx, data, start+maxDecodedBytes)
-	d := wit.Datum{Form: wit.Structured, Schema: r.by.reader.schema.ID, Start: uint32(start)}
-	out, failed := r.by.reader.read(p, b.Data)
+	d := wit.Datum{Form: wit.Structured, Schema: r.reader.schema.ID, Start: uint32(start)}
+	out, failed := r.reader.read(p, b.Data)
 	if failed == nil {
 		failed = p.end()
 	}
 	if b.Data = out; failed != nil {
-		b.Data = b.Data[:start]
 		return wit.Datum{}, unreadable("Converting byte[] to Kafka Connect data failed due to serialization error of "+
 			"topic "+topic+": ", endedBy(ctx, failed))
 	}
-	b.Hold(r.by.reader.schema)
+	b.Hold(r.reader.schema)
 	d.Size = uint32(len(b.Data) - start)
 	return d, nil
 }

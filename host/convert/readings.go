@@ -5,12 +5,17 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // readings are what a converter with a schema registry has made of the schemas that values came with, so that each is
 // asked for and compiled once.
 type readings[R compiled] struct {
 	cache[readingKey, reading[R]]
+	asks *registered
+	// compile makes what reads the values of a schema, the last of several; read reads one.
+	compile func(ctx context.Context, topic string, texts []registry.Text) (R, error)
+	read    func(by R, ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error)
 	// last is what was found last, of lastKey, where there is such: values of a topic mostly have one schema.
 	last    reading[R]
 	lastKey readingKey
@@ -35,8 +40,53 @@ type readingKey struct {
 	id    schemaID
 }
 
-func newReadings[R compiled](kept int) readings[R] {
-	return readings[R]{cache: newCache[readingKey, reading[R]](kept)}
+func newReadings[R compiled](kept int, asks *registered,
+	compile func(context.Context, string, []registry.Text) (R, error),
+	read func(R, context.Context, string, []byte, *record.Batch) (wit.Datum, error)) readings[R] {
+	return readings[R]{cache: newCache[readingKey, reading[R]](kept), asks: asks, compile: compile, read: read}
+}
+
+// Decode implements [Converter].
+func (k *readings[R]) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error) {
+	if data == nil {
+		return wit.Datum{}, nil
+	}
+	id, err := idOf(data)
+	if err != nil {
+		return wit.Datum{}, err
+	}
+	return k.decode(ctx, topic, id, data[idBytes:], b)
+}
+
+// DecodeBy implements [HeaderDecoder].
+func (k *readings[R]) DecodeBy(ctx context.Context, topic string, header, data []byte, b *record.Batch) (wit.Datum,
+	error) {
+	id, err := idIn(header)
+	if err != nil || data == nil {
+		return wit.Datum{}, err
+	}
+	return k.decode(ctx, topic, id, data, b)
+}
+
+func (k *readings[R]) decode(ctx context.Context, topic string, id schemaID, data []byte, b *record.Batch) (wit.Datum,
+	error) {
+	r, known := k.find(topic, id)
+	if !known {
+		var err error
+		if r, err = k.add(ctx, topic, id); err != nil {
+			return wit.Datum{}, err
+		}
+	}
+	if r.err != nil {
+		return wit.Datum{}, r.err
+	}
+	start := len(b.Data)
+	d, err := k.read(r.by, ctx, topic, data, b)
+	if err != nil {
+		b.Data = b.Data[:start]
+		return wit.Datum{}, err
+	}
+	return d, nil
 }
 
 // find is what is kept for an id of a topic.
@@ -53,15 +103,14 @@ func (k *readings[R]) find(topic string, id schemaID) (r reading[R], known bool)
 
 // add gets the schemas of an id and has them compiled. A schema that cannot be read is kept like others; what ends the
 // task, or may pass, is not.
-func (k *readings[R]) add(ctx context.Context, c *registered, topic string, id schemaID,
-	compile func(ctx context.Context, topic string, texts []registry.Text) (R, error)) (reading[R], error) {
-	texts, wrong, err := c.written(ctx, id)
+func (k *readings[R]) add(ctx context.Context, topic string, id schemaID) (reading[R], error) {
+	texts, wrong, err := k.asks.written(ctx, id)
 	if err != nil {
 		return reading[R]{}, err
 	}
 	r := reading[R]{err: wrong}
 	if wrong == nil {
-		r.by, r.err = compile(ctx, topic, texts)
+		r.by, r.err = k.compile(ctx, topic, texts)
 	}
 	if ctx.Err() != nil {
 		return reading[R]{}, context.Cause(ctx)
