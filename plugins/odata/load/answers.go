@@ -1,0 +1,210 @@
+package load
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// answered goes on by the answer to a question.
+func (t *turn) answered() error {
+	n, asked := t.next, t.at.ask
+	n.ask = &question{}
+	switch asked.kind {
+	case askKeys:
+		if !t.holds() {
+			return t.withoutKeys("the service does not sort by keys, or does not compare them")
+		}
+		n.facts.set(keysHold, true)
+	case askCount:
+		if t.Count > t.Rows {
+			n.facts.set(countsAll, true)
+			return t.complete()
+		}
+	case askRows:
+		if t.Count < 0 || t.Count > n.seen {
+			why := "and it counts " + number(t.Count) + " now"
+			if _, keyed := t.at.walk.(byKey); keyed {
+				return t.otherwise(why)
+			}
+			return t.again(why)
+		}
+		t.info(number(n.seen) + " rows came of " + number(n.count) + ": the others were deleted meanwhile, the service " +
+			"counts " + number(t.Count) + " now")
+		return t.complete()
+	}
+	return nil
+}
+
+// holds tells whether the answer to keysHeld is a yes. Where the second key's row was deleted meanwhile, another one comes
+// in its place: one after the first key, and in the reverse order the first key's own.
+func (t *turn) holds() bool {
+	came, prior := t.set.texts(t.first), t.set.unpack(t.at.ask.prior)
+	switch {
+	case came == nil:
+		return false
+	case t.at.count >= 0 && prior != nil:
+		return t.isAfter(came, prior)
+	}
+	return slices.Equal(came, t.set.unpack(t.at.memory.key)) || t.at.seen > 2 && slices.Equal(came, prior)
+}
+
+// isAfter tells whether a key is above another, in the way in which those of the load ascend.
+func (t *turn) isAfter(a, b []string) bool {
+	plain, folded, known := t.set.Keys.CompareTexts(a, b)
+	if !t.at.memory.sorted {
+		plain = folded
+	}
+	return known && plain > 0
+}
+
+// withoutKeys goes on by links or by number where pages can't be asked for by key. Nothing was handed on yet that was
+// asked for so, unless the page was not announced.
+func (t *turn) withoutKeys(why string) error {
+	n, link := t.next, t.at.ask.link
+	if n.facts.has(unannounced) {
+		return t.otherwise(why)
+	}
+	t.ignoresKeys()
+	n.ask = &question{}
+	n.seen, n.repeats, n.faults = n.seen+n.repeats, 0, "" // they stood on the page before
+	if link == "" {
+		t.info(why + "; going on by number")
+		t.skipFrom(n.count < 0)
+		return nil
+	}
+	t.info(why + "; going on by its next links")
+	last := n.memory.last
+	err := t.follow(link, true)
+	n.memory.last = last
+	return err
+}
+
+func (t *turn) ignoresKeys() {
+	t.next.facts.set(ignoresKeys, true)
+	t.next.facts.set(keysHold, false)
+}
+
+// skipFrom makes next the page after the rows seen, by number, where the page before is no longer at hand.
+func (t *turn) skipFrom(isUnannounced bool) {
+	n, skip := t.next, t.next.seen
+	overlaps := n.seen > 1 && isUnannounced
+	if overlaps {
+		skip--
+	}
+	n.walk = bySkip{overlaps, isUnannounced}
+	n.url = t.set.page(n, "", skip)
+	n.facts.set(mayShift, true)
+}
+
+// notToBeHad goes on where a page that was not announced can't be had: by number if it was asked for by key, else the
+// load ends where the service said, unless rows came from such pages, or they are as many as were asked for.
+func (t *turn) notToBeHad() error {
+	n := t.next
+	w, keyed := t.at.walk.(byKey)
+	answered := n.seen + n.repeats // the rows that came, of the set or, by number from a key, after that
+	if w.passed > 0 {
+		answered = w.passed
+	}
+	n.ask, n.seen = &question{}, n.seen+w.passed
+	switch {
+	case n.facts.has(unannounced), n.least > n.seen:
+		return t.otherwise("the last ones after a page without a next link, and the page after them can't be had")
+	case keyed && w.passed == 0 && t.set.Pageable && n.memory.last != "":
+		t.ignoresKeys()
+		n.seen, n.repeats, n.faults = n.seen+n.repeats, 0, ""
+		t.skipFrom(true)
+		return nil
+	case !keyed && t.set.sorts(n.facts) && n.memory.ascending():
+		n.walk = byKey{unannounced: true}
+		n.url = t.set.page(n, t.set.Keys.After(t.set.unpack(n.memory.key)), 0)
+		return nil
+	case answered == t.set.Top:
+		// As many as were asked for: that the service has no more is chance, if it is so.
+		return t.short("as many as were asked for, and it ignores what asks for those after them, or refuses it; " +
+			"paging = auto leaves the cutting of pages to the service")
+	}
+	counts := "gives no count and no next link"
+	if n.facts.has(warned) || n.facts.has(claims) {
+		counts = "gives no next link, and its count may not be that of all rows"
+	}
+	t.warn("the service " + counts + ", and refuses or ignores what asks for rows after these: the " + number(n.seen) +
+		" that came are taken for all")
+	return t.complete()
+}
+
+// Refusal is an answer that is no success.
+type Refusal struct {
+	Status int
+	// Fault is what it comes to where nothing else can be asked. Body is the answer's, as far as it was read.
+	Fault *wit.Fault
+	Body  []byte
+	At    int64
+}
+
+// Refused turns an answer that is no success into a fault, or into another way to ask for the same rows: services refuse
+// $orderby, counts and filters by key (P3).
+func (pg *Page) Refused(r Refusal) (*Position, error) {
+	t := pg.turn(Answer{Count: -1, At: r.At})
+	_, keyed := pg.at.walk.(byKey)
+	how, asked := "going on otherwise", pg.at.ask.kind
+	var err error
+	switch {
+	case (asked == askHighest || asked == askCount) && (r.refuses() || r.Status == 408 || r.Status >= 500):
+		// Also where the answer comes of sorting all rows: whoever could repeat the request has done so.
+		how, t.next.ask = "going on without an answer", &question{}
+	case asked == askKeys && r.refuses():
+		err = t.withoutKeys(r.Fault.Message)
+	case asked != "" || !r.refuses():
+		return nil, r.Fault
+	case pg.at.isUnannounced():
+		how, err = "going on as the service doesn't say whether it has more rows", t.notToBeHad()
+	case keyed:
+		err = t.otherwise(r.Fault.Message)
+	case pg.at.walk != nil || !t.fewerOptions(r):
+		return nil, r.Fault
+	default:
+		how = "going on without what the service may not know"
+	}
+	if err == nil {
+		t.warn("GET " + pg.set.Target(pg.at) + ": " + r.Fault.Message + "; " + how + ": " + pg.set.Target(t.next))
+	}
+	return t.end(err)
+}
+
+// refuses tells whether it means that the service doesn't take an option.
+func (r *Refusal) refuses() bool {
+	switch r.Status {
+	case 400, 404, 405, 501:
+		return r.Fault.Kind != wit.FaultTransient
+	}
+	return false
+}
+
+// fewerOptions asks for the first page with fewer options; false if there is nothing left to leave out. The one that the
+// error names goes first, else $orderby, then the count in its place, then both.
+func (t *turn) fewerOptions(r Refusal) bool {
+	n, s := t.next, t.set
+	if r.Status == 404 {
+		return false
+	}
+	orders, counts := s.Ordered && !n.facts.has(unordered), s.counts(n.facts)
+	namesCount := bytes.Contains(bytes.ToLower(r.Body), []byte(strings.TrimPrefix(s.countName(), "$")))
+	switch {
+	case orders && counts:
+		n.facts.set(unordered, !namesCount)
+		n.facts.set(uncounted, namesCount)
+	case counts && s.Ordered && !namesCount: // without $orderby it wasn't accepted either
+		n.facts.set(unordered, false)
+		n.facts.set(uncounted, true)
+	case counts, orders:
+		n.facts.set(unordered, true)
+		n.facts.set(uncounted, true)
+	default:
+		return false
+	}
+	n.url = s.page(n, "", 0)
+	return true
+}

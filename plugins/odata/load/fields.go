@@ -1,0 +1,66 @@
+package load
+
+import "github.com/culvert-project/culvert/wit"
+
+// Item is a field of an offset: one of its pointers leads to the value.
+type Item struct {
+	Name   string
+	Text   *string
+	Number *int
+	Flag   *bool
+	Trail  *Trail
+	// Least is the least number that is written.
+	Least int
+	// Facts holds the fact Fact, or not.
+	Facts *Facts
+	Fact  Facts
+}
+
+// Write makes fields of an offset; what is not the case is left out.
+func Write(items []Item) []wit.Field {
+	var fields []wit.Field
+	for _, i := range items {
+		switch {
+		case i.Text != nil && *i.Text != "":
+			fields = append(fields, wit.TextField(i.Name, *i.Text))
+		case i.Number != nil && *i.Number >= i.Least:
+			fields = append(fields, wit.IntegerField(i.Name, int64(*i.Number)))
+		case i.Flag != nil && *i.Flag, i.Facts != nil && i.Facts.has(i.Fact):
+			fields = append(fields, wit.BooleanField(i.Name, true))
+		case i.Trail != nil && i.Trail.steps > 0:
+			fields = append(fields, wit.TextField(i.Name, i.Trail.String()))
+		}
+	}
+	return fields
+}
+
+// ReadItems reads what [Write] wrote. Fields that are none of the items are left alone.
+func ReadItems(offset []wit.Field, items []Item) error {
+	for _, f := range offset {
+		for _, i := range items {
+			if i.Name == f.Name && !i.read(f.Value) {
+				return &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: field " + f.Name +
+					" isn't of the form that this connector writes"}
+			}
+		}
+	}
+	return nil
+}
+
+func (i *Item) read(v wit.Scalar) bool {
+	switch {
+	case i.Text != nil && v.Text != nil:
+		*i.Text = string([]byte(*v.Text))
+	case i.Number != nil && v.Integer != nil && *v.Integer >= 0:
+		*i.Number = int(*v.Integer)
+	case i.Flag != nil && v.Boolean != nil:
+		*i.Flag = *v.Boolean
+	case i.Facts != nil && v.Boolean != nil:
+		i.Facts.set(i.Fact, *v.Boolean)
+	case i.Trail != nil && v.Text != nil:
+		return i.Trail.parse(*v.Text)
+	default:
+		return false
+	}
+	return true
+}

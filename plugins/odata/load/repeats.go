@@ -1,0 +1,251 @@
+package load
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"slices"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Repeats is the auditor of keys that come on two pages. Where pages are asked for by counting, a row that moves from a
+// page that was read to one that is still to come takes the row after it to where nobody reads it, and makes up for it
+// in the count; where the order of rows changes from page to page some come twice, as many never. A key that comes again
+// on another page shows it. Rows that were inserted make keys come again too, and hide none: the next page begins with
+// exactly the last rows of the page before.
+//
+// The keys of as many rows as sampled are all remembered, so that no repeat of theirs is missed. Of more rows a sample
+// is, those with the least hashes, which finds one row of N that moved with a chance of sampled/N. Where all keys
+// ascended until then, also one that is not above the last key before its page has come before, or may have.
+type Repeats struct {
+	// sampling: the rows are remembered. came are the marks of those on the pages before, marks those of the page's, up
+	// to the highest that is kept.
+	sampling    bool
+	came, marks []uint64
+	highest     uint64
+	// tail compares the page's first rows with the last ones of the page before; recent are marks of its last rows.
+	tail   tail
+	recent []uint64
+	// floor is the last key before the page, where those that are not above it may have come.
+	floor []string
+	// found are the keys that came again.
+	found []uint64
+}
+
+const (
+	// sampled is how many rows a load remembers: 8 KB in the offset.
+	sampled = 1000
+	// markSize is the size of a mark, in bytes.
+	markSize = 6
+	// maxTail is how many last rows of a page are remembered: if more were inserted between two pages, the set is read
+	// from its start again.
+	maxTail = 64
+	// enoughToSort is how many rows in order show that the service sorts: by chance one of 40,320 orders of eight rows
+	// is that one. The first ones are remembered in any case.
+	enoughToSort = 8
+)
+
+// begin readies it for a page.
+func (r *Repeats) begin(s *Set, at *Position) {
+	m := at.memory
+	counting := at.walk != nil && at.walk.counting()
+	r.sampling = s.Keys != nil && at.ask.kind == "" &&
+		(at.seen < enoughToSort || counting || !m.ascending())
+	r.came, r.marks, r.highest, r.found = nil, r.marks[:0], 1<<48, r.found[:0]
+	r.tail, r.recent, r.floor = tail{}, r.recent[:0], nil
+	if _, keyed := at.walk.(byKey); keyed || s.Keys == nil || at.ask.kind != "" {
+		return
+	}
+	r.tail.begin(m.last)
+	if r.came = unpackMarks(m.sample); len(r.came) >= sampled {
+		slices.Sort(r.came)
+		r.highest = r.came[len(r.came)-1]
+	}
+	slices.Sort(r.came)
+	if m.ascending() && len(r.came) < at.seen {
+		r.floor = s.unpack(m.key)
+	}
+}
+
+// leading tells how many of the rows, which came at the page's start or after others that were leading, are the last
+// ones of the page before.
+func (r *Repeats) leading(rows []wit.Row, data []byte) (n int) {
+	for n < len(rows) && r.tail.watching {
+		r.tail.next(markOf(&rows[n], data))
+		if r.tail.watching || r.tail.whole {
+			n++
+		}
+	}
+	return n
+}
+
+// Observe looks at rows that are none of the page before. order is the auditor that looked at them first.
+func (r *Repeats) Observe(rows []wit.Row, data []byte, o *Order, m *memory) {
+	if r.floor != nil && !o.watching {
+		r.below(rows, data, o.keys, m)
+	}
+	if !r.sampling {
+		return
+	}
+	for i := range rows {
+		mark := markOf(&rows[i], data)
+		if r.tail.endsWith(mark) {
+			r.found = append(r.found, mark)
+		}
+		if mark <= r.highest {
+			if r.marks = append(r.marks, mark); len(r.marks) == 4*sampled {
+				r.sort()
+			}
+		}
+	}
+}
+
+// below looks for the first row that is not above the last one before the page, up to which all keys ascended.
+func (r *Repeats) below(rows []wit.Row, data []byte, keys Keys, m *memory) {
+	for i := range rows {
+		key := keyOf(&rows[i], data)
+		plain, folded, known := keys.CompareTexts(keys.Texts(key), r.floor)
+		if !m.sorted {
+			plain = folded
+		}
+		if known && plain <= 0 {
+			r.found, r.floor = append(r.found, markOf(&rows[i], data)), nil
+			return
+		}
+	}
+}
+
+// cameBefore tells whether a row came on a page before, as far as is remembered.
+func (r *Repeats) cameBefore(row *wit.Row, data []byte) bool {
+	_, some := slices.BinarySearch(r.came, markOf(row, data))
+	return some
+}
+
+// recall remembers the marks of the page's last rows.
+func (r *Repeats) recall(rows []wit.Row, data []byte) {
+	rows = rows[max(0, len(rows)-maxTail):]
+	r.recent = r.recent[max(0, len(r.recent)+len(rows)-maxTail):]
+	for i := range rows {
+		r.recent = append(r.recent, markOf(&rows[i], data))
+	}
+}
+
+// sort leaves as many marks of the page as can be kept, each once: the same key twice on a page is no repeat.
+func (r *Repeats) sort() {
+	slices.Sort(r.marks)
+	r.marks = slices.Compact(r.marks)
+	if len(r.marks) > sampled {
+		r.marks = r.marks[:sampled]
+		r.highest = r.marks[sampled-1]
+	}
+}
+
+// end puts what the page held into the memory of the load.
+func (r *Repeats) end(m *memory) {
+	r.found = append(r.found, r.tail.broken()...)
+	r.sort()
+	all := r.came
+	for _, mark := range r.marks {
+		if _, again := slices.BinarySearch(r.came, mark); again {
+			if !slices.Contains(r.found, mark) {
+				r.found = append(r.found, mark)
+			}
+			continue
+		}
+		all = append(all, mark)
+	}
+	m.repeated(r.found)
+	if r.sampling {
+		slices.Sort(all)
+		m.sample = packMarks(all[:min(len(all), sampled)])
+	}
+}
+
+// repeated notes keys that came again; the digest of them does not depend on their order.
+func (m *memory) repeated(marks []uint64) {
+	if len(marks) == 0 {
+		return
+	}
+	sum := uint64(0)
+	for _, mark := range append(unpackMarks(m.againKeys), marks...) {
+		sum += mark
+	}
+	m.again, m.againKeys = m.again+len(marks), packMarks([]uint64{sum & (1<<48 - 1)})
+}
+
+// tail compares the first rows of a page with the last ones of the page before.
+type tail struct {
+	// marks are those of the keys of these, in their order.
+	marks []uint64
+	// watching: the next row may be one of them. came are as many as did, the first one of them at `from`. whole: the
+	// last row of the page before came again.
+	watching, whole bool
+	came, from      int
+}
+
+func (t *tail) begin(last string) {
+	t.marks = unpackMarks(last)
+	t.watching = len(t.marks) > 0
+}
+
+// next looks at the next row.
+func (t *tail) next(mark uint64) {
+	if t.came == 0 {
+		for t.from = len(t.marks) - 1; t.from >= 0 && t.marks[t.from] != mark; {
+			t.from--
+		}
+	}
+	if at := t.from + t.came; t.from < 0 || t.marks[at] != mark {
+		t.watching = false
+	} else {
+		t.came++
+		t.whole = at == len(t.marks)-1
+		t.watching = !t.whole
+	}
+}
+
+// broken are the marks of rows that came again, where they are not exactly the last ones of the page before.
+func (t *tail) broken() []uint64 {
+	if t.came == 0 || t.whole {
+		return nil
+	}
+	return t.marks[t.from : t.from+t.came]
+}
+
+// repeated is how many of the page's rows are the last ones of the page before.
+func (t *tail) repeated() int {
+	if t.whole {
+		return t.came
+	}
+	return 0
+}
+
+// endsWith tells whether a row is the last one before the page.
+func (t *tail) endsWith(mark uint64) bool { return len(t.marks) > 0 && t.marks[len(t.marks)-1] == mark }
+
+func markOf(row *wit.Row, data []byte) uint64 { return hashOf(keyOf(row, data)).mark() }
+
+func packMarks(marks []uint64) string {
+	b := make([]byte, 0, len(marks)*markSize)
+	for _, mark := range marks {
+		var eight [8]byte
+		binary.BigEndian.PutUint64(eight[:], mark)
+		b = append(b, eight[8-markSize:]...)
+	}
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// unpackMarks reads what packMarks wrote. What can't be read is no marks.
+func unpackMarks(text string) []uint64 {
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return nil
+	}
+	marks := make([]uint64, 0, len(b)/markSize)
+	for ; len(b) >= markSize; b = b[markSize:] {
+		var eight [8]byte
+		copy(eight[8-markSize:], b)
+		marks = append(marks, binary.BigEndian.Uint64(eight[:]))
+	}
+	return marks
+}

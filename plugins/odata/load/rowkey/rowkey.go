@@ -1,0 +1,350 @@
+// Package rowkey compares and writes the keys of an entity set's rows: by their bytes as a decoder makes them, as texts of
+// literals, in conditions of $filter and in stored offsets.
+package rowkey
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"math/big"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Keys are those of a set's rows: how a service compares them, and how they stand in queries and in offsets. It is what
+// a load knows of keys, see load.Keys.
+type Keys struct {
+	typ    *edm.Structure
+	layout *decode.RowLayout
+	// nodes are those of the key's schema, as the service has it.
+	nodes []wit.Node
+	// parts say how each part is compared, nil where a service doesn't compare such keys as they are written; whole:
+	// the key is one whole number.
+	parts []keyPart
+	whole bool
+}
+
+// New makes them for a set's entity type, the layout of its rows and the nodes of its key's schema; nil without a key.
+func New(typ *edm.Structure, layout *decode.RowLayout, nodes []wit.Node) *Keys {
+	if nodes == nil {
+		return nil
+	}
+	k := &Keys{typ: typ, layout: layout, nodes: nodes}
+	k.parts = k.keyParts()
+	k.whole = len(k.parts) == 1 && k.parts[0] == wholePart
+	return k
+}
+
+// Whole tells whether a key is one whole number, as a signed varint.
+func (k *Keys) Whole() bool { return k.whole }
+
+// Names are those of the key's properties, as $orderby has them.
+func (k *Keys) Names() []string { return k.typ.Key }
+
+// keyPart is how a part of a key is compared.
+type keyPart uint8
+
+const (
+	truthPart keyPart = iota
+	wholePart
+	textPart
+	guidPart
+	decimalPart
+)
+
+// keyParts are those of the feed's keys, nil where a service doesn't compare such keys as they are written.
+func (k *Keys) keyParts() []keyPart {
+	if len(k.nodes) == 0 || len(k.layout.Keys) != len(k.nodes[0].Members) {
+		return nil
+	}
+	var parts []keyPart
+	for i, m := range k.nodes[0].Members {
+		n := &k.nodes[m.Node]
+		switch {
+		case n.Optional:
+			return nil
+		case n.Kind == wit.Boolean:
+			parts = append(parts, truthPart)
+		case n.Kind == wit.Int8, n.Kind == wit.Int16, n.Kind == wit.Int32, n.Kind == wit.Int64:
+			parts = append(parts, wholePart)
+		case n.Kind == wit.Bytes:
+			parts = append(parts, decimalPart)
+		case n.Kind == wit.Text && k.layout.Columns[k.layout.Keys[i]].Type == edm.Guid:
+			parts = append(parts, guidPart)
+		case n.Kind == wit.Text:
+			parts = append(parts, textPart)
+		default:
+			return nil
+		}
+	}
+	return parts
+}
+
+// Compare orders two encoded keys part by part, texts by bytes and without regard to case. known: they could be
+// read, up to where they differ, and a service compares such keys as they are written. Guids have no case.
+func (k *Keys) Compare(a, b []byte) (plain, folded int, known bool) {
+	for _, part := range k.parts {
+		var p, c int
+		switch part {
+		case truthPart:
+			if len(a) == 0 || len(b) == 0 {
+				return 0, 0, false
+			}
+			p = cmp.Compare(a[0], b[0])
+			c, a, b = p, a[1:], b[1:]
+		case wholePart:
+			x, sizeA := binary.Varint(a)
+			y, sizeB := binary.Varint(b)
+			if sizeA <= 0 || sizeB <= 0 {
+				return 0, 0, false
+			}
+			p = cmp.Compare(x, y)
+			c, a, b = p, a[sizeA:], b[sizeB:]
+		default:
+			x, restA, okA := sized(a)
+			y, restB, okB := sized(b)
+			if !okA || !okB {
+				return 0, 0, false
+			}
+			a, b = restA, restB
+			if part == decimalPart {
+				p = compareWhole(x, y)
+				c = p
+			} else if p, c = compareText(x, y); part == guidPart {
+				p = c
+			}
+		}
+		if plain, folded = cmp.Or(plain, p), cmp.Or(folded, c); plain != 0 && folded != 0 {
+			break // as most do in their first part that isn't the same
+		}
+	}
+	return plain, folded, k.parts != nil
+}
+
+// compareText orders texts by bytes and without regard to case.
+func compareText(a, b []byte) (plain, folded int) {
+	i, n := 0, min(len(a), len(b))
+	for i < n && a[i] == b[i] {
+		i++
+	}
+	if i == n {
+		plain = cmp.Compare(len(a), len(b))
+		return plain, plain
+	}
+	x, y := a[i], b[i]
+	plain = cmp.Compare(x, y)
+	if x < utf8.RuneSelf && y < utf8.RuneSelf {
+		if folded = cmp.Compare(lower(x), lower(y)); folded != 0 {
+			return plain, folded
+		}
+	}
+	return plain, compareFolded(a, b)
+}
+
+// sized reads a length and so many bytes.
+func sized(b []byte) (value, rest []byte, ok bool) {
+	n, size := binary.Varint(b)
+	if size <= 0 || n < 0 || n > int64(len(b)-size) {
+		return nil, nil, false
+	}
+	return b[size : size+int(n)], b[size+int(n):], true
+}
+
+// compareFolded orders texts without regard to case.
+func compareFolded(a, b []byte) int {
+	for i := 0; i < len(a) && i < len(b); i++ {
+		x, y := a[i], b[i]
+		if x >= utf8.RuneSelf || y >= utf8.RuneSelf {
+			return strings.Compare(strings.ToLower(string(a)), strings.ToLower(string(b)))
+		}
+		if x != y {
+			if c := cmp.Compare(lower(x), lower(y)); c != 0 {
+				return c
+			}
+		}
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// compareWhole orders whole numbers in two's complement, most significant byte first, in as few bytes as they need: the
+// unscaled values of decimals of one scale.
+func compareWhole(a, b []byte) int {
+	negativeA, negativeB := len(a) > 0 && a[0] >= 0x80, len(b) > 0 && b[0] >= 0x80
+	switch {
+	case negativeA && !negativeB:
+		return -1
+	case negativeB && !negativeA:
+		return 1
+	case len(a) != len(b):
+		if (len(a) < len(b)) != negativeA {
+			return -1
+		}
+		return 1
+	}
+	return bytes.Compare(a, b)
+}
+
+// Texts are the parts of a row's key as literals' texts; nil where they can't be compared as a service would.
+func (k *Keys) Texts(key []byte) []string {
+	if len(key) == 0 || len(k.layout.Keys) != len(k.typ.Key) {
+		return nil
+	}
+	texts := make([]string, 0, len(k.layout.Keys))
+	for i, at := range k.layout.Keys {
+		column := &k.layout.Columns[at]
+		p := k.typ.Property(column.Name)
+		if column.As == decode.AsFloat64 || column.As == decode.AsDate || !comparable(p) {
+			return nil
+		}
+		text, size, err := value.Text(p.Type.Primitive, k.nodes, k.nodes[0].Members[i].Node, key)
+		if err != nil {
+			return nil
+		}
+		key = key[size:]
+		texts = append(texts, text)
+	}
+	return texts
+}
+
+// comparable tells whether a service compares values of a property exactly as they are written.
+func comparable(p *edm.Property) bool {
+	if p == nil || !p.Filterable {
+		return false
+	}
+	switch p.Type.Primitive {
+	case edm.Binary, edm.Single, edm.Double, edm.NotPrimitive:
+		return false
+	}
+	return true
+}
+
+// After is the condition for the rows after a key in the order of its parts: A gt 1 or A eq 1 and B gt 2.
+func (k *Keys) After(texts []string) string { return k.compared(texts, "gt", "gt") }
+
+// UpTo is the condition for all others: A lt 1 or A eq 1 and B le 2.
+func (k *Keys) UpTo(texts []string) string { return k.compared(texts, "lt", "le") }
+
+// compared is a filter that compares a key part by part, the last part by an operator of its own.
+func (k *Keys) compared(texts []string, operator, last string) string {
+	var names, literals []string
+	for i, at := range k.layout.Keys {
+		p := k.typ.Property(k.layout.Columns[at].Name)
+		names = append(names, p.Name)
+		literals = append(literals, string(uri.AppendLiteral(nil, uri.Literal{Type: p.Type.Primitive, Text: texts[i]})))
+	}
+	var out strings.Builder
+	for i := range names {
+		if i > 0 {
+			out.WriteString(" or ")
+		}
+		if len(names) > 1 {
+			out.WriteByte('(')
+		}
+		for j := 0; j < i; j++ {
+			out.WriteString(names[j] + " eq " + literals[j] + " and ")
+		}
+		if i == len(names)-1 {
+			operator = last
+		}
+		out.WriteString(names[i] + " " + operator + " " + literals[i])
+		if len(names) > 1 {
+			out.WriteByte(')')
+		}
+	}
+	return out.String()
+}
+
+// Pack writes a key into an offset: its literals, as a key predicate has them.
+func (k *Keys) Pack(texts []string) string {
+	var keys []uri.Key
+	for i, at := range k.layout.Keys {
+		p := k.typ.Property(k.layout.Columns[at].Name)
+		keys = append(keys, uri.Key{Name: p.Name, Literal: uri.Literal{Type: p.Type.Primitive, Text: texts[i]}})
+	}
+	return string(uri.AppendPredicate(nil, keys))
+}
+
+// Unpack reads what Pack wrote, nil if it is something else.
+func (k *Keys) Unpack(s string) []string {
+	_, keys, err := uri.ParsePredicate(s)
+	if err != nil || len(keys) != len(k.layout.Keys) {
+		return nil
+	}
+	var texts []string
+	for _, part := range keys {
+		texts = append(texts, part.Literal.Text)
+	}
+	return texts
+}
+
+// CompareTexts orders two keys that are given as literals' texts.
+func (k *Keys) CompareTexts(a, b []string) (plain, folded int, known bool) {
+	if len(a) != len(k.layout.Keys) || len(b) != len(k.layout.Keys) {
+		return 0, 0, false
+	}
+	for i, at := range k.layout.Keys {
+		p := k.typ.Property(k.layout.Columns[at].Name)
+		plain = cmp.Or(plain, compareLiterals(p.Type.Primitive, a[i], b[i], false))
+		folded = cmp.Or(folded, compareLiterals(p.Type.Primitive, a[i], b[i], true))
+	}
+	return plain, folded, true
+}
+
+func compareLiterals(t edm.Primitive, a, b string, fold bool) int {
+	switch t {
+	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
+		x, _ := strconv.ParseInt(a, 10, 64)
+		y, _ := strconv.ParseInt(b, 10, 64)
+		return cmp.Compare(x, y)
+	case edm.Decimal:
+		x, _ := new(big.Rat).SetString(a)
+		y, _ := new(big.Rat).SetString(b)
+		if x == nil || y == nil {
+			return 0
+		}
+		return x.Cmp(y)
+	case edm.DateTimeOffset:
+		a, b = strings.TrimSuffix(a, "Z"), strings.TrimSuffix(b, "Z")
+	case edm.Time:
+		a, b = strings.TrimSuffix(a, "S"), strings.TrimSuffix(b, "S")
+	case edm.Guid:
+		fold = true
+	}
+	if fold {
+		return compareFolded([]byte(a), []byte(b))
+	}
+	return strings.Compare(a, b)
+}
+
+// Plain are the parts of a key as literals' texts, also of types by which no service is asked to sort; nil where
+// they can't be written.
+func (k *Keys) Plain(key []byte) []string {
+	if len(key) == 0 || len(k.nodes) == 0 || len(k.layout.Keys) != len(k.nodes[0].Members) {
+		return nil
+	}
+	var texts []string
+	for i, at := range k.layout.Keys {
+		p := k.typ.Property(k.layout.Columns[at].Name)
+		text, size, err := value.Text(p.Type.Primitive, k.nodes, k.nodes[0].Members[i].Node, key)
+		if err != nil {
+			return nil
+		}
+		key = key[size:]
+		texts = append(texts, text)
+	}
+	return texts
+}

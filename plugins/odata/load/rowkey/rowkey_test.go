@@ -1,0 +1,98 @@
+package rowkey
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+func TestCompare(t *testing.T) {
+	for _, c := range []struct {
+		typ  edm.Primitive
+		a, b string
+		fold bool
+	}{
+		{edm.Int64, "-10", "9", false}, {edm.Byte, "9", "10", false}, {edm.Decimal, "-1.5", "-1.25", false},
+		{edm.Decimal, "9.9", "10", false},
+		{edm.DateTime, "2016-07-08T12:34:56", "2016-07-08T12:34:56.5", false}, {edm.DateTimeOffset,
+			"2016-07-08T12:34:56Z", "2016-07-08T12:34:56.5Z", false},
+		{edm.Time, "PT12H34M56S", "PT12H34M56.5S", false}, {edm.String, "B", "a", false}, {edm.String, "a", "B", true},
+		{edm.Guid, "0A", "0b", false},
+		{edm.Boolean, "false", "true", false}, {edm.String, "Ä", "äb", true},
+	} {
+		if compareLiterals(c.typ, c.a, c.b, c.fold) >= 0 || compareLiterals(c.typ, c.b, c.a, c.fold) <= 0 ||
+			compareLiterals(c.typ, c.a, c.a, c.fold) != 0 {
+			t.Errorf("%v: expected %s before %s", c.typ, c.a, c.b)
+		}
+	}
+}
+
+func TestCompareWhole(t *testing.T) {
+	for x := int64(-70_000); x < 70_000; x += 77 {
+		for _, y := range []int64{-65536, -257, -256, -129, -128, -1, 0, 1, 127, 128, 255, 256, 65536} {
+			if got := compareWhole(twosComplement(x), twosComplement(y)); got != cmp.Compare(x, y) {
+				t.Fatalf("%d and %d: found %d", x, y, got)
+			}
+		}
+	}
+}
+
+// twosComplement is a number as decimals have it: as few bytes as hold it.
+func twosComplement(n int64) []byte {
+	b := []byte{byte(n)}
+	for n>>7 != 0 && n>>7 != -1 {
+		n >>= 8
+		b = append([]byte{byte(n)}, b...)
+	}
+	return b
+}
+
+// TestCompareKeysPartByPart compares keys of a number, a text and a Guid with what comparing their parts says.
+func TestCompareKeysPartByPart(t *testing.T) {
+	k := &Keys{layout: &decode.RowLayout{Keys: []int{0, 1, 2},
+		Columns: []decode.Column{{Name: "ID", Type: edm.Int64}, {Name: "Name", Type: edm.String},
+			{Name: "GUID", Type: edm.Guid}}}}
+	k.nodes = []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "ID", Node: 1}, {Name: "Name", Node: 2},
+		{Name: "GUID", Node: 2}}},
+		{Kind: wit.Int64}, {Kind: wit.Text}}
+	k.parts = k.keyParts()
+	random := rand.New(rand.NewPCG(7, 8))
+	letters := []string{"a", "A", "b", "B", "0", "Ä", "ä", "ß", "_"}
+	text := func() (s string) {
+		for range random.IntN(4) {
+			s += letters[random.IntN(len(letters))]
+		}
+		return s
+	}
+	type key struct {
+		id         int64
+		name, guid string
+	}
+	encoded := func(a key) []byte {
+		return datum.AppendText(datum.AppendText(datum.AppendNumber(nil, a.id), a.name), a.guid)
+	}
+	sign := func(n int) int { return cmp.Compare(n, 0) }
+	for range 100_000 {
+		a, b := key{random.Int64N(3) - 1, text(), text()}, key{random.Int64N(3) - 1, text(), text()}
+		guid := compareFolded([]byte(a.guid), []byte(b.guid))
+		folded := cmp.Or(cmp.Compare(a.id, b.id), compareFolded([]byte(a.name), []byte(b.name)), guid)
+		plain := cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.name, b.name), guid)
+		gotPlain, gotFolded, known := k.Compare(encoded(a), encoded(b))
+		if sign(gotPlain) != sign(plain) || sign(gotFolded) != sign(folded) || !known {
+			t.Fatalf("%+v and %+v: expected %d and %d, found %d and %d, known %v", a, b, plain, folded, gotPlain,
+				gotFolded, known)
+		}
+	}
+	k.nodes[2].Optional = true
+	if k.parts = k.keyParts(); k.parts != nil {
+		t.Error("keys that may be null are not compared")
+	}
+	if _, _, known := k.Compare(encoded(key{}), encoded(key{id: 1})); known {
+		t.Error("keys without known parts are compared")
+	}
+}

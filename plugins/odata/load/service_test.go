@@ -1,0 +1,408 @@
+package load
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// service answers requests for a set in memory, whose rows have one key, K, a whole number. It takes what it is asked
+// and does what it likes.
+type service struct {
+	// keys are in the order in which the service has them; page is how many it gives at a time.
+	keys []int
+	page int
+	// links: skip, token, base64 (as SAP SuccessFactors), offset (as CAP beside $top), sealed (rows counted, so that
+	// nobody can read it), key (the last row's), none.
+	links string
+	// order: heeds, ignores, unfiltered (heeds it on pages without filter only), text (numbers as texts), refused.
+	order string
+	// filter: heeds, ignores, refused.
+	filter string
+	// count: filtered, whole, page (the page's rows), zero (0, always), none, refused, first (on the first page alone),
+	// more (five too many).
+	count string
+	// skips, tops: $skip, $top are heeded; refusesSkip: a request with $skip is refused.
+	skips, tops, refusesSkip bool
+	// ends: feeds end after so many rows without a link, 0: they don't.
+	ends int
+	// unread are keys of rows that can't be read; circle is the page whose link leads back by so many, 0: none.
+	unread map[int]bool
+	circle int
+	// between changes the rows before a request; number counts them from 1 on.
+	between  func(s *service, number int)
+	gone     map[int]bool
+	requests []string
+}
+
+// answer is what a request came to; keys are those of its rows.
+type answer struct {
+	status int
+	keys   []int
+	count  int
+	link   string
+}
+
+func (s *service) String() string {
+	return fmt.Sprintf("%d rows in pages of %d, links %s, order %s, filter %s, count %s, skips %v, tops %v, ends %d, "+
+		"circle %d: %v", len(s.keys), s.page, s.links, s.order, s.filter, s.count, s.skips, s.tops, s.ends, s.circle, s.keys)
+}
+
+func (s *service) get(target string) (a answer) {
+	_, query, _ := strings.Cut(target, "?")
+	s.requests = append(s.requests, query)
+	if s.between != nil {
+		s.between(s, len(s.requests))
+	}
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		panic(err)
+	}
+	filter, by, counts := q.Get("$filter"), q.Get("$orderby"), q.Has("$inlinecount")
+	if by != "" && s.order == "refused" || counts && s.count == "refused" || filter != "" && s.filter == "refused" ||
+		q.Has("$skip") && s.refusesSkip {
+		return answer{status: 400}
+	}
+	all := s.sorted(s.choose(filter), by, filter)
+	start := s.start(q, all, by)
+	rest := all[min(start, len(all)):]
+	page := rest[:min(s.page, len(rest))]
+	if top, err := strconv.Atoi(q.Get("$top")); err == nil && s.tops {
+		page = page[:min(top, len(page))]
+	}
+	a = answer{status: 200, keys: page, count: -1}
+	if counts {
+		a.count = s.counted(len(all), len(page), filter, start)
+	}
+	end, circled := start+len(page), false
+	if s.circle > 0 && end/s.page > s.circle {
+		end, circled = end-s.circle*s.page, true
+	}
+	cut := s.ends > 0 && end%s.ends == 0
+	if (len(rest) > len(page) || circled) && s.links != "none" && len(page) > 0 && !cut {
+		a.link = s.link(q, end, page[len(page)-1])
+	}
+	return a
+}
+
+// start is the place of the page's first row.
+func (s *service) start(q url.Values, all []int, by string) (start int) {
+	if text := q.Get("$skip"); text != "" && s.skips {
+		start, _ = strconv.Atoi(text)
+	}
+	token := q.Get("$skiptoken")
+	plain, _ := base64.StdEncoding.DecodeString(token)
+	switch {
+	case token == "":
+	case s.links == "key":
+		last, _ := strconv.Atoi(token)
+		if at := slices.Index(all, last); at >= 0 {
+			return at + 1
+		}
+		if start = len(all); by != "" && s.order == "heeds" { // the row is gone: where it would be
+			start, _ = slices.BinarySearch(all, last)
+		}
+	case s.links == "base64":
+		fmt.Sscanf(string(plain), `{"startRow":%d,`, &start)
+	case s.links == "offset":
+		fmt.Sscanf(string(plain), "$rows=500&$offset=%d", &start)
+	case s.links == "sealed":
+		start = len(token)
+	default:
+		start, _ = strconv.Atoi(token)
+	}
+	return start
+}
+
+func (s *service) link(q url.Values, end, last int) string {
+	coded := base64.StdEncoding.EncodeToString
+	option := "$skiptoken=" + strconv.Itoa(end)
+	switch s.links {
+	case "skip":
+		option = "$skip=" + strconv.Itoa(end)
+	case "key":
+		option = "$skiptoken=" + strconv.Itoa(last)
+	case "base64":
+		option = "$skiptoken=" + url.QueryEscape(coded(fmt.Appendf(nil, `{"startRow":%d,"endRow":%d}`, end, end+s.page)))
+	case "offset":
+		option = "$skiptoken=" + url.QueryEscape(coded(fmt.Appendf(nil, "$rows=500&$offset=%d", end)))
+	case "sealed":
+		option = "$skiptoken=" + strings.Repeat("x", end)
+	}
+	for _, name := range []string{"$filter", "$orderby", "$inlinecount"} {
+		if q.Has(name) {
+			option = name + "=" + strings.ReplaceAll(q.Get(name), " ", "%20") + "&" + option
+		}
+	}
+	return "/s/X?" + option
+}
+
+func (s *service) counted(all, page int, filter string, start int) int {
+	switch s.count {
+	case "none":
+		return -1
+	case "first":
+		if filter != "" || start > 0 {
+			return -1
+		}
+	case "whole":
+		return len(s.keys)
+	case "page":
+		return page
+	case "zero":
+		return 0
+	case "more":
+		return all + 5
+	}
+	return all
+}
+
+// choose takes the rows that a filter leaves, in the service's own order.
+func (s *service) choose(filter string) []int {
+	keys := slices.Clone(s.keys)
+	if filter == "" || s.filter == "ignores" {
+		return keys
+	}
+	words := strings.Fields(filter)
+	than, err := strconv.Atoi(strings.TrimSuffix(words[2], "L"))
+	if err != nil || len(words) != 3 || words[0] != "K" {
+		panic(filter)
+	}
+	return slices.DeleteFunc(keys, func(k int) bool {
+		c := s.compare(k, than)
+		return !(words[1] == "gt" && c > 0 || words[1] == "le" && c <= 0)
+	})
+}
+
+func (s *service) compare(a, b int) int {
+	if s.order == "text" {
+		return strings.Compare(strconv.Itoa(a), strconv.Itoa(b))
+	}
+	return cmp.Compare(a, b)
+}
+
+func (s *service) sorted(keys []int, by, filter string) []int {
+	if by == "" || s.order == "ignores" || s.order == "unfiltered" && filter != "" {
+		return keys
+	}
+	slices.SortFunc(keys, s.compare)
+	if strings.HasSuffix(by, " desc") {
+		slices.Reverse(keys)
+	}
+	return keys
+}
+
+// remove takes rows away.
+func (s *service) remove(keys ...int) {
+	for _, k := range keys {
+		s.gone[k] = true
+		s.keys = slices.DeleteFunc(s.keys, func(other int) bool { return other == k })
+	}
+}
+
+// came is what a load of a service brought.
+type came struct {
+	rows, faults []int
+	// missing are those of the rows there throughout that did not come, twice is how many came more than once.
+	missing []int
+	twice   int
+	end     *Position
+}
+
+// restarts has each page asked for from the text of the stored offset.
+func (s *service) load(t *testing.T, set *Set, from *Position) (c came, err error) {
+	t.Helper()
+	s.gone = map[int]bool{}
+	before := slices.Clone(s.keys)
+	pg, at := NewPage(), from
+	for at == nil || !at.facts.has(done) {
+		if at == nil {
+			at = set.First(1_700_000_000_000)
+		} else if at, err = Read(at.Fields()); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.requests) > 4000 {
+			t.Fatalf("the load doesn't end: %v\n%s", s, strings.Join(s.requests[:20], "\n"))
+		}
+		if at, err = s.turn(set, pg, at, &c); err != nil {
+			break
+		}
+	}
+	c.end = at
+	n := map[int]int{}
+	for _, k := range c.rows {
+		n[k]++
+	}
+	for _, k := range before {
+		if n[k] == 0 && !s.gone[k] && !s.unread[k] {
+			c.missing = append(c.missing, k)
+		}
+		if n[k] > 1 {
+			c.twice++
+		}
+	}
+	return c, err
+}
+
+// turn asks for a page, shows it in pieces, and says where to go on.
+func (s *service) turn(set *Set, pg *Page, at *Position, c *came) (*Position, error) {
+	target, _ := set.Request(at)
+	a := s.get(target)
+	pg.Begin(set, at)
+	defer pg.End()
+	if a.status != 200 {
+		return pg.Refused(Refusal{Status: a.status, At: 1_700_000_000_000, Fault: &wit.Fault{Kind: wit.FaultData,
+			Message: "refused " + strconv.Itoa(a.status)}})
+	}
+	origin := uint32(0)
+	for rest := a.keys; len(rest) > 0; {
+		n := min(len(rest), 7)
+		var out Rows
+		for _, k := range rest[:n] {
+			start := uint32(len(out.Data))
+			if s.unread[k] {
+				out.Data = fmt.Appendf(out.Data, `{"K":"no number %d"}`, k)
+				out.Faults = append(out.Faults, wit.RowFault{Origin: origin, RawStart: start,
+					RawSize: uint32(len(out.Data)) - start})
+			} else {
+				out.Data = binary.AppendVarint(out.Data, int64(k))
+				size := uint32(len(out.Data)) - start
+				out.Rows = append(out.Rows, wit.Row{Origin: origin, Key: wit.Datum{Start: start, Size: size},
+					Value: wit.Datum{Start: start, Size: size}})
+			}
+			origin++
+		}
+		rows, keep := pg.Look(&out)
+		if keep {
+			for i := range rows {
+				k, _ := binary.Varint(keyOf(&rows[i], out.Data))
+				c.rows = append(c.rows, int(k))
+			}
+			for _, f := range out.Faults {
+				var k int
+				fmt.Sscanf(string(out.Data[f.RawStart:f.RawStart+f.RawSize]), `{"K":"no number %d"}`, &k)
+				c.faults = append(c.faults, k)
+			}
+		}
+		rest = rest[n:]
+	}
+	return pg.Next(Answer{Rows: len(a.keys), Count: a.count, Link: a.link, At: 1_700_000_000_000})
+}
+
+// setOf is the set X, as settings have it.
+func setOf(paging string, top int) *Set {
+	return &Set{Name: "X", Service: "/s", Address: "X", Ordered: true, Countable: true, Pageable: true, Count: true,
+		CountOption: "$inlinecount=allpages", TokenOption: "$skiptoken", Paging: paging, Top: top, Next: "nothing more",
+		Setting: func(name string) string { return "sap.odata#00." + name }, Keys: numbers()}
+}
+
+func upFrom(first, n int) []int {
+	keys := make([]int, n)
+	for i := range keys {
+		keys[i] = first + i
+	}
+	return keys
+}
+
+// random makes a service, and says whether it does all that it says.
+func random(r *rand.Rand) (s *service, set *Set, sound bool) {
+	pick := func(words ...string) string { return words[r.IntN(len(words))] }
+	s = &service{page: 1 + r.IntN(20), skips: r.IntN(6) > 0, tops: r.IntN(4) > 0,
+		links:  pick("skip", "token", "key", "none", "skip", "token", "base64", "offset", "sealed"),
+		order:  pick("heeds", "heeds", "ignores", "unfiltered", "text", "refused"),
+		filter: pick("heeds", "heeds", "heeds", "ignores", "refused"),
+		count: pick("filtered", "filtered", "filtered", "whole", "first", "more", "none", "refused", "page",
+			"zero")}
+	n := 1 + r.IntN(80)
+	for k := range n {
+		s.keys = append(s.keys, (k-n/4)*3)
+	}
+	switch r.IntN(4) {
+	case 0:
+		r.Shuffle(n, func(i, j int) { s.keys[i], s.keys[j] = s.keys[j], s.keys[i] })
+	case 1, 2:
+		for range 1 + r.IntN(3) {
+			from, to := r.IntN(n), r.IntN(n)
+			k := s.keys[from]
+			s.keys = slices.Insert(slices.Delete(s.keys, from, from+1), to, k)
+		}
+	}
+	if r.IntN(12) == 0 {
+		s.circle = 1 + r.IntN(4)
+	}
+	set = setOf(pick("auto", "auto", "auto", "keys", "links"), 0)
+	counted := s.count == "filtered" || s.count == "whole" || s.count == "first"
+	if !counted && s.links == "none" && (s.order != "heeds" || !s.skips && (s.filter != "heeds" ||
+		set.Paging == "links")) {
+		s.links = "key" // nothing tells that rows are missing
+	}
+	s.skips = s.skips || !counted && s.links == "skip"
+	if counted && s.order == "heeds" && s.filter == "heeds" && set.Paging != "links" && r.IntN(2) == 0 {
+		s.between = func(s *service, _ int) { s.move(r) } // by links that count rows nobody notices a row for another
+	} else if counted && r.IntN(4) == 0 {
+		s.ends = s.page * (1 + r.IntN(3))
+	}
+	sound = s.order == "heeds" && s.filter == "heeds" && s.skips && s.circle == 0 && s.between == nil &&
+		(s.count == "none" || s.count == "filtered" || s.count == "whole")
+	return s, set, sound
+}
+
+// move takes rows away, or brings some.
+func (s *service) move(r *rand.Rand) {
+	for range r.IntN(3) {
+		at := r.IntN(len(s.keys))
+		if len(s.keys) > 5 && r.IntN(2) == 0 {
+			s.remove(s.keys[at])
+		} else if key := r.IntN(4000) - 500; !slices.Contains(s.keys, key) && !s.gone[key] {
+			s.keys = slices.Insert(s.keys, at, key)
+		}
+	}
+}
+
+// TestRandomServices: whatever a service does and says, either every row that was there throughout comes, or the load
+// fails; it never fails with one that does what it says, and brings its rows once.
+func TestRandomServices(t *testing.T) {
+	rounds, failed, anew, most := 20_000, 0, 0, 0
+	for seed := range uint64(rounds) {
+		s, set, sound := random(rand.New(rand.NewPCG(seed, 1)))
+		what := s.String()
+		c, err := s.load(t, set, nil)
+		switch {
+		case err == nil && len(c.missing) > 0:
+			t.Fatalf("seed %d, paging %s: rows %v are missing: %s\n%s", seed, set.Paging, c.missing, what,
+				strings.Join(s.requests, "\n"))
+		case sound && (err != nil || c.twice > 0):
+			t.Fatalf("seed %d, paging %s, does what it says: %d rows came twice, %v: %s\n%s", seed, set.Paging, c.twice,
+				err, what, strings.Join(s.requests, "\n"))
+		}
+		if err != nil {
+			if fault := (*wit.Fault)(nil); !errors.As(err, &fault) || fault.Message == "" {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			failed++
+		}
+		if c.twice > 0 {
+			anew++
+		}
+		most = max(most, len(s.requests)*s.page)
+		set.Once = true
+		if s, _, _ = random(rand.New(rand.NewPCG(seed, 1))); true {
+			c, err := s.load(t, set, nil)
+			if c.twice > 0 && err == nil && s.between == nil {
+				t.Fatalf("seed %d, paging %s: %d rows came twice, with exactly-once: %s\n%s", seed, set.Paging, c.twice,
+					what, strings.Join(s.requests, "\n"))
+			}
+		}
+	}
+	t.Logf("%d of %d loads failed, %d brought rows twice, %d rows were asked for at most", failed, rounds, anew, most)
+}

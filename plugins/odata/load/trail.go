@@ -1,0 +1,159 @@
+package load
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"math/bits"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Trail remembers what a load came past, so that it notices when it goes in a circle, in a space that doesn't grow with
+// the load: it has the last maxRecent steps, and of all before the one whose number is the last power of two (Brent's
+// way). A circle of up to maxRecent steps is found when its first step comes again, a longer one before it was gone
+// round three times.
+type Trail struct {
+	steps  int
+	mark   string
+	recent string
+}
+
+const (
+	maxRecent = 64
+	// hashSize is the length of a step: 48 bits, so that two of a million don't look alike by chance.
+	hashSize = 8
+)
+
+// step tells whether the load came past something before, and notes it.
+func (t *Trail) step(hash hash) (before bool) {
+	h := short(hash)
+	if h == t.mark || t.holds(h) {
+		return true
+	}
+	t.steps++
+	if bits.OnesCount(uint(t.steps)) == 1 {
+		t.mark = h
+	}
+	t.recent = t.recent[max(0, len(t.recent)-(maxRecent-1)*hashSize):] + h
+	return false
+}
+
+// Passed is step for a text, such as an address.
+func (t *Trail) Passed(text string) (before bool) { return t.step(hashOf(text)) }
+
+// Steps is how many steps there were.
+func (t *Trail) Steps() int { return t.steps }
+
+func (t *Trail) holds(h string) bool {
+	for at := 0; at < len(t.recent); at += hashSize {
+		if t.recent[at:at+hashSize] == h {
+			return true
+		}
+	}
+	return false
+}
+
+// String is what parse reads: the number of steps, the marked one, the recent ones.
+func (t *Trail) String() string { return strconv.Itoa(t.steps) + "." + t.mark + "." + t.recent }
+
+func (t *Trail) parse(s string) bool {
+	parts := strings.Split(s, ".")
+	if len(parts) != 3 || len(parts[1]) != hashSize || len(parts[2])%hashSize != 0 ||
+		len(parts[2]) > maxRecent*hashSize {
+		return false
+	}
+	steps, err := strconv.Atoi(parts[0])
+	t.steps, t.mark, t.recent = steps, parts[1], parts[2]
+	return err == nil && steps > 0
+}
+
+// hash is FNV-1a, for what isn't there to deceive anybody.
+type hash uint64
+
+const noHash hash = 14695981039346656037
+
+const hashFactor = 1099511628211
+
+func (h *hash) add(b []byte) {
+	x := uint64(*h)
+	for n := len(b); ; n >>= 8 {
+		x = (x ^ uint64(n&0xff)) * hashFactor
+		if n < 256 {
+			break
+		}
+	}
+	for _, c := range b {
+		x = (x ^ uint64(c)) * hashFactor
+	}
+	*h = hash(x)
+}
+
+func hashOf[T string | []byte](s T) hash {
+	h := noHash
+	h.add([]byte(s))
+	return h
+}
+
+// mark is 48 bits of a hash.
+func (h hash) mark() uint64 { return uint64(h^h>>48) & (1<<48 - 1) }
+
+// short is a hash's mark as text of hashSize bytes.
+func short(h hash) string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], h.mark())
+	return base64.RawURLEncoding.EncodeToString(b[2:])
+}
+
+// content tells one page from others by the keys of its rows, in order. Where keys don't tell rows apart (some views say
+// that a property is the key, and leave it empty), the first row's value does.
+type content struct {
+	rows        int
+	keys, first hash
+	// faults is of the documents of rows that could not be read, as many as faulty.
+	faults hash
+	faulty int
+	last   []byte
+	twins  bool
+}
+
+func (c *content) reset() {
+	*c = content{keys: noHash, first: noHash, faults: noHash, last: c.last[:0]}
+}
+
+// add looks at each row of a load, so it copies and compares no more than it must.
+func (c *content) add(rows []wit.Row, data []byte) {
+	last, keys := c.last, c.keys
+	for i := range rows {
+		key := keyOf(&rows[i], data)
+		if c.rows == 0 {
+			value := rows[i].Value
+			c.first.add(data[value.Start : value.Start+value.Size])
+		} else if !c.twins {
+			c.twins = string(key) == string(last)
+		}
+		c.rows++
+		keys.add(key)
+		last = key
+	}
+	c.last, c.keys = append(c.last[:0], last...), keys
+}
+
+// seen notes rows of which each has another key than the one before: the last one's key, and what hash all keys came
+// to.
+func (c *content) seen(rows int, last []byte, keys hash) {
+	c.rows, c.last, c.keys = c.rows+rows, append(c.last[:0], last...), keys
+}
+
+// hash is the page's; some: it holds rows with keys, or none but rows that could not be read.
+func (c *content) hash() (h hash, some bool) {
+	h = c.keys
+	if c.twins || c.rows == 1 {
+		h ^= c.first * 31
+	}
+	if c.rows == 0 && c.faulty > 0 {
+		return c.faults, true
+	}
+	return h, c.rows > 0 && len(c.last) > 0
+}
