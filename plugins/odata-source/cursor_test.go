@@ -15,7 +15,7 @@ import (
 )
 
 // poll reads a feed once more, as when its period is over.
-func (l *load) poll(feed uint32, offset []wit.Field) []wit.Field {
+func (l *fullLoad) poll(feed uint32, offset []wit.Field) []wit.Field {
 	l.t.Helper()
 	l.rows, l.values, l.targets = nil, nil, nil
 	cause := wit.Cause{Poll: wit.Chosen}
@@ -122,7 +122,7 @@ func TestCursorsThatCannotBe(t *testing.T) {
 			"expected 0 with ShipCity, which is a text"},
 		{[]string{"sap.odata#00.cursor.lookback=5"}, "expected sap.odata#00.cursor.property with it"},
 	} {
-		l := &load{t: t, service: s, p: &plugin{}}
+		l := &fullLoad{t: t, service: s, p: &plugin{}}
 		settings := configuration(append(set("00", "Orders"), c.settings...)...)
 		asked, err := l.p.Open(entry.Component, settings, nil, nil)
 		if err == nil {

@@ -65,7 +65,7 @@ func TestFurtherFieldsThatCannotBe(t *testing.T) {
 		"a=1,a=2":       "expected each field once, found a twice",
 		"OrderID=7,a=1": "expected other names than those of the key of entity set Orders, found OrderID",
 	} {
-		l := &load{t: t, service: service.New(service.Options{}), p: &plugin{}}
+		l := &fullLoad{t: t, service: service.New(service.Options{}), p: &plugin{}}
 		settings := configuration(append(set("00", "Orders"), "sap.odata.key.extra="+given)...)
 		opening, err := l.p.Open(entry.Component, settings, nil, nil)
 		if err == nil {

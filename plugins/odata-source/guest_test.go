@@ -67,7 +67,7 @@ func TestGuest(t *testing.T) {
 
 // guestLoad reads the first feed to its end.
 func guestLoad(t *testing.T, i *host.Instance, s *service.Service, batch *record.Batch) error {
-	ctx, l := context.Background(), &load{t: t, service: s}
+	ctx, l := context.Background(), &fullLoad{t: t, service: s}
 	var answers []wit.Response
 	opening, err := i.OpenSource(ctx, entry.Component, configuration(set("00", "Orders")...), nil, nil)
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -93,35 +92,6 @@ func TestServicesThatSayYes(t *testing.T) {
 				t.Errorf("%d requests", len(c.s.requests))
 			}
 		})
-	}
-}
-
-// TestLoadsThatReachACountWhichMayBeALimit: behind as many rows as the service counts, where the number may be the most
-// that it counts, one request more asks for others. That it is not answered fails no load that its count says is whole.
-func TestLoadsThatReachACountWhichMayBeALimit(t *testing.T) {
-	for _, status := range []int{400, 403, 404, 408, 500, 502, 503, 504, 524} {
-		for _, settings := range [][]string{nil, {"sap.odata.paging=top", "sap.odata.page.size=100"},
-			{"sap.odata.paging=top", "sap.odata.page.size=40"}} {
-			t.Run(fmt.Sprint(status, settings), func(t *testing.T) {
-				s, refused := service.New(service.Options{Rows: 100}), 0
-				l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					asked := r.URL.Query()
-					if asked.Get("$skip") >= "99" || strings.Contains(asked.Get("$filter"), "OrderID gt 10347") {
-						refused++
-						http.Error(w, "no", status)
-						return
-					}
-					s.ServeHTTP(w, r)
-				}), join(set("00", "Orders"), settings)...)
-				if _, err := l.run(0, nil); err != nil {
-					t.Fatalf("%v\n%s", err, strings.Join(l.targets, "\n"))
-				}
-				l.same(s, "Orders")
-				if refused == 0 || refused > 4 {
-					t.Errorf("%d requests were refused: %v", refused, l.targets)
-				}
-			})
-		}
 	}
 }
 

@@ -21,9 +21,9 @@ func TestGolden(t *testing.T) { plugintest.Source(t, &plugin{}, "../../testdata/
 
 const northwind = "/V2/Northwind/Northwind.svc"
 
-// load reads feeds of a service as the host does, without the host: whole pages, in pieces, with what they want
+// fullLoad reads feeds of a service as the host does, without the host: whole pages, in pieces, with what they want
 // followed.
-type load struct {
+type fullLoad struct {
 	t       *testing.T
 	service http.Handler
 	p       *plugin
@@ -39,9 +39,9 @@ type load struct {
 	unfinished bool
 }
 
-func newLoad(t *testing.T, s http.Handler, more ...string) *load {
+func newLoad(t *testing.T, s http.Handler, more ...string) *fullLoad {
 	t.Helper()
-	l := &load{t: t, service: s, p: &plugin{}, piece: 1000, schemas: map[uint32][]wit.Node{}}
+	l := &fullLoad{t: t, service: s, p: &plugin{}, piece: 1000, schemas: map[uint32][]wit.Node{}}
 	answers := []wit.Response(nil)
 	for {
 		opening, err := l.p.Open(entry.Component, configuration(more...), nil, answers)
@@ -75,7 +75,7 @@ func set(number, name string) []string {
 		"sap.odata#" + number + ".topic=t" + number}
 }
 
-func (l *load) exchange(q *wit.Request) wit.Response {
+func (l *fullLoad) exchange(q *wit.Request) wit.Response {
 	l.targets = append(l.targets, q.Target)
 	r := httptest.NewRequest(q.Method, "http://127.0.0.1:8080"+q.Target, bytes.NewReader(q.Body))
 	for _, h := range q.Headers {
@@ -88,7 +88,7 @@ func (l *load) exchange(q *wit.Request) wit.Response {
 }
 
 // run reads one feed from an offset until it is idle or finished, or a fault.
-func (l *load) run(feed uint32, offset []wit.Field) ([]wit.Field, error) {
+func (l *fullLoad) run(feed uint32, offset []wit.Field) ([]wit.Field, error) {
 	offset, err := l.some(feed, offset, 2000)
 	if l.unfinished {
 		l.t.Fatal("the load doesn't end")
@@ -97,7 +97,7 @@ func (l *load) run(feed uint32, offset []wit.Field) ([]wit.Field, error) {
 }
 
 // some is run for a number of requests.
-func (l *load) some(feed uint32, offset []wit.Field, requests int) ([]wit.Field, error) {
+func (l *fullLoad) some(feed uint32, offset []wit.Field, requests int) ([]wit.Field, error) {
 	cause := wit.Cause{Start: wit.Chosen}
 	l.unfinished = false
 	for range requests {
@@ -115,7 +115,7 @@ func (l *load) some(feed uint32, offset []wit.Field, requests int) ([]wit.Field,
 	return offset, nil
 }
 
-func (l *load) page(feed uint32, fetch *wit.Fetch) ([]wit.Field, error) {
+func (l *fullLoad) page(feed uint32, fetch *wit.Fetch) ([]wit.Field, error) {
 	answer := l.exchange(&fetch.Request)
 	body := answer.Body
 	answer.Body = nil
@@ -130,7 +130,7 @@ func (l *load) page(feed uint32, fetch *wit.Fetch) ([]wit.Field, error) {
 	return next, err
 }
 
-func (l *load) decode(page uint32, tag string, status uint16, body []byte) (next []wit.Field, err error) {
+func (l *fullLoad) decode(page uint32, tag string, status uint16, body []byte) (next []wit.Field, err error) {
 	for first := true; first || len(body) > 0; first = false {
 		n := min(l.piece, len(body))
 		portion, err := l.p.Decode(page, tag, status, slices.Clone(body[:n]), n == len(body))
@@ -156,7 +156,7 @@ func (l *load) decode(page uint32, tag string, status uint16, body []byte) (next
 	return next, nil
 }
 
-func (l *load) take(p *wit.Portion) {
+func (l *fullLoad) take(p *wit.Portion) {
 	for _, s := range p.Schemas {
 		l.schemas[s.ID] = s.Nodes
 	}
@@ -167,7 +167,7 @@ func (l *load) take(p *wit.Portion) {
 	l.faults = append(l.faults, p.Faults...)
 }
 
-func (l *load) read(d wit.Datum, data []byte) string {
+func (l *fullLoad) read(d wit.Datum, data []byte) string {
 	nodes := l.schemas[d.Schema]
 	if nodes == nil {
 		l.t.Fatalf("schema %d wasn't declared", d.Schema)
@@ -180,7 +180,7 @@ func (l *load) read(d wit.Datum, data []byte) string {
 }
 
 // same compares the keys that came with those of the service.
-func (l *load) same(s *service.Service, set string) {
+func (l *fullLoad) same(s *service.Service, set string) {
 	l.t.Helper()
 	var expected []string
 	s.Each(set, func(key string, _ map[string]string) { expected = append(expected, key) })
@@ -213,16 +213,17 @@ func TestLoads(t *testing.T) {
 			settings: []string{"sap.odata.format=ATOM"}, asked: []string{"$orderby=OrderID,ProductID&$inlinecount",
 				"$skiptoken", "$skiptoken"}},
 		{name: "offsets become keys", set: "Orders", switches: service.Switches{PageSize: 300, SkipToken: "offset"},
-			asked: []string{"$orderby", "$filter=OrderID%20gt%2010547&", "$filter=OrderID%20gt%2010847&"}},
+			asked: []string{"$orderby", "$filter=OrderID%20gt%2010546&$orderby=OrderID&$top=1",
+				"$filter=OrderID%20gt%2010547&", "$filter=OrderID%20gt%2010847&"}},
 		{name: "a key of two parts", set: "Order_Details", switches: service.Switches{PageSize: 1000,
-			SkipToken: "offset"}, asked: []string{"$orderby", "$filter=%28OrderID%20gt%20",
+			SkipToken: "offset"}, asked: []string{"$orderby", "$top=1", "$filter=%28OrderID%20gt%20",
 			"%20and%20ProductID%20gt%20"}},
 		{name: "links though they count", set: "Orders", switches: service.Switches{PageSize: 500, SkipToken: "offset"},
 			settings: []string{"sap.odata#00.paging=links"},
 			asked:    []string{"", "$skiptoken=500"}},
 		{name: "keys always", set: "Orders", switches: service.Switches{PageSize: 500},
-			settings: []string{"sap.odata.paging=keys"}, asked: []string{"", "$filter=OrderID%20gt%20"}},
-		{name: "ends early", set: "Orders", switches: service.Switches{EndEarly: 300}, asked: []string{"",
+			settings: []string{"sap.odata.paging=keys"}, asked: []string{"", "$top=1", "$filter=OrderID%20gt%20"}},
+		{name: "ends early", set: "Orders", switches: service.Switches{EndEarly: 300}, asked: []string{"", "$top=1",
 			"$filter=OrderID%20gt%2010547", "$filter=OrderID%20gt%2010847"}},
 		{name: "ends early without order", set: "Orders", switches: service.Switches{EndEarly: 300,
 			RefuseOrderBy: true}, asked: []string{"$orderby", "Orders?$inlinecount", "$skip=299", "$skip=598"}},
@@ -243,6 +244,7 @@ func TestLoads(t *testing.T) {
 		{name: "refuses the format of pages of ours", set: "Orders", switches: service.Switches{RefuseFormat: true},
 			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
 			asked: []string{"$format=json", "Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
+				"$filter=OrderID%20gt%2010646&$orderby=OrderID&$top=1",
 				"$filter=OrderID%20gt%2010647&$orderby=OrderID&$top=400", "$filter=OrderID%20gt%2011047&"}},
 		{name: "version 1", set: "Orders", switches: service.Switches{V1: true},
 			settings: []string{"sap.odata.count=none"}, asked: []string{"", "$filter=OrderID%20gt%2011077"}},
@@ -250,11 +252,12 @@ func TestLoads(t *testing.T) {
 			asked: []string{"Orders?$orderby=OrderID&$format=json", "", "", "$filter=OrderID%20gt%2011077"}},
 		{name: "pages of ours", set: "Orders", settings: []string{"sap.odata.paging=TOP", "sap.odata.page.size=400"},
 			asked: []string{"Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
+				"$filter=OrderID%20gt%2010646&$orderby=OrderID&$top=1&",
 				"$filter=OrderID%20gt%2010647&$orderby=OrderID&$top=400", "$filter=OrderID%20gt%2011047&"}},
 		{name: "pages of ours without counts", set: "Orders", settings: []string{"sap.odata.paging=top",
 			"sap.odata.page.size=400", "sap.odata.count=none"}, asked: []string{"$top=400",
-			"$filter=OrderID%20gt%2010647&", "$orderby=OrderID%20desc&$top=400", "$filter=OrderID%20gt%2011047&", "",
-			"$filter=OrderID%20gt%2011077&"}},
+			"$filter=OrderID%20gt%2010647&", "$filter=OrderID%20le%2011047&$orderby=OrderID%20desc&$top=1",
+			"$filter=OrderID%20gt%2011047&", "$filter=OrderID%20gt%2011077&"}},
 		{name: "pages of ours by number", set: "Orders", switches: service.Switches{RefuseOrderBy: true},
 			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
 			asked:    []string{"$orderby", "Orders?$top=400", "$top=400&$skip=399&", "$top=400&$skip=798&"}},
@@ -267,7 +270,7 @@ func TestLoads(t *testing.T) {
 			asked: []string{"", "$skiptoken"}},
 		{name: "every type", set: "AllTypes", switches: service.Switches{PageSize: 100, OmitNull: true, OmitType: true,
 			Prefixes: true},
-			settings: []string{"sap.odata.format=atom"}, asked: []string{"", "", ""}},
+			settings: []string{"sap.odata.format=atom"}, asked: []string{"", "$top=1", "", ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Switches: c.switches})

@@ -6,8 +6,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/delta"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/load"
 	"github.com/culvert-project/culvert/plugins/odata/notify"
-	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -42,7 +42,7 @@ func next(o *feed.Context, f *feed.Feed, offset []wit.Field, cause wit.Cause, no
 		return wit.Step{}, &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: it is one of delta mode, and " +
 			f.Setting(entry.NameTrackChanges) + " is 0: reset the connector's offsets"}
 	}
-	at, err := paging.Read(offset)
+	at, err := load.Read(offset)
 	if err != nil {
 		return wit.Step{}, err
 	}
@@ -74,7 +74,7 @@ func next(o *feed.Context, f *feed.Feed, offset []wit.Field, cause wit.Cause, no
 				return wit.Step{Idle: wit.Chosen}, nil
 			}
 			if at != nil {
-				at = f.Pages.FirstBehind(at, now)
+				at = f.Pages.FirstAfter(at, now)
 			}
 		}
 	}
@@ -107,6 +107,6 @@ func (p *plugin) CheckOffset(partition []wit.Field, offset []wit.Field) error {
 	if delta.Tracked(offset) {
 		return delta.Check(offset)
 	}
-	_, err := paging.Read(offset)
+	_, err := load.Read(offset)
 	return err
 }

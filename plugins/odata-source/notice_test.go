@@ -207,7 +207,7 @@ func TestChangesThatNobodyToldOf(t *testing.T) {
 // newLoadError is what open says of a configuration.
 func newLoadError(t *testing.T, s *service.Service, settings ...string) error {
 	t.Helper()
-	p, l := &plugin{}, &load{t: t, service: s}
+	p, l := &plugin{}, &fullLoad{t: t, service: s}
 	opening, err := p.Open(entry.Component, configuration(settings...), nil, nil)
 	for err == nil && opening.Ask != nil {
 		var answers []wit.Response

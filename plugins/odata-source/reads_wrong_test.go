@@ -50,7 +50,7 @@ func TestWrongReads(t *testing.T) {
 		{[]string{"sap.odata#00.query=$select=OrderID", "sap.odata#00.select=OrderID"}, "query", "found both"},
 	} {
 		s := service.New(service.Options{Rows: 4})
-		l := &load{t: t, service: s, p: &plugin{}}
+		l := &fullLoad{t: t, service: s, p: &plugin{}}
 		settings := configuration(append(set("00", "Orders"), c.settings...)...)
 		asked, err := l.p.Open(entry.Component, settings, nil, nil)
 		if err != nil {

@@ -19,7 +19,7 @@ const sapService = "/sap/opu/odata/sap/NORTHWIND_SRV"
 // validated is what a validation online comes to, by the name of the setting.
 func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Examined, []string) {
 	t.Helper()
-	l := &load{t: t, service: s, p: &plugin{}}
+	l := &fullLoad{t: t, service: s, p: &plugin{}}
 	var answers []wit.Response
 	for range 20 {
 		inquiry, err := l.p.Validate(entry.Component, configuration(given...), true, nil, answers)

@@ -14,7 +14,7 @@ import (
 // subscribe has the plugin subscribe to the follower's set.
 func (f *follower) subscribe() {
 	f.t.Helper()
-	l := &load{t: f.t, service: f.service}
+	l := &fullLoad{t: f.t, service: f.service}
 	var state []byte
 	var answers []wit.Response
 	for {

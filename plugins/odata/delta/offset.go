@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/plugins/odata/load"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -24,54 +24,54 @@ func (p *resting) target() string    { return p.link }
 func (p *listing) target() string    { return p.url }
 func (p *plainLoad) target() string  { return p.url }
 
-func (c *course) items() []paging.Item {
-	return []paging.Item{{Name: "began", Number: &c.began, Least: 1}, {Name: "rewritten", Text: &c.rewritten},
+func (c *course) items() []load.Item {
+	return []load.Item{{Name: "began", Number: &c.began, Least: 1}, {Name: "rewritten", Text: &c.rewritten},
 		{Name: "pass", Number: &c.pass, Least: 1}, {Name: "resumed", Flag: &c.resumed},
 		{Name: "snapshot", Number: &c.snapshot, Least: 1}, {Name: "owed", Number: &c.unmarked, Least: 1}}
 }
 
-func (p *asking) items() []paging.Item {
-	return append(p.course.items(), paging.Item{Name: "url", Text: &p.url}, paging.Item{Name: "again", Flag: &p.ended})
+func (p *asking) items() []load.Item {
+	return append(p.course.items(), load.Item{Name: "url", Text: &p.url}, load.Item{Name: "again", Flag: &p.ended})
 }
 
-func (p *loading) items() []paging.Item {
-	return append(p.course.items(), paging.Item{Name: "url", Text: &p.url}, paging.Item{Name: "inside",
+func (p *loading) items() []load.Item {
+	return append(p.course.items(), load.Item{Name: "url", Text: &p.url}, load.Item{Name: "inside",
 		Flag: &p.inside},
-		paging.Item{Name: "applied", Flag: &p.applied}, paging.Item{Name: "seen", Number: &p.seen, Least: 1},
-		paging.Item{Name: "counted", Flag: &p.counted}, paging.Item{Name: "doubt", Text: &p.doubt},
-		paging.Item{Name: "came", Text: &p.came}, paging.Item{Name: "followed", Trail: &p.followed})
+		load.Item{Name: "applied", Flag: &p.applied}, load.Item{Name: "seen", Number: &p.seen, Least: 1},
+		load.Item{Name: "counted", Flag: &p.counted}, load.Item{Name: "doubt", Text: &p.doubt},
+		load.Item{Name: "came", Text: &p.came}, load.Item{Name: "followed", Trail: &p.followed})
 }
 
-func (p *rescanning) items() []paging.Item {
-	return append(p.course.items(), paging.Item{Name: "url", Text: &p.link}, paging.Item{Name: "beside",
+func (p *rescanning) items() []load.Item {
+	return append(p.course.items(), load.Item{Name: "url", Text: &p.link}, load.Item{Name: "beside",
 		Flag: &p.beside},
-		paging.Item{Name: "inside", Flag: &p.begun}, paging.Item{Name: "came", Text: &p.came})
+		load.Item{Name: "inside", Flag: &p.begun}, load.Item{Name: "came", Text: &p.came})
 }
 
-func (p *changing) items() []paging.Item {
-	return append(p.course.items(), paging.Item{Name: "url", Text: &p.url}, paging.Item{Name: "link", Text: &p.link},
-		paging.Item{Name: "inside", Flag: &p.inside}, paging.Item{Name: "seen", Number: &p.seen, Least: 1},
-		paging.Item{Name: "again", Flag: &p.again}, paging.Item{Name: "relinked", Flag: &p.relinked},
-		paging.Item{Name: "untold", Flag: &p.untold},
-		paging.Item{Name: "followed", Trail: &p.followed})
+func (p *changing) items() []load.Item {
+	return append(p.course.items(), load.Item{Name: "url", Text: &p.url}, load.Item{Name: "link", Text: &p.link},
+		load.Item{Name: "inside", Flag: &p.inside}, load.Item{Name: "seen", Number: &p.seen, Least: 1},
+		load.Item{Name: "again", Flag: &p.again}, load.Item{Name: "relinked", Flag: &p.relinked},
+		load.Item{Name: "untold", Flag: &p.untold},
+		load.Item{Name: "followed", Trail: &p.followed})
 }
 
-func (p *resting) items() []paging.Item {
+func (p *resting) items() []load.Item {
 	rests := true
-	return append(p.course.items(), paging.Item{Name: "url", Text: &p.link}, paging.Item{Name: "rest", Flag: &rests},
-		paging.Item{Name: "at", Number: &p.at, Least: 1})
+	return append(p.course.items(), load.Item{Name: "url", Text: &p.link}, load.Item{Name: "rest", Flag: &rests},
+		load.Item{Name: "at", Number: &p.at, Least: 1})
 }
 
-func (p *listing) items() []paging.Item {
-	return append(p.course.items(), paging.Item{Name: "why", Text: &p.why}, paging.Item{Name: "url", Text: &p.url},
-		paging.Item{Name: "link", Text: &p.link}, paging.Item{Name: "token", Text: &p.token},
-		paging.Item{Name: "created", Text: &p.created}, paging.Item{Name: "first", Flag: &p.first},
-		paging.Item{Name: "followed", Trail: &p.followed})
+func (p *listing) items() []load.Item {
+	return append(p.course.items(), load.Item{Name: "why", Text: &p.why}, load.Item{Name: "url", Text: &p.url},
+		load.Item{Name: "link", Text: &p.link}, load.Item{Name: "token", Text: &p.token},
+		load.Item{Name: "created", Text: &p.created}, load.Item{Name: "first", Flag: &p.first},
+		load.Item{Name: "followed", Trail: &p.followed})
 }
 
-func (p *plainLoad) items() []paging.Item {
-	return append(p.course.items(), paging.Item{Name: "url", Text: &p.url}, paging.Item{Name: "kept", Text: &p.kept},
-		paging.Item{Name: "token", Text: &p.token})
+func (p *plainLoad) items() []load.Item {
+	return append(p.course.items(), load.Item{Name: "url", Text: &p.url}, load.Item{Name: "kept", Text: &p.kept},
+		load.Item{Name: "token", Text: &p.token})
 }
 
 // Fields that say where a rescan stands: walkField begins those of a walk that reads keys, wholeField those of one that
@@ -88,10 +88,10 @@ var order = strings.Fields("phase url rest at began inside link seen applied tok
 // fields writes a phase.
 func (f Set) fields(p phase) []wit.Field {
 	items := p.items()
-	slices.SortFunc(items, func(a, b paging.Item) int {
+	slices.SortFunc(items, func(a, b load.Item) int {
 		return slices.Index(order, a.Name) - slices.Index(order, b.Name)
 	})
-	fields := append([]wit.Field{wit.TextField("phase", p.name())}, paging.Write(items)...)
+	fields := append([]wit.Field{wit.TextField("phase", p.name())}, load.Write(items)...)
 	if p, ok := p.(*rescanning); ok {
 		prefix := wholeField
 		if p.came != "" {
@@ -146,7 +146,7 @@ func read(offset []wit.Field) (phase, error) {
 		return nil, &wit.Fault{Kind: wit.FaultIncompatible,
 			Message: "offset: expected a phase of delta mode, found \"" + name + "\""}
 	}
-	if err := paging.ReadItems(offset, p.items()); err != nil {
+	if err := load.ReadItems(offset, p.items()); err != nil {
 		return nil, err
 	}
 	if p.target() == "" || p.target()[0] != '/' {
@@ -167,7 +167,7 @@ func (p *rescanning) read(offset []wit.Field) error {
 	}
 	p.beside = p.beside || text(offset, "kept") != "" // as versions before have it
 	p.walk = without(prefix, offset)
-	at, err := paging.Read(p.walk)
+	at, err := load.Read(p.walk)
 	if at == nil && err == nil {
 		err = &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: expected a field " + prefix + "url, found none"}
 	}

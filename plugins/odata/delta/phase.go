@@ -1,7 +1,7 @@
 package delta
 
 import (
-	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/plugins/odata/load"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -13,7 +13,7 @@ type phase interface {
 	// target is path and query of the request.
 	target() string
 	carried() *course
-	items() []paging.Item
+	items() []load.Item
 }
 
 // course is what all phases carry along from one to the next.
@@ -74,7 +74,7 @@ type loading struct {
 	// came are the keys of the rows so far, see [keySet], while the links are counted or in doubt.
 	came string
 	// followed are the links that led here.
-	followed paging.Trail
+	followed load.Trail
 }
 
 // rescanning reads the set whole without tracking changes, as full mode does; the changes since the delta link follow.
@@ -110,7 +110,7 @@ type changing struct {
 	// untold: they were asked for although no notification had come, see [entry.NotificationCheck].
 	untold bool
 	// followed are the links that led here.
-	followed paging.Trail
+	followed load.Trail
 }
 
 // resting: all is read, and link leads on.
@@ -133,7 +133,7 @@ type listing struct {
 	// load.
 	token, created string
 	first          bool
-	followed       paging.Trail
+	followed       load.Trail
 }
 
 // Reasons to ask for links.

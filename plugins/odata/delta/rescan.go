@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/odata/feed"
-	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/plugins/odata/load"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -46,7 +46,7 @@ func (f Set) walkRequest(p *rescanning) (wit.Request, error) {
 	if err != nil {
 		return wit.Request{}, err
 	}
-	at, err := paging.Read(p.walk)
+	at, err := load.Read(p.walk)
 	if err != nil {
 		return wit.Request{}, err
 	}
@@ -147,7 +147,7 @@ func (pg *Page) endWalk(p *rescanning, portion *wit.Portion) (ended bool, err er
 	if pg.next == nil {
 		return false, nil
 	}
-	at, err := paging.Read(*pg.next)
+	at, err := load.Read(*pg.next)
 	if err != nil {
 		return true, err
 	}

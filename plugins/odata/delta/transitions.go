@@ -39,7 +39,7 @@ func (pg *Page) after() (phase, error) {
 func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
 	f, c, next := pg.set(), pg.rows, *at
 	next.seen += int(pg.Out.Page.Rows)
-	next.counted = at.counted || at.doubt != "" && pg.Hides(at.doubt, c.first)
+	next.counted = at.counted || at.doubt != "" && pg.Feed.Pages.Hides(at.doubt, c.first)
 	next.doubt = ""
 	if follow != "" {
 		if err := pg.checkTracked(at); err != nil {
@@ -49,7 +49,7 @@ func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
 			return nil, pg.circle(follow)
 		}
 		if f.ODP == nil && !next.counted {
-			next.counted, next.doubt = pg.Shifts(follow, at.url, c.last, next.seen, next.followed.Steps())
+			next.counted, next.doubt = pg.Feed.Pages.CountsRows(follow, at.url, c.last, next.seen)
 		}
 		next.url, next.inside = follow, true
 		next.came = pg.cameBy(at, next.counted || next.doubt != "")

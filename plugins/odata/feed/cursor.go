@@ -1,13 +1,18 @@
 package feed
 
 import (
+	"math/big"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/plugins/odata/load"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -52,16 +57,62 @@ func (f *Feed) makeCursor(s *edm.Structure) error {
 	}
 	watched, at, member := len(f.Layout.Watch), len(f.Layout.Watch)-1, nodes[0].Members[node].Node
 	zoned := f.Options.Zoned(p, s.IsKey(p.Name))
-	f.Pages.Cursor = &paging.Cursor{Property: p, Loose: zoned, Lookback: int64(f.Lookback), Of: func(out *decode.Output,
-		row int) (string, bool) {
+	typ := p.Type.Primitive
+	f.cursor = func(out *decode.Output, row int) (string, bool) {
 		place := out.Watched[row*watched+at]
-		text, _, err := value.Text(p.Type.Primitive, nodes, member, out.Data[place.Start:place.Start+place.Size])
+		text, _, err := value.Text(typ, nodes, member, out.Data[place.Start:place.Start+place.Size])
 		if err == nil && zoned {
 			_, text = f.Options.Zone.Clock(text) // what the service compares; rows that come again are recognised
 		}
 		return text, err == nil
-	}}
+	}
+	f.Pages.Cursor = &load.Cursor{Name: p.Name, Sortable: p.Sortable,
+		Loose:   zoned || typ == edm.String, // databases compare texts as they like
+		Compare: func(a, b string) (int, bool) { return value.Compare(typ, a, b) },
+		Lower:   func(text string) string { return lower(typ, int64(f.Lookback), text) },
+		Condition: func(from string) string {
+			return p.Name + " ge " + string(uri.AppendLiteral(nil, uri.Literal{Type: typ, Text: from}))
+		}}
 	return nil
+}
+
+// lower is a cursor's value less the look-back, which is in seconds for dates and times, else in the numbers' own unit.
+func lower(t edm.Primitive, lookback int64, text string) string {
+	if lookback == 0 {
+		return text
+	}
+	switch t {
+	case edm.DateTime, edm.DateTimeOffset:
+		at, err := time.Parse("2006-01-02T15:04:05", strings.TrimSuffix(text, "Z"))
+		if err != nil {
+			return text
+		}
+		at = at.Add(-time.Duration(lookback) * time.Second)
+		if at.Year() < 1 {
+			return "0001-01-01T00:00:00" + zoneOf(t)
+		}
+		return at.Format("2006-01-02T15:04:05.999") + zoneOf(t)
+	case edm.Decimal:
+		n, ok := new(big.Rat).SetString(text)
+		if !ok {
+			return text
+		}
+		_, fraction, _ := strings.Cut(text, ".")
+		return n.Sub(n, new(big.Rat).SetInt64(lookback)).FloatString(len(fraction))
+	default:
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n-lookback > n {
+			return text
+		}
+		return strconv.FormatInt(n-lookback, 10)
+	}
+}
+
+func zoneOf(t edm.Primitive) string {
+	if t == edm.DateTimeOffset {
+		return "Z"
+	}
+	return ""
 }
 
 // Grows tells whether a property can be a cursor: one that the service orders and filters by.

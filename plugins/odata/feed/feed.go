@@ -11,7 +11,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/plugins/odata/load"
+	"github.com/culvert-project/culvert/plugins/odata/load/rowkey"
 	"github.com/culvert-project/culvert/plugins/odata/query"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 
@@ -49,7 +50,9 @@ type Feed struct {
 	// Watch is where what delta mode watches begins among the watched columns, -1: it watches none.
 	Watch int
 	// Pages is the set as it is read page by page.
-	Pages paging.Set
+	Pages load.Set
+	// cursor reads the cursor's property of a row, nil where there is none.
+	cursor func(out *decode.Output, row int) (text string, ok bool)
 	// blocks are the headers of rows by what happened to their entity, nil where none are wanted; text is the schema of
 	// those headers.
 	blocks [][]byte
@@ -126,24 +129,33 @@ func (f *Feed) compile() error {
 		f.Layout.KeySchema = f.Key.ID
 	}
 	ordered := f.ordered && f.ODP == nil // whose rows have a key of the queue
-	f.Pages = paging.Set{Name: f.Set, Number: f.Number, Service: f.Service, Address: f.Address, Ordered: ordered,
-		Countable: f.countable,
-		Pageable:  f.pageable, Count: f.Count, CountOption: "$inlinecount=allpages", Paging: f.Paging, Period: f.Period,
-		Query: f.Query,
-		Type:  s, Layout: f.Layout, Key: own}
+	f.Pages = load.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Ordered: ordered,
+		Countable: f.countable, Pageable: f.pageable, Count: f.Count, CountOption: "$inlinecount=allpages",
+		TokenOption: "$skiptoken", Paging: f.Paging, Query: f.Query, Next: f.follows()}
+	if own != nil {
+		f.Pages.Keys = rowkey.New(s, f.Layout, own)
+	}
 	if f.Paging == entry.PagingTop {
 		f.Pages.Top = f.PageSize
 	}
-	f.Pages.Repeated, f.Pages.Tracked = f.Cron != "", f.Tracking.On
 	if !f.Reads.Empty() {
 		f.Pages.Filter, f.Pages.Options = f.Asked.Filter, f.Asked.Options()
 	}
 	f.UseFormat(false)
-	if err := f.makeCursor(s); err != nil {
-		return err
+	return f.makeCursor(s)
+}
+
+// follows says what does after a complete load.
+func (f *Feed) follows() string {
+	switch {
+	case f.Tracking.On:
+		return "changes follow"
+	case f.Period > 0:
+		return "the next one begins in " + (time.Duration(f.Period) * time.Second).String()
+	case f.Cron != "":
+		return "the next one begins at its time"
 	}
-	f.Pages.Ready()
-	return nil
+	return "nothing more: exec-period=-1"
 }
 
 // KeysOnly is the feed with nothing of its rows but their keys.

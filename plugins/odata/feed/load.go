@@ -2,16 +2,20 @@ package feed
 
 import (
 	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/load"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // Load reads a page of a set that is read whole.
-type Load struct{ *Reader }
+type Load struct {
+	*Reader
+	page *load.Page
+}
 
 // BeginLoad opens it.
 func BeginLoad(pool *Pool, o *Context, f *Feed, position []wit.Field, response *wit.Response) (*Load, error) {
-	at, err := paging.Read(position)
+	at, err := load.Read(position)
 	if err != nil {
 		return nil, err
 	}
@@ -20,13 +24,21 @@ func BeginLoad(pool *Pool, o *Context, f *Feed, position []wit.Field, response *
 	}
 	refused := Unformatted(position)
 	f.UseFormat(refused)
-	pg := &Load{pool.Begin(o, f, response, GuidCase(position))}
-	pg.At, pg.Unformatted = *at, refused
-	pg.Page.Begin()
-	if pg.Base == "" {
-		pg.Base = f.Pages.PageURL(at)
+	r := pool.Begin(o, f, response, GuidCase(position))
+	r.Unformatted = refused
+	return r.Load(at), nil
+}
+
+// Load reads the answer as a page of the whole set.
+func (r *Reader) Load(at *load.Position) *Load {
+	if r.page == nil {
+		r.page = load.NewPage()
 	}
-	return pg, nil
+	r.page.Begin(&r.Feed.Pages, at)
+	if r.Base == "" {
+		r.Base = r.Feed.Pages.Target(at)
+	}
+	return &Load{r, r.page}
 }
 
 // Reading is what it reads by.
@@ -38,12 +50,7 @@ func (pg *Load) Decode(tag string, _ uint16, piece []byte, last bool) (portion w
 		if pg.Refusal(piece); !last {
 			return portion, false, nil
 		}
-		if pg.RefusesFormat(pg.PageURL(&pg.At)) {
-			next := pg.At.At(WithoutFormat(pg.At.URL())).Fields()
-			return wit.Portion{Next: &next, More: true}, true, nil
-		}
-		portion, err = pg.Refused()
-		return portion, true, err
+		return portion, true, pg.refused(&portion)
 	}
 	if waits, err := pg.Read(tag, piece, last, &portion); waits || err != nil {
 		return portion, err != nil, err
@@ -69,9 +76,11 @@ func (pg *Load) Decode(tag string, _ uint16, piece []byte, last bool) (portion w
 
 // portion is what the piece came to.
 func (pg *Load) portion() (wit.Portion, error) {
-	rows, keep := pg.Look()
+	out := load.Rows{Rows: pg.Out.Rows, Data: pg.Out.Data, Faults: pg.Out.Faults, LeftOut: pg.Out.LeftOut,
+		Cursor: func(row int) (string, bool) { return pg.Feed.cursor(&pg.Out, row) }}
+	rows, keep := pg.page.Look(&out)
 	portion := wit.Portion{}
-	if keep {
+	if pg.Out.Faults = out.Faults; keep {
 		pg.Out.Data = pg.Feed.TellAll(rows, pg.Out.Data, ChangeRead)
 		portion = wit.Portion{Rows: rows, Data: pg.Out.Data, Faults: pg.Out.Faults}
 	}
@@ -81,7 +90,29 @@ func (pg *Load) portion() (wit.Portion, error) {
 
 // finish says where to go on after a page that was read to its end.
 func (pg *Load) finish(portion *wit.Portion) error {
-	next, err := pg.After()
+	read := &pg.Out.Page
+	answer := load.Answer{Rows: int(read.Rows), Count: int(read.Count), At: pg.Answer.At}
+	if read.Next.Href != "" {
+		var err error
+		if answer.Link, err = pg.Resolve(read.Next); err != nil {
+			return err
+		}
+	}
+	next, err := pg.page.Next(answer)
+	return pg.goOn(portion, next, err)
+}
+
+// refused goes on after an answer that is no success.
+func (pg *Load) refused(portion *wit.Portion) error {
+	if at := pg.page.Position(); pg.RefusesFormat(pg.Feed.Pages.Target(at)) {
+		return pg.goOn(portion, at.At(WithoutFormat(at.URL())), nil)
+	}
+	next, err := pg.page.Refused(load.Refusal{Status: int(pg.Answer.Status), At: pg.Answer.At, Body: pg.Body,
+		Fault: fault.Of(pg.What(), &pg.Answer, pg.Body)})
+	return pg.goOn(portion, next, err)
+}
+
+func (pg *Load) goOn(portion *wit.Portion, next *load.Position, err error) error {
 	if err != nil {
 		return err
 	}

@@ -7,16 +7,25 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
-	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/load"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // Reader reads an answer piece by piece, as far as that is the same for all answers.
 type Reader struct {
-	paging.Page
 	Pool   *Pool
 	opened *Context
 	Feed   *Feed
+	// Origin is the connector's, Base what relative links of the answer stand on.
+	Origin *uri.Origin
+	Base   string
+	// Answer is the response without its body; Body is that of one that is no success. Out is what the last piece of
+	// another one came to.
+	Answer wit.Response
+	Body   []byte
+	Out    decode.Output
 	// guidCase is the case of GUIDs in rows, 0: nobody knows.
 	guidCase byte
 	// Unformatted: the service refuses $format, see format.go.
@@ -28,6 +37,8 @@ type Reader struct {
 	Single bool
 	// Exempt tells of a row whether it need not meet the filter, nil: all must.
 	Exempt func(row int) bool
+	// page audits those of a page of the whole set, nil until there was one.
+	page *load.Page
 	// doubt is what the rows of its last piece wait for.
 	doubt doubt
 	// Ended: the page's last piece came. declared: the schemas were handed on; each page hands them on again, so that an
@@ -64,7 +75,7 @@ func (p *Pool) Begin(o *Context, f *Feed, response *wit.Response, guids string) 
 	}
 	r.Pool, r.opened, r.Feed, r.Ended, r.declared = p, o, f, false, false
 	r.Unformatted, r.Single, r.Exempt, r.doubt = false, false, nil, doubt{}
-	r.Set, r.Origin = &f.Pages, &o.Origin
+	r.Origin, r.Body = &o.Origin, r.Body[:0]
 	r.Answer = wit.Response{Status: response.Status, At: response.At}
 	r.Base = string([]byte(response.Target))
 	r.guidCase = caseOf(guids)
@@ -77,9 +88,8 @@ func (p *Pool) End(r *Reader, sound bool) {
 		r.Decoder.Reset()
 		p.keep(spareDecoder{r.Feed, r.Atom, r.Decoder})
 	}
-	r.Decoder, r.opened, r.Feed = nil, nil, nil
+	r.Decoder, r.opened, r.Feed, r.Origin = nil, nil, nil, nil
 	if len(p.Spare) < MaxSpare {
-		r.Reset()
 		p.Spare = append(p.Spare, r)
 	}
 }
@@ -195,6 +205,22 @@ func (r *Reader) unreadable(err error) error {
 		}
 	}
 	return f
+}
+
+// What names the set in messages.
+func (r *Reader) What() string { return r.Feed.What() }
+
+// Resolve turns a link of the answer into a target on the connector's origin.
+func (r *Reader) Resolve(link decode.Link) (string, error) {
+	target, err := r.Origin.Resolve(link.Href, link.Base, r.Base)
+	var foreign *uri.ForeignError
+	switch {
+	case errors.As(err, &foreign):
+		return "", fault.Config("sap.odata.link.hosts", r.What()+": "+err.Error())
+	case err != nil:
+		return "", &wit.Fault{Kind: wit.FaultData, Message: r.What() + ": " + err.Error()}
+	}
+	return target, nil
 }
 
 // Followed has further pages of expanded feeds asked for.

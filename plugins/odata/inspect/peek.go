@@ -12,7 +12,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
-	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -80,7 +79,7 @@ func Peek(root, set string, rows int, given []wit.Setting, state []byte, answers
 	}
 	if follow != nil {
 		o := entry.Origin(entry.Table.Values(given))
-		pg := paging.Page{Set: &f.Pages, Origin: &o, Base: target}
+		pg := feed.Reader{Feed: f, Origin: &o, Base: target}
 		inside, err := pg.Resolve(follow.Link)
 		if err != nil {
 			return wit.Reply{}, err

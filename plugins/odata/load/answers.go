@@ -110,7 +110,7 @@ func (t *turn) notToBeHad() error {
 	}
 	n.ask, n.seen = &question{}, n.seen+w.passed
 	switch {
-	case n.facts.has(unannounced), n.least > n.seen:
+	case n.facts.has(unannounced), n.earlier.least > n.seen:
 		return t.otherwise("the last ones after a page without a next link, and the page after them can't be had")
 	case keyed && w.passed == 0 && t.set.Pageable && n.memory.last != "":
 		t.ignoresKeys()

@@ -50,8 +50,8 @@ func (pg *Page) Next(a Answer) (*Position, error) {
 
 // turn begins a transition.
 func (pg *Page) turn(a Answer) *turn {
-	next, memory := *pg.at, *pg.at.memory
-	next.memory = &memory
+	next, memory, earlier := *pg.at, *pg.at.memory, *pg.at.earlier
+	next.memory, next.earlier = &memory, &earlier
 	return &turn{Page: pg, Answer: a, next: &next}
 }
 
@@ -172,6 +172,10 @@ func (t *turn) remember() {
 	m := t.next.memory
 	if _, keyed := t.at.walk.(byKey); !keyed {
 		t.repeats.end(m)
+		if n := t.next; t.repeats.twins || t.content.twins {
+			n.facts.set(twins, true)
+		}
+		t.next.earlier.fell = t.repeats.fell
 	}
 	if t.order.rows == 0 && t.Rows == t.repeated() {
 		return // nothing came that could tell
@@ -233,7 +237,7 @@ func (t *turn) byKey(isUnannounced bool) bool {
 		return false
 	}
 	if _, keyed := t.at.walk.(byKey); n.count < 0 && !keyed && (!n.memory.sorted ||
-		!n.facts.has(keysHold) && t.order.rows < enoughToSort) {
+		!isUnannounced && !n.facts.has(keysHold) && t.order.rows < enoughToSort) {
 		return false // too little to go by where no count shows in the end that rows are missing
 	}
 	url := t.set.page(n, t.set.Keys.After(t.set.unpack(n.memory.key)), 0)
@@ -373,19 +377,19 @@ func (t *turn) ended() error {
 // moved may have hidden others. Those that come twice alike in the next reading too are not unique.
 func (t *turn) complete() error {
 	n, m := t.next, t.next.memory
-	if m.again == 0 || !n.facts.has(mayShift) {
+	if m.again == 0 {
 		t.done()
 		return nil
 	}
-	if m.againKeys == n.before {
-		if t.at.reading > 0 {
-			t.warn("the keys of " + number(m.again) + " rows came on a page before, in each reading: they are not " +
-				"unique, or the service's order has them so")
+	if m.againKeys == n.earlier.repeated && n.facts.has(twins) {
+		if t.at.earlier.readings > 0 {
+			t.warn("the keys of " + number(m.again) + " rows came on a page before, in each reading, and on one page " +
+				"some came twice: they are not unique")
 		}
 		t.done()
 		return nil
 	}
-	n.before = m.againKeys
+	n.earlier.repeated = m.againKeys
 	return t.again("and the keys of at least " + number(m.again) + " came on a page before, or may have: rows that moved " +
 		"may have hidden others, since pages were asked for by counting")
 }
@@ -400,11 +404,11 @@ func (t *turn) done() {
 	}
 	t.info("extraction finished: " + number(seen) + " rows in " + took + "; " + t.set.Next)
 	end := newPosition(n.facts&ofService | done)
-	end.url, end.seen, end.count, end.before, end.when, end.owed = t.at.url, seen, n.count, n.before, int(t.At), n.owed
-	if n.memory.again == 0 {
-		end.before = ""
+	end.url, end.seen, end.count, end.when, end.owed = t.at.url, seen, n.count, int(t.At), n.owed
+	if end.earlier.fell = n.earlier.fell; n.memory.again > 0 {
+		end.earlier.repeated = n.earlier.repeated
 	}
-	if n.facts.has(claims) && n.facts.has(countsAll) {
+	if n.facts.has(claims) && !n.facts.has(unannounced) {
 		end.count = max(end.count, seen)
 	}
 	end.reload = n.reload
@@ -425,13 +429,13 @@ func (t *turn) otherwise(why string) error {
 		return t.again(why)
 	}
 	t.ignoresKeys()
-	t.next.reading = 0
+	t.next.earlier.readings = 0
 	return t.restart(why)
 }
 
 // again begins the load anew by the same walk; it fails a load that came to this too often.
 func (t *turn) again(why string) error {
-	if t.next.reading++; t.next.reading < maxReadings {
+	if t.next.earlier.readings++; t.next.earlier.readings < maxReadings {
 		return t.restart(why)
 	}
 	how := "if the service counts rows that it doesn't give, " + t.set.Setting("count") + " = none takes what comes. "
@@ -456,12 +460,12 @@ func (t *turn) restart(why string) error {
 			" = reload does so nevertheless, and marks them"}
 	}
 	first := t.set.start(n.facts & (ofService | warned))
-	first.reading, first.before, first.when, first.least = n.reading, n.before, n.when, n.least
+	first.earlier, first.when = n.earlier, n.when
 	first.reload, first.owed = max(int(t.At), n.reload+1), n.owed
 	first.cursor = &cursorPosition{from: n.cursor.from, high: n.cursor.high, known: n.cursor.known}
 	first.url = t.set.page(first, "", 0)
 	if n.facts.has(unannounced) {
-		first.least = max(first.least, n.seen)
+		first.earlier.least = max(n.earlier.least, n.seen)
 	}
 	t.next = first
 	t.warn(came + ", " + why + "; reading it anew from its start, rows that came are delivered again")

@@ -12,7 +12,7 @@ import (
 //   - On the first page walk is nil, seen is 0 and nothing is remembered.
 //   - walk is byKey only while memory says that all rows ascended; memory.key is the last of them that could be read.
 //   - While a question is asked url is the page after a yes.
-//   - A done position keeps url, the counts, what is known of the service, before, owed and the cursor.
+//   - A done position keeps url, the counts, what is known of the service, what readings left, owed and the cursor.
 type Position struct {
 	// url is the page's path and query, as it is or was asked for.
 	url string
@@ -27,22 +27,17 @@ type Position struct {
 	// their marks, so that they are no dead letters twice.
 	repeats int
 	faults  string
-	// reading counts how often this walk was begun again; least is the number of rows that a reading before brought,
-	// some of them from pages that nothing had announced.
-	reading, least int
 	// reload is the number by which the rows of a load that was begun again are marked (P8), owed that of such a load
 	// whose end no row has said; 0: none.
 	reload, owed int
 	// facts are what is known of the service, and of this load.
 	facts Facts
-	// before is a digest of the keys that came on several pages of the reading before: where they do so again, keys are
-	// not unique.
-	before string
 	// when is the time at which the load was begun, of a complete one that of its last page, in milliseconds since 1970.
 	when int
-	// memory is what the auditors remember, cursor what loads by a cursor do.
-	memory *memory
-	cursor *cursorPosition
+	// memory is what the auditors remember, earlier what readings before left, cursor what loads by a cursor remember.
+	memory  *memory
+	earlier *earlier
+	cursor  *cursorPosition
 }
 
 // Facts are what is known of a service, and of a load.
@@ -63,6 +58,8 @@ const (
 	mayShift
 	// unannounced: rows came from pages that neither a link nor a count had announced.
 	unannounced
+	// twins: a page held a key twice, which no row that moves brings about.
+	twins
 	// warned: it was said that more rows came than the service counted.
 	warned
 	done
@@ -145,11 +142,23 @@ type memory struct {
 	empty           int
 }
 
+// earlier is what readings of the set before this one left, of this load and of those before.
+type earlier struct {
+	// readings counts how often this walk was begun again; least is the number of rows that one brought, some of them
+	// from pages that nothing had announced.
+	readings, least int
+	// repeated is a digest of the keys that came on several pages of the reading before: where they do so again, keys
+	// are not unique. fell is the mark of the first key that came below those of a page before: where it does so again,
+	// and came nowhere else, the service's order has it so.
+	repeated, fell string
+}
+
 // ascending tells whether all rows so far came in the order of their keys.
 func (m *memory) ascending() bool { return m.sorted || m.folded }
 
 func newPosition(known Facts) *Position {
-	return &Position{count: -1, facts: known, ask: &question{}, memory: &memory{}, cursor: &cursorPosition{}}
+	return &Position{count: -1, facts: known, ask: &question{}, memory: &memory{}, earlier: &earlier{},
+		cursor: &cursorPosition{}}
 }
 
 // stored is a position in the form in which offsets have it.
@@ -161,7 +170,7 @@ type stored struct {
 }
 
 func (p *Position) items(s *stored) []Item {
-	m, c := p.memory, p.cursor
+	m, e, c := p.memory, p.earlier, p.cursor
 	return []Item{
 		{Name: "url", Text: &p.url}, {Name: "seen", Number: &p.seen}, {Name: "count", Number: &p.count},
 		{Name: "base", Number: &s.base, Least: 1},
@@ -174,11 +183,12 @@ func (p *Position) items(s *stored) []Item {
 		{Name: "key", Text: &m.key}, {Name: "next", Text: &p.ask.link}, {Name: "prior", Text: &p.ask.prior},
 		{Name: "check", Text: &p.ask.kind}, {Name: "skipping", Flag: &s.skipping},
 		{Name: "laps", Flag: &s.overlaps}, {Name: "beyond", Flag: &s.unannounced},
-		{Name: "further", Facts: &p.facts, Fact: unannounced}, {Name: "least", Number: &p.least, Least: 1},
+		{Name: "further", Facts: &p.facts, Fact: unannounced}, {Name: "same", Facts: &p.facts, Fact: twins}, {Name: "least", Number: &e.least, Least: 1},
 		{Name: "tail", Text: &s.tail}, {Name: "run", Text: &s.run}, {Name: "sample", Text: &m.sample},
 		{Name: "twice", Number: &m.again, Least: 1}, {Name: "repeated", Text: &m.againKeys},
-		{Name: "before", Text: &p.before}, {Name: "followed", Trail: &m.followed}, {Name: "pages", Trail: &m.pages},
-		{Name: "empty", Number: &m.empty, Least: 1}, {Name: "pass", Number: &p.reading, Least: 1},
+		{Name: "before", Text: &e.repeated},
+		{Name: "fell", Text: &e.fell}, {Name: "followed", Trail: &m.followed}, {Name: "pages", Trail: &m.pages},
+		{Name: "empty", Number: &m.empty, Least: 1}, {Name: "pass", Number: &e.readings, Least: 1},
 		{Name: "claimed", Number: &s.claimed, Least: 1}, {Name: "proven", Facts: &p.facts, Fact: countsAll},
 		{Name: "snapshot", Number: &p.reload, Least: 1}, {Name: "owed", Number: &p.owed, Least: 1},
 		{Name: "from", Text: &c.from}, {Name: "high", Text: &c.high}, {Name: "low", Text: &c.base},
@@ -199,7 +209,8 @@ func (p *Position) Fields() []wit.Field {
 	case byKey:
 		s.base, s.passed, s.unannounced = p.seen, w.passed, w.unannounced
 	case bySkip:
-		s.skipping, s.overlaps, s.unannounced = true, w.overlaps, w.unannounced
+		s.overlaps, s.unannounced = w.overlaps, w.unannounced
+		s.skipping = !w.overlaps && !w.unannounced
 	}
 	if n := len(p.memory.last); n > 0 { // other versions look for the last mark apart
 		s.run, s.tail = p.memory.last[:n-hashSize], p.memory.last[n-hashSize:]

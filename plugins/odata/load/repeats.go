@@ -26,8 +26,12 @@ type Repeats struct {
 	// tail compares the page's first rows with the last ones of the page before; recent are marks of its last rows.
 	tail   tail
 	recent []uint64
-	// floor is the last key before the page, where those that are not above it may have come.
+	// floor is the last key before the page, where those that are not above it may have come. fell is the mark of the
+	// first such key of the reading before, "" once it came elsewhere.
 	floor []string
+	fell  string
+	// twins: the page held a key twice.
+	twins bool
 	// found are the keys that came again.
 	found []uint64
 }
@@ -52,11 +56,13 @@ func (r *Repeats) begin(s *Set, at *Position) {
 	r.sampling = s.Keys != nil && at.ask.kind == "" &&
 		(at.seen < enoughToSort || counting || !m.ascending())
 	r.came, r.marks, r.highest, r.found = nil, r.marks[:0], 1<<48, r.found[:0]
-	r.tail, r.recent, r.floor = tail{}, r.recent[:0], nil
+	r.tail, r.recent, r.floor, r.fell, r.twins = tail{}, r.recent[:0], nil, at.earlier.fell, false
 	if _, keyed := at.walk.(byKey); keyed || s.Keys == nil || at.ask.kind != "" {
 		return
 	}
-	r.tail.begin(m.last)
+	if !at.facts.has(twins) { // else the same key need not be the same row
+		r.tail.begin(m.last)
+	}
 	if r.came = unpackMarks(m.sample); len(r.came) >= sampled {
 		slices.Sort(r.came)
 		r.highest = r.came[len(r.came)-1]
@@ -81,8 +87,8 @@ func (r *Repeats) leading(rows []wit.Row, data []byte) (n int) {
 
 // Observe looks at rows that are none of the page before. order is the auditor that looked at them first.
 func (r *Repeats) Observe(rows []wit.Row, data []byte, o *Order, m *memory) {
-	if r.floor != nil && !o.watching {
-		r.below(rows, data, o.keys, m)
+	if r.fell != "" || r.floor != nil && !o.watching {
+		r.below(rows, data, o, m)
 	}
 	if !r.sampling {
 		return
@@ -101,16 +107,24 @@ func (r *Repeats) Observe(rows []wit.Row, data []byte, o *Order, m *memory) {
 }
 
 // below looks for the first row that is not above the last one before the page, up to which all keys ascended.
-func (r *Repeats) below(rows []wit.Row, data []byte, keys Keys, m *memory) {
+func (r *Repeats) below(rows []wit.Row, data []byte, o *Order, m *memory) {
 	for i := range rows {
 		key := keyOf(&rows[i], data)
-		plain, folded, known := keys.CompareTexts(keys.Texts(key), r.floor)
-		if !m.sorted {
-			plain = folded
+		mark, falls := hashOf(key), false
+		if r.floor != nil && !o.watching {
+			plain, folded, known := o.keys.CompareTexts(o.keys.Texts(key), r.floor)
+			if !m.sorted {
+				plain = folded
+			}
+			falls = known && plain <= 0
 		}
-		if known && plain <= 0 {
-			r.found, r.floor = append(r.found, markOf(&rows[i], data)), nil
-			return
+		switch {
+		case falls && short(mark) == r.fell:
+			r.floor = nil
+		case falls:
+			r.found, r.floor, r.fell = append(r.found, mark.mark()), nil, short(mark)
+		case short(mark) == r.fell:
+			r.fell = "" // it came where others are below it: where it is below others, it comes again
 		}
 	}
 }
@@ -133,8 +147,9 @@ func (r *Repeats) recall(rows []wit.Row, data []byte) {
 // sort leaves as many marks of the page as can be kept, each once: the same key twice on a page is no repeat.
 func (r *Repeats) sort() {
 	slices.Sort(r.marks)
+	n := len(r.marks)
 	r.marks = slices.Compact(r.marks)
-	if len(r.marks) > sampled {
+	if r.twins = r.twins || len(r.marks) < n; len(r.marks) > sampled {
 		r.marks = r.marks[:sampled]
 		r.highest = r.marks[sampled-1]
 	}

@@ -81,7 +81,8 @@ func (s *Set) First(now int64) *Position {
 // on. What is known of the service stays known.
 func (s *Set) FirstAfter(done *Position, now int64) *Position {
 	at := newPosition(done.facts & ofService)
-	at.before, at.owed, at.when = done.before, done.owed, int(now)
+	at.earlier = &earlier{repeated: done.earlier.repeated, fell: done.earlier.fell}
+	at.owed, at.when = done.owed, int(now)
 	if s.Cursor != nil {
 		at.cursor = s.Cursor.following(done.cursor)
 	}
