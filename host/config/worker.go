@@ -155,7 +155,7 @@ func (w *Worker) check() Problems {
 				problems = append(problems, found...)
 			} else if reason, ok := unused[e.Key]; ok && !(w.ExactlyOnce() && slices.Contains(ofExactlyOnce, e.Key)) {
 				problems = append(problems, e.warning("has no effect: %s", reason))
-			} else if e.Key == exactlyOnce {
+			} else if e.Key == ExactlyOnceSetting {
 				if text := w.without(); text != "" {
 					problems = append(problems, e.coded(setting.CodeInvalid, text))
 				}
@@ -180,15 +180,15 @@ func (w *Worker) check() Problems {
 	return problems
 }
 
-// exactlyOnce is the setting that has sources write in transactions.
-const exactlyOnce = "exactly.once.source.support"
+// ExactlyOnceSetting is the setting that has sources write in transactions.
+const ExactlyOnceSetting = "exactly.once.source.support"
 
 // ofExactlyOnce are settings that have an effect with exactly-once alone.
 var ofExactlyOnce = []string{"group.id", "config.storage.topic", "config.storage.replication.factor"}
 
 // ExactlyOnce tells whether sources write their records and offsets in transactions. `preparing`, by which a group of
 // Java workers gets there, changes nothing for one worker.
-func (w *Worker) ExactlyOnce() bool { return strings.EqualFold(w.Text(exactlyOnce), "enabled") }
+func (w *Worker) ExactlyOnce() bool { return strings.EqualFold(w.Text(ExactlyOnceSetting), "enabled") }
 
 // ConfigTopic is config.storage.topic, which keeps how many transactional producers a connector had.
 func (w *Worker) ConfigTopic() string {
@@ -204,11 +204,11 @@ func (w *Worker) without() string {
 	case !w.ExactlyOnce():
 		return ""
 	case strings.HasPrefix(w.Text("bootstrap.servers"), "embedded"):
-		return setting.Invalid(exactlyOnce, "enabled", "expected disabled with bootstrap.servers=embedded: a kill of "+
+		return setting.Invalid(ExactlyOnceSetting, "enabled", "expected disabled with bootstrap.servers=embedded: a kill of "+
 			"this process tears the transactions of the broker in it. Name brokers of a Kafka, or "+
 			"those of `culvert broker`")
 	case w.Text("group.id") == "":
-		return setting.Invalid(exactlyOnce, "enabled",
+		return setting.Invalid(ExactlyOnceSetting, "enabled",
 			"expected group.id beside it, which transactional ids begin with: "+
 				"one name for this installation, which no other one has")
 	}

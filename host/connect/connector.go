@@ -343,12 +343,17 @@ func (c *connector) plan(ctx context.Context, toRun bool) (tasks [][]wit.Setting
 	return layout.Tasks, c.o.claims.take(c.config.Name, claims)
 }
 
-// shownTo are the settings that the version of the plugin may see which runs.
+// shownTo are the settings that the version of the plugin may see which runs. A source also sees that its records are
+// written in transactions, if they are: it may have to choose between failing and reading rows again.
 func (c *connector) shownTo(binding *plugin.Binding) []wit.Setting {
 	info := binding.Current().Module()
 	guest := check.Guest(c.o.Plugins, info, c.component)
 	c.tell(info, &guest, c.config)
-	return guest.Settings(c.config)
+	settings := guest.Settings(c.config)
+	if c.exactly() {
+		settings = append(settings, wit.Setting{Name: config.ExactlyOnceSetting, Value: "enabled"})
+	}
+	return settings
 }
 
 // layout is how the plugin shares a source's work out among tasks.

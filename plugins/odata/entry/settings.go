@@ -41,6 +41,7 @@ const (
 	nameZone           = "datetime.zone"
 	NameSubscription   = "subscription.enable"
 	nameKeyExtra       = "key.extra"
+	NameUnsound        = "unsound"
 	namePartition      = "topic.partition"
 
 	MetadataRefresh = "sap.odata.metadata.refresh.ms"
@@ -49,6 +50,9 @@ const (
 	DecimalRounding = "sap.odata.decimal.rounding.mode"
 	DecimalOverflow = "sap.odata.decimal.overflow"
 )
+
+// ExactlyOnce is the worker's setting, which the host shows to sources where it is enabled.
+const ExactlyOnce = "exactly.once.source.support"
 
 // PagingTop is the value of paging for pages that are cut here.
 const PagingTop = "top"
@@ -145,6 +149,11 @@ func declareShared(t *setting.Table) {
 			"others, which count rows or may; top asks for page.size rows at a time ($top), by key where keys sort "+
 			"and else by number ($skip), for services that give a whole set in one answer.",
 		setting.Allowed("auto", "links", "keys", PagingTop), setting.Display("Paging"))
+	t.Declare(setting.Spec("sap.odata#{n}."+NameUnsound, wit.KindText, wit.Low, nil,
+		"What happens when rows of a full load have been written, and it turns out that others may be missing, because "+
+			"the service ignores what it was asked for or rows moved meanwhile: reload reads the set anew, its rows "+
+			"with headers that mark the reload; fail stops. Default: reload, and fail with exactly-once.",
+		setting.Allowed("fail", "reload"), setting.In("Entity set {n}"), setting.Display("Unsound load")))
 	both(nameDateMapping, wit.KindText, wit.Low, "timestamp",
 		"date makes dates without a time of day (Edm.DateTime with sap:display-format Date) Connect's Date; "+
 			"timestamp makes them Timestamp, as all others.",
@@ -244,6 +253,8 @@ type Entry struct {
 	Count            bool
 	Atom             bool
 	Paging           string
+	// Once: no row may come twice, so that a full load fails where its set would have to be read anew.
+	Once bool
 	// Reads are which rows are read, and what of them.
 	Reads query.Settings
 	// Query of the requests that the connector builds itself.
@@ -270,6 +281,7 @@ func Entries(v setting.Values) []Entry {
 		e.ExtraText, e.ExtraSource = g.Text(nameKeyExtra), g.Source(nameKeyExtra)
 		e.Extra, _ = keyExtra(e.ExtraText)
 		e.ToPartition = g.Number(namePartition)
+		e.Once = g.Word(NameUnsound) == "fail" || g.Word(NameUnsound) == "" && v.Word(ExactlyOnce) == "enabled"
 		e.Headers, _ = setting.Flag(v.Text(HeadersEnable))
 		e.Tracking, e.Subscribing = readTracking(v, g), readSubscribing(v, g)
 		_, own := v.Given(config.InGroup(g.Digits, NameFormat))

@@ -30,7 +30,7 @@ type Context struct {
 func Configured(given []wit.Setting) (*Context, []entry.Entry) {
 	given = slices.DeleteFunc(slices.Clone(given), func(s wit.Setting) bool { // a password that comes all the same
 		spec, known := entry.Table.Find(s.Name)
-		return !known || spec.Kind == wit.KindPassword
+		return !known && s.Name != entry.ExactlyOnce || known && spec.Kind == wit.KindPassword
 	})
 	v := entry.Table.Values(given)
 	return &Context{Given: given, Origin: entry.Origin(v), Refresh: v.Number(entry.MetadataRefresh)}, entry.Entries(v)

@@ -10,7 +10,10 @@ import (
 // Load reads a page of a set that is read whole.
 type Load struct {
 	*Reader
-	page *load.Page
+	page  *load.Page
+	marks Marks
+	// owed is the number of a reload before whose end is still to be said, 0: none.
+	owed int
 }
 
 // BeginLoad opens it.
@@ -38,7 +41,8 @@ func (r *Reader) Load(at *load.Position) *Load {
 	if r.Base == "" {
 		r.Base = r.Feed.Pages.Target(at)
 	}
-	return &Load{r, r.page}
+	number, begun := at.Reload()
+	return &Load{r, r.page, Marks{Snapshot: number, Begun: begun}, at.Owed()}
 }
 
 // Reading is what it reads by.
@@ -82,6 +86,10 @@ func (pg *Load) portion() (wit.Portion, error) {
 	portion := wit.Portion{}
 	if pg.Out.Faults = out.Faults; keep {
 		pg.Out.Data = pg.Feed.TellAll(rows, pg.Out.Data, ChangeRead)
+		if pg.owed > 0 && len(rows) > 0 {
+			pg.Out.Data, pg.owed = Ended(&rows[0], pg.Out.Data, pg.owed), 0
+		}
+		rows, pg.Out.Data = pg.marks.Hold(rows, pg.Out.Data)
 		portion = wit.Portion{Rows: rows, Data: pg.Out.Data, Faults: pg.Out.Faults}
 	}
 	pg.Declare(&portion)
@@ -99,7 +107,18 @@ func (pg *Load) finish(portion *wit.Portion) error {
 		}
 	}
 	next, err := pg.page.Next(answer)
-	return pg.goOn(portion, next, err)
+	if err != nil {
+		return err
+	}
+	next.Owe(pg.owed)
+	if done, _ := next.Done(); pg.marks.Holds() {
+		portion.Rows, portion.Data = pg.marks.Release(portion.Rows, portion.Data, done)
+		pg.Out.Data = portion.Data
+		pg.Declare(portion)
+	} else if number, begun := pg.page.Position().Reload(); done && number > 0 && begun {
+		next.Owe(number) // the page has no row that could say that it was the last one
+	}
+	return pg.goOn(portion, next, nil)
 }
 
 // refused goes on after an answer that is no success.

@@ -411,7 +411,6 @@ func (t *turn) done() {
 	if n.facts.has(claims) && !n.facts.has(unannounced) {
 		end.count = max(end.count, seen)
 	}
-	end.reload = n.reload
 	t.next = end
 }
 

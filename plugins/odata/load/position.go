@@ -263,6 +263,15 @@ func (p *Position) At(url string) *Position {
 	return &moved
 }
 
+// Reload is the number by which the load's rows are marked, 0: they are not; begun: some of them came on a page before.
+func (p *Position) Reload() (number int, begun bool) { return p.reload, p.seen+p.repeats > 0 }
+
+// Owed is the number of a reload before whose end no row has said yet, 0: none.
+func (p *Position) Owed() int { return p.owed }
+
+// Owe makes it another one.
+func (p *Position) Owe(number int) { p.owed = number }
+
 // Done tells whether the load is complete, and since when.
 func (p *Position) Done() (is bool, at int64) { return p.facts.has(done), int64(p.when) }
 

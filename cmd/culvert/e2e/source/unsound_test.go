@@ -1,0 +1,149 @@
+package source
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+)
+
+// unsound is a service that takes $orderby and ignores it, and heeds $filter: going by key hides its row 150, which its
+// count shows at the end. Requests 1 to 6 are the first page, the question for two keys, three pages by key and the
+// question for the count; with the seventh the set is read anew.
+func unsound(asked func(number int)) *oddService {
+	rows := numbers(1, 300)
+	rows = append(append(rows[:149:149], rows[150:]...), 150)
+	return &oddService{rows: rows, page: 100, asked: asked}
+}
+
+const restart = 7
+
+// reader is a worker that reads the service, with one guarantee or the other, and is killed at a request.
+type reader struct {
+	p                *e2e.Place
+	servers          string
+	worker, settings string
+	held, goOn       chan struct{}
+}
+
+func newReader(t *testing.T, exactly bool, killAt int) *reader {
+	r := &reader{p: e2e.NewPlace(t), held: make(chan struct{}), goOn: make(chan struct{})}
+	server := httptest.NewServer(unsound(func(number int) {
+		if number == killAt {
+			close(r.held)
+			<-r.goOn
+		}
+	}))
+	t.Cleanup(server.Close)
+	r.servers = r.p.Broker()
+	lines := []string{"bootstrap.servers=" + r.servers, "listeners=", "group.id=unsound", "offset.flush.interval.ms=20",
+		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false"}
+	if exactly {
+		lines = append(lines, "exactly.once.source.support=enabled")
+	}
+	r.worker = r.p.File("worker.properties", lines...)
+	r.settings = strings.TrimPrefix(server.URL, "http://")
+	return r
+}
+
+func (r *reader) start(more ...string) *e2e.Command {
+	host, port, _ := strings.Cut(r.settings, ":")
+	file := r.p.File("odd.properties", append([]string{"name=odd", "connector.class=ODataSource",
+		"sap.odata.host.protocol=http", "sap.odata.host.address=" + host, "sap.odata.host.port=" + port,
+		"sap.odata.max.retries=0", "sap.odata#00.service=/s", "sap.odata#00.entityset=Rows",
+		"sap.odata#00.topic=rows"}, more...)...)
+	return r.p.Start("run", "--once", "--plugins", e2e.Plugins(r.p.T), "--data", r.p.Data, r.worker, file)
+}
+
+// killed has the worker killed at its request.
+func (r *reader) killed(more ...string) {
+	r.p.T.Helper()
+	w := r.start(more...)
+	select {
+	case <-r.held:
+	case <-time.After(e2e.ComesAbout):
+		r.p.T.Fatalf("the request was not made; stderr:\n%s", w.Stderr.String())
+	}
+	w.Signal(syscall.SIGKILL)
+	w.Wait()
+	close(r.goOn)
+}
+
+// came counts the rows of the topic: how often each came, and those of the reload.
+func (r *reader) came() (came map[int]int, reload []string) {
+	r.p.T.Helper()
+	out := r.p.Run("consume", "rows", "--bootstrap-servers", r.servers)
+	if out.Code != 0 {
+		r.p.T.Fatalf("consume: exit %d\n%s", out.Code, out.Stderr)
+	}
+	came = map[int]int{}
+	for line := range strings.Lines(out.Stdout) {
+		var id int
+		if _, after, ok := strings.Cut(line, `"key":{"ID":`); !ok {
+			r.p.T.Fatalf("a record without a key: %s", line)
+		} else if _, err := fmt.Sscanf(after, "%d", &id); err != nil {
+			r.p.T.Fatal(err, line)
+		}
+		if came[id]++; strings.Contains(line, "culvert.snapshot") {
+			reload = append(reload, line)
+		}
+	}
+	return came, reload
+}
+
+// A load whose rows turn out not to be all, after some were written, begins anew: its rows are marked as a reload, and a
+// worker that is killed before or after the verdict ends with all of them.
+func TestKilledBehindAVerdictAtLeastOnce(t *testing.T) {
+	t.Parallel()
+	for _, at := range []int{restart - 1, restart, restart + 1} {
+		t.Run(fmt.Sprint("request ", at), func(t *testing.T) {
+			r := newReader(t, false, at)
+			r.killed()
+			result := r.start().Wait()
+			came, reload := r.came()
+			if result.Code != 0 || len(came) != 300 {
+				t.Errorf("exit %d, %d of 300 rows\n%s", result.Code, len(came), result.Stderr)
+			}
+			begins, ends := 0, 0
+			for _, line := range reload {
+				begins += strings.Count(line, `"begin"`)
+				ends += strings.Count(line, `"end"`)
+			}
+			if begins == 0 || ends == 0 || len(reload) < 300 {
+				t.Errorf("%d rows of the reload, %d begin and %d end it: %v", len(reload), begins, ends,
+					reload[:min(len(reload), 2)])
+			}
+		})
+	}
+}
+
+// With exactly-once such a load fails and names the setting by which it begins anew all the same; no row is written twice
+// without it, however often the worker is killed and started.
+func TestKilledBehindAVerdictExactlyOnce(t *testing.T) {
+	t.Parallel()
+	r := newReader(t, true, restart-1)
+	r.killed()
+	for range 2 {
+		result := r.start().Wait()
+		if result.Code != 1 || !strings.Contains(result.Stderr, "sap.odata#00.unsound = reload") {
+			t.Fatalf("expected exit 1 and the setting, found %d\n%s", result.Code, result.Stderr)
+		}
+	}
+	came, reload := r.came()
+	for id, n := range came {
+		if n > 1 {
+			t.Errorf("row %d came %d times", id, n)
+		}
+	}
+	if len(came) != 299 || len(reload) > 0 {
+		t.Errorf("%d rows came before the verdict, %d of them marked", len(came), len(reload))
+	}
+	result := r.start("sap.odata#00.unsound=reload").Wait()
+	if came, reload = r.came(); result.Code != 0 || len(came) != 300 || len(reload) != 300 {
+		t.Errorf("exit %d, %d of 300 rows, %d marked\n%s", result.Code, len(came), len(reload), result.Stderr)
+	}
+}
