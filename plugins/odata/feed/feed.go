@@ -131,7 +131,7 @@ func (f *Feed) compile() error {
 	ordered := f.ordered && f.ODP == nil // whose rows have a key of the queue
 	f.Pages = load.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Ordered: ordered,
 		Countable: f.countable, Pageable: f.pageable, Count: f.Count, CountOption: "$inlinecount=allpages",
-		TokenOption: "$skiptoken", Paging: f.Paging, Query: f.Query, Next: f.follows(), Once: f.Once}
+		TokenOption: "$skiptoken", Paging: f.Paging, Query: f.Query, Next: f.follows(), Once: f.Once && !f.Tracking.On}
 	if own != nil {
 		f.Pages.Keys = rowkey.New(s, f.Layout, own)
 	}

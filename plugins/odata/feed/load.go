@@ -41,8 +41,12 @@ func (r *Reader) Load(at *load.Position) *Load {
 	if r.Base == "" {
 		r.Base = r.Feed.Pages.Target(at)
 	}
-	number, begun := at.Reload()
-	return &Load{r, r.page, Marks{Snapshot: number, Begun: begun}, at.Owed()}
+	pg := &Load{Reader: r, page: r.page}
+	if !r.Feed.Tracking.On { // else the reading after a load has marks of its own
+		number, begun := at.Reload()
+		pg.marks, pg.owed = Marks{Snapshot: number, Begun: begun}, at.Owed()
+	}
+	return pg
 }
 
 // Reading is what it reads by.

@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 
@@ -45,8 +46,8 @@ func (t *turn) holds() bool {
 	switch {
 	case came == nil:
 		return false
-	case t.at.count >= 0 && prior != nil:
-		return t.isAfter(came, prior)
+	case t.at.count >= 0:
+		return t.isAfter(came, t.set.unpack(cmp.Or(t.at.ask.prior, t.at.memory.key)))
 	}
 	return slices.Equal(came, t.set.unpack(t.at.memory.key)) || t.at.seen > 2 && slices.Equal(came, prior)
 }

@@ -372,7 +372,8 @@ func (s *service) move(r *rand.Rand) {
 // TestRandomServices: whatever a service does and says, either every row that was there throughout comes, or the load
 // fails; it never fails with one that does what it says, and brings its rows once.
 func TestRandomServices(t *testing.T) {
-	rounds, failed, anew, most := 4000, 0, 0, 0
+	t.Parallel()
+	rounds, failed, anew, most := 3000, 0, 0, 0
 	for seed := range uint64(rounds) {
 		s, set, sound := random(rand.New(rand.NewPCG(seed, 1)))
 		what := s.String()

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -120,14 +121,14 @@ func (s *Set) Target(at *Position) string {
 }
 
 // keysHeld asks whether the service sorts by keys and compares them, by the last two keys that came: the first row after
-// the first of them must be after it. A service that does not sort would answer the same where its own order begins as
+// the first of them, of the only one after that, must be after it. A service that does not sort would answer the same where its own order begins as
 // that of the keys, and its count shows that at the end. Where it gives none, the last row up to the second key is asked
 // for, which must be that of the key.
 func (s *Set) keysHeld(at *Position) string {
 	uncounted := *s
 	uncounted.Count = false
-	if prior := s.unpack(at.ask.prior); at.count >= 0 && prior != nil {
-		return uncounted.sorted(at, s.Keys.After(prior), "", 0)
+	if at.count >= 0 {
+		return uncounted.sorted(at, s.Keys.After(s.unpack(cmp.Or(at.ask.prior, at.memory.key))), "", 0)
 	}
 	return uncounted.sorted(at, s.Keys.UpTo(s.unpack(at.memory.key)), " desc", 0)
 }
