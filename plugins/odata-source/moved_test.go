@@ -206,8 +206,8 @@ func TestRowThatMovesDuringEachLoad(t *testing.T) {
 }
 
 // What is no sign of a row that moved reads nothing from its start again: rows that were inserted, links that lead to
-// what is after a key, and an order that is not that of the keys and stays as it is. Keys that name more than one row do
-// once: a second reading brings the same ones again.
+// what is after a key, and an order that is not that of the keys and stays as it is. Keys that name more than one row
+// do once: a second reading brings the same ones again.
 func TestLoadsInWhichNoRowMoves(t *testing.T) {
 	inserted := func(n int) func(*unsorted) {
 		return func(s *unsorted) {
@@ -231,7 +231,8 @@ func TestLoadsInWhichNoRowMoves(t *testing.T) {
 		{name: "a row is inserted before a page of five", s: newUnsorted(30, 5), change: inserted(1), again: 1},
 		{name: "rows are inserted before a page of five", s: newUnsorted(30, 5), change: inserted(3), again: 3},
 		{name: "rows are inserted into a large set", s: newUnsorted(3000, 1000), change: inserted(40), again: 40},
-		{name: "keys that do not tell rows apart", s: newUnsorted(300, 100), keys: func(i int) int { return i / 3 }, twins: true},
+		{name: "keys that do not tell rows apart", s: newUnsorted(300, 100), keys: func(i int) int { return i / 3 },
+			twins: true},
 		{name: "few keys", s: newUnsorted(300, 100), keys: func(i int) int { return i % 41 }, twins: true},
 		{name: "few keys, and a row that is changed", s: newUnsorted(300, 100), keys: func(i int) int { return i % 41 },
 			twins: true, change: func(s *unsorted) { s.rows[5].version += 500 }},

@@ -150,9 +150,9 @@ func declareShared(t *setting.Table) {
 			"and else by number ($skip), for services that give a whole set in one answer.",
 		setting.Allowed("auto", "links", "keys", PagingTop), setting.Display("Paging"))
 	t.Declare(setting.Spec("sap.odata#{n}."+NameUnsound, wit.KindText, wit.Low, nil,
-		"What happens when rows of a full load have been written, and it turns out that others may be missing, because "+
-			"the service ignores what it was asked for or rows moved meanwhile: reload reads the set anew, its rows "+
-			"with headers that mark the reload; fail stops. Default: reload, and fail with exactly-once.",
+		"What happens when rows of a full load have been written, and it turns out that others may be missing, "+
+			"because the service ignores what it was asked for or rows moved meanwhile: reload reads the set anew, "+
+			"its rows with headers that mark the reload; fail stops. Default: reload, and fail with exactly-once.",
 		setting.Allowed("fail", "reload"), setting.In("Entity set {n}"), setting.Display("Unsound load")))
 	both(nameDateMapping, wit.KindText, wit.Low, "timestamp",
 		"date makes dates without a time of day (Edm.DateTime with sap:display-format Date) Connect's Date; "+

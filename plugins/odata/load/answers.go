@@ -32,15 +32,15 @@ func (t *turn) answered() error {
 			}
 			return t.again(why)
 		}
-		t.info(number(n.seen) + " rows came of " + number(n.count) + ": the others were deleted meanwhile, the service " +
-			"counts " + number(t.Count) + " now")
+		t.info(number(n.seen) + " rows came of " + number(n.count) + ": the others were deleted meanwhile, the " +
+			"service counts " + number(t.Count) + " now")
 		return t.complete()
 	}
 	return nil
 }
 
-// holds tells whether the answer to keysHeld is a yes. Where the second key's row was deleted meanwhile, another one comes
-// in its place: one after the first key, and in the reverse order the first key's own.
+// holds tells whether the answer to keysHeld is a yes. Where the second key's row was deleted meanwhile, another one
+// comes in its place: one after the first key, and in the reverse order the first key's own.
 func (t *turn) holds() bool {
 	came, prior := t.set.texts(t.first), t.set.unpack(t.at.ask.prior)
 	switch {
@@ -145,8 +145,8 @@ type Refusal struct {
 	At    int64
 }
 
-// Refused turns an answer that is no success into a fault, or into another way to ask for the same rows: services refuse
-// $orderby, counts and filters by key (P3).
+// Refused turns an answer that is no success into a fault, or into another way to ask for the same rows: services
+// refuse $orderby, counts and filters by key (P3).
 func (pg *Page) Refused(r Refusal) (*Position, error) {
 	t := pg.turn(Answer{Count: -1, At: r.At})
 	_, keyed := pg.at.walk.(byKey)
@@ -184,8 +184,8 @@ func (r *Refusal) refuses() bool {
 	return false
 }
 
-// fewerOptions asks for the first page with fewer options; false if there is nothing left to leave out. The one that the
-// error names goes first, else $orderby, then the count in its place, then both.
+// fewerOptions asks for the first page with fewer options; false if there is nothing left to leave out. The one that
+// the error names goes first, else $orderby, then the count in its place, then both.
 func (t *turn) fewerOptions(r Refusal) bool {
 	n, s := t.next, t.set
 	if r.Status == 404 {

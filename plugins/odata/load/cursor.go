@@ -121,9 +121,9 @@ func (p *cursorPage) begin(c *Cursor, at *cursorPosition) {
 	}
 }
 
-// highest takes note of the values of rows that came in answer to askHighest. Whatever rows a service brings, none has a
-// value above the highest one. Services that put null first give none, and the highest value of the first page takes its
-// place; asking for rows that are not null is no way out, since many services do not know the literal.
+// highest takes note of the values of rows that came in answer to askHighest. Whatever rows a service brings, none has
+// a value above the highest one. Services that put null first give none, and the highest value of the first page takes
+// its place; asking for rows that are not null is no way out, since many services do not know the literal.
 func (p *cursorPage) highest(s *Set, out *Rows, first bool) {
 	for i := range out.Rows {
 		text, ok := out.Cursor(i)
@@ -185,8 +185,8 @@ func (p *cursorPage) recognise(s *Set, at *Position, out *Rows, rows []wit.Row) 
 // ignored is the fault of a service that takes the cursor's condition and ignores it: each load would bring all rows.
 func (p *cursorPage) ignored(s *Set, at *Position) error {
 	setting := s.Setting("cursor.property")
-	return &wit.Fault{Kind: wit.FaultData, Setting: &setting, Message: s.What() + ": a row came whose " + s.Cursor.Name +
-		" is " + p.unasked + ", and rows from " + at.cursor.from +
+	return &wit.Fault{Kind: wit.FaultData, Setting: &setting, Message: s.What() + ": a row came whose " +
+		s.Cursor.Name + " is " + p.unasked + ", and rows from " + at.cursor.from +
 		" on were asked for: the service takes $filter and does not heed it, or its next links don't"}
 }
 
@@ -230,8 +230,8 @@ func (p *cursorPage) end(t *turn) {
 		return
 	}
 	if p.nulls {
-		t.warn("the service gives a row without " + c.Name + " for the one with the highest value: the next load begins " +
-			"at the highest value of this one's first page, or reads all rows where that has none")
+		t.warn("the service gives a row without " + c.Name + " for the one with the highest value: the next load " +
+			"begins at the highest value of this one's first page, or reads all rows where that has none")
 	}
 	isDone := next.facts.has(done)
 	if at.ask.kind != "" && !isDone { // no row of it was handed on

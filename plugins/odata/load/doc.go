@@ -1,7 +1,7 @@
 // Package load reads an entity set whole, page by page, as far as that is the same for every way to write pages and for
-// every version of OData: which page comes next, that none is missing and none comes for ever, and the offset from which
-// a load goes on after a restart. It does no I/O and holds nothing between calls: a [Page] is made from a [Position],
-// its rows are shown to it, and [Page.Next] says where to go on.
+// every version of OData: which page comes next, that none is missing and none comes for ever, and the offset from
+// which a load goes on after a restart. It does no I/O and holds nothing between calls: a [Page] is made from a
+// [Position], its rows are shown to it, and [Page.Next] says where to go on.
 //
 // # Walks
 //

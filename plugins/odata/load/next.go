@@ -229,8 +229,8 @@ func (t *turn) byCounting(counts bool) {
 	}
 }
 
-// byKey makes next the page after the last row that could be read, where the rows come in the order of their keys; those
-// after it that could not be read come again. False where it can't be.
+// byKey makes next the page after the last row that could be read, where the rows come in the order of their keys;
+// those after it that could not be read come again. False where it can't be.
 func (t *turn) byKey(isUnannounced bool) bool {
 	n := t.next
 	if !t.set.sorts(n.facts) || !n.memory.ascending() || t.unread() {
@@ -260,8 +260,8 @@ func (t *turn) chooseKeys(link string) {
 	}
 }
 
-// priorKey is the first of the two keys of the question: that of the row before the last one, which may stand on the page
-// before; "" where there is none.
+// priorKey is the first of the two keys of the question: that of the row before the last one, which may stand on the
+// page before; "" where there is none.
 func (t *turn) priorKey() string {
 	if texts := t.set.texts(t.order.prior); t.order.rows > 1 && texts != nil {
 		return t.set.Keys.Pack(texts)
@@ -333,9 +333,9 @@ func (t *turn) unlinked() error {
 	return nil
 }
 
-// passUnread goes on from a page of which no row could be read, so that it has no key to go on from: by number, from the
-// key before, if there is one. Without a count nothing says that there are more rows: a service that refuses $skip or
-// ignores it, which its bringing the same rows again shows, has no more then.
+// passUnread goes on from a page of which no row could be read, so that it has no key to go on from: by number, from
+// the key before, if there is one. Without a count nothing says that there are more rows: a service that refuses $skip
+// or ignores it, which its bringing the same rows again shows, has no more then.
 func (t *turn) passUnread(w byKey) error {
 	n, at := t.next, t.at
 	if !t.set.Pageable {
@@ -373,8 +373,8 @@ func (t *turn) ended() error {
 	return nil
 }
 
-// complete ends a load of which all pages came, unless keys came twice while pages were asked for by counting: rows that
-// moved may have hidden others. Those that come twice alike in the next reading too are not unique.
+// complete ends a load of which all pages came, unless keys came twice while pages were asked for by counting: rows
+// that moved may have hidden others. Those that come twice alike in the next reading too are not unique.
 func (t *turn) complete() error {
 	n, m := t.next, t.next.memory
 	if m.again == 0 {
@@ -390,8 +390,8 @@ func (t *turn) complete() error {
 		return nil
 	}
 	n.earlier.repeated = m.againKeys
-	return t.again("and the keys of at least " + number(m.again) + " came on a page before, or may have: rows that moved " +
-		"may have hidden others, since pages were asked for by counting")
+	return t.again("and the keys of at least " + number(m.again) + " came on a page before, or may have: rows that " +
+		"moved may have hidden others, since pages were asked for by counting")
 }
 
 // done is the position of a complete load.
@@ -441,8 +441,8 @@ func (t *turn) again(why string) error {
 	if t.next.count < 0 {
 		how = "else the service must give counts or next links, or heed $skip or $orderby and $filter. "
 	}
-	return t.short(why + "; the set was read " + number(maxReadings) + " times. If its rows are changed all the time, " +
-		"read it when they aren't; " + how + "Reset the connector's offsets to begin anew")
+	return t.short(why + "; the set was read " + number(maxReadings) + " times. If its rows are changed all the " +
+		"time, read it when they aren't; " + how + "Reset the connector's offsets to begin anew")
 }
 
 // restart begins the load from its start, since what came isn't all, or may not be.

@@ -32,7 +32,8 @@ type Position struct {
 	reload, owed int
 	// facts are what is known of the service, and of this load.
 	facts Facts
-	// when is the time at which the load was begun, of a complete one that of its last page, in milliseconds since 1970.
+	// when is the time at which the load was begun, of a complete one that of its last page, in milliseconds since
+	// 1970.
 	when int
 	// memory is what the auditors remember, earlier what readings before left, cursor what loads by a cursor remember.
 	memory  *memory
@@ -183,7 +184,8 @@ func (p *Position) items(s *stored) []Item {
 		{Name: "key", Text: &m.key}, {Name: "next", Text: &p.ask.link}, {Name: "prior", Text: &p.ask.prior},
 		{Name: "check", Text: &p.ask.kind}, {Name: "skipping", Flag: &s.skipping},
 		{Name: "laps", Flag: &s.overlaps}, {Name: "beyond", Flag: &s.unannounced},
-		{Name: "further", Facts: &p.facts, Fact: unannounced}, {Name: "same", Facts: &p.facts, Fact: twins}, {Name: "least", Number: &e.least, Least: 1},
+		{Name: "further", Facts: &p.facts, Fact: unannounced}, {Name: "same", Facts: &p.facts, Fact: twins},
+		{Name: "least", Number: &e.least, Least: 1},
 		{Name: "tail", Text: &s.tail}, {Name: "run", Text: &s.run}, {Name: "sample", Text: &m.sample},
 		{Name: "twice", Number: &m.again, Least: 1}, {Name: "repeated", Text: &m.againKeys},
 		{Name: "before", Text: &e.repeated},
@@ -218,8 +220,9 @@ func (p *Position) Fields() []wit.Field {
 	return Write(p.items(&s))
 }
 
-// Read reads a stored offset; nil if it is empty. Fields that aren't the plugin's are the host's. An offset that another
-// version stored amid a load goes on from its page: what that version was about to ask is left out, or asked anew.
+// Read reads a stored offset; nil if it is empty. Fields that aren't the plugin's are the host's. An offset that
+// another version stored amid a load goes on from its page: what that version was about to ask is left out, or asked
+// anew.
 func Read(offset []wit.Field) (*Position, error) {
 	if len(offset) == 0 {
 		return nil, nil

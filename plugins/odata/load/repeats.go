@@ -10,9 +10,9 @@ import (
 
 // Repeats is the auditor of keys that come on two pages. Where pages are asked for by counting, a row that moves from a
 // page that was read to one that is still to come takes the row after it to where nobody reads it, and makes up for it
-// in the count; where the order of rows changes from page to page some come twice, as many never. A key that comes again
-// on another page shows it. Rows that were inserted make keys come again too, and hide none: the next page begins with
-// exactly the last rows of the page before.
+// in the count; where the order of rows changes from page to page some come twice, as many never. A key that comes
+// again on another page shows it. Rows that were inserted make keys come again too, and hide none: the next page begins
+// with exactly the last rows of the page before.
 //
 // The keys of as many rows as sampled are all remembered, so that no repeat of theirs is missed. Of more rows a sample
 // is, those with the least hashes, which finds one row of N that moved with a chance of sampled/N. Where all keys

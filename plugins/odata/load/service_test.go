@@ -55,7 +55,8 @@ type answer struct {
 
 func (s *service) String() string {
 	return fmt.Sprintf("%d rows in pages of %d, links %s, order %s, filter %s, count %s, skips %v, tops %v, ends %d, "+
-		"circle %d: %v", len(s.keys), s.page, s.links, s.order, s.filter, s.count, s.skips, s.tops, s.ends, s.circle, s.keys)
+		"circle %d: %v", len(s.keys), s.page, s.links, s.order, s.filter, s.count, s.skips, s.tops, s.ends,
+		s.circle, s.keys)
 }
 
 func (s *service) get(target string) (a answer) {

@@ -18,8 +18,8 @@ type Keys interface {
 	// Compare orders two encoded keys, texts by bytes and without regard to case; known is false where the service may
 	// order them in another way.
 	Compare(a, b []byte) (plain, folded int, known bool)
-	// Texts are the parts of a key, as CompareTexts, After, UpTo and Pack take them; nil where a service doesn't compare
-	// them as they are written.
+	// Texts are the parts of a key, as CompareTexts, After, UpTo and Pack take them; nil where a service doesn't
+	// compare them as they are written.
 	Texts(key []byte) []string
 	// Plain are the parts as they may stand in a link, also of keys by which no service is asked to sort.
 	Plain(key []byte) []string
@@ -120,10 +120,10 @@ func (s *Set) Target(at *Position) string {
 	return at.url
 }
 
-// keysHeld asks whether the service sorts by keys and compares them, by the last two keys that came: the first row after
-// the first of them, of the only one after that, must be after it. A service that does not sort would answer the same where its own order begins as
-// that of the keys, and its count shows that at the end. Where it gives none, the last row up to the second key is asked
-// for, which must be that of the key.
+// keysHeld asks whether the service sorts by keys and compares them, by the last two keys that came: the first row
+// after the first of them, of the only one after that, must be after it. A service that does not sort would answer the
+// same where its own order begins as that of the keys, and its count shows that at the end. Where it gives none, the
+// last row up to the second key is asked for, which must be that of the key.
 func (s *Set) keysHeld(at *Position) string {
 	uncounted := *s
 	uncounted.Count = false

@@ -106,8 +106,8 @@ func short(h hash) string {
 	return base64.RawURLEncoding.EncodeToString(b[2:])
 }
 
-// content tells one page from others by the keys of its rows, in order. Where keys don't tell rows apart (some views say
-// that a property is the key, and leave it empty), the first row's value does.
+// content tells one page from others by the keys of its rows, in order. Where keys don't tell rows apart (some views
+// say that a property is the key, and leave it empty), the first row's value does.
 type content struct {
 	rows        int
 	keys, first hash

@@ -95,8 +95,8 @@ func (r *reader) came() (came map[int]int, reload []string) {
 	return came, reload
 }
 
-// A load whose rows turn out not to be all, after some were written, begins anew: its rows are marked as a reload, and a
-// worker that is killed before or after the verdict ends with all of them.
+// A load whose rows turn out not to be all, after some were written, begins anew: its rows are marked as a reload, and
+// a worker that is killed before or after the verdict ends with all of them.
 func TestKilledBehindAVerdictAtLeastOnce(t *testing.T) {
 	t.Parallel()
 	for _, at := range []int{restart - 1, restart, restart + 1} {
@@ -121,8 +121,8 @@ func TestKilledBehindAVerdictAtLeastOnce(t *testing.T) {
 	}
 }
 
-// With exactly-once such a load fails and names the setting by which it begins anew all the same; no row is written twice
-// without it, however often the worker is killed and started.
+// With exactly-once such a load fails and names the setting by which it begins anew all the same; no row is written
+// twice without it, however often the worker is killed and started.
 func TestKilledBehindAVerdictExactlyOnce(t *testing.T) {
 	t.Parallel()
 	r := newReader(t, true, restart-1)

@@ -1,5 +1,5 @@
-// Package rowkey compares and writes the keys of an entity set's rows: by their bytes as a decoder makes them, as texts of
-// literals, in conditions of $filter and in stored offsets.
+// Package rowkey compares and writes the keys of an entity set's rows: by their bytes as a decoder makes them, as texts
+// of literals, in conditions of $filter and in stored offsets.
 package rowkey
 
 import (
