@@ -88,7 +88,8 @@ func TestContextsAreKeptByTheirFeeds(t *testing.T) {
 			settings = append(settings, set(fmt.Sprintf("%03d", i), "Orders")...)
 		}
 		for task := range tasks {
-			o := &feed.Context{Given: configuration(settings...), At: int64(task), Feeds: slices.Repeat(one.Feeds, sets)}
+			o := &feed.Context{Given: configuration(settings...), At: int64(task), Feeds: slices.Repeat(one.Feeds,
+				sets)}
 			if _, err := c.Get(feed.PackContext(o)); err != nil {
 				t.Fatal(err)
 			}

@@ -339,7 +339,7 @@ func TestRetire(t *testing.T) {
 		var state []byte
 		var answers []wit.Response
 		for {
-			reply, err := f.p.Run(retire.CommandRetire, nil, configuration(settings...), state, answers)
+			reply, err := f.p.Run(retire.Command, nil, configuration(settings...), state, answers)
 			if err != nil || reply.Ask == nil {
 				if err != nil {
 					return "", err

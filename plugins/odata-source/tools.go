@@ -37,7 +37,7 @@ func (p *plugin) Commands() []wit.Command {
 			Options: []wit.SettingSpec{
 				setting.Spec(inspect.OptionPrefix, wit.KindText, wit.Medium, nil,
 					"Only services whose name or path begins so.")}},
-		{Name: retire.CommandRetire,
+		{Name: retire.Command,
 			Usage: "Ends what a connector has opened at its services: the queues of changes of " +
 				"ODP, and subscriptions. Stop the connector first, and delete it or its offsets afterwards."},
 		{Name: inspect.CommandActive,
@@ -58,7 +58,7 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 	if command == checkup.Command {
 		return checkup.Run(services(given), config.Query(entry.Table.Values(given)), options, answers)
 	}
-	if command == retire.CommandRetire {
+	if command == retire.Command {
 		return retire.Run(given, state, answers)
 	}
 	if command == inspect.CommandServices {

@@ -63,6 +63,7 @@ const maxSeconds = 4_294_967
 // maxPartition is the highest number that a partition of Kafka can have.
 const maxPartition = 1<<31 - 1
 
+// Table declares the settings of the connector.
 var Table = declare()
 
 func declare() *setting.Table {
@@ -401,6 +402,7 @@ func Examine(given []wit.Setting) []wit.Examined {
 	return examined
 }
 
+// ServicesOf are the paths of the services that entries name, each once.
 func ServicesOf(all []Entry) []string {
 	var services []string
 	for _, e := range all {

@@ -122,8 +122,8 @@ func Delivery(v setting.Values) string {
 	return strings.TrimRight(v.Text(subscriptionURL), "/")
 }
 
-// Named tells whether notifications are the only reason for which a set in full mode is read: then the entities are read
-// that they name.
+// Named tells whether notifications are the only reason for which a set in full mode is read: then the entities are
+// read that they name.
 func (e *Entry) Named() bool {
 	return e.Subscribing.On && !e.Tracking.On && e.Period < 0 && e.Cron == ""
 }

@@ -15,10 +15,11 @@ type cached struct {
 	opened  *Context
 }
 
-// MaxCompiled is how many feeds the cached contexts have together, in addition to the two that were asked for last: some 15 KB
-// for each.
+// MaxCompiled is how many feeds the cached contexts have together, in addition to the two that were asked for last:
+// some 15 KB for each.
 const MaxCompiled = 256
 
+// Get finds what a context holds, or unpacks it. Errors are those of [UnpackContext].
 func (c *Cache) Get(context []byte) (*Context, error) {
 	for i := range c.Entries {
 		if e := c.Entries[i]; e.context == string(context) {

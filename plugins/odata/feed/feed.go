@@ -67,6 +67,7 @@ type Feed struct {
 	absent map[string]absence
 }
 
+// Structure is the entity type of the set.
 func (f *Feed) Structure() *edm.Structure { return f.model.Structures[0] }
 
 // compile makes schemas and layout of a feed's type.
@@ -303,4 +304,5 @@ func (f *Feed) Request(tag, target string) wit.Request {
 	}}
 }
 
+// What names the set in messages.
 func (f *Feed) What() string { return f.Pages.What() }

@@ -79,4 +79,5 @@ func (f *Feed) Equals(raws [][]byte) string {
 	return strings.Join(parts, " and ")
 }
 
+// Clip is the beginning of a text from outside, for messages.
 func Clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), 200)], "") }

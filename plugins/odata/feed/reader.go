@@ -41,8 +41,8 @@ type Reader struct {
 	page *load.Page
 	// doubt is what the rows of its last piece wait for.
 	doubt doubt
-	// Ended: the page's last piece came. declared: the schemas were handed on; each page hands them on again, so that an
-	// abandoned one takes nothing with it.
+	// Ended: the page's last piece came. declared: the schemas were handed on; each page hands them on again, so that
+	// an abandoned one takes nothing with it.
 	Ended, declared bool
 }
 
@@ -256,6 +256,7 @@ func (f *Feed) EntityTarget(predicate string) string {
 	return f.Query.On(target)
 }
 
+// Header is the value of the first header with a name, in any case; "" for none.
 func Header(headers []wit.Header, name string) string {
 	for _, h := range headers {
 		if strings.EqualFold(h.Name, name) {

@@ -45,6 +45,7 @@ func entityTypes(m *edm.Model) int {
 	return n
 }
 
+// Member is a member of a JSON object.
 func Member(name string, v jsontext.Value) jsontext.Member {
 	return jsontext.Member{Name: name, Value: v}
 }
@@ -87,6 +88,7 @@ func ExtractSchema(root, set string, m *edm.Model, given []wit.Setting) (wit.Rep
 	return wit.Reply{Schemas: &schemas}, nil
 }
 
+// Option is the value of an option by one of its names, "" for none.
 func Option(options []wit.Setting, names ...string) string {
 	for _, o := range options {
 		for _, name := range names {

@@ -20,9 +20,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// CommandRetire ends what a connector has opened at its services (P15). A queue that is ended by mistake costs a first
+// Command ends what a connector has opened at its services (P15). A queue that is ended by mistake costs a first
 // extraction, so nothing else does but the deletion of a connector that asks for it.
-const CommandRetire = "retire"
+const Command = "retire"
 
 // Retiring is how far a retirement is: what to do is asked for round by round.
 type Retiring struct {
