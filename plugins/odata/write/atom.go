@@ -60,7 +60,7 @@ func (b *body) fill(e *atomEntry, s *structure, t tree, where string) error {
 	})
 }
 
-// append writes what stands in an entry behind its first tag.
+// append writes what stands in an entry after its first tag.
 func (e *atomEntry) append(dst []byte, s *structure) []byte {
 	dst = append(appendXML(append(dst, "<title>"...), e.title), "</title>"...)
 	dst = append(appendXML(append(dst, "<updated>"...), e.updated), "</updated>"...)
@@ -74,8 +74,8 @@ func (e *atomEntry) append(dst []byte, s *structure) []byte {
 		atomEnd...)
 }
 
-// aroundProperties is what stands before and behind the properties in an entry that has nothing else.
-func aroundProperties(s *structure) (before, behind []byte) {
+// aroundProperties is what stands before and after the properties in an entry that has nothing else.
+func aroundProperties(s *structure) (before, after []byte) {
 	whole := (&atomEntry{}).append([]byte(atomHead+atomStart), s)
 	return whole[:len(whole)-len(atomEnd)], []byte(atomEnd)
 }

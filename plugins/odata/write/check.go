@@ -85,7 +85,7 @@ func (e *encoding) filter() (string, error) {
 	return string(out), nil
 }
 
-// blank is a property's place in a filter, with the text before it; not named: the text behind the last one.
+// blank is a property's place in a filter, with the text before it; not named: the text after the last one.
 type blank struct {
 	before, name string
 	named        bool

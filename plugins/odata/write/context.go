@@ -16,12 +16,13 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-sink 10"
+const contextVersion = "odata-sink 11"
 
 // decodedContext is what open worked out.
 type decodedContext struct {
 	manner
-	sets []entitySet
+	given []wit.Setting
+	sets  []entitySet
 	// services are the paths of all services, each once.
 	services []string
 }
@@ -143,12 +144,7 @@ func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 	}
 	v := settings.Values(given)
 	all := entries(v)
-	var services []string
-	for _, e := range all {
-		if !slices.Contains(services, e.service) {
-			services = append(services, e.service)
-		}
-	}
+	services := servicesOf(all)
 	if len(answers) == 0 {
 		need := &wit.Need{}
 		for _, s := range services {
@@ -170,7 +166,7 @@ func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 		models[i], sap[i] = m, bytes.Contains(answers[i].Body, []byte(spaceSAP))
 	}
 	out := &wit.SinkOpened{}
-	o := &decodedContext{manner: mannerOf(v), services: services}
+	o := &decodedContext{manner: mannerOf(v), given: given, services: services}
 	var misnamed []*wit.Fault // of sets that the filter of the check doesn't fit; it may be meant for the others
 	for _, e := range all {
 		at := slices.Index(services, e.service)
@@ -238,45 +234,25 @@ func newEntitySet(e entry, m *edm.Model, how *manner) (*entitySet, error) {
 	return t, nil
 }
 
-// words, numbers, switches and lists are the settings in the order in which they are packed.
-func (m *manner) words() []*string {
-	return []*string{&m.mode, &m.property, &m.first, &m.update, &m.uncertain, &m.filter}
+// servicesOf are the services of entity sets, each once.
+func servicesOf(all []entry) (services []string) {
+	for _, e := range all {
+		if !slices.Contains(services, e.service) {
+			services = append(services, e.service)
+		}
+	}
+	return services
 }
 
-func (m *manner) numbers() []*int { return []*int{&m.most, &m.lanes} }
-
-func (m *manner) switches() []*bool {
-	return []*bool{&m.deletes, &m.deleteRecords, &m.tunnel, &m.keyFromRecord, &m.tags, &m.bare, &m.retryTags, &m.lossy,
-		&m.ignoreUnknown, &m.failUnknown, &m.nested,
-		&m.atom, &m.batches, &m.oneByOne, &m.allTogether}
-}
-
-func (m *manner) lists() []*[]string {
-	return []*[]string{&m.existsCodes, &m.notFoundCodes, &m.httpCodes}
-}
-
+// pack writes the settings as they were given, and what the services have said.
 func (o *decodedContext) pack() []byte {
-	var b []byte
-	for _, s := range o.words() {
-		b = pack.Text(b, *s)
+	b := pack.Number(nil, len(o.given))
+	for _, g := range o.given {
+		b = pack.Text(pack.Text(b, g.Name), g.Value)
 	}
-	for _, n := range o.numbers() {
-		b = pack.Number(b, *n)
-	}
-	for _, f := range o.switches() {
-		b = pack.Flag(b, *f)
-	}
-	for _, l := range o.lists() {
-		b = pack.Texts(b, *l)
-	}
-	b = pack.Texts(b, o.services)
-	b = pack.Number(b, len(o.sets))
 	for i := range o.sets {
 		t := &o.sets[i]
-		for _, s := range []string{t.number, t.service, t.set, t.topic, string(t.query), t.path} {
-			b = pack.Text(b, s)
-		}
-		b = pack.Number(pack.Flag(b, t.sap), t.at)
+		b = pack.Flag(pack.Text(b, t.path), t.sap)
 		b = edm.Pack(b, t.model.Structures)
 		b = packLinks(b, t.sets)
 	}
@@ -314,28 +290,17 @@ func unpackLinks(r *pack.Reader) (sets []*linked) {
 // unpack reads what pack wrote; ok is false where it did not.
 func (o *decodedContext) unpack(packed string) (ok bool) {
 	r := pack.Open([]byte(packed))
-	for _, s := range o.words() {
-		*s = r.Text()
-	}
-	for _, n := range o.numbers() {
-		*n = r.Number()
-	}
-	for _, f := range o.switches() {
-		*f = r.Flag()
-	}
-	for _, l := range o.lists() {
-		*l = r.Texts()
-	}
-	o.services = r.Texts()
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		t := entitySet{}
-		for _, s := range []*string{&t.number, &t.service, &t.set, &t.topic, (*string)(&t.query), &t.path} {
-			*s = r.Text()
-		}
-		t.sap, t.at = r.Flag(), r.Number()
+		o.given = append(o.given, wit.Setting{Name: r.Text(), Value: r.Text()})
+	}
+	v := settings.Values(o.given)
+	all := entries(v)
+	o.manner, o.services = mannerOf(v), servicesOf(all)
+	for _, e := range all {
+		t := entitySet{entry: e, path: r.Text(), sap: r.Flag(), at: slices.Index(o.services, e.service)}
 		t.model = edm.Unpack(r)
 		t.sets = unpackLinks(r)
-		if r.Bad || len(t.model.Structures) == 0 || t.at < 0 || t.at >= len(o.services) {
+		if r.Bad || len(t.model.Structures) == 0 {
 			return false
 		}
 		t.ready(o.atom)

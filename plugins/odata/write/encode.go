@@ -122,7 +122,7 @@ type request struct {
 	target
 	row    uint32
 	method string
-	// query is what stands behind the path.
+	// query is what follows the path.
 	query   string
 	headers []wit.Header
 	body    []byte

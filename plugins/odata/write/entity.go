@@ -45,9 +45,9 @@ func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, err
 		return unknown("none is there, and the service may have numbered it, since the record's key is initial; " +
 			checkFilter + " isn't set")
 	case a.operation == probe, a.operation != find && s.missing(response):
-		return anew(a.hint.to(stepInsert)), nil
+		return proceed(a.hint.to(stepInsert)), nil
 	case a.operation == lookOfUpsert:
-		return anew(a.hint.to(stepUpdate)), nil
+		return proceed(a.hint.to(stepUpdate)), nil
 	case a.operation == find:
 		entities, ok := entitiesIn(response.Body)
 		if s.missing(response) || !ok {
@@ -60,7 +60,7 @@ func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, err
 	case field == "":
 		return written(), nil
 	case s.uncertain == "repeatable" && s.learned[a.to.at].repeats:
-		return anew(a.hint.to(stepInsert)), nil // its RequestID tells whether the entity is the record's
+		return proceed(a.hint.to(stepInsert)), nil // its RequestID tells whether the entity is the record's
 	}
 	return unknown("the entity is there, but its " + field + " is not what the record has: somebody else may " +
 		"have made it, or changed it since")
@@ -87,7 +87,7 @@ func (s *state) settleFind(a *target, entities []jsontext.Value,
 			"made them, or changed it since, or the service takes no notice of $filter")
 	}
 	a.hint.alone = true // it may have stood in a changeset that failed
-	return anew(a.hint.to(stepInsert)), nil
+	return proceed(a.hint.to(stepInsert)), nil
 }
 
 // entitiesIn are those of a feed; ok: it is one.
@@ -142,7 +142,7 @@ func (t *entitySet) difference(given, found jsontext.Value) string {
 	return ""
 }
 
-// ofEntry is behind the names of what stands beside the properties of an Atom entry.
+// ofEntry is after the names of what stands beside the properties of an Atom entry.
 const ofEntry = " (of the Atom entry)"
 
 // propertiesOf are the properties of an entity in JSON or Atom; in the latter all values are texts. What is no entity

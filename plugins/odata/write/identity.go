@@ -18,7 +18,7 @@ const (
 // identity tells the service by what it knows a POST again. It is made from the set that is written to and from the
 // record's topic, partition, offset, part and timestamp, all as it was read, so that it is the same whenever the record
 // is sent to the set, by whichever run, and another one for another set, for another cluster's topic of that name, and
-// for a topic that was made anew. Assumption: the forms are those that clients of SAP Gateway send, 32 hexadecimal
+// for a topic that was made again. Assumption: the forms are those that clients of SAP Gateway send, 32 hexadecimal
 // digits and a time without zone.
 func (e *encoding) identity() []wit.Header {
 	return []wit.Header{{Name: requestID, Value: string(e.appendID(nil))},

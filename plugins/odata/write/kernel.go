@@ -22,10 +22,10 @@ import (
 // slot is what a kernel has of a property.
 type slot struct {
 	property *edm.Property
-	// before and behind are what stands before and behind a value, and none what stands for a null: in JSON with the
-	// comma behind the member before it. xml: they are elements.
-	before, behind, none []byte
-	xml                  bool
+	// before and after are what stands there of a value, and none what stands for a null: in JSON with the
+	// comma after the member before it. xml: they are elements.
+	before, after, none []byte
+	xml                 bool
 	// inserted and updated: the property is written then; null: a null of it is.
 	inserted, updated, null bool
 	// key is its place among the key properties, -1 for none.
@@ -43,7 +43,7 @@ type flat struct {
 	keys          int
 	keyProperties []*slot
 	addressed     bool
-	// opening and ending are what stands before and behind an entity's properties in Atom. mapped: some properties
+	// opening and ending are what stands before and after an entity's properties in Atom. mapped: some properties
 	// have another place in its entries. Bodies are in JSON where opening is nil.
 	opening, ending []byte
 	mapped          bool
@@ -100,7 +100,7 @@ func newFlat(s *structure, atom bool) *flat {
 		c := &slot{property: p, xml: atom, key: key, inserted: p.Creatable || key >= 0, updated: p.Updatable,
 			null: p.Nullable && key < 0, bounded: bounded, least: least, most: most}
 		if f.mapped = f.mapped || atom && p.Feed != nil; atom {
-			c.before, c.behind, c.none = startTag(nil, p), endTag(nil, p), noneTag(nil, p.Name)
+			c.before, c.after, c.none = startTag(nil, p), endTag(nil, p), noneTag(nil, p.Name)
 		} else {
 			c.before = append(jsontext.AppendString([]byte{','}, p.Name), ':')
 			c.none = append(slices.Clip(c.before), "null"...)
@@ -193,9 +193,9 @@ type walk struct {
 	m *manner
 	k *kernel
 	b []byte
-	// at is behind the field that was read last, next is the number of the one behind it, count how many there are.
+	// at is after the field that was read last, next is the number of the one after it, count how many there are.
 	at, next, count int
-	// anew: what is expected of schemaless rows has changed.
+	// again: what is expected of schemaless rows has changed.
 	anew bool
 	// slot and member are the field's; member is nil in schemaless rows.
 	slot   *slot
@@ -473,7 +473,7 @@ func (e *encoding) directBody(updates bool) (body []byte, ok bool, err error) {
 	return body, ok, nil
 }
 
-// object writes a row, from its first field on. [encode.Room] bytes of memory are behind it.
+// object writes a row, from its first field on. [encode.Room] bytes of memory are after it.
 func (e *encoding) object(w *walk, updates bool) (body []byte, ok bool) {
 	want := min(2*e.p.body.longest, maxChunk/2)
 	chunk := max(bodiesChunk, 2*want, min(2*cap(e.p.body.chunk), maxChunk))
@@ -506,5 +506,5 @@ func (e *encoding) object(w *walk, updates bool) (body []byte, ok bool) {
 }
 
 // bodiesChunk is the least memory that bodies are written to, several to a piece, and maxChunk the most: a row that
-// is large has one for itself, and those behind it none of its size.
+// is large has one for itself, and those after it none of its size.
 const bodiesChunk, maxChunk = 64 << 10, 1 << 20

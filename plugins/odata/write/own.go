@@ -133,7 +133,7 @@ func settleAddress(a *target, f *wit.Fault) wit.Verdict {
 	if !a.hint.addressed {
 		h := a.hint
 		h.address = true
-		return anew(h)
+		return proceed(h)
 	}
 	if f.Kind = wit.FaultData; a.inserts() {
 		f.Message += " (the service answers for the set, so it is the record's content that it speaks of)"
@@ -154,7 +154,7 @@ func (s *state) settleSet(a *target, response *wit.Response) (wit.Verdict, error
 		return wit.Verdict{}, callFault(a, response)
 	case success(response.Status), response.Status == 501 && document,
 		wit.Refuses(response.Status) && (document || versioned(response)):
-		return anew(h), nil
+		return proceed(h), nil
 	}
 	return s.rest(a, fault.Of(a.what(), response, response.Body), response)
 }

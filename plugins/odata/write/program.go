@@ -15,7 +15,7 @@ import (
 // program is made of the slots of fields.
 type program []encode.Field
 
-// roomy is a text with room behind it, as the assembly wants it.
+// roomy is a text with room after it, as the assembly wants it.
 func roomy(text []byte) (at unsafe.Pointer, size int) {
 	return unsafe.Pointer(unsafe.SliceData(append(make([]byte, 0, len(text)+encode.Room), text...))), len(text)
 }
@@ -29,7 +29,7 @@ func (c *slot) field(updates bool) (f encode.Field, written bool) {
 	written = updates && c.updated || !updates && c.inserted
 	if written {
 		f.Before, f.Size = roomy(c.before)
-		f.Behind, f.BehindSize = roomy(c.behind)
+		f.Behind, f.BehindSize = roomy(c.after)
 		f.None, f.NoneSize = roomy(c.none)
 		if c.null {
 			f.Writes = 1
@@ -241,7 +241,8 @@ func (e *encoding) members(w *walk, updates bool, dst []byte) (_ []byte, ok bool
 		if fields != nil && cap(dst)-len(dst) > encode.Room {
 			*s = encode.Object{In: unsafe.Pointer(unsafe.SliceData(e.data)), At: base + w.at, End: end,
 				Out: unsafe.Pointer(unsafe.SliceData(dst)), O: len(dst), Limit: cap(dst) - encode.Room,
-				Fields: unsafe.Pointer(unsafe.SliceData(fields)), Next: w.next, Count: w.count, Keys: &e.p.body.places[0]}
+				Fields: unsafe.Pointer(unsafe.SliceData(fields)), Next: w.next, Count: w.count,
+				Keys: &e.p.body.places[0]}
 			if w.k == nil {
 				s.Named = 1
 			}
@@ -286,7 +287,7 @@ func (e *encoding) members(w *walk, updates bool, dst []byte) (_ []byte, ok bool
 			}
 			return nil, false
 		}
-		dst = append(dst, c.behind...)
+		dst = append(dst, c.after...)
 	}
 	return dst, w.at == len(w.b)
 }

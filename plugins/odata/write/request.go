@@ -113,7 +113,7 @@ func appendHead(memo []byte, at, size, count int) []byte {
 	return pack.Number(pack.Number(pack.Number(memo, at), size), count)
 }
 
-// append writes a target behind another one, nil for none. part: it begins a part of the batch.
+// append writes a target after another one, nil for none. part: it begins a part of the batch.
 func (t *target) append(memo []byte, before *target, part bool) []byte {
 	says := 0
 	if part {
@@ -238,7 +238,7 @@ type hintWord struct {
 	number func(*hint) *int
 }
 
-// hintWords are the names of a hint's fields, but its step and ETag, in its text. Numbers stand behind an equals sign.
+// hintWords are the names of a hint's fields, but its step and ETag, in its text. Numbers stand after an equals sign.
 var hintWords = []hintWord{
 	{"alone", func(h *hint) *bool { return &h.alone }, nil},
 	{"single", func(h *hint) *bool { return &h.single }, nil},

@@ -286,7 +286,7 @@ const reused = runtime.GOARCH == "wasm"
 // keyChunk is the least memory that keys are written to, several to a piece.
 const keyChunk = 32 << 10
 
-// keyRoom is memory for a key, with room behind it for one of usual length.
+// keyRoom is memory for a key, with room after it for one of usual length.
 func (p *Plugin) keyRoom() []byte {
 	if cap(p.ofKey.texts)-len(p.ofKey.texts) < 4*encode.Room {
 		return make([]byte, 0, keyChunk)

@@ -13,7 +13,7 @@ import (
 type sentBatch struct {
 	at, size int
 	// rows are in the order of their operations. parts is how many of them each part of the batch has: one where others
-	// are nested in it, whose updates stand behind its own.
+	// are nested in it, whose updates stand after its own.
 	rows  []target
 	parts []int
 }
@@ -31,11 +31,11 @@ func (b *sentBatch) settle(s *state, response *wit.Response) ([]wit.Verdict, err
 		if half := max(1, b.size/2); l.most == 0 || half < l.most {
 			l.most = half
 		}
-		return b.each(func(a *target) wit.Verdict { return anew(a.hint) }), nil
+		return b.each(func(a *target) wit.Verdict { return proceed(a.hint) }), nil
 	case status == 404 || status == 405 || status == 415 || status == 501:
 		// There is none; whether the service is there at all, the requests without a batch show.
 		s.learned[b.at].noBatch = true
-		return b.each(func(a *target) wit.Verdict { return anew(a.hint) }), nil
+		return b.each(func(a *target) wit.Verdict { return proceed(a.hint) }), nil
 	case status == 401, ofAnyCall(response):
 		return nil, fault.Of(what, response, response.Body)
 	case status == 429:
@@ -91,7 +91,7 @@ func (b *sentBatch) halves() []wit.Verdict {
 		if h.most = half; half < 2 {
 			h.most, h.single = 0, true
 		}
-		return anew(h)
+		return proceed(h)
 	})
 }
 
@@ -133,8 +133,8 @@ func (b *sentBatch) settleParts(s *state, what string, response *wit.Response) (
 	if !d.Complete {
 		said.Message += ", because it is cut off"
 	}
-	// A service that stops at the first part that fails says nothing of those behind it: they go together once more.
-	// They go by themselves where that has happened a few times, since the host encodes a row anew 16 times at most,
+	// A service that stops at the first part that fails says nothing of those after it: they go together once more.
+	// They go by themselves where that has happened a few times, since the host encodes a row again 16 times at most,
 	// and where they are upserts, which fail for all that is to be inserted.
 	stopped := d.Complete && len(d.Parts) < len(b.parts) && endsFailed(d)
 	if stopped && s.uncertain == "fail" {
@@ -150,7 +150,7 @@ func (b *sentBatch) settleParts(s *state, what string, response *wit.Response) (
 			h.stops++
 			h.single = h.stops == maxStops || a.upserts()
 			allWritten = false
-			return anew(h), nil
+			return proceed(h), nil
 		}
 		v, err := s.settlePart(a, o, said, response.At)
 		allAlone, allWritten = allAlone && a.hint.alone && !a.hint.bare, allWritten && err == nil && v.Written != nil
@@ -210,7 +210,7 @@ func (s *state) settlePart(a *target, o outcome, said *wit.Fault, at int64) (wit
 	}
 	h := a.hint
 	h.alone = true
-	return anew(h), nil
+	return proceed(h), nil
 }
 
 // plainlyWritten tells whether an answer says that a row was written and nothing else, as most do: what
@@ -249,7 +249,7 @@ func (b *sentBatch) match(d batch.Document) []outcome {
 	return outcomes
 }
 
-// endsFailed: services leave out what stands behind a part that failed.
+// endsFailed: services leave out what stands after a part that failed.
 func endsFailed(d batch.Document) bool {
 	if len(d.Parts) == 0 {
 		return false

@@ -205,8 +205,8 @@ func refused(f *wit.Fault) wit.Verdict { return wit.Verdict{Refused: f} }
 // again counts as an attempt, since it carries a fault.
 func again(f *wit.Fault) wit.Verdict { return wit.Verdict{Again: &wit.Retry{Fault: f}} }
 
-// anew goes on with something else, which counts as none.
-func anew(h hint) wit.Verdict { return wit.Verdict{Again: &wit.Retry{Hint: h.text()}} }
+// proceed goes on with something else, which counts as none.
+func proceed(h hint) wit.Verdict { return wit.Verdict{Again: &wit.Retry{Hint: h.text()}} }
 
 func success(status uint16) bool { return status >= 200 && status <= 299 }
 
@@ -292,7 +292,7 @@ func unserved(status uint16) bool { return status == 408 || status == 503 }
 // exists, but another one with a value, besides the key, that must be unique, which is refused with the same words.
 func turn(a *target, f *wit.Fault) wit.Verdict {
 	if a.hint.gone == 0 {
-		return anew(a.hint.to(stepUpdate))
+		return proceed(a.hint.to(stepUpdate))
 	}
 	f.Kind = wit.FaultConflict
 	f.Message += " (but an update was answered HTTP " + strconv.Itoa(a.hint.gone) +
@@ -306,7 +306,7 @@ func missed(a *target, status uint16) wit.Verdict {
 	if a.hint.step == stepUpdate { // an insert has said that it is
 		h.gone = int(status)
 	}
-	return anew(h)
+	return proceed(h)
 }
 
 // exists tells whether a refusal says that the entity is there already.
@@ -357,7 +357,7 @@ func (s *state) mayTakeNoMatch(a *target, response *wit.Response) bool {
 func (a *target) withoutMatch() wit.Verdict {
 	h := a.hint
 	h.bare, h.alone = true, true
-	return anew(h)
+	return proceed(h)
 }
 
 // took learns from an update or delete that was done whether the service takes If-Match: *. That it took one counts
@@ -387,7 +387,7 @@ func (s *state) matched(a *target) bool {
 func (a *target) withMatch() wit.Verdict {
 	h := a.hint
 	h.bare = false
-	return anew(h)
+	return proceed(h)
 }
 
 // conflict is the verdict on a request whose ETag is not the entity's any more.
@@ -467,7 +467,7 @@ func (s *state) settleDelete(a *target, response *wit.Response) (wit.Verdict, er
 	case response.Status == 412 && s.tags && a.hint.tag != "":
 		return s.conflict(a), nil
 	case response.Status == 412:
-		return anew(a.hint.to(stepConfirm)), nil
+		return proceed(a.hint.to(stepConfirm)), nil
 	}
 	return s.rest(a, fault.Of(a.what(), response, response.Body), response)
 }
@@ -490,7 +490,7 @@ func (s *state) settleTag(a *target, response *wit.Response) (wit.Verdict, error
 	case success(response.Status):
 		h := a.hint
 		h.tagged, h.tag = true, tagOf(response)
-		return anew(h), nil
+		return proceed(h), nil
 	case s.missing(response) && a.operation == readTagOfUpsert:
 		return missed(a, response.Status), nil
 	case s.missing(response) && a.operation == readTagOfRemoval:

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxAgain is how often a row may be encoded anew without a fault.
+// maxAgain is how often a row may be encoded again without a fault.
 const maxAgain = 16
 
 // MaxMadeBytes is how many bytes the requests and memos of a batch's deliveries that have not ended may have together,
@@ -88,9 +88,9 @@ type job struct {
 	opened *openedVersion
 	// hashed is what its lane can be compared with.
 	hashed hashed
-	// behind is what [ledger.holds] must tell before it is sent: that what its lane has settled before is stored. note
+	// awaits is what [ledger.holds] must tell before it is sent: that what its lane has settled before is stored. note
 	// is the same of the announcement of one that must not be sent twice, 0 where it is not announced.
-	behind, note int
+	awaits, note int
 	// refused: it is none, but a row in doubt of which there is no check.
 	refused *inDoubt
 }
@@ -259,11 +259,11 @@ func (w *writing) ours(items []*item) error {
 // announce commits, before records are sent, what the next run has to know if this one is killed. With once: that the
 // records are on their way by a request that must not be sent twice (P19). That a decision to send records again is
 // used up. And what their lane, or their partition before it went away and came back, has settled: else the next run
-// would send older records again behind newer ones, such as an update of an entity that was deleted since. Deliveries
+// would send older records again after newer ones, such as an update of an entity that was deleted since. Deliveries
 // that begin together share a commit. Where nothing can be committed, what could be written twice waits. mine: the
 // records are this task's still.
 func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
-	number := max(j.behind, j.note)
+	number := max(j.awaits, j.note)
 	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.Uncertain.sending(i.record) })
 	switch {
 	case j.note > 0:
@@ -335,7 +335,7 @@ func (w *writing) fault(rows []uint32, stage string, err error) error {
 
 // settle asks the plugin what became of a delivery. What came of it that is no verdict is tried once more, on a fresh
 // instance of the version that encoded the delivery, since no other one can read the memo; if what it worked out no
-// longer fits, it is opened anew before. An answer is there: it is judged even when requests on their way are no longer
+// longer fits, it is opened again before. An answer is there: it is judged even when requests on their way are no longer
 // waited for.
 func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.Verdict, err error) {
 	defer w.task.count.settle.Since(time.Now())
@@ -532,7 +532,7 @@ func (w *writing) settled(o *outcome, row uint32, once bool) {
 	o.due = append(o.due, w.task.account.apply(rowsSettled{w.batch.items[row : row+1], once}).items...)
 }
 
-// maxAgainWait is how long a verdict can keep a row from being encoded anew.
+// maxAgainWait is how long a verdict can keep a row from being encoded again.
 const maxAgainWait = time.Minute
 
 // refused decides about a row that was refused: an error fails the task; again: it is to be sent once more; neither: it
@@ -611,7 +611,7 @@ func retryable(f *wit.Fault, retry transport.Retry) bool {
 func (w *writing) encodedAgain(o *outcome, row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
 	t, item := w.task, w.batch.items[row]
 	if r.Fault == nil {
-		return w.anew(row, r)
+		return w.unhindered(row, r)
 	}
 	t.count.faults.Count()
 	if w.another(row, r.Fault) {
@@ -631,8 +631,8 @@ func (w *writing) encodedAgain(o *outcome, row uint32, r *wit.Retry, lost *trans
 	return false, nil
 }
 
-// anew tells whether a row is to be encoded anew without a fault.
-func (w *writing) anew(row uint32, r *wit.Retry) (bool, error) {
+// unhindered tells whether a row is to be encoded again without a fault.
+func (w *writing) unhindered(row uint32, r *wit.Retry) (bool, error) {
 	if w.tries[row].again++; w.tries[row].again > maxAgain {
 		return false, &recordError{item: w.batch.items[row], stage: "write",
 			err: fmt.Errorf("the plugin wants to write it anew for the %dth time, last with the hint %q", maxAgain+1,

@@ -173,7 +173,7 @@ func (d *dispatch) alone() bool {
 	return !slices.ContainsFunc(d.live, func(w *writing) bool { return w.state == queued || w.state == encoding })
 }
 
-// fits tells whether the deliveries of a batch can go behind those of the queue.
+// fits tells whether the deliveries of a batch can go after those of the queue.
 func (d *dispatch) fits(w *writing) bool {
 	return d.alone() || !w.encoded.mixed && w.encoded.hashed == d.queue.hashed
 }
@@ -187,7 +187,7 @@ func (d *dispatch) newest() hashed {
 // changed tells whether batches are encoded otherwise now than those of the queue were.
 func (d *dispatch) changed() bool { return d.newest() != d.queue.hashed || d.task.plugin.Waiting() }
 
-// recall takes back batches of which nothing was sent, where they are to be encoded again: those behind the last one of
+// recall takes back batches of which nothing was sent, where they are to be encoded again: those after the last one of
 // which something was.
 func (d *dispatch) recall() {
 	at := slices.IndexFunc(d.live, func(w *writing) bool { return w.state == waiting })
@@ -394,7 +394,7 @@ func (d *dispatch) start() {
 		d.running++
 		j := l.jobs[0] // the lane may get longer meanwhile
 		j.of.sent = true
-		j.behind = d.queue.behind(l)
+		j.awaits = d.queue.awaits(l)
 		go func() {
 			var out outcome
 			again, err := j.of.guarded(&out, &j)
@@ -491,7 +491,7 @@ func (d *dispatch) unnote(w *writing) {
 	})
 }
 
-// delivered takes a delivery from its lane. What is to be encoded again goes before what comes behind it, so that rows
+// delivered takes a delivery from its lane. What is to be encoded again goes before what comes after it, so that rows
 // of one key never overtake (P20).
 func (d *dispatch) delivered(l *lane, again []job, err error) {
 	if err != nil {

@@ -449,7 +449,7 @@ func decode(ctx context.Context, c convert.Converter, key bool, r *kgo.Record, d
 // recordError is a record that cannot be written where none may be skipped.
 type recordError struct {
 	item *item
-	// more are the records of the same delivery behind it.
+	// more are the records of the same delivery after it.
 	more  int
 	stage string
 	err   error

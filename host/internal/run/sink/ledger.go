@@ -93,7 +93,7 @@ type partition struct {
 	gone bool
 	// delivering is how many rows of it are in deliveries that have begun and not ended.
 	delivering int
-	// next is the offset behind the last record that was read.
+	// next is the offset after the last record that was read.
 	next int64
 	// committed is the offset that the group has: -1 for none, notKnown until the group has said it.
 	committed int64
@@ -498,7 +498,7 @@ func (e deliveryBegins) apply(l *ledger) effects {
 		return effects{begins: partly}
 	}
 	for p, of := range parts {
-		// The first one that is not settled goes whatever lies behind it, or nothing would get shorter.
+		// The first one that is not settled goes whatever lies after it, or nothing would get shorter.
 		first := p.delivering == 0 && len(p.items) > 0 && slices.Contains(e.items, p.items[0])
 		if !l.room(p, of.rows, of.reach, e.alone || first) {
 			return effects{begins: full}

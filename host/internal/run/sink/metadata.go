@@ -11,7 +11,7 @@ import (
 )
 
 // metadata is the commit's metadata: what is stored beside a partition's committed offset, so that a task which is
-// started anew writes nothing twice: which records behind that offset are settled, since lanes overtake each other; of
+// started again writes nothing twice: which records after that offset are settled, since lanes overtake each other; of
 // which nobody knows whether they were written (P19), and which of those were sent once more because somebody decided
 // so; and which are on their way by requests that must not be sent twice, or go out next: in the metadata of a run
 // that was killed these, too, may have been written or not. It is made of texts such as `uncertain=0,5 decided=5
@@ -99,7 +99,7 @@ func (n metadata) length(next int64) (length int) {
 	return max(length-1, 0)
 }
 
-// cost is how long a range is in a list, with the sign behind it.
+// cost is how long a range is in a list, with the sign after it.
 func (s offsetRange) cost(next int64) int {
 	n := digits(s.first-next) + 1
 	if s.last > s.first {
@@ -263,8 +263,8 @@ func (n *metadata) near(next int64, text string, left *int64) bool {
 	return true
 }
 
-// Whoever may commit offsets of the group can write metadata. maxUncertain is how many records behind the offset
-// metadata may call uncertain or sent, each of which is kept; maxAhead how far behind it a record may lie.
+// Whoever may commit offsets of the group can write metadata. maxUncertain is how many records after the offset
+// metadata may call uncertain or sent, each of which is kept; maxAhead how far after it a record may lie.
 const (
 	maxUncertain = 100_000
 	maxAhead     = 1 << 40

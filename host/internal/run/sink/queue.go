@@ -10,7 +10,7 @@ import (
 // queue holds the deliveries that are to be made, by lane. Next is the delivery, of all that may begin, whose records
 // were read first. It belongs to one goroutine.
 type queue struct {
-	// lanes are those that are not empty, by their number: deliveries of later batches go behind those of earlier ones.
+	// lanes are those that are not empty, by their number: deliveries of later batches go after those of earlier ones.
 	lanes map[uint32]*lane
 	// ready are the lanes of which nothing is on its way, by the partition of their next row.
 	ready map[*partition]*lanes
@@ -49,7 +49,7 @@ func newQueue() *queue {
 		settled: map[uint32]int{}}
 }
 
-// add puts the deliveries of a batch behind those that are there. Those of mixed lanes go one after another; none are
+// add puts the deliveries of a batch after those that are there. Those of mixed lanes go one after another; none are
 // there then.
 func (q *queue) add(e *encoded) {
 	if e.hashed != q.hashed { // what a lane has settled was of other keys
@@ -89,8 +89,8 @@ func (q *queue) put(l *lane) {
 	heap.Push(q.ready[p], l)
 }
 
-// behind is what must be stored before the next delivery of a lane goes out.
-func (q *queue) behind(l *lane) int {
+// awaits is what must be stored before the next delivery of a lane goes out.
+func (q *queue) awaits(l *lane) int {
 	if l.numbered {
 		return max(q.before, q.settled[l.number])
 	}
@@ -119,7 +119,7 @@ func (q *queue) first() *lane {
 	return first
 }
 
-// takeBack takes out the deliveries of a batch, none of which has begun, and behind which there are none.
+// takeBack takes out the deliveries of a batch, none of which has begun, and after which there are none.
 func (q *queue) takeBack(w *writing) (jobs []job) {
 	cut := func(l *lane) {
 		n := len(l.jobs)

@@ -7,7 +7,7 @@ import (
 
 // Settled is what the tasks of a connector in this process have settled of partitions that went away from them before
 // it was committed: a group that cannot be reached gives its members' partitions up, although nobody else has them, and
-// then offsets cannot be committed either. A partition that comes back, to whichever of the tasks, goes on behind what
+// then offsets cannot be committed either. A partition that comes back, to whichever of the tasks, goes on after what
 // was settled, as a member's does that was never away. The zero value is empty and ready.
 type Settled struct {
 	mu   sync.Mutex

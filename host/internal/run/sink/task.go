@@ -135,7 +135,7 @@ type openedVersion struct {
 }
 
 // hashed is what lanes were made by: lanes of equal ones can be compared, since a plugin that has learned something, or
-// was opened anew, may hash keys otherwise.
+// was opened again, may hash keys otherwise.
 type hashed struct {
 	opened  *openedVersion
 	learned int
@@ -149,7 +149,7 @@ func (o *openedVersion) newest() ([]byte, hashed) {
 }
 
 // learn takes a context that settle has made. It is lost with what was opened: at a swap, a restart, or when the plugin
-// is opened anew.
+// is opened again.
 func (o *openedVersion) learn(context []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -167,7 +167,7 @@ type Progress struct {
 	// Batches were encoded, Requests delivered.
 	Batches, Requests int64
 	// Skipped rows could not be written and were tolerated; Faults counts all faults of rows; Again is how often a row
-	// was encoded anew.
+	// was encoded again.
 	Skipped, Faults, Again int64
 	// Warnings were logged by the plugin about answers of requests that succeeded.
 	Warnings int64

@@ -94,7 +94,7 @@ func (u *Uncertain) remember(at recordID, used int) {
 
 // decide notes that metadata lists the record as uncertain and tells whether to send it again: the operator asked for
 // that `named` times, `used` of which were acted on, as far as the metadata knows. A record that is not named any more
-// can be named anew. One that was to be sent by a task that lost its partition still is.
+// can be named again. One that was to be sent by a task that lost its partition still is.
 func (u *Uncertain) decide(at recordID, why error, named, used int) (send bool) {
 	u.mu.Lock()
 	decided := u.records[at] != nil && u.records[at].sending
