@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// Flat rows are written straight from their bytes, by the kernel of package encode, which takes a tenth of what it takes
-// by way of trees: each value of a tree is an allocation, and these are dear in a guest. A value that the kernel leaves
+// Flat rows are written straight from their bytes, by the kernel of package encode, which takes a tenth of what trees
+// take: each value of a tree is an allocation, and these are dear in a guest. A value that the kernel leaves
 // is converted by itself, as that of a tree is; one that does not fit has the row refused, in the words that the long
 // way has for it. At anything else the row goes the long way.
 
@@ -195,8 +195,8 @@ type walk struct {
 	b []byte
 	// at is after the field that was read last, next is the number of the one after it, count how many there are.
 	at, next, count int
-	// again: what is expected of schemaless rows has changed.
-	anew bool
+	// changed: other fields are expected of schemaless rows than before.
+	changed bool
 	// slot and member are the field's; member is nil in schemaless rows.
 	slot   *slot
 	member *member
@@ -291,7 +291,7 @@ func (w *walk) entry() (ok bool) {
 			return false
 		}
 		w.f.expected = append(w.f.expected[:min(w.next, len(w.f.expected))], expected{string(name), w.slot})
-		w.f.programs, w.anew = programs{}, true
+		w.f.programs, w.changed = programs{}, true
 	}
 	w.next++
 	if w.at >= len(w.b) {

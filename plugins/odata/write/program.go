@@ -227,7 +227,8 @@ func (w *walk) program(updates bool) program {
 }
 
 // members appends the fields of a row as members of a JSON object, each with a comma before it, or as elements. ok is
-// false where the row must go the long way. Afterwards e.p.body.places says where keys stand that are integers or texts.
+// false where the row must go the long way. Afterwards e.p.body.places says where keys stand, if they are integers or
+// texts.
 func (e *encoding) members(w *walk, updates bool, dst []byte) (_ []byte, ok bool) {
 	end := int(e.row.Value.Start + e.row.Value.Size)
 	fields := w.program(updates)
@@ -258,7 +259,7 @@ func (e *encoding) members(w *walk, updates bool, dst []byte) (_ []byte, ok bool
 		if !w.field() {
 			return nil, false
 		}
-		if w.anew {
+		if w.changed {
 			fields = nil
 		}
 		c := w.slot

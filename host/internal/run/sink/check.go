@@ -163,7 +163,7 @@ func (w *writing) checkAgain(o *outcome, row uint32, r *wit.Retry) (again bool, 
 	if r.Fault != nil {
 		return w.stillInDoubt(o, row, r.Fault, true)
 	}
-	if again, err = w.unhindered(row, r); err != nil {
+	if again, err = w.mayRepeat(row, r); err != nil {
 		return false, w.tries[row].doubt.because(err).failure
 	}
 	if r.Hint != wit.HintUncertain {

@@ -611,7 +611,7 @@ func retryable(f *wit.Fault, retry transport.Retry) bool {
 func (w *writing) encodedAgain(o *outcome, row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
 	t, item := w.task, w.batch.items[row]
 	if r.Fault == nil {
-		return w.unhindered(row, r)
+		return w.mayRepeat(row, r)
 	}
 	t.count.faults.Count()
 	if w.another(row, r.Fault) {
@@ -631,8 +631,8 @@ func (w *writing) encodedAgain(o *outcome, row uint32, r *wit.Retry, lost *trans
 	return false, nil
 }
 
-// unhindered tells whether a row is to be encoded again without a fault.
-func (w *writing) unhindered(row uint32, r *wit.Retry) (bool, error) {
+// mayRepeat tells whether a row is to be encoded again without a fault.
+func (w *writing) mayRepeat(row uint32, r *wit.Retry) (bool, error) {
 	if w.tries[row].again++; w.tries[row].again > maxAgain {
 		return false, &recordError{item: w.batch.items[row], stage: "write",
 			err: fmt.Errorf("the plugin wants to write it anew for the %dth time, last with the hint %q", maxAgain+1,
