@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// account is a task's ledger for all of its goroutines: stages, deliveries, and the group's callbacks, which come beside
-// everything else. It has one thing happen at a time, and does what follows from it.
+// account is a task's ledger for all of its goroutines: stages, deliveries, and the group's callbacks, which come at
+// any time. It has one thing happen at a time, and does what follows from it.
 type account struct {
 	mu     sync.Mutex
 	ledger ledger

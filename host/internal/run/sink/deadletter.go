@@ -54,8 +54,8 @@ type outcome struct {
 	// bad is the first record, in the order in which they were read, that cannot be written where none may be skipped;
 	// nil: there is none.
 	bad *badRecord
-	// doubt is the fault of a record that a run before has left in doubt, and that nobody can check; nil: there is none.
-	// The task fails when all others of its kind are found.
+	// doubt is the fault of a record that a run before has left in doubt, and that nobody can check; nil: there is
+	// none. The task fails when all others of its kind are found.
 	doubt error
 }
 

@@ -24,8 +24,8 @@ const maxAgain = 16
 // beyond those of its rows. One call's result is bounded, but a batch takes as many calls as it is halved into.
 const MaxMadeBytes = 256 << 20
 
-// writing is one batch being written. Its rows are encoded, and each of its deliveries made, by goroutines of their own:
-// what these find out comes back to [dispatch], of which they know nothing.
+// writing is one batch being written. Its rows are encoded, and each of its deliveries made, by goroutines of their
+// own: what these find out comes back to [dispatch], of which they know nothing.
 type writing struct {
 	task  *Task
 	batch *batch
@@ -38,7 +38,8 @@ type writing struct {
 	// state is dispatch's; encoded is what was made of the batch, while it waits for its place in the queue.
 	state   writingState
 	encoded *encoded
-	// adopt: the batch is to be encoded by another version of the plugin. sent: a delivery of it has begun, or will not.
+	// adopt: the batch is to be encoded by another version of the plugin. sent: a delivery of it has begun, or will
+	// not.
 	adopt, sent bool
 	// left is how many of its deliveries have not ended.
 	left int
@@ -310,7 +311,8 @@ func (w *writing) note(j *job) int {
 
 // unjudged is the fault of a delivery whose answer the plugin did not judge. Where the request must not be sent twice
 // and the status does not say by itself that it was refused, nobody knows what became of its rows.
-func (w *writing) unjudged(o *outcome, j *job, response wit.Response, lost *transport.NoAnswer, err error) ([]job, error) {
+func (w *writing) unjudged(o *outcome, j *job, response wit.Response, lost *transport.NoAnswer,
+	err error) ([]job, error) {
 	if j.Request.Repeatable || lost == nil && wit.Refuses(response.Status) {
 		return nil, w.fault(j.rows, "settle", err)
 	}
@@ -335,8 +337,8 @@ func (w *writing) fault(rows []uint32, stage string, err error) error {
 
 // settle asks the plugin what became of a delivery. What came of it that is no verdict is tried once more, on a fresh
 // instance of the version that encoded the delivery, since no other one can read the memo; if what it worked out no
-// longer fits, it is opened again before. An answer is there: it is judged even when requests on their way are no longer
-// waited for.
+// longer fits, it is opened again before. An answer is there: it is judged even when requests on their way are not
+// waited for any more.
 func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.Verdict, err error) {
 	defer w.task.count.settle.Since(time.Now())
 	span := w.batch.span.Child("settle", tracing.Internal)
@@ -606,8 +608,8 @@ func retryable(f *wit.Fault, retry transport.Retry) bool {
 	return f.Kind == wit.FaultTransient || f.Code != nil && retry.Names(*f.Code)
 }
 
-// encodedAgain tells whether a row is to be encoded again; where it was often enough, it is refused. By it the plugin says that
-// the row was not written, whatever the status.
+// encodedAgain tells whether a row is to be encoded again; where it was often enough, it is refused. By it the plugin
+// says that the row was not written, whatever the status.
 func (w *writing) encodedAgain(o *outcome, row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
 	t, item := w.task, w.batch.items[row]
 	if r.Fault == nil {
@@ -653,8 +655,8 @@ func (w *writing) another(row uint32, f *wit.Fault) bool {
 	return tried.attempts <= retry.Times() || retryable(f, retry) && w.task.o.Retry.Allows(time.Since(tried.since))
 }
 
-// fruitless is how often a row came back without a fault and without progress: a first hint is progress, the same one again,
-// or one after another, is not.
+// fruitless is how often a row came back without a fault and without progress: a first hint is progress, the same one
+// again, or one after another, is not.
 func (w *writing) fruitless(row uint32, r *wit.Retry) int {
 	tried := &w.tries[row]
 	if r.Fault != nil || tried.again == 1 && r.Hint != tried.hint {

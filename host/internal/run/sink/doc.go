@@ -5,7 +5,7 @@
 //
 //   - task.go: a task from its start to its end, and its commits. replay.go: the same for records that are read back.
 //   - gather.go: batches. reach.go: topics that nothing takes.
-//   - dispatch.go, queue.go: what is written side by side and by lane, and when the task ends. Belongs to one goroutine.
+//   - dispatch.go, queue.go: what is written side by side and by lane, and when the task ends; of one goroutine.
 //   - encode.go, deliver.go, check.go: the rows of one batch become requests, and what their answers say; requests
 //     without an answer. deadletter.go: records that cannot be written.
 //   - account.go: the ledger for all goroutines. ledger.go, room.go: what is settled, announced and committed, as a

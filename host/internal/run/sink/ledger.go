@@ -105,8 +105,8 @@ type partition struct {
 	taken, stored *commit
 	// base is the least offset that metadata may still be stored beside, -1 where none is known yet.
 	base int64
-	// reach is the last offset for which a delivery has begun, -1 for none. earlier is what lies beyond that of what was
-	// known of the partition when it was assigned, in order.
+	// reach is the last offset for which a delivery has begun, -1 for none. earlier is what lies beyond that of what
+	// was known of the partition when it was assigned, in order.
 	reach   int64
 	earlier []stated
 	// doubtful are the offsets of which nobody knew when the task began whether they were written, and which are still
