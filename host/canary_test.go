@@ -69,7 +69,7 @@ func answers(t *testing.T, h *Host) string {
 	go func() { ended <- h.Run(ctx) }()
 	var said strings.Builder
 	ask := func(path string) (status int) {
-		for _, at := range h.Addresses() {
+		for _, at := range h.addresses() {
 			r, err := http.Get("http://" + at + path)
 			if err != nil {
 				continue // it has ended, or closes what was opened for TLS
@@ -82,7 +82,7 @@ func answers(t *testing.T, h *Host) string {
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(5 * time.Minute); len(h.Addresses()) > 0 && ask("/health") != http.StatusOK; {
+	for deadline := time.After(5 * time.Minute); len(h.addresses()) > 0 && ask("/health") != http.StatusOK; {
 		select {
 		case err := <-ended:
 			return said.String() + fmt.Sprint(err)

@@ -19,7 +19,7 @@ import (
 // It waits for others no longer than its request does.
 func (w worker) changing(ctx context.Context) (*reloader, error) {
 	w.host.mu.Lock()
-	r, herder := w.host.reloads, w.host.herder
+	r, herder := w.host.running.reloads, w.host.running.herder
 	w.host.mu.Unlock()
 	switch {
 	case w.host.config.Once:
@@ -50,7 +50,7 @@ func (w worker) changing(ctx context.Context) (*reloader, error) {
 func (r *reloader) settle(ctx context.Context, name string) {
 	s, _ := r.store.Snapshot()
 	var have []config.Now
-	if now, there := r.host.herder.NowOf(name); there {
+	if now, there := r.host.running.herder.NowOf(name); there {
 		have = append(have, now)
 	}
 	files := slices.DeleteFunc(slices.Clone(s.Connectors), func(c *config.Connector) bool { return c.Name != name })

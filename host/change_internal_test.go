@@ -19,7 +19,7 @@ func TestChangesWaitNoLongerThanTheirRequests(t *testing.T) {
 	}
 	ctx, over := context.WithCancel(t.Context())
 	over()
-	w := worker{&Host{reloads: r, herder: new(connect.Herder)}}
+	w := worker{&Host{running: &running{reloads: r, herder: new(connect.Herder)}}}
 	_, created := w.Create(ctx, "a", map[string]string{}, nil, connect.Running)
 	_, _, put := w.Put(ctx, "a", map[string]string{}, nil)
 	_, patched := w.Patch(ctx, "a", map[string]string{}, nil)

@@ -33,7 +33,7 @@ func Difference(ctx context.Context, c Config, have func(rest string) ([]config.
 	checked := func(*config.Connector) config.Problems { return nil }
 	declared := map[string]*config.Declarations{}
 	plan = config.Plan(now, h.in.Connectors, checked, func(c *config.Connector) *config.Declarations {
-		declared[c.Name] = h.checker.Declared(c)
+		declared[c.Name] = h.checks.checker.Declared(c)
 		return declared[c.Name]
 	})
 	return plan, func(c *config.Connector, key string) bool {
@@ -93,7 +93,7 @@ func (w worker) Changes(ctx context.Context) ([]rest.Change, error) {
 		return nil, err
 	}
 	checker := r.checker.Among(connectors)
-	plan := config.Plan(r.host.herder.Now(), connectors, func(c *config.Connector) config.Problems {
+	plan := config.Plan(r.host.running.herder.Now(), connectors, func(c *config.Connector) config.Problems {
 		return checker.Check(ctx, c)
 	}, checker.Declared)
 	if ctx.Err() != nil {

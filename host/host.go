@@ -82,14 +82,24 @@ type Host struct {
 	targets  *config.Targets
 	steering sync.Mutex
 
+	checks *checks
+	rates  rates
+
+	mu      sync.Mutex
+	running *running
+}
+
+// checks are what configurations are checked with.
+type checks struct {
 	checker check.Checker
 	checked checked
 	online  *check.Online
-	rates   rates
+}
 
-	mu      sync.Mutex
-	reloads *reloader       // nil before Run has opened everything, and in a run that ends by itself
-	herder  *connect.Herder // nil before Run has opened everything
+// running is what Run has opened by now; the host's lock guards it.
+type running struct {
+	reloads *reloader       // nil in a run that ends by itself, too
+	herder  *connect.Herder // nil while the worker starts
 	tracer  *tracing.Tracer // nil where nothing is traced
 	rest    *rest.Server
 	root    rest.Root
@@ -136,12 +146,12 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		}
 		return nil, &SetupError{err}
 	}
-	h.targets, h.checker.Running = targets, lockouts
-	h.checked.hold(h.plugins, h.in.Connectors, h.target)
+	h.targets, h.checks.checker.Running = targets, lockouts
+	h.checks.checked.hold(h.plugins, h.in.Connectors, h.target)
 	h.examineOffline(ctx, true)
 	for _, connector := range h.in.Connectors {
 		if connector.Problems.Err() != nil {
-			h.checked.release(connector.Name)
+			h.checks.checked.release(connector.Name)
 		}
 	}
 	if c.Once {
@@ -152,7 +162,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 			}
 		}
 	}
-	h.locked, h.lockouts, h.online = locked, lockouts, check.NewOnline(h.log, check.OnlineTime)
+	h.locked, h.lockouts, h.checks.online = locked, lockouts, check.NewOnline(h.log, check.OnlineTime)
 	if ctx.Err() != nil {
 		h.Close()
 		return nil, ctx.Err()
@@ -259,13 +269,14 @@ func CheckOnline(ctx context.Context, c Config, wait time.Duration) (Checked, er
 		return Checked{}, err
 	}
 	defer h.Close()
-	h.checker.Lockouts, h.checker.Online, h.checker.LogonBy = lockouts, check.NewOnline(h.log, wait), check.ByOwner
+	checker := &h.checks.checker
+	checker.Lockouts, checker.Online, checker.LogonBy = lockouts, check.NewOnline(h.log, wait), check.ByOwner
 	h.examine(false, func(connector *config.Connector) config.Problems {
-		offline := h.checker.Check(ctx, connector)
+		offline := h.checks.checker.Check(ctx, connector)
 		if connector.Problems.Err() != nil || offline.Err() != nil {
 			return offline
 		}
-		return h.checker.CheckOnline(ctx, connector) // which finds again what was found offline
+		return h.checks.checker.CheckOnline(ctx, connector) // which finds again what was found offline
 	})
 	return h.found(problems), ctx.Err()
 }
@@ -284,7 +295,7 @@ type Good struct{ Name, File, Would string }
 func (h *Host) found(problems config.Problems) Checked {
 	all := Checked{Problems: append(problems, h.in.Problems()...)}
 	for _, c := range h.in.Connectors {
-		if would := h.checker.Outlook(c); c.Problems.Err() == nil && would != "" {
+		if would := h.checks.checker.Outlook(c); c.Problems.Err() == nil && would != "" {
 			all.Good = append(all.Good, Good{c.Name, c.File, would})
 		}
 	}
@@ -303,7 +314,7 @@ func (h *Host) examine(toRun bool, check func(*config.Connector) config.Problems
 
 // examineOffline is examine by what can be known without asking services.
 func (h *Host) examineOffline(ctx context.Context, toRun bool) {
-	h.examine(toRun, func(c *config.Connector) config.Problems { return h.checker.Check(ctx, c) })
+	h.examine(toRun, func(c *config.Connector) config.Problems { return h.checks.checker.Check(ctx, c) })
 }
 
 // open reads the configuration and opens the plugins. The problems are the worker's, each connector has those of its
@@ -326,7 +337,8 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	}
 	defer func() { err = secret.Error(err, in.Worker.Strike) }()
 	c.Logger = logging.Struck(c.Logger, in.Worker.Strike)
-	h := &Host{config: c, log: c.Logger, levels: levels, registry: record.NewRegistry(), in: in}
+	h := &Host{config: c, log: c.Logger, levels: levels, registry: record.NewRegistry(), in: in,
+		checks: &checks{}, running: &running{}}
 	add := func(err error) { // two sides may say the same of one setting: of a key store that both use, say
 		if p := in.Worker.Place(err); !slices.Contains(problems, p) {
 			problems = append(problems, p)
@@ -395,7 +407,7 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	h.mu.Lock()
 	h.plugins = plugins
 	h.mu.Unlock()
-	h.checker = check.Checker{Worker: in.Worker, Plugins: h.plugins, Kafka: h.kafka, Embedded: embedded,
+	h.checks.checker = check.Checker{Worker: in.Worker, Plugins: h.plugins, Kafka: h.kafka, Embedded: embedded,
 		Registry:   h.registry,
 		Connectors: in.Connectors, Plans: &check.Plans{}}
 	return h, problems, nil
@@ -518,7 +530,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 	case err != nil:
 		return err
 	case h.config.Once:
-		err := h.herder.RunOnce(ctx) // stopped or not: what had failed has failed
+		err := h.running.herder.RunOnce(ctx) // stopped or not: what had failed has failed
 		if h.in.Problems().Err() != nil {
 			return &SetupError{err}
 		}
@@ -526,12 +538,12 @@ func (h *Host) Run(ctx context.Context) (err error) {
 	}
 	r := newReloader(h)
 	h.mu.Lock()
-	h.reloads = r
+	h.running.reloads = r
 	h.mu.Unlock()
 	var watching sync.WaitGroup
 	watching.Go(func() { r.watch(ctx) })
 	defer watching.Wait()
-	h.herder.Run(ctx)
+	h.running.herder.Run(ctx)
 	return nil
 }
 
@@ -539,7 +551,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 // everything it does nothing.
 func (h *Host) Reload() {
 	h.mu.Lock()
-	r := h.reloads
+	r := h.running.reloads
 	h.mu.Unlock()
 	if r != nil {
 		r.store.Look()
@@ -590,11 +602,11 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 	closing.add(store.Close)
 	herder := connect.New(connect.Options{Worker: h.in.Worker, Plugins: h.plugins, Registry: h.registry, Kafka: h.kafka,
 		Offsets: store, Lockouts: h.lockouts, WorkerID: h.workerID(), Version: restVersion(), Target: h.target,
-		Started: h.checked.release, Tracer: h.tracer, Logger: h.log}, h.in.Connectors)
+		Started: h.checks.checked.release, Tracer: h.running.tracer, Logger: h.log}, h.in.Connectors)
 	_, commit := Version()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.herder, h.root = herder, rest.Root{Version: restVersion(), Commit: commit, Cluster: cluster}
+	h.running.herder, h.running.root = herder, rest.Root{Version: restVersion(), Commit: commit, Cluster: cluster}
 	return closing, nil
 }
 
@@ -623,7 +635,7 @@ func (h *Host) listen() error {
 		return fmt.Errorf("%s%w", h.in.Worker.Where("listeners"), err)
 	}
 	h.mu.Lock()
-	h.rest = server
+	h.running.rest = server
 	h.mu.Unlock()
 	server.Serve(worker{h})
 	for _, at := range server.URLs() {
@@ -667,7 +679,7 @@ func restOptions(w *config.Worker) rest.Options {
 // hangUp closes REST's listeners.
 func (h *Host) hangUp() {
 	h.mu.Lock()
-	server := h.rest
+	server := h.running.rest
 	h.mu.Unlock()
 	if server != nil {
 		server.Close()
@@ -715,7 +727,7 @@ func local(address string) string {
 // workerID is host:port of REST, as others reach it.
 func (h *Host) workerID() string {
 	host, port := h.in.Worker.Text("rest.advertised.host.name"), h.in.Worker.Text("rest.advertised.port")
-	if addresses := h.Addresses(); len(addresses) > 0 {
+	if addresses := h.addresses(); len(addresses) > 0 {
 		listens, at, _ := net.SplitHostPort(addresses[0])
 		if ip := net.ParseIP(listens); host == "" && (ip == nil || !ip.IsUnspecified()) {
 			host = listens
@@ -733,20 +745,20 @@ func (h *Host) workerID() string {
 	return net.JoinHostPort(host, port)
 }
 
-// Addresses are host:port of REST's listeners, once Run has opened them.
-func (h *Host) Addresses() []string {
+// addresses are host:port of REST's listeners, once Run has opened them.
+func (h *Host) addresses() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.rest == nil {
+	if h.running.rest == nil {
 		return nil
 	}
-	return h.rest.Addresses()
+	return h.running.rest.Addresses()
 }
 
 // Progress is that of each connector; empty before Run has opened everything.
 func (h *Host) Progress() []connect.Progress {
 	h.mu.Lock()
-	herder := h.herder
+	herder := h.running.herder
 	h.mu.Unlock()
 	if herder == nil {
 		return nil
@@ -766,7 +778,7 @@ func (h *Host) moved() (n int64) {
 func (h *Host) Close() error {
 	defer h.locked.Release()
 	h.hangUp()
-	h.checked.releaseAll()
+	h.checks.checked.releaseAll()
 	if h.plugins == nil {
 		return nil
 	}

@@ -67,7 +67,7 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 	defer h.Close()
 	call := func(method, path, body string) (int, string) {
 		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+h.Addresses()[0]+path,
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+h.addresses()[0]+path,
 			strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
@@ -133,12 +133,12 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	running.Go(func() { h.herder.Run(ctx) })
-	until("connectors are started", func() bool { return h.herder.Moves(t.Context()) == nil })
+	running.Go(func() { h.running.herder.Run(ctx) })
+	until("connectors are started", func() bool { return h.running.herder.Barrier(t.Context()) == nil })
 	starts("nothing is followed", "Plugins that no connector needs")
 	r := newReloader(h)
 	h.mu.Lock()
-	h.reloads = r
+	h.running.reloads = r
 	h.mu.Unlock()
 	starts("nothing was looked at", "The folders of connectors")
 	reads("nothing was looked at", true)
@@ -173,7 +173,7 @@ func TestRESTIsGuarded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := http.NewRequest("GET", "http://"+local(h.Addresses()[0])+"/", nil)
+		r, err := http.NewRequest("GET", "http://"+local(h.addresses()[0])+"/", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +223,7 @@ func TestKubernetesReachesREST(t *testing.T) {
 		{"/metrics", "10.1.2.3:8083", true}, {"/metrics", "[fd00::7]:8083", true}, {"/", "10.1.2.3:8083", false},
 		{"/metrics", "evil.example:8083", false},
 	} {
-		r, err := http.NewRequest("GET", "http://"+local(h.Addresses()[0])+c.path, nil)
+		r, err := http.NewRequest("GET", "http://"+local(h.addresses()[0])+c.path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -252,7 +252,7 @@ func untilHealthy(t *testing.T, h *Host, ended <-chan error) string {
 			t.Fatal("never healthy")
 		case <-tick.C:
 		}
-		addresses := h.Addresses()
+		addresses := h.addresses()
 		if len(addresses) == 0 {
 			continue
 		}

@@ -109,7 +109,7 @@ func (w worker) Metrics() prometheus.Gatherer {
 	h := w.host
 	r := prometheus.NewPedanticRegistry()
 	h.mu.Lock()
-	reloads, tracer, herder := h.reloads, h.tracer, h.herder
+	reloads, tracer, herder := h.running.reloads, h.running.tracer, h.running.herder
 	h.mu.Unlock()
 	r.MustRegister(pluginFigures{modules: h.modules}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

@@ -19,7 +19,7 @@ func Offline(ctx context.Context, c Config, do func(http.Handler) error) error {
 // Replay sends dead letters once more, see [connect.Herder.Replay], without running connectors, as [Offline] does.
 func Replay(ctx context.Context, c Config, r connect.Replay) (done connect.Replayed, err error) {
 	err = offline(ctx, c, func(h *Host) error {
-		done, err = h.herder.Replay(ctx, r)
+		done, err = h.running.herder.Replay(ctx, r)
 		return err
 	})
 	return done, err

@@ -72,7 +72,7 @@ func newReloader(h *Host) *reloader {
 			}
 		}
 	}
-	r := &reloader{host: h, store: config.NewFolderStore(places, h.in.Worker, h.log), checker: h.checker,
+	r := &reloader{host: h, store: config.NewFolderStore(places, h.in.Worker, h.log), checker: h.checks.checker,
 		log: h.log, problems: h.in.Hidden, applying: newTurn(),
 		files: h.in.Connectors, refused: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0,
 			reloadApplied: 0, reloadRefused: 0}}
@@ -93,14 +93,14 @@ func (r *reloader) check(ctx context.Context, c *config.Connector) config.Proble
 
 // elsewhere finds what keeps a connector that runs from going on at another origin.
 func (h *Host) elsewhere(ctx context.Context, c *config.Connector) config.Problems {
-	now, there := h.herder.NowOf(c.Name)
+	now, there := h.running.herder.NowOf(c.Name)
 	_, component, err := check.Find(h.plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
 		wit.ComponentSource)
 	if !there || err != nil || now.Given.Text("connector.class") != c.Text("connector.class") {
 		return nil
 	}
 	problems, err := check.Moved(now.Given, c, component, func() ([]string, error) {
-		return h.herder.Fingerprints(ctx, c.Name)
+		return h.running.herder.Fingerprints(ctx, c.Name)
 	})
 	if err != nil {
 		problems = config.Problems{{File: c.File, Text: err.Error()}}
@@ -139,7 +139,7 @@ func (r *reloader) reload(ctx context.Context, s config.Snapshot) {
 
 // apply is reload; r.applying is held.
 func (r *reloader) apply(ctx context.Context, s config.Snapshot) {
-	r.bring(ctx, s, r.host.herder.Now(), s.Connectors)
+	r.bring(ctx, s, r.host.running.herder.Now(), s.Connectors)
 }
 
 // bring brings connectors, have, to what is in files of a snapshot, which are theirs; r.applying is held.
@@ -148,7 +148,7 @@ func (r *reloader) bring(ctx context.Context, s config.Snapshot, have []config.N
 	if s.Problems.Err() != nil {
 		return
 	}
-	herder := r.host.herder
+	herder := r.host.running.herder
 	r.mu.Lock()
 	r.files = s.Connectors
 	r.mu.Unlock()
@@ -293,7 +293,7 @@ func (r *reloader) outcomes() map[string]int64 {
 // Reload is what REST says of reloads.
 func (w worker) Reload() (rest.Reload, bool) {
 	w.host.mu.Lock()
-	r, herder := w.host.reloads, w.host.herder
+	r, herder := w.host.running.reloads, w.host.running.herder
 	w.host.mu.Unlock()
 	if r == nil || herder == nil || w.host.config.Files.Folder == "" {
 		return rest.Reload{}, false

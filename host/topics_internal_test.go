@@ -25,7 +25,7 @@ func TestTopicTrackingIsSwitchedOff(t *testing.T) {
 		}
 		levels, log := logging.Of(slog.New(slog.DiscardHandler))
 		handler := rest.Handler(worker{&Host{in: &config.Installation{Worker: settings}, levels: levels, log: log,
-			herder: connect.New(connect.Options{Worker: settings, Logger: log}, nil)}})
+			running: &running{herder: connect.New(connect.Options{Worker: settings, Logger: log}, nil)}}})
 		for n, call := range []string{"GET /connectors/c/topics", "PUT /connectors/c/topics/reset"} {
 			method, path, _ := strings.Cut(call, " ")
 			answer := httptest.NewRecorder()

@@ -81,7 +81,7 @@ func (h *Host) openTracer(ctx context.Context, closing *closers) error {
 		return err
 	}
 	h.mu.Lock()
-	h.tracer = t
+	h.running.tracer = t
 	h.mu.Unlock()
 	closing.add(func() {
 		last, cancel := context.WithTimeout(context.Background(), min(o.Timeout, lastSpans))

@@ -46,7 +46,7 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 	}
 	c.Problems = append(c.Problems, sent.Astray()...)
 	if w.mayAsk(ctx, c) {
-		checker.Online = w.host.online
+		checker.Online = w.host.checks.online
 		if logon || sent.LogsOnAsStored() {
 			checker.LogonBy = check.OnPurpose
 		}
@@ -175,10 +175,10 @@ func (h *Host) checking() *check.Checker {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	all := h.in.Connectors
-	if h.reloads != nil {
-		all = h.reloads.all()
+	if h.running.reloads != nil {
+		all = h.running.reloads.all()
 	}
-	return &check.Checker{Worker: h.checker.Worker, Plugins: h.plugins, Kafka: h.checker.Kafka,
-		Embedded: h.checker.Embedded, Registry: h.registry, Plans: h.checker.Plans,
+	return &check.Checker{Worker: h.checks.checker.Worker, Plugins: h.plugins, Kafka: h.checks.checker.Kafka,
+		Embedded: h.checks.checker.Embedded, Registry: h.registry, Plans: h.checks.checker.Plans,
 		Connectors: all, Lockouts: h.lockouts, Version: restVersion()}
 }

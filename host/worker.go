@@ -21,23 +21,23 @@ func (w worker) Strike(text string) string { return w.host.in.Worker.Strike(text
 func (w worker) herder() *connect.Herder {
 	w.host.mu.Lock()
 	defer w.host.mu.Unlock()
-	return w.host.herder
+	return w.host.running.herder
 }
 
 func (w worker) Root() rest.Root {
 	w.host.mu.Lock()
 	defer w.host.mu.Unlock()
-	if w.host.herder == nil {
+	if w.host.running.herder == nil {
 		_, commit := Version()
 		return rest.Root{Version: restVersion(), Commit: commit}
 	}
-	return w.host.root
+	return w.host.running.root
 }
 
 // Ready tells whether the worker does what REST asks it for: it is not while changes are answered by starting.
 func (w worker) Ready(ctx context.Context) error {
 	w.host.mu.Lock()
-	h, r := w.host.herder, w.host.reloads
+	h, r := w.host.running.herder, w.host.running.reloads
 	w.host.mu.Unlock()
 	switch {
 	case !w.host.loaded():
@@ -52,7 +52,7 @@ func (w worker) Ready(ctx context.Context) error {
 	case r == nil:
 		return errors.New("Plugins that no connector needs are being loaded, and connectors cannot be changed yet.")
 	}
-	return h.Moves(ctx)
+	return h.Barrier(ctx)
 }
 
 // Known returns nil once the herder has all connectors that were read at the start and, where a folder is followed,
@@ -60,7 +60,7 @@ func (w worker) Ready(ctx context.Context) error {
 func (w worker) Known() error {
 	w.host.mu.Lock()
 	defer w.host.mu.Unlock()
-	if w.host.herder == nil || w.host.reloads == nil && !w.host.config.Once {
+	if w.host.running.herder == nil || w.host.running.reloads == nil && !w.host.config.Once {
 		return rest.Starting
 	}
 	return nil

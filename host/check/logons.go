@@ -20,8 +20,8 @@ import (
 type LogonBy uint8
 
 const (
-	// ByChance: somebody sends settings, who may not have finished typing: with one that the check before brought, too.
-	ByChance LogonBy = iota
+	// byChance: somebody sends settings, who may not have finished typing: with one that the check before brought, too.
+	byChance LogonBy = iota
 	// OnPurpose: the secret is the stored connector's, or the sender says that it is right.
 	OnPurpose
 	// ByOwner: a command checks the files of who called it. With each, and nothing is counted.
@@ -127,7 +127,7 @@ func (l *logons) begin(who transport.Logon, by LogonBy) (t *trial, why string) {
 	case p.again && p.sent == secret:
 		p.again = false
 		return t, ""
-	case by == ByChance && !twice:
+	case by == byChance && !twice:
 		return nil, "the service has not taken this secret yet: the next check with the same one tries it, or one " +
 			"with ?logon=check"
 	case p.sends >= maxUnproven:

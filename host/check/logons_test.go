@@ -199,7 +199,7 @@ func TestOneRequestAtATimeIsATrial(t *testing.T) {
 			l := newLocked(t)
 			c.set(l)
 			l.check("me", "right", OnPurpose, 5)
-			if why := l.check("me", "right", ByChance, 0); l.right == "other" && why != "" {
+			if why := l.check("me", "right", byChance, 0); l.right == "other" && why != "" {
 				t.Errorf("of a secret that was refused there is nothing to try: %s", why)
 			}
 			if len(l.shown) != c.want {
@@ -235,7 +235,7 @@ func TestWhatChecksRememberIsBounded(t *testing.T) {
 			return why
 		}
 		for i := range maxPlaces + 10 {
-			begin(fmt.Sprint("typed", i), ByChance)
+			begin(fmt.Sprint("typed", i), byChance)
 		}
 		for i := range maxPlaces {
 			if why := begin(fmt.Sprint("sent", i), OnPurpose); why != "" {

@@ -143,12 +143,12 @@ func TestProvidersWithoutBounds(t *testing.T) {
 		"DirectoryConfigProvider": "allowed.paths", "EnvVarConfigProvider": "allowlist.pattern"} {
 		lines := "config.providers=p\nconfig.providers.p.class=" + providerClasses + class
 		entries, _ := Read("w.properties", []byte(lines))
-		if _, problems := NewProviders(entries); len(problems) != 1 || !problems[0].Warning ||
+		if _, problems := newProviders(entries); len(problems) != 1 || !problems[0].Warning ||
 			!strings.Contains(problems[0].Text, "config.providers.p.param."+bound) {
 			t.Errorf("%s: found %v", class, problems)
 		}
 		entries, _ = Read("w.properties", []byte(lines+"\nconfig.providers.p.param."+bound+"=/x"))
-		if _, problems := NewProviders(entries); len(problems) != 0 {
+		if _, problems := newProviders(entries); len(problems) != 0 {
 			t.Errorf("%s with a bound: found %v", class, problems)
 		}
 		entries, _ = Read("w.properties", []byte(lines+"\nconfig.providers.p.param."+bound+"= "))
@@ -156,11 +156,11 @@ func TestProvidersWithoutBounds(t *testing.T) {
 		if class == "EnvVarConfigProvider" {
 			says = "an empty pattern"
 		}
-		p, problems := NewProviders(entries)
+		p, problems := newProviders(entries)
 		if len(problems) != 1 || !problems[0].Warning || !strings.Contains(problems[0].Text, says) {
 			t.Errorf("%s with an empty bound: expected %q, found %v", class, says, problems)
 		}
-		if _, problems := p.Resolve([]Entry{NewEntry("k", "${p:PATH}", "", 0)}); problems.Err() == nil {
+		if _, problems := p.resolveAll([]Entry{NewEntry("k", "${p:PATH}", "", 0)}); problems.Err() == nil {
 			t.Errorf("%s with an empty bound gives PATH of the environment", class)
 		}
 	}

@@ -162,7 +162,7 @@ func (ch Checker) checkEntry(e Entry, spec *wit.SettingSpec, own *Declarations) 
 	if e.unresolved() {
 		return nil
 	}
-	isSecret := IsSecret(e.Key, append([]*Declarations{own}, ch.Others...)...)
+	isSecret := isSecret(e.Key, append([]*Declarations{own}, ch.Others...)...)
 	if name := spec.Role(); isSecret && name != "" {
 		if r, known := role.Find(name); known && r.Kind != role.Secret && r.Kind != role.Either {
 			return Problems{e.problem("is a secret, and the plugin has it used as %s, whose values are shown: it is "+

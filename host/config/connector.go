@@ -50,7 +50,7 @@ func loadConnector(file string, providers *Providers, brought *Brought) (*Connec
 // NewConnector is [LoadConnector] for entries in hand.
 func NewConnector(file string, entries []Entry, providers *Providers) (*Connector, Problems) {
 	settings, beside := divided(entries)
-	entries, problems := providers.Resolve(settings)
+	entries, problems := providers.resolveAll(settings)
 	c := &Connector{File: file, Entries: entries, Initial: beside}
 	if name, ok := c.Get("name"); ok {
 		c.Name = setting.Trim(name)
@@ -85,9 +85,9 @@ func (c *Connector) Target() string {
 // classKey is the key that every connector has and no worker.
 const classKey = "connector.class"
 
-// IsConnector tells whether the entries are a connector's rather than a worker's: they name a class, under a misspelt
+// isConnector tells whether the entries are a connector's rather than a worker's: they name a class, under a misspelt
 // key maybe, or they hold what only connectors have and no brokers, or nothing that a worker's file holds.
-func IsConnector(entries []Entry) bool {
+func isConnector(entries []Entry) bool {
 	has := func(keys ...string) bool {
 		return slices.ContainsFunc(entries, func(e Entry) bool { return slices.Contains(keys, e.Key) })
 	}
@@ -174,15 +174,6 @@ func (c *Connector) Text(key string) string {
 	return ""
 }
 
-// Settings are all settings, secrets included: never for guests (see [Guest]).
-func (c *Connector) Settings() []wit.Setting {
-	settings := make([]wit.Setting, len(c.Entries))
-	for i, e := range c.Entries {
-		settings[i] = wit.Setting{Name: e.Key, Value: e.Value.Reveal()}
-	}
-	return settings
-}
-
 // Raw is the configuration as it was written, references unresolved, with the name in it: what REST shows.
 func (c *Connector) Raw() map[string]string {
 	m := map[string]string{"name": c.Name}
@@ -222,8 +213,8 @@ func (c *Connector) Setting(key string, w *Worker) string {
 	return w.Text(key)
 }
 
-// Stage is a transform of a connector's chain as `transforms` names it.
-type Stage struct {
+// stage is a transform of a connector's chain as `transforms` names it.
+type stage struct {
 	Alias, Class, Version string
 	// Prefix is `transforms.ALIAS.`
 	Prefix    string
@@ -253,8 +244,8 @@ func (c *Connector) Part(prefix string) *Connector {
 var framework = map[string]bool{"type": true, "plugin.version": true, "predicate": true, "negate": true}
 
 // Stages are the transforms in their order, with the problems of what Kafka Connect itself reads of them.
-func (c *Connector) Stages() ([]Stage, Problems) {
-	var stages []Stage
+func (c *Connector) Stages() ([]stage, Problems) {
+	var stages []stage
 	var problems Problems
 	transforms, _ := c.Entry("transforms")
 	predicates, _ := c.Entry("predicates")
@@ -263,7 +254,7 @@ func (c *Connector) Stages() ([]Stage, Problems) {
 	problems = append(problems, c.twice(predicates)...)
 	for _, alias := range distinct(List(transforms.Value.Reveal())) {
 		prefix := "transforms." + alias + "."
-		s := Stage{Alias: alias, Class: c.Text(prefix + "type"), Version: c.Text(prefix + "plugin.version"),
+		s := stage{Alias: alias, Class: c.Text(prefix + "type"), Version: c.Text(prefix + "plugin.version"),
 			Prefix: prefix}
 		if s.Class == "" {
 			problems = append(problems, transforms.missing(prefix+"type"))

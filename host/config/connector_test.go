@@ -43,7 +43,7 @@ func component() wit.Component {
 func connector(t *testing.T, text string) *Connector {
 	t.Helper()
 	entries, problems := Read("c.properties", []byte(text))
-	providers, more := NewProviders(nil)
+	providers, more := newProviders(nil)
 	c, again := NewConnector("c.properties", entries, providers)
 	if all := append(append(problems, more...), again...); len(all) > 0 {
 		t.Fatal(all)
@@ -277,12 +277,12 @@ predicates.p.type=P
 predicates.p.pattern=y`)
 	stages, problems := c.Stages()
 	p := &Predicate{Alias: "p", Class: "P", Prefix: "predicates.p."}
-	want := []Stage{{Alias: "a", Class: "A", Prefix: "transforms.a.", Predicate: p, Negate: true}, {Alias: "b",
+	want := []stage{{Alias: "a", Class: "A", Prefix: "transforms.a.", Predicate: p, Negate: true}, {Alias: "b",
 		Class: "B", Prefix: "transforms.b."}}
 	if diff := cmp.Diff(want, stages); diff != "" || len(problems) > 0 {
 		t.Errorf("(-want +got)\n%s%v", diff, problems)
 	}
-	if diff := cmp.Diff([]wit.Setting{{Name: "field", Value: "x"}}, c.Part("transforms.a.").Settings()); diff != "" {
+	if diff := cmp.Diff(map[string]string{"name": "c", "field": "x"}, c.Part("transforms.a.").Raw()); diff != "" {
 		t.Error(diff)
 	}
 	bad := connector(t, "transforms=a,b,a\ntransforms.a.type=A\ntransforms.a.predicate=q\ntransforms.b.negate=maybe\n"+
@@ -443,8 +443,8 @@ func TestProviders(t *testing.T) {
 	}
 	for _, c := range cases {
 		worker, _ := Read("w.properties", []byte(c.worker))
-		p, problems := NewProviders(worker)
-		got, more := p.Resolve([]Entry{NewEntry("k", c.value, "", 0)})
+		p, problems := newProviders(worker)
+		got, more := p.resolveAll([]Entry{NewEntry("k", c.value, "", 0)})
 		problems = append(problems, more...)
 		if c.problem != "" {
 			if len(problems) != 1 || !strings.Contains(problems[0].Text, c.problem) {
@@ -458,7 +458,7 @@ func TestProviders(t *testing.T) {
 		}
 	}
 	worker, _ := Read("w.properties", []byte("config.providers=v\nconfig.providers.v.class=com.example.Vault"))
-	if _, problems := NewProviders(worker); len(problems) != 1 || !strings.Contains(problems[0].String(),
+	if _, problems := newProviders(worker); len(problems) != 1 || !strings.Contains(problems[0].String(),
 		`w.properties:2: config.providers.v.class: expected`) {
 		t.Errorf("expected the unknown class to be refused by name, found %v", problems)
 	}
@@ -479,15 +479,15 @@ func TestLoginModulesAreReadable(t *testing.T) {
 		`refused hush;"x= here`: "refused [hidden] here",
 		"username and password": "username and password",
 	} {
-		p, _ := NewProviders(nil)
-		resolved, problems := p.Resolve([]Entry{whole})
+		p, _ := newProviders(nil)
+		resolved, problems := p.resolveAll([]Entry{whole})
 		if got := p.Strike(text); got != want || len(problems) > 0 ||
 			!strings.Contains(resolved[0].Value.Reveal(), "hush") {
 			t.Errorf("of %q: expected %q, found %q %v", text, want, got, problems)
 		}
 	}
-	p, _ := NewProviders(nil)
-	resolved, _ := p.Resolve([]Entry{NewEntry("k", "${file:"+file+":part}", "w.properties", 1)})
+	p, _ := newProviders(nil)
+	resolved, _ := p.resolveAll([]Entry{NewEntry("k", "${file:"+file+":part}", "w.properties", 1)})
 	if got := p.Strike("user svc.orders, hush"); got != "user [hidden], [hidden]" {
 		t.Errorf("of a part of a line: found %q", got)
 	}
@@ -509,7 +509,7 @@ func TestWhatIsFollowedIsHidden(t *testing.T) {
 	}
 	for range 2 { // what nobody has any more is forgotten, by the garbage collector
 		t.Setenv("CONFIG_TEST_DROPPED", "third-passw0rd")
-		w.Providers.Resolve([]Entry{NewEntry("k", "${env:CONFIG_TEST_DROPPED}", "", 0)})
+		w.Providers.resolveAll([]Entry{NewEntry("k", "${env:CONFIG_TEST_DROPPED}", "", 0)})
 		for deadline := time.Now().Add(time.Minute); w.Strike("third-passw0rd") == "[hidden]"; runtime.GC() {
 			if time.Now().After(deadline) {
 				t.Fatal("it is known for good")
@@ -604,7 +604,7 @@ func TestIsConnector(t *testing.T) {
 		"plugin.x.limits.calls=1":                          false,
 	} {
 		entries, _ := Read("x.properties", []byte(text))
-		if got := IsConnector(entries); got != want {
+		if got := isConnector(entries); got != want {
 			t.Errorf("%q: found %v", text, got)
 		}
 	}
@@ -650,7 +650,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
 	large, many := filepath.Join(dir, "large.json"), filepath.Join(dir, "many.json")
 	for name, text := range map[string]string{"a.properties": "name=large\nconnector.class=x",
-		"large.json": strings.Repeat(" ", MaxFileBytes+1),
+		"large.json": strings.Repeat(" ", maxFileBytes+1),
 		"many.json":  "{" + strings.Repeat("\n\"a\":1,", MaxSettings) + "\"b\":2}"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -32,9 +32,9 @@ const (
 var placeRoles = []string{role.User, role.Password, role.ConnectTimeoutMS, role.ReadTimeoutMS, role.MaxConcurrent,
 	role.RequestsPerSecond, role.MaintenanceWindows, role.TLS, role.Retry}
 
-// Compare tells what it means for a connector, of which written are the settings as they were written, to be configured
+// compare tells what it means for a connector, of which written are the settings as they were written, to be configured
 // as c. settings are those that differ; where some do, declared is asked for the declarations of its plugin.
-func Compare(written map[string]string, c *Connector, declared func(*Connector) *Declarations) (e Effect,
+func compare(written map[string]string, c *Connector, declared func(*Connector) *Declarations) (e Effect,
 	settings []string) {
 	now := c.Raw()
 	for key := range now {
@@ -128,7 +128,7 @@ func Plan(have []Now, files []*Connector, check func(*Connector) Problems,
 		step := Step{Name: c.Name, Effect: Create, Connector: c, Problems: c.Problems}
 		if there && !now.Refused && c.Problems.Err() == nil {
 			if step.Effect = Nothing; !now.Given.same(c) {
-				step.Effect, step.Settings = Compare(now.Written, c, declared)
+				step.Effect, step.Settings = compare(now.Written, c, declared)
 			}
 			switch {
 			case step.Effect == InPlace && now.Unsettled:

@@ -14,8 +14,9 @@
 //   - provider.go, secrets.go, brought.go: references such as ${file:…}, how they are read again, and which of them
 //     REST wrote. guest.go, masked.go: what a plugin, and what REST, may see. astray.go: where secrets go that who
 //     sends a configuration need not know.
-//   - store.go, folder.go, targets.go, noted.go, diff.go: where connectors are kept, with what is noted of them, and
-//     what another configuration means for one that runs.
+//   - store.go, folder.go with folderlooks.go and folderfiles.go: where connectors are kept, how changes are noticed
+//     and how files are written. targets.go, noted.go: what is noted of connectors. diff.go: what another
+//     configuration means for one that runs.
 //
 // Invariants: what is wrong is a problem with file, line and setting, and all of it is found at once. A value behind a
 // reference is a [secret.Value], which shows itself nowhere. A file counts when it has come to rest. Nothing is

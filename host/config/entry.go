@@ -118,9 +118,9 @@ func (e Entry) warning(format string, args ...any) Problem {
 	return p
 }
 
-// MaxFileBytes and MaxSettings are how large a configuration file may be, and how many settings it may have.
+// maxFileBytes and MaxSettings are how large a configuration file may be, and how many settings it may have.
 const (
-	MaxFileBytes = 1 << 20
+	maxFileBytes = 1 << 20
 	MaxSettings  = 10_000
 )
 
@@ -139,7 +139,7 @@ func ReadFile(path string) ([]Entry, Problems, error) {
 // readTries is how often a file is read that changes while it is read.
 const readTries = 3
 
-// ReadRegular reads a file of at most [MaxFileBytes]. What is no file (a folder, a pipe, a device) is not opened: it
+// ReadRegular reads a file of at most [maxFileBytes]. What is no file (a folder, a pipe, a device) is not opened: it
 // may never end. A file that somebody writes at the same time is read again, because half a file may be a valid one
 // with half a password.
 func ReadRegular(path string) ([]byte, error) {
@@ -148,8 +148,8 @@ func ReadRegular(path string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, withoutPath(err))
 		}
-		if size := before.Size(); before.Mode().IsRegular() && size > MaxFileBytes {
-			return nil, fmt.Errorf("%s: expected at most %d bytes, found %d", path, MaxFileBytes, size)
+		if size := before.Size(); before.Mode().IsRegular() && size > maxFileBytes {
+			return nil, fmt.Errorf("%s: expected at most %d bytes, found %d", path, maxFileBytes, size)
 		}
 		data, after, err := readBounded(path)
 		if err != nil {
@@ -170,7 +170,7 @@ func readBounded(path string) (data []byte, after os.FileInfo, err error) {
 		return nil, nil, err
 	}
 	defer f.Close()
-	if data, err = io.ReadAll(io.LimitReader(f, MaxFileBytes+1)); err != nil {
+	if data, err = io.ReadAll(io.LimitReader(f, maxFileBytes+1)); err != nil {
 		return nil, nil, err
 	}
 	if after, err = os.Stat(path); err != nil {

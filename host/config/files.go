@@ -72,7 +72,7 @@ func Arguments(files []string) (Files, error) {
 			return Files{}, err
 		}
 		if i == 0 {
-			connector = IsConnector(entries)
+			connector = isConnector(entries)
 		}
 	}
 	if len(files) == 0 || connector {

@@ -200,7 +200,7 @@ func TestFileThatChangesAtTheStart(t *testing.T) {
 		if found := s.snapshot(false); len(found.Connectors) != 2 {
 			t.Errorf("expected both files, found %v", found.Connectors)
 		}
-		s.files[filepath.Join(dir, "a.properties")].stamp = "of another one"
+		s.seen.files[filepath.Join(dir, "a.properties")].stamp = "of another one"
 	}
 }
 
@@ -282,10 +282,10 @@ func TestPutAndDelete(t *testing.T) {
 			select {
 			case f.last = <-f.told:
 			case <-deadline.C:
-				s, _ := f.store.Get(name)
+				s, _ := f.store.get(name)
 				t.Fatalf("%s: expected %q, found %q in %q", name, want, s.Connector.Raw(), f.shown(f.last))
 			}
-			if s, ok := f.store.Get(name); ok && s.Connector.Problems.Err() == nil && cmp.Equal(want,
+			if s, ok := f.store.get(name); ok && s.Connector.Problems.Err() == nil && cmp.Equal(want,
 				s.Connector.Raw()) {
 				return
 			}
@@ -297,7 +297,7 @@ func TestPutAndDelete(t *testing.T) {
 	put("../b/c", other)
 	check("../b/c", other)
 	f.must(f.store.Put(t.Context(), "a", Stored{Target: "PAUSED"}))
-	if s, _ := f.store.Get("a"); s.Target != "PAUSED" || s.Connector == nil {
+	if s, _ := f.store.get("a"); s.Target != "PAUSED" || s.Connector == nil {
 		t.Errorf("expected PAUSED, found %+v", s)
 	}
 	f.must(f.store.Delete(t.Context(), "a"))
@@ -372,4 +372,15 @@ func opened(t *testing.T, path string) *Targets {
 		t.Fatal(err)
 	}
 	return targets
+}
+
+// get is what the last look found.
+func (s *FolderStore) get(name string) (Stored, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.now.Connectors, func(c *Connector) bool { return c.Name == name })
+	if i < 0 {
+		return Stored{}, false
+	}
+	return Stored{Connector: s.now.Connectors[i], Target: s.places.Targets.Get(s.now.Connectors[i])}, true
 }

@@ -76,7 +76,7 @@ func (g *Guest) shown(e Entry) string {
 }
 
 func (g *Guest) hides(e Entry) bool {
-	return IsSecret(e.Key, append([]*Declarations{g.Own}, g.Others...)...) || g.withholds(e)
+	return isSecret(e.Key, append([]*Declarations{g.Own}, g.Others...)...) || g.withholds(e)
 }
 
 // withholds tells whether a value that is no secret by its name may be one by where it comes from.
@@ -100,7 +100,7 @@ func (g *Guest) Withheld(c *Connector) []string {
 	var keys []string
 	for _, e := range c.Entries {
 		_, declared := g.Own.Find(e.Key)
-		if declared && !hostAlone(e.Key) && g.withholds(e) && !IsSecret(e.Key, append([]*Declarations{g.Own},
+		if declared && !hostAlone(e.Key) && g.withholds(e) && !isSecret(e.Key, append([]*Declarations{g.Own},
 			g.Others...)...) {
 			keys = append(keys, g.Prefix+e.Key)
 		}
@@ -108,9 +108,9 @@ func (g *Guest) Withheld(c *Connector) []string {
 	return keys
 }
 
-// IsSecret tells whether a setting's value is a secret: one of the declarations says password, or gives it a role whose
+// isSecret tells whether a setting's value is a secret: one of the declarations says password, or gives it a role whose
 // values are secrets; or none of them has it, unless by a template for any name, and it ends as names of secrets do.
-func IsSecret(key string, declared ...*Declarations) bool {
+func isSecret(key string, declared ...*Declarations) bool {
 	found := false
 	for _, d := range declared {
 		for _, spec := range d.Matching(key) {

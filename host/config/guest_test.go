@@ -26,7 +26,7 @@ func TestSecretsByAnybodysWord(t *testing.T) {
 		"shop.set.password": false, "shop.header.apikey": true,
 		"shop.plain": false, "shop.free.word": false, "shop.free.db.pwd": true, "shop.unknown": false,
 		"shop.usr.pwd": true, "Password": true, "shop.client.SECRET": true, "shop.secrets": false} {
-		if got := IsSecret(key, own, others); got != want {
+		if got := isSecret(key, own, others); got != want {
 			t.Errorf("%s: expected %v, found %v", key, want, got)
 		}
 	}

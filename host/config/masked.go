@@ -13,9 +13,9 @@ import (
 func IsPassword(key string, declared ...*Declarations) bool {
 	if _, client, ok := strings.Cut(key, ".override."); ok && hasPrefix(key, []string{"producer.", "consumer.",
 		"admin."}) {
-		return IsSecret(client, workerDeclarations())
+		return isSecret(client, workerDeclarations())
 	}
-	return IsSecret(key, declared...) || slices.ContainsFunc(registrySecrets,
+	return isSecret(key, declared...) || slices.ContainsFunc(registrySecrets,
 		func(name string) bool { return strings.HasSuffix(key, name) })
 }
 

@@ -65,8 +65,8 @@ func (k *noted[V]) change(do func(map[string]V)) error {
 		if err != nil {
 			return err
 		}
-		if len(data) > MaxFileBytes {
-			return fmt.Errorf("%s: expected at most %d bytes in %s, found %d", k.what, MaxFileBytes, k.path, len(data))
+		if len(data) > maxFileBytes {
+			return fmt.Errorf("%s: expected at most %d bytes in %s, found %d", k.what, maxFileBytes, k.path, len(data))
 		}
 		if err := wholefile.ReplaceSynced(k.path, data); err != nil {
 			return fmt.Errorf("%s: %w", k.what, err)

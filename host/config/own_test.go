@@ -147,7 +147,7 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 	if all := found(t, s); all != "made=2" {
 		t.Errorf("found %s", all)
 	}
-	s.files[filepath.Join(folder, "there.json")] = &watchedFile{loaded: settings(t, "there.properties", "name=there")}
+	s.seen.files[filepath.Join(folder, "there.json")] = &watchedFile{loaded: settings(t, "there.properties", "name=there")}
 	var kept *ErrKept
 	if err := s.Put(context.Background(), "there", Stored{Connector: settings(t, "request", "x=2")}); !errors.As(err,
 		&kept) || !strings.Contains(err.Error(), "which cannot be written") {

@@ -101,8 +101,8 @@ func (k providerKind) bound() string {
 
 const providerClasses = "org.apache.kafka.common.config.provider."
 
-// NewProviders reads `config.providers` and `config.providers.NAME.{class,param.…}`.
-func NewProviders(worker []Entry) (*Providers, Problems) {
+// newProviders reads `config.providers` and `config.providers.NAME.{class,param.…}`.
+func newProviders(worker []Entry) (*Providers, Problems) {
 	p := &Providers{byName: map[string]provider{"file": fileProvider(nil), "dir": directoryProvider(nil),
 		"env": environmentProvider(nil)}}
 	byKey := map[string]Entry{}
@@ -249,9 +249,9 @@ func inside(allowed []string, path string) (real string, err error) {
 // reference is Kafka's pattern: ${provider:key} or ${provider:path:key}.
 var reference = regexp.MustCompile(`\$\{([^}]*?):(([^}]*?):)?([^}]*?)\}`)
 
-// Resolve returns the entries with their references replaced, as they are now. References to providers that nobody
+// resolveAll returns the entries with their references replaced, as they are now. References to providers that nobody
 // declared stay as they are, as in Kafka (a transform's replacement may look like one).
-func (p *Providers) Resolve(entries []Entry) ([]Entry, Problems) {
+func (p *Providers) resolveAll(entries []Entry) ([]Entry, Problems) {
 	var problems Problems
 	resolved := slices.Clone(entries)
 	for i := range resolved {

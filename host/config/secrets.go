@@ -8,7 +8,7 @@ import (
 // Again is the connector with its references resolved anew: a secret behind a file may be another one by now. What was
 // given in place is as it was.
 func (c *Connector) Again(p *Providers) (*Connector, error) {
-	entries, problems := p.Resolve(c.Entries)
+	entries, problems := p.resolveAll(c.Entries)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ func secretsOf(t *testing.T) (p *Providers, c *Connector, dir string) {
 	dir = t.TempDir()
 	write(t, filepath.Join(dir, "some.properties"), "a=1\npassword=one\n")
 	write(t, filepath.Join(dir, "token"), "uno")
-	p, problems := NewProviders(nil)
+	p, problems := newProviders(nil)
 	c, more := NewConnector("c.properties", []Entry{
 		NewEntry("fixed", "x", "", 0),
 		NewEntry("password", "${file:"+dir+

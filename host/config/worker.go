@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/knadh/koanf/v2"
-
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -21,28 +19,16 @@ type Worker struct {
 	// File is the worker's file, "" if there is none.
 	File      string
 	Providers *Providers
-	values    *koanf.Koanf
+	// values are those of all settings, the defaults included.
+	values map[string]string
 	// given are the settings that the user gave, by whatever means, by name.
 	given map[string]Entry
 	// followed are the last values of those that are followed, by name, which are hidden as long as they are here.
 	followed sync.Map
 }
 
-// flat is a delimiter that stands in no key, so that koanf never makes a tree of dotted keys.
-const flat = "\x00"
-
-// layer is a source of entries for koanf.
+// layer is what one place says: defaults, a file, the environment.
 type layer []Entry
-
-func (l layer) ReadBytes() ([]byte, error) { return nil, fmt.Errorf("expected entries, not bytes") }
-
-func (l layer) Read() (map[string]any, error) {
-	m := make(map[string]any, len(l))
-	for _, e := range l {
-		m[e.Key] = e.Value.Reveal()
-	}
-	return m, nil
-}
 
 // LoadWorker makes a worker's configuration of a file ("" for none), the environment as os.Environ gives it, and flags
 // by setting name. The error is for a file that cannot be read; everything else is a problem.
@@ -69,20 +55,18 @@ func LoadWorker(file string, environ []string, flags map[string]string) (*Worker
 
 // NewWorker is [LoadWorker] for entries in hand.
 func NewWorker(file string, entries []Entry, environ []string, flags map[string]string) (*Worker, Problems) {
-	w := &Worker{File: file, values: koanf.New(flat), given: map[string]Entry{}}
+	w := &Worker{File: file, values: map[string]string{}, given: map[string]Entry{}}
 	own, given := environment(environ), commandLine(flags)
 	ofOthers, warnings := ofTelemetry(environ, entries, own, given)
 	layers := []layer{defaults(file), ofOthers, entries, own, given}
 	var problems Problems
-	w.Providers, problems = NewProviders(slices.Concat(layers...))
+	w.Providers, problems = newProviders(slices.Concat(layers...))
 	problems = append(problems, warnings...)
 	for _, l := range layers { // each above those before it
-		resolved, more := w.Providers.Resolve(l)
+		resolved, more := w.Providers.resolveAll(l)
 		problems = append(problems, more...)
-		if err := w.values.Load(layer(resolved), nil); err != nil {
-			problems = append(problems, Problem{File: file, Text: err.Error()})
-		}
 		for _, e := range resolved {
+			w.values[e.Key] = e.Value.Reveal()
 			if e.File != "" {
 				w.given[e.Key] = e
 			}
@@ -254,7 +238,7 @@ func (w *Worker) Strike(text string) string {
 func (w *Worker) Given(name string) bool { _, ok := w.given[name]; return ok }
 
 // Text is the value, or the default, without blanks around it.
-func (w *Worker) Text(name string) string { return setting.Trim(w.values.String(name)) }
+func (w *Worker) Text(name string) string { return setting.Trim(w.values[name]) }
 
 // List is the value cut at commas.
 func (w *Worker) List(name string) []string { return List(w.Text(name)) }
@@ -291,9 +275,9 @@ func (w *Worker) Where(name string) string {
 // Prefixed is the settings below a prefix, by what follows it.
 func (w *Worker) Prefixed(prefix string) map[string]string {
 	m := map[string]string{}
-	for key, value := range w.values.All() {
+	for key, value := range w.values {
 		if rest, ok := strings.CutPrefix(key, prefix); ok && rest != "" {
-			m[rest] = fmt.Sprint(value)
+			m[rest] = value
 		}
 	}
 	return m
@@ -306,7 +290,7 @@ func (w *Worker) Current(name string) (value string, ok bool) {
 	if !given || !e.Value.Secret() {
 		return "", false
 	}
-	now, problems := w.Providers.Resolve([]Entry{e})
+	now, problems := w.Providers.resolveAll([]Entry{e})
 	if problems.Err() != nil {
 		return "", false
 	}
@@ -337,8 +321,8 @@ func (w *Worker) Problem(name, text string) Problem {
 // All is every setting with its value, defaults included.
 func (w *Worker) All() map[string]string {
 	m := map[string]string{}
-	for key, value := range w.values.All() {
-		m[key] = setting.Trim(fmt.Sprint(value))
+	for key, value := range w.values {
+		m[key] = setting.Trim(value)
 	}
 	return m
 }

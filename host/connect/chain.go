@@ -33,11 +33,11 @@ func newChains(c *connector) (*chains, error) {
 	return &chains{connector: c, stages: stages}, nil
 }
 
-// Teller is called with what a plugin's version may not see of the settings of a transform.
-type Teller func(plugin.Info, *config.Guest, *config.Connector)
+// teller is called with what a plugin's version may not see of the settings of a transform.
+type teller func(plugin.Info, *config.Guest, *config.Connector)
 
 // Stages are the transforms of a connector as a chain takes them; tell may be nil.
-func Stages(m *plugin.Manager, c *config.Connector, tell Teller) ([]transform.Stage, error) {
+func Stages(m *plugin.Manager, c *config.Connector, tell teller) ([]transform.Stage, error) {
 	given, problems := c.Stages()
 	if err := problems.Err(); err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func Stages(m *plugin.Manager, c *config.Connector, tell Teller) ([]transform.St
 }
 
 // component is the declared name of a class and the settings that a version of its plugin may see.
-func component(m *plugin.Manager, c *config.Connector, tell Teller, class, version, prefix string,
+func component(m *plugin.Manager, c *config.Connector, tell teller, class, version, prefix string,
 	kind wit.ComponentKind) (string, func(plugin.Info) []wit.Setting, error) {
 	_, component, err := check.Find(m, class, version, kind)
 	if err != nil {

@@ -29,51 +29,80 @@ import (
 // shares its work out among tasks; its tasks run, each for itself; closed when the last of them has ended. Its state is
 // its [controller]'s.
 type connector struct {
-	o         *Options
-	given     *config.Connector // as it was given: what others are told of, who must not see config change
-	config    *config.Connector // as it was read last, before a start
-	log       *slog.Logger
-	component wit.Component
-	plugin    plugin.Info
-	unknown   error         // the class was not found
-	refused   error         // its configuration, which has problems
-	rereads   time.Duration // see startable
+	o       *Options
+	given   *config.Connector // as it was given: what others see of it, who must not see config change
+	config  *config.Connector // as it was read last, before a start
+	log     *slog.Logger
+	class   class
+	refused error         // its configuration, which has problems
+	rereads time.Duration // see startable
+	owner   *owner
 
-	// From here on: of a run.
-	service   *service.Service
-	client    *transport.Client
-	kafka     kafka.Config
-	admin     *kafka.Admin   // of a source: makes its topics
-	offsets   *offset.Store  // of a source
-	uncertain sink.Uncertain // what its tasks share
-	settled   sink.Settled   // likewise
-	reached   *sink.Reach    // likewise
-	marking   sync.Mutex     // see ends.mark
-	fed       bool           // with RunOnce: sources ran before it, which make topics only for rows
-
-	report      func(event, error) // to its controller
-	topics      *topics            // its controller's
-	times       *times             // likewise
-	lastFailure string             // that was logged
-
-	// planned binds the instance that has planned until a task has bound it, too: to make one takes as long as some
-	// requests.
-	planned atomic.Pointer[plugin.Binding]
-	listens listens // for notifications
-	idling  idling  // of a source: its tasks that rest
+	// Of a run: set by start, before there are tasks.
+	to     *partners
+	sinks  *sinkGroup
+	source *sourceShare
 
 	mu    guard.Mutex
 	tasks []*task
-	// working is how many of the tasks work, or go on by themselves; with none of them over ends resting, the wait of
-	// those that have failed.
+	waits *waits
+	told  map[string]bool // see tell
+}
+
+// class is what a connector's class came to: a plugin's component, or an error.
+type class struct {
+	component wit.Component
+	plugin    plugin.Info
+	unknown   error
+	// planned binds the instance that has planned until a task has bound it, too: to make one takes as long as some
+	// requests.
+	planned *atomic.Pointer[plugin.Binding]
+}
+
+// owner is what a life has of its controller, which outlives it. report returns when the state says what was reported.
+type owner struct {
+	report      func(event, error)
+	topics      *topics
+	times       *times
+	lastFailure string // that was logged
+}
+
+// partners are what a life talks to: its service, Kafka, the store of a source's offsets, and schema registries. All of
+// them are opened by start and closed when the last task has ended.
+type partners struct {
+	service *service.Service
+	client  *transport.Client
+	kafka   kafka.Config
+	admin   *kafka.Admin  // of a source: makes its topics
+	offsets *offset.Store // of a source
+	// registries are those that its converters ask.
+	registries registries
+}
+
+// sinkGroup is what the tasks of a sink share, which are members of one group of consumers.
+type sinkGroup struct {
+	uncertain sink.Uncertain
+	settled   sink.Settled
+	reached   *sink.Reach
+	marking   sync.Mutex // see ends.mark
+	fed       bool       // with RunOnce: sources ran before it, which make topics only for rows
+	// consumers of the tasks, by their numbers; the connector's lock guards them.
+	consumers map[int]*kafka.Consumer
+}
+
+// sourceShare is what the tasks of a source share.
+type sourceShare struct {
+	listens listens // for notifications
+	idling  idling  // its tasks that rest
+}
+
+// waits are the tasks that have failed, and wait for somebody who has them made again. The connector's lock guards it.
+// While no task works, and none goes on by itself, over has ended resting.
+type waits struct {
+	// working is how many of the tasks work, or go on by themselves.
 	working int
 	resting context.Context
 	over    context.CancelFunc
-	// registries are those that its converters ask.
-	registries registries
-	// consumers of the tasks of a sink, by their numbers
-	consumers map[int]*kafka.Consumer
-	told      map[string]bool // see tell
 	// next is when a connector that could not be started is started again; zero: something else has to happen first.
 	next time.Time
 }
@@ -113,17 +142,19 @@ func (t *task) now() (p Progress) {
 }
 
 func newConnector(o *Options, c *config.Connector) *connector {
-	k := &connector{o: o, given: c, config: c, topics: &topics{}, times: &times{},
-		rereads: time.Minute,
-		refused: c.Problems.Err(),
-		log:     o.Logger.With("connector", c.Name)}
-	k.registries.log = k.log
-	k.plugin, k.component, k.unknown = check.Find(o.Plugins, c.Text("connector.class"),
+	k := &connector{o: o, given: c, config: c, rereads: time.Minute, refused: c.Problems.Err(),
+		log: o.Logger.With("connector", c.Name), owner: &owner{topics: &topics{}, times: &times{}},
+		to: &partners{}, sinks: &sinkGroup{}, source: &sourceShare{}, waits: &waits{}}
+	k.class.planned = new(atomic.Pointer[plugin.Binding])
+	k.to.registries.log = k.log
+	k.class.plugin, k.class.component, k.class.unknown = check.Find(o.Plugins, c.Text("connector.class"),
 		c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
 	return k
 }
 
-func (c *connector) isSink() bool { return c.unknown == nil && c.component.Kind == wit.ComponentSink }
+func (c *connector) isSink() bool {
+	return c.class.unknown == nil && c.class.component.Kind == wit.ComponentSink
+}
 
 // run starts the connector and its tasks and returns when all of them have ended. What stands in the way of the start
 // is waited for: a service that does not answer, a setting that somebody has to mend.
@@ -146,10 +177,10 @@ func (c *connector) run(ctx context.Context, once bool) {
 	}
 	defer close()
 	c.mu.Lock()
-	c.working = len(c.tasks)
-	c.resting, c.over = context.WithCancel(ctx)
+	c.waits.working = len(c.tasks)
+	c.waits.resting, c.waits.over = context.WithCancel(ctx)
 	c.mu.Unlock()
-	defer c.over()
+	defer c.waits.over()
 	var wg sync.WaitGroup
 	for _, t := range c.tasks {
 		wg.Go(func() {
@@ -167,7 +198,7 @@ const startAgain = 30 * time.Second
 func (c *connector) startsAt(at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.next = at
+	c.waits.next = at
 }
 
 // restarts is a time at which a connector or task that has failed goes on by itself, as status has it.
@@ -182,11 +213,11 @@ func (c *connector) failed(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	if text := err.Error(); text != c.lastFailure {
-		c.lastFailure = text
+	if text := err.Error(); text != c.owner.lastFailure {
+		c.owner.lastFailure = text
 		c.log.Error("connector FAILED", "error", err)
 	}
-	c.report(onFailed, err)
+	c.owner.report(onFailed, err)
 }
 
 // start opens the destination, has the plugin plan, and makes the tasks.
@@ -197,22 +228,19 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	if c.refused != nil {
 		return nil, c.refused
 	}
-	if c.unknown != nil {
-		return nil, c.unknown
+	if c.class.unknown != nil {
+		return nil, c.class.unknown
 	}
-	c.service, c.client = nil, nil
-	c.registries.ctx = ctx
-	if c.kafka, err = overridden(ctx, c.o.Kafka, c.config, c.o.Worker.Providers); err != nil {
+	c.to.service, c.to.client = nil, nil
+	c.to.registries.ctx = ctx
+	if c.to.kafka, err = overridden(ctx, c.o.Kafka, c.config, c.o.Worker.Providers); err != nil {
 		return nil, err
 	}
-	if c.service, err = service.New(c.component, c.config, c.o.Worker.Providers, c.o.Lockouts, c.log); err != nil {
-		return nil, err
-	}
-	if c.client, err = c.service.Open(ctx); err != nil {
+	if err = c.open(ctx); err != nil {
 		return nil, err
 	}
 	if c.isSink() {
-		c.reached = c.reach()
+		c.sinks.reached = c.reach()
 	}
 	layout, err := c.plan(ctx, true)
 	if err == nil {
@@ -228,10 +256,10 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 		c.o.claims.release(c.config.Name)
 		c.unplan()
 		c.closeOffsets()
-		c.client.Close()
+		c.to.client.Close()
 		return nil, err
 	}
-	c.lastFailure = ""
+	c.owner.lastFailure = ""
 	c.mu.Lock()
 	c.tasks = nil
 	for i, settings := range layout {
@@ -239,21 +267,30 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	}
 	c.mu.Unlock()
 	c.o.started.connectors.ended(true)
-	c.report(onStarted, nil)
-	c.log.Info("connector started", "class", c.component.Name, "plugin", c.plugin.Name, "version", c.plugin.Version,
-		"file", c.plugin.Path, "tasks", len(c.tasks))
-	unwatch := c.service.Watch(c.client)
-	admin := c.admin
+	c.owner.report(onStarted, nil)
+	c.log.Info("connector started", "class", c.class.component.Name, "plugin", c.class.plugin.Name, "version", c.class.plugin.Version,
+		"file", c.class.plugin.Path, "tasks", len(c.tasks))
+	unwatch := c.to.service.Watch(c.to.client)
+	admin := c.to.admin
 	return func() {
-		c.listens.closeAll()
+		c.source.listens.closeAll()
 		unwatch()
 		c.unplan()
 		c.closeOffsets()
-		c.client.Close()
+		c.to.client.Close()
 		if admin != nil {
 			admin.Close()
 		}
 	}, nil
+}
+
+// open opens the client of its service.
+func (c *connector) open(ctx context.Context) (err error) {
+	c.to.service, err = service.New(c.class.component, c.config, c.o.Worker.Providers, c.o.Lockouts, c.log)
+	if err == nil {
+		c.to.client, err = c.to.service.Open(ctx)
+	}
+	return err
 }
 
 // layOut makes the tasks of a connector that does not run, to be shown. Nothing is asked of its service.
@@ -269,7 +306,7 @@ func (c *connector) layOut(ctx context.Context) error {
 	}
 	c.mu.Unlock()
 	for i := range layout {
-		c.times.enter(i, Paused)
+		c.owner.times.enter(i, Paused)
 	}
 	return nil
 }
@@ -312,7 +349,7 @@ func (c *connector) plan(ctx context.Context, toRun bool) (tasks [][]wit.Setting
 	defer func() {
 		if toRun && err == nil {
 			c.unplan()
-			c.planned.Store(binding)
+			c.class.planned.Store(binding)
 		} else {
 			binding.Close()
 		}
@@ -339,7 +376,7 @@ func (c *connector) plan(ctx context.Context, toRun bool) (tasks [][]wit.Setting
 	if err := c.supported(layout.ExactlyOnce); err != nil {
 		return nil, err
 	}
-	claims := append(check.Claimed(c.config, c.component, layout.Claims), c.claimed(len(layout.Tasks))...)
+	claims := append(check.Claimed(c.config, c.class.component, layout.Claims), c.claimed(len(layout.Tasks))...)
 	return layout.Tasks, c.o.claims.take(c.config.Name, claims)
 }
 
@@ -347,7 +384,7 @@ func (c *connector) plan(ctx context.Context, toRun bool) (tasks [][]wit.Setting
 // written in transactions, if they are: it may have to choose between failing and reading rows again.
 func (c *connector) shownTo(binding *plugin.Binding) []wit.Setting {
 	info := binding.Current().Module()
-	guest := check.Guest(c.o.Plugins, info, c.component)
+	guest := check.Guest(c.o.Plugins, info, c.class.component)
 	c.tell(info, &guest, c.config)
 	settings := guest.Settings(c.config)
 	if c.exactly() {
@@ -360,7 +397,7 @@ func (c *connector) shownTo(binding *plugin.Binding) []wit.Setting {
 func (c *connector) layout(ctx context.Context, binding *plugin.Binding, most int) (layout wit.Layout, err error) {
 	settings := c.shownTo(binding)
 	err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
-		layout, err = i.Plan(ctx, c.component.Name, settings, uint32(most))
+		layout, err = i.Plan(ctx, c.class.component.Name, settings, uint32(most))
 		return err
 	})
 	if err != nil {
@@ -378,13 +415,13 @@ func (c *connector) layout(ctx context.Context, binding *plugin.Binding, most in
 
 // unplan lets go of the instance that has planned: a task has it, or none will.
 func (c *connector) unplan() {
-	if binding := c.planned.Swap(nil); binding != nil {
+	if binding := c.class.planned.Swap(nil); binding != nil {
 		binding.Close()
 	}
 }
 
 func (c *connector) bind() (*plugin.Binding, error) {
-	return c.o.Plugins.Bind(c.config.Name, c.component.Kind, c.component.Name,
+	return c.o.Plugins.Bind(c.config.Name, c.class.component.Kind, c.class.component.Name,
 		c.config.Text("connector.plugin.version"))
 }
 
@@ -405,11 +442,11 @@ func (t *task) ended(ctx context.Context, err error, level slog.Level) {
 			t.connector.o.started.tasks.ended(false)
 		}
 		t.state, t.fault = Failed, err
-		t.connector.times.enter(t.number, Failed)
+		t.connector.owner.times.enter(t.number, Failed)
 		t.connector.log.Log(ctx, level, "task FAILED", "task", t.number, "error", err)
 	case ctx.Err() != nil:
 		t.state = Unassigned
-		t.connector.times.enter(t.number, Unassigned)
+		t.connector.owner.times.enter(t.number, Unassigned)
 	}
 }
 
@@ -434,7 +471,7 @@ func (t *task) running(progress func(*Progress)) {
 	t.state, t.fault, t.next, t.progress = Running, nil, time.Time{}, progress
 	t.began = true
 	t.connector.o.started.tasks.ended(true)
-	t.connector.times.enter(t.number, Running)
+	t.connector.owner.times.enter(t.number, Running)
 }
 
 func (c *connector) failures() []error {
@@ -450,10 +487,10 @@ func (c *connector) failures() []error {
 }
 
 func (c *connector) kind() string {
-	if c.unknown != nil {
+	if c.class.unknown != nil {
 		return "unknown"
 	}
-	return c.component.Kind.String()
+	return c.class.component.Kind.String()
 }
 
 func (c *connector) taskStatuses() []TaskStatus {
@@ -462,15 +499,15 @@ func (c *connector) taskStatuses() []TaskStatus {
 	var all []TaskStatus
 	for _, t := range c.tasks {
 		now := t.now()
-		version := cmp.Or(now.version, c.plugin.Version)
+		version := cmp.Or(now.version, c.class.plugin.Version)
 		task := TaskStatus{ID: t.number, State: t.state, WorkerID: c.o.WorkerID, Version: version, Plugin: now.file,
 			Plugins: now.notes}
-		if t.state == Running && c.client != nil {
-			task.Trace = c.o.Worker.Strike(c.client.Waiting())
+		if t.state == Running && c.to.client != nil {
+			task.Trace = c.o.Worker.Strike(c.to.client.Waiting())
 		}
 		if t.fault != nil {
 			task.Trace = c.o.Worker.Strike(trace(t.fault, fmt.Sprintf("task %s-%d", c.given.Name, t.number),
-				"plugin "+c.plugin.Name+" "+version))
+				"plugin "+c.class.plugin.Name+" "+version))
 			task.Restarts = restarts(t.next)
 		}
 		all = append(all, task)
@@ -493,7 +530,7 @@ func (c *connector) taskInfos(given *config.Connector) []TaskInfo {
 	var infos []TaskInfo
 	for _, t := range c.tasks {
 		settings := c.asWritten(given, t.settings)
-		settings["task.class"] = taskClass(c.component.Name)
+		settings["task.class"] = taskClass(c.class.component.Name)
 		infos = append(infos, TaskInfo{TaskID{c.given.Name, t.number}, settings})
 	}
 	return infos

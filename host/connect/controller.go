@@ -24,29 +24,37 @@ type controller struct {
 	predecessor <-chan struct{}
 	done        chan struct{} // the loop has ended
 	wake        chan struct{} // there is something in posted
-	topics      topics
-	times       times
+	topics      *topics
+	times       *times
+	loop        *loop
 
 	mu     guard.Mutex
-	o      *Options // of new lives
+	asked  *wanted
 	posted []occurrence
 	state  State
-	target TargetState
 	fault  error
-	given  *config.Connector // the newest configuration that was accepted
 	// current is the life that runs, or the last one, or the one to come.
 	current *connector
+	// round is closed when the loop comes by; nil: nobody waits for that.
+	round chan struct{}
+	// before is the life before this one: its tasks are shown until the new ones are known, as Kafka Connect does
+	// until it has their configurations.
+	before *connector
+}
+
+// wanted is what its user wants of a connector; the controller's lock guards it. The loop brings the connector there.
+type wanted struct {
+	o      *Options          // of new lives
+	given  *config.Connector // the newest configuration that was accepted
+	target TargetState
 	// refused are the problems of a newer configuration than given; given goes on.
 	refused config.Problems
 	removed bool
-	// round is closed when the loop comes by; nil: nobody waits for that.
-	round chan struct{}
+}
 
-	// before is the life before this one: its tasks are told of until the new ones are known, as Kafka Connect does
-	// until it has their configurations.
-	before *connector
-
-	// Of the loop alone.
+// loop is what the loop of a controller knows alone. alive is nil exactly while nothing runs; halting is set only while
+// something does.
+type loop struct {
 	lived     bool              // current has begun
 	laid      *config.Connector // see layOut
 	wasPaused bool              // it was paused by a call before the worker began, and not as it was made
@@ -70,9 +78,9 @@ type occurrence struct {
 }
 
 func newController(o *Options, c *config.Connector) *controller {
-	k := &controller{name: c.Name, o: o, log: o.Logger.With("connector", c.Name), done: make(chan struct{}),
-		wake:  make(chan struct{}, 1),
-		state: Unassigned, target: Running, given: c, limit: o.Worker.Duration(stopLimit)}
+	k := &controller{name: c.Name, log: o.Logger.With("connector", c.Name), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), topics: &topics{}, times: &times{}, state: Unassigned,
+		asked: &wanted{o: o, given: c, target: Running}, loop: &loop{limit: o.Worker.Duration(stopLimit)}}
 	k.newLife()
 	if k.fault = k.current.refused; k.fault != nil {
 		k.state = Failed
@@ -82,10 +90,10 @@ func newController(o *Options, c *config.Connector) *controller {
 
 // newLife makes the current life anew, of the newest configuration, without beginning it.
 func (k *controller) newLife() {
-	life := newConnector(k.o, k.given)
-	life.report, life.topics, life.times = k.reporting(life), &k.topics, &k.times
+	life := newConnector(k.asked.o, k.asked.given)
+	life.owner.report, life.owner.topics, life.owner.times = k.reporting(life), k.topics, k.times
 	if k.current != nil {
-		life.fed, life.rereads = k.current.fed, k.current.rereads
+		life.sinks.fed, life.rereads = k.current.sinks.fed, k.current.rereads
 	}
 	k.current = life
 }
@@ -101,9 +109,9 @@ func (k *controller) post(o occurrence) {
 	}
 }
 
-// moves waits until the loop comes round, or has ended; false: it does not. A loop that waits for the one of a
+// barrier waits until the loop comes round, or has ended; false: it does not. A loop that waits for the one of a
 // connector of the same name, which was removed, is not waited for.
-func (k *controller) moves(ctx context.Context) bool {
+func (k *controller) barrier(ctx context.Context) bool {
 	if k.predecessor != nil {
 		select {
 		case <-k.predecessor:
@@ -152,14 +160,14 @@ func (k *controller) aimAt(target TargetState, e event) {
 	k.post(occurrence{event: e, prior: func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		k.target = target
+		k.asked.target = target
 	}})
 }
 
 // replace has the connector go on with another configuration, and its tasks made anew; options are those of new tasks.
 func (k *controller) replace(o *Options, c *config.Connector) {
 	k.mu.Lock()
-	k.o, k.given, k.refused = o, c, nil // it is shown from now on
+	k.asked.o, k.asked.given, k.asked.refused = o, c, nil // it is shown from now on
 	k.mu.Unlock()
 	k.post(occurrence{event: onRestart})
 }
@@ -171,8 +179,8 @@ func (k *controller) adopt(c *config.Connector) {
 		k.mu.Lock()
 		life, state := k.current, k.state
 		k.mu.Unlock()
-		if k.alive != nil && !k.halting && state == Running { // else it is for those that are made next
-			life.service.Adopt(life.client, c)
+		if k.loop.alive != nil && !k.loop.halting && state == Running { // else it is for those that are made next
+			life.to.service.Adopt(life.to.client, c)
 		}
 	}})
 }
@@ -180,7 +188,7 @@ func (k *controller) adopt(c *config.Connector) {
 // restartTask has one task made anew, or all where it has ended for good.
 func (k *controller) restartTask(number int) {
 	k.post(occurrence{prior: func() {
-		if k.alive != nil && !k.halting && k.current.restartTask(number) {
+		if k.loop.alive != nil && !k.loop.halting && k.current.restartTask(number) {
 			return
 		}
 		k.post(occurrence{event: onRestart})
@@ -191,14 +199,14 @@ func (k *controller) restartTask(number int) {
 func (k *controller) keep(c *config.Connector) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.given, k.refused = c, nil
+	k.asked.given, k.asked.refused = c, nil
 }
 
 // refuse notes why a newer configuration is not taken; none: there is none.
 func (k *controller) refuse(problems config.Problems) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.refused = problems
+	k.asked.refused = problems
 }
 
 // remove ends the connector for good.
@@ -206,7 +214,7 @@ func (k *controller) remove() {
 	k.post(occurrence{event: onShutdown, prior: func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		k.removed = true
+		k.asked.removed = true
 	}})
 }
 
@@ -217,14 +225,14 @@ func (k *controller) run(ctx context.Context, once bool) {
 	if k.predecessor != nil {
 		<-k.predecessor // it ends: it was removed, or ctx has ended for both
 	}
-	k.once, k.under = once, ctx
-	k.late = time.NewTimer(0)
-	k.late.Stop()
-	defer k.late.Stop()
+	k.loop.once, k.loop.under = once, ctx
+	k.loop.late = time.NewTimer(0)
+	k.loop.late.Stop()
+	defer k.loop.late.Stop()
 	k.handle(ctx, occurrence{event: k.atRest(ctx)})
 	k.layOut(ctx)
 	stopping := ctx.Done()
-	for k.alive != nil || ctx.Err() == nil && !once && !k.leaves() {
+	for k.loop.alive != nil || ctx.Err() == nil && !once && !k.leaves() {
 		select {
 		case <-k.wake:
 			for _, o := range k.taken() {
@@ -234,14 +242,14 @@ func (k *controller) run(ctx context.Context, once bool) {
 		case <-stopping:
 			stopping = nil
 			k.handle(ctx, occurrence{event: onShutdown})
-		case <-k.late.C:
-			if k.besides {
+		case <-k.loop.late.C:
+			if k.loop.besides {
 				k.log.Info("the connector waits for the end of what is done about it while no task runs, such as a " +
 					"change of its offsets")
 				break
 			}
 			k.log.Warn("tasks did not stop in time; the connector waits for them, so that none runs twice", stopLimit,
-				k.limit.Milliseconds())
+				k.loop.limit.Milliseconds())
 		}
 	}
 	if k.leaves() && ctx.Err() == nil {
@@ -266,7 +274,7 @@ func (k *controller) taken() []occurrence {
 func (k *controller) leaves() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.removed
+	return k.asked.removed
 }
 
 // atRest is the event of a connector of which nothing runs.
@@ -274,11 +282,11 @@ func (k *controller) atRest(ctx context.Context) event {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
-	case ctx.Err() != nil || k.removed:
+	case ctx.Err() != nil || k.asked.removed:
 		return onGone
-	case k.target == Paused:
+	case k.asked.target == Paused:
 		return onPaused
-	case k.target == Stopped:
+	case k.asked.target == Stopped:
 		return onStopped
 	}
 	return onFree
@@ -296,17 +304,17 @@ func (k *controller) handle(ctx context.Context, o occurrence) {
 		return
 	}
 	if o.event == onOver {
-		k.alive()
-		k.alive, k.besides = nil, false
-		k.late.Stop()
-		if k.halting || ctx.Err() != nil {
+		k.loop.alive()
+		k.loop.alive, k.loop.besides = nil, false
+		k.loop.late.Stop()
+		if k.loop.halting || ctx.Err() != nil {
 			o.event = k.atRest(ctx)
 		}
-		k.halting = false
-		for _, next := range k.atEnd {
+		k.loop.halting = false
+		for _, next := range k.loop.atEnd {
 			next()
 		}
-		k.atEnd = nil
+		k.loop.atEnd = nil
 	}
 	t, ok := k.enter(o)
 	switch {
@@ -314,15 +322,15 @@ func (k *controller) handle(ctx context.Context, o occurrence) {
 		k.log.Error("a mistake in culvert: no transition for what happened to a connector; its state stays", "state",
 			k.status().Connector.State,
 			"event", string(o.event))
-	case t.do == begin && k.alive == nil:
+	case t.do == begin && k.loop.alive == nil:
 		k.begin(ctx)
 	case t.do == nothing:
-	case k.alive == nil:
+	case k.loop.alive == nil:
 		k.handle(ctx, occurrence{event: k.atRest(ctx)})
-	case !k.halting:
-		k.halting = true
-		k.alive()
-		k.late.Reset(k.limit + stopSlack)
+	case !k.loop.halting:
+		k.loop.halting = true
+		k.loop.alive()
+		k.loop.late.Reset(k.loop.limit + stopSlack)
 	}
 }
 
@@ -359,7 +367,7 @@ func (k *controller) enter(o occurrence) (t transition, ok bool) {
 // begin begins a life, of the newest configuration.
 func (k *controller) begin(ctx context.Context) {
 	k.mu.Lock()
-	if k.lived || k.current.given != k.given {
+	if k.loop.lived || k.current.given != k.asked.given {
 		k.newLife()
 	}
 	life := k.current
@@ -367,9 +375,9 @@ func (k *controller) begin(ctx context.Context) {
 		k.times.forget()
 	}
 	k.mu.Unlock()
-	k.lived = true
+	k.loop.lived = true
 	living, end := context.WithCancel(ctx)
-	k.alive = end
+	k.loop.alive = end
 	go func() {
 		defer func() {
 			if !k.leaves() { // else its retirement comes first
@@ -378,7 +386,7 @@ func (k *controller) begin(ctx context.Context) {
 			k.post(occurrence{event: onOver, of: life})
 		}()
 		defer guard.Recover(k.log, "connector "+k.name, nil, func(p *guard.Panic) { life.failed(living, p) })
-		life.run(living, k.once)
+		life.run(living, k.loop.once)
 	}()
 }
 
@@ -387,17 +395,17 @@ func (k *controller) begin(ctx context.Context) {
 // the loop, and asks the plugin in the place of a life.
 func (k *controller) layOut(ctx context.Context) {
 	k.mu.Lock()
-	due := k.wasPaused && k.state == Paused && k.target == Paused && k.alive == nil && !k.lived && !k.once &&
-		k.laid != k.given
+	due := k.loop.wasPaused && k.state == Paused && k.asked.target == Paused && k.loop.alive == nil &&
+		!k.loop.lived && !k.loop.once && k.loop.laid != k.asked.given
 	if due {
-		k.laid = k.given
-		if k.current.given != k.given {
+		k.loop.laid = k.asked.given
+		if k.current.given != k.asked.given {
 			k.newLife()
 		}
 	}
 	life := k.current
 	k.mu.Unlock()
-	if !due || life.refused != nil || life.unknown != nil {
+	if !due || life.refused != nil || life.class.unknown != nil {
 		return
 	}
 	k.beside(ctx, layOutWithin, true, func(ctx context.Context) {
@@ -414,9 +422,9 @@ const layOutWithin = time.Minute
 // that is to begin waits for its end, and with yields ends it. It is called by the loop.
 func (k *controller) beside(ctx context.Context, within time.Duration, yields bool, do func(context.Context)) {
 	doing, end := context.WithTimeout(ctx, within)
-	k.alive, k.besides = end, true
+	k.loop.alive, k.loop.besides = end, true
 	if !yields {
-		k.alive = func() {}
+		k.loop.alive = func() {}
 	}
 	life := k.life()
 	go func() {
@@ -431,14 +439,14 @@ func (k *controller) beside(ctx context.Context, within time.Duration, yields bo
 func (k *controller) aim() TargetState {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.target
+	return k.asked.target
 }
 
 // stopped tells whether the connector is stopped and is to stay so.
 func (k *controller) stopped() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.state == Stopped && k.target == Stopped
+	return k.state == Stopped && k.asked.target == Stopped
 }
 
 func (k *controller) life() *connector {
@@ -460,7 +468,7 @@ func (k *controller) failures() []error {
 
 func (k *controller) info() Info {
 	k.mu.Lock()
-	life, given, state, before := k.current, k.given, k.state, k.before
+	life, given, state, before := k.current, k.asked.given, k.state, k.before
 	k.mu.Unlock()
 	info := Info{Name: k.name, Config: given.Raw(), Tasks: []TaskID{}, Type: life.kind()}
 	if given.Text("connector.class") != life.given.Text("connector.class") { // its next life is another connector's
@@ -487,15 +495,15 @@ func (c *connector) taskIDs() (ids []TaskID) {
 
 func (k *controller) status() Status {
 	k.mu.Lock()
-	life, state, fault, refused, file := k.current, k.state, k.fault, k.refused, k.given.File
+	life, state, fault, refused, file := k.current, k.state, k.fault, k.asked.refused, k.asked.given.File
 	k.mu.Unlock()
 	s := Status{Name: k.name, Type: life.kind(), Tasks: []TaskStatus{}, Connector: ConnectorStatus{State: state,
 		WorkerID: life.o.WorkerID,
-		Version:  life.plugin.Version, Plugin: fileOf(life.plugin), File: file}}
+		Version:  life.class.plugin.Version, Plugin: fileOf(life.class.plugin), File: file}}
 	if fault != nil {
 		s.Connector.Trace = life.o.Worker.Strike(trace(fault, "connector "+k.name))
 		life.mu.Lock()
-		s.Connector.Restarts = restarts(life.next)
+		s.Connector.Restarts = restarts(life.waits.next)
 		life.mu.Unlock()
 	}
 	if refused.Err() != nil {
@@ -516,7 +524,7 @@ func (k *controller) status() Status {
 // now is what a reload compares with.
 func (k *controller) now() config.Now {
 	k.mu.Lock()
-	given := k.given
+	given := k.asked.given
 	k.mu.Unlock()
 	n := config.Now{Name: k.name, File: given.File, Written: given.Raw(), Given: given,
 		Refused: given.Problems.Err() != nil}
@@ -528,7 +536,7 @@ func (k *controller) now() config.Now {
 
 func (k *controller) taskInfos() []TaskInfo {
 	k.mu.Lock()
-	life, given, state := k.current, k.given, k.state
+	life, given, state := k.current, k.asked.given, k.state
 	k.mu.Unlock()
 	if state == Stopped {
 		return nil

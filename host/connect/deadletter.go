@@ -47,7 +47,7 @@ func (t *task) lettersTo(ctx context.Context) (topic string, err error) {
 		return "", fmt.Errorf("%s: expected a number, found %q", deadLetterReplication,
 			c.config.Text(deadLetterReplication))
 	}
-	k := c.kafka
+	k := c.to.kafka
 	if k.Admin.ClientID == "" {
 		k.Admin.ClientID = fmt.Sprintf("connector-dlq-adminclient-%s-%d", c.config.Name, t.number)
 	}
@@ -135,7 +135,7 @@ func (t *task) openDeadLetters(ctx context.Context, binding *plugin.Binding) (*d
 // lettersOf makes the producer of dead letters that go to a topic.
 func (t *task) lettersOf(topic string, context bool, binding *plugin.Binding) (*deadLetters, error) {
 	c := t.connector
-	producer, err := kafka.NewProducer(c.kafka, fmt.Sprintf("connector-dlq-producer-%s-%d", c.config.Name, t.number))
+	producer, err := kafka.NewProducer(c.to.kafka, fmt.Sprintf("connector-dlq-producer-%s-%d", c.config.Name, t.number))
 	if err != nil {
 		return nil, err
 	}
@@ -338,7 +338,7 @@ func (t *task) failed(l failureContext, binding *plugin.Binding) (setting, class
 			return prefix + "type", class, info
 		}
 	}
-	return "connector.class", c.component.Name, info
+	return "connector.class", c.class.component.Name, info
 }
 
 // classOf is the whole class of a converter, the connector's or else the worker's, also where an alias names it.

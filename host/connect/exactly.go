@@ -78,7 +78,7 @@ func (c *connector) fence(ctx context.Context, tasks int) error {
 // openOffsets opens the store of the connector's offsets: the worker's, or one of its own, where it names a topic or
 // where its transactions are on another cluster than the worker's.
 func (c *connector) openOffsets(ctx context.Context) (err error) {
-	c.offsets = c.o.Offsets
+	c.to.offsets = c.o.Offsets
 	if c.isSink() {
 		return nil
 	}
@@ -100,15 +100,15 @@ func (c *connector) openOffsets(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("offsets.storage.topic: %w", err)
 	}
-	c.offsets = own
+	c.to.offsets = own
 	return nil
 }
 
 func (c *connector) closeOffsets() {
-	if c.offsets != nil && c.offsets != c.o.Offsets {
-		c.offsets.Close()
+	if c.to.offsets != nil && c.to.offsets != c.o.Offsets {
+		c.to.offsets.Close()
 	}
-	c.offsets = nil
+	c.to.offsets = nil
 }
 
 // delivery is how a task's records and offsets get to Kafka.
@@ -121,7 +121,7 @@ type delivery struct {
 // atLeastOnce is by one idempotent producer, with offsets of an owner that are written from time to time.
 func (t *task) atLeastOnce(owner string, _ func(int) []string) (delivery, error) {
 	c := t.connector
-	writer := c.offsets.Writer(owner, t.tally.Commits.Ended)
+	writer := c.to.offsets.Writer(owner, t.tally.Commits.Ended)
 	return delivery{
 		output: func(string) (source.Output, error) {
 			k, key := c.producers()
@@ -151,11 +151,11 @@ func (t *task) transactionalIDs(feeds int) []string {
 // exactlyOnce is by transactions with these ids.
 func (t *task) exactlyOnce(owner string, ids func(feeds int) []string) (delivery, error) {
 	c := t.connector
-	interval, err := check.Boundary(c.config, c.o.Worker, c.kafka.Producer.TransactionTimeout)
+	interval, err := check.Boundary(c.config, c.o.Worker, c.to.kafka.Producer.TransactionTimeout)
 	if err != nil {
 		return delivery{}, err
 	}
-	offsets := c.offsets.Transactional(owner)
+	offsets := c.to.offsets.Transactional(owner)
 	var transactions *kafka.Transactions
 	return delivery{
 		renew: func(ctx context.Context, feeds int) error {
@@ -169,7 +169,7 @@ func (t *task) exactlyOnce(owner string, ids func(feeds int) []string) (delivery
 				}
 				transactions.Ended = t.tally.Commits.Transaction
 			}
-			return c.offsets.Renew(ctx)
+			return c.to.offsets.Renew(ctx)
 		},
 		output: func(string) (source.Output, error) {
 			if transactions == nil {

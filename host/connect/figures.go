@@ -46,7 +46,7 @@ func (h *Herder) FiguresOf(name string) (f Figures, ok bool) {
 
 func (k *controller) figures() Figures {
 	s, life := k.status(), k.life()
-	f := Figures{Name: k.name, Type: s.Type, Class: life.component.Name, Version: s.Connector.Version,
+	f := Figures{Name: k.name, Type: s.Type, Class: life.class.component.Name, Version: s.Connector.Version,
 		State: s.Connector.State, Tasks: []TaskFigures{}}
 	f.HTTP = life.exchanges()
 	progress := life.progresses()
@@ -61,10 +61,10 @@ func (k *controller) figures() Figures {
 func (c *connector) exchanges() *transport.Counters {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.tasks) == 0 || c.client == nil {
+	if len(c.tasks) == 0 || c.to.client == nil {
 		return nil
 	}
-	n := c.client.Counters()
+	n := c.to.client.Counters()
 	return &n
 }
 

@@ -12,7 +12,7 @@ import (
 // planned are the settings of a task as a version of the plugin may see them.
 func (t *task) planned(info plugin.Info) []wit.Setting {
 	c := t.connector
-	g := check.Guest(c.o.Plugins, info, c.component)
+	g := check.Guest(c.o.Plugins, info, c.class.component)
 	c.tell(info, &g, c.config)
 	return g.Planned(c.config, t.settings)
 }

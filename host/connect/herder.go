@@ -75,8 +75,8 @@ func New(o Options, connectors []*config.Connector) *Herder {
 	options := h.options(connectors)
 	for _, c := range connectors {
 		k := newController(options, c)
-		k.target = h.target(c)
-		k.wasPaused = k.target == Paused && c.Target() != config.TargetPaused
+		k.asked.target = h.target(c)
+		k.loop.wasPaused = k.asked.target == Paused && c.Target() != config.TargetPaused
 		h.controllers[c.Name] = k
 	}
 	return h
@@ -135,7 +135,7 @@ func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
 		return
 	}
 	k := newController(options, c)
-	k.target = h.target(c)
+	k.asked.target = h.target(c)
 	if before := h.leaving[c.Name]; before != nil {
 		k.predecessor = before.done
 	}
@@ -202,10 +202,10 @@ func (h *Herder) Remove(name string) error {
 	return nil
 }
 
-// Moves returns nil when the loop of each connector has come round since it was asked, which a task or a service that
+// Barrier returns nil when the loop of each connector has come round since it was asked, which a task or a service that
 // does not answer never keeps it from. The error names one that does not move before ctx ends, or says that the worker
 // is starting still. In a run that ends by itself nobody may ask.
-func (h *Herder) Moves(ctx context.Context) error {
+func (h *Herder) Barrier(ctx context.Context) error {
 	h.mu.Lock()
 	runs := h.under != nil
 	h.mu.Unlock()
@@ -213,7 +213,7 @@ func (h *Herder) Moves(ctx context.Context) error {
 		return errors.New("Connectors are being started.")
 	}
 	for _, k := range h.all() {
-		if !k.moves(ctx) {
+		if !k.barrier(ctx) {
 			return fmt.Errorf("The loop of connector %s does not move: %w", k.name, ctx.Err())
 		}
 	}
@@ -270,7 +270,7 @@ func (h *Herder) RunOnce(ctx context.Context) error {
 	h.once(ctx, sources)
 	if ctx.Err() == nil {
 		for _, k := range sinks {
-			k.life().fed = len(sources) > 0
+			k.life().sinks.fed = len(sources) > 0
 		}
 		h.once(ctx, sinks)
 	}

@@ -107,7 +107,7 @@ func TestBlockedConnectors(t *testing.T) {
 	}
 	works := func(what string) {
 		t.Helper()
-		if err := h.Moves(t.Context()); err != nil {
+		if err := h.Barrier(t.Context()); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 		h.Put(h.named("other"), nil)
@@ -170,7 +170,7 @@ func TestTasksMaxIsEnforced(t *testing.T) {
 func TestMoves(t *testing.T) {
 	h := newHerd(t, "b") // alone: a machine may be too slow for the loop of another one within a millisecond, too
 	h.await("b", Running)
-	h.must(h.Moves(t.Context()))
+	h.must(h.Barrier(t.Context()))
 	gate, held := make(chan struct{}), make(chan struct{})
 	k := h.find("b")
 	k.post(occurrence{prior: func() {
@@ -181,7 +181,8 @@ func TestMoves(t *testing.T) {
 	var round chan struct{}
 	for try := range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		if err := h.Moves(ctx); err == nil || !strings.Contains(err.Error(), "The loop of connector b does not move") {
+		if err := h.Barrier(ctx); err == nil ||
+			!strings.Contains(err.Error(), "The loop of connector b does not move") {
 			t.Errorf("expected b to be named, found %v", err)
 		}
 		cancel()
@@ -195,8 +196,8 @@ func TestMoves(t *testing.T) {
 		k.mu.Unlock()
 	}
 	close(gate)
-	h.must(h.Moves(t.Context()))
-	if err := New(h.bench.options, nil).Moves(t.Context()); err == nil {
+	h.must(h.Barrier(t.Context()))
+	if err := New(h.bench.options, nil).Barrier(t.Context()); err == nil {
 		t.Error("expected a herder that does not run to say so")
 	}
 }
@@ -362,11 +363,11 @@ func TestWhileStopped(t *testing.T) {
 		})
 	}()
 	<-begun
-	if err := h.Moves(t.Context()); err != nil {
+	if err := h.Barrier(t.Context()); err != nil {
 		t.Error(err)
 	}
 	h.must(h.Resume("a"))
-	if err := h.Moves(t.Context()); err != nil {
+	if err := h.Barrier(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if s, _ := h.Status("a"); s.Connector.State == Running {
@@ -398,7 +399,7 @@ func TestWaitForWhatIsDoneBeside(t *testing.T) {
 		})
 	}()
 	<-begun
-	k.post(occurrence{prior: func() { k.limit = -stopSlack }}) // at once
+	k.post(occurrence{prior: func() { k.loop.limit = -stopSlack }}) // at once
 	h.must(h.Resume("a"))
 	h.says("the connector waits for the end of what is done about it")
 	close(goOn)
@@ -510,7 +511,7 @@ func TestTasksBetweenLives(t *testing.T) {
 	k := h.find("a")
 	k.mu.Lock()
 	life := k.current
-	k.before, k.current = life, newConnector(k.o, k.given)
+	k.before, k.current = life, newConnector(k.asked.o, k.asked.given)
 	k.mu.Unlock()
 	info, _ := h.Info("a")
 	k.mu.Lock()

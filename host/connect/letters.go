@@ -70,13 +70,13 @@ func (h *Herder) replayed(ctx context.Context, name, topic string, partitions ka
 		return nil, err
 	}
 	defer c.closeOffsets()
-	if err := c.offsets.Refresh(ctx); err != nil {
+	if err := c.to.offsets.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	all := &ReplayedLetters{topic, map[string]replayPlace{}}
 	for partition := range partitions {
 		at := replayPartition(topic, partition)
-		fields, _, err := c.offsets.Get(ctx, replayOwner+name, at)
+		fields, _, err := c.to.offsets.Get(ctx, replayOwner+name, at)
 		if err != nil {
 			return nil, err
 		}
@@ -120,7 +120,7 @@ func (h *Herder) held(ctx context.Context, name string) (bool, error) {
 	k.post(occurrence{prior: func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		seen <- k.target != Running
+		seen <- k.asked.target != Running
 	}})
 	select {
 	case held := <-seen:
@@ -142,7 +142,7 @@ func (h *Herder) letterTopic(name string) (string, error) {
 		return "", fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 	}
 	k.mu.Lock()
-	given := k.given
+	given := k.asked.given
 	k.mu.Unlock()
 	topic := setting.Trim(given.Text(deadLetterTopic))
 	if topic == "" {

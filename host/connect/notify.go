@@ -67,12 +67,12 @@ func (l *listened) set(take notify.Handler) {
 
 // listen has notifications for a feed taken, see [source.Options].
 func (c *connector) listen(feed string, take notify.Handler) (address string, leave func(), err error) {
-	c.listens.mu.Lock()
-	defer c.listens.mu.Unlock()
+	c.source.listens.mu.Lock()
+	defer c.source.listens.mu.Unlock()
 	address = addressOf(c.config.Name, feed)
-	l := c.listens.doors[address]
+	l := c.source.listens.doors[address]
 	if l == nil {
-		roles := config.NewRoles(config.DeclareComponent(c.component), c.config)
+		roles := config.NewRoles(config.DeclareComponent(c.class.component), c.config)
 		settings, err := c.listener(roles)
 		if err != nil {
 			return "", nil, err
@@ -82,8 +82,8 @@ func (c *connector) listen(feed string, take notify.Handler) (address string, le
 			ports := roles.Setting(role.ListenerPorts)
 			return "", nil, &wit.Fault{Kind: wit.FaultConfig, Message: ports + ": " + err.Error(), Setting: &ports}
 		}
-		if c.listens.doors == nil {
-			c.listens.doors = map[string]*listened{}
+		if c.source.listens.doors == nil {
+			c.source.listens.doors = map[string]*listened{}
 			if settings.Anybody() {
 				c.log.Warn("whoever reaches the listener may send notifications: have senders log on, or show a "+
 					"certificate over TLS", "user", roles.Setting(role.ListenerUser),
@@ -91,7 +91,7 @@ func (c *connector) listen(feed string, take notify.Handler) (address string, le
 					"certificates", roles.Setting(role.ListenerTLS+"truststore.location"))
 			}
 		}
-		c.listens.doors[address] = l
+		c.source.listens.doors[address] = l
 	}
 	l.set(take)
 	return address, func() { l.set(nil) }, nil

@@ -41,12 +41,12 @@ func (h *Herder) Offsets(ctx context.Context, name string) ([]offset.Entry, erro
 	}
 	defer c.closeOffsets()
 	if !c.isSink() {
-		if err := c.offsets.Refresh(ctx); err != nil {
+		if err := c.to.offsets.Refresh(ctx); err != nil {
 			return nil, err
 		}
-		return c.offsets.Sorted(ctx, name)
+		return c.to.offsets.Sorted(ctx, name)
 	}
-	admin, err := kafka.NewConsumerAdmin(c.kafka)
+	admin, err := kafka.NewConsumerAdmin(c.to.kafka)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
 			if err := c.overtake(ctx); err != nil {
 				return err
 			}
-			return c.offsets.Reset(ctx, name)
+			return c.to.offsets.Reset(ctx, name)
 		}
 		admin, err := c.vacant(ctx)
 		if err != nil {
@@ -125,20 +125,20 @@ func (c *connector) overtake(ctx context.Context) error {
 	if err := c.fence(ctx, 0); err != nil {
 		return err
 	}
-	return c.offsets.Renew(ctx)
+	return c.to.offsets.Renew(ctx)
 }
 
 // apart is the connector for questions beside its tasks.
 func (k *controller) apart(ctx context.Context) (*connector, error) {
 	k.mu.Lock()
-	o, given := k.o, k.given
+	o, given := k.asked.o, k.asked.given
 	k.mu.Unlock()
 	c := newConnector(o, given)
-	if c.unknown != nil {
-		return nil, c.unknown
+	if c.class.unknown != nil {
+		return nil, c.class.unknown
 	}
 	var err error
-	if c.kafka, err = overridden(ctx, o.Kafka, given, o.Worker.Providers); err != nil {
+	if c.to.kafka, err = overridden(ctx, o.Kafka, given, o.Worker.Providers); err != nil {
 		return nil, err
 	}
 	return c, c.openOffsets(ctx)
@@ -194,12 +194,12 @@ func (k *controller) whileStopped(ctx context.Context, within time.Duration, yie
 				answer <- ctx.Err() // nobody waits for it
 			case k.aim() != Stopped:
 				answer <- ErrNotStopped
-			case k.alive != nil:
-				k.atEnd = append(k.atEnd, ask)
+			case k.loop.alive != nil:
+				k.loop.atEnd = append(k.loop.atEnd, ask)
 			case !k.stopped():
 				answer <- ErrNotStopped
 			default:
-				k.beside(k.under, within, yields, func(ctx context.Context) {
+				k.beside(k.loop.under, within, yields, func(ctx context.Context) {
 					err := ErrNotStopped // where it breaks off
 					defer func() { answer <- err }()
 					err = do(ctx)
@@ -220,7 +220,7 @@ func (k *controller) whileStopped(ctx context.Context, within time.Duration, yie
 
 // origin is where the connector's service is by its settings; "" where a destination says.
 func (c *connector) origin() string {
-	roles := config.NewRoles(config.DeclareComponent(c.component), c.given)
+	roles := config.NewRoles(config.DeclareComponent(c.class.component), c.given)
 	host := roles.Text(role.Address)
 	if roles.Has(role.Destination) || host == "" {
 		return ""
@@ -277,17 +277,17 @@ func (c *connector) alterSource(ctx context.Context, entries []offset.Entry) err
 			return fmt.Errorf("partition %s: the plugin refuses the offset: %w%s",
 				offset.AppendFields(nil, e.Partition), err, c.pathForm(e.Offset))
 		}
-		if _, known, _ := c.offsets.Get(ctx, c.given.Name, e.Partition); !known {
+		if _, known, _ := c.to.offsets.Get(ctx, c.given.Name, e.Partition); !known {
 			c.log.Warn("an offset is set for a partition that has none yet: a misspelt one is read by nothing",
 				"partition", string(offset.AppendFields(nil, e.Partition)))
 		}
 	}
-	return c.offsets.Alter(ctx, c.given.Name, entries...)
+	return c.to.offsets.Alter(ctx, c.given.Name, entries...)
 }
 
 // vacant is an administrator for the group of a sink, which has no members.
 func (c *connector) vacant(ctx context.Context) (*kafka.Admin, error) {
-	admin, err := kafka.NewConsumerAdmin(c.kafka)
+	admin, err := kafka.NewConsumerAdmin(c.to.kafka)
 	if err != nil {
 		return nil, err
 	}

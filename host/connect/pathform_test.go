@@ -25,9 +25,9 @@ func TestPathForm(t *testing.T) {
 		{"host", "https://h/x?$skiptoken=1", false},
 	} {
 		given, _ := config.NewConnector("c", []config.Entry{config.NewEntry("name", "c", "", 0), config.NewEntry(c.key, "h", "", 0)}, nil)
-		k := &connector{component: component, given: given}
+		k := &connector{class: class{component: component}, given: given}
 		if c.key == "host" {
-			k.component.Settings = component.Settings[:1]
+			k.class.component.Settings = component.Settings[:1]
 		}
 		text := k.pathForm([]wit.Field{wit.IntegerField("n", 1), wit.TextField("url", c.at)})
 		if strings.Contains(text, "begins with /") != c.want {

@@ -10,7 +10,7 @@ import (
 // reach is what the tasks of a sink look at together.
 func (c *connector) reach() *sink.Reach {
 	r := &sink.Reach{Settings: map[string]string{}}
-	for _, e := range check.TopicSettings(c.config, c.component) {
+	for _, e := range check.TopicSettings(c.config, c.class.component) {
 		r.Settings[setting.Trim(e.Value.Reveal())] = e.Key
 	}
 	if check.ByTopic(c.o.Plugins, c.config) {

@@ -17,7 +17,6 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/sink"
 	"github.com/culvert-project/culvert/host/internal/run/source"
 	core "github.com/culvert-project/culvert/host/internal/run/task"
-	"github.com/culvert-project/culvert/host/internal/service"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -106,19 +105,16 @@ func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader
 	if c.refused != nil {
 		return c.refused
 	}
-	c.registries.ctx = ctx
-	if c.service, err = service.New(c.component, c.config, c.o.Worker.Providers, c.o.Lockouts, c.log); err != nil {
+	c.to.registries.ctx = ctx
+	if err := c.open(ctx); err != nil {
 		return err
 	}
-	if c.client, err = c.service.Open(ctx); err != nil {
-		return err
-	}
-	defer c.client.Close()
+	defer c.to.client.Close()
 	if err := c.openAdmin(); err != nil {
 		return err
 	}
-	if c.admin != nil {
-		defer c.admin.Close()
+	if c.to.admin != nil {
+		defer c.to.admin.Close()
 	}
 	turn, err := kafka.TakeTurn(ctx, h.o.Kafka, config.ConsumerGroup(replayOwner+name),
 		h.o.Worker.Text("offset.storage.topic"))
@@ -130,7 +126,7 @@ func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader
 	}
 	defer turn.Close()
 	ctx = turn.Context()
-	if err := c.offsets.Renew(ctx); err != nil {
+	if err := c.to.offsets.Renew(ctx); err != nil {
 		return err
 	}
 	var all []*replay
@@ -192,7 +188,7 @@ func (p *replay) load(ctx context.Context) error {
 		}
 		p.regex = &compiled
 	}
-	stored, _, err := c.offsets.Get(ctx, p.owner(), p.stored())
+	stored, _, err := c.to.offsets.Get(ctx, p.owner(), p.stored())
 	if err != nil {
 		return err
 	}
@@ -246,7 +242,7 @@ func recordsOf(ctx context.Context, all []*replay) error {
 	if err != nil {
 		return err
 	}
-	return records.compare(ctx, all[0].connector.kafka)
+	return records.compare(ctx, all[0].connector.to.kafka)
 }
 
 func (p *replay) run(ctx context.Context) error {
@@ -360,7 +356,7 @@ func (p *replay) unfit(l *DeadLetter) string {
 			return ""
 		}
 	}
-	d := config.DeclareComponent(c.component)
+	d := config.DeclareComponent(c.class.component)
 	for _, e := range c.config.Entries {
 		if spec, ok := d.Find(e.Key); ok && spec.Role() == wanted {
 			topics = append(topics, setting.Trim(e.Value.Reveal()))
@@ -517,7 +513,7 @@ func (p *replay) store(ctx context.Context, at replayPlace) error {
 	text := string(offset.AppendFields(nil, fields))
 	if text != p.kept {
 		entry := offset.Entry{Partition: p.stored(), Offset: fields}
-		if err := p.connector.offsets.Set(ctx, p.owner(), entry); err != nil {
+		if err := p.connector.to.offsets.Set(ctx, p.owner(), entry); err != nil {
 			return err
 		}
 	}

@@ -38,11 +38,11 @@ func (h *Herder) Retire(ctx context.Context, name string) (done string, err erro
 	ended := make(chan string, 1) // by the goroutine that does it, for whom nobody may wait any more
 	err = k.whileStopped(ctx, retireWithin, true, func(ctx context.Context) error {
 		k.mu.Lock()
-		c := newConnector(k.o, k.given)
+		c := newConnector(k.asked.o, k.asked.given)
 		k.mu.Unlock()
 		switch {
-		case c.unknown != nil || c.refused != nil:
-			return errors.Join(c.unknown, c.refused)
+		case c.class.unknown != nil || c.refused != nil:
+			return errors.Join(c.class.unknown, c.refused)
 		case c.isSink():
 			return ErrSink
 		}
@@ -66,9 +66,10 @@ const retireWithin = time.Minute
 // fails is logged, with what is left to do by hand: the connector is gone all the same.
 func (k *controller) retire(ctx context.Context) {
 	k.mu.Lock()
-	c := newConnector(k.o, k.given)
+	c := newConnector(k.asked.o, k.asked.given)
 	k.mu.Unlock()
-	if c.refused != nil || c.unknown != nil || c.isSink() || !strings.EqualFold(c.config.Text(onDelete), terminate) {
+	if c.refused != nil || c.class.unknown != nil || c.isSink() ||
+		!strings.EqualFold(c.config.Text(onDelete), terminate) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, retireWithin)
@@ -83,7 +84,7 @@ func (k *controller) retire(ctx context.Context) {
 }
 
 func (c *connector) retire(ctx context.Context) (done string, err error) {
-	s, err := service.New(c.component, c.config, c.o.Worker.Providers, c.o.Lockouts, c.log)
+	s, err := service.New(c.class.component, c.config, c.o.Worker.Providers, c.o.Lockouts, c.log)
 	if err != nil {
 		return "", err
 	}
@@ -97,11 +98,11 @@ func (c *connector) retire(ctx context.Context) (done string, err error) {
 		return "", err
 	}
 	defer binding.Close()
-	guest := check.Guest(c.o.Plugins, binding.Current().Module(), c.component)
+	guest := check.Guest(c.o.Plugins, binding.Current().Module(), c.class.component)
 	settings, addresses := guest.Settings(c.config), []string{addressOf(c.config.Name, "")}
 	err = transport.Ask(ctx, client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
 		err = binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
-			a, err := i.Retire(ctx, c.component.Name, settings, addresses, state, answers)
+			a, err := i.Retire(ctx, c.class.component.Name, settings, addresses, state, answers)
 			if need = a.Ask; a.Done != nil {
 				done = *a.Done
 			}

@@ -44,12 +44,12 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 				return nil, err
 			}
 		}
-		consumer, err := kafka.NewConsumer(c.kafka, o)
+		consumer, err := kafka.NewConsumer(c.to.kafka, o)
 		if err != nil {
 			return nil, err
 		}
 		t.joins(consumer)
-		return trackedConsumer{consumer, c.topics}, nil
+		return trackedConsumer{consumer, c.owner.topics}, nil
 	}
 	if letters != nil {
 		options.DeadLetters = letters
@@ -74,14 +74,14 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 			p.Uncertain = int64(now.Uncertain)
 		}
 		p.file = fileOf(binding.Current().Module())
-		p.notes = append(transforms.notes(binding), c.registries.notes()...)
+		p.notes = append(transforms.notes(binding), c.to.registries.notes()...)
 		if t.number == 0 { // that of the group, which all tasks are members of
 			p.Lag = lag.Load()
 		}
 		p.CaughtUp = now.Open == 0 && p.Lag == 0
 	})
 	err = task.Run(ctx)
-	if err == nil && ctx.Err() == nil && once && t.number == 0 && !c.fed {
+	if err == nil && ctx.Err() == nil && once && t.number == 0 && !c.sinks.fed {
 		return ends.nowhere(ctx)
 	}
 	return err
@@ -90,10 +90,10 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 // sinkOptions are those of a task, whatever it reads.
 func (t *task) sinkOptions(binding *plugin.Binding, transforms *chains) sink.Options {
 	c := t.connector
-	roles := config.NewRoles(config.DeclareComponent(c.component), c.config)
+	roles := config.NewRoles(config.DeclareComponent(c.class.component), c.config)
 	return sink.Options{
-		Connector: c.config.Name, Task: t.number, Component: c.component.Name, Settings: t.settings,
-		Versions: sink.Bound(binding, t.planned), Client: c.client, Registry: c.registry(),
+		Connector: c.config.Name, Task: t.number, Component: c.class.component.Name, Settings: t.settings,
+		Versions: sink.Bound(binding, t.planned), Client: c.to.client, Registry: c.registry(),
 		NewChain:      transforms.sink(),
 		NewConverters: c.converters,
 		NewHeaders:    c.headers,
@@ -102,9 +102,9 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chains) sink.Opt
 		InFlight:      roles.Int(role.SinkInFlight),
 		Tolerance:     c.tolerance(),
 		Retry:         c.retrying(),
-		Uncertain:     &c.uncertain,
-		Settled:       &c.settled,
-		Reach:         c.reached,
+		Uncertain:     &c.sinks.uncertain,
+		Settled:       &c.sinks.settled,
+		Reach:         c.sinks.reached,
 		Send:          config.List(c.config.Text("errors.uncertain.send")),
 		Skip:          config.List(c.config.Text("errors.uncertain.skip")),
 		StopWithin:    c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),

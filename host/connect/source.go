@@ -62,7 +62,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		p.CaughtUp, p.LastUp, p.Told, p.Feeds, p.version = now.CaughtUp, now.LastUp, now.Told, now.Feeds, now.Version
 		c.strike(p.Feeds)
 		p.file = fileOf(binding.Current().Module())
-		p.notes = append(transforms.notes(binding), c.registries.notes()...)
+		p.notes = append(transforms.notes(binding), c.to.registries.notes()...)
 	})
 	c.mu.Lock()
 	t.snapshot = task.Snapshot
@@ -72,7 +72,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		defer c.mu.Unlock()
 		t.snapshot = nil
 	}()
-	defer c.idling.begin()()
+	defer c.source.idling.begin()()
 	return task.Run(ctx)
 }
 
@@ -140,13 +140,13 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 	c := t.connector
 	name := c.config.Name
 	return source.Options{
-		Connector: name, Task: t.number, Component: c.component.Name, Settings: t.settings,
-		Versions: source.Bound(binding, t.planned), Client: c.client, Registry: c.registry(),
+		Connector: name, Task: t.number, Component: c.class.component.Name, Settings: t.settings,
+		Versions: source.Bound(binding, t.planned), Client: c.to.client, Registry: c.registry(),
 		Stored: func(ctx context.Context, partition []wit.Field) (fields []wit.Field, err error) {
-			fields, _, err = c.offsets.Get(ctx, name, partition)
-			return offset.OnOrigin(fields, c.client.Origin()), err // the original connector's are absolute
+			fields, _, err = c.to.offsets.Get(ctx, name, partition)
+			return offset.OnOrigin(fields, c.to.client.Origin()), err // the original connector's are absolute
 		},
-		ChangedBy: check.ChangedBy(c.component),
+		ChangedBy: check.ChangedBy(c.class.component),
 		Renew:     deliver.renew,
 		Required:  c.required(),
 		NewOutput: func(feed string) (source.Output, error) {
@@ -154,7 +154,7 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 			if err != nil {
 				return nil, err
 			}
-			return trackedOutput{output, c.topics}, nil
+			return trackedOutput{output, c.owner.topics}, nil
 		},
 		NewChain:       transforms.source(),
 		NewConverters:  c.converters,
@@ -162,12 +162,12 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 		EnsureTopic:    c.ensureTopic,
 		Listen:         c.listen,
 		Buffers:        c.o.buffers,
-		MaxRecordBytes: int(c.kafka.Producer.MaxRequestBytes),
+		MaxRecordBytes: int(c.to.kafka.Producer.MaxRequestBytes),
 		Tolerance:      c.tolerance(),
 		Retry:          c.retrying(),
 		StopWithin:     c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
 		Rest: func(until time.Time) (end func()) {
-			return c.idling.rest(t.number, until, time.Now(), func() { binding.Current().Rest() })
+			return c.source.idling.rest(t.number, until, time.Now(), func() { binding.Current().Rest() })
 		},
 		Tally:        t.tally,
 		Tracer:       c.o.Tracer,
@@ -197,7 +197,7 @@ func (c *connector) sharedBy(prefix string) (k kafka.Config, key string) {
 	for _, name := range slices.Sorted(maps.Keys(own)) {
 		key += fmt.Sprintf("%q=%q ", name, own[name])
 	}
-	return c.kafka, key
+	return c.to.kafka, key
 }
 
 // registry numbers the schemas of what the connector reads and writes; they count for it.
@@ -228,8 +228,8 @@ func (c *connector) headers() (convert.Headers, error) {
 
 // converting is what converters are made for.
 func (c *connector) converting(key bool) convert.Use {
-	return convert.Use{Key: key, Schemas: c.registry(), Registry: c.registries.client,
-		Reading: c.component.Kind == wit.ComponentSink}
+	return convert.Use{Key: key, Schemas: c.registry(), Registry: c.to.registries.client,
+		Reading: c.class.component.Kind == wit.ComponentSink}
 }
 
 // boolean is a setting of the connector, else the worker's.

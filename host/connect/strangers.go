@@ -62,17 +62,17 @@ func (t *task) joins(consumer *kafka.Consumer) {
 	c := t.connector
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.consumers == nil {
-		c.consumers = map[int]*kafka.Consumer{}
+	if c.sinks.consumers == nil {
+		c.sinks.consumers = map[int]*kafka.Consumer{}
 	}
-	c.consumers[t.number] = consumer
+	c.sinks.consumers[t.number] = consumer
 }
 
 // members are what the group's coordinator calls the connector's tasks.
 func (c *connector) members() (ids []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, consumer := range c.consumers {
+	for _, consumer := range c.sinks.consumers {
 		if id := consumer.Member(); id != "" {
 			ids = append(ids, id)
 		}

@@ -33,9 +33,9 @@ func (t *task) run(ctx context.Context, once bool) {
 	c := t.connector
 	var outage outage
 	for {
-		version, began := c.service.Version(), time.Now()
+		version, began := c.to.service.Version(), time.Now()
 		working, stop := t.does(ctx)
-		err := service.Explained(c.client, guard.Do(c.log, t.name(), func() error { return t.work(working, once) }))
+		err := service.Explained(c.to.client, guard.Do(c.log, t.name(), func() error { return t.work(working, once) }))
 		if again := asked(working); again && ctx.Err() == nil {
 			stop(nil)
 			t.restarted()
@@ -95,7 +95,7 @@ func (t *task) restarted() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t.began = false
-	c.times.renew(t.number, t.state)
+	c.owner.times.renew(t.number, t.state)
 }
 
 // asked tells whether a context was ended to have the task made anew.
@@ -125,12 +125,12 @@ func (t *task) rests(now bool) {
 	case now == t.rest:
 	case now:
 		t.rest = true
-		if c.working--; c.working == 0 && c.over != nil {
-			c.over()
+		if c.waits.working--; c.waits.working == 0 && c.waits.over != nil {
+			c.waits.over()
 		}
 	default:
 		t.rest = false
-		c.working++
+		c.waits.working++
 	}
 }
 
@@ -141,10 +141,10 @@ func (t *task) goesOn(ctx context.Context, err error, version int64, outage *out
 	case service.Fixable(err):
 		waiting, stop := t.does(ctx)
 		defer stop(nil)
-		if !c.service.AwaitFix(waiting, c.client, version) {
+		if !c.to.service.AwaitFix(waiting, c.to.client, version) {
 			return asked(waiting) && ctx.Err() == nil
 		}
-		if err := c.client.Refresh(ctx); err != nil { // it is another one now
+		if err := c.to.client.Refresh(ctx); err != nil { // it is another one now
 			c.log.Warn("settings of the service", "error", err)
 		}
 		c.log.Info("settings of the service are others, or a refused logon is tried once more: the task goes on",
@@ -167,7 +167,7 @@ func (t *task) goesOn(ctx context.Context, err error, version int64, outage *out
 			return asked(waiting) && ctx.Err() == nil
 		}
 	}
-	waiting, stop := t.does(c.resting)
+	waiting, stop := t.does(c.waits.resting)
 	defer stop(nil)
 	c.mu.Lock()
 	t.rests(true)
@@ -180,7 +180,7 @@ func (t *task) goesOn(ctx context.Context, err error, version int64, outage *out
 func (c *connector) restartTask(number int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.resting == nil || c.resting.Err() != nil {
+	if c.waits.resting == nil || c.waits.resting.Err() != nil {
 		return false
 	}
 	for _, t := range c.tasks {
@@ -189,7 +189,7 @@ func (c *connector) restartTask(number int) bool {
 		}
 		t.rests(false)
 		t.state, t.next = Restarting, time.Time{}
-		c.times.enter(number, Restarting)
+		c.owner.times.enter(number, Restarting)
 		t.stop(errRestart)
 		return true
 	}

@@ -25,7 +25,7 @@ func TestHowATaskEnds(t *testing.T) {
 		{stopped, canceled, Unassigned},
 		{stopped, errors.New("no"), Failed},
 	} {
-		k := &task{connector: &connector{o: &Options{started: &startups{}}, times: &times{},
+		k := &task{connector: &connector{o: &Options{started: &startups{}}, owner: &owner{times: &times{}},
 			log: slog.New(slog.DiscardHandler)}, state: Running}
 		if k.ended(c.ctx, c.err, slog.LevelError); k.state != c.state || (k.fault != nil) != (c.state == Failed) {
 			t.Errorf("%v, stopped %t: expected %s, found %s (%v)", c.err, c.ctx.Err() != nil, c.state, k.state, k.fault)

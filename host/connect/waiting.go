@@ -19,7 +19,7 @@ import (
 func (c *connector) startable(ctx context.Context, err error, stamp string) bool {
 	var held *heldError
 	switch {
-	case c.refused != nil || c.unknown != nil:
+	case c.refused != nil || c.class.unknown != nil:
 		return false
 	case errors.As(err, &held):
 		select {
@@ -78,10 +78,10 @@ func (c *connector) startable(ctx context.Context, err error, stamp string) bool
 // Where the destination service itself was refused, by us or by whom it asks for tokens, each question would show the
 // same secret once more.
 func (c *connector) asksAgain(err error) bool {
-	if !service.Fixable(err) || c.service == nil {
+	if !service.Fixable(err) || c.to.service == nil {
 		return false
 	}
-	return c.service.HasDestination() && !service.Refused(err) || c.client != nil && c.client.Refusal() != ""
+	return c.to.service.HasDestination() && !service.Refused(err) || c.to.client != nil && c.to.client.Refusal() != ""
 }
 
 // reread reads what stands behind references; it tells whether anything is another one. What cannot be read is as it
@@ -99,10 +99,10 @@ func (c *connector) reread() bool {
 
 // paths are the files that settings name without a reference: stores, of the service and of Kafka's clients.
 func (c *connector) paths() []string {
-	if c.unknown != nil {
+	if c.class.unknown != nil {
 		return nil
 	}
-	paths := service.Paths(c.component, c.config)
+	paths := service.Paths(c.class.component, c.config)
 	for _, e := range c.config.Entries {
 		path := setting.Trim(e.Value.Reveal())
 		if strings.Contains(e.Key, ".override.") && strings.HasSuffix(e.Key, ".location") && path != "" &&

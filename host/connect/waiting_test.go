@@ -125,7 +125,7 @@ func TestRefusedBindingIsNotShownAgain(t *testing.T) {
 	life.rereads = time.Millisecond
 	var last event
 	var fault error
-	life.report = func(e event, err error) { last, fault = e, err }
+	life.owner.report = func(e event, err error) { last, fault = e, err }
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
 	life.run(ctx, false) // which nothing but another binding lets go on
@@ -225,7 +225,7 @@ func TestAutoRestartDoubles(t *testing.T) {
 		}
 		var text bytes.Buffer
 		c := &connector{o: &Options{Worker: worker}, log: slog.New(slog.NewTextHandler(&text, nil)),
-			config: &config.Connector{Name: "c"}}
+			waits: &waits{}, to: &partners{}, config: &config.Connector{Name: "c"}}
 		k := &task{connector: c}
 		away := &wit.Fault{Kind: wit.FaultTransient, Message: "away"}
 		var waited []time.Duration

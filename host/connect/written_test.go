@@ -42,7 +42,7 @@ func TestConfigurationsAsREST(t *testing.T) {
 		}
 		h := New(b.options, []*config.Connector{given})
 		c := h.find("c").current
-		guest := check.Guest(b.options.Plugins, c.plugin, c.component)
+		guest := check.Guest(b.options.Plugins, c.class.plugin, c.class.component)
 		settings := guest.Settings(given)
 		c.tasks = append(c.tasks, &task{connector: c, settings: settings})
 		want := map[string]string{}

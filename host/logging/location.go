@@ -9,9 +9,9 @@ import (
 	"sync"
 )
 
-// LocationKey is the attribute for where a line is written, by the name that the connectors for Kafka Connect have for
+// locationKey is the attribute for where a line is written, by the name that the connectors for Kafka Connect have for
 // it among the context of their lines.
-const LocationKey = "ohja.location"
+const locationKey = "ohja.location"
 
 // Located has lines tell where they are written: the function and the line's number, source.(*Task).Run:312.
 func Located(to slog.Handler) slog.Handler { return located{to, new(sync.Map)} }
@@ -29,7 +29,7 @@ func (h located) Handle(ctx context.Context, r slog.Record) error {
 			h.places.Store(r.PC, text)
 		}
 		r = r.Clone()
-		r.AddAttrs(slog.String(LocationKey, text.(string)))
+		r.AddAttrs(slog.String(locationKey, text.(string)))
 	}
 	return h.Handler.Handle(ctx, r)
 }

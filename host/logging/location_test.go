@@ -21,7 +21,7 @@ func TestLocated(t *testing.T) {
 		if err := json.Unmarshal(out.Bytes(), &found); err != nil {
 			t.Fatal(err)
 		}
-		if want := "logging.TestLocated:" + strconv.Itoa(line-1); found[LocationKey] != want ||
+		if want := "logging.TestLocated:" + strconv.Itoa(line-1); found[locationKey] != want ||
 			found["msg"] != "here" ||
 			found["level"] != "WARN" || found["connector"] != "orders" || found["task"] != 1.0 {
 			t.Errorf("expected it at %s, found %s", want, &out)

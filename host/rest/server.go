@@ -1,5 +1,3 @@
-// Package rest answers Kafka Connect's REST API. Statuses, bodies and error texts are those that a real worker
-// was recorded to give, because tools depend on them.
 package rest
 
 import (

@@ -17,9 +17,9 @@ func Redirect(next *http.Request, via []*http.Request) error {
 	if len(via) >= maxRedirects {
 		return fmt.Errorf("redirected more than %d times", maxRedirects)
 	}
-	astray := !SameOrigin(via[0].URL, next.URL)
+	astray := !sameOrigin(via[0].URL, next.URL)
 	for _, r := range via {
-		astray = astray || !SameOrigin(via[0].URL, r.URL) // what stood between has chosen path and query
+		astray = astray || !sameOrigin(via[0].URL, r.URL) // what stood between has chosen path and query
 	}
 	if !astray {
 		return nil
@@ -41,8 +41,8 @@ func (e *Elsewhere) Error() string {
 		"if it is the right one", e.Origin)
 }
 
-// SameOrigin tells whether two addresses have the same scheme, host and port.
-func SameOrigin(a, b *url.URL) bool {
+// sameOrigin tells whether two addresses have the same scheme, host and port.
+func sameOrigin(a, b *url.URL) bool {
 	port := func(u *url.URL) string {
 		switch {
 		case u.Port() != "":

@@ -65,8 +65,8 @@ func (b *brokers) close() {
 	}
 }
 
-// MaxBrokers is how many brokers a tunnel makes listeners for, each with a port of this machine.
-const MaxBrokers = 1_000
+// maxBrokers is how many brokers a tunnel makes listeners for, each with a port of this machine.
+const maxBrokers = 1_000
 
 // meet makes listeners for brokers that are new and follows those that have moved.
 func (b *brokers) meet(nodes []node) error {
@@ -85,8 +85,8 @@ func (b *brokers) meet(nodes []node) error {
 	}
 	slices.SortFunc(fresh, func(x, y node) int { return cmp.Compare(x.id, y.id) })
 	fresh = slices.CompactFunc(fresh, func(x, y node) bool { return x.id == y.id })
-	if n := len(b.byID) + len(fresh); n > MaxBrokers {
-		return fmt.Errorf("expected at most %d brokers, found %d", MaxBrokers, n)
+	if n := len(b.byID) + len(fresh); n > maxBrokers {
+		return fmt.Errorf("expected at most %d brokers, found %d", maxBrokers, n)
 	}
 	for _, n := range fresh {
 		if err := b.add(n, b.rank(n.id, fresh)); err != nil {

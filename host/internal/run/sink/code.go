@@ -32,37 +32,19 @@ type (
 
 // Bound is the versions of the plugin that a connector is bound to. settings are those that a version may see.
 func Bound(b *plugin.Binding, settings task.Settings) Versions {
-	return task.Of(b, task.Calls[Writer](&writers{settings}))
-}
-
-type writers struct {
-	settings task.Settings
-}
-
-func (c *writers) Acquire(ctx context.Context, p *plugin.Pool, fresh bool) (Writer, error) {
-	acquire := p.Acquire
-	if fresh {
-		acquire = p.AcquireFresh
-	}
-	i, err := acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &instance{i, c.settings, p}, nil
-}
-
-func (c *writers) Release(p *plugin.Pool, w Writer) { p.Release(w.(*instance).Instance) }
-
-// instance opens with what its version may see.
-type instance struct {
-	*plugin.Instance
-	settings task.Settings
-	pool     *plugin.Pool
-}
-
-func (i *instance) OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte,
-	answers []wit.Response) (wit.SinkOpening, error) {
-	return i.Instance.OpenSink(ctx, component, i.settings.Seen(i.pool, settings), state, answers)
+	return task.Of(b, task.Calls[Writer]{Seen: settings,
+		Acquire: func(ctx context.Context, p *plugin.Pool, fresh bool) (Writer, error) {
+			acquire := p.Acquire
+			if fresh {
+				acquire = p.AcquireFresh
+			}
+			i, err := acquire(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return i, nil
+		},
+		Release: func(p *plugin.Pool, w Writer) { p.Release(w.(*plugin.Instance)) }})
 }
 
 // Client makes the exchanges: *transport.Client.

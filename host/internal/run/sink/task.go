@@ -464,7 +464,7 @@ func (t *Task) commitLast(ctx context.Context) error {
 // call makes one call of open.
 func (t *Task) call(ctx context.Context, w Writer, o *openedVersion, state []byte, answers []wit.Response) (*wit.Need,
 	error) {
-	opening, err := w.OpenSink(ctx, t.o.Component, t.o.Settings, state, answers)
+	opening, err := w.OpenSink(ctx, t.o.Component, task.Seen(o.code, t.o.Settings), state, answers)
 	if err == nil && opening.Ready != nil {
 		o.context, o.topics = opening.Ready.Context, opening.Ready.Topics
 	}

@@ -47,9 +47,9 @@ func TestNoAllocationForARow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &feed{task: NewTask(Options{Registry: registry})}
+	f := newFeedOf(NewTask(Options{Registry: registry}), nil)
 	batch := &keptBatch{}
-	f.output = &stillProducer{batch: batch}
+	f.pipe.output = &stillProducer{batch: batch}
 	f.opened = &openedVersion{feeds: []wit.Feed{{Topic: "t"}}}
 	s := &shaper{feed: f, topics: map[string]bool{}}
 	json := map[string]string{"schemas.enable": "false"}

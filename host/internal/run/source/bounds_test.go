@@ -24,11 +24,12 @@ func (p *heavyProducer) NewBatch() Batch { return &keptBatch{} }
 func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*chunk)) (s *shaper, stop func()) {
 	t.Helper()
 	o.Registry = registry
-	f := &feed{task: NewTask(o), output: &heavyProducer{}, opened: &openedVersion{feeds: []wit.Feed{{Topic: "t"}}}}
+	f := newFeedOf(NewTask(o), &openedVersion{feeds: []wit.Feed{{Topic: "t"}}})
+	f.pipe.output = &heavyProducer{}
 	f.log = f.task.log
-	f.free, f.shaped = make(chan *chunk, chunks), make(chan *chunk, 1)
+	f.pipe.free, f.pipe.shaped = make(chan *chunk, chunks), make(chan *chunk, 1)
 	for range chunks - 1 {
-		f.free <- newChunk(registry)
+		f.pipe.free <- newChunk(registry)
 	}
 	s = &shaper{feed: f, topics: map[string]bool{}}
 	var err error
@@ -44,12 +45,12 @@ func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*ch
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for c := range f.shaped {
+		for c := range f.pipe.shaped {
 			taken(c)
-			f.free <- c
+			f.pipe.free <- c
 		}
 	}()
-	return s, func() { close(f.shaped); <-ended }
+	return s, func() { close(f.pipe.shaped); <-ended }
 }
 
 // Rows of one byte under a schema that stands in each record: they go on in chunks of bounded size, all of them and in
@@ -64,7 +65,7 @@ func TestOutputOfAChunkIsBounded(t *testing.T) {
 	}
 	var total, next int
 	take := func(c *chunk) {
-		if cap(c.out) > 2*(MaxChunkOutput+1<<20) {
+		if cap(c.out) > 2*(maxChunkOutput+1<<20) {
 			t.Errorf("a chunk holds %d bytes", cap(c.out))
 		}
 		b := c.produced.(*keptBatch)

@@ -72,10 +72,10 @@ func (b *Buffers) strip(c *chunk, safe bool) {
 // take finds a chunk for rows of a page: the feed's own, or a chunk that all feeds share.
 func (f *feed) take(ctx context.Context, page string) (c *chunk, err error) {
 	select {
-	case c = <-f.free:
+	case c = <-f.pipe.free:
 	default:
 		select {
-		case c = <-f.free:
+		case c = <-f.pipe.free:
 		case f.task.o.Buffers.more <- struct{}{}:
 			c = newChunk(f.task.o.Registry)
 			c.shared = true
@@ -93,10 +93,10 @@ func (f *feed) take(ctx context.Context, page string) (c *chunk, err error) {
 func (f *feed) give(c *chunk) {
 	f.task.o.Tally.Batches.Hold(-c.held)
 	c.held = 0
-	f.task.o.Buffers.strip(c, f.failed.Err() == nil)
+	f.task.o.Buffers.strip(c, f.pipe.failed.Err() == nil)
 	if c.shared {
 		<-f.task.o.Buffers.more
 		return
 	}
-	f.free <- c
+	f.pipe.free <- c
 }

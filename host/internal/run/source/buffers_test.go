@@ -320,16 +320,17 @@ func TestSharedChunksComeBackAfterAPanic(t *testing.T) {
 func TestChunksAreAnsweredForLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		task := NewTask(newWorld(&reader{}).o)
-		f := &feed{task: task, opened: &openedVersion{feeds: []wit.Feed{{Topic: "t"}}}, free: make(chan *chunk, 1)}
-		f.free <- newChunk(task.o.Registry)
-		f.failed, f.fail = context.WithCancelCause(t.Context())
+		f := newFeedOf(task, &openedVersion{feeds: []wit.Feed{{Topic: "t"}}})
+		f.pipe.free = make(chan *chunk, 1)
+		f.pipe.free <- newChunk(task.o.Registry)
+		f.pipe.failed, f.pipe.fail = context.WithCancelCause(t.Context())
 		c, err := f.take(t.Context(), "GET /x")
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.batch.Data = append(c.batch.Data, "under way"...)
 		under := c.batch.Data
-		f.fail(errors.New("refused"))
+		f.pipe.fail(errors.New("refused"))
 		answered := make(chan struct{})
 		go func() { defer close(answered); c.done(1, nil) }()
 		f.give(c)

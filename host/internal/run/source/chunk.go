@@ -14,9 +14,9 @@ const (
 )
 
 const (
-	// MaxChunkOutput is how many bytes of converted rows are collected before they go on to the producer. A chunk has
+	// maxChunkOutput is how many bytes of converted rows are collected before they go on to the producer. A chunk has
 	// at most one record more, and a feed [chunks] of them.
-	MaxChunkOutput = 4 << 20
+	maxChunkOutput = 4 << 20
 	// maxChunkRecords is the same for records of no bytes, each of which takes some 250.
 	maxChunkRecords = 10_000
 	// recordOverhead and headerOverhead are what a producer counts for a record besides its bytes: a batch of one
@@ -45,7 +45,7 @@ type chunk struct {
 	ends   ending
 	// fingerprint is what the mark belongs to.
 	fingerprint string
-	// subscription is stored with the mark, see [feed.covers].
+	// subscription is stored with the mark, see [wakes.subscriptionDigest].
 	subscription string
 	// barrier is closed when the mark is durable, nil where nobody waits.
 	barrier chan struct{}
@@ -73,12 +73,12 @@ type chunk struct {
 type ending int
 
 const (
-	// goesOn: it does not.
-	goesOn ending = iota
-	// isWhole: it is at its end, or is gone on with from the chunk's mark.
-	isWhole
-	// breaksOff: it comes again from its start.
-	breaksOff
+	// pageContinues: it does not.
+	pageContinues ending = iota
+	// pageComplete: it is at its end, or is gone on with from the chunk's mark.
+	pageComplete
+	// pageAborted: it comes again from its start.
+	pageAborted
 )
 
 // settlement is what became of a chunk's records.
@@ -99,7 +99,7 @@ func (c *chunk) reset(topic, page string) {
 	c.batch.Topics = append(c.batch.Topics, topic)
 	c.page, c.origins = page, c.origins[:0]
 	c.mark, c.moves, c.barrier = position{}, false, nil
-	c.begins, c.ends = false, goesOn
+	c.begins, c.ends = false, pageContinues
 	c.err, c.out, c.produced = nil, c.out[:0], nil
 	c.letters, c.posted, c.refused = nil, 0, nil
 	c.span, c.sending, c.carries = nil, nil, kgo.RecordHeader{}

@@ -39,33 +39,15 @@ type (
 
 // Bound is the versions of the plugin that a connector is bound to. settings are those that a version may see.
 func Bound(b *plugin.Binding, settings task.Settings) Versions {
-	return task.Of(b, task.Calls[Reader](&readers{settings}))
-}
-
-type readers struct {
-	settings task.Settings
-}
-
-func (c *readers) Acquire(ctx context.Context, p *plugin.Pool, _ bool) (Reader, error) {
-	r, err := p.Reader(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &reading{r, c.settings, p}, nil
-}
-
-func (c *readers) Release(_ *plugin.Pool, r Reader) { r.(*reading).Close() }
-
-// reading opens with what its version may see.
-type reading struct {
-	*plugin.Reader
-	settings task.Settings
-	pool     *plugin.Pool
-}
-
-func (r *reading) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
-	answers []wit.Response) (wit.SourceOpening, error) {
-	return r.Reader.OpenSource(ctx, component, r.settings.Seen(r.pool, settings), state, answers)
+	return task.Of(b, task.Calls[Reader]{Seen: settings,
+		Acquire: func(ctx context.Context, p *plugin.Pool, _ bool) (Reader, error) {
+			r, err := p.Reader(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return r, nil
+		},
+		Release: func(_ *plugin.Pool, r Reader) { r.(*plugin.Reader).Close() }})
 }
 
 // Client makes the exchanges: *transport.Client.

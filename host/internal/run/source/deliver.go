@@ -12,22 +12,22 @@ import (
 
 // produce is the third stage: it sends and does not wait for answers.
 func (f *feed) produce() {
-	for c := range f.shaped {
-		if c.err == nil && f.failed.Err() == nil {
+	for c := range f.pipe.shaped {
+		if c.err == nil && f.pipe.failed.Err() == nil {
 			start := time.Now()
 			if err := guard.Do(f.task.log, "feed "+f.name+", the stage of producing",
 				func() error { return f.produceOne(c) }); err != nil {
-				f.fail(err)
+				f.pipe.fail(err)
 			}
 			f.task.count.produce.Since(start)
 		}
-		f.sent <- c
+		f.pipe.sent <- c
 	}
 }
 
 func (f *feed) produceOne(c *chunk) error {
 	if c.begins {
-		if err := f.output.Begin(f.failed); err != nil {
+		if err := f.pipe.output.Begin(f.pipe.failed); err != nil {
 			return fmt.Errorf("%s: %w", c.page, err)
 		}
 	}
@@ -39,15 +39,15 @@ func (f *feed) produceOne(c *chunk) error {
 		c.sending = c.span.Child("produce", tracing.Producer)
 		c.sending.Number("culvert.records", int64(c.produced.Len()))
 	}
-	f.output.Produce(f.failed, c.produced, behind, c.done)
-	end := f.output.Commit
+	f.pipe.output.Produce(f.pipe.failed, c.produced, behind, c.done)
+	end := f.pipe.output.Commit
 	switch c.ends {
-	case goesOn:
+	case pageContinues:
 		return nil
-	case breaksOff:
-		end = f.output.Abort
+	case pageAborted:
+		end = f.pipe.output.Abort
 	}
-	if err := end(f.failed); err != nil {
+	if err := end(f.pipe.failed); err != nil {
 		return fmt.Errorf("%s: %w", c.page, err)
 	}
 	return nil
@@ -56,17 +56,17 @@ func (f *feed) produceOne(c *chunk) error {
 // settle is the last stage: in the order in which chunks were sent it waits until they are acknowledged, and gives them
 // back. A chunk that an earlier stage could not handle fails the feed here, when all before it are acknowledged.
 func (f *feed) settle() {
-	for c := range f.sent {
+	for c := range f.pipe.sent {
 		if err := guard.Do(f.task.log, "feed "+f.name+", the stage of settling",
 			func() error { return f.settleOne(c) }); err != nil {
-			f.fail(err)
+			f.pipe.fail(err)
 		}
 		f.give(c)
 	}
 }
 
 func (f *feed) settleOne(c *chunk) error {
-	if f.failed.Err() != nil {
+	if f.pipe.failed.Err() != nil {
 		return nil
 	}
 	if c.err != nil {
@@ -80,12 +80,12 @@ func (f *feed) settleOne(c *chunk) error {
 			return fmt.Errorf("%s: %w", c.page, s.err)
 		}
 		f.task.count.written.Add(int64(s.records - c.posted))
-	case <-f.failed.Done():
-		c.sending.End(context.Cause(f.failed))
+	case <-f.pipe.failed.Done():
+		c.sending.End(context.Cause(f.pipe.failed))
 		return nil
 	}
 	if c.barrier != nil {
-		if err := f.output.Flush(f.failed); err != nil {
+		if err := f.pipe.output.Flush(f.pipe.failed); err != nil {
 			return fmt.Errorf("store the offset: %w", err)
 		}
 		close(c.barrier)

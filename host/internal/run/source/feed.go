@@ -19,11 +19,9 @@ import (
 // feed is one feed at work. Four goroutines, started and ended by run, hand its rows on as chunks, so that memory does
 // not depend on the size of pages: read (fetch and decode), shape (transforms and converters), produce, settle.
 type feed struct {
-	// fromStart says that the page that broke off is delivered again from its start; nil where none is.
-	fromStart func()
-	task      *Task
-	name      string
-	log       *slog.Logger
+	task *Task
+	name string
+	log  *slog.Logger
 	// partition is the same in every version that the feed runs.
 	partition []wit.Field
 	// opened and index are the feed in the plugin; reading changes them between pages.
@@ -35,44 +33,53 @@ type feed struct {
 	reads func(context.Context) error
 	// standing is where the feed stood before the page that is being read.
 	standing []wit.Field
-	caughtUp atomic.Bool
-	// lastUp is when it was caught up last, in Unix milliseconds; 0: not yet.
-	lastUp atomic.Int64
-	// covers is the digest of the subscriptions that were there before what was read last was asked for: whatever
-	// happens later they tell. It is stored with the offset; where others are there at a start, the feed is read once
-	// more, since nobody has told what happened in between. Reading changes it.
-	covers string
-	// subscribed is since when notifications are to come, told when the last one came, in Unix milliseconds; 0: not.
-	subscribed, told atomic.Int64
-
-	output  Output
-	free    chan *chunk
-	decoded chan *chunk
-	shaped  chan *chunk
-	sent    chan *chunk
-
-	// failed ends the stages: its cause is the feed's fault.
-	failed context.Context
-	fail   context.CancelCauseFunc
+	pipe     *pipe
+	shown    *feedShown
+	wakes    *wakes
 
 	mu sync.Mutex
 	// between is where the feed stood at its last page boundary, for judging other versions.
 	between []wit.Field
 	// fingerprint is what its offsets belong to, see [wit.Feed].
 	fingerprint string
-	// snapshots are those that were asked for.
-	snapshots []string
-	wakes     wakes
-	// arranged is the digest of the subscriptions that there are, "" where none was asked for.
-	arranged string
-	// heir has taken the feed's place.
-	heir *feed
-	// asked is the last request, due when the next poll begins by the clock, faulted what went wrong last.
-	asked   *FeedRequest
-	due     time.Time
-	faulted *FeedError
-	// lastSnapshot is the one that the plugin was asked for last.
+	// successor has taken the feed's place.
+	successor *feed
+}
+
+// pipe is what the stages of a feed hand chunks on by: each chunk is in one of the channels, or with one stage. failed
+// ends the stages: its cause is the feed's fault.
+type pipe struct {
+	output  Output
+	free    chan *chunk
+	decoded chan *chunk
+	shaped  chan *chunk
+	sent    chan *chunk
+
+	failed context.Context
+	fail   context.CancelCauseFunc
+	// fromStart says that the page that broke off is delivered again from its start; nil where none is.
+	fromStart func()
+}
+
+// feedShown is what is shown of a feed beside its rows. Times are in Unix milliseconds, 0 for not yet, or not.
+type feedShown struct {
+	caughtUp atomic.Bool
+	// lastUp is when it was caught up last.
+	lastUp atomic.Int64
+	// subscribed is since when notifications are to come, told when the last one came.
+	subscribed, told atomic.Int64
+
+	// Under the feed's lock: asked is the last request, due when the next poll begins by the clock, faulted what went
+	// wrong last, lastSnapshot the one that the plugin was asked for last.
+	asked        *FeedRequest
+	due          time.Time
+	faulted      *FeedError
 	lastSnapshot *FeedSnapshot
+}
+
+// newFeedOf is a feed of which nothing is known yet.
+func newFeedOf(t *Task, o *openedVersion) *feed {
+	return &feed{task: t, opened: o, pipe: &pipe{}, shown: &feedShown{}, wakes: &wakes{came: make(chan struct{}, 1)}}
 }
 
 // chunks is how many chunks wait for their acknowledgement in a feed, at most, shapedChunks how many converted ones are
@@ -84,15 +91,16 @@ var errStopped = errors.New("the stop took too long")
 // newFeed finds where a feed stands and whether it may go on from there.
 func (t *Task) newFeed(ctx context.Context, o *openedVersion, index uint32) (*feed, error) {
 	w := &o.feeds[index]
-	f := &feed{task: t, name: w.Name, partition: w.Partition, fingerprint: w.Fingerprint, opened: o, index: index,
-		log: t.log.With("feed", w.Name), wakes: wakes{came: make(chan struct{}, 1)}}
+	f := newFeedOf(t, o)
+	f.name, f.partition, f.fingerprint, f.index = w.Name, w.Partition, w.Fingerprint, index
+	f.log = t.log.With("feed", w.Name)
 	stored, err := t.o.Stored(ctx, w.Partition)
 	if err != nil {
 		return nil, fmt.Errorf("read the stored offset: %w", err)
 	}
 	if stored == nil {
 		f.at = position{fields: []wit.Field{}}
-	} else if f.at, f.covers, err = t.resume(ctx, o, w, stored); err != nil {
+	} else if f.at, f.wakes.subscriptionDigest, err = t.resume(ctx, o, w, stored); err != nil {
 		return nil, err
 	}
 	f.standing, f.between, f.reads = f.at.fields, f.at.fields, f.read
@@ -140,7 +148,7 @@ func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored
 // run is the feed's life: until ctx ends, and then for as long as a stop may take.
 func (f *feed) run(ctx context.Context) (err error) {
 	o := &f.task.o
-	if f.output, err = o.NewOutput(f.name); err != nil {
+	if f.pipe.output, err = o.NewOutput(f.name); err != nil {
 		return err
 	}
 	shaper, err := f.newShaper(ctx)
@@ -148,29 +156,29 @@ func (f *feed) run(ctx context.Context) (err error) {
 		f.closeOutput()
 		return err
 	}
-	f.free, f.decoded = make(chan *chunk, ownChunks), make(chan *chunk, 1)
-	f.shaped, f.sent = make(chan *chunk, shapedChunks), make(chan *chunk, chunks)
+	f.pipe.free, f.pipe.decoded = make(chan *chunk, ownChunks), make(chan *chunk, 1)
+	f.pipe.shaped, f.pipe.sent = make(chan *chunk, shapedChunks), make(chan *chunk, chunks)
 	for range ownChunks {
-		f.free <- newChunk(o.Registry)
+		f.pipe.free <- newChunk(o.Registry)
 	}
 	// What was read is brought to its end after ctx has ended, but not for ever.
-	f.failed, f.fail = context.WithCancelCause(context.WithoutCancel(ctx))
+	f.pipe.failed, f.pipe.fail = context.WithCancelCause(context.WithoutCancel(ctx))
 	stopped := context.AfterFunc(ctx, func() {
-		time.AfterFunc(o.StopWithin*3/4, func() { f.fail(errStopped) })
+		time.AfterFunc(o.StopWithin*3/4, func() { f.pipe.fail(errStopped) })
 	})
 	defer stopped()
-	f.output.OnFailure(f.fail)
+	f.pipe.output.OnFailure(f.pipe.fail)
 	reading, endReading := context.WithCancelCause(ctx)
 	defer endReading(nil)
-	linked := context.AfterFunc(f.failed, func() { endReading(context.Cause(f.failed)) })
+	linked := context.AfterFunc(f.pipe.failed, func() { endReading(context.Cause(f.pipe.failed)) })
 	defer linked()
 
 	var stages sync.WaitGroup
-	stages.Go(func() { defer close(f.shaped); f.shape(shaper) })
-	stages.Go(func() { defer close(f.sent); f.produce() })
+	stages.Go(func() { defer close(f.pipe.shaped); f.shape(shaper) })
+	stages.Go(func() { defer close(f.pipe.sent); f.produce() })
 	stages.Go(f.settle)
 	readErr := guard.Do(f.task.log, "feed "+f.name+", the stage of reading", func() error { return f.reads(reading) })
-	close(f.decoded)
+	close(f.pipe.decoded)
 	stages.Wait()
 
 	return f.end(ctx, readErr)
@@ -178,7 +186,7 @@ func (f *feed) run(ctx context.Context) (err error) {
 
 // end stores what was acknowledged and tells what became of the feed.
 func (f *feed) end(ctx context.Context, readErr error) error {
-	cause := context.Cause(f.failed)
+	cause := context.Cause(f.pipe.failed)
 	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	hurry := func() { time.AfterFunc(max(f.task.o.StopWithin/4, time.Second), cancel) }
@@ -189,9 +197,9 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 	} else {
 		hurry()
 	}
-	storeErr := f.output.Flush(late)
+	storeErr := f.pipe.output.Flush(late)
 	f.closeOutput()
-	f.fail(nil)
+	f.pipe.fail(nil)
 	switch {
 	case kafka.Outlasted(cause) && storeErr == nil && !errors.As(cause, new(*kafka.Rewound)):
 		return &kafka.Rewound{Cause: cause} // it was given up
@@ -212,7 +220,7 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 func (f *feed) closeOutput() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = f.output.Close(ctx) // failures were reported with their batches
+	_ = f.pipe.output.Close(ctx) // failures were reported with their batches
 }
 
 func (f *feed) wit() *wit.Feed { return &f.opened.feeds[f.index] }

@@ -114,7 +114,7 @@ func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage ta
 	}
 	l.headers = t.o.DeadLetters.Headers(c.refused.letter(what))
 	c.letters = append(c.letters, l)
-	if s.lettersBytes += len(key) + len(value) + recordOverhead; s.lettersBytes < MaxChunkOutput {
+	if s.lettersBytes += len(key) + len(value) + recordOverhead; s.lettersBytes < maxChunkOutput {
 		return nil
 	}
 	return s.ahead(ctx, c)

@@ -12,14 +12,15 @@ import (
 func (f *feed) progress() FeedProgress {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p := FeedProgress{Name: f.name, CaughtUp: f.caughtUp.Load(), Notifications: len(f.wakes.waiting.list),
-		Snapshots: len(f.snapshots), LastRequest: f.asked, LastError: f.faulted, LastSnapshot: f.lastSnapshot,
-		LastCaughtUp: moment(f.lastUp.Load()), Subscribed: moment(f.subscribed.Load())}
+	s := f.shown
+	p := FeedProgress{Name: f.name, CaughtUp: s.caughtUp.Load(), Notifications: len(f.wakes.waiting.list),
+		Snapshots: len(f.wakes.snapshots), LastRequest: s.asked, LastError: s.faulted, LastSnapshot: s.lastSnapshot,
+		LastCaughtUp: moment(s.lastUp.Load()), Subscribed: moment(s.subscribed.Load())}
 	if p.Subscribed != nil {
-		p.LastNotified = moment(f.told.Load())
+		p.LastNotified = moment(s.told.Load())
 	}
-	if !f.due.IsZero() {
-		due := f.due.UTC()
+	if !s.due.IsZero() {
+		due := s.due.UTC()
 		p.NextRun = &due
 	}
 	if p.LastCaughtUp != nil {
@@ -42,15 +43,15 @@ func moment(ms int64) *time.Time {
 func (f *feed) asks(r FeedRequest) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.asked = &r
+	f.shown.asked = &r
 }
 
 // waitsUntil notes when the feed is read again by the clock; never, or not while it is being read.
 func (f *feed) waitsUntil(due time.Time, ever bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.due = due; !ever {
-		f.due = time.Time{}
+	if f.shown.due = due; !ever {
+		f.shown.due = time.Time{}
 	}
 }
 
@@ -66,5 +67,5 @@ func (f *feed) failing(err error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.faulted = told
+	f.shown.faulted = told
 }

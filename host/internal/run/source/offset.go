@@ -18,7 +18,7 @@ const (
 	fieldKeys = "keys"
 	// fieldFingerprint is what the offset belongs to (P7).
 	fieldFingerprint = "fingerprint"
-	// fieldSubscription is which subscriptions told what happened since what was read, see [feed.covers].
+	// fieldSubscription is which subscriptions told what happened since what was read, see [wakes.subscriptionDigest].
 	fieldSubscription = "subscription"
 )
 

@@ -73,13 +73,13 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 			"expected at most 100000 requests that are to be followed in a page") {
 			t.Errorf("expected a fault that says how many may be followed, found %v", err)
 		}
-		if n := len(w.service.requests); n > MaxFollowed+2 { // with /open and the page
-			t.Errorf("expected at most %d requests, found %d", MaxFollowed+2, n)
+		if n := len(w.service.requests); n > maxFollowed+2 { // with /open and the page
+			t.Errorf("expected at most %d requests, found %d", maxFollowed+2, n)
 		}
 	}
 	t.Run("in the page", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(&reader{exact: true}, slices.Repeat([]string{">/inner"}, MaxFollowed+1))
+			w := newWorld(&reader{exact: true}, slices.Repeat([]string{">/inner"}, maxFollowed+1))
 			fails(t, w, map[string][]string{"/inner": {}})
 		})
 	})

@@ -237,10 +237,10 @@ func (p *page) body(ctx context.Context, tag string, status uint16, body io.Read
 	}
 }
 
-// MaxFollowed bounds the requests that one page has followed, nested ones included: ten for each row of a page of
+// maxFollowed bounds the requests that one page has followed, nested ones included: ten for each row of a page of
 // 10,000. A page that breaks off is asked for again with all of them, so one that wants more would never come to its
 // end.
-const MaxFollowed = 100_000
+const maxFollowed = 100_000
 
 // maxWaitingBytes bounds the requests of a page that wait to be followed: those of one result of the plugin, as large
 // as it may be by default.
@@ -460,7 +460,7 @@ func (p *page) room(ctx context.Context) error {
 		return err
 	}
 	p.chunk = c
-	p.chunk.fingerprint, p.chunk.subscription = p.feed.wit().Fingerprint, p.feed.covers
+	p.chunk.fingerprint, p.chunk.subscription = p.feed.wit().Fingerprint, p.feed.wakes.subscriptionDigest
 	p.chunk.span, p.chunk.carries = p.span, p.carries
 	if p.refused != nil {
 		c.refused, c.batch.Topics[0] = p.refused, p.refused.Topic
@@ -488,22 +488,22 @@ func (p *page) pass(ctx context.Context) error {
 
 // ends says how a page ends that broke off, where some of it was passed on.
 func (p *page) ends(how ending) {
-	if !p.passed || p.feed.failed.Err() != nil {
+	if !p.passed || p.feed.pipe.failed.Err() != nil {
 		return
 	}
-	c, err := p.feed.take(p.feed.failed, p.what)
+	c, err := p.feed.take(p.feed.pipe.failed, p.what)
 	if err != nil {
 		return
 	}
 	c.ends = how
-	_ = p.feed.hand(p.feed.failed, c)
+	_ = p.feed.hand(p.feed.pipe.failed, c)
 }
 
 func (f *feed) hand(ctx context.Context, c *chunk) error {
 	c.held = len(c.batch.Rows)
 	f.task.o.Tally.Batches.Hold(c.held)
 	select {
-	case f.decoded <- c:
+	case f.pipe.decoded <- c:
 		return nil
 	case <-ctx.Done():
 		f.give(c)
@@ -528,7 +528,7 @@ func (p *page) finish(ctx context.Context) error {
 	} else if p.fetch.Position == nil && f.at.inside {
 		next = f.at // beside a page that was begun, and is gone on with
 	}
-	p.chunk.mark, p.chunk.moves, p.chunk.ends = next, true, isWhole
+	p.chunk.mark, p.chunk.moves, p.chunk.ends = next, true, pageComplete
 	if err := p.pass(ctx); err != nil {
 		return err
 	}
@@ -542,33 +542,33 @@ func (p *page) finish(ctx context.Context) error {
 // broken notes how far a page came that broke off, so that it is gone on with from there.
 func (p *page) broken(err error) {
 	f := p.feed
-	f.fromStart = nil
+	f.pipe.fromStart = nil
 	var row *rowError
 	if errors.As(err, &row) && p.chunk != nil {
 		// what came before the row is good
-		_ = p.pass(f.failed)
+		_ = p.pass(f.pipe.failed)
 	}
 	if errors.Is(err, errMismatch) || p.fetch.Position == nil {
-		p.ends(breaksOff)
+		p.ends(pageAborted)
 		return
 	}
 	if p.skipping || p.skip.beyond > 0 {
 		return // nothing new was delivered: f.at stands
 	}
 	at := position{fields: *p.fetch.Position, topic: f.at.topic}
-	if p.fetch.RepeatsExactly && f.output.Keeps() && p.delivered() {
+	if p.fetch.RepeatsExactly && f.pipe.output.Keeps() && p.delivered() {
 		at.inside, at.row, at.keys, at.beyond, at.beyondKeys = true, uint32(p.whole), p.wholeKeys, p.ofLast, p.keys
 		at.topic = f.wit().Topic
-	} else if !f.output.Keeps() && p.skip.inside {
+	} else if !f.pipe.output.Keeps() && p.skip.inside {
 		at = p.skip // the rows up to there were delivered when pages were not transactions yet
 	}
-	if at.inside && f.output.Keeps() {
-		p.ends(isWhole)
+	if at.inside && f.pipe.output.Keeps() {
+		p.ends(pageComplete)
 	} else {
-		p.ends(breaksOff)
+		p.ends(pageAborted)
 	}
 	if !at.inside && p.last >= 0 {
-		f.fromStart = func() {
+		f.pipe.fromStart = func() {
 			f.task.count.repeated.Add(1)
 			f.log.Warn("the page broke off and is delivered again from its start", "page", p.what, "row", p.last)
 		}
@@ -582,7 +582,7 @@ func (p *page) delivered() bool {
 		return false
 	}
 	if p.chunk != nil && len(p.chunk.batch.Rows) > 0 {
-		if p.pass(p.feed.failed) != nil {
+		if p.pass(p.feed.pipe.failed) != nil {
 			return false
 		}
 	}

@@ -164,9 +164,9 @@ func (p *page) part(ctx context.Context, tag string, status uint16, piece []byte
 	if err != nil {
 		return nil, err
 	}
-	if p.toFollow += len(portion.Follow); p.toFollow > MaxFollowed {
+	if p.toFollow += len(portion.Follow); p.toFollow > maxFollowed {
 		return nil, &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
-			"expected at most %d requests that are to be followed in a page, found %d", MaxFollowed, p.toFollow)}
+			"expected at most %d requests that are to be followed in a page, found %d", maxFollowed, p.toFollow)}
 	}
 	for i := range portion.Follow {
 		p.waiting += transport.RequestBytes(&portion.Follow[i].Request)

@@ -26,7 +26,7 @@ func TestNextPoll(t *testing.T) {
 		{wit.Feed{Cron: wit.Ptr("0 0 14 * * ? Europe/Berlin")}, time.Hour, true},
 		{wit.Feed{Cron: wit.Ptr("0 0 0 1 1 ? 2020")}, 0, false},
 	} {
-		f := &feed{opened: &openedVersion{feeds: []wit.Feed{c.feed}}}
+		f := newFeedOf(nil, &openedVersion{feeds: []wit.Feed{c.feed}})
 		due, ever := f.nextPoll(now, time.Second)
 		if ever != c.ever || ever && !due.Equal(now.Add(c.due)) {
 			t.Errorf("%+v: due %v %v, expected %v", c.feed, due, ever, now.Add(c.due))

@@ -62,7 +62,7 @@ func (f *feed) read(ctx context.Context) error {
 		}
 		if displaced != nil {
 			before := *displaced
-			if later = !end.asked && !f.caughtUp.Load(); !later {
+			if later = !end.asked && !f.shown.caughtUp.Load(); !later {
 				// If the feed starts over before the first page is committed, the snapshot is still in its list and is
 				// asked for again.
 				if end.asked {
@@ -92,9 +92,9 @@ func (f *feed) read(ctx context.Context) error {
 			}
 			continue
 		}
-		f.caughtUp.Store(true)
+		f.shown.caughtUp.Store(true)
 		later = false
-		f.lastUp.Store(time.Now().UnixMilli())
+		f.shown.lastUp.Store(time.Now().UnixMilli())
 		if err := f.release(ctx); err != nil {
 			return err
 		}
@@ -164,7 +164,7 @@ func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end 
 			return end, fmt.Errorf("next: the plugin's offset has a field %s, which is the host's name", name)
 		}
 	}
-	f.caughtUp.Store(false)
+	f.shown.caughtUp.Store(false)
 	standing := f.standing
 	end, err = f.page(ctx, r, step.Fetch, tried, slot)
 	end.moved = !sameFields(standing, f.standing)
@@ -274,8 +274,8 @@ func (t *Task) rests(now time.Time) (done func()) {
 func earliest(feeds []*feed) (due time.Time) {
 	for _, f := range feeds {
 		f.mu.Lock()
-		if !f.due.IsZero() && (due.IsZero() || f.due.Before(due)) {
-			due = f.due
+		if !f.shown.due.IsZero() && (due.IsZero() || f.shown.due.Before(due)) {
+			due = f.shown.due
 		}
 		f.mu.Unlock()
 	}
@@ -302,10 +302,10 @@ func (t *Task) Snapshot(feed, ident string) error {
 		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if len(f.snapshots) >= maxSnapshots {
-			return fmt.Errorf("feed %s: %d %w", feed, len(f.snapshots), ErrSnapshots)
+		if len(f.wakes.snapshots) >= maxSnapshots {
+			return fmt.Errorf("feed %s: %d %w", feed, len(f.wakes.snapshots), ErrSnapshots)
 		}
-		f.snapshots = append(f.snapshots, ident)
+		f.wakes.snapshots = append(f.wakes.snapshots, ident)
 		f.wakes.tell() // it need not doze on
 		return nil
 	}
@@ -316,21 +316,21 @@ func (t *Task) Snapshot(feed, ident string) error {
 func (f *feed) snapshot() (ident string, some bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.snapshots) == 0 {
+	if len(f.wakes.snapshots) == 0 {
 		return "", false
 	}
-	return f.snapshots[0], true
+	return f.wakes.snapshots[0], true
 }
 
 // taken says that the plugin has answered the one that was next: it has begun to read it, or reads none.
 func (f *feed) taken(begun bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.lastSnapshot = &FeedSnapshot{Snapshot: f.snapshots[0], At: time.Now().UTC(), Begun: begun}
+	f.shown.lastSnapshot = &FeedSnapshot{Snapshot: f.wakes.snapshots[0], At: time.Now().UTC(), Begun: begun}
 	if !begun {
-		f.log.Error("the plugin reads no snapshots of this feed", "snapshot", f.snapshots[0])
+		f.log.Error("the plugin reads no snapshots of this feed", "snapshot", f.wakes.snapshots[0])
 	}
-	f.snapshots = f.snapshots[1:]
+	f.wakes.snapshots = f.wakes.snapshots[1:]
 }
 
 // attempts counts what was tried for one page.
@@ -431,8 +431,8 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 // askedAgain says that a page is delivered again from its start, where it is: a fault that is final is not followed by
 // that.
 func (f *feed) askedAgain() {
-	if say := f.fromStart; say != nil {
-		f.fromStart = nil
+	if say := f.pipe.fromStart; say != nil {
+		f.pipe.fromStart = nil
 		say()
 	}
 }

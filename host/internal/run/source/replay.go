@@ -56,8 +56,8 @@ func (t *Task) Replay(ctx context.Context, r Replay) error {
 	if reading.key, reading.value, err = t.o.DeadLetters.NewConverters(); err != nil {
 		return err
 	}
-	f := &feed{task: t, name: "dead letters", partition: r.Partition, opened: &openedVersion{feeds: []wit.Feed{{}}},
-		log: t.log.With(slog.String("feed", "dead letters")), wakes: wakes{came: make(chan struct{}, 1)}}
+	f := newFeedOf(t, &openedVersion{feeds: []wit.Feed{{}}})
+	f.name, f.partition, f.log = "dead letters", r.Partition, t.log.With(slog.String("feed", "dead letters"))
 	f.reads = func(ctx context.Context) error {
 		for {
 			letters, behind, err := r.Next(ctx, reading.unreadable)
@@ -93,7 +93,7 @@ func (r *replaying) send(ctx context.Context, f *feed, letters []DeadLetter, beh
 		p, err := r.filled(ctx, f, &letters[i], i > 0)
 		if err == nil && i == len(letters)-1 {
 			if err = p.room(ctx); err == nil {
-				p.chunk.mark, p.chunk.moves, p.chunk.ends = position{fields: behind}, true, isWhole
+				p.chunk.mark, p.chunk.moves, p.chunk.ends = position{fields: behind}, true, pageComplete
 			}
 		}
 		if err == nil && p.chunk != nil {

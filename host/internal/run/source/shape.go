@@ -82,13 +82,13 @@ func (f *feed) newShaper(ctx context.Context) (*shaper, error) {
 // shape is the second stage.
 func (f *feed) shape(s *shaper) {
 	var failed error
-	for c := range f.decoded {
-		if failed == nil && f.failed.Err() == nil {
+	for c := range f.pipe.decoded {
+		if failed == nil && f.pipe.failed.Err() == nil {
 			failed = guard.Do(f.task.log, "feed "+f.name+", the stage of shaping",
-				func() error { return s.work(f.failed, c) })
+				func() error { return s.work(f.pipe.failed, c) })
 		}
 		c.err = failed // nothing goes past a chunk that failed
-		f.shaped <- c
+		f.pipe.shaped <- c
 	}
 }
 
@@ -182,7 +182,7 @@ func (s *shaper) convert(ctx context.Context, c *chunk) error {
 		if i%watchRows == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if len(c.out) >= MaxChunkOutput || len(s.spans) >= maxChunkRecords {
+		if len(c.out) >= maxChunkOutput || len(s.spans) >= maxChunkRecords {
 			if err := s.ahead(ctx, c); err != nil {
 				return err
 			}
@@ -245,7 +245,7 @@ func (s *shaper) ahead(ctx context.Context, c *chunk) error {
 	s.records(c, part)
 	s.spans, s.headers = s.spans[:0], s.headers[:0]
 	sent = true
-	s.feed.shaped <- part
+	s.feed.pipe.shaped <- part
 	return nil
 }
 
@@ -330,7 +330,7 @@ func headersTooLarge() error {
 
 // records cuts the output of a chunk, which stands still now, into records of rows of another or the same.
 func (s *shaper) records(rows, c *chunk) {
-	c.produced = s.feed.output.NewBatch()
+	c.produced = s.feed.pipe.output.NewBatch()
 	carries := c.carries.Key != "" // a row's own header goes before it
 	for i := range s.spans {
 		sp := &s.spans[i]

@@ -285,14 +285,14 @@ func (t *Task) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	deafen, err := t.listen(ctx)
+	stopListening, err := t.listen(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
-	defer deafen()
+	defer stopListening()
 	defer t.plugin.Close()
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -430,7 +430,7 @@ func (t *Task) start(ctx context.Context) error {
 // call makes one call of open.
 func (t *Task) call(ctx context.Context, r Reader, o *openedVersion, state []byte, answers []wit.Response) (*wit.Need,
 	error) {
-	opening, err := r.OpenSource(ctx, t.o.Component, t.o.Settings, state, answers)
+	opening, err := r.OpenSource(ctx, t.o.Component, task.Seen(o.code, t.o.Settings), state, answers)
 	if err == nil && opening.Ready != nil {
 		o.context, o.feeds = opening.Ready.Context, opening.Ready.Feeds
 	}

@@ -33,7 +33,8 @@ const (
 // it.
 const subscribeAgain = 10 * time.Minute
 
-// wakes are the notifications that a feed has to serve (P9). f.mu guards all of it but came.
+// wakes are the notifications that a feed has to serve (P9). The feed's lock guards all of it but came and
+// subscriptionDigest.
 type wakes struct {
 	waiting wakeQueue
 	// serving are those whose rows are being read, or sent, in the order in which they were taken.
@@ -44,8 +45,16 @@ type wakes struct {
 	recent  []string
 	// crowded: it was said that more than maxAgain were to come again.
 	crowded bool
+	// snapshots are those that were asked for.
+	snapshots []string
 	// came has a token when one has come.
 	came chan struct{}
+	// subscriptionDigest is that of the subscriptions that were there before what was read last was asked for: whatever
+	// happens later they tell. It is stored with the offset; where others are there at a start, the feed is read once
+	// more, since nobody has said what happened in between. Reading changes it.
+	subscriptionDigest string
+	// arranged is the digest of the subscriptions that there are, "" where none was asked for.
+	arranged string
 }
 
 // wake is what one or several notifications have asked for.
@@ -54,8 +63,9 @@ type wake struct {
 	idents []string
 	// served is closed when it was served: senders wait for it.
 	served chan struct{}
-	// covers is the new value of [feed.covers] when it is read for, "" where that does not change.
-	covers string
+	// subscriptionDigest is the new value of that of the feed's wakes when it is read for, "" where that does not
+	// change.
+	subscriptionDigest string
 	// again: it was served, and comes once more, not before notBefore. The answer then is the last one, whatever the
 	// plugin makes of it: plugins have no memory from one page to the next, and would have it come for ever.
 	again     bool
@@ -141,7 +151,7 @@ func (q *wakeQueue) take() *wake {
 func (f *feed) wake(w *wit.Wake) (served <-chan struct{}, err error) {
 	f = f.living()
 	defer f.mu.Unlock()
-	q := &f.wakes
+	q := f.wakes
 	one := q.pending[w.Ident]
 	switch {
 	case w.Ident != "" && q.known[w.Ident]:
@@ -176,8 +186,8 @@ func (f *feed) wake(w *wit.Wake) (served <-chan struct{}, err error) {
 // living locks the feed, or the one that has taken its place.
 func (f *feed) living() *feed {
 	f.mu.Lock()
-	for f.heir != nil {
-		heir := f.heir
+	for f.successor != nil {
+		heir := f.successor
 		f.mu.Unlock()
 		f = heir
 		f.mu.Lock()
@@ -189,16 +199,18 @@ func (f *feed) living() *feed {
 func (f *feed) inherit(old *feed) {
 	old.mu.Lock()
 	defer old.mu.Unlock()
-	old.heir = f
-	f.wakes, f.snapshots = old.wakes, old.snapshots
-	f.wakes.waiting, f.wakes.serving = wakeQueue{}, nil
+	old.successor = f
+	inherited := *old.wakes
+	inherited.waiting, inherited.serving = wakeQueue{}, nil
+	inherited.subscriptionDigest, inherited.arranged = f.wakes.subscriptionDigest, f.wakes.arranged
+	f.wakes = &inherited
 	for _, w := range append(old.wakes.serving, old.wakes.waiting.list...) {
 		f.wakes.waiting.add(w)
 	}
-	f.subscribed.Store(old.subscribed.Load())
-	f.told.Store(old.told.Load())
-	if old.arranged != "" {
-		f.resubscribed(old.arranged, false)
+	f.shown.subscribed.Store(old.shown.subscribed.Load())
+	f.shown.told.Store(old.shown.told.Load())
+	if old.wakes.arranged != "" {
+		f.resubscribed(old.wakes.arranged, false)
 	}
 }
 
@@ -207,15 +219,15 @@ func (f *feed) inherit(old *feed) {
 func (f *feed) arrange(subscriptions string, anew bool) {
 	f = f.living()
 	defer f.mu.Unlock()
-	f.arranged = subscriptions
+	f.wakes.arranged = subscriptions
 	if !anew {
 		return
 	}
-	q := &f.wakes
+	q := f.wakes
 	if q.waiting.byToken[""] == nil {
 		q.waiting.add(&wake{served: make(chan struct{})})
 	}
-	q.waiting.byToken[""].covers = f.arranged
+	q.waiting.byToken[""].subscriptionDigest = f.wakes.arranged
 	q.tell()
 }
 
@@ -230,8 +242,8 @@ func (q *wakes) tell() {
 // resubscribed is arrange for a feed that is about to be read from its stored offset.
 func (f *feed) resubscribed(subscriptions string, made bool) (again bool) {
 	begun := len(f.at.fields) > 0
-	if again = begun && (made || f.covers != subscriptions); !begun {
-		f.covers = subscriptions
+	if again = begun && (made || f.wakes.subscriptionDigest != subscriptions); !begun {
+		f.wakes.subscriptionDigest = subscriptions
 	}
 	f.arrange(subscriptions, again)
 	return again
@@ -241,7 +253,7 @@ func (f *feed) resubscribed(subscriptions string, made bool) (again bool) {
 func (f *feed) nextWake() (token string, some bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	q := &f.wakes
+	q := f.wakes
 	one := q.waiting.take()
 	if one == nil {
 		return "", false
@@ -255,7 +267,7 @@ func (f *feed) nextWake() (token string, some bool) {
 func (f *feed) later(wait time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	q := &f.wakes
+	q := f.wakes
 	served := q.serving[len(q.serving)-1]
 	switch {
 	case served.again, q.waiting.byToken[served.token] != nil:
@@ -278,8 +290,8 @@ func (f *feed) later(wait time.Duration) {
 func (f *feed) serve() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if last := len(f.wakes.serving) - 1; f.wakes.serving[last].covers != "" {
-		f.covers = f.wakes.serving[last].covers
+	if last := len(f.wakes.serving) - 1; f.wakes.serving[last].subscriptionDigest != "" {
+		f.wakes.subscriptionDigest = f.wakes.serving[last].subscriptionDigest
 	}
 }
 
@@ -287,7 +299,7 @@ func (f *feed) serve() {
 func (f *feed) putBack() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	q := &f.wakes
+	q := f.wakes
 	last := len(q.serving) - 1
 	q.waiting.addFirst(q.serving[last])
 	q.serving = q.serving[:last]
@@ -321,7 +333,7 @@ func (f *feed) release(ctx context.Context) error {
 func (f *feed) served() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	q := &f.wakes
+	q := f.wakes
 	for _, w := range q.serving {
 		for _, ident := range w.idents {
 			delete(q.pending, ident)
@@ -389,7 +401,7 @@ func (t *Task) listen(ctx context.Context) (close func(), err error) {
 			close()
 			return nil, fmt.Errorf("feed %s: subscribe: %w", f.name, err)
 		}
-		f.subscribed.Store(time.Now().UnixMilli())
+		f.shown.subscribed.Store(time.Now().UnixMilli())
 		f.log.Info("subscribed", "address", address, "subscriptions", done)
 		if f.resubscribed(digestOf(done), made) {
 			f.log.Warn("the subscription is not the one that told of changes since the stored offset: what "+
@@ -469,7 +481,7 @@ func (t *Task) renew(ctx context.Context, f *feed, address, done string) {
 			f.log.Warn("the subscription was gone and was made anew: what happened meanwhile is asked for",
 				"subscriptions", now)
 			f.arrange(digestOf(now), true)
-			t.feed(f.name).subscribed.Store(time.Now().UnixMilli())
+			t.feed(f.name).shown.subscribed.Store(time.Now().UnixMilli())
 		}
 		done = now
 	}
@@ -502,7 +514,7 @@ func (t *Task) notified(ctx, ended context.Context, n wit.Notification) error {
 		if f == nil {
 			return notify.ErrBusy
 		}
-		f.told.Store(time.Now().UnixMilli())
+		f.shown.told.Store(time.Now().UnixMilli())
 		served, err := f.wake(w)
 		if err != nil {
 			return err

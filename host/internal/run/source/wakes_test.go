@@ -70,7 +70,7 @@ func notified(t *testing.T, r *reader, prepare func(*world), do func(t *testing.
 // Waiting notifications of one token become one wake, also while one of that token is served: it may have been answered
 // before the row changed.
 func TestNotificationsOfOneTokenBecomeOneWake(t *testing.T) {
-	f := &feed{task: &Task{}, wakes: wakes{came: make(chan struct{}, 1)}}
+	f := newFeedOf(&Task{}, nil)
 	for range 2 {
 		for range 1000 {
 			if _, err := f.wake(&wit.Wake{Token: "x"}); err != nil {
@@ -253,7 +253,8 @@ func TestLostSubscriptionAndAKill(t *testing.T) {
 
 // A feed that starts over from its stored offset serves what waited for it, and its subscription's renewal reaches it.
 func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
-	old := &feed{task: &Task{}, wakes: wakes{came: make(chan struct{}, 1)}, covers: "1", arranged: "2"}
+	old := newFeedOf(&Task{}, nil)
+	old.wakes.subscriptionDigest, old.wakes.arranged = "1", "2"
 	served, err := old.wake(&wit.Wake{Token: "x", Ident: "1", Hold: true})
 	if token, _ := old.nextWake(); token != "x" || err != nil {
 		t.Fatal(token, err)
@@ -261,8 +262,9 @@ func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
 	if _, err := old.wake(&wit.Wake{Token: "y"}); err != nil {
 		t.Fatal(err)
 	}
-	again := &feed{task: &Task{}, wakes: wakes{came: make(chan struct{}, 1)}, covers: "1",
-		at: position{fields: []wit.Field{wit.IntegerField("page", 1)}}}
+	again := newFeedOf(&Task{}, nil)
+	again.wakes.subscriptionDigest = "1"
+	again.at = position{fields: []wit.Field{wit.IntegerField("page", 1)}}
 	again.inherit(old)
 	if _, err := old.wake(&wit.Wake{Token: "z"}); err != nil { // of somebody who has found the old one just before
 		t.Fatal(err)
@@ -273,8 +275,8 @@ func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
 		again.serve()
 		tokens = append(tokens, token)
 	}
-	if want := []string{"x", "y", "", "z"}; !slices.Equal(tokens, want) || again.covers != "2" {
-		t.Errorf("served %q with the subscription %q, expected %q", tokens, again.covers, want)
+	if want := []string{"x", "y", "", "z"}; !slices.Equal(tokens, want) || again.wakes.subscriptionDigest != "2" {
+		t.Errorf("served %q with the subscription %q, expected %q", tokens, again.wakes.subscriptionDigest, want)
 	}
 	select {
 	case <-served:
@@ -383,7 +385,7 @@ func TestSnapshotBeforeWhatWasMissed(t *testing.T) {
 					if f == nil {
 						return // it is being opened
 					}
-					if covers[q.Target] = f.covers == missed; q.Target != "/x" {
+					if covers[q.Target] = f.wakes.subscriptionDigest == missed; q.Target != "/x" {
 						return
 					}
 					if err := task.Snapshot("feed0", "now"); err != nil {
@@ -419,7 +421,7 @@ func TestWaitingNotificationsAreBounded(t *testing.T) {
 		"tokens": func(i int) *wit.Wake { return &wit.Wake{Token: strconv.Itoa(i)} },
 		"idents": func(i int) *wit.Wake { return &wit.Wake{Token: "delta", Ident: strconv.Itoa(i)} },
 	} {
-		f := &feed{task: &Task{}, wakes: wakes{came: make(chan struct{}, 1)}}
+		f := newFeedOf(&Task{}, nil)
 		for i := range maxWakes {
 			if _, err := f.wake(one(i)); err != nil {
 				t.Fatalf("%s: number %d: %v", name, i, err)
@@ -562,8 +564,8 @@ func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
 func TestWakesThatComeAgainAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		f := &feed{task: &Task{}, log: slog.New(slog.NewTextHandler(&log, nil)),
-			wakes: wakes{came: make(chan struct{}, 1)}}
+		f := newFeedOf(&Task{}, nil)
+		f.log = slog.New(slog.NewTextHandler(&log, nil))
 		serve := func(token string) {
 			t.Helper()
 			if _, err := f.wake(&wit.Wake{Token: token}); err != nil {
@@ -602,7 +604,7 @@ func BenchmarkWakes(b *testing.B) {
 		tokens[i] = fmt.Sprintf("/sap/opu/odata/sap/ZORDERS_SRV/Orders('%010d')", i)
 	}
 	for b.Loop() {
-		f := &feed{task: &Task{}, wakes: wakes{came: make(chan struct{}, 1)}}
+		f := newFeedOf(&Task{}, nil)
 		for _, token := range tokens {
 			if _, err := f.wake(&wit.Wake{Token: token, Ident: token}); err != nil {
 				b.Fatal(err)
@@ -621,7 +623,8 @@ func BenchmarkWakes(b *testing.B) {
 func TestWakesThatWaitAreFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
-		f := &feed{task: &Task{}, wakes: wakes{came: make(chan struct{}, 1)}, log: slog.New(slog.DiscardHandler)}
+		f := newFeedOf(&Task{}, nil)
+		f.log = slog.New(slog.DiscardHandler)
 		served := 0
 		for step := range 20_000 {
 			q := &f.wakes.waiting

@@ -1,0 +1,18 @@
+// Package rest answers Kafka Connect's REST API, and below /culvert/ what Kafka Connect has no resources for. Statuses,
+// bodies and error texts are those that a real worker was recorded to give, because tools depend on them.
+//
+// Where to look:
+//
+//   - routes.go: the table of all routes, which is the only place that names one. A new route is a row there and a
+//     method of exchange. openapi.go: the document made of it.
+//   - server.go: listeners, and what a worker is for this package. handler.go: from a request to its row, the forms of
+//     answers, and what is shown of connectors. body.go: what is sent.
+//   - change.go, validate.go, steer.go, offsets.go, topics.go, loggers.go: routes of Kafka Connect's.
+//   - culvert.go, operate.go, letters.go: plugins and the folder of connectors, what operators do, dead letters.
+//   - guard.go, others.go: which Host a request may name. access.go, users.go, changes.go, tls.go: who may ask and
+//     change, and what the log says of changes.
+//
+// Invariants: a request is answered once, in the form that Kafka Connect has for it. What config providers gave is
+// struck out of every text. A request whose Host may be that of a page in a browser sees no passwords and changes
+// nothing.
+package rest
