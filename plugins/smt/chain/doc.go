@@ -11,8 +11,9 @@
 //   - component.go: the table of transforms and predicates. settings.go: how they read their settings.
 //   - chain.go: the stages of a chain, and its context. engine.go: a call, the plain way, the result. view.go: a row on
 //     the plain way.
-//   - draft.go: a structure on its way through stages on fields. program.go: the program that a draft becomes; what
-//     that does to one row. entries.go: the same for a map without schema. edit.go: values that become others.
+//   - reader.go: where the members of a value begin. draft.go: a structure on its way through stages on fields.
+//     program.go: the program that a draft becomes; what that does to one row. entries.go: the same for a map without
+//     schema. edit.go: values that become others.
 //   - lane.go: the fast lane. shape.go: programs for maps. compile.go: programs as the kernel takes them.
 //   - insert.go, replace.go, mask.go, cast.go, timestamp.go, key.go (ValueToKey), headers.go, whole.go (ExtractField,
 //     HoistField, SetSchemaMetadata), flatten.go, router.go, stamp.go (TimestampRouter): Kafka's transforms and
