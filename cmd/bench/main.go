@@ -29,6 +29,10 @@ import (
 var decoding = benchmark{"./plugins/odata/decode/bench", "BenchmarkPages", `Pages of rows, decoded in the sandbox, in CPU time. ratio is how many times as long encoding/xml's Token loop (Atom) or
 encoding/json into a map (JSON) takes for the same bytes, natively; times-regular is what odd rows take beside regular ones.`, 1, "", "guest-ns/row"}
 
+var stock = benchmark{"./plugins/odata/decode/bench", "BenchmarkStock", "The same pages in a guest without assembly " +
+	"(build tag stock), in turns: times-kernel is what the kernels' Go takes, compiled by stock Go, of the time of " +
+	"their assembly. The assembler is to go once all are at most 1.5.", 1, "40x", ""}
+
 var transforming = benchmark{"./host/internal/run/transform", "BenchmarkChains",
 	"Chains of transforms on a record of 10 fields, the crossing included; make bench-peers has Kafka's own classes " +
 		"beside them.", 3, "", "cpu-ns/record"}
@@ -50,7 +54,12 @@ var sections = []struct {
 	name string
 	run  func(context.Context, *bench) error
 }{
-	{"decode", decoding.run},
+	{"decode", func(ctx context.Context, b *bench) error {
+		if err := decoding.run(ctx, b); err != nil {
+			return err
+		}
+		return stock.run(ctx, b)
+	}},
 	{"transform", transforming.run},
 	{"fences", func(ctx context.Context, b *bench) error {
 		for _, f := range fences {

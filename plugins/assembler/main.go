@@ -10,6 +10,9 @@
 // 64. Functions named Load, Byte, Store, Put, Copy, quotient, pointer and touch are instructions: they must do what
 // their like in plugins/odata/decode/fast and plugins/smt/kernel do.
 //
+// With the build tag stock a guest takes the Go as it is, in place of the assembly: make bench prints how the two
+// compare, which says when stock Go is good enough to do without.
+//
 // Up to two pointers of a kernel are kept as 32-bit addresses, those that its comment names: "kernel(e, s): …". What is
 // read and written by way of the same value of such an address has its bounds checked once, by the engine (wazero), as
 // far as was checked before: touch checks the whole of a structure. All other addresses are computed for each access,
@@ -122,6 +125,8 @@ func generate(folder string, files []string) (text []byte, err error) {
 		}
 	}()
 	g.line("// Made by plugins/assembler from kernel.go. DO NOT EDIT.")
+	g.line("")
+	g.line("//go:build !stock")
 	g.line("")
 	g.line("#include \"textflag.h\"")
 	var kernels []*ast.FuncDecl

@@ -1,3 +1,5 @@
+//go:build !stock
+
 package kernel
 
 // Assembly made from kernel.go. It stores no pointers.

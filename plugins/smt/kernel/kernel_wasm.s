@@ -1,5 +1,7 @@
 // Made by plugins/assembler from kernel.go. DO NOT EDIT.
 
+//go:build !stock
+
 #include "textflag.h"
 
 TEXT ·Pass(SB), NOSPLIT, $0-16

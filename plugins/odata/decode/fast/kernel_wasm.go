@@ -1,3 +1,5 @@
+//go:build !stock
+
 package fast
 
 import "unsafe"
