@@ -189,7 +189,7 @@ func TestWhatIsKeptOfAvroIsBounded(t *testing.T) {
 		if _, err := c.Decode(t.Context(), "orders", out, b); err != nil {
 			t.Fatal(err)
 		}
-		programs, read = max(programs, len(c.programs.of)), max(read, len(c.readings.of))
+		programs, read = max(programs, len(c.programs.of)), max(read, len(c.readings.kept.of))
 	}
 	if programs != kept || read != kept {
 		t.Errorf("expected %d schemas at most in each direction, found %d and %d", kept, programs, read)

@@ -11,15 +11,19 @@ import (
 // readings are what a converter with a schema registry has made of the schemas that values came with, so that each is
 // asked for and compiled once.
 type readings[R compiled] struct {
-	cache[readingKey, reading[R]]
+	kept cache[readingKey, reading[R]]
 	asks *registered
 	// compile makes what reads the values of a schema, the last of several; read reads one.
 	compile func(ctx context.Context, topic string, texts []registry.Text) (R, error)
 	read    func(by R, ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error)
-	// last is what was found last, of lastKey, where there is such: values of a topic mostly have one schema.
-	last    reading[R]
-	lastKey readingKey
-	lasts   bool
+	last    found[R]
+}
+
+// found is what was found last, of a key, where there is such: values of a topic mostly have one schema.
+type found[R compiled] struct {
+	reading[R]
+	key  readingKey
+	some bool
 }
 
 // compiled is what reads the values of one schema.
@@ -43,7 +47,7 @@ type readingKey struct {
 func newReadings[R compiled](kept int, asks *registered,
 	compile func(context.Context, string, []registry.Text) (R, error),
 	read func(R, context.Context, string, []byte, *record.Batch) (wit.Datum, error)) readings[R] {
-	return readings[R]{cache: newCache[readingKey, reading[R]](kept), asks: asks, compile: compile, read: read}
+	return readings[R]{kept: newCache[readingKey, reading[R]](kept), asks: asks, compile: compile, read: read}
 }
 
 // Decode implements [Converter].
@@ -92,11 +96,11 @@ func (k *readings[R]) decode(ctx context.Context, topic string, id schemaID, dat
 // find is what is kept for an id of a topic.
 func (k *readings[R]) find(topic string, id schemaID) (r reading[R], known bool) {
 	key := readingKey{topic, id}
-	if k.lasts && key == k.lastKey {
-		return k.last, true
+	if k.last.some && key == k.last.key {
+		return k.last.reading, true
 	}
-	if r, known = k.of[key]; known {
-		k.last, k.lastKey, k.lasts = r, key, true
+	if r, known = k.kept.of[key]; known {
+		k.last = found[R]{r, key, true}
 	}
 	return r, known
 }
@@ -122,6 +126,6 @@ func (k *readings[R]) add(ctx context.Context, topic string, id schemaID) (readi
 	if r.err == nil && r.by.from() != nil {
 		size += compiledBytes(r.by.from())
 	}
-	k.put(readingKey{topic, id}, r, size)
+	k.kept.put(readingKey{topic, id}, r, size)
 	return r, nil
 }

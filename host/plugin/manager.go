@@ -139,7 +139,7 @@ type sharedPools struct {
 
 // sharedPool is a pool, and how many bindings share it.
 type sharedPool struct {
-	*Pool
+	pool  *Pool
 	users int
 }
 

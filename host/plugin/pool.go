@@ -110,11 +110,11 @@ func (m *Manager) share(x *module, connector string) *Pool {
 	key := poolKey{x, connector}
 	p := m.shared.pools[key]
 	if p == nil {
-		p = &sharedPool{Pool: newPool(x, connector)}
+		p = &sharedPool{pool: newPool(x, connector)}
 		m.shared.pools[key] = p
 	}
 	p.users++
-	return p.Pool
+	return p.pool
 }
 
 // drop lets go of a pool; the last one closes it.
