@@ -249,7 +249,8 @@ func TestTokensAreReached(t *testing.T) {
 	}
 	makefile, err := os.ReadFile("../../Makefile")
 	if err != nil || !strings.Contains(string(makefile), "export CGO_ENABLED := "+
-		"$(if $(filter pkcs11,$(TAGS)),1,0)\n") || !strings.Contains(string(makefile), "$(GO) build -tags \"$(TAGS)\"") {
+		"$(if $(filter pkcs11,$(TAGS)),1,0)\n") || !strings.Contains(string(makefile),
+		"$(GO) build -tags \"$(TAGS)\"") {
 		t.Errorf("the Makefile does not build with TAGS (%v)", err)
 	}
 }
