@@ -176,7 +176,7 @@ func (p *Position) items(s *stored) []Item {
 		{Name: "url", Text: &p.url}, {Name: "seen", Number: &p.seen}, {Name: "count", Number: &p.count},
 		{Name: "base", Number: &s.base, Least: 1},
 		{Name: "unordered", Facts: &p.facts, Fact: unordered}, {Name: "uncounted", Facts: &p.facts, Fact: uncounted},
-		{Name: "links", Facts: &p.facts, Fact: ignoresKeys}, {Name: "keys", Facts: &p.facts, Fact: keysHold},
+		{Name: "links", Facts: &p.facts, Fact: ignoresKeys}, {Name: "sorts", Facts: &p.facts, Fact: keysHold},
 		{Name: "sorted", Flag: &m.sorted}, {Name: "folded", Flag: &m.folded},
 		{Name: "shifts", Facts: &p.facts, Fact: mayShift}, {Name: "again", Number: &p.repeats, Least: 1},
 		{Name: "faults", Text: &p.faults}, {Name: "passed", Number: &s.passed, Least: 1},

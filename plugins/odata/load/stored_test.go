@@ -83,3 +83,13 @@ func TestOffsetsOfTheVersionBefore(t *testing.T) {
 		})
 	}
 }
+
+// Names of fields that the host gives an offset are its own: a page whose position has one of them fails.
+func TestNoFieldIsTheHosts(t *testing.T) {
+	for _, item := range newPosition(0).items(&stored{}) {
+		switch item.Name {
+		case "record", "keys", "fingerprint", "subscription":
+			t.Errorf("the field %s is the host's", item.Name)
+		}
+	}
+}
