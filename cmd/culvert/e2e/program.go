@@ -71,7 +71,7 @@ func prepare(m *testing.M) (code int, err error) {
 	if err := build(); err != nil {
 		return 1, err
 	}
-	return m.Run(), nil
+	return m.Run(), guesttest.Depend("cmd", "host", "plugins", "sdk", "wit", "examples", "testdata")
 }
 
 // build builds the program, one package of tests at a time. The command `go build` links it again only where it has

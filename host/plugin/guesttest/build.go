@@ -3,6 +3,8 @@ package guesttest
 
 import (
 	"encoding/json"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,6 +75,9 @@ func build(t testing.TB, pkg, flag string) []byte {
 	if b, ok := built[key]; ok {
 		return b
 	}
+	if err := Depend("plugins", "sdk", "wit", "examples"); err != nil {
+		t.Fatal(err)
+	}
 	out := filepath.Join(t.TempDir(), "guest.wasm")
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", flag, "-o", out, pkg)
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
@@ -85,4 +90,22 @@ func build(t testing.TB, pkg, flag string) []byte {
 	}
 	built[key] = b
 	return b
+}
+
+// Depend has the result of a test depend on all files in folders of the module, named from its root. The command `go
+// test` takes a result from its cache while the files that the test opened are as they were, and does not see what a
+// command that the test runs has read.
+func Depend(folders ...string) error {
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return fmt.Errorf("go env GOMOD: %w", err)
+	}
+	for _, folder := range folders {
+		err := filepath.WalkDir(filepath.Join(filepath.Dir(string(out)), folder),
+			func(_ string, _ fs.DirEntry, err error) error { return err })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
