@@ -24,7 +24,7 @@ func Embedded(t *testing.T) *embedded.Broker {
 	return b
 }
 
-// ends are the end offsets of a topic on a broker by partition; nil where there is no such topic.
+// EndsOn are the end offsets of a topic on a broker by partition; nil where there is no such topic.
 func EndsOn(t *testing.T, address, topic string) kafka.Positions {
 	t.Helper()
 	c := kafka.Defaults()

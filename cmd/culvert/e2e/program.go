@@ -36,7 +36,7 @@ var Bench struct {
 // of the time.
 const parallel = 4
 
-// main builds the program and runs the tests of a package: each package's TestMain calls it.
+// Main builds the program and runs the tests of a package: each package's TestMain calls it.
 func Main(m *testing.M) {
 	code, err := prepare(m)
 	if err != nil {

@@ -127,7 +127,8 @@ func Texts(t *testing.T, most int, posts *atomic.Int32) (address string) {
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
-// empty are topics that nobody else writes to either.
+// RowsNeverGoToTopicsOfTheWorker has rows named for each topic of a worker; empty are topics that nobody else writes
+// to either.
 func RowsNeverGoToTopicsOfTheWorker(t *testing.T, broker string, empty ...string) {
 	p := NewPlace(t)
 	s, address := Demo(t, service.Options{Rows: 60, PageSize: 20})

@@ -307,14 +307,6 @@ func setOf(paging string, top int) *Set {
 		Setting: func(name string) string { return "sap.odata#00." + name }, Keys: numbers()}
 }
 
-func upFrom(first, n int) []int {
-	keys := make([]int, n)
-	for i := range keys {
-		keys[i] = first + i
-	}
-	return keys
-}
-
 // random makes a service, and says whether it does all that it says.
 func random(r *rand.Rand) (s *service, set *Set, sound bool) {
 	pick := func(words ...string) string { return words[r.IntN(len(words))] }

@@ -354,8 +354,8 @@ func (s *state) mayTakeNoMatch(a *target, response *wit.Response) bool {
 
 // withoutMatch sends a request once more without If-Match, in a changeset of its own, since another one in it may be
 // what is refused.
-func (a *target) withoutMatch() wit.Verdict {
-	h := a.hint
+func (t *target) withoutMatch() wit.Verdict {
+	h := t.hint
 	h.bare, h.alone = true, true
 	return proceed(h)
 }
@@ -384,8 +384,8 @@ func (s *state) matched(a *target) bool {
 	return true
 }
 
-func (a *target) withMatch() wit.Verdict {
-	h := a.hint
+func (t *target) withMatch() wit.Verdict {
+	h := t.hint
 	h.bare = false
 	return proceed(h)
 }
