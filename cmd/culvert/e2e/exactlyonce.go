@@ -44,7 +44,7 @@ type Exactly struct {
 	Address string
 	Servers string
 	worker  string
-	Name    string // of the set's connector and topic; those of the changes have another letter behind it
+	Name    string // of the set's connector and topic; those of its changes have one more letter at the end
 	Rows    map[string]int
 	edits   *Edits
 	Random  *rand.Rand

@@ -413,7 +413,7 @@ func TestTasksAreRestarted(t *testing.T) {
 }
 
 // The file of a connector says by initial_state how it begins. What is wanted of it later goes before, also when the
-// worker is started again, and when its file is written anew.
+// worker is started again, and when its file is written again.
 func TestInitialStateOfFiles(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
