@@ -347,7 +347,7 @@ func (p *page) decode(ctx context.Context, tag string, status uint16, piece []by
 		return portion, err
 	}
 	if p.chunk.enough() {
-		return portion, p.pass(ctx)
+		return portion, p.passComplete(ctx)
 	}
 	return portion, nil
 }
@@ -468,12 +468,73 @@ func (p *page) room(ctx context.Context) error {
 	return nil
 }
 
-// pass hands the chunk to the next stage. While a page that repeats exactly is being read, the place behind its last
-// complete row may be stored; else nothing until the page's end (P2).
+// marks says that places within the page may be stored (P2).
+func (p *page) marks() bool { return p.fetch.Position != nil && p.fetch.RepeatsExactly }
+
+// incomplete is the position in the chunk of the first row with the last number, of which more may come: the place that
+// is stored is before it. Where some of that number were passed on already, it is the end of the chunk.
+func (p *page) incomplete() int {
+	rows := p.chunk.batch.Rows
+	from := len(rows)
+	for from > 0 && int64(rows[from-1].Origin) == p.last {
+		from--
+	}
+	if len(rows)-from != p.ofLast {
+		return len(rows)
+	}
+	return from
+}
+
+// passComplete passes on what the chunk has of complete rows and keeps the others for the next chunk, so that a stored
+// place covers all rows in Kafka. Several rows of one number that fill a chunk are passed on.
+func (p *page) passComplete(ctx context.Context) error {
+	c, from := p.chunk, p.incomplete()
+	count := len(c.batch.Rows)
+	if !p.marks() || from == count || from == 0 && count > 1 {
+		return p.pass(ctx)
+	}
+	if from == 0 {
+		return nil
+	}
+	last := make([]uint32, 0, count-from)
+	for i := from; i < count; i++ {
+		last = append(last, uint32(i))
+	}
+	kept := c.batch.Part(last)
+	c.cut(from)
+	if err := p.pass(ctx); err != nil {
+		return err
+	}
+	if err := p.room(ctx); err != nil {
+		return err
+	}
+	b := &p.chunk.batch
+	b.Rows, b.Data, b.Held = append(b.Rows, kept.Rows...), append(b.Data, kept.Data...), append(b.Held, kept.Held...)
+	for range kept.Rows {
+		p.chunk.origins = append(p.chunk.origins, uint32(p.last))
+	}
+	return nil
+}
+
+// dropIncomplete takes the rows of the last number out of the chunk of a page that broke off: they come again.
+func (p *page) dropIncomplete() {
+	from := p.incomplete()
+	dropped := len(p.chunk.batch.Rows) - from
+	if dropped == 0 {
+		return
+	}
+	p.chunk.cut(from)
+	p.ofLast, p.keys = 0, p.wholeKeys
+	p.rows -= dropped
+	p.feed.task.count.read.Add(int64(-dropped))
+}
+
+// pass hands the chunk to the next stage. While a page that repeats exactly is being read, the place after its last
+// complete row may be stored; else nothing until the page's end.
 func (p *page) pass(ctx context.Context) error {
 	c := p.chunk
 	p.chunk = nil
-	if !c.moves && p.fetch.Position != nil && p.fetch.RepeatsExactly && !p.skipping && p.whole >= 0 {
+	if !c.moves && p.marks() && !p.skipping && p.whole >= 0 {
 		c.mark, c.moves = position{fields: *p.fetch.Position, inside: true, row: uint32(p.whole), keys: p.wholeKeys,
 			topic: p.feed.wit().Topic}, true
 	}
@@ -576,17 +637,16 @@ func (p *page) broken(err error) {
 	f.at = at
 }
 
-// delivered tells whether whole rows of the page were passed on: it passes on what is in the chunk.
+// delivered says whether complete rows of the page were passed on: it passes on those that are in the chunk.
 func (p *page) delivered() bool {
 	if p.whole < 0 {
 		return false
 	}
-	if p.chunk != nil && len(p.chunk.batch.Rows) > 0 {
-		if p.pass(p.feed.pipe.failed) != nil {
-			return false
-		}
+	if p.chunk == nil {
+		return true
 	}
-	return true
+	p.dropIncomplete()
+	return p.pass(p.feed.pipe.failed) == nil
 }
 
 // giveBack returns a chunk that was not passed on.
