@@ -121,7 +121,8 @@ func (c *avroConverter) Encode(ctx context.Context, dst []byte, most int, topic 
 		return append(out, in...), false, nil
 	}
 	w := walk{ctx: ctx, in: in, most: k.most}
-	out, failed := p.write(&w, out)
+	out = p.write(&w, out)
+	failed := w.err
 	if failed == nil && w.i != len(in) {
 		failed = broken(w.i, "bytes left over")
 	}
@@ -134,7 +135,7 @@ func (c *avroConverter) Encode(ctx context.Context, dst []byte, most int, topic 
 	return out, false, nil
 }
 
-func (p *avroProgram) write(w *walk, dst []byte) ([]byte, *Error) {
+func (p *avroProgram) write(w *walk, dst []byte) []byte {
 	if p.step == nil {
 		return writeAnything(w, dst)
 	}
@@ -233,9 +234,8 @@ func (r *avroReading) read(ctx context.Context, _ string, in []byte, b *record.B
 	case r.raw:
 		w := walk{in: in}
 		if r.step.op == decimalStep {
-			var err *Error
-			if in, err = w.decimal(in); err != nil {
-				return d, err
+			if in = w.decimal(in); w.err != nil {
+				return d, w.err
 			}
 		}
 		b.Data = datum.AppendBytes(b.Data, in)
@@ -243,12 +243,11 @@ func (r *avroReading) read(ctx context.Context, _ string, in []byte, b *record.B
 		b.Data = append(b.Data, in...)
 	default:
 		w := walk{ctx: ctx, in: in, most: start + maxDecodedBytes}
-		out, failed := r.step.run(&w, b.Data)
-		if failed == nil && w.i != len(in) {
-			failed = w.bad(fmt.Sprintf("%d bytes behind the value", len(in)-w.i))
+		if b.Data = r.step.run(&w, b.Data); w.i != len(in) {
+			w.bad(fmt.Sprintf("%d bytes after the value", len(in)-w.i))
 		}
-		if b.Data = out; failed != nil {
-			return d, endedBy(ctx, failed)
+		if w.err != nil {
+			return d, endedBy(ctx, w.err)
 		}
 	}
 	if r.anything && b.Data[start] == datum.TagNull {

@@ -1,10 +1,6 @@
 package convert
 
-import (
-	"strconv"
-
-	"github.com/culvert-project/culvert/wit/datum"
-)
+import "github.com/culvert-project/culvert/wit/datum"
 
 // anythingSchema is what AvroData writes for values without a schema: a record of nine optional fields, of which one is
 // set.
@@ -37,154 +33,117 @@ var javaClasses = map[byte]string{
 	datum.TagStruct: "org.apache.kafka.connect.data.Struct",
 }
 
+// anyOf are the fields for the tags of dynamic values; anyFields: of a null none is set.
+var anyOf = [...]int{datum.TagNull: anyFields, datum.TagFalse: anyBoolean, datum.TagTrue: anyBoolean,
+	datum.TagInt8: anyInt, datum.TagInt16: anyInt, datum.TagInt32: anyInt, datum.TagInt64: anyLong,
+	datum.TagFloat32: anyFloat, datum.TagFloat64: anyDouble, datum.TagText: anyString, datum.TagBytes: anyBytes,
+	datum.TagArray: anyArray, datum.TagMap: anyMap}
+
 // writeAnything appends the dynamic value at the walk's position.
-func writeAnything(w *walk, dst []byte) ([]byte, *Error) {
-	tag, err := w.take(1)
-	if err != nil {
-		return dst, err
+func writeAnything(w *walk, dst []byte) []byte {
+	tag := w.take(1)
+	if w.err != nil {
+		return dst
 	}
-	field := anyFields
-	switch tag[0] {
-	case datum.TagNull:
-	case datum.TagFalse, datum.TagTrue:
-		field = anyBoolean
-	case datum.TagInt8, datum.TagInt16, datum.TagInt32:
-		field = anyInt
-	case datum.TagInt64:
-		field = anyLong
-	case datum.TagFloat32:
-		field = anyFloat
-	case datum.TagFloat64:
-		field = anyDouble
-	case datum.TagText:
-		field = anyString
-	case datum.TagBytes:
-		field = anyBytes
-	case datum.TagArray:
-		field = anyArray
-	case datum.TagMap:
-		field = anyMap
-	default:
-		return dst, &Error{dataException, "Unknown Java type for schemaless data: class " + javaClasses[tag[0]]}
+	if int(tag[0]) >= len(anyOf) {
+		w.fail("Unknown Java type for schemaless data: class " + javaClasses[tag[0]])
+		return dst
 	}
-	for range field {
-		dst = append(dst, 0)
-	}
+	field := anyOf[tag[0]]
+	dst = append(dst, make([]byte, field)...)
 	if field == anyFields {
-		return dst, nil
+		return dst
 	}
 	dst = append(dst, 2)
 	switch field {
 	case anyBoolean:
 		dst = append(dst, tag[0]-datum.TagFalse)
-	case anyFloat, anyDouble:
-		var b []byte
-		b, err = w.take(map[bool]int{true: 4, false: 8}[field == anyFloat])
-		dst = append(dst, b...)
+	case anyFloat:
+		dst = append(dst, w.take(4)...)
+	case anyDouble:
+		dst = append(dst, w.take(8)...)
 	case anyInt, anyLong:
-		var n int64
-		n, err = w.number()
-		dst = datum.AppendNumber(dst, n)
+		dst = datum.AppendNumber(dst, w.number())
 	case anyString, anyBytes:
-		var b []byte
-		b, err = w.block()
-		dst = datum.AppendBytes(dst, b)
+		dst = datum.AppendBytes(dst, w.block())
 	default:
-		dst, err = writeAnythings(w, dst, field == anyMap)
+		dst = writeAnythings(w, dst, field == anyMap)
 	}
-	if err != nil {
-		return dst, err
-	}
-	for range anyFields - 1 - field {
-		dst = append(dst, 0)
-	}
-	return dst, nil
+	return append(dst, make([]byte, anyFields-1-field)...)
 }
 
 // writeAnythings writes the items of an array, or keys and values of a map.
-func writeAnythings(w *walk, dst []byte, pairs bool) ([]byte, *Error) {
-	if w.depth++; w.depth > datum.MaxDepth {
-		return dst, w.bad("more than " + strconv.Itoa(datum.MaxDepth) + " values in each other")
+func writeAnythings(w *walk, dst []byte, pairs bool) []byte {
+	if !w.enter() {
+		return dst
 	}
-	count, err := w.number()
-	if err == nil && (count < 0 || count > int64(len(w.in))) {
-		err = w.bad("expected a count")
+	count := w.number()
+	if count < 0 || count > int64(len(w.in)) {
+		w.bad("expected a count")
 	}
-	if err != nil || count == 0 {
-		return append(dst, 0), err
+	if count > 0 {
+		dst = datum.AppendNumber(dst, count)
 	}
-	dst = datum.AppendNumber(dst, count)
-	for range count {
+	for ; count > 0 && w.err == nil; count-- {
 		from := w.i
-		if dst, err = writeAnything(w, dst); err == nil && pairs {
-			dst, err = writeAnything(w, dst)
+		if dst = writeAnything(w, dst); pairs {
+			dst = writeAnything(w, dst)
 		}
-		if err == nil {
-			err = w.look(from, dst)
-		}
-		if err != nil {
-			return dst, err
-		}
+		w.look(from, dst)
 	}
-	w.depth--
-	return append(dst, 0), nil
+	w.leave()
+	return append(dst, 0)
 }
 
 // readAnything appends the dynamic value that a record of anythingSchema is. Of several fields that are set the first
 // counts.
-func readAnything(w *walk, dst []byte) ([]byte, *Error) {
+func readAnything(w *walk, dst []byte) []byte {
 	start, set := len(dst), false
 	for field := range anyFields {
-		branch, err := w.number()
-		if err == nil && branch&^1 != 0 {
-			err = w.bad("expected a branch of an optional field")
+		branch := w.number()
+		if branch&^1 != 0 {
+			w.bad("expected a branch of an optional field")
 		}
-		if err != nil {
-			return dst, err
+		if w.err != nil {
+			return dst
 		}
 		if branch == 0 {
 			continue
 		}
 		end := len(dst)
-		if dst, err = readAnythingField(w, dst, field); err != nil {
-			return dst, err
-		}
-		if set {
+		if dst = readAnythingField(w, dst, field); set {
 			dst = dst[:end]
 		}
 		set = true
 	}
 	if !set {
-		return append(dst[:start], datum.TagNull), nil
+		return append(dst[:start], datum.TagNull)
 	}
-	return dst, nil
+	return dst
 }
 
-func readAnythingField(w *walk, dst []byte, field int) ([]byte, *Error) {
+// anyScalars are what is read from the fields of scalars but booleans.
+var anyScalars = [...]struct {
+	tag byte
+	by  step
+}{anyBytes: {datum.TagBytes, step{op: bytesStep}}, anyDouble: {datum.TagFloat64, step{op: floatStep, size: 8}},
+	anyFloat: {datum.TagFloat32, step{op: floatStep, size: 4}}, anyInt: {datum.TagInt32, step{op: numberStep, size: 32}},
+	anyLong: {datum.TagInt64, step{op: numberStep, size: 64}}, anyString: {datum.TagText, step{op: textStep}}}
+
+func readAnythingField(w *walk, dst []byte, field int) []byte {
 	switch field {
 	case anyBoolean:
-		b, err := w.take(1)
-		if err == nil && b[0] > 1 {
-			err = w.bad("expected a boolean")
-		}
-		if err != nil {
-			return dst, err
-		}
-		return append(dst, datum.TagFalse+b[0]), nil
+		return append(dst, datum.TagFalse+w.boolean())
 	case anyArray, anyMap:
 		return readAnythings(w, dst, field == anyMap)
 	}
-	s := map[int]step{anyBytes: {op: bytesStep}, anyDouble: {op: floatStep, size: 8}, anyFloat: {op: floatStep,
-		size: 4},
-		anyInt: {op: numberStep, size: 32}, anyLong: {op: numberStep, size: 64}, anyString: {op: textStep}}[field]
-	tag := map[int]byte{anyBytes: datum.TagBytes, anyDouble: datum.TagFloat64, anyFloat: datum.TagFloat32,
-		anyInt: datum.TagInt32, anyLong: datum.TagInt64, anyString: datum.TagText}[field]
-	return s.run(w, append(dst, tag))
+	scalar := &anyScalars[field]
+	return scalar.by.run(w, append(dst, scalar.tag))
 }
 
-func readAnythings(w *walk, dst []byte, pairs bool) ([]byte, *Error) {
-	if w.depth++; w.depth > datum.MaxDepth {
-		return dst, w.bad("more than " + strconv.Itoa(datum.MaxDepth) + " values in each other")
+func readAnythings(w *walk, dst []byte, pairs bool) []byte {
+	if !w.enter() {
+		return dst
 	}
 	s := step{op: arrayStep, element: &step{op: anythingStep}}
 	tag := byte(datum.TagArray)
@@ -193,14 +152,11 @@ func readAnythings(w *walk, dst []byte, pairs bool) ([]byte, *Error) {
 	}
 	dst = append(dst, tag)
 	start := len(dst)
-	dst, err := s.blocks(w, dst)
-	if err != nil {
-		return dst, err
-	}
-	w.depth--
+	dst = s.blocks(w, dst)
+	w.leave()
 	// A dynamic value has one count and no end; an empty one is the count alone.
 	if len(dst)-start > 1 {
 		dst = dst[:len(dst)-1]
 	}
-	return dst, nil
+	return dst
 }

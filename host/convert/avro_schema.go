@@ -3,7 +3,7 @@ package convert
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -14,7 +14,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 	"github.com/culvert-project/culvert/wit/java"
-	"github.com/culvert-project/culvert/wit/java/json"
 )
 
 // Names and properties by which Confluent's AvroData keeps what Avro does not know of Kafka Connect's schemas
@@ -49,9 +48,9 @@ type avroOptions struct {
 // avroWriter writes the Avro schema of a schema of ours, and finds the steps from the one's bytes to the other's. The
 // order of the JSON members is that of Avro's Schema.toString.
 type avroWriter struct {
+	schemaText
 	nodes []wit.Node
 	o     avroOptions
-	k     *budget
 	// digests are of the nodes with all below, without their own optionality: two nodes
 	// of one digest are the same type.
 	digests [][sha256.Size]byte
@@ -66,65 +65,32 @@ type avroWriter struct {
 
 // avroSchemaOf returns the text of the Avro schema for nodes, and the full name of the record that its root is.
 func avroSchemaOf(k *budget, nodes []wit.Node, o avroOptions) (text []byte, name string, s *step, err error) {
-	w := avroWriter{nodes: nodes, o: o, k: k, digests: digestsOf(nodes), defined: map[string][sha256.Size]byte{},
-		unnamed: map[[sha256.Size]byte]string{}}
-	text, top, err := w.node(nil, 0, "", false)
-	if err != nil {
-		return nil, "", nil, err
-	}
-	return text, w.root, &top, nil
+	w := avroWriter{schemaText: schemaText{k: k}, nodes: nodes, o: o, digests: digestsOf(nodes),
+		defined: map[string][sha256.Size]byte{}, unnamed: map[[sha256.Size]byte]string{}}
+	top := w.node(0, "", false)
+	return w.out, w.root, &top, w.err
 }
 
 // digestsOf digests each node with all that is below it. Nodes refer to higher numbers only.
 func digestsOf(nodes []wit.Node) [][sha256.Size]byte {
 	digests := make([][sha256.Size]byte, len(nodes))
-	var b []byte
-	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
-	child := func(id uint32) {
-		b = append(b, flagOf(nodes[id].Optional))
-		b = append(b, digests[id][:]...)
-	}
 	for id := len(nodes) - 1; id >= 0; id-- {
-		n := &nodes[id]
-		b = append(b[:0], byte(n.Kind), flagOf(n.Name != nil), flagOf(n.Doc != nil), flagOf(n.Version != nil),
-			flagOf(n.DefaultValue != nil))
-		for _, s := range []*string{n.Name, n.Doc} {
-			if s != nil {
-				text(*s)
-			}
-		}
-		if n.Version != nil {
-			b = binary.AppendVarint(b, int64(*n.Version))
-		}
-		if n.DefaultValue != nil {
-			text(string(*n.DefaultValue))
-		}
-		b = binary.AppendUvarint(b, uint64(len(n.Parameters)))
-		for _, p := range n.Parameters {
-			text(p.Name)
-			text(p.Value)
-		}
-		for _, m := range n.Members {
-			text(m.Name)
-			child(m.Node)
-		}
+		n := nodes[id]
+		below := n.Members
 		switch n.Kind {
 		case wit.Mapping:
-			child(n.Key)
-			child(n.Element)
+			below = []wit.Member{{Node: n.Key}, {Node: n.Element}}
 		case wit.Array:
-			child(n.Element)
+			below = []wit.Member{{Node: n.Element}}
 		}
-		digests[id] = sha256.Sum256(b)
+		n.Optional, n.Members, n.Key, n.Element = false, nil, 0, 0
+		text, _ := json.Marshal(n) // of texts and numbers, which always can be written
+		for _, m := range below {
+			text = fmt.Appendf(text, "%q %t %x", m.Name, nodes[m.Node].Optional, digests[m.Node])
+		}
+		digests[id] = sha256.Sum256(text)
 	}
 	return digests
-}
-
-func flagOf(b bool) byte {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // parameter is a parameter of a node.
@@ -144,91 +110,73 @@ func nameOf(n *wit.Node) string {
 	return *n.Name
 }
 
-// node appends the schema of a node inside a namespace. bare: its optionality is seen to by the caller.
-func (w *avroWriter) node(dst []byte, id uint32, space string, bare bool) ([]byte, step, error) {
+// node writes the schema of a node inside a namespace. bare: its optionality is seen to by the caller.
+func (w *avroWriter) node(id uint32, space string, bare bool) step {
 	n := &w.nodes[id]
-	if len(dst) > w.k.most {
-		return dst, step{}, w.k.room(dst, 0)
+	switch {
+	case w.ended():
+		return step{}
+	case n.Kind == wit.Structure && nameOf(n) == avroUnion:
+		return w.union(id, space)
+	case !n.Optional || bare:
+		return w.value(id, space)
 	}
-	if n.Kind == wit.Structure && nameOf(n) == avroUnion {
-		return w.union(dst, id, space)
-	}
-	optional := n.Optional && !bare
 	// Confluent's AvroData puts null in front in unions of structures whatever their default.
 	valueFirst := n.DefaultValue != nil && n.Kind != wit.Structure
-	if optional {
-		dst = append(dst, '[')
-		if !valueFirst {
-			dst = append(dst, `"null",`...)
-		}
-	}
-	dst, s, err := w.value(dst, id, space)
-	if err != nil {
-		return dst, s, err
-	}
-	if !optional {
-		return dst, s, nil
-	}
-	value, null := int64(1), int64(0)
+	lead, end, null := `["null",`, "]", int64(0)
 	if valueFirst {
-		dst = append(dst, `,"null"`...)
-		value, null = 0, 1
+		lead, end, null = "[", `,"null"]`, 1
 	}
-	inner := s
-	branches := []branch{{lead: datum.AppendNumber(nil, null)}, {lead: datum.AppendNumber(nil, value), step: &inner}}
-	if n.DefaultValue != nil {
-		branches[0], branches[1] = branches[1], branches[0]
-	}
-	return append(dst, ']'), step{op: unionStep, branches: branches, same: s.same &&
-		valueFirst == (n.DefaultValue != nil)}, nil
+	w.raw(lead)
+	value := w.value(id, space)
+	w.raw(end)
+	s := optionalStep(n, branch{lead: datum.AppendNumber(nil, null)},
+		branch{lead: datum.AppendNumber(nil, 1-null), step: &value})
+	s.same = value.same && valueFirst == (n.DefaultValue != nil)
+	return s
 }
 
-// union appends a structure that stands for a union of several types.
-func (w *avroWriter) union(dst []byte, id uint32, space string) ([]byte, step, error) {
+// optionalStep writes an optional value of a node.
+func optionalStep(n *wit.Node, null, value branch) step {
+	if n.DefaultValue != nil {
+		return step{op: unionStep, branches: []branch{value, null}}
+	}
+	return step{op: unionStep, branches: []branch{null, value}}
+}
+
+// union writes a structure that stands for a union of several types.
+func (w *avroWriter) union(id uint32, space string) step {
 	n := &w.nodes[id]
 	pick := step{op: pickStep}
 	taken := map[string]bool{}
-	dst = append(dst, '[')
-	first := int64(0)
+	w.raw("[")
+	first := 0
 	if n.Optional {
-		dst = append(dst, `"null"`...)
+		w.raw(`"null"`)
 		first = 1
 	}
 	for i, m := range n.Members {
-		if i > 0 || n.Optional {
-			dst = append(dst, ',')
-		}
+		w.comma(first + i)
 		member := &w.nodes[m.Node]
 		if !member.Optional {
-			return dst, step{}, dataError("the member %s of a union must be optional", quoted(m.Name))
+			w.fail(dataError("the member %s of a union must be optional", quoted(m.Name)))
 		}
 		kind := w.kindInUnion(m.Node)
 		if kind == "union" || taken[kind] {
-			return dst, step{}, dataError("the member %s of a union: Avro has no union in a union, and no type twice "+
-				"in one", quoted(m.Name))
+			w.fail(dataError("the member %s of a union: Avro has no union in a union, and no type twice in one",
+				quoted(m.Name)))
 		}
 		taken[kind] = true
-		var s step
-		var err error
-		if dst, s, err = w.node(dst, m.Node, space, true); err != nil {
-			return dst, s, err
-		}
-		branches := []branch{{}, {lead: datum.AppendNumber(nil, first+int64(i)), step: &s}}
-		if member.DefaultValue != nil {
-			branches[0], branches[1] = branches[1], branches[0]
-		}
-		pick.members = append(pick.members, step{op: unionStep, branches: branches})
+		s := w.node(m.Node, space, true)
+		pick.members = append(pick.members, optionalStep(member, branch{},
+			branch{lead: datum.AppendNumber(nil, int64(first+i)), step: &s}))
 		pick.names = append(pick.names, m.Name)
 	}
-	dst = append(dst, ']')
+	w.raw("]")
 	if !n.Optional {
-		return dst, pick, nil
+		return pick
 	}
-	branches := []branch{{lead: datum.AppendNumber(nil, 0)}, {step: &pick}}
-	if n.DefaultValue != nil {
-		branches[0], branches[1] = branches[1], branches[0]
-	}
-	return dst, step{op: unionStep, branches: branches}, nil
+	return optionalStep(n, branch{lead: datum.AppendNumber(nil, 0)}, branch{step: &pick})
 }
 
 // kindInUnion is what Avro tells the types of a union apart by: the name of a type, for which its digest stands where
@@ -267,9 +215,8 @@ func (w *avroWriter) hasTextKeys(n *wit.Node) bool {
 var avroTypes = [...]string{"int", "int", "int", "long", "float", "double", "boolean", "string", "bytes", "array",
 	"map", "record"}
 
-func (w *avroWriter) value(dst []byte, id uint32, space string) ([]byte, step, error) {
+func (w *avroWriter) value(id uint32, space string) (s step) {
 	n := &w.nodes[id]
-	var s step
 	switch n.Kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
 		s = step{op: numberStep, size: 8 << n.Kind, same: true}
@@ -281,101 +228,79 @@ func (w *avroWriter) value(dst []byte, id uint32, space string) ([]byte, step, e
 		s = step{op: booleanStep, same: true}
 	case wit.Text:
 		if _, enum := parameter(n, avroEnum); enum && w.o.enhanced {
-			return w.enum(dst, n, id, space)
+			return w.enum(n, id, space)
 		}
 		s = step{op: textStep, same: true}
 	case wit.Bytes:
 		if size, fixed := parameter(n, fixedSize); fixed {
-			return w.fixed(dst, n, id, space, size)
+			return w.fixed(n, id, space, size)
 		}
 		s = step{op: bytesStep, same: true}
 	case wit.Structure:
-		return w.structure(dst, id, space)
+		return w.structure(id, space)
 	}
-	var err error
-	lead := len(dst)
-	dst = append(append(append(dst, `{"type":"`...), avroTypes[n.Kind]...), '"')
-	switch n.Kind {
-	case wit.Array:
-		var element step
-		dst, element, err = w.node(append(dst, `,"items":`...), n.Element, space, false)
+	lead := len(w.out)
+	w.raw(`{"type":"`, avroTypes[n.Kind], `"`)
+	switch {
+	case n.Kind == wit.Array:
+		w.raw(`,"items":`)
+		element := w.node(n.Element, space, false)
 		s = step{op: arrayStep, element: &element, same: element.same}
-	case wit.Mapping:
-		if w.hasTextKeys(n) {
-			dst, s, err = w.textMap(dst, n, space)
-			break
-		}
-		dst, s, err = w.entries(append(dst[:lead], `{"type":"array","items":`...), n, id, space)
+	case n.Kind == wit.Mapping && w.hasTextKeys(n):
+		s = w.textMap(n, space)
+	case n.Kind == wit.Mapping:
+		w.out = w.out[:lead]
+		w.raw(`{"type":"array","items":`)
+		s = w.entries(n, id, space)
 	}
-	if err != nil {
-		return dst, s, err
-	}
-	plain := len(dst)
-	if dst, err = w.properties(dst, id); err != nil {
-		return dst, s, err
-	}
-	if len(dst) == plain && n.Kind < wit.Array {
+	plain := len(w.out)
+	if w.properties(id); len(w.out) == plain && n.Kind < wit.Array {
 		// without properties the short form
-		return append(append(append(dst[:lead], '"'), avroTypes[n.Kind]...), '"'), s, nil
+		w.out = w.out[:lead]
+		w.raw(`"`, avroTypes[n.Kind], `"`)
+		return s
 	}
-	return append(dst, '}'), s, nil
+	w.raw("}")
+	return s
 }
 
-// textMap appends the values of a map with keys of text.
-func (w *avroWriter) textMap(dst []byte, n *wit.Node, space string) ([]byte, step, error) {
-	dst, element, err := w.node(append(dst, `,"values":`...), n.Element, space, false)
+// textMap writes the values of a map with keys of text.
+func (w *avroWriter) textMap(n *wit.Node, space string) step {
+	w.raw(`,"values":`)
+	element := w.node(n.Element, space, false)
 	key := step{op: textStep, same: true}
 	if k := &w.nodes[n.Key]; k.Optional {
 		text := key
-		branches := []branch{{refused: "a null key, which maps of Avro do not have"}, {step: &text}}
-		if k.DefaultValue != nil {
-			branches[0], branches[1] = branches[1], branches[0]
-		}
-		key = step{op: unionStep, branches: branches}
+		key = optionalStep(k, branch{refused: "a null key, which maps of Avro do not have"}, branch{step: &text})
 	}
-	return dst, step{op: mapStep, key: &key, element: &element, same: key.same && element.same}, err
+	return step{op: mapStep, key: &key, element: &element, same: key.same && element.same}
 }
 
-// entries appends the record that stands for an entry of a map with other keys.
-func (w *avroWriter) entries(dst []byte, n *wit.Node, id uint32, space string) ([]byte, step, error) {
+// entries writes the record that stands for an entry of a map with other keys.
+func (w *avroWriter) entries(n *wit.Node, id uint32, space string) step {
 	name := avroNamespace + "." + avroMapEntry
 	if n.Name != nil {
 		name = *n.Name
 	}
-	digest := w.digests[id]
-	full, seen, err := w.define(name, digest)
-	if err != nil {
-		return dst, step{}, err
-	}
-	if seen {
-		// What was written before is the same; only its steps are needed.
-		before := len(dst)
-		dst, s, err := w.entryFields(dst, n, namespaceOf(full))
-		return appendReference(dst[:before], full, space), s, err
-	}
-	dst = appendHead(append(dst, `{"type":"record"`...), full, space)
-	dst, s, err := w.entryFields(dst, n, namespaceOf(full))
-	if err != nil {
-		return dst, s, err
-	}
+	full, seen := w.define(name, w.digests[id])
+	start := len(w.out)
+	w.head("record", full, space)
+	w.raw(`,"fields":[`)
+	key := w.field("key", n.Key, "", namespaceOf(full), true)
+	w.raw(",")
+	element := w.field("value", n.Element, "", namespaceOf(full), true)
+	w.raw("]")
 	if full != avroNamespace+"."+avroMapEntry {
-		dst = append(dst, `,"connect.internal.type":"MapEntry"`...)
+		w.raw(`,"connect.internal.type":"MapEntry"`)
 	}
-	return append(dst, '}'), s, nil
+	if w.raw("}"); seen {
+		w.refer(start, full, space)
+	}
+	return step{op: mapStep, key: &key, element: &element, same: key.same && element.same}
 }
 
-func (w *avroWriter) entryFields(dst []byte, n *wit.Node, space string) ([]byte, step, error) {
-	var key, element step
-	dst = append(dst, `,"fields":[`...)
-	dst, key, err := w.field(dst, "key", n.Key, "", space, true)
-	if err == nil {
-		dst, element, err = w.field(append(dst, ','), "value", n.Element, "", space, true)
-	}
-	return append(dst, ']'), step{op: mapStep, key: &key, element: &element, same: key.same && element.same}, err
-}
-
-// enum appends a text that came from an enum.
-func (w *avroWriter) enum(dst []byte, n *wit.Node, id uint32, space string) ([]byte, step, error) {
+// enum writes a text that came from an enum.
+func (w *avroWriter) enum(n *wit.Node, id uint32, space string) step {
 	name, _ := parameter(n, avroEnum)
 	if n.Name == nil {
 		w.anonymous++ // as AvroData, which asks for a name that it does not use
@@ -384,63 +309,59 @@ func (w *avroWriter) enum(dst []byte, n *wit.Node, id uint32, space string) ([]b
 	var symbols []string
 	for _, p := range n.Parameters {
 		if symbol, ok := strings.CutPrefix(p.Name, avroEnum+"."); ok {
-			if err := checkName(symbol); err != nil {
-				return dst, s, err
-			}
+			w.fail(checkName(symbol))
 			s.numbers[symbol] = len(symbols)
 			symbols = append(symbols, symbol)
 		}
 	}
-	full, seen, err := w.define(name, w.digests[id])
-	if err != nil || seen {
-		return appendReference(dst, full, space), s, err
+	full, seen := w.define(name, w.digests[id])
+	if seen {
+		w.refer(len(w.out), full, space)
+		return s
 	}
-	dst = appendHead(append(dst, `{"type":"enum"`...), full, space)
+	w.head("enum", full, space)
 	local := lastPart(nameOf(n))
 	if doc, ok := parameter(n, avroEnumDoc+local); ok {
-		dst = appendJSON(append(dst, `,"doc":`...), doc)
+		w.text(`,"doc":`, doc)
 	}
-	dst = append(dst, `,"symbols":[`...)
+	w.raw(`,"symbols":[`)
 	for i, symbol := range symbols {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = appendJSON(dst, symbol)
+		w.comma(i)
+		w.quote(symbol)
 	}
-	dst = append(dst, ']')
+	w.raw("]")
 	if symbol, ok := parameter(n, avroEnumDefault+local); ok {
 		if _, known := s.numbers[symbol]; !known {
-			return dst, s, dataError("the enum %s has the default %s, which is no symbol of it", full, quoted(symbol))
+			w.fail(dataError("the enum %s has the default %s, which is no symbol of it", full, quoted(symbol)))
 		}
-		dst = appendJSON(append(dst, `,"default":`...), symbol)
+		w.text(`,"default":`, symbol)
 	}
-	if dst, err = w.properties(dst, id); err != nil {
-		return dst, s, err
-	}
-	return append(dst, '}'), s, nil
+	w.properties(id)
+	w.raw("}")
+	return s
 }
 
-// fixed appends bytes that came from a fixed.
-func (w *avroWriter) fixed(dst []byte, n *wit.Node, id uint32, space, text string) ([]byte, step, error) {
+// fixed writes bytes that came from a fixed.
+func (w *avroWriter) fixed(n *wit.Node, id uint32, space, text string) step {
 	size, bad := strconv.ParseInt(text, 10, 32)
 	if bad != nil || size < 0 {
-		return dst, step{}, dataError("expected a number of bytes in the parameter %s, found %s", fixedSize,
-			quoted(text))
+		w.fail(dataError("expected a number of bytes in the parameter %s, found %s", fixedSize, quoted(text)))
 	}
 	s := step{op: padStep, size: int(size)}
 	if nameOf(n) == wit.NameDecimal {
 		s.op = padDecimalStep
 	}
-	full, seen, err := w.define(w.given(n, id), w.digests[id])
-	if err != nil || seen {
-		return appendReference(dst, full, space), s, err
+	full, seen := w.define(w.given(n, id), w.digests[id])
+	if seen {
+		w.refer(len(w.out), full, space)
+		return s
 	}
-	dst = appendHead(append(dst, `{"type":"fixed"`...), full, space)
-	dst = strconv.AppendInt(append(dst, `,"size":`...), size, 10)
-	if dst, err = w.properties(dst, id); err != nil {
-		return dst, s, err
-	}
-	return append(dst, '}'), s, nil
+	w.head("fixed", full, space)
+	w.raw(`,"size":`)
+	w.number(size)
+	w.properties(id)
+	w.raw("}")
+	return s
 }
 
 // given is a node's name, or one made up.
@@ -460,68 +381,53 @@ func (w *avroWriter) given(n *wit.Node, id uint32) string {
 	return name
 }
 
-func (w *avroWriter) structure(dst []byte, id uint32, space string) ([]byte, step, error) {
+func (w *avroWriter) structure(id uint32, space string) step {
 	n := &w.nodes[id]
-	full, seen, err := w.define(w.given(n, id), w.digests[id])
-	if err != nil {
-		return dst, step{}, err
-	}
+	full, seen := w.define(w.given(n, id), w.digests[id])
 	if id == 0 {
 		w.root = full
 	}
-	start := len(dst)
-	dst = appendHead(append(dst, `{"type":"record"`...), full, space)
+	start := len(w.out)
+	w.head("record", full, space)
 	if doc, ok := parameter(n, avroRecordDoc); ok {
-		dst = appendJSON(append(dst, `,"doc":`...), doc)
+		w.text(`,"doc":`, doc)
 	}
 	s := step{op: recordStep, same: true, members: make([]step, len(n.Members)), names: make([]string, len(n.Members))}
-	dst = append(dst, `,"fields":[`...)
+	w.raw(`,"fields":[`)
 	taken := map[string]bool{}
 	for i, m := range n.Members {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
+		w.comma(i)
 		name := w.scrubbed(m.Name)
 		if taken[name] {
-			return dst, s, &Error{schemaParseException, "Duplicate field " + quoted(name) + " in record " + full}
+			w.fail(&Error{schemaParseException, "Duplicate field " + quoted(name) + " in record " + full})
 		}
 		taken[name] = true
 		doc, _ := parameter(n, avroFieldDoc+m.Name)
-		var member step
-		if dst, member, err = w.field(dst, name, m.Node, doc, namespaceOf(full), w.o.keepNulls); err != nil {
-			return dst, s, err
-		}
-		s.members[i], s.names[i] = member, m.Name
-		s.same = s.same && member.same
+		s.members[i], s.names[i] = w.field(name, m.Node, doc, namespaceOf(full), w.o.keepNulls), m.Name
+		s.same = s.same && s.members[i].same
 	}
+	w.raw("]")
 	if seen {
-		return appendReference(dst[:start], full, space), s, nil
+		w.refer(start, full, space)
+		return s
 	}
-	if dst, err = w.properties(append(dst, ']'), id); err != nil {
-		return dst, s, err
-	}
-	return append(dst, '}'), s, nil
+	w.properties(id)
+	w.raw("}")
+	return s
 }
 
-// field appends a field of a record. keepNulls: a null is written as such though there is a default.
-func (w *avroWriter) field(dst []byte, name string, id uint32, doc, space string, keepNulls bool) ([]byte, step,
-	error) {
-	if err := checkName(name); err != nil {
-		return dst, step{}, err
-	}
+// field writes a field of a record. keepNulls: a null is written as such though there is a default.
+func (w *avroWriter) field(name string, id uint32, doc, space string, keepNulls bool) step {
+	w.fail(checkName(name))
 	n := &w.nodes[id]
-	dst = append(appendJSON(append(dst, `{"name":`...), name), `,"type":`...)
-	dst, s, err := w.node(dst, id, space, false)
-	if err != nil {
-		return dst, s, err
-	}
+	w.text(`{"name":`, name)
+	w.raw(`,"type":`)
+	s := w.node(id, space, false)
 	if n.Optional && n.DefaultValue != nil && !keepNulls && s.op == unionStep {
-		if s, err = replaceNull(s, *n.DefaultValue); err != nil {
-			return dst, s, err
-		}
+		s = w.replaceNull(s, *n.DefaultValue)
 	}
 	if doc != "" {
-		dst = appendJSON(append(dst, `,"doc":`...), doc)
+		w.text(`,"doc":`, doc)
 	}
 	entries := n.Kind == wit.Mapping && !w.hasTextKeys(n)
 	switch {
@@ -529,31 +435,33 @@ func (w *avroWriter) field(dst []byte, name string, id uint32, doc, space string
 		// AvroData has such a default in a form that is none of the field's type, and leaves it out; an empty one is
 		// fine.
 	case n.DefaultValue != nil:
-		dst, err = w.defaultValue(append(dst, `,"default":`...), id)
+		w.raw(`,"default":`)
+		w.defaultValue(id)
 	case n.Optional:
-		dst = append(dst, `,"default":null`...)
+		w.raw(`,"default":null`)
 	}
-	return append(dst, '}'), s, err
+	w.raw("}")
+	return s
 }
 
 // replaceNull has the step of an optional field with a default write the default for a null, as Kafka Connect's structs
 // do.
-func replaceNull(s step, value []byte) (step, error) {
+func (w *avroWriter) replaceNull(s step, value []byte) step {
 	full := &s.branches[0] // a node with a default has its value in front
-	w := walk{ctx: context.Background(), in: value, most: maxEnvelopeBytes}
-	lead, err := full.run(&w, nil)
-	if err != nil {
-		return s, err
+	v := walk{ctx: context.Background(), in: value, most: maxEnvelopeBytes}
+	lead := full.run(&v, nil)
+	if v.err != nil {
+		w.fail(v.err)
 	}
 	s.branches = slices.Clone(s.branches)
 	s.branches[1] = branch{lead: lead}
 	s.same = false
-	return s, nil
+	return s
 }
 
 // define notes a named type. seen: it stands in the schema already. Of two different types with one name, which Avro
 // cannot have and AvroData fails at, the second gets a number behind its name; `connect.name` keeps the name.
-func (w *avroWriter) define(name string, digest [sha256.Size]byte) (full string, seen bool, err error) {
+func (w *avroWriter) define(name string, digest [sha256.Size]byte) (full string, seen bool) {
 	parts := strings.Split(withoutSpace(name), ".")
 	for i, part := range parts {
 		// AvroData leaves a namespace as it is, also one that Avro refuses to read.
@@ -561,7 +469,7 @@ func (w *avroWriter) define(name string, digest [sha256.Size]byte) (full string,
 			parts[i] = w.scrubbed(part)
 		}
 		if err := checkName(parts[i]); err != nil {
-			return name, false, &Error{schemaParseException, "the name " + quoted(name) + ": " + err.Error()}
+			w.fail(&Error{schemaParseException, "the name " + quoted(name) + ": " + err.Error()})
 		}
 	}
 	name = strings.Join(parts, ".")
@@ -570,10 +478,10 @@ func (w *avroWriter) define(name string, digest [sha256.Size]byte) (full string,
 		was, defined := w.defined[full]
 		if !defined {
 			w.defined[full] = digest
-			return full, false, nil
+			return full, false
 		}
 		if was == digest {
-			return full, true, nil
+			return full, true
 		}
 		full = name + "_" + strconv.Itoa(number)
 	}
@@ -588,31 +496,22 @@ func namespaceOf(full string) string {
 
 func lastPart(full string) string { return full[strings.LastIndexByte(full, '.')+1:] }
 
-// appendHead appends name and namespace of a definition.
-func appendHead(dst []byte, full, space string) []byte {
-	own := namespaceOf(full)
-	dst = appendJSON(append(dst, `,"name":`...), lastPart(full))
-	if own != space {
-		dst = appendJSON(append(dst, `,"namespace":`...), own)
+// head writes kind, name and namespace of a definition.
+func (w *avroWriter) head(kind, full, space string) {
+	w.raw(`{"type":"`, kind, `"`)
+	w.text(`,"name":`, lastPart(full))
+	if own := namespaceOf(full); own != space {
+		w.text(`,"namespace":`, own)
 	}
-	return dst
 }
 
-// appendReference appends the name of a type that was defined before.
-func appendReference(dst []byte, full, space string) []byte {
+// refer writes the name of a type that was defined before, in the place of what was written from start on.
+func (w *avroWriter) refer(start int, full, space string) {
 	if namespaceOf(full) == space {
 		full = lastPart(full)
 	}
-	return appendJSON(dst, full)
-}
-
-// appendJSON appends a JSON string. Texts of schemas are UTF-8.
-func appendJSON(dst []byte, s string) []byte {
-	out, ok := json.AppendText(dst, []byte(s))
-	if !ok {
-		out, _ = json.AppendText(dst, []byte(strings.ToValidUTF8(s, "\uFFFD")))
-	}
-	return out
+	w.out = w.out[:start]
+	w.quote(full)
 }
 
 // scrubAdvice stands behind what a name is refused for.
@@ -666,53 +565,49 @@ func (w *avroWriter) scrubbed(name string) string {
 	return string(encoded)
 }
 
-// properties appends what Avro has no place for, as properties behind a comma each.
-func (w *avroWriter) properties(dst []byte, id uint32) ([]byte, error) {
+// properties writes what Avro has no place for, as properties with a comma in front of each.
+func (w *avroWriter) properties(id uint32) {
 	n := &w.nodes[id]
-	if err := logicalKind(n); err != nil {
-		return dst, err
-	}
+	w.fail(logicalKind(n))
 	name := nameOf(n)
-	decimal := strings.EqualFold(name, wit.NameDecimal) && n.Kind == wit.Bytes
-	scale, precision := int64(0), int64(defaultPrecision)
-	if decimal {
-		text, _ := parameter(n, wit.ParameterScale)
-		var err error
-		if scale, err = strconv.ParseInt(text, 10, 32); err != nil {
-			return dst, dataError("Invalid scale parameter found in Decimal schema: %s", quoted(text))
-		}
-		if text, given := parameter(n, wit.ParameterPrecision); given {
-			if precision, err = strconv.ParseInt(text, 10, 32); err != nil {
-				return dst, dataError("Invalid %s parameter found in Decimal schema: %s", wit.ParameterPrecision,
-					quoted(text))
-			}
-		}
-		if err := checkPrecision(n, scale, precision); err != nil {
-			return dst, err
-		}
-		dst = strconv.AppendInt(append(dst, `,"scale":`...), scale, 10)
-		dst = strconv.AppendInt(append(dst, `,"precision":`...), precision, 10)
-	}
-	if w.o.meta {
-		var err error
-		if dst, err = w.metaData(dst, id); err != nil {
-			return dst, err
-		}
-	}
 	logical := map[string]string{wit.NameTime: "time-millis", wit.NameTimestamp: "timestamp-millis",
 		wit.NameDate: "date"}[name]
-	if decimal {
+	if strings.EqualFold(name, wit.NameDecimal) && n.Kind == wit.Bytes {
 		logical = "decimal"
+		w.decimal(n)
+	}
+	if w.o.meta {
+		w.metaData(id)
 	}
 	if logical != "" {
-		dst = appendJSON(append(dst, `,"logicalType":`...), logical)
+		w.text(`,"logicalType":`, logical)
 	}
 	for _, p := range n.Parameters {
 		if strings.HasPrefix(p.Name, "avro") {
-			dst = appendJSON(append(appendJSON(append(dst, ','), p.Name), ':'), p.Value)
+			w.text(",", p.Name)
+			w.text(":", p.Value)
 		}
 	}
-	return dst, nil
+}
+
+// decimal writes scale and precision.
+func (w *avroWriter) decimal(n *wit.Node) {
+	text, _ := parameter(n, wit.ParameterScale)
+	scale, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		w.fail(dataError("Invalid scale parameter found in Decimal schema: %s", quoted(text)))
+	}
+	precision := int64(defaultPrecision)
+	if text, given := parameter(n, wit.ParameterPrecision); given {
+		if precision, err = strconv.ParseInt(text, 10, 32); err != nil {
+			w.fail(dataError("Invalid %s parameter found in Decimal schema: %s", wit.ParameterPrecision, quoted(text)))
+		}
+	}
+	w.fail(checkPrecision(n, scale, precision))
+	w.raw(`,"scale":`)
+	w.number(scale)
+	w.raw(`,"precision":`)
+	w.number(precision)
 }
 
 // checkPrecision refuses decimals that Avro does not have, as its Java library does: without a digit, or of more digits
@@ -735,150 +630,106 @@ func checkPrecision(n *wit.Node, scale, precision int64) error {
 		"parameter %s", size, precision, most, wit.ParameterPrecision, fixedSize)
 }
 
-func (w *avroWriter) metaData(dst []byte, id uint32) ([]byte, error) {
+func (w *avroWriter) metaData(id uint32) {
 	n := &w.nodes[id]
-	if n.Doc != nil {
-		dst = appendJSON(append(dst, `,"connect.doc":`...), *n.Doc)
-	}
+	w.option(`,"connect.doc":`, n.Doc)
 	if n.Version != nil {
-		dst = strconv.AppendInt(append(dst, `,"connect.version":`...), int64(*n.Version), 10)
+		w.raw(`,"connect.version":`)
+		w.number(int64(*n.Version))
 	}
-	fromField := false
-	lead := `,"connect.parameters":{`
-	for _, p := range n.Parameters {
-		if p.Name == avroFieldDefault {
-			fromField = true
-			continue
-		}
-		dst = append(appendJSON(append(dst, lead...), p.Name), ':')
-		dst = appendJSON(dst, p.Value)
-		lead = ","
+	isDefault := func(p wit.Setting) bool { return p.Name == avroFieldDefault }
+	w.parameters(`,"connect.parameters":`, slices.DeleteFunc(slices.Clone(n.Parameters), isDefault))
+	if n.DefaultValue != nil && !slices.ContainsFunc(n.Parameters, isDefault) {
+		w.raw(`,"connect.default":`)
+		w.defaultValue(id)
 	}
-	if lead == "," {
-		dst = append(dst, '}')
-	}
-	if n.DefaultValue != nil && !fromField {
-		var err error
-		if dst, err = w.defaultValue(append(dst, `,"connect.default":`...), id); err != nil {
-			return dst, err
-		}
-	}
-	if n.Name != nil {
-		dst = appendJSON(append(dst, `,"connect.name":`...), *n.Name)
-	}
+	w.option(`,"connect.name":`, n.Name)
 	switch n.Kind {
 	case wit.Int8:
-		dst = append(dst, `,"connect.type":"int8"`...)
+		w.raw(`,"connect.type":"int8"`)
 	case wit.Int16:
-		dst = append(dst, `,"connect.type":"int16"`...)
+		w.raw(`,"connect.type":"int16"`)
 	}
-	return dst, nil
 }
 
-// defaultValue appends the default of a node as AvroData does.
-func (w *avroWriter) defaultValue(dst []byte, id uint32) ([]byte, error) {
+// defaultValue writes the default of a node as AvroData does.
+func (w *avroWriter) defaultValue(id uint32) {
 	n := &w.nodes[id]
-	b := append(datum.AppendBranch(nil, n, false), *n.DefaultValue...)
-	if !n.Optional {
-		b = *n.DefaultValue
-	}
-	v, _, err := datum.Read(w.nodes, id, b)
+	v, _, err := datum.Read(w.nodes, id, append(datum.AppendBranch(nil, n, false), *n.DefaultValue...))
 	if err != nil {
-		return dst, dataError("the default of a schema: %v", err)
+		w.fail(dataError("the default of a schema: %v", err))
+		return
 	}
-	if dst, err = w.json(dst, id, v); err != nil {
-		return dst, err
-	}
-	if len(dst) > w.k.most {
-		return dst, w.k.room(dst, 0)
-	}
-	return dst, nil
+	w.json(id, v)
+	w.ended()
 }
 
-func (w *avroWriter) json(dst []byte, id uint32, v any) (_ []byte, err error) {
+func (w *avroWriter) json(id uint32, v any) {
 	n := &w.nodes[id]
 	switch x := v.(type) {
 	case nil:
-		return append(dst, "null"...), nil
-	case bool:
-		return strconv.AppendBool(dst, x), nil
-	case int8:
-		return strconv.AppendInt(dst, int64(x), 10), nil
-	case int16:
-		return strconv.AppendInt(dst, int64(x), 10), nil
-	case int32:
-		return strconv.AppendInt(dst, int64(x), 10), nil
-	case int64:
-		return strconv.AppendInt(dst, x, 10), nil
+		w.raw("null")
+	case bool, int8, int16, int32, int64:
+		w.out = fmt.Append(w.out, x)
 	case float32:
-		return java.AppendJSONReal(dst, float64(x), 32), nil
+		w.out = java.AppendJSONReal(w.out, float64(x), 32)
 	case float64:
-		return java.AppendJSONReal(dst, x, 64), nil
+		w.out = java.AppendJSONReal(w.out, x, 64)
 	case string:
-		return appendJSON(dst, x), nil
+		w.quote(x)
 	case []byte:
 		runes := make([]rune, len(x)) // a character for each byte, as Avro has it
 		for i, c := range x {
 			runes[i] = rune(c)
 		}
-		return appendJSON(dst, string(runes)), nil
+		w.quote(string(runes))
 	case datum.List:
-		dst = append(dst, '[')
+		w.raw("[")
 		for i, item := range x {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			if dst, err = w.json(dst, n.Element, item); err != nil {
-				return dst, err
-			}
+			w.comma(i)
+			w.json(n.Element, item)
 		}
-		return append(dst, ']'), nil
+		w.raw("]")
 	case datum.Map:
-		key := &w.nodes[n.Key]
-		object := key.Kind == wit.Text && !key.Optional
-		opening, closing := byte('['), byte(']')
-		if object {
-			opening, closing = '{', '}'
-		}
-		dst = append(dst, opening)
-		for i, e := range x {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			between := byte(':')
-			if !object {
-				dst, between = append(dst, '['), ','
-			}
-			if dst, err = w.json(dst, n.Key, e.Key); err != nil {
-				return dst, err
-			}
-			if dst, err = w.json(append(dst, between), n.Element, e.Value); err != nil {
-				return dst, err
-			}
-			if !object {
-				dst = append(dst, ']')
-			}
-		}
-		return append(dst, closing), nil
+		w.jsonMap(n, x)
 	case datum.Record:
-		if nameOf(n) == avroUnion {
-			set := slices.IndexFunc(x, func(member any) bool { return member != nil })
-			if set < 0 {
-				return dst, dataError("the default of a schema: %s", noValue)
-			}
-			return w.json(dst, n.Members[set].Node, x[set])
-		}
-		dst = append(dst, '{')
-		for i, m := range n.Members {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = append(appendJSON(dst, w.scrubbed(m.Name)), ':')
-			if dst, err = w.json(dst, m.Node, x[i]); err != nil {
-				return dst, err
-			}
-		}
-		return append(dst, '}'), nil
+		w.jsonRecord(n, x)
 	}
-	return dst, nil
+}
+
+func (w *avroWriter) jsonMap(n *wit.Node, m datum.Map) {
+	marks := [...]string{"[", "[", ",", "]", "]"}
+	if key := &w.nodes[n.Key]; key.Kind == wit.Text && !key.Optional {
+		marks = [...]string{"{", "", ":", "", "}"}
+	}
+	w.raw(marks[0])
+	for i, e := range m {
+		w.comma(i)
+		w.raw(marks[1])
+		w.json(n.Key, e.Key)
+		w.raw(marks[2])
+		w.json(n.Element, e.Value)
+		w.raw(marks[3])
+	}
+	w.raw(marks[4])
+}
+
+func (w *avroWriter) jsonRecord(n *wit.Node, r datum.Record) {
+	if nameOf(n) == avroUnion {
+		set := slices.IndexFunc(r, func(member any) bool { return member != nil })
+		if set < 0 {
+			w.fail(dataError("the default of a schema: %s", noValue))
+			return
+		}
+		w.json(n.Members[set].Node, r[set])
+		return
+	}
+	w.raw("{")
+	for i, m := range n.Members {
+		w.comma(i)
+		w.quote(w.scrubbed(m.Name))
+		w.raw(":")
+		w.json(m.Node, r[i])
+	}
+	w.raw("}")
 }

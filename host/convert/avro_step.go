@@ -66,7 +66,8 @@ const (
 	pickStep
 )
 
-// A walk is one rewriting of one value.
+// A walk is one rewriting of one value. After its first fault it takes nothing more: what it returns then is zero, and
+// what was written is of no use.
 type walk struct {
 	ctx  context.Context
 	in   []byte
@@ -75,251 +76,244 @@ type walk struct {
 	// empty counts items without bytes, items all.
 	empty, items uint
 	depth        int
+	// err is the first fault.
+	err *Error
 }
 
-func (w *walk) bad(text string) *Error {
-	return &Error{dataException, "byte " + strconv.Itoa(w.i) + " of the Avro value: " + text}
+// fail notes a fault, unless there is one already.
+func (w *walk) fail(text string) {
+	if w.err == nil {
+		w.err = &Error{dataException, text}
+	}
 }
+
+// bad is fail at the present position.
+func (w *walk) bad(text string) {
+	if w.err == nil {
+		w.fail("byte " + strconv.Itoa(w.i) + " of the Avro value: " + text)
+	}
+}
+
+// enter counts a value that holds others, until [walk.leave]; false: there is a fault.
+func (w *walk) enter() bool {
+	if w.depth++; w.depth > datum.MaxDepth {
+		w.bad("more than " + strconv.Itoa(datum.MaxDepth) + " values in each other")
+	}
+	return w.err == nil
+}
+
+func (w *walk) leave() { w.depth-- }
 
 // look is called for each item of an array or map: it bounds the work on items that take no bytes, and looks at the
 // context.
-func (w *walk) look(from int, dst []byte) *Error {
+func (w *walk) look(from int, dst []byte) {
 	if w.i == from {
 		if w.empty++; w.empty > datum.MaxEmptyStructures {
-			return w.bad("more than " + strconv.Itoa(datum.MaxEmptyStructures) + " items without bytes")
+			w.bad("more than " + strconv.Itoa(datum.MaxEmptyStructures) + " items without bytes")
 		}
 	}
-	if w.items++; w.items%watchEvery == 0 && w.ctx.Err() != nil {
-		return errEnded
+	if w.items++; w.items%watchEvery == 0 && w.err == nil && w.ctx.Err() != nil {
+		w.err = errEnded
 	}
 	if len(dst) > w.most {
-		return &Error{dataException, "the Avro value becomes more than " + strconv.Itoa(maxDecodedBytes) + " bytes"}
+		w.fail("the Avro value becomes more than " + strconv.Itoa(maxDecodedBytes) + " bytes")
 	}
-	return nil
 }
 
-func (w *walk) number() (int64, *Error) {
+func (w *walk) number() int64 {
 	n, size := datum.Number(w.in[w.i:])
 	if size <= 0 {
-		return 0, w.bad("expected a number")
+		w.bad("expected a number")
+		return 0
 	}
 	w.i += size
-	return n, nil
+	return n
 }
 
-func (w *walk) block() ([]byte, *Error) {
+// below takes a number from 0 to most-1; ok is false, and the walk has a fault, at another.
+func (w *walk) below(most int, what, of string) (n int64, ok bool) {
+	if n = w.number(); w.err == nil && (n < 0 || n >= int64(most)) {
+		w.bad(what + " " + strconv.FormatInt(n, 10) + " of " + of + " with " + strconv.Itoa(most))
+	}
+	return n, w.err == nil
+}
+
+func (w *walk) boolean() byte {
+	b := w.take(1)
+	if w.err != nil {
+		return 0
+	}
+	if b[0] > 1 {
+		w.bad("expected a boolean")
+	}
+	return b[0]
+}
+
+func (w *walk) block() []byte {
 	content, size := datum.Block(w.in[w.i:])
 	if size <= 0 {
-		return nil, w.bad("expected text or bytes with their length in front")
+		w.bad("expected text or bytes with their length in front")
+		return nil
 	}
 	w.i += size
-	return content, nil
+	return content
 }
 
-func (w *walk) take(n int) ([]byte, *Error) {
+func (w *walk) take(n int) []byte {
 	if n > len(w.in)-w.i {
-		return nil, w.bad("expected " + strconv.Itoa(n) + " bytes more, found the end")
+		w.bad("expected " + strconv.Itoa(n) + " bytes more, found the end")
+		return nil
 	}
 	b := w.in[w.i : w.i+n]
 	w.i += n
-	return b, nil
+	return b
+}
+
+// decimal is the shortest form of an unscaled value.
+func (w *walk) decimal(b []byte) []byte {
+	if len(b) == 0 {
+		w.bad("a decimal without bytes")
+	}
+	if b = values.Shortest(b); len(b) > datum.MaxDecimalBytes && w.err == nil {
+		w.err = manyDigits()
+	}
+	return b
 }
 
 // run appends the rewritten value at the walk's position.
-func (s *step) run(w *walk, dst []byte) ([]byte, *Error) {
+func (s *step) run(w *walk, dst []byte) []byte {
 	switch s.op {
 	case numberStep:
-		n, err := w.number()
-		if err != nil {
-			return dst, err
-		}
+		n := w.number()
 		if shift := s.size - 1; n>>shift != 0 && n>>shift != -1 {
-			return dst, w.bad("the number " + strconv.FormatInt(n, 10) + " does not fit " + strconv.Itoa(s.size) +
-				" bits")
+			w.bad("the number " + strconv.FormatInt(n, 10) + " does not fit " + strconv.Itoa(s.size) + " bits")
 		}
-		return datum.AppendNumber(dst, n), nil
+		return datum.AppendNumber(dst, n)
 	case booleanStep:
-		b, err := w.take(1)
-		if err == nil && b[0] > 1 {
-			err = w.bad("expected a boolean")
-		}
-		return append(dst, b...), err
+		return append(dst, w.boolean())
 	case floatStep:
-		b, err := w.take(s.size)
-		return append(dst, b...), err
+		return append(dst, w.take(s.size)...)
 	case textStep:
-		b, err := w.block()
-		if err == nil && !utf8.Valid(b) {
-			err = w.bad("a text that is not UTF-8")
+		b := w.block()
+		if !utf8.Valid(b) {
+			w.bad("a text that is not UTF-8")
 		}
-		if err != nil {
-			return dst, err
-		}
-		return datum.AppendBytes(dst, b), nil
-	case bytesStep, decimalStep:
-		b, err := w.block()
-		if err == nil && s.op == decimalStep {
-			b, err = w.decimal(b)
-		}
-		if err != nil {
-			return dst, err
-		}
-		return datum.AppendBytes(dst, b), nil
-	case fixedStep, fixedDecimalStep:
-		b, err := w.take(s.size)
-		if err == nil && s.op == fixedDecimalStep {
-			b, err = w.decimal(b)
-		}
-		if err != nil {
-			return dst, err
-		}
-		return datum.AppendBytes(dst, b), nil
+		return datum.AppendBytes(dst, b)
+	case bytesStep:
+		return datum.AppendBytes(dst, w.block())
+	case decimalStep:
+		return datum.AppendBytes(dst, w.decimal(w.block()))
+	case fixedStep:
+		return datum.AppendBytes(dst, w.take(s.size))
+	case fixedDecimalStep:
+		return datum.AppendBytes(dst, w.decimal(w.take(s.size)))
 	case enumStep:
-		n, err := w.number()
-		if err == nil && (n < 0 || n >= int64(len(s.symbols))) {
-			err = w.bad("symbol " + strconv.FormatInt(n, 10) + " of an enum with " + strconv.Itoa(len(s.symbols)))
+		if n, ok := w.below(len(s.symbols), "symbol", "an enum"); ok {
+			dst = append(dst, s.symbols[n]...)
 		}
-		if err != nil {
-			return dst, err
-		}
-		return append(dst, s.symbols[n]...), nil
+		return dst
 	case recordStep:
 		return s.record(w, dst)
 	case arrayStep, mapStep, swappedStep:
 		return s.blocks(w, dst)
 	case unionStep:
-		n, err := w.number()
-		if err == nil && (n < 0 || n >= int64(len(s.branches))) {
-			err = w.bad("branch " + strconv.FormatInt(n, 10) + " of a union with " + strconv.Itoa(len(s.branches)))
+		if n, ok := w.below(len(s.branches), "branch", "a union"); ok {
+			dst = s.branches[n].run(w, dst)
 		}
-		if err != nil {
-			return dst, err
-		}
-		return s.branches[n].run(w, dst)
+		return dst
 	case anythingStep:
 		return readAnything(w, dst)
 	}
 	return s.write(w, dst)
 }
 
-func (b *branch) run(w *walk, dst []byte) ([]byte, *Error) {
+func (b *branch) run(w *walk, dst []byte) []byte {
 	if b.refused != "" {
-		return dst, &Error{dataException, b.refused}
+		w.fail(b.refused)
 	}
 	dst = append(dst, b.lead...)
 	if b.step != nil {
-		var err *Error
-		if dst, err = b.step.run(w, dst); err != nil {
-			return dst, err
-		}
+		dst = b.step.run(w, dst)
 	}
-	return append(dst, b.tail...), nil
+	return append(dst, b.tail...)
 }
 
-// decimal is the shortest form of an unscaled value.
-func (w *walk) decimal(b []byte) ([]byte, *Error) {
-	if len(b) == 0 {
-		return nil, w.bad("a decimal without bytes")
+func (s *step) record(w *walk, dst []byte) []byte {
+	if !w.enter() {
+		return dst
 	}
-	if b = values.Shortest(b); len(b) > datum.MaxDecimalBytes {
-		return nil, manyDigits()
-	}
-	return b, nil
-}
-
-func (s *step) record(w *walk, dst []byte) ([]byte, *Error) {
-	if w.depth++; w.depth > datum.MaxDepth {
-		return dst, w.bad("more than " + strconv.Itoa(datum.MaxDepth) + " values in each other")
-	}
-	var err *Error
 	for m := range s.members {
-		if dst, err = s.members[m].run(w, dst); err != nil {
-			return dst, err.in(s.names[m])
+		if dst = s.member(w, dst, m); w.err != nil {
+			return dst
 		}
 	}
-	w.depth--
-	return dst, nil
+	w.leave()
+	return dst
+}
+
+// member runs the step of a member, whose name stands in front of a fault in it.
+func (s *step) member(w *walk, dst []byte, m int) []byte {
+	if dst = s.members[m].run(w, dst); w.err != nil {
+		w.err = w.err.in(s.names[m])
+	}
+	return dst
 }
 
 // blocks reads an array or map, of several blocks where the writer made several, and writes one.
-func (s *step) blocks(w *walk, dst []byte) ([]byte, *Error) {
-	start, total := len(dst), int64(0)
+func (s *step) blocks(w *walk, dst []byte) []byte {
+	start, total := len(dst), 0
 	dst = append(dst, 0)
-	for {
-		count, err := w.number()
-		if err == nil && count < 0 {
-			// The block's size in bytes follows; it is of use to those who skip.
-			if count = -count; count < 0 {
-				return dst, w.bad("expected a count")
-			}
-			_, err = w.number()
-		}
-		if err != nil {
-			return dst, err
-		}
+	for w.err == nil {
+		count := w.number()
 		if count == 0 {
 			break
 		}
-		for ; count > 0; count-- {
+		if count < 0 {
+			if count = -count; count < 0 {
+				w.bad("expected a count")
+			}
+			w.number() // the block's size in bytes is of use to those who skip
+		}
+		for ; count > 0 && w.err == nil; count-- {
 			from := w.i
-			if dst, err = s.item(w, dst); err != nil {
-				return dst, err
-			}
-			if err = w.look(from, dst); err != nil {
-				return dst, err
-			}
+			dst = s.item(w, dst)
+			w.look(from, dst)
 			total++
 		}
 	}
-	if total == 0 {
-		return dst, nil
+	if total == 0 || w.err != nil {
+		return dst
 	}
-	return append(putCount(dst, start, int(total)), 0), nil
+	return append(putCount(dst, start, total), 0)
 }
 
-func (s *step) item(w *walk, dst []byte) ([]byte, *Error) {
-	var err *Error
+func (s *step) item(w *walk, dst []byte) []byte {
 	switch s.op {
 	case arrayStep:
 		return s.element.run(w, dst)
 	case swappedStep:
 		from := len(dst)
-		if dst, err = s.element.run(w, dst); err != nil {
-			return dst, err
-		}
+		dst = s.element.run(w, dst)
 		value := append([]byte(nil), dst[from:]...)
-		if dst, err = s.key.run(w, dst[:from]); err != nil {
-			return dst, err
-		}
-		return append(dst, value...), nil
+		return append(s.key.run(w, dst[:from]), value...)
 	}
-	if dst, err = s.key.run(w, dst); err != nil {
-		return dst, err
-	}
-	return s.element.run(w, dst)
+	return s.element.run(w, s.key.run(w, dst))
 }
 
 // write runs the steps that only a topic's side needs.
-func (s *step) write(w *walk, dst []byte) ([]byte, *Error) {
+func (s *step) write(w *walk, dst []byte) []byte {
 	switch s.op {
 	case symbolStep:
-		b, err := w.block()
-		if err != nil {
-			return dst, err
-		}
+		b := w.block()
 		n, known := s.numbers[string(b)]
 		if !known {
-			return dst, &Error{dataException, "the text " + quoted(b) + " is no symbol of its enum"}
+			w.fail("the text " + quoted(b) + " is no symbol of its enum")
 		}
-		return datum.AppendNumber(dst, int64(n)), nil
+		return datum.AppendNumber(dst, int64(n))
 	case padStep, padDecimalStep:
-		b, err := w.block()
-		if err != nil {
-			return dst, err
-		}
+		b := w.block()
 		if len(b) > s.size || s.op == padStep && len(b) < s.size {
-			return dst, &Error{dataException, "expected " + strconv.Itoa(s.size) + " bytes for a fixed, found " +
-				strconv.Itoa(len(b))}
+			w.fail("expected " + strconv.Itoa(s.size) + " bytes for a fixed, found " + strconv.Itoa(len(b)))
 		}
 		sign := byte(0)
 		if len(b) > 0 && b[0] >= 0x80 {
@@ -328,7 +322,7 @@ func (s *step) write(w *walk, dst []byte) ([]byte, *Error) {
 		for range s.size - len(b) {
 			dst = append(dst, sign)
 		}
-		return append(dst, b...), nil
+		return append(dst, b...)
 	}
 	return s.pick(w, dst)
 }
@@ -337,13 +331,12 @@ func (s *step) write(w *walk, dst []byte) ([]byte, *Error) {
 const noValue = "the union has no value"
 
 // pick reads all members of a union struct. The first that has a value counts, as in AvroData.
-func (s *step) pick(w *walk, dst []byte) ([]byte, *Error) {
+func (s *step) pick(w *walk, dst []byte) []byte {
 	found := false
 	for m := range s.members {
 		before := len(dst)
-		var err *Error
-		if dst, err = s.members[m].run(w, dst); err != nil {
-			return dst, err.in(s.names[m])
+		if dst = s.member(w, dst, m); w.err != nil {
+			return dst
 		}
 		if found {
 			dst = dst[:before]
@@ -351,7 +344,7 @@ func (s *step) pick(w *walk, dst []byte) ([]byte, *Error) {
 		found = found || len(dst) > before // a null writes nothing
 	}
 	if !found {
-		return dst, &Error{dataException, noValue}
+		w.fail(noValue)
 	}
-	return dst, nil
+	return dst
 }

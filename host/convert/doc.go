@@ -12,7 +12,7 @@
 //   - jsonschema.go with jsonschema_writer.go, jsonschema_reader.go and union.go: JSON with JSON Schemas.
 //     registered.go, readings.go: what it shares with Avro. cache.go: what is kept of schemas.
 //   - avro.go with avro_schema.go, avro_reader.go, avro_step.go and avro_anything.go: Confluent's Avro; registry: the
-//     client of a schema registry. render.go: schemas for readers.
+//     client of a schema registry. schematext.go: how all of them write schemas; render.go: schemas for readers.
 //
 // Invariants: what Kafka Connect's class writes is written to the byte, and deviations are named where they stand.
 // Every loop over bytes from outside is linear in them or bounded. A schema is compiled once, and a row allocates

@@ -146,7 +146,7 @@ func (c *jsonConverter) program(ctx context.Context, id uint32) (*program, error
 		}
 		if c.schemas {
 			k.start(ctx, nil, maxEnvelopeBytes)
-			p.envelope, err = appendSchema(&k, []byte(envelopeSchema), s.Nodes, 0, nil, p.writer)
+			p.envelope, err = appendSchema(&k, []byte(envelopeSchema), s.Nodes, p.writer)
 			if err != nil {
 				return nil, schemaFault(err)
 			}

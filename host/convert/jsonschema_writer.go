@@ -3,6 +3,7 @@ package convert
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"math/big"
 	"slices"
 	"strconv"
@@ -17,14 +18,16 @@ import (
 // jsonSchemaWriter writes the JSON Schema of a schema of ours as JsonSchemaData has it: the names of a schema in the
 // order in which the library everit writes them, properties and parameters in that of Java's hash tables.
 type jsonSchemaWriter struct {
+	schemaText
 	nodes []wit.Node
 	o     jsonSchemaOptions
-	k     *budget
 }
 
 // jsonSchemaOf returns the text of the JSON Schema of nodes; w is the writer of their values.
 func jsonSchemaOf(k *budget, nodes []wit.Node, w *writer, o jsonSchemaOptions) ([]byte, error) {
-	return (&jsonSchemaWriter{nodes, o, k}).node(nil, 0, w, -1, false)
+	s := jsonSchemaWriter{schemaText{k: k}, nodes, o}
+	s.node(0, w, -1, false)
+	return s.out, s.err
 }
 
 // Attributes of schemas that JSON Schema does not have.
@@ -35,51 +38,52 @@ const (
 	connectParameters = "connect.parameters"
 )
 
-// node appends the schema of a node. index is its place among the properties around it, below 0: it has none. bare: its
+// node writes the schema of a node. index is its place among the properties around it, below 0: it has none. bare: its
 // optionality is seen to by the caller.
-func (s *jsonSchemaWriter) node(dst []byte, id uint32, w *writer, index int, bare bool) ([]byte, error) {
+func (s *jsonSchemaWriter) node(id uint32, w *writer, index int, bare bool) {
 	n := &s.nodes[id]
-	if len(dst) > s.k.most {
-		return dst, s.k.room(dst, 0)
+	switch {
+	case s.ended():
+	case w.shape == unionShape:
+		s.union(n, w, index)
+	case !n.Optional || bare:
+		s.value(id, w, index)
+	default:
+		s.choice(index)
+		s.raw(`{"type":"null"},`)
+		s.value(id, w, -1)
+		s.raw("]}")
 	}
-	if w.shape == unionShape {
-		return s.union(dst, n, w, index)
-	}
-	if !n.Optional || bare {
-		return s.value(dst, id, w, index)
-	}
-	dst = append(dst, '{')
-	if index >= 0 {
-		dst = append(strconv.AppendInt(append(dst, `"connect.index":`...), int64(index), 10), ',')
-	}
-	dst, err := s.value(append(dst, `"oneOf":[{"type":"null"},`...), id, w, -1)
-	return append(dst, "]}"...), err
 }
 
-// union appends a structure that stands for several types.
-func (s *jsonSchemaWriter) union(dst []byte, n *wit.Node, w *writer, index int) ([]byte, error) {
-	dst = append(dst, '{')
+// choice begins the schema of a choice.
+func (s *jsonSchemaWriter) choice(index int) {
+	s.raw("{")
 	if index >= 0 {
-		dst = append(strconv.AppendInt(append(dst, `"connect.index":`...), int64(index), 10), ',')
+		s.raw(`"connect.index":`)
+		s.number(int64(index))
+		s.raw(",")
 	}
-	dst = append(dst, `"oneOf":[`...)
+	s.raw(`"oneOf":[`)
+}
+
+// union writes a structure that stands for several types.
+func (s *jsonSchemaWriter) union(n *wit.Node, w *writer, index int) {
+	s.choice(index)
+	before := 0
 	if n.Optional {
-		dst = append(dst, `{"type":"null"}`...)
+		s.raw(`{"type":"null"}`)
+		before = 1
 	}
-	var err error
 	for i, m := range n.Members {
-		if i > 0 || n.Optional {
-			dst = append(dst, ',')
-		}
-		if dst, err = s.node(dst, m.Node, &w.members[i], i, true); err != nil {
-			return dst, err
-		}
+		s.comma(before + i)
+		s.node(m.Node, &w.members[i], i, true)
 	}
-	return append(dst, "]}"...), nil
+	s.raw("]}")
 }
 
-// value appends the schema of a node's values other than null.
-func (s *jsonSchemaWriter) value(dst []byte, id uint32, w *writer, index int) ([]byte, error) {
+// value writes the schema of a node's values other than null.
+func (s *jsonSchemaWriter) value(id uint32, w *writer, index int) {
 	n := &s.nodes[id]
 	own := map[string]string{}
 	if index >= 0 {
@@ -88,31 +92,32 @@ func (s *jsonSchemaWriter) value(dst []byte, id uint32, w *writer, index int) ([
 	if n.Version != nil {
 		own[connectVersion] = strconv.Itoa(int(*n.Version))
 	}
-	if list := jsonSchemaParameters(n); list != nil {
-		own[connectParameters] = string(list)
+	parameters := schemaText{}
+	if parameters.parameters("", jsonSchemaParameters(n)); len(parameters.out) > 0 {
+		own[connectParameters] = string(parameters.out)
 	}
 	typ := func(name, connect string) {
-		dst = append(append(append(dst, `{"type":"`...), name...), `",`...)
+		s.raw(`{"type":"`, name, `",`)
 		if connect != "" {
 			own[connectType] = `"` + connect + `"`
 		}
 	}
-	boolean := false
-	// last is what stands behind the attributes.
-	last := func(dst []byte) ([]byte, error) { return dst, nil }
+	// last writes what stands after the attributes.
+	last := func() {}
 	switch n.Kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
 		typ("integer", jsonNames[n.Kind])
 	case wit.Float32, wit.Float64:
 		typ("number", "float"+strconv.Itoa(32<<(n.Kind-wit.Float32)))
 	case wit.Boolean:
-		dst, boolean = append(dst, '{'), true
+		s.raw("{")
+		last = func() { s.raw(`"type":"boolean"`) }
 	case wit.Text:
-		if dst = append(dst, '{'); isEnum(n) {
-			dst = s.enum(dst, n)
+		if isEnum(n) {
+			s.enum(n)
 			break
 		}
-		dst = append(dst, `"type":"string",`...)
+		typ("string", "")
 	case wit.Bytes:
 		name := "string"
 		if w.shape == decimalNumber {
@@ -121,84 +126,74 @@ func (s *jsonSchemaWriter) value(dst []byte, id uint32, w *writer, index int) ([
 		typ(name, "bytes")
 	case wit.Array:
 		typ("array", "")
-		last = func(dst []byte) ([]byte, error) {
-			return s.node(append(dst, `"items":`...), n.Element, w.element, -1, false)
+		last = func() {
+			s.raw(`"items":`)
+			s.node(n.Element, w.element, -1, false)
 		}
 	case wit.Mapping:
 		if w.shape == objectShape {
 			typ("object", "map")
-			last = func(dst []byte) ([]byte, error) {
-				return s.node(append(dst, `"additionalProperties":`...), n.Element, w.element, -1, false)
+			last = func() {
+				s.raw(`"additionalProperties":`)
+				s.node(n.Element, w.element, -1, false)
 			}
 			break
 		}
 		typ("array", "map")
-		last = func(dst []byte) ([]byte, error) { // value and key: the order of a hash table
-			dst, err := s.node(append(dst, `"items":{"type":"object","properties":{"value":`...), n.Element, w.element,
-				1, false)
-			if err == nil {
-				dst, err = s.node(append(dst, `,"key":`...), n.Key, w.key, 0, false)
-			}
-			return append(dst, "}}"...), err
+		last = func() { // value and key: the order of a hash table
+			s.raw(`"items":{"type":"object","properties":{"value":`)
+			s.node(n.Element, w.element, 1, false)
+			s.raw(`,"key":`)
+			s.node(n.Key, w.key, 0, false)
+			s.raw("}}")
 		}
 	case wit.Structure:
 		if typ("object", ""); !s.o.open {
-			dst = append(dst, `"additionalProperties":false,`...)
+			s.raw(`"additionalProperties":false,`)
 		}
-		last = func(dst []byte) ([]byte, error) { return s.properties(dst, n, w) }
+		last = func() { s.properties(n, w) }
 	}
-	dst, err := s.attributes(dst, n, w, own)
-	if err != nil {
-		return dst, err
-	}
-	if boolean {
-		dst = append(dst, `"type":"boolean"`...)
-	}
-	if dst, err = last(dst); err != nil {
-		return dst, err
-	}
-	return append(bytes.TrimSuffix(dst, []byte(",")), '}'), nil
+	s.attributes(n, w, own)
+	last()
+	s.out = append(bytes.TrimSuffix(s.out, []byte(",")), '}')
 }
 
-// properties appends those of a structure.
-func (s *jsonSchemaWriter) properties(dst []byte, n *wit.Node, w *writer) ([]byte, error) {
+// properties writes those of a structure.
+func (s *jsonSchemaWriter) properties(n *wit.Node, w *writer) {
 	names, at := make([]string, len(n.Members)), make(map[string]int, len(n.Members))
 	for i, m := range n.Members {
 		names[i], at[m.Name] = m.Name, i
 	}
 	if len(names) == 0 {
-		return dst, nil
+		return
 	}
 	lead := `"properties":{`
 	for _, name := range java.InHashMap(names, java.Itself) {
 		i := at[name]
-		dst = append(appendJSON(append(dst, lead...), name), ':')
-		var err error
-		if dst, err = s.node(dst, n.Members[i].Node, &w.members[i], i, false); err != nil {
-			return dst, err
-		}
+		s.text(lead, name)
+		s.raw(":")
+		s.node(n.Members[i].Node, &w.members[i], i, false)
 		lead = ","
 	}
-	return append(dst, '}'), nil
+	s.raw("}")
 }
 
-// attributes appends what all schemas may have, each with a comma behind it; own are Kafka Connect's.
-func (s *jsonSchemaWriter) attributes(dst []byte, n *wit.Node, w *writer, own map[string]string) ([]byte, error) {
+// attributes writes what all schemas may have, each with a comma after it; own are Kafka Connect's.
+func (s *jsonSchemaWriter) attributes(n *wit.Node, w *writer, own map[string]string) {
 	if n.Name != nil {
-		dst = append(appendJSON(append(dst, `"title":`...), *n.Name), ',')
+		s.text(`"title":`, *n.Name)
+		s.raw(",")
 	}
 	if n.Doc != nil {
-		dst = append(appendJSON(append(dst, `"description":`...), *n.Doc), ',')
+		s.text(`"description":`, *n.Doc)
+		s.raw(",")
 	}
 	if n.DefaultValue != nil {
+		s.raw(`"default":`)
 		text, err := w.defaultText(s.k, *n.DefaultValue)
-		if err != nil {
-			return dst, err
-		}
-		if text, err = asOrgJSON(text); err != nil {
-			return dst, err
-		}
-		dst = append(append(append(dst, `"default":`...), text...), ',')
+		s.fail(err)
+		s.orgJSON(text)
+		s.raw(",")
 	}
 	var names []string
 	for _, name := range []string{connectVersion, connectIndex, connectType, connectParameters} {
@@ -207,31 +202,23 @@ func (s *jsonSchemaWriter) attributes(dst []byte, n *wit.Node, w *writer, own ma
 		}
 	}
 	for _, name := range inCopy(names) {
-		dst = append(append(append(append(dst, '"'), name...), `":`...), own[name]...)
-		dst = append(dst, ',')
+		s.raw(`"`, name, `":`, own[name], ",")
 	}
-	return dst, nil
 }
 
-// jsonSchemaParameters is the JSON of a node's parameters, nil: none.
-func jsonSchemaParameters(n *wit.Node) (dst []byte) {
+// jsonSchemaParameters are a node's parameters in their order.
+func jsonSchemaParameters(n *wit.Node) (list []wit.Setting) {
 	var names []string
 	for _, p := range n.Parameters {
 		if !strings.HasPrefix(p.Name, jsonSchemaNamespace) && !slices.Contains(names, p.Name) {
 			names = append(names, p.Name)
 		}
 	}
-	lead := byte('{')
 	for _, name := range inJSONObject(names) {
 		value, _ := parameter(n, name)
-		dst = append(appendJSON(append(dst, lead), name), ':')
-		dst = appendJSON(dst, value)
-		lead = ','
+		list = append(list, wit.Setting{Name: name, Value: value})
 	}
-	if dst == nil {
-		return nil
-	}
-	return append(dst, '}')
+	return list
 }
 
 func isEnum(n *wit.Node) bool {
@@ -244,8 +231,8 @@ func isEnum(n *wit.Node) bool {
 // have the first place.
 const nullSymbol, noSymbol = "<NULL>", "\x00"
 
-// enum appends the symbols of an enumeration, which is a text with parameters here.
-func (s *jsonSchemaWriter) enum(dst []byte, n *wit.Node) []byte {
+// enum begins the schema of an enumeration, which is a text with parameters here, with its symbols.
+func (s *jsonSchemaWriter) enum(n *wit.Node) {
 	lead := jsonSchemaEnum + "."
 	if s.o.sums {
 		lead = sumEnum + "."
@@ -258,64 +245,57 @@ func (s *jsonSchemaWriter) enum(dst []byte, n *wit.Node) []byte {
 			symbols = append(symbols, symbol)
 		}
 	}
-	dst = append(dst, `"enum":[`...)
-	for _, symbol := range java.InHashMap(symbols, java.Itself) {
+	s.raw(`{"enum":[`)
+	for i, symbol := range java.InHashMap(symbols, java.Itself) {
+		s.comma(i)
 		if symbol == noSymbol {
-			dst = append(dst, "null,"...)
-			continue
+			s.raw("null")
+		} else {
+			s.quote(symbol)
 		}
-		dst = append(appendJSON(dst, symbol), ',')
 	}
-	return append(bytes.TrimSuffix(dst, []byte(",")), "],"...)
+	s.raw("],")
 }
 
-// asOrgJSON writes a default again as org.json and Jackson do one after the other: numbers with a point as decimals
+// orgJSON writes a default again as org.json and Jackson do one after the other: numbers with a point as decimals
 // without zeros at their end, objects in the order of a hash table.
-func asOrgJSON(text []byte) ([]byte, error) {
+func (s *jsonSchemaWriter) orgJSON(text []byte) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {
-		return nil, dataError("the default of a schema: %v", err)
+		s.fail(dataError("the default of a schema: %v", err))
 	}
-	return appendOrgJSON(nil, v), nil
+	s.orgValue(v)
 }
 
-func appendOrgJSON(dst []byte, v any) []byte {
+func (s *jsonSchemaWriter) orgValue(v any) {
 	switch x := v.(type) {
 	case nil:
-		return append(dst, "null"...)
+		s.raw("null")
 	case bool:
-		return strconv.AppendBool(dst, x)
+		s.raw(strconv.FormatBool(x))
 	case string:
-		return appendJSON(dst, x)
+		s.quote(x)
 	case json.Number:
-		return appendOrgNumber(dst, string(x))
+		s.out = appendOrgNumber(s.out, string(x))
 	case []any:
-		dst = append(dst, '[')
+		s.raw("[")
 		for i, item := range x {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = appendOrgJSON(dst, item)
+			s.comma(i)
+			s.orgValue(item)
 		}
-		return append(dst, ']')
+		s.raw("]")
 	case map[string]any:
-		names := make([]string, 0, len(x))
-		for name := range x {
-			names = append(names, name)
+		s.raw("{")
+		for i, name := range java.InHashMap(slices.Sorted(maps.Keys(x)), java.Itself) {
+			s.comma(i)
+			s.quote(name)
+			s.raw(":")
+			s.orgValue(x[name])
 		}
-		slices.Sort(names)
-		dst = append(dst, '{')
-		for i, name := range java.InHashMap(names, java.Itself) {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = appendOrgJSON(append(appendJSON(dst, name), ':'), x[name])
-		}
-		return append(dst, '}')
+		s.raw("}")
 	}
-	return dst
 }
 
 // appendOrgNumber writes a number that org.json wrote and Jackson read as a decimal.

@@ -38,7 +38,7 @@ func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]
 		case "connect":
 			var text []byte
 			k.start(ctx, nil, maxEnvelopeBytes)
-			text, err = appendSchema(&k, nil, nodes, 0, nil, w)
+			text, err = appendSchema(&k, nil, nodes, w)
 			all[i] = json.RawMessage(text)
 		case "avro":
 			var text []byte
