@@ -126,9 +126,13 @@ func readAnything(w *walk, dst []byte) []byte {
 var anyScalars = [...]struct {
 	tag byte
 	by  step
-}{anyBytes: {datum.TagBytes, step{op: bytesStep}}, anyDouble: {datum.TagFloat64, step{op: floatStep, size: 8}},
-	anyFloat: {datum.TagFloat32, step{op: floatStep, size: 4}}, anyInt: {datum.TagInt32, step{op: numberStep, size: 32}},
-	anyLong: {datum.TagInt64, step{op: numberStep, size: 64}}, anyString: {datum.TagText, step{op: textStep}}}
+}{
+	anyBytes: {datum.TagBytes, step{op: bytesStep}}, anyString: {datum.TagText, step{op: textStep}},
+	anyDouble: {datum.TagFloat64, step{op: floatStep, size: 8}},
+	anyFloat:  {datum.TagFloat32, step{op: floatStep, size: 4}},
+	anyInt:    {datum.TagInt32, step{op: numberStep, size: 32}},
+	anyLong:   {datum.TagInt64, step{op: numberStep, size: 64}},
+}
 
 func readAnythingField(w *walk, dst []byte, field int) []byte {
 	switch field {
