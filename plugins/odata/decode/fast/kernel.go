@@ -202,19 +202,23 @@ func invalid(p unsafe.Pointer, i, n int, xml int) int {
 	return 0
 }
 
-// hash of a name of n bytes at p.
+// hash of a name of n bytes at p. A product's low bits say nothing of the last bytes of a word, which are all that tell
+// FIELD01 from FIELD02: so the upper half is multiplied in, and the top bits are taken.
 func hash(in unsafe.Pointer, p, n int) uint64 {
 	w := Load(in, p)
 	if n < 8 {
 		w = w & (1<<(8*uint64(n)) - 1)
 	}
-	w = w * 0x9e3779b97f4a7c15
+	w = w * golden
 	if n > 8 {
 		w = w ^ Load(in, p+n-8)*0xc2b2ae3d27d4eb4f
 	}
 	w += uint64(n) * 0x165667b19e3779f9
-	return w ^ w>>29
+	return (w ^ w>>32) * golden >> 40
 }
+
+// golden is 2^64 divided by the golden ratio.
+const golden = 0x9e3779b97f4a7c15
 
 // name finds the name of the member at p: in JSON the text in quotes behind a comma (or what s.First says), in markup
 // that of a tag, behind white space. It returns where the name begins and its length; that of the row's end is 0.

@@ -746,9 +746,13 @@ TEXT ·Read(SB), NOSPLIT, $0-16
 						I64Add
 						Tee R9
 						Get R9
-						I64Const $29
+						I64Const $32
 						I64ShrU
 						I64Xor
+						I64Const $-7046029254386353131
+						I64Mul
+						I64Const $40
+						I64ShrU
 						Set R8
 						Br $0
 					End

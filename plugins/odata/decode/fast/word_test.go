@@ -77,6 +77,27 @@ func TestGUID(t *testing.T) {
 }
 
 // Every stop is found at every place, and nothing else is one.
+// Names that differ in one place only, at the end or amid them, must not stand in a row in the lane's table.
+func TestHashSpreadsNamesThatAreAlike(t *testing.T) {
+	for _, form := range []string{"F%02d",
+		"Field%02d", "FIELD%03d", "ZZ%02dNAME", "d:Property%02d", "Amount%02dInDocumentCurrency"} {
+		const names, places = 60, 256
+		taken, moved := [places]bool{}, 0
+		for i := range names {
+			name := fmt.Sprintf(form, i)
+			at := Hash(text(name), 0, len(name)) % places
+			for taken[at] {
+				at = (at + 1) % places
+				moved++
+			}
+			taken[at] = true
+		}
+		if moved > names/3 {
+			t.Errorf("%s: expected about 7 of %d names in another's place, found %d moves", form, names, moved)
+		}
+	}
+}
+
 func TestStops(t *testing.T) {
 	for name, c := range map[string]struct {
 		s    *Stops
