@@ -293,10 +293,7 @@ func (t *turn) unreadAgain() {
 func (t *turn) unlinked() error {
 	n := t.next
 	w, keyed := t.at.walk.(byKey)
-	rows := t.Rows - t.known // the others came before
-	if t.overlaps() && rows > 0 {
-		rows--
-	}
+	rows := t.Rows - t.known - t.repeated() // the others came before
 	// more, complete: by its own count the page isn't, or is, all that is after the key.
 	all := t.Rows + w.passed
 	more, complete := keyed && t.Count > all, keyed && t.Count == all && n.count >= 0

@@ -400,3 +400,42 @@ func TestRandomServices(t *testing.T) {
 	}
 	t.Logf("%d of %d loads failed, %d brought rows twice, %d rows were asked for at most", failed, rounds, anew, most)
 }
+
+// TestPageOfRowsThatCame: a page that brings nothing but the last rows of the page before it, since others were inserted
+// meanwhile, is no page of a circle: the set is read again, and comes whole.
+func TestPageOfRowsThatCame(t *testing.T) {
+	s := &service{keys: []int{1, 2, 3, 4, 5, 6, 7}, page: 3, links: "base64", order: "heeds", filter: "heeds",
+		count: "whole", skips: true}
+	s.between = func(s *service, number int) {
+		switch number {
+		case 2:
+			s.remove(7)
+		case 3:
+			s.keys = slices.Insert(s.keys, 0, 0)
+		}
+	}
+	c, err := s.load(t, setOf("links", 0), nil)
+	if err != nil || len(c.missing) > 0 || !slices.Contains(c.rows, 0) {
+		t.Errorf("rows %v came, %v are missing: %v\n%s", c.rows, c.missing, err, strings.Join(s.requests, "\n"))
+	}
+}
+
+// TestRowsInsertedBelowTheLastKey: rows that are inserted below keys that came, while as many others go, are what the
+// data did. The set is read again by the same walk, and later loads still go by key.
+func TestRowsInsertedBelowTheLastKey(t *testing.T) {
+	s := &service{keys: []int{2, 3, 4, 5, 6, 7, 8}, page: 3, links: "base64", order: "heeds", filter: "heeds",
+		count: "whole", skips: true}
+	s.between = func(s *service, number int) {
+		if number == 3 {
+			s.remove(8)
+			s.keys = slices.Insert(s.keys, 0, 0, 1)
+		}
+	}
+	c, err := s.load(t, setOf("auto", 0), nil)
+	if err != nil || len(c.missing) > 0 || !slices.Contains(c.rows, 0) {
+		t.Fatalf("rows %v came, %v are missing: %v\n%s", c.rows, c.missing, err, strings.Join(s.requests, "\n"))
+	}
+	if c.end.facts.has(ignoresKeys) || !c.end.facts.has(keysHold) {
+		t.Errorf("the service is no longer asked by key: %v", strings.Join(s.requests, "\n"))
+	}
+}
