@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -1173,6 +1174,40 @@ func TestChangesPreparedWhileNobodyAsked(t *testing.T) {
 					t.Errorf("expected a failure, found %v, with the link asked for %d times", err, asked)
 				}
 			})
+		}
+	}
+}
+
+// A delta link that answers the whole set each time: what there is arrives and is not lost, however often it comes, and
+// each poll ends.
+func TestDeltaLinkThatAnswersAFullLoad(t *testing.T) {
+	s := service.New(service.Options{Rows: 30})
+	f := newFollower(t, s, tracked00("Products")...)
+	if err := f.catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	f.answered = func(q *wit.Request, r *wit.Response) error {
+		if strings.Contains(q.Target, "deltatoken") {
+			path, _, _ := strings.Cut(q.Target, "?")
+			whole := httptest.NewRequest("GET", "http://127.0.0.1:8080"+path, nil)
+			whole.Header.Set("Accept", "application/atom+xml")
+			whole.Header.Set("Prefer", delta.TrackChanges)
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, whole)
+			r.Status, r.Body = uint16(w.Code), w.Body.Bytes()
+		}
+		return nil
+	}
+	for n := range 3 {
+		write(t, s, "MERGE", "Products("+strconv.Itoa(n+1)+")",
+			map[string]any{"ProductName": "Changed " + strconv.Itoa(n)})
+		asked := len(f.targets)
+		if err := f.catchUp(poll); err != nil {
+			t.Fatal(err)
+		}
+		f.equals(s, "Products", "ProductID", "ProductName")
+		if len(f.targets) != asked+1 {
+			t.Errorf("expected one request, found %v", f.targets[asked:])
 		}
 	}
 }

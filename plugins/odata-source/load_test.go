@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -445,6 +446,68 @@ func TestFingerprintNamesTheFormat(t *testing.T) {
 	} {
 		if found := newLoad(t, s, c.settings...).opened.Feeds[0].Fingerprint; !strings.Contains(found, c.mode) {
 			t.Errorf("%q: expected%s, found %s", c.settings, c.mode, found)
+		}
+	}
+}
+
+// TestSnapshotThatIsLost: SAP SuccessFactors answers 500 where the snapshot of paging=snapshot is gone (SAP KBA
+// 2990434), other services 410. The load begins again, three times at most; with exactly-once it fails and names the
+// setting. Pages are asked for by links, as snapshots want it (SAP KBA 2749091).
+func TestSnapshotThatIsLost(t *testing.T) {
+	for _, status := range []int{500, 410} {
+		for losses, once := range map[int]bool{1: false, 2: true, 9: false} {
+			s, lost := &odd{keys: upFrom(1, 95), page: 30, links: "sealed", order: "heeds", filter: "heeds",
+				count: "filtered", skips: true}, 0
+			l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasPrefix(r.URL.Query().Get("$skiptoken"), strings.Repeat("x", 60)) && lost < losses {
+					lost++
+					w.WriteHeader(status)
+					_, _ = w.Write([]byte(`{"error":{"code":"COE_GENERAL_SERVER_FAILURE","message":{"lang":"en-US","value":` +
+						`"[COE0019][SNP]Snapshot lost for current pagination query, pls relaunch query and start from 1st ` +
+						`page."}}}`))
+					return
+				}
+				s.ServeHTTP(w, r)
+			}), append(set("00", "X"), "sap.odata#00.query=paging=snapshot", "sap.odata#00.unsound="+map[bool]string{true: "fail", false: "reload"}[once])...)
+			_, err := l.run(0, nil)
+			keys := map[string]bool{}
+			for _, key := range l.rows {
+				keys[key] = true
+			}
+			switch {
+			case once:
+				if err == nil || !strings.Contains(err.Error(), "sap.odata#00.unsound = reload") {
+					t.Errorf("%d, exactly-once: %v", status, err)
+				}
+			case losses == 9:
+				if err == nil || !strings.Contains(err.Error(), "read 3 times") || lost != 3 {
+					t.Errorf("%d, always: lost %d times, %v", status, lost, err)
+				}
+			case err != nil || len(keys) != 95:
+				t.Errorf("%d: %d of 95 rows came, %v", status, len(keys), err)
+			}
+			if strings.Contains(strings.Join(s.requests, " "), "$filter") {
+				t.Errorf("%d: rows were asked for by key: %v", status, s.requests)
+			}
+		}
+	}
+}
+
+// TestCountsOfAPageProveNothing: where a service counts the rows of a page, a load whose further rows are not to be had
+// for a moment fails, though as many rows came as were counted.
+func TestCountsOfAPageProveNothing(t *testing.T) {
+	for _, status := range []int{403, 408, 503} {
+		s := &odd{t: t, keys: upFrom(1, 150), page: 100, links: "none", order: "heeds", filter: "heeds", count: "page",
+			skips: true}
+		l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if asked := r.URL.Query(); asked.Has("$skip") || asked.Has("$filter") {
+				http.Error(w, "not now", status)
+				return
+			}
+			s.ServeHTTP(w, r)
+		}), set("00", "X")...)
+		if _, err := l.run(0, nil); err == nil || !strings.Contains(err.Error(), strconv.Itoa(status)) {
+			t.Errorf("%d rows of 150 were taken for all: %v\n%s", len(l.rows), err, strings.Join(l.targets, "\n"))
 		}
 	}
 }

@@ -2,7 +2,6 @@ package delta
 
 import (
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/entry"
@@ -258,7 +257,7 @@ func (pg *Page) refused() (phase, error) {
 	switch at := pg.at.(type) {
 	case *changing:
 		moved := !at.inside && at.link != "" && (pg.Answer.Status == 404 || pg.Answer.Status == 410)
-		lost := lost(pg.Answer.Status, failed)
+		lost := fault.LostToken(pg.Answer.Status, failed)
 		switch {
 		case moved && at.again:
 			failed.Message += "; it is the address at which the service was to have the changes of " + at.link
@@ -275,7 +274,7 @@ func (pg *Page) refused() (phase, error) {
 			return pg.lostToken(failed)
 		}
 	case *loading:
-		if at.inside && lost(pg.Answer.Status, failed) {
+		if at.inside && fault.LostToken(pg.Answer.Status, failed) {
 			return pg.lostToken(failed)
 		}
 	}
@@ -329,30 +328,4 @@ func (pg *Page) lostToken(failed *wit.Fault) (phase, error) {
 		failed.Message += "; recover needs an ODP service with a set DeltaLinksOf" + f.Entry.Set
 	}
 	return nil, failed
-}
-
-// lost tells whether a refusal says that a token isn't known any more (P8): 410, or one whose code or text names the
-// token, and SAP's error 536.
-//
-// Assumption: which status comes with SAP's message /IWFND/CM_MGW/090 "Invalid Delta Token" no document says.
-func lost(status uint16, failed *wit.Fault) bool {
-	switch status {
-	case 410:
-		return true
-	case 400, 404, 412, 500:
-	default:
-		return false
-	}
-	code := ""
-	if failed.Code != nil {
-		code = *failed.Code
-	}
-	text := strings.ToLower(strings.ReplaceAll(code+" "+failed.Message, " ", ""))
-	for _, sign := range []string{"deltatoken", "delta_token", "deltalink", "skiptoken", "skip_token", "cm_mgw/090",
-		"recoveryofoldrequests", "error536", "(536)"} {
-		if strings.Contains(text, sign) {
-			return true
-		}
-	}
-	return strings.HasSuffix(code, "536")
 }

@@ -258,6 +258,33 @@ func Exists(status uint16, message string) bool {
 		strings.Contains(low, "bereits vorhanden") || strings.Contains(low, "unique constraint")
 }
 
+// LostToken tells whether a refusal says that the service no longer knows the token of a link (P8): 410, one whose code
+// or text names the token, SAP's error 536, or the snapshot that SAP SuccessFactors keeps for paging=snapshot (SAP KBA
+// 2990434).
+//
+// Assumption: which status comes with SAP's message /IWFND/CM_MGW/090 "Invalid Delta Token" no document says.
+func LostToken(status uint16, refused *wit.Fault) bool {
+	switch status {
+	case 410:
+		return true
+	case 400, 404, 412, 500:
+	default:
+		return false
+	}
+	code := ""
+	if refused.Code != nil {
+		code = *refused.Code
+	}
+	text := strings.ToLower(strings.ReplaceAll(code+" "+refused.Message, " ", ""))
+	for _, sign := range []string{"deltatoken", "delta_token", "deltalink", "skiptoken", "skip_token", "cm_mgw/090",
+		"recoveryofoldrequests", "error536", "(536)", "[coe0019]"} {
+		if strings.Contains(text, sign) {
+			return true
+		}
+	}
+	return strings.HasSuffix(code, "536")
+}
+
 // Listed tells whether a setting's codes have the status of an answer or the code in its error document.
 func Listed(codes []string, status uint16, code string) bool {
 	return slices.ContainsFunc(codes, func(c string) bool {

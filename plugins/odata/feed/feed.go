@@ -142,6 +142,9 @@ func (f *Feed) compile() error {
 	if !f.Reads.Empty() {
 		f.Pages.Filter, f.Pages.Options = f.Asked.Filter, f.Asked.Options()
 	}
+	if slices.Contains(f.Pages.Options, "paging=snapshot") {
+		f.Pages.Paging = "links" // SAP SuccessFactors blocks clients that leave snapshots unread (SAP KBA 2749091)
+	}
 	f.UseFormat(false)
 	return f.makeCursor(s)
 }

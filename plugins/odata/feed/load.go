@@ -130,8 +130,9 @@ func (pg *Load) refused(portion *wit.Portion) error {
 	if at := pg.page.Position(); pg.RefusesFormat(pg.Feed.Pages.Target(at)) {
 		return pg.goOn(portion, at.At(WithoutFormat(at.URL())), nil)
 	}
-	next, err := pg.page.Refused(load.Refusal{Status: int(pg.Answer.Status), At: pg.Answer.At, Body: pg.Body,
-		Fault: fault.Of(pg.What(), &pg.Answer, pg.Body)})
+	f := fault.Of(pg.What(), &pg.Answer, pg.Body)
+	next, err := pg.page.Refused(load.Refusal{Status: int(pg.Answer.Status), At: pg.Answer.At, Body: pg.Body, Fault: f,
+		Lost: fault.LostToken(pg.Answer.Status, f)})
 	return pg.goOn(portion, next, err)
 }
 

@@ -143,14 +143,17 @@ type Refusal struct {
 	// Fault is what it comes to where nothing else can be asked. Body is the answer's, as far as it was read.
 	Fault *wit.Fault
 	Body  []byte
-	At    int64
+	// Lost: it says that the service no longer knows the token of the link that was followed.
+	Lost bool
+	At   int64
 }
 
 // Refused turns an answer that is no success into a fault, or into another way to ask for the same rows: services
-// refuse $orderby, counts and filters by key (P3).
+// refuse $orderby, counts and filters by key (P3). A load whose next link leads nowhere any more begins again.
 func (pg *Page) Refused(r Refusal) (*Position, error) {
 	t := pg.turn(Answer{Count: -1, At: r.At})
 	_, keyed := pg.at.walk.(byKey)
+	_, linked := pg.at.walk.(byLinks)
 	how, asked := "going on otherwise", pg.at.ask.kind
 	var err error
 	switch {
@@ -159,6 +162,8 @@ func (pg *Page) Refused(r Refusal) (*Position, error) {
 		how, t.next.ask = "going on without an answer", &question{}
 	case asked == askKeys && r.refuses():
 		err = t.withoutKeys(r.Fault.Message)
+	case r.Lost && linked && asked == "":
+		return t.end(t.again(r.Fault.Message))
 	case asked != "" || !r.refuses():
 		return nil, r.Fault
 	case pg.at.isUnannounced():

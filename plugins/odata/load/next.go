@@ -137,6 +137,9 @@ func (t *turn) circles() (done bool, err error) {
 	if _, keyed := t.at.walk.(byKey); keyed && !t.unread() {
 		return false, nil // rows after the key, and in order: a page like that is no other's
 	}
+	if t.Link == "" && t.repeated() == t.Rows && t.at.seen > t.Rows {
+		return false, nil // the page before, since so many rows were inserted meanwhile
+	}
 	content, some := t.content.hash()
 	if _, keyed := t.at.walk.(byKey); keyed && t.content.faulty == 0 {
 		some = false

@@ -401,10 +401,10 @@ func TestRandomServices(t *testing.T) {
 	t.Logf("%d of %d loads failed, %d brought rows twice, %d rows were asked for at most", failed, rounds, anew, most)
 }
 
-// TestPageOfRowsThatCame: a page that brings nothing but the last rows of the page before it, since others were inserted
-// meanwhile, is no page of a circle: the set is read again, and comes whole.
+// TestPageOfRowsThatCame: a page that brings nothing but the last rows of the page before it, since others were
+// inserted meanwhile, is no page of a circle: the set is read again, and comes whole.
 func TestPageOfRowsThatCame(t *testing.T) {
-	s := &service{keys: []int{1, 2, 3, 4, 5, 6, 7}, page: 3, links: "base64", order: "heeds", filter: "heeds",
+	s := &service{keys: []int{1, 2, 3, 4, 5, 6, 7}, page: 3, links: "base64", order: "ignores", filter: "heeds",
 		count: "whole", skips: true}
 	s.between = func(s *service, number int) {
 		switch number {
@@ -416,6 +416,18 @@ func TestPageOfRowsThatCame(t *testing.T) {
 	}
 	c, err := s.load(t, setOf("links", 0), nil)
 	if err != nil || len(c.missing) > 0 || !slices.Contains(c.rows, 0) {
+		t.Errorf("rows %v came, %v are missing: %v\n%s", c.rows, c.missing, err, strings.Join(s.requests, "\n"))
+	}
+	s.requests = nil
+	s.between = func(s *service, number int) {
+		if number == 3 { // the second page comes again
+			s.remove(7)
+			s.keys = slices.Insert(s.keys, 0, 20, 21, 22)
+		}
+	}
+	s.keys = []int{1, 2, 3, 4, 5, 6, 7}
+	c, err = s.load(t, setOf("links", 0), nil)
+	if err != nil || len(c.missing) > 0 || !slices.Contains(c.rows, 21) {
 		t.Errorf("rows %v came, %v are missing: %v\n%s", c.rows, c.missing, err, strings.Join(s.requests, "\n"))
 	}
 }
