@@ -72,8 +72,8 @@ func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, err
 		"have made it, or changed it since")
 }
 
-// findsInserted tells whether a read by the record's key shows that an insert was not applied: the service keeps the keys
-// of what is inserted, or knows the RequestID of an insert that is sent again.
+// findsInserted tells whether nothing found by the record's key shows that an insert was not applied: the service keeps
+// the keys of what is inserted, or knows the RequestID of an insert that is sent again.
 func (s *state) findsInserted(a *target) bool {
 	shown := s.evidence[a.to.same]
 	return shown.keeps && !shown.numbers || s.uncertain == "repeatable" && s.learned[a.to.at].repeats
