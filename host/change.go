@@ -18,9 +18,8 @@ import (
 // changing is the reloader of a worker whose connectors may be changed, locked; whoever has it unlocks applying.
 // It waits for others no longer than its request does.
 func (w worker) changing(ctx context.Context) (*reloader, error) {
-	w.host.mu.Lock()
-	r, herder := w.host.running.reloads, w.host.running.herder
-	w.host.mu.Unlock()
+	now := w.host.now()
+	r, herder := now.reloads, now.herder
 	switch {
 	case w.host.config.Once:
 		return nil, &rest.Refusal{Status: http.StatusMethodNotAllowed,
@@ -50,7 +49,7 @@ func (w worker) changing(ctx context.Context) (*reloader, error) {
 func (r *reloader) settle(ctx context.Context, name string) {
 	s, _ := r.store.Snapshot()
 	var have []config.Now
-	if now, there := r.host.running.herder.NowOf(name); there {
+	if now, err := r.host.running.herder.NowOf(name); err == nil {
 		have = append(have, now)
 	}
 	files := slices.DeleteFunc(slices.Clone(s.Connectors), func(c *config.Connector) bool { return c.Name != name })
@@ -69,11 +68,6 @@ func kept(err error) error {
 		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(u.Error())}
 	}
 	return err
-}
-
-// stored is a connector that is there, with the settings that were written.
-func (w worker) stored(name string) (config.Now, bool) {
-	return w.herder().NowOf(name)
 }
 
 // own refuses a change of a connector whose file is not its own any more: it runs on as it was, and the file waits for
@@ -95,12 +89,7 @@ func (w worker) Create(ctx context.Context, name string, settings map[string]str
 		return connect.Info{}, err
 	}
 	defer r.applying.unlock()
-	if err := w.write(ctx, r, name, settings, settings, null, func() error {
-		if _, there := w.stored(name); there {
-			return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
-		}
-		return nil
-	}, &target); err != nil {
+	if err := w.write(ctx, r, name, settings, settings, null, &target); err != nil {
 		return connect.Info{}, err
 	}
 	return w.written(name, true), nil
@@ -114,14 +103,15 @@ func (w worker) Put(ctx context.Context, name string, settings map[string]string
 		return info, false, err
 	}
 	defer r.applying.unlock()
-	before, there := w.stored(name)
-	if err := w.write(ctx, r, name, settings, settings, null, func() error { return nil }, nil); err != nil {
+	before, unknown := w.herder().NowOf(name)
+	if err := w.write(ctx, r, name, settings, settings, null, nil); err != nil {
 		return info, false, err
 	}
-	if err := w.startedAgain(name, before, there); err != nil {
+	created = unknown != nil
+	if err := w.startedAgain(name, before, created); err != nil {
 		return info, false, err
 	}
-	return w.written(name, !there), !there, nil
+	return w.written(name, created), created, nil
 }
 
 // Patch changes some settings of a connector, and takes some out.
@@ -131,9 +121,9 @@ func (w worker) Patch(ctx context.Context, name string, set map[string]string, o
 		return connect.Info{}, err
 	}
 	defer r.applying.unlock()
-	now, there := w.stored(name)
-	if !there {
-		return connect.Info{}, fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
+	now, err := w.herder().NowOf(name)
+	if err != nil {
+		return connect.Info{}, err
 	}
 	settings := maps.Clone(now.Written)
 	maps.Copy(settings, set)
@@ -144,10 +134,10 @@ func (w worker) Patch(ctx context.Context, name string, set map[string]string, o
 		return connect.Info{}, &rest.Refusal{Status: http.StatusBadRequest,
 			Message: rest.Invalid(setting.Missing("name"))}
 	}
-	if err := w.write(ctx, r, name, settings, set, nil, func() error { return nil }, nil); err != nil {
+	if err := w.write(ctx, r, name, settings, set, nil, nil); err != nil {
 		return connect.Info{}, err
 	}
-	if err := w.startedAgain(name, now, true); err != nil {
+	if err := w.startedAgain(name, now, false); err != nil {
 		return connect.Info{}, err
 	}
 	return w.written(name, false), nil
@@ -155,12 +145,12 @@ func (w worker) Patch(ctx context.Context, name string, set map[string]string, o
 
 // startedAgain starts a connector again that has failed and whose configuration was written once more as it was: Kafka
 // Connect does so with each that is written, and whoever writes the same wants that.
-func (w worker) startedAgain(name string, before config.Now, there bool) error {
-	now, _ := w.stored(name)
-	if !there || before.Refused || !maps.Equal(before.Written, now.Written) {
+func (w worker) startedAgain(name string, before config.Now, created bool) error {
+	now, _ := w.herder().NowOf(name)
+	if created || before.Refused || !maps.Equal(before.Written, now.Written) {
 		return nil
 	}
-	if s, ok := w.herder().Status(name); ok && s.Connector.State == connect.Failed {
+	if s, err := w.herder().Status(name); err == nil && s.Connector.State == connect.Failed {
 		return w.herder().Restart(name)
 	}
 	return nil
@@ -173,9 +163,9 @@ func (w worker) Delete(ctx context.Context, name string) error {
 		return err
 	}
 	defer r.applying.unlock()
-	now, there := w.stored(name)
-	if !there {
-		return fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
+	now, err := w.herder().NowOf(name)
+	if err != nil {
+		return err
 	}
 	if err := r.own(now); err != nil {
 		return err
@@ -188,11 +178,11 @@ func (w worker) Delete(ctx context.Context, name string) error {
 }
 
 // write checks a configuration and, where it is good, stores it and has it run. given are those of its settings that
-// the request brings. allowed is asked when the configuration is known to be a good one, as Kafka Connect does. What is
-// checked is what is stored. null are settings without a value. target is the state of a new connector, nil where it
-// keeps its own.
+// the request brings. What is checked is what is stored. null are settings without a value. target is the state of a
+// connector that must be a new one, nil where it may be there and keeps its own: that it is there is said, as by Kafka
+// Connect, when the configuration is known to be a good one.
 func (w worker) write(ctx context.Context, r *reloader, name string, settings, given map[string]string, null []string,
-	allowed func() error, target *connect.TargetState) error {
+	target *connect.TargetState) error {
 	if other, ok := settings["name"]; ok && other != name {
 		return &rest.Refusal{Status: http.StatusBadRequest,
 			Message: "Connector name configuration (" + other + ") doesn't match connector name in the URL (" + name +
@@ -216,7 +206,8 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings, g
 		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Invalid("name", name,
 			"expected a name, found a reference to a config provider"))}
 	}
-	if now, there := w.stored(name); there {
+	now, unknown := w.herder().NowOf(name)
+	if unknown == nil {
 		if err := r.own(now); err != nil {
 			return err
 		}
@@ -240,14 +231,13 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings, g
 	case len(told) > 0:
 		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(told...)}
 	}
-	if err := allowed(); err != nil {
-		return err
-	}
 	stored := config.Stored{Connector: c}
-	switch _, there := w.stored(name); {
+	switch {
+	case target != nil && unknown == nil:
+		return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
 	case target != nil:
 		stored.Target = targetName(*target)
-	case !there: // whatever one of its name was told that is gone
+	case unknown != nil: // whatever one of its name was told that is gone
 		stored.Target = config.TargetStarted
 	}
 	if err := r.store.Put(ctx, name, stored); err != nil {

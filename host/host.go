@@ -3,6 +3,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -57,7 +58,13 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-const defaultData = "culvert-data"
+// complete sets what is not given to its default.
+func (c *Config) complete() {
+	c.Data = cmp.Or(c.Data, "culvert-data")
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+}
 
 // SetupError is in the errors of what is wrong with the configuration or the surroundings, rather than with a task.
 type SetupError struct{ Cause error }
@@ -72,7 +79,6 @@ type Host struct {
 	levels   *logging.Levels
 	in       *config.Installation
 	kafka    kafka.Config
-	plugins  *plugin.Manager
 	registry *record.Registry
 	lockouts *transport.Lockouts
 	locked   *lock.Lock // of the data folder; nil where it has none
@@ -89,6 +95,20 @@ type Host struct {
 	running *running
 }
 
+// now is what the worker has opened by now.
+func (h *Host) now() running {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return *h.running
+}
+
+// opened notes what the worker has opened.
+func (h *Host) opened(note func(*running)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	note(h.running)
+}
+
 // checks are what configurations are checked with.
 type checks struct {
 	checker check.Checker
@@ -96,13 +116,14 @@ type checks struct {
 	online  *check.Online
 }
 
-// running is what Run has opened by now; the host's lock guards it.
+// running is what the worker has opened by now; the host's lock guards it.
 type running struct {
+	plugins *plugin.Manager // nil while they are loaded
 	reloads *reloader       // nil in a run that ends by itself, too
 	herder  *connect.Herder // nil while the worker starts
 	tracer  *tracing.Tracer // nil where nothing is traced
 	rest    *rest.Server
-	root    rest.Root
+	cluster string // the id of Kafka's, "" while the worker starts
 }
 
 // New locks the data folder, reads the configuration, opens REST's listeners, opens the plugins that the connectors
@@ -111,12 +132,7 @@ type running struct {
 // logged.
 func New(ctx context.Context, c Config) (*Host, error) {
 	defer atWork()()
-	if c.Data == "" {
-		c.Data = defaultData
-	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	c.complete()
 	if err := os.MkdirAll(c.Data, 0o755); err != nil {
 		return nil, &SetupError{fmt.Errorf("data folder: %w", err)}
 	}
@@ -147,7 +163,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		return nil, &SetupError{err}
 	}
 	h.targets, h.checks.checker.Running = targets, lockouts
-	h.checks.checked.hold(h.plugins, h.in.Connectors, h.target)
+	h.checks.checked.hold(h.now().plugins, h.in.Connectors, h.target)
 	h.examineOffline(ctx, true)
 	for _, connector := range h.in.Connectors {
 		if connector.Problems.Err() != nil {
@@ -223,30 +239,43 @@ func (h *Host) refuse(problems config.Problems) error {
 // Check returns all problems of a configuration, warnings included. It sends nothing. The error is for files that
 // cannot be read.
 func Check(ctx context.Context, c Config) (Checked, error) {
+	return checkBy(ctx, c, func(h *Host, worker config.Problems) config.Problems {
+		h.examineOffline(ctx, false)
+		return worker
+	})
+}
+
+// checkBy is Check by what examine does with the connectors; it is given the problems of the worker and returns those
+// that count.
+func checkBy(ctx context.Context, c Config, examine func(*Host, config.Problems) config.Problems) (all Checked,
+	err error) {
 	h, problems, err := open(ctx, c, false)
 	if err != nil {
-		return Checked{}, err
+		return all, err
 	}
 	defer h.Close()
-	h.examineOffline(ctx, false)
-	return h.found(problems), nil
+	problems = examine(h, problems)
+	all.Problems = append(problems, h.in.Problems()...)
+	for _, c := range h.in.Connectors {
+		if would := h.checks.checker.Outlook(c); c.Problems.Err() == nil && would != "" {
+			all.Good = append(all.Good, Good{c.Name, c.File, would})
+		}
+	}
+	return all, nil
 }
 
 // CheckWithoutSecrets is Check where references to config providers that lead to nothing are taken as present, as on a
 // machine that does not have the secrets. Problems of settings with such a reference are left out, and so are those of
 // other settings that the reference alone may have caused.
 func CheckWithoutSecrets(ctx context.Context, c Config) (Checked, error) {
-	h, problems, err := open(ctx, c, false)
-	if err != nil {
-		return Checked{}, err
-	}
-	defer h.Close()
-	h.examineOffline(ctx, false)
-	absent := h.in.Worker.Absent()
-	for _, connector := range h.in.Connectors {
-		connector.Problems = config.Without(connector.Problems, connector.Absent(absent...))
-	}
-	return h.found(config.Without(problems, absent)), nil
+	return checkBy(ctx, c, func(h *Host, worker config.Problems) config.Problems {
+		h.examineOffline(ctx, false)
+		absent := h.in.Worker.Absent()
+		for _, connector := range h.in.Connectors {
+			connector.Problems = config.Without(connector.Problems, connector.Absent(absent...))
+		}
+		return config.Without(worker, absent)
+	})
 }
 
 // CheckOnline is Check where connectors' plugins ask their services, too, and wait so long for each. A connector in
@@ -254,31 +283,24 @@ func CheckWithoutSecrets(ctx context.Context, c Config) (Checked, error) {
 // would be shown to the service. The data folder is not locked: refused logons are looked up and noted beside a worker
 // that runs.
 func CheckOnline(ctx context.Context, c Config, wait time.Duration) (Checked, error) {
-	if c.Data == "" {
-		c.Data = defaultData
-	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	c.complete()
 	lockouts, err := OpenLockouts(c.Data, c.Logger)
 	if err != nil {
 		return Checked{}, err
 	}
-	h, problems, err := open(ctx, c, false)
-	if err != nil {
-		return Checked{}, err
-	}
-	defer h.Close()
-	checker := &h.checks.checker
-	checker.Lockouts, checker.Online, checker.LogonBy = lockouts, check.NewOnline(h.log, wait), check.ByOwner
-	h.examine(false, func(connector *config.Connector) config.Problems {
-		offline := h.checks.checker.Check(ctx, connector)
-		if connector.Problems.Err() != nil || offline.Err() != nil {
-			return offline
-		}
-		return h.checks.checker.CheckOnline(ctx, connector) // which finds again what was found offline
+	all, err := checkBy(ctx, c, func(h *Host, worker config.Problems) config.Problems {
+		checker := &h.checks.checker
+		checker.Lockouts, checker.Online, checker.LogonBy = lockouts, check.NewOnline(h.log, wait), check.ByOwner
+		h.examine(false, func(connector *config.Connector) config.Problems {
+			offline := checker.Check(ctx, connector)
+			if connector.Problems.Err() != nil || offline.Err() != nil {
+				return offline
+			}
+			return checker.CheckOnline(ctx, connector) // which finds again what was found offline
+		})
+		return worker
 	})
-	return h.found(problems), ctx.Err()
+	return all, cmp.Or(err, ctx.Err())
 }
 
 // Checked is what a check has found.
@@ -290,17 +312,6 @@ type Checked struct {
 
 // Good is a connector that could run, and what it would do: a source that would read into some topics, say.
 type Good struct{ Name, File, Would string }
-
-// found is what a check has come to; problems are the worker's.
-func (h *Host) found(problems config.Problems) Checked {
-	all := Checked{Problems: append(problems, h.in.Problems()...)}
-	for _, c := range h.in.Connectors {
-		if would := h.checks.checker.Outlook(c); c.Problems.Err() == nil && would != "" {
-			all.Good = append(all.Good, Good{c.Name, c.File, would})
-		}
-	}
-	return all
-}
 
 // examine adds what check finds to the problems that each connector has from its file.
 func (h *Host) examine(toRun bool, check func(*config.Connector) config.Problems) {
@@ -320,12 +331,7 @@ func (h *Host) examineOffline(ctx context.Context, toRun bool) {
 // open reads the configuration and opens the plugins. The problems are the worker's, each connector has those of its
 // file. toRun: REST listens before anything is compiled, and plugins that no connector needs wait.
 func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems, err error) {
-	if c.Data == "" {
-		c.Data = defaultData
-	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	c.complete()
 	if c.Files.Brought, err = config.OpenBrought(filepath.Join(c.Data, "connectors.brought.json")); err != nil {
 		return nil, nil, err
 	}
@@ -404,10 +410,8 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	if err != nil {
 		return nil, nil, err
 	}
-	h.mu.Lock()
-	h.plugins = plugins
-	h.mu.Unlock()
-	h.checks.checker = check.Checker{Worker: in.Worker, Plugins: h.plugins, Kafka: h.kafka, Embedded: embedded,
+	h.opened(func(r *running) { r.plugins = plugins })
+	h.checks.checker = check.Checker{Worker: in.Worker, Plugins: plugins, Kafka: h.kafka, Embedded: embedded,
 		Registry:   h.registry,
 		Connectors: in.Connectors, Plans: &check.Plans{}}
 	return h, problems, nil
@@ -537,9 +541,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 		return err
 	}
 	r := newReloader(h)
-	h.mu.Lock()
-	h.running.reloads = r
-	h.mu.Unlock()
+	h.opened(func(n *running) { n.reloads = r })
 	var watching sync.WaitGroup
 	watching.Go(func() { r.watch(ctx) })
 	defer watching.Wait()
@@ -550,10 +552,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 // Reload has the folders of connectors read again, whether or not they seem to have changed; before Run has opened
 // everything it does nothing.
 func (h *Host) Reload() {
-	h.mu.Lock()
-	r := h.running.reloads
-	h.mu.Unlock()
-	if r != nil {
+	if r := h.now().reloads; r != nil {
 		r.store.Look()
 	}
 }
@@ -600,13 +599,10 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 		return closing, err
 	}
 	closing.add(store.Close)
-	herder := connect.New(connect.Options{Worker: h.in.Worker, Plugins: h.plugins, Registry: h.registry, Kafka: h.kafka,
-		Offsets: store, Lockouts: h.lockouts, WorkerID: h.workerID(), Version: restVersion(), Target: h.target,
-		Started: h.checks.checked.release, Tracer: h.running.tracer, Logger: h.log}, h.in.Connectors)
-	_, commit := Version()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.running.herder, h.running.root = herder, rest.Root{Version: restVersion(), Commit: commit, Cluster: cluster}
+	herder := connect.New(connect.Options{Worker: h.in.Worker, Plugins: h.now().plugins, Registry: h.registry,
+		Kafka: h.kafka, Offsets: store, Lockouts: h.lockouts, WorkerID: h.workerID(), Version: restVersion(),
+		Target: h.target, Started: h.checks.checked.release, Tracer: h.running.tracer, Logger: h.log}, h.in.Connectors)
+	h.opened(func(r *running) { r.herder, r.cluster = herder, cluster })
 	return closing, nil
 }
 
@@ -634,9 +630,7 @@ func (h *Host) listen() error {
 	if err != nil {
 		return fmt.Errorf("%s%w", h.in.Worker.Where("listeners"), err)
 	}
-	h.mu.Lock()
-	h.running.rest = server
-	h.mu.Unlock()
+	h.opened(func(r *running) { r.rest = server })
 	server.Serve(worker{h})
 	for _, at := range server.URLs() {
 		scheme, address, _ := strings.Cut(at, "://")
@@ -678,41 +672,25 @@ func restOptions(w *config.Worker) rest.Options {
 
 // hangUp closes REST's listeners.
 func (h *Host) hangUp() {
-	h.mu.Lock()
-	server := h.running.rest
-	h.mu.Unlock()
-	if server != nil {
+	if server := h.now().rest; server != nil {
 		server.Close()
 	}
 }
 
-// loaded tells whether the plugins that connectors need are there.
-func (h *Host) loaded() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.plugins != nil
-}
-
 // modules are the plugins that are loaded by now.
 func (h *Host) modules() []plugin.Info {
-	h.mu.Lock()
-	plugins := h.plugins
-	h.mu.Unlock()
-	if plugins == nil {
-		return nil
+	if plugins := h.now().plugins; plugins != nil {
+		return plugins.Modules()
 	}
-	return plugins.Modules()
+	return nil
 }
 
 // guestMemory is what the plugins' instances take, nothing while they are loaded.
 func (h *Host) guestMemory() plugin.Memory {
-	h.mu.Lock()
-	plugins := h.plugins
-	h.mu.Unlock()
-	if plugins == nil {
-		return plugin.Memory{}
+	if plugins := h.now().plugins; plugins != nil {
+		return plugins.Memory()
 	}
-	return plugins.Memory()
+	return plugin.Memory{}
 }
 
 // local is an address that a browser on this machine can open.
@@ -747,23 +725,18 @@ func (h *Host) workerID() string {
 
 // addresses are host:port of REST's listeners, once Run has opened them.
 func (h *Host) addresses() []string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.running.rest == nil {
-		return nil
+	if server := h.now().rest; server != nil {
+		return server.Addresses()
 	}
-	return h.running.rest.Addresses()
+	return nil
 }
 
 // Progress is that of each connector; empty before Run has opened everything.
 func (h *Host) Progress() []connect.Progress {
-	h.mu.Lock()
-	herder := h.running.herder
-	h.mu.Unlock()
-	if herder == nil {
-		return nil
+	if herder := h.now().herder; herder != nil {
+		return herder.Progress()
 	}
-	return herder.Progress()
+	return nil
 }
 
 // moved is a sum that changes when anything does.
@@ -779,8 +752,8 @@ func (h *Host) Close() error {
 	defer h.locked.Release()
 	h.hangUp()
 	h.checks.checked.releaseAll()
-	if h.plugins == nil {
-		return nil
+	if plugins := h.now().plugins; plugins != nil {
+		return plugins.Close()
 	}
-	return h.plugins.Close()
+	return nil
 }

@@ -108,18 +108,17 @@ func label(name string) string {
 func (w worker) Metrics() prometheus.Gatherer {
 	h := w.host
 	r := prometheus.NewPedanticRegistry()
-	h.mu.Lock()
-	reloads, tracer, herder := h.running.reloads, h.running.tracer, h.running.herder
-	h.mu.Unlock()
+	now := h.now()
 	r.MustRegister(pluginFigures{modules: h.modules}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		about[plugin.Memory]{table: memoryMetrics, of: h.guestMemory()}, about[spans]{table: spanMetrics, of: tracer})
-	if herder != nil {
+		about[plugin.Memory]{table: memoryMetrics, of: h.guestMemory()},
+		about[spans]{table: spanMetrics, of: now.tracer})
+	if herder := now.herder; herder != nil {
 		r.MustRegister(about[notifications]{table: notificationMetrics, of: herder},
 			taskFigures{connectors: herder.Figures, startups: herder.Startups, clients: h.kafka.Figures,
 				rates: &h.rates})
 	}
-	if reloads != nil {
+	if reloads := now.reloads; reloads != nil {
 		r.MustRegister(about[*reloader]{table: reloadMetrics, of: reloads})
 	}
 	return struckFigures{namedFigures{prometheus.Gatherers{r, h.kafka.Figures},

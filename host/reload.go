@@ -93,10 +93,10 @@ func (r *reloader) check(ctx context.Context, c *config.Connector) config.Proble
 
 // elsewhere finds what keeps a connector that runs from going on at another origin.
 func (h *Host) elsewhere(ctx context.Context, c *config.Connector) config.Problems {
-	now, there := h.running.herder.NowOf(c.Name)
-	_, component, err := check.Find(h.plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+	now, unknown := h.running.herder.NowOf(c.Name)
+	_, component, err := check.Find(h.running.plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
 		wit.ComponentSource)
-	if !there || err != nil || now.Given.Text("connector.class") != c.Text("connector.class") {
+	if unknown != nil || err != nil || now.Given.Text("connector.class") != c.Text("connector.class") {
 		return nil
 	}
 	problems, err := check.Moved(now.Given, c, component, func() ([]string, error) {
@@ -111,7 +111,7 @@ func (h *Host) elsewhere(ctx context.Context, c *config.Connector) config.Proble
 // watch follows the folder until ctx ends.
 func (r *reloader) watch(ctx context.Context) {
 	defer guard.Recover(r.log, "following the folder of connectors", nil)
-	if r.host.plugins.Loaded(ctx) != nil {
+	if r.host.running.plugins.Loaded(ctx) != nil {
 		return
 	}
 	r.store.Watch(ctx, func(s config.Snapshot) {
@@ -134,11 +134,6 @@ func (r *reloader) reload(ctx context.Context, s config.Snapshot) {
 		}
 		return // the next one follows
 	}
-	r.apply(ctx, s)
-}
-
-// apply is reload; r.applying is held.
-func (r *reloader) apply(ctx context.Context, s config.Snapshot) {
 	r.bring(ctx, s, r.host.running.herder.Now(), s.Connectors)
 }
 
@@ -292,9 +287,8 @@ func (r *reloader) outcomes() map[string]int64 {
 
 // Reload is what REST says of reloads.
 func (w worker) Reload() (rest.Reload, bool) {
-	w.host.mu.Lock()
-	r, herder := w.host.running.reloads, w.host.running.herder
-	w.host.mu.Unlock()
+	now := w.host.now()
+	r, herder := now.reloads, now.herder
 	if r == nil || herder == nil || w.host.config.Files.Folder == "" {
 		return rest.Reload{}, false
 	}

@@ -80,9 +80,7 @@ func (h *Host) openTracer(ctx context.Context, closing *closers) error {
 	if err != nil {
 		return err
 	}
-	h.mu.Lock()
-	h.running.tracer = t
-	h.mu.Unlock()
+	h.opened(func(r *running) { r.tracer = t })
 	closing.add(func() {
 		last, cancel := context.WithTimeout(context.Background(), min(o.Timeout, lastSpans))
 		defer cancel()

@@ -20,7 +20,7 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 	if w.herder() == nil {
 		return nil, rest.Starting
 	}
-	if err := w.host.plugins.Loaded(ctx); err != nil {
+	if err := w.host.running.plugins.Loaded(ctx); err != nil {
 		return nil, err
 	}
 	given := settings
@@ -80,9 +80,8 @@ func (w worker) mayAsk(ctx context.Context, c *config.Connector) bool {
 func (w worker) sent(checker *check.Checker, c *config.Connector, given map[string]string) config.Sent {
 	s := config.Sent{Now: c, Declared: config.Declare(), Password: check.Passwords(checker.Plugins),
 		Worker: w.host.in.Worker}
-	if now, there := w.stored(c.Name); there {
-		s.Stored = now.Given
-	}
+	now, _ := w.herder().NowOf(c.Name)
+	s.Stored = now.Given
 	s.Kept = func(key string) bool {
 		value, brought := given[key]
 		e, _ := c.Entry(key)
@@ -100,7 +99,7 @@ func (w worker) Definitions(ctx context.Context, class string, version *string) 
 	if w.herder() == nil {
 		return nil, rest.Starting
 	}
-	if err := w.host.plugins.Loaded(ctx); err != nil {
+	if err := w.host.running.plugins.Loaded(ctx); err != nil {
 		return nil, err
 	}
 	return w.host.checking().Definitions(class, version, restVersion())
@@ -125,14 +124,10 @@ func classOf(checker *check.Checker, c *config.Connector) (string, error) {
 	}
 	class, err := checker.Class(c.Text("connector.class"))
 	if err != nil {
-		return "", noClass(c.Text("connector.class"), err)
+		return "", &rest.Refusal{Status: http.StatusBadRequest, Message: "Failed to find any class that implements " +
+			"Connector and which name matches " + c.Text("connector.class") + ": " + err.Error()}
 	}
 	return class, nil
-}
-
-func noClass(class string, err error) error {
-	return &rest.Refusal{Status: http.StatusBadRequest, Message: "Failed to find any class that implements Connector " +
-		"and which name matches " + class + ": " + err.Error()}
 }
 
 // asServerFault is a refusal with the status that Kafka Connect's validate has for it: tools know it so.
@@ -146,11 +141,8 @@ func asServerFault(err error) error {
 
 // unmasked puts what is stored of a connector in the place of values that are masked.
 func (w worker) unmasked(name string, settings map[string]string) (map[string]string, error) {
-	var stored map[string]string
-	if n, there := w.herder().NowOf(setting.Trim(name)); there {
-		stored = n.Written
-	}
-	settings, err := config.Unmasked(settings, stored)
+	now, _ := w.herder().NowOf(setting.Trim(name))
+	settings, err := config.Unmasked(settings, now.Written)
 	if err != nil {
 		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
 	}
@@ -159,11 +151,8 @@ func (w worker) unmasked(name string, settings map[string]string) (map[string]st
 
 // connector is a configuration that REST brings; at says what it is.
 func (w worker) connector(at string, settings map[string]string) *config.Connector {
-	var stored *config.Connector
-	if now, there := w.stored(setting.Trim(settings["name"])); there {
-		stored = now.Given
-	}
-	c := config.NewBrought(at, settings, stored, w.host.in.Worker.Providers)
+	now, _ := w.herder().NowOf(setting.Trim(settings["name"]))
+	c := config.NewBrought(at, settings, now.Given, w.host.in.Worker.Providers)
 	if _, given := c.Entry("name"); !given {
 		c.Name = ""
 	}
@@ -172,13 +161,10 @@ func (w worker) connector(at string, settings map[string]string) *config.Connect
 
 // checking is a checker for one check: it sees the connectors of now.
 func (h *Host) checking() *check.Checker {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	all := h.in.Connectors
-	if h.running.reloads != nil {
-		all = h.running.reloads.all()
+	now, k := h.now(), h.checks.checker
+	k.Running, k.Lockouts, k.Version = nil, h.lockouts, restVersion()
+	if now.reloads != nil {
+		k.Connectors = now.reloads.all()
 	}
-	return &check.Checker{Worker: h.checks.checker.Worker, Plugins: h.plugins, Kafka: h.checks.checker.Kafka,
-		Embedded: h.checks.checker.Embedded, Registry: h.registry, Plans: h.checks.checker.Plans,
-		Connectors: all, Lockouts: h.lockouts, Version: restVersion()}
+	return &k
 }

@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/culvert-project/culvert/host/check"
@@ -18,29 +17,19 @@ type worker struct{ host *Host }
 // Strike is a text without what config providers gave.
 func (w worker) Strike(text string) string { return w.host.in.Worker.Strike(text) }
 
-func (w worker) herder() *connect.Herder {
-	w.host.mu.Lock()
-	defer w.host.mu.Unlock()
-	return w.host.running.herder
-}
+func (w worker) herder() *connect.Herder { return w.host.now().herder }
 
 func (w worker) Root() rest.Root {
-	w.host.mu.Lock()
-	defer w.host.mu.Unlock()
-	if w.host.running.herder == nil {
-		_, commit := Version()
-		return rest.Root{Version: restVersion(), Commit: commit}
-	}
-	return w.host.running.root
+	_, commit := Version()
+	return rest.Root{Version: restVersion(), Commit: commit, Cluster: w.host.now().cluster}
 }
 
 // Ready tells whether the worker does what REST asks it for: it is not while changes are answered by starting.
 func (w worker) Ready(ctx context.Context) error {
-	w.host.mu.Lock()
-	h, r := w.host.running.herder, w.host.running.reloads
-	w.host.mu.Unlock()
+	now := w.host.now()
+	h, r := now.herder, now.reloads
 	switch {
-	case !w.host.loaded():
+	case now.plugins == nil:
 		return errors.New("Plugins are being loaded.")
 	case h == nil:
 		return errors.New("Kafka is being reached and offsets are being read.")
@@ -58,18 +47,14 @@ func (w worker) Ready(ctx context.Context) error {
 // Known returns nil once the herder has all connectors that were read at the start and, where a folder is followed,
 // reloads are possible.
 func (w worker) Known() error {
-	w.host.mu.Lock()
-	defer w.host.mu.Unlock()
-	if w.host.running.herder == nil || w.host.running.reloads == nil && !w.host.config.Once {
+	if now := w.host.now(); now.herder == nil || now.reloads == nil && !w.host.config.Once {
 		return rest.Starting
 	}
 	return nil
 }
 
 func (w worker) Passwords() func(setting string) bool {
-	w.host.mu.Lock()
-	defer w.host.mu.Unlock()
-	return check.Passwords(w.host.plugins)
+	return check.Passwords(w.host.now().plugins)
 }
 
 // Herder is nil while the worker starts.
@@ -82,9 +67,7 @@ func (w worker) Herder() rest.Herder {
 
 // Parts are those of now.
 func (w worker) Parts() rest.Parts {
-	w.host.mu.Lock()
-	defer w.host.mu.Unlock()
-	return rest.Parts{Plugins: w.host.plugins, Lockouts: w.host.lockouts, Levels: w.host.levels, Log: w.host.log}
+	return rest.Parts{Plugins: w.host.now().plugins, Lockouts: w.host.lockouts, Levels: w.host.levels, Log: w.host.log}
 }
 
 // Steered refuses what is done to connectors in a run that ends by itself: it would end with success, and what it was
@@ -108,8 +91,8 @@ func (w worker) Aim(name string, target connect.TargetState) error {
 	}
 	w.host.steering.Lock()
 	defer w.host.steering.Unlock()
-	if _, there := h.Status(name); !there {
-		return fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
+	if _, err := h.NowOf(name); err != nil {
+		return err
 	}
 	if err := w.host.targets.Set(name, targetName(target)); err != nil {
 		return err

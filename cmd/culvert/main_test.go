@@ -1,8 +1,9 @@
 package main
 
 import (
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 )
 
 func TestMain(m *testing.M) { e2e.Main(m) }

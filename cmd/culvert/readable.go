@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,9 +9,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/convert/registry"
-	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -37,7 +36,7 @@ func newReadable(ctx context.Context, url string, w *config.Worker, log *slog.Lo
 	schemas := record.NewRegistry().For("consume")
 	r = &readable{log: log, batch: record.Batch{Registry: schemas}}
 	use := convert.Use{Schemas: schemas, Reading: true,
-		Registry: func(s registry.Settings) (*registry.Client, error) { return openRegistry(ctx, s, log) }}
+		Registry: func(s registry.Settings) (*registry.Client, error) { return connect.OpenRegistry(ctx, s, log) }}
 	if r.json, err = convert.New(config.JSONConverter, map[string]string{"schemas.enable": "false",
 		"decimal.format": "NUMERIC", "replace.null.with.default": "false"}, use); err != nil {
 		return nil, err
@@ -70,17 +69,6 @@ func registered(w *config.Worker, prefix, url string, use convert.Use) (list []c
 		list = append(list, c)
 	}
 	return list, nil
-}
-
-func openRegistry(ctx context.Context, s registry.Settings, log *slog.Logger) (*registry.Client, error) {
-	var secure func(host string) *tls.Config
-	if len(s.Security) > 0 {
-		var err error
-		if secure, err = kafka.ClientTLS(ctx, s.Security, "schema.registry.", log); err != nil {
-			return nil, err
-		}
-	}
-	return registry.Open(s, secure, log)
 }
 
 // record is a record with JSON in the place of what can be read as such. What cannot stays as it is, with a warning.

@@ -8,8 +8,6 @@ import (
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/internal/run/sink"
-	"github.com/culvert-project/culvert/host/internal/run/source"
 	"github.com/culvert-project/culvert/host/internal/run/transform"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -111,33 +109,22 @@ func (k *chains) notes(own *plugin.Binding) (notes []string) {
 	return notes
 }
 
-// make makes a chain, nil where there are no transforms.
-func (k *chains) make(ctx context.Context) (*transform.Chain, error) {
-	if len(k.stages) == 0 {
-		return nil, nil
-	}
-	chain, err := transform.New(ctx, transform.Options{Manager: k.connector.o.Plugins,
-		Connector: k.connector.config.Name, Stages: k.stages, Logger: k.connector.log})
-	if err != nil {
-		return nil, err
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.made = append(k.made, chain)
-	return chain, nil
-}
-
-// source is make for a source's feeds; nil where there are no transforms.
-func (k *chains) source() func(context.Context) (source.Chain, error) {
+// each makes chains for the feeds of a source, or for a sink's task, in their forms of one; nil where there are no
+// transforms.
+func each[C any](k *chains, as func(namedChain) C) func(context.Context) (C, error) {
 	if len(k.stages) == 0 {
 		return nil
 	}
-	return func(ctx context.Context) (source.Chain, error) {
-		chain, err := k.make(ctx)
+	return func(ctx context.Context) (made C, err error) {
+		chain, err := transform.New(ctx, transform.Options{Manager: k.connector.o.Plugins,
+			Connector: k.connector.config.Name, Stages: k.stages, Logger: k.connector.log})
 		if err != nil {
-			return nil, err
+			return made, err
 		}
-		return namedChain{chain, k.stages}, nil
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.made = append(k.made, chain)
+		return as(namedChain{chain, k.stages}), nil
 	}
 }
 
@@ -164,18 +151,4 @@ func (k *chains) close() {
 		c.Close()
 	}
 	k.made = nil
-}
-
-// sink is make for a sink's task; nil where there are no transforms.
-func (k *chains) sink() func(context.Context) (sink.Chain, error) {
-	if len(k.stages) == 0 {
-		return nil
-	}
-	return func(ctx context.Context) (sink.Chain, error) {
-		chain, err := k.make(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return namedChain{chain, k.stages}, nil
-	}
 }

@@ -36,13 +36,7 @@ func (h *Herder) Figures() []Figures {
 }
 
 // FiguresOf are those of one connector.
-func (h *Herder) FiguresOf(name string) (f Figures, ok bool) {
-	k := h.find(name)
-	if k == nil {
-		return f, false
-	}
-	return k.figures(), true
-}
+func (h *Herder) FiguresOf(name string) (Figures, error) { return of(h, name, (*controller).figures) }
 
 func (k *controller) figures() Figures {
 	s, life := k.status(), k.life()

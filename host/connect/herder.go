@@ -113,6 +113,13 @@ func (h *Herder) Run(ctx context.Context) {
 	h.wait(ctx, &h.running)
 }
 
+// loops tells whether the loops of connectors run.
+func (h *Herder) loops() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.under != nil && !h.ended
+}
+
 // launch runs the loop of a connector, where connectors run; h.mu is held.
 func (h *Herder) launch(k *controller) {
 	if h.under == nil || h.ended {
@@ -162,14 +169,8 @@ func (h *Herder) Now() []config.Now {
 	return now
 }
 
-// NowOf is one of them; false: there is no such connector.
-func (h *Herder) NowOf(name string) (now config.Now, ok bool) {
-	k := h.find(name)
-	if k == nil {
-		return now, false
-	}
-	return k.now(), true
-}
+// NowOf is one of them.
+func (h *Herder) NowOf(name string) (config.Now, error) { return of(h, name, (*controller).now) }
 
 // Refuse notes why a newer configuration of a connector is not taken; it runs on. Without problems there is none any
 // more.
@@ -248,12 +249,11 @@ func (h *Herder) RestartTask(name string, number int) error {
 }
 
 func (h *Herder) with(name string, do func(*controller)) error {
-	k := h.find(name)
-	if k == nil {
-		return fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	k, err := h.find(name)
+	if err == nil {
+		do(k)
 	}
-	do(k)
-	return nil
+	return err
 }
 
 // RunOnce has every source caught up and acknowledged, then every sink settle what its topics hold at that moment.
@@ -319,10 +319,23 @@ func (h *Herder) wait(ctx context.Context, loops *sync.WaitGroup) {
 	}
 }
 
-func (h *Herder) find(name string) *controller {
+// find is the controller of a connector. Errors are [ErrUnknownConnector].
+func (h *Herder) find(name string) (*controller, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.controllers[name]
+	if k := h.controllers[name]; k != nil {
+		return k, nil
+	}
+	return nil, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+}
+
+// of is what a connector's controller says.
+func of[T any](h *Herder, name string, what func(*controller) T) (said T, err error) {
+	k, err := h.find(name)
+	if err == nil {
+		said = what(k)
+	}
+	return said, err
 }
 
 // all are the connectors of now, by name.
@@ -346,31 +359,13 @@ func (h *Herder) Names() []string {
 }
 
 // Info is what a connector was asked to be.
-func (h *Herder) Info(name string) (info Info, ok bool) {
-	k := h.find(name)
-	if k == nil {
-		return info, false
-	}
-	return k.info(), true
-}
+func (h *Herder) Info(name string) (Info, error) { return of(h, name, (*controller).info) }
 
 // Status is what a connector is doing.
-func (h *Herder) Status(name string) (status Status, ok bool) {
-	k := h.find(name)
-	if k == nil {
-		return status, false
-	}
-	return k.status(), true
-}
+func (h *Herder) Status(name string) (Status, error) { return of(h, name, (*controller).status) }
 
 // Tasks are what a connector's tasks were asked to do.
-func (h *Herder) Tasks(name string) (tasks []TaskInfo, ok bool) {
-	k := h.find(name)
-	if k == nil {
-		return nil, false
-	}
-	return k.taskInfos(), true
-}
+func (h *Herder) Tasks(name string) ([]TaskInfo, error) { return of(h, name, (*controller).taskInfos) }
 
 // FeedProgress is how far a source is with one of its feeds.
 type FeedProgress = source.FeedProgress

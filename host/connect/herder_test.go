@@ -172,7 +172,7 @@ func TestMoves(t *testing.T) {
 	h.await("b", Running)
 	h.must(h.Barrier(t.Context()))
 	gate, held := make(chan struct{}), make(chan struct{})
-	k := h.find("b")
+	k, _ := h.find("b")
 	k.post(occurrence{prior: func() {
 		close(held)
 		<-gate
@@ -237,8 +237,8 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	if s := h.await("a", Stopped); len(s.Tasks) != 0 {
 		t.Errorf("stopped: expected no tasks, found %+v", s)
 	}
-	if tasks, ok := h.Tasks("a"); !ok || len(tasks) != 0 {
-		t.Errorf("stopped: expected no tasks, found %v, %t", tasks, ok)
+	if tasks, err := h.Tasks("a"); err != nil || len(tasks) != 0 {
+		t.Errorf("stopped: expected no tasks, found %v, %v", tasks, err)
 	}
 	h.must(h.Pause("a"))
 	h.await("a", Paused)
@@ -278,7 +278,7 @@ func TestConnectorsComeAndGo(t *testing.T) {
 			for reading.Err() == nil {
 				<-ticker.C
 				for _, name := range h.Names() {
-					if s, ok := h.Status(name); ok && s.Name != name {
+					if s, err := h.Status(name); err == nil && s.Name != name {
 						t.Errorf("expected %s, found %+v", name, s)
 					}
 					h.Info(name)
@@ -348,7 +348,7 @@ func TestRefusedConfiguration(t *testing.T) {
 func TestWhileStopped(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running)
-	k := h.find("a")
+	k, _ := h.find("a")
 	nothing := func(context.Context) error { return nil }
 	if err := k.whileStopped(t.Context(), time.Minute, false, nothing); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("expected %v of a connector that runs, found %v", ErrNotStopped, err)
@@ -389,7 +389,7 @@ func TestWaitForWhatIsDoneBeside(t *testing.T) {
 	h.await("a", Running)
 	h.must(h.Stop("a"))
 	h.await("a", Stopped)
-	k := h.find("a")
+	k, _ := h.find("a")
 	begun, goOn, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- k.whileStopped(t.Context(), 10*time.Minute, false, func(context.Context) error {
@@ -480,7 +480,7 @@ func TestRestartedTasksBeginAnew(t *testing.T) {
 	h := newHerd(t, "a")
 	runs := func(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Running }
 	h.await("a", Running, runs)
-	k := h.find("a")
+	k, _ := h.find("a")
 	began := func() time.Time {
 		k.times.mu.Lock()
 		defer k.times.mu.Unlock()
@@ -508,7 +508,7 @@ func TestRestartedTasksBeginAnew(t *testing.T) {
 func TestTasksBetweenLives(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running)
-	k := h.find("a")
+	k, _ := h.find("a")
 	k.mu.Lock()
 	life := k.current
 	k.before, k.current = life, newConnector(k.asked.o, k.asked.given)

@@ -61,9 +61,9 @@ func (h *Herder) LettersOf(ctx context.Context, name string, last int64, each fu
 // replayed are the letters of a connector that were replayed, of a topic with these partitions.
 func (h *Herder) replayed(ctx context.Context, name, topic string, partitions kafka.Positions) (*ReplayedLetters,
 	error) {
-	k := h.find(name)
-	if k == nil {
-		return nil, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	k, err := h.find(name)
+	if err != nil {
+		return nil, err
 	}
 	c, err := k.apart(ctx)
 	if err != nil {
@@ -112,9 +112,9 @@ var ErrHeld = errors.New("the connector is to be PAUSED or STOPPED, and writes n
 
 // held tells whether a connector is to be paused or stopped, by all that was asked before.
 func (h *Herder) held(ctx context.Context, name string) (bool, error) {
-	k := h.find(name)
-	if k == nil {
-		return false, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	k, err := h.find(name)
+	if err != nil {
+		return false, err
 	}
 	seen := make(chan bool, 1)
 	k.post(occurrence{prior: func() {
@@ -137,14 +137,11 @@ var ErrReplaying = errors.New("dead letters are being replayed already")
 
 // letterTopic is where a connector's dead letters go.
 func (h *Herder) letterTopic(name string) (string, error) {
-	k := h.find(name)
-	if k == nil {
-		return "", fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	now, err := h.NowOf(name)
+	if err != nil {
+		return "", err
 	}
-	k.mu.Lock()
-	given := k.asked.given
-	k.mu.Unlock()
-	topic := setting.Trim(given.Text(deadLetterTopic))
+	topic := setting.Trim(now.Given.Text(deadLetterTopic))
 	if topic == "" {
 		return "", ErrNoLetters
 	}

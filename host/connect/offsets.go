@@ -31,9 +31,9 @@ func (e *GroupBusyError) Error() string {
 
 // Offsets are where a connector stands: a source by what is stored, a sink by what its group has committed.
 func (h *Herder) Offsets(ctx context.Context, name string) ([]offset.Entry, error) {
-	k := h.find(name)
-	if k == nil {
-		return nil, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	k, err := h.find(name)
+	if err != nil {
+		return nil, err
 	}
 	c, err := k.apart(ctx)
 	if err != nil {
@@ -128,17 +128,19 @@ func (c *connector) overtake(ctx context.Context) error {
 	return c.to.offsets.Renew(ctx)
 }
 
-// apart is the connector for questions beside its tasks.
-func (k *controller) apart(ctx context.Context) (*connector, error) {
+// another is the connector by its newest configuration, without tasks.
+func (k *controller) another() *connector {
 	k.mu.Lock()
-	o, given := k.asked.o, k.asked.given
-	k.mu.Unlock()
-	c := newConnector(o, given)
-	if c.class.unknown != nil {
+	defer k.mu.Unlock()
+	return newConnector(k.asked.o, k.asked.given)
+}
+
+// apart is the connector for questions while its tasks run, or do not.
+func (k *controller) apart(ctx context.Context) (c *connector, err error) {
+	if c = k.another(); c.class.unknown != nil {
 		return nil, c.class.unknown
 	}
-	var err error
-	if c.to.kafka, err = overridden(ctx, o.Kafka, given, o.Worker.Providers); err != nil {
+	if c.to.kafka, err = overridden(ctx, c.o.Kafka, c.given, c.o.Worker.Providers); err != nil {
 		return nil, err
 	}
 	return c, c.openOffsets(ctx)
@@ -146,14 +148,11 @@ func (k *controller) apart(ctx context.Context) (*connector, error) {
 
 // atStop does something about a connector while it is stopped: in its loop, so that it is not resumed meanwhile.
 func (h *Herder) atStop(ctx context.Context, name string, do func(*connector) error) error {
-	k := h.find(name)
-	if k == nil {
-		return fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	k, err := h.find(name)
+	if err != nil {
+		return err
 	}
-	h.mu.Lock()
-	loops := h.under != nil && !h.ended
-	h.mu.Unlock()
-	if !loops { // nothing of it runs
+	if !h.loops() { // nothing of it runs
 		c, err := k.apart(ctx)
 		if err != nil {
 			return err

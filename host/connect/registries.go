@@ -22,6 +22,18 @@ type registries struct {
 	clients map[string]*registry.Client
 }
 
+// OpenRegistry opens the client of a schema registry; ctx ends the reading of its key stores.
+func OpenRegistry(ctx context.Context, s registry.Settings, log *slog.Logger) (*registry.Client, error) {
+	var secure func(host string) *tls.Config
+	if len(s.Security) > 0 {
+		var err error
+		if secure, err = kafka.ClientTLS(ctx, s.Security, "schema.registry.", log); err != nil {
+			return nil, err
+		}
+	}
+	return registry.Open(s, secure, log)
+}
+
 // client returns the client for settings, making it when it is the first.
 func (r *registries) client(s registry.Settings) (*registry.Client, error) {
 	key, err := json.Marshal(s)
@@ -33,13 +45,7 @@ func (r *registries) client(s registry.Settings) (*registry.Client, error) {
 	if c := r.clients[string(key)]; c != nil {
 		return c, nil
 	}
-	var secure func(host string) *tls.Config
-	if len(s.Security) > 0 {
-		if secure, err = kafka.ClientTLS(r.ctx, s.Security, "schema.registry.", r.log); err != nil {
-			return nil, err
-		}
-	}
-	c, err := registry.Open(s, secure, r.log)
+	c, err := OpenRegistry(r.ctx, s, r.log)
 	if err != nil {
 		return nil, err
 	}

@@ -69,10 +69,11 @@ func (h *Herder) Replay(ctx context.Context, r Replay) (Replayed, error) {
 		if !r.Filter.Takes(&l) {
 			return nil
 		}
+		_, unknown := h.find(l.Connector)
 		switch {
 		case l.Connector == "":
 			done.Unknown["without the headers of errors.deadletterqueue.context.headers.enable"]++
-		case h.find(l.Connector) == nil:
+		case unknown != nil:
 			done.Unknown["of connector "+strconv.Quote(l.Connector)+", which is not among those that are given"]++
 		default:
 			names[l.Connector] = true
@@ -93,8 +94,8 @@ func (h *Herder) Replay(ctx context.Context, r Replay) (Replayed, error) {
 // replayOf is [Herder.Replay] for one connector.
 func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader, ends kafka.Positions, r Replay,
 	done *Replayed) error {
-	k := h.find(name)
-	if k == nil { // deleted while the topic was read
+	k, err := h.find(name)
+	if err != nil { // deleted while the topic was read
 		return ErrUnknownConnector
 	}
 	c, err := k.apart(ctx)

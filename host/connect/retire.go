@@ -3,12 +3,10 @@ package connect
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/host/check"
-	"github.com/culvert-project/culvert/host/internal/service"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
@@ -25,21 +23,16 @@ const (
 // resumed meanwhile waits until that has been given up. Errors are [ErrUnknownConnector], [ErrNotStopped], [ErrSink],
 // and those of the service.
 func (h *Herder) Retire(ctx context.Context, name string) (done string, err error) {
-	k := h.find(name)
-	if k == nil {
-		return "", fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	k, err := h.find(name)
+	if err != nil {
+		return "", err
 	}
-	h.mu.Lock()
-	loops := h.under != nil && !h.ended
-	h.mu.Unlock()
-	if !loops {
+	if !h.loops() {
 		return "", ErrNotStopped
 	}
 	ended := make(chan string, 1) // by the goroutine that does it, for whom nobody may wait any more
 	err = k.whileStopped(ctx, retireWithin, true, func(ctx context.Context) error {
-		k.mu.Lock()
-		c := newConnector(k.asked.o, k.asked.given)
-		k.mu.Unlock()
+		c := k.another()
 		switch {
 		case c.class.unknown != nil || c.refused != nil:
 			return errors.Join(c.class.unknown, c.refused)
@@ -65,9 +58,7 @@ const retireWithin = time.Minute
 // retire ends what a deleted connector has opened at its service, where its settings say so. Its tasks have ended. What
 // fails is logged, with what is left to do by hand: the connector is gone all the same.
 func (k *controller) retire(ctx context.Context) {
-	k.mu.Lock()
-	c := newConnector(k.asked.o, k.asked.given)
-	k.mu.Unlock()
+	c := k.another()
 	if c.refused != nil || c.class.unknown != nil || c.isSink() ||
 		!strings.EqualFold(c.config.Text(onDelete), terminate) {
 		return
@@ -84,15 +75,10 @@ func (k *controller) retire(ctx context.Context) {
 }
 
 func (c *connector) retire(ctx context.Context) (done string, err error) {
-	s, err := service.New(c.class.component, c.config, c.o.Worker.Providers, c.o.Lockouts, c.log)
-	if err != nil {
+	if err := c.open(ctx); err != nil {
 		return "", err
 	}
-	client, err := s.Open(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer client.Close()
+	defer c.to.client.Close()
 	binding, err := c.bind()
 	if err != nil {
 		return "", err
@@ -100,7 +86,7 @@ func (c *connector) retire(ctx context.Context) (done string, err error) {
 	defer binding.Close()
 	guest := check.Guest(c.o.Plugins, binding.Current().Module(), c.class.component)
 	settings, addresses := guest.Settings(c.config), []string{addressOf(c.config.Name, "")}
-	err = transport.Ask(ctx, client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+	err = transport.Ask(ctx, c.to.client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
 		err = binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
 			a, err := i.Retire(ctx, c.class.component.Name, settings, addresses, state, answers)
 			if need = a.Ask; a.Done != nil {
@@ -113,5 +99,5 @@ func (c *connector) retire(ctx context.Context) (done string, err error) {
 	if err == nil && done == "" {
 		return "nothing", nil
 	}
-	return done, errors.Join(err)
+	return done, err
 }

@@ -94,7 +94,7 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chains) sink.Opt
 	return sink.Options{
 		Connector: c.config.Name, Task: t.number, Component: c.class.component.Name, Settings: t.settings,
 		Versions: sink.Bound(binding, t.planned), Client: c.to.client, Registry: c.registry(),
-		NewChain:      transforms.sink(),
+		NewChain:      each(transforms, func(c namedChain) sink.Chain { return c }),
 		NewConverters: c.converters,
 		NewHeaders:    c.headers,
 		Rows:          roles.Int(role.SinkFlushRows),

@@ -17,9 +17,9 @@ var (
 // Snapshot has a feed of a source that runs read as it is now, beside going on from its offset. It returns when that is
 // noted.
 func (h *Herder) Snapshot(name, feed, ident string) error {
-	k := h.find(name)
-	if k == nil {
-		return fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	k, err := h.find(name)
+	if err != nil {
+		return err
 	}
 	c := k.life()
 	c.mu.Lock()

@@ -156,7 +156,7 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 			}
 			return trackedOutput{output, c.owner.topics}, nil
 		},
-		NewChain:       transforms.source(),
+		NewChain:       each(transforms, func(c namedChain) source.Chain { return c }),
 		NewConverters:  c.converters,
 		NewHeaders:     c.headers,
 		EnsureTopic:    c.ensureTopic,

@@ -79,13 +79,9 @@ func (c trackedConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	return records, err
 }
 
-// Topics are those that a connector's records have gone to or come from; false: there is no such connector.
-func (h *Herder) Topics(name string) ([]string, bool) {
-	k := h.find(name)
-	if k == nil {
-		return nil, false
-	}
-	return k.topics.names(), true
+// Topics are those that a connector's records have gone to or come from.
+func (h *Herder) Topics(name string) ([]string, error) {
+	return of(h, name, func(k *controller) []string { return k.topics.names() })
 }
 
 // ResetTopics forgets the topics that a connector has used so far: they are told again when they are used again.

@@ -78,7 +78,7 @@ func TestConnectorThatIsMended(t *testing.T) {
 			b.connect(t)
 			h := New(b.options, []*config.Connector{b.Connector(t,
 				append([]string{"name=c", "connector.class=test.SpySource"}, k.lines...)...)})
-			h.find("c").current.rereads = 10 * time.Millisecond
+			h.controllers["c"].current.rereads = 10 * time.Millisecond
 			ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 			ended := make(chan struct{})
 			go func() { defer close(ended); h.Run(ctx) }()
@@ -121,7 +121,7 @@ func TestRefusedBindingIsNotShownAgain(t *testing.T) {
 	b.connect(t)
 	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 		"spy.destination=D")})
-	life := h.find("c").current
+	life := h.controllers["c"].current
 	life.rereads = time.Millisecond
 	var last event
 	var fault error
@@ -143,7 +143,8 @@ func TestConnectorsThatCannotStartSayWhen(t *testing.T) {
 		wit.FaultConfig: false, wit.FaultData: false} {
 		h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 			"spy.address=localhost", "config.action.reload=none")})
-		k, fault := h.find("c"), &wit.Fault{Kind: kind, Message: "so it is"}
+		k, _ := h.find("c")
+		fault := &wit.Fault{Kind: kind, Message: "so it is"}
 		k.mu.Lock()
 		k.state, k.fault = Failed, fault
 		k.mu.Unlock()

@@ -41,7 +41,7 @@ func TestConfigurationsAsREST(t *testing.T) {
 			shown = func(settings map[string]string) map[string]string { return config.Masked(settings, passwords) }
 		}
 		h := New(b.options, []*config.Connector{given})
-		c := h.find("c").current
+		c := h.controllers["c"].current
 		guest := check.Guest(b.options.Plugins, c.class.plugin, c.class.component)
 		settings := guest.Settings(given)
 		c.tasks = append(c.tasks, &task{connector: c, settings: settings})

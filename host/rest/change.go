@@ -91,14 +91,18 @@ func (x *exchange) limited() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(x.r.Context(), changeTimeout)
 }
 
-// created answers with where the connector is to be found.
-func (x *exchange) created(info connect.Info) {
+// changed answers with what a connector is now, and of a new one with where it is to be found.
+func (x *exchange) changed(info connect.Info, created bool, err error) {
+	info.Config = x.shown(info.Config)
+	if !created || err != nil {
+		x.reply(info, err)
+		return
+	}
 	scheme := "http://"
 	if x.r.TLS != nil {
 		scheme = "https://"
 	}
 	x.w.Header().Set("Location", scheme+x.r.Host+"/connectors/"+url.PathEscape(info.Name))
-	info.Config = x.shown(info.Config)
 	x.answer(http.StatusCreated, info)
 }
 
@@ -110,11 +114,7 @@ func (x *exchange) create() {
 	ctx, cancel := x.limited()
 	defer cancel()
 	info, err := x.worker.Create(ctx, setting.Trim(c.name), c.config.settings, c.config.null, c.target)
-	if err != nil {
-		x.failed(err, "")
-		return
-	}
-	x.created(info)
+	x.changed(info, true, err)
 }
 
 func (x *exchange) putConfig() {
@@ -124,15 +124,8 @@ func (x *exchange) putConfig() {
 	}
 	ctx, cancel := x.limited()
 	defer cancel()
-	switch info, created, err := x.worker.Put(ctx, setting.Trim(x.name()), s.settings, s.null); {
-	case err != nil:
-		x.failed(err, "")
-	case created:
-		x.created(info)
-	default:
-		info.Config = x.shown(info.Config)
-		x.answer(http.StatusOK, info)
-	}
+	info, created, err := x.worker.Put(ctx, setting.Trim(x.name()), s.settings, s.null)
+	x.changed(info, created, err)
 }
 
 func (x *exchange) patchConfig() {
@@ -147,20 +140,11 @@ func (x *exchange) patchConfig() {
 	ctx, cancel := x.limited()
 	defer cancel()
 	info, err := x.worker.Patch(ctx, x.name(), s.settings, s.null)
-	if err != nil {
-		x.failed(err, "Connector "+x.name()+" not found")
-		return
-	}
-	info.Config = x.shown(info.Config)
-	x.answer(http.StatusOK, info)
+	x.changed(info, false, err)
 }
 
 func (x *exchange) remove() {
 	ctx, cancel := x.limited()
 	defer cancel()
-	if err := x.worker.Delete(ctx, x.name()); err != nil {
-		x.failed(err, "Connector "+x.name()+" not found")
-		return
-	}
-	x.done(http.StatusNoContent)
+	x.done(http.StatusNoContent, x.worker.Delete(ctx, x.name()))
 }

@@ -74,10 +74,8 @@ func (x *exchange) choose(do func(*plugin.Manager) error) {
 	switch {
 	case errors.Is(err, plugin.ErrUnknownVersion):
 		x.fail(http.StatusNotFound, err.Error())
-	case err != nil:
-		x.failed(err, "")
 	default:
-		x.done(http.StatusNoContent)
+		x.done(http.StatusNoContent, err)
 	}
 }
 
@@ -120,7 +118,7 @@ func (x *exchange) reload() {
 func (x *exchange) lookAgain() {
 	if _, ok := x.folder(); ok {
 		x.worker.LookAgain()
-		x.done(http.StatusAccepted)
+		x.done(http.StatusAccepted, nil)
 	}
 }
 
@@ -144,9 +142,5 @@ func (x *exchange) diff() {
 	ctx, cancel := x.limited()
 	defer cancel()
 	changes, err := x.worker.Changes(ctx)
-	if err != nil {
-		x.failed(err, "")
-		return
-	}
-	x.answer(http.StatusOK, append([]Change{}, changes...))
+	x.reply(append([]Change{}, changes...), err)
 }

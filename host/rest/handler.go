@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -309,7 +310,7 @@ func (x *exchange) health() {
 func whenKnown(serve func(*exchange)) func(*exchange) {
 	return func(x *exchange) {
 		if err := x.worker.Known(); err != nil {
-			x.failed(err, "")
+			x.failed(err)
 			return
 		}
 		serve(x)
@@ -327,20 +328,18 @@ func (x *exchange) connectors() {
 	slices.Sort(expand)
 	expand = slices.Compact(expand) // each counts once, however often it is asked for
 	for _, name := range names {
-		expanded, there := map[string]any{}, true
+		expanded := map[string]any{}
+		var unknown, err error
 		for _, e := range expand {
-			var known bool
 			switch e {
 			case "info":
-				expanded[e], known = x.info(name)
+				expanded[e], err = x.info(name)
 			case "status":
-				expanded[e], known = x.worker.Herder().Status(name)
-			default:
-				continue
+				expanded[e], err = x.worker.Herder().Status(name)
 			}
-			there = there && known
+			unknown = errors.Join(unknown, err)
 		}
-		if there { // one that was deleted meanwhile is left out
+		if unknown == nil { // one that was deleted meanwhile is left out
 			all[name] = expanded
 		}
 	}
@@ -348,49 +347,34 @@ func (x *exchange) connectors() {
 }
 
 // info is what is shown of a connector.
-func (x *exchange) info(name string) (connect.Info, bool) {
-	info, ok := x.worker.Herder().Info(name)
+func (x *exchange) info(name string) (connect.Info, error) {
+	info, err := x.worker.Herder().Info(name)
 	info.Config = x.shown(info.Config)
-	return info, ok
+	return info, err
 }
 
-func (x *exchange) connector() {
-	if info, ok := x.info(x.name()); ok {
-		x.answer(http.StatusOK, info)
-		return
-	}
-	x.notFound(x.name())
-}
-
-func (x *exchange) notFound(name string) {
-	x.fail(http.StatusNotFound, "Connector "+name+" not found")
-}
+func (x *exchange) connector() { x.reply(x.info(x.name())) }
 
 func (x *exchange) config() {
-	if info, ok := x.info(x.name()); ok {
-		x.answer(http.StatusOK, info.Config)
-		return
-	}
-	x.notFound(x.name())
+	info, err := x.info(x.name())
+	x.reply(info.Config, err)
 }
 
 func (x *exchange) status() {
-	if status, ok := x.worker.Herder().Status(x.name()); ok {
-		x.answer(http.StatusOK, status)
+	status, err := x.worker.Herder().Status(x.name())
+	if err != nil {
+		x.fail(http.StatusNotFound, "No status found for connector "+x.name())
 		return
 	}
-	x.fail(http.StatusNotFound, "No status found for connector "+x.name())
+	x.answer(http.StatusOK, status)
 }
 
 func (x *exchange) tasks() {
-	if tasks, ok := x.worker.Herder().Tasks(x.name()); ok {
-		for i := range tasks {
-			tasks[i].Config = x.shown(tasks[i].Config)
-		}
-		x.answer(http.StatusOK, append([]connect.TaskInfo{}, tasks...))
-		return
+	tasks, err := x.worker.Herder().Tasks(x.name())
+	for i := range tasks {
+		tasks[i].Config = x.shown(tasks[i].Config)
 	}
-	x.notFound(x.name())
+	x.reply(append([]connect.TaskInfo{}, tasks...), err)
 }
 
 func (x *exchange) taskStatus() {

@@ -71,7 +71,7 @@ func (x *exchange) letters() {
 	defer cancel()
 	h, err := x.herder()
 	if err != nil {
-		x.failed(err, "")
+		x.failed(err)
 		return
 	}
 	found, chosen := Letters{Letters: []Letter{}}, connect.LetterFilter{Error: x.first("error")}
@@ -145,5 +145,5 @@ func (x *exchange) failedLetters(err error) {
 		x.fail(http.StatusNotFound, err.Error())
 		return
 	}
-	x.failed(err, "Connector "+x.name()+" not found")
+	x.failed(err)
 }

@@ -67,7 +67,7 @@ func (x *exchange) setLogger() {
 		parts.Log.Warn(logging.NoLines, "logger", x.name(), "level", level, "loggers", logging.Loggers())
 	}
 	if strings.EqualFold(x.first("scope"), "cluster") {
-		x.done(http.StatusNoContent)
+		x.done(http.StatusNoContent, nil)
 		return
 	}
 	x.answer(http.StatusOK, changed)

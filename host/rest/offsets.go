@@ -74,19 +74,15 @@ func (x *exchange) offsets() {
 	defer cancel()
 	h, err := x.herder()
 	if err != nil {
-		x.failed(err, "")
+		x.failed(err)
 		return
 	}
 	entries, err := h.Offsets(ctx, x.name())
-	if err != nil {
-		x.failedOffsets(err)
-		return
-	}
 	shown := []offsetEntry{}
 	for _, e := range entries {
 		shown = append(shown, offsetEntry{e.Partition, e.Offset})
 	}
-	x.answer(http.StatusOK, map[string][]offsetEntry{"offsets": shown})
+	x.replyOffsets(map[string][]offsetEntry{"offsets": shown}, err)
 }
 
 func (x *exchange) alterOffsets() {
@@ -108,25 +104,19 @@ func (x *exchange) alterOffsets() {
 	}
 	ctx, cancel := x.limited()
 	defer cancel()
-	if err := x.steer(func(h Herder) error { return h.AlterOffsets(ctx, x.name(), entries) }); err != nil {
-		x.failedOffsets(err)
-		return
-	}
-	x.answer(http.StatusOK, message{"The offsets for this connector have been altered successfully"})
+	x.replyOffsets(message{"The offsets for this connector have been altered successfully"},
+		x.steer(func(h Herder) error { return h.AlterOffsets(ctx, x.name(), entries) }))
 }
 
 func (x *exchange) resetOffsets() {
 	ctx, cancel := x.limited()
 	defer cancel()
-	if err := x.steer(func(h Herder) error { return h.ResetOffsets(ctx, x.name()) }); err != nil {
-		x.failedOffsets(err)
-		return
-	}
-	x.answer(http.StatusOK, message{"The offsets for this connector have been reset successfully"})
+	x.replyOffsets(message{"The offsets for this connector have been reset successfully"},
+		x.steer(func(h Herder) error { return h.ResetOffsets(ctx, x.name()) }))
 }
 
-// failedOffsets answers in Kafka Connect's words, which clients look for.
-func (x *exchange) failedOffsets(err error) {
+// replyOffsets is reply with errors in Kafka Connect's words, which clients look for.
+func (x *exchange) replyOffsets(v any, err error) {
 	var invalid *offset.Invalid
 	var busy *connect.GroupBusyError
 	switch {
@@ -141,6 +131,6 @@ func (x *exchange) failedOffsets(err error) {
 			" because its tasks, or those of another worker, have not stopped completely: "+err.Error()+
 			". This can be tried again")
 	default:
-		x.failed(err, "Connector "+x.name()+" not found")
+		x.reply(v, err)
 	}
 }

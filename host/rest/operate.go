@@ -34,21 +34,17 @@ type resumed struct {
 
 func (x *exchange) lockouts() {
 	if _, err := x.herder(); err != nil {
-		x.failed(err, "")
+		x.failed(err)
 		return
 	}
 	list, others, err := x.worker.Parts().Lockouts.List()
-	if err != nil {
-		x.failed(err, "")
-		return
-	}
 	strike := x.worker.Strike
 	shown := Lockouts{Logons: []Lockout{}, Others: others}
 	for _, l := range list {
 		shown.Logons = append(shown.Logons, Lockout{Origin: strike(l.Origin), Client: strike(l.Client),
 			User: strike(l.User), State: l.State, Since: l.Since.UTC(), Message: strike(l.Text)})
 	}
-	x.answer(http.StatusOK, shown)
+	x.reply(shown, err)
 }
 
 func (x *exchange) resumeLogons() {
@@ -59,21 +55,11 @@ func (x *exchange) resumeLogons() {
 		parts.Log.Info("refused logons are tried once more, as REST was asked", "refusals", done.Resumed)
 		return err
 	})
-	if err != nil {
-		x.failed(err, "")
-		return
-	}
-	x.answer(http.StatusOK, done)
+	x.reply(done, err)
 }
 
 // motion answers how far a connector is, since its tasks were made.
-func (x *exchange) motion() {
-	if f, ok := x.worker.Herder().FiguresOf(x.name()); ok {
-		x.answer(http.StatusOK, f)
-		return
-	}
-	x.notFound(x.name())
-}
+func (x *exchange) motion() { x.reply(x.worker.Herder().FiguresOf(x.name())) }
 
 type ended struct {
 	Ended string `json:"ended"`
@@ -93,10 +79,8 @@ func (x *exchange) retire() {
 			"has opened at its service is ended; delete its offsets afterwards")
 	case errors.Is(err, connect.ErrSink):
 		x.fail(http.StatusBadRequest, err.Error())
-	case err != nil:
-		x.failed(err, "Connector "+x.name()+" not found")
 	default:
-		x.answer(http.StatusOK, done)
+		x.reply(done, err)
 	}
 }
 
@@ -114,7 +98,7 @@ func (x *exchange) snapshot() {
 	case errors.Is(err, connect.ErrSnapshots):
 		x.fail(http.StatusConflict, err.Error())
 	case err != nil:
-		x.failed(err, "Connector "+x.name()+" not found")
+		x.failed(err)
 	default:
 		x.answer(http.StatusAccepted, snapshotAsked{ident})
 	}

@@ -277,11 +277,11 @@ func (s *standIn) TracksTopics() (_, _ bool)    { return true, true }
 func (s *standIn) Reload() (r Reload, _ bool)   { return r, false }
 func (s *standIn) Metrics() prometheus.Gatherer { return prometheus.NewRegistry() }
 
-func (s *standIn) Topics(name string) ([]string, bool) {
-	if s.connectors[name] == nil {
-		return nil, false
+func (s *standIn) Topics(name string) ([]string, error) {
+	if err := s.Restart(name); err != nil {
+		return nil, err
 	}
-	return s.connectors[name].topics, true
+	return s.connectors[name].topics, nil
 }
 
 func (s *standIn) ResetTopics(name string) error { return s.Restart(name) }
@@ -318,31 +318,31 @@ func (s *standIn) Names() []string {
 	return names
 }
 
-func (s *standIn) Info(name string) (connect.Info, bool) {
+func (s *standIn) Info(name string) (connect.Info, error) {
 	k, ok := s.connectors[name]
 	if !ok {
-		return connect.Info{}, false
+		return connect.Info{}, connect.ErrUnknownConnector
 	}
 	info := connect.Info{Name: name, Config: k.config, Tasks: []connect.TaskID{}, Type: k.plugin.Type}
 	for _, task := range k.tasks {
 		info.Tasks = append(info.Tasks, connect.TaskID{Connector: name, Task: task.ID})
 	}
-	return info, true
+	return info, nil
 }
 
-func (s *standIn) Status(name string) (connect.Status, bool) {
+func (s *standIn) Status(name string) (connect.Status, error) {
 	k, ok := s.connectors[name]
 	if !ok {
-		return connect.Status{}, false
+		return connect.Status{}, connect.ErrUnknownConnector
 	}
 	return connect.Status{Name: name, Type: k.plugin.Type, Tasks: append([]connect.TaskStatus{}, k.tasks...),
-		Connector: connect.ConnectorStatus{State: k.state, WorkerID: "${worker}", Version: "${version}"}}, true
+		Connector: connect.ConnectorStatus{State: k.state, WorkerID: "${worker}", Version: "${version}"}}, nil
 }
 
-func (s *standIn) Tasks(name string) ([]connect.TaskInfo, bool) {
+func (s *standIn) Tasks(name string) ([]connect.TaskInfo, error) {
 	k, ok := s.connectors[name]
 	if !ok {
-		return nil, false
+		return nil, connect.ErrUnknownConnector
 	}
 	var tasks []connect.TaskInfo
 	for _, task := range k.tasks {
@@ -354,7 +354,7 @@ func (s *standIn) Tasks(name string) ([]connect.TaskInfo, bool) {
 		}
 		tasks = append(tasks, connect.TaskInfo{ID: connect.TaskID{Connector: name, Task: task.ID}, Config: config})
 	}
-	return tasks, true
+	return tasks, nil
 }
 
 func (s *standIn) Passwords() func(string) bool {

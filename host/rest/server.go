@@ -73,17 +73,17 @@ type Worker interface {
 // Herder is [connect.Herder], as far as REST needs it.
 type Herder interface {
 	Names() []string
-	Info(name string) (connect.Info, bool)
-	Status(name string) (connect.Status, bool)
-	Tasks(name string) ([]connect.TaskInfo, bool)
+	Info(name string) (connect.Info, error)
+	Status(name string) (connect.Status, error)
+	Tasks(name string) ([]connect.TaskInfo, error)
 	Plugins(connectorsOnly bool) []connect.Plugin
-	FiguresOf(name string) (connect.Figures, bool)
+	FiguresOf(name string) (connect.Figures, error)
 	Restart(name string) error
 	RestartTask(name string, task int) error
 	Offsets(ctx context.Context, name string) ([]offset.Entry, error)
 	AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error
 	ResetOffsets(ctx context.Context, name string) error
-	Topics(name string) ([]string, bool)
+	Topics(name string) ([]string, error)
 	ResetTopics(name string) error
 	Retire(ctx context.Context, name string) (string, error)
 	Snapshot(name, feed, ident string) error

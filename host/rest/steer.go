@@ -23,8 +23,29 @@ func (r *Refusal) Error() string { return r.Message }
 var Starting = &Refusal{Status: http.StatusConflict,
 	Message: "Cannot complete request momentarily: the worker is still starting up"}
 
-// failed answers an error of a change. unknown is the text where the connector is not there.
-func (x *exchange) failed(err error, unknown string) {
+// reply answers with what was asked for, or with the error.
+func (x *exchange) reply(v any, err error) {
+	if err != nil {
+		x.failed(err)
+		return
+	}
+	x.answer(http.StatusOK, v)
+}
+
+// done answers what was done and has nothing to show, or the error.
+func (x *exchange) done(status int, err error) {
+	if err != nil {
+		x.failed(err)
+		return
+	}
+	x.w.WriteHeader(status)
+}
+
+// failed answers an error.
+func (x *exchange) failed(err error) { x.failedBy(err, "Connector "+x.name()+" not found") }
+
+// failedBy is failed with the text of a connector that is not there.
+func (x *exchange) failedBy(err error, unknown string) {
 	var refusal *Refusal
 	switch {
 	case errors.As(err, &refusal):
@@ -38,9 +59,6 @@ func (x *exchange) failed(err error, unknown string) {
 	}
 }
 
-// done answers what was done and has nothing to show.
-func (x *exchange) done(status int) { x.w.WriteHeader(status) }
-
 func (x *exchange) pause()  { x.aim(connect.Paused, http.StatusAccepted) }
 func (x *exchange) resume() { x.aim(connect.Running, http.StatusAccepted) }
 func (x *exchange) stop()   { x.aim(connect.Stopped, http.StatusNoContent) }
@@ -48,10 +66,10 @@ func (x *exchange) stop()   { x.aim(connect.Stopped, http.StatusNoContent) }
 // aim gives the connector a target state.
 func (x *exchange) aim(target connect.TargetState, status int) {
 	if err := x.worker.Aim(x.name(), target); err != nil {
-		x.failed(err, "Unknown connector "+x.name())
+		x.failedBy(err, "Unknown connector "+x.name())
 		return
 	}
-	x.done(status)
+	x.done(status, nil)
 }
 
 // herder is that of a worker that has started.
@@ -74,12 +92,13 @@ func (x *exchange) steer(do func(Herder) error) error {
 	return do(h)
 }
 
-// statusNow is the status of a connector; false: there is none, or the worker is starting.
-func (x *exchange) statusNow(name string) (status connect.Status, ok bool) {
-	if h := x.worker.Herder(); h != nil {
-		return h.Status(name)
+// statusNow is the status of a connector, where there is one and the worker has started.
+func (x *exchange) statusNow(name string) (status connect.Status, err error) {
+	h, err := x.herder()
+	if err != nil {
+		return status, err
 	}
-	return status, false
+	return h.Status(name)
 }
 
 // restart restarts a connector, or what of it has failed. Where the connector itself is restarted its tasks are made
@@ -89,13 +108,12 @@ func (x *exchange) statusNow(name string) (status connect.Status, ok bool) {
 func (x *exchange) restart() {
 	name := x.name()
 	includeTasks, onlyFailed := x.flag("includeTasks"), x.flag("onlyFailed")
-	status, ok := x.statusNow(name)
+	status, err := x.statusNow(name)
 	whole, tasks := true, []int(nil)
-	if ok && (includeTasks || onlyFailed) {
+	if err == nil && (includeTasks || onlyFailed) {
 		status, whole, tasks = restarting(status, includeTasks, onlyFailed)
 	}
-	var err error
-	if whole {
+	if err = nil; whole {
 		err = x.steer(func(h Herder) error { return h.Restart(name) })
 	} else {
 		for _, n := range tasks {
@@ -104,11 +122,11 @@ func (x *exchange) restart() {
 	}
 	switch {
 	case err != nil:
-		x.failed(err, "Unknown connector: "+name)
+		x.failedBy(err, "Unknown connector: "+name)
 	case includeTasks || onlyFailed:
 		x.answer(http.StatusAccepted, status)
 	default:
-		x.done(http.StatusNoContent)
+		x.done(http.StatusNoContent, nil)
 	}
 }
 
@@ -133,16 +151,16 @@ func (x *exchange) restartTask() {
 	if !known {
 		return
 	}
-	status, ok := x.statusNow(name)
-	if ok && !slices.ContainsFunc(status.Tasks, func(t connect.TaskStatus) bool { return t.ID == n }) {
+	status, err := x.statusNow(name)
+	if err == nil && !slices.ContainsFunc(status.Tasks, func(t connect.TaskStatus) bool { return t.ID == n }) {
 		x.fail(http.StatusNotFound, fmt.Sprintf("Unknown task: %s-%d", name, n)) // one that is STOPPED has none
 		return
 	}
 	if err := x.steer(func(h Herder) error { return h.RestartTask(name, n) }); err != nil {
-		x.failed(err, "Unknown connector: "+name)
+		x.failedBy(err, "Unknown connector: "+name)
 		return
 	}
-	x.done(http.StatusNoContent)
+	x.done(http.StatusNoContent, nil)
 }
 
 // flag is a parameter that is true or not: whatever else it says counts as false, as in Java.

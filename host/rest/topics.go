@@ -15,7 +15,7 @@ func (x *exchange) topics() {
 	}
 	h, err := x.herder()
 	if err != nil {
-		x.failed(err, "")
+		x.failed(err)
 		return
 	}
 	names, _ := h.Topics(x.name())
@@ -35,9 +35,8 @@ func (x *exchange) resetTopics() {
 	if err == nil {
 		err = h.ResetTopics(x.name())
 	}
-	if err != nil && !errors.Is(err, connect.ErrUnknownConnector) {
-		x.failed(err, "")
-		return
+	if errors.Is(err, connect.ErrUnknownConnector) {
+		err = nil
 	}
-	x.done(http.StatusAccepted)
+	x.done(http.StatusAccepted, err)
 }

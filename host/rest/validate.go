@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -33,11 +32,11 @@ func (x *exchange) validate() {
 		x.fail(http.StatusBadRequest, fmt.Sprintf("logon: expected check, found %q", logon[i]))
 		return
 	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), changeTimeout)
+	ctx, cancel := x.limited()
 	defer cancel()
 	v, err := x.worker.Validate(ctx, x.name(), given.settings, len(logon) > 0)
 	if err != nil {
-		x.failed(err, "")
+		x.failed(err)
 		return
 	}
 	for _, name := range slices.Sorted(slices.Values(given.null)) {
@@ -59,9 +58,7 @@ func (x *exchange) definitions() {
 		x.fail(http.StatusNotFound, "Unknown plugin "+x.name()+".")
 	case errors.As(err, &other):
 		x.fail(http.StatusBadRequest, other.Error())
-	case err != nil:
-		x.failed(err, "")
 	default:
-		x.answer(http.StatusOK, definitions)
+		x.reply(definitions, err)
 	}
 }
