@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/host/keystore"
@@ -134,24 +136,18 @@ func attached(ctx context.Context, r *route.Route, locations []string, setting s
 			cockpitConnectors,
 			errors.New("no Cloud Connector is attached to the subaccount")}
 	}
-	text, there, named := "", map[string]bool{}, false
-	for i, c := range found {
-		if i > 0 {
-			text += ", "
-		}
-		text += place(c.LocationID)
-		there[c.LocationID] = true
-		named = named || c.LocationID != ""
+	places := make([]string, len(found))
+	for i, location := range found {
+		places[i] = place(location)
 	}
+	text := strings.Join(places, ", ")
 	if len(locations) == 0 {
 		locations = []string{""}
 	}
-	for _, l := range locations {
-		if there[l] {
-			return text, nil
-		}
+	if slices.ContainsFunc(locations, func(l string) bool { return slices.Contains(found, l) }) {
+		return text, nil
 	}
-	if !named {
+	if !slices.ContainsFunc(found, func(l string) bool { return l != "" }) {
 		// assumption: package btp knows by which name the list has location ids, if it has them at all
 		return fmt.Sprintf("%d attached; the list names no location id, so whether one is there %s, as %s asks, "+
 			"shows below", len(found), place(locations[0]), setting), nil

@@ -114,8 +114,8 @@ func (d *Destinations) ask(ctx context.Context, name string, patient bool) (gran
 
 // late keeps a destination while the service does not answer. One that is gone, or that the service refuses, is gone.
 func (d *Destinations) late(name string, err error, left time.Duration) bool {
-	var failure *Failure
-	stays := errors.As(err, &failure) && failure.Temporary()
+	failure, _ := errors.AsType[*Failure](err)
+	stays := failure != nil && failure.Temporary()
 	if stays {
 		d.service.options.Logger.Warn("destination could not be read again, the old one serves on", "name", name, "for",
 			left.Round(time.Second), "error", err)
@@ -125,8 +125,7 @@ func (d *Destinations) late(name string, err error, left time.Duration) bool {
 
 // explain says for which levels a name was looked up, since that is what is mistaken most often.
 func (d *Destinations) explain(name string, err error) error {
-	var failure *Failure
-	if !errors.As(err, &failure) || failure.Kind != NotFound {
+	if failure, ok := errors.AsType[*Failure](err); !ok || failure.Kind != NotFound {
 		return err
 	}
 	instance, subaccount := "the binding's service instance", "its subaccount"

@@ -424,13 +424,7 @@ func TestAttached(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []btp.CloudConnector{
-		{Version: "2.18.0", Since: time.UnixMilli(1762174293176), Systems: []btp.System{{Protocol: "TCP",
-			Host: "kafka:9092", Description: "k", Exposed: true}}},
-		{LocationID: "DE-Berlin", Systems: []btp.System{{Protocol: "HTTP", Host: "s4:80"}}},
-		{LocationID: "x"},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff([]string{"", "DE-Berlin", "x"}, got); diff != "" {
 		t.Error(diff)
 	}
 	body = `{"error":"no list"}`

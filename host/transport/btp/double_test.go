@@ -75,16 +75,7 @@ func TestSubaccount(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i := range attached {
-				if time.Since(attached[i].Since) > time.Minute {
-					t.Errorf("connected since: found %v", attached[i].Since)
-				}
-				attached[i].Since = time.Time{}
-			}
-			systems := []btp.System{{Protocol: "TCP", Host: "kafka:9092", Exposed: true}}
-			want := []btp.CloudConnector{{Version: "2.18.0", Systems: systems}, {LocationID: "DE-Berlin",
-				Version: "2.18.0", Systems: systems}}
-			if diff := cmp.Diff(want, attached); diff != "" {
+			if diff := cmp.Diff([]string{"", "DE-Berlin"}, attached); diff != "" {
 				t.Error(diff)
 			}
 		})

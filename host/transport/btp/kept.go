@@ -119,8 +119,7 @@ func (k *kept[V]) renewEarly(ctx context.Context, s snapshot[V]) {
 	}
 	k.has = stays
 	k.grant.renew = k.clock().Add(min(earlyPatience, left/4))
-	var failure *Failure
-	if stays && errors.As(err, &failure) && failure.Kind == Unauthorized {
+	if failure, ok := errors.AsType[*Failure](err); ok && stays && failure.Kind == Unauthorized {
 		k.grant.renew, k.refused = k.grant.expires, err
 	}
 }
@@ -136,7 +135,7 @@ func (k *kept[V]) refusedEarly() error {
 
 func never[V any](V) bool { return false }
 
-// fetch asks with patience; callers that wait for their turn meanwhile share what comes of it. again: look once more.
+// fetch asks with patience; callers that wait for their turn meanwhile share its end. again: look once more.
 func (k *kept[V]) fetch(ctx context.Context, unwanted func(V) bool, s snapshot[V]) (value V, again bool, err error) {
 	select {
 	case <-k.turn:
@@ -149,10 +148,7 @@ func (k *kept[V]) fetch(ctx context.Context, unwanted func(V) bool, s snapshot[V
 	if now.good {
 		return now.grant.value, false, nil
 	}
-	if err := k.shared(now, s); err != nil {
-		return value, false, err
-	}
-	if err := k.lately(); err != nil {
+	if err := k.lately(now, s); err != nil {
 		return value, false, err
 	}
 	if err := k.refusedEarly(); err != nil {
@@ -174,21 +170,12 @@ func (k *kept[V]) fetch(ctx context.Context, unwanted func(V) bool, s snapshot[V
 	return g.value, false, nil
 }
 
-// shared is how a request ended that another caller has made since.
-func (k *kept[V]) shared(now, since snapshot[V]) error {
+// lately is how a request ended that another caller has made since, or that nobody answered just now.
+func (k *kept[V]) lately(now, since snapshot[V]) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if now.attempts == since.attempts || now.version != since.version {
-		return nil
-	}
-	return k.failed
-}
-
-// lately is that nobody answered just now.
-func (k *kept[V]) lately() error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.failed != nil && k.clock().Before(k.away) {
+	shared := now.attempts != since.attempts && now.version == since.version
+	if shared || k.clock().Before(k.away) {
 		return k.failed
 	}
 	return nil
@@ -207,8 +194,7 @@ func (k *kept[V]) fail(ctx context.Context, err error, version int) bool {
 	if k.failed = err; ctx.Err() != nil {
 		k.failed = nil // this caller's own end is not the others'
 	}
-	var failure *Failure
-	found := errors.As(err, &failure)
+	failure, found := errors.AsType[*Failure](err)
 	switch {
 	case found && failure.Temporary():
 		k.away = k.clock().Add(k.rest)

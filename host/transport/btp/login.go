@@ -1,10 +1,9 @@
 package btp
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -33,19 +32,21 @@ type Login struct {
 // RoundTripper, the time-outs, Patience, Logger, Clock and Name, which knows target, token-path, user and password.
 func NewLogin(l Login, o TokenOptions) *Tokens {
 	o = o.withDefaults()
-	r := &loginRequester{login: l, options: o, client: o.httpClient(nil)}
-	r.client.Transport = whole{r.client.Transport}
+	path := cmp.Or(l.URL.Opaque, l.URL.EscapedPath())
+	r := &loginRequester{login: l, clock: o.Clock, client: o.httpClient(nil), partner: partner{"login at",
+		l.URL.Scheme + "://" + l.URL.Host + path, o.Name, l.Secrets}}
 	if l.URL.Scheme == "http" && !loopback.Is(l.URL.Hostname()) {
-		o.Logger.Warn("user and password of the login go over the network without TLS", "url", r.address())
+		o.Logger.Warn("user and password of the login go over the network without TLS", "url", r.address)
 	}
-	return keepTokens(r, o)
+	return keepTokens(&r.partner, "user", r.once, o)
 }
 
 // loginRequester makes the exchange: no memory.
 type loginRequester struct {
-	login   Login
-	options TokenOptions
-	client  *http.Client
+	partner
+	login  Login
+	clock  func() time.Time
+	client *http.Client
 }
 
 func (r *loginRequester) once(ctx context.Context) (g granted, atLeast time.Duration, err error) {
@@ -59,11 +60,7 @@ func (r *loginRequester) once(ctx context.Context) (g granted, atLeast time.Dura
 	}
 	answer, err := r.client.Do(request)
 	if err != nil {
-		var lost *url.Error
-		if errors.As(err, &lost) {
-			err = lost.Err
-		}
-		return granted{}, 0, r.unreachable(ctx, err)
+		return granted{}, 0, r.unreachable(ctx, "target", err)
 	}
 	text, _ := io.ReadAll(answer.Body) // it is in memory, see whole
 	body := string(text)
@@ -78,9 +75,13 @@ func (r *loginRequester) once(ctx context.Context) (g granted, atLeast time.Dura
 func (r *loginRequester) read(body string) (granted, error) {
 	var answer any
 	if err := json.Unmarshal([]byte(body), &answer); err != nil {
+		said := quote(body, r.secrets...)
+		if said != "" {
+			said = ": " + said
+		}
 		return granted{}, r.failure(Unauthorized, "token-path", nil,
 			"expected a JSON object with %s, found something else%s: look at %s",
-			strings.Join(r.login.TokenPath, "."), r.said(body), r.names("target", "user", "password"))
+			strings.Join(r.login.TokenPath, "."), said, r.names("target", "user", "password"))
 	}
 	token := member(answer, r.login.TokenPath)
 	text, ok := token.(string)
@@ -94,7 +95,7 @@ func (r *loginRequester) read(body string) (granted, error) {
 	case r.login.LifetimePath != nil:
 		g.life = seconds(member(answer, r.login.LifetimePath))
 	default:
-		if g.life = lifeOf(text, r.options.Clock()); g.life <= 0 {
+		if g.life = lifeOf(text, r.clock()); g.life <= 0 {
 			g.life = maxLife
 		}
 	}
@@ -132,19 +133,17 @@ func kindOf(v any) string {
 // shown again.
 func (r *loginRequester) refused(answer *http.Response, body string) *Failure {
 	status := answer.StatusCode
-	answered := fmt.Sprintf("answered %d%s", status, r.said(body))
+	answered := r.answered(status, body)
 	var f *Failure
 	switch {
-	case status >= 300 && status < 400:
-		f = r.failure(Misconfigured, "target", nil,
-			"%s: expected a token, found a redirect to %s; secrets are not sent elsewhere",
-			answered, quote(withoutQuery(answer.Header.Get("Location")), r.login.Secrets...))
+	case redirects(status):
+		f = r.redirected("target", answered, answer.Header.Get("Location"))
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed,
 		status == http.StatusUnsupportedMediaType:
 		f = r.failure(Misconfigured, "target", nil, "%s: no login at this address, or by this method", answered)
 	case status == http.StatusProxyAuthRequired:
 		f = r.failure(Misconfigured, "target", nil, "%s: the proxy refused what was shown to it", answered)
-	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
+	case passes(status):
 		f = r.failure(Unavailable, "target", nil, "%s", answered)
 	default:
 		f = r.failure(Unauthorized, "user", nil, "%s: look at %s", answered, r.names("user", "password"))
@@ -153,51 +152,9 @@ func (r *loginRequester) refused(answer *http.Response, body string) *Failure {
 	return f
 }
 
-// unreachable explains why there was no answer at all.
-func (r *loginRequester) unreachable(ctx context.Context, err error) *Failure {
-	if cause := context.Cause(ctx); cause != nil {
-		err = errors.Join(cause, err)
-	}
-	text := quote(err.Error(), r.login.Secrets...)
-	if trouble := tlsTrouble(err); trouble != "" {
-		return r.failure(Misconfigured, "target", err, "TLS: %s: %s", text, trouble)
-	}
-	var nested *Failure // the proxy's token
-	if errors.As(err, &nested) && !nested.Temporary() {
-		return r.failure(nested.Kind, "target", err, "%s", text)
-	}
-	return r.failure(Unavailable, "target", err, "no answer: %s", text)
-}
-
-func (r *loginRequester) same() *Failure {
-	return r.failure(Unauthorized, "user", nil, "hands out again the token that was refused")
-}
-
-func (r *loginRequester) said(body string) string {
-	if said := quote(body, r.login.Secrets...); said != "" {
-		return ": " + said
-	}
-	return ""
-}
-
 func (r *loginRequester) names(fields ...string) string {
 	for i, field := range fields {
-		fields[i] = r.options.Name(field)
+		fields[i] = r.name(field)
 	}
 	return strings.Join(fields, ", ")
-}
-
-func (r *loginRequester) failure(kind Kind, field string, err error, format string, args ...any) *Failure {
-	return &Failure{Kind: kind, Setting: r.options.Name(field), err: err, text: fmt.Sprintf("login at %s: %s",
-		r.address(), fmt.Sprintf(format, args...))}
-}
-
-// address is the target without its query, which may hold secrets.
-func (r *loginRequester) address() string {
-	u := r.login.URL
-	path := u.Opaque
-	if path == "" {
-		path = u.EscapedPath()
-	}
-	return u.Scheme + "://" + u.Host + path
 }

@@ -2,6 +2,7 @@ package btp
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -12,6 +13,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
@@ -27,9 +29,9 @@ import (
 
 // requester asks a token service for tokens: one set of credentials, no memory.
 type requester struct {
+	partner
 	credentials Credentials
-	options     TokenOptions
-	endpoint    string
+	clock       func() time.Time
 	config      clientcredentials.Config
 	client      *http.Client
 }
@@ -45,9 +47,11 @@ func newRequester(c Credentials, o TokenOptions) (*requester, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &requester{credentials: c, options: o, endpoint: endpoint}
+	r := &requester{credentials: c, clock: o.Clock, partner: partner{c.prefix() + "token service",
+		withoutQuery(endpoint), func(field string) string { return cmp.Or(c.named(field, o.Name), field) },
+		[]string{c.Secret}}}
 	r.config = clientcredentials.Config{ClientID: c.ClientID, ClientSecret: c.Secret, TokenURL: endpoint,
-		Scopes: strings.Fields(o.Scope), EndpointParams: o.Form, AuthStyle: oauth2.AuthStyleInParams}
+		Scopes: strings.Fields(o.Scope), AuthStyle: oauth2.AuthStyleInParams}
 	var pair *tls.Certificate
 	switch {
 	case c.byCertificate():
@@ -59,13 +63,12 @@ func newRequester(c Credentials, o TokenOptions) (*requester, error) {
 		r.config.AuthStyle = oauth2.AuthStyleInHeader
 	}
 	r.client = o.httpClient(pair)
-	r.client.Transport = whole{r.client.Transport}
 	if encoded := url.QueryEscape(c.ClientID + c.Secret); r.config.AuthStyle == oauth2.AuthStyleInHeader &&
 		encoded != c.ClientID+c.Secret {
 		r.client.Transport = saysEncoded{r.client.Transport}
 	}
 	if u, _ := url.Parse(endpoint); u.Scheme == "http" && !loopback.Is(u.Hostname()) {
-		o.Logger.Warn("secret of the token service goes over the network without TLS", "url", r.address())
+		o.Logger.Warn("secret of the token service goes over the network without TLS", "url", r.address)
 	}
 	return r, nil
 }
@@ -80,21 +83,37 @@ func (s saysEncoded) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.next.RoundTrip(r)
 }
 
-// whole reads answers to their end, so that one that breaks off is an error of the connection and not of its text.
+// untraced keeps from the hooks of a caller's request what becomes of ours: who asks for a token in the middle of a
+// request would take the token service's news for news of that request, and count it as sent.
+type untraced struct{ context.Context }
+
+func (u untraced) Value(key any) any {
+	v := u.Context.Value(key)
+	if _, hooks := v.(*httptrace.ClientTrace); hooks {
+		return nil
+	}
+	return v
+}
+
+// whole makes requests that are nobody's but ours, and reads answers to their end, so that one that breaks off is an
+// error of the connection and not of its text.
 type whole struct{ next http.RoundTripper }
 
 // maxAnswer is in bytes.
 const maxAnswer = 1 << 20
 
 func (w whole) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer, err := w.next.RoundTrip(r)
+	answer, err := w.next.RoundTrip(r.WithContext(untraced{r.Context()}))
 	if err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	answer.Body.Close()
 	if err != nil {
 		return nil, fmt.Errorf("answered %d, and broke off: %w", answer.StatusCode, err)
+	}
+	if len(body) > maxAnswer {
+		return nil, &Failure{Kind: Misconfigured, text: fmt.Sprintf("expected at most %d bytes, found more", maxAnswer)}
 	}
 	answer.Body = io.NopCloser(bytes.NewReader(body))
 	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
@@ -134,7 +153,7 @@ func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
 	return &http.Client{
 		Timeout:       2*o.ConnectTimeout + o.ReadTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport:     apart{roundTripper},
+		Transport:     whole{roundTripper},
 	}
 }
 
@@ -150,8 +169,8 @@ func insist(ctx context.Context, patience time.Duration, try func() (atLeast tim
 	began := time.Now()
 	for next := firstPause; ; next = min(2*next, lastPause) {
 		atLeast, err := try()
-		var failure *Failure
-		if err == nil || !errors.As(err, &failure) || !failure.Temporary() || ctx.Err() != nil {
+		failure, _ := errors.AsType[*Failure](err)
+		if failure == nil || !failure.Temporary() || ctx.Err() != nil {
 			return err
 		}
 		wait := max(next+rand.N(next/2), atLeast)
@@ -168,47 +187,40 @@ func insist(ctx context.Context, patience time.Duration, try func() (atLeast tim
 // once asks once. atLeast is the pause that the service asks for.
 func (r *requester) once(ctx context.Context) (g granted, atLeast time.Duration, err error) {
 	t, err := r.config.Token(context.WithValue(ctx, oauth2.HTTPClient, r.client))
-	if err == nil {
-		g = granted{token: t.AccessToken, life: seconds(t.Extra("expires_in"))}
-		if g.life <= 0 {
-			g.life = lifeOf(t.AccessToken, r.options.Clock())
-		}
-		if strings.ContainsAny(g.token, " \t\r\n") {
-			return granted{}, 0, r.failure(Misconfigured, "token-url", nil,
-				"expected an access_token, found one with blanks or line breaks")
-		}
-		return g, 0, nil
+	if refusal, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		return granted{}, seconds(refusal.Response.Header.Get("Retry-After")), r.refused(refusal)
 	}
-	var refusal *oauth2.RetrieveError
-	if errors.As(err, &refusal) {
-		atLeast = seconds(refusal.Response.Header.Get("Retry-After"))
-		return granted{}, atLeast, r.refused(refusal)
+	if lost, ok := errors.AsType[*url.Error](err); ok {
+		field := "token-url"
+		if r.credentials.byCertificate() && keystore.ClassOf(lost) == keystore.Alert {
+			field = "certificate"
+		}
+		return granted{}, 0, r.unreachable(ctx, field, lost)
 	}
-	var transport *url.Error
-	if !errors.As(err, &transport) {
+	if err != nil {
 		return granted{}, 0, r.failure(Misconfigured, "token-url", nil,
 			"expected a JSON object with access_token, but %s",
-			strings.TrimPrefix(r.quote(err.Error()), "oauth2: "))
+			strings.TrimPrefix(quote(err.Error(), r.secrets...), "oauth2: "))
 	}
-	return granted{}, 0, r.unreachable(ctx, transport.Err)
+	g = granted{token: t.AccessToken, life: seconds(t.Extra("expires_in"))}
+	if g.life <= 0 {
+		g.life = lifeOf(t.AccessToken, r.clock())
+	}
+	if strings.ContainsAny(g.token, " \t\r\n") {
+		return granted{}, 0, r.failure(Misconfigured, "token-url", nil,
+			"expected an access_token, found one with blanks or line breaks")
+	}
+	return g, 0, nil
 }
 
 // refused explains an answer that is no success.
 func (r *requester) refused(e *oauth2.RetrieveError) *Failure {
 	status := e.Response.StatusCode
-	said := r.quote(strings.TrimSpace(e.ErrorCode + " " + e.ErrorDescription))
-	if said == "" {
-		said = r.quote(string(e.Body))
-	}
-	if said != "" {
-		said = ": " + said
-	}
-	answered := fmt.Sprintf("answered %d%s", status, said)
+	answered := r.answered(status, cmp.Or(strings.TrimSpace(e.ErrorCode+" "+e.ErrorDescription), string(e.Body)))
 	var f *Failure
-	name := func(field string) string { return r.credentials.named(field, r.options.Name) }
-	client := name("client-id") + " and " + name("client-secret")
+	client := r.name("client-id") + " and " + r.name("client-secret")
 	if r.credentials.byCertificate() {
-		client = name("client-id") + ", " + name("certificate") + " and " + name("key")
+		client = r.name("client-id") + ", " + r.name("certificate") + " and " + r.name("key")
 	}
 	switch {
 	case status == http.StatusUnauthorized, e.ErrorCode == "invalid_client":
@@ -222,11 +234,9 @@ func (r *requester) refused(e *oauth2.RetrieveError) *Failure {
 		f = r.failure(Unauthorized, "client-id", nil, "%s", answered)
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
 		f = r.failure(Misconfigured, "token-url", nil, "%s: no token service at this address", answered)
-	case status >= 300 && status < 400:
-		f = r.failure(Misconfigured, "token-url", nil,
-			"%s: expected a token, found a redirect to %s; secrets are not sent elsewhere",
-			answered, r.quote(withoutQuery(e.Response.Header.Get("Location"))))
-	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
+	case redirects(status):
+		f = r.redirected("token-url", answered, e.Response.Header.Get("Location"))
+	case passes(status):
 		f = r.failure(Unavailable, "token-url", nil, "%s", answered)
 	default:
 		f = r.failure(Misconfigured, "token-url", nil, "%s", answered)
@@ -234,63 +244,6 @@ func (r *requester) refused(e *oauth2.RetrieveError) *Failure {
 	f.Status = status
 	return f
 }
-
-// unreachable explains why there was no answer at all.
-func (r *requester) unreachable(ctx context.Context, err error) *Failure {
-	if cause := context.Cause(ctx); cause != nil {
-		err = errors.Join(cause, err)
-	}
-	text := r.quote(err.Error())
-	if trouble := tlsTrouble(err); trouble != "" {
-		field := "token-url"
-		if r.credentials.byCertificate() && keystore.ClassOf(err) == keystore.Alert {
-			field = "certificate"
-		}
-		return r.failure(Misconfigured, field, err, "TLS: %s: %s", text, trouble)
-	}
-	return r.failure(Unavailable, "token-url", err, "no answer: %s", text)
-}
-
-// tlsTrouble says what is to be done about an error of TLS that lasts, "" for other errors.
-func tlsTrouble(err error) string {
-	switch keystore.ClassOf(err) {
-	case keystore.UnknownAuthority:
-		return "its certificate is not signed by a known authority; add it to the trusted roots"
-	case keystore.OtherHost:
-		return "its certificate is for another host"
-	case keystore.InvalidCertificate:
-		return "its certificate is not valid"
-	case keystore.NotTLS:
-		return "expected TLS; is the scheme or the port another one?"
-	case keystore.Alert:
-		return "the server refused the handshake; it may want another client certificate"
-	}
-	return ""
-}
-
-func (r *requester) failure(kind Kind, field string, err error, format string, args ...any) *Failure {
-	setting := r.credentials.named(field, r.options.Name)
-	if setting == "" {
-		setting = field
-	}
-	return &Failure{Kind: kind, Setting: setting, err: err,
-		text: fmt.Sprintf("%stoken service %s: %s", r.credentials.prefix(), r.address(), fmt.Sprintf(format, args...))}
-}
-
-func (r *requester) same() *Failure {
-	return r.failure(Unauthorized, "client-id", nil, "hands out again the token that was refused")
-}
-
-// address is the endpoint without its query, which may hold what is not to be seen.
-func (r *requester) address() string { return withoutQuery(r.endpoint) }
-
-func withoutQuery(address string) string {
-	before, _, _ := strings.Cut(address, "?")
-	return before
-}
-
-// quote leaves out the secret in whatever way it was sent.
-func (r *requester) quote(text string) string { return quote(text, r.credentials.Secret) }
 
 // seconds reads a number of seconds, as JSON or text has it, 0 if there is none.
 func seconds(v any) time.Duration {

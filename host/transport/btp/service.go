@@ -3,7 +3,6 @@ package btp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -27,8 +26,7 @@ func newCaller(what string, c Credentials, o TokenOptions) (*caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := o.httpClient(nil)
-	return &caller{what: what, options: o, tokens: tokens, client: client}, nil
+	return &caller{what: what, options: o, tokens: tokens, client: o.httpClient(nil)}, nil
 }
 
 // serviceURL joins a service's address, which a binding's field holds, and a path.
@@ -57,8 +55,7 @@ func (c *caller) get(ctx context.Context, address string, patient bool) ([]byte,
 			return 0, err
 		}
 		body, atLeast, err = c.once(ctx, address, token)
-		var failure *Failure
-		if errors.As(err, &failure) && failure.Status == http.StatusUnauthorized && refused == "" {
+		if f, ok := errors.AsType[*Failure](err); ok && f.Status == http.StatusUnauthorized && refused == "" {
 			refused = token
 			if token, err = c.tokens.Token(ctx, refused); err == nil {
 				body, atLeast, err = c.once(ctx, address, token)
@@ -76,60 +73,32 @@ func (c *caller) get(ctx context.Context, address string, patient bool) ([]byte,
 
 // once asks once. atLeast is the pause that the service asks for.
 func (c *caller) once(ctx context.Context, address, token string) (body []byte, atLeast time.Duration, err error) {
+	p := &partner{c.what, address, func(string) string { return "" }, []string{token}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, 0, &Failure{Kind: Misconfigured, err: err, text: c.what + ": " + err.Error()}
+		return nil, 0, p.failure(Misconfigured, "", err, "%v", err)
 	}
 	request.Header.Set("Authorization", "Bearer "+token)
 	request.Header.Set("Accept", "application/json")
 	answer, err := c.client.Do(request)
 	if err != nil {
-		return nil, 0, c.unreachable(ctx, address, err)
+		return nil, 0, p.unreachable(ctx, "", err)
 	}
-	defer answer.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
-	switch {
-	case err != nil:
-		return nil, 0, c.unreachable(ctx, address, err)
-	case len(body) > maxAnswer:
-		return nil, 0, &Failure{Kind: Misconfigured, Status: answer.StatusCode,
-			text: fmt.Sprintf("%s %s: expected at most %d bytes, found more", c.what, address, maxAnswer)}
-	case answer.StatusCode != http.StatusOK:
-		return nil, seconds(answer.Header.Get("Retry-After")), c.refused(address, answer.StatusCode, quote(string(body),
-			token))
+	body, _ = io.ReadAll(answer.Body) // it is in memory, see whole
+	status := answer.StatusCode
+	if status == http.StatusOK {
+		return body, 0, nil
 	}
-	return body, 0, nil
-}
-
-func (c *caller) refused(address string, status int, said string) *Failure {
-	f := &Failure{Status: status}
+	kind := Misconfigured
 	switch {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		f.Kind = Unauthorized
+		kind = Unauthorized
 	case status == http.StatusNotFound:
-		f.Kind = NotFound
-	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
-		f.Kind = Unavailable
+		kind = NotFound
+	case passes(status):
+		kind = Unavailable
 	}
-	if said != "" {
-		said = ": " + said
-	}
-	f.text = fmt.Sprintf("%s %s: answered %d%s", c.what, address, status, said)
-	return f
-}
-
-func (c *caller) unreachable(ctx context.Context, address string, err error) *Failure {
-	var transport *url.Error
-	if errors.As(err, &transport) {
-		err = transport.Err
-	}
-	if cause := context.Cause(ctx); cause != nil {
-		err = errors.Join(cause, err)
-	}
-	f := &Failure{Kind: Unavailable, err: err, text: fmt.Sprintf("%s %s: no answer: %s", c.what, address,
-		quote(err.Error()))}
-	if trouble := tlsTrouble(err); trouble != "" {
-		f.Kind, f.text = Misconfigured, fmt.Sprintf("%s %s: TLS: %s: %s", c.what, address, quote(err.Error()), trouble)
-	}
-	return f
+	f := p.failure(kind, "", nil, "%s", p.answered(status, string(body)))
+	f.Status = status
+	return nil, seconds(answer.Header.Get("Retry-After")), f
 }

@@ -18,8 +18,6 @@ type TokenOptions struct {
 	InHeader bool
 	// Scope is a list with blanks between. Default: none is asked for.
 	Scope string
-	// Form is further fields of the request, such as `resource` of SAP Identity Authentication.
-	Form url.Values
 	// TLS holds the roots, and a client certificate where Credentials has none. Default: the system's roots.
 	TLS *tls.Config
 	// Dial makes connections. Default: plain TCP.
@@ -68,19 +66,13 @@ func (o TokenOptions) withDefaults() TokenOptions {
 // Tokens keeps an access token and renews it in time. Safe for use by several goroutines; it has none of its own.
 type Tokens struct {
 	options TokenOptions
-	request asker
+	address string
+	once    asks
 	kept    kept[string]
 }
 
-// asker asks a service for a token.
-type asker interface {
-	// once asks once. atLeast is the pause that the service asks for. Errors are *Failure.
-	once(ctx context.Context) (g granted, atLeast time.Duration, err error)
-	// address is where, for messages and logs.
-	address() string
-	// same is the failure of a service that hands out again the token that was refused.
-	same() *Failure
-}
+// asks asks a service for a token once. atLeast is the pause that the service asks for. Errors are *Failure.
+type asks func(ctx context.Context) (g granted, atLeast time.Duration, err error)
 
 // NewTokens checks the credentials; nothing is asked for yet. Errors are *Failure and name all fields that are missing.
 func NewTokens(c Credentials, o TokenOptions) (*Tokens, error) {
@@ -89,13 +81,16 @@ func NewTokens(c Credentials, o TokenOptions) (*Tokens, error) {
 	if err != nil {
 		return nil, err
 	}
-	return keepTokens(r, o), nil
+	return keepTokens(&r.partner, "client-id", r.once, o), nil
 }
 
-func keepTokens(r asker, o TokenOptions) *Tokens {
-	t := &Tokens{options: o, request: r}
+// keepTokens keeps those of a service. whose is the field that says who logs on there.
+func keepTokens(p *partner, whose string, once asks, o TokenOptions) *Tokens {
+	t := &Tokens{options: o, address: p.address, once: once}
 	t.kept.clock, t.kept.ask, t.kept.late = o.Clock, t.ask, t.late
-	t.kept.same = func() error { return r.same() }
+	t.kept.same = func() error {
+		return p.failure(Unauthorized, whose, nil, "hands out again the token that was refused")
+	}
 	t.kept.start()
 	return t
 }
@@ -111,7 +106,7 @@ func (t *Tokens) Token(ctx context.Context, refused string) (string, error) {
 const unknownLife = 5 * time.Minute
 
 func (t *Tokens) ask(ctx context.Context, patient bool) (grant[string], error) {
-	once := func(ctx context.Context) (granted, error) { g, _, err := t.request.once(ctx); return g, err }
+	once := func(ctx context.Context) (granted, error) { g, _, err := t.once(ctx); return g, err }
 	if patient {
 		once = t.patient
 	}
@@ -122,7 +117,7 @@ func (t *Tokens) ask(ctx context.Context, patient bool) (grant[string], error) {
 	if g.life <= 0 {
 		g.life = unknownLife
 	}
-	t.options.Logger.Debug("token", "url", t.request.address(), "valid-for", g.life)
+	t.options.Logger.Debug("token", "url", t.address, "valid-for", g.life)
 	now := t.options.Clock()
 	return grant[string]{value: g.token, renew: renewal(now, g.life), expires: now.Add(g.life)}, nil
 }
@@ -133,9 +128,9 @@ func (t *Tokens) patient(ctx context.Context) (granted, error) {
 	err := insist(ctx, t.options.Patience, func() (time.Duration, error) {
 		var atLeast time.Duration
 		var err error
-		g, atLeast, err = t.request.once(ctx)
+		g, atLeast, err = t.once(ctx)
 		if err != nil {
-			t.options.Logger.Debug("no token", "url", t.request.address(), "error", err)
+			t.options.Logger.Debug("no token", "url", t.address, "error", err)
 		}
 		return atLeast, err
 	})

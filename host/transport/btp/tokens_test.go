@@ -204,8 +204,6 @@ func TestTokenRequest(t *testing.T) {
 			request{"/sap/bc/sec/oauth2/token?sap-client=100", "", with("client_id", clientID, "client_secret", secret,
 				"scope", "A_0001 B_0001")}},
 		{"header", "", btp.TokenOptions{InHeader: true}, request{"/oauth/token", basic, with()}},
-		{"more fields", "", btp.TokenOptions{Form: url.Values{"resource": {"urn:x"}}},
-			request{"/oauth/token", "", with("client_id", clientID, "client_secret", secret, "resource", "urn:x")}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newTokenService(t)
