@@ -42,7 +42,7 @@ func (all *Destinations) leave(d *destination) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	last := d.limits.Leave()
-	if s := all.origins[d.address()]; last && s != nil && s.limiter == d.limits.Limiter {
+	if s := all.origins[d.address()]; last && s != nil && s.sessions == d.sessions.store {
 		delete(all.origins, d.address())
 	}
 }

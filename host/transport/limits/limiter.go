@@ -43,17 +43,30 @@ type Limits struct {
 type Limiter struct {
 	origin string
 
-	mu       guard.Mutex
-	clients  map[*Client]struct{}
-	limits   Limits    // the strictest of all clients
-	quiet    time.Time // no window opens before that
-	busy     int
-	requests []*waiter
-	granted  int64
-	begin    time.Time // when the next request may begin, by PerSecond
+	mu      guard.Mutex
+	clients map[*Client]struct{}
+	limits  Limits    // the strictest of all clients
+	quiet   time.Time // no window opens before that
+	begin   time.Time // when the next request may begin, by PerSecond
+	granted int64     // requests that were let through
 
-	connections int
-	dialling    []*waiter
+	requests, connections line
+}
+
+// line is what there may be so many of at a time.
+type line struct {
+	taken   int
+	waiting []*waiter // for one more
+}
+
+// grant lets as many through as the limit allows, 0: any number. Of those that wait, next is the one whose turn it is.
+func (l *line) grant(limit int, next func([]*waiter) int) {
+	for len(l.waiting) > 0 && (l.taken < limit || limit == 0) {
+		i := next(l.waiting)
+		close(l.waiting[i].ready)
+		l.waiting = slices.Delete(l.waiting, i, i+1)
+		l.taken++
+	}
 }
 
 // New bounds nothing before a client joins.
@@ -61,18 +74,18 @@ func New(origin string) *Limiter { return &Limiter{origin: origin, clients: map[
 
 // Client is a client's part of an origin's use, from [Limiter.Join] to [Client.Leave].
 type Client struct {
-	*Limiter
+	of *Limiter
 	// log gets why requests wait; endIdle ends connections that nobody uses.
 	log     *slog.Logger
 	endIdle func()
 
-	// Under the limiter's lock: own are the client's limits; served tells when a request of it was last let through:
+	// Under the limiter's lock: own are the client's limits; served says when a request of it was last let through:
 	// the one that has waited longest in this sense is next.
-	own    Limits
-	served int64
-	waits  map[*waiter]struct{}
-	told   time.Time // the window that was logged
-	logged time.Time // when a long wait was logged last
+	own       Limits
+	served    int64
+	waits     map[*waiter]struct{}
+	announced time.Time // the window that was logged
+	logged    time.Time // when a long wait was logged last
 }
 
 // waiter is a request or connection that has to wait.
@@ -80,7 +93,7 @@ type waiter struct {
 	who   *Client
 	ready chan struct{}
 	why   string
-	since time.Time // zero: to be told at once
+	since time.Time // zero: Waiting names it at once
 }
 
 // Join adds a client with its limits, of which Concurrent is set. Its connections count from now on, as far as they are
@@ -88,28 +101,28 @@ type waiter struct {
 func (l *Limiter) Join(own Limits, log *slog.Logger, endIdle func()) *Client {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := &Client{Limiter: l, log: log, endIdle: endIdle, own: own, waits: map[*waiter]struct{}{}}
+	c := &Client{of: l, log: log, endIdle: endIdle, own: own, waits: map[*waiter]struct{}{}}
 	l.clients[c] = struct{}{}
 	l.restrict()
 	return c
 }
 
-// Leave takes the client away; it tells whether it was the last.
+// Leave takes the client away; last: it was the only one.
 func (c *Client) Leave() (last bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.clients, c)
-	c.restrict()
-	c.grant()
-	c.connect()
-	return len(c.clients) == 0
+	l := c.of
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.clients, c)
+	l.restrict()
+	l.grant()
+	return len(l.clients) == 0
 }
 
 // MaxConnections is how many connections, and sessions, there may be; 0: no limit.
-func (l *Limiter) MaxConnections() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.limits.Connections
+func (c *Client) MaxConnections() int {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	return c.of.limits.Connections
 }
 
 // restrict works out the limits of all clients; l.mu is held.
@@ -134,42 +147,44 @@ func least[N int | float64](a, b N) N {
 	return a
 }
 
-// Enter waits until one more request may be under way; [Limiter.Done] ends it.
+// Enter waits until one more request may be under way; [Client.Done] ends it.
 func (c *Client) Enter(ctx context.Context) error {
 	if err := c.maintained(ctx); err != nil {
 		return err
 	}
-	c.mu.Lock()
-	w := &waiter{who: c, ready: make(chan struct{}), since: time.Now()}
-	c.requests = append(c.requests, w)
-	c.grant()
-	w.why = fmt.Sprintf("requests to %s wait for others: %d at a time", c.origin, c.limits.Concurrent)
-	c.mu.Unlock()
-	return c.wait(ctx, w, &c.requests, c.Done)
+	l := c.of
+	l.mu.Lock()
+	w := &waiter{who: c, ready: make(chan struct{}), since: time.Now(),
+		why: fmt.Sprintf("requests to %s wait for others: %d at a time", l.origin, l.limits.Concurrent)}
+	l.requests.waiting = append(l.requests.waiting, w)
+	l.grant()
+	l.mu.Unlock()
+	return c.wait(ctx, w, &l.requests)
 }
 
 // ErrNoRoom is the error of a request that would have to wait for others, and was not to.
 var ErrNoRoom = errors.New("the limits of the origin leave no room for one more request at present")
 
 // EnterAtOnce takes room for one more request if that can be had without waiting, else it is [ErrNoRoom].
-func (l *Limiter) EnterAtOnce(ctx context.Context) error {
-	if !l.Window().IsZero() {
+func (c *Client) EnterAtOnce(ctx context.Context) error {
+	if !c.Window().IsZero() {
 		return ErrNoRoom
 	}
+	l := c.of
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if limit := l.limits.Concurrent; len(l.requests) > 0 || limit > 0 && l.busy >= limit {
+	if limit := l.limits.Concurrent; len(l.requests.waiting) > 0 || limit > 0 && l.requests.taken >= limit {
 		return ErrNoRoom
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	l.busy++
+	l.requests.taken++
 	return nil
 }
 
-// wait waits for what a waiter stands in the line for. done gives it back where it came too late.
-func (c *Client) wait(ctx context.Context, w *waiter, line *[]*waiter, done func()) error {
+// wait waits for what a waiter stands in the line for. What comes too late is given back.
+func (c *Client) wait(ctx context.Context, w *waiter, from *line) error {
 	select {
 	case <-w.ready:
 		return nil
@@ -182,14 +197,13 @@ func (c *Client) wait(ctx context.Context, w *waiter, line *[]*waiter, done func
 		return nil
 	case <-ctx.Done():
 	}
-	c.mu.Lock()
-	i := slices.Index(*line, w)
-	if i >= 0 {
-		*line = slices.Delete(*line, i, i+1)
-	}
-	c.mu.Unlock()
-	if i < 0 {
-		done()
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	if i := slices.Index(from.waiting, w); i >= 0 {
+		from.waiting = slices.Delete(from.waiting, i, i+1)
+	} else {
+		from.taken--
+		c.of.grant()
 	}
 	return context.Cause(ctx)
 }
@@ -200,45 +214,43 @@ const logEvery = 5 * time.Minute
 // logLong warns of a request that has waited for long.
 func (c *Client) logLong(w *waiter) {
 	now := time.Now()
-	if now.Sub(w.since) <= waitsTold {
+	if now.Sub(w.since) <= longWait {
 		return
 	}
-	c.mu.Lock()
-	tell := now.Sub(c.logged) >= logEvery
-	if tell {
+	c.of.mu.Lock()
+	due := now.Sub(c.logged) >= logEvery
+	if due {
 		c.logged = now
 	}
-	c.mu.Unlock()
-	if tell {
+	c.of.mu.Unlock()
+	if due {
 		c.log.Info("a request had to wait", "for", now.Sub(w.since).Round(time.Second), "why", w.why)
 	}
 }
 
-// grant lets as many requests through as there may be, those first whose client was let through longest ago; l.mu is
-// held.
+// grant lets as many requests and connections through as there may be: requests of the client first that was let
+// through longest ago, connections in the order in which they were asked for; l.mu is held.
 func (l *Limiter) grant() {
-	limit := l.limits.Concurrent
-	for len(l.requests) > 0 && (l.busy < limit || limit == 0) {
-		next := 0
-		for i, w := range l.requests {
-			if w.who.served < l.requests[next].who.served {
+	l.requests.grant(l.limits.Concurrent, func(waiting []*waiter) (next int) {
+		for i, w := range waiting {
+			if w.who.served < waiting[next].who.served {
 				next = i
 			}
 		}
-		w := l.requests[next]
-		l.requests = slices.Delete(l.requests, next, next+1)
-		l.busy++
 		l.granted++
-		w.who.served = l.granted
-		close(w.ready)
-	}
+		waiting[next].who.served = l.granted
+		return next
+	})
+	l.connections.grant(l.limits.Connections, func([]*waiter) int { return 0 })
 }
 
 // Done says that a request is no longer under way.
-func (l *Limiter) Done() {
+func (c *Client) Done() { c.of.giveBack(&c.of.requests) }
+
+func (l *Limiter) giveBack(to *line) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.busy--
+	to.taken--
 	l.grant()
 }
 
@@ -248,22 +260,11 @@ func (c *Client) Begin(ctx context.Context) error {
 		if err := c.maintained(ctx); err != nil {
 			return err
 		}
-		c.mu.Lock()
-		rate, now := c.limits.PerSecond, time.Now()
-		if rate == 0 {
-			c.mu.Unlock()
+		at, rate := c.of.next()
+		if !at.After(time.Now()) {
 			return nil
 		}
-		at := c.begin
-		if at.Before(now) {
-			at = now
-		}
-		c.begin = at.Add(time.Duration(float64(time.Second) / rate))
-		c.mu.Unlock()
-		if !at.After(now) {
-			return nil
-		}
-		err := c.until(ctx, at, fmt.Sprintf("no more than %v requests a second go to %s", rate, c.origin))
+		err := c.until(ctx, at, fmt.Sprintf("no more than %v requests a second go to %s", rate, c.of.origin))
 		if err != nil {
 			return err
 		}
@@ -273,8 +274,24 @@ func (c *Client) Begin(ctx context.Context) error {
 	}
 }
 
+// next is when a request may begin by the rate, of so many in a second.
+func (l *Limiter) next() (at time.Time, rate float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at = time.Now()
+	if rate = l.limits.PerSecond; rate == 0 {
+		return at, rate
+	}
+	if l.begin.After(at) {
+		at = l.begin
+	}
+	l.begin = at.Add(time.Duration(float64(time.Second) / rate))
+	return at, rate
+}
+
 // Window is when the window ends that is open now; zero if none is.
-func (l *Limiter) Window() time.Time {
+func (c *Client) Window() time.Time {
+	l := c.of
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -295,13 +312,13 @@ func (c *Client) maintained(ctx context.Context) error {
 		if until.IsZero() {
 			return nil
 		}
-		why := fmt.Sprintf("maintenance window: nothing is sent to %s until %s", c.origin,
+		why := fmt.Sprintf("maintenance window: nothing is sent to %s until %s", c.of.origin,
 			until.Format("2006-01-02 15:04:05 MST"))
-		c.mu.Lock()
-		tell := !c.told.Equal(until)
-		c.told = until
-		c.mu.Unlock()
-		if tell {
+		c.of.mu.Lock()
+		known := c.announced.Equal(until)
+		c.announced = until
+		c.of.mu.Unlock()
+		if !known {
 			c.log.Info(why)
 		}
 		if err := c.until(ctx, until, why); err != nil {
@@ -318,31 +335,31 @@ func (c *Client) until(ctx context.Context, at time.Time, why string) error {
 
 // note notes that a request of the client waits, until end is called.
 func (c *Client) note(w *waiter) (end func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
 	c.waits[w] = struct{}{}
 	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
+		c.of.mu.Lock()
+		defer c.of.mu.Unlock()
 		delete(c.waits, w)
 	}
 }
 
 // Logons notes that a request of the client waits for the logon of another one, until end is called.
 func (c *Client) Logons() (end func()) {
-	return c.note(&waiter{who: c, why: "logons to " + c.origin + " go one after another", since: time.Now()})
+	return c.note(&waiter{who: c, why: "logons to " + c.of.origin + " go one after another", since: time.Now()})
 }
 
-// waitsTold is how long a request waits for others before that is worth telling: some always wait a little.
-const waitsTold = 5 * time.Second
+// longWait is how long a request waits for others before anybody hears of it: some always wait a little.
+const longWait = 5 * time.Second
 
 // Waiting says why requests of the client wait at present; "" if none has waited for long.
 func (c *Client) Waiting() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
 	var reasons []string
 	for w := range c.waits {
-		if time.Since(w.since) > waitsTold {
+		if time.Since(w.since) > longWait {
 			reasons = append(reasons, w.why)
 		}
 	}
@@ -359,50 +376,34 @@ func (c *Client) Dial(ctx context.Context, within bool, dial func(context.Contex
 	}
 	conn, err := dial(ctx)
 	if err != nil {
-		c.disconnect()
+		c.of.giveBack(&c.of.connections)
 		return nil, err
 	}
-	return &counted{Conn: conn, closed: sync.OnceFunc(c.disconnect)}, nil
+	return &counted{Conn: conn, closed: sync.OnceFunc(func() { c.of.giveBack(&c.of.connections) })}, nil
 }
 
 // mayDial waits until there may be one more connection; it counts then.
 func (c *Client) mayDial(ctx context.Context, within bool) error {
-	c.mu.Lock()
+	l := c.of
+	l.mu.Lock()
 	if within {
-		c.connections++
-		c.mu.Unlock()
+		l.connections.taken++
+		l.mu.Unlock()
 		return nil
 	}
-	w := &waiter{who: c, ready: make(chan struct{}), why: "all connections to " + c.origin + " are in use",
+	w := &waiter{who: c, ready: make(chan struct{}), why: "all connections to " + l.origin + " are in use",
 		since: time.Now()}
-	c.dialling = append(c.dialling, w)
-	c.connect()
+	l.connections.waiting = append(l.connections.waiting, w)
+	l.grant()
 	var others []*Client
-	if len(c.dialling) > 0 {
-		others = slices.Collect(maps.Keys(c.clients))
+	if len(l.connections.waiting) > 0 {
+		others = slices.Collect(maps.Keys(l.clients))
 	}
-	c.mu.Unlock()
+	l.mu.Unlock()
 	for _, other := range others {
 		other.endIdle()
 	}
-	return c.wait(ctx, w, &c.dialling, c.disconnect)
-}
-
-// connect lets as many connections be made as there may be, in the order in which they were asked for; l.mu is held.
-func (l *Limiter) connect() {
-	limit := l.limits.Connections
-	for len(l.dialling) > 0 && (l.connections < limit || limit == 0) {
-		close(l.dialling[0].ready)
-		l.dialling = l.dialling[1:]
-		l.connections++
-	}
-}
-
-func (l *Limiter) disconnect() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.connections--
-	l.connect()
+	return c.wait(ctx, w, &l.connections)
 }
 
 // counted is a connection that counts.
