@@ -118,23 +118,9 @@ var proxyNames = map[string]string{
 func RouteSettings(properties map[string]string) (s route.Settings, outage time.Duration, err error) {
 	vcap, unread := btp.Environment()
 	text := func(short string) string { return strings.TrimSpace(properties[proxyPrefix+proxyNames[short]]) }
-	s = route.Settings{
-		Type: strings.ToLower(text(route.NameType)), Allow: []string{route.None, route.SOCKS5, route.HTTP,
-			route.Connectivity},
-		Address: text(route.NameAddress), User: text(route.NameUser), Password: text(route.NamePassword),
-		TokenCertificateFile: text(route.NameTokenCertificate), TokenKeyFile: text(route.NameTokenKey),
-		ServiceKey: text(route.NameServiceKey), VCAP: vcap, VCAPErr: unread,
-		Outage: -1,
-		Name:   func(short string) string { return proxyPrefix + proxyNames[short] },
-	}
-	s.Token.TokenURL, s.Token.ClientID, s.Token.Secret = text(route.NameTokenURL), text(route.NameTokenClientID),
-		text(route.NameTokenSecret)
-	if ids := text(route.NameLocationID); ids != "" {
-		for _, id := range strings.Split(ids, ",") {
-			s.Locations = append(s.Locations, strings.TrimSpace(id))
-		}
-	}
-	if s.AddressMap, err = route.ParseAddressMap(text(route.NameAddressMap)); err != nil {
+	s, err = route.SettingsOf(text, func(short string) string { return proxyPrefix + proxyNames[short] }, vcap, unread)
+	s.Allow, s.Outage = []string{route.None, route.SOCKS5, route.HTTP, route.Connectivity}, -1
+	if err != nil {
 		return s, 0, setting.Problem{Setting: s.Name(route.NameAddressMap), Code: setting.CodeInvalid,
 			Text: err.Error()}
 	}

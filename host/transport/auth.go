@@ -128,8 +128,7 @@ func tokenFault(ctx context.Context, err error) (fault error, refused bool) {
 	if f, ok := err.(*wit.Fault); ok {
 		return f, false
 	}
-	var failure *btp.Failure
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*btp.Failure](err); ok {
 		switch failure.Kind {
 		case btp.Unauthorized:
 			return faultf(wit.FaultUnauthorized, "%v", err), true
@@ -246,14 +245,14 @@ func oauthBy(c *Config, roles Roles, s Surroundings) error {
 	tokens, err := btp.NewTokens(credentials, options)
 	if err != nil {
 		f := faultf(wit.FaultConfig, "%v", err)
-		var failure *btp.Failure
-		if errors.As(err, &failure) && failure.Setting != "" {
+		if failure, ok := errors.AsType[*btp.Failure](err); ok && failure.Setting != "" {
 			f.Message = strings.TrimPrefix(f.Message, failure.Setting+": ")
 			f.Setting = &failure.Setting
 		}
 		return f
 	}
-	c.Authorizer, c.Identity = bearer{tokens}, Identity{credentials.ClientID, credentials.Secret}
+	c.Authorizer, c.Identity = &shownToken{tokens, "Authorization", "Bearer " + tokenPlace},
+		Identity{credentials.ClientID, credentials.Secret}
 	return nil
 }
 
@@ -265,15 +264,16 @@ func oauthRole(field string) string {
 	return field
 }
 
-// bearer shows tokens in the header Authorization.
-type bearer struct {
-	Tokens interface {
-		Token(ctx context.Context, refused string) (string, error)
-	}
+// shownToken shows a token in a header.
+type shownToken struct {
+	tokens *btp.Tokens
+	// name is the header, value what it says, with a place for the token.
+	name, value string
 }
 
-// Authorize is the header Authorization with a token that is not the refused one.
-func (b bearer) Authorize(ctx context.Context, refused string) (name, value string, err error) {
-	token, err := b.Tokens.Token(ctx, strings.TrimPrefix(refused, "Bearer "))
-	return "Authorization", "Bearer " + token, err
+// Authorize is the header with a token that is not the refused one.
+func (s *shownToken) Authorize(ctx context.Context, refused string) (name, value string, err error) {
+	before, after, _ := strings.Cut(s.value, tokenPlace)
+	token, err := s.tokens.Token(ctx, strings.TrimSuffix(strings.TrimPrefix(refused, before), after))
+	return s.name, before + token + after, err
 }

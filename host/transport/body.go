@@ -85,8 +85,7 @@ func (b *body) ending(err error) error {
 	if b.parent.Err() != nil {
 		return context.Cause(b.parent)
 	}
-	var f *wit.Fault
-	if errors.As(err, &f) {
+	if _, ok := errors.AsType[*wit.Fault](err); ok {
 		return err
 	}
 	if cause := context.Cause(b.quiet.ctx); cause != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/loopback"
+	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -114,16 +115,8 @@ type Surroundings struct {
 	// for the destination's own server alone: the token service of oauth2's settings goes by the connector's.
 	Authorizer Authorizer
 	Identity   Identity
-	Key, Trust *Store
+	Key, Trust *btp.Store
 	TrustAll   bool
-}
-
-// Store is a key or trust store that is no file.
-type Store struct {
-	// Type is PKCS12, JKS or PEM.
-	Name, Type string
-	Content    []byte
-	Password   string
 }
 
 // ConfigOf reads a destination from roles; it opens stores and sends nothing. Errors are *wit.Fault of kind config,

@@ -292,13 +292,8 @@ func (c *Config) checkConnect(_ context.Context, proxy *url.URL, _ *http.Request
 	return &proxyError{proxy.Host, answer.StatusCode, answer.Status, c.Route.see()}
 }
 
-// says asks the errors behind err.
-func says[T any](err error, yes func(T) bool) bool {
-	var e T
-	return errors.As(err, &e) && yes(e)
-}
-
 // permanent tells whether a route failed for a reason that stays until somebody mends it.
 func permanent(err error) bool {
-	return says(err, func(e interface{ Permanent() bool }) bool { return e.Permanent() })
+	var known interface{ Permanent() bool }
+	return errors.As(err, &known) && known.Permanent()
 }

@@ -61,8 +61,8 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 		} else if !r.Repeatable {
 			return wit.Response{}, &NoAnswer{Method: r.Method, Target: a.Target, Status: status, Cause: err}
 		}
-		var f *wit.Fault
-		if !errors.As(err, &f) || f.Kind != wit.FaultTransient || repeated >= c.Retry().Times() {
+		f, ok := errors.AsType[*wit.Fault](err)
+		if !ok || f.Kind != wit.FaultTransient || repeated >= c.Retry().Times() {
 			return wit.Response{}, err
 		}
 		if err := c.Retry().Wait(ctx, 0); err != nil {

@@ -99,7 +99,7 @@ func token(s string) bool {
 // request's secrets. Addresses have secrets of their own.
 func answerHeaders(h http.Header, secrets []string, ofAddresses func() []string) []wit.Header {
 	out := make([]wit.Header, 0, len(h))
-	for _, name := range sortedNames(h) {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
 		for _, v := range h[name] {
 			if keptBack[name] && !strings.EqualFold(v, csrfRequired) || reservedPrefix(name) {
 				continue
@@ -155,9 +155,6 @@ func without(value string, secrets []string) string {
 // secrets are the values of a request as it was sent that no guest may see, the longest first.
 func (d *destination) secrets(sent http.Header) []string { return d.secretsOf(sent, shortestCookie) }
 
-// clientCookie is the one in which SAP systems put client and language, and no session.
-const clientCookie = "sap-usercontext"
-
 // shortestCookie is how long a cookie's value is that says something about the session, shortestSession how long the id
 // of a session is, as it may stand in addresses, where keys of entities stand too.
 const shortestCookie, shortestSession = 8, 16
@@ -187,7 +184,7 @@ func (d *destination) secretsOf(sent http.Header, least int) []string {
 	}
 	for _, cookies := range sent["Cookie"] {
 		for cookie := range strings.SplitSeq(cookies, "; ") {
-			if name, value, _ := strings.Cut(cookie, "="); len(value) >= least && name != clientCookie {
+			if name, value, _ := strings.Cut(cookie, "="); len(value) >= least && name != userContext {
 				add(value)
 			}
 		}

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -106,44 +105,18 @@ func readCookie(line, path string, now time.Time) (cookie, bool) {
 	return c, true
 }
 
-// cookieDate reads a date as RFC 6265, section 5.1.1, has it: time, day, month and year in whatever order and between
-// whatever separators, years also with two digits.
-func cookieDate(text string) (time.Time, bool) {
-	const letters = "abcdefghijklmnopqrstuvwxyz"
-	const months = "janfebmaraprmayjunjulaugsepoctnovdec"
-	var clock [3]int
-	timed, day, month, year := false, 0, 0, -1
-	separates := func(c rune) bool {
-		return !(c >= '0' && c <= '9' || c == ':' || strings.ContainsRune(letters, c) || c >= 0x7f)
-	}
-	for word := range strings.FieldsFuncSeq(strings.ToLower(text), separates) {
-		digits := len(word) - len(strings.TrimLeft(word, "0123456789"))
-		number, _ := strconv.Atoi(word[:min(digits, 4)])
-		at := -1
-		if len(word) >= 3 {
-			at = strings.Index(months, word[:3])
-		}
-		switch {
-		case !timed && digits > 0 && strings.Contains(word, ":"):
-			n, err := fmt.Sscanf(word, "%d:%d:%d", &clock[0], &clock[1], &clock[2])
-			timed = n == len(clock) && err == nil
-		case day == 0 && (digits == 1 || digits == 2):
-			day = number
-		case month == 0 && at >= 0 && at%3 == 0:
-			month = at/3 + 1
-		case year < 0 && digits >= 2 && digits <= 4:
-			year = number
-			if year < 70 {
-				year += 2000
-			} else if year < 100 {
-				year += 1900
-			}
+// cookieDates are how services write when a cookie ends: as RFC 6265, section 4.1.1, has it; as Netscape had it, whom
+// SAP's ICF and Java's servers follow, with two digits of a year or four; and in the two older ways of RFC 9110, 5.6.7.
+var cookieDates = []string{"Mon, 2 Jan 2006 15:04:05 MST", "Mon, 2-Jan-2006 15:04:05 MST", "Mon, 2-Jan-06 15:04:05 MST",
+	"Monday, 2-Jan-06 15:04:05 MST", time.ANSIC}
+
+func cookieDate(text string) (t time.Time, ok bool) {
+	for _, layout := range cookieDates {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, true
 		}
 	}
-	t := time.Date(year, time.Month(month), day, clock[0], clock[1], clock[2], 0, time.UTC)
-	ok := timed && month > 0 && t.Day() == day && t.Hour() == clock[0] && t.Minute() == clock[1] &&
-		t.Second() == clock[2] && year >= 1601
-	return t, ok
+	return t, false
 }
 
 // defaultPath is the folder of the request's path.

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -250,7 +249,7 @@ func (c *Config) logsIn(o endpoint) error {
 	}
 	request.Secrets = c.loginSecrets(request.Body)
 	name, value, _ := l.header()
-	c.Authorizer = &loggedIn{btp.NewLogin(request, options), http.CanonicalHeaderKey(name), value}
+	c.Authorizer = &shownToken{btp.NewLogin(request, options), http.CanonicalHeaderKey(name), value}
 	c.Identity = l.identity(c)
 	return nil
 }
@@ -279,17 +278,4 @@ func (c *Config) loginSecrets(body string) []string {
 	}
 	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
 	return slices.Compact(secrets)
-}
-
-// loggedIn shows the token of a login.
-type loggedIn struct {
-	tokens *btp.Tokens
-	// name is the header, value what it says, with a place for the token.
-	name, value string
-}
-
-func (l *loggedIn) Authorize(ctx context.Context, refused string) (name, value string, err error) {
-	before, after, _ := strings.Cut(l.value, tokenPlace)
-	token, err := l.tokens.Token(ctx, strings.TrimSuffix(strings.TrimPrefix(refused, before), after))
-	return l.name, before + token + after, err
 }

@@ -46,17 +46,17 @@ func (n names) fault(setting, what, format string, args ...any) *wit.Fault {
 func (d *destination) see(err error) string {
 	n := d.config.names
 	settings, text := []string{n.address, n.port}, "see "
-	var dialled *net.OpError
-	var resolved *net.DNSError
+	dialled, _ := errors.AsType[*net.OpError](err)
+	_, unknown := errors.AsType[*net.DNSError](err)
 	switch {
 	case d.config.Route.through != nil && !slices.Contains([]string{route.Unset, route.None},
 		d.config.Route.through.Type()):
 		return ""
 	case strayed(err):
 		settings, text = []string{n.scheme, n.port}, "no TLS is spoken on this port: see "
-	case errors.As(err, &resolved):
+	case unknown:
 		settings = []string{n.address}
-	case !errors.As(err, &dialled) || dialled.Op != "dial":
+	case dialled == nil || dialled.Op != "dial":
 		return ""
 	}
 	if n.destination != "" {

@@ -59,7 +59,7 @@ const (
 
 // rules in the order in which they are asked. Those from answers on are asked about answers alone.
 var rules = []func(*repetition, context.Context, *attempt) (decision, error){
-	(*repetition).noLonger, (*repetition).staleToken, (*repetition).otherSecret, (*repetition).doubtedSecret,
+	(*repetition).notNow, (*repetition).otherSecret, (*repetition).doubtedSecret,
 	(*repetition).noAnswer, (*repetition).answers, (*repetition).refusedToken, (*repetition).endedSession,
 	(*repetition).redirect, (*repetition).refusedByProxy, (*repetition).awayConnector, (*repetition).askedAgain,
 }
@@ -117,18 +117,10 @@ func (r *repetition) decide(ctx context.Context, t *attempt) (decision, error) {
 	return final, nil
 }
 
-// noLonger: nothing was sent, and whether something may be is to be asked again.
-func (r *repetition) noLonger(_ context.Context, t *attempt) (decision, error) {
-	if errors.Is(t.err, errNoLonger) {
-		return again, nil
-	}
-	return passed, nil
-}
-
-// staleToken: nothing was sent with a token whose session has ended, or there may be another token than the refused
-// one.
-func (r *repetition) staleToken(_ context.Context, t *attempt) (decision, error) {
-	if errors.Is(t.err, errOldToken) || errors.Is(t.err, errRefusedToken) {
+// notNow: nothing was sent, and whether something may be is to be asked again; or the session of the CSRF token has
+// ended; or there may be another token than the refused one.
+func (r *repetition) notNow(_ context.Context, t *attempt) (decision, error) {
+	if errors.Is(t.err, errNoLonger) || errors.Is(t.err, errOldToken) || errors.Is(t.err, errRefusedToken) {
 		return again, nil
 	}
 	return passed, nil
@@ -167,8 +159,8 @@ func (r *repetition) noAnswer(ctx context.Context, t *attempt) (decision, error)
 	if t.err == nil {
 		return passed, nil
 	}
-	var lost *lostError
-	if !errors.As(t.err, &lost) {
+	lost, ok := errors.AsType[*lostError](t.err)
+	if !ok {
 		return final, t.err
 	}
 	d, e := t.pass.destination, r.e
@@ -180,8 +172,7 @@ func (r *repetition) noAnswer(ctx context.Context, t *attempt) (decision, error)
 	}
 	cause := fmt.Sprintf("%v%s", lost.cause, d.see(lost.cause))
 	d.silent(t.sent, noAnswerComes, e, "cause", cause, "retry", r.repeated+1)
-	var outage *outageError
-	if r.repeated >= d.config.Retry.Times() || errors.As(lost.cause, &outage) {
+	if _, outage := errors.AsType[*outageError](lost.cause); outage || r.repeated >= d.config.Retry.Times() {
 		f := faultf(wit.FaultTransient, "%s %s at %s: %s", e.method, e.shownLine(), d.origin, cause)
 		if r.repeated > 0 {
 			f.Message += fmt.Sprintf(" (sent %d times)", r.repeated+1)
@@ -386,9 +377,9 @@ func unauthorized(a *Answer, err error) bool {
 	if err == nil {
 		return a.Status == http.StatusUnauthorized
 	}
-	var lost *NoAnswer // it wraps faults
-	var f *wit.Fault
-	return !errors.As(err, &lost) && errors.As(err, &f) && f.Kind == wit.FaultUnauthorized
+	_, lost := errors.AsType[*NoAnswer](err) // it wraps faults
+	f, ok := errors.AsType[*wit.Fault](err)
+	return !lost && ok && f.Kind == wit.FaultUnauthorized
 }
 
 // otherSecret tells whether there are other settings by now than those that were refused. The secret among them may be

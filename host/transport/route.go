@@ -75,8 +75,7 @@ func leadBy(c *Config, roles Roles, s Surroundings) error {
 	r, err := route.New(settings)
 	if err != nil {
 		f := faultf(wit.FaultConfig, "%v", err)
-		var m *route.Misconfigured
-		if errors.As(err, &m) {
+		if m, ok := errors.AsType[*route.Misconfigured](err); ok {
 			f.Message, f.Setting = strings.TrimPrefix(f.Message, m.Setting+": "), &m.Setting
 		}
 		return f
@@ -103,21 +102,10 @@ func leadBy(c *Config, roles Roles, s Surroundings) error {
 
 func routeBy(c *Config, roles Roles, s Surroundings) (route.Settings, error) {
 	of := func(short string) string { return roles.Text(role.Proxy + short) }
-	settings := route.Settings{Type: strings.ToLower(of(route.NameType)), Address: of(route.NameAddress),
-		User: of(route.NameUser), Password: of(route.NamePassword),
-		TokenCertificateFile: of(route.NameTokenCertificate), TokenKeyFile: of(route.NameTokenKey),
-		ServiceKey: of(route.NameServiceKey), VCAP: s.VCAP, VCAPErr: s.VCAPErr,
-		Attempt: c.ConnectTimeout, Logger: s.Logger,
-		Name: func(short string) string { return roles.Setting(role.Proxy + short) }}
-	settings.Token.TokenURL, settings.Token.ClientID, settings.Token.Secret = of(route.NameTokenURL),
-		of(route.NameTokenClientID), of(route.NameTokenSecret)
-	if ids := of(route.NameLocationID); ids != "" {
-		for id := range strings.SplitSeq(ids, ",") {
-			settings.Locations = append(settings.Locations, strings.TrimSpace(id))
-		}
-	}
-	var err error
-	if settings.AddressMap, err = route.ParseAddressMap(of(route.NameAddressMap)); err != nil {
+	settings, err := route.SettingsOf(of, func(short string) string { return roles.Setting(role.Proxy + short) }, s.VCAP,
+		s.VCAPErr)
+	settings.Attempt, settings.Logger = c.ConnectTimeout, s.Logger
+	if err != nil {
 		return settings, invalid(roles, role.ProxyAddressMap, of(route.NameAddressMap), err)
 	}
 	r := roleReader{roles: roles}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -555,9 +556,9 @@ func TestCertificateOfAnotherHost(t *testing.T) {
 	// for example.com and 127.0.0.1
 	server := selfSigned(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	at := strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
-	trust := &Store{Name: "roots.pem", Type: "PEM", Content: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE",
+	trust := &btp.Store{Name: "roots.pem", Type: "PEM", Content: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE",
 		Bytes: server.Certificate().Raw})}
-	for _, trust := range []*Store{nil, trust} {
+	for _, trust := range []*btp.Store{nil, trust} {
 		c := clientOf(t, rolesOf(t, at), Surroundings{Trust: trust})
 		_, _, err := text(t, c, get("/"))
 		wantFault(t, err, wit.FaultConfig, "http.address: "+at, "is for example.com, ", "not for localhost")

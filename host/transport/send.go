@@ -212,8 +212,8 @@ func (d *destination) lost(ctx context.Context, quiet *silence, e *exchange, sen
 // noToken is the fault of a route for which there is no token, and will be none before somebody mends a setting; nil:
 // that was not the reason. The token service is not asked again with a secret that it has refused.
 func (d *destination) noToken(err error) error {
-	var failure *btp.Failure
-	if !errors.As(err, &failure) || failure.Temporary() {
+	failure, ok := errors.AsType[*btp.Failure](err)
+	if !ok || failure.Temporary() {
 		return nil
 	}
 	kind := wit.FaultConfig

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -27,12 +29,7 @@ func secureBy(c *Config, roles Roles, s Surroundings) error {
 	}
 	o := own
 	c.explain = func(err error) error { return keystore.Explain(err, o) }
-	if o.Key == nil && s.Key != nil {
-		o.Key = s.Key.location()
-	}
-	if o.Trust == nil && s.Trust != nil {
-		o.Trust = s.Trust.location()
-	}
+	o.Key, o.Trust = cmp.Or(o.Key, delivered(s.Key)), cmp.Or(o.Trust, delivered(s.Trust))
 	var err error
 	if c.ownTLS, err = tlsOf(s.Context, own); err != nil {
 		return err
@@ -102,15 +99,17 @@ func storeBy(roles Roles, prefix string) *keystore.Location {
 	return l
 }
 
-// location is where package keystore finds it.
-func (s *Store) location() *keystore.Location {
+// delivered is where package keystore finds a store of a destination, nil where there is none.
+func delivered(s *btp.Store) *keystore.Location {
+	if s == nil {
+		return nil
+	}
 	return &keystore.Location{Type: strings.ToLower(s.Type), Password: s.Password, Content: s.Content}
 }
 
 func storeFault(err error) *wit.Fault {
 	f := faultf(wit.FaultConfig, "%v", err)
-	var e *keystore.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*keystore.Error](err); ok {
 		f.Message, f.Setting = e.Text, &e.Setting
 	}
 	return f
@@ -138,13 +137,11 @@ var allSchemes = []tls.SignatureScheme{tls.PKCS1WithSHA256, tls.PSSWithSHA256, t
 // untrusted is the fault of a handshake that a setting mends: of a server whose certificate is not trusted, or which
 // does not take ours. nil: that was not the reason.
 func (d *destination) untrusted(err error) error {
-	var certificate *tls.CertificateVerificationError
 	if keystore.ClassOf(err) == keystore.NotTLS && !errors.Is(err, http.ErrSchemeMismatch) {
 		return nil // what stands there in place of the service may pass
 	}
 	if explain := d.config.explain; explain != nil {
-		var e *keystore.Error
-		if errors.As(explain(err), &e) {
+		if e, ok := errors.AsType[*keystore.Error](explain(err)); ok {
 			f := faultf(wit.FaultConfig, "%s: %s", d.origin, e.Text)
 			if !strings.HasPrefix(e.Setting, role.TLS) { // there is a setting
 				f.Message, f.Setting = fmt.Sprintf("%s: %s: %s", d.origin, e.Setting, e.Text), &e.Setting
@@ -152,8 +149,8 @@ func (d *destination) untrusted(err error) error {
 			return f
 		}
 	}
-	if !errors.As(err, &certificate) {
-		return nil
+	if untrusted, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return faultf(wit.FaultConfig, "%s: the certificate is not trusted: %v", d.origin, untrusted.Err)
 	}
-	return faultf(wit.FaultConfig, "%s: the certificate is not trusted: %v", d.origin, certificate.Err)
+	return nil
 }

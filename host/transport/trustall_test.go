@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/http/httpproxy"
 
+	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/route"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -39,7 +40,7 @@ func TestTrustAllIsForTheServiceAlone(t *testing.T) {
 	server := selfSigned(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	for name, around := range map[string]Surroundings{
 		"TrustAll": {TrustAll: true},
-		"trust store": {Trust: &Store{Name: "roots.pem", Type: "PEM",
+		"trust store": {Trust: &btp.Store{Name: "roots.pem", Type: "PEM",
 			Content: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tokens.Certificate().Raw})}},
 	} {
 		t.Run(name, func(t *testing.T) {

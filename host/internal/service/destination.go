@@ -142,7 +142,7 @@ func (t *namedDestination) config(roles config.Roles, around transport.Surroundi
 		around.Identity = transport.Identity{User: "destination " + t.name, Secret: fmt.Sprintf("%s %s %x", found.URL,
 			t.name, found.Digest)}
 	}
-	around.Key, around.Trust, around.TrustAll = storeOf(found.Keystore), storeOf(found.Truststore), found.TrustAll
+	around.Key, around.Trust, around.TrustAll = found.Keystore, found.Truststore, found.TrustAll
 	c, err := transport.ConfigOf(merged, around)
 	if err != nil {
 		return c, fmt.Errorf("destination %s: %w", t.name, err)
@@ -209,13 +209,6 @@ func values(d *btp.Destination, roles config.Roles) map[string]string {
 		v[role.Auth] = transport.AuthNone
 	}
 	return v
-}
-
-func storeOf(s *btp.Store) *transport.Store {
-	if s == nil {
-		return nil
-	}
-	return &transport.Store{Name: s.Name, Type: s.Type, Content: s.Content, Password: s.Password}
 }
 
 // targetRoles are settings with a destination behind them.

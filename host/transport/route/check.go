@@ -1,7 +1,6 @@
 package route
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -27,13 +26,13 @@ func (s *Settings) checkKind() error {
 	}
 	switch s.Type {
 	case Unset:
-		return s.refuse("which does nothing without "+s.name(NameType), append(s.given(), s.ordinaryGiven()...))
+		return s.refuse("which does nothing without "+s.name(NameType), slices.Concat(connectivitySettings, ordinarySettings)...)
 	case None:
 		return nil // so that a proxy can be switched off by one line
 	case SOCKS5, HTTP:
 		return s.checkOrdinary()
 	}
-	if err := s.refuse("which is not of type "+s.Type, s.loginGiven()); err != nil {
+	if err := s.refuse("which is not of type "+s.Type, loginSettings...); err != nil {
 		return err
 	}
 	if s.Address != "" {
@@ -43,7 +42,7 @@ func (s *Settings) checkKind() error {
 }
 
 func (s *Settings) checkOrdinary() error {
-	if err := s.refuse("which is not of type "+s.Type, s.given()); err != nil {
+	if err := s.refuse("which is not of type "+s.Type, connectivitySettings...); err != nil {
 		return err
 	}
 	if s.Address == "" {
@@ -64,44 +63,36 @@ func (s *Settings) checkOrdinary() error {
 	return nil
 }
 
-// refuse names the first of the settings that are given and would be ignored.
-func (s *Settings) refuse(why string, given []string) error {
-	if len(given) == 0 {
+// Settings that belong together, in the order in which messages name them.
+var (
+	tokenSettings        = []string{NameTokenURL, NameTokenClientID, NameTokenSecret, NameTokenCertificate, NameTokenKey}
+	connectivitySettings = append(slices.Clip(tokenSettings), NameServiceKey, NameLocationID)
+	loginSettings        = []string{NameUser, NamePassword}
+	ordinarySettings     = append([]string{NameAddress}, loginSettings...)
+)
+
+// refuse names the first of the settings that has a value, which would be ignored.
+func (s *Settings) refuse(why string, names ...string) error {
+	name := s.given(names)
+	if name == "" {
 		return nil
 	}
-	return s.wrong(given[0], "found a value, %s", why)
+	return s.wrong(name, "found a value, %s", why)
 }
 
-// given are those settings of SAP Connectivity that have a value.
-func (s *Settings) given() (names []string) {
-	for _, f := range []struct{ name, value string }{
-		{NameTokenURL, s.Token.TokenURL}, {NameTokenClientID, s.Token.ClientID}, {NameTokenSecret, s.Token.Secret},
-		{NameTokenCertificate, s.Token.Certificate + s.TokenCertificateFile}, {NameTokenKey, s.Token.Key +
-			s.TokenKeyFile},
-		{NameServiceKey, s.ServiceKey}, {NameLocationID, strings.Join(s.Locations, "")},
-	} {
-		if f.value != "" {
-			names = append(names, f.name)
+// given is the first of these settings that has a value, "" if none has.
+func (s *Settings) given(names []string) string {
+	values := map[string]string{NameAddress: s.Address, NameUser: s.User, NamePassword: s.Password,
+		NameTokenURL: s.Token.TokenURL, NameTokenClientID: s.Token.ClientID, NameTokenSecret: s.Token.Secret,
+		NameTokenCertificate: s.Token.Certificate + s.TokenCertificateFile,
+		NameTokenKey:         s.Token.Key + s.TokenKeyFile, NameServiceKey: s.ServiceKey,
+		NameLocationID: strings.Join(s.Locations, "")}
+	for _, name := range names {
+		if values[name] != "" {
+			return name
 		}
 	}
-	return names
-}
-
-func (s *Settings) loginGiven() (names []string) {
-	if s.User != "" {
-		names = append(names, NameUser)
-	}
-	if s.Password != "" {
-		names = append(names, NamePassword)
-	}
-	return names
-}
-
-func (s *Settings) ordinaryGiven() (names []string) {
-	if s.Address != "" {
-		names = append(names, NameAddress)
-	}
-	return append(names, s.loginGiven()...)
+	return ""
 }
 
 func (s *Settings) checkAddress(short, address string) error {
@@ -163,7 +154,7 @@ func (s *Settings) outage() time.Duration {
 // binding is the connectivity service's, from the service key or from VCAP_SERVICES; nil where there is none and none
 // is needed.
 func (s *Settings) binding() (*btp.Connectivity, error) {
-	own := s.tokenGiven()
+	own := s.given(tokenSettings)
 	if s.ServiceKey != "" {
 		if own != "" {
 			return nil, s.wrong(NameServiceKey, "expected either it or %s, found both", s.name(own))
@@ -208,16 +199,6 @@ func (s *Settings) take(services btp.Services, from string) (*btp.Connectivity, 
 	return services.Connectivity, nil
 }
 
-// tokenGiven is the short name of a setting of the token service that has a value, "" if there is none.
-func (s *Settings) tokenGiven() string {
-	for _, name := range s.given() {
-		if name != NameServiceKey && name != NameLocationID {
-			return name
-		}
-	}
-	return ""
-}
-
 func (s *Settings) connectivityAddress(kind string, binding *btp.Connectivity) (string, error) {
 	if s.Address != "" {
 		return s.Address, nil
@@ -234,7 +215,7 @@ func (s *Settings) connectivityAddress(kind string, binding *btp.Connectivity) (
 }
 
 func (s *Settings) credentials(binding *btp.Connectivity) (btp.Credentials, error) {
-	if s.tokenGiven() == "" {
+	if s.given(tokenSettings) == "" {
 		return binding.Credentials, nil
 	}
 	c := s.Token
@@ -271,13 +252,4 @@ func (s *Settings) tokenOptions() btp.TokenOptions {
 		o.Logger = s.Logger
 	}
 	return o
-}
-
-// tokenSetting is the setting that an error of btp names.
-func tokenSetting(err error) string {
-	var failure *btp.Failure
-	if errors.As(err, &failure) {
-		return failure.Setting
-	}
-	return ""
 }

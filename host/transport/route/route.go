@@ -150,8 +150,7 @@ func (*LogonRefused) Permanent() bool { return true }
 
 func (o *ordinarySOCKS) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := o.ContextDialer.DialContext(ctx, network, address)
-	var op *net.OpError
-	if errors.As(err, &op) && strings.HasPrefix(op.Op, "socks") && op.Err != nil {
+	if op, ok := errors.AsType[*net.OpError](err); ok && strings.HasPrefix(op.Op, "socks") && op.Err != nil {
 		// The library tells these by their texts alone.
 		for _, reason := range []string{"username/password authentication failed",
 			"no acceptable authentication methods"} {
@@ -195,7 +194,11 @@ func (r *Route) connectivity() error {
 		r.info = binding.Info
 	}
 	if r.tokens, err = btp.NewTokens(credentials, s.tokenOptions()); err != nil {
-		return &Misconfigured{Setting: tokenSetting(err), text: "token service: " + err.Error(), err: err}
+		wrong := &Misconfigured{text: "token service: " + err.Error(), err: err}
+		if failure, ok := errors.AsType[*btp.Failure](err); ok {
+			wrong.Setting = failure.Setting
+		}
+		return wrong
 	}
 	d := &socks.Dialer{Address: r.address, Token: r.tokens.Token, Locations: s.Locations, Outage: s.outage(),
 		Attempt: s.Attempt,

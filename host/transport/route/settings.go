@@ -103,6 +103,24 @@ type Settings struct {
 	Trace func(socks.Event)
 }
 
+// SettingsOf are the settings that a user gives as texts, by their short names, and the text of VCAP_SERVICES. Errors
+// are those of [ParseAddressMap]. The outage is left to who asks.
+func SettingsOf(text, name func(short string) string, vcap string, unread error) (s Settings, err error) {
+	s = Settings{Type: strings.ToLower(text(NameType)), Address: text(NameAddress),
+		User: text(NameUser), Password: text(NamePassword),
+		TokenCertificateFile: text(NameTokenCertificate), TokenKeyFile: text(NameTokenKey),
+		ServiceKey: text(NameServiceKey), VCAP: vcap, VCAPErr: unread, Name: name}
+	s.Token.TokenURL, s.Token.ClientID, s.Token.Secret = text(NameTokenURL), text(NameTokenClientID),
+		text(NameTokenSecret)
+	if ids := text(NameLocationID); ids != "" {
+		for id := range strings.SplitSeq(ids, ",") {
+			s.Locations = append(s.Locations, strings.TrimSpace(id))
+		}
+	}
+	s.AddressMap, err = ParseAddressMap(text(NameAddressMap))
+	return s, err
+}
+
 // Misconfigured is a setting that is missing or cannot be.
 type Misconfigured struct {
 	// Setting is the user's name of it.
