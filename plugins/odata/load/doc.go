@@ -26,7 +26,8 @@
 //   - order: a page that was asked for by key brings a row that is not after the one before.
 //   - count: fewer rows came than the service counts.
 //   - repeats: a key came on two pages while pages were asked for by counting, so that another row may never have come.
-//   - circle: the pages, or the links, are those that came before. This one fails the load at once.
+//   - circle: the pages, or the links, are those that came before. Where the links do, the load goes on by key from
+//     the last row, if the service sorts and compares; else this one fails the load at once.
 //
 // After a verdict the load begins anew: with the next walk, where the service is to blame, else with the same one, at
 // most maxReadings times in all; then it fails. Where no row may come twice (exactly-once) it fails at once.

@@ -157,6 +157,18 @@ func (t *turn) circles() (done bool, err error) {
 	return true, t.circle(t.at.url + " brings the rows of a page that came before")
 }
 
+// linkInCircle goes on by key from the last row where links lead in a circle, unless pages can't be asked for so. That
+// there are more rows the link has said.
+func (t *turn) linkInCircle(why string) error {
+	if !t.byKey(true) {
+		return t.circle(why)
+	}
+	t.next.facts.set(unannounced, true)
+	t.chooseKeys("")
+	t.warn("the service's pages go in a circle: " + why + "; going on by key")
+	return nil
+}
+
 func (t *turn) circle(why string) error {
 	return &wit.Fault{Kind: wit.FaultData, Message: t.set.What() + ": the service's pages go in a circle: " + why}
 }
@@ -196,7 +208,7 @@ func (t *turn) remember() {
 // doesn't, since rows that were deleted or inserted before it would shift what it leads to, and hide others (P3).
 func (t *turn) linked() error {
 	if t.Link == t.at.url {
-		return t.circle("the next link of " + t.Link + " leads to itself")
+		return t.linkInCircle("the next link of " + t.Link + " leads to itself")
 	}
 	w, keyed := t.at.walk.(byKey)
 	safe := t.set.leads(t.Link, t.at.url, t.set.plainKey(t.content.last), t.next.seen) == afterKey
@@ -217,7 +229,7 @@ func (t *turn) follow(link string, counts bool) error {
 		m.followed.step(hashOf(t.at.url))
 	}
 	if m.followed.step(hashOf(link)) {
-		return t.circle("the link " + link + " was followed before")
+		return t.linkInCircle("the link " + link + " was followed before")
 	}
 	t.next.url, t.next.walk = link, byLinks{counts}
 	t.byCounting(counts)

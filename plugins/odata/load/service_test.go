@@ -451,3 +451,23 @@ func TestRowsInsertedBelowTheLastKey(t *testing.T) {
 		t.Errorf("the service is no longer asked by key: %v", strings.Join(s.requests, "\n"))
 	}
 }
+
+// TestCircleOfLinksIsLeftByKey: where next links lead in a circle and nothing else says that there are more rows, the
+// load goes on by key, each row once; where the service does not sort or compare, it fails.
+func TestCircleOfLinksIsLeftByKey(t *testing.T) {
+	for _, once := range []bool{false, true} {
+		for circle := 1; circle < 4; circle++ {
+			for _, filter := range []string{"heeds", "ignores", "refused"} {
+				s := &service{keys: upFrom(1, 30), page: 3, links: "token", order: "heeds", filter: filter, count: "none",
+					skips: true, circle: circle}
+				set := setOf("auto", 0)
+				set.Once = once
+				c, err := s.load(t, set, nil)
+				if whole := err == nil && len(c.rows) == 30; whole != (filter == "heeds") || err == nil && !whole {
+					t.Errorf("circle of %d, filter %s: %d rows came, %v\n%s", circle, filter, len(c.rows), err,
+						strings.Join(s.requests, "\n"))
+				}
+			}
+		}
+	}
+}
