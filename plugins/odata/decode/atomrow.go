@@ -35,9 +35,7 @@ func (d *Atom) decode(text []byte, at int64, out *Output, entry bool) {
 	d.s.follow.waiting = false
 	origin := d.s.page.Rows
 	if m == nil {
-		if m = finishRow(out, d.s.layout, origin, start, d.s.spans); m == nil && d.s.layout.Addressed {
-			out.addressAtom(text, entry)
-		}
+		m = finishRow(out, d.s.layout, origin, start, d.s.spans)
 	}
 	if m != nil {
 		out.Data = out.Data[:start]

@@ -13,7 +13,7 @@
 //     from its columns. fault.go: pages and rows that are not as they should be, and what is said of them.
 //   - stream.go: pieces of a page, for both formats; follow.go: rows that wait for further pages of an expanded feed.
 //   - json.go, jsonrow.go, jsontext.go: the plain parser of JSON: pages, rows, text. atom.go, atomrow.go, atomscope.go
-//     (namespaces), xmltext.go: that of Atom. address.go: which address a row says that it has.
+//     (namespaces), xmltext.go: that of Atom.
 //   - value.go, number.go, moment.go: values, of which both formats' forms are taken in both.
 //   - lane.go: the fast lane; lanejson.go, laneatom.go: what differs between formats, above all how it learns.
 //

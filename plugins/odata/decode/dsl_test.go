@@ -34,7 +34,7 @@ func parseLayout(t testing.TB, text string) *RowLayout {
 	lines := strings.Split(text, "\n")
 	l := parseColumns(t, &lines, "Row")
 	l.KeySchema, l.ValueSchema = 7, 8
-	if err := l.Check(); err != nil {
+	if err := l.Ready(); err != nil {
 		t.Fatal(err)
 	}
 	return l

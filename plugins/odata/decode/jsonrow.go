@@ -26,9 +26,7 @@ func (d *JSON) row(text []byte, at int64, out *Output) {
 	d.s.follow.waiting = false
 	origin := d.s.page.Rows
 	if m == nil && !r.deleted {
-		if m = finishRow(out, d.s.layout, origin, start, d.s.spans); m == nil && d.s.layout.Addressed {
-			out.addressJSON(text, d.s.limits.Depth)
-		}
+		m = finishRow(out, d.s.layout, origin, start, d.s.spans)
 	}
 	if m != nil {
 		out.Data = out.Data[:start]

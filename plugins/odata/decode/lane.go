@@ -147,8 +147,8 @@ func (e *entry) configure(markup int) (kind int) {
 	case edm.String:
 		return fast.Quoted + markup
 	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
-		bounds := integerBounds[c.Type]
-		e.Low, e.High = bounds[0], bounds[1]
+		least, most, _ := c.Type.Bounds()
+		e.Low, e.High = int(least), int(most)
 		return fast.Integer
 	case edm.Time:
 		return fast.Clock
@@ -195,9 +195,6 @@ func (e *entry) decimal() (kind int) {
 	}
 	return fast.Slow
 }
-
-var integerBounds = map[edm.Primitive][2]int{edm.Byte: {0, 255}, edm.SByte: {-128, 127}, edm.Int16: {-32768, 32767},
-	edm.Int32: {-2147483648, 2147483647}, edm.Int64: {-9223372036854775808, 9223372036854775807}}
 
 // rehash makes the table of names, with room for n of them.
 func (f *lane) rehash(n int) {

@@ -122,9 +122,6 @@ func (f *atomLane) rows(p int, out *Output) (next int, progress bool) {
 		if o := f.finish(start); o < 0 || !f.finishRow(&f.d.s, start, o) {
 			break
 		}
-		if f.l.Addressed {
-			out.addressAtom(f.buf[p:q], true)
-		}
 		progress = true
 		if p = xmlSpace(f.buf, q); p >= len(f.buf) {
 			break

@@ -82,9 +82,6 @@ func (f *jsonLane) rows(p int, out *Output) (next int, closed, progress bool) {
 		if err != nil || !f.finishRow(&f.d.s, start, o) {
 			return p, false, progress
 		}
-		if f.l.Addressed {
-			out.addressJSON(f.buf[p:q], f.d.s.limits.Depth)
-		}
 		progress = true
 		if closed || next >= len(f.buf) || f.buf[next] != '{' {
 			return next, closed, true

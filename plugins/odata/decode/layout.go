@@ -2,7 +2,6 @@ package decode
 
 import (
 	"errors"
-	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -81,7 +80,7 @@ type Column struct {
 type Advice struct{ Scale, Precision, Range, Null, Inline, Time string }
 
 // RowLayout is the compiled form of an entity type or complex type under a projection and expansion. It is not changed
-// by decoders, which may share it. Call [RowLayout.Check] after making one.
+// by decoders, which may share it. Call [RowLayout.Ready] after making one.
 type RowLayout struct {
 	// Name of the type, for messages: `NS.Product`.
 	Name    string
@@ -99,8 +98,6 @@ type RowLayout struct {
 	KeySchema, ValueSchema uint32
 	// Watch are the columns whose bytes in each row [Output.Watched] points at (change modes, counters, cursors).
 	Watch []int
-	// Addressed has decoders tell which address each row says that it has, in [Output.Addresses].
-	Addressed bool
 	// Known are names that the type has and the projection leaves out, navigation properties among them: skipped, and
 	// not reported as unknown.
 	Known []string
@@ -108,12 +105,8 @@ type RowLayout struct {
 	known map[string]bool
 }
 
-// Check finds mistakes in a layout that no service can cause, and readies it for decoders.
-func (l *RowLayout) Check() error {
-	if l.Visible < 0 || l.Visible > len(l.Columns) {
-		return l.wrong("expected 0 to " + strconv.Itoa(len(l.Columns)) + " visible columns, found " +
-			strconv.Itoa(l.Visible))
-	}
+// Ready readies a layout for decoders. The error is of metadata that no rows can have.
+func (l *RowLayout) Ready() error {
 	l.names, l.known = make(map[string]int, len(l.Columns)), make(map[string]bool, len(l.Known))
 	for _, name := range l.Known {
 		l.known[name] = true
@@ -121,41 +114,35 @@ func (l *RowLayout) Check() error {
 	for i := range l.Columns {
 		c := &l.Columns[i]
 		c.inner, c.steps = c.Name+"/", targetSteps(c.Target)
-		if err := c.check(); err != nil {
-			return l.wrong("column " + c.Name + ": " + err.Error())
+		if c.Nested != nil {
+			if err := c.Nested.Ready(); err != nil {
+				return err
+			}
 		}
 		if c.Shape == Blank {
 			continue
 		}
 		if _, twice := l.names[c.Name]; twice {
-			return l.wrong("column " + c.Name + " is there twice")
+			return errors.New("layout " + l.Name + ": column " + c.Name + " is there twice")
 		}
 		l.names[c.Name] = i
 	}
-	for _, list := range [][]int{l.Keys, l.Watch} {
-		for _, i := range list {
-			if i < 0 || i >= len(l.Columns) {
-				return l.wrong("key or watched column " + strconv.Itoa(i) + " of " + strconv.Itoa(len(l.Columns)) +
-					" columns")
-			}
-		}
-	}
 	for _, i := range l.Keys {
 		if l.Columns[i].Shape != Primitive {
-			return l.wrong("key column " + l.Columns[i].Name + " is not primitive")
+			return errors.New("layout " + l.Name + ": key column " + l.Columns[i].Name + " is not primitive")
 		}
 	}
 	return nil
 }
 
-// regular tells whether a row's key is columns of it that stand side by side, and nothing is told of rows beside them.
+// regular tells whether a row's key is columns of it that stand side by side, and none is watched.
 func (l *RowLayout) regular() bool {
 	for n, i := range l.Keys {
 		if i != l.Keys[0]+n || l.Columns[i].Optional {
 			return false
 		}
 	}
-	return len(l.Keys) > 0 && len(l.KeyTail) == 0 && len(l.Watch) == 0 && !l.Addressed
+	return len(l.Keys) > 0 && len(l.KeyTail) == 0 && len(l.Watch) == 0
 }
 
 // syndication are the targets that metadata has a word for.
@@ -175,34 +162,4 @@ func targetSteps(target string) []string {
 		target = path
 	}
 	return strings.Split(target, "/")
-}
-
-func (l *RowLayout) wrong(what string) error { return errors.New("layout " + l.Name + ": " + what) }
-
-func (c *Column) check() error {
-	switch c.Shape {
-	case Blank:
-		if !c.Optional {
-			return errors.New("blank but not optional")
-		}
-		return nil
-	case Complex, One, Many:
-		if c.Nested == nil {
-			return errors.New("no layout of its structure")
-		}
-		if c.Nested.Visible != len(c.Nested.Columns) {
-			return errors.New("its structure has invisible columns")
-		}
-		return c.Nested.Check()
-	}
-	switch {
-	case c.As == AsUsual:
-	case (c.As == AsFloat64 || c.As == AsInt64) && c.Type == edm.Decimal:
-	case c.Zone != nil && (c.As == AsDate || c.Type != edm.DateTime):
-		return errors.New("a time zone does not go with " + c.Type.String())
-	case (c.As == AsDate || c.As == AsMicros) && (c.Type == edm.DateTime || c.Type == edm.DateTimeOffset):
-	default:
-		return errors.New("mapping " + strconv.Itoa(int(c.As)) + " does not go with " + c.Type.String())
-	}
-	return nil
 }

@@ -19,10 +19,6 @@ type Output struct {
 	Tombstones []Tombstone
 	// Watched holds len(Layout.Watch) spans for each row of Rows.
 	Watched []Span
-	// Addresses holds, under a layout that asks for them, the place in AddressText of each row's own address, with an
-	// empty one where the row tells none.
-	Addresses   []Span
-	AddressText []byte
 	// Follow are pages of expanded feeds that the decoder needs before it goes on; at most one at a time.
 	Follow []Follow
 	// Page is what is known of the page so far; set by each call.
@@ -32,8 +28,7 @@ type Output struct {
 // Reset empties the output for the next call, keeping its memory.
 func (o *Output) Reset() {
 	o.Rows, o.Data, o.Faults, o.Tombstones = o.Rows[:0], o.Data[:0], o.Faults[:0], o.Tombstones[:0]
-	o.Watched, o.Follow, o.Page = o.Watched[:0], o.Follow[:0], Page{}
-	o.Addresses, o.AddressText, o.LeftOut = o.Addresses[:0], o.AddressText[:0], o.LeftOut[:0]
+	o.Watched, o.Follow, o.LeftOut, o.Page = o.Watched[:0], o.Follow[:0], o.LeftOut[:0], Page{}
 }
 
 // Span is a place in [Output.Data], the branch number of an optional column included.

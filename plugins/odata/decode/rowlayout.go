@@ -33,7 +33,7 @@ func NewRowLayout(m *edm.Model, v *edm.View, o edm.Options) (*RowLayout, error) 
 			}
 		}
 	}
-	return layout, layout.Check()
+	return layout, layout.Ready()
 }
 
 func view(m *edm.Model, v *edm.View, o edm.Options, depth int) (*RowLayout, error) {

@@ -1,7 +1,7 @@
 package decode
 
 import (
-	"math"
+	"encoding/base64"
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -10,8 +10,8 @@ import (
 
 // values writes single values; it holds memory that is used again.
 type values struct {
-	decimal decimal
-	binary  []byte
+	decimal        decimal
+	binary, base64 []byte
 }
 
 // AppendText writes a value of a primitive column, branch number included, from the text that Atom has for it: for
@@ -42,27 +42,20 @@ func (v *values) append(dst []byte, l *RowLayout, c *Column, text []byte) (out [
 		return v.decimal.appendDecimal(dst, c, text)
 	case edm.DateTime, edm.DateTimeOffset:
 		return appendMoment(dst, c, text)
-	case edm.Int32:
-		n, ok = integer(text, math.MinInt32, math.MaxInt32)
-	case edm.Int64:
-		n, ok = integer(text, math.MinInt64, math.MaxInt64)
-	case edm.Int16:
-		n, ok = integer(text, math.MinInt16, math.MaxInt16)
-	case edm.Byte:
-		n, ok = integer(text, 0, math.MaxUint8)
-	case edm.SByte:
-		n, ok = integer(text, math.MinInt8, math.MaxInt8)
+	case edm.SByte, edm.Byte, edm.Int16, edm.Int32, edm.Int64:
+		least, most, _ := c.Type.Bounds()
+		n, ok = integer(text, least, most)
 	case edm.Time:
 		n, ok = clockTime(text)
 	case edm.Boolean:
 		return appendBoolean(dst, text)
 	case edm.Guid:
-		if !isGUID(text) {
+		if !edm.IsGUID(text) {
 			return dst, "Edm.Guid"
 		}
 		return datum.AppendBytes(dst, text), ""
 	case edm.Binary:
-		if v.binary, ok = appendBase64(v.binary[:0], text); !ok {
+		if v.binary, ok = v.appendBase64(v.binary[:0], text); !ok {
 			return dst, "Edm.Binary in base64"
 		}
 		return datum.AppendBytes(dst, v.binary), ""
@@ -118,62 +111,24 @@ func appendBoolean(dst, text []byte) (out []byte, expected string) {
 	return dst, "Edm.Boolean"
 }
 
-// isGUID: 8-4-4-4-12 hexadecimal digits, of either case.
-func isGUID(text []byte) bool {
-	if len(text) != 36 {
-		return false
-	}
-	for i, c := range text {
-		if i == 8 || i == 13 || i == 18 || i == 23 {
-			if c != '-' {
-				return false
-			}
-		} else if !('0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f') {
-			return false
-		}
-	}
-	return true
-}
-
 // appendBase64 reads both alphabets, with or without padding, and skips white space.
-func appendBase64(dst, text []byte) ([]byte, bool) {
-	var bits uint32
-	count, padding := 0, 0
+func (v *values) appendBase64(dst, text []byte) ([]byte, bool) {
+	v.base64 = v.base64[:0]
 	for _, c := range text {
-		var six byte
-		switch {
-		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
+		switch c {
+		case ' ', '\t', '\r', '\n':
 			continue
-		case c == '=':
-			padding++
-			continue
-		case 'A' <= c && c <= 'Z':
-			six = c - 'A'
-		case 'a' <= c && c <= 'z':
-			six = c - 'a' + 26
-		case '0' <= c && c <= '9':
-			six = c - '0' + 52
-		case c == '+' || c == '-':
-			six = 62
-		case c == '/' || c == '_':
-			six = 63
-		default:
-			return dst, false
+		case '-':
+			c = '+'
+		case '_':
+			c = '/'
 		}
-		if padding > 0 {
-			return dst, false
-		}
-		bits = bits<<6 | uint32(six)
-		if count++; count%4 == 0 {
-			dst = append(dst, byte(bits>>16), byte(bits>>8), byte(bits))
-		}
+		v.base64 = append(v.base64, c)
 	}
-	left := count % 4
-	switch left {
-	case 2:
-		dst = append(dst, byte(bits>>4))
-	case 3:
-		dst = append(dst, byte(bits>>10), byte(bits>>2))
+	alphabet := base64.StdEncoding
+	if len(v.base64)%4 != 0 {
+		alphabet = base64.RawStdEncoding
 	}
-	return dst, left != 1 && (padding == 0 || left > 0 && padding == 4-left)
+	dst, err := alphabet.AppendDecode(dst, v.base64)
+	return dst, err == nil
 }

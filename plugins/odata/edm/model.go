@@ -2,7 +2,11 @@
 // that the decoders work by.
 package edm
 
-import "strings"
+import (
+	"math"
+	"slices"
+	"strings"
+)
 
 // Model is what a $metadata document says. Names of types are qualified, `Namespace.Type`, with aliases resolved.
 type Model struct {
@@ -124,6 +128,35 @@ func primitive(name string) Primitive {
 	return NotPrimitive
 }
 
+// bounds of the integers, least and most.
+var bounds = map[Primitive][2]int64{SByte: {math.MinInt8, math.MaxInt8}, Byte: {0, math.MaxUint8},
+	Int16: {math.MinInt16, math.MaxInt16}, Int32: {math.MinInt32, math.MaxInt32},
+	Int64: {math.MinInt64, math.MaxInt64}}
+
+// Bounds are the least and the most that an integer type holds; ok: it is one.
+func (p Primitive) Bounds() (least, most int64, ok bool) {
+	b, ok := bounds[p]
+	return b[0], b[1], ok
+}
+
+// IsGUID tells whether a text is 8-4-4-4-12 hexadecimal digits, of either case.
+func IsGUID[T string | []byte](text T) bool {
+	if len(text) != 36 {
+		return false
+	}
+	for i := range len(text) {
+		c := text[i]
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			if c != '-' {
+				return false
+			}
+		} else if !('0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f') {
+			return false
+		}
+	}
+	return true
+}
+
 // Navigation is a navigation property.
 type Navigation struct {
 	Name string
@@ -198,23 +231,11 @@ func (s *Structure) Navigation(name string) *Navigation {
 }
 
 // IsKey tells whether a property belongs to the key.
-func (s *Structure) IsKey(name string) bool {
-	for _, k := range s.Key {
-		if k == name {
-			return true
-		}
-	}
-	return false
-}
+func (s *Structure) IsKey(name string) bool { return slices.Contains(s.Key, name) }
 
 // Etag tells whether entities of the type have an ETag.
 func (s *Structure) Etag() bool {
-	for i := range s.Properties {
-		if s.Properties[i].Etag {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.Properties, func(p Property) bool { return p.Etag })
 }
 
 // Structure returns the type of that qualified name, nil when there is none. Structures must not be added after the

@@ -28,10 +28,10 @@ func Ping(root string, m *edm.Model, answers []wit.Response) (jsontext.Value, er
 	}
 	return jsontext.Of(
 		Member("service", jsontext.Text(root)),
-		Member("collections", count(len(collections))),
-		Member("entitySets", count(len(m.Sets))),
-		Member("entityTypes", count(entityTypes(m))),
-		Member("functionImports", count(len(m.Functions))),
+		Member("collections", number(len(collections))),
+		Member("entitySets", number(len(m.Sets))),
+		Member("entityTypes", number(entityTypes(m))),
+		Member("functionImports", number(len(m.Functions))),
 	), nil
 }
 
@@ -50,7 +50,11 @@ func Member(name string, v jsontext.Value) jsontext.Member {
 	return jsontext.Member{Name: name, Value: v}
 }
 
-func count(n int) jsontext.Value { return jsontext.Value{Kind: jsontext.Number, Text: strconv.Itoa(n)} }
+func number[T int | int8 | int16 | int32 | int64](n T) jsontext.Value {
+	return numeral(strconv.FormatInt(int64(n), 10))
+}
+
+func numeral(text string) jsontext.Value { return jsontext.Value{Kind: jsontext.Number, Text: text} }
 
 // ListSets is a table of the entity sets.
 func ListSets(m *edm.Model) jsontext.Value {

@@ -8,11 +8,13 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -154,8 +156,6 @@ func rowsOf(f *feed.Feed, bodies []string, most int) (rows jsontext.Value, follo
 	return rows, follow, nil
 }
 
-func jsonNumber(text string) jsontext.Value { return jsontext.Value{Kind: jsontext.Number, Text: text} }
-
 // shownValue is a value as JSON: decimals with all their digits, times as ISO 8601 has them, bytes in base64.
 func shownValue(nodes []wit.Node, node uint32, v any) jsontext.Value {
 	n := &nodes[node]
@@ -167,9 +167,9 @@ func shownValue(nodes []wit.Node, node uint32, v any) jsontext.Value {
 	case bool:
 		return jsontext.Bool(x)
 	case int8:
-		return jsonNumber(strconv.Itoa(int(x)))
+		return number(x)
 	case int16:
-		return jsonNumber(strconv.Itoa(int(x)))
+		return number(x)
 	case int32:
 		switch logical {
 		case wit.NameDate:
@@ -177,7 +177,7 @@ func shownValue(nodes []wit.Node, node uint32, v any) jsontext.Value {
 		case wit.NameTime:
 			return jsontext.Text(time.UnixMilli(int64(x)).UTC().Format("15:04:05.999"))
 		}
-		return jsonNumber(strconv.Itoa(int(x)))
+		return number(x)
 	case int64:
 		switch logical {
 		case wit.NameTimestamp:
@@ -185,7 +185,7 @@ func shownValue(nodes []wit.Node, node uint32, v any) jsontext.Value {
 		case wit.NameMicroTimestamp:
 			return jsontext.Text(time.UnixMicro(x).UTC().Format("2006-01-02T15:04:05.999999Z"))
 		}
-		return jsonNumber(strconv.FormatInt(x, 10))
+		return number(x)
 	case float32:
 		return shownFloat(float64(x), 32)
 	case float64:
@@ -193,8 +193,8 @@ func shownValue(nodes []wit.Node, node uint32, v any) jsontext.Value {
 	case string:
 		return jsontext.Text(x)
 	case []byte:
-		if logical == wit.NameDecimal {
-			return jsonNumber(decimalText(n, x))
+		if c, err := value.Convert(&edm.Property{Type: edm.Type{Primitive: edm.Decimal}, Scale: -1}, n, x); err == nil {
+			return numeral(c.Text)
 		}
 		return jsontext.Text(base64.StdEncoding.EncodeToString(x))
 	case datum.Record:
@@ -217,27 +217,7 @@ func shownFloat(f float64, bits int) jsontext.Value {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return jsontext.Text(strconv.FormatFloat(f, 'g', -1, bits))
 	}
-	return jsonNumber(strconv.FormatFloat(f, 'g', -1, bits))
-}
-
-func decimalText(n *wit.Node, unscaled []byte) string {
-	scale := 0
-	for _, p := range n.Parameters {
-		if p.Name == wit.ParameterScale {
-			scale, _ = strconv.Atoi(p.Value)
-		}
-	}
-	digits, sign := datum.Unscaled(unscaled).String(), ""
-	if digits[0] == '-' {
-		digits, sign = digits[1:], "-"
-	}
-	for len(digits) <= scale {
-		digits = "0" + digits
-	}
-	if scale <= 0 {
-		return sign + digits
-	}
-	return sign + digits[:len(digits)-scale] + "." + digits[len(digits)-scale:]
+	return numeral(strconv.FormatFloat(f, 'g', -1, bits))
 }
 
 // typeOf names a type in a line.

@@ -5,19 +5,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Limits are the least and the most that an integer type holds; ok: it is one.
-func Limits(t edm.Primitive) (least, most int64, ok bool) {
-	switch t {
-	case edm.SByte, edm.Byte, edm.Int16, edm.Int32, edm.Int64:
-		l := limits[t]
-		return l[0], l[1], true
-	}
-	return 0, 0, false
-}
-
-// Timed tells whether a node's integers are dates or times.
-func Timed(n *wit.Node) bool { return timed(n) }
-
 // Millis is how many milliseconds a unit of a node's integers is where they are points in time, 0 where the node
 // doesn't say one.
 func Millis(n *wit.Node) int64 {

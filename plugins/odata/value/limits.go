@@ -2,7 +2,6 @@ package value
 
 import (
 	"encoding/base64"
-	"math"
 	"math/big"
 	"strconv"
 	"strings"
@@ -13,19 +12,14 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// limits of the integers of EDM, least and most.
-var limits = map[edm.Primitive][2]int64{edm.SByte: {math.MinInt8, math.MaxInt8}, edm.Byte: {0, math.MaxUint8},
-	edm.Int16: {math.MinInt16, math.MaxInt16},
-	edm.Int32: {math.MinInt32, math.MaxInt32}, edm.Int64: {math.MinInt64, math.MaxInt64}}
-
 // ConvertWithin is [Convert], and holds the value against the facets of the property as well: a number that is out of
 // range, a text that is too long, a decimal with too many digits is a *[MisfitError] that names the limits.
 func ConvertWithin(p *edm.Property, n *wit.Node, v any) (Converted, error) {
 	c, err := Convert(p, n, v)
 	if err != nil {
-		if l, bounded := limits[p.Type.Primitive]; bounded && numeric(v) && !timed(n) {
-			return c, &MisfitError{p.Type.Primitive.String() + " from " + strconv.FormatInt(l[0],
-				10) + " to " + strconv.FormatInt(l[1], 10), describe(v, n)}
+		if least, most, bounded := c.Type.Bounds(); bounded && numeric(v) && !Timed(n) {
+			return c, &MisfitError{c.Type.String() + " from " + strconv.FormatInt(least, 10) + " to " +
+				strconv.FormatInt(most, 10), describe(v, n)}
 		}
 		return c, err
 	}
@@ -90,7 +84,7 @@ func fits(text string, p *edm.Property) bool {
 // lose their upper bits, digits after a property's scale are rounded to the nearest, to the even one of two. Texts
 // that are too long stay as they are.
 func ConvertLossy(p *edm.Property, n *wit.Node, v any) (Converted, error) {
-	if _, bounded := limits[p.Type.Primitive]; bounded && !timed(n) {
+	if _, _, bounded := p.Type.Primitive.Bounds(); bounded && !Timed(n) {
 		if i, ok := truncated(v); ok {
 			v, n = narrow(p.Type.Primitive, i), nil
 		}

@@ -100,11 +100,6 @@ func Takes(t edm.Primitive) string {
 	return "text, or text in single quotes with quotes inside doubled (Edm.String)"
 }
 
-var integers = map[edm.Primitive]struct{ least, most int64 }{
-	edm.Byte: {0, 255}, edm.SByte: {-128, 127}, edm.Int16: {-1 << 15, 1<<15 - 1}, edm.Int32: {-1 << 31, 1<<31 - 1},
-	edm.Int64: {-1 << 63, 1<<63 - 1},
-}
-
 // canonical is a value as Atom writes it.
 func canonical(t edm.Primitive, s string) (string, bool) {
 	switch t {
@@ -118,14 +113,14 @@ func canonical(t edm.Primitive, s string) (string, bool) {
 		return "", false
 	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
 		n, err := strconv.ParseInt(s, 10, 64)
-		bounds := integers[t]
-		return strconv.FormatInt(n, 10), err == nil && n >= bounds.least && n <= bounds.most
+		least, most, _ := t.Bounds()
+		return strconv.FormatInt(n, 10), err == nil && n >= least && n <= most
 	case edm.Decimal:
 		return decimalText(s), len(s) <= maxDigits && isDecimal(s)
 	case edm.Double, edm.Single:
 		return float(s, nil, 64)
 	case edm.Guid:
-		return s, isGuid(s)
+		return s, edm.IsGUID(s)
 	case edm.DateTime, edm.DateTimeOffset:
 		return moment(s, t == edm.DateTimeOffset)
 	case edm.Time:
@@ -135,19 +130,6 @@ func canonical(t edm.Primitive, s string) (string, bool) {
 		return s, err == nil
 	}
 	return s, true
-}
-
-func isGuid(s string) bool {
-	if len(s) != 36 {
-		return false
-	}
-	for i := range len(s) {
-		dash := i == 8 || i == 13 || i == 18 || i == 23
-		if dash != (s[i] == '-') || !dash && !strings.ContainsRune("0123456789abcdefABCDEF", rune(s[i])) {
-			return false
-		}
-	}
-	return true
 }
 
 // moment writes a point in time with as many digits of the second as it has, up to 7. Edm.DateTime has no zone: a text

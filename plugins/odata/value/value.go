@@ -51,16 +51,8 @@ func Convert(p *edm.Property, n *wit.Node, v any) (Converted, error) {
 	switch c.Type {
 	case edm.Boolean:
 		c.Text, ok = boolean(v)
-	case edm.SByte:
-		c.Text, ok = integer(v, n, math.MinInt8, math.MaxInt8)
-	case edm.Byte:
-		c.Text, ok = integer(v, n, 0, math.MaxUint8)
-	case edm.Int16:
-		c.Text, ok = integer(v, n, math.MinInt16, math.MaxInt16)
-	case edm.Int32:
-		c.Text, ok = integer(v, n, math.MinInt32, math.MaxInt32)
-	case edm.Int64:
-		c.Text, ok = integer(v, n, math.MinInt64, math.MaxInt64)
+	case edm.SByte, edm.Byte, edm.Int16, edm.Int32, edm.Int64:
+		c.Text, ok = integer(c.Type, v, n)
 	case edm.Double:
 		c.Text, ok = float(v, n, 64)
 	case edm.Single:
@@ -151,7 +143,8 @@ func boolean(v any) (string, bool) {
 	return "", false
 }
 
-func integer(v any, n *wit.Node, least, most int64) (string, bool) {
+func integer(t edm.Primitive, v any, n *wit.Node) (string, bool) {
+	least, most, _ := t.Bounds()
 	i, ok := whole(v)
 	if s, isText := v.(string); isText {
 		var err error
@@ -162,11 +155,11 @@ func integer(v any, n *wit.Node, least, most int64) (string, bool) {
 		// Without schema every number of JSON may come as a float.
 		i, ok = int64(f), true
 	}
-	return strconv.FormatInt(i, 10), ok && i >= least && i <= most && !timed(n)
+	return strconv.FormatInt(i, 10), ok && i >= least && i <= most && !Timed(n)
 }
 
-// timed tells whether a node's integers are dates or times.
-func timed(n *wit.Node) bool {
+// Timed tells whether a node's integers are dates or times.
+func Timed(n *wit.Node) bool {
 	switch logical(n) {
 	case wit.NameDate, wit.NameTime, wit.NameTimestamp, wit.NameMicroTimestamp:
 		return true
@@ -239,7 +232,7 @@ func isJSONNumber(s string) bool {
 
 func decimal(v any, n *wit.Node) (string, bool) {
 	if i, ok := whole(v); ok {
-		return strconv.FormatInt(i, 10), !timed(n)
+		return strconv.FormatInt(i, 10), !Timed(n)
 	}
 	switch x := v.(type) {
 	case float32:

@@ -96,7 +96,7 @@ func newFlat(s *structure, atom bool) *flat {
 				key = at
 			}
 		}
-		least, most, bounded := value.Limits(p.Type.Primitive)
+		least, most, bounded := p.Type.Primitive.Bounds()
 		c := &slot{property: p, xml: atom, key: key, inserted: p.Creatable || key >= 0, updated: p.Updatable,
 			null: p.Nullable && key < 0, bounded: bounded, least: least, most: most}
 		if f.mapped = f.mapped || atom && p.Feed != nil; atom {

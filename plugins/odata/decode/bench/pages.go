@@ -50,7 +50,7 @@ func finish(name string, columns []decode.Column) *decode.RowLayout {
 	if columns[len(columns)-1].Name != "Items" {
 		l.Known = append(l.Known, "Items")
 	}
-	if err := l.Check(); err != nil {
+	if err := l.Ready(); err != nil {
 		panic(err)
 	}
 	return l

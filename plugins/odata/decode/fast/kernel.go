@@ -13,7 +13,7 @@ func quotient(u uint64, p unsafe.Pointer, i int) uint64 {
 	return math.Float64bits(float64(u) / *(*float64)(unsafe.Add(p, i)))
 }
 
-// stops is Stops.In with the fields by themselves.
+// stops has the high bit of the first byte that is one of the [Stops]; bytes above it may be wrong.
 func stops(x, flip, limit, stop uint64) uint64 {
 	return (((x ^ flip) - limit) | ((x ^ stop) - Ones)) &^ x & Highs
 }
@@ -202,9 +202,9 @@ func invalid(p unsafe.Pointer, i, n int, xml int) int {
 	return 0
 }
 
-// hash of a name of n bytes at p. A product's low bits say nothing of the last bytes of a word, which are all that tell
+// Hash of a name of n bytes at p. A product's low bits say nothing of the last bytes of a word, which are all that tell
 // FIELD01 from FIELD02: so the upper half is multiplied in, and the top bits are taken.
-func hash(in unsafe.Pointer, p, n int) uint64 {
+func Hash(in unsafe.Pointer, p, n int) uint64 {
 	w := Load(in, p)
 	if n < 8 {
 		w = w & (1<<(8*uint64(n)) - 1)
@@ -289,14 +289,14 @@ func given(s *Row, c, o int) int {
 	return o
 }
 
-// follows notes that e came behind another entry than was expected.
-func follows(before, e *Entry) {
+// Follows notes that e came behind another entry than was expected.
+func Follows(before, e *Entry) {
 	if before.Candidate != e {
 		before.Candidate = e
 		before.Times = 0
 	}
 	before.Times++
-	if before.Times >= Enough {
+	if before.Times >= enough {
 		before.Next = e
 		before.Times = 0
 	}
@@ -751,7 +751,7 @@ func search(s *Row, in unsafe.Pointer, p int, e **Entry) int {
 		}
 	}
 	from, n := name(s, in, p)
-	at := hash(in, from, n)
+	at := Hash(in, from, n)
 	n = 0
 	for {
 		*e = pointer(s.Table, int(at&s.Mask)*8)
@@ -768,7 +768,7 @@ func search(s *Row, in unsafe.Pointer, p int, e **Entry) int {
 		}
 		at++
 	}
-	follows(s.Before, *e)
+	Follows(s.Before, *e)
 	return n
 }
 

@@ -87,8 +87,8 @@ type Entry struct {
 	Kind             int
 }
 
-// Enough is how often another entry must come behind one to be expected there.
-const Enough = 3
+// enough is how often another entry must come after one to be expected there.
+const enough = 3
 
 // Row is a row being read. A kernel reads on until something comes up that is not for it, and says what.
 type Row struct {
@@ -141,12 +141,6 @@ const rowBytes = 80
 func (r *Row) Use() {
 	r.Powers, r.Exact, r.Plain = unsafe.Pointer(&powers), unsafe.Pointer(&exact), unsafe.Pointer(&plain)
 }
-
-// Hash of a name of size bytes at p.
-func Hash(in unsafe.Pointer, p, size int) uint64 { return hash(in, p, size) }
-
-// Follows notes that e came behind another entry than was expected.
-func Follows(before, e *Entry) { follows(before, e) }
 
 // Given notes that the row has a column, before its value is written; false: it has it already.
 func (r *Row) Given(column int) bool {

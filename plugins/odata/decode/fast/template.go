@@ -1,18 +1,6 @@
 package fast
 
-import (
-	"math/bits"
-	"unsafe"
-)
-
-// Scan returns the distance to the next stop.
-func Scan(src unsafe.Pointer, s *Stops) int {
-	for n := 0; ; n += 8 {
-		if m := s.In(Load(src, n)); m != 0 {
-			return n + bits.TrailingZeros64(m)>>3
-		}
-	}
-}
+import "unsafe"
 
 // Template is text with holes: runs that must be there to the byte, and between them holes that go on to a stop.
 type Template struct {

@@ -55,16 +55,9 @@ func hex(w uint64) uint64 {
 // Stops are bytes at which a scan stops: those c for which c^flip is below limit, and the byte stop.
 type Stops struct{ Flip, Limit, Stop uint64 }
 
-// In has the high bit of the first byte that is a stop; bytes above it may be wrong.
-func (s *Stops) In(x uint64) uint64 {
-	return (((x ^ s.Flip) - s.Limit) | ((x ^ s.Stop) - Ones)) &^ x & Highs
-}
-
 var (
 	// JSONText stops at quotes, backslashes and control characters; it serves holes too.
 	JSONText = Stops{Ones * 0x02, Ones * 0x21, Ones * '\\'}
-	// AtomText stops at ampersands, less-than signs and control characters.
-	AtomText = Stops{Ones * 0x06, Ones * 0x21, Ones * '<'}
 	// AtomSkip stops at less-than signs and 0: text that nobody looks at.
 	AtomSkip = Stops{0, Ones, Ones * '<'}
 	// AtomQuoted and AtomApostrophed stop at the end of an attribute's value, less-than signs and control characters.
