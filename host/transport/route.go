@@ -102,8 +102,8 @@ func leadBy(c *Config, roles Roles, s Surroundings) error {
 
 func routeBy(c *Config, roles Roles, s Surroundings) (route.Settings, error) {
 	of := func(short string) string { return roles.Text(role.Proxy + short) }
-	settings, err := route.SettingsOf(of, func(short string) string { return roles.Setting(role.Proxy + short) }, s.VCAP,
-		s.VCAPErr)
+	name := func(short string) string { return roles.Setting(role.Proxy + short) }
+	settings, err := route.SettingsOf(of, name, s.VCAP, s.VCAPErr)
 	settings.Attempt, settings.Logger = c.ConnectTimeout, s.Logger
 	if err != nil {
 		return settings, invalid(roles, role.ProxyAddressMap, of(route.NameAddressMap), err)

@@ -26,7 +26,8 @@ func (s *Settings) checkKind() error {
 	}
 	switch s.Type {
 	case Unset:
-		return s.refuse("which does nothing without "+s.name(NameType), slices.Concat(connectivitySettings, ordinarySettings)...)
+		return s.refuse("which does nothing without "+s.name(NameType),
+			slices.Concat(connectivitySettings, ordinarySettings)...)
 	case None:
 		return nil // so that a proxy can be switched off by one line
 	case SOCKS5, HTTP:
@@ -65,7 +66,8 @@ func (s *Settings) checkOrdinary() error {
 
 // Settings that belong together, in the order in which messages name them.
 var (
-	tokenSettings        = []string{NameTokenURL, NameTokenClientID, NameTokenSecret, NameTokenCertificate, NameTokenKey}
+	tokenSettings = []string{NameTokenURL, NameTokenClientID, NameTokenSecret, NameTokenCertificate,
+		NameTokenKey}
 	connectivitySettings = append(slices.Clip(tokenSettings), NameServiceKey, NameLocationID)
 	loginSettings        = []string{NameUser, NamePassword}
 	ordinarySettings     = append([]string{NameAddress}, loginSettings...)
