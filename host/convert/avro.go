@@ -154,9 +154,9 @@ func (c *avroConverter) schemaless() *avroProgram {
 func (c *avroConverter) program(ctx context.Context, id uint32) (*avroProgram, error) {
 	p := c.programs.get(id)
 	if p == nil {
-		s := c.use.Schemas.Get(id)
-		if s == nil {
-			return nil, dataError("AvroConverter: schema %d is not registered", id)
+		s, err := schemaOf(c.use.Schemas, "AvroConverter", id)
+		if err != nil {
+			return nil, err
 		}
 		var k budget
 		k.start(ctx, nil, maxEnvelopeBytes)

@@ -71,6 +71,18 @@ func (k *budget) item(dst []byte) *Error {
 	return nil
 }
 
+// bound is item and room for a [values.Writer].
+func (k *budget) bound(dst []byte, more int) error {
+	err := k.item(dst)
+	if err == nil {
+		err = k.room(dst, more)
+	}
+	if err != nil {
+		return endedBy(k.ctx, err)
+	}
+	return nil
+}
+
 func (k *budget) look(dst []byte) *Error {
 	if k.ctx.Err() != nil {
 		return errEnded

@@ -11,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
 )
 
 // Converter is one converter with its settings. It compiles what it needs for a schema when the schema first appears
@@ -44,8 +45,8 @@ func (e *Stop) Unwrap() error { return e.Err }
 
 // Stops tells whether an error of a converter is a [Stop].
 func Stops(err error) bool {
-	var stop *Stop
-	return errors.As(err, &stop)
+	_, stops := errors.AsType[*Stop](err)
+	return stops
 }
 
 // Error is a value that cannot be converted, or a setting that makes no sense.
@@ -67,8 +68,7 @@ func configError(format string, args ...any) error {
 
 // ErrorClass is the Java class that stands for an error of this package, or "" for another error.
 func ErrorClass(err error) string {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Class
 	}
 	return ""
@@ -107,6 +107,44 @@ func New(class string, settings map[string]string, u Use) (Converter, error) {
 		return nil, configError("%s", wrong.Message)
 	}
 	return d.make(d.table.Values(given), u)
+}
+
+// schemaOf is the schema of a number; class is the converter's, for the error.
+func schemaOf(reg *record.Registry, class string, id uint32) (*record.Schema, error) {
+	s := reg.Get(id)
+	if s == nil {
+		return nil, dataError("%s: schema %d is not registered", class, id)
+	}
+	return s, nil
+}
+
+// valueOf is what bytes of a form and a schema say, as package datum has it, with the nodes of the schema; nil is a
+// null. class is the converter's, for errors.
+func valueOf(reg *record.Registry, class string, form wit.Form, schema uint32, in []byte) (v any, nodes []wit.Node,
+	err error) {
+	size := 0
+	switch form {
+	case wit.Absent:
+		return nil, nil, nil
+	case wit.Dynamic:
+		v, size, err = datum.ReadDynamic(in)
+	case wit.Structured:
+		s, unknown := schemaOf(reg, class, schema)
+		if unknown != nil {
+			return nil, nil, unknown
+		}
+		nodes = s.Nodes
+		v, size, err = datum.Read(nodes, 0, in)
+	default:
+		return nil, nil, dataError("%s: expected a structured or dynamic datum, found form %d", class, form)
+	}
+	if err == nil && size != len(in) {
+		err = broken(size, "bytes left over")
+	}
+	if err != nil {
+		return nil, nil, dataError("%s: %v", class, err)
+	}
+	return v, nodes, nil
 }
 
 // typeName is a kind's name in Kafka Connect, upper case as its messages have it.

@@ -23,43 +23,15 @@ func (c SimpleHeaders) Encode(ctx context.Context, dst []byte, most int, _ strin
 	if err := k.room(dst, 0); err != nil {
 		return dst, false, err
 	}
-	w := values.Writer{Bound: func(dst []byte, more int) error {
-		err := k.item(dst)
-		if err == nil {
-			err = k.room(dst, more)
-		}
-		if err != nil {
-			return endedBy(ctx, err)
-		}
-		return nil
-	}}
-	var v any
-	var err error
-	size := 0
-	switch h.Form {
-	case wit.Raw:
+	if h.Form == wit.Raw {
 		return appendRaw(ctx, dst, most, h.Value)
-	case wit.Structured:
-		s := c.Registry.Get(h.Schema)
-		if s == nil {
-			return dst, false, dataError("SimpleHeaderConverter: schema %d is not registered", h.Schema)
-		}
-		w.Nodes = s.Nodes
-		v, size, err = datum.Read(s.Nodes, 0, h.Value)
-	default:
-		v, size, err = datum.ReadDynamic(h.Value)
 	}
-	if err == nil && size != len(h.Value) {
-		err = broken(size, "bytes left over")
+	v, nodes, err := valueOf(c.Registry, "SimpleHeaderConverter", h.Form, h.Schema, h.Value)
+	if err != nil || v == nil {
+		return dst, err == nil, err
 	}
-	if err != nil {
-		return dst, false, dataError("SimpleHeaderConverter: %v", err)
-	}
-	if v == nil {
-		return dst, true, nil
-	}
-	out, err := w.Append(dst, v)
-	if wrong := (*values.Unwritable)(nil); errors.As(err, &wrong) {
+	out, err := (&values.Writer{Nodes: nodes, Bound: k.bound}).Append(dst, v)
+	if wrong, is := errors.AsType[*values.Unwritable](err); is {
 		err = dataError("SimpleHeaderConverter: %v", wrong)
 	}
 	if err != nil {

@@ -133,12 +133,11 @@ func (c *jsonConverter) Encode(ctx context.Context, dst []byte, most int, topic 
 func (c *jsonConverter) program(ctx context.Context, id uint32) (*program, error) {
 	p := c.programs.get(id)
 	if p == nil {
-		s := c.reg.Get(id)
-		if s == nil {
-			return nil, dataError("JsonConverter: schema %d is not registered", id)
+		s, err := schemaOf(c.reg, "JsonConverter", id)
+		if err != nil {
+			return nil, err
 		}
 		p = &program{schema: s}
-		var err error
 		var k budget
 		k.start(ctx, nil, maxEnvelopeBytes)
 		if p.writer, err = newWriter(&k, s.Nodes, 0, c.form); err != nil {
@@ -167,8 +166,7 @@ func compiledBytes(s *record.Schema) int {
 
 // schemaFault is the error of a schema that cannot be written: too long is not the single record's fault.
 func schemaFault(err error) error {
-	var e *Error
-	if errors.As(err, &e) && e.Class == TooLargeException {
+	if e, ok := errors.AsType[*Error](err); ok && e.Class == TooLargeException {
 		return &Error{dataException, "the schema with its defaults takes " + e.Text}
 	}
 	return err

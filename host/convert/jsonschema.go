@@ -158,14 +158,13 @@ func (c *jsonSchemaConverter) Encode(ctx context.Context, dst []byte, most int, 
 func (c *jsonSchemaConverter) program(ctx context.Context, id uint32) (*jsonSchemaProgram, error) {
 	p := c.programs.get(id)
 	if p == nil {
-		s := c.use.Schemas.Get(id)
-		if s == nil {
-			return nil, dataError("JsonSchemaConverter: schema %d is not registered", id)
+		s, err := schemaOf(c.use.Schemas, "JsonSchemaConverter", id)
+		if err != nil {
+			return nil, err
 		}
 		p = &jsonSchemaProgram{schema: s, ids: topicIDs{}}
 		var k budget
 		k.start(ctx, nil, maxEnvelopeBytes)
-		var err error
 		if p.writer, err = newWriter(&k, s.Nodes, 0, c.o.writes); err != nil {
 			return nil, schemaFault(err)
 		}

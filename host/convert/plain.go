@@ -2,14 +2,13 @@ package convert
 
 import (
 	"context"
-	"strconv"
+	"errors"
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
-	"github.com/culvert-project/culvert/wit/java/dateformat"
 	"github.com/culvert-project/culvert/wit/java/values"
 )
 
@@ -142,43 +141,25 @@ func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topi
 	in := b.Bytes(d)
 	k := &c.budget
 	k.start(ctx, dst, most)
-	var v any
-	nodes := []wit.Node(nil)
-	var err error
-	size := 0
-	switch d.Form {
-	case wit.Absent:
-		return dst, true, nil
-	case wit.Dynamic:
-		v, size, err = datum.ReadDynamic(in)
-	case wit.Structured:
-		s := c.reg.Get(d.Schema)
-		if s == nil {
-			return dst, false, dataError("StringConverter: schema %d is not registered", d.Schema)
-		}
+	if s := c.reg.Get(d.Schema); d.Form == wit.Structured && s != nil && s.Root().Kind == wit.Text {
 		if out, done := c.encodeText(dst, s.Root(), in); done {
 			return out, false, nil
 		}
-		if len(in) > most && s.Root().Kind == wit.Text {
+		if len(in) > most {
 			return dst, false, k.room(dst, len(in))
 		}
-		nodes = s.Nodes
-		v, size, err = datum.Read(nodes, 0, in)
-	default:
-		return dst, false, dataError("StringConverter: expected a structured or dynamic datum, found form %d", d.Form)
 	}
-	if err == nil && size != len(in) {
-		err = broken(size, "bytes left over")
+	v, nodes, err := valueOf(c.reg, "StringConverter", d.Form, d.Schema, in)
+	if err != nil || v == nil {
+		return dst, err == nil, err
+	}
+	k.most = most // of the text itself
+	w := values.Writer{Nodes: nodes, Bound: k.bound, ToString: true}
+	c.scratch, err = w.Append(c.scratch[:0], v)
+	if wrong, is := errors.AsType[*values.Unwritable](err); is {
+		err = dataError("StringConverter: %v", wrong)
 	}
 	if err != nil {
-		return dst, false, dataError("StringConverter: %v", err)
-	}
-	if v == nil {
-		return dst, true, nil
-	}
-	j := javaText{nodes: nodes, budget: k}
-	k.most = most // of the text itself
-	if c.scratch, err = j.append(c.scratch[:0], 0, v); err != nil {
 		return dst, false, err
 	}
 	out := c.writes.encode(dst, c.scratch)
@@ -190,7 +171,7 @@ func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topi
 
 // encodeText is the short way for what this converter mostly gets: a text, to be written in UTF-8.
 func (c *stringConverter) encodeText(dst []byte, root *wit.Node, in []byte) ([]byte, bool) {
-	if root.Kind != wit.Text || c.writes != utf8Charset {
+	if c.writes != utf8Charset {
 		return dst, false
 	}
 	null, i, ok := datum.IsNull(root, in)
@@ -209,121 +190,4 @@ func (c *stringConverter) Decode(ctx context.Context, topic string, data []byte,
 		return wit.Datum{}, dataError("expected a text of at most %d bytes, found %d", maxDecodedBytes, len(c.scratch))
 	}
 	return appendOptional(b, c.read, c.scratch), nil
-}
-
-// javaText writes what Java's toString says of a value. nodes is nil for schemaless values. Dates are in UTC, whatever
-// the zone of the process.
-type javaText struct {
-	nodes []wit.Node
-	*budget
-}
-
-func (j *javaText) append(dst []byte, node uint32, v any) ([]byte, error) {
-	nodes := j.nodes
-	if out, ok := values.AppendScalar(dst, v); ok {
-		return out, nil
-	}
-	switch x := v.(type) {
-	case string:
-		if err := j.room(dst, len(x)); err != nil {
-			return dst, err
-		}
-		return append(dst, x...), nil
-	case int32:
-		return j.appendInteger(dst, node, int64(x)), nil
-	case int64:
-		return j.appendInteger(dst, node, x), nil
-	case datum.Instant:
-		return appendJavaDate(dst, int64(x)), nil
-	case []byte:
-		if nodes != nil && nodes[node].Name != nil && *nodes[node].Name == wit.NameDecimal && len(x) > 0 {
-			scale, err := scaleOf(&nodes[node])
-			return values.AppendDecimal(dst, x, scale), err
-		}
-	case datum.List, datum.Map, datum.Record:
-		return j.appendItems(dst, node, v)
-	}
-	return dst, dataError("StringConverter: bytes and nested structs have no text of their own")
-}
-
-func (j *javaText) appendInteger(dst []byte, node uint32, n int64) []byte {
-	if j.nodes != nil && j.nodes[node].Name != nil {
-		switch *j.nodes[node].Name {
-		case wit.NameDate:
-			return appendJavaDate(dst, n*86_400_000)
-		case wit.NameTime, wit.NameTimestamp:
-			return appendJavaDate(dst, n)
-		}
-	}
-	return strconv.AppendInt(dst, n, 10)
-}
-
-// javaDate is how java.util.Date.toString writes a time in UTC.
-var javaDate, _ = dateformat.Parse("EEE MMM dd HH:mm:ss 'UTC' y")
-
-func appendJavaDate(dst []byte, ms int64) []byte { return javaDate.Append(dst, ms) }
-
-func (j *javaText) appendItems(dst []byte, node uint32, v any) ([]byte, error) {
-	var err error
-	child := func(of func(*wit.Node) uint32) uint32 {
-		if j.nodes == nil {
-			return 0
-		}
-		return of(&j.nodes[node])
-	}
-	// next is what stands in front of an item, and looks at the bounds.
-	next := func(first bool, between string) error {
-		if err := j.item(dst); err != nil {
-			return endedBy(j.ctx, err)
-		}
-		if !first {
-			dst = append(dst, between...)
-		}
-		return nil
-	}
-	switch x := v.(type) {
-	case datum.List:
-		dst = append(dst, '[')
-		for i, item := range x {
-			if err := next(i == 0, ", "); err != nil {
-				return dst, err
-			}
-			if dst, err = j.append(dst, child(func(n *wit.Node) uint32 { return n.Element }), item); err != nil {
-				return dst, err
-			}
-		}
-		return append(dst, ']'), nil
-	case datum.Map:
-		dst = append(dst, '{')
-		for i, e := range x {
-			if err := next(i == 0, ", "); err != nil {
-				return dst, err
-			}
-			if dst, err = j.append(dst, child(func(n *wit.Node) uint32 { return n.Key }), e.Key); err != nil {
-				return dst, err
-			}
-			if dst, err = j.append(append(dst, '='), child(func(n *wit.Node) uint32 { return n.Element }),
-				e.Value); err != nil {
-				return dst, err
-			}
-		}
-		return append(dst, '}'), nil
-	case datum.Record:
-		dst = append(dst, "Struct{"...)
-		first := true
-		for i, m := range j.nodes[node].Members {
-			if x[i] == nil {
-				continue
-			}
-			if err := next(first, ","); err != nil {
-				return dst, err
-			}
-			first = false
-			if dst, err = j.append(append(append(dst, m.Name...), '='), m.Node, x[i]); err != nil {
-				return dst, err
-			}
-		}
-		return append(dst, '}'), nil
-	}
-	return dst, nil
 }

@@ -45,35 +45,16 @@ type primitiveConverter struct {
 
 func (c *primitiveConverter) Encode(_ context.Context, dst []byte, most int, _ string, b *record.Batch,
 	d wit.Datum) ([]byte, bool, error) {
-	in := b.Bytes(d)
-	var v any
-	var size int
-	var err error
+	v, nodes, err := valueOf(c.reg, c.serde+"Converter", d.Form, d.Schema, b.Bytes(d))
 	var root *wit.Node
-	switch d.Form {
-	case wit.Absent:
-		return dst, true, nil
-	case wit.Dynamic:
-		v, size, err = datum.ReadDynamic(in)
-	case wit.Structured:
-		s := c.reg.Get(d.Schema)
-		if s == nil {
-			return dst, false, dataError("%sConverter: schema %d is not registered", c.serde, d.Schema)
-		}
-		root = s.Root()
-		if c.kind == wit.Boolean && root.Kind != wit.Boolean {
-			return dst, false, dataError("Invalid schema type for BooleanConverter: %s", typeName(root.Kind))
-		}
-		v, size, err = datum.Read(s.Nodes, 0, in)
-	default:
-		return dst, false, dataError("%sConverter: expected a structured or dynamic datum, found form %d", c.serde,
-			d.Form)
+	if len(nodes) > 0 {
+		root = &nodes[0]
 	}
 	switch {
+	case c.kind == wit.Boolean && root != nil && root.Kind != wit.Boolean:
+		return dst, false, dataError("Invalid schema type for BooleanConverter: %s", typeName(root.Kind))
 	case err != nil:
-		return dst, false, dataError("%sConverter: %v", c.serde, err)
-	case size != len(in):
-		return dst, false, broken(size, "bytes left over")
+		return dst, false, err
 	case v == nil:
 		return dst, true, nil
 	case most < c.size:
@@ -88,22 +69,8 @@ func (c *primitiveConverter) Encode(_ context.Context, dst []byte, most int, _ s
 		return dst, false, dataError("Failed to serialize to %s (was class %s): expected a java.lang.%s", c.name, class,
 			c.serde)
 	}
-	switch x := v.(type) {
-	case bool:
-		if x {
-			return append(dst, 1), false, nil
-		}
-		return append(dst, 0), false, nil
-	case int16:
-		return binary.BigEndian.AppendUint16(dst, uint16(x)), false, nil
-	case int32:
-		return binary.BigEndian.AppendUint32(dst, uint32(x)), false, nil
-	case int64:
-		return binary.BigEndian.AppendUint64(dst, uint64(x)), false, nil
-	case float32:
-		return binary.BigEndian.AppendUint32(dst, math.Float32bits(x)), false, nil
-	}
-	return binary.BigEndian.AppendUint64(dst, math.Float64bits(v.(float64))), false, nil
+	dst, err = binary.Append(dst, binary.BigEndian, v)
+	return dst, false, err
 }
 
 func (c *primitiveConverter) Decode(_ context.Context, _ string, data []byte, b *record.Batch) (wit.Datum, error) {

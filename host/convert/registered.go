@@ -121,8 +121,7 @@ func (c *registered) id(ctx context.Context, topic, name, text string,
 		id, err = c.client.Lookup(ctx, subject, c.kind, text, s.normalize)
 	}
 	if err != nil {
-		var refused *registry.Refused
-		if errors.As(err, &refused) {
+		if _, refused := errors.AsType[*registry.Refused](err); refused {
 			err = &Stop{fmt.Errorf("%w; the schema is %s", err, cutTo(text, maxErrorBytes))}
 		}
 		return 0, err

@@ -119,8 +119,7 @@ func (s *Store) noneFits(faults []error) error {
 	}
 	var texts []string
 	for _, err := range faults {
-		var f *Error
-		if errors.As(err, &f) {
+		if f, ok := errors.AsType[*Error](err); ok {
 			texts = append(texts, f.Text)
 		}
 	}

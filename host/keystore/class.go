@@ -28,26 +28,25 @@ const (
 
 // ClassOf finds the class of an error of a handshake, of a connection, or of a request.
 func ClassOf(err error) Class {
-	var record tls.RecordHeaderError
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	var verification *tls.CertificateVerificationError
-	var alert tls.AlertError
-	var op *net.OpError
-	switch {
-	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+	switch op, _ := errors.AsType[*net.OpError](err); {
+	case is[tls.RecordHeaderError](err), errors.Is(err, http.ErrSchemeMismatch):
 		return NotTLS
-	case errors.As(err, &authority):
+	case is[x509.UnknownAuthorityError](err):
 		return UnknownAuthority
-	case errors.As(err, &host):
+	case is[x509.HostnameError](err):
 		return OtherHost
-	case errors.As(err, &invalid):
+	case is[x509.CertificateInvalidError](err):
 		return InvalidCertificate
-	case errors.As(err, &verification):
+	case is[*tls.CertificateVerificationError](err):
 		return unverified
-	case errors.As(err, &alert), errors.As(err, &op) && op.Op == "remote error":
+	case is[tls.AlertError](err), op != nil && op.Op == "remote error":
 		return Alert
 	}
 	return NoFailure
+}
+
+// is tells whether an error, or one that it wraps, is of a type.
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }

@@ -139,8 +139,7 @@ func (s *Store) readPart(path string, want kind) error {
 
 // inDKS says where in the domain an error was met.
 func inDKS(err error, where string) error {
-	var f *Error
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*Error](err); ok {
 		return &Error{Setting: f.Setting, Text: f.Text + " (" + where + ")", Err: err}
 	}
 	return err

@@ -8,17 +8,17 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"text/scanner"
 )
 
 // dksParser reads the text.
 type dksParser struct {
-	lexer dksLexer
-	token dksToken
+	scanner scanner.Scanner
+	token   dksToken
 }
 
 func parseDKS(text string) ([]dksDomain, error) {
-	p := &dksParser{lexer: dksLexer{text: text}}
-	p.advance()
+	p := newDKSParser(text)
 	var domains []dksDomain
 	for p.token.text != "" || p.token.quoted {
 		d, err := p.domain()
@@ -32,8 +32,6 @@ func parseDKS(text string) ([]dksDomain, error) {
 	}
 	return domains, nil
 }
-
-func (p *dksParser) advance() { p.token = p.lexer.next() }
 
 // is tells whether the next token is a word or sign.
 func (p *dksParser) is(word string) bool {
@@ -200,79 +198,51 @@ func (t dksToken) String() string {
 	return fmt.Sprintf("%q", t.text)
 }
 
-// dksLexer takes the text apart as Java's StreamTokenizer does: // and /* */ comments, words, and texts in either
+// newDKSParser takes the text apart as Java's StreamTokenizer does: // and /* */ comments, words, and texts in either
 // quotes with \ escapes, which end with the line at the latest.
-type dksLexer struct {
-	text string
-	line int // from 0
-}
-
-func (l *dksLexer) next() dksToken {
-	l.skip()
-	t := dksToken{line: l.line + 1}
-	switch {
-	case l.text == "":
-	case l.text[0] == '"' || l.text[0] == '\'':
-		t.text, t.quoted = l.quotation(), true
-	case strings.IndexByte("{};=", l.text[0]) >= 0:
-		t.text, l.text = l.text[:1], l.text[1:]
-	default:
-		end := strings.IndexFunc(l.text, func(r rune) bool { return r <= ' ' || strings.ContainsRune("{};=\"'", r) })
-		if end < 0 {
-			end = len(l.text)
-		}
-		t.text, l.text = l.text[:end], l.text[end:]
+func newDKSParser(text string) *dksParser {
+	p := &dksParser{}
+	s := p.scanner.Init(strings.NewReader(text))
+	s.Mode = scanner.ScanIdents | scanner.ScanStrings | scanner.ScanChars | scanner.ScanComments | scanner.SkipComments
+	s.Whitespace = 1<<(' '+1) - 1
+	s.IsIdentRune = func(r rune, i int) bool {
+		return r > ' ' && !strings.ContainsRune("{};=\"'", r) && (i > 0 || r != '/')
 	}
-	return t
+	s.Error = func(*scanner.Scanner, string) {} // it has Go's rules for what stands in quotes
+	p.advance()
+	return p
 }
 
-// skip takes white space and comments away.
-func (l *dksLexer) skip() {
-	for {
-		trimmed := strings.TrimLeft(l.text, " \t\r\n\f\v\ufeff")
-		end := 0
-		switch {
-		case strings.HasPrefix(trimmed, "//"):
-			if end = strings.IndexByte(trimmed, '\n'); end < 0 {
-				end = len(trimmed)
-			}
-		case strings.HasPrefix(trimmed, "/*"):
-			if end = strings.Index(trimmed[2:], "*/") + 4; end < 4 {
-				end = len(trimmed)
-			}
-		}
-		taken := len(l.text) - len(trimmed) + end
-		l.line += strings.Count(l.text[:taken], "\n")
-		l.text = l.text[taken:]
-		if end == 0 {
-			return
-		}
+func (p *dksParser) advance() {
+	kind := p.scanner.Scan()
+	p.token = dksToken{text: p.scanner.TokenText(), line: p.scanner.Position.Line}
+	if kind == scanner.String || kind == scanner.Char {
+		p.token.text, p.token.quoted = unquoted(p.token.text), true
 	}
 }
 
 var dksEscapes = map[byte]byte{'n': '\n', 't': '\t', 'r': '\r', 'f': '\f', 'b': '\b', 'v': '\v', 'a': 7}
 
-func (l *dksLexer) quotation() string {
-	quote := l.text[0]
+// unquoted is what a text in quotes says.
+func unquoted(raw string) string {
+	text, _, cut := strings.Cut(raw[1:], "\n")
+	if !cut {
+		text = strings.TrimSuffix(text, raw[:1])
+	}
 	var out strings.Builder
-	i := 1
-	for ; i < len(l.text) && l.text[i] != quote && l.text[i] != '\n'; i++ {
-		c := l.text[i]
-		if c == '\\' && i+1 < len(l.text) && l.text[i+1] != '\n' {
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if c == '\\' && i+1 < len(text) {
 			var taken int
-			c, taken = unescape(l.text[i+1:])
+			c, taken = unescape(text[i+1:])
 			i += taken
 		}
 		out.WriteByte(c)
 	}
-	if i < len(l.text) && l.text[i] == quote {
-		i++
-	}
-	l.text = l.text[i:]
 	return out.String()
 }
 
-// unescape reads what stands behind a \: a letter, at most three octal digits for one byte, or anything else for
+// unescape reads what stands after a \: a letter, at most three octal digits for one byte, or anything else for
 // itself.
 func unescape(text string) (c byte, taken int) {
 	if e, ok := dksEscapes[text[0]]; ok {

@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -15,15 +16,13 @@ import (
 // Explain returns err, the failure of a handshake or of a request, as an [*Error] that names the setting to mend where
 // that can be told, else unchanged. It is for the errors of connections whose configuration [ClientTLS] made of o.
 func Explain(err error, o Options) error {
-	var known *Error
-	if err == nil || errors.As(err, &known) {
+	if err == nil || is[*Error](err) {
 		return err
 	}
-	var unverified *tls.CertificateVerificationError
-	switch {
-	case ClassOf(err) == NotTLS:
+	if ClassOf(err) == NotTLS {
 		return o.notTLS(err)
-	case errors.As(err, &unverified):
+	}
+	if unverified, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return o.unverified(unverified, anchors{})
 	}
 	return o.refused(err)
@@ -31,8 +30,7 @@ func Explain(err error, o Options) error {
 
 // notTLS explains what stands there in the place of TLS.
 func (o *Options) notTLS(err error) error {
-	var record tls.RecordHeaderError
-	if errors.As(err, &record) {
+	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return o.self().fault(FieldProtocol, err,
 			"the server does not speak TLS on this port, it answered with %q: check the port and whether "+
 				"it is for http", record.RecordHeader[:])
@@ -44,15 +42,13 @@ func (o *Options) notTLS(err error) error {
 // unverified explains why a server's certificate is not taken.
 func (o *Options) unverified(err *tls.CertificateVerificationError, a anchors) error {
 	leaf := err.UnverifiedCertificates[0]
-	var host x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	errors.As(err, &host)
-	errors.As(err, &invalid)
+	host, _ := errors.AsType[x509.HostnameError](err)
+	invalid, _ := errors.AsType[x509.CertificateInvalidError](err)
 	switch class := ClassOf(err); {
 	case class == OtherHost:
 		return o.self().fault(FieldHostCheck, err,
-			"the server's certificate %s is for %s, not for %s: use one of these names, or have the "+
-				"server's certificate made anew", leaf.Subject, hostsOf(leaf), host.Host)
+			"the server's certificate %s is for %s, not for %s: use one of these names, or renew "+
+				"the server's certificate", leaf.Subject, hostsOf(leaf), host.Host)
 	case class == InvalidCertificate && invalid.Reason == x509.Expired:
 		return o.expired(err, invalid)
 	case class == InvalidCertificate:
@@ -164,7 +160,7 @@ func (o *Options) refused(err error) error {
 	if remote && strings.HasPrefix(alert, "protocol version") || strings.Contains(text,
 		"tls: server selected unsupported protocol version") {
 		return o.self().fault(FieldProtocol, err,
-			"the server does not speak the versions of TLS that are asked for (%s): %s", orDefault(o.Protocol,
+			"the server does not speak the versions of TLS that are asked for (%s): %s", cmp.Or(o.Protocol,
 				"TLS: 1.2 and 1.3"), lastOf(text))
 	}
 	if remote && strings.HasPrefix(alert, "handshake failure") {
@@ -177,13 +173,6 @@ func (o *Options) refused(err error) error {
 			"common, or it did not get a certificate that it takes (%s)", o.key().of(FieldLocation))
 	}
 	return err
-}
-
-func orDefault(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
 }
 
 // lastOf is the end of an error's text, from the part that crypto/tls wrote.

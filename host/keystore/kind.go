@@ -57,7 +57,7 @@ func found(content []byte) (kind, string) {
 	case bytes.Contains(content, []byte("-----BEGIN ")):
 		return kindPEM, ""
 	case utf8.Valid(content):
-		if t := (&dksLexer{text: string(content)}).next(); strings.EqualFold(t.text, "domain") && !t.quoted {
+		if newDKSParser(string(content)).is("domain") {
 			return kindDKS, ""
 		}
 		if sunPKCS11(content) {

@@ -387,16 +387,5 @@ func (b *bag) key(password string, w *work) (crypto.PrivateKey, error) {
 	if b.oid.Equal(oidKeyBag) {
 		return parseKey(b.value)
 	}
-	var info struct {
-		Algorithm pkix.AlgorithmIdentifier
-		Data      []byte
-	}
-	if err := unmarshal(b.value, &info); err != nil {
-		return nil, err
-	}
-	der, err := decrypt(info.Algorithm, info.Data, password, w)
-	if err != nil {
-		return nil, err
-	}
-	return parseDecrypted(der)
+	return openPKCS8(b.value, password, w)
 }

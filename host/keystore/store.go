@@ -11,7 +11,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -153,11 +152,10 @@ func nounOf(k kind) string { return strings.ToUpper(string(k)) + " file" }
 // opened: it may never end.
 func ReadFile(path string) ([]byte, error) {
 	f, _, err := wholefile.Open(path)
-	var other *wholefile.NotRegular
-	switch {
-	case errors.As(err, &other):
+	if is[*wholefile.NotRegular](err) {
 		return nil, fmt.Errorf("%s is not a file", path)
-	case err != nil:
+	}
+	if err != nil {
 		return nil, err
 	}
 	defer f.Close()

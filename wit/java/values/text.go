@@ -23,10 +23,14 @@ var (
 	timeFormat, _    = dateformat.Parse("HH:mm:ss.SSS'Z'")
 	dayFormat, _     = dateformat.Parse("yyyy-MM-dd")
 	instantFormat, _ = dateformat.Parse("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'")
+	// javaDate is java.util.Date.toString in UTC.
+	javaDate, _ = dateformat.Parse("EEE MMM dd HH:mm:ss 'UTC' y")
 )
 
 // Writer writes values as Values.convertToString does. Dates are in UTC, whatever the zone of the process.
 type Writer struct {
+	// ToString: as Java's toString does. Bytes have no text then worth storing (a hash).
+	ToString bool
 	// Nodes is the schema; nil: the value has none.
 	Nodes []wit.Node
 	// Bound, where it is given, is asked before each item, and before so many bytes more are written after dst. Its
@@ -62,7 +66,7 @@ func (w *Writer) append(dst []byte, node uint32, v any, inside bool) ([]byte, er
 	case int64:
 		return w.integer(dst, node, x), nil
 	case datum.Instant:
-		return AppendDate(dst, int64(x)), nil
+		return w.date(dst, int64(x)), nil
 	case []byte:
 		return w.bytes(dst, node, x, inside)
 	case datum.List, datum.Map, datum.Record:
@@ -107,11 +111,18 @@ func AppendDate(dst []byte, ms int64) []byte {
 	return format.Append(dst, ms)
 }
 
+func (w *Writer) date(dst []byte, ms int64) []byte {
+	if w.ToString {
+		return javaDate.Append(dst, ms)
+	}
+	return AppendDate(dst, ms)
+}
+
 func (w *Writer) text(dst []byte, s string, inside bool) ([]byte, error) {
 	if err := w.room(dst, len(s)); err != nil {
 		return dst, err
 	}
-	if !inside {
+	if !inside || w.ToString {
 		return append(dst, s...), nil
 	}
 	dst = append(dst, '"')
@@ -135,9 +146,9 @@ func (w *Writer) name(node uint32) string {
 func (w *Writer) integer(dst []byte, node uint32, n int64) []byte {
 	switch w.name(node) {
 	case wit.NameDate:
-		return AppendDate(dst, n*msPerDay)
+		return w.date(dst, n*msPerDay)
 	case wit.NameTime, wit.NameTimestamp:
-		return AppendDate(dst, n)
+		return w.date(dst, n)
 	}
 	return strconv.AppendInt(dst, n, 10)
 }
@@ -150,6 +161,9 @@ func (w *Writer) bytes(dst []byte, node uint32, b []byte, inside bool) ([]byte, 
 		}
 		return AppendDecimal(dst, b, scale), nil
 	}
+	if w.ToString {
+		return dst, &Unwritable{"bytes and nested structs have no text of their own"}
+	}
 	if err := w.room(dst, base64.StdEncoding.EncodedLen(len(b))); err != nil {
 		return dst, err
 	}
@@ -159,49 +173,39 @@ func (w *Writer) bytes(dst []byte, node uint32, b []byte, inside bool) ([]byte, 
 	return append(base64.StdEncoding.AppendEncode(append(dst, '"'), b), '"'), nil
 }
 
-// items writes an array, a map or a structure. Members of a structure that are null and have a default have that.
+// items writes an array, a map or a structure.
 func (w *Writer) items(dst []byte, node uint32, v any) ([]byte, error) {
-	l := list{w: w, dst: dst}
+	l := list{w: w, dst: dst, between: ",", after: ":"}
+	if w.ToString {
+		l.between, l.after = ", ", "="
+	}
 	n := &wit.Node{}
 	if w.Nodes != nil {
 		n = &w.Nodes[node]
 	}
 	switch x := v.(type) {
 	case datum.List:
-		l.dst = append(l.dst, '[')
-		for i, item := range x {
-			if !l.next(i) {
+		l.raw("[")
+		for _, item := range x {
+			if !l.next() {
 				break
 			}
 			l.value(n.Element, item)
 		}
-		l.dst = append(l.dst, ']')
+		l.raw("]")
 	case datum.Map:
-		l.dst = append(l.dst, '{')
-		for i, e := range x {
-			if !l.next(i) {
+		l.raw("{")
+		for _, e := range x {
+			if !l.next() {
 				break
 			}
 			l.value(n.Key, e.Key)
-			l.dst = append(l.dst, ':')
+			l.raw(l.after)
 			l.value(n.Element, e.Value)
 		}
-		l.dst = append(l.dst, '}')
+		l.raw("}")
 	case datum.Record:
-		l.dst = append(l.dst, '{')
-		for i, m := range n.Members {
-			if !l.next(i) {
-				break
-			}
-			l.value(0, m.Name)
-			l.dst = append(l.dst, ':')
-			member := x[i]
-			if member == nil && w.Nodes[m.Node].DefaultValue != nil {
-				member = defaultOf(w.Nodes, m.Node)
-			}
-			l.value(m.Node, member)
-		}
-		l.dst = append(l.dst, '}')
+		l.record(n, x)
 	}
 	return l.dst, l.err
 }
@@ -211,16 +215,47 @@ type list struct {
 	w   *Writer
 	dst []byte
 	err error
+	// between stands between items, after follows a key or name.
+	between, after string
+	some           bool
 }
 
+// record writes a structure. Members that are null and have a default have that; toString leaves nulls out.
+func (l *list) record(n *wit.Node, r datum.Record) {
+	if l.w.ToString {
+		l.between = ","
+		l.raw("Struct")
+	}
+	l.raw("{")
+	for i, m := range n.Members {
+		member := r[i]
+		if l.w.ToString && member == nil {
+			continue
+		}
+		if !l.next() {
+			break
+		}
+		l.value(0, m.Name)
+		l.raw(l.after)
+		if member == nil && l.w.Nodes[m.Node].DefaultValue != nil {
+			member = defaultOf(l.w.Nodes, m.Node)
+		}
+		l.value(m.Node, member)
+	}
+	l.raw("}")
+}
+
+func (l *list) raw(text string) { l.dst = append(l.dst, text...) }
+
 // next writes what stands in front of an item; it is false after an error.
-func (l *list) next(i int) bool {
+func (l *list) next() bool {
 	if l.err == nil {
 		l.err = l.w.room(l.dst, 0)
 	}
-	if i > 0 {
-		l.dst = append(l.dst, ',')
+	if l.some {
+		l.raw(l.between)
 	}
+	l.some = true
 	return l.err == nil
 }
 
