@@ -36,7 +36,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 	defer letters.close()
 	options := t.sinkOptions(binding, transforms)
 	options.Once, options.CaughtUp = once, ends.reached
-	options.NewConsumer = func(topics []string, r sink.Rebalances) (sink.Consumer, error) {
+	options.NewConsumer = func(topics []string, r kafka.Rebalances) (sink.Consumer, error) {
 		o := t.consumerOptions(topics, r)
 		ends.read(o.Topics, o.Regex)
 		if once { // what comes from now on is not waited for
@@ -115,14 +115,11 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chains) sink.Opt
 }
 
 // consumerOptions: the connector's own topics go before those that the plugin named.
-func (t *task) consumerOptions(topics []string, r sink.Rebalances) kafka.ConsumerOptions {
+func (t *task) consumerOptions(topics []string, r kafka.Rebalances) kafka.ConsumerOptions {
 	c := t.connector
 	o := kafka.ConsumerOptions{Group: config.ConsumerGroup(c.config.Name),
-		ClientID: fmt.Sprintf("connector-consumer-%s-%d", c.config.Name,
-			t.number),
-		Topics: config.List(c.config.Text("topics")), Regex: c.config.Text("topics.regex"), Assigned: r.Assigned,
-		Revoked: r.Revoked,
-		Lost:    r.Lost, Metadata: r.Metadata, MetadataLimit: r.MetadataLimit, Committed: r.Committed}
+		ClientID: fmt.Sprintf("connector-consumer-%s-%d", c.config.Name, t.number),
+		Topics:   config.List(c.config.Text("topics")), Regex: c.config.Text("topics.regex"), Rebalances: r}
 	if len(o.Topics) == 0 && o.Regex == "" {
 		o.Topics = topics
 	}

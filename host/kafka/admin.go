@@ -272,28 +272,38 @@ func (a *Admin) internalReplication(ctx context.Context, asked int16) (int16, er
 }
 
 func (a *Admin) checkCompacted(ctx context.Context, t Internal) error {
-	described, err := a.admin.DescribeTopicConfigs(ctx, t.Name)
-	if err == nil {
-		_, err = described.On(t.Name, nil)
-	}
+	policy, err := a.topicConfig(ctx, t.Name, "cleanup.policy")
 	if err != nil {
 		// Not every client may describe configurations; Kafka Connect goes on as well.
-		if a.config.Logger != nil {
-			a.config.Logger.Debug("cleanup.policy cannot be checked", "topic", t.Name, "error", err)
-		}
+		a.config.log().Debug("cleanup.policy cannot be checked", "topic", t.Name, "error", err)
 		return nil
 	}
-	resource, err := described.On(t.Name, nil)
-	if err != nil || resource.Err != nil {
-		return nil
-	}
-	for _, c := range resource.Configs {
-		if c.Key == "cleanup.policy" && c.Value != nil && *c.Value != "compact" {
-			return fmt.Errorf("%s: topic %s must have cleanup.policy=compact, found %q: its entries would expire",
-				t.Setting, t.Name, *c.Value)
-		}
+	if policy != "compact" {
+		return fmt.Errorf("%s: topic %s must have cleanup.policy=compact, found %q: its entries would expire",
+			t.Setting, t.Name, policy)
 	}
 	return nil
+}
+
+// topicConfig is a topic's own setting, or the brokers' default for it.
+func (a *Admin) topicConfig(ctx context.Context, topic, name string) (string, error) {
+	described, err := a.admin.DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		return "", a.dialer.explain(err)
+	}
+	resource, err := described.On(topic, nil)
+	if err == nil {
+		err = resource.Err
+	}
+	if err != nil {
+		return "", err
+	}
+	for _, c := range resource.Configs {
+		if c.Key == name && c.Value != nil {
+			return *c.Value, nil
+		}
+	}
+	return "", errors.New("the answer does not have it")
 }
 
 // EndOffsets are where reading ends in each topic: behind the last record of a finished transaction, or with
@@ -316,13 +326,9 @@ func (a *Admin) StartOffsets(ctx context.Context, topic string) (Positions, erro
 	return starts[topic], a.dialer.explain(err)
 }
 
-// coordinatorTime is how long a group's coordinator may be away: a new cluster first makes the topic that it works
-// with.
-const coordinatorTime = 30 * time.Second
-
 // Committed are the offsets that a consumer group has committed; none for a group that there is not.
 func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positions, error) {
-	waiting, cancel := context.WithTimeout(ctx, coordinatorTime)
+	waiting, cancel := context.WithTimeout(ctx, coordinated)
 	defer cancel()
 	offsets, err := a.admin.FetchOffsets(ctx, group)
 	for err != nil {
@@ -340,10 +346,7 @@ func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positio
 		if o.Err != nil || o.At < 0 {
 			return
 		}
-		if result[o.Topic] == nil {
-			result[o.Topic] = Positions{}
-		}
-		result[o.Topic][o.Partition] = o.At
+		setAt(result, o.Topic, o.Partition, o.At)
 	})
 	return result, nil
 }

@@ -140,10 +140,7 @@ func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions m
 			if at, found := stored.Lookup(topic, p); found && at.At >= 0 {
 				continue
 			}
-			if begin[topic] == nil {
-				begin[topic] = map[int32]kgo.EpochOffset{}
-			}
-			begin[topic][p] = kgo.EpochOffset{Epoch: -1}
+			setAt(begin, topic, p, kgo.EpochOffset{Epoch: -1})
 		}
 	}
 	if len(begin) == 0 {
@@ -170,21 +167,16 @@ func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions m
 			to := ends[topic][p]
 			if latest && s.added(topic, p) {
 				to = starts[topic][p]
-				if s.config.Logger != nil {
-					s.config.Logger.Info("kafka: a partition was added to the topic after this consumer had joined "+
-						"its group: it is read from its beginning, also with auto.offset.reset=latest",
-						"group", s.o.Group, "topic", topic, "partition", p, "offset", to)
-				}
+				s.config.log().Info("kafka: a partition was added to the topic after this consumer had joined "+
+					"its group: it is read from its beginning, also with auto.offset.reset=latest",
+					"group", s.o.Group, "topic", topic, "partition", p, "offset", to)
 			}
 			if before, some := known[topic][p]; some { // unless those records expired, or the topic was made anew
 				to = min(max(before.Offset, starts[topic][p]), ends[topic][p])
 			}
 			list[p] = kgo.EpochOffset{Epoch: -1, Offset: to}
+			setAt(known, topic, p, list[p])
 		}
-		if known[topic] == nil {
-			known[topic] = map[int32]kgo.EpochOffset{}
-		}
-		maps.Copy(known[topic], list)
 	}
 	err = s.commitOnce(ctx, begin)
 	if forgotten(err) {

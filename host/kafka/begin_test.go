@@ -38,7 +38,7 @@ func joined(t *testing.T, s *Consumer, partitions int) {
 	for ctx := testContext(t); ; {
 		// The commits of where they begin come before their records.
 		a, err := kadm.NewClient(s.client).FetchOffsets(ctx, s.o.Group)
-		if err == nil && len(s.Owned()["orders"]) == partitions && len(a["orders"]) == partitions {
+		if err == nil && len(owned(s, "orders")) == partitions && len(a["orders"]) == partitions {
 			return
 		}
 		polling, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
@@ -267,7 +267,7 @@ func TestLatestOfAMemberWithoutPartitions(t *testing.T) {
 					_, err := s.Poll(polling)
 					cancel()
 					if ctx.Err() != nil || err != nil && !errors.Is(err, context.DeadlineExceeded) {
-						t.Fatal(s.Owned(), err)
+						t.Fatal(owned(s, "orders"), err)
 					}
 				}
 			}

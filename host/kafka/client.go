@@ -28,7 +28,7 @@ func (c ClientConfig) opts(log *slog.Logger) []kgo.Opt {
 	}
 	g := newDialer(c.access, log)
 	if g.access.shared != nil {
-		g.outages = g.access.shared.outagesOf(c.Bootstrap)
+		g.outages = &g.access.shared.cluster(c.Bootstrap).outages
 	}
 	opts = append(opts, g.opts()...)
 	if c.IdleTimeout > 0 {
@@ -55,7 +55,7 @@ func (c ClientConfig) metadataMinAge(age time.Duration) kgo.Opt {
 func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 	p, client := c.Producer, c.Producer.over(c.ClientConfig)
 	opts := append(client.opts(c.Logger),
-		kgo.ProducerBatchCompression(codec(p.Compression)),
+		kgo.ProducerBatchCompression(codecs[p.Compression]),
 		kgo.ProducerLinger(p.Linger),
 		kgo.ProducerBatchMaxBytes(min(p.MaxRequestBytes, fullBatch)),
 		// As in Kafka's own producer, this bounds a request, not each of its batches alone: with many topics a request
@@ -144,19 +144,9 @@ const leastRequest = 4 << 20
 // roomFor is how long a request or an answer may be that carries so many bytes of records.
 func roomFor(bytes int32) int32 { return min(bytes, math.MaxInt32-(1<<20)) + 1<<20 }
 
-func codec(name string) kgo.CompressionCodec {
-	switch name {
-	case "gzip":
-		return kgo.GzipCompression()
-	case "snappy":
-		return kgo.SnappyCompression()
-	case "lz4":
-		return kgo.Lz4Compression()
-	case "zstd":
-		return kgo.ZstdCompression()
-	}
-	return kgo.NoCompression()
-}
+// codecs are those of compression.type.
+var codecs = map[string]kgo.CompressionCodec{"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(),
+	"snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()}
 
 func newClient(opts []kgo.Opt) (*kgo.Client, *dialer, error) {
 	client, err := kgo.NewClient(opts...)

@@ -55,7 +55,7 @@ func (s *Consumer) withMetadata(ctx context.Context) (with context.Context, tooL
 			t := &r.Topics[i]
 			kept := t.Partitions[:0]
 			for _, p := range t.Partitions {
-				if !s.Owns(t.Topic, p.Partition) {
+				if !s.owns(t.Topic, p.Partition) {
 					continue
 				}
 				metadata, ok := s.o.Metadata(t.Topic, p.Partition, p.Offset)
@@ -115,11 +115,8 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 				"(%s, by default 4096): %w",
 				ErrCommitMetadata, leastMetadata+len(metadataMark), metadataSetting, err)
 		}
-		if s.config.Logger != nil {
-			s.config.Logger.Info("kafka: the brokers take shorter metadata beside offsets: fewer requests run ahead "+
-				"of the first one that is not answered",
-				"group", s.o.Group, "setting", metadataSetting, "bytes", longest)
-		}
+		s.config.log().Info("kafka: the brokers take shorter metadata beside offsets: fewer requests run ahead of the "+
+			"first one that is not answered", "group", s.o.Group, "setting", metadataSetting, "bytes", longest)
 		if s.o.MetadataLimit != nil {
 			s.o.MetadataLimit(longest)
 		}

@@ -45,14 +45,10 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 		put(t, b.Addr(), "orders", "1", "2")
 		limitNotes(b, c.limit)
 		metadata, heard, stored := "sent=7", MaxCommitMetadata, "none"
-		o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Metadata: func(string, int32,
-			int64) (string, bool) {
-			return metadata, true
-		},
-			MetadataLimit: func(bytes int) { heard = bytes }, Committed: func(_ string, _ int32, _ int64,
-				text string) {
-				stored = text
-			}}
+		o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
+			Metadata:      func(string, int32, int64) (string, bool) { return metadata, true },
+			MetadataLimit: func(bytes int) { heard = bytes },
+			Committed:     func(_ string, _ int32, _ int64, text string) { stored = text }}}
 		s := openTestConsumer(t, b.Addr(), o)
 		settled := Offsets{}
 		pollValues(t, s, 2, settled)
@@ -102,13 +98,14 @@ func TestCommitLeavesOut(t *testing.T) {
 	put(t, b.Addr(), "orders", "1", "2")
 	old, gone, stored := false, false, int64(-2)
 	var s *Consumer
-	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Metadata: func(string, int32,
-		int64) (string, bool) {
-		if gone {
-			t.Error("expected no question about a partition that went away")
-		}
-		return "sent=7", !old
-	}, Committed: func(_ string, _ int32, next int64, _ string) { stored = next }}
+	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
+		Metadata: func(string, int32, int64) (string, bool) {
+			if gone {
+				t.Error("expected no question about a partition that went away")
+			}
+			return "sent=7", !old
+		},
+		Committed: func(_ string, _ int32, next int64, _ string) { stored = next }}}
 	s = openTestConsumer(t, b.Addr(), o)
 	settled := Offsets{}
 	pollValues(t, s, 2, settled)

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -35,6 +36,14 @@ type Config struct {
 	Figures *Figures
 
 	shared *shared
+}
+
+// log is the logger, one that discards where there is none.
+func (c Config) log() *slog.Logger {
+	if c.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.Logger
 }
 
 // Follow has every logon ask for the value that a property has at that time, by its whole name, where it came from a
@@ -74,24 +83,12 @@ func (c ClientConfig) over(base ClientConfig) ClientConfig {
 	if len(c.Bootstrap) == 0 {
 		c.Bootstrap = base.Bootstrap
 	}
-	if c.ClientID == "" {
-		c.ClientID = base.ClientID
-	}
-	if c.MetadataMaxAge == 0 {
-		c.MetadataMaxAge = base.MetadataMaxAge
-	}
-	if c.RequestTimeout == 0 {
-		c.RequestTimeout = base.RequestTimeout
-	}
-	if c.ConnectTimeout == 0 {
-		c.ConnectTimeout = base.ConnectTimeout
-	}
-	if c.IdleTimeout == 0 {
-		c.IdleTimeout = base.IdleTimeout
-	}
-	if c.access == nil {
-		c.access = base.access
-	}
+	c.ClientID = cmp.Or(c.ClientID, base.ClientID)
+	c.MetadataMaxAge = cmp.Or(c.MetadataMaxAge, base.MetadataMaxAge)
+	c.RequestTimeout = cmp.Or(c.RequestTimeout, base.RequestTimeout)
+	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, base.ConnectTimeout)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, base.IdleTimeout)
+	c.access = cmp.Or(c.access, base.access)
 	if elsewhere {
 		return c // another cluster: the passwords of the one are none of the other's business
 	}
@@ -247,7 +244,7 @@ func overridesAccess(properties map[string]string) bool {
 // apply sets every property whose name begins with one of the prefixes. Names are taken in order, so that the first
 // error and the warnings do not depend on the map.
 func (c *Config) apply(properties map[string]string, prefixes map[string]side) (warnings setting.Problems, err error) {
-	for _, name := range sortedKeys(properties) {
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		prefix, s := maxPrefix(name, prefixes)
 		if s == sideNone {
 			continue
@@ -276,7 +273,7 @@ func (c *Config) apply(properties map[string]string, prefixes map[string]side) (
 		case name == "admin.listeners": // of REST, not of admin clients
 		case prefix != "":
 			warnings = append(warnings, warning(name, setting.CodeUnknown,
-				unknownAmong(short, sortedKeys(settings[s]))))
+				unknownAmong(short, maps.Keys(settings[s]))))
 		}
 	}
 	return warnings, nil
@@ -309,15 +306,6 @@ func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error
 				"expected embedded:PORT with a port from 1 to 65535")}
 	}
 	return fmt.Sprintf("127.0.0.1:%d", n), true, nil
-}
-
-func sortedKeys[T any](m map[string]T) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 func maxPrefix(name string, prefixes map[string]side) (string, side) {

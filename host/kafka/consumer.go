@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,19 +23,11 @@ import (
 // of the last record (-1: unknown).
 type Offsets map[string]map[int32]kgo.EpochOffset
 
-// Mark notes that a record and all before it in its partition are settled.
-func (o Offsets) Mark(r *kgo.Record) {
-	if o[r.Topic] == nil {
-		o[r.Topic] = map[int32]kgo.EpochOffset{}
-	}
-	o[r.Topic][r.Partition] = kgo.EpochOffset{Epoch: r.LeaderEpoch, Offset: r.Offset + 1}
-}
-
 // ErrRebalanced is in the error of a commit that came after the group had given the partitions to somebody else. Their
 // records come again there; nothing is lost.
 var ErrRebalanced = errors.New("the group has rebalanced")
 
-// ConsumerOptions say what a sink's consumer reads, and what is called when its partitions change.
+// ConsumerOptions say what a sink's consumer reads.
 type ConsumerOptions struct {
 	// Group is connect-NAME, unless the configuration names another.
 	Group string
@@ -46,6 +36,11 @@ type ConsumerOptions struct {
 	// Topics to read, or Regex that the whole name of a topic must match. Exactly one of both.
 	Topics []string
 	Regex  string
+	Rebalances
+}
+
+// Rebalances are what a consumer calls when its partitions change; nil: nobody wants to know.
+type Rebalances struct {
 	// Assigned is called with new partitions before their first record.
 	Assigned func(partitions map[string][]int32)
 	// Revoked is called with partitions that are about to go to another member, and returns the offsets settled so far,
@@ -263,16 +258,7 @@ func (s *Consumer) add(p pattern.Pattern, known map[string]bool, answer *kmsg.Me
 func balancers(names []string) []kgo.GroupBalancer {
 	var result []kgo.GroupBalancer
 	for _, name := range names {
-		switch name {
-		case "range":
-			result = append(result, kgo.RangeBalancer())
-		case "roundrobin":
-			result = append(result, kgo.RoundRobinBalancer())
-		case "sticky":
-			result = append(result, kgo.StickyBalancer())
-		case "cooperative-sticky":
-			result = append(result, kgo.CooperativeStickyBalancer())
-		}
+		result = append(result, assignors[name].balancer())
 	}
 	if len(result) == 0 {
 		// Alone: a second one that is not cooperative would make every rebalance stop all tasks.
@@ -316,14 +302,12 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 			}
 		case errors.As(err, &lost):
 			// The client goes on where the log now ends.
-			if s.config.Logger != nil {
-				s.config.Logger.Warn("kafka: the broker has lost records", "group", s.o.Group, "topic", topic,
-					"partition", partition, "error", err)
-			}
+			s.config.log().Warn("kafka: the broker has lost records", "group", s.o.Group, "topic", topic,
+				"partition", partition, "error", err)
 		case joinsAnew(err):
 			// The client has given up its membership, and joins anew by itself as soon as it can.
-			if s.config.Logger != nil && !s.dialer.outages.lately() { // that has been said
-				s.config.Logger.Warn("kafka: the membership in the group has ended; the consumer joins anew", "group",
+			if !s.dialer.outages.lately() { // that has been said
+				s.config.log().Warn("kafka: the membership in the group has ended; the consumer joins anew", "group",
 					s.o.Group, "error", err)
 			}
 		case failure == nil && errors.Is(err, kerr.UnknownTopicID):
@@ -369,25 +353,11 @@ func passes(err error) bool {
 	return isNet(err) || kgo.IsRetryableBrokerErr(err) || kerr.IsRetriable(err)
 }
 
-// Owns tells whether a partition is this member's now: rows of one that went to another member in the meantime need
-// not be delivered.
-func (s *Consumer) Owns(topic string, partition int32) bool {
+// owns says whether a partition is this member's now.
+func (s *Consumer) owns(topic string, partition int32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.owned[topic][partition]
-}
-
-// Owned are the partitions of this member now.
-func (s *Consumer) Owned() map[string][]int32 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	result := map[string][]int32{}
-	for topic, partitions := range s.owned {
-		if len(partitions) > 0 {
-			result[topic] = slices.Sorted(maps.Keys(partitions))
-		}
-	}
-	return result
 }
 
 // Member is what the group's coordinator calls this member now; "" before it has joined.
@@ -420,10 +390,7 @@ func (s *Consumer) Commit(ctx context.Context, offsets Offsets) error {
 	for topic, partitions := range offsets {
 		for partition, at := range partitions {
 			if s.owned[topic][partition] {
-				if mine[topic] == nil {
-					mine[topic] = map[int32]kgo.EpochOffset{}
-				}
-				mine[topic][partition] = at
+				setAt(mine, topic, partition, at)
 			}
 		}
 	}
@@ -476,11 +443,8 @@ func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions 
 	<-s.ready
 	s.mu.Lock()
 	for topic, list := range partitions {
-		if s.owned[topic] == nil {
-			s.owned[topic] = map[int32]bool{}
-		}
 		for _, p := range list {
-			s.owned[topic][p] = true
+			setAt(s.owned, topic, p, true)
 		}
 	}
 	s.resize(client)
@@ -529,8 +493,8 @@ func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions m
 		if errors.Is(err, ErrCommitMetadata) {
 			s.deny(err)
 		}
-		if err != nil && s.config.Logger != nil {
-			s.config.Logger.Warn("kafka: offsets of revoked partitions are not stored: their last records come again",
+		if err != nil {
+			s.config.log().Warn("kafka: offsets of revoked partitions are not stored: their last records come again",
 				"group", s.o.Group, "error", err)
 		}
 	}

@@ -42,7 +42,7 @@ func pollValues(t *testing.T, s *Consumer, n int, settled Offsets) []string {
 		}
 		for _, r := range records {
 			got = append(got, string(r.Value))
-			settled.Mark(r)
+			mark(settled, r)
 		}
 	}
 	slices.Sort(got)
@@ -59,8 +59,8 @@ func TestConsumerGoesOnWhereItCommitted(t *testing.T) {
 	if got := pollValues(t, s, 3, settled); !slices.Equal(got, []string{"1", "2", "3"}) {
 		t.Errorf("first: %v", got)
 	}
-	if !s.Owns("orders", 0) || s.Owns("orders", 1) || s.Owns("other", 0) {
-		t.Errorf("owned: %v", s.Owned())
+	if !s.owns("orders", 0) || s.owns("orders", 1) || s.owns("other", 0) {
+		t.Errorf("owned: %v", owned(s, "orders"))
 	}
 	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 2}
 	if err := s.Commit(testContext(t), settled); err != nil {
@@ -226,8 +226,8 @@ func TestConsumerHandsOver(t *testing.T) {
 		t.Errorf("the second member (-want +got):\n%s", diff)
 	}
 	for _, p := range gone["wide"] {
-		if first.Owns("wide", p) || !second.Owns("wide", p) {
-			t.Errorf("partition %d: first %v, second %v", p, first.Owns("wide", p), second.Owns("wide", p))
+		if first.owns("wide", p) || !second.owns("wide", p) {
+			t.Errorf("partition %d: first %v, second %v", p, first.owns("wide", p), second.owns("wide", p))
 		}
 	}
 }
@@ -255,13 +255,13 @@ func TestAssignedBeforeTheConsumerIsThere(t *testing.T) {
 			ready: make(chan struct{})}
 		go s.assigned(t.Context(), client, map[string][]int32{"orders": {0}})
 		synctest.Wait()
-		if s.Owns("orders", 0) {
+		if s.owns("orders", 0) {
 			t.Error("a partition was assigned before the consumer was there")
 		}
 		close(s.ready)
 		synctest.Wait()
-		if !s.Owns("orders", 0) {
-			t.Errorf("expected the partition, found %v", s.Owned())
+		if !s.owns("orders", 0) {
+			t.Errorf("expected the partition, found %v", owned(s, "orders"))
 		}
 		client.Close()
 	})

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -123,4 +125,16 @@ func startBrokerProcess(t *testing.T, dir, listen string) (addr string, kill fun
 func shortContext(t *testing.T) (context.Context, context.CancelFunc) {
 	t.Helper()
 	return context.WithTimeout(context.Background(), 500*time.Millisecond)
+}
+
+// owned are the partitions of a topic that a member has.
+func owned(s *Consumer, topic string) []int32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.owned[topic]))
+}
+
+// mark notes that a record and all before it in its partition are settled.
+func mark(o Offsets, r *kgo.Record) {
+	setAt(o, r.Topic, r.Partition, kgo.EpochOffset{Epoch: r.LeaderEpoch, Offset: r.Offset + 1})
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -125,21 +124,7 @@ func (c Config) limits() *limits {
 	if c.shared == nil {
 		return &limits{}
 	}
-	return c.shared.limitsOf(c.Producer.over(c.ClientConfig).Bootstrap)
-}
-
-func (s *shared) limitsOf(bootstrap []string) *limits {
-	s = s.root()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	key := strings.Join(bootstrap, ",")
-	if s.limits == nil {
-		s.limits = map[string]*limits{}
-	}
-	if s.limits[key] == nil {
-		s.limits[key] = &limits{}
-	}
-	return s.limits[key]
+	return &c.shared.cluster(c.Producer.over(c.ClientConfig).Bootstrap).limits
 }
 
 // LearnTopic asks for max.message.bytes of a topic that the configuration's producers are about to write to: their
@@ -164,31 +149,19 @@ func (c Config) LearnTopic(ctx context.Context, a *Admin, topic string) error {
 	case !known && c.Producer.BatchBytes > 0:
 		l.set(topic, limit{c.Producer.BatchBytes, c.Producer.MaxRequestBytes, 0})
 	}
-	if err != nil && c.Logger != nil {
-		c.Logger.Debug("max.message.bytes is not known: batch.size bounds batches", "topic", topic, "error", err)
+	if err != nil {
+		c.log().Debug("max.message.bytes is not known: batch.size bounds batches", "topic", topic, "error", err)
 	}
 	return nil
 }
 
 func (a *Admin) maxMessageBytes(ctx context.Context, topic string) (int32, error) {
-	described, err := a.admin.DescribeTopicConfigs(ctx, topic)
-	if err != nil {
-		return 0, a.dialer.explain(err)
-	}
-	resource, err := described.On(topic, nil)
-	if err == nil {
-		err = resource.Err
-	}
+	text, err := a.topicConfig(ctx, topic, "max.message.bytes")
 	if err != nil {
 		return 0, err
 	}
-	for _, c := range resource.Configs {
-		if c.Key == "max.message.bytes" && c.Value != nil {
-			n, err := strconv.ParseInt(*c.Value, 10, 32)
-			return int32(n), err
-		}
-	}
-	return 0, errors.New("the answer does not have it")
+	n, err := strconv.ParseInt(text, 10, 32)
+	return int32(n), err
 }
 
 // parked is a record that is to be sent again, or was not sent because others before it are.

@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,22 +34,6 @@ const settling = 2 * time.Second
 // anyBroker is the number under which the brokers of bootstrap.servers are away, which the client asks while it knows
 // no others.
 const anyBroker = -1
-
-// outagesOf are those of the cluster that a client starts from; they are shared by all clients of a configuration and
-// of what was made of it.
-func (s *shared) outagesOf(bootstrap []string) *outages {
-	s = s.root()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	key := strings.Join(bootstrap, ",")
-	if s.outages == nil {
-		s.outages = map[string]*outages{}
-	}
-	if s.outages[key] == nil {
-		s.outages[key] = &outages{}
-	}
-	return s.outages[key]
-}
 
 func addressOf(b kgo.BrokerMetadata) string {
 	return net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))

@@ -48,10 +48,8 @@ func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32
 	}
 	switch s.config.Consumer.Reset {
 	case "earliest", "latest":
-		if s.config.Logger != nil {
-			s.config.Logger.Error("kafka: records of a sink's topic are missing; it goes on as auto.offset.reset says",
-				"group", s.o.Group, "topic", topic, "partition", partition, "missing", missing, "goes_on_at", to)
-		}
+		s.config.log().Error("kafka: records of a sink's topic are missing; it goes on as auto.offset.reset says",
+			"group", s.o.Group, "topic", topic, "partition", partition, "missing", missing, "goes_on_at", to)
 	default:
 		return &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf("group %s, topic %s, partition %d: %s. To go on "+
 			"without them, set consumer.override.auto.offset.reset=earliest, or the offset of this sink (%d to %d)",

@@ -234,7 +234,7 @@ func TestExpiredMarkersAreNoRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, r := range records {
-			if settled.Mark(r); r.Attrs.IsControl() {
+			if mark(settled, r); r.Attrs.IsControl() {
 				markers++
 			} else {
 				got = append(got, string(r.Value))

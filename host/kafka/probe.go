@@ -60,7 +60,7 @@ func (g *dialer) plainKafka(ctx context.Context, address string) bool {
 		return false
 	}
 	defer conn.Close()
-	_, err = exchange(ctx, conn, kmsg.NewPtrApiVersionsRequest())
+	_, err = exchange[*kmsg.ApiVersionsResponse](ctx, conn, kmsg.NewPtrApiVersionsRequest())
 	return err == nil
 }
 
@@ -77,7 +77,7 @@ func (g *dialer) wantsSASL(ctx context.Context, address string) bool {
 	defer conn.Close()
 	request := kmsg.NewPtrMetadataRequest()
 	request.Version, request.Topics = 4, []kmsg.MetadataRequestTopic{} // none; nil is all
-	_, err = exchange(ctx, conn, request)
+	_, err = exchange[*kmsg.MetadataResponse](ctx, conn, request)
 	return err != nil && broken(err)
 }
 
@@ -114,20 +114,16 @@ func (g *dialer) mechanisms(ctx context.Context, address string) (wanted bool, n
 	defer conn.Close()
 	request := kmsg.NewPtrSASLHandshakeRequest()
 	request.Version, request.Mechanism = 1, "NONE-OF-THEM"
-	answer, err := exchange(ctx, conn, request)
+	response, err := exchange[*kmsg.SASLHandshakeResponse](ctx, conn, request)
 	if err != nil {
-		return false, nil
-	}
-	response := request.ResponseKind().(*kmsg.SASLHandshakeResponse)
-	if response.ReadFrom(answer) != nil {
 		return false, nil
 	}
 	return len(response.SupportedMechanisms) > 0, response.SupportedMechanisms
 }
 
-// exchange sends a request of an inflexible version and returns the answer behind its header.
-func exchange(ctx context.Context, conn net.Conn, request kmsg.Request) ([]byte, error) {
+// exchange sends a request of an inflexible version and returns the answer.
+func exchange[R kmsg.Response](ctx context.Context, conn net.Conn, request kmsg.Request) (R, error) {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	return wire.New(conn).Ask(request)
+	return wire.Answer[R](wire.New(conn).Ask, request)
 }

@@ -93,9 +93,12 @@ type Batch struct {
 	parked  int  // how many of its records are
 }
 
+// batches are those that were used before, of all producers.
+var batches sync.Pool
+
 // NewBatch is an empty batch, of memory that an earlier one used where possible.
 func (p *Producer) NewBatch() *Batch {
-	b := p.client.Load().spare()
+	b, _ := batches.Get().(*Batch)
 	if b == nil {
 		b = &Batch{}
 		b.promise = b.settle
@@ -321,7 +324,7 @@ func (p *Producer) recycle(b *Batch) {
 	b.n, b.done, b.settled, b.parked = 0, nil, false, 0
 	b.acked.Store(0)
 	b.failed.Store(nil)
-	p.client.Load().keep(b)
+	batches.Put(b)
 }
 
 // Flush sends what lingers and waits until every batch has been reported. It returns the first failure since the

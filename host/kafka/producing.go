@@ -3,7 +3,9 @@ package kafka
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -31,28 +33,6 @@ type producing struct {
 	users map[*Producer]struct{}
 	// closed: it takes no more users.
 	closed bool
-	free   []*Batch
-}
-
-// spare is a batch that was used before, nil if there is none.
-func (s *producing) spare() (b *Batch) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if last := len(s.free) - 1; last >= 0 {
-		b, s.free[last] = s.free[last], nil
-		s.free = s.free[:last]
-	}
-	return b
-}
-
-// keep keeps a batch for whoever needs one next: a few.
-func (s *producing) keep(b *Batch) {
-	const batches = 16
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.free) < batches {
-		s.free = append(s.free, b)
-	}
 }
 
 // newProducing opens a client.
@@ -188,10 +168,7 @@ func (s *producing) gone() {
 func (s *producing) deny(err error) {
 	s.mu.Lock()
 	s.closed = true
-	users := make([]*Producer, 0, len(s.users))
-	for p := range s.users {
-		users = append(users, p)
-	}
+	users := slices.Collect(maps.Keys(s.users))
 	s.mu.Unlock()
 	s.gone()
 	for _, p := range users {

@@ -105,7 +105,7 @@ func (l *load) consume(ctx context.Context, c Config) error {
 				return fmt.Errorf("record %d is in the topic twice, at %v and %v", n, before, at)
 			}
 			seen[n] = at
-			settled.Mark(r)
+			mark(settled, r)
 		}
 		for len(l.steps) > 0 && len(seen) >= l.steps[0].seen {
 			l.steps[0].do()

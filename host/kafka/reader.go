@@ -27,6 +27,14 @@ var ErrStop = errors.New("stop reading")
 // Positions are offsets of the next record by partition.
 type Positions map[int32]int64
 
+// setAt sets what a map holds of a partition.
+func setAt[P ~map[int32]V, V any](m map[string]P, topic string, partition int32, value V) {
+	if m[topic] == nil {
+		m[topic] = P{}
+	}
+	m[topic][partition] = value
+}
+
 // Reader reads a topic from and up to given offsets, partition by partition, without a group. Unlike a consumer it
 // knows where it stands behind control records and aborted transactions, so that it ends where the end offset is in
 // such a gap.
@@ -92,27 +100,18 @@ func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each fun
 	if err != nil {
 		return nil, r.dialer.explain(err)
 	}
-	if o.SideBySide {
-		return from, r.readBeside(ctx, topic, from, to, o.Uncommitted, each)
+	err = r.readAll(ctx, topic, from, to, o, each)
+	switch {
+	case errors.Is(err, ErrStop):
+		return from, nil
+	case err == nil && o.Follow:
+		err = r.follow(ctx, topic, from, o.Uncommitted, each)
 	}
-	for _, partition := range slices.Sorted(maps.Keys(to)) {
-		err := r.readPartition(ctx, topic, partition, from, to[partition], o.Uncommitted, each)
-		if errors.Is(err, ErrStop) {
-			return from, nil
-		}
-		if err != nil {
-			return from, fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition, from[partition],
-				Lacking(r.dialer.explain(err), "READ", "Topic "+topic))
-		}
-	}
-	if o.Follow {
-		return from, r.follow(ctx, topic, from, o.Uncommitted, each)
-	}
-	return from, nil
+	return from, err
 }
 
-// readBeside moves from up to the ends, some partitions at a time. The first error ends all.
-func (r *Reader) readBeside(ctx context.Context, topic string, from, to Positions, uncommitted bool,
+// readAll moves from up to the ends. The first error ends all.
+func (r *Reader) readAll(ctx context.Context, topic string, from, to Positions, o ReadOptions,
 	each func(*kgo.Record) error) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
@@ -136,10 +135,13 @@ func (r *Reader) readBeside(ctx context.Context, topic string, from, to Position
 			mu.Lock()
 			at := Positions{partition: from[partition]}
 			mu.Unlock()
-			err := r.readPartition(ctx, topic, partition, at, to[partition], uncommitted, one)
+			err := r.readPartition(ctx, topic, partition, at, to[partition], o.Uncommitted, one)
 			mu.Lock()
 			from[partition] = at[partition]
 			mu.Unlock()
+			if errors.Is(err, ErrStop) {
+				return err
+			}
 			if err != nil {
 				return fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition, at[partition],
 					Lacking(r.dialer.explain(err), "READ", "Topic "+topic))
@@ -147,7 +149,11 @@ func (r *Reader) readBeside(ctx context.Context, topic string, from, to Position
 		}
 		return nil
 	}
-	for range min(partitionsBeside, len(to)) {
+	count := 1
+	if o.SideBySide {
+		count = min(partitionsBeside, len(to))
+	}
+	for range count {
 		readers.Go(func() {
 			err := guard.Do(r.config.Logger, "reading a topic", some)
 			mu.Lock()
@@ -303,10 +309,7 @@ func listed(offsets kadm.ListedOffsets, err error) (map[string]Positions, error)
 			err = errors.Join(err, fmt.Errorf("list offsets of %s, partition %d: %w", o.Topic, o.Partition,
 				Lacking(o.Err, "DESCRIBE", "Topic "+o.Topic)))
 		default:
-			if result[o.Topic] == nil {
-				result[o.Topic] = Positions{}
-			}
-			result[o.Topic][o.Partition] = o.Offset
+			setAt(result, o.Topic, o.Partition, o.Offset)
 		}
 	})
 	if err != nil {

@@ -218,7 +218,7 @@ func (c *Config) giveSecurity(s side, name string, given Given) (warns setting.P
 	}
 	switch {
 	case !known:
-		return warning(given.Name, setting.CodeUnknown, unknownAmong(name, sortedKeys(securitySettings))), nil
+		return warning(given.Name, setting.CodeUnknown, unknownAmong(name, maps.Keys(securitySettings))), nil
 	case rule.refuse != "" && given.Value == "":
 		return warns, nil
 	case rule.refuse != "":

@@ -2,14 +2,17 @@ package kafka
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // side is the client that a setting belongs to.
@@ -268,18 +271,24 @@ func isolationLevel() property {
 	}}
 }
 
+// assignors are the ways to share partitions, by Kafka's short names.
+var assignors = map[string]struct {
+	class    string
+	balancer func() kgo.GroupBalancer
+}{
+	"cooperative-sticky": {"CooperativeStickyAssignor", kgo.CooperativeStickyBalancer},
+	"range":              {"RangeAssignor", kgo.RangeBalancer},
+	"roundrobin":         {"RoundRobinAssignor", kgo.RoundRobinBalancer},
+	"sticky":             {"StickyAssignor", kgo.StickyBalancer},
+}
+
 // assignor takes Java's class name or Kafka's short name.
 func assignor(v string) (taken, why string) {
 	class := v[strings.LastIndexByte(v, '.')+1:]
-	switch class {
-	case "CooperativeStickyAssignor", "cooperative-sticky":
-		return "cooperative-sticky", ""
-	case "RangeAssignor", "range":
-		return "range", ""
-	case "RoundRobinAssignor", "roundrobin":
-		return "roundrobin", ""
-	case "StickyAssignor", "sticky":
-		return "sticky", ""
+	for name, a := range assignors {
+		if class == name || class == a.class {
+			return name, ""
+		}
 	}
 	return "", fmt.Sprintf("expected CooperativeStickyAssignor, StickyAssignor, RangeAssignor or "+
 		"RoundRobinAssignor, found %q", v)
@@ -299,9 +308,9 @@ func (p property) give(c *Config, name, value string) (note string, err error) {
 }
 
 // unknownAmong is the text for a name that is none of the known ones.
-func unknownAmong(name string, known []string) string {
+func unknownAmong(name string, known iter.Seq[string]) string {
 	var t setting.Table
-	for _, k := range known {
+	for _, k := range slices.Sorted(known) {
 		t.Declare(wit.SettingSpec{Name: k})
 	}
 	return setting.Unknown(t.Nearest(name))

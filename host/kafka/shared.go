@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"github.com/culvert-project/culvert/host/guard"
 )
@@ -14,14 +15,35 @@ type shared struct {
 	mu      guard.Mutex
 	current func(name string) (string, bool)
 	log     *slog.Logger
-	outages map[string]*outages // of the root, by bootstrap.servers, as are
-	limits  map[string]*limits
+	// clusters are the root's, by bootstrap.servers.
+	clusters map[string]*cluster
 	// producing are the root's clients that feeds share, by their settings; opening guards it and is held while one is
 	// opened.
 	opening   guard.Mutex
 	producing map[string]*producing
 	// administering are those that administrators share, under the same lock.
 	administering map[string]*administering
+}
+
+// cluster is what all clients know of the brokers that they start from.
+type cluster struct {
+	outages outages
+	limits  limits
+}
+
+// cluster is that of some brokers to start from.
+func (s *shared) cluster(bootstrap []string) *cluster {
+	s = s.root()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := strings.Join(bootstrap, ",")
+	if s.clusters == nil {
+		s.clusters = map[string]*cluster{}
+	}
+	if s.clusters[key] == nil {
+		s.clusters[key] = &cluster{}
+	}
+	return s.clusters[key]
 }
 
 func (s *shared) root() *shared {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -152,11 +153,11 @@ func ClientTLS(ctx context.Context, given map[string]string, prefix string,
 func serviceTLS(ctx context.Context, given map[string]string, prefix string, common *shared,
 	wrong func(name, why string) error) (*tls.Config, error) {
 	own := security{ctx: ctx, given: map[string]Given{}, shared: common, prefix: prefix}
-	for _, name := range sortedKeys(given) {
+	for _, name := range slices.Sorted(maps.Keys(given)) {
 		value := given[name]
 		switch rule, known := securitySettings[name]; {
 		case !known:
-			return nil, wrong(name, unknownAmong(name, sortedKeys(securitySettings)))
+			return nil, wrong(name, unknownAmong(name, maps.Keys(securitySettings)))
 		case rule.refuse != "":
 			return nil, wrong(name, "not built: "+rule.refuse)
 		case !rule.idle:

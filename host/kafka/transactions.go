@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,8 +31,8 @@ func TransactionalID(group, connector string, task, producer int) string {
 	return id
 }
 
-// coordinated is how long the coordinator of transactions may be away: a new cluster first makes the topic that it
-// works with.
+// coordinated is how long the coordinator of a group or of transactions may be away: a new cluster first makes the
+// topic that it works with.
 const coordinated = 30 * time.Second
 
 // Fence ends what other producers with these transactional ids have open, and keeps them from committing anything from
@@ -296,10 +298,7 @@ func (t *Transactions) Close() {
 func (t *Transactions) deny(err error) {
 	t.mu.Lock()
 	t.denied = err
-	outputs := make([]*TransactionalOutput, 0, len(t.outputs))
-	for o := range t.outputs {
-		outputs = append(outputs, o)
-	}
+	outputs := slices.Collect(maps.Keys(t.outputs))
 	t.mu.Unlock()
 	for _, o := range outputs {
 		o.producer.deny(err)
@@ -316,10 +315,7 @@ func (t *Transactions) acquire(ctx context.Context) (*transactional, error) {
 	t.waiting.Add(1)
 	defer t.waiting.Add(-1)
 	t.mu.Lock()
-	outputs := make([]*TransactionalOutput, 0, len(t.outputs))
-	for o := range t.outputs {
-		outputs = append(outputs, o)
-	}
+	outputs := slices.Collect(maps.Keys(t.outputs))
 	t.mu.Unlock()
 	for _, o := range outputs {
 		go o.expired() // in its own time: that this feed ends meanwhile is no reason for the other's commit to fail

@@ -89,7 +89,7 @@ func TakeTurn(ctx context.Context, c Config, group, topic string) (*Turn, error)
 			t.lose(err)
 		}
 	}()
-	if err := t.wait(c.Logger); err != nil {
+	if err := t.wait(c.log()); err != nil {
 		t.Close()
 		return nil, err
 	}
@@ -113,10 +113,8 @@ func (t *Turn) wait(log *slog.Logger) error {
 			}
 			return fmt.Errorf("group %s: %w", t.group, ErrTurnTaken)
 		case <-quiet.C:
-			if log != nil {
-				log.Warn("the turn is waited for: another client has it, or was killed a moment ago", "group", t.group,
-					"seconds", int((turnWithin - turnQuiet).Seconds()))
-			}
+			log.Warn("the turn is waited for: another client has it, or was killed a moment ago", "group", t.group,
+				"seconds", int((turnWithin - turnQuiet).Seconds()))
 		}
 	}
 }

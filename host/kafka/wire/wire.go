@@ -106,20 +106,25 @@ func (c *Conn) Brokers() ([]Broker, error) {
 	// Version 4 is the first in which an empty list of topics asks for none; brokers from 0.11 to 4 know it.
 	request := kmsg.NewPtrMetadataRequest()
 	request.Version, request.Topics = 4, []kmsg.MetadataRequestTopic{}
-	body, err := c.Ask(request)
+	answer, err := Answer[*kmsg.MetadataResponse](c.Ask, request)
 	if err != nil {
 		return nil, err
-	}
-	answer := kmsg.NewPtrMetadataResponse()
-	answer.Version = request.Version
-	if err := answer.ReadFrom(body); err != nil {
-		return nil, fmt.Errorf("reading the brokers of the cluster: %w", err)
 	}
 	brokers := make([]Broker, 0, len(answer.Brokers))
 	for _, b := range answer.Brokers {
 		brokers = append(brokers, Broker{b.NodeID, b.Host, b.Port})
 	}
 	return brokers, nil
+}
+
+// Answer sends a request by ask, which is as [Conn.Ask], and reads its answer.
+func Answer[R kmsg.Response](ask func(kmsg.Request) ([]byte, error), request kmsg.Request) (answer R, err error) {
+	body, err := ask(request)
+	if err != nil {
+		return answer, err
+	}
+	answer = request.ResponseKind().(R)
+	return answer, answer.ReadFrom(body)
 }
 
 // LogOn authenticates with SASL (KIP-152): host is the broker's name for mechanisms that want it. ask sends a request
@@ -129,13 +134,8 @@ func LogOn(ctx context.Context, host string, mechanism sasl.Mechanism, ask func(
 	error)) (life time.Duration, err error) {
 	handshake := kmsg.NewPtrSASLHandshakeRequest()
 	handshake.Version, handshake.Mechanism = 1, mechanism.Name()
-	body, err := ask(handshake)
+	shaken, err := Answer[*kmsg.SASLHandshakeResponse](ask, handshake)
 	if err != nil {
-		return 0, err
-	}
-	shaken := kmsg.NewPtrSASLHandshakeResponse()
-	shaken.Version = 1
-	if err := shaken.ReadFrom(body); err != nil {
 		return 0, err
 	}
 	if err := kerr.ErrorForCode(shaken.ErrorCode); err != nil {
@@ -152,12 +152,8 @@ func LogOn(ctx context.Context, host string, mechanism sasl.Mechanism, ask func(
 		// Version 1, of brokers from 2.2 on, is the first that tells how long the logon lasts (KIP-368).
 		request := kmsg.NewPtrSASLAuthenticateRequest()
 		request.Version, request.SASLAuthBytes = 1, message
-		if body, err = ask(request); err != nil {
-			return 0, err
-		}
-		answer := kmsg.NewPtrSASLAuthenticateResponse()
-		answer.Version = 1
-		if err := answer.ReadFrom(body); err != nil {
+		answer, err := Answer[*kmsg.SASLAuthenticateResponse](ask, request)
+		if err != nil {
 			return 0, err
 		}
 		if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {

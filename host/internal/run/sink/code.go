@@ -73,13 +73,3 @@ type Consumer interface {
 	Lasts() bool
 	Close()
 }
-
-// Rebalances are what a consumer tells its task; see kafka.ConsumerOptions.
-type Rebalances struct {
-	Assigned      func(partitions map[string][]int32)
-	Revoked       func(ctx context.Context, partitions map[string][]int32) kafka.Offsets
-	Lost          func(partitions map[string][]int32)
-	Metadata      func(topic string, partition int32, next int64) (text string, ok bool)
-	MetadataLimit func(bytes int)
-	Committed     func(topic string, partition int32, next int64, metadata string)
-}

@@ -102,10 +102,9 @@ func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 			}
 			return key, value, err
 		},
-		NewConsumer: func(topics []string, r Rebalances) (Consumer, error) {
+		NewConsumer: func(topics []string, r kafka.Rebalances) (Consumer, error) {
 			return kafka.NewConsumer(x.kafka, kafka.ConsumerOptions{Group: "connect-c", Topics: topics,
-				Assigned: r.Assigned, Revoked: r.Revoked, Lost: r.Lost, Metadata: r.Metadata,
-				MetadataLimit: r.MetadataLimit, Committed: r.Committed})
+				Rebalances: r})
 		},
 		CaughtUp: x.caughtUp}
 	return x
@@ -245,7 +244,7 @@ func TestPartitionsMove(t *testing.T) {
 	joined := make(chan struct{}, 1) // the second task has partitions
 	start := func(n int) {
 		o := x.options
-		o.NewConsumer = func(topics []string, r Rebalances) (Consumer, error) {
+		o.NewConsumer = func(topics []string, r kafka.Rebalances) (Consumer, error) {
 			assigned := r.Assigned
 			r.Assigned = func(partitions map[string][]int32) {
 				assigned(partitions)

@@ -30,7 +30,7 @@ type group struct {
 	owned     map[topicPartition]bool
 	commits   int
 	wake      chan struct{}
-	events    Rebalances
+	events    kafka.Rebalances
 	atMost    int
 	refuse    error // commits fail with it
 	away      error // nobody can say whether the member is one
@@ -72,7 +72,7 @@ func (g *group) ring() {
 	}
 }
 
-func (g *group) join(_ []string, r Rebalances) (Consumer, error) {
+func (g *group) join(_ []string, r kafka.Rebalances) (Consumer, error) {
 	g.events = r
 	for p := range g.logs {
 		g.assign(p)

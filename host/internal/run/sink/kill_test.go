@@ -34,7 +34,7 @@ type mortal struct {
 func newMortal(w *writer) *mortal {
 	m := &mortal{world: newWorld(w)}
 	m.o.Client = mortalClient{m.service, m}
-	m.o.NewConsumer = func(topics []string, r Rebalances) (Consumer, error) {
+	m.o.NewConsumer = func(topics []string, r kafka.Rebalances) (Consumer, error) {
 		m.group.owned = map[topicPartition]bool{}
 		_, err := m.group.join(topics, r)
 		return mortalConsumer{m.group, m}, err

@@ -25,7 +25,7 @@ func TestPanicsAreTheTasks(t *testing.T) {
 	for name, breakIt := range map[string]func(*world){
 		"delivering": func(x *world) { x.o.Client = brokenService{x.service} },
 		"committing": func(x *world) {
-			x.o.NewConsumer = func(topics []string, r Rebalances) (Consumer, error) {
+			x.o.NewConsumer = func(topics []string, r kafka.Rebalances) (Consumer, error) {
 				c, err := x.group.join(topics, r)
 				return brokenGroup{c}, err
 			}

@@ -63,7 +63,7 @@ type replayed struct {
 	records []*kgo.Record // that were not polled yet
 }
 
-func (c *replayed) open(_ []string, r Rebalances) (Consumer, error) {
+func (c *replayed) open(_ []string, r kafka.Rebalances) (Consumer, error) {
 	partitions, sent := map[string][]int32{}, map[topicPartition][]offsetRange{}
 	first := map[topicPartition]int64{}
 	for i, record := range c.records {

@@ -34,7 +34,7 @@ type Options struct {
 	Registry  *record.Registry
 	// NewConsumer joins the group. topics are those that the plugin named when it was opened; the connector's own
 	// `topics` go first. The task closes it.
-	NewConsumer func(topics []string, r Rebalances) (Consumer, error)
+	NewConsumer func(topics []string, r kafka.Rebalances) (Consumer, error)
 	// NewChain makes the transforms; nil: there are none.
 	NewChain func(ctx context.Context) (Chain, error)
 	// NewConverters makes the converters.

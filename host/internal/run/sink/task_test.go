@@ -632,7 +632,7 @@ func TestSwapAtTheBatchBoundary(t *testing.T) {
 func TestKafkaErrorsEndTheTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		x.o.NewConsumer = func([]string, Rebalances) (Consumer, error) { return brokenConsumer{}, nil }
+		x.o.NewConsumer = func([]string, kafka.Rebalances) (Consumer, error) { return brokenConsumer{}, nil }
 		_, err := x.run(t)
 		wantError(t, err, "not authorized")
 	})

@@ -237,7 +237,9 @@ func (w *brokerWork) turn(b *testing.B, in string, chain *Chain) float64 {
 			}
 		})
 		if len(read) > 0 {
-			offsets.Mark(read[len(read)-1])
+			last := read[len(read)-1]
+			offsets[last.Topic] = map[int32]kgo.EpochOffset{last.Partition: {Epoch: last.LeaderEpoch,
+				Offset: last.Offset + 1}}
 		}
 	}
 	if err := producer.Close(ctx); err != nil {
