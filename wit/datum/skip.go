@@ -87,8 +87,15 @@ type skipping struct {
 	texts bool
 }
 
-// short is where a member ends that begins at i and is of a usual kind and size: a null, a number, a boolean, a text of
-// less than 8 KiB. 0: it is another, or bad.
+// Short is where the value of a node ends that begins at i in b and is of a usual kind and size: a null, a number, a
+// boolean, a text or bytes of less than 8 KiB. 0: it is another, which [Skip] knows, or bad. It checks what Skip checks,
+// in a fraction of its time.
+func Short(n *wit.Node, b []byte, i int) (end int) {
+	var k skipping
+	return k.short(n, b, i)
+}
+
+// short is [Short], with the check of texts where that is wanted.
 func (k *skipping) short(n *wit.Node, b []byte, i int) (end int) {
 	if n.Optional {
 		if n.DefaultValue != nil || i >= len(b) {
@@ -104,6 +111,8 @@ func (k *skipping) short(n *wit.Node, b []byte, i int) (end int) {
 	switch n.Kind {
 	case wit.Text:
 		return k.text(b, i)
+	case wit.Bytes:
+		return (&skipping{}).text(b, i)
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
 		// Of so many bytes every number fits its kind.
 		most := [...]int{wit.Int8: 1, wit.Int16: 2, wit.Int32: 4, wit.Int64: maxNumber - 1}[n.Kind]

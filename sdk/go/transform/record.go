@@ -510,41 +510,8 @@ func (d *Data) walkStructure(i int) int {
 	members := d.nodes[0].Members
 	for len(d.fields) <= i {
 		node := members[len(d.fields)].Node
-		n, end, first := &d.nodes[node], -1, at
-		if n.Optional && n.DefaultValue == nil && at < len(b) && b[at] == 2 {
-			first++
-		}
-		// The commonest here: a call would cost more than what it does.
-		if first+2 <= len(b) && (first > at || !n.Optional) {
-			switch n.Kind {
-			case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-				for k := first; k < len(b); k++ {
-					if b[k] < 0x80 {
-						end = k + 1
-						break
-					}
-				}
-			case wit.Text:
-				if low, high := int(b[first]), int(b[first+1]); low < 0x80 {
-					end = first + 1 + low>>1
-				} else if high < 0x80 {
-					end = first + 2 + (low&0x7f|high<<7)>>1
-				}
-				if b[first]&1 != 0 || end > len(b) {
-					end = -1
-				}
-			case wit.Float64:
-				if first+8 <= len(b) {
-					end = first + 8
-				}
-			case wit.Boolean:
-				end = first + 1
-			}
-		}
-		if end < 0 {
-			end = scalarEnd(n, b, at)
-		}
-		if end < 0 {
+		end := datum.Short(&d.nodes[node], b, at)
+		if end == 0 {
 			size, err := datum.Skip(d.nodes, node, b[at:])
 			if err != nil {
 				d.err = err
@@ -556,53 +523,6 @@ func (d *Data) walkStructure(i int) int {
 		at = end
 	}
 	return i
-}
-
-// scalarEnd is where a number, boolean, text or bytes that begins at `at` ends; -1 where it is something else, or runs
-// past b. In a guest it saves three calls for each field that is passed over.
-func scalarEnd(n *wit.Node, b []byte, at int) int {
-	if n.Optional {
-		if at >= len(b) {
-			return -1
-		}
-		branch := b[at]
-		at++
-		if (branch == 0) == (n.DefaultValue == nil) && branch&^2 == 0 {
-			return at
-		}
-	}
-	switch n.Kind {
-	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		for at < len(b) {
-			if b[at] < 0x80 {
-				return at + 1
-			}
-			at++
-		}
-		return -1
-	case wit.Boolean:
-		at++
-	case wit.Float32:
-		at += 4
-	case wit.Float64:
-		at += 8
-	case wit.Text, wit.Bytes:
-		if at < len(b) && b[at] < 0x80 && b[at]&1 == 0 {
-			at += 1 + int(b[at]>>1)
-			break
-		}
-		_, size := datum.Block(b[min(at, len(b)):])
-		if size <= 0 {
-			return -1
-		}
-		at += size
-	default:
-		return -1
-	}
-	if at > len(b) {
-		return -1
-	}
-	return at
 }
 
 // walkMap goes over entries up to the one with that name.
