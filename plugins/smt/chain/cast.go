@@ -65,7 +65,7 @@ func newCast(at side, s settings) (operation, *wit.Fault) {
 		return nil, err
 	}
 	if whole != nil {
-		return &castWhole{at: at, to: *whole}, nil
+		return newCastWhole(at, *whole), nil
 	}
 	for i := range o.fields {
 		o.fields[i].at = i
@@ -184,9 +184,14 @@ func castNode(n *wit.Node, made wit.Node, stage int) (wit.Node, *failure) {
 
 // castWhole is Cast of a key or value as a whole.
 type castWhole struct {
-	at       side
-	to       wit.Kind
-	programs programs[*wholeEdit]
+	onColumn[*wholeEdit]
+	to wit.Kind
+}
+
+func newCastWhole(at side, to wit.Kind) *castWhole {
+	o := &castWhole{to: to}
+	o.onColumn = onColumn[*wholeEdit]{side: at, compile: o.edit, structured: o.cast, dynamic: o.castDynamic}
+	return o
 }
 
 // wholeEdit is what becomes of values of one schema as a whole.
@@ -224,7 +229,8 @@ func (e *Engine) editDynamic(c *column, stage int, by func(dst, in []byte) ([]by
 	return f
 }
 
-func (o *castWhole) compile(s *schemas, nodes []wit.Node, stage int) *wholeEdit {
+// edit makes the cast of values of a schema.
+func (o *castWhole) edit(e *Engine, nodes []wit.Node, stage int) *wholeEdit {
 	p, _ := beginProgram(nodes)
 	x := &wholeEdit{reader: p.reader, from: &nodes[0]}
 	made := basics(&nodes[0])
@@ -239,45 +245,38 @@ func (o *castWhole) compile(s *schemas, nodes []wit.Node, stage int) *wholeEdit 
 	} else if _, err := datum.CheckSchema([]wit.Node{made}); err != nil {
 		x.failure = &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
 	} else {
-		x.schema = s.declare([]wit.Node{made})
+		x.schema = e.schemas.declare([]wit.Node{made})
 	}
 	return x
 }
 
-func (o *castWhole) apply(e *Engine, v *view, stage int) (*failure, error) {
-	c := &v.columns[o.at]
-	switch c.form {
-	case wit.Absent:
-		return nil, nil
-	case wit.Dynamic:
-		return e.editDynamic(c, stage, func(dst, in []byte) ([]byte, *failure) {
-			return castDynamic(dst, in, o.to, stage)
-		}), nil
-	}
-	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *wholeEdit {
-		return o.compile(&e.schemas, nodes, stage)
+// castDynamic does a column without schema.
+func (o *castWhole) castDynamic(e *Engine, c *column, stage int) *failure {
+	return e.editDynamic(c, stage, func(dst, in []byte) ([]byte, *failure) {
+		return castDynamic(dst, in, o.to, stage)
 	})
-	if err != nil {
-		return nil, err
-	}
+}
+
+// cast does a column with a schema.
+func (o *castWhole) cast(e *Engine, c *column, x *wholeEdit, stage int) *failure {
 	null, start, ok := x.null(c.bytes)
 	switch {
 	case !ok:
-		return broken(stage, 0), nil
+		return broken(stage, 0)
 	case null:
-		return nil, nil
+		return nil
 	case x.failure != nil:
-		return x.failure, nil
+		return x.failure
 	case c.class != "" && o.to != wit.Text:
-		return noDate(c.class, stage), nil
+		return noDate(c.class, stage)
 	case c.class != "": // the text is that of the number
-		return x.apply(e, c, start, castOf(&wit.Node{Kind: x.from.Kind}, wit.Text, stage)), nil
+		return x.apply(e, c, start, castOf(&wit.Node{Kind: x.from.Kind}, wit.Text, stage))
 	}
 	f := x.apply(e, c, start, x.edit)
 	if plain := (wit.Node{Kind: x.made.Kind}); f == nil && javaClass(x.made) != javaClass(&plain) {
 		c.class = javaClass(&plain)
 	}
-	return f, nil
+	return f
 }
 
 // castEntry casts values without schema that may be null. Numbers are those of a schema but for their tags.

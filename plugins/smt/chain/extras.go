@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 
@@ -21,8 +22,8 @@ var tombstoneSpecs = []wit.SettingSpec{
 
 // toTombstone is ToTombstone: a record that says that an entity was deleted becomes a key without a value.
 type toTombstone struct {
+	onColumn[*tombstoneProgram]
 	fields, values []string
-	programs       programs[*tombstoneProgram]
 }
 
 // tombstoneProgram is the field's member in a schema, -1: there is none.
@@ -34,6 +35,8 @@ type tombstoneProgram struct {
 
 func newToTombstone(s settings) (operation, *wit.Fault) {
 	o := &toTombstone{fields: []string{"RECORDMODE", "ODQ_CHANGEMODE"}, values: []string{"D"}}
+	o.onColumn = onColumn[*tombstoneProgram]{side: valueSide, compile: o.program, structured: o.look,
+		dynamic: o.lookInMap}
 	for name, list := range map[string]*[]string{"field": &o.fields, "values": &o.values} {
 		if _, given := s.find(name); !given {
 			continue
@@ -45,62 +48,65 @@ func newToTombstone(s settings) (operation, *wit.Fault) {
 	return o, nil
 }
 
-func (o *toTombstone) apply(e *Engine, v *view, stage int) (*failure, error) {
-	c := &v.columns[valueSide]
-	var text []byte
-	switch c.form {
-	case wit.Absent:
-		return nil, nil
-	case wit.Dynamic:
-		if class, bad := e.entries.read(c.bytes); bad {
-			return broken(stage, 0), nil
-		} else if class != "" {
-			return nil, nil
-		}
-		for _, name := range o.fields {
-			if x := e.entries.find(name); x != nil {
-				if x.value[0] == datum.TagText {
-					text, _ = datum.Block(x.value[1:])
-				}
+// lookInMap does a column without schema.
+func (o *toTombstone) lookInMap(e *Engine, c *column, stage int) *failure {
+	class, bad := e.entries.read(c.bytes)
+	switch {
+	case bad:
+		return broken(stage, 0)
+	case class != "":
+		return nil
+	}
+	for _, name := range o.fields {
+		if x := e.entries.find(name); x != nil {
+			if x.value[0] != datum.TagText {
 				break
 			}
-		}
-	default:
-		x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *tombstoneProgram { return o.compile(e, nodes) })
-		if err != nil || x.member < 0 {
-			return nil, err
-		}
-		null, start, ok := x.null(c.bytes)
-		if !ok {
-			return broken(stage, 0), nil
-		}
-		if null {
-			return nil, nil
-		}
-		if bad := e.offsets(x.program, c.bytes, start); bad >= 0 {
-			return broken(stage, bad), nil
-		}
-		b := c.bytes[e.ends[x.member]:e.ends[x.member+1]]
-		null, size, ok := datum.IsNull(&x.node, b)
-		if !ok {
-			return broken(stage, x.member), nil
-		}
-		if !null {
-			text, _ = datum.Block(b[size:])
+			text, _ := datum.Block(x.value[1:])
+			return o.bury(e, c, text, stage)
 		}
 	}
-	if !slices.Contains(o.values, string(text)) {
-		return nil, nil
-	}
-	if null, err := v.columns[keySide].null(&e.schemas); err != nil || null {
-		return &failure{stage, dataException, "A tombstone needs a key: nobody could tell which entity was deleted"},
-			err
-	}
-	c.set(wit.Absent, 0, nil)
-	return nil, nil
+	return nil
 }
 
-func (o *toTombstone) compile(e *Engine, nodes []wit.Node) *tombstoneProgram {
+// look does a column with a schema.
+func (o *toTombstone) look(e *Engine, c *column, x *tombstoneProgram, stage int) *failure {
+	if x.member < 0 {
+		return nil
+	}
+	if done, f := e.opened(x.program, c, stage); done {
+		return f
+	}
+	b := c.bytes[e.ends[x.member]:e.ends[x.member+1]]
+	null, size, ok := datum.IsNull(&x.node, b)
+	if !ok {
+		return broken(stage, x.member)
+	}
+	if null {
+		return nil
+	}
+	text, _ := datum.Block(b[size:])
+	return o.bury(e, c, text, stage)
+}
+
+// bury makes a tombstone of the row where the field's text says so.
+func (o *toTombstone) bury(e *Engine, c *column, text []byte, stage int) *failure {
+	if !slices.Contains(o.values, string(text)) {
+		return nil
+	}
+	null, err := e.view.columns[keySide].null(&e.schemas)
+	switch {
+	case err != nil:
+		return &failure{stage, dataException, err.Error()}
+	case null:
+		return &failure{stage, dataException, "A tombstone needs a key: nobody could tell which entity was deleted"}
+	}
+	c.set(wit.Absent, 0, nil)
+	return nil
+}
+
+// program finds the field in a schema.
+func (o *toTombstone) program(_ *Engine, nodes []wit.Node, _ int) *tombstoneProgram {
 	p, l := beginProgram(nodes)
 	x := &tombstoneProgram{program: p, member: -1}
 	if l == nil {
@@ -129,17 +135,18 @@ var coalesceSpecs = []wit.SettingSpec{
 
 // coalesce is Coalesce: a field becomes the first of several that is not null.
 type coalesce struct {
-	at                  side
+	onColumn[*coalesceProgram]
 	fields              []string
 	field               string
 	remove, replaceNull bool
-	programs            programs[*coalesceProgram]
 }
 
 const coalescePurpose = "coalescing fields"
 
 func newCoalesce(at side, s settings) (operation, *wit.Fault) {
-	o := &coalesce{at: at}
+	o := &coalesce{}
+	o.onColumn = onColumn[*coalesceProgram]{side: at, compile: o.program, structured: o.choose,
+		dynamic: o.chooseEntry}
 	text, err := s.needed("field")
 	if err != nil {
 		return nil, err
@@ -176,7 +183,8 @@ type source struct {
 	instead []byte
 }
 
-func (o *coalesce) compile(e *Engine, nodes []wit.Node, stage int) *coalesceProgram {
+// program finds the fields of a schema.
+func (o *coalesce) program(e *Engine, nodes []wit.Node, stage int) *coalesceProgram {
 	p, l := beginProgram(nodes)
 	x := &coalesceProgram{program: p}
 	if l == nil {
@@ -201,7 +209,7 @@ func (o *coalesce) compile(e *Engine, nodes []wit.Node, stage int) *coalesceProg
 		tree[0].Optional, tree[0].DefaultValue, tree[0].Doc = false, nil, nil
 		if made.nodes == nil {
 			made = field{name: o.field, nodes: tree, from: constant}
-		} else if !sameNodes(made.nodes, tree) {
+		} else if !reflect.DeepEqual(made.nodes, tree) {
 			p.failure = &failure{stage, dataException, "Fields of one type expected for [" + coalescePurpose +
 				"], found: " +
 				o.fields[0] + " " + javaClass(&made.nodes[0]) + ", " + name + " " + javaClass(&tree[0])}
@@ -233,20 +241,10 @@ func (o *coalesce) compile(e *Engine, nodes []wit.Node, stage int) *coalesceProg
 	return x
 }
 
-func (o *coalesce) apply(e *Engine, v *view, stage int) (*failure, error) {
-	c := &v.columns[o.at]
-	switch c.form {
-	case wit.Absent:
-		return nil, nil
-	case wit.Dynamic:
-		return o.schemaless(e, c, stage), nil
-	}
-	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *coalesceProgram { return o.compile(e, nodes, stage) })
-	if err != nil {
-		return nil, err
-	}
+// choose does a column with a schema.
+func (o *coalesce) choose(e *Engine, c *column, x *coalesceProgram, stage int) *failure {
 	if done, f := e.opened(x.program, c, stage); done {
-		return f, nil
+		return f
 	}
 	var found []byte
 	some := false
@@ -255,7 +253,7 @@ func (o *coalesce) apply(e *Engine, v *view, stage int) (*failure, error) {
 		b := c.bytes[e.ends[s.member]:e.ends[s.member+1]]
 		null, size, ok := datum.IsNull(&s.node, b)
 		if !ok {
-			return broken(stage, s.member), nil
+			return broken(stage, s.member)
 		}
 		if !null {
 			found, some = b[size:], true
@@ -275,10 +273,11 @@ func (o *coalesce) apply(e *Engine, v *view, stage int) (*failure, error) {
 		e.scratch = append(datum.AppendBranch(e.scratch, &x.target, !some), found...)
 	}
 	c.set(wit.Structured, x.out, e.scratch[from:])
-	return nil, nil
+	return nil
 }
 
-func (o *coalesce) schemaless(e *Engine, c *column, stage int) *failure {
+// chooseEntry does a column without schema.
+func (o *coalesce) chooseEntry(e *Engine, c *column, stage int) *failure {
 	m := &e.entries
 	if f := m.take(c.bytes, stage, coalescePurpose); f != nil {
 		return f

@@ -15,9 +15,8 @@ var flattenSpecs = []wit.SettingSpec{
 
 // flatten is Flatten: the fields of structures, or maps, inside others come up to the top, under all names on the way.
 type flatten struct {
-	at        side
+	onColumn[*flattening]
 	delimiter string
-	programs  programs[*flattening]
 	// flat is the map at work.
 	flat flatMap
 }
@@ -29,7 +28,8 @@ const flattenPurpose = "flattening"
 const maxFlatNames = 16 << 20
 
 func newFlatten(at side, s settings) (operation, *wit.Fault) {
-	o := &flatten{at: at, delimiter: *flattenSpecs[0].DefaultValue}
+	o := &flatten{delimiter: *flattenSpecs[0].DefaultValue}
+	o.onColumn = onColumn[*flattening]{side: at, compile: o.flattening, structured: o.rise, dynamic: o.riseInMap}
 	if text, given := s.find("delimiter"); given {
 		o.delimiter = setting.Trim(text)
 	}
@@ -93,7 +93,8 @@ type flattener struct {
 	size  int
 }
 
-func (o *flatten) compile(e *Engine, nodes []wit.Node, stage int) *flattening {
+// flattening finds the fields of a schema.
+func (o *flatten) flattening(e *Engine, nodes []wit.Node, stage int) *flattening {
 	p, _ := beginProgram(nodes)
 	x := &flattening{program: p}
 	if nodes[0].Kind != wit.Structure {
@@ -220,25 +221,15 @@ func (s *flatStruct) writeMembers(dst, in []byte, ends []uint64, null bool) []by
 	return dst
 }
 
-func (o *flatten) apply(e *Engine, v *view, stage int) (*failure, error) {
-	c := &v.columns[o.at]
-	switch c.form {
-	case wit.Absent:
-		return nil, nil
-	case wit.Dynamic:
-		return o.schemaless(e, c, stage), nil
-	}
-	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *flattening { return o.compile(e, nodes, stage) })
-	if err != nil {
-		return nil, err
-	}
+// rise does a column with a schema.
+func (o *flatten) rise(e *Engine, c *column, x *flattening, stage int) *failure {
 	if done, f := e.opened(x.program, c, stage); done {
-		return f, nil
+		return f
 	}
 	from := len(e.scratch)
 	e.scratch = x.top.writeMembers(e.scratch, c.bytes, e.ends, false)
 	c.set(wit.Structured, x.out, e.scratch[from:])
-	return nil, nil
+	return nil
 }
 
 // flatMap is a map that comes of maps in each other.
@@ -282,7 +273,8 @@ func (m *flatMap) begin(stage int, javaOrder bool) {
 	m.collided, m.javaOrder, m.places, m.marks = false, javaOrder, nil, 0
 }
 
-func (o *flatten) schemaless(e *Engine, c *column, stage int) *failure {
+// riseInMap does a column without schema.
+func (o *flatten) riseInMap(e *Engine, c *column, stage int) *failure {
 	if f := e.entries.take(c.bytes, stage, flattenPurpose); f != nil {
 		return f
 	}

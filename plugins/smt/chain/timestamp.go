@@ -53,9 +53,15 @@ type timestampConverter struct {
 
 // timestampWhole is TimestampConverter of a key or value as a whole.
 type timestampWhole struct {
-	at side
 	timeForms
-	programs programs[*wholeEdit]
+	onColumn[*wholeEdit]
+}
+
+func newTimestampWhole(at side, forms timeForms) *timestampWhole {
+	o := &timestampWhole{timeForms: forms}
+	o.onColumn = onColumn[*wholeEdit]{side: at, compile: o.edit, structured: o.represent,
+		dynamic: o.representDynamic}
+	return o
 }
 
 // timeForms is what becomes of times.
@@ -122,7 +128,7 @@ func newTimestampConverter(at side, s settings) (operation, *wit.Fault) {
 			"using string timestamps")
 	}
 	if o.field == "" {
-		return &timestampWhole{at: at, timeForms: o.timeForms}, nil
+		return newTimestampWhole(at, o.timeForms), nil
 	}
 	return o, nil
 }
@@ -402,50 +408,44 @@ func (o *timeForms) convert(dst, in []byte, from *wit.Node, form timestampForm, 
 	return o.append(dst, at, false, stage)
 }
 
-func (o *timestampWhole) compile(s *schemas, nodes []wit.Node, stage int) *wholeEdit {
+// edit makes the conversion of values of a schema.
+func (o *timestampWhole) edit(e *Engine, nodes []wit.Node, stage int) *wholeEdit {
 	p, _ := beginProgram(nodes)
 	made := o.node(nodes[0].Optional)
 	form, wrong := formOf(&nodes[0], stage)
 	return &wholeEdit{reader: p.reader, failure: wrong, from: &nodes[0], made: &made,
-		schema: s.declare([]wit.Node{made}), edit: o.of(&nodes[0], form, stage)}
+		schema: e.schemas.declare([]wit.Node{made}), edit: o.of(&nodes[0], form, stage)}
 }
 
-func (o *timestampWhole) apply(e *Engine, v *view, stage int) (*failure, error) {
-	c := &v.columns[o.at]
-	switch c.form {
-	case wit.Absent:
-		return nil, nil
-	case wit.Dynamic:
-		tag, class := c.bytes, c.class
-		f := e.editDynamic(c, stage, func(dst, in []byte) ([]byte, *failure) { return o.dynamic(dst, in, stage) })
-		if f != nil && class != "" && len(tag) > 0 {
-			f.text = strings.Replace(f.text, dynamicClasses[tag[0]], class, 1)
-		}
-		return f, nil
+// representDynamic does a column without schema.
+func (o *timestampWhole) representDynamic(e *Engine, c *column, stage int) *failure {
+	tag, class := c.bytes, c.class
+	f := e.editDynamic(c, stage, func(dst, in []byte) ([]byte, *failure) { return o.timeForms.dynamic(dst, in, stage) })
+	if f != nil && class != "" && len(tag) > 0 {
+		f.text = strings.Replace(f.text, dynamicClasses[tag[0]], class, 1)
 	}
-	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *wholeEdit {
-		return o.compile(&e.schemas, nodes, stage)
-	})
-	if err != nil {
-		return nil, err
-	}
+	return f
+}
+
+// represent does a column with a schema.
+func (o *timestampWhole) represent(e *Engine, c *column, x *wholeEdit, stage int) *failure {
 	null, start, ok := x.null(c.bytes)
 	switch {
 	case !ok:
-		return broken(stage, 0), nil
+		return broken(stage, 0)
 	case x.failure != nil:
-		return x.failure, nil
+		return x.failure
 	case null:
 		missing := c.missing
 		c.set(wit.Structured, x.schema, datum.AppendBranch(nil, x.made, true))
 		c.missing = missing
-		return nil, nil
+		return nil
 	case c.class != "":
 		form, _ := formOf(x.from, stage)
 		_, f := o.raw(form, nil, c.class, stage)
-		return f, nil
+		return f
 	}
-	return x.apply(e, c, start, x.edit), nil
+	return x.apply(e, c, start, x.edit)
 }
 
 // dynamic appends what becomes of a value without schema, which was checked. Its class tells the form.

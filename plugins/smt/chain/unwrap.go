@@ -1,7 +1,6 @@
 package chain
 
 import (
-	"reflect"
 	"slices"
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -21,10 +20,9 @@ var unwrapSpecs = []wit.SettingSpec{
 // structure around it. Beside the array may stand what tells of the feed and not of its entities: `__count`, and a
 // `__next` that is null.
 type unwrap struct {
-	at       side
-	fields   []string
-	wrapper  string
-	programs programs[*unwrapped]
+	onColumn[*unwrapped]
+	fields  []string
+	wrapper string
 }
 
 // unwrapped is the schema that comes out.
@@ -42,7 +40,8 @@ const (
 )
 
 func newUnwrap(at side, s settings) (operation, *wit.Fault) {
-	o := &unwrap{at: at, wrapper: "results", fields: s.list("fields")}
+	o := &unwrap{wrapper: "results", fields: s.list("fields")}
+	o.onColumn = onColumn[*unwrapped]{side: at, compile: o.unwrapped, structured: o.strip, dynamic: o.stripMap}
 	if text, given := s.find("wrapper"); given {
 		if o.wrapper = setting.Trim(text); o.wrapper == "" {
 			return nil, invalid("wrapper", text, "String must be non-empty")
@@ -111,7 +110,8 @@ func (o *unwrap) build(dst, nodes []wit.Node, node uint32, name string) []wit.No
 	return dst
 }
 
-func (o *unwrap) compile(e *Engine, nodes []wit.Node, stage int) *unwrapped {
+// unwrapped makes the schema without wrappers.
+func (o *unwrap) unwrapped(e *Engine, nodes []wit.Node, stage int) *unwrapped {
 	x := &unwrapped{nodes: nodes, result: o.build(nil, nodes, 0, "")}
 	if x.same = !slices.ContainsFunc(nodes, func(n wit.Node) bool { return o.holds(nodes, &n) }); x.same {
 		return x
@@ -131,142 +131,138 @@ func (o *unwrap) holds(nodes []wit.Node, n *wit.Node) bool {
 	})
 }
 
-func (o *unwrap) apply(e *Engine, v *view, stage int) (*failure, error) {
-	c := &v.columns[o.at]
-	from := len(e.scratch)
-	switch c.form {
-	case wit.Absent:
-		return nil, nil
-	case wit.Dynamic:
-		tree, _, err := datum.ReadDynamic(c.bytes)
-		if err != nil {
-			return &failure{stage, dataException, err.Error()}, nil
-		}
-		tree, changed, f := o.dynamic(tree, "", stage)
-		if f != nil || !changed {
-			return f, nil
-		}
-		if e.scratch, err = datum.AppendDynamic(e.scratch, tree); err != nil {
-			return &failure{stage, dataException, err.Error()}, nil
-		}
-		c.set(wit.Dynamic, 0, e.scratch[from:])
-		return nil, nil
-	}
-	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *unwrapped { return o.compile(e, nodes, stage) })
-	if err != nil || x.failure != nil || x.same {
-		return x.failure, err
+// strip does a column with a schema.
+func (o *unwrap) strip(e *Engine, c *column, x *unwrapped, stage int) *failure {
+	if x.failure != nil || x.same {
+		return x.failure
 	}
 	tree, _, err := datum.Read(x.nodes, 0, c.bytes)
 	if err != nil {
-		return &failure{stage, dataException, err.Error()}, nil
+		return &failure{stage, dataException, err.Error()}
 	}
-	tree, f := o.structured(x.nodes, 0, tree, "", stage)
+	tree, _, f := o.value(x.nodes, 0, tree, "", stage)
 	if f != nil {
-		return f, nil
+		return f
 	}
+	from := len(e.scratch)
 	if e.scratch, err = datum.Append(e.scratch, x.result, 0, tree); err != nil {
-		return &failure{stage, dataException, err.Error()}, nil
+		return &failure{stage, dataException, err.Error()}
 	}
 	c.set(wit.Structured, x.out, e.scratch[from:])
-	return nil, nil
+	return nil
 }
 
-// cutOff is the failure of a feed of which only the first entities are there.
-func cutOff(stage int, name string) *failure {
-	return &failure{stage, dataException, "The feed in " + name + " goes on behind " + feedNext +
-		": only its first entities are here"}
-}
-
-// structured is a value with schema without wrappers.
-func (o *unwrap) structured(nodes []wit.Node, node uint32, v any, name string, stage int) (any, *failure) {
-	n := &nodes[node]
-	if at := o.inner(nodes, n); at >= 0 && name != "" && o.meant(name) {
-		record, ok := v.(datum.Record)
-		if !ok {
-			return nil, nil
-		}
-		for i, m := range n.Members {
-			if m.Name == feedNext && record[i] != nil {
-				return nil, cutOff(stage, name)
-			}
-		}
-		return o.structured(nodes, n.Members[at].Node, record[at], "", stage)
+// stripMap does a column without schema.
+func (o *unwrap) stripMap(e *Engine, c *column, stage int) *failure {
+	tree, _, err := datum.ReadDynamic(c.bytes)
+	if err != nil {
+		return &failure{stage, dataException, err.Error()}
 	}
-	var f *failure
+	tree, changed, f := o.value(nil, 0, tree, "", stage)
+	if f != nil || !changed {
+		return f
+	}
+	from := len(e.scratch)
+	if e.scratch, err = datum.AppendDynamic(e.scratch, tree); err != nil {
+		return &failure{stage, dataException, err.Error()}
+	}
+	c.set(wit.Dynamic, 0, e.scratch[from:])
+	return nil
+}
+
+// value is a value without wrappers; nodes are nil for one without schema. changed: there were some.
+func (o *unwrap) value(nodes []wit.Node, node uint32, v any, name string, stage int) (_ any, changed bool,
+	f *failure) {
+	if list, below, ok, f := o.feed(nodes, node, v, name, stage); ok || f != nil {
+		if f == nil {
+			list, _, f = o.value(nodes, below, list, "", stage)
+		}
+		return list, true, f
+	}
+	element := uint32(0)
+	if nodes != nil {
+		element = nodes[node].Element
+	}
+	inside := func(v *any, node uint32, name string) bool {
+		is := false
+		*v, is, f = o.value(nodes, node, *v, name, stage)
+		changed = changed || is
+		return f == nil
+	}
 	switch v := v.(type) {
 	case datum.Record:
-		for i, m := range n.Members {
-			if v[i], f = o.structured(nodes, m.Node, v[i], m.Name, stage); f != nil {
-				return nil, f
+		for i, m := range nodes[node].Members {
+			if !inside(&v[i], m.Node, m.Name) {
+				return nil, false, f
 			}
 		}
 	case datum.List:
 		for i := range v {
-			if v[i], f = o.structured(nodes, n.Element, v[i], "", stage); f != nil {
-				return nil, f
+			if !inside(&v[i], element, "") {
+				return nil, false, f
 			}
 		}
 	case datum.Map:
 		for i := range v {
-			if v[i].Value, f = o.structured(nodes, n.Element, v[i].Value, "", stage); f != nil {
-				return nil, f
+			key := ""
+			if nodes == nil {
+				key, _ = v[i].Key.(string)
 			}
-		}
-	}
-	return v, nil
-}
-
-// dynamic is a value without schema without wrappers.
-func (o *unwrap) dynamic(v any, name string, stage int) (_ any, changed bool, f *failure) {
-	switch v := v.(type) {
-	case datum.List:
-		for i := range v {
-			inside := false
-			if v[i], inside, f = o.dynamic(v[i], "", stage); f != nil {
+			if !inside(&v[i].Value, element, key) {
 				return nil, false, f
 			}
-			changed = changed || inside
-		}
-	case datum.Map:
-		if list, ok, f := o.feed(v, name, stage); f != nil {
-			return nil, false, f
-		} else if ok && name != "" && o.meant(name) {
-			inner, _, f := o.dynamic(list, "", stage)
-			return inner, true, f
-		}
-		for i := range v {
-			inside := false
-			key, _ := v[i].Key.(string)
-			if v[i].Value, inside, f = o.dynamic(v[i].Value, key, stage); f != nil {
-				return nil, false, f
-			}
-			changed = changed || inside
 		}
 	}
 	return v, changed, nil
 }
 
-// feed is the array of a map that is a wrapper.
-func (o *unwrap) feed(m datum.Map, name string, stage int) (list datum.List, ok bool, _ *failure) {
+// feed is the array in a field that holds a wrapper, and the array's node; ok is false of other fields. It fails where
+// only the feed's first entities are there.
+func (o *unwrap) feed(nodes []wit.Node, node uint32, v any, name string, stage int) (list any, below uint32, ok bool,
+	_ *failure) {
+	if name == "" || !o.meant(name) {
+		return nil, 0, false, nil
+	}
 	goesOn := false
+	switch v := v.(type) {
+	case nil:
+		return nil, 0, nodes != nil && o.inner(nodes, &nodes[node]) >= 0, nil
+	case datum.Record:
+		members := nodes[node].Members
+		at := o.inner(nodes, &nodes[node])
+		if at < 0 {
+			return nil, 0, false, nil
+		}
+		for i, m := range members {
+			goesOn = goesOn || m.Name == feedNext && v[i] != nil
+		}
+		list, below, ok = v[at], members[at].Node, true
+	case datum.Map:
+		if nodes == nil {
+			list, ok, goesOn = o.wrapped(v)
+		}
+	}
+	if ok && goesOn {
+		return nil, 0, false, &failure{stage, dataException, "The feed in " + name + " goes on behind " + feedNext +
+			": only its first entities are here"}
+	}
+	return list, below, ok, nil
+}
+
+// wrapped is the array of a map that is a wrapper, and whether the feed goes on after it.
+func (o *unwrap) wrapped(m datum.Map) (list datum.List, ok, goesOn bool) {
 	for _, e := range m {
 		switch e.Key {
 		case o.wrapper:
 			if list, ok = e.Value.(datum.List); !ok {
-				return nil, false, nil
+				return nil, false, false
 			}
 		case feedCount:
 		case feedNext:
 			goesOn = e.Value != nil
 		default:
-			return nil, false, nil
+			return nil, false, false
 		}
 	}
-	if ok && goesOn && name != "" && o.meant(name) {
-		return nil, false, cutOff(stage, name)
-	}
-	return list, ok, nil
+	return list, ok, goesOn
 }
-
-// sameNodes tells whether two schemas are equal.
-func sameNodes(a, b []wit.Node) bool { return reflect.DeepEqual(a, b) }

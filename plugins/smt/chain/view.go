@@ -135,6 +135,32 @@ func onlyMap(stage int, purpose, class string) *failure {
 		"Only Map objects supported in absence of schema for [" + purpose + "]" + found + class}
 }
 
+// onColumn is a rowOperation on one column, by what it comes to for the column's schema.
+type onColumn[P any] struct {
+	side     side
+	programs programs[P]
+	// compile makes that for a schema. structured and dynamic do a column with a schema and one without, which is
+	// there.
+	compile    func(e *Engine, nodes []wit.Node, stage int) P
+	structured func(e *Engine, c *column, x P, stage int) *failure
+	dynamic    func(e *Engine, c *column, stage int) *failure
+}
+
+func (o *onColumn[P]) apply(e *Engine, v *view, stage int) (*failure, error) {
+	c := &v.columns[o.side]
+	switch c.form {
+	case wit.Absent:
+		return nil, nil
+	case wit.Dynamic:
+		return o.dynamic(e, c, stage), nil
+	}
+	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) P { return o.compile(e, nodes, stage) })
+	if err != nil {
+		return nil, err
+	}
+	return o.structured(e, c, x, stage), nil
+}
+
 // programs are what an operation compiled, by schema.
 type programs[P any] struct {
 	known  map[uint32]P

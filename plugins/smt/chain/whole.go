@@ -28,9 +28,9 @@ var extractSpecs = []wit.SettingSpec{
 // extract is ExtractField: the key or value becomes one of its fields.
 type extract struct {
 	target
-	name     string
-	path     []string
-	programs programs[*extraction]
+	onColumn[*extraction]
+	name string
+	path []string
 }
 
 const extractPurpose = "field extraction"
@@ -41,6 +41,7 @@ func newExtract(at side, s settings) (operation, *wit.Fault) {
 		return nil, err
 	}
 	o := &extract{target: target{at: at, purpose: extractPurpose}, name: setting.Trim(text)}
+	o.onColumn = onColumn[*extraction]{side: at, compile: o.extraction, structured: o.take, dynamic: o.takeEntry}
 	if err = o.configure(s); err != nil {
 		return nil, err
 	}
@@ -128,7 +129,8 @@ type extractStep struct {
 	instead []byte
 }
 
-func (o *extract) compile(e *Engine, nodes []wit.Node, stage int) *extraction {
+// extraction compiles the way down a schema.
+func (o *extract) extraction(e *Engine, nodes []wit.Node, stage int) *extraction {
 	x := &extraction{}
 	if len(o.path) == 0 {
 		p, l := beginProgram(nodes)
@@ -208,33 +210,23 @@ func (o *extract) schemaless(m *entries, _ step, _ *wit.Row) *failure {
 // noNull is a choice by tag that allows all values but null.
 var noNull = slices.Concat([][]byte{nil}, slices.Repeat([][]byte{{}}, len(dynamicClasses)-1))
 
-func (o *extract) apply(e *Engine, v *view, stage int) (*failure, error) {
-	c := &v.columns[o.at]
-	switch c.form {
-	case wit.Absent:
-		return nil, nil
-	case wit.Dynamic:
-		return o.column(e, c, stage), nil
-	}
-	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *extraction { return o.compile(e, nodes, stage) })
-	if err != nil {
-		return nil, err
-	}
+// take does a column with a schema.
+func (o *extract) take(e *Engine, c *column, x *extraction, stage int) *failure {
 	in := c.bytes
 	for i := range x.steps {
 		s := &x.steps[i]
 		null, start, ok := s.program.null(in)
 		if !ok {
-			return broken(stage, 0), nil
+			return broken(stage, 0)
 		}
 		if null {
-			return x.null(e, c, stage), nil
+			return x.null(e, c, stage)
 		}
 		if x.failure != nil {
 			break
 		}
 		if bad := e.offsets(s.program, in, start); bad >= 0 {
-			return broken(stage, bad), nil
+			return broken(stage, bad)
 		}
 		in = in[e.ends[s.member]:e.ends[s.member+1]]
 		if s.instead != nil && in[0] == s.null {
@@ -242,10 +234,10 @@ func (o *extract) apply(e *Engine, v *view, stage int) (*failure, error) {
 		}
 	}
 	if x.failure != nil {
-		return x.failure, nil
+		return x.failure
 	}
 	c.set(wit.Structured, x.out, in)
-	return nil, nil
+	return nil
 }
 
 // null is the outcome where a structure on the way is null.
@@ -266,8 +258,8 @@ func (x *extraction) null(e *Engine, c *column, stage int) *failure {
 	return nil
 }
 
-// column does a column without schema.
-func (o *extract) column(e *Engine, c *column, stage int) *failure {
+// takeEntry does a column without schema.
+func (o *extract) takeEntry(e *Engine, c *column, stage int) *failure {
 	in, purpose := c.bytes, extractPurpose
 	if len(o.path) == 0 {
 		if f := e.entries.take(in, stage, purpose); f != nil {
@@ -373,11 +365,10 @@ var metadataSpecs = []wit.SettingSpec{
 
 // metadata is SetSchemaMetadata: another name or version of the schema.
 type metadata struct {
-	at          side
+	onColumn[*renamed]
 	name        *string
 	version     *int32
 	replaceNull bool
-	programs    programs[*renamed]
 }
 
 // renamed is what the transform comes to for one schema.
@@ -392,7 +383,8 @@ type renamed struct {
 const metadataPurpose = "updating schema metadata"
 
 func newMetadata(at side, s settings) (operation, *wit.Fault) {
-	o := &metadata{at: at}
+	o := &metadata{}
+	o.onColumn = onColumn[*renamed]{side: at, compile: o.rename, structured: o.put, dynamic: o.refuse}
 	if text, given := s.find("schema.name"); given {
 		o.name = wit.Ptr(setting.Trim(text))
 	}
@@ -411,7 +403,8 @@ func newMetadata(at side, s settings) (operation, *wit.Fault) {
 	return o, err
 }
 
-func (o *metadata) compile(e *Engine, nodes []wit.Node, stage int) *renamed {
+// rename makes the other schema.
+func (o *metadata) rename(e *Engine, nodes []wit.Node, stage int) *renamed {
 	root := nodes[0]
 	if o.name != nil {
 		root.Name = o.name
@@ -443,38 +436,24 @@ func (o *metadata) compile(e *Engine, nodes []wit.Node, stage int) *renamed {
 	return x
 }
 
-func (o *metadata) apply(e *Engine, v *view, stage int) (*failure, error) {
-	c := &v.columns[o.at]
-	switch c.form {
-	case wit.Absent:
-		return nil, nil
-	case wit.Dynamic:
-		return &failure{stage, dataException, "Schema required for [" + metadataPurpose + "]"}, nil
+// refuse does a column without schema.
+func (o *metadata) refuse(_ *Engine, _ *column, stage int) *failure {
+	return &failure{stage, dataException, "Schema required for [" + metadataPurpose + "]"}
+}
+
+// put gives a column the other schema.
+func (o *metadata) put(e *Engine, c *column, x *renamed, stage int) *failure {
+	if x.failure != nil {
+		return x.failure
 	}
-	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *renamed { return o.compile(e, nodes, stage) })
-	if err != nil || x.failure != nil {
-		return x.failure, err
+	if p := x.rewrites; p != nil {
+		switch done, f := e.opened(p, c, stage); {
+		case f != nil:
+			return f
+		case !done:
+			return p.write(e, &e.view, c, stage)
+		}
 	}
-	p := x.rewrites
-	if p == nil {
-		c.schema = x.out
-		return nil, nil
-	}
-	null, start, ok := p.null(c.bytes)
-	if !ok {
-		return broken(stage, 0), nil
-	}
-	if null {
-		c.schema = x.out
-		return nil, nil
-	}
-	if bad := e.offsets(p, c.bytes, start); bad >= 0 {
-		return broken(stage, bad), nil
-	}
-	from := len(e.scratch)
-	f := (*failure)(nil)
-	if e.scratch, f = p.append(e.scratch, p.made.parts, e.ends, c.bytes, v.row); f == nil {
-		c.set(wit.Structured, x.out, e.scratch[from:])
-	}
-	return f, nil
+	c.schema = x.out
+	return nil
 }
