@@ -421,61 +421,72 @@ func value(s *Object, at int, f *Field, kind uint64) int {
 	if n < 0 || n > s.End-next {
 		return 0
 	}
+	return block(s, next, n, f, kind)
+}
+
+// block is value for one of n bytes that begin at a place.
+func block(s *Object, at, n int, f *Field, kind uint64) int {
+	failed := 0
 	if kind == SkipBlock {
 		if f.Unit != 0 {
-			failed = invalid(s.In, next, next+n)
+			failed = invalid(s.In, at, at+n)
 			if failed != 0 {
 				return 0
 			}
 		}
-		return next + n
+		return at + n
 	}
 	if kind == Text {
 		if n > f.Most || n > s.Limit-s.O-f.BehindSize {
 			return 0
 		}
 		if s.XML != 0 {
-			failed = content(s, next, n)
+			failed = content(s, at, n)
 		} else {
-			failed = text(s, next, n)
+			failed = text(s, at, n)
 		}
 	} else {
 		if kind == Decimal {
 			if n == 0 || n > 8 {
 				return 0
 			}
-			failed = unscaled(s.In, next, n)
+			failed = unscaled(s.In, at, n)
 			if failed >= f.Bound || failed <= -f.Bound {
 				return 0
 			}
 			decimal(s, failed, f)
-			return next + n
+			return at + n
 		}
 		if kind == DecimalText {
 			if n > 40 {
 				return 0
 			}
-			failed = numeral(s, next, n, f)
+			failed = numeral(s, at, n, f)
 		} else {
-			ms := moment(s, next, n)
-			if ms == noMoment {
-				return 0
-			}
-			if s.XML != 0 {
-				write(s, s.In, next, 19)
-				if kind == InstantOffset {
-					Put(s.Out, s.O, 'Z')
-					s.O++
-				}
-			} else {
-				failed = instant(s, ms, kind-Instant)
-			}
+			failed = textInstant(s, at, n, kind-Instant)
 		}
 	}
 	if failed != 0 {
 		return 0
 	}
-	return next + n
+	return at + n
+}
+
+// textInstant writes a point in time that is a text; 1: it is none.
+func textInstant(s *Object, at, n int, offset uint64) int {
+	ms := moment(s, at, n)
+	if ms == noMoment {
+		return 1
+	}
+	if s.XML == 0 {
+		return instant(s, ms, offset)
+	}
+	write(s, s.In, at, 19)
+	if offset != 0 {
+		Put(s.Out, s.O, 'Z')
+		s.O++
+	}
+	return 0
 }
 
 // member writes a field whose value is not null; 0: it is the caller's to write.
@@ -618,6 +629,20 @@ func goFind(p unsafe.Pointer, n int, word uint64) int {
 	return 0
 }
 
+// noted notes in a place, unless it has one, that the value of a header stands between its colon and end. 0: between the
+// name and its colon is something that is not common.
+func noted(p unsafe.Pointer, colon, end int, place unsafe.Pointer) int {
+	c := uint64(Byte(p, colon))
+	if c == ' ' || c > 0x7f {
+		return 0
+	}
+	if c == ':' && Load(place, 0) == 0 {
+		Store(place, 0, uint64(colon+1))
+		Store(place, 8, uint64(end))
+	}
+	return 1
+}
+
 // header notes the value of a header that begins at a place, where it is one of the few. 0: between the name and its
 // colon is something that is not common.
 func header(s *Answers, p unsafe.Pointer, at, end int) int {
@@ -625,62 +650,18 @@ func header(s *Answers, p unsafe.Pointer, at, end int) int {
 	if a == 0x2d746e65746e6f63 { // content-
 		a = lower(Load(p, at+8))
 		if a&0xffffffff == 0x65707974 { // type
-			c := uint64(Byte(p, at+12))
-			if c == ':' {
-				if s.TypeFrom == 0 {
-					s.TypeFrom = at + 13
-					s.TypeTo = end
-				}
-				return 1
-			}
-			if c == ' ' || c > 0x7f {
-				return 0
-			}
-			return 1
+			return noted(p, at+12, end, unsafe.Pointer(&s.TypeFrom))
 		}
 		if a&0xffff == 0x6469 { // id
-			c := uint64(Byte(p, at+10))
-			if c == ':' {
-				if s.IDFrom == 0 {
-					s.IDFrom = at + 11
-					s.IDTo = end
-				}
-				return 1
-			}
-			if c == ' ' || c > 0x7f {
-				return 0
-			}
-			return 1
+			return noted(p, at+10, end, unsafe.Pointer(&s.IDFrom))
 		}
 		if a&0xffffffffffff == 0x6874676e656c { // length
-			c := uint64(Byte(p, at+14))
-			if c == ':' {
-				if s.LengthFrom == 0 {
-					s.LengthFrom = at + 15
-					s.LengthTo = end
-				}
-				return 1
-			}
-			if c == ' ' || c > 0x7f {
-				return 0
-			}
-			return 1
+			return noted(p, at+14, end, unsafe.Pointer(&s.LengthFrom))
 		}
 		return 1
 	}
 	if a == 0x6e6f697461636f6c { // location
-		c := uint64(Byte(p, at+8))
-		if c == ':' {
-			if s.LocationFrom == 0 {
-				s.LocationFrom = at + 9
-				s.LocationTo = end
-			}
-			return 1
-		}
-		if c == ' ' || c > 0x7f {
-			return 0
-		}
-		return 1
+		return noted(p, at+8, end, unsafe.Pointer(&s.LocationFrom))
 	}
 	if a == 0x6261746165706572 { // repeatab
 		a = lower(Load(p, at+8))
@@ -692,10 +673,7 @@ func header(s *Answers, p unsafe.Pointer, at, end int) int {
 				if Byte(p, at+19) != ':' {
 					return 0
 				}
-				if s.RepeatedFrom == 0 {
-					s.RepeatedFrom = at + 20
-					s.RepeatedTo = end
-				}
+				return noted(p, at+19, end, unsafe.Pointer(&s.RepeatedFrom))
 			}
 		}
 		return 1
@@ -778,6 +756,20 @@ func last(p unsafe.Pointer, at, end int) int {
 		}
 	}
 	return end
+}
+
+// trimmed takes the blanks off the value in a place. 0: what stands at one of its ends may be a blank of another kind.
+func trimmed(p, place unsafe.Pointer) int {
+	from := int(Load(place, 0))
+	to := int(Load(place, 8))
+	from = first(p, from, to)
+	to = last(p, from, to)
+	Store(place, 0, uint64(from))
+	Store(place, 8, uint64(to))
+	if from == 0 || to == 0 {
+		return 0
+	}
+	return 1
 }
 
 // counted is the number that digits say, -1 where others are among them, or it is far above a limit.
@@ -973,6 +965,35 @@ func status(p unsafe.Pointer, at int) int {
 	return 1
 }
 
+// values takes what the headers of an answer say, and returns the length of its body; -1: something is not common.
+func values(s *Answers, p unsafe.Pointer) int {
+	n := 0
+	usual := 1
+	if s.LengthFrom != 0 {
+		usual = trimmed(p, unsafe.Pointer(&s.LengthFrom))
+		n = counted(p, s.LengthFrom, s.LengthTo, s.End)
+	}
+	s.Number = -1
+	if s.IDFrom != 0 && usual != 0 {
+		usual = trimmed(p, unsafe.Pointer(&s.IDFrom))
+		if s.IDFrom < s.IDTo {
+			if Byte(p, s.IDFrom) != '0' {
+				s.Number = counted(p, s.IDFrom, s.IDTo, s.End)
+			}
+		}
+	}
+	if s.LocationFrom != 0 && usual != 0 {
+		usual = trimmed(p, unsafe.Pointer(&s.LocationFrom))
+	}
+	if s.RepeatedFrom != 0 && usual != 0 {
+		usual = trimmed(p, unsafe.Pointer(&s.RepeatedFrom))
+	}
+	if usual == 0 {
+		return -1
+	}
+	return n
+}
+
 // kernel: see Next.
 func goNext(s *Answers) int {
 	p := s.Text
@@ -1006,50 +1027,9 @@ func goNext(s *Answers) int {
 		}
 		step++
 	}
-	from := 0
-	to := 0
-	n := 0
-	if s.LengthFrom != 0 {
-		from = first(p, s.LengthFrom, s.LengthTo)
-		to = last(p, from, s.LengthTo)
-		n = counted(p, from, to, s.End)
-		if n < 0 || from == 0 {
-			return 0
-		}
-	}
-	s.Number = -1
-	if s.IDFrom != 0 {
-		from = first(p, s.IDFrom, s.IDTo)
-		to = last(p, from, s.IDTo)
-		if from == 0 || to == 0 {
-			return 0
-		}
-		s.IDFrom = from
-		s.IDTo = to
-		if from < to {
-			if Byte(p, from) != '0' {
-				from = counted(p, from, to, s.End)
-				s.Number = from
-			}
-		}
-	}
-	if s.LocationFrom != 0 {
-		from = first(p, s.LocationFrom, s.LocationTo)
-		to = last(p, from, s.LocationTo)
-		if from == 0 || to == 0 {
-			return 0
-		}
-		s.LocationFrom = from
-		s.LocationTo = to
-	}
-	if s.RepeatedFrom != 0 {
-		from = first(p, s.RepeatedFrom, s.RepeatedTo)
-		to = last(p, from, s.RepeatedTo)
-		if from == 0 || to == 0 {
-			return 0
-		}
-		s.RepeatedFrom = from
-		s.RepeatedTo = to
+	n := values(s, p)
+	if n < 0 {
+		return 0
 	}
 	at := s.At
 	if n > s.End-at {

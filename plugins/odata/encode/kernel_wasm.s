@@ -1782,2718 +1782,255 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							Set R2
 							Br $1
 						End
-						Get R3
-						I64Const $15
-						I64Eq
-						If
-							Get R1
-							I32WrapI64
-							I64Load $128
+						Block
 							I64Const $0
-							I64Ne
+							Set R7
+							Get R3
+							I64Const $15
+							I64Eq
 							If
-								Get R0
+								Get R1
 								I32WrapI64
-								I64Load $0
-								Set R7
-								Get R5
-								Set R8
-								Get R5
-								Get R4
-								I64Add
-								Set R9
-								Block
-									Block
-										Loop
-											Get R8
-											Get R9
-											I64LtS
-											I32Eqz
-											BrIf $1
-											Get R7
-											Get R8
-											I64Add
-											I32WrapI64
-											I64Load $0
-											Tee R10
-											I64Const $-9187201950435737472
-											I64And
-											I64Eqz
-											If
-												Get R8
-												I64Const $8
-												I64Add
-												Set R8
-												Br $1
-											End
-											Get R8
-											Get R10
-											I64Const $-9187201950435737472
-											I64And
-											I64Ctz
-											I64Const $3
-											I64ShrS
-											I64Add
-											Tee R8
-											Get R9
-											I64GeS
-											If
-												Br $2
-											End
-											Get R7
-											Get R8
-											I64Add
-											I32WrapI64
-											I64Load $0
-											Tee R10
-											I64Const $255
-											I64And
-											I64Const $224
-											I64LtU
-											If
-												Get R10
-												I64Const $255
-												I64And
-												I64Const $194
-												I64LtU
-												Get R10
-												I64Const $49152
-												I64And
-												I64Const $32768
-												I64Ne
-												I32Or
-												If
-													I64Const $1
-													Set R6
-													Br $4
-												End
-												Get R8
-												I64Const $2
-												I64Add
-												Set R8
-											Else
-												Get R10
-												I64Const $255
-												I64And
-												I64Const $240
-												I64LtU
-												If
-													Get R10
-													I64Const $12632064
-													I64And
-													I64Const $8421376
-													I64Ne
-													Get R10
-													I64Const $255
-													I64And
-													I64Const $224
-													I64Eq
-													Get R10
-													I64Const $8
-													I64ShrU
-													I64Const $255
-													I64And
-													I64Const $160
-													I64LtU
-													I32And
-													I32Or
-													Get R10
-													I64Const $255
-													I64And
-													I64Const $237
-													I64Eq
-													Get R10
-													I64Const $8
-													I64ShrU
-													I64Const $255
-													I64And
-													I64Const $159
-													I64GtU
-													I32And
-													I32Or
-													If
-														I64Const $1
-														Set R6
-														Br $5
-													End
-													Get R8
-													I64Const $3
-													I64Add
-													Set R8
-												Else
-													Get R10
-													I64Const $255
-													I64And
-													I64Const $244
-													I64GtU
-													Get R10
-													I64Const $3233857536
-													I64And
-													I64Const $2155905024
-													I64Ne
-													I32Or
-													Get R10
-													I64Const $255
-													I64And
-													I64Const $240
-													I64Eq
-													Get R10
-													I64Const $8
-													I64ShrU
-													I64Const $255
-													I64And
-													I64Const $144
-													I64LtU
-													I32And
-													I32Or
-													Get R10
-													I64Const $255
-													I64And
-													I64Const $244
-													I64Eq
-													Get R10
-													I64Const $8
-													I64ShrU
-													I64Const $255
-													I64And
-													I64Const $143
-													I64GtU
-													I32And
-													I32Or
-													If
-														I64Const $1
-														Set R6
-														Br $5
-													End
-													Get R8
-													I64Const $4
-													I64Add
-													Set R8
-												End
-											End
-											Get R8
-											Get R9
-											I64GtS
-											If
-												I64Const $1
-												Set R6
-												Br $3
-											End
-											Br $0
-										End
-									End
-									I64Const $0
-									Set R6
-									Br $0
-								End
-								Get R6
+								I64Load $128
 								I64Const $0
 								I64Ne
 								If
-									I64Const $0
-									Set R2
-									Br $3
-								End
-							End
-							Get R5
-							Get R4
-							I64Add
-							Set R2
-							Br $1
-						End
-						Get R3
-						I64Const $5
-						I64Eq
-						If
-							Get R4
-							Get R1
-							I32WrapI64
-							I64Load $120
-							I64GtS
-							Get R4
-							Get R0
-							I32WrapI64
-							I64Load $40
-							Get R0
-							I32WrapI64
-							I64Load $32
-							I64Sub
-							Get R1
-							I32WrapI64
-							I64Load $64
-							I64Sub
-							I64GtS
-							I32Or
-							If
-								I64Const $0
-								Set R2
-								Br $2
-							End
-							Get R0
-							I32WrapI64
-							I64Load $80
-							I64Const $0
-							I64Ne
-							If
-								Block
-									I64Const $0
-									Set R7
-									I64Const $0
-									Set R8
-									I64Const $0
-									Set R9
-									Block
-										Loop
-											Get R7
-											Get R4
-											I64LtS
-											I32Eqz
-											BrIf $1
-											Get R0
-											I32WrapI64
-											I64Load $0
-											Get R5
-											Get R7
-											I64Add
-											I64Add
-											I32WrapI64
-											I64Load $0
-											Tee R10
-											I64Const $2314885530818453536
-											I64Sub
-											Get R10
-											I64Const $2748926567846913574
-											I64Xor
-											I64Const $72340172838076673
-											I64Sub
-											I64Or
-											Get R10
-											I64Const $144680345676153346
-											I64Or
-											I64Const $4485090715960753726
-											I64Xor
-											I64Const $72340172838076673
-											I64Sub
-											I64Or
-											Get R10
-											I64Const $-1
-											I64Xor
-											I64And
-											I64Const $-9187201950435737472
-											I64And
-											Tee R11
-											I64Const $0
-											I64Ne
-											If
-												Get R7
-												Get R11
-												I64Ctz
-												I64Const $3
-												I64ShrS
-												I64Add
-												Get R4
-												I64LtS
-												If
-													I64Const $1
-													Set R6
-													Br $4
-												End
-											End
-											Get R8
-											Get R10
-											I64Or
-											Set R8
-											Get R10
-											I64Const $-1157442765409226769
-											I64Xor
-											Set R11
-											Get R9
-											Get R11
-											I64Const $72340172838076673
-											I64Sub
-											Get R11
-											I64Const $-1
-											I64Xor
-											I64And
-											I64Const $-9187201950435737472
-											I64And
-											I64Or
-											Set R9
-											Get R0
-											I32WrapI64
-											I64Load $24
-											Get R0
-											I32WrapI64
-											I64Load $32
-											Get R7
-											I64Add
-											I64Add
-											I32WrapI64
-											Get R10
-											I64Store $0
-											Get R7
-											I64Const $8
-											I64Add
-											Set R7
-											Br $0
-										End
-									End
-									Get R8
-									I64Const $-9187201950435737472
-									I64And
-									I64Const $0
-									I64Ne
-									If
-										Get R9
-										I64Const $0
-										I64Ne
-										If
-											I64Const $1
-											Set R6
-											Br $2
-										End
-										Get R0
-										I32WrapI64
-										I64Load $0
-										Set R10
-										Get R5
-										Set R11
-										Get R5
-										Get R4
-										I64Add
-										Set R12
-										Block
-											Block
-												Loop
-													Get R11
-													Get R12
-													I64LtS
-													I32Eqz
-													BrIf $1
-													Get R10
-													Get R11
-													I64Add
-													I32WrapI64
-													I64Load $0
-													Tee R13
-													I64Const $-9187201950435737472
-													I64And
-													I64Eqz
-													If
-														Get R11
-														I64Const $8
-														I64Add
-														Set R11
-														Br $1
-													End
-													Get R11
-													Get R13
-													I64Const $-9187201950435737472
-													I64And
-													I64Ctz
-													I64Const $3
-													I64ShrS
-													I64Add
-													Tee R11
-													Get R12
-													I64GeS
-													If
-														Br $2
-													End
-													Get R10
-													Get R11
-													I64Add
-													I32WrapI64
-													I64Load $0
-													Tee R13
-													I64Const $255
-													I64And
-													I64Const $224
-													I64LtU
-													If
-														Get R13
-														I64Const $255
-														I64And
-														I64Const $194
-														I64LtU
-														Get R13
-														I64Const $49152
-														I64And
-														I64Const $32768
-														I64Ne
-														I32Or
-														If
-															I64Const $1
-															Set R7
-															Br $4
-														End
-														Get R11
-														I64Const $2
-														I64Add
-														Set R11
-													Else
-														Get R13
-														I64Const $255
-														I64And
-														I64Const $240
-														I64LtU
-														If
-															Get R13
-															I64Const $12632064
-															I64And
-															I64Const $8421376
-															I64Ne
-															Get R13
-															I64Const $255
-															I64And
-															I64Const $224
-															I64Eq
-															Get R13
-															I64Const $8
-															I64ShrU
-															I64Const $255
-															I64And
-															I64Const $160
-															I64LtU
-															I32And
-															I32Or
-															Get R13
-															I64Const $255
-															I64And
-															I64Const $237
-															I64Eq
-															Get R13
-															I64Const $8
-															I64ShrU
-															I64Const $255
-															I64And
-															I64Const $159
-															I64GtU
-															I32And
-															I32Or
-															If
-																I64Const $1
-																Set R7
-																Br $5
-															End
-															Get R11
-															I64Const $3
-															I64Add
-															Set R11
-														Else
-															Get R13
-															I64Const $255
-															I64And
-															I64Const $244
-															I64GtU
-															Get R13
-															I64Const $3233857536
-															I64And
-															I64Const $2155905024
-															I64Ne
-															I32Or
-															Get R13
-															I64Const $255
-															I64And
-															I64Const $240
-															I64Eq
-															Get R13
-															I64Const $8
-															I64ShrU
-															I64Const $255
-															I64And
-															I64Const $144
-															I64LtU
-															I32And
-															I32Or
-															Get R13
-															I64Const $255
-															I64And
-															I64Const $244
-															I64Eq
-															Get R13
-															I64Const $8
-															I64ShrU
-															I64Const $255
-															I64And
-															I64Const $143
-															I64GtU
-															I32And
-															I32Or
-															If
-																I64Const $1
-																Set R7
-																Br $5
-															End
-															Get R11
-															I64Const $4
-															I64Add
-															Set R11
-														End
-													End
-													Get R11
-													Get R12
-													I64GtS
-													If
-														I64Const $1
-														Set R7
-														Br $3
-													End
-													Br $0
-												End
-											End
-											I64Const $0
-											Set R7
-											Br $0
-										End
-										Get R7
-										I64Const $0
-										I64Ne
-										If
-											I64Const $1
-											Set R6
-											Br $2
-										End
-									End
 									Get R0
-									I32WrapI64
-									Get R0
-									I32WrapI64
-									I64Load $32
-									Get R4
-									I64Add
-									I64Store $32
-									I64Const $0
-									Set R6
-									Br $0
-								End
-							Else
-								Block
-									Block
-										Get R0
-										I32WrapI64
-										I64Load $80
-										I64Eqz
-										If
-											Get R0
-											I32WrapI64
-											I64Load $24
-											Get R0
-											I32WrapI64
-											I64Load $32
-											I64Add
-											I32WrapI64
-											I64Const $34
-											I64Store8 $0
-											Get R0
-											I32WrapI64
-											Get R0
-											I32WrapI64
-											I64Load $32
-											I64Const $1
-											I64Add
-											I64Store $32
-										End
-									End
-									I64Const $0
-									Set R7
-									I64Const $0
-									Set R8
-									Block
-										Loop
-											Get R7
-											Get R4
-											I64LtS
-											I32Eqz
-											BrIf $1
-											Get R0
-											I32WrapI64
-											I64Load $0
-											Get R5
-											Get R7
-											I64Add
-											I64Add
-											I32WrapI64
-											I64Load $0
-											Tee R9
-											I64Const $144680345676153346
-											I64Xor
-											I64Const $2387225703656530209
-											I64Sub
-											Get R9
-											I64Const $6655295901103053916
-											I64Xor
-											I64Const $72340172838076673
-											I64Sub
-											I64Or
-											Get R9
-											I64Const $-1
-											I64Xor
-											I64And
-											I64Const $-9187201950435737472
-											I64And
-											Tee R10
-											I64Const $0
-											I64Ne
-											If
-												Get R7
-												Get R10
-												I64Ctz
-												I64Const $3
-												I64ShrS
-												I64Add
-												Get R4
-												I64LtS
-												If
-													I64Const $1
-													Set R6
-													Br $4
-												End
-											End
-											Get R8
-											Get R9
-											I64Or
-											Set R8
-											Get R0
-											I32WrapI64
-											I64Load $24
-											Get R0
-											I32WrapI64
-											I64Load $32
-											Get R7
-											I64Add
-											I64Add
-											I32WrapI64
-											Get R9
-											I64Store $0
-											Get R7
-											I64Const $8
-											I64Add
-											Set R7
-											Br $0
-										End
-									End
-									Get R8
-									I64Const $-9187201950435737472
-									I64And
-									I64Const $0
-									I64Ne
-									If
-										Get R0
-										I32WrapI64
-										I64Load $0
-										Set R9
-										Get R5
-										Set R10
-										Get R5
-										Get R4
-										I64Add
-										Set R11
-										Block
-											Block
-												Loop
-													Get R10
-													Get R11
-													I64LtS
-													I32Eqz
-													BrIf $1
-													Get R9
-													Get R10
-													I64Add
-													I32WrapI64
-													I64Load $0
-													Tee R12
-													I64Const $-9187201950435737472
-													I64And
-													I64Eqz
-													If
-														Get R10
-														I64Const $8
-														I64Add
-														Set R10
-														Br $1
-													End
-													Get R10
-													Get R12
-													I64Const $-9187201950435737472
-													I64And
-													I64Ctz
-													I64Const $3
-													I64ShrS
-													I64Add
-													Tee R10
-													Get R11
-													I64GeS
-													If
-														Br $2
-													End
-													Get R9
-													Get R10
-													I64Add
-													I32WrapI64
-													I64Load $0
-													Tee R12
-													I64Const $255
-													I64And
-													I64Const $224
-													I64LtU
-													If
-														Get R12
-														I64Const $255
-														I64And
-														I64Const $194
-														I64LtU
-														Get R12
-														I64Const $49152
-														I64And
-														I64Const $32768
-														I64Ne
-														I32Or
-														If
-															I64Const $1
-															Set R7
-															Br $4
-														End
-														Get R10
-														I64Const $2
-														I64Add
-														Set R10
-													Else
-														Get R12
-														I64Const $255
-														I64And
-														I64Const $240
-														I64LtU
-														If
-															Get R12
-															I64Const $12632064
-															I64And
-															I64Const $8421376
-															I64Ne
-															Get R12
-															I64Const $255
-															I64And
-															I64Const $224
-															I64Eq
-															Get R12
-															I64Const $8
-															I64ShrU
-															I64Const $255
-															I64And
-															I64Const $160
-															I64LtU
-															I32And
-															I32Or
-															Get R12
-															I64Const $255
-															I64And
-															I64Const $237
-															I64Eq
-															Get R12
-															I64Const $8
-															I64ShrU
-															I64Const $255
-															I64And
-															I64Const $159
-															I64GtU
-															I32And
-															I32Or
-															If
-																I64Const $1
-																Set R7
-																Br $5
-															End
-															Get R10
-															I64Const $3
-															I64Add
-															Set R10
-														Else
-															Get R12
-															I64Const $255
-															I64And
-															I64Const $244
-															I64GtU
-															Get R12
-															I64Const $3233857536
-															I64And
-															I64Const $2155905024
-															I64Ne
-															I32Or
-															Get R12
-															I64Const $255
-															I64And
-															I64Const $240
-															I64Eq
-															Get R12
-															I64Const $8
-															I64ShrU
-															I64Const $255
-															I64And
-															I64Const $144
-															I64LtU
-															I32And
-															I32Or
-															Get R12
-															I64Const $255
-															I64And
-															I64Const $244
-															I64Eq
-															Get R12
-															I64Const $8
-															I64ShrU
-															I64Const $255
-															I64And
-															I64Const $143
-															I64GtU
-															I32And
-															I32Or
-															If
-																I64Const $1
-																Set R7
-																Br $5
-															End
-															Get R10
-															I64Const $4
-															I64Add
-															Set R10
-														End
-													End
-													Get R10
-													Get R11
-													I64GtS
-													If
-														I64Const $1
-														Set R7
-														Br $3
-													End
-													Br $0
-												End
-											End
-											I64Const $0
-											Set R7
-											Br $0
-										End
-										Get R7
-										I64Const $0
-										I64Ne
-										If
-											I64Const $1
-											Set R6
-											Br $2
-										End
-									End
-									Get R0
-									I32WrapI64
-									Get R0
-									I32WrapI64
-									I64Load $32
-									Get R4
-									I64Add
-									I64Store $32
-									Block
-										Get R0
-										I32WrapI64
-										I64Load $80
-										I64Eqz
-										If
-											Get R0
-											I32WrapI64
-											I64Load $24
-											Get R0
-											I32WrapI64
-											I64Load $32
-											I64Add
-											I32WrapI64
-											I64Const $34
-											I64Store8 $0
-											Get R0
-											I32WrapI64
-											Get R0
-											I32WrapI64
-											I64Load $32
-											I64Const $1
-											I64Add
-											I64Store $32
-										End
-									End
-									I64Const $0
-									Set R6
-									Br $0
-								End
-							End
-						Else
-							Get R3
-							I64Const $8
-							I64Eq
-							If
-								Get R4
-								I64Eqz
-								Get R4
-								I64Const $8
-								I64GtS
-								I32Or
-								If
-									I64Const $0
-									Set R2
-									Br $3
-								End
-								Get R0
-								I32WrapI64
-								I64Load $0
-								Set R7
-								Block
-									Get R7
-									Get R5
-									I64Add
 									I32WrapI64
 									I64Load $0
-									Tee R8
-									I64Const $8
-									I64ShrU
-									I64Const $71777214294589695
-									I64And
-									Get R8
-									I64Const $71777214294589695
-									I64And
-									I64Const $8
-									I64Shl
-									I64Or
-									Tee R8
-									I64Const $16
-									I64ShrU
-									I64Const $281470681808895
-									I64And
-									Get R8
-									I64Const $281470681808895
-									I64And
-									I64Const $16
-									I64Shl
-									I64Or
-									Tee R8
-									I64Const $32
-									I64ShrU
-									Get R8
-									I64Const $32
-									I64Shl
-									I64Or
-									Tee R8
-									I64Const $64
-									I64Const $8
+									Set R8
+									Get R5
+									Set R9
+									Get R5
 									Get R4
-									I64Mul
-									I64Sub
-									I64ShrS
-									Set R6
-									Br $0
-								End
-								Get R6
-								Get R1
-								I32WrapI64
-								I64Load $152
-								I64GeS
-								Get R6
-								I64Const $0
-								Get R1
-								I32WrapI64
-								I64Load $152
-								I64Sub
-								I64LeS
-								I32Or
-								If
-									I64Const $0
-									Set R2
-									Br $3
-								End
-								Get R6
-								Set R7
-								Block
+									I64Add
+									Set R10
 									Block
-										Get R0
-										I32WrapI64
-										I64Load $80
-										I64Eqz
-										If
-											Get R0
-											I32WrapI64
-											I64Load $24
-											Get R0
-											I32WrapI64
-											I64Load $32
-											I64Add
-											I32WrapI64
-											I64Const $34
-											I64Store8 $0
-											Get R0
-											I32WrapI64
-											Get R0
-											I32WrapI64
-											I64Load $32
-											I64Const $1
-											I64Add
-											I64Store $32
-										End
-									End
-									Get R1
-									I32WrapI64
-									I64Load $128
-									I64Eqz
-									If
 										Block
-											Get R7
-											Set R8
-											Get R7
-											I64Const $0
-											I64LtS
-											If
-												Get R0
-												I32WrapI64
-												I64Load $24
-												Get R0
-												I32WrapI64
-												I64Load $32
-												I64Add
-												I32WrapI64
-												I64Const $45
-												I64Store8 $0
-												Get R0
-												I32WrapI64
-												Get R0
-												I32WrapI64
-												I64Load $32
-												I64Const $1
-												I64Add
-												I64Store $32
-												I64Const $0
+											Loop
+												Get R9
+												Get R10
+												I64LtS
+												I32Eqz
+												BrIf $1
 												Get R8
-												I64Sub
-												Set R8
-											End
-											Get R8
-											I64Const $10
-											I64LtU
-											If
-												Get R0
-												I32WrapI64
-												I64Load $24
-												Get R0
-												I32WrapI64
-												I64Load $32
+												Get R9
 												I64Add
 												I32WrapI64
+												I64Load $0
+												Tee R11
+												I64Const $-9187201950435737472
+												I64And
+												I64Eqz
+												If
+													Get R9
+													I64Const $8
+													I64Add
+													Set R9
+													Br $1
+												End
+												Get R9
+												Get R11
+												I64Const $-9187201950435737472
+												I64And
+												I64Ctz
+												I64Const $3
+												I64ShrS
+												I64Add
+												Tee R9
+												Get R10
+												I64GeS
+												If
+													Br $2
+												End
 												Get R8
-												I64Const $48
+												Get R9
 												I64Add
+												I32WrapI64
+												I64Load $0
+												Tee R11
 												I64Const $255
 												I64And
-												I64Store8 $0
-												Get R0
-												I32WrapI64
-												Get R0
-												I32WrapI64
-												I64Load $32
-												I64Const $1
-												I64Add
-												I64Store $32
-											Else
-												Get R8
-												I64Const $100000000
+												I64Const $224
 												I64LtU
 												If
-													Get R8
-													Set R9
-													Block
-														Block
-															Get R9
-															I64Const $10000
-															I64DivU
-															Get R9
-															I64Const $10000
-															I64RemU
-															I64Const $32
-															I64Shl
-															I64Or
-															Tee R11
-															I64Const $10486
-															I64Mul
-															I64Const $20
-															I64ShrU
-															I64Const $545460846719
-															I64And
-															Tee R12
-															Get R11
-															I64Const $100
-															Get R12
-															I64Mul
-															I64Sub
-															I64Const $16
-															I64Shl
-															I64Or
-															Tee R11
-															I64Const $103
-															I64Mul
-															I64Const $10
-															I64ShrU
-															I64Const $4222189076152335
-															I64And
-															Tee R12
-															Get R11
-															I64Const $10
-															Get R12
-															I64Mul
-															I64Sub
-															I64Const $8
-															I64Shl
-															I64Or
-															Set R10
-															Br $0
-														End
-														Get R10
-														I64Ctz
-														I64Const $56
-														I64And
-														Set R9
-														Get R0
-														I32WrapI64
-														I64Load $24
-														Get R0
-														I32WrapI64
-														I64Load $32
-														I64Add
-														I32WrapI64
-														Get R10
-														I64Const $3472328296227680304
-														I64Or
-														Get R9
-														I64ShrU
-														I64Store $0
-														Get R0
-														I32WrapI64
-														Get R0
-														I32WrapI64
-														I64Load $32
-														I64Const $8
-														Get R9
-														I64Const $3
-														I64ShrU
-														I64Sub
-														I64Add
-														I64Store $32
+													Get R11
+													I64Const $255
+													I64And
+													I64Const $194
+													I64LtU
+													Get R11
+													I64Const $49152
+													I64And
+													I64Const $32768
+													I64Ne
+													I32Or
+													If
+														I64Const $1
+														Set R7
+														Br $4
 													End
+													Get R9
+													I64Const $2
+													I64Add
+													Set R9
 												Else
-													Get R8
-													I64Const $10000000000000000
+													Get R11
+													I64Const $255
+													I64And
+													I64Const $240
 													I64LtU
 													If
-														Get R8
-														I64Const $100000000
-														I64DivU
-														Set R9
-														Block
-															Block
-																Get R9
-																I64Const $10000
-																I64DivU
-																Get R9
-																I64Const $10000
-																I64RemU
-																I64Const $32
-																I64Shl
-																I64Or
-																Tee R11
-																I64Const $10486
-																I64Mul
-																I64Const $20
-																I64ShrU
-																I64Const $545460846719
-																I64And
-																Tee R12
-																Get R11
-																I64Const $100
-																Get R12
-																I64Mul
-																I64Sub
-																I64Const $16
-																I64Shl
-																I64Or
-																Tee R11
-																I64Const $103
-																I64Mul
-																I64Const $10
-																I64ShrU
-																I64Const $4222189076152335
-																I64And
-																Tee R12
-																Get R11
-																I64Const $10
-																Get R12
-																I64Mul
-																I64Sub
-																I64Const $8
-																I64Shl
-																I64Or
-																Set R10
-																Br $0
-															End
-															Get R10
-															I64Ctz
-															I64Const $56
-															I64And
-															Set R9
-															Get R0
-															I32WrapI64
-															I64Load $24
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Add
-															I32WrapI64
-															Get R10
-															I64Const $3472328296227680304
-															I64Or
-															Get R9
-															I64ShrU
-															I64Store $0
-															Get R0
-															I32WrapI64
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Const $8
-															Get R9
-															I64Const $3
-															I64ShrU
-															I64Sub
-															I64Add
-															I64Store $32
-														End
-													Else
-														Get R8
-														I64Const $10000000000000000
-														I64DivU
-														Set R9
-														Block
-															Block
-																Get R9
-																I64Const $10000
-																I64DivU
-																Get R9
-																I64Const $10000
-																I64RemU
-																I64Const $32
-																I64Shl
-																I64Or
-																Tee R11
-																I64Const $10486
-																I64Mul
-																I64Const $20
-																I64ShrU
-																I64Const $545460846719
-																I64And
-																Tee R12
-																Get R11
-																I64Const $100
-																Get R12
-																I64Mul
-																I64Sub
-																I64Const $16
-																I64Shl
-																I64Or
-																Tee R11
-																I64Const $103
-																I64Mul
-																I64Const $10
-																I64ShrU
-																I64Const $4222189076152335
-																I64And
-																Tee R12
-																Get R11
-																I64Const $10
-																Get R12
-																I64Mul
-																I64Sub
-																I64Const $8
-																I64Shl
-																I64Or
-																Set R10
-																Br $0
-															End
-															Get R10
-															I64Ctz
-															I64Const $56
-															I64And
-															Set R9
-															Get R0
-															I32WrapI64
-															I64Load $24
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Add
-															I32WrapI64
-															Get R10
-															I64Const $3472328296227680304
-															I64Or
-															Get R9
-															I64ShrU
-															I64Store $0
-															Get R0
-															I32WrapI64
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Const $8
-															Get R9
-															I64Const $3
-															I64ShrU
-															I64Sub
-															I64Add
-															I64Store $32
-														End
-														Get R8
-														I64Const $100000000
-														I64DivU
-														I64Const $100000000
-														I64RemU
-														Set R9
-														Block
-															Block
-																Get R9
-																I64Const $10000
-																I64DivU
-																Get R9
-																I64Const $10000
-																I64RemU
-																I64Const $32
-																I64Shl
-																I64Or
-																Tee R11
-																I64Const $10486
-																I64Mul
-																I64Const $20
-																I64ShrU
-																I64Const $545460846719
-																I64And
-																Tee R12
-																Get R11
-																I64Const $100
-																Get R12
-																I64Mul
-																I64Sub
-																I64Const $16
-																I64Shl
-																I64Or
-																Tee R11
-																I64Const $103
-																I64Mul
-																I64Const $10
-																I64ShrU
-																I64Const $4222189076152335
-																I64And
-																Tee R12
-																Get R11
-																I64Const $10
-																Get R12
-																I64Mul
-																I64Sub
-																I64Const $8
-																I64Shl
-																I64Or
-																Set R10
-																Br $0
-															End
-															Get R0
-															I32WrapI64
-															I64Load $24
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Add
-															I32WrapI64
-															Get R10
-															I64Const $3472328296227680304
-															I64Or
-															I64Store $0
-															Get R0
-															I32WrapI64
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Const $8
-															I64Add
-															I64Store $32
-														End
-													End
-													Get R8
-													I64Const $100000000
-													I64RemU
-													Set R9
-													Block
-														Block
-															Get R9
-															I64Const $10000
-															I64DivU
-															Get R9
-															I64Const $10000
-															I64RemU
-															I64Const $32
-															I64Shl
-															I64Or
-															Tee R11
-															I64Const $10486
-															I64Mul
-															I64Const $20
-															I64ShrU
-															I64Const $545460846719
-															I64And
-															Tee R12
-															Get R11
-															I64Const $100
-															Get R12
-															I64Mul
-															I64Sub
-															I64Const $16
-															I64Shl
-															I64Or
-															Tee R11
-															I64Const $103
-															I64Mul
-															I64Const $10
-															I64ShrU
-															I64Const $4222189076152335
-															I64And
-															Tee R12
-															Get R11
-															I64Const $10
-															Get R12
-															I64Mul
-															I64Sub
-															I64Const $8
-															I64Shl
-															I64Or
-															Set R10
-															Br $0
-														End
-														Get R0
-														I32WrapI64
-														I64Load $24
-														Get R0
-														I32WrapI64
-														I64Load $32
-														I64Add
-														I32WrapI64
-														Get R10
-														I64Const $3472328296227680304
-														I64Or
-														I64Store $0
-														Get R0
-														I32WrapI64
-														Get R0
-														I32WrapI64
-														I64Load $32
+														Get R11
+														I64Const $12632064
+														I64And
+														I64Const $8421376
+														I64Ne
+														Get R11
+														I64Const $255
+														I64And
+														I64Const $224
+														I64Eq
+														Get R11
 														I64Const $8
+														I64ShrU
+														I64Const $255
+														I64And
+														I64Const $160
+														I64LtU
+														I32And
+														I32Or
+														Get R11
+														I64Const $255
+														I64And
+														I64Const $237
+														I64Eq
+														Get R11
+														I64Const $8
+														I64ShrU
+														I64Const $255
+														I64And
+														I64Const $159
+														I64GtU
+														I32And
+														I32Or
+														If
+															I64Const $1
+															Set R7
+															Br $5
+														End
+														Get R9
+														I64Const $3
 														I64Add
-														I64Store $32
+														Set R9
+													Else
+														Get R11
+														I64Const $255
+														I64And
+														I64Const $244
+														I64GtU
+														Get R11
+														I64Const $3233857536
+														I64And
+														I64Const $2155905024
+														I64Ne
+														I32Or
+														Get R11
+														I64Const $255
+														I64And
+														I64Const $240
+														I64Eq
+														Get R11
+														I64Const $8
+														I64ShrU
+														I64Const $255
+														I64And
+														I64Const $144
+														I64LtU
+														I32And
+														I32Or
+														Get R11
+														I64Const $255
+														I64And
+														I64Const $244
+														I64Eq
+														Get R11
+														I64Const $8
+														I64ShrU
+														I64Const $255
+														I64And
+														I64Const $143
+														I64GtU
+														I32And
+														I32Or
+														If
+															I64Const $1
+															Set R7
+															Br $5
+														End
+														Get R9
+														I64Const $4
+														I64Add
+														Set R9
 													End
 												End
+												Get R9
+												Get R10
+												I64GtS
+												If
+													I64Const $1
+													Set R7
+													Br $3
+												End
+												Br $0
 											End
 										End
-									Else
-										Get R7
 										I64Const $0
-										I64LtS
-										If
-											Get R0
-											I32WrapI64
-											I64Load $24
-											Get R0
-											I32WrapI64
-											I64Load $32
-											I64Add
-											I32WrapI64
-											I64Const $45
-											I64Store8 $0
-											Get R0
-											I32WrapI64
-											Get R0
-											I32WrapI64
-											I64Load $32
-											I64Const $1
-											I64Add
-											I64Store $32
-											I64Const $0
-											Get R7
-											I64Sub
-											Set R7
-										End
-										Get R7
-										Get R1
-										I32WrapI64
-										I64Load $144
-										I64DivS
-										Set R8
-										Block
-											Get R8
-											Set R9
-											Get R8
-											I64Const $0
-											I64LtS
-											If
-												Get R0
-												I32WrapI64
-												I64Load $24
-												Get R0
-												I32WrapI64
-												I64Load $32
-												I64Add
-												I32WrapI64
-												I64Const $45
-												I64Store8 $0
-												Get R0
-												I32WrapI64
-												Get R0
-												I32WrapI64
-												I64Load $32
-												I64Const $1
-												I64Add
-												I64Store $32
-												I64Const $0
-												Get R9
-												I64Sub
-												Set R9
-											End
-											Get R9
-											I64Const $10
-											I64LtU
-											If
-												Get R0
-												I32WrapI64
-												I64Load $24
-												Get R0
-												I32WrapI64
-												I64Load $32
-												I64Add
-												I32WrapI64
-												Get R9
-												I64Const $48
-												I64Add
-												I64Const $255
-												I64And
-												I64Store8 $0
-												Get R0
-												I32WrapI64
-												Get R0
-												I32WrapI64
-												I64Load $32
-												I64Const $1
-												I64Add
-												I64Store $32
-											Else
-												Get R9
-												I64Const $100000000
-												I64LtU
-												If
-													Get R9
-													Set R10
-													Block
-														Block
-															Get R10
-															I64Const $10000
-															I64DivU
-															Get R10
-															I64Const $10000
-															I64RemU
-															I64Const $32
-															I64Shl
-															I64Or
-															Tee R12
-															I64Const $10486
-															I64Mul
-															I64Const $20
-															I64ShrU
-															I64Const $545460846719
-															I64And
-															Tee R13
-															Get R12
-															I64Const $100
-															Get R13
-															I64Mul
-															I64Sub
-															I64Const $16
-															I64Shl
-															I64Or
-															Tee R12
-															I64Const $103
-															I64Mul
-															I64Const $10
-															I64ShrU
-															I64Const $4222189076152335
-															I64And
-															Tee R13
-															Get R12
-															I64Const $10
-															Get R13
-															I64Mul
-															I64Sub
-															I64Const $8
-															I64Shl
-															I64Or
-															Set R11
-															Br $0
-														End
-														Get R11
-														I64Ctz
-														I64Const $56
-														I64And
-														Set R10
-														Get R0
-														I32WrapI64
-														I64Load $24
-														Get R0
-														I32WrapI64
-														I64Load $32
-														I64Add
-														I32WrapI64
-														Get R11
-														I64Const $3472328296227680304
-														I64Or
-														Get R10
-														I64ShrU
-														I64Store $0
-														Get R0
-														I32WrapI64
-														Get R0
-														I32WrapI64
-														I64Load $32
-														I64Const $8
-														Get R10
-														I64Const $3
-														I64ShrU
-														I64Sub
-														I64Add
-														I64Store $32
-													End
-												Else
-													Get R9
-													I64Const $10000000000000000
-													I64LtU
-													If
-														Get R9
-														I64Const $100000000
-														I64DivU
-														Set R10
-														Block
-															Block
-																Get R10
-																I64Const $10000
-																I64DivU
-																Get R10
-																I64Const $10000
-																I64RemU
-																I64Const $32
-																I64Shl
-																I64Or
-																Tee R12
-																I64Const $10486
-																I64Mul
-																I64Const $20
-																I64ShrU
-																I64Const $545460846719
-																I64And
-																Tee R13
-																Get R12
-																I64Const $100
-																Get R13
-																I64Mul
-																I64Sub
-																I64Const $16
-																I64Shl
-																I64Or
-																Tee R12
-																I64Const $103
-																I64Mul
-																I64Const $10
-																I64ShrU
-																I64Const $4222189076152335
-																I64And
-																Tee R13
-																Get R12
-																I64Const $10
-																Get R13
-																I64Mul
-																I64Sub
-																I64Const $8
-																I64Shl
-																I64Or
-																Set R11
-																Br $0
-															End
-															Get R11
-															I64Ctz
-															I64Const $56
-															I64And
-															Set R10
-															Get R0
-															I32WrapI64
-															I64Load $24
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Add
-															I32WrapI64
-															Get R11
-															I64Const $3472328296227680304
-															I64Or
-															Get R10
-															I64ShrU
-															I64Store $0
-															Get R0
-															I32WrapI64
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Const $8
-															Get R10
-															I64Const $3
-															I64ShrU
-															I64Sub
-															I64Add
-															I64Store $32
-														End
-													Else
-														Get R9
-														I64Const $10000000000000000
-														I64DivU
-														Set R10
-														Block
-															Block
-																Get R10
-																I64Const $10000
-																I64DivU
-																Get R10
-																I64Const $10000
-																I64RemU
-																I64Const $32
-																I64Shl
-																I64Or
-																Tee R12
-																I64Const $10486
-																I64Mul
-																I64Const $20
-																I64ShrU
-																I64Const $545460846719
-																I64And
-																Tee R13
-																Get R12
-																I64Const $100
-																Get R13
-																I64Mul
-																I64Sub
-																I64Const $16
-																I64Shl
-																I64Or
-																Tee R12
-																I64Const $103
-																I64Mul
-																I64Const $10
-																I64ShrU
-																I64Const $4222189076152335
-																I64And
-																Tee R13
-																Get R12
-																I64Const $10
-																Get R13
-																I64Mul
-																I64Sub
-																I64Const $8
-																I64Shl
-																I64Or
-																Set R11
-																Br $0
-															End
-															Get R11
-															I64Ctz
-															I64Const $56
-															I64And
-															Set R10
-															Get R0
-															I32WrapI64
-															I64Load $24
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Add
-															I32WrapI64
-															Get R11
-															I64Const $3472328296227680304
-															I64Or
-															Get R10
-															I64ShrU
-															I64Store $0
-															Get R0
-															I32WrapI64
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Const $8
-															Get R10
-															I64Const $3
-															I64ShrU
-															I64Sub
-															I64Add
-															I64Store $32
-														End
-														Get R9
-														I64Const $100000000
-														I64DivU
-														I64Const $100000000
-														I64RemU
-														Set R10
-														Block
-															Block
-																Get R10
-																I64Const $10000
-																I64DivU
-																Get R10
-																I64Const $10000
-																I64RemU
-																I64Const $32
-																I64Shl
-																I64Or
-																Tee R12
-																I64Const $10486
-																I64Mul
-																I64Const $20
-																I64ShrU
-																I64Const $545460846719
-																I64And
-																Tee R13
-																Get R12
-																I64Const $100
-																Get R13
-																I64Mul
-																I64Sub
-																I64Const $16
-																I64Shl
-																I64Or
-																Tee R12
-																I64Const $103
-																I64Mul
-																I64Const $10
-																I64ShrU
-																I64Const $4222189076152335
-																I64And
-																Tee R13
-																Get R12
-																I64Const $10
-																Get R13
-																I64Mul
-																I64Sub
-																I64Const $8
-																I64Shl
-																I64Or
-																Set R11
-																Br $0
-															End
-															Get R0
-															I32WrapI64
-															I64Load $24
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Add
-															I32WrapI64
-															Get R11
-															I64Const $3472328296227680304
-															I64Or
-															I64Store $0
-															Get R0
-															I32WrapI64
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Const $8
-															I64Add
-															I64Store $32
-														End
-													End
-													Get R9
-													I64Const $100000000
-													I64RemU
-													Set R10
-													Block
-														Block
-															Get R10
-															I64Const $10000
-															I64DivU
-															Get R10
-															I64Const $10000
-															I64RemU
-															I64Const $32
-															I64Shl
-															I64Or
-															Tee R12
-															I64Const $10486
-															I64Mul
-															I64Const $20
-															I64ShrU
-															I64Const $545460846719
-															I64And
-															Tee R13
-															Get R12
-															I64Const $100
-															Get R13
-															I64Mul
-															I64Sub
-															I64Const $16
-															I64Shl
-															I64Or
-															Tee R12
-															I64Const $103
-															I64Mul
-															I64Const $10
-															I64ShrU
-															I64Const $4222189076152335
-															I64And
-															Tee R13
-															Get R12
-															I64Const $10
-															Get R13
-															I64Mul
-															I64Sub
-															I64Const $8
-															I64Shl
-															I64Or
-															Set R11
-															Br $0
-														End
-														Get R0
-														I32WrapI64
-														I64Load $24
-														Get R0
-														I32WrapI64
-														I64Load $32
-														I64Add
-														I32WrapI64
-														Get R11
-														I64Const $3472328296227680304
-														I64Or
-														I64Store $0
-														Get R0
-														I32WrapI64
-														Get R0
-														I32WrapI64
-														I64Load $32
-														I64Const $8
-														I64Add
-														I64Store $32
-													End
-												End
-											End
-										End
-										Get R0
-										I32WrapI64
-										I64Load $24
-										Get R0
-										I32WrapI64
-										I64Load $32
-										I64Add
-										I32WrapI64
-										I64Const $46
-										I64Store8 $0
-										Get R7
-										Get R1
-										I32WrapI64
-										I64Load $144
-										I64RemS
-										Set R9
-										Block
-											Get R9
-											I64Const $10000
-											I64DivU
-											Get R9
-											I64Const $10000
-											I64RemU
-											I64Const $32
-											I64Shl
-											I64Or
-											Tee R10
-											I64Const $10486
-											I64Mul
-											I64Const $20
-											I64ShrU
-											I64Const $545460846719
-											I64And
-											Tee R11
-											Get R10
-											I64Const $100
-											Get R11
-											I64Mul
-											I64Sub
-											I64Const $16
-											I64Shl
-											I64Or
-											Tee R10
-											I64Const $103
-											I64Mul
-											I64Const $10
-											I64ShrU
-											I64Const $4222189076152335
-											I64And
-											Tee R11
-											Get R10
-											I64Const $10
-											Get R11
-											I64Mul
-											I64Sub
-											I64Const $8
-											I64Shl
-											I64Or
-											Set R8
-											Br $0
-										End
-										Get R0
-										I32WrapI64
-										I64Load $24
-										Get R0
-										I32WrapI64
-										I64Load $32
-										I64Add
-										I32WrapI64
-										Get R8
-										I64Const $3472328296227680304
-										I64Or
-										I64Const $64
-										I64Const $8
-										Get R1
-										I32WrapI64
-										I64Load $128
-										I64Mul
-										I64Sub
-										I64ShrU
-										I64Store $1
-										Get R0
-										I32WrapI64
-										Get R0
-										I32WrapI64
-										I64Load $32
-										I64Const $1
-										Get R1
-										I32WrapI64
-										I64Load $128
-										I64Add
-										I64Add
-										I64Store $32
+										Set R7
+										Br $0
 									End
-									Block
-										Get R0
-										I32WrapI64
-										I64Load $80
-										I64Eqz
-										If
-											Get R0
-											I32WrapI64
-											I64Load $24
-											Get R0
-											I32WrapI64
-											I64Load $32
-											I64Add
-											I32WrapI64
-											I64Const $34
-											I64Store8 $0
-											Get R0
-											I32WrapI64
-											Get R0
-											I32WrapI64
-											I64Load $32
-											I64Const $1
-											I64Add
-											I64Store $32
-										End
+									Get R7
+									I64Const $0
+									I64Ne
+									If
+										I64Const $0
+										Set R2
+										Br $3
 									End
 								End
 								Get R5
 								Get R4
 								I64Add
 								Set R2
-								Br $2
+								Br $1
 							End
 							Get R3
-							I64Const $9
+							I64Const $5
 							I64Eq
 							If
 								Get R4
-								I64Const $40
+								Get R1
+								I32WrapI64
+								I64Load $120
 								I64GtS
+								Get R4
+								Get R0
+								I32WrapI64
+								I64Load $40
+								Get R0
+								I32WrapI64
+								I64Load $32
+								I64Sub
+								Get R1
+								I32WrapI64
+								I64Load $64
+								I64Sub
+								I64GtS
+								I32Or
 								If
 									I64Const $0
 									Set R2
-									Br $3
-								End
-								Block
-									Get R5
-									Get R4
-									I64Add
-									Set R7
-									Get R5
-									Set R8
-									Get R0
-									I32WrapI64
-									I64Load $0
-									Get R5
-									I64Add
-									I32WrapI64
-									I64Load8U $0
-									I64Const $45
-									I64Eq
-									If
-										Get R8
-										I64Const $1
-										I64Add
-										Set R8
-									End
-									Get R7
-									Set R9
-									Get R8
-									Set R10
-									Block
-										Loop
-											Get R10
-											Get R7
-											I64LtS
-											I32Eqz
-											BrIf $1
-											Get R0
-											I32WrapI64
-											I64Load $0
-											Get R10
-											I64Add
-											I32WrapI64
-											I64Load8U $0
-											Tee R11
-											I64Const $46
-											I64Eq
-											If
-												Get R9
-												Get R7
-												I64Ne
-												If
-													I64Const $1
-													Set R6
-													Br $4
-												End
-												Get R10
-												Set R9
-											Else
-												Get R11
-												I64Const $48
-												I64Sub
-												I64Const $9
-												I64GtU
-												If
-													I64Const $1
-													Set R6
-													Br $4
-												End
-											End
-											Get R10
-											I64Const $1
-											I64Add
-											Set R10
-											Br $0
-										End
-									End
-									Get R9
-									Get R8
-									I64Eq
-									Get R9
-									Get R7
-									I64Const $1
-									I64Sub
-									I64Eq
-									I32Or
-									Get R7
-									Get R9
-									I64Sub
-									I64Const $1
-									I64Sub
-									Get R1
-									I32WrapI64
-									I64Load $136
-									I64GtS
-									I32Or
-									Get R9
-									Get R8
-									I64Sub
-									Get R1
-									I32WrapI64
-									I64Load $120
-									I64GtS
-									I32Or
-									Get R4
-									I64Eqz
-									I32Or
-									If
-										I64Const $1
-										Set R6
-										Br $1
-									End
-									Block
-										Get R0
-										I32WrapI64
-										I64Load $80
-										I64Eqz
-										If
-											Get R0
-											I32WrapI64
-											I64Load $24
-											Get R0
-											I32WrapI64
-											I64Load $32
-											I64Add
-											I32WrapI64
-											I64Const $34
-											I64Store8 $0
-											Get R0
-											I32WrapI64
-											Get R0
-											I32WrapI64
-											I64Load $32
-											I64Const $1
-											I64Add
-											I64Store $32
-										End
-									End
-									Get R0
-									I32WrapI64
-									I64Load $0
-									Set R11
-									Block
-										I64Const $0
-										Set R12
-										Block
-											Loop
-												Get R12
-												Get R4
-												I64LtS
-												I32Eqz
-												BrIf $1
-												Get R0
-												I32WrapI64
-												I64Load $24
-												Get R0
-												I32WrapI64
-												I64Load $32
-												Get R12
-												I64Add
-												I64Add
-												I32WrapI64
-												Get R11
-												Get R5
-												Get R12
-												I64Add
-												I64Add
-												I32WrapI64
-												I64Load $0
-												I64Store $0
-												Get R12
-												I64Const $8
-												I64Add
-												Set R12
-												Br $0
-											End
-										End
-										Get R0
-										I32WrapI64
-										Get R0
-										I32WrapI64
-										I64Load $32
-										Get R4
-										I64Add
-										I64Store $32
-									End
-									Block
-										Get R0
-										I32WrapI64
-										I64Load $80
-										I64Eqz
-										If
-											Get R0
-											I32WrapI64
-											I64Load $24
-											Get R0
-											I32WrapI64
-											I64Load $32
-											I64Add
-											I32WrapI64
-											I64Const $34
-											I64Store8 $0
-											Get R0
-											I32WrapI64
-											Get R0
-											I32WrapI64
-											I64Load $32
-											I64Const $1
-											I64Add
-											I64Store $32
-										End
-									End
-									I64Const $0
-									Set R6
-									Br $0
-								End
-							Else
-								Block
-									Get R4
-									I64Const $19
-									I64Ne
-									If
-										Get R4
-										I64Const $20
-										I64Ne
-										Get R0
-										I32WrapI64
-										I64Load $0
-										Get R5
-										I64Add
-										I32WrapI64
-										I64Load8U $19
-										I64Const $90
-										I64Ne
-										I32Or
-										If
-											I64Const $-9223372036854775808
-											Set R7
-											Br $2
-										End
-									End
-									Get R0
-									I32WrapI64
-									I64Load $0
-									Get R5
-									I64Add
-									I32WrapI64
-									I64Load $0
-									I64Const $3256155501228994608
-									I64Xor
-									Set R8
-									Get R0
-									I32WrapI64
-									I64Load $0
-									Get R5
-									I64Add
-									I32WrapI64
-									I64Load $8
-									I64Const $3472339291346317360
-									I64Xor
-									Set R9
-									Get R0
-									I32WrapI64
-									I64Load $0
-									Get R5
-									I64Add
-									I32WrapI64
-									I64Load $11
-									I64Const $3472339291344613424
-									I64Xor
-									Set R10
-									Get R8
-									I64Const $8536140394893047414
-									I64Add
-									Get R8
-									I64Or
-									I64Const $-9187201950435737472
-									I64And
-									Get R9
-									I64Const $8536140394893047414
-									I64Add
-									Get R9
-									I64Or
-									I64Const $-9187201950435737472
-									I64And
-									I64Or
-									Get R10
-									I64Const $8536140394893047414
-									I64Add
-									Get R10
-									I64Or
-									I64Const $-9187201950435737472
-									I64And
-									I64Or
-									Get R8
-									I64Const $-72056498821267456
-									I64And
-									I64Or
-									Get R9
-									I64Const $280375481794560
-									I64And
-									I64Or
-									Get R10
-									I64Const $280375481794560
-									I64And
-									I64Or
-									I64Const $0
-									I64Ne
-									If
-										I64Const $-9223372036854775808
-										Set R7
-										Br $1
-									End
-									Get R8
-									I64Const $15
-									I64And
-									I64Const $1000
-									I64Mul
-									Get R8
-									I64Const $8
-									I64ShrU
-									I64Const $15
-									I64And
-									I64Const $100
-									I64Mul
-									I64Add
-									Get R8
-									I64Const $16
-									I64ShrU
-									I64Const $15
-									I64And
-									I64Const $10
-									I64Mul
-									I64Add
-									Get R8
-									I64Const $24
-									I64ShrU
-									I64Const $15
-									I64And
-									I64Add
-									Set R11
-									Get R8
-									I64Const $40
-									I64ShrU
-									I64Const $15
-									I64And
-									I64Const $10
-									I64Mul
-									Get R8
-									I64Const $48
-									I64ShrU
-									I64Const $15
-									I64And
-									I64Add
-									Set R12
-									Get R9
-									I64Const $15
-									I64And
-									I64Const $10
-									I64Mul
-									Get R9
-									I64Const $8
-									I64ShrU
-									I64Const $15
-									I64And
-									I64Add
-									Set R13
-									Get R9
-									I64Const $24
-									I64ShrU
-									I64Const $15
-									I64And
-									I64Const $10
-									I64Mul
-									Get R9
-									I64Const $32
-									I64ShrU
-									I64Const $15
-									I64And
-									I64Add
-									Set R8
-									Get R9
-									I64Const $48
-									I64ShrU
-									I64Const $15
-									I64And
-									I64Const $10
-									I64Mul
-									Get R9
-									I64Const $56
-									I64ShrU
-									I64Const $15
-									I64And
-									I64Add
-									Set R9
-									Get R10
-									I64Const $48
-									I64ShrU
-									I64Const $15
-									I64And
-									I64Const $10
-									I64Mul
-									Get R10
-									I64Const $56
-									I64ShrU
-									I64Const $15
-									I64And
-									I64Add
-									Set R10
-									Get R11
-									I64Eqz
-									Get R12
-									I64Const $1
-									I64Sub
-									I64Const $11
-									I64GtU
-									I32Or
-									Get R13
-									I64Const $1
-									I64Sub
-									I64Const $30
-									I64GtU
-									I32Or
-									Get R8
-									I64Const $23
-									I64GtU
-									I32Or
-									Get R9
-									I64Const $59
-									I64GtU
-									I32Or
-									Get R10
-									I64Const $59
-									I64GtU
-									I32Or
-									If
-										I64Const $-9223372036854775808
-										Set R7
-										Br $1
-									End
-									Get R13
-									I64Const $28
-									I64GtU
-									If
-										Get R12
-										I64Const $2
-										I64Eq
-										If
-											Get R13
-											I64Const $29
-											I64GtU
-											Get R11
-											I64Const $3
-											I64And
-											I64Const $0
-											I64Ne
-											I32Or
-											Get R11
-											I64Const $100
-											I64RemU
-											I64Eqz
-											Get R11
-											I64Const $400
-											I64RemU
-											I64Const $0
-											I64Ne
-											I32And
-											I32Or
-											If
-												I64Const $-9223372036854775808
-												Set R7
-												Br $3
-											End
-										End
-										Get R13
-										I64Const $30
-										I64GtU
-										If
-											Get R12
-											I64Const $4
-											I64Eq
-											Get R12
-											I64Const $6
-											I64Eq
-											I32Or
-											Get R12
-											I64Const $9
-											I64Eq
-											I32Or
-											Get R12
-											I64Const $11
-											I64Eq
-											I32Or
-											If
-												I64Const $-9223372036854775808
-												Set R7
-												Br $3
-											End
-										End
-									End
-									Get R12
-									I64Const $2
-									I64LeU
-									If
-										Get R11
-										I64Const $1
-										I64Sub
-										Set R11
-										Get R12
-										I64Const $12
-										I64Add
-										Set R12
-									End
-									Get R13
-									I64Const $365
-									Get R11
-									I64Mul
-									Get R11
-									I64Const $2
-									I64ShrU
-									I64Add
-									Get R11
-									I64Const $100
-									I64DivU
-									I64Sub
-									Get R11
-									I64Const $400
-									I64DivU
-									I64Add
-									I64Const $153
-									Get R12
-									I64Const $3
-									I64Sub
-									I64Mul
-									I64Const $2
-									I64Add
-									I64Const $5
-									I64DivU
-									I64Add
-									I64Const $1
-									I64Sub
-									I64Add
-									Tee R13
-									I64Const $719468
-									I64Sub
-									I64Const $86400000
-									I64Mul
-									Get R8
-									I64Const $60
-									I64Mul
-									Get R9
-									I64Add
-									I64Const $60
-									I64Mul
-									Get R10
-									I64Add
-									I64Const $1000
-									I64Mul
-									I64Add
-									Set R7
-									Br $0
-								End
-								Get R7
-								I64Const $-9223372036854775808
-								I64Eq
-								If
-									I64Const $0
-									Set R2
-									Br $3
+									Br $2
 								End
 								Get R0
 								I32WrapI64
@@ -4501,119 +2038,666 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 								I64Const $0
 								I64Ne
 								If
-									Get R0
-									I32WrapI64
-									I64Load $0
-									Set R8
 									Block
 										I64Const $0
+										Set R8
+										I64Const $0
 										Set R9
+										I64Const $0
+										Set R10
 										Block
 											Loop
-												Get R9
-												I64Const $19
+												Get R8
+												Get R4
 												I64LtS
 												I32Eqz
 												BrIf $1
 												Get R0
 												I32WrapI64
-												I64Load $24
-												Get R0
-												I32WrapI64
-												I64Load $32
-												Get R9
-												I64Add
-												I64Add
-												I32WrapI64
-												Get R8
+												I64Load $0
 												Get R5
-												Get R9
+												Get R8
 												I64Add
 												I64Add
 												I32WrapI64
 												I64Load $0
-												I64Store $0
+												Tee R11
+												I64Const $2314885530818453536
+												I64Sub
+												Get R11
+												I64Const $2748926567846913574
+												I64Xor
+												I64Const $72340172838076673
+												I64Sub
+												I64Or
+												Get R11
+												I64Const $144680345676153346
+												I64Or
+												I64Const $4485090715960753726
+												I64Xor
+												I64Const $72340172838076673
+												I64Sub
+												I64Or
+												Get R11
+												I64Const $-1
+												I64Xor
+												I64And
+												I64Const $-9187201950435737472
+												I64And
+												Tee R12
+												I64Const $0
+												I64Ne
+												If
+													Get R8
+													Get R12
+													I64Ctz
+													I64Const $3
+													I64ShrS
+													I64Add
+													Get R4
+													I64LtS
+													If
+														I64Const $1
+														Set R7
+														Br $4
+													End
+												End
 												Get R9
+												Get R11
+												I64Or
+												Set R9
+												Get R11
+												I64Const $-1157442765409226769
+												I64Xor
+												Set R12
+												Get R10
+												Get R12
+												I64Const $72340172838076673
+												I64Sub
+												Get R12
+												I64Const $-1
+												I64Xor
+												I64And
+												I64Const $-9187201950435737472
+												I64And
+												I64Or
+												Set R10
+												Get R0
+												I32WrapI64
+												I64Load $24
+												Get R0
+												I32WrapI64
+												I64Load $32
+												Get R8
+												I64Add
+												I64Add
+												I32WrapI64
+												Get R11
+												I64Store $0
+												Get R8
 												I64Const $8
 												I64Add
-												Set R9
+												Set R8
 												Br $0
 											End
 										End
-										Get R0
-										I32WrapI64
-										Get R0
-										I32WrapI64
-										I64Load $32
-										I64Const $19
-										I64Add
-										I64Store $32
-									End
-									Get R3
-									I64Const $11
-									I64Eq
-									If
-										Get R0
-										I32WrapI64
-										I64Load $24
-										Get R0
-										I32WrapI64
-										I64Load $32
-										I64Add
-										I32WrapI64
-										I64Const $90
-										I64Store8 $0
-										Get R0
-										I32WrapI64
-										Get R0
-										I32WrapI64
-										I64Load $32
-										I64Const $1
-										I64Add
-										I64Store $32
-									End
-								Else
-									Get R3
-									I64Const $10
-									I64Sub
-									Set R8
-									Block
-										Get R7
-										I64Const $-62135596800000
-										I64LtS
-										Get R7
-										I64Const $253402300799999
-										I64GtS
-										I32Or
+										Get R9
+										I64Const $-9187201950435737472
+										I64And
+										I64Const $0
+										I64Ne
 										If
-											I64Const $1
-											Set R6
-											Br $1
+											Get R10
+											I64Const $0
+											I64Ne
+											If
+												I64Const $1
+												Set R7
+												Br $2
+											End
+											Get R0
+											I32WrapI64
+											I64Load $0
+											Set R11
+											Get R5
+											Set R12
+											Get R5
+											Get R4
+											I64Add
+											Set R13
+											Block
+												Block
+													Loop
+														Get R12
+														Get R13
+														I64LtS
+														I32Eqz
+														BrIf $1
+														Get R11
+														Get R12
+														I64Add
+														I32WrapI64
+														I64Load $0
+														Tee R14
+														I64Const $-9187201950435737472
+														I64And
+														I64Eqz
+														If
+															Get R12
+															I64Const $8
+															I64Add
+															Set R12
+															Br $1
+														End
+														Get R12
+														Get R14
+														I64Const $-9187201950435737472
+														I64And
+														I64Ctz
+														I64Const $3
+														I64ShrS
+														I64Add
+														Tee R12
+														Get R13
+														I64GeS
+														If
+															Br $2
+														End
+														Get R11
+														Get R12
+														I64Add
+														I32WrapI64
+														I64Load $0
+														Tee R14
+														I64Const $255
+														I64And
+														I64Const $224
+														I64LtU
+														If
+															Get R14
+															I64Const $255
+															I64And
+															I64Const $194
+															I64LtU
+															Get R14
+															I64Const $49152
+															I64And
+															I64Const $32768
+															I64Ne
+															I32Or
+															If
+																I64Const $1
+																Set R8
+																Br $4
+															End
+															Get R12
+															I64Const $2
+															I64Add
+															Set R12
+														Else
+															Get R14
+															I64Const $255
+															I64And
+															I64Const $240
+															I64LtU
+															If
+																Get R14
+																I64Const $12632064
+																I64And
+																I64Const $8421376
+																I64Ne
+																Get R14
+																I64Const $255
+																I64And
+																I64Const $224
+																I64Eq
+																Get R14
+																I64Const $8
+																I64ShrU
+																I64Const $255
+																I64And
+																I64Const $160
+																I64LtU
+																I32And
+																I32Or
+																Get R14
+																I64Const $255
+																I64And
+																I64Const $237
+																I64Eq
+																Get R14
+																I64Const $8
+																I64ShrU
+																I64Const $255
+																I64And
+																I64Const $159
+																I64GtU
+																I32And
+																I32Or
+																If
+																	I64Const $1
+																	Set R8
+																	Br $5
+																End
+																Get R12
+																I64Const $3
+																I64Add
+																Set R12
+															Else
+																Get R14
+																I64Const $255
+																I64And
+																I64Const $244
+																I64GtU
+																Get R14
+																I64Const $3233857536
+																I64And
+																I64Const $2155905024
+																I64Ne
+																I32Or
+																Get R14
+																I64Const $255
+																I64And
+																I64Const $240
+																I64Eq
+																Get R14
+																I64Const $8
+																I64ShrU
+																I64Const $255
+																I64And
+																I64Const $144
+																I64LtU
+																I32And
+																I32Or
+																Get R14
+																I64Const $255
+																I64And
+																I64Const $244
+																I64Eq
+																Get R14
+																I64Const $8
+																I64ShrU
+																I64Const $255
+																I64And
+																I64Const $143
+																I64GtU
+																I32And
+																I32Or
+																If
+																	I64Const $1
+																	Set R8
+																	Br $5
+																End
+																Get R12
+																I64Const $4
+																I64Add
+																Set R12
+															End
+														End
+														Get R12
+														Get R13
+														I64GtS
+														If
+															I64Const $1
+															Set R8
+															Br $3
+														End
+														Br $0
+													End
+												End
+												I64Const $0
+												Set R8
+												Br $0
+											End
+											Get R8
+											I64Const $0
+											I64Ne
+											If
+												I64Const $1
+												Set R7
+												Br $2
+											End
 										End
 										Get R0
 										I32WrapI64
-										I64Load $24
 										Get R0
 										I32WrapI64
 										I64Load $32
+										Get R4
 										I64Add
-										I32WrapI64
-										I64Const $2910860695269497890
-										I64Store $0
+										I64Store $32
+										I64Const $0
+										Set R7
+										Br $0
+									End
+								Else
+									Block
+										Block
+											Get R0
+											I32WrapI64
+											I64Load $80
+											I64Eqz
+											If
+												Get R0
+												I32WrapI64
+												I64Load $24
+												Get R0
+												I32WrapI64
+												I64Load $32
+												I64Add
+												I32WrapI64
+												I64Const $34
+												I64Store8 $0
+												Get R0
+												I32WrapI64
+												Get R0
+												I32WrapI64
+												I64Load $32
+												I64Const $1
+												I64Add
+												I64Store $32
+											End
+										End
+										I64Const $0
+										Set R8
+										I64Const $0
+										Set R9
+										Block
+											Loop
+												Get R8
+												Get R4
+												I64LtS
+												I32Eqz
+												BrIf $1
+												Get R0
+												I32WrapI64
+												I64Load $0
+												Get R5
+												Get R8
+												I64Add
+												I64Add
+												I32WrapI64
+												I64Load $0
+												Tee R10
+												I64Const $144680345676153346
+												I64Xor
+												I64Const $2387225703656530209
+												I64Sub
+												Get R10
+												I64Const $6655295901103053916
+												I64Xor
+												I64Const $72340172838076673
+												I64Sub
+												I64Or
+												Get R10
+												I64Const $-1
+												I64Xor
+												I64And
+												I64Const $-9187201950435737472
+												I64And
+												Tee R11
+												I64Const $0
+												I64Ne
+												If
+													Get R8
+													Get R11
+													I64Ctz
+													I64Const $3
+													I64ShrS
+													I64Add
+													Get R4
+													I64LtS
+													If
+														I64Const $1
+														Set R7
+														Br $4
+													End
+												End
+												Get R9
+												Get R10
+												I64Or
+												Set R9
+												Get R0
+												I32WrapI64
+												I64Load $24
+												Get R0
+												I32WrapI64
+												I64Load $32
+												Get R8
+												I64Add
+												I64Add
+												I32WrapI64
+												Get R10
+												I64Store $0
+												Get R8
+												I64Const $8
+												I64Add
+												Set R8
+												Br $0
+											End
+										End
+										Get R9
+										I64Const $-9187201950435737472
+										I64And
+										I64Const $0
+										I64Ne
+										If
+											Get R0
+											I32WrapI64
+											I64Load $0
+											Set R10
+											Get R5
+											Set R11
+											Get R5
+											Get R4
+											I64Add
+											Set R12
+											Block
+												Block
+													Loop
+														Get R11
+														Get R12
+														I64LtS
+														I32Eqz
+														BrIf $1
+														Get R10
+														Get R11
+														I64Add
+														I32WrapI64
+														I64Load $0
+														Tee R13
+														I64Const $-9187201950435737472
+														I64And
+														I64Eqz
+														If
+															Get R11
+															I64Const $8
+															I64Add
+															Set R11
+															Br $1
+														End
+														Get R11
+														Get R13
+														I64Const $-9187201950435737472
+														I64And
+														I64Ctz
+														I64Const $3
+														I64ShrS
+														I64Add
+														Tee R11
+														Get R12
+														I64GeS
+														If
+															Br $2
+														End
+														Get R10
+														Get R11
+														I64Add
+														I32WrapI64
+														I64Load $0
+														Tee R13
+														I64Const $255
+														I64And
+														I64Const $224
+														I64LtU
+														If
+															Get R13
+															I64Const $255
+															I64And
+															I64Const $194
+															I64LtU
+															Get R13
+															I64Const $49152
+															I64And
+															I64Const $32768
+															I64Ne
+															I32Or
+															If
+																I64Const $1
+																Set R8
+																Br $4
+															End
+															Get R11
+															I64Const $2
+															I64Add
+															Set R11
+														Else
+															Get R13
+															I64Const $255
+															I64And
+															I64Const $240
+															I64LtU
+															If
+																Get R13
+																I64Const $12632064
+																I64And
+																I64Const $8421376
+																I64Ne
+																Get R13
+																I64Const $255
+																I64And
+																I64Const $224
+																I64Eq
+																Get R13
+																I64Const $8
+																I64ShrU
+																I64Const $255
+																I64And
+																I64Const $160
+																I64LtU
+																I32And
+																I32Or
+																Get R13
+																I64Const $255
+																I64And
+																I64Const $237
+																I64Eq
+																Get R13
+																I64Const $8
+																I64ShrU
+																I64Const $255
+																I64And
+																I64Const $159
+																I64GtU
+																I32And
+																I32Or
+																If
+																	I64Const $1
+																	Set R8
+																	Br $5
+																End
+																Get R11
+																I64Const $3
+																I64Add
+																Set R11
+															Else
+																Get R13
+																I64Const $255
+																I64And
+																I64Const $244
+																I64GtU
+																Get R13
+																I64Const $3233857536
+																I64And
+																I64Const $2155905024
+																I64Ne
+																I32Or
+																Get R13
+																I64Const $255
+																I64And
+																I64Const $240
+																I64Eq
+																Get R13
+																I64Const $8
+																I64ShrU
+																I64Const $255
+																I64And
+																I64Const $144
+																I64LtU
+																I32And
+																I32Or
+																Get R13
+																I64Const $255
+																I64And
+																I64Const $244
+																I64Eq
+																Get R13
+																I64Const $8
+																I64ShrU
+																I64Const $255
+																I64And
+																I64Const $143
+																I64GtU
+																I32And
+																I32Or
+																If
+																	I64Const $1
+																	Set R8
+																	Br $5
+																End
+																Get R11
+																I64Const $4
+																I64Add
+																Set R11
+															End
+														End
+														Get R11
+														Get R12
+														I64GtS
+														If
+															I64Const $1
+															Set R8
+															Br $3
+														End
+														Br $0
+													End
+												End
+												I64Const $0
+												Set R8
+												Br $0
+											End
+											Get R8
+											I64Const $0
+											I64Ne
+											If
+												I64Const $1
+												Set R7
+												Br $2
+											End
+										End
 										Get R0
 										I32WrapI64
 										Get R0
 										I32WrapI64
 										I64Load $32
-										I64Const $8
+										Get R4
 										I64Add
 										I64Store $32
 										Block
-											Get R7
-											Set R9
-											Get R7
-											I64Const $0
-											I64LtS
+											Get R0
+											I32WrapI64
+											I64Load $80
+											I64Eqz
 											If
 												Get R0
 												I32WrapI64
@@ -4623,7 +2707,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I64Load $32
 												I64Add
 												I32WrapI64
-												I64Const $45
+												I64Const $34
 												I64Store8 $0
 												Get R0
 												I32WrapI64
@@ -4633,14 +2717,104 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I64Const $1
 												I64Add
 												I64Store $32
-												I64Const $0
-												Get R9
-												I64Sub
-												Set R9
 											End
-											Get R9
-											I64Const $10
-											I64LtU
+										End
+										I64Const $0
+										Set R7
+										Br $0
+									End
+								End
+							Else
+								Get R3
+								I64Const $8
+								I64Eq
+								If
+									Get R4
+									I64Eqz
+									Get R4
+									I64Const $8
+									I64GtS
+									I32Or
+									If
+										I64Const $0
+										Set R2
+										Br $3
+									End
+									Get R0
+									I32WrapI64
+									I64Load $0
+									Set R8
+									Block
+										Get R8
+										Get R5
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Tee R9
+										I64Const $8
+										I64ShrU
+										I64Const $71777214294589695
+										I64And
+										Get R9
+										I64Const $71777214294589695
+										I64And
+										I64Const $8
+										I64Shl
+										I64Or
+										Tee R9
+										I64Const $16
+										I64ShrU
+										I64Const $281470681808895
+										I64And
+										Get R9
+										I64Const $281470681808895
+										I64And
+										I64Const $16
+										I64Shl
+										I64Or
+										Tee R9
+										I64Const $32
+										I64ShrU
+										Get R9
+										I64Const $32
+										I64Shl
+										I64Or
+										Tee R9
+										I64Const $64
+										I64Const $8
+										Get R4
+										I64Mul
+										I64Sub
+										I64ShrS
+										Set R7
+										Br $0
+									End
+									Get R7
+									Get R1
+									I32WrapI64
+									I64Load $152
+									I64GeS
+									Get R7
+									I64Const $0
+									Get R1
+									I32WrapI64
+									I64Load $152
+									I64Sub
+									I64LeS
+									I32Or
+									If
+										I64Const $0
+										Set R2
+										Br $3
+									End
+									Get R7
+									Set R8
+									Block
+										Block
+											Get R0
+											I32WrapI64
+											I64Load $80
+											I64Eqz
 											If
 												Get R0
 												I32WrapI64
@@ -4650,11 +2824,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I64Load $32
 												I64Add
 												I32WrapI64
-												Get R9
-												I64Const $48
-												I64Add
-												I64Const $255
-												I64And
+												I64Const $34
 												I64Store8 $0
 												Get R0
 												I32WrapI64
@@ -4664,99 +2834,75 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 												I64Const $1
 												I64Add
 												I64Store $32
-											Else
+											End
+										End
+										Get R1
+										I32WrapI64
+										I64Load $128
+										I64Eqz
+										If
+											Block
+												Get R8
+												Set R9
+												Get R8
+												I64Const $0
+												I64LtS
+												If
+													Get R0
+													I32WrapI64
+													I64Load $24
+													Get R0
+													I32WrapI64
+													I64Load $32
+													I64Add
+													I32WrapI64
+													I64Const $45
+													I64Store8 $0
+													Get R0
+													I32WrapI64
+													Get R0
+													I32WrapI64
+													I64Load $32
+													I64Const $1
+													I64Add
+													I64Store $32
+													I64Const $0
+													Get R9
+													I64Sub
+													Set R9
+												End
 												Get R9
-												I64Const $100000000
+												I64Const $10
 												I64LtU
 												If
+													Get R0
+													I32WrapI64
+													I64Load $24
+													Get R0
+													I32WrapI64
+													I64Load $32
+													I64Add
+													I32WrapI64
 													Get R9
-													Set R10
-													Block
-														Block
-															Get R10
-															I64Const $10000
-															I64DivU
-															Get R10
-															I64Const $10000
-															I64RemU
-															I64Const $32
-															I64Shl
-															I64Or
-															Tee R12
-															I64Const $10486
-															I64Mul
-															I64Const $20
-															I64ShrU
-															I64Const $545460846719
-															I64And
-															Tee R13
-															Get R12
-															I64Const $100
-															Get R13
-															I64Mul
-															I64Sub
-															I64Const $16
-															I64Shl
-															I64Or
-															Tee R12
-															I64Const $103
-															I64Mul
-															I64Const $10
-															I64ShrU
-															I64Const $4222189076152335
-															I64And
-															Tee R13
-															Get R12
-															I64Const $10
-															Get R13
-															I64Mul
-															I64Sub
-															I64Const $8
-															I64Shl
-															I64Or
-															Set R11
-															Br $0
-														End
-														Get R11
-														I64Ctz
-														I64Const $56
-														I64And
-														Set R10
-														Get R0
-														I32WrapI64
-														I64Load $24
-														Get R0
-														I32WrapI64
-														I64Load $32
-														I64Add
-														I32WrapI64
-														Get R11
-														I64Const $3472328296227680304
-														I64Or
-														Get R10
-														I64ShrU
-														I64Store $0
-														Get R0
-														I32WrapI64
-														Get R0
-														I32WrapI64
-														I64Load $32
-														I64Const $8
-														Get R10
-														I64Const $3
-														I64ShrU
-														I64Sub
-														I64Add
-														I64Store $32
-													End
+													I64Const $48
+													I64Add
+													I64Const $255
+													I64And
+													I64Store8 $0
+													Get R0
+													I32WrapI64
+													Get R0
+													I32WrapI64
+													I64Load $32
+													I64Const $1
+													I64Add
+													I64Store $32
 												Else
 													Get R9
-													I64Const $10000000000000000
+													I64Const $100000000
 													I64LtU
 													If
 														Get R9
-														I64Const $100000000
-														I64DivU
 														Set R10
 														Block
 															Block
@@ -4839,89 +2985,248 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 													Else
 														Get R9
 														I64Const $10000000000000000
-														I64DivU
-														Set R10
-														Block
-															Block
-																Get R10
-																I64Const $10000
-																I64DivU
-																Get R10
-																I64Const $10000
-																I64RemU
-																I64Const $32
-																I64Shl
-																I64Or
-																Tee R12
-																I64Const $10486
-																I64Mul
-																I64Const $20
-																I64ShrU
-																I64Const $545460846719
-																I64And
-																Tee R13
-																Get R12
-																I64Const $100
-																Get R13
-																I64Mul
-																I64Sub
-																I64Const $16
-																I64Shl
-																I64Or
-																Tee R12
-																I64Const $103
-																I64Mul
-																I64Const $10
-																I64ShrU
-																I64Const $4222189076152335
-																I64And
-																Tee R13
-																Get R12
-																I64Const $10
-																Get R13
-																I64Mul
-																I64Sub
-																I64Const $8
-																I64Shl
-																I64Or
-																Set R11
-																Br $0
-															End
-															Get R11
-															I64Ctz
-															I64Const $56
-															I64And
+														I64LtU
+														If
+															Get R9
+															I64Const $100000000
+															I64DivU
 															Set R10
-															Get R0
-															I32WrapI64
-															I64Load $24
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Add
-															I32WrapI64
-															Get R11
-															I64Const $3472328296227680304
-															I64Or
-															Get R10
-															I64ShrU
-															I64Store $0
-															Get R0
-															I32WrapI64
-															Get R0
-															I32WrapI64
-															I64Load $32
-															I64Const $8
-															Get R10
-															I64Const $3
-															I64ShrU
-															I64Sub
-															I64Add
-															I64Store $32
+															Block
+																Block
+																	Get R10
+																	I64Const $10000
+																	I64DivU
+																	Get R10
+																	I64Const $10000
+																	I64RemU
+																	I64Const $32
+																	I64Shl
+																	I64Or
+																	Tee R12
+																	I64Const $10486
+																	I64Mul
+																	I64Const $20
+																	I64ShrU
+																	I64Const $545460846719
+																	I64And
+																	Tee R13
+																	Get R12
+																	I64Const $100
+																	Get R13
+																	I64Mul
+																	I64Sub
+																	I64Const $16
+																	I64Shl
+																	I64Or
+																	Tee R12
+																	I64Const $103
+																	I64Mul
+																	I64Const $10
+																	I64ShrU
+																	I64Const $4222189076152335
+																	I64And
+																	Tee R13
+																	Get R12
+																	I64Const $10
+																	Get R13
+																	I64Mul
+																	I64Sub
+																	I64Const $8
+																	I64Shl
+																	I64Or
+																	Set R11
+																	Br $0
+																End
+																Get R11
+																I64Ctz
+																I64Const $56
+																I64And
+																Set R10
+																Get R0
+																I32WrapI64
+																I64Load $24
+																Get R0
+																I32WrapI64
+																I64Load $32
+																I64Add
+																I32WrapI64
+																Get R11
+																I64Const $3472328296227680304
+																I64Or
+																Get R10
+																I64ShrU
+																I64Store $0
+																Get R0
+																I32WrapI64
+																Get R0
+																I32WrapI64
+																I64Load $32
+																I64Const $8
+																Get R10
+																I64Const $3
+																I64ShrU
+																I64Sub
+																I64Add
+																I64Store $32
+															End
+														Else
+															Get R9
+															I64Const $10000000000000000
+															I64DivU
+															Set R10
+															Block
+																Block
+																	Get R10
+																	I64Const $10000
+																	I64DivU
+																	Get R10
+																	I64Const $10000
+																	I64RemU
+																	I64Const $32
+																	I64Shl
+																	I64Or
+																	Tee R12
+																	I64Const $10486
+																	I64Mul
+																	I64Const $20
+																	I64ShrU
+																	I64Const $545460846719
+																	I64And
+																	Tee R13
+																	Get R12
+																	I64Const $100
+																	Get R13
+																	I64Mul
+																	I64Sub
+																	I64Const $16
+																	I64Shl
+																	I64Or
+																	Tee R12
+																	I64Const $103
+																	I64Mul
+																	I64Const $10
+																	I64ShrU
+																	I64Const $4222189076152335
+																	I64And
+																	Tee R13
+																	Get R12
+																	I64Const $10
+																	Get R13
+																	I64Mul
+																	I64Sub
+																	I64Const $8
+																	I64Shl
+																	I64Or
+																	Set R11
+																	Br $0
+																End
+																Get R11
+																I64Ctz
+																I64Const $56
+																I64And
+																Set R10
+																Get R0
+																I32WrapI64
+																I64Load $24
+																Get R0
+																I32WrapI64
+																I64Load $32
+																I64Add
+																I32WrapI64
+																Get R11
+																I64Const $3472328296227680304
+																I64Or
+																Get R10
+																I64ShrU
+																I64Store $0
+																Get R0
+																I32WrapI64
+																Get R0
+																I32WrapI64
+																I64Load $32
+																I64Const $8
+																Get R10
+																I64Const $3
+																I64ShrU
+																I64Sub
+																I64Add
+																I64Store $32
+															End
+															Get R9
+															I64Const $100000000
+															I64DivU
+															I64Const $100000000
+															I64RemU
+															Set R10
+															Block
+																Block
+																	Get R10
+																	I64Const $10000
+																	I64DivU
+																	Get R10
+																	I64Const $10000
+																	I64RemU
+																	I64Const $32
+																	I64Shl
+																	I64Or
+																	Tee R12
+																	I64Const $10486
+																	I64Mul
+																	I64Const $20
+																	I64ShrU
+																	I64Const $545460846719
+																	I64And
+																	Tee R13
+																	Get R12
+																	I64Const $100
+																	Get R13
+																	I64Mul
+																	I64Sub
+																	I64Const $16
+																	I64Shl
+																	I64Or
+																	Tee R12
+																	I64Const $103
+																	I64Mul
+																	I64Const $10
+																	I64ShrU
+																	I64Const $4222189076152335
+																	I64And
+																	Tee R13
+																	Get R12
+																	I64Const $10
+																	Get R13
+																	I64Mul
+																	I64Sub
+																	I64Const $8
+																	I64Shl
+																	I64Or
+																	Set R11
+																	Br $0
+																End
+																Get R0
+																I32WrapI64
+																I64Load $24
+																Get R0
+																I32WrapI64
+																I64Load $32
+																I64Add
+																I32WrapI64
+																Get R11
+																I64Const $3472328296227680304
+																I64Or
+																I64Store $0
+																Get R0
+																I32WrapI64
+																Get R0
+																I32WrapI64
+																I64Load $32
+																I64Const $8
+																I64Add
+																I64Store $32
+															End
 														End
 														Get R9
-														I64Const $100000000
-														I64DivU
 														I64Const $100000000
 														I64RemU
 														Set R10
@@ -4993,56 +3298,1254 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 															I64Store $32
 														End
 													End
-													Get R9
-													I64Const $100000000
-													I64RemU
+												End
+											End
+										Else
+											Get R8
+											I64Const $0
+											I64LtS
+											If
+												Get R0
+												I32WrapI64
+												I64Load $24
+												Get R0
+												I32WrapI64
+												I64Load $32
+												I64Add
+												I32WrapI64
+												I64Const $45
+												I64Store8 $0
+												Get R0
+												I32WrapI64
+												Get R0
+												I32WrapI64
+												I64Load $32
+												I64Const $1
+												I64Add
+												I64Store $32
+												I64Const $0
+												Get R8
+												I64Sub
+												Set R8
+											End
+											Get R8
+											Get R1
+											I32WrapI64
+											I64Load $144
+											I64DivS
+											Set R9
+											Block
+												Get R9
+												Set R10
+												Get R9
+												I64Const $0
+												I64LtS
+												If
+													Get R0
+													I32WrapI64
+													I64Load $24
+													Get R0
+													I32WrapI64
+													I64Load $32
+													I64Add
+													I32WrapI64
+													I64Const $45
+													I64Store8 $0
+													Get R0
+													I32WrapI64
+													Get R0
+													I32WrapI64
+													I64Load $32
+													I64Const $1
+													I64Add
+													I64Store $32
+													I64Const $0
+													Get R10
+													I64Sub
 													Set R10
-													Block
+												End
+												Get R10
+												I64Const $10
+												I64LtU
+												If
+													Get R0
+													I32WrapI64
+													I64Load $24
+													Get R0
+													I32WrapI64
+													I64Load $32
+													I64Add
+													I32WrapI64
+													Get R10
+													I64Const $48
+													I64Add
+													I64Const $255
+													I64And
+													I64Store8 $0
+													Get R0
+													I32WrapI64
+													Get R0
+													I32WrapI64
+													I64Load $32
+													I64Const $1
+													I64Add
+													I64Store $32
+												Else
+													Get R10
+													I64Const $100000000
+													I64LtU
+													If
+														Get R10
+														Set R11
 														Block
-															Get R10
-															I64Const $10000
-															I64DivU
-															Get R10
-															I64Const $10000
-															I64RemU
-															I64Const $32
-															I64Shl
-															I64Or
-															Tee R12
-															I64Const $10486
-															I64Mul
-															I64Const $20
-															I64ShrU
-															I64Const $545460846719
-															I64And
-															Tee R13
+															Block
+																Get R11
+																I64Const $10000
+																I64DivU
+																Get R11
+																I64Const $10000
+																I64RemU
+																I64Const $32
+																I64Shl
+																I64Or
+																Tee R13
+																I64Const $10486
+																I64Mul
+																I64Const $20
+																I64ShrU
+																I64Const $545460846719
+																I64And
+																Tee R14
+																Get R13
+																I64Const $100
+																Get R14
+																I64Mul
+																I64Sub
+																I64Const $16
+																I64Shl
+																I64Or
+																Tee R13
+																I64Const $103
+																I64Mul
+																I64Const $10
+																I64ShrU
+																I64Const $4222189076152335
+																I64And
+																Tee R14
+																Get R13
+																I64Const $10
+																Get R14
+																I64Mul
+																I64Sub
+																I64Const $8
+																I64Shl
+																I64Or
+																Set R12
+																Br $0
+															End
 															Get R12
-															I64Const $100
-															Get R13
-															I64Mul
-															I64Sub
-															I64Const $16
-															I64Shl
-															I64Or
-															Tee R12
-															I64Const $103
-															I64Mul
-															I64Const $10
-															I64ShrU
-															I64Const $4222189076152335
+															I64Ctz
+															I64Const $56
 															I64And
-															Tee R13
-															Get R12
-															I64Const $10
-															Get R13
-															I64Mul
-															I64Sub
-															I64Const $8
-															I64Shl
-															I64Or
 															Set R11
-															Br $0
+															Get R0
+															I32WrapI64
+															I64Load $24
+															Get R0
+															I32WrapI64
+															I64Load $32
+															I64Add
+															I32WrapI64
+															Get R12
+															I64Const $3472328296227680304
+															I64Or
+															Get R11
+															I64ShrU
+															I64Store $0
+															Get R0
+															I32WrapI64
+															Get R0
+															I32WrapI64
+															I64Load $32
+															I64Const $8
+															Get R11
+															I64Const $3
+															I64ShrU
+															I64Sub
+															I64Add
+															I64Store $32
 														End
+													Else
+														Get R10
+														I64Const $10000000000000000
+														I64LtU
+														If
+															Get R10
+															I64Const $100000000
+															I64DivU
+															Set R11
+															Block
+																Block
+																	Get R11
+																	I64Const $10000
+																	I64DivU
+																	Get R11
+																	I64Const $10000
+																	I64RemU
+																	I64Const $32
+																	I64Shl
+																	I64Or
+																	Tee R13
+																	I64Const $10486
+																	I64Mul
+																	I64Const $20
+																	I64ShrU
+																	I64Const $545460846719
+																	I64And
+																	Tee R14
+																	Get R13
+																	I64Const $100
+																	Get R14
+																	I64Mul
+																	I64Sub
+																	I64Const $16
+																	I64Shl
+																	I64Or
+																	Tee R13
+																	I64Const $103
+																	I64Mul
+																	I64Const $10
+																	I64ShrU
+																	I64Const $4222189076152335
+																	I64And
+																	Tee R14
+																	Get R13
+																	I64Const $10
+																	Get R14
+																	I64Mul
+																	I64Sub
+																	I64Const $8
+																	I64Shl
+																	I64Or
+																	Set R12
+																	Br $0
+																End
+																Get R12
+																I64Ctz
+																I64Const $56
+																I64And
+																Set R11
+																Get R0
+																I32WrapI64
+																I64Load $24
+																Get R0
+																I32WrapI64
+																I64Load $32
+																I64Add
+																I32WrapI64
+																Get R12
+																I64Const $3472328296227680304
+																I64Or
+																Get R11
+																I64ShrU
+																I64Store $0
+																Get R0
+																I32WrapI64
+																Get R0
+																I32WrapI64
+																I64Load $32
+																I64Const $8
+																Get R11
+																I64Const $3
+																I64ShrU
+																I64Sub
+																I64Add
+																I64Store $32
+															End
+														Else
+															Get R10
+															I64Const $10000000000000000
+															I64DivU
+															Set R11
+															Block
+																Block
+																	Get R11
+																	I64Const $10000
+																	I64DivU
+																	Get R11
+																	I64Const $10000
+																	I64RemU
+																	I64Const $32
+																	I64Shl
+																	I64Or
+																	Tee R13
+																	I64Const $10486
+																	I64Mul
+																	I64Const $20
+																	I64ShrU
+																	I64Const $545460846719
+																	I64And
+																	Tee R14
+																	Get R13
+																	I64Const $100
+																	Get R14
+																	I64Mul
+																	I64Sub
+																	I64Const $16
+																	I64Shl
+																	I64Or
+																	Tee R13
+																	I64Const $103
+																	I64Mul
+																	I64Const $10
+																	I64ShrU
+																	I64Const $4222189076152335
+																	I64And
+																	Tee R14
+																	Get R13
+																	I64Const $10
+																	Get R14
+																	I64Mul
+																	I64Sub
+																	I64Const $8
+																	I64Shl
+																	I64Or
+																	Set R12
+																	Br $0
+																End
+																Get R12
+																I64Ctz
+																I64Const $56
+																I64And
+																Set R11
+																Get R0
+																I32WrapI64
+																I64Load $24
+																Get R0
+																I32WrapI64
+																I64Load $32
+																I64Add
+																I32WrapI64
+																Get R12
+																I64Const $3472328296227680304
+																I64Or
+																Get R11
+																I64ShrU
+																I64Store $0
+																Get R0
+																I32WrapI64
+																Get R0
+																I32WrapI64
+																I64Load $32
+																I64Const $8
+																Get R11
+																I64Const $3
+																I64ShrU
+																I64Sub
+																I64Add
+																I64Store $32
+															End
+															Get R10
+															I64Const $100000000
+															I64DivU
+															I64Const $100000000
+															I64RemU
+															Set R11
+															Block
+																Block
+																	Get R11
+																	I64Const $10000
+																	I64DivU
+																	Get R11
+																	I64Const $10000
+																	I64RemU
+																	I64Const $32
+																	I64Shl
+																	I64Or
+																	Tee R13
+																	I64Const $10486
+																	I64Mul
+																	I64Const $20
+																	I64ShrU
+																	I64Const $545460846719
+																	I64And
+																	Tee R14
+																	Get R13
+																	I64Const $100
+																	Get R14
+																	I64Mul
+																	I64Sub
+																	I64Const $16
+																	I64Shl
+																	I64Or
+																	Tee R13
+																	I64Const $103
+																	I64Mul
+																	I64Const $10
+																	I64ShrU
+																	I64Const $4222189076152335
+																	I64And
+																	Tee R14
+																	Get R13
+																	I64Const $10
+																	Get R14
+																	I64Mul
+																	I64Sub
+																	I64Const $8
+																	I64Shl
+																	I64Or
+																	Set R12
+																	Br $0
+																End
+																Get R0
+																I32WrapI64
+																I64Load $24
+																Get R0
+																I32WrapI64
+																I64Load $32
+																I64Add
+																I32WrapI64
+																Get R12
+																I64Const $3472328296227680304
+																I64Or
+																I64Store $0
+																Get R0
+																I32WrapI64
+																Get R0
+																I32WrapI64
+																I64Load $32
+																I64Const $8
+																I64Add
+																I64Store $32
+															End
+														End
+														Get R10
+														I64Const $100000000
+														I64RemU
+														Set R11
+														Block
+															Block
+																Get R11
+																I64Const $10000
+																I64DivU
+																Get R11
+																I64Const $10000
+																I64RemU
+																I64Const $32
+																I64Shl
+																I64Or
+																Tee R13
+																I64Const $10486
+																I64Mul
+																I64Const $20
+																I64ShrU
+																I64Const $545460846719
+																I64And
+																Tee R14
+																Get R13
+																I64Const $100
+																Get R14
+																I64Mul
+																I64Sub
+																I64Const $16
+																I64Shl
+																I64Or
+																Tee R13
+																I64Const $103
+																I64Mul
+																I64Const $10
+																I64ShrU
+																I64Const $4222189076152335
+																I64And
+																Tee R14
+																Get R13
+																I64Const $10
+																Get R14
+																I64Mul
+																I64Sub
+																I64Const $8
+																I64Shl
+																I64Or
+																Set R12
+																Br $0
+															End
+															Get R0
+															I32WrapI64
+															I64Load $24
+															Get R0
+															I32WrapI64
+															I64Load $32
+															I64Add
+															I32WrapI64
+															Get R12
+															I64Const $3472328296227680304
+															I64Or
+															I64Store $0
+															Get R0
+															I32WrapI64
+															Get R0
+															I32WrapI64
+															I64Load $32
+															I64Const $8
+															I64Add
+															I64Store $32
+														End
+													End
+												End
+											End
+											Get R0
+											I32WrapI64
+											I64Load $24
+											Get R0
+											I32WrapI64
+											I64Load $32
+											I64Add
+											I32WrapI64
+											I64Const $46
+											I64Store8 $0
+											Get R8
+											Get R1
+											I32WrapI64
+											I64Load $144
+											I64RemS
+											Set R10
+											Block
+												Get R10
+												I64Const $10000
+												I64DivU
+												Get R10
+												I64Const $10000
+												I64RemU
+												I64Const $32
+												I64Shl
+												I64Or
+												Tee R11
+												I64Const $10486
+												I64Mul
+												I64Const $20
+												I64ShrU
+												I64Const $545460846719
+												I64And
+												Tee R12
+												Get R11
+												I64Const $100
+												Get R12
+												I64Mul
+												I64Sub
+												I64Const $16
+												I64Shl
+												I64Or
+												Tee R11
+												I64Const $103
+												I64Mul
+												I64Const $10
+												I64ShrU
+												I64Const $4222189076152335
+												I64And
+												Tee R12
+												Get R11
+												I64Const $10
+												Get R12
+												I64Mul
+												I64Sub
+												I64Const $8
+												I64Shl
+												I64Or
+												Set R9
+												Br $0
+											End
+											Get R0
+											I32WrapI64
+											I64Load $24
+											Get R0
+											I32WrapI64
+											I64Load $32
+											I64Add
+											I32WrapI64
+											Get R9
+											I64Const $3472328296227680304
+											I64Or
+											I64Const $64
+											I64Const $8
+											Get R1
+											I32WrapI64
+											I64Load $128
+											I64Mul
+											I64Sub
+											I64ShrU
+											I64Store $1
+											Get R0
+											I32WrapI64
+											Get R0
+											I32WrapI64
+											I64Load $32
+											I64Const $1
+											Get R1
+											I32WrapI64
+											I64Load $128
+											I64Add
+											I64Add
+											I64Store $32
+										End
+										Block
+											Get R0
+											I32WrapI64
+											I64Load $80
+											I64Eqz
+											If
+												Get R0
+												I32WrapI64
+												I64Load $24
+												Get R0
+												I32WrapI64
+												I64Load $32
+												I64Add
+												I32WrapI64
+												I64Const $34
+												I64Store8 $0
+												Get R0
+												I32WrapI64
+												Get R0
+												I32WrapI64
+												I64Load $32
+												I64Const $1
+												I64Add
+												I64Store $32
+											End
+										End
+									End
+									Get R5
+									Get R4
+									I64Add
+									Set R2
+									Br $2
+								End
+								Get R3
+								I64Const $9
+								I64Eq
+								If
+									Get R4
+									I64Const $40
+									I64GtS
+									If
+										I64Const $0
+										Set R2
+										Br $3
+									End
+									Block
+										Get R5
+										Get R4
+										I64Add
+										Set R8
+										Get R5
+										Set R9
+										Get R0
+										I32WrapI64
+										I64Load $0
+										Get R5
+										I64Add
+										I32WrapI64
+										I64Load8U $0
+										I64Const $45
+										I64Eq
+										If
+											Get R9
+											I64Const $1
+											I64Add
+											Set R9
+										End
+										Get R8
+										Set R10
+										Get R9
+										Set R11
+										Block
+											Loop
+												Get R11
+												Get R8
+												I64LtS
+												I32Eqz
+												BrIf $1
+												Get R0
+												I32WrapI64
+												I64Load $0
+												Get R11
+												I64Add
+												I32WrapI64
+												I64Load8U $0
+												Tee R12
+												I64Const $46
+												I64Eq
+												If
+													Get R10
+													Get R8
+													I64Ne
+													If
+														I64Const $1
+														Set R7
+														Br $4
+													End
+													Get R11
+													Set R10
+												Else
+													Get R12
+													I64Const $48
+													I64Sub
+													I64Const $9
+													I64GtU
+													If
+														I64Const $1
+														Set R7
+														Br $4
+													End
+												End
+												Get R11
+												I64Const $1
+												I64Add
+												Set R11
+												Br $0
+											End
+										End
+										Get R10
+										Get R9
+										I64Eq
+										Get R10
+										Get R8
+										I64Const $1
+										I64Sub
+										I64Eq
+										I32Or
+										Get R8
+										Get R10
+										I64Sub
+										I64Const $1
+										I64Sub
+										Get R1
+										I32WrapI64
+										I64Load $136
+										I64GtS
+										I32Or
+										Get R10
+										Get R9
+										I64Sub
+										Get R1
+										I32WrapI64
+										I64Load $120
+										I64GtS
+										I32Or
+										Get R4
+										I64Eqz
+										I32Or
+										If
+											I64Const $1
+											Set R7
+											Br $1
+										End
+										Block
+											Get R0
+											I32WrapI64
+											I64Load $80
+											I64Eqz
+											If
+												Get R0
+												I32WrapI64
+												I64Load $24
+												Get R0
+												I32WrapI64
+												I64Load $32
+												I64Add
+												I32WrapI64
+												I64Const $34
+												I64Store8 $0
+												Get R0
+												I32WrapI64
+												Get R0
+												I32WrapI64
+												I64Load $32
+												I64Const $1
+												I64Add
+												I64Store $32
+											End
+										End
+										Get R0
+										I32WrapI64
+										I64Load $0
+										Set R12
+										Block
+											I64Const $0
+											Set R13
+											Block
+												Loop
+													Get R13
+													Get R4
+													I64LtS
+													I32Eqz
+													BrIf $1
+													Get R0
+													I32WrapI64
+													I64Load $24
+													Get R0
+													I32WrapI64
+													I64Load $32
+													Get R13
+													I64Add
+													I64Add
+													I32WrapI64
+													Get R12
+													Get R5
+													Get R13
+													I64Add
+													I64Add
+													I32WrapI64
+													I64Load $0
+													I64Store $0
+													Get R13
+													I64Const $8
+													I64Add
+													Set R13
+													Br $0
+												End
+											End
+											Get R0
+											I32WrapI64
+											Get R0
+											I32WrapI64
+											I64Load $32
+											Get R4
+											I64Add
+											I64Store $32
+										End
+										Block
+											Get R0
+											I32WrapI64
+											I64Load $80
+											I64Eqz
+											If
+												Get R0
+												I32WrapI64
+												I64Load $24
+												Get R0
+												I32WrapI64
+												I64Load $32
+												I64Add
+												I32WrapI64
+												I64Const $34
+												I64Store8 $0
+												Get R0
+												I32WrapI64
+												Get R0
+												I32WrapI64
+												I64Load $32
+												I64Const $1
+												I64Add
+												I64Store $32
+											End
+										End
+										I64Const $0
+										Set R7
+										Br $0
+									End
+								Else
+									Get R3
+									I64Const $10
+									I64Sub
+									Set R8
+									Block
+										Block
+											Get R4
+											I64Const $19
+											I64Ne
+											If
+												Get R4
+												I64Const $20
+												I64Ne
+												Get R0
+												I32WrapI64
+												I64Load $0
+												Get R5
+												I64Add
+												I32WrapI64
+												I64Load8U $19
+												I64Const $90
+												I64Ne
+												I32Or
+												If
+													I64Const $-9223372036854775808
+													Set R9
+													Br $2
+												End
+											End
+											Get R0
+											I32WrapI64
+											I64Load $0
+											Get R5
+											I64Add
+											I32WrapI64
+											I64Load $0
+											I64Const $3256155501228994608
+											I64Xor
+											Set R10
+											Get R0
+											I32WrapI64
+											I64Load $0
+											Get R5
+											I64Add
+											I32WrapI64
+											I64Load $8
+											I64Const $3472339291346317360
+											I64Xor
+											Set R11
+											Get R0
+											I32WrapI64
+											I64Load $0
+											Get R5
+											I64Add
+											I32WrapI64
+											I64Load $11
+											I64Const $3472339291344613424
+											I64Xor
+											Set R12
+											Get R10
+											I64Const $8536140394893047414
+											I64Add
+											Get R10
+											I64Or
+											I64Const $-9187201950435737472
+											I64And
+											Get R11
+											I64Const $8536140394893047414
+											I64Add
+											Get R11
+											I64Or
+											I64Const $-9187201950435737472
+											I64And
+											I64Or
+											Get R12
+											I64Const $8536140394893047414
+											I64Add
+											Get R12
+											I64Or
+											I64Const $-9187201950435737472
+											I64And
+											I64Or
+											Get R10
+											I64Const $-72056498821267456
+											I64And
+											I64Or
+											Get R11
+											I64Const $280375481794560
+											I64And
+											I64Or
+											Get R12
+											I64Const $280375481794560
+											I64And
+											I64Or
+											I64Const $0
+											I64Ne
+											If
+												I64Const $-9223372036854775808
+												Set R9
+												Br $1
+											End
+											Get R10
+											I64Const $15
+											I64And
+											I64Const $1000
+											I64Mul
+											Get R10
+											I64Const $8
+											I64ShrU
+											I64Const $15
+											I64And
+											I64Const $100
+											I64Mul
+											I64Add
+											Get R10
+											I64Const $16
+											I64ShrU
+											I64Const $15
+											I64And
+											I64Const $10
+											I64Mul
+											I64Add
+											Get R10
+											I64Const $24
+											I64ShrU
+											I64Const $15
+											I64And
+											I64Add
+											Set R13
+											Get R10
+											I64Const $40
+											I64ShrU
+											I64Const $15
+											I64And
+											I64Const $10
+											I64Mul
+											Get R10
+											I64Const $48
+											I64ShrU
+											I64Const $15
+											I64And
+											I64Add
+											Set R14
+											Get R11
+											I64Const $15
+											I64And
+											I64Const $10
+											I64Mul
+											Get R11
+											I64Const $8
+											I64ShrU
+											I64Const $15
+											I64And
+											I64Add
+											Set R15
+											Get R11
+											I64Const $24
+											I64ShrU
+											I64Const $15
+											I64And
+											I64Const $10
+											I64Mul
+											Get R11
+											I64Const $32
+											I64ShrU
+											I64Const $15
+											I64And
+											I64Add
+											Set R10
+											Get R11
+											I64Const $48
+											I64ShrU
+											I64Const $15
+											I64And
+											I64Const $10
+											I64Mul
+											Get R11
+											I64Const $56
+											I64ShrU
+											I64Const $15
+											I64And
+											I64Add
+											Set R11
+											Get R12
+											I64Const $48
+											I64ShrU
+											I64Const $15
+											I64And
+											I64Const $10
+											I64Mul
+											Get R12
+											I64Const $56
+											I64ShrU
+											I64Const $15
+											I64And
+											I64Add
+											Set R12
+											Get R13
+											I64Eqz
+											Get R14
+											I64Const $1
+											I64Sub
+											I64Const $11
+											I64GtU
+											I32Or
+											Get R15
+											I64Const $1
+											I64Sub
+											I64Const $30
+											I64GtU
+											I32Or
+											Get R10
+											I64Const $23
+											I64GtU
+											I32Or
+											Get R11
+											I64Const $59
+											I64GtU
+											I32Or
+											Get R12
+											I64Const $59
+											I64GtU
+											I32Or
+											If
+												I64Const $-9223372036854775808
+												Set R9
+												Br $1
+											End
+											Get R15
+											I64Const $28
+											I64GtU
+											If
+												Get R14
+												I64Const $2
+												I64Eq
+												If
+													Get R15
+													I64Const $29
+													I64GtU
+													Get R13
+													I64Const $3
+													I64And
+													I64Const $0
+													I64Ne
+													I32Or
+													Get R13
+													I64Const $100
+													I64RemU
+													I64Eqz
+													Get R13
+													I64Const $400
+													I64RemU
+													I64Const $0
+													I64Ne
+													I32And
+													I32Or
+													If
+														I64Const $-9223372036854775808
+														Set R9
+														Br $3
+													End
+												End
+												Get R15
+												I64Const $30
+												I64GtU
+												If
+													Get R14
+													I64Const $4
+													I64Eq
+													Get R14
+													I64Const $6
+													I64Eq
+													I32Or
+													Get R14
+													I64Const $9
+													I64Eq
+													I32Or
+													Get R14
+													I64Const $11
+													I64Eq
+													I32Or
+													If
+														I64Const $-9223372036854775808
+														Set R9
+														Br $3
+													End
+												End
+											End
+											Get R14
+											I64Const $2
+											I64LeU
+											If
+												Get R13
+												I64Const $1
+												I64Sub
+												Set R13
+												Get R14
+												I64Const $12
+												I64Add
+												Set R14
+											End
+											Get R15
+											I64Const $365
+											Get R13
+											I64Mul
+											Get R13
+											I64Const $2
+											I64ShrU
+											I64Add
+											Get R13
+											I64Const $100
+											I64DivU
+											I64Sub
+											Get R13
+											I64Const $400
+											I64DivU
+											I64Add
+											I64Const $153
+											Get R14
+											I64Const $3
+											I64Sub
+											I64Mul
+											I64Const $2
+											I64Add
+											I64Const $5
+											I64DivU
+											I64Add
+											I64Const $1
+											I64Sub
+											I64Add
+											Tee R15
+											I64Const $719468
+											I64Sub
+											I64Const $86400000
+											I64Mul
+											Get R10
+											I64Const $60
+											I64Mul
+											Get R11
+											I64Add
+											I64Const $60
+											I64Mul
+											Get R12
+											I64Add
+											I64Const $1000
+											I64Mul
+											I64Add
+											Set R9
+											Br $0
+										End
+										Get R9
+										I64Const $-9223372036854775808
+										I64Eq
+										If
+											I64Const $1
+											Set R7
+											Br $1
+										End
+										Get R0
+										I32WrapI64
+										I64Load $80
+										I64Eqz
+										If
+											Block
+												Get R9
+												I64Const $-62135596800000
+												I64LtS
+												Get R9
+												I64Const $253402300799999
+												I64GtS
+												I32Or
+												If
+													I64Const $1
+													Set R7
+													Br $1
+												End
+												Get R0
+												I32WrapI64
+												I64Load $24
+												Get R0
+												I32WrapI64
+												I64Load $32
+												I64Add
+												I32WrapI64
+												I64Const $2910860695269497890
+												I64Store $0
+												Get R0
+												I32WrapI64
+												Get R0
+												I32WrapI64
+												I64Load $32
+												I64Const $8
+												I64Add
+												I64Store $32
+												Block
+													Get R9
+													Set R10
+													Get R9
+													I64Const $0
+													I64LtS
+													If
 														Get R0
 														I32WrapI64
 														I64Load $24
@@ -5051,21 +4554,544 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 														I64Load $32
 														I64Add
 														I32WrapI64
-														Get R11
-														I64Const $3472328296227680304
-														I64Or
-														I64Store $0
+														I64Const $45
+														I64Store8 $0
 														Get R0
 														I32WrapI64
 														Get R0
 														I32WrapI64
 														I64Load $32
-														I64Const $8
+														I64Const $1
 														I64Add
 														I64Store $32
+														I64Const $0
+														Get R10
+														I64Sub
+														Set R10
+													End
+													Get R10
+													I64Const $10
+													I64LtU
+													If
+														Get R0
+														I32WrapI64
+														I64Load $24
+														Get R0
+														I32WrapI64
+														I64Load $32
+														I64Add
+														I32WrapI64
+														Get R10
+														I64Const $48
+														I64Add
+														I64Const $255
+														I64And
+														I64Store8 $0
+														Get R0
+														I32WrapI64
+														Get R0
+														I32WrapI64
+														I64Load $32
+														I64Const $1
+														I64Add
+														I64Store $32
+													Else
+														Get R10
+														I64Const $100000000
+														I64LtU
+														If
+															Get R10
+															Set R11
+															Block
+																Block
+																	Get R11
+																	I64Const $10000
+																	I64DivU
+																	Get R11
+																	I64Const $10000
+																	I64RemU
+																	I64Const $32
+																	I64Shl
+																	I64Or
+																	Tee R13
+																	I64Const $10486
+																	I64Mul
+																	I64Const $20
+																	I64ShrU
+																	I64Const $545460846719
+																	I64And
+																	Tee R14
+																	Get R13
+																	I64Const $100
+																	Get R14
+																	I64Mul
+																	I64Sub
+																	I64Const $16
+																	I64Shl
+																	I64Or
+																	Tee R13
+																	I64Const $103
+																	I64Mul
+																	I64Const $10
+																	I64ShrU
+																	I64Const $4222189076152335
+																	I64And
+																	Tee R14
+																	Get R13
+																	I64Const $10
+																	Get R14
+																	I64Mul
+																	I64Sub
+																	I64Const $8
+																	I64Shl
+																	I64Or
+																	Set R12
+																	Br $0
+																End
+																Get R12
+																I64Ctz
+																I64Const $56
+																I64And
+																Set R11
+																Get R0
+																I32WrapI64
+																I64Load $24
+																Get R0
+																I32WrapI64
+																I64Load $32
+																I64Add
+																I32WrapI64
+																Get R12
+																I64Const $3472328296227680304
+																I64Or
+																Get R11
+																I64ShrU
+																I64Store $0
+																Get R0
+																I32WrapI64
+																Get R0
+																I32WrapI64
+																I64Load $32
+																I64Const $8
+																Get R11
+																I64Const $3
+																I64ShrU
+																I64Sub
+																I64Add
+																I64Store $32
+															End
+														Else
+															Get R10
+															I64Const $10000000000000000
+															I64LtU
+															If
+																Get R10
+																I64Const $100000000
+																I64DivU
+																Set R11
+																Block
+																	Block
+																		Get R11
+																		I64Const $10000
+																		I64DivU
+																		Get R11
+																		I64Const $10000
+																		I64RemU
+																		I64Const $32
+																		I64Shl
+																		I64Or
+																		Tee R13
+																		I64Const $10486
+																		I64Mul
+																		I64Const $20
+																		I64ShrU
+																		I64Const $545460846719
+																		I64And
+																		Tee R14
+																		Get R13
+																		I64Const $100
+																		Get R14
+																		I64Mul
+																		I64Sub
+																		I64Const $16
+																		I64Shl
+																		I64Or
+																		Tee R13
+																		I64Const $103
+																		I64Mul
+																		I64Const $10
+																		I64ShrU
+																		I64Const $4222189076152335
+																		I64And
+																		Tee R14
+																		Get R13
+																		I64Const $10
+																		Get R14
+																		I64Mul
+																		I64Sub
+																		I64Const $8
+																		I64Shl
+																		I64Or
+																		Set R12
+																		Br $0
+																	End
+																	Get R12
+																	I64Ctz
+																	I64Const $56
+																	I64And
+																	Set R11
+																	Get R0
+																	I32WrapI64
+																	I64Load $24
+																	Get R0
+																	I32WrapI64
+																	I64Load $32
+																	I64Add
+																	I32WrapI64
+																	Get R12
+																	I64Const $3472328296227680304
+																	I64Or
+																	Get R11
+																	I64ShrU
+																	I64Store $0
+																	Get R0
+																	I32WrapI64
+																	Get R0
+																	I32WrapI64
+																	I64Load $32
+																	I64Const $8
+																	Get R11
+																	I64Const $3
+																	I64ShrU
+																	I64Sub
+																	I64Add
+																	I64Store $32
+																End
+															Else
+																Get R10
+																I64Const $10000000000000000
+																I64DivU
+																Set R11
+																Block
+																	Block
+																		Get R11
+																		I64Const $10000
+																		I64DivU
+																		Get R11
+																		I64Const $10000
+																		I64RemU
+																		I64Const $32
+																		I64Shl
+																		I64Or
+																		Tee R13
+																		I64Const $10486
+																		I64Mul
+																		I64Const $20
+																		I64ShrU
+																		I64Const $545460846719
+																		I64And
+																		Tee R14
+																		Get R13
+																		I64Const $100
+																		Get R14
+																		I64Mul
+																		I64Sub
+																		I64Const $16
+																		I64Shl
+																		I64Or
+																		Tee R13
+																		I64Const $103
+																		I64Mul
+																		I64Const $10
+																		I64ShrU
+																		I64Const $4222189076152335
+																		I64And
+																		Tee R14
+																		Get R13
+																		I64Const $10
+																		Get R14
+																		I64Mul
+																		I64Sub
+																		I64Const $8
+																		I64Shl
+																		I64Or
+																		Set R12
+																		Br $0
+																	End
+																	Get R12
+																	I64Ctz
+																	I64Const $56
+																	I64And
+																	Set R11
+																	Get R0
+																	I32WrapI64
+																	I64Load $24
+																	Get R0
+																	I32WrapI64
+																	I64Load $32
+																	I64Add
+																	I32WrapI64
+																	Get R12
+																	I64Const $3472328296227680304
+																	I64Or
+																	Get R11
+																	I64ShrU
+																	I64Store $0
+																	Get R0
+																	I32WrapI64
+																	Get R0
+																	I32WrapI64
+																	I64Load $32
+																	I64Const $8
+																	Get R11
+																	I64Const $3
+																	I64ShrU
+																	I64Sub
+																	I64Add
+																	I64Store $32
+																End
+																Get R10
+																I64Const $100000000
+																I64DivU
+																I64Const $100000000
+																I64RemU
+																Set R11
+																Block
+																	Block
+																		Get R11
+																		I64Const $10000
+																		I64DivU
+																		Get R11
+																		I64Const $10000
+																		I64RemU
+																		I64Const $32
+																		I64Shl
+																		I64Or
+																		Tee R13
+																		I64Const $10486
+																		I64Mul
+																		I64Const $20
+																		I64ShrU
+																		I64Const $545460846719
+																		I64And
+																		Tee R14
+																		Get R13
+																		I64Const $100
+																		Get R14
+																		I64Mul
+																		I64Sub
+																		I64Const $16
+																		I64Shl
+																		I64Or
+																		Tee R13
+																		I64Const $103
+																		I64Mul
+																		I64Const $10
+																		I64ShrU
+																		I64Const $4222189076152335
+																		I64And
+																		Tee R14
+																		Get R13
+																		I64Const $10
+																		Get R14
+																		I64Mul
+																		I64Sub
+																		I64Const $8
+																		I64Shl
+																		I64Or
+																		Set R12
+																		Br $0
+																	End
+																	Get R0
+																	I32WrapI64
+																	I64Load $24
+																	Get R0
+																	I32WrapI64
+																	I64Load $32
+																	I64Add
+																	I32WrapI64
+																	Get R12
+																	I64Const $3472328296227680304
+																	I64Or
+																	I64Store $0
+																	Get R0
+																	I32WrapI64
+																	Get R0
+																	I32WrapI64
+																	I64Load $32
+																	I64Const $8
+																	I64Add
+																	I64Store $32
+																End
+															End
+															Get R10
+															I64Const $100000000
+															I64RemU
+															Set R11
+															Block
+																Block
+																	Get R11
+																	I64Const $10000
+																	I64DivU
+																	Get R11
+																	I64Const $10000
+																	I64RemU
+																	I64Const $32
+																	I64Shl
+																	I64Or
+																	Tee R13
+																	I64Const $10486
+																	I64Mul
+																	I64Const $20
+																	I64ShrU
+																	I64Const $545460846719
+																	I64And
+																	Tee R14
+																	Get R13
+																	I64Const $100
+																	Get R14
+																	I64Mul
+																	I64Sub
+																	I64Const $16
+																	I64Shl
+																	I64Or
+																	Tee R13
+																	I64Const $103
+																	I64Mul
+																	I64Const $10
+																	I64ShrU
+																	I64Const $4222189076152335
+																	I64And
+																	Tee R14
+																	Get R13
+																	I64Const $10
+																	Get R14
+																	I64Mul
+																	I64Sub
+																	I64Const $8
+																	I64Shl
+																	I64Or
+																	Set R12
+																	Br $0
+																End
+																Get R0
+																I32WrapI64
+																I64Load $24
+																Get R0
+																I32WrapI64
+																I64Load $32
+																I64Add
+																I32WrapI64
+																Get R12
+																I64Const $3472328296227680304
+																I64Or
+																I64Store $0
+																Get R0
+																I32WrapI64
+																Get R0
+																I32WrapI64
+																I64Load $32
+																I64Const $8
+																I64Add
+																I64Store $32
+															End
+														End
 													End
 												End
+												Get R8
+												I64Const $0
+												I64Ne
+												If
+													Get R0
+													I32WrapI64
+													I64Load $24
+													Get R0
+													I32WrapI64
+													I64Load $32
+													I64Add
+													I32WrapI64
+													I64Const $206966894635
+													I64Store $0
+													Get R0
+													I32WrapI64
+													Get R0
+													I32WrapI64
+													I64Load $32
+													I64Const $5
+													I64Add
+													I64Store $32
+												End
+												Get R0
+												I32WrapI64
+												I64Load $24
+												Get R0
+												I32WrapI64
+												I64Load $32
+												I64Add
+												I32WrapI64
+												I64Const $573529129
+												I64Store $0
+												Get R0
+												I32WrapI64
+												Get R0
+												I32WrapI64
+												I64Load $32
+												I64Const $4
+												I64Add
+												I64Store $32
+												I64Const $0
+												Set R7
+												Br $0
 											End
+											Br $1
+										End
+										Get R0
+										I32WrapI64
+										I64Load $0
+										Set R10
+										Block
+											I64Const $0
+											Set R11
+											Block
+												Loop
+													Get R11
+													I64Const $19
+													I64LtS
+													I32Eqz
+													BrIf $1
+													Get R0
+													I32WrapI64
+													I64Load $24
+													Get R0
+													I32WrapI64
+													I64Load $32
+													Get R11
+													I64Add
+													I64Add
+													I32WrapI64
+													Get R10
+													Get R5
+													Get R11
+													I64Add
+													I64Add
+													I32WrapI64
+													I64Load $0
+													I64Store $0
+													Get R11
+													I64Const $8
+													I64Add
+													Set R11
+													Br $0
+												End
+											End
+											Get R0
+											I32WrapI64
+											Get R0
+											I32WrapI64
+											I64Load $32
+											I64Const $19
+											I64Add
+											I64Store $32
 										End
 										Get R8
 										I64Const $0
@@ -5079,54 +5105,37 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 											I64Load $32
 											I64Add
 											I32WrapI64
-											I64Const $206966894635
-											I64Store $0
+											I64Const $90
+											I64Store8 $0
 											Get R0
 											I32WrapI64
 											Get R0
 											I32WrapI64
 											I64Load $32
-											I64Const $5
+											I64Const $1
 											I64Add
 											I64Store $32
 										End
-										Get R0
-										I32WrapI64
-										I64Load $24
-										Get R0
-										I32WrapI64
-										I64Load $32
-										I64Add
-										I32WrapI64
-										I64Const $573529129
-										I64Store $0
-										Get R0
-										I32WrapI64
-										Get R0
-										I32WrapI64
-										I64Load $32
-										I64Const $4
-										I64Add
-										I64Store $32
 										I64Const $0
-										Set R6
+										Set R7
 										Br $0
 									End
 								End
 							End
-						End
-						Get R6
-						I64Const $0
-						I64Ne
-						If
+							Get R7
 							I64Const $0
+							I64Ne
+							If
+								I64Const $0
+								Set R2
+								Br $1
+							End
+							Get R5
+							Get R4
+							I64Add
 							Set R2
-							Br $1
+							Br $0
 						End
-						Get R5
-						Get R4
-						I64Add
-						Set R2
 						Br $0
 					End
 					Get R2
@@ -5761,49 +5770,58 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 								I64Const $1701869940
 								I64Eq
 								If
-									Get R4
 									Get R5
+									I64Const $12
 									I64Add
+									Set R10
+									Get R0
 									I32WrapI64
-									I64Load8U $12
-									Tee R10
-									I64Const $58
-									I64Eq
-									If
-										Get R0
+									I64ExtendI32U
+									I64Const $104
+									I64Add
+									Set R11
+									Block
+										Get R4
+										Get R10
+										I64Add
 										I32WrapI64
-										I64Load $104
-										I64Eqz
+										I64Load8U $0
+										Tee R12
+										I64Const $32
+										I64Eq
+										Get R12
+										I64Const $127
+										I64GtU
+										I32Or
 										If
-											Get R0
+											I64Const $0
+											Set R8
+											Br $1
+										End
+										Get R12
+										I64Const $58
+										I64Eq
+										Get R11
+										I32WrapI64
+										I64Load $0
+										I64Eqz
+										I32And
+										If
+											Get R11
 											I32WrapI64
-											Get R5
-											I64Const $13
+											Get R10
+											I64Const $1
 											I64Add
-											I64Store $104
-											Get R0
+											I64Store $0
+											Get R11
 											I32WrapI64
 											Get R7
-											I64Store $112
+											I64Store $8
 										End
 										I64Const $1
 										Set R8
-										Br $3
+										Br $0
 									End
-									Get R10
-									I64Const $32
-									I64Eq
-									Get R10
-									I64Const $127
-									I64GtU
-									I32Or
-									If
-										I64Const $0
-										Set R8
-										Br $3
-									End
-									I64Const $1
-									Set R8
 									Br $2
 								End
 								Get R9
@@ -5812,49 +5830,58 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 								I64Const $25705
 								I64Eq
 								If
-									Get R4
 									Get R5
+									I64Const $10
 									I64Add
+									Set R10
+									Get R0
 									I32WrapI64
-									I64Load8U $10
-									Tee R10
-									I64Const $58
-									I64Eq
-									If
-										Get R0
+									I64ExtendI32U
+									I64Const $120
+									I64Add
+									Set R11
+									Block
+										Get R4
+										Get R10
+										I64Add
 										I32WrapI64
-										I64Load $120
-										I64Eqz
+										I64Load8U $0
+										Tee R12
+										I64Const $32
+										I64Eq
+										Get R12
+										I64Const $127
+										I64GtU
+										I32Or
 										If
-											Get R0
+											I64Const $0
+											Set R8
+											Br $1
+										End
+										Get R12
+										I64Const $58
+										I64Eq
+										Get R11
+										I32WrapI64
+										I64Load $0
+										I64Eqz
+										I32And
+										If
+											Get R11
 											I32WrapI64
-											Get R5
-											I64Const $11
+											Get R10
+											I64Const $1
 											I64Add
-											I64Store $120
-											Get R0
+											I64Store $0
+											Get R11
 											I32WrapI64
 											Get R7
-											I64Store $128
+											I64Store $8
 										End
 										I64Const $1
 										Set R8
-										Br $3
+										Br $0
 									End
-									Get R10
-									I64Const $32
-									I64Eq
-									Get R10
-									I64Const $127
-									I64GtU
-									I32Or
-									If
-										I64Const $0
-										Set R8
-										Br $3
-									End
-									I64Const $1
-									Set R8
 									Br $2
 								End
 								Get R9
@@ -5863,49 +5890,58 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 								I64Const $114849160783212
 								I64Eq
 								If
-									Get R4
 									Get R5
+									I64Const $14
 									I64Add
+									Set R10
+									Get R0
 									I32WrapI64
-									I64Load8U $14
-									Tee R10
-									I64Const $58
-									I64Eq
-									If
-										Get R0
+									I64ExtendI32U
+									I64Const $136
+									I64Add
+									Set R11
+									Block
+										Get R4
+										Get R10
+										I64Add
 										I32WrapI64
-										I64Load $136
-										I64Eqz
+										I64Load8U $0
+										Tee R12
+										I64Const $32
+										I64Eq
+										Get R12
+										I64Const $127
+										I64GtU
+										I32Or
 										If
-											Get R0
+											I64Const $0
+											Set R8
+											Br $1
+										End
+										Get R12
+										I64Const $58
+										I64Eq
+										Get R11
+										I32WrapI64
+										I64Load $0
+										I64Eqz
+										I32And
+										If
+											Get R11
 											I32WrapI64
-											Get R5
-											I64Const $15
+											Get R10
+											I64Const $1
 											I64Add
-											I64Store $136
-											Get R0
+											I64Store $0
+											Get R11
 											I32WrapI64
 											Get R7
-											I64Store $144
+											I64Store $8
 										End
 										I64Const $1
 										Set R8
-										Br $3
+										Br $0
 									End
-									Get R10
-									I64Const $32
-									I64Eq
-									Get R10
-									I64Const $127
-									I64GtU
-									I32Or
-									If
-										I64Const $0
-										Set R8
-										Br $3
-									End
-									I64Const $1
-									Set R8
 									Br $2
 								End
 								I64Const $1
@@ -5916,49 +5952,58 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 							I64Const $7957695015157985132
 							I64Eq
 							If
-								Get R4
 								Get R5
+								I64Const $8
 								I64Add
+								Set R10
+								Get R0
 								I32WrapI64
-								I64Load8U $8
-								Tee R10
-								I64Const $58
-								I64Eq
-								If
-									Get R0
+								I64ExtendI32U
+								I64Const $152
+								I64Add
+								Set R11
+								Block
+									Get R4
+									Get R10
+									I64Add
 									I32WrapI64
-									I64Load $152
-									I64Eqz
+									I64Load8U $0
+									Tee R12
+									I64Const $32
+									I64Eq
+									Get R12
+									I64Const $127
+									I64GtU
+									I32Or
 									If
-										Get R0
+										I64Const $0
+										Set R8
+										Br $1
+									End
+									Get R12
+									I64Const $58
+									I64Eq
+									Get R11
+									I32WrapI64
+									I64Load $0
+									I64Eqz
+									I32And
+									If
+										Get R11
 										I32WrapI64
-										Get R5
-										I64Const $9
+										Get R10
+										I64Const $1
 										I64Add
-										I64Store $152
-										Get R0
+										I64Store $0
+										Get R11
 										I32WrapI64
 										Get R7
-										I64Store $160
+										I64Store $8
 									End
 									I64Const $1
 									Set R8
-									Br $2
+									Br $0
 								End
-								Get R10
-								I64Const $32
-								I64Eq
-								Get R10
-								I64Const $127
-								I64GtU
-								I32Or
-								If
-									I64Const $0
-									Set R8
-									Br $2
-								End
-								I64Const $1
-								Set R8
 								Br $1
 							End
 							Get R9
@@ -6008,22 +6053,59 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 											Set R8
 											Br $4
 										End
+										Get R5
+										I64Const $19
+										I64Add
+										Set R10
 										Get R0
 										I32WrapI64
-										I64Load $168
-										I64Eqz
-										If
-											Get R0
-											I32WrapI64
-											Get R5
-											I64Const $20
+										I64ExtendI32U
+										I64Const $168
+										I64Add
+										Set R11
+										Block
+											Get R4
+											Get R10
 											I64Add
-											I64Store $168
-											Get R0
 											I32WrapI64
-											Get R7
-											I64Store $176
+											I64Load8U $0
+											Tee R12
+											I64Const $32
+											I64Eq
+											Get R12
+											I64Const $127
+											I64GtU
+											I32Or
+											If
+												I64Const $0
+												Set R8
+												Br $1
+											End
+											Get R12
+											I64Const $58
+											I64Eq
+											Get R11
+											I32WrapI64
+											I64Load $0
+											I64Eqz
+											I32And
+											If
+												Get R11
+												I32WrapI64
+												Get R10
+												I64Const $1
+												I64Add
+												I64Store $0
+												Get R11
+												I32WrapI64
+												Get R7
+												I64Store $8
+											End
+											I64Const $1
+											Set R8
+											Br $0
 										End
+										Br $3
 									End
 								End
 								I64Const $1
@@ -6684,674 +6766,756 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 			Br $0
 		End
 	End
-	I64Const $0
-	Set R3
-	I64Const $0
-	Set R4
-	I64Const $0
-	Set R5
-	Get R0
-	I32WrapI64
-	I64Load $136
-	I64Const $0
-	I64Ne
-	If
+	Block
+		I64Const $0
+		Set R4
+		I64Const $1
+		Set R5
 		Get R0
 		I32WrapI64
 		I64Load $136
-		Set R6
-		Get R0
-		I32WrapI64
-		I64Load $144
-		Set R7
-		Block
-			Block
-				Loop
-					Get R6
-					Get R7
-					I64LtS
-					I32Eqz
-					BrIf $1
-					Get R1
-					Get R6
-					I64Add
-					I32WrapI64
-					I64Load8U $0
-					I64Const $32
-					I64Ne
-					If
-						Br $2
-					End
-					Get R6
-					I64Const $1
-					I64Add
-					Set R6
-					Br $0
-				End
-			End
-			Get R6
-			Get R7
-			I64LtS
-			If
-				Get R1
-				Get R6
-				I64Add
-				I32WrapI64
-				I64Load8U $0
-				I64Const $127
-				I64GtU
-				If
-					I64Const $0
-					Set R3
-					Br $2
-				End
-			End
-			Get R6
-			Set R3
-			Br $0
-		End
-		Get R0
-		I32WrapI64
-		I64Load $144
-		Set R6
-		Block
-			Block
-				Loop
-					Get R3
-					Get R6
-					I64LtS
-					I32Eqz
-					BrIf $1
-					Get R1
-					Get R6
-					I64Const $1
-					I64Sub
-					I64Add
-					I32WrapI64
-					I64Load8U $0
-					I64Const $32
-					I64Ne
-					If
-						Br $2
-					End
-					Get R6
-					I64Const $1
-					I64Sub
-					Set R6
-					Br $0
-				End
-			End
-			Get R3
-			Get R6
-			I64LtS
-			If
-				Get R1
-				Get R6
-				I64Const $1
-				I64Sub
-				I64Add
-				I32WrapI64
-				I64Load8U $0
-				I64Const $127
-				I64GtU
-				If
-					I64Const $0
-					Set R4
-					Br $2
-				End
-			End
-			Get R6
-			Set R4
-			Br $0
-		End
-		Get R3
-		Set R6
-		Get R0
-		I32WrapI64
-		I64Load $16
-		Set R7
-		Block
-			I64Const $0
-			Set R8
-			Block
-				Loop
-					Get R6
-					Get R4
-					I64LtS
-					I32Eqz
-					BrIf $1
-					Get R1
-					Get R6
-					I64Add
-					I32WrapI64
-					I64Load8U $0
-					I64Const $48
-					I64Sub
-					Tee R9
-					I64Const $9
-					I64GtU
-					Get R8
-					Get R7
-					I64GtS
-					I32Or
-					If
-						I64Const $-1
-						Set R5
-						Br $3
-					End
-					Get R8
-					I64Const $10
-					I64Mul
-					Get R9
-					I64Add
-					Set R8
-					Get R6
-					I64Const $1
-					I64Add
-					Set R6
-					Br $0
-				End
-			End
-			Get R8
-			Set R5
-			Br $0
-		End
-		Get R5
 		I64Const $0
-		I64LtS
-		Get R3
-		I64Eqz
-		I32Or
+		I64Ne
 		If
-			Get SP
-			I64Const $0
-			I64Store ret+8(FP)
-			RET
-		End
-	End
-	Get R0
-	I32WrapI64
-	I64Const $-1
-	I64Store $80
-	Get R0
-	I32WrapI64
-	I64Load $120
-	I64Const $0
-	I64Ne
-	If
-		Get R0
-		I32WrapI64
-		I64Load $120
-		Set R6
-		Get R0
-		I32WrapI64
-		I64Load $128
-		Set R7
-		Block
-			Block
-				Loop
-					Get R6
-					Get R7
-					I64LtS
-					I32Eqz
-					BrIf $1
-					Get R1
-					Get R6
-					I64Add
-					I32WrapI64
-					I64Load8U $0
-					I64Const $32
-					I64Ne
-					If
-						Br $2
-					End
-					Get R6
-					I64Const $1
-					I64Add
-					Set R6
-					Br $0
-				End
-			End
-			Get R6
-			Get R7
-			I64LtS
-			If
-				Get R1
-				Get R6
-				I64Add
-				I32WrapI64
-				I64Load8U $0
-				I64Const $127
-				I64GtU
-				If
-					I64Const $0
-					Set R3
-					Br $2
-				End
-			End
-			Get R6
-			Set R3
-			Br $0
-		End
-		Get R0
-		I32WrapI64
-		I64Load $128
-		Set R6
-		Block
-			Block
-				Loop
-					Get R3
-					Get R6
-					I64LtS
-					I32Eqz
-					BrIf $1
-					Get R1
-					Get R6
-					I64Const $1
-					I64Sub
-					I64Add
-					I32WrapI64
-					I64Load8U $0
-					I64Const $32
-					I64Ne
-					If
-						Br $2
-					End
-					Get R6
-					I64Const $1
-					I64Sub
-					Set R6
-					Br $0
-				End
-			End
-			Get R3
-			Get R6
-			I64LtS
-			If
-				Get R1
-				Get R6
-				I64Const $1
-				I64Sub
-				I64Add
-				I32WrapI64
-				I64Load8U $0
-				I64Const $127
-				I64GtU
-				If
-					I64Const $0
-					Set R4
-					Br $2
-				End
-			End
-			Get R6
-			Set R4
-			Br $0
-		End
-		Get R3
-		I64Eqz
-		Get R4
-		I64Eqz
-		I32Or
-		If
-			Get SP
-			I64Const $0
-			I64Store ret+8(FP)
-			RET
-		End
-		Get R0
-		I32WrapI64
-		Get R3
-		I64Store $120
-		Get R0
-		I32WrapI64
-		Get R4
-		I64Store $128
-		Get R3
-		Get R4
-		I64LtS
-		If
-			Get R1
-			Get R3
-			I64Add
+			Get R0
 			I32WrapI64
-			I64Load8U $0
-			I64Const $48
-			I64Ne
-			If
-				Get R0
+			I64ExtendI32U
+			I64Const $136
+			I64Add
+			Set R6
+			Block
+				Get R6
 				I32WrapI64
-				I64Load $16
-				Set R6
+				I64Load $0
+				Set R7
+				Get R6
+				I32WrapI64
+				I64Load $8
+				Set R8
 				Block
-					I64Const $0
-					Set R7
 					Block
 						Loop
-							Get R3
-							Get R4
+							Get R7
+							Get R8
 							I64LtS
 							I32Eqz
 							BrIf $1
 							Get R1
-							Get R3
+							Get R7
 							I64Add
 							I32WrapI64
 							I64Load8U $0
-							I64Const $48
-							I64Sub
-							Tee R8
-							I64Const $9
-							I64GtU
-							Get R7
-							Get R6
-							I64GtS
-							I32Or
+							I64Const $32
+							I64Ne
 							If
-								I64Const $-1
-								Set R3
-								Br $3
+								Br $2
 							End
 							Get R7
-							I64Const $10
-							I64Mul
-							Get R8
-							I64Add
-							Set R7
-							Get R3
 							I64Const $1
 							I64Add
-							Set R3
+							Set R7
 							Br $0
 						End
 					End
 					Get R7
-					Set R3
+					Get R8
+					I64LtS
+					If
+						Get R1
+						Get R7
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						I64Const $127
+						I64GtU
+						If
+							I64Const $0
+							Set R7
+							Br $2
+						End
+					End
+					Get R7
+					Set R7
 					Br $0
 				End
-				Get R0
+				Block
+					Block
+						Loop
+							Get R7
+							Get R8
+							I64LtS
+							I32Eqz
+							BrIf $1
+							Get R1
+							Get R8
+							I64Const $1
+							I64Sub
+							I64Add
+							I32WrapI64
+							I64Load8U $0
+							I64Const $32
+							I64Ne
+							If
+								Br $2
+							End
+							Get R8
+							I64Const $1
+							I64Sub
+							Set R8
+							Br $0
+						End
+					End
+					Get R7
+					Get R8
+					I64LtS
+					If
+						Get R1
+						Get R8
+						I64Const $1
+						I64Sub
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						I64Const $127
+						I64GtU
+						If
+							I64Const $0
+							Set R8
+							Br $2
+						End
+					End
+					Get R8
+					Set R8
+					Br $0
+				End
+				Get R6
 				I32WrapI64
-				Get R3
-				I64Store $80
+				Get R7
+				I64Store $0
+				Get R6
+				I32WrapI64
+				Get R8
+				I64Store $8
+				Get R7
+				I64Eqz
+				Get R8
+				I64Eqz
+				I32Or
+				If
+					I64Const $0
+					Set R5
+					Br $1
+				End
+				I64Const $1
+				Set R5
+				Br $0
+			End
+			Get R0
+			I32WrapI64
+			I64Load $136
+			Set R6
+			Get R0
+			I32WrapI64
+			I64Load $144
+			Set R7
+			Get R0
+			I32WrapI64
+			I64Load $16
+			Set R8
+			Block
+				I64Const $0
+				Set R9
+				Block
+					Loop
+						Get R6
+						Get R7
+						I64LtS
+						I32Eqz
+						BrIf $1
+						Get R1
+						Get R6
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						I64Const $48
+						I64Sub
+						Tee R10
+						I64Const $9
+						I64GtU
+						Get R9
+						Get R8
+						I64GtS
+						I32Or
+						If
+							I64Const $-1
+							Set R4
+							Br $3
+						End
+						Get R9
+						I64Const $10
+						I64Mul
+						Get R10
+						I64Add
+						Set R9
+						Get R6
+						I64Const $1
+						I64Add
+						Set R6
+						Br $0
+					End
+				End
+				Get R9
+				Set R4
+				Br $0
 			End
 		End
-	End
-	Get R0
-	I32WrapI64
-	I64Load $152
-	I64Const $0
-	I64Ne
-	If
+		Get R0
+		I32WrapI64
+		I64Const $-1
+		I64Store $80
+		Get R0
+		I32WrapI64
+		I64Load $120
+		I64Const $0
+		I64Ne
+		Get R5
+		I64Const $0
+		I64Ne
+		I32And
+		If
+			Get R0
+			I32WrapI64
+			I64ExtendI32U
+			I64Const $120
+			I64Add
+			Set R6
+			Block
+				Get R6
+				I32WrapI64
+				I64Load $0
+				Set R7
+				Get R6
+				I32WrapI64
+				I64Load $8
+				Set R8
+				Block
+					Block
+						Loop
+							Get R7
+							Get R8
+							I64LtS
+							I32Eqz
+							BrIf $1
+							Get R1
+							Get R7
+							I64Add
+							I32WrapI64
+							I64Load8U $0
+							I64Const $32
+							I64Ne
+							If
+								Br $2
+							End
+							Get R7
+							I64Const $1
+							I64Add
+							Set R7
+							Br $0
+						End
+					End
+					Get R7
+					Get R8
+					I64LtS
+					If
+						Get R1
+						Get R7
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						I64Const $127
+						I64GtU
+						If
+							I64Const $0
+							Set R7
+							Br $2
+						End
+					End
+					Get R7
+					Set R7
+					Br $0
+				End
+				Block
+					Block
+						Loop
+							Get R7
+							Get R8
+							I64LtS
+							I32Eqz
+							BrIf $1
+							Get R1
+							Get R8
+							I64Const $1
+							I64Sub
+							I64Add
+							I32WrapI64
+							I64Load8U $0
+							I64Const $32
+							I64Ne
+							If
+								Br $2
+							End
+							Get R8
+							I64Const $1
+							I64Sub
+							Set R8
+							Br $0
+						End
+					End
+					Get R7
+					Get R8
+					I64LtS
+					If
+						Get R1
+						Get R8
+						I64Const $1
+						I64Sub
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						I64Const $127
+						I64GtU
+						If
+							I64Const $0
+							Set R8
+							Br $2
+						End
+					End
+					Get R8
+					Set R8
+					Br $0
+				End
+				Get R6
+				I32WrapI64
+				Get R7
+				I64Store $0
+				Get R6
+				I32WrapI64
+				Get R8
+				I64Store $8
+				Get R7
+				I64Eqz
+				Get R8
+				I64Eqz
+				I32Or
+				If
+					I64Const $0
+					Set R5
+					Br $1
+				End
+				I64Const $1
+				Set R5
+				Br $0
+			End
+			Get R0
+			I32WrapI64
+			I64Load $120
+			Get R0
+			I32WrapI64
+			I64Load $128
+			I64LtS
+			If
+				Get R1
+				Get R0
+				I32WrapI64
+				I64Load $120
+				I64Add
+				I32WrapI64
+				I64Load8U $0
+				I64Const $48
+				I64Ne
+				If
+					Get R0
+					I32WrapI64
+					Get R0
+					I32WrapI64
+					I64Load $120
+					Set R7
+					Get R0
+					I32WrapI64
+					I64Load $128
+					Set R8
+					Get R0
+					I32WrapI64
+					I64Load $16
+					Set R9
+					Block
+						I64Const $0
+						Set R10
+						Block
+							Loop
+								Get R7
+								Get R8
+								I64LtS
+								I32Eqz
+								BrIf $1
+								Get R1
+								Get R7
+								I64Add
+								I32WrapI64
+								I64Load8U $0
+								I64Const $48
+								I64Sub
+								Tee R11
+								I64Const $9
+								I64GtU
+								Get R10
+								Get R9
+								I64GtS
+								I32Or
+								If
+									I64Const $-1
+									Set R6
+									Br $3
+								End
+								Get R10
+								I64Const $10
+								I64Mul
+								Get R11
+								I64Add
+								Set R10
+								Get R7
+								I64Const $1
+								I64Add
+								Set R7
+								Br $0
+							End
+						End
+						Get R10
+						Set R6
+						Br $0
+					End
+					Get R6
+					I64Store $80
+				End
+			End
+		End
 		Get R0
 		I32WrapI64
 		I64Load $152
-		Set R6
-		Get R0
-		I32WrapI64
-		I64Load $160
-		Set R7
-		Block
-			Block
-				Loop
-					Get R6
-					Get R7
-					I64LtS
-					I32Eqz
-					BrIf $1
-					Get R1
-					Get R6
-					I64Add
-					I32WrapI64
-					I64Load8U $0
-					I64Const $32
-					I64Ne
-					If
-						Br $2
-					End
-					Get R6
-					I64Const $1
-					I64Add
-					Set R6
-					Br $0
-				End
-			End
-			Get R6
-			Get R7
-			I64LtS
-			If
-				Get R1
-				Get R6
-				I64Add
-				I32WrapI64
-				I64Load8U $0
-				I64Const $127
-				I64GtU
-				If
-					I64Const $0
-					Set R3
-					Br $2
-				End
-			End
-			Get R6
-			Set R3
-			Br $0
-		End
-		Get R0
-		I32WrapI64
-		I64Load $160
-		Set R6
-		Block
-			Block
-				Loop
-					Get R3
-					Get R6
-					I64LtS
-					I32Eqz
-					BrIf $1
-					Get R1
-					Get R6
-					I64Const $1
-					I64Sub
-					I64Add
-					I32WrapI64
-					I64Load8U $0
-					I64Const $32
-					I64Ne
-					If
-						Br $2
-					End
-					Get R6
-					I64Const $1
-					I64Sub
-					Set R6
-					Br $0
-				End
-			End
-			Get R3
-			Get R6
-			I64LtS
-			If
-				Get R1
-				Get R6
-				I64Const $1
-				I64Sub
-				I64Add
-				I32WrapI64
-				I64Load8U $0
-				I64Const $127
-				I64GtU
-				If
-					I64Const $0
-					Set R4
-					Br $2
-				End
-			End
-			Get R6
-			Set R4
-			Br $0
-		End
-		Get R3
-		I64Eqz
-		Get R4
-		I64Eqz
-		I32Or
+		I64Const $0
+		I64Ne
+		Get R5
+		I64Const $0
+		I64Ne
+		I32And
 		If
-			Get SP
-			I64Const $0
-			I64Store ret+8(FP)
-			RET
+			Get R0
+			I32WrapI64
+			I64ExtendI32U
+			I64Const $152
+			I64Add
+			Set R6
+			Block
+				Get R6
+				I32WrapI64
+				I64Load $0
+				Set R7
+				Get R6
+				I32WrapI64
+				I64Load $8
+				Set R8
+				Block
+					Block
+						Loop
+							Get R7
+							Get R8
+							I64LtS
+							I32Eqz
+							BrIf $1
+							Get R1
+							Get R7
+							I64Add
+							I32WrapI64
+							I64Load8U $0
+							I64Const $32
+							I64Ne
+							If
+								Br $2
+							End
+							Get R7
+							I64Const $1
+							I64Add
+							Set R7
+							Br $0
+						End
+					End
+					Get R7
+					Get R8
+					I64LtS
+					If
+						Get R1
+						Get R7
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						I64Const $127
+						I64GtU
+						If
+							I64Const $0
+							Set R7
+							Br $2
+						End
+					End
+					Get R7
+					Set R7
+					Br $0
+				End
+				Block
+					Block
+						Loop
+							Get R7
+							Get R8
+							I64LtS
+							I32Eqz
+							BrIf $1
+							Get R1
+							Get R8
+							I64Const $1
+							I64Sub
+							I64Add
+							I32WrapI64
+							I64Load8U $0
+							I64Const $32
+							I64Ne
+							If
+								Br $2
+							End
+							Get R8
+							I64Const $1
+							I64Sub
+							Set R8
+							Br $0
+						End
+					End
+					Get R7
+					Get R8
+					I64LtS
+					If
+						Get R1
+						Get R8
+						I64Const $1
+						I64Sub
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						I64Const $127
+						I64GtU
+						If
+							I64Const $0
+							Set R8
+							Br $2
+						End
+					End
+					Get R8
+					Set R8
+					Br $0
+				End
+				Get R6
+				I32WrapI64
+				Get R7
+				I64Store $0
+				Get R6
+				I32WrapI64
+				Get R8
+				I64Store $8
+				Get R7
+				I64Eqz
+				Get R8
+				I64Eqz
+				I32Or
+				If
+					I64Const $0
+					Set R5
+					Br $1
+				End
+				I64Const $1
+				Set R5
+				Br $0
+			End
 		End
-		Get R0
-		I32WrapI64
-		Get R3
-		I64Store $152
-		Get R0
-		I32WrapI64
-		Get R4
-		I64Store $160
-	End
-	Get R0
-	I32WrapI64
-	I64Load $168
-	I64Const $0
-	I64Ne
-	If
 		Get R0
 		I32WrapI64
 		I64Load $168
-		Set R6
-		Get R0
-		I32WrapI64
-		I64Load $176
-		Set R7
-		Block
-			Block
-				Loop
-					Get R6
-					Get R7
-					I64LtS
-					I32Eqz
-					BrIf $1
-					Get R1
-					Get R6
-					I64Add
-					I32WrapI64
-					I64Load8U $0
-					I64Const $32
-					I64Ne
-					If
-						Br $2
-					End
-					Get R6
-					I64Const $1
-					I64Add
-					Set R6
-					Br $0
-				End
-			End
-			Get R6
-			Get R7
-			I64LtS
-			If
-				Get R1
-				Get R6
-				I64Add
-				I32WrapI64
-				I64Load8U $0
-				I64Const $127
-				I64GtU
-				If
-					I64Const $0
-					Set R3
-					Br $2
-				End
-			End
-			Get R6
-			Set R3
-			Br $0
-		End
-		Get R0
-		I32WrapI64
-		I64Load $176
-		Set R6
-		Block
-			Block
-				Loop
-					Get R3
-					Get R6
-					I64LtS
-					I32Eqz
-					BrIf $1
-					Get R1
-					Get R6
-					I64Const $1
-					I64Sub
-					I64Add
-					I32WrapI64
-					I64Load8U $0
-					I64Const $32
-					I64Ne
-					If
-						Br $2
-					End
-					Get R6
-					I64Const $1
-					I64Sub
-					Set R6
-					Br $0
-				End
-			End
-			Get R3
-			Get R6
-			I64LtS
-			If
-				Get R1
-				Get R6
-				I64Const $1
-				I64Sub
-				I64Add
-				I32WrapI64
-				I64Load8U $0
-				I64Const $127
-				I64GtU
-				If
-					I64Const $0
-					Set R4
-					Br $2
-				End
-			End
-			Get R6
-			Set R4
-			Br $0
-		End
-		Get R3
-		I64Eqz
-		Get R4
-		I64Eqz
-		I32Or
+		I64Const $0
+		I64Ne
+		Get R5
+		I64Const $0
+		I64Ne
+		I32And
 		If
-			Get SP
-			I64Const $0
-			I64Store ret+8(FP)
-			RET
+			Get R0
+			I32WrapI64
+			I64ExtendI32U
+			I64Const $168
+			I64Add
+			Set R6
+			Block
+				Get R6
+				I32WrapI64
+				I64Load $0
+				Set R7
+				Get R6
+				I32WrapI64
+				I64Load $8
+				Set R8
+				Block
+					Block
+						Loop
+							Get R7
+							Get R8
+							I64LtS
+							I32Eqz
+							BrIf $1
+							Get R1
+							Get R7
+							I64Add
+							I32WrapI64
+							I64Load8U $0
+							I64Const $32
+							I64Ne
+							If
+								Br $2
+							End
+							Get R7
+							I64Const $1
+							I64Add
+							Set R7
+							Br $0
+						End
+					End
+					Get R7
+					Get R8
+					I64LtS
+					If
+						Get R1
+						Get R7
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						I64Const $127
+						I64GtU
+						If
+							I64Const $0
+							Set R7
+							Br $2
+						End
+					End
+					Get R7
+					Set R7
+					Br $0
+				End
+				Block
+					Block
+						Loop
+							Get R7
+							Get R8
+							I64LtS
+							I32Eqz
+							BrIf $1
+							Get R1
+							Get R8
+							I64Const $1
+							I64Sub
+							I64Add
+							I32WrapI64
+							I64Load8U $0
+							I64Const $32
+							I64Ne
+							If
+								Br $2
+							End
+							Get R8
+							I64Const $1
+							I64Sub
+							Set R8
+							Br $0
+						End
+					End
+					Get R7
+					Get R8
+					I64LtS
+					If
+						Get R1
+						Get R8
+						I64Const $1
+						I64Sub
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						I64Const $127
+						I64GtU
+						If
+							I64Const $0
+							Set R8
+							Br $2
+						End
+					End
+					Get R8
+					Set R8
+					Br $0
+				End
+				Get R6
+				I32WrapI64
+				Get R7
+				I64Store $0
+				Get R6
+				I32WrapI64
+				Get R8
+				I64Store $8
+				Get R7
+				I64Eqz
+				Get R8
+				I64Eqz
+				I32Or
+				If
+					I64Const $0
+					Set R5
+					Br $1
+				End
+				I64Const $1
+				Set R5
+				Br $0
+			End
 		End
-		Get R0
-		I32WrapI64
-		Get R3
-		I64Store $168
-		Get R0
-		I32WrapI64
+		Get R5
+		I64Eqz
+		If
+			I64Const $-1
+			Set R3
+			Br $1
+		End
 		Get R4
-		I64Store $176
+		Set R3
+		Br $0
+	End
+	Get R3
+	I64Const $0
+	I64LtS
+	If
+		Get SP
+		I64Const $0
+		I64Store ret+8(FP)
+		RET
 	End
 	Get R0
 	I32WrapI64
 	I64Load $8
-	Set R6
-	Get R5
+	Set R4
+	Get R3
 	Get R0
 	I32WrapI64
 	I64Load $16
-	Get R6
+	Get R4
 	I64Sub
 	I64GtS
 	If
@@ -7362,40 +7526,40 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 	End
 	Get R0
 	I32WrapI64
-	Get R6
+	Get R4
 	I64Store $88
-	Get R6
-	Get R5
+	Get R4
+	Get R3
 	I64Add
-	Set R6
+	Set R4
 	Get R0
 	I32WrapI64
-	Get R6
+	Get R4
 	I64Store $96
 	Get R0
 	I32WrapI64
 	I64Load $16
-	Set R8
+	Set R6
 	Block
-		Get R6
+		Get R4
 		I64Const $2
 		I64Add
-		Get R8
+		Get R6
 		I64GtS
 		If
 			I64Const $0
-			Set R7
+			Set R5
 			Br $1
 		End
 		Get R1
-		Get R6
+		Get R4
 		I64Add
 		I32WrapI64
 		I64Load8U $0
 		I64Const $13
 		I64Ne
 		Get R1
-		Get R6
+		Get R4
 		I64Add
 		I32WrapI64
 		I64Load8U $1
@@ -7404,18 +7568,18 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 		I32Or
 		If
 			I64Const $0
-			Set R7
+			Set R5
 			Br $1
 		End
-		Get R6
+		Get R4
 		I64Const $2
 		I64Add
-		Set R7
+		Set R5
 		Br $0
 	End
-	Get R7
-	I64Eqz
 	Get R5
+	I64Eqz
+	Get R3
 	I64Const $0
 	I64GtS
 	I32And
@@ -7427,37 +7591,37 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 	End
 	Block
 		Loop
-			Get R7
+			Get R5
 			I64Const $0
 			I64Ne
 			I32Eqz
 			BrIf $1
-			Get R7
-			Set R6
+			Get R5
+			Set R4
 			Get R0
 			I32WrapI64
 			I64Load $16
-			Set R8
+			Set R6
 			Block
-				Get R6
+				Get R4
 				I64Const $2
 				I64Add
-				Get R8
+				Get R6
 				I64GtS
 				If
 					I64Const $0
-					Set R7
+					Set R5
 					Br $1
 				End
 				Get R1
-				Get R6
+				Get R4
 				I64Add
 				I32WrapI64
 				I64Load8U $0
 				I64Const $13
 				I64Ne
 				Get R1
-				Get R6
+				Get R4
 				I64Add
 				I32WrapI64
 				I64Load8U $1
@@ -7466,13 +7630,13 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 				I32Or
 				If
 					I64Const $0
-					Set R7
+					Set R5
 					Br $1
 				End
-				Get R6
+				Get R4
 				I64Const $2
 				I64Add
-				Set R7
+				Set R5
 				Br $0
 			End
 			Br $0
@@ -7482,15 +7646,15 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 		Get R0
 		I32WrapI64
 		I64Load $0
-		Set R8
+		Set R6
 		Get R0
 		I32WrapI64
 		I64Load $48
-		Set R9
-		Get R6
+		Set R7
+		Get R4
 		I64Const $2
 		I64Add
-		Get R9
+		Get R7
 		I64Add
 		Get R0
 		I32WrapI64
@@ -7498,18 +7662,18 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 		I64GtS
 		If
 			I64Const $0
-			Set R6
+			Set R4
 			Br $1
 		End
-		Get R8
 		Get R6
+		Get R4
 		I64Add
 		I32WrapI64
 		I64Load8U $0
 		I64Const $45
 		I64Ne
-		Get R8
 		Get R6
+		Get R4
 		I64Add
 		I32WrapI64
 		I64Load8U $1
@@ -7518,39 +7682,39 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 		I32Or
 		If
 			I64Const $0
-			Set R6
+			Set R4
 			Br $1
 		End
-		Get R6
+		Get R4
 		I64Const $2
 		I64Add
-		Set R11
+		Set R9
 		Get R0
 		I32WrapI64
 		I64Load $40
-		Set R12
+		Set R10
 		Block
 			I64Const $0
-			Set R13
+			Set R11
 			Block
 				Loop
-					Get R13
+					Get R11
 					I64Const $8
 					I64Add
-					Get R9
+					Get R7
 					I64LeS
 					I32Eqz
 					BrIf $1
-					Get R8
+					Get R6
+					Get R9
 					Get R11
-					Get R13
 					I64Add
 					I64Add
 					I32WrapI64
 					I64Load $0
-					Get R8
-					Get R12
-					Get R13
+					Get R6
+					Get R10
+					Get R11
 					I64Add
 					I64Add
 					I32WrapI64
@@ -7558,33 +7722,33 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 					I64Ne
 					If
 						I64Const $0
-						Set R10
+						Set R8
 						Br $3
 					End
-					Get R13
+					Get R11
 					I64Const $8
 					I64Add
-					Set R13
+					Set R11
 					Br $0
 				End
 			End
 			Block
 				Loop
-					Get R13
-					Get R9
+					Get R11
+					Get R7
 					I64LtS
 					I32Eqz
 					BrIf $1
-					Get R8
+					Get R6
+					Get R9
 					Get R11
-					Get R13
 					I64Add
 					I64Add
 					I32WrapI64
 					I64Load8U $0
-					Get R8
-					Get R12
-					Get R13
+					Get R6
+					Get R10
+					Get R11
 					I64Add
 					I64Add
 					I32WrapI64
@@ -7592,36 +7756,36 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 					I64Ne
 					If
 						I64Const $0
-						Set R10
+						Set R8
 						Br $3
 					End
-					Get R13
+					Get R11
 					I64Const $1
 					I64Add
-					Set R13
+					Set R11
 					Br $0
 				End
 			End
 			I64Const $1
-			Set R10
+			Set R8
 			Br $0
 		End
-		Get R10
+		Get R8
 		I64Eqz
 		If
 			I64Const $0
-			Set R6
+			Set R4
 			Br $1
 		End
-		Get R6
+		Get R4
 		I64Const $2
 		I64Add
-		Get R9
+		Get R7
 		I64Add
-		Set R6
+		Set R4
 		Br $0
 	End
-	Get R6
+	Get R4
 	I64Eqz
 	If
 		Get SP
@@ -7632,27 +7796,27 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 	Get R0
 	I32WrapI64
 	I64Load $16
-	Set R8
+	Set R6
 	Block
-		Get R6
+		Get R4
 		I64Const $2
 		I64Add
-		Get R8
+		Get R6
 		I64GtS
 		If
 			I64Const $0
-			Set R7
+			Set R5
 			Br $1
 		End
 		Get R1
-		Get R6
+		Get R4
 		I64Add
 		I32WrapI64
 		I64Load8U $0
 		I64Const $13
 		I64Ne
 		Get R1
-		Get R6
+		Get R4
 		I64Add
 		I32WrapI64
 		I64Load8U $1
@@ -7661,36 +7825,36 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 		I32Or
 		If
 			I64Const $0
-			Set R7
+			Set R5
 			Br $1
 		End
-		Get R6
+		Get R4
 		I64Const $2
 		I64Add
-		Set R7
+		Set R5
 		Br $0
 	End
-	Get R7
+	Get R5
 	I64Const $0
 	I64Ne
 	If
 		Get R0
 		I32WrapI64
-		Get R7
+		Get R5
 		I64Store $8
 		Get SP
 		I64Const $1
 		I64Store ret+8(FP)
 		RET
 	End
-	Get R6
-	Set R8
+	Get R4
+	Set R6
 	Block
 		Get R0
 		I32WrapI64
 		I64Load $0
-		Set R9
-		Get R8
+		Set R7
+		Get R6
 		I64Const $2
 		I64Add
 		Get R0
@@ -7699,18 +7863,18 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 		I64GtS
 		If
 			I64Const $0
-			Set R7
+			Set R5
 			Br $1
 		End
-		Get R9
-		Get R8
+		Get R7
+		Get R6
 		I64Add
 		I32WrapI64
 		I64Load8U $0
 		I64Const $45
 		I64Ne
-		Get R9
-		Get R8
+		Get R7
+		Get R6
 		I64Add
 		I32WrapI64
 		I64Load8U $1
@@ -7719,37 +7883,37 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 		I32Or
 		If
 			I64Const $0
-			Set R7
+			Set R5
 			Br $1
 		End
-		Get R8
+		Get R6
 		I64Const $2
 		I64Add
-		Set R10
+		Set R8
 		Get R0
 		I32WrapI64
 		I64Load $16
-		Set R11
+		Set R9
 		Block
-			Get R10
+			Get R8
 			I64Const $2
 			I64Add
-			Get R11
+			Get R9
 			I64GtS
 			If
 				I64Const $0
-				Set R8
+				Set R6
 				Br $1
 			End
-			Get R9
-			Get R10
+			Get R7
+			Get R8
 			I64Add
 			I32WrapI64
 			I64Load8U $0
 			I64Const $13
 			I64Ne
-			Get R9
-			Get R10
+			Get R7
+			Get R8
 			I64Add
 			I32WrapI64
 			I64Load8U $1
@@ -7758,57 +7922,57 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 			I32Or
 			If
 				I64Const $0
-				Set R8
+				Set R6
 				Br $1
 			End
-			Get R10
+			Get R8
 			I64Const $2
 			I64Add
-			Set R8
+			Set R6
 			Br $0
 		End
-		Get R8
+		Get R6
 		I64Eqz
 		If
 			I64Const $0
-			Set R7
+			Set R5
 			Br $1
 		End
-		Get R8
-		Set R10
+		Get R6
+		Set R8
 		Block
 			Loop
-				Get R10
+				Get R8
 				I64Const $0
 				I64Ne
 				I32Eqz
 				BrIf $1
-				Get R10
-				Set R8
+				Get R8
+				Set R6
 				Get R0
 				I32WrapI64
 				I64Load $16
-				Set R11
+				Set R9
 				Block
-					Get R8
+					Get R6
 					I64Const $2
 					I64Add
-					Get R11
+					Get R9
 					I64GtS
 					If
 						I64Const $0
-						Set R10
+						Set R8
 						Br $1
 					End
-					Get R9
-					Get R8
+					Get R7
+					Get R6
 					I64Add
 					I32WrapI64
 					I64Load8U $0
 					I64Const $13
 					I64Ne
-					Get R9
-					Get R8
+					Get R7
+					Get R6
 					I64Add
 					I32WrapI64
 					I64Load8U $1
@@ -7817,13 +7981,13 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 					I32Or
 					If
 						I64Const $0
-						Set R10
+						Set R8
 						Br $1
 					End
-					Get R8
+					Get R6
 					I64Const $2
 					I64Add
-					Set R10
+					Set R8
 					Br $0
 				End
 				Br $0
@@ -7833,7 +7997,7 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 		I32WrapI64
 		I64Const $0
 		I64Store $56
-		Get R8
+		Get R6
 		Get R0
 		I32WrapI64
 		I64Load $32
@@ -7844,39 +8008,39 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 		I64GtS
 		If
 			I64Const $0
-			Set R7
+			Set R5
 			Br $1
 		End
 		Get R0
 		I32WrapI64
 		I64Load $24
-		Set R12
+		Set R10
 		Get R0
 		I32WrapI64
 		I64Load $32
-		Set R13
+		Set R11
 		Block
 			I64Const $0
-			Set R14
+			Set R12
 			Block
 				Loop
-					Get R14
+					Get R12
 					I64Const $8
 					I64Add
-					Get R13
+					Get R11
 					I64LeS
 					I32Eqz
 					BrIf $1
-					Get R9
-					Get R8
-					Get R14
+					Get R7
+					Get R6
+					Get R12
 					I64Add
 					I64Add
 					I32WrapI64
 					I64Load $0
-					Get R12
+					Get R10
 					I64Const $0
-					Get R14
+					Get R12
 					I64Add
 					I64Add
 					I32WrapI64
@@ -7884,33 +8048,33 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 					I64Ne
 					If
 						I64Const $0
-						Set R11
+						Set R9
 						Br $3
 					End
-					Get R14
+					Get R12
 					I64Const $8
 					I64Add
-					Set R14
+					Set R12
 					Br $0
 				End
 			End
 			Block
 				Loop
-					Get R14
-					Get R13
+					Get R12
+					Get R11
 					I64LtS
 					I32Eqz
 					BrIf $1
-					Get R9
-					Get R8
-					Get R14
+					Get R7
+					Get R6
+					Get R12
 					I64Add
 					I64Add
 					I32WrapI64
 					I64Load8U $0
-					Get R12
+					Get R10
 					I64Const $0
-					Get R14
+					Get R12
 					I64Add
 					I64Add
 					I32WrapI64
@@ -7918,57 +8082,57 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 					I64Ne
 					If
 						I64Const $0
-						Set R11
+						Set R9
 						Br $3
 					End
-					Get R14
+					Get R12
 					I64Const $1
 					I64Add
-					Set R14
+					Set R12
 					Br $0
 				End
 			End
 			I64Const $1
-			Set R11
+			Set R9
 			Br $0
 		End
-		Get R11
+		Get R9
 		I64Eqz
 		If
 			I64Const $0
-			Set R7
+			Set R5
 			Br $1
 		End
-		Get R8
+		Get R6
 		Get R0
 		I32WrapI64
 		I64Load $32
 		I64Add
-		Set R8
+		Set R6
 		Get R0
 		I32WrapI64
 		I64Load $16
-		Set R12
+		Set R10
 		Block
-			Get R8
+			Get R6
 			I64Const $2
 			I64Add
-			Get R12
+			Get R10
 			I64GtS
 			If
 				I64Const $0
-				Set R11
+				Set R9
 				Br $1
 			End
-			Get R9
-			Get R8
+			Get R7
+			Get R6
 			I64Add
 			I32WrapI64
 			I64Load8U $0
 			I64Const $13
 			I64Ne
-			Get R9
-			Get R8
+			Get R7
+			Get R6
 			I64Add
 			I32WrapI64
 			I64Load8U $1
@@ -7977,28 +8141,28 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 			I32Or
 			If
 				I64Const $0
-				Set R11
+				Set R9
 				Br $1
 			End
-			Get R8
+			Get R6
 			I64Const $2
 			I64Add
-			Set R11
+			Set R9
 			Br $0
 		End
-		Get R11
+		Get R9
 		I64Const $0
 		I64Ne
 		If
 			Get R0
 			I32WrapI64
-			Get R11
+			Get R9
 			I64Store $8
 			I64Const $1
-			Set R7
+			Set R5
 			Br $1
 		End
-		Get R8
+		Get R6
 		I64Const $2
 		I64Add
 		Get R0
@@ -8007,18 +8171,18 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 		I64GtS
 		If
 			I64Const $0
-			Set R7
+			Set R5
 			Br $1
 		End
-		Get R9
-		Get R8
+		Get R7
+		Get R6
 		I64Add
 		I32WrapI64
 		I64Load8U $0
 		I64Const $45
 		I64Ne
-		Get R9
-		Get R8
+		Get R7
+		Get R6
 		I64Add
 		I32WrapI64
 		I64Load8U $1
@@ -8027,13 +8191,13 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 		I32Or
 		If
 			I64Const $0
-			Set R7
+			Set R5
 			Br $1
 		End
-		Get R8
+		Get R6
 		I64Const $2
 		I64Add
-		Tee R8
+		Tee R6
 		Get R0
 		I32WrapI64
 		I64Load $16
@@ -8042,27 +8206,27 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 			Get R0
 			I32WrapI64
 			I64Load $16
-			Set R12
+			Set R10
 			Block
-				Get R8
+				Get R6
 				I64Const $2
 				I64Add
-				Get R12
+				Get R10
 				I64GtS
 				If
 					I64Const $0
-					Set R8
+					Set R6
 					Br $1
 				End
-				Get R9
-				Get R8
+				Get R7
+				Get R6
 				I64Add
 				I32WrapI64
 				I64Load8U $0
 				I64Const $13
 				I64Ne
-				Get R9
-				Get R8
+				Get R7
+				Get R6
 				I64Add
 				I32WrapI64
 				I64Load8U $1
@@ -8071,37 +8235,37 @@ TEXT ·Next(SB), NOSPLIT, $0-16
 				I32Or
 				If
 					I64Const $0
-					Set R8
+					Set R6
 					Br $1
 				End
-				Get R8
+				Get R6
 				I64Const $2
 				I64Add
-				Set R8
+				Set R6
 				Br $0
 			End
-			Get R8
+			Get R6
 			I64Eqz
 			If
 				I64Const $0
-				Set R7
+				Set R5
 				Br $2
 			End
 		End
 		Get R0
 		I32WrapI64
-		Get R8
+		Get R6
 		I64Store $8
 		Get R0
 		I32WrapI64
 		I64Const $1
 		I64Store $64
 		I64Const $1
-		Set R7
+		Set R5
 		Br $0
 	End
 	Get SP
-	Get R7
+	Get R5
 	I64Store ret+8(FP)
 	RET
 	Unreachable
