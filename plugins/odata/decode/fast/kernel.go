@@ -772,15 +772,6 @@ func search(s *Row, in unsafe.Pointer, p int, e **Entry) int {
 	return n
 }
 
-// pass goes behind what is no column, whose Open ends at p, 0: it has ended at another place than was learned.
-func pass(s *Row, in unsafe.Pointer, p int, e *Entry) int {
-	s.First = ^uint64(0)
-	if e.Skip == nil {
-		return 0
-	}
-	return match(in, p, unsafe.Pointer(e.Skip))
-}
-
 // another goes on to the next row, from the end of one that is whole: to its first member, 0: the caller must look.
 func another(s *Row, in unsafe.Pointer, p, o int, end *Entry) int {
 	if s.Made >= s.Most || s.Mixed != 0 || s.Expected != s.Columns || o-p > s.Slack {
@@ -803,6 +794,34 @@ func another(s *Row, in unsafe.Pointer, p, o int, end *Entry) int {
 		complete(s, from, o)
 	}
 	return p
+}
+
+// passed goes on from what is no column, whose Open ends at p: over its value, or from the row's end to the first member
+// of the next one. 0: the caller must look.
+func passed(s *Row, in unsafe.Pointer, p, o int, e *Entry) int {
+	if e.Kind != Skip {
+		// with its only byte masked, the end would be everywhere
+		if s.First != ^uint64(0) {
+			return 0
+		}
+		return another(s, in, p, o, e)
+	}
+	s.First = ^uint64(0)
+	if e.Skip == nil {
+		return 0
+	}
+	return match(in, p, unsafe.Pointer(e.Skip))
+}
+
+// blocked says why what is no column was not passed.
+func blocked(s *Row, e *Entry) int {
+	if e.Kind == Skip {
+		return OddMember
+	}
+	if s.First != ^uint64(0) {
+		return Missed
+	}
+	return AtEnd
 }
 
 // value reads a value and writes it at o. It returns the places behind both; -1 and why not.
@@ -844,6 +863,16 @@ func nothing(e *Entry, arena unsafe.Pointer, o int) int {
 	}
 	Put(arena, o, 0)
 	return o + 1
+}
+
+// bareNull reads null in the place of a bare value, which begins as that does, and writes it. It returns the places
+// behind both; -1: it is something else, or must not be null.
+func bareNull(s *Row, e *Entry, in, arena unsafe.Pointer) (int, int) {
+	p := s.P - e.Open.Size
+	if unlike(in, p, &e.Null, ^uint64(0xff)) != 0 {
+		return p, -1
+	}
+	return p + e.Null.Size, nothing(e, arena, s.O)
 }
 
 // absent is nothing for a member that was found by its Null, which may be no column.
@@ -900,20 +929,11 @@ func goRead(s *Row) int {
 			s.P = p + e.Open.Size
 			s.O = o
 			s.Entry = e
-			if e.Kind == Skip {
-				p = pass(s, in, s.P, e)
-				if p == 0 {
-					return OddMember
-				}
-			} else {
-				// with its only byte masked, the end would be everywhere
-				if s.First != ^uint64(0) {
-					return Missed
-				}
-				p = another(s, in, s.P, o, e)
-				if p == 0 {
-					return AtEnd
-				}
+			p = passed(s, in, s.P, o, e)
+			if p == 0 {
+				return blocked(s, e)
+			}
+			if e.Kind == End {
 				e = s.Head
 			}
 			s.Before = e
@@ -942,13 +962,10 @@ func goRead(s *Row) int {
 			if e.Bare == 0 {
 				return o
 			}
-			// null begins as a bare value does
-			p = s.P - e.Open.Size
-			o = nothing(e, arena, s.O)
-			if o < 0 || unlike(in, p, &e.Null, ^uint64(0xff)) != 0 {
+			p, o = bareNull(s, e, in, arena)
+			if o < 0 {
 				return OddValue
 			}
-			p += e.Null.Size
 		}
 		done(s, e.Column, s.O, o)
 		s.Before = e

@@ -1461,426 +1461,56 @@ TEXT ·Read(SB), NOSPLIT, $0-16
 				Get PC_B
 				I64ExtendI32U
 				I64Store $32
-				Get PC_B
-				I64Load $632
-				I64Const $10
-				I64Eq
-				If
-					Get SP
-					I64Load $16
-					Set R5
-					Block
-						Get SP
-						I64Const $-1
-						I64Store $56
-						Get PC_B
-						I64Load $16
-						I64Const $0
-						I64Eq
-						If
-							I64Const $0
-							Set R3
-							Br $1
-						End
-						Get R5
-						Set R6
-						Get PC_B
-						I64Load $16
-						Set R7
-						Block
-							Block
-								Loop
-									Get R7
-									I32WrapI64
-									I64Load $0
-									Tee R8
-									I64Const $16777215
-									I64And
-									Set R9
-									Block
-										Loop
-											Get R9
-											I64Const $0
-											I64Ne
-											I32Eqz
-											BrIf $1
-											Get R7
-											I64Const $8
-											I64Add
-											Set R7
-											Get R1
-											Get R6
-											I64Add
-											I32WrapI64
-											I64Load $0
-											Get R7
-											I32WrapI64
-											I64Load $0
-											I64Ne
-											If
-												I64Const $0
-												Set R3
-												Br $5
-											End
-											Get R6
-											I64Const $8
-											I64Add
-											Set R6
-											Get R9
-											I64Const $1
-											I64Sub
-											Set R9
-											Br $0
-										End
-									End
-									Get R1
-									Get R6
-									I64Add
-									I32WrapI64
-									I64Load $0
-									Get R7
-									I32WrapI64
-									I64Load $8
-									I64Xor
-									Get R7
-									I32WrapI64
-									I64Load $16
-									I64And
-									I64Const $0
-									I64Ne
-									If
-										I64Const $0
-										Set R3
-										Br $3
-									End
-									Get R6
-									Get R8
-									I64Const $32
-									I64ShrU
-									I64Const $255
-									I64And
-									I64Add
-									Set R6
-									Get R8
-									I64Const $63
-									I64ShrU
-									I64Const $0
-									I64Ne
-									If
-										Get R6
-										Set R3
-										Br $3
-									End
-									Get R7
-									I32WrapI64
-									I64Load $24
-									Set R10
-									Get R7
-									I32WrapI64
-									I64Load $32
-									Set R11
-									Get R7
-									I32WrapI64
-									I64Load $40
-									Set R12
-									Block
-										Loop
-											Get R1
-											Get R6
-											I64Add
-											I32WrapI64
-											I64Load $0
-											Tee R13
-											Get R10
-											I64Xor
-											Get R11
-											I64Sub
-											Get R13
-											Get R12
-											I64Xor
-											I64Const $72340172838076673
-											I64Sub
-											I64Or
-											Get R13
-											I64Const $-1
-											I64Xor
-											I64And
-											I64Const $-9187201950435737472
-											I64And
-											Tee R13
-											I64Const $0
-											I64Ne
-											If
-												Get R6
-												Get R13
-												I64Ctz
-												I64Const $3
-												I64ShrS
-												I64Add
-												Set R6
-												Br $2
-											End
-											Get R6
-											I64Const $8
-											I64Add
-											Set R6
-											Br $0
-										End
-									End
-									Get R7
-									I64Const $48
-									I64Add
-									Set R7
-									Br $0
-								End
-							End
-						End
-						Br $0
-					End
-					Get R3
-					I64Eqz
-					If
-						I64Const $3
-						Set R5
-						Get R0
-						I32WrapI64
-						Set SP
-						Get SP
-						Get R5
-						I64Store ret+8(FP)
-						RET
-					End
-				Else
-					Get SP
-					I64Load $56
-					I64Const $-1
+				Get SP
+				I64Load $16
+				Set R5
+				Block
+					Get PC_B
+					I64Load $632
+					I64Const $10
 					I64Ne
 					If
-						I64Const $1
-						Set R5
-						Get R0
-						I32WrapI64
-						Set SP
 						Get SP
-						Get R5
-						I64Store ret+8(FP)
-						RET
-					End
-					Get SP
-					I64Load $16
-					Set R5
-					Block
-						Get SP
-						I64Load $168
-						Get SP
-						I64Load $176
-						I64GeS
-						Get SP
-						I64Load $72
-						I64Const $0
+						I64Load $56
+						I64Const $-1
 						I64Ne
-						I32Or
-						Get SP
-						I64Load $64
-						Get SP
-						I64Load $200
-						I64Ne
-						I32Or
-						Get R4
-						Get R5
-						I64Sub
-						Get SP
-						I64Load $216
-						I64GtS
-						I32Or
 						If
 							I64Const $0
 							Set R3
-							Br $1
-						End
-						Get PC_B
-						I64Load $16
-						Set R6
-						Block
-							Block
-								Loop
-									Get R6
-									I32WrapI64
-									I64Load $0
-									Tee R7
-									I64Const $16777215
-									I64And
-									Set R8
-									Block
-										Loop
-											Get R8
-											I64Const $0
-											I64Ne
-											I32Eqz
-											BrIf $1
-											Get R6
-											I64Const $8
-											I64Add
-											Set R6
-											Get R1
-											Get R5
-											I64Add
-											I32WrapI64
-											I64Load $0
-											Get R6
-											I32WrapI64
-											I64Load $0
-											I64Ne
-											If
-												I64Const $0
-												Set R5
-												Br $5
-											End
-											Get R5
-											I64Const $8
-											I64Add
-											Set R5
-											Get R8
-											I64Const $1
-											I64Sub
-											Set R8
-											Br $0
-										End
-									End
-									Get R1
-									Get R5
-									I64Add
-									I32WrapI64
-									I64Load $0
-									Get R6
-									I32WrapI64
-									I64Load $8
-									I64Xor
-									Get R6
-									I32WrapI64
-									I64Load $16
-									I64And
-									I64Const $0
-									I64Ne
-									If
-										I64Const $0
-										Set R5
-										Br $3
-									End
-									Get R5
-									Get R7
-									I64Const $32
-									I64ShrU
-									I64Const $255
-									I64And
-									I64Add
-									Set R5
-									Get R7
-									I64Const $63
-									I64ShrU
-									I64Const $0
-									I64Ne
-									If
-										Get R5
-										Set R5
-										Br $3
-									End
-									Get R6
-									I32WrapI64
-									I64Load $24
-									Set R9
-									Get R6
-									I32WrapI64
-									I64Load $32
-									Set R10
-									Get R6
-									I32WrapI64
-									I64Load $40
-									Set R11
-									Block
-										Loop
-											Get R1
-											Get R5
-											I64Add
-											I32WrapI64
-											I64Load $0
-											Tee R12
-											Get R9
-											I64Xor
-											Get R10
-											I64Sub
-											Get R12
-											Get R11
-											I64Xor
-											I64Const $72340172838076673
-											I64Sub
-											I64Or
-											Get R12
-											I64Const $-1
-											I64Xor
-											I64And
-											I64Const $-9187201950435737472
-											I64And
-											Tee R12
-											I64Const $0
-											I64Ne
-											If
-												Get R5
-												Get R12
-												I64Ctz
-												I64Const $3
-												I64ShrS
-												I64Add
-												Set R5
-												Br $2
-											End
-											Get R5
-											I64Const $8
-											I64Add
-											Set R5
-											Br $0
-										End
-									End
-									Get R6
-									I64Const $48
-									I64Add
-									Set R6
-									Br $0
-								End
-							End
-						End
-						Get R5
-						I64Eqz
-						If
-							I64Const $0
-							Set R3
-							Br $1
+							Br $2
 						End
 						Get R5
 						Set R6
-						Get SP
-						I64Load $48
-						I64Eqz
-						If
-							Get R1
-							Get R5
-							I64Add
-							I32WrapI64
-							I64Load8U $0
-							I64Const $123
+						Block
+							Get SP
+							I64Load $168
+							Get SP
+							I64Load $176
+							I64GeS
+							Get SP
+							I64Load $72
+							I64Const $0
 							I64Ne
+							I32Or
+							Get SP
+							I64Load $64
+							Get SP
+							I64Load $200
+							I64Ne
+							I32Or
+							Get R4
+							Get R6
+							I64Sub
+							Get SP
+							I64Load $216
+							I64GtS
+							I32Or
 							If
 								I64Const $0
 								Set R3
-								Br $2
+								Br $1
 							End
-							Get SP
-							I64Const $-256
-							I64Store $56
-						Else
-							Get SP
-							I64Load $208
-							I32WrapI64
+							Get PC_B
 							I64Load $16
 							Set R7
 							Block
@@ -1905,7 +1535,7 @@ TEXT ·Read(SB), NOSPLIT, $0-16
 												I64Add
 												Set R7
 												Get R1
-												Get R5
+												Get R6
 												I64Add
 												I32WrapI64
 												I64Load $0
@@ -1915,13 +1545,13 @@ TEXT ·Read(SB), NOSPLIT, $0-16
 												I64Ne
 												If
 													I64Const $0
-													Set R5
+													Set R6
 													Br $5
 												End
-												Get R5
+												Get R6
 												I64Const $8
 												I64Add
-												Set R5
+												Set R6
 												Get R9
 												I64Const $1
 												I64Sub
@@ -1930,7 +1560,7 @@ TEXT ·Read(SB), NOSPLIT, $0-16
 											End
 										End
 										Get R1
-										Get R5
+										Get R6
 										I64Add
 										I32WrapI64
 										I64Load $0
@@ -1946,25 +1576,25 @@ TEXT ·Read(SB), NOSPLIT, $0-16
 										I64Ne
 										If
 											I64Const $0
-											Set R5
+											Set R6
 											Br $3
 										End
-										Get R5
+										Get R6
 										Get R8
 										I64Const $32
 										I64ShrU
 										I64Const $255
 										I64And
 										I64Add
-										Set R5
+										Set R6
 										Get R8
 										I64Const $63
 										I64ShrU
 										I64Const $0
 										I64Ne
 										If
-											Get R5
-											Set R5
+											Get R6
+											Set R6
 											Br $3
 										End
 										Get R7
@@ -1982,7 +1612,7 @@ TEXT ·Read(SB), NOSPLIT, $0-16
 										Block
 											Loop
 												Get R1
-												Get R5
+												Get R6
 												I64Add
 												I32WrapI64
 												I64Load $0
@@ -2007,19 +1637,19 @@ TEXT ·Read(SB), NOSPLIT, $0-16
 												I64Const $0
 												I64Ne
 												If
-													Get R5
+													Get R6
 													Get R13
 													I64Ctz
 													I64Const $3
 													I64ShrS
 													I64Add
-													Set R5
+													Set R6
 													Br $2
 												End
-												Get R5
+												Get R6
 												I64Const $8
 												I64Add
-												Set R5
+												Set R6
 												Br $0
 											End
 										End
@@ -2031,160 +1661,539 @@ TEXT ·Read(SB), NOSPLIT, $0-16
 									End
 								End
 							End
-						End
-						Get R5
-						I64Const $0
-						I64Ne
-						If
-							Block
-								Get SP
-								I64Load $264
-								Drop
-								Get SP
-								I64Load $160
-								Get SP
-								I64Load $168
-								I64Const $80
-								I64Mul
-								I64Add
-								Set R7
-								Get SP
-								I64Load $80
-								Get SP
-								I64Load $224
+							Get R6
+							I64Eqz
+							If
+								I64Const $0
+								Set R3
+								Br $1
+							End
+							Get R6
+							Set R7
+							Get SP
+							I64Load $48
+							I64Eqz
+							If
+								Get R1
+								Get R6
 								I64Add
 								I32WrapI64
-								I64Load $0
-								Set R8
-								Get R4
-								Set R9
-								Get SP
-								I64Load $240
-								I64Const $0
-								I64GeS
+								I64Load8U $0
+								I64Const $123
+								I64Ne
 								If
+									I64Const $0
+									Set R3
+									Br $2
+								End
+								Get SP
+								I64Const $-256
+								I64Store $56
+							Else
+								Get SP
+								I64Load $208
+								I32WrapI64
+								I64Load $16
+								Set R8
+								Block
+									Block
+										Loop
+											Get R8
+											I32WrapI64
+											I64Load $0
+											Tee R9
+											I64Const $16777215
+											I64And
+											Set R10
+											Block
+												Loop
+													Get R10
+													I64Const $0
+													I64Ne
+													I32Eqz
+													BrIf $1
+													Get R8
+													I64Const $8
+													I64Add
+													Set R8
+													Get R1
+													Get R6
+													I64Add
+													I32WrapI64
+													I64Load $0
+													Get R8
+													I32WrapI64
+													I64Load $0
+													I64Ne
+													If
+														I64Const $0
+														Set R6
+														Br $5
+													End
+													Get R6
+													I64Const $8
+													I64Add
+													Set R6
+													Get R10
+													I64Const $1
+													I64Sub
+													Set R10
+													Br $0
+												End
+											End
+											Get R1
+											Get R6
+											I64Add
+											I32WrapI64
+											I64Load $0
+											Get R8
+											I32WrapI64
+											I64Load $8
+											I64Xor
+											Get R8
+											I32WrapI64
+											I64Load $16
+											I64And
+											I64Const $0
+											I64Ne
+											If
+												I64Const $0
+												Set R6
+												Br $3
+											End
+											Get R6
+											Get R9
+											I64Const $32
+											I64ShrU
+											I64Const $255
+											I64And
+											I64Add
+											Set R6
+											Get R9
+											I64Const $63
+											I64ShrU
+											I64Const $0
+											I64Ne
+											If
+												Get R6
+												Set R6
+												Br $3
+											End
+											Get R8
+											I32WrapI64
+											I64Load $24
+											Set R11
+											Get R8
+											I32WrapI64
+											I64Load $32
+											Set R12
+											Get R8
+											I32WrapI64
+											I64Load $40
+											Set R13
+											Block
+												Loop
+													Get R1
+													Get R6
+													I64Add
+													I32WrapI64
+													I64Load $0
+													Tee R14
+													Get R11
+													I64Xor
+													Get R12
+													I64Sub
+													Get R14
+													Get R13
+													I64Xor
+													I64Const $72340172838076673
+													I64Sub
+													I64Or
+													Get R14
+													I64Const $-1
+													I64Xor
+													I64And
+													I64Const $-9187201950435737472
+													I64And
+													Tee R14
+													I64Const $0
+													I64Ne
+													If
+														Get R6
+														Get R14
+														I64Ctz
+														I64Const $3
+														I64ShrS
+														I64Add
+														Set R6
+														Br $2
+													End
+													Get R6
+													I64Const $8
+													I64Add
+													Set R6
+													Br $0
+												End
+											End
+											Get R8
+											I64Const $48
+											I64Add
+											Set R8
+											Br $0
+										End
+									End
+								End
+							End
+							Get R6
+							I64Const $0
+							I64Ne
+							If
+								Block
+									Get SP
+									I64Load $264
+									Drop
+									Get SP
+									I64Load $160
+									Get SP
+									I64Load $168
+									I64Const $80
+									I64Mul
+									I64Add
+									Set R8
 									Get SP
 									I64Load $80
 									Get SP
-									I64Load $240
+									I64Load $224
 									I64Add
 									I32WrapI64
 									I64Load $0
 									Set R9
+									Get R4
+									Set R10
+									Get SP
+									I64Load $240
+									I64Const $0
+									I64GeS
+									If
+										Get SP
+										I64Load $80
+										Get SP
+										I64Load $240
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Set R10
+									End
+									Get R8
+									I32WrapI64
+									I64Const $0
+									I64Store $72
+									Get R8
+									I32WrapI64
+									I64Const $0
+									I64Store $64
+									Get R8
+									I32WrapI64
+									Get SP
+									I64Load $192
+									Get R10
+									Get SP
+									I64Load $192
+									I64Sub
+									I64Const $32
+									I64Shl
+									I64Or
+									I64Store $56
+									Get R8
+									I32WrapI64
+									Get SP
+									I64Load $264
+									I64Store $48
+									Get R8
+									I32WrapI64
+									Get R9
+									Get SP
+									I64Load $80
+									Get SP
+									I64Load $232
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get R9
+									I64Sub
+									I64Const $32
+									I64Shl
+									I64Or
+									I64Store $40
+									Get R8
+									I32WrapI64
+									Get SP
+									I64Load $256
+									I64Store $32
+									Get R8
+									I32WrapI64
+									I64Const $-1
+									I64Store $24
+									Get R8
+									I32WrapI64
+									I64Const $-1
+									I64Store $16
+									Get R8
+									I32WrapI64
+									I64Const $4294967295
+									I64Store $8
+									Get R8
+									I32WrapI64
+									Get SP
+									I64Load $248
+									I64Store $0
+									Get SP
+									Get SP
+									I64Load $248
+									I64Const $1
+									I64Add
+									I64Store $248
+									Get SP
+									Get SP
+									I64Load $168
+									I64Const $1
+									I64Add
+									I64Store $168
+									Get SP
+									Get R7
+									I64Store $184
+									Get SP
+									Get R4
+									I64Store $192
+									Get SP
+									I64Const $0
+									I64Store $64
+									Get SP
+									Get SP
+									I64Load $96
+									I64Const $1
+									I64Add
+									I64Store $96
+									Get SP
+									Get SP
+									I64Load $208
+									I64Store $40
 								End
+							End
+							Get R6
+							Set R3
+							Br $0
+						End
+						Br $1
+					End
+					Get SP
+					I64Const $-1
+					I64Store $56
+					Get PC_B
+					I64Load $16
+					I64Const $0
+					I64Eq
+					If
+						I64Const $0
+						Set R3
+						Br $1
+					End
+					Get R5
+					Set R6
+					Get PC_B
+					I64Load $16
+					Set R7
+					Block
+						Block
+							Loop
 								Get R7
 								I32WrapI64
-								I64Const $0
-								I64Store $72
-								Get R7
-								I32WrapI64
-								I64Const $0
-								I64Store $64
-								Get R7
-								I32WrapI64
-								Get SP
-								I64Load $192
-								Get R9
-								Get SP
-								I64Load $192
-								I64Sub
-								I64Const $32
-								I64Shl
-								I64Or
-								I64Store $56
-								Get R7
-								I32WrapI64
-								Get SP
-								I64Load $264
-								I64Store $48
-								Get R7
-								I32WrapI64
-								Get R8
-								Get SP
-								I64Load $80
-								Get SP
-								I64Load $232
+								I64Load $0
+								Tee R8
+								I64Const $16777215
+								I64And
+								Set R9
+								Block
+									Loop
+										Get R9
+										I64Const $0
+										I64Ne
+										I32Eqz
+										BrIf $1
+										Get R7
+										I64Const $8
+										I64Add
+										Set R7
+										Get R1
+										Get R6
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Get R7
+										I32WrapI64
+										I64Load $0
+										I64Ne
+										If
+											I64Const $0
+											Set R3
+											Br $5
+										End
+										Get R6
+										I64Const $8
+										I64Add
+										Set R6
+										Get R9
+										I64Const $1
+										I64Sub
+										Set R9
+										Br $0
+									End
+								End
+								Get R1
+								Get R6
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Get R8
-								I64Sub
-								I64Const $32
-								I64Shl
-								I64Or
-								I64Store $40
 								Get R7
 								I32WrapI64
-								Get SP
-								I64Load $256
-								I64Store $32
+								I64Load $8
+								I64Xor
 								Get R7
 								I32WrapI64
-								I64Const $-1
-								I64Store $24
-								Get R7
-								I32WrapI64
-								I64Const $-1
-								I64Store $16
-								Get R7
-								I32WrapI64
-								I64Const $4294967295
-								I64Store $8
-								Get R7
-								I32WrapI64
-								Get SP
-								I64Load $248
-								I64Store $0
-								Get SP
-								Get SP
-								I64Load $248
-								I64Const $1
-								I64Add
-								I64Store $248
-								Get SP
-								Get SP
-								I64Load $168
-								I64Const $1
-								I64Add
-								I64Store $168
-								Get SP
-								Get R6
-								I64Store $184
-								Get SP
-								Get R4
-								I64Store $192
-								Get SP
+								I64Load $16
+								I64And
 								I64Const $0
-								I64Store $64
-								Get SP
-								Get SP
-								I64Load $96
-								I64Const $1
+								I64Ne
+								If
+									I64Const $0
+									Set R3
+									Br $3
+								End
+								Get R6
+								Get R8
+								I64Const $32
+								I64ShrU
+								I64Const $255
+								I64And
 								I64Add
-								I64Store $96
-								Get SP
-								Get SP
-								I64Load $208
-								I64Store $40
+								Set R6
+								Get R8
+								I64Const $63
+								I64ShrU
+								I64Const $0
+								I64Ne
+								If
+									Get R6
+									Set R3
+									Br $3
+								End
+								Get R7
+								I32WrapI64
+								I64Load $24
+								Set R10
+								Get R7
+								I32WrapI64
+								I64Load $32
+								Set R11
+								Get R7
+								I32WrapI64
+								I64Load $40
+								Set R12
+								Block
+									Loop
+										Get R1
+										Get R6
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Tee R13
+										Get R10
+										I64Xor
+										Get R11
+										I64Sub
+										Get R13
+										Get R12
+										I64Xor
+										I64Const $72340172838076673
+										I64Sub
+										I64Or
+										Get R13
+										I64Const $-1
+										I64Xor
+										I64And
+										I64Const $-9187201950435737472
+										I64And
+										Tee R13
+										I64Const $0
+										I64Ne
+										If
+											Get R6
+											Get R13
+											I64Ctz
+											I64Const $3
+											I64ShrS
+											I64Add
+											Set R6
+											Br $2
+										End
+										Get R6
+										I64Const $8
+										I64Add
+										Set R6
+										Br $0
+									End
+								End
+								Get R7
+								I64Const $48
+								I64Add
+								Set R7
+								Br $0
 							End
 						End
-						Get R5
-						Set R3
+					End
+					Br $0
+				End
+				Get R3
+				I64Eqz
+				If
+					Block
+						Get PC_B
+						I64Load $632
+						I64Const $10
+						I64Eq
+						If
+							I64Const $3
+							Set R6
+							Br $1
+						End
+						Get SP
+						I64Load $56
+						I64Const $-1
+						I64Ne
+						If
+							I64Const $1
+							Set R6
+							Br $1
+						End
+						I64Const $0
+						Set R6
 						Br $0
 					End
-					Get R3
-					I64Eqz
-					If
-						I64Const $0
-						Set R5
-						Get R0
-						I32WrapI64
-						Set SP
-						Get SP
-						Get R5
-						I64Store ret+8(FP)
-						RET
-					End
+					Get R6
+					Set R5
+					Get R0
+					I32WrapI64
+					Set SP
+					Get SP
+					Get R5
+					I64Store ret+8(FP)
+					RET
+				End
+				Get PC_B
+				I64Load $632
+				I64Const $11
+				I64Eq
+				If
 					Get SP
 					I64Load $208
 					I32WrapI64
@@ -6274,199 +6283,215 @@ TEXT ·Read(SB), NOSPLIT, $0-16
 					I64Store ret+8(FP)
 					RET
 				End
-				Get SP
-				I64Load $16
-				Get PC_B
-				I64Load $424
-				I64Sub
-				Set R3
-				Get SP
-				I64Load $24
-				Set R5
 				Block
+					Get SP
+					I64Load $16
 					Get PC_B
-					I64Load $200
-					I64Const $0
-					I64Ne
-					If
-						Get R2
+					I64Load $424
+					I64Sub
+					Set R5
+					Block
+						Get R1
 						Get R5
 						I64Add
 						I32WrapI64
-						I64Const $2
-						I64Store8 $0
+						I64Load $0
+						Get PC_B
+						I64Load $40
+						I64Xor
+						Get PC_B
+						I64Load $48
+						I64And
+						I64Const $-256
+						I64And
+						Get R1
 						Get R5
-						Get PC_B
-						I64Load $624
 						I64Add
-						Set R5
-					Else
+						I32WrapI64
+						I64Load $8
 						Get PC_B
-						I64Load $624
+						I64Load $56
+						I64Xor
+						Get PC_B
+						I64Load $64
+						I64And
+						I64Or
+						Get R1
+						Get R5
+						I64Add
+						I32WrapI64
+						I64Load $16
+						Get PC_B
+						I64Load $72
+						I64Xor
+						Get PC_B
+						I64Load $80
+						I64And
+						I64Or
+						Get PC_B
+						I64Load $24
+						I64Or
+						Tee R7
 						I64Eqz
+						Get PC_B
+						I64Load $32
+						I64Const $24
+						I64GtS
+						I32And
 						If
-							I64Const $-1
-							Set R4
-							Br $2
+							Get R1
+							Get R5
+							I64Add
+							I32WrapI64
+							I64Load $24
+							Get PC_B
+							I64Load $88
+							I64Xor
+							Get PC_B
+							I64Load $96
+							I64And
+							Get R1
+							Get R5
+							I64Add
+							I32WrapI64
+							I64Load $32
+							Get PC_B
+							I64Load $104
+							I64Xor
+							Get PC_B
+							I64Load $112
+							I64And
+							I64Or
+							Get R1
+							Get R5
+							I64Add
+							I32WrapI64
+							I64Load $40
+							Get PC_B
+							I64Load $120
+							I64Xor
+							Get PC_B
+							I64Load $128
+							I64And
+							I64Or
+							Get R1
+							Get R5
+							I64Add
+							I32WrapI64
+							I64Load $48
+							Get PC_B
+							I64Load $136
+							I64Xor
+							Get PC_B
+							I64Load $144
+							I64And
+							I64Or
+							Get R1
+							Get R5
+							I64Add
+							I32WrapI64
+							I64Load $56
+							Get PC_B
+							I64Load $152
+							I64Xor
+							Get PC_B
+							I64Load $160
+							I64And
+							I64Or
+							Get R1
+							Get R5
+							I64Add
+							I32WrapI64
+							I64Load $64
+							Get PC_B
+							I64Load $168
+							I64Xor
+							Get PC_B
+							I64Load $176
+							I64And
+							I64Or
+							Get R1
+							Get R5
+							I64Add
+							I32WrapI64
+							I64Load $72
+							Get PC_B
+							I64Load $184
+							I64Xor
+							Get PC_B
+							I64Load $192
+							I64And
+							I64Or
+							Set R7
 						End
+						Get R7
+						Set R6
+						Br $0
 					End
-					Get R2
-					Get R5
-					I64Add
-					I32WrapI64
+					Get R6
 					I64Const $0
-					I64Store8 $0
+					I64Ne
+					If
+						Get R5
+						I64Const $-1
+						Set R4
+						Set R3
+						Br $1
+					End
 					Get R5
-					I64Const $1
+					Get PC_B
+					I64Load $32
 					I64Add
+					Get SP
+					I64Load $24
+					Set R7
+					Block
+						Get PC_B
+						I64Load $200
+						I64Const $0
+						I64Ne
+						If
+							Get R2
+							Get R7
+							I64Add
+							I32WrapI64
+							I64Const $2
+							I64Store8 $0
+							Get R7
+							Get PC_B
+							I64Load $624
+							I64Add
+							Set R7
+						Else
+							Get PC_B
+							I64Load $624
+							I64Eqz
+							If
+								I64Const $-1
+								Set R6
+								Br $2
+							End
+						End
+						Get R2
+						Get R7
+						I64Add
+						I32WrapI64
+						I64Const $0
+						I64Store8 $0
+						Get R7
+						I64Const $1
+						I64Add
+						Set R6
+						Br $0
+					End
+					Get R6
 					Set R4
+					Set R3
 					Br $0
 				End
 				Get R4
 				I64Const $0
 				I64LtS
-				Block
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $0
-					Get PC_B
-					I64Load $40
-					I64Xor
-					Get PC_B
-					I64Load $48
-					I64And
-					I64Const $-256
-					I64And
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $8
-					Get PC_B
-					I64Load $56
-					I64Xor
-					Get PC_B
-					I64Load $64
-					I64And
-					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $16
-					Get PC_B
-					I64Load $72
-					I64Xor
-					Get PC_B
-					I64Load $80
-					I64And
-					I64Or
-					Get PC_B
-					I64Load $24
-					I64Or
-					Tee R6
-					I64Eqz
-					Get PC_B
-					I64Load $32
-					I64Const $24
-					I64GtS
-					I32And
-					If
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $24
-						Get PC_B
-						I64Load $88
-						I64Xor
-						Get PC_B
-						I64Load $96
-						I64And
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $32
-						Get PC_B
-						I64Load $104
-						I64Xor
-						Get PC_B
-						I64Load $112
-						I64And
-						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $40
-						Get PC_B
-						I64Load $120
-						I64Xor
-						Get PC_B
-						I64Load $128
-						I64And
-						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $48
-						Get PC_B
-						I64Load $136
-						I64Xor
-						Get PC_B
-						I64Load $144
-						I64And
-						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $56
-						Get PC_B
-						I64Load $152
-						I64Xor
-						Get PC_B
-						I64Load $160
-						I64And
-						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $64
-						Get PC_B
-						I64Load $168
-						I64Xor
-						Get PC_B
-						I64Load $176
-						I64And
-						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $72
-						Get PC_B
-						I64Load $184
-						I64Xor
-						Get PC_B
-						I64Load $192
-						I64And
-						I64Or
-						Set R6
-					End
-					Get R6
-					Set R5
-					Br $0
-				End
-				Get R5
-				I64Const $0
-				I64Ne
-				I32Or
 				If
 					I64Const $2
 					Set R5
@@ -6478,11 +6503,6 @@ TEXT ·Read(SB), NOSPLIT, $0-16
 					I64Store ret+8(FP)
 					RET
 				End
-				Get R3
-				Get PC_B
-				I64Load $32
-				I64Add
-				Set R3
 			End
 			Get PC_B
 			I64Load $616
