@@ -4,7 +4,7 @@
 // functions to be assembled or inlined.
 //
 // It knows a small part of Go: variables of 8 bytes (int, uint64, int64, pointers), fields of structs through pointers,
-// if, for, labels, return, and calls, which are inlined. A function that is called may take the address of a variable
+// if, for, return, and calls, which are inlined. A function that is called may take the address of a variable
 // of its caller (&e, used as *e) or of a field (&e.Open): both stand for the variable or the field itself. Functions
 // whose comment begins with "kernel" get a body in assembly. && and || evaluate both sides, and shifts must be below
 // 64. Functions named Load, Byte, Store, Put, Copy, quotient, pointer and touch are instructions: they must do what
@@ -58,11 +58,9 @@ type generator struct {
 	free   []int
 	// frames are the functions being assembled: the outermost, then those inlined into it.
 	frames []*frame
-	// depth is the number of blocks open; labels are where jumps go.
-	depth  int
-	labels []label
-	// pending is the label in front of the next loop
-	pending string
+	// depth is the number of blocks open.
+	depth int
+	loops []loop
 	// chain are the places of the calls being inlined, for messages
 	chain []string
 	// addresses are the registers of the pointers that are kept as addresses, by name; stack is the register that keeps
@@ -81,16 +79,14 @@ type operand struct {
 	expr     ast.Expr
 }
 
-type label struct {
-	name                   string
-	breakDepth, continueTo int
-}
+// loop is where break and continue go.
+type loop struct{ breakDepth, continueTo int }
 
 type frame struct {
 	results []int
 	depth   int
 	outer   bool
-	labels  int
+	loops   int
 }
 
 func generate(folder string, files []string) (text []byte, err error) {
@@ -166,7 +162,7 @@ func (g *generator) line(format string, args ...any) {
 
 // function assembles a kernel: kernelX becomes ·X, as declared in kernel_wasm.go.
 func (g *generator) function(fn *ast.FuncDecl) {
-	g.vars, g.free, g.labels, g.depth = map[types.Object]operand{}, nil, nil, 0
+	g.vars, g.free, g.loops, g.depth = map[types.Object]operand{}, nil, nil, 0
 	for r := 15; r >= 0; r-- {
 		g.free = append(g.free, r)
 	}
@@ -196,17 +192,15 @@ func (g *generator) function(fn *ast.FuncDecl) {
 		loads = append(loads, fmt.Sprintf("\tGet SP\n\tI64ExtendI32U\n\tSet R%d\n", g.stack))
 	}
 	loads = append(loads, behind...)
-	results := fn.Type.Results.NumFields()
+	if fn.Type.Results.NumFields() != 1 {
+		g.fail(fn, "expected one result")
+	}
 	g.line("")
 	name := strings.TrimPrefix(fn.Name.Name, "go")
-	g.line("TEXT ·%s(SB), NOSPLIT, $0-%d", name, offset+8*results)
+	g.line("TEXT ·%s(SB), NOSPLIT, $0-%d", name, offset+8)
 	g.out.WriteString(strings.Join(loads, ""))
 	g.indent = 1
-	f := &frame{outer: true}
-	for i := range results {
-		f.results = append(f.results, offset+8*i)
-	}
-	g.frames = []*frame{f}
+	g.frames = []*frame{{outer: true, results: []int{offset}}}
 	g.block(fn.Body)
 	g.line("Unreachable")
 	g.line("RET")
@@ -275,23 +269,6 @@ func (g *generator) statement(s ast.Stmt) {
 	switch s := s.(type) {
 	case *ast.BlockStmt:
 		g.block(s)
-	case *ast.DeclStmt:
-		for _, spec := range s.Decl.(*ast.GenDecl).Specs {
-			v, ok := spec.(*ast.ValueSpec)
-			if !ok || s.Decl.(*ast.GenDecl).Tok == token.CONST {
-				continue
-			}
-			for i, name := range v.Names {
-				r := g.register(name)
-				if i < len(v.Values) {
-					g.value(v.Values[i])
-				} else {
-					g.line("I64Const $0")
-				}
-				g.line("Set R%d", r)
-				g.vars[g.info.Defs[name]] = operand{register: r}
-			}
-		}
 	case *ast.AssignStmt:
 		g.assign(s)
 	case *ast.IncDecStmt:
@@ -322,9 +299,6 @@ func (g *generator) statement(s ast.Stmt) {
 			}
 			g.end()
 		})
-	case *ast.LabeledStmt:
-		g.pending = s.Label.Name
-		g.statement(s.Stmt)
 	case *ast.ForStmt:
 		g.loop(s)
 	case *ast.BranchStmt:
@@ -337,14 +311,12 @@ func (g *generator) statement(s ast.Stmt) {
 }
 
 func (g *generator) loop(s *ast.ForStmt) {
-	name := g.pending
-	g.pending = ""
 	g.scope(func() {
 		if s.Init != nil {
 			g.statement(s.Init)
 		}
 		g.open("Block")
-		l := label{name: name, breakDepth: g.depth}
+		l := loop{breakDepth: g.depth}
 		g.open("Loop")
 		top := g.depth
 		if s.Cond != nil {
@@ -357,9 +329,9 @@ func (g *generator) loop(s *ast.ForStmt) {
 			g.open("Block")
 			l.continueTo = g.depth
 		}
-		g.labels = append(g.labels, l)
+		g.loops = append(g.loops, l)
 		g.block(s.Body)
-		g.labels = g.labels[:len(g.labels)-1]
+		g.loops = g.loops[:len(g.loops)-1]
 		if s.Post != nil {
 			g.end()
 			g.statement(s.Post)
@@ -371,22 +343,18 @@ func (g *generator) loop(s *ast.ForStmt) {
 }
 
 func (g *generator) branch(s *ast.BranchStmt) {
-	for i := len(g.labels) - 1; i >= g.frames[len(g.frames)-1].labels; i-- {
-		l := g.labels[i]
-		if s.Label != nil && s.Label.Name != l.name {
-			continue
-		}
-		switch s.Tok {
-		case token.BREAK:
-			g.jump("Br", l.breakDepth)
-		case token.CONTINUE:
-			g.jump("Br", l.continueTo)
-		default:
-			g.fail(s, "no code for %s", s.Tok)
-		}
-		return
+	if len(g.loops) == g.frames[len(g.frames)-1].loops {
+		g.fail(s, "no loop to leave")
 	}
-	g.fail(s, "no loop to leave")
+	l := g.loops[len(g.loops)-1]
+	switch {
+	case s.Label == nil && s.Tok == token.BREAK:
+		g.jump("Br", l.breakDepth)
+	case s.Label == nil && s.Tok == token.CONTINUE:
+		g.jump("Br", l.continueTo)
+	default:
+		g.fail(s, "no code for %s", s.Tok)
+	}
 }
 
 func (g *generator) result(s *ast.ReturnStmt) {
@@ -402,9 +370,6 @@ func (g *generator) result(s *ast.ReturnStmt) {
 		g.fail(s, "expected %d results", len(f.results))
 	}
 	if f.outer && g.stack >= 0 {
-		if len(s.Results) != 1 {
-			g.fail(s, "expected one result")
-		}
 		r := g.register(s)
 		g.value(s.Results[0])
 		g.line("Set R%d", r)
@@ -419,15 +384,9 @@ func (g *generator) result(s *ast.ReturnStmt) {
 		return
 	}
 	if f.outer {
-		for i, e := range s.Results {
-			g.line("Get SP")
-			g.value(e)
-			if i == 0 {
-				g.line("I64Store ret+%d(FP)", f.results[i])
-			} else {
-				g.line("I64Store ret%d+%d(FP)", i, f.results[i])
-			}
-		}
+		g.line("Get SP")
+		g.value(s.Results[0])
+		g.line("I64Store ret+%d(FP)", f.results[0])
 		g.line("RET")
 		return
 	}
@@ -468,33 +427,25 @@ func (g *generator) assign(s *ast.AssignStmt) {
 		g.call(call, targets)
 		return
 	}
-	if len(s.Lhs) == 1 {
-		if id, ok := s.Lhs[0].(*ast.Ident); ok && s.Tok == token.DEFINE {
-			if to := g.addresses[id.Name]; to != "" && len(g.frames) == 1 {
-				g.vars[g.info.Defs[id]] = operand{address: to}
-				g.store(id, func() { g.value(s.Rhs[0]) })
-				return
-			}
-			g.value(s.Rhs[0])
-			g.line("Set R%d", g.variable(id))
-			return
-		}
+	if len(s.Lhs) != 1 {
+		g.fail(s, "several values assigned at once")
+	}
+	id, ok := s.Lhs[0].(*ast.Ident)
+	if !ok || s.Tok != token.DEFINE {
 		g.store(s.Lhs[0], func() { g.value(s.Rhs[0]) })
 		return
 	}
-	for _, e := range s.Rhs {
-		g.value(e)
+	if to := g.addresses[id.Name]; to != "" && len(g.frames) == 1 {
+		g.vars[g.info.Defs[id]] = operand{address: to}
+		g.store(id, func() { g.value(s.Rhs[0]) })
+		return
 	}
-	for i := len(s.Lhs) - 1; i >= 0; i-- {
-		g.line("Set R%d", g.variable(s.Lhs[i].(*ast.Ident)))
-	}
+	g.value(s.Rhs[0])
+	g.line("Set R%d", g.variable(id))
 }
 
 // variable returns a variable's register, a new one if it is declared here.
 func (g *generator) variable(id *ast.Ident) int {
-	if id.Name == "_" {
-		return g.register(id)
-	}
 	if o := g.info.Defs[id]; o != nil {
 		r := g.register(id)
 		g.vars[o] = operand{register: r}
@@ -714,35 +665,25 @@ func (g *generator) operate(n ast.Node, op token.Token, x, y ast.Expr) {
 	if g.signed(x) {
 		suffix = "S"
 	}
-	switch op {
-	case token.ADD:
-		g.line("I64Add")
-	case token.SUB:
-		g.line("I64Sub")
-	case token.MUL:
-		g.line("I64Mul")
-	case token.AND:
-		g.line("I64And")
-	case token.OR:
-		g.line("I64Or")
-	case token.XOR:
-		g.line("I64Xor")
+	switch name := instructions[op]; op {
 	case token.AND_NOT:
 		g.line("I64Const $-1")
 		g.line("I64Xor")
 		g.line("I64And")
-	case token.SHL:
-		g.line("I64Shl")
-	case token.SHR:
-		g.line("I64Shr%s", suffix)
-	case token.QUO:
-		g.line("I64Div%s", suffix)
-	case token.REM:
-		g.line("I64Rem%s", suffix)
+	case token.SHR, token.QUO, token.REM:
+		g.line("%s%s", name, suffix)
 	default:
-		g.fail(n, "no code for %s", op)
+		if name == "" {
+			g.fail(n, "no code for %s", op)
+		}
+		g.line("%s", name)
 	}
 }
+
+// instructions are those of operators; the last three have the sign of their first operand behind their names.
+var instructions = map[token.Token]string{token.ADD: "I64Add", token.SUB: "I64Sub", token.MUL: "I64Mul",
+	token.AND: "I64And", token.OR: "I64Or", token.XOR: "I64Xor", token.SHL: "I64Shl",
+	token.SHR: "I64Shr", token.QUO: "I64Div", token.REM: "I64Rem"}
 
 var comparisons = map[token.Token]string{token.LSS: "Lt", token.LEQ: "Le", token.GTR: "Gt", token.GEQ: "Ge"}
 
@@ -752,12 +693,6 @@ func (g *generator) condition(e ast.Expr) {
 	case *ast.ParenExpr:
 		g.condition(e.X)
 		return
-	case *ast.UnaryExpr:
-		if e.Op == token.NOT {
-			g.condition(e.X)
-			g.line("I32Eqz")
-			return
-		}
 	case *ast.BinaryExpr:
 		switch e.Op {
 		case token.LAND, token.LOR:
@@ -1020,7 +955,7 @@ func (g *generator) call(e *ast.CallExpr, targets []int) {
 		g.bind(fn, e, targets)
 		// a target may be a parameter's variable: results are set last, all at once
 		g.open("Block")
-		g.frames = append(g.frames, &frame{results: targets, depth: g.depth, labels: len(g.labels)})
+		g.frames = append(g.frames, &frame{results: targets, depth: g.depth, loops: len(g.loops)})
 		g.chain = append(g.chain, fmt.Sprintf("%s:%d", fn.Name.Name, g.fset.Position(e.Pos()).Line))
 		g.block(fn.Body)
 		g.chain = g.chain[:len(g.chain)-1]
