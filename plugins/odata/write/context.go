@@ -16,7 +16,7 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-sink 12"
+const contextVersion = "odata-sink 11"
 
 // decodedContext is what open worked out.
 type decodedContext struct {
@@ -322,7 +322,7 @@ func (s *state) pack() []byte {
 	}
 	b = pack.Number(b, len(s.evidence))
 	for _, n := range s.evidence {
-		b = pack.Flag(pack.Flag(pack.Flag(pack.Number(b, int(n.match)), n.numbers), n.fills), n.keeps)
+		b = pack.Flag(pack.Flag(pack.Number(b, int(n.match)), n.numbers), n.fills)
 	}
 	return pack.Text(b, s.packed)
 }
@@ -378,8 +378,7 @@ func (p *Plugin) readState(context []byte) (*state, error) {
 			most: r.Number()})
 	}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		s.evidence = append(s.evidence, evidence{match: matching(r.Number()), numbers: r.Flag(), fills: r.Flag(),
-			keeps: r.Flag()})
+		s.evidence = append(s.evidence, evidence{match: matching(r.Number()), numbers: r.Flag(), fills: r.Flag()})
 	}
 	s.packed = r.Text()
 	if !r.Done() {

@@ -44,11 +44,6 @@ func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, err
 	case a.operation == look && s.missing(response) && a.saysInitial():
 		return unknown("none is there, and the service may have numbered it, since the record's key is initial; " +
 			checkFilter + " isn't set")
-	case a.operation == look && s.missing(response) && !s.findsInserted(a):
-		// Other rows may show it meanwhile. As long as none does, a second insert could double the entity (P19).
-		return again(&wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": none is there, but nothing has shown " +
-			"since the start that the service keeps the keys of what is inserted, and it may have given it another " +
-			"one; " + checkFilter + " isn't set"}), nil
 	case a.operation == probe, a.operation != find && s.missing(response):
 		return proceed(a.hint.to(stepInsert)), nil
 	case a.operation == lookOfUpsert:
@@ -63,20 +58,12 @@ func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, err
 	field := a.to.difference(propertiesOf([]byte(a.compared)), propertiesOf(response.Body))
 	switch {
 	case field == "":
-		s.evidence[a.to.same].keeps = true
 		return written(), nil
 	case s.uncertain == "repeatable" && s.learned[a.to.at].repeats:
 		return proceed(a.hint.to(stepInsert)), nil // its RequestID tells whether the entity is the record's
 	}
 	return unknown("the entity is there, but its " + field + " is not what the record has: somebody else may " +
 		"have made it, or changed it since")
-}
-
-// findsInserted tells whether nothing found by the record's key shows that an insert was not applied: the service keeps
-// the keys of what is inserted, or knows the RequestID of an insert that is sent again.
-func (s *state) findsInserted(a *target) bool {
-	shown := s.evidence[a.to.same]
-	return shown.keeps && !shown.numbers || s.uncertain == "repeatable" && s.learned[a.to.at].repeats
 }
 
 // settleFind reads which entities the settings' filter has found. One is the record's if it has what was sent. A key of

@@ -182,10 +182,7 @@ func (h *hosting) deliver(d *delivering) (more []delivering) {
 			h.t.Fatalf("row %d has no verdict", row)
 		default:
 			if h.tries[row]++; h.tries[row] > h.faults {
-				h.outcomes[row], h.reasons[row] = "again and again", v.Again.Fault
-				if h.doubt[row] {
-					h.outcomes[row] = inDoubt
-				}
+				h.outcomes[row] = "again and again"
 				continue
 			}
 			if v.Again.Fault == nil && v.Again.Hint != wit.HintUncertain {
@@ -201,17 +198,6 @@ func (h *hosting) deliver(d *delivering) (more []delivering) {
 		return nil
 	}
 	return h.encode(rows, hints)
-}
-
-// shown are the requests, of several reads in a row that are the same the first.
-func (h *hosting) shown() (requests []string) {
-	for i := range h.requests {
-		q := shown(&h.requests[i])
-		if h.requests[i].Method != "GET" || i == 0 || q != requests[len(requests)-1] {
-			requests = append(requests, q)
-		}
-	}
-	return requests
 }
 
 // all tells whether each row came to the same.

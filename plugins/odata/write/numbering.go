@@ -16,8 +16,8 @@ import (
 type evidence struct {
 	match matching
 	// numbers: the service has given an entity another key than the record's; fills: the same of a key of which a
-	// property was initial, as 0 is; keeps: an entity has been found under a record's key after it was inserted.
-	numbers, fills, keeps bool
+	// property was initial, as 0 is.
+	numbers, fills bool
 }
 
 // numbered tells whether the service gives the entity of an insert another key than the record's, as far as answers
@@ -62,12 +62,8 @@ func (t *entitySet) keyOf(predicate string) (values []uri.Literal, ok bool) {
 
 // made learns from the address of an entity that was inserted whether the service gave it another key than was sent.
 func (s *state) made(a *target, location string) {
-	if a.predicate == "" || strings.Contains(location, setting.Hidden) { // the host hides secrets, by chance in a key
-		return
-	}
-	now := &s.evidence[a.to.same]
-	if strings.HasSuffix(location, a.predicate) {
-		now.keeps = true
+	if a.predicate == "" || strings.HasSuffix(location, a.predicate) ||
+		strings.Contains(location, setting.Hidden) { // the host strikes secrets out, which may stand in a key by chance
 		return
 	}
 	sent, ok := a.to.keyOf(a.predicate)
@@ -78,17 +74,15 @@ func (s *state) made(a *target, location string) {
 	if !ok {
 		return
 	}
-	before, keeps := *now, true
+	before := s.evidence[a.to.same]
+	now := &s.evidence[a.to.same]
 	for i := range sent {
-		other := given(sent[i], found[i])
-		keeps = keeps && !other && (sent[i].Type == found[i].Type || sent[i].Text == found[i].Text)
-		if other {
+		if given(sent[i], found[i]) {
 			now.fills = now.fills || initial(sent[i].Text)
 			now.numbers = now.numbers || !initial(sent[i].Text)
 		}
 	}
 	if *now == before {
-		now.keeps = now.keeps || keeps
 		return
 	}
 	what := a.what() + ": the service made " + location + " of an entity with the key " + a.predicate

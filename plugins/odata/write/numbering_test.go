@@ -60,13 +60,9 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 		{"numbered where it is 0, the next one lost", nil, []string{"0:I", "0:I"},
 			[]string{"201 Location: http://h/Orders('5')", "0"},
 			[]string{post("0"), post("0")}, []string{wasWritten, inDoubt}},
-		{"numbered where it is 0, one lost that is not", nil, []string{"0:I", "7:I"},
-			[]string{"201 Location: http://h/Orders('5')", "0", "404 ..."},
-			[]string{post("0"), post("7"), look("7")}, []string{wasWritten, inDoubt}},
-		{"numbered where it is 0, else kept, one lost", nil, []string{"0:I", "6:I", "7:I"},
-			[]string{"201 Location: http://h/Orders('5')", "201 Location: http://h/Orders('6')", "0", "404", "201"},
-			[]string{post("0"), post("6"), post("7"), look("7"), post("7")},
-			[]string{wasWritten, wasWritten, wasWritten}},
+		{"numbered where it is 0, the next one lost that is not", nil, []string{"0:I", "7:I"},
+			[]string{"201 Location: http://h/Orders('5')", "0", "404", "201"},
+			[]string{post("0"), post("7"), look("7"), post("7")}, []string{wasWritten, wasWritten}},
 		{"0, the first one lost", nil, []string{"0:I"}, []string{"0", "404"}, []string{post("0"), look("0")},
 			[]string{inDoubt}},
 		{"0, the first one lost and there", nil, []string{"0:I"}, []string{"0", `200 {"d":{"ID":"0","Note":"n"}}`},
@@ -78,17 +74,8 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 		{"upserts of what is numbered", []string{"sap.odata.operation.mode=upsert", "sap.odata.upsert.first=insert"},
 			[]string{"0:", "0:"},
 			[]string{"201 Location: http://h/Orders('5')"}, []string{post("0")}, []string{wasWritten, "data"}},
-		{"not shown, lost and not there", nil, []string{"a:I"}, []string{"0", "404 ..."},
-			[]string{post("a"), look("a")}, []string{inDoubt}},
-		{"kept, the next one lost and not there", nil, []string{"a:I", "b:I"},
-			[]string{"201 Location: http://h/Orders('a')", "0", "404", "201"},
-			[]string{post("a"), post("b"), look("b"), post("b")}, []string{wasWritten, wasWritten}},
-		{"padded, the next one lost and not there", nil, []string{"1:I", "2:I"},
-			[]string{"201 Location: http://h/Orders('0001')", "0", "404", "201"},
-			[]string{post("1"), post("2"), look("2"), post("2")}, []string{wasWritten, wasWritten}},
-		{"found, the next one lost and not there", nil, []string{"a:I", "b:I"},
-			[]string{"0", `200 {"d":{"ID":"a","Note":"n"}}`, "0", "404", "201"},
-			[]string{post("a"), look("a"), post("b"), look("b"), post("b")}, []string{wasWritten, wasWritten}},
+		{"not shown, lost and not there", nil, []string{"a:I"}, []string{"0", "404", "201"},
+			[]string{post("a"), look("a"), post("a")}, []string{wasWritten}},
 		{"not shown, lost, stored late", nil, []string{"a:I"}, []string{"0", `200 {"d":{"ID":"a","Note":"n"}}`},
 			[]string{post("a"), look("a")}, []string{wasWritten}},
 		{"equal to a counter's value, then changed", nil, []string{"3:I", "9:I", "9:M"},
@@ -117,7 +104,9 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 			h.rows[0].Offset = int64(n)
 			h.answer = answer
 			h.run()
-			requests = append(requests, h.shown()...)
+			for i := range h.requests {
+				requests = append(requests, shown(&h.requests[i]))
+			}
 			outcomes = append(outcomes, h.outcomes...)
 		}
 		if diff := cmp.Diff(c.requests, requests); diff != "" {

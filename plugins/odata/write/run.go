@@ -29,7 +29,7 @@ func (s *state) allWritten(m memo, response *wit.Response) bool {
 	if !ok {
 		return false
 	}
-	said, repeats, kept := false, false, false
+	said, repeats := false, false
 	for i := range m.count {
 		if !m.next() || !d.Next() || d.First != m.part || m.like != (i > 0) || m.nested > 0 || m.reads() ||
 			m.hint != (hint{bare: m.hint.bare}) {
@@ -42,7 +42,6 @@ func (s *state) allWritten(m memo, response *wit.Response) bool {
 			(m.predicate == "" || n < 0 || string(d.Location[n:]) != m.predicate) {
 			return false // there is something to learn, see [state.made]
 		}
-		kept = kept || d.Location != nil
 		if s.identifies(m.operation) {
 			accepted := bytes.EqualFold(d.Repeated, []byte("accepted"))
 			if i == 0 {
@@ -62,10 +61,7 @@ func (s *state) allWritten(m memo, response *wit.Response) bool {
 	if s.identifies(m.operation) {
 		s.learned[m.at].repeats = repeats
 	}
-	if m.inserts() {
-		keeps := &s.evidence[m.to.same].keeps
-		*keeps = *keeps || kept
-	} else {
+	if !m.inserts() {
 		s.took(&m.target)
 	}
 	say("POST "+s.services[m.at]+"/$batch", response)

@@ -127,10 +127,9 @@ func declareWriting(t *setting.Table) {
 			"What happens to an insert whose answer was lost, so that nobody knows whether it was applied: fail "+
 				"reports the record, which is not sent again; check looks by the record's key, or by "+checkFilter+
 				", whether it is there (refused for sets whose metadata say that the service numbers them, unless "+
-				checkFilter+" is set), and reports it where nothing is found by its key and no other insert has shown "+
-				"since the start that the service keeps keys; repeatable sends SAP's RequestID, by which the service "+
-				"does nothing twice, and sends again where the service has said since the start that it knows it, "+
-				"else checks; after a kill it checks first what was sent before the service said so; "+
+				checkFilter+" is set); repeatable sends SAP's RequestID, by which the service does nothing twice, "+
+				"and sends again where the service has said since the start that it knows it, else checks; after a "+
+				"kill it checks first what was sent before the service said so; "+
 				"retry sends it again, which may double it.",
 			setting.Allowed("fail", "check", "repeatable", "retry"), group, setting.Display("Lost answers")),
 		setting.Spec(checkFilter, wit.KindText, wit.Low, nil, "Finds an entity whose insert is uncertain where the "+
