@@ -236,7 +236,7 @@ func FuzzNotified(f *testing.F) {
 			if w.Token == "" {
 				continue
 			}
-			if _, err := o.Feeds[0].RawKeys(w.Token); err != nil {
+			if _, err := o.Feeds[0].Keys.Read(w.Token); err != nil {
 				t.Fatalf("token %q: %v", w.Token, err)
 			}
 		}

@@ -41,7 +41,7 @@ const rereadTag = "again "
 // ask has an entity read by its key.
 func (pg *Page) ask(portion *wit.Portion, raws [][]byte, when int64) {
 	c, f := pg.rows, pg.Feed
-	at, err := f.Predicate(raws)
+	at, err := f.Keys.Predicate(raws)
 	if err != nil {
 		c.faults = append(c.faults, wit.RowFault{Origin: c.origin, ErrorClass: decode.ErrorClass,
 			Fault: wit.Fault{Kind: wit.FaultData,
@@ -57,7 +57,7 @@ func (pg *Page) ask(portion *wit.Portion, raws [][]byte, when int64) {
 	tolerated := f.Tolerated()
 	if a.listed = f.Asked.Selects(); a.listed {
 		// By its key it comes also where it doesn't meet the user's own $filter, which only the service can tell.
-		a.target, tolerated = f.Pages.Only(f.Equals(raws)), nil
+		a.target, tolerated = f.Pages.Only(f.Keys.Equals(raws)), nil
 	}
 	c.asked.open[number] = a
 	why := " came as a row and as deleted, or may have"

@@ -134,7 +134,7 @@ func (pg *Page) askForHidden(portion *wit.Portion) {
 		if pg.rows.keys.has(hashOf(key)) {
 			continue
 		}
-		if raws := pg.Feed.SplitKey(key); raws != nil {
+		if raws := pg.Feed.Keys.Split(key); raws != nil {
 			pg.ask(portion, raws, 0)
 		}
 	}

@@ -89,7 +89,7 @@ func (pg *Page) takeRow(portion *wit.Portion, row *wit.Row, i int) {
 	if _, changes := pg.at.(*changing); changes {
 		h := hashOf(key)
 		if c.gone[h] {
-			if keys := f.SplitKey(key); keys != nil {
+			if keys := f.Keys.Split(key); keys != nil {
 				pg.ask(portion, keys, 0)
 				return
 			}
@@ -107,7 +107,7 @@ func (pg *Page) takeRow(portion *wit.Portion, row *wit.Row, i int) {
 // page of an answer: it may have come as a row on a page before (P22).
 func (pg *Page) takeTombstone(portion *wit.Portion, t *decode.Tombstone) {
 	c, f := pg.rows, pg.Feed
-	raws, err := f.RawKeys(t.Ref)
+	raws, err := f.Keys.Read(t.Ref)
 	if err != nil {
 		c.faults = append(c.faults, wit.RowFault{Origin: t.Origin, ErrorClass: decode.ErrorClass,
 			Fault: wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the deleted entry " +

@@ -49,7 +49,8 @@ type Feed struct {
 	Mode, Deleted, Counter int
 	// Watch is where what delta mode watches begins among the watched columns, -1: it watches none.
 	Watch int
-	// Pages is the set as it is read page by page.
+	// Keys are those of rows, nil where they have none. Pages is the set as it is read page by page.
+	Keys  *rowkey.Keys
 	Pages load.Set
 	// cursor reads the cursor's property of a row, nil where there is none.
 	cursor func(out *decode.Output, row int) (text string, ok bool)
@@ -134,7 +135,8 @@ func (f *Feed) compile() error {
 		Countable: f.countable, Pageable: f.pageable, Count: f.Count, CountOption: "$inlinecount=allpages",
 		TokenOption: "$skiptoken", Paging: f.Paging, Query: f.Query, Next: f.follows(), Once: f.Once && !f.Tracking.On}
 	if own != nil {
-		f.Pages.Keys = rowkey.New(s, f.Layout, own)
+		f.Keys = rowkey.New(s, f.Layout, own)
+		f.Pages.Keys = f.Keys
 	}
 	if f.Paging == entry.PagingTop {
 		f.Pages.Top = f.PageSize

@@ -86,7 +86,7 @@ func (r *Reader) learnGuids(out *decode.Output) {
 		return
 	}
 	for i := range out.Rows {
-		raws := r.Feed.SplitKey(KeyOf(&out.Rows[i], out.Data))
+		raws := r.Feed.Keys.Split(KeyOf(&out.Rows[i], out.Data))
 		for _, k := range r.Feed.guids {
 			if raws == nil {
 				break

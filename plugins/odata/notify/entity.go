@@ -85,7 +85,7 @@ func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion
 		case !f.Gone(status, pg.Body):
 			return portion, true, feed.NotRead(what, &pg.Answer, pg.Body)
 		}
-		raws, err := f.RawKeys(pg.named)
+		raws, err := f.Keys.Read(pg.named)
 		if err != nil {
 			return portion, true, &wit.Fault{Kind: wit.FaultInternal, Message: what + ": " + err.Error()}
 		}

@@ -377,7 +377,7 @@ func (f Set) tokens(n *notificationEntry) (tokens []string, err error) {
 		raws, err := f.keysOf(&entities[i])
 		if err == nil {
 			var token string
-			if token, err = f.Predicate(raws); err == nil {
+			if token, err = f.Keys.Predicate(raws); err == nil {
 				tokens = append(tokens, token)
 				continue
 			}
@@ -400,7 +400,7 @@ func (f Set) keysOf(n *notificationEntry) ([][]byte, error) {
 		return nil, errors.New("expected an entity of " + f.Set + ", found one of " + strconv.Quote(feed.Clip(set)))
 	}
 	if err == nil {
-		return f.RawKeys(address)
+		return f.Keys.Read(address)
 	}
 	keys := []uri.Key{}
 	for _, name := range f.Structure().Key {
@@ -411,5 +411,5 @@ func (f Set) keysOf(n *notificationEntry) ([][]byte, error) {
 		p := f.Structure().Property(name)
 		keys = append(keys, uri.Key{Name: name, Literal: uri.Literal{Type: p.Type.Primitive, Text: text}})
 	}
-	return f.RawKeys(string(uri.AppendPredicate([]byte(f.Address), keys)))
+	return f.Keys.Read(string(uri.AppendPredicate([]byte(f.Address), keys)))
 }

@@ -214,7 +214,7 @@ func (f Set) storedToken(n *notificationEntry) (token string, mine bool, err err
 	if err != nil {
 		return "", true, err
 	}
-	token, err = f.Predicate(raws)
+	token, err = f.Keys.Predicate(raws)
 	return token, true, err
 }
 

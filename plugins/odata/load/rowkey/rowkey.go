@@ -1,12 +1,14 @@
-// Package rowkey compares and writes the keys of an entity set's rows: by their bytes as a decoder makes them, as texts
-// of literals, in conditions of $filter and in stored offsets.
+// Package rowkey compares, reads and writes the keys of an entity set's rows: by their bytes as a decoder makes them, as
+// texts of literals, in conditions of $filter, in addresses of entities and in stored offsets.
 package rowkey
 
 import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -198,26 +200,99 @@ func compareWhole(a, b []byte) int {
 	return bytes.Compare(a, b)
 }
 
-// Texts are the parts of a row's key as literals' texts; nil where they can't be compared as a service would.
-func (k *Keys) Texts(key []byte) []string {
-	if len(key) == 0 || len(k.layout.Keys) != len(k.typ.Key) {
-		return nil
-	}
-	texts := make([]string, 0, len(k.layout.Keys))
-	for i, at := range k.layout.Keys {
-		column := &k.layout.Columns[at]
-		p := k.typ.Property(column.Name)
-		if column.As == decode.AsFloat64 || column.As == decode.AsDate || !comparable(p) {
-			return nil
-		}
+// part is the property of a part of the key.
+func (k *Keys) part(i int) *edm.Property {
+	return k.typ.Property(k.layout.Columns[k.layout.Keys[i]].Name)
+}
+
+// each reads an encoded key part by part, as the text of a literal and as bytes.
+func (k *Keys) each(key []byte, do func(p *edm.Property, text string, raw []byte)) error {
+	for i := range k.layout.Keys {
+		p := k.part(i)
 		text, size, err := value.Text(p.Type.Primitive, k.nodes, k.nodes[0].Members[i].Node, key)
 		if err != nil {
+			return err
+		}
+		do(p, text, key[:size])
+		key = key[size:]
+	}
+	return nil
+}
+
+// Texts are the parts of a row's key as literals' texts; nil where they can't be compared as a service would.
+func (k *Keys) Texts(key []byte) []string {
+	for i, at := range k.layout.Keys {
+		if as := k.layout.Columns[at].As; as == decode.AsFloat64 || as == decode.AsDate || !comparable(k.part(i)) {
 			return nil
 		}
-		key = key[size:]
-		texts = append(texts, text)
+	}
+	return k.Plain(key)
+}
+
+// Plain are the parts of a key as literals' texts, also of types by which no service is asked to sort; nil where
+// they can't be written.
+func (k *Keys) Plain(key []byte) (texts []string) {
+	if len(key) == 0 || len(k.layout.Keys) != len(k.nodes[0].Members) ||
+		k.each(key, func(_ *edm.Property, text string, _ []byte) { texts = append(texts, text) }) != nil {
+		return nil
 	}
 	return texts
+}
+
+// Split are the encoded parts of a key, nil where it can't be read.
+func (k *Keys) Split(key []byte) (raws [][]byte) {
+	if k == nil || k.each(key, func(_ *edm.Property, _ string, raw []byte) {
+		raws = append(raws, slices.Clone(raw))
+	}) != nil {
+		return nil
+	}
+	return raws
+}
+
+// Predicate is the part of an entity's address that holds the keys whose encoded parts are given.
+func (k *Keys) Predicate(raws [][]byte) (string, error) {
+	var keys []uri.Key
+	err := k.each(slices.Concat(raws...), func(p *edm.Property, text string, _ []byte) {
+		keys = append(keys, uri.Key{Name: p.Name, Literal: uri.Literal{Type: p.Type.Primitive, Text: text}})
+	})
+	return string(uri.AppendPredicate(nil, keys)), err
+}
+
+// Equals is the condition that an entity has the keys whose encoded parts are given.
+func (k *Keys) Equals(raws [][]byte) string {
+	var parts []string
+	_ = k.each(slices.Concat(raws...), func(p *edm.Property, text string, _ []byte) {
+		parts = append(parts, p.Name+" eq "+literal(p, text))
+	})
+	return strings.Join(parts, " and ")
+}
+
+// Read are the encoded parts of the key in an entity's address.
+func (k *Keys) Read(address string) ([][]byte, error) {
+	_, keys, err := uri.ParsePredicate(address)
+	if err != nil {
+		return nil, err
+	}
+	raws := make([][]byte, len(k.layout.Keys))
+	for n, column := range k.layout.Keys {
+		c := k.layout.Columns[column]
+		c.Optional = false
+		i := slices.IndexFunc(keys, func(key uri.Key) bool { return key.Name == c.Name })
+		if i < 0 && len(keys) == 1 && keys[0].Name == "" && len(raws) == 1 {
+			i = 0
+		}
+		if i < 0 {
+			return nil, errors.New("expected the key " + c.Name + ", found none")
+		}
+		if raws[n], err = decode.AppendText(nil, k.layout, &c, []byte(keys[i].Literal.Text)); err != nil {
+			return nil, err
+		}
+	}
+	return raws, nil
+}
+
+func literal(p *edm.Property, text string) string {
+	return string(uri.AppendLiteral(nil, uri.Literal{Type: p.Type.Primitive, Text: text}))
 }
 
 // comparable tells whether a service compares values of a property exactly as they are written.
@@ -241,10 +316,9 @@ func (k *Keys) UpTo(texts []string) string { return k.compared(texts, "lt", "le"
 // compared is a filter that compares a key part by part, the last part by an operator of its own.
 func (k *Keys) compared(texts []string, operator, last string) string {
 	var names, literals []string
-	for i, at := range k.layout.Keys {
-		p := k.typ.Property(k.layout.Columns[at].Name)
-		names = append(names, p.Name)
-		literals = append(literals, string(uri.AppendLiteral(nil, uri.Literal{Type: p.Type.Primitive, Text: texts[i]})))
+	for i, text := range texts {
+		p := k.part(i)
+		names, literals = append(names, p.Name), append(literals, literal(p, text))
 	}
 	var out strings.Builder
 	for i := range names {
@@ -271,9 +345,9 @@ func (k *Keys) compared(texts []string, operator, last string) string {
 // Pack writes a key into an offset: its literals, as a key predicate has them.
 func (k *Keys) Pack(texts []string) string {
 	var keys []uri.Key
-	for i, at := range k.layout.Keys {
-		p := k.typ.Property(k.layout.Columns[at].Name)
-		keys = append(keys, uri.Key{Name: p.Name, Literal: uri.Literal{Type: p.Type.Primitive, Text: texts[i]}})
+	for i, text := range texts {
+		p := k.part(i)
+		keys = append(keys, uri.Key{Name: p.Name, Literal: uri.Literal{Type: p.Type.Primitive, Text: text}})
 	}
 	return string(uri.AppendPredicate(nil, keys))
 }
@@ -296,10 +370,10 @@ func (k *Keys) CompareTexts(a, b []string) (plain, folded int, known bool) {
 	if len(a) != len(k.layout.Keys) || len(b) != len(k.layout.Keys) {
 		return 0, 0, false
 	}
-	for i, at := range k.layout.Keys {
-		p := k.typ.Property(k.layout.Columns[at].Name)
-		plain = cmp.Or(plain, compareLiterals(p.Type.Primitive, a[i], b[i], false))
-		folded = cmp.Or(folded, compareLiterals(p.Type.Primitive, a[i], b[i], true))
+	for i := range k.layout.Keys {
+		t := k.part(i).Type.Primitive
+		plain = cmp.Or(plain, compareLiterals(t, a[i], b[i], false))
+		folded = cmp.Or(folded, compareLiterals(t, a[i], b[i], true))
 	}
 	return plain, folded, true
 }
@@ -328,23 +402,4 @@ func compareLiterals(t edm.Primitive, a, b string, fold bool) int {
 		return compareFolded([]byte(a), []byte(b))
 	}
 	return strings.Compare(a, b)
-}
-
-// Plain are the parts of a key as literals' texts, also of types by which no service is asked to sort; nil where
-// they can't be written.
-func (k *Keys) Plain(key []byte) []string {
-	if len(key) == 0 || len(k.nodes) == 0 || len(k.layout.Keys) != len(k.nodes[0].Members) {
-		return nil
-	}
-	var texts []string
-	for i, at := range k.layout.Keys {
-		p := k.typ.Property(k.layout.Columns[at].Name)
-		text, size, err := value.Text(p.Type.Primitive, k.nodes, k.nodes[0].Members[i].Node, key)
-		if err != nil {
-			return nil
-		}
-		key = key[size:]
-		texts = append(texts, text)
-	}
-	return texts
 }
