@@ -57,17 +57,6 @@ func Number(b []byte) (n int64, size int) {
 	return 0, 0
 }
 
-// NumberSize is the number of bytes that [AppendNumber] would write.
-func NumberSize(n int64) int {
-	u := uint64(n)<<1 ^ uint64(n>>63)
-	size := 1
-	for u >= 0x80 {
-		u >>= 7
-		size++
-	}
-	return size
-}
-
 // AppendBoolean writes 00 or 01.
 func AppendBoolean(dst []byte, v bool) []byte {
 	if v {

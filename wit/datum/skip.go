@@ -445,10 +445,3 @@ func CheckDynamic(b []byte) error {
 	}
 	return err
 }
-
-func text(b []byte, at int) (string, *Error) {
-	if !utf8.Valid(b) {
-		return "", bad(at, "text that is not UTF-8")
-	}
-	return string(b), nil
-}

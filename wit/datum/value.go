@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/big"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -113,11 +114,10 @@ func (r *reader) text() (any, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := text(b, at)
-	if err != nil {
-		return nil, err
+	if !utf8.Valid(b) {
+		return nil, bad(at, "text that is not UTF-8")
 	}
-	return s, nil
+	return string(b), nil
 }
 
 func (r *reader) integer(bits uint) (any, *Error) {

@@ -6,6 +6,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/checkup"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -41,9 +42,7 @@ func ReadCatalogue(answer *wit.Response) (rows []Service, next string, err error
 
 // CatalogueRequest asks a catalogue for services.
 func CatalogueRequest(tag, target string) wit.Request {
-	return wit.Request{Tag: tag, Method: "GET", Target: target, Repeatable: true,
-		Headers: []wit.Header{{Name: "Accept", Value: "application/json"},
-			{Name: "MaxDataServiceVersion", Value: "2.0"}}}
+	return service.Get(tag, target, "application/json")
 }
 
 // pathOf is the path of a service's URL, which the catalogue has with whatever host it knows itself by.

@@ -154,12 +154,7 @@ func distinct(services []Service) []Service {
 	return list
 }
 
-func get(tag, target string) wit.Request {
-	return wit.Request{Tag: tag, Method: "GET", Target: target, Repeatable: true,
-		Headers: []wit.Header{{Name: "Accept",
-			Value: "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"},
-			{Name: "MaxDataServiceVersion", Value: "2.0"}}}
-}
+func get(tag, target string) wit.Request { return service.Get(tag, target, service.DocumentTypes) }
 
 // result is {"ok":…,"setting":…,"message":…}.
 func (s *step) result(answer *wit.Response) jsontext.Value {

@@ -35,10 +35,7 @@ func stepOf(s Service, set Set, query uri.Query) step {
 			if !set.Atom {
 				target, accept = target+"&$format=json", "application/json"
 			}
-			return wit.Request{Tag: tagRows, Method: "GET", Target: query.On(target), Repeatable: true,
-					Headers: []wit.Header{{Name: "Accept", Value: accept}, {Name: "MaxDataServiceVersion",
-						Value: "2.0"}}},
-				nil
+			return service.Get(tagRows, query.On(target), accept), nil
 		},
 		read: func(answer *wit.Response) (string, error) { return readRows(s, set, answer) },
 	}

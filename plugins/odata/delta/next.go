@@ -6,6 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
@@ -139,8 +140,7 @@ func (f Set) fetch(at phase) (fetch *wit.Fetch, err error) {
 
 // question asks what an ODP service says beside the set.
 func (f Set) question(url string) wit.Request {
-	return wit.Request{Method: "GET", Target: f.Query.On(url), Repeatable: true, Headers: []wit.Header{
-		{Name: "Accept", Value: "application/json"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
+	return service.Get("", f.Query.On(url), "application/json")
 }
 
 // prefer has changes tracked, before what else a request prefers.

@@ -167,7 +167,8 @@ func anywhere(v jsontext.Value, name string, depth int) (jsontext.Value, bool) {
 	return v, false
 }
 
-// deltaLinkRow is one of the links that the service keeps.
+// deltaLinkRow is one of the links that the service keeps: its token, when it was made, as the service has it, and
+// whether it is that of a first load.
 type deltaLinkRow struct {
 	token, created string
 	first          bool
@@ -195,8 +196,7 @@ func readLinks(body []byte) (rows []deltaLinkRow, next string, ok bool) {
 		}
 		initial := item.At("IsInitialLoad")
 		rows = append(rows, deltaLinkRow{item.At("DeltaToken").Text, moment(item.At("CreatedAt").Text),
-			initial.Kind == jsontext.True ||
-				initial.Text == "X" || initial.Text == "true"})
+			initial.Kind == jsontext.True || initial.Text == "X" || initial.Text == "true"})
 	}
 	return rows, v.At("__next").Text, true
 }
@@ -225,8 +225,8 @@ func (pg *Page) listed(at *listing) (phase, time.Duration, error) {
 	}
 	next := *at
 	for _, r := range links {
-		if next.token == "" || better(at.why, r, deltaLinkRow{next.token, next.created, next.first}) {
-			next.token, next.created, next.first = r.token, r.created, r.first
+		if next.token == "" || better(at.why, r, next.deltaLinkRow) {
+			next.deltaLinkRow = r
 		}
 	}
 	if follow != "" {

@@ -129,11 +129,9 @@ type listing struct {
 	url string
 	// link is the delta link that is lost, or of the changes before.
 	link string
-	// token is the best candidate so far, created when it was made, as the service has it; first: it is that of a first
-	// load.
-	token, created string
-	first          bool
-	followed       load.Trail
+	// deltaLinkRow is the best candidate so far.
+	deltaLinkRow
+	followed load.Trail
 }
 
 // Reasons to ask for links.

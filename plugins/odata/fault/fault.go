@@ -27,7 +27,7 @@ func Of(what string, response *wit.Response, body []byte) *wit.Fault {
 		f.Message += ": " + message
 	case len(body) == 0:
 		f.Message += " without a body"
-	case isHTML(body):
+	case IsHTML(body):
 		f.Message += " with an HTML page: " + page(response.Status, body)
 	}
 	if id := transaction(body); id != "" {
@@ -49,11 +49,11 @@ func NotData(what, expected string, body []byte) *wit.Fault {
 	switch {
 	case len(body) == 0:
 		found = "an empty body"
-	case isHTML(body):
+	case IsHTML(body):
 		found = "an HTML page; " + logonHint
 	}
 	f := &wit.Fault{Kind: wit.FaultData, Message: what + ": expected " + expected + ", found " + found}
-	if isHTML(body) {
+	if IsHTML(body) {
 		f.Kind = wit.FaultUnauthorized
 	}
 	if len(body) > 0 {
@@ -118,9 +118,6 @@ func RefusesFormat(status uint16, body []byte) bool {
 	return bytes.Contains(text, []byte("$format")) || bytes.Contains(text, []byte("format")) &&
 		(bytes.Contains(text, []byte("option")) || bytes.Contains(text, []byte("parameter")))
 }
-
-// IsHTML tells whether a body starts as an HTML page.
-func IsHTML(body []byte) bool { return isHTML(body) }
 
 // IsError tells whether a body is an error document, whatever the status says.
 func IsError(body []byte) bool {
@@ -198,7 +195,8 @@ func begin(body []byte) []byte {
 
 func isJSON(body []byte) bool { return bytes.HasPrefix(begin(body), []byte("{")) }
 
-func isHTML(body []byte) bool {
+// IsHTML tells whether a body starts as an HTML page.
+func IsHTML(body []byte) bool {
 	first := begin(body[:min(len(body), 300)])
 	if len(first) == 0 || first[0] != '<' {
 		return false
@@ -298,7 +296,7 @@ func document(body []byte) (code, message string) {
 	switch {
 	case isJSON(body):
 		return fromJSON(errorOf(body))
-	case isHTML(body):
+	case IsHTML(body):
 	case bytes.HasPrefix(text, []byte("<")):
 		return fromXML(body)
 	case len(text) > 0:

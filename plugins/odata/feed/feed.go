@@ -302,11 +302,9 @@ func (f *Feed) Request(tag, target string) wit.Request {
 	if f.Atom {
 		accept = "application/atom+xml"
 	}
-	return wit.Request{Tag: tag, Method: "GET", Target: f.Query.On(target), Repeatable: true, Headers: []wit.Header{
-		{Name: "Accept", Value: accept},
-		{Name: "MaxDataServiceVersion", Value: "2.0"},
-		{Name: "Prefer", Value: "odata.maxpagesize=" + strconv.Itoa(f.PageSize)},
-	}}
+	r := service.Get(tag, f.Query.On(target), accept)
+	r.Headers = append(r.Headers, wit.Header{Name: "Prefer", Value: "odata.maxpagesize=" + strconv.Itoa(f.PageSize)})
+	return r
 }
 
 // What names the set in messages.

@@ -168,13 +168,8 @@ func (r *Reader) Choose(piece []byte, last bool) bool {
 	}
 	atom := isAtom(piece, r.Feed.Atom)
 	r.Atom = atom
-	if r.Decoder = r.Pool.kept(r.Feed, atom); r.Decoder != nil {
-		return true
-	}
-	if atom {
-		r.Decoder = decode.NewAtom(r.Feed.Layout, decode.Limits{})
-	} else {
-		r.Decoder = decode.NewJSON(r.Feed.Layout, decode.Limits{})
+	if r.Decoder = r.Pool.kept(r.Feed, atom); r.Decoder == nil {
+		r.Decoder = r.Feed.NewDecoder(piece)
 	}
 	return true
 }

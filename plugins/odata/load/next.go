@@ -211,7 +211,7 @@ func (t *turn) linked() error {
 		return t.linkInCircle("the next link of " + t.Link + " leads to itself")
 	}
 	w, keyed := t.at.walk.(byKey)
-	safe := t.set.leads(t.Link, t.at.url, t.set.plainKey(t.content.last), t.next.seen) == afterKey
+	safe := t.set.leadsByKey(t.Link, t.at.url, t.set.plainKey(t.content.last), t.next.seen)
 	switch {
 	case keyed && t.unread() && t.set.Pageable:
 		return t.passUnread(w)

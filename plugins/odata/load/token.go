@@ -17,18 +17,6 @@ import (
 // does where $top is asked for too. Only a link that holds the last row's key is known to lead to what is after that
 // row whatever comes or goes.
 
-// leading is where a next link leads.
-type leading uint8
-
-const (
-	// afterKey: the link holds the key of the last row.
-	afterKey leading = iota
-	// byNumber: it says how many rows to skip.
-	byNumber
-	// unknown: nothing of it can be read. Rows may be hidden by it as by a number.
-	unknown
-)
-
 // CountsRows tells whether rows that come or go may shift what the next link of the page that was asked for at `asked`
 // leads to, as far as is known. last is the key of the last row before it, seen the number of rows up to there. Where
 // keys are the numbers from 1 on, the link's number may be the key or the count: unless is that number then, and rows
@@ -36,9 +24,9 @@ const (
 func (s *Set) CountsRows(link, asked string, last []byte, seen int) (yes bool, unless string) {
 	texts := s.plainKey(last)
 	switch {
-	case s.leads(link, asked, texts, seen) == afterKey:
+	case s.leadsByKey(link, asked, texts, seen):
 		return false, ""
-	case s.Keys != nil && s.Keys.Whole() && s.leads(link, asked, texts) == afterKey:
+	case s.Keys != nil && s.Keys.Whole() && s.leadsByKey(link, asked, texts):
 		return false, texts[0]
 	}
 	return true, ""
@@ -55,12 +43,13 @@ func (s *Set) Hides(last string, first []byte) bool {
 // maxLink is how long a link may be that is read, in bytes: servers take no longer ones.
 const maxLink = 16 << 10
 
-// leads reads a next link of the page that was asked for at `asked`. keys are the parts of the last row's key, counts
-// the numbers of rows up to there that the link may mean. A number that happens to be both a count and the key does no
-// harm: going by key reads the same rows.
-func (s *Set) leads(link, asked string, keys []string, counts ...int) leading {
+// leadsByKey tells whether a next link of the page that was asked for at `asked` holds the key of the last row, and not
+// how many rows to skip; of one that can't be read nobody knows, and rows may be hidden by it as by a number. keys are
+// the parts of the key, counts the numbers of rows up to there that the link may mean. A number that happens to be both
+// a count and the key does no harm: going by key reads the same rows.
+func (s *Set) leadsByKey(link, asked string, keys []string, counts ...int) bool {
 	if len(link) > maxLink {
-		return unknown
+		return false
 	}
 	_, query, _ := strings.Cut(link, "?")
 	_, before, _ := strings.Cut(asked, "?")
@@ -75,7 +64,7 @@ func (s *Set) leads(link, asked string, keys []string, counts ...int) leading {
 		name, text = uri.Unescape(name), uri.Unescape(text)
 		switch {
 		case name == "$skip":
-			return byNumber
+			return false
 		case name == "$top", name == s.countName(): // lead nowhere
 		case name == s.TokenOption:
 			for _, t := range readings(text) {
@@ -88,13 +77,10 @@ func (s *Set) leads(link, asked string, keys []string, counts ...int) leading {
 	}
 	for _, n := range counts {
 		if n > 0 && (slices.Contains(numbers, n) || slices.Contains(numbers, n+1)) {
-			return byNumber
+			return false
 		}
 	}
-	if holds(own, keys) {
-		return afterKey
-	}
-	return unknown
+	return holds(own, keys)
 }
 
 // readings are a token as it stands, and the text that it is base64 of, as SAP SuccessFactors and CAP write theirs.

@@ -52,23 +52,22 @@ func (pg *Entity) set() Set { return Set{pg.Feed} }
 // BeginEntity opens the answer.
 func BeginEntity(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response) *Entity {
 	token, guids, _ := strings.Cut(strings.TrimPrefix(response.Tag, NamedTag), feed.GuidTag)
-	pg := &Entity{Reader: pool.Begin(o, f, response, guids)}
-	pg.Single = true
-	token, pg.toldDeleted = strings.CutSuffix(token, deletedToken)
-	pg.named = strings.Clone(token)
-	if pg.Base == "" {
-		pg.Base = f.Service + "/" + f.Address + pg.named
-	}
+	token, deleted := strings.CutSuffix(token, deletedToken)
+	pg := beginEntity(pool, o, f, response, guids, strings.Clone(token))
+	pg.toldDeleted = deleted
 	return pg
 }
 
 // BeginLone opens the document of one row, which was refused before: a dead letter that is read again.
 func BeginLone(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response) *Entity {
-	guids := feed.Header(response.Headers, wit.OffsetHeader+feed.GuidField)
-	pg := &Entity{Reader: pool.Begin(o, f, response, guids)}
+	return beginEntity(pool, o, f, response, feed.Header(response.Headers, wit.OffsetHeader+feed.GuidField), "")
+}
+
+func beginEntity(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response, guids, named string) *Entity {
+	pg := &Entity{Reader: pool.Begin(o, f, response, guids), named: named}
 	pg.Single = true
 	if pg.Base == "" {
-		pg.Base = f.Service + "/" + f.Address
+		pg.Base = f.Service + "/" + f.Address + named
 	}
 	return pg
 }

@@ -66,9 +66,8 @@ type Store struct {
 // BeginStore opens the answer.
 func BeginStore(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response) *Store {
 	tag, guids, _ := strings.Cut(response.Tag, feed.GuidTag)
-	entity := &Entity{Reader: pool.Begin(o, f, response, guids), stored: true}
-	entity.Single = true
-	if entity.Base == "" {
+	entity := beginEntity(pool, o, f, response, guids, "")
+	if entity.stored = true; response.Target == "" {
 		entity.Base = StoreTarget
 	}
 	return &Store{entity, stored{loading: strings.HasSuffix(tag, storeAmid), known: map[string]bool{}}}

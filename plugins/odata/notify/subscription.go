@@ -8,6 +8,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
@@ -46,8 +47,7 @@ func (s *Subscription) Covers(set, changeType, address string) bool {
 
 // ListRequest asks for the subscriptions of the user.
 func ListRequest(target string) wit.Request {
-	return wit.Request{Tag: "subscriptions", Method: "GET", Target: target, Repeatable: true, Headers: []wit.Header{
-		{Name: "Accept", Value: "application/atom+xml"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
+	return service.Get("subscriptions", target, "application/atom+xml")
 }
 
 // ReadSubscriptions reads a page of them, and the link to the next one.
@@ -176,8 +176,7 @@ var escapeXML = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 // EndRequest deletes a subscription.
 func EndRequest(tag, target, root string, query uri.Query) wit.Request {
-	return wit.Request{Tag: tag, Method: "DELETE", Target: query.On(target), Repeatable: true,
-		TokenFrom: wit.Ptr(query.On(root + "/")),
-		Headers: []wit.Header{{Name: "Accept", Value: "application/atom+xml"}, {Name: "MaxDataServiceVersion",
-			Value: "2.0"}}}
+	r := service.Get(tag, query.On(target), "application/atom+xml")
+	r.Method, r.TokenFrom = "DELETE", wit.Ptr(query.On(root+"/"))
+	return r
 }

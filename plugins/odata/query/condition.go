@@ -99,7 +99,7 @@ func (q *Query) condition(m *edm.Model, root *level, given *Condition, expand st
 			"; expected a property inside of it")
 	case behindMany == 0 && !c.property.Filterable:
 		return refuse(name, given.Property, "the service doesn't filter by "+last+" (sap:filterable=false)"+
-			fault.Among("", filterables(s, filterable), "it filters by no property"))
+			fault.Among("", propertiesOf(s, filterable), "it filters by no property"))
 	}
 	if held == "" {
 		held = last
@@ -139,7 +139,8 @@ func firstName(m *edm.Model, n *edm.Navigation) string {
 	return "ID"
 }
 
-func filterables(s *edm.Structure, wanted func(*edm.Property) bool) []string {
+// propertiesOf are the names of the properties that are wanted.
+func propertiesOf(s *edm.Structure, wanted func(*edm.Property) bool) []string {
 	var names []string
 	for i := range s.Properties {
 		if wanted(&s.Properties[i]) {

@@ -269,12 +269,11 @@ type expansion struct {
 }
 
 func (l *level) at(name string) *level {
-	for _, e := range l.expanded {
-		if e.navigation.Name == name {
-			return e.level
-		}
+	i := slices.IndexFunc(l.expanded, func(e *expansion) bool { return e.navigation.Name == name })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	return l.expanded[i].level
 }
 
 // maxSteps bounds a path; schemas nest no deeper.
@@ -374,13 +373,8 @@ func (l *level) noProperty(name string, wanted func(*edm.Property) bool) string 
 }
 
 func noProperty(s *edm.Structure, name string, wanted func(*edm.Property) bool) string {
-	var names []string
-	for i := range s.Properties {
-		if wanted(&s.Properties[i]) {
-			names = append(names, s.Properties[i].Name)
-		}
-	}
-	return name + " is no property of " + s.QualifiedName() + fault.Among(name, names, "it has no such property")
+	return name + " is no property of " + s.QualifiedName() + fault.Among(name, propertiesOf(s, wanted),
+		"it has no such property")
 }
 
 // shown tells whether a property stands in rows: those of the key always do.

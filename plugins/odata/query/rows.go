@@ -1,8 +1,10 @@
 package query
 
 import (
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -58,11 +60,8 @@ func (q *Query) Rows(m *edm.Model, o edm.Options) (*Rows, error) {
 		column := memberOf(&nodes[0], c.path[0])
 		k := check{condition: c, node: nodes[0].Members[column].Node}
 		k.steps = positions(nodes, k.node, c.path[1:])
-		for k.watched = 0; k.watched < len(r.Watch) && r.Watch[k.watched] != column; {
-			k.watched++
-		}
-		if k.watched == len(r.Watch) {
-			r.Watch = append(r.Watch, column)
+		if k.watched = slices.Index(r.Watch, column); k.watched < 0 {
+			k.watched, r.Watch = len(r.Watch), append(r.Watch, column)
 		}
 		r.checks = append(r.checks, k)
 	}
@@ -89,12 +88,7 @@ func (c *condition) shown(found text) (one, other text) {
 }
 
 func memberOf(n *wit.Node, name string) int {
-	for i := range n.Members {
-		if n.Members[i].Name == name {
-			return i
-		}
-	}
-	return -1
+	return slices.IndexFunc(n.Members, func(m wit.Member) bool { return m.Name == name })
 }
 
 // positions are those of the members on a path of names.
@@ -190,21 +184,22 @@ func (t text) String() string {
 
 // contradicts tells whether no reading of the condition lets the value pass.
 func (c *condition) contradicts(found text, approximate bool) bool {
-	against := func(operator string, i int) bool { return c.against(operator, found, c.operands[i], approximate) }
+	return !c.holds(func(operator string, operand uri.Literal) bool {
+		return !c.against(operator, found, operand, approximate)
+	})
+}
+
+// holds tells whether the condition does by what comparisons with single operands come to.
+func (c *condition) holds(compared func(operator string, operand uri.Literal) bool) bool {
 	switch c.operator {
 	case "bt":
-		return against("ge", 0) || against("le", 1)
+		return compared("ge", c.operands[0]) && compared("le", c.operands[1])
 	case "nb":
-		return against("lt", 0) && against("gt", 1)
+		return compared("lt", c.operands[0]) || compared("gt", c.operands[1])
 	case "in":
-		for i := range c.operands {
-			if !against("eq", i) {
-				return false
-			}
-		}
-		return true
+		return slices.ContainsFunc(c.operands, func(o uri.Literal) bool { return compared("eq", o) })
 	}
-	return against(c.operator, 0)
+	return compared(c.operator, c.operands[0])
 }
 
 // against tells whether a value contradicts a comparison with one operand.
@@ -286,12 +281,7 @@ func loose(s string) string {
 }
 
 func ascii(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
 // fine tells whether the service may know more digits of a value than rows carry.
@@ -351,28 +341,13 @@ func holds(operator string, order int) bool {
 
 // meets applies the condition as OData says: null equals null alone, and is neither below nor above anything.
 func (c *condition) meets(found text) bool {
-	compared := func(operator string, i int) bool {
-		operand := c.operands[i]
+	return c.holds(func(operator string, operand uri.Literal) bool {
 		if isNull := operand.Type == edm.NotPrimitive; isNull || found.null {
 			return (operator == "eq") == (isNull == found.null) && (operator == "eq" || operator == "ne")
 		}
 		order, ok := value.Compare(c.property.Type.Primitive, found.text, operand.Text)
 		return ok && holds(operator, order)
-	}
-	switch c.operator {
-	case "bt":
-		return compared("ge", 0) && compared("le", 1)
-	case "nb":
-		return compared("lt", 0) || compared("gt", 1)
-	case "in":
-		for i := range c.operands {
-			if compared("eq", i) {
-				return true
-			}
-		}
-		return false
-	}
-	return compared(c.operator, 0)
+	})
 }
 
 // rewrite writes a structure without what is not to be handed on.
@@ -397,10 +372,7 @@ type member struct {
 func (r *Rows) compile(v *edm.View, node uint32, at []string) *rewrite {
 	w := &rewrite{}
 	for _, m := range r.nodes[node].Members {
-		out := member{node: m.Node}
-		for _, name := range v.Hidden {
-			out.hidden = out.hidden || name == m.Name
-		}
+		out := member{node: m.Node, hidden: slices.Contains(v.Hidden, m.Name)}
 		if e := v.Expansion(m.Name); e != nil {
 			inside := m.Node
 			if e.Many {
@@ -425,12 +397,7 @@ func (r *Rows) compile(v *edm.View, node uint32, at []string) *rewrite {
 
 // copies tells whether nothing changes.
 func (w *rewrite) copies() bool {
-	for i := range w.members {
-		if m := &w.members[i]; m.hidden || m.inner != nil {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(w.members, func(m member) bool { return m.hidden || m.inner != nil })
 }
 
 // Rewrite puts rows into the form in which they are handed on: without expanded rows that don't meet the conditions on

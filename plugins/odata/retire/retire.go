@@ -89,8 +89,7 @@ func Run(given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, 
 func newRetiring(given []wit.Setting, addresses []string) *Retiring {
 	r := &Retiring{V: entry.Table.Values(given), Addresses: addresses}
 	r.all = slices.DeleteFunc(entry.Entries(r.V), func(e entry.Entry) bool {
-		return !e.Tracking.On &&
-			!e.Subscribing.On
+		return !e.Tracking.On && !e.Subscribing.On
 	})
 	r.services = entry.ServicesOf(r.all)
 	return r
@@ -142,19 +141,15 @@ func (r *Retiring) documents(answers []wit.Response) (*wit.Need, error) {
 		q := ending{service: e.Service, set: e.Set}
 		if f.ODP != nil && f.ODP.Terminate != "" {
 			q.by = f.ODP.Terminate
-			need.Requests = append(need.Requests, wit.Request{Tag: q.by, Method: "GET",
-				Target: delta.Set{Feed: f}.FunctionURL(q.by), Repeatable: true,
-				Headers: []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "MaxDataServiceVersion",
-					Value: "2.0"}}})
+			need.Requests = append(need.Requests, service.Get(q.by, delta.Set{Feed: f}.FunctionURL(q.by),
+				"application/json"))
 		}
 		r.queues = append(r.queues, q)
 	}
 	for i, s := range r.services {
 		collection := feed.CollectionOf(models[i])
-		if collection == "" || !slices.ContainsFunc(r.all, func(e entry.Entry) bool {
-			return e.Service == s &&
-				e.Subscribing.On
-		}) {
+		subscribed := func(e entry.Entry) bool { return e.Service == s && e.Subscribing.On }
+		if collection == "" || !slices.ContainsFunc(r.all, subscribed) {
 			continue
 		}
 		r.lists = append(r.lists, s)
@@ -274,9 +269,7 @@ func (r *Retiring) report() jsontext.Value {
 	list := jsontext.List()
 	add := func(e ending, what, outcome string) {
 		list.Items = append(list.Items, jsontext.Of(inspect.Member("service", jsontext.Text(e.service)),
-			inspect.Member("entitySet",
-				jsontext.Text(e.set)),
-			inspect.Member(what, jsontext.Text(outcome))))
+			inspect.Member("entitySet", jsontext.Text(e.set)), inspect.Member(what, jsontext.Text(outcome))))
 	}
 	for _, q := range r.queues {
 		outcome := "the service keeps no queue; its delta link is forgotten with the connector's offset"

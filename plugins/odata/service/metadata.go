@@ -10,17 +10,21 @@ import (
 
 // MetadataRequest asks for a service's $metadata; path has no slash at its end.
 func MetadataRequest(path string, query uri.Query) wit.Request {
-	return wit.Request{Tag: path, Method: "GET", Target: query.On(path + "/$metadata"), Repeatable: true,
-		Headers: []wit.Header{{Name: "Accept", Value: "application/xml"}, {Name: "MaxDataServiceVersion",
-			Value: "2.0"}}}
+	return Get(path, query.On(path+"/$metadata"), "application/xml")
 }
 
 // DocumentRequest asks for a service document.
 func DocumentRequest(path string, query uri.Query) wit.Request {
-	return wit.Request{Tag: "document " + path, Method: "GET", Target: query.On(path + "/"), Repeatable: true,
-		Headers: []wit.Header{{Name: "Accept",
-			Value: "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"},
-			{Name: "MaxDataServiceVersion", Value: "2.0"}}}
+	return Get("document "+path, query.On(path+"/"), DocumentTypes)
+}
+
+// DocumentTypes are the forms of service documents.
+const DocumentTypes = "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"
+
+// Get asks for a document in one of some forms, as the header Accept has them. The request may be repeated.
+func Get(tag, target, accept string) wit.Request {
+	return wit.Request{Tag: tag, Method: "GET", Target: target, Repeatable: true, Headers: []wit.Header{
+		{Name: "Accept", Value: accept}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
 }
 
 // ReadMetadata reads the answer to MetadataRequest. Errors are *wit.Fault.
