@@ -7,13 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -27,8 +24,8 @@ const group = 100
 // at a time, as scripts and operators of Kubernetes do.
 func connectors(ctx context.Context, b *bench) error {
 	fmt.Printf("%d connectors with a task each, made by REST one after another, each with one small set "+
-		"that is read once an hour\n", b.connectors)
-	service, err := spawn(ctx, b.service, "--listen", "127.0.0.1:0", "--user", "demo", "--password", "secret")
+		"that is read once an hour\n", b.some(idleConnectors))
+	service, err := b.demo(ctx)
 	if err != nil {
 		return err
 	}
@@ -52,12 +49,11 @@ func (b *bench) crowd(ctx context.Context, culvert string, service *process) err
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := freePorts(1)
 	if err != nil {
 		return err
 	}
-	address := l.Addr().String()
-	l.Close()
+	address := "127.0.0.1:" + ports[0]
 	data := filepath.Join(b.dir, "crowd")
 	defer os.RemoveAll(data)
 	folder := filepath.Join(b.dir, "crowd-connectors")
@@ -65,29 +61,21 @@ func (b *bench) crowd(ctx context.Context, culvert string, service *process) err
 		return err
 	}
 	defer os.RemoveAll(folder)
-	text, err := os.ReadFile(worker)
-	if err != nil {
+	if err := os.Rename(worker, filepath.Join(folder, "worker.properties")); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(folder, "worker.properties"), text, 0o644); err != nil {
-		return err
-	}
-	c := exec.CommandContext(ctx, culvert, "run", "--data", data, "--log-level", "error", "--set",
+	c, err := begin(ctx, culvert, "run", "--data", data, "--log-level", "error", "--set",
 		"listeners=http://"+address, "--config", folder)
-	var log bytes.Buffer
-	c.Stderr = &log
-	if err := c.Start(); err != nil {
+	if err != nil {
 		return err
 	}
 	r := &restOf{bench: b, url: "http://" + address, pid: c.Process.Pid}
-	err = r.all(ctx, b.connectors, service)
-	_ = c.Process.Signal(syscall.SIGTERM)
-	_ = c.Wait()
+	err = r.all(ctx, b.some(idleConnectors), service)
+	_ = c.end()
 	if err != nil {
-		return fmt.Errorf("%w: %.2000s", err, log.String())
+		return fmt.Errorf("%w: %.2000s", err, c.log.String())
 	}
-	fmt.Printf("  %-34s %8.1f\n", "CPU of the worker, start to stop, s",
-		(c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Seconds())
+	fmt.Printf("  %-34s %8.1f\n", "CPU of the worker, start to stop, s", c.used().cpu.Seconds())
 	return nil
 }
 
@@ -157,34 +145,26 @@ func (r *restOf) all(ctx context.Context, count int, service *process) error {
 		fmt.Printf("  %-34s %8.1f   %s%d KiB\n", "ms for "+strings.TrimPrefix(page, "/connectors"), median(took), aim,
 			bytes/1024)
 	}
-	if err := r.each(ctx, "paused", count, func(n int) error {
-		return r.call(ctx, "PUT",
-			"/connectors/"+name(n)+"/pause", nil, nil)
-	}); err != nil {
-		return err
-	}
-	if err := r.await(ctx, "PAUSED", count); err != nil {
-		return err
-	}
-	if err := r.each(ctx, "changed", count, func(n int) error {
-		return r.call(ctx, "PUT", "/connectors/"+name(n)+"/config", settings(n, "2"), nil)
-	}); err != nil {
-		return err
-	}
-	if err := r.each(ctx, "resumed", count, func(n int) error {
-		return r.call(ctx, "PUT",
-			"/connectors/"+name(n)+"/resume", nil, nil)
-	}); err != nil {
-		return err
-	}
-	if err := r.await(ctx, "RUNNING", count); err != nil {
-		return err
-	}
-	if err := r.each(ctx, "deleted", count, func(n int) error {
-		return r.call(ctx, "DELETE", "/connectors/"+name(n),
-			nil, nil)
-	}); err != nil {
-		return err
+	other := func(n int) any { return settings(n, "2") }
+	for _, step := range []struct {
+		what, method, below string
+		body                func(n int) any
+		awaited             string
+	}{{"paused", "PUT", "/pause", nil, "PAUSED"}, {"changed", "PUT", "/config", other, ""},
+		{"resumed", "PUT", "/resume", nil, "RUNNING"}, {"deleted", "DELETE", "", nil, ""}} {
+		err := r.each(ctx, step.what, count, func(n int) error {
+			var body any
+			if step.body != nil {
+				body = step.body(n)
+			}
+			return r.call(ctx, step.method, "/connectors/"+name(n)+step.below, body, nil)
+		})
+		if err == nil && step.awaited != "" {
+			err = r.await(ctx, step.awaited, count)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if err := r.bench.rest(ctx, settled); err != nil {
 		return err

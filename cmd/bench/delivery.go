@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -89,8 +87,8 @@ const (
 
 // gaps is the longest time between two records of a load, with and without swaps of the source's plugin, in turns.
 func (b *bench) gaps(ctx context.Context) error {
-	service, err := spawn(ctx, b.service, "--listen", "127.0.0.1:0", "--rows", strconv.Itoa(b.some(gapRows)),
-		"--page-size", strconv.Itoa(gapPage), "--user", "demo", "--password", "secret", "--switch", gapPause)
+	service, err := b.demo(ctx, "--rows", strconv.Itoa(b.some(gapRows)), "--page-size", strconv.Itoa(gapPage), "--switch",
+		gapPause)
 	if err != nil {
 		return err
 	}
@@ -155,17 +153,11 @@ func (b *bench) gap(ctx context.Context, name, broker, servicePort string, versi
 		return 0, 0, err
 	}
 	defer client.Close()
-	c := exec.CommandContext(ctx, b.culvert, "run", "--data", filepath.Join(b.dir, "gaps"), "--plugins", folder, worker,
-		connector)
-	logged, err := os.Create(filepath.Join(b.dir, name+".log"))
+	c, err := begin(ctx, b.culvert, "run", "--data", filepath.Join(b.dir, "gaps"), "--plugins", folder, worker, connector)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer logged.Close()
-	c.Stderr = logged
-	if err := c.Start(); err != nil {
-		return 0, 0, err
-	}
+	defer c.end()
 	wait, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	var last, dropped time.Time
@@ -188,13 +180,10 @@ func (b *bench) gap(ctx context.Context, name, broker, servicePort string, versi
 			}
 		}
 	}
-	_ = c.Process.Signal(syscall.SIGTERM)
-	ended := c.Wait()
-	text, err := os.ReadFile(logged.Name())
-	if err = errors.Join(err, ended, wait.Err()); err != nil {
-		return 0, 0, fmt.Errorf("%w: %s", err, text)
+	if err := errors.Join(c.end(), wait.Err()); err != nil {
+		return 0, 0, err
 	}
-	return longest, bytes.Count(text, []byte(`msg="plugin swapped"`)), nil
+	return longest, bytes.Count(c.log.Bytes(), []byte(`msg="plugin swapped"`)), nil
 }
 
 // drop puts a version of the source into a folder, at once.

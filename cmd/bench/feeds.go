@@ -1,20 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -48,8 +45,7 @@ var manyFeeds = []many{
 
 // feeds is what the worker holds with many feeds: at most while they are read, and when nothing is left to read.
 func feeds(ctx context.Context, b *bench) error {
-	service, err := spawn(ctx, b.service, "--listen", "127.0.0.1:0", "--rows", fmt.Sprint(feedRows), "--page-size",
-		fmt.Sprint(feedPage), "--user", "demo", "--password", "secret")
+	service, err := b.demo(ctx, "--rows", fmt.Sprint(feedRows), "--page-size", fmt.Sprint(feedPage))
 	if err != nil {
 		return err
 	}
@@ -62,9 +58,6 @@ func feeds(ctx context.Context, b *bench) error {
 	warm := manyFeeds[0]
 	warm.name = "warm"
 	for i, m := range append([]many{warm}, manyFeeds...) { // the first one fills the compile cache
-		if i > 0 && b.feeds != "" && !slices.Contains(strings.Split(b.feeds, ","), m.name) {
-			continue
-		}
 		if b.brief {
 			m.connectors, m.sets, m.tasks = min(m.connectors, 2), min(m.sets, 2), min(m.tasks, 2)
 		}
@@ -152,29 +145,27 @@ func (b *bench) read(ctx context.Context, service *process, m many) (h held, err
 		args = append(args, file)
 	}
 	// The worker ends before the origins do, which wait for their connections.
-	c := exec.CommandContext(ctx, b.culvert, args...)
-	var log bytes.Buffer
-	c.Stderr = &log
 	started := time.Now()
-	if err := c.Start(); err != nil {
+	c, err := begin(ctx, b.culvert, args...)
+	if err != nil {
 		return h, err
 	}
-	defer func() { _ = c.Process.Signal(syscall.SIGTERM); _ = c.Wait() }()
+	defer c.end()
 	most := watchMemory(c.Process.Pid)
 	err = arrived(ctx, broker.address, topics)
 	h.most = most()
 	if err != nil {
-		return h, fmt.Errorf("%w: %.2000s", err, log.String())
+		return h, fmt.Errorf("%w: %.2000s", err, c.log.String())
 	}
-	h.wall = time.Since(started)
+	wall := time.Since(started)
 	if err := b.rest(ctx, settled); err != nil {
 		return h, err
 	}
 	h.finished = taken(c.Process.Pid)
 	h.connections = connections(c.Process.Pid, broker.port())
-	_ = c.Process.Signal(syscall.SIGTERM)
-	_ = c.Wait()
-	h.cpu = c.ProcessState.UserTime() + c.ProcessState.SystemTime()
+	_ = c.end()
+	h.used = c.used()
+	h.wall = wall
 	return h, nil
 }
 

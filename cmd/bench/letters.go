@@ -57,8 +57,7 @@ func (b *bench) refused(ctx context.Context, name string, r refusal, rows int) (
 		return u, err
 	}
 	defer broker.stop()
-	service, err := spawn(ctx, b.service, "--listen", "127.0.0.1:0", "--rows", fmt.Sprint(rows), "--user", "demo",
-		"--password", "secret")
+	service, err := b.demo(ctx, "--rows", fmt.Sprint(rows))
 	if err != nil {
 		return u, err
 	}

@@ -96,20 +96,14 @@ func main() {
 		"and transform run the benchmarks of both in turns and print the ratios")
 	flag.IntVar(&b.rows, "rows", 200_000, "order rows in the pipeline")
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of each measurement")
-	flag.StringVar(&b.feeds, "feeds", "",
-		"only these of the section feeds, by commas: one, fifty, two-hundred-1, two-hundred-8, two-hundred-200")
 	flag.BoolVar(&b.strict, "strict", false,
 		"fail where the section feeds takes more memory than its aims and 15 % of them")
-	flag.IntVar(&b.connectors, "connectors", idleConnectors,
-		"connectors that are made by REST in the section connectors")
-	flag.StringVar(&b.copies, "copies", "", "only the cases of the section sink whose names contain this, with the "+
-		"one row that start and stop are taken from")
 	flag.BoolVar(&b.brief, "brief", false, "every section in seconds, with a hundredth of the rows, one round and no "+
 		"waiting: shows that it runs, and its figures mean nothing")
 	page := flag.String("page", "", "a page, such as BENCHMARKS.md, whose figures are replaced by what is printed")
 	flag.Parse()
 	if b.brief {
-		b.rows, b.rounds, b.connectors = b.some(b.rows), 1, b.some(b.connectors)
+		b.rows, b.rounds = b.some(b.rows), 1
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -124,16 +118,10 @@ type bench struct {
 	// against is a binary that workers are compared with, tree a working tree whose benchmarks ours are, "": none.
 	against, tree string
 	rows, rounds  int
-	// feeds are the names of the workers with many feeds that are measured, "": all.
-	feeds string
 	// strict: aims of the section feeds that are missed fail.
 	strict bool
-	// connectors is how many are made by REST.
-	connectors int
 	// brief: a hundredth of everything, and no waiting.
 	brief bool
-	// copies is a part of the names of the sink's cases that are measured, "": all.
-	copies string
 	// dir is for what a run leaves; service is the demo service's binary.
 	dir, service string
 }

@@ -67,6 +67,42 @@ func (p *process) stop() {
 	_ = p.cmd.Wait()
 }
 
+// program is one that runs until it is ended, with what it logs.
+type program struct {
+	*exec.Cmd
+	log bytes.Buffer
+}
+
+// begin starts a program.
+func begin(ctx context.Context, name string, args ...string) (*program, error) {
+	p := &program{Cmd: exec.CommandContext(ctx, name, args...)}
+	p.Stderr = &p.log
+	return p, p.Start()
+}
+
+// end ends it in good order, unless it has ended; the error has what it has logged.
+func (p *program) end() error {
+	if p.ProcessState != nil {
+		return nil
+	}
+	_ = p.Process.Signal(syscall.SIGTERM)
+	return p.ended()
+}
+
+// ended waits until it ends by itself.
+func (p *program) ended() error {
+	if err := p.Wait(); err != nil {
+		return fmt.Errorf("%w: %s", err, p.log.String())
+	}
+	return nil
+}
+
+// used is what it took, when it has ended.
+func (p *program) used() used {
+	return used{cpu: p.ProcessState.UserTime() + p.ProcessState.SystemTime(),
+		peak: float64(p.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024}
+}
+
 func (p *process) port() string { _, port, _ := net.SplitHostPort(p.address); return port }
 
 // resident is a figure of the process's status in MiB: VmRSS now, VmHWM at most so far.
@@ -174,22 +210,27 @@ func (b *bench) onceOf(ctx context.Context, culvert, data, name, broker, service
 
 // worker runs a worker of a binary until its connector has done all that there is.
 func (b *bench) worker(ctx context.Context, culvert, data, worker, connector string) (u used, log string, err error) {
-	c := exec.CommandContext(ctx, culvert, "run", "--once", "--data", filepath.Join(b.dir, data), worker, connector)
-	var errs bytes.Buffer
-	c.Stderr = &errs
 	started := time.Now()
-	if err := c.Run(); err != nil {
-		return u, "", fmt.Errorf("%w: %s", err, errs.String())
+	c, err := begin(ctx, culvert, "run", "--once", "--data", filepath.Join(b.dir, data), worker, connector)
+	if err != nil {
+		return u, "", err
 	}
-	u.wall, u.cpu = time.Since(started), c.ProcessState.UserTime()+c.ProcessState.SystemTime()
-	u.peak = float64(c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024
-	return u, errs.String(), nil
+	if err := c.ended(); err != nil {
+		return u, "", err
+	}
+	u = c.used()
+	u.wall = time.Since(started)
+	return u, c.log.String(), nil
+}
+
+// demo starts the demo service.
+func (b *bench) demo(ctx context.Context, args ...string) (*process, error) {
+	return spawn(ctx, b.service, append(args, "--listen", "127.0.0.1:0", "--user", "demo", "--password", "secret")...)
 }
 
 // peers starts the demo service and a broker of its own.
 func (b *bench) peers(ctx context.Context, rows, pageSize int) (service, broker *process, err error) {
-	service, err = spawn(ctx, b.service, "--listen", "127.0.0.1:0", "--rows", strconv.Itoa(rows), "--page-size",
-		strconv.Itoa(pageSize), "--user", "demo", "--password", "secret")
+	service, err = b.demo(ctx, "--rows", strconv.Itoa(rows), "--page-size", strconv.Itoa(pageSize))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -374,11 +415,9 @@ func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, serviceP
 	settle, done := context.WithTimeout(wait, 500*time.Millisecond)
 	client.PollFetches(settle)
 	done()
-	var log bytes.Buffer
-	c := exec.CommandContext(ctx, culvert, "run", "--once", "--data", data, worker, connector)
-	c.Stderr = &log
 	started := time.Now()
-	if err := c.Start(); err != nil {
+	c, err := begin(ctx, culvert, "run", "--once", "--data", data, worker, connector)
+	if err != nil {
 		return 0, u, err
 	}
 	for took == 0 && wait.Err() == nil {
@@ -386,15 +425,13 @@ func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, serviceP
 			took = time.Since(started)
 		}
 	}
-	if err := c.Wait(); err != nil {
-		return 0, u, fmt.Errorf("%w: %s", err, log.String())
+	if err := c.ended(); err != nil {
+		return 0, u, err
 	}
 	if took == 0 {
 		return 0, u, errors.New("no record came in three minutes")
 	}
-	u.cpu = c.ProcessState.UserTime() + c.ProcessState.SystemTime()
-	u.peak = float64(c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024
-	return took, u, nil
+	return took, c.used(), nil
 }
 
 // memory is what the worker holds at rest, and at most while pages of growing size stream through.
@@ -455,22 +492,21 @@ func (b *bench) idle(ctx context.Context, of side) error {
 
 // atRest runs a worker until its REST API answers, and 5 s longer.
 func (b *bench) atRest(ctx context.Context, of side, broker string) (mib float64, plugins int, err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := freePorts(1)
 	if err != nil {
 		return 0, 0, err
 	}
-	rest := l.Addr().String()
-	l.Close()
+	rest := "127.0.0.1:" + ports[0]
 	worker := filepath.Join(b.dir, "idle.properties")
 	if err := os.WriteFile(worker, []byte("bootstrap.servers="+broker+"\nlisteners=http://"+rest+"\n"),
 		0o644); err != nil {
 		return 0, 0, err
 	}
-	c := exec.CommandContext(ctx, of.culvert, "run", "--data", filepath.Join(b.dir, "idle-"+of.data), worker)
-	if err := c.Start(); err != nil {
+	c, err := begin(ctx, of.culvert, "run", "--data", filepath.Join(b.dir, "idle-"+of.data), worker)
+	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { _ = c.Process.Signal(syscall.SIGTERM); _ = c.Wait() }()
+	defer c.end()
 	var found []any
 	for end := time.Now().Add(60 * time.Second); time.Now().Before(end) &&
 		len(found) == 0; time.Sleep(100 * time.Millisecond) {

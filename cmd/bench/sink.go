@@ -15,8 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // The sink writes orders of a topic, of ten fields, to a service that has none of them: a new one for each run. What
@@ -44,42 +42,24 @@ type copying struct {
 // rows that sources read is enough.
 func (b *bench) copyings() []copying {
 	few, many := max(b.rows/10, 1), max(b.rows/2, 1)
-	all := []copying{{"one row", 1, 1, false, false},
+	return []copying{{"one row", 1, 1, false, false},
 		{"a POST each", few, 1, false, false}, {"a POST each" + slowKey, few, 1, true, false},
 		{"a POST each, no note of it", few, 1, false, true},
 		{"batches of 100", many, 100, false, false}, {"batches of 100" + slowKey, many, 100, true, false},
 		{"batches of 100, no note of them", many, 100, false, true}, {"batches of 1,000", many, 1000, false, false},
 		{"batches of 1,000" + slowKey, many, 1000, true, false}}
-	var wanted []copying
-	for i, c := range all {
-		compared := slices.ContainsFunc(all, func(o copying) bool {
-			return o.name == c.name+slowKey && strings.Contains(o.name, b.copies)
-		})
-		if i == 0 || compared || strings.Contains(c.name, b.copies) {
-			wanted = append(wanted, c)
-		}
-	}
-	return wanted
 }
 
 // fill writes the orders of a case to a topic.
 func (b *bench) fill(ctx context.Context, broker string, c copying) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(-1))
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	for n := range c.rows {
+	return produceAll(ctx, broker, topicOf(c), c.rows, func(n int) string {
 		city := "Köln"
 		if every := min(oneIn*c.batch, c.rows); c.slow && n%every == every/2 {
 			city = slowCity
 		}
-		client.Produce(ctx, &kgo.Record{Topic: topicOf(c), Key: fmt.Appendf(nil, `{"OrderID":%d}`, n+1),
-			Value: fmt.Appendf(nil,
-				`{"OrderID":%d,"CustomerID":"ALFKI","EmployeeID":%d,"ShipVia":%d,"Freight":"%d.25","ShipName":"Vins et alcools Chevalier","ShipCity":%q,"ShipPostalCode":"%05d","ShipCountry":"Germany","OrderDate":"2024-01-02T03:04:05"}`,
-				n+1, n%9+1, n%3+1, n%1000, city, n%100_000)}, nil)
-	}
-	return client.Flush(ctx)
+		return fmt.Sprintf(`{"OrderID":%d,"CustomerID":"ALFKI","EmployeeID":%d,"ShipVia":%d,"Freight":"%d.25","ShipName":"Vins et alcools Chevalier","ShipCity":%q,"ShipPostalCode":"%05d","ShipCountry":"Germany","OrderDate":"2024-01-02T03:04:05"}`,
+			n+1, n%9+1, n%3+1, n%1000, city, n%100_000)
+	})
 }
 
 func topicOf(c copying) string {
@@ -114,8 +94,7 @@ func late(service string) (*http.Server, string, error) {
 
 // copyOnce runs the worker of a binary until a topic has been written to a new service.
 func (b *bench) copyOnce(ctx context.Context, culvert, data, name, broker string, c copying) (u used, err error) {
-	service, err := spawn(ctx, b.service, "--listen", "127.0.0.1:0", "--rows", "1", "--user", "demo", "--password",
-		"secret")
+	service, err := b.demo(ctx, "--rows", "1")
 	if err != nil {
 		return u, err
 	}
