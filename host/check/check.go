@@ -132,7 +132,7 @@ func (k *Checker) struck(c *config.Connector, problems config.Problems) config.P
 // withoutClass is the problem of a connector that names no class.
 func withoutClass(m *plugin.Manager, c *config.Connector) config.Problem {
 	p := c.WithoutClass()
-	if known := offered(m, []wit.ComponentKind{wit.ComponentSource, wit.ComponentSink}); len(known) > 0 {
+	if known := offered(m, wit.ComponentSource, wit.ComponentSink); len(known) > 0 {
 		p.Text = strings.TrimSuffix(p.Text, ".") + ": expected " + strings.Join(known, " or ")
 	}
 	return p
@@ -194,10 +194,8 @@ func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.
 			return
 		}
 		if class != component.Name && strings.Contains(class, "$") {
-			p := problem(entry(c, prefix+"type"), errors.New("Kafka Connect takes a nested class with its package "+
-				"alone: "+component.Name))
-			p.Warning = true
-			problems = append(problems, p)
+			problems = append(problems, warning(entry(c, prefix+"type"), "Kafka Connect takes a nested class with its "+
+				"package alone: "+component.Name))
 		}
 		found := rules.Part(ctx, c, prefix, component)
 		problems = append(problems, found...)
@@ -247,10 +245,8 @@ func (k *Checker) elsewhere(c *config.Connector) config.Problems {
 	var problems config.Problems
 	if e, ok := c.Entry("producer.override.bootstrap.servers"); ok {
 		if _, also := c.Entry("admin.override.bootstrap.servers"); !also {
-			p := problem(e, errors.New("records go to these brokers, but their topics are made on the worker's, as in "+
-				"Kafka Connect: admin.override.bootstrap.servers makes them where the records go"))
-			p.Warning = true
-			problems = append(problems, p)
+			problems = append(problems, warning(e, "records go to these brokers, but their topics are made on the "+
+				"worker's, as in Kafka Connect: admin.override.bootstrap.servers makes them where the records go"))
 		}
 	}
 	if e, ok := c.Entry("consumer.override.group.id"); ok {
@@ -314,6 +310,10 @@ func problem(e config.Entry, err error) config.Problem {
 	var unsettled *plugin.Unsettled
 	return config.Problem{File: e.File, Line: e.Line, Setting: e.Key, Text: err.Error(), Alone: errors.As(err,
 		&unsettled)}
+}
+
+func warning(e config.Entry, text string) config.Problem {
+	return config.Problem{File: e.File, Line: e.Line, Setting: e.Key, Text: text, Warning: true}
 }
 
 var _ transport.Roles = config.Roles{}

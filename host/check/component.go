@@ -51,7 +51,7 @@ func Find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 			return plugin.Info{}, wit.Component{}, fmt.Errorf("%w: %s is a %s", first, full, kind)
 		}
 	}
-	offered := offered(m, kinds)
+	offered := offered(m, kinds...)
 	if len(offered) == 0 {
 		return plugin.Info{}, wit.Component{}, fmt.Errorf("no plugin has it, and there are none: this program was "+
 			"built without plugins (`make` builds them in), and none are in plugin.path or --plugins; %w", first)
@@ -223,7 +223,8 @@ func component(info *plugin.Info, kind wit.ComponentKind, class string) *wit.Com
 	return nil
 }
 
-func offered(m *plugin.Manager, kinds []wit.ComponentKind) []string {
+// offered are the classes of some kinds that connectors can name, sorted.
+func offered(m *plugin.Manager, kinds ...wit.ComponentKind) []string {
 	var names []string
 	for _, info := range m.Modules() {
 		for _, c := range info.Components {

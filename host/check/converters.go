@@ -18,8 +18,8 @@ const keyConverter, valueConverter, headerConverter = "key.converter", "value.co
 
 var converterSettings = []string{keyConverter, valueConverter, headerConverter}
 
-// declarationOf is what the converter of a class declares that one of the settings names.
-func declarationOf(which, class string) (convert.Declaration, error) {
+// ConverterOf is what the converter of a class declares that one of the settings names.
+func ConverterOf(which, class string) (convert.Declaration, error) {
 	if which == headerConverter {
 		return convert.FindHeaders(class)
 	}
@@ -31,7 +31,7 @@ func declarationOf(which, class string) (convert.Declaration, error) {
 func WorkerConverters(w *config.Worker) config.Problems {
 	var problems config.Problems
 	for _, which := range converterSettings {
-		declared, err := declarationOf(which, w.Text(which))
+		declared, err := ConverterOf(which, w.Text(which))
 		if err != nil {
 			continue // the problem of the connectors that the worker's converter is for
 		}
@@ -58,7 +58,7 @@ func (k *Checker) converters(c *config.Connector, component wit.Component) confi
 	for _, which := range converterSettings {
 		class, settings := c.Converter(which, k.Worker)
 		key, header := which == keyConverter, which == headerConverter
-		declared, err := declarationOf(which, class)
+		declared, err := ConverterOf(which, class)
 		if err != nil {
 			problems = append(problems, problem(entry(c, which), err))
 			continue
@@ -72,10 +72,8 @@ func (k *Checker) converters(c *config.Connector, component wit.Component) confi
 				at.Key += "." + e.Spec.Name
 			}
 			if unread(component, e) {
-				p := problem(at, errors.New("has no effect on a sink: it says how values are written, and a sink only "+
-					"reads them"))
-				p.Warning = true
-				problems = append(problems, p)
+				problems = append(problems, warning(at, "has no effect on a sink: it says how values are written, and a "+
+					"sink only reads them"))
 				continue
 			}
 			for _, text := range e.Errors {
@@ -117,8 +115,8 @@ func unknownOf(c *config.Connector, prefix string, declared convert.Declaration)
 			continue
 		}
 		if text := declared.Unknown(name); text != "" {
-			p := problem(e, errors.New(text))
-			p.Code, p.Warning = setting.CodeUnknown, true
+			p := warning(e, text)
+			p.Code = setting.CodeUnknown
 			problems = append(problems, p)
 		}
 	}
@@ -135,11 +133,9 @@ func (k *Checker) ownConverters(c *config.Connector) config.Problems {
 		}
 		for _, e := range c.Entries {
 			if strings.HasPrefix(e.Key, which+".") {
-				p := problem(e, fmt.Errorf("has no effect, as in Kafka Connect: this file names no %s, so that the "+
-					"worker's counts with the worker's settings. To have both here: "+
-					"%s=%s", which, which, k.Worker.Text(which)))
-				p.Warning = true
-				problems = append(problems, p)
+				problems = append(problems, warning(e, fmt.Sprintf("has no effect, as in Kafka Connect: this file names no "+
+					"%s, so that the worker's counts with the worker's settings. To have both here: %[1]s=%[2]s", which,
+					k.Worker.Text(which))))
 			}
 		}
 	}

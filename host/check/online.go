@@ -188,9 +188,7 @@ func (v *visit) unknown(c *config.Connector, component wit.Component) (warnings 
 	}
 	slices.Sort(v.unanswered)
 	for _, text := range slices.Compact(v.unanswered) {
-		p := problem(entry(c, name), errors.New("not checked with the service: "+text))
-		p.Warning = true
-		warnings = append(warnings, p)
+		warnings = append(warnings, warning(entry(c, name), "not checked with the service: "+text))
 	}
 	return warnings
 }

@@ -272,7 +272,7 @@ func (v *validating) part(k *Checker, prefix, alias, class string, kind wit.Comp
 			Rules: []wit.Rule{setting.Display(display)}})
 	}
 	classed := of("type", wit.KindClassName, wit.High, "Class.", what+" type for "+alias)
-	classed.Recommended = k.classes(kind)
+	classed.Recommended = offered(k.Plugins, kind)
 	classed.Spec.Rules = append(classed.Spec.Rules, setting.Required())
 	v.add("", classed)
 	versioned := of("plugin.version", wit.KindText, wit.High, "Version of the plugin; the newest unless given.",
@@ -314,36 +314,19 @@ func (v *validating) part(k *Checker, prefix, alias, class string, kind wit.Comp
 	v.group(group)
 }
 
-// classes are those of a kind that connectors can name.
-func (k *Checker) classes(kind wit.ComponentKind) (classes []string) {
-	for _, info := range k.Plugins.Modules() {
-		for _, c := range info.Components {
-			if c.Kind == kind {
-				classes = append(classes, c.Name)
-			}
-		}
-	}
-	slices.Sort(classes)
-	return slices.Compact(classes)
-}
-
 // converter adds the settings of a converter that the connector names, as Kafka Connect does.
 func (v *validating) converter(which string) {
-	key := which == keyConverter
-	declared, err := convert.Find(v.given.Text(which), key)
-	if which == headerConverter {
-		declared, err = convert.FindHeaders(v.given.Text(which))
-	}
+	declared, err := ConverterOf(which, v.given.Text(which))
 	if err != nil {
 		return // there is none, or it is a problem
 	}
 	settings := map[string]string{}
-	for _, s := range written(v.given) {
-		if name, ok := strings.CutPrefix(s.Name, which+"."); ok {
-			settings[name] = s.Value
+	for _, e := range v.given.Entries {
+		if name, ok := strings.CutPrefix(e.Key, which+"."); ok {
+			settings[name] = e.Raw
 		}
 	}
-	for _, e := range declared.Examine(settings, key) {
+	for _, e := range declared.Examine(settings, which == keyConverter) {
 		if which == headerConverter && e.Spec.Name == "converter.type" { // which Kafka Connect gives to converters
 			of := "header"
 			e.Value = &of

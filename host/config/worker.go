@@ -137,8 +137,8 @@ func (w *Worker) check() Problems {
 				problems = append(problems, invalid(e, text, w.Providers)...)
 			} else if found := literal(e, &spec, w.Providers); found != nil {
 				problems = append(problems, found...)
-			} else if reason, ok := unused[e.Key]; ok && !(w.ExactlyOnce() && slices.Contains(ofExactlyOnce, e.Key)) {
-				problems = append(problems, e.warning("has no effect: %s", reason))
+			} else if why := w.noEffect(&spec); why != "" {
+				problems = append(problems, e.warning("has no effect: %s", why))
 			} else if e.Key == ExactlyOnceSetting {
 				if text := w.without(); text != "" {
 					problems = append(problems, e.coded(setting.CodeInvalid, text))
@@ -166,9 +166,6 @@ func (w *Worker) check() Problems {
 
 // ExactlyOnceSetting is the setting that has sources write in transactions.
 const ExactlyOnceSetting = "exactly.once.source.support"
-
-// ofExactlyOnce are settings that have an effect with exactly-once alone.
-var ofExactlyOnce = []string{"group.id", "config.storage.topic", "config.storage.replication.factor"}
 
 // ExactlyOnce tells whether sources write their records and offsets in transactions. `preparing`, by which a group of
 // Java workers gets there, changes nothing for one worker.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/culvert-project/culvert/host/logging"
@@ -18,8 +19,7 @@ const (
 // LoggerLevels is what settings of loggers' levels begin with; the logger's name follows.
 const LoggerLevels = "logging.level."
 
-// workerSettings is the one table of the worker's settings. A line of Kafka Connect's that has no effect here stands in
-// unused, too.
+// workerSettings is the one table of the worker's settings.
 var workerSettings = slices.Concat(generalSettings, restSettings, proxySettings, securitySettings, tracingSettings)
 
 // workerDeclarations are they, for finding one.
@@ -89,11 +89,11 @@ var generalSettings = []wit.SettingSpec{
 	declared("group.id", wit.KindText, "", "Name of the group of workers."),
 	declared("config.storage.topic", wit.KindText, "", "Topic with connector configurations."),
 	declared("config.storage.replication.factor", wit.KindShort, "", "Its replicas."),
-	declared("status.storage.topic", wit.KindText, "", "Topic with states."),
-	declared("status.storage.partitions", wit.KindInt, "", "Its partitions."),
-	declared("status.storage.replication.factor", wit.KindShort, "", "Its replicas."),
-	declared("offset.storage.file.filename", wit.KindText, "", "File with the offsets of a standalone Java worker."),
-	declared("plugin.discovery", wit.KindText, "", "How Java plugins are found."),
+	unused("status.storage.topic", wit.KindText, "states are not stored"),
+	unused("status.storage.partitions", wit.KindInt, "states are not stored"),
+	unused("status.storage.replication.factor", wit.KindShort, "states are not stored"),
+	unused("offset.storage.file.filename", wit.KindText, "offsets are kept in the topic that offset.storage.topic names"),
+	unused("plugin.discovery", wit.KindText, "there are no Java plugins"),
 	declared("connector.client.config.override.policy", wit.KindText, "All", "Which settings of their Kafka clients "+
 		"connectors may override: All, None, Principal (security.protocol, sasl.mechanism, sasl.jaas.config) or "+
 		"Allowlist."),
@@ -103,7 +103,7 @@ var generalSettings = []wit.SettingSpec{
 		"preparing", "enabled")),
 	declared("admin.listeners", wit.KindListOfText, "", "Where /admin listens, as listeners; where it is given it is "+
 		"nowhere else, and empty nowhere at all."),
-	declared("rest.advertised.listener", wit.KindText, "", "Listener that others are told."),
+	unused("rest.advertised.listener", wit.KindText, "this worker does not join a group"),
 	declared("rest.extension.classes", wit.KindListOfText, "", "Java classes that extend REST: refused, use "+
 		"rest.basic.auth.file and rest.read.only."),
 	declared("access.control.allow.origin", wit.KindListOfText, "", "Origins whose pages may use REST in a browser "+
@@ -112,68 +112,59 @@ var generalSettings = []wit.SettingSpec{
 		"given."),
 	declared("response.http.headers.config", wit.KindText, "", "Headers that REST adds: `ACTION NAME: VALUE`, several "+
 		"separated by commas; set, add, setDate or addDate, for the last two milliseconds from now."),
-	declared("session.timeout.ms", wit.KindInt, "", "Group membership."),
-	declared("rebalance.timeout.ms", wit.KindInt, "", "Group membership."),
-	declared("heartbeat.interval.ms", wit.KindInt, "", "Group membership."),
-	declared("worker.sync.timeout.ms", wit.KindInt, "", "Group membership."),
-	declared("worker.unsync.backoff.ms", wit.KindInt, "", "Group membership."),
-	declared("connect.protocol", wit.KindText, "", "Group membership."),
-	declared("scheduled.rebalance.max.delay.ms", wit.KindInt, "", "Group membership."),
-	declared("inter.worker.key.generation.algorithm", wit.KindText, "", "Calls between workers."),
-	declared("inter.worker.signature.algorithm", wit.KindText, "", "Calls between workers."),
-	declared("inter.worker.key.ttl.ms", wit.KindInt, "", "Calls between workers."),
-	declared("inter.worker.key.size", wit.KindInt, "", "Calls between workers."),
-	declared("inter.worker.verification.algorithms", wit.KindListOfText, "", "Calls between workers."),
+	unused("session.timeout.ms", wit.KindInt, "this worker does not join a group"),
+	unused("rebalance.timeout.ms", wit.KindInt, "this worker does not join a group"),
+	unused("heartbeat.interval.ms", wit.KindInt, "this worker does not join a group"),
+	unused("worker.sync.timeout.ms", wit.KindInt, "this worker does not join a group"),
+	unused("worker.unsync.backoff.ms", wit.KindInt, "this worker does not join a group"),
+	unused("connect.protocol", wit.KindText, "this worker does not join a group"),
+	unused("scheduled.rebalance.max.delay.ms", wit.KindInt, "this worker does not join a group"),
+	unused("inter.worker.key.generation.algorithm", wit.KindText, "this worker does not join a group"),
+	unused("inter.worker.signature.algorithm", wit.KindText, "this worker does not join a group"),
+	unused("inter.worker.key.ttl.ms", wit.KindInt, "this worker does not join a group"),
+	unused("inter.worker.key.size", wit.KindInt, "this worker does not join a group"),
+	unused("inter.worker.verification.algorithms", wit.KindListOfText, "this worker does not join a group"),
 	declared("topic.tracking.enable", wit.KindBoolean, "true", "Whether REST tells a connector's topics."),
 	declared("topic.tracking.allow.reset", wit.KindBoolean, "true", "Whether REST forgets them."),
-	declared("metric.reporters", wit.KindListOfText, "", "Java classes that report metrics."),
+	unused("metric.reporters", wit.KindListOfText, "there are no Java plugins"),
 	declared("metrics.names", wit.KindListOfText, "strimzi,confluent", "Under which names /metrics shows what Kafka "+
 		"Connect has by JMX: those of Strimzi's rules for Prometheus' JMX exporter, those of Confluent's, or both.",
 		setting.Allowed("strimzi", "confluent")),
-	declared("metrics.num.samples", wit.KindInt, "", "Metrics."),
-	declared("metrics.recording.level", wit.KindText, "", "Metrics."),
-	declared("metrics.sample.window.ms", wit.KindLong, "", "Metrics."),
-	declared("internal.key.converter", wit.KindClassName, "", "Of Kafka before 3.0."),
-	declared("internal.value.converter", wit.KindClassName, "", "Of Kafka before 3.0."),
-	declared("internal.key.converter.schemas.enable", wit.KindBoolean, "", "Of Kafka before 3.0."),
-	declared("internal.value.converter.schemas.enable", wit.KindBoolean, "", "Of Kafka before 3.0."),
-	declared("rest.host.name", wit.KindText, "", "Of Kafka before 3.0."),
-	declared("rest.port", wit.KindInt, "", "Of Kafka before 3.0."),
+	unused("metrics.num.samples", wit.KindInt, "not built yet"),
+	unused("metrics.recording.level", wit.KindText, "not built yet"),
+	unused("metrics.sample.window.ms", wit.KindLong, "not built yet"),
+	unused("internal.key.converter", wit.KindClassName, "internal topics have one format"),
+	unused("internal.value.converter", wit.KindClassName, "internal topics have one format"),
+	unused("internal.key.converter.schemas.enable", wit.KindBoolean, "internal topics have one format"),
+	unused("internal.value.converter.schemas.enable", wit.KindBoolean, "internal topics have one format"),
+	unused("rest.host.name", wit.KindText, "use listeners"),
+	unused("rest.port", wit.KindInt, "use listeners"),
 }
 
-// unused are Kafka Connect's settings that are taken so that real worker files run, and why they have no effect.
-var unused = map[string]string{
-	"group.id":                                "this worker does not join a group",
-	"config.storage.topic":                    "connectors come from files",
-	"config.storage.replication.factor":       "connectors come from files",
-	"status.storage.topic":                    "states are not stored",
-	"status.storage.partitions":               "states are not stored",
-	"status.storage.replication.factor":       "states are not stored",
-	"offset.storage.file.filename":            "offsets are kept in the topic that offset.storage.topic names",
-	"plugin.discovery":                        "there are no Java plugins",
-	"rest.advertised.listener":                "this worker does not join a group",
-	"session.timeout.ms":                      "this worker does not join a group",
-	"rebalance.timeout.ms":                    "this worker does not join a group",
-	"heartbeat.interval.ms":                   "this worker does not join a group",
-	"worker.sync.timeout.ms":                  "this worker does not join a group",
-	"worker.unsync.backoff.ms":                "this worker does not join a group",
-	"connect.protocol":                        "this worker does not join a group",
-	"scheduled.rebalance.max.delay.ms":        "this worker does not join a group",
-	"inter.worker.key.generation.algorithm":   "this worker does not join a group",
-	"inter.worker.signature.algorithm":        "this worker does not join a group",
-	"inter.worker.key.ttl.ms":                 "this worker does not join a group",
-	"inter.worker.key.size":                   "this worker does not join a group",
-	"inter.worker.verification.algorithms":    "this worker does not join a group",
-	"metric.reporters":                        "there are no Java plugins",
-	"metrics.num.samples":                     "not built yet",
-	"metrics.recording.level":                 "not built yet",
-	"metrics.sample.window.ms":                "not built yet",
-	"internal.key.converter":                  "internal topics have one format",
-	"internal.value.converter":                "internal topics have one format",
-	"internal.key.converter.schemas.enable":   "internal topics have one format",
-	"internal.value.converter.schemas.enable": "internal topics have one format",
-	"rest.host.name":                          "use listeners",
-	"rest.port":                               "use listeners",
+// withoutEffect begins the documentation of Kafka Connect's settings that are taken so that real worker files run; why
+// they have none follows.
+const withoutEffect = "Has no effect: "
+
+func unused(name string, kind wit.SettingKind, why string) wit.SettingSpec {
+	return declared(name, kind, "", withoutEffect+why+".")
+}
+
+// onlyExactlyOnce are settings that have an effect with exactly-once alone, and why they have none without.
+var onlyExactlyOnce = map[string]string{
+	"group.id":                          "this worker does not join a group",
+	"config.storage.topic":              "connectors come from files",
+	"config.storage.replication.factor": "connectors come from files",
+}
+
+// noEffect is why a setting has no effect on the worker, "" where it has one.
+func (w *Worker) noEffect(spec *wit.SettingSpec) string {
+	if why, ok := strings.CutPrefix(spec.Documentation, withoutEffect); ok {
+		return strings.TrimSuffix(why, ".")
+	}
+	if w.ExactlyOnce() {
+		return ""
+	}
+	return onlyExactlyOnce[spec.Name]
 }
 
 func declared(name string, kind wit.SettingKind, value, doc string, rules ...wit.Rule) wit.SettingSpec {

@@ -344,10 +344,7 @@ func (t *task) failed(l failureContext, binding *plugin.Binding) (setting, class
 // classOf is the whole class of a converter, the connector's or else the worker's, also where an alias names it.
 func (c *connector) classOf(setting string) string {
 	class, _ := c.config.Converter(setting, c.o.Worker)
-	declared, err := convert.Find(class, false)
-	if setting == "header.converter" {
-		declared, err = convert.FindHeaders(class)
-	}
+	declared, err := check.ConverterOf(setting, class)
 	if err != nil { // cannot be: a converter was made of it
 		return class
 	}
