@@ -30,7 +30,7 @@ Exit code: 0 accepted, 1 refused, 2 if the file cannot be read or a setting is w
 			if _, err := os.Stat(args[0]); err != nil {
 				return wrong(err)
 			}
-			o, w, err := alone(c, &in)
+			o, w, err := alone(c, &in, "")
 			if err != nil {
 				return err
 			}

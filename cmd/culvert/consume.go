@@ -181,27 +181,15 @@ func workerSettings(w *config.Worker) map[string]string {
 // readBy has a command read by the worker of a file, nil where no file is given. What config providers gave the file
 // stands neither in the error nor in log.
 func readBy(file string, stderr io.Writer, do func(w *config.Worker, log *slog.Logger) error) error {
-	w, err := workerOf(file)
-	if err != nil {
-		return err
+	var w *config.Worker
+	if file != "" {
+		var err error
+		if w, err = loadWorker(file, nil); err != nil {
+			return err
+		}
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	return secrets.Error(do(w, logging.Struck(log, w.Strike)), w.Strike)
-}
-
-// workerOf is the configuration of a worker's file, nil where no file is given.
-func workerOf(file string) (*config.Worker, error) {
-	if file == "" {
-		return nil, nil
-	}
-	w, problems, err := config.LoadWorker(file, os.Environ(), nil)
-	if err == nil {
-		err = problems.Err()
-	}
-	if err != nil {
-		return nil, wrong(err)
-	}
-	return w, nil
 }
 
 // open makes a reader of topics, of the brokers of w if it is not nil. done is to be called in the end; the error has

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -54,16 +53,20 @@ func examine(c *cobra.Command, in *installation, files []string, asJSON bool) er
 	if err != nil {
 		return err
 	}
-	settings, err := in.settings()
-	if err != nil {
-		return err
-	}
-	w, problems := config.NewWorker("", nil, os.Environ(), settings)
+	var w *config.Worker
 	visit := doctor.NewVisit(func(s doctor.Step) {
 		s.Step, s.Message = w.Strike(s.Step), w.Strike(s.Message)
 		tellStep(c, s, asJSON)
 	})
-	if sorted.Worker != "" {
+	if sorted.Worker == "" {
+		if w, err = in.worker(""); err != nil {
+			return err
+		}
+	} else {
+		settings, err := in.settings()
+		if err != nil {
+			return err
+		}
 		var k kafka.Config
 		if w, k, err = remoteKafka(c.Context(), sorted.Worker, settings, log); err != nil {
 			return err
@@ -71,8 +74,6 @@ func examine(c *cobra.Command, in *installation, files []string, asJSON bool) er
 		if err := visitKafka(c, visit, w, k, log); err != nil {
 			return err
 		}
-	} else if err := problems.Err(); err != nil {
-		return wrong(err)
 	}
 	for _, file := range sorted.Connectors {
 		if !visit.Well() {

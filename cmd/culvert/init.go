@@ -82,13 +82,9 @@ func runInit(c *cobra.Command, in *installation, o *initOptions) error {
 	if err != nil {
 		return err
 	}
-	settings, err := in.settings()
+	w, err := in.worker("")
 	if err != nil {
 		return err
-	}
-	w, problems := config.NewWorker("", nil, os.Environ(), settings)
-	if err := problems.Err(); err != nil {
-		return wrong(err)
 	}
 	m, err := openPlugins(c, in, true)
 	if err != nil {

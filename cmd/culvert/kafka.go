@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
@@ -17,16 +16,12 @@ import (
 // broker is none that there is a way to. Neither the error nor what k logs shows what config providers gave the file.
 func remoteKafka(ctx context.Context, file string, settings map[string]string, log *slog.Logger) (w *config.Worker,
 	k kafka.Config, err error) {
-	w, problems, err := config.LoadWorker(file, os.Environ(), settings)
-	if err != nil {
-		return nil, kafka.Config{}, wrong(err)
+	if w, err = loadWorker(file, settings); err != nil {
+		return nil, k, err
 	}
 	strike := w.Strike
 	defer func() { err = secrets.Error(err, strike) }()
 	log = logging.Struck(log, strike)
-	if err := problems.Err(); err != nil {
-		return nil, kafka.Config{}, wrong(err)
-	}
 	k, warnings, err := kafka.Parse(ctx, w.All())
 	if err != nil {
 		return nil, k, wrong(fmt.Errorf("%s: %w", file, err))

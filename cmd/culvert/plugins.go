@@ -38,7 +38,7 @@ func newPlugins() *cobra.Command {
 
 // openPlugins opens the plugins that are built in, and those of the folders.
 func openPlugins(c *cobra.Command, in *installation, embedded bool) (*plugin.Manager, error) {
-	o, w, err := alone(c, in)
+	o, w, err := alone(c, in, "")
 	if err != nil {
 		return nil, err
 	}
@@ -49,8 +49,9 @@ func openPlugins(c *cobra.Command, in *installation, embedded bool) (*plugin.Man
 	return m, wrong(err)
 }
 
-// alone is a configuration for plugins alone; nothing is logged unless it was asked for.
-func alone(c *cobra.Command, in *installation) (host.Config, *config.Worker, error) {
+// alone is a configuration for plugins alone, with the worker of a file, "" for none; nothing is logged unless it was
+// asked for.
+func alone(c *cobra.Command, in *installation, file string) (host.Config, *config.Worker, error) {
 	log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError + 4}))
 	if c.Flags().Changed("log-level") {
 		var err error
@@ -58,16 +59,12 @@ func alone(c *cobra.Command, in *installation) (host.Config, *config.Worker, err
 			return host.Config{}, nil, err
 		}
 	}
-	settings, err := in.settings()
-	if err != nil {
-		return host.Config{}, nil, err
-	}
-	w, problems := config.NewWorker("", nil, os.Environ(), settings)
+	w, err := in.worker(file)
 	o := host.Config{Data: in.data, Logger: log, Compiling: compiling(c.ErrOrStderr())}
 	if in.plugins != "" {
 		o.Plugins = []string{in.plugins}
 	}
-	return o, w, wrong(problems.Err())
+	return o, w, err
 }
 
 func newPluginsList() *cobra.Command {

@@ -86,6 +86,24 @@ func (in *installation) settings() (map[string]string, error) {
 	return settings, nil
 }
 
+// worker is the configuration of a worker's file, "" for none, with --set.
+func (in *installation) worker(file string) (*config.Worker, error) {
+	settings, err := in.settings()
+	if err != nil {
+		return nil, err
+	}
+	return loadWorker(file, settings)
+}
+
+// loadWorker is the configuration of a worker's file, "" for none, with settings that go before it.
+func loadWorker(file string, settings map[string]string) (*config.Worker, error) {
+	w, problems, err := config.LoadWorker(file, os.Environ(), settings)
+	if err == nil {
+		err = problems.Err()
+	}
+	return w, wrong(err)
+}
+
 // config is the host's configuration for files.
 func (in *installation) config(files config.Files, stderr io.Writer) (host.Config, error) {
 	log, err := in.logger(stderr)

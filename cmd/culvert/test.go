@@ -3,14 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/chaintest"
-	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/host/record"
 	secrets "github.com/culvert-project/culvert/host/secret"
@@ -35,22 +33,9 @@ Exit code: 0 all good, 1 failures, 2 no tests or wrong use.`,
 			if err != nil {
 				return wrong(err)
 			}
-			o, w, err := alone(c, &in)
+			o, w, err := alone(c, &in, workerFile)
 			if err != nil {
 				return err
-			}
-			if workerFile != "" {
-				settings, err := in.settings()
-				if err != nil {
-					return err
-				}
-				var problems config.Problems
-				if w, problems, err = config.LoadWorker(workerFile, os.Environ(), settings); err == nil {
-					err = problems.Err()
-				}
-				if err != nil {
-					return wrong(err)
-				}
 			}
 			defer func() { err = secrets.Error(err, w.Strike) }()
 			o.Embedded, o.Logger = builtIn(), logging.Struck(o.Logger, w.Strike)

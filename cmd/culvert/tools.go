@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
-	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -190,13 +188,9 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 }
 
 func openTool(c *cobra.Command, in *installation, file string) (*check.Tool, func(), error) {
-	settings, err := in.settings()
+	w, err := in.worker("")
 	if err != nil {
 		return nil, nil, err
-	}
-	w, problems := config.NewWorker("", nil, os.Environ(), settings)
-	if err := problems.Err(); err != nil {
-		return nil, nil, wrong(err)
 	}
 	return openToolOf(c, in, w, file)
 }
@@ -214,8 +208,8 @@ func openToolOf(c *cobra.Command, in *installation, w *config.Worker, file strin
 	if err := problems.Err(); err != nil {
 		return nil, nil, wrong(err)
 	}
-	var m *plugin.Manager
-	if m, err = openPlugins(c, in, true); err != nil {
+	m, err := openPlugins(c, in, true)
+	if err != nil {
 		return nil, nil, err
 	}
 	lockouts, err := host.OpenLockouts(in.data, log)

@@ -35,7 +35,7 @@ func (ch Checker) Component(ctx context.Context, c *Connector, component wit.Com
 	frame := Declare(CommonSettings(component.Kind)...)
 	// What is compared for the nearest names of unknown keys is made once, where there are any.
 	guess := sync.OnceValue(func() *setting.Guess {
-		both := Declare(joined(own.Specs(), frame.Specs())...)
+		both := Declare(slices.Concat(own.Specs(), frame.Specs())...)
 		both.Prefixes = own.Prefixes
 		return &setting.Guess{Table: both, Number: own.NumberIn(keys(c.Entries)), Left: maxGuesses}
 	})

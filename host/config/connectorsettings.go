@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -137,16 +138,16 @@ var deadLetterSettings = []wit.SettingSpec{
 }
 
 // common declares all of them, for defaults.
-var common = Declare(joined(commonSettings, sourceSettings, sinkSettings, deadLetterSettings)...)
+var common = Declare(slices.Concat(commonSettings, sourceSettings, sinkSettings, deadLetterSettings)...)
 
 // CommonSettings are Kafka Connect's own settings of a source or a sink, in its order.
 func CommonSettings(kind wit.ComponentKind) []wit.SettingSpec {
 	switch kind {
 	case wit.ComponentSource:
-		return joined(commonSettings, sourceSettings, deadLetterSettings)
+		return slices.Concat(commonSettings, sourceSettings, deadLetterSettings)
 	case wit.ComponentSink:
 		// Kafka Connect shows topics behind the common part, and so do its tools.
-		return joined(commonSettings, sinkSettings, deadLetterSettings)
+		return slices.Concat(commonSettings, sinkSettings, deadLetterSettings)
 	}
 	return commonSettings
 }
@@ -185,12 +186,4 @@ func framed(name string, kind wit.SettingKind, value string, importance wit.Impo
 	s := declared(name, kind, value, doc, append(place, rules...)...)
 	s.Importance = importance
 	return s
-}
-
-func joined(lists ...[]wit.SettingSpec) []wit.SettingSpec {
-	var all []wit.SettingSpec
-	for _, l := range lists {
-		all = append(all, l...)
-	}
-	return all
 }

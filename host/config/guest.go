@@ -133,11 +133,6 @@ var guestsKnow = map[string]bool{"name": true, "connector.class": true, "tasks.m
 // hostAlone tells whether only the host has any business with the key: settings of converters, Kafka clients and other
 // stages.
 func hostAlone(key string) bool {
-	for _, prefix := range []string{"key.converter.", "value.converter.", "header.converter.", "producer.", "consumer.",
-		"admin.", "transforms.", "predicates.", "errors.", "config.providers"} {
-		if strings.HasPrefix(key, prefix) {
-			return true
-		}
-	}
-	return false
+	return hasPrefix(key, []string{"key.converter.", "value.converter.", "header.converter.", "producer.", "consumer.",
+		"admin.", "transforms.", "predicates.", "errors.", "config.providers"})
 }
