@@ -74,10 +74,8 @@ func OnceFromTheEnd(t *testing.T, broker string) {
 		"consumer.override.auto.offset.reset=latest", "tasks.max=2")...)
 	once := func(file string) {
 		t.Helper()
-		if r := p.Run("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, worker,
-			file); r.Code != 0 {
-			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-		}
+		p.MustRun("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, worker,
+			file)
 	}
 	once(there)
 	once(back)

@@ -142,10 +142,7 @@ func (e *Exactly) Edit() {
 	})
 	c := e.Start(false, e.Files()[1])
 	c.Eventually("the products", func() bool { return len(e.Records(e.changes())) == len(d.rows) })
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		e.t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 	e.edits = d
 	go d.Run()
 }
@@ -386,10 +383,7 @@ func (e *Exactly) GoesOn(w *Command) {
 		now := e.S.Ledger()
 		return now.Deltas > before.Deltas+1 && now.Pages-now.Deltas > before.Pages-before.Deltas
 	})
-	w.Signal(syscall.SIGTERM)
-	if r := w.Wait(); r.Code != 0 {
-		e.t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	w.MustStop()
 }
 
 // Zombie pauses a worker within a page, has another one with the same group.id take its connectors over, and then goes

@@ -233,6 +233,32 @@ func (p *Place) Run(args ...string) Result {
 	return c.Wait()
 }
 
+// MustRun runs the program to its end, which is exit 0.
+func (p *Place) MustRun(args ...string) Result {
+	p.T.Helper()
+	return p.Start(args...).MustEnd()
+}
+
+// Once has connectors work once with the built-in source, and with more arguments.
+func (p *Place) Once(args ...string) Result {
+	p.T.Helper()
+	return p.Run(append([]string{"run", "--once", "--plugins", Plugins(p.T), "--data", p.Data}, args...)...)
+}
+
+// MustOnce is Once that ends in exit 0.
+func (p *Place) MustOnce(args ...string) Result {
+	p.T.Helper()
+	return p.MustRun(append([]string{"run", "--once", "--plugins", Plugins(p.T), "--data", p.Data}, args...)...)
+}
+
+// NoError ends the test at an error that it is not about.
+func NoError(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Command is the program at work.
 type Command struct {
 	t              *testing.T
@@ -281,6 +307,23 @@ func (c *Command) Wait() Result {
 	c.Process.Wait()
 	c.cancel()
 	return Result{c.Process.ProcessState.ExitCode(), c.Stdout.String(), c.Stderr.String()}
+}
+
+// MustEnd waits for the end, which is exit 0.
+func (c *Command) MustEnd() Result {
+	c.t.Helper()
+	r := c.Wait()
+	if r.Code != 0 {
+		c.t.Fatalf("culvert %s: exit %d\n%s%s", strings.Join(c.Process.Args[1:], " "), r.Code, r.Stdout, r.Stderr)
+	}
+	return r
+}
+
+// MustStop asks the program by SIGTERM to end, and waits for exit 0.
+func (c *Command) MustStop() Result {
+	c.t.Helper()
+	c.Signal(syscall.SIGTERM)
+	return c.MustEnd()
 }
 
 // Signal sends the process a signal. After SIGSTOP it waits until each thread has stopped: the kernel returns earlier.

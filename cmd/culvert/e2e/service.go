@@ -22,10 +22,8 @@ func Filled(t *testing.T, rows int) (p *Place, from *service.Service, worker str
 		"offset.flush.interval.ms=1000")
 	there := p.File("there.properties", append(Source("there", address, "Orders"),
 		"topic.creation.default.partitions=8", "topic.creation.default.replication.factor=1")...)
-	if r := p.Run("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, worker,
-		there); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, worker,
+		there)
 	return p, s, worker
 }
 

@@ -190,13 +190,10 @@ func ThroughAvro(t *testing.T, url, asked string, more ...string) string {
 	for _, setting := range more {
 		worker = append(worker, "key.converter."+setting, "value.converter."+setting)
 	}
-	r := p.Run("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, p.File("worker.properties",
+	r := p.MustRun("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, p.File("worker.properties",
 		worker...),
 		p.File("from.properties", Source("from", address, "Orders")...), p.File("back.properties",
 			SinkOf("back", address, "Orders", "OrderCopies")...))
-	if r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
 	if diff := cmp.Diff(Entities(s, "Orders"), Entities(s, "OrderCopies")); diff != "" {
 		t.Errorf("what was read and what was written differ\n%s", diff)
 	}

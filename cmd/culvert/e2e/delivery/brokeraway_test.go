@@ -44,14 +44,10 @@ func TestBrokerAwayIsOneLine(t *testing.T) {
 	broker.Wait()
 	c.Says("kafka: a broker is away")
 	l, err := net.Listen("tcp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	for range 30 { // tries of all clients
 		conn, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		conn.Close()
 	}
 	l.Close()

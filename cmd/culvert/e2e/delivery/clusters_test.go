@@ -44,16 +44,12 @@ func TestSinkWhoseRecordsHaveExpired(t *testing.T) {
 				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
 			}
 			client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-			if err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, err)
 			t.Cleanup(client.Close)
 			admin, committed, start := kadm.NewClient(client), kadm.Offsets{}, kadm.Offsets{}
 			committed.AddOffset("Orders", 0, 2, -1)
 			start.AddOffset("Orders", 0, 15, -1)
-			if err := admin.CommitAllOffsets(t.Context(), "connect-back", committed); err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, admin.CommitAllOffsets(t.Context(), "connect-back", committed))
 			if deleted, err := admin.DeleteRecords(t.Context(), start); err != nil || deleted.Error() != nil {
 				t.Fatal(err, deleted.Error())
 			}
@@ -69,11 +65,9 @@ func TestSinkWhoseRecordsHaveExpired(t *testing.T) {
 			if way == "set" {
 				left := p.File("left.json",
 					`{"offsets":[{"partition":{"kafka_topic":"Orders","kafka_partition":0},"offset":{"kafka_offset":15}}]}`)
-				if r := p.Run("offsets", "set", "back", left, "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data,
+				p.MustRun("offsets", "set", "back", left, "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data,
 					worker,
-					back); r.Code != 0 {
-					t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-				}
+					back)
 			}
 			if r := once(p.File("back.properties", append(lines, more...)...)); r.Code != 0 {
 				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
@@ -97,17 +91,13 @@ func TestSinkOfATopicOfTransactionsThatHasExpired(t *testing.T) {
 	back := p.File("back.properties", e2e.SinkOf("back", address, "Orders", "OrderCopies")...)
 	once := func(files ...string) {
 		t.Helper()
-		if r := p.Run(append([]string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker},
-			files...)...); r.Code != 0 {
-			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-		}
+		p.MustRun(append([]string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker},
+			files...)...)
 	}
 	once(there)
 	once(back)
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	t.Cleanup(client.Close)
 	all := kadm.Offsets{}
 	all.AddOffset("Orders", 0, -1, -1)
@@ -130,10 +120,7 @@ func TestTopicsOfTheBrokersMaking(t *testing.T) {
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 10})
 	file := p.File("there.properties", e2e.Source("there", address, "Orders")...)
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "topic.creation.enable=false",
-		file); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustOnce("--set", "topic.creation.enable=false", file)
 	if got := len(p.Records("Orders")); got != s.Count("Orders") {
 		t.Errorf("expected %d records, found %d", s.Count("Orders"), got)
 	}

@@ -36,15 +36,11 @@ func TestForeignProducerInMidRun(t *testing.T) {
 	e := e2e.NewExactly(t, p.Broker(), p, "foreign", 4)
 	w := e.Reads()
 	foreign, err := kgo.NewClient(kgo.SeedBrokers(e.Servers), kgo.TransactionalID("exact-foreign-0"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer foreign.Close()
 	begin := func() {
 		t.Helper()
-		if err := foreign.BeginTransaction(); err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, foreign.BeginTransaction())
 		if err := foreign.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs",
 			Value: []byte("x")}).FirstErr(); err != nil {
 			t.Fatal(err)

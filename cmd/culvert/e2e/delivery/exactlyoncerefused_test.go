@@ -54,9 +54,7 @@ func TestConnectorThatCannotFence(t *testing.T) {
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 5})
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	servers := strings.Join(cluster.ListenAddrs(), ",")
 	var forbidden atomic.Bool
@@ -70,16 +68,12 @@ func TestConnectorThatCannotFence(t *testing.T) {
 		return answer, nil, true
 	})
 	foreign, err := kgo.NewClient(kgo.SeedBrokers(servers), kgo.TransactionalID("g-reads-0"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer foreign.Close()
 	if _, err := kadm.NewClient(foreign).CreateTopic(t.Context(), 1, 1, nil, "theirs"); err != nil {
 		t.Fatal(err)
 	}
-	if err := foreign.BeginTransaction(); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, foreign.BeginTransaction())
 	if err := foreign.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs",
 		Value: []byte("x")}).FirstErr(); err != nil {
 		t.Fatal(err)
@@ -136,7 +130,7 @@ func TestTasksThatComeAndGoUnderExactlyOnce(t *testing.T) {
 			}
 		}
 		file := p.File("reads.properties", append(lines, fmt.Sprint("tasks.max=", tasks))...)
-		if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file); r.Code != 0 {
+		if r := p.Once(worker, file); r.Code != 0 {
 			t.Fatalf("%d tasks: exit %d\n%s", tasks, r.Code, r.Stderr)
 		}
 		for _, set := range sets {

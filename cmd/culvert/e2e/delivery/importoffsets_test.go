@@ -22,9 +22,7 @@ func TestOffsetsAreImported(t *testing.T) {
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
 	broker := e2e.Embedded(t).Addr()
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer client.Close()
 	for _, topic := range []string{"theirs", "several", "damaged"} {
 		if _, err := kadm.NewClient(client).CreateTopic(context.Background(), 1, 1, nil, topic); err != nil {
@@ -91,9 +89,7 @@ func TestOffsetsAreImported(t *testing.T) {
 		`"entityset": "Orders"`) {
 		t.Errorf("found %s", found)
 	}
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, reads); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustOnce(worker, reads)
 	e2e.ReadTopic(t, broker, "Orders", 3)
 }
 
@@ -106,22 +102,16 @@ func TestOffsetsOfAStandaloneWorkerAreImported(t *testing.T) {
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
 	reads := p.File("reads.properties", e2e.Source("reads", address, "Orders")...)
 	written, err := filepath.Abs("../../../../host/internal/run/offset/testdata/standalone.offsets") // by Kafka's own class
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	whole, err := os.ReadFile(written)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	imports := func(name string, more ...string) e2e.Result {
 		args := append([]string{"offsets", "import", name, "--plugins", e2e.Plugins(t), "--data", p.Data}, more...)
 		return p.Run(append(args, worker, reads)...)
 	}
 	file := func(name string, content []byte) string {
 		path := filepath.Join(p.Dir, name)
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, os.WriteFile(path, content, 0o600))
 		return path
 	}
 	twice := bytes.Replace(whole, []byte(`"set":"Customers"`), []byte(`"set":"Orders"   `), 1)
@@ -151,8 +141,6 @@ func TestOffsetsOfAStandaloneWorkerAreImported(t *testing.T) {
 	if r := imports("reads", append(renamed, "--from-file", written)...); r.Code != 0 {
 		t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, reads); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustOnce(worker, reads)
 	e2e.ReadTopic(t, broker, "Orders", 3)
 }

@@ -63,9 +63,7 @@ func (c *crash) run(h *e2e.Holdup, seed uint64) {
 		c.kills = append(c.kills, kill{len(c.numbers()), c.stored()})
 	}
 	h.Arm(-1)
-	if r := c.p.Run("run", "--once", "--plugins", e2e.Plugins(c.t), "--data", c.p.Data, worker, file); r.Code != 0 {
-		c.t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.p.MustRun("run", "--once", "--plugins", e2e.Plugins(c.t), "--data", c.p.Data, worker, file)
 }
 
 // numbers are the rows of the topic's records, -1 for one that was not there at the start.

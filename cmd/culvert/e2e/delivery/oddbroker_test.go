@@ -36,9 +36,7 @@ func (r *refusals) next() (*kerr.Error, bool) {
 func TestExactlyOnceWithBrokersThatRefuse(t *testing.T) {
 	t.Parallel()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.AllowAutoTopicCreation(), kfake.DefaultNumPartitions(1))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	ends := &refusals{left: []*kerr.Error{kerr.ConcurrentTransactions, kerr.NotCoordinator, kerr.InvalidTxnState,
 		kerr.UnknownProducerID}}

@@ -97,9 +97,7 @@ func TestOffsets(t *testing.T) {
 		t.Errorf("offline: found %s", found)
 	}
 	saved := p.Dir + "/saved.json"
-	if err := os.WriteFile(saved, []byte(shows("reads", offline...)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, os.WriteFile(saved, []byte(shows("reads", offline...)), 0o600))
 	for _, c := range []struct {
 		args []string
 		code int
@@ -151,17 +149,11 @@ func changedBehindAFence(t *testing.T, change, want, offsets string) {
 		"bootstrap.servers="+servers,
 		"listeners=", "group.id=paused", "exactly.once.source.support=enabled"),
 		p.File("reads.properties", e2e.Source("reads", address, "Orders")...)}
-	if r := p.Run(append([]string{"run", "--once"}, files...)...); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun(append([]string{"run", "--once"}, files...)...)
 	paused, err := kgo.NewClient(kgo.SeedBrokers(servers), kgo.TransactionalID("paused-reads-0"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer paused.Close()
-	if err := paused.BeginTransaction(); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, paused.BeginTransaction())
 	if err := paused.ProduceSync(t.Context(), &kgo.Record{Topic: "connect-offsets", Key: []byte(`["reads",{"late":1}]`),
 		Value: []byte(`{"url":"/late"}`)}).FirstErr(); err != nil {
 		t.Fatal(err)
@@ -170,9 +162,7 @@ func changedBehindAFence(t *testing.T, change, want, offsets string) {
 	if change == "set" {
 		args = append(args, e2e.Put(t, p.Dir, "offsets.json", []byte(offsets)))
 	}
-	if r := p.Run(append(args, files...)...); r.Code != 0 {
-		t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	p.MustRun(append(args, files...)...)
 	if err := paused.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
 		t.Error("expected the task that was paused to be fenced")
 	}

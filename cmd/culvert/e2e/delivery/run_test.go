@@ -23,7 +23,7 @@ func TestOnceMovesWhatIsThereAndNothingTwice(t *testing.T) {
 	s, address := e2e.Demo(t, service.Options{Rows: 300, PageSize: 100})
 	file := p.File("orders.properties", e2e.Source("orders", address, "Orders", "Order_Details")...)
 	for round := range 2 {
-		r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file)
+		r := p.Once(file)
 		if r.Code != 0 || r.Stdout != "" {
 			t.Fatalf("round %d: exit %d, stdout %q\n%s", round, r.Code, r.Stdout, r.Stderr)
 		}
@@ -33,8 +33,7 @@ func TestOnceMovesWhatIsThereAndNothingTwice(t *testing.T) {
 			}
 		}
 	}
-	if strings.Contains(p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file).Stderr,
-		"REST listens") {
+	if strings.Contains(p.Once(file).Stderr, "REST listens") {
 		t.Error("expected no REST with --once unless listeners is set")
 	}
 	offsets := p.Records("connect-offsets")
@@ -50,9 +49,7 @@ func TestRunUntilStopped(t *testing.T) {
 	s, address := e2e.Demo(t, service.Options{Rows: 200, PageSize: 50})
 	listen := porttest.Address(t)
 	folder := filepath.Join(p.Dir, "etc")
-	if err := os.Mkdir(folder, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, os.Mkdir(folder, 0o700))
 	p.File("etc/worker.yaml", "bootstrap.servers: embedded", "listeners: http://"+listen,
 		"offset.flush.interval.ms: 3600000")
 	p.File("etc/orders.properties", e2e.Source("orders", address, "Orders")[1:]...) // named by its file
@@ -66,17 +63,12 @@ func TestRunUntilStopped(t *testing.T) {
 	if got := len(p.Records("Orders")); got != s.Count("Orders") {
 		t.Errorf("expected %d records in the running broker, found %d", s.Count("Orders"), got)
 	}
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 	if got := p.Records("connect-offsets"); len(got) == 0 {
 		t.Error("expected offsets to be stored at the stop")
 	}
 	rows := s.Ledger().Rows
-	if r := p.Run("run", "--once", "--config", folder, "--plugins", e2e.Plugins(t), "--data", p.Data); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun("run", "--once", "--config", folder, "--plugins", e2e.Plugins(t), "--data", p.Data)
 	if again := s.Ledger().Rows - rows; again != 0 {
 		t.Errorf("expected nothing to be read again, the service gave %d rows", again)
 	}
@@ -88,7 +80,7 @@ func TestFailedTaskLeavesOthersRunning(t *testing.T) {
 	s, address := e2e.Demo(t, service.Options{Rows: 100})
 	good := p.File("good.properties", e2e.Source("good", address, "Orders")...)
 	bad := p.File("bad.properties", e2e.Source("bad", porttest.Address(t), "Orders")...)
-	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, bad, good)
+	r := p.Once(bad, good)
 	if want := "connector bad, task 0: FAILED: "; r.Code != 1 || !strings.HasPrefix(r.LastLine(), want) {
 		t.Errorf("expected exit 1 and a last line with %q, found %d and %q", want, r.Code, r.LastLine())
 	}
@@ -114,10 +106,7 @@ func TestFailedTaskLeavesOthersRunning(t *testing.T) {
 		return e2e.Get(t, "http://"+listen+"/connectors/good/status", &status) == 200 &&
 			len(status.Tasks) == 1 && status.Tasks[0].State == connect.Running
 	})
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Errorf("expected exit 0 after SIGTERM, found %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 }
 
 // T16: a misspelt filter key sends 0 requests.
@@ -126,7 +115,7 @@ func TestMisspeltSettingSendsNothing(t *testing.T) {
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 10})
 	file := p.File("orders.properties", append(e2e.Source("orders", address, "Orders"), "sap.odata#00.exec-perod=60")...)
-	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file)
+	r := p.Once(file)
 	want := file + ":10: sap.odata#00.exec-perod: unknown setting; the nearest known one is sap.odata#00.exec-period"
 	if r.Code != 2 || !strings.Contains(r.Stderr, want) {
 		t.Errorf("expected exit 2 and %q, found %d and\n%s", want, r.Code, r.Stderr)
@@ -161,9 +150,7 @@ func TestBrokerOutlivesTheWorker(t *testing.T) {
 	c.Says("connector started")
 	c.Signal(syscall.SIGKILL)
 	c.Wait()
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustOnce(file)
 	seen := map[string]bool{}
 	for _, r := range p.Records("Orders") {
 		key, _ := json.Marshal(r["key"])
@@ -172,10 +159,7 @@ func TestBrokerOutlivesTheWorker(t *testing.T) {
 	if len(seen) != s.Count("Orders") {
 		t.Errorf("expected %d keys, found %d", s.Count("Orders"), len(seen))
 	}
-	broker.Signal(syscall.SIGTERM)
-	if r := broker.Wait(); r.Code != 0 {
-		t.Errorf("broker: exit %d\n%s", r.Code, r.Stderr)
-	}
+	broker.MustStop()
 }
 
 func TestTransforms(t *testing.T) {
@@ -190,9 +174,7 @@ func TestTransforms(t *testing.T) {
 		"transforms.route.replacement=sap.$1",
 		"predicates=orders", "predicates.orders.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
 		"predicates.orders.pattern=Ord.*")...)
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data, file); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data, file)
 	for set, inserted := range map[string]bool{"Orders": false, "Products": true} {
 		records := p.Records("sap." + set)
 		if len(records) != s.Count(set) {
@@ -224,9 +206,7 @@ func TestTransformsAcrossColumns(t *testing.T) {
 		"predicates.products.pattern=Prod.*",
 		"predicates.priced.type=org.apache.kafka.connect.transforms.predicates.HasHeaderKey",
 		"predicates.priced.name=price")...)
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data, file); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data, file)
 	if r := p.Run("consume", "Categories", "--data", p.Data); r.Code == 0 || !strings.Contains(r.Stderr,
 		"unknown topic") {
 		t.Errorf("expected no topic of records without the header, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)

@@ -62,10 +62,7 @@ func TestSoakToldUnderLoad(t *testing.T) {
 				t.Errorf("%d notifications were given up, %d subscriptions made", l.Undelivered, l.Subscribed)
 			}
 			t.Logf("%d notifications, %d requests for changes", s.Ledger().Notified, s.Ledger().Deltas)
-			c.Signal(syscall.SIGTERM)
-			if r := c.Wait(); r.Code != 0 {
-				t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-			}
+			c.MustStop()
 		})
 	}
 }
@@ -141,18 +138,14 @@ func TestStoredNotifications(t *testing.T) {
 	c.Equals(p, s, "full", "when told")
 	c.Signal(syscall.SIGKILL)
 	c.Wait()
-	if err := s.Set("notify-off", "true"); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, s.Set("notify-off", "true"))
 	for n := range 60 {
 		a.Send("MERGE", fmt.Sprintf("Products(%d)", 10+n), map[string]any{"ProductName": fmt.Sprint("In silence ", n)})
 	}
 	a.Change(2)
 	c = run()
 	c.Equals(p, s, "full", "after a restart")
-	if err := s.Set("notify-off", "false"); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, s.Set("notify-off", "false"))
 	a.Change(3)
 	c.Equals(p, s, "full", "when told again")
 }
@@ -179,9 +172,7 @@ func TestListenerTakesTLS(t *testing.T) {
 	post := func(url string, certificates ...tls.Certificate) (int, error) {
 		roots := x509.NewCertPool()
 		leaf, err := x509.ParseCertificate(e2e.Localhost(t).Certificate[0])
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		roots.AddCert(leaf)
 		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true,
 			TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "localhost", Certificates: certificates}}}
@@ -202,10 +193,7 @@ func TestListenerTakesTLS(t *testing.T) {
 	if status, err := post("http://"); status != 400 {
 		t.Errorf("a sender without TLS: %d, %v", status, err)
 	}
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 }
 
 // T14: connectors are made and deleted by REST: with `terminate` no subscription and no queue of changes is left, with
@@ -219,9 +207,7 @@ func TestSoakDeletedConnectors(t *testing.T) {
 	f := p.Follows("conf")
 	queue := func() string {
 		r, err := http.Get("http://" + address + service.ODPPath + "SubscribedToFactsOfProducts?$format=json")
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		defer r.Body.Close()
 		body := make([]byte, 1000)
 		n, _ := r.Body.Read(body)
@@ -265,10 +251,7 @@ func TestSoakDeletedConnectors(t *testing.T) {
 			return s.SubscriptionCount() == c.left && open() == (c.left > 0)
 		})
 	}
-	f.Signal(syscall.SIGTERM)
-	if r := f.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	f.MustStop()
 	if s.SubscriptionCount() != 3*connectors || !open() {
 		t.Errorf("%d subscriptions are left, the queue: %s", s.SubscriptionCount(), queue())
 	}
@@ -302,10 +285,7 @@ func TestSoakFirstByteComesLate(t *testing.T) {
 	c.Wait()
 	c = run()
 	c.Equals(p, s, "late", "in the end")
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 	if l := s.Ledger(); l.Jobs != 1 || l.Terminated != 0 {
 		t.Errorf("%d jobs were begun, %d ended", l.Jobs, l.Terminated)
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -38,9 +37,7 @@ type link struct {
 func newWire(t *testing.T, name string) *wire {
 	t.Helper()
 	own, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	w := &wire{name: name, own: own, links: map[*link]bool{}}
 	var group sync.WaitGroup
 	group.Go(func() { w.accept(&group) })
@@ -167,9 +164,7 @@ func TestSoakExactlyOnceOnBadWires(t *testing.T) {
 	toBroker.leads(porttest.Address(t))
 	b, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: *toBroker.to.Load(),
 		Advertised: toBroker.address()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	t.Cleanup(func() { b.Close() })
 	const soon = "request.timeout.ms=5000"
 	e := e2e.NewExactly(t, toBroker.address(), p, "wires", 200, soon, "producer."+soon, "consumer."+soon, "admin."+soon)
@@ -196,10 +191,6 @@ func TestSoakExactlyOnceOnBadWires(t *testing.T) {
 		before := wire.bytes.Load()
 		w.Eventually("bytes on the way to the "+wire.name, func() bool { return wire.bytes.Load() > before })
 	}
-	w.Signal(syscall.SIGTERM)
-	r := w.Wait()
-	if r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	w.MustStop()
 	e.Finish(fmt.Sprint("connections ", happened))
 }

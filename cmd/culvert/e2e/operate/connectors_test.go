@@ -226,9 +226,7 @@ func TestStatusIsWatched(t *testing.T) {
 		t.Errorf("expected 4000 rows and their rate, found %q (%v)", rows[1], err)
 	}
 	c.Signal(syscall.SIGINT)
-	if r := c.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustEnd()
 }
 
 // Commands that ask a worker send its password to no other origin that an answer leads to, nor the passwords of a

@@ -29,9 +29,7 @@ func TestConsumeRegistered(t *testing.T) {
 			"value.converter=io.confluent.connect.json.JsonSchemaConverter",
 			"value.converter.schema.registry.url="+registry.URL())...)}
 	run := append([]string{"run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data}, files...)
-	if r := p.Run(run...); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun(run...)
 	for _, topic := range []string{"Orders", "Typed"} {
 		for how, named := range map[string][]string{"file": {"-p", worker}, "command": {"--bootstrap-servers", broker.Addr(),
 			"--schema-registry", registry.URL()}} {
@@ -56,9 +54,7 @@ func TestConsumeRegistered(t *testing.T) {
 		}
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr()), kgo.AllowAutoTopicCreation())
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer client.Close()
 	for _, value := range []string{"\x00\x00\x00\xff\xffx", "plain"} {
 		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "odd", Value: []byte(value)}).FirstErr(); err != nil {
@@ -79,9 +75,7 @@ func TestConsumeSome(t *testing.T) {
 	p := e2e.NewPlace(t)
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr()), kgo.AllowAutoTopicCreation(),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer client.Close()
 	start := time.Date(2026, 2, 3, 0, 0, 0, 0, time.UTC)
 	for i := range 10 {
@@ -99,9 +93,7 @@ func TestConsumeSome(t *testing.T) {
 		var found []string
 		for line := range strings.Lines(r.Stdout) {
 			var record struct{ Value json.Number }
-			if err := json.Unmarshal([]byte(line), &record); err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, json.Unmarshal([]byte(line), &record))
 			found = append(found, record.Value.String())
 		}
 		if got := strings.Join(found, " "); r.Code != 0 || got != c.want {

@@ -23,7 +23,7 @@ func TestSecondWorkerOnADataFolder(t *testing.T) {
 	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, first)
 	c.Says("connector started")
 	sent := s.Ledger().Total
-	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, second)
+	r := p.Once(worker, second)
 	want := fmt.Sprintf("data folder %s: expected it for this worker alone, found another worker at work in it", p.Data)
 	if pid := fmt.Sprintf("(process %d)", c.Process.Process.Pid); r.Code != 2 || !strings.Contains(r.LastLine(),
 		want) ||
@@ -44,7 +44,7 @@ func TestSecondWorkerOnADataFolder(t *testing.T) {
 	}
 	c.Signal(syscall.SIGKILL)
 	c.Wait()
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, second); r.Code != 0 {
+	if r := p.Once(worker, second); r.Code != 0 {
 		t.Errorf("after kill -9: exit %d\n%s", r.Code, r.Stderr)
 	}
 }

@@ -20,9 +20,7 @@ var northwind = strings.TrimSuffix(service.NorthwindPath, "/")
 func behind(t *testing.T, p *e2e.Place) (double *connectivitytest.Server, worker []string) {
 	t.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "rows"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	t.Cleanup(c.Close)
 	double = connectivitytest.NewServer()
 	t.Cleanup(double.Close)

@@ -67,13 +67,8 @@ func TestFormsOfConnectorFiles(t *testing.T) {
 			return strings.Contains(string(answers[name]), `"task":0`)
 		})
 	}
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, "--config", folder); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
+	p.MustOnce("--config", folder)
 	for _, name := range names {
 		if n := len(p.Records(name)); n != 10 {
 			t.Errorf("%s: expected 10 records, found %d", name, n)
@@ -85,9 +80,7 @@ func TestFormsOfConnectorFiles(t *testing.T) {
 		t.Errorf("the answer of GET /connectors/request: exit %d\n%s%s\n%s", r.Code, r.Stdout, r.Stderr,
 			answers["request"])
 	}
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, again); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustOnce(again)
 }
 
 // A folder in which half of the files are bad: the others run, and everybody who asks is told which file is bad, and
@@ -113,15 +106,9 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 		"sap.odata.user.pwd=${file:/nowhere/at/all:pwd}")...)
 	p.Subfolder("half/mounted.properties") // Docker makes a folder where a file to mount is not there
 	p.File("half/utf16.properties", "\xff\xfen\x00a\x00m\x00e\x00=\x00u\x00t\x00f\x001\x006\x00")
-	if err := os.Symlink("nowhere", filepath.Join(folder, "dangling.properties")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("/dev/zero", filepath.Join(folder, "endless.properties")); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mkfifo(filepath.Join(folder, "pipe.json"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, os.Symlink("nowhere", filepath.Join(folder, "dangling.properties")))
+	e2e.NoError(t, os.Symlink("/dev/zero", filepath.Join(folder, "endless.properties")))
+	e2e.NoError(t, syscall.Mkfifo(filepath.Join(folder, "pipe.json"), 0o600))
 	// By the name of the connector: what its trace says. The name is the file's where the file says none.
 	bad := map[string][]string{
 		"misspelt":         {"half/misspelt.properties:10: sap.odata.host.adress: unknown setting"},
@@ -173,7 +160,7 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	if r := c.Wait(); r.Code != 0 {
 		t.Errorf("stopped by a signal: expected exit 0, found %d\n%s", r.Code, r.Stderr)
 	}
-	once := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, "--config", "half")
+	once := p.Once("--config", "half")
 	if once.Code != 2 || !strings.Contains(once.Stderr, "connector misspelt: FAILED: half/misspelt.properties:10: ") {
 		t.Errorf("--once: expected exit 2 and the bad files, found %d\n%s", once.Code, once.Stderr)
 	}
@@ -199,8 +186,7 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 		t.Errorf("validate: expected exit 1, found %d", check.Code)
 	}
 	// Files that are named are all run or none, as by Kafka's standalone worker.
-	named := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, "half/good.properties",
-		"half/misspelt.properties")
+	named := p.Once("half/good.properties", "half/misspelt.properties")
 	if named.Code != 2 || !strings.Contains(named.Stderr, "half/misspelt.properties:10: ") {
 		t.Errorf("named files: expected exit 2 and the bad file, found %d\n%s", named.Code, named.Stderr)
 	}

@@ -17,16 +17,12 @@ func TestExamplesOfGuides(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	guides, err := filepath.Glob("../../guides/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	ofWorkers := regexp.MustCompile(`(?m)^(bootstrap\.servers|config\.providers|tracing\.)`)
 	examples := 0
 	for _, guide := range guides {
 		text, err := os.ReadFile(guide)
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		for _, m := range regexp.MustCompile("(?s)```properties\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 			examples++
 			lines := strings.Split(strings.TrimSpace(m[1]), "\n")

@@ -28,10 +28,7 @@ func TestInit(t *testing.T) {
 	flags := slices.Clip(append(where, "--yes", "--service", root, "--entity-set", "Customers,Products", "--select",
 		"CustomerID,City"))
 
-	r := p.Run(append(flags, "-o", "made.properties")...)
-	if r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun(append(flags, "-o", "made.properties")...)
 	file := filepath.Join(p.Dir, "made.properties")
 	text, err := os.ReadFile(file)
 	if err != nil || strings.Contains(string(text), "geheim") || !strings.Contains(string(text),
@@ -39,12 +36,8 @@ func TestInit(t *testing.T) {
 		!strings.Contains(string(text), "# Name of the entity set.") {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	if r := p.Run("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, file); r.Code != 0 {
-		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, file)
+	p.MustOnce(file)
 	if n, want := len(p.Records("Customers")), s.Count("Customers"); n != want {
 		t.Errorf("expected %d records, found %d", want, n)
 	}

@@ -3,7 +3,6 @@ package operate
 import (
 	"fmt"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -66,8 +65,5 @@ func TestCostOfOneConnectorAmongMany(t *testing.T) {
 	if deleted > 0 {
 		t.Errorf("expected no call for one that is deleted, found %v", deleted)
 	}
-	f.Signal(syscall.SIGTERM)
-	if r := f.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	f.MustStop()
 }

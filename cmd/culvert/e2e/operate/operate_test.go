@@ -3,7 +3,6 @@ package operate
 import (
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -126,19 +125,14 @@ func TestOperate(t *testing.T) {
 	f.Await("orders", "runs", e2e.Runs)
 	f.Letters(taker)
 	f.Versions(dir)
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 }
 
 // lock has a user of a service locked by somebody's guess.
 func lock(t *testing.T, address string) {
 	t.Helper()
 	request, err := http.NewRequest("GET", "http://"+address+service.SAPPath, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	request.SetBasicAuth("me", "somebody's guess")
 	r, err := http.DefaultClient.Do(request)
 	if err != nil || r.StatusCode != 401 {

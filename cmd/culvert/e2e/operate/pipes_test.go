@@ -26,9 +26,7 @@ func filesBelow(t *testing.T, folders ...string) (files []string) {
 			}
 			return err
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 	}
 	return files
 }
@@ -40,21 +38,15 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 10, User: "sap", Password: "geheim"})
 	for _, dir := range []string{p.Data, filepath.Join(p.Dir, "cache", "culvert")} { // a cache of its own
-		if err := os.Remove(filepath.Join(dir, "plugins.cache")); err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, os.Remove(filepath.Join(dir, "plugins.cache")))
 	}
 	own := filepath.Join(p.Data, "plugins.cache")
 	err := os.CopyFS(own, os.DirFS(e2e.Bench.Cache))
 	for tries := 1; errors.Is(err, fs.ErrNotExist) && tries < 100; tries++ { // workers of other tests write files in it
-		if err := os.RemoveAll(own); err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, os.RemoveAll(own))
 		err = os.CopyFS(own, os.DirFS(e2e.Bench.Cache))
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=")
 	connector := p.File("c.properties", append(e2e.Source("c", address, "Products"), "sap.odata.user.name=sap",
 		"sap.odata.user.pwd=geheim")...)
@@ -77,12 +69,8 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 	}
 	for group, files := range groups {
 		for _, file := range files {
-			if err := os.Rename(file, file+".kept"); err != nil {
-				t.Fatal(err)
-			}
-			if err := syscall.Mkfifo(file, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, os.Rename(file, file+".kept"))
+			e2e.NoError(t, syscall.Mkfifo(file, 0o600))
 		}
 		r := run()
 		if r.Code != 0 && r.Code != 1 && r.Code != 2 {
@@ -92,9 +80,7 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 			t.Errorf("%s: expected what is wrong, found %s", group, r.LastLine())
 		}
 		for _, file := range files {
-			if err := os.Rename(file+".kept", file); err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, os.Rename(file+".kept", file))
 		}
 	}
 }

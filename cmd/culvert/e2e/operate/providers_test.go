@@ -113,10 +113,7 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 	f.Must(400, "PATCH", "/connectors/calm/config", e2e.AsJSON(t, map[string]string{"sap.odata.proxy.user.pwd": pwd}))
 	end := func() {
 		t.Helper()
-		f.Signal(syscall.SIGTERM)
-		if r := f.Wait(); r.Code != 0 {
-			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-		}
+		f.MustStop()
 	}
 	end()
 
@@ -136,9 +133,7 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 		"outside allowed.paths") {
 		t.Errorf("found %s", answer)
 	}
-	if err := os.Symlink(filepath.Join(p.Dir, "other.properties"), filepath.Join(p.Dir, "secrets/link")); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, os.Symlink(filepath.Join(p.Dir, "other.properties"), filepath.Join(p.Dir, "secrets/link")))
 	made["sap.odata.user.pwd"] = "${file:" + filepath.Join(p.Dir, "secrets/link") + ":pwd}"
 	if answer := f.Must(400, "PUT", "/connectors/made/config", e2e.AsJSON(t, made)); !strings.Contains(answer,
 		"outside allowed.paths") {

@@ -95,16 +95,12 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 
 	// The folder vanishes and comes back; SIGHUP asks for a look.
 	dir := filepath.Join(p.Dir, "conf")
-	if err := os.Rename(dir, dir+".away"); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, os.Rename(dir, dir+".away"))
 	f.Says("the folder of connectors can't be read, and all run on as they are")
 	if names := f.Names(); !slices.Equal(names, []string{"calm", "renamed"}) {
 		t.Errorf("without the folder: expected both to run on, found %q", names)
 	}
-	if err := os.Rename(dir+".away", dir); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, os.Rename(dir+".away", dir))
 	f.Says("the folder of connectors can be read again")
 	f.Signal(syscall.SIGHUP)
 	f.Says("the folder of connectors was read again, as was asked for")
@@ -115,10 +111,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.Eventually("no connectors", func() bool { return len(f.Names()) == 0 })
 	f.Replaced("conf/calm.properties", e2e.Source("calm", address, "Customers")...)
 	f.Await("calm", "runs", e2e.Runs)
-	f.Signal(syscall.SIGTERM)
-	if r := f.Wait(); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	f.MustStop()
 	if n := len(p.Records("Customers")); n != 91 {
 		t.Errorf("expected each of 91 rows once, found %d records", n)
 	}
@@ -157,9 +150,7 @@ func TestDiff(t *testing.T) {
 		}
 	}
 	// What was made by REST where its folder took nothing stands in the data folder, and no folder misses it.
-	if err := os.MkdirAll(filepath.Join(p.Data, "connectors"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, os.MkdirAll(filepath.Join(p.Data, "connectors"), 0o755))
 	p.File("data/connectors/own.json", e2e.AsJSON(t, settingsOf(e2e.Source("own", address, "Suppliers"))))
 	f.Await("own", "runs", e2e.Runs)
 	diff := func(folder string, more ...string) e2e.Result {

@@ -27,18 +27,14 @@ func TestRunThroughCloudConnector(t *testing.T) {
 	issuer.Close()
 	roots := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Certificate().Raw}))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "alice",
 		"hush-hush"),
 		kfake.TLS(&tls.Config{Certificates: issuer.TLS.Certificates}),
 		kfake.ListenFn(func(string, string) (net.Listener, error) {
 			return e2e.Named{Listener: l, Name: "example.com:9092"}, nil
 		}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	double.Map("kafka.virtual:9092", l.Addr().String())
 	p.File("secrets.properties",
@@ -51,12 +47,9 @@ func TestRunThroughCloudConnector(t *testing.T) {
 		"ssl.truststore.type=PEM", "ssl.truststore.location=" + p.File("roots.pem", roots)}
 	s, address := e2e.Demo(t, service.Options{Rows: 300, PageSize: 100, Switches: service.Switches{CSRF: true}})
 	worker := p.File("worker.properties", lines...)
-	r := p.Run("run", "--once", "--log-level", "debug", "--plugins", folder, "--data", p.Data, worker,
+	r := p.MustRun("run", "--once", "--log-level", "debug", "--plugins", folder, "--data", p.Data, worker,
 		p.File("there.properties", e2e.Source("there", address, "Products")...),
 		p.File("back.properties", e2e.SinkOf("back", address, "Products", "ProductCopies")...))
-	if r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
 	if got, want := s.Count("ProductCopies"), s.Count("Products"); got != want || want == 0 {
 		t.Errorf("expected %d rows to be written back, found %d", want, got)
 	}

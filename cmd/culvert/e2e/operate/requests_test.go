@@ -19,11 +19,8 @@ func TestRequestsAtDebug(t *testing.T) {
 	s, address := e2e.Demo(t, service.Options{Rows: 50, PageSize: 20, User: "demo", Password: "s3cr3t pass"})
 	lines := append(e2e.Source("orders", address, "Orders"), "sap.odata.user.name=demo", "sap.odata.user.pwd=s3cr3t pass",
 		"sap.odata.header.APIKey=k3y-of-a-gateway")
-	r := p.Run("run", "--once", "--log-level", "debug", "--plugins", e2e.Plugins(t), "--data", p.Data,
+	r := p.MustRun("run", "--once", "--log-level", "debug", "--plugins", e2e.Plugins(t), "--data", p.Data,
 		p.File("orders.properties", lines...))
-	if r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
 	line := regexp.MustCompile(
 		`level=DEBUG msg=request connector=orders method=(\w+) path="?([^ "]+)"? status=(\d+) bytes=(\d+) ms=\d+\n`)
 	found := line.FindAllStringSubmatch(r.Stderr, -1)

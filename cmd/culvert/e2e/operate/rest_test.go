@@ -82,14 +82,8 @@ func TestConnectorsAreSteered(t *testing.T) {
 		`{"connector.class": "ODataSource", "sap.odata.user.pwd": "[hidden]"}`)
 	f.Must(500, "PUT", "/connector-plugins/ODataSource/config/validate", `{"topic": "x"}`)
 	f.Must(500, "PUT", "/connector-plugins/NotThere/config/validate", `{"connector.class": "NotThere"}`)
-	f.Signal(syscall.SIGTERM)
-	if r := f.Wait(); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, "--config", filepath.Join(p.Dir,
-		"conf")); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	f.MustStop()
+	p.MustOnce("--config", filepath.Join(p.Dir, "conf"))
 	if n := len(p.Records("Customers")); n != 91 {
 		t.Errorf("expected each of 91 rows once, found %d records", n)
 	}
@@ -154,9 +148,7 @@ func TestConnectorsAreWritten(t *testing.T) {
 
 	// What is bad changes nothing.
 	before, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	if answer := f.Must(400, "PATCH", "/connectors/customers/config",
 		`{"tasks.max": "many"}`); !strings.Contains(answer, "contains the following 1 error(s):") ||
 		!strings.Contains(answer, "Invalid value many for configuration tasks.max: Not a number of type INT") {
@@ -185,10 +177,7 @@ func TestConnectorsAreWritten(t *testing.T) {
 	if r := f.Wait(); r.Code != 0 || strings.Contains(r.Stderr, "a mistake in culvert") {
 		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
 	}
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, "--config", filepath.Join(p.Dir,
-		"conf")); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustOnce("--config", filepath.Join(p.Dir, "conf"))
 	if n := len(p.Records("Customers")); n != 91 {
 		t.Errorf("expected each of 91 rows once, found %d records", n)
 	}
@@ -469,10 +458,7 @@ func TestInitialStateOfFiles(t *testing.T) {
 			`"tasks.max": "2"`) {
 		t.Errorf("expected its file to be written anew, found %s %v", text, err)
 	}
-	f.Signal(syscall.SIGTERM)
-	if r := f.Wait(); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	f.MustStop()
 
 	f = p.Follows("conf")
 	f.Await("paused", "runs", e2e.Runs)
@@ -481,7 +467,7 @@ func TestInitialStateOfFiles(t *testing.T) {
 	f.Wait()
 	// Nobody could resume it in a run that ends by itself.
 	file("paused", "Customers", "PAUSED")
-	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, "conf/worker.properties", "conf/paused.json")
+	r := p.Once("conf/worker.properties", "conf/paused.json")
 	if r.Code != 2 || !strings.Contains(r.Stderr,
 		"initial_state: expected RUNNING in a run with --once, found PAUSED") {
 		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
@@ -524,10 +510,7 @@ func TestChecksSendNothingElsewhere(t *testing.T) {
 				t.Error("expected the service to be asked")
 			}
 		}
-		f.Signal(syscall.SIGTERM)
-		if r := f.Wait(); r.Code != 0 {
-			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-		}
+		f.MustStop()
 	}
 }
 
@@ -556,20 +539,14 @@ func TestReboundPagesReadNoPasswords(t *testing.T) {
 	call := func(host, method, path, body string) (int, string) {
 		t.Helper()
 		r, err := http.NewRequest(method, f.Url+path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		r.Host = host
 		r.Header.Set("Content-Type", "application/json")
 		a, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		defer a.Body.Close()
 		text, err := io.ReadAll(a.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		return a.StatusCode, string(text)
 	}
 	for _, path := range []string{"/connectors/calm", "/connectors/calm/config", "/connectors/calm/tasks",

@@ -44,9 +44,7 @@ func TestSchemasOfACommand(t *testing.T) {
 		}
 		r := p.Run(args...)
 		var found, expected any
-		if err := json.Unmarshal([]byte(want), &expected); err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, json.Unmarshal([]byte(want), &expected))
 		if err := json.Unmarshal([]byte(r.Stdout), &found); err != nil || r.Code != 0 {
 			t.Fatalf("%s: exit %d, %v\n%s%s", format, r.Code, err, r.Stdout, r.Stderr)
 		}

@@ -105,10 +105,7 @@ func TestOperators(t *testing.T) {
 	}
 	command(1, "plugins", "swap", "odata-source", "0")
 	command(1, "plugins", "rollback", "odata-source") // there is no version before it
-	f.Signal(syscall.SIGTERM)
-	if r := f.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	f.MustStop()
 }
 
 // A start that has nothing to read says so in a line: the topic to which nothing comes, when the set was read, and what
@@ -121,7 +118,7 @@ func TestNothingToDoIsSaid(t *testing.T) {
 		return p.File("in.properties", e2e.Instead(e2e.Source("in", address, "Orders"), "sap.odata#00.topic="+topic)...)
 	}
 	run := func(topic string) e2e.Result {
-		return p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file(topic))
+		return p.Once(file(topic))
 	}
 	const line = "this start reads nothing into topic "
 	if r := run("Orders"); r.Code != 0 || strings.Contains(r.Stderr, line) {

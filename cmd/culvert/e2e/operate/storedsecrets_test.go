@@ -55,9 +55,7 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
 	other := newEavesdropper(t)
 	host, port, err := net.SplitHostPort(other.address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	secrets := p.File("secrets.properties", "pwd=behind-a-file")
 	p.Subfolder("conf")
 	stored := map[string][]string{

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -188,10 +187,7 @@ func TestSoakReloadStorm(t *testing.T) {
 		"task FAILED") {
 		t.Errorf("found a mistake or a task that failed:\n%s", f.Stderr.String())
 	}
-	f.Signal(syscall.SIGTERM)
-	if r := f.Wait(); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	f.MustStop()
 
 	// Whoever was stopped goes on from its offset, and then each row is there once.
 	for _, e := range all[1:3] {

@@ -41,7 +41,7 @@ func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 		if ping.Code != 1 || strings.Count(ping.LastLine(), c.want) != 1 {
 			t.Errorf("%s: ping: expected exit 1 and %q, found %d\n%s", c.name, c.want, ping.Code, ping.Stderr)
 		}
-		run := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file)
+		run := p.Once(file)
 		if run.Code != 1 || !strings.Contains(run.LastLine(), c.want) {
 			t.Errorf("%s: run: expected exit 1 and %q, found %d\n%s", c.name, c.want, run.Code, run.LastLine())
 		}
@@ -126,9 +126,7 @@ func TestConsumeSteersNoTerminal(t *testing.T) {
 	c := kafka.Defaults()
 	c.Bootstrap = []string{b.Addr()}
 	admin, err := kafka.NewAdmin(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer admin.Close()
 	if _, err := admin.EnsureTopics(t.Context(), kafka.Topic{Name: "t", Partitions: 1}); err != nil {
 		t.Fatal(err)

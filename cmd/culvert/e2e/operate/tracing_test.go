@@ -30,10 +30,7 @@ func TestTracesOfBothWays(t *testing.T) {
 			"transforms.t.exclude=Region2"})...)
 	p.Environ = []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + r.URL, "OTEL_EXPORTER_OTLP_HEADERS=x-token=geheim-4712",
 		"OTEL_SERVICE_NAME=feeds"}
-	run := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", p.Data, in, out)
-	if run.Code != 0 {
-		t.Fatalf("exit %d\n%s", run.Code, run.Stderr)
-	}
+	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", p.Data, in, out)
 	p.Environ = nil
 
 	paths, headers := r.Requests()
@@ -186,7 +183,7 @@ func TestTracingSettings(t *testing.T) {
 	// A worker whose environment asks for gRPC runs, says so, and sends nothing.
 	collector := tracetest.Start(t)
 	p.Environ = []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}
-	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, in)
+	r := p.Once(in)
 	paths, _ := collector.Requests()
 	if r.Code != 0 || !strings.Contains(r.Stderr, "OTEL_EXPORTER_OTLP_PROTOCOL") || len(paths) != 0 {
 		t.Errorf("found exit %d, requests %q\n%s", r.Code, paths, r.Stderr)

@@ -6,7 +6,6 @@ import (
 	"net"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -37,17 +36,13 @@ func TestTunnel(t *testing.T) {
 			}
 			return (&net.Dialer{}).DialContext(ctx, network, address)
 		}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer client.Close()
 	const count = 1000
 	for i := range count {
 		client.Produce(ctx, kgo.StringRecord(fmt.Sprint(i)), nil)
 	}
-	if err := client.Flush(ctx); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, client.Flush(ctx))
 	seen := map[string]bool{}
 	for len(seen) < count {
 		fetches := client.PollFetches(ctx)
@@ -59,10 +54,7 @@ func TestTunnel(t *testing.T) {
 	if double.Tunnels() == 0 {
 		t.Error("nothing went through the proxy")
 	}
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 }
 
 // A tunnel to itself would connect to itself again and again.
@@ -89,13 +81,8 @@ func TestTunnelSaysWhyABrokerCannotBeReached(t *testing.T) {
 	c := p.Start("tunnel", "-p", p.File("worker.properties", lines...), "--listen", "127.0.0.1:0")
 	c.Eventually("the bootstrap listener", func() bool { return strings.Contains(c.Stdout.String(), " bootstrap ") })
 	conn, err := net.Dial("tcp", strings.Fields(c.Stdout.String())[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer conn.Close()
 	c.Says("kafka.virtual:9092")
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 }

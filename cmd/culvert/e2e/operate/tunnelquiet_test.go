@@ -20,9 +20,7 @@ func TestTunnelIsQuietAboutWhatItHasSaid(t *testing.T) {
 	c.Eventually("the bootstrap listener", func() bool { return strings.Contains(c.Stdout.String(), " bootstrap ") })
 	for range 40 {
 		conn, err := net.Dial("tcp", strings.Fields(c.Stdout.String())[0])
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		conn.SetDeadline(time.Now().Add(e2e.ComesAbout))
 		if _, err := io.Copy(io.Discard, conn); err != nil {
 			t.Errorf("expected the connection to be closed, found %v", err)

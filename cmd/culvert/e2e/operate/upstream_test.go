@@ -97,9 +97,7 @@ func TestUpstreamValidation(t *testing.T) {
 			answer := f.Must(200, "PUT", "/connector-plugins/"+settings["connector.class"]+"/config/validate",
 				e2e.AsJSON(t, settings))
 			var v check.Validation
-			if err := json.Unmarshal([]byte(answer), &v); err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, json.Unmarshal([]byte(answer), &v))
 			var at, said []string
 			for _, one := range v.Configs {
 				if len(one.Value.Errors) > 0 {
@@ -162,9 +160,7 @@ func TestUpstreamReferences(t *testing.T) {
 				return
 			}
 			var v check.Validation
-			if err := json.Unmarshal([]byte(answer), &v); err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, json.Unmarshal([]byte(answer), &v))
 			i := slices.IndexFunc(v.Configs, func(one check.Validated) bool { return one.Value.Name == c.at })
 			if i < 0 {
 				t.Fatalf("%s is not shown: %s", c.at, answer)
@@ -266,9 +262,7 @@ func TestUpstreamOffsets(t *testing.T) {
 	broker := strings.Fields(f.Says(`use Apache Kafka in production" address=`))[0]
 	other, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumerGroup("mine"), kgo.ConsumeTopics("Customers"),
 		kgo.DisableAutoCommit())
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer other.Close()
 	at := `{"offsets":[{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}]}`
 	for method, body := range map[string]string{"PATCH": at, "DELETE": ""} {
@@ -390,9 +384,7 @@ func TestBlockedSinks(t *testing.T) {
 // Every case of Kafka Connect's own tests of REST that is listed names a test that is there.
 func TestUpstreamWorker(t *testing.T) {
 	all, err := os.ReadFile("../../../../testdata/upstream-cases.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	_, text, found := strings.Cut(string(all), "# area: worker and REST")
 	if !found {
 		t.Fatal("expected the section of worker and REST")
@@ -403,9 +395,7 @@ func TestUpstreamWorker(t *testing.T) {
 		files, _ := filepath.Glob(filepath.Join(folder, "*_test.go"))
 		for _, file := range files {
 			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, err)
 			tests.Write(b)
 		}
 	}

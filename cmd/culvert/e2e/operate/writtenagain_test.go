@@ -32,9 +32,7 @@ func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 		name := strings.ToLower(method)
 		// A store that is not there is found when the connector starts; that no TLS is spoken, by its task.
 		store, err := os.ReadFile(filepath.Join(e2e.Stores(t), "trust.jks"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		file := e2e.Put(t, p.Dir, name+".jks", store)
 		settings := e2e.Configuration(e2e.Instead(e2e.Source(name, address, "Customers"), "sap.odata.host.protocol=https",
 			"sap.odata.truststore.location="+file, "sap.odata.truststore.password="+e2e.StorePassword))
@@ -48,9 +46,7 @@ func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 		}
 		f.Must(201, "PUT", "/connectors/"+name+"/config", whole)
 		f.Await(name, "runs", in(connect.Running))
-		if err := os.Remove(file); err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, os.Remove(file))
 		f.Must(204, "POST", "/connectors/"+name+"/restart", "")
 		f.Await(name, "has failed", in(connect.Failed))
 		e2e.Put(t, p.Dir, name+".jks", store)

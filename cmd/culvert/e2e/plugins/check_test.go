@@ -38,9 +38,7 @@ func TestPluginsCheck(t *testing.T) {
 	for name, file := range files {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), name+".wasm")
-			if err := os.WriteFile(path, file.module, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, os.WriteFile(path, file.module, 0o600))
 			r := p.Run("plugins", "check", path)
 			if r.Code != file.code || !strings.Contains(r.Stderr, file.says) || file.says == "" && r.Stderr != "" {
 				t.Errorf("exit %d: %s", r.Code, r.Stderr)
@@ -51,14 +49,10 @@ func TestPluginsCheck(t *testing.T) {
 				})
 			golden := filepath.Join("testdata", "check-"+name+".golden")
 			if os.Getenv("CULVERT_GOLDEN") != "" {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
+				e2e.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
 			}
 			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, err)
 			if diff := cmp.Diff(string(want), got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
@@ -66,9 +60,7 @@ func TestPluginsCheck(t *testing.T) {
 	}
 	// Limits are those of the worker's settings, and wrong ones are told.
 	all := filepath.Join(t.TempDir(), "all.wasm")
-	if err := os.WriteFile(all, files["all"].module, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, os.WriteFile(all, files["all"].module, 0o600))
 	for _, c := range []struct {
 		set, says string
 		code      int
@@ -105,9 +97,7 @@ func TestPluginsCheck(t *testing.T) {
 	vectors := guesttest.StaticModule(wit.Description{Name: "v", Version: "1"}, "", wit.InterfaceTransform)
 	vectors.Exports[1].Body = []byte{0xfd, 0x0c}
 	path := filepath.Join(t.TempDir(), "vectors.wasm")
-	if err := os.WriteFile(path, vectors.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, os.WriteFile(path, vectors.Bytes(), 0o600))
 	if r := p.Run("plugins", "check", path); r.Code != 1 || r.Stdout != "" || !strings.Contains(r.Stderr,
 		path+": refused: the module is refused: uses SIMD at byte ") ||
 		!strings.Contains(r.Stderr, "(in function 1)") {

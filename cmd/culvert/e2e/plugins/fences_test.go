@@ -3,7 +3,6 @@ package plugins
 import (
 	"net/http/httptest"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -82,10 +81,7 @@ func TestVersionsThatLoopAreRolledBack(t *testing.T) {
 	if broken != 6 {
 		t.Errorf("expected 3 broken calls of each version in the figures, found %v of both", broken)
 	}
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 	p.Orders(rows, func(int) bool { return false })
 }
 
@@ -117,10 +113,7 @@ func TestSinkThatLoopsIsRolledBack(t *testing.T) {
 		t.Errorf("expected the reason, found %s", why)
 	}
 	c.Eventually("all copies", func() bool { return s.Count("OrderCopies") == rows })
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 	for key, w := range s.Ledger().Writes {
 		if w.Created != 1 || w.Updated != 0 {
 			t.Errorf("%s: expected it to be written once, found %+v", key, w)

@@ -132,9 +132,7 @@ func TestHostilePlugins(t *testing.T) {
 	dir := e2e.Folder(t)
 	e2e.Put(t, dir, "mad.wasm", guesttest.Bytes(t, "../../testdata/guests/mad"))
 	for name, f := range hostileFiles {
-		if err := f.put(filepath.Join(dir, name+".wasm")); err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, f.put(filepath.Join(dir, name+".wasm")))
 	}
 	_, address := e2e.Demo(t, service.Options{Rows: rows, PageSize: 20})
 	host, port, _ := net.SplitHostPort(address)

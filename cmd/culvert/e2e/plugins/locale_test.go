@@ -67,11 +67,8 @@ func moved(t *testing.T, environ ...string) (results, log string) {
 	args = append(args, p.File("plain.properties", e2e.Instead(e2e.Source("plain", address, "AllTypes"),
 		"sap.odata#00.topic=plain")...),
 		p.File("back.properties", e2e.SinkOf("back", address, "plain", "AllTypesCopies")...))
-	r := p.Run(append([]string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", p.Data},
+	r := p.MustRun(append([]string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", p.Data},
 		args...)...)
-	if r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
 	if diff := cmp.Diff(instants(t, e2e.Entities(s, "AllTypes")), instants(t, e2e.Entities(s, "AllTypesCopies"))); diff != "" {
 		t.Errorf("AllTypes and AllTypesCopies differ\n%s", diff)
 	}
@@ -94,9 +91,7 @@ func instants(t *testing.T, all map[string]map[string]string) map[string]map[str
 	for _, fields := range all {
 		if text, ok := fields["Stamp"]; ok {
 			at, err := time.Parse(time.RFC3339Nano, text)
-			if err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, err)
 			fields["Stamp"] = at.UTC().Format(time.RFC3339Nano)
 		}
 	}
@@ -110,22 +105,14 @@ func zone(t *testing.T, name string) string {
 		return name
 	}
 	root, err := exec.Command("go", "env", "GOROOT").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	zones, err := zip.OpenReader(filepath.Join(strings.TrimSpace(string(root)), "lib", "time", "zoneinfo.zip"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer zones.Close()
 	file, err := zones.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer file.Close()
 	data, err := io.ReadAll(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	return e2e.Put(t, t.TempDir(), "zone", data)
 }

@@ -2,7 +2,6 @@ package plugins
 
 import (
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -29,8 +28,5 @@ func TestStartsWithOneInstance(t *testing.T) {
 	if !strings.HasSuffix(made, "} 1\n") {
 		t.Errorf("expected one instance to be made, found %q", made)
 	}
-	f.Signal(syscall.SIGTERM)
-	if r := f.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	f.MustStop()
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -105,10 +104,7 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	g.Let(rows)
 	c.Arrives(p, "Orders", rows)
 	c.Says("plugin=odd from=1.1.0 to=1.2.0")
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 
 	records := p.Records("Orders")
 	if len(records) != rows {

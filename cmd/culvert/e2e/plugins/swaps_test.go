@@ -6,7 +6,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -120,9 +119,7 @@ func TestSoakSwaps(t *testing.T) {
 	// Offsets of the newer version are there: the one before goes on from them.
 	q, err := http.NewRequestWithContext(t.Context(), http.MethodPut,
 		"http://"+rest+"/culvert/plugins/odata-source/rollback", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	answer, err := http.DefaultClient.Do(q)
 	if err != nil || answer.StatusCode != http.StatusNoContent {
 		t.Fatalf("%v %v", answer, err)
@@ -141,10 +138,7 @@ func TestSoakSwaps(t *testing.T) {
 	if !ok || after != before {
 		t.Errorf("expected the sink's group to stay in generation %d, found %d %t", before, after, ok)
 	}
-	w.Signal(syscall.SIGTERM)
-	if r := w.Wait(); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	w.MustStop()
 
 	var found []string
 	byPage, byVersion, producers := map[int]string{}, map[string]int{}, map[int64]bool{}

@@ -14,17 +14,13 @@ func TestTestsOfTransforms(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	folder, err := filepath.Abs("../../../../examples/transforms")
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	if r := p.Run("test", folder, "--plugins", e2e.Plugins(t, "smt")); r.Code != 0 ||
 		!strings.Contains(r.Stdout, "orders_test.yaml: 6 tests") {
 		t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	text, err := os.ReadFile(filepath.Join(folder, "orders_test.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	wrong := strings.Replace(string(text), "connector: orders.properties", "connector: "+filepath.Join(folder,
 		"orders.properties"), 1)
 	wrong = strings.Replace(wrong, "value: {OrderID: 7, OrderDate: \"1970-01-01\"",
@@ -32,9 +28,7 @@ func TestTestsOfTransforms(t *testing.T) {
 	file, report := p.File("wrong_test.yaml", wrong), filepath.Join(t.TempDir(), "report.xml")
 	r := p.Run("test", file, "--plugins", e2e.Plugins(t, "smt"), "--junit", report)
 	xml, err := os.ReadFile(report)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	if r.Code != 1 || !strings.Contains(r.Stdout, `-   "OrderID": 8,`) || !strings.Contains(r.Stdout,
 		`+   "OrderID": 7,`) ||
 		!strings.Contains(r.Stdout, "a row without schema") || !strings.Contains(r.Stderr, "1 test failed") ||

@@ -30,9 +30,7 @@ func componentsOf(t *testing.T, p *e2e.Place, name string) []wit.Component {
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2e.Plugins(t, "odata-sink", "smt")},
 		CacheDir: e2e.Bench.Cache,
 		Registry: record.NewRegistry()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer m.Close()
 	for _, info := range m.Modules() {
 		if info.Name == name {
@@ -53,9 +51,7 @@ type thief struct {
 func newThief(t *testing.T) *thief {
 	f := &thief{}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -168,18 +164,13 @@ func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 		}
 		before := s.Ledger().Total
 		c.Eventually("further requests", func() bool { return s.Ledger().Total > before })
-		c.Signal(syscall.SIGTERM)
-		if r := c.Wait(); r.Code != 0 {
-			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-		}
+		c.MustStop()
 		thief.nothing(t)
 	}
 
 	// In the place of the good file: nothing else is there, and still it is not taken. Nor does any other connector
 	// suffer.
-	if err := os.Remove(filepath.Join(dir, "better.wasm")); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, os.Remove(filepath.Join(dir, "better.wasm")))
 	e2e.Replace(t, dir, "odata-source.wasm", evil)
 	c := p.Start(append(args, file)...)
 	c.Eventually("FAILED", func() bool {
@@ -280,21 +271,13 @@ func TestClassOfTwoPlugins(t *testing.T) {
 		return strings.Contains(trace, "there are a-better-sink, odata-sink") && strings.Contains(trace,
 			filepath.Join(dir, "better.wasm"))
 	})
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 	// Accepting the one that was there first settles it.
 	data, err := os.ReadFile(filepath.Join(dir, "odata-sink.wasm"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	c = p.Start(append(args, "--set", fmt.Sprintf("plugin.odata-sink.accept=%x", sha256.Sum256(data)))...)
 	c.Eventually("the copies", func() bool { return s.Count("OrderCopies") == 20 })
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 	if got := p.Records("Orders"); len(got) != 20 {
 		t.Errorf("expected 20 records, found %d", len(got))
 	}
@@ -368,9 +351,7 @@ func TestSecretsReachNoGuest(t *testing.T) {
 	for _, path := range []string{"/connectors/from/status", "/connectors/from/tasks", "/connectors/to/status",
 		"/connectors/to/tasks"} {
 		r, err := http.Get("http://" + listen + path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		text, _ := io.ReadAll(r.Body)
 		r.Body.Close()
 		// Connect's own answers have what the user wrote
@@ -378,11 +359,7 @@ func TestSecretsReachNoGuest(t *testing.T) {
 			shown.Write(text)
 		}
 	}
-	c.Signal(syscall.SIGTERM)
-	r := c.Wait()
-	if r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	r := c.MustStop()
 	shown.WriteString(r.Stderr)
 	for _, records := range []string{"Loot", "connect-offsets"} {
 		r := p.Run("consume", records, "--data", p.Data)

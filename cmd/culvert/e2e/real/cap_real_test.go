@@ -84,9 +84,7 @@ const capPath = "/odata/v2/peer"
 func (s *capService) get(t *testing.T, path string) []byte {
 	t.Helper()
 	r, err := http.Get("http://" + s.address + path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer r.Body.Close()
 	body, err := io.ReadAll(r.Body)
 	if err != nil || r.StatusCode != http.StatusOK {
@@ -115,9 +113,7 @@ func (s *capService) metadata(t *testing.T) {
 			} `xml:"EntityType"`
 		} `xml:"DataServices>Schema"`
 	}
-	if err := xml.Unmarshal(s.get(t, capPath+"/$metadata"), &document); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, xml.Unmarshal(s.get(t, capPath+"/$metadata"), &document))
 	s.types, s.keys = map[string]map[string]string{}, map[string][]string{}
 	for _, one := range document.Schema.Sets {
 		for _, typ := range document.Schema.Types {
@@ -149,9 +145,7 @@ func (s *capService) rows(t *testing.T, set string) map[string]capRow {
 		d := json.NewDecoder(bytes.NewReader(s.get(t, fmt.Sprintf("%s/%s?$format=json&$orderby=%s&$skip=%d", capPath,
 			set, strings.Join(s.keys[set], ","), len(all)))))
 		d.UseNumber()
-		if err := d.Decode(&page); err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, d.Decode(&page))
 		if len(page.D.Results) == 0 {
 			return all
 		}
@@ -278,9 +272,7 @@ func ofRecord(t *testing.T, edm string, v any) *string {
 		return doubleText(t, text)
 	case "Edm.Binary":
 		b, err := base64.StdEncoding.DecodeString(text)
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		text = hex.EncodeToString(b)
 	}
 	return &text
@@ -299,9 +291,7 @@ func decimalText(t *testing.T, text string) *string {
 func doubleText(t *testing.T, text string) *string {
 	t.Helper()
 	f, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	s := strconv.FormatFloat(f, 'g', -1, 64)
 	return &s
 }
@@ -310,9 +300,7 @@ func doubleText(t *testing.T, text string) *string {
 func atomDifferences(t *testing.T) map[string]func(string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../../../testdata/peers/cap/atom-differences.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	all := map[string]func(string) string{}
 	for line := range strings.Lines(string(text)) {
 		words := strings.Fields(line)
@@ -362,10 +350,7 @@ func (s *capService) testRead(t *testing.T) {
 	add("Products", "links-json", "format=json", "paging=links")
 	add("Products", "links-atom", "format=atom", "paging=links")
 	add("Products", "keys-json", "format=json", "paging=keys")
-	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, p.File("cap.properties", lines...))
-	if r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	r := p.MustOnce(p.File("cap.properties", lines...))
 	// P4: an Atom feed of this service ends after each page without a next link. It is said for each page that is asked
 	// for by count, and once where keys are asked for from then on.
 	if got := strings.Count(r.Stderr, "came without a next link"); got < capRows/1000+1 {
@@ -436,9 +421,7 @@ func compareCAP(t *testing.T, what string, want, got map[string]capRow) {
 func (s *capService) log(t *testing.T) string {
 	t.Helper()
 	log, err := os.ReadFile(filepath.Join(s.peer.dir, "server.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	return string(log)
 }
 
@@ -446,10 +429,7 @@ func (s *capService) log(t *testing.T) string {
 func (s *capService) testExtremes(t *testing.T) {
 	p := e2e.NewPlace(t)
 	lines := append(s.lines("types", "ODataSource"), setLines(0, capPath, "AllTypes", "types")...)
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, p.File("types.properties",
-		lines...)); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustOnce(p.File("types.properties", lines...))
 	got := p.Run("consume", "types", "--data", p.Data).Stdout
 	for _, want := range []string{
 		`"name":"PeerService.AllTypes"`, `"name":"PeerService.AllTypes.Key"`,
@@ -476,9 +456,7 @@ func (s *capService) testAgain(t *testing.T) {
 	file := p.File("again.properties", lines...)
 	for round := range 2 {
 		before := strings.Count(s.log(t), "/Customers")
-		if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file); r.Code != 0 {
-			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-		}
+		p.MustOnce(file)
 		if asked := strings.Count(s.log(t), "/Customers") > before; asked != (round == 0) {
 			t.Errorf("round %d: rows asked for: %v", round, asked)
 		}
@@ -495,7 +473,7 @@ func (s *capService) testChanges(t *testing.T) {
 	changes := []string{"track-changes=1", "exec-period=60"}
 	atom := p.File("atom.properties", append(s.lines("changes-atom", "ODataSource"), setLines(0, capPath, "Customers",
 		"changes-atom", changes...)...)...)
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, atom); r.Code != 1 ||
+	if r := p.Once(atom); r.Code != 1 ||
 		!strings.Contains(r.Stderr, "format = json asks in the other format") {
 		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
 	}
@@ -505,9 +483,7 @@ func (s *capService) testChanges(t *testing.T) {
 		if round == 2 {
 			s.send(t, "MERGE", capPath+"/Customers("+s.someCustomer(t)+")", `{"name":"Changed"}`)
 		}
-		if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file); r.Code != 0 {
-			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-		}
+		p.MustOnce(file)
 		records := p.Records("changes")
 		if len(records) != want {
 			t.Fatalf("round %d: expected %d records, found %d", round, want, len(records))
@@ -540,15 +516,11 @@ func (s *capService) someCustomer(t *testing.T) string {
 func (s *capService) send(t *testing.T, method, path, body string) {
 	t.Helper()
 	q, err := http.NewRequest(method, "http://"+s.address+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	q.Header.Set("Content-Type", "application/json")
 	q.Header.Set("If-Match", "*")
 	r, err := http.DefaultClient.Do(q)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer r.Body.Close()
 	if text, _ := io.ReadAll(r.Body); r.StatusCode > 299 {
 		t.Fatalf("%s %s: %s %s", method, path, r.Status, text)
@@ -569,7 +541,7 @@ func (s *capService) testPassword(t *testing.T) {
 		lines := append(s.lines("secure-"+c.name, "ODataSource"), setLines(0, "/odata/v2/secure", "Customers",
 			"secure-"+c.name)...)
 		lines = append(lines, "sap.odata.user.name=peer", "sap.odata.user.pwd="+c.password)
-		r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, p.File(c.name+".properties", lines...))
+		r := p.Once(p.File(c.name+".properties", lines...))
 		if r.Code != c.code || !strings.Contains(r.LastLine(), c.says) {
 			t.Errorf("%s: expected exit %d and a last line with %q, found %d\n%s", c.name, c.code, c.says, r.Code,
 				r.Stderr)
@@ -617,9 +589,7 @@ func (s *capService) sinkLines(name, entitySet, topic string) []string {
 func (s *capService) testWrite(t *testing.T) {
 	p := e2e.NewPlace(t)
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer broker.Close()
 	for _, c := range []struct {
 		set  string
@@ -729,9 +699,7 @@ const modeRows = 10_000
 func (s *capService) testModes(t *testing.T) {
 	p := e2e.NewPlace(t)
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer broker.Close()
 	titles := func() map[string]string {
 		all := map[string]string{}
@@ -759,9 +727,7 @@ func (s *capService) testModes(t *testing.T) {
 				value["op"] = op
 			}
 			text, err := json.Marshal(value)
-			if err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, err)
 			records = append(records, &kgo.Record{Topic: mode, Key: fmt.Appendf(nil, `{"code":%q}`, code), Value: text})
 			switch {
 			case title == long || code == there:

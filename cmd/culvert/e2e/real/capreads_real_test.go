@@ -43,10 +43,7 @@ func (s *capService) testParts(t *testing.T) {
 	add("Orders", "nested", []string{"expand=Items/Schedule", "select=number,Items/pos,Items/Schedule/qty"})
 	add("Orders", "inner", filter("0", "Items/pos", "gt", "1", none), []string{"expand=Items",
 		"select=number,Items/product"})
-	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, p.File("parts.properties", lines...))
-	if r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustOnce(p.File("parts.properties", lines...))
 	count := func(set, filter string) int {
 		var page struct {
 			D struct {
@@ -73,9 +70,7 @@ func (s *capService) testParts(t *testing.T) {
 			}
 		}
 	}
-	if err := json.Unmarshal(s.get(t, capPath+"/Orders?$format=json&$expand=Items/Schedule"), &orders); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, json.Unmarshal(s.get(t, capPath+"/Orders?$format=json&$expand=Items/Schedule"), &orders))
 	items, later, schedules := 0, 0, 0
 	for _, o := range orders.D.Results {
 		for _, i := range o.Items.Results {

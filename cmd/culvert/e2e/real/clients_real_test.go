@@ -80,9 +80,7 @@ func TestRealClients(t *testing.T) {
 	fetch := exec.Command("../../../../testdata/peers/clients/fetch.sh")
 	fetch.Stderr = os.Stderr
 	home, err := fetch.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 20})
 	p.Subfolder("conf")
@@ -175,9 +173,7 @@ func (c *restClients) testHealthcheck(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	check := exec.CommandContext(ctx, filepath.Join(c.home, "healthcheck/bin/kafka-connect-healthcheck"),
 		"--connect-url", c.Url, "--connect-worker-id", strings.TrimPrefix(c.Url, "http://"), "--port", port)
-	if err := check.Start(); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, check.Start())
 	defer func() {
 		cancel()
 		check.Wait()

@@ -50,16 +50,12 @@ func throughConverter(t *testing.T, class, at, topic, document string, settings 
 	make := func(class string, given map[string]string) convert.Converter {
 		t.Helper()
 		c, err := convert.New(class, given, use)
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		return c
 	}
 	json := make(convert.ClassJSON, nil)
 	d, err := json.Decode(t.Context(), topic, []byte(document), b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	out, _, err := make(class, given).Encode(t.Context(), nil, math.MaxInt32, topic, b, d)
 	if err != nil {
 		return 0, "", err
@@ -74,9 +70,7 @@ func throughConverter(t *testing.T, class, at, topic, document string, settings 
 // convertersOfARegistry has both converters register, look up and take schemas as each setting says.
 func convertersOfARegistry(t *testing.T, at string) {
 	client, err := sr.NewClient(sr.URLs(at))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	for _, class := range []string{convert.ClassAvro, convert.ClassJSONSchema} {
 		t.Run(class[strings.LastIndexByte(class, '.')+1:], func(t *testing.T) {
 			topic := "topic-of-" + class[strings.LastIndexByte(class, '.')+1:]
@@ -91,9 +85,7 @@ func convertersOfARegistry(t *testing.T, at string) {
 			must := func(document string, settings ...string) int {
 				t.Helper()
 				id, err := write(document, settings...)
-				if err != nil {
-					t.Fatal(err)
-				}
+				e2e.NoError(t, err)
 				return id
 			}
 			stops := func(what string, err error, want string) {
@@ -138,9 +130,7 @@ func convertersOfARegistry(t *testing.T, at string) {
 			must(old, strategy+"RecordNameStrategy")
 			must(old, strategy+"TopicRecordNameStrategy")
 			subjects, err := client.Subjects(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, err)
 			for _, want := range []string{topic + "-value", name, topic + "-" + name} {
 				if !slices.Contains(subjects, want) {
 					t.Errorf("expected the subject %s, found %q", want, subjects)
@@ -154,9 +144,7 @@ func convertersOfARegistry(t *testing.T, at string) {
 // a token; without either the source stops before its first row and says so.
 func guardedRegistry(t *testing.T, at string) {
 	behind, err := url.Parse(at)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(&url.URL{Scheme: behind.Scheme, Host: behind.Host})
 		r.Out.Header.Del("Authorization")
@@ -199,7 +187,7 @@ func guardedRegistry(t *testing.T, at string) {
 		for _, s := range x.settings {
 			worker = append(worker, "key.converter."+s, "value.converter."+s)
 		}
-		r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, p.File("worker.properties", worker...),
+		r := p.Once(p.File("worker.properties", worker...),
 			p.File("from.properties", append(e2e.Source("from", address, "Products"), "errors.tolerance=all")...))
 		if r.Code != 1 || !strings.Contains(r.Stderr, x.want) || strings.Contains(r.Stderr, "another") {
 			t.Errorf("%v: expected exit 1 with %q, found %d\n%s", x.settings, x.want, r.Code, r.Stderr)

@@ -16,18 +16,14 @@ import (
 // dashboardQueries are the queries of a Grafana dashboard, for all connectors and a time of five minutes.
 func dashboardQueries(t *testing.T, file string) (queries []string) {
 	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	var dashboard struct {
 		Panels []struct {
 			Title   string
 			Targets []struct{ Expr string }
 		}
 	}
-	if err := json.Unmarshal(text, &dashboard); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, json.Unmarshal(text, &dashboard))
 	for _, panel := range dashboard.Panels {
 		for _, target := range panel.Targets {
 			queries = append(queries, strings.NewReplacer("$connector", ".*", "$__rate_interval", "5m").Replace(target.Expr))
@@ -58,16 +54,12 @@ func TestRealDashboards(t *testing.T) {
 		`kafka_connect_source_task_metrics_source_record_poll_rate{connector=~".*",task!=""}`)
 	scrape := e2e.Scraped(t, func(string) bool { return true })
 	in, err := json.Marshal(map[string]any{"scrape": scrape, "queries": queries})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	c := exec.CommandContext(t.Context(), "go", "run", ".")
 	c.Dir, c.Stdin = "../../../../testdata/peers/promql", bytes.NewReader(in)
 	c.Stderr = os.Stderr
 	out, err := c.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	found := strings.Split(strings.TrimSpace(string(out)), "\n")
 	if len(found) != len(queries) {
 		t.Fatalf("%d queries, %d answers: %q", len(queries), len(found), found)

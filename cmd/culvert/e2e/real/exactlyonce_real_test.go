@@ -19,9 +19,7 @@ func exactBroker(t *testing.T) *e2e.ExactPeer {
 	k := &e2e.ExactPeer{T: t, Dir: t.TempDir(), Servers: "127.0.0.1:" + port}
 	more := filepath.Join(t.TempDir(), "broker.properties")
 	soon := []byte("transaction.abort.timed.out.transaction.cleanup.interval.ms=500\n")
-	if err := os.WriteFile(more, soon, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, os.WriteFile(more, soon, 0o600))
 	k.Start = func() {
 		startPeer(t, "kafka/start-broker.sh", k.Dir, []string{"CONTROLLER_PORT=" + controller, "BROKER_PROPS=" + more},
 			port, k.Dir)

@@ -75,11 +75,8 @@ func TestRealKafka(t *testing.T) {
 // once runs all connectors until everything has arrived.
 func (k *kafkaPeer) once(t *testing.T) {
 	t.Helper()
-	r := k.Run(append([]string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", k.Data},
+	k.MustRun(append([]string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", k.Data},
 		k.files...)...)
-	if r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
 }
 
 // ends are the end offsets of a topic's partitions, summed.
@@ -238,9 +235,7 @@ func (k *kafkaPeer) testCompressed(t *testing.T) {
 	var orders []said
 	for text := range strings.Lines(k.Run("consume", "Orders", "--bootstrap-servers", k.servers).Stdout) {
 		var l said
-		if err := json.Unmarshal([]byte(text), &l); err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, json.Unmarshal([]byte(text), &l))
 		orders = append(orders, l)
 	}
 	codecs := []string{"none", "gzip", "snappy", "lz4", "zstd"}
@@ -273,14 +268,10 @@ func (k *kafkaPeer) testWorker(t *testing.T) {
 	ask := func(method, path, body string, status int) string {
 		t.Helper()
 		request, err := http.NewRequest(method, base+path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		request.Header.Set("Content-Type", "application/json")
 		answer, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		defer answer.Body.Close()
 		text, err := io.ReadAll(answer.Body)
 		if err != nil || answer.StatusCode != status {
@@ -297,9 +288,7 @@ func (k *kafkaPeer) testWorker(t *testing.T) {
 		}
 	}
 	answer := ask("GET", "/there/offsets", "", http.StatusOK)
-	if err := json.Unmarshal([]byte(answer), &shown); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, json.Unmarshal([]byte(answer), &shown))
 	var sets []string
 	for _, o := range shown.Offsets {
 		if o.Partition["service"] != strings.TrimSuffix(service.NorthwindPath, "/") || len(o.Offset) == 0 {
@@ -336,9 +325,7 @@ func (k *kafkaPeer) keys(t *testing.T, topic string) (keys, records int) {
 	seen := map[string]bool{}
 	for text := range strings.Lines(k.Run("consume", topic, "--bootstrap-servers", k.servers).Stdout) {
 		var l said
-		if err := json.Unmarshal([]byte(text), &l); err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, json.Unmarshal([]byte(text), &l))
 		seen[string(l.Key)] = true
 		records++
 	}
@@ -361,10 +348,7 @@ func (k *kafkaPeer) testKilled(t *testing.T) {
 		c.Signal(syscall.SIGKILL)
 		c.Wait()
 	}
-	r := k.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", k.Data, worker, file)
-	if r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	k.MustRun("run", "--once", "--plugins", e2e.Plugins(t), "--data", k.Data, worker, file)
 	keys, records := k.keys(t, "killed")
 	t.Logf("%d rows, %d records after %d kills", s.Count("Orders"), records, kills)
 	if keys != s.Count("Orders") || records > 2*keys {
@@ -383,16 +367,10 @@ func (k *kafkaPeer) testBrokerKilled(t *testing.T) {
 	c := k.Start("run", "--plugins", e2e.Plugins(t), "--data", k.Data, worker, file)
 	c.Eventually("some pages", func() bool { return s.Ledger().Rows > 500 })
 	text, err := os.ReadFile(filepath.Join(k.dir, "pids"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	broker, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(broker, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
+	e2e.NoError(t, syscall.Kill(broker, syscall.SIGKILL))
 	k.startBroker(t)
 	c.Eventually("all pages", func() bool { return int(s.Ledger().Rows) >= s.Count("Orders") })
 	c.Signal(syscall.SIGTERM)

@@ -26,9 +26,7 @@ func TestRealCommitMetadata(t *testing.T) {
 			t.Parallel()
 			p := e2e.NewPlace(t)
 			more := filepath.Join(t.TempDir(), "broker.properties")
-			if err := os.WriteFile(more, []byte("offset.metadata.max.bytes="+c.limit+"\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, os.WriteFile(more, []byte("offset.metadata.max.bytes="+c.limit+"\n"), 0o600))
 			port, controller, dir := freePort(t), freePort(t), t.TempDir()
 			startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller,
 				"BROKER_PROPS=" + more}, port, dir)

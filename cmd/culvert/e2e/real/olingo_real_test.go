@@ -33,9 +33,7 @@ func TestRealOlingo(t *testing.T) {
 	startPeer(t, "olingo/start.sh", t.TempDir(), nil, port, strconv.Itoa(olingoRows), t.TempDir())
 	p := e2e.NewPlace(t)
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer broker.Close()
 	run := func(name string, lines ...string) {
 		t.Helper()
@@ -143,9 +141,7 @@ func (s *olingo) customers(t *testing.T) map[string]string {
 			at = link + "$skiptoken=" + url.QueryEscape(token)
 		}
 		r, err := http.Get("http://" + s.address + olingoPath + "/" + at)
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		var page struct {
 			D struct {
 				Results []struct{ OrderId, Customer string }

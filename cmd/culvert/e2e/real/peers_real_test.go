@@ -43,13 +43,9 @@ func startPeer(t *testing.T, script, dir string, env []string, args ...string) *
 	c.Env = append(append(os.Environ(), "UNTIL_EOF=1"), env...)
 	c.Stderr = &p.stderr
 	stdin, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	stdout, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	if err := c.Start(); err != nil {
 		t.Fatalf("%s: %v", script, err)
 	}
@@ -88,9 +84,7 @@ func startPeer(t *testing.T, script, dir string, env []string, args ...string) *
 func freePort(t *testing.T) string {
 	t.Helper()
 	_, port, err := net.SplitHostPort(porttest.Address(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	return port
 }
 
@@ -121,15 +115,11 @@ func kafkaToolReading(t *testing.T, input string, args ...string) string {
 func produceTo(t *testing.T, servers string, records ...*kgo.Record) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(servers), kgo.AllowAutoTopicCreation())
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), e2e.Limit)
 	defer cancel()
-	if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, client.ProduceSync(ctx, records...).FirstErr())
 }
 
 // fetchFrom reads n records of a topic as they are in the broker.
@@ -137,9 +127,7 @@ func fetchFrom(t *testing.T, servers, topic string, n int) []*kgo.Record {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(servers), kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), e2e.Limit)
 	defer cancel()

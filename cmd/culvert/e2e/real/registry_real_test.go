@@ -28,9 +28,7 @@ func TestRealRegistry(t *testing.T) {
 	t.Run("guarded", func(t *testing.T) { guardedRegistry(t, url) })
 
 	client, err := sr.NewClient(sr.URLs(url))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	const subject = "Products-value"
 	if _, err := client.RegisterSchema(t.Context(), subject,
 		sr.Schema{Schema: `{"type":"record","name":"Other","fields":[{"name":"x","type":"int"}]}`}, -1,
@@ -66,9 +64,7 @@ func TestRealRegistry(t *testing.T) {
 		t.Errorf("expected no record, found %d", n)
 	}
 	level(sr.CompatNone)
-	if r := p.Run(run...); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun(run...)
 	if n := records(); n != int64(demo.Count("Products")) {
 		t.Errorf("expected all products, found %d", n)
 	}
@@ -177,9 +173,7 @@ func metadataInMotion(t *testing.T, client *sr.Client, url string) {
 		t.Errorf("expected the feed to stop before its first row of another type, found %d records", n)
 	}
 	level(sr.CompatNone)
-	if r := p.Run(once...); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun(once...)
 	versions, err := client.SubjectVersions(t.Context(), "moving-value")
 	if err != nil || len(versions) != len(changingSteps) {
 		t.Errorf("expected %d versions of the schema, found %v, %v", len(changingSteps), versions, err)

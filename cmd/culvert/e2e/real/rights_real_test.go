@@ -28,15 +28,11 @@ func TestRealRights(t *testing.T) {
 	dir, port, secure, more := t.TempDir(), freePort(t), freePort(t), filepath.Join(t.TempDir(), "broker.properties")
 	settings := "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n" +
 		"super.users=User:ANONYMOUS\nauto.create.topics.enable=false\n"
-	if err := os.WriteFile(more, []byte(settings), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, os.WriteFile(more, []byte(settings), 0o600))
 	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t), "SASL_PORT=" + secure,
 		"BROKER_PROPS=" + more}, port, dir)
 	client, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:" + port))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	const user = "User:user"

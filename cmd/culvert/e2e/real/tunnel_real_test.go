@@ -133,10 +133,7 @@ func TestRealTunnel(t *testing.T) {
 			t.Errorf("nothing went to %s through the double", name)
 		}
 	}
-	tunnel.Signal(syscall.SIGTERM)
-	if r := tunnel.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	tunnel.MustStop()
 }
 
 func (c *remoteCluster) testDoctor(t *testing.T, p *e2e.Place) {
@@ -223,9 +220,7 @@ func (c *remoteCluster) testNodeJS(t *testing.T, node, address string) {
 	}
 	join := func() member {
 		command, stdout, stderr := nodeCommand(ctx, node, address, []string{"GROUP=nodejs"}, "consumer.js")
-		if err := command.Start(); err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, command.Start())
 		return member{command, stdout, stderr}
 	}
 	until := func(what string, done func() bool) {
@@ -347,9 +342,7 @@ func (c *remoteCluster) testBrokerKilled(t *testing.T, address string) {
 		"--replication-factor", "3")
 	const count = 8000
 	pids, err := os.ReadFile(filepath.Join(c.dir, "pids"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	pid, _ := strconv.Atoi(strings.Fields(string(pids))[1])
 	// in the midst of its ten seconds
 	kill := time.AfterFunc(4*time.Second, func() { syscall.Kill(pid, syscall.SIGKILL) })

@@ -49,9 +49,7 @@ func (i *intermediary) saw(t *testing.T, expression string) int {
 func countLines(t *testing.T, file, expression string) int {
 	t.Helper()
 	log, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	return len(regexp.MustCompile("(?m)"+expression).FindAllString(string(log), -1))
 }
 
@@ -87,13 +85,9 @@ func TestRealWays(t *testing.T) {
 func startIntermediary(t *testing.T, name string) *intermediary {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "culvert-"+name+"-")
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, os.Chmod(dir, 0o755))
 	port := freePort(t)
 	startPeer(t, "ways/start.sh", dir, []string{"HOSTS=127.0.0.1 localhost cap.corp tokens.corp"}, name, port, dir)
 	log := map[string]string{"squid": "access.log"}[name]
@@ -135,9 +129,7 @@ http {
 	upstream cap { server ` + w.cap.address + `; keepalive 8; }` + servers + `
 }
 `
-	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o600))
 	startPeer(t, "ways/start.sh", dir, nil, "nginx", port, dir)
 }
 
@@ -171,9 +163,7 @@ func (w *ways) arrive(t *testing.T, p *e2e.Place, files []string, want map[strin
 		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
 	}
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer broker.Close()
 	wantEnds(t, broker.Addr(), want)
 }
@@ -182,16 +172,12 @@ func (w *ways) arrive(t *testing.T, p *e2e.Place, files []string, want map[strin
 func wantEnds(t *testing.T, servers string, want map[string]int) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(servers))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), e2e.Limit)
 	defer cancel()
 	ends, err := kadm.NewClient(client).ListEndOffsets(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	for topic, n := range want {
 		sum := 0
 		for _, o := range ends[topic] {
@@ -226,12 +212,8 @@ func (w *ways) testStores(t *testing.T) {
 	// the domain has its stores in the working folder
 	for _, name := range []string{"domain.dks", "client.p12", "trust.jks"} {
 		b, err := os.ReadFile(filepath.Join(e2e.Stores(t), name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(p.Dir, name), b, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
+		e2e.NoError(t, os.WriteFile(filepath.Join(p.Dir, name), b, 0o600))
 	}
 	const greek, latin = `\u03ba\u03c9\u03b4\u03b9\u03ba\u03cc\u03c2`, `p\u00e4ssw\u00f6rd`
 	type store struct{ file, password, key, alias, at string }
@@ -335,9 +317,7 @@ func (w *ways) testUnknown(t *testing.T) {
 		server.WaitDelay = peerEnds
 		output := &e2e.Buffer{}
 		server.Stdout, server.Stderr = output, output
-		if err := server.Start(); err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, server.Start())
 		for deadline := time.Now().Add(peerEnds); !strings.Contains(output.String(), "ACCEPT"); {
 			if time.Now().After(deadline) {
 				t.Fatalf("openssl s_server did not start:\n%s", output)

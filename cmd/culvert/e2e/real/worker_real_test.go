@@ -128,14 +128,10 @@ func isMomentary(a replaytest.Answer) bool {
 func beside(t *testing.T, address string) replaytest.Worker {
 	t.Helper()
 	r, err := http.Get("http://" + address + "/")
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer r.Body.Close()
 	var root rest.Root
-	if err := json.NewDecoder(r.Body).Decode(&root); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, json.NewDecoder(r.Body).Decode(&root))
 	return replaytest.Worker{Address: address, Folder: t.TempDir(), Versions: []string{root.Version},
 		Masks: map[string]string{root.Commit: "${commit}", root.Cluster: "${cluster}"}}
 }
@@ -202,24 +198,16 @@ func TestRealWorkerBeside(t *testing.T) {
 	ours.Own = map[string]string{"files.scheme": "http", "files.address": "127.0.0.1", "files.port": port}
 
 	files, err := replaytest.Sequences(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	wanted, err := replaytest.Differences(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	both, began := besideWorkers{real: real, own: ours, wanted: wanted}, time.Now()
 	for _, file := range files {
 		steps, err := replaytest.Read(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		for _, s := range steps {
 			difference, err := both.do(s)
-			if err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, err)
 			if difference != "" {
 				t.Error(difference)
 			}

@@ -109,9 +109,7 @@ func TestBatchesWriteEveryRecordOnce(t *testing.T) {
 	args := []string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", p.Data,
 		p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")}
 	// All rows are there before they are written: how many batches they make depends on nobody's pace.
-	if r := p.Run(append(args, p.File("there.properties", e2e.Source("there", address, "Orders")...))...); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun(append(args, p.File("there.properties", e2e.Source("there", address, "Orders")...))...)
 	for _, w := range all {
 		args = append(args, w.start(p))
 	}
@@ -173,9 +171,7 @@ func TestKilledSinkLooksWhatArrived(t *testing.T) {
 			c.Eventually("a request", func() bool { return waiting.Load() > 0 })
 			c.Signal(syscall.SIGKILL)
 			c.Wait()
-			if r := p.Run(args...); r.Code != 0 {
-				t.Errorf("expected exit 0, found %d\n%s", r.Code, r.Stderr)
-			}
+			p.MustRun(args...)
 			for entity, n := range s.Ledger().Writes {
 				if n.Created != 1 {
 					t.Errorf("expected %s to be created once, found %d times", entity, n.Created)

@@ -21,10 +21,8 @@ func TestDeadLetterTopic(t *testing.T) {
 	broker := e2e.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=",
 		"key.converter.schemas.enable=false")
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
-		p.File("there.properties", e2e.Source("there", address, "Orders")...)); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
+		p.File("there.properties", e2e.Source("there", address, "Orders")...))
 	first := e2e.ReadTopic(t, broker, "Orders", 5)[0] // once more, which the service refuses
 	header := kgo.RecordHeader{Key: "trace", Value: []byte("t-1")}
 	e2e.Produce(t, broker, &kgo.Record{Topic: "Orders", Key: []byte(`{"OrderID":77}`), Value: []byte("no JSON"),
@@ -36,11 +34,8 @@ func TestDeadLetterTopic(t *testing.T) {
 		"errors.deadletterqueue.topic.name=orders-not-written",
 		"errors.deadletterqueue.context.headers.enable=true",
 		"value.converter=Json") // an alias, of which dead letters tell the whole class
-	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
+	r := p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
 		p.File("back.properties", lines...))
-	if r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
 	if diff := cmp.Diff(e2e.Entities(s, "Orders"), e2e.Entities(s, "OrderCopies")); diff != "" {
 		t.Errorf("what arrived (-expected +found)\n%s", diff)
 	}

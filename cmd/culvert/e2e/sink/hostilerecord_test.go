@@ -53,10 +53,7 @@ func TestHostileRecordsInASinksTopic(t *testing.T) {
 	broker.Eventually("an address", func() bool { return strings.Contains(broker.Stdout.String(), "\n") })
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")
 	there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
-		there); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, there)
 	var records []*kgo.Record
 	for i, value := range hostileRecords() {
 		records = append(records, &kgo.Record{Topic: "Orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, i),

@@ -20,9 +20,7 @@ func TestRecordOf20MB(t *testing.T) {
 	broker := e2e.Embedded(t).Addr()
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ProducerBatchMaxBytes(30<<20),
 		kgo.ProducerBatchCompression(kgo.NoCompression()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer client.Close()
 	large := "31457280"
 	if _, err := kadm.NewClient(client).CreateTopics(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &large},
@@ -32,9 +30,7 @@ func TestRecordOf20MB(t *testing.T) {
 	content := strings.Repeat("0123456789abcdef", 20<<20/16)
 	value := fmt.Sprintf(`{"ID":1,"Content":"%s"}`, content)
 	record := &kgo.Record{Topic: "texts", Key: []byte("1"), Value: []byte(value)}
-	if err := client.ProduceSync(t.Context(), record).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, client.ProduceSync(t.Context(), record).FirstErr())
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=",
 		"key.converter=org.apache.kafka.connect.storage.StringConverter",
 		"value.converter.schemas.enable=false", "connector.client.config.override.policy=All")

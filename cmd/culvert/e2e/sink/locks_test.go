@@ -46,13 +46,9 @@ func TestLocksAndSecondDeletesAreNoDeadLetters(t *testing.T) {
 			}
 			client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.AllowAutoTopicCreation(),
 				kgo.UnknownTopicRetries(-1))
-			if err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, err)
 			defer client.Close()
-			if err := client.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
 			worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=",
 				"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
 			lines := append(e2e.Instead(e2e.SinkOf("locks", address, "Changes", "OrderCopies"), "sap.odata.max.retries=200",
@@ -60,11 +56,8 @@ func TestLocksAndSecondDeletesAreNoDeadLetters(t *testing.T) {
 				"sap.odata.max.retry.backoff.ms=2", "sap.odata.operation.mode=upsert", "sap.odata.enable.delete=1",
 				"errors.tolerance=all",
 				"errors.deadletterqueue.topic.name=letters"), settings...)
-			r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
+			r := p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
 				p.File("locks.properties", lines...))
-			if r.Code != 0 {
-				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-			}
 			if strings.Contains(r.Stderr, "record skipped") {
 				t.Errorf("expected no skipped record\n%s", r.Stderr)
 			}

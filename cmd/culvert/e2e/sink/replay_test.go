@@ -194,10 +194,7 @@ func TestReplayOfDocuments(t *testing.T) {
 						"errors.deadletterqueue.context.headers.enable=true", "key.converter.schemas.enable=false",
 						"value.converter.schemas.enable=false"), more...)...)
 			}
-			if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, worker,
-				connector()); r.Code != 0 {
-				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-			}
+			p.MustOnce(worker, connector())
 			letter := e2e.ReadTopic(t, broker, "refused", 1)[0]
 			if bytes.Contains(letter.Value, []byte(`"schema"`)) {
 				t.Fatalf("expected the document, found %s", letter.Value)
@@ -246,18 +243,14 @@ func TestReplayIntoAService(t *testing.T) {
 	s, address := e2e.Demo(t, service.Options{Rows: 12})
 	broker := e2e.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
-		p.File("there.properties", e2e.Source("there", address, "Orders")...)); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
+		p.File("there.properties", e2e.Source("there", address, "Orders")...))
 	back := p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true")...)
 	s.Set("match", "POST")
 	s.Set("status", "400")
 	s.Set("status-count", "1000")
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, back); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, back)
 	e2e.ReadTopic(t, broker, "refused", 12)
 	replay := func() e2e.Result {
 		return p.Run("dlq", "replay", "refused", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, back)

@@ -45,10 +45,8 @@ func TestReplayThatIsKilled(t *testing.T) {
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
 		"sap.odata.insert.uncertain=check")...)
 	for _, args := range [][]string{{p.File("there.properties", e2e.Source("there", address, "Orders")...)}, {back}} {
-		if r := p.Run(append([]string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker},
-			args...)...); r.Code != 0 {
-			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-		}
+		p.MustRun(append([]string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker},
+			args...)...)
 		s.Set("match", "POST")
 		s.Set("status", "400")
 		s.Set("status-count", "1000")
@@ -71,9 +69,7 @@ func TestReplayThatIsKilled(t *testing.T) {
 			return false
 		}
 	})
-	if err := killed.Process.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, killed.Process.Process.Kill())
 	killed.Wait()
 	if r := replay().Wait(); r.Code != 0 {
 		t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
@@ -112,14 +108,10 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 					"transforms.number.spec="+spec, "errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
 					"errors.deadletterqueue.context.headers.enable=true")...)
 			}
-			if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data, worker,
-				connector("ShipName:int16")); r.Code != 0 {
-				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-			}
+			p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data, worker,
+				connector("ShipName:int16"))
 			client, err := kgo.NewClient(kgo.SeedBrokers(servers))
-			if err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, err)
 			defer client.Close()
 			admin := kadm.NewClient(client)
 			if _, err := admin.CreateTopics(t.Context(), 1, 1, nil, "Orders"); err != nil {
@@ -127,9 +119,7 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 			}
 			written := func() int64 {
 				ends, err := admin.ListEndOffsets(t.Context(), "Orders")
-				if err != nil {
-					t.Fatal(err)
-				}
+				e2e.NoError(t, err)
 				end, _ := ends.Lookup("Orders", 0)
 				return end.Offset
 			}
@@ -143,9 +133,7 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 				before := written()
 				one := replay()
 				one.Eventually("rows", func() bool { return written() > before })
-				if err := one.Process.Process.Kill(); err != nil {
-					t.Fatal(err)
-				}
+				e2e.NoError(t, one.Process.Process.Kill())
 				if one.Wait().Code != 0 {
 					killed++
 				}

@@ -32,9 +32,7 @@ func newDocuments(t *testing.T, partitions int32, letters map[string]*string, sa
 	s, address := e2e.Demo(t, service.Options{Switches: service.Switches{Repeatability: true}})
 	d.service, d.broker = s, e2e.Embedded(t).Addr()
 	client, err := kgo.NewClient(kgo.SeedBrokers(d.broker))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	t.Cleanup(client.Close)
 	d.admin = kadm.NewClient(client)
 	if _, err := d.admin.CreateTopics(t.Context(), 1, 1, nil, "said"); err != nil {
@@ -63,10 +61,7 @@ func (d *documents) set(settings ...string) {
 func (d *documents) written(t *testing.T, refusing int) {
 	t.Helper()
 	d.refuse(refusing)
-	if r := d.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", d.Data, d.worker,
-		d.sink); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	d.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", d.Data, d.worker, d.sink)
 	d.refuse(0)
 }
 
@@ -236,15 +231,11 @@ func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 		t.Fatal(err)
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(d.broker), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer client.Close()
 	for i, l := range letters {
 		copied := &kgo.Record{Topic: "later", Partition: int32(1 - i), Key: l.Key, Value: l.Value, Headers: l.Headers}
-		if err := client.ProduceSync(t.Context(), copied).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, client.ProduceSync(t.Context(), copied).FirstErr())
 	}
 	replay := func(more ...string) e2e.Result {
 		return d.Run(append([]string{"dlq", "replay", "later", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", d.Data,
@@ -284,14 +275,10 @@ func TestReplayOfWhatIsOlderWithoutKeys(t *testing.T) {
 				return
 			}
 			client, err := kgo.NewClient(kgo.SeedBrokers(d.broker), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-			if err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, err)
 			defer client.Close()
 			later := &kgo.Record{Topic: "said", Partition: partition, Value: []byte(`{"Topic":"later"}`)}
-			if err := client.ProduceSync(t.Context(), later).FirstErr(); err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, client.ProduceSync(t.Context(), later).FirstErr())
 			d.written(t, 0)
 			want := "0 replayed, 0 of them refused again\n3 left: letters of records without a key"
 			if r := d.replay(t); r.Code != 1 || !strings.HasPrefix(r.Stdout, want) || !strings.Contains(r.Stdout,

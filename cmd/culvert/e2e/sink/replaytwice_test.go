@@ -61,9 +61,7 @@ func TestReplayBesideAnother(t *testing.T) {
 			d.service.Count("Inbox"), r.Stdout, r.Stderr)
 	}
 	free()
-	if r := first.Wait(); r.Code != 0 {
-		t.Errorf("the first: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	first.MustEnd()
 	if r := d.replay(t); r.Code != 0 || d.service.Count("Inbox") != rows {
 		t.Errorf("expected %d documents, found %d, exit %d\n%s%s", rows, d.service.Count("Inbox"), r.Code, r.Stdout,
 			r.Stderr)

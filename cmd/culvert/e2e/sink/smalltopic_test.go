@@ -41,17 +41,13 @@ func TestTopicsOfSmallBatches(t *testing.T) {
 	}
 
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer client.Close()
 	for i := 1; i <= rows; i++ {
 		client.Produce(t.Context(), &kgo.Record{Topic: "texts", Key: []byte(strconv.Itoa(i)), Partition: 0,
 			Value: fmt.Appendf(nil, `{"ID":%d,"Content":"%s"`, i, strings.Repeat("x", 300))}, nil)
 	}
-	if err := client.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, client.Flush(t.Context()))
 	r := p.Run("run", "--once", "--log-level", "debug", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data,
 		worker("sink.properties", "key.converter=org.apache.kafka.connect.storage.StringConverter"),
 		p.File("refused.properties", append(e2e.SinkOf("refused", e2e.Texts(t, 0, &atomic.Int32{}), "texts",
@@ -67,9 +63,7 @@ func TestTopicsOfSmallBatches(t *testing.T) {
 func topicsOf(t *testing.T, broker, bytes string, names ...string) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	if _, err := admin.CreateTopics(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &bytes},

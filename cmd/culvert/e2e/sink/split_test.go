@@ -23,9 +23,7 @@ func TestPartsOfASplitRecordAreWrittenApart(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	s := service.New(service.Options{Rows: 20})
-	if err := s.Set("repeatability", "true"); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, s.Set("repeatability", "true"))
 	var mu sync.Mutex
 	ids := map[string]int{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -38,15 +36,12 @@ func TestPartsOfASplitRecordAreWrittenApart(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	address := strings.TrimPrefix(server.URL, "http://")
-	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", p.Data,
+	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", p.Data,
 		p.File("there.properties", append(e2e.Source("there", address, "Orders"), "sap.odata#00.expand=Order_Details")...),
 		p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "Order_DetailCopies"),
 			"sap.odata.enable.batch=0", "sap.odata.insert.uncertain=repeatable", "transforms=lines",
 			"transforms.lines.type=org.culvert.transforms.Split", "transforms.lines.field=Order_Details",
 			"transforms.lines.extract=true")...))
-	if r.Code != 0 {
-		t.Fatalf("expected exit 0, found %d\n%s", r.Code, r.Stderr)
-	}
 	written := 0
 	for entity, n := range s.Ledger().Writes {
 		if n.Created != 1 {
@@ -69,9 +64,7 @@ func TestRequestIDsOfSetsAndTopicsMadeAnew(t *testing.T) {
 	s, address := e2e.Demo(t, service.Options{Switches: service.Switches{Repeatability: true}})
 	broker := e2e.Embedded(t).Addr()
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	t.Cleanup(client.Close)
 	admin := kadm.NewClient(client)
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=",
@@ -89,12 +82,9 @@ func TestRequestIDsOfSetsAndTopicsMadeAnew(t *testing.T) {
 		}
 		for set, name := range map[string]string{"Inbox": "inbox", "ProductCopies": "products"} {
 			name += strconv.Itoa(round)
-			r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
+			p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
 				p.File(name+".properties", append(e2e.SinkOf(name, address, "said", set),
 					"sap.odata.insert.uncertain=repeatable", "sap.odata.unknown.fields=ignore")...))
-			if r.Code != 0 {
-				t.Fatalf("expected exit 0, found %d\n%s", r.Code, r.Stderr)
-			}
 		}
 		if inbox, products := s.Count("Inbox"), s.Count("ProductCopies"); inbox != 3*round+3 || products != 3*round+3 {
 			t.Errorf("round %d: expected %d documents and as many products, found %d and %d", round, 3*round+3, inbox,

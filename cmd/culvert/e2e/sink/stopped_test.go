@@ -73,17 +73,12 @@ func TestSinkIsStoppedInALargeBatch(t *testing.T) {
 		run := p.Start(append([]string{"run", "--set", "listeners="}, args...)...)
 		before := c.posts.Load()
 		run.Eventually("POSTs", func() bool { return c.posts.Load() > before+100 })
-		run.Signal(syscall.SIGTERM)
-		if r := run.Wait(); r.Code != 0 {
-			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-		}
+		run.MustStop()
 	}
 	if n := c.posts.Load(); n >= rows {
 		t.Fatalf("expected to stop in the middle, found all %d rows written", n)
 	}
-	if r := p.Run(append([]string{"run", "--once"}, args...)...); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun(append([]string{"run", "--once"}, args...)...)
 	c.once(t, rows)
 }
 

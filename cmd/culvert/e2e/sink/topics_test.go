@@ -94,9 +94,7 @@ func TestTopicsThatNoRecordReachesAfterTransforms(t *testing.T) {
 				"tasks.max=3", "transforms=r",
 				"transforms.r.type="+kafkaTransforms+"RegexRouter", "transforms.r.regex=(.*)",
 				"transforms.r.replacement="+c.to), c.more...)...)
-			if r := p.Run("run", "--once", "--plugins", dir, "--data", p.Data, there); r.Code != 0 {
-				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-			}
+			p.MustRun("run", "--once", "--plugins", dir, "--data", p.Data, there)
 			r := p.Run("run", "--once", "--plugins", dir, "--data", p.Data, back)
 			if r.Code != c.code {
 				t.Errorf("expected exit %d, found %d\n%s", c.code, r.Code, r.Stderr)

@@ -216,10 +216,7 @@ func TestTombstonesDelete(t *testing.T) {
 	broker.Eventually("an address", func() bool { return strings.Contains(broker.Stdout.String(), "\n") })
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")
 	there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
-		there); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, there)
 	key := func(n int) []byte { return fmt.Appendf(nil, `{"OrderID":%d}`, 10248+n) }
 	gone := []int{0, 7, 8, 39}
 	var records []*kgo.Record
@@ -230,10 +227,7 @@ func TestTombstonesDelete(t *testing.T) {
 	e2e.Produce(t, strings.TrimSpace(broker.Stdout.String()), records...)
 	back := p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "OrderCopies"),
 		"sap.odata.enable.delete=1")...)
-	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, back)
-	if r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, back)
 	want := e2e.Entities(s, "Orders")
 	for _, n := range gone {
 		delete(want, fmt.Sprintf("(%d)", 10248+n))

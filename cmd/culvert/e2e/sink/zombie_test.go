@@ -69,9 +69,7 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 	cluster.Eventually("an address", func() bool { return strings.Contains(cluster.Stdout.String(), "\n") })
 	broker, rest := strings.TrimSpace(cluster.Stdout.String()), porttest.Address(t)
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	t.Cleanup(client.Close)
 	admin := kadm.NewClient(client)
 	if _, err := admin.CreateTopics(t.Context(), 1, 1, nil, "Names", "New"); err != nil {
@@ -141,10 +139,7 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 	cluster.Signal(syscall.SIGCONT)
 	paused.Eventually("memberships that begin anew", both)
 	for _, c := range []*e2e.Command{paused, other} {
-		c.Signal(syscall.SIGTERM)
-		if r := c.Wait(); r.Code != 0 {
-			t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-		}
+		c.MustStop()
 	}
 	if m, c := merges.writes.Load()-merged, creates.writes.Load()-created; m != 0 || c != 0 {
 		t.Errorf("the worker that was paused went on to write %d merges and %d POSTs\n%s", m, c, paused.Stderr.String())

@@ -10,7 +10,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -345,9 +344,7 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 	p := e2e.NewPlace(t)
 	dir := e2e.Folder(t)
 	good, err := os.ReadFile(filepath.Join(dir, "odata-source.wasm"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	component, _ := hex.DecodeString("0061736d0d000100")
 	d := wit.Description{Name: "x", Version: "1", Components: []wit.Component{{Name: "x", Kind: wit.ComponentSource}}}
 	whole := guesttest.Static(d, "", wit.InterfaceSource)
@@ -392,10 +389,7 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 			t.Errorf("%s: expected %q, found %s", name, file.want[0], why)
 		}
 	}
-	worker.Signal(syscall.SIGTERM)
-	if r := worker.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	worker.MustStop()
 	// A connector that asks for what only a refused file could have is told so.
 	r := p.Run("run", "--once", "--plugins", dir, "--data", p.Data, p.File("x.properties", "name=x",
 		"connector.class=x"))

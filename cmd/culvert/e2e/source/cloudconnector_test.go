@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -47,16 +46,12 @@ func TestCloudConnectorAway(t *testing.T) {
 	issuer := httptest.NewTLSServer(nil)
 	issuer.Close()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(&tls.Config{Certificates: issuer.TLS.Certificates}),
 		kfake.ListenFn(func(string, string) (net.Listener, error) {
 			return e2e.Named{Listener: l, Name: "example.com:9092"}, nil
 		}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	s, address := e2e.Demo(t, service.Options{Rows: outageRows(), PageSize: 40,
 		Switches: service.Switches{SlowFirstByte: 20 * time.Millisecond}})
@@ -104,10 +99,7 @@ func TestCloudConnectorAway(t *testing.T) {
 	if got, want := s.Count("OrderCopies"), s.Count("Orders"); got != want {
 		t.Errorf("expected %d rows to be written back, found %d", want, got)
 	}
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 }
 
 // running fails the test where a task is in any other state than RUNNING, or not placed yet.

@@ -41,9 +41,7 @@ func mutual(t *testing.T, o service.Options) (s *service.Service, port string, s
 		}
 		c := keystoretest.Certificate(t, l)
 		leaf, err := x509.ParseCertificate(c.Certificate[0])
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		clients.AddCert(leaf)
 		if name == "client.jks" {
 			own = c
@@ -106,9 +104,7 @@ func TestStoresEndToEnd(t *testing.T) {
 	}
 	for _, name := range []string{"client.p12", "trust.jks"} { // which domain.dks has in ${user.dir}
 		data, err := os.ReadFile(filepath.Join(e2e.Stores(t), name))
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		e2e.Put(t, p.Dir, name, data)
 	}
 	cases = append(cases, append(key("domain.dks#sample", "dks"), trust("domain.dks#sample", "dks")...))
@@ -118,9 +114,7 @@ func TestStoresEndToEnd(t *testing.T) {
 			"sap.odata#00.topic="+name)...)
 		args = append(args, p.File(name+".properties", lines...))
 	}
-	if r := p.Run(args...); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRun(args...)
 	for i := range cases {
 		if got, want := len(p.Records(fmt.Sprintf("c%d", i))), s.Count("Orders"); got != want {
 			t.Errorf("case %d: %d records, expected %d", i, got, want)
@@ -198,10 +192,8 @@ func TestConnectionsAreChecked(t *testing.T) {
 			}
 		})
 	}
-	if r := p.Run("validate", "--plugins", e2e.Plugins(t), p.File("y.properties", append(good, "sap.odata.header.APIKey=k",
-		"sap.odata.auth.type=header")...)); r.Code != 0 {
-		t.Errorf("a header: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	p.MustRun("validate", "--plugins", e2e.Plugins(t), p.File("y.properties", append(good, "sap.odata.header.APIKey=k",
+		"sap.odata.auth.type=header")...))
 }
 
 // guarded is the demo service with a list of passwords that is changed while it runs.
@@ -260,9 +252,7 @@ func TestSecretsRotate(t *testing.T) {
 	server := httptest.NewServer(g)
 	t.Cleanup(server.Close)
 	secrets := filepath.Join(p.Dir, "secrets")
-	if err := os.Mkdir(secrets, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, os.Mkdir(secrets, 0o700))
 	p.File("secrets/odata.properties", "password=first-secret")
 	listen := porttest.Address(t)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen)
@@ -271,9 +261,7 @@ func TestSecretsRotate(t *testing.T) {
 		"sap.odata.user.pwd=${file:"+filepath.Join(secrets, "odata.properties")+":password}")
 	file := p.File("rotating.properties", lines...)
 	// which compiles, and may take its time
-	if r := p.Run("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, file); r.Code != 0 {
-		t.Fatalf("validate: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	p.MustRun("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, file)
 	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--log-level", "debug", worker, file)
 	state := func() connect.State {
 		var status connect.Status
@@ -297,9 +285,7 @@ func TestSecretsRotate(t *testing.T) {
 	p.File("secrets/odata.properties", "password=wrong-secret", "# touched")
 	p.File("secrets/new", "password=third-secret")
 	g.take("third-secret")
-	if err := os.Rename(filepath.Join(secrets, "new"), filepath.Join(secrets, "odata.properties")); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, os.Rename(filepath.Join(secrets, "new"), filepath.Join(secrets, "odata.properties")))
 	c.Eventually("the third password", func() bool { return g.used("third-secret") && state() == connect.Running })
 	if n := g.refusals("wrong-secret"); n != 1 {
 		t.Errorf("the wrong password was sent %d times, expected once", n)
@@ -361,9 +347,7 @@ func TestThroughCloudConnector(t *testing.T) {
 	tunnelled := without("tunnelled", "S4TLS", "sap.odata.truststore.location="+filepath.Join(e2e.Stores(t), "trust.jks"),
 		"sap.odata.truststore.password="+e2e.StorePassword,
 		"sap.odata.max.retries=100", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=20")
-	if r := p.Run("validate", "--plugins", e2e.Plugins(t), plain, tunnelled); r.Code != 0 {
-		t.Fatalf("validate: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	p.MustRun("validate", "--plugins", e2e.Plugins(t), plain, tunnelled)
 	account.Record(true)
 	account.Detach("DE-Berlin") // it is waited for: no task fails (P26)
 	c := p.Start("run", "--once", "--log-level", "debug", "--plugins", e2e.Plugins(t), "--data", p.Data, plain, tunnelled)
@@ -448,11 +432,8 @@ func TestTokensAndHeadersEndToEnd(t *testing.T) {
 		"sap.odata.oauth.client.id=me", "sap.odata.oauth.client.secret=c1ient-secret",
 		"sap.odata.oauth.scope=read write", "sap.odata.oauth.client.auth=body",
 		"sap.odata.header.X-Api-Key=k3y", "sap.odata.sap.client=100")
-	r := p.Run("run", "--once", "--log-level", "debug", "--plugins", e2e.Plugins(t), "--data", p.Data,
+	r := p.MustRun("run", "--once", "--log-level", "debug", "--plugins", e2e.Plugins(t), "--data", p.Data,
 		p.File("tokens.properties", lines...))
-	if r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
 	if got, want := len(p.Records("Orders")), s.Count("Orders"); got != want {
 		t.Errorf("%d records, expected %d", got, want)
 	}

@@ -68,9 +68,7 @@ func TestAPropertyThatComesRightAfterTheStart(t *testing.T) {
 	c := p.Start("run", "--data", p.Data, "--plugins", e2e.Plugins(t), worker,
 		p.File("late.properties", e2e.Tracked("late", address, service.SAPPath, "Products")...))
 	c.Eventually("changes that were asked for", func() bool { return s.Ledger().Deltas > 0 })
-	if err := s.Set("hide", ""); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, s.Set("hide", ""))
 	write := e2e.Edits{E: &e2e.Exactly{S: s}}
 	for _, name := range []string{"First", "Second"} {
 		if !write.Send("MERGE", "Products(3)", map[string]any{"ProductName": name}) {
@@ -91,10 +89,7 @@ func TestAPropertyThatComesRightAfterTheStart(t *testing.T) {
 	if with != 2 || without != 1 {
 		t.Errorf("expected product 3 once without the property and twice with it, found %d and %d times", without, with)
 	}
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 }
 
 // T2: rows are created, changed and deleted by several writers while three connectors read the changes, in Atom, in
@@ -161,8 +156,5 @@ func TestChangesUnderLoad(t *testing.T) {
 		t.Errorf("%d extractions, %d tokens that were too old", l.Jobs, l.Refused536)
 	}
 	t.Logf("%d pages, %d of changes, %d rows, %d products", l.Pages, l.Deltas, l.Rows, len(want))
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 }

@@ -66,7 +66,7 @@ func TestInnerLinksOfManyRowsAndPages(t *testing.T) {
 				"sap.odata.host.protocol=http", "sap.odata.host.address="+host, "sap.odata.host.port="+port,
 				"sap.odata.max.retries=0", "sap.odata#00.service=/s", "sap.odata#00.entityset=Rows",
 				"sap.odata#00.expand=Items", "sap.odata#00.topic=rows")
-			r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file)
+			r := p.Once(file)
 			items := 0
 			for _, record := range p.Records("rows") {
 				value := record["value"].(map[string]any)["payload"].(map[string]any)

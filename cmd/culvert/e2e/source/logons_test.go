@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -170,10 +169,7 @@ func TestOneRefusalStopsNobody(t *testing.T) {
 	})
 	armed.Store(true)
 	c.Eventually("FAILED", all(connect.Failed))
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 	for _, args := range [][]string{
 		{"ping", "-p", files[3], "--data", p.Data, "-s", strings.TrimSuffix(service.SAPPath, "/")},
 		{"run", "--once", "--data", p.Data, worker, files[4]},

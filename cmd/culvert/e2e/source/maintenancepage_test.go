@@ -64,9 +64,7 @@ func TestServiceAway(t *testing.T) {
 	at := porttest.Address(t)
 	serve := func() *http.Server {
 		l, err := net.Listen("tcp", at)
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		server := &http.Server{Handler: s}
 		go server.Serve(l)
 		t.Cleanup(func() { server.Close() })

@@ -25,9 +25,7 @@ func TestSubscriptions(t *testing.T) {
 	_, port, _ := net.SplitHostPort(porttest.Address(t))
 	listener := "http://127.0.0.1:" + port
 	for name, value := range map[string]string{"notify-to": listener, "notify-user": "sap:pä:ss"} {
-		if err := s.Set(name, value); err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, s.Set(name, value))
 	}
 	broker := p.Start("broker", "--data", p.Data, "--listen", "127.0.0.1:0")
 	broker.Eventually("an address", func() bool { return strings.Contains(broker.Stdout.String(), "\n") })
@@ -72,21 +70,15 @@ func TestSubscriptions(t *testing.T) {
 	}
 	before := pages()
 	for _, form := range []string{"via", "inline", "entry", "feed", "json", "json-entry", "poke"} {
-		if err := s.Set("notify-form", form); err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, s.Set("notify-form", form))
 		n++
 		a.Change(n)
 		c.Eventually("the end of the queue in the form "+form, s.Pushed)
 	}
 	change("in all forms")
-	if err := s.Set("notify-form", "via"); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, s.Set("notify-form", "via"))
 	for name, value := range map[string]string{"notify-twice": "true", "notify-garbage": "2"} {
-		if err := s.Set(name, value); err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, s.Set(name, value))
 	}
 	change("twice and behind garbage")
 	if l := s.Ledger(); l.NotifyStatuses[http.StatusBadRequest] != 2 {
@@ -98,9 +90,7 @@ func TestSubscriptions(t *testing.T) {
 	badNotifications(t, listener)
 
 	// One notification of two entities, of which the service tells in no other way.
-	if err := s.Set("notify-off", "true"); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, s.Set("notify-off", "true"))
 	two := ""
 	for id := 71; id <= 72; id++ {
 		a.Send("MERGE", fmt.Sprintf("Products(%d)", id), map[string]any{"ProductName": "Told together"})
@@ -110,21 +100,15 @@ func TestSubscriptions(t *testing.T) {
 		xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">
 		<category term="X.Notification"/><link rel="via" href=""><m:inline><feed>`+two+`</feed></m:inline></link>
 		<content><m:properties><d:ID>two</d:ID></m:properties></content></entry>`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	q.SetBasicAuth("sap", "pä:ss")
 	answer, err := http.DefaultClient.Do(q)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	if answer.Body.Close(); answer.StatusCode != http.StatusNoContent {
 		t.Errorf("expected that a notification of two entities is taken, found %s", answer.Status)
 	}
 	c.Equals(p, s, "full", "told of two entities at once")
-	if err := s.Set("notify-off", "false"); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, s.Set("notify-off", "false"))
 
 	c.Signal(syscall.SIGKILL)
 	c.Wait()
@@ -141,10 +125,7 @@ func TestSubscriptions(t *testing.T) {
 	if l := s.Ledger(); l.Undelivered != 0 {
 		t.Errorf("%d notifications were not delivered", l.Undelivered)
 	}
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 	if s.SubscriptionCount() != 6 {
 		t.Errorf("a stop ends no subscription, found %d", s.SubscriptionCount())
 	}
@@ -158,9 +139,7 @@ func TestSubscriptions(t *testing.T) {
 	}
 	for _, one := range list {
 		if strings.Contains(one.DeliveryAddress, "/delta/") {
-			if r := p.Run("delete-subscription", "-p", files[1], "-u", one.URL, "--plugins", e2e.Plugins(t)); r.Code != 0 {
-				t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-			}
+			p.MustRun("delete-subscription", "-p", files[1], "-u", one.URL, "--plugins", e2e.Plugins(t))
 			break
 		}
 	}
@@ -198,9 +177,7 @@ func badNotifications(t *testing.T, listener string) {
 		"that is too large": {"POST", "/full/Products", "pä:ss", strings.Repeat("x", 4<<20+1), 413},
 	} {
 		q, err := http.NewRequest(c.method, listener+c.path, strings.NewReader(c.body))
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		if c.password != "" {
 			q.SetBasicAuth("sap", c.password)
 		}

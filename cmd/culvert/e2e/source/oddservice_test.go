@@ -116,7 +116,7 @@ func loadOdd(t *testing.T, s *oddService, settings ...string) (r e2e.Result, cam
 		"sap.odata.host.protocol=http", "sap.odata.host.address=" + host,
 		"sap.odata.host.port=" + port, "sap.odata.max.retries=0", "sap.odata#00.service=/s",
 		"sap.odata#00.entityset=Rows", "sap.odata#00.topic=rows"}, settings...)...)
-	r = p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file)
+	r = p.Once(file)
 	came = map[int]int{}
 	for _, record := range p.Records("rows") {
 		key := record["key"].(map[string]any)["payload"].(map[string]any)

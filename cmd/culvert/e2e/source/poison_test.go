@@ -49,10 +49,7 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 				"errors.tolerance=all",
 				"errors.deadletterqueue.topic.name=refused-"+format,
 				"errors.deadletterqueue.context.headers.enable=true")
-			if r := p.Run("run", "--once", "--plugins", folder, worker, p.File(format+".properties",
-				lines...)); r.Code != 0 {
-				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-			}
+			p.MustRun("run", "--once", "--plugins", folder, worker, p.File(format+".properties", lines...))
 			letters := p.Run("consume", "refused-"+format, "--bootstrap-servers", servers).Stdout
 			for set, key := range map[string]string{"Products": "ProductID", "Categories": "CategoryID"} {
 				came := map[string]int{}
@@ -111,12 +108,10 @@ func TestReplayOfRowsOnWhichAPluginBreaks(t *testing.T) {
 	lines := append(e2e.Source("products", address, "Products"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true")
 	mended := p.File("mended.properties", lines...)
-	if r := p.Run("run", "--once", "--plugins", folder, "--data", p.Data, worker,
+	p.MustRun("run", "--once", "--plugins", folder, "--data", p.Data, worker,
 		p.File("products.properties", append(lines, "transforms=number",
 			"transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value",
-			"transforms.number.spec=ProductName:int16")...)); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+			"transforms.number.spec=ProductName:int16")...))
 	count := s.Count("Products")
 	for at, want := range []string{fmt.Sprintf("%d replayed, 1 of them refused again\n", count),
 		"1 replayed, 1 of them refused again\n", "0 replayed, 0 of them refused again\n1 left: letters of feed "} {

@@ -38,7 +38,7 @@ func TestChangedQuery(t *testing.T) {
 			lines = slices.DeleteFunc(lines, func(old string) bool { return strings.HasPrefix(old, name+"=") })
 			lines = append(lines, line)
 		}
-		return p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, p.File("changes.properties", lines...))
+		return p.Once(p.File("changes.properties", lines...))
 	}
 	if r := run(); r.Code != 0 {
 		t.Fatal(r.Stderr)
@@ -100,8 +100,7 @@ func TestChangedTopic(t *testing.T) {
 	run := func(topic string, more ...string) e2e.Result {
 		lines := append(e2e.Source("load", strings.TrimPrefix(server.URL, "http://")),
 			"sap.odata#00.service="+service.NorthwindPath, "sap.odata#00.entityset=Products", "sap.odata#00.topic="+topic)
-		return p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data,
-			p.File("load.properties", append(lines, more...)...))
+		return p.Once(p.File("load.properties", append(lines, more...)...))
 	}
 	r := run("Products")
 	begun := len(p.Records("Products"))
@@ -133,9 +132,7 @@ func TestMovedServiceIsRefusedByPut(t *testing.T) {
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 20})
 	second, err := s.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	t.Cleanup(func() { second.Close() })
 	moved := strings.TrimPrefix(second.URL, "http://")
 	settings := func(address string, more ...string) []string {

@@ -22,7 +22,7 @@ func TestReads(t *testing.T) {
 		"sap.odata#00.select#00.low=10250", "sap.odata#00.select#00.high=10269",
 		"sap.odata#00.filter#01.property=Order_Details/Quantity", "sap.odata#00.filter#01.option=gt",
 		"sap.odata#00.filter#01.low=10")
-	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, p.File("reads.properties", lines...))
+	r := p.Once(p.File("reads.properties", lines...))
 	if r.Code != 0 {
 		t.Fatal(r.Stderr)
 	}
@@ -54,14 +54,12 @@ func TestReads(t *testing.T) {
 		t.Errorf("expected 20 orders with %d lines, found %d with %d", expected, len(records), found)
 	}
 
-	if err := s.Set("ignore", "$filter"); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, s.Set("ignore", "$filter"))
 	p = e2e.NewPlace(t)
 	lines = append(e2e.Source("deaf", address, "Orders"), "sap.odata.max.retries=0",
 		"sap.odata#00.filter#07.property=OrderID", "sap.odata#00.filter#07.option=in",
 		"sap.odata#00.filter#07.low=10250,10251")
-	r = p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, p.File("deaf.properties", lines...))
+	r = p.Once(p.File("deaf.properties", lines...))
 	if r.Code != 1 || !strings.Contains(r.LastLine(),
 		`OrderID is "10248", and sap.odata#00.filter#07.option asks for in "10250", "10251": the service takes $filter and does not heed it`) {
 		t.Errorf("exit code %d: %s", r.Code, r.LastLine())
@@ -83,8 +81,7 @@ func TestReadsThatCannotBe(t *testing.T) {
 			"Frieght is no property of NorthwindModel.Order; the nearest name is Freight; expected one of "},
 	} {
 		p := e2e.NewPlace(t)
-		r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, p.File("wrong.properties",
-			append(e2e.Source("wrong", address, "Orders"), c.line)...))
+		r := p.Once(p.File("wrong.properties", append(e2e.Source("wrong", address, "Orders"), c.line)...))
 		if r.Code == 0 || !strings.Contains(r.LastLine(), c.says) {
 			t.Errorf("%s: exit code %d: %s", c.line, r.Code, r.LastLine())
 		}
@@ -107,8 +104,7 @@ func TestCron(t *testing.T) {
 	})
 	c.Signal(syscall.SIGTERM)
 	c.Wait()
-	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, p.File("nightly.properties",
-		append(lines, "sap.odata#00.cron.expression=0 0 25 * * ?")...))
+	r := p.Once(p.File("nightly.properties", append(lines, "sap.odata#00.cron.expression=0 0 25 * * ?")...))
 	if r.Code == 0 || !strings.Contains(r.LastLine(), `hour: expected 0 to 23, found "25"`) {
 		t.Errorf("exit code %d: %s", r.Code, r.LastLine())
 	}
@@ -123,7 +119,7 @@ func TestLookbackIsToldOnce(t *testing.T) {
 	in := p.File("in.properties", append(e2e.Source("in", address, "Orders"), "sap.odata#00.cursor.property=OrderID",
 		"sap.odata#00.cursor.lookback=1000000", "sap.odata#00.page.size=200", "sap.odata#00.exec-period=1")...)
 	for load, want := range []int{1, 0} {
-		r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, in)
+		r := p.Once(in)
 		if n := strings.Count(r.Stderr, "look-back"); r.Code != 0 || n != want {
 			t.Errorf("load %d: exit %d, expected %d lines about the look-back, found %d\n%s", load+1, r.Code, want, n,
 				r.Stderr)

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -50,10 +49,7 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 	if l := s.Ledger(); l.SessionsOpen == 0 {
 		t.Error("expected sessions while it runs")
 	}
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 	l := s.Ledger()
 	e2e.CreatedOnce(t, l, visits)
 	if l.SessionsOpened < 2 || l.SessionsOpened > 8 || l.SessionsOpen != 0 || l.SessionsLoggedOff != l.SessionsOpened ||
@@ -181,10 +177,11 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 		var beside sync.WaitGroup
 		for i := range 4 {
 			beside.Go(func() {
-				if r := p.Run("validate", "--data", p.Data, "--plugins", e2e.Plugins(t), worker, files[i]); r.Code != 0 {
+				r := p.Run("validate", "--data", p.Data, "--plugins", e2e.Plugins(t), worker, files[i])
+				if r.Code != 0 {
 					t.Errorf("validate: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 				}
-				r := p.Run("ping", "-p", files[i], "--data", p.Data, "--plugins", e2e.Plugins(t), "-s",
+				r = p.Run("ping", "-p", files[i], "--data", p.Data, "--plugins", e2e.Plugins(t), "-s",
 					strings.TrimSuffix(service.SAPPath, "/"))
 				if r.Code != 1 || !strings.Contains(r.Stderr, `the password of user "me" was refused (401) at`) {
 					t.Errorf("ping: expected exit 1 and who was refused, found %d\n%s%s", r.Code, r.Stdout, r.Stderr)
@@ -207,9 +204,7 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 			}
 		}
 		if round == 1 {
-			if err := os.WriteFile(secrets, []byte("pwd=right\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, os.WriteFile(secrets, []byte("pwd=right\n"), 0o600))
 			c.Eventually("RUNNING", states(connect.Running))
 			for _, name := range []string{"c00", "c19"} {
 				c.Eventually("rows of "+name, func() bool {
@@ -217,10 +212,7 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 				})
 			}
 		}
-		c.Signal(syscall.SIGTERM)
-		if r := c.Wait(); r.Code != 0 {
-			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-		}
+		c.MustStop()
 	}
 	l := s.Ledger()
 	if l.FailedLogons != 1 || l.SessionsOpen != 0 || l.SessionsOpened > 4 {
@@ -241,9 +233,7 @@ func TestResumeLogons(t *testing.T) {
 	s, address := e2e.Demo(t, service.Options{Rows: 10, User: "me", Password: e2e.Password,
 		Switches: service.Switches{LockAfter: 1}})
 	request, err := http.NewRequest("GET", "http://"+address+service.SAPPath, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	request.SetBasicAuth("me", "somebody's guess")
 	if r, err := http.DefaultClient.Do(request); err != nil || r.StatusCode != 401 {
 		t.Fatal(r, err)
@@ -286,10 +276,7 @@ func TestResumeLogons(t *testing.T) {
 		r := p.Run("consume", "Suppliers", "--data", p.Data) // there is no such topic at first
 		return r.Code == 0 && strings.Count(r.Stdout, "\n") == s.Count("Suppliers")
 	})
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 	if files := p.Refusals(); len(files) != 0 {
 		t.Errorf("expected no refusal to be left, found %v", files)
 	}
@@ -315,10 +302,7 @@ func TestMaintenanceWindow(t *testing.T) {
 		t.Errorf("expected it RUNNING without any request, found %s, %d requests", status.Tasks[0].State,
 			s.Ledger().Total)
 	}
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 	wrong := p.File("wrong.properties", append(e2e.Source("wrong", address, "Orders"),
 		"sap.odata.maintenance.windows=Sundays")...)
 	if r := p.Run("validate", "--plugins", e2e.Plugins(t), wrong); r.Code != 1 || !strings.Contains(r.Stdout,
@@ -369,10 +353,7 @@ func TestCloudConnectorAwayInMidLoad(t *testing.T) {
 	pages(rows / 20)
 	c.Eventually("all records", func() bool { return len(p.Records("Orders")) >= rows })
 	running()
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	c.MustStop()
 	seen := map[any]bool{}
 	for _, r := range p.Records("Orders") {
 		seen[r["key"].(map[string]any)["payload"].(map[string]any)["OrderID"]] = true

@@ -16,9 +16,7 @@ func TestSkippedRecordsAreLogged(t *testing.T) {
 	broker := e2e.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=", "errors.log.include.messages=true")
 	there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, there); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustOnce(worker, there)
 	s.Set("match", "POST")
 	s.Set("status", "400")
 	s.Set("status-count", "1000")
@@ -56,7 +54,7 @@ func TestSkippedRecordsAreLogged(t *testing.T) {
 	// Rows that a source skips, too: here all of them, whose records are too large for the producer with their schemas.
 	large := p.File("large.properties", append(e2e.Source("large", address, "Orders"), "errors.tolerance=all",
 		"errors.log.enable=true", "producer.override.max.request.size=1024")...)
-	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, large)
+	r := p.Once(worker, large)
 	lines := 0
 	for line := range strings.Lines(r.Stderr) {
 		if strings.Contains(line, "row skipped") && strings.Contains(line, "level=ERROR") && strings.Contains(line,

@@ -76,10 +76,7 @@ func (r *reader) killed(more ...string) {
 // came counts the rows of the topic: how often each came, and those of the reload.
 func (r *reader) came() (came map[int]int, reload []string) {
 	r.p.T.Helper()
-	out := r.p.Run("consume", "rows", "--bootstrap-servers", r.servers)
-	if out.Code != 0 {
-		r.p.T.Fatalf("consume: exit %d\n%s", out.Code, out.Stderr)
-	}
+	out := r.p.MustRun("consume", "rows", "--bootstrap-servers", r.servers)
 	came = map[int]int{}
 	for line := range strings.Lines(out.Stdout) {
 		var id int

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -57,18 +56,13 @@ func TestSoakWrongPassword(t *testing.T) {
 	if l := s.Ledger(); l.FailedLogons != 1 {
 		t.Fatalf("expected one logon with the wrong password, the service counts %d", l.FailedLogons)
 	}
-	if err := os.WriteFile(secrets, []byte("pwd=right\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, os.WriteFile(secrets, []byte("pwd=right\n"), 0o600))
 	all(connect.Running)
 	for i := range connectors {
 		name := fmt.Sprintf("c%02d", i)
 		f.Eventually("rows of "+name, func() bool { return f.Rows(name) == s.Count("Suppliers") })
 	}
-	f.Signal(syscall.SIGTERM)
-	if r := f.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	f.MustStop()
 	if l := s.Ledger(); l.FailedLogons != 1 || l.SessionsOpen != 0 {
 		t.Errorf("expected nothing but the one refusal and no session, found %d, %+v", l.FailedLogons, l.Sessions)
 	}
