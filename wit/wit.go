@@ -40,10 +40,6 @@ func ImportModule(iface string) string { return Package + "/" + iface + "@" + Ve
 // ExportName is the name under which a core module exports a function: `culvert:connect/source@0.2.0#plan`.
 func ExportName(iface, function string) string { return ImportModule(iface) + "#" + function }
 
-// PostReturn is the name of the export that, where a module has it, is called once after the results of `export` were
-// read.
-func PostReturn(export string) string { return "cabi_post_" + export }
-
 // Tags of calls of decode that bring no text. The host makes them for a page's own body where decode has broken an
 // instance with that page.
 const (

@@ -1,9 +1,5 @@
 package meter
 
-import (
-	"fmt"
-)
-
 // What instructions cost, in instructions; see the package's documentation.
 const (
 	priceLoad     = 4
@@ -75,9 +71,7 @@ func (m *rewriter) code(n int) {
 	for i := range n {
 		m.look(m.At)
 		size := m.Count()
-		if limit := m.options.Limits.FunctionBytes; size > limit {
-			panic(failure{&Exceeded{fmt.Sprintf("the body of function %d in bytes", m.imports+i), size, limit}})
-		}
+		m.ofFunction(size, m.options.Limits.FunctionBytes, "the body of function %d in bytes")
 		end := m.End
 		m.End = m.At + size
 		b := body{from: m.At, to: m.End, firstLoop: len(m.loops), firstEdit: len(m.edits)}
@@ -101,10 +95,7 @@ func (m *rewriter) locals(b *body, params uint32) {
 		all += uint64(m.U32())
 		m.valueType()
 	}
-	if limit := m.options.Limits.Locals; all > uint64(limit) {
-		panic(failure{&Exceeded{fmt.Sprintf("locals of function %d", m.imports+len(m.bodies)), int(min(all, 1<<40)),
-			limit}})
-	}
+	m.ofFunction(int(min(all, 1<<40)), m.options.Limits.Locals, "locals of function %d")
 	b.locals = uint32(all)
 }
 
@@ -200,10 +191,7 @@ func (m *rewriter) instructions(b *body) {
 				opening, p = false, 1
 			}
 			m.blocks = append(m.blocks, opened)
-			if len(m.blocks) > m.options.Limits.Nesting {
-				panic(failure{&Exceeded{fmt.Sprintf("blocks in each other in function %d", m.imports+len(m.bodies)),
-					len(m.blocks), m.options.Limits.Nesting}})
-			}
+			m.ofFunction(len(m.blocks), m.options.Limits.Nesting, "blocks in each other in function %d")
 		case blockEnd:
 			opening, p = false, 0
 			top := m.blocks[len(m.blocks)-1]
@@ -228,10 +216,8 @@ func (m *rewriter) instructions(b *body) {
 		case jumpTable:
 			opening = false
 			n := m.Count()
-			if targets += n + 1; targets > m.options.Limits.Targets {
-				panic(failure{&Exceeded{fmt.Sprintf("labels in br_table of function %d", m.imports+len(m.bodies)),
-					targets, m.options.Limits.Targets}})
-			}
+			targets += n + 1
+			m.ofFunction(targets, m.options.Limits.Targets, "labels in br_table of function %d")
 			for range n + 1 {
 				m.target(loops)
 			}
@@ -281,7 +267,7 @@ func (m *rewriter) instructions(b *body) {
 		price += p
 	}
 	if r.At != r.End {
-		r.Malformed("the body of function %d goes on behind its end", m.imports+len(m.bodies))
+		r.Malformed("the body of function %d goes on after its end", m.current())
 	}
 	m.weigh(b, &passed, loops)
 	loops[0].price += price

@@ -6,7 +6,7 @@
 // # Scheme
 //
 // A rewritten module has one more global, the fuel (i64, mutable, not exported), which starts at [Options.Budget], and
-// one more import, the last of its imports: the function [Options.Module] [Options.Name], `tick`, of type () -> (i64).
+// one more import, the last of its imports: the function [Module] [Name], `tick`, of type () -> (i64).
 // Fuel is taken at the head of each loop that is jumped back to and at the entry of functions. Where it falls below
 // zero the module calls tick, whose result is the new fuel. In tick a host looks at a deadline, lets others work, and
 // returns the budget, or unwinds the call. A module with fuel cannot run for longer than the budget without a tick,
@@ -53,7 +53,7 @@
 // Vectors (SIMD), threads, tail calls, exceptions, typed references and garbage collection, several memories, memories
 // of 64 bits, since each would need instructions or indices that the rewriter does not know ([Refusal]). Modules that
 // already import from
-// [Options.Module]. Modules beyond [Limits]: engines compile what they are given, so sizes are bounded before, and
+// [Module]. Modules beyond [Limits]: engines compile what they are given, so sizes are bounded before, and
 // what makes a function hard to compile, which sizes do not tell: some KiB of locals that meet at branches take
 // gigabytes. Tables share a maximum of [Limits.TableElements], because no fence of memory holds them.
 //

@@ -145,11 +145,8 @@ func (m *rewriter) weigh(b *body, p *passage, loops []loop) {
 	if limit := m.options.Limits.Effort; effort > limit {
 		panic(failure{&Exceeded{fmt.Sprintf("effort of compiling function %d in microseconds (%d branches, %d loops, "+
 			"%d deep, %d locals)",
-			m.imports+len(m.bodies), p.branches, p.loops, p.deepest, b.locals), effort, limit}})
+			m.current(), p.branches, p.loops, p.deepest, b.locals), effort, limit}})
 	}
 	m.atMost(m.effort, m.options.Limits.TotalEffort, "effort of compiling all functions in microseconds")
-	if limit := m.options.Limits.Values; p.values > limit {
-		panic(failure{&Exceeded{fmt.Sprintf("values passed by calls, blocks and jumps of function %d",
-			m.imports+len(m.bodies)), p.values, limit}})
-	}
+	m.ofFunction(p.values, m.options.Limits.Values, "values passed by calls, blocks and jumps of function %d")
 }

@@ -109,9 +109,9 @@ func compile(t *testing.T, module []byte) time.Duration {
 	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler())
 	defer r.Close(ctx)
 	tick := api.GoModuleFunc(func(context.Context, api.Module, []uint64) {})
-	if _, err := r.NewHostModuleBuilder(meter.DefaultModule).NewFunctionBuilder().WithGoModuleFunction(tick, nil,
+	if _, err := r.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().WithGoModuleFunction(tick, nil,
 		[]api.ValueType{api.ValueTypeI64}).
-		Export(meter.DefaultName).Instantiate(ctx); err != nil {
+		Export(meter.Name).Instantiate(ctx); err != nil {
 		t.Fatal(err)
 	}
 	start := processorTime(t)

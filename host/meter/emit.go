@@ -23,35 +23,35 @@ func (m *rewriter) emit() []byte {
 	// What is appended to the vectors of sections, by their id.
 	types := []byte{0x60, 0, 1, 0x7e}
 	added := map[byte][][]byte{
-		sectionImport: {wasm.AppendU32(append(wasm.AppendSized(wasm.AppendSized(nil, []byte(m.options.Module)),
-			[]byte(m.options.Name)), 0), m.tickType())},
-		sectionGlobal: {append(wasm.AppendSigned([]byte{0x7e, 1, 0x42}, m.options.Budget), 0x0b)},
+		wasm.Imports: {wasm.AppendU32(append(wasm.AppendSized(wasm.AppendSized(nil, []byte(Module)),
+			[]byte(Name)), 0), m.tickType())},
+		wasm.Globals: {append(wasm.AppendSigned([]byte{0x7e, 1, 0x42}, m.options.Budget), 0x0b)},
 	}
-	if added[sectionType] = [][]byte{types}; m.bulk {
-		added[sectionType] = append(added[sectionType], []byte{0x60, 3, 0x7f, 0x7f, 0x7f, 0})
-		added[sectionFunction] = [][]byte{wasm.AppendU32(nil, m.bulkType()), wasm.AppendU32(nil, m.bulkType())}
+	if added[wasm.Types] = [][]byte{types}; m.bulk {
+		added[wasm.Types] = append(added[wasm.Types], []byte{0x60, 3, 0x7f, 0x7f, 0x7f, 0})
+		added[wasm.Functions] = [][]byte{wasm.AppendU32(nil, m.bulkType()), wasm.AppendU32(nil, m.bulkType())}
 	}
-	pending := []byte{sectionType, sectionImport, sectionGlobal}
+	pending := []byte{wasm.Types, wasm.Imports, wasm.Globals}
 	for i := range m.sections {
 		s := &m.sections[i]
-		for s.id != sectionCustom && len(pending) > 0 && order[pending[0]] <= order[s.id] {
-			if pending[0] != s.id {
-				out = m.extended(out, &section{id: pending[0]}, added[pending[0]])
+		for s.ID != wasm.Custom && len(pending) > 0 && order[pending[0]] <= order[s.ID] {
+			if pending[0] != s.ID {
+				out = m.extended(out, &section{Section: wasm.Section{ID: pending[0]}}, added[pending[0]])
 			}
 			pending = pending[1:]
 		}
-		if s.id == sectionCode {
+		if s.ID == wasm.Code {
 			out = m.codeSection(out, s)
 			continue
 		}
-		out = m.extended(out, s, added[s.id])
+		out = m.extended(out, s, added[s.ID])
 	}
 	return out
 }
 
 // extended writes a section with more items.
 func (m *rewriter) extended(out []byte, s *section, more [][]byte) []byte {
-	out = append(out, s.id)
+	out = append(out, s.ID)
 	if s.rewritten {
 		return wasm.AppendSized(out, s.items)
 	}
@@ -70,7 +70,7 @@ func (m *rewriter) codeSection(out []byte, s *section) []byte {
 		b.leaf = m.isLeaf(i)
 		m.report.Leaves += btoi(b.leaf)
 	}
-	out = append(out, s.id)
+	out = append(out, s.ID)
 	// The section's size is written in five bytes when it is known.
 	sizeAt := len(out)
 	out = append(out, 0, 0, 0, 0, 0)

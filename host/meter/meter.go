@@ -2,24 +2,22 @@ package meter
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 
 	"github.com/culvert-project/culvert/host/internal/base/wasm"
 )
 
-// Defaults of [Options].
 const (
-	DefaultModule = "culvert:meter"
-	DefaultName   = "tick"
+	// Module and Name are those of the import that is called when fuel is used up.
+	Module, Name = "culvert:meter", "tick"
 	// DefaultBudget is some 0.2 ms of plain work, a few ms of the dearest.
 	DefaultBudget = 200_000
 )
 
 // Options of [Rewrite]. A zero field stands for its default.
 type Options struct {
-	// Module and Name are those of the import that is called when fuel is used up.
-	Module, Name string
 	// Budget is the fuel at the start, in units of sixteen instructions. Default [DefaultBudget].
 	Budget int64
 	Limits Limits
@@ -66,39 +64,16 @@ type Limits struct {
 func Defaults() Limits { return Limits{}.filled() }
 
 func (l Limits) filled() Limits {
-	fill := func(v *int, or int) {
-		if *v <= 0 {
-			*v = or
-		}
+	for _, f := range []struct {
+		field *int
+		or    int
+	}{{&l.ModuleBytes, 64 << 20}, {&l.FunctionBytes, 1 << 20}, {&l.Functions, 100_000}, {&l.Types, 2_000},
+		{&l.Locals, 50_000}, {&l.Nesting, 20_000}, {&l.Targets, 65_536}, {&l.Effort, 4_000_000},
+		{&l.TotalEffort, 20_000_000}, {&l.Values, 500_000}, {&l.Items, 100_000}, {&l.Segments, 100_000},
+		{&l.TableElements, 1 << 20}} {
+		*f.field = cmp.Or(*f.field, f.or)
 	}
-	fill(&l.ModuleBytes, 64<<20)
-	fill(&l.FunctionBytes, 1<<20)
-	fill(&l.Functions, 100_000)
-	fill(&l.Types, 2_000)
-	fill(&l.Locals, 50_000)
-	fill(&l.Nesting, 20_000)
-	fill(&l.Targets, 65_536)
-	fill(&l.Effort, 4_000_000)
-	fill(&l.TotalEffort, 20_000_000)
-	fill(&l.Values, 500_000)
-	fill(&l.Items, 100_000)
-	fill(&l.Segments, 100_000)
-	fill(&l.TableElements, 1<<20)
 	return l
-}
-
-func (o Options) filled() Options {
-	if o.Module == "" {
-		o.Module = DefaultModule
-	}
-	if o.Name == "" {
-		o.Name = DefaultName
-	}
-	if o.Budget <= 0 {
-		o.Budget = DefaultBudget
-	}
-	o.Limits = o.Limits.filled()
-	return o
 }
 
 // Report says what [Rewrite] has added to a module.
@@ -151,7 +126,7 @@ func (e *Exceeded) Error() string {
 // context's end, or says what is malformed and at which byte. module is not changed. A module without code comes back
 // as it is.
 func Rewrite(ctx context.Context, module []byte, o Options) (out []byte, report Report, err error) {
-	o = o.filled()
+	o = Options{Budget: cmp.Or(o.Budget, DefaultBudget), Limits: o.Limits.filled()}
 	report.BytesIn = len(module)
 	if len(module) > o.Limits.ModuleBytes {
 		return nil, report, &Exceeded{"the module in bytes", len(module), o.Limits.ModuleBytes}
@@ -164,7 +139,7 @@ func Rewrite(ctx context.Context, module []byte, o Options) (out []byte, report 
 			out, err = nil, r
 		case failure:
 			if refusal, ok := r.err.(*Refusal); ok && m.inCode() {
-				refusal.Function = m.imports + len(m.bodies)
+				refusal.Function = m.current()
 			}
 			out, err = nil, r.err
 		default:

@@ -2,34 +2,17 @@ package meter
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/host/internal/base/wasm"
 )
 
-// Sections by id.
-const (
-	sectionCustom = iota
-	sectionType
-	sectionImport
-	sectionFunction
-	sectionTable
-	sectionMemory
-	sectionGlobal
-	sectionExport
-	sectionStart
-	sectionElement
-	sectionCode
-	sectionData
-	sectionDataCount
-	sectionTag
-)
-
 // order is the place of each section in a module, by id.
-var order = [...]int{sectionType: 1, sectionImport: 2, sectionFunction: 3, sectionTable: 4, sectionMemory: 5,
-	sectionTag: 6, sectionGlobal: 7,
-	sectionExport: 8, sectionStart: 9, sectionElement: 10, sectionDataCount: 11, sectionCode: 12, sectionData: 13}
+var order = [...]int{wasm.Types: 1, wasm.Imports: 2, wasm.Functions: 3, wasm.Tables: 4, wasm.Memories: 5,
+	wasm.Tags: 6, wasm.Globals: 7, wasm.Exports: 8, wasm.Start: 9, wasm.Elements: 10, wasm.DataCount: 11,
+	wasm.Code: 12, wasm.Data: 13}
 
 // rewriter holds what is known of a module while it is rewritten.
 type rewriter struct {
@@ -64,10 +47,9 @@ type rewriter struct {
 // section is one of the module, with the new content where it has one already. Where imports and the like are appended,
 // items is what stood behind the count.
 type section struct {
-	id       byte
-	from, to int
-	count    int
-	items    []byte
+	wasm.Section
+	count int
+	items []byte
 	// rewritten tells that items is the whole new content.
 	rewritten bool
 }
@@ -94,25 +76,22 @@ func (m *rewriter) parse() {
 		m.Malformed("expected a core module of version 1")
 	}
 	last := 0
-	for m.At < len(m.Data) {
-		id := m.Byte()
-		if int(id) >= len(order) {
-			m.Malformed("unknown section %d", id)
+	for at := range wasm.Sections(m.Data) {
+		m.At, m.End = at.From, at.To
+		if int(at.ID) >= len(order) {
+			m.Malformed("unknown section %d", at.ID)
 		}
-		size := m.Count()
-		s := section{id: id, from: m.At, to: m.At + size}
-		if id != sectionCustom {
-			if order[id] <= last {
-				m.Malformed("section %d is out of order", id)
+		if at.ID != wasm.Custom {
+			if order[at.ID] <= last {
+				m.Malformed("section %d is out of order", at.ID)
 			}
-			last = order[id]
+			last = order[at.ID]
 		}
-		m.End = s.to
+		s := section{Section: at}
 		keep := m.section(&s)
-		if m.At != s.to {
-			m.Malformed("section %d: %d bytes are left over", id, s.to-m.At)
+		if m.At != s.To {
+			m.Malformed("section %d: %d bytes are left over", s.ID, s.To-m.At)
 		}
-		m.End = len(m.Data)
 		if keep {
 			m.sections = append(m.sections, s)
 		}
@@ -124,72 +103,70 @@ func (m *rewriter) parse() {
 
 // section reads the content of a section and tells whether it is kept.
 func (m *rewriter) section(s *section) bool {
-	switch s.id {
-	case sectionCustom:
+	switch s.ID {
+	case wasm.Custom:
 		return m.custom(s)
-	case sectionStart:
+	case wasm.Start:
 		s.items, s.rewritten = wasm.AppendU32(nil, m.moved(m.Index(m.functions, "function"))), true
 		return true
-	case sectionDataCount:
+	case wasm.DataCount:
 		start := m.At
 		m.U32()
 		s.items, s.rewritten = m.Data[start:m.At], true
 		return true
-	case sectionTag:
+	case wasm.Tags:
 		m.refuse("exceptions")
 	}
 	s.count = m.Count()
-	if limit := m.options.Limits.Segments; s.count > limit && (s.id == sectionElement || s.id == sectionData) {
-		panic(failure{&Exceeded{"segments", s.count, limit}})
-	}
-	if s.id == sectionImport || s.id == sectionGlobal || s.id == sectionExport {
-		m.atMost(s.count, m.options.Limits.Items, "imports, globals or exports")
+	switch limits := &m.options.Limits; s.ID {
+	case wasm.Types:
+		m.atMost(s.count, limits.Types, "types of functions")
+	case wasm.Functions:
+		m.atMost(s.count, limits.Functions, "functions of the module")
+	case wasm.Elements, wasm.Data:
+		m.atMost(s.count, limits.Segments, "segments")
+	case wasm.Imports, wasm.Globals, wasm.Exports:
+		m.atMost(s.count, limits.Items, "imports, globals or exports")
 	}
 	start := m.At
-	switch s.id {
-	case sectionType:
-		if s.count > m.options.Limits.Types {
-			panic(failure{&Exceeded{"types of functions", s.count, m.options.Limits.Types}})
-		}
+	switch s.ID {
+	case wasm.Types:
 		for range s.count {
 			m.look(m.At)
 			m.functionType()
 		}
-	case sectionImport:
+	case wasm.Imports:
 		for range s.count {
 			m.look(m.At)
 			m.importItem()
 		}
-	case sectionFunction:
-		if s.count > m.options.Limits.Functions {
-			panic(failure{&Exceeded{"functions of the module", s.count, m.options.Limits.Functions}})
-		}
+	case wasm.Functions:
 		for range s.count {
 			m.types = append(m.types, m.Index(len(m.params), "type"))
 		}
 		m.functions += s.count
-	case sectionTable:
+	case wasm.Tables:
 		m.tables += s.count
 		s.items, s.rewritten = m.tableItems(s.count), true
-	case sectionMemory:
+	case wasm.Memories:
 		if s.count > 1 {
 			m.refuse("several memories")
 		}
 		for range s.count {
 			m.memory()
 		}
-	case sectionGlobal:
+	case wasm.Globals:
 		s.items = m.globalItems(s.count)
-	case sectionExport:
+	case wasm.Exports:
 		s.items, s.rewritten = m.exportItems(s.count), true
-	case sectionElement:
+	case wasm.Elements:
 		s.items, s.rewritten = m.elementItems(s.count), true
-	case sectionCode:
+	case wasm.Code:
 		if s.count != len(m.types) {
 			m.Malformed("%d functions, %d bodies", len(m.types), s.count)
 		}
 		m.code(s.count)
-	case sectionData:
+	case wasm.Data:
 		for range s.count {
 			m.look(m.At)
 			m.segment()
@@ -246,6 +223,16 @@ func (m *rewriter) atMost(n, limit int, what string) {
 	}
 }
 
+// ofFunction is atMost for the function whose body is read, which what has a place for.
+func (m *rewriter) ofFunction(n, limit int, what string) {
+	if n > limit {
+		panic(failure{&Exceeded{fmt.Sprintf(what, m.current()), n, limit}})
+	}
+}
+
+// current is the index of the function whose body is read.
+func (m *rewriter) current() int { return m.imports + len(m.bodies) }
+
 func (m *rewriter) valueType() byte {
 	t := m.Byte()
 	switch t {
@@ -263,7 +250,7 @@ func (m *rewriter) valueType() byte {
 }
 
 func (m *rewriter) importItem() {
-	if module := m.Name(); module == m.options.Module {
+	if module := m.Name(); module == Module {
 		m.Malformed("imports from %q, which is the meter's", module)
 	}
 	m.Name()
@@ -489,7 +476,7 @@ func (m *rewriter) custom(s *section) bool {
 		return false
 	}
 	m.At = m.End
-	s.items, s.rewritten = m.Data[s.from:s.to], true
+	s.items, s.rewritten = m.Data[s.From:s.To], true
 	return true
 }
 

@@ -117,11 +117,11 @@ func newPair(t *testing.T, d *differential) *pair {
 	ctx := context.Background()
 	w := &pair{d: d, runtime: wazero.NewRuntimeWithConfig(ctx,
 		wazero.NewRuntimeConfig().WithMemoryLimitPages(pairPages))}
-	_, err := w.runtime.NewHostModuleBuilder(meter.DefaultModule).NewFunctionBuilder().WithGoModuleFunction(
+	_, err := w.runtime.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().WithGoModuleFunction(
 		api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
 			w.ticks++
 			stack[0] = uint64(w.budget)
-		}), nil, []api.ValueType{api.ValueTypeI64}).Export(meter.DefaultName).Instantiate(ctx)
+		}), nil, []api.ValueType{api.ValueTypeI64}).Export(meter.Name).Instantiate(ctx)
 	if err != nil {
 		t.Error(err)
 	}

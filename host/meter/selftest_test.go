@@ -20,11 +20,11 @@ func TestGoGuest(t *testing.T) {
 	defer r.Close(ctx)
 	wasi_snapshot_preview1.MustInstantiate(ctx, r)
 	budget, ticks := int64(0), 0
-	_, err := r.NewHostModuleBuilder(meter.DefaultModule).NewFunctionBuilder().WithGoModuleFunction(
+	_, err := r.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().WithGoModuleFunction(
 		api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
 			ticks++
 			stack[0] = uint64(budget)
-		}), nil, []api.ValueType{api.ValueTypeI64}).Export(meter.DefaultName).Instantiate(ctx)
+		}), nil, []api.ValueType{api.ValueTypeI64}).Export(meter.Name).Instantiate(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,11 +45,11 @@ func newWorld(ctx context.Context, t *testing.T, spectest []byte, budget int64) 
 	t.Helper()
 	w := &world{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(2048)),
 		budget: budget}
-	_, err := w.runtime.NewHostModuleBuilder(meter.DefaultModule).NewFunctionBuilder().WithGoModuleFunction(
+	_, err := w.runtime.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().WithGoModuleFunction(
 		api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
 			w.ticks++
 			stack[0] = uint64(w.budget)
-		}), nil, []api.ValueType{api.ValueTypeI64}).Export(meter.DefaultName).Instantiate(ctx)
+		}), nil, []api.ValueType{api.ValueTypeI64}).Export(meter.Name).Instantiate(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -186,9 +186,9 @@ func provideTick(ctx context.Context, r wazero.Runtime) error {
 		}
 		stack[0] = uint64(metering.Budget)
 	}
-	_, err := r.NewHostModuleBuilder(meter.DefaultModule).NewFunctionBuilder().
+	_, err := r.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().
 		WithGoModuleFunction(api.GoModuleFunc(tick), nil,
-			[]api.ValueType{api.ValueTypeI64}).Export(meter.DefaultName).Instantiate(ctx)
+			[]api.ValueType{api.ValueTypeI64}).Export(meter.Name).Instantiate(ctx)
 	return err
 }
 

@@ -45,7 +45,7 @@ func fencedRuntime(t testing.TB, f fence) wazero.Runtime {
 		}
 	}
 	i32 := api.ValueTypeI32
-	provide(meter.DefaultModule, meter.DefaultName, nil, []api.ValueType{api.ValueTypeI64},
+	provide(meter.Module, meter.Name, nil, []api.ValueType{api.ValueTypeI64},
 		func(_ context.Context, _ api.Module, stack []uint64) { stack[0] = meter.DefaultBudget })
 	provide(wit.ImportModule(wit.InterfaceHost), "log", []api.ValueType{i32, i32, i32}, nil,
 		func(context.Context, api.Module, []uint64) {})

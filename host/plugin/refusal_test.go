@@ -28,21 +28,14 @@ func module(interfaces ...string) guesttest.Module {
 	m := guesttest.Module{MemoryPages: 1}
 	for _, i := range interfaces {
 		for _, f := range canon.Functions(i) {
-			m.Exports = append(m.Exports, guesttest.Function{Name: f.Export(), Params: core(f.Params()),
-				Results: core(f.Results())})
+			m.Exports = append(m.Exports, guesttest.Function{Name: f.Export(), Params: f.Params(),
+				Results: f.Results()})
 		}
 	}
 	i32 := byte(guesttest.I32)
 	m.Exports = append(m.Exports, guesttest.Function{Name: "cabi_realloc", Params: []byte{i32, i32, i32, i32},
 		Results: []byte{i32}})
 	return m
-}
-
-func core(types []canon.ValueType) (b []byte) {
-	for _, t := range types {
-		b = append(b, map[canon.ValueType]byte{canon.I32: guesttest.I32, canon.I64: guesttest.I64}[t])
-	}
-	return b
 }
 
 func without(m guesttest.Module, names ...string) guesttest.Module {

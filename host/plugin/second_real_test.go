@@ -174,7 +174,7 @@ func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 			t.Fatal(err)
 		}
 	}
-	function(meter.DefaultModule, meter.DefaultName, nil, []api.ValueType{api.ValueTypeI64},
+	function(meter.Module, meter.Name, nil, []api.ValueType{api.ValueTypeI64},
 		func(_ context.Context, _ api.Module, stack []uint64) {
 			r.ticks++
 			stack[0] = uint64(budget)

@@ -4,12 +4,12 @@
 //
 // Layouts follow the component model's CanonicalABI.md: records in order with natural alignment, variants as a
 // discriminant and a payload at the payloads' largest alignment, lists and strings as pointer and length, results with
-// more than one core value through a pointer, parameters with more than 16 through one.
+// more than one core value through a pointer. Parameters of more than 16 core values would need one, too: the contract has
+// none, and [FuncOf] takes none.
 package canon
 
 import (
 	"reflect"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -22,18 +22,15 @@ type Memory interface {
 	View(ptr, size uint32) (view []byte, ok bool)
 }
 
-// ValueType is a core Wasm value type.
-type ValueType byte
+// ValueType is a core Wasm value type, as it stands in a module.
+type ValueType = byte
 
 const (
-	I32 ValueType = iota
-	I64
-	F32
-	F64
+	I32 ValueType = 0x7f
+	I64 ValueType = 0x7e
+	F32 ValueType = 0x7d
+	F64 ValueType = 0x7c
 )
-
-// String is the type's name in the text format.
-func (v ValueType) String() string { return [...]string{"i32", "i64", "f32", "f64"}[v] }
 
 type shape uint8
 
@@ -209,62 +206,3 @@ func Kebab(name string) string {
 	}
 	return b.String()
 }
-
-// structure writes a type as culvert.wit would, with every name of a type replaced by what it stands for: the drift
-// test compares it with the contract's text. Of an enum only the number of cases is known here.
-func (t *typeLayout) structure() string {
-	switch t.shape {
-	case shapeBool:
-		return "bool"
-	case shapeUnsigned:
-		return "u" + bits(t.size)
-	case shapeSigned:
-		return "s" + bits(t.size)
-	case shapeFloat:
-		return "f" + bits(t.size)
-	case shapeText:
-		return "string"
-	case shapeList:
-		return "list<" + t.parts[0].layout.structure() + ">"
-	case shapeOption:
-		return "option<" + t.parts[1].layout.structure() + ">"
-	case shapeEnum:
-		return "enum(" + strconv.Itoa(t.cases) + ")"
-	}
-	var parts []string
-	for _, p := range t.parts {
-		switch {
-		case t.shape == shapeRecord:
-			parts = append(parts, p.name+": "+p.layout.structure())
-		case p.layout == nil:
-			parts = append(parts, p.name)
-		default:
-			parts = append(parts, p.name+"("+p.layout.structure()+")")
-		}
-	}
-	return map[shape]string{shapeRecord: "record", shapeVariant: "variant"}[t.shape] + " {" + strings.Join(parts,
-		", ") + "}"
-}
-
-// Signature writes a function as culvert.wit would, without the names of parameters.
-func (f *Func) Signature() string {
-	var params []string
-	for _, p := range f.params {
-		params = append(params, p.structure())
-	}
-	result := "_"
-	if f.ok != nil {
-		result = f.ok.structure()
-	}
-	switch {
-	case f.fallible:
-		result = " -> result<" + result + ", " + of(faultType).structure() + ">"
-	case f.ok == nil:
-		result = ""
-	default:
-		result = " -> " + result
-	}
-	return f.Interface + "#" + f.Name + ": func(" + strings.Join(params, ", ") + ")" + result
-}
-
-func bits(size uint32) string { return strconv.Itoa(int(8 * size)) }

@@ -2,12 +2,12 @@ package canon
 
 import (
 	"reflect"
-	"strings"
 
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxFlat is the most core values that parameters travel as; more go through one pointer.
+// maxFlat is the most core values that parameters travel as. More would go through one pointer, which no function of the
+// contract needs.
 const maxFlat = 16
 
 // Func is a function of the contract: its signature, and how its arguments and results cross.
@@ -46,7 +46,8 @@ func Functions(iface string) []*Func {
 	}
 	var fs []*Func
 	for i := range t.NumMethod() {
-		fs = append(fs, newFunc(iface, t.Method(i)))
+		m := t.Method(i)
+		fs = append(fs, build(iface, m.Name, m.Type, 0))
 	}
 	return fs
 }
@@ -67,14 +68,15 @@ func FuncOf(iface, method string, expression any) *Func {
 	return build(iface, method, reflect.TypeOf(expression), 1)
 }
 
-func newFunc(iface string, m reflect.Method) *Func { return build(iface, m.Name, m.Type, 0) }
-
 // build makes a function of a Go function's type, whose first parameters are not the contract's.
 func build(iface, method string, t reflect.Type, skip int) *Func {
 	f := &Func{Interface: iface, Name: Kebab(method), Method: method}
 	for i := skip; i < t.NumIn(); i++ {
 		f.params = append(f.params, of(t.In(i)))
 		f.core = append(f.core, f.params[len(f.params)-1].flat...)
+	}
+	if len(f.core) > maxFlat {
+		panic("canon: too many parameters of " + f.Export())
 	}
 	for i := range t.NumOut() {
 		if out := t.Out(i); out == errorType {
@@ -91,27 +93,22 @@ func build(iface, method string, t reflect.Type, skip int) *Func {
 	return f
 }
 
-// Params are the core types of the parameters: one pointer when there are too many.
-func (f *Func) Params() []ValueType {
-	if len(f.core) > maxFlat {
-		return []ValueType{I32}
-	}
-	return f.core
-}
+// Params are the core types of the parameters.
+func (f *Func) Params() []ValueType { return f.core }
 
 // Results are the core types of the results: none, one value, or a pointer to the result.
 func (f *Func) Results() []ValueType {
 	switch {
 	case f.result == nil:
 		return nil
-	case len(f.result.flat) > 1:
+	case f.byPointer():
 		return []ValueType{I32}
 	}
 	return f.result.flat
 }
 
-// ByPointer tells whether the result lies in memory.
-func (f *Func) ByPointer() bool { return f.result != nil && len(f.result.flat) > 1 }
+// byPointer tells whether the result, which there is, lies in memory.
+func (f *Func) byPointer() bool { return len(f.result.flat) > 1 }
 
 // Fallible tells whether the function's result may be a fault.
 func (f *Func) Fallible() bool { return f.fallible }
@@ -119,33 +116,11 @@ func (f *Func) Fallible() bool { return f.fallible }
 // ResultSize is the size and alignment of a result that lies in memory.
 func (f *Func) ResultSize() (size, align uint32) { return f.result.size, f.result.align }
 
-// String is the export's name with its core signature.
-func (f *Func) String() string {
-	var b strings.Builder
-	b.WriteString(f.Export())
-	write := func(name string, types []ValueType) {
-		if len(types) == 0 {
-			return
-		}
-		b.WriteString(" (" + name)
-		for _, t := range types {
-			b.WriteString(" " + t.String())
-		}
-		b.WriteString(")")
-	}
-	write("param", f.Params())
-	write("result", f.Results())
-	return b.String()
-}
-
 // Arguments puts a call's arguments into a guest's memory and returns the core values to call it with. args are of the
 // Go method's types, in order.
 func (f *Func) Arguments(mem Memory, alloc func(size, align uint32) (uint32, error), args ...any) ([]uint64, error) {
 	if len(args) != len(f.params) {
 		return nil, fail(f.Export(), " takes ", len(f.params), " arguments, not ", len(args))
-	}
-	if len(f.core) > maxFlat {
-		return f.spill(mem, alloc, args)
 	}
 	var im flatImage
 	for i, p := range f.params {
@@ -163,36 +138,6 @@ func (f *Func) Arguments(mem Memory, alloc func(size, align uint32) (uint32, err
 	return im.flats, nil
 }
 
-// spill puts the arguments into one record and passes its address.
-func (f *Func) spill(mem Memory, alloc func(size, align uint32) (uint32, error), args []any) ([]uint64, error) {
-	record := &typeLayout{align: 1}
-	offsets := record.pack(f.params)
-	im := Image{Blocks: []Block{{Data: make([]byte, record.size), Align: record.align}}}
-	for i, p := range f.params {
-		if err := im.value(p, reflect.ValueOf(args[i]), 0, offsets[i]); err != nil {
-			return nil, fail(f.Export(), ", argument ", i+1, ": ", err)
-		}
-	}
-	at, err := im.Place(mem, alloc)
-	if err != nil {
-		return nil, err
-	}
-	return []uint64{uint64(at[0])}, nil
-}
-
-// pack lays out parts as a record and returns their offsets.
-func (t *typeLayout) pack(parts []*typeLayout) []uint32 {
-	offsets := make([]uint32, len(parts))
-	for i, p := range parts {
-		t.size = alignTo(t.size, p.align)
-		offsets[i] = t.size
-		t.size += p.size
-		t.align = max(t.align, p.align)
-	}
-	t.size = alignTo(t.size, t.align)
-	return offsets
-}
-
 // Result reads what a call gave back: core is the one core value that it returned (0 where it returns none), dst a
 // pointer to the Go result, nil where there is none. A fault of the guest comes as fault; err means that the guest
 // broke the ABI.
@@ -201,7 +146,7 @@ func (f *Func) Result(mem Memory, budget int, core uint64, dst any) (fault *wit.
 		return nil, nil
 	}
 	l := Lifter{Memory: mem, Budget: budget}
-	if !f.ByPointer() {
+	if !f.byPointer() {
 		return nil, f.wrap(l.flat(f.result, []uint64{core}, reflect.ValueOf(dst).Elem()))
 	}
 	b, err := l.view(uint32(core), uint64(f.result.size), f.result.align, "result")
@@ -239,17 +184,6 @@ func (f *Func) Lift(mem Memory, flats []uint64) ([]reflect.Value, error) {
 	args := make([]reflect.Value, len(f.params))
 	for i, p := range f.params {
 		args[i] = reflect.New(p.rtype).Elem()
-	}
-	if len(f.core) > maxFlat {
-		record := &typeLayout{align: 1}
-		offsets := record.pack(f.params)
-		b, err := l.view(uint32(flats[0]), uint64(record.size), record.align, "arguments")
-		for i, p := range f.params {
-			if err == nil {
-				err = l.value(p, b[offsets[i]:offsets[i]+p.size], args[i])
-			}
-		}
-		return args, f.wrap(err)
 	}
 	for i, p := range f.params {
 		n := len(p.flat)

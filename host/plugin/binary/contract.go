@@ -1,7 +1,6 @@
 package binary
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -149,24 +148,14 @@ func JudgeSignatures(compiled wazero.CompiledModule, version string, found []str
 }
 
 func sameSignature(name string, found api.FunctionDefinition, params, results []canon.ValueType) error {
-	names := map[api.ValueType]string{api.ValueTypeI32: "i32", api.ValueTypeI64: "i64", api.ValueTypeF32: "f32",
-		api.ValueTypeF64: "f64"}
-	text := func(params, results []string) string {
-		return "(" + strings.Join(params, " ") + ") -> (" + strings.Join(results, " ") + ")"
-	}
-	canonical := func(types []canon.ValueType) (s []string) {
+	list := func(types []api.ValueType) string {
+		var names []string
 		for _, t := range types {
-			s = append(s, t.String())
+			names = append(names, api.ValueTypeName(t))
 		}
-		return s
+		return "(" + strings.Join(names, " ") + ")"
 	}
-	core := func(types []api.ValueType) (s []string) {
-		for _, t := range types {
-			s = append(s, cmp.Or(names[t], "?"))
-		}
-		return s
-	}
-	want, got := text(canonical(params), canonical(results)), text(core(found.ParamTypes()), core(found.ResultTypes()))
+	want, got := list(params)+" -> "+list(results), list(found.ParamTypes())+" -> "+list(found.ResultTypes())
 	if want != got {
 		return fmt.Errorf("export %s: expected the signature %s, found %s", name, want, got)
 	}

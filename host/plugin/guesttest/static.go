@@ -30,7 +30,7 @@ func StaticModule(d wit.Description, contract string, interfaces ...string) Modu
 	m.Data, m.DataAt = memory.data[:memory.used], staticStart
 	for _, i := range append([]string{wit.InterfacePlugin}, interfaces...) {
 		for _, f := range canon.Functions(i) {
-			e := Function{Name: f.Export(), Params: core(f.Params()), Results: core(f.Results())}
+			e := Function{Name: f.Export(), Params: f.Params(), Results: f.Results()}
 			if contract != "" {
 				e.Name = strings.Replace(e.Name, "@"+wit.Version, "@"+contract, 1)
 			}
@@ -87,13 +87,6 @@ func (i *image) alloc(size, align uint32) (uint32, error) {
 func (i *image) View(ptr, size uint32) ([]byte, bool) {
 	from := ptr - staticStart
 	return i.data[from : from+size], true
-}
-
-func core(types []canon.ValueType) (b []byte) {
-	for _, t := range types {
-		b = append(b, map[canon.ValueType]byte{canon.I32: I32, canon.I64: I64}[t])
-	}
-	return b
 }
 
 // constant is the body `i32.const n`.

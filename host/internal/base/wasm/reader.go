@@ -171,15 +171,20 @@ func Sections(module []byte) iter.Seq[Section] {
 
 // Ids of sections.
 const (
-	Custom    = 0
-	Imports   = 2
-	Functions = 3
-	Memories  = 5
-	Exports   = 7
-	Start     = 8
-	Code      = 10
-	Data      = 11
-	DataCount = 12
+	Custom = iota
+	Types
+	Imports
+	Functions
+	Tables
+	Memories
+	Globals
+	Exports
+	Start
+	Elements
+	Code
+	Data
+	DataCount
+	Tags
 )
 
 // AppendU32 appends unsigned LEB128.

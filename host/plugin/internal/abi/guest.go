@@ -54,7 +54,6 @@ type Guest struct {
 	module  api.Module
 	memory  api.Memory
 	realloc api.Function
-	funcs   map[string]*Func
 
 	// limit is for the results of a call, spent what the call has taken of it; both in bytes.
 	limit, spent uint64
@@ -79,7 +78,6 @@ type Guest struct {
 
 // Func is a function that a guest exports, with its post-return function where there is one.
 type Func struct {
-	Name       string
 	call, post api.Function
 	results    int
 }
@@ -93,8 +91,7 @@ type Block int
 // [defaultResultBytes].
 func NewGuest(module api.Module, resultBytes int64) (*Guest, error) {
 	g := &Guest{module: module, memory: module.ExportedMemory("memory"),
-		realloc: module.ExportedFunction("cabi_realloc"),
-		funcs:   map[string]*Func{}, limit: uint64(resultBytes)}
+		realloc: module.ExportedFunction("cabi_realloc"), limit: uint64(resultBytes)}
 	if resultBytes <= 0 {
 		g.limit = defaultResultBytes
 	}
@@ -126,20 +123,15 @@ func (g *Guest) Begin(ctx context.Context, names ...string) error {
 	return nil
 }
 
-// Func returns the exported function of that name, nil if there is none. Looking one up costs an engine stack of 10 KB,
-// so this is done at the first call only.
+// Func looks up the exported function of that name, nil if there is none. That costs an engine stack of 10 KB, so keep
+// what it returns.
 func (g *Guest) Func(name string) *Func {
-	if f, ok := g.funcs[name]; ok {
-		return f
-	}
 	call := g.module.ExportedFunction(name)
 	if call == nil {
 		return nil
 	}
-	f := &Func{Name: name, call: call, post: g.module.ExportedFunction("cabi_post_" + name),
+	return &Func{call: call, post: g.module.ExportedFunction("cabi_post_" + name),
 		results: len(call.Definition().ResultTypes())}
-	g.funcs[name] = f
-	return f
 }
 
 // Close ends the instance.
@@ -165,18 +157,14 @@ func (g *Guest) Add(size int, align uint32) Block {
 }
 
 // Place allocates all blocks in the guest. Only now may they be written: each allocation may move the guest's memory.
-func (g *Guest) Place(ctx context.Context) error {
+func (g *Guest) Place(ctx context.Context) (err error) {
 	for i := range g.blocks {
-		if err := g.place(ctx, &g.blocks[i]); err != nil {
+		b := &g.blocks[i]
+		if b.ptr, err = g.allocate(ctx, b.size, b.align); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (g *Guest) place(ctx context.Context, b *block) (err error) {
-	b.ptr, err = g.allocate(ctx, b.size, b.align)
-	return err
 }
 
 // allocate asks the guest for memory and checks what it gives. Small dangling pointers for empty blocks are fine.

@@ -54,12 +54,8 @@ func (g *Guest) List(ptr, n, element, align uint32) ([]byte, error) {
 	if n == 0 {
 		return nil, nil
 	}
-	if size > 1<<32-1 {
-		return nil, Violated("list of %d elements at %#x lies past the end of memory (%d bytes)", n, ptr,
-			g.memory.Size())
-	}
 	view, ok := g.memory.Read(ptr, uint32(size))
-	if !ok {
+	if !ok || size > 1<<32-1 {
 		return nil, Violated("list of %d elements at %#x lies past the end of memory (%d bytes)", n, ptr,
 			g.memory.Size())
 	}

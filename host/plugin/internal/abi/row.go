@@ -23,24 +23,23 @@ var (
 	_ [4]byte        = [unsafe.Offsetof(wit.Datum{}.Schema)]byte{}
 	_ [8]byte        = [unsafe.Offsetof(wit.Datum{}.Start)]byte{}
 	_ [12]byte       = [unsafe.Offsetof(wit.Datum{}.Size)]byte{}
+
+	_ [RecordIDBytes]byte = [unsafe.Sizeof(wit.RecordID{})]byte{}
 )
 
-// sameOrder tells that this machine's numbers have the byte order of WebAssembly, so that rows are copied as they are.
-// A variable for the sake of the test of the other path.
-var sameOrder = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
+// Rows are copied as they are: numbers have the byte order of WebAssembly on every machine that wazero compiles for.
+func init() {
+	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
+		panic("culvert: rows cannot be copied on a machine whose numbers begin with their highest byte")
+	}
+}
 
 // PutRows writes rows into dst, which is RowBytes for each of them.
 func PutRows(dst []byte, rows []wit.Row) {
 	if len(rows) == 0 {
 		return
 	}
-	if sameOrder {
-		copy(dst, unsafe.Slice((*byte)(unsafe.Pointer(&rows[0])), len(rows)*RowBytes))
-		return
-	}
-	for i := range rows {
-		putRow(dst[i*RowBytes:], &rows[i])
-	}
+	copy(dst, unsafe.Slice((*byte)(unsafe.Pointer(&rows[0])), len(rows)*RowBytes))
 }
 
 // RecordIDBytes is the size of the identification of a record in a guest's memory.
@@ -48,13 +47,8 @@ const RecordIDBytes = 24
 
 // PutRecordIDs writes identifications into dst, which is RecordIDBytes for each of them.
 func PutRecordIDs(dst []byte, ids []wit.RecordID) {
-	le := binary.LittleEndian
-	for n := range ids {
-		b, id := dst[n*RecordIDBytes:], &ids[n]
-		le.PutUint32(b[0:], id.Topic)
-		le.PutUint32(b[4:], uint32(id.Partition))
-		le.PutUint64(b[8:], uint64(id.Offset))
-		le.PutUint64(b[16:], uint64(id.Part))
+	if len(ids) > 0 {
+		copy(dst, unsafe.Slice((*byte)(unsafe.Pointer(&ids[0])), len(ids)*RecordIDBytes))
 	}
 }
 
@@ -69,45 +63,6 @@ func AppendRows(dst []wit.Row, src []byte) []wit.Row {
 		dst = append(make([]wit.Row, 0, max(2*cap(dst), start+n)), dst...)
 	}
 	dst = dst[:start+n]
-	if sameOrder {
-		copy(unsafe.Slice((*byte)(unsafe.Pointer(&dst[start])), n*RowBytes), src)
-		return dst
-	}
-	for i := range n {
-		getRow(&dst[start+i], src[i*RowBytes:])
-	}
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&dst[start])), n*RowBytes), src)
 	return dst
-}
-
-func putRow(b []byte, r *wit.Row) {
-	le := binary.LittleEndian
-	le.PutUint32(b[0:], r.Origin)
-	le.PutUint32(b[4:], r.Topic)
-	le.PutUint32(b[8:], uint32(r.Partition))
-	le.PutUint64(b[16:], uint64(r.Offset))
-	le.PutUint64(b[24:], uint64(r.Timestamp))
-	putDatum(b[32:], &r.Key)
-	putDatum(b[48:], &r.Value)
-	putDatum(b[64:], &r.Headers)
-}
-
-func putDatum(b []byte, d *wit.Datum) {
-	b[0] = byte(d.Form)
-	binary.LittleEndian.PutUint32(b[4:], d.Schema)
-	binary.LittleEndian.PutUint32(b[8:], d.Start)
-	binary.LittleEndian.PutUint32(b[12:], d.Size)
-}
-
-func getRow(r *wit.Row, b []byte) {
-	le := binary.LittleEndian
-	r.Origin, r.Topic, r.Partition = le.Uint32(b[0:]), le.Uint32(b[4:]), int32(le.Uint32(b[8:]))
-	r.Offset, r.Timestamp = int64(le.Uint64(b[16:])), int64(le.Uint64(b[24:]))
-	getDatum(&r.Key, b[32:])
-	getDatum(&r.Value, b[48:])
-	getDatum(&r.Headers, b[64:])
-}
-
-func getDatum(d *wit.Datum, b []byte) {
-	d.Form, d.Schema = wit.Form(b[0]), binary.LittleEndian.Uint32(b[4:])
-	d.Start, d.Size = binary.LittleEndian.Uint32(b[8:]), binary.LittleEndian.Uint32(b[12:])
 }

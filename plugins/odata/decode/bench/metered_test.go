@@ -31,9 +31,9 @@ func fenced(t testing.TB, metered bool) (*guest, *int) {
 			*ticks++
 			stack[0] = meter.DefaultBudget
 		}
-		if _, err := r.NewHostModuleBuilder(meter.DefaultModule).NewFunctionBuilder().WithGoModuleFunction(
+		if _, err := r.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().WithGoModuleFunction(
 			api.GoModuleFunc(tick), nil,
-			[]api.ValueType{api.ValueTypeI64}).Export(meter.DefaultName).Instantiate(ctx); err != nil {
+			[]api.ValueType{api.ValueTypeI64}).Export(meter.Name).Instantiate(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}

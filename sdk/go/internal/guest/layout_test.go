@@ -25,7 +25,7 @@ func TestPlacesInHotResults(t *testing.T) {
 			AppliedRows, AppliedData},
 	} {
 		if size, _ := c.f.ResultSize(); size != c.size {
-			t.Errorf("%s: %d bytes, expected %d", c.f, size, c.size)
+			t.Errorf("%s: %d bytes, expected %d", c.f.Export(), size, c.size)
 		}
 		im, err := c.f.Lower(c.ok, nil)
 		if err != nil {
@@ -33,13 +33,13 @@ func TestPlacesInHotResults(t *testing.T) {
 		}
 		b := im.Blocks[0].Data
 		if n := binary.LittleEndian.Uint32(b[c.rowsAt+4:]); n != 3 {
-			t.Errorf("%s: length of rows is %d", c.f, n)
+			t.Errorf("%s: length of rows is %d", c.f.Export(), n)
 		}
 		if n := binary.LittleEndian.Uint32(b[c.dataAt+4:]); n != 5 {
-			t.Errorf("%s: length of data is %d", c.f, n)
+			t.Errorf("%s: length of data is %d", c.f.Export(), n)
 		}
 		if c.f.Name == "apply" && binary.LittleEndian.Uint32(b[AppliedConsumed:]) != 7 {
-			t.Errorf("%s: consumed is not at %d", c.f, AppliedConsumed)
+			t.Errorf("%s: consumed is not at %d", c.f.Export(), AppliedConsumed)
 		}
 	}
 }

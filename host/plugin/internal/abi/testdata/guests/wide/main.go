@@ -1,5 +1,5 @@
-// Wide is a guest with a function of more than 16 core parameters, which no function of the contract has: they travel
-// through one pointer. It reads them by hand, at the places that the canonical ABI says, and gives back what it read as a text.
+// Wide is a guest with a function of 16 core parameters, the most that there are. It reads them by hand, at the places
+// that the canonical ABI says, and gives back what it read as a text.
 package main
 
 import (
@@ -20,9 +20,9 @@ func realloc(old, oldSize, align, size uint32) uint32 {
 
 func at[T any](ptr uint32) T { return *(*T)(unsafe.Pointer(uintptr(ptr))) }
 
-func text(ptr uint32) string {
-	return unsafe.String((*byte)(unsafe.Pointer(uintptr(at[uint32](ptr)))), at[uint32](ptr+4))
-}
+func view(ptr, size uint32) string { return unsafe.String((*byte)(unsafe.Pointer(uintptr(ptr))), size) }
+
+func text(ptr uint32) string { return view(at[uint32](ptr), at[uint32](ptr+4)) }
 
 var (
 	answer [13]uint32
@@ -31,15 +31,13 @@ var (
 )
 
 // wide(bytes list<u8>, text string, small u8, number u32, long s64, flag bool, some option<string>, none option<s64>,
-// texts list<string>, real f64, pairs list<pair>) -> result<string, fault>
+// texts list<string>, real f64) -> result<string, fault>
 //
 //go:wasmexport culvert:connect/test@0.2.0#wide
-func wide(p uint32) uint32 {
-	list := at[uint32](p + 56)
-	said = fmt.Sprintf("%s|%s|%d|%d|%d|%d|%d %s|%d|%d %s %s|%g|%d %s=%s", text(p), text(p+8), at[uint8](p+16), at[uint32](p+20), at[int64](p+24),
-		at[uint8](p+32), at[uint8](p+36), text(p+40), at[uint8](p+48), at[uint32](p+68), text(at[uint32](p+64)), text(at[uint32](p+64)+8),
-		at[float64](p+72), at[uint32](p+84), text(at[uint32](p+80)), text(at[uint32](p+80)+8))
-	_ = list
+func wide(bytes, bytesLen, t, tLen, small, number uint32, long int64, flag, some, someText, someLen, none uint32, _ int64,
+	texts, textsLen uint32, real float64) uint32 {
+	said = fmt.Sprintf("%s|%s|%d|%d|%d|%d|%d %s|%d|%d %s %s|%g", view(bytes, bytesLen), view(t, tLen), small, number, long,
+		flag, some, view(someText, someLen), none, textsLen, text(texts), text(texts+8), real)
 	answer = [13]uint32{0, uint32(uintptr(unsafe.Pointer(unsafe.StringData(said)))), uint32(len(said))}
 	return uint32(uintptr(unsafe.Pointer(&answer)))
 }
