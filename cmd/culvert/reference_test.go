@@ -235,7 +235,7 @@ func commandsOfPlugin(t *testing.T) (all []*cobra.Command) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	b, err := m.BindPlugin("reference", "odata-source", "")
+	b, err := m.Bind("reference", wit.ComponentSource, "ODataSource", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func Stages(m *plugin.Manager, c *config.Connector, tell teller) ([]transform.St
 		if err != nil {
 			return nil, err
 		}
-		stage := transform.Stage{Alias: s.Alias, Class: class, Version: s.Version, SettingsFor: settings,
+		stage := transform.Stage{Alias: s.Alias, Class: class, Version: s.Version, Settings: settings,
 			Negate: s.Negate}
 		if p := s.Predicate; p != nil {
 			if class, settings, err = component(m, c, tell, p.Class, p.Version, p.Prefix,
@@ -54,7 +54,7 @@ func Stages(m *plugin.Manager, c *config.Connector, tell teller) ([]transform.St
 				return nil, err
 			}
 			stage.Predicate = &transform.Predicate{Alias: p.Alias, Class: class, Version: p.Version,
-				SettingsFor: settings}
+				Settings: settings}
 		}
 		stages = append(stages, stage)
 	}

@@ -34,7 +34,7 @@ var unguarded = map[string]string{
 	"host/kafka/consumer.go: cancel":         "ends a context",
 	"host/kafka/producer.go: func":           "the library's",
 	"host/kafka/producing.go: s.Close":       "the library's",
-	"host/plugin/loaded.go: func":            "waits for loaders, which are guarded",
+	"host/plugin/manager.go: func":           "waits for loaders, which are guarded",
 	"host/transport/lockouts.go: release":    "gives a turn free",
 	"host/transport/lockouts.go: end":        "gives a turn free",
 	"host/transport/route/connect.go: func":  "sets a deadline",

@@ -52,10 +52,9 @@
 //
 // Vectors (SIMD), threads, tail calls, exceptions, typed references and garbage collection, several memories, memories
 // of 64 bits, since each would need instructions or indices that the rewriter does not know ([Refusal]). Modules that
-// already import from
-// [Module]. Modules beyond [Limits]: engines compile what they are given, so sizes are bounded before, and
-// what makes a function hard to compile, which sizes do not tell: some KiB of locals that meet at branches take
-// gigabytes. Tables share a maximum of [Limits.TableElements], because no fence of memory holds them.
+// already import from [Module]. Modules beyond [Limits]: engines compile what they are given, so sizes are bounded
+// before, and what makes a function hard to compile, which sizes do not tell: some KiB of locals that meet at branches
+// take gigabytes. Tables share a maximum of [Limits.TableElements], because no fence of memory holds them.
 //
 // Time and memory are bounded for any input: each byte is read at most three times, and each count is compared with the
 // bytes that are left before anything is made of it.

@@ -303,8 +303,8 @@ func (i *Instance) topics(ok []byte, offset int, b *record.Batch) error {
 	if err != nil {
 		return err
 	}
-	if n > MaxTopics {
-		return abi.Violated("expected at most %d topics, found %d", MaxTopics, n)
+	if err := atMost("topics", n, MaxTopics); err != nil {
+		return err
 	}
 	if n == 0 {
 		for t := range b.Topics {

@@ -28,32 +28,19 @@ type Binding struct {
 	settled atomic.Uint64
 }
 
-// selection is what a connector asks for: a component, or a plugin as a whole.
+// selection is the component that a connector asks for.
 type selection struct {
-	kind    wit.ComponentKind
-	class   string
-	plugin  string
-	version string
-	// within is the plugin that a component must be of, "" for any.
+	kind           wit.ComponentKind
+	class, version string
+	// within is the plugin that it must be of, "" for any.
 	within string
 }
 
 func (s selection) offered(m *module) bool {
-	if s.plugin != "" {
-		return m.info.Name == s.plugin
-	}
-	if s.within != "" && s.within != m.info.Name {
-		return false
-	}
-	return m.component(s.kind, s.class) != nil
+	return (s.within == "" || s.within == m.info.Name) && m.component(s.kind, s.class) != nil
 }
 
-func (s selection) String() string {
-	if s.plugin != "" {
-		return "plugin " + s.plugin
-	}
-	return fmt.Sprintf("%s %s", s.kind, s.class)
-}
+func (s selection) String() string { return fmt.Sprintf("%s %s", s.kind, s.class) }
 
 // Status is what becomes of a binding's versions.
 type Status struct {
@@ -79,11 +66,6 @@ func (m *Manager) Bind(connector string, kind wit.ComponentKind, class, version 
 	return m.bind(connector, selection{kind: kind, class: class, version: version})
 }
 
-// BindPlugin is [Manager.Bind] by a plugin's own name: for its commands, which belong to no component.
-func (m *Manager) BindPlugin(connector, name, version string) (*Binding, error) {
-	return m.bind(connector, selection{plugin: name, version: version})
-}
-
 func (m *Manager) bind(connector string, s selection) (*Binding, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -107,12 +89,8 @@ func (b *Binding) Current() *Pool {
 	return b.current
 }
 
-// Component is the description of what was bound, as the current version has it; nil for a binding by the plugin's
-// name.
+// Component is the description of what was bound, as the current version has it.
 func (b *Binding) Component() *wit.Component {
-	if b.selection.plugin != "" {
-		return nil
-	}
 	return b.Current().module.component(b.selection.kind, b.selection.class)
 }
 
@@ -225,8 +203,7 @@ func (b *Binding) Status() Status {
 		Held: m.held(current.info.Name), Others: m.others(b.selection, current.info.Name)}
 	o := m.origins[current.info.Path]
 	s.Removed = o == nil || o.active != current
-	var held *Held
-	if o != nil && o.refused != nil && !errors.As(o.refused.Err, &held) {
+	if o != nil && o.refused != nil && !isA[*Held](o.refused.Err) {
 		s.FileError = o.refused.Err.Error()
 	}
 	if best := b.best(); best != nil {

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -89,9 +90,17 @@ func checkPosition(what string, fields *[]wit.Field) error {
 	return checkOffset(what, *fields)
 }
 
+// atMost refuses more of something than are allowed.
+func atMost(what string, found, most int) error {
+	if found > most {
+		return abi.Violated("expected at most %d %s, found %d", most, what, found)
+	}
+	return nil
+}
+
 func checkFeeds(feeds []wit.Feed) error {
-	if len(feeds) > maxFeeds {
-		return abi.Violated("expected at most %d feeds, found %d", maxFeeds, len(feeds))
+	if err := atMost("feeds", len(feeds), maxFeeds); err != nil {
+		return err
 	}
 	for i := range feeds {
 		f := &feeds[i]
@@ -103,7 +112,7 @@ func checkFeeds(feeds []wit.Feed) error {
 			return abi.Violated("feed %s: expected at most %d bytes of name, topic, times and fingerprint, found %d",
 				clip(f.Name), maxFeedBytes, size)
 		}
-		if err := checkOffset("feed "+clip(feeds[i].Name)+", partition", feeds[i].Partition); err != nil {
+		if err := checkOffset("feed "+clip(f.Name)+", partition", f.Partition); err != nil {
 			return err
 		}
 	}
@@ -112,35 +121,21 @@ func checkFeeds(feeds []wit.Feed) error {
 
 // checkLayout bounds what a source wants to have.
 func checkLayout(l *wit.Layout) error {
-	if len(l.Tasks) > maxTasks {
-		return abi.Violated("expected at most %d tasks, found %d", maxTasks, len(l.Tasks))
-	}
-	if len(l.Claims) > maxClaims {
-		return abi.Violated("expected at most %d claims, found %d", maxClaims, len(l.Claims))
-	}
 	size := 0
 	for _, claim := range l.Claims {
 		size += len(claim)
 	}
-	if size > maxClaimBytes {
-		return abi.Violated("expected at most %d bytes of claims, found %d", maxClaimBytes, size)
-	}
-	return nil
+	return cmp.Or(atMost("tasks", len(l.Tasks), maxTasks), atMost("claims", len(l.Claims), maxClaims),
+		atMost("bytes of claims", size, maxClaimBytes))
 }
 
 // checkExamined bounds what a plugin says of settings.
 func checkExamined(all []wit.Examined) error {
-	if len(all) > maxSettings {
-		return abi.Violated("expected at most %d settings, found %d", maxSettings, len(all))
-	}
 	errors := 0
 	for i := range all {
 		errors += len(all[i].Errors)
 	}
-	if errors > maxFindings {
-		return abi.Violated("expected at most %d errors in settings, found %d", maxFindings, errors)
-	}
-	return nil
+	return cmp.Or(atMost("settings", len(all), maxSettings), atMost("errors in settings", errors, maxFindings))
 }
 
 // checkWakes refuses wakes that would be too many, or too long, to be kept. It is the fault of the notification, whose

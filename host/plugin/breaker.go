@@ -162,8 +162,8 @@ func (i *Instance) judge(err error) {
 }
 
 func (i *Instance) broke(err error) {
-	var trap *Trap
-	if !errors.As(err, &trap) {
+	trap, ok := errors.AsType[*Trap](err)
+	if !ok {
 		i.pool.breaker.undone(i.call.function)
 		return
 	}
@@ -267,8 +267,7 @@ func (m *Manager) replaceable(x *module) bool {
 // version before cannot be opened for the moment: so ask it after each try, and give up after as many as you would for
 // a service that does not answer.
 func (b *Binding) Again(err error) bool {
-	var trap *Trap
-	if !errors.As(err, &trap) {
+	if !isA[*Trap](err) {
 		return false
 	}
 	b.manager.mu.Lock()

@@ -187,9 +187,10 @@ func (i *Instance) arrange(a wit.Arrangement, err error) (wit.Arrangement, error
 func (i *Instance) OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.SinkOpening, error) {
 	opening, err := invoke[wit.SinkOpening](ctx, i, wit.InterfaceSink, "Open", component, settings, state, answers)
-	if err == nil && opening.Ready != nil && len(opening.Ready.Topics) > MaxTopics {
-		return wit.SinkOpening{}, i.discard(abi.Violated("expected at most %d topics, found %d", MaxTopics,
-			len(opening.Ready.Topics)))
+	if err == nil && opening.Ready != nil {
+		if err := atMost("topics", len(opening.Ready.Topics), MaxTopics); err != nil {
+			return wit.SinkOpening{}, i.discard(err)
+		}
 	}
 	return opening, err
 }

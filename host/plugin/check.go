@@ -94,6 +94,7 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 		processors: newProcessors(), idle: idleTime}
 	l.admission = newAdmission(0, l.processors.free, l.logger)
 	l.open(o.CacheDir)
+	l.descriptions = nil // what was refused before is tried again
 	if l.registry == nil {
 		l.registry = record.NewRegistry()
 	}
@@ -154,10 +155,9 @@ func (c *checker) try(function, of string, f func(*Instance) error) {
 		err = f(i)
 	}
 	answer := "answered"
-	var fault *wit.Fault
-	switch {
+	switch fault, ok := errors.AsType[*wit.Fault](err); {
 	case err == nil:
-	case errors.As(err, &fault):
+	case ok:
 		answer = "fault: " + fault.Error()
 	case c.ctx.Err() != nil && errors.Is(err, c.ctx.Err()):
 		c.left++
@@ -268,9 +268,8 @@ func (c *checker) component(x *wit.Component) {
 	}
 	c.try("plugin.validate", where, func(i *Instance) error {
 		inquiry, err := i.Validate(c.ctx, x.Name, nil, false, nil, nil)
-		var fault *wit.Fault
-		switch {
-		case errors.As(err, &fault):
+		switch fault, ok := errors.AsType[*wit.Fault](err); {
+		case ok:
 			c.find(false, where, "validate with nothing set is a fault: %v; expected errors beside the settings", fault)
 			return err
 		case err != nil:
@@ -428,7 +427,7 @@ func (c *checker) transform() {
 		func(x wit.Component) bool { return x.Kind == wit.ComponentPredicate })
 	c.try("transform.test", "", func(i *Instance) error {
 		_, _, err := i.Test(c.ctx, prepared, c.batch())
-		if fault := (*wit.Fault)(nil); !predicates && errors.As(err, &fault) {
+		if !predicates && isA[*wit.Fault](err) {
 			return nil // it has no predicates, and says so
 		}
 		return err

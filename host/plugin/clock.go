@@ -166,8 +166,7 @@ func (c *clock) tick(p *processors) {
 
 // canceledBy returns the context's error where a call ended because its caller gave up.
 func canceledBy(err error) error {
-	var c *canceled
-	if errors.As(err, &c) {
+	if c, ok := errors.AsType[*canceled](err); ok {
 		return c.err
 	}
 	return nil

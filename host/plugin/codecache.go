@@ -124,7 +124,7 @@ func (k *codeCache) compiled(ctx context.Context, hash string, runtime wazero.Ru
 	})
 	if err != nil && ctx.Err() == nil {
 		what := "compile cache is damaged: it is made anew"
-		if errors.As(err, new(syscall.Errno)) && !errors.Is(err, fs.ErrNotExist) {
+		if isA[syscall.Errno](err) && !errors.Is(err, fs.ErrNotExist) {
 			what = "compile cache cannot be read: the plugin is compiled" // the code may be good
 		}
 		k.descriptions.logger.Warn(what, "error", err, "file", k.path(hash))

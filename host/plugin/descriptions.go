@@ -16,6 +16,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -89,24 +90,8 @@ func (s *descriptionCache) keep(hash, kind string, content []byte) {
 		return
 	}
 	key := s.key(hash)
-	err := func() error {
-		f, err := os.CreateTemp(s.dir, "culvert-*.new")
-		if err != nil {
-			return err
-		}
-		defer os.Remove(f.Name())
-		sum := checksum(key, kind, content)
-		if _, err := f.Write(sum[:]); err != nil {
-			return errors.Join(err, f.Close())
-		}
-		if _, err := f.Write(content); err != nil {
-			return errors.Join(err, f.Close())
-		}
-		if err := f.Close(); err != nil {
-			return err
-		}
-		return os.Rename(f.Name(), s.path(key, kind))
-	}()
+	sum := checksum(key, kind, content)
+	err := wholefile.Replace(s.path(key, kind), append(sum[:], content...))
 	if err != nil {
 		s.logger.Warn("the plugin cache cannot be written", "folder", s.dir, "error", err)
 	}
@@ -155,23 +140,16 @@ func (s *descriptionCache) tidy(now time.Time) {
 	if s == nil {
 		return
 	}
-	for _, pattern := range []string{"culvert-*", filepath.Join("wazero-*", "*")} {
-		files, _ := filepath.Glob(filepath.Join(s.dir, pattern)) // the patterns are right
-		for _, f := range files {
-			info, err := os.Lstat(f)
-			if err != nil {
-				continue
-			}
-			unfinished := slices.Contains([]string{".new", ".tmp", linksSuffix}, filepath.Ext(f))
-			if age := now.Sub(info.ModTime()); age > keptFor || unfinished && age > unfinishedFor {
-				_ = os.RemoveAll(f)
-			}
+	wholefile.Clean(s.dir)
+	files, _ := filepath.Glob(filepath.Join(s.dir, "culvert-*")) // the pattern is right
+	for _, f := range files {
+		info, err := os.Lstat(f)
+		if err != nil {
+			continue
 		}
-	}
-	engines, _ := filepath.Glob(filepath.Join(s.dir, "wazero-*"))
-	for _, e := range engines {
-		if info, err := os.Lstat(e); err == nil && info.IsDir() && now.Sub(info.ModTime()) > keptFor {
-			_ = os.Remove(e) // if it is empty
+		unfinished := slices.Contains([]string{".new", linksSuffix}, filepath.Ext(f))
+		if age := now.Sub(info.ModTime()); age > keptFor || unfinished && age > unfinishedFor {
+			_ = os.RemoveAll(f)
 		}
 	}
 }

@@ -41,7 +41,7 @@
 // Where to look:
 //
 //   - manager.go: [Manager], what others call; metrics.go, version.go: figures, and the order of versions.
-//   - origin.go, watch.go, file.go, loaded.go: folders and what changes in them; adoption.go with owner_unix.go and
+//   - origin.go, watch.go, file.go: folders and what changes in them; adoption.go with owner_unix.go and
 //     owner_other.go: which file may take the place of which.
 //   - check.go: `plugins check`. loader.go, prepare.go, code.go, codecache.go, native.go, descriptions.go, refusals.go,
 //     notice.go: from a file's bytes to code, and what is kept of that on the disk. What can be read off a file stands

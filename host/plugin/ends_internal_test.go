@@ -85,13 +85,13 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 // rewritten later.
 func TestStoppedRewritingIsNoRefusal(t *testing.T) {
 	module := hard(400, 100, 300)
-	s, r := &descriptionCache{dir: t.TempDir()}, &refusals{}
+	s := &descriptionCache{dir: t.TempDir()}
 	p, err := prepareModule(&looked{Context: context.Background()}, module)
 	if !errors.Is(err, context.Canceled) || p != nil {
 		t.Fatalf("expected that it ends, found %v", err)
 	}
-	r.keep(s, "x", Limits{}.filled(), err)
-	if err := r.known(s, "x", Limits{}.filled()); err != nil {
+	s.refuse("x", Limits{}.filled(), err)
+	if err := s.refusal("x", Limits{}.filled()); err != nil {
 		t.Errorf("expected no refusal, found %v", err)
 	}
 	if p, err = prepareModule(t.Context(), module); err != nil || p == nil {

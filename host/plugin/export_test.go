@@ -2,11 +2,23 @@ package plugin
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/wit"
 )
+
+// BindPlugin is Bind by the name of a plugin, to its first component.
+func (m *Manager) BindPlugin(connector, name, version string) (*Binding, error) {
+	for _, i := range m.Modules() {
+		if i.Name == name && len(i.Components) > 0 {
+			c := i.Components[0]
+			return m.bind(connector, selection{kind: c.Kind, class: c.Name, version: version, within: name})
+		}
+	}
+	return nil, fmt.Errorf("there is no plugin %s", name)
+}
 
 // Awake counts the modules whose code is there.
 func Awake(m *Manager) (n int) {

@@ -1,10 +1,8 @@
 package plugin
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 
@@ -23,11 +21,7 @@ const (
 // unread: a device has no end, a pipe waits for somebody who writes.
 func readModule(path string, limit int64) ([]byte, error) {
 	f, info, err := wholefile.Open(path)
-	var other *wholefile.NotRegular
-	switch {
-	case errors.As(err, &other):
-		return nil, fmt.Errorf("expected a regular file, found %s", other.Kind)
-	case err != nil:
+	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
@@ -46,15 +40,12 @@ func readModule(path string, limit int64) ([]byte, error) {
 	return data[:n:n], nil
 }
 
-// hashFile is hashOf a file, and its size, without holding it: of those that the program brings nothing else is needed
-// in most starts.
-func hashFile(files fs.FS, path string) (hash string, size int64, err error) {
+// sumFile adds a file to a hash, without holding it, and returns its size.
+func sumFile(files fs.FS, path string, h hash.Hash) (size int64, err error) {
 	f, err := files.Open(path)
 	if err != nil {
-		return "", 0, err
+		return 0, err
 	}
 	defer f.Close()
-	h := sha256.New()
-	size, err = io.Copy(h, f)
-	return hex.EncodeToString(h.Sum(nil)), size, err
+	return io.Copy(h, f)
 }

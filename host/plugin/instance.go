@@ -235,7 +235,7 @@ func (i *Instance) leave(fault *wit.Fault, err error) error {
 		i.lease.settle(bytes, i.calls)
 	}
 	if err != nil {
-		if refused := new(abi.Refusal); errors.As(err, &refused) {
+		if isA[*abi.Refusal](err) {
 			// Arguments of the host's that cannot be passed: the guest was not called.
 			i.judge(err)
 			return err
@@ -259,8 +259,7 @@ func (i *Instance) trap(err error) *Trap {
 	c := i.counters
 	c.traps.Add(1)
 	t := &Trap{Plugin: cmp.Or(i.module.info.Name, i.module.info.Path), Version: i.module.info.Version,
-		Connector: i.connector(),
-		Function:  i.call.function, Reason: err, Output: string(i.out.text)}
+		Connector: i.connector(), Function: i.call.function, Reason: err, Output: string(i.out.text)}
 	if i.guest != nil {
 		if size, limit := int64(i.guest.MemoryBytes()), i.module.limits.MemoryBytes; size > limit-limit/8 ||
 			strings.Contains(t.Output, "out of memory") {
@@ -269,24 +268,24 @@ func (i *Instance) trap(err error) *Trap {
 				i.module.info.Name, "memory.bytes"))
 		}
 	}
-	var (
-		large   *abi.TooLarge
-		overdue *overdue
-		flood   *flood
-		deep    *deep
-	)
 	switch {
-	case errors.As(err, &large):
+	case isA[*abi.TooLarge](err):
 		t.Limit, t.Hint = "result.bytes", "the limit is set by "+limitSetting(i.module.info.Name, "result.bytes")
-	case errors.As(err, &overdue):
+	case isA[*overdue](err):
 		t.Limit, t.Hint = "call.ms", "the limit is set by "+limitSetting(i.module.info.Name, "call.ms")
-	case errors.As(err, &flood):
+	case isA[*flood](err):
 		t.Limit = "log.lines.per.second"
-	case errors.As(err, &deep):
+	case isA[*deep](err):
 		t.Limit = "stack"
 	}
 	c.abort(t.Limit)
 	return t
+}
+
+// isA tells whether an error is of a kind, or wraps one that is.
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 // aborted makes the error of a call that ended badly: a trap, unless it was the caller who gave up.

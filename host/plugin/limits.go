@@ -80,10 +80,8 @@ var callTimes = map[string]time.Duration{"decode": time.Second, "apply": time.Se
 	"encode": time.Second, "settle": time.Second,
 	"": 10 * time.Second}
 
-// metering is how every module is metered, and what is not even looked at: modules of more than 64 MiB, functions of
-// more than 1 MiB, more than 100,000 functions. Its fuel is enough for about 0.2 ms.
-var metering = meter.Options{Budget: meter.DefaultBudget, Limits: meter.Limits{ModuleBytes: 64 << 20,
-	FunctionBytes: 1 << 20, Functions: 100_000}}
+// metering is how every module is metered. Its fuel is enough for about 0.2 ms.
+var metering = meter.Options{Budget: meter.DefaultBudget}
 
 const maxMemoryBytes = 65536 * binary.PageBytes
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon"
 )
@@ -38,7 +39,7 @@ func TestEveryFunctionHasATime(t *testing.T) {
 	if got := (Limits{}).filled(); got != want {
 		t.Errorf("expected the defaults %+v, found %+v", want, got)
 	}
-	if m := metering.Limits; m.ModuleBytes != 64<<20 || m.FunctionBytes != 1<<20 || m.Functions != 100_000 {
+	if m := meter.Defaults(); m.ModuleBytes != 64<<20 || m.FunctionBytes != 1<<20 || m.Functions != 100_000 {
 		t.Errorf("%+v", m)
 	}
 }

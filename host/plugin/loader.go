@@ -21,8 +21,6 @@ type loader struct {
 	// descriptions and codes keep what loading finds out, and native code; nil: nothing is kept.
 	descriptions *descriptionCache
 	codes        *codeCache
-	// refusals are the modules that were refused before.
-	refusals *refusals
 	// turns holds a token for each module that is being compiled; nil: as many as there are.
 	turns chan struct{}
 	// compileTime is how long compiling a module may take. Default [compileTime].
@@ -81,14 +79,14 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.refusals.known(l.descriptions, a.hash, m.limits); err != nil {
+	if err := l.descriptions.refusal(a.hash, m.limits); err != nil {
 		return nil, err
 	}
 	l.notice.begin()
 	prepare := sync.OnceValues(func() (*prepared, error) { return prepareModule(ctx, data) })
 	d, err := l.start(ctx, m, prepare)
 	if err != nil {
-		l.refusals.keep(l.descriptions, a.hash, m.limits, err)
+		l.descriptions.refuse(a.hash, m.limits, err)
 		return nil, err
 	}
 	l.descriptions.remember(a.hash, &facts{*read, *d})

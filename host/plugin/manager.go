@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/watch"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -96,10 +97,11 @@ func (o *Options) logger() *slog.Logger {
 type Manager struct {
 	loader  loader
 	folders folders
-	// loading is what is loaded in the background.
-	loading   loading
-	trust     trust
-	adoptions *adoptions
+	// stop ends what goes on in the background: loading what nothing needed at the start, and watching folders.
+	stop              context.CancelFunc
+	loading, watching sync.WaitGroup
+	trust             trust
+	adoptions         *adoptions
 	// changes counts what became of files, so that bindings need not look for candidates when nothing did.
 	changes atomic.Uint64
 	shared  sharedPools
@@ -117,18 +119,12 @@ type Manager struct {
 	trimming trimming
 }
 
-// folders are where plugins lie. scanning is held while they are read; it comes before Manager.mu. watcher is nil
+// folders are where plugins lie. scanning is held while they are read; it comes before Manager.mu. changes is nil
 // without [Options.Watch].
 type folders struct {
 	scanning sync.Mutex
 	paths    []string
-	watcher  *watcher
-}
-
-// loading is what is loaded in the background, until stop ends it; nil: nothing was.
-type loading struct {
-	wait sync.WaitGroup
-	stop context.CancelFunc
+	changes  *watch.Folders
 }
 
 // sharedPools are the pools that bindings share, under a lock within Manager.mu and the bindings' locks.
@@ -171,9 +167,11 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 		trimming: trimming{after: o.Rest}, origins: map[string]*moduleSource{},
 		bindings: map[*Binding]struct{}{}, rejected: map[string]*rolledBack{},
 		chosen: map[string]string{}, shared: sharedPools{pools: map[poolKey]*sharedPool{}},
-		loader: loader{refusals: &refusals{}, limits: o.Limits.filled(),
-			named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()},
-			processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), doze: o.Rest}}
+		loader: loader{limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger,
+			notice: &notice{tell: o.compiling()}, processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime),
+			doze: o.Rest}}
+	background, stop := context.WithCancel(context.Background())
+	m.stop = stop
 	m.loader.open(o.CacheDir)
 	m.loader.descriptions.tidy(time.Now())
 	m.loader.admission = newAdmission(o.MemoryBytes, m.loader.processors.free, logger)
@@ -181,7 +179,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	maxTick() // measured before anything competes for the processors
 	if o.Watch {
 		// Before the first look, so that nothing falls between.
-		if m.folders.watcher, err = newWatcher(m, o.Folders, o.Debounce); err != nil {
+		if err := m.listen(o.Debounce); err != nil {
 			m.Close()
 			return nil, err
 		}
@@ -200,14 +198,12 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	switch {
 	case more && o.NeededOnly:
 	case more:
-		background, cancel := context.WithCancel(context.Background())
-		m.loading.stop = cancel
-		m.loading.wait.Go(func() { m.loadRest(background, embedded) })
+		m.loading.Go(func() { m.loadRest(background, embedded) })
 	default:
 		m.warnOfLimits()
 	}
-	if m.folders.watcher != nil {
-		m.folders.watcher.start()
+	if o.Watch {
+		m.watching.Go(func() { m.watch(background) })
 	}
 	return m, nil
 }
@@ -391,7 +387,7 @@ func (u *Unsettled) Error() string { return u.text }
 // choosePlugin decides between several plugins that have a class: the plugin that the user accepted, else the one built
 // into the program. Otherwise it is undecided, which is an error of the connectors that name the class. m.mu is held.
 func (m *Manager) choosePlugin(s *selection) error {
-	if s.plugin != "" || s.within != "" {
+	if s.within != "" {
 		return nil
 	}
 	var names, accepted []string
@@ -440,9 +436,6 @@ func (m *Manager) offers(s selection) string {
 
 // others are the plugins of other names that have what a binding runs; m.mu is held.
 func (m *Manager) others(s selection, name string) (list []string) {
-	if s.plugin != "" {
-		return nil
-	}
 	s.within = ""
 	for path, o := range m.origins {
 		if a := o.active; a != nil && a.info.Name != name && s.offered(a) {
@@ -494,15 +487,27 @@ func (m *Manager) trim() {
 	debug.FreeOSMemory()
 }
 
+// Loaded waits until the plugins that nothing needed at the start have been looked at, too. The error is that of ctx.
+func (m *Manager) Loaded(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		m.loading.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Close ends the watching and closes all bindings and modules. Instances that are out are closed when they come back.
 func (m *Manager) Close() error {
-	if m.folders.watcher != nil {
-		m.folders.watcher.stop()
-	}
-	if m.loading.stop != nil {
-		m.loading.stop()
-	}
-	m.loading.wait.Wait()
+	m.stop()
+	m.watching.Wait()
+	m.loading.Wait()
+	m.folders.changes.Close()
 	m.mu.Lock()
 	if m.closed {
 		m.mu.Unlock()

@@ -77,13 +77,13 @@ func openNative(files fs.FS, module, engine string, log *slog.Logger) *native {
 		err = json.Unmarshal(line, &n.head)
 	}
 	var size int64
-	var crc uint32
+	crc := crc32.New(castagnoli)
 	if err == nil {
-		size, crc, err = crcOf(files, module)
+		size, err = sumFile(files, module, crc)
 	}
 	switch h := n.head; {
 	case err != nil:
-	case h.Size != size || h.CRC != crc:
+	case h.Size != size || h.CRC != crc.Sum32():
 		err = errors.New("it belongs to another file")
 	case h.Engine != engine || h.Processor != processorOf():
 		log.Info("the native code of a plugin that comes with the program is for another processor or engine: the "+
@@ -96,18 +96,6 @@ func openNative(files fs.FS, module, engine string, log *slog.Logger) *native {
 	log.Warn("native code that comes with the program cannot be used: the plugin is compiled, once", "plugin", module,
 		"error", err)
 	return nil
-}
-
-// crcOf is the size and the CRC-32C of a file.
-func crcOf(files fs.FS, name string) (size int64, crc uint32, err error) {
-	f, err := files.Open(name)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer f.Close()
-	h := crc32.New(castagnoli)
-	size, err = io.Copy(h, f)
-	return size, h.Sum32(), err
 }
 
 // lay puts the files whose names end as said, "" for all, into the cache where they are missing there. What cannot be
@@ -214,7 +202,7 @@ func Native(ctx context.Context, module, before []byte) ([]byte, error) {
 			return nil, info.Err
 		}
 	}
-	return pack(module, cache)
+	return pack(module, cache, m.loader.codes.engine)
 }
 
 // stillGood tells whether native code is what would be made of a module now.
@@ -236,12 +224,8 @@ func stillGood(before, module []byte, work string) (bool, error) {
 		slices.ContainsFunc(head.Files, func(f nativeFile) bool { return f.Name == stub }), nil
 }
 
-// pack packs the files of a cache that holds one module.
-func pack(module []byte, cache string) ([]byte, error) {
-	engine, err := engineOf(cache)
-	if err != nil {
-		return nil, err
-	}
+// pack packs the files of a cache that holds one module, with code for an engine.
+func pack(module []byte, cache, engine string) ([]byte, error) {
 	head := nativeHead{Module: hashOf(module), Size: int64(len(module)), CRC: crc32.Checksum(module, castagnoli),
 		Engine: engine, Processor: processorOf()}
 	var body bytes.Buffer

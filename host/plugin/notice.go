@@ -14,8 +14,8 @@ type notice struct {
 	tell func(took time.Duration) // see [Options.Compiling]
 
 	mu    sync.Mutex
-	since time.Time // zero: nothing has been compiled
-	timer *time.Timer
+	since time.Time
+	timer *time.Timer // nil: nothing has been compiled
 	ended bool
 }
 
@@ -26,7 +26,7 @@ func (n *notice) begin() {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.ended || !n.since.IsZero() {
+	if n.ended || n.timer != nil {
 		return
 	}
 	n.since = time.Now()
@@ -41,17 +41,10 @@ func (n *notice) begin() {
 
 // end: the manager is open.
 func (n *notice) end() {
-	if n == nil {
-		return
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.ended = true
-	if n.since.IsZero() {
-		return
-	}
-	n.timer.Stop()
-	if took := time.Since(n.since); took >= noticeAfter {
-		n.tell(took)
+	if n.timer != nil && !n.timer.Stop() {
+		n.tell(time.Since(n.since))
 	}
 }

@@ -35,5 +35,4 @@ func TestNotice(t *testing.T) {
 	}
 	var none *notice
 	none.begin()
-	none.end()
 }

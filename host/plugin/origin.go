@@ -3,6 +3,8 @@ package plugin
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -73,8 +75,12 @@ func (m *Manager) embedded(files fs.FS, needed []Needed) (list []*arrival, err e
 		size := int64(0)
 		if a.native != nil {
 			a.hash, size = a.native.head.Module, a.native.head.Size
-		} else if a.hash, size, err = hashFile(files, path); err != nil {
-			return err
+		} else {
+			sum := sha256.New()
+			if size, err = sumFile(files, path, sum); err != nil {
+				return err
+			}
+			a.hash = hex.EncodeToString(sum.Sum(nil))
 		}
 		a.size = int(size)
 		a.native.lay(m.loader.descriptions, ".json")

@@ -183,9 +183,6 @@ func (p *Pool) replace(ctx context.Context, i *Instance) (*Instance, error) {
 	return p.make(ctx, false, place)
 }
 
-// Release gives an instance back. One that has trapped or is worn is closed.
-func (p *Pool) Release(i *Instance) { p.give(i) }
-
 // Do calls f with an instance.
 func (p *Pool) Do(ctx context.Context, f func(*Instance) error) error {
 	i, err := p.Acquire(ctx)
@@ -378,13 +375,12 @@ func (p *Pool) wait(ctx context.Context, reader bool) (*Instance, error) {
 
 // served is what a waiter comes to.
 func (p *Pool) served(ctx context.Context, w *waiter, start time.Time) (*Instance, error) {
+	p.mu.Lock()
 	if w.err != nil || w.instance != nil {
-		p.mu.Lock()
 		p.waited(start)
 		p.mu.Unlock()
 		return w.instance, w.err
 	}
-	p.mu.Lock()
 	p.making-- // make counts it
 	if p.closed {
 		p.ended()
@@ -409,8 +405,8 @@ func (p *Pool) waited(start time.Time) {
 	}
 }
 
-// give ends the holding of an instance.
-func (p *Pool) give(i *Instance) {
+// Release gives an instance back. One that has trapped or is worn is closed.
+func (p *Pool) Release(i *Instance) {
 	i.unwound()
 	worn := i.broken == nil && i.worn() != ""
 	p.mu.Lock()

@@ -128,7 +128,7 @@ func (p *Pool) take(ctx context.Context, i *Instance) error {
 		gone := i.use.gone
 		p.mu.Unlock()
 		if !gone {
-			p.give(i)
+			p.Release(i)
 		}
 	}
 	return ctx.Err()
@@ -149,7 +149,7 @@ func (r *Reader) call(ctx context.Context, f func(*Instance) error) error {
 			break
 		}
 	}
-	defer r.pool.give(i)
+	defer r.pool.Release(i)
 	err := f(i)
 	r.broke = i.broken != nil
 	return err

@@ -346,9 +346,9 @@ func TestFilesThatAreNoFiles(t *testing.T) {
 	}
 	want := []string{"/circle.wasm: stat /circle.wasm: too many levels of symbolic links",
 		"/huge.wasm: expected a module of at most 67108864 bytes, found 10737418240",
-		"/link.wasm: expected a regular file, found a folder",
-		"/pipe.wasm: expected a regular file, found a pipe", "/piped.wasm: expected a regular file, found a pipe",
-		"/socket.wasm: expected a regular file, found a socket", "/zero.wasm: expected a regular file, found a device",
+		"/link.wasm: expected a file, found a folder",
+		"/pipe.wasm: expected a file, found a pipe", "/piped.wasm: expected a file, found a pipe",
+		"/socket.wasm: expected a file, found a socket", "/zero.wasm: expected a file, found a device",
 		"all.WASM", "mounted.wasm"}
 	if d := cmp.Diff(want, found); d != "" {
 		t.Error(d)

@@ -12,13 +12,6 @@ import (
 	"github.com/culvert-project/culvert/host/meter"
 )
 
-// refusals are the modules that were refused, by what they are and what they were judged by, so that no restart and no
-// touch of a file compiles again what is refused anyway. nil knows none and keeps none.
-type refusals struct {
-	mu    sync.Mutex
-	texts map[string]Refused
-}
-
 // Refused is the error of a module that was refused before.
 type Refused struct {
 	// Text is the reason, At when it was found. Until is when it is tried once more, nil: never, by this program under
@@ -26,7 +19,7 @@ type Refused struct {
 	Text  string
 	At    time.Time
 	Until *time.Time
-	// File keeps it, "" where it is kept in memory only.
+	// File keeps it.
 	File string `json:"-"`
 }
 
@@ -35,17 +28,14 @@ func (r *Refused) Error() string {
 	if r.Until != nil {
 		text += ", tried again from " + r.Until.Format(time.RFC3339)
 	}
-	if r.File != "" {
-		text += "; to try it now delete " + r.File
-	}
-	return text + ")"
+	return text + "; to try it now delete " + r.File + ")"
 }
 
 // slowAgain is after how long a module is tried again that was refused for the time that it took: the machine may have
 // been busy.
 const slowAgain = 24 * time.Hour
 
-// rulesOf is what decides whether a module is refused, beside its bytes: this very program, and the limits.
+// rulesOf is what decides whether a module is refused, in addition to its bytes: this very program, and the limits.
 var rulesOf = sync.OnceValue(func() string {
 	path, err := os.Executable()
 	var info fs.FileInfo
@@ -63,63 +53,33 @@ func refusalName(hash string, limits Limits) string {
 		hash))
 }
 
-// known is the error of a module that was refused before, nil for any other.
-func (r *refusals) known(s *descriptionCache, hash string, limits Limits) error {
-	if r == nil {
-		return nil
-	}
+// refusal is the error of a module that was refused before, nil for any other.
+func (s *descriptionCache) refusal(hash string, limits Limits) error {
 	name := refusalName(hash, limits)
-	r.mu.Lock()
-	known, ok := r.texts[name]
-	r.mu.Unlock()
-	if !ok {
-		text := s.read(name, "refused")
-		if text == nil || json.Unmarshal(text, &known) != nil {
-			return nil
-		}
-	}
-	if known.Until != nil && !time.Now().Before(*known.Until) {
+	var known Refused
+	text := s.read(name, "refused")
+	if text == nil || json.Unmarshal(text, &known) != nil || known.Until != nil && !time.Now().Before(*known.Until) {
 		return nil
 	}
-	if s != nil {
-		known.File = s.path(s.key(name), "refused")
-		if _, err := os.Stat(known.File); errors.Is(err, fs.ErrNotExist) {
-			return nil // somebody wants it to be tried
-		}
-	}
+	known.File = s.path(s.key(name), "refused")
 	return &known
 }
 
-// keep notes a refusal that would come again: what lies in the module, not in the machine or in a stop.
-func (r *refusals) keep(s *descriptionCache, hash string, limits Limits, err error) {
-	var (
-		refusal  *meter.Refusal
-		exceeded *meter.Exceeded
-		late     *slow
-		trap     *Trap
-		final    *unfit
-	)
-	if r == nil {
-		return
-	}
+// refuse keeps a refusal that would come again, so that no restart and no copy of a file compiles again what is refused
+// anyway: what lies in the module, not in the machine or in a stop.
+func (s *descriptionCache) refuse(hash string, limits Limits, err error) {
 	known := Refused{Text: err.Error(), At: time.Now().UTC().Truncate(time.Second)}
+	trap, trapped := errors.AsType[*Trap](err)
 	switch {
-	case errors.As(err, &late), errors.As(err, &trap) && trap.Limit == "call.ms":
+	case isA[*slow](err), trapped && trap.Limit == "call.ms":
 		until := known.At.Add(slowAgain)
 		known.Until = &until
-	case errors.As(err, &refusal), errors.As(err, &exceeded), errors.As(err, &trap), errors.As(err, &final):
+	case trapped, isA[*meter.Refusal](err), isA[*meter.Exceeded](err), isA[*unfit](err):
 	default:
 		return
 	}
-	name := refusalName(hash, limits)
-	r.mu.Lock()
-	if r.texts == nil {
-		r.texts = map[string]Refused{}
-	}
-	r.texts[name] = known
-	r.mu.Unlock()
 	if text, err := json.Marshal(known); err == nil {
-		s.keep(name, "refused", text)
+		s.keep(refusalName(hash, limits), "refused", text)
 	}
 }
 

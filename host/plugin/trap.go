@@ -89,8 +89,7 @@ func head(s string) string {
 }
 
 func (t *Trap) reason() string {
-	var exit *sys.ExitError
-	if errors.As(t.Reason, &exit) {
+	if exit, ok := errors.AsType[*sys.ExitError](t.Reason); ok {
 		return fmt.Sprintf("the guest ended itself with exit code %d", exit.ExitCode())
 	}
 	return t.Reason.Error()

@@ -4,8 +4,8 @@
 //
 // Layouts follow the component model's CanonicalABI.md: records in order with natural alignment, variants as a
 // discriminant and a payload at the payloads' largest alignment, lists and strings as pointer and length, results with
-// more than one core value through a pointer. Parameters of more than 16 core values would need one, too: the contract has
-// none, and [FuncOf] takes none.
+// more than one core value through a pointer. Parameters of more than 16 core values would need one, too: the contract
+// has none, and [FuncOf] takes none.
 package canon
 
 import (

@@ -6,8 +6,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxFlat is the most core values that parameters travel as. More would go through one pointer, which no function of the
-// contract needs.
+// maxFlat is the most core values that parameters travel as. More would go through one pointer, which no function of
+// the contract needs.
 const maxFlat = 16
 
 // Func is a function of the contract: its signature, and how its arguments and results cross.

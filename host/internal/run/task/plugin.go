@@ -268,15 +268,16 @@ func (a *ahead[C, O]) await(ctx context.Context, atMost time.Duration) bool {
 	return false
 }
 
-// take is what was opened ahead of a version; false where nothing was. It is nobody else's then.
-func (p *Plugin[C, O]) take(c Code[C]) (a *ahead[C, O], some bool) {
+// take is what was opened ahead of a version, nil where nothing was. It is nobody else's then.
+func (p *Plugin[C, O]) take(c Code[C]) *ahead[C, O] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if a = p.ahead; a == nil || a.code != c {
-		return nil, false
+	a := p.ahead
+	if a == nil || a.code != c {
+		return nil
 	}
 	p.ahead = nil
-	return a, true
+	return a
 }
 
 func (p *Plugin[C, O]) candidate() Code[C] {
@@ -295,14 +296,14 @@ func (p *Plugin[C, O]) judge(ctx context.Context, a *ahead[C, O]) error {
 	if c != a.code {
 		return nil
 	}
-	if _, some := p.take(c); !some {
+	if p.take(c) == nil {
 		return nil // somebody else has judged it
 	}
 	o, err := a.o, a.err
 	if err == nil {
 		err = p.Fits(ctx, o)
 	}
-	var fault *wit.Fault
+	fault, faulty := errors.AsType[*wit.Fault](err)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -310,7 +311,7 @@ func (p *Plugin[C, O]) judge(ctx context.Context, a *ahead[C, O]) error {
 	case err == nil:
 		p.versions.Promote(c)
 		p.Take(o)
-	case errors.As(err, &fault) && fault.Kind == wit.FaultTransient:
+	case faulty && fault.Kind == wit.FaultTransient:
 		p.log.Warn("a newer version of the plugin cannot be opened now", "version", c.Version(), "error", err)
 		p.mu.Lock()
 		p.judgeAfter = time.Now().Add(judgeAgain)
@@ -341,7 +342,7 @@ func (p *Plugin[C, O]) follow(ctx context.Context) error {
 
 // openedAhead is a version opened, which may have begun while it was a candidate.
 func (p *Plugin[C, O]) openedAhead(ctx context.Context, code Code[C]) (O, error) {
-	if a, some := p.take(code); some && a.await(ctx, -1) && a.err == nil {
+	if a := p.take(code); a != nil && a.await(ctx, -1) && a.err == nil {
 		return a.o, nil
 	}
 	return p.Open(ctx, code)
@@ -389,8 +390,8 @@ func (p *Plugin[C, O]) Again(err error) bool { return p.versions.Again(err) }
 // Do makes a call that belongs to no page; again where a page broke the instance before it could be made.
 func Do[C any](ctx context.Context, code Code[C], call func(C) error) (err error) {
 	for range soonAgain {
-		var shared *plugin.Abandoned
-		if err = With(ctx, code, code.Acquire, call); !errors.As(err, &shared) {
+		err = With(ctx, code, code.Acquire, call)
+		if _, shared := errors.AsType[*plugin.Abandoned](err); !shared {
 			return err
 		}
 	}
@@ -410,6 +411,6 @@ func With[C any](ctx context.Context, code Code[C], acquire func(context.Context
 
 // Stale tells whether a plugin asks to be opened anew.
 func Stale(err error) bool {
-	var f *wit.Fault
-	return errors.As(err, &f) && f.Kind == wit.FaultStale
+	f, ok := errors.AsType[*wit.Fault](err)
+	return ok && f.Kind == wit.FaultStale
 }

@@ -60,8 +60,7 @@ func (r Retrying) Transform(ctx context.Context, apply func(context.Context, *re
 				break
 			}
 		}
-		var f *wit.Fault
-		if !errors.As(failure, &f) || f.Kind != wit.FaultTransient {
+		if f, ok := errors.AsType[*wit.Fault](failure); !ok || f.Kind != wit.FaultTransient {
 			return faults, err
 		}
 		goesOn, stopped := tries.Wait(ctx)

@@ -20,11 +20,11 @@ const classes = "org.apache.kafka.connect.transforms."
 
 // benched is a stage with an alias and settings in pairs.
 func benched(alias, class string, settings ...string) Stage {
-	s := Stage{Alias: alias, Class: classes + class}
+	var all []wit.Setting
 	for i := 0; i < len(settings); i += 2 {
-		s.Settings = append(s.Settings, wit.Setting{Name: settings[i], Value: settings[i+1]})
+		all = append(all, wit.Setting{Name: settings[i], Value: settings[i+1]})
 	}
-	return s
+	return Stage{Alias: alias, Class: classes + class, Settings: fixed(all)}
 }
 
 // when gives a stage a condition.
@@ -69,8 +69,8 @@ var (
 )
 
 // maskStages is a transform in the easy form of the SDK, the first plugin of the README.
-var maskStages = []Stage{{Alias: "mask", Class: "example.MaskText", Settings: []wit.Setting{{Name: "fields",
-	Value: "f3"}, {Name: "keep", Value: "4"}}}}
+var maskStages = []Stage{{Alias: "mask", Class: "example.MaskText", Settings: fixed([]wit.Setting{{Name: "fields",
+	Value: "f3"}, {Name: "keep", Value: "4"}})}}
 
 // tenFields makes rows of ten fields with together size bytes.
 func tenFields(t testing.TB, reg *record.Registry, rows, size int) *record.Batch {

@@ -23,11 +23,9 @@ type Stage struct {
 	Alias string
 	// Class and Version choose the component; Version "" is the newest.
 	Class, Version string
-	// Settings are those behind `transforms.<alias>.`. Where SettingsFor is given, it says what a version of the plugin
-	// may see of them.
-	Settings    []wit.Setting
-	SettingsFor func(plugin.Info) []wit.Setting
-	Predicate   *Predicate
+	// Settings are those below `transforms.<alias>.` that a version of the plugin may see.
+	Settings  func(plugin.Info) []wit.Setting
+	Predicate *Predicate
 	// Negate sends the rows here that the predicate does not match.
 	Negate bool
 }
@@ -35,8 +33,7 @@ type Stage struct {
 // Predicate decides which rows a stage sees.
 type Predicate struct {
 	Alias, Class, Version string
-	Settings              []wit.Setting
-	SettingsFor           func(plugin.Info) []wit.Setting
+	Settings              func(plugin.Info) []wit.Setting
 }
 
 // Options of a [Chain].
@@ -120,7 +117,7 @@ func (c *Chain) bind(o Options) error {
 		if err != nil {
 			return fmt.Errorf("%stype: %w", at, err)
 		}
-		stage := staged{Stage: wit.Stage{Component: s.Class, Settings: s.Settings}, settings: s.SettingsFor}
+		stage := staged{Stage: wit.Stage{Component: s.Class}, settings: s.Settings}
 		var other *prepared
 		if s.Predicate != nil {
 			b, err := o.Manager.Bind(o.Connector, wit.ComponentPredicate, s.Predicate.Class, s.Predicate.Version)
@@ -129,13 +126,12 @@ func (c *Chain) bind(o Options) error {
 				return fmt.Errorf("predicates.%s.type, asked for by %spredicate: %w", s.Predicate.Alias, at, err)
 			}
 			if same(own, b) && s.Version == s.Predicate.Version {
-				stage.Condition = &wit.Condition{Component: s.Predicate.Class, Settings: s.Predicate.Settings,
-					Negate: s.Negate}
-				stage.condition = s.Predicate.SettingsFor
+				stage.Condition = &wit.Condition{Component: s.Predicate.Class, Negate: s.Negate}
+				stage.condition = s.Predicate.Settings
 				b.Close()
 			} else {
-				other = &prepared{binding: b, stages: []staged{{Stage: wit.Stage{Component: s.Predicate.Class,
-					Settings: s.Predicate.Settings}, settings: s.Predicate.SettingsFor}}}
+				other = &prepared{binding: b, stages: []staged{{Stage: wit.Stage{Component: s.Predicate.Class},
+					settings: s.Predicate.Settings}}}
 			}
 		}
 		if n := len(c.groups); other == nil && n > 0 && c.groups[n-1].takes(own, s.Version) {
@@ -267,8 +263,7 @@ func (c *Chain) part(ctx context.Context, g *group, b *record.Batch) error {
 	for g.chain.again(ctx, err) {
 		faults, err = g.chain.apply(ctx, b)
 	}
-	var trap *plugin.Trap
-	if errors.As(err, &trap) && ctx.Err() == nil {
+	if trap, ok := errors.AsType[*plugin.Trap](err); ok && ctx.Err() == nil {
 		return c.halve(ctx, g, b, trap)
 	}
 	for _, f := range faults {

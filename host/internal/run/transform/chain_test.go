@@ -62,13 +62,18 @@ func texts(t testing.TB, b *record.Batch) []string {
 	return list
 }
 
+// fixed are the settings that every version may see.
+func fixed(settings []wit.Setting) func(plugin.Info) []wit.Setting {
+	return func(plugin.Info) []wit.Setting { return settings }
+}
+
 func mark(text string) Stage {
-	return Stage{Alias: "mark" + text, Class: "test.Mark", Settings: []wit.Setting{{Name: "text", Value: text}}}
+	return Stage{Alias: "mark" + text, Class: "test.Mark", Settings: fixed([]wit.Setting{{Name: "text", Value: text}})}
 }
 
 func insert(name, value string) Stage {
-	return Stage{Alias: "insert-" + name, Class: "InsertField$Value", Settings: []wit.Setting{{Name: "static.field",
-		Value: name}, {Name: "static.value", Value: value}}}
+	return Stage{Alias: "insert-" + name, Class: "InsertField$Value", Settings: fixed([]wit.Setting{{Name: "static.field",
+		Value: name}, {Name: "static.value", Value: value}})}
 }
 
 func run(t *testing.T, m *plugin.Manager, b *record.Batch, limit int, stages ...Stage) []wit.RowFault {
@@ -111,13 +116,13 @@ func TestAppendedFieldsUseTheRoomBehindValues(t *testing.T) {
 // order.
 func TestPredicateOfAnotherPlugin(t *testing.T) {
 	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
-	odds := Stage{Alias: "x", Class: "InsertField$Value", Settings: []wit.Setting{{Name: "topic.field", Value: "t"}},
+	odds := Stage{Alias: "x", Class: "InsertField$Value", Settings: fixed([]wit.Setting{{Name: "topic.field", Value: "t"}}),
 		Predicate: &Predicate{Alias: "p", Class: "test.Odd"}}
 	evens := odds
 	evens.Negate = true
 	byTopic := mark("m")
-	byTopic.Predicate = &Predicate{Alias: "p", Class: "TopicNameMatches", Settings: []wit.Setting{{Name: "pattern",
-		Value: "od+"}}}
+	byTopic.Predicate = &Predicate{Alias: "p", Class: "TopicNameMatches", Settings: fixed([]wit.Setting{{Name: "pattern",
+		Value: "od+"}})}
 	drop := Stage{Alias: "f", Class: "Filter", Predicate: &Predicate{Alias: "p", Class: "test.Odd"}}
 	for _, limit := range []int{1, 2, 5, 500} {
 		for name, x := range map[string]struct {
@@ -149,8 +154,8 @@ func TestPartsOfARowKeepTheirOrder(t *testing.T) {
 		"split.wasm": guesttest.Bytes(t, "./testdata/guests/split")})
 	split := Stage{Alias: "s", Class: "test.Split"}
 	of := func(s Stage) Stage {
-		s.Predicate = &Predicate{Alias: "p", Class: "TopicNameMatches", Settings: []wit.Setting{{Name: "pattern",
-			Value: "odd"}}}
+		s.Predicate = &Predicate{Alias: "p", Class: "TopicNameMatches", Settings: fixed([]wit.Setting{{Name: "pattern",
+			Value: "odd"}})}
 		return s
 	}
 	want := []string{"even[0 -]", "odd[0 -m1]", "even[0 -]", "odd[0 -m1]", "even[1 -]", "odd[1 -m1]", "even[1 -]",
@@ -191,13 +196,13 @@ func TestPartsOfARowKeepTheirOrder(t *testing.T) {
 func TestFaultsNameTheRowAndTheStage(t *testing.T) {
 	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
 	filter := Stage{Alias: "f", Class: "Filter", Predicate: &Predicate{Alias: "p", Class: "TopicNameMatches",
-		Settings: []wit.Setting{{Name: "pattern", Value: "even"}}}, Negate: false}
+		Settings: fixed([]wit.Setting{{Name: "pattern", Value: "even"}})}, Negate: false}
 	conditional := insert("i", "1")
 	conditional.Predicate = &Predicate{Alias: "p", Class: "test.Odd"}
-	offset := Stage{Alias: "o", Class: "InsertField$Value", Settings: []wit.Setting{{Name: "partition.field",
-		Value: "p!"}}}
-	offset.Predicate = &Predicate{Alias: "q", Class: "TopicNameMatches", Settings: []wit.Setting{{Name: "pattern",
-		Value: "none"}}}
+	offset := Stage{Alias: "o", Class: "InsertField$Value", Settings: fixed([]wit.Setting{{Name: "partition.field",
+		Value: "p!"}})}
+	offset.Predicate = &Predicate{Alias: "q", Class: "TopicNameMatches", Settings: fixed([]wit.Setting{{Name: "pattern",
+		Value: "none"}})}
 	for _, limit := range []int{1, 4, 500} {
 		b := numbered(t, reg, 20)
 		before := append([]wit.Row(nil), b.Rows...)
@@ -256,8 +261,8 @@ func TestRowOfWhichOnePartFails(t *testing.T) {
 				Value: wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start),
 					Size: uint32(len(b.Data) - start)}})
 		}
-		split := Stage{Alias: "split", Class: "org.culvert.transforms.Split", Settings: []wit.Setting{{Name: "field",
-			Value: "l"}, {Name: "extract", Value: "true"}}}
+		split := Stage{Alias: "split", Class: "org.culvert.transforms.Split", Settings: fixed([]wit.Setting{{Name: "field",
+			Value: "l"}, {Name: "extract", Value: "true"}})}
 		faults := run(t, m, b, limit, split, Stage{Alias: "t", Class: "test.Trap"})
 		if len(faults) != 2 || faults[0].Origin != 1 || faults[1].Origin != 2 || len(b.Rows) != 3 {
 			t.Errorf("%d rows a call: expected the three rows of the first, found %d, %v", limit, len(b.Rows), faults)
@@ -287,8 +292,8 @@ func TestTrapsAreHalved(t *testing.T) {
 func TestStagesAreGrouped(t *testing.T) {
 	m, _, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
 	own := insert("c", "3")
-	own.Predicate = &Predicate{Alias: "p", Class: "TopicNameMatches", Settings: []wit.Setting{{Name: "pattern",
-		Value: "x"}}}
+	own.Predicate = &Predicate{Alias: "p", Class: "TopicNameMatches", Settings: fixed([]wit.Setting{{Name: "pattern",
+		Value: "x"}})}
 	other := insert("d", "4")
 	other.Predicate = &Predicate{Alias: "q", Class: "test.Odd"}
 	pinned := insert("f", "6")
@@ -404,7 +409,7 @@ func TestNewVersionsTakeOver(t *testing.T) {
 	}
 	defer m.Close()
 	stubborn := mark("s")
-	stubborn.Settings = append(stubborn.Settings, wit.Setting{Name: "old", Value: "1"})
+	stubborn.Settings = fixed(append(stubborn.Settings(plugin.Info{}), wit.Setting{Name: "old", Value: "1"}))
 	willing, err := New(t.Context(), Options{Manager: m, Connector: "willing", Stages: []Stage{mark("w")}})
 	if err != nil {
 		t.Fatal(err)

@@ -100,7 +100,8 @@ func readStage(t *testing.T, text string, n int) Stage {
 	if err := json.Unmarshal([]byte(text), &fields); err != nil {
 		t.Fatal(err)
 	}
-	settings := func(of map[string]any) (list []wit.Setting, class string) {
+	settings := func(of map[string]any) (_ func(plugin.Info) []wit.Setting, class string) {
+		var list []wit.Setting
 		for name, v := range of {
 			if s, ok := v.(string); ok && name == "type" {
 				class = s
@@ -108,7 +109,7 @@ func readStage(t *testing.T, text string, n int) Stage {
 				list = append(list, wit.Setting{Name: name, Value: s})
 			}
 		}
-		return list, class
+		return fixed(list), class
 	}
 	s := Stage{Alias: "s" + strconv.Itoa(n)}
 	s.Settings, s.Class = settings(fields)

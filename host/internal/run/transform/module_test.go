@@ -65,7 +65,7 @@ func TestTransformOfAnotherModule(t *testing.T) {
 		t.Errorf("plugins check: %+v, %v", checked, err)
 	}
 	chain, err := New(context.Background(), Options{Manager: m, Connector: "c", Stages: []Stage{{Alias: "source",
-		Class: "com.example.AddSource", Settings: []wit.Setting{{Name: "system", Value: "S4H"}}}}})
+		Class: "com.example.AddSource", Settings: fixed([]wit.Setting{{Name: "system", Value: "S4H"}})}}})
 	if err != nil {
 		t.Fatal(err)
 	}

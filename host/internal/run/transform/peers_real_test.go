@@ -21,6 +21,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/convert/registry"
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -54,9 +55,9 @@ var peerSingles = []struct {
 
 // stagesText is stages as Peer.java reads them.
 func stagesText(b *testing.B, stages []Stage) string {
-	component := func(class string, settings []wit.Setting) map[string]any {
+	component := func(class string, settings func(plugin.Info) []wit.Setting) map[string]any {
 		of := map[string]any{"type": class}
-		for _, s := range settings {
+		for _, s := range settings(plugin.Info{}) {
 			of[s.Name] = s.Value
 		}
 		return of

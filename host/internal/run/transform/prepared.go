@@ -26,7 +26,7 @@ func (p *prepared) prepare(ctx context.Context) error {
 	return err
 }
 
-// staged is a stage with what tells which settings a version may see, nil: all.
+// staged is a stage with what tells which settings a version may see, nil: none.
 type staged struct {
 	wit.Stage
 	settings, condition func(plugin.Info) []wit.Setting
@@ -90,13 +90,10 @@ func (p *prepared) apply(ctx context.Context, b *record.Batch) (faults []wit.Row
 	for i := range b.Rows {
 		p.origins = append(p.origins, b.Rows[i].Origin)
 	}
-	pool := p.binding.Current()
-	instance, err := pool.Acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer pool.Release(instance)
-	faults, err = instance.Apply(ctx, p.context, b)
+	err = p.binding.Current().Do(ctx, func(i *plugin.Instance) error {
+		faults, err = i.Apply(ctx, p.context, b)
+		return err
+	})
 	for i := range faults {
 		faults[i].Origin = p.origins[faults[i].Origin]
 	}
