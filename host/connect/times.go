@@ -1,7 +1,7 @@
 package connect
 
 import (
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
@@ -14,17 +14,14 @@ type startups struct {
 }
 
 type startup struct {
-	done, failed atomic.Int64
-	outcomes     core.Outcomes
+	mu       sync.Mutex
+	outcomes core.Outcomes
 }
 
 // ended counts one, by whether it went well.
 func (s *startup) ended(well bool) {
-	if well {
-		s.done.Add(1)
-	} else {
-		s.failed.Add(1)
-	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.outcomes.Add(time.Now(), well)
 }
 
@@ -36,7 +33,9 @@ type Startups struct {
 }
 
 func (s *startup) now() Startups {
-	return Startups{s.done.Load(), s.failed.Load(), s.outcomes.Shares(time.Now())}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Startups{s.outcomes.Well, s.outcomes.Badly, s.outcomes.Shares(time.Now())}
 }
 
 // Startups of the worker's connectors and tasks since it began. One that is tried again counts again.

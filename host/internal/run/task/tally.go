@@ -1,6 +1,7 @@
 package task
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -22,47 +23,55 @@ type Tally struct {
 
 // Batches are pages of a source, or what a sink writes at a time.
 type Batches struct {
-	size, took, active Window
-	now                atomic.Int64
+	mu                 sync.Mutex
+	size, took, active window
+	now                int64
 }
 
 // Ended counts a batch of so many rows that began at a time.
 func (b *Batches) Ended(began time.Time, rows int) {
-	b.took.Took(began)
-	b.size.Add(time.Now(), float64(rows))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	b.took.took(now, began)
+	b.size.add(now, float64(rows))
 }
 
 // Hold counts rows that are under way from now on; fewer than 0: that are no longer.
 func (b *Batches) Hold(rows int) {
-	if rows != 0 {
-		b.active.Add(time.Now(), float64(b.now.Add(int64(rows))))
+	if rows == 0 {
+		return
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.now += int64(rows)
+	b.active.add(time.Now(), float64(b.now))
 }
 
 // Commits are those of offsets, by what became of them.
 type Commits struct {
-	took         Window
-	records      Window
-	done, failed atomic.Int64
-	outcomes     Outcomes
+	mu            sync.Mutex
+	took, records window
+	outcomes      Outcomes
 }
 
 // Ended counts a commit that began at a time.
 func (c *Commits) Ended(began time.Time, err error) {
-	c.outcomes.Add(time.Now(), err == nil)
-	if err != nil {
-		c.failed.Add(1)
-		return
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if c.outcomes.Add(now, err == nil); err == nil {
+		c.took.took(now, began)
 	}
-	c.done.Add(1)
-	c.took.Took(began)
 }
 
 // Transaction counts one that was to be committed, of so many records, with the offset in it.
 func (c *Commits) Transaction(began time.Time, records int, err error) {
 	c.Ended(began, err)
 	if err == nil {
-		c.records.Add(time.Now(), float64(records))
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.records.add(time.Now(), float64(records))
 	}
 }
 
@@ -84,9 +93,13 @@ type Tallied struct {
 // At is what the tally comes to.
 func (t *Tally) At(now time.Time) Tallied {
 	b, c := &t.Batches, &t.Commits
-	return Tallied{BatchSize: b.size.Summary(now), BatchTime: b.took.Summary(now), CommitTime: c.took.Summary(now),
-		ActiveRows: b.active.Summary(now), Active: b.now.Load(), Transactions: c.records.Summary(now),
-		Commits: c.done.Load(), FailedCommits: c.failed.Load(), Recent: c.outcomes.Shares(now),
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Tallied{BatchSize: b.size.summary(now), BatchTime: b.took.summary(now), CommitTime: c.took.summary(now),
+		ActiveRows: b.active.summary(now), Active: b.now, Transactions: c.records.summary(now),
+		Commits: c.outcomes.Well, FailedCommits: c.outcomes.Badly, Recent: c.outcomes.Shares(now),
 		Retries: t.Retries.Load(), Logged: t.Logged.Load(),
 		Errors: t.Errors.Load(), Letters: t.Letters.Load(), LostLetters: t.LostLetters.Load()}
 }

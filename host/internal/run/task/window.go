@@ -2,19 +2,15 @@ package task
 
 import (
 	"math"
-	"sync"
 	"time"
 )
 
-// half is how long a half of a [Window] is, as a sample of Kafka's figures (metrics.sample.window.ms).
+// half is how long a half of a [window] is, as a sample of Kafka's figures (metrics.sample.window.ms).
 const half = 30 * time.Second
 
-// Window knows the average, the largest and the smallest of the values of the last half to whole minute, as Kafka's
-// own figures do (metrics.num.samples=2). The zero value is empty.
-type Window struct {
-	mu     sync.Mutex
-	halves [2]sampled
-}
+// window knows the average, the largest and the smallest of the values of the last half to whole minute, as Kafka's
+// own figures do (metrics.num.samples=2). The zero value is empty; it is for one goroutine at a time.
+type window [2]sampled
 
 // sampled are the values of half a minute.
 type sampled struct {
@@ -23,60 +19,30 @@ type sampled struct {
 	sum, max, min float64
 }
 
-// Outcomes knows which share of what was tried in the last half to whole minute went well, as Kafka's percentages do
-// (org.apache.kafka.common.metrics.stats.Frequencies). The zero value is empty.
-type Outcomes struct{ window Window }
-
-// Shares are from 0 to 1; both are 0 where nothing was tried, as in Kafka.
-type Shares struct{ Well, Badly float64 }
-
-// Add counts one that came to its end at a time.
-func (o *Outcomes) Add(now time.Time, well bool) {
-	value := 0.0
-	if well {
-		value = 1
-	}
-	o.window.Add(now, value)
-}
-
-// Shares are those of what is not too old at a time.
-func (o *Outcomes) Shares(now time.Time) Shares {
-	well := o.window.Summary(now).Avg
-	if math.IsNaN(well) {
-		return Shares{}
-	}
-	return Shares{well, 1 - well}
-}
-
-// Summary is what a [Window] knows. Without values all of it is NaN, as in Kafka.
+// Summary is what is known of values. Without any all of it is NaN, as in Kafka.
 type Summary struct{ Avg, Max, Min float64 }
 
-// Add takes a value that was measured at a time.
-func (w *Window) Add(now time.Time, value float64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if s := &w.halves[0]; s.count == 0 || now.Sub(s.began) >= half {
-		w.halves[1] = *s
-		w.halves[0] = sampled{began: now, max: value, min: value}
+// add takes a value that was measured at a time.
+func (w *window) add(now time.Time, value float64) {
+	if s := &w[0]; s.count == 0 || now.Sub(s.began) >= half {
+		w[1] = *s
+		w[0] = sampled{began: now, max: value, min: value}
 	}
-	s := &w.halves[0]
+	s := &w[0]
 	s.count++
 	s.sum += value
 	s.max, s.min = max(s.max, value), min(s.min, value)
 }
 
-// Took takes the milliseconds since a time.
-func (w *Window) Took(start time.Time) {
-	now := time.Now()
-	w.Add(now, float64(now.Sub(start))/float64(time.Millisecond))
+// took takes the milliseconds since a time.
+func (w *window) took(now, start time.Time) {
+	w.add(now, float64(now.Sub(start))/float64(time.Millisecond))
 }
 
-// Summary is that of the values which are not too old at a time.
-func (w *Window) Summary(now time.Time) Summary {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// summary is that of the values which are not too old at a time.
+func (w *window) summary(now time.Time) Summary {
 	var all sampled
-	for _, s := range w.halves {
+	for _, s := range w {
 		if s.count == 0 || now.Sub(s.began) >= 2*half {
 			continue
 		}
@@ -91,4 +57,35 @@ func (w *Window) Summary(now time.Time) Summary {
 		return Summary{math.NaN(), math.NaN(), math.NaN()}
 	}
 	return Summary{all.sum / float64(all.count), all.max, all.min}
+}
+
+// Outcomes count what was tried, and know which share of it in the last half to whole minute went well, as Kafka's
+// percentages do (org.apache.kafka.common.metrics.stats.Frequencies). The zero value is empty; it is for one goroutine
+// at a time.
+type Outcomes struct {
+	Well, Badly int64
+	recent      window
+}
+
+// Shares are from 0 to 1; both are 0 where nothing was tried, as in Kafka.
+type Shares struct{ Well, Badly float64 }
+
+// Add counts one that came to its end at a time.
+func (o *Outcomes) Add(now time.Time, well bool) {
+	if well {
+		o.Well++
+		o.recent.add(now, 1)
+	} else {
+		o.Badly++
+		o.recent.add(now, 0)
+	}
+}
+
+// Shares are those of what is not too old at a time.
+func (o *Outcomes) Shares(now time.Time) Shares {
+	well := o.recent.summary(now).Avg
+	if math.IsNaN(well) {
+		return Shares{}
+	}
+	return Shares{well, 1 - well}
 }
