@@ -321,8 +321,9 @@ func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error
 			final = definite(again) || errors.Is(again, errTaken) || errors.As(again, &denied) || unknownRequest(again)
 			if !final && !said[aborting] {
 				said[aborting] = true
-				o.of.config.log().Warn("kafka: a transaction has outlasted its time while a broker was away; its producer is opened "+
-					"anew as soon as the brokers say what became of it", "transactional_id", m.id, "error", again)
+				o.of.config.log().Warn("kafka: a transaction has outlasted its time while a broker was away; its producer "+
+					"is opened anew as soon as the brokers say what became of it", "transactional_id", m.id,
+					"error", again)
 			}
 			err = errors.Join(err, again)
 		}

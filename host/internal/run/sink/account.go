@@ -130,7 +130,8 @@ func (a *account) wait(ctx context.Context, partitions ...*partition) {
 }
 
 // rebalances are what the group tells.
-func (a *account) rebalances(committed func(topic string, partition int32, next int64, metadata string)) kafka.Rebalances {
+func (a *account) rebalances(committed func(topic string, partition int32, next int64,
+	metadata string)) kafka.Rebalances {
 	return kafka.Rebalances{
 		Assigned:      func(partitions map[string][]int32) { a.apply(assigned{partitions}) },
 		Revoked:       a.revoked,

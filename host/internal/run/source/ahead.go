@@ -72,7 +72,7 @@ func (p *page) followAll(ctx context.Context, follows []wit.Follow) error {
 	}()
 	for len(all) > 0 {
 		first := len(all) - 1
-		for n := first - 1; n >= max(0, first-maxAhead) && p.followed <= freelyFollowed; n-- {
+		for n := first - 1; n >= max(0, first-maxAhead) && p.follows.made <= freelyFollowed; n-- {
 			if all[n].early.wants(&all[n].Request) {
 				all[n].early = p.ahead(besides, &sent, &all[n].Request)
 			}
@@ -81,7 +81,7 @@ func (p *page) followAll(ctx context.Context, follows []wit.Follow) error {
 		if err != nil {
 			return err
 		}
-		p.waiting -= transport.RequestBytes(&all[first].Request)
+		p.follows.waiting -= transport.RequestBytes(&all[first].Request)
 		all[first] = following{}
 		all = all[:first]
 		push(next)

@@ -61,15 +61,16 @@ func TestNoAllocationForARow(t *testing.T) {
 	}
 	c := newChunk(registry)
 	position := []wit.Field{wit.TextField("url", "/x")}
-	p := &page{feed: f, fetch: &wit.Fetch{Position: &position, RepeatsExactly: true}, chunk: c, last: -1, keys: noRows}
+	p := &page{feed: f, fetch: &wit.Fetch{Position: &position, RepeatsExactly: true}, chunk: c,
+		seen: seen{last: -1, keys: noRows}}
 	values := make([]any, enoughRows)
 	for i := range values {
 		values[i] = datum.Record{int32(i), fmt.Sprint("name ", i)}
 	}
 	through := func() {
-		c.reset("t", "GET /x")
+		c.reset("t", &origin{what: "GET /x"})
 		batch.n = 0
-		p.last = -1
+		p.seen.last = -1
 		for i := range values {
 			start := uint32(len(c.batch.Data))
 			c.batch.Data, err = datum.Append(c.batch.Data, nodes, 0, values[i])

@@ -79,7 +79,7 @@ func TestOutputOfAChunkIsBounded(t *testing.T) {
 	}
 	s, stop := newHeavy(t, registry, Options{}, take)
 	c := newChunk(registry)
-	c.reset("t", "GET /x")
+	c.reset("t", &origin{what: "GET /x"})
 	for i := range rows {
 		start := uint32(len(c.batch.Data))
 		c.batch.Data = datum.AppendNumber(c.batch.Data, int64(i))
@@ -106,7 +106,7 @@ func TestRowThatGetsTooLarge(t *testing.T) {
 		t.Fatal(err)
 	}
 	fill := func(c *chunk) {
-		c.reset("t", "GET /x")
+		c.reset("t", &origin{what: "GET /x"})
 		for i, size := range []int{10, 300_000, 20} {
 			start := uint32(len(c.batch.Data))
 			c.batch.Data = datum.AppendBytes(c.batch.Data, make([]byte, size))
@@ -182,7 +182,7 @@ func TestShapingEndsWithItsContext(t *testing.T) {
 	s, stop := newHeavy(t, registry, Options{Tolerance: task.Tolerance{TolerateAll: true}}, func(*chunk) {})
 	defer stop()
 	c := newChunk(registry)
-	c.reset("t", "GET /x")
+	c.reset("t", &origin{what: "GET /x"})
 	c.batch.Rows = make([]wit.Row, 1000)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

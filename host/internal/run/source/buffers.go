@@ -70,7 +70,7 @@ func (b *Buffers) strip(c *chunk, safe bool) {
 }
 
 // take finds a chunk for rows of a page: the feed's own, or a chunk that all feeds share.
-func (f *feed) take(ctx context.Context, page string) (c *chunk, err error) {
+func (f *feed) take(ctx context.Context, of *origin) (c *chunk, err error) {
 	select {
 	case c = <-f.pipe.free:
 	default:
@@ -84,7 +84,7 @@ func (f *feed) take(ctx context.Context, page string) (c *chunk, err error) {
 		}
 	}
 	f.task.o.Buffers.equip(c)
-	c.reset(f.wit().Topic, page)
+	c.reset(f.wit().Topic, of)
 	return c, nil
 }
 

@@ -324,7 +324,7 @@ func TestChunksAreAnsweredForLate(t *testing.T) {
 		f.pipe.free = make(chan *chunk, 1)
 		f.pipe.free <- newChunk(task.o.Registry)
 		f.pipe.failed, f.pipe.fail = context.WithCancelCause(t.Context())
-		c, err := f.take(t.Context(), "GET /x")
+		c, err := f.take(t.Context(), &origin{what: "GET /x"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -334,7 +334,7 @@ func TestChunksAreAnsweredForLate(t *testing.T) {
 		answered := make(chan struct{})
 		go func() { defer close(answered); c.done(1, nil) }()
 		f.give(c)
-		again, err := f.take(t.Context(), "GET /y")
+		again, err := f.take(t.Context(), &origin{what: "GET /y"})
 		if err != nil || again != c {
 			t.Fatal(err)
 		}

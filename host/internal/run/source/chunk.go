@@ -4,6 +4,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
+	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/record"
 )
 
@@ -35,19 +36,13 @@ type chunk struct {
 	shared bool
 	// held is how many rows it counts for that are under way.
 	held int
-	// page is what the rows came from, for messages.
-	page string
-	// mark is where the feed stands when this chunk and all before it are acknowledged.
-	mark  position
-	moves bool // mark counts
+	of   *origin
+	// behind is what is stored when this chunk and all before it are acknowledged, zero for nothing.
+	behind kafka.Offset
 	// begins: it is the first of a page, or of what it was gone on with; ends: how the page ends with it.
 	begins bool
 	ends   ending
-	// fingerprint is what the mark belongs to.
-	fingerprint string
-	// subscription is stored with the mark, see [wakes.subscriptionDigest].
-	subscription string
-	// barrier is closed when the mark is durable, nil where nobody waits.
+	// barrier is closed when what is behind the chunk is stored, nil where nobody waits.
 	barrier chan struct{}
 
 	// err is why a stage could not handle it.
@@ -57,16 +52,23 @@ type chunk struct {
 	// letters are dead letters of the chunk's rows; posted is how many of the records are such.
 	letters []outgoing
 	posted  int
-	// refused is the dead letter that its rows are of, nil of those that came from the service.
-	refused *DeadLetter
-	// span is its page's, carries the header of its records that says so, with Key "" for none, and sending the span
-	// from its hand-over to the producer to its acknowledgement.
-	span, sending *tracing.Span
-	carries       kgo.RecordHeader
+	// sending is the span from its hand-over to the producer to its acknowledgement.
+	sending *tracing.Span
 	// settled has one entry for each use. A producer answers there and nowhere else: when a feed has failed, it may do
 	// so after the chunk was given back.
 	settled chan settlement
-	done    func(n int, err error)
+}
+
+// origin is the page that rows came from. Its chunks share it, and nobody changes it once there is one.
+type origin struct {
+	// what is the page's request, for messages.
+	what string
+	// refused is the dead letter that the rows are of, nil of those that came from the service.
+	refused *DeadLetter
+	// span is the page's, nil while nothing is traced; carries is the header of its records by which they say so, with
+	// Key "" for none.
+	span    *tracing.Span
+	carries kgo.RecordHeader
 }
 
 // ending is how a page ends with a chunk.
@@ -75,7 +77,7 @@ type ending int
 const (
 	// pageContinues: it does not.
 	pageContinues ending = iota
-	// pageComplete: it is at its end, or is gone on with from the chunk's mark.
+	// pageComplete: it is at its end, or is gone on with from what is stored behind the chunk.
 	pageComplete
 	// pageAborted: it comes again from its start.
 	pageAborted
@@ -90,19 +92,20 @@ type settlement struct {
 func newChunk(registry *record.Registry) *chunk {
 	c := &chunk{settled: make(chan settlement, 1)}
 	c.batch.Registry = registry
-	c.done = func(n int, err error) { c.settled <- settlement{n, err} }
 	return c
 }
 
-func (c *chunk) reset(topic, page string) {
+// done takes the producer's answer.
+func (c *chunk) done(n int, err error) { c.settled <- settlement{n, err} }
+
+func (c *chunk) reset(topic string, of *origin) {
 	c.batch.Reset()
 	c.batch.Topics = append(c.batch.Topics, topic)
-	c.page, c.origins = page, c.origins[:0]
-	c.mark, c.moves, c.barrier = position{}, false, nil
+	c.of, c.origins = of, c.origins[:0]
+	c.behind, c.barrier = kafka.Offset{}, nil
 	c.begins, c.ends = false, pageContinues
 	c.err, c.out, c.produced = nil, c.out[:0], nil
-	c.letters, c.posted, c.refused = nil, 0, nil
-	c.span, c.sending, c.carries = nil, nil, kgo.RecordHeader{}
+	c.letters, c.posted, c.sending = nil, 0, nil
 	c.slim()
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
-	"github.com/culvert-project/culvert/host/kafka"
 )
 
 // produce is the third stage: it sends and does not wait for answers.
@@ -28,18 +27,14 @@ func (f *feed) produce() {
 func (f *feed) produceOne(c *chunk) error {
 	if c.begins {
 		if err := f.pipe.output.Begin(f.pipe.failed); err != nil {
-			return fmt.Errorf("%s: %w", c.page, err)
+			return fmt.Errorf("%s: %w", c.of.what, err)
 		}
 	}
-	var behind kafka.Offset
-	if c.moves {
-		behind = kafka.Offset{Partition: f.partition, Position: c.mark.stored(c.fingerprint, c.subscription)}
-	}
 	if c.produced.Len() > 0 {
-		c.sending = c.span.Child("produce", tracing.Producer)
+		c.sending = c.of.span.Child("produce", tracing.Producer)
 		c.sending.Number("culvert.records", int64(c.produced.Len()))
 	}
-	f.pipe.output.Produce(f.pipe.failed, c.produced, behind, c.done)
+	f.pipe.output.Produce(f.pipe.failed, c.produced, c.behind, c.done)
 	end := f.pipe.output.Commit
 	switch c.ends {
 	case pageContinues:
@@ -48,7 +43,7 @@ func (f *feed) produceOne(c *chunk) error {
 		end = f.pipe.output.Abort
 	}
 	if err := end(f.pipe.failed); err != nil {
-		return fmt.Errorf("%s: %w", c.page, err)
+		return fmt.Errorf("%s: %w", c.of.what, err)
 	}
 	return nil
 }
@@ -77,7 +72,7 @@ func (f *feed) settleOne(c *chunk) error {
 		c.sending.End(s.err)
 		if s.err != nil {
 			f.task.o.Tally.LostLetters.Add(int64(c.posted)) // or some of them: nobody is told which
-			return fmt.Errorf("%s: %w", c.page, s.err)
+			return fmt.Errorf("%s: %w", c.of.what, s.err)
 		}
 		f.task.count.written.Add(int64(s.records - c.posted))
 	case <-f.pipe.failed.Done():

@@ -67,7 +67,7 @@ func (p *page) buryRaw(f *wit.RowFault) {
 	}
 	raw := bytes.Clone(b.Data[f.RawStart:][:f.RawSize])
 	p.chunk.letters = append(p.chunk.letters, outgoing{value: raw, timestamp: -1, headers: letters.Headers(
-		p.refused.letter(Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.what, Row: f.Origin, Partition: -1,
+		p.of.refused.letter(Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.of.what, Row: f.Origin, Partition: -1,
 			Timestamp: -1, Stage: task.AtDecode, Class: f.ErrorClass, Err: &f.Fault}))})
 }
 
@@ -88,7 +88,7 @@ func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage ta
 	l := outgoing{timestamp: row.Timestamp}
 	most := t.o.MaxRecordBytes - recordOverhead
 	failed := func(err error) error {
-		return fmt.Errorf("%s: row %d: %w; it is not left out, because its dead letter cannot be written: %w", c.page,
+		return fmt.Errorf("%s: row %d: %w; it is not left out, because its dead letter cannot be written: %w", c.of.what,
 			number, fault, err)
 	}
 	topic := t.o.DeadLetters.Topic
@@ -106,13 +106,13 @@ func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage ta
 	if !null {
 		l.value = value
 	}
-	what := Letter{Feed: s.feed.name, Topic: c.batch.Topics[row.Topic], Page: c.page, Row: number, Parts: parts,
+	what := Letter{Feed: s.feed.name, Topic: c.batch.Topics[row.Topic], Page: c.of.what, Row: number, Parts: parts,
 		Partition: row.Partition, Timestamp: row.Timestamp, Stage: stage, Class: convert.ErrorClass(fault), Err: fault}
 	var f transformFault
 	if errors.As(fault, &f) {
 		what.Class, what.Transform = f.ErrorClass, int(f.Stage)
 	}
-	l.headers = t.o.DeadLetters.Headers(c.refused.letter(what))
+	l.headers = t.o.DeadLetters.Headers(c.of.refused.letter(what))
 	c.letters = append(c.letters, l)
 	if s.lettersBytes += len(key) + len(value) + recordOverhead; s.lettersBytes < maxChunkOutput {
 		return nil

@@ -10,11 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
+	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -22,17 +21,39 @@ import (
 // pieceSize is how much of a body a decode call gets.
 const pieceSize = 64 << 10
 
-// page is one page being read. It fills chunks and passes them on.
+// page is one page being read. It fills chunks and passes them on. It lives for one call of [feed.page], or for one
+// dead letter.
 type page struct {
 	feed   *feed
 	fetch  *wit.Fetch
-	what   string
+	of     *origin
 	reader Reader
+	// number is what the plugin calls the page by.
 	number uint32
 
-	chunk *chunk
-	// passed: a chunk of it was.
-	passed bool
+	chunk  *chunk
+	handed handed
+	seen   seen
+	// skip is where rows begin that were not delivered yet; skipping: they have not come.
+	skip     position
+	skipping bool
+	// end is what the portions said of the page's end: it comes with the last piece, of the page or of what it nests.
+	end      wit.Portion
+	bodies   bodies
+	follows  follows
+	hunt     hunt
+	decoding decoding
+}
+
+// handed is what a page has passed on: so many rows, in so many parts.
+type handed struct {
+	// some: a chunk of it was, or of what comes before it in one page of the output.
+	some        bool
+	rows, parts int
+}
+
+// seen is how far a page has come.
+type seen struct {
 	// last is the number of the row that came last, -1 before the first; keys is the digest over all rows so far.
 	last int64
 	keys digest
@@ -41,38 +62,42 @@ type page struct {
 	wholeKeys digest
 	// ofLast is how many rows have the number of the last.
 	ofLast int
-	// rows are those that it has passed on, in so many parts.
-	rows, parts int
-	// skip is where rows begin that were not delivered yet.
-	skip     position
-	skipping bool
-	// end is what the portions said of the page's end: it comes with the last piece, of the page or of what it nests.
-	end wit.Portion
-	// pieces are buffers for bodies: the main one's first, those of followed requests behind it.
+}
+
+// bodies are buffers for those that are being read: the page's own first, then those of what it nests.
+type bodies struct {
 	pieces [][]byte
 	depth  int
-	// toFollow is the number of requests that the page wanted followed, waiting the bytes of those that were not yet;
-	// followed is how many were behind row followedRow.
-	toFollow    int
-	waiting     int64
-	followed    int
-	followedRow int64
-	pace        pace
-	// fed is how much of the page's own body the plugin has got, while it is searched for rows on which the plugin
-	// breaks. left is such a row that is being left out.
-	fed    int64
-	search *search
-	left   *poison
-	// refused is the dead letter that is read again, nil of pages of the service.
-	refused *DeadLetter
-	// span is what is told of the page, nil while nothing is traced; carries is the header of its records by which they
-	// say so, with Key "" for none.
-	span    *tracing.Span
-	carries kgo.RecordHeader
-	// decodedFrom and decodedTo are when the plugin was first given some of it, and gave the last of its rows; decoding
-	// is how long it was at work in between.
-	decodedFrom, decodedTo time.Time
-	decoding               time.Duration
+}
+
+// follows are the requests that a page wants followed: how many, and the bytes of those that were not yet; made is how
+// many were after the row.
+type follows struct {
+	wanted  int
+	waiting int64
+	made    int
+	row     int64
+	pace    pace
+}
+
+// hunt is the search for rows on which the plugin breaks: fed is how much of the page's own body the plugin has got
+// meanwhile, left is such a row that is being left out.
+type hunt struct {
+	*search
+	fed  int64
+	left *poison
+}
+
+// decoding is from when to when the plugin had the page, from its first piece to its last row, and how long it was at
+// work in between.
+type decoding struct {
+	from, to time.Time
+	took     time.Duration
+}
+
+func newPage(f *feed, fetch *wit.Fetch, of *origin, s *search) *page {
+	return &page{feed: f, fetch: fetch, of: of, hunt: hunt{search: s},
+		seen: seen{last: -1, keys: noRows, whole: -1, wholeKeys: noRows}}
 }
 
 // page fetches and decodes one page on an instance. On return f.at is where to go on: behind the page, or, where it
@@ -87,9 +112,9 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 			return end, err
 		}
 	}
-	p := &page{feed: f, fetch: fetch, reader: r, search: &tried.search,
-		what: fetch.Request.Method + " " + transport.ShownTarget(fetch.Request.Target),
-		last: -1, keys: noRows, whole: -1, wholeKeys: noRows}
+	of := &origin{what: fetch.Request.Method + " " + transport.ShownTarget(fetch.Request.Target)}
+	p := newPage(f, fetch, of, &tried.search)
+	p.reader = r
 	if f.at.inside && fetch.Position != nil {
 		p.resume()
 	}
@@ -101,7 +126,7 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 		At: start.UTC()}
 	f.asks(asked)
 	slot.giveBack()
-	fetching := p.span.Request("fetch", &fetch.Request)
+	fetching := p.of.span.Request("fetch", &fetch.Request)
 	answer, err := f.task.o.Client.Do(ctx, &fetch.Request)
 	f.task.count.fetch.Since(start)
 	if err == nil {
@@ -123,7 +148,7 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 	}
 	end, err = p.read(transport.Within(ctx), answer)
 	if err == nil {
-		f.task.o.Tally.Batches.Ended(start, p.rows)
+		f.task.o.Tally.Batches.Ended(start, p.handed.rows)
 	} else {
 		p.broken(err)
 		if fetch.Request.Repeatable && tried.retry.Names(strconv.Itoa(int(answer.Status))) {
@@ -139,28 +164,28 @@ func (p *page) trace() {
 	if t.o.Tracer == nil {
 		return
 	}
-	p.span = t.o.Tracer.Start("page", tracing.Internal)
-	p.span.Task(t.o.Connector, t.o.Task)
-	p.span.Name("culvert.feed", p.feed.name)
+	p.of.span = t.o.Tracer.Start("page", tracing.Internal)
+	p.of.span.Task(t.o.Connector, t.o.Task)
+	p.of.span.Name("culvert.feed", p.feed.name)
 	if t.o.TraceHeaders {
-		p.carries = p.span.Header()
+		p.of.carries = p.of.span.Header()
 	}
 }
 
 // decoded notes that a piece of the page was decoded from a moment on until now.
 func (p *page) decoded(from time.Time) {
-	if p.decodedFrom.IsZero() {
-		p.decodedFrom = from
+	if p.decoding.from.IsZero() {
+		p.decoding.from = from
 	}
-	p.decodedTo = time.Now()
-	p.decoding += p.decodedTo.Sub(from)
+	p.decoding.to = time.Now()
+	p.decoding.took += p.decoding.to.Sub(from)
 }
 
 // traced ends the page's span.
 func (p *page) traced(err error) {
-	p.span.Past("decode", p.decodedFrom, p.decodedTo, p.decoding)
-	p.span.Number("culvert.rows", int64(p.rows))
-	p.span.End(err)
+	p.of.span.Past("decode", p.decoding.from, p.decoding.to, p.decoding.took)
+	p.of.span.Number("culvert.rows", int64(p.handed.rows))
+	p.of.span.End(err)
 }
 
 // resume sets out to skip what was delivered already. Only the same page under the plugin's promise that it repeats
@@ -171,7 +196,7 @@ func (p *page) resume() {
 		p.skip, p.skipping = f.at, true
 		return
 	}
-	f.log.Info("a page that was begun is delivered again from its start", "page", p.what, "row", f.at.row)
+	f.log.Info("a page that was begun is delivered again from its start", "page", p.of.what, "row", f.at.row)
 	f.task.count.repeated.Add(1)
 }
 
@@ -180,42 +205,43 @@ func (p *page) read(ctx context.Context, answer *transport.Answer) (end turnEnd,
 	f := p.feed
 	p.number, err = p.reader.Begin(ctx, f.opened.context, f.index, p.fetch.Position, answer.Response)
 	if err != nil {
-		return end, fmt.Errorf("%s: %w", p.what, err)
+		return end, fmt.Errorf("%s: %w", p.of.what, err)
 	}
 	if _, err := p.body(ctx, "", answer.Status, answer.Body); err != nil {
 		// the instance may be gone: then there is nothing to abandon
 		_ = p.reader.Abandon(context.WithoutCancel(ctx), p.number)
-		return end, fmt.Errorf("%s%s: %w", p.what, p.row(), err)
+		return end, fmt.Errorf("%s%s: %w", p.of.what, p.row(), err)
 	}
 	if p.end.Next != nil {
 		if name, ok := reservedField(*p.end.Next); ok {
-			return end, fmt.Errorf("%s: the plugin's offset has a field %s, which is the host's name", p.what, name)
+			return end, fmt.Errorf("%s: the plugin's offset has a field %s, which is the host's name", p.of.what, name)
 		}
 	}
 	if err := p.finish(ctx); err != nil {
 		return end, err
 	}
 	f.task.count.pages.Add(1)
-	return turnEnd{more: p.end.More, rows: p.last >= 0, wait: time.Duration(p.end.WaitMs) * time.Millisecond}, nil
+	return turnEnd{more: p.end.More, rows: p.seen.last >= 0,
+		wait: time.Duration(p.end.WaitMs) * time.Millisecond}, nil
 }
 
 // row says behind which row something happened.
 func (p *page) row() string {
-	if p.last < 0 {
+	if p.seen.last < 0 {
 		return ""
 	}
-	return fmt.Sprintf(", behind row %d", p.last)
+	return fmt.Sprintf(", behind row %d", p.seen.last)
 }
 
 // body feeds a body to the plugin in pieces, and what the plugin asks for in between. What it asks for with the last
 // piece of a followed answer comes behind that one, not within it, and is returned.
 func (p *page) body(ctx context.Context, tag string, status uint16, body io.Reader) ([]wit.Follow, error) {
-	if p.depth == len(p.pieces) {
-		p.pieces = append(p.pieces, make([]byte, pieceSize))
+	if p.bodies.depth == len(p.bodies.pieces) {
+		p.bodies.pieces = append(p.bodies.pieces, make([]byte, pieceSize))
 	}
-	piece := p.pieces[p.depth]
-	p.depth++
-	defer func() { p.depth-- }()
+	piece := p.bodies.pieces[p.bodies.depth]
+	p.bodies.depth++
+	defer func() { p.bodies.depth-- }()
 	for {
 		start := time.Now()
 		n, err := io.ReadFull(body, piece)
@@ -264,14 +290,14 @@ func (p *page) follow(ctx context.Context, follow *wit.Follow, early *fetched) (
 			"the plugin has a request followed with the tag %q: expected none that begins with %s, the host's own",
 			r.Tag, hostTags)}
 	}
-	if p.depth > maxDepth {
+	if p.bodies.depth > maxDepth {
 		return nil, &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("answers nest more than %d deep", maxDepth)}
 	}
-	if p.followedRow != p.last {
-		p.followedRow, p.followed, p.pace = p.last, 0, pace{}
+	if p.follows.row != p.seen.last {
+		p.follows.row, p.follows.made, p.follows.pace = p.seen.last, 0, pace{}
 	}
-	if p.followed++; p.followed > freelyFollowed {
-		if err := pause.For(ctx, p.pace.after(false)); err != nil {
+	if p.follows.made++; p.follows.made > freelyFollowed {
+		if err := pause.For(ctx, p.follows.pace.after(false)); err != nil {
 			return nil, err
 		}
 	}
@@ -326,7 +352,7 @@ func (p *page) decode(ctx context.Context, tag string, status uint16, piece []by
 	start := time.Now()
 	portion, err := p.reader.Decode(ctx, p.number, tag, status, piece, last, b)
 	p.feed.task.count.decode.Since(start)
-	if p.span != nil {
+	if p.of.span != nil {
 		p.decoded(start)
 	}
 	if err != nil {
@@ -363,8 +389,8 @@ func (p *page) take(from int) error {
 			p.chunk.cut(kept)
 			return err
 		}
-		p.keys.row(b, r)
-		p.ofLast++
+		p.seen.keys.row(b, r)
+		p.seen.ofLast++
 		skip, err := p.beyond()
 		if err != nil {
 			p.chunk.cut(kept)
@@ -381,7 +407,7 @@ func (p *page) take(from int) error {
 		p.chunk.origins = append(p.chunk.origins, r.Origin)
 	}
 	p.feed.task.count.read.Add(int64(kept - from))
-	p.rows += kept - from
+	p.handed.rows += kept - from
 	b.Rows = b.Rows[:kept]
 	return nil
 }
@@ -389,30 +415,30 @@ func (p *page) take(from int) error {
 // advance moves to a row's number. When it leaves the rows that were delivered already, it looks whether they were the
 // same.
 func (p *page) advance(origin int64) error {
-	if origin < p.last {
+	if origin < p.seen.last {
 		return &wit.Fault{Kind: wit.FaultInternal, Message: fmt.Sprintf("the plugin gave row %d after row %d", origin,
-			p.last)}
+			p.seen.last)}
 	}
-	if origin == p.last {
+	if origin == p.seen.last {
 		return nil
 	}
 	if p.skipping && origin > int64(p.skip.row) {
-		if p.keys != p.skip.keys {
+		if p.seen.keys != p.skip.keys {
 			return errMismatch
 		}
 		p.skipping = false
 	}
-	p.whole, p.wholeKeys = p.last, p.keys
-	p.last, p.ofLast = origin, 0
+	p.seen.whole, p.seen.wholeKeys = p.seen.last, p.seen.keys
+	p.seen.last, p.seen.ofLast = origin, 0
 	return nil
 }
 
-// beyond tells whether the row is one of those that were delivered of the number behind the place.
+// beyond says whether the row is one of those that were delivered of the number behind the place.
 func (p *page) beyond() (bool, error) {
 	if p.skipping || p.skip.beyond == 0 {
 		return false, nil
 	}
-	if p.skip.beyond--; p.skip.beyond == 0 && p.keys != p.skip.beyondKeys {
+	if p.skip.beyond--; p.skip.beyond == 0 && p.seen.keys != p.skip.beyondKeys {
 		return false, errMismatch
 	}
 	return true, nil
@@ -422,18 +448,18 @@ func (p *page) beyond() (bool, error) {
 func (p *page) faults(faults []wit.RowFault) error {
 	for i := range faults {
 		rf := &faults[i]
-		if p.left != nil {
-			rf.Fault.Message = breaksOn(p.left.trap)
-			p.left = nil
+		if p.hunt.left != nil {
+			rf.Fault.Message = breaksOn(p.hunt.left.trap)
+			p.hunt.left = nil
 		}
 		if p.skip.inside && rf.Origin <= p.skip.row {
 			continue
 		}
 		t := p.feed.task
 		if err := t.o.Refuse(&t.count.faults, &rowError{rf.Origin, &rf.Fault},
-			func() { p.feed.skipped(p.what, rf.Origin, task.AtDecode, &rf.Fault, nil) }); err != nil {
+			func() { p.feed.skipped(p.of.what, rf.Origin, task.AtDecode, &rf.Fault, nil) }); err != nil {
 			p.chunk.truncate(rf.Origin)
-			p.whole = -1 // this chunk carries no place: what it holds comes again
+			p.seen.whole = -1 // this chunk carries no place: what it holds comes again
 			return err
 		}
 		p.buryRaw(rf)
@@ -455,15 +481,13 @@ func (p *page) room(ctx context.Context) error {
 	if p.chunk != nil {
 		return nil
 	}
-	c, err := p.feed.take(ctx, p.what)
+	c, err := p.feed.take(ctx, p.of)
 	if err != nil {
 		return err
 	}
 	p.chunk = c
-	p.chunk.fingerprint, p.chunk.subscription = p.feed.wit().Fingerprint, p.feed.wakes.subscriptionDigest
-	p.chunk.span, p.chunk.carries = p.span, p.carries
-	if p.refused != nil {
-		c.refused, c.batch.Topics[0] = p.refused, p.refused.Topic
+	if p.of.refused != nil {
+		c.batch.Topics[0] = p.of.refused.Topic
 	}
 	return nil
 }
@@ -476,10 +500,10 @@ func (p *page) marks() bool { return p.fetch.Position != nil && p.fetch.RepeatsE
 func (p *page) incomplete() int {
 	rows := p.chunk.batch.Rows
 	from := len(rows)
-	for from > 0 && int64(rows[from-1].Origin) == p.last {
+	for from > 0 && int64(rows[from-1].Origin) == p.seen.last {
 		from--
 	}
-	if len(rows)-from != p.ofLast {
+	if len(rows)-from != p.seen.ofLast {
 		return len(rows)
 	}
 	return from
@@ -511,7 +535,7 @@ func (p *page) passComplete(ctx context.Context) error {
 	b := &p.chunk.batch
 	b.Rows, b.Data, b.Held = append(b.Rows, kept.Rows...), append(b.Data, kept.Data...), append(b.Held, kept.Held...)
 	for range kept.Rows {
-		p.chunk.origins = append(p.chunk.origins, uint32(p.last))
+		p.chunk.origins = append(p.chunk.origins, uint32(p.seen.last))
 	}
 	return nil
 }
@@ -524,8 +548,8 @@ func (p *page) dropIncomplete() {
 		return
 	}
 	p.chunk.cut(from)
-	p.ofLast, p.keys = 0, p.wholeKeys
-	p.rows -= dropped
+	p.seen.ofLast, p.seen.keys = 0, p.seen.wholeKeys
+	p.handed.rows -= dropped
 	p.feed.task.count.read.Add(int64(-dropped))
 }
 
@@ -534,30 +558,35 @@ func (p *page) dropIncomplete() {
 func (p *page) pass(ctx context.Context) error {
 	c := p.chunk
 	p.chunk = nil
-	if !c.moves && p.marks() && !p.skipping && p.whole >= 0 {
-		c.mark, c.moves = position{fields: *p.fetch.Position, inside: true, row: uint32(p.whole), keys: p.wholeKeys,
-			topic: p.feed.wit().Topic}, true
+	if c.behind.Partition == nil && p.marks() && !p.skipping && p.seen.whole >= 0 {
+		c.behind = p.feed.stores(position{fields: *p.fetch.Position, inside: true, row: uint32(p.seen.whole),
+			keys: p.seen.wholeKeys, topic: p.feed.wit().Topic})
 	}
-	c.begins = !p.passed
+	c.begins = !p.handed.some
 	err := p.feed.hand(ctx, c)
 	if err == nil { // else nothing has begun that could be aborted
-		p.passed = true
-		p.parts++
+		p.handed.some = true
+		p.handed.parts++
 	}
 	return err
 }
 
 // ends says how a page ends that broke off, where some of it was passed on.
 func (p *page) ends(how ending) {
-	if !p.passed || p.feed.pipe.failed.Err() != nil {
+	if !p.handed.some || p.feed.pipe.failed.Err() != nil {
 		return
 	}
-	c, err := p.feed.take(p.feed.pipe.failed, p.what)
+	c, err := p.feed.take(p.feed.pipe.failed, p.of)
 	if err != nil {
 		return
 	}
 	c.ends = how
 	_ = p.feed.hand(p.feed.pipe.failed, c)
+}
+
+// stores is what is stored when the feed stands somewhere.
+func (f *feed) stores(at position) kafka.Offset {
+	return kafka.Offset{Partition: f.partition, Position: at.stored(f.wit().Fingerprint, f.wakes.subscriptionDigest)}
 }
 
 func (f *feed) hand(ctx context.Context, c *chunk) error {
@@ -575,7 +604,7 @@ func (f *feed) hand(ctx context.Context, c *chunk) error {
 // finish ends a page that was read whole: its rows, and behind them the offset from which to go on.
 func (p *page) finish(ctx context.Context) error {
 	f := p.feed
-	if p.skipping && (p.last != int64(p.skip.row) || p.keys != p.skip.keys) || p.skip.beyond > 0 {
+	if p.skipping && (p.seen.last != int64(p.skip.row) || p.seen.keys != p.skip.keys) || p.skip.beyond > 0 {
 		return errMismatch
 	}
 	if err := p.room(ctx); err != nil {
@@ -589,7 +618,7 @@ func (p *page) finish(ctx context.Context) error {
 	} else if p.fetch.Position == nil && f.at.inside {
 		next = f.at // beside a page that was begun, and is gone on with
 	}
-	p.chunk.mark, p.chunk.moves, p.chunk.ends = next, true, pageComplete
+	p.chunk.behind, p.chunk.ends = f.stores(next), pageComplete
 	if err := p.pass(ctx); err != nil {
 		return err
 	}
@@ -618,7 +647,8 @@ func (p *page) broken(err error) {
 	}
 	at := position{fields: *p.fetch.Position, topic: f.at.topic}
 	if p.fetch.RepeatsExactly && f.pipe.output.Keeps() && p.delivered() {
-		at.inside, at.row, at.keys, at.beyond, at.beyondKeys = true, uint32(p.whole), p.wholeKeys, p.ofLast, p.keys
+		at.inside, at.row, at.keys = true, uint32(p.seen.whole), p.seen.wholeKeys
+		at.beyond, at.beyondKeys = p.seen.ofLast, p.seen.keys
 		at.topic = f.wit().Topic
 	} else if !f.pipe.output.Keeps() && p.skip.inside {
 		at = p.skip // the rows up to there were delivered when pages were not transactions yet
@@ -628,10 +658,10 @@ func (p *page) broken(err error) {
 	} else {
 		p.ends(pageAborted)
 	}
-	if !at.inside && p.last >= 0 {
+	if !at.inside && p.seen.last >= 0 {
 		f.pipe.fromStart = func() {
 			f.task.count.repeated.Add(1)
-			f.log.Warn("the page broke off and is delivered again from its start", "page", p.what, "row", p.last)
+			f.log.Warn("the page broke off and is delivered again from its start", "page", p.of.what, "row", p.seen.last)
 		}
 	}
 	f.at = at
@@ -639,7 +669,7 @@ func (p *page) broken(err error) {
 
 // delivered says whether complete rows of the page were passed on: it passes on those that are in the chunk.
 func (p *page) delivered() bool {
-	if p.whole < 0 {
+	if p.seen.whole < 0 {
 		return false
 	}
 	if p.chunk == nil {
@@ -659,7 +689,7 @@ func (p *page) giveBack() {
 
 // durable waits until everything that was read is in Kafka and the offset behind it is stored (P1).
 func (f *feed) durable(ctx context.Context) error {
-	c, err := f.take(ctx, "")
+	c, err := f.take(ctx, &origin{})
 	if err != nil {
 		return err
 	}

@@ -106,7 +106,7 @@ func (s *search) next(at, end int64) int64 {
 
 // put hands a piece of a body to the plugin, and follows what it asks for.
 func (p *page) put(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
-	s := p.search
+	s := p.hunt.search
 	if tag != "" || s.tries == 0 {
 		return p.putPart(ctx, tag, status, piece, last)
 	}
@@ -114,13 +114,13 @@ func (p *page) put(ctx context.Context, tag string, status uint16, piece []byte,
 		if err := p.leaveOut(ctx, status); err != nil {
 			return err
 		}
-		within := s.from < s.to && p.fed >= s.from && p.fed < s.to
-		if within && p.fed == s.from {
+		within := s.from < s.to && p.hunt.fed >= s.from && p.hunt.fed < s.to
+		if within && p.hunt.fed == s.from {
 			if err := p.putPart(ctx, wit.TagComplete, status, nil, false); err != nil {
 				return err
 			}
 		}
-		from, before := p.fed, p.keys
+		from, before := p.hunt.fed, p.seen.keys
 		n := s.next(from, from+int64(len(piece))) - from
 		ends := n == int64(len(piece))
 		err := p.putPart(ctx, tag, status, piece[:n], last && ends)
@@ -141,7 +141,7 @@ func (p *page) put(ctx context.Context, tag string, status uint16, piece []byte,
 // putPart is one call of the plugin, and what it asks for. It knows where in the page it breaks.
 func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
 	own := tag == "" || tag == wit.TagComplete || tag == wit.TagLeaveOut
-	from, before := p.fed, p.keys
+	from, before := p.hunt.fed, p.seen.keys
 	broke := func(err error) error {
 		if t := new(plugin.Trap); own && errors.As(err, &t) && t.Limit == "" {
 			return &trapped{t, from, from + int64(len(piece)), before}
@@ -153,7 +153,7 @@ func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []b
 		return broke(err)
 	}
 	if own {
-		p.fed += int64(len(piece))
+		p.hunt.fed += int64(len(piece))
 	}
 	return broke(p.followAll(ctx, follows)) // what breaks it is of the row that wanted it
 }
@@ -164,16 +164,16 @@ func (p *page) part(ctx context.Context, tag string, status uint16, piece []byte
 	if err != nil {
 		return nil, err
 	}
-	if p.toFollow += len(portion.Follow); p.toFollow > maxFollowed {
+	if p.follows.wanted += len(portion.Follow); p.follows.wanted > maxFollowed {
 		return nil, &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
-			"expected at most %d requests that are to be followed in a page, found %d", maxFollowed, p.toFollow)}
+			"expected at most %d requests that are to be followed in a page, found %d", maxFollowed, p.follows.wanted)}
 	}
 	for i := range portion.Follow {
-		p.waiting += transport.RequestBytes(&portion.Follow[i].Request)
+		p.follows.waiting += transport.RequestBytes(&portion.Follow[i].Request)
 	}
-	if p.waiting > maxWaitingBytes {
+	if p.follows.waiting > maxWaitingBytes {
 		return nil, &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("expected at most %d bytes of requests that "+
-			"wait to be followed in a page, found %d", maxWaitingBytes, p.waiting)}
+			"wait to be followed in a page, found %d", maxWaitingBytes, p.follows.waiting)}
 	}
 	return portion.Follow, nil
 }
@@ -181,24 +181,24 @@ func (p *page) part(ctx context.Context, tag string, status uint16, piece []byte
 // leaveOut has the row left out that was found to begin or go on with the next byte, unless the page is another one by
 // now.
 func (p *page) leaveOut(ctx context.Context, status uint16) error {
-	s := p.search
+	s := p.hunt.search
 	for i := range s.rows {
 		row := &s.rows[i]
-		if row.at != p.fed {
+		if row.at != p.hunt.fed {
 			continue
 		}
 		if err := p.putPart(ctx, wit.TagComplete, status, nil, false); err != nil {
 			return err
 		}
-		if row.before != p.keys {
-			p.feed.log.Info("the page in which the plugin broke answers differently now", "page", p.what)
+		if row.before != p.seen.keys {
+			p.feed.log.Info("the page in which the plugin broke answers differently now", "page", p.of.what)
 			s.differs()
 			return nil
 		}
 		if err := p.putPart(ctx, wit.TagLeaveOut, status, nil, false); err != nil {
 			return err
 		}
-		p.left = row
+		p.hunt.left = row
 		return nil
 	}
 	return nil

@@ -93,7 +93,7 @@ func (r *replaying) send(ctx context.Context, f *feed, letters []DeadLetter, beh
 		p, err := r.filled(ctx, f, &letters[i], i > 0)
 		if err == nil && i == len(letters)-1 {
 			if err = p.room(ctx); err == nil {
-				p.chunk.mark, p.chunk.moves, p.chunk.ends = position{fields: behind}, true, pageComplete
+				p.chunk.behind, p.chunk.ends = f.stores(position{fields: behind}), pageComplete
 			}
 		}
 		if err == nil && p.chunk != nil {
@@ -111,10 +111,10 @@ func (r *replaying) send(ctx context.Context, f *feed, letters []DeadLetter, beh
 // another page broke the plugin's instance, the letter is read again.
 func (r *replaying) filled(ctx context.Context, f *feed, l *DeadLetter, behind bool) (p *page, err error) {
 	for try := 0; ; try++ {
-		p = &page{feed: f, fetch: &wit.Fetch{}, what: l.Page, refused: l, search: &search{},
-			last: -1, keys: noRows, whole: -1, wholeKeys: noRows, passed: behind}
+		p = newPage(f, &wit.Fetch{}, &origin{what: l.Page, refused: l}, &search{})
+		p.handed.some = behind
 		err = r.fill(ctx, p)
-		if shared := new(plugin.Abandoned); !errors.As(err, &shared) || try == soonAgain || p.parts > 0 {
+		if shared := new(plugin.Abandoned); !errors.As(err, &shared) || try == soonAgain || p.handed.parts > 0 {
 			return p, err
 		}
 		p.giveBack()
@@ -124,11 +124,11 @@ func (r *replaying) filled(ctx context.Context, f *feed, l *DeadLetter, behind b
 // fill makes the rows of a letter. One that cannot be read goes back as it is.
 func (r *replaying) fill(ctx context.Context, p *page) error {
 	read := r.row
-	if p.refused.Document {
+	if p.of.refused.Document {
 		read = r.document
 	}
 	err := read(ctx, p)
-	if err == nil || ctx.Err() != nil || p.parts > 0 || !ofTheLetter(err, p.refused.Document) {
+	if err == nil || ctx.Err() != nil || p.handed.parts > 0 || !ofTheLetter(err, p.of.refused.Document) {
 		return err
 	}
 	if err := p.room(ctx); err != nil {
@@ -136,7 +136,7 @@ func (r *replaying) fill(ctx context.Context, p *page) error {
 	}
 	p.chunk.cut(0)
 	p.chunk.letters = p.chunk.letters[:0]
-	t, l := p.feed.task, p.refused
+	t, l := p.feed.task, p.of.refused
 	stage := task.AtReplay // which tells it from a document that the plugin has refused
 	if l.Document {
 		stage = task.AtDecode
@@ -144,7 +144,7 @@ func (r *replaying) fill(ctx context.Context, p *page) error {
 	if trap := new(plugin.Trap); errors.As(err, &trap) {
 		err = &wit.Fault{Kind: wit.FaultData, Message: breaksOn(trap)}
 	}
-	if err := t.o.Refuse(&t.count.faults, err, func() { p.feed.skipped(p.what, l.Row, stage, err, nil) }); err != nil {
+	if err := t.o.Refuse(&t.count.faults, err, func() { p.feed.skipped(p.of.what, l.Row, stage, err, nil) }); err != nil {
 		return err
 	}
 	p.chunk.letters = append(p.chunk.letters, outgoing{key: l.Key, value: bytes.Clone(l.Value),
@@ -197,7 +197,7 @@ func (r *replaying) row(ctx context.Context, p *page) (err error) {
 	if err := p.room(ctx); err != nil {
 		return err
 	}
-	l, c := p.refused, p.chunk
+	l, c := p.of.refused, p.chunk
 	row := wit.Row{Partition: l.Partition, Offset: -1, Timestamp: l.Timestamp.UnixMilli()}
 	if row.Key, err = r.key.Decode(ctx, l.Topic, l.Key, &c.batch); err != nil {
 		return fmt.Errorf("its key: %w", err)
@@ -212,7 +212,7 @@ func (r *replaying) row(ctx context.Context, p *page) (err error) {
 
 // document has the plugin read a row that it has refused.
 func (r *replaying) document(ctx context.Context, p *page) error {
-	l, t := p.refused, r.task
+	l, t := p.of.refused, r.task
 	if why, err := r.unreadable(ctx, l); err != nil || why != "" {
 		return cmp.Or(err, errors.New("a letter "+why))
 	}

@@ -99,17 +99,17 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 	}
 	if s.chain != nil && len(c.batch.Rows) > 0 {
 		start := time.Now()
-		span := c.span.Child("transform", tracing.Internal)
+		span := c.of.span.Child("transform", tracing.Internal)
 		faults, err := s.feed.task.o.Retry.Transform(ctx, s.chain.Apply, &c.batch, func(failure error) {
 			s.feed.task.count.faults.Count()
 			s.feed.task.o.Tally.Retries.Add(1)
-			s.feed.log.Warn("transforms failed and are tried again", "page", c.page, "error", failure)
+			s.feed.log.Warn("transforms failed and are tried again", "page", c.of.what, "error", failure)
 		})
 		s.feed.task.count.transform.Since(start)
 		span.Number("culvert.rows", int64(len(c.batch.Rows)))
 		span.End(err)
 		if err != nil {
-			return fmt.Errorf("%s: transforms: %w", c.page, err)
+			return fmt.Errorf("%s: transforms: %w", c.of.what, err)
 		}
 		for i := range faults {
 			if err := s.failed(ctx, c, faults[i].Origin, task.AtTransforms, transformFault{&faults[i]}); err != nil {
@@ -117,7 +117,7 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 			}
 		}
 	}
-	if l := c.refused; l != nil && !l.Parts.Whole() && len(c.batch.Rows) > 0 {
+	if l := c.of.refused; l != nil && !l.Parts.Whole() && len(c.batch.Rows) > 0 {
 		if err := l.Parts.Fits(uint32(len(c.batch.Rows))); err != nil {
 			if err := s.failed(ctx, c, c.batch.Rows[0].Origin, task.AtTransforms, err); err != nil {
 				return err
@@ -146,9 +146,9 @@ func (c *chunk) number(at uint32) uint32 {
 // fault fails the task for a row, or counts it; at is the row's place in the chunk as it was read.
 func (s *shaper) fault(c *chunk, at uint32, stage task.ErrorStage, err error) error {
 	t, row := s.feed.task, c.number(at)
-	fault := fmt.Errorf("%s: %w", c.page, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
+	fault := fmt.Errorf("%s: %w", c.of.what, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
 	return t.o.Refuse(&t.count.faults, fault, func() {
-		s.feed.skipped(c.page, row, stage, err, func() []any { return about(c, at) })
+		s.feed.skipped(c.of.what, row, stage, err, func() []any { return about(c, at) })
 	})
 }
 
@@ -158,8 +158,8 @@ func (s *shaper) failed(ctx context.Context, c *chunk, at uint32, stage task.Err
 		return err
 	}
 	var parts task.Parts
-	if c.refused != nil {
-		parts = c.refused.Parts
+	if c.of.refused != nil {
+		parts = c.of.refused.Parts
 	}
 	return s.bury(ctx, c, at, c.number(at), stage, parts, err)
 }
@@ -194,12 +194,12 @@ func (s *shaper) convert(ctx context.Context, c *chunk) error {
 		}
 		part := s.row.parts
 		s.row.parts++
-		if l := c.refused; l != nil && !l.Parts.Has(part) {
+		if l := c.of.refused; l != nil && !l.Parts.Has(part) {
 			continue // it is delivered
 		}
 		if topic := c.batch.Rows[i].Topic; i == 0 || topic != c.batch.Rows[i-1].Topic {
 			if err := s.ensure(ctx, c.batch.Topics[topic]); err != nil {
-				return fmt.Errorf("%s: %w", c.page, err)
+				return fmt.Errorf("%s: %w", c.of.what, err)
 			}
 		}
 		before, headers := len(c.out), len(s.headers)
@@ -212,7 +212,7 @@ func (s *shaper) convert(ctx context.Context, c *chunk) error {
 			return context.Cause(ctx)
 		}
 		if convert.Stops(err) {
-			return fmt.Errorf("%s: %s: %w", c.page, stage, err)
+			return fmt.Errorf("%s: %s: %w", c.of.what, stage, err)
 		}
 		c.out, s.headers = c.out[:before], s.headers[:headers]
 		if err := s.fault(c, s.row.at, stage, err); err != nil {
@@ -229,7 +229,7 @@ func (s *shaper) convert(ctx context.Context, c *chunk) error {
 // output, such as rows of one byte under a schema that stands in each of them. There are always chunks to come back:
 // reading holds two at most.
 func (s *shaper) ahead(ctx context.Context, c *chunk) error {
-	part, err := s.feed.take(ctx, c.page)
+	part, err := s.feed.take(ctx, c.of)
 	if err != nil {
 		return err
 	}
@@ -241,7 +241,6 @@ func (s *shaper) ahead(ctx context.Context, c *chunk) error {
 	}()
 	part.out, c.out = c.out, part.out
 	part.begins, c.begins = c.begins, false
-	part.span, part.carries = c.span, c.carries
 	s.records(c, part)
 	s.spans, s.headers = s.spans[:0], s.headers[:0]
 	sent = true
@@ -270,8 +269,8 @@ func (s *shaper) record(ctx context.Context, c *chunk, i int) (sp recordSpan, st
 	topic := b.Topics[r.Topic]
 	sp.key = len(c.out)
 	most := s.feed.task.o.MaxRecordBytes - recordOverhead
-	if c.carries.Key != "" {
-		most -= headerOverhead + len(c.carries.Key) + len(c.carries.Value)
+	if c.of.carries.Key != "" {
+		most -= headerOverhead + len(c.of.carries.Key) + len(c.of.carries.Value)
 	}
 	if c.out, sp.keyNull, err = s.key.Encode(ctx, c.out, most, topic, b, r.Key); err != nil {
 		return sp, task.AtKeyConverter, s.tooLarge(err)
@@ -331,7 +330,7 @@ func headersTooLarge() error {
 // records cuts the output of a chunk, which stands still now, into records of rows of another or the same.
 func (s *shaper) records(rows, c *chunk) {
 	c.produced = s.feed.pipe.output.NewBatch()
-	carries := c.carries.Key != "" // a row's own header goes before it
+	carries := c.of.carries.Key != "" // a row's own header goes before it
 	for i := range s.spans {
 		sp := &s.spans[i]
 		row := &rows.batch.Rows[sp.row]
@@ -361,7 +360,7 @@ func (s *shaper) records(rows, c *chunk) {
 				}
 			}
 			if carries {
-				r.Headers[count-1] = c.carries
+				r.Headers[count-1] = c.of.carries
 			}
 		}
 	}
