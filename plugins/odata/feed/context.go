@@ -38,10 +38,7 @@ func Configured(given []wit.Setting) (*Context, []entry.Entry) {
 
 // PackContext writes a context: the settings, and of each feed what its metadata say.
 func PackContext(o *Context) []byte {
-	b := pack.Number(pack.Text(nil, contextVersion), len(o.Given))
-	for _, s := range o.Given {
-		b = pack.Text(pack.Text(b, s.Name), s.Value)
-	}
+	b := pack.Settings(pack.Text(nil, contextVersion), o.Given)
 	b = pack.Number(b, int(o.At))
 	for i := range o.Feeds {
 		f := &o.Feeds[i]
@@ -60,11 +57,7 @@ func UnpackContext(context []byte) (*Context, error) {
 	if r.Text() != contextVersion {
 		return nil, &wit.Fault{Kind: wit.FaultStale, Message: "the context is of another version of this plugin"}
 	}
-	given := make([]wit.Setting, r.Count())
-	for i := range given {
-		given[i] = wit.Setting{Name: r.Text(), Value: r.Text()}
-	}
-	o, all := Configured(given)
+	o, all := Configured(r.Settings())
 	o.At = int64(r.Number())
 	for _, e := range all {
 		f := Feed{Entry: e, Name: r.Text(), Address: r.Text(), Subscriptions: r.Text()}

@@ -246,10 +246,7 @@ func servicesOf(all []entry) (services []string) {
 
 // pack writes the settings as they were given, and what the services have said.
 func (o *decodedContext) pack() []byte {
-	b := pack.Number(nil, len(o.given))
-	for _, g := range o.given {
-		b = pack.Text(pack.Text(b, g.Name), g.Value)
-	}
+	b := pack.Settings(nil, o.given)
 	for i := range o.sets {
 		t := &o.sets[i]
 		b = pack.Flag(pack.Text(b, t.path), t.sap)
@@ -290,9 +287,7 @@ func unpackLinks(r *pack.Reader) (sets []*linked) {
 // unpack reads what pack wrote; ok is false where it did not.
 func (o *decodedContext) unpack(packed string) (ok bool) {
 	r := pack.Open([]byte(packed))
-	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		o.given = append(o.given, wit.Setting{Name: r.Text(), Value: r.Text()})
-	}
+	o.given = r.Settings()
 	v := settings.Values(o.given)
 	all := entries(v)
 	o.manner, o.services = mannerOf(v), servicesOf(all)

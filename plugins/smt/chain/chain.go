@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
 )
 
 // chain is the stages of a context.
@@ -174,74 +173,4 @@ func (s *stage) apply(e *Engine, v *view) (*failure, error) {
 		return o.apply(e, v, s.number)
 	}
 	return e.applyFields(s, s.operation.(fieldOperation), v)
-}
-
-// encode writes stages as a context: texts and counts as package datum writes them.
-func encode(list []wit.Stage) []byte {
-	var b []byte
-	put := func(given []wit.Setting) {
-		b = datum.AppendNumber(b, int64(len(given)))
-		for _, s := range given {
-			b = datum.AppendText(datum.AppendText(b, s.Name), s.Value)
-		}
-	}
-	b = datum.AppendNumber(b, int64(len(list)))
-	for i := range list {
-		s := &list[i]
-		b = datum.AppendText(b, s.Component)
-		put(s.Settings)
-		b = datum.AppendBoolean(b, s.Condition != nil)
-		if s.Condition != nil {
-			b = datum.AppendText(b, s.Condition.Component)
-			put(s.Condition.Settings)
-			b = datum.AppendBoolean(b, s.Condition.Negate)
-		}
-	}
-	return b
-}
-
-// decode reads a context; ok is false when it is none.
-func decode(b []byte) (list []wit.Stage, ok bool) {
-	ok = true
-	number := func() int {
-		n, size := datum.Number(b)
-		if size <= 0 || n < 0 || n > int64(len(b)) {
-			ok = false
-			return 0
-		}
-		b = b[size:]
-		return int(n)
-	}
-	text := func() string {
-		s, size := datum.Block(b)
-		if size <= 0 {
-			ok = false
-			return ""
-		}
-		b = b[size:]
-		return string(s)
-	}
-	flag := func() bool {
-		if len(b) == 0 {
-			ok = false
-			return false
-		}
-		v := b[0] == 1
-		b = b[1:]
-		return v
-	}
-	given := func() (out []wit.Setting) {
-		for n := number(); n > 0 && ok; n-- {
-			out = append(out, wit.Setting{Name: text(), Value: text()})
-		}
-		return out
-	}
-	for n := number(); n > 0 && ok; n-- {
-		s := wit.Stage{Component: text(), Settings: given()}
-		if flag() {
-			s.Condition = &wit.Condition{Component: text(), Settings: given(), Negate: flag()}
-		}
-		list = append(list, s)
-	}
-	return list, ok && len(b) == 0
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
+	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -74,15 +75,16 @@ func (e *Engine) Prepare(list []wit.Stage) ([]byte, error) {
 	if _, err := newChain(list); err != nil {
 		return nil, err
 	}
-	return encode(list), nil
+	return pack.Stages(nil, list), nil
 }
 
 func (e *Engine) chain(context []byte) (*chain, error) {
 	if c := e.chains[string(context)]; c != nil {
 		return c, nil
 	}
-	list, ok := decode(context)
-	if !ok {
+	r := pack.Open(context)
+	list := r.Stages()
+	if !r.Done() {
 		return nil, &wit.Fault{Kind: wit.FaultInternal,
 			Message: "a context that this version of the plugin did not make"}
 	}

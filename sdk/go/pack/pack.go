@@ -3,7 +3,10 @@
 // their length; there is no description inside, since only the version that wrote them reads them.
 package pack
 
-import "github.com/culvert-project/culvert/wit/datum"
+import (
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
 
 // Text appends a text to dst: its length in bytes, then these.
 func Text(dst []byte, s string) []byte { return datum.AppendText(dst, s) }
@@ -19,6 +22,27 @@ func Texts(dst []byte, list []string) []byte {
 	dst = Number(dst, len(list))
 	for _, s := range list {
 		dst = Text(dst, s)
+	}
+	return dst
+}
+
+// Settings appends settings to dst: their number, then name and value of each.
+func Settings(dst []byte, list []wit.Setting) []byte {
+	dst = Number(dst, len(list))
+	for _, s := range list {
+		dst = Text(Text(dst, s.Name), s.Value)
+	}
+	return dst
+}
+
+// Stages appends the stages of a chain to dst.
+func Stages(dst []byte, chain []wit.Stage) []byte {
+	dst = Number(dst, len(chain))
+	for _, s := range chain {
+		dst = Flag(Settings(Text(dst, s.Component), s.Settings), s.Condition != nil)
+		if c := s.Condition; c != nil {
+			dst = Flag(Settings(Text(dst, c.Component), c.Settings), c.Negate)
+		}
 	}
 	return dst
 }
@@ -93,6 +117,26 @@ func (r *Reader) Texts() []string {
 		list[i] = r.Text()
 	}
 	return list
+}
+
+// Settings reads what [Settings] has written.
+func (r *Reader) Settings() (list []wit.Setting) {
+	for n := r.Count(); n > 0 && !r.Bad; n-- {
+		list = append(list, wit.Setting{Name: r.Text(), Value: r.Text()})
+	}
+	return list
+}
+
+// Stages reads what [Stages] has written.
+func (r *Reader) Stages() (chain []wit.Stage) {
+	for n := r.Count(); n > 0 && !r.Bad; n-- {
+		s := wit.Stage{Component: r.Text(), Settings: r.Settings()}
+		if r.Flag() {
+			s.Condition = &wit.Condition{Component: r.Text(), Settings: r.Settings(), Negate: r.Flag()}
+		}
+		chain = append(chain, s)
+	}
+	return chain
 }
 
 func (r *Reader) fail() { r.Bad, r.rest = true, nil }

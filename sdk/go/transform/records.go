@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -67,30 +68,9 @@ type stage struct {
 
 // Prepare checks that every stage can be made and keeps the chain as the context.
 func (p *records) Prepare(chain []wit.Stage) ([]byte, error) {
-	context, err := datum.AppendDynamic(nil, encode(chain))
-	if err != nil {
-		return nil, err
-	}
-	_, err = p.chain(context)
+	context := pack.Stages(nil, chain)
+	_, err := p.chain(context)
 	return context, err
-}
-
-func encode(chain []wit.Stage) datum.List {
-	settings := func(list []wit.Setting) (out datum.List) {
-		for _, s := range list {
-			out = append(out, s.Name, s.Value)
-		}
-		return out
-	}
-	var out datum.List
-	for _, s := range chain {
-		item := datum.List{s.Component, settings(s.Settings)}
-		if c := s.Condition; c != nil {
-			item = append(item, c.Component, settings(c.Settings), c.Negate)
-		}
-		out = append(out, item)
-	}
-	return out
 }
 
 // chain makes the stages of a context, once for each instance.
@@ -98,39 +78,32 @@ func (p *records) chain(context []byte) ([]stage, error) {
 	if c, ok := p.chains[string(context)]; ok {
 		return c, nil
 	}
-	tree, _, err := datum.ReadDynamic(context)
-	if err != nil {
-		return nil, in("context", err)
+	r := pack.Open(context)
+	list := r.Stages()
+	if !r.Done() {
+		return nil, errors.New("context: bytes that this version of the plugin did not make")
 	}
-	stages := []stage{}
-	for _, item := range tree.(datum.List) {
-		s, err := p.stage(item.(datum.List))
-		if err != nil {
+	stages := make([]stage, len(list))
+	for i := range list {
+		var err error
+		if stages[i], err = p.stage(&list[i]); err != nil {
 			return nil, err
 		}
-		stages = append(stages, s)
 	}
 	p.chains[string(context)] = stages
 	return stages, nil
 }
 
-func (p *records) stage(item datum.List) (s stage, err error) {
-	settings := func(i int) (out []wit.Setting) {
-		list := item[i].(datum.List)
-		for j := 0; j+1 < len(list); j += 2 {
-			out = append(out, wit.Setting{Name: list[j].(string), Value: list[j+1].(string)})
-		}
-		return out
-	}
-	if name := item[0].(string); p.isPredicate(name) {
-		s.test, err = p.predicate(name, settings(1))
+func (p *records) stage(of *wit.Stage) (s stage, err error) {
+	if p.isPredicate(of.Component) {
+		s.test, err = p.predicate(of.Component, of.Settings)
 		return s, err
 	}
-	if s.apply, err = p.New(item[0].(string), settings(1)); err != nil || len(item) < 5 {
+	if s.apply, err = p.New(of.Component, of.Settings); err != nil || of.Condition == nil {
 		return s, err
 	}
-	s.negate = item[4].(bool)
-	s.condition, err = p.predicate(item[2].(string), settings(3))
+	s.negate = of.Condition.Negate
+	s.condition, err = p.predicate(of.Condition.Component, of.Condition.Settings)
 	return s, err
 }
 
