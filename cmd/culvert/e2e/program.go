@@ -198,9 +198,10 @@ func (p *Place) Refusals() []string {
 	return files
 }
 
-// File writes a file and returns its path.
+// File writes a file, with its folders, and returns its path.
 func (p *Place) File(name string, lines ...string) string {
 	p.T.Helper()
+	p.Subfolder(filepath.Dir(name))
 	path := filepath.Join(p.Dir, name)
 	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 		p.T.Fatal(err)

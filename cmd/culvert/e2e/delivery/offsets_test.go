@@ -21,7 +21,6 @@ func TestOffsets(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	p.Subfolder("conf")
 	p.File("conf/reads.properties", e2e.Source("reads", address, "Orders")...)
 	p.File("conf/writes.properties", e2e.SinkOf("writes", address, "Orders", "OrderCopies")...)
 	f := p.Follows("conf", "plugin.path="+e2e.Plugins(t, "odata-sink"))

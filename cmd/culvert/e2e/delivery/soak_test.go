@@ -203,7 +203,6 @@ func TestSoakDeletedConnectors(t *testing.T) {
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 10, Subscriptions: true})
 	_, port, _ := net.SplitHostPort(porttest.Address(t))
-	p.Subfolder("conf")
 	f := p.Follows("conf")
 	queue := func() string {
 		r, err := http.Get("http://" + address + service.ODPPath + "SubscribedToFactsOfProducts?$format=json")

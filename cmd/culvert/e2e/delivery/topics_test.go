@@ -13,7 +13,6 @@ func TestTopicsInUse(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 5})
-	p.Subfolder("conf")
 	p.File("conf/reads.properties", e2e.Source("reads", address, "Orders", "Customers")...)
 	p.File("conf/writes.properties", e2e.SinkOf("writes", address, "Orders", "OrderCopies")...)
 	f := p.Follows("conf", "plugin.path="+e2e.Plugins(t, "odata-sink"))

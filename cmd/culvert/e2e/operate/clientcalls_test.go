@@ -21,7 +21,6 @@ func TestCallsOfClients(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	p.Subfolder("conf")
 	f := p.Follows("conf", "log.level=error")
 	of := func(name string) (settings map[string]string) {
 		settings = e2e.Configuration(e2e.Source(name, address, "Customers"))

@@ -25,7 +25,6 @@ func TestConnectorsCommand(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	p.Subfolder("conf")
 	f := p.Follows("conf")
 	culvert := func(code int, want string, args ...string) e2e.Result {
 		t.Helper()

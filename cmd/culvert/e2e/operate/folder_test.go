@@ -191,7 +191,6 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 		t.Errorf("named files: expected exit 2 and the bad file, found %d\n%s", named.Code, named.Stderr)
 	}
 	// Where no file is good there is nothing to run.
-	p.Subfolder("bad")
 	p.File("bad/misspelt.properties", append(e2e.Source("misspelt", address, "Products"), "sap.odata.host.adress=x")...)
 	none := p.Run("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=", "--config", "bad")
 	if none.Code != 2 || !strings.Contains(none.Stderr, "bad/misspelt.properties:10: ") {

@@ -15,7 +15,6 @@ func TestCostOfOneConnectorAmongMany(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 1})
-	p.Subfolder("conf")
 	f := p.Follows("conf", "log.level=error")
 	f.Eventually("that REST can change something", func() bool {
 		status, _ := f.Call("DELETE", "/connectors/none", "")

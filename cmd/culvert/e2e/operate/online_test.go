@@ -36,7 +36,6 @@ func TestValidationAsksTheService(t *testing.T) {
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{User: "me", Password: "geheim",
 		Switches: service.Switches{Catalogue: 10_000}})
-	p.Subfolder("conf")
 	p.File("conf/known.properties", e2e.Instead(e2e.Source("known", address, "Suppliers"), "sap.odata.user.name=me",
 		"sap.odata.user.pwd=geheim", "sap.odata#00.exec-period=-1")...)
 	f := p.Follows("conf")
@@ -103,7 +102,6 @@ func TestTypingAPasswordLocksNobody(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{User: "me", Password: "sesame", Switches: service.Switches{LockAfter: 3}})
-	p.Subfolder("conf")
 	f := p.Follows("conf")
 	f.Ready()
 	const setting, untried = "sap.odata.user.pwd", "Logon not tried: "
@@ -159,7 +157,6 @@ func TestTypingAPasswordLocksNobody(t *testing.T) {
 func TestValidationOfASilentService(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
-	p.Subfolder("conf")
 	f := p.Follows("conf")
 	f.Ready()
 	var asked atomic.Int64

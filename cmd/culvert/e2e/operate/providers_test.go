@@ -30,7 +30,6 @@ func TestReferencesOfREST(t *testing.T) {
 			p.Environ = []string{"CANARY=" + e2e.Canary}
 			_, address := e2e.Demo(t, service.Options{Rows: 10})
 			secrets := p.SecretFile("secrets")
-			p.Subfolder("conf")
 			p.File("conf/calm.properties", e2e.Source("calm", address, "Products")...)
 			f := p.Follows("conf", lines...)
 			f.Await("calm", "runs", e2e.Runs)
@@ -92,7 +91,6 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 	_, address := e2e.Demo(t, service.Options{Rows: 10, User: "someone", Password: "geheim"})
 	secrets := p.SecretFile("secrets")
 	pwd := "${file:" + secrets + ":pwd}"
-	p.Subfolder("conf")
 	p.File("conf/calm.properties", append(e2e.Source("calm", address, "Products"), "sap.odata.user.name=someone",
 		"sap.odata.user.pwd="+pwd)...)
 	f := p.Follows("conf")
@@ -173,10 +171,8 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	s.Set("status", "400")
 	s.Set("status-count", "1000000")
 	spans := tracetest.Start(t)
-	p.Subfolder("secrets")
 	const secret = "c4n4ry.s3cret-x0x"
 	reference := "${file:" + p.File("secrets/some.properties", "key="+secret) + ":key}"
-	p.Subfolder("conf")
 	p.Environ = []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + spans.URL}
 	f := p.FollowsWith(e2e.Plugins(t, "odata-sink", "smt"), "conf", "config.providers=file", "config.providers.file.class="+
 		"org.apache.kafka.common.config.provider.FileConfigProvider", "config.providers.file.param.allowed.paths="+

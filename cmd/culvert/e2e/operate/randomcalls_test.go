@@ -196,7 +196,6 @@ func TestSoakRandomCalls(t *testing.T) {
 	t.Logf("CULVERT_SEED=%d", seed)
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	p.Subfolder("conf")
 	f := p.Follows("conf", "log.level=error")
 	f.Eventually("that REST can change something", func() bool {
 		status, _ := f.Call("DELETE", "/connectors/none", "")

@@ -21,7 +21,6 @@ import (
 func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	p.Subfolder("conf")
 	p.File("conf/calm.properties", e2e.Source("calm", address, "Customers")...)
 	f := p.Follows("conf")
 	f.Await("calm", "runs", e2e.Runs)

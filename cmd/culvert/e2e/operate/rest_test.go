@@ -31,7 +31,6 @@ func TestConnectorsAreSteered(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	p.Subfolder("conf")
 	p.File("conf/calm.properties", e2e.Source("calm", address, "Customers")...)
 	f := p.Follows("conf")
 	f.Await("calm", "runs", e2e.Runs)
@@ -95,7 +94,6 @@ func TestConnectorsAreWritten(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	p.Subfolder("conf")
 	p.File("conf/calm.properties", e2e.Source("calm", address, "Products")...)
 	f := p.Follows("conf", "rest.config.masked=true")
 	f.Await("calm", "runs", e2e.Runs)
@@ -188,7 +186,6 @@ func TestManyWriteAtOnce(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	p.Subfolder("conf")
 	p.File("conf/calm.properties", e2e.Source("calm", address, "Products")...)
 	f := p.Follows("conf")
 	f.Await("calm", "runs", e2e.Runs)
@@ -325,7 +322,6 @@ func TestTasksAreRestarted(t *testing.T) {
 	}))
 	defer server.Close()
 	address := server.Listener.Addr().String()
-	p.Subfolder("conf")
 	f := p.Follows("conf")
 	made := func(name string, lines ...string) string {
 		lines = append(append(e2e.Source(name, address, "Products", "Customers"), "tasks.max=2"), lines...)
@@ -407,7 +403,6 @@ func TestInitialStateOfFiles(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	p.Subfolder("conf")
 	file := func(name, set, state string) {
 		p.File("conf/"+name+".json", e2e.AsJSON(t, map[string]any{"name": name, "initial_state": state,
 			"config": settingsOf(e2e.Source(name, address, set))}))

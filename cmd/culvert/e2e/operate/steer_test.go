@@ -31,7 +31,6 @@ func TestOperators(t *testing.T) {
 	}))
 	defer server.Close()
 	address := server.Listener.Addr().String()
-	p.Subfolder("conf")
 	p.File("conf/orders.properties", e2e.Source("orders", address, "Orders")...)
 	p.File("conf/bad.properties", e2e.Source("bad", address, "Customers")...)
 	f := p.Follows("conf")

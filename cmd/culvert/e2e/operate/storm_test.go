@@ -123,7 +123,6 @@ func TestSoakReloadStorm(t *testing.T) {
 	}
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	p.Subfolder("conf")
 	worker := []string{"offset.flush.interval.ms=500"}
 	if rng.IntN(2) == 0 {
 		t.Log("connectors take turns for memory")

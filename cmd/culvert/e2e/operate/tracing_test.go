@@ -114,7 +114,6 @@ func TestCollectorAway(t *testing.T) {
 			t.Parallel()
 			p := e2e.NewPlace(t)
 			s, address := e2e.Demo(t, service.Options{Rows: 500, PageSize: 10})
-			p.Subfolder("conf")
 			p.File("conf/in.properties", e2e.Source("in", address, "Orders")...)
 			f := p.Follows("conf", "tracing.otlp.endpoint="+endpoint(t), "tracing.otlp.timeout.ms=1000")
 			f.Eventually("all rows", func() bool { return f.Rows("in") == s.Count("Orders") })

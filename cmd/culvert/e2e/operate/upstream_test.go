@@ -25,7 +25,6 @@ func TestUpstreamValidation(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 1})
-	p.Subfolder("conf")
 	f := p.FollowsWith(e2e.Plugins(t, "odata-sink", "smt"), "conf", "log.level=error")
 	f.Eventually("that REST can change something", func() bool {
 		status, _ := f.Call("DELETE", "/connectors/none", "")
@@ -117,7 +116,6 @@ func TestUpstreamReferences(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 1})
-	p.Subfolder("conf")
 	f := p.Follows("conf", "config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
 		"config.providers.file.param.allowed.paths="+p.Dir)
@@ -177,7 +175,6 @@ func TestUpstreamReferences(t *testing.T) {
 func TestUpstreamRestartUnknown(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
-	p.Subfolder("conf")
 	f := p.Follows("conf", "log.level=error")
 	for _, query := range []string{"", "?onlyFailed=false&includeTasks=false", "?onlyFailed=true&includeTasks=false",
 		"?onlyFailed=false&includeTasks=true", "?onlyFailed=true&includeTasks=true"} {
@@ -194,7 +191,6 @@ func TestUpstreamOffsets(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	p.Subfolder("conf")
 	f := p.FollowsWith(e2e.Plugins(t, "odata-sink"), "conf")
 	f.Eventually("that REST can change something", func() bool {
 		status, _ := f.Call("DELETE", "/connectors/none", "")
@@ -292,7 +288,6 @@ func TestUpstreamOffsetsElsewhere(t *testing.T) {
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
 	there := e2e.Embedded(t).Addr()
-	p.Subfolder("conf")
 	f := p.FollowsWith(e2e.Plugins(t, "odata-sink"), "conf", "offset.flush.interval.ms=200")
 	f.Ready()
 	elsewhere := func(lines []string, clients ...string) string {
@@ -351,7 +346,6 @@ func TestBlockedSinks(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	t.Cleanup(silent.Close)
-	p.Subfolder("conf")
 	f := p.FollowsWith(e2e.Plugins(t, "odata-sink"), "conf")
 	f.Ready()
 	others := func(name string) {

@@ -25,7 +25,6 @@ func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	p.Subfolder("conf")
 	f := p.Follows("conf")
 	f.Ready()
 	for method, same := range map[string]string{"PUT": "", "PATCH": "{}"} {
@@ -61,7 +60,6 @@ func TestSteeredInAnyOrder(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	p.Subfolder("conf")
 	f := p.Follows("conf")
 	f.Ready()
 	settings := e2e.Configuration(e2e.Source("odd", address, "Customers"))
@@ -143,7 +141,6 @@ func TestOddNamesAndSizes(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 1})
-	p.Subfolder("conf")
 	f := p.Follows("conf")
 	f.Ready()
 	plain := e2e.Configuration(e2e.Source("", address, "Customers"))

@@ -14,7 +14,6 @@ func TestStartsWithOneInstance(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 20, PageSize: 10})
-	p.Subfolder("conf")
 	p.File("conf/in.properties", e2e.Source("in", address, "Orders")...)
 	f := p.Follows("conf")
 	f.Eventually("all rows", func() bool { return f.Rows("in") == s.Count("Orders") })

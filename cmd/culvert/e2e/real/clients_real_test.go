@@ -83,7 +83,6 @@ func TestRealClients(t *testing.T) {
 	e2e.NoError(t, err)
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 20})
-	p.Subfolder("conf")
 	c := &restClients{p.Follows("conf"), strings.TrimSpace(string(home)), map[string]string{}}
 	for _, line := range e2e.Source("x", address, "Orders") {
 		name, value, _ := strings.Cut(line, "=")

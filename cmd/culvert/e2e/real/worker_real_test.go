@@ -178,7 +178,6 @@ func TestRealWorkerBeside(t *testing.T) {
 			"main.version=4.3.1"))
 	}
 	e2e.Put(t, filepath.Join(p.Dir, "plugins"), "smt.wasm", guesttest.Bytes(t, "../../../../plugins/smt"))
-	p.Subfolder("conf")
 	f := p.FollowsWith(filepath.Join(p.Dir, "plugins"), "conf", "offset.flush.interval.ms=500",
 		"key.converter=org.apache.kafka.connect.json.JsonConverter",
 		"value.converter=org.apache.kafka.connect.json.JsonConverter")

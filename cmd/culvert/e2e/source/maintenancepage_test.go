@@ -37,7 +37,6 @@ func TestServiceBehindASorryPage(t *testing.T) {
 		s.ServeHTTP(w, r)
 	}))
 	t.Cleanup(gateway.Close)
-	p.Subfolder("conf")
 	p.File("conf/in.properties", e2e.Instead(e2e.Source("in", gateway.Listener.Addr().String(), "Orders"),
 		"sap.odata.user.name=me", "sap.odata.user.pwd="+e2e.Password, "sap.odata.max.retries=1",
 		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")...)
@@ -72,7 +71,6 @@ func TestServiceAway(t *testing.T) {
 	}
 	server := serve()
 	tries := []string{"sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=20"}
-	p.Subfolder("conf")
 	p.File("conf/there.properties", e2e.Instead(e2e.Source("there", at, "Orders"), tries...)...)
 	p.File("conf/back.properties", e2e.Instead(e2e.SinkOf("back", at, "Orders", "OrderCopies"), tries...)...)
 	f := p.FollowsWith(folder, "conf")

@@ -138,7 +138,6 @@ func TestMovedServiceIsRefusedByPut(t *testing.T) {
 	settings := func(address string, more ...string) []string {
 		return append(append(e2e.Source("moves", address, "Products"), "sap.odata#00.exec-period=1"), more...)
 	}
-	p.Subfolder("conf")
 	p.File("conf/moves.properties", settings(address)...)
 	f := p.Follows("conf")
 	f.Says("extraction finished")

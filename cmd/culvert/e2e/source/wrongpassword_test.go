@@ -27,7 +27,6 @@ func TestSoakWrongPassword(t *testing.T) {
 			"sap.odata#00.topic="+name, "sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=1",
 			"sap.odata.max.retry.backoff.ms=2")
 	}
-	p.Subfolder("conf")
 	for i := range connectors {
 		p.File(fmt.Sprintf("conf/c%02d.properties", i), settings(fmt.Sprintf("c%02d", i))...)
 	}
