@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/keystore/keystoretest"
 )
@@ -26,9 +27,7 @@ type tap struct {
 func newTap(t *testing.T, to string) *tap {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	p := &tap{listener: l}
 	var running sync.WaitGroup
 	running.Go(func() {

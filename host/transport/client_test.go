@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -83,9 +84,7 @@ func service(t *testing.T, handler http.HandlerFunc, change func(*Config), test 
 			change(&config)
 		}
 		c, err := New(config)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		test(t, c, w)
 		c.Close()
 		server.Close()
@@ -151,9 +150,7 @@ func TestHeadersOfGuestAndHost(t *testing.T) {
 			r.Headers = append(r.Headers, wit.Header{Name: name, Value: "7"})
 		}
 		a, err := c.Do(t.Context(), r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		io.ReadAll(a.Body)
 		a.Body.Close()
 		want := http.Header{"Authorization": {"Basic dTpwOnE="}, "X-Own": {"7"}, "Sap-Client": {"100"},
@@ -495,9 +492,7 @@ func TestSilence(t *testing.T) {
 			io.WriteString(w, "def")
 		}, config, func(t *testing.T, c *Client, _ *wires) {
 			a, err := c.Do(t.Context(), get("/"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			time.Sleep(time.Hour)
 			b, err := io.ReadAll(a.Body)
 			if string(b) != "abcdef" || err != nil {

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -116,9 +117,7 @@ func TestChangedSecretIsTriedTwice(t *testing.T) {
 			config := Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: network.dial, Lockouts: lockouts,
 				Destinations: destinations, User: "u", Password: "p"}
 			c, err := New(config)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			clients = append(clients, c)
 		}
 		round := func() (unauthorized int) {
@@ -307,9 +306,7 @@ func TestFilesOfDoubts(t *testing.T) {
 		t.Errorf("expected mode 0600, found %v, %v", info.Mode(), err)
 	}
 	old := time.Now().Add(-recently - time.Minute)
-	if err := os.Chtimes(files[0], old, old); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Chtimes(files[0], old, old))
 	openLockouts(t, folder)
 	if files, _ := filepath.Glob(filepath.Join(folder, "*"+acceptance)); len(files) != 0 {
 		t.Errorf("expected it to be taken away, found %v", files)
@@ -470,9 +467,7 @@ func TestKilledOnTrial(t *testing.T) {
 			return err
 		}
 		for _, err := range []error{send(l, read, 200), send(l, write, 401), send(l, read, 200)} {
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 		}
 		v := l.of(somebody).look()
 		if v.state != onTrial || v.of.hash != write.hash || !v.of.writes {

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -43,9 +44,7 @@ func TestHTTPS(t *testing.T) {
 	defer server.Close()
 	roots := filepath.Join(t.TempDir(), "roots.pem")
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	if err := os.WriteFile(roots, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(roots, text, 0o600))
 	_, port, _ := strings.Cut(server.Listener.Addr().String(), ":")
 	for _, c := range []struct{ at, roots, want string }{
 		{"127.0.0.1:" + port, roots, "answer 200 HTTP/1.1"},
@@ -72,9 +71,7 @@ func askOverTLS(t *testing.T, at string) {
 	u := url.URL{Host: at}
 	port, _ := strconv.Atoi(u.Port())
 	c, err := New(Config{Scheme: "https", Address: u.Hostname(), Port: port, User: "u", Password: "p"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer c.Close()
 	answer, err := c.Do(t.Context(), &wit.Request{Method: "GET", Target: "/", Repeatable: true})
 	var fault *wit.Fault

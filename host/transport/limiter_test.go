@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -43,9 +44,7 @@ func beside(t *testing.T, c *Client, change func(*Config)) *Client {
 		change(&config)
 	}
 	other, err := New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(other.Close)
 	return other
 }
@@ -158,13 +157,9 @@ func TestRequestsWithinAnAnswer(t *testing.T) {
 	f := &traffic{}
 	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, c *Client, _ *wires) {
 		outer, err := c.Do(t.Context(), get("/page"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		inner, err := c.Do(Within(t.Context()), get("/nested"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := c.Do(ctx, get("/other")); err == nil {
@@ -178,9 +173,7 @@ func TestRequestsWithinAnAnswer(t *testing.T) {
 
 func TestMaintenanceWindow(t *testing.T) {
 	windows, err := limits.ParseWindows("0 0 1 * * ?/2h UTC") // synctest begins at midnight
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	f := &traffic{takes: time.Second}
 	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Windows = windows; c.ReadTimeout = time.Hour },
 		func(t *testing.T, c *Client, _ *wires) {
@@ -227,9 +220,7 @@ func TestRequestsBesideOthers(t *testing.T) {
 		open := func(ctx context.Context) *Answer {
 			t.Helper()
 			a, err := c.Do(ctx, &wit.Request{Method: "GET", Target: "/open", Repeatable: true})
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			return a
 		}
 		main := open(t.Context())

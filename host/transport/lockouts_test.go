@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -34,9 +35,7 @@ func try(t *testing.T, l *Lockouts, id identity, status int) (sent bool, err err
 func openLockouts(t *testing.T, folder string) *Lockouts {
 	t.Helper()
 	l, err := OpenLockouts(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return l
 }
 
@@ -87,12 +86,8 @@ func TestRefusalThatCannotBeKept(t *testing.T) {
 	l.logTo(slog.New(slog.DiscardHandler)) // of a command that says nothing
 	l.logTo(slog.New(slog.NewTextHandler(&log, nil)))
 	permit, err := l.of(somebody).enter(t.Context(), requestID{}, always)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.RemoveAll(folder); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
+	require.NoError(t, os.RemoveAll(folder))
 	permit.done(401)
 	if said := log.String(); !strings.Contains(said, "can't be written down") || !strings.Contains(said,
 		"user=ALICE") ||
@@ -108,9 +103,7 @@ func TestRefusalThatCannotBeKept(t *testing.T) {
 func nothingReadable(t *testing.T, folder string) {
 	t.Helper()
 	files, err := os.ReadDir(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	refusals := 0
 	for _, f := range files {
 		info, err := f.Info()
@@ -118,9 +111,7 @@ func nothingReadable(t *testing.T, folder string) {
 			t.Errorf("%s: expected mode 0600, found %v, %v", f.Name(), info.Mode(), err)
 		}
 		content, err := os.ReadFile(filepath.Join(folder, f.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for _, text := range []string{"alice", "secr3t", "sap.example", "100"} {
 			if strings.Contains(strings.ToLower(string(content)), text) || text != "100" &&
 				strings.Contains(strings.ToLower(f.Name()), text) {
@@ -169,9 +160,7 @@ func TestLogonsToOneOriginTakeTurns(t *testing.T) {
 	other := somebody
 	other.user = "BOB"
 	first, err := l.of(somebody).enter(t.Context(), requestID{}, always)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough"))
 	if _, err := l.of(other).enter(ctx, requestID{}, always); err == nil || err.Error() != "enough" {
@@ -188,9 +177,7 @@ func TestLogonsToOneOriginTakeTurns(t *testing.T) {
 	}
 	// Who has logged on goes without a turn, unless a session is to be opened.
 	holding, err := l.of(somebody).enter(t.Context(), requestID{}, always)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	permit, err := l.of(other).enter(ctx, requestID{}, never)
 	if err != nil {
 		t.Fatalf("in a session: %v", err)
@@ -204,17 +191,13 @@ func TestLogonsToOneOriginTakeTurns(t *testing.T) {
 
 func TestLogonsNeedTheirFolder(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	if _, err := OpenLockouts(filepath.Join(file, "logons")); err == nil || !strings.Contains(err.Error(),
 		"refused logons are kept in") {
 		t.Errorf("found %v", err)
 	}
 	folder := t.TempDir()
-	if err := os.WriteFile(filepath.Join(folder, saltFile), []byte("short"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(filepath.Join(folder, saltFile), []byte("short"), 0o600))
 	if _, err := OpenLockouts(folder); err == nil || !strings.Contains(err.Error(), "expected 32 bytes, found 5") {
 		t.Errorf("found %v", err)
 	}

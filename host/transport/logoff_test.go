@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // A log-off goes to the client of the session, with what gateways want to see (P12), and without what logs on.
@@ -55,9 +57,7 @@ func TestQueryOfALogoff(t *testing.T) {
 			}, func(c *Config) {
 				sessioned(c)
 				read, err := ConfigOf(roleMap{"http.client-in": in, "http.logoff-path": path}, Surroundings{})
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				c.LogoffPath, c.ClientInQuery = read.LogoffPath, read.ClientInQuery
 				c.Headers = map[string]string{"sap-client": "100", "sap-language": "EN", "APIKey": "k3y"}
 			}, func(t *testing.T, c *Client, _ *wires) { all(t, 1, c) })

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // owned is a folder of some user.
@@ -23,9 +25,7 @@ func (o owned) Sys() any { return &syscall.Stat_t{Uid: o.uid} }
 // is closed.
 func TestFolderOfLogonsIsTheUsers(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "logons")
-	if err := os.Mkdir(folder, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Mkdir(folder, 0o755))
 	openLockouts(t, folder)
 	info, err := os.Stat(folder)
 	if err != nil || info.Mode().Perm() != 0o700 {
@@ -42,9 +42,7 @@ func TestFolderOfLogonsIsTheUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return // nobody else can give a folder away
 	}
-	if err := os.Chown(folder, 65534, 65534); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Chown(folder, 65534, 65534))
 	if _, err := OpenLockouts(folder); err == nil || !strings.Contains(err.Error(), "found one of user 65534") {
 		t.Errorf("expected a folder of another user to be refused, found %v", err)
 	}

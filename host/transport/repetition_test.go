@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // Settings are asked for once for each request that is sent, those that are sent again included.
@@ -18,14 +20,10 @@ func TestSettingsAreAskedOncePerRequest(t *testing.T) {
 	}))
 	defer server.Close()
 	config, err := ConfigOf(rolesOf(t, server.URL), Surroundings{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	config.Refresh = func(context.Context, bool) (*Config, error) { asked.Add(1); return nil, nil }
 	c, err := New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer c.Close()
 	for i, want := range []int64{1, 3} { // the second one is answered 503 once
 		if _, err := c.Exchange(t.Context(), get("/a")); err != nil || asked.Load() != want || requests.Load() != want {

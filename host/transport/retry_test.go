@@ -1,6 +1,10 @@
 package transport
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
+)
 
 // A plugin that declares no codes has the host's; a user who gives an empty list has none.
 func TestCodesThatNobodyDeclares(t *testing.T) {
@@ -11,9 +15,7 @@ func TestCodesThatNobodyDeclares(t *testing.T) {
 		"others": {roleMap{"retry.codes": "500"}, false}} {
 		k.roles["http.address"] = "sap.example"
 		c, err := ConfigOf(k.roles, Surroundings{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if again := c.Retry.Names("503"); again != k.again {
 			t.Errorf("%s: expected 503 to be tried again: %v, found %v", name, k.again, again)
 		}

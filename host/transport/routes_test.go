@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
@@ -32,9 +33,7 @@ import (
 func rolesOf(t *testing.T, at string, more ...string) roleMap {
 	t.Helper()
 	u, err := url.Parse(at)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	m := roleMap{"http.scheme": u.Scheme, "http.address": u.Hostname(), "http.port": u.Port(),
 		"retry.min-backoff-ms": "1", "retry.max-backoff-ms": "5"}
 	for _, line := range more {
@@ -48,13 +47,9 @@ func clientOf(t *testing.T, roles roleMap, s Surroundings) *Client {
 	t.Helper()
 	s.Lockouts = NewLockouts()
 	config, err := ConfigOf(roles, s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	c, err := New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c
 }
@@ -308,16 +303,12 @@ func TestCorporateProxy(t *testing.T) {
 			"http.proxy.user=me", "http.proxy.password="+c.password,
 			"http.user=u", "http.password=s3cret")
 		config, err := ConfigOf(roles, Surroundings{Lockouts: NewLockouts()})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if strings.HasPrefix(c.at, "https") {
 			config.TLS = secure.Client().Transport.(*http.Transport).TLSClientConfig
 		}
 		client, err := New(config)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		status, _, err := text(t, client, get(target))
 		if c.problem == "" && (err != nil || status != 200 || len(paths) != 1 || paths[0] != target) {
 			t.Errorf("%s: status %d, %v, paths %q", c.at, status, err, paths)
@@ -537,12 +528,8 @@ func TestUntrustedNamesJava(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	home := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(home, "lib", "security"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(home, "lib", "security", "cacerts"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.MkdirAll(filepath.Join(home, "lib", "security"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(home, "lib", "security", "cacerts"), nil, 0o600))
 	t.Setenv("JAVA_HOME", home)
 	c := clientOf(t, rolesOf(t, server.URL), Surroundings{})
 	_, _, err := text(t, c, post("/x"))
@@ -589,9 +576,7 @@ func TestChangedSecretIsForAll(t *testing.T) {
 	defer server.Close()
 	config, err := ConfigOf(rolesOf(t, server.URL, "http.user=u", "http.password=old"),
 		Surroundings{Lockouts: NewLockouts()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	next := config
 	next.Password = "new"
 	told := false
@@ -604,9 +589,7 @@ func TestChangedSecretIsForAll(t *testing.T) {
 	}
 	next.Refresh = config.Refresh
 	c, err := New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer c.Close()
 	var wg sync.WaitGroup
 	for range 20 {

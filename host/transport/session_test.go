@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -159,17 +160,13 @@ func TestChangedSecretLogsOff(t *testing.T) {
 	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client, _ *wires) {
 		all(t, 1, c)
 		config := c.at.Load().config
-		if err := c.Change(config); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, c.Change(config))
 		all(t, 1, c)
 		if s.opened != 1 || len(s.asked) != 0 {
 			t.Errorf("expected the session to go on with the same secret, found %d opened, %q", s.opened, s.asked)
 		}
 		config.Password = "other"
-		if err := c.Change(config); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, c.Change(config))
 		all(t, 1, c)
 		if s.opened != 2 || len(s.asked) != 1 || len(s.open) != 1 {
 			t.Errorf("expected one session to follow another, found %d opened, %q, %v", s.opened, s.asked, s.open)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -35,9 +36,7 @@ func TestHostInAnySpelling(t *testing.T) {
 func TestAddressInBrackets(t *testing.T) {
 	for _, address := range []string{"::1", "[::1]", " ::1 "} {
 		c, err := ConfigOf(roleMap{"http.scheme": "http", "http.address": address, "http.port": "8000"}, Surroundings{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		o, err := c.origin()
 		if err != nil || c.Address != "::1" || !strings.HasPrefix(o.String(), "http://[::1]:8000") {
 			t.Errorf("%q: found %q, %s, %v", address, c.Address, o, err)

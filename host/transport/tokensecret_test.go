@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -27,9 +28,7 @@ func TestRefusedSecretOfConnectivity(t *testing.T) {
 					"http.proxy.token-url="+a.URL, "http.proxy.token-client-id="+a.Connectivity.ID,
 					"http.proxy.token-client-secret="+secret),
 					Surroundings{Logger: log.logger(), Lockouts: lockouts})
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				return c
 			}
 			config, mended := with("wr0ng"), false
@@ -41,9 +40,7 @@ func TestRefusedSecretOfConnectivity(t *testing.T) {
 				return &other, nil
 			}
 			c, err := New(config)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			defer c.Close()
 			_, _, err = text(t, c, get("/x"))
 			wantFault(t, err, wit.FaultUnauthorized, "http.proxy.token-client-secret")

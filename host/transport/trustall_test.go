@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/http/httpproxy"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/route"
 	"github.com/culvert-project/culvert/wit"
@@ -72,14 +73,10 @@ func TestTrustAllIsNotForProxies(t *testing.T) {
 	client := func(t *testing.T, c Config) *Client {
 		t.Helper()
 		r, err := route.New(route.Settings{Environment: environment})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		c.Route, c.Lockouts = Route{RoundTripper: r.RoundTripper}, NewLockouts()
 		client, err := New(c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		t.Cleanup(client.Close)
 		return client
 	}

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // Answers of those who look at no secret leave it as unknown as it was: the next one goes alone again (P10).
@@ -17,9 +19,7 @@ func TestAnswersThatSayNothingOfTheSecret(t *testing.T) {
 			t.Fatal(err)
 		}
 		permit, err := l.of(somebody).enter(t.Context(), requestID{}, never)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(errors.New("alone"))
 		_, err = l.of(somebody).enter(ctx, requestID{}, never)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // With one connection, which an open answer has, requests for its sake get one all the same: the answer would wait for
@@ -15,9 +17,7 @@ func TestConnectionsWithinAnAnswer(t *testing.T) {
 	service(t, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(page)) },
 		func(c *Config) { c.Limits.Connections = 1 }, func(t *testing.T, c *Client, w *wires) {
 			outer, err := c.Do(t.Context(), get("/page"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			defer outer.Body.Close()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()

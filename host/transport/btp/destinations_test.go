@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/btp"
 )
 
@@ -81,9 +82,7 @@ func (s *destinationService) open(t *testing.T) *btp.Destinations {
 	d, err := btp.NewDestinations(btp.DestinationService{Credentials: credentials(s.tokens.URL), URI: s.URL + "/",
 		Instance: "my-destinations", Subaccount: "sub-1"},
 		btp.TokenOptions{Clock: s.clock.Now, Logger: logs(t), Patience: time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return d
 }
 
@@ -170,9 +169,7 @@ func TestFindDestination(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s.put("S4", c.properties, c.more...)
 			got, err := s.open(t).Find(t.Context(), "S4")
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			if got.Digest == c.want.Digest {
 				t.Error("expected a digest")
 			}
@@ -394,9 +391,7 @@ func TestDeliveredTokenIsRenewed(t *testing.T) {
 	wantFailure(t, err, btp.Unauthorized, "", "delivers again the token that was refused")
 	put("d", "3600")
 	renewed, err := d.Renew(t.Context(), "S4", "Bearer c")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	want(renewed, "d")
 	asked := s.count()
 	if renewed, err = d.Renew(t.Context(), "S4", "Bearer c"); err != nil || s.count() != asked {
@@ -421,9 +416,7 @@ func TestAttached(t *testing.T) {
 	info := btp.Info{Credentials: credentials(tokens.URL), ServiceURL: s.URL, InfoPath: "/api/info"}
 	options := btp.TokenOptions{Logger: logs(t)}
 	got, err := btp.Attached(t.Context(), info, options)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if diff := cmp.Diff([]string{"", "DE-Berlin", "x"}, got); diff != "" {
 		t.Error(diff)
 	}

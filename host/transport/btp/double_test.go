@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
@@ -35,9 +36,7 @@ func TestSubaccount(t *testing.T) {
 			o := btp.TokenOptions{TLS: &tls.Config{RootCAs: s.Roots()}, Logger: logs(t)}
 
 			bound, err := btp.Bound(s.VCAP(shape))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			if len(bound.Warnings) > 0 {
 				t.Errorf("expected no warnings, found %q", bound.Warnings)
 			}
@@ -62,9 +61,7 @@ func TestSubaccount(t *testing.T) {
 			for _, d := range []*btp.DestinationService{bound.Destination, key(t,
 				s.DestinationKey(shape)).Destination} {
 				destinations, err := btp.NewDestinations(*d, o)
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				wantTarget(t, destinations)
 				s.ExpireTokens()
 				destinations.Forget("S4")
@@ -72,9 +69,7 @@ func TestSubaccount(t *testing.T) {
 			}
 
 			attached, err := btp.Attached(t.Context(), *bound.Connectivity.Info, o)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			if diff := cmp.Diff([]string{"", "DE-Berlin"}, attached); diff != "" {
 				t.Error(diff)
 			}
@@ -92,13 +87,9 @@ func wantTarget(t *testing.T, d *btp.Destinations) {
 func key(t *testing.T, text string) btp.Services {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "key.json")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	s, err := btp.ReadKey(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return s
 }
 
@@ -107,9 +98,7 @@ func TestSubaccountRefuses(t *testing.T) {
 	s := connectivitytest.NewServer()
 	t.Cleanup(s.Close)
 	bound, err := btp.Bound(s.VCAP(connectivitytest.X509))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	o := btp.TokenOptions{TLS: &tls.Config{RootCAs: s.Roots()}, Logger: logs(t), Patience: time.Millisecond}
 	c := bound.Connectivity.Credentials
 	c.Certificate, c.Key = s.Certificate(s.XSUAA)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/btp"
 )
 
@@ -14,9 +15,7 @@ import (
 func TestSecretsAreNotPrinted(t *testing.T) {
 	s, err := btp.Bound(`{"connectivity":[{"name":"c","credentials":{"clientid":"me","clientsecret":"hush","url":"https://t","onpremise_proxy_host":"h","connectivity_service":{"url":"https://c"}}}],
 		"destination":[{"name":"d","credentials":{"clientid":"me","clientsecret":"hush","url":"https://t","uri":"https://d"}}]}`)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	target := btp.Destination{Name: "S4", URL: "https://s4", Password: "hush",
 		Token:    &btp.DeliveredToken{Value: "hush"},
 		Keystore: &btp.Store{Password: "hush"}}

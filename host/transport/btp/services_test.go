@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/btp"
 )
 
@@ -97,9 +98,7 @@ func TestBound(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := btp.Bound(c.vcap)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
 			}
@@ -128,9 +127,7 @@ func settingOf(vcap string) string {
 // What is missing is named as the binding names it, when it is needed.
 func TestMissingFieldsAreNamed(t *testing.T) {
 	s, err := btp.Bound(one("connectivity", "c", `{"clientid":"a"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	at := "VCAP_SERVICES, service connectivity, instance c: "
 	_, err = s.Connectivity.SOCKS5Address()
 	wantFailure(t, err, btp.Misconfigured, "onpremise_proxy_host",
@@ -178,13 +175,9 @@ func TestReadKey(t *testing.T) {
 			", service connectivity, instance c"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, os.WriteFile(path, []byte(c.text), 0o600))
 			got, err := btp.ReadKey(path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			want := want
 			want.Origin = c.origin
 			if diff := cmp.Diff(btp.Services{Connectivity: &want}, got); diff != "" {
@@ -198,9 +191,7 @@ func TestReadKey(t *testing.T) {
 		`{"VCAP_SERVICES":[]}`:                  "VCAP_SERVICES: expected JSON",
 		`{"clientid":"a","clientsecret":"top"}`: "found the fields clientid, clientsecret",
 	} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		if _, err := btp.ReadKey(path); err == nil || !strings.Contains(err.Error(), part) ||
 			strings.Contains(err.Error(), "top") {
 			t.Errorf("%s: expected an error with %q, found %v", text, part, err)
@@ -238,9 +229,7 @@ func TestEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	file, empty := filepath.Join(dir, "vcap.json"), filepath.Join(dir, "empty")
 	for name, text := range map[string]string{file: `{"from":"the file"}`, empty: "\n"} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
 	}
 	for _, c := range []struct{ variable, path, want, says string }{
 		{"", "", "", ""},

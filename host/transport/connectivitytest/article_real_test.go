@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -22,9 +23,7 @@ func TestRealArticle(t *testing.T) {
 	fetch := exec.Command("../../../testdata/peers/socksv5/fetch.sh")
 	fetch.Stderr = os.Stderr
 	home, err := fetch.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	s := start(t)
 	s.Attach("DE-Berlin")
 	s.MapAt("DE-Berlin", "kafka.cloud:9092", echo(t, "hello "))

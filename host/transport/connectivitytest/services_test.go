@@ -13,19 +13,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
 func body(t *testing.T, r *http.Response, err error) (int, string) {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer r.Body.Close()
 	b, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return r.StatusCode, string(b)
 }
 
@@ -101,9 +98,7 @@ func TestTokens(t *testing.T) {
 		if id != "" {
 			certificate, key := s.Certificate(connectivitytest.Client{ID: id})
 			pair, err := tls.X509KeyPair([]byte(certificate), []byte(key))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			config.Certificates = []tls.Certificate{pair}
 		}
 		transport := &http.Transport{TLSClientConfig: config}
@@ -119,9 +114,7 @@ func TestTokens(t *testing.T) {
 func raw(t *testing.T, s *connectivitytest.Server, request string) (int, string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.HTTP)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer conn.Close()
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
@@ -226,9 +219,7 @@ func TestDestinationsAndInfo(t *testing.T) {
 			} `json:"connectivity_service"`
 		}
 	}
-	if err := json.Unmarshal([]byte(s.VCAP(0)), &bound); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal([]byte(s.VCAP(0)), &bound))
 	api := bound["connectivity"][1]
 	if api.Plan != "api_access" || api.Credentials.Service.URL != s.URL {
 		t.Fatalf("found %+v", api)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -29,9 +30,7 @@ func start(t *testing.T) *connectivitytest.Server {
 func echo(t *testing.T, greeting string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
@@ -52,9 +51,7 @@ func echo(t *testing.T, greeting string) string {
 func connect(t *testing.T, s *connectivitytest.Server) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.SOCKS5)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(5 * time.Minute))
 	return conn
@@ -64,9 +61,7 @@ func connect(t *testing.T, s *connectivitytest.Server) net.Conn {
 func say(t *testing.T, conn net.Conn, send, expect string) {
 	t.Helper()
 	sent, err := hex.DecodeString(strings.ReplaceAll(send, " ", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if _, err := conn.Write(sent); err != nil {
 		t.Fatal(err)
 	}
@@ -134,9 +129,7 @@ func TestWhatTheProxyRefuses(t *testing.T) {
 	s.Map("kafka-broker-0:9093", echo(t, ""))
 	s.Map("10.0.0.1:443", echo(t, ""))
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	closed.Close()
 	s.Map("dead:1", closed.Addr().String())
 	token := s.Issue(s.Connectivity)

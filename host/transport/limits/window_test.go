@@ -4,15 +4,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 func TestWindows(t *testing.T) {
 	at := func(text string) time.Time {
 		t.Helper()
 		when, err := time.Parse(time.RFC3339, text)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return when
 	}
 	for _, c := range []struct{ windows, now, until string }{

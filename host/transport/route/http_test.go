@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/host/transport/route"
 )
@@ -30,9 +31,7 @@ func behind(t *testing.T, change func(*route.Settings)) (*connectivitytest.Serve
 	settings := route.Settings{Type: route.ConnectivityHTTP, VCAP: s.VCAP(0), Name: named}
 	change(&settings)
 	r, err := route.New(settings)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if r.Address() != s.HTTP {
 		t.Fatalf("expected %s, found %s", s.HTTP, r.Address())
 	}
@@ -44,20 +43,14 @@ func behind(t *testing.T, change func(*route.Settings)) (*connectivitytest.Serve
 func send(t *testing.T, roundTripper http.RoundTripper, method, address string, body io.Reader) (int, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(bounded(t), method, address, body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	request.SetBasicAuth("me", "password")
 	before := request.Header.Clone()
 	response, err := roundTripper.RoundTrip(request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if diff := cmp.Diff(before, request.Header); diff != "" {
 		t.Errorf("the caller's request was changed: %s", diff)
 	}
@@ -174,9 +167,7 @@ func TestConnectivityHTTPMakesNoConnections(t *testing.T) {
 	s := connectivitytest.NewServer()
 	defer s.Close()
 	r, err := route.New(route.Settings{Type: route.ConnectivityHTTP, VCAP: s.VCAP(0), Name: named})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if _, err := r.DialContext(bounded(t), "tcp", "kafka:9092"); err == nil || !strings.Contains(err.Error(),
 		"kafka.proxy.type") {
 		t.Errorf("found %v", err)
@@ -193,9 +184,7 @@ func TestWireBySOCKS(t *testing.T) {
 	defer secure.Close()
 	s.Map("example.com:44300", strings.TrimPrefix(secure.URL, "https://"))
 	r, err := route.New(route.Settings{Type: route.ConnectivitySOCKS5, VCAP: s.VCAP(0)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	transport := &http.Transport{TLSClientConfig: secure.Client().Transport.(*http.Transport).TLSClientConfig}
 	defer transport.CloseIdleConnections()
 	if status, text := send(t, r.RoundTripper(transport), "GET", "https://example.com:44300/", nil); status != 200 ||

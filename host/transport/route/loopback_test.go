@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/net/http/httpproxy"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/route"
 )
 
@@ -36,19 +37,13 @@ func TestLoopback(t *testing.T) {
 		{"http://sap.example", "", true},
 	} {
 		at, err := url.Parse(c.at)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		find := func(s route.Settings) bool {
 			t.Helper()
 			r, err := route.New(s)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			found, err := r.HTTPProxy().URL(&http.Request{URL: at})
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			if found != nil && found.Host != "proxy:8080" {
 				t.Errorf("%s: found proxy %s", c.at, found)
 			}

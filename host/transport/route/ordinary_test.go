@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/http/httpproxy"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/host/transport/route"
 )
@@ -78,9 +79,7 @@ func TestSOCKS5(t *testing.T) {
 		}
 		settings.Address = plainSOCKS(t, user, "secret", "kafka.corp:9092", echo(t))
 		r, err := route.New(settings)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		echoes(t, r, "kafka.corp:9092")
 		echoes(t, r, "broker.corp:9092")
 		if _, err := r.DialContext(bounded(t), "tcp", "other:1"); err == nil {
@@ -175,9 +174,7 @@ func TestHTTPConnect(t *testing.T) {
 				heard := make(chan *http.Request, 1)
 				r, err := route.New(route.Settings{Type: route.HTTP, Address: connectProxy(t, answer, piece, heard),
 					User: "me", Password: "secret:x", Name: named})
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				conn, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092")
 				request := <-heard
 				if request.Method != "CONNECT" || request.Host != "kafka.corp:9092" ||
@@ -194,9 +191,7 @@ func TestHTTPConnect(t *testing.T) {
 					}
 					return
 				}
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				defer conn.Close()
 				conn.SetDeadline(time.Now().Add(5 * time.Minute))
 				io.WriteString(conn, "abc")
@@ -214,9 +209,7 @@ func TestSilentProxies(t *testing.T) {
 	for kind, said := range map[string]string{route.HTTP: "HTTP/1.1 200 O", route.SOCKS5: "\x05"} {
 		address := listen(t, func(c net.Conn) { io.WriteString(c, said); io.Copy(io.Discard, c) })
 		r, err := route.New(route.Settings{Type: kind, Address: address, Attempt: 50 * time.Millisecond})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		caller := bounded(t)
 		if conn, err := r.DialContext(caller, "tcp", "kafka:9092"); err == nil {
 			conn.Close()
@@ -225,9 +218,7 @@ func TestSilentProxies(t *testing.T) {
 			t.Errorf("%s: expected the attempt's end, found the caller's: %v", kind, err)
 		}
 		r, err = route.New(route.Settings{Type: kind, Address: address})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(50*time.Millisecond, cancel)
 		if _, err := r.DialContext(ctx, "tcp", "kafka:9092"); !errors.Is(err, context.Canceled) {
@@ -273,18 +264,12 @@ func corporate(t *testing.T, system string, heard chan<- string) string {
 func get(t *testing.T, roundTripper http.RoundTripper, address string) (int, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(bounded(t), "GET", address, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	response, err := roundTripper.RoundTrip(request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return response.StatusCode, string(text)
 }
 
@@ -314,9 +299,7 @@ func TestCorporateProxy(t *testing.T) {
 	for name, settings := range map[string]route.Settings{"settings": own, "environment": fromEnvironment} {
 		t.Run(name, func(t *testing.T) {
 			r, err := route.New(settings)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			transport := &http.Transport{TLSClientConfig: secure.Client().Transport.(*http.Transport).TLSClientConfig}
 			defer transport.CloseIdleConnections()
 			roundTripper := r.RoundTripper(transport)
@@ -343,9 +326,7 @@ func TestCorporateProxy(t *testing.T) {
 	none := fromEnvironment
 	none.Type = route.None
 	r, err := route.New(none)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if r.HTTPProxy() != nil {
 		t.Error("expected type none to ignore the environment")
 	}

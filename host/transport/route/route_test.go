@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/host/transport/route"
@@ -30,9 +31,7 @@ func bounded(t *testing.T) context.Context {
 func listen(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
@@ -55,9 +54,7 @@ func echo(t *testing.T) string { return listen(t, func(c net.Conn) { io.Copy(c, 
 func echoes(t *testing.T, r *route.Route, address string) net.Conn {
 	t.Helper()
 	conn, err := r.DialContext(bounded(t), "tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(5 * time.Minute))
 	got := make([]byte, 3)
@@ -76,9 +73,7 @@ func named(short string) string { return "kafka.proxy." + strings.ReplaceAll(sho
 func file(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
 }
 
@@ -86,9 +81,7 @@ func TestNone(t *testing.T) {
 	address := echo(t)
 	for _, kind := range []string{route.Unset, route.None} {
 		r, err := route.New(route.Settings{Type: kind, AddressMap: map[string]string{"kafka.Corp:9092": address}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		echoes(t, r, address)
 		echoes(t, r, "Kafka.corp:9092")
 		if r.Address() != "" {
@@ -128,9 +121,7 @@ func TestConnectivity(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				settings.Type, settings.Name = kind, named
 				r, err := route.New(settings)
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				echoes(t, r, "kafka.virtual:9092")
 				if r.Address() != s.SOCKS5 || r.Type() != route.Connectivity {
 					t.Errorf("found %s, %s", r.Type(), r.Address())
@@ -148,13 +139,9 @@ func TestAddressMap(t *testing.T) {
 	defer s.Close()
 	s.Map("Kafka.virtual:19093", echo(t))
 	mapping, err := route.ParseAddressMap("broker.corp:9092-9094=Kafka.virtual:19092-19094")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	r, err := route.New(route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0), AddressMap: mapping, Outage: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	echoes(t, r, "Broker.corp:9093")
 	if e := s.Ledger(); e[len(e)-1].Target != "Kafka.virtual:19093" {
 		t.Errorf("expected the virtual host as it was written, found %+v", e[len(e)-1])
@@ -311,23 +298,17 @@ func TestSecretsAreNotLogged(t *testing.T) {
 	with := func(outage time.Duration) *route.Route {
 		r, err := route.New(route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0), Outage: outage,
 			Logger: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug - 10}))})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return r
 	}
 	r := with(5 * time.Minute)
 	first, err := r.Token(bounded(t), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	echoes(t, r, "kafka.virtual:9092")
 	s.ExpireTokens()
 	echoes(t, r, "kafka.virtual:9092")
 	second, err := r.Token(bounded(t), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	r = with(300 * time.Millisecond)
 	for _, rep := range []byte{1, 2, 3, 4, 5, 6, 7, 8} {
 		clear := s.Answer(rep, 0)
@@ -363,9 +344,7 @@ func TestTunnelsDropped(t *testing.T) {
 	s.Map("kafka.virtual:9092", echo(t))
 	r, err := route.New(route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0), Locations: []string{"", "EU"},
 		Outage: 5 * time.Minute, Attempt: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	conns := make([]net.Conn, 20)
 	for i := range conns {
 		conns[i] = echoes(t, r, "kafka.virtual:9092")
@@ -389,9 +368,7 @@ func TestTunnelsDropped(t *testing.T) {
 		}()
 	}
 	away := func(e connectivitytest.Entry) bool { return e.Code == socks.NetworkUnreachable }
-	if err := s.Wait(bounded(t), 3*len(conns), away); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.Wait(bounded(t), 3*len(conns), away))
 	s.Attach("EU")
 	for range conns {
 		if err := <-failed; err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/proxy"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/socks"
 )
 
@@ -251,9 +252,7 @@ func TestTrace(t *testing.T) {
 		steps = append(steps, e.Step)
 	}
 	conn, err := d.DialContext(bounded(t), "tcp", "kafka-broker-0:9093")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	conn.Close()
 	want := []socks.Step{socks.StepToken, socks.StepProxy, socks.StepGreeting, socks.StepAuthentication,
 		socks.StepConnect}

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/host/transport/socks"
 )
@@ -14,9 +15,7 @@ import (
 // TestKeepAlive: the tunnel is the connection to the proxy itself, and the kernel probes it.
 func TestKeepAlive(t *testing.T) {
 	system, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer system.Close()
 	double := connectivitytest.NewServer()
 	defer double.Close()
@@ -25,14 +24,10 @@ func TestKeepAlive(t *testing.T) {
 		return double.Issue(double.Connectivity), nil
 	}}
 	conn, err := d.DialContext(bounded(t), "tcp", "kafka.virtual:9092")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer conn.Close()
 	raw, err := conn.(*net.TCPConn).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	raw.Control(func(fd uintptr) {
 		on, _ := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE)
 		idle, _ := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE)

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/proxy"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/host/transport/socks"
 )
@@ -72,9 +73,7 @@ func TestOutage(t *testing.T) {
 			double, d := newPiped(t)
 			d.Outage = 5 * time.Minute
 			first, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			echoes(t, first)
 			if n := double.DropTunnels(); n != 1 {
 				t.Fatalf("expected one tunnel, found %d", n)
@@ -155,9 +154,7 @@ func TestLocations(t *testing.T) {
 			t.Helper()
 			before := len(asked())
 			conn, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			conn.Close()
 			if diff := cmp.Diff(want, asked()[before:]); diff != "" {
 				t.Error(diff)
@@ -259,9 +256,7 @@ func TestProxyAway(t *testing.T) {
 			return double.DialContext(ctx, network, address)
 		})
 		conn, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		conn.Close()
 
 		unknown := &net.DNSError{Err: "no such host", Name: "proxy.example", IsNotFound: true}
