@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
@@ -230,9 +231,9 @@ func (pg *Page) listed(at *listing) (phase, time.Duration, error) {
 		}
 	}
 	if follow != "" {
-		target, err := pg.Origin.Resolve(follow, "", pg.Base)
+		target, err := pg.Resolve(decode.Link{Href: follow})
 		if err != nil {
-			return nil, 0, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": " + err.Error()}
+			return nil, 0, err
 		}
 		if next.followed.Passed(target) {
 			return nil, 0, pg.circle(target)

@@ -43,7 +43,7 @@ func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.Field,
 	}
 	refused := feed.Unformatted(position)
 	f.UseFormat(refused)
-	pg := &Page{Reader: pool.Begin(o, f, response, feed.GuidCase(position)), at: at, rows: &arrivals{}}
+	pg := &Page{Reader: pool.Begin(o, f, response, feed.GuidCase(position)), at: at, rows: newArrivals()}
 	pg.Unformatted, pg.Exempt = refused, pg.exempt()
 	for _, name := range []string{"Date", "Location", "Retry-After"} {
 		if text := feed.Header(response.Headers, name); text != "" {
@@ -58,7 +58,7 @@ func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.Field,
 		}
 	case *loading:
 		p.applied = p.applied || applies(response.Headers)
-		pg.rows.marks = feed.Marks{Snapshot: p.snapshot, Begun: p.inside}
+		*pg.rows.marks = feed.Marks{Snapshot: p.snapshot, Begun: p.inside}
 	case *rescanning:
 		if err := pg.beginWalk(p, pool, o, response); err != nil {
 			return nil, err
@@ -74,7 +74,7 @@ func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.Field,
 // that its entity is deleted.
 func BeginDocument(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response) *Page {
 	guids := feed.Header(response.Headers, wit.OffsetHeader+feed.GuidField)
-	pg := &Page{Reader: pool.Begin(o, f, response, guids), at: &loading{}, rows: &arrivals{}, document: true}
+	pg := &Page{Reader: pool.Begin(o, f, response, guids), at: &loading{}, rows: newArrivals(), document: true}
 	pg.Single, pg.Exempt = true, pg.exempt()
 	if pg.Base == "" {
 		pg.Base = f.Service + "/" + f.Address

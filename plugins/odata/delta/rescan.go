@@ -72,7 +72,7 @@ func (pg *Page) beginWalk(p *rescanning, pool *feed.Pool, o *feed.Context, respo
 	if pg.rows.keys, ok = readKeys(p.came); !ok {
 		return &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: the keys of the load can't be read"}
 	}
-	pg.rows.marks = feed.Marks{Snapshot: p.snapshot, Begun: p.begun}
+	*pg.rows.marks = feed.Marks{Snapshot: p.snapshot, Begun: p.begun}
 	if pg.walk, err = feed.BeginLoad(pool, o, set, p.walk, response); err != nil {
 		return err
 	}

@@ -22,10 +22,12 @@ type arrivals struct {
 	keys        keySet
 	// origin is that of the last row handed on.
 	origin uint32
-	// asked are the entities that are read by their keys.
-	asked rereads
-	marks feed.Marks
+	// asked are the entities that are read by their keys, marks what holds the last row back in a load with marks.
+	asked *rereads
+	marks *feed.Marks
 }
+
+func newArrivals() *arrivals { return &arrivals{asked: &rereads{}, marks: &feed.Marks{}} }
 
 // take makes rows of what came: entries as they are, deleted ones as the settings say.
 func (pg *Page) take(portion *wit.Portion) error {

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/feed"
@@ -153,7 +154,7 @@ func (pg *Page) noLink(applied bool, what string) error {
 	default:
 		text += ", found none: the service doesn't track changes of this set"
 	}
-	if pg.Atom && pg.Feed.ODP == nil {
+	if pg.Decoder.Atom && pg.Feed.ODP == nil {
 		text += "; " + pg.Feed.Setting(entry.NameFormat) +
 			" = json asks in the other format, in which some services give one"
 	}
@@ -202,8 +203,8 @@ func (pg *Page) accepted() (next phase, wait time.Duration, err error) {
 	}
 	url := pg.at.target()
 	if location := feed.Header(pg.headers, "Location"); location != "" {
-		if url, err = pg.Origin.Resolve(location, "", pg.Base); err != nil {
-			return nil, 0, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": it answered 202: " + err.Error()}
+		if url, err = pg.Resolve(decode.Link{Href: location}); err != nil {
+			return nil, 0, err
 		}
 	}
 	wait, ok := fault.RetryAfter(feed.Header(pg.headers, "Retry-After"), pg.Answer.At)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/load"
@@ -18,9 +19,8 @@ type Reader struct {
 	Pool   *Pool
 	opened *Context
 	Feed   *Feed
-	// Origin is the connector's, Base what relative links of the answer stand on.
-	Origin *uri.Origin
-	Base   string
+	// Base is what relative links of the answer stand on.
+	Base string
 	// Answer is the response without its body; Body is that of one that is no success. Out is what the last piece of
 	// another one came to.
 	Answer wit.Response
@@ -31,8 +31,8 @@ type Reader struct {
 	// Unformatted: the service refuses $format, see format.go.
 	Unformatted bool
 
-	Decoder decode.Decoder
-	Atom    bool
+	// Decoder is nil until the first bytes have shown the format.
+	Decoder *formatDecoder
 	// Single: the answer is one entity, and no page of rows.
 	Single bool
 	// Exempt tells of a row whether it need not meet the filter, nil: all must.
@@ -40,7 +40,7 @@ type Reader struct {
 	// page audits those of a page of the whole set, nil until there was one.
 	page *load.Page
 	// doubt is what the rows of its last piece wait for.
-	doubt doubt
+	doubt *doubt
 	// Ended: the page's last piece came. declared: the schemas were handed on; each page hands them on again, so that
 	// an abandoned one takes nothing with it.
 	Ended, declared bool
@@ -50,14 +50,14 @@ type Reader struct {
 // and a format.
 type Pool struct {
 	Spare    []*Reader
-	Decoders []spareDecoder
+	Decoders []*formatDecoder
 }
 
-// spareDecoder is one that has read a page to its end.
-type spareDecoder struct {
-	feed    *Feed
-	atom    bool
-	decoder decode.Decoder
+// formatDecoder is one of a feed's rows in a format.
+type formatDecoder struct {
+	decode.Decoder
+	feed *Feed
+	Atom bool
 }
 
 // MaxSpare is how many readers and how many decoders a pool keeps: a decoder keeps some 90 KB, and a connector may have
@@ -74,8 +74,8 @@ func (p *Pool) Begin(o *Context, f *Feed, response *wit.Response, guids string) 
 		r, p.Spare = p.Spare[n-1], p.Spare[:n-1]
 	}
 	r.Pool, r.opened, r.Feed, r.Ended, r.declared = p, o, f, false, false
-	r.Unformatted, r.Single, r.Exempt, r.doubt = false, false, nil, doubt{}
-	r.Origin, r.Body = &o.Origin, r.Body[:0]
+	r.Unformatted, r.Single, r.Exempt, r.doubt = false, false, nil, &doubt{}
+	r.Body = r.Body[:0]
 	r.Answer = wit.Response{Status: response.Status, At: response.At}
 	r.Base = string([]byte(response.Target))
 	r.guidCase = caseOf(guids)
@@ -86,16 +86,16 @@ func (p *Pool) Begin(o *Context, f *Feed, response *wit.Response, guids string) 
 func (p *Pool) End(r *Reader, sound bool) {
 	if sound && r.Decoder != nil {
 		r.Decoder.Reset()
-		p.keep(spareDecoder{r.Feed, r.Atom, r.Decoder})
+		p.keep(r.Decoder)
 	}
-	r.Decoder, r.opened, r.Feed, r.Origin = nil, nil, nil, nil
+	r.Decoder, r.opened, r.Feed = nil, nil, nil
 	if len(p.Spare) < MaxSpare {
 		p.Spare = append(p.Spare, r)
 	}
 }
 
 // keep keeps a decoder in the place of the one that has waited longest, where there are enough.
-func (p *Pool) keep(d spareDecoder) {
+func (p *Pool) keep(d *formatDecoder) {
 	if len(p.Decoders) == MaxSpare {
 		p.Decoders = slices.Delete(p.Decoders, 0, 1)
 	}
@@ -103,12 +103,12 @@ func (p *Pool) keep(d spareDecoder) {
 }
 
 // kept is a spare decoder of a feed and format, nil if there is none.
-func (p *Pool) kept(f *Feed, atom bool) decode.Decoder {
-	at := slices.IndexFunc(p.Decoders, func(d spareDecoder) bool { return d.feed == f && d.atom == atom })
+func (p *Pool) kept(f *Feed, atom bool) *formatDecoder {
+	at := slices.IndexFunc(p.Decoders, func(d *formatDecoder) bool { return d.feed == f && d.Atom == atom })
 	if at < 0 {
 		return nil
 	}
-	d := p.Decoders[at].decoder
+	d := p.Decoders[at]
 	p.Decoders = slices.Delete(p.Decoders, at, at+1)
 	return d
 }
@@ -167,9 +167,8 @@ func (r *Reader) Choose(piece []byte, last bool) bool {
 		return false
 	}
 	atom := isAtom(piece, r.Feed.Atom)
-	r.Atom = atom
 	if r.Decoder = r.Pool.kept(r.Feed, atom); r.Decoder == nil {
-		r.Decoder = r.Feed.NewDecoder(piece)
+		r.Decoder = &formatDecoder{r.Feed.NewDecoder(piece), r.Feed, atom}
 	}
 	return true
 }
@@ -207,13 +206,18 @@ func (r *Reader) What() string { return r.Feed.What() }
 
 // Resolve turns a link of the answer into a target on the connector's origin.
 func (r *Reader) Resolve(link decode.Link) (string, error) {
-	target, err := r.Origin.Resolve(link.Href, link.Base, r.Base)
+	return r.Feed.Resolve(&r.opened.Origin, link, r.Base)
+}
+
+// Resolve turns a link of the service into a target on the connector's origin.
+func (f *Feed) Resolve(origin *uri.Origin, link decode.Link, base string) (string, error) {
+	target, err := origin.Resolve(link.Href, link.Base, base)
 	var foreign *uri.ForeignError
 	switch {
 	case errors.As(err, &foreign):
-		return "", fault.Config("sap.odata.link.hosts", r.What()+": "+err.Error())
+		return "", fault.Config(config.LinkHosts, f.What()+": "+err.Error())
 	case err != nil:
-		return "", &wit.Fault{Kind: wit.FaultData, Message: r.What() + ": " + err.Error()}
+		return "", &wit.Fault{Kind: wit.FaultData, Message: f.What() + ": " + err.Error()}
 	}
 	return target, nil
 }

@@ -108,7 +108,7 @@ func (r *Reader) undeclared(properties []string) (names []string) {
 
 // judge takes a piece of the metadata. With the last one it decides about what the rows bring.
 func (r *Reader) judge(piece []byte, last bool) (waits bool, err error) {
-	f, d := r.Feed, &r.doubt
+	f, d := r.Feed, r.doubt
 	if len(d.document)+len(piece) > maxMetadata {
 		return false, &wit.Fault{Kind: wit.FaultData, Message: r.What() + ": expected $metadata of at most " +
 			strconv.Itoa(maxMetadata) + " bytes, found more"}

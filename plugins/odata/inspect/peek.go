@@ -81,8 +81,7 @@ func Peek(root, set string, rows int, given []wit.Setting, state []byte, answers
 	}
 	if follow != nil {
 		o := entry.Origin(entry.Table.Values(given))
-		pg := feed.Reader{Feed: f, Origin: &o, Base: target}
-		inside, err := pg.Resolve(follow.Link)
+		inside, err := f.Resolve(&o, follow.Link, target)
 		if err != nil {
 			return wit.Reply{}, err
 		}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/feed"
@@ -154,9 +155,9 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 	case next != "" && s.pages == maxStorePages:
 		return pg.anew("it has more than " + strconv.Itoa(maxStorePages) + " pages")
 	case next != "":
-		target, err := pg.Origin.Resolve(next, "", pg.Base)
+		target, err := pg.Resolve(decode.Link{Href: next})
 		if err != nil {
-			return portion, true, &wit.Fault{Kind: wit.FaultData, Message: what + ": " + err.Error()}
+			return portion, true, err
 		}
 		r := ListRequest(f.Query.On(target))
 		r.Tag = StoreTag
