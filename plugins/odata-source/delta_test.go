@@ -801,7 +801,7 @@ func TestDeltaOfOddServices(t *testing.T) {
 		message string
 	}{
 		{"an expired token is answered with an empty feed and no link", func(string) string { return feed + "</feed>" },
-			"expected a delta link at the end of the changes, found none: the changes behind them can't be asked for"},
+			"expected a delta link at the end of the changes, found none: the changes after them can't be asked for"},
 		{"pages of changes go in a circle", func(asked string) string {
 			return feed + link("next", strings.ReplaceAll(strings.TrimSuffix(asked, "&$skiptoken=1"), "&",
 				"&amp;")+"&amp;$skiptoken=1") + "</feed>"

@@ -89,7 +89,7 @@ func once(number int, change func(s *unsorted)) func(*unsorted, int, *http.Reque
 	}
 }
 
-// loadAll loads the set, each page by an instance that knows nothing, and tells how many of its rows did not come.
+// loadAll loads the set, each page by an instance that knows nothing, and reports how many of its rows did not come.
 func (s *unsorted) loadAll(t *testing.T, settings ...string) (l *fullLoad, offset []wit.Field, missing int, err error) {
 	t.Helper()
 	before := slices.Clone(s.rows)

@@ -95,7 +95,7 @@ func restsAtStart(f *feed.Feed, cause wit.Cause, complete int64, next string) {
 	}
 }
 
-// CheckOffset tells whether an offset, stored by another version or set by an operator, can be gone on from.
+// CheckOffset reports whether an offset, stored by another version or set by an operator, can be gone on from.
 func (p *plugin) CheckOffset(partition []wit.Field, offset []wit.Field) error {
 	for _, name := range []string{"service", "entityset"} {
 		v, ok := wit.Lookup(partition, name)

@@ -291,7 +291,7 @@ func (s *odd) move() {
 	}
 }
 
-// read loads the set and tells how many of the rows that were there all the time are missing, and how many came more
+// read loads the set and reports how many of the rows that were there all the time are missing, and how many came more
 // than once.
 func (s *odd) read(t *testing.T, settings ...string) (missing, twice int, err error) {
 	s.t, s.gone = t, map[int]bool{}
@@ -366,7 +366,7 @@ func TestRowsOutOfOrder(t *testing.T) {
 }
 
 // However a service writes the number of rows in its links, also so that nobody can read it, a row that goes before
-// them hides no other: the pages go by key, and where the service doesn't sort the load begins anew.
+// them hides no other: the pages go by key, and where the service doesn't sort the load begins again.
 func TestRowsThatGoBeforeLinksThatCount(t *testing.T) {
 	for _, links := range []string{"token", "base64", "offset", "page", "sealed"} {
 		for _, first := range []int{1, 5000} {

@@ -103,7 +103,7 @@ func TestODPAsksOnce(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		job  time.Duration
-		// lose tells whether an answer is lost on its way.
+		// lose reports whether an answer is lost on its way.
 		lose func(q *wit.Request) bool
 	}{
 		{"the answer", 0, func(q *wit.Request) bool {

@@ -71,7 +71,7 @@ func name(feeds []feed.Feed) {
 	}
 }
 
-// ready writes the context and tells the feeds.
+// ready writes the context and lists the feeds.
 func ready(o *feed.Context, v setting.Values) (wit.SourceOpening, error) {
 	out := &wit.SourceOpened{Context: feed.PackContext(o)}
 	for i := range o.Feeds {
@@ -86,7 +86,7 @@ func ready(o *feed.Context, v setting.Values) (wit.SourceOpening, error) {
 			w.Cron = wit.Ptr(f.Cron)
 		case f.Period > 0:
 			w.PollEveryMs = wit.Ptr(uint32(f.Period) * 1000)
-		case f.Told() && f.Subscribing.Check > 0:
+		case f.OnlyNotified() && f.Subscribing.Check > 0:
 			w.PollEveryMs = wit.Ptr(uint32(f.Subscribing.Check) * 1000)
 		}
 		out.Feeds = append(out.Feeds, w)

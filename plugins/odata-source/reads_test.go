@@ -216,7 +216,7 @@ func TestDeafServices(t *testing.T) {
 	}
 }
 
-// TestMicros: digits behind milliseconds arrive, as values, in keys by which pages are asked for and in cursors. Rows
+// TestMicros: digits after milliseconds arrive, as values, in keys by which pages are asked for and in cursors. Rows
 // are asked for in Atom, and JSON is refused.
 func TestMicros(t *testing.T) {
 	const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="At"/></Key><Property Name="At" Type="Edm.DateTime" Nullable="false" Precision="7"/>` +

@@ -32,7 +32,7 @@ func TestWrongReads(t *testing.T) {
 			"Freight is a property of NorthwindModel.Order, which needs no expansion"},
 		{condition("0", "Fright", "eq", "1"), "filter#0.property", "the nearest name is Freight"},
 		{condition("0", "Customer", "eq", "1"), "filter#0.property",
-			"Customer is a navigation property; expected a property behind it, such as Customer/CustomerID"},
+			"Customer is a navigation property; expected a property after it, such as Customer/CustomerID"},
 		{condition("0", "Order_Details/Quantity", "eq", "1"), "filter#0.property",
 			"name Order_Details in sap.odata#00.expand, too"},
 		{condition("0", "OrderID", "eq", "ten"), "filter#0.low",

@@ -34,7 +34,7 @@ func (f *follower) subscribe() {
 
 // TestNotificationStore: what was changed while nobody listened, and is told by nobody, is found in SAP's notification
 // store: each entity is read once as it is now, also where a load was under way. Where the store can't say which
-// entities, the set is read anew; where there is none, that is said.
+// entities, the set is read again; where there is none, that is said.
 func TestNotificationStore(t *testing.T) {
 	serviceName := sapNorthwind[strings.LastIndexByte(sapNorthwind, '/')+1:]
 	isStore := func(q *wit.Request) bool { return strings.HasPrefix(q.Target, notify.StoreTarget) }
@@ -69,7 +69,7 @@ func TestNotificationStore(t *testing.T) {
 		{name: "an end that never comes", answered: replace("</feed>",
 			`<link rel="next" href="NotificationCollection?$skiptoken=0"/></feed>`), anew: true},
 		{name: "no store", answered: func(q *wit.Request, r *wit.Response) { r.Status, r.Body = 404, nil },
-			message: "notification.catchup = reload reads the set anew"},
+			message: "notification.catchup = reload reads the set again"},
 		{name: "garbage", answered: func(q *wit.Request, r *wit.Response) { r.Body = []byte("<html>") },
 			message: "a feed of notifications"},
 	} {

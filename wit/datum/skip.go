@@ -47,8 +47,8 @@ const (
 	TagStruct
 )
 
-// IsNull tells whether a structured value of an optional node is null, and how many bytes its branch number takes; of a
-// node that is not optional it is never null and takes none. size is 0 or -1 when the bytes are bad.
+// IsNull reports whether a structured value of an optional node is null, and how many bytes its branch number takes; of
+// a node that is not optional it is never null and takes none. size is 0 or -1 when the bytes are bad.
 func IsNull(n *wit.Node, b []byte) (null bool, size int, ok bool) {
 	if !n.Optional {
 		return false, 0, true
@@ -88,8 +88,8 @@ type skipping struct {
 }
 
 // Short is where the value of a node ends that begins at i in b and is of a usual kind and size: a null, a number, a
-// boolean, a text or bytes of less than 8 KiB. 0: it is another, which [Skip] knows, or bad. It checks what Skip checks,
-// in a fraction of its time.
+// boolean, a text or bytes of less than 8 KiB. 0: it is another, which [Skip] knows, or bad. It checks what Skip
+// checks, in a fraction of its time.
 func Short(n *wit.Node, b []byte, i int) (end int) {
 	var k skipping
 	return k.short(n, b, i)
@@ -138,7 +138,7 @@ func (k *skipping) short(n *wit.Node, b []byte, i int) (end int) {
 	return end
 }
 
-// text is where a text of less than 8 KiB ends that begins at i, behind its branch; 0: it is longer, or bad.
+// text is where a text of less than 8 KiB ends that begins at i, after its branch; 0: it is longer, or bad.
 func (k *skipping) text(b []byte, i int) (end int) {
 	if len(b)-i < 2 {
 		return 0
@@ -254,7 +254,7 @@ func skipValue(nodes []wit.Node, n *wit.Node, b []byte, i, depth int, k *skippin
 	return skipItems(nodes, n, b, i, depth, k)
 }
 
-// isLongDecimal tells whether content is that of a Decimal and longer than one may be.
+// isLongDecimal reports whether content is that of a Decimal and longer than one may be.
 func isLongDecimal(n *wit.Node, content []byte) bool {
 	return len(content) > MaxDecimalBytes && n.Kind == wit.Bytes && n.Name != nil && *n.Name == wit.NameDecimal
 }

@@ -41,7 +41,7 @@ type Nested struct {
 	Bytes  []byte
 }
 
-// Read reads the structured value of a node at the start of b and tells its size.
+// Read reads the structured value of a node at the start of b and its size.
 func Read(nodes []wit.Node, node uint32, b []byte) (any, int, error) {
 	r := reader{b: b}
 	v, err := r.structured(nodes, node, 0)
@@ -51,7 +51,7 @@ func Read(nodes []wit.Node, node uint32, b []byte) (any, int, error) {
 	return v, r.i, nil
 }
 
-// ReadDynamic reads the dynamic value at the start of b and tells its size.
+// ReadDynamic reads the dynamic value at the start of b and its size.
 func ReadDynamic(b []byte) (any, int, error) {
 	r := reader{b: b}
 	v, err := r.dynamic(0)

@@ -80,7 +80,7 @@ func (a *Adviser) Inquiry() wit.Inquiry {
 	return wit.Inquiry{Done: &a.Examined}
 }
 
-// Next is the number of the group behind the last one of those that begin so, with as many digits; "" behind the last
+// Next is the number of the group after the last one of those that begin so, with as many digits; "" after the last
 // that there can be, or where that lacks one of the settings that it must have.
 func (a *Adviser) Next(all []setting.Group, mandatory ...string) string {
 	if len(all) == 0 {
@@ -122,7 +122,7 @@ func (a *Adviser) Hide(applies func(name string) bool) {
 	}
 }
 
-// Applies tells what holds for the settings of both connectors.
+// Applies says what holds for the settings of both connectors.
 func (a *Adviser) Applies(name string) bool {
 	return !strings.HasPrefix(name, "sap.odata.oauth.") || a.Values.Word("sap.odata.auth.type") == "oauth2"
 }
@@ -135,7 +135,7 @@ func succeeded(answer *wit.Response) bool { return answer.Status >= 200 && answe
 // offer is a service of the catalogue: its path, and that and its name in lower case.
 type offer struct{ path, lower, name string }
 
-// Get is the answer to a request, nil while it is not there. Requests are told apart by their tags.
+// Get is the answer to a request, nil while it is not there. Requests are distinguished by their tags.
 func (a *Adviser) Get(r wit.Request) *wit.Response {
 	if !slices.ContainsFunc(a.wanted, func(w wit.Request) bool { return w.Tag == r.Tag }) {
 		a.wanted = append(a.wanted, r)
@@ -149,7 +149,7 @@ func (a *Adviser) Get(r wit.Request) *wit.Response {
 	return nil
 }
 
-// following is the next number of a group, with as many digits; "" behind the last.
+// following is the next number of a group, with as many digits; "" after the last.
 func following(digits string) string {
 	n, err := strconv.Atoi(digits)
 	if err != nil || n >= 999 {
@@ -190,7 +190,7 @@ func (a *Adviser) Complain(name, text string) {
 	}
 }
 
-// Hint says beside a setting what is worth knowing and no error: validation has no other place for it than the
+// Hint says next to a setting what is worth knowing and no error: validation has no other place for it than the
 // documentation.
 func (a *Adviser) Hint(name, text string) {
 	if e := a.At(name); e != nil && !strings.Contains(e.Spec.Documentation, text) {

@@ -17,7 +17,7 @@ var Catalogues = []string{checkup.Catalogue, "/sap/opu/odata/IWFND/CATALOGSERVIC
 // Service is a service of the catalogue.
 type Service struct{ Name, Version, Title, Path string }
 
-// ReadCatalogue reads an answer of the catalogue; next is the link to what comes behind it, "" for none. Errors are
+// ReadCatalogue reads an answer of the catalogue; next is the link to what comes after it, "" for none. Errors are
 // *wit.Fault.
 func ReadCatalogue(answer *wit.Response) (rows []Service, next string, err error) {
 	const what = "catalogue of services"

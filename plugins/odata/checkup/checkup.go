@@ -35,7 +35,7 @@ type Service struct {
 	Path string
 	// Setting is the one that names it.
 	Setting string
-	// Written tells whether the connector writes to it, and so needs a token.
+	// Written reports whether the connector writes to it, and so needs a token.
 	Written bool
 	// Sets are the entity sets of it that the settings name.
 	Sets []Set
@@ -103,7 +103,7 @@ func document(v jsontext.Value) wit.Reply {
 type step struct {
 	name, setting string
 	request       wit.Request
-	// then is what is to be asked behind a good answer to request; nil: nothing.
+	// then is what is to be asked after a good answer to request; nil: nothing.
 	then func(*wit.Response) (wit.Request, error)
 	// read says what a good answer holds, or what is wrong with it.
 	read func(*wit.Response) (string, error)

@@ -45,7 +45,7 @@ func (pg *Page) takeImage(row *wit.Row, watched []decode.Span) {
 	c.merged = append(c.merged, *row)
 }
 
-// exempt tells which rows need not meet a filter: deleted ones, of which the keys alone may have come, and states
+// exempt says which rows need not meet a filter: deleted ones, of which the keys alone may have come, and states
 // before a change that are left out.
 func (pg *Page) exempt() func(row int) bool {
 	if pg.Feed.Watch < 0 {
@@ -91,7 +91,7 @@ func (f Set) textOf(column int, b []byte) (string, bool) {
 	return string(b[size:]), true
 }
 
-// negative tells whether a column's number is below 0.
+// negative reports whether a column's number is below 0.
 func (f Set) negative(column int, b []byte) bool {
 	c := &f.Layout.Columns[column]
 	b, null := f.bare(column, b)

@@ -29,7 +29,7 @@ func (f Set) Next(offset []wit.Field, cause wit.Cause, now int64) (wit.Step, err
 	case cause.Snapshot != nil && !rests:
 		return wit.Step{Idle: wit.Chosen}, nil // after what is being read
 	case cause.Snapshot != nil:
-		at = f.beside(rest, *cause.Snapshot, now)
+		at = f.readWhole(rest, *cause.Snapshot, now)
 	case rests:
 		at, err = f.wake(rest, cause, now)
 	case at == nil:
@@ -57,20 +57,20 @@ func (f Set) first(c course) phase {
 	return &loading{course: c, url: f.Pages.Plain(false)}
 }
 
-// beside is a load of the whole set beside the changes: they go on from the link at which they rest, so that nothing
+// readWhole is a load of the whole set next to the changes: they go on from the link at which they rest, so that nothing
 // that changes or is deleted meanwhile is missing from them.
-func (f Set) beside(rest *resting, ident string, now int64) phase {
+func (f Set) readWhole(rest *resting, ident string, now int64) phase {
 	number, err := strconv.Atoi(ident)
 	if err != nil || number <= 0 {
 		number = int(now)
 	}
 	c := course{began: int(now), rewritten: rest.rewritten, snapshot: number}
-	return &rescanning{course: c, link: rest.link, beside: true, walk: f.Pages.First(now).Fields()}
+	return &rescanning{course: c, link: rest.link, onDemand: true, walk: f.Pages.First(now).Fields()}
 }
 
 // wake asks for changes.
 func (f Set) wake(rest *resting, cause wit.Cause, now int64) (phase, error) {
-	next := &changing{course: rest.course, url: rest.link, untold: f.Told() && cause.Poll != nil}
+	next := &changing{course: rest.course, url: rest.link, unnotified: f.OnlyNotified() && cause.Poll != nil}
 	if next.began = int(now); cause.Start == nil {
 		return next, nil
 	}
@@ -99,9 +99,9 @@ func (f Set) resume(at phase, cause wit.Cause, now int64) phase {
 			link = f.tokenURL(p.token)
 		}
 		sdk.Log(wit.LevelWarn,
-			f.What()+": a load that an earlier version of this plugin began is begun anew; rows that "+
+			f.What()+": a load that an earlier version of this plugin began is begun again; rows that "+
 				"came are delivered again")
-		return &rescanning{course: p.course, link: link, beside: p.kept != "", walk: f.Pages.First(now).Fields()}
+		return &rescanning{course: p.course, link: link, onDemand: p.kept != "", walk: f.Pages.First(now).Fields()}
 	}
 	return at
 }
@@ -138,7 +138,7 @@ func (f Set) fetch(at phase) (fetch *wit.Fetch, err error) {
 	return fetch, err
 }
 
-// question asks what an ODP service says beside the set.
+// question asks what an ODP service says in addition to the set.
 func (f Set) question(url string) wit.Request {
 	return service.Get("", f.Query.On(url), "application/json")
 }
@@ -182,7 +182,7 @@ func (f Set) rewriting() string {
 	return strconv.Quote(f.Tracking.Regex) + " " + strconv.Quote(f.Tracking.Replacement)
 }
 
-// leadsToChanges tells whether a link asks for changes since a token, and not for a page of an answer.
+// leadsToChanges reports whether a link asks for changes since a token, and not for a page of an answer.
 func leadsToChanges(link string) bool {
 	_, query, _ := strings.Cut(link, "?")
 	_, skips := uri.Option(query, "$skiptoken")

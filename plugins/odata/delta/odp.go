@@ -284,7 +284,7 @@ func (pg *Page) fromToken(at *listing) (phase, error) {
 	return f.rest(at.course, link, int64(now)), nil
 }
 
-// better tells whether a link is to be taken rather than another: of a first load its own, the newest; of changes the
+// better reports whether a link is to be taken rather than another: of a first load its own, the newest; of changes the
 // newest; for a lost token the oldest.
 func better(why string, a, b deltaLinkRow) bool {
 	if why == whyLost {
@@ -307,8 +307,8 @@ func TokenOf(link string) string {
 	return ""
 }
 
-// younger tells whether one of ODP's tokens, which begin with D and a time, is younger than another. It isn't known of
-// others.
+// younger reports whether one of ODP's tokens, which begin with D and a time, is younger than another. It isn't known
+// of others.
 func younger(a, b string) bool {
 	a, b = strings.Trim(a, "'"), strings.Trim(b, "'")
 	timed := func(s string) bool {

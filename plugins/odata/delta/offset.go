@@ -44,7 +44,7 @@ func (p *loading) items() []load.Item {
 
 func (p *rescanning) items() []load.Item {
 	return append(p.course.items(), load.Item{Name: "url", Text: &p.link}, load.Item{Name: "beside",
-		Flag: &p.beside},
+		Flag: &p.onDemand},
 		load.Item{Name: "inside", Flag: &p.begun}, load.Item{Name: "came", Text: &p.came})
 }
 
@@ -52,7 +52,7 @@ func (p *changing) items() []load.Item {
 	return append(p.course.items(), load.Item{Name: "url", Text: &p.url}, load.Item{Name: "link", Text: &p.link},
 		load.Item{Name: "inside", Flag: &p.inside}, load.Item{Name: "seen", Number: &p.seen, Least: 1},
 		load.Item{Name: "again", Flag: &p.again}, load.Item{Name: "relinked", Flag: &p.relinked},
-		load.Item{Name: "untold", Flag: &p.untold},
+		load.Item{Name: "untold", Flag: &p.unnotified},
 		load.Item{Name: "followed", Trail: &p.followed})
 }
 
@@ -165,7 +165,7 @@ func (p *rescanning) read(offset []wit.Field) error {
 	if p.came != "" {
 		prefix = walkField
 	}
-	p.beside = p.beside || text(offset, "kept") != "" // as versions before have it
+	p.onDemand = p.onDemand || text(offset, "kept") != "" // as versions before have it
 	p.walk = without(prefix, offset)
 	at, err := load.Read(p.walk)
 	if at == nil && err == nil {
@@ -186,13 +186,13 @@ func flag(fields []wit.Field, name string) bool {
 	return ok && v.Boolean != nil && *v.Boolean
 }
 
-// Check tells whether an offset can be gone on from.
+// Check reports whether an offset can be gone on from.
 func Check(offset []wit.Field) error {
 	_, err := read(offset)
 	return err
 }
 
-// Tracked tells whether an offset is one of delta mode.
+// Tracked reports whether an offset is one of delta mode.
 func Tracked(offset []wit.Field) bool {
 	_, ok := wit.Lookup(offset, "phase")
 	return ok

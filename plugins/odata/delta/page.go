@@ -82,7 +82,7 @@ func BeginDocument(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit
 	return pg
 }
 
-// applies tells whether the answer says that changes are tracked.
+// applies reports whether the answer says that changes are tracked.
 func applies(headers []wit.Header) bool {
 	for _, h := range headers {
 		if !strings.EqualFold(h.Name, "Preference-Applied") {
@@ -174,7 +174,8 @@ func (pg *Page) goOn(portion *wit.Portion, next phase) {
 	portion.Next, portion.More = &fields, !rests
 }
 
-// whole reads an answer that is short: what an ODP service says beside the set, errors, and answers without rows.
+// whole reads an answer that is short: what an ODP service says in addition to the set, errors, and answers without
+// rows.
 func (pg *Page) whole(piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
 	room := feed.MaxErrorBody*4 - len(pg.Body)
 	if pg.Answer.Status < 300 && len(piece) > room {

@@ -83,8 +83,8 @@ type loading struct {
 type rescanning struct {
 	course
 	link string
-	// beside: somebody has asked for it, and nothing depends on it.
-	beside bool
+	// onDemand: somebody has asked for it, and nothing depends on it.
+	onDemand bool
 	// begun: rows of the load were handed on.
 	begun bool
 	// came are the keys that came before, "": none are known, so that all rows are delivered.
@@ -93,7 +93,7 @@ type rescanning struct {
 	walk []wit.Field
 }
 
-// changing reads changes since a delta link. Its first request tells the service that all before has arrived (P1).
+// changing reads changes since a delta link. Its first request says to the service that all before has arrived (P1).
 type changing struct {
 	course
 	url string
@@ -107,8 +107,8 @@ type changing struct {
 	// again: they were asked for from their link once more, since the service did not come to its answer (202).
 	// relinked: they were since a page of them could not be had.
 	again, relinked bool
-	// untold: they were asked for although no notification had come, see [entry.NotificationCheck].
-	untold bool
+	// unnotified: they were asked for although no notification had come, see [entry.NotificationCheck].
+	unnotified bool
 	// followed are the links that led here.
 	followed load.Trail
 }

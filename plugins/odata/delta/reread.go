@@ -103,7 +103,7 @@ func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (port
 	}
 	delete(c.asked.open, number)
 	switch portion.Data, portion.Rows = a.data, a.rows; {
-	case deleted && pg.walk != nil: // the changes tell of it, if anybody has to know
+	case deleted && pg.walk != nil: // the changes name it, if anybody has to know
 		portion.Data, portion.Rows = nil, nil
 	case deleted:
 		if a.when == 0 {

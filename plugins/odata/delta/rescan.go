@@ -12,7 +12,7 @@ import (
 
 // The links of a load in delta mode hold the service's token, so that its pages can't be asked for by key. Where the
 // links count rows, or nothing shows that they don't, a row that is deleted meanwhile shifts another one to where
-// nobody reads it. That row hasn't changed, so no changes tell of it, and many services don't tell of the deleted one
+// nobody reads it. That row hasn't changed, so no changes name it, and many services don't report the deleted one
 // either (CAP, see SERVICES.md). So the set is read once more after such a load, as full mode reads it and without a
 // token (P13): its keys, and of rows whose keys did not come the whole. The changes since the load began follow.
 
@@ -111,14 +111,14 @@ func (pg *Page) decodeWalk(p *rescanning, tag string, status uint16, piece []byt
 // given up, since the changes depend on it in nothing. It is nil where the failure stands.
 func (pg *Page) without(p *rescanning, err error) phase {
 	var failed *wit.Fault
-	if !p.beside || !errors.As(err, &failed) || failed.Kind != wit.FaultData && failed.Kind != wit.FaultGone &&
+	if !p.onDemand || !errors.As(err, &failed) || failed.Kind != wit.FaultData && failed.Kind != wit.FaultGone &&
 		failed.Kind != wit.FaultNotFound {
 		return nil
 	}
 	if p.pass == 0 {
 		sdk.Log(wit.LevelWarn, failed.Message+"; the snapshot is read from its beginning again")
 		c := course{began: int(pg.Answer.At), rewritten: p.rewritten, snapshot: p.snapshot, pass: 1}
-		return &rescanning{course: c, link: p.link, beside: true, walk: pg.Feed.Pages.First(pg.Answer.At).Fields()}
+		return &rescanning{course: c, link: p.link, onDemand: true, walk: pg.Feed.Pages.First(pg.Answer.At).Fields()}
 	}
 	sdk.Log(wit.LevelError, failed.Message+"; the snapshot is given up, its last row has no mark "+feed.HeaderMark+
 		"; going on with changes")
@@ -154,7 +154,7 @@ func (pg *Page) endWalk(p *rescanning, portion *wit.Portion) (ended bool, err er
 	var next phase
 	if done, _ := at.Done(); done {
 		c := course{began: int(pg.Answer.At), rewritten: p.rewritten, pass: p.pass, unmarked: p.unmarked}
-		if p.beside {
+		if p.onDemand {
 			c.pass = 0
 		}
 		if p.snapshot > 0 && !pg.rows.marks.Holds() {

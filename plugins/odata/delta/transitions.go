@@ -96,7 +96,7 @@ func (pg *Page) afterChanges(at *changing, follow, link string) (phase, error) {
 	if next.seen == 0 {
 		level = wit.LevelDebug
 	}
-	if next.untold && next.seen > 0 {
+	if next.unnotified && next.seen > 0 {
 		sdk.Log(wit.LevelWarn, pg.What()+": "+strconv.Itoa(next.seen)+" rows of changes came that no notification has "+
 			"told of so far: if that is so each time, the service's subscription leads nowhere; see culvert "+
 			"active-subscriptions, and the service's log of notifications")
@@ -148,7 +148,7 @@ func (pg *Page) noLink(applied bool, what string) error {
 	text := pg.What() + ": expected a delta link at the end of the " + what
 	switch {
 	case what == "changes":
-		text += ", found none: the changes behind them can't be asked for"
+		text += ", found none: the changes after them can't be asked for"
 	case applied:
 		text += ", found none, although the service says that it applies " + TrackChanges
 	default:
@@ -170,7 +170,7 @@ func (pg *Page) finished(what string, level wit.Level, c *course, seen int) {
 	}
 	when := "as " + f.Setting(entry.NameCron) + " says"
 	switch {
-	case f.Told():
+	case f.OnlyNotified():
 		when = "when a notification comes"
 	case f.Cron == "":
 		when = "in " + (time.Duration(f.Period) * time.Second).String()
@@ -314,7 +314,7 @@ func (pg *Page) lostToken(failed *wit.Fault) (phase, error) {
 		return next, nil
 	case f.Tracking.Lost == entry.LostReload:
 		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, the set is read whole again: rows that "+
-			"were deleted meanwhile are not told of")
+			"were deleted meanwhile are not reported")
 		again := course{began: int(pg.Answer.At), snapshot: int(pg.Answer.At), pass: c.pass + 1}
 		if f.ODP != nil && f.ODP.Terminate != "" {
 			return &asking{course: again, step: stepEnd, url: f.FunctionURL(f.ODP.Terminate)}, nil

@@ -629,8 +629,8 @@ func goFind(p unsafe.Pointer, n int, word uint64) int {
 	return 0
 }
 
-// noted notes in a place, unless it has one, that the value of a header stands between its colon and end. 0: between the
-// name and its colon is something that is not common.
+// noted notes in a place, unless it has one, that the value of a header stands between its colon and end. 0: between
+// the name and its colon is something that is not common.
 func noted(p unsafe.Pointer, colon, end int, place unsafe.Pointer) int {
 	c := uint64(Byte(p, colon))
 	if c == ' ' || c > 0x7f {

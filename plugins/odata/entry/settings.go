@@ -84,7 +84,7 @@ func declare() *setting.Table {
 	t.Declare(setting.Spec(HeadersEnable, wit.KindText, wit.Low, setting.Is("0"),
 		"1 gives each record headers that say where it comes from: "+HeaderService+", "+HeaderEntitySet+", "+
 			HeaderVersion+" and "+HeaderChange+
-			", which is read for rows of sets that are read whole or behind a cursor, else created, "+
+			", which is read for rows of sets that are read whole or by a cursor, else created, "+
 			"changed, before or deleted.",
 		setting.Allowed(setting.Flags...), allSets, setting.Display("Headers")))
 	declareLater(t)
@@ -145,14 +145,14 @@ func declareShared(t *setting.Table) {
 		"metadata makes fields optional as the service's metadata says; lenient makes all but keys optional.",
 		setting.Allowed("metadata", "lenient"), setting.Display("Nullable"))
 	both(namePaging, wit.KindText, wit.Low, "auto",
-		"links follows the service's next links; keys asks for the rows behind the last key, which rows that come "+
+		"links follows the service's next links; keys asks for the rows after the last key, which rows that come "+
 			"and go can't disturb; auto follows links that hold the last row's key, and goes by key instead of all "+
 			"others, which count rows or may; top asks for page.size rows at a time ($top), by key where keys sort "+
 			"and else by number ($skip), for services that give a whole set in one answer.",
 		setting.Allowed("auto", "links", "keys", PagingTop), setting.Display("Paging"))
 	t.Declare(setting.Spec("sap.odata#{n}."+NameUnsound, wit.KindText, wit.Low, nil,
 		"What happens when rows of a full load have been written, and it turns out that others may be missing, "+
-			"because the service ignores what it was asked for or rows moved meanwhile: reload reads the set anew, "+
+			"because the service ignores what it was asked for or rows moved meanwhile: reload reads the set again, "+
 			"its rows with headers that mark the reload; fail stops. Default: reload, and fail with exactly-once.",
 		setting.Allowed("fail", "reload"), setting.In("Entity set {n}"), setting.Display("Unsound load")))
 	both(nameDateMapping, wit.KindText, wit.Low, "timestamp",
@@ -160,7 +160,7 @@ func declareShared(t *setting.Table) {
 			"timestamp makes them Timestamp, as all others.",
 		setting.Allowed("timestamp", "date"), setting.Display("Date mapping"))
 	both(nameTimestamps, wit.KindText, wit.Low, "millis",
-		"millis makes points in time Connect's Timestamp, digits behind milliseconds are dropped; micros makes them "+
+		"millis makes points in time Connect's Timestamp, digits after milliseconds are dropped; micros makes them "+
 			"int64 of microseconds since 1970 "+
 			"("+wit.NameMicroTimestamp+"), and reads in Atom, since JSON has milliseconds only.",
 		setting.Allowed("millis", "micros"), setting.Display("Precision of timestamps"))
@@ -171,7 +171,7 @@ func declareShared(t *setting.Table) {
 		setting.Display("Time zone"))
 	declareCursor(both)
 	both(nameKeyExtra, wit.KindListOfText, wit.Low, "",
-		"Fields with the same text in each record's key, behind the key's own: system=PRD,client=100. For topics "+
+		"Fields with the same text in each record's key, after the key's own: system=PRD,client=100. For topics "+
 			"that rows of several systems go to.",
 		setting.Display("Further fields of keys"))
 	both(namePartition, wit.KindInt, wit.Low, "-1",
@@ -179,7 +179,7 @@ func declareShared(t *setting.Table) {
 			"goes by the record's key.",
 		setting.AtLeast(-1), setting.AtMost(maxPartition), setting.Display("Partition"))
 	both(NameCron, wit.KindText, wit.Medium, "", "Times at which a set is read again, as a Quartz cron expression "+
-		"(second minute hour day-of-month month weekday) with a time zone behind it, UTC without: 0 0 22 ? * MON-FRI "+
+		"(second minute hour day-of-month month weekday) with a time zone after it, UTC without: 0 0 22 ? * MON-FRI "+
 		"Europe/Berlin. In place of exec-period; the first extraction begins at once.", setting.Display("Times"))
 }
 
@@ -190,7 +190,7 @@ func declareDecimals(t *setting.Table) {
 			"Scale of decimals whose metadata leaves it open.",
 			setting.AtLeast(0), setting.AtMost(127), group),
 		setting.Spec(DecimalOverflow, wit.KindText, wit.Low, setting.Is("fail"),
-			"What happens to digits behind the scale: fail refuses the row, round rounds.", setting.Allowed("fail",
+			"What happens to digits after the scale: fail refuses the row, round rounds.", setting.Allowed("fail",
 				"round"), group),
 		setting.Spec(DecimalRounding, wit.KindText, wit.Low, setting.Is("half_even"),
 			"How decimal.overflow = round rounds.",
@@ -254,7 +254,7 @@ type Entry struct {
 	Count            bool
 	Atom             bool
 	Paging           string
-	// Once: no row may come twice, so that a full load fails where its set would have to be read anew.
+	// Once: no row may come twice, so that a full load fails where its set would have to be read again.
 	Once bool
 	// Reads are which rows are read, and what of them.
 	Reads query.Settings

@@ -78,12 +78,12 @@ func declareSubscriptions(t *setting.Table) {
 		setting.Spec(NotificationCatchup, wit.KindText, wit.Low, setting.Is("none"),
 			"What a set in full mode with "+NameExecPeriod+
 				" = -1 does at a start about what was changed while the connector was down: none relies on "+
-				"the service, which sends again what was not taken, and reads the set anew where the subscription "+
-				"was gone; store reads the entities that SAP's notification store names; reload reads the set anew.",
+				"the service, which sends again what was not taken, and reads the set again where the subscription "+
+				"was gone; store reads the entities that SAP's notification store names; reload reads the set again.",
 			setting.Allowed("none", catchupStore, CatchupReload), group, setting.Display("After a restart")),
 		setting.Spec(notificationCheck, wit.KindInt, wit.Low, setting.Is("3600"),
 			"Seconds after which a set in delta mode that goes by notifications alone asks for changes without having "+
-				"been told of any: a subscription that leads nowhere shows then, and nothing is lost by it. -1 relies "+
+				"learned of any: a subscription that leads nowhere shows then, and nothing is lost by it. -1 relies "+
 				"on notifications.",
 			setting.AtLeast(-1), setting.AtMost(maxSeconds), group, setting.Display("Check")),
 		setting.Spec(notificationConfirm, wit.KindInt, wit.Low, setting.Is("10"),
@@ -122,18 +122,18 @@ func Delivery(v setting.Values) string {
 	return strings.TrimRight(v.Text(subscriptionURL), "/")
 }
 
-// Named tells whether notifications are the only reason for which a set in full mode is read: then the entities are
+// Named reports whether notifications are the only reason for which a set in full mode is read: then the entities are
 // read that they name.
 func (e *Entry) Named() bool {
 	return e.Subscribing.On && !e.Tracking.On && e.Period < 0 && e.Cron == ""
 }
 
-// Told tells whether changes of a set in delta mode are asked for by notifications alone.
-func (e *Entry) Told() bool {
+// OnlyNotified reports whether changes of a set in delta mode are asked for by notifications alone.
+func (e *Entry) OnlyNotified() bool {
 	return e.Subscribing.On && e.Tracking.On && e.Period < 0 && e.Cron == ""
 }
 
-// Stores tells whether the service is to keep what it tells.
+// Stores reports whether the service is to keep what it tells.
 func (e *Entry) Stores() bool { return e.Named() && e.Subscribing.Catchup == catchupStore }
 
 // examineSubscriptions checks what settings of subscriptions say together.

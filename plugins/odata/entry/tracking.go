@@ -69,12 +69,12 @@ func declareTracking(t *setting.Table) {
 		"additive says that the values of ODP's rows are to be added up, so that before images and the values "+
 			"of deleted rows are needed.", setting.Allowed("images", "additive"), setting.Display("Kind of deltas"))
 	one(nameChange, wit.Low, setting.Is("fail"), "What happens when a stored offset belongs to another origin, user, "+
-		"set, query or format: fail and say what differs; reload, read the set anew; keep, go on from "+
+		"set, query or format: fail and say what differs; reload, read the set again; keep, go on from "+
 		"it.", setting.Allowed("fail", "reload", "keep"),
 		setting.Role(role.SourceChanged), setting.Display("Changed query"))
 	t.Declare(
 		setting.Spec(DeltaTakeover, wit.KindText, wit.Low, setting.Is("0"),
-			"true ends an ODP subscription of this user that another reader has opened, and begins anew.",
+			"true ends an ODP subscription of this user that another reader has opened, and begins again.",
 			setting.Allowed(setting.Flags...), allSets, setting.Display("Take over")),
 		setting.Spec(NotFoundCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and message codes of SAP by which "+
 			"the service says that an entity isn't there, which is read because a notification names it, or because "+

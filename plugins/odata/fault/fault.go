@@ -108,7 +108,7 @@ func Excerpt(body []byte) string {
 	return strings.ToValidUTF8(string(body), "\ufffd")
 }
 
-// RefusesFormat tells whether an answer refuses the query option $format, as WCF Data Services does by default: "The
+// RefusesFormat reports whether an answer refuses the query option $format, as WCF Data Services does by default: "The
 // query parameter '$format' begins with a system-reserved '$' character but is not recognized."
 func RefusesFormat(status uint16, body []byte) bool {
 	if status != 400 && status != 501 {
@@ -119,7 +119,7 @@ func RefusesFormat(status uint16, body []byte) bool {
 		(bytes.Contains(text, []byte("option")) || bytes.Contains(text, []byte("parameter")))
 }
 
-// IsError tells whether a body is an error document, whatever the status says.
+// IsError reports whether a body is an error document, whatever the status says.
 func IsError(body []byte) bool {
 	start := begin(body[:min(len(body), 300)])
 	if len(start) == 0 {
@@ -153,7 +153,7 @@ func Document(body []byte) (code, message string, ok bool) {
 func completeJSON(e jsontext.Value) bool {
 	message := e.At("message")
 	of := message.At("value").Kind == jsontext.String
-	// Gateways write a number beside a plain message, services one beside a message of OData v2.
+	// Gateways write a number with a plain message, services one with a message of OData v2.
 	code := e.At("code").Kind
 	return code == jsontext.String && (of || message.Kind == jsontext.String) || code == jsontext.Number && of
 }
@@ -195,7 +195,7 @@ func begin(body []byte) []byte {
 
 func isJSON(body []byte) bool { return bytes.HasPrefix(begin(body), []byte("{")) }
 
-// IsHTML tells whether a body starts as an HTML page.
+// IsHTML reports whether a body starts as an HTML page.
 func IsHTML(body []byte) bool {
 	first := begin(body[:min(len(body), 300)])
 	if len(first) == 0 || first[0] != '<' {
@@ -232,7 +232,7 @@ func kind(status uint16, code, message string) wit.FaultKind {
 	return wit.FaultData
 }
 
-// NoService tells whether a code is one by which SAP Gateway says, with an error document like any other, that a
+// NoService reports whether a code is one by which SAP Gateway says, with an error document like any other, that a
 // service is not registered or not active (message class MED), that the user may not call it (CM_CONSUMER), or that it
 // leads to no system (CM_COS): none of them speaks of an entity. The statuses are 403, 404 and 500. Assumption: all
 // messages of the three classes do, of which 170, 101 and 064 are known.
@@ -241,24 +241,24 @@ func NoService(code string) bool {
 		strings.HasPrefix(code, "/IWFND/CM_COS/")
 }
 
-// Locked tells whether a message says that another user holds the entity. Assumption: SAP's English and German texts
+// Locked reports whether a message says that another user holds the entity. Assumption: SAP's English and German texts
 // ("locked by user X", "gesperrt von X") stand for it where no code does.
 func Locked(code, message string) bool {
 	low := strings.ToLower(message)
 	return strings.Contains(low, "locked by") || strings.Contains(low, "is locked") || strings.Contains(low, "gesperrt")
 }
 
-// Exists tells whether a refusal says that the entity is there already. Assumption: 409 says so, and where applications
-// answer 400 with a message of their own, SAP's and CAP's English and German texts stand for it.
+// Exists reports whether a refusal says that the entity is there already. Assumption: 409 says so, and where
+// applications answer 400 with a message of their own, SAP's and CAP's English and German texts stand for it.
 func Exists(status uint16, message string) bool {
 	low := strings.ToLower(message)
 	return status == 409 || strings.Contains(low, "already exist") || strings.Contains(low, "existiert bereits") ||
 		strings.Contains(low, "bereits vorhanden") || strings.Contains(low, "unique constraint")
 }
 
-// LostToken tells whether a refusal says that the service no longer knows the token of a link (P8): 410, one whose code
-// or text names the token, SAP's error 536, or the snapshot that SAP SuccessFactors keeps for paging=snapshot (SAP KBA
-// 2990434).
+// LostToken reports whether a refusal says that the service no longer knows the token of a link (P8): 410, one whose
+// code or text names the token, SAP's error 536, or the snapshot that SAP SuccessFactors keeps for paging=snapshot (SAP
+// KBA 2990434).
 //
 // Assumption: which status comes with SAP's message /IWFND/CM_MGW/090 "Invalid Delta Token" no document says.
 func LostToken(status uint16, refused *wit.Fault) bool {
@@ -283,7 +283,7 @@ func LostToken(status uint16, refused *wit.Fault) bool {
 	return strings.HasSuffix(code, "536")
 }
 
-// Listed tells whether a setting's codes have the status of an answer or the code in its error document.
+// Listed reports whether a setting's codes have the status of an answer or the code in its error document.
 func Listed(codes []string, status uint16, code string) bool {
 	return slices.ContainsFunc(codes, func(c string) bool {
 		return c == strconv.Itoa(int(status)) || code != "" && strings.EqualFold(c, code)
@@ -307,7 +307,7 @@ func document(body []byte) (code, message string) {
 	return "", ""
 }
 
-// maxTransaction is how many characters an id of a transaction may have to be told: SAP's have 32.
+// maxTransaction is how many characters an id of a transaction may have to be shown: SAP's have 32.
 const maxTransaction = 64
 
 // transaction is the id by which an SAP system has the request in its error log (/IWFND/ERROR_LOG), "" where an answer

@@ -115,7 +115,7 @@ func zoneOf(t edm.Primitive) string {
 	return ""
 }
 
-// Grows tells whether a property can be a cursor: one that the service orders and filters by.
+// Grows reports whether a property can be a cursor: one that the service orders and filters by.
 func Grows(p *edm.Property) bool {
 	switch p.Type.Primitive {
 	case edm.DateTime, edm.DateTimeOffset, edm.Byte, edm.Int16, edm.Int32, edm.Int64, edm.Decimal, edm.String:

@@ -48,7 +48,7 @@ func (f *Feed) watchModes() {
 	}
 }
 
-// controlled tells whether the service says of each row what happened to it.
+// controlled reports whether the service says of each row what happened to it.
 func (f *Feed) controlled() bool {
 	p := f.Structure().ChangeMode()
 	return p != nil && p.Control()

@@ -4,7 +4,7 @@
 // Where to look:
 //
 //   - feed.go: [Feed]; context.go: how feeds stand in a context; cache.go: those that an instance has made.
-//   - track.go: what a service has beside the set for changes and subscriptions; cursor.go, headers.go, advice.go.
+//   - track.go: what a service has next to the set for changes and subscriptions; cursor.go, headers.go, advice.go.
 //   - reader.go: [Reader], which makes rows of an answer's pieces; undeclared.go: properties that the metadata lack;
 //     format.go: services that refuse $format; load.go: a page of a set that is read whole.
 //   - marks.go: the marks of a load that takes the place of what a reader had (P8).

@@ -30,8 +30,8 @@ type Feed struct {
 	Address string
 	// ordered: every key property can be sorted by. countable, pageable: as the metadata say.
 	ordered, countable, pageable bool
-	// Announced: the metadata say that changes are tracked; odp is what an ODP service has beside the set, nil for
-	// others.
+	// Announced: the metadata say that changes are tracked; odp is what an ODP service has in addition to the set, nil
+	// for others.
 	Announced bool
 	// Subscriptions is the entity set of the service's subscriptions, "" where nobody subscribes.
 	Subscriptions string

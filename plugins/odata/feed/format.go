@@ -19,7 +19,7 @@ const (
 	formatOption = "$format=json"
 )
 
-// Unformatted tells whether an offset says that the service refuses $format.
+// Unformatted reports whether an offset says that the service refuses $format.
 func Unformatted(offset []wit.Field) bool {
 	v, ok := wit.Lookup(offset, formatField)
 	return ok && v.Boolean != nil && *v.Boolean
@@ -42,7 +42,7 @@ func WithFormat(refused bool, fields *[]wit.Field) *[]wit.Field {
 	return &all
 }
 
-// RefusesFormat tells whether the answer refuses $format, which the request at an address had.
+// RefusesFormat reports whether the answer refuses $format, which the request at an address had.
 func (r *Reader) RefusesFormat(asked string) bool {
 	if r.Feed.Pages.FormatOption == "" || !strings.Contains(asked, formatOption) ||
 		!fault.RefusesFormat(r.Answer.Status, r.Body) {

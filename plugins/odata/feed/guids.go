@@ -63,7 +63,7 @@ func (f *Feed) CarryGuids(position *[]wit.Field, offset []wit.Field) {
 	}
 }
 
-// WithGuids is a tag that tells it.
+// WithGuids is a tag with that field.
 func (f *Feed) WithGuids(tag string, offset []wit.Field) string {
 	if field := GuidCase(offset); len(f.guids) > 0 && field != "" {
 		return tag + GuidTag + field

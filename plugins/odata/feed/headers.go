@@ -13,7 +13,7 @@ type Change int
 const (
 	// ChangeUnknown has no header: the document of a dead letter does not say what it came as.
 	ChangeUnknown Change = iota
-	// ChangeRead is a row of a set that is read whole, or behind a cursor.
+	// ChangeRead is a row of a set that is read whole, or by a cursor.
 	ChangeRead
 	ChangeCreated
 	ChangeChanged

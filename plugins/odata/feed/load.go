@@ -12,8 +12,8 @@ type Load struct {
 	*Reader
 	page  *load.Page
 	marks Marks
-	// owed is the number of a reload before whose end is still to be said, 0: none.
-	owed int
+	// unmarked is the number of a reload before whose end is still to be said, 0: none.
+	unmarked int
 }
 
 // BeginLoad opens it.
@@ -44,7 +44,7 @@ func (r *Reader) Load(at *load.Position) *Load {
 	pg := &Load{Reader: r, page: r.page}
 	if !r.Feed.Tracking.On { // else the reading after a load has marks of its own
 		number, begun := at.Reload()
-		pg.marks, pg.owed = Marks{Snapshot: number, Begun: begun}, at.Owed()
+		pg.marks, pg.unmarked = Marks{Snapshot: number, Begun: begun}, at.Unmarked()
 	}
 	return pg
 }
@@ -90,8 +90,8 @@ func (pg *Load) portion() (wit.Portion, error) {
 	portion := wit.Portion{}
 	if pg.Out.Faults = out.Faults; keep {
 		pg.Out.Data = pg.Feed.TellAll(rows, pg.Out.Data, ChangeRead)
-		if pg.owed > 0 && len(rows) > 0 {
-			pg.Out.Data, pg.owed = Ended(&rows[0], pg.Out.Data, pg.owed), 0
+		if pg.unmarked > 0 && len(rows) > 0 {
+			pg.Out.Data, pg.unmarked = Ended(&rows[0], pg.Out.Data, pg.unmarked), 0
 		}
 		rows, pg.Out.Data = pg.marks.Hold(rows, pg.Out.Data)
 		portion = wit.Portion{Rows: rows, Data: pg.Out.Data, Faults: pg.Out.Faults}
@@ -114,13 +114,13 @@ func (pg *Load) finish(portion *wit.Portion) error {
 	if err != nil {
 		return err
 	}
-	next.Owe(pg.owed)
+	next.SetUnmarked(pg.unmarked)
 	if done, _ := next.Done(); pg.marks.Holds() {
 		portion.Rows, portion.Data = pg.marks.Release(portion.Rows, portion.Data, done)
 		pg.Out.Data = portion.Data
 		pg.Declare(portion)
 	} else if number, begun := pg.page.Position().Reload(); done && number > 0 && begun {
-		next.Owe(number) // the page has no row that could say that it was the last one
+		next.SetUnmarked(number) // the page has no row that could say that it was the last one
 	}
 	return pg.goOn(portion, next, nil)
 }

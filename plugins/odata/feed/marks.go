@@ -32,7 +32,7 @@ type Marks struct {
 	headers    []byte
 }
 
-// Holds tells whether a row is held back.
+// Holds reports whether a row is held back.
 func (m *Marks) Holds() bool { return m.held }
 
 // Hold marks rows, after the one that was held back, and holds the last one back.

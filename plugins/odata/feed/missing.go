@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Gone tells whether an answer says that an entity is not there: the service itself says so, by an error document of
+// Gone reports whether an answer says that an entity is not there: the service itself says so, by an error document of
 // OData. Gateways and proxies answer 404 with anything else, and SAP Gateway itself for a service that it does not
 // know.
 func Gone(status uint16, body []byte) bool {

@@ -35,7 +35,7 @@ type Reader struct {
 	Decoder *formatDecoder
 	// Single: the answer is one entity, and no page of rows.
 	Single bool
-	// Exempt tells of a row whether it need not meet the filter, nil: all must.
+	// Exempt says of a row whether it need not meet the filter, nil: all must.
 	Exempt func(row int) bool
 	// page audits those of a page of the whole set, nil until there was one.
 	page *load.Page
@@ -173,7 +173,7 @@ func (r *Reader) Choose(piece []byte, last bool) bool {
 	return true
 }
 
-// isAtom tells whether a text begins as Atom, or else JSON; where it shows neither, usual holds.
+// isAtom reports whether a text begins as Atom, or else JSON; where it shows neither, usual holds.
 func isAtom(piece []byte, usual bool) bool {
 	switch start := bytes.TrimLeft(piece, " \t\r\n\xef\xbb\xbf"); {
 	case len(start) == 0:
@@ -265,7 +265,7 @@ func Header(headers []wit.Header, name string) string {
 	return ""
 }
 
-// Declare tells the schemas with the page's first rows.
+// Declare declares the schemas with the page's first rows.
 func (r *Reader) Declare(portion *wit.Portion) {
 	if len(portion.Rows) > 0 && !r.declared {
 		r.declared = true

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ODP is what an ODP service has beside a set, as requests name it.
+// ODP is what an ODP service has in addition to a set, as requests name it.
 type ODP struct{ Links, Subscribed, Terminate string }
 
 // Track finds out how the service tracks changes of a set, and in which format they are asked for.
@@ -32,10 +32,10 @@ func (f *Feed) Track(m *edm.Model, set *edm.Set) error {
 		f.ODP = &ODP{Links: service.Address(links), Subscribed: subscribed, Terminate: function("TerminateDeltasFor")}
 	}
 	if !f.Formatted {
-		// SAP Gateway tells of deleted entities in Atom only; ODP's are rows like others.
+		// SAP Gateway reports deleted entities in Atom only; ODP's are rows like others.
 		f.Atom = f.ODP == nil
 	} else if !f.Atom && f.ODP == nil {
-		sdk.Log(wit.LevelWarn, "entity set "+f.Set+" of "+f.Service+": SAP Gateway does not tell of "+
+		sdk.Log(wit.LevelWarn, "entity set "+f.Set+" of "+f.Service+": SAP Gateway does not report "+
 			"deleted entities in JSON; "+f.Setting(entry.NameFormat)+" = atom, or none, does")
 	}
 	if f.ODP == nil && !f.Announced {

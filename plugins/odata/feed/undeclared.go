@@ -154,7 +154,7 @@ func (f *Feed) lacks(name string, a absence) {
 	f.absent[name] = a
 }
 
-// declares tells whether a type has the property at a path, as the decoder writes it: through complex types and
+// declares reports whether a type has the property at a path, as the decoder writes it: through complex types and
 // expanded entities, with slashes between.
 func declares(m *edm.Model, s *edm.Structure, path string) bool {
 	name, inner, nested := strings.Cut(path, "/")
@@ -172,7 +172,7 @@ func declares(m *edm.Model, s *edm.Structure, path string) bool {
 	return within != nil && declares(m, within, inner)
 }
 
-// derives tells whether a type is another one or derived from it.
+// derives reports whether a type is another one or derived from it.
 func derives(m *edm.Model, t, from *edm.Structure) bool {
 	for range edm.MaxDepth {
 		if t == nil || t == from {

@@ -29,7 +29,7 @@ func (t *turn) answered() error {
 			why := "and it counts " + number(t.Count) + " now"
 			moved := t.Count >= 0 && t.Count != n.count // rows were inserted below keys that came, and others went
 			if _, keyed := t.at.walk.(byKey); keyed && !moved {
-				return t.otherwise(why)
+				return t.nextWalk(why)
 			}
 			return t.again(why)
 		}
@@ -40,7 +40,7 @@ func (t *turn) answered() error {
 	return nil
 }
 
-// holds tells whether the answer to keysHeld is a yes. Where the second key's row was deleted meanwhile, another one
+// holds reports whether the answer to keysHeld is a yes. Where the second key's row was deleted meanwhile, another one
 // comes in its place: one after the first key, and in the reverse order the first key's own.
 func (t *turn) holds() bool {
 	came, prior := t.set.texts(t.first), t.set.unpack(t.at.ask.prior)
@@ -53,7 +53,7 @@ func (t *turn) holds() bool {
 	return slices.Equal(came, t.set.unpack(t.at.memory.key)) || t.at.seen > 2 && slices.Equal(came, prior)
 }
 
-// isAfter tells whether a key is above another, in the way in which those of the load ascend.
+// isAfter reports whether a key is above another, in the way in which those of the load ascend.
 func (t *turn) isAfter(a, b []string) bool {
 	plain, folded, known := t.set.Keys.CompareTexts(a, b)
 	if !t.at.memory.sorted {
@@ -67,7 +67,7 @@ func (t *turn) isAfter(a, b []string) bool {
 func (t *turn) withoutKeys(why string) error {
 	n, link := t.next, t.at.ask.link
 	if n.facts.has(unannounced) {
-		return t.otherwise(why)
+		return t.nextWalk(why)
 	}
 	t.ignoresKeys()
 	n.ask = &question{}
@@ -113,7 +113,7 @@ func (t *turn) notToBeHad() error {
 	n.ask, n.seen = &question{}, n.seen+w.passed
 	switch {
 	case n.facts.has(unannounced), n.earlier.least > n.seen:
-		return t.otherwise("the last ones after a page without a next link, and the page after them can't be had")
+		return t.nextWalk("the last ones after a page without a next link, and the page after them can't be had")
 	case keyed && w.passed == 0 && t.set.Pageable && n.memory.last != "":
 		t.ignoresKeys()
 		n.seen, n.repeats, n.faults = n.seen+n.repeats, 0, ""
@@ -169,7 +169,7 @@ func (pg *Page) Refused(r Refusal) (*Position, error) {
 	case pg.at.isUnannounced():
 		how, err = "going on as the service doesn't say whether it has more rows", t.notToBeHad()
 	case keyed:
-		err = t.otherwise(r.Fault.Message)
+		err = t.nextWalk(r.Fault.Message)
 	case pg.at.walk != nil || !t.fewerOptions(r):
 		return nil, r.Fault
 	default:
@@ -181,7 +181,7 @@ func (pg *Page) Refused(r Refusal) (*Position, error) {
 	return t.end(err)
 }
 
-// refuses tells whether it means that the service doesn't take an option.
+// refuses reports whether it means that the service doesn't take an option.
 func (r *Refusal) refuses() bool {
 	switch r.Status {
 	case 400, 404, 405, 501:

@@ -62,13 +62,13 @@ func unpackRows(s string) []mark {
 	return marks
 }
 
-// atLeast tells whether a value is not below another.
+// atLeast reports whether a value is not below another.
 func (c *Cursor) atLeast(a, b string) bool {
 	order, ok := c.Compare(a, b)
 	return ok && order >= 0
 }
 
-// below tells whether a value is one that a load from another on did not ask for.
+// below reports whether a value is one that a load from another on did not ask for.
 func (c *Cursor) below(text, from string) bool {
 	if from == "" || c.Loose {
 		return false
@@ -213,8 +213,8 @@ func (p *cursorPage) prune(c *Cursor, at *Position) {
 
 func (m mark) size() int { return len(m.value) + len(m.hash) + 2 }
 
-// full tells whether marks take more than is kept of them. Those that were pruned still do: rows that are left out have
-// the least values, and are within the look-back for as long as all others are.
+// full reports whether marks take more than is kept of them. Those that were pruned still do: rows that are left out
+// have the least values, and are within the look-back for as long as all others are.
 func full(marks []mark) bool {
 	size := 0
 	for _, m := range marks {
@@ -226,7 +226,7 @@ func full(marks []mark) bool {
 // end puts what the page knows of the cursor into the position after it.
 func (p *cursorPage) end(t *turn) {
 	c, at, next := t.set.Cursor, t.at, t.next
-	if c == nil || next.reload > at.reload { // the load begins anew
+	if c == nil || next.reload > at.reload { // the load begins again
 		return
 	}
 	if p.nulls {

@@ -29,7 +29,7 @@
 //   - circle: the pages, or the links, are those that came before. Where the links do, the load goes on by key from
 //     the last row, if the service sorts and compares; else this one fails the load at once.
 //
-// After a verdict the load begins anew: with the next walk, where the service is to blame, else with the same one, at
+// After a verdict the load begins again: with the next walk, where the service is to blame, else with the same one, at
 // most maxReadings times in all; then it fails. Where no row may come twice (exactly-once) it fails at once.
 // There is no repair amid a load.
 //

@@ -416,7 +416,7 @@ func (t *turn) done() {
 	}
 	t.info("extraction finished: " + number(seen) + " rows in " + took + "; " + t.set.Next)
 	end := newPosition(n.facts&ofService | done)
-	end.url, end.seen, end.count, end.when, end.owed = t.at.url, seen, n.count, int(t.At), n.owed
+	end.url, end.seen, end.count, end.when, end.unmarked = t.at.url, seen, n.count, int(t.At), n.unmarked
 	if end.earlier.fell = n.earlier.fell; n.memory.again > 0 {
 		end.earlier.repeated = n.earlier.repeated
 	}
@@ -429,13 +429,13 @@ func (t *turn) done() {
 // contradicted goes on where a page is not what was asked for.
 func (t *turn) contradicted() error {
 	if _, keyed := t.at.walk.(byKey); keyed {
-		return t.otherwise(t.verdict)
+		return t.nextWalk(t.verdict)
 	}
 	return t.again(t.verdict)
 }
 
-// otherwise begins the load anew and not by key: the service does not do what it said it does.
-func (t *turn) otherwise(why string) error {
+// nextWalk begins the load again and not by key: the service does not do what it said it does.
+func (t *turn) nextWalk(why string) error {
 	if t.next.facts.has(ignoresKeys) {
 		return t.again(why)
 	}
@@ -444,7 +444,7 @@ func (t *turn) otherwise(why string) error {
 	return t.restart(why)
 }
 
-// again begins the load anew by the same walk; it fails a load that came to this too often.
+// again begins the load again by the same walk; it fails a load that came to this too often.
 func (t *turn) again(why string) error {
 	if t.next.earlier.readings++; t.next.earlier.readings < maxReadings {
 		return t.restart(why)
@@ -454,7 +454,7 @@ func (t *turn) again(why string) error {
 		how = "else the service must give counts or next links, or heed $skip or $orderby and $filter. "
 	}
 	return t.short(why + "; the set was read " + number(maxReadings) + " times. If its rows are changed all the " +
-		"time, read it when they aren't; " + how + "Reset the connector's offsets to begin anew")
+		"time, read it when they aren't; " + how + "Reset the connector's offsets to begin again")
 }
 
 // restart begins the load from its start, since what came isn't all, or may not be.
@@ -467,19 +467,19 @@ func (t *turn) restart(why string) error {
 	if t.set.Once && (n.seen > 0 || t.handed > 0) {
 		name := t.set.Setting("unsound")
 		return &wit.Fault{Kind: wit.FaultData, Setting: &name, Message: t.set.What() + ": " + came + ", " + why +
-			". Reading the set anew would deliver rows twice, which exactly-once excludes: " + name +
+			". Reading the set again would deliver rows twice, which exactly-once excludes: " + name +
 			" = reload does so nevertheless, and marks them"}
 	}
 	first := t.set.start(n.facts & (ofService | warned))
 	first.earlier, first.when = n.earlier, n.when
-	first.reload, first.owed = max(int(t.At), n.reload+1), n.owed
+	first.reload, first.unmarked = max(int(t.At), n.reload+1), n.unmarked
 	first.cursor = &cursorPosition{from: n.cursor.from, high: n.cursor.high, known: n.cursor.known}
 	first.url = t.set.page(first, "", 0)
 	if n.facts.has(unannounced) {
 		first.earlier.least = max(n.earlier.least, n.seen)
 	}
 	t.next = first
-	t.warn(came + ", " + why + "; reading it anew from its start, rows that came are delivered again")
+	t.warn(came + ", " + why + "; reading it again from its start, rows that came are delivered again")
 	return nil
 }
 

@@ -26,7 +26,7 @@ func (o *Order) begin(keys Keys, m *memory, seen int) {
 	o.watching = keys != nil && (seen == 0 || m.ascending() && m.key != "")
 }
 
-// ascends tells whether the rows came in order, if any came.
+// ascends reports whether the rows came in order, if any came.
 func (o *Order) ascends() bool { return o.watching && (o.bytes || o.folds) }
 
 // Observe looks at rows that came one after another. The first one of a page is compared with the key before the page,

@@ -178,13 +178,13 @@ func (pg *Page) lookAtFaults(out *Rows) {
 	out.Faults = fresh
 }
 
-// overlaps tells whether the page begins with the last row that came.
+// overlaps reports whether the page begins with the last row that came.
 func (pg *Page) overlaps() bool {
 	w, _ := pg.at.walk.(bySkip)
 	return w.overlaps
 }
 
-// unread tells whether none of the page's rows could be read, but for the one that came before.
+// unread reports whether none of the page's rows could be read, but for the one that came before.
 func (pg *Page) unread() bool {
 	return pg.content.rows == 0 || pg.content.rows == 1 && pg.overlaps()
 }

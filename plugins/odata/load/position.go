@@ -12,7 +12,7 @@ import (
 //   - On the first page walk is nil, seen is 0 and nothing is remembered.
 //   - walk is byKey only while memory says that all rows ascended; memory.key is the last of them that could be read.
 //   - While a question is asked url is the page after a yes.
-//   - A done position keeps url, the counts, what is known of the service, what readings left, owed and the cursor.
+//   - A done position keeps url, the counts, what is known of the service, what readings left, unmarked and the cursor.
 type Position struct {
 	// url is the page's path and query, as it is or was asked for.
 	url string
@@ -27,9 +27,9 @@ type Position struct {
 	// their marks, so that they are no dead letters twice.
 	repeats int
 	faults  string
-	// reload is the number by which the rows of a load that was begun again are marked (P8), owed that of such a load
-	// whose end no row has said; 0: none.
-	reload, owed int
+	// reload is the number by which the rows of a load that was begun again are marked (P8), unmarked that of such a
+	// load whose end no row has said; 0: none.
+	reload, unmarked int
 	// facts are what is known of the service, and of this load.
 	facts Facts
 	// when is the time at which the load was begun, of a complete one that of its last page, in milliseconds since
@@ -154,7 +154,7 @@ type earlier struct {
 	repeated, fell string
 }
 
-// ascending tells whether all rows so far came in the order of their keys.
+// ascending reports whether all rows so far came in the order of their keys.
 func (m *memory) ascending() bool { return m.sorted || m.folded }
 
 func newPosition(known Facts) *Position {
@@ -192,7 +192,7 @@ func (p *Position) items(s *stored) []Item {
 		{Name: "fell", Text: &e.fell}, {Name: "followed", Trail: &m.followed}, {Name: "pages", Trail: &m.pages},
 		{Name: "empty", Number: &m.empty, Least: 1}, {Name: "pass", Number: &e.readings, Least: 1},
 		{Name: "claimed", Number: &s.claimed, Least: 1}, {Name: "proven", Facts: &p.facts, Fact: countsAll},
-		{Name: "snapshot", Number: &p.reload, Least: 1}, {Name: "owed", Number: &p.owed, Least: 1},
+		{Name: "snapshot", Number: &p.reload, Least: 1}, {Name: "owed", Number: &p.unmarked, Least: 1},
 		{Name: "from", Text: &c.from}, {Name: "high", Text: &c.high}, {Name: "low", Text: &c.base},
 		{Name: "lowless", Flag: &c.lowless}, {Name: "known", Text: &c.known}, {Name: "fresh", Text: &c.fresh},
 		{Name: "began", Number: &s.began, Least: 1}, {Name: "at", Number: &s.at, Least: 1},
@@ -222,7 +222,7 @@ func (p *Position) Fields() []wit.Field {
 
 // Read reads a stored offset; nil if it is empty. Fields that aren't the plugin's are the host's. An offset that
 // another version stored amid a load goes on from its page: what that version was about to ask is left out, or asked
-// anew.
+// again.
 func Read(offset []wit.Field) (*Position, error) {
 	if len(offset) == 0 {
 		return nil, nil
@@ -269,16 +269,16 @@ func (p *Position) At(url string) *Position {
 // Reload is the number by which the load's rows are marked, 0: they are not; begun: some of them came on a page before.
 func (p *Position) Reload() (number int, begun bool) { return p.reload, p.seen+p.repeats > 0 }
 
-// Owed is the number of a reload before whose end no row has said yet, 0: none.
-func (p *Position) Owed() int { return p.owed }
+// Unmarked is the number of a reload before whose end no row has said yet, 0: none.
+func (p *Position) Unmarked() int { return p.unmarked }
 
-// Owe makes it another one.
-func (p *Position) Owe(number int) { p.owed = number }
+// SetUnmarked makes it another one.
+func (p *Position) SetUnmarked(number int) { p.unmarked = number }
 
-// Done tells whether the load is complete, and since when.
+// Done reports whether the load is complete, and since when.
 func (p *Position) Done() (is bool, at int64) { return p.facts.has(done), int64(p.when) }
 
-// unannounced tells whether neither a link nor a count says that the page has rows.
+// unannounced reports whether neither a link nor a count says that the page has rows.
 func (p *Position) isUnannounced() bool {
 	switch w := p.walk.(type) {
 	case byKey:

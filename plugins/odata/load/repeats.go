@@ -73,7 +73,7 @@ func (r *Repeats) begin(s *Set, at *Position) {
 	}
 }
 
-// leading tells how many of the rows, which came at the page's start or after others that were leading, are the last
+// leading reports how many of the rows, which came at the page's start or after others that were leading, are the last
 // ones of the page before.
 func (r *Repeats) leading(rows []wit.Row, data []byte) (n int) {
 	for n < len(rows) && r.tail.watching {
@@ -129,7 +129,7 @@ func (r *Repeats) below(rows []wit.Row, data []byte, o *Order, m *memory) {
 	}
 }
 
-// cameBefore tells whether a row came on a page before, as far as is remembered.
+// cameBefore reports whether a row came on a page before, as far as is remembered.
 func (r *Repeats) cameBefore(row *wit.Row, data []byte) bool {
 	_, some := slices.BinarySearch(r.came, markOf(row, data))
 	return some
@@ -235,7 +235,7 @@ func (t *tail) repeated() int {
 	return 0
 }
 
-// endsWith tells whether a row is the last one before the page.
+// endsWith reports whether a row is the last one before the page.
 func (t *tail) endsWith(mark uint64) bool { return len(t.marks) > 0 && t.marks[len(t.marks)-1] == mark }
 
 func markOf(row *wit.Row, data []byte) uint64 { return hashOf(keyOf(row, data)).mark() }

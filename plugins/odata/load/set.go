@@ -13,7 +13,7 @@ import (
 type Keys interface {
 	// Names of the key's properties, in the order in which a service sorts by them.
 	Names() []string
-	// Whole tells whether a key is one whole number, encoded as a signed varint.
+	// Whole reports whether a key is one whole number, encoded as a signed varint.
 	Whole() bool
 	// Compare orders two encoded keys, texts by bytes and without regard to case; known is false where the service may
 	// order them in another way.
@@ -83,7 +83,7 @@ func (s *Set) First(now int64) *Position {
 func (s *Set) FirstAfter(done *Position, now int64) *Position {
 	at := newPosition(done.facts & ofService)
 	at.earlier = &earlier{repeated: done.earlier.repeated, fell: done.earlier.fell}
-	at.owed, at.when = done.owed, int(now)
+	at.unmarked, at.when = done.unmarked, int(now)
 	if s.Cursor != nil {
 		at.cursor = s.Cursor.following(done.cursor)
 	}
@@ -208,7 +208,7 @@ func (s *Set) filter(own string) string {
 	return string(uri.AppendEscaped(nil, own))
 }
 
-// counts tells whether first pages ask for the count.
+// counts reports whether first pages ask for the count.
 func (s *Set) counts(known Facts) bool { return s.Count && s.Countable && !known.has(uncounted) }
 
 // countName is the name of the option that asks for the count.
@@ -217,7 +217,7 @@ func (s *Set) countName() string {
 	return name
 }
 
-// sorts tells whether the service is asked for rows in the order of their keys, and that is relied on.
+// sorts reports whether the service is asked for rows in the order of their keys, and that is relied on.
 func (s *Set) sorts(known Facts) bool {
 	return s.Keys != nil && s.Ordered && !known.has(unordered) && !known.has(ignoresKeys) && s.Paging != "links"
 }

@@ -17,10 +17,10 @@ import (
 // does where $top is asked for too. Only a link that holds the last row's key is known to lead to what is after that
 // row whatever comes or goes.
 
-// CountsRows tells whether rows that come or go may shift what the next link of the page that was asked for at `asked`
-// leads to, as far as is known. last is the key of the last row before it, seen the number of rows up to there. Where
-// keys are the numbers from 1 on, the link's number may be the key or the count: unless is that number then, and rows
-// are hidden only if the first one of the next page is not the one after it, see [Set.Hides].
+// CountsRows reports whether rows that come or go may shift what the next link of the page that was asked for at
+// `asked` leads to, as far as is known. last is the key of the last row before it, seen the number of rows up to there.
+// Where keys are the numbers from 1 on, the link's number may be the key or the count: unless is that number then, and
+// rows are hidden only if the first one of the next page is not the one after it, see [Set.Hides].
 func (s *Set) CountsRows(link, asked string, last []byte, seen int) (yes bool, unless string) {
 	texts := s.plainKey(last)
 	switch {
@@ -32,8 +32,8 @@ func (s *Set) CountsRows(link, asked string, last []byte, seen int) (yes bool, u
 	return true, ""
 }
 
-// Hides tells whether rows may have been hidden between the row with the number `last` for its key and the first one of
-// the page after it, whose key is given.
+// Hides reports whether rows may have been hidden between the row with the number `last` for its key and the first one
+// of the page after it, whose key is given.
 func (s *Set) Hides(last string, first []byte) bool {
 	before, err := strconv.ParseInt(last, 10, 64)
 	texts := s.plainKey(first)
@@ -43,10 +43,10 @@ func (s *Set) Hides(last string, first []byte) bool {
 // maxLink is how long a link may be that is read, in bytes: servers take no longer ones.
 const maxLink = 16 << 10
 
-// leadsByKey tells whether a next link of the page that was asked for at `asked` holds the key of the last row, and not
-// how many rows to skip; of one that can't be read nobody knows, and rows may be hidden by it as by a number. keys are
-// the parts of the key, counts the numbers of rows up to there that the link may mean. A number that happens to be both
-// a count and the key does no harm: going by key reads the same rows.
+// leadsByKey reports whether a next link of the page that was asked for at `asked` holds the key of the last row, and
+// not how many rows to skip; of one that can't be read nobody knows, and rows may be hidden by it as by a number. keys
+// are the parts of the key, counts the numbers of rows up to there that the link may mean. A number that happens to be
+// both a count and the key does no harm: going by key reads the same rows.
 func (s *Set) leadsByKey(link, asked string, keys []string, counts ...int) bool {
 	if len(link) > maxLink {
 		return false
@@ -113,7 +113,7 @@ func numbersIn(text string) (numbers []int) {
 	return numbers
 }
 
-// holds tells whether each of some parts of a key stands in one of the texts.
+// holds reports whether each of some parts of a key stands in one of the texts.
 func holds(texts, keys []string) bool {
 	some := false
 	for _, key := range keys {
@@ -132,13 +132,13 @@ func holds(texts, keys []string) bool {
 // 7 is in 2026-11-7 too.
 const enoughToTell = 4
 
-// parts tells whether a text that is beside a field, or the character of it that is next to the field, parts that from
-// others.
+// parts reports whether a text that is beside a field, or the character of it that is next to the field, parts that
+// from others.
 func parts(text string, next rune) bool {
 	return text == "" || strings.ContainsRune(" ,;:='\"|(){}[]", next)
 }
 
-// contains tells whether a key's part stands in a text, as a literal or bare, and not as a piece of a longer word or
+// contains reports whether a key's part stands in a text, as a literal or bare, and not as a piece of a longer word or
 // number. Case makes no difference.
 func contains(text, part string) bool {
 	text, part = strings.ToLower(strings.ReplaceAll(text, "''", "'")), strings.ToLower(part)
@@ -161,7 +161,7 @@ func contains(text, part string) bool {
 	}
 }
 
-// joined tells whether two characters belong to one number or to one word.
+// joined reports whether two characters belong to one number or to one word.
 func joined(a, b rune) bool {
 	digit := func(c rune) bool { return c >= '0' && c <= '9' }
 	letter := func(c rune) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= 0x80 && c != utf8.RuneError }

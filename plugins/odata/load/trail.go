@@ -26,7 +26,7 @@ const (
 	hashSize = 8
 )
 
-// step tells whether the load came past something before, and notes it.
+// step reports whether the load came past something before, and notes it.
 func (t *Trail) step(hash hash) (before bool) {
 	h := short(hash)
 	if h == t.mark || t.holds(h) {
@@ -106,7 +106,7 @@ func short(h hash) string {
 	return base64.RawURLEncoding.EncodeToString(b[2:])
 }
 
-// content tells one page from others by the keys of its rows, in order. Where keys don't tell rows apart (some views
+// content tells one page from another by the keys of its rows, in order. Where keys don't tell rows apart (some views
 // say that a property is the key, and leave it empty), the first row's value does.
 type content struct {
 	rows        int

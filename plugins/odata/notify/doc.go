@@ -1,5 +1,5 @@
-// Package notify reads what a service tells of changed entities: notifications to the listener, those that SAP Gateway
-// has stored, and the entities that they name. It makes the subscriptions that they come by.
+// Package notify reads what a service says about changed entities: notifications to the listener, those that SAP
+// Gateway has stored, and the entities that they name. It makes the subscriptions that they come by.
 //
 // Where to look:
 //

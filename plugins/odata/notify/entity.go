@@ -29,7 +29,7 @@ func (f Set) namedRequest(token string) wit.Request {
 	return f.Request(NamedTag+token, f.EntityTarget(strings.TrimSuffix(token, deletedToken)))
 }
 
-// Set is an entity set of which notifications tell.
+// Set is an entity set to which notifications belong.
 type Set struct{ *feed.Feed }
 
 // Entity reads an entity that a notification names, or the document of one row.
@@ -38,8 +38,8 @@ type Entity struct {
 	// named is its key predicate, "" for a document, which nobody asked for; entities came of it.
 	named    string
 	entities int
-	// toldDeleted: the notification says that the entity was deleted.
-	toldDeleted bool
+	// saysDeleted: the notification says that the entity was deleted.
+	saysDeleted bool
 	// stored: the notification store named it.
 	stored bool
 }
@@ -54,7 +54,7 @@ func BeginEntity(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.R
 	token, guids, _ := strings.Cut(strings.TrimPrefix(response.Tag, NamedTag), feed.GuidTag)
 	token, deleted := strings.CutSuffix(token, deletedToken)
 	pg := beginEntity(pool, o, f, response, guids, strings.Clone(token))
-	pg.toldDeleted = deleted
+	pg.saysDeleted = deleted
 	return pg
 }
 
@@ -91,7 +91,7 @@ func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion
 		pg.FitKeys(raws)
 		portion.Data, portion.Rows = pg.DeletedRows(nil, nil, 0, raws, pg.Answer.At)
 		pg.Declare(&portion)
-		pg.confirm(&portion, !pg.toldDeleted)
+		pg.confirm(&portion, !pg.saysDeleted)
 		return portion, true, nil
 	}
 	if waits, err := pg.Read(tag, piece, last, &portion); waits || err != nil {
@@ -108,7 +108,7 @@ func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion
 			strconv.Itoa(pg.entities)}
 	}
 	if ended {
-		pg.confirm(&portion, pg.toldDeleted)
+		pg.confirm(&portion, pg.saysDeleted)
 	}
 	return portion, ended, nil
 }
@@ -126,7 +126,7 @@ func (pg *Entity) take(portion *wit.Portion) error {
 }
 
 // What a service answers about an entity may come of an older copy of its data than what made the notification: an
-// entity that was created just now is not there, one that was deleted still is. Nothing tells of them again, so that
+// entity that was created just now is not there, one that was deleted still is. Nothing names them again, so that
 // the delete of a row that lives, or the row of a deleted entity, would stay in Kafka for good. So an entity whose
 // answer contradicts the notification is written as it came, and read once more after a while. It is not waited for
 // before: who sends notifications one after another would stand still with each entity that was deleted since. An
@@ -140,7 +140,7 @@ func (pg *Entity) confirm(portion *wit.Portion, contradicts bool) {
 		return
 	}
 	says := "is not there, and no notification says that it was deleted"
-	if pg.toldDeleted {
+	if pg.saysDeleted {
 		says = "is there, and a notification says that it was deleted"
 	}
 	sdk.Log(wit.LevelInfo, pg.What()+": the entity "+pg.named+" "+says+": unless this is the second answer, it is "+

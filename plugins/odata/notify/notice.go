@@ -267,7 +267,7 @@ func jsonEntry(v jsontext.Value, depth int) notificationEntry {
 	return n
 }
 
-// notification tells whether it tells of an entity, rather than being one.
+// notification reports whether it tells of an entity, rather than being one.
 func (n *notificationEntry) notification() bool {
 	if i := strings.LastIndexByte(n.term, '.'); n.term[i+1:] == "Notification" {
 		return true
@@ -337,7 +337,7 @@ func (f Set) notified(number uint32, n *wit.Notification) ([]wit.Wake, error) {
 	return wakes, nil
 }
 
-// notes are what a notification tells of.
+// notes are the entries of a notification.
 func (f Set) notes(n *wit.Notification) ([]notificationEntry, error) {
 	data := feed.Header(n.Headers, pokeData)
 	if len(bytes.TrimSpace(n.Body)) > 0 {
@@ -386,7 +386,7 @@ func (f Set) tokens(n *notificationEntry) (tokens []string, err error) {
 			Message: f.What() + ": a notification of an entity whose key can't be read: " + err.Error()}
 	}
 	if len(tokens) == 0 {
-		sdk.Log(wit.LevelWarn, f.What()+": a notification names no entity: the set is read anew")
+		sdk.Log(wit.LevelWarn, f.What()+": a notification names no entity: the set is read again")
 		tokens = []string{""}
 	}
 	return tokens, nil

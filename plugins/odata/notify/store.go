@@ -112,7 +112,7 @@ func (pg *Store) Decode(tag string, status uint16, piece []byte, last bool) (por
 func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
 	s, f := &pg.stored, pg.set()
 	if len(pg.Body)+len(piece) > maxStoreBody {
-		return pg.anew("its page has more than " + strconv.Itoa(maxStoreBody) + " bytes")
+		return pg.readWhole("its page has more than " + strconv.Itoa(maxStoreBody) + " bytes")
 	}
 	if pg.Body = append(pg.Body, piece...); !last {
 		return portion, false, nil
@@ -121,7 +121,7 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 	if status < 200 || status > 299 {
 		failed := fault.Of(what, &pg.Answer, pg.Body)
 		failed.Message += "; " + entry.NotificationCatchup +
-			" = reload reads the set anew at a start, none relies on what " +
+			" = reload reads the set again at a start, none relies on what " +
 			"the service sends again"
 		return portion, true, failed
 	}
@@ -137,7 +137,7 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 		token, mine, err := f.storedToken(&entries[i])
 		switch {
 		case err != nil:
-			return pg.anew("a notification there of an entity whose key can't be read: " + err.Error())
+			return pg.readWhole("a notification there of an entity whose key can't be read: " + err.Error())
 		case mine && !s.known[token]:
 			s.known[token] = true
 			s.tokens = append(s.tokens, token)
@@ -151,9 +151,9 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 	}
 	switch {
 	case len(s.tokens) > maxStored:
-		return pg.anew("it names more than " + strconv.Itoa(maxStored) + " entities")
+		return pg.readWhole("it names more than " + strconv.Itoa(maxStored) + " entities")
 	case next != "" && s.pages == maxStorePages:
-		return pg.anew("it has more than " + strconv.Itoa(maxStorePages) + " pages")
+		return pg.readWhole("it has more than " + strconv.Itoa(maxStorePages) + " pages")
 	case next != "":
 		target, err := pg.Resolve(decode.Link{Href: next})
 		if err != nil {
@@ -168,7 +168,7 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 	if elsewhere := strconv.Itoa(s.elsewhere) + " entities of a set " + f.Set + " that are not below " + f.Service +
 		", such as " +
 		strconv.Quote(feed.Clip(s.example)); s.alike && len(s.tokens) == 0 {
-		return pg.anew("it names " + elsewhere + ", which may be the same by another path, and none that is")
+		return pg.readWhole("it names " + elsewhere + ", which may be the same by another path, and none that is")
 	} else if s.elsewhere > 0 {
 		sdk.Log(wit.LevelWarn, what+" names "+elsewhere+": they are taken for another service's")
 	}
@@ -185,10 +185,10 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 // maxStoreBody bounds a page of the store, in bytes.
 const maxStoreBody = 32 << 20
 
-// anew has the whole set read in place of what the store names.
-func (pg *Store) anew(why string) (wit.Portion, bool, error) {
-	sdk.Log(wit.LevelWarn, pg.set().What()+": SAP's notification store is not gone by: "+why+
-		"; the set is read anew, and what was deleted meanwhile is not told of")
+// readWhole has the whole set read in place of what the store names.
+func (pg *Store) readWhole(why string) (wit.Portion, bool, error) {
+	sdk.Log(wit.LevelWarn, pg.set().What()+": SAP's notification store is not used: "+why+
+		"; the set is read again, and what was deleted meanwhile is not reported")
 	fields := pg.set().Pages.First(pg.Answer.At).Fields()
 	return wit.Portion{Next: &fields, More: true}, true, nil
 }
@@ -218,14 +218,14 @@ func (f Set) storedToken(n *notificationEntry) (token string, mine bool, err err
 	return token, true, err
 }
 
-// leads tells whether an address is one of an entity of a set below a path. Addresses from the store may name another
+// leads reports whether an address is one of an entity of a set below a path. Addresses from the store may name another
 // host, and the service with its version (;v=2).
 func leads(address, to string) bool {
 	return slices.EqualFunc(segmentsOf(address), segmentsOf(to), strings.EqualFold)
 }
 
-// namesake tells whether an address is one of an entity of a service and a set with the names of the feed's, as far as
-// it has them, which may be the same by another path.
+// namesake reports whether an address is one of an entity of a service and a set with the names of the feed's, as far
+// as it has them, which may be the same by another path.
 func (f Set) namesake(address string) bool {
 	path, own := segmentsOf(address), segmentsOf(f.Service+"/"+f.Set)
 	n := min(2, len(own), len(path))

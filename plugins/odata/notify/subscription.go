@@ -20,8 +20,8 @@ var changeTypes = []string{"created", "updated", "deleted"}
 // Subscription is one that a service has.
 type Subscription struct{ ID, Target, Collection, ChangeType, Address, filter, User, Updated, persist string }
 
-// SameAddress tells whether two addresses are one: the case of a host or of a channel's name makes no difference, that
-// of the path does, which ends with the names of a connector and of a feed.
+// SameAddress reports whether two addresses are one: the case of a host or of a channel's name makes no difference,
+// that of the path does, which ends with the names of a connector and of a feed.
 func SameAddress(a, b string) bool {
 	pathAt := func(s string) int {
 		start := strings.Index(s, "://") + len("://")
@@ -37,7 +37,7 @@ func SameAddress(a, b string) bool {
 	return strings.EqualFold(a[:i], b[:k]) && a[i:] == b[k:]
 }
 
-// Covers tells whether it leads all changes of a type of a set to an address.
+// Covers reports whether it leads all changes of a type of a set to an address.
 func (s *Subscription) Covers(set, changeType, address string) bool {
 	return s.Collection == set && s.filter == "" && SameAddress(s.Address, address) &&
 		slices.ContainsFunc(strings.Split(s.ChangeType, ","), func(one string) bool {

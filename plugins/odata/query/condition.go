@@ -90,7 +90,7 @@ func (q *Query) condition(m *edm.Model, root *level, given *Condition, expand st
 	filterable := func(p *edm.Property) bool { return p.Filterable && p.Type.Primitive != edm.NotPrimitive }
 	switch {
 	case c.property == nil && s.Navigation(last) != nil:
-		return refuse(name, given.Property, last+" is a navigation property; expected a property behind it, such as "+
+		return refuse(name, given.Property, last+" is a navigation property; expected a property after it, such as "+
 			given.Property+"/"+firstName(m, s.Navigation(last)))
 	case c.property == nil:
 		return refuse(name, given.Property, noProperty(s, last, filterable))
@@ -190,7 +190,7 @@ func (c *condition) read(given *Condition) error {
 	return nil
 }
 
-// placed tells whether a point in time says where its clock is, so that it was read as one in UTC.
+// placed reports whether a point in time says where its clock is, so that it was read as one in UTC.
 func placed(text string) bool {
 	_, clock, _ := strings.Cut(strings.TrimSuffix(text, "'"), "T")
 	return strings.ContainsAny(clock, "Zz+-")
@@ -215,7 +215,7 @@ func items(list string) []string {
 	return out
 }
 
-// opens tells whether a quote behind this text begins a literal, or goes on with one: O'Neil holds no literal.
+// opens reports whether a quote behind this text begins a literal, or goes on with one: O'Neil holds no literal.
 func opens(before string) bool {
 	switch before = strings.ToLower(strings.TrimSpace(before)); before {
 	case "", "guid", "datetime", "datetimeoffset", "time", "binary", "x":

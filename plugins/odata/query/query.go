@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Names of the settings, behind the prefix of an entity set and, of a condition, behind the prefix of the condition.
+// Names of the settings, after the prefix of an entity set and, of a condition, after the prefix of the condition.
 const (
 	Select = "select"
 	Expand = "expand"
@@ -54,7 +54,7 @@ type Condition struct {
 // Operators of conditions.
 var Operators = []string{"eq", "ne", "le", "lt", "ge", "gt", "bt", "nb", "in"}
 
-// Filters tells whether the user's own options hold a $filter.
+// Filters reports whether the user's own options hold a $filter.
 func (s *Settings) Filters() bool {
 	for part := range strings.SplitSeq(strings.TrimPrefix(s.Raw, "?"), "&") {
 		if name, value, _ := strings.Cut(part, "="); strings.EqualFold(optionName(name), "$filter") && value != "" {
@@ -67,7 +67,7 @@ func (s *Settings) Filters() bool {
 // optionName is the name of an option as a service reads it.
 func optionName(name string) string { return strings.TrimSpace(uri.Unescape(name)) }
 
-// Empty tells whether nothing was said: the whole set is read as it is.
+// Empty reports whether nothing was said: the whole set is read as it is.
 func (s *Settings) Empty() bool {
 	return len(s.Select) == 0 && len(s.Expand) == 0 && len(s.Conditions) == 0 && s.Raw == ""
 }
@@ -166,7 +166,7 @@ func refuse(name, value, why string) error {
 	return fault.Config(name, setting.Invalid(name, value, why))
 }
 
-// Selects tells whether the service alone knows which rows meet the user's own $filter.
+// Selects reports whether the service alone knows which rows meet the user's own $filter.
 func (q *Query) Selects() bool { return q.raw != "" }
 
 // Filter is the value of $filter for rows that meet the conditions and own, a further condition of the connector's,
@@ -377,12 +377,12 @@ func noProperty(s *edm.Structure, name string, wanted func(*edm.Property) bool) 
 		"it has no such property")
 }
 
-// shown tells whether a property stands in rows: those of the key always do.
+// shown reports whether a property stands in rows: those of the key always do.
 func (l *level) shown(name string) bool {
 	return !l.chosen || slices.Contains(l.named, name) || l.structure.IsKey(name)
 }
 
-// projects tells whether something is left out, here or inside.
+// projects reports whether something is left out, here or inside.
 func (l *level) projects() bool {
 	return l.chosen || slices.ContainsFunc(l.expanded, func(e *expansion) bool { return e.level.projects() })
 }

@@ -19,7 +19,7 @@ import (
 type Rows struct {
 	// Watch are the columns that the layout has to watch for [Rows.Check].
 	Watch []int
-	// Watched is how many columns the layout watches where it watches others behind these, else 0.
+	// Watched is how many columns the layout watches where it watches others after these, else 0.
 	Watched int
 
 	query *Query
@@ -129,7 +129,7 @@ func (r *Rows) value(node uint32, b []byte, path []int) (n uint32, inside []byte
 
 // Check looks whether rows contradict a condition that the service was asked to apply. A service that takes $filter and
 // does not heed it would fill a topic with what nobody wanted. Where services differ (case and blanks of texts, digits
-// that no format carries) a row counts as the service has it. Rows that except tells of are not looked at; nil: there
+// that no format carries) a row counts as the service has it. Rows that except names are not looked at; nil: there
 // are none.
 func (r *Rows) Check(out *decode.Output, except func(row int) bool) *wit.Fault {
 	if r == nil {
@@ -182,14 +182,14 @@ func (t text) String() string {
 	return strconv.Quote(t.text)
 }
 
-// contradicts tells whether no reading of the condition lets the value pass.
+// contradicts reports whether no reading of the condition lets the value pass.
 func (c *condition) contradicts(found text, approximate bool) bool {
 	return !c.holds(func(operator string, operand uri.Literal) bool {
 		return !c.against(operator, found, operand, approximate)
 	})
 }
 
-// holds tells whether the condition does by what comparisons with single operands come to.
+// holds reports whether the condition does by what comparisons with single operands come to.
 func (c *condition) holds(compared func(operator string, operand uri.Literal) bool) bool {
 	switch c.operator {
 	case "bt":
@@ -202,7 +202,7 @@ func (c *condition) holds(compared func(operator string, operand uri.Literal) bo
 	return compared(c.operator, c.operands[0])
 }
 
-// against tells whether a value contradicts a comparison with one operand.
+// against reports whether a value contradicts a comparison with one operand.
 //
 // Assumption: null stands for the initial value of ABAP, too, which is below all others and may be equal to an initial
 // literal.
@@ -257,7 +257,7 @@ func (c *condition) against(operator string, found text, operand uri.Literal, ap
 	return true
 }
 
-// initial tells whether a text may be the initial value of ABAP.
+// initial reports whether a text may be the initial value of ABAP.
 func initial(t edm.Primitive, text string) bool {
 	switch t {
 	case edm.String:
@@ -284,7 +284,7 @@ func ascii(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
-// fine tells whether the service may know more digits of a value than rows carry.
+// fine reports whether the service may know more digits of a value than rows carry.
 func fine(p *edm.Property) bool {
 	switch p.Type.Primitive {
 	case edm.DateTime, edm.DateTimeOffset, edm.Time:
@@ -295,7 +295,7 @@ func fine(p *edm.Property) bool {
 	return false
 }
 
-// near tells whether two values may be one that was rounded on its way.
+// near reports whether two values may be one that was rounded on its way.
 func near(t edm.Primitive, a, b string) bool {
 	switch t {
 	case edm.Double, edm.Single:
@@ -314,7 +314,7 @@ func near(t edm.Primitive, a, b string) bool {
 // day is a point in time without its time of day.
 func day(s string) string { return s[:min(len(s), len("2006-01-02"))] }
 
-// cutMillis is a point in time without digits behind milliseconds, zone and zeros at its end.
+// cutMillis is a point in time without digits after milliseconds, zone and zeros at its end.
 func cutMillis(s string) string {
 	s = strings.TrimSuffix(s, "Z")
 	if dot := strings.IndexByte(s, '.'); dot >= 0 {
@@ -395,7 +395,7 @@ func (r *Rows) compile(v *edm.View, node uint32, at []string) *rewrite {
 	return w
 }
 
-// copies tells whether nothing changes.
+// copies reports whether nothing changes.
 func (w *rewrite) copies() bool {
 	return !slices.ContainsFunc(w.members, func(m member) bool { return m.hidden || m.inner != nil })
 }
@@ -419,7 +419,7 @@ func (r *Rows) Rewrite(out *decode.Output) error {
 	return nil
 }
 
-// write writes a structure and tells how much of b it took. What is hidden in the row itself stands behind it and is
+// write writes a structure and says how much of b it took. What is hidden in the row itself stands after it and is
 // not in b.
 func (r *Rows) write(dst []byte, w *rewrite, b []byte) (out []byte, size int, err error) {
 	whole := len(b)
@@ -465,7 +465,7 @@ func (r *Rows) items(dst []byte, m *member, b []byte) ([]byte, error) {
 		if count == 0 {
 			break
 		}
-		if count < 0 { // the size of the block stands behind the count
+		if count < 0 { // the size of the block stands after the count
 			count = -count
 			_, size := datum.Number(b)
 			b = b[max(size, 0):]
@@ -497,7 +497,7 @@ func (r *Rows) items(dst []byte, m *member, b []byte) ([]byte, error) {
 	return append(dst, 0), nil
 }
 
-// meets tells whether an item meets all conditions.
+// meets reports whether an item meets all conditions.
 func (r *Rows) meets(m *member, element uint32, item []byte) (bool, error) {
 	for i, c := range m.conditions {
 		node, b, null, err := r.value(element, item, m.paths[i])

@@ -187,7 +187,7 @@ func (a *adviser) hide() {
 	a.Hide(func(name string) bool { return a.applies(name, subscribed) })
 }
 
-// applies tells whether a setting has an effect with those that are given.
+// applies reports whether a setting has an effect with those that are given.
 func (a *adviser) applies(name string, subscribed bool) bool {
 	number, own := "", ""
 	if rest, ok := strings.CutPrefix(name, groups); ok {

@@ -212,7 +212,7 @@ func (r *Retiring) look(answers []wit.Response) (*wit.Need, error) {
 	return need, nil
 }
 
-// Mine tells whether notifications to an address come to the connector.
+// Mine reports whether notifications to an address come to the connector.
 func (r *Retiring) Mine(address string) bool {
 	to := entry.Delivery(r.V)
 	return to != "" && slices.ContainsFunc(r.Addresses, func(path string) bool {

@@ -1,5 +1,5 @@
 // Package notifications gives a module the optional interface `notifications`: push notifications of a source. Import
-// it beside package source.
+// it together with package source.
 package notifications
 
 import "github.com/culvert-project/culvert/wit"

@@ -1,5 +1,5 @@
 // Package retirement gives a module the optional interface `retirement`: what to undo at the service when a connector
-// is deleted. Import it beside package source.
+// is deleted. Import it together with package source.
 package retirement
 
 import "github.com/culvert-project/culvert/wit"

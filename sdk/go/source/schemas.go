@@ -25,7 +25,7 @@ var (
 	byteType = reflect.TypeFor[[]byte]()
 )
 
-// append writes v behind the portion's data, and declares its schema where that is new.
+// append writes v after the portion's data, and declares its schema where that is new.
 func (s *schemas) append(out *wit.Portion, v any) (wit.Datum, []byte, error) {
 	start := uint32(len(out.Data))
 	form, schema, err := wit.Structured, uint32(0), error(nil)
@@ -69,7 +69,7 @@ func (s *schemas) of(out *wit.Portion, t reflect.Type) (*known, error) {
 	return k, nil
 }
 
-// forget takes back schemas that the host is not told of, because their page failed.
+// forget takes back schemas that the host does not learn of, because their page failed.
 func (s *schemas) forget(list []wit.Schema) {
 	for t, k := range s.known {
 		if slices.ContainsFunc(list, func(new wit.Schema) bool { return new.ID == k.id }) {

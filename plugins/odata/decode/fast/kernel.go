@@ -796,8 +796,8 @@ func another(s *Row, in unsafe.Pointer, p, o int, end *Entry) int {
 	return p
 }
 
-// passed goes on from what is no column, whose Open ends at p: over its value, or from the row's end to the first member
-// of the next one. 0: the caller must look.
+// passed goes on from what is no column, whose Open ends at p: over its value, or from the row's end to the first
+// member of the next one. 0: the caller must look.
 func passed(s *Row, in unsafe.Pointer, p, o int, e *Entry) int {
 	if e.Kind != Skip {
 		// with its only byte masked, the end would be everywhere

@@ -1,5 +1,5 @@
-// Package rowkey compares, reads and writes the keys of an entity set's rows: by their bytes as a decoder makes them, as
-// texts of literals, in conditions of $filter, in addresses of entities and in stored offsets.
+// Package rowkey compares, reads and writes the keys of an entity set's rows: by their bytes as a decoder makes them,
+// as texts of literals, in conditions of $filter, in addresses of entities and in stored offsets.
 package rowkey
 
 import (
@@ -44,7 +44,7 @@ func New(typ *edm.Structure, layout *decode.RowLayout, nodes []wit.Node) *Keys {
 	return k
 }
 
-// Whole tells whether a key is one whole number, as a signed varint.
+// Whole reports whether a key is one whole number, as a signed varint.
 func (k *Keys) Whole() bool { return k.whole }
 
 // Names are those of the key's properties, as $orderby has them.
@@ -295,7 +295,7 @@ func literal(p *edm.Property, text string) string {
 	return string(uri.AppendLiteral(nil, uri.Literal{Type: p.Type.Primitive, Text: text}))
 }
 
-// comparable tells whether a service compares values of a property exactly as they are written.
+// comparable reports whether a service compares values of a property exactly as they are written.
 func comparable(p *edm.Property) bool {
 	if p == nil || !p.Filterable {
 		return false
