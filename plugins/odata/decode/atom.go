@@ -4,7 +4,7 @@ import "bytes"
 
 // Atom decodes Atom feeds and entries, deleted entries among them, and results of functions. Prefixes are arbitrary.
 type Atom struct {
-	s      stream
+	stream
 	state  atomState
 	scopes scopes
 	// outer is the scope inside the feed; rows is where the bindings of a row start.
@@ -26,27 +26,22 @@ const (
 	atomEnd
 )
 
-// NewAtom makes a decoder for rows of a layout that was checked.
-func NewAtom(l *RowLayout, limits Limits) *Atom {
-	d := newPlainAtom(l, limits)
+// NewAtom makes a decoder for rows of a layout that is ready.
+func NewAtom(l *RowLayout) *Atom {
+	d := newPlainAtom(l)
 	d.lane = newAtomLane(d)
 	return d
 }
 
-func newPlainAtom(l *RowLayout, limits Limits) *Atom {
-	d := &Atom{s: newStream(l, limits)}
+func newPlainAtom(l *RowLayout) *Atom {
+	d := &Atom{}
+	d.init(d, l)
 	d.Reset()
 	return d
 }
 
-func (d *Atom) Write(piece []byte, last bool, out *Output) error { return d.Feed("", piece, last, out) }
-
-func (d *Atom) Feed(tag string, piece []byte, last bool, out *Output) error {
-	return d.s.feed(d, tag, piece, last, out)
-}
-
 func (d *Atom) Reset() {
-	d.s.reset()
+	d.stream.reset()
 	d.scopes.reset()
 	d.state, d.outer, d.rows = atomStart, 0, 1
 	if d.lane != nil {
@@ -54,25 +49,23 @@ func (d *Atom) Reset() {
 	}
 }
 
-func (d *Atom) stream() *stream { return &d.s }
-
-func (d *Atom) nested() Decoder {
-	child := newPlainAtom(d.s.layout, d.s.limits)
-	child.s.collect = true
-	return child
+func (d *Atom) nested() *stream {
+	child := newPlainAtom(d.layout)
+	child.collect = true
+	return &child.stream
 }
 
 func (d *Atom) step(out *Output) *syntax {
-	d.s.inRow = false
-	b := d.s.buf
-	i := d.s.pos
+	d.inRow = false
+	b := d.buf
+	i := d.pos
 	if d.state == atomStart {
 		return d.start(i)
 	}
 	if i = xmlSpace(b, i); i >= len(b) {
-		d.s.pos = i
-		if d.state == atomEnd && d.s.ended {
-			d.s.page.Done = true
+		d.pos = i
+		if d.state == atomEnd && d.ended {
+			d.page.Done = true
 			return nil
 		}
 		return more
@@ -90,7 +83,7 @@ func (d *Atom) step(out *Output) *syntax {
 		return err
 	}
 	if end > 0 {
-		d.s.pos = end
+		d.pos = end
 		return nil
 	}
 	switch d.state {
@@ -104,7 +97,7 @@ func (d *Atom) step(out *Output) *syntax {
 
 // between: text between elements means nothing inside a feed, and is wrong outside.
 func (d *Atom) between(i int) *syntax {
-	b := d.s.buf
+	b := d.buf
 	if d.state != atomFeed {
 		if d.state == atomProlog && (b[i] == '{' || b[i] == '[') {
 			return &syntax{at: i, expected: "Atom", found: "JSON"}
@@ -113,27 +106,27 @@ func (d *Atom) between(i int) *syntax {
 	}
 	less := bytes.IndexByte(b[i:], '<')
 	if less < 0 {
-		d.s.pos = len(b)
+		d.pos = len(b)
 		return more
 	}
-	d.s.pos = i + less
+	d.pos = i + less
 	return nil
 }
 
 func (d *Atom) start(i int) *syntax {
-	i = xmlSpace(d.s.buf, i)
-	mark, ok := byteOrderMark(d.s.buf, i)
+	i = xmlSpace(d.buf, i)
+	mark, ok := byteOrderMark(d.buf, i)
 	if !ok {
 		return more
 	}
-	d.s.pos, d.state = i+mark, atomProlog
+	d.pos, d.state = i+mark, atomProlog
 	return nil
 }
 
 // declaration looks at what may stand in front of the outermost element only: a document type, which feeds do not have
 // and HTML has, and an encoding; true: it was the XML declaration, which is passed.
 func (d *Atom) declaration(i int) (bool, *syntax) {
-	b := d.s.buf
+	b := d.buf
 	if ok, err := xmlHas(b, i, "<?xml"); ok || err != nil {
 		if err != nil {
 			return false, err
@@ -145,11 +138,11 @@ func (d *Atom) declaration(i int) (bool, *syntax) {
 		if name := encoding(b[i:end]); name != "" && name != "utf-8" && name != "us-ascii" {
 			return false, &syntax{at: i, expected: "UTF-8", found: "encoding " + quoted([]byte(name))}
 		}
-		d.s.pos = end
+		d.pos = end
 		return true, nil
 	}
 	if i+2 < len(b) && b[i+1] == '!' && (b[i+2] == 'D' || b[i+2] == 'd') {
-		return false, d.s.noRows(i, "an Atom feed or entry", "a document type")
+		return false, d.noRows(i, "an Atom feed or entry", "a document type")
 	}
 	return false, nil
 }
@@ -170,7 +163,7 @@ func encoding(declaration []byte) string {
 
 // root looks at the outermost element.
 func (d *Atom) root(i int, out *Output) *syntax {
-	b := d.s.buf
+	b := d.buf
 	t, err := xmlTagAt(b, i)
 	if err != nil {
 		return err
@@ -184,7 +177,7 @@ func (d *Atom) root(i int, out *Output) *syntax {
 			d.lane.bind(&d.scopes, scope)
 		}
 		d.feed = append(d.feed[:0], b[t.name.start:t.name.end]...)
-		d.s.pos, d.state = t.end, atomFeed
+		d.pos, d.state = t.end, atomFeed
 		if t.empty {
 			d.state = atomEnd
 		}
@@ -198,13 +191,13 @@ func (d *Atom) root(i int, out *Output) *syntax {
 	case where == dataSpace:
 		return d.function(i, out)
 	default:
-		return d.s.noRows(i, "an Atom feed or entry", "element "+string(b[t.name.start:t.name.end]))
+		return d.noRows(i, "an Atom feed or entry", "element "+string(b[t.name.start:t.name.end]))
 	}
 }
 
 // child reads an element of the feed, or its end.
 func (d *Atom) child(i int, out *Output) *syntax {
-	b := d.s.buf
+	b := d.buf
 	if i+1 < len(b) && b[i+1] == '/' {
 		t, err := xmlTagAt(b, i)
 		if err != nil {
@@ -213,19 +206,17 @@ func (d *Atom) child(i int, out *Output) *syntax {
 		if !t.is(b, d.feed) {
 			return &syntax{at: i, expected: "</" + string(d.feed) + ">", found: string(b[t.start:t.end])}
 		}
-		d.s.pos, d.state = t.end, atomEnd
+		d.pos, d.state = t.end, atomEnd
 		return nil
 	}
-	if d.lane != nil && !d.s.eager && !d.s.leave {
-		if !d.s.ended && d.lane.waits(&d.s, i) {
-			return more
+	if d.lane != nil && len(d.lane.heads) > 0 {
+		next, _, progress, err := d.lane.try(&d.stream, i, out)
+		if err != nil {
+			return err
 		}
-		if next, ok := d.lane.rows(i, out); ok {
-			d.s.pos = next
+		if progress {
+			d.pos = next
 			return nil
-		}
-		if !d.s.ended && d.lane.cut(len(b)) {
-			return more
 		}
 	}
 	return d.element(i, out)
@@ -233,7 +224,7 @@ func (d *Atom) child(i int, out *Output) *syntax {
 
 // element reads an element of the feed, or an entry that stands for itself, whole.
 func (d *Atom) element(i int, out *Output) *syntax {
-	b := d.s.buf
+	b := d.buf
 	t, err := xmlTagAt(b, i)
 	if err != nil {
 		return err
@@ -243,17 +234,17 @@ func (d *Atom) element(i int, out *Output) *syntax {
 	where, local := d.scopes.element(b, t, scope)
 	entry := string(local) == "entry" && where == atomSpace
 	deleted := string(local) == "deleted-entry" && where != atomSpace
-	d.s.inRow = entry || deleted
-	end, err := xmlElement(b, i, d.s.limits.Depth)
+	d.inRow = entry || deleted
+	end, err := xmlElement(b, i, maxDepth)
 	if err != nil {
 		return err
 	}
-	d.s.pos = end
+	d.pos = end
 	if d.state == atomProlog {
 		d.state = atomEnd
 	}
-	at := d.s.base + int64(i)
-	d.s.inRow = false
+	at := d.base + int64(i)
+	d.inRow = false
 	switch {
 	case entry:
 		made := len(out.Rows)
@@ -266,11 +257,11 @@ func (d *Atom) element(i int, out *Output) *syntax {
 	case where == atomSpace && string(local) == "link":
 		d.link(b, t, scope)
 	case where == metaSpace && string(local) == "error":
-		d.s.failure = quoted(b[i:end])
+		d.failure = quoted(b[i:end])
 	case where == metaSpace && string(local) == "count":
 		if content, ok := xmlContent(d.text[:0], b[t.end:contentEnd(b, t, end)]); ok {
 			if n, ok := integer(bytes.TrimSpace(content), 0, 1<<62); ok {
-				d.s.page.Count = n
+				d.page.Count = n
 			}
 		}
 	}
@@ -306,49 +297,45 @@ func (d *Atom) linkOf(b []byte, t xmlTag, scope int) Link {
 func (d *Atom) link(b []byte, t xmlTag, scope int) {
 	switch string(relation(b, t)) {
 	case "next":
-		d.s.page.Next = d.linkOf(b, t, scope)
+		d.page.Next = d.linkOf(b, t, scope)
 	case "delta":
-		d.s.page.Delta = d.linkOf(b, t, scope)
+		d.page.Delta = d.linkOf(b, t, scope)
 	}
 }
 
 // deleted takes a tombstone.
 func (d *Atom) deleted(element []byte, t xmlTag, at int64, out *Output) {
-	if d.s.collect {
+	if d.collect {
 		return
 	}
-	if d.s.leaveOut(at, out, func(dst []byte) []byte { return d.scopes.appendSelfContained(dst, element, d.outer) }) {
+	if d.leaveOut(element, at, out) {
 		return
 	}
-	origin := d.s.page.Rows
 	ref, given := attribute(element, t, "ref")
 	id, ok := xmlContent(nil, ref)
 	if !given || !ok {
-		out.addFault(origin, &misfit{path: "ref", expected: "the id of the deleted entry", found: "none"}, at,
-			func(dst []byte) []byte {
-				return d.scopes.appendSelfContained(dst, element, d.outer)
-			})
-	} else {
-		s := Tombstone{Origin: origin, Ref: string(id)}
-		var m moment
-		if when, ok := attribute(element, t, "when"); ok && m.parse(bytes.TrimSpace(when)) {
-			s.When, s.Timed = m.utc(), true
-		}
-		out.Tombstones = append(out.Tombstones, s)
+		d.fault(element, at, &misfit{path: "ref", expected: "the id of the deleted entry", found: "none"}, out)
+		return
 	}
-	d.s.page.Rows++
+	s := Tombstone{Origin: d.page.Rows, Ref: string(id)}
+	var m moment
+	if when, ok := attribute(element, t, "when"); ok && m.parse(bytes.TrimSpace(when)) {
+		s.When, s.Timed = m.utc(), true
+	}
+	out.Tombstones = append(out.Tombstones, s)
+	d.page.Rows++
 }
 
 // function reads the result of a function that is no entity: a structure of its own, or several in elements named
 // element.
 func (d *Atom) function(i int, out *Output) *syntax {
-	b := d.s.buf
-	end, err := xmlElement(b, i, d.s.limits.Depth)
+	b := d.buf
+	end, err := xmlElement(b, i, maxDepth)
 	if err != nil {
 		return err
 	}
 	t, _ := xmlTagAt(b, i)
-	d.s.pos, d.state = end, atomEnd
+	d.pos, d.state = end, atomEnd
 	inside := d.scopes.open(b, t, 0)
 	d.scopes.keep()
 	c := content(b, t, end)
@@ -359,10 +346,10 @@ func (d *Atom) function(i int, out *Output) *syntax {
 			break
 		}
 		d.outer, d.rows = inside, len(d.scopes.all)
-		d.bare(b[e.tag.start:e.end], d.s.base+int64(e.tag.start), out)
+		d.decode(b[e.tag.start:e.end], d.base+int64(e.tag.start), out, false)
 	}
 	if !several && !d.scopes.isNull(b, t, inside) {
-		d.bare(b[i:end], d.s.base+int64(i), out)
+		d.decode(b[i:end], d.base+int64(i), out, false)
 	}
 	return nil
 }

@@ -6,56 +6,28 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-// row decodes an entry, given as its text, and adds what becomes of it to the output. at is where it starts in the
-// page.
 func (d *Atom) row(text []byte, at int64, out *Output) {
-	if d.s.collect {
-		d.s.collected = d.scopes.appendSelfContained(d.s.collected, text, d.outer)
-		d.s.page.Rows++
+	if d.collect {
+		d.collected = d.document(d.collected, text)
+		d.page.Rows++
 		return
 	}
 	d.decode(text, at, out, true)
 }
 
-// bare decodes an element that has the properties inside it, without an entry around them.
-func (d *Atom) bare(text []byte, at int64, out *Output) { d.decode(text, at, out, false) }
-
+// decode is row for an entry, or an element that has the properties inside it without an entry around them.
 func (d *Atom) decode(text []byte, at int64, out *Output, entry bool) {
-	if d.s.leaveOut(at, out, func(dst []byte) []byte { return d.scopes.appendSelfContained(dst, text, d.outer) }) {
+	if d.leaveOut(text, at, out) {
 		return
 	}
 	r := atomReader{d: d, row: text}
 	start := len(out.Data)
 	m := r.decode(out, entry)
-	if m == nil && r.hole.found {
-		out.Data = out.Data[:start]
-		d.s.ask(d, text, at, r.hole, out)
-		return
-	}
-	d.s.follow.waiting = false
-	origin := d.s.page.Rows
-	if m == nil {
-		m = finishRow(out, d.s.layout, origin, start, d.s.spans)
-	}
-	if m != nil {
-		out.Data = out.Data[:start]
-		out.addFault(origin, m, at, func(dst []byte) []byte { return d.scopes.appendSelfContained(dst, text, d.outer) })
-	}
-	d.s.page.Rows++
+	d.decoded(text, at, start, r.hole, false, m, out)
 }
 
-func (d *Atom) redo(out *Output) { d.row(d.s.follow.row, d.s.follow.at, out) }
-
-// splice puts entries behind those of the hole and blanks the link.
-func (d *Atom) splice(collected []byte) {
-	w := &d.s.follow
-	link := w.row[w.hole.linkAt.start:w.hole.linkAt.end]
-	for i := range link {
-		link[i] = ' '
-	}
-	row := append([]byte{}, w.row[:w.hole.rowsAt]...)
-	row = append(row, collected...)
-	w.row = append(row, w.row[w.hole.rowsAt:]...)
+func (d *Atom) document(dst, row []byte) []byte {
+	return d.scopes.appendSelfContained(dst, row, d.outer)
 }
 
 // element is an element inside a text, whole and well formed.
@@ -107,9 +79,9 @@ type atomReader struct {
 }
 
 func (r *atomReader) decode(out *Output, entry bool) *misfit {
-	d, l := r.d, r.d.s.layout
+	d, l := r.d, r.d.layout
 	d.scopes.all = d.scopes.all[:d.rows]
-	d.s.spans = d.s.spans[:0]
+	d.spans = d.spans[:0]
 	r.ready(0, l, "")
 	t, _ := xmlTagAt(r.row, 0)
 	whole := element{t, len(r.row)}
@@ -128,14 +100,14 @@ func (r *atomReader) decode(out *Output, entry bool) *misfit {
 		if out.Data, m = r.column(out.Data, l, i, 0, whole, entry); m != nil {
 			return m
 		}
-		d.s.spans = append(d.s.spans, textRange{start, len(out.Data)})
+		d.spans = append(d.spans, textRange{start, len(out.Data)})
 	}
 	return nil
 }
 
 // ready clears the memory for a structure.
 func (r *atomReader) ready(depth int, l *RowLayout, path string) {
-	lv := r.d.s.level(depth, l)
+	lv := r.d.level(depth, l)
 	lv.path = path
 	if cap(lv.scopes) < len(l.Columns) {
 		lv.scopes = make([]int, len(l.Columns))
@@ -159,7 +131,7 @@ func (r *atomReader) entry(e element, scope int, l *RowLayout, depth int) *misfi
 		case where == atomSpace && string(local) == "link":
 			m = r.link(c, inside, l, depth)
 		case where == metaSpace && string(local) == "error":
-			r.d.s.failure = quoted(r.row[c.tag.start:c.end])
+			r.d.failure = quoted(r.row[c.tag.start:c.end])
 		}
 		if m != nil {
 			return m
@@ -184,21 +156,21 @@ func (r *atomReader) content(e element, scope int, l *RowLayout, depth int) *mis
 
 // properties notes the elements of m:properties, or of a complex value.
 func (r *atomReader) properties(e element, scope int, l *RowLayout, depth int) *misfit {
-	s, lv := &r.d.scopes, &r.d.s.levels[depth]
+	s, lv := &r.d.scopes, &r.d.levels[depth]
 	children := content(r.row, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
 		inside := s.open(r.row, c.tag, scope)
 		where, local := s.element(r.row, c.tag, inside)
 		if where != dataSpace {
 			if where == metaSpace && string(local) == "error" {
-				r.d.s.failure = quoted(r.row[c.tag.start:c.end]) // what is missing behind it is no null
+				r.d.failure = quoted(r.row[c.tag.start:c.end]) // what is missing behind it is no null
 			}
 			continue
 		}
 		k, ok := l.names[string(local)]
 		if !ok {
 			if !l.known[string(local)] {
-				r.d.s.report(lv.path, local)
+				r.d.report(lv.path, local)
 			}
 			continue
 		}
@@ -213,7 +185,7 @@ func (r *atomReader) properties(e element, scope int, l *RowLayout, depth int) *
 // link notes what is expanded in a link.
 func (r *atomReader) link(e element, scope int, l *RowLayout, depth int) *misfit {
 	const front = "/related/"
-	s, lv := &r.d.scopes, &r.d.s.levels[depth]
+	s, lv := &r.d.scopes, &r.d.levels[depth]
 	rel := relation(r.row, e.tag)
 	slash := bytes.LastIndex(rel, []byte(front))
 	if slash < 0 {
@@ -251,7 +223,7 @@ func (c *Column) deferred(inline textRange) *misfit {
 
 // column writes a column's value. whole is the entry or the structure, for targets outside the properties.
 func (r *atomReader) column(dst []byte, l *RowLayout, i, depth int, whole element, entry bool) ([]byte, *misfit) {
-	c, lv := &l.Columns[i], &r.d.s.levels[depth]
+	c, lv := &l.Columns[i], &r.d.levels[depth]
 	where, scope := lv.spans[i], lv.scopes[i]
 	if where.end == 0 {
 		if entry && len(c.steps) > 0 && c.Shape == Primitive {
@@ -319,7 +291,7 @@ func (r *atomReader) primitive(dst []byte, l *RowLayout, c *Column, content []by
 	if c.Optional {
 		dst = append(dst, 2)
 	}
-	dst, expected := r.d.s.values.append(dst, l, c, text)
+	dst, expected := r.d.values.append(dst, l, c, text)
 	if expected != "" {
 		return dst, c.misfit(expected, quoted(text))
 	}
@@ -341,7 +313,7 @@ func (r *atomReader) inlineEntry(dst []byte, c *Column, inline element, scope, d
 }
 
 func (r *atomReader) nestedEntry(dst []byte, c *Column, e element, scope, depth int) ([]byte, *misfit) {
-	r.ready(depth, c.Nested, c.path(r.d.s.levels[depth-1].path))
+	r.ready(depth, c.Nested, c.path(r.d.levels[depth-1].path))
 	if m := r.entry(e, scope, c.Nested, depth); m != nil {
 		return dst, m
 	}

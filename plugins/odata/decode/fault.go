@@ -119,14 +119,15 @@ func quoted(text []byte) string {
 // ErrorClass is the class under which rows that do not fit stand in dead letter headers.
 const ErrorClass = "org.apache.kafka.connect.errors.DataException"
 
-// addFault records a row that does not fit; raw is the row as a document of its own.
-func (o *Output) addFault(origin uint32, m *misfit, at int64, raw func(dst []byte) []byte) {
-	start := len(o.Data)
-	o.Data = raw(o.Data)
-	o.Faults = append(o.Faults, wit.RowFault{
+// fault records a row that does not fit, as a document of its own.
+func (s *stream) fault(text []byte, at int64, m *misfit, out *Output) {
+	start, origin := len(out.Data), s.page.Rows
+	out.Data = s.format.document(out.Data, text)
+	out.Faults = append(out.Faults, wit.RowFault{
 		Origin: origin, ErrorClass: ErrorClass,
 		Fault: wit.Fault{Kind: wit.FaultData, Message: m.Error() + " (row " + strconv.FormatUint(uint64(origin), 10) +
 			" of the page, which starts at byte " + strconv.FormatInt(at, 10) + ")"},
-		RawStart: uint32(start), RawSize: uint32(len(o.Data) - start),
+		RawStart: uint32(start), RawSize: uint32(len(out.Data) - start),
 	})
+	s.page.Rows++
 }

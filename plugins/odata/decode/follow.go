@@ -2,6 +2,7 @@ package decode
 
 import (
 	"hash/fnv"
+	"slices"
 	"strconv"
 )
 
@@ -17,7 +18,7 @@ type follow struct {
 	hole   hole
 	tag    string
 	number int
-	child  Decoder
+	child  *stream
 	out    Output
 	// followed are hashes of the links by which the hole is filled, empty is how many pages in succession brought
 	// nothing.
@@ -32,15 +33,15 @@ const maxEmpty = 1000
 type hole struct {
 	found bool
 	link  Link
-	// linkAt is the place of the link in the row's text; rowsAt is behind the last row there; empty: there is none
-	// before it.
-	linkAt textRange
-	rowsAt int
-	empty  bool
+	// linkAt is the place of the link in the row's text, blank what stands for none; rowsAt is behind the last row
+	// there, comma what separates further ones from it.
+	linkAt       textRange
+	rowsAt       int
+	blank, comma string
 }
 
 // ask starts waiting: row has the hole h.
-func (s *stream) ask(f format, row []byte, at int64, h hole, out *Output) {
+func (s *stream) ask(row []byte, at int64, h hole, out *Output) {
 	w := &s.follow
 	if !w.waiting {
 		w.row = append(w.row[:0], row...)
@@ -48,9 +49,9 @@ func (s *stream) ask(f format, row []byte, at int64, h hole, out *Output) {
 	}
 	w.waiting, w.hole = true, h
 	if w.child == nil {
-		w.child = f.nested()
+		w.child = s.format.nested()
 	}
-	w.child.Reset()
+	w.child.format.Reset()
 	w.empty = 0
 	if clear(w.followed); w.followed == nil {
 		w.followed = map[uint64]bool{}
@@ -78,7 +79,7 @@ func (s *stream) request(link Link, out *Output) {
 
 // nestedPiece takes a piece of a nested page; with the last one of the last page the row is decoded and the page goes
 // on.
-func (s *stream) nestedPiece(f format, tag string, piece []byte, last bool, out *Output) *PageError {
+func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *PageError {
 	w := &s.follow
 	if !w.waiting || tag != w.tag {
 		return s.misuse("a piece of "+strconv.Quote(w.tag), "one of "+strconv.Quote(tag))
@@ -89,10 +90,10 @@ func (s *stream) nestedPiece(f format, tag string, piece []byte, last bool, out 
 		e.Tag, e.Row = tag, int64(s.page.Rows)
 		return &e
 	}
-	child := w.child.(format).stream()
-	if len(child.collected)+len(w.row) > s.limits.Row {
+	child := w.child
+	if len(child.collected)+len(w.row) > maxRow {
 		return &PageError{Row: int64(s.page.Rows), Tag: tag, Found: "a longer one",
-			Expected: "a row of at most " + strconv.Itoa(s.limits.Row) + " bytes with all its nested pages"}
+			Expected: "a row of at most " + strconv.Itoa(maxRow) + " bytes with all its nested pages"}
 	}
 	if !last {
 		return nil
@@ -111,12 +112,25 @@ func (s *stream) nestedPiece(f format, tag string, piece []byte, last bool, out 
 			return end
 		}
 		collected := child.collected
-		w.child.Reset()
+		w.child.format.Reset()
 		child.collected = collected
 		s.request(next, out)
 		return nil
 	}
-	f.splice(child.collected)
-	f.redo(out)
-	return s.run(f, out)
+	w.splice(child.collected)
+	s.format.row(w.row, w.at, out)
+	return s.run(out)
+}
+
+// splice blanks the link of the hole and puts rows there.
+func (w *follow) splice(collected []byte) {
+	h := w.hole
+	link := w.row[h.linkAt.start:h.linkAt.end]
+	for i := range link {
+		link[i] = ' '
+	}
+	copy(link, h.blank)
+	if len(collected) > 0 {
+		w.row = slices.Concat(w.row[:h.rowsAt], []byte(h.comma), collected, w.row[h.rowsAt:])
+	}
 }

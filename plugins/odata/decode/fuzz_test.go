@@ -40,14 +40,14 @@ Items many? {
 func FuzzJSON(f *testing.F) {
 	seed(f, false)
 	f.Fuzz(func(t *testing.T, doc []byte, cut uint16) {
-		fuzz(t, doc, cut, func(l *RowLayout) Decoder { return NewJSON(l, Limits{}) })
+		fuzz(t, doc, cut, func(l *RowLayout) Decoder { return NewJSON(l) })
 	})
 }
 
 func FuzzAtom(f *testing.F) {
 	seed(f, true)
 	f.Fuzz(func(t *testing.T, doc []byte, cut uint16) {
-		fuzz(t, doc, cut, func(l *RowLayout) Decoder { return NewAtom(l, Limits{}) })
+		fuzz(t, doc, cut, func(l *RowLayout) Decoder { return NewAtom(l) })
 	})
 }
 
@@ -127,8 +127,8 @@ func FuzzFastJSON(f *testing.F) {
 	three := regularJSON + "," + regularJSON + "," + regularJSON + ","
 	f.Fuzz(func(t *testing.T, rows []byte, cut uint16) {
 		differ(t, l, []byte(`{"d":{"results":[`+three+string(rows)+","+string(rows)+","+regularJSON+`]}}`), cut,
-			NewJSON(l, Limits{}),
-			newPlainJSON(l, Limits{}))
+			NewJSON(l),
+			newPlainJSON(l))
 	})
 }
 
@@ -141,8 +141,8 @@ func FuzzFastAtom(f *testing.F) {
 	regular := oddEntry(regularProperties)
 	f.Fuzz(func(t *testing.T, properties []byte, cut uint16) {
 		odd := oddEntry(string(properties))
-		differ(t, l, []byte(feedFront+regular+regular+regular+odd+odd+regular+"</feed>"), cut, NewAtom(l, Limits{}),
-			newPlainAtom(l, Limits{}))
+		differ(t, l, []byte(feedFront+regular+regular+regular+odd+odd+regular+"</feed>"), cut, NewAtom(l),
+			newPlainAtom(l))
 	})
 }
 
@@ -155,8 +155,8 @@ func FuzzFastNestedJSON(f *testing.F) {
 	three := nestedJSON + "," + nestedJSON + "," + nestedJSON + ","
 	f.Fuzz(func(t *testing.T, rows []byte, cut uint16) {
 		differ(t, l, []byte(`{"d":{"results":[`+three+string(rows)+","+string(rows)+","+nestedJSON+`]}}`), cut,
-			NewJSON(l, Limits{}),
-			newPlainJSON(l, Limits{}))
+			NewJSON(l),
+			newPlainJSON(l))
 	})
 }
 
@@ -168,7 +168,7 @@ func FuzzFastNestedAtom(f *testing.F) {
 	l := parseLayout(f, nestedLayout)
 	f.Fuzz(func(t *testing.T, entries []byte, cut uint16) {
 		differ(t, l, []byte(feedFront+regular+regular+string(entries)+string(entries)+regular+"</feed>"), cut,
-			NewAtom(l, Limits{}), newPlainAtom(l, Limits{}))
+			NewAtom(l), newPlainAtom(l))
 	})
 }
 

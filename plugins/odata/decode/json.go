@@ -10,7 +10,7 @@ import (
 // JSON decodes pages of verbose JSON: `{"d":{"results":[…]}}`, `{"d":[…]}`, the same without `d`, single entities and
 // results of functions. Members come in any order.
 type JSON struct {
-	s     stream
+	stream
 	state jsonState
 	// open is how many objects around the rows are still open.
 	open int
@@ -36,23 +36,21 @@ const (
 	jsonEnd
 )
 
-// NewJSON makes a decoder for rows of a layout that was checked.
-func NewJSON(l *RowLayout, limits Limits) *JSON {
-	d := newPlainJSON(l, limits)
+// NewJSON makes a decoder for rows of a layout that is ready.
+func NewJSON(l *RowLayout) *JSON {
+	d := newPlainJSON(l)
 	d.lane = newJSONLane(d)
 	return d
 }
 
-func newPlainJSON(l *RowLayout, limits Limits) *JSON { return &JSON{s: newStream(l, limits)} }
-
-func (d *JSON) Write(piece []byte, last bool, out *Output) error { return d.Feed("", piece, last, out) }
-
-func (d *JSON) Feed(tag string, piece []byte, last bool, out *Output) error {
-	return d.s.feed(d, tag, piece, last, out)
+func newPlainJSON(l *RowLayout) *JSON {
+	d := &JSON{}
+	d.init(d, l)
+	return d
 }
 
 func (d *JSON) Reset() {
-	d.s.reset()
+	d.stream.reset()
 	d.state, d.open = jsonStart, 0
 	if d.lane != nil {
 		d.lane.cutEnd = 0
@@ -62,18 +60,16 @@ func (d *JSON) Reset() {
 	}
 }
 
-func (d *JSON) stream() *stream { return &d.s }
-
-func (d *JSON) nested() Decoder {
-	child := newPlainJSON(d.s.layout, d.s.limits)
-	child.s.collect = true
-	return child
+func (d *JSON) nested() *stream {
+	child := newPlainJSON(d.layout)
+	child.collect = true
+	return &child.stream
 }
 
 func (d *JSON) step(out *Output) *syntax {
-	b := d.s.buf
-	i := jsonSpace(b, d.s.pos)
-	d.s.inRow = false
+	b := d.buf
+	i := jsonSpace(b, d.pos)
+	d.inRow = false
 	if d.state == jsonEnd {
 		return d.end(i)
 	}
@@ -90,24 +86,22 @@ func (d *JSON) step(out *Output) *syntax {
 		if err != nil {
 			return err
 		}
-		d.s.pos, d.state = next, jsonRow
+		d.pos, d.state = next, jsonRow
 		if closed {
 			d.leave()
 		}
 		return nil
 	case jsonRow:
-		if d.lane != nil && b[i] == '{' && !d.s.eager && !d.s.leave {
-			if !d.s.ended && d.lane.waits(&d.s, i) {
-				return more
+		if d.lane != nil && b[i] == '{' {
+			next, closed, progress, err := d.lane.try(&d.stream, i, out)
+			if err != nil {
+				return err
 			}
-			if next, closed, ok := d.lane.rows(i, out); ok {
-				if d.s.pos = next; closed {
+			if progress {
+				if d.pos = next; closed {
 					d.leave()
 				}
 				return nil
-			}
-			if !d.s.ended && d.lane.cut(len(b)) {
-				return more
 			}
 		}
 		return d.item(i, out)
@@ -117,7 +111,7 @@ func (d *JSON) step(out *Output) *syntax {
 		return err
 	}
 	if closed {
-		d.s.pos = next
+		d.pos = next
 		d.open--
 		d.leave()
 		return nil
@@ -127,14 +121,14 @@ func (d *JSON) step(out *Output) *syntax {
 
 // end: only white space may follow.
 func (d *JSON) end(i int) *syntax {
-	if i < len(d.s.buf) {
-		return wrongByte(d.s.buf, i, "nothing behind the page")
+	if i < len(d.buf) {
+		return wrongByte(d.buf, i, "nothing behind the page")
 	}
-	d.s.pos = i
-	if !d.s.ended {
+	d.pos = i
+	if !d.ended {
 		return more
 	}
-	d.s.page.Done = true
+	d.page.Done = true
 	return nil
 }
 
@@ -148,7 +142,7 @@ func (d *JSON) leave() {
 
 // start skips a byte order mark and tells JSON from other things.
 func (d *JSON) start(i int) *syntax {
-	b := d.s.buf
+	b := d.buf
 	mark, ok := byteOrderMark(b, i)
 	if !ok {
 		return more
@@ -162,18 +156,18 @@ func (d *JSON) start(i int) *syntax {
 	case '[':
 		i, d.state = i+1, jsonFirstRow
 	case '<':
-		return d.s.noRows(i, "JSON", "XML or other markup")
+		return d.noRows(i, "JSON", "XML or other markup")
 	default:
 		return wrongByte(b, i, "'{' at the start of JSON")
 	}
-	d.s.pos = i
+	d.pos = i
 	return nil
 }
 
 // probe looks through an object around the rows until it finds them, or finds at its end that it is an entity itself,
 // or a page without rows, of which only links and count came.
 func (d *JSON) probe(start int, out *Output) *syntax {
-	b := d.s.buf
+	b := d.buf
 	if b[start] != '{' {
 		return wrongByte(b, start, "'{'")
 	}
@@ -187,12 +181,12 @@ func (d *JSON) probe(start int, out *Output) *syntax {
 		}
 		if d.state == jsonRoot && m.is("d") || m.is("results") {
 			if d.enter(m) {
-				d.s.failure += failure
+				d.failure += failure
 				return nil
 			}
 		}
 		var end int
-		if end, err = jsonValue(b, m.value, d.s.limits.Depth); err != nil {
+		if end, err = jsonValue(b, m.value, maxDepth); err != nil {
 			break
 		}
 		if m.is("error") && b[m.value] != 'n' {
@@ -210,7 +204,7 @@ func (d *JSON) probe(start int, out *Output) *syntax {
 		return err
 	}
 	if paged && count == 0 { // a page that leaves out that it has no rows
-		d.s.pos = i
+		d.pos = i
 		d.leave()
 		return nil
 	}
@@ -219,12 +213,12 @@ func (d *JSON) probe(start int, out *Output) *syntax {
 
 // enter goes into a member that holds the rows; false: it does not.
 func (d *JSON) enter(m jsonMember) bool {
-	b := d.s.buf
+	b := d.buf
 	switch {
 	case b[m.value] == '[':
-		d.s.pos, d.state = m.value+1, jsonFirstRow
+		d.pos, d.state = m.value+1, jsonFirstRow
 	case b[m.value] == '{' && m.is("d"):
-		d.s.pos, d.state = m.value, jsonInner
+		d.pos, d.state = m.value, jsonInner
 	default:
 		return false
 	}
@@ -235,7 +229,7 @@ func (d *JSON) enter(m jsonMember) bool {
 // whole decides about an object that was seen whole and has no array of rows: an entity, or around one the name of a
 // function.
 func (d *JSON) whole(start, end int, only jsonMember, count int, out *Output) *syntax {
-	b, l := d.s.buf, d.s.layout
+	b, l := d.buf, d.layout
 	if count == 0 {
 		return &syntax{at: start, expected: "rows", found: "an object without properties"}
 	}
@@ -246,7 +240,7 @@ func (d *JSON) whole(start, end int, only jsonMember, count int, out *Output) *s
 		case column || l.known[string(only.name)]:
 		case opens == 'n' && (only.is("d") || only.is("results")):
 			// no entity, as functions answer
-			d.s.pos = end
+			d.pos = end
 			d.leave()
 			return nil
 		case only.is("error") && d.state == jsonRoot:
@@ -255,18 +249,18 @@ func (d *JSON) whole(start, end int, only jsonMember, count int, out *Output) *s
 		case only.is("EntitySets") && opens == '[':
 			return &syntax{at: only.value, expected: "rows", found: "a service document"}
 		case opens == '{':
-			d.s.pos, d.state = only.value, jsonInner
+			d.pos, d.state = only.value, jsonInner
 			d.open++
 			return nil
 		case opens == '[':
-			d.s.pos, d.state = only.value+1, jsonFirstRow
+			d.pos, d.state = only.value+1, jsonFirstRow
 			d.open++
 			return nil
 		}
 	}
-	d.s.pos = end
+	d.pos = end
 	d.leave()
-	d.row(b[start:end], d.s.base+int64(start), out)
+	d.row(b[start:end], d.base+int64(start), out)
 	return nil
 }
 
@@ -279,13 +273,13 @@ func (d *JSON) member(i int) *syntax {
 	if m.is("results") || m.is("d") {
 		return &syntax{at: i, expected: "rows once", found: "a second " + string(m.name)}
 	}
-	if m.end, err = jsonValue(d.s.buf, m.value, d.s.limits.Depth); err != nil {
+	if m.end, err = jsonValue(d.buf, m.value, maxDepth); err != nil {
 		return err
 	}
-	if d.pageMember(m); m.is("error") && d.s.buf[m.value] != 'n' {
-		d.s.failure = quoted(d.s.buf[m.value:m.end])
+	if d.pageMember(m); m.is("error") && d.buf[m.value] != 'n' {
+		d.failure = quoted(d.buf[m.value:m.end])
 	}
-	d.s.pos = m.end
+	d.pos = m.end
 	return nil
 }
 
@@ -298,7 +292,7 @@ type jsonMember struct {
 func (m jsonMember) is(name string) bool { return string(m.name) == name }
 
 func (d *JSON) readMember(i int) (jsonMember, *syntax) {
-	b := d.s.buf
+	b := d.buf
 	end, value, err := jsonName(b, i)
 	if err != nil {
 		return jsonMember{}, err
@@ -317,15 +311,15 @@ func nameIn(text []byte) []byte {
 
 // pageMember takes what the page says about itself; false: it is something else.
 func (d *JSON) pageMember(m jsonMember) bool {
-	text := d.plain(d.s.buf[m.value:m.end])
+	text := d.plain(d.buf[m.value:m.end])
 	switch string(m.name) {
 	case "__next":
-		d.s.page.Next.Href = string(text)
+		d.page.Next.Href = string(text)
 	case "__delta":
-		d.s.page.Delta.Href = string(text)
+		d.page.Delta.Href = string(text)
 	case "__count":
 		if n, ok := integer(bytes.TrimSpace(text), 0, 1<<62); ok {
-			d.s.page.Count = n
+			d.page.Count = n
 		}
 	default:
 		return false
@@ -350,9 +344,9 @@ func (d *JSON) plain(value []byte) []byte {
 
 // item reads a row of the array.
 func (d *JSON) item(start int, out *Output) *syntax {
-	b := d.s.buf
-	d.s.inRow = true
-	end, err := jsonValue(b, start, d.s.limits.Depth)
+	b := d.buf
+	d.inRow = true
+	end, err := jsonValue(b, start, maxDepth)
 	if err != nil {
 		return err
 	}
@@ -360,13 +354,13 @@ func (d *JSON) item(start int, out *Output) *syntax {
 	if err != nil {
 		return err
 	}
-	d.s.inRow = false
-	d.s.pos = next
+	d.inRow = false
+	d.pos = next
 	if closed {
 		d.leave()
 	}
 	made := len(out.Rows)
-	d.row(b[start:end], d.s.base+int64(start), out)
+	d.row(b[start:end], d.base+int64(start), out)
 	if d.lane != nil && len(out.Rows) > made {
 		d.lane.learnRow(b[start:end])
 	}

@@ -2,68 +2,27 @@ package decode
 
 import "bytes"
 
-// row decodes a row, given as its text, and adds what becomes of it to the output. at is where it starts in the page.
 func (d *JSON) row(text []byte, at int64, out *Output) {
-	if d.s.leaveOut(at, out, func(dst []byte) []byte { return appendJSONDocument(dst, text) }) {
+	if d.leaveOut(text, at, out) {
 		return
 	}
-	if d.s.collect {
-		if len(d.s.collected) > 0 {
-			d.s.collected = append(d.s.collected, ',')
+	if d.collect {
+		if len(d.collected) > 0 {
+			d.collected = append(d.collected, ',')
 		}
-		d.s.collected = append(d.s.collected, text...)
-		d.s.page.Rows++
+		d.collected = append(d.collected, text...)
+		d.page.Rows++
 		return
 	}
 	r := jsonReader{d: d, row: text}
 	start := len(out.Data)
 	m := r.decode(out)
-	if m == nil && r.hole.found {
-		out.Data = out.Data[:start]
-		d.s.ask(d, text, at, r.hole, out)
-		return
-	}
-	d.s.follow.waiting = false
-	origin := d.s.page.Rows
-	if m == nil && !r.deleted {
-		m = finishRow(out, d.s.layout, origin, start, d.s.spans)
-	}
-	if m != nil {
-		out.Data = out.Data[:start]
-		out.addFault(origin, m, at, func(dst []byte) []byte { return appendJSONDocument(dst, text) })
-	}
-	d.s.page.Rows++
+	d.decoded(text, at, start, r.hole, r.deleted, m, out)
 }
 
-// appendJSONDocument makes a row a document of its own. It is an array of one: a lone object might be taken for the
-// result of a function.
-func appendJSONDocument(dst, row []byte) []byte {
+// document makes an array of one: a row alone might be taken for the result of a function.
+func (d *JSON) document(dst, row []byte) []byte {
 	return append(append(append(dst, `{"d":{"results":[`...), row...), "]}}"...)
-}
-
-func (d *JSON) redo(out *Output) {
-	row := d.s.follow.row
-	d.row(row, d.s.follow.at, out)
-}
-
-// splice puts rows behind those of the hole and blanks the link.
-func (d *JSON) splice(collected []byte) {
-	w := &d.s.follow
-	h := w.hole
-	link := w.row[h.linkAt.start:h.linkAt.end]
-	for i := range link {
-		link[i] = ' '
-	}
-	copy(link, `""`)
-	if len(collected) == 0 {
-		return
-	}
-	row := append([]byte{}, w.row[:h.rowsAt]...)
-	if !h.empty {
-		row = append(row, ',')
-	}
-	row = append(row, collected...)
-	w.row = append(row, w.row[h.rowsAt:]...)
 }
 
 // jsonReader decodes one row whose text is whole and well formed.
@@ -81,19 +40,19 @@ func (r *jsonReader) decode(out *Output) *misfit {
 	if r.tombstone(out) {
 		return nil
 	}
-	l := r.d.s.layout
-	r.d.s.spans = r.d.s.spans[:0]
-	lv := r.d.s.level(0, l)
+	l := r.d.layout
+	r.d.spans = r.d.spans[:0]
+	lv := r.d.level(0, l)
 	if m := r.members(l, textRange{0, len(r.row)}, lv); m != nil {
 		return m
 	}
 	for i := range l.Columns {
 		start := len(out.Data)
 		var m *misfit
-		if out.Data, m = r.column(out.Data, l, i, r.d.s.levels[0].spans[i], 0); m != nil {
+		if out.Data, m = r.column(out.Data, l, i, r.d.levels[0].spans[i], 0); m != nil {
 			return m
 		}
-		r.d.s.spans = append(r.d.s.spans, textRange{start, len(out.Data)})
+		r.d.spans = append(r.d.spans, textRange{start, len(out.Data)})
 	}
 	return nil
 }
@@ -109,14 +68,14 @@ func (r *jsonReader) members(l *RowLayout, object textRange, lv *level) *misfit 
 			r.d.text, _ = unescape(r.d.text[:0], b[i:end])
 			name = r.d.text
 		}
-		valueEnd, _ := jsonValue(b, value, r.d.s.limits.Depth)
+		valueEnd, _ := jsonValue(b, value, maxDepth)
 		if k, ok := l.names[string(name)]; ok {
 			if lv.spans[k].end != 0 {
 				return &misfit{path: l.Columns[k].Name, expected: "one value", found: "two"}
 			}
 			lv.spans[k] = textRange{value, valueEnd}
 		} else if !isControl(name) && !l.known[string(name)] && !r.isDeferred(value) {
-			r.d.s.report(lv.path, name)
+			r.d.report(lv.path, name)
 		}
 		i, closed, _ = jsonNext(b, valueEnd, '}')
 	}
@@ -197,7 +156,7 @@ func (r *jsonReader) primitive(dst []byte, l *RowLayout, c *Column, text []byte)
 	if c.Optional {
 		dst = append(dst, 2)
 	}
-	dst, expected := r.d.s.values.append(dst, l, c, text)
+	dst, expected := r.d.values.append(dst, l, c, text)
 	if expected != "" {
 		return dst, c.misfit(expected, quoted(given))
 	}
@@ -210,14 +169,14 @@ func (r *jsonReader) structure(dst []byte, c *Column, where textRange, depth int
 	}
 	depth++
 	l := c.Nested
-	lv := r.d.s.level(depth, l)
-	r.d.s.levels[depth].path = c.path(r.d.s.levels[depth-1].path)
+	lv := r.d.level(depth, l)
+	r.d.levels[depth].path = c.path(r.d.levels[depth-1].path)
 	if m := r.members(l, where, lv); m != nil {
 		return dst, m
 	}
 	for i := range l.Visible {
 		var m *misfit
-		if dst, m = r.column(dst, l, i, r.d.s.levels[depth].spans[i], depth); m != nil {
+		if dst, m = r.column(dst, l, i, r.d.levels[depth].spans[i], depth); m != nil {
 			return dst, m
 		}
 	}
@@ -238,12 +197,15 @@ func (r *jsonReader) array(dst []byte, c *Column, where textRange, depth int) ([
 	}
 	last, count := rows.start+1, 0
 	for i, closed, _ := jsonFirst(r.row, rows.start+1, ']'); !closed; count++ {
-		last, _ = jsonValue(r.row, i, r.d.s.limits.Depth)
+		last, _ = jsonValue(r.row, i, maxDepth)
 		i, closed, _ = jsonNext(r.row, last, ']')
 	}
 	if next.end != 0 && !r.hole.found {
 		if href := r.d.plain(r.row[next.start:next.end]); len(href) > 0 {
-			r.hole = hole{found: true, link: Link{Href: string(href)}, linkAt: next, rowsAt: last, empty: count == 0}
+			r.hole = hole{found: true, link: Link{Href: string(href)}, linkAt: next, blank: `""`, rowsAt: last}
+			if count > 0 {
+				r.hole.comma = ","
+			}
 		}
 	}
 	if count == 0 {
@@ -251,7 +213,7 @@ func (r *jsonReader) array(dst []byte, c *Column, where textRange, depth int) ([
 	}
 	dst = appendCount(dst, count)
 	for i, closed, _ := jsonFirst(r.row, rows.start+1, ']'); !closed; {
-		end, _ := jsonValue(r.row, i, r.d.s.limits.Depth)
+		end, _ := jsonValue(r.row, i, maxDepth)
 		var m *misfit
 		if dst, m = r.structure(dst, c, textRange{i, end}, depth); m != nil {
 			return dst, m
@@ -267,7 +229,7 @@ func (r *jsonReader) feed(object textRange) (rows, next textRange, twice bool) {
 	i, closed, _ := jsonFirst(b, object.start+1, '}')
 	for !closed {
 		end, value, _ := jsonName(b, i)
-		valueEnd, _ := jsonValue(b, value, r.d.s.limits.Depth)
+		valueEnd, _ := jsonValue(b, value, maxDepth)
 		switch string(nameIn(b[i:end])) {
 		case "results":
 			twice = twice || rows.end != 0
@@ -291,7 +253,7 @@ func (r *jsonReader) tombstone(out *Output) bool {
 	i, closed, _ := jsonFirst(b, 1, '}')
 	for !closed {
 		end, value, _ := jsonName(b, i)
-		valueEnd, _ := jsonValue(b, value, r.d.s.limits.Depth)
+		valueEnd, _ := jsonValue(b, value, maxDepth)
 		name := b[i+1 : end-1]
 		switch {
 		case string(name) == "@odata.context":
@@ -306,7 +268,7 @@ func (r *jsonReader) tombstone(out *Output) bool {
 		i, closed, _ = jsonNext(b, valueEnd, '}')
 	}
 	if r.deleted {
-		t.Origin = r.d.s.page.Rows
+		t.Origin = r.d.page.Rows
 		out.Tombstones = append(out.Tombstones, t)
 	}
 	return r.deleted

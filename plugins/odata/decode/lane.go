@@ -44,6 +44,11 @@ type lane struct {
 
 // form is what differs between JSON and Atom, of a lane or of one of the structures inside.
 type form interface {
+	// read reads the row at p and writes its columns at o. It returns the place behind it; false: the plain parser must
+	// read it.
+	read(p, o int) (int, bool)
+	// after goes from the end of a row to the next one, or behind the end of the rows; false: it is not as it should be.
+	after(p int) (next int, closed, ok bool)
 	// memberEnd is where the member ends that is no column and whose value is at r.P; 0: the plain parser must read the
 	// row. It makes t, if there is one, a template of the value, if it can be one.
 	memberEnd(r *fast.Row, t *fast.Template) (end int)
@@ -257,6 +262,55 @@ func (e *entry) followedBy(next *entry) {
 
 // use has the lane read a text and write to an output.
 func (f *lane) use(buf []byte, out *Output) { f.buf, f.out, f.stopped = buf, out, -1 }
+
+// try reads as many rows as it can, from the one at p on, and returns where it stopped: in front of a row, or behind the
+// rows' end. progress is false if it could not read the row at p; the error is that more text must come first.
+func (f *lane) try(s *stream, p int, out *Output) (next int, closed, progress bool, err *syntax) {
+	if s.eager || s.leaving {
+		return p, false, false, nil
+	}
+	if !s.ended && f.waits(s, p) {
+		return p, false, false, more
+	}
+	if f.worthwhile() {
+		next, closed, progress = f.rows(s, p, out)
+		f.tried(progress)
+	}
+	if !progress && !s.ended && f.cut(len(s.buf)) {
+		return p, false, false, more
+	}
+	return next, closed, progress, nil
+}
+
+func (f *lane) rows(s *stream, p int, out *Output) (next int, closed, progress bool) {
+	f.use(s.buf, out)
+	for {
+		f.promise(p, len(out.Data))
+		f.several(&s.page)
+		q, ok := f.form.read(p, len(out.Data))
+		progress = progress || f.row.Made > 0
+		var start int
+		p, start = f.made(s)
+		if !ok {
+			f.gaveUp(s, p)
+			return p, false, progress
+		}
+		o := f.finish(start)
+		if o < 0 {
+			return p, false, progress
+		}
+		// What is behind the row must be right, as the plain parser has it, before the row counts.
+		next, closed, ok := f.form.after(q)
+		if !ok || !f.finishRow(s, start, o) {
+			return p, false, progress
+		}
+		progress = true
+		if closed || next >= len(f.buf) {
+			return next, closed, true
+		}
+		p = next
+	}
+}
 
 // begin starts a row at p, to be written at o.
 func (f *lane) begin(p, o int) *fast.Row {

@@ -12,9 +12,9 @@ import (
 // plain makes a decoder without the fast path.
 func plain(l *RowLayout, doc []byte) Decoder {
 	if isMarkup(doc) {
-		return newPlainAtom(l, Limits{})
+		return newPlainAtom(l)
 	}
-	return newPlainJSON(l, Limits{})
+	return newPlainJSON(l)
 }
 
 // sameAsPlain checks that a decoder makes of a document what the plain parser makes of it, for some cuts.
@@ -244,7 +244,7 @@ func TestFastPathOnNestedJSON(t *testing.T) {
 			sameAsPlain(t, l, []byte(`{"d":{"results":[`+three+","+odd+","+odd+","+nestedJSON+`]}}`), answers, true)
 		}
 	}
-	d := NewJSON(l, Limits{})
+	d := NewJSON(l)
 	doc := []byte("[" + strings.Repeat(nestedJSON+",", 49) + nestedJSON + "]")
 	if _, err := decodePieces(d, doc, cuts{size: 1 << 20}, nil); err != nil || d.lane.taken < 48 ||
 		d.lane.inner[3].row.Stamp < 90 {
@@ -323,7 +323,7 @@ func TestFastPathOnNestedAtom(t *testing.T) {
 			sameAsPlain(t, l, []byte(feedFront+regular+regular+odd+odd+"</feed>"), answers, true)
 		}
 	}
-	d := NewAtom(l, Limits{})
+	d := NewAtom(l)
 	doc := []byte(feedFront + strings.Repeat(regular, 50) + "</feed>")
 	if _, err := decodePieces(d, doc, cuts{size: 1 << 20}, nil); err != nil || d.lane.taken < 47 {
 		t.Errorf("%d of 50 rows on the fast path, %v", d.lane.taken, err)
@@ -442,12 +442,12 @@ func TestFastPathForgetsOtherNamespaces(t *testing.T) {
 	entries := strings.Repeat(oddEntry(regularProperties), 3)
 	for _, front := range []string{strings.Replace(feedFront, "xmlns:d", "xmlns:e", 1), strings.Replace(feedFront,
 		`ado/2007/08/dataservices">`, `other">`, 1)} {
-		d := NewAtom(l, Limits{})
+		d := NewAtom(l)
 		for _, doc := range []string{feedFront + entries + "</feed>", front + entries + "</feed>",
 			feedFront + entries + "</feed>"} {
 			d.Reset()
 			out, err := decodePieces(d, []byte(doc), cuts{size: 500}, nil)
-			want, wantErr := decodePieces(newPlainAtom(l, Limits{}), []byte(doc), cuts{size: 500}, nil)
+			want, wantErr := decodePieces(newPlainAtom(l), []byte(doc), cuts{size: 500}, nil)
 			if got, want := describeAll(t, l, out, err), describeAll(t, l, want, wantErr); got != want {
 				t.Errorf("%s:\ngot  %s\nwant %s", front, excerpt(got, want), excerpt(want, got))
 			}
@@ -469,7 +469,7 @@ func TestFastPathIsTaken(t *testing.T) {
 		return strings.Join(all, between)
 	}
 	shuffled := `{"Str":"x","Last":1,"Guid":null,"ID":2,"Dec":"1","At":null,"Bool":true,"Dbl":1,"Bin":"AA==","Int":"5"}`
-	json := NewJSON(l, Limits{})
+	json := NewJSON(l)
 	for name, doc := range map[string]string{"regular": many(regularJSON, regularJSON, ","), "odd": many(regularJSON,
 		`{"ID":2.0}`, ","),
 		"left out": many(regularJSON, `{"ID":2,"Last":3}`, ","),
@@ -485,7 +485,7 @@ func TestFastPathIsTaken(t *testing.T) {
 	}
 	regular := oddEntry(regularProperties)
 	pretty := strings.ReplaceAll(strings.ReplaceAll(regular, "<d:", "\n <d:"), "</m:", "\n</m:")
-	atom := NewAtom(l, Limits{})
+	atom := NewAtom(l)
 	for name, doc := range map[string]string{"regular": many(regular, regular, ""), "odd": many(regular,
 		oddEntry("<d:ID>2<!-- c --></d:ID><d:Str>x</d:Str><d:Last>1</d:Last><d:Last/>"), ""),
 		"left out": many(regular, oddEntry("<d:ID>2</d:ID><d:Last>3</d:Last>"), "\n"),
@@ -538,7 +538,7 @@ func TestRowsFromRowToRow(t *testing.T) {
 			}
 			doc := []byte("[" + strings.Join(rows, ",") + "]")
 			sameAsPlain(t, l, doc, nil, false)
-			d := NewJSON(l, Limits{})
+			d := NewJSON(l)
 			var out Output
 			if err := d.Write([]byte("["+strings.Join(rows[:20], ",")+"]"), true, &out); err != nil {
 				t.Fatal(err)

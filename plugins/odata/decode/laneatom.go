@@ -51,9 +51,9 @@ const maxTemplates = 3
 
 func newAtomLane(d *Atom) *atomLane {
 	// an entry, its content and the properties are around a property
-	f := &atomLane{d: d, depth: d.s.limits.Depth - 3}
+	f := &atomLane{d: d, depth: maxDepth - 3}
 	f.root = f
-	f.forget(d.s.layout)
+	f.forget(d.layout)
 	return f
 }
 
@@ -99,36 +99,7 @@ func (f *atomLane) bind(s *scopes, scope int) {
 	}
 }
 
-// rows reads as many entries as it can, from p on. It returns where it stopped; false: it could not read the entry at
-// p.
-func (f *atomLane) rows(p int, out *Output) (next int, progress bool) {
-	if len(f.heads) == 0 || !f.worthwhile() {
-		return p, false
-	}
-	f.use(f.d.s.buf, out)
-	defer func() { f.tried(progress) }()
-	for {
-		f.between()
-		f.promise(p, len(out.Data))
-		f.several(&f.d.s.page)
-		q, ok := f.read(p, len(out.Data))
-		progress = progress || f.row.Made > 0
-		var start int
-		p, start = f.made(&f.d.s)
-		if !ok {
-			f.gaveUp(&f.d.s, p)
-			break
-		}
-		if o := f.finish(start); o < 0 || !f.finishRow(&f.d.s, start, o) {
-			break
-		}
-		progress = true
-		if p = xmlSpace(f.buf, q); p >= len(f.buf) {
-			break
-		}
-	}
-	return p, progress
-}
+func (f *atomLane) after(p int) (next int, closed, ok bool) { return xmlSpace(f.buf, p), false, true }
 
 // between has the kernel go from entry to entry where nothing is expanded in front of the properties.
 func (f *atomLane) between() {
@@ -258,7 +229,6 @@ func (f *atomLane) feed(p, o int) (next, end int, ok bool) {
 			return p + n, f.count(from, o, count), true
 		}
 		f.promise(p, o)
-		f.between()
 		f.items()
 		if p, o, ok = f.entry(p, o); !ok {
 			return p, o, false
@@ -270,8 +240,10 @@ func (f *atomLane) tail(r *fast.Row) (int, bool) {
 	n := matchOne(f.tails, r.In, r.P)
 	if n <= 0 {
 		f.root.failed(r.P - n)
+		return 0, false
 	}
-	return r.P + n, n > 0
+	f.between()
+	return r.P + n, true
 }
 
 func (f *atomLane) plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool) {
@@ -280,7 +252,7 @@ func (f *atomLane) plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool)
 	if err != nil {
 		return dst, 0, false
 	}
-	x, s, c := &f.reader, &f.d.s, r.Entry.Column
+	x, s, c := &f.reader, &f.d.stream, r.Entry.Column
 	x.d, x.row, x.hole = f.d, f.buf, hole{}
 	x.ready(0, f.l, f.path)
 	s.levels[0].spans[c], s.levels[0].scopes[c] = textRange{start, end}, f.inside
@@ -346,7 +318,7 @@ func (f *atomLane) named(name []byte) *entry {
 		f.add(&f.entries[i], name)
 		return &f.entries[i]
 	}
-	if f.d.s.unknown[f.path+string(local)] {
+	if f.d.unknown[f.path+string(local)] {
 		f.root.reported = true
 	} else if !f.l.known[string(local)] {
 		return nil
@@ -403,6 +375,7 @@ func (f *atomLane) learn(text []byte, around *scopes, outer int) {
 	f.heads = append([][]headPart{parts}, f.heads...)
 	f.heads = f.heads[:min(len(f.heads), maxTemplates)]
 	f.tails = addTemplate(f.tails, behind)
+	f.between()
 }
 
 // learnProperties learns from the properties in an element.

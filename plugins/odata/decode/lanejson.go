@@ -20,7 +20,7 @@ type jsonLane struct {
 }
 
 func newJSONLane(d *JSON) *jsonLane {
-	f := newJSONStructure(d, d.s.layout, d.s.limits.Depth-1)
+	f := newJSONStructure(d, d.layout, maxDepth-1)
 	f.root = f
 	return f
 }
@@ -54,42 +54,6 @@ func (f *jsonLane) of(e *entry) *jsonLane {
 	return x
 }
 
-// rows reads as many rows as it can, from the row at p on. It returns where it stopped: in front of a row, or behind
-// the array's end; progress is false if it could not read the row at p.
-func (f *jsonLane) rows(p int, out *Output) (next int, closed, progress bool) {
-	if !f.worthwhile() {
-		return p, false, false
-	}
-	f.use(f.d.s.buf, out)
-	defer func() { f.tried(progress) }()
-	for {
-		f.promise(p, len(out.Data))
-		f.several(&f.d.s.page)
-		q, ok := f.read(p, len(out.Data))
-		progress = progress || f.row.Made > 0
-		var start int
-		p, start = f.made(&f.d.s)
-		if !ok {
-			f.gaveUp(&f.d.s, p)
-			return p, false, progress
-		}
-		o := f.finish(start)
-		if o < 0 {
-			return p, false, progress
-		}
-		// What is behind the row must be right, as the plain parser has it, before the row counts.
-		next, closed, err := jsonNext(f.buf, q, ']')
-		if err != nil || !f.finishRow(&f.d.s, start, o) {
-			return p, false, progress
-		}
-		progress = true
-		if closed || next >= len(f.buf) || f.buf[next] != '{' {
-			return next, closed, true
-		}
-		p = next
-	}
-}
-
 // read reads the row at p and writes its columns at o. It returns the place behind the row; false: the plain parser
 // must read it.
 func (f *jsonLane) read(p, o int) (int, bool) {
@@ -101,6 +65,11 @@ func (f *jsonLane) read(p, o int) (int, bool) {
 	return r.P, ok
 }
 
+func (f *jsonLane) after(p int) (next int, closed, ok bool) {
+	next, closed, err := jsonNext(f.buf, p, ']')
+	return next, closed, err == nil
+}
+
 // valueAt is where the value of an entry begins that the kernel is at.
 func valueAt(r *fast.Row) int { return r.P - entryOf(r.Entry).inside }
 
@@ -110,7 +79,7 @@ func (f *jsonLane) plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool)
 	if err != nil {
 		return dst, 0, false
 	}
-	x, s := &f.reader, &f.d.s
+	x, s := &f.reader, &f.d.stream
 	x.d, x.row, x.hole, x.deleted = f.d, f.buf, hole{}, false
 	if len(s.levels) == 0 {
 		s.level(0, f.l)
@@ -352,7 +321,7 @@ func (f *jsonLane) named(name []byte, first byte) *entry {
 		return nil
 	case isControl(name) || f.l.known[string(name)]:
 		return f.newSkip(name, true)
-	case f.d.s.unknown[f.path+string(name)]:
+	case f.d.unknown[f.path+string(name)]:
 		f.root.reported = true
 		return f.newSkip(name, true)
 	case first == '{':

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,18 +17,18 @@ const (
 
 func TestRowsOverTheLimitAreRefused(t *testing.T) {
 	l := parseLayout(t, "ID Edm.Int32 key\nText Edm.String?")
-	long := strings.Repeat("x", 5000)
+	long := strings.Repeat("x", 2*maxRow)
 	for _, c := range []struct {
 		d   Decoder
 		doc string
 	}{
-		{NewJSON(l, Limits{Row: 1000}), `{"d":{"results":[{"ID":1},{"ID":2,"Text":"` + long + `"}]}}`},
-		{NewAtom(l, Limits{Row: 1000}), feedFront + entryFront + "<d:ID>1</d:ID>" + entryBack + entryFront +
+		{NewJSON(l), `{"d":{"results":[{"ID":1},{"ID":2,"Text":"` + long + `"}]}}`},
+		{NewAtom(l), feedFront + entryFront + "<d:ID>1</d:ID>" + entryBack + entryFront +
 			"<d:ID>2</d:ID><d:Text>" + long + "</d:Text>" + entryBack + "</feed>"},
 	} {
-		out, err := decodePieces(c.d, []byte(c.doc), cuts{size: 64}, nil)
+		out, err := decodePieces(c.d, []byte(c.doc), cuts{size: 64 << 10}, nil)
 		var e *PageError
-		if !errors.As(err, &e) || e.Row != 1 || !strings.Contains(e.Expected, "1000 bytes") || len(out.Rows) != 1 {
+		if !errors.As(err, &e) || e.Row != 1 || !strings.Contains(e.Expected, strconv.Itoa(maxRow)+" bytes") || len(out.Rows) != 1 {
 			t.Errorf("expected one row, then the limit, found %d rows and %v", len(out.Rows), err)
 		}
 	}
@@ -37,23 +38,23 @@ func TestRowsOverTheLimitAreRefused(t *testing.T) {
 func TestSmallPiecesAreNotQuadratic(t *testing.T) {
 	l := parseLayout(t, "Text Edm.String?")
 	long := strings.Repeat("x", 300_000)
-	json := NewJSON(l, Limits{})
+	json := NewJSON(l)
 	if out, err := decodePieces(json, []byte(`{"d":[{"Text":"`+long+`"}]}`), cuts{size: 1}, nil); err != nil ||
 		len(out.Rows) != 1 ||
-		json.s.tries > 3000 {
-		t.Errorf("JSON: %d rows, %d tries, %v", len(out.Rows), json.s.tries, err)
+		json.tries > 3000 {
+		t.Errorf("JSON: %d rows, %d tries, %v", len(out.Rows), json.tries, err)
 	}
-	atom := NewAtom(l, Limits{})
+	atom := NewAtom(l)
 	doc := feedFront + entryFront + "<d:Text>" + long + "</d:Text>" + entryBack + "</feed>"
 	if out, err := decodePieces(atom, []byte(doc), cuts{size: 1}, nil); err != nil || len(out.Rows) != 1 ||
-		atom.s.tries > 3000 {
-		t.Errorf("Atom: %d rows, %d tries, %v", len(out.Rows), atom.s.tries, err)
+		atom.tries > 3000 {
+		t.Errorf("Atom: %d rows, %d tries, %v", len(out.Rows), atom.tries, err)
 	}
 }
 
 func TestMisuseIsRefused(t *testing.T) {
 	l := parseLayout(t, "ID Edm.Int32")
-	d := NewJSON(l, Limits{})
+	d := NewJSON(l)
 	out := &Output{}
 	if err := d.Write([]byte("[]"), true, out); err != nil || !out.Page.Done {
 		t.Fatalf("done %v, %v", out.Page.Done, err)
@@ -79,7 +80,7 @@ func TestLocalTimes(t *testing.T) {
 	l.Columns[0].Zone, l.Columns[3].Zone = berlin, berlin
 	doc := []byte(
 		`[{"A":"2020-01-01T12:00:00","B":"2020-01-01T12:00:00Z","C":"2020-01-01","D":"2020-01-01T12:00:00Z"}]`)
-	out, err := decodePieces(NewJSON(l, Limits{}), doc, cuts{size: len(doc)}, nil)
+	out, err := decodePieces(NewJSON(l), doc, cuts{size: len(doc)}, nil)
 	want := "0 value {A: 2020-01-01T11:00:00Z, B: 2020-01-01T12:00:00Z, C: 2020-01-01, D: 2020-01-01T12:00:00Z}\n"
 	if got := describeAll(t, l, out, err); got != want {
 		t.Errorf("expected %s, found %s", want, got)
@@ -129,7 +130,7 @@ func TestOddFeedsInJSON(t *testing.T) {
 		`{"d":{"results":[{"ID":1,"Items":{"r\u0065sults":[{"N":1}]}}],"__ne\u0078t":"X?$skip=1"}}`: {1, 0,
 			"X?$skip=1"},
 	} {
-		out, err := decodePieces(NewJSON(l, Limits{}), []byte(doc), cuts{size: len(doc)}, nil)
+		out, err := decodePieces(NewJSON(l), []byte(doc), cuts{size: len(doc)}, nil)
 		if err != nil || len(out.Rows) != want.rows || len(out.Faults) != want.faults ||
 			out.Page.Next.Href != want.next {
 			t.Errorf("%s: expected %+v, found %d rows, %d faults, next link %q, %v", doc, want, len(out.Rows),

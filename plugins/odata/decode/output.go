@@ -77,21 +77,3 @@ type Decoder interface {
 	// Reset readies the decoder for another page of its layout, keeping memory and what it has learned.
 	Reset()
 }
-
-// Limits bound what a page may ask for.
-type Limits struct {
-	// Row is the size of one row's text, or of anything else that must be seen whole, in bytes. Default 16 MiB.
-	Row int
-	// Depth of elements or objects inside a row. Default 64.
-	Depth int
-}
-
-func (l Limits) orDefault() Limits {
-	if l.Row <= 0 {
-		l.Row = 16 << 20
-	}
-	if l.Depth <= 0 {
-		l.Depth = 64
-	}
-	return l
-}

@@ -12,9 +12,9 @@ import (
 // newDecoder makes the decoder for a document by its first byte that says something.
 func newDecoder(l *RowLayout, doc []byte) Decoder {
 	if isMarkup(doc) {
-		return NewAtom(l, Limits{})
+		return NewAtom(l)
 	}
-	return NewJSON(l, Limits{})
+	return NewJSON(l)
 }
 
 func isMarkup(doc []byte) bool {

@@ -270,20 +270,20 @@ until 9</title></head><body>x</body></html>`
 		found string
 		says  string // the service, in the error
 	}{
-		{NewJSON(l, Limits{}), string(logon), true, "HTML", ""},
-		{NewAtom(l, Limits{}), string(logon), true, "HTML", ""},
-		{NewJSON(l, Limits{}), "<html>" + string(make([]byte, 3000)), true, "HTML", ""},
-		{NewJSON(l, Limits{}), maintenance, true, "HTML", "found HTML: System in maintenance until 9 at byte 0"},
-		{NewAtom(l, Limits{}), maintenance, true, "HTML", "found HTML: System in maintenance until 9 at byte 0"},
-		{NewAtom(l, Limits{}), "<!DOCTYPE html>" + maintenance, true, "HTML", "System in maintenance until 9"},
-		{NewJSON(l, Limits{}), refusal, false, "an error document",
+		{NewJSON(l), string(logon), true, "HTML", ""},
+		{NewAtom(l), string(logon), true, "HTML", ""},
+		{NewJSON(l), "<html>" + string(make([]byte, 3000)), true, "HTML", ""},
+		{NewJSON(l), maintenance, true, "HTML", "found HTML: System in maintenance until 9 at byte 0"},
+		{NewAtom(l), maintenance, true, "HTML", "found HTML: System in maintenance until 9 at byte 0"},
+		{NewAtom(l), "<!DOCTYPE html>" + maintenance, true, "HTML", "System in maintenance until 9"},
+		{NewJSON(l), refusal, false, "an error document",
 			"document: SY/530: RFC destination is down at byte 0"},
-		{NewAtom(l, Limits{}), refusal, false, "an error document", "document: SY/530: RFC destination is down"},
-		{NewJSON(l, Limits{}), `<feed xmlns="http://www.w3.org/2005/Atom"/>`, false, "XML or other markup", ""},
-		{NewAtom(l, Limits{}), `{"d":[]}`, false, "JSON", ""},
-		{NewJSON(l, Limits{}), sample(t, "json/olingo_svcDoc.json"), false, "a service document", ""},
-		{NewAtom(l, Limits{}), sample(t, "atom/olingo_svcDoc.xml"), false, "element service", ""},
-		{NewJSON(l, Limits{}), `{"error":` + sample(t, "error/sap_odata_v2_error_object.json") + `}`, false, "", ""},
+		{NewAtom(l), refusal, false, "an error document", "document: SY/530: RFC destination is down"},
+		{NewJSON(l), `<feed xmlns="http://www.w3.org/2005/Atom"/>`, false, "XML or other markup", ""},
+		{NewAtom(l), `{"d":[]}`, false, "JSON", ""},
+		{NewJSON(l), sample(t, "json/olingo_svcDoc.json"), false, "a service document", ""},
+		{NewAtom(l), sample(t, "atom/olingo_svcDoc.xml"), false, "element service", ""},
+		{NewJSON(l), `{"error":` + sample(t, "error/sap_odata_v2_error_object.json") + `}`, false, "", ""},
 	} {
 		for _, size := range []int{1, 7, len(c.doc)} {
 			c.d.Reset()

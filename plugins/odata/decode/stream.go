@@ -11,8 +11,8 @@ import (
 // tried again when there is more; to keep small pieces from being quadratic, a long tail must have grown by a quarter
 // first.
 type stream struct {
+	format format
 	layout *RowLayout
-	limits Limits
 
 	buf []byte
 	// pos is how far buf is read; base is the byte of the page at which buf starts.
@@ -24,8 +24,8 @@ type stream struct {
 	failed bool
 	// tries counts steps, for tests
 	tries int
-	// eager: rows are decoded that the fast path would wait with; leave: the next row is left out.
-	eager, leave bool
+	// eager: rows are decoded that the fast path would wait with; leaving: the next row is left out.
+	eager, leaving bool
 	// inRow tells whether a row is being read, for messages.
 	inRow bool
 	// failure is what the service says in the page of its having failed amid it.
@@ -46,26 +46,34 @@ type stream struct {
 type format interface {
 	// step reads one thing at pos and moves pos behind it.
 	step(out *Output) *syntax
-	// redo decodes a row again whose nested pages have come.
-	redo(out *Output)
-	// splice puts collected rows into the row that waits, in place of its nested link.
-	splice(collected []byte)
+	// row decodes a row, given as its text, and adds what becomes of it to the output. at is where it starts in the page.
+	row(text []byte, at int64, out *Output)
+	// document appends a row as a document of its own.
+	document(dst, row []byte) []byte
 	// nested makes a decoder that collects the rows of a nested page.
-	nested() Decoder
-	stream() *stream
+	nested() *stream
+	Reset()
 }
 
 // shortTail is a tail that may be tried at every piece.
 const shortTail = 256
 
-func newStream(l *RowLayout, limits Limits) stream {
-	return stream{layout: l, limits: limits.orDefault(), page: Page{Count: -1}, unknown: map[string]bool{}}
+// maxRow is the size of one row's text, or of anything else that must be seen whole, in bytes; maxDepth is that of
+// elements or objects inside a row.
+const (
+	maxRow   = 16 << 20
+	maxDepth = 64
+)
+
+// init readies for the pages of a layout.
+func (s *stream) init(f format, l *RowLayout) {
+	s.format, s.layout, s.page, s.unknown = f, l, Page{Count: -1}, map[string]bool{}
 }
 
 // reset readies for another page.
 func (s *stream) reset() {
 	s.buf, s.pos, s.base, s.need = s.buf[:0], 0, 0, 0
-	s.ended, s.failed, s.inRow, s.leave = false, false, false, false
+	s.ended, s.failed, s.inRow, s.leaving = false, false, false, false
 	s.page, s.failure = Page{Count: -1}, ""
 	s.follow.waiting = false
 	s.collected = s.collected[:0]
@@ -74,8 +82,12 @@ func (s *stream) reset() {
 	}
 }
 
-func (s *stream) feed(f format, tag string, piece []byte, last bool, out *Output) error {
-	err := s.take(f, tag, piece, last, out)
+func (s *stream) Write(piece []byte, last bool, out *Output) error {
+	return s.Feed("", piece, last, out)
+}
+
+func (s *stream) Feed(tag string, piece []byte, last bool, out *Output) error {
+	err := s.take(tag, piece, last, out)
 	out.Page = s.page
 	if err == nil && s.failure != "" {
 		err = s.misuse("rows", "an error amid them: "+s.failure)
@@ -88,38 +100,56 @@ func (s *stream) feed(f format, tag string, piece []byte, last bool, out *Output
 	return nil
 }
 
-func (s *stream) take(f format, tag string, piece []byte, last bool, out *Output) *PageError {
+func (s *stream) take(tag string, piece []byte, last bool, out *Output) *PageError {
 	if s.failed {
 		return s.misuse("no piece after an error", "one")
 	}
 	if tag == wit.TagComplete || tag == wit.TagLeaveOut {
 		s.need, s.eager = 0, true
-		err := s.run(f, out)
-		s.eager, s.leave = false, s.leave || tag == wit.TagLeaveOut
+		err := s.run(out)
+		s.eager, s.leaving = false, s.leaving || tag == wit.TagLeaveOut
 		return err
 	}
 	if tag != "" {
-		return s.nestedPiece(f, tag, piece, last, out)
+		return s.nestedPiece(tag, piece, last, out)
 	}
 	if s.ended {
 		return s.misuse("no piece after the last", "one")
 	}
 	s.append(piece)
 	s.ended = last
-	return s.run(f, out)
+	return s.run(out)
 }
 
 // leaveOut tells whether the row that was found is to be left out, and makes a fault of it.
-func (s *stream) leaveOut(at int64, out *Output, raw func(dst []byte) []byte) bool {
-	if !s.leave || s.collect {
+func (s *stream) leaveOut(text []byte, at int64, out *Output) bool {
+	if !s.leaving || s.collect {
 		return false
 	}
-	s.leave = false
+	s.leaving = false
 	out.LeftOut = append(out.LeftOut, s.page.Rows)
-	out.addFault(s.page.Rows, &misfit{expected: "a row that can be decoded", found: "one that breaks the plugin"}, at,
-		raw)
-	s.page.Rows++
+	s.fault(text, at, &misfit{expected: "a row that can be decoded", found: "one that breaks the plugin"}, out)
 	return true
+}
+
+// decoded adds the row whose columns were appended to the output from start on, m being what is wrong with it, or starts
+// waiting for what is missing in it; tombstone: there is no row.
+func (s *stream) decoded(text []byte, at int64, start int, h hole, tombstone bool, m *misfit, out *Output) {
+	if m == nil && h.found {
+		out.Data = out.Data[:start]
+		s.ask(text, at, h, out)
+		return
+	}
+	s.follow.waiting = false
+	if m == nil && !tombstone {
+		m = finishRow(out, s.layout, s.page.Rows, start, s.spans)
+	}
+	if m != nil {
+		out.Data = out.Data[:start]
+		s.fault(text, at, m, out)
+		return
+	}
+	s.page.Rows++
 }
 
 func (s *stream) misuse(expected, found string) *PageError {
@@ -147,13 +177,13 @@ func (s *stream) append(piece []byte) {
 }
 
 // run steps until the text is used up, a nested page is needed, or the page is done.
-func (s *stream) run(f format, out *Output) *PageError {
+func (s *stream) run(out *Output) *PageError {
 	for !s.page.Done && !s.follow.waiting {
 		if !s.ended && len(s.buf)-s.pos < s.need {
 			return nil
 		}
 		s.tries++
-		err := f.step(out)
+		err := s.format.step(out)
 		switch {
 		case err == nil:
 			s.need = 0
@@ -171,8 +201,8 @@ func (s *stream) run(f format, out *Output) *PageError {
 // wait sets how much text the next try needs.
 func (s *stream) wait() *PageError {
 	tail := len(s.buf) - s.pos
-	if tail > s.limits.Row {
-		return s.wrong(&syntax{at: s.pos, expected: "a row of at most " + strconv.Itoa(s.limits.Row) + " bytes",
+	if tail > maxRow {
+		return s.wrong(&syntax{at: s.pos, expected: "a row of at most " + strconv.Itoa(maxRow) + " bytes",
 			found: "a longer one"})
 	}
 	s.need = tail + 1

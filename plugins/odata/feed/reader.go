@@ -237,9 +237,9 @@ func (r *Reader) Followed(portion *wit.Portion) error {
 // NewDecoder is a decoder for the format that a text begins in.
 func (f *Feed) NewDecoder(piece []byte) decode.Decoder {
 	if isAtom(piece, f.Atom) {
-		return decode.NewAtom(f.Layout, decode.Limits{})
+		return decode.NewAtom(f.Layout)
 	}
-	return decode.NewJSON(f.Layout, decode.Limits{})
+	return decode.NewJSON(f.Layout)
 }
 
 // EntityTarget is where the entity with a key predicate is read, in the form of the feed's rows.

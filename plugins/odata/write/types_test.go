@@ -57,7 +57,7 @@ func read(t *testing.T, s *service.Service) (*decode.Output, []wit.Node) {
 		t.Fatal(err)
 	}
 	out := &decode.Output{}
-	if err := decode.NewAtom(layout, decode.Limits{}).Write(get("AllTypes?$format=atom"), true, out); err != nil {
+	if err := decode.NewAtom(layout).Write(get("AllTypes?$format=atom"), true, out); err != nil {
 		t.Fatal(err)
 	}
 	if len(out.Faults) > 0 {

@@ -232,9 +232,9 @@ func TestGuestMakesTheSameRows(t *testing.T) {
 		for k, shape := range Shapes(100) {
 			for _, v := range []Variant{Regular, Omitted, Shuffled} {
 				doc := shape.JSON(v)
-				var d decode.Decoder = decode.NewJSON(shape.Layout, decode.Limits{})
+				var d decode.Decoder = decode.NewJSON(shape.Layout)
 				if atom == 1 {
-					doc, d = shape.Atom(v), decode.NewAtom(shape.Layout, decode.Limits{})
+					doc, d = shape.Atom(v), decode.NewAtom(shape.Layout)
 				}
 				var out decode.Output
 				if err := d.Write(doc, true, &out); err != nil || len(out.Rows) != 100 {

@@ -11,9 +11,9 @@ func BenchmarkNative(b *testing.B) {
 	for atom, format := range []string{"JSON", "Atom"} {
 		for _, shape := range Shapes(pageRows) {
 			doc := shape.JSON(Regular)
-			var d decode.Decoder = decode.NewJSON(shape.Layout, decode.Limits{})
+			var d decode.Decoder = decode.NewJSON(shape.Layout)
 			if atom == 1 {
-				doc, d = shape.Atom(Regular), decode.NewAtom(shape.Layout, decode.Limits{})
+				doc, d = shape.Atom(Regular), decode.NewAtom(shape.Layout)
 			}
 			b.Run(format+"/"+shape.Name, func(b *testing.B) {
 				var out decode.Output

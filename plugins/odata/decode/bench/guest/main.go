@@ -33,8 +33,8 @@ func room(size uint32) uint32 {
 func page(shape, atom uint32) {
 	if decoder[0] == nil {
 		for _, l := range bench.Layouts() {
-			decoder[0] = append(decoder[0], decode.NewJSON(l, decode.Limits{}))
-			decoder[1] = append(decoder[1], decode.NewAtom(l, decode.Limits{}))
+			decoder[0] = append(decoder[0], decode.NewJSON(l))
+			decoder[1] = append(decoder[1], decode.NewAtom(l))
 		}
 	}
 	current = decoder[atom][shape]
