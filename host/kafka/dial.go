@@ -2,10 +2,13 @@ package kafka
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
 	"strings"
+
+	"github.com/culvert-project/culvert/host/keystore"
 
 	"github.com/twmb/franz-go/pkg/sasl"
 
@@ -82,4 +85,14 @@ func (c Config) Reach(ctx context.Context) error {
 		all = append(all, err)
 	}
 	return errors.Join(all...)
+}
+
+// TLS is that of the administrator's connections, nil for none. explain says of a failed handshake which setting mends
+// it, where one does. It is for those who go the way to a broker step by step; others use [Config.Dial].
+func (c Config) TLS() (config *tls.Config, explain func(error) error) {
+	a := c.Admin.over(c.ClientConfig).access
+	if a == nil || a.tls == nil {
+		return nil, func(err error) error { return err }
+	}
+	return a.tls, func(err error) error { return keystore.Explain(err, a.stores) }
 }

@@ -7,29 +7,29 @@
 //
 // Where to look:
 //
-//   - config.go, settings.go, properties.go, client.go, shared.go: the properties of clients, and what a
-//     client is made of. figures.go: what they count together.
+//   - config.go, settings.go, client.go, shared.go: the properties of clients, and what a client is made of.
+//     figures.go: what they count together.
 //   - security.go, stores.go, sasl.go with jaas.go, bearer.go: TLS and logon. proxy.go, dial.go: the route to
 //     brokers.
-//   - dialer.go, probe.go, outages.go: failures that pass, which are told and waited for, and those that do not, which
-//     end.
+//   - dialer.go, probe.go, outages.go: failures that pass, which are logged and waited for, and those that do not,
+//     which end.
 //   - producing.go, producer.go, partitioner.go: what writes; limits.go: how large batches of a topic may be;
 //     output.go, transactionaloutput.go with transactions.go: what a source's feed writes to, at least and exactly
 //     once.
 //   - consumer.go with session.go, begin.go, commitmetadata.go and outofrange.go: a sink's group, where it begins, what
-//     is stored beside its offsets, and offsets that are not in the log. reader.go: a topic up to an end. turn.go: what
+//     is stored with its offsets, and offsets that are not in the log. reader.go: a topic up to an end. turn.go: what
 //     one process does at a time.
-//   - admin.go, sharedadmin.go, policy.go, reserved.go: topics, groups, and what connectors may not do about them;
-//     rights.go: what users may not.
-//   - line.go: a record as a line of JSON. steps.go, wire: for those who go to Kafka step by step.
+//   - admin.go, policy.go, reserved.go: topics, groups, and what connectors may not do about them; rights.go: what
+//     users may not.
+//   - line.go: a record as a line of JSON. wire: for those who go to Kafka step by step.
 //
 // Invariants:
 //
 //   - A property that Kafka has and nothing here acts on is warned of, or refused where it would change what arrives.
 //   - No password, token or key stands in an error, a log or a configuration's text. Each logon reads its secret
-//     anew.
+//     again.
 //   - A wrong secret is shown a few times and then not again before it changes. A broker that is away is waited for.
 //   - What is acknowledged was acknowledged by the brokers that acks asks for, and a batch is acknowledged as a
 //     whole.
-//   - An offset of a sink is committed behind what was settled only, and never by a member that lost the partition.
+//   - An offset of a sink is committed after what was settled only, and never by a member that lost the partition.
 package kafka

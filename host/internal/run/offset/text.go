@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -216,3 +218,28 @@ func notJSON(err error) error {
 	}
 	return fmt.Errorf("not JSON: %w", err)
 }
+
+// identity names a partition so that equal ones have equal names: whatever the order of the fields (Java's maps have
+// their own), and 1 equal to 1.0.
+func identity(connector string, partition []wit.Field) string {
+	sorted := slices.Clone(partition)
+	slices.SortFunc(sorted, func(a, b wit.Field) int { return strings.Compare(a.Name, b.Name) })
+	name := javajson.AppendString(nil, connector)
+	for _, f := range sorted {
+		name = append(name, ' ')
+		name = javajson.AppendString(name, f.Name)
+		name = append(name, ':')
+		name = appendIdentity(name, f.Value)
+	}
+	return string(name)
+}
+
+func appendIdentity(name []byte, s wit.Scalar) []byte {
+	if x := s.Real; x != nil && *x == math.Trunc(*x) && math.Abs(*x) < 1<<63 {
+		return strconv.AppendInt(name, int64(*x), 10)
+	}
+	return appendScalar(name, s)
+}
+
+// Identity is a text that is equal for partitions with the same fields and values, in any order.
+func Identity(partition []wit.Field) string { return identity("", partition) }

@@ -3,6 +3,8 @@ package offset
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,10 +73,7 @@ func (t *Transactional) Committed(o kafka.Offset, r *kgo.Record) {
 
 func (t *Transactional) copy(ctx context.Context) {
 	t.mu.Lock()
-	var entries []Entry
-	for _, e := range t.pending {
-		entries = append(entries, e)
-	}
+	entries := slices.Collect(maps.Values(t.pending))
 	clear(t.pending)
 	t.mu.Unlock()
 	limited, cancel := context.WithTimeout(ctx, t.store.config.FlushTimeout)

@@ -2,6 +2,8 @@ package offset
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,10 +80,7 @@ func (w *Writer) Flush(ctx context.Context) error {
 	taken := w.pending
 	w.pending = map[string]Entry{}
 	w.mu.Unlock()
-	entries := make([]Entry, 0, len(taken))
-	for _, e := range taken {
-		entries = append(entries, e)
-	}
+	entries := slices.Collect(maps.Values(taken))
 	began := time.Now()
 	err := w.store.Set(ctx, w.connector, entries...)
 	if len(entries) > 0 && w.wrote != nil {

@@ -81,21 +81,29 @@ func (n metadata) text(next int64) string {
 	return n.lists(next)
 }
 
+// namedRanges are a list of metadata with its name.
+type namedRanges struct {
+	name   string
+	ranges []offsetRange
+}
+
+// byName are the lists, in the order in which they stand.
+func (n metadata) byName() [4]namedRanges {
+	return [...]namedRanges{{uncertainName, n.uncertain}, {decidedName, n.decided}, {sentName, n.sent},
+		{settledName, n.settled}}
+}
+
 // length is how long lists of all offsets are.
 func (n metadata) length(next int64) (length int) {
-	add := func(name string, ranges []offsetRange) {
-		if len(ranges) == 0 {
-			return
+	for _, list := range n.byName() {
+		if len(list.ranges) == 0 {
+			continue
 		}
-		length += len(name) + 1 // without the blank before it, for the comma that is not behind the last range
-		for _, s := range ranges {
+		length += len(list.name) + 1 // without the blank before it, for the comma that is not after the last range
+		for _, s := range list.ranges {
 			length += s.cost(next)
 		}
 	}
-	add(uncertainName, n.uncertain)
-	add(decidedName, n.decided)
-	add(sentName, n.sent)
-	add(settledName, n.settled)
 	return max(length-1, 0)
 }
 
@@ -118,23 +126,19 @@ func digits(n int64) (count int) {
 
 func (n metadata) lists(next int64) string {
 	var out strings.Builder
-	list := func(name string, ranges []offsetRange) {
-		for i, s := range ranges {
+	for _, list := range n.byName() {
+		for i, s := range list.ranges {
 			switch {
 			case i > 0:
 				out.WriteByte(',')
 			case out.Len() > 0:
-				out.WriteString(" " + name + "=")
+				out.WriteString(" " + list.name + "=")
 			default:
-				out.WriteString(name + "=")
+				out.WriteString(list.name + "=")
 			}
 			out.WriteString(offsetRange{s.first - next, s.last - next}.String())
 		}
 	}
-	list(uncertainName, n.uncertain)
-	list(decidedName, n.decided)
-	list(sentName, n.sent)
-	list(settledName, n.settled)
 	return out.String()
 }
 

@@ -268,23 +268,18 @@ func (u *Uncertain) advised(err error) error {
 }
 
 // decisions are records as a setting names them, TOPIC-PARTITION@OFFSET or TOPIC-PARTITION@FIRST-LAST.
-type decisions struct {
-	one  map[recordID]int
-	many map[topicPartition][]offsetRange
-}
+type decisions map[topicPartition][]offsetRange
 
 func parseDecisions(setting string, names []string) (d decisions, err error) {
-	d = decisions{map[recordID]int{}, map[topicPartition][]offsetRange{}}
+	d = decisions{}
 	for _, name := range names {
 		at, s, ok := parseDecision(name)
 		switch {
 		case name == "":
 		case !ok:
 			return d, fmt.Errorf("%s: expected TOPIC-PARTITION@OFFSET, as orders-0@17, found %q", setting, name)
-		case s.first == s.last:
-			d.one[recordID{at.topic, at.partition, s.first}]++
 		default:
-			d.many[at] = append(d.many[at], s)
+			d[at] = append(d[at], s)
 		}
 	}
 	return d, nil
@@ -306,8 +301,8 @@ func parseDecision(name string) (at topicPartition, s offsetRange, ok bool) {
 
 // count is how often a record is named.
 func (d decisions) count(at recordID) int {
-	n := d.one[at]
-	for _, s := range d.many[at.topicPartition()] {
+	n := 0
+	for _, s := range d[at.topicPartition()] {
 		if s.first <= at.offset && at.offset <= s.last {
 			n++
 		}

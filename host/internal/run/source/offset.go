@@ -155,10 +155,8 @@ func (d *digest) row(b *record.Batch, r *wit.Row) {
 			break
 		}
 	}
-	for _, c := range b.Bytes(datum) {
-		h = (h ^ uint64(c)) * 1099511628211
-	}
 	*d = digest(h)
+	d.add(b.Bytes(datum))
 }
 
 // digestOf is the digest of a text.
