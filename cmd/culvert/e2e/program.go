@@ -327,6 +327,13 @@ func (c *Command) MustStop() Result {
 	return c.MustEnd()
 }
 
+// Kill ends the program with nothing said to it, as a machine that goes down does.
+func (c *Command) Kill() {
+	c.t.Helper()
+	c.Signal(syscall.SIGKILL)
+	c.Wait()
+}
+
 // Signal sends the process a signal. After SIGSTOP it waits until each thread has stopped: the kernel returns earlier.
 func (c *Command) Signal(s syscall.Signal) {
 	c.t.Helper()

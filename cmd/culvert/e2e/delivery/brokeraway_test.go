@@ -40,8 +40,7 @@ func TestBrokerAwayIsOneLine(t *testing.T) {
 	c.Eventually("rows at the other end",
 		func() bool { return s.Count("Order_DetailCopies") == s.Count("Order_Details") })
 	before := len(c.Stderr.String())
-	broker.Signal(syscall.SIGKILL)
-	broker.Wait()
+	broker.Kill()
 	c.Says("kafka: a broker is away")
 	l, err := net.Listen("tcp", at)
 	e2e.NoError(t, err)

@@ -63,8 +63,7 @@ func TestForeignProducerInMidRun(t *testing.T) {
 		}
 		begin()
 	}
-	w.Signal(syscall.SIGKILL)
-	w.Wait()
+	w.Kill()
 	e.Finish("a foreign producer in the middle of a run")
 	if err := foreign.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
 		t.Error("expected the foreign producer to be fenced by the worker that was started behind it")

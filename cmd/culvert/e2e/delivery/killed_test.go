@@ -57,8 +57,7 @@ func (c *crash) run(h *e2e.Holdup, seed uint64) {
 		}
 		// Sometimes before anything of the page is stored, sometimes after.
 		<-time.After(time.Duration(random.IntN(150)) * time.Millisecond)
-		w.Signal(syscall.SIGKILL)
-		w.Wait()
+		w.Kill()
 		close(h.GoOn)
 		c.kills = append(c.kills, kill{len(c.numbers()), c.stored()})
 	}

@@ -50,8 +50,7 @@ func TestSoakToldUnderLoad(t *testing.T) {
 						s.Pushed()
 				})
 				<-time.After(e2e.OneOf(5*time.Second, 0))
-				c.Signal(syscall.SIGKILL)
-				c.Wait()
+				c.Kill()
 				c = start()
 			}
 			writers.Wait()
@@ -110,8 +109,7 @@ func TestSoakNotificationsAmidALoad(t *testing.T) {
 	if requests > 5 {
 		t.Errorf("%d notifications led to %d requests for changes", changes, requests)
 	}
-	c.Signal(syscall.SIGKILL)
-	c.Wait()
+	c.Kill()
 	e2e.NewAuthor(t, address).Edit(2, changes/10, time.Time{})
 	c = start()
 	c.Equals(p, s, "delta", "after a restart")
@@ -136,8 +134,7 @@ func TestStoredNotifications(t *testing.T) {
 	a := e2e.NewAuthor(t, address)
 	a.Change(1)
 	c.Equals(p, s, "full", "when told")
-	c.Signal(syscall.SIGKILL)
-	c.Wait()
+	c.Kill()
 	e2e.NoError(t, s.Set("notify-off", "true"))
 	for n := range 60 {
 		a.Send("MERGE", fmt.Sprintf("Products(%d)", 10+n), map[string]any{"ProductName": fmt.Sprint("In silence ", n)})
@@ -280,8 +277,7 @@ func TestSoakFirstByteComesLate(t *testing.T) {
 	c := run()
 	c.Eventually("a job", func() bool { return s.Ledger().Jobs == 1 })
 	<-time.After(e2e.OneOf(60*time.Second, 0))
-	c.Signal(syscall.SIGKILL)
-	c.Wait()
+	c.Kill()
 	c = run()
 	c.Equals(p, s, "late", "in the end")
 	c.MustStop()

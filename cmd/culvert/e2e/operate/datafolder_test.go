@@ -3,7 +3,6 @@ package operate
 import (
 	"fmt"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -42,8 +41,7 @@ func TestSecondWorkerOnADataFolder(t *testing.T) {
 			t.Errorf("%s beside a worker: exit %d\n%s", args[0], r.Code, r.Stderr)
 		}
 	}
-	c.Signal(syscall.SIGKILL)
-	c.Wait()
+	c.Kill()
 	if r := p.Once(worker, second); r.Code != 0 {
 		t.Errorf("after kill -9: exit %d\n%s", r.Code, r.Stderr)
 	}

@@ -90,8 +90,7 @@ func TestRealExactlyOnce(t *testing.T) {
 		k.Open(false)
 		close(e.Held.GoOn)
 		w.Says("set a smaller page.size")
-		w.Signal(syscall.SIGKILL)
-		w.Wait()
+		w.Kill()
 		e.Finish("page that outlasts its transaction")
 	})
 	t.Run("WorkerPaused", func(t *testing.T) {
@@ -102,8 +101,7 @@ func TestRealExactlyOnce(t *testing.T) {
 		close(e.Held.GoOn)
 		w.Signal(syscall.SIGCONT)
 		w.Says("set a smaller page.size")
-		w.Signal(syscall.SIGKILL)
-		w.Wait()
+		w.Kill()
 		e.Finish("worker paused beyond its transaction")
 	})
 	t.Run("Zombie", func(t *testing.T) {

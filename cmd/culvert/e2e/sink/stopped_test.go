@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -97,8 +96,7 @@ func TestKilledSinkNamesWhatItFinds(t *testing.T) {
 		c.lines...)}
 	run := p.Start(append([]string{"run", "--set", "listeners="}, args...)...)
 	run.Eventually("POSTs", func() bool { return c.posts.Load() > 40 })
-	run.Signal(syscall.SIGKILL)
-	run.Wait()
+	run.Kill()
 	r := p.Run(append([]string{"run", "--once"}, args...)...)
 	var names, send, skip []string
 	for _, advice := range skipAdvice.FindAllStringSubmatch(r.Stderr, -1) {

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -122,8 +121,7 @@ func TestChangesUnderLoad(t *testing.T) {
 	for range e2e.Rounds() / 2 {
 		before := s.Ledger().Deltas
 		c.Eventually("more changes that were asked for", func() bool { return s.Ledger().Deltas > before+len(topics) })
-		c.Signal(syscall.SIGKILL)
-		c.Wait()
+		c.Kill()
 		c = start()
 	}
 	close(stop)

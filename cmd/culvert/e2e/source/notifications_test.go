@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -110,8 +109,7 @@ func TestSubscriptions(t *testing.T) {
 	c.Equals(p, s, "full", "told of two entities at once")
 	e2e.NoError(t, s.Set("notify-off", "false"))
 
-	c.Signal(syscall.SIGKILL)
-	c.Wait()
+	c.Kill()
 	n++
 	a.Change(n) // nobody listens: the service sends again
 	c = start()

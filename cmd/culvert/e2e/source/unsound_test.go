@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -68,8 +67,7 @@ func (r *reader) killed(more ...string) {
 	case <-time.After(e2e.ComesAbout):
 		r.p.T.Fatalf("the request was not made; stderr:\n%s", w.Stderr.String())
 	}
-	w.Signal(syscall.SIGKILL)
-	w.Wait()
+	w.Kill()
 	close(r.goOn)
 }
 
