@@ -120,7 +120,7 @@ func (a *authentication) authorize(ctx context.Context, h http.Header, refused s
 	return value, nil
 }
 
-// tokenFault is the fault of a token that was not to be had. refused: the secret behind it was refused.
+// tokenFault is the fault of a token that was not to be had. refused: the secret that it is given for was refused.
 func tokenFault(ctx context.Context, err error) (fault error, refused bool) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx), false
@@ -209,7 +209,7 @@ func checkHeaders(roles Roles) error {
 		canonical := http.CanonicalHeaderKey(name)
 		switch {
 		case !token(name):
-			return wrong(roles, header, "expected the name of a header behind the last dot, found %q", name)
+			return wrong(roles, header, "expected the name of a header after the last dot, found %q", name)
 		case canonical == "Authorization" && strings.ToLower(roles.Text(role.Auth)) == AuthHeader:
 		case canonical == "Authorization":
 			return wrong(roles, header, "expected %s = header with it, found %s", roles.Setting(role.Auth),

@@ -30,7 +30,7 @@ func MaySend(ctx context.Context) error {
 	return nil
 }
 
-// StillMaySend tells whether what was asked holds on.
+// StillMaySend says whether what was asked holds on.
 func StillMaySend(ctx context.Context) bool {
 	b, ok := ctx.Value(beforeKey{}).(before)
 	return !ok || b.still()

@@ -31,7 +31,7 @@ type Answer struct {
 	// Body ends with io.EOF only where the answer ended as it said it would; everything else is an error: a *wit.Fault
 	// of kind transient, or the cause of the context that [Client.Do] was called with.
 	Body io.ReadCloser
-	// reason stands behind the status; token is the service's CSRF token, which is none of the guest's; inSession:
+	// reason is the text after the status; token is the service's CSRF token, which is none of the guest's; inSession:
 	// cookies went with the request; over: their session had ended before; wantsToken: it refuses the request for its
 	// CSRF token.
 	reason    string
@@ -107,7 +107,7 @@ func (c *Client) current(ctx context.Context, refused bool) (*destination, error
 	if d := c.at.Load(); d.config.Refresh == nil {
 		return d, nil
 	}
-	// One goroutine refreshes at a time: else one could be told that nothing has changed, and go on with the
+	// One goroutine refreshes at a time: else one could learn that nothing has changed, and go on with the
 	// destination that another goroutine is just replacing.
 	select {
 	case c.asking <- struct{}{}:
@@ -154,8 +154,8 @@ func (c *Client) Close() {
 	})
 }
 
-// Do makes the exchange and returns the final answer, whatever its status: tokens, redirects on the same origin, and
-// retries are behind it. Errors: *NoAnswer where a request that is not repeatable may have been acted on; the context's
+// Do makes the exchange and returns the final answer, whatever its status: after tokens, redirects on the same origin,
+// and retries. Errors: *NoAnswer where a request that is not repeatable may have been acted on; the context's
 // cause; *wit.Fault for the rest (transient after the last retry; unauthorized where the secret was refused before, or
 // where it is redirected to another origin; config for certificates; data for requests that must not be sent).
 //
@@ -200,15 +200,15 @@ type exchange struct {
 	serves *exchange
 	// client is the SAP client that the request names itself, "" for none.
 	client string
-	// elsewhere is the origin that the request goes to, of those that the user names beside the service's; "" is the
-	// service's own.
+	// elsewhere is the origin that the request goes to, of those that the user names in addition to the service's; ""
+	// is the service's own.
 	elsewhere string
 }
 
-// target is where the request goes, as the guest is told: the line of another origin means nothing without it.
+// target is where the request goes, as the guest sees it: the line of another origin means nothing without it.
 func (e *exchange) target() string { return e.elsewhere + e.line }
 
-// shows tells whether the request shows who asks.
+// shows says whether the request shows who asks.
 func (e *exchange) shows(d *destination) bool {
 	return e.elsewhere == "" || d.auth.identity != (Identity{})
 }
@@ -301,7 +301,7 @@ func (n *NoAnswer) Error() string {
 
 func (n *NoAnswer) Unwrap() error { return n.Cause }
 
-// withoutConnector tells whether the proxy of SAP Connectivity says that no Cloud Connector is there: the request went
+// withoutConnector says whether the proxy of SAP Connectivity says that no Cloud Connector is there: the request went
 // nowhere. assumption: its text names the Cloud Connector, which no service behind one does.
 func (a *Answer) withoutConnector() bool {
 	return strings.Contains(a.peek(1<<10), "no SAP Cloud Connector")

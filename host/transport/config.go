@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Config describes one destination. The zero value of a field means the default that stands beside it.
+// Config describes one destination. The zero value of a field means the default that its comment names.
 type Config struct {
 	// Scheme is http or https. Default https.
 	Scheme string
@@ -93,7 +93,7 @@ type Roles interface {
 	Prefix(role string) map[string]string
 	// Setting is the name of the setting with that role, for messages.
 	Setting(role string) string
-	// Given tells whether the user gave the role a value.
+	// Given says whether the user gave the role a value.
 	Given(role string) bool
 }
 
@@ -254,7 +254,7 @@ func (o endpoint) authority() string {
 	return host + ":" + strconv.Itoa(o.port)
 }
 
-// same tells whether an absolute URL is of this origin. Names of the loopback interface are one name.
+// same says whether an absolute URL is of this origin. Names of the loopback interface are one name.
 func (o endpoint) same(u *url.URL) bool {
 	port := defaultPort(strings.ToLower(u.Scheme))
 	if p := u.Port(); p != "" {

@@ -44,7 +44,7 @@ type destination struct {
 	mu     guard.Mutex
 	others map[string]*logon // by the client that a request named where none is configured
 
-	further map[string]*destination // by origin: those that the user names beside the service's
+	further map[string]*destination // by origin: those that the user names in addition to the service's
 }
 
 func newDestination(c Config) (*destination, error) {
@@ -184,7 +184,7 @@ func (c *Config) transport(o endpoint) (*http.Transport, http.RoundTripper) {
 	return w, route
 }
 
-// byTLSProxy tells whether requests go by a proxy that is spoken to by TLS: those of the environment may be such.
+// byTLSProxy says whether requests go by a proxy that is spoken to by TLS: those of the environment may be such.
 func (c *Config) byTLSProxy(w *http.Transport, o endpoint) bool {
 	if w.Proxy == nil {
 		return false
@@ -292,7 +292,7 @@ func (c *Config) checkConnect(_ context.Context, proxy *url.URL, _ *http.Request
 	return &proxyError{proxy.Host, answer.StatusCode, answer.Status, c.Route.see()}
 }
 
-// permanent tells whether a route failed for a reason that stays until somebody mends it.
+// permanent says whether a route failed for a reason that stays until somebody mends it.
 func permanent(err error) bool {
 	var known interface{ Permanent() bool }
 	return errors.As(err, &known) && known.Permanent()

@@ -12,7 +12,7 @@
 //   - origins.go: further origins that the user names; query.go: secrets in the query; login.go: a login that the
 //     host makes.
 //   - target.go, header.go, sapquery.go: what a guest may ask for, and what it sees of an answer; mask.go: of a body.
-//   - shared.go: what clients of an origin share: limit.go (how much it is asked, by package limits), session.go with
+//   - shared.go: what clients of an origin share: how much it is asked (by package limits), session.go with
 //     jar.go and token.go (cookies and CSRF tokens), outage.go (what the log says of a service that does not answer).
 //   - lockouts.go and doubt.go: secrets that were refused, and those that may have been; logon.go: what is known of
 //     one before it is sent; owner_unix.go and owner_other.go: whose folder they are kept in.

@@ -21,7 +21,7 @@ import (
 // was refused, its acceptance is no proof: a service may take anybody's reads and look at the secret of writes alone.
 // So what was refused stays on trial until it is accepted: it is sent by one at a time, in a fresh session, and another
 // refusal of anything is the last. When the secret was accepted, that it is in doubt or on trial, and that it is being
-// tried, stands in the folder of refusals: a command beside a worker would otherwise condemn what works there, and each
+// tried, stands in the folder of refusals: a command next to a worker would else condemn what works there, and each
 // of 20 connectors in as many processes would try.
 
 // recently is how long an acceptance speaks for a secret.
@@ -98,12 +98,12 @@ func (v verdict) doubted() bool { return v.state == doubtful || v.state == tried
 
 func (v verdict) onTrial() bool { return v.state == onTrial || v.state == retried }
 
-// trial tells whether a request tries the secret, and is to be sent alone and in a fresh session.
+// trial says whether a request tries the secret, and is to be sent alone and in a fresh session.
 func (v verdict) trial(a requestID) bool {
 	return v.doubted() || v.onTrial() && (a.hash == v.of.hash || a.writes && v.of.writes)
 }
 
-// before tells whether a request was sent before the doubt: for the pause nothing was.
+// before says whether a request was sent before the doubt: for the pause nothing was.
 func (v verdict) before(sent time.Time) bool { return sent.Before(v.at.Add(doubtPause)) }
 
 // left is how long a request is not to be sent.
@@ -195,7 +195,7 @@ func (g *logon) clear() {
 	}
 }
 
-// acceptedLately tells whether the secret worked within the last hour, here or in another process; g.mu is held.
+// acceptedLately says whether the secret worked within the last hour, here or in another process; g.mu is held.
 func (g *logon) acceptedLately() bool {
 	if !g.accepted.IsZero() && time.Since(g.accepted) < recently {
 		return true

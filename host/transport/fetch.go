@@ -174,7 +174,7 @@ func RequestBytes(r *wit.Request) int64 {
 	return int64(n)
 }
 
-// news tells whether a request is among these that is not among those that were asked for before, and adds them.
+// news says whether a request is among these that is not among those that were asked for before, and adds them.
 func news(asked map[[sha256.Size]byte]bool, requests []wit.Request) (some bool) {
 	for i := range requests {
 		r := &requests[i]

@@ -82,7 +82,7 @@ func reservedPrefix(name string) bool {
 	return slices.ContainsFunc(hostsPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
-// token tells whether s is a header's name by RFC 9110.
+// token says whether s is a header's name by RFC 9110.
 func token(s string) bool {
 	for i := 0; i < len(s); i++ {
 		c := s[i]

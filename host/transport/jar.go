@@ -21,7 +21,7 @@ type jar struct {
 	cookies []cookie
 	// session counts how often the cookies were dropped.
 	session int
-	// renewed is which doubt it was begun anew for last.
+	// renewed is the doubt for which it was last begun again.
 	renewed time.Time
 }
 
@@ -167,7 +167,7 @@ func (j *jar) renew(doubt time.Time) {
 }
 
 // drop begins a new session with the cookies of the answer that ended the given one, unless somebody has done so since.
-// It tells whether it did. At once, since others would find no cookies in between and open a session of their own.
+// It says whether it did. At once, since others would find no cookies in between and open a session of their own.
 func (j *jar) drop(session int, h http.Header, path string, now time.Time) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -186,14 +186,14 @@ func (j *jar) current() int {
 	return j.session
 }
 
-// empty tells whether there are no cookies at all.
+// empty says whether there are no cookies at all.
 func (j *jar) empty() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return len(j.cookies) == 0
 }
 
-// opened tells whether the service has opened a session. Assumption: it has where it handed out a cookie that ends with
+// opened says whether the service has opened a session. Assumption: it has where it handed out a cookie that ends with
 // the session, other than sap-usercontext, which SAP sets on its own.
 func (j *jar) opened() bool {
 	j.mu.Lock()

@@ -49,7 +49,7 @@ func beside(t *testing.T, c *Client, change func(*Config)) *Client {
 	return other
 }
 
-// all makes n requests with each of the clients at once, and tells how long that took.
+// all makes n requests with each of the clients at once, and says how long that took.
 func all(t *testing.T, n int, clients ...*Client) time.Duration {
 	t.Helper()
 	began := time.Now()

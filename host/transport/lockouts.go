@@ -222,7 +222,7 @@ func (l *Lockouts) of(id identity) *logon {
 	g := l.unknown(id)
 	g.turn = turn
 	if l.folder != "" {
-		go func() { // beside what else is made ready for the first request, which needs it
+		go func() { // while the rest is made ready for the first request, which needs it
 			defer guard.Recover(l.log.Load(), "naming the file of a logon", nil)
 			g.named()
 		}()
@@ -378,8 +378,8 @@ func (g *logon) goes(v verdict, after func(status int)) permit {
 	}}
 }
 
-// joins tells whether a request may go beside others: the secret was right in this moment, or others are under way with
-// it anyway.
+// joins says whether a request may go out while others are under way: the secret was right in this moment, or others
+// are under way with it anyway.
 func (g *logon) joins() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -439,7 +439,7 @@ const (
 	silent = 100 * time.Millisecond
 )
 
-// known tells whether the secret was accepted once, fresh whether that was lately.
+// known says whether the secret was accepted once, fresh whether that was lately.
 func (g *logon) known() (known, fresh bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -536,7 +536,7 @@ func (g *logon) learn(a requestID, sent time.Time, status int) {
 	}
 }
 
-// accept notes that the service took the secret; it tells whether it did.
+// accept notes that the service took the secret; it says whether it did.
 func (g *logon) accept(status int) bool {
 	if status <= 0 || status == http.StatusUnauthorized || status >= 500 || slices.Contains(unasked, status) ||
 		redirects(status) {
@@ -549,7 +549,7 @@ func (g *logon) accept(status int) bool {
 	return true
 }
 
-// ledAway notes that a request was redirected elsewhere. It tells whether the secret was accepted within the hour
+// ledAway notes that a request was redirected elsewhere. It says whether the secret was accepted within the hour
 // before that began: the longer somebody stands in the service's place, the longer ago that is.
 func (g *logon) ledAway() bool {
 	if g == nil {
@@ -575,7 +575,7 @@ func (g *logon) unaccept() {
 	}
 }
 
-// forget lets the secret be sent once more; it tells whether it was refused.
+// forget lets the secret be sent once more; it says whether it was refused.
 func (g *logon) forget() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

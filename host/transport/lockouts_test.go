@@ -21,7 +21,7 @@ var somebody = identity{"http://sap.example:8000", "100", "ALICE", "Secr3t"}
 func always() bool { return true }
 func never() bool  { return false }
 
-// try sends the secret to a service that answers with a status; sent tells whether it came to that.
+// try sends the secret to a service that answers with a status; sent says whether it came to that.
 func try(t *testing.T, l *Lockouts, id identity, status int) (sent bool, err error) {
 	t.Helper()
 	permit, err := l.of(id).enter(t.Context(), requestID{}, always)

@@ -17,7 +17,7 @@ import (
 )
 
 // Login is an exchange that the host makes to log on: user and password for a token, which requests show in a header.
-// The zero value of a field means the default that stands beside it.
+// The zero value of a field means the default that its comment names.
 type Login struct {
 	// Target is a path on the service's own origin, or a URL. Secrets of the query, headers and what a destination of
 	// BTP says of its own server go along on the service's own origin alone.

@@ -22,7 +22,7 @@ func LogonOf(c Config) (Logon, error) {
 	return Logon{d.identity(), d.config.Lockouts, d.auth.tokens != nil}, nil
 }
 
-// Needed tells whether there is anything to log on with.
+// Needed says whether there is anything to log on with.
 func (l Logon) Needed() bool { return l.id.user != "" || l.id.secret != "" }
 
 // Place is where it logs on as whom: one text for all ways to write that, and for all SAP clients. Users are of a
@@ -33,10 +33,10 @@ func (l Logon) Place() string { return l.id.anyClient().place() }
 // Secret is what it logs on with, for nothing but comparison.
 func (l Logon) Secret() string { return l.id.secret }
 
-// ByToken tells whether the secret goes to a service that hands out tokens.
+// ByToken says whether the secret goes to a service that hands out tokens.
 func (l Logon) ByToken() bool { return l.tokens }
 
-// Judged tells whether the origin has taken the secret, and not refused it since: within the life of this process, or
+// Judged says whether the origin has taken the secret, and not refused it since: within the life of this process, or
 // for another one within the last hour; and whether it counts as refused, so that clients do not send it.
 func (l Logon) Judged() (taken, isRefused bool) {
 	l.lockouts.mu.Lock()

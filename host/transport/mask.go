@@ -76,7 +76,7 @@ func (m *masked) hide() {
 	}
 }
 
-// find is where the text begins at or behind a position, -1 if nowhere.
+// find is where the text begins at or after a position, -1 if nowhere.
 func find(in, text []byte, from int) int {
 	if i := bytes.Index(in[from:], text); i >= 0 {
 		return from + i

@@ -69,7 +69,7 @@ func (d *destination) see(err error) string {
 	return " (" + text + strings.Join(settings, ", ") + ")"
 }
 
-// strayed tells whether a handshake met somebody who does not speak TLS.
+// strayed says whether a handshake met somebody who does not speak TLS.
 func strayed(err error) bool {
 	return keystore.ClassOf(err) == keystore.NotTLS
 }

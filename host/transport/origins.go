@@ -23,7 +23,7 @@ type Origin struct {
 	Credentials bool
 }
 
-// withCredentials is what stands behind an origin that is shown the credentials.
+// withCredentials is what follows an origin that is shown the credentials.
 const withCredentials = "with credentials"
 
 // originsBy reads further origins from roles.
@@ -45,7 +45,7 @@ func originsBy(c *Config, roles Roles, _ Surroundings) error {
 	return nil
 }
 
-// readOrigin reads `https://host:port`, with or without `with credentials` behind it. The text is not shown where it
+// readOrigin reads `https://host:port`, with or without `with credentials` after it. The text is not shown where it
 // may hold a password.
 func readOrigin(text string) (o Origin, err error) {
 	words := strings.Fields(text)
@@ -55,7 +55,7 @@ func readOrigin(text string) (o Origin, err error) {
 	if rest := strings.Join(words[1:], " "); strings.EqualFold(rest, withCredentials) {
 		o.Credentials = true
 	} else if rest != "" {
-		return o, fmt.Errorf("expected an origin, or an origin and the words %q, found %q behind it", withCredentials,
+		return o, fmt.Errorf("expected an origin, or an origin and the words %q, found %q after it", withCredentials,
 			hideUser(rest))
 	}
 	u, err := url.Parse(words[0])
@@ -152,12 +152,12 @@ func withoutCertificate(c *tls.Config) *tls.Config {
 	return c
 }
 
-// wholeOnly tells whether a proxy leads there that takes requests of http alone.
+// wholeOnly says whether a proxy leads there that takes requests of http alone.
 func (r *Route) wholeOnly() bool {
 	return r.through != nil && r.through.Type() == route.ConnectivityHTTP
 }
 
-// whole tells whether a proxy reads the requests to an origin.
+// whole says whether a proxy reads the requests to an origin.
 func (r *Route) whole(o endpoint) bool {
 	proxy := r.through.HTTPProxy()
 	if proxy == nil || o.scheme != "http" {

@@ -19,7 +19,7 @@ type outage struct {
 // settling is how long what is said of a service stands: one that answers now and again is not reported with each try.
 const settling = 2 * time.Second
 
-// begins tells whether the outage that a request met is a new one. One that was sent while the one before lasted is
+// begins says whether the outage that a request met is a new one. One that was sent while the one before lasted is
 // late.
 func (o *outage) begins(sent time.Time) bool {
 	o.mu.Lock()
@@ -75,6 +75,6 @@ func (d *destination) answers(sent time.Time) {
 	}
 }
 
-// Away tells whether the service does not answer at present. The client has warned of that, so what follows from it
+// Away says whether the service does not answer at present. The client has warned of that, so what follows from it
 // needs no warning of its own.
 func (c *Client) Away() bool { return c.at.Load().outage.lasts() }

@@ -33,7 +33,7 @@ type repetition struct {
 	doubts     int        // of the secret
 	proxied    bool       // the proxy refused what was shown to it
 	outage     time.Time  // since when the Cloud Connector is away
-	ended      []*session // begun anew since; the next try may get another one that is as old
+	ended      []*session // begun again since; the next try may get another one that is as old
 }
 
 // attempt is what one try came to: an answer, or an error.
@@ -249,7 +249,7 @@ func (r *repetition) redirect(ctx context.Context, t *attempt) (decision, error)
 	return again, nil
 }
 
-// redirects tells whether a status may name another address.
+// redirects says whether a status may name another address.
 func redirects(status int) bool {
 	return status >= 300 && status < 400 && status != http.StatusNotModified
 }
@@ -299,7 +299,7 @@ func (r *repetition) askedAgain(ctx context.Context, t *attempt) (decision, erro
 }
 
 // tryOnce makes an exchange once, with a token. Of its place nothing is left but that the answer is open. A session
-// that ended by the answer begins anew before others get it: the cookies of an answer to them would be those of a
+// that ended by the answer begins again before others get it: the cookies of an answer to them would be those of a
 // session that is gone already.
 func (c *Client) tryOnce(ctx context.Context, p *pass, e *exchange, fetching bool) (*Answer, http.Header, *csrf,
 	error) {
@@ -339,7 +339,7 @@ func (c *Client) tryOnce(ctx context.Context, p *pass, e *exchange, fetching boo
 // blogs.sap.com, "How does CSRF token work? SAP Gateway").
 var refusals = []string{"csrf token validation failed", "csrf token required", "csrf token expired"}
 
-// refusesToken tells whether an answer refuses a request for its CSRF token: by the header, or by SAP's text where a
+// refusesToken says whether an answer refuses a request for its CSRF token: by the header, or by SAP's text where a
 // proxy has taken that out.
 func (a *Answer) refusesToken(h http.Header, used *csrf) bool {
 	if a.Status != http.StatusForbidden {
@@ -355,7 +355,7 @@ func (a *Answer) refusesToken(h http.Header, used *csrf) bool {
 	return slices.ContainsFunc(refusals, func(text string) bool { return strings.Contains(head, text) })
 }
 
-// doubted tells whether a request that was refused is to be sent once more, because its secret is in doubt, or was in
+// doubted says whether a request that was refused is to be sent once more, because its secret is in doubt, or was in
 // doubt and accepted since: answered tells that it was, and not refused by who gives out tokens.
 func (d *destination) doubted(e *exchange, answered bool, doubts *int) bool {
 	g := d.logonOf(e.client)
@@ -372,7 +372,7 @@ func (d *destination) doubted(e *exchange, answered bool, doubts *int) bool {
 	return true
 }
 
-// unauthorized tells whether the service has refused the secret, now or before.
+// unauthorized says whether the service has refused the secret, now or before.
 func unauthorized(a *Answer, err error) bool {
 	if err == nil {
 		return a.Status == http.StatusUnauthorized
@@ -382,14 +382,14 @@ func unauthorized(a *Answer, err error) bool {
 	return !lost && ok && f.Kind == wit.FaultUnauthorized
 }
 
-// otherSecret tells whether there are other settings by now than those that were refused. The secret among them may be
+// otherSecret says whether there are other settings by now than those that were refused. The secret among them may be
 // that of the route; one of the service that is the same is not sent again.
 func (c *Client) otherSecret(ctx context.Context, refused *destination) bool {
 	d, err := c.current(ctx, true)
 	return err == nil && d != refused
 }
 
-// away tells whether the Cloud Connector is to be waited for. assumption: a 503 of the service itself looks the same as
+// away says whether the Cloud Connector is to be waited for. assumption: a 503 of the service itself looks the same as
 // that of the Connectivity proxy, and is waited for as well, where the request is repeatable.
 func (d *destination) away(since *time.Time) bool {
 	if !d.config.Route.Whole || d.config.Route.Outage <= 0 {
@@ -435,7 +435,7 @@ func (p *pass) redirect(e *exchange, status int, location string, free bool) (*e
 	return &next, nil
 }
 
-// asksAgain tells whether an answer of this status asks for the request to be sent once more. Of requests that are not
+// asksAgain says whether an answer of this status asks for the request to be sent once more. Of requests that are not
 // repeatable only those are sent again that the service says it has not taken up; whether a GET that begins something
 // is one of them its caller finds out.
 func (e *exchange) asksAgain(retry Retry, status int) bool {

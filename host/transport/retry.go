@@ -53,10 +53,10 @@ func (r Retry) withDefaults() Retry {
 // Times is how many times something is tried again.
 func (r Retry) Times() int { return *r.withDefaults().Max }
 
-// Names tells whether a code, of HTTP or of the service, is one of those to be tried again.
+// Names says whether a code, of HTTP or of the service, is one of those to be tried again.
 func (r Retry) Names(code string) bool { return slices.Contains(r.withDefaults().Codes, code) }
 
-// NamesMessage tells whether a code of the service itself is one of those to be tried again. A number that is a status
+// NamesMessage says whether a code of the service itself is one of those to be tried again. A number that is a status
 // of HTTP is no such code: services repeat the status in their error documents, and say nothing by it.
 func (r Retry) NamesMessage(code string) bool {
 	if n, err := strconv.Atoi(code); err == nil && n >= 100 && n < 600 {

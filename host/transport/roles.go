@@ -81,7 +81,7 @@ func (r *roleReader) flag(name string) bool {
 	return on
 }
 
-// is tells whether the value of an enumeration is this one, in any case.
+// is says whether the value of an enumeration is this one, in any case.
 func (r *roleReader) is(name, value string) bool { return strings.EqualFold(r.text(name), value) }
 
 func (r *roleReader) milliseconds(name string) time.Duration {

@@ -127,7 +127,7 @@ func unescaped(s string) string {
 	return s
 }
 
-// bracketed is the client in brackets behind the name of a segment.
+// bracketed is the client in brackets after the name of a segment.
 func bracketed(segment string) (client string, ok bool) {
 	segment, _, _ = strings.Cut(segment, ";")
 	if decoded, err := url.PathUnescape(segment); err == nil {

@@ -126,7 +126,7 @@ func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *csrf) (*A
 	return a, answer.Header, nil
 }
 
-// newlyRefused tells whether a token was refused for the first time in this exchange, so that another one is to be
+// newlyRefused says whether a token was refused for the first time in this exchange, so that another one is to be
 // tried.
 func (e *exchange) newlyRefused(status int, shown string) bool {
 	if status != http.StatusUnauthorized || shown == "" || e.refused != "" {
@@ -248,7 +248,7 @@ func newSilence(ctx context.Context, limit time.Duration) *silence {
 	return s
 }
 
-// asking starts the time anew while the request goes out.
+// asking starts the time again while the request goes out.
 func (s *silence) asking() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -265,7 +265,7 @@ func (s *silence) answer(limit time.Duration) {
 	s.timer.Stop()
 }
 
-// reading starts the time anew, waiting stops it.
+// reading starts the time again, waiting stops it.
 func (s *silence) reading() { s.timer.Reset(s.limit) }
 func (s *silence) waiting() { s.timer.Stop() }
 

@@ -114,7 +114,7 @@ func (s *sessions) learn(one *session, status int) {
 	s.stateless = one.jar.empty()
 }
 
-// opening tells whether a request in this session is a logon of its own.
+// opening says whether a request in this session is a logon of its own.
 func (s *sessions) opening(one *session) bool {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
@@ -141,10 +141,10 @@ func Within(ctx context.Context) context.Context { return context.WithValue(ctx,
 // once: else they come to [ErrNoRoom]. It counts for itself, whatever ctx was made for.
 func Beside(ctx context.Context) context.Context { return context.WithValue(ctx, withinKey{}, false) }
 
-// isWithin tells whether a request counts as one with the answer that it is made for.
+// isWithin says whether a request counts as one with the answer that it is made for.
 func isWithin(ctx context.Context) bool { within, _ := ctx.Value(withinKey{}).(bool); return within }
 
-// isBeside tells whether a request is not to wait for others.
+// isBeside says whether a request is not to wait for others.
 func isBeside(ctx context.Context) bool {
 	within, some := ctx.Value(withinKey{}).(bool)
 	return some && !within
@@ -218,7 +218,7 @@ func (d *destination) logoff(all []*session) {
 	wg.Wait()
 }
 
-// logoffOne sends no password: a session that the service has forgotten is not to be opened anew.
+// logoffOne sends no password: a session that the service has forgotten is not to be opened again.
 func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 	h := http.Header{"Cookie": {cookies}, "User-Agent": {"culvert"}}
 	for name, value := range d.config.Headers {
@@ -255,8 +255,8 @@ func (d *destination) logoffLine() string {
 	return addQuery(d.config.LogoffPath, client)
 }
 
-// drop begins the session anew with what the answer brought that ended it, unless somebody has done so since the given
-// one: services open a session for a request that they refuse, and it would be left behind. fetching: by who fetches a
+// drop begins the session again with what the answer brought that ended it, unless somebody has done so since the given
+// one: services open a session for a request that they refuse, and it would stay open. fetching: by who fetches a
 // token, whose turn it is.
 func (s *session) drop(session int, fetching bool, h http.Header, path string) {
 	if !fetching {
@@ -268,7 +268,7 @@ func (s *session) drop(session int, fetching bool, h http.Header, path string) {
 	}
 }
 
-// ended tells whether an answer says that the session of its request was ended by the service before anything was done.
+// ended says whether an answer says that the session of its request was ended by the service before anything was done.
 // Assumption: ICF's answer 400 says so in the status line or in its page, in English; no document gives its exact
 // bytes.
 func (a *Answer) ended() bool {
@@ -284,7 +284,7 @@ func saysEnded(text string) bool {
 		strings.Contains(text, "session no longer exists")
 }
 
-// holdsData tells whether an answer is in JSON or XML: then the service itself has made it, in a session, and what it
+// holdsData says whether an answer is in JSON or XML: then the service itself has made it, in a session, and what it
 // says of sessions is about its own business. ICF's pages are HTML.
 func (a *Answer) holdsData() bool {
 	for _, h := range a.Headers {

@@ -79,7 +79,7 @@ func hideUser(text string) string {
 	return text[:start] + hidden + text[at:]
 }
 
-// openOption tells whether a query option's value may be shown.
+// openOption says whether a query option's value may be shown.
 func openOption(name string) bool {
 	switch name = strings.ToLower(name); name {
 	case sapClient, "sap-language", "search", "skip", "top":

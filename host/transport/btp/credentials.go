@@ -36,7 +36,7 @@ func (c Credentials) GoString() string { return c.String() }
 // LogValue is String.
 func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// byCertificate tells whether the client shows itself by TLS.
+// byCertificate says whether the client shows itself by TLS.
 func (c Credentials) byCertificate() bool { return c.Certificate != "" || c.Key != "" }
 
 // bindingFields are the names of Credentials' fields in bindings and service keys.

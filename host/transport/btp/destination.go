@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -125,6 +126,9 @@ func targetOf(name string, body []byte, now time.Time) (Destination, error) {
 	if t.ProxyType == "" {
 		t.ProxyType = "Internet"
 	}
+	if !slices.Contains([]string{"Internet", "OnPremise", "PrivateLink"}, t.ProxyType) {
+		return t, t.wrong("ProxyType", "expected Internet, OnPremise or PrivateLink, found %q", t.ProxyType)
+	}
 	for key := range c {
 		if header, ok := strings.CutPrefix(key, "URL.headers."); ok && header != "" {
 			t.Headers.Set(header, c.text(key))
@@ -133,8 +137,8 @@ func targetOf(name string, body []byte, now time.Time) (Destination, error) {
 			t.Query.Set(query, c.text(key))
 		}
 	}
-	for _, read := range []func(*answer, time.Time) error{t.readAddress, t.readProxy, t.readTokens,
-		t.readAuthentication, t.readTrust} {
+	for _, read := range []func(*answer, time.Time) error{t.readAddress, t.readTokens, t.readAuthentication,
+		t.readTrust} {
 		if err := read(&a, now); err != nil {
 			return Destination{}, err
 		}
@@ -190,14 +194,6 @@ func (t *Destination) readAddress(a *answer, _ time.Time) error {
 	u.RawQuery, u.Fragment = "", ""
 	t.URL = u.String()
 	return nil
-}
-
-func (t *Destination) readProxy(_ *answer, _ time.Time) error {
-	switch t.ProxyType {
-	case "Internet", "OnPremise", "PrivateLink":
-		return nil
-	}
-	return t.wrong("ProxyType", "expected Internet, OnPremise or PrivateLink, found %q", t.ProxyType)
 }
 
 // readTokens takes the first token, which is the only one but for destinations with several audiences.

@@ -13,7 +13,7 @@ type kept[V any] struct {
 	clock func() time.Time
 	// ask gets a new value. patient: it may be tried again and again.
 	ask func(ctx context.Context, patient bool) (grant[V], error)
-	// late is told that a value that is still good could not be renewed, and says whether it is to be used on.
+	// late says whether a value that is still good and could not be renewed is to be used on.
 	late func(err error, left time.Duration) bool
 	// same makes the error for a new value that is the unwanted one again.
 	same func() error

@@ -102,7 +102,7 @@ func (r *loginRequester) read(body string) (granted, error) {
 	return g, nil
 }
 
-// member is what stands behind the names, nil where one is missing.
+// member is the value at the end of the names, nil where one is missing.
 func member(v any, path []string) any {
 	for _, name := range path {
 		object, _ := v.(map[string]any)

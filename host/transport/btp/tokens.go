@@ -102,7 +102,7 @@ func (t *Tokens) Token(ctx context.Context, refused string) (string, error) {
 	return t.kept.get(ctx, func(token string) bool { return token == refused })
 }
 
-// unknownLife is taken for tokens of which nothing tells how long they live.
+// unknownLife is taken for tokens of which nothing says how long they live.
 const unknownLife = 5 * time.Minute
 
 func (t *Tokens) ask(ctx context.Context, patient bool) (grant[string], error) {

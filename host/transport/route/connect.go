@@ -19,7 +19,7 @@ type connector struct{ settings *Settings }
 // Refused is an HTTP proxy's answer to CONNECT other than yes.
 type Refused struct {
 	Proxy, Target string
-	// Status is the answer's, Reason the text behind it.
+	// Status is the answer's, Reason the text after it.
 	Status int
 	Reason string
 	// Setting is the user's name of the setting that mends it.
@@ -103,7 +103,7 @@ func (c *connector) connect(conn net.Conn, address string) error {
 // maxHead is in bytes.
 const maxHead = 64 << 10
 
-// head reads an answer up to its empty line and not a byte more, which is why it reads one at a time: what comes behind
+// head reads an answer up to its empty line and not a byte more, which is why it reads one at a time: what follows
 // is the stream's.
 func (c *connector) head(conn net.Conn) (*http.Response, error) {
 	s := c.settings

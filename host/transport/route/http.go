@@ -91,7 +91,7 @@ func (h *HTTPProxy) currentLocation() string {
 
 // RoundTripper lets the transport's connections and requests go this way: it sets DialContext and Proxy and returns
 // what requests are to be given to. For SAP Connectivity's HTTP proxy that adds the headers, asks for a fresh token
-// once where the proxy does not take one (407), and goes to the next location id for the requests behind a 503; the 503
+// once where the proxy does not take one (407), and goes to the next location id for the requests after a 503; the 503
 // is the caller's to repeat.
 func (r *Route) RoundTripper(t *http.Transport) http.RoundTripper {
 	if r.http == nil {
@@ -149,7 +149,7 @@ func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) 
 	}
 }
 
-// next goes to the location behind the one that was used, unless somebody has been there already.
+// next goes to the location after the one that was used, unless somebody has been there already.
 func (t *roundTripper) next(used int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// excluded tells whether NO_PROXY names the loopback address of a URL: as a name or address, with a port or without, as
+// excluded says whether NO_PROXY names the loopback address of a URL: as a name or address, with a port or without, as
 // a network, or as one of all (*).
 func excluded(u *url.URL, noProxy string) bool {
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))

@@ -99,7 +99,7 @@ type Settings struct {
 	Name func(short string) string
 	// Logger. nil means nobody.
 	Logger *slog.Logger
-	// Trace is told the steps through SAP Connectivity's proxy; nil means nobody.
+	// Trace gets the steps through SAP Connectivity's proxy; nil means nobody.
 	Trace func(socks.Event)
 }
 

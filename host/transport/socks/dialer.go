@@ -38,13 +38,13 @@ type Dialer struct {
 	Attempt time.Duration
 	// Forward connects to the proxy. nil means plain TCP with [keepAlive].
 	Forward proxy.ContextDialer
-	// Logger is told what is tried again and why; never a token. nil means nobody.
+	// Logger gets what is tried again and why; never a token. nil means nobody.
 	Logger *slog.Logger
-	// Trace, where it is set, is told every step of every attempt, in the goroutine of DialContext. A diagnosis uses
+	// Trace, where it is set, gets every step of every attempt, in the goroutine of DialContext. A diagnosis uses
 	// it.
 	Trace func(Event)
 
-	// down are the targets to which there was no tunnel when one was asked for last: an outage is told once.
+	// down are the targets to which there was no tunnel when one was asked for last: an outage is logged once.
 	down sync.Map
 }
 

@@ -91,7 +91,7 @@ func (a *attempt) talk(ctx context.Context, conn net.Conn, token string) error {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	err := a.exchange(conn, token)
 	if !stop() {
-		// ctx is done, perhaps just behind the last byte: the deadline is past or about to be.
+		// ctx is done, perhaps just after the last byte: the deadline is past or about to be.
 		if err == nil {
 			return done(ctx)
 		}

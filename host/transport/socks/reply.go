@@ -6,7 +6,7 @@ import (
 )
 
 // The answers of the proxy. Each is read with reads of exactly the bytes that are known to belong to it: they may come
-// one by one, and what comes behind the last is the stream's.
+// one by one, and what follows the last is the stream's.
 
 // answer reads the two bytes of the greeting and of the logon.
 func (a *attempt) answer(r io.Reader, version byte) (byte, error) {
