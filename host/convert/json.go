@@ -204,13 +204,14 @@ func (c *jsonConverter) first(ctx context.Context, value refused, dst []byte, er
 	if p.peek() == 0 && p.i >= len(p.data) { // a document of no bytes is a missing value to Jackson
 		return err
 	}
-	failed := p.skip()
-	if failed == nil && p.i < len(p.data) && !bytes.ContainsRune([]byte(`"]}`), rune(p.data[p.i-1])) {
+	p.skip()
+	if p.err == nil && p.i < len(p.data) && !bytes.ContainsRune([]byte(`"]}`), rune(p.data[p.i-1])) {
 		// Jackson reads no further than the first value, but knows where a number or a word ends by what follows.
 		if c := p.data[p.i]; c != ' ' && c != '\t' && c != '\r' && c != '\n' {
-			failed = p.bad("a blank behind the value")
+			p.bad("a blank after the value")
 		}
 	}
+	failed := p.err
 	if failed == nil && value.by != nil {
 		failed = value.by.faultInOrder(p, value.from, dst)
 	}
@@ -254,19 +255,18 @@ func (c *jsonConverter) decode(ctx context.Context, data []byte, b *record.Batch
 	}
 	start := len(b.Data)
 	d = wit.Datum{Form: wit.Dynamic, Start: uint32(start)}
-	var failed *Error
 	if r != nil {
 		d.Form, d.Schema = wit.Structured, r.schema.ID
 		b.Hold(r.schema)
-		b.Data, failed = r.read(p, b.Data)
+		b.Data = r.read(p, b.Data)
 	} else {
-		b.Data, failed = readDynamic(p, b.Data)
+		b.Data = readDynamic(p, b.Data)
 	}
-	if failed == nil && payload == 0 {
-		failed = p.end()
+	if payload == 0 {
+		p.end()
 	}
-	if failed != nil {
-		return d, refused{r, payload}, endedBy(ctx, failed)
+	if p.err != nil {
+		return d, refused{r, payload}, endedBy(ctx, p.err)
 	}
 	if r == nil && b.Data[start] == 0 {
 		b.Data = b.Data[:start]
@@ -291,15 +291,11 @@ func (c *jsonConverter) straight(b *record.Batch) (d wit.Datum, ok bool) {
 	p.i += len(behind)
 	p.depth++ // the envelope's
 	p.peek()
-	dst, failed := r.read(p, b.Data)
-	if failed == nil {
-		failed = p.take('}')
-	}
-	if failed == nil {
-		failed = p.end()
-	}
+	dst := r.read(p, b.Data)
+	p.take('}')
+	p.end()
 	b.Data = dst[:start]
-	if failed != nil {
+	if p.err != nil {
 		return d, false
 	}
 	b.Data = dst
@@ -314,20 +310,13 @@ func (c *jsonConverter) open(ctx context.Context, data []byte) (r *reader, paylo
 	var schema []byte
 	count := 0
 	known := false
-	if failed := p.open('{'); failed != nil {
+	if p.open('{'); p.err != nil {
 		return nil, 0, notAnEnvelope()
 	}
-	for first := true; ; first = false {
-		on, failed := p.more(first, '}')
-		if failed != nil {
-			return nil, 0, endedBy(ctx, failed)
-		}
-		if !on {
+	for first := true; p.more(first, '}'); first = false {
+		name := p.name()
+		if p.err != nil {
 			break
-		}
-		name, failed := p.name()
-		if failed != nil {
-			return nil, 0, endedBy(ctx, failed)
 		}
 		p.peek()
 		from := p.i
@@ -341,7 +330,7 @@ func (c *jsonConverter) open(ctx context.Context, data []byte) (r *reader, paylo
 				schema, known = r.text, true
 				continue
 			}
-			if failed = p.skip(); failed == nil {
+			if p.skip(); p.err == nil {
 				schema, known = data[from:p.i], false
 			}
 		case "payload":
@@ -349,16 +338,13 @@ func (c *jsonConverter) open(ctx context.Context, data []byte) (r *reader, paylo
 				count++
 			}
 			payload = from
-			failed = p.skip()
+			p.skip()
 		default:
 			return nil, 0, notAnEnvelope()
 		}
-		if failed != nil {
-			return nil, 0, endedBy(ctx, failed)
-		}
 	}
-	if failed := p.end(); failed != nil {
-		return nil, 0, failed
+	if p.end(); p.err != nil {
+		return nil, 0, endedBy(ctx, p.err)
 	}
 	if count != 2 {
 		return nil, 0, notAnEnvelope()

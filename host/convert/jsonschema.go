@@ -223,13 +223,10 @@ func (c *jsonSchemaConverter) value(r *jsonSchemaReading, ctx context.Context, t
 	p := &c.parser
 	p.reset(ctx, data, start+maxDecodedBytes)
 	d := wit.Datum{Form: wit.Structured, Schema: r.reader.schema.ID, Start: uint32(start)}
-	out, failed := r.reader.read(p, b.Data)
-	if failed == nil {
-		failed = p.end()
-	}
-	if b.Data = out; failed != nil {
+	b.Data = r.reader.read(p, b.Data)
+	if p.end(); p.err != nil {
 		return wit.Datum{}, unreadable("Converting byte[] to Kafka Connect data failed due to serialization error of "+
-			"topic "+topic+": ", endedBy(ctx, failed))
+			"topic "+topic+": ", endedBy(ctx, p.err))
 	}
 	b.Hold(r.reader.schema)
 	d.Size = uint32(len(b.Data) - start)

@@ -707,9 +707,9 @@ func (s *schemaSource) defaultValue(n *wit.Node, id uint32, value any) error {
 	var p parser
 	p.reset(s.ctx, text.Bytes(), s.left)
 	r.branch, r.null = nil, nil
-	out, failed := r.read(&p, nil)
-	if failed != nil {
-		return unreadable("", endedBy(s.ctx, failed.in("default")))
+	out := r.read(&p, nil)
+	if p.err != nil {
+		return unreadable("", endedBy(s.ctx, p.err.in("default")))
 	}
 	if out == nil {
 		out = []byte{}

@@ -111,12 +111,14 @@ type stringConverter struct {
 	read    *record.Schema
 	scratch []byte
 	budget  budget
+	writer  values.Writer
 	// writes and reads are the character sets of what is written and read.
 	writes, reads charset
 }
 
 func newString(v setting.Values, u Use) (Converter, error) {
 	c := &stringConverter{reg: u.Schemas}
+	c.writer = values.Writer{Bound: c.budget.bound, ToString: true}
 	for _, way := range []struct {
 		at    *charset
 		named string
@@ -154,8 +156,8 @@ func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topi
 		return dst, err == nil, err
 	}
 	k.most = most // of the text itself
-	w := values.Writer{Nodes: nodes, Bound: k.bound, ToString: true}
-	c.scratch, err = w.Append(c.scratch[:0], v)
+	c.writer.Nodes = nodes
+	c.scratch, err = c.writer.Append(c.scratch[:0], v)
 	if wrong, is := errors.AsType[*values.Unwritable](err); is {
 		err = dataError("StringConverter: %v", wrong)
 	}

@@ -126,45 +126,57 @@ func (r *reader) nulls(n *wit.Node, f form) {
 const fewNames = 8
 
 // read appends the value at the parser's position.
-func (r *reader) read(p *parser, dst []byte) ([]byte, *Error) {
+func (r *reader) read(p *parser, dst []byte) []byte {
 	c := p.peek()
 	if c == 'n' {
-		if err := p.word("null"); err != nil {
-			return dst, err
-		}
-		return r.absent(dst, p.most)
+		p.word("null")
+		return r.absent(p, dst, p.most)
 	}
 	return r.value(p, append(dst, r.branch...), c)
 }
 
 // absent appends what stands for a null or a missing member. Only here a few bytes can become many, up to the length
 // most.
-func (r *reader) absent(dst []byte, most int) ([]byte, *Error) {
+func (r *reader) absent(p *parser, dst []byte, most int) []byte {
 	if r.null == nil {
-		return dst, &Error{dataException, "Invalid null value for required " + r.typ + " field"}
+		return p.refuse(dst, "Invalid null value for required "+r.typ+" field")
 	}
 	if len(r.null) > most-len(dst) {
-		return dst, &Error{dataException, "with the defaults of absent values it has more than " +
-			strconv.Itoa(maxDecodedBytes) + " bytes"}
+		return p.refuse(dst, "with the defaults of absent values it has more than "+strconv.Itoa(maxDecodedBytes)+
+			" bytes")
 	}
-	return append(dst, r.null...), nil
+	return append(dst, r.null...)
 }
 
-func (r *reader) mismatch(p *parser) *Error {
-	return r.another(p, p.kind())
+// absentMember is absent of a member.
+func (r *reader) absentMember(p *parser, dst []byte, m, most int) []byte {
+	if dst = r.members[m].absent(p, dst, most); p.err != nil {
+		p.err = p.err.in(r.names[m])
+	}
+	return dst
 }
+
+// readMember reads a member, whose name stands in front of a fault in it.
+func (r *reader) readMember(p *parser, dst []byte, m int) []byte {
+	if dst = r.members[m].read(p, dst); p.err != nil {
+		p.err = p.err.in(r.names[m])
+	}
+	return dst
+}
+
+func (r *reader) mismatch(p *parser, dst []byte) []byte { return r.another(p, dst, p.kind()) }
 
 // another refuses a value of another type than the node's. Of defaults Kafka Connect says it in other words.
-func (r *reader) another(p *parser, found string) *Error {
+func (r *reader) another(p *parser, dst []byte, found string) []byte {
 	text := "expected a JSON value for the type " + r.typ + ", found " + found
 	if p.defaults {
-		return &Error{schemaBuilderException, "Invalid default value: " + text}
+		p.fail(schemaBuilderException, "Invalid default value: "+text)
 	}
-	return &Error{dataException, text}
+	return p.refuse(dst, text)
 }
 
 // value appends a value that is not null, without its branch.
-func (r *reader) value(p *parser, dst []byte, c byte) ([]byte, *Error) {
+func (r *reader) value(p *parser, dst []byte, c byte) []byte {
 	switch r.shape {
 	case int8Shape, int16Shape, int32Shape, int64Shape:
 		return r.readInteger(p, dst, c)
@@ -173,23 +185,21 @@ func (r *reader) value(p *parser, dst []byte, c byte) ([]byte, *Error) {
 	case booleanShape:
 		switch c {
 		case 't':
-			return append(dst, 1), p.word("true")
+			p.word("true")
+			return append(dst, 1)
 		case 'f':
-			return append(dst, 0), p.word("false")
+			p.word("false")
+			return append(dst, 0)
 		}
-		return dst, r.mismatch(p)
+		return r.mismatch(p, dst)
 	case textShape:
 		if c != '"' {
-			return dst, r.mismatch(p)
+			return r.mismatch(p, dst)
 		}
-		s, err := p.text()
-		if err != nil {
-			return dst, err
-		}
-		return datum.AppendBytes(dst, s), nil
+		return datum.AppendBytes(dst, p.text())
 	case bytesShape:
 		if c != '"' {
-			return dst, r.mismatch(p)
+			return r.mismatch(p, dst)
 		}
 		return r.readBytes(p, dst)
 	case decimalText, decimalNumber:
@@ -207,54 +217,52 @@ func (r *reader) value(p *parser, dst []byte, c byte) ([]byte, *Error) {
 
 func isNumber(c byte) bool { return c-'0' < 10 || c == '-' }
 
-func (r *reader) readInteger(p *parser, dst []byte, c byte) ([]byte, *Error) {
+func (r *reader) readInteger(p *parser, dst []byte, c byte) []byte {
 	if !isNumber(c) {
 		if r.logical != "" {
-			return dst, r.notIntegral(p.kind())
+			return r.notIntegral(p, dst, p.kind())
 		}
-		return dst, r.mismatch(p)
+		return r.mismatch(p, dst)
 	}
 	from := p.i
 	n, ok := p.integer()
 	text := p.data[from:p.i]
 	if !ok {
 		var whole bool
-		var err *Error
-		if text, whole, err = p.number(); err != nil {
-			return dst, err
+		if text, whole, ok = p.number(); !ok {
+			return dst
 		}
 		switch {
 		case whole:
 			n, ok = parseInteger(text)
 		case r.logical != "":
-			return dst, r.notIntegral("NUMBER")
+			return r.notIntegral(p, dst, "NUMBER")
 		default:
 			n, ok = p.wholeOf(text)
 		}
 	}
 	if shift := 8<<r.shape - 1; !ok || (n>>shift != 0 && n>>shift != -1) {
 		if r.logical != "" && r.shape == int32Shape {
-			return dst, r.notIntegral("NUMBER") // Java's int is meant
+			return r.notIntegral(p, dst, "NUMBER") // Java's int is meant
 		}
-		return dst, &Error{dataException, "the number " + cut(text) + " does not fit the type " + r.typ}
+		return p.refuse(dst, "the number "+cut(text)+" does not fit the type "+r.typ)
 	}
 	if r.logical == "Time" && (n < 0 || n > millisPerDay) {
-		return dst, &Error{dataException,
-			"Time values must use number of milliseconds greater than 0 and less than 86400000"}
+		return p.refuse(dst, "Time values must use number of milliseconds greater than 0 and less than 86400000")
 	}
-	return datum.AppendNumber(dst, n), nil
+	return datum.AppendNumber(dst, n)
 }
 
 const millisPerDay = 86_400_000
 
 // notIntegral refuses a Date, Time or Timestamp.
-func (r *reader) notIntegral(found string) *Error {
+func (r *reader) notIntegral(p *parser, dst []byte, found string) []byte {
 	integer := "integer"
 	if r.logical == "Timestamp" {
 		integer = "integral"
 	}
-	return &Error{dataException, "Invalid type for " + r.logical + ", underlying representation should be " + integer +
-		" but was " + found}
+	return p.refuse(dst, "Invalid type for "+r.logical+", underlying representation should be "+integer+" but was "+
+		found)
 }
 
 // wholeOf reads a number with a point or an exponent that is a whole one all the same, such as 1e3 or 7.0.
@@ -332,7 +340,7 @@ func parseInteger(text []byte) (n int64, ok bool) {
 	return n, true
 }
 
-func (r *reader) readReal(p *parser, dst []byte, c byte) ([]byte, *Error) {
+func (r *reader) readReal(p *parser, dst []byte, c byte) []byte {
 	var v float64
 	size := 64
 	if r.shape == float32Shape {
@@ -340,17 +348,10 @@ func (r *reader) readReal(p *parser, dst []byte, c byte) ([]byte, *Error) {
 	}
 	switch {
 	case isNumber(c):
-		text, _, err := p.number()
-		if err != nil {
-			return dst, err
-		}
+		text, _, _ := p.number()
 		v = parseReal(text, size)
 	case c == '"':
-		s, err := p.text()
-		if err != nil {
-			return dst, err
-		}
-		switch string(s) {
+		switch s := p.text(); string(s) {
 		case "NaN":
 			v = math.NaN()
 		case "Infinity":
@@ -358,15 +359,15 @@ func (r *reader) readReal(p *parser, dst []byte, c byte) ([]byte, *Error) {
 		case "-Infinity":
 			v = math.Inf(-1)
 		default:
-			return dst, r.another(p, "the string "+quoted(s))
+			return r.another(p, dst, "the string "+quoted(s))
 		}
 	default:
-		return dst, r.mismatch(p)
+		return r.mismatch(p, dst)
 	}
 	if size == 32 {
-		return datum.AppendFloat32(dst, float32(v)), nil
+		return datum.AppendFloat32(dst, float32(v))
 	}
-	return datum.AppendFloat64(dst, v), nil
+	return datum.AppendFloat64(dst, v)
 }
 
 // parseReal reads a number as Java's BigDecimal and its doubleValue do: beyond the range it is an infinity, and a zero
@@ -385,65 +386,55 @@ func parseReal(text []byte, size int) float64 {
 	return v
 }
 
-func (r *reader) readBytes(p *parser, dst []byte) ([]byte, *Error) {
-	s, err := p.text()
-	if err != nil {
-		return dst, err
-	}
-	content, bad := base64.StdEncoding.AppendDecode(p.binary[:0], s)
-	if bad != nil {
-		return dst, r.badBytes(bad.Error())
-	}
+func (r *reader) readBytes(p *parser, dst []byte) []byte {
+	content, bad := base64.StdEncoding.AppendDecode(p.binary[:0], p.text())
 	p.binary = content
-	if r.shape != bytesShape {
-		if len(content) == 0 {
-			return dst, r.badBytes("none")
-		}
-		if content = values.Shortest(content); len(content) > datum.MaxDecimalBytes {
-			return dst, manyDigits()
-		}
+	switch {
+	case bad != nil && r.shape == bytesShape:
+		return p.refuse(dst, "Invalid bytes field: "+bad.Error())
+	case bad != nil:
+		return p.refuse(dst, "Invalid bytes for Decimal field: "+bad.Error())
+	case r.shape == bytesShape:
+		return datum.AppendBytes(dst, content)
+	case len(content) == 0:
+		return p.refuse(dst, "Invalid bytes for Decimal field: none")
 	}
-	return datum.AppendBytes(dst, content), nil
-}
-
-// badBytes refuses a text that holds no bytes, or none of a Decimal.
-func (r *reader) badBytes(why string) *Error {
-	if r.shape == bytesShape {
-		return &Error{dataException, "Invalid bytes field: " + why}
+	if content = values.Shortest(content); len(content) > datum.MaxDecimalBytes {
+		return p.refuse(dst, manyDigits().Text)
 	}
-	return &Error{dataException, "Invalid bytes for Decimal field: " + why}
+	return datum.AppendBytes(dst, content)
 }
 
 // readDecimal reads a number as a Decimal of the schema's scale; places beyond the scale must be zeros.
-func (r *reader) readDecimal(p *parser, dst []byte, c byte) ([]byte, *Error) {
+func (r *reader) readDecimal(p *parser, dst []byte, c byte) []byte {
 	if !isNumber(c) {
-		return dst, &Error{dataException,
-			"Invalid type for Decimal, underlying representation should be numeric or bytes but was " + p.kind()}
+		return p.refuse(dst, "Invalid type for Decimal, underlying representation should be numeric or bytes but was "+
+			p.kind())
 	}
-	text, _, err := p.number()
-	if err != nil {
-		return dst, err
+	text, _, ok := p.number()
+	if !ok {
+		return dst
 	}
 	mantissa, places, exponent, ok := p.parts(text)
 	if !ok {
-		return dst, &Error{dataException, "the exponent of " + cut(text) + " is out of range for a Decimal"}
+		return p.refuse(dst, "the exponent of "+cut(text)+" is out of range for a Decimal")
 	}
 	shift := r.scale - places + exponent
 	if n, ok := parseInteger(mantissa); ok {
 		if scaled, ok := shifted(n, shift); ok {
-			return datum.AppendDecimal64(dst, scaled), nil
+			return datum.AppendDecimal64(dst, scaled)
 		}
 	}
 	unscaled, bad := scaledDigits(mantissa, shift)
 	switch {
 	case bad != nil:
-		return dst, bad
+		return p.refuse(dst, bad.Text)
 	case unscaled == nil:
 		// Kafka reads it, and has these words when it is to be written.
-		return dst, &Error{dataException, "Decimal value has mismatching scale for given Decimal schema. Schema has " +
-			"scale " + strconv.Itoa(r.scale) + ", value has scale " + strconv.Itoa(places-exponent) + "."}
+		return p.refuse(dst, "Decimal value has mismatching scale for given Decimal schema. Schema has scale "+
+			strconv.Itoa(r.scale)+", value has scale "+strconv.Itoa(places-exponent)+".")
 	}
-	return datum.AppendDecimal(dst, unscaled), nil
+	return datum.AppendDecimal(dst, unscaled)
 }
 
 // scaledDigits multiplies digits, with or without a minus sign, by a power of ten; nil where something would be left
@@ -501,58 +492,40 @@ func shifted(n int64, places int) (int64, bool) {
 
 // readStructure first takes members as they should come, in the order of the schema. From the first one on that comes
 // out of turn it notes where each lies in what was read, and puts them in order at the end.
-func (r *reader) readStructure(p *parser, dst []byte) ([]byte, *Error) {
+func (r *reader) readStructure(p *parser, dst []byte) []byte {
 	if p.peek() != '{' {
-		return dst, &Error{dataException, "Structs should be encoded as JSON objects, but found " + p.kind()}
+		return p.refuse(dst, "Structs should be encoded as JSON objects, but found "+p.kind())
 	}
 	if p.inOrder {
 		return r.readInOrder(p, dst)
 	}
-	if err := p.open('{'); err != nil {
-		return dst, err
-	}
+	p.open('{')
 	base := len(p.spans)
 	defer func() { p.spans = p.spans[:base] }()
 	next := 0
-	for first := true; ; first = false {
-		on, err := p.more(first, '}')
-		if err != nil {
-			return dst, err
-		}
-		if !on {
-			break
-		}
+	for p.more(next == 0, '}') {
 		if next < len(r.members) && bytes.HasPrefix(p.data[p.i:], r.leads[next]) {
 			p.i += len(r.leads[next])
-		} else {
-			name, err := p.name()
-			if err != nil {
-				return dst, err
-			}
-			if next == len(r.members) || string(name) != r.names[next] {
-				return r.readShuffled(p, dst, base, next, name)
-			}
+		} else if name := p.name(); p.err != nil {
+			return dst
+		} else if next == len(r.members) || string(name) != r.names[next] {
+			return r.readShuffled(p, dst, base, next, name)
 		}
 		from := len(dst)
-		if dst, err = r.members[next].read(p, dst); err != nil {
-			return dst, err.in(r.names[next])
-		}
+		dst = r.readMember(p, dst, next)
 		p.spans = append(p.spans, byteRange{from, len(dst)})
 		next++
 	}
-	for ; next < len(r.members); next++ {
-		var err *Error
-		if dst, err = r.members[next].absent(dst, p.most); err != nil {
-			return dst, err.in(r.names[next])
-		}
+	for ; next < len(r.members) && p.err == nil; next++ {
+		dst = r.absentMember(p, dst, next, p.most)
 	}
-	return dst, nil
+	return dst
 }
 
-// readShuffled goes on behind the name of a member that comes out of turn; next members were read before it, their
+// readShuffled goes on after the name of a member that comes out of turn; next members were read before it, their
 // places are in p.spans from base on. Every value is read once, where it stands. Of a member that is there twice the
 // last counts, and each must fit its type; members that the schema does not know are skipped.
-func (r *reader) readShuffled(p *parser, dst []byte, base, next int, name []byte) ([]byte, *Error) {
+func (r *reader) readShuffled(p *parser, dst []byte, base, next int, name []byte) []byte {
 	start := len(dst)
 	if next > 0 {
 		start = p.spans[base].from
@@ -560,42 +533,28 @@ func (r *reader) readShuffled(p *parser, dst []byte, base, next int, name []byte
 	for range len(r.members) - next {
 		p.spans = append(p.spans, byteRange{-1, -1})
 	}
-	for guess := next; ; {
+	for guess := next; p.err == nil; {
 		if member := r.member(name, guess); member < 0 {
-			if err := p.skip(); err != nil {
-				return dst, err
-			}
+			p.skip()
 		} else {
-			var err *Error
 			from := len(dst)
-			if dst, err = r.members[member].read(p, dst); err != nil {
-				return dst, err.in(r.names[member])
-			}
+			dst = r.readMember(p, dst, member)
 			p.spans[base+member], guess = byteRange{from, len(dst)}, member+1
 		}
-		on, err := p.more(false, '}')
-		if err != nil {
-			return dst, err
-		}
-		if !on {
+		if !p.more(false, '}') {
 			break
 		}
-		if name, err = p.name(); err != nil {
-			return dst, err
-		}
+		name = p.name()
 	}
 	p.ordered = p.ordered[:0]
-	for m := range r.members {
+	for m := 0; m < len(r.members) && p.err == nil; m++ {
 		if s := p.spans[base+m]; s.from >= 0 {
 			p.ordered = append(p.ordered, dst[s.from:s.to]...)
-			continue
-		}
-		var err *Error
-		if p.ordered, err = r.members[m].absent(p.ordered, p.most-start); err != nil {
-			return dst, err.in(r.names[m])
+		} else {
+			p.ordered = r.absentMember(p, p.ordered, m, p.most-start)
 		}
 	}
-	return append(dst[:start], p.ordered...), nil
+	return append(dst[:start], p.ordered...)
 }
 
 // faultInOrder is the fault, of several, that Kafka Connect's class comes to first: it has the whole document before it
@@ -603,55 +562,36 @@ func (r *reader) readShuffled(p *parser, dst []byte, base, next int, name []byte
 func (r *reader) faultInOrder(p *parser, from int, dst []byte) *Error {
 	p.reset(p.ctx, p.data, p.most)
 	p.i = max(p.i, from)
-	if err := p.index(); err != nil {
-		return err
+	if p.index(); p.err == nil {
+		p.inOrder = true
+		r.read(p, dst)
+		p.inOrder, p.ends = false, nil
 	}
-	p.inOrder = true
-	defer func() { p.inOrder, p.ends = false, nil }()
-	_, err := r.read(p, dst)
-	return err
+	return p.err
 }
 
 // readInOrder reads a structure whose members' ends are known.
-func (r *reader) readInOrder(p *parser, dst []byte) ([]byte, *Error) {
-	if err := p.open('{'); err != nil {
-		return dst, err
-	}
+func (r *reader) readInOrder(p *parser, dst []byte) []byte {
+	p.open('{')
 	at := make([]int, len(r.members)) // 0: not there
-	for guess := 0; ; guess++ {
-		on, err := p.more(guess == 0, '}')
-		if err != nil {
-			return dst, err
-		}
-		if !on {
-			break
-		}
-		name, err := p.name()
-		if err != nil {
-			return dst, err
-		}
+	for guess := 0; p.more(guess == 0, '}'); guess++ {
+		name := p.name()
 		p.peek()
 		if member := r.member(name, guess); member >= 0 {
 			at[member] = p.i
 		}
-		if err := p.skip(); err != nil {
-			return dst, err
-		}
+		p.skip()
 	}
 	end := p.i
-	for m := range r.members {
-		var err *Error
+	for m := 0; m < len(r.members) && p.err == nil; m++ {
 		if p.i = at[m]; p.i == 0 {
-			dst, err = r.members[m].absent(dst, p.most)
+			dst = r.absentMember(p, dst, m, p.most)
 		} else {
-			dst, err = r.members[m].read(p, dst)
-		}
-		if err != nil {
-			return dst, err.in(r.names[m])
+			dst = r.readMember(p, dst, m)
 		}
 	}
 	p.i = end
-	return dst, nil
+	return dst
 }
 
 // member is the number of the member of that name, -1 for none; guess is where it should be.
@@ -675,42 +615,28 @@ func (r *reader) member(name []byte, guess int) int {
 
 // readItems reads an array or a map into one block. Of a key that is there twice the last value counts, at the place of
 // the first; bytes are never the same key, as Java's arrays are not.
-func (r *reader) readItems(p *parser, dst []byte) ([]byte, *Error) {
+func (r *reader) readItems(p *parser, dst []byte) []byte {
 	opening, what := byte('['), "Maps with non-string fields should be encoded as JSON array of tuples, but found "
-	if r.shape == keyedShape {
+	switch r.shape {
+	case keyedShape:
 		what = "Maps with non-string fields should be encoded as JSON array of objects, but found "
-	}
-	if r.shape == arrayShape {
+	case arrayShape:
 		what = "Arrays should be encoded as JSON arrays, but found "
-	}
-	if r.shape == objectShape {
+	case objectShape:
 		opening, what = '{', "Maps with string fields should be encoded as JSON objects, but found "
 	}
 	if p.peek() != opening {
-		return dst, &Error{dataException, what + p.kind()}
+		return p.refuse(dst, what+p.kind())
 	}
-	if err := p.open(opening); err != nil {
-		return dst, err
-	}
+	p.open(opening)
 	start, count := len(dst), 0
 	dst = append(dst, 0)
 	keys := entries{base: len(p.seen), content: len(dst)}
 	defer func() { p.seen = p.seen[:keys.base] }()
 	unique := r.shape != arrayShape && r.key.shape != bytesShape
-	for first := true; ; first = false {
-		on, err := p.more(first, opening+2)
-		if err != nil {
-			return dst, err
-		}
-		if !on {
-			break
-		}
-		count++
+	for ; p.more(count == 0, opening+2); count++ {
 		from, value := len(dst), 0
-		if dst, value, err = r.readItem(p, dst); err != nil {
-			return dst, err
-		}
-		if unique {
+		if dst, value = r.readItem(p, dst); unique && p.err == nil {
 			keys.note(p, dst, from, value, bitOf(dst[from:value]))
 		}
 	}
@@ -718,61 +644,51 @@ func (r *reader) readItems(p *parser, dst []byte) ([]byte, *Error) {
 		count = len(p.seen) - keys.base
 		dst = keys.order(p, dst)
 	}
-	if count == 0 {
-		return dst, nil
+	if count == 0 || p.err != nil {
+		return dst
 	}
-	return append(putCount(dst, start, count), 0), nil
+	return append(putCount(dst, start, count), 0)
 }
 
 // readItem reads an element, or a key and its value, and tells where in dst the value begins.
-func (r *reader) readItem(p *parser, dst []byte) (_ []byte, value int, err *Error) {
+func (r *reader) readItem(p *parser, dst []byte) (_ []byte, value int) {
 	switch r.shape {
 	case objectShape:
-		name, err := p.name()
-		if err != nil {
-			return dst, 0, err
-		}
-		dst = datum.AppendBytes(append(dst, r.key.branch...), name)
+		dst = datum.AppendBytes(append(dst, r.key.branch...), p.name())
 		value = len(dst)
-		dst, err = r.element.read(p, dst)
-		return dst, value, err
+		return r.element.read(p, dst), value
 	case arrayShape:
-		dst, err = r.element.read(p, dst)
-		return dst, 0, err
+		return r.element.read(p, dst), 0
 	case keyedShape:
 		return r.readKeyed(p, dst)
 	}
 	if p.peek() != '[' {
-		return dst, 0, &Error{dataException, "Found invalid map entry instead of array tuple: " + p.kind()}
+		return p.refuse(dst, "Found invalid map entry instead of array tuple: "+p.kind()), 0
 	}
 	from := p.i
-	if dst, value, err = r.readPair(p, dst); err != nil && p.inOrder {
+	if dst, value = r.readPair(p, dst); p.err != nil && p.inOrder {
 		// What Kafka Connect looks at first is how many values the tuple has.
-		p.i = from
-		if n, bad := p.count(); bad == nil && n != 2 {
-			err = &Error{dataException, "Found invalid map entry, expected length 2 but found :" + strconv.Itoa(n)}
+		fault := p.err
+		p.i, p.err = from, nil
+		if n := p.count(); n != 2 {
+			p.fail(dataException, "Found invalid map entry, expected length 2 but found :"+strconv.Itoa(n))
+		} else {
+			p.err = fault
 		}
 	}
-	return dst, value, err
+	return dst, value
 }
 
 // readPair reads the array of a key and its value.
-func (r *reader) readPair(p *parser, dst []byte) (_ []byte, value int, err *Error) {
-	if err := p.open('['); err != nil {
-		return dst, 0, err
-	}
-	if dst, err = r.key.read(p, dst); err != nil {
-		return dst, 0, err
-	}
-	if err := p.take(','); err != nil {
-		return dst, 0, err
-	}
+func (r *reader) readPair(p *parser, dst []byte) (_ []byte, value int) {
+	p.open('[')
+	dst = r.key.read(p, dst)
+	p.take(',')
 	value = len(dst)
-	if dst, err = r.element.read(p, dst); err != nil {
-		return dst, 0, err
-	}
+	dst = r.element.read(p, dst)
 	p.depth--
-	return dst, value, p.take(']')
+	p.take(']')
+	return dst, value
 }
 
 // putCount writes a count at start, where one byte was left for it. A longer count moves the bytes behind it.
@@ -792,67 +708,53 @@ func putCount(dst []byte, start, count int) []byte {
 // readDynamic appends the value at the parser's position as a dynamic one: numbers without point and exponent are
 // int64, others float64, objects are maps. Of a name that is there twice the last value counts, at the place of the
 // first.
-func readDynamic(p *parser, dst []byte) ([]byte, *Error) {
+func readDynamic(p *parser, dst []byte) []byte {
 	switch c := p.peek(); c {
 	case '"':
-		s, err := p.text()
-		if err != nil {
-			return dst, err
-		}
-		return datum.AppendBytes(append(dst, datum.TagText), s), nil
+		return datum.AppendBytes(append(dst, datum.TagText), p.text())
 	case 't':
-		return append(dst, datum.TagTrue), p.word("true")
+		p.word("true")
+		return append(dst, datum.TagTrue)
 	case 'f':
-		return append(dst, datum.TagFalse), p.word("false")
+		p.word("false")
+		return append(dst, datum.TagFalse)
 	case 'n':
-		return append(dst, datum.TagNull), p.word("null")
+		p.word("null")
+		return append(dst, datum.TagNull)
 	case '[':
 		return readDynamicArray(p, dst)
 	case '{':
 		return readDynamicMap(p, dst)
 	}
 	if n, ok := p.integer(); ok {
-		return datum.AppendNumber(append(dst, datum.TagInt64), n), nil
+		return datum.AppendNumber(append(dst, datum.TagInt64), n)
 	}
-	text, whole, err := p.number()
-	if err != nil {
-		return dst, err
-	}
-	if !whole {
-		return datum.AppendFloat64(append(dst, datum.TagFloat64), parseReal(text, 64)), nil
+	text, whole, ok := p.number()
+	switch {
+	case !ok:
+		return dst
+	case !whole:
+		return datum.AppendFloat64(append(dst, datum.TagFloat64), parseReal(text, 64))
 	}
 	n, ok := parseInteger(text)
 	if !ok {
-		return dst, &Error{dataException, "the number " + cut(text) + " does not fit 64 bits"}
+		return p.refuse(dst, "the number "+cut(text)+" does not fit 64 bits")
 	}
-	return datum.AppendNumber(append(dst, datum.TagInt64), n), nil
+	return datum.AppendNumber(append(dst, datum.TagInt64), n)
 }
 
-func readDynamicArray(p *parser, dst []byte) ([]byte, *Error) {
-	if err := p.open('['); err != nil {
-		return dst, err
-	}
+func readDynamicArray(p *parser, dst []byte) []byte {
+	p.open('[')
 	dst = append(dst, datum.TagArray, 0)
 	start, count := len(dst)-1, 0
-	for first := true; ; first = false {
-		on, err := p.more(first, ']')
-		if err != nil {
-			return dst, err
-		}
-		if !on {
-			return putCount(dst, start, count), nil
-		}
-		count++
-		if dst, err = readDynamic(p, dst); err != nil {
-			return dst, err
-		}
+	for ; p.more(count == 0, ']'); count++ {
+		dst = readDynamic(p, dst)
 	}
+	return putCount(dst, start, count)
 }
 
-func readDynamicMap(p *parser, dst []byte) ([]byte, *Error) {
-	if err := p.open('{'); err != nil {
-		return dst, err
-	}
+func readDynamicMap(p *parser, dst []byte) []byte {
+	p.open('{')
 	dst = append(dst, datum.TagMap, 0)
 	start := len(dst) - 1
 	names, at := entries{base: len(p.seen), content: len(dst)}, 0
@@ -860,25 +762,16 @@ func readDynamicMap(p *parser, dst []byte) ([]byte, *Error) {
 		at = fewLeads // those inside of others are not remembered
 	}
 	defer func() { p.seen = p.seen[:names.base] }()
-	for opened := true; ; opened = false {
-		on, err := p.more(opened, '}')
-		if err != nil {
-			return dst, err
+	for first := true; p.more(first, '}'); first = false {
+		from := len(dst)
+		named, bit := p.dynamicName(dst, &at)
+		value := len(named)
+		if dst = readDynamic(p, named); p.err == nil {
+			names.note(p, dst, from, value, bit)
 		}
-		if !on {
-			count := len(p.seen) - names.base
-			return putCount(names.order(p, dst), start, count), nil
-		}
-		first, bit := len(dst), uint64(0)
-		if dst, bit, err = p.dynamicName(dst, &at); err != nil {
-			return dst, err
-		}
-		value := len(dst)
-		if dst, err = readDynamic(p, dst); err != nil {
-			return dst, err
-		}
-		names.note(p, dst, first, value, bit)
 	}
+	count := len(p.seen) - names.base
+	return putCount(names.order(p, dst), start, count)
 }
 
 // lead is a name that an object without schema had: as it stood in the document, with quotation marks and colon, and as
@@ -893,30 +786,26 @@ const fewLeads, leadBytes = 128, 128
 
 // dynamicName takes the name of a member and the colon, and appends the name as a key, which bit stands for. Mostly it
 // is the name that stood at the same place, at, in the document before.
-func (p *parser) dynamicName(dst []byte, at *int) (_ []byte, bit uint64, err *Error) {
+func (p *parser) dynamicName(dst []byte, at *int) (_ []byte, bit uint64) {
 	n := *at
 	*at++
 	if n < len(p.leads) && bytes.HasPrefix(p.data[p.i:], p.leads[n].text) {
 		l := &p.leads[n]
 		p.i += len(l.text)
-		return append(dst, l.key...), l.bit, nil
+		return append(dst, l.key...), l.bit
 	}
 	p.peek()
 	from, start := p.i, len(dst)
-	name, err := p.name()
-	if err != nil {
-		return dst, 0, err
-	}
-	dst = datum.AppendBytes(append(dst, datum.TagText), name)
+	dst = datum.AppendBytes(append(dst, datum.TagText), p.name())
 	bit = bitOf(dst[start:])
-	if n < fewLeads && n <= len(p.leads) && p.i-from <= leadBytes {
+	if n < fewLeads && n <= len(p.leads) && p.i-from <= leadBytes && p.err == nil {
 		if n == len(p.leads) {
 			p.leads = append(p.leads, lead{})
 		}
 		l := &p.leads[n]
 		l.text, l.key, l.bit = append(l.text[:0], p.data[from:p.i]...), append(l.key[:0], dst[start:]...), bit
 	}
-	return dst, bit, nil
+	return dst, bit
 }
 
 // entries are those of one map, in p.seen from base on, with places counted from the object's first

@@ -40,6 +40,8 @@ type parser struct {
 	defaults bool
 	// inOrder: members of structures are read in the order of the schema, of those that are there twice the last.
 	inOrder bool
+	// err is the first fault. After it arrays and objects end, and what was read is of no use.
+	err *Error
 }
 
 type byteRange struct{ from, to int }
@@ -49,20 +51,33 @@ type entry struct{ name, nameEnd, value, end int }
 
 func (p *parser) reset(ctx context.Context, data []byte, most int) {
 	p.ctx, p.data, p.i, p.depth = ctx, data, 0, 0
-	p.most, p.steps, p.looked = most, 0, 0
+	p.most, p.steps, p.looked, p.err = most, 0, 0, nil
 	p.spans, p.seen, p.ends = p.spans[:0], p.seen[:0], p.ends[:0]
 	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
 		p.i = 3
 	}
 }
 
-// bad is an error at the present position.
-func (p *parser) bad(what string) *Error {
+// fail notes a fault, unless there is one already.
+func (p *parser) fail(class, text string) {
+	if p.err == nil {
+		p.err = &Error{class, text}
+	}
+}
+
+// refuse fails at what the document says, and returns dst.
+func (p *parser) refuse(dst []byte, text string) []byte {
+	p.fail(dataException, text)
+	return dst
+}
+
+// bad fails at the present position.
+func (p *parser) bad(expected string) {
 	found := "the end"
 	if p.i < len(p.data) {
 		found = strconv.QuoteRune(rune(p.data[p.i]))
 	}
-	return &Error{serializationException, "JSON, byte " + strconv.Itoa(p.i) + ": expected " + what + ", found " + found}
+	p.fail(serializationException, "JSON, byte "+strconv.Itoa(p.i)+": expected "+expected+", found "+found)
 }
 
 // serializationException is what Kafka's converters get, and do not throw themselves, where a document is no JSON:
@@ -92,209 +107,180 @@ func (p *parser) peek() byte {
 }
 
 // take skips blanks and one byte, which must be c.
-func (p *parser) take(c byte) *Error {
+func (p *parser) take(c byte) {
 	if p.peek() != c || p.i >= len(p.data) {
-		return p.bad(strconv.QuoteRune(rune(c)))
+		p.bad(strconv.QuoteRune(rune(c)))
+		return
 	}
 	p.i++
-	return nil
 }
 
 // end refuses anything but blanks.
-func (p *parser) end() *Error {
+func (p *parser) end() {
 	p.peek()
 	if p.i < len(p.data) {
-		return p.bad("the end of the document")
+		p.bad("the end of the document")
 	}
-	return nil
 }
 
-// more is called before each element or member: it takes the comma that belongs there, or the closing byte.
-func (p *parser) more(first bool, closing byte) (bool, *Error) {
-	if p.steps++; p.steps%watchEvery == 0 && p.ctx.Err() != nil {
-		return false, errEnded
+// more is called before each element or member: it takes the comma that belongs there, or the closing byte. It is false
+// after a fault.
+func (p *parser) more(first bool, closing byte) bool {
+	if p.err != nil {
+		return false
 	}
-	c := p.peek()
-	switch {
+	if p.steps++; p.steps%watchEvery == 0 && p.ctx.Err() != nil {
+		p.err = errEnded
+		return false
+	}
+	switch c := p.peek(); {
 	case c == closing:
 		p.i++
 		p.depth--
-		return false, nil
+		return false
 	case first:
-		return true, nil
+		return true
 	case c == ',':
 		p.i++
-		return true, nil
+		return true
 	}
-	return false, p.bad("',' or " + strconv.QuoteRune(rune(closing)))
+	p.bad("',' or " + strconv.QuoteRune(rune(closing)))
+	return false
 }
 
 // open takes the opening byte of an array or object.
-func (p *parser) open(c byte) *Error {
-	if err := p.take(c); err != nil {
-		return err
-	}
+func (p *parser) open(c byte) {
+	p.take(c)
 	if p.depth++; p.depth > datum.MaxDepth {
-		return &Error{serializationException, "JSON: nests deeper than 1000"}
+		p.fail(serializationException, "JSON: nests deeper than 1000")
 	}
-	return nil
 }
 
 // word takes true, false or null.
-func (p *parser) word(w string) *Error {
+func (p *parser) word(w string) {
 	if len(p.data)-p.i < len(w) || string(p.data[p.i:p.i+len(w)]) != w {
-		return p.bad(w)
+		p.bad(w)
+		return
 	}
 	p.i += len(w)
-	return nil
 }
 
 // text takes a string and returns what it says; the bytes are valid until the next call.
-func (p *parser) text() ([]byte, *Error) {
-	s, slashes, err := p.rawText()
-	if err != nil || !slashes {
-		return s, err
+func (p *parser) text() []byte {
+	s, slashes := p.rawText()
+	if slashes {
+		p.scratch = json.Unescape(p.scratch[:0], s)
+		return p.scratch
 	}
-	p.scratch = json.Unescape(p.scratch[:0], s)
-	return p.scratch, nil
+	return s
 }
 
 // name takes a member's name and the colon.
-func (p *parser) name() ([]byte, *Error) {
+func (p *parser) name() []byte {
 	if p.peek() != '"' {
-		return nil, p.bad("a name in quotation marks")
+		p.bad("a name in quotation marks")
+		return nil
 	}
 	from := p.i
-	s, slashes, err := p.rawText()
-	if err != nil {
-		return nil, err
-	}
+	s, slashes := p.rawText()
 	if slashes {
 		if json.Halved(s) {
 			p.i = from
-			return nil, p.bad("a name of whole characters, no half of a surrogate pair")
+			p.bad("a name of whole characters, no half of a surrogate pair")
+			return nil
 		}
 		p.scratch = json.Unescape(p.scratch[:0], s)
 		s = p.scratch
 	}
-	return s, p.take(':')
+	p.take(':')
+	return s
 }
 
 // rawText takes a string and returns what stands between the quotation marks, checked. slashes: there are escapes in
 // it.
-func (p *parser) rawText() (s []byte, slashes bool, err *Error) {
+func (p *parser) rawText() (s []byte, slashes bool) {
 	from := p.i + 1
 	end, slashes, expected := json.Quoted(p.data, p.i)
 	if p.i = end; expected != "" {
-		return nil, false, p.bad(expected)
+		p.bad(expected)
+		return nil, false
 	}
-	return p.data[from : end-1], slashes, nil
+	return p.data[from : end-1], slashes
 }
 
-// number takes a number. whole: it has neither point nor exponent.
-func (p *parser) number() (text []byte, whole bool, err *Error) {
+// number takes a number. whole: it has neither point nor exponent. ok is false after a fault.
+func (p *parser) number() (text []byte, whole, ok bool) {
 	from := p.i
 	end, whole, expected := json.Number(p.data, from)
 	if p.i = end; expected != "" {
-		return nil, false, p.bad(expected)
+		p.bad(expected)
+		return nil, false, false
 	}
-	return p.data[from:end], whole, nil
+	return p.data[from:end], whole, true
 }
 
 // skip takes a value of any kind.
-func (p *parser) skip() *Error {
+func (p *parser) skip() {
 	switch c := p.peek(); c {
 	case '{', '[':
 		if p.jump() {
-			return nil
+			return
 		}
-		closing := c + 2
-		if err := p.open(c); err != nil {
-			return err
-		}
-		for first := true; ; first = false {
-			on, err := p.more(first, closing)
-			if err != nil || !on {
-				return err
-			}
+		p.open(c)
+		for first := true; p.more(first, c+2); first = false {
 			if c == '{' {
-				if _, err := p.name(); err != nil {
-					return err
-				}
+				p.name()
 			}
-			if err := p.skip(); err != nil {
-				return err
-			}
+			p.skip()
 		}
 	case '"':
-		_, _, err := p.rawText()
-		return err
+		p.rawText()
 	case 't':
-		return p.word("true")
+		p.word("true")
 	case 'f':
-		return p.word("false")
+		p.word("false")
 	case 'n':
-		return p.word("null")
+		p.word("null")
+	default:
+		p.number()
 	}
-	_, _, err := p.number()
-	return err
 }
 
 // count walks over the array at the present position and tells how many elements it has.
-func (p *parser) count() (n int, err *Error) {
-	if err := p.open('['); err != nil {
-		return 0, err
+func (p *parser) count() (n int) {
+	p.open('[')
+	for ; p.more(n == 0, ']'); n++ {
+		p.skip()
 	}
-	for ; ; n++ {
-		on, err := p.more(n == 0, ']')
-		if err != nil || !on {
-			return n, err
-		}
-		if err := p.skip(); err != nil {
-			return n, err
-		}
-	}
+	return n
 }
 
 // index walks over the value at the present position, notes where its arrays and objects end, and goes back. From then
 // on skip jumps over them, so that a document whose levels are looked at one by one is not walked over once for each of
 // them.
-func (p *parser) index() *Error {
+func (p *parser) index() {
 	start := p.i
 	var ends []byteRange
-	var walk func() *Error
-	walk = func() *Error {
+	var walk func()
+	walk = func() {
 		c := p.peek()
 		if c != '{' && c != '[' {
-			return p.skip()
+			p.skip()
+			return
 		}
 		at := len(ends)
 		ends = append(ends, byteRange{from: p.i})
-		if err := p.open(c); err != nil {
-			return err
-		}
-		for first := true; ; first = false {
-			on, err := p.more(first, c+2)
-			if err != nil {
-				return err
-			}
-			if !on {
-				ends[at].to = p.i
-				return nil
-			}
+		p.open(c)
+		for first := true; p.more(first, c+2); first = false {
 			if c == '{' {
-				if _, err := p.name(); err != nil {
-					return err
-				}
+				p.name()
 			}
-			if err := walk(); err != nil {
-				return err
-			}
+			walk()
 		}
+		ends[at].to = p.i
 	}
-	err := walk()
+	walk()
 	p.i, p.ends = start, ends
-	return err
 }
 
 // jump moves behind the array or object at the present position where its end is known.

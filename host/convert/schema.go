@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"math/big"
@@ -30,61 +31,37 @@ func readSchema(ctx context.Context, text []byte, f form) ([]wit.Node, error) {
 	s := schemaReader{form: f, left: datum.MaxSchemaBytes}
 	s.p.reset(ctx, text, datum.MaxSchemaBytes)
 	s.p.defaults = true
-	if s.p.peek() == 'n' {
-		if err := s.p.word("null"); err != nil {
-			return nil, err
-		}
-		if err := s.p.end(); err != nil {
-			return nil, err
-		}
-		return nil, nil
-	}
-	if err := s.p.index(); err != nil {
-		return nil, endedBy(ctx, err)
-	}
+	null := s.p.peek() == 'n'
 	from := s.p.i
-	err := s.p.skip()
-	if err == nil {
-		err = s.p.end()
+	s.p.index()
+	s.p.skip()
+	if s.p.end(); s.p.err == nil && !null {
+		s.node(from, 1)
 	}
-	if s.p.i = from; err != nil {
-		return nil, endedBy(ctx, err)
-	}
-	if _, _, err := s.node(s.p.i, 1); err != nil {
-		return nil, endedBy(ctx, err)
+	if s.p.err != nil {
+		return nil, endedBy(ctx, s.p.err)
 	}
 	return s.nodes, nil
 }
 
-func (s *schemaReader) refuse(text string) *Error { return &Error{dataException, text} }
+func (s *schemaReader) refuse(text string) { s.p.fail(dataException, text) }
 
 // object returns where the values of the members of a JSON object stand, by name, and the names' order.
-func (s *schemaReader) object(at int) (members map[string]int, order []string, failed *Error) {
+func (s *schemaReader) object(at int) (members map[string]int, order []string) {
 	p := &s.p
 	p.i = at
-	if err := p.open('{'); err != nil {
-		return nil, nil, err
-	}
+	p.open('{')
 	members = map[string]int{}
-	for first := true; ; first = false {
-		on, err := p.more(first, '}')
-		if err != nil || !on {
-			return members, order, err
-		}
-		raw, err := p.name()
-		if err != nil {
-			return nil, nil, err
-		}
-		name := string(raw)
+	for first := true; p.more(first, '}'); first = false {
+		name := string(p.name())
 		p.peek()
 		if _, twice := members[name]; !twice {
 			order = append(order, name)
 		}
 		members[name] = p.i
-		if err := p.skip(); err != nil {
-			return nil, nil, err
-		}
+		p.skip()
 	}
+	return members, order
 }
 
 // text is what the JSON string that is a member says; ok is false when the member is none, or is not there.
@@ -94,8 +71,7 @@ func (s *schemaReader) text(members map[string]int, name string) (text string, o
 		return "", false
 	}
 	s.p.i = at
-	b, err := s.p.text()
-	return string(b), err == nil
+	return string(s.p.text()), true
 }
 
 // is tells whether a member is there and begins like a word.
@@ -104,165 +80,158 @@ func (s *schemaReader) is(members map[string]int, name, word string) bool {
 	if !given {
 		return false
 	}
-	s.p.i = at
-	return s.p.word(word) == nil
+	return bytes.HasPrefix(s.p.data[at:], []byte(word))
 }
 
 // node reads one schema and returns its number and the reader of its values. Numbers are given out from the root down,
 // so nodes refer to higher ones only.
-func (s *schemaReader) node(at, depth int) (uint32, *reader, *Error) {
+func (s *schemaReader) node(at, depth int) (uint32, *reader) {
 	if depth > datum.MaxSchemaDepth {
-		return 0, nil, s.refuse("schema: expected at most " + strconv.Itoa(datum.MaxSchemaDepth) +
-			" nodes in each other")
+		s.refuse("schema: expected at most " + strconv.Itoa(datum.MaxSchemaDepth) + " nodes in each other")
 	}
 	if len(s.nodes) >= datum.MaxSchemaNodes {
-		return 0, nil, s.refuse("schema: expected at most " + strconv.Itoa(datum.MaxSchemaNodes) + " nodes")
+		s.refuse("schema: expected at most " + strconv.Itoa(datum.MaxSchemaNodes) + " nodes")
+	}
+	if s.p.err != nil {
+		return 0, nil
 	}
 	// Depth is that of the schema, which is bounded by itself.
 	s.p.depth = 0
 	var members map[string]int
 	if s.p.data[at] == '{' {
-		var failed *Error
-		if members, _, failed = s.object(at); failed != nil {
-			return 0, nil, failed.in("schema")
+		if members, _ = s.object(at); s.p.err != nil {
+			s.p.err = s.p.err.in("schema")
+			return 0, nil
 		}
 	}
 	name, ok := s.text(members, "type")
 	if !ok {
-		return 0, nil, s.refuse("Schema must contain 'type' field")
+		s.refuse("Schema must contain 'type' field")
+		return 0, nil
 	}
 	id := uint32(len(s.nodes))
 	s.nodes = append(s.nodes, wit.Node{})
 	n := wit.Node{Optional: s.is(members, "optional", "true")}
 	for n.Kind = 0; jsonNames[n.Kind] != name; n.Kind++ {
 		if n.Kind == wit.Structure {
-			return 0, nil, s.refuse("Unknown schema type: " + cut(name))
+			s.refuse("Unknown schema type: " + cut(name))
+			return 0, nil
 		}
 	}
-	below, err := s.children(&n, members, depth)
-	if err == nil {
-		err = s.attributes(&n, members)
-	}
-	if err != nil {
-		return 0, nil, err
+	below := s.children(&n, members, depth)
+	if s.attributes(&n, members); s.p.err != nil {
+		return 0, nil
 	}
 	r, bad := newNodeReader(&n, below, s.form)
 	if bad != nil {
-		return 0, nil, s.refuse(bad.Error())
+		s.refuse(bad.Error())
+		return 0, nil
 	}
 	if at, given := members["default"]; given && (!n.Optional || !s.is(members, "default", "null")) {
-		if err := s.defaultValue(&n, r, at); err != nil {
-			return 0, nil, err
-		}
+		s.defaultValue(&n, r, at)
 	}
 	s.nodes[id] = n
-	return id, r, nil
+	return id, r
 }
 
 // defaultValue reads the default of a node and has its reader know it.
-func (s *schemaReader) defaultValue(n *wit.Node, r *reader, at int) *Error {
+func (s *schemaReader) defaultValue(n *wit.Node, r *reader, at int) {
 	s.p.i, s.p.depth, s.p.most = at, 0, s.left
 	bare := *r
 	bare.branch = nil
-	value, err := bare.read(&s.p, nil)
-	if err != nil {
-		return err.in("default")
+	value := bare.read(&s.p, nil)
+	if s.p.err != nil {
+		s.p.err = s.p.err.in("default")
+		return
 	}
 	if value == nil {
 		value = []byte{}
 	}
 	if s.left -= len(value); s.left < 0 {
-		return s.refuse("schema: expected defaults of at most " + strconv.Itoa(datum.MaxSchemaBytes) + " bytes")
+		s.refuse("schema: expected defaults of at most " + strconv.Itoa(datum.MaxSchemaBytes) + " bytes")
 	}
 	n.DefaultValue = &value
 	r.nulls(n, s.form)
-	return nil
 }
 
-func (s *schemaReader) children(n *wit.Node, members map[string]int, depth int) (below children, err *Error) {
+func (s *schemaReader) children(n *wit.Node, members map[string]int, depth int) (below children) {
 	switch n.Kind {
 	case wit.Array:
 		items, given := members["items"]
 		if !given || s.is(members, "items", "null") {
-			return below, s.refuse("Array schema did not specify the element type")
+			s.refuse("Array schema did not specify the element type")
+			break
 		}
-		n.Element, below.element, err = s.node(items, depth+1)
+		n.Element, below.element = s.node(items, depth+1)
 	case wit.Mapping:
 		keys, given := members["keys"]
 		if !given {
-			return below, s.refuse("Map schema did not specify the key type")
+			s.refuse("Map schema did not specify the key type")
+			break
 		}
 		values, given := members["values"]
 		if !given {
-			return below, s.refuse("Map schema did not specify the value type")
+			s.refuse("Map schema did not specify the value type")
+			break
 		}
-		if n.Key, below.key, err = s.node(keys, depth+1); err == nil {
-			below.mapping = s.form.mapping(&s.nodes[n.Key])
-			n.Element, below.element, err = s.node(values, depth+1)
-		}
+		n.Key, below.key = s.node(keys, depth+1)
+		below.mapping = s.form.mapping(&s.nodes[n.Key])
+		n.Element, below.element = s.node(values, depth+1)
 	case wit.Structure:
 		at, given := members["fields"]
 		if !given || s.p.data[at] != '[' {
-			return below, s.refuse("Struct schema's \"fields\" argument is not an array.")
+			s.refuse("Struct schema's \"fields\" argument is not an array.")
+			break
 		}
-		below.members, err = s.fields(n, at, depth)
+		below.members = s.fields(n, at, depth)
 	}
-	return below, err
+	return below
 }
 
-func (s *schemaReader) fields(n *wit.Node, at, depth int) (readers []reader, failed *Error) {
+func (s *schemaReader) fields(n *wit.Node, at, depth int) (readers []reader) {
 	p := &s.p
 	p.i = at
-	if err := p.open('['); err != nil {
-		return nil, err
-	}
+	p.open('[')
 	seen := map[string]bool{}
-	for first := true; ; first = false {
-		on, err := p.more(first, ']')
-		if err != nil || !on {
-			return readers, err
-		}
+	for p.more(len(seen) == 0, ']') {
 		if len(seen) >= datum.MaxSchemaFields {
-			return nil, s.refuse("schema: expected at most " + strconv.Itoa(datum.MaxSchemaFields) + " fields")
+			s.refuse("schema: expected at most " + strconv.Itoa(datum.MaxSchemaFields) + " fields")
+			break
 		}
 		p.peek()
 		from := p.i
-		if err := p.skip(); err != nil {
-			return nil, err
-		}
-		behind := p.i
+		p.skip()
+		after := p.i
 		var members map[string]int
 		if p.data[from] == '{' {
-			if members, _, err = s.object(from); err != nil {
-				return nil, err
-			}
+			members, _ = s.object(from)
 		}
 		name, ok := s.text(members, "field")
 		if !ok {
-			return nil, s.refuse("Struct schema's field name not specified properly")
+			s.refuse("Struct schema's field name not specified properly")
 		}
 		if seen[name] {
-			return nil, &Error{schemaBuilderException, "Cannot create field because of field name duplication " +
-				cut(name)}
+			p.fail(schemaBuilderException, "Cannot create field because of field name duplication "+cut(name))
 		}
 		seen[name] = true
-		node, r, err := s.node(from, depth+1)
-		if err != nil {
-			return nil, err
-		}
+		node, r := s.node(from, depth+1)
 		if name == "" {
-			return nil, &Error{schemaBuilderException, "fieldName cannot be null."}
+			p.fail(schemaBuilderException, "fieldName cannot be null.")
+		}
+		if p.err != nil {
+			break
 		}
 		n.Members = append(n.Members, wit.Member{Name: name, Node: node})
 		readers = append(readers, *r)
-		p.i = behind
+		p.i = after
 	}
+	return readers
 }
 
 // schemaBuilderException is thrown where a schema cannot be.
 const schemaBuilderException = "org.apache.kafka.connect.errors.SchemaBuilderException"
 
-func (s *schemaReader) attributes(n *wit.Node, members map[string]int) *Error {
+func (s *schemaReader) attributes(n *wit.Node, members map[string]int) {
 	if name, ok := s.text(members, "name"); ok {
 		n.Name = &name
 	}
@@ -271,26 +240,23 @@ func (s *schemaReader) attributes(n *wit.Node, members map[string]int) *Error {
 	}
 	if at, given := members["version"]; given && isNumber(s.p.data[at]) {
 		s.p.i = at
-		if text, whole, err := s.p.number(); err == nil && whole {
+		if text, whole, _ := s.p.number(); whole {
 			n.Version = wit.Ptr(lowBits(text))
 		}
 	}
 	at, given := members["parameters"]
 	if !given || s.p.data[at] != '{' {
-		return nil
+		return
 	}
-	parameters, order, failed := s.object(at)
-	if failed != nil {
-		return failed
-	}
+	parameters, order := s.object(at)
 	for _, name := range order {
 		value, ok := s.text(parameters, name)
 		if !ok {
-			return s.refuse("Schema parameters must have string values.")
+			s.refuse("Schema parameters must have string values.")
+			return
 		}
 		n.Parameters = append(n.Parameters, wit.Setting{Name: name, Value: value})
 	}
-	return nil
 }
 
 // lowBits is what Java's intValue makes of an integer of any length: its lowest 32 bits.

@@ -28,34 +28,29 @@ const maxLooked = 64 << 20
 
 // readUnion reads a value as the first member that takes values of its kind, or as the structure that knows most of its
 // names.
-func (r *reader) readUnion(p *parser, dst []byte, c byte) ([]byte, *Error) {
-	at, err := r.branchOf(p, c)
-	if err != nil {
-		return dst, err
-	}
-	for m := range r.members {
+func (r *reader) readUnion(p *parser, dst []byte, c byte) []byte {
+	at := r.branchOf(p, c)
+	for m := 0; m < len(r.members) && p.err == nil; m++ {
 		member := &r.members[m]
 		if m != at {
 			dst = append(dst, member.branch[0]^2) // null
 			continue
 		}
-		if dst, err = member.value(p, append(dst, member.branch...), c); err != nil {
-			return dst, err.in(r.names[m])
+		if dst = member.value(p, append(dst, member.branch...), c); p.err != nil {
+			p.err = p.err.in(r.names[m])
 		}
 	}
-	return dst, nil
+	return dst
 }
 
 // branchOf is the number of the member that the value at the parser's position is of.
-func (r *reader) branchOf(p *parser, c byte) (int, *Error) {
+func (r *reader) branchOf(p *parser, c byte) int {
 	whole := false
 	from := p.i
 	if isNumber(c) {
-		_, w, err := p.number()
-		if err != nil {
-			return 0, err
+		if _, whole, _ = p.number(); p.err == nil {
+			p.i = from
 		}
-		whole, p.i = w, from
 	}
 	best, most, bytes := -1, 0, -1
 	for m := range r.members {
@@ -84,119 +79,93 @@ func (r *reader) branchOf(p *parser, c byte) (int, *Error) {
 			if c != '{' {
 				continue
 			}
-			known, err := member.known(p)
-			if err != nil {
-				return 0, err
-			}
+			known := member.known(p)
 			if p.looked += p.i - from; p.looked > maxLooked {
-				return 0, &Error{dataException, "more than " + strconv.Itoa(maxLooked) +
-					" bytes to be looked through for the members of unions"}
+				p.fail(dataException, "more than "+strconv.Itoa(maxLooked)+
+					" bytes to be looked through for the members of unions")
+			}
+			if p.err != nil {
+				return 0
 			}
 			if p.i = from; known > most {
 				best, most = m, known
 			}
 		}
 		if fits {
-			return m, nil
+			return m
 		}
 	}
 	if best < 0 {
 		best = bytes
 	}
 	if best < 0 {
-		return 0, &Error{dataException, "Did not find matching oneof field for data"}
+		p.fail(dataException, "Did not find matching oneof field for data")
 	}
-	return best, nil
+	return best
 }
 
 // known counts the names of an object that a structure has, and those in the objects below that it has there. It leaves
-// the parser behind the value.
-func (r *reader) known(p *parser) (int, *Error) {
+// the parser after the value.
+func (r *reader) known(p *parser) (count int) {
 	if p.peek() != '{' || r.shape != structureShape {
-		return 0, p.skip()
+		p.skip()
+		return 0
 	}
-	if err := p.open('{'); err != nil {
-		return 0, err
-	}
-	count, seen := 0, make([]bool, len(r.members))
-	for first, guess := true, 0; ; first = false {
-		on, err := p.more(first, '}')
-		if err != nil || !on {
-			return count, err
-		}
-		name, err := p.name()
-		if err != nil {
-			return count, err
-		}
-		m := r.member(name, guess)
+	p.open('{')
+	seen := make([]bool, len(r.members))
+	for first, guess := true, 0; p.more(first, '}'); first = false {
+		m := r.member(p.name(), guess)
 		if m < 0 {
-			if err := p.skip(); err != nil {
-				return count, err
-			}
+			p.skip()
 			continue
 		}
-		below, err := r.members[m].known(p)
-		if err != nil {
-			return count, err
-		}
+		below := r.members[m].known(p)
 		if guess = m + 1; !seen[m] {
 			seen[m] = true
 			count += 1 + below
 		}
 	}
+	return count
 }
 
 // readKeyed reads an entry of a map that is an object of key and value, and tells where in dst the value begins.
-func (r *reader) readKeyed(p *parser, dst []byte) (_ []byte, value int, err *Error) {
+func (r *reader) readKeyed(p *parser, dst []byte) (_ []byte, value int) {
 	if p.peek() != '{' {
-		return dst, 0, &Error{dataException, "Found invalid map entry instead of object: " + p.kind()}
+		return p.refuse(dst, "Found invalid map entry instead of object: "+p.kind()), 0
 	}
-	if err := p.open('{'); err != nil {
-		return dst, 0, err
-	}
+	p.open('{')
 	key, late := false, -1
-	for first := true; ; first = false {
-		on, err := p.more(first, '}')
-		if err != nil {
-			return dst, 0, err
-		}
-		if !on {
-			break
-		}
-		name, err := p.name()
+	for first := true; p.more(first, '}'); first = false {
+		name := p.name()
 		switch {
-		case err != nil:
+		case p.err != nil:
 		case string(name) == "key" && !key:
 			key = true
-			if dst, err = r.key.read(p, dst); err != nil || late < 0 {
+			if dst = r.key.read(p, dst); late < 0 || p.err != nil {
 				break
 			}
 			// the value stood in front of its key
-			behind := p.i
+			after := p.i
 			value, p.i = len(dst), late
-			dst, err = r.element.read(p, dst)
-			p.i = behind
+			dst = r.element.read(p, dst)
+			p.i = after
 		case string(name) == "value" && key && value == 0:
 			value = len(dst)
-			dst, err = r.element.read(p, dst)
+			dst = r.element.read(p, dst)
 		case string(name) == "value" && !key && late < 0:
 			p.peek()
 			late = p.i
-			if err = p.skip(); err == nil {
-				if p.looked += p.i - late; p.looked > maxLooked {
-					err = &Error{dataException, "values of maps stand in front of their keys, more than " +
-						strconv.Itoa(maxLooked) + " bytes of them"}
-				}
+			p.skip()
+			if p.looked += p.i - late; p.looked > maxLooked {
+				p.fail(dataException, "values of maps stand in front of their keys, more than "+
+					strconv.Itoa(maxLooked)+" bytes of them")
 			}
 		default:
-			err = &Error{dataException, "Found invalid map entry, expected key and value, found " + quoted(name)}
-		}
-		if err != nil {
-			return dst, 0, err
+			p.fail(dataException, "Found invalid map entry, expected key and value, found "+quoted(name))
 		}
 	}
 	if !key || value == 0 {
-		return dst, 0, &Error{dataException, "Found invalid map entry, expected key and value"}
+		p.fail(dataException, "Found invalid map entry, expected key and value")
 	}
-	return dst, value, nil
+	return dst, value
 }

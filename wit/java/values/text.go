@@ -235,7 +235,11 @@ func (l *list) record(n *wit.Node, r datum.Record) {
 		if !l.next() {
 			break
 		}
-		l.value(0, m.Name)
+		if l.w.ToString {
+			l.raw(m.Name)
+		} else {
+			l.value(0, m.Name)
+		}
 		l.raw(l.after)
 		if member == nil && l.w.Nodes[m.Node].DefaultValue != nil {
 			member = defaultOf(l.w.Nodes, m.Node)
