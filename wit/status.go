@@ -33,3 +33,20 @@ func Refuses(status uint16) bool {
 	}
 	return false
 }
+
+// KindOf is the kind of fault that an answer is by its status alone, which is no success.
+func KindOf(status uint16) FaultKind {
+	switch {
+	case status == 401:
+		return FaultUnauthorized
+	case status == 403:
+		return FaultForbidden
+	case status == 404:
+		return FaultNotFound
+	case status == 410:
+		return FaultGone
+	case status == 408 || status == 429 || status >= 500:
+		return FaultTransient
+	}
+	return FaultData
+}

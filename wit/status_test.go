@@ -17,3 +17,14 @@ func TestRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestKindOf: a status alone says whether a request may be sent again, and whether a user or a resource is refused.
+func TestKindOf(t *testing.T) {
+	for status, want := range map[uint16]wit.FaultKind{400: wit.FaultData, 401: wit.FaultUnauthorized,
+		403: wit.FaultForbidden, 404: wit.FaultNotFound, 408: wit.FaultTransient, 410: wit.FaultGone,
+		429: wit.FaultTransient, 500: wit.FaultTransient, 503: wit.FaultTransient, 422: wit.FaultData} {
+		if found := wit.KindOf(status); found != want {
+			t.Errorf("%d: expected %v, found %v", status, want, found)
+		}
+	}
+}

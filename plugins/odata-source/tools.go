@@ -81,7 +81,7 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 	case (command == "extract-schema" || command == inspect.CommandPeek) && set == "":
 		return wit.Reply{}, fault.Config(inspect.OptionSet, command+" needs the entity set's name: -e NAME")
 	}
-	root = entry.Path(root)
+	root = service.Path(root)
 	if command == inspect.CommandActive {
 		return inspect.ActiveSubscriptions(root, given, state, answers)
 	}

@@ -127,9 +127,6 @@ func (a *Adviser) Applies(name string) bool {
 	return !strings.HasPrefix(name, "sap.odata.oauth.") || a.Values.Word("sap.odata.auth.type") == "oauth2"
 }
 
-// rooted is a service's path with a slash in front and none at the end.
-func rooted(s string) string { return "/" + strings.Trim(s, "/") }
-
 func succeeded(answer *wit.Response) bool { return answer.Status >= 200 && answer.Status <= 299 }
 
 // offer is a service of the catalogue: its path, and that and its name in lower case.
@@ -238,7 +235,7 @@ func (a *Adviser) Services() {
 	searched := 0
 	for _, name := range names {
 		typed := strings.TrimSpace(a.Values.Text(name))
-		if typed != "" && !a.paths[rooted(typed)] && len(all) > 0 && searched < MaxAsked {
+		if typed != "" && !a.paths[service.Path(typed)] && len(all) > 0 && searched < MaxAsked {
 			searched++
 			a.search(typed)
 		}
@@ -327,7 +324,7 @@ func (a *Adviser) matching(typed string) []string {
 		}
 		all = append(all, s.path)
 	}
-	if len(paths) == 0 || typed == "" || a.paths[rooted(typed)] {
+	if len(paths) == 0 || typed == "" || a.paths[service.Path(typed)] {
 		paths = all
 	}
 	slices.Sort(paths)

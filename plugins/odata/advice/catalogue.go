@@ -52,5 +52,5 @@ func pathOf(url string) string {
 		return url
 	}
 	path, _, _ := strings.Cut(target, "?")
-	return "/" + strings.Trim(path, "/")
+	return service.Path(path)
 }

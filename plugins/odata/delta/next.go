@@ -57,8 +57,8 @@ func (f Set) first(c course) phase {
 	return &loading{course: c, url: f.Pages.Plain(false)}
 }
 
-// readWhole is a load of the whole set next to the changes: they go on from the link at which they rest, so that nothing
-// that changes or is deleted meanwhile is missing from them.
+// readWhole is a load of the whole set next to the changes: they go on from the link at which they rest, so that
+// nothing that changes or is deleted meanwhile is missing from them.
 func (f Set) readWhole(rest *resting, ident string, now int64) phase {
 	number, err := strconv.Atoi(ident)
 	if err != nil || number <= 0 {

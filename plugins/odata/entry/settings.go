@@ -8,6 +8,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/query"
+	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/zone"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -272,7 +273,7 @@ type Entry struct {
 func Entries(v setting.Values) []Entry {
 	var all []Entry
 	for _, g := range config.Groups(v) {
-		e := Entry{Number: g.Digits, Service: Path(g.Text(NameService)), Set: strings.Trim(g.Text(NameEntitySet), "/"),
+		e := Entry{Number: g.Digits, Service: service.Path(g.Text(NameService)), Set: strings.Trim(g.Text(NameEntitySet), "/"),
 			Topic: g.Text(NameTopic),
 			ID:    g.Text(nameID), Period: g.Number(NameExecPeriod), PageSize: g.Number(namePageSize),
 			Count: g.Word(NameCount) != "none",
@@ -331,9 +332,6 @@ func keyExtra(text string) (fields []wit.Setting, wrong string) {
 	}
 	return fields, ""
 }
-
-// Path is a service's path with a slash in front and none at the end: both spellings are one service.
-func Path(s string) string { return "/" + strings.Trim(s, "/") }
 
 // Origin is where the connector's requests go.
 func Origin(v setting.Values) uri.Origin {

@@ -210,26 +210,16 @@ func IsHTML(body []byte) bool {
 // (P17); the host matches `retry.codes` by the fault's code.
 func kind(status uint16, code, message string) wit.FaultKind {
 	switch {
-	case status == 401:
-		return wit.FaultUnauthorized
-	case status == 403:
-		return wit.FaultForbidden
-	case status == 404:
-		return wit.FaultNotFound
-	case status == 410:
-		return wit.FaultGone
 	case status == 409 || status == 412 || status == 428:
 		return wit.FaultConflict
 	case status == 400 && Locked(code, message):
-		return wit.FaultTransient
-	case status == 408 || status == 429 || status >= 500 && status != 501 && status != 505:
 		return wit.FaultTransient
 	case status == 405 || status == 501 || status == 505:
 		return wit.FaultUnsupported
 	case status >= 300 && status < 400:
 		return wit.FaultUnauthorized
 	}
-	return wit.FaultData
+	return wit.KindOf(status)
 }
 
 // NoService reports whether a code is one by which SAP Gateway says, with an error document like any other, that a

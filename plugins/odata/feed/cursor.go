@@ -24,19 +24,13 @@ func (f *Feed) makeCursor(s *edm.Structure) error {
 		return nil
 	}
 	refuse := func(name, given, why string) error { return fault.Config(name, setting.Invalid(name, given, why)) }
-	p := s.Property(f.Cursor)
-	var names []string
-	for i := range s.Properties {
-		if Grows(&s.Properties[i]) {
-			names = append(names, s.Properties[i].Name)
-		}
-	}
+	p, names := s.Property(f.Cursor), Growing(s)
 	name := f.Setting(entry.NameCursor)
 	switch {
 	case p == nil:
 		return refuse(name, f.Cursor, f.Cursor+" is no property of "+s.QualifiedName()+fault.Among(f.Cursor, names,
 			"it has none that grows"))
-	case !Grows(p):
+	case !grows(p):
 		return refuse(name, f.Cursor, "it is of type "+p.Type.Name+", or the service doesn't filter by it"+
 			fault.Among("", names, "no property of the set will do"))
 	case f.Lookback > 0 && p.Type.Primitive == edm.String:
@@ -115,8 +109,18 @@ func zoneOf(t edm.Primitive) string {
 	return ""
 }
 
-// Grows reports whether a property can be a cursor: one that the service orders and filters by.
-func Grows(p *edm.Property) bool {
+// Growing are the names of the properties that can be cursors.
+func Growing(s *edm.Structure) (names []string) {
+	for i := range s.Properties {
+		if grows(&s.Properties[i]) {
+			names = append(names, s.Properties[i].Name)
+		}
+	}
+	return names
+}
+
+// grows reports whether a property can be a cursor: one that the service orders and filters by.
+func grows(p *edm.Property) bool {
 	switch p.Type.Primitive {
 	case edm.DateTime, edm.DateTimeOffset, edm.Byte, edm.Int16, edm.Int32, edm.Int64, edm.Decimal, edm.String:
 		return p.Filterable

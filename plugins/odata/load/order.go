@@ -6,9 +6,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Order is the auditor of the order of rows: many services take $orderby and don't heed it, and going on after the last
+// order is the auditor of the order of rows: many services take $orderby and don't heed it, and going on after the last
 // key would lose rows then. Texts may ascend by bytes or without regard to case; another collation counts as none.
-type Order struct {
+type order struct {
 	keys Keys
 	// watching: nothing has come yet that isn't in order, or can't be compared.
 	watching bool
@@ -20,18 +20,18 @@ type Order struct {
 }
 
 // begin readies it for a page after the rows of a memory; seen is how many these are.
-func (o *Order) begin(keys Keys, m *memory, seen int) {
-	*o = Order{keys: keys, prior: o.prior[:0], last: o.last[:0], bytes: m.sorted || seen == 0,
+func (o *order) begin(keys Keys, m *memory, seen int) {
+	*o = order{keys: keys, prior: o.prior[:0], last: o.last[:0], bytes: m.sorted || seen == 0,
 		folds: m.folded || seen == 0}
 	o.watching = keys != nil && (seen == 0 || m.ascending() && m.key != "")
 }
 
 // ascends reports whether the rows came in order, if any came.
-func (o *Order) ascends() bool { return o.watching && (o.bytes || o.folds) }
+func (o *order) ascends() bool { return o.watching && (o.bytes || o.folds) }
 
-// Observe looks at rows that came one after another. The first one of a page is compared with the key before the page,
+// observe looks at rows that came one after another. The first one of a page is compared with the key before the page,
 // nil for none.
-func (o *Order) Observe(rows []wit.Row, data []byte, before []string) {
+func (o *order) observe(rows []wit.Row, data []byte, before []string) {
 	if !o.watching || len(rows) == 0 {
 		return
 	}
@@ -52,13 +52,13 @@ func (o *Order) Observe(rows []wit.Row, data []byte, before []string) {
 }
 
 // keep copies the last two keys, which may be in memory that is used again.
-func (o *Order) keep(prior, last []byte) {
+func (o *order) keep(prior, last []byte) {
 	o.prior = append(o.prior[:0], prior...)
 	o.last = append(o.last[:0], last...)
 }
 
 // enter compares the page's first row with the last one before it.
-func (o *Order) enter(before []string, key []byte) {
+func (o *order) enter(before []string, key []byte) {
 	texts := o.keys.Texts(key)
 	if texts == nil {
 		o.watching = false
@@ -68,15 +68,15 @@ func (o *Order) enter(before []string, key []byte) {
 }
 
 // follows notes how the key before compares with the one after it, by bytes and without regard to case.
-func (o *Order) follows(plain, folded int, known bool) {
+func (o *order) follows(plain, folded int, known bool) {
 	o.bytes, o.folds = o.bytes && plain < 0, o.folds && folded < 0
 	o.watching = o.watching && known && (o.bytes || o.folds)
 }
 
-// ascend is Observe of the auditors of order and of circles in one, for rows that are as most are: after others that
+// ascend is observe of the auditors of order and of circles in one, for rows that are as most are: after others that
 // came in order, with a key that is one whole number and greater than the one before. It returns how many rows at the
 // start are like that.
-func (o *Order) ascend(c *content, rows []wit.Row, data []byte) int {
+func (o *order) ascend(c *content, rows []wit.Row, data []byte) int {
 	if !o.watching || o.rows == 0 || len(rows) == 0 || !o.keys.Whole() {
 		return 0
 	}

@@ -12,8 +12,8 @@ type Page struct {
 	set *Set
 	at  *Position
 	// The auditors, and what is known of rows of loads before.
-	order   *Order
-	repeats *Repeats
+	order   *order
+	repeats *repeats
 	content *content
 	cursor  *cursorPage
 	// first is the key of the first row.
@@ -43,7 +43,7 @@ type Rows struct {
 
 // NewPage makes a page that nothing was shown to yet.
 func NewPage() *Page {
-	return &Page{order: &Order{}, repeats: &Repeats{}, content: &content{}, cursor: &cursorPage{}}
+	return &Page{order: &order{}, repeats: &repeats{}, content: &content{}, cursor: &cursorPage{}}
 }
 
 // Begin readies it for the rows of an answer at a position.
@@ -111,7 +111,7 @@ func (pg *Page) observe(rows []wit.Row, data []byte) (again int) {
 		if pg.order.rows == 0 && pg.order.watching && pg.at.ask.kind == "" && pg.at.seen > 0 {
 			before = pg.set.unpack(pg.at.memory.key)
 		}
-		pg.order.Observe(some, data, before)
+		pg.order.observe(some, data, before)
 		pg.content.add(some, data)
 		n += len(some)
 	}
@@ -120,7 +120,7 @@ func (pg *Page) observe(rows []wit.Row, data []byte) (again int) {
 			" of the page isn't after the one before"
 	}
 	if !keyed && pg.at.ask.kind == "" {
-		pg.repeats.Observe(fresh, data, pg.order, pg.at.memory)
+		pg.repeats.observe(fresh, data, pg.order, pg.at.memory)
 		pg.repeats.recall(rows, data)
 	}
 	return again

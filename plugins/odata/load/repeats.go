@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Repeats is the auditor of keys that come on two pages. Where pages are asked for by counting, a row that moves from a
+// repeats is the auditor of keys that come on two pages. Where pages are asked for by counting, a row that moves from a
 // page that was read to one that is still to come takes the row after it to where nobody reads it, and makes up for it
 // in the count; where the order of rows changes from page to page some come twice, as many never. A key that comes
 // again on another page shows it. Rows that were inserted make keys come again too, and hide none: the next page begins
@@ -17,7 +17,7 @@ import (
 // The keys of as many rows as sampled are all remembered, so that no repeat of theirs is missed. Of more rows a sample
 // is, those with the least hashes, which finds one row of N that moved with a chance of sampled/N. Where all keys
 // ascended until then, also one that is not above the last key before its page has come before, or may have.
-type Repeats struct {
+type repeats struct {
 	// sampling: the rows are remembered. came are the marks of those on the pages before, marks those of the page's, up
 	// to the highest that is kept.
 	sampling    bool
@@ -50,7 +50,7 @@ const (
 )
 
 // begin readies it for a page.
-func (r *Repeats) begin(s *Set, at *Position) {
+func (r *repeats) begin(s *Set, at *Position) {
 	m := at.memory
 	counting := at.walk != nil && at.walk.counting()
 	r.sampling = s.Keys != nil && at.ask.kind == "" &&
@@ -75,7 +75,7 @@ func (r *Repeats) begin(s *Set, at *Position) {
 
 // leading reports how many of the rows, which came at the page's start or after others that were leading, are the last
 // ones of the page before.
-func (r *Repeats) leading(rows []wit.Row, data []byte) (n int) {
+func (r *repeats) leading(rows []wit.Row, data []byte) (n int) {
 	for n < len(rows) && r.tail.watching {
 		r.tail.next(markOf(&rows[n], data))
 		if r.tail.watching || r.tail.whole {
@@ -85,8 +85,8 @@ func (r *Repeats) leading(rows []wit.Row, data []byte) (n int) {
 	return n
 }
 
-// Observe looks at rows that are none of the page before. order is the auditor that looked at them first.
-func (r *Repeats) Observe(rows []wit.Row, data []byte, o *Order, m *memory) {
+// observe looks at rows that are none of the page before. order is the auditor that looked at them first.
+func (r *repeats) observe(rows []wit.Row, data []byte, o *order, m *memory) {
 	if r.fell != "" || r.floor != nil && !o.watching {
 		r.below(rows, data, o, m)
 	}
@@ -107,7 +107,7 @@ func (r *Repeats) Observe(rows []wit.Row, data []byte, o *Order, m *memory) {
 }
 
 // below looks for the first row that is not above the last one before the page, up to which all keys ascended.
-func (r *Repeats) below(rows []wit.Row, data []byte, o *Order, m *memory) {
+func (r *repeats) below(rows []wit.Row, data []byte, o *order, m *memory) {
 	for i := range rows {
 		key := keyOf(&rows[i], data)
 		mark, falls := hashOf(key), false
@@ -130,13 +130,13 @@ func (r *Repeats) below(rows []wit.Row, data []byte, o *Order, m *memory) {
 }
 
 // cameBefore reports whether a row came on a page before, as far as is remembered.
-func (r *Repeats) cameBefore(row *wit.Row, data []byte) bool {
+func (r *repeats) cameBefore(row *wit.Row, data []byte) bool {
 	_, some := slices.BinarySearch(r.came, markOf(row, data))
 	return some
 }
 
 // recall remembers the marks of the page's last rows.
-func (r *Repeats) recall(rows []wit.Row, data []byte) {
+func (r *repeats) recall(rows []wit.Row, data []byte) {
 	rows = rows[max(0, len(rows)-maxTail):]
 	r.recent = r.recent[max(0, len(r.recent)+len(rows)-maxTail):]
 	for i := range rows {
@@ -145,7 +145,7 @@ func (r *Repeats) recall(rows []wit.Row, data []byte) {
 }
 
 // sort leaves as many marks of the page as can be kept, each once: the same key twice on a page is no repeat.
-func (r *Repeats) sort() {
+func (r *repeats) sort() {
 	slices.Sort(r.marks)
 	n := len(r.marks)
 	r.marks = slices.Compact(r.marks)
@@ -156,7 +156,7 @@ func (r *Repeats) sort() {
 }
 
 // end puts what the page held into the memory of the load.
-func (r *Repeats) end(m *memory) {
+func (r *repeats) end(m *memory) {
 	r.found = append(r.found, r.tail.broken()...)
 	r.sort()
 	all := r.came

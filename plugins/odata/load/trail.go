@@ -43,9 +43,6 @@ func (t *Trail) step(hash hash) (before bool) {
 // Passed is step for a text, such as an address.
 func (t *Trail) Passed(text string) (before bool) { return t.step(hashOf(text)) }
 
-// Steps is how many steps there were.
-func (t *Trail) Steps() int { return t.steps }
-
 func (t *Trail) holds(h string) bool {
 	for at := 0; at < len(t.recent); at += hashSize {
 		if t.recent[at:at+hashSize] == h {

@@ -73,7 +73,7 @@ func (a *adviser) set(e *entry.Entry) {
 // properties recommends what rows may be chosen by and consist of.
 func (a *adviser) properties(e *entry.Entry, m *edm.Model, s *edm.Structure) {
 	of := func(name string) string { return config.InGroup(e.Number, name) }
-	var chosen, expands, filters, cursors []string
+	var chosen, expands, filters []string
 	var walk func(s *edm.Structure, prefix string, depth int, many bool)
 	walk = func(s *edm.Structure, prefix string, depth int, many bool) {
 		if depth > 10 || len(chosen) > advice.MaxRecommended {
@@ -111,14 +111,9 @@ func (a *adviser) properties(e *entry.Entry, m *edm.Model, s *edm.Structure) {
 		}
 	}
 	walk(s, "", 0, false)
-	for i := range s.Properties {
-		if feed.Grows(&s.Properties[i]) {
-			cursors = append(cursors, s.Properties[i].Name)
-		}
-	}
 	a.Recommend(of(query.Select), chosen)
 	a.Recommend(of(query.Expand), expands)
-	a.Recommend(of(entry.NameCursor), cursors)
+	a.Recommend(of(entry.NameCursor), feed.Growing(s))
 	for i := range a.Examined {
 		name := a.Examined[i].Spec.Name
 		if rest, ok := strings.CutPrefix(name, of("filter#")); ok && strings.HasSuffix(rest, "."+query.Property) {

@@ -2,6 +2,8 @@
 package service
 
 import (
+	"strings"
+
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
@@ -63,6 +65,9 @@ func FindSet(m *edm.Model, path, set, name string) (*edm.Set, *edm.Structure, er
 	}
 	return s, t, nil
 }
+
+// Path is a service's path with a slash in front and none at the end: both spellings are one service.
+func Path(s string) string { return "/" + strings.Trim(s, "/") }
 
 // Address is how requests name a set: bare, or with its container where that isn't the default one.
 func Address(s *edm.Set) string {

@@ -260,20 +260,7 @@ func (p *pages) end(page *openPage, read Page) (out wit.Portion, err error) {
 
 // refusal is the fault of an answer that is none.
 func refusal(answer wit.Response) error {
-	kind := wit.FaultData
-	switch s := answer.Status; {
-	case s == 401:
-		kind = wit.FaultUnauthorized
-	case s == 403:
-		kind = wit.FaultForbidden
-	case s == 404:
-		kind = wit.FaultNotFound
-	case s == 410:
-		kind = wit.FaultGone
-	case s == 408 || s == 429 || s >= 500:
-		kind = wit.FaultTransient
-	}
-	return sdk.Fail(kind, "answered "+strconv.Itoa(int(answer.Status))+": "+
+	return sdk.Fail(wit.KindOf(answer.Status), "answered "+strconv.Itoa(int(answer.Status))+": "+
 		strconv.Quote(string(answer.Body[:min(300, len(answer.Body))])))
 }
 

@@ -311,7 +311,7 @@ func (p *page) follow(ctx context.Context, follow *wit.Follow, early *fetched) (
 	defer answer.Body.Close()
 	if (answer.Status < 200 || answer.Status > 299) && !slices.Contains(follow.Tolerate, answer.Status) {
 		head, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
-		err := error(&wit.Fault{Kind: kindOf(answer.Status), Message: fmt.Sprintf("follow %s: answered %d: %q",
+		err := error(&wit.Fault{Kind: wit.KindOf(answer.Status), Message: fmt.Sprintf("follow %s: answered %d: %q",
 			transport.ShownTarget(r.Target),
 			answer.Status, head)})
 		if p.feed.task.o.Client.Retry().Names(strconv.Itoa(int(answer.Status))) {
@@ -324,22 +324,6 @@ func (p *page) follow(ctx context.Context, follow *wit.Follow, early *fetched) (
 		return nil, fmt.Errorf("follow %s: %w", transport.ShownTarget(r.Target), err)
 	}
 	return next, nil
-}
-
-func kindOf(status uint16) wit.FaultKind {
-	switch {
-	case status == 401:
-		return wit.FaultUnauthorized
-	case status == 403:
-		return wit.FaultForbidden
-	case status == 404:
-		return wit.FaultNotFound
-	case status == 410:
-		return wit.FaultGone
-	case status >= 500 || status == 408 || status == 429:
-		return wit.FaultTransient
-	}
-	return wit.FaultData
 }
 
 // decode hands one piece to the plugin and takes its rows.
