@@ -168,7 +168,7 @@ func (g *generator) function(fn *ast.FuncDecl) {
 	}
 	g.addressed(fn)
 	offset := 0
-	var loads, behind []string
+	var loads, last []string
 	for _, field := range fn.Type.Params.List {
 		for _, name := range field.Names {
 			load := fmt.Sprintf("\tI64Load %s+%d(FP)\n", name.Name, offset)
@@ -177,7 +177,7 @@ func (g *generator) function(fn *ast.FuncDecl) {
 				g.vars[g.info.Defs[name]] = operand{address: to}
 				load += fmt.Sprintf("\tI32WrapI64\n\tSet %s\n", to)
 				if to == "SP" { // by which the others are loaded
-					behind = append(behind, load)
+					last = append(last, load)
 					continue
 				}
 			} else {
@@ -191,7 +191,7 @@ func (g *generator) function(fn *ast.FuncDecl) {
 	if g.stack >= 0 {
 		loads = append(loads, fmt.Sprintf("\tGet SP\n\tI64ExtendI32U\n\tSet R%d\n", g.stack))
 	}
-	loads = append(loads, behind...)
+	loads = append(loads, last...)
 	if fn.Type.Results.NumFields() != 1 {
 		g.fail(fn, "expected one result")
 	}
@@ -555,7 +555,7 @@ func (g *generator) address(e ast.Expr) int64 {
 	return 0
 }
 
-// fixed is what the address of a variable, or of a field behind an address that is kept, stands for as an argument.
+// fixed is what the address of a variable, or of a field at an address that is kept, stands for as an argument.
 func (g *generator) fixed(e ast.Expr) (operand, bool) {
 	u, ok := e.(*ast.UnaryExpr)
 	if !ok || u.Op != token.AND {
@@ -680,7 +680,7 @@ func (g *generator) operate(n ast.Node, op token.Token, x, y ast.Expr) {
 	}
 }
 
-// instructions are those of operators; the last three have the sign of their first operand behind their names.
+// instructions are those of operators; the last three have the sign of their first operand after their names.
 var instructions = map[token.Token]string{token.ADD: "I64Add", token.SUB: "I64Sub", token.MUL: "I64Mul",
 	token.AND: "I64And", token.OR: "I64Or", token.XOR: "I64Xor", token.SHL: "I64Shl",
 	token.SHR: "I64Shr", token.QUO: "I64Div", token.REM: "I64Rem"}
@@ -816,7 +816,7 @@ func (g *generator) callValue(e *ast.CallExpr) {
 	}
 }
 
-// single tells whether a function is an expression alone.
+// single reports whether a function is an expression alone.
 func single(fn *ast.FuncDecl) bool {
 	if len(fn.Body.List) != 1 {
 		return false
@@ -865,7 +865,7 @@ func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr, targets []int) {
 	}
 }
 
-// replaced tells whether a result of a call goes to a variable that one of its arguments is, and no other.
+// replaced reports whether a result of a call goes to a variable that one of its arguments is, and no other.
 func (g *generator) replaced(p operand, e *ast.CallExpr, targets []int) bool {
 	if p.address != "" || p.constant != nil || p.expr != nil || !slices.Contains(targets, p.register) {
 		return false
@@ -896,7 +896,7 @@ func (g *generator) uses(fn *ast.FuncDecl, o types.Object) int {
 	return count
 }
 
-// assigned tells whether a function assigns to a parameter of it.
+// assigned reports whether a function assigns to a parameter of it.
 func (g *generator) assigned(fn *ast.FuncDecl, o types.Object) bool {
 	found := false
 	ast.Inspect(fn.Body, func(n ast.Node) bool {

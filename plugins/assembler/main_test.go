@@ -63,7 +63,7 @@ func goTwo(s *S, n int) int {
 	back := regexp.MustCompile(`Set R(\d+)\s+Get R0\s+I32WrapI64\s+Set SP\s+Get SP\s+` +
 		`Get R(\d+)\s+I64Store ret\+16\(FP\)\s+RET\n`)
 	if found := len(back.FindAllString(text, -1)); returns != 3 || found != 2 {
-		// the third is behind the end, which is never come to
+		// the third is after the end, which is never reached
 		t.Errorf("%d of %d returns give SP back:\n%s", found, returns, text)
 	}
 	if strings.Contains(text, "I64ExtendI32U\n\tI32WrapI64") || !strings.Contains(text, "Get PC_B\n") {

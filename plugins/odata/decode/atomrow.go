@@ -115,7 +115,7 @@ func (r *atomReader) ready(depth int, l *RowLayout, path string) {
 	lv.scopes = lv.scopes[:len(l.Columns)]
 }
 
-// entry notes where the values of an entry's columns are: properties inside or beside its content, expanded links.
+// entry notes where the values of an entry's columns are: properties inside its content or next to it, expanded links.
 func (r *atomReader) entry(e element, scope int, l *RowLayout, depth int) *misfit {
 	s := &r.d.scopes
 	children := content(r.row, e.tag, e.end)
@@ -163,7 +163,7 @@ func (r *atomReader) properties(e element, scope int, l *RowLayout, depth int) *
 		where, local := s.element(r.row, c.tag, inside)
 		if where != dataSpace {
 			if where == metaSpace && string(local) == "error" {
-				r.d.failure = quoted(r.row[c.tag.start:c.end]) // what is missing behind it is no null
+				r.d.failure = quoted(r.row[c.tag.start:c.end]) // what is missing after it is no null
 			}
 			continue
 		}

@@ -118,7 +118,7 @@ func attribute(b []byte, t xmlTag, name string) ([]byte, bool) {
 	}
 }
 
-// isNull tells whether a tag has m:null="true".
+// isNull reports whether a tag has m:null="true".
 func (s *scopes) isNull(b []byte, t xmlTag, inside int) bool {
 	for i := t.name.end; ; {
 		a, next, err := xmlAttributeAt(b, i)
@@ -160,7 +160,7 @@ func (s *scopes) appendSelfContained(dst, element []byte, outer int) []byte {
 	return append(dst, element[t.name.end:]...)
 }
 
-// hidden tells whether a binding is hidden by one further in, or by the element's own.
+// hidden reports whether a binding is hidden by one further in, or by the element's own.
 func (s *scopes) hidden(element []byte, t xmlTag, inner, scope int) bool {
 	b := &s.all[scope]
 	for k := inner; k != scope; k = s.all[k].outer {

@@ -28,7 +28,7 @@ import (
 //	Gone blank?
 //	known A B C
 //
-// Words behind a column: key, watch, date, micros, float64, int64, hidden, target=…, and the ways of rounding.
+// Words after a column: key, watch, date, micros, float64, int64, hidden, target=…, and the ways of rounding.
 func parseLayout(t testing.TB, text string) *RowLayout {
 	t.Helper()
 	lines := strings.Split(text, "\n")

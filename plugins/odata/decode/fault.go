@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PageError is a page that cannot be read on: cut off, not the format that it should be, or over a limit. No row behind
+// PageError is a page that cannot be read on: cut off, not the format that it should be, or over a limit. No row after
 // it was made.
 type PageError struct {
 	// Byte is where in the body of the page (of the nested page, if Tag is set), from 0.

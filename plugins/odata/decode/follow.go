@@ -7,8 +7,8 @@ import (
 )
 
 // follow is a row that waits for further pages of a feed expanded in it. When they have come, their rows are put into
-// the row's text in place of the link and the row is decoded anew: links in them, or further ones in the row, are found
-// then.
+// the row's text in place of the link and the row is decoded again: links in them, or further ones in the row, are
+// found then.
 type follow struct {
 	waiting bool
 	// row is the row's text, at its place in the page.
@@ -33,7 +33,7 @@ const maxEmpty = 1000
 type hole struct {
 	found bool
 	link  Link
-	// linkAt is the place of the link in the row's text, blank what stands for none; rowsAt is behind the last row
+	// linkAt is the place of the link in the row's text, blank what stands for none; rowsAt is after the last row
 	// there, comma what separates further ones from it.
 	linkAt       textRange
 	rowsAt       int

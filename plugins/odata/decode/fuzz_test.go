@@ -117,7 +117,7 @@ func decodeWith(d Decoder, doc []byte, c cuts, _ anyNested) (*Output, error) {
 	return out, nil
 }
 
-// FuzzFastJSON and FuzzFastAtom: the fast path makes of any rows, behind three regular ones, what the plain parser
+// FuzzFastJSON and FuzzFastAtom: the fast path makes of any rows, after three regular ones, what the plain parser
 // makes of them.
 func FuzzFastJSON(f *testing.F) {
 	for _, row := range oddJSON {

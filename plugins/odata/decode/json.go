@@ -30,9 +30,9 @@ const (
 	// jsonFirstRow, jsonRow: in the array of rows, in front of its first item or its end; in front of an item.
 	jsonFirstRow
 	jsonRow
-	// jsonMembers: behind a member of an object around the rows.
+	// jsonMembers: after a member of an object around the rows.
 	jsonMembers
-	// jsonEnd: behind everything.
+	// jsonEnd: after everything.
 	jsonEnd
 )
 
@@ -132,7 +132,7 @@ func (d *JSON) end(i int) *syntax {
 	return nil
 }
 
-// leave goes on behind something that was closed.
+// leave goes on after something that was closed.
 func (d *JSON) leave() {
 	d.state = jsonMembers
 	if d.open == 0 {
@@ -140,7 +140,7 @@ func (d *JSON) leave() {
 	}
 }
 
-// start skips a byte order mark and tells JSON from other things.
+// start skips a byte order mark and knows JSON from other things.
 func (d *JSON) start(i int) *syntax {
 	b := d.buf
 	mark, ok := byteOrderMark(b, i)
@@ -264,7 +264,7 @@ func (d *JSON) whole(start, end int, only jsonMember, count int, out *Output) *s
 	return nil
 }
 
-// member reads a member of an object around the rows, behind them.
+// member reads a member of an object around the rows, after them.
 func (d *JSON) member(i int) *syntax {
 	m, err := d.readMember(i)
 	if err != nil {

@@ -127,7 +127,7 @@ func (r *jsonReader) column(dst []byte, l *RowLayout, i int, where textRange, de
 	return dst, m
 }
 
-// appendNull writes null; given tells whether it was written as null or left out.
+// appendNull writes null; given reports whether it was written as null or left out.
 func appendNull(dst []byte, c *Column, given bool) ([]byte, *misfit) {
 	if c.Optional {
 		return append(dst, 0), nil

@@ -75,7 +75,7 @@ func jsonName(b []byte, i int) (nameEnd, value int, err *syntax) {
 	return nameEnd, value, nil
 }
 
-// jsonNext goes on behind a member or item: over a comma to the next one, or to the closing bracket, which is passed
+// jsonNext goes on after a member or item: over a comma to the next one, or to the closing bracket, which is passed
 // too.
 func jsonNext(b []byte, i int, closing byte) (next int, closed bool, err *syntax) {
 	i = jsonSpace(b, i)
@@ -97,7 +97,7 @@ func jsonNext(b []byte, i int, closing byte) (next int, closed bool, err *syntax
 	return 0, false, wrongByte(b, i, "',' or "+describe(closing))
 }
 
-// jsonFirst goes behind an opening bracket: to the first member or item, or past the closing bracket.
+// jsonFirst goes past an opening bracket: to the first member or item, or past the closing bracket.
 func jsonFirst(b []byte, i int, closing byte) (next int, closed bool, err *syntax) {
 	i = jsonSpace(b, i)
 	if i >= len(b) {

@@ -13,10 +13,10 @@ import (
 )
 
 // lane is the fast lane: it reads rows that are like those before them. Its entries are the program of a kernel
-// (package fast): one for each thing that may stand in a row, with the text before and behind its value, and how the
+// (package fast): one for each thing that may stand in a row, with the text before and after its value, and how the
 // value is read. They are learned from rows that the plain parser has read, and do only what that would have done with
 // the same bytes: where anything else turns up, the row, or one value of it, is the plain parser's. fast.Room zero
-// bytes behind the text end every scan, so a row that is cut off is given up too, and tried again with more text.
+// bytes after the text end every scan, so a row that is cut off is given up too, and tried again with more text.
 //
 // Invariants: entries[i] is that of the layout's column i; the table holds each entry whose name is known once; no Next
 // is nil of an entry that has a mark. spans, stamps and optionals are the row's, by column.
@@ -44,10 +44,10 @@ type lane struct {
 
 // form is what differs between JSON and Atom, of a lane or of one of the structures inside.
 type form interface {
-	// read reads the row at p and writes its columns at o. It returns the place behind it; false: the plain parser must
+	// read reads the row at p and writes its columns at o. It returns the place after it; false: the plain parser must
 	// read it.
 	read(p, o int) (int, bool)
-	// after goes from the end of a row to the next one, or behind the end of the rows; false: it is not as it should be.
+	// after goes from the end of a row to the next one, or after the end of the rows; false: it is not as it should be.
 	after(p int) (next int, closed, ok bool)
 	// memberEnd is where the member ends that is no column and whose value is at r.P; 0: the plain parser must read the
 	// row. It makes t, if there is one, a template of the value, if it can be one.
@@ -88,11 +88,11 @@ type entry struct {
 
 func entryOf(e *fast.Entry) *entry { return (*entry)(unsafe.Pointer(e)) }
 
-// maxLessons bounds how many rows a lane learns from, and how many templates one entry does, beside one row of 16 that
-// it reads: learning costs more than a row.
+// maxLessons bounds how many rows a lane learns from, and how many templates one entry does, besides one row of 16
+// that it reads: learning costs more than a row.
 const maxLessons = 64
 
-// mayLearn tells whether one more lesson is worth it, and counts it.
+// mayLearn reports whether one more lesson is worth it, and counts it.
 func (e *effort) mayLearn() bool {
 	if e.learned >= maxLessons+e.taken/16 {
 		return false
@@ -250,7 +250,7 @@ func (f *lane) newSkip(name []byte, free bool) *entry {
 	return e
 }
 
-// followedBy notes that next came behind e.
+// followedBy notes that next came after e.
 func (e *entry) followedBy(next *entry) {
 	switch {
 	case next.Next == nil:
@@ -263,7 +263,7 @@ func (e *entry) followedBy(next *entry) {
 // use has the lane read a text and write to an output.
 func (f *lane) use(buf []byte, out *Output) { f.buf, f.out, f.stopped = buf, out, -1 }
 
-// try reads as many rows as it can, from the one at p on, and returns where it stopped: in front of a row, or behind the
+// try reads as many rows as it can, from the one at p on, and returns where it stopped: in front of a row, or after the
 // rows' end. progress is false if it could not read the row at p; the error is that more text must come first.
 func (f *lane) try(s *stream, p int, out *Output) (next int, closed, progress bool, err *syntax) {
 	if s.eager || s.leaving {
@@ -299,7 +299,7 @@ func (f *lane) rows(s *stream, p int, out *Output) (next int, closed, progress b
 		if o < 0 {
 			return p, false, progress
 		}
-		// What is behind the row must be right, as the plain parser has it, before the row counts.
+		// What is after the row must be right, as the plain parser has it, before the row counts.
 		next, closed, ok := f.form.after(q)
 		if !ok || !f.finishRow(s, start, o) {
 			return p, false, progress
@@ -426,7 +426,7 @@ func (s *stream) unreported(known int) bool {
 	return len(reported) > 0
 }
 
-// cut tells whether the last try failed at the end of the text, of so many bytes: more of it will do what the plain
+// cut reports whether the last try failed at the end of the text, of so many bytes: more of it will do what the plain
 // parser cannot.
 func (e *effort) cut(size int) bool { return e.stopped >= 0 && e.stopped+fast.Room > size }
 
@@ -441,12 +441,12 @@ func (f *lane) gaveUp(s *stream, p int) {
 	}
 }
 
-// waits tells whether the row at p is known to be cut off by the end of the text.
+// waits reports whether the row at p is known to be cut off by the end of the text.
 func (e *effort) waits(s *stream, p int) bool {
 	return e.cutEnd == s.base+int64(len(s.buf)) && e.cutRow == s.base+int64(p)
 }
 
-// worthwhile tells whether to try the next row: where many tries failed running, only some rows are tried.
+// worthwhile reports whether to try the next row: where many tries failed running, only some rows are tried.
 func (e *effort) worthwhile() bool {
 	if e.rest > 0 {
 		e.rest--
@@ -468,7 +468,7 @@ func (e *effort) tried(progress bool) {
 // need is how much room the text from p on may take in the output.
 func (f *lane) need(p int) int { return len(f.buf) - p + 48*len(f.entries) + 2*fast.Room }
 
-// promise makes room behind o in the output, whose bytes up to o count, for the text from p on.
+// promise makes room after o in the output, whose bytes up to o count, for the text from p on.
 func (f *lane) promise(p, o int) {
 	if cap(f.out.Data)-o < f.need(p) {
 		f.grow(o, f.need(p))
@@ -476,7 +476,7 @@ func (f *lane) promise(p, o int) {
 	f.row.Arena = unsafe.Pointer(unsafe.SliceData(f.out.Data))
 }
 
-// grow makes room for n more bytes behind o.
+// grow makes room for n more bytes after o.
 func (f *lane) grow(o, n int) {
 	size := len(f.out.Data)
 	grown := make([]byte, o, (o+n)*5/4)
@@ -484,7 +484,7 @@ func (f *lane) grow(o, n int) {
 	f.out.Data = grown[:size]
 }
 
-// leave goes on behind a structure, which ends at p in the text and at o in the output, if it was read.
+// leave goes on after a structure, which ends at p in the text and at o in the output, if it was read.
 func (f *lane) leave(r *fast.Row, p, o int, ok bool) bool {
 	if !ok { // the output may have moved all the same
 		r.Arena = unsafe.Pointer(unsafe.SliceData(f.out.Data))
@@ -509,7 +509,7 @@ func (f *lane) finish(start int) int {
 	return fast.Sort(r, start, len(f.entries))
 }
 
-// nulls writes null for the columns behind those given.
+// nulls writes null for the columns after those given.
 func (f *lane) nulls(o, from int) int {
 	for ; from < len(f.entries); from++ {
 		if f.optionals[from] == 0 {
@@ -545,7 +545,7 @@ func (f *lane) finishRow(s *stream, start, o int) bool {
 }
 
 // count writes the number of items of an array whose bytes are from from+1 to o, and its end; it returns the place
-// behind.
+// after.
 func (f *lane) count(from, o, count int) int {
 	if count == 0 {
 		f.out.Data[:from+1][from] = 0
@@ -565,7 +565,7 @@ func (f *lane) count(from, o, count int) int {
 	return o + width
 }
 
-// seal writes the length in front of a text that has moved or is longer than was guessed, and returns the place behind
+// seal writes the length in front of a text that has moved or is longer than was guessed, and returns the place after
 // the text.
 func (f *lane) seal() int {
 	r := &f.row

@@ -38,7 +38,7 @@ func sameAsPlain(t *testing.T, l *RowLayout, doc []byte, nested map[string]strin
 	}
 }
 
-// Templates hide the full parser from tests: every golden row runs behind three regular rows too, and between them.
+// Templates hide the full parser from tests: every golden row runs after three regular rows too, and between them.
 func TestFastPathOnGoldenRows(t *testing.T) {
 	files, _ := filepath.Glob(filepath.Join(testdata, "decode", "*.txt"))
 	for _, file := range files {
@@ -51,7 +51,7 @@ func TestFastPathOnGoldenRows(t *testing.T) {
 	}
 }
 
-// oddRows are rows of one layout that are odd in one way each; they run behind and between regular ones.
+// oddRows are rows of one layout that are odd in one way each; they run after and between regular ones.
 const oddLayout = `
 ID Edm.Int32 key
 Str Edm.String?
@@ -455,7 +455,7 @@ func TestFastPathForgetsOtherNamespaces(t *testing.T) {
 	}
 }
 
-// Rows that are like those before them are not for the plain parser, nor are those behind an odd one.
+// Rows that are like those before them are not for the plain parser, nor are those after an odd one.
 func TestFastPathIsTaken(t *testing.T) {
 	l := parseLayout(t, oddLayout)
 	const rows = 50

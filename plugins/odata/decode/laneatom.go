@@ -8,7 +8,7 @@ import (
 )
 
 // atomLane reads entries that are like those before them. An entry is what stands in front of its properties, templates
-// with expanded entries between them; the properties; what stands behind them, a template.
+// with expanded entries between them; the properties; what stands after them, a template.
 type atomLane struct {
 	lane
 	d      *Atom
@@ -37,7 +37,7 @@ type atomLane struct {
 	inner []*atomLane
 }
 
-// headPart is a part of what stands in front of an entry's properties. Behind it comes the expanded value of a column,
+// headPart is a part of what stands in front of an entry's properties. After it comes the expanded value of a column,
 // or with -1 the properties.
 type headPart struct {
 	template *fast.Template
@@ -127,7 +127,7 @@ func matchOne(templates []*fast.Template, in unsafe.Pointer, p int) int {
 	return furthest
 }
 
-// read reads the entry at p and writes its columns at o. It returns the place behind it; false: the plain parser must
+// read reads the entry at p and writes its columns at o. It returns the place after it; false: the plain parser must
 // read it.
 func (f *atomLane) read(p, o int) (int, bool) {
 	for i := range f.heads {
@@ -279,8 +279,8 @@ func (f *atomLane) memberEnd(r *fast.Row, t *fast.Template) (end int) {
 	return end
 }
 
-// attributes looks at a property's attributes: null tells of m:null, plain that none of them changes what the names
-// mean.
+// attributes looks at a property's attributes: null says that it has m:null, plain that none of them changes what the
+// names mean.
 func attributes(b []byte, t xmlTag, meta []byte) (null, plain bool) {
 	for i := t.name.end; ; {
 		a, next, err := xmlAttributeAt(b, i)
@@ -348,8 +348,8 @@ func (f *atomLane) learn(text []byte, around *scopes, outer int) {
 	name := text[t.name.start:t.name.end]
 	meta, _ := split(name)
 	data := s.prefix(dataSpace, inside)
-	before, behind := text[:t.end], text[properties.end:]
-	for _, part := range [][]byte{before, behind} {
+	before, rest := text[:t.end], text[properties.end:]
+	for _, part := range [][]byte{before, rest} {
 		if bytes.Contains(part, []byte("<!")) || bytes.Contains(part, []byte("<?")) {
 			return
 		}
@@ -374,7 +374,7 @@ func (f *atomLane) learn(text []byte, around *scopes, outer int) {
 	f.scopes, f.inside = *s, inside
 	f.heads = append([][]headPart{parts}, f.heads...)
 	f.heads = f.heads[:min(len(f.heads), maxTemplates)]
-	f.tails = addTemplate(f.tails, behind)
+	f.tails = addTemplate(f.tails, rest)
 	f.between()
 }
 
@@ -514,7 +514,7 @@ func (f *atomLane) learnInline(s *scopes, text []byte, inline element, scope int
 	return f.learnFeed(s, text, inline, only, inside)
 }
 
-// learnFeed learns from an expanded feed: what is in front of its entries, the entries, what is behind them.
+// learnFeed learns from an expanded feed: what is in front of its entries, the entries, what is after them.
 func (f *atomLane) learnFeed(s *scopes, text []byte, inline, feed element, scope int) bool {
 	front, back := contentEnd(text, feed.tag, feed.end), 0
 	back = front

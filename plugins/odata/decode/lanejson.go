@@ -54,7 +54,7 @@ func (f *jsonLane) of(e *entry) *jsonLane {
 	return x
 }
 
-// read reads the row at p and writes its columns at o. It returns the place behind the row; false: the plain parser
+// read reads the row at p and writes its columns at o. It returns the place after the row; false: the plain parser
 // must read it.
 func (f *jsonLane) read(p, o int) (int, bool) {
 	r := f.begin(p, o)
@@ -159,7 +159,7 @@ func (f *jsonLane) structure(r *fast.Row) bool {
 	return f.leave(r, p, o, ok)
 }
 
-// object reads the structure at p, and others behind it where the kernel goes on, and writes them at o.
+// object reads the structure at p, and others after it where the kernel goes on, and writes them at o.
 func (f *jsonLane) object(p, o int) (next, end int, ok bool) {
 	if p >= len(f.buf) || f.buf[p] != '{' || deferredValue(f.buf[p:]) || f.depth < 0 {
 		return p, o, false
@@ -206,14 +206,14 @@ func (f *jsonLane) array(p, o int) (next, end int, ok bool) {
 	}
 	o = f.count(from, o, count)
 	if feed {
-		if i, ok = f.behind(i); !ok {
+		if i, ok = f.tail(i); !ok {
 			return p, o, false
 		}
 	}
 	return i, o, true
 }
 
-// results finds the items of a feed; p is behind its bracket.
+// results finds the items of a feed; p is after its bracket.
 func (f *jsonLane) results(p int) (int, bool) {
 	b := f.buf
 	i, closed, err := jsonFirst(b, p, '}')
@@ -235,8 +235,8 @@ func (f *jsonLane) results(p int) (int, bool) {
 	return 0, false
 }
 
-// behind passes what stands behind the items of a feed; a further page is for the plain parser.
-func (f *jsonLane) behind(p int) (int, bool) {
+// tail passes what stands after the items of a feed; a further page is for the plain parser.
+func (f *jsonLane) tail(p int) (int, bool) {
 	b := f.buf
 	i, closed, err := jsonNext(b, p, '}')
 	for err == nil && !closed {
@@ -330,7 +330,7 @@ func (f *jsonLane) named(name []byte, first byte) *entry {
 	return nil
 }
 
-// learn remembers what stands before a member's value and behind it. Of a value that is not as usual it remembers only
+// learn remembers what stands before a member's value and after it. Of a value that is not as usual it remembers only
 // where it begins, if nothing better is known.
 func (e *entry) learn(before, value []byte) {
 	open := append([]byte{','}, before[1:]...)
@@ -340,7 +340,7 @@ func (e *entry) learn(before, value []byte) {
 			return
 		}
 	}
-	kind, inside, behind := e.kindOf(value)
+	kind, inside, end := e.kindOf(value)
 	switch {
 	case kind != fast.Slow:
 	case e.kind != fast.Slow && e.Open.Bias == 0:
@@ -348,14 +348,14 @@ func (e *entry) learn(before, value []byte) {
 	}
 	e.Kind, e.inside, e.Bare = kind, inside, 0
 	e.Open = fast.NewMark(append(open, value[:inside]...))
-	if e.Close = fast.NewMark(behind); len(behind) == 0 {
+	if e.Close = fast.NewMark(end); len(end) == 0 {
 		e.Close, e.Bare = fast.Mark{}, 1
 	}
 }
 
 // kindOf is how a value is read, as it is written: how much of it is the same in all values like it, and what stands
-// behind the rest.
-func (e *entry) kindOf(value []byte) (kind, inside int, behind []byte) {
+// after the rest.
+func (e *entry) kindOf(value []byte) (kind, inside int, end []byte) {
 	quoted := value[0] == '"'
 	switch {
 	case e.kind == fast.Skip || e.kind == fast.Slow:

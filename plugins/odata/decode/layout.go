@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/zone"
 )
 
-// As tells how a value is written where its type leaves a choice.
+// As says how a value is written where its type leaves a choice.
 type As uint8
 
 const (
@@ -75,7 +75,7 @@ type Column struct {
 }
 
 // Advice is what the user can do about values that a column cannot take, "" where nothing helps: a Decimal with digits
-// behind its scale, with more digits than its precision, out of the range of the type that it is mapped to; null where
+// after its scale, with more digits than its precision, out of the range of the type that it is mapped to; null where
 // it is not allowed; a link where an expanded entity was asked for; a duration that is no time of day.
 type Advice struct{ Scale, Precision, Range, Null, Inline, Time string }
 
@@ -85,7 +85,7 @@ type RowLayout struct {
 	// Name of the type, for messages: `NS.Product`.
 	Name    string
 	Columns []Column
-	// Visible is how many of the columns make the row's value, in the order of the schema's members; those behind are
+	// Visible is how many of the columns make the row's value, in the order of the schema's members; those after are
 	// decoded for the key or to be watched only.
 	Visible int
 	// Keys are the columns that make the record's key, in order; empty: rows have no key. Members of a key are written
@@ -135,7 +135,7 @@ func (l *RowLayout) Ready() error {
 	return nil
 }
 
-// regular tells whether a row's key is columns of it that stand side by side, and none is watched.
+// regular reports whether a row's key is columns of it that stand side by side, and none is watched.
 func (l *RowLayout) regular() bool {
 	for n, i := range l.Keys {
 		if i != l.Keys[0]+n || l.Columns[i].Optional {

@@ -4,7 +4,7 @@ package decode
 type moment struct {
 	// wall is the time on the clock, in milliseconds since 1970 as if it were UTC
 	wall int64
-	// micros are those behind the milliseconds
+	// micros are those after the milliseconds
 	micros int64
 	// zoned: offset, in minutes east of UTC, was given
 	zoned  bool
@@ -33,7 +33,7 @@ func (m moment) days() int64 {
 	return days
 }
 
-// parse reads `/Date(ms)/`, `/Date(ms±minutes)/` or ISO 8601. Years 0001 to 9999; digits behind microseconds are
+// parse reads `/Date(ms)/`, `/Date(ms±minutes)/` or ISO 8601. Years 0001 to 9999; digits after microseconds are
 // dropped.
 //
 // The milliseconds in front of an offset are those of the local clock, as Olingo, the SAP Cloud SDK for Java and UI5
@@ -61,7 +61,7 @@ func (m *moment) parseTicks(text []byte) bool {
 		return false
 	}
 	number := text[len(front) : len(text)-len(back)]
-	// A sign behind the first byte starts the offset.
+	// A sign after the first byte starts the offset.
 	for i := 1; i < len(number); i++ {
 		if number[i] == '+' || number[i] == '-' {
 			if len(number)-i > 5 {
@@ -210,7 +210,7 @@ func daysSince1970(year, month, day int64) int64 {
 //
 // Assumption: SAP's 24:00:00 (PT24H00M00S) has no place in Connect's Time and is refused.
 func clockTime(text []byte) (int64, bool) {
-	i := behindDate(text)
+	i := afterDate(text)
 	if i == 0 || len(text) < i+2 {
 		return 0, false
 	}
@@ -251,9 +251,9 @@ func clockTime(text []byte) (int64, bool) {
 	return ms, ms < msPerDay
 }
 
-// behindDate is where the time of a duration begins, behind its T; 0: it has none, or years, months or days in front
+// afterDate is where the time of a duration begins, after its T; 0: it has none, or years, months or days in front
 // that are not 0.
-func behindDate(text []byte) int {
+func afterDate(text []byte) int {
 	if len(text) < 2 || text[0] != 'P' {
 		return 0
 	}

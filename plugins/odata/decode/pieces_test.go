@@ -121,7 +121,7 @@ func eachCut(t *testing.T, l *RowLayout, doc []byte, nested map[string]string, w
 	}
 }
 
-// same tells whether two outputs are equal to the byte.
+// same reports whether two outputs are equal to the byte.
 func same(a, b *Output) bool {
 	return bytes.Equal(a.Data, b.Data) && slices.Equal(a.Rows, b.Rows) && slices.Equal(a.Watched, b.Watched) &&
 		slices.Equal(a.Tombstones, b.Tombstones) && reflect.DeepEqual(a.Faults, b.Faults) &&

@@ -28,7 +28,7 @@ func finishRow(out *Output, l *RowLayout, origin uint32, start int, columns []te
 	return nil
 }
 
-// appendKey makes the key: the bytes of its columns in place where they lie one behind the other, else a copy.
+// appendKey makes the key: the bytes of its columns in place where they lie one after the other, else a copy.
 func appendKey(out *Output, l *RowLayout, columns []textRange) (wit.Datum, *misfit) {
 	first := columns[l.Keys[0]].start
 	end, inPlace := first, len(l.KeyTail) == 0

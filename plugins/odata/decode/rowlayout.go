@@ -8,7 +8,7 @@ import (
 )
 
 // NewRowLayout is the layout of a view, whose rows are those of [edm.Model.ReadSchema] and [edm.Model.KeySchema] under
-// the same options; what is hidden in the view's root is behind the visible columns. The caller sets the schemas' ids.
+// the same options; what is hidden in the view's root is after the visible columns. The caller sets the schemas' ids.
 func NewRowLayout(m *edm.Model, v *edm.View, o edm.Options) (*RowLayout, error) {
 	// The schema bounds what the layout comes to.
 	if _, err := m.ReadSchema(v, o); err != nil {

@@ -26,7 +26,7 @@ type stream struct {
 	tries int
 	// eager: rows are decoded that the fast path would wait with; leaving: the next row is left out.
 	eager, leaving bool
-	// inRow tells whether a row is being read, for messages.
+	// inRow reports whether a row is being read, for messages.
 	inRow bool
 	// failure is what the service says in the page of its having failed amid it.
 	failure string
@@ -44,9 +44,10 @@ type stream struct {
 
 // format is what differs between JSON and Atom.
 type format interface {
-	// step reads one thing at pos and moves pos behind it.
+	// step reads one thing at pos and moves pos after it.
 	step(out *Output) *syntax
-	// row decodes a row, given as its text, and adds what becomes of it to the output. at is where it starts in the page.
+	// row decodes a row, given as its text, and adds what becomes of it to the output. at is where it starts in the
+	// page.
 	row(text []byte, at int64, out *Output)
 	// document appends a row as a document of its own.
 	document(dst, row []byte) []byte
@@ -121,7 +122,7 @@ func (s *stream) take(tag string, piece []byte, last bool, out *Output) *PageErr
 	return s.run(out)
 }
 
-// leaveOut tells whether the row that was found is to be left out, and makes a fault of it.
+// leaveOut reports whether the row that was found is to be left out, and makes a fault of it.
 func (s *stream) leaveOut(text []byte, at int64, out *Output) bool {
 	if !s.leaving || s.collect {
 		return false
@@ -132,8 +133,8 @@ func (s *stream) leaveOut(text []byte, at int64, out *Output) bool {
 	return true
 }
 
-// decoded adds the row whose columns were appended to the output from start on, m being what is wrong with it, or starts
-// waiting for what is missing in it; tombstone: there is no row.
+// decoded adds the row whose columns were appended to the output from start on, m being what is wrong with it, or
+// starts waiting for what is missing in it; tombstone: there is no row.
 func (s *stream) decoded(text []byte, at int64, start int, h hole, tombstone bool, m *misfit, out *Output) {
 	if m == nil && h.found {
 		out.Data = out.Data[:start]
@@ -156,7 +157,7 @@ func (s *stream) misuse(expected, found string) *PageError {
 	return &PageError{Byte: s.base + int64(s.pos), Row: -1, Expected: expected, Found: found}
 }
 
-// append adds a piece, and the zero bytes behind it that the fast path needs; what was read goes only when it is half
+// append adds a piece, and the zero bytes after it that the fast path needs; what was read goes only when it is half
 // of the buffer, so that a long tail is not moved at every piece.
 func (s *stream) append(piece []byte) {
 	if s.pos > len(s.buf)/2 || s.pos == len(s.buf) {
@@ -257,7 +258,7 @@ func (s *stream) level(depth int, l *RowLayout) *level {
 	return lv
 }
 
-// path of the structure in a column; made anew only when it changes.
+// path of the structure in a column; made again only when it changes.
 func (c *Column) path(outer string) string {
 	if outer == "" {
 		return c.inner

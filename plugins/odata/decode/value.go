@@ -78,7 +78,7 @@ func (v *values) append(dst []byte, l *RowLayout, c *Column, text []byte) (out [
 	return datum.AppendNumber(dst, n), ""
 }
 
-// emptyIsNull tells whether an empty text stands for null: it is a value of String and Binary only.
+// emptyIsNull reports whether an empty text stands for null: it is a value of String and Binary only.
 //
 // Assumption: an empty element or "" of any other type means the ABAP initial value, null.
 func (c *Column) emptyIsNull() bool { return c.Type != edm.String && c.Type != edm.Binary }

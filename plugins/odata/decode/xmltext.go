@@ -13,7 +13,7 @@ type xmlTag struct {
 	closing, empty bool
 }
 
-// is tells whether the tag has that qualified name.
+// is reports whether the tag has that qualified name.
 func (t xmlTag) is(b []byte, name []byte) bool {
 	return string(b[t.name.start:t.name.end]) == string(name)
 }
@@ -111,7 +111,7 @@ func xmlAttributeAt(b []byte, i int) (a xmlAttribute, next int, err *syntax) {
 		return a, 0, more
 	}
 	if b[i] != '=' {
-		return a, 0, wrongByte(b, i, "'=' behind an attribute's name")
+		return a, 0, wrongByte(b, i, "'=' after an attribute's name")
 	}
 	if i = xmlSpace(b, i+1); i >= len(b) {
 		return a, 0, more
@@ -170,7 +170,7 @@ func xmlUntil(b []byte, i int, stop string) (end int, err *syntax) {
 	return 0, more
 }
 
-// xmlHas tells whether text stands at i; more if it may.
+// xmlHas reports whether text stands at i; more if it may.
 func xmlHas(b []byte, i int, text string) (bool, *syntax) {
 	for k := range len(text) {
 		if i+k >= len(b) {

@@ -22,7 +22,7 @@ func (s *Structure) ChangeMode() *Property {
 	return nil
 }
 
-// EntityCounter is ODP's property that tells images before a change, -1, from those behind it. nil: there is none.
+// EntityCounter is ODP's property that is -1 in images before a change. nil: there is none.
 func (s *Structure) EntityCounter() *Property {
 	for i := range s.Properties {
 		if p := &s.Properties[i]; p.Semantics == semanticsEntityCounter || p.Name == nameEntityCounter {
@@ -32,7 +32,7 @@ func (s *Structure) EntityCounter() *Property {
 	return nil
 }
 
-// Extra are the names of the fields that delta mode adds to a type's rows, behind its own.
+// Extra are the names of the fields that delta mode adds to a type's rows, after its own.
 func (s *Structure) Extra() []string {
 	var names []string
 	if s.ChangeMode() == nil && s.Property(RecordMode) == nil {

@@ -139,7 +139,7 @@ func (p Primitive) Bounds() (least, most int64, ok bool) {
 	return b[0], b[1], ok
 }
 
-// IsGUID tells whether a text is 8-4-4-4-12 hexadecimal digits, of either case.
+// IsGUID reports whether a text is 8-4-4-4-12 hexadecimal digits, of either case.
 func IsGUID[T string | []byte](text T) bool {
 	if len(text) != 36 {
 		return false
@@ -230,10 +230,10 @@ func (s *Structure) Navigation(name string) *Navigation {
 	return nil
 }
 
-// IsKey tells whether a property belongs to the key.
+// IsKey reports whether a property belongs to the key.
 func (s *Structure) IsKey(name string) bool { return slices.Contains(s.Key, name) }
 
-// Etag tells whether entities of the type have an ETag.
+// Etag reports whether entities of the type have an ETag.
 func (s *Structure) Etag() bool {
 	return slices.ContainsFunc(s.Properties, func(p Property) bool { return p.Etag })
 }

@@ -234,11 +234,11 @@ func (p *parser) association() error {
 
 func (p *parser) container() error {
 	container := p.value("Name")
-	byDefault, told := p.AttributeIn(spaceData, "IsDefaultEntityContainer")
+	byDefault, given := p.AttributeIn(spaceData, "IsDefaultEntityContainer")
 	return p.children(func() error {
 		switch p.Local {
 		case "EntitySet":
-			p.model.Sets = append(p.model.Sets, &Set{Name: p.value("Name"), Container: container, Default: !told ||
+			p.model.Sets = append(p.model.Sets, &Set{Name: p.value("Name"), Container: container, Default: !given ||
 				byDefault == "1" || strings.EqualFold(byDefault, "true"),
 				Type: p.value("EntityType"), Countable: p.permitted("countable"), Pageable: p.permitted("pageable"),
 				Topable:     p.permitted("topable"),

@@ -7,7 +7,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Rounding is what happens to digits of a Decimal behind its scale. Zeros there are always dropped.
+// Rounding is what happens to digits of a Decimal after its scale. Zeros there are always dropped.
 type Rounding uint8
 
 const (
@@ -29,7 +29,7 @@ type Options struct {
 	// ScaleFallback is the scale of decimals whose metadata leaves it open: a variable scale, or neither precision nor
 	// scale. A precision alone means scale 0, as EDM says.
 	ScaleFallback int
-	// Rounding of digits behind the scale; the default refuses them.
+	// Rounding of digits after the scale; the default refuses them.
 	Rounding Rounding
 	// Dates makes an Edm.DateTime that the metadata call a date (sap:display-format) Connect's Date (`date.mapping =
 	// date`).
@@ -44,17 +44,17 @@ type Options struct {
 	Lenient bool
 }
 
-// Optional tells whether a property's node is optional.
+// Optional reports whether a property's node is optional.
 func (o Options) Optional(s *Structure, p *Property) bool {
 	return p.Nullable || o.Lenient && !s.IsKey(p.Name) || o.Delta && !s.Complex && (!s.IsKey(p.Name) || p.Control())
 }
 
-// Date tells whether a property is a date without a time of day, and shown as one.
+// Date reports whether a property is a date without a time of day, and shown as one.
 func (o Options) Date(p *Property) bool {
 	return o.Dates && p.Type.Primitive == DateTime && p.DisplayFormat == displayDate
 }
 
-// Zoned tells whether a property is a time on the clock of the zone. Dates without a time of day are the same
+// Zoned reports whether a property is a time on the clock of the zone. Dates without a time of day are the same
 // everywhere, and keys stay as they are in addresses and conditions.
 func (o Options) Zoned(p *Property, key bool) bool {
 	return o.Zone != nil && !key && p.Type.Primitive == DateTime && p.DisplayFormat != displayDate
@@ -72,7 +72,7 @@ const (
 	nameEntityCounter      = "ODQ_ENTITYCNTR"
 )
 
-// Control tells whether a property is a control field of the operational delta queue.
+// Control reports whether a property is a control field of the operational delta queue.
 func (p *Property) Control() bool {
 	return p.Semantics == semanticsChangeMode || p.Semantics == semanticsEntityCounter || p.Name == nameChangeMode ||
 		p.Name == nameEntityCounter

@@ -33,7 +33,7 @@ func (m *Model) Closure(s *Structure, navigations bool) []*Structure {
 	return list
 }
 
-// Pack appends structures for [Unpack]: what schemas, layouts and writing go by; annotations for display stay behind.
+// Pack appends structures for [Unpack]: what schemas, layouts and writing need; annotations for display are left out.
 func Pack(dst []byte, structures []*Structure) []byte {
 	dst = pack.Number(dst, len(structures))
 	for _, s := range structures {

@@ -37,7 +37,7 @@ func (v *View) Expansion(name string) *Expansion {
 	return nil
 }
 
-// Shows tells whether a property stands in rows.
+// Shows reports whether a property stands in rows.
 func (v *View) Shows(name string) bool {
 	return !slices.Contains(v.Hidden, name) && !slices.Contains(v.Left, name)
 }
@@ -61,7 +61,7 @@ func (m *Model) ViewSchema(v *View, o Options) ([]wit.Node, error) {
 	return b.nodes, err
 }
 
-// ReadSchema is [Model.ViewSchema] with what is hidden: in the root behind everything else, inside where it stands in
+// ReadSchema is [Model.ViewSchema] with what is hidden: in the root after everything else, inside where it stands in
 // the document.
 func (m *Model) ReadSchema(v *View, o Options) ([]wit.Node, error) {
 	b := schemaBuilder{model: m, options: o, hidden: true}

@@ -16,7 +16,7 @@ import (
 
 func at(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
 
-// roomy is a text with bytes behind it that are none of it.
+// roomy is a text with bytes after it that are none of it.
 func roomy(text string) []byte {
 	return append([]byte(text), bytes.Repeat([]byte{'"'}, Room)...)[:len(text)]
 }
@@ -149,7 +149,7 @@ func TestFind(t *testing.T) {
 			want = 1
 			found++
 		}
-		// What begins in the text and goes on behind it may be found, too: who asks looks again.
+		// What begins in the text and goes on after it may be found, too: who asks looks again.
 		got := Find(at(in), len(in), Load(at([]byte(text)), 0))
 		if got < want || got > want && !bytes.Contains(in[:len(in)+8], []byte(text)) {
 			t.Fatalf("%q: expected %d, found %d", b, want, got)
@@ -229,7 +229,7 @@ func TestNext(t *testing.T) {
 			t.Errorf("%q is taken for common", line)
 		}
 	}
-	// Two changesets, and what stands behind the last one; cut off anywhere, all of it is never there.
+	// Two changesets, and what stands after the last one; cut off anywhere, all of it is never there.
 	whole := head(0) + done + "\r\n" + "--set_0\r\n" + done + "\r\n--set_0--\r\n\r\n" + outer + "\r\n" + head(1) + done +
 		"Content-Length: 2\r\n\r\n{}\r\n--set_1--\r\n\r\n" + outer + "--"
 	for size := range len(whole) + 1 {

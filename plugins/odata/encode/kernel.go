@@ -9,7 +9,7 @@ import (
 
 //go:generate go run ../../assembler kernel.go word.go state.go
 
-// copied copies n bytes, a word at a time, and returns the place behind them.
+// copied copies n bytes, a word at a time, and returns the place after them.
 func copied(out unsafe.Pointer, o int, from unsafe.Pointer, at, n int) int {
 	i := 0
 	for i < n {
@@ -29,7 +29,7 @@ func write(s *Object, from unsafe.Pointer, at, n int) {
 	s.O += n
 }
 
-// number reads a number as wit/encoding.md has it; the second result is the place behind it, 0 where it is none.
+// number reads a number as wit/encoding.md has it; the second result is the place after it, 0 where it is none.
 func number(in unsafe.Pointer, at int) (int, int) {
 	c := uint64(Byte(in, at))
 	at++
@@ -275,7 +275,7 @@ const (
 	ending = 0x30303a30303a3030 // 00:00:00
 )
 
-// moment reads 2006-01-02T15:04:05, with a Z behind it or without, of n bytes, as milliseconds since
+// moment reads 2006-01-02T15:04:05, with a Z after it or without, of n bytes, as milliseconds since
 // 1970, or noMoment where it is none, or of the year 0.
 func moment(s *Object, at, n int) int {
 	if n != 19 {
@@ -346,7 +346,7 @@ func instant(s *Object, ms int, offset uint64) int {
 	return 0
 }
 
-// named goes behind the name of a field, 0: it is another one.
+// named goes past the name of a field, 0: it is another one.
 func named(in unsafe.Pointer, at int, f *Field) int {
 	i := 0
 	last := f.RawSize - 8
@@ -373,7 +373,7 @@ func truth(s *Object, yes uint64) {
 	}
 }
 
-// value writes a field's value behind its name and returns the place behind it in the row, 0: it is the caller's to
+// value writes a field's value after its name and returns the place after it in the row, 0: it is the caller's to
 // write.
 func value(s *Object, at int, f *Field, kind uint64) int {
 	if kind == False || kind == True {
@@ -665,7 +665,7 @@ func header(s *Answers, p unsafe.Pointer, at, end int) int {
 	}
 	if a == 0x6261746165706572 { // repeatab
 		a = lower(Load(p, at+8))
-		if a == 0x65722d7974696c69 { // ility-re, and sult behind it, which is OASIS's name for it
+		if a == 0x65722d7974696c69 { // ility-re, and sult after it, which is OASIS's name for it
 			return 0
 		}
 		if a == 0x7365727974696c69 { // ilityres
@@ -678,13 +678,13 @@ func header(s *Answers, p unsafe.Pointer, at, end int) int {
 		}
 		return 1
 	}
-	if a&0xffffffffffff == 0x656d2d706173 { // sap-me, and ssage behind it
+	if a&0xffffffffffff == 0x656d2d706173 { // sap-me, and ssage after it
 		s.Message = 1
 	}
 	return 1
 }
 
-// lines goes over headers to behind the empty line at their end: 1. 0: something is there that is not common, or it is
+// lines goes over headers to after the empty line at their end: 1. 0: something is there that is not common, or it is
 // too near to the end.
 func lines(s *Answers) int {
 	p := s.Text
@@ -726,7 +726,7 @@ func lines(s *Answers) int {
 	return 0
 }
 
-// first is where a value begins, behind blanks. 0: what stands there may be a blank of another kind.
+// first is where a value begins, after blanks. 0: what stands there may be a blank of another kind.
 func first(p unsafe.Pointer, at, end int) int {
 	for at < end {
 		if Byte(p, at) != ' ' {
@@ -786,7 +786,7 @@ func counted(p unsafe.Pointer, at, end, limit int) int {
 	return n
 }
 
-// same tells, by 1, whether n bytes are the same at two places. It reads no others.
+// same is 1 if n bytes are the same at two places. It reads no others.
 func same(p unsafe.Pointer, at int, q unsafe.Pointer, from, n int) int {
 	i := 0
 	for i+8 <= n {
@@ -804,7 +804,7 @@ func same(p unsafe.Pointer, at int, q unsafe.Pointer, from, n int) int {
 	return 1
 }
 
-// ended is the place behind a line end, 0 where none stands here.
+// ended is the place after a line end, 0 where none stands here.
 func ended(p unsafe.Pointer, at, end int) int {
 	if at+2 > end {
 		return 0
@@ -815,7 +815,7 @@ func ended(p unsafe.Pointer, at, end int) int {
 	return at + 2
 }
 
-// delimited is the place behind the boundary of a changeset, 0 where it doesn't stand here.
+// delimited is the place after the boundary of a changeset, 0 where it doesn't stand here.
 func delimited(s *Answers, at int) int {
 	p := s.Text
 	n := s.InnerSize
@@ -837,7 +837,7 @@ const (
 	multi    = 0x617069746c756d20
 	mixed    = 0x646578696d2f7472
 	bounding = 0x61646e756f62203b
-	behind   = 0x3d7972
+	equals   = 0x3d7972
 )
 
 // opened takes the boundary of a changeset, whose headers were gone over: 1. 0: they are not common.
@@ -851,7 +851,7 @@ func opened(s *Answers) int {
 	if Load(p, at) != multi || Load(p, at+8) != mixed || Load(p, at+16) != bounding {
 		return 0
 	}
-	if Load(p, at+24)&0xffffff != behind {
+	if Load(p, at+24)&0xffffff != equals {
 		return 0
 	}
 	at += 27
@@ -890,7 +890,7 @@ func opened(s *Answers) int {
 	return 1
 }
 
-// closed goes behind the end of a changeset, from behind its boundary to the next part or the end of the answer: 1.
+// closed goes past the end of a changeset, from after its boundary to the next part or the end of the answer: 1.
 func closed(s *Answers, at int) int {
 	p := s.Text
 	if at+2 > s.End {

@@ -11,7 +11,7 @@ import "unsafe"
 //go:noescape
 func Members(s *Object) int
 
-// Gather writes pieces one after another at out+o and returns the place behind them.
+// Gather writes pieces one after another at out+o and returns the place after them.
 //
 //go:noescape
 func Gather(out unsafe.Pointer, o int, pieces *Piece, count int) int
@@ -21,13 +21,13 @@ func Gather(out unsafe.Pointer, o int, pieces *Piece, count int) int
 //go:noescape
 func Hash(p unsafe.Pointer, n int, h uint64) uint64
 
-// Find tells, by 1, whether eight bytes, the first of which is an underscore, stand in n.
+// Find is 1 if eight bytes, the first of which is an underscore, stand in n.
 //
 //go:noescape
 func Find(p unsafe.Pointer, n int, word uint64) int
 
 // Next goes to the next answer to an operation: 1. 0: it is no success which proves that all was done, or something is
-// there that is not common. It reads nothing behind the end.
+// there that is not common. It reads nothing after the end.
 //
 //go:noescape
 func Next(s *Answers) int

@@ -35,8 +35,8 @@ type Field struct {
 	Optional, Null uint64
 	// Writes is not 0 where a null is written.
 	Writes uint64
-	// Before and Behind are what stands before and behind the value: in JSON its name with comma and colon, and
-	// nothing. None stands for a null, and has at most 32 bytes more than both. All have Room behind them.
+	// Before and Behind are what stands before and after the value: in JSON its name with comma and colon, and
+	// nothing. None stands for a null, and has at most 32 bytes more than both. All have Room after them.
 	Before     unsafe.Pointer
 	Size       int
 	Behind     unsafe.Pointer
@@ -80,7 +80,7 @@ const (
 	// Instant and InstantOffset are points in time as 2006-01-02T15:04:05, with or without a Z.
 	Instant
 	InstantOffset
-	// False and True have no bytes beside their tag.
+	// False and True have no bytes but their tag.
 	False
 	True
 	// SkipNumber and SkipBlock are passed over.
@@ -98,18 +98,18 @@ const (
 	Full
 )
 
-// Piece is a part of a text that is put together. Room bytes behind it may be read.
+// Piece is a part of a text that is put together. Room bytes after it may be read.
 type Piece struct {
 	From unsafe.Pointer
 	Size int
 }
 
-// Answers are those to the operations of a batch, in Text from At to End. Nothing behind the end is read.
+// Answers are those to the operations of a batch, in Text from At to End. Nothing after the end is read.
 type Answers struct {
 	Text    unsafe.Pointer
 	At, End int
 	// Outer is the boundary of the batch's parts with the dashes before it, of OuterSize bytes. That of the changeset,
-	// without dashes, stands in the text; Inside is not 0 where it has not ended. Complete is not 0 behind the end.
+	// without dashes, stands in the text; Inside is not 0 where it has not ended. Complete is not 0 after the end.
 	Outer                unsafe.Pointer
 	OuterSize            int
 	InnerFrom, InnerSize int

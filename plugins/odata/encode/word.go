@@ -2,13 +2,13 @@
 // of a batch, and the headers of its answer are gone over. They are Wasm assembly that plugins/assembler makes of
 // kernel.go; other machines, and the tests, run the Go.
 //
-// Nothing here checks the bounds of memory but those of the values in a row: the caller leaves [Room] bytes behind what
-// is read, unless a function says otherwise, and behind what is written.
+// Nothing here checks the bounds of memory but those of the values in a row: the caller leaves [Room] bytes after what
+// is read, unless a function says otherwise, and after what is written.
 package encode
 
 import "unsafe"
 
-// Room is how many bytes may be read behind a text, and written behind a result.
+// Room is how many bytes may be read after a text, and written after a result.
 const Room = 64
 
 const (
@@ -53,6 +53,6 @@ func nondigits(w uint64) uint64 { return (w + 0x7676767676767676 | w) & highs }
 
 // lower makes letters of ASCII small. It sets one bit of all characters, which makes others of some: a control
 // character becomes a digit or a sign, as the carriage return becomes a hyphen. So the text compared must have none:
-// the lines that are compared end before the first one, and what a word has of the line end behind a short name
+// the lines that are compared end before the first one, and what a word has of the line end after a short name
 // ("*" for its line feed) is in no name that is looked for.
 func lower(w uint64) uint64 { return w | ones*0x20 }

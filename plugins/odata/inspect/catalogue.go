@@ -87,7 +87,7 @@ func ListServices(prefix string, given []wit.Setting, state []byte, answers []wi
 	return wit.Reply{Document: wit.Ptr(string(jsontext.Append(nil, list)))}, nil
 }
 
-// begins tells whether a text begins with another, in any case.
+// begins reports whether a text begins with another, in any case.
 func begins(text, prefix string) bool {
 	return strings.HasPrefix(strings.ToLower(text), strings.ToLower(prefix))
 }

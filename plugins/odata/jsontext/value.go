@@ -80,7 +80,7 @@ func (v Value) At(names ...string) Value {
 	return v
 }
 
-// Has tells whether an object has that member.
+// Has reports whether an object has that member.
 func (v Value) Has(name string) bool {
 	for i := range v.Members {
 		if v.Members[i].Name == name {
@@ -180,7 +180,7 @@ func (p *parser) array(depth int) (Value, error) {
 	}
 }
 
-// next takes a character, behind white space, if it stands there.
+// next takes a character, after white space, if it stands there.
 func (p *parser) next(c byte) bool {
 	p.space()
 	if p.at < len(p.text) && p.text[p.at] == c {
@@ -267,11 +267,11 @@ func (p *parser) escaped(start int) (string, error) {
 	return "", p.bad("the document ends inside of a string")
 }
 
-// unicode reads the digits of \u and, behind a high surrogate, its partner; a lone surrogate becomes U+FFFD.
+// unicode reads the digits of \u and, after a high surrogate, its partner; a lone surrogate becomes U+FFFD.
 func (p *parser) unicode() (rune, error) {
 	r, ok := p.hex()
 	if !ok {
-		return 0, p.bad("expected four hexadecimal digits behind \\u")
+		return 0, p.bad("expected four hexadecimal digits after \\u")
 	}
 	if r >= 0xd800 && r < 0xdc00 && strings.HasPrefix(p.text[p.at:], "\\u") {
 		at := p.at

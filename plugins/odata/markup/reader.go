@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// Kind tells what Next came to.
+// Kind is what Next came to.
 type Kind uint8
 
 const (
@@ -178,7 +178,7 @@ func (r *Reader) finish() (Kind, error) {
 	return End, nil
 }
 
-// past moves behind the next occurrence of mark.
+// past moves past the next occurrence of mark.
 func (r *Reader) past(mark, what string) error {
 	i := strings.Index(r.text[r.at:], mark)
 	if i < 0 {
@@ -286,7 +286,7 @@ func (r *Reader) attribute() error {
 	}
 	r.space()
 	if r.at >= len(r.text) || r.text[r.at] != '=' {
-		return r.bad("expected '=' behind attribute " + name)
+		return r.bad("expected '=' after attribute " + name)
 	}
 	r.at++
 	r.space()

@@ -174,7 +174,7 @@ func join(on, reference string) string {
 	return prefix + clean(path, rest)
 }
 
-// clean takes . and .. out of a relative path put behind the folder of another.
+// clean takes . and .. out of a relative path put after the folder of another.
 func clean(folder, rest string) string {
 	query := ""
 	if i := strings.IndexByte(rest, '?'); i >= 0 {

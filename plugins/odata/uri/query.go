@@ -6,7 +6,7 @@ import "strings"
 // service that lack it; "" is nothing.
 type Query string
 
-// On puts the options into a target's query, behind its own. One that the target has already, whatever its value, stays
+// On puts the options into a target's query, after its own. One that the target has already, whatever its value, stays
 // as it is.
 func (q Query) On(target string) string {
 	if q == "" {

@@ -17,7 +17,7 @@ func Millis(n *wit.Node) int64 {
 	return 0
 }
 
-// maxSmallScale is the most digits behind the point of a decimal whose unscaled number fits in eight bytes.
+// maxSmallScale is the most digits after the point of a decimal whose unscaled number fits in eight bytes.
 const maxSmallScale = 18
 
 // SmallScale is the scale of a node's decimals, -1 where it is no node of decimals, or one for [ConvertWithin].
@@ -45,7 +45,7 @@ func AppendISO(dst []byte, t edm.Primitive, millis int64) (_ []byte, ok bool) {
 	return appendISO(dst, millis, 0, t == edm.DateTimeOffset), true
 }
 
-// plainInstant reads 2006-01-02T15:04:05, with a Z behind it or without, for which package time takes
+// plainInstant reads 2006-01-02T15:04:05, with a Z after it or without, for which package time takes
 // nearly a third of what a row of ten fields does. Everything else is not ok here.
 func plainInstant(s string) (ms int64, ok bool) {
 	if len(s) != len("2006-01-02T15:04:05") && (len(s) != len("2006-01-02T15:04:05Z") || s[19] != 'Z') {

@@ -58,12 +58,12 @@ func decimalLimits(p *edm.Property) string {
 		text += " of at most " + strconv.Itoa(p.Precision) + " digits"
 	}
 	if p.Scale >= 0 && !p.VariableScale {
-		text += " with at most " + strconv.Itoa(p.Scale) + " of them behind the point"
+		text += " with at most " + strconv.Itoa(p.Scale) + " of them after the point"
 	}
 	return text
 }
 
-// fits tells whether the digits of a decimal have room in the property.
+// fits reports whether the digits of a decimal have room in the property.
 func fits(text string, p *edm.Property) bool {
 	before, after, _ := strings.Cut(strings.TrimLeft(text, "+-"), ".")
 	before, after = strings.TrimLeft(before, "0"), strings.TrimRight(after, "0")

@@ -36,13 +36,13 @@ func TestLimits(t *testing.T) {
 		{raw, []byte{1, 2}, "AQI=", "AQI="}, {raw, []byte{1, 2, 3},
 			"expected Edm.Binary of at most 2 bytes, found 3 bytes", "AQID"},
 		{amount, "123.45", "123.45", "123.45"}, {amount, "-000123.4500", "-000123.45", "-000123.45"},
-		{amount, "123.455", "expected Edm.Decimal of at most 5 digits with at most 2 of them behind " +
+		{amount, "123.455", "expected Edm.Decimal of at most 5 digits with at most 2 of them after " +
 			"the point, found 123.455", "123.46"},
-		{amount, "123.465", "expected Edm.Decimal of at most 5 digits with at most 2 of them behind " +
+		{amount, "123.465", "expected Edm.Decimal of at most 5 digits with at most 2 of them after " +
 			"the point, found 123.465", "123.46"},
-		{amount, "-0.005", "expected Edm.Decimal of at most 5 digits with at most 2 of them behind " +
+		{amount, "-0.005", "expected Edm.Decimal of at most 5 digits with at most 2 of them after " +
 			"the point, found -0.005", "0.00"},
-		{amount, "1234.5", "expected Edm.Decimal of at most 5 digits with at most 2 of them behind " +
+		{amount, "1234.5", "expected Edm.Decimal of at most 5 digits with at most 2 of them after " +
 			"the point, found 1234.5", "1234.5"},
 		{varying, "1.2345", "1.2345", "1.2345"}, {varying, "12.3456",
 			"expected Edm.Decimal of at most 5 digits, found 12.3456", "12.3456"},

@@ -246,7 +246,7 @@ func Compare(t edm.Primitive, a, b string) (order int, ok bool) {
 }
 
 // SameDecimal is a decimal as all are written that are the same number: without a plus sign, zeros in front, and zeros
-// behind the point. What is no decimal stays.
+// after the point. What is no decimal stays.
 func SameDecimal(s string) string {
 	if !isDecimal(s) {
 		return s

@@ -21,7 +21,7 @@ type Converted struct {
 	Type edm.Primitive
 	// Text is the value as Atom writes it.
 	Text string
-	// Millis are those since 1970 of a DateTime or DateTimeOffset, Micros the microseconds behind them, which JSON
+	// Millis are those since 1970 of a DateTime or DateTimeOffset, Micros the microseconds after them, which JSON
 	// can't say.
 	Millis, Micros int64
 }
@@ -31,7 +31,7 @@ type MisfitError struct{ Expected, Found string }
 
 func (e *MisfitError) Error() string { return "expected " + e.Expected + ", found " + e.Found }
 
-// Text reads the structured value of a node at the start of b as a primitive type, and tells its size. A null is an
+// Text reads the structured value of a node at the start of b as a primitive type, and returns its size. A null is an
 // error.
 func Text(t edm.Primitive, nodes []wit.Node, node uint32, b []byte) (text string, size int, err error) {
 	v, size, err := datum.Read(nodes, node, b)
@@ -158,7 +158,7 @@ func integer(t edm.Primitive, v any, n *wit.Node) (string, bool) {
 	return strconv.FormatInt(i, 10), ok && i >= least && i <= most && !Timed(n)
 }
 
-// Timed tells whether a node's integers are dates or times.
+// Timed reports whether a node's integers are dates or times.
 func Timed(n *wit.Node) bool {
 	switch logical(n) {
 	case wit.NameDate, wit.NameTime, wit.NameTimestamp, wit.NameMicroTimestamp:
@@ -200,7 +200,7 @@ func float(v any, n *wit.Node, bits int) (string, bool) {
 	return strconv.FormatFloat(f, 'g', -1, bits), true
 }
 
-// floatText is a text as a number that JSON takes too: as it is where it is one, else written anew.
+// floatText is a text as a number that JSON takes too: as it is where it is one, else written again.
 func floatText(s string) (string, bool) {
 	if s == "NaN" || s == "INF" || s == "-INF" {
 		return s, true
@@ -215,7 +215,7 @@ func floatText(s string) (string, bool) {
 	return strconv.FormatFloat(f, 'g', -1, 64), true
 }
 
-// isJSONNumber tells of a number that Go reads whether JSON has it too: one without a plus sign or zeros in front, and
+// isJSONNumber reports whether JSON has a number that Go reads: one without a plus sign or zeros in front, and
 // with digits on both sides of its point.
 func isJSONNumber(s string) bool {
 	s = strings.TrimPrefix(s, "-")
@@ -316,7 +316,7 @@ func pointed(digits string, scale int) (string, bool) {
 	return sign + digits[:len(digits)-scale] + "." + digits[len(digits)-scale:], true
 }
 
-// trimScale drops zeros behind the scale of the property, which services refuse as too many digits.
+// trimScale drops zeros after the scale of the property, which services refuse as too many digits.
 func trimScale(text string, scale int) string {
 	point := strings.IndexByte(text, '.')
 	if point < 0 || scale < 0 {

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Nothing behind a text is read, wherever it ends: behind these is memory that cannot be.
+// Nothing after a text is read, wherever it ends: after these is memory that cannot be.
 func TestPlainRunAtTheEndOfMemory(t *testing.T) {
 	page := unix.Getpagesize()
 	memory, err := unix.Mmap(-1, 0, 2*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)

@@ -2,7 +2,7 @@
 
 package json
 
-// vectors tells that plainBlocks can be called.
+// vectors says that plainBlocks can be called.
 var vectors = false
 
 func plainBlocks([]byte) int { panic("no such instructions") }

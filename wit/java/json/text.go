@@ -71,7 +71,7 @@ func appendUnit(dst []byte, u rune) []byte {
 	return append(dst, '\\', 'u', hex[u>>12], hex[u>>8&15], hex[u>>4&15], hex[u&15])
 }
 
-// Quoted reads the string whose quotation mark is data[i]: end is behind its last one, and escapes tells whether there
+// Quoted reads the string whose quotation mark is data[i]: end is after its last one, and escapes reports whether there
 // are any in it. Where it is none, expected says what should stand at end.
 func Quoted(data []byte, i int) (end int, escapes bool, expected string) {
 	from, wide := i+1, false
@@ -122,7 +122,7 @@ func escape(data []byte, i int) (end int, expected string) {
 
 func isHex(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' }
 
-// Halved tells whether an escape in a string that [Quoted] has read is half a surrogate pair without the other one.
+// Halved reports whether an escape in a string that [Quoted] has read is half a surrogate pair without the other one.
 // Jackson takes such texts, and refuses such names.
 func Halved(s []byte) bool {
 	for i := 0; i < len(s); i++ {

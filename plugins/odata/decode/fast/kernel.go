@@ -35,7 +35,7 @@ func unlike(in unsafe.Pointer, p int, m *Mark, first uint64) uint64 {
 	return d
 }
 
-// number writes a number as wit/encoding.md has it (zigzag, seven bits a byte) and returns the place behind it.
+// number writes a number as wit/encoding.md has it (zigzag, seven bits a byte) and returns the place after it.
 func number(p unsafe.Pointer, i int, v int) int {
 	u := uint64(v<<1 ^ v>>63)
 	if u < 0x80 {
@@ -113,7 +113,7 @@ func eight(w uint64) uint64 {
 		(w*10+w>>8)>>16&0x000000ff000000ff*0x0000271000000001) >> 32
 }
 
-// match is Match, from n on: it returns the place behind what matches, 0 for none. Here the place is no address of 32
+// match is Match, from n on: it returns the place after what matches, 0 for none. Here the place is no address of 32
 // bits, as the registers of those are taken.
 func match(src unsafe.Pointer, n int, at unsafe.Pointer) int {
 	for {
@@ -220,8 +220,8 @@ func Hash(in unsafe.Pointer, p, n int) uint64 {
 // golden is 2^64 divided by the golden ratio.
 const golden = 0x9e3779b97f4a7c15
 
-// name finds the name of the member at p: in JSON the text in quotes behind a comma (or what s.First says), in markup
-// that of a tag, behind white space. It returns where the name begins and its length; that of the row's end is 0.
+// name finds the name of the member at p: in JSON the text in quotes after a comma (or what s.First says), in markup
+// that of a tag, after white space. It returns where the name begins and its length; that of the row's end is 0.
 func name(s *Row, in unsafe.Pointer, p int) (int, int) {
 	n := 0
 	if s.Markup == 0 {
@@ -289,7 +289,7 @@ func given(s *Row, c, o int) int {
 	return o
 }
 
-// Follows notes that e came behind another entry than was expected.
+// Follows notes that e came after another entry than was expected.
 func Follows(before, e *Entry) {
 	if before.Candidate != e {
 		before.Candidate = e
@@ -361,8 +361,8 @@ func seal(arena unsafe.Pointer, o, n, width int) int {
 	return 0
 }
 
-// scaled writes a number as a decimal, of so many digits before the point and so many places behind it, and returns the
-// place behind what it wrote; -1: it does not fit.
+// scaled writes a number as a decimal, of so many digits before the point and so many places after it, and returns the
+// place after what it wrote; -1: it does not fit.
 func scaled(powers unsafe.Pointer, e *Entry, arena unsafe.Pointer, o int, u uint64, whole, places, negative int) int {
 	touch(e)
 	for places > e.Scale {
@@ -387,7 +387,7 @@ func scaled(powers unsafe.Pointer, e *Entry, arena unsafe.Pointer, o int, u uint
 }
 
 // iso reads yyyy-mm-ddThh:mm:ss, a fraction of up to nine digits and Z, as milliseconds since 1970. It returns the
-// place behind it, -1: not for us.
+// place after it, -1: not for us.
 func iso(s *Row, in unsafe.Pointer, p int) (int, int) {
 	ms := 0
 	{
@@ -484,7 +484,7 @@ func notGUID(in unsafe.Pointer, p int) uint64 {
 			hex(Load(in, p+19)&0xffffffff|Load(in, p+24)<<32)&hex(Load(in, p+28)) ^ Highs)
 }
 
-// putGUID copies 36 characters behind their length.
+// putGUID copies 36 characters after their length.
 func putGUID(in unsafe.Pointer, p int, arena unsafe.Pointer, o int) int {
 	Put(arena, o, 72)
 	Store(arena, o+1, Load(in, p))
@@ -534,7 +534,7 @@ func copied(in unsafe.Pointer, p int, arena unsafe.Pointer, q int, all, flip, st
 	return p + n, q + n, all | x, m
 }
 
-// quoted copies the text of a string of JSON, up to its end, to q. It returns the places behind it, and all bytes
+// quoted copies the text of a string of JSON, up to its end, to q. It returns the places after it, and all bytes
 // or'ed; at a byte that is not for us it stops, and q is 0.
 func quoted(plain, in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, int, uint64) {
 	all := uint64(0)
@@ -609,7 +609,7 @@ func entity(x uint64) (uint64, int) {
 	return 0, 0
 }
 
-// texts copies a text to o, behind its length. It returns the places behind both texts; -1 and why not.
+// texts copies a text to o, after its length. It returns the places after both texts; -1 and why not.
 func texts(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	q := 0
 	all := uint64(0)
@@ -640,7 +640,7 @@ func texts(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o i
 	return p, q
 }
 
-// amount reads a number and writes it at o. It returns the places behind both; -1 and why not.
+// amount reads a number and writes it at o. It returns the places after both; -1 and why not.
 func amount(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	negative := 0
 	if Byte(in, p) == '-' {
@@ -691,7 +691,7 @@ func amount(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o 
 	return p, o + 8
 }
 
-// other reads a value of the kinds that are neither texts nor numbers and writes it at o. It returns the places behind
+// other reads a value of the kinds that are neither texts nor numbers and writes it at o. It returns the places after
 // both; -1 and why not.
 func other(s *Row, kind int, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	if kind == Moment {
@@ -824,7 +824,7 @@ func blocked(s *Row, e *Entry) int {
 	return AtEnd
 }
 
-// value reads a value and writes it at o. It returns the places behind both; -1 and why not.
+// value reads a value and writes it at o. It returns the places after both; -1 and why not.
 func value(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	if e.Kind <= Marked {
 		p, o = texts(s, e, in, p, arena, o)
@@ -841,7 +841,7 @@ func value(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o i
 	return p, o
 }
 
-// closed goes behind what closes the value before p; -1: it does not stand there.
+// closed goes past what closes the value before p; -1: it does not stand there.
 func closed(e *Entry, in unsafe.Pointer, p int) int {
 	touch(e)
 	if unlike(in, p, &e.Close, ^uint64(0)) != 0 {
@@ -850,7 +850,7 @@ func closed(e *Entry, in unsafe.Pointer, p int) int {
 	return p + e.Close.Size
 }
 
-// nothing writes what stands for a column whose Null stands in the text, and returns the place behind it; -1: it must
+// nothing writes what stands for a column whose Null stands in the text, and returns the place after it; -1: it must
 // not be null.
 func nothing(e *Entry, arena unsafe.Pointer, o int) int {
 	if e.Empty != 0 {
@@ -866,7 +866,7 @@ func nothing(e *Entry, arena unsafe.Pointer, o int) int {
 }
 
 // bareNull reads null in the place of a bare value, which begins as that does, and writes it. It returns the places
-// behind both; -1: it is something else, or must not be null.
+// after both; -1: it is something else, or must not be null.
 func bareNull(s *Row, e *Entry, in, arena unsafe.Pointer) (int, int) {
 	p := s.P - e.Open.Size
 	if unlike(in, p, &e.Null, ^uint64(0xff)) != 0 {
@@ -995,7 +995,7 @@ func goSort(s *Row, start, columns int) int {
 			i++
 			continue
 		}
-		// columns that lie one behind the other, as most do, are copied at once
+		// columns that lie one after the other, as most do, are copied at once
 		from := int(Load(spans, i*16))
 		end := from
 		by := p - shift - from

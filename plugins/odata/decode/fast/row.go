@@ -8,7 +8,7 @@ const MarkSize = 8 * markWords
 
 const markWords = 10
 
-// Mark is a short text to be compared whole: Parts are words of it, each with what of it counts behind it. Bias is not
+// Mark is a short text to be compared whole: Parts are words of it, each with what of it counts after it. Bias is not
 // 0 for texts that are longer than [MarkSize], and while there is none.
 type Mark struct {
 	Bias  uint64
@@ -59,7 +59,7 @@ const (
 // Entry is one thing that may stand in a row: a property, something to be passed, the end. All its fields have eight
 // bytes, since assembly reads them; what each member needs stands together at the end, for the processor's cache.
 type Entry struct {
-	// Candidate came behind it lately instead of Next, Times times running. A guess is changed when another was right
+	// Candidate came after it lately instead of Next, Times times running. A guess is changed when another was right
 	// three times running: a page without its nulls must not spoil the order.
 	Candidate *Entry
 	Times     int
@@ -74,9 +74,9 @@ type Entry struct {
 	Scale     int
 	Limit     uint64
 	// Open is all that stands in front of the value: in JSON separator, name, colon, the quote and the beginning that
-	// all values have, as of points in time; in Atom white space and the start tag. Close is what stands behind it.
+	// all values have, as of points in time; in Atom white space and the start tag. Close is what stands after it.
 	Close, Open Mark
-	// Next is the entry expected behind it, never nil.
+	// Next is the entry expected after it, never nil.
 	Next *Entry
 	// Bare is 1 for numbers and booleans of JSON without quotes, which end at a comma or at the row's end.
 	Bare int
@@ -111,7 +111,7 @@ type Row struct {
 	Optionals unsafe.Pointer
 	// Powers, Exact and Plain are the tables of this package.
 	Powers, Exact, Plain unsafe.Pointer
-	// Table has Mask+1 places for entries, each at the hash of its name or behind it; the row's end has no name.
+	// Table has Mask+1 places for entries, each at the hash of its name or after it; the row's end has no name.
 	Table unsafe.Pointer
 	Mask  uint64
 	// Size is the number of bytes of a text that wants its length written.
@@ -154,14 +154,14 @@ func (r *Row) Given(column int) bool {
 	return o >= 0
 }
 
-// Done notes that a column was written, from r.O to o, with its text up to p: what comes behind it is next.
+// Done notes that a column was written, from r.O to o, with its text up to p: what comes after it is next.
 func (r *Row) Done(p, o int) {
 	done(r, r.Entry.Column, r.O, o)
 	r.P, r.O = p, o
 	r.Before, r.Entry = r.Entry, r.Entry.Next
 }
 
-// Closed tells whether what closes the value of Entry stands at P, and goes behind it.
+// Closed reports whether what closes the value of Entry stands at P, and goes past it.
 func (r *Row) Closed() bool {
 	if unlike(r.In, r.P, &r.Entry.Close, ^uint64(0)) != 0 {
 		return false
@@ -184,12 +184,12 @@ const (
 	Missed
 	// OddValue: the value of Entry at P is for somebody else; nothing was written at O.
 	OddValue
-	// OddMember: the member at P, behind the text in front of it, is to be passed and is not as its template.
+	// OddMember: the member at P, after the text in front of it, is to be passed and is not as its template.
 	OddMember
 	// OddRow: the plain parser must read the row.
 	OddRow
-	// Unsealed: a text of Size bytes stands at O behind the branch number and Width bytes for its length, which is
-	// wrong; P is behind it, and [Row.Closed] has to be asked.
+	// Unsealed: a text of Size bytes stands at O after the branch number and Width bytes for its length, which is
+	// wrong; P is after it, and [Row.Closed] has to be asked.
 	Unsealed
 	// Cut: the text at P, amid a value, has ended, or holds a 0.
 	Cut
@@ -200,5 +200,5 @@ var exact = [23]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e
 	1e18, 1e19, 1e20,
 	1e21, 1e22}
 
-// plain is what stands behind a backslash in JSON, 0 for what does not.
+// plain is what stands after a backslash in JSON, 0 for what does not.
 var plain = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}

@@ -2,7 +2,7 @@
 // on eight bytes at once, and a few loops that are written in Wasm assembly, each with a twin in Go for other machines.
 //
 // Nothing here checks bounds. Texts to be read are followed by [Room] zero bytes, where every scan stops: 0 is illegal
-// in both formats. What is written to must have [Room] bytes behind what is needed.
+// in both formats. What is written to must have [Room] bytes after what is needed.
 package fast
 
 import "unsafe"
