@@ -29,7 +29,7 @@ func TestRowsOverTheLimitAreRefused(t *testing.T) {
 		out, err := decodePieces(c.d, []byte(c.doc), cuts{size: 64 << 10}, nil)
 		var e *PageError
 		if !errors.As(err, &e) || e.Row != 1 || !strings.Contains(e.Expected, strconv.Itoa(maxRow)+" bytes") ||
-			 len(out.Rows) != 1 {
+			len(out.Rows) != 1 {
 			t.Errorf("expected one row, then the limit, found %d rows and %v", len(out.Rows), err)
 		}
 	}

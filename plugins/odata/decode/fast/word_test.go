@@ -113,8 +113,8 @@ func TestStops(t *testing.T) {
 		s    *Stops
 		stop func(c byte) bool
 	}{
-		"JSON":       {&JSONText, func(c byte) bool { return c < 0x20 || c == '"' || c == '\\' }},
-		"Atom":       {&Stops{Ones * 0x06, Ones * 0x21, Ones * '<'},
+		"JSON": {&JSONText, func(c byte) bool { return c < 0x20 || c == '"' || c == '\\' }},
+		"Atom": {&Stops{Ones * 0x06, Ones * 0x21, Ones * '<'},
 			func(c byte) bool { return c < 0x20 || c == '&' || c == '<' }},
 		"skip":       {&AtomSkip, func(c byte) bool { return c == 0 || c == '<' }},
 		"quoted":     {&AtomQuoted, func(c byte) bool { return c < 0x20 || c == '"' || c == '<' }},
