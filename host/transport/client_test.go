@@ -849,7 +849,7 @@ func TestRefusalsThatBringASession(t *testing.T) {
 			w.Header().Set("x-csrf-token", token)
 		case token:
 			if writes++; writes%50 == 0 {
-				clear(sessions) // the server is started anew
+				clear(sessions) // the server is started again
 			}
 			w.WriteHeader(201)
 		default:

@@ -75,7 +75,7 @@ func TestCookiesAreBounded(t *testing.T) {
 	}
 }
 
-// Who reads the cookies while a session begins anew with the answer that ended the one before finds those of one of the
+// Who reads the cookies while a session begins again with the answer that ended the one before finds those of one of the
 // two, not none.
 func TestNewSessionWithinAnAnswer(t *testing.T) {
 	var j jar

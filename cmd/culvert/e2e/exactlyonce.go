@@ -425,7 +425,7 @@ func Rounds() int {
 }
 
 // Holdup is a service whose answers stop in the middle of a feed's body, at a number of bytes since the last stop,
-// until it is told to go on: the moment to kill the one who reads.
+// until it is asked to go on: the moment to kill the one who reads.
 type Holdup struct {
 	Inner http.Handler
 

@@ -103,7 +103,7 @@ func Scrape(t *testing.T, address string) map[string]float64 {
 // that are slow. What it might wait for lasts an hour.
 const stopsWithin = 50 * time.Second
 
-// maxMemory is the most that a worker may have in memory beside hostile plugins.
+// maxMemory is the most that a worker may have in memory next to hostile plugins.
 const maxMemory = 1 << 30
 
 // highWater is the most memory that a process had so far, 0 where the system does not tell.

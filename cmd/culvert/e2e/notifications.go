@@ -93,7 +93,7 @@ func (c *Command) Equals(p *Place, s *service.Service, topic, when string) {
 	})
 }
 
-// Soaking tells whether the long forms are asked for.
+// Soaking says whether the long forms are asked for.
 func Soaking() bool { return os.Getenv("CULVERT_SOAK") != "" }
 
 // OneOf is the first of two where the long form is asked for.

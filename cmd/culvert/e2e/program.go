@@ -167,7 +167,7 @@ type Place struct {
 	T       *testing.T
 	Dir     string
 	Data    string
-	Environ []string // of commands, beside the test's own
+	Environ []string // of commands, next to the test's own
 }
 
 func NewPlace(t *testing.T) *Place {
@@ -296,7 +296,7 @@ func (p *Place) StartFor(limit time.Duration, args ...string) *Command {
 }
 
 // patient are options that give each call of our plugins more time than it has by default, which counts where nothing
-// is ready to use the processor for a second; a test's own options come behind.
+// is ready to use the processor for a second; a test's own options come after.
 func patient() (options []string) {
 	for _, name := range []string{"odata-source", "odata-sink", "smt"} {
 		options = append(options, "--set", "plugin."+name+".limits.call.ms=60000")

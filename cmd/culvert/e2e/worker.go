@@ -54,7 +54,7 @@ func (p *Place) FollowsWith(plugins, folder string, lines ...string) *Followed {
 	return f
 }
 
-// Replaced writes a file beside its place and renames it.
+// Replaced writes a file next to its place and renames it.
 func (f *Followed) Replaced(name string, lines ...string) {
 	f.Place.T.Helper()
 	path := f.File(filepath.Join(filepath.Dir(name), "."+filepath.Base(name)), lines...)

@@ -40,7 +40,7 @@ func parseMark(token string) (m mark, ok bool) {
 	return mark{n, life}, err1 == nil && err2 == nil
 }
 
-// tracks tells whether a feed is one whose changes are tracked, and whether the client asked for that.
+// tracks says whether a feed is one whose changes are tracked, and whether the client asked for that.
 func (x *exchange) tracks(src source) (tracked, asked bool) {
 	asked = prefers(x.r.Header.Get("Prefer"), "odata.track-changes")
 	if src.navigation != nil || x.query.filter != "" && x.sw.Delta != "links" {

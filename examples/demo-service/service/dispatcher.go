@@ -135,7 +135,7 @@ func (d *dispatcher) strike(name string) error {
 	return fmt.Errorf("expected one of %q, found %q", names, name)
 }
 
-// gone tells whether the server has been killed since the errand began, by this very errand perhaps.
+// gone says whether the server has been killed since the errand began, by this very errand perhaps.
 func (d *dispatcher) gone(e *errand) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -146,7 +146,7 @@ func (x *exchange) dropped() bool {
 	return false
 }
 
-// writes tells whether this is a request from outside that may write, and not one inside of a batch.
+// writes says whether this is a request from outside that may write, and not one inside of a batch.
 func (x *exchange) writes() bool {
 	_, inside := x.w.(*part)
 	return !inside && x.method != http.MethodGet && x.method != http.MethodHead
@@ -163,7 +163,7 @@ func (x *exchange) interfere() {
 	x.refuse()
 }
 
-// locked tells whether another user has the entity; who asks has to come again.
+// locked says whether another user has the entity; who asks has to come again.
 func (x *exchange) locked(t *table) *fault {
 	if !x.service.hits(x.sw.EnqueueLocks) {
 		return nil
@@ -173,7 +173,7 @@ func (x *exchange) locked(t *table) *fault {
 		message: "Object of " + t.name + " is locked by user SMITH"}
 }
 
-// matched tells whether the switch match concerns this request.
+// matched says whether the switch match concerns this request.
 func (x *exchange) matched() bool {
 	return x.sw.Match == "" || strings.Contains(x.method+" "+x.r.URL.RequestURI(), x.sw.Match)
 }

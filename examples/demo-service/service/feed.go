@@ -249,7 +249,7 @@ func truth(b bool) int {
 	return 0
 }
 
-// pageLimit is the number of rows after which this feed ends, 0: none; linked tells whether a next link follows.
+// pageLimit is the number of rows after which this feed ends, 0: none; linked says whether a next link follows.
 func (x *exchange) pageLimit() (limit int, linked bool) {
 	limit, linked = x.sw.PageSize, true
 	if wanted := preferredPage(x.r.Header.Get("Prefer")); wanted > 0 && (limit == 0 || wanted < limit) {
@@ -424,7 +424,7 @@ func keyToken(key []value) string {
 	return string(b)
 }
 
-// inner writes the rows of an expanded collection and gives the link behind its first page.
+// inner writes the rows of an expanded collection and gives the link after its first page.
 func (x *exchange) inner(e *expansion, s *shape, parent *row, write func(child *row)) (next string) {
 	rows := 0
 	var last []value

@@ -81,7 +81,7 @@ func (p *filterParser) and() (*expression, error) {
 	return left, err
 }
 
-// operand skips the operator and reads what stands behind it.
+// operand skips the operator and reads what stands after it.
 func (p *filterParser) operand(parse func() (*expression, error)) (*expression, error) {
 	if err := p.next(); err != nil {
 		return nil, err

@@ -30,7 +30,7 @@ func (e *jsonEncoder) begin(_ *shape, _ string, count int) {
 	e.b = append(e.b, '[')
 }
 
-// count stands before the results in SAP's answers and behind them in Microsoft's.
+// count stands before the results in SAP's answers and after them in Microsoft's.
 func (e *jsonEncoder) count() {
 	if e.counted >= 0 {
 		if !e.x.mount.sap {

@@ -334,7 +334,7 @@ func appendBase64(b, raw []byte) []byte {
 	return base64.StdEncoding.AppendEncode(b, raw)
 }
 
-// fits tells whether a decimal has at most so many digits before and behind the point.
+// fits says whether a decimal has at most so many digits before and after the point.
 func fits(text []byte, precision, scale int) bool {
 	r, ok := new(big.Rat).SetString(string(text))
 	if !ok {

@@ -32,7 +32,7 @@ func (x *exchange) disturb(sel *selection) *fault {
 	return nil
 }
 
-// again counts the visits of this address and tells whether it was asked for before.
+// again counts the visits of this address and says whether it was asked for before.
 func (x *exchange) again() bool {
 	s := x.service
 	s.mu.Lock()

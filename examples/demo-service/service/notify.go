@@ -142,7 +142,7 @@ func (p *pushes) run(s *Service) {
 	}
 }
 
-// Pushed tells whether all changes so far were told.
+// Pushed says whether all changes so far were sent.
 func (s *Service) Pushed() bool {
 	s.pushes.mu.Lock()
 	defer s.pushes.mu.Unlock()
@@ -163,7 +163,7 @@ func (s *Service) deliver(one *push, sw *Switches) {
 	s.book.note(func(l *Ledger) { l.Undelivered++ })
 }
 
-// send sends once; it tells whether the listener has taken it.
+// send sends once; it says whether the listener has taken it.
 func (s *Service) send(one *push, sw *Switches, body []byte, poke string) bool {
 	address := one.address
 	if rest, ok := strings.CutPrefix(address, channelPrefix); ok {

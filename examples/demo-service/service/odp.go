@@ -14,7 +14,7 @@ import (
 // DeltaLinksOf… with the tokens that can still be asked for, and the functions SubscribedTo… and TerminateDeltasFor…. A
 // GET of the set with Prefer: odata.track-changes opens the subscription of its user and begins a job that reads
 // everything; each such GET begins another. A token gives the changes since, as rows with ODQ_CHANGEMODE (C, U, D) and
-// ODQ_ENTITYCNTR: -1 for images before a change, 1 for those behind. Asking for a token says that what came before has
+// ODQ_ENTITYCNTR: -1 for images before a change, 1 for those after. Asking for a token says that what came before has
 // arrived: older ones are answered with SAP's error 536 from then on.
 //
 // Assumption: a token of a later request is higher; what 536 looks like on the wire no document says.
@@ -359,7 +359,7 @@ func (x *exchange) odpDelta(s *odpSource, from, to, at int) *fault {
 		})
 }
 
-// odpFeed writes a page of rows; skip makes the token of the next page, token that of the changes behind the last one.
+// odpFeed writes a page of rows; skip makes the token of the next page, token that of the changes after the last one.
 func (x *exchange) odpFeed(s *odpSource, rows []*row, at int, skip func(at int) string, token func() string) *fault {
 	shape, f := newShape(s.facts, x.query.selected, nil, x.sw.Hide)
 	if f != nil {

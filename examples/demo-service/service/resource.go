@@ -156,7 +156,7 @@ func (n *navigation) one(child *row) *row {
 	return n.target.find(key)
 }
 
-// related tells whether child belongs to parent.
+// related says whether child belongs to parent.
 func (n *navigation) related(parent, child *row) bool {
 	for i, f := range n.join.foreign {
 		if v := &child.values[f]; v.null || mustCompare(v, &parent.values[i]) != 0 {

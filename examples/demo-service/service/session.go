@@ -141,7 +141,7 @@ type users struct {
 	failures map[string]int
 }
 
-// check tells whether a password is right and its user not locked.
+// check says whether a password is right and its user not locked.
 func (u *users) check(user string, right bool, lockAfter int) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()

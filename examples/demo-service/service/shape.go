@@ -67,7 +67,7 @@ func newShape(t *table, selected, expanded []string, hidden string) (*shape, *fa
 	return s, nil
 }
 
-// hides tells whether a list such as Products/UnitPrice,Orders/Freight has a property.
+// hides says whether a list such as Products/UnitPrice,Orders/Freight has a property.
 func hides(list, set, name string) bool {
 	return list != "" && slices.Contains(strings.Split(list, ","), set+"/"+name)
 }

@@ -43,7 +43,7 @@ type Switches struct {
 
 	NoBatch    bool // no-batch: $batch is not there
 	BatchLimit int  // batch-limit: bytes of a batch above which the server in front answers 413; 0: 16 MB
-	// batch-stop: what stands behind the first part of a batch that fails is not done, and its answers are missing
+	// batch-stop: what stands after the first part of a batch that fails is not done, and its answers are missing
 	BatchStop  bool
 	Changesets string // changesets: any (default) or one: changesets of several operations are refused
 	// refuse-match: If-Match for an entity without an ETag is 400, as services of WCF answer it
@@ -85,7 +85,7 @@ type Switches struct {
 	LoseAnswer    int           // lose-answer: so many next writes are applied and the connection then dropped
 	SlowFirstByte time.Duration // slow-first-byte: wait before each answer
 	Drip          time.Duration // drip: wait before each kilobyte of an answer
-	// repeat-pages: so many next links behind the first page lead to the page on which they stand
+	// repeat-pages: so many next links after the first page lead to the page on which they stand
 	RepeatPages int
 	// hide: properties, such as Products/UnitPrice, that the service doesn't have, with commas between them
 	Hide      string
@@ -247,7 +247,7 @@ func SwitchNames() []string {
 
 // ActionNames are the names that Service.Set takes for what happens at once: expire-sessions ends all sessions, as a
 // time-out does; expire-tokens makes all delta tokens so far unknown; unlock-users makes locked users try again;
-// kill-server kills the server of that name, and starts it anew without any session.
+// kill-server kills the server of that name, and starts it again without any session.
 func ActionNames() []string {
 	return []string{"expire-sessions", "unlock-users", "kill-server", "expire-tokens"}
 }

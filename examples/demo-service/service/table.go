@@ -198,7 +198,7 @@ func (c *cursor) seek(key []value) {
 	c.at, c.born, c.epoch = c.table.search(key), c.table.searchBorn(key), c.table.epoch
 }
 
-// seekBehind moves behind the row with this full key, whether it still exists or not.
+// seekBehind moves after the row with this full key, whether it still exists or not.
 func (c *cursor) seekBehind(key []value) {
 	c.table.mu.RLock()
 	defer c.table.mu.RUnlock()
@@ -234,7 +234,7 @@ func (c *cursor) skip(n int) {
 	c.epoch = t.epoch
 }
 
-// next makes the following row current; false behind the last one.
+// next makes the following row current; false after the last one.
 func (c *cursor) next() bool {
 	t := c.table
 	t.mu.RLock()

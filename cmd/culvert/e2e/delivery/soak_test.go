@@ -67,7 +67,7 @@ func TestSoakToldUnderLoad(t *testing.T) {
 }
 
 // T8: many notifications come during a load. Their sender's queue is empty before the load goes on, and they come to a
-// few requests for changes; as many more come to nobody while the worker is down, and are told again.
+// few requests for changes; as many more come to nobody while the worker is down, and are notified again.
 func TestSoakNotificationsAmidALoad(t *testing.T) {
 	t.Parallel()
 	p, worker, port := e2e.Subscribing(t)

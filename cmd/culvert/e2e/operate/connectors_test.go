@@ -37,7 +37,7 @@ func TestConnectorsCommand(t *testing.T) {
 	}
 	file := p.File("customers.properties", e2e.Source("customers", address, "Customers")...)
 	culvert(0, "customers is made", "connectors", "apply", file)
-	// Rows are told by Culvert's figures.
+	// Rows are counted by Culvert's figures.
 	f.Eventually("its rows", func() bool {
 		var states []struct {
 			Rows   *float64

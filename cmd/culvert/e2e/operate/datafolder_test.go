@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
-// A data folder is one worker's. What only reads goes on beside it, and a worker that is killed leaves nothing in the
+// A data folder is one worker's. What only reads goes on next to it, and a worker that is killed leaves nothing in the
 // next one's way.
 func TestSecondWorkerOnADataFolder(t *testing.T) {
 	t.Parallel()

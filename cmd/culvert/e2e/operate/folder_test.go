@@ -83,7 +83,7 @@ func TestFormsOfConnectorFiles(t *testing.T) {
 	p.MustOnce(again)
 }
 
-// A folder in which half of the files are bad: the others run, and everybody who asks is told which file is bad, and
+// A folder in which half of the files are bad: the others run, and everybody who asks learns which file is bad, and
 // why.
 func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	t.Parallel()

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
-// Fifty connectors, each with a transform, beside a bound of the plugins' memory that lets in one of them at a time:
+// Fifty connectors, each with a transform, next to a bound of the plugins' memory that lets in one of them at a time:
 // all finish, and each row of each is there once.
 func TestFiftyConnectorsTakeTurnsForMemory(t *testing.T) {
 	t.Parallel()

@@ -27,7 +27,7 @@ func TestOperate(t *testing.T) {
 	lock(t, guarded)
 	taker, refusing := e2e.Demo(t, service.Options{Rows: 1, Switches: service.Switches{Match: "POST", Status: 400,
 		StatusCount: 1_000_000}})
-	// A fault of the service: its words are told, the transaction's id among them.
+	// A fault of the service: its words are shown, the transaction's id among them.
 	s.Set("match", "Customers")
 	s.Set("status", "500")
 	s.Set("status-count", "1")
@@ -85,7 +85,7 @@ func TestOperate(t *testing.T) {
 	})
 	c.Arrives(p, "Customers", 182)
 
-	// Refused logons: they are told, and tried again when somebody says so, who has unlocked the user.
+	// Refused logons: they are shown, and tried again when somebody says so, who has unlocked the user.
 	f.Await("beside", "fails", func(s connect.Status) bool {
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
 	})

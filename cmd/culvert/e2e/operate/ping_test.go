@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/host/porttest"
 )
 
-// Nobody waits through ten retries to be told that a port is closed: a command asks once.
+// Nobody waits through ten retries to learn that a port is closed: a command asks once.
 func TestPingToAClosedPort(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)

@@ -156,7 +156,7 @@ func (c *randomCaller) call() {
 		Code    int `json:"error_code"`
 		Message string
 	}
-	// Who has to wait for long is told so, on a slow machine.
+	// Who has to wait for long learns so, on a slow machine.
 	if r.StatusCode >= 500 && route != "/health" && !(r.StatusCode == 500 && (method == "HEAD" ||
 		json.Unmarshal(answer, &failure) == nil && failure.Code == 500 && ownFailures.MatchString(failure.Message))) {
 		c.t.Errorf("%s: found %d %.300s", what, r.StatusCode, answer)

@@ -48,7 +48,7 @@ func (e *eavesdropper) took() []string {
 }
 
 // A secret that is stored goes nowhere else than the stored configuration sends it, whichever way REST is asked: by a
-// check, by PUT with what stands for it, by PATCH of what is beside it. The answer names the secret that is missing.
+// check, by PUT with what stands for it, by PATCH of what is next to it. The answer names the secret that is missing.
 func TestStoredSecretsGoNowhereElse(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)

@@ -36,7 +36,7 @@ type edited struct {
 }
 
 // sound writes a sound file that differs from the last one: in a setting of the client, one for which tasks are made
-// anew, or a comment.
+// again, or a comment.
 func (e *edited) sound() {
 	e.edits++
 	lines := slices.Clone(e.lines)

@@ -58,7 +58,7 @@ func TestPluginsCheck(t *testing.T) {
 			}
 		})
 	}
-	// Limits are those of the worker's settings, and wrong ones are told.
+	// Limits are those of the worker's settings, and wrong ones are named.
 	all := filepath.Join(t.TempDir(), "all.wasm")
 	e2e.NoError(t, os.WriteFile(all, files["all"].module, 0o600))
 	for _, c := range []struct {

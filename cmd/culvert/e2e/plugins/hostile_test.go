@@ -189,7 +189,7 @@ func TestHostilePlugins(t *testing.T) {
 	p.Orders(rows, func(int) bool { return false })
 }
 
-// A worker is told to end while the engine is within a function, and nothing that it does not need has held it up.
+// A worker is asked to end while the engine is within a function, and nothing that it does not need has held it up.
 func TestStopWhileCompiling(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {

@@ -18,7 +18,7 @@ import (
 )
 
 // swappedRows are so many orders that their details, at swappedRate rows a second, last for a hundred swaps. That is
-// the most that the service hands out; how many came is told at the end and not judged, since it is the machine's.
+// the most that the service hands out; how many came is logged at the end and not judged, since it is the machine's.
 const swappedRows, swappedRate = 1_600_000, 20_000
 
 // paced hands out the pages of a set at a rate.

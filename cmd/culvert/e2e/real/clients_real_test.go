@@ -166,7 +166,7 @@ func (c *restClients) testCLI(t *testing.T) {
 	c.Eventually("it to be gone", func() bool { return len(c.Names()) == 0 })
 }
 
-// kafka-connect-healthcheck 0.3.0: it is a server beside the worker.
+// kafka-connect-healthcheck 0.3.0: it is a server next to the worker.
 func (c *restClients) testHealthcheck(t *testing.T) {
 	port := freePort(t)
 	ctx, cancel := context.WithCancel(context.Background())

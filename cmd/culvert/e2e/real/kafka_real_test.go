@@ -255,7 +255,7 @@ func (k *kafkaPeer) testCompressed(t *testing.T) {
 	}
 }
 
-// A real Connect worker takes our offsets for its own: it shows them over REST, and when it resets them we load anew.
+// A real Connect worker takes our offsets for its own: it shows them over REST, and when it resets them we load again.
 func (k *kafkaPeer) testWorker(t *testing.T) {
 	port, dir := freePort(t), t.TempDir()
 	more := k.File("connect-worker.properties", "offset.storage.topic=connect-offsets")
@@ -328,7 +328,7 @@ func (k *kafkaPeer) keys(t *testing.T, topic string) (keys, records int) {
 	return len(seen), records
 }
 
-// A worker that is killed in the middle of its pages loses nothing, and repeats what lies behind the last stored offset
+// A worker that is killed in the middle of its pages loses nothing, and repeats what lies after the last stored offset
 // only.
 func (k *kafkaPeer) testKilled(t *testing.T) {
 	s, address := e2e.Demo(t, service.Options{Rows: 3000, PageSize: 50,

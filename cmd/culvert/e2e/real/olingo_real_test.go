@@ -75,7 +75,7 @@ func TestRealOlingo(t *testing.T) {
 	}
 	produceTo(t, broker.Addr(), gone...)
 	for _, batch := range []string{"0", "1"} {
-		// Each mode writes what it can be known by; rows are gone before upserts and inserts, which make them anew.
+		// Each mode writes what it can be known by; rows are gone before upserts and inserts, which make them again.
 		for _, mode := range []string{"update", "merge", "patch", "delete", "upsert", "delete", "insert"} {
 			name := mode + batch
 			lines := []string{to, "sap.odata.enable.batch=" + batch, "sap.odata.operation.mode=" + mode}

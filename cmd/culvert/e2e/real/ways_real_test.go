@@ -294,7 +294,7 @@ func (w *ways) testStores(t *testing.T) {
 	}
 }
 
-// Who shows no certificate, one that nobody knows, or does not know the server, is told so, and which setting mends it.
+// Who shows no certificate, one that nobody knows, or does not know the server, learns so, and which setting mends it.
 func (w *ways) testUnknown(t *testing.T) {
 	p := e2e.NewPlace(t)
 	trust := []string{"sap.odata.truststore.location=" + filepath.Join(e2e.Stores(t), "trust.jks"),
@@ -306,7 +306,7 @@ func (w *ways) testUnknown(t *testing.T) {
 	if n := w.requests(t, `^`+w.mutual+` NONE `); n != 1 {
 		t.Errorf("nginx refused %d requests without a certificate, expected one", n)
 	}
-	// OpenSSL's own server refuses in the handshake, which TLS 1.3 tells behind it.
+	// OpenSSL's own server refuses in the handshake, which TLS 1.3 tells after it.
 	for _, version := range []string{"-tls1_2", "-tls1_3"} {
 		port := freePort(t)
 		ctx, cancel := context.WithCancel(context.Background())

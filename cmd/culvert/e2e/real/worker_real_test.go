@@ -26,7 +26,7 @@ import (
 type besideWorkers struct {
 	real, own replaytest.Worker
 	wanted    map[string][]replaytest.Kind // differences
-	// skip: the last call was wanted to be answered otherwise here, and what is waited for behind it does not come.
+	// skip: the last call was wanted to be answered otherwise here, and what is waited for after it does not come.
 	skip     bool
 	compared int
 }
@@ -117,7 +117,7 @@ func send(w *replaytest.Worker, s *replaytest.Step) (replaytest.Answer, error) {
 	}
 }
 
-// isMomentary tells whether an answer speaks of a moment, as one of a worker that has not seen its own last change.
+// isMomentary says whether an answer speaks of a moment, as one of a worker that has not seen its own last change.
 func isMomentary(a replaytest.Answer) bool {
 	text := fmt.Sprint(a.Body)
 	return (a.Status == 409 || a.Status == 500) && (strings.Contains(text, "rebalance") ||

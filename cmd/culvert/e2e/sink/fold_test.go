@@ -308,7 +308,7 @@ func (f *folding) judge() {
 			letters[value.ShipName] = true
 		}
 	})
-	// A run that is killed between a letter and the commit behind it sends the letter again.
+	// A run that is killed between a letter and the commit after it sends the letter again.
 	if again > 0 && f.runs == 1 {
 		f.T.Errorf("%d dead letters came twice in a single run", again)
 	}

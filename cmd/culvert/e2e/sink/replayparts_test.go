@@ -219,7 +219,7 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 }
 
 // A letter is left, too, that is older than one of its key which was sent before it: letters stand in the order in
-// which they were refused last, and in partitions beside each other.
+// which they were refused last, and in partitions next to each other.
 func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 	t.Parallel()
 	d := newDocuments(t, 1, nil, []*kgo.Record{{Topic: "said", Key: []byte("k"), Value: []byte(`{"Topic":"old"}`)},

@@ -49,7 +49,7 @@ func heldReplay(t *testing.T, rows int) (d *documents, first *e2e.Command, free 
 	return d, first, free
 }
 
-// A replay beside another process's writes nothing and says why, whichever folder each has; started again, it goes on
+// A replay next to another process's writes nothing and says why, whichever folder each has; started again, it goes on
 // where the other one has ended.
 func TestReplayBesideAnother(t *testing.T) {
 	t.Parallel()

@@ -238,7 +238,7 @@ func TestTombstonesDelete(t *testing.T) {
 	}
 }
 
-// A task that failed goes on where it was when it is started anew: what other lanes wrote meanwhile behind the record
+// A task that failed goes on where it was when it is started again: what other lanes wrote meanwhile after the record
 // that failed is not written twice.
 func TestFailedSinkGoesOn(t *testing.T) {
 	t.Parallel()

@@ -99,7 +99,7 @@ func TestPagesThatBreakOff(t *testing.T) {
 					"break-count": "1000"},
 				Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders"}})
 	}
-	// What comes behind the bad place is there, but the page is no JSON, or no XML.
+	// What comes after the bad place is there, but the page is no JSON, or no XML.
 	readings = append(readings,
 		&e2e.Reading{Name: "json-invalid", Front: e2e.Forged(`"OrderID":10251,`, `"OrderID":10251,,`),
 			Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected ", `found `, "row 3"}},
@@ -390,7 +390,7 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 		}
 	}
 	worker.MustStop()
-	// A connector that asks for what only a refused file could have is told so.
+	// A connector that asks for what only a refused file could have learns so.
 	r := p.Run("run", "--once", "--plugins", dir, "--data", p.Data, p.File("x.properties", "name=x",
 		"connector.class=x"))
 	if r.Code != 2 || !strings.Contains(r.Stderr,

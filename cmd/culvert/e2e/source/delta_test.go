@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
-// writer changes Products until it is told to stop.
+// writer changes Products until it is asked to stop.
 func writer(t *testing.T, address string, seed uint64, stop <-chan struct{}) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	send := func(method, path string, body any) {

@@ -100,14 +100,14 @@ func TestCommandsAtOnce(t *testing.T) {
 }
 
 // One 401 of a password that works, as of an application server that restarts, stops nobody; one that is wrong from now
-// on is sent once more, by 20 connectors, a command beside them and a restart together.
+// on is sent once more, by 20 connectors, a command next to them and a restart together.
 func TestOneRefusalStopsNobody(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	s := service.New(service.Options{Rows: 40, User: "me", Password: e2e.Password, Switches: service.Switches{Status: 401,
 		StatusCount: 0}})
 	// From a poll of the first connector on the password is wrong: all others have just polled and rest for a while, so
-	// that nothing is under way beside it.
+	// that nothing is under way next to it.
 	var armed atomic.Bool
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/Suppliers") && armed.CompareAndSwap(true, false) {

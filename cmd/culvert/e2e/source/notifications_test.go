@@ -14,7 +14,7 @@ import (
 )
 
 // TestSubscriptions: rows that are created, changed and deleted arrive because the service says so, in full mode and in
-// delta mode without a period, whatever form notifications have; twice, behind garbage, and when the worker was killed
+// delta mode without a period, whatever form notifications have; twice, after garbage, and when the worker was killed
 // meanwhile. The subscriptions that there are serve again. One port serves two connectors.
 func TestSubscriptions(t *testing.T) {
 	t.Parallel()

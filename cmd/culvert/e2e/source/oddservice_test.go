@@ -23,12 +23,12 @@ type oddService struct {
 	shrinks int
 	// bare: no links, no counts. deaf: $filter is not heeded.
 	bare, deaf bool
-	// moves is a row that is changed behind the first page, which puts it at the end; 0: none is.
+	// moves is a row that is changed after the first page, which puts it at the end; 0: none is.
 	moves int
-	// circle is the row behind which the next link leads back to the start.
+	// circle is the row after which the next link leads back to the start.
 	circle   int
 	requests int
-	// asked is told of each request, by its number.
+	// asked gets each request, by its number.
 	asked func(number int)
 }
 

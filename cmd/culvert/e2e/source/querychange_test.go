@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 )
 
-// namesOf tells whether what differs is one part, of this name, now.
+// namesOf says whether what differs is one part, of this name, now.
 func namesOf(said, name string) bool {
 	differs, _, _ := strings.Cut(said, ")")
 	_, now, ok := strings.Cut(differs, ", now ")
@@ -24,7 +24,7 @@ func namesOf(said, name string) bool {
 }
 
 // TestChangedQuery: a stored delta link is not gone on from with another filter, client, host or user, and the message
-// names which; query.change = reload reads the set anew, and the topic equals the service again (T10).
+// names which; query.change = reload reads the set again, and the topic equals the service again (T10).
 func TestChangedQuery(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)

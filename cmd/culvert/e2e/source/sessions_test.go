@@ -139,7 +139,7 @@ func TestKilledApplicationServersThatHadWritten(t *testing.T) {
 }
 
 // T3, without REST's validations and automatic restarts: a wrong password of 20 connectors is sent once, by whichever
-// of them, by commands beside them and after a restart; another one in its file has all of them go on.
+// of them, by commands next to them and after a restart; another one in its file has all of them go on.
 func TestWrongPasswordLocksNobody(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)

@@ -12,7 +12,7 @@ import (
 
 // unsound is a service that takes $orderby and ignores it, and heeds $filter: going by key hides its row 150, which its
 // count shows at the end. Requests 1 to 5 are the first page, the question for two keys, two pages by key and the
-// question for the count; with the sixth the set is read anew.
+// question for the count; with the sixth the set is read again.
 func unsound(asked func(number int)) *oddService {
 	rows := numbers(1, 300)
 	rows = append(append(rows[:149:149], rows[150:]...), 150)
@@ -90,7 +90,7 @@ func (r *reader) came() (came map[int]int, reload []string) {
 	return came, reload
 }
 
-// A load whose rows turn out not to be all, after some were written, begins anew: its rows are marked as a reload, and
+// A load whose rows turn out not to be all, after some were written, begins again: its rows are marked as a reload, and
 // a worker that is killed before or after the verdict ends with all of them.
 func TestKilledBehindAVerdictAtLeastOnce(t *testing.T) {
 	t.Parallel()
@@ -116,7 +116,7 @@ func TestKilledBehindAVerdictAtLeastOnce(t *testing.T) {
 	}
 }
 
-// With exactly-once such a load fails and names the setting by which it begins anew all the same; no row is written
+// With exactly-once such a load fails and names the setting by which it begins again all the same; no row is written
 // twice without it, however often the worker is killed and started.
 func TestKilledBehindAVerdictExactlyOnce(t *testing.T) {
 	t.Parallel()

@@ -12,7 +12,7 @@ import (
 )
 
 // T3: a service locks a user after three failures. Connectors whose tasks go on by themselves, and validations by REST
-// beside them, show it a wrong password once; another one in its file has all of them go on. The long form has 20
+// next to them, show it a wrong password once; another one in its file has all of them go on. The long form has 20
 // connectors and 100 validations.
 func TestSoakWrongPassword(t *testing.T) {
 	t.Parallel()
