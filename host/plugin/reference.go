@@ -26,11 +26,6 @@ func (s *schemas) inside(form wit.Form, b []byte, refuse func(string, ...any) er
 	if form == wit.Dynamic && unmentioned(b) {
 		return nil, nil
 	}
-	return s.walk(form, b, refuse)
-}
-
-// walk is inside for a datum that may mention schemas.
-func (s *schemas) walk(form wit.Form, b []byte, refuse func(string, ...any) error) ([]schemaReference, error) {
 	s.mentions = s.mentions[:0]
 	w := walker{b: b, mentions: s.mentions, ended: s.ended}
 	switch form {

@@ -1,6 +1,10 @@
 package guesttest
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/culvert-project/culvert/host/internal/base/wasm"
+)
 
 // Module is a core module to be put together by hand: for files that no compiler makes.
 type Module struct {
@@ -61,47 +65,37 @@ func (m *Module) Bytes() []byte {
 		if body == nil {
 			body = []byte{0x00}
 		}
-		code := join([]byte{0}, body, []byte{0x0b})
-		bodies = append(bodies, join(number(len(code)), code))
+		bodies = append(bodies, wasm.AppendSized(nil, join([]byte{0}, body, []byte{0x0b})))
 	}
 	if m.MemoryPages >= 0 {
 		exports = append(exports, join(text("memory"), []byte{2, 0}))
 	}
 	out := []byte("\x00asm\x01\x00\x00\x00")
-	out = append(out, section(1, vector(types))...)
-	out = append(out, section(2, vector(imports))...)
-	out = append(out, section(3, vector(functions))...)
+	out = wasm.AppendSection(out, wasm.Types, vector(types))
+	out = wasm.AppendSection(out, wasm.Imports, vector(imports))
+	out = wasm.AppendSection(out, wasm.Functions, vector(functions))
 	if m.MemoryPages >= 0 {
-		out = append(out, section(5, join([]byte{1, 0}, number(m.MemoryPages)))...)
+		out = wasm.AppendSection(out, wasm.Memories, join([]byte{1, 0}, number(m.MemoryPages)))
 	}
-	out = append(out, section(7, vector(exports))...)
+	out = wasm.AppendSection(out, wasm.Exports, vector(exports))
 	if m.Start != nil {
-		out = append(out, section(8, m.Start)...)
+		out = wasm.AppendSection(out, wasm.Start, m.Start)
 	}
-	out = append(out, section(10, vector(bodies))...)
+	out = wasm.AppendSection(out, wasm.Code, vector(bodies))
 	if len(m.Data) > 0 {
-		out = append(out, section(11, join([]byte{1, 0}, constant(m.DataAt), []byte{0x0b}, number(len(m.Data)),
-			m.Data))...)
+		out = wasm.AppendSection(out, wasm.Data, join([]byte{1, 0}, constant(m.DataAt), []byte{0x0b},
+			wasm.AppendSized(nil, m.Data)))
 	}
 	for name, content := range m.Custom {
-		out = append(out, section(0, join(text(name), []byte(content)))...)
+		out = wasm.AppendSection(out, wasm.Custom, join(text(name), []byte(content)))
 	}
 	return out
 }
 
-func section(id byte, content []byte) []byte { return join([]byte{id}, number(len(content)), content) }
-
 func vector(items [][]byte) []byte { return join(number(len(items)), bytes.Join(items, nil)) }
 
-func text(s string) []byte { return join(number(len(s)), []byte(s)) }
+func text(s string) []byte { return wasm.AppendSized(nil, []byte(s)) }
 
 func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
-// number is unsigned LEB128.
-func number(n int) (b []byte) {
-	for n >= 0x80 {
-		b = append(b, byte(n)|0x80)
-		n >>= 7
-	}
-	return append(b, byte(n))
-}
+func number(n int) []byte { return wasm.AppendU32(nil, uint32(n)) }

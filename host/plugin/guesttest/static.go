@@ -3,6 +3,7 @@ package guesttest
 import (
 	"strings"
 
+	"github.com/culvert-project/culvert/host/internal/base/wasm"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon"
 )
@@ -90,14 +91,4 @@ func (i *image) View(ptr, size uint32) ([]byte, bool) {
 }
 
 // constant is the body `i32.const n`.
-func constant(n int) []byte {
-	b := []byte{0x41}
-	for {
-		c := byte(n & 0x7f)
-		n >>= 7
-		if n == 0 && c&0x40 == 0 {
-			return append(b, c)
-		}
-		b = append(b, c|0x80)
-	}
-}
+func constant(n int) []byte { return wasm.AppendSigned([]byte{0x41}, int64(n)) }
