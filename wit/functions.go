@@ -18,7 +18,7 @@ type Host interface {
 	Log(level Level, message string)
 }
 
-// ComponentKind tells what a component is.
+// ComponentKind says what a component is.
 type ComponentKind uint8
 
 const (
@@ -106,7 +106,7 @@ type Changed uint8
 const (
 	// ChangedFail stops the task, which says what differs.
 	ChangedFail Changed = iota
-	// ChangedReload reads the feed anew.
+	// ChangedReload reads the feed again from its start.
 	ChangedReload
 	// ChangedKeep goes on from the stored offset.
 	ChangedKeep
@@ -146,7 +146,7 @@ type Cause struct {
 	Variant
 	Start, More, Poll *Unit
 	Wake              *string
-	// Snapshot is a read of the feed as it is now, beside its offset, under this identification.
+	// Snapshot is a read of the feed as it is now, whatever its offset, under this identification.
 	Snapshot *string
 }
 
@@ -173,7 +173,7 @@ type Step struct {
 // Follow is a request for what a page nests.
 type Follow struct {
 	Request Request
-	// Tolerate are statuses beside 2xx whose answers go to decode like others.
+	// Tolerate are statuses other than 2xx whose answers go to decode like others.
 	Tolerate []uint16
 }
 
@@ -279,7 +279,7 @@ type RecordID struct {
 	Part uint32
 }
 
-// Retry asks for a row to be encoded anew.
+// Retry asks for a row to be encoded again.
 type Retry struct {
 	Hint  string
 	Fault *Fault

@@ -1,7 +1,7 @@
 package wit
 
-// Refuses tells whether a status says by itself that the service has not done what a request asked for, whoever
-// answered: each has a document that says so. All others, success apart, may come from a proxy whose service has done
+// Refuses reports whether a status says by itself that the service has not done what a request asked for, whoever
+// answered: each has a document that says so. All others, except success, may come from a proxy whose service has done
 // it, or are nobody's by document: then only what the service itself says in the answer counts.
 //
 // Left out on purpose:

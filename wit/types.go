@@ -12,7 +12,7 @@ type Setting = Pair
 // Header is an HTTP header.
 type Header = Pair
 
-// FaultKind tells the host what to do about a [Fault].
+// FaultKind says to the host what to do about a [Fault].
 type FaultKind uint8
 
 const (
@@ -27,7 +27,7 @@ const (
 	FaultTransient
 	FaultUnsupported
 	FaultInternal
-	// FaultStale: what open worked out no longer fits; the host abandons the page, opens anew and asks for the same
+	// FaultStale: what open worked out no longer fits; the host abandons the page, opens again and asks for the same
 	// page again.
 	FaultStale
 )
@@ -268,7 +268,7 @@ const (
 	ParameterPrecision = "connect.decimal.precision"
 )
 
-// Form tells how a datum is held in a batch's data.
+// Form says how a datum is held in a batch's data.
 type Form uint8
 
 const (

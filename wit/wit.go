@@ -6,7 +6,7 @@
 //   - names turn from kebab-case to CamelCase; fields and cases keep the order of the contract, because the order is
 //     the layout;
 //   - option<T> is *T (nil: none), list<T> is []T, list<u8> is []byte;
-//   - an enum is a uint8 type with a method Cases that tells how many there are;
+//   - an enum is a uint8 type with a method Cases that says how many there are;
 //   - a variant is a struct whose first field is [Variant], followed by one pointer for each case, of which exactly
 //     one is not nil; a case without payload is a *[Unit], to be set to [Chosen];
 //   - result<T, fault> as a function's result is (T, error), the error being a *[Fault].

@@ -3,7 +3,7 @@
 //
 //	go run ./cmd/native FILE.wasm…
 //
-// writes FILE.native beside each FILE.wasm, unless what is there would be made again.
+// writes FILE.native next to each FILE.wasm, unless what is there would be made again.
 package main
 
 import (
@@ -36,8 +36,8 @@ func compile(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	beside := strings.TrimSuffix(name, ".wasm") + ".native"
-	before, err := os.ReadFile(beside)
+	output := strings.TrimSuffix(name, ".wasm") + ".native"
+	before, err := os.ReadFile(output)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -45,5 +45,5 @@ func compile(ctx context.Context, name string) error {
 	if err != nil || bytes.Equal(code, before) {
 		return err
 	}
-	return os.WriteFile(beside, code, 0o644)
+	return os.WriteFile(output, code, 0o644)
 }

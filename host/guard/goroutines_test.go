@@ -114,7 +114,7 @@ func TestGoroutinesAreGuarded(t *testing.T) {
 	}
 }
 
-// guarded tells whether a function recovers, or a method or function of its package that it is named after.
+// guarded reports whether a function recovers, or a method or function of its package that it is named after.
 func guarded(f ast.Expr, files []*ast.File) bool {
 	if literal, ok := f.(*ast.FuncLit); ok {
 		if len(literal.Body.List) == 1 {
@@ -138,7 +138,7 @@ func guarded(f ast.Expr, files []*ast.File) bool {
 	return false
 }
 
-// recovers tells whether a body defers a recover, before it does anything else but name things, or is one call that
+// recovers reports whether a body defers a recover, before it does anything else but name things, or is one call that
 // ends panics.
 func recovers(body *ast.BlockStmt) (yes bool) {
 	for _, s := range body.List {

@@ -13,13 +13,13 @@ import (
 func TestRecover(t *testing.T) {
 	var log bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&log, nil))
-	var told *Panic
+	var passed *Panic
 	err := func() (err error) {
-		defer Recover(logger, "task orders-0", &err, func(p *Panic) { told = p })
+		defer Recover(logger, "task orders-0", &err, func(p *Panic) { passed = p })
 		panic("a nil map")
 	}()
 	var p *Panic
-	if !errors.As(err, &p) || told != p || p.What != "task orders-0" || !strings.Contains(err.Error(),
+	if !errors.As(err, &p) || passed != p || p.What != "task orders-0" || !strings.Contains(err.Error(),
 		"task orders-0: a mistake in culvert") {
 		t.Errorf("expected a Panic, found %v", err)
 	}
@@ -34,7 +34,7 @@ func TestRecover(t *testing.T) {
 	}
 }
 
-// ended tells whether f ends the process.
+// ended reports whether f ends the process.
 func ended(t *testing.T, f func()) bool {
 	t.Helper()
 	before := exit
@@ -76,9 +76,9 @@ func TestLocks(t *testing.T) {
 	}
 }
 
-// A lock that a panic has left behind is found.
+// A lock that a panic has left is found.
 func TestLockLeftBehind(t *testing.T) {
-	locks.Clear() // those that other tests left behind
+	locks.Clear() // those that other tests left
 	synctest.Test(t, func(t *testing.T) {
 		before := exit
 		defer func() { exit = before }()

@@ -202,7 +202,7 @@ func (w *bodyWriter) whole(instruction ...byte) {
 	w.ops(opEnd)
 }
 
-// copyFunction copies from the end on where the target lies behind the source, so that overlapping pieces do no harm.
+// copyFunction copies from the end on where the target lies after the source, so that overlapping pieces do no harm.
 func (m *rewriter) copyFunction(out []byte) []byte {
 	w, sizeAt := m.function(out)
 	w.outside(localTo)

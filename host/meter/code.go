@@ -19,14 +19,14 @@ const (
 type body struct {
 	// from and to are the whole of it, locals included; code is where the instructions begin.
 	from, code, to int
-	// groups of locals stand from behind the count on; locals counts parameters too.
+	// groups of locals stand after the count; locals counts parameters too.
 	groups, localsAt int
 	locals           uint32
 	// firstLoop and firstEdit are where its own begin. The first of the loops is the body itself.
 	firstLoop, firstEdit int
 	// opens is the loop that the body opens with, 0 without one.
 	opens int32
-	// calls tells whether it calls anything, bulk whether it needs a local for sizes.
+	// calls reports whether it calls anything, bulk whether it needs a local for sizes.
 	calls, bulk bool
 	leaf        bool
 }
@@ -84,7 +84,7 @@ func (m *rewriter) code(n int) {
 	}
 }
 
-// inCode tells whether bodies are being read.
+// inCode reports whether bodies are being read.
 func (m *rewriter) inCode() bool { return m.bodies != nil && len(m.bodies) < len(m.types) }
 
 func (m *rewriter) locals(b *body, params uint32) {
@@ -282,7 +282,7 @@ func (m *rewriter) target(loops []loop) {
 	}
 }
 
-// blockType tells how many values a block takes and leaves.
+// blockType is how many values a block takes and leaves.
 func (m *rewriter) blockType() (params, results uint32) {
 	switch t := m.Signed(33); {
 	case t >= 0:
@@ -301,7 +301,7 @@ func (m *rewriter) blockType() (params, results uint32) {
 	return 0, 1
 }
 
-// miscellaneous reads an instruction behind the prefix 0xfc. small: a small constant was pushed before.
+// miscellaneous reads an instruction after the prefix 0xfc. small: a small constant was pushed before.
 func (m *rewriter) miscellaneous(b *body, start int, small bool, passed *passage) uint64 {
 	sized := func(shift uint32) {
 		b.bulk = true

@@ -42,7 +42,7 @@
 //
 // Because of the import each function that the module defines has an index higher by one, in calls, ref.func, element
 // segments, exports, start and names. Custom sections that name functions by index are dropped: `.debug_*`, `linking`,
-// `reloc.*`, `metadata.code.*`, and what a name section has beside names of the module, functions and locals.
+// `reloc.*`, `metadata.code.*`, and what a name section has in addition to names of the module, functions and locals.
 //
 // Each index of a function, global, local, type and label is compared with the module's own counts first, or an invalid
 // module that names one too many would become valid and could set its own fuel. Beyond that the rewriter does not

@@ -71,7 +71,7 @@ func (p *passage) table(n int) {
 // pop takes values off the stack. Behind a jump nothing is known of it, so that it may seem to hold fewer than none.
 func (p *passage) pop(n int) { p.height = max(0, p.height-n) }
 
-// heights says by how many values instructions with nothing but a number behind them change the stack.
+// heights says by how many values instructions with nothing but a number after them change the stack.
 var heights = func() (t [256]int8) {
 	set := func(by int8, from, to int) {
 		for i := from; i <= to; i++ {
@@ -94,7 +94,7 @@ var heights = func() (t [256]int8) {
 	return t
 }()
 
-// miscHeight is the same for what stands behind the prefix 0xfc.
+// miscHeight is the same for what stands after the prefix 0xfc.
 func miscHeight(op uint32) int {
 	switch {
 	case op < 8, op == 9, op == 13:

@@ -62,7 +62,7 @@ func shapes() map[string]shape {
 		}
 	}
 	return map[string]shape{
-		"loops behind each other": {0, func(n int) []byte { return repeat(turn, n) }},
+		"loops after each other": {0, func(n int) []byte { return repeat(turn, n) }},
 		"loops in each other": {0, func(n int) []byte {
 			return join(repeat(loop, n), repeat(join(branch(0), end), n))
 		}},

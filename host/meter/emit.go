@@ -17,7 +17,7 @@ const (
 	smallPrice = 64
 )
 
-// emit writes the module anew.
+// emit writes the rewritten module.
 func (m *rewriter) emit() []byte {
 	out := append(make([]byte, 0, len(m.Data)+len(m.Data)/3), m.Data[:8]...)
 	// What is appended to the vectors of sections, by their id.
@@ -107,7 +107,7 @@ func (m *rewriter) own(i int) ([]loop, []edit) {
 	return loops, edits
 }
 
-// isLeaf tells whether callers pay for a function, and sums up what stands in loops that are none.
+// isLeaf reports whether callers pay for a function, and sums up what stands in loops that are none.
 func (m *rewriter) isLeaf(i int) bool {
 	loops, _ := m.own(i)
 	targeted := false
@@ -206,7 +206,7 @@ func (m *rewriter) body(out []byte, i int) []byte {
 	return shorten(out, sizeAt)
 }
 
-// shorten writes the length of what stands behind the five bytes at sizeAt into them, in as few as it takes.
+// shorten writes the length of what stands after the five bytes at sizeAt into them, in as few as it takes.
 func shorten(out []byte, sizeAt int) []byte {
 	size := len(out) - sizeAt - 5
 	var head [5]byte

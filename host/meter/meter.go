@@ -42,8 +42,8 @@ type Limits struct {
 	// Effort bounds, for each function, what compiling it takes in microseconds, as it was measured with shapes made
 	// for it: the square of its blocks, its locals and what lies on its stack times its branches, its locals squared
 	// times its loops and their depth, and the labels of its tables times the loops around. Functions of a few KiB can
-	// take minutes and gigabytes otherwise. Default 4,000,000; the most that one of a Go guest was seen to need is
-	// 160,000.
+	// take minutes and gigabytes if nothing bounds it. Default 4,000,000; the most that one of a Go guest was seen to
+	// need is 160,000.
 	Effort int
 	// TotalEffort is that of all functions. Default 20,000,000; Go guests of 5 MB need 2,500,000.
 	TotalEffort int

@@ -40,17 +40,17 @@ type rewriter struct {
 	edits []edit
 	// blocks is the stack of the body that is read.
 	blocks []label
-	// bulk tells that functions for long copies are needed.
+	// bulk: functions for long copies are needed.
 	bulk bool
 }
 
 // section is one of the module, with the new content where it has one already. Where imports and the like are appended,
-// items is what stood behind the count.
+// items is what stood after the count.
 type section struct {
 	wasm.Section
 	count int
 	items []byte
-	// rewritten tells that items is the whole new content.
+	// rewritten: items is the whole new content.
 	rewritten bool
 }
 
@@ -101,7 +101,7 @@ func (m *rewriter) parse() {
 	}
 }
 
-// section reads the content of a section and tells whether it is kept.
+// section reads the content of a section and reports whether it is kept.
 func (m *rewriter) section(s *section) bool {
 	switch s.ID {
 	case wasm.Custom:
@@ -186,7 +186,7 @@ func (m *rewriter) moved(f uint32) uint32 {
 	return f
 }
 
-// fuel, tick, and the appended functions have these indices in the rewritten module, appended types those behind the
+// fuel, tick, and the appended functions have these indices in the rewritten module, appended types those after the
 // original's.
 func (m *rewriter) fuel() uint32     { return uint32(m.globals) }
 func (m *rewriter) tick() uint32     { return uint32(m.imports) }

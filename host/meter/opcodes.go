@@ -6,7 +6,7 @@ type opcode byte
 const (
 	unknown opcode = iota
 	plain
-	// costly ones have nothing behind them, but take longer.
+	// costly ones have nothing after them, but take longer.
 	costly
 	memarg
 	stores
@@ -37,7 +37,7 @@ const (
 	isTyped
 )
 
-// refused names the features behind instructions.
+// refused names the features that instructions belong to.
 var refused = map[opcode]string{isVector: "SIMD", isThread: "threads", isTail: "tail calls", isException: "exceptions",
 	isTyped: "typed references"}
 

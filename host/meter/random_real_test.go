@@ -17,7 +17,7 @@ func TestRealRandomModules(t *testing.T) { randomModules(t, 3_000) }
 
 // TestRealSmith compares modules of wasm-smith, a generator that is not ours, as they are and metered.
 func TestRealSmith(t *testing.T) {
-	const modules = 20_000 // beside some that the meter does not take
+	const modules = 20_000 // in addition to some that the meter does not take
 	smith := exec.Command("../../testdata/smith/run.sh", "20500", "1")
 	smith.Stderr = os.Stderr
 	out, err := smith.StdoutPipe()

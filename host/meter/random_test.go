@@ -58,7 +58,7 @@ type differential struct {
 	ends map[string]int
 }
 
-// judge tells whether that was worth anything.
+// judge reports whether that was worth anything.
 func (d *differential) judge(t *testing.T, n int) {
 	t.Helper()
 	t.Logf("%d modules, %d calls, %d ticks; %d invalid for the engine, %d refused, %d beyond limits; charged: %+v; "+
@@ -102,7 +102,7 @@ func (d *differential) run(t *testing.T, modules func(yield func([]byte) bool)) 
 	wait.Wait()
 }
 
-// pair is a runtime in which modules stand beside their metered forms.
+// pair is a runtime in which modules stand next to their metered forms.
 type pair struct {
 	d       *differential
 	runtime wazero.Runtime
@@ -212,7 +212,7 @@ var noise = sync.OnceValue(func() []byte {
 	return b
 })
 
-// both calls the exports of two instances, and compares what they leave behind.
+// both calls the exports of two instances, and compares what they leave.
 func (w *pair) both(n int, code wazero.CompiledModule, a, b api.Module) error {
 	ctx := context.Background()
 	random := rand.New(rand.NewPCG(11, uint64(n)))

@@ -61,7 +61,7 @@ const (
 // that none waits for another for good.
 //
 // An instance that was let in may grow as far as its own limit: a call cannot be stopped in the middle and made again.
-// What it grew by is counted for those that come behind it.
+// What it grew by is counted for those that come after it.
 type admission struct {
 	bound  int64
 	turn   time.Duration
@@ -78,7 +78,7 @@ type admission struct {
 	tenants map[string]*tenant
 	said    time.Time
 	width   width
-	// free tells whether a processor is, busy is when none was at last.
+	// free reports whether a processor is, busy is when none was at last.
 	free func() bool
 	busy time.Time
 	// looking: the queue is looked at again soon; pressing: somebody in it waited for memory when it was last.
@@ -108,8 +108,8 @@ type tenant struct {
 	since     time.Time
 	leaving   bool
 	pools     map[*Pool]struct{}
-	// begun: it was let in for its own work, and not for a question alone. told: it was logged that it waits long.
-	begun, told bool
+	// begun: it was let in for its own work, and not for a question alone. said: it was logged that it waits long.
+	begun, said bool
 }
 
 // lease is the memory that is counted for an instance. The tenant is nil for the host's own.
@@ -153,7 +153,7 @@ type Memory struct {
 	Waiting int64
 }
 
-// Memory tells how much memory instances take.
+// Memory is how much memory instances take.
 func (m *Manager) Memory() Memory {
 	a := m.loader.admission
 	a.mu.Lock()
@@ -184,15 +184,15 @@ func (t *tenant) leave(p *Pool) {
 	}
 }
 
-// fits tells whether there is room; a.mu is held.
+// fits reports whether there is room; a.mu is held.
 func (a *admission) fits(need int64) bool { return a.let == 0 || need <= a.bound-a.used }
 
-// short tells whether somebody waits for memory; a.mu is held.
+// short reports whether somebody waits for memory; a.mu is held.
 func (a *admission) short() bool {
 	return slices.ContainsFunc(a.queue, func(w *applicant) bool { return !a.fits(w.need) })
 }
 
-// enters tells whether a connector that has no instances can be let in without waiting; a.mu is held.
+// enters reports whether a connector that has no instances can be let in without waiting; a.mu is held.
 func (a *admission) enters(t *tenant, need int64, once bool) bool {
 	if !a.fits(need) {
 		return false
@@ -240,7 +240,7 @@ func (a *admission) look() {
 	})
 }
 
-// looked looks through the queue. It tells whether memory has become short since it was last done.
+// looked looks through the queue. It reports whether memory has become short since it was last done.
 func (a *admission) looked() (short bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -281,14 +281,14 @@ func (a *admission) own(need int64) *lease {
 	return a.grant(nil, need)
 }
 
-// more tells whether there is room for an instance beside one of the same plugin.
+// more reports whether there is room for one more instance of a plugin.
 func (a *admission) more(need int64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.fits(need) && !a.short()
 }
 
-// pressed tells whether a connector is to close what is idle: others wait for memory, or its turn is over.
+// pressed reports whether a connector is to close what is idle: others wait for memory, or its turn is over.
 func (t *tenant) pressed() bool {
 	a := t.admission
 	if a.waiting.Load() == 0 {
@@ -299,7 +299,7 @@ func (t *tenant) pressed() bool {
 	return t.leaving || a.short()
 }
 
-// over tells whether a connector's turn is over while others wait for memory.
+// over reports whether a connector's turn is over while others wait for memory.
 func (t *tenant) over() bool {
 	a := t.admission
 	if a.waiting.Load() == 0 {
@@ -402,11 +402,11 @@ func (a *admission) what(w *applicant) string {
 // tell logs that an applicant has waited for long, once for each connector.
 func (a *admission) tell(w *applicant) {
 	a.mu.Lock()
-	told := w.tenant.told || !slices.Contains(a.queue, w)
-	w.tenant.told = w.tenant.told || !told
+	said := w.tenant.said || !slices.Contains(a.queue, w)
+	w.tenant.said = w.tenant.said || !said
 	what := a.what(w)
 	a.mu.Unlock()
-	if !told {
+	if !said {
 		a.logger.Warn("a connector waits for others", "connector", w.tenant.name, "for", what, "waited", longWait)
 	}
 }
@@ -414,7 +414,7 @@ func (a *admission) tell(w *applicant) {
 // serve goes over the queue in its order and lets in those for whom there is room now, and those whose connector has
 // instances already; a.mu is held.
 func (a *admission) serve() {
-	var memory, turn bool // the first who waits for memory holds up all behind him, for his turn those who begin, too
+	var memory, turn bool // the first who waits for memory holds up all after him, for his turn those who begin, too
 	now := time.Now()
 	a.queue = slices.DeleteFunc(a.queue, func(w *applicant) bool {
 		t := w.tenant

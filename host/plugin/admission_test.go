@@ -66,7 +66,7 @@ func (c crowded) bind(t *testing.T, connector, name string) *plugin.Binding {
 	return b
 }
 
-// Fifty sources with transforms, and as many sinks, behind a bound that lets in one connector at a time: every page and
+// Fifty sources with transforms, and as many sinks, under a bound that lets in one connector at a time: every page and
 // batch is done, no two connectors have instances at the same time, and nobody has a second turn before all others who
 // want one had theirs. A page gets the instances of its transforms, and of a newer version that is judged meanwhile,
 // without waiting for others.
@@ -371,7 +371,7 @@ func TestManyWithSlowServicesBegin(t *testing.T) {
 }
 
 // While connectors wait for their turn to begin, those that have begun keep what is idle, and come back at once when it
-// was closed; what is asked once is answered, of those that wait, too. Who gives up is told what it waited for, and
+// was closed; what is asked once is answered, of those that wait, too. Who gives up learns what it waited for, and
 // that one waits long is said once.
 func TestBegunConnectorsAreNotHeldUp(t *testing.T) {
 	c := bounded(t, 0)

@@ -32,7 +32,7 @@ const (
 	revealEnd = ".reveal"
 )
 
-// isTrustSetting tells whether a setting of the worker is `plugin.NAME.accept` or `plugin.NAME.reveal`.
+// isTrustSetting reports whether a setting of the worker is `plugin.NAME.accept` or `plugin.NAME.reveal`.
 func isTrustSetting(key string) bool {
 	rest, ok := strings.CutPrefix(key, "plugin.")
 	return ok && len(rest) > len(acceptEnd) && (strings.HasSuffix(rest, acceptEnd) ||
@@ -76,7 +76,7 @@ type declared struct {
 }
 
 // Answers are the names by which a connector may ask for a component: its own, its aliases, and Kafka Connect's short
-// forms, without the package and without Connector behind it.
+// forms, without the package and without Connector at the end.
 func Answers(c *wit.Component) []string {
 	simple := c.Name[strings.LastIndexByte(c.Name, '.')+1:]
 	names := append([]string{c.Name}, c.Aliases...)
@@ -134,9 +134,9 @@ func (d *declared) setting(key string, s *wit.SettingSpec) {
 	}
 }
 
-// differences say what a version does otherwise than the one before: a setting of a known component that has another
-// role, or that is a password no more. A component that was not there before may give settings the roles that they had
-// in others.
+// differences say what a version does in another way than the one before: a setting of a known component that has
+// another role, or that is a password no more. A component that was not there before may give settings the roles that
+// they had in others.
 func (d *declared) differences(before *declared) []string {
 	var texts []string
 	say := func(setting, was, is string) {
@@ -338,8 +338,8 @@ func (m *Manager) bases(name string) (all []*declared) {
 	return all
 }
 
-// waitsForOthers tells whether a module's plugin is new, and others that are not loaded yet, or wait themselves, may be
-// versions of it: their bytes hold its name. Those that hide their name are compared with it later.
+// waitsForOthers reports whether a module's plugin is new, and others that are not loaded yet, or wait themselves, may
+// be versions of it: their bytes hold its name. Those that hide their name are compared with it later.
 func (m *Manager) waitsForOthers(a *arrival, list, waiting []*arrival) bool {
 	name := a.loaded.info.Name
 	m.adoptions.mu.Lock()

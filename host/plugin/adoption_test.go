@@ -17,7 +17,7 @@ import (
 
 const shopClass = "org.example.ShopSourceConnector"
 
-// shopSettings are what the plugin shop declares; each is `name role`, with ! behind the name of a password.
+// shopSettings are what the plugin shop declares; each is `name role`, with ! after the name of a password.
 func shopSettings(lines ...string) (settings []wit.SettingSpec) {
 	for _, line := range lines {
 		name, role, _ := strings.Cut(line, " ")

@@ -40,7 +40,7 @@ func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) (
 // applySome makes one call with the rows from a position on; its results go to i.scratch.rows.
 func (i *Instance) applySome(ctx context.Context, context []byte, b *record.Batch, from int) (consumed int,
 	faults []wit.RowFault, err error) {
-	c := batchCall{b: b, rows: b.Rows[from:], apart: true}
+	c := batchCall{b: b, rows: b.Rows[from:], spaced: true}
 	err = i.carry(ctx, applyFunc, func(f *abi.Func) (uint32, error) { return i.pass(f, context, &c, nil) }, appliedSize,
 		func(ok []byte, _ uint32) (err error) {
 			consumed, faults, err = i.applied(ok, &c, from)

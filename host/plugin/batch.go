@@ -46,18 +46,18 @@ type batchCall struct {
 	rows []wit.Row
 	// low and high are what of the batch's data the rows use: only that crosses.
 	low, high uint32
-	// size is the sum of the rows' data. apart: they cross one after the other, with room behind each value.
-	size  uint64
-	apart bool
+	// size is the sum of the rows' data. spaced: they cross one after the other, with room after each value.
+	size   uint64
+	spaced bool
 }
 
-// valueRoom is how many bytes of a call's data lie free behind each value, where rows are laid apart: a transform that
+// valueRoom is how many bytes of a call's data lie free after each value, where rows are spaced: a transform that
 // appends a field may write it there, and leaves the value where it is.
 const valueRoom = 64
 
 // crossing is how many bytes of data cross.
 func (c *batchCall) crossing() int {
-	if c.apart {
+	if c.spaced {
 		return int(c.size) + valueRoom*len(c.rows)
 	}
 	return int(c.high - c.low)
@@ -103,11 +103,11 @@ func (i *Instance) survey(c *batchCall) error {
 		}
 	}
 	c.low = min(c.low, c.high)
-	c.apart = c.apart && c.size <= uint64(c.high-c.low) // what rows share crosses once
+	c.spaced = c.spaced && c.size <= uint64(c.high-c.low) // what rows share crosses once
 	return nil
 }
 
-// encoding is what encode is given beside the rows.
+// encoding is what encode is given in addition to the rows.
 type encoding struct {
 	origins record.Origins
 	hints   []wit.Hint
@@ -228,8 +228,8 @@ func (c *batchCall) put(dst, data []byte) {
 	for n := range c.rows {
 		binary.LittleEndian.PutUint32(dst[n*abi.RowBytes:], uint32(n))
 	}
-	if c.apart {
-		c.putApart(dst, data)
+	if c.spaced {
+		c.putSpaced(dst, data)
 		return
 	}
 	copy(data, c.b.Data[c.low:c.high])
@@ -246,8 +246,8 @@ func (c *batchCall) put(dst, data []byte) {
 	}
 }
 
-// putApart writes the data of each row behind those of the row before, and where they are.
-func (c *batchCall) putApart(dst, data []byte) {
+// putSpaced writes the data of each row after those of the row before, and where they are.
+func (c *batchCall) putSpaced(dst, data []byte) {
 	at := 0
 	for n := range c.rows {
 		r, row := &c.rows[n], dst[n*abi.RowBytes:]

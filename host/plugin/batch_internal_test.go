@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// Rows cross one behind the other with room behind each value; what they share crosses once, as it is.
+// Rows cross one after the other with room after each value; what they share crosses once, as it is.
 func TestRowsCrossApart(t *testing.T) {
 	text := func(s string) []byte { b, _ := datum.AppendDynamic(nil, s); return b }
 	b := &record.Batch{Topics: []string{"t"}, Data: []byte("unused")}
@@ -24,20 +24,20 @@ func TestRowsCrossApart(t *testing.T) {
 	first := wit.Row{Key: put("k"), Value: put("first")}
 	third := wit.Row{Key: first.Key, Value: put("third")}
 	for _, c := range []struct {
-		name  string
-		rows  []wit.Row
-		apart bool
+		name   string
+		rows   []wit.Row
+		spaced bool
 	}{
 		{"one by one", []wit.Row{first, second}, true},
 		{"a key that two rows share", []wit.Row{first, third}, false},
 		{"rows without data", []wit.Row{{}, {}}, true},
 	} {
-		call := &batchCall{b: b, rows: c.rows, apart: true}
+		call := &batchCall{b: b, rows: c.rows, spaced: true}
 		if err := (&Instance{}).survey(call); err != nil {
 			t.Fatal(err)
 		}
-		if call.apart != c.apart {
-			t.Errorf("%s: expected apart to be %t", c.name, c.apart)
+		if call.spaced != c.spaced {
+			t.Errorf("%s: expected apart to be %t", c.name, c.spaced)
 		}
 		rows, data := make([]byte, len(c.rows)*abi.RowBytes), make([]byte, call.crossing())
 		call.put(rows, data)
@@ -56,7 +56,7 @@ func TestRowsCrossApart(t *testing.T) {
 				if !bytes.Equal(data[start:start+size], b.Bytes(d)) {
 					t.Errorf("%s: row %d: expected %q, found %q", c.name, n, b.Bytes(d), data[start:start+size])
 				}
-				if c.apart && start < end {
+				if c.spaced && start < end {
 					t.Errorf("%s: row %d: a datum at %d, where %d are taken or free", c.name, n, start, end)
 				}
 				if end = start + size; i == 1 {
@@ -64,7 +64,7 @@ func TestRowsCrossApart(t *testing.T) {
 				}
 			}
 		}
-		if c.apart && end > len(data) {
+		if c.spaced && end > len(data) {
 			t.Errorf("%s: expected room up to %d, found %d bytes", c.name, end, len(data))
 		}
 	}

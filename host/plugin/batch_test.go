@@ -142,7 +142,7 @@ func TestHostMistakes(t *testing.T) {
 	})
 }
 
-// A guest is told of settings only what it is given; what it prints and logs carries its name.
+// A guest sees of settings only what it is given; what it prints and logs carries its name.
 func TestOutput(t *testing.T) {
 	reg := record.NewRegistry()
 	var log logBuffer

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// cpu is what the process has used. Machines that run tests do other things too, so benchmarks here report it beside
+// cpu is what the process has used. Machines that run tests do other things too, so benchmarks here report it next to
 // the time.
 func cpu() time.Duration {
 	var u syscall.Rusage

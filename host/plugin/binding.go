@@ -190,7 +190,7 @@ func (b *Binding) Reject(p *Pool, reason string) {
 		"version", p.module.info.Version, "reason", reason)
 }
 
-// Status tells which version runs and what keeps others from it.
+// Status says which version runs and what keeps others from it.
 func (b *Binding) Status() Status {
 	m := b.manager
 	m.mu.Lock()

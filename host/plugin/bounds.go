@@ -61,7 +61,7 @@ const (
 	maxDescriptionBytes = 4 << 20
 )
 
-// checkOffset refuses what is too large to be stored, and what cannot be told apart again: a name that stands twice.
+// checkOffset refuses what is too large to be stored, and what cannot be distinguished later: a name that stands twice.
 func checkOffset(what string, fields []wit.Field) error {
 	size := 0
 	seen := make(map[string]bool, min(len(fields), 64))
@@ -139,7 +139,7 @@ func checkExamined(all []wit.Examined) error {
 }
 
 // checkWakes refuses wakes that would be too many, or too long, to be kept. It is the fault of the notification, whose
-// sender is told: plugins make wakes of what comes.
+// sender gets it as an answer: plugins make wakes of what comes.
 func checkWakes(wakes []wit.Wake) error {
 	if len(wakes) > maxWakes {
 		return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(

@@ -88,8 +88,8 @@ func TestOffsetsAreBounded(t *testing.T) {
 	}
 }
 
-// An instance that declares the same schemas anew pays for them once; one that declares too much is refused, one on the
-// way there replaced.
+// An instance that declares the same schemas again pays for them once; one that declares too much is refused, one on
+// the way there replaced.
 func TestBytesOfDeclaredSchemas(t *testing.T) {
 	s := schemas{registry: record.NewRegistry().For("c")}
 	big := func(i int) []wit.Node {

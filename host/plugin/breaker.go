@@ -47,7 +47,7 @@ func (s *Stopped) Error() string {
 
 // breaker stops a plugin version for one connector: another's settings and data may suit it well.
 type breaker struct {
-	// troubled tells that there is something to look at: calls of a plugin that works cost one load.
+	// troubled: there is something to look at: calls of a plugin that works cost one load.
 	troubled atomic.Bool
 
 	mu        guard.Mutex
@@ -66,7 +66,7 @@ type streak struct {
 	trying bool
 }
 
-// check tells whether a call of a function may be made: nil, or what is stopped.
+// check reports whether a call of a function may be made: nil, or what is stopped.
 func (b *breaker) check(function string, now time.Time) *Stopped {
 	if !b.troubled.Load() {
 		return nil
@@ -139,7 +139,7 @@ func (s *Stopped) named(m *module, connector string) *Stopped {
 	return s
 }
 
-// stopped tells why a call of a function must not be made, nil if it may.
+// stopped is why a call of a function must not be made, nil if it may.
 func (i *Instance) stopped(function string, now time.Time) error {
 	if i.pool == nil {
 		return nil
@@ -150,7 +150,7 @@ func (i *Instance) stopped(function string, now time.Time) error {
 	return nil
 }
 
-// judge tells the breaker how the running call ended: well with nil, badly with a [*Trap].
+// judge reports to the breaker how the running call ended: well with nil, badly with a [*Trap].
 func (i *Instance) judge(err error) {
 	switch {
 	case i.pool == nil:
@@ -202,7 +202,7 @@ func (p *Pool) broke(t *Trap) {
 	}
 }
 
-// onTrial tells whether the version took over a short while ago and can still be left.
+// onTrial reports whether the version took over a short while ago and can still be left.
 func (p *Pool) onTrial() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -249,7 +249,7 @@ func (m *Manager) leave(x *module, reason string) {
 		"file", x.info.Path, "reason", reason)
 }
 
-// replaceable tells whether another version of the plugin is there; m.mu is held.
+// replaceable reports whether another version of the plugin is there; m.mu is held.
 func (m *Manager) replaceable(x *module) bool {
 	for _, o := range m.origins {
 		for _, other := range []*module{o.active, o.previous} {
@@ -262,8 +262,8 @@ func (m *Manager) replaceable(x *module) bool {
 	return false
 }
 
-// Again tells whether a call that failed is to be made once more before the failure counts: its version is on trial, or
-// was just rolled back and the one before is the [Binding.Candidate] now. It is true a few times at most, unless the
+// Again reports whether a call that failed is to be made once more before the failure counts: its version is on trial,
+// or was just rolled back and the one before is the [Binding.Candidate] now. It is true a few times at most, unless the
 // version before cannot be opened for the moment: so ask it after each try, and give up after as many as you would for
 // a service that does not answer.
 func (b *Binding) Again(err error) bool {

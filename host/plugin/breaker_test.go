@@ -54,7 +54,7 @@ func prepareOn(t *testing.T, b *plugin.Binding) error {
 	})
 }
 
-// A version that only ever breaks is stopped for its connector, and for that one alone; another file starts anew.
+// A version that only ever breaks is stopped for its connector, and for that one alone; another file starts from zero.
 func TestBrokenVersionIsStopped(t *testing.T) {
 	m, b, log, folder := fickles(t, "1.0.0", false)
 	var trap *plugin.Trap
@@ -189,7 +189,7 @@ func TestStoppedVersionIsTriedAgain(t *testing.T) {
 // A version that was just swapped in and breaks is left for the one before, and not taken again.
 func TestBrokenVersionIsRolledBack(t *testing.T) {
 	for name, file := range map[string]string{"in the place of the old file": "fickle.wasm",
-		"beside the old file": "newer.wasm"} {
+		"next to the old file": "newer.wasm"} {
 		t.Run(name, func(t *testing.T) {
 			m, b, log, folder := fickles(t, "1.0.0", true)
 			put(t, folder, file, fickle(t, "1.1.0", false))

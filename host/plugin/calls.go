@@ -198,7 +198,7 @@ func (i *Instance) OpenSink(ctx context.Context, component string, settings []wi
 // Warnings is how many lines the call before has logged as warnings or errors.
 func (i *Instance) Warnings() int { return i.out.warnings }
 
-// Settle tells what became of a delivery; there is one verdict for each of its rows.
+// Settle reports what became of a delivery; there is one verdict for each of its rows.
 func (i *Instance) Settle(ctx context.Context, context []byte, memo []byte, rows []uint32,
 	response wit.Response) (wit.Settled, error) {
 	settled, err := invoke[wit.Settled](ctx, i, wit.InterfaceSink, "Settle", context, memo, rows, response)

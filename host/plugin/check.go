@@ -34,7 +34,7 @@ type Checked struct {
 	Findings []Finding
 }
 
-// Refused tells whether a finding keeps the module from being used.
+// Refused reports whether a finding keeps the module from being used.
 func (c *Checked) Refused() bool {
 	for _, f := range c.Findings {
 		if f.Refused {
@@ -194,7 +194,7 @@ func (c *checker) describe() {
 	}
 }
 
-// legible notes text that is shown otherwise than it stands there.
+// legible notes text that is shown in another way than it stands there.
 func (c *checker) legible(where, what, text string) {
 	if shown.Line(text) != strings.NewReplacer("\n", " ", "\t", " ").Replace(text) {
 		c.find(false, where, "the %s holds control characters or others that do not show themselves, or is longer "+
@@ -202,7 +202,7 @@ func (c *checker) legible(where, what, text string) {
 	}
 }
 
-// texts looks at the texts of a setting, or of an option, beside its name.
+// texts looks at the texts of a setting, or of an option, except its name.
 func (c *checker) texts(where string, s *wit.SettingSpec) {
 	of := inQuotes(s.Name)
 	c.legible(where, "documentation of "+of, s.Documentation)
@@ -270,7 +270,7 @@ func (c *checker) component(x *wit.Component) {
 		inquiry, err := i.Validate(c.ctx, x.Name, nil, false, nil, nil)
 		switch fault, ok := errors.AsType[*wit.Fault](err); {
 		case ok:
-			c.find(false, where, "validate with nothing set is a fault: %v; expected errors beside the settings", fault)
+			c.find(false, where, "validate with nothing set is a fault: %v; expected errors with the settings", fault)
 			return err
 		case err != nil:
 			return err

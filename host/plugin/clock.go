@@ -73,9 +73,9 @@ func (o *overdue) Error() string {
 	return text
 }
 
-// maxStackBytes is how large the engine's stack for a call may grow, which lies beside the guest's memory: it doubles
-// from 10 KiB on, so that 10 MiB are there for any guest, enough for some 70,000 frames of Go. Without a limit of ours
-// endless recursion makes it grow to 100 MB, in steps that copy all of it.
+// maxStackBytes is how large the engine's stack for a call may grow, which is not part of the guest's memory: it
+// doubles from 10 KiB on, so that 10 MiB are there for any guest, enough for some 70,000 frames of Go. Without a limit
+// of ours endless recursion makes it grow to 100 MB, in steps that copy all of it.
 const maxStackBytes = 16 << 20
 
 // deep is the reason of a [*Trap] when a call recursed too deeply.

@@ -23,7 +23,7 @@ type code struct {
 	image image
 }
 
-// fits tells whether the memory that a module begins with is within its limit.
+// fits reports whether the memory that a module begins with is within its limit.
 func (m *module) fits() error {
 	if m.binary.MemoryPages > uint64(m.limits.pages()) {
 		return fmt.Errorf("the module asks for at least %d bytes of memory, %d are allowed (%s)",
@@ -41,7 +41,7 @@ func (l *loader) compile(ctx context.Context, m *module, prepare func() (*prepar
 	}
 	c, err := l.known(ctx, m)
 	if c == nil && err == nil {
-		c, err = l.anew(ctx, m, prepare)
+		c, err = l.fresh(ctx, m, prepare)
 	}
 	if err != nil {
 		return nil, err
@@ -68,8 +68,8 @@ func (l *loader) known(ctx context.Context, m *module) (c *code, err error) {
 	return c, nil
 }
 
-// anew compiles a module, and keeps what comes of it where there is a folder for that.
-func (l *loader) anew(ctx context.Context, m *module, prepare func() (*prepared, error)) (c *code, err error) {
+// fresh compiles a module, and keeps what comes of it where there is a folder for that.
+func (l *loader) fresh(ctx context.Context, m *module, prepare func() (*prepared, error)) (c *code, err error) {
 	p, err := prepare()
 	if err != nil {
 		return nil, err

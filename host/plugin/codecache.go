@@ -42,7 +42,7 @@ type codeCache struct {
 const (
 	// linksSuffix ends the names of folders with links.
 	linksSuffix = ".links"
-	// codeKind and stubKind end the names of files: of native code as the engine writes it, and of a stub behind
+	// codeKind and stubKind end the names of files: of native code as the engine writes it, and of a stub after
 	// [codeHead].
 	codeKind, stubKind = "code", "stub"
 	// codeNameBytes is the length of the names under which the engine keeps code: SHA-256 in hex.
@@ -53,8 +53,8 @@ const (
 	codeStart, codeEnd = 64 << 10, 64
 )
 
-// codeHead is what is kept of native code beside a stub: the name that the engine looks for, the size of the code's
-// file, and the SHA-256 of its start and end. A CRC would not do: that of bytes behind which their CRC stands is the
+// codeHead is what is kept of native code next to a stub: the name that the engine looks for, the size of the code's
+// file, and the SHA-256 of its start and end. A CRC would not do: that of bytes which their CRC follows is the
 // same for all.
 type codeHead struct {
 	name string
@@ -76,7 +76,7 @@ func codeHeadOf(data []byte) (h codeHead, stub []byte) {
 	return h, data[codeHeadBytes:]
 }
 
-// openCodeCache opens the cache beside what is kept of modules.
+// openCodeCache opens the cache next to what is kept of modules.
 func openCodeCache(descriptions *descriptionCache) (*codeCache, error) {
 	links, err := os.MkdirTemp(descriptions.dir, "culvert-*"+linksSuffix)
 	if err != nil {
@@ -123,7 +123,7 @@ func (k *codeCache) compiled(ctx context.Context, hash string, runtime wazero.Ru
 		return runtime.CompileModule(ctx, stub)
 	})
 	if err != nil && ctx.Err() == nil {
-		what := "compile cache is damaged: it is made anew"
+		what := "compile cache is damaged: it is made again"
 		if isA[syscall.Errno](err) && !errors.Is(err, fs.ErrNotExist) {
 			what = "compile cache cannot be read: the plugin is compiled" // the code may be good
 		}

@@ -133,7 +133,7 @@ func TestKeptCodeWithoutLinks(t *testing.T) {
 }
 
 // A stub never runs: code that is missing, damaged or another module's is not used, and neither is what the engine
-// makes of a stub where it looks for code under another name. Each is said once and made anew.
+// makes of a stub where it looks for code under another name. Each is said once and made again.
 func TestKeptCodeThatDoesNotFit(t *testing.T) {
 	edit := func(t *testing.T, name string, change func([]byte) []byte) {
 		t.Helper()
@@ -196,13 +196,13 @@ func TestKeptCodeThatDoesNotFit(t *testing.T) {
 			}
 			f.keep(k, "a", answering(42))
 			if got := f.answer(k, "a"); got != 42 {
-				t.Errorf("made anew: expected 42, found %d; %s", got, f.log.String())
+				t.Errorf("made again: expected 42, found %d; %s", got, f.log.String())
 			}
 		})
 	}
 }
 
-// Code that cannot be read just now is good code: it stays, nobody is told that it is damaged, and it is used as soon
+// Code that cannot be read just now is good code: it stays, nobody hears that it is damaged, and it is used as soon
 // as it can be read.
 func TestKeptCodeThatCannotBeReadNow(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -261,14 +261,14 @@ func TestKeptCodeThatIsBeingMadeAnew(t *testing.T) {
 	}
 	f.keep(k, "a", copying(43))
 	stub := k.descriptions.path(k.descriptions.key(codeID("a", k.engine)), stubKind)
-	behind, err := os.ReadFile(stub)
+	after, err := os.ReadFile(stub)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range []struct {
 		stub []byte
 		want int
-	}{{old, -1}, {behind, 43}} {
+	}{{old, -1}, {after, 43}} {
 		if err := os.WriteFile(stub, step.stub, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,7 @@ var ReservedOptions = []string{"data", "format", "h", "help", "json", "log-forma
 var ReservedCommands = []string{"broker", "completion", "connectors", "consume", "diff", "dlq", "help", "init",
 	"lockouts", "offsets", "plugins", "reference", "run", "status", "test", "tunnel", "validate", "version"}
 
-// typed is what a name must be so that it can be typed behind `culvert` or `--`.
+// typed is what a name must be so that it can be typed after `culvert` or `--`.
 var typed = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 // CheckCommands refuses commands that could not be used as they are declared: names that cannot be typed, stand twice

@@ -21,8 +21,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// descriptionCache keeps what loading a file has found out, beside the compiled code ([codeCache]): what the file has
-// and says of itself. With both, a file that was loaded before is neither taken apart nor rewritten nor compiled nor
+// descriptionCache keeps what loading a file has found out, next to the compiled code ([codeCache]): what the file has
+// and says of itself. With both, a file that was loaded before is neither read through nor rewritten nor compiled nor
 // started until a connector needs it. nil keeps nothing.
 //
 // Its files are named by a hash over the original's and all that decides about the outcome, and begin with a checksum
@@ -50,7 +50,7 @@ func (s *descriptionCache) path(key, kind string) string {
 const checksumBytes = sha256.Size
 
 // checksum is over a file's name, and the length and CRC-32C of its content, which finds damage as the engine does in
-// the compiled code beside it: a cryptographic hash of what is read at every start would cost more than reading it.
+// the compiled code next to it: a cryptographic hash of what is read at every start would cost more than reading it.
 func checksum(key, kind string, content []byte) [checksumBytes]byte {
 	return sha256.Sum256(fmt.Appendf(nil, "%s.%s: %d bytes, %08x", key, kind, len(content), crc32.Checksum(content,
 		castagnoli)))
@@ -79,7 +79,7 @@ func (s *descriptionCache) read(hash, kind string) []byte {
 	default:
 		err = errors.New("its checksum does not fit")
 	}
-	s.logger.Warn("a file of the plugin cache is damaged: it is made anew", "file", path, "error", err)
+	s.logger.Warn("a file of the plugin cache is damaged: it is made again", "file", path, "error", err)
 	_ = os.Remove(path)
 	return nil
 }
@@ -129,7 +129,7 @@ func (s *descriptionCache) remember(hash string, f *facts) {
 }
 
 // keptFor is how long files stay in the cache: those of plugins and engines that are no more go with the others, which
-// are made anew once they are needed. What was not finished goes after a day.
+// are made again once they are needed. What was not finished goes after a day.
 const (
 	keptFor       = 30 * 24 * time.Hour
 	unfinishedFor = 24 * time.Hour

@@ -123,7 +123,7 @@ func TestKnownPluginsOfTheProgramAreNotCopied(t *testing.T) {
 	}
 }
 
-// What is damaged in the cache, or does not belong there, is found out and made anew.
+// What is damaged in the cache, or does not belong there, is found out and made again.
 func TestDamagedCache(t *testing.T) {
 	for name, damage := range map[string]func(one, other []byte) []byte{
 		"a byte is changed": func(one, _ []byte) []byte { one[len(one)-1] ^= 1; return one },
@@ -166,7 +166,7 @@ func TestDamagedCache(t *testing.T) {
 				}
 				for n := range contents {
 					if again, _ := os.ReadFile(files[n]); string(again) != string(contents[n]) {
-						t.Errorf("%s: expected it to be made anew", files[n])
+						t.Errorf("%s: expected it to be made again", files[n])
 					}
 				}
 			})

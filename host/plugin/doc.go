@@ -9,11 +9,11 @@
 // the disk cache in 20 ms.
 //
 // A connector gets a [Binding] to a version of a plugin, with a [Pool] of instances of its own. A newer version does
-// not interrupt it: it stands beside as the [Binding.Candidate] until the connector's task, at the boundary of a page
+// not interrupt it: it waits as the [Binding.Candidate] until the connector's task, at the boundary of a page
 // or batch, takes it or not.
 //
 // Pages of a source come by a [Reader], which holds its instance for each call only: several share one. Running calls
-// of all connectors share the processors (processors.go), and their instances a bound of memory, behind which they take
+// of all connectors share the processors (processors.go), and their instances a bound of memory, beyond which they take
 // turns (admission.go).
 //
 // An [Instance] is called with a context and answers with values of package wit. Inside, schemas have numbers of the
@@ -32,10 +32,10 @@
 //
 // Loading is bounded as well: what is too large is refused before it is looked at, the meter reads each byte a fixed
 // number of times, and compiling has an effort that was measured and two minutes, can be given up, and leaves half of
-// the processors to connectors that run (code.go). What no connector needs is loaded behind those that do (origin.go),
+// the processors to connectors that run (code.go). What no connector needs is loaded after those that do (origin.go),
 // and what was refused is not compiled again (refusals.go). Its memory is bounded by sizes and the effort that the
 // meter allows: a function of 1 MiB, the most that is taken, needs 0.9 GB while it is compiled, a module of 16 of them
-// 1.4 GB; what remains is native code of about five times the module's size. What loading finds out is kept beside the
+// 1.4 GB; what remains is native code of about five times the module's size. What loading finds out is kept next to the
 // compiled code (descriptions.go), with checksums.
 //
 // Where to look:

@@ -209,7 +209,7 @@ func TestTopicsAreBounded(t *testing.T) {
 	}
 }
 
-// Limits of a plugin that is not there are told, those of one that is are not.
+// Limits of a plugin that is not there are reported, those of one that is are not.
 func TestLimitsOfNobody(t *testing.T) {
 	var log logBuffer
 	folder := t.TempDir()
@@ -248,7 +248,7 @@ func TestLogFence(t *testing.T) {
 		t.Fatal(err)
 	}
 	if more := strings.Count(log.String()[before:], "some output"); more > 3+meanwhile() {
-		t.Errorf("a fresh instance got %d lines behind a flood", more)
+		t.Errorf("a fresh instance got %d lines after a flood", more)
 	}
 	_, b = guest(t, plugin.Options{Registry: reg, Logger: log.logger()}, rogue, "rogue")
 	if err := misbehave(t, b, reg, "output"); err != nil {

@@ -17,8 +17,8 @@ const (
 	maxKeptBytes = 256 << 20
 )
 
-// readModule reads a file of at most so many bytes. What is no regular file, behind links, or is larger is refused
-// unread: a device has no end, a pipe waits for somebody who writes.
+// readModule reads a file of at most so many bytes. What is no regular file, when links are followed, or is larger is
+// refused unread: a device has no end, a pipe waits for somebody who writes.
 func readModule(path string, limit int64) ([]byte, error) {
 	f, info, err := wholefile.Open(path)
 	if err != nil {

@@ -24,7 +24,7 @@ func threadTime() time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-// neighbour is a connector that does its work beside a hostile one.
+// neighbour is a connector that does its work next to a hostile one.
 type neighbour struct {
 	b       *testing.B
 	binding *plugin.Binding
@@ -35,8 +35,8 @@ type neighbour struct {
 // machine does, and shows what is lost to caches and to waiting with a processor.
 type pace struct{ clock, cpu float64 }
 
-// beside is the neighbour's pace while f runs.
-func (n *neighbour) beside(f func()) (p pace) {
+// during is the neighbour's pace while f runs.
+func (n *neighbour) during(f func()) (p pace) {
 	var wait sync.WaitGroup
 	var stop atomic.Bool
 	rows, size, batches := n.in.Rows, len(n.in.Data), 0
@@ -65,7 +65,7 @@ func (n *neighbour) beside(f func()) (p pace) {
 }
 
 // BenchmarkHostile is what each hostile guest does to others while it runs into its deadline of 50 ms: how far past it
-// the call ends, the longest collection of garbage, and what is left of another connector's rate, beside what an empty
+// the call ends, the longest collection of garbage, and what is left of another connector's rate, next to what an empty
 // loop in Go leaves of it. Rates are medians of rounds in which all are measured in turn.
 func BenchmarkHostile(b *testing.B) {
 	reg := record.NewRegistry()
@@ -80,12 +80,12 @@ func BenchmarkHostile(b *testing.B) {
 			var past, collect time.Duration
 			var alone, native, hostile []pace
 			for b.Loop() {
-				alone = append(alone, n.beside(func() { <-time.After(50 * time.Millisecond) }))
-				native = append(native, n.beside(func() {
+				alone = append(alone, n.during(func() { <-time.After(50 * time.Millisecond) }))
+				native = append(native, n.during(func() {
 					for start := time.Now(); time.Since(start) < 50*time.Millisecond; {
 					}
 				}))
-				hostile = append(hostile, n.beside(func() { past = max(past, call()-50*time.Millisecond) }))
+				hostile = append(hostile, n.during(func() { past = max(past, call()-50*time.Millisecond) }))
 				done := make(chan struct{})
 				go func() { call(); close(done) }()
 				for running := true; running; {
@@ -102,7 +102,7 @@ func BenchmarkHostile(b *testing.B) {
 			b.ReportMetric(float64(past.Microseconds())/1000, "ms-past-deadline")
 			b.ReportMetric(float64(collect.Microseconds())/1000, "ms-longest-GC")
 			b.ReportMetric(100*medianPace(hostile).clock/medianPace(alone).clock, "%-of-other's-rate")
-			b.ReportMetric(100*medianPace(native).clock/medianPace(alone).clock, "%-beside-a-loop-in-Go")
+			b.ReportMetric(100*medianPace(native).clock/medianPace(alone).clock, "%-next-to-a-loop-in-Go")
 			b.ReportMetric(100*medianPace(hostile).cpu/medianPace(alone).cpu, "%-by-its-own-CPU")
 			b.ReportMetric(0, "ns/op")
 		})

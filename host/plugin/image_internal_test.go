@@ -64,7 +64,7 @@ func TestMemoriesShareWhatTheyBeginWith(t *testing.T) {
 	}
 }
 
-// imaged tells whether the page at the beginning of b is an image's.
+// imaged reports whether the page at the beginning of b is an image's.
 func imaged(t *testing.T, b []byte) bool {
 	t.Helper()
 	maps, err := os.ReadFile("/proc/self/maps")

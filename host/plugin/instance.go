@@ -170,7 +170,7 @@ func (i *Instance) close() {
 	i.counters.instances.Add(-1)
 }
 
-// Module tells which module the instance is of.
+// Module is what the instance is of.
 func (i *Instance) Module() Info { return i.module.snapshot() }
 
 // enter begins a call of a function and looks it up.
@@ -282,7 +282,7 @@ func (i *Instance) trap(err error) *Trap {
 	return t
 }
 
-// isA tells whether an error is of a kind, or wraps one that is.
+// isA reports whether an error is of a kind, or wraps one that is.
 func isA[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok
@@ -296,7 +296,7 @@ func (i *Instance) aborted(err error) error {
 	return i.trap(err)
 }
 
-// worn tells why an instance should be replaced although it works, "" if it should not.
+// worn is why an instance should be replaced although it works, "" if it should not.
 func (i *Instance) worn() string {
 	switch {
 	case i.calls >= i.module.limits.Calls:

@@ -39,7 +39,7 @@ func TestPlacesInHotResults(t *testing.T) {
 			t.Errorf("%s: size %d, alignment %d", c.fn.Name, size, align)
 		}
 		for at, want := range c.words {
-			// the length of a list stands 4 bytes behind its pointer
+			// the length of a list stands 4 bytes after its pointer
 			if got := binary.LittleEndian.Uint32(area[payload+at+4:]); got != want {
 				t.Errorf("%s: expected %d at %d, found %d", c.fn.Name, want, at, got)
 			}

@@ -44,7 +44,7 @@ func TestEveryFunctionHasATime(t *testing.T) {
 	}
 }
 
-// Limits that cannot be are told in the words of all settings.
+// Limits that cannot be are reported in the words of all settings.
 func TestLimitsThatCannotBe(t *testing.T) {
 	for key, c := range map[string]struct{ value, want string }{
 		"plugin.a.limits.call.ms": {"soon",

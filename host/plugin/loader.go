@@ -53,7 +53,7 @@ func (l *loader) open(dir string) {
 		l.codes, err = openCodeCache(kept)
 	}
 	if err != nil {
-		l.logger.Warn("plugins are compiled anew: the cache is not used", "folder", dir, "error", err)
+		l.logger.Warn("plugins are compiled again: the cache is not used", "folder", dir, "error", err)
 		return
 	}
 	l.descriptions = kept
@@ -158,7 +158,7 @@ func (l *loader) of(name string) Limits {
 }
 
 // maxDescribe is the longest time in which a module must say what it is: what is set for a plugin with long calls would
-// otherwise hold for any file.
+// hold for any file then.
 const maxDescribe = time.Minute
 
 // widest are limits under which any module that some setting allows can be asked for its name.

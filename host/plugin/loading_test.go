@@ -40,7 +40,7 @@ func state(m *plugin.Manager, name string) (loaded bool, err error) {
 	return false, nil
 }
 
-// What no connector needs is loaded behind the back of those that start; where something is missing all is looked
+// What no connector needs is loaded in the background of those that start; where something is missing all is looked
 // through.
 func TestWhatNobodyNeedsWaits(t *testing.T) {
 	folder := t.TempDir()
@@ -79,7 +79,7 @@ func TestWhatNobodyNeedsWaits(t *testing.T) {
 }
 
 // A run that ends by itself leaves alone what its connectors do not need: it would end before the engine is done, and
-// compile that anew at each start.
+// compile that again at each start.
 func TestWhatNobodyNeedsIsLeftAlone(t *testing.T) {
 	folder := t.TempDir()
 	put(t, folder, "used.wasm", named("used", "1.0.0", 0))

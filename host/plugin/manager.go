@@ -29,7 +29,7 @@ const MemorySetting = "plugins.memory.bytes"
 type Options struct {
 	// Folders hold plugins as .wasm files, directly. They override embedded ones of the same name and version.
 	Folders []string
-	// Embedded holds the plugins that come with the program, nil for none; beside NAME.wasm may lie NAME.native, what
+	// Embedded holds the plugins that come with the program, nil for none; next to NAME.wasm may lie NAME.native, what
 	// [Native] has made of it when the program was built: then a CacheDir that is empty is as good as a full one.
 	Embedded fs.FS
 	// CacheDir keeps compiled code, "" to keep it in memory only. Its owner must be the only one who can write there.
@@ -294,7 +294,7 @@ func (m *Manager) retired() (list []*module) {
 	return list
 }
 
-// overridden tells whether another origin offers the same version, loaded later; m.mu is held.
+// overridden reports whether another origin offers the same version, loaded later; m.mu is held.
 func (m *Manager) overridden(x *module) bool {
 	for _, o := range m.origins {
 		if a := o.active; a != nil && a != x && a.info.Name == x.info.Name && a.info.Version == x.info.Version &&
@@ -364,8 +364,8 @@ func (m *Manager) find(s selection) (*module, error) {
 	return nil, fmt.Errorf("no plugin has the %s%s", s, hint)
 }
 
-// before tells whether connectors get a module rather than another one: an operator's choice, else the newer one; m.mu
-// is held.
+// before reports whether connectors get a module rather than another one: an operator's choice, else the newer one;
+// m.mu is held.
 func (m *Manager) before(a, b *module) bool {
 	if chosen := m.chosen[a.info.Name]; chosen != "" && a.info.Name == b.info.Name && a.info.Hash != b.info.Hash {
 		switch chosen {
@@ -469,7 +469,7 @@ func (m *Manager) trimLater() {
 	}
 }
 
-// trim frees what nobody uses. What loading left behind is given back to the machine too: the collector would get round
+// trim frees what nobody uses. What loading has left is given back to the machine too: the collector would get round
 // to it only when as much again has been allocated.
 func (m *Manager) trim() {
 	defer guard.Recover(m.loader.logger, "letting plugins rest", nil)

@@ -52,7 +52,7 @@ func fencedRuntime(t testing.TB, f fence) wazero.Runtime {
 	return r
 }
 
-// fencedGuest is an instance of a module behind that fence.
+// fencedGuest is an instance of a module within that fence.
 func fencedGuest(t testing.TB, module []byte, f fence) *abi.Guest {
 	t.Helper()
 	if f == metered {

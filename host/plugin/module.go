@@ -38,7 +38,7 @@ type Info struct {
 	// Chosen: an operator has named it, so that it goes before newer ones, see [Manager.Swap]. Kept: it is what was
 	// there before the present version of its file, which [Manager.Rollback] comes back to.
 	Chosen, Kept bool
-	// Err says why a file was refused, nil for a module that runs. What an origin held before stays active beside it.
+	// Err says why a file was refused, nil for a module that runs. What an origin held before stays active next to it.
 	Err     error
 	Metrics Metrics
 }
@@ -57,7 +57,7 @@ func (i *Info) State() string {
 	return "retired"
 }
 
-// Has tells whether the module exports an interface of the contract, such as [wit.InterfaceTools].
+// Has reports whether the module exports an interface of the contract, such as [wit.InterfaceTools].
 func (i *Info) Has(iface string) bool { return slices.Contains(i.Interfaces, iface) }
 
 // module is one version of a plugin. What it says of itself is kept; its code only while pools use it, and some time
@@ -122,7 +122,7 @@ func (m *module) describe(ctx context.Context) (*wit.Description, error) {
 		return nil, &unfit{fmt.Errorf("describe: %w", err)}
 	}
 	if m.info.Has(wit.InterfaceTools) {
-		// A plugin that cannot tell its commands has none: whoever asks for one is told why.
+		// A plugin that cannot list its commands has none: whoever asks for one gets the reason.
 		if commands, err := i.Commands(ctx); err == nil {
 			if err := CheckCommands(commands); err != nil {
 				return nil, err
@@ -220,7 +220,7 @@ func (m *module) release() {
 	}
 }
 
-// retire tells that no origin offers the module any more: its code goes with the last pool.
+// retire is called when no origin offers the module any more: its code goes with the last pool.
 func (m *module) retire() {
 	m.mu.Lock()
 	m.offered = false
@@ -275,8 +275,8 @@ func (m *module) ready(ctx context.Context) (*code, error) {
 	}
 }
 
-// gone tells that an instance for which code was ready is no more. Without a folder for compiled code nothing rests
-// while it may be needed: compiling anew takes seconds.
+// gone is called when an instance for which code was ready is no more. Without a folder for compiled code nothing rests
+// while it may be needed: compiling again takes seconds.
 func (m *module) gone() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -321,8 +321,8 @@ func (m *module) compile(c *compilation) {
 	}
 }
 
-// rest frees the code of a module that no pool uses: 15 to 20 MB for a Go guest. It tells whether there was anything to
-// free.
+// rest frees the code of a module that no pool uses: 15 to 20 MB for a Go guest. It reports whether there was anything
+// to free.
 func (m *module) rest() bool {
 	m.mu.Lock()
 	used := m.users > 0
@@ -330,7 +330,7 @@ func (m *module) rest() bool {
 	return !used && m.free()
 }
 
-// free closes the code if no instance needs it, and tells whether it did.
+// free closes the code if no instance needs it, and reports whether it did.
 func (m *module) free() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

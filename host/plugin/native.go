@@ -25,11 +25,11 @@ import (
 )
 
 // native is what the compile cache comes to hold of a module, made when the program was built: native code, the
-// module's stub and what the module says of itself. It lies beside the module in [Options.Embedded], as NAME.native
-// beside NAME.wasm, so it is as much a part of the program as its own code. It is laid into the cache where it is
+// module's stub and what the module says of itself. It lies next to the module in [Options.Embedded], as NAME.native
+// next to NAME.wasm, so it is as much a part of the program as its own code. It is laid into the cache where it is
 // missing there and was made for this engine and this processor.
 //
-// Its form is a line of JSON, [nativeHead], and the files behind each other, each compressed by Zstandard.
+// Its form is a line of JSON, [nativeHead], and the files one after the other, each compressed by Zstandard.
 type native struct {
 	head nativeHead
 	// data is everything, of which the files begin at start.
@@ -60,7 +60,7 @@ const maxNativeHead = 1 << 16
 // nativeSuffix ends the names of files with native code.
 const nativeSuffix = ".native"
 
-// openNative opens what lies beside a module that comes with the program, nil where there is nothing that fits.
+// openNative opens what lies next to a module that comes with the program, nil where there is nothing that fits.
 func openNative(files fs.FS, module, engine string, log *slog.Logger) *native {
 	name := strings.TrimSuffix(module, path.Ext(module)) + nativeSuffix
 	f, err := files.Open(name)
@@ -170,7 +170,7 @@ func processorOf() string {
 		x.HasPOPCNT, a.HasATOMICS)
 }
 
-// Native compiles a module and returns what is to lie beside it in [Options.Embedded], so that programs that embed
+// Native compiles a module and returns what is to lie next to it in [Options.Embedded], so that programs that embed
 // both need not compile it where they run. The same module comes to the same bytes on processors of the same kind.
 // before is what an earlier call returned, nil for nothing: where it is still good it is returned.
 func Native(ctx context.Context, module, before []byte) ([]byte, error) {
@@ -205,7 +205,7 @@ func Native(ctx context.Context, module, before []byte) ([]byte, error) {
 	return pack(module, cache, m.loader.codes.engine)
 }
 
-// stillGood tells whether native code is what would be made of a module now.
+// stillGood reports whether native code is what would be made of a module now.
 func stillGood(before, module []byte, work string) (bool, error) {
 	line, _, found := bytes.Cut(before, []byte{'\n'})
 	var head nativeHead

@@ -24,7 +24,7 @@ func small(version string) []byte {
 		{Name: "example.Small", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
 }
 
-// withNative starts a manager with a module and what lies beside it, uses the module, and returns what was logged.
+// withNative starts a manager with a module and what lies next to it, uses the module, and returns what was logged.
 func withNative(t *testing.T, cache string, module, native []byte) string {
 	t.Helper()
 	log := &logBuffer{}
@@ -42,7 +42,7 @@ func withNative(t *testing.T, cache string, module, native []byte) string {
 	return log.String()
 }
 
-// inParts takes native code apart: its head, and the files behind it, unpacked.
+// inParts takes native code to pieces: its head, and the files after it, unpacked.
 func inParts(t *testing.T, native []byte) (head map[string]any, files [][]byte) {
 	t.Helper()
 	line, body, _ := bytes.Cut(native, []byte{'\n'})
@@ -167,12 +167,12 @@ func TestNativeCodeIsMadeOnce(t *testing.T) {
 	}
 	marked := append(bytes.Clone(code), 0) // so that it is known again
 	if !bytes.Equal(marked, native(t, one, marked)) {
-		t.Error("what was good was made anew")
+		t.Error("what was good was made again")
 	}
 	for what, before := range map[string][]byte{"another module's": native(t, other, nil), "none": nil,
 		"no head": []byte("x\n")} {
 		if !bytes.Equal(code, native(t, one, before)) {
-			t.Errorf("%s: it was not made anew", what)
+			t.Errorf("%s: it was not made again", what)
 		}
 	}
 	if _, err := plugin.Native(t.Context(), []byte("no module"), nil); err == nil {
@@ -180,7 +180,7 @@ func TestNativeCodeIsMadeOnce(t *testing.T) {
 	}
 }
 
-// What is old goes from the cache, with folders of engines that are no more; what is needed is made anew.
+// What is old goes from the cache, with folders of engines that are no more; what is needed is made again.
 func TestOldFilesLeaveTheCache(t *testing.T) {
 	module := small("1")
 	cache := filepath.Join(t.TempDir(), "cache")

@@ -8,8 +8,8 @@ import (
 // noticeAfter is how long compiling may take without a word.
 const noticeAfter = 200 * time.Millisecond
 
-// notice tells that plugins are compiled which no cache has, while a manager opens: seconds in which nothing else
-// happens. nil tells nothing.
+// notice says that plugins are compiled which no cache has, while a manager opens: seconds in which nothing else
+// happens. nil says nothing.
 type notice struct {
 	tell func(took time.Duration) // see [Options.Compiling]
 

@@ -44,7 +44,7 @@ type arrival struct {
 	native *native
 	// kept are the module's facts where the cache has them: then loading it costs next to nothing.
 	kept *facts
-	// later: no connector that is configured uses it, as far as can be told without compiling it.
+	// later: no connector that is configured uses it, as far as can be seen without compiling it.
 	later bool
 	// finished: it was loaded, or not, and what else is on its way need not wait for it.
 	finished atomic.Bool
@@ -106,8 +106,8 @@ func isModule(path string) bool { return strings.EqualFold(filepath.Ext(path), "
 // Reload reads the folders now: what Options.Watch does by itself.
 func (m *Manager) Reload(ctx context.Context) error { return m.scan(ctx, nil, nil) }
 
-// scan compares the folders with what is known: new and changed files are loaded behind those that are given, modules
-// whose files are gone retire. Files that are being written, if unfinished tells of any, are passed over.
+// scan compares the folders with what is known: new and changed files are loaded after those that are given, modules
+// whose files are gone retire. Files that are being written, if unfinished names any, are passed over.
 func (m *Manager) scan(ctx context.Context, list []*arrival, unfinished func(path string) bool) error {
 	m.folders.scanning.Lock()
 	defer m.folders.scanning.Unlock()
@@ -162,7 +162,7 @@ func (m *Manager) begin(ctx context.Context, embedded []*arrival, needed []Neede
 	return left, len(later) > 0, ctx.Err()
 }
 
-// has tells whether all that is needed is there.
+// has reports whether all that is needed is there.
 func (m *Manager) has(needed []Needed) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -184,16 +184,16 @@ func mentioned(components []wit.Component, n Needed) bool {
 	})
 }
 
-// canWait tells whether a module that is not known need not be loaded before connectors start, nil: none can. A module
-// that has a component of a name holds that name in nearly all cases, and where it does not, [Manager.has] finds that
-// something is missing.
+// canWait reports whether a module that is not known need not be loaded before connectors start, nil: none can. A
+// module that has a component of a name holds that name in nearly all cases, and where it does not, [Manager.has] finds
+// that something is missing.
 func canWait(data []byte, needed []Needed) bool {
 	return needed != nil && !slices.ContainsFunc(needed, func(n Needed) bool {
 		return bytes.Contains(data, []byte(n.Class))
 	})
 }
 
-// arrivals are the new and changed files of the folders, behind those that are given, and the paths of all that are
+// arrivals are the new and changed files of the folders, after those that are given, and the paths of all that are
 // there.
 func (m *Manager) arrivals(list []*arrival, needed []Needed, unfinished func(path string) bool) ([]*arrival,
 	map[string]bool, error) {

@@ -132,7 +132,7 @@ func (m *Manager) drop(p *Pool) {
 	}
 }
 
-// Module tells which module the pool is of.
+// Module is what the pool has instances of.
 func (p *Pool) Module() Info { return p.module.snapshot() }
 
 // Acquire returns an instance, waiting while all are held. Give it back by [Pool.Release].
@@ -202,7 +202,7 @@ func (p *Pool) DoOnce(ctx context.Context, f func(*Instance) error) error {
 func (p *Pool) limit() int { return int(p.module.limits.Instances) }
 func (p *Pool) count() int { return len(p.instances) + p.making }
 
-// more tells whether there may be another instance beside those that there are; p.mu is held.
+// more reports whether there may be one more instance; p.mu is held.
 func (p *Pool) more() bool {
 	return p.count() < p.limit() && p.module.loader.admission.more(p.module.need())
 }
@@ -493,8 +493,8 @@ func (p *Pool) ended() {
 	}
 }
 
-// Rest tells that the connector will call nothing of its plugins for longer than [Options.Idle]: instances that nobody
-// uses are closed at once.
+// Rest is called when the connector will call nothing of its plugins for longer than [Options.Idle]: instances that
+// nobody uses are closed at once.
 func (p *Pool) Rest() {
 	for _, q := range p.tenant.all() {
 		q.closeIdle(func() time.Duration { return 0 })

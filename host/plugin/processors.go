@@ -39,7 +39,7 @@ func (p *processors) give() { <-p.slots }
 // count is how many there are.
 func (p *processors) count() int { return cap(p.slots) }
 
-// free tells whether a call would not have to wait.
+// free reports whether a call would not have to wait.
 func (p *processors) free() bool { return len(p.slots) < cap(p.slots) }
 
 // pass gives the processor to a call that waits for one, and waits for one itself. False: none waited.

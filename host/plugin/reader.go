@@ -67,7 +67,7 @@ func (p *Pool) join(ctx context.Context) (*Instance, error) {
 		i, err := p.wait(ctx, true)
 		place.release()
 		return i, err
-	case best.use.readers > 0 && p.more() && p.apart():
+	case best.use.readers > 0 && p.more() && p.separate():
 		return p.make(ctx, true, place)
 	}
 	best.use.readers++
@@ -77,8 +77,8 @@ func (p *Pool) join(ctx context.Context) (*Instance, error) {
 	return best, nil
 }
 
-// apart tells whether a page had better not share an instance; p.mu is held.
-func (p *Pool) apart() bool {
+// separate reports whether a page should not share an instance; p.mu is held.
+func (p *Pool) separate() bool {
 	now := time.Now()
 	if now.Before(p.crowding.suspicious) {
 		return true
@@ -176,7 +176,7 @@ func (r *Reader) elsewhere(ctx context.Context) error {
 	return nil
 }
 
-// gone tells whether the instance was closed because it broke.
+// gone reports whether the instance was closed because it broke.
 func (r *Reader) gone() bool {
 	r.pool.mu.Lock()
 	defer r.pool.mu.Unlock()

@@ -102,7 +102,7 @@ func TestPagesShareAnInstance(t *testing.T) {
 	}
 }
 
-// A trap costs all pages of its instance: the one whose call it was gets the trap, the others are told that they were
+// A trap costs all pages of its instance: the one whose call it was gets the trap, the others learn that they were
 // given up, and all of them can be read again.
 func TestTrapAbandonsPages(t *testing.T) {
 	reg := record.NewRegistry()

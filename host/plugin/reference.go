@@ -46,9 +46,9 @@ func (s *schemas) inside(form wit.Form, b []byte, refuse func(string, ...any) er
 	return w.mentions, nil
 }
 
-// unmentioned tells of a dynamic value, by a look at its bytes alone, that it has no structure in it and so mentions no
-// schema, and that it does not nest too deep, which takes two bytes a level. What else may be wrong with it is found by
-// who reads it.
+// unmentioned reports of a dynamic value, by a look at its bytes alone, that it has no structure in it and so mentions
+// no schema, and that it does not nest too deep, which takes two bytes a level. What else may be wrong with it is found
+// by who reads it.
 func unmentioned(b []byte) bool {
 	return len(b) <= 2*datum.MaxDepth && bytes.IndexByte(b, datum.TagStruct) < 0
 }
@@ -294,7 +294,7 @@ func (w *walker) headers() {
 }
 
 // nested collects what the dynamic value of a header mentions. Its mentions serve for looking only: a block with any to
-// change is written anew.
+// change is written again.
 func (w *walker) nested(from, to int) {
 	if unmentioned(w.b[from:to]) {
 		return

@@ -81,7 +81,7 @@ func TestRefusals(t *testing.T) {
 			[]string{"made for version 0.1.0 of the contract culvert:connect", "this host speaks 0.2.0",
 				"major.minor must match",
 				"the plugin's author rebuilds it with the SDK for 0.2",
-				"bindings generated anew from its wit/culvert.wit"}},
+				"bindings generated again from its wit/culvert.wit"}},
 		"newer version": {guesttest.Static(wit.Description{}, "1.2.0"),
 			[]string{"made for version 1.2.0 of the contract culvert:connect", "this host speaks 0.2.0",
 				"rebuilds it with the SDK for 0.2"}},
@@ -312,8 +312,8 @@ func TestDamagedCompileCache(t *testing.T) {
 	}
 }
 
-// What is no regular file behind its links, or too large, is refused unread; a file behind links is taken, as
-// Kubernetes mounts them.
+// What is no regular file when links are followed, or too large, is refused unread; a file that links lead to is taken,
+// as Kubernetes mounts them.
 func TestFilesThatAreNoFiles(t *testing.T) {
 	folder, elsewhere := t.TempDir(), t.TempDir()
 	in := func(name string) string { return filepath.Join(folder, name) }

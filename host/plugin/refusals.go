@@ -43,7 +43,7 @@ var rulesOf = sync.OnceValue(func() string {
 		info, err = os.Stat(path)
 	}
 	if err != nil {
-		return "" // as good as any: the versions of what is made of a module count beside it
+		return "" // as good as any: the versions of what is made of a module count as well
 	}
 	return fmt.Sprint(info.Size(), info.ModTime().UnixNano())
 })

@@ -24,7 +24,7 @@ type schemas struct {
 	into *record.Batch
 	// mentions is a buffer.
 	mentions []schemaReference
-	// ended tells whether values are to be read no further; nil: they are.
+	// ended reports whether values are to be read no further; nil: they are.
 	ended func() error
 }
 
@@ -33,11 +33,11 @@ const (
 	maxDeclaredSchemas = 10_000
 	// maxInstanceSchemaBytes is how many bytes the schemas may have together that an instance declares. One that was
 	// given as many, or more than MaxDeclaredSchemas, is replaced by a fresh instance, which is given what it needs
-	// anew.
+	// again.
 	maxInstanceSchemaBytes = 32 << 20
 )
 
-// worn tells whether the instance has so many schemas that it should be replaced: one that declares some from time to
+// worn reports whether the instance has so many schemas that it should be replaced: one that declares some from time to
 // time, such as after changes of a service's metadata, is replaced long before it may declare no more.
 func (s *schemas) worn() bool {
 	return s.givenBytes > maxInstanceSchemaBytes || len(s.given) > maxDeclaredSchemas ||

@@ -130,7 +130,7 @@ func TestSwapByRejection(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	works(t, b.Current(), "1.0.0")
-	// A third file is judged anew.
+	// A third file is judged again.
 	put(t, folder, "new.wasm", variant(t, "1.2.0", 0))
 	until(t, "another candidate", func() bool { return b.Candidate() != nil })
 	b.Promote(b.Candidate())
@@ -271,7 +271,7 @@ func TestSwap(t *testing.T) {
 		b.Promote(p)
 		works(t, b.Current(), version)
 		if b.Candidate() != nil {
-			t.Errorf("another version is offered beside %s", version)
+			t.Errorf("another version is offered next to %s", version)
 		}
 		if found, err := m.Find(wit.ComponentSink, "org.example.AllSink", ""); err != nil || found.Version != version {
 			t.Errorf("new connectors get %s, expected %s: %v", found.Version, version, err)

@@ -68,7 +68,7 @@ func comparePart(a, b string, textFirst bool) int {
 	return strings.Compare(a, b)
 }
 
-// newer tells whether m comes after other: by version, then by the time of loading.
+// newer reports whether m comes after other: by version, then by the time of loading.
 func (m *module) newer(other *module) bool {
 	if c := compareVersions(m.info.Version, other.info.Version); c != 0 {
 		return c > 0

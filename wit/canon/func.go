@@ -107,10 +107,10 @@ func (f *Func) Results() []ValueType {
 	return f.result.flat
 }
 
-// byPointer tells whether the result, which there is, lies in memory.
+// byPointer reports whether the result, which there is, lies in memory.
 func (f *Func) byPointer() bool { return len(f.result.flat) > 1 }
 
-// Fallible tells whether the function's result may be a fault.
+// Fallible reports whether the function's result may be a fault.
 func (f *Func) Fallible() bool { return f.fallible }
 
 // ResultSize is the size and alignment of a result that lies in memory.

@@ -117,7 +117,7 @@ func (t *typeLayout) choose(n uint32) (*part, error) {
 	return &t.parts[n], nil
 }
 
-// alike tells whether a variant has the same case as the one before it, and one without a payload.
+// alike reports whether a variant has the same case as the one before it, and one without a payload.
 func (t *typeLayout) alike(before, b []byte) bool {
 	return t.shape == shapeVariant && b[0] == before[0] && int(b[0]) < len(t.parts) && t.parts[b[0]].layout == nil
 }

@@ -33,7 +33,7 @@ func ExportName(version, iface, function string) string {
 	return wit.Package + "/" + iface + "@" + version + "#" + function
 }
 
-// compatible tells whether major and minor are ours.
+// compatible reports whether major and minor are ours.
 func compatible(version string) bool { return majorMinor(version) == majorMinor(wit.Version) }
 
 func majorMinor(version string) string {
@@ -59,7 +59,7 @@ func (m *Module) Judge() (found []string, err error) {
 	if !compatible(m.Contract) {
 		return nil, fmt.Errorf("made for version %s of the contract %s%s: this host speaks %s, and major.minor must "+
 			"match; the plugin's author rebuilds it with the SDK for %s (in Go the package sdk/go of this host's "+
-			"release, elsewhere bindings generated anew from its "+
+			"release, elsewhere bindings generated again from its "+
 			"wit/culvert.wit)", m.Contract, wit.Package, m.built(), wit.Version, majorMinor(wit.Version))
 	}
 	found, missing := m.interfaces()
@@ -120,7 +120,7 @@ func (m *Module) judgeImports() error {
 	return nil
 }
 
-// isHost tells whether a module name is the contract's host interface under a compatible version.
+// isHost reports whether a module name is the contract's host interface under a compatible version.
 func isHost(module string) bool {
 	version, ok := strings.CutPrefix(module, wit.Package+"/"+wit.InterfaceHost+"@")
 	return ok && compatible(version)

@@ -24,7 +24,7 @@ type Module struct {
 	Functions uint64
 	// Contract is the version of the contract that the module's names carry, "" without any.
 	Contract string
-	// BuiltAgainst is the contract's version in the section that generators leave behind, "" without one.
+	// BuiltAgainst is the contract's version in the section that generators leave, "" without one.
 	BuiltAgainst string
 }
 
@@ -149,7 +149,7 @@ func passType(r *wasm.Reader, i *Import) {
 	}
 }
 
-// Has tells whether the module exports a function of that name.
+// Has reports whether the module exports a function of that name.
 func (m *Module) Has(name string) bool {
 	return slices.Contains(m.Exports, Export{Name: name, Kind: kindFunction})
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/wasm"
 )
 
-// stubBody is the body of each function of a stub, behind its length: no locals, `unreachable`, `end`.
+// stubBody is the body of each function of a stub, after its length: no locals, `unreachable`, `end`.
 var stubBody = []byte{3, 0, 0x00, 0x0b}
 
 // stubMark is the name of the section with the hash.

@@ -9,8 +9,8 @@ import (
 )
 
 // Static is a plugin of some hundred bytes that describes itself and traps on everything else: for tests of files and
-// versions, where a real guest would only cost time. It has the given interfaces beside `plugin`, under the given
-// version of the contract ("": ours).
+// versions, where a real guest would only cost time. It has the given interfaces in addition to `plugin`, under the
+// given version of the contract ("": ours).
 func Static(d wit.Description, contract string, interfaces ...string) []byte {
 	m := StaticModule(d, contract, interfaces...)
 	return m.Bytes()

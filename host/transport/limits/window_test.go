@@ -85,7 +85,7 @@ func TestWrongWindows(t *testing.T) {
 		"0 0 22 ? * SAT-/4h":                `weekday: expected 1 (Sunday) to 7 or SUN to SAT, found "" in "0 0 22 ? * SAT-"`,
 		"0 0/0 22 ? * SAT/4h":               `minute: expected a step of 1 to 59, found "0"`,
 		"0 0 22 ? * SAT,6L/4h":              `weekday: expected "6L" alone`,
-		"0 0 22 ? * SAT#6/4h":               `weekday: expected 1 to 5 behind #, found "6"`,
+		"0 0 22 ? * SAT#6/4h":               `weekday: expected 1 to 5 after #, found "6"`,
 		"0 0 22 1 * SAT/4h": "expected ? as day of the month or as weekday, since a start has one " +
 			"of them, found 1 and SAT",
 		"0 0 22 ? * SAT 2027-2026/4h": `year: expected the earlier year first, found "2027-2026"`,

@@ -59,7 +59,7 @@ type Reader struct {
 // Open begins to read b, which must not change until all is read. Texts that are read stay as they are.
 func Open(b []byte) *Reader { return &Reader{rest: b, whole: string(b)} }
 
-// Done tells whether all was read and nothing was wrong.
+// Done reports whether all was read and nothing was wrong.
 func (r *Reader) Done() bool { return !r.Bad && len(r.rest) == 0 }
 
 // Text reads what [Text] has written; "" after a mistake.

@@ -37,7 +37,7 @@ func New(fields []string, zone *time.Location) (*Schedule, error) {
 	return s, nil
 }
 
-// Parse reads an expression, which may have the name of a time zone behind it; else it is in UTC.
+// Parse reads an expression, which may end with the name of a time zone; else it is in UTC.
 func Parse(text string) (*Schedule, error) {
 	fields, zone := strings.Fields(text), time.UTC
 	if last := len(fields) - 1; last > 0 && isZone(fields[last]) {
@@ -51,7 +51,7 @@ func Parse(text string) (*Schedule, error) {
 	return New(fields, zone)
 }
 
-// isZone tells whether a field can be the name of a time zone rather than a field of the expression.
+// isZone reports whether a field can be the name of a time zone rather than a field of the expression.
 func isZone(field string) bool {
 	if field == "UTC" || field == "GMT" {
 		return true

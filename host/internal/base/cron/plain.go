@@ -67,7 +67,7 @@ func plainCron(fields []string) (string, error) {
 	return strings.Join(plain, " "), nil
 }
 
-// everyHour tells whether a plain expression has a start in every hour of its days.
+// everyHour reports whether a plain expression has a start in every hour of its days.
 func everyHour(plain string) bool {
 	if strings.HasPrefix(plain, "@") {
 		return plain == "@hourly"
@@ -173,7 +173,7 @@ func (f *cronField) special(place int, item string) error {
 		return err
 	}
 	if n, err := strconv.Atoi(nth); counted && (err != nil || n < 1 || n > 5) {
-		return fmt.Errorf("expected 1 to 5 behind #, found %q", nth)
+		return fmt.Errorf("expected 1 to 5 after #, found %q", nth)
 	}
 	return nil
 }

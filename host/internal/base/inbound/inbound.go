@@ -26,8 +26,8 @@ func Listen(address string) (net.Listener, error) {
 	return netutil.LimitListener(l, MaxConnections), nil
 }
 
-// ErrFull is the error of a body for which there is no room beside the others: the sender is to send it again.
-var ErrFull = errors.New("there is no room for the body beside those of other requests: send it again")
+// ErrFull is the error of a body for which there is no room next to the others: the sender is to send it again.
+var ErrFull = errors.New("there is no room for the body next to those of other requests: send it again")
 
 // Bodies bound the bodies that are held at a time. Room is taken as bytes come in, whatever length a sender announces,
 // and is that of the buffers: what is held never exceeds the bound. The zero value holds none; it is safe for use by

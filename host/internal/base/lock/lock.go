@@ -17,7 +17,7 @@ var ErrTaken = errors.New("another process has it")
 // Lock is held until Release or the end of the process.
 type Lock struct{ file *os.File }
 
-// Take locks a file, which is made if it is missing and stays behind; it holds the number of the process that locked it
+// Take locks a file, which is made if it is missing and stays; it holds the number of the process that locked it
 // last. It does not wait.
 func Take(name string) (*Lock, error) {
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
@@ -34,7 +34,7 @@ func Take(name string) (*Lock, error) {
 			err = fmt.Errorf("%w (process %d)", err, pid)
 		}
 	default:
-		// Who it was is told as well as can be: a full disk is no reason to go without the lock.
+		// Who it was is written as well as can be: a full disk is no reason to go without the lock.
 		if file.Truncate(0) == nil {
 			_, _ = file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 		}

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// tryLock takes an exclusive lock that ends with the file's handle. It is on a byte far behind the content, which
+// tryLock takes an exclusive lock that ends with the file's handle. It is on a byte far after the content, which
 // others may read.
 func tryLock(file *os.File) (taken bool, err error) {
 	at := windows.Overlapped{OffsetHigh: 1 << 30}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Is tells whether a host is this machine: localhost, or an address of the loopback interface. Brackets and ports are
+// Is reports whether a host is this machine: localhost, or an address of the loopback interface. Brackets and ports are
 // not part of it.
 func Is(host string) bool {
 	if strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {

@@ -16,7 +16,7 @@ type List struct {
 	Tests []string
 	// Least is how many methods there are to be.
 	Least int
-	// Method tells whether a line of the section can name it.
+	// Method reports whether a line of the section can name it.
 	Method func(name string) bool
 	// Case is asked about each method that is one of ours: other names than those of tests, and what a test has to
 	// hold. It returns what is missing, "" for nothing.

@@ -202,7 +202,7 @@ func AppendSigned(dst []byte, n int64) []byte {
 	}
 }
 
-// AppendSized appends content behind its length, as sections, names and bodies have it.
+// AppendSized appends content after its length, as sections, names and bodies have it.
 func AppendSized(dst, content []byte) []byte {
 	return append(AppendU32(dst, uint32(len(content))), content...)
 }

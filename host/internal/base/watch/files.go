@@ -30,7 +30,7 @@ func every(d time.Duration, files []string, log *slog.Logger, changed func()) (s
 	ctx, cancel := context.WithCancel(context.Background())
 	w, err := listen(files, log)
 	if err != nil {
-		log.Warn("files are looked at from time to time only, changes are not told", "every", d.String(), "error", err)
+		log.Warn("files are looked at from time to time only, changes are not reported", "every", d.String(), "error", err)
 	}
 	done := make(chan struct{})
 	go func() {
@@ -81,7 +81,7 @@ func listen(files []string, log *slog.Logger) (*Folders, error) {
 	return w, nil
 }
 
-// Target is the file that a path leads to behind all links, "" where there is none.
+// Target is the file that a path leads to through all links, "" where there is none.
 func Target(path string) string {
 	to, err := filepath.EvalSymlinks(path)
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// TestWatch: files that are written, replaced by renaming, and, as Kubernetes does it, by another folder behind a link.
+// TestWatch: files that are written, replaced by renaming, and, as Kubernetes does it, by another folder that a link
+// leads to.
 func TestWatch(t *testing.T) {
 	dir := t.TempDir()
 	write := func(path, text string) {
@@ -61,6 +62,6 @@ func TestWatch(t *testing.T) {
 		}
 	})
 	if text, _ := os.ReadFile(filepath.Join(kubernetes, "password")); string(text) != "two" {
-		t.Errorf("found %q behind the link", text)
+		t.Errorf("found %q through the link", text)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// inode tells a file from another one under the same name.
+// inode distinguishes a file from another one under the same name.
 func inode(info os.FileInfo) string {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

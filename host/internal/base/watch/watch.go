@@ -1,8 +1,8 @@
-// Package watch hears of what happens to files, and tells of it when they have come to rest.
+// Package watch hears of what happens to files, and reports it when they have come to rest.
 //
 // Folders are watched rather than files, because files are replaced: by renaming, or, as Kubernetes does it, by another
-// link beside them. Network drives and some mounts tell nobody what happens to them, and an event may be lost: who must
-// not miss a change looks from time to time as well ([Files] does).
+// link next to them. Network drives and some mounts tell nobody what happens to them, and an event may be lost: who
+// must not miss a change looks from time to time as well ([Files] does).
 package watch
 
 import (
@@ -18,17 +18,17 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// patience is how many times [Options.Settle] events are waited out until they are told although others go on.
+// patience is how many times [Options.Settle] events are waited out until they are reported although others go on.
 const patience = 10
 
 // Options of a [Folders].
 type Options struct {
-	// Settle is for how long nothing may happen until what has happened is told: files are written in pieces.
+	// Settle is for how long nothing may happen until what has happened is reported: files are written in pieces.
 	Settle time.Duration
-	// Concerns tells whether an event is of interest, by the path of its file; nil: every one is. Names that begin with
-	// two dots are in any case: those are the links that Kubernetes switches.
+	// Concerns reports whether an event is of interest, by the path of its file; nil: every one is. Names that begin
+	// with two dots are in any case: those are the links that Kubernetes switches.
 	Concerns func(path string) bool
-	// Logger is told of a panic. Default: none.
+	// Logger gets a panic. Default: none.
 	Logger *slog.Logger
 }
 
@@ -77,7 +77,7 @@ func (f *Folders) Changed() <-chan struct{} {
 	return f.changed
 }
 
-// Written tells whether a file was written to within the last [Options.Settle]: it may be cut off.
+// Written reports whether a file was written to within the last [Options.Settle]: it may be cut off.
 func (f *Folders) Written(path string) bool {
 	if f == nil {
 		return false
@@ -118,7 +118,7 @@ func (f *Folders) run(concerns func(string) bool) {
 			}
 			due.happened()
 		case <-due.timer.C:
-			due.told()
+			due.reported()
 			select {
 			case f.changed <- struct{}{}:
 			default:
@@ -145,7 +145,7 @@ func (f *Folders) note(path string) {
 type rest struct {
 	timer  *time.Timer
 	settle time.Duration
-	first  time.Time // of what was not told yet; zero: nothing
+	first  time.Time // of what was not reported yet; zero: nothing
 	last   time.Time
 }
 
@@ -163,8 +163,8 @@ func (r *rest) happened() {
 	r.timer.Reset(max(0, min(r.settle, patience*r.settle-r.last.Sub(r.first))))
 }
 
-// told is called when it has fired.
-func (r *rest) told() {
+// reported is called when it has fired.
+func (r *rest) reported() {
 	r.first = time.Time{}
 	now := time.Now()
 	if quiet := now.Sub(r.last); quiet < r.settle {

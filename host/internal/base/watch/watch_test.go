@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What has happened is told when nothing has happened since for a while, and where something always happens, too.
+// What has happened is reported when nothing has happened since for a while, and where something always happens, too.
 func TestRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRest(Settle)
@@ -17,23 +17,23 @@ func TestRest(t *testing.T) {
 			synctest.Wait()
 			select {
 			case <-r.timer.C:
-				r.told()
+				r.reported()
 				return true
 			default:
 				return false
 			}
 		}
 		if time.Sleep(time.Hour); fired() {
-			t.Error("told although nothing has happened")
+			t.Error("reported although nothing has happened")
 		}
 		for range 3 {
 			r.happened()
 			if time.Sleep(Settle / 2); fired() {
-				t.Error("told in the midst of it")
+				t.Error("reported in the midst of it")
 			}
 		}
 		if time.Sleep(Settle); !fired() {
-			t.Error("not told when it had come to rest")
+			t.Error("not reported when it had come to rest")
 		}
 		times := 0
 		for range 200 {
@@ -43,18 +43,18 @@ func TestRest(t *testing.T) {
 			}
 		}
 		if times < 200/2/patience-1 || times > 200/2/patience {
-			t.Errorf("where something always happens: told %d times", times)
+			t.Errorf("where something always happens: reported %d times", times)
 		}
 		if time.Sleep(Settle); !fired() {
-			t.Error("not told when that has come to rest")
+			t.Error("not reported when that has come to rest")
 		}
 		if time.Sleep(time.Hour); fired() {
-			t.Error("told twice")
+			t.Error("reported twice")
 		}
 	})
 }
 
-// A file that is being written is told from one that was put into the folder whole.
+// A file that is being written is distinguished from one that was put into the folder whole.
 func TestWritten(t *testing.T) {
 	dir := t.TempDir()
 	f, err := Open(Options{Settle: time.Hour})

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// NotRegular is the error of what is no regular file, behind links: a device has no end, and a pipe waits for somebody
-// who writes.
+// NotRegular is the error of what is no regular file, when links are followed: a device has no end, and a pipe waits
+// for somebody who writes.
 type NotRegular struct {
 	// Kind is what it is, such as `a pipe`.
 	Kind string
@@ -68,8 +68,8 @@ func Read(path string, most int64) ([]byte, error) {
 	return content, err
 }
 
-// Only tells that there is nothing below a folder but folders and regular files, for those who open what they find; the
-// error names what is something else.
+// Only checks that there is nothing below a folder but folders and regular files, for those who open what they find;
+// the error names what is something else.
 func Only(folder string) error {
 	return filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {

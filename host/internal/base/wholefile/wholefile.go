@@ -1,6 +1,6 @@
-// Package wholefile writes files that have all of their content at any moment: whoever reads one, beside the writer or
-// after a crash, finds what was there before or what is there now. It reads what is a file and nothing else, so that a
-// pipe in the place of one holds up nobody.
+// Package wholefile writes files that have all of their content at any moment: whoever reads one, at the same time as
+// the writer or after a crash, finds what was there before or what is there now. It reads what is a file and nothing
+// else, so that a pipe in the place of one holds up nobody.
 package wholefile
 
 import (
@@ -32,7 +32,7 @@ func Rewrite(path string, content []byte) error {
 
 // replace has mode 0 for the usual one.
 func replace(path string, content []byte, mode os.FileMode, synced bool) error {
-	name, err := beside(path, content, synced)
+	name, err := sibling(path, content, synced)
 	if err != nil {
 		return err
 	}
@@ -89,8 +89,8 @@ func Clean(folder string) {
 	}
 }
 
-// beside writes the content to a file of another name in the same folder.
-func beside(path string, content []byte, synced bool) (name string, err error) {
+// sibling writes the content to a file of another name in the same folder.
+func sibling(path string, content []byte, synced bool) (name string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), unfinished+"*") // mode 0600
 	if err != nil {
 		return "", err
@@ -107,7 +107,7 @@ func beside(path string, content []byte, synced bool) (name string, err error) {
 
 // New writes a file that must not be there yet: os.ErrExist where it is. Of several that write it at once one succeeds.
 func New(path string, content []byte) error {
-	name, err := beside(path, content, true)
+	name, err := sibling(path, content, true)
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// alone: nothing is left beside the file.
+// alone: nothing else is left in the folder.
 func alone(t *testing.T, path string) {
 	t.Helper()
 	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) != 1 {

@@ -3,7 +3,7 @@ package task
 // ErrorStage is where a record failed, as dead letters and the log name it.
 type ErrorStage string
 
-// The stages of Kafka Connect (org.apache.kafka.connect.runtime.errors.Stage), with TASK_POLL and TASK_PUT told apart
+// The stages of Kafka Connect (org.apache.kafka.connect.runtime.errors.Stage), with TASK_POLL and TASK_PUT divided
 // by what the plugin was at.
 const (
 	// AtDecode: the plugin could not read a row of the service's answer.

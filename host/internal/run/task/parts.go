@@ -10,7 +10,7 @@ import (
 // Parts are some of the rows that transforms made of one record, by their places among them: those that its dead letter
 // is about. The zero value is the record as a whole, however many rows are made of it.
 //
-// Invariant: where Of is not 0, spans are in order, apart from each other, and below Of.
+// Invariant: where Of is not 0, spans are in order, do not touch each other, and below Of.
 type Parts struct {
 	// Of is how many rows were made of the record.
 	Of    uint32
@@ -37,10 +37,10 @@ func PartsOf(of uint32, places []uint32) Parts {
 	return p
 }
 
-// Whole tells whether they are the record as a whole.
+// Whole reports whether they are the record as a whole.
 func (p Parts) Whole() bool { return p.Of == 0 }
 
-// Has tells whether the row at a place is one of them.
+// Has reports whether the row at a place is one of them.
 func (p Parts) Has(at uint32) bool {
 	if p.Whole() {
 		return true

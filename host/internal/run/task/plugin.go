@@ -36,7 +36,7 @@ type Versions[C any] interface {
 	Candidate() Code[C]
 	Promote(Code[C])
 	Reject(c Code[C], reason string)
-	// Again tells whether what failed is to be tried once more before it counts: the version is on trial, or was just
+	// Again reports whether what failed is to be tried once more before it counts: the version is on trial, or was just
 	// rolled back, and then the one before is the candidate.
 	Again(err error) bool
 }
@@ -69,7 +69,7 @@ type Plugin[C any, O comparable] struct {
 	ahead *ahead[C, O]
 	// judgeAfter is until when no other version is looked at.
 	judgeAfter time.Time
-	// reopened is when the plugin was opened anew last, reopenings how often in succession.
+	// reopened is when the plugin was opened again last, reopenings how often in succession.
 	reopened   time.Time
 	reopenings int
 }
@@ -83,7 +83,7 @@ func NewPlugin[C any, O comparable](versions Versions[C], client transport.Fetch
 const (
 	// judgeAgain is how long a version waits that could not be opened for reasons of the moment.
 	judgeAgain = 30 * time.Second
-	// inSuccession is the longest pause between two openings anew that count as in succession.
+	// inSuccession is the longest pause between two reopenings that count as in succession.
 	inSuccession = 10 * time.Second
 	// soonAgain is how often a call is made again that a page broke by breaking its instance.
 	soonAgain = 3
@@ -122,7 +122,7 @@ func (p *Plugin[C, O]) openCurrent(ctx context.Context, open func(context.Contex
 	}
 }
 
-// Superseded tells whether a call failed because another version has taken the place of the one that it was made on:
+// Superseded reports whether a call failed because another version has taken the place of the one that it was made on:
 // whoever made it goes on with that, by [Plugin.Adopt].
 func (p *Plugin[C, O]) Superseded(o O, err error) bool { return p.superseded(p.Of(o), err) }
 
@@ -153,12 +153,12 @@ func (p *Plugin[C, O]) Version() string {
 	return ""
 }
 
-// Waiting tells whether another version waits for a boundary.
+// Waiting reports whether another version waits for a boundary.
 func (p *Plugin[C, O]) Waiting() bool {
 	return p.candidate() != nil || p.versions.Current() != p.Of(p.Opened())
 }
 
-// ahead is a version that is opened beside the one at work.
+// ahead is a version that is opened while the one before works.
 type ahead[C any, O comparable] struct {
 	code  Code[C]
 	begun context.Context // whose end ends it
@@ -209,7 +209,7 @@ func (p *Plugin[C, O]) Watch(ctx context.Context) {
 	})
 }
 
-// Close waits for what was begun beside the work; the contexts of whoever began it are to have ended.
+// Close waits for what was begun in the background; the contexts of whoever began it are to have ended.
 func (p *Plugin[C, O]) Close() { p.openers.Wait() }
 
 func (p *Plugin[C, O]) adopt(ctx context.Context, atMost time.Duration) (o O, err error) {
@@ -250,7 +250,7 @@ func (p *Plugin[C, O]) openBeside(ctx context.Context, c Code[C]) *ahead[C, O] {
 	return a
 }
 
-// await tells whether the version is opened, or cannot be, within a time; negative: it waits for that, or for the end
+// await reports whether the version is opened, or cannot be, within a time; negative: it waits for that, or for the end
 // of ctx.
 func (a *ahead[C, O]) await(ctx context.Context, atMost time.Duration) bool {
 	var late <-chan time.Time
@@ -290,7 +290,7 @@ func (p *Plugin[C, O]) candidate() Code[C] {
 	return p.versions.Candidate()
 }
 
-// judge promotes or rejects a candidate that was opened beside what runs. Only the context's end is an error.
+// judge promotes or rejects a candidate that was opened while another version runs. Only the context's end is an error.
 func (p *Plugin[C, O]) judge(ctx context.Context, a *ahead[C, O]) error {
 	c := p.candidate()
 	if c != a.code {
@@ -307,7 +307,7 @@ func (p *Plugin[C, O]) judge(ctx context.Context, a *ahead[C, O]) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case a.err != nil && a.begun.Err() != nil: // whoever began it has ended: the next boundary begins anew
+	case a.err != nil && a.begun.Err() != nil: // whoever began it has ended: the next boundary begins again
 	case err == nil:
 		p.versions.Promote(c)
 		p.Take(o)
@@ -348,7 +348,7 @@ func (p *Plugin[C, O]) openedAhead(ctx context.Context, code Code[C]) (O, error)
 	return p.Open(ctx, code)
 }
 
-// Reopen opens a version anew because what it worked out no longer fits; with a pause where that was asked for shortly
+// Reopen opens a version again because what it worked out no longer fits; with a pause where that was asked for shortly
 // before, since each time the service is asked for documents. The task goes on with it unless it has left the version
 // meanwhile.
 func (p *Plugin[C, O]) Reopen(ctx context.Context, old O) (o O, err error) {
@@ -356,7 +356,7 @@ func (p *Plugin[C, O]) Reopen(ctx context.Context, old O) (o O, err error) {
 		return o, err
 	}
 	if o, err = p.Open(ctx, p.Of(old)); err != nil {
-		return o, fmt.Errorf("open anew: %w", err)
+		return o, fmt.Errorf("open again: %w", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -409,7 +409,7 @@ func With[C any](ctx context.Context, code Code[C], acquire func(context.Context
 	return call(c)
 }
 
-// Stale tells whether a plugin asks to be opened anew.
+// Stale reports whether a plugin asks to be opened again.
 func Stale(err error) bool {
 	f, ok := errors.AsType[*wit.Fault](err)
 	return ok && f.Kind == wit.FaultStale

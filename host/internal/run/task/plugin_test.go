@@ -106,7 +106,7 @@ func TestAdopt(t *testing.T) {
 }
 
 // What another task of the connector has taken is followed; a version that was left is not gone back to by an opening
-// anew.
+// again.
 func TestFollowAndReopen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bound{current: &version{name: "1"}}
@@ -117,7 +117,7 @@ func TestFollowAndReopen(t *testing.T) {
 			t.Errorf("runs %s, %v", p.Version(), err)
 		}
 		if o, err := p.Reopen(t.Context(), old); err != nil || o.code != old.code || p.Version() != "2" {
-			t.Errorf("opened anew: %s, runs %s, %v", o.code.Version(), p.Version(), err)
+			t.Errorf("opened again: %s, runs %s, %v", o.code.Version(), p.Version(), err)
 		}
 		began := time.Now()
 		for range 3 {
@@ -132,7 +132,7 @@ func TestFollowAndReopen(t *testing.T) {
 }
 
 // The work goes on with the old version while a newer one is opened, however long that takes; it is opened once, also
-// for a task that finds it promoted by another one, and anew where whoever began it has ended.
+// for a task that finds it promoted by another one, and again where whoever began it has ended.
 func TestAdoptOpened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opens, next := make(chan struct{}), &version{name: "2"}

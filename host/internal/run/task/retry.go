@@ -35,7 +35,7 @@ func TriedAgain(log *slog.Logger, client interface{ Away() bool }, text string, 
 // firstDelay is the pause before the first repetition; it doubles with each, as Kafka Connect's does.
 const firstDelay = 300 * time.Millisecond
 
-// Allows tells whether an operation that began so long ago may be tried again.
+// Allows reports whether an operation that began so long ago may be tried again.
 func (r Retrying) Allows(since time.Duration) bool { return r.Timeout < 0 || since < r.Timeout }
 
 // Begin begins an operation. The value belongs to one goroutine.

@@ -12,7 +12,7 @@ import (
 // SkipsEvery is how often it is said that records are left out for one cause.
 const SkipsEvery = 10 * time.Second
 
-// maxCauses is how many causes are told apart in that time: there may be one for each record.
+// maxCauses is how many causes are distinguished in that time: there may be one for each record.
 const maxCauses = 100
 
 // Skips says which records were left out that dead letters hold: of those of one cause the first at once, and how many

@@ -48,7 +48,7 @@ var (
 	namesStage = benched("names", "ReplaceField$Value", "renames", "f3:name", "exclude", "f7")
 )
 
-// benchChains are chains that speed is measured with, beside Kafka's classes and alone. A chain of three and one of
+// benchChains are chains that speed is measured with, next to Kafka's classes and alone. A chain of three and one of
 // five are what the aims are set for; fieldStages only move bytes.
 var (
 	fiveStages  = []Stage{insertStage, namesStage, castStage, timeStage, routeStage}

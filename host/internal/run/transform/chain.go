@@ -41,7 +41,7 @@ type Options struct {
 	Manager   *plugin.Manager
 	Connector string
 	Stages    []Stage
-	// Logger tells about rows that trapped a plugin. Default slog.Default().
+	// Logger gets a line for each row that trapped a plugin. Default slog.Default().
 	Logger *slog.Logger
 	// BatchRows is the most rows in one call of a plugin. Default 500.
 	BatchRows int
@@ -146,12 +146,12 @@ func (c *Chain) bind(o Options) error {
 	return nil
 }
 
-// takes tells whether a stage of this binding may join the group.
+// takes reports whether a stage of this binding may join the group.
 func (g *group) takes(b *plugin.Binding, version string) bool {
 	return g.condition == nil && g.chain.version == version && same(g.chain.binding, b)
 }
 
-// same tells whether two bindings run the same module now.
+// same reports whether two bindings run the same module now.
 func same(a, b *plugin.Binding) bool {
 	return a.Current().Module().Hash == b.Current().Module().Hash
 }
@@ -166,7 +166,7 @@ func (c *Chain) Close() {
 	}
 }
 
-// Status is the state of the plugins behind the stages, by alias.
+// Status is the state of the plugins of the stages, by alias.
 func (c *Chain) Status() map[string]plugin.Status {
 	all := map[string]plugin.Status{}
 	for i := range c.groups {
@@ -214,7 +214,7 @@ func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, err
 	return c.faults, nil
 }
 
-// failed tells whether something that was made of the same row has failed, in another plugin too.
+// failed reports whether something that was made of the same row has failed, in another plugin too.
 func (c *Chain) failed(r wit.Row) bool {
 	_, found := slices.BinarySearchFunc(c.faults, r.Origin,
 		func(f wit.RowFault, origin uint32) int { return cmp.Compare(f.Origin, origin) })

@@ -90,7 +90,7 @@ func run(t *testing.T, m *plugin.Manager, b *record.Batch, limit int, stages ...
 	return faults
 }
 
-// A field that is appended is written into the room that the host leaves behind each value (valueRoom of host/plugin),
+// A field that is appended is written into the room that the host leaves after each value (valueRoom of host/plugin),
 // which is as much as the plugin asks for (kernel.Room): values stay where they are in the call's data, and all of that
 // comes back.
 func TestAppendedFieldsUseTheRoomBehindValues(t *testing.T) {
@@ -107,7 +107,7 @@ func TestAppendedFieldsUseTheRoomBehindValues(t *testing.T) {
 		}
 		first, second := b.Rows[0].Value, b.Rows[1].Value
 		if between := int(second.Start) - int(first.Start+first.Size); call == 1 && between <= 0 {
-			t.Errorf("expected room behind the values of the result, found %d bytes", between)
+			t.Errorf("expected room after the values of the result, found %d bytes", between)
 		}
 	}
 }

@@ -226,7 +226,7 @@ func TestRealEveryType(t *testing.T) {
 	}
 }
 
-// Two transforms with every option, one behind the other, of which the second meets what the first made.
+// Two transforms with every option, one after the other, of which the second meets what the first made.
 func TestRealEveryPair(t *testing.T) {
 	cases, seed := int(number(t, "CULVERT_ORACLE_CASES", 1000)), number(t, "CULVERT_ORACLE_SEED", 3)
 	t.Logf("CULVERT_ORACLE_SEED=%d", seed)

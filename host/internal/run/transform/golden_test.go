@@ -306,7 +306,7 @@ func written(t *testing.T, b *record.Batch, d wit.Datum) string {
 	return string(out)
 }
 
-// recordText is what Kafka writes behind a message: the whole record, in Java's words.
+// recordText is what Kafka writes after a message: the whole record, in Java's words.
 const recordText = "Timestamp missing on record: "
 
 // equalOutcome compares texts, but values without schema as JSON: their members come in the order of a Java hash table.

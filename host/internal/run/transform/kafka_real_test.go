@@ -228,23 +228,23 @@ func compare(t *testing.T, cases int, head func() string) (failed, dropped, refu
 	return failed, dropped, refused
 }
 
-// refusedLater tells whether Kafka's transforms made a value that its converter refuses, and ours failed with the same
-// message where it arose.
+// refusedLater reports whether Kafka's transforms made a value that its converter refuses, and ours failed with the
+// same message where it arose.
 func refusedLater(want, got string) bool {
 	_, message, fails := strings.Cut(strings.TrimSpace(got), " fails: org.apache.kafka.connect.errors.DataException: ")
 	return fails && strings.Contains(want, "cannot be converted: "+message)
 }
 
-// sameRefusal tells whether Kafka refuses the settings of a chain, and ours does at the same stage with the same text.
-// What is refused by the JVM, which Kafka does not look for, is in words of ours, as is what is wrong with a regular
-// expression.
+// sameRefusal reports whether Kafka refuses the settings of a chain, and ours does at the same stage with the same
+// text. What is refused by the JVM, which Kafka does not look for, is in words of ours, as is what is wrong with a
+// regular expression.
 func sameRefusal(want string, err error) bool {
 	stage, why, refused := strings.Cut(strings.TrimSuffix(want, "\n"), " refused: ")
 	if !refused || err == nil {
 		return false
 	}
 	_, ours, found := strings.Cut(err.Error(), stage+", ")
-	_, ours, _ = strings.Cut(ours, ": ") // behind the class of the stage
+	_, ours, _ = strings.Cut(ours, ": ") // after the class of the stage
 	why, isKafkas := strings.CutPrefix(why, "org.apache.kafka.common.config.ConfigException: ")
 	if !found || !isKafkas {
 		return found
@@ -271,14 +271,14 @@ func blanks(text string) string {
 
 // oneLine is a refusal of Kafka's as ours are written: a value with control characters is quoted, others are blanks.
 func oneLine(why string) string {
-	value, behind, found := strings.Cut(strings.TrimPrefix(why, "Invalid value "), " for configuration ")
+	value, setting, found := strings.Cut(strings.TrimPrefix(why, "Invalid value "), " for configuration ")
 	if found && strings.ContainsFunc(value, unicode.IsControl) {
-		why = "Invalid value " + strconv.Quote(value) + " for configuration " + behind
+		why = "Invalid value " + strconv.Quote(value) + " for configuration " + setting
 	}
 	return blanks(why)
 }
 
-// refusedByName tells whether we refuse a regular expression for a part that RATIONALE names.
+// refusedByName reports whether we refuse a regular expression for a part that RATIONALE names.
 func refusedByName(err error) bool {
 	return err != nil && strings.Contains(err.Error(), " is not supported near index ")
 }

@@ -35,7 +35,7 @@ const brokerRecords = 100_000
 // BenchmarkRealPeersBroker is the whole way from topic to topic of an Apache Kafka broker: a sink's consumer, the JSON
 // converter, three stages, the JSON converter, a source's producer, until all is acknowledged and the offsets are
 // committed. It prints the nanoseconds of CPU that this process takes for a record, the middle of the turns, and the
-// records of a second of one core; beside it, in turns, what the clients alone take, for the same records without
+// records of a second of one core; next to it, in turns, what the clients alone take, for the same records without
 // converters and stages, and what Kafka's own clients and classes take, whose JVM compiles and collects garbage in it.
 // Garbage of this process is collected by Go's own target, or that of GOGC; a worker has another, which follows what
 // is in use. `make bench-peers` runs it.

@@ -26,7 +26,7 @@ func (p *prepared) prepare(ctx context.Context) error {
 	return err
 }
 
-// staged is a stage with what tells which settings a version may see, nil: none.
+// staged is a stage with what says which settings a version may see, nil: none.
 type staged struct {
 	wit.Stage
 	settings, condition func(plugin.Info) []wit.Setting
@@ -57,7 +57,7 @@ func prepare(ctx context.Context, pool *plugin.Pool, all []staged) (made []byte,
 	return made, err
 }
 
-// swap takes a newer version of the plugin if it can prepare the same stages; otherwise the present one goes on and the
+// swap takes a newer version of the plugin if it can prepare the same stages; else the present one goes on and the
 // binding's status says why.
 func (p *prepared) swap(ctx context.Context) {
 	candidate := p.binding.Candidate()
@@ -74,7 +74,7 @@ func (p *prepared) swap(ctx context.Context) {
 	}
 }
 
-// again tells whether a call that failed is to be made once more, by another version where that is in doubt which
+// again reports whether a call that failed is to be made once more, by another version where that is in doubt which
 // broke.
 func (p *prepared) again(ctx context.Context, err error) bool {
 	if err == nil || ctx.Err() != nil || !p.binding.Again(err) {

@@ -65,7 +65,7 @@ type Guest struct {
 	// bytesIn and bytesOut count what crossed, for metrics.
 	bytesIn, bytesOut uint64
 
-	// Ended tells whether what came of a call is to be read no further, and why; nil: it is read. It is asked within
+	// Ended reports whether what came of a call is to be read no further, and why; nil: it is read. It is asked within
 	// large results.
 	Ended func() error
 	// ended is what it said.
