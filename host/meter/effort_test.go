@@ -201,8 +201,8 @@ func TestEffortOfStacks(t *testing.T) {
 		"wide ones":   bytes.Repeat([]byte{0x42, 0, 0x42, 0, 0x7c, 0x50, 0x1a, 0x43, 0, 0, 0, 0, 0x8b, 0x1a}, 1000),
 		"conversions": bytes.Repeat(binary.AppendUvarint([]byte{0x41, 0, 0xac, 0xa7}, 0x1a), 1000),
 	} {
-		if behind := effort(code, branches); behind != alone {
-			t.Errorf("%s: expected nothing to be left on the stack, found an effort of %d and %d alone", name, behind,
+		if both := effort(code, branches); both != alone {
+			t.Errorf("%s: expected nothing to be left on the stack, found an effort of %d and %d alone", name, both,
 				alone)
 		}
 	}

@@ -258,7 +258,7 @@ func TestMemoryForSeveral(t *testing.T) {
 	})
 }
 
-// working has a connector call its plugin all the time within one page, from now on until ctx ends. in is told when it
+// working has a connector call its plugin all the time within one page, from now on until ctx ends. in hears when it
 // was let in.
 func (c crowded) working(ctx context.Context, t *testing.T, connector string, in func()) {
 	c.answered(ctx, t, connector, 100*time.Millisecond, in)

@@ -235,9 +235,8 @@ func (m *Manager) leave(x *module, reason string) {
 		}
 		info := x.snapshot()
 		info.Err = fmt.Errorf("%s: %w", path, why)
-		o.active, o.previous, o.refused = o.previous, nil, &info
-		m.loads++
-		o.active.order = m.loads
+		m.goBack(o)
+		o.previous, o.refused = nil, &info
 		x.mu.Lock()
 		x.offered = false
 		x.mu.Unlock()

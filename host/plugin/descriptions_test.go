@@ -86,7 +86,7 @@ func TestKnownFilesRestAtOnce(t *testing.T) {
 		t.Error(log.String())
 	}
 	if left := kept(t, cache, "new"); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
+		t.Errorf("left: %v", left)
 	}
 }
 

@@ -272,13 +272,8 @@ func (m *Manager) Modules() []Info {
 		all = append(all, info)
 	}
 	slices.SortFunc(all, func(a, b Info) int {
-		if c := strings.Compare(a.Name, b.Name); c != 0 {
-			return c
-		}
-		if c := compareVersions(b.Version, a.Version); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Path, b.Path)
+		return cmp.Or(strings.Compare(a.Name, b.Name), compareVersions(b.Version, a.Version),
+			strings.Compare(a.Path, b.Path))
 	})
 	return all
 }

@@ -18,8 +18,8 @@ func TestNotice(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var told []time.Duration
-				n := &notice{tell: func(took time.Duration) { told = append(told, took) }}
+				var said []time.Duration
+				n := &notice{tell: func(took time.Duration) { said = append(said, took) }}
 				for _, takes := range c.compiles {
 					n.begin()
 					time.Sleep(takes)
@@ -27,7 +27,7 @@ func TestNotice(t *testing.T) {
 				n.end()
 				n.begin() // in the background: nobody waits
 				time.Sleep(time.Minute)
-				if diff := cmp.Diff(c.want, told); diff != "" {
+				if diff := cmp.Diff(c.want, said); diff != "" {
 					t.Error(diff)
 				}
 			})

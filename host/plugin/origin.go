@@ -341,65 +341,60 @@ func (m *Manager) load(ctx context.Context, a *arrival) (x *module, err error) {
 // settle makes a module what its origin offers. What was there before stays for rollback, or stays active when the new
 // one was refused.
 func (m *Manager) settle(a *arrival) {
-	if a.err != nil {
+	m.mu.Lock()
+	if why := m.rejected[a.hash]; why != nil && a.err == nil {
+		a.err = why
+	}
+	if a.err != nil || m.closed {
+		m.mu.Unlock()
 		if a.loaded != nil {
 			a.loaded.rest()
 		}
-		m.refuse(a)
+		if a.err != nil {
+			m.refuse(a)
+		}
 		return
 	}
-	m.mu.Lock()
-	if m.closed {
-		m.mu.Unlock()
-		a.loaded.rest()
-		return
-	}
-	if why := m.rejected[a.hash]; why != nil {
-		m.mu.Unlock()
-		a.loaded.rest()
-		a.err = why
-		m.refuse(a)
-		return
-	}
+	info := &a.loaded.info
 	a.loaded.order = a.order
 	a.loaded.offer()
-	a.loaded.info.Accepted = m.trust.accepts(a.loaded.info.Name, a.hash)
+	info.Accepted = m.trust.accepts(info.Name, a.hash)
 	o := m.origin(a.path)
 	var dropped *module
 	if o.active != nil {
 		dropped, o.previous = o.previous, o.active
 	}
 	o.active, o.refused, o.hash = a.loaded, nil, a.hash
-	if name := a.loaded.info.Name; m.chosen[name] != a.hash {
-		delete(m.chosen, name)
+	if m.chosen[info.Name] != a.hash {
+		delete(m.chosen, info.Name)
 	}
 	m.changes.Add(1)
+	others := m.alike(info)
 	m.mu.Unlock()
 	if dropped != nil {
 		dropped.retire()
 	}
-	m.mu.Lock()
-	var others []string
-	for i := range a.loaded.info.Components {
-		c := &a.loaded.info.Components[i]
-		for _, x := range m.origins {
-			if x.active != nil && x.active.info.Name != a.loaded.info.Name && x.active.component(c.Kind,
-				c.Name) != nil {
-				others = append(others, fmt.Sprintf("%s %s of %s %s (%s)", c.Kind, c.Name, x.active.info.Name,
-					x.active.info.Version, x.active.info.Path))
+	if len(others) > 0 {
+		m.loader.logger.Warn("plugin has what another plugin has too: a class of a built-in one stays there, others "+
+			"are refused to connectors, unless the file is accepted",
+			"plugin", info.Name, "file", a.path, "accept", "plugin."+info.Name+".accept="+a.hash, "others", others)
+	}
+	m.loader.logger.Info("plugin loaded", "plugin", info.Name, "version", info.Version, "hash", a.hash[:12], "file",
+		a.path)
+}
+
+// alike are the components of other plugins that have a name in common with one of a plugin; m.mu is held.
+func (m *Manager) alike(info *Info) (others []string) {
+	for _, c := range info.Components {
+		for _, o := range m.origins {
+			if x := o.active; x != nil && x.info.Name != info.Name && x.component(c.Kind, c.Name) != nil {
+				others = append(others, fmt.Sprintf("%s %s of %s %s (%s)", c.Kind, c.Name, x.info.Name,
+					x.info.Version, x.info.Path))
 			}
 		}
 	}
-	m.mu.Unlock()
-	if len(others) > 0 {
-		slices.Sort(others)
-		m.loader.logger.Warn("plugin has what another plugin has too: a class of a built-in one stays there, others "+
-			"are refused to connectors, unless the file is accepted",
-			"plugin", a.loaded.info.Name, "file", a.path, "accept", "plugin."+a.loaded.info.Name+".accept="+a.hash,
-			"others", others)
-	}
-	m.loader.logger.Info("plugin loaded", "plugin", a.loaded.info.Name, "version", a.loaded.info.Version, "hash", a.hash[:12],
-		"file", a.path)
+	slices.Sort(others)
+	return others
 }
 
 // origin returns the entry of a place; m.mu is held.
@@ -481,14 +476,19 @@ func (m *Manager) Rollback(name string) error {
 		return fmt.Errorf("plugin %s: no version before the present one is kept of any of its files "+
 			"that connectors would take", name)
 	}
-	newest.active, newest.previous = newest.previous, newest.active
-	m.loads++
-	newest.active.order = m.loads
+	m.goBack(newest)
 	m.chosen[name] = newest.active.info.Hash
-	m.changes.Add(1)
 	m.loader.logger.Info("plugin version rolled back, as was asked for", "plugin", name, "to", newest.active.info.Version,
 		"hash", newest.active.info.Hash[:12], "file", newest.active.info.Path)
 	return nil
+}
+
+// goBack makes the version before the present one of a file active; m.mu is held.
+func (m *Manager) goBack(o *moduleSource) {
+	o.active, o.previous = o.previous, o.active
+	m.loads++
+	o.active.order = m.loads
+	m.changes.Add(1)
 }
 
 // Swap makes a version of a plugin the one that connectors get, whatever others there are, until another file of the
@@ -519,9 +519,7 @@ func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 		is := func(x *module) bool { return x != nil && x.info.Name == name && x.info.Hash == hash }
 		switch {
 		case is(o.previous):
-			o.active, o.previous = o.previous, o.active
-			m.loads++
-			o.active.order = m.loads
+			m.goBack(o)
 		case !is(o.active):
 			continue
 		}

@@ -70,8 +70,5 @@ func comparePart(a, b string, textFirst bool) int {
 
 // newer reports whether m comes after other: by version, then by the time of loading.
 func (m *module) newer(other *module) bool {
-	if c := compareVersions(m.info.Version, other.info.Version); c != 0 {
-		return c > 0
-	}
-	return m.order > other.order
+	return cmp.Or(compareVersions(m.info.Version, other.info.Version), cmp.Compare(m.order, other.order)) > 0
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // A source that pages through several collections gives the host a context with what open worked out, and each later
-// call reads it again. Bytes that this version did not write are told from a good context by Done.
+// call reads it again. Bytes that this version did not write are distinguished from a good context by Done.
 func Example() {
 	var context []byte
 	context = pack.Text(context, "https://example.com/api")
@@ -27,7 +27,7 @@ func Example() {
 	// false
 }
 
-// Lists of more than texts are written with their length in front, which Count reads: a length that the bytes behind it
+// Lists of more than texts are written with their length in front, which Count reads: a length that the bytes after it
 // can't hold is a mistake, and no reason to make room for it.
 func ExampleReader_Count() {
 	ranges := [][2]int{{1, 5}, {8, 9}}

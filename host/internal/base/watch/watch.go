@@ -99,7 +99,7 @@ func (f *Folders) Close() {
 
 func (f *Folders) run(concerns func(string) bool) {
 	due := newRest(f.settle)
-	defer due.stop()
+	defer due.timer.Stop()
 	for {
 		select {
 		case e, ok := <-f.files.Events:
@@ -172,5 +172,3 @@ func (r *rest) reported() {
 		r.timer.Reset(r.settle - quiet)
 	}
 }
-
-func (r *rest) stop() { r.timer.Stop() }

@@ -12,7 +12,7 @@ import (
 func TestRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRest(Settle)
-		defer r.stop()
+		defer r.timer.Stop()
 		fired := func() bool {
 			synctest.Wait()
 			select {
