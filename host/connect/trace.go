@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -34,30 +35,24 @@ func trace(err error, at ...string) string {
 
 // errorClass is the class of Kafka's that says most nearly what went wrong.
 func errorClass(err error) string {
+	const other = "org.apache.kafka.connect.errors.ConnectException"
 	var trap *plugin.Trap
 	var fault *wit.Fault
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):
-		return "org.apache.kafka.common.config.ConfigException"
-	case errors.As(err, &trap):
-		return "org.apache.kafka.connect.errors.ConnectException"
-	case !errors.As(err, &fault):
-		return "org.apache.kafka.connect.errors.ConnectException"
+		return errorClasses[wit.FaultConfig]
+	case errors.As(err, &trap) || !errors.As(err, &fault):
+		return other
 	}
-	switch fault.Kind {
-	case wit.FaultConfig:
-		return "org.apache.kafka.common.config.ConfigException"
-	case wit.FaultData:
-		return "org.apache.kafka.connect.errors.DataException"
-	case wit.FaultTransient:
-		return "org.apache.kafka.connect.errors.RetriableException"
-	case wit.FaultUnauthorized:
-		return "org.apache.kafka.common.errors.AuthenticationException"
-	case wit.FaultForbidden:
-		return "org.apache.kafka.common.errors.AuthorizationException"
-	case wit.FaultNotFound:
-		return "org.apache.kafka.connect.errors.NotFoundException"
-	}
-	return "org.apache.kafka.connect.errors.ConnectException"
+	return cmp.Or(errorClasses[fault.Kind], other)
+}
+
+var errorClasses = map[wit.FaultKind]string{
+	wit.FaultConfig:       "org.apache.kafka.common.config.ConfigException",
+	wit.FaultData:         "org.apache.kafka.connect.errors.DataException",
+	wit.FaultTransient:    "org.apache.kafka.connect.errors.RetriableException",
+	wit.FaultUnauthorized: "org.apache.kafka.common.errors.AuthenticationException",
+	wit.FaultForbidden:    "org.apache.kafka.common.errors.AuthorizationException",
+	wit.FaultNotFound:     "org.apache.kafka.connect.errors.NotFoundException",
 }

@@ -28,8 +28,7 @@ func known(next http.Handler, u *users) http.Handler {
 			return
 		}
 		w.Header().Set("WWW-Authenticate", `Basic realm="culvert", charset="UTF-8"`)
-		x := exchange{w: w, r: r}
-		x.refuse(http.StatusUnauthorized, "Expected a user and a password of rest.basic.auth.file")
+		refuse(w, http.StatusUnauthorized, "Expected a user and a password of rest.basic.auth.file")
 	})
 }
 
@@ -41,16 +40,12 @@ func reading(next http.Handler, only bool) http.Handler {
 			why = "REST is for reading alone (rest.read.only=true)"
 		}
 		if why != "" && changing(r) {
-			x := exchange{w: w, r: r}
-			x.refuse(http.StatusForbidden, why)
+			refuse(w, http.StatusForbidden, why)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
-
-// Methods that browsers may use for pages of other origins unless the worker says others, as in Kafka Connect.
-var crossMethods = []string{"GET", "POST", "HEAD"}
 
 // crossing lets pages of named origins read answers, and change things with the methods that are named (CORS). No
 // origin, no leave. Credentials are never asked for: a page has to have its own.
@@ -58,17 +53,13 @@ func crossing(next http.Handler, origins, methods []string) http.Handler {
 	if len(origins) == 0 {
 		return next
 	}
-	if len(methods) == 0 {
-		methods = crossMethods
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		origin := r.Header.Get("Origin")
 		w.Header().Add("Vary", "Origin")
-		if origin == "" || !slices.Contains(origins, "*") && !slices.Contains(origins, origin) {
+		if !fromOneOf(origins, r) {
 			next.ServeHTTP(w, r)
 			return
 		}
-		w.Header().Set("Access-Control-Allow-Origin", origin)
+		w.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
 		if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 			next.ServeHTTP(w, r)
 			return
@@ -80,14 +71,10 @@ func crossing(next http.Handler, origins, methods []string) http.Handler {
 	})
 }
 
-// crosses tells whether a request of a page of another origin is one that crossing lets through.
-func crosses(r *http.Request, origins, methods []string) bool {
-	if len(methods) == 0 {
-		methods = crossMethods
-	}
+// fromOneOf tells whether a request comes from a page of one of the origins.
+func fromOneOf(origins []string, r *http.Request) bool {
 	origin := r.Header.Get("Origin")
-	return origin != "" && (slices.Contains(origins, "*") || slices.Contains(origins, origin)) &&
-		slices.Contains(methods, r.Method)
+	return origin != "" && (slices.Contains(origins, "*") || slices.Contains(origins, origin))
 }
 
 // header is a header that is put to each answer.

@@ -31,9 +31,9 @@ func guarded(next http.Handler, o *Options, others *others) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		by, _ := r.Context().Value(listenerKey{}).(net.Listener)
 		if open(r) || !alone(by) && (len(names) == 0 || scrapes(r)) || ours(r.Host, names) {
-			if err := origins.Check(r); err != nil && !crosses(r, o.Origins, o.Methods) {
-				x := exchange{w: w, r: r}
-				x.refuse(http.StatusForbidden,
+			if err := origins.Check(r); err != nil && (!fromOneOf(o.Origins, r) ||
+				!slices.Contains(o.Methods, r.Method)) {
+				refuse(w, http.StatusForbidden,
 					"The request comes from a page of another origin: pages in a browser may not change this worker")
 				return
 			}
@@ -43,8 +43,7 @@ func guarded(next http.Handler, o *Options, others *others) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		x := exchange{w: w, r: r}
-		x.refuse(http.StatusForbidden, "Host is none of this worker's names: expected localhost, an address of the "+
+		refuse(w, http.StatusForbidden, "Host is none of this worker's names: expected localhost, an address of the "+
 			"loopback interface, or a name of rest.allowed.hosts")
 	})
 }

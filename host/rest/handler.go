@@ -238,16 +238,9 @@ type failure struct {
 	Message string `json:"message"`
 }
 
-// failure is one whose message shows no secret; where no worker answers yet it has none to show.
-func (x *exchange) failure(status int, message string) failure {
-	if x.worker != nil {
-		message = x.worker.Strike(message)
-	}
-	return failure{status, message}
-}
-
+// fail answers what went wrong, without what must not be shown.
 func (x *exchange) fail(status int, message string) {
-	x.answer(status, x.failure(status, message))
+	x.answer(status, failure{status, x.worker.Strike(message)})
 }
 
 // framework answers as Kafka's REST framework does by itself: without a content type.
@@ -258,12 +251,12 @@ func (x *exchange) framework(status int) {
 	x.w.Write(data)
 }
 
-// refuse answers as fail does, whatever the client accepts.
-func (x *exchange) refuse(status int, message string) {
-	data, _ := json.Marshal(x.failure(status, message))
-	x.w.Header().Set("Content-Type", "application/json")
-	x.w.WriteHeader(status)
-	x.w.Write(data)
+// refuse answers a request that no worker sees, whatever the client accepts.
+func refuse(w http.ResponseWriter, status int, message string) {
+	data, _ := json.Marshal(failure{status, message})
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(data)
 }
 
 // name is the connector, plugin or logger that the path names.

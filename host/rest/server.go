@@ -184,6 +184,9 @@ func Listen(o Options, log *slog.Logger) (*Server, error) {
 }
 
 func newServer(o Options, log *slog.Logger) *Server {
+	if len(o.Methods) == 0 { // as in Kafka Connect
+		o.Methods = []string{"GET", "POST", "HEAD"}
+	}
 	s := &Server{options: o, log: log}
 	s.http.ReadHeaderTimeout, s.http.IdleTimeout, s.http.WriteTimeout = headerTimeout, idleTimeout, answerTimeout
 	s.http.MaxHeaderBytes = headerBytes

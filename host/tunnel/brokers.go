@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/pause"
@@ -38,17 +40,10 @@ type brokers struct {
 	all    []net.Listener
 }
 
-// entrance is a broker's listener.
+// entrance is a broker's listener, with the address that the broker has now.
 type entrance struct {
-	mu      sync.Mutex
-	address string
+	address atomic.Pointer[string]
 	port    int32
-}
-
-func (e *entrance) target() string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.address
 }
 
 func (b *brokers) open(t *Tunnel, bootstrap net.Listener) {
@@ -74,13 +69,11 @@ func (b *brokers) meet(nodes []node) error {
 	defer b.mu.Unlock()
 	var fresh []node
 	for _, n := range nodes {
+		to := n.address()
 		if e := b.byID[n.id]; e == nil {
 			fresh = append(fresh, n)
-		} else if e.target() != n.address() {
-			b.tunnel.log.Info("tunnel: a broker has moved", "broker", n.id, "from", e.target(), "to", n.address())
-			e.mu.Lock()
-			e.address = n.address()
-			e.mu.Unlock()
+		} else if from := e.address.Swap(&to); *from != to {
+			b.tunnel.log.Info("tunnel: a broker has moved", "broker", n.id, "from", *from, "to", to)
 		}
 	}
 	slices.SortFunc(fresh, func(x, y node) int { return cmp.Compare(x.id, y.id) })
@@ -88,30 +81,19 @@ func (b *brokers) meet(nodes []node) error {
 	if n := len(b.byID) + len(fresh); n > maxBrokers {
 		return fmt.Errorf("expected at most %d brokers, found %d", maxBrokers, n)
 	}
-	for _, n := range fresh {
-		if err := b.add(n, b.rank(n.id, fresh)); err != nil {
+	known := slices.Collect(maps.Keys(b.byID))
+	for i, n := range fresh {
+		rank := i // how many known and new brokers have a smaller id
+		for _, id := range known {
+			if id < n.id {
+				rank++
+			}
+		}
+		if err := b.add(n, rank); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// rank counts the known and new brokers with a smaller id.
-func (b *brokers) rank(id int32, fresh []node) int {
-	ids := make(map[int32]bool, len(b.byID)+len(fresh))
-	for known := range b.byID {
-		ids[known] = true
-	}
-	for _, n := range fresh {
-		ids[n.id] = true
-	}
-	rank := 0
-	for other := range ids {
-		if other < id {
-			rank++
-		}
-	}
-	return rank
 }
 
 func (b *brokers) add(n node, rank int) error {
@@ -128,11 +110,13 @@ func (b *brokers) add(n node, rank int) error {
 	if listener == nil {
 		return fmt.Errorf("no free port for broker %d behind %s: %v", n.id, b.bootstrap, err)
 	}
-	e := &entrance{address: n.address(), port: int32(portOf(listener.Addr()))}
+	address := n.address()
+	e := &entrance{port: int32(portOf(listener.Addr()))}
+	e.address.Store(&address)
 	b.byID[n.id], b.all = e, append(b.all, listener)
-	b.tunnel.options.Announce(fmt.Sprintf("%s broker %d %s", listener.Addr(), n.id, n.address()))
+	b.tunnel.options.Announce(fmt.Sprintf("%s broker %d %s", listener.Addr(), n.id, address))
 	b.tunnel.serve(listener, func(ctx context.Context) (net.Conn, string, error) {
-		address := e.target()
+		address := *e.address.Load()
 		conn, err := b.tunnel.options.Dial(ctx, address)
 		return conn, address, err
 	})

@@ -17,7 +17,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -90,7 +89,7 @@ func Open(ctx context.Context, o Options) (*Tunnel, error) {
 	}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	t.brokers.open(t, listener)
-	o.Announce(fmt.Sprintf("%s bootstrap %s", listener.Addr(), joined(o.Bootstrap)))
+	o.Announce(fmt.Sprintf("%s bootstrap %s", listener.Addr(), strings.Join(o.Bootstrap, ",")))
 	t.serve(listener, t.dialBootstrap)
 	t.group.Go(func() {
 		defer guard.Recover(t.log, "tunnel, the search for brokers", nil)
@@ -121,7 +120,7 @@ func (t *Tunnel) dialBootstrap(ctx context.Context) (net.Conn, string, error) {
 			break
 		}
 	}
-	return nil, joined(t.options.Bootstrap), errors.Join(refusals...)
+	return nil, strings.Join(t.options.Bootstrap, ","), errors.Join(refusals...)
 }
 
 // serve accepts connections until the listener is closed.
@@ -244,19 +243,5 @@ func advertised(client net.Conn) string {
 	return "127.0.0.1"
 }
 
-func joined(addresses []string) string {
-	text := ""
-	for i, a := range addresses {
-		if i > 0 {
-			text += ","
-		}
-		text += a
-	}
-	return text
-}
-
-func portOf(a net.Addr) int {
-	_, port, _ := net.SplitHostPort(a.String())
-	n, _ := strconv.Atoi(port)
-	return n
-}
+// portOf is the port of a listener.
+func portOf(a net.Addr) int { return a.(*net.TCPAddr).Port }

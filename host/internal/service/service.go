@@ -90,14 +90,7 @@ func (s *Service) Check(ctx context.Context) error {
 
 // Open makes the client. It sends nothing but questions to the destination service.
 func (s *Service) Open(ctx context.Context) (*transport.Client, error) {
-	if s.target != nil {
-		if _, err := s.target.find(ctx); err != nil {
-			return nil, err
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c, err := s.config(ctx)
+	c, err := s.Destination(ctx)
 	if err != nil {
 		return nil, err
 	}
