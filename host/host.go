@@ -677,22 +677,6 @@ func (h *Host) hangUp() {
 	}
 }
 
-// modules are the plugins that are loaded by now.
-func (h *Host) modules() []plugin.Info {
-	if plugins := h.now().plugins; plugins != nil {
-		return plugins.Modules()
-	}
-	return nil
-}
-
-// guestMemory is what the plugins' instances take, nothing while they are loaded.
-func (h *Host) guestMemory() plugin.Memory {
-	if plugins := h.now().plugins; plugins != nil {
-		return plugins.Memory()
-	}
-	return plugin.Memory{}
-}
-
 // local is an address that a browser on this machine can open.
 func local(address string) string {
 	host, port, err := net.SplitHostPort(address)

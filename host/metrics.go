@@ -109,9 +109,14 @@ func (w worker) Metrics() prometheus.Gatherer {
 	h := w.host
 	r := prometheus.NewPedanticRegistry()
 	now := h.now()
-	r.MustRegister(pluginFigures{modules: h.modules}, collectors.NewGoCollector(),
+	var modules []plugin.Info
+	var memory plugin.Memory // nothing while plugins are loaded
+	if now.plugins != nil {
+		modules, memory = now.plugins.Modules(), now.plugins.Memory()
+	}
+	r.MustRegister(pluginFigures{modules: modules}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		about[plugin.Memory]{table: memoryMetrics, of: h.guestMemory()},
+		about[plugin.Memory]{table: memoryMetrics, of: memory},
 		about[spans]{table: spanMetrics, of: now.tracer})
 	if herder := now.herder; herder != nil {
 		r.MustRegister(about[notifications]{table: notificationMetrics, of: herder},

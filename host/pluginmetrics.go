@@ -59,7 +59,7 @@ var fileMetrics = newMetrics("culvert_plugin_", versionLabels, labelled(promethe
 // pluginFigures makes what a worker knows of its plugins visible.
 type pluginFigures struct {
 	undescribed
-	modules func() []plugin.Info
+	modules []plugin.Info
 }
 
 // Collect sends the figures of all versions. The same bytes in two files are one version.
@@ -67,7 +67,7 @@ func (p pluginFigures) Collect(to chan<- prometheus.Metric) {
 	type version struct{ plugin, version, hash string }
 	sums := map[version]*plugin.Metrics{}
 	seen := map[string]bool{}
-	for _, info := range p.modules() {
+	for _, info := range p.modules {
 		v := version{info.Name, info.Version, info.Hash}
 		state := info.State()
 		if at := info.Hash + state + info.Path; !seen[at] {

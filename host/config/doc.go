@@ -11,10 +11,10 @@
 //     flags.
 //   - connector.go with connectorsettings.go: a connector, its transforms, its converters.
 //   - declaration.go, check.go: what is wrong with settings. roles.go: settings by what the host uses them for.
-//   - provider.go, secrets.go, brought.go: references such as ${file:…}, how they are read again, and which of them
+//   - provider.go, brought.go: references such as ${file:…}, how they are read again, and which of them
 //     REST wrote. guest.go, masked.go: what a plugin, and what REST, may see. astray.go: where secrets go that who
 //     sends a configuration need not know.
-//   - store.go, folder.go with folderlooks.go and folderfiles.go: where connectors are kept, how changes are noticed
+//   - folder.go with folderlooks.go and folderfiles.go: where connectors are kept, how changes are noticed
 //     and how files are written. targets.go, noted.go: what is noted of connectors. diff.go: what another
 //     configuration means for one that runs.
 //

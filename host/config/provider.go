@@ -63,41 +63,24 @@ func (p *Providers) names() string {
 
 // provider is where values come from.
 type provider struct {
-	kind providerKind
+	kind *providerKind
 	// open to what comes by REST.
 	open bool
 	// get returns the value for path and key; !ok: it has none.
 	get func(path, key string) (value string, ok bool, err error)
 }
 
-type providerKind uint8
+// providerKind is one of Kafka's own: its class, what is not there where it has no value, and the parameter that says
+// how much of it is open.
+type providerKind struct{ class, lacks, bound string }
 
-const (
-	ofEnvironment providerKind = iota
-	ofFile
-	ofFolder
+var (
+	ofEnvironment = &providerKind{providerClasses + "EnvVarConfigProvider",
+		"the environment of this program has no such variable", "param.allowlist.pattern"}
+	ofFile   = &providerKind{providerClasses + "FileConfigProvider", "the file has no such key", "param.allowed.paths"}
+	ofFolder = &providerKind{providerClasses + "DirectoryConfigProvider", "the folder has no such file",
+		"param.allowed.paths"}
 )
-
-// lacks says what is not there.
-func (k providerKind) lacks() string {
-	return [...]string{ofEnvironment: "the environment of this program has no such variable",
-		ofFile:   "the file has no such key",
-		ofFolder: "the folder has no such file"}[k]
-}
-
-// class is the name of Kafka's own one.
-func (k providerKind) class() string {
-	return providerClasses + [...]string{ofEnvironment: "EnvVarConfigProvider", ofFile: "FileConfigProvider",
-		ofFolder: "DirectoryConfigProvider"}[k]
-}
-
-// bound is the parameter that says how much of it is open.
-func (k providerKind) bound() string {
-	if k == ofEnvironment {
-		return "param.allowlist.pattern"
-	}
-	return "param.allowed.paths"
-}
 
 const providerClasses = "org.apache.kafka.common.config.provider."
 
@@ -128,7 +111,7 @@ func newProviders(worker []Entry) (*Providers, Problems) {
 			problems = append(problems, *problem)
 			continue
 		}
-		limit, limited := byKey[prefix+made.kind.bound()]
+		limit, limited := byKey[prefix+made.kind.bound]
 		switch {
 		case setting.Trim(limit.Value.Reveal()) != "":
 		case limited && made.kind == ofEnvironment: // as in Kafka, where empty paths bound nothing
@@ -136,7 +119,7 @@ func newProviders(worker []Entry) (*Providers, Problems) {
 				"empty pattern"))
 		default:
 			problems = append(problems, class.warning("without %s it gives what comes by REST all that the worker may "+
-				"read", prefix+made.kind.bound()))
+				"read", prefix+made.kind.bound))
 		}
 		made.open = true
 		p.byName[name] = made
@@ -298,7 +281,7 @@ func (p *Providers) resolve(e *Entry) (problems Problems) {
 		case err != nil:
 			problems = append(problems, e.problem("%s: %v", match, err))
 		case !ok:
-			problems = append(problems, e.problem("%s: nothing there by that name: %s", match, source.kind.lacks()))
+			problems = append(problems, e.problem("%s: nothing there by that name: %s", match, source.kind.lacks))
 		}
 		absent = absent || err != nil || !ok
 		given = append(given, hiddenOf(v)...)
@@ -333,5 +316,46 @@ func (p *Providers) closed(source provider, name, path, key string) string {
 	return fmt.Sprintf("what comes by REST may use only those config providers that the worker's file names. These "+
 		"lines there open this one, as far as the last of them says: %s %s %s",
 		"config.providers="+strings.Join(append(slices.Clone(p.declared), name), ","),
-		prefix+"class="+source.kind.class(), prefix+source.kind.bound()+"="+to)
+		prefix+"class="+source.kind.class, prefix+source.kind.bound+"="+to)
+}
+
+// Again is the connector with its references resolved anew: a secret behind a file may be another one by now. What was
+// given in place is as it was.
+func (c *Connector) Again(p *Providers) (*Connector, error) {
+	entries, problems := p.resolveAll(c.Entries)
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	return &Connector{Name: c.Name, File: c.File, Entries: entries}, nil
+}
+
+// Differing are the keys whose values differ between two readings of one connector.
+func (c *Connector) Differing(other *Connector) []string {
+	var keys []string
+	for _, e := range c.Entries {
+		if v, ok := other.Get(e.Key); !ok || v != e.Value.Reveal() {
+			keys = append(keys, e.Key)
+		}
+	}
+	return keys
+}
+
+// Files are those that references of a connector lead to.
+func (p *Providers) Files(c *Connector) []string {
+	var files []string
+	for _, e := range c.Entries {
+		for _, parts := range reference.FindAllStringSubmatch(e.Raw, -1) {
+			path := ""
+			switch provider := p.byName[parts[1]]; {
+			case provider.kind == ofFile:
+				path = parts[3]
+			case provider.kind == ofFolder:
+				path = filepath.Join(parts[3], parts[4])
+			}
+			if path != "" && !slices.Contains(files, path) {
+				files = append(files, path)
+			}
+		}
+	}
+	return files
 }

@@ -16,11 +16,10 @@
 //     (topics for rows), exactly.go (transactional producers), notify.go (paths of notifications), registries.go
 //     (schema registries).
 //   - ends.go: lag, and where a run with --once ends. strangers.go: members of a sink's group that are not ours.
-//     reach.go: topics of a sink that nothing takes.
 //   - deadletter.go, letter.go: settings and headers of dead letters; replay.go: dead letters that are sent once more;
 //     letterrecords.go: which records those of a sink are of; replayed.go: which were sent; letters.go: those of one
-//     connector, for REST. snapshot.go: a feed that is read whole because somebody says so.
-//   - state.go, written.go, trace.go, tracking.go, figures.go, times.go, offsets.go, adopt.go: what REST
+//     connector, for REST.
+//   - state.go, trace.go, tracking.go, figures.go, times.go, offsets.go, adopt.go: what REST
 //     shows, and the offsets that it changes. classes.go: what connectors can name.
 //
 // Invariants: only a controller's loop changes its state. At most one life of a connector runs, also across its removal

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/run/sink"
@@ -13,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // sink runs a task of a sink.
@@ -134,4 +136,16 @@ func flushEvery(roles config.Roles, worker *config.Worker) time.Duration {
 		return worker.Duration(offsets)
 	}
 	return roles.Duration(role.SinkFlushIntervalMS)
+}
+
+// reach is what the tasks of a sink look at together.
+func (c *connector) reach() *sink.Reach {
+	r := &sink.Reach{Settings: map[string]string{}}
+	for _, e := range check.TopicSettings(c.config, c.class.component) {
+		r.Settings[setting.Trim(e.Value.Reveal())] = e.Key
+	}
+	if check.ByTopic(c.o.Plugins, c.config) {
+		r.Read = config.List(c.config.Text("topics"))
+	}
+	return r
 }

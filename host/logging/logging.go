@@ -24,11 +24,13 @@ const Lowest = slog.Level(-8)
 // off lets nothing through.
 const off = slog.Level(1 << 20)
 
-// levels are Kafka Connect's names. A line of slog's level debug-4 and below is TRACE.
-var levels = []struct {
+type namedLevel struct {
 	name  string
 	level slog.Level
-}{
+}
+
+// levels are Kafka Connect's names. A line of slog's level debug-4 and below is TRACE.
+var levels = []namedLevel{
 	{"OFF", off}, {"FATAL", slog.LevelError + 4}, {"ERROR", slog.LevelError}, {"WARN", slog.LevelWarn},
 	{"INFO", slog.LevelInfo}, {"DEBUG", slog.LevelDebug}, {"TRACE", slog.LevelDebug - 4}, {"ALL", Lowest},
 }
@@ -273,12 +275,7 @@ func (e ErrLevel) Error() string { return "invalid log level '" + e.Level + "'."
 // Set has a logger and all below it let through lines from a level on. changed are the names of those that had another
 // level, sorted, as with Kafka Connect; lines tells whether any line can belong to the logger or one below it.
 func (l *Levels) Set(name, level string) (changedNames []string, lines bool, err error) {
-	i := slices.IndexFunc(levels, func(one struct {
-		name  string
-		level slog.Level
-	}) bool {
-		return strings.EqualFold(one.name, level)
-	})
+	i := slices.IndexFunc(levels, func(one namedLevel) bool { return strings.EqualFold(one.name, level) })
 	if i < 0 {
 		return nil, false, ErrLevel{level}
 	}
