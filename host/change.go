@@ -212,11 +212,11 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings, g
 			return err
 		}
 	}
-	var told []string
+	var wrong []string
 	if wrongName != "" {
-		told = append(told, wrongName)
+		wrong = append(wrong, wrongName)
 	}
-	said := func(key string) bool { return key == "name" && len(told) > 0 || slices.Contains(null, key) }
+	said := func(key string) bool { return key == "name" && len(wrong) > 0 || slices.Contains(null, key) }
 	var more []string
 	for _, p := range slices.Concat(c.Problems, w.sent(checker, c, given).Astray(), checker.Check(ctx, c),
 		w.host.elsewhere(ctx, c)) {
@@ -224,12 +224,12 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings, g
 			more = append(more, check.Told(p))
 		}
 	}
-	told = slices.Concat(told, slices.Repeat([]string{rest.NullValue}, len(null)), more)
+	wrong = slices.Concat(wrong, slices.Repeat([]string{rest.NullValue}, len(null)), more)
 	switch {
 	case ctx.Err() != nil:
 		return cutOff(ctx)
-	case len(told) > 0:
-		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(told...)}
+	case len(wrong) > 0:
+		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(wrong...)}
 	}
 	stored := config.Stored{Connector: c}
 	switch {
@@ -237,7 +237,7 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings, g
 		return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
 	case target != nil:
 		stored.Target = targetName(*target)
-	case unknown != nil: // whatever one of its name was told that is gone
+	case unknown != nil: // whatever was asked of an earlier one of its name
 		stored.Target = config.TargetStarted
 	}
 	if err := r.store.Put(ctx, name, stored); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/lock"
 )
 
-// lockData keeps other workers out of a data folder. The embedded broker has a lock of its own: it may run there beside
+// lockData keeps other workers out of a data folder. The embedded broker has a lock of its own: it may run there with
 // the worker, and what only reads asks for neither. Where the folder's file system has no locks, or cannot be written,
 // the worker goes on without.
 func lockData(dir string, log *slog.Logger) (*lock.Lock, error) {

@@ -73,7 +73,7 @@ func restURL(w *config.Worker) string {
 	return ""
 }
 
-// Changes are what a reload of the folder would do at the moment, for REST. The files are read anew, without waiting
+// Changes are what a reload of the folder would do at the moment, for REST. The files are read again, without waiting
 // for those that are being written, and nothing of what runs is touched.
 func (w worker) Changes(ctx context.Context) ([]rest.Change, error) {
 	r, err := w.changing(ctx)

@@ -136,7 +136,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	if err := os.MkdirAll(c.Data, 0o755); err != nil {
 		return nil, &SetupError{fmt.Errorf("data folder: %w", err)}
 	}
-	// Before the lock: who resumes logons may do so beside a worker that runs, which goes on then.
+	// Before the lock: who resumes logons may do so while a worker runs, which goes on then.
 	lockouts, err := openLockouts(&c)
 	if err != nil {
 		return nil, &SetupError{err}
@@ -280,8 +280,8 @@ func CheckWithoutSecrets(ctx context.Context, c Config) (Checked, error) {
 
 // CheckOnline is Check where connectors' plugins ask their services, too, and wait so long for each. A connector in
 // which something is wrong already is left alone: what stands there in place of a password that can't be had, say,
-// would be shown to the service. The data folder is not locked: refused logons are looked up and noted beside a worker
-// that runs.
+// would be shown to the service. The data folder is not locked: refused logons are looked up and noted while a worker
+// runs.
 func CheckOnline(ctx context.Context, c Config, wait time.Duration) (Checked, error) {
 	c.complete()
 	lockouts, err := OpenLockouts(c.Data, c.Logger)
@@ -497,7 +497,7 @@ func adoptedFile(data string) string {
 }
 
 // cacheFolder is where compiled plugins are kept: in the data folder where there is one, else among the user's caches;
-// "" where neither can be written, and then they are compiled anew each time.
+// "" where neither can be written, and then they are compiled again each time.
 func cacheFolder(data string) string {
 	if info, err := os.Stat(data); err != nil || !info.IsDir() {
 		user, err := os.UserCacheDir()

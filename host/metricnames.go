@@ -90,7 +90,7 @@ func confluent(f *dto.MetricFamily) (named []*dto.MetricFamily) {
 	return named
 }
 
-// textByText are metrics with several texts as labels beside the connector's name, one for each of the texts.
+// textByText are metrics with several texts as labels in addition to the connector's name, one for each of the texts.
 func textByText(metrics []*dto.Metric) (single []*dto.Metric) {
 	for _, m := range metrics {
 		at := slices.IndexFunc(m.Label, func(l *dto.LabelPair) bool { return l.GetName() == "connector" })

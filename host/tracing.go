@@ -67,7 +67,7 @@ func tracingAsked(w *config.Worker, environ []string) (o tracing.Options, err er
 // lastSpans is how long a stop waits for the last spans to be taken, at most.
 const lastSpans = 5 * time.Second
 
-// openTracer makes the tracer where the settings want one, and has it closed behind all that makes spans.
+// openTracer makes the tracer where the settings want one, and has it closed after all that makes spans.
 func (h *Host) openTracer(ctx context.Context, closing *closers) error {
 	o, err := tracingOptions(h.in.Worker, h.config.Environ)
 	if p := (config.Problem{}); errors.As(err, &p) && p.Warning {

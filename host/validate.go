@@ -105,7 +105,7 @@ func (w worker) Definitions(ctx context.Context, class string, version *string) 
 	return w.host.checking().Definitions(class, version, restVersion())
 }
 
-// classGiven refuses a configuration whose class stands behind a reference that cannot be resolved: nothing else about
+// classGiven refuses a configuration whose class is a reference that cannot be resolved: nothing else about
 // it can be checked.
 func classGiven(c *config.Connector) error {
 	for _, p := range c.Problems {

@@ -34,7 +34,7 @@ func orDevelopment(version string) string {
 	return version
 }
 
-// restVersion is what tools are told: it begins as Kafka's does, because they read it.
+// restVersion is what tools see: it begins as Kafka's does, because they read it.
 func restVersion() string {
 	version, _ := Version()
 	return kafkaVersion + "-culvert-" + version

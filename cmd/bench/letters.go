@@ -24,7 +24,7 @@ var refusals = []refusal{
 		"transforms.c.spec=ShipName:int16\n"},
 }
 
-// letters is how fast dead letters go, beside a start and a stop with one record.
+// letters is how fast dead letters go, without a start and a stop with one record.
 func letters(ctx context.Context, b *bench) error {
 	rows := max(b.rows/4, 1)
 	fmt.Println("letters/s a core is of the worker's CPU beyond that of one record; every record is refused; medians " +

@@ -1,4 +1,4 @@
-// Bench prints the project's figures, each beside what it is compared with, both sides in one run. CPU time where the
+// Bench prints the project's figures, each with what it is compared with, both sides in one run. CPU time where the
 // two sides are programs of their own; nothing here passes or fails: machines are shared and noisy.
 //
 //	make bench                              everything

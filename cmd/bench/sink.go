@@ -25,7 +25,7 @@ const (
 	// oneIn requests has such an order, or one of all where they are fewer; it is answered so much later.
 	oneIn  = 1000
 	slowBy = 2 * time.Second
-	// slowKey is behind the name of a case without such an order.
+	// slowKey follows the name of a case without such an order.
 	slowKey = ", a slow key in 1,000"
 )
 

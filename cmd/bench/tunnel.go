@@ -323,7 +323,7 @@ func (b *bench) openTunnel(ctx context.Context, file, key string, c carried) (*p
 	return spawn(ctx, b.culvert, "tunnel", "-p", path, "--listen", "127.0.0.1:0")
 }
 
-// round carries the bytes once each way, one or the other first, in a topic that is made before and deleted behind.
+// round carries the bytes once each way, one or the other first, in a topic that is made before and deleted after it.
 func (l *lane) round(ctx context.Context, topic, admin string, order, megabytes int, counts bool) error {
 	proxied := l.direct
 	proxied.Key = l.key

@@ -32,7 +32,7 @@ func some(name string) cobra.PositionalArgs {
 	}
 }
 
-// first are arguments with these names, and more behind them.
+// first are arguments with these names, and more after them.
 func first(names ...string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) < len(names) {

@@ -155,11 +155,11 @@ func (r *remote) newShow() *cobra.Command {
 			if err := r.get(c.Context(), "/connectors/{name}/status", &one.Status, args[0]); err != nil {
 				return err
 			}
-			var told connect.Figures
-			err = r.get(c.Context(), "/culvert/connectors/{name}", &told, args[0])
+			var figures connect.Figures
+			err = r.get(c.Context(), "/culvert/connectors/{name}", &figures, args[0])
 			switch {
 			case err == nil:
-				one.Motion = &told
+				one.Motion = &figures
 			case !isRefused(err, 0): // Kafka Connect has no such resource
 				return err
 			}

@@ -75,7 +75,7 @@ file would be refused.`,
 }
 
 // asked are the connectors that a worker has. Their files are named as if they stood in folder, by which those that
-// can't be read are told apart. others are those whose files stand outside of the folder that the worker follows: they
+// can't be read are recognized. others are those whose files stand outside of the folder that the worker follows: they
 // were made by REST.
 func asked(ctx context.Context, at, folder string) (now []config.Now, others map[string]bool, err error) {
 	worker := remote{url: at, timeout: time.Minute}

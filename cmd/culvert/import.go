@@ -39,7 +39,7 @@ func newOffsetsImport() *cobra.Command {
 	c := newOffsetsCommand("import NAME [worker-file connector-files…]",
 		"Take over offsets that another connector has stored, whatever their fields are called", []string{"NAME"},
 		func(c *cobra.Command, call caller, _ []string) error {
-			return told(c)(call(http.MethodPatch, i.body))
+			return printed(c)(call(http.MethodPatch, i.body))
 		})
 	c.Long = `Take over offsets that another connector of the same name has stored in a topic of Kafka Connect's form, or in a standalone worker's
 file (its offset.storage.file.filename), and whose fields nobody has written down. Fields with a URL are shown, and the one from which to

@@ -113,7 +113,7 @@ func takeLibraries(to *slog.Logger) {
 }
 
 // libraryLines are lines of the standard logger. Of an answer that nobody has asked for net/http logs all that came,
-// cookies included: nothing behind a quoted line break is shown.
+// cookies included: nothing after a quoted line break is shown.
 type libraryLines struct{ to *slog.Logger }
 
 func (l libraryLines) Write(p []byte) (int, error) {

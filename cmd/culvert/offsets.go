@@ -60,12 +60,12 @@ writes its own offsets over what is set here, so stop it first.`,
 				if err != nil {
 					return wrong(err)
 				}
-				return told(c)(call(http.MethodPatch, body))
+				return printed(c)(call(http.MethodPatch, body))
 			}),
 		newOffsetsCommand("reset NAME [worker-file connector-files…]",
 			"Delete a connector's offsets: everything is read again", []string{"NAME"},
 			func(c *cobra.Command, call caller, args []string) error {
-				return told(c)(call(http.MethodDelete, nil))
+				return printed(c)(call(http.MethodDelete, nil))
 			}), newOffsetsImport())
 	return c
 }
@@ -73,7 +73,7 @@ writes its own offsets over what is set here, so stop it first.`,
 // caller sends a request about a connector's offsets and returns what was answered.
 type caller func(method string, body []byte) ([]byte, error)
 
-// newOffsetsCommand makes a command with arguments of its own, behind which files of an installation come.
+// newOffsetsCommand makes a command with arguments of its own, after which files of an installation come.
 func newOffsetsCommand(use, short string, names []string,
 	do func(c *cobra.Command, call caller, args []string) error) *cobra.Command {
 	var in installation
@@ -119,8 +119,8 @@ func readOffsets(stdin io.Reader, file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// told prints what a worker says of a change.
-func told(c *cobra.Command) func([]byte, error) error {
+// printed prints what a worker says of a change.
+func printed(c *cobra.Command) func([]byte, error) error {
 	return func(answer []byte, err error) error {
 		if err != nil {
 			return err

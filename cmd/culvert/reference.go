@@ -13,7 +13,7 @@ import (
 )
 
 // referencePages are made from what host and plugins declare: `go test ./cmd/culvert -run TestReference -update` writes
-// them anew, and the same test says when they are out of date. The guides beside them are written by hand.
+// them again, and the same test says when they are out of date. The guides next to them are written by hand.
 //
 //go:embed reference/*.md guides/*.md
 var referencePages embed.FS

@@ -95,12 +95,12 @@ func (r *remote) once(ctx context.Context, route string, body, into any, names .
 	case err != nil:
 		return err
 	case answer.StatusCode >= http.StatusBadRequest:
-		var told struct {
+		var said struct {
 			Message string `json:"message"`
 		}
 		text := what + answer.Status
-		if json.Unmarshal(data, &told) == nil && told.Message != "" {
-			text = told.Message
+		if json.Unmarshal(data, &said) == nil && said.Message != "" {
+			text = said.Message
 		}
 		return failed(&refusedCall{answer.StatusCode, shown.Text(without(restPassword(), text))})
 	case into == nil || len(data) == 0:

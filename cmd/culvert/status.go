@@ -169,7 +169,7 @@ func (l look) states(before *look) []state {
 		for _, t := range s.Tasks {
 			one.Tasks = append(one.Tasks, string(t.State))
 		}
-		if rows, told := l.rows[name]; told {
+		if rows, known := l.rows[name]; known {
 			one.Rows = &rows
 			if before != nil {
 				was, had := before.rows[name]
@@ -179,7 +179,7 @@ func (l look) states(before *look) []state {
 				}
 			}
 		}
-		if lag, told := l.lag[name]; told {
+		if lag, known := l.lag[name]; known {
 			one.Lag = &lag
 		}
 		all = append(all, one)

@@ -25,8 +25,8 @@ func installNFPM(ctx context.Context, to string) (string, error) {
 // packages makes the packages for a platform, of what nfpm.yaml says.
 func (r *release) packages(ctx context.Context, s *source, t platform, program string, notices []byte) (made []entry,
 	err error) {
-	beside := filepath.Join(r.work, "THIRD-PARTY.txt")
-	if err := os.WriteFile(beside, notices, 0o644); err != nil {
+	licences := filepath.Join(r.work, "THIRD-PARTY.txt")
+	if err := os.WriteFile(licences, notices, 0o644); err != nil {
 		return nil, err
 	}
 	examples, err := r.examples(ctx, s)
@@ -34,7 +34,7 @@ func (r *release) packages(ctx context.Context, s *source, t platform, program s
 		return nil, err
 	}
 	version := packageVersion(s.version, s.commits)
-	env := []string{"VERSION=" + version, "ARCH=" + t.processor, "PROGRAM=" + program, "THIRD_PARTY=" + beside,
+	env := []string{"VERSION=" + version, "ARCH=" + t.processor, "PROGRAM=" + program, "THIRD_PARTY=" + licences,
 		"EXAMPLES=" + examples, "SOURCE_DATE_EPOCH=" + strconv.FormatInt(s.at.Unix(), 10)}
 	for _, kind := range []string{"deb", "rpm"} {
 		name := fmt.Sprintf("culvert_%s_%s.%s", version, t.processor, kind)

@@ -19,7 +19,7 @@ import (
 type part struct {
 	// path and version are the module's, sum its hash as go.sum has it.
 	path, version, sum string
-	// texts are its licences and notices: those beside the packages that are in the program, and above them.
+	// texts are its licences and notices: those next to the packages that are in the program, and above them.
 	texts []text
 }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Checker finds what is wrong with connectors, without sending anything anywhere unless it is told to.
+// Checker finds what is wrong with connectors, without sending anything anywhere unless it is asked to.
 type Checker struct {
 	Worker  *config.Worker
 	Plugins *plugin.Manager
@@ -40,7 +40,7 @@ type Checker struct {
 	// keeps them of a logon takes a while to find out, so that is begun with the check.
 	Running *transport.Lockouts
 
-	// Version is what converters are said to have, "" where nobody is told of it.
+	// Version is what converters are said to have, "" where nobody sees it.
 	Version string
 
 	// Plans are what plugins have planned for connectors, which checks share that know the same. Default: the checker's

@@ -47,7 +47,7 @@ func ClaimedTwice(claim, first, second string) error {
 			"installation may have: %s does not start", first, second, claim, second)}
 }
 
-// rivals finds claims that a connector before this one has, by what plugins plan offline. A plan that fails is told at
+// rivals finds claims that a connector before this one has, by what plugins plan offline. A plan that fails is reported at
 // the start.
 func (k *Checker) rivals(ctx context.Context, c *config.Connector) config.Problems {
 	if !slices.ContainsFunc(k.Connectors, func(o *config.Connector) bool { return o.Name != c.Name }) {
@@ -60,7 +60,7 @@ func (k *Checker) rivals(ctx context.Context, c *config.Connector) config.Proble
 	k.Plans.forget(k.Connectors)
 	for _, other := range k.Connectors {
 		if other.Name == c.Name {
-			return nil // those behind it are the second
+			return nil // those after it are the second
 		}
 		for _, claim := range k.claims(ctx, other) {
 			if _, both := slices.BinarySearch(mine, claim); both { // [Claimed] has sorted them

@@ -14,7 +14,7 @@ import (
 )
 
 // Find returns the module and the component that a class names, as one of these kinds. Kafka Connect's short forms are
-// understood: the class without its package, and that without Connector behind it.
+// understood: the class without its package, and that without Connector at its end.
 func Find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) (plugin.Info, wit.Component, error) {
 	var first error
 	for _, kind := range kinds {
@@ -66,11 +66,11 @@ func Find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 	return plugin.Info{}, wit.Component{}, fmt.Errorf("%w; %s", first, said)
 }
 
-// Bounds of what is told of classes that nobody has.
+// Bounds of what is said of classes that nobody has.
 const (
 	// allNamed is up to how many classes are all named, whether or not they look like the one that was meant.
 	allNamed = 4
-	// nearNamed is how many names, as in `InsertField$Key` and `InsertField$Value`, are told at most.
+	// nearNamed is how many names, as in `InsertField$Key` and `InsertField$Value`, are named at most.
 	nearNamed = 3
 	// comparedClasses and comparedName bound the comparing, in classes and bytes of a name.
 	comparedClasses, comparedName = 1000, 100
@@ -119,7 +119,7 @@ func nearest(class string, offered []string) []string {
 	return near
 }
 
-// simpleName is the part of a class behind its package in small letters, and Key or Value where it ends with these.
+// simpleName is the part of a class after its package in small letters, and Key or Value where it ends with these.
 func simpleName(class string) (name, side string) {
 	name, side, _ = strings.Cut(class[strings.LastIndexByte(class, '.')+1:], "$")
 	if side != "Key" && side != "Value" {

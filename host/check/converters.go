@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The settings that name converters; those of the converter itself follow behind the name and a dot.
+// The settings that name converters; those of the converter itself follow after the name and a dot.
 const keyConverter, valueConverter, headerConverter = "key.converter", "value.converter", "header.converter"
 
 var converterSettings = []string{keyConverter, valueConverter, headerConverter}
@@ -48,7 +48,7 @@ func WorkerConverters(w *config.Worker) config.Problems {
 	return problems
 }
 
-// converterVersion is the setting, behind that of a converter, that Kafka Connect itself reads.
+// converterVersion is the setting, below that of a converter, that Kafka Connect itself reads.
 const converterVersion = "plugin.version"
 
 // converters checks the converters: their settings one by one, then what only a converter itself sees. What the worker

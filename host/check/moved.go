@@ -13,7 +13,7 @@ import (
 )
 
 // Moved finds what keeps a source from going on at another system than the one that before names: stored offsets that
-// belong to that one, or to a third, where the plugin was not told what such an offset means. Else its tasks would be
+// belong to that one, or to a third, where no setting says what such an offset means. Else its tasks would be
 // stopped for a configuration with which they cannot start. fingerprints are those of the stored offsets, and are asked
 // for where the system is another one.
 func Moved(before, c *config.Connector, component wit.Component, fingerprints func() ([]string, error)) (
@@ -42,7 +42,7 @@ func Moved(before, c *config.Connector, component wit.Component, fingerprints fu
 	return nil, nil
 }
 
-// ChangedBy is the setting by which a source is told what a stored offset of something else means, "" where there is
+// ChangedBy is the setting that says what a stored offset of something else means, "" where there is
 // none.
 func ChangedBy(component wit.Component) string {
 	i := slices.IndexFunc(component.Settings, func(s wit.SettingSpec) bool { return s.Role() == role.SourceChanged })
@@ -52,7 +52,7 @@ func ChangedBy(component wit.Component) string {
 	return component.Settings[i].Name
 }
 
-// unchanged are the settings by which a plugin is told what a stored offset of something else means, of those entity
+// unchanged are the settings that say what a stored offset of something else means, of those entity
 // sets, or whatever a template stands for, where it is to fail. The template of the topics says which there are.
 func unchanged(c *config.Connector, component wit.Component) (all []config.Entry) {
 	d, name := config.DeclareComponent(component), ChangedBy(component)

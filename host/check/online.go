@@ -269,7 +269,7 @@ func (v *visit) answer(ctx context.Context, r *wit.Request) wit.Response {
 		v.unanswered = append(v.unanswered, r.Method+" "+path+": "+why)
 	}
 	none := func(status uint16, why string) wit.Response {
-		if status != http.StatusUnauthorized { // which is told as what is wrong with the user
+		if status != http.StatusUnauthorized { // which is reported as what is wrong with the user
 			vain(why)
 		}
 		return wit.Response{Tag: r.Tag, Status: status, Target: r.Target, Body: []byte(why), At: time.Now().UnixMilli(),

@@ -77,7 +77,7 @@ func example(template string) string {
 	return strings.NewReplacer("{n}", "00", "{m}", "00", "{name}", "NAME").Replace(template)
 }
 
-// Commented writes a connector's properties as they are given, each behind what its declaration says of it.
+// Commented writes a connector's properties as they are given, each after what its declaration says of it.
 func Commented(w io.Writer, settings []config.Entry, declared *config.Declarations) error {
 	b := bufio.NewWriter(w)
 	t := templateWriter{w: b}

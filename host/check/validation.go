@@ -409,7 +409,7 @@ func defined(spec wit.SettingSpec, prefix string, common bool) Definition {
 	return d
 }
 
-// advise takes over what a plugin says of settings beside their values: what it recommends, whether they are to be
+// advise takes over what a plugin says of settings apart from their values: what it recommends, whether they are to be
 // seen, what its documentation is. Settings that nobody has given yet come with it.
 func (v *validating) advise(examined []wit.Examined) {
 	for _, e := range examined {

@@ -30,7 +30,7 @@ func OpenBrought(path string) (*Brought, error) {
 	return &Brought{notes}, nil
 }
 
-// digest stands for a value as it was written, which may hold a secret beside its reference.
+// digest stands for a value as it was written, which may hold a secret in addition to its reference.
 func digest(raw string) string {
 	sum := sha256.Sum256([]byte(raw))
 	return hex.EncodeToString(sum[:16])

@@ -441,8 +441,8 @@ func (ch Checker) Part(ctx context.Context, c *Connector, prefix string, compone
 		}
 		if now := renamed(component.Name, e.Key); now != "" {
 			p.Text, p.Warning = "unknown setting; Kafka 4.0 took this name away", true
-			switch _, beside := part.Entry(now); {
-			case beside:
+			switch _, both := part.Entry(now); {
+			case both:
 				p.Text += "; " + now + ", which stands beside it, counts"
 			case len(List(e.Value.Reveal())) == 0:
 				p.Text += "; it names no field"

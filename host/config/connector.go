@@ -49,9 +49,9 @@ func loadConnector(file string, providers *Providers, brought *Brought) (*Connec
 
 // NewConnector is [LoadConnector] for entries in hand.
 func NewConnector(file string, entries []Entry, providers *Providers) (*Connector, Problems) {
-	settings, beside := divided(entries)
+	settings, initial := divided(entries)
 	entries, problems := providers.resolveAll(settings)
-	c := &Connector{File: file, Entries: entries, Initial: beside}
+	c := &Connector{File: file, Entries: entries, Initial: initial}
 	if name, ok := c.Get("name"); ok {
 		c.Name = setting.Trim(name)
 	}
@@ -63,15 +63,15 @@ func NewConnector(file string, entries []Entry, providers *Providers) (*Connecto
 }
 
 // divided are the settings among entries, and the one that is none.
-func divided(entries []Entry) (settings []Entry, beside *Entry) {
+func divided(entries []Entry) (settings []Entry, initial *Entry) {
 	for _, e := range entries {
 		if e.Beside {
-			beside = &e
+			initial = &e
 			continue
 		}
 		settings = append(settings, e)
 	}
-	return settings, beside
+	return settings, initial
 }
 
 // Target is the state that a connector is to have that was given no other one.

@@ -146,7 +146,7 @@ func CommonSettings(kind wit.ComponentKind) []wit.SettingSpec {
 	case wit.ComponentSource:
 		return slices.Concat(commonSettings, sourceSettings, deadLetterSettings)
 	case wit.ComponentSink:
-		// Kafka Connect shows topics behind the common part, and so do its tools.
+		// Kafka Connect shows topics after the common part, and so do its tools.
 		return slices.Concat(commonSettings, sinkSettings, deadLetterSettings)
 	}
 	return commonSettings

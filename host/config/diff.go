@@ -17,7 +17,7 @@ const (
 	Nothing Effect = "nothing"
 	// InPlace: its tasks take the settings while they run.
 	InPlace Effect = "in place"
-	// Restart: its tasks are made anew, when those before have stopped.
+	// Restart: its tasks are made again, when those before have stopped.
 	Restart Effect = "restart"
 	// Create: it is a new one.
 	Create Effect = "create"
@@ -106,7 +106,7 @@ type Step struct {
 	Goes bool
 }
 
-// same tells whether two connectors are copies of one that was read: of two that were not, nothing is told.
+// same tells whether two connectors are copies of one that was read: of two that were not, nothing is known.
 func (c *Connector) same(other *Connector) bool {
 	return c != nil && c.Name == other.Name && len(c.Entries) > 0 && len(c.Entries) == len(other.Entries) &&
 		&c.Entries[0] == &other.Entries[0]

@@ -18,7 +18,7 @@
 //     and how files are written. targets.go, noted.go: what is noted of connectors. diff.go: what another
 //     configuration means for one that runs.
 //
-// Invariants: what is wrong is a problem with file, line and setting, and all of it is found at once. A value behind a
+// Invariants: what is wrong is a problem with file, line and setting, and all of it is found at once. A value from a
 // reference is a [secret.Value], which shows itself nowhere. A file counts when it has come to rest. Nothing is
 // declared twice: that is why properties of security come from host/kafka ([kafka.SecuritySettings]), which knows
 // nothing of this package.

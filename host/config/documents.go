@@ -40,7 +40,7 @@ func readJSON(file string, data []byte) ([]Entry, Problems) {
 	return entries, append(r.problems, problems...)
 }
 
-// misplaced are members beside `config` that are no plain values.
+// misplaced are members next to `config` that are no plain values.
 type misplaced []Entry
 
 func (m misplaced) problems() Problems {
@@ -51,14 +51,14 @@ func (m misplaced) problems() Problems {
 	return problems
 }
 
-// answered are members that REST puts beside `name` and `config`; they say nothing that a connector could be told.
+// answered are members that REST puts next to `name` and `config`; they say nothing that a connector could take.
 func answered(member string) bool { return member == "tasks" || member == "type" }
 
-// envelope is the settings of REST's form: those of `config`, and the connector's name from beside it.
-func envelope(beside, config []Entry, nested misplaced) ([]Entry, Problems) {
+// envelope is the settings of REST's form: those of `config`, and the connector's name that stands next to it.
+func envelope(outer, config []Entry, nested misplaced) ([]Entry, Problems) {
 	var problems Problems
 	inside := slices.IndexFunc(config, func(e Entry) bool { return e.Key == "name" })
-	for _, e := range append(slices.Clone(beside), nested...) {
+	for _, e := range append(slices.Clone(outer), nested...) {
 		switch {
 		case answered(e.Key):
 		case e.Key == "name" && inside < 0:
@@ -160,7 +160,7 @@ func (r *jsonReader) refuseNested(e Entry, opened json.Delim) error {
 }
 
 // members reads the members of an object up to its brace; other is called for values that are not plain, with the brace
-// or bracket that it stands behind, or 0 for null.
+// or bracket that it begins with, or 0 for null.
 func (r *jsonReader) members(other func(Entry, json.Delim) error) error {
 	for r.dec.More() {
 		t, err := r.dec.Token()
@@ -233,11 +233,11 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 		return nil, nil
 	}
 	r := yamlReader{file: file}
-	if config, beside := restForm(root.Content[0]); config != nil {
+	if config, outer := restForm(root.Content[0]); config != nil {
 		r.mapping("", config)
 		settings := r.entries
 		r.entries = nil
-		r.mapping("", beside)
+		r.mapping("", outer)
 		entries, problems := envelope(r.entries, settings, nil)
 		return entries, append(r.problems, problems...)
 	}
@@ -267,9 +267,9 @@ func YAMLSettings(file string, n *yaml.Node) ([]Entry, Problems) {
 	return entries, append(r.problems, twice...)
 }
 
-// restForm cuts a document of the form that REST has for connectors into `config` and what stands beside it. nil: it
+// restForm cuts a document of the form that REST has for connectors into `config` and what stands next to it. nil: it
 // has another form; a worker's file may have a mapping `config`, too (`config.storage.topic`).
-func restForm(n *yaml.Node) (config, beside *yaml.Node) {
+func restForm(n *yaml.Node) (config, outer *yaml.Node) {
 	if n.Kind != yaml.MappingNode {
 		return nil, nil
 	}

@@ -33,7 +33,7 @@ type Entry struct {
 	Line int
 	// Brought: it came by REST, and only the config providers count for it that are open to REST, see [Providers].
 	Brought bool
-	// Beside: it stood beside `config` in the form that REST has, and is no setting, see [Connector.Initial].
+	// Beside: it stood next to `config` in the form that REST has, and is no setting, see [Connector.Initial].
 	Beside bool
 }
 

@@ -55,7 +55,7 @@ func Folder(dir string) (Files, error) {
 	return f, nil
 }
 
-// IsTest tells whether a name is that of a file of tests, which stand beside connectors' files: `culvert test` runs
+// IsTest tells whether a name is that of a file of tests, which stand among connectors' files: `culvert test` runs
 // them, and a worker leaves them alone.
 func IsTest(name string) bool {
 	name = strings.ToLower(name)

@@ -19,9 +19,9 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
-// Put writes a connector's file anew: the one that it has, in JSON where its ending is .json, else in properties;
+// Put writes a connector's file: the one that it has, in JSON where its ending is .json, else in properties;
 // without one NAME.json, in the folder, or in the worker's own where there is none or it cannot be written. Comments of
-// a file that is written anew are lost. It is replaced at once, never half, and holds as it was written when Put
+// a file that is written again are lost. It is replaced at once, never half, and holds as it was written when Put
 // returns. A file that cannot be changed is an [ErrKept].
 //
 // A target state is kept before the file is written, so that what is to be stopped never runs; where the file cannot be
@@ -68,7 +68,7 @@ func (s *FolderStore) writeFile(name string, settings map[string]string) (path s
 	switch {
 	case err != nil:
 	case path != "":
-		// What stands beside the settings is not written again: it goes on to hold.
+		// What stands next to the settings is not written again: it goes on to hold.
 		if c := s.seen.files[path].loaded; c.Initial != nil {
 			if err = s.places.Targets.Set(name, s.places.Targets.Get(c)); err != nil {
 				break
@@ -150,7 +150,7 @@ func (s *FolderStore) Delete(_ context.Context, name string) error {
 		return fmt.Errorf("connector %s: there is no file of it", name)
 	}
 	gone := []string{path}
-	for other, f := range s.seen.files { // one that stood behind it would come in its place
+	for other, f := range s.seen.files { // one that it has hidden would come in its place
 		if other != path && s.isOwn(other) && f.loaded != nil && f.loaded.Name == name {
 			gone = append(gone, other)
 		}

@@ -117,7 +117,7 @@ func (s *FolderStore) wasAsked() (asked, news bool) {
 	return asked, news
 }
 
-// retry reads again what had problems: what stands behind a reference may be there now.
+// retry reads again what had problems: what a reference leads to may be there now.
 func (s *FolderStore) retry() {
 	for _, f := range s.seen.files {
 		if f.loaded != nil && f.loaded.Problems.Err() != nil {

@@ -14,7 +14,7 @@ type Guest struct {
 	// Own are the declarations of its component, Others those of other components that are loaded.
 	Own    *Declarations
 	Others []*Declarations
-	// BuiltIn: it comes with the program. Plugins of a folder don't get what stands behind `${file:…}` and `${dir:…}`,
+	// BuiltIn: it comes with the program. Plugins of a folder don't get what `${file:…}` and `${dir:…}` lead to,
 	// but for the settings that Reveal names (`plugin.NAME.reveal`), as the user writes them or as the plugin declares
 	// them.
 	BuiltIn bool

@@ -40,7 +40,7 @@ func naturalLines(s string) []string {
 const propertyBlanks = " \t\f"
 
 // logicalLine joins the lines that belong to the first one, and says how many that are. Blank lines and comments come
-// out empty; only a first line, or one behind backslashes alone, can be a comment, and a comment is never continued.
+// out empty; only a first line, or one after backslashes alone, can be a comment, and a comment is never continued.
 func logicalLine(lines []string) (string, int) {
 	nothing := func(line string) bool { return line == "" || line[0] == '#' || line[0] == '!' }
 	first := strings.TrimLeft(lines[0], propertyBlanks)

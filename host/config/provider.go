@@ -319,7 +319,7 @@ func (p *Providers) closed(source provider, name, path, key string) string {
 		prefix+"class="+source.kind.class, prefix+source.kind.bound+"="+to)
 }
 
-// Again is the connector with its references resolved anew: a secret behind a file may be another one by now. What was
+// Again is the connector with its references resolved again: the secret in a file may be another one by now. What was
 // given in place is as it was.
 func (c *Connector) Again(p *Providers) (*Connector, error) {
 	entries, problems := p.resolveAll(c.Entries)

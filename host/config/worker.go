@@ -280,7 +280,7 @@ func (w *Worker) Prefixed(prefix string) map[string]string {
 	return m
 }
 
-// Current is the value of a setting at this time: references to config providers in it are resolved anew, so that it
+// Current is the value of a setting at this time: references to config providers in it are resolved again, so that it
 // follows the file that holds a secret. !ok: it has no such reference, or what it refers to is not there now.
 func (w *Worker) Current(name string) (value string, ok bool) {
 	e, given := w.given[name]

@@ -52,5 +52,5 @@ var restSettings = []wit.SettingSpec{
 }
 
 // securitySettings are Kafka's own, for all of the worker's clients, as package kafka declares them for these and for
-// the same behind producer., consumer. and admin.
+// the same below producer., consumer. and admin.
 var securitySettings = kafka.SecuritySettings()

@@ -46,7 +46,7 @@ type connector struct {
 	mu    guard.Mutex
 	tasks []*task
 	waits *waits
-	told  map[string]bool // see tell
+	said  map[string]bool // see tell
 }
 
 // class is what a connector's class came to: a plugin's component, or an error.
@@ -124,7 +124,7 @@ type task struct {
 	next time.Time
 	// stop ends what the task does now, be it to wait; nil before it begins and when it has ended.
 	stop context.CancelCauseFunc
-	rest bool // it waits for somebody who has it made anew
+	rest bool // it waits for somebody who has it made again
 	// began: what it does now has come as far as to work.
 	began bool
 	// progress tells how far the task is; nil before it has run.

@@ -60,7 +60,7 @@ type loop struct {
 	wasPaused bool              // it was paused by a call before the worker began, and not as it was made
 	alive     context.CancelFunc
 	halting   bool
-	besides   bool        // alive belongs to a job of beside (offsets, layOut), not to a life
+	job       bool        // alive belongs to a job of instead (offsets, layOut), not to a life
 	late      *time.Timer // fires when tasks take longer to stop than limit
 	limit     time.Duration
 	once      bool
@@ -88,7 +88,7 @@ func newController(o *Options, c *config.Connector) *controller {
 	return k
 }
 
-// newLife makes the current life anew, of the newest configuration, without beginning it.
+// newLife makes a new current life, of the newest configuration, without beginning it.
 func (k *controller) newLife() {
 	life := newConnector(k.asked.o, k.asked.given)
 	life.owner.report, life.owner.topics, life.owner.times = k.reporting(life), k.topics, k.times
@@ -164,7 +164,7 @@ func (k *controller) aimAt(target TargetState, e event) {
 	}})
 }
 
-// replace has the connector go on with another configuration, and its tasks made anew; options are those of new tasks.
+// replace has the connector go on with another configuration, and its tasks made again; options are those of new tasks.
 func (k *controller) replace(o *Options, c *config.Connector) {
 	k.mu.Lock()
 	k.asked.o, k.asked.given, k.asked.refused = o, c, nil // it is shown from now on
@@ -185,7 +185,7 @@ func (k *controller) adopt(c *config.Connector) {
 	}})
 }
 
-// restartTask has one task made anew, or all where it has ended for good.
+// restartTask has one task made again, or all where it has ended for good.
 func (k *controller) restartTask(number int) {
 	k.post(occurrence{prior: func() {
 		if k.loop.alive != nil && !k.loop.halting && k.current.restartTask(number) {
@@ -243,7 +243,7 @@ func (k *controller) run(ctx context.Context, once bool) {
 			stopping = nil
 			k.handle(ctx, occurrence{event: onShutdown})
 		case <-k.loop.late.C:
-			if k.loop.besides {
+			if k.loop.job {
 				k.log.Info("the connector waits for the end of what is done about it while no task runs, such as a " +
 					"change of its offsets")
 				break
@@ -305,7 +305,7 @@ func (k *controller) handle(ctx context.Context, o occurrence) {
 	}
 	if o.event == onOver {
 		k.loop.alive()
-		k.loop.alive, k.loop.besides = nil, false
+		k.loop.alive, k.loop.job = nil, false
 		k.loop.late.Stop()
 		if k.loop.halting || ctx.Err() != nil {
 			o.event = k.atRest(ctx)
@@ -408,7 +408,7 @@ func (k *controller) layOut(ctx context.Context) {
 	if !due || life.refused != nil || life.class.unknown != nil {
 		return
 	}
-	k.beside(ctx, layOutWithin, true, func(ctx context.Context) {
+	k.instead(ctx, layOutWithin, true, func(ctx context.Context) {
 		if err := life.layOut(ctx); err != nil && ctx.Err() == nil {
 			k.log.Warn("which tasks the connector has is not known while it is paused", "error", err)
 		}
@@ -418,11 +418,11 @@ func (k *controller) layOut(ctx context.Context) {
 // layOutWithin bounds how long the plugin is asked for the tasks of a connector that is paused.
 const layOutWithin = time.Minute
 
-// beside does something about a connector that is stopped in the place of a life, so that none begins meanwhile: one
+// instead does something about a connector that is stopped in the place of a life, so that none begins meanwhile: one
 // that is to begin waits for its end, and with yields ends it. It is called by the loop.
-func (k *controller) beside(ctx context.Context, within time.Duration, yields bool, do func(context.Context)) {
+func (k *controller) instead(ctx context.Context, within time.Duration, yields bool, do func(context.Context)) {
 	doing, end := context.WithTimeout(ctx, within)
-	k.loop.alive, k.loop.besides = end, true
+	k.loop.alive, k.loop.job = end, true
 	if !yields {
 		k.loop.alive = func() {}
 	}

@@ -71,7 +71,7 @@ func (e *ends) read(topics []string, regex string) {
 }
 
 // mark notes where the topics end now. Where the group has no place yet and reads from the end, these ends become its
-// place: what comes behind them is read by this run or by the next, and by none is it passed over.
+// place: what comes after them is read by this run or by the next, and by none is it passed over.
 func (e *ends) mark(ctx context.Context) error {
 	e.connector.sinks.marking.Lock() // the first of the tasks commits for all of them, before any has joined
 	defer e.connector.sinks.marking.Unlock()
@@ -118,7 +118,7 @@ func (e *ends) nothing(ctx context.Context, at map[string]kafka.Positions) error
 }
 
 // nowhere is the fault of topics that are named and do not exist: a misspelt one would be read of every night, with
-// nothing to show for it. It is asked for behind the others, which are read all the same.
+// nothing to show for it. It is asked for after the others, which are read all the same.
 func (e *ends) nowhere(ctx context.Context) error {
 	_, missing, err := e.find(ctx)
 	if err != nil || len(missing) == 0 {
@@ -151,7 +151,7 @@ func (e *ends) upTo(ctx context.Context, at map[string]kafka.Positions) (bool, e
 
 // standing is where the group reads on, at most at the ends; open are those partitions of it where nothing is
 // committed, so that auto.offset.reset decides. One whose offset is not in the log (its records have expired, or the
-// topic was deleted and made anew) is not open: its consumer says so, see kafka.Consumer.
+// topic was deleted and made again) is not open: its consumer says so, see kafka.Consumer.
 func (e *ends) standing(ctx context.Context, ends map[string]kafka.Positions) (from, open map[string]kafka.Positions,
 	err error) {
 	committed, err := e.committed(ctx)

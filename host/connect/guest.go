@@ -26,13 +26,13 @@ func (c *connector) tell(info plugin.Info, g *config.Guest, settings *config.Con
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := info.Hash + strings.Join(withheld, ",")
-	if c.told[key] {
+	if c.said[key] {
 		return
 	}
-	if c.told == nil {
-		c.told = map[string]bool{}
+	if c.said == nil {
+		c.said = map[string]bool{}
 	}
-	c.told[key] = true
+	c.said[key] = true
 	c.log.Warn("values from files are not shown to a plugin of a folder: where they are no secrets, the setting "+
 		"reveal in the worker's settings lets it see them",
 		"plugin", info.Name, "version", info.Version, "file", info.Path, "settings", withheld, "reveal",

@@ -89,7 +89,7 @@ func (h *Herder) target(c *config.Connector) TargetState {
 	return h.o.Target(c)
 }
 
-// options are those of new tasks beside connectors.
+// options are those of new tasks among connectors.
 func (h *Herder) options(connectors []*config.Connector) *Options {
 	o := h.o
 	o.reserved = check.Reserved(o.Worker, connectors)
@@ -236,14 +236,14 @@ func (h *Herder) Resume(name string) error {
 	return h.with(name, func(k *controller) { k.aimAt(Running, onResume) })
 }
 
-// Restart has a connector make its tasks anew, when those that run have stopped. One that is paused or stopped stays
+// Restart has a connector make its tasks again, when those that run have stopped. One that is paused or stopped stays
 // so.
 func (h *Herder) Restart(name string) error {
 	return h.with(name, func(k *controller) { k.post(occurrence{event: onRestart}) })
 }
 
-// RestartTask has one task made anew, when what it does has stopped; the others run on. Where none of the connector's
-// runs or waits, all of them are made anew.
+// RestartTask has one task made again, when what it does has stopped; the others run on. Where none of the connector's
+// runs or waits, all of them are made again.
 func (h *Herder) RestartTask(name string, number int) error {
 	return h.with(name, func(k *controller) { k.restartTask(number) })
 }

@@ -474,7 +474,7 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Running })
 }
 
-// Whoever restarts a task has another one: its share of time in a state begins anew, and so does whether it ever came
+// Whoever restarts a task has another one: its share of time in a state begins again, and so does whether it ever came
 // as far as to work; after a pause it is the same one.
 func TestRestartedTasksBeginAnew(t *testing.T) {
 	h := newHerd(t, "a")

@@ -150,7 +150,7 @@ func (f *LetterFilter) Takes(l *DeadLetter) bool {
 		(f.Since.IsZero() || !l.Failed.Before(f.Since)) && (f.Until.IsZero() || l.Failed.Before(f.Until))
 }
 
-// byOrigin sorts letters by where their records came from, and the later ones behind.
+// byOrigin sorts letters by where their records came from, and the later ones last.
 func byOrigin(a, b *DeadLetter) int {
 	return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition),
 		cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Record.Offset, b.Record.Offset))

@@ -87,7 +87,7 @@ func (h *Herder) replayed(ctx context.Context, name, topic string, partitions ka
 	return all, nil
 }
 
-// ReplayOf is [Herder.Replay] of a connector's letters in the topic that its settings name, beside its tasks. One that
+// ReplayOf is [Herder.Replay] of a connector's letters in the topic that its settings name, while its tasks run. One that
 // is paused or stopped is to write nothing: [ErrHeld].
 func (h *Herder) ReplayOf(ctx context.Context, name string, r Replay) (done Replayed, err error) {
 	if r.Topic, err = h.letterTopic(name); err != nil {
@@ -132,7 +132,7 @@ func (h *Herder) held(ctx context.Context, name string) (bool, error) {
 	}
 }
 
-// ErrReplaying is the error of a replay beside another one, which would send letters twice.
+// ErrReplaying is the error of a replay during another one, which would send letters twice.
 var ErrReplaying = errors.New("dead letters are being replayed already")
 
 // letterTopic is where a connector's dead letters go.

@@ -37,7 +37,7 @@ func segment(name string) string {
 }
 
 // listens holds the paths of a connector at the listener. They stay while the connector is there: a sender who comes
-// while a task is away is told to send again.
+// while a task is away is asked to send again.
 type listens struct {
 	mu    sync.Mutex
 	doors map[string]*listened

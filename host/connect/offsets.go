@@ -83,7 +83,7 @@ func (h *Herder) Fingerprints(ctx context.Context, name string) (all []string, e
 }
 
 // AlterOffsets sets offsets of a connector that is stopped; an Offset of nil deletes. The plugin of a source has to
-// know their form. What is stored beside a sink's offset, such as what is settled behind it, is dropped with it: it
+// know their form. What is stored with a sink's offset, such as what is settled after it, is dropped with it: it
 // counts from an offset that is another one now. Errors of what was given are an [offset.Invalid].
 func (h *Herder) AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error {
 	return h.atStop(ctx, name, func(c *connector) error {
@@ -198,7 +198,7 @@ func (k *controller) whileStopped(ctx context.Context, within time.Duration, yie
 			case !k.stopped():
 				answer <- ErrNotStopped
 			default:
-				k.beside(k.loop.under, within, yields, func(ctx context.Context) {
+				k.instead(k.loop.under, within, yields, func(ctx context.Context) {
 					err := ErrNotStopped // where it breaks off
 					defer func() { answer <- err }()
 					err = do(ctx)

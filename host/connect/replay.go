@@ -55,7 +55,7 @@ const maxGaps = 10_000
 
 // Replay sends dead letters through their connectors as these are now, as far as that was not done before: rows of a
 // source to their topics, records of a sink into the service. What is refused again goes back to the topic. It does not
-// wait for letters that come meanwhile. Connectors need not run; what their tasks do beside it is not affected.
+// wait for letters that come meanwhile. Connectors need not run; what their tasks do meanwhile is not affected.
 func (h *Herder) Replay(ctx context.Context, r Replay) (Replayed, error) {
 	done := Replayed{Unknown: map[string]int{}}
 	reader, err := kafka.NewReader(h.o.Kafka)
@@ -200,10 +200,10 @@ func (p *replay) load(ctx context.Context) error {
 				p.partition, err)
 		}
 	}
-	if p.at.behind() > p.end {
+	if p.at.end() > p.end {
 		return fmt.Errorf("topic %s, partition %d: expected an end behind the letters that were replayed before (%d), "+
 			"found %d: the topic was made anew; --again forgets what was "+
-			"replayed", p.of.Topic, p.partition, p.at.behind(), p.end)
+			"replayed", p.of.Topic, p.partition, p.at.end(), p.end)
 	}
 	p.next = p.at.next
 	return nil
@@ -282,15 +282,15 @@ func (p *replay) letters(ctx context.Context) (letters []*DeadLetter, err error)
 			return nil
 		}
 		var id recordIdentity
-		place, beside := "", false // beside: it is settled with another one of its record
+		place, twin := "", false // twin: it is settled with another one of its record
 		if p.records != nil {
 			id, place = l.identity(), originOf(l.original())
 			other, here := taken[place]
-			if here && other != id { // of a topic that was made anew: no task has both at a time
+			if here && other != id { // of a topic that was made again: no task has both at a time
 				again, expected = r.Offset, r.Offset
 				return kafka.ErrStop
 			}
-			if beside = here; !here && p.records.done(&l) {
+			if twin = here; !here && p.records.done(&l) {
 				p.at.settle(r.Offset, r.Offset)
 				return nil
 			}
@@ -298,7 +298,7 @@ func (p *replay) letters(ctx context.Context) (letters []*DeadLetter, err error)
 		if !p.of.Filter.Takes(&l) {
 			return nil
 		}
-		if why := p.unfit(&l); why != "" && !beside {
+		if why := p.unfit(&l); why != "" && !twin {
 			p.done.Unknown[why]++
 			return nil
 		}
@@ -399,7 +399,7 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 	defer func() { p.done.Refused += int(work.Progress().Skipped) }()
 	last := 0
 	return work.Replay(ctx, source.Replay{Partition: p.stored(),
-		Next: func(ctx context.Context, unreadable source.Unreadable) (refused []source.DeadLetter, behind []wit.Field,
+		Next: func(ctx context.Context, unreadable source.Unreadable) (refused []source.DeadLetter, after []wit.Field,
 			err error) {
 			p.done.Letters += last // they are stored
 			if err := p.turn.Alive(ctx); err != nil {
@@ -525,7 +525,7 @@ func (p *replay) store(ctx context.Context, at replayPlace) error {
 // originOf names a record.
 func originOf(r *kgo.Record) string { return fmt.Sprintf("%s-%d@%d", r.Topic, r.Partition, r.Offset) }
 
-// replayPlace is what was replayed of a partition: all before next, and the runs that done has behind it. sent are
+// replayPlace is what was replayed of a partition: all before next, and the runs after it in done. sent are
 // letters of which nobody knows whether they were written.
 type replayPlace struct {
 	next int64
@@ -540,8 +540,8 @@ func (r *replayPlace) clone() replayPlace {
 	return replayPlace{r.next, slices.Clone(r.done), maps.Clone(r.sent)}
 }
 
-// behind is the first offset of which nothing is said.
-func (r *replayPlace) behind() int64 {
+// end is the first offset of which nothing is said.
+func (r *replayPlace) end() int64 {
 	if n := len(r.done); n > 0 {
 		return r.done[n-1].last + 1
 	}
@@ -644,7 +644,7 @@ func readReplayPlace(stored []wit.Field) (r replayPlace, err error) {
 				first, last, _ := strings.Cut(one, "-")
 				from, err1 := strconv.ParseInt(first, 10, 64)
 				to, err2 := strconv.ParseInt(last, 10, 64)
-				if err := errors.Join(err1, err2); err != nil || from > to || from < r.behind() {
+				if err := errors.Join(err1, err2); err != nil || from > to || from < r.end() {
 					return r, fmt.Errorf("field %s: expected offsets as 1-3,5-5, found %.100q", f.Name, one)
 				}
 				r.done = append(r.done, run{from, to})

@@ -261,7 +261,7 @@ var (
 	ErrSnapshots = source.ErrSnapshots
 )
 
-// Snapshot has a feed of a source that runs read as it is now, beside going on from its offset. It returns when that is
+// Snapshot has a feed of a source that runs read as it is now, in addition to going on from its offset. It returns when that is
 // noted.
 func (h *Herder) Snapshot(name, feed, ident string) error {
 	k, err := h.find(name)

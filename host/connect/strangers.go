@@ -20,8 +20,8 @@ type strangers struct {
 	admin     *kafka.Admin
 	log       *slog.Logger
 	looked    bool // the group has had members
-	suspected bool // seen once: our own tasks have other names for a moment when they join anew
-	told      bool
+	suspected bool // seen once: our own tasks have other names for a moment when they join again
+	warned    bool
 }
 
 // look asks once. Strangers that are seen twice in succession are a warning, until they have gone.
@@ -41,14 +41,14 @@ func (s *strangers) look(ctx context.Context) {
 	}
 	switch {
 	case len(found) == 0:
-		if s.told {
+		if s.warned {
 			s.log.Info("the sink's group has no members but this worker's any more", "group", s.connector.group())
 		}
-		s.suspected, s.told = false, false
+		s.suspected, s.warned = false, false
 	case !s.suspected:
 		s.suspected = true
-	case !s.told:
-		s.told = true
+	case !s.warned:
+		s.warned = true
 		slices.Sort(found)
 		s.log.Warn("the sink's group has members that are not this worker's: it runs elsewhere, too, and each gets a "+
 			"part of the records. Workers do not share connectors out among themselves yet: stop one of them, or give "+

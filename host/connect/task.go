@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// errRestart ends what a task does, so that it is made anew.
+// errRestart ends what a task does, so that it is made again.
 var errRestart = errors.New("the task is restarted")
 
 // Pauses before a failed task goes on by itself (task.auto.restart, P16): the first, and the longest, to which they
@@ -89,7 +89,7 @@ func (t *task) moved() bool {
 	return p.Rows > 0 || p.Pages > 0
 }
 
-// restarted notes that the task begins anew: its times, and whether it has come as far as to work.
+// restarted notes that the task begins again: its times, and whether it has come as far as to work.
 func (t *task) restarted() {
 	c := t.connector
 	c.mu.Lock()
@@ -98,7 +98,7 @@ func (t *task) restarted() {
 	c.owner.times.renew(t.number, t.state)
 }
 
-// asked tells whether a context was ended to have the task made anew.
+// asked tells whether a context was ended to have the task made again.
 func asked(ctx context.Context) bool { return context.Cause(ctx) == errRestart }
 
 // does is the context of what the task does next, which a restart ends.
@@ -176,7 +176,7 @@ func (t *task) goesOn(ctx context.Context, err error, version int64, outage *out
 	return asked(waiting) && ctx.Err() == nil
 }
 
-// restartTask has a task made anew. false: it does not run, nor wait for that.
+// restartTask has a task made again. false: it does not run, nor wait for that.
 func (c *connector) restartTask(number int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

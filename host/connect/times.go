@@ -44,7 +44,7 @@ func (h *Herder) Startups() (connectors, tasks Startups) {
 }
 
 // times are for how long each task of a connector was in which state, from its first state on: as in Kafka Connect a
-// pause is the same task's, a stop ends it, and a restart makes it anew.
+// pause is the same task's, a stop ends it, and a restart makes it again.
 type times struct {
 	mu    guard.Mutex
 	tasks map[int]*stateTimes
@@ -84,7 +84,7 @@ func (t *times) enter(number int, state State) {
 	s.state = state
 }
 
-// renew has a task begin anew in a state.
+// renew has a task begin again in a state.
 func (t *times) renew(number int, state State) {
 	t.mu.Lock()
 	delete(t.tasks, number)
@@ -104,7 +104,7 @@ func (t *times) pause() {
 	}
 }
 
-// forget begins anew.
+// forget begins again.
 func (t *times) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

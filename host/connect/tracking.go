@@ -54,11 +54,11 @@ type trackedOutput struct {
 	topics *topics
 }
 
-func (o trackedOutput) Produce(ctx context.Context, b source.Batch, behind kafka.Offset, done func(n int, err error)) {
+func (o trackedOutput) Produce(ctx context.Context, b source.Batch, after kafka.Offset, done func(n int, err error)) {
 	if batch, ok := b.(*kafka.Batch); ok {
 		batch.EachTopic(o.topics.add)
 	}
-	o.Output.Produce(ctx, b, behind, done)
+	o.Output.Produce(ctx, b, after, done)
 }
 
 // trackedConsumer notes where a sink's records come from.
@@ -84,7 +84,7 @@ func (h *Herder) Topics(name string) ([]string, error) {
 	return of(h, name, func(k *controller) []string { return k.topics.names() })
 }
 
-// ResetTopics forgets the topics that a connector has used so far: they are told again when they are used again.
+// ResetTopics forgets the topics that a connector has used so far: they are listed again when they are used again.
 func (h *Herder) ResetTopics(name string) error {
 	return h.with(name, func(k *controller) { k.topics.reset() })
 }

@@ -14,7 +14,7 @@ const (
 	Stopped State = "STOPPED"
 	// Failed: its configuration is bad, or it ended by an error; tasks fail by themselves.
 	Failed State = "FAILED"
-	// Restarting: its tasks stop, and are made anew as soon as the last of them has.
+	// Restarting: its tasks stop, and are made again as soon as the last of them has.
 	Restarting State = "RESTARTING"
 )
 

@@ -14,7 +14,7 @@ import (
 )
 
 // startable waits until it is worth while to start the connector again, which err kept from it, and reads its settings
-// anew. stamp is what its files were like before it was started. false: ctx has ended, or only another configuration
+// again. stamp is what its files were like before it was started. false: ctx has ended, or only another configuration
 // helps.
 func (c *connector) startable(ctx context.Context, err error, stamp string) bool {
 	var held *heldError
@@ -84,7 +84,7 @@ func (c *connector) asksAgain(err error) bool {
 	return c.to.service.HasDestination() && !service.Refused(err) || c.to.client != nil && c.to.client.Refusal() != ""
 }
 
-// reread reads what stands behind references; it tells whether anything is another one. What cannot be read is as it
+// reread reads again what references lead to; it reports whether anything is another one. What cannot be read is as it
 // was.
 func (c *connector) reread() bool {
 	again, err := c.config.Again(c.o.Worker.Providers)

@@ -126,7 +126,7 @@ func attached(ctx context.Context, r *route.Route, locations []string, setting s
 		return "not asked: the binding does not let an application list them (its plan is not api_access)", nil
 	}
 	found, err := btp.Attached(ctx, *r.Info(), o)
-	if err != nil { // no worker asks for them: the connections behind tell whether there is one
+	if err != nil { // no worker asks for them: the connections that follow show whether there is one
 		return "not known, which costs this line only: " + err.Error(), nil
 	}
 	if len(found) == 0 {
@@ -173,7 +173,7 @@ type routeOut struct {
 	known     bool // the proxy has been greeted
 }
 
-// newRoute opens the route of settings, without patience and with its steps told.
+// newRoute opens the route of settings, without patience and with its steps reported.
 func newRoute(s route.Settings) (*routeOut, error) {
 	w := &routeOut{settings: s, tokens: s.TokenOptions}
 	w.settings.Outage = -1

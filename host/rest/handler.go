@@ -299,7 +299,7 @@ func (x *exchange) health() {
 }
 
 // whenKnown answers once it is known which connectors there are. None instead of those that are not read yet would have
-// tools that keep connectors as they are described make all of them anew.
+// tools that keep connectors as they are described make all of them again.
 func whenKnown(serve func(*exchange)) func(*exchange) {
 	return func(x *exchange) {
 		if err := x.worker.Known(); err != nil {

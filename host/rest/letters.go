@@ -103,7 +103,7 @@ type replayed struct {
 	Left     map[string]int `json:"left"`
 }
 
-// replayTime is how long a replay may take, which is less than an answer may: behind it goes on who asks again.
+// replayTime is how long a replay may take, which is less than an answer may: whoever asks again goes on from there.
 const replayTime = answerTimeout - time.Minute
 
 func (x *exchange) replay() {

@@ -31,7 +31,7 @@ type Worker interface {
 	Root() Root
 	// Ready returns nil once start-up is completed; the error says what the worker is doing.
 	Ready(context.Context) error
-	// Known returns nil once the herder is there and has all connectors; until then nobody is to be told that there are
+	// Known returns nil once the herder is there and has all connectors; until then no answer is to say that there are
 	// none.
 	Known() error
 	// Herder has the connectors; nil while the worker starts.
@@ -302,7 +302,7 @@ func (s *Server) Serve(w Worker) {
 	main := chain(all.handler(func(path string) bool { return !s.options.Apart || !isAdmin(path) }))
 	admin := chain(all.handler(func(path string) bool { return path == "/" || isAdmin(path) }))
 	s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Body != http.NoBody { // also where nobody reads it: the server looks for the next request behind it
+		if r.Body != http.NoBody { // also where nobody reads it: the server looks for the next request after it
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 		}
 		if by, _ := r.Context().Value(listenerKey{}).(listener); by.admin {

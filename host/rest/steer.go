@@ -102,7 +102,7 @@ func (x *exchange) statusNow(name string) (status connect.Status, err error) {
 }
 
 // restart restarts a connector, or what of it has failed. Where the connector itself is restarted its tasks are made
-// anew with it, whatever includeTasks says: a task belongs to the life of its connector. With a parameter that is true
+// again with it, whatever includeTasks says: a task belongs to the life of its connector. With a parameter that is true
 // the answer is its status, in which what is restarted by Kafka Connect's rules is RESTARTING; with onlyFailed nothing
 // happens where none of that has failed, and tasks that run are left alone.
 func (x *exchange) restart() {

@@ -6,7 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// maxFetch is the last version of Fetch whose answers name no brokers. The next one adds, beside a leader that has
+// maxFetch is the last version of Fetch whose answers name no brokers. The next one adds, for a leader that has
 // moved, where the new one is (KIP-951), at the very end: every answer would have to be held whole, 50 MB of records at
 // a time, before a byte of it goes on. Clients that are offered no more ask for metadata then, as they did before Kafka
 // 3.7.

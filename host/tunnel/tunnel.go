@@ -30,7 +30,7 @@ import (
 // Options of a tunnel.
 type Options struct {
 	// Listen is the local address (host:port) of the bootstrap listener. Default 127.0.0.1:9092. Port 0 takes a free
-	// one. The broker with the n-th smallest id gets the port behind it + n, a taken port the next free one.
+	// one. The broker with the n-th smallest id gets the n-th port after it, a taken port the next free one.
 	Listen string
 	// Bootstrap are the remote brokers (host:port) that a connection to the bootstrap listener is made to, the first
 	// that can be reached.
@@ -176,7 +176,7 @@ func (t *Tunnel) connect(client net.Conn, dial dialer) {
 	}
 }
 
-// refuse logs why a client's connection was closed; clients try again many times a second, so the same reason is told
+// refuse logs why a client's connection was closed; clients try again many times a second, so the same reason is logged
 // once in a while.
 func (t *Tunnel) refuse(address string, err error) {
 	if t.ctx.Err() != nil {
@@ -196,7 +196,7 @@ type quiet struct {
 
 type refusal struct {
 	reason string
-	told   time.Time
+	said   time.Time
 	times  int
 }
 
@@ -211,10 +211,10 @@ func (q *quiet) refused(address, reason string, now time.Time) (times int, tell 
 	reason = withoutNumbers(reason) // it may say how long it took
 	r := q.last[address]
 	r.times++
-	tell = r.reason != reason || now.Sub(r.told) >= quietTime
+	tell = r.reason != reason || now.Sub(r.said) >= quietTime
 	times = r.times
 	if tell {
-		r = refusal{reason: reason, told: now}
+		r = refusal{reason: reason, said: now}
 	}
 	q.last[address] = r
 	return times, tell

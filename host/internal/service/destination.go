@@ -63,7 +63,7 @@ func newNamedDestination(roles config.Roles, log *slog.Logger) (*namedDestinatio
 	return &namedDestination{name: roles.Text(role.Destination), destinations: destinations, log: log}, nil
 }
 
-// find asks for the destination; it tells whether it is another one than before, tokens apart.
+// find asks for the destination; it reports whether it is another one than before, tokens apart.
 func (t *namedDestination) find(ctx context.Context) (moved bool, err error) {
 	found, err := t.destinations.Find(ctx, t.name)
 	var failure *btp.Failure
@@ -211,7 +211,7 @@ func values(d *btp.Destination, roles config.Roles) map[string]string {
 	return v
 }
 
-// targetRoles are settings with a destination behind them.
+// targetRoles are settings that go before those of a destination.
 type targetRoles struct {
 	config.Roles
 	values map[string]string

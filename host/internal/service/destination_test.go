@@ -158,7 +158,7 @@ func TestDestinationFillsIn(t *testing.T) {
 	}
 }
 
-// Tokens that the destination service delivers are asked for anew when the service refuses them, and with them what
+// Tokens that the destination service delivers are asked for again when the service refuses them, and with them what
 // else has changed.
 func TestDestinationDeliversTokens(t *testing.T) {
 	a := destinations(t)

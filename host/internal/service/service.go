@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Service is where the client of a connector gets its settings from: from the connector, secrets behind references
+// Service is where the client of a connector gets its settings from: from the connector, secrets of references
 // included, and from the destination of BTP that it names. Safe for use by several goroutines.
 type Service struct {
 	component wit.Component
@@ -32,14 +32,14 @@ type Service struct {
 	// changed: a file may have changed since it was read.
 	changed atomic.Bool
 
-	// version counts changes; told is closed and made anew with each.
+	// version counts changes; news is closed and made again with each.
 	version atomic.Int64
 
 	mu        sync.Mutex
 	connector *config.Connector // as it was read last
 	adopted   *config.Connector // other settings, to be taken with the next look
 	stamp     string            // of the files that are read by the path that a setting gives
-	told      chan struct{}
+	news      chan struct{}
 }
 
 // New reads what a connector says about its service; it sends nothing.
@@ -49,7 +49,7 @@ func New(component wit.Component, c *config.Connector, p *config.Providers, lock
 		log = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{component: component, providers: p, lockouts: lockouts, log: log, connector: c,
-		told: make(chan struct{}), rereads: time.Minute}
+		news: make(chan struct{}), rereads: time.Minute}
 	roles := s.roles()
 	s.stamp = watch.Stamp(pathsOf(roles)...)
 	var err error
@@ -175,12 +175,12 @@ func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config,
 	}
 	s.log.Info("settings of the service have changed: going on with the new ones")
 	s.version.Add(1)
-	close(s.told)
-	s.told = make(chan struct{})
+	close(s.news)
+	s.news = make(chan struct{})
 	return &c, nil
 }
 
-// read reads secrets anew; it tells whether any is another one. s.mu is held.
+// read reads secrets again; it reports whether any is another one. s.mu is held.
 func (s *Service) read() bool {
 	if s.adopted != nil {
 		s.connector, s.adopted = s.adopted, nil
@@ -231,7 +231,7 @@ func pathsOf(roles config.Roles) []string {
 	return paths
 }
 
-// Watch follows what stands behind the settings, for a client. close ends it.
+// Watch follows the files that the settings lead to, for a client. close ends it.
 func (s *Service) Watch(client *transport.Client) (close func()) {
 	files := append(s.providers.Files(s.connector), pathsOf(s.roles())...)
 	if strings.EqualFold(s.connector.Text("config.action.reload"), "none") || len(files) == 0 && s.target == nil {

@@ -68,13 +68,13 @@ func (s *Service) reread(ctx context.Context, client *transport.Client) {
 func (s *Service) other(ctx context.Context, version int64) bool {
 	for {
 		s.mu.Lock()
-		told := s.told
+		news := s.news
 		s.mu.Unlock()
 		if s.version.Load() != version {
 			return true
 		}
 		select {
-		case <-told:
+		case <-news:
 		case <-ctx.Done():
 			return false
 		}

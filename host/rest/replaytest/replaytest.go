@@ -136,7 +136,7 @@ type Worker struct {
 	Masks map[string]string
 	// Versions are masked where one is said; nil: none is.
 	Versions []string
-	// Own are settings that connectors need there beside those that were recorded: they are sent with each class, and
+	// Own are settings that connectors need there in addition to those that were recorded: they are sent with each class, and
 	// taken out of answers, with all others of their Prefix.
 	Own    map[string]string
 	Prefix string
@@ -282,7 +282,7 @@ func (w *Worker) mask(text string) string {
 	return text
 }
 
-// shownBeside is what a status here says beside what Kafka Connect's does.
+// shownBeside is what a status here says in addition to what Kafka Connect's does.
 var shownBeside = []string{"file", "plugin"}
 
 // trace is one in Java's form, which tools take apart.
@@ -410,7 +410,7 @@ func Compare(s *Step, expected, found Answer) (status, body string) {
 
 // Alike takes out of two workers' answers what is their own and no part of what a client goes by: the texts of
 // documentation, plugins and settings that only one of them has, versions of what has none here, what is recommended
-// beside what the other recommends, the order of errors, and what an offset here says of where it comes from.
+// in addition to what the other recommends, the order of errors, and what an offset here says of where it comes from.
 func Alike(expected, found any) (any, any) {
 	switch x := expected.(type) {
 	case map[string]any:
@@ -497,7 +497,7 @@ func methods(a Answer) []string {
 	return items
 }
 
-// WithoutOrder takes out `order`, which definitions have beside `order_in_group`: Kafka Connect had it before 4.2, and
+// WithoutOrder takes out `order`, which definitions have in addition to `order_in_group`: Kafka Connect had it before 4.2, and
 // there are tools that know it alone.
 func WithoutOrder(found any) any {
 	switch v := found.(type) {

@@ -120,7 +120,7 @@ func (o Options) CheckSampler() error {
 	return err
 }
 
-// CheckTrust is told of with [Options.CheckSampler].
+// CheckTrust is as [Options.CheckSampler].
 func (o Options) CheckTrust() error {
 	_, err := o.trust()
 	return err
