@@ -46,8 +46,8 @@ func (r *rates) end() {
 	r.mu.Unlock()
 }
 
-// of takes a sample and returns the growth in a second since the oldest one that is kept. A counter that has begun again
-// has begun at zero.
+// of takes a sample and returns the growth in a second since the oldest one that is kept. A counter that has begun
+// again has begun at zero.
 func (r *rates) of(key rateKey, now time.Time, value float64) float64 {
 	r.seen[key] = true
 	kept := r.samples[key]

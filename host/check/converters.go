@@ -72,8 +72,8 @@ func (k *Checker) converters(c *config.Connector, component wit.Component) confi
 				at.Key += "." + e.Spec.Name
 			}
 			if unread(component, e) {
-				problems = append(problems, warning(at, "has no effect on a sink: it says how values are written, and a "+
-					"sink only reads them"))
+				problems = append(problems, warning(at, "has no effect on a sink: it says how values are written, and "+
+					"a sink only reads them"))
 				continue
 			}
 			for _, text := range e.Errors {
@@ -133,8 +133,8 @@ func (k *Checker) ownConverters(c *config.Connector) config.Problems {
 		}
 		for _, e := range c.Entries {
 			if strings.HasPrefix(e.Key, which+".") {
-				problems = append(problems, warning(e, fmt.Sprintf("has no effect, as in Kafka Connect: this file names "+
-					"no %s, so that the worker's counts with the worker's settings. To have both here: %[1]s=%[2]s",
+				problems = append(problems, warning(e, fmt.Sprintf("has no effect, as in Kafka Connect: this file "+
+					"names no %s, so that the worker's counts with the worker's settings. To have both here: %[1]s=%[2]s",
 					which, k.Worker.Text(which))))
 			}
 		}

@@ -7,7 +7,7 @@
 // that is to read elsewhere, outlook.go for what a connector would do, notbuilt.go for roles that the host acts on,
 // validation.go for the answer of REST's validate, tool.go.
 //
-// Invariants: a check changes nothing and remembers nothing but what it planned ([Checker.Among] begins again). Whatever
-// is wrong is a problem with file, line and setting, also where a plugin says so. Tasks go by the same functions as
-// checks: a class, a claim or a topic that passed a check means the same to the task.
+// Invariants: a check changes nothing and remembers nothing but what it planned ([Checker.Among] begins again).
+// Whatever is wrong is a problem with file, line and setting, also where a plugin says so. Tasks go by the same
+// functions as checks: a class, a claim or a topic that passed a check means the same to the task.
 package check

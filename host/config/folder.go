@@ -18,8 +18,8 @@ import (
 // written there, or has no folder, goes into a second one, which is the worker's own.
 //
 // A file counts when two looks, some time apart, find it alike, and as deleted when two looks do not find it: editors
-// write another file and rename it, copy in pieces, delete and write again. Files that still change are taken as they were;
-// they hold up no other.
+// write another file and rename it, copy in pieces, delete and write again. Files that still change are taken as they
+// were; they hold up no other.
 type FolderStore struct {
 	places Places
 	worker *Worker

@@ -87,8 +87,8 @@ func (h *Herder) replayed(ctx context.Context, name, topic string, partitions ka
 	return all, nil
 }
 
-// ReplayOf is [Herder.Replay] of a connector's letters in the topic that its settings name, while its tasks run. One that
-// is paused or stopped is to write nothing: [ErrHeld].
+// ReplayOf is [Herder.Replay] of a connector's letters in the topic that its settings name, while its tasks run. One
+// that is paused or stopped is to write nothing: [ErrHeld].
 func (h *Herder) ReplayOf(ctx context.Context, name string, r Replay) (done Replayed, err error) {
 	if r.Topic, err = h.letterTopic(name); err != nil {
 		return done, err

@@ -261,8 +261,8 @@ var (
 	ErrSnapshots = source.ErrSnapshots
 )
 
-// Snapshot has a feed of a source that runs read as it is now, in addition to going on from its offset. It returns when that is
-// noted.
+// Snapshot has a feed of a source that runs read as it is now, in addition to going on from its offset. It returns when
+// that is noted.
 func (h *Herder) Snapshot(name, feed, ident string) error {
 	k, err := h.find(name)
 	if err != nil {

@@ -136,8 +136,8 @@ type Worker struct {
 	Masks map[string]string
 	// Versions are masked where one is said; nil: none is.
 	Versions []string
-	// Own are settings that connectors need there in addition to those that were recorded: they are sent with each class, and
-	// taken out of answers, with all others of their Prefix.
+	// Own are settings that connectors need there in addition to those that were recorded: they are sent with each
+	// class, and taken out of answers, with all others of their Prefix.
 	Own    map[string]string
 	Prefix string
 }
@@ -497,8 +497,8 @@ func methods(a Answer) []string {
 	return items
 }
 
-// WithoutOrder takes out `order`, which definitions have in addition to `order_in_group`: Kafka Connect had it before 4.2, and
-// there are tools that know it alone.
+// WithoutOrder takes out `order`, which definitions have in addition to `order_in_group`: Kafka Connect had it before
+// 4.2, and there are tools that know it alone.
 func WithoutOrder(found any) any {
 	switch v := found.(type) {
 	case []any:
