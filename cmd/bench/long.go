@@ -55,7 +55,8 @@ func long(ctx context.Context, b *bench) error {
 			perRow[0], median(peak[0]), delta, perRow[1], median(peak[1]), perRow[0]/perRow[1])
 	}
 	fmt.Println("the last column is how many delta rows are read in the time of one of a full page (aim: at least " +
-		"0.8); where links count rows the load asks for the set's keys a second time, and beyond 8,000 rows for the rows")
+		"0.8); where links count rows the load asks for the set's keys a second time, and beyond 8,000 rows for the " +
+		"rows")
 	return nil
 }
 
