@@ -307,8 +307,8 @@ func (a *Admin) topicConfig(ctx context.Context, topic, name string) (string, er
 	return "", errors.New("the answer does not have it")
 }
 
-// EndOffsets are where reading ends in each topic: behind the last record of a finished transaction, or with
-// uncommitted behind the last record of all.
+// EndOffsets are where reading ends in each topic: after the last record of a finished transaction, or with
+// uncommitted after the last record of all.
 func (a *Admin) EndOffsets(ctx context.Context, uncommitted bool, topics ...string) (map[string]Positions, error) {
 	if len(topics) == 0 {
 		return map[string]Positions{}, nil // kadm would take it for all topics

@@ -16,7 +16,7 @@ import (
 )
 
 // With auto.offset.reset=earliest or latest, a consumer commits where a partition begins that its group has no offset
-// of, before it reads the partition's first record. Without that commit, `latest` would be decided anew at each start
+// of, before it reads the partition's first record. Without that commit, `latest` would be decided again at each start
 // and pass over what came in between, and a partition would stand still when the record that it was to begin with
 // expires.
 //
@@ -115,8 +115,8 @@ func (s *Consumer) unbegunWith(partitions map[string][]int32) (all map[string][]
 
 // mayBegin keeps the client from reading partitions of which the coordinator did not take where they begin, since the
 // generation in which they were assigned was over. The client is given the coordinator's answer, as if that had come to
-// its own request for their offsets: it joins anew, keeps partitions or loses them as the answer says, and asks for the
-// offsets of those that it keeps behind the next call of assigned, which has no other part in kept partitions.
+// its own request for their offsets: it joins again, keeps partitions or loses them as the answer says, and asks for
+// the offsets of those that it keeps after the next call of assigned, which has no other part in kept partitions.
 func (s *Consumer) mayBegin(_ context.Context, offsets map[string]map[int32]kgo.Offset) (
 	map[string]map[int32]kgo.Offset, error) {
 	s.mu.Lock()
@@ -171,7 +171,7 @@ func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions m
 					"its group: it is read from its beginning, also with auto.offset.reset=latest",
 					"group", s.o.Group, "topic", topic, "partition", p, "offset", to)
 			}
-			if before, some := known[topic][p]; some { // unless those records expired, or the topic was made anew
+			if before, some := known[topic][p]; some { // unless those records expired, or the topic was made again
 				to = min(max(before.Offset, starts[topic][p]), ends[topic][p])
 			}
 			list[p] = kgo.EpochOffset{Epoch: -1, Offset: to}

@@ -89,7 +89,7 @@ func (b *beginning) grow(partitions int) {
 	}
 }
 
-// With `latest` a group begins behind what was there before it, and from then on nothing is passed over: neither what
+// With `latest` a group begins after what was there before it, and from then on nothing is passed over: neither what
 // comes into a partition that it has not read yet while it is away, nor what is written to a partition that is added
 // while it reads, before the consumer sees it.
 func TestLatestPassesNothingOver(t *testing.T) {
@@ -331,7 +331,7 @@ func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
 }
 
 // A coordinator that does not take where partitions begin, since the group rebalances or has forgotten the member, is
-// told again when the member has joined anew: no record is read before, also of a partition that the member keeps.
+// told again when the member has joined again: no record is read before, also of a partition that the member keeps.
 func TestBeginningIsCommittedAfterARebalance(t *testing.T) {
 	for _, code := range []*kerr.Error{kerr.RebalanceInProgress, kerr.IllegalGeneration, kerr.UnknownMemberID} {
 		for _, reset := range []string{"earliest", "latest"} {

@@ -15,11 +15,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// metadataMark is in front of what we store beside an offset; other clients, and kgo by itself, store other things
+// metadataMark is in front of what we store with an offset; other clients, and kgo by itself, store other things
 // there.
 const metadataMark = "culvert:"
 
-// MaxCommitMetadata is how much is stored beside an offset at most, in bytes: by default brokers allow 4,096. Where one
+// MaxCommitMetadata is how much is stored with an offset at most, in bytes: by default brokers allow 4,096. Where one
 // allows less, which the first commit finds out, a sink makes do with less, but not with less than leastMetadata.
 const (
 	MaxCommitMetadata = 3500
@@ -31,13 +31,13 @@ const metadataSetting = "offset.metadata.max.bytes"
 
 // ErrCommitMetadata is in the error of a commit whose metadata the broker does not store. Without it, rows could be
 // written twice.
-var ErrCommitMetadata = errors.New("what stands beside the offsets of a sink, so that nothing is written " +
+var ErrCommitMetadata = errors.New("what stands with the offsets of a sink, so that nothing is written " +
 	"twice, cannot be stored")
 
 // errNothing is the error of a commit of which nothing is left to be sent.
 var errNothing = errors.New("nothing to commit")
 
-// withMetadata has a commit store metadata beside its offsets. The first one that succeeds is as long as metadata may
+// withMetadata has a commit store metadata with its offsets. The first one that succeeds is as long as metadata may
 // be: the broker's limit is known before anything is sent that would need the room. A partition whose metadata is too
 // long is left out, and tooLong returns the error. One that went to another member while the commit waited for a
 // rebalance is left out too: the client sends it as the new generation's, and the coordinator, which takes offsets of
@@ -111,11 +111,11 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 		case err == nil:
 			return tooLong()
 		case least:
-			return fmt.Errorf("%w: expected brokers that take %d bytes beside an offset, found that they take fewer "+
+			return fmt.Errorf("%w: expected brokers that take %d bytes with an offset, found that they take fewer "+
 				"(%s, by default 4096): %w",
 				ErrCommitMetadata, leastMetadata+len(metadataMark), metadataSetting, err)
 		}
-		s.config.log().Info("kafka: the brokers take shorter metadata beside offsets: fewer requests run ahead of the "+
+		s.config.log().Info("kafka: the brokers take shorter metadata with offsets: fewer requests run ahead of the "+
 			"first one that is not answered", "group", s.o.Group, "setting", metadataSetting, "bytes", longest)
 		if s.o.MetadataLimit != nil {
 			s.o.MetadataLimit(longest)
@@ -123,12 +123,12 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 	}
 }
 
-// readMetadata tells about the committed offsets of new partitions and the metadata beside them: without them records
+// readMetadata tells about the committed offsets of new partitions and the metadata with them: without them records
 // could be written twice.
 func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partitions map[string][]int32) error {
 	stored, err := s.storedOffsets(ctx, client, slices.Collect(maps.Keys(partitions)))
 	if err != nil {
-		return fmt.Errorf("read what is stored beside the offsets of group %s: %w", s.o.Group, err)
+		return fmt.Errorf("read what is stored with the offsets of group %s: %w", s.o.Group, err)
 	}
 	for topic, list := range partitions {
 		for _, p := range list {

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 )
 
-// limitNotes has a broker store at most so many bytes beside an offset, as offset.metadata.max.bytes has it. It refuses
+// limitNotes has a broker store at most so many bytes with an offset, as offset.metadata.max.bytes has it. It refuses
 // the whole request, which is what matters here: Kafka refuses the partition.
 func limitNotes(b *embedded.Broker, limit int) {
 	b.Cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
@@ -35,7 +35,7 @@ func limitNotes(b *embedded.Broker, limit int) {
 	})
 }
 
-// What a broker takes beside an offset is found out by the first commit, and no commit goes without what is to stand
+// What a broker takes with an offset is found out by the first commit, and no commit goes without what is to stand
 // there.
 func TestNotesThatBrokersDoNotTake(t *testing.T) {
 	for _, c := range []struct {

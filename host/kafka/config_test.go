@@ -48,7 +48,7 @@ func TestParse(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{
 		"consumer.max.poll.recods: unknown setting; the nearest known one is max.poll.records",
-		"producer.acks: taken as 1, since offsets are stored behind acknowledged records only",
+		"producer.acks: taken as 1, since offsets are stored after acknowledged records only",
 		"producer.max.block.ms: has no effect here",
 		"producer.something.else.entirely: unknown setting",
 	}, texts(warnings)); diff != "" {

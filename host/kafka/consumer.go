@@ -44,18 +44,18 @@ type Rebalances struct {
 	// Assigned is called with new partitions before their first record.
 	Assigned func(partitions map[string][]int32)
 	// Revoked is called with partitions that are about to go to another member, and returns the offsets settled so far,
-	// which are committed before they go. It runs beside Poll and may take up to max.poll.interval.ms.
+	// which are committed before they go. It runs at the same time as Poll and may take up to max.poll.interval.ms.
 	Revoked func(ctx context.Context, partitions map[string][]int32) Offsets
 	// Lost is called with partitions that another member has already: what is under way for them comes twice.
 	Lost func(partitions map[string][]int32)
-	// Metadata is what is stored beside the offset `next` of a partition when that is committed, "" for nothing. Where
+	// Metadata is what is stored with the offset `next` of a partition when that is committed, "" for nothing. Where
 	// it is longer than MaxCommitMetadata, or than MetadataLimit said, nothing is committed. It is asked for partitions
 	// that were just revoked, too. ok false leaves the partition out, without an error: a commit waits while the group
 	// rebalances, and the offset may be of an assignment that is over.
 	Metadata func(topic string, partition int32, next int64) (text string, ok bool)
 	// MetadataLimit is called with how long metadata may be where the brokers take less than MaxCommitMetadata.
 	MetadataLimit func(bytes int)
-	// Committed is called with the committed offsets of new partitions (-1: none) and the metadata beside them ("":
+	// Committed is called with the committed offsets of new partitions (-1: none) and the metadata with them ("":
 	// none), after Assigned and before their first record.
 	Committed func(topic string, partition int32, next int64, metadata string)
 }
@@ -89,7 +89,7 @@ type Consumer struct {
 	records []*kgo.Record // of the last poll
 }
 
-// metadataRoom is how long metadata beside an offset may be; asked: the brokers have taken one of that length.
+// metadataRoom is how long metadata with an offset may be; asked: the brokers have taken one of that length.
 type metadataRoom struct {
 	longest int
 	asked   bool
@@ -212,7 +212,7 @@ func (o ConsumerOptions) alike() bool {
 const regexWithin = time.Second
 
 // follow adds the topics that match an expression of Java's to what is read, at the start and whenever metadata is
-// looked at anew.
+// looked at again.
 func (s *Consumer) follow(p pattern.Pattern) error {
 	p, known, wait := p.Within(regexWithin), map[string]bool{}, time.Second
 	for s.life.Err() == nil {
@@ -290,7 +290,7 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	s.records = s.records[:0]
 	fetches.EachRecord(func(r *kgo.Record) { s.records = append(s.records, r) })
 	if len(s.records) > 0 {
-		return s.records, nil // an error beside them comes again or was of the moment
+		return s.records, nil // an error that comes with them comes again or was of the moment
 	}
 	var failure error
 	fetches.EachError(func(topic string, partition int32, err error) {
@@ -305,13 +305,13 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 			s.config.log().Warn("kafka: the broker has lost records", "group", s.o.Group, "topic", topic,
 				"partition", partition, "error", err)
 		case joinsAnew(err):
-			// The client has given up its membership, and joins anew by itself as soon as it can.
+			// The client has given up its membership, and joins again by itself as soon as it can.
 			if !s.dialer.outages.lately() { // that has been said
-				s.config.log().Warn("kafka: the membership in the group has ended; the consumer joins anew", "group",
+				s.config.log().Warn("kafka: the membership in the group has ended; the consumer joins again", "group",
 					s.o.Group, "error", err)
 			}
 		case failure == nil && errors.Is(err, kerr.UnknownTopicID):
-			failure = fmt.Errorf("consume %s, partition %d: the topic was deleted, and may have been made anew: "+
+			failure = fmt.Errorf("consume %s, partition %d: the topic was deleted, and may have been made again: "+
 				"restart the task to read the new one: %w", topic, partition, err)
 		case failure == nil && topic == "": // of the group as a whole
 			failure = Lacking(err, "READ", "Group "+s.o.Group)
@@ -334,7 +334,7 @@ func (s *Consumer) failed() error {
 
 // joinsAnew tells whether a group's session ended for a reason that passes when the client joins again: nobody could be
 // reached, or the coordinator does not know the member or its generation any more, as after a broker that came back.
-// Kafka's own consumer joins anew for the same errors of JoinGroup, SyncGroup and Heartbeat (AbstractCoordinator,
+// Kafka's own consumer joins again for the same errors of JoinGroup, SyncGroup and Heartbeat (AbstractCoordinator,
 // KIP-62); all others are fatal to it.
 func joinsAnew(err error) bool {
 	var session *kgo.ErrGroupSession
@@ -367,7 +367,7 @@ func (s *Consumer) Member() string {
 }
 
 // Alive returns nil where the partitions of this member cannot have gone to another one without its knowing. Within its
-// session it costs nothing; behind one that is over, as after a pause of the process, the coordinator is asked.
+// session it costs nothing; after one that is over, as after a pause of the process, the coordinator is asked.
 func (s *Consumer) Alive(ctx context.Context) error {
 	if s.session.lasts() {
 		return nil

@@ -168,7 +168,7 @@ func TestConsumerRegexIsJavas(t *testing.T) {
 }
 
 // When a second member comes, the first is asked for what it has settled of the partitions that go, and the second
-// begins behind exactly that.
+// begins after exactly that.
 func TestConsumerHandsOver(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := testContext(t)

@@ -46,7 +46,7 @@ func TestCommittedWaitsForTheCoordinator(t *testing.T) {
 	}
 }
 
-// A broker that came back does not know a member that joined before: Kafka's own consumer joins anew then, and so does
+// A broker that came back does not know a member that joined before: Kafka's own consumer joins again then, and so does
 // ours.
 func TestForgottenMemberJoinsAnew(t *testing.T) {
 	for _, code := range []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress,
@@ -68,7 +68,7 @@ func TestForgottenMemberJoinsAnew(t *testing.T) {
 			for ctx := testContext(t); ; {
 				records, err := s.Poll(ctx)
 				if err != nil {
-					t.Fatalf("expected the consumer to join anew after %d refusals, found %v", refused, err)
+					t.Fatalf("expected the consumer to join again after %d refusals, found %v", refused, err)
 				}
 				if len(records) == 1 {
 					break

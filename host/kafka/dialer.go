@@ -120,7 +120,7 @@ func dialerOf(opts []kgo.Opt) (g *dialer) {
 	return g
 }
 
-// explain is the denial that stands behind an error of the client, or the error.
+// explain is the denial that caused an error of the client, or the error.
 func (g *dialer) explain(err error) error {
 	if err != nil {
 		if d := g.standing(); d != nil {
@@ -386,7 +386,7 @@ const (
 	keySASLAuthenticate = 36
 )
 
-// OnBrokerRead is called by the client with every answer: the first one behind the handshakes shows that the broker
+// OnBrokerRead is called by the client with every answer: the first one after the handshakes shows that the broker
 // has accepted the logon.
 func (g *dialer) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
 	switch {

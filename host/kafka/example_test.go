@@ -60,14 +60,14 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer reader.Close()
-	behind, err := reader.Read(ctx, "orders", kafka.ReadOptions{}, func(r *kgo.Record) error {
+	after, err := reader.Read(ctx, "orders", kafka.ReadOptions{}, func(r *kgo.Record) error {
 		fmt.Println(r.Offset, string(r.Value))
 		return nil
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("next:", behind[0])
+	fmt.Println("next:", after[0])
 	// Output:
 	// 0 one
 	// 1 two

@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/plugin/kprom"
 )
 
-// Figures are what all clients of a worker have done, by what they are for and by broker. They are not told apart by
+// Figures are what all clients of a worker have done, by what they are for and by broker. They are not counted by
 // client, nor by topic: connectors have as many clients as they have tasks, and a histogram of each would be more than
 // anybody reads.
 type Figures struct {

@@ -51,7 +51,7 @@ func TestFiguresOfClients(t *testing.T) {
 		client.Close()
 		records, series := counted()
 		for end := time.Now().Add(2 * time.Minute); records < float64(2*(n+1)) && time.Now().Before(end); {
-			time.Sleep(10 * time.Millisecond) // the client counts behind the acknowledgement
+			time.Sleep(10 * time.Millisecond) // the client counts after the acknowledgement
 			records, series = counted()
 		}
 		if records != float64(2*(n+1)) {

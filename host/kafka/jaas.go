@@ -23,7 +23,7 @@ func (m jaasModule) String() string { return m.class }
 func (m jaasModule) GoString() string { return m.class }
 
 // parseJAAS reads a sasl.jaas.config as Kafka's client does: words as Java's StreamTokenizer cuts them, then CLASS FLAG
-// NAME=VALUE …; and nothing behind it. Errors say what was expected and at which character, and never quote the text,
+// NAME=VALUE …; and nothing after it. Errors say what was expected and at which character, and never quote the text,
 // which holds the password.
 func parseJAAS(text string) (jaasModule, error) {
 	t := &jaasTokens{text: text}
@@ -40,7 +40,7 @@ func parseJAAS(text string) (jaasModule, error) {
 	case "required", "requisite", "sufficient", "optional":
 	default:
 		return m, fmt.Errorf("expected a control flag (required, requisite, sufficient or optional) "+
-			"behind %s, found another word", m.class)
+			"after %s, found another word", m.class)
 	}
 	if err := t.readOptions(m.options); err != nil {
 		return m, err
@@ -48,7 +48,7 @@ func parseJAAS(text string) (jaasModule, error) {
 	if more, err := t.next(); err != nil {
 		return m, err
 	} else if more.kind != jaasEnd {
-		return m, fmt.Errorf("expected one login module, found more behind the semicolon (character %d)", more.at)
+		return m, fmt.Errorf("expected one login module, found more after the semicolon (character %d)", more.at)
 	}
 	return m, nil
 }
@@ -82,7 +82,7 @@ func (t *jaasTokens) readOptions(options map[string]string) error {
 			return err
 		}
 		if !equals.is('=') {
-			return fmt.Errorf("expected NAME=VALUE, found no = behind the word at character %d", name.at)
+			return fmt.Errorf("expected NAME=VALUE, found no = after the word at character %d", name.at)
 		}
 		value, err := t.next()
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-var update = flag.Bool("update", false, "write golden files anew")
+var update = flag.Bool("update", false, "write golden files again")
 
 func lineRecord(key, value []byte, headers ...kgo.RecordHeader) *kgo.Record {
 	return &kgo.Record{

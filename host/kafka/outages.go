@@ -45,7 +45,7 @@ func (o *outages) lost(log *slog.Logger, b kgo.BrokerMetadata, took time.Duratio
 	defer o.mu.Unlock()
 	number := max(b.NodeID, anyBroker)
 	if began := time.Now().Add(-took); began.Before(o.last.Add(settling)) {
-		return // one that is away again is told by a later try
+		return // a later try says so of one that is away again
 	}
 	if o.away[number] != nil || number == anyBroker && len(o.away) > 0 {
 		return

@@ -19,7 +19,7 @@ import (
 )
 
 // A transaction that has outlasted its time because the broker was away is given up, and its feed starts over: with
-// the producer, or with one opened anew where the broker takes nothing more of it. Where another worker has taken the
+// the producer, or with one opened again where the broker takes nothing more of it. Where another worker has taken the
 // id over meanwhile it is left to that one.
 func TestOutlastedTransactionsStartOver(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -39,7 +39,7 @@ func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32
 			"deleted) and were not read", at, start-1)
 	case at > end:
 		missing = fmt.Sprintf("the next record has offset %d, and the partition ends at %d: it has lost records, or "+
-			"the topic was deleted and made anew", at, end)
+			"the topic was deleted and made again", at, end)
 		if s.config.Consumer.Reset == "latest" {
 			to = end
 		}
@@ -62,14 +62,14 @@ func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32
 // beginAnew is outOfRange where the group has no offset: the partition was to be read from where it began, or ended,
 // when the task joined, and that is no longer in the log. The client cannot be set to another offset then
 // ([kgo.Client.SetOffsets] skips such partitions) and would fetch nothing more. The offset to go on at is committed,
-// and the fault ends the task, which begins there when it is restarted: with `latest` it would else begin behind
+// and the fault ends the task, which begins there when it is restarted: with `latest` it would else begin after
 // records that came since.
 func (s *Consumer) beginAnew(ctx context.Context, topic string, partition int32, start, end int64) error {
 	to, missing := start, fmt.Sprintf("the records before offset %d are no longer there (they have expired or were "+
 		"deleted) and may not have been read", start)
-	if start == 0 { // nothing has expired: the offset lies behind the end
+	if start == 0 { // nothing has expired: the offset lies after the end
 		missing = fmt.Sprintf("the partition ends at %d by now: it has lost records, or the topic was deleted and "+
-			"made anew", end)
+			"made again", end)
 		if s.config.Consumer.Reset == "latest" {
 			to = end
 		}

@@ -129,7 +129,7 @@ func held(b *embedded.Broker, release chan struct{}) (one chan struct{}) {
 	return one
 }
 
-// A group whose offset lies behind the end of its partition has read what is no longer there.
+// A group whose offset lies after the end of its partition has read what is no longer there.
 func TestOffsetBehindTheEnd(t *testing.T) {
 	cases := []struct {
 		reset, fault string
@@ -206,7 +206,7 @@ func TestExpiredRecordsBesideOthers(t *testing.T) {
 }
 
 // A transaction's marker takes an offset, and is no record that could be missed: where nothing but markers has expired
-// behind what a sink has settled, it goes on.
+// after what a sink has settled, it goes on.
 func TestExpiredMarkersAreNoRecords(t *testing.T) {
 	c := transactionsConfig(t)
 	o := newTransacting(t, c, 0, "g-c-0").Output()
@@ -278,7 +278,7 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 				t.Cleanup(s.Close)
 				return s
 			}
-			// The broker works requests off one by one: what is put behind the one for the start comes later.
+			// The broker works requests off one by one: what is put after the one for the start comes later.
 			var once sync.Once
 			b.Cluster.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
 				once.Do(func() { close(begun) })

@@ -26,7 +26,7 @@ type OffsetStore interface {
 	Flush(ctx context.Context) error
 }
 
-// Output is where one feed of a source writes to: records, and the offset behind them. A page begins, produces, and is
+// Output is where one feed of a source writes to: records, and the offset after them. A page begins, produces, and is
 // committed, or aborted where it broke off and comes again from its start. Delivery is at least once: what was sent of
 // an aborted page stays, an offset is stored some time after all records before it were acknowledged, and Begin, Commit
 // and Abort have nothing to do. With transactions, Commit is where one ends with its records and its last offset, in
@@ -45,18 +45,18 @@ func (o *Output) NewBatch() Records { return o.producer.NewBatch() }
 // OnFailure has nothing to do: see [TransactionalOutput.OnFailure].
 func (o *Output) OnFailure(func(error)) {}
 
-// Keeps tells whether what was sent of a page that broke off stays, so that the page can be gone on with behind it.
+// Keeps tells whether what was sent of a page that broke off stays, so that the page can be gone on with after it.
 func (o *Output) Keeps() bool { return true }
 
 // Begin is where a page begins, or one that broke off goes on.
 func (o *Output) Begin(context.Context) error { return nil }
 
-// Produce is [Producer.Produce], of a batch that NewBatch has made, with the offset that is behind it and all before:
+// Produce is [Producer.Produce], of a batch that NewBatch has made, with the offset that is after it and all before:
 // before done is called without an error, that is acknowledged too.
-func (o *Output) Produce(ctx context.Context, b Records, behind Offset, done func(n int, err error)) {
+func (o *Output) Produce(ctx context.Context, b Records, upTo Offset, done func(n int, err error)) {
 	o.producer.Produce(ctx, b.(*Batch), func(n int, err error) {
-		if err == nil && behind.Partition != nil {
-			o.offsets.Acknowledged(behind.Partition, behind.Position)
+		if err == nil && upTo.Partition != nil {
+			o.offsets.Acknowledged(upTo.Partition, upTo.Position)
 		}
 		done(n, err)
 	})
@@ -68,7 +68,7 @@ func (o *Output) Commit(context.Context) error { return nil }
 // Abort is where a page broke off that comes again from its start.
 func (o *Output) Abort(context.Context) error { return nil }
 
-// Flush returns when the offset behind what was acknowledged is stored.
+// Flush returns when the offset after what was acknowledged is stored.
 func (o *Output) Flush(ctx context.Context) error { return o.offsets.Flush(ctx) }
 
 // Close is [Producer.Close].

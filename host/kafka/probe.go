@@ -18,7 +18,7 @@ import (
 // A broker that is spoken to in the wrong way ends the connection, and so does one that is being stopped. The
 // difference shows when it is spoken to in the other way. Nothing secret is sent for that.
 
-// look asks a broker beside the client's own connections, and denies the client when the answer is yes. It returns at
+// look asks a broker over a connection of its own, and denies the client when the answer is yes. It returns at
 // once; one such question is open at a time.
 func (g *dialer) look(address string, ask func(context.Context, string) bool, format, property string) {
 	g.mu.Lock()

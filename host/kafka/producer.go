@@ -17,7 +17,7 @@ import (
 //
 // Batches are acknowledged in the order in which they were produced, whatever partitions their records went to: the
 // done function of a batch is called after those of all earlier ones. Once a record has failed, its batch and all later
-// ones are reported as failed, so that nobody stores an offset behind a lost record; the producer stays in that state.
+// ones are reported as failed, so that nobody stores an offset after a lost record; the producer stays in that state.
 type Producer struct {
 	client atomic.Pointer[producing]
 	limit  int // bytes of batches that are not reported yet
@@ -272,7 +272,7 @@ func (b *Batch) release(n int64) {
 	}
 }
 
-// report calls done for b and what waits behind it, in order, one at a time.
+// report calls done for b and what waits after it, in order, one at a time.
 func (p *Producer) report(settled *Batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -126,7 +126,7 @@ func TestProducePartitionsAsKafkaDoes(t *testing.T) {
 	}
 }
 
-// After a failed record nothing is reported as acknowledged any more: an offset behind it would lose it.
+// After a failed record nothing is reported as acknowledged any more: an offset after it would lose it.
 func TestProduceFailureSticks(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := testContext(t)

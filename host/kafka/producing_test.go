@@ -181,7 +181,7 @@ func TestSharedProducersFailAlone(t *testing.T) {
 	}
 }
 
-// A client that a broker gave no producer id fails for good. A feed that is started anew gets another one, though an
+// A client that a broker gave no producer id fails for good. A feed that is started again gets another one, though an
 // idle feed keeps the first.
 func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
@@ -209,10 +209,10 @@ func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	_ = failing.Close(ctx)
 	again, other := open(), open()
 	if err := deliverOne(t, again, "orders"); err != nil {
-		t.Error("started anew, and it fails again:", err)
+		t.Error("started again, and it fails again:", err)
 	}
 	if other.client.Load() != again.client.Load() {
-		t.Error("those that are started anew do not share a client")
+		t.Error("those that are started again do not share a client")
 	}
 	for _, p := range []*Producer{idle, again, other} {
 		_ = p.Close(ctx)

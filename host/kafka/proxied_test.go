@@ -274,7 +274,7 @@ func TestOneBrokerAway(t *testing.T) {
 	})
 }
 
-// The way that was barred once, and was not wanted for longer than an outage may last, is found barred anew.
+// The way that was barred once, and was not wanted for longer than an outage may last, is found barred again.
 func TestIdleIsNoOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		barred := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("barred") }

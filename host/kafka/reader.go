@@ -36,7 +36,7 @@ func setAt[P ~map[int32]V, V any](m map[string]P, topic string, partition int32,
 }
 
 // Reader reads a topic from and up to given offsets, partition by partition, without a group. Unlike a consumer it
-// knows where it stands behind control records and aborted transactions, so that it ends where the end offset is in
+// knows where it stands after control records and aborted transactions, so that it ends where the end offset is in
 // such a gap.
 type Reader struct {
 	config Config
@@ -67,7 +67,7 @@ type ReadOptions struct {
 	// that are missing are not read.
 	To Positions
 	// Resumed: From is where an earlier read of the topic stood. A partition that ends before that, or is not there, is
-	// an error: it has lost records, or the topic was deleted and made anew.
+	// an error: it has lost records, or the topic was deleted and made again.
 	Resumed bool
 	// Follow goes on with new records until the context ends; partitions that are added meanwhile are not read.
 	Follow bool
@@ -76,12 +76,12 @@ type ReadOptions struct {
 	// Expected: the topic is there, so brokers that do not know it are asked again for 30 s, as by Kafka Connect's
 	// KafkaBasedLog: for a moment after it was made only the controller knows it.
 	Expected bool
-	// SideBySide reads partitions beside each other, where their order among each other does not matter; the records
+	// SideBySide reads partitions side by side, where their order among each other does not matter; the records
 	// are handed over one at a time all the same. Not with [ErrStop].
 	SideBySide bool
 }
 
-// partitionsBeside is how many partitions are read beside each other: enough to have one on its way while another is
+// partitionsBeside is how many partitions are read side by side: enough to have one on its way while another is
 // looked at.
 const partitionsBeside = 4
 
@@ -180,7 +180,7 @@ func (r *Reader) Empty(ctx context.Context, topic string, from, to Positions) (b
 }
 
 // AwaitCommitted waits until all that was written to a topic before is committed or aborted: what [Reader.Read] cannot
-// read before, although it was committed, because it lies behind the records of a transaction that is open.
+// read before, although it was committed, because it lies after the records of a transaction that is open.
 func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 	written, err := offsetsOf(ctx, r.admin.ListEndOffsets, topic)
 	if err != nil {
@@ -202,7 +202,7 @@ func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 		}
 		if err := pause.For(ctx, 20*time.Millisecond); err != nil {
 			return fmt.Errorf("topic %s, partition %d: a transaction is open, and what was written "+
-				"behind it cannot be read: %w",
+				"after it cannot be read: %w",
 				topic, open, err)
 		}
 	}
@@ -255,7 +255,7 @@ func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from,
 }
 
 // ErrShrunk is in the error of a read that is resumed, of a topic that ends before what was read of it.
-var ErrShrunk = errors.New("it has lost records, or was deleted and made anew")
+var ErrShrunk = errors.New("it has lost records, or was deleted and made again")
 
 // shrunk is the error of partitions that end before what was read of them. ends may be those of finished transactions.
 func (r *Reader) shrunk(ctx context.Context, topic string, from, ends Positions) error {
@@ -372,7 +372,7 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 			}
 			at[partition] = record.Offset + 1
 		}
-		if at[partition], err = silent.behind(at[partition], end, got); err != nil {
+		if at[partition], err = silent.next(at[partition], end, got); err != nil {
 			return err
 		}
 	}
@@ -386,8 +386,8 @@ type stalls struct {
 	empties, stuck int
 }
 
-// behind returns the offset to go on at, behind an answer whose records were taken up to at.
-func (s *stalls) behind(at, end int64, got fetched) (next int64, err error) {
+// next returns the offset to go on at, after an answer whose records were taken up to at.
+func (s *stalls) next(at, end int64, got fetched) (next int64, err error) {
 	next = max(at, min(got.next, end))
 	if next > at || len(got.records) > 0 || !got.anything {
 		s.stuck = 0
@@ -398,7 +398,7 @@ func (s *stalls) behind(at, end int64, got fetched) (next int64, err error) {
 		s.empties = 0
 		return next, nil
 	}
-	// The broker has nothing at or behind the offset although the end lies behind it: what was there is compacted away.
+	// The broker has nothing at or after the offset although the end lies after it: what was there is compacted away.
 	// Twice, since a broker that throttles us also answers nothing.
 	if s.empties++; s.empties == 2 {
 		return end, nil
@@ -406,7 +406,7 @@ func (s *stalls) behind(at, end int64, got fetched) (next int64, err error) {
 	return next, nil
 }
 
-// leaderTries is how often a partition's leader is looked for anew, each time after a tenth of a second: brokers that
+// leaderTries is how often a partition's leader is looked for again, each time after a tenth of a second: brokers that
 // start, or take over from others, take some seconds.
 const leaderTries = 300
 
@@ -439,7 +439,7 @@ func (r *Reader) leader(ctx context.Context, topic string, partition int32) (lea
 	}
 }
 
-// fetched is one answer: next is the offset behind all that was read, readable where reading ends at this time.
+// fetched is one answer: next is the offset after all that was read, readable where reading ends at this time.
 type fetched struct {
 	records  []*kgo.Record
 	next     int64

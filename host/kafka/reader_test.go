@@ -284,7 +284,7 @@ func TestListOffsetsOfATopicWhoseLeaderMoves(t *testing.T) {
 	}
 }
 
-// A reader goes on behind what an answer brought, takes two empty answers for the end, and no third one that holds
+// A reader goes on after what an answer brought, takes two empty answers for the end, and no third one that holds
 // batches without a record from its offset on.
 func TestStalls(t *testing.T) {
 	type step struct {
@@ -294,9 +294,9 @@ func TestStalls(t *testing.T) {
 	}
 	some := []*kgo.Record{{}}
 	for name, steps := range map[string][]step{
-		"records":               {{got: fetched{records: some, next: 5, readable: 9, anything: true}, at: 5, next: 5}},
-		"behind compacted ones": {{got: fetched{next: 7, readable: 9, anything: true}, at: 5, next: 7}},
-		"beyond the end":        {{got: fetched{next: 12, readable: 12, anything: true}, at: 5, next: 9}},
+		"records":              {{got: fetched{records: some, next: 5, readable: 9, anything: true}, at: 5, next: 5}},
+		"after compacted ones": {{got: fetched{next: 7, readable: 9, anything: true}, at: 5, next: 7}},
+		"beyond the end":       {{got: fetched{next: 12, readable: 12, anything: true}, at: 5, next: 9}},
 		"nothing, twice": {{got: fetched{readable: 9}, at: 5, next: 5},
 			{got: fetched{readable: 9}, at: 5, next: 9}},
 		"nothing, then something": {{got: fetched{readable: 9}, at: 5, next: 5},
@@ -311,7 +311,7 @@ func TestStalls(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var s stalls
 			for i, one := range steps {
-				next, err := s.behind(one.at, 9, one.got)
+				next, err := s.next(one.at, 9, one.got)
 				if next != one.next || (err != nil) != one.isRefused {
 					t.Errorf("answer %d: expected offset %d, found %d, %v", i, one.next, next, err)
 				}

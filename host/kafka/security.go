@@ -80,7 +80,7 @@ func built(name string, kind wit.SettingKind, doc string, rules ...wit.Rule) sec
 	return securitySetting{name: name, kind: kind, doc: doc, rules: rules}
 }
 
-// checked is a property whose values a function checks beside kind and rules.
+// checked is a property whose values a function checks in addition to kind and rules.
 func (s securitySetting) checked(check func(value string) error) securitySetting {
 	s.check = check
 	return s
@@ -189,7 +189,7 @@ var securitySettings = func() map[string]*securitySetting {
 }()
 
 // SecuritySettings are the declarations of security.protocol, ssl.* and sasl.* as far as they have an effect, in the
-// order of the reference. They hold without a prefix, for all of a worker's clients, and behind producer., consumer.,
+// order of the reference. They hold without a prefix, for all of a worker's clients, and after producer., consumer.,
 // admin. and those of connectors alike. What a value says is checked by [Parse] beyond them.
 func SecuritySettings() []wit.SettingSpec {
 	var specs []wit.SettingSpec

@@ -30,7 +30,7 @@ func newSession(timeout time.Duration) *session {
 }
 
 // OnBrokerE2E takes the client's own heartbeats. Whether the coordinator takes the member for one does not stand in
-// what is told here: behind a session that is over, an answer says nothing, and [session.confirm] is needed. Within
+// what is known here: after a session that is over, an answer says nothing, and [session.confirm] is needed. Within
 // one, the client hears of it at once.
 func (s *session) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
 	if key == int16(kmsg.Heartbeat) && e2e.Err() == nil && s.lasts() {

@@ -79,7 +79,7 @@ func TestMemberBeyondItsSession(t *testing.T) {
 	expect("at its end", kerr.UnknownMemberID, 0, nil)
 	c.goOn(1)
 	s.session.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{}) // answered, nobody knows what
-	expect("behind it", kerr.UnknownMemberID, 1, kerr.UnknownMemberID)
+	expect("after it", kerr.UnknownMemberID, 1, kerr.UnknownMemberID)
 	expect("once more", kerr.FencedInstanceID, 1, kerr.FencedInstanceID)
 	expect("while the group rebalances", kerr.RebalanceInProgress, 1, nil)
 	c.goOn(config.Consumer.SessionTimeout - 1)
@@ -87,5 +87,5 @@ func TestMemberBeyondItsSession(t *testing.T) {
 	expect("a heartbeat that was cut", nil, 0, nil)
 	s.session.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{})
 	c.goOn(config.Consumer.SessionTimeout - 1)
-	expect("behind a heartbeat that was answered in time", nil, 0, nil)
+	expect("after a heartbeat that was answered in time", nil, 0, nil)
 }

@@ -226,14 +226,14 @@ func compressionType() property {
 	return oneOf(func(c *Config) *string { return &c.Producer.Compression }, "none", "gzip", "snappy", "lz4", "zstd")
 }
 
-// acks=0 cannot be had: offsets are written behind acknowledged records only.
+// acks=0 cannot be had: offsets are written after acknowledged records only.
 func acks() property {
 	return property{rules: []wit.Rule{setting.Allowed("all", "-1", "0", "1")}, set: func(c *Config, v string) (note,
 		why string) {
 		c.Producer.Acks = 1
 		switch v {
 		case "0":
-			return "taken as 1, since offsets are stored behind acknowledged records only", ""
+			return "taken as 1, since offsets are stored after acknowledged records only", ""
 		case "1":
 		default:
 			c.Producer.Acks = -1
@@ -329,7 +329,7 @@ type ClientProperty struct {
 }
 
 // ClientProperties are all properties of Kafka's clients that are understood, by name. In a worker's file they stand as
-// they are or behind `producer.`, `consumer.` or `admin.`; in a connector's behind `producer.override.` and kin.
+// they are or after `producer.`, `consumer.` or `admin.`; in a connector's after `producer.override.` and kin.
 func ClientProperties() []ClientProperty {
 	found := map[string]*ClientProperty{}
 	for _, client := range []struct {

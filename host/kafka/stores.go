@@ -72,7 +72,7 @@ func (s security) keyLocation() (*keystore.Location, error) {
 		return l, nil
 	case path != "":
 		return nil, s.fault("ssl.keystore.location",
-			"expected nothing beside ssl.keystore.key and ssl.keystore.certificate.chain")
+			"expected nothing in addition to ssl.keystore.key and ssl.keystore.certificate.chain")
 	case key == "":
 		return nil, s.fault("ssl.keystore.key",
 			"expected the private key of ssl.keystore.certificate.chain, found nothing")
@@ -97,7 +97,7 @@ func (s security) trustLocation() (*keystore.Location, error) {
 	case certificates == "":
 		return l, nil
 	case path != "":
-		return nil, s.fault("ssl.truststore.location", "expected nothing beside ssl.truststore.certificates")
+		return nil, s.fault("ssl.truststore.location", "expected nothing in addition to ssl.truststore.certificates")
 	}
 	if err := s.isPEM("ssl.truststore.type"); err != nil {
 		return nil, err

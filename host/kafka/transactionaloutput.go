@@ -55,12 +55,12 @@ type TransactionalOutput struct {
 	// inPage: a page is not at its end; pages are those before it in the transaction.
 	inPage bool
 	pages  int
-	behind Offset // of the last page or batch
+	upTo   Offset // of the last page or batch
 	// records are those of the transaction; stored is the offset that was committed last.
 	records int
 	stored  Offset
 	due     *time.Timer
-	// committed: a transaction was. failed is the fault of one that ended between pages, onFailure is told of it.
+	// committed: a transaction was. failed is the fault of one that ended between pages, onFailure is called with it.
 	committed bool
 	failed    error
 	onFailure func(error)
@@ -131,7 +131,7 @@ func (o *TransactionalOutput) Begin(ctx context.Context) error {
 			o.of.free <- m
 			return transactionFault(o.of.config, m.id, err)
 		}
-		o.held, o.began, o.pages, o.records, o.behind = m, time.Now(), 0, 0, Offset{}
+		o.held, o.began, o.pages, o.records, o.upTo = m, time.Now(), 0, 0, Offset{}
 		o.producer.through.Store(m.Client)
 	}
 	o.inPage = true
@@ -139,12 +139,12 @@ func (o *TransactionalOutput) Begin(ctx context.Context) error {
 }
 
 // Produce is [Producer.Produce]; the last offset is written when the transaction ends.
-func (o *TransactionalOutput) Produce(ctx context.Context, b Records, behind Offset, done func(n int, err error)) {
+func (o *TransactionalOutput) Produce(ctx context.Context, b Records, upTo Offset, done func(n int, err error)) {
 	batch := b.(*Batch)
 	o.mu.Lock()
 	held := o.held
-	if behind.Partition != nil {
-		o.behind = behind
+	if upTo.Partition != nil {
+		o.upTo = upTo
 	}
 	if held == nil && batch.n > 0 {
 		batch.fail(errors.New("produce: no transaction is open"))
@@ -238,12 +238,12 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 		o.due.Stop()
 		o.due = nil
 	}
-	m, began, behind := o.held, o.began, o.behind
-	if o.records == 0 && (behind.Partition == nil || reflect.DeepEqual(behind, o.stored)) {
+	m, began, upTo := o.held, o.began, o.upTo
+	if o.records == 0 && (upTo.Partition == nil || reflect.DeepEqual(upTo, o.stored)) {
 		return o.abort(ctx, m) // there is nothing to commit
 	}
 	committing, records := time.Now(), o.records
-	// The offset goes beside the last records: all are acknowledged before the transaction ends, or none counts.
+	// The offset goes out with the last records: all are acknowledged before the transaction ends, or none counts.
 	stored, acknowledged := o.store(ctx, m)
 	err := o.producer.Flush(ctx)
 	if fault := acknowledged(); err == nil { // waited for in any case: a transaction is not ended above its records
@@ -258,8 +258,8 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	o.of.Ended(committing, records, err)
 	if err == nil {
 		if stored != nil {
-			o.of.offsets.Committed(behind, stored)
-			o.stored = behind
+			o.of.offsets.Committed(upTo, stored)
+			o.stored = upTo
 		}
 		o.committed = true
 		o.release()
@@ -268,7 +268,7 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	err = o.explain(m, began, err)
 	aborted := o.abort(ctx, m)
 	if Outlasted(err) && Outlasted(aborted) {
-		return aborted // which says, besides, why its producer cannot be opened anew
+		return aborted // which says, besides, why its producer cannot be opened again
 	}
 	fault := (*wit.Fault)(nil)
 	if aborted != nil || (errors.As(err, &fault) || o.producer.Err() != nil) && !Outlasted(err) {
@@ -277,13 +277,13 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	return &Rewound{err, o.committed} // whether it was committed the offset tells
 }
 
-// store sends the offset behind the records, nil where there is none; it counts when the transaction is committed.
+// store sends the offset after the records, nil where there is none; it counts when the transaction is committed.
 // acknowledged waits for the answer.
 func (o *TransactionalOutput) store(ctx context.Context, m *transactional) (r *kgo.Record, acknowledged func() error) {
-	if o.behind.Partition == nil {
+	if o.upTo.Partition == nil {
 		return nil, func() error { return nil }
 	}
-	r = o.of.offsets.Record(o.behind)
+	r = o.of.offsets.Record(o.upTo)
 	r.Context = context.WithoutCancel(ctx)
 	answer := make(chan error, 1)
 	m.Produce(r.Context, r, func(_ *kgo.Record, err error) { answer <- err })
@@ -321,8 +321,8 @@ func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error
 			final = definite(again) || errors.Is(again, errTaken) || errors.As(again, &denied) || unknownRequest(again)
 			if !final && !said[aborting] {
 				said[aborting] = true
-				o.of.config.log().Warn("kafka: a transaction has outlasted its time while a broker was away; its producer "+
-					"is opened anew as soon as the brokers say what became of it", "transactional_id", m.id,
+				o.of.config.log().Warn("kafka: a transaction has outlasted its time while a broker was away; its "+
+					"producer is opened again as soon as the brokers say what became of it", "transactional_id", m.id,
 					"error", again)
 			}
 			err = errors.Join(err, again)
@@ -350,7 +350,7 @@ func (o *TransactionalOutput) release() {
 
 // forget keeps the producer from being used again.
 func (o *TransactionalOutput) forget() {
-	o.held, o.inPage, o.pages, o.records, o.behind = nil, false, 0, 0, Offset{}
+	o.held, o.inPage, o.pages, o.records, o.upTo = nil, false, 0, 0, Offset{}
 	o.producer.through.Store(nil)
 }
 

@@ -22,7 +22,7 @@ import (
 )
 
 // TransactionalID names a transactional producer as Kafka Connect does, `<group.id>-<connector>-<task>`; further ones
-// of the same task have a number from 1 on behind that.
+// of the same task have a number from 1 on after that.
 func TransactionalID(group, connector string, task, producer int) string {
 	id := fmt.Sprintf("%s-%s-%d", group, connector, task)
 	if producer > 0 {
@@ -130,7 +130,7 @@ type OffsetRecords interface {
 // Transactions are the transactional producers of one source task, which its feeds share: each page of a feed has one
 // for itself from its beginning to its end. It owns their clients until Close.
 type Transactions struct {
-	// Ended is told of each transaction that was to be committed: since when, with how many records, and whether it
+	// Ended is called with each transaction that was to be committed: since when, with how many records, and whether it
 	// was. It is set before the first output is.
 	Ended func(began time.Time, records int, err error)
 
@@ -158,7 +158,7 @@ type transactional struct {
 
 // OpenTransactions opens a producer for each id, and fences others with these ids: what those have committed is to be
 // read after that. Records go to the cluster of the offsets. A transaction ends with a page, or with the first page
-// whose end is an interval behind the transaction's beginning; 0: with each. The interval is half of the time that
+// whose end is an interval after the transaction's beginning; 0: with each. The interval is half of the time that
 // brokers give a transaction at most: what comes then has to end within the other half.
 func OpenTransactions(ctx context.Context, c Config, clientID string, ids []string, offsets OffsetRecords,
 	interval time.Duration) (*Transactions, error) {
@@ -211,7 +211,7 @@ var errTaken = errors.New("another producer has taken the id over")
 // time is over, measured with Apache Kafka 4.3.1. Who takes an id over raises it once more.
 const expiredEpochs = 1
 
-// again opens a producer anew whose transaction the brokers have aborted because its time was over: they take nothing
+// again opens a producer again whose transaction the brokers have aborted because its time was over: they take nothing
 // more of it. They say the same to a producer whose id another one has taken over; but that one leaves another state:
 // it begins in the state Empty, with an epoch above that of the abort.
 func (t *Transactions) again(ctx context.Context, m *transactional) error {

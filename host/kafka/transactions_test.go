@@ -334,7 +334,7 @@ func TestTransactionFaults(t *testing.T) {
 }
 
 // A producer whose commit brokers refuse for good is not used again, and its feed is not told to start over: the
-// transaction is still open, and whoever opens the id anew ends it at once.
+// transaction is still open, and whoever opens the id again ends it at once.
 func TestCommitsThatAreRefused(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	put(t, b.Addr(), "rows", "before")

@@ -62,7 +62,7 @@ func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 		return r.ResponseKind().AppendTo(nil), nil
 	})
 	if next := show(); err == nil || next == old {
-		t.Errorf("expected another token behind %v", err)
+		t.Errorf("expected another token after %v", err)
 	}
 	// Where there is no other one, it is shown again.
 	before := show()

@@ -49,7 +49,7 @@ type Options struct {
 	// Listen is "" for 127.0.0.1 with port 9092 or the next free one (up to 9191), or HOST:PORT for exactly that;
 	// port 0 takes any free one, an empty host all interfaces.
 	Listen string
-	// Advertised is the host, or HOST:PORT, that clients are told to connect to. Default: what was listened on, and
+	// Advertised is the host, or HOST:PORT, that clients are to connect to. Default: what was listened on, and
 	// the machine's name where that is all interfaces.
 	Advertised string
 	// Unannounced keeps the address out of broker.json: for a broker that is opened for a moment.
@@ -68,10 +68,10 @@ type Broker struct {
 	addr string
 	dir  string
 	// Cluster is the broker itself, for tests that have it misbehave.
-	Cluster *kfake.Cluster
-	beats   *heartbeats
-	lock    *lock.Lock
-	told    bool
+	Cluster   *kfake.Cluster
+	beats     *heartbeats
+	lock      *lock.Lock
+	announced bool
 
 	close sync.Once
 	err   error
@@ -130,10 +130,10 @@ func Open(o Options) (*Broker, error) {
 	debug.FreeOSMemory()
 
 	b := &Broker{addr: listener.Addr().String(), dir: o.Dir, Cluster: cluster, beats: beats, lock: locked,
-		told: !o.Unannounced}
-	if b.told {
+		announced: !o.Unannounced}
+	if b.announced {
 		if err := announce(o.Dir, announcement{Address: b.addr, PID: os.Getpid(), Started: started.UTC()}); err != nil {
-			b.told = false
+			b.announced = false
 			b.Close()
 			return nil, err
 		}
@@ -149,7 +149,7 @@ func (b *Broker) Addr() string { return b.addr }
 // Close takes the address out of broker.json, saves what an orderly stop saves, stops, and unlocks the folder.
 func (b *Broker) Close() error {
 	b.close.Do(func() {
-		if b.told {
+		if b.announced {
 			b.err = os.Remove(filepath.Join(b.dir, announcementFile))
 		}
 		b.beats.close()
@@ -269,26 +269,26 @@ func isWildcard(host string) bool {
 	return host == "" || (ip != nil && ip.IsUnspecified())
 }
 
-// advertise wraps a listener so that its Addr is what clients are to be told.
+// advertise wraps a listener so that its Addr is what clients connect to.
 func advertise(l net.Listener, host, advertised string) (*advertisedListener, error) {
 	bound := l.Addr().(*net.TCPAddr).Port
-	told, port := advertised, strconv.Itoa(bound)
+	shown, port := advertised, strconv.Itoa(bound)
 	if h, p, err := net.SplitHostPort(advertised); err == nil {
-		told, port = h, p
+		shown, port = h, p
 	}
 	switch {
-	case told != "":
+	case shown != "":
 	case isWildcard(host):
 		name, err := os.Hostname()
 		if err != nil {
 			l.Close()
 			return nil, fmt.Errorf("embedded broker: listening on all interfaces needs an advertised host: %w", err)
 		}
-		told = name
+		shown = name
 	default:
-		told = host
+		shown = host
 	}
-	return &advertisedListener{l, advertisedAddr(net.JoinHostPort(told, port))}, nil
+	return &advertisedListener{l, advertisedAddr(net.JoinHostPort(shown, port))}, nil
 }
 
 type advertisedListener struct {

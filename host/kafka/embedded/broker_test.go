@@ -93,7 +93,7 @@ func TestBrokerKeepsDataOverKill(t *testing.T) {
 		t.Error("a killed broker is reported as running")
 	}
 	if _, err := os.Stat(filepath.Join(dir, announcementFile)); err != nil {
-		t.Errorf("the killed broker's address should have stayed behind: %v", err)
+		t.Errorf("the killed broker's address should have stayed after: %v", err)
 	}
 	addr, done, err := Attach(testContext(t), dir, nil)
 	if err != nil {

@@ -49,7 +49,7 @@ func announced(dir string) (announcement, bool) {
 }
 
 // Find is the address of the embedded broker that runs on a folder. A broker.json that a killed broker left
-// behind does not count: whoever answers there must be the broker of this folder.
+// after does not count: whoever answers there must be the broker of this folder.
 func Find(ctx context.Context, dir string) (addr string, running bool) {
 	a, ok := announced(dir)
 	expected := folderClusterID(dir)

@@ -37,7 +37,7 @@ const maxAnswer = 1 << 20
 // Conn is a connection to a broker. It is for one goroutine.
 type Conn struct {
 	net.Conn
-	// Answers is what the broker sends; bytes behind an answer stay in it.
+	// Answers is what the broker sends; bytes after an answer stay in it.
 	Answers *bufio.Reader
 	asked   int32
 }

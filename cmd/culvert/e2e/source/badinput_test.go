@@ -80,7 +80,7 @@ func TestPagesThatBreakOff(t *testing.T) {
 					"break-count": count}
 			}
 			settings := []string{"sap.odata.format=" + format}
-			at := "behind row " // of the rows that came
+			at := "after row " // of the rows that came
 			if how == "truncate" {
 				at = ", row "
 			}

@@ -35,7 +35,7 @@ const (
 	// maxHeaders bounds a request's head.
 	maxHeaders = 64 << 10
 	// readWithin bounds how long a sender may take for a request, writeWithin the answer. HoldWithin is how long a
-	// sender waits for rows; then it is told to send again.
+	// sender waits for rows; then it is asked to send again.
 	readWithin  = 30 * time.Second
 	holdWithin  = 60 * time.Second
 	writeWithin = readWithin + holdWithin + 10*time.Second

@@ -237,7 +237,7 @@ func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string
 		Expected: true}, n.take)
 	n.skippedMore(s.config.Topic)
 	if errors.Is(err, kafka.ErrShrunk) {
-		// Not by itself: sources would go back to what the topic has now, and read again what lies behind it.
+		// Not by itself: sources would go back to what the topic has now, and read again what lies after it.
 		again := "the worker"
 		if s.worker != nil {
 			again = "the connector"
@@ -424,7 +424,7 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 		if e.Offset != nil {
 			r.Value = AppendFields(nil, e.Offset)
 		}
-		// The records' own context does not end: a later one for the same partition must stay behind an earlier one.
+		// The records' own context does not end: a later one for the same partition must stay after an earlier one.
 		s.client.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) {
 			if err == nil {
 				s.written(connector, e, r)

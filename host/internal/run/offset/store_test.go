@@ -305,7 +305,7 @@ func TestRefreshSeesOtherWriters(t *testing.T) {
 	}
 }
 
-// A topic that was deleted and made anew while the worker ran is not taken for one to which nothing was written: what
+// A topic that was deleted and made again while the worker ran is not taken for one to which nothing was written: what
 // others write there would not be seen.
 func TestRefreshOfATopicThatWasMadeAnew(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())

@@ -15,7 +15,7 @@ import (
 )
 
 // Transactional has the offsets of a connector's task written in the transactions of its records: kafka.OffsetRecords.
-// Where the store is the connector's own, what was committed is written to the worker's topic behind that, by a
+// Where the store is the connector's own, what was committed is written to the worker's topic after that, by a
 // goroutine, until Close.
 type Transactional struct {
 	store     *Store

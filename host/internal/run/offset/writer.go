@@ -26,7 +26,7 @@ type Writer struct {
 	pending map[string]Entry
 }
 
-// Writer begins the writing for a task of a connector. wrote is told of each write; nil: nobody is.
+// Writer begins the writing for a task of a connector. wrote is called after each write; nil: nothing is.
 func (s *Store) Writer(connector string, wrote func(began time.Time, err error)) *Writer {
 	ctx, stop := context.WithCancel(context.Background())
 	w := &Writer{store: s, connector: connector, wrote: wrote, stop: stop, stopped: make(chan struct{}),

@@ -41,7 +41,7 @@ func (a *account) apply(e event) effects {
 		a.gone.keep(a, p)
 	}
 	for _, s := range out.setBack {
-		a.log.Error("a partition goes on below what was read of it: its topic has lost records, or was made anew; "+
+		a.log.Error("a partition goes on below what was read of it: its topic has lost records, or was made again; "+
 			"what comes from there on is written, and what was read before and not written is "+
 			"dropped", "topic", s.at.topic, "partition", s.at.partition, "offset", s.offset, "dropped", s.dropped)
 	}
@@ -158,7 +158,7 @@ func (a *account) revoked(ctx context.Context, partitions map[string][]int32) ka
 	return a.apply(revoked{partitions, false}).offsets
 }
 
-// metadata is what is to be stored beside an offset, see [metadataAsked].
+// metadata is what is to be stored with an offset, see [metadataAsked].
 func (a *account) metadata(topic string, n int32, next int64) (text string, ok bool) {
 	at := topicPartition{topic, n}
 	out := a.apply(metadataAsked{at, next, a.gone.of(a, at)})

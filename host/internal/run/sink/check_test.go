@@ -418,17 +418,17 @@ func TestWhatSettleLearnsEndsWithVersionAndTask(t *testing.T) {
 			t.Errorf("expected the first version to have learned, found %q", before.encoded)
 		}
 		// A batch may be encoded before the answers to the one before it, and then is encoded again.
-		anew := func(what string, encoded []string) {
+		again := func(what string, encoded []string) {
 			t.Helper()
 			if n := len(encoded); n == 0 || encoded[0] != "" || encoded[n-1] == "" {
-				t.Errorf("expected %s to begin anew and to learn, found %q", what, encoded)
+				t.Errorf("expected %s to begin again and to learn, found %q", what, encoded)
 			}
 		}
-		anew("the second version", after.encoded)
+		again("the second version", after.encoded)
 		first := len(after.encoded)
 		x.group.put("t", 0, "m=", "n=", "o=", "p=")
 		x.ok(t)
-		anew("the second task", after.encoded[first:])
+		again("the second task", after.encoded[first:])
 	})
 }
 

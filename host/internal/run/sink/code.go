@@ -67,7 +67,7 @@ type Consumer interface {
 	Commit(ctx context.Context, offsets kafka.Offsets) error
 	// Alive is nil where this member's partitions cannot have gone to another one without its knowing. It asks the
 	// group's coordinator where the session may be over: else a process that was paused for longer would send requests
-	// beside the member that has taken over.
+	// at the same time as the member that has taken over.
 	Alive(ctx context.Context) error
 	// Lasts tells whether the session lasts, so that Alive would be nil without asking.
 	Lasts() bool

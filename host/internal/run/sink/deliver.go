@@ -427,7 +427,7 @@ type judging struct {
 }
 
 // judge does what the verdicts say: of all rows, before the first one that failed is returned. What is written stays
-// settled, and what is uncertain is noted, whatever became of the rows beside it.
+// settled, and what is uncertain is noted, whatever became of the other rows.
 func (w *writing) judge(o *outcome, j *job, verdicts []wit.Verdict, response wit.Response,
 	lost *transport.NoAnswer) ([]job, error) {
 	t := w.task
@@ -637,7 +637,7 @@ func (w *writing) encodedAgain(o *outcome, row uint32, r *wit.Retry, lost *trans
 func (w *writing) mayRepeat(row uint32, r *wit.Retry) (bool, error) {
 	if w.tries[row].again++; w.tries[row].again > maxAgain {
 		return false, &recordError{item: w.batch.items[row], stage: "write",
-			err: fmt.Errorf("the plugin wants to write it anew for the %dth time, last with the hint %q", maxAgain+1,
+			err: fmt.Errorf("the plugin wants to write it again for the %dth time, last with the hint %q", maxAgain+1,
 				r.Hint)}
 	}
 	return true, nil

@@ -597,8 +597,8 @@ func (d *dispatch) split(l *lane) {
 	w, rows := l.jobs[0].of, l.jobs[0].rows
 	if len(rows) == 1 {
 		d.fail(&recordError{item: w.batch.items[rows[0]], stage: "write",
-			err: errors.New("the metadata beside the group's offset has no room for what may become of it: too many " +
-				"records are uncertain, or the brokers take too little beside an offset (offset.metadata.max.bytes)")})
+			err: errors.New("the metadata with the group's offset has no room for what may become of it: too many " +
+				"records are uncertain, or the brokers take too little with an offset (offset.metadata.max.bytes)")})
 		d.setAside(l)
 		return
 	}

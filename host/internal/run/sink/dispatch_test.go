@@ -38,7 +38,7 @@ func TestSlowLaneHoldsUpNobody(t *testing.T) {
 		synctest.Wait()
 		seen := x.service.seen()
 		if n := len(seen); n != 302 || slices.Contains(seen, "z=2") || slices.Contains(seen, "z=3") {
-			t.Errorf("expected 302 requests, and none of the key behind the slow one, found %d: %q", n, seen)
+			t.Errorf("expected 302 requests, and none of the key after the slow one, found %d: %q", n, seen)
 		}
 		at := topicPartition{"t", 0}
 		if x.committed("t", 0) != 1 || x.metadata(at) != "sent=0 settled=2-301" {
@@ -57,7 +57,7 @@ func TestSlowLaneHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// What is held behind a row that is answered late has a bound.
+// What is held after a row that is answered late has a bound.
 func TestWhatSlowLanesHoldIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 1 << 20

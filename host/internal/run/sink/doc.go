@@ -9,7 +9,7 @@
 //   - encode.go, deliver.go, check.go: the rows of one batch become requests, and what their answers say; requests
 //     without an answer. deadletter.go: records that cannot be written.
 //   - account.go: the ledger for all goroutines. ledger.go, room.go: what is settled, announced and committed, as a
-//     value with events. metadata.go: what is stored beside an offset. uncertain.go, settled.go: what the tasks of a
+//     value with events. metadata.go: what is stored with an offset. uncertain.go, settled.go: what the tasks of a
 //     connector share.
 //   - code.go: what a task needs of others: plugin, client, chain, consumer.
 //

@@ -203,6 +203,6 @@ func (w *writing) jobs(out *outcome, o *openedVersion, by hashed, rows []uint32,
 // reopen opens a version again because what it worked out no longer fits. A delivery of the version before settles by
 // its own.
 func (t *Task) reopen(ctx context.Context, o *openedVersion) (*openedVersion, error) {
-	t.log.Info("the plugin asks to be opened anew", "version", o.code.Version())
+	t.log.Info("the plugin asks to be opened again", "version", o.code.Version())
 	return t.plugin.Reopen(ctx, o)
 }

@@ -272,7 +272,7 @@ func (s *service) seen() []string {
 }
 
 // writer is the plugin: a request for each row, or for `each` rows of a lane; lanes by the first byte of the key. A row
-// whose value begins with ! is refused by encode, ~ is ignored, # traps... hints stand in the body behind a ?.
+// whose value begins with ! is refused by encode, ~ is ignored, # traps... hints stand in the body after a ?.
 type writer struct {
 	mu        sync.Mutex
 	version   string

@@ -33,12 +33,12 @@ const quiet = 200 * time.Millisecond
 // batch is what one call of encode gets.
 type batch struct {
 	rows record.Batch
-	// items are the records that the rows came of, one for each row, and origins what the plugin is told of them.
+	// items are the records that the rows came of, one for each row, and origins what the plugin learns of them.
 	items   []*item
 	origins record.Origins
 	// outcome is of the records that cannot be written, as far as that is known before rows are encoded.
 	outcome outcome
-	// span is what is told of the batch, nil while nothing is traced.
+	// span is the trace of the batch, nil while nothing is traced.
 	span *tracing.Span
 	// err is why there are no more batches.
 	err error
@@ -174,7 +174,7 @@ func (g *gatherer) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if first {
-		// The end of the wait is told from the end of ctx below.
+		// The end of the wait is not the end of ctx, see below.
 		stop := make(chan struct{})
 		defer close(stop)
 		go func() {

@@ -159,7 +159,7 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// Of a key, nothing is sent again after what comes behind it in its lane: a service that has deleted an entity would
+// Of a key, nothing is sent again after what comes after it in its lane: a service that has deleted an entity would
 // refuse the update before that once more.
 func TestKillKeepsTheOrderOfLanes(t *testing.T) {
 	for seed := range uint64(*rounds) {
@@ -207,7 +207,7 @@ func TestKillKeepsTheOrderOfLanes(t *testing.T) {
 	}
 }
 
-// An update and the delete behind it were done, and nothing was stored since: the update is not sent to a service that
+// An update and the delete after it were done, and nothing was stored since: the update is not sent to a service that
 // no longer has the entity.
 func TestUpdateAndDeleteBeforeAKill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

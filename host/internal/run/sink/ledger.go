@@ -103,7 +103,7 @@ type partition struct {
 	previousPending bool
 	// taken is what was given to a commit last, stored what is known to be stored; nil: nothing.
 	taken, stored *commit
-	// base is the least offset that metadata may still be stored beside, -1 where none is known yet.
+	// base is the least offset that metadata may still be stored with, -1 where none is known yet.
 	base int64
 	// reach is the last offset for which a delivery has begun, -1 for none. earlier is what lies beyond that of what
 	// was known of the partition when it was assigned, in order.
@@ -117,7 +117,7 @@ type partition struct {
 // notKnown is [partition.committed] until the group has said it.
 const notKnown = -2
 
-// commit is an offset with the metadata beside it.
+// commit is an offset with its metadata.
 type commit struct {
 	offset int64
 	text   string
@@ -147,7 +147,7 @@ type doubts interface {
 //
 //   - Of each partition, every record that was read is settled and taken away, or in items, in the order of offsets, or
 //     was dropped with its assignment. So the offset that is given to a commit is at most the first that isn't settled.
-//   - Metadata beside an offset says of each record from there on whether it is settled, in doubt, or sent by a request
+//   - Metadata with an offset says of each record from there on whether it is settled, in doubt, or sent by a request
 //     that must not be sent twice; it is not longer than limit, whatever comes of the deliveries that have begun.
 //   - What was announced by a number is stored when a commit that was taken after it is: stored <= announced. A commit
 //     that left out a partition of this task's stores nothing of what was announced.
@@ -229,7 +229,7 @@ func (e recordsRead) apply(l *ledger) (out effects) {
 			p.base = r.Offset
 		}
 		switch {
-		case r.Attrs.IsControl(): // the commit is to move over it, also while nothing comes behind it
+		case r.Attrs.IsControl(): // the commit is to move over it, also while nothing comes after it
 			i.left = 0
 			p.advance()
 		case p.knows(r.Offset):
@@ -600,7 +600,7 @@ func (e offsetsKept) apply(l *ledger) (out effects) {
 	return out
 }
 
-// metadataAsked: a commit asks what is to be stored beside the offset next of a partition. Where that gets too long,
+// metadataAsked: a commit asks what is to be stored with the offset next of a partition. Where that gets too long,
 // records are left out that nothing was sent for. yes is false where the offset is not what the partition gave to a
 // commit last, but of an assignment that is over, or from before the partition was set back. What is known of it now
 // may lie beyond that offset or before it: settled records would be forgotten, and written twice, or others passed

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// metadata is the commit's metadata: what is stored beside a partition's committed offset, so that a task which is
+// metadata is the commit's metadata: what is stored with a partition's committed offset, so that a task which is
 // started again writes nothing twice: which records after that offset are settled, since lanes overtake each other; of
 // which nobody knows whether they were written (P19), and which of those were sent once more because somebody decided
 // so; and which are on their way by requests that must not be sent twice, or go out next: in the metadata of a run
@@ -69,7 +69,7 @@ func nearLength(offsets int64) int64 { return (offsets + 2) / 3 }
 // shortMetadata is a length in bytes up to which metadata is made of lists alone, which people can read.
 const shortMetadata = 64
 
-// text is the metadata as it is stored beside the offset `next`: what is shorter, lists of all offsets, or some of them
+// text is the metadata as it is stored with the offset `next`: what is shorter, lists of all offsets, or some of them
 // in nearName.
 func (n metadata) text(next int64) string {
 	lists := n.length(next)
@@ -357,14 +357,14 @@ func gaps(whole offsetRange, others []offsetRange) (left []offsetRange) {
 	return left
 }
 
-// committed takes what an earlier task, or an earlier run, has stored beside an offset, and what the connector's tasks
+// committed takes what an earlier task, or an earlier run, has stored with an offset, and what the connector's tasks
 // know besides. What an operator has decided about uncertain records holds.
 func (t *Task) committed(topic string, partition int32, next int64, text string) {
 	n, err := readMetadata(next, text)
 	if err != nil {
-		t.fail(fmt.Errorf("topic %s, partition %d: what stands beside the group's offset %d is not metadata of this "+
-			"version, so that nobody knows which records behind it were written: %w; "+
-			"look what the service has, and set the group's offset anew with Kafka's tools", topic, partition, next,
+		t.fail(fmt.Errorf("topic %s, partition %d: what stands with the group's offset %d is not metadata of this "+
+			"version, so that nobody knows which records after it were written: %w; "+
+			"look what the service has, and set the group's offset again with Kafka's tools", topic, partition, next,
 			err))
 		return
 	}

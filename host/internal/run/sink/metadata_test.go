@@ -104,7 +104,7 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
-// A task that failed is started anew: what was written behind the record that failed is not written again, and what is
+// A task that failed is started again: what was written after the record that failed is not written again, and what is
 // uncertain waits for an operator.
 func TestStartedAnew(t *testing.T) {
 	for name, c := range map[string]struct {

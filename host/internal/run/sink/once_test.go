@@ -171,7 +171,7 @@ func TestVersionThatBreaksInALargeBatch(t *testing.T) {
 	})
 }
 
-// Where nothing can be stored beside an offset, nothing is sent.
+// Where nothing can be stored with an offset, nothing is sent.
 func TestNothingIsSentWithoutANote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -366,7 +366,7 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 		name      string
 		rows, one int
 		first     int // records that were committed before
-	}{{"first load", 500, 500, 0}, {"batches of another size", 500, 30, 0}, {"behind a commit", 100, 100, 300}} {
+	}{{"first load", 500, 500, 0}, {"batches of another size", 500, 30, 0}, {"after a commit", 100, 100, 300}} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				x := newWorld(&writer{})
@@ -458,7 +458,7 @@ func TestNoteThatCannotBeRead(t *testing.T) {
 			0}] = "settled=1 of-a-later-version=1", 0
 		_, err := x.run(t)
 		wantError(t, err, "topic t, partition 0", "expected settled, uncertain, decided or sent",
-			"set the group's offset anew")
+			"set the group's offset again")
 		if len(x.service.seen()) != 0 || x.group.metadata[topicPartition{"t", 0}] != "settled=1 of-a-later-version=1" {
 			t.Errorf("found %q sent, metadata %q", x.service.seen(), x.group.metadata[topicPartition{"t", 0}])
 		}

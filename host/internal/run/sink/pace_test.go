@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A plugin that wants a row anew, again and again, does not keep the service busy: each time it waits longer, and not
+// A plugin that wants a row again, again and again, does not keep the service busy: each time it waits longer, and not
 // for ever.
 func TestAgainWithoutProgressIsPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -21,7 +21,7 @@ func TestAgainWithoutProgressIsPaced(t *testing.T) {
 			return 409, nil
 		}
 		_, err := x.run(t)
-		wantError(t, err, "write it anew for the 17th time")
+		wantError(t, err, "write it again for the 17th time")
 		if len(at) != maxAgain+1 {
 			t.Fatalf("expected %d requests, found %d", maxAgain+1, len(at))
 		}
@@ -37,7 +37,7 @@ func TestAgainWithoutProgressIsPaced(t *testing.T) {
 	})
 }
 
-// A plugin that says of each answer that it has to be opened anew asks for documents at a growing distance.
+// A plugin that says of each answer that it has to be opened again asks for documents at a growing distance.
 func TestReopeningIsPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &writer{}

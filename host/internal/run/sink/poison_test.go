@@ -35,7 +35,7 @@ func (refusing) Apply(_ context.Context, b *record.Batch) (faults []wit.RowFault
 }
 
 // What was read before a record that cannot be written is written and committed before the task fails, of all
-// partitions; from the record on nothing is written, so that an offset that is set behind it loses nothing.
+// partitions; from the record on nothing is written, so that an offset that is set after it loses nothing.
 func TestPoisonPill(t *testing.T) {
 	for name, c := range map[string]struct {
 		value, fault string
@@ -97,19 +97,19 @@ func TestPoisonPill(t *testing.T) {
 						t.Errorf("expected %s to be written once, found %d times", line, written[line])
 					}
 				}
-				behind := 0
+				following := 0
 				for i := bad + 1; i < many; i++ {
-					behind += written[fmt.Sprintf("%c1=v%d", "abcdexfgh"[i%9], i)]
+					following += written[fmt.Sprintf("%c1=v%d", "abcdexfgh"[i%9], i)]
 				}
-				if (behind > 0) != strings.Contains(err.Error(), "a restart leaves out") {
-					t.Errorf("expected the message to say whether some of what follows is written, %d are: %v", behind,
-						err)
+				if (following > 0) != strings.Contains(err.Error(), "a restart leaves out") {
+					t.Errorf("expected the message to say whether some of what follows is written, %d are: %v",
+						following, err)
 				}
-				if x.o.InFlight == 1 && behind > 0 {
-					t.Errorf("expected nothing behind the record to be written, found %d", behind)
+				if x.o.InFlight == 1 && following > 0 {
+					t.Errorf("expected nothing after the record to be written, found %d", following)
 				}
 				// The record is mended, or is passed over by hand, where that writes nothing twice.
-				if behind == 0 {
+				if following == 0 {
 					x.group.committed[at], x.group.metadata[at] = bad+1, ""
 				} else {
 					x.group.logs[at][bad].Value = []byte("mended")

@@ -23,7 +23,7 @@ type Reach struct {
 	complete bool // what Read can tell is known
 }
 
-// maxTopics is how many topics are told apart.
+// maxTopics is how many topics are looked at.
 const maxTopics = 1000
 
 // arrived takes the records of a batch, and the topics that their rows have after the transforms; taken are those that

@@ -46,7 +46,7 @@ func Deliver(ctx context.Context, o Options, r Replay) error {
 	t := NewTask(o)
 	c.account = t.account
 	err := t.Run(ctx)
-	stored := c.Commit(context.WithoutCancel(ctx), nil) // of what comes beside the last commit, too
+	stored := c.Commit(context.WithoutCancel(ctx), nil) // of what comes at the time of the last commit, too
 	if err == nil {
 		err = stored
 	}

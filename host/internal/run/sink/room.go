@@ -2,11 +2,11 @@ package sink
 
 import "strconv"
 
-// Metadata beside an offset can be only so long. A delivery begins where whatever comes of it, and of those on their
+// Metadata with an offset can be only so long. A delivery begins where whatever comes of it, and of those on their
 // way, has room there.
 
 const (
-	// names is what metadata has beside its offsets: names and signs.
+	// names is what metadata has with its offsets: names and signs.
 	names = 64
 	// reserve is what deliveries that run ahead leave for the first one.
 	reserve = 64

@@ -146,7 +146,7 @@ func TestSettledOfALostPartitionIsStored(t *testing.T) {
 	})
 }
 
-// What is settled out of order stands beside the offset that is committed when a partition goes, for its next owner.
+// What is settled out of order stands with the offset that is committed when a partition goes, for its next owner.
 func TestNoteOfAPartitionThatGoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -181,7 +181,7 @@ func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
 		x.service.slow = time.Second
 		x.service.answer = func(n int, _ string) (uint16, error) {
 			if n == 1 {
-				return 409, nil // not written, to be encoded anew
+				return 409, nil // not written, to be encoded again
 			}
 			return 201, nil
 		}
@@ -214,7 +214,7 @@ func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
 }
 
 // What a partition had settled that went away and came back is stored before anything is sent that may follow it: a run
-// that is killed then would have it sent again, after what came behind it.
+// that is killed then would have it sent again, after what came after it.
 func TestNothingFollowsWhatIsNotStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{repeatable: true})
@@ -295,7 +295,7 @@ func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
 	}
 }
 
-// A partition that ends before the group's offset, since its topic was made anew, is read from its start where
+// A partition that ends before the group's offset, since its topic was made again, is read from its start where
 // auto.offset.reset says so. Its offsets are committed again, and inserts wait until it is stored that they are sent.
 func TestPartitionBelowItsOffset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

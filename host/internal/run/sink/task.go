@@ -407,7 +407,7 @@ func (t *Task) commit(ctx context.Context) error {
 }
 
 // errLeftOut is the error of a commit that stored nothing for partitions which are this task's.
-var errLeftOut = errors.New("the commit has left out partitions that began anew while it was on its way")
+var errLeftOut = errors.New("the commit has left out partitions that began again while it was on its way")
 
 // commitNow is commit for who holds committing.
 func (t *Task) commitNow(ctx context.Context) error {
@@ -421,7 +421,7 @@ func (t *Task) commitNow(ctx context.Context) error {
 	t.o.Tally.Commits.Ended(began, err)
 	if err == nil {
 		if !t.account.apply(offsetsStored{taken.offsets, taken.number}).yes {
-			t.log.Info("offsets not committed, their partitions began anew meanwhile: to be tried again")
+			t.log.Info("offsets not committed, their partitions began again meanwhile: to be tried again")
 			return errLeftOut
 		}
 		if t.uncommitted {

@@ -286,7 +286,7 @@ func TestFaultsOfTheService(t *testing.T) {
 		401: {`key "a": write: answered 401`, 1},
 		503: {`key "a": tried 4 times: answered 503`, 4},
 		412: {`key "a": write: changed`, 4},
-		409: {`write it anew for the 17th time, last with the hint "alone"`, 17},
+		409: {`write it again for the 17th time, last with the hint "alone"`, 17},
 	} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -316,7 +316,7 @@ func TestFaultsOfTheService(t *testing.T) {
 	})
 }
 
-// What is settled behind a row that fails does not move its partition's offset, and does move another's.
+// What is settled after a row that fails does not move its partition's offset, and does move another's.
 func TestCommitsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})

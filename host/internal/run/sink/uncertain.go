@@ -14,7 +14,7 @@ import (
 // Uncertain holds the records of a connector of which nobody knows whether they were written, because a request that
 // must not be sent twice got no answer, or one that does not say. The tasks of a connector share one: the group gives a
 // failed task's partitions to another task, which would send the request again (P19). A start of the connector finds
-// them in the metadata beside the group's offsets. The zero value is empty and ready.
+// them in the metadata with the group's offsets. The zero value is empty and ready.
 type Uncertain struct {
 	mu      sync.Mutex
 	records map[recordID]*doubt

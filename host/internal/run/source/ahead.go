@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxAhead is how many followed requests are under way beside the one whose answer is being read.
+// maxAhead is how many followed requests are under way in addition to the one whose answer is being read.
 const maxAhead = 8
 
 // fetched is a followed request that was sent before its turn. Its answer waits unread, where the transport holds it.

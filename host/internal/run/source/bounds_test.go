@@ -20,7 +20,7 @@ type heavyProducer struct{ Output }
 
 func (p *heavyProducer) NewBatch() Batch { return &keptBatch{} }
 
-// newHeavy is a shaper with JSON converters, and a goroutine behind it that takes chunks as the producer does.
+// newHeavy is a shaper with JSON converters, and a goroutine after it that takes chunks as the producer does.
 func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*chunk)) (s *shaper, stop func()) {
 	t.Helper()
 	o.Registry = registry

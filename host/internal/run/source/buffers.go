@@ -28,7 +28,7 @@ type buffer struct {
 }
 
 const (
-	// ownChunks are one for each place where a chunk may wait for another: reading, behind it, converting, and what
+	// ownChunks are one for each place where a chunk may wait for another: reading, after it, converting, and what
 	// that is split into.
 	ownChunks = 4
 	// moreChunks are shared by all feeds.

@@ -75,7 +75,7 @@ func (b *sentBatch) wrong() string {
 
 func (p *slowProducer) NewBatch() Batch { return &fakeBatch{} }
 
-func (p *slowProducer) Produce(_ context.Context, batch Batch, behind kafka.Offset, done func(int, error)) {
+func (p *slowProducer) Produce(_ context.Context, batch Batch, upTo kafka.Offset, done func(int, error)) {
 	b := &sentBatch{records: batch.(*fakeBatch).records}
 	for i := range b.records {
 		r := &b.records[i]
@@ -93,8 +93,8 @@ func (p *slowProducer) Produce(_ context.Context, batch Batch, behind kafka.Offs
 		if p.failed == nil {
 			p.failed = err
 		}
-		if err = p.failed; err == nil && behind.Partition != nil {
-			p.broker.Acknowledged(behind.Partition, behind.Position)
+		if err = p.failed; err == nil && upTo.Partition != nil {
+			p.broker.Acknowledged(upTo.Partition, upTo.Position)
 		}
 		done(len(b.records), err)
 	}
@@ -137,7 +137,7 @@ func (p *slowProducer) Close(context.Context) error {
 	return nil
 }
 
-// swelling is a transform that writes the value of each second row anew, which moves it to the end of the batch.
+// swelling is a transform that writes the value of each second row again, which moves it to the end of the batch.
 type swelling struct{ Chain }
 
 func (swelling) Apply(_ context.Context, b *record.Batch) ([]wit.RowFault, error) {

@@ -37,12 +37,12 @@ type chunk struct {
 	// held is how many rows it counts for that are under way.
 	held int
 	of   *origin
-	// behind is what is stored when this chunk and all before it are acknowledged, zero for nothing.
-	behind kafka.Offset
+	// upTo is what is stored when this chunk and all before it are acknowledged, zero for nothing.
+	upTo kafka.Offset
 	// begins: it is the first of a page, or of what it was gone on with; ends: how the page ends with it.
 	begins bool
 	ends   ending
-	// barrier is closed when what is behind the chunk is stored, nil where nobody waits.
+	// barrier is closed when upTo is stored, nil where nobody waits.
 	barrier chan struct{}
 
 	// err is why a stage could not handle it.
@@ -77,7 +77,7 @@ type ending int
 const (
 	// pageContinues: it does not.
 	pageContinues ending = iota
-	// pageComplete: it is at its end, or is gone on with from what is stored behind the chunk.
+	// pageComplete: it is at its end, or is gone on with from upTo.
 	pageComplete
 	// pageAborted: it comes again from its start.
 	pageAborted
@@ -102,7 +102,7 @@ func (c *chunk) reset(topic string, of *origin) {
 	c.batch.Reset()
 	c.batch.Topics = append(c.batch.Topics, topic)
 	c.of, c.origins = of, c.origins[:0]
-	c.behind, c.barrier = kafka.Offset{}, nil
+	c.upTo, c.barrier = kafka.Offset{}, nil
 	c.begins, c.ends = false, pageContinues
 	c.err, c.out, c.produced = nil, c.out[:0], nil
 	c.letters, c.posted, c.sending = nil, 0, nil
@@ -117,7 +117,7 @@ func (c *chunk) slim() {
 	c.spare()
 }
 
-// spare frees row buffers that have grown far beyond a usual chunk: nobody needs them behind the converters.
+// spare frees row buffers that have grown far beyond a usual chunk: nobody needs them after the converters.
 func (c *chunk) spare() {
 	if cap(c.batch.Data) > 8*enoughBytes {
 		c.batch.Data = nil

@@ -77,17 +77,17 @@ type Output interface {
 	// OnFailure sets what is called when that fails which was to be committed between two pages: when no call of the
 	// output's is under way that could say so. Whoever uses the output ends.
 	OnFailure(failed func(error))
-	// Keeps tells whether what was sent of a page that broke off stays, so that the page can be gone on with behind it.
+	// Keeps tells whether what was sent of a page that broke off stays, so that the page can be gone on with after it.
 	// Else it comes again from its start.
 	Keeps() bool
 	// Begin and Commit are around the batches of a page, or of a part of it that need not come again; Abort is in the
 	// place of Commit where a page broke off that comes again from its start.
 	Begin(ctx context.Context) error
-	// Produce sends a batch. The offset behind it counts when the batch does.
-	Produce(ctx context.Context, b Batch, behind kafka.Offset, done func(n int, err error))
+	// Produce sends a batch. The offset after it counts when the batch does.
+	Produce(ctx context.Context, b Batch, upTo kafka.Offset, done func(n int, err error))
 	Commit(ctx context.Context) error
 	Abort(ctx context.Context) error
-	// Flush returns when the offset behind what was acknowledged is stored.
+	// Flush returns when the offset after what was acknowledged is stored.
 	Flush(ctx context.Context) error
 	Close(ctx context.Context) error
 }

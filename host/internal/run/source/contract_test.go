@@ -87,7 +87,7 @@ func TestToleratedAnswers(t *testing.T) {
 	}
 }
 
-// What a changed fingerprint means is the feed's to say: at a start, and when the plugin is opened anew in between.
+// What a changed fingerprint means is the feed's to say: at a start, and when the plugin is opened again in between.
 func TestChangedFingerprint(t *testing.T) {
 	stored := []wit.Field{wit.IntegerField("page", 1), wit.TextField("fingerprint", "client=100")}
 	for changed, want := range map[wit.Changed]struct {
@@ -128,16 +128,16 @@ func TestChangedFingerprint(t *testing.T) {
 			}
 			w.ok(t)
 			if diff := cmp.Diff(want, w.service.requests); diff != "" {
-				t.Errorf("%d, opened anew: %s", changed, diff)
+				t.Errorf("%d, opened again: %s", changed, diff)
 			}
 			if at := describe(w.broker.offsets["feed=0"]); at != "page=2 total=2 fingerprint=metadata=2" {
-				t.Errorf("%d, opened anew: stored %s", changed, at)
+				t.Errorf("%d, opened again: stored %s", changed, at)
 			}
 		})
 	}
 }
 
-// A snapshot that the plugin reads only behind what it is reading is asked for again then; one that it does not read at
+// A snapshot that the plugin reads only after what it is reading is asked for again then; one that it does not read at
 // all is told of, and keeps nothing from going on.
 func TestSnapshotBehindALoad(t *testing.T) {
 	for _, calm := range []bool{true, false} {
@@ -148,7 +148,7 @@ func TestSnapshotBehindALoad(t *testing.T) {
 			task := NewTask(w.o)
 			at := "/page/0" // in the middle
 			if !calm {
-				at = "/page/1" // the last one: the plugin is idle behind it
+				at = "/page/1" // the last one: the plugin is idle after it
 			}
 			w.service.before = func(q *wit.Request) {
 				if q.Target == at {
@@ -176,7 +176,7 @@ func TestSnapshotBehindALoad(t *testing.T) {
 }
 
 // A snapshot is read between two pages, without a change of the feed's offset, and what was about to be read comes
-// behind it.
+// after it.
 func TestSnapshotBetweenPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{exact: true}

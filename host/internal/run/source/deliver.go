@@ -34,7 +34,7 @@ func (f *feed) produceOne(c *chunk) error {
 		c.sending = c.of.span.Child("produce", tracing.Producer)
 		c.sending.Number("culvert.records", int64(c.produced.Len()))
 	}
-	f.pipe.output.Produce(f.pipe.failed, c.produced, c.behind, c.done)
+	f.pipe.output.Produce(f.pipe.failed, c.produced, c.upTo, c.done)
 	end := f.pipe.output.Commit
 	switch c.ends {
 	case pageContinues:
@@ -71,7 +71,7 @@ func (f *feed) settleOne(c *chunk) error {
 	case s := <-c.settled:
 		c.sending.End(s.err)
 		if s.err != nil {
-			f.task.o.Tally.LostLetters.Add(int64(c.posted)) // or some of them: nobody is told which
+			f.task.o.Tally.LostLetters.Add(int64(c.posted)) // or some of them: nobody says which
 			return fmt.Errorf("%s: %w", c.of.what, s.err)
 		}
 		f.task.count.written.Add(int64(s.records - c.posted))

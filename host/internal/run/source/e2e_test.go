@@ -292,7 +292,7 @@ func TestGoneEntitiesAreReadTwice(t *testing.T) {
 		}
 	}
 	tell(1001)
-	tell(1002) // whose second read comes behind what would be the third one of the first
+	tell(1002) // whose second read comes after what would be the third one of the first
 	if n := reads(1001); n != 2 {
 		t.Errorf("the entity 1001 was read %d times, expected 2", n)
 	}

@@ -168,7 +168,8 @@ type reader struct {
 	stubborn bool
 }
 
-// seeing guards what readers note for tests: subscriptions are renewed beside the feed, and tests look in between.
+// seeing guards what readers note for tests: subscriptions are renewed while the feed is read, and tests look in
+// between.
 var seeing sync.Mutex
 
 // came notes why the next page is asked for.
@@ -586,7 +587,7 @@ func (p *fakeProducer) NewBatch() Batch {
 	return &fakeBatch{records: make([]kgo.Record, 0, 2*enoughRows+5000)}
 }
 
-func (p *fakeProducer) Produce(_ context.Context, batch Batch, behind kafka.Offset, done func(int, error)) {
+func (p *fakeProducer) Produce(_ context.Context, batch Batch, upTo kafka.Offset, done func(int, error)) {
 	p.queue <- func() {
 		time.Sleep(time.Millisecond) // what is acknowledged is settled before more is written
 		if p.b.slow != nil {
@@ -612,8 +613,8 @@ func (p *fakeProducer) Produce(_ context.Context, batch Batch, behind kafka.Offs
 			failed = errKilled // written, and the answer lost
 		}
 		p.b.mu.Unlock()
-		if failed == nil && behind.Partition != nil {
-			p.b.Acknowledged(behind.Partition, behind.Position)
+		if failed == nil && upTo.Partition != nil {
+			p.b.Acknowledged(upTo.Partition, upTo.Position)
 		}
 		done(n, failed)
 	}

@@ -63,13 +63,13 @@ type pipe struct {
 	fromStart func()
 }
 
-// feedShown is what is shown of a feed beside its rows. Times are in Unix milliseconds, 0 for not yet, or not.
+// feedShown is what is shown of a feed in addition to its rows. Times are in Unix milliseconds, 0 for not yet, or not.
 type feedShown struct {
 	caughtUp atomic.Bool
 	// lastUp is when it was caught up last.
 	lastUp atomic.Int64
-	// subscribed is since when notifications are to come, told when the last one came.
-	subscribed, told atomic.Int64
+	// subscribed is since when notifications are to come, notified when the last one came.
+	subscribed, notified atomic.Int64
 
 	// Under the feed's lock: asked is the last request, due when the next poll begins by the clock, faulted what went
 	// wrong last, lastSnapshot the one that the plugin was asked for last.
@@ -125,7 +125,7 @@ func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored
 		t.log.Warn("the stored offset does not say what it belongs to: it is taken as it is", "feed", w.Name)
 	} else if changed := difference(*fingerprint, now); *fingerprint == now {
 	} else if w.Changed == wit.ChangedReload {
-		t.log.Warn("the stored offset belongs to something else: the feed is read anew", "feed", w.Name, "changed",
+		t.log.Warn("the stored offset belongs to something else: the feed is read again", "feed", w.Name, "changed",
 			changed)
 		return position{fields: []wit.Field{}}, "", nil
 	} else if w.Changed == wit.ChangedKeep {
@@ -248,7 +248,7 @@ func (f *feed) progress() FeedProgress {
 		Snapshots: len(f.wakes.snapshots), LastRequest: s.asked, LastError: s.faulted, LastSnapshot: s.lastSnapshot,
 		LastCaughtUp: moment(s.lastUp.Load()), Subscribed: moment(s.subscribed.Load())}
 	if p.Subscribed != nil {
-		p.LastNotified = moment(s.told.Load())
+		p.LastNotified = moment(s.notified.Load())
 	}
 	if !s.due.IsZero() {
 		due := s.due.UTC()
@@ -292,11 +292,11 @@ func (f *feed) failing(err error) {
 	if !errors.As(err, &fault) {
 		return
 	}
-	told := &FeedError{At: time.Now().UTC(), Message: shown.Line(err.Error())}
+	last := &FeedError{At: time.Now().UTC(), Message: shown.Line(err.Error())}
 	if fault.Code != nil {
-		told.Code = shown.Line(*fault.Code)
+		last.Code = shown.Line(*fault.Code)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.shown.faulted = told
+	f.shown.faulted = last
 }

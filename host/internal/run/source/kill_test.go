@@ -50,7 +50,7 @@ func (x *stack) start(t *testing.T) *exec.Cmd {
 	return cmd
 }
 
-// Workers that are killed in mid-page: nothing is missing, and what comes again lies behind the last stored offset.
+// Workers that are killed in mid-page: nothing is missing, and what comes again lies after the last stored offset.
 // With a service that answers otherwise when a page is asked for again, nothing is missing.
 func TestKill(t *testing.T) {
 	const rows = 30_000
@@ -88,13 +88,13 @@ func TestKill(t *testing.T) {
 			}
 			t.Logf("%d of %d kills with a stored place in mid-page", inside, killed)
 			if inside == 0 {
-				t.Error("no kill was in mid-page behind a stored offset")
+				t.Error("no kill was in mid-page after a stored offset")
 			}
 		})
 	}
 }
 
-// forget makes the feed begin anew.
+// forget makes the feed begin again.
 func (x *stack) forget(t *testing.T) {
 	t.Helper()
 	s := x.store(t)

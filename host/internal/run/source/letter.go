@@ -88,8 +88,8 @@ func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage ta
 	l := outgoing{timestamp: row.Timestamp}
 	most := t.o.MaxRecordBytes - recordOverhead
 	failed := func(err error) error {
-		return fmt.Errorf("%s: row %d: %w; it is not left out, because its dead letter cannot be written: %w", c.of.what,
-			number, fault, err)
+		return fmt.Errorf("%s: row %d: %w; it is not left out, because its dead letter cannot be written: %w",
+			c.of.what, number, fault, err)
 	}
 	topic := t.o.DeadLetters.Topic
 	key, null, err := s.letterKey.Encode(ctx, nil, most, topic, &c.batch, row.Key)

@@ -18,15 +18,16 @@ const (
 	fieldKeys = "keys"
 	// fieldFingerprint is what the offset belongs to (P7).
 	fieldFingerprint = "fingerprint"
-	// fieldSubscription is which subscriptions told what happened since what was read, see [wakes.subscriptionDigest].
+	// fieldSubscription is which subscriptions notified of what happened since what was read, see
+	// [wakes.subscriptionDigest].
 	fieldSubscription = "subscription"
 )
 
-// position is a position in a feed: between pages, or behind a row of one.
+// position is a position in a feed: between pages, or after a row of one.
 type position struct {
 	// fields are the plugin's.
 	fields []wit.Field
-	// inside: behind row `row` of the page that fields ask for; `keys` is the digest of the keys up to there.
+	// inside: after row `row` of the page that fields ask for; `keys` is the digest of the keys up to there.
 	inside bool
 	row    uint32
 	keys   digest

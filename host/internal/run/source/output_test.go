@@ -26,8 +26,8 @@ type transactions struct {
 	// failed is what the feed has set.
 	failed func(error)
 	// lines and offset are those of the transaction.
-	lines  []string
-	behind kafka.Offset
+	lines []string
+	upTo  kafka.Offset
 }
 
 func (o *transactions) NewBatch() Batch              { return &fakeBatch{} }
@@ -42,15 +42,15 @@ func (o *transactions) Begin(context.Context) error {
 	return nil
 }
 
-func (o *transactions) Produce(_ context.Context, batch Batch, behind kafka.Offset, done func(int, error)) {
-	if !o.open && (batch.Len() > 0 || behind.Partition != nil) {
+func (o *transactions) Produce(_ context.Context, batch Batch, upTo kafka.Offset, done func(int, error)) {
+	if !o.open && (batch.Len() > 0 || upTo.Partition != nil) {
 		o.t.Error("records or an offset outside of a page")
 	}
 	for _, r := range batch.(*fakeBatch).records {
 		o.lines = append(o.lines, fmt.Sprintf("%s/%s=%s", r.Topic, r.Key, r.Value))
 	}
-	if behind.Partition != nil {
-		o.behind = behind
+	if upTo.Partition != nil {
+		o.upTo = upTo
 	}
 	done(batch.Len(), nil)
 }
@@ -65,10 +65,10 @@ func (o *transactions) Commit(context.Context) error {
 		return errKilled
 	}
 	o.b.log = append(o.b.log, o.lines...)
-	if o.behind.Partition != nil {
-		o.b.offsets[describe(o.behind.Partition)] = o.behind.Position
+	if o.upTo.Partition != nil {
+		o.b.offsets[describe(o.upTo.Partition)] = o.upTo.Position
 	}
-	o.open, o.lines, o.behind = false, nil, kafka.Offset{}
+	o.open, o.lines, o.upTo = false, nil, kafka.Offset{}
 	if !o.b.alive() {
 		return errKilled // committed, and the worker died before it knew
 	}
@@ -79,7 +79,7 @@ func (o *transactions) Abort(context.Context) error {
 	if !o.open {
 		o.t.Error("nothing is to be aborted")
 	}
-	o.open, o.lines, o.behind = false, nil, kafka.Offset{}
+	o.open, o.lines, o.upTo = false, nil, kafka.Offset{}
 	return nil
 }
 

@@ -94,7 +94,7 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 			_, err := w.run(t)
 			if err == nil || !strings.Contains(err.Error(), "answers nest more than 16 deep") ||
 				len(w.service.requests) > maxDepth+2 {
-				t.Errorf("expected an end at a depth of %d, found %v behind %d requests", maxDepth, err,
+				t.Errorf("expected an end at a depth of %d, found %v after %d requests", maxDepth, err,
 					len(w.service.requests))
 			}
 		})
@@ -123,7 +123,7 @@ func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
 		_, err := w.run(t)
 		if err == nil || !strings.Contains(err.Error(), "bytes of requests that wait to be followed") ||
 			len(w.service.requests) > 2*(maxWaitingBytes/each+2) {
-			t.Errorf("expected an end at %d bytes, found %v behind %d requests", maxWaitingBytes, err,
+			t.Errorf("expected an end at %d bytes, found %v after %d requests", maxWaitingBytes, err,
 				len(w.service.requests))
 		}
 	})
@@ -136,7 +136,7 @@ func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
 	})
 }
 
-// Answers that come one behind another nest nowhere, however many there are: those of further pages of one row, each of
+// Answers that come one after another nest nowhere, however many there are: those of further pages of one row, each of
 // which asks for the next one at its end, and those of rows after one another, which a plugin asks for one at a time.
 func TestAnswersBehindEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

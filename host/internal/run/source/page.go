@@ -100,7 +100,7 @@ func newPage(f *feed, fetch *wit.Fetch, of *origin, s *search) *page {
 		seen: seen{last: -1, keys: noRows, whole: -1, wholeKeys: noRows}}
 }
 
-// page fetches and decodes one page on an instance. On return f.at is where to go on: behind the page, or, where it
+// page fetches and decodes one page on an instance. On return f.at is where to go on: after the page, or, where it
 // broke off, the place in it.
 //
 // While the service works on its answer, for as long as hours for the initial load of a queue of changes, the slot is
@@ -225,16 +225,16 @@ func (p *page) read(ctx context.Context, answer *transport.Answer) (end turnEnd,
 		wait: time.Duration(p.end.WaitMs) * time.Millisecond}, nil
 }
 
-// row says behind which row something happened.
+// row says after which row something happened.
 func (p *page) row() string {
 	if p.seen.last < 0 {
 		return ""
 	}
-	return fmt.Sprintf(", behind row %d", p.seen.last)
+	return fmt.Sprintf(", after row %d", p.seen.last)
 }
 
 // body feeds a body to the plugin in pieces, and what the plugin asks for in between. What it asks for with the last
-// piece of a followed answer comes behind that one, not within it, and is returned.
+// piece of a followed answer comes after that one, not within it, and is returned.
 func (p *page) body(ctx context.Context, tag string, status uint16, body io.Reader) ([]wit.Follow, error) {
 	if p.bodies.depth == len(p.bodies.pieces) {
 		p.bodies.pieces = append(p.bodies.pieces, make([]byte, pieceSize))
@@ -417,7 +417,7 @@ func (p *page) advance(origin int64) error {
 	return nil
 }
 
-// beyond says whether the row is one of those that were delivered of the number behind the place.
+// beyond says whether the row is one of those that were delivered of the number after the place.
 func (p *page) beyond() (bool, error) {
 	if p.skipping || p.skip.beyond == 0 {
 		return false, nil
@@ -542,8 +542,8 @@ func (p *page) dropIncomplete() {
 func (p *page) pass(ctx context.Context) error {
 	c := p.chunk
 	p.chunk = nil
-	if c.behind.Partition == nil && p.marks() && !p.skipping && p.seen.whole >= 0 {
-		c.behind = p.feed.stores(position{fields: *p.fetch.Position, inside: true, row: uint32(p.seen.whole),
+	if c.upTo.Partition == nil && p.marks() && !p.skipping && p.seen.whole >= 0 {
+		c.upTo = p.feed.stores(position{fields: *p.fetch.Position, inside: true, row: uint32(p.seen.whole),
 			keys: p.seen.wholeKeys, topic: p.feed.wit().Topic})
 	}
 	c.begins = !p.handed.some
@@ -585,7 +585,7 @@ func (f *feed) hand(ctx context.Context, c *chunk) error {
 	}
 }
 
-// finish ends a page that was read whole: its rows, and behind them the offset from which to go on.
+// finish ends a page that was read whole: its rows, and after them the offset from which to go on.
 func (p *page) finish(ctx context.Context) error {
 	f := p.feed
 	if p.skipping && (p.seen.last != int64(p.skip.row) || p.seen.keys != p.skip.keys) || p.skip.beyond > 0 {
@@ -600,9 +600,9 @@ func (p *page) finish(ctx context.Context) error {
 			next.topic = f.wit().Topic
 		}
 	} else if p.fetch.Position == nil && f.at.inside {
-		next = f.at // beside a page that was begun, and is gone on with
+		next = f.at // in addition to a page that was begun, and is gone on with
 	}
-	p.chunk.behind, p.chunk.ends = f.stores(next), pageComplete
+	p.chunk.upTo, p.chunk.ends = f.stores(next), pageComplete
 	if err := p.pass(ctx); err != nil {
 		return err
 	}
@@ -671,7 +671,7 @@ func (p *page) giveBack() {
 	}
 }
 
-// durable waits until everything that was read is in Kafka and the offset behind it is stored (P1).
+// durable waits until everything that was read is in Kafka and the offset after it is stored (P1).
 func (f *feed) durable(ctx context.Context) error {
 	c, err := f.take(ctx, &origin{})
 	if err != nil {

@@ -87,7 +87,7 @@ func TestPartsThatAConverterRefuses(t *testing.T) {
 			said = nil
 			left := []DeadLetter{l}
 			err := NewTask(w.o).Replay(t.Context(), Replay{Partition: []wit.Field{wit.TextField("topic", "dlq")},
-				Next: func(context.Context, Unreadable) (letters []DeadLetter, behind []wit.Field, err error) {
+				Next: func(context.Context, Unreadable) (letters []DeadLetter, after []wit.Field, err error) {
 					letters, left = left, nil
 					return letters, []wit.Field{wit.IntegerField("next", 5)}, nil
 				}})

@@ -85,7 +85,7 @@ func (s *search) narrow(t *trapped) bool {
 	return true
 }
 
-// differs begins the search anew: the page is another one by now.
+// differs begins the search again: the page is another one by now.
 func (s *search) differs() { *s = search{tries: s.tries, since: s.since, moved: s.moved + 1} }
 
 // next is where the piece that begins at a byte of the body is to end, at most.

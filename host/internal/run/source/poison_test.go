@@ -57,7 +57,7 @@ func TestRowsThatBreakThePlugin(t *testing.T) {
 				came = slices.Compact(came)
 				slices.Sort(records)
 			}
-			slices.Sort(letters) // one that no row stands behind may come again
+			slices.Sort(letters) // one that no row stands after may come again
 			letters = slices.Compact(letters)
 			if diff := cmp.Diff(records, came); diff != "" {
 				t.Errorf("exact %t: %s", exact, diff)
@@ -218,7 +218,7 @@ func TestRowsAmidTimesThatBreakThePlugin(t *testing.T) {
 	}
 }
 
-// A search of which nothing is left to narrow ends: the plugin breaks behind the last byte, whatever comes before.
+// A search of which nothing is left to narrow ends: the plugin breaks after the last byte, whatever comes before.
 func TestSearchBehindTheLastByte(t *testing.T) {
 	for _, size := range []int64{0, 1, pieceSize, 100 * pieceSize} {
 		s, n := search{}, 0

@@ -24,7 +24,7 @@ func (f *feed) read(ctx context.Context) error {
 	tried := attempts{retry: f.task.o.Client.Retry()}
 	var pace pace
 	var displaced *wit.Cause // by a snapshot
-	later := false           // the plugin reads one only behind what it is reading
+	later := false           // the plugin reads one only after what it is reading
 	adopt := f.adopt
 	for {
 		err := adopt(ctx)
@@ -54,7 +54,7 @@ func (f *feed) read(ctx context.Context) error {
 		}
 		tried.reset()
 		if cause.Start != nil && end.asked && !end.fetched {
-			again = wit.Cause{More: wit.Chosen} // what the plugin reads at a start, beside the offset, was read
+			again = wit.Cause{More: wit.Chosen} // what the plugin reads at a start, in addition to the offset, was read
 		}
 		if cause.Wake != nil && end.more && !end.fetched && end.wait > 0 {
 			f.later(end.wait)
@@ -131,7 +131,7 @@ type turnEnd struct {
 	asked bool
 	// fetched: there was a page with a position of its own
 	fetched, more, finished bool
-	// rows came; moved: the offset behind the page is another one than that before it
+	// rows came; moved: the offset after the page is another one than that before it
 	rows, moved bool
 	wait        time.Duration
 }
@@ -291,8 +291,8 @@ var (
 	ErrSnapshots = errors.New("snapshots wait already")
 )
 
-// Snapshot has a feed read as it is now, beside going on from its offset: at its next page boundary, or, where the
-// plugin wants it so, when all has been read. Those that were not begun when the task ends are forgotten.
+// Snapshot has a feed read as it is now, in addition to going on from its offset: at its next page boundary, or, where
+// the plugin wants it so, when all has been read. Those that were not begun when the task ends are forgotten.
 func (t *Task) Snapshot(feed, ident string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -408,10 +408,10 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 	case fault.Kind == wit.FaultStale && !a.stale:
 		a.stale = true
 		f.askedAgain()
-		f.log.Info("the plugin asks to be opened anew", "reason", fault.Message)
+		f.log.Info("the plugin asks to be opened again", "reason", fault.Message)
 		return f.reopen(ctx)
 	case fault.Kind == wit.FaultStale:
-		return fmt.Errorf("opening the plugin anew did not help: %w", err)
+		return fmt.Errorf("opening the plugin again did not help: %w", err)
 	case fault.Kind == wit.FaultTransient || fault.Code != nil && a.retry.Names(*fault.Code):
 		if a.retry.Times() == 0 {
 			return err
@@ -504,7 +504,7 @@ const (
 	maxPause   = time.Second
 )
 
-// after is the least pause behind a try that brought something, or nothing.
+// after is the least pause after a try that brought something, or nothing.
 func (p *pace) after(something bool) time.Duration {
 	if something {
 		p.idle = 0

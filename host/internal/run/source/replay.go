@@ -38,7 +38,7 @@ type Replay struct {
 	Partition []wit.Field
 	// Next returns some letters, and what is stored after them; no letters: these were all. It is called when those
 	// before are acknowledged and stored. Letters that are documents and unreadable are not to be among them.
-	Next func(ctx context.Context, unreadable Unreadable) (letters []DeadLetter, behind []wit.Field, err error)
+	Next func(ctx context.Context, unreadable Unreadable) (letters []DeadLetter, after []wit.Field, err error)
 }
 
 // Unreadable tells why no feed of the connector can read a letter that is a document, "" where one can. The error is
@@ -46,7 +46,7 @@ type Replay struct {
 type Unreadable func(context.Context, *DeadLetter) (why string, err error)
 
 // Replay sends dead letters through the transforms and converters, those that are documents through the plugin before.
-// What is refused again goes back to DeadLetters. It returns when all is acknowledged and what is behind it is stored.
+// What is refused again goes back to DeadLetters. It returns when all is acknowledged and what is after it is stored.
 func (t *Task) Replay(ctx context.Context, r Replay) error {
 	if err := t.o.Renew(ctx, 1); err != nil {
 		return err
@@ -60,11 +60,11 @@ func (t *Task) Replay(ctx context.Context, r Replay) error {
 	f.name, f.partition, f.log = "dead letters", r.Partition, t.log.With(slog.String("feed", "dead letters"))
 	f.reads = func(ctx context.Context) error {
 		for {
-			letters, behind, err := r.Next(ctx, reading.unreadable)
+			letters, after, err := r.Next(ctx, reading.unreadable)
 			if err != nil || len(letters) == 0 {
 				return err
 			}
-			if err := reading.send(ctx, f, letters, behind); err != nil {
+			if err := reading.send(ctx, f, letters, after); err != nil {
 				return err
 			}
 			if err := f.durable(ctx); err != nil {
@@ -88,12 +88,12 @@ type replaying struct {
 }
 
 // send hands letters on as one page.
-func (r *replaying) send(ctx context.Context, f *feed, letters []DeadLetter, behind []wit.Field) error {
+func (r *replaying) send(ctx context.Context, f *feed, letters []DeadLetter, after []wit.Field) error {
 	for i := range letters {
 		p, err := r.filled(ctx, f, &letters[i], i > 0)
 		if err == nil && i == len(letters)-1 {
 			if err = p.room(ctx); err == nil {
-				p.chunk.behind, p.chunk.ends = f.stores(position{fields: behind}), pageComplete
+				p.chunk.upTo, p.chunk.ends = f.stores(position{fields: after}), pageComplete
 			}
 		}
 		if err == nil && p.chunk != nil {
@@ -107,12 +107,12 @@ func (r *replaying) send(ctx context.Context, f *feed, letters []DeadLetter, beh
 	return nil
 }
 
-// filled is a page with the rows of a letter; behind: there are letters before it in what is sent together. Where
+// filled is a page with the rows of a letter; further: there are letters before it in what is sent together. Where
 // another page broke the plugin's instance, the letter is read again.
-func (r *replaying) filled(ctx context.Context, f *feed, l *DeadLetter, behind bool) (p *page, err error) {
+func (r *replaying) filled(ctx context.Context, f *feed, l *DeadLetter, further bool) (p *page, err error) {
 	for try := 0; ; try++ {
 		p = newPage(f, &wit.Fetch{}, &origin{what: l.Page, refused: l}, &search{})
-		p.handed.some = behind
+		p.handed.some = further
 		err = r.fill(ctx, p)
 		if shared := new(plugin.Abandoned); !errors.As(err, &shared) || try == soonAgain || p.handed.parts > 0 {
 			return p, err
@@ -144,7 +144,8 @@ func (r *replaying) fill(ctx context.Context, p *page) error {
 	if trap := new(plugin.Trap); errors.As(err, &trap) {
 		err = &wit.Fault{Kind: wit.FaultData, Message: breaksOn(trap)}
 	}
-	if err := t.o.Refuse(&t.count.faults, err, func() { p.feed.skipped(p.of.what, l.Row, stage, err, nil) }); err != nil {
+	left := func() { p.feed.skipped(p.of.what, l.Row, stage, err, nil) }
+	if err := t.o.Refuse(&t.count.faults, err, left); err != nil {
 		return err
 	}
 	p.chunk.letters = append(p.chunk.letters, outgoing{key: l.Key, value: bytes.Clone(l.Value),
@@ -171,7 +172,7 @@ func ofTheLetter(err error, document bool) bool {
 	case wit.FaultData, wit.FaultUnsupported:
 		return true
 	// What a document links to may be gone; it may break what a plugin takes for granted, and one that asks to be
-	// opened anew was opened for these letters.
+	// opened again was opened for these letters.
 	case wit.FaultNotFound, wit.FaultGone, wit.FaultInternal, wit.FaultStale:
 		return document
 	}

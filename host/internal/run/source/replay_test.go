@@ -42,7 +42,7 @@ func TestReplayGivesTheOffset(t *testing.T) {
 			left := []DeadLetter{{Feed: "feed0", Topic: "topic0", Document: true, Value: []byte("k=v\n"),
 				Timestamp: time.UnixMilli(7)}}
 			err := NewTask(w.o).Replay(t.Context(), Replay{Partition: []wit.Field{wit.TextField("topic", "dlq")},
-				Next: func(context.Context, Unreadable) (letters []DeadLetter, behind []wit.Field, err error) {
+				Next: func(context.Context, Unreadable) (letters []DeadLetter, after []wit.Field, err error) {
 					letters, left = left, nil
 					return letters, []wit.Field{wit.IntegerField("next", 1)}, nil
 				}})
@@ -106,7 +106,7 @@ func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 				left := []DeadLetter{row("a"), document("b=v"), c.bad, document("c=v"), row("d")}
 				task := NewTask(w.o)
 				err := task.Replay(t.Context(), Replay{Partition: []wit.Field{wit.TextField("topic", "dlq")},
-					Next: func(ctx context.Context, unreadable Unreadable) (letters []DeadLetter, behind []wit.Field,
+					Next: func(ctx context.Context, unreadable Unreadable) (letters []DeadLetter, after []wit.Field,
 						err error) {
 						for i := range left {
 							if left[i].Document {

@@ -20,7 +20,7 @@ var rounds = flag.Int("resume.rounds", 150, "rounds of the resume test")
 
 // Random pages, killed at random moments, over connections that break, against a service that keeps its word or does
 // not: no row that existed throughout is ever missing; and where the service repeats pages exactly, what comes again
-// lies behind the last stored offset.
+// lies after the last stored offset.
 func TestResume(t *testing.T) {
 	for seed := range uint64(*rounds) {
 		synctest.Test(t, func(t *testing.T) {
@@ -44,8 +44,8 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// What a plugin reads at a start beside a load that was begun leaves the stored offset where it is, amid a page, and is
-// read once, however often a page of the load is asked for again.
+// What a plugin reads at a start in addition to a load that was begun leaves the stored offset where it is, in the
+// middle of a page, and is read once, however often a page of the load is asked for again.
 func TestPageBesideALoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{exact: true}
@@ -76,7 +76,7 @@ func TestPageBesideALoad(t *testing.T) {
 		}
 		task := w.ok(t)
 		if first := w.broker.stores[0]; first != before {
-			t.Errorf("behind the page beside the load %s is stored, expected %s as before", first, before)
+			t.Errorf("after the page in addition to the load %s is stored, expected %s as before", first, before)
 		}
 		if causes, _ := r.seen(); strings.Count(strings.Join(causes, " "), "store") != 1 {
 			t.Errorf("the feed was read by the causes %q", causes)
@@ -106,7 +106,7 @@ func TestTopicChangedAmidALoad(t *testing.T) {
 		"fail":   {wit.ChangedFail, 1, false, nil, `stored "topic=topic0", now "topic=other"`},
 		"reload": {wit.ChangedReload, 1, false, slices.Concat(a, b), ""},
 		"keep":   {wit.ChangedKeep, 1, false, b, ""},
-		"fail, behind a page beside the load": {wit.ChangedFail, 1, true, nil,
+		"fail, after a page in addition to the load": {wit.ChangedFail, 1, true, nil,
 			`stored "topic=topic0", now "topic=other"`},
 		"between two": {wit.ChangedFail, 2, false, nil, ""},
 	} {

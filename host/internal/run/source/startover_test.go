@@ -75,7 +75,7 @@ func TestStartsOverWhileAnotherFeedSwaps(t *testing.T) {
 	})
 }
 
-// A feed whose version asks to be opened anew goes on with another one that has taken its place meanwhile.
+// A feed whose version asks to be opened again goes on with another one that has taken its place meanwhile.
 func TestStaleVersionThatWasSwapped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{version: "1", exact: true, staleOnce: true},

@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// adopt takes another version of the plugin at a page boundary, if there is one and it fits. It is opened beside the
-// pages that are read meanwhile.
+// adopt takes another version of the plugin at a page boundary, if there is one and it fits. It is opened while pages
+// are read.
 func (f *feed) adopt(ctx context.Context) error {
 	return f.adoptBy(ctx, f.task.plugin.AdoptOpened)
 }
@@ -85,7 +85,7 @@ func (o *openedVersion) feedOf(partition []wit.Field) (index uint32, err error) 
 	return uint32(i), nil
 }
 
-// move has the feed read with another version, or with the same one opened anew: from the offset that it has now.
+// move has the feed read with another version, or with the same one opened again: from the offset that it has now.
 func (f *feed) move(ctx context.Context, o *openedVersion) error {
 	index, err := f.fits(ctx, o, f.at.fields)
 	if err != nil {
@@ -102,7 +102,7 @@ func (f *feed) move(ctx context.Context, o *openedVersion) error {
 // feed.changed whether what was stored before still counts.
 func (f *feed) changed(w *wit.Feed) {
 	f.log.Info("offsets belong to something else from now on", "changed", difference(f.belongs(), w.Fingerprint),
-		"read anew", w.Changed == wit.ChangedReload)
+		"read again", w.Changed == wit.ChangedReload)
 	f.mu.Lock()
 	f.fingerprint = w.Fingerprint
 	f.mu.Unlock()
@@ -120,7 +120,7 @@ func (f *feed) belongs() string {
 	return f.fingerprint
 }
 
-// reopen opens the plugin anew because what it worked out no longer fits. Where another version has taken the place of
+// reopen opens the plugin again because what it worked out no longer fits. Where another version has taken the place of
 // the one that the feed had, whose code is closed then, the feed goes on with that.
 func (f *feed) reopen(ctx context.Context) error {
 	if f.opened.code != f.task.plugin.Current() {

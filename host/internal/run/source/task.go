@@ -262,8 +262,8 @@ func (t *Task) Progress() Progress {
 		}
 		if one.Subscribed != nil {
 			last := *one.Subscribed
-			if told := one.LastNotified; told != nil && told.After(last) {
-				last = *told
+			if one.LastNotified != nil && one.LastNotified.After(last) {
+				last = *one.LastNotified
 			}
 			if p.Told.IsZero() || last.Before(p.Told) {
 				p.Told = last

@@ -90,7 +90,7 @@ func TestPolls(t *testing.T) {
 	})
 }
 
-// A page that breaks off goes on behind what was delivered where it repeats exactly, else from its start.
+// A page that breaks off goes on after what was delivered where it repeats exactly, else from its start.
 func TestPagesThatBreakOff(t *testing.T) {
 	for _, exact := range []bool{true, false} {
 		t.Run(fmt.Sprint("exact ", exact), func(t *testing.T) {
@@ -135,7 +135,7 @@ func TestBreaksAreTriedAFewTimes(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 10))
 		w.service.answer = func(_ int, body string) (uint16, string, bool) { return 200, body[:30], true }
 		_, err := w.run(t)
-		if want := "feed feed0: tried 4 times: GET /page/0, behind row"; err == nil || !strings.Contains(err.Error(),
+		if want := "feed feed0: tried 4 times: GET /page/0, after row"; err == nil || !strings.Contains(err.Error(),
 			want) || !strings.Contains(err.Error(), "broke off") {
 			t.Errorf("expected %q, found %v", want, err)
 		}
@@ -203,7 +203,7 @@ func TestFollowedAnswers(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">/inner", "b=2"})
 		w.service.follows = map[string][]string{"/inner": {"+a=1.1", ">/inner/2", "+a=1.2"}, "/inner/2": {"+a=1.3"}}
 		w.ok(t)
-		// the main piece is decoded at once here, so what it nests comes behind b
+		// the main piece is decoded at once here, so what it nests comes after b
 		if diff := cmp.Diff([]string{"/open", "/page/0", "/inner", "/inner/2"}, w.service.requests); diff != "" {
 			t.Error(diff)
 		}
@@ -215,7 +215,7 @@ func TestFollowedAnswers(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(&reader{exact: true}, []string{"a=1", ">/gone"})
 			_, err := w.run(t)
-			if err == nil || !strings.Contains(err.Error(), "GET /page/0, behind row 0: follow /gone: answered 404") {
+			if err == nil || !strings.Contains(err.Error(), "GET /page/0, after row 0: follow /gone: answered 404") {
 				t.Error(err)
 			}
 		})
@@ -373,14 +373,14 @@ func TestStale(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(&reader{exact: true}, []string{"!always stale"})
 			_, err := w.run(t)
-			if err == nil || !strings.Contains(err.Error(), "opening the plugin anew did not help") {
+			if err == nil || !strings.Contains(err.Error(), "opening the plugin again did not help") {
 				t.Error(err)
 			}
 		})
 	})
 }
 
-// A page whose instance another page broke is asked for again, as often as that happens, and goes on behind the rows
+// A page whose instance another page broke is asked for again, as often as that happens, and goes on after the rows
 // that were delivered: it is no fault of its own.
 func TestPagesGivenUpBecauseOfOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 
 const (
 	// maxWakes is how many different wakes, and notifications with idents of their own, may wait for a feed; a sender
-	// of more is told to send again.
+	// of more is to send again.
 	maxWakes = 10_000
 	// rememberedIdents is how many notifications that were served are known again.
 	rememberedIdents = 1_000
@@ -25,7 +25,7 @@ const (
 	servedTogether = 100
 	// maxLater is after how long at most a wake comes again that the plugin wants once more.
 	maxLater = time.Minute
-	// maxAgain is how many wakes may be waiting to come again, beside those that notifications asked for.
+	// maxAgain is how many wakes may be waiting to come again, in addition to those that notifications asked for.
 	maxAgain = 1_000
 )
 
@@ -85,7 +85,7 @@ type wakeQueue struct {
 	again int
 }
 
-// add puts a wake behind the others.
+// add puts a wake after the others.
 func (q *wakeQueue) add(w *wake) {
 	q.list = append(q.list, w)
 	q.note(w)
@@ -208,19 +208,19 @@ func (f *feed) inherit(old *feed) {
 		f.wakes.waiting.add(w)
 	}
 	f.shown.subscribed.Store(old.shown.subscribed.Load())
-	f.shown.told.Store(old.shown.told.Load())
+	f.shown.notified.Store(old.shown.notified.Load())
 	if old.wakes.arranged != "" {
 		f.resubscribed(old.wakes.arranged, false)
 	}
 }
 
-// arrange notes which subscriptions a feed has. anew: others told, or nobody did, after what was read last was asked
-// for. Then the feed is read once more; until that is stored a start finds it so again.
-func (f *feed) arrange(subscriptions string, anew bool) {
+// arrange notes which subscriptions a feed has. again: others notified, or nobody did, after what was read last was
+// asked for. Then the feed is read once more; until that is stored a start finds it so again.
+func (f *feed) arrange(subscriptions string, again bool) {
 	f = f.living()
 	defer f.mu.Unlock()
 	f.wakes.arranged = subscriptions
-	if !anew {
+	if !again {
 		return
 	}
 	q := f.wakes
@@ -404,7 +404,7 @@ func (t *Task) listen(ctx context.Context) (close func(), err error) {
 		f.shown.subscribed.Store(time.Now().UnixMilli())
 		f.log.Info("subscribed", "address", address, "subscriptions", done)
 		if f.resubscribed(digestOf(done), made) {
-			f.log.Warn("the subscription is not the one that told of changes since the stored offset: what "+
+			f.log.Warn("the subscription is not the one that notified of changes since the stored offset: what "+
 				"happened meanwhile is asked for",
 				"subscriptions", done, "made_now", made)
 		}
@@ -417,7 +417,7 @@ func (t *Task) listen(ctx context.Context) (close func(), err error) {
 }
 
 // subscribe sees to it that a feed is subscribed to under an address. made: it was not before, or not wholly, since the
-// plugin has asked for more than to be told what is there.
+// plugin has asked for more than what is there.
 func (t *Task) subscribe(ctx context.Context, feed, address string) (done string, made bool, err error) {
 	for retried := 0; ; retried++ {
 		o := t.plugin.Opened()
@@ -478,7 +478,7 @@ func (t *Task) renew(ctx context.Context, f *feed, address, done string) {
 			continue
 		}
 		if made || now != done {
-			f.log.Warn("the subscription was gone and was made anew: what happened meanwhile is asked for",
+			f.log.Warn("the subscription was gone and was made again: what happened meanwhile is asked for",
 				"subscriptions", now)
 			f.arrange(digestOf(now), true)
 			t.feed(f.name).shown.subscribed.Store(time.Now().UnixMilli())
@@ -514,7 +514,7 @@ func (t *Task) notified(ctx, ended context.Context, n wit.Notification) error {
 		if f == nil {
 			return notify.ErrBusy
 		}
-		f.shown.told.Store(time.Now().UnixMilli())
+		f.shown.notified.Store(time.Now().UnixMilli())
 		served, err := f.wake(w)
 		if err != nil {
 			return err

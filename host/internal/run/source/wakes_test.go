@@ -152,7 +152,7 @@ func TestHeldNotifications(t *testing.T) {
 	})
 }
 
-// The subscription is looked at again and again; where it was made anew, what happened meanwhile is asked for.
+// The subscription is looked at again and again; where it was made again, what happened meanwhile is asked for.
 func TestSubscriptionsAreRenewed(t *testing.T) {
 	r := &reader{exact: true, subscription: "1"}
 	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
@@ -484,7 +484,7 @@ func TestWakesThatComeAgain(t *testing.T) {
 		came(time.Hour, slices.Repeat([]string{"wake late"}, 8)...)
 		send("6")
 		came(5*time.Second, slices.Repeat([]string{"wake late"}, 9)...)
-		send("7") // in place of what was put off, and put off anew
+		send("7") // in place of what was put off, and put off again
 		came(time.Second, slices.Repeat([]string{"wake late"}, 10)...)
 		came(time.Hour, slices.Repeat([]string{"wake late"}, 11)...)
 	})
