@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -148,6 +149,7 @@ func read(path string) (*file, config.Problems, error) {
 			Text: "expected one document in the file, found another behind ---"}}, nil
 	}
 	r.top(root.Content[0])
+	r.problems.Sort()
 	return r.file, r.problems, nil
 }
 
@@ -165,41 +167,37 @@ func (r *reader) complain(n *yaml.Node, format string, args ...any) {
 	}
 }
 
-// fields calls take for each member of a mapping that is one of names; others are problems.
-func (r *reader) fields(n *yaml.Node, what string, names []string, take func(name string, key, value *yaml.Node)) {
+// members are those of a mapping by their names, of which there are these; others are problems. What is no mapping has
+// none.
+func (r *reader) members(n *yaml.Node, what string, names ...string) map[string]*yaml.Node {
 	n = target(n)
 	if n.Kind != yaml.MappingNode {
 		r.complain(n, "expected %s as a mapping with %s, found %s", what, strings.Join(names, ", "), kind(n))
-		return
+		return nil
 	}
-	seen := map[string]bool{}
+	found := map[string]*yaml.Node{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], target(n.Content[i+1])
 		switch {
 		case !slices.Contains(names, key.Value):
 			r.complain(key, "%s has no %q: expected %s", what, key.Value, strings.Join(names, ", "))
-		case seen[key.Value]:
+		case found[key.Value] != nil:
 			r.complain(key, "%s has %s twice", what, key.Value)
 		default:
-			seen[key.Value] = true
-			take(key.Value, key, value)
+			found[key.Value] = value
 		}
 	}
+	return found
 }
 
 func (r *reader) top(n *yaml.Node) {
 	f := r.file
-	var tests *yaml.Node
-	r.fields(n, "a file of tests", []string{"connector", "settings", "tests"}, func(name string, _, v *yaml.Node) {
-		switch name {
-		case "connector":
-			f.connector, f.connectorLine = r.text(v, name), v.Line
-		case "settings":
-			f.settings = r.settings(v)
-		case "tests":
-			tests = v
-		}
-	})
+	m := r.members(n, "a file of tests", "connector", "settings", "tests")
+	if v := m["connector"]; v != nil {
+		f.connector, f.connectorLine = r.text(v, "connector"), v.Line
+	}
+	f.settings = r.settings(m["settings"])
+	tests := m["tests"]
 	switch {
 	case len(r.problems) > 0:
 	case tests == nil || tests.Kind != yaml.SequenceNode || len(tests.Content) == 0:
@@ -207,20 +205,23 @@ func (r *reader) top(n *yaml.Node) {
 	case f.connector == "" && len(f.settings) == 0:
 		r.complain(n, "expected connector: FILE or settings:, with the transforms to test")
 	default:
-		names := map[string]int{}
-		for _, t := range tests.Content {
-			r.test(target(t))
-			if last := len(f.tests) - 1; last >= 0 {
-				if before := names[f.tests[last].name]; before > 0 && before != f.tests[last].line {
-					r.complain(t, "a test of the name %q stands in line %d", f.tests[last].name, before)
-				}
-				names[f.tests[last].name] = f.tests[last].line
+		lines := map[string]int{}
+		for _, n := range tests.Content {
+			t := r.test(target(n))
+			if before := lines[t.name]; before > 0 && before != t.line {
+				r.complain(n, "a test of the name %q stands in line %d", t.name, before)
 			}
+			lines[t.name] = t.line
+			f.tests = append(f.tests, t)
 		}
 	}
 }
 
+// settings reads those below a node, nil for none.
 func (r *reader) settings(n *yaml.Node) []config.Entry {
+	if n == nil {
+		return nil
+	}
 	entries, problems := config.YAMLSettings(r.file.path, n)
 	r.problems = append(r.problems, problems...)
 	for _, e := range entries {
@@ -238,67 +239,40 @@ func (r *reader) settings(n *yaml.Node) []config.Entry {
 	return entries
 }
 
-func (r *reader) test(n *yaml.Node) {
-	t := test{line: n.Line}
-	r.fields(n, "a test", []string{"name", "settings", "records", "refused"}, func(name string, _, v *yaml.Node) {
-		switch name {
-		case "name":
-			t.name = r.text(v, name)
-		case "settings":
-			t.settings = r.settings(v)
-		case "refused":
-			t.refused = r.text(v, name)
-		case "records":
-			if v.Kind != yaml.SequenceNode {
-				r.complain(v, "expected a list of records, found %s", kind(v))
-				return
-			}
-			for _, record := range v.Content {
-				t.records = append(t.records, r.record(target(record)))
-			}
-		}
-	})
+func (r *reader) test(n *yaml.Node) test {
+	m := r.members(n, "a test", "name", "settings", "records", "refused")
+	t := test{line: n.Line, name: r.text(m["name"], "name"), settings: r.settings(m["settings"]),
+		refused: r.text(m["refused"], "refused")}
+	for _, record := range r.list(m["records"], "a list of records") {
+		t.records = append(t.records, r.record(record))
+	}
 	if t.name == "" {
 		r.complain(n, "expected a name of the test")
 	}
 	if (len(t.records) > 0) == (t.refused != "") {
 		r.complain(n, "expected either records or refused: TEXT in a test")
 	}
-	r.file.tests = append(r.file.tests, t)
+	return t
 }
 
 func (r *reader) record(n *yaml.Node) input {
-	in := input{line: n.Line, partition: -1, offset: -1, timestamp: -1}
-	said := false
-	r.fields(n, "a record", []string{"topic", "partition", "offset", "timestamp", "key", "value", "headers", "becomes"},
-		func(name string, _, v *yaml.Node) {
-			switch name {
-			case "topic":
-				in.topic = r.text(v, name)
-			case "partition":
-				in.partition = r.number(v, name, 1<<31-1)
-			case "offset":
-				in.offset = r.number(v, name, 1<<63-1)
-			case "timestamp":
-				in.timestamp = r.number(v, name, 1<<63-1)
-			case "key":
-				in.key = r.given(v)
-			case "value":
-				in.value = r.given(v)
-			case "headers":
-				r.headers(v, func(name string, value *yaml.Node) {
-					in.headers = append(in.headers, header{name, r.given(value)})
-				})
-			case "becomes":
-				said, in.becomes = true, r.wanted(v)
-			}
-		})
+	m := r.members(n, "a record", "topic", "partition", "offset", "timestamp", "key", "value", "headers", "becomes")
+	in := input{line: n.Line, topic: r.text(m["topic"], "topic"),
+		partition: r.number(m["partition"], "partition", math.MaxInt32),
+		offset:    r.number(m["offset"], "offset", math.MaxInt64),
+		timestamp: r.number(m["timestamp"], "timestamp", math.MaxInt64),
+		key:       r.given(m["key"]), value: r.given(m["value"])}
+	r.headers(m["headers"], func(name string, value *yaml.Node) {
+		in.headers = append(in.headers, header{name, r.given(value)})
+	})
 	if in.topic == "" {
 		r.complain(n, "expected the topic of the record")
 	}
-	if !said {
+	if m["becomes"] == nil {
 		r.complain(n, "expected becomes: a record, a list of records, dropped, or an error")
+		return in
 	}
+	in.becomes = r.wanted(m["becomes"])
 	return in
 }
 
@@ -312,10 +286,9 @@ func (r *reader) wanted(n *yaml.Node) wanted {
 			o.records = append(o.records, r.expected(target(one)))
 		}
 	case n.Kind == yaml.MappingNode && has(n, "error"):
-		o.fails = true
-		r.fields(n, "an error", []string{"error", "stage", "class"}, func(name string, _, v *yaml.Node) {
-			*map[string]*string{"error": &o.message, "stage": &o.stage, "class": &o.class}[name] = r.text(v, name)
-		})
+		m := r.members(n, "an error", "error", "stage", "class")
+		o.fails, o.message = true, r.text(m["error"], "error")
+		o.stage, o.class = r.text(m["stage"], "stage"), r.text(m["class"], "class")
 	case n.Kind == yaml.MappingNode:
 		o.records = []expected{r.expected(n)}
 	default:
@@ -325,24 +298,16 @@ func (r *reader) wanted(n *yaml.Node) wanted {
 }
 
 func (r *reader) expected(n *yaml.Node) expected {
-	e := expected{line: n.Line, anyHeaders: true}
-	r.fields(n, "a record that comes out", []string{"topic", "key", "value", "headers"},
-		func(name string, _, v *yaml.Node) {
-			switch name {
-			case "topic":
-				text := r.text(v, name)
-				e.topic = &text
-			case "key":
-				e.key = r.expectation(v)
-			case "value":
-				e.value = r.expectation(v)
-			case "headers":
-				e.anyHeaders = false
-				r.headers(v, func(name string, value *yaml.Node) {
-					e.headers = append(e.headers, expectedHeader{name, r.expectation(value)})
-				})
-			}
-		})
+	m := r.members(n, "a record that comes out", "topic", "key", "value", "headers")
+	e := expected{line: n.Line, key: r.expectation(m["key"]), value: r.expectation(m["value"]),
+		anyHeaders: m["headers"] == nil}
+	if m["topic"] != nil {
+		text := r.text(m["topic"], "topic")
+		e.topic = &text
+	}
+	r.headers(m["headers"], func(name string, value *yaml.Node) {
+		e.headers = append(e.headers, expectedHeader{name, r.expectation(value)})
+	})
 	if e.topic == nil && e.key == nil && e.value == nil && e.anyHeaders {
 		r.complain(n, "expected at least one of topic, key, value, headers: nothing would be compared")
 	}
@@ -350,29 +315,35 @@ func (r *reader) expected(n *yaml.Node) expected {
 }
 
 func (r *reader) headers(n *yaml.Node, take func(name string, value *yaml.Node)) {
-	if n.Kind != yaml.SequenceNode {
-		r.complain(n, "expected a list of headers, each with name and value, found %s", kind(n))
-		return
-	}
-	for _, h := range n.Content {
-		var name string
-		var value *yaml.Node
-		r.fields(h, "a header", []string{"name", "value"}, func(key string, _, v *yaml.Node) {
-			if key == "name" {
-				name = r.text(v, key)
-			} else {
-				value = v
-			}
-		})
-		if value == nil {
+	for _, h := range r.list(n, "a list of headers, each with name and value") {
+		m := r.members(h, "a header", "name", "value")
+		if m["value"] == nil {
 			r.complain(h, "expected a value of the header")
 			continue
 		}
-		take(name, value)
+		take(r.text(m["name"], "name"), m["value"])
 	}
 }
 
+// list reads a list, text reads a text, and number reads a number: each of a node that is nil where there is none.
+func (r *reader) list(n *yaml.Node, what string) (items []*yaml.Node) {
+	switch {
+	case n == nil:
+		return nil
+	case n.Kind != yaml.SequenceNode:
+		r.complain(n, "expected %s, found %s", what, kind(n))
+		return nil
+	}
+	for _, item := range n.Content {
+		items = append(items, target(item))
+	}
+	return items
+}
+
 func (r *reader) text(n *yaml.Node, name string) string {
+	if n == nil {
+		return ""
+	}
 	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
 		r.complain(n, "%s: expected a text, found %s", name, kind(n))
 	}
@@ -380,6 +351,9 @@ func (r *reader) text(n *yaml.Node, name string) string {
 }
 
 func (r *reader) number(n *yaml.Node, name string, most int64) int64 {
+	if n == nil {
+		return -1
+	}
 	v, err := strconv.ParseInt(n.Value, 10, 64)
 	if n.Kind != yaml.ScalarNode || err != nil || v < 0 || v > most {
 		r.complain(n, "%s: expected a number from 0 to %d, found %s", name, most, kind(n))
@@ -390,7 +364,7 @@ func (r *reader) number(n *yaml.Node, name string, most int64) int64 {
 // given is a value as the JSON converter reads it with schemas, nil for none: a mapping of `schema` and `payload` is
 // one already, all else has no schema.
 func (r *reader) given(n *yaml.Node) []byte {
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+	if n == nil || n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return nil
 	}
 	text := r.json(nil, n, 0)
@@ -400,7 +374,11 @@ func (r *reader) given(n *yaml.Node) []byte {
 	return append(append([]byte(`{"schema":null,"payload":`), text...), '}')
 }
 
+// expectation is a value that is to come out, nil for none.
 func (r *reader) expectation(n *yaml.Node) *expectation {
+	if n == nil {
+		return nil
+	}
 	return &expectation{line: n.Line, json: r.json(nil, n, 0), envelope: isEnvelope(n)}
 }
 
