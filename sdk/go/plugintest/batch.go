@@ -249,7 +249,7 @@ func (b *batch) shown(d wit.Datum, content []byte) (any, error) {
 			return nil, err
 		}
 		v, _, err := datum.ReadDynamic(content)
-		return writeDynamic(v), err
+		return writeValue(nil, 0, v), err
 	}
 	nodes, known := b.known[d.Schema]
 	if !known {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"math/big"
 	"slices"
@@ -87,7 +88,7 @@ func (s *schemaJSON) node(nodes *[]wit.Node) (uint32, error) {
 	if s.Doc != "" {
 		n.Doc = &s.Doc
 	}
-	for _, name := range sortedNames(s.Parameters) {
+	for _, name := range slices.Sorted(maps.Keys(s.Parameters)) {
 		n.Parameters = append(n.Parameters, wit.Setting{Name: name, Value: s.Parameters[name]})
 	}
 	*nodes = append(*nodes, n)
@@ -125,15 +126,6 @@ func (s *schemaJSON) node(nodes *[]wit.Node) (uint32, error) {
 		}
 	}
 	return at, err
-}
-
-func sortedNames(m map[string]string) []string {
-	names := make([]string, 0, len(m))
-	for name := range m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 func writeSchema(nodes []wit.Node, node uint32) object {
@@ -184,51 +176,25 @@ func readValue(nodes []wit.Node, node uint32, text json.RawMessage) (any, error)
 	if string(text) == "null" {
 		return nil, nil
 	}
-	into := func(v any) error {
-		if err := json.Unmarshal(text, v); err != nil {
-			return fmt.Errorf("expected a %s, found %s", kinds[n.Kind], text)
+	if scalar := scalars[n.Kind]; scalar != nil {
+		v, err := scalar(text)
+		if err != nil {
+			return nil, fmt.Errorf("expected a %s, found %s", kinds[n.Kind], text)
 		}
-		return nil
-	}
-	switch n.Kind {
-	case wit.Int8:
-		var v int8
-		err := into(&v)
-		return v, err
-	case wit.Int16:
-		var v int16
-		err := into(&v)
-		return v, err
-	case wit.Int32:
-		var v int32
-		err := into(&v)
-		return v, err
-	case wit.Int64:
-		var v int64
-		err := into(&v)
-		return v, err
-	case wit.Float32:
-		var v float32
-		err := into(&v)
-		return v, err
-	case wit.Float64:
-		var v float64
-		err := into(&v)
-		return v, err
-	case wit.Boolean:
-		var v bool
-		err := into(&v)
-		return v, err
-	case wit.Text:
-		var v string
-		err := into(&v)
-		return v, err
-	case wit.Bytes:
-		var v []byte
-		err := into(&v)
-		return v, err
+		return v, nil
 	}
 	return readItems(nodes, n, text)
+}
+
+// scalars read values without others in them, by their kind.
+var scalars = [...]func(json.RawMessage) (any, error){wit.Int8: scalar[int8], wit.Int16: scalar[int16],
+	wit.Int32: scalar[int32], wit.Int64: scalar[int64], wit.Float32: scalar[float32], wit.Float64: scalar[float64],
+	wit.Boolean: scalar[bool], wit.Text: scalar[string], wit.Bytes: scalar[[]byte], wit.Structure: nil}
+
+func scalar[T any](text json.RawMessage) (any, error) {
+	var v T
+	err := json.Unmarshal(text, &v)
+	return v, err
 }
 
 func readItems(nodes []wit.Node, n *wit.Node, text json.RawMessage) (any, error) {
@@ -295,12 +261,16 @@ func readObject(text json.RawMessage) (o object, err error) {
 	return o, nil
 }
 
+// writeValue is a value as JSON has it; nodes are nil for one without a schema.
 func writeValue(nodes []wit.Node, node uint32, v any) any {
-	n := &nodes[node]
+	var n wit.Node
+	if nodes != nil {
+		n = nodes[node]
+	}
 	switch x := v.(type) {
 	case []byte:
 		if n.Name != nil && *n.Name == wit.NameDecimal {
-			return decimalText(n, x)
+			return decimalText(&n, x)
 		}
 		return base64.StdEncoding.EncodeToString(x)
 	case float32:
@@ -325,6 +295,10 @@ func writeValue(nodes []wit.Node, node uint32, v any) any {
 			out = append(out, pair{m.Name, writeValue(nodes, m.Node, x[i])})
 		}
 		return out
+	case datum.Decimal:
+		return fmt.Sprintf("%v (unscaled, scale %d)", x.Unscaled, x.Scale)
+	case datum.Nested:
+		return fmt.Sprintf("% x (schema %d)", x.Bytes, x.Schema)
 	}
 	return v
 }
@@ -390,30 +364,4 @@ func readDynamic(text json.RawMessage) (any, error) {
 		return n.Float64()
 	}
 	return v, nil
-}
-
-func writeDynamic(v any) any {
-	switch x := v.(type) {
-	case datum.List:
-		out := []any{}
-		for _, item := range x {
-			out = append(out, writeDynamic(item))
-		}
-		return out
-	case datum.Map:
-		out := object{}
-		for _, e := range x {
-			out = append(out, pair{fmt.Sprint(e.Key), writeDynamic(e.Value)})
-		}
-		return out
-	case datum.Decimal:
-		return fmt.Sprintf("%v (unscaled, scale %d)", x.Unscaled, x.Scale)
-	case datum.Nested:
-		return fmt.Sprintf("% x (schema %d)", x.Bytes, x.Schema)
-	case float32:
-		return float(float64(x))
-	case float64:
-		return float(x)
-	}
-	return v
 }
