@@ -115,7 +115,7 @@ func difference(want, found string) string {
 	return near(all)
 }
 
-// around is how many equal lines are shown before and behind those that differ.
+// around is how many equal lines are shown before and after those that differ.
 const around = 3
 
 // near leaves out the equal lines that are far from others.

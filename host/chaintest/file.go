@@ -489,7 +489,7 @@ func (r *reader) json(dst []byte, n *yaml.Node, depth int) (out []byte) {
 	case "!!binary":
 		b, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(n.Value), ""))
 		if err != nil {
-			r.complain(n, "expected base64 behind !!binary: %v", err)
+			r.complain(n, "expected base64 after !!binary: %v", err)
 		}
 		return quote(dst, base64.StdEncoding.EncodeToString(b))
 	}

@@ -57,7 +57,7 @@ func WriteJUnit(path string, results []Result) error {
 			all.Suites = append(all.Suites, &suite{Name: r.File})
 		}
 		s := all.Suites[len(all.Suites)-1]
-		// Build servers take what stands behind the last dot for a class in a package, which .yaml is not.
+		// Build servers take what stands after the last dot for a class in a package, which .yaml is not.
 		class := strings.TrimSuffix(r.File, filepath.Ext(r.File))
 		c := testCase{Name: r.Name, Class: class, File: r.File, Line: r.Line, Time: seconds(r.Took)}
 		if c.Name == "" {

@@ -21,12 +21,12 @@ type Alike struct {
 	Items []Item
 }
 
-// Item is an operation: the key as it stands behind the target, "" for none, lines of headers that it alone has, with
-// their line ends, and the body, which is not empty. All have [encode.Room] bytes of memory behind them, whatever is in
+// Item is an operation: the key as it stands after the target, "" for none, lines of headers that it alone has, with
+// their line ends, and the body, which is not empty. All have [encode.Room] bytes of memory after them, whatever is in
 // it.
 type Item struct{ Key, Headers, Body []byte }
 
-// counter is a number that is written in digits, with room behind it.
+// counter is a number that is written in digits, with room after it.
 type counter struct {
 	digits [20 + encode.Room]byte
 	first  int
@@ -65,7 +65,7 @@ func AppendAlike(dst []byte, a *Alike) (body []byte, boundary string) {
 	if !own {
 		line += lengthOf
 	}
-	// What is the same in each operation, with room behind it.
+	// What is the same in each operation, with room after it.
 	same := make([]byte, 0, len(opening)+len(inner)*2+len(kind)+len(request)+len(line)+60+encode.Room)
 	var pieces [17]encode.Piece
 	count := 0

@@ -89,7 +89,7 @@ type writer struct {
 
 func (w *writer) text(s string) { w.dst = append(w.dst, s...) }
 
-// operation writes a request as a part; id 0: it has no Content-ID. The line end behind the body belongs to the
+// operation writes a request as a part; id 0: it has no Content-ID. The line end after the body belongs to the
 // boundary that follows.
 func (w *writer) operation(o *Operation, id int) {
 	if id > 0 {

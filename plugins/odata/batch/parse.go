@@ -24,7 +24,7 @@ type Parsed struct {
 	// its place.
 	Changeset bool
 	Messages  []Message
-	// Complete: a boundary stands behind it.
+	// Complete: a boundary stands after it.
 	Complete bool
 }
 
@@ -35,7 +35,7 @@ type Message struct {
 	Body []byte
 	// ID is the Content-ID of the part or, where it has none, of the message; "" for none.
 	ID string
-	// Complete: a boundary stands behind it, or its body is as long as it says.
+	// Complete: a boundary stands after it, or its body is as long as it says.
 	Complete bool
 	headers  fields
 }
@@ -71,7 +71,7 @@ func (m *Message) Status() uint16 {
 // Header is the value of a header, in any case of its name, "" for none.
 func (m *Message) Header(name string) string { return m.headers.value(name) }
 
-// Headers are all of them, made anew by each call.
+// Headers are all of them, made again by each call.
 func (m *Message) Headers() []wit.Header { return m.headers.all() }
 
 // fields are headers where they stand. Of the many of an answer to a batch few are looked at, so that they are taken
@@ -274,7 +274,7 @@ func markOf(line []byte, boundary string) mark {
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }
 
-// boundaryAt goes behind a boundary line that stands at a place; false: none does.
+// boundaryAt goes past a boundary line that stands at a place; false: none does.
 func (r *reader) boundaryAt(at int) bool {
 	if at+1 >= len(r.text) || r.text[at] != '-' || r.text[at+1] != '-' {
 		return false
@@ -300,7 +300,7 @@ func (r *reader) end() { r.found, r.nested, r.at = missing, false, len(r.text) }
 // cut tells whether the document ends inside of the line before next.
 func (r *reader) cut(next int) bool { return next == len(r.text) && r.text[len(r.text)-1] != '\n' }
 
-// until goes behind the next boundary line and returns what stands before it, without the line end that belongs to the
+// until goes past the next boundary line and returns what stands before it, without the line end that belongs to the
 // boundary. Without one it goes to the end.
 func (r *reader) until() []byte {
 	from := r.at
@@ -318,7 +318,7 @@ func withoutEnd(content []byte) []byte {
 	return bytes.TrimSuffix(bytes.TrimSuffix(content, []byte("\n")), []byte("\r"))
 }
 
-// headers reads lines to the empty one behind them; a line that begins with a blank goes on with the one before.
+// headers reads lines to the empty one after them; a line that begins with a blank goes on with the one before.
 // complete is false where the document ends, or a boundary stands, before the empty line.
 func (r *reader) headers() (all fields, complete bool) {
 	first := len(r.lines)
@@ -350,7 +350,7 @@ func (r *reader) since(first int) fields {
 	return fields{r.whole, r.lines[first:len(r.lines):len(r.lines)]}
 }
 
-// part reads one part behind its boundary, to the next boundary of the document.
+// part reads one part after its boundary, to the next boundary of the document.
 func (r *reader) part() Parsed {
 	r.found, r.inner = opens, "" // until a step finds another one
 	own, complete := r.headers()
@@ -395,7 +395,7 @@ func (r *reader) first(m Message) []Message {
 	return r.messages[end-1 : end : end]
 }
 
-// message reads a message to the boundary behind it. Its own Content-Length counts where a boundary follows there, or
+// message reads a message to the boundary after it. Its own Content-Length counts where a boundary follows there, or
 // nothing: texts may look like boundaries, and lengths are wrong often.
 func (r *reader) message(own fields) Message {
 	m := Message{ID: own.value("Content-ID")}
@@ -427,17 +427,17 @@ func (r *reader) message(own fields) Message {
 	}
 	if n, ok := length(&m); ok && n <= len(r.text)-r.at {
 		m.Body = r.text[r.at : r.at+n]
-		behind := r.at + n
-		for behind < len(r.text) && (r.text[behind] == '\r' || r.text[behind] == '\n') {
-			behind++
+		after := r.at + n
+		for after < len(r.text) && (r.text[after] == '\r' || r.text[after] == '\n') {
+			after++
 		}
 		from := r.at
-		if behind == len(r.text) {
+		if after == len(r.text) {
 			r.end()
 			m.Complete = true
 			return m
 		}
-		if (behind > from+n || n == 0) && r.boundaryAt(behind) {
+		if (after > from+n || n == 0) && r.boundaryAt(after) {
 			m.Complete = true
 			return m
 		}

@@ -120,7 +120,7 @@ func (m *manner) convert(property *edm.Property, n *wit.Node, v any) (value.Conv
 }
 
 // hinted adds to a refusal what may have made the value: converters to JSON write the bytes of decimals unless they are
-// told otherwise, and without schema their scale is lost.
+// set up in another way, and without schema their scale is lost.
 func hinted(err error, v any) error {
 	text, ok := v.(string)
 	if !ok {
@@ -190,7 +190,7 @@ func (b *body) json(dst []byte, s *structure, t tree, where string) ([]byte, err
 		case c.null:
 			dst = append(dst, "null"...)
 		case c.inner == nil && c.plain.Micros != 0:
-			err = misfit(where, "no digits behind milliseconds in JSON, "+requestFormat+" = atom takes them",
+			err = misfit(where, "no digits after milliseconds in JSON, "+requestFormat+" = atom takes them",
 				c.plain.Text)
 		case c.inner == nil:
 			dst = c.plain.AppendJSON(dst)
@@ -236,7 +236,7 @@ const (
 
 // deleted tells whether a row is what such a source writes for a deleted entity. It says so in a column that the
 // service of the source declares for it, which has any name, or in one of its own; when the entity was deleted stands
-// beside it. So where the row has no column that is known to say so, its time does.
+// next to it. So where the row has no column that is known to say so, its time does.
 func (p *Plugin) deleted(of *structure, content tree) bool {
 	names := []string{edm.RecordMode, fieldChangeMode}
 	if mode := of.ChangeMode(); mode != nil {

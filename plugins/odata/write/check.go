@@ -98,9 +98,9 @@ func templateOf(filter string) iter.Seq[blank] {
 	}
 	return func(yield func(blank) bool) {
 		for rest := filter; ; {
-			before, behind, found := strings.Cut(rest, "{")
+			before, after, found := strings.Cut(rest, "{")
 			at := blank{before: before, named: found}
-			at.name, rest, _ = strings.Cut(behind, "}")
+			at.name, rest, _ = strings.Cut(after, "}")
 			if !yield(at) || !found {
 				return
 			}

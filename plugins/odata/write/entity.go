@@ -142,7 +142,7 @@ func (t *entitySet) difference(given, found jsontext.Value) string {
 	return ""
 }
 
-// ofEntry is after the names of what stands beside the properties of an Atom entry.
+// ofEntry is after the names of what stands next to the properties of an Atom entry.
 const ofEntry = " (of the Atom entry)"
 
 // propertiesOf are the properties of an entity in JSON or Atom; in the latter all values are texts. What is no entity

@@ -266,7 +266,7 @@ func (e *encoding) members(w *walk, updates bool, dst []byte) (_ []byte, ok bool
 		if c.keyed() && (w.kind == number && c.bounded && !w.timed() ||
 			w.kind == text && c.property.Type.Primitive == edm.String) {
 			from := w.from
-			if w.k == nil || w.member.node.Optional { // behind the tag or the branch
+			if w.k == nil || w.member.node.Optional { // after the tag or the branch
 				from++
 			}
 			e.p.body.places[c.key] = encode.Place{From: base + from, To: base + w.at}

@@ -101,7 +101,7 @@ type run struct {
 	// first is the request of the first row, which says what all have in common: its headers are those of all.
 	first   *request
 	updates bool
-	// identified: each row has a RequestID beside these.
+	// identified: each row has a RequestID in addition to these.
 	identified bool
 	rows       []runRow
 	// slots are the rows by the hash of their entity, as numbers counted from 1; 0: none.

@@ -139,7 +139,7 @@ func (b *sentBatch) settleParts(s *state, what string, response *wit.Response) (
 	stopped := d.Complete && len(d.Parts) < len(b.parts) && endsFailed(d)
 	if stopped && s.uncertain == "fail" {
 		said.Message += ": the service stopped at a part that failed (" + insertUncertain +
-			" = check looks whether those behind it were written)"
+			" = check looks whether those after it were written)"
 	}
 	at, allAlone, allWritten := 0, len(b.rows) > 1, true
 	verdicts, err := b.judge(func(a *target) (wit.Verdict, error) {

@@ -171,11 +171,11 @@ func declareEntities(t *setting.Table) {
 			setting.Allowed("any", "use", "none"), setting.Dependents(etagConflict), group, setting.Display("ETags")),
 		setting.Spec(etagConflict, wit.KindText, wit.Low, setting.Is("refuse"),
 			"What happens with "+etag+" = use where the entity was changed since its ETag was read: refuse refuses "+
-				"the record, retry reads the ETag anew.",
+				"the record, retry reads the ETag again.",
 			setting.Allowed("refuse", "retry"), group, setting.Display("ETag conflicts")),
 		setting.Spec(lossy, wit.KindText, wit.Low, setting.Is("refuse"), "refuse refuses records with values that a "+
 			"property has no room for; allow makes them fit: integers lose their upper bits, digits "+
-			"behind the scale are rounded.",
+			"after the scale are rounded.",
 			setting.Allowed("refuse", "allow"), group, setting.Display("Values that don't fit")),
 		setting.Spec(unknownFields, wit.KindText, wit.Low, setting.Is("refuse"), "What happens to a record with a "+
 			"field that the entity has no property for: refuse refuses the record, ignore leaves the field "+
@@ -228,7 +228,7 @@ func entries(v setting.Values) []entry {
 	return all
 }
 
-// manner is how records are written, as the settings say.
+// manner is how records are written, as the settings say: configuration, which stays as it was opened.
 type manner struct {
 	mode, property, first, update         string
 	uncertain, filter                     string

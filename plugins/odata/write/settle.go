@@ -180,7 +180,7 @@ func (s *state) settleOther(a *target, response *wit.Response) (wit.Verdict, err
 	return s.settleUpdate(a, response)
 }
 
-// say logs what the service tells beside its answer, as a warning where the service calls it one.
+// say logs what the service says in addition to its answer, as a warning where the service calls it one.
 func say(target string, response *wit.Response) {
 	if text := headerOf(response, "sap-message"); text != "" {
 		sdk.Log(severity(text), target+": "+fault.Excerpt([]byte(text)))
@@ -329,7 +329,7 @@ func (s *state) missing(response *wit.Response) bool {
 func uncertain(target, why string) *wit.Fault {
 	return &wit.Fault{Kind: wit.FaultConflict, Code: wit.Ptr("UNCERTAIN"), Message: "POST " + target + ": " + why +
 		", so the entity may have been created; it is not sent again (" + insertUncertain +
-		"): look whether it is there before the record is sent anew"}
+		"): look whether it is there before the record is sent again"}
 }
 
 // matching is what is known of whether a service takes If-Match: * for an entity set.

@@ -31,7 +31,7 @@ func (p *Plugin) read(d wit.Datum, data []byte) (t tree, ok bool, err error) {
 	case wit.Structured:
 		t.nodes = p.schemas[d.Schema]
 		if t.nodes == nil {
-			return t, false, &wit.Fault{Kind: wit.FaultInternal, Message: "a row names a schema that was never told"}
+			return t, false, &wit.Fault{Kind: wit.FaultInternal, Message: "a row's schema was never declared"}
 		}
 		t.value, _, err = datum.Read(t.nodes, 0, b)
 	case wit.Dynamic:

@@ -44,7 +44,7 @@ type operation any
 
 // rowOperation works on the view of one row: on several columns, or by what the row holds.
 type rowOperation interface {
-	// apply changes the view. What it writes goes behind e.scratch. The error is of the call, not of the row.
+	// apply changes the view. What it writes goes after e.scratch. The error is of the call, not of the row.
 	apply(e *Engine, v *view, stage int) (*failure, error)
 }
 

@@ -150,7 +150,7 @@ func (f *fastProgram) editedPart(number int, to *kernel.Part) {
 	}
 }
 
-// padded is a copy of bytes with room behind it.
+// padded is a copy of bytes with room after it.
 func padded(b []byte) unsafe.Pointer {
 	return unsafe.Pointer(unsafe.SliceData(append(make([]byte, 0, len(b)+kernel.Room), b...)))
 }

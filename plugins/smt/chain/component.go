@@ -24,7 +24,7 @@ const (
 type class struct {
 	name, doc string
 	specs     []wit.SettingSpec
-	// One of these makes it with settings. A sided one is two components: $Key and $Value stand behind the name, and
+	// One of these makes it with settings. A sided one is two components: $Key and $Value stand after the name, and
 	// "key" and "value" in the place of {side} in doc.
 	transform func(settings) (operation, *wit.Fault)
 	sided     func(side, settings) (operation, *wit.Fault)
@@ -89,7 +89,7 @@ var classes = []class{
 		doc: "Replace the record key with a new key formed from a subset of fields in the record value."},
 	{name: own + "Split", specs: splitSpecs, transform: newSplit,
 		doc: "Make a record of each item of an array field of the record's value. Key, topic, headers and time " +
-			"are those of the record; ValueToKey behind it gives each part a key of its own."},
+			"are those of the record; ValueToKey after it gives each part a key of its own."},
 	{name: own + "Unwrap", specs: unwrapSpecs, sided: newUnwrap,
 		doc: "Put the arrays of expanded feeds of the record's {side} in the place of the structures that " +
 			"OData's JSON has around them."},
@@ -139,7 +139,7 @@ var components = func() (list []component) {
 	return list
 }()
 
-// alias is the short name of a component: the part of the class behind its package.
+// alias is the short name of a component: the part of the class after its package.
 func (c *component) alias() string { return c.name[strings.LastIndexByte(c.name, '.')+1:] }
 
 // find returns a component by name or alias, nil if there is none.

@@ -188,7 +188,7 @@ func subtree(f field) []wit.Node {
 	return graft(nil, f.nodes, f.node)
 }
 
-// graft appends a node and what is below it, numbered anew, parents first.
+// graft appends a node and what is below it, numbered again, parents first.
 func graft(dst, nodes []wit.Node, node uint32) []wit.Node {
 	at := len(dst)
 	n := nodes[node]

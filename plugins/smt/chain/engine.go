@@ -313,7 +313,7 @@ func (o *result) topic(name string, topics []string) uint32 {
 	return uint32(at)
 }
 
-// settle moves what was written behind the call's values to where other results are written.
+// settle moves what was written after the call's values to where other results are written.
 func (o *result) settle() {
 	if o.here != nil {
 		o.data = append(o.data, o.here...)

@@ -238,7 +238,7 @@ func (m *entries) write(dst []byte) []byte {
 	return append(dst, run...)
 }
 
-// appendRun takes bytes that are to follow a run of bytes: it makes the run longer where they stand behind it in
+// appendRun takes bytes that are to follow a run of bytes: it makes the run longer where they stand after it in
 // memory, else it appends the run and begins another.
 func appendRun(dst, run, b []byte) ([]byte, []byte) {
 	if n := len(run) + len(b); len(run) > 0 && n <= cap(run) &&
@@ -294,7 +294,7 @@ func (e *Engine) applyEntries(s *stage, o fieldOperation, v *view) *failure {
 		return f
 	}
 	if !about.keeps {
-		c.class = "" // Kafka's transforms make a map anew, even of the same entries
+		c.class = "" // Kafka's transforms make a new map, even of the same entries
 	}
 	if m.key != nil {
 		from := len(e.scratch)

@@ -236,7 +236,7 @@ func (o *flatten) rise(e *Engine, c *column, x *flattening, stage int) *failure 
 type flatMap struct {
 	o     *flatten
 	stage int
-	// names are the names in the order in which they came first, one behind another; list is where they are and what
+	// names are the names in the order in which they came first, one after another; list is where they are and what
 	// they hold.
 	names []byte
 	list  []flatEntry

@@ -20,7 +20,7 @@ var headerFromSpecs = []wit.SettingSpec{
 	replaceNullSpec,
 }
 
-// headerFrom is HeaderFrom: fields of the key or value become headers, behind those that are there.
+// headerFrom is HeaderFrom: fields of the key or value become headers, after those that are there.
 type headerFrom struct {
 	target
 	fields, headers []string

@@ -22,7 +22,7 @@ type lane struct {
 	tail   []byte
 	// stamped is the end of the call's rows that get the same topic by their timestamps as one that came before them.
 	stamped int
-	// apart tells whether the values of the call have room behind them.
+	// apart tells whether the values of the call have room after them.
 	apart answer
 }
 
@@ -206,7 +206,7 @@ func (e *Engine) loop(r *route, first int, to uint32, rows []wit.Row, n int, dat
 	return n
 }
 
-// alone copies a row without as much behind its value as kernels read, so that it has that.
+// alone copies a row without as much after its value as kernels read, so that it has that.
 func (l *lane) alone(in *wit.Row, data []byte) ([]wit.Row, []byte) {
 	end := in.Value.Start + in.Value.Size
 	l.tail = append(append(l.tail[:0], data[in.Value.Start:end]...), make([]byte, kernel.Room)...)
@@ -317,7 +317,7 @@ func (e *Engine) values(p *fastProgram, skips []skip, first int, to uint32, rows
 	}
 }
 
-// endValues is endLoop, where results may have been written behind the call's values.
+// endValues is endLoop, where results may have been written after the call's values.
 func (e *Engine) endValues(appended bool, n int, data []byte) int {
 	if s := &e.lane.loop; appended {
 		if s.N > n {
@@ -336,7 +336,7 @@ func skipped(members []skip, at int, in []byte) (int, error) {
 	return datum.Skip(members[at].nodes, members[at].node, in)
 }
 
-// mayAppend tells whether results may be written behind the call's own values: those are apart.
+// mayAppend tells whether results may be written after the call's own values: those are apart.
 func (l *lane) mayAppend(c *call) bool {
 	if l.apart == unknown {
 		l.apart = no

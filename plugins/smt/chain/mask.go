@@ -98,7 +98,7 @@ func (o *mask) schemaless(m *entries, s step, _ *wit.Row) *failure {
 					return append(dst, o.choice[in[0]]...), o.wrong[in[0]]
 				}})
 			} else if x.valueAt >= 0 {
-				made.valueAt, made.choice = x.valueAt, o.behind(x.choice)
+				made.valueAt, made.choice = x.valueAt, o.over(x.choice)
 				if m.lesson != nil {
 					m.lesson.choices = append(m.lesson.choices, choice{made.valueAt, made.choice})
 				}
@@ -122,8 +122,8 @@ func (o *mask) choose(stage int) {
 	}
 }
 
-// behind is what becomes of the input's values that another mask has been on, nil: none.
-func (o *mask) behind(before [][]byte) [][]byte {
+// over is what becomes of the input's values that another mask has been on, nil: none.
+func (o *mask) over(before [][]byte) [][]byte {
 	if before == nil {
 		return o.choice
 	}

@@ -108,7 +108,7 @@ func (s step) changes() bool {
 	return !appends
 }
 
-// unfit is the failure of a program in which steps cannot be one, so that rows go the plain way. No row is told of it.
+// unfit is the failure of a program in which steps cannot be one, so that rows go the plain way. No row fails by it.
 var unfit = &failure{0, dataException, "these stages have no program in common"}
 
 // newProgram compiles steps for a schema.
@@ -203,7 +203,7 @@ func (l *structDraft) reads(members int) (read int) {
 	return read
 }
 
-// readLess leaves members unread that are copied together with all behind them.
+// readLess leaves members unread that are copied together with all after them.
 func (p *program) readLess(read int) {
 	if read < p.read {
 		p.read = read

@@ -23,7 +23,7 @@ func compile(setting, text string) (pattern.Pattern, *wit.Fault) {
 	return p, nil
 }
 
-// unmatched is the error of a match that did not come to an end: whether the topic matches cannot be told, and each
+// unmatched is the error of a match that did not come to an end: whether the topic matches is not known, and each
 // answer could send a record elsewhere than it belongs.
 type unmatched struct {
 	topic string

@@ -19,7 +19,7 @@ type shape struct {
 	same bool
 }
 
-// words are those of a text, low byte first, each with the mask of what counts of it behind it.
+// words are those of a text, low byte first, each with the mask of what counts of it after it.
 func words(text []byte) (list []uint64) {
 	for at := 0; at < len(text); at += 8 {
 		var w, mask uint64

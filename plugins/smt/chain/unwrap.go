@@ -243,7 +243,7 @@ func (o *unwrap) feed(nodes []wit.Node, node uint32, v any, name string, stage i
 		}
 	}
 	if ok && goesOn {
-		return nil, 0, false, &failure{stage, dataException, "The feed in " + name + " goes on behind " + feedNext +
+		return nil, 0, false, &failure{stage, dataException, "The feed in " + name + " goes on after " + feedNext +
 			": only its first entities are here"}
 	}
 	return list, below, ok, nil

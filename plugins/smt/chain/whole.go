@@ -58,7 +58,7 @@ func newExtract(at side, s settings) (operation, *wit.Fault) {
 	return o, err
 }
 
-// noPath is the failure of V2's path that has no step, which is told of every value but a null without schema.
+// noPath is the failure of V2's path that has no step, which every value has but a null without schema.
 func noPath(stage int) *failure {
 	return &failure{stage, illegalArgument, "fromIndex(0) > toIndex(-1)"}
 }
@@ -72,8 +72,8 @@ func parsePath(setting, text string) (path []string, _ *wit.Fault) {
 	}
 	for strings.HasPrefix(rest, "`") || strings.Contains(rest, ".") {
 		if !strings.HasPrefix(rest, "`") {
-			name, behind, _ := strings.Cut(rest, ".")
-			path, rest = append(path, name), behind
+			name, after, _ := strings.Cut(rest, ".")
+			path, rest = append(path, name), after
 			continue
 		}
 		name, size := quotedName(rest)

@@ -59,7 +59,7 @@ func finish(s *Rows, in unsafe.Pointer, at int) {
 }
 
 // emit writes a row's parts from at on, and the row. What the row gets begins at s.At: its key and its headers, where
-// parts make them, and behind them its value, which begins before at where the parts are appended to it. There is room
+// parts make them, and after them its value, which begins before at where the parts are appended to it. There is room
 // for them. It returns Full, or why the row is not done.
 func emit(s *Rows, in unsafe.Pointer, at int) (why int) {
 	dst := s.Dst
@@ -541,7 +541,7 @@ func goApart(s *Rows) int {
 	return Full
 }
 
-// appended finds where what is appended to a value goes: behind it, which ends at end.
+// appended finds where what is appended to a value goes: after it, which ends at end.
 func appended(s *Rows, in unsafe.Pointer, end int) (why int) {
 	if Load(in, 0)>>32 != s.Topic || Load(in, value)&formAndSchema != s.Value || s.Made >= s.Most {
 		return Done
@@ -600,7 +600,7 @@ func entries(s *Rows, in unsafe.Pointer, end int) (why int) {
 		}
 		i += key.Size
 		key = (*Key)(unsafe.Add(unsafe.Pointer(key), 48))
-		// what is passed over here may run past the end: that is told by the next key, or behind the last
+		// what is passed over here may run past the end: the next key shows that, or the end after the last
 		n := common(data, i)
 		if n == bad {
 			s.Member = m

@@ -10,7 +10,7 @@ package kernel
 func Pass(s *Rows) int
 
 // Values does rows whose values are structures of one schema, or maps of the same names, and says why it stopped. Where
-// the program appends, it writes behind the values, which are apart.
+// the program appends, it writes after the values, which are apart.
 //
 //go:noescape
 func Values(s *Rows) int
@@ -22,13 +22,13 @@ func Values(s *Rows) int
 func Members(s *Rows) int
 
 // Entries notes in s.Ends where the s.Count keys and values of a map begin, in turns, from s.Member on, which is at
-// s.Place, and where the last ends: Full when it has come to that, else why it stopped. Nothing ends behind s.Limit.
+// s.Place, and where the last ends: Full when it has come to that, else why it stopped. Nothing ends after s.Limit.
 //
 //go:noescape
 func Entries(s *Rows) int
 
-// Apart tells, by Full, whether the data of the rows lie one behind the other, with Room behind each value, so that
-// what a program appends to a value can be written behind it.
+// Apart tells, by Full, whether the data of the rows lie one after the other, with Room after each value, so that
+// what a program appends to a value can be written after it.
 //
 //go:noescape
 func Apart(s *Rows) int

@@ -9,7 +9,7 @@ type Rows struct {
 	// N is the row at work, of Count; First is the number of the first of them in the call. Made is how many rows the
 	// result has, of at most Most.
 	N, Count, First, Made, Most int
-	// Data are the call's bytes. A value that ends behind Limit, which is Room before their end, is left alone.
+	// Data are the call's bytes. A value that ends after Limit, which is Room before their end, is left alone.
 	Data  unsafe.Pointer
 	Limit int
 	// Dst is where results are written: At says how far it is, Size how much there is. From Full on no row is begun.
@@ -75,9 +75,9 @@ const (
 	Eight
 	// Other is a member that the caller passes over.
 	Other
-	// Last stands behind the codes of all members.
+	// Last stands after the codes of all members.
 	Last
-	// Rest stands there instead where the members behind it stay together: they are not read. From bit 8 on it has the
+	// Rest stands there instead where the members after it stay together: they are not read. From bit 8 on it has the
 	// number in Ends that gets the end of the value.
 	Rest
 	Optional = 8
@@ -87,7 +87,7 @@ const (
 )
 
 // Key is the key of an entry, tag included. Its first words stand here with masks; more may follow in Rest, each word
-// with its mask behind it.
+// with its mask after it.
 type Key struct {
 	Size                         int
 	First, Mask, Second, Masking uint64
@@ -95,7 +95,7 @@ type Key struct {
 }
 
 // Choice is which tags the value of an entry may have: a bit each. Place is the entry's in Ends, in bytes, and Behind
-// how far behind that the value is.
+// how far after that the value is.
 type Choice struct {
 	Place, Behind int
 	Allowed       uint64
@@ -107,7 +107,7 @@ type Part struct {
 	// First and Last are places in Ends, in bytes: where what is copied begins and ends, or the byte that chooses is.
 	// First of an attribute is the place in the row.
 	First, Last int
-	// Behind is how far behind First it is: a value is as far behind its entry as the key is long.
+	// Behind is how far after First it is: a value is as far after its entry as the key is long.
 	Behind int
 	// Bytes and Size: a constant, or what replaces a null; of a part that chooses, pieces by what the byte says; of an
 	// edited one the piece. Size of an attribute is not 0 where the row has to have it.
@@ -194,7 +194,7 @@ const (
 // Places of attributes in a row.
 const Partition, Offset, Timestamp = 8, 16, 24
 
-// Piece is bytes that a part chooses, or that the caller made. They have Room behind them.
+// Piece is bytes that a part chooses, or that the caller made. They have Room after them.
 type Piece struct {
 	Bytes unsafe.Pointer
 	Size  int

@@ -2,16 +2,16 @@
 // one sequence of names, done to one row after another. In a guest they are Wasm assembly, which plugins/assembler
 // makes of kernel.go; other machines, and the tests, run the Go.
 //
-// Nothing here checks the bounds of memory, since every caller has left [Room] behind what is read and written. Values
+// Nothing here checks the bounds of memory, since every caller has left [Room] after what is read and written. Values
 // are checked: what is not as the program expects is left to the caller.
 package kernel
 
 import "unsafe"
 
-// Room is how many bytes may be read behind a value, and written behind a result.
+// Room is how many bytes may be read after a value, and written after a result.
 const Room = 64
 
-// Slack is how many bytes may be written behind what is copied by words.
+// Slack is how many bytes may be written after what is copied by words.
 const Slack = 15
 
 // rowBytes is the size of a wit.Row.

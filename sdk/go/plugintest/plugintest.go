@@ -3,7 +3,7 @@
 //
 //	func TestMask(t *testing.T) { plugintest.Transform(t, transform.Records(maskText{}), "testdata/*.txt") }
 //
-// Run with -update the tests write the second half anew.
+// Run with -update the tests write the second half again.
 //
 // A file begins with what is configured: one `[class]` line for each stage (a source or sink has one), its settings
 // below it as `name=value`, then an empty line. What follows depends on the world: [Transform], [Source].
@@ -27,7 +27,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-var update = flag.Bool("update", false, "write the expected halves of golden files anew")
+var update = flag.Bool("update", false, "write the expected halves of golden files again")
 
 const dashes = "-----\n"
 

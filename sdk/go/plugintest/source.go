@@ -106,7 +106,7 @@ type reading struct {
 	asked   int
 	// read is how many rows have come.
 	read int
-	// waitMs is what the page wants waited for before what comes behind it.
+	// waitMs is what the page wants waited for before what comes after it.
 	waitMs uint32
 	piece  int
 	b      *batch
@@ -274,7 +274,7 @@ func (r *reading) decode(page uint32, tag string, status uint16, body []byte, of
 			}
 			inside := depth + 1
 			if last && tag != "" {
-				inside = depth // it comes behind this answer, not within it
+				inside = depth // it comes after this answer, not within it
 			}
 			if _, err := r.decode(page, q.Tag, a.Status, a.Body, offset, inside); err != nil {
 				return false, err

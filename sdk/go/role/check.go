@@ -115,7 +115,7 @@ func one(s *wit.SettingSpec, name string) []Finding {
 	switch {
 	case strings.Contains(name, "{") && (!anyName || !strings.HasSuffix(s.Name, "{name}")):
 		return wrong(true, "has the role "+name+": expected no placeholder, but for "+anyHeader+" and "+anyQuery+
-			" behind a name that ends with {name}")
+			" after a name that ends with {name}")
 	case strings.Contains(s.Name, "{") && !anyName && !r.Many:
 		return wrong(true, "stands for many settings and has the role "+name+", which is for one")
 	case !known:
@@ -151,7 +151,7 @@ func (r Role) otherwise() string {
 }
 
 // nearest names the role that was meant, as it seems: one that differs by what stands in front of the last dot, or
-// behind it.
+// after it.
 func nearest(name string) string {
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	at := slices.IndexFunc(All, func(r Role) bool { return strings.HasSuffix(r.Name, "."+last) })

@@ -73,10 +73,10 @@ const (
 	OAuthScope = "http.oauth.scope"
 	// OAuthClientAuth: where client id and secret go: header or body.
 	OAuthClientAuth = "http.oauth.client-auth"
-	// Header: the header behind the last dot, on every request. http.header.{name} on a setting whose name ends with
+	// Header: the header after the last dot, on every request. http.header.{name} on a setting whose name ends with
 	// {name} is any header. http.header.sap-client and http.header.sap-language are no secrets, all others log on.
 	Header = "http.header."
-	// Query: a secret in the query of every request, as the parameter whose name stands behind http.query.
+	// Query: a secret in the query of every request, as the parameter whose name stands after http.query.
 	Query = "http.query."
 	// LoginTarget: where the host logs on by an exchange of its own.
 	LoginTarget = "http.login.target"

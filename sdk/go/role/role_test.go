@@ -130,7 +130,7 @@ func TestCheck(t *testing.T) {
 			"http.header.x")}, true, "setting b: expected one role, found http.password, http.header.x"},
 		"any role": {[]wit.SettingSpec{address, setting("b.{name}", wit.KindText, "",
 			"http.{name}")}, true, "setting b.{name}: has the role http.{name}: expected no placeholder, but for " +
-			"http.header.{name} and http.query.{name} behind a name that ends with {name}"},
+			"http.header.{name} and http.query.{name} after a name that ends with {name}"},
 		"any setting": {[]wit.SettingSpec{address, setting("b.{name}", wit.KindText, "", "http.user")},
 			true, "setting b.{name}: stands for many settings and has the role http.user, which is for one"},
 		"a password that is shown": {[]wit.SettingSpec{setting("a", wit.KindPassword, "", "http.address")}, true,

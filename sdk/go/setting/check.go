@@ -160,7 +160,7 @@ func compare(value string, bound int64) int {
 }
 
 // Spelling is the allowed value that the given one stands for; any value stands for itself where there is no list. Case
-// does not count, except in what key stores and TLS are told.
+// does not count, except in what is for key stores and TLS.
 func Spelling(spec *wit.SettingSpec, value string) (string, bool) {
 	for _, r := range spec.Rules {
 		if r.Allowed == nil {

@@ -48,7 +48,7 @@ func grouped(name string) bool {
 	return ok && placeholder != anyName && !IsTemplate(name[len(before)+len(placeholder):])
 }
 
-// groups are the beginnings of the templates for groups, up to and with the separator behind the number: `shop#{n}.`.
+// groups are the beginnings of the templates for groups, up to and with the separator after the number: `shop#{n}.`.
 func (t *Table) groups() (groups []string) {
 	for i := range t.specs {
 		name := t.specs[i].Name

@@ -38,26 +38,26 @@ type index struct {
 type template struct {
 	name string
 	spec int
-	// before and behind are what stands before its first placeholder and behind its last one.
-	before, behind string
+	// before and after are what stands before its first placeholder and after its last one.
+	before, after string
 }
 
 // newTemplate makes the template of a declaration.
 func newTemplate(name string, spec int) template {
 	before, placeholder, _ := cutPlaceholder(name)
-	behind := name[len(before)+len(placeholder):]
+	after := name[len(before)+len(placeholder):]
 	for {
-		more, placeholder, found := cutPlaceholder(behind)
+		more, placeholder, found := cutPlaceholder(after)
 		if !found {
-			return template{name, spec, before, behind}
+			return template{name, spec, before, after}
 		}
-		behind = behind[len(more)+len(placeholder):]
+		after = after[len(more)+len(placeholder):]
 	}
 }
 
 // matches tells whether it stands for a name.
 func (t *template) matches(name string) bool {
-	return strings.HasSuffix(name, t.behind) && strings.HasPrefix(name, t.before) && matches(t.name, name)
+	return strings.HasSuffix(name, t.after) && strings.HasPrefix(name, t.before) && matches(t.name, name)
 }
 
 // Of makes a table of declarations.
@@ -208,7 +208,7 @@ func (t *Table) Prefix(name string) string {
 	return ""
 }
 
-// NumberIn is the number of the first of the names that has one right behind its prefix, "" if there is none.
+// NumberIn is the number of the first of the names that has one right after its prefix, "" if there is none.
 func (t *Table) NumberIn(names []string) string {
 	for _, name := range names {
 		if p := t.Prefix(name); p != "" {

@@ -15,7 +15,7 @@ func IsTemplate(name string) bool {
 	return ok
 }
 
-// cutPlaceholder cuts a template before its first placeholder and behind it. Of braces that are no placeholder nothing
+// cutPlaceholder cuts a template before its first placeholder and after it. Of braces that are no placeholder nothing
 // is made.
 func cutPlaceholder(template string) (before, placeholder string, ok bool) {
 	for i := 0; i < len(template); i++ {

@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Values are settings as the user wrote them, with a table's defaults behind them. They were checked before: what is of
+// Values are settings as the user wrote them, with a table's defaults after them. They were checked before: what is of
 // another kind than it is read as is zero.
 type Values struct {
 	table *Table

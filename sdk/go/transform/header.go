@@ -80,7 +80,7 @@ func (r *Record) Header(name string) (value any, ok bool) {
 	return nil, false
 }
 
-// SetHeader puts a header behind the others, in place of all of that name. nodes is its schema, such as
+// SetHeader puts a header after the others, in place of all of that name. nodes is its schema, such as
 // []wit.Node{{Kind: wit.Text}}; nil: it has none. A value that does not fit the schema is an error.
 func (r *Record) SetHeader(name string, nodes []wit.Node, value any) (err error) {
 	one := header{datum.Header{Name: name, Form: wit.Structured}, nodes}

@@ -13,7 +13,7 @@ import (
 
 // Record is one record in the hands of a [Func], until the Func returns. Topic, Partition (-1: the partitioner
 // decides) and Timestamp (milliseconds since 1970, -1: none) may be changed; Offset is Kafka's, -1 in sources. Sinks
-// are told the Timestamp of the record as it was read. Headers that are not touched pass as they are.
+// get the Timestamp of the record as it was read. Headers that are not touched pass as they are.
 type Record struct {
 	Topic      string
 	Partition  int32
@@ -60,7 +60,7 @@ type Data struct {
 	left   int64
 	// touched are the fields that were read, set or added.
 	touched []touched
-	// names are those of fields that were added, which have the numbers behind the own fields of the bytes; unextended
+	// names are those of fields that were added, which have the numbers after the own fields of the bytes; unextended
 	// is the schema before, extended that with them.
 	names      []string
 	own        int
@@ -299,7 +299,7 @@ func (d *Data) SetText(name, text string) error {
 	return d.set(name, touched{set: true, isText: true, text: text})
 }
 
-// AddField puts a field behind those of a structure, or an entry into a schemaless map. nodes is the field's schema,
+// AddField puts a field after those of a structure, or an entry into a schemaless map. nodes is the field's schema,
 // its first node the field's own, such as []wit.Node{{Kind: wit.Text, Optional: true}}; a map needs none. It returns an
 // error where a field of that name is there, and where there is no structure: nothing, a null, another value. A value
 // that does not fit the schema fails the record when the Func returns.
@@ -382,7 +382,7 @@ func sameNode(a, b wit.Node) bool {
 	return plain(&a) && plain(&b) && a.Kind == b.Kind && a.Optional == b.Optional || reflect.DeepEqual(a, b)
 }
 
-// withField is a schema of a structure with a field behind its others.
+// withField is a schema of a structure with a field after its others.
 func withField(nodes []wit.Node, name string, field []wit.Node) []wit.Node {
 	base := uint32(len(nodes))
 	out := slices.Concat(nodes, field)

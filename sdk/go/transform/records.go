@@ -287,7 +287,7 @@ func (p *records) write(out *wit.Applied, origin uint32, row *wit.Row, topics []
 
 func unchanged(d *Data) wit.Datum { return wit.Datum{Form: wit.Unchanged, Schema: d.schema} }
 
-// put writes what was changed behind the data of the rows before.
+// put writes what was changed after the data of the rows before.
 func (p *records) put(out *wit.Applied, at *wit.Datum, d *Data) (err error) {
 	if d.form == wit.Structured && d.schema == 0 {
 		if d.extended != nil && d.extended.id != 0 {
@@ -304,7 +304,7 @@ func (p *records) put(out *wit.Applied, at *wit.Datum, d *Data) (err error) {
 	return err
 }
 
-// putHeaders writes headers behind the data of the rows before.
+// putHeaders writes headers after the data of the rows before.
 func (p *records) putHeaders(out *wit.Applied, at *wit.Datum, all []header) (err error) {
 	list := make([]datum.Header, len(all))
 	for i := range all {

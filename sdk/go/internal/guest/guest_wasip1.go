@@ -12,7 +12,7 @@ import (
 var (
 	// arguments is what the host allocates from; results is where results lie until the next call.
 	arguments, results = arena{least: leastArguments}, arena{least: leastResults}
-	// kept roots what a result points to beside the arena.
+	// kept roots what a result points to outside the arena.
 	kept [2]any
 )
 
