@@ -17,8 +17,8 @@ type arena struct {
 // leastArguments is room for a piece of a page, 64 KiB, with what else its call takes.
 const leastArguments = 72 << 10
 
-// chunkAhead is how much a chunk has, in bytes, for what is not asked for yet: of what one large row takes, as much once
-// more would not fit into the memory of a guest.
+// chunkAhead is how much a chunk has, in bytes, for what is not asked for yet: of what one large row takes, as much
+// once more would not fit into the memory of a guest.
 const chunkAhead = 4 << 20
 
 // alloc returns size bytes at a multiple of 8, at least one.
