@@ -1,6 +1,7 @@
 package uri
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 )
@@ -27,10 +28,8 @@ func (e *ForeignError) Error() string {
 		"; if the service calls itself so, name that host in the setting sap.odata.link.hosts"
 }
 
-// LinkError is a link that can't be followed.
-type LinkError struct{ Link, Text string }
-
-func (e *LinkError) Error() string { return "the service's link " + quote(e.Link) + ": " + e.Text }
+// wrong is the error of a link, an address or a literal that can't be read.
+func wrong(what, text, why string) error { return errors.New(what + " " + quote(text) + ": " + why) }
 
 func quote(s string) string {
 	const most = 300
@@ -63,8 +62,8 @@ func defaultPort(scheme string) int {
 }
 
 // Resolve turns a link of an answer into path and query on the origin, as they stand in the link. base is the xml:base
-// in force, "" for none; request is path and query (or the URL) that was asked for. The errors are *[ForeignError] and
-// *[LinkError].
+// in force, "" for none; request is path and query (or the URL) that was asked for. The error of a link to another
+// origin is a *[ForeignError].
 func (o Origin) Resolve(link, base, request string) (string, error) {
 	target := request
 	for _, reference := range [...]string{base, link} {
@@ -74,12 +73,12 @@ func (o Origin) Resolve(link, base, request string) (string, error) {
 		target = join(target, reference)
 	}
 	if link == "" {
-		return "", &LinkError{link, "it is empty"}
+		return "", wrong("the service's link", link, "it is empty")
 	}
 	scheme, authority, rest := cut(target)
 	if authority == "" {
 		if scheme != "" {
-			return "", &LinkError{link, "expected http or https, found " + scheme}
+			return "", wrong("the service's link", link, "expected http or https, found "+scheme)
 		}
 		return sendable(rest), nil
 	}
@@ -87,11 +86,11 @@ func (o Origin) Resolve(link, base, request string) (string, error) {
 		scheme = o.Scheme
 	}
 	if scheme != "http" && scheme != "https" {
-		return "", &LinkError{link, "expected http or https, found " + scheme}
+		return "", wrong("the service's link", link, "expected http or https, found "+scheme)
 	}
 	host, port, ok := hostPort(authority, scheme)
 	if !ok {
-		return "", &LinkError{link, "expected a host and a port, found " + quote(authority)}
+		return "", wrong("the service's link", link, "expected a host and a port, found "+quote(authority))
 	}
 	if (o.Host != "" || len(o.Aliases) > 0) && !o.is(scheme, host, port) && !o.alias(host, port, authority) {
 		return "", &ForeignError{link, scheme + "://" + authority, o}

@@ -72,11 +72,6 @@ func suffixed(dst []byte, text string, suffix byte) []byte {
 	return append(dst, suffix)
 }
 
-// LiteralError is a literal that can't be read.
-type LiteralError struct{ Literal, Text string }
-
-func (e *LiteralError) Error() string { return "literal " + quote(e.Literal) + ": " + e.Text }
-
 // ParseLiteral reads a literal. Whole numbers are Int32 or, where they don't fit, Int64; numbers with a fraction and no
 // suffix are Double.
 func ParseLiteral(s string) (Literal, error) {
@@ -89,7 +84,7 @@ func ParseLiteral(s string) (Literal, error) {
 	case "NaN", "INF", "-INF":
 		return Literal{edm.Double, s}, nil
 	case "":
-		return Literal{}, &LiteralError{s, "it is empty"}
+		return Literal{}, wrong("literal", s, "it is empty")
 	}
 	return parseNumber(s)
 }
@@ -97,7 +92,7 @@ func ParseLiteral(s string) (Literal, error) {
 func parseQuoted(s string, at int) (Literal, error) {
 	text, rest, ok := unquote(s[at:])
 	if !ok || rest != "" {
-		return Literal{}, &LiteralError{s, "expected a closing quote at its end"}
+		return Literal{}, wrong("literal", s, "expected a closing quote at its end")
 	}
 	switch prefix := strings.ToLower(s[:at]); prefix {
 	case "":
@@ -113,11 +108,11 @@ func parseQuoted(s string, at int) (Literal, error) {
 	case "x", "binary":
 		raw, ok := unhex(text)
 		if !ok {
-			return Literal{}, &LiteralError{s, "expected pairs of hexadecimal digits"}
+			return Literal{}, wrong("literal", s, "expected pairs of hexadecimal digits")
 		}
 		return Literal{edm.Binary, base64.StdEncoding.EncodeToString(raw)}, nil
 	}
-	return Literal{}, &LiteralError{s, "unknown prefix " + s[:at]}
+	return Literal{}, wrong("literal", s, "unknown prefix "+s[:at])
 }
 
 func parseNumber(s string) (Literal, error) {
@@ -154,7 +149,7 @@ func parseNumber(s string) (Literal, error) {
 		}
 	}
 	if err != nil {
-		return Literal{}, &LiteralError{s, "expected a literal of OData v2"}
+		return Literal{}, wrong("literal", s, "expected a literal of OData v2")
 	}
 	return Literal{typ, body}, nil
 }

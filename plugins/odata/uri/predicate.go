@@ -63,11 +63,6 @@ func Unescape(s string) string {
 	return string(out)
 }
 
-// PredicateError is an address whose key predicate can't be read.
-type PredicateError struct{ Address, Text string }
-
-func (e *PredicateError) Error() string { return "address " + quote(e.Address) + ": " + e.Text }
-
 // ParsePredicate reads the key predicate of the last segment of an entity's address, `…/Set(A='x',B=2)`, and the set's
 // name.
 func ParsePredicate(address string) (set string, keys []Key, err error) {
@@ -78,7 +73,7 @@ func ParsePredicate(address string) (set string, keys []Key, err error) {
 	path = Unescape(path)
 	open := predicateStart(path)
 	if open < 0 {
-		return "", nil, &PredicateError{address, "expected a key in parentheses at its end"}
+		return "", nil, wrong("address", address, "expected a key in parentheses at its end")
 	}
 	set = path[strings.LastIndexByte(path[:open], '/')+1 : open]
 	for rest := path[open+1 : len(path)-1]; rest != ""; {
@@ -90,12 +85,12 @@ func ParsePredicate(address string) (set string, keys []Key, err error) {
 		}
 		key.Literal, err = ParseLiteral(strings.TrimSpace(item))
 		if err != nil {
-			return "", nil, &PredicateError{address, err.Error()}
+			return "", nil, wrong("address", address, err.Error())
 		}
 		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
-		return "", nil, &PredicateError{address, "expected a key in parentheses at its end"}
+		return "", nil, wrong("address", address, "expected a key in parentheses at its end")
 	}
 	return set, keys, nil
 }
