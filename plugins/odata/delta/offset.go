@@ -125,12 +125,12 @@ func read(offset []wit.Field) (phase, error) {
 		return nil, nil
 	}
 	var p phase
-	switch name, rests := text(offset, "phase"), flag(offset, "rest"); {
-	case name == "" && strings.Contains(strings.ToLower(text(offset, "url")), "deltatoken"):
+	switch name, rests := load.Text(offset, "phase"), load.Flag(offset, "rest"); {
+	case name == "" && strings.Contains(strings.ToLower(load.Text(offset, "url")), "deltatoken"):
 		p = &resting{} // of another connector, taken over
 	case name == "changes" && rests:
 		p = &resting{}
-	case name == "load" && flag(offset, "plain"), name == "changes" && flag(offset, "counted"):
+	case name == "load" && load.Flag(offset, "plain"), name == "changes" && load.Flag(offset, "counted"):
 		p = &plainLoad{}
 	case name == "changes":
 		p = &changing{}
@@ -165,25 +165,13 @@ func (p *rescanning) read(offset []wit.Field) error {
 	if p.came != "" {
 		prefix = walkField
 	}
-	p.onDemand = p.onDemand || text(offset, "kept") != "" // as versions before have it
+	p.onDemand = p.onDemand || load.Text(offset, "kept") != "" // as versions before have it
 	p.walk = without(prefix, offset)
 	at, err := load.Read(p.walk)
 	if at == nil && err == nil {
 		err = &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: expected a field " + prefix + "url, found none"}
 	}
 	return err
-}
-
-func text(fields []wit.Field, name string) string {
-	if v, ok := wit.Lookup(fields, name); ok && v.Text != nil {
-		return *v.Text
-	}
-	return ""
-}
-
-func flag(fields []wit.Field, name string) bool {
-	v, ok := wit.Lookup(fields, name)
-	return ok && v.Boolean != nil && *v.Boolean
 }
 
 // Check reports whether an offset can be gone on from.

@@ -133,7 +133,7 @@ func (e *Entry) OnlyNotified() bool {
 	return e.Subscribing.On && e.Tracking.On && e.Period < 0 && e.Cron == ""
 }
 
-// Stores reports whether the service is to keep what it tells.
+// Stores reports whether the service is to keep its notifications.
 func (e *Entry) Stores() bool { return e.Named() && e.Subscribing.Catchup == catchupStore }
 
 // examineSubscriptions checks what settings of subscriptions say together.

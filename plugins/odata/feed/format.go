@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/load"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -20,10 +21,7 @@ const (
 )
 
 // Unformatted reports whether an offset says that the service refuses $format.
-func Unformatted(offset []wit.Field) bool {
-	v, ok := wit.Lookup(offset, formatField)
-	return ok && v.Boolean != nil && *v.Boolean
-}
+func Unformatted(offset []wit.Field) bool { return load.Flag(offset, formatField) }
 
 // UseFormat has the feed's requests hold $format, or not.
 func (f *Feed) UseFormat(refused bool) {

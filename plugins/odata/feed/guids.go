@@ -6,6 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/load"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -28,12 +29,7 @@ const (
 const GuidTag = " " + GuidField + "="
 
 // GuidCase is the field of an offset, "" where there is none.
-func GuidCase(offset []wit.Field) string {
-	if v, ok := wit.Lookup(offset, GuidField); ok && v.Text != nil {
-		return *v.Text
-	}
-	return ""
-}
+func GuidCase(offset []wit.Field) string { return load.Text(offset, GuidField) }
 
 // caseOf reads a field; 0: it says nothing.
 func caseOf(field string) byte {

@@ -64,3 +64,17 @@ func (i *Item) read(v wit.Scalar) bool {
 	}
 	return true
 }
+
+// Text is a field of an offset that is a text, "" where there is none.
+func Text(offset []wit.Field, name string) string {
+	if v, ok := wit.Lookup(offset, name); ok && v.Text != nil {
+		return *v.Text
+	}
+	return ""
+}
+
+// Flag reports whether a field of an offset is true.
+func Flag(offset []wit.Field, name string) bool {
+	v, ok := wit.Lookup(offset, name)
+	return ok && v.Boolean != nil && *v.Boolean
+}

@@ -132,8 +132,8 @@ func holds(texts, keys []string) bool {
 // 7 is in 2026-11-7 too.
 const enoughToTell = 4
 
-// parts reports whether a text that is beside a field, or the character of it that is next to the field, parts that
-// from others.
+// parts reports whether what stands next to a field separates it from others: there is none, or the character that is
+// nearest to the field is no part of a word.
 func parts(text string, next rune) bool {
 	return text == "" || strings.ContainsRune(" ,;:='\"|(){}[]", next)
 }

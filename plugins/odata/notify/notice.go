@@ -267,7 +267,7 @@ func jsonEntry(v jsontext.Value, depth int) notificationEntry {
 	return n
 }
 
-// notification reports whether it tells of an entity, rather than being one.
+// notification reports whether it names an entity, rather than being one.
 func (n *notificationEntry) notification() bool {
 	if i := strings.LastIndexByte(n.term, '.'); n.term[i+1:] == "Notification" {
 		return true
