@@ -1,9 +1,11 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -48,54 +50,42 @@ type authentication struct {
 }
 
 // authenticationOf reads it from a configuration whose headers are in lower case.
-func authenticationOf(c *Config) (authentication, error) {
-	a, err := authenticationBy(c)
-	a.identity = queryIdentity(a.identity, c.SecretQuery)
-	return a, err
-}
-
-func authenticationBy(c *Config) (authentication, error) {
+func authenticationOf(c *Config) (a authentication, err error) {
 	switch c.Auth {
 	case "", AuthBasic:
-		if c.User == "" {
-			return authentication{}, nil
+		if c.User != "" {
+			a.fixed = "Basic " + base64.StdEncoding.EncodeToString([]byte(c.User+":"+c.Password))
+			a.identity = Identity{c.User, c.Password}
 		}
-		return authentication{fixed: "Basic " + base64.StdEncoding.EncodeToString([]byte(c.User+":"+c.Password)),
-			identity: Identity{c.User, c.Password}}, nil
 	case AuthOAuth2:
 		if c.Authorizer == nil {
-			return authentication{}, faultf(wit.FaultConfig,
-				"authentication by oauth2: expected a service that hands out tokens")
+			return a, faultf(wit.FaultConfig, "authentication by oauth2: expected a service that hands out tokens")
 		}
-		return authentication{tokens: c.Authorizer, identity: c.Identity}, nil
+		a.tokens, a.identity = c.Authorizer, c.Identity
 	case authLogin:
 		name, _, _ := c.Login.header()
-		return authentication{tokens: c.Authorizer, identity: c.Identity, header: http.CanonicalHeaderKey(name)}, nil
+		a = authentication{tokens: c.Authorizer, identity: c.Identity, header: http.CanonicalHeaderKey(name)}
 	case AuthHeader:
-		return authentication{identity: headerIdentity(c.Headers)}, nil
+		a.identity = headerIdentity(c.Headers)
 	case AuthCertificate:
-		return authentication{identity: c.Identity}, nil
+		a.identity = c.Identity
 	case AuthNone:
-		return authentication{}, nil
+	default:
+		return a, faultf(wit.FaultConfig,
+			"authentication: expected basic, oauth2, header, certificate, login or none, found %q", c.Auth)
 	}
-	return authentication{}, faultf(wit.FaultConfig,
-		"authentication: expected basic, oauth2, header, certificate, login or none, found %q", c.Auth)
+	a.identity = queryIdentity(a.identity, c.SecretQuery)
+	return a, nil
 }
 
 // notSecret are headers that say nothing about who logs on.
 var notSecret = []string{"sap-client", "sap-language"}
 
-func headerIdentity(headers map[string]string) Identity {
-	var names []string
-	for name := range headers {
+func headerIdentity(headers map[string]string) (id Identity) {
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		if !slices.Contains(notSecret, name) {
-			names = append(names, name)
+			id.Secret += name + ":" + headers[name] + "\n"
 		}
-	}
-	slices.Sort(names)
-	var id Identity
-	for _, name := range names {
-		id.Secret += name + ":" + headers[name] + "\n"
 	}
 	return id
 }
@@ -195,12 +185,7 @@ func authenticateBy(c *Config, roles Roles, s Surroundings) error {
 	return nil
 }
 
-func orNothing(s string) string {
-	if s == "" {
-		return "nothing"
-	}
-	return s
-}
+func orNothing(s string) string { return cmp.Or(s, "nothing") }
 
 func checkHeaders(roles Roles) error {
 	seen := map[string]bool{}

@@ -75,8 +75,8 @@ func TestCookiesAreBounded(t *testing.T) {
 	}
 }
 
-// Who reads the cookies while a session begins again with the answer that ended the one before finds those of one of the
-// two, not none.
+// Who reads the cookies while a session begins again with the answer that ended the one before finds those of one of
+// the two, not none.
 func TestNewSessionWithinAnAnswer(t *testing.T) {
 	var j jar
 	h := http.Header{"Set-Cookie": {"SID=1; Path=/"}}

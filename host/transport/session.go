@@ -47,12 +47,7 @@ type session struct {
 
 // of returns the sessions of a destination's identity, for one more client.
 func (st *sessionStore) of(d *destination) *sessions {
-	headers := make([]string, 0, len(d.config.Headers))
-	for name, value := range d.config.Headers {
-		headers = append(headers, name+": "+value)
-	}
-	slices.Sort(headers)
-	key := sha256.Sum256(fmt.Appendf(nil, "%q %q", d.auth.identity, headers))
+	key := sha256.Sum256(fmt.Appendf(nil, "%q %q", d.auth.identity, d.config.Headers)) // maps print in order of keys
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	s := st.byIdentity[key]
