@@ -134,8 +134,8 @@ func (k *Checker) ownConverters(c *config.Connector) config.Problems {
 		for _, e := range c.Entries {
 			if strings.HasPrefix(e.Key, which+".") {
 				problems = append(problems, warning(e, fmt.Sprintf("has no effect, as in Kafka Connect: this file "+
-					"names no %s, so that the worker's counts with the worker's settings. To have both here: %[1]s=%[2]s",
-					which, k.Worker.Text(which))))
+					"names no %s, so that the worker's counts with the worker's settings. To have both here: "+
+					"%[1]s=%[2]s", which, k.Worker.Text(which))))
 			}
 		}
 	}

@@ -273,9 +273,9 @@ type Entry struct {
 func Entries(v setting.Values) []Entry {
 	var all []Entry
 	for _, g := range config.Groups(v) {
-		e := Entry{Number: g.Digits, Service: service.Path(g.Text(NameService)), Set: strings.Trim(g.Text(NameEntitySet), "/"),
-			Topic: g.Text(NameTopic),
-			ID:    g.Text(nameID), Period: g.Number(NameExecPeriod), PageSize: g.Number(namePageSize),
+		e := Entry{Number: g.Digits, Service: service.Path(g.Text(NameService)),
+			Set: strings.Trim(g.Text(NameEntitySet), "/"), Topic: g.Text(NameTopic),
+			ID: g.Text(nameID), Period: g.Number(NameExecPeriod), PageSize: g.Number(namePageSize),
 			Count: g.Word(NameCount) != "none",
 			Atom:  g.Word(NameFormat) == "atom", Paging: g.Word(namePaging), Cron: g.Text(NameCron),
 			Cursor: g.Text(NameCursor), Lookback: g.Number(NameLookback),
