@@ -16,11 +16,11 @@ import (
 )
 
 // avroConverter is Confluent's AvroConverter: a zero byte, the id that a schema registry has for the schema, and Avro
-// binary. The structured bytes of a batch are Avro binary by the same mapping, so that a value is copied behind its
+// binary. The structured bytes of a batch are Avro binary by the same mapping, so that a value is copied after its
 // prefix wherever the two agree, which is for every schema without unions of several types, enums and fixed.
 //
 // What it reads may be of any writer. It refuses what would be changed without a word: a number that does not fit its
-// annotated type (narrowed there), text that is not UTF-8, bytes behind the value.
+// annotated type (narrowed there), text that is not UTF-8, bytes after the value.
 type avroConverter struct {
 	registered
 	o avroOptions
@@ -110,7 +110,7 @@ func (c *avroConverter) Encode(ctx context.Context, dst []byte, most int, topic 
 	case p.raw:
 		content, size := datum.Block(in)
 		if size != len(in) || size <= 0 {
-			return dst, false, broken(0, "expected bytes and nothing behind them")
+			return dst, false, broken(0, "expected bytes and nothing after them")
 		}
 		in = content
 		fallthrough

@@ -134,7 +134,7 @@ func logicalType(n *avro.SchemaNode) string {
 	return textProperty(n, logicalPrefix+"logicalType")
 }
 
-// resolved is the definition behind a name.
+// resolved is the definition that a name refers to.
 func (r *avroReader) resolved(n *avro.SchemaNode) *avro.SchemaNode {
 	switch n.Type {
 	case "null", "boolean", "int", "long", "float", "double", "string", "bytes", "fixed", "enum", "array", "map",

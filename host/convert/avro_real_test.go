@@ -211,7 +211,7 @@ func avroCorpus(n int) (all []string) {
 	return all
 }
 
-// The golden file is what this AvroData makes; AVRO_GOLDEN=write makes it anew.
+// The golden file is what this AvroData makes; AVRO_GOLDEN=write makes it again.
 func TestRealAvroGolden(t *testing.T) {
 	const golden = "../../testdata/convert/avro.tsv"
 	documents := avroCorpus(400)
@@ -238,7 +238,7 @@ func TestRealAvroGolden(t *testing.T) {
 	}
 }
 
-// The answers in avro-cases.tsv are those of this AvroData; AVRO_GOLDEN=write makes them anew.
+// The answers in avro-cases.tsv are those of this AvroData; AVRO_GOLDEN=write makes them again.
 func TestRealAvroCases(t *testing.T) {
 	given, _ := readAvroCases(t)
 	var lines, text strings.Builder

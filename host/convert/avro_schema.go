@@ -460,7 +460,7 @@ func (w *avroWriter) replaceNull(s step, value []byte) step {
 }
 
 // define notes a named type. seen: it stands in the schema already. Of two different types with one name, which Avro
-// cannot have and AvroData fails at, the second gets a number behind its name; `connect.name` keeps the name.
+// cannot have and AvroData fails at, the second gets a number after its name; `connect.name` keeps the name.
 func (w *avroWriter) define(name string, digest [sha256.Size]byte) (full string, seen bool) {
 	parts := strings.Split(withoutSpace(name), ".")
 	for i, part := range parts {
@@ -514,7 +514,7 @@ func (w *avroWriter) refer(start int, full, space string) {
 	w.quote(full)
 }
 
-// scrubAdvice stands behind what a name is refused for.
+// scrubAdvice follows what a name is refused for.
 const scrubAdvice = "; scrub.invalid.names=true of the converter writes such names in another way"
 
 // errEmptyName is for a name, or a part of one between its dots, that has no character.
@@ -540,7 +540,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// scrubbed is a part of a name as `scrub.invalid.names` writes it: encoded as Java's URLEncoder does in UTF-8, behind
+// scrubbed is a part of a name as `scrub.invalid.names` writes it: encoded as Java's URLEncoder does in UTF-8, after
 // an x where the encoded text begins with no letter and no underscore, and with underscores for what Avro does not
 // take.
 func (w *avroWriter) scrubbed(name string) string {

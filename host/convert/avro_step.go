@@ -30,7 +30,7 @@ type step struct {
 	same bool
 }
 
-// branch is one of a union: what stands before and behind its value on the side that is written. step nil is null.
+// branch is one of a union: what stands before and after its value on the side that is written. step nil is null.
 type branch struct {
 	lead, tail []byte
 	step       *step

@@ -118,7 +118,7 @@ func goldenAvro(t *testing.T) (cases [][]string) {
 const person = `{"schema":{"type":"struct","name":"a.Person","fields":[{"type":"int32","field":"id"},{"type":"string","optional":true,"field":"name"}]},"payload":{"id":7,"name":"Ada"}}`
 
 // A schema is registered once for a topic, under the subject that the strategy names; the value goes out as it is,
-// behind zero and id.
+// after zero and id.
 func TestAvroIsACopy(t *testing.T) {
 	for strategy, subject := range map[string]string{"": "orders-value",
 		"io.confluent.kafka.serializers.subject.TopicNameStrategy":       "orders-value",
@@ -143,7 +143,7 @@ func TestAvroIsACopy(t *testing.T) {
 		if !c.last.step.same {
 			t.Error("expected the value to be copied")
 		}
-		// A copy looks at nothing behind the row's own null: bytes that no walk would take go out as they are, and the
+		// A copy looks at nothing after the row's own null: bytes that no walk would take go out as they are, and the
 		// buffer of the producer is all that a row needs.
 		spoilt := b.Bytes(d)
 		for i := range spoilt {

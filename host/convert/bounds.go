@@ -14,8 +14,8 @@ const (
 	// record.
 	maxEnvelopeBytes = 16 << 20
 	// maxCachedBytes is how many bytes, about, the schemas take that a converter keeps compiled in one direction;
-	// beside `schemas.cache.size`, which counts schemas. Beyond it the converter forgets all and compiles anew what
-	// comes.
+	// in addition to `schemas.cache.size`, which counts schemas. With more the converter forgets all and compiles again
+	// what comes.
 	maxCachedBytes = 64 << 20
 	// maxErrorBytes is how long the text of an error gets by the names of the fields around the value at fault: further
 	// names are left out.
@@ -45,7 +45,7 @@ type budget struct {
 	leads []lead
 }
 
-// start begins a value whose output may be that long, behind what is there.
+// start begins a value whose output may be that long, after what is there.
 func (k *budget) start(ctx context.Context, dst []byte, most int) {
 	k.ctx, k.most, k.allowed, k.empty, k.items, k.shapes, k.met = ctx, len(dst)+most, most, 0, 0, k.shapes[:0], 0
 	k.objects = false
@@ -103,16 +103,16 @@ func endedBy(ctx context.Context, err *Error) error {
 
 // in puts the name of a field in front of an error, for as long as there is room for names.
 func (e *Error) in(field string) *Error {
-	const beyond = "... "
+	const more = "... "
 	switch {
 	case e == errEnded:
 		return e
 	case len(e.Text) < maxErrorBytes:
 		return &Error{e.Class, "field " + quoted(field) + ": " + e.Text}
-	case e.Text[:len(beyond)] == beyond:
+	case e.Text[:len(more)] == more:
 		return e
 	}
-	return &Error{e.Class, beyond + e.Text}
+	return &Error{e.Class, more + e.Text}
 }
 
 // quoted is a text in quotation marks, cut where it is long.

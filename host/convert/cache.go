@@ -1,6 +1,6 @@
 package convert
 
-// cache keeps what was made of schemas: at most max of them, and about [maxCachedBytes]. What would go beyond is put
+// cache keeps what was made of schemas: at most max of them, and about [maxCachedBytes]. What would be too much is put
 // into an empty one, since a converter that meets so many schemas seldom meets the same again.
 type cache[K comparable, V any] struct {
 	of         map[K]V

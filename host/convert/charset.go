@@ -170,7 +170,7 @@ func (c *charset) decode(dst, data []byte) []byte {
 }
 
 // appendUTF16 appends UTF-16 as Java's decoder reads it: a lone low surrogate becomes one U+FFFD, a high one together
-// with the unit behind it, and so do bytes at the end that are no whole character.
+// with the unit after it, and so do bytes at the end that are no whole character.
 func appendUTF16(dst, data []byte, order binary.ByteOrder) []byte {
 	for len(data) >= 2 {
 		r := rune(order.Uint16(data))

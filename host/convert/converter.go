@@ -91,7 +91,7 @@ type Use struct {
 // does not matter to a sink, whose converters only read.
 func ForWriting(name string) bool { return slices.Contains(idSerializers, name) }
 
-// New makes the converter of a class. settings are those behind the prefix (`key.converter.`, `value.converter.`);
+// New makes the converter of a class. settings are those after the prefix (`key.converter.`, `value.converter.`);
 // names that the converter does not declare are ignored, as in Kafka Connect.
 func New(class string, settings map[string]string, u Use) (Converter, error) {
 	d, err := Find(class, u.Key)

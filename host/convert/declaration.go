@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Classes of converters, by their full names. Every one is also known by the part behind its last dot, with Converter
+// Classes of converters, by their full names. Every one is also known by the part after its last dot, with Converter
 // at its end or without.
 const (
 	ClassAvro       = "io.confluent.connect.avro.AvroConverter"
@@ -40,7 +40,7 @@ func declared() []Declaration {
 			"binary.", avroSettings(), newAvro),
 		declare(ClassJSONSchema, "JSON with a schema registry: a zero byte, the id that it has for the JSON Schema, "+
 			"and JSON.", jsonSchemaSettings(), newJSONSchema),
-		declare(ClassJSON, "JSON, each record with its schema beside it unless schemas.enable=false.", jsonSettings(),
+		declare(ClassJSON, "JSON, each record together with its schema unless schemas.enable=false.", jsonSettings(),
 			newJSON),
 		declare(ClassString, "Text: what is no text is written as Java's toString has it.", stringSettings(),
 			newString),
@@ -120,7 +120,7 @@ func (d Declaration) Own() []wit.SettingSpec {
 		func(s wit.SettingSpec) bool { return s.Name == typeSetting })
 }
 
-// Examine checks settings by their declarations, one by one. settings are those behind the prefix.
+// Examine checks settings by their declarations, one by one. settings are those after the prefix.
 func (d Declaration) Examine(settings map[string]string, key bool) []wit.Examined {
 	return d.table.Examine(d.given(settings, key))
 }
@@ -180,7 +180,7 @@ func registeredSettings() *setting.Table {
 		setting.Spec("schemas.cache.config", wit.KindInt, wit.Low, setting.Is("1000"),
 			"How many schemas are kept in each direction."),
 	)
-	// What Confluent's serializers do beyond: without it values would be laid out otherwise, or go out without the
+	// What Confluent's serializers do besides: without it values would be laid out otherwise, or go out without the
 	// rules, such as those that encrypt fields, that a user believes in force. A schema that has such is refused
 	// when a value is to be written or read by it.
 	const prefixed = "io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer"

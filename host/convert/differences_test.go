@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 )
 
-// rewriting is a document that both converters read and write anew. odd: a value in it may be of another type than its
+// rewriting is a document that both converters read and write again. odd: a value in it may be of another type than its
 // schema.
 type rewriting struct {
 	reader, writer, document string
@@ -203,7 +203,7 @@ func documented(class string) bool { return class == dataException || class == s
 var leads = regexp.MustCompile(`^(Invalid value for configuration schema\.content: )?(\.\.\. )?(field "([^"\\]|\\.)*": )*`)
 
 // sameRefusal tells whether an error of ours is the exception of an answer of Kafka's: of its class and in its words,
-// what Java has in the cause behind them.
+// what Java has in the cause after them.
 func sameRefusal(kafka string, err error) bool {
 	class, text, _ := strings.Cut(kafka[1:], ": ")
 	if err == nil || !documented(class) {

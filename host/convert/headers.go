@@ -19,7 +19,7 @@ type Headers interface {
 	// Encode appends the bytes of a header of b to dst, at most `most` of them; null tells that it has none.
 	Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, h *datum.Header) (out []byte,
 		null bool, err error)
-	// Decode makes a header of what a record of a topic has, nil for none. What it writes goes behind b.Data.
+	// Decode makes a header of what a record of a topic has, nil for none. What it writes is appended to b.Data.
 	Decode(ctx context.Context, topic, name string, data []byte, b *record.Batch) (datum.Header, error)
 }
 
@@ -54,7 +54,7 @@ func HeaderClasses() []string {
 	return classes
 }
 
-// NewHeaders makes the converter of headers of a class. settings are those behind `header.converter.`.
+// NewHeaders makes the converter of headers of a class. settings are those after `header.converter.`.
 func NewHeaders(class string, settings map[string]string, u Use) (Headers, error) {
 	d, err := FindHeaders(class)
 	if err != nil {

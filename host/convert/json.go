@@ -280,15 +280,15 @@ func (c *jsonConverter) decode(ctx context.Context, data []byte, b *record.Batch
 // beforehand. ok is false where it is another one, or anything is wrong with it; the batch is as it was then.
 func (c *jsonConverter) straight(b *record.Batch) (d wit.Datum, ok bool) {
 	p, r, start := &c.parser, c.lastReader, len(b.Data)
-	const opening, behind = `{"schema":`, `,"payload":`
+	const opening, between = `{"schema":`, `,"payload":`
 	if r == nil || !bytes.HasPrefix(p.data, []byte(opening)) || !r.begins(p.data[len(opening):]) {
 		return d, false
 	}
 	p.i = len(opening) + len(r.text)
-	if !bytes.HasPrefix(p.data[p.i:], []byte(behind)) {
+	if !bytes.HasPrefix(p.data[p.i:], []byte(between)) {
 		return d, false
 	}
-	p.i += len(behind)
+	p.i += len(between)
 	p.depth++ // the envelope's
 	p.peek()
 	dst := r.read(p, b.Data)

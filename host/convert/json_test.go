@@ -393,7 +393,7 @@ func TestEnvelopeOfTheLastSchema(t *testing.T) {
 	}
 }
 
-// A map without schema is an object until a key comes that is no text; what stands in front of that is written anew.
+// A map without schema is an object until a key comes that is no text; what stands in front of that is written again.
 func TestMapsOfTextsAndOthers(t *testing.T) {
 	inner := func(key any) datum.Map { return datum.Map{{Key: "x", Value: int64(1)}, {Key: key, Value: nil}} }
 	for _, c := range []struct {

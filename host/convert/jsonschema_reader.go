@@ -278,7 +278,7 @@ func (s *schemaSource) facet(f facet, version *int32, optional bool, depth int) 
 	return id, s.attributes(&n, id, f.part, version, optional)
 }
 
-// singleton is a choice with one member: Kafka Connect takes the member and ignores the words beside the choice.
+// singleton is a choice with one member: Kafka Connect takes the member and ignores the other words of the schema.
 func (s *schemaSource) singleton(f facet, depth int) (uint32, error) {
 	one, err := s.resolved(f.of[0], depth+1)
 	if err != nil {

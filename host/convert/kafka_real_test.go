@@ -60,7 +60,7 @@ func TestRealPrimitives(t *testing.T) {
 	}
 }
 
-// Kafka's converter and ours read documents of all types and write them anew: byte for byte the same, and what Kafka
+// Kafka's converter and ours read documents of all types and write them again: byte for byte the same, and what Kafka
 // refuses ours refuses. Where a value is not of its schema's type ours may refuse what Kafka takes for 0
 // (TestRealDifferences).
 func TestRealDocuments(t *testing.T) {

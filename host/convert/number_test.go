@@ -9,7 +9,7 @@ import (
 )
 
 // TestWholeNumberReadsWhatDatumReads compares the two on numbers of all sizes, too long ones among them, with and
-// without bytes behind.
+// without bytes after it.
 func TestWholeNumberReadsWhatDatumReads(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for range 500_000 {

@@ -66,7 +66,7 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, t
 	}
 	n, size := length(in, 0)
 	if size <= 0 || size+n != len(in) {
-		return dst, false, broken(0, "expected bytes and nothing behind them")
+		return dst, false, broken(0, "expected bytes and nothing after them")
 	}
 	var k budget
 	k.start(ctx, dst, most)

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// The file is what Kafka Connect 4.3.1's own converters make (Primitives.java beside it). Behind Kafka's messages ours
-// say what was expected.
+// The file is what Kafka Connect 4.3.1's own converters make (Primitives.java in its folder). After Kafka's messages
+// ours say what was expected.
 func TestPrimitivesAsKafka(t *testing.T) {
 	text, err := os.ReadFile("../../testdata/convert/primitives.tsv")
 	if err != nil {

@@ -278,8 +278,8 @@ func (p *parser) wholeOf(text []byte) (int64, bool) {
 	return unscaled.Int64(), true
 }
 
-// parts takes a number apart: its digits without the point, how many of them stand behind it, and the exponent. ok is
-// false for exponents beyond any type.
+// parts takes a number apart: its digits without the point, how many of them follow it, and the exponent. ok is
+// false for exponents that are too large for any type.
 func (p *parser) parts(text []byte) (mantissa []byte, places, exponent int, ok bool) {
 	mantissa = text
 	if e := bytes.IndexAny(text, "eE"); e >= 0 {
@@ -370,7 +370,7 @@ func (r *reader) readReal(p *parser, dst []byte, c byte) []byte {
 	return datum.AppendFloat64(dst, v)
 }
 
-// parseReal reads a number as Java's BigDecimal and its doubleValue do: beyond the range it is an infinity, and a zero
+// parseReal reads a number as Java's BigDecimal and its doubleValue do: outside the range it is an infinity, and a zero
 // has no sign.
 func parseReal(text []byte, size int) float64 {
 	v, _ := strconv.ParseFloat(string(text), size)
@@ -405,7 +405,7 @@ func (r *reader) readBytes(p *parser, dst []byte) []byte {
 	return datum.AppendBytes(dst, content)
 }
 
-// readDecimal reads a number as a Decimal of the schema's scale; places beyond the scale must be zeros.
+// readDecimal reads a number as a Decimal of the schema's scale; more places than the scale must be zeros.
 func (r *reader) readDecimal(p *parser, dst []byte, c byte) []byte {
 	if !isNumber(c) {
 		return p.refuse(dst, "Invalid type for Decimal, underlying representation should be numeric or bytes but was "+
@@ -691,7 +691,7 @@ func (r *reader) readPair(p *parser, dst []byte) (_ []byte, value int) {
 	return dst, value
 }
 
-// putCount writes a count at start, where one byte was left for it. A longer count moves the bytes behind it.
+// putCount writes a count at start, where one byte was left for it. A longer count moves the bytes after it.
 func putCount(dst []byte, start, count int) []byte {
 	if count < 64 {
 		dst[start] = byte(count << 1)

@@ -188,7 +188,7 @@ func idOf(data []byte) (schemaID, error) {
 	return schemaID{id: int(binary.BigEndian.Uint32(data[1:]))}, nil
 }
 
-// written returns the schema of an id behind those that it refers to. wrong is the fault of all records of that id; err
+// written returns the schema of an id after those that it refers to. wrong is the fault of all records of that id; err
 // is of this record alone, and the registry is asked again for the next one, since it may know the id by then.
 func (c *registered) written(ctx context.Context, id schemaID) (texts []registry.Text, wrong, err error) {
 	if c.client == nil {

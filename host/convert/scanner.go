@@ -85,7 +85,7 @@ func (p *parser) bad(expected string) {
 const serializationException = "org.apache.kafka.common.errors.SerializationException"
 
 // unreadable is an error as the callers of a converter get it. lead is what Kafka Connect says of a document that is no
-// JSON; what is wrong with it, which Java has in the exception's cause, stands behind.
+// JSON; what is wrong with it, which Java has in the exception's cause, follows.
 func unreadable(lead string, err error) error {
 	if ErrorClass(err) == serializationException {
 		return &Error{dataException, lead + err.Error()}
@@ -283,7 +283,7 @@ func (p *parser) index() {
 	p.i, p.ends = start, ends
 }
 
-// jump moves behind the array or object at the present position where its end is known.
+// jump moves to the end of the array or object at the present position where its end is known.
 func (p *parser) jump() bool {
 	if len(p.ends) == 0 {
 		return false

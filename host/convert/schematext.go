@@ -65,7 +65,7 @@ func (t *schemaText) option(lead string, value *string) {
 	}
 }
 
-// parameters writes names and texts as an object behind a lead; of none nothing is written.
+// parameters writes names and texts as an object after a lead; of none nothing is written.
 func (t *schemaText) parameters(lead string, list []wit.Setting) {
 	if len(list) == 0 {
 		return

@@ -16,7 +16,7 @@ import (
 )
 
 // A writer turns the structured value of one node into JSON. It is compiled once for each schema; running it allocates
-// nothing beyond dst.
+// nothing but dst.
 type writer struct {
 	shape shape
 	// lead is the text before a member of a structure: the comma and its name.
@@ -671,7 +671,7 @@ func writeDynamicItems(k *budget, dst, in []byte, i, depth int, s shape) ([]byte
 	return append(dst, closing), i, nil
 }
 
-// writeName writes the key of entry n of an object, with the comma in front of it and the colon behind. Mostly it is
+// writeName writes the key of entry n of an object, with the comma in front of it and the colon after it. Mostly it is
 // the one that stood there in the value before, of which both is remembered.
 func writeName(k *budget, dst, in []byte, i, n, depth int) ([]byte, int, *Error) {
 	remembered := depth == 0 && n < fewLeads // those inside of others are not

@@ -335,7 +335,7 @@ func TestExplainPlain(t *testing.T) {
 	expectFault(t, Explain(err, Options{}), "protocol", "speaks plain HTTP on this port")
 }
 
-// TestNoHost: a configuration that was not told the host refuses the server rather than take it for any.
+// TestNoHost: a configuration that does not know the host refuses the server rather than take it for any.
 func TestNoHost(t *testing.T) {
 	ca := issue(t, "ca", nil, nil)
 	s := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", ca, nil).tls()}})

@@ -14,7 +14,7 @@ import (
 )
 
 // Explain returns err, the failure of a handshake or of a request, as an [*Error] that names the setting to mend where
-// that can be told, else unchanged. It is for the errors of connections whose configuration [ClientTLS] made of o.
+// that can be known, else unchanged. It is for the errors of connections whose configuration [ClientTLS] made of o.
 func Explain(err error, o Options) error {
 	if err == nil || is[*Error](err) {
 		return err

@@ -117,7 +117,7 @@ func FuzzPKCS12(f *testing.F) {
 	})
 }
 
-// FuzzSafes begins behind the MAC.
+// FuzzSafes begins after the MAC.
 func FuzzSafes(f *testing.F) {
 	for _, file := range []string{"client.p12", "more/several.p12", "more/openssl-legacy.p12", "more/openssl-clear.p12",
 		"more/trust-openssl.p12", "secret.p12"} {
@@ -274,7 +274,7 @@ func TestHostileLengths(t *testing.T) {
 	}
 }
 
-// TestHostileWork: key derivations beyond any that is written are refused before they are begun.
+// TestHostileWork: longer key derivations than any that is written are refused before they are begun.
 func TestHostileWork(t *testing.T) {
 	marshal := func(v any) asn1.RawValue {
 		der, err := asn1.Marshal(v)
@@ -334,7 +334,7 @@ func TestHostileWork(t *testing.T) {
 	}
 }
 
-// TestHugeFile: a file is not read beyond what a store may have.
+// TestHugeFile: a file is not read further than a store may have.
 func TestHugeFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "huge.jks")
 	put(t, path, []byte("\xfe\xed\xfe\xed"))
@@ -346,7 +346,7 @@ func TestHugeFile(t *testing.T) {
 }
 
 // TestDamagedStores: stores with a byte changed or the end cut off open or are refused, with bounded work, and never
-// panic. What the password would have caught is signed anew.
+// panic. What the password would have caught is signed again.
 func TestDamagedStores(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 7))
 	for _, file := range []string{"client-ec.p12", "trust.p12", "secret.p12", "more/several.p12", "more/several.jks",

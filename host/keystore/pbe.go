@@ -353,7 +353,7 @@ func unmarshal(der []byte, into any) error {
 		return err
 	}
 	if len(rest) != 0 {
-		return fmt.Errorf("%d bytes behind a value", len(rest))
+		return fmt.Errorf("%d bytes after a value", len(rest))
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // readPEM reads keys and certificates of PEM text; field is where it came from. A key goes with the certificate that
-// has its public key, wherever it stands; the certificates behind that one, up to the next own one of a key, are its
+// has its public key, wherever it stands; the certificates after that one, up to the next own one of a key, are its
 // chain. Every certificate is trusted.
 func (s *Store) readPEM(text []byte, field string) error {
 	var keys, certs []entry
@@ -68,7 +68,7 @@ func pemChains(keys, certs []entry) []entry {
 	return keys
 }
 
-// pemCertificate reads a block; openssl's "TRUSTED CERTIFICATE" has something of its own behind the certificate.
+// pemCertificate reads a block; openssl's "TRUSTED CERTIFICATE" has something of its own after the certificate.
 func pemCertificate(block *pem.Block) (*x509.Certificate, error) {
 	der := block.Bytes
 	if block.Type == "TRUSTED CERTIFICATE" {

@@ -121,7 +121,7 @@ func (r *Registry) Intern(nodes []wit.Node) (*Schema, error) {
 		return nil, err
 	}
 	if r.last == wit.GuestSchemas-1 {
-		return nil, errors.New("schema: all numbers are used up: start the worker anew")
+		return nil, errors.New("schema: all numbers are used up: restart the worker")
 	}
 	r.last++
 	s = &Schema{ID: r.last, Nodes: slices.Clone(nodes), Size: size}

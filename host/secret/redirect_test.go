@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/host/secret"
 )
 
-// Credentials stay with the origin that they were meant for, also behind a redirect that leads back to it; a body goes
+// Credentials stay with the origin that they were meant for, also after a redirect that leads back to it; a body goes
 // to no other origin.
 func TestRedirectsCarryNoSecrets(t *testing.T) {
 	type seen struct{ path, authorization, cookie, body string }

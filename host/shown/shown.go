@@ -37,7 +37,7 @@ func plain(s string) bool {
 }
 
 // Line is a text in one line: ends of lines and tabs become a blank, what is not harmless the replacement character,
-// and what is beyond MaxLine is counted.
+// and what is longer than MaxLine is counted.
 func Line(s string) string { return Within(s, MaxLine) }
 
 // Within is [Line] with a bound of its own.
@@ -126,7 +126,7 @@ func JSON(document []byte) []byte {
 	return b.Bytes()
 }
 
-// Writer passes text on without what is not harmless, ends of lines and tabs apart. It neither cuts nor joins lines:
+// Writer passes text on without what is not harmless, except ends of lines and tabs. It neither cuts nor joins lines:
 // who puts the text of others into a line does that by [Line]. Each Write holds whole characters.
 type Writer struct{ To io.Writer }
 

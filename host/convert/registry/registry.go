@@ -315,7 +315,7 @@ func (c *Client) Latest(ctx context.Context, subject string) (id int, text strin
 	return f.ID, f.Schema.Schema, err
 }
 
-// Schema returns the schema of an id, behind those that it refers to, each behind its own; one with rules for values
+// Schema returns the schema of an id, after those that it refers to, each after its own; one with rules for values
 // that go this way is [Refused].
 func (c *Client) Schema(ctx context.Context, id int, way Direction) (texts []Text, kind Kind, err error) {
 	return c.schema(ctx, fmt.Sprintf("schema %d", id), fmt.Sprintf("/schemas/ids/%d", id), way)
@@ -364,7 +364,7 @@ func (c *Client) find(ctx context.Context, what, method, path string, give *sr.S
 	return f, err
 }
 
-// with returns a schema behind those that it refers to.
+// with returns a schema after those that it refers to.
 func (c *Client) with(ctx context.Context, what string, found sr.Schema) (texts []Text, err error) {
 	seen := map[string]bool{}
 	var follow func(references []sr.SchemaReference) error

@@ -41,7 +41,7 @@ func open(t *testing.T, handler http.HandlerFunc, given map[string]string) *Clie
 	return c
 }
 
-// A schema that refers to others comes behind them, each once; one that leads to ever more of them is refused.
+// A schema that refers to others comes after them, each once; one that leads to ever more of them is refused.
 func TestReferencesAreBounded(t *testing.T) {
 	more := 3
 	c := open(t, func(w http.ResponseWriter, r *http.Request) {
@@ -165,7 +165,7 @@ func TestAnswersAreShownWithoutCredentials(t *testing.T) {
 	}
 }
 
-// Confluent's client takes its own settings behind `schema.registry.` as well, where many files have them.
+// Confluent's client takes its own settings after `schema.registry.` as well, where many files have them.
 func TestSettingsBehindThePrefix(t *testing.T) {
 	table := setting.Of(Declared()...)
 	for _, prefix := range []string{"", "schema.registry."} {

@@ -87,7 +87,7 @@ type Parser struct {
 	since int64
 }
 
-// Parse reads a text; of what stands behind it nothing is read, as in Java. unsure tells that the text fails for its
+// Parse reads a text; of what follows nothing is read, as in Java. unsure tells that the text fails for its
 // year alone.
 func (p *Parser) Parse(text string) (at int64, unsure, ok bool) {
 	p.text = p.text[:0]

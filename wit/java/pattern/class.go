@@ -369,7 +369,7 @@ func (t *translator) cased(name string, in func(string) (runeSet, bool)) (runeSe
 	return s, known
 }
 
-// ofUnicode is a property or class by what stands behind Is: the names of POSIX mean Unicode's there, with or without
+// ofUnicode is a property or class by what follows Is: the names of POSIX mean Unicode's there, with or without
 // the flag U.
 func ofUnicode(name string) (runeSet, bool) {
 	if strings.EqualFold(name, "word") {

@@ -154,7 +154,7 @@ func (t *translator) wrong(why string) {
 	}
 }
 
-// peek is the rune some places on, 0 behind the end.
+// peek is the rune some places on, 0 after the end.
 func (t *translator) peek(on int) rune {
 	if t.i+on < len(t.in) {
 		return t.in[t.i+on]
@@ -287,7 +287,7 @@ func (t *translator) fold(s runeSet) runeSet {
 	return s
 }
 
-// repeat takes the repetition that stands behind something, if one does. A possessive one (`a*+`) becomes an atomic
+// repeat takes the repetition that follows something, if one does. A possessive one (`a*+`) becomes an atomic
 // group.
 func (t *translator) repeat() {
 	t.skip()
@@ -418,7 +418,7 @@ func (t *translator) capture(g openGroup) {
 	t.write("(?<" + strconv.Itoa(t.count) + ">")
 }
 
-// name reads a group's name and the > behind it.
+// name reads a group's name and the > after it.
 func (t *translator) name() string {
 	from := t.i
 	if !isASCIILetter(t.peek(0)) {
@@ -495,7 +495,7 @@ func (t *translator) escape() {
 	word := func() string {
 		if !t.has(unicodeClasses) {
 			// Of letters beyond ASCII, too, before JDK 19; the names of topics have none. By its tables, since regexp2
-			// sorts a class anew for each of its ranges, which took 100 ms for the eight of this one.
+			// sorts a class again for each of its ranges, which took 100 ms for the eight of this one.
 			return `[\p{L}\p{Nd}_]`
 		}
 		var b strings.Builder

@@ -123,7 +123,7 @@ func (s runeSet) folded(all bool) runeSet {
 // their own.
 const lettersI = "iI\u0130\u0131"
 
-// takes tells whether a letter is one of the range's where case is ignored beyond ASCII, as java.util.regex was found
+// takes tells whether a letter is one of the range's where case is ignored by (?iu), as java.util.regex was found
 // to do it: a letter of the text is brought to upper case and that to lower case. A single letter of an expression is,
 // too, unless it has no other case of its own: ẞ takes ß, and ß, whose upper case is two letters, does not take ẞ. A
 // range takes what either case of the letter lies in.
@@ -161,7 +161,7 @@ func (s runeSet) write(b *strings.Builder) {
 	b.WriteByte(']')
 }
 
-// manyRanges is the number of ranges from which on categories are looked for in a set: regexp2 sorts a class anew for
+// manyRanges is the number of ranges from which on categories are looked for in a set: regexp2 sorts a class again for
 // each range that it reads, which takes tens of milliseconds for the 650 of the letters.
 const manyRanges = 100
 

@@ -85,7 +85,7 @@ func (d Decimal) Float(bits int) float64 {
 	if d.Unscaled.Sign() == 0 {
 		return 0 // a BigDecimal has no negative zero
 	}
-	f, _ := strconv.ParseFloat(d.text, bits) // beyond the range it is infinite, and of too small ones the sign is left
+	f, _ := strconv.ParseFloat(d.text, bits) // outside the range it is infinite, and of too small ones the sign is left
 	return f
 }
 

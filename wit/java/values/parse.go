@@ -367,7 +367,7 @@ func (d Decimal) literal() Literal {
 		datum.Decimal{Scale: int32(d.Scale), Unscaled: d.Unscaled}}
 }
 
-// whole is the number where it has no fraction; ok is false, too, for one that is far beyond 64 bits.
+// whole is the number where it has no fraction; ok is false, too, for one that is far larger than 64 bits.
 func (d Decimal) whole() (_ *big.Int, ok bool) {
 	switch {
 	case d.Unscaled.Sign() == 0:
