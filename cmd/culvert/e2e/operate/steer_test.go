@@ -40,6 +40,7 @@ func TestOperators(t *testing.T) {
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
 	})
 	f.Must(202, "PUT", "/connectors/orders/pause", "")
+	f.Await("orders", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
 	f.Must(202, "PUT", "/connectors/orders/resume", "")
 	f.Must(404, "PUT", "/connectors/none/pause", "")
 	f.Must(200, "GET", "/connectors/orders/status", "")
