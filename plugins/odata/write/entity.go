@@ -41,6 +41,9 @@ func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, err
 		return refused(&wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": " + why}), nil
 	}
 	switch {
+	case a.operation == look && s.missing(response) && s.evidence[a.to.same].numbers:
+		return unknown("none is there, and an answer that came meanwhile shows that the service numbers what is " +
+			"inserted; " + checkFilter + " isn't set")
 	case a.operation == look && s.missing(response) && a.saysInitial():
 		return unknown("none is there, and the service may have numbered it, since the record's key is initial; " +
 			checkFilter + " isn't set")
