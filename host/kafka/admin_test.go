@@ -25,7 +25,7 @@ func openTestAdmin(t *testing.T, addr string) *Admin {
 
 func TestEnsureTopics(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	a, ctx := openTestAdmin(t, b.Addr()), testContext(t)
+	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
 	created, err := a.EnsureTopics(ctx, Topic{Name: "orders"}, Topic{Name: "wide", Partitions: 3})
 	if err != nil || fmt.Sprint(created) != "[orders wide]" {
 		t.Fatalf("created %v, %v", created, err)
@@ -54,7 +54,7 @@ func TestEnsureTopics(t *testing.T) {
 // A broker that is about to stop, or has just started, has no place for a topic yet.
 func TestEnsureTopicsWaitsForBrokers(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	a, ctx := openTestAdmin(t, b.Addr()), testContext(t)
+	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
 	b.Cluster.ControlKey(int16(kmsg.CreateTopics), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
 		asked := r.(*kmsg.CreateTopicsRequest)
 		answer := asked.ResponseKind().(*kmsg.CreateTopicsResponse)
@@ -73,7 +73,7 @@ func TestEnsureTopicsWaitsForBrokers(t *testing.T) {
 // On the embedded broker compaction loses data: the topic must ask for none and expire never.
 func TestEnsureInternalOnEmbeddedBroker(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	a, ctx := openTestAdmin(t, b.Addr()), testContext(t)
+	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
 	if embedded, err := a.Embedded(ctx); err != nil || !embedded {
 		t.Fatalf("embedded: %v, %v", embedded, err)
 	}
@@ -111,7 +111,7 @@ func TestUnreachableBrokerIsAnError(t *testing.T) {
 func TestOffsetsWaitForLeaders(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	put(t, b.Addr(), "orders", "one", "two")
-	config, ctx := testConfig(b.Addr()), testContext(t)
+	config, ctx := testConfig(b.Addr()), kafkatest.Context(t)
 	config.Extra = append(config.Extra, kgo.RequestRetries(0)) // its patience ends sooner than leaders may be away
 	for name, ask := range map[string]func(*Admin) (Positions, error){
 		"start": func(a *Admin) (Positions, error) { return a.StartOffsets(ctx, "orders") },

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/kafka/embedded"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
 // latestConsumer is a sink's consumer with auto.offset.reset=latest that soon sees new partitions.
@@ -35,7 +36,7 @@ func latestConsumer(t *testing.T, addr string, o ConsumerOptions) *Consumer {
 // joined polls until a consumer has so many partitions, and none of their records.
 func joined(t *testing.T, s *Consumer, partitions int) {
 	t.Helper()
-	for ctx := testContext(t); ; {
+	for ctx := kafkatest.Context(t); ; {
 		// The commits of where they begin come before their records.
 		a, err := kadm.NewClient(s.client).FetchOffsets(ctx, s.o.Group)
 		if err == nil && len(owned(s, "orders")) == partitions && len(a["orders"]) == partitions {
@@ -60,8 +61,8 @@ type beginning struct {
 func newBeginning(t *testing.T, partitions int32) *beginning {
 	t.Helper()
 	b := openTestBroker(t, t.TempDir())
-	admin := kadm.NewClient(testClient(t, kgo.SeedBrokers(b.Addr())))
-	if _, err := admin.CreateTopic(testContext(t), partitions, 1, nil, "orders"); err != nil {
+	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(b.Addr())))
+	if _, err := admin.CreateTopic(kafkatest.Context(t), partitions, 1, nil, "orders"); err != nil {
 		t.Fatal(err)
 	}
 	return &beginning{t, b, admin}
@@ -70,8 +71,8 @@ func newBeginning(t *testing.T, partitions int32) *beginning {
 // put writes a record to a partition.
 func (b *beginning) put(partition int32, value string) {
 	b.t.Helper()
-	client := testClient(b.t, kgo.SeedBrokers(b.b.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	if err := client.ProduceSync(testContext(b.t), &kgo.Record{Topic: "orders", Partition: partition,
+	client := kafkatest.Client(b.t, kgo.SeedBrokers(b.b.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err := client.ProduceSync(kafkatest.Context(b.t), &kgo.Record{Topic: "orders", Partition: partition,
 		Value: []byte(value)}).FirstErr(); err != nil {
 		b.t.Fatal(err)
 	}
@@ -80,7 +81,7 @@ func (b *beginning) put(partition int32, value string) {
 // grow adds partitions, up to so many.
 func (b *beginning) grow(partitions int) {
 	b.t.Helper()
-	answers, err := b.admin.UpdatePartitions(testContext(b.t), partitions, "orders")
+	answers, err := b.admin.UpdatePartitions(kafkatest.Context(b.t), partitions, "orders")
 	if err == nil {
 		err = answers.Error()
 	}
@@ -96,7 +97,7 @@ func TestLatestPassesNothingOver(t *testing.T) {
 	for name, o := range map[string]ConsumerOptions{"topics": {Topics: []string{"orders"}}, "regex": {Regex: "ord.*"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, ctx := newBeginning(t, 2), testContext(t)
+			b, ctx := newBeginning(t, 2), kafkatest.Context(t)
 			b.put(0, "before")
 			b.put(1, "before")
 			s := latestConsumer(t, b.b.Addr(), o)
@@ -128,8 +129,8 @@ func TestLatestPassesNothingOver(t *testing.T) {
 // the consumer sees it is not passed over.
 func TestLatestOfATopicThatIsMissing(t *testing.T) {
 	t.Parallel()
-	b, ctx := &beginning{t: t, b: openTestBroker(t, t.TempDir())}, testContext(t)
-	b.admin = kadm.NewClient(testClient(t, kgo.SeedBrokers(b.b.Addr())))
+	b, ctx := &beginning{t: t, b: openTestBroker(t, t.TempDir())}, kafkatest.Context(t)
+	b.admin = kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(b.b.Addr())))
 	config := testConfig(b.b.Addr())
 	config.Consumer.Reset = "latest"
 	var written atomic.Bool // until then nobody joins
@@ -192,7 +193,7 @@ func TestLatestOfATopicThatBrokersKnowLate(t *testing.T) {
 		answer.Topics = append(answer.Topics, topic)
 		return answer, nil, true
 	})
-	if err := s.join(testContext(t)); err != nil {
+	if err := s.join(kafkatest.Context(t)); err != nil {
 		t.Fatal(err)
 	}
 	if asked.Load() < 3 || s.added("orders", 0) {
@@ -211,7 +212,7 @@ func TestLatestReadsNoQuietPartitionAnew(t *testing.T) {
 			b.put(1, "before")
 			var stored kadm.Offsets
 			stored.AddOffset("orders", 0, 1, -1)
-			if err := b.admin.CommitAllOffsets(testContext(t), "connect-test", stored); err != nil {
+			if err := b.admin.CommitAllOffsets(kafkatest.Context(t), "connect-test", stored); err != nil {
 				t.Fatal(err)
 			}
 			s := latestConsumer(t, b.b.Addr(), o)
@@ -229,7 +230,7 @@ func TestLatestOfAMemberWithoutPartitions(t *testing.T) {
 	for name, o := range map[string]ConsumerOptions{"topics": {Topics: []string{"orders"}}, "regex": {Regex: "ord.*"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, ctx := newBeginning(t, 1), testContext(t)
+			b, ctx := newBeginning(t, 1), kafkatest.Context(t)
 			b.put(0, "before")
 			busy := latestConsumer(t, b.b.Addr(), o)
 			joined(t, busy, 1)
@@ -281,7 +282,7 @@ func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
 	for _, reset := range []string{"earliest", "latest"} {
 		t.Run(reset, func(t *testing.T) {
 			t.Parallel()
-			b, ctx := newBeginning(t, 3), testContext(t)
+			b, ctx := newBeginning(t, 3), kafkatest.Context(t)
 			var stored kadm.Offsets
 			stored.AddOffset("orders", 2, 0, -1)
 			if err := b.admin.CommitAllOffsets(ctx, "connect-test", stored); err != nil {
@@ -337,7 +338,7 @@ func TestBeginningIsCommittedAfterARebalance(t *testing.T) {
 		for _, reset := range []string{"earliest", "latest"} {
 			t.Run(reset+" "+code.Message, func(t *testing.T) {
 				t.Parallel()
-				b, ctx := newBeginning(t, 1), testContext(t)
+				b, ctx := newBeginning(t, 1), kafkatest.Context(t)
 				b.put(0, "before")
 				refused := make(chan struct{})
 				b.b.Cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/kafka/embedded"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
 // limitNotes has a broker store at most so many bytes with an offset, as offset.metadata.max.bytes has it. It refuses
@@ -52,7 +53,7 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 		s := openTestConsumer(t, b.Addr(), o)
 		settled := Offsets{}
 		pollValues(t, s, 2, settled)
-		err := s.Commit(testContext(t), settled)
+		err := s.Commit(kafkatest.Context(t), settled)
 		if c.longest == 0 {
 			if !errors.Is(err, ErrCommitMetadata) || !strings.Contains(err.Error(), metadataSetting) {
 				t.Errorf("%d bytes: expected a fault that names %s, found %v", c.limit, metadataSetting, err)
@@ -64,16 +65,16 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 			// What is longer is not stored, and neither is the offset.
 			metadata = strings.Repeat("x", c.longest+1)
 			settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 1}
-			if err := s.Commit(testContext(t), settled); !errors.Is(err,
+			if err := s.Commit(kafkatest.Context(t), settled); !errors.Is(err,
 				ErrCommitMetadata) || !strings.Contains(err.Error(), "orders, partition 0") {
 				t.Errorf("%d bytes: expected a fault that names the partition, found %v", c.limit, err)
 			}
 			metadata = strings.Repeat("y", c.longest)
-			if err := s.Commit(testContext(t), settled); err != nil {
+			if err := s.Commit(kafkatest.Context(t), settled); err != nil {
 				t.Errorf("%d bytes: %v", c.limit, err)
 			}
 			metadata = "sent=7"
-			if err := s.Commit(testContext(t), settled); err != nil {
+			if err := s.Commit(kafkatest.Context(t), settled); err != nil {
 				t.Errorf("%d bytes: %v", c.limit, err)
 			}
 		}
@@ -109,17 +110,17 @@ func TestCommitLeavesOut(t *testing.T) {
 	s = openTestConsumer(t, b.Addr(), o)
 	settled := Offsets{}
 	pollValues(t, s, 2, settled)
-	if err := s.Commit(testContext(t), settled); err != nil {
+	if err := s.Commit(kafkatest.Context(t), settled); err != nil {
 		t.Fatal(err)
 	}
 	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 1}
 	old = true
-	if err := s.Commit(testContext(t), settled); err != nil {
+	if err := s.Commit(kafkatest.Context(t), settled); err != nil {
 		t.Error(err)
 	}
 	old, gone = false, true
 	s.drop(s.client, map[string][]int32{"orders": {0}})
-	if err := s.commit(testContext(t), settled); err != nil { // as one that waited
+	if err := s.commit(kafkatest.Context(t), settled); err != nil { // as one that waited
 		t.Error(err)
 	}
 	s.Close()

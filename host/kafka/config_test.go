@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -125,7 +126,7 @@ func TestSidesAreApart(t *testing.T) {
 		{"producer", "p:9092", "all", c.ProducerOpts()}, {"consumer", "a:9092", "c", c.ConsumerOpts()},
 		{"admin", "x:9092", "admin", c.AdminOpts()},
 	} {
-		client := testClient(t, side.opts...)
+		client := kafkatest.Client(t, side.opts...)
 		brokers, id := client.OptValue(kgo.SeedBrokers).([]string), client.OptValue(kgo.ClientID).(string)
 		if len(brokers) != 1 || brokers[0] != side.broker || id != side.id {
 			t.Errorf("%s: %v %s", side.name, brokers, id)

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
@@ -33,7 +34,7 @@ func openTestConsumer(t *testing.T, addr string, o ConsumerOptions) *Consumer {
 // pollValues polls until n records have come and marks them as settled.
 func pollValues(t *testing.T, s *Consumer, n int, settled Offsets) []string {
 	t.Helper()
-	ctx := testContext(t)
+	ctx := kafkatest.Context(t)
 	var got []string
 	for len(got) < n {
 		records, err := s.Poll(ctx)
@@ -63,13 +64,13 @@ func TestConsumerGoesOnWhereItCommitted(t *testing.T) {
 		t.Errorf("owned: %v", owned(s, "orders"))
 	}
 	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 2}
-	if err := s.Commit(testContext(t), settled); err != nil {
+	if err := s.Commit(kafkatest.Context(t), settled); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
 
 	a := openTestAdmin(t, b.Addr())
-	committed, err := a.Committed(testContext(t), "connect-test")
+	committed, err := a.Committed(kafkatest.Context(t), "connect-test")
 	if diff := cmp.Diff(map[string]Positions{"orders": {0: 2}}, committed); diff != "" || err != nil {
 		t.Errorf("committed: %v (-want +got):\n%s", err, diff)
 	}
@@ -78,7 +79,7 @@ func TestConsumerGoesOnWhereItCommitted(t *testing.T) {
 		t.Errorf("second: %v", got)
 	}
 	// Not ours: left out without an error.
-	if err := s.Commit(testContext(t), Offsets{"other": {0: {Epoch: -1, Offset: 5}}}); err != nil {
+	if err := s.Commit(kafkatest.Context(t), Offsets{"other": {0: {Epoch: -1, Offset: 5}}}); err != nil {
 		t.Error(err)
 	}
 }
@@ -93,7 +94,7 @@ func TestConsumerStartsAsConfigured(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	ctx, got := testContext(t), make(chan string, 1)
+	ctx, got := kafkatest.Context(t), make(chan string, 1)
 	go func() {
 		records, err := s.Poll(ctx)
 		if err != nil {
@@ -171,11 +172,11 @@ func TestConsumerRegexIsJavas(t *testing.T) {
 // begins after exactly that.
 func TestConsumerHandsOver(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	ctx := testContext(t)
+	ctx := kafkatest.Context(t)
 	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(ctx, Topic{Name: "wide", Partitions: 4}); err != nil {
 		t.Fatal(err)
 	}
-	client := testClient(t, testConfig(b.Addr()).ProducerOpts()...)
+	client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts()...)
 	for i := range 40 {
 		r := &kgo.Record{Topic: "wide", Partition: int32(i % 4), Value: fmt.Appendf(nil, "%02d", i)}
 		if err := client.ProduceSync(ctx, r).FirstErr(); err != nil {

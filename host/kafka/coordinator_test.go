@@ -3,6 +3,7 @@ package kafka
 import (
 	"testing"
 
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -10,7 +11,7 @@ import (
 // A new Kafka cluster says COORDINATOR_NOT_AVAILABLE until it has made the topic of its groups' offsets.
 func TestCommittedWaitsForTheCoordinator(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	a, ctx := openTestAdmin(t, b.Addr()), testContext(t)
+	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
 	refused := 0
 	b.Cluster.ControlKey(int16(kmsg.OffsetFetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		if refused++; refused > 3 {
@@ -65,7 +66,7 @@ func TestForgottenMemberJoinsAnew(t *testing.T) {
 				return answer, nil, true
 			})
 			s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-orders", Topics: []string{"orders"}})
-			for ctx := testContext(t); ; {
+			for ctx := kafkatest.Context(t); ; {
 				records, err := s.Poll(ctx)
 				if err != nil {
 					t.Fatalf("expected the consumer to join again after %d refusals, found %v", refused, err)

@@ -1,34 +1,27 @@
 package kafka
 
 import (
-	"bufio"
 	"context"
-	"fmt"
 	"maps"
-	"os"
-	"os/exec"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/kafka/embedded"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
 // TestMain lets the test binary be a broker that can be killed.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("CULVERT_TEST_BROKER"); dir != "" {
-		b, err := embedded.Open(embedded.Options{Dir: dir, Listen: os.Getenv("CULVERT_TEST_LISTEN")})
+	kafkatest.Main(m, func(dir, listen string) (string, error) {
+		b, err := embedded.Open(embedded.Options{Dir: dir, Listen: listen})
 		if err != nil {
-			fmt.Println("error:", err)
-			os.Exit(1)
+			return "", err
 		}
-		fmt.Println(b.Addr())
-		select {} // until killed
-	}
-	os.Exit(m.Run())
+		return b.Addr(), nil
+	})
 }
 
 func openTestBroker(t *testing.T, dir string) *embedded.Broker {
@@ -41,36 +34,19 @@ func openTestBroker(t *testing.T, dir string) *embedded.Broker {
 	return b
 }
 
-func testContext(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	t.Cleanup(cancel)
-	return ctx
-}
-
 func testConfig(addr string) Config {
 	c := Defaults()
 	c.Bootstrap = []string{addr}
 	return c
 }
 
-func testClient(t *testing.T, opts ...kgo.Opt) *kgo.Client {
-	t.Helper()
-	client, err := kgo.NewClient(opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	return client
-}
-
 // put writes values to a topic, one acknowledged after the other.
 func put(t *testing.T, addr, topic string, values ...string) {
 	t.Helper()
-	client := testClient(t, testConfig(addr).ProducerOpts(kgo.AllowAutoTopicCreation(), kgo.ProducerLinger(0))...)
+	client := kafkatest.Client(t, testConfig(addr).ProducerOpts(kgo.AllowAutoTopicCreation(), kgo.ProducerLinger(0))...)
 	for _, v := range values {
 		r := &kgo.Record{Topic: topic, Value: []byte(v), Partition: -1}
-		if err := client.ProduceSync(testContext(t), r).FirstErr(); err != nil {
+		if err := client.ProduceSync(kafkatest.Context(t), r).FirstErr(); err != nil {
 			t.Fatalf("produce %q to %s: %v", v, topic, err)
 		}
 	}
@@ -85,7 +61,7 @@ func values(t *testing.T, addr, topic string) []string {
 	}
 	defer reader.Close()
 	var got []string
-	_, err = reader.Read(testContext(t), topic, ReadOptions{}, func(r *kgo.Record) error {
+	_, err = reader.Read(kafkatest.Context(t), topic, ReadOptions{}, func(r *kgo.Record) error {
 		got = append(got, string(r.Value))
 		return nil
 	})
@@ -93,33 +69,6 @@ func values(t *testing.T, addr, topic string) []string {
 		t.Fatalf("read %s: %v", topic, err)
 	}
 	return got
-}
-
-func startBrokerProcess(t *testing.T, dir, listen string) (addr string, kill func()) {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	child := exec.Command(self)
-	child.Env = append(os.Environ(), "CULVERT_TEST_BROKER="+dir, "CULVERT_TEST_LISTEN="+listen)
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	kill = func() {
-		child.Process.Kill()
-		child.Wait()
-	}
-	t.Cleanup(kill)
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil || strings.HasPrefix(line, "error:") {
-		t.Fatalf("broker process: %s %v", line, err)
-	}
-	return strings.TrimSpace(line), kill
 }
 
 func shortContext(t *testing.T) (context.Context, context.CancelFunc) {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
@@ -15,7 +16,7 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	a, ctx := openTestAdmin(t, strings.Join(cluster.ListenAddrs(), ",")), testContext(t)
+	a, ctx := openTestAdmin(t, strings.Join(cluster.ListenAddrs(), ",")), kafkatest.Context(t)
 	if embedded, err := a.Embedded(ctx); err != nil || embedded {
 		t.Fatalf("embedded: %v, %v", embedded, err)
 	}

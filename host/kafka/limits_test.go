@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -20,7 +21,7 @@ import (
 func smallTopic(t *testing.T, partitions int32, tells bool) (c Config, refused *atomic.Int64) {
 	t.Helper()
 	b := openTestBroker(t, t.TempDir())
-	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(testContext(t), Topic{Name: "rows", Partitions: partitions,
+	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(kafkatest.Context(t), Topic{Name: "rows", Partitions: partitions,
 		Configs: map[string]string{"max.message.bytes": "2000"}}, Topic{Name: "offsets"}); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,7 @@ func valuesOf(t *testing.T, c Config, topic string) (of map[int32][]string, n in
 	}
 	defer r.Close()
 	of = map[int32][]string{}
-	if _, err := r.Read(testContext(t), topic, ReadOptions{}, func(r *kgo.Record) error {
+	if _, err := r.Read(kafkatest.Context(t), topic, ReadOptions{}, func(r *kgo.Record) error {
 		of[r.Partition] = append(of[r.Partition], string(r.Value[:min(6, len(r.Value))]))
 		n++
 		return nil
@@ -119,7 +120,7 @@ func sent(t *testing.T, config Config, p *Producer, send func(*Producer)) (*Prod
 	t.Helper()
 	for tries := 0; ; tries++ {
 		send(p)
-		err := p.Flush(testContext(t))
+		err := p.Flush(kafkatest.Context(t))
 		if rewound := (*Rewound)(nil); !errors.As(err, &rewound) || tries == 4 {
 			return p, tries > 0, err
 		}
@@ -174,7 +175,7 @@ func TestTopicOfSmallBatches(t *testing.T) {
 			after := p.NewBatch()
 			fill(after, 0, 1)
 			p.Produce(t.Context(), after, got.take("after"))
-			if err := p.Flush(testContext(t)); err != nil {
+			if err := p.Flush(kafkatest.Context(t)); err != nil {
 				t.Error("afterwards:", err)
 			}
 		})
@@ -195,7 +196,8 @@ func TestRecordTooLargeForItsTopic(t *testing.T) {
 		r.Topic, r.Value = "rows", make([]byte, 5000)
 		var got reports
 		p.Produce(t.Context(), b, got.take("b"))
-		if err := p.Flush(testContext(t)); !errors.Is(err, kerr.MessageTooLarge) || !strings.Contains(err.Error(), "rows") {
+		err := p.Flush(kafkatest.Context(t))
+		if !errors.Is(err, kerr.MessageTooLarge) || !strings.Contains(err.Error(), "rows") {
 			t.Errorf("told %t: expected MESSAGE_TOO_LARGE that names the topic, found %v", tells, err)
 		}
 		if len(got.all) != 1 || !strings.HasSuffix(got.all[0], "true") {
@@ -214,7 +216,7 @@ func TestTopicOfSmallBatchesOfManyClients(t *testing.T) {
 		b := p.NewBatch()
 		fill(b, 0, 1)
 		p.Produce(t.Context(), b, nil)
-		if err := p.Flush(testContext(t)); err != nil { // its client has asked for the limit
+		if err := p.Flush(kafkatest.Context(t)); err != nil { // its client has asked for the limit
 			t.Fatal(err)
 		}
 		all = append(all, p)
@@ -276,7 +278,7 @@ func startingOver(t *testing.T, output func() *TransactionalOutput, from, to int
 			return tries, err
 		}
 		err := sendRows(t, o, from, to)
-		if closed := o.Close(testContext(t)); err == nil {
+		if closed := o.Close(kafkatest.Context(t)); err == nil {
 			err = closed
 		}
 		if rewound := (*Rewound)(nil); err == nil || !errors.As(err, &rewound) || tries == 4 {
@@ -291,7 +293,7 @@ func sendRows(t *testing.T, o *TransactionalOutput, from, to int) error {
 	fill(b, from, to)
 	done := make(chan error, 1)
 	o.Produce(t.Context(), b, at(1), func(_ int, err error) { done <- err })
-	err := o.Commit(testContext(t))
+	err := o.Commit(kafkatest.Context(t))
 	if sent := <-done; err == nil {
 		err = sent
 	}
@@ -314,7 +316,7 @@ func TestTransactionsOfSmallBatchesOfManyClients(t *testing.T) {
 	const first = 900_000
 	for feed, o := range open {
 		err := sendRows(t, o, first+feed, first+feed+1)
-		if err = errors.Join(err, o.Close(testContext(t))); err != nil {
+		if err = errors.Join(err, o.Close(kafkatest.Context(t))); err != nil {
 			t.Fatal(err)
 		}
 	}

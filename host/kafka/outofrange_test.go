@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/kafka/embedded"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -21,7 +22,8 @@ func expire(t *testing.T, addr, topic string, before int64) {
 	t.Helper()
 	offsets := kadm.Offsets{}
 	offsets.AddOffset(topic, 0, before, -1)
-	deleted, err := kadm.NewClient(testClient(t, kgo.SeedBrokers(addr))).DeleteRecords(testContext(t), offsets)
+	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(addr)))
+	deleted, err := admin.DeleteRecords(kafkatest.Context(t), offsets)
 	if err == nil {
 		err = deleted.Error()
 	}
@@ -52,7 +54,7 @@ func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
 				put(t, b.Addr(), "orders", "1", "2")
 				config, log := testConfig(b.Addr()), &journal{}
 				config.Consumer.Reset, config.Logger = c.reset, log.logger()
-				a, ctx := openTestAdmin(t, b.Addr()), testContext(t)
+				a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
 				begin := int64(0)
 				if when == "before" {
 					begin = 2
@@ -146,7 +148,7 @@ func TestOffsetBehindTheEnd(t *testing.T) {
 			put(t, b.Addr(), "orders", "1", "2")
 			config, log := testConfig(b.Addr()), &journal{}
 			config.Consumer.Reset, config.Logger = c.reset, log.logger()
-			a, ctx := openTestAdmin(t, b.Addr()), testContext(t)
+			a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
 			if err := a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: 9}}); err != nil {
 				t.Fatal(err)
 			}
@@ -182,13 +184,13 @@ func TestExpiredRecordsBesideOthers(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	put(t, b.Addr(), "orders", "1", "2", "3", "4")
 	put(t, b.Addr(), "busy", "0")
-	a, ctx := openTestAdmin(t, b.Addr()), testContext(t)
+	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
 	if err := a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: 1}}); err != nil {
 		t.Fatal(err)
 	}
 	expire(t, b.Addr(), "orders", 3)
 	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-test", Topics: []string{"orders", "busy"}})
-	client := testClient(t, kgo.SeedBrokers(b.Addr()), kgo.ProducerLinger(0))
+	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()), kgo.ProducerLinger(0))
 	var err error
 	for n := 0; err == nil; n++ {
 		if n == 1000 {
@@ -222,7 +224,7 @@ func TestExpiredMarkersAreNoRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	addr, ctx := c.Bootstrap[0], testContext(t)
+	addr, ctx := c.Bootstrap[0], kafkatest.Context(t)
 	open := func() *Consumer {
 		return openTestConsumer(t, addr, ConsumerOptions{Group: "connect-test", Topics: []string{"rows"}})
 	}
@@ -263,7 +265,7 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 		t.Run(reset, func(t *testing.T) {
 			t.Parallel()
 			b := openTestBroker(t, t.TempDir())
-			ctx := testContext(t)
+			ctx := kafkatest.Context(t)
 			a := openTestAdmin(t, b.Addr())
 			if _, err := a.EnsureTopics(ctx, Topic{Name: "orders", Partitions: 1}); err != nil {
 				t.Fatal(err)

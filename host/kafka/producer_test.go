@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/host/porttest"
 )
 
@@ -47,7 +48,7 @@ func (r *reports) take(name string) func(int, error) {
 
 func TestProduceReportsInOrder(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	ctx := testContext(t)
+	ctx := kafkatest.Context(t)
 	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(ctx, Topic{Name: "wide", Partitions: 3}); err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +130,7 @@ func TestProducePartitionsAsKafkaDoes(t *testing.T) {
 // After a failed record nothing is reported as acknowledged any more: an offset after it would lose it.
 func TestProduceFailureSticks(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	ctx := testContext(t)
+	ctx := kafkatest.Context(t)
 	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(ctx, Topic{Name: "orders"}); err != nil {
 		t.Fatal(err)
 	}
@@ -168,20 +169,20 @@ func TestProduceFailureSticks(t *testing.T) {
 // A caller that stops waits for records on their way; they are not taken back.
 func TestProduceOutlivesItsContext(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(testContext(t), Topic{Name: "orders"}); err != nil {
+	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(kafkatest.Context(t), Topic{Name: "orders"}); err != nil {
 		t.Fatal(err)
 	}
 	p, err := NewProducer(testConfig(b.Addr()), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(testContext(t))
+	ctx, cancel := context.WithCancel(kafkatest.Context(t))
 	batch := p.NewBatch()
 	batch.Add().Topic = "orders"
 	var got reports
 	p.Produce(ctx, batch, got.take("one"))
 	cancel()
-	if err := p.Close(testContext(t)); err != nil {
+	if err := p.Close(kafkatest.Context(t)); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(got.all, []string{"one 1 false"}) {
@@ -192,7 +193,7 @@ func TestProduceOutlivesItsContext(t *testing.T) {
 // Producing waits for acknowledgements when the buffer is full, and a context ends that wait.
 func TestProduceWaitsForRoom(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(testContext(t), Topic{Name: "orders"}); err != nil {
+	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(kafkatest.Context(t), Topic{Name: "orders"}); err != nil {
 		t.Fatal(err)
 	}
 	config := testConfig(b.Addr())
@@ -211,7 +212,7 @@ func TestProduceWaitsForRoom(t *testing.T) {
 		r.Topic, r.Value = "orders", make([]byte, size)
 		p.Produce(ctx, batch, got.take(name))
 	}
-	send(testContext(t), "first", 20_000) // larger than the buffer: goes alone
+	send(kafkatest.Context(t), "first", 20_000) // larger than the buffer: goes alone
 	<-held
 	ctx, cancel := shortContext(t)
 	defer cancel()
@@ -220,7 +221,7 @@ func TestProduceWaitsForRoom(t *testing.T) {
 		t.Error("producing did not wait")
 	}
 	close(hold)
-	if err := p.Flush(testContext(t)); !errors.Is(err, context.DeadlineExceeded) {
+	if err := p.Flush(kafkatest.Context(t)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("flush: %v", err)
 	}
 	if diff := cmp.Diff([]string{"first 1 false", "no room 0 true"}, got.all); diff != "" {
@@ -236,8 +237,8 @@ func TestProduceToUnknownTopicFails(t *testing.T) {
 	p := openTestProducer(t, testConfig(b.Addr()))
 	batch := p.NewBatch()
 	batch.Add().Topic = "nope"
-	p.Produce(testContext(t), batch, nil)
-	if err := p.Flush(testContext(t)); !errors.Is(err, kerr.UnknownTopicOrPartition) {
+	p.Produce(kafkatest.Context(t), batch, nil)
+	if err := p.Flush(kafkatest.Context(t)); !errors.Is(err, kerr.UnknownTopicOrPartition) {
 		t.Errorf("expected UNKNOWN_TOPIC_OR_PARTITION, got %v", err)
 	}
 }
@@ -245,7 +246,7 @@ func TestProduceToUnknownTopicFails(t *testing.T) {
 // What does not arrive in time fails at Close rather than hanging there.
 func TestCloseGivesUp(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(testContext(t), Topic{Name: "orders"}); err != nil {
+	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(kafkatest.Context(t), Topic{Name: "orders"}); err != nil {
 		t.Fatal(err)
 	}
 	p, err := NewProducer(testConfig(b.Addr()), "")
@@ -254,15 +255,15 @@ func TestCloseGivesUp(t *testing.T) {
 	}
 	warm := p.NewBatch()
 	warm.Add().Topic = "orders"
-	p.Produce(testContext(t), warm, nil)
-	if err := p.Flush(testContext(t)); err != nil {
+	p.Produce(kafkatest.Context(t), warm, nil)
+	if err := p.Flush(kafkatest.Context(t)); err != nil {
 		t.Fatal(err)
 	}
 	b.Close()
 	batch := p.NewBatch()
 	batch.Add().Topic = "orders"
 	failed := make(chan error, 1)
-	p.Produce(testContext(t), batch, func(_ int, err error) { failed <- err })
+	p.Produce(kafkatest.Context(t), batch, func(_ int, err error) { failed <- err })
 	ctx, cancel := shortContext(t)
 	defer cancel()
 	if err := p.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -275,8 +276,8 @@ func TestCloseGivesUp(t *testing.T) {
 
 // A producer goes on when its broker is killed and started again: nothing that was reported is missing.
 func TestProduceOutlivesItsBroker(t *testing.T) {
-	dir, ctx := t.TempDir(), testContext(t)
-	addr, kill := startBrokerProcess(t, dir, porttest.Address(t))
+	dir, ctx := t.TempDir(), kafkatest.Context(t)
+	addr, kill := kafkatest.Process(t, dir, porttest.Address(t))
 	if _, err := openTestAdmin(t, addr).EnsureTopics(ctx, Topic{Name: "orders"}); err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +288,7 @@ func TestProduceOutlivesItsBroker(t *testing.T) {
 	for i := range batches {
 		if i%20 == 10 {
 			kill()
-			_, kill = startBrokerProcess(t, dir, addr)
+			_, kill = kafkatest.Process(t, dir, addr)
 		}
 		b := p.NewBatch()
 		for j := range records {
@@ -315,7 +316,7 @@ func TestProduceOutlivesItsBroker(t *testing.T) {
 // A record costs no allocation of ours: what is left is the client's own, by batches and requests.
 func TestProduceAllocations(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	ctx := testContext(t)
+	ctx := kafkatest.Context(t)
 	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(ctx, Topic{Name: "orders"}); err != nil {
 		t.Fatal(err)
 	}

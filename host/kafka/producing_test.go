@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -57,7 +58,7 @@ func deliverOne(t *testing.T, p *Producer, topic string) error {
 	r := b.Add()
 	r.Topic, r.Value = topic, []byte("one")
 	done := make(chan error, 1)
-	p.Produce(testContext(t), b, func(_ int, err error) { done <- err })
+	p.Produce(kafkatest.Context(t), b, func(_ int, err error) { done <- err })
 	return <-done
 }
 
@@ -65,7 +66,7 @@ func deliverOne(t *testing.T, p *Producer, topic string) error {
 // gets another.
 func TestProducersShareAClient(t *testing.T) {
 	address, connections := counted(t)
-	ctx := testContext(t)
+	ctx := kafkatest.Context(t)
 	if _, err := openTestAdmin(t, address).EnsureTopics(ctx, Topic{Name: "orders"}); err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +130,7 @@ func TestProducersShareAClient(t *testing.T) {
 // that is closed before its records are acknowledged takes back those of nobody else.
 func TestSharedProducersFailAlone(t *testing.T) {
 	address, _ := counted(t)
-	ctx := testContext(t)
+	ctx := kafkatest.Context(t)
 	if _, err := openTestAdmin(t, address).EnsureTopics(ctx, Topic{Name: "orders"}); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +186,7 @@ func TestSharedProducersFailAlone(t *testing.T) {
 // idle feed keeps the first.
 func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	ctx := testContext(t)
+	ctx := kafkatest.Context(t)
 	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(ctx, Topic{Name: "orders"}); err != nil {
 		t.Fatal(err)
 	}

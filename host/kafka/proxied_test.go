@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -505,7 +506,7 @@ func TestTunnelHoldsTLSAlone(t *testing.T) {
 	r.Record(true)
 	c := parsed(t, r.properties(t, "security.protocol=SASL_SSL", "sasl.mechanism=PLAIN", "sasl.jaas.config="+plainLogon,
 		"ssl.truststore.certificates="+a.pem()))
-	client := testClient(t, c.ProducerOpts()...)
+	client := kafkatest.Client(t, c.ProducerOpts()...)
 	if err := client.ProduceSync(waits(t),
 		&kgo.Record{Topic: "secret-topic", Value: []byte("a value that nobody may read")}).FirstErr(); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -27,7 +28,7 @@ func openTestReader(t *testing.T, addr string) *Reader {
 func readAll(t *testing.T, r *Reader, topic string, o ReadOptions) ([]string, Positions) {
 	t.Helper()
 	got := []string{}
-	at, err := r.Read(testContext(t), topic, o, func(r *kgo.Record) error {
+	at, err := r.Read(kafkatest.Context(t), topic, o, func(r *kgo.Record) error {
 		got = append(got, fmt.Sprintf("%d/%d %s", r.Partition, r.Offset, r.Value))
 		return nil
 	})
@@ -40,13 +41,13 @@ func readAll(t *testing.T, r *Reader, topic string, o ReadOptions) ([]string, Po
 func TestReadPartitionByPartition(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	a := openTestAdmin(t, b.Addr())
-	if _, err := a.EnsureTopics(testContext(t), Topic{Name: "wide", Partitions: 3}); err != nil {
+	if _, err := a.EnsureTopics(kafkatest.Context(t), Topic{Name: "wide", Partitions: 3}); err != nil {
 		t.Fatal(err)
 	}
-	client := testClient(t, testConfig(b.Addr()).ProducerOpts()...)
+	client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts()...)
 	for i := range 6 {
 		r := &kgo.Record{Topic: "wide", Partition: int32(i % 3), Value: fmt.Append(nil, i)}
-		if err := client.ProduceSync(testContext(t), r).FirstErr(); err != nil {
+		if err := client.ProduceSync(kafkatest.Context(t), r).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -65,7 +66,7 @@ func TestReadPartitionByPartition(t *testing.T) {
 	if diff := cmp.Diff(Positions{0: 1, 1: 2}, at); diff != "" {
 		t.Errorf("bounded: positions (-want +got):\n%s", diff)
 	}
-	if _, err := r.Read(testContext(t), "wide", ReadOptions{To: Positions{7: 1}}, nil); err == nil {
+	if _, err := r.Read(kafkatest.Context(t), "wide", ReadOptions{To: Positions{7: 1}}, nil); err == nil {
 		t.Error("a partition that does not exist: expected an error")
 	}
 }
@@ -74,7 +75,7 @@ func TestReadUnknownTopic(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	r := openTestReader(t, b.Addr())
 	for range 2 { // asking must not create it
-		if _, err := r.Read(testContext(t), "nope", ReadOptions{}, nil); !errors.Is(err, ErrUnknownTopic) {
+		if _, err := r.Read(kafkatest.Context(t), "nope", ReadOptions{}, nil); !errors.Is(err, ErrUnknownTopic) {
 			t.Errorf("expected ErrUnknownTopic, got %v", err)
 		}
 	}
@@ -84,7 +85,7 @@ func TestReadEndsEarly(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	put(t, b.Addr(), "orders", "one", "two", "three")
 	r := openTestReader(t, b.Addr())
-	at, err := r.Read(testContext(t), "orders", ReadOptions{}, func(r *kgo.Record) error {
+	at, err := r.Read(kafkatest.Context(t), "orders", ReadOptions{}, func(r *kgo.Record) error {
 		if string(r.Value) == "two" {
 			return ErrStop
 		}
@@ -94,7 +95,7 @@ func TestReadEndsEarly(t *testing.T) {
 		t.Errorf("stopped at two: at %d, %v", at[0], err)
 	}
 	broken := errors.New("broken")
-	at, err = r.Read(testContext(t), "orders", ReadOptions{}, func(r *kgo.Record) error {
+	at, err = r.Read(kafkatest.Context(t), "orders", ReadOptions{}, func(r *kgo.Record) error {
 		if string(r.Value) == "two" {
 			return broken
 		}
@@ -109,9 +110,9 @@ func TestReadEndsEarly(t *testing.T) {
 // and no marker is ever seen: a reader that waits for the record before the end would wait for ever.
 func TestReadEndsInsideTransactions(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	ctx := testContext(t)
+	ctx := kafkatest.Context(t)
 	transaction := func(id string) *kgo.Client {
-		client := testClient(t, testConfig(b.Addr()).ProducerOpts(kgo.TransactionalID(id),
+		client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts(kgo.TransactionalID(id),
 			kgo.AllowAutoTopicCreation())...)
 		if err := client.BeginTransaction(); err != nil {
 			t.Fatal(err)
@@ -172,7 +173,7 @@ func TestReadFollows(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	put(t, b.Addr(), "orders", "one")
 	r := openTestReader(t, b.Addr())
-	ctx, stop := context.WithCancel(testContext(t))
+	ctx, stop := context.WithCancel(kafkatest.Context(t))
 	defer stop()
 	got := make(chan string)
 	done := make(chan error, 1)
@@ -215,7 +216,7 @@ func TestReadLargeValues(t *testing.T) {
 	}
 	defer r.Close()
 	n := 0
-	if _, err := r.Read(testContext(t), "orders", ReadOptions{},
+	if _, err := r.Read(kafkatest.Context(t), "orders", ReadOptions{},
 		func(*kgo.Record) error { n++; return nil }); err != nil ||
 		n != len(values) {
 		t.Errorf("%d of %d records, %v", n, len(values), err)
@@ -226,8 +227,8 @@ func TestReadLargeValues(t *testing.T) {
 // longer than that takes.
 func TestLeadersThatDoNotKnowItYet(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	client := testClient(t, testConfig(b.Addr()).ProducerOpts(kgo.AllowAutoTopicCreation())...)
-	if err := client.ProduceSync(testContext(t), &kgo.Record{Topic: "new", Value: []byte("x")}).FirstErr(); err != nil {
+	client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts(kgo.AllowAutoTopicCreation())...)
+	if err := client.ProduceSync(kafkatest.Context(t), &kgo.Record{Topic: "new", Value: []byte("x")}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	left := 25

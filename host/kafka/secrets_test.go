@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -50,7 +51,7 @@ func TestSecretsThatChange(t *testing.T) {
 	root := parsed(t, map[string]string{"bootstrap.servers": d.at, "security.protocol": "SASL_PLAINTEXT",
 		"sasl.mechanism":   "PLAIN",
 		"sasl.jaas.config": plainModule + ` required username="root" password="root";`})
-	admin := kadm.NewClient(testClient(t, root.AdminOpts()...))
+	admin := kadm.NewClient(kafkatest.Client(t, root.AdminOpts()...))
 	changed, err := admin.AlterUserSCRAMs(ctx, nil, []kadm.UpsertSCRAM{{User: "alice", Mechanism: kadm.ScramSha256,
 		Iterations: 4096, Password: "other"}})
 	if err == nil {

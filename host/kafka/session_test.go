@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -66,7 +67,7 @@ func TestMemberBeyondItsSession(t *testing.T) {
 			code = answer.Code
 		}
 		mu.Unlock()
-		err := s.Alive(testContext(t))
+		err := s.Alive(kafkatest.Context(t))
 		mu.Lock()
 		defer mu.Unlock()
 		if !errors.Is(err, want) || asked != times {

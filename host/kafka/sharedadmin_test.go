@@ -1,12 +1,16 @@
 package kafka
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
+)
 
 // Administrators of equal settings share one client, those of others do not; the last one to go ends it, closing twice
 // counts once, and who comes then gets another.
 func TestAdministratorsShareAClient(t *testing.T) {
 	address, connections := counted(t)
-	ctx := testContext(t)
+	ctx := kafkatest.Context(t)
 	c := shareable(t, address)
 	of := func(key string) *Admin {
 		own, _, err := c.Override(t.Context(), nil) // as each connector has it

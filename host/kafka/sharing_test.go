@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/kafka/embedded"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
 // flaky has a broker drop connections and refuse batches for a while, before it writes or after it did, in turns that a
@@ -88,7 +89,7 @@ func TestSharedProducersLetMemoryGoWhenItIsAcknowledged(t *testing.T) {
 func shareClient(t *testing.T, seed uint64) {
 	const producers, batches = 6, 60
 	b := openTestBroker(t, t.TempDir())
-	ctx := testContext(t)
+	ctx := kafkatest.Context(t)
 	topics := []string{"orders", "details"}
 	for _, name := range topics {
 		if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(ctx, Topic{Name: name, Partitions: 2}); err != nil {

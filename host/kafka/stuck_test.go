@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -23,11 +24,11 @@ func batchWithoutRecords(offset int64) []byte {
 func TestReadWithoutProgress(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	a := openTestAdmin(t, b.Addr())
-	if _, err := a.EnsureTopics(testContext(t), Topic{Name: "broken"}); err != nil {
+	if _, err := a.EnsureTopics(kafkatest.Context(t), Topic{Name: "broken"}); err != nil {
 		t.Fatal(err)
 	}
-	client := testClient(t, testConfig(b.Addr()).ProducerOpts()...)
-	if err := client.ProduceSync(testContext(t), &kgo.Record{Topic: "broken"},
+	client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts()...)
+	if err := client.ProduceSync(kafkatest.Context(t), &kgo.Record{Topic: "broken"},
 		&kgo.Record{Topic: "broken"}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,7 @@ func TestReadWithoutProgress(t *testing.T) {
 		answer.Topics = append(answer.Topics, topic)
 		return answer, nil, true
 	})
-	at, err := openTestReader(t, b.Addr()).Read(testContext(t), "broken", ReadOptions{},
+	at, err := openTestReader(t, b.Addr()).Read(kafkatest.Context(t), "broken", ReadOptions{},
 		func(*kgo.Record) error { return nil })
 	if err == nil || !strings.Contains(err.Error(),
 		"read broken, partition 0 at offset 1: the broker answers with batches that hold nothing from there") {

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -14,12 +15,12 @@ import (
 func TestTurnThatIsLost(t *testing.T) {
 	t.Parallel()
 	b := newBeginning(t, 1)
-	turn, err := TakeTurn(testContext(t), testConfig(b.b.Addr()), "turns", "orders")
+	turn, err := TakeTurn(kafkatest.Context(t), testConfig(b.b.Addr()), "turns", "orders")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(turn.Close)
-	if err := turn.Alive(testContext(t)); err != nil || !turn.Lasts() {
+	if err := turn.Alive(kafkatest.Context(t)); err != nil || !turn.Lasts() {
 		t.Fatalf("expected it to have the turn, found %v", err)
 	}
 	again := make(chan struct{})
@@ -40,7 +41,7 @@ func TestTurnThatIsLost(t *testing.T) {
 		t.Errorf("expected %v, found %v", errTurnLost, err)
 	}
 	<-again
-	if err := turn.Alive(testContext(t)); !errors.Is(err, errTurnLost) || turn.Lasts() {
+	if err := turn.Alive(kafkatest.Context(t)); !errors.Is(err, errTurnLost) || turn.Lasts() {
 		t.Errorf("expected it to stay lost, found %v", err)
 	}
 }
@@ -51,7 +52,7 @@ func TestTurnOutlastsItsContext(t *testing.T) {
 	b := newBeginning(t, 1)
 	config := testConfig(b.b.Addr())
 	config.Consumer.Reset = "none" // which says what becomes of records, of which a turn reads none
-	ctx, stop := context.WithCancel(testContext(t))
+	ctx, stop := context.WithCancel(kafkatest.Context(t))
 	defer stop()
 	turn, err := TakeTurn(ctx, config, "turns", "orders")
 	if err != nil {
@@ -68,7 +69,7 @@ func TestTurnOutlastsItsContext(t *testing.T) {
 		return nil, nil, false
 	})
 	<-kept
-	if err := turn.Alive(testContext(t)); err != nil || !turn.Lasts() {
+	if err := turn.Alive(kafkatest.Context(t)); err != nil || !turn.Lasts() {
 		t.Errorf("expected it to have the turn, found %v", err)
 	}
 }

@@ -1,21 +1,18 @@
 package embedded
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -23,16 +20,13 @@ import (
 
 // TestMain lets the test binary be a broker that can be killed.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("CULVERT_TEST_BROKER"); dir != "" {
-		b, err := Open(Options{Dir: dir, Listen: os.Getenv("CULVERT_TEST_LISTEN")})
+	kafkatest.Main(m, func(dir, listen string) (string, error) {
+		b, err := Open(Options{Dir: dir, Listen: listen})
 		if err != nil {
-			fmt.Println("error:", err)
-			os.Exit(1)
+			return "", err
 		}
-		fmt.Println(b.Addr())
-		select {} // until killed
-	}
-	os.Exit(m.Run())
+		return b.Addr(), nil
+	})
 }
 
 func openTestBroker(t *testing.T, dir string) *Broker {
@@ -43,23 +37,6 @@ func openTestBroker(t *testing.T, dir string) *Broker {
 	}
 	t.Cleanup(func() { b.Close() })
 	return b
-}
-
-func testContext(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func testClient(t *testing.T, opts ...kgo.Opt) *kgo.Client {
-	t.Helper()
-	client, err := kgo.NewClient(opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	return client
 }
 
 func TestBrokerKeepsDataOverRestart(t *testing.T) {
@@ -84,18 +61,18 @@ func TestBrokerKeepsDataOverRestart(t *testing.T) {
 func TestBrokerKeepsDataOverKill(t *testing.T) {
 	dir := t.TempDir()
 	for round := range 3 {
-		addr, kill := startBrokerProcess(t, dir, "127.0.0.1:0")
+		addr, kill := kafkatest.Process(t, dir, "127.0.0.1:0")
 		put(t, addr, fmt.Sprintf("round-%d", round), "a", "b")
 		put(t, addr, "all", strconv.Itoa(round))
 		kill()
 	}
-	if _, running := Find(testContext(t), dir); running {
+	if _, running := Find(kafkatest.Context(t), dir); running {
 		t.Error("a killed broker is reported as running")
 	}
 	if _, err := os.Stat(filepath.Join(dir, announcementFile)); err != nil {
 		t.Errorf("the killed broker's address should have stayed after: %v", err)
 	}
-	addr, done, err := Attach(testContext(t), dir, nil)
+	addr, done, err := Attach(kafkatest.Context(t), dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,33 +83,6 @@ func TestBrokerKeepsDataOverKill(t *testing.T) {
 			t.Errorf("%s: %s, expected %s", topic, got, want)
 		}
 	}
-}
-
-func startBrokerProcess(t *testing.T, dir, listen string) (addr string, kill func()) {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	child := exec.Command(self)
-	child.Env = append(os.Environ(), "CULVERT_TEST_BROKER="+dir, "CULVERT_TEST_LISTEN="+listen)
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	kill = func() {
-		child.Process.Kill()
-		child.Wait()
-	}
-	t.Cleanup(kill)
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil || strings.HasPrefix(line, "error:") {
-		t.Fatalf("broker process: %s %v", line, err)
-	}
-	return strings.TrimSpace(line), kill
 }
 
 func TestBrokerLocksItsFolder(t *testing.T) {
@@ -150,7 +100,7 @@ func TestBrokerLocksItsFolder(t *testing.T) {
 }
 
 func TestBrokerAnnouncesItself(t *testing.T) {
-	dir, ctx := t.TempDir(), testContext(t)
+	dir, ctx := t.TempDir(), kafkatest.Context(t)
 	if _, _, err := Attach(ctx, dir, nil); err == nil || !strings.Contains(err.Error(), dir) {
 		t.Errorf("attach to an empty folder: expected an error that names it, got %v", err)
 	}
@@ -191,7 +141,7 @@ func TestFindBrokerTellsFoldersApart(t *testing.T) {
 	if err := announce(mine, announcement{Address: b.Addr(), PID: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if addr, running := Find(testContext(t), mine); running {
+	if addr, running := Find(kafkatest.Context(t), mine); running {
 		t.Errorf("%s of another folder was taken for ours", addr)
 	}
 }
@@ -220,9 +170,9 @@ func TestBrokerAdvertises(t *testing.T) {
 		t.Errorf("advertised: %s", b.Addr())
 	}
 	put(t, b.Addr(), "orders", "one")
-	client := testClient(t, kgo.SeedBrokers(b.Addr()))
+	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
 	request := kmsg.NewPtrMetadataRequest()
-	response, err := request.RequestWith(testContext(t), client)
+	response, err := request.RequestWith(kafkatest.Context(t), client)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,10 +203,10 @@ func portOf(t *testing.T, addr string) int {
 
 func TestBrokerVersionsForJava(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	client := testClient(t, kgo.SeedBrokers(b.Addr()))
+	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
 	request := kmsg.NewPtrApiVersionsRequest()
 	request.ClientSoftwareName, request.ClientSoftwareVersion = "test", "0"
-	response, err := request.RequestWith(testContext(t), client)
+	response, err := request.RequestWith(kafkatest.Context(t), client)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +237,7 @@ func TestBrokerNeverCleans(t *testing.T) {
 // The control function that keeps auto-created topics is renewed; the broker must go on answering across that.
 func TestBrokerAnswersManyMetadataRequests(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	client := testClient(t, kgo.SeedBrokers(b.Addr()))
+	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
 	for i := range 2100 {
 		request := kmsg.NewPtrMetadataRequest()
 		request.AllowAutoTopicCreation = true
@@ -295,7 +245,7 @@ func TestBrokerAnswersManyMetadataRequests(t *testing.T) {
 		name := fmt.Sprintf("topic-%d", i%3)
 		topic.Topic = &name
 		request.Topics = append(request.Topics, topic)
-		response, err := request.RequestWith(testContext(t), client)
+		response, err := request.RequestWith(kafkatest.Context(t), client)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -308,10 +258,10 @@ func TestBrokerAnswersManyMetadataRequests(t *testing.T) {
 // put writes values to a topic, one acknowledged after the other.
 func put(t *testing.T, addr, topic string, values ...string) {
 	t.Helper()
-	client := testClient(t, kgo.SeedBrokers(addr), kgo.AllowAutoTopicCreation(), kgo.ProducerLinger(0))
+	client := kafkatest.Client(t, kgo.SeedBrokers(addr), kgo.AllowAutoTopicCreation(), kgo.ProducerLinger(0))
 	for _, v := range values {
 		r := &kgo.Record{Topic: topic, Value: []byte(v)}
-		if err := client.ProduceSync(testContext(t), r).FirstErr(); err != nil {
+		if err := client.ProduceSync(kafkatest.Context(t), r).FirstErr(); err != nil {
 			t.Fatalf("produce %q to %s: %v", v, topic, err)
 		}
 	}
@@ -320,9 +270,9 @@ func put(t *testing.T, addr, topic string, values ...string) {
 // values are what a topic holds, partition by partition.
 func values(t *testing.T, addr, topic string) (got []string) {
 	t.Helper()
-	client := testClient(t, kgo.SeedBrokers(addr), kgo.ConsumeTopics(topic),
+	client := kafkatest.Client(t, kgo.SeedBrokers(addr), kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	ends, err := kadm.NewClient(client).ListEndOffsets(testContext(t), topic)
+	ends, err := kadm.NewClient(client).ListEndOffsets(kafkatest.Context(t), topic)
 	if err != nil {
 		t.Fatalf("read %s: %v", topic, err)
 	}
@@ -330,7 +280,7 @@ func values(t *testing.T, addr, topic string) (got []string) {
 	ends.Each(func(o kadm.ListedOffset) { left += o.Offset })
 	byPartition := map[int32][]string{}
 	for left > 0 {
-		fetches := client.PollFetches(testContext(t))
+		fetches := client.PollFetches(kafkatest.Context(t))
 		if err := fetches.Err(); err != nil {
 			t.Fatalf("read %s: %v", topic, err)
 		}
@@ -348,7 +298,8 @@ func values(t *testing.T, addr, topic string) (got []string) {
 // brokerConfig reads settings of a broker.
 func brokerConfig(t *testing.T, addr string, names ...string) map[string]string {
 	t.Helper()
-	described, err := kadm.NewClient(testClient(t, kgo.SeedBrokers(addr))).DescribeBrokerConfigs(testContext(t), 0)
+	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(addr)))
+	described, err := admin.DescribeBrokerConfigs(kafkatest.Context(t), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -41,7 +42,7 @@ func newMember(t *testing.T, addr, group string) *member {
 
 func (m *member) connect(t *testing.T) {
 	t.Helper()
-	m.client = testClient(t, kgo.SeedBrokers(m.addr), kgo.RequestRetries(0))
+	m.client = kafkatest.Client(t, kgo.SeedBrokers(m.addr), kgo.RequestRetries(0))
 }
 
 // kill closes the member's connections; the group is not left.
@@ -61,7 +62,7 @@ func (m *member) join(t *testing.T) error {
 		protocol := kmsg.NewJoinGroupRequestProtocol()
 		protocol.Name, protocol.Metadata = kgo.RangeBalancer().ProtocolName(), subscription.AppendTo(nil)
 		request.Protocols = append(request.Protocols, protocol)
-		response, err := request.RequestWith(testContext(t), m.client)
+		response, err := request.RequestWith(kafkatest.Context(t), m.client)
 		if err != nil {
 			return err
 		}
@@ -82,7 +83,7 @@ func (m *member) joining(t *testing.T, b *Broker) <-chan error {
 	again := m.id != ""
 	answer := make(chan error, 1)
 	go func() { answer <- m.join(t) }()
-	_, err := b.Cluster.WaitGroupInfo(testContext(t), m.group, func(g *kfake.GroupInfo) bool {
+	_, err := b.Cluster.WaitGroupInfo(kafkatest.Context(t), m.group, func(g *kfake.GroupInfo) bool {
 		return g.State == "PreparingRebalance" && (again || len(g.Members) > before)
 	})
 	if err != nil {
@@ -96,7 +97,7 @@ func (m *member) sync(t *testing.T) error {
 	request := kmsg.NewPtrSyncGroupRequest()
 	request.Group, request.MemberID, request.InstanceID = m.group, m.id, m.instance
 	request.Generation = m.generation
-	response, err := request.RequestWith(testContext(t), m.client)
+	response, err := request.RequestWith(kafkatest.Context(t), m.client)
 	if err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func (m *member) heartbeat(t *testing.T) error {
 	request := kmsg.NewPtrHeartbeatRequest()
 	request.Group, request.MemberID, request.InstanceID = m.group, m.id, m.instance
 	request.Generation = m.generation
-	response, err := request.RequestWith(testContext(t), m.client)
+	response, err := request.RequestWith(kafkatest.Context(t), m.client)
 	if err != nil {
 		return err
 	}
@@ -178,11 +179,11 @@ func TestKilledMembersLeave(t *testing.T) {
 
 	// It takes two sessions: that of the member that had joined, for which the joins wait, and then theirs, as with
 	// Kafka's own broker. A loaded machine may take longer, and a fault takes testRebalance.
-	ctx, cancel := context.WithTimeout(testContext(t), testRebalance/3)
+	ctx, cancel := context.WithTimeout(kafkatest.Context(t), testRebalance/3)
 	defer cancel()
 	start := time.Now()
 	for group := range tests {
-		testClient(t, kgo.WithContext(ctx), kgo.SeedBrokers(b.Addr()), kgo.ConsumerGroup(group),
+		kafkatest.Client(t, kgo.WithContext(ctx), kgo.SeedBrokers(b.Addr()), kgo.ConsumerGroup(group),
 			kgo.ConsumeTopics(group), kgo.Balancers(kgo.RangeBalancer()), kgo.SessionTimeout(testSession),
 			kgo.RebalanceTimeout(testRebalance), kgo.HeartbeatInterval(200*time.Millisecond))
 	}

@@ -1,12 +1,21 @@
-// Package kafkatest has brokers answer as those of Apache Kafka do at odd moments.
+// Package kafkatest has brokers answer as those of Apache Kafka do at odd moments, and others run in a process of their
+// own.
 package kafkatest
 
 import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -51,4 +60,66 @@ func KnownLate(t *testing.T, times int32) *kfake.Cluster {
 		}
 	})
 	return cluster
+}
+
+// Main runs the tests of a package, whose binary is a broker where [Process] has started it. open returns where it
+// listens.
+func Main(m *testing.M, open func(dir, listen string) (addr string, err error)) {
+	if dir := os.Getenv("CULVERT_TEST_BROKER"); dir != "" {
+		addr, err := open(dir, os.Getenv("CULVERT_TEST_LISTEN"))
+		if err != nil {
+			fmt.Println("error:", err)
+			os.Exit(1)
+		}
+		fmt.Println(addr)
+		select {} // until killed
+	}
+	os.Exit(m.Run())
+}
+
+// Process is a broker in a process of its own, which can be killed.
+func Process(t *testing.T, dir, listen string) (addr string, kill func()) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.Command(self)
+	child.Env = append(os.Environ(), "CULVERT_TEST_BROKER="+dir, "CULVERT_TEST_LISTEN="+listen)
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	kill = func() {
+		child.Process.Kill()
+		child.Wait()
+	}
+	t.Cleanup(kill)
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || strings.HasPrefix(line, "error:") {
+		t.Fatalf("broker process: %s %v", line, err)
+	}
+	return strings.TrimSpace(line), kill
+}
+
+// Context is long enough for any answer of a broker.
+func Context(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// Client is closed with the test.
+func Client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
 }
