@@ -1,12 +1,10 @@
 package query
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/plugins/odata/zone"
@@ -31,112 +29,48 @@ type condition struct {
 
 // condition compiles a condition and sorts it in.
 func (q *Query) condition(m *edm.Model, root *level, given *Condition, expand string) error {
-	c := condition{setting: given.Prefix + Option, operator: given.Option}
-	steps := strings.Split(given.Property, "/")
-	if len(steps) > maxSteps {
-		return refuse(given.Prefix+Property, given.Property[:min(len(given.Property), 60)],
-			"expected at most "+strconv.Itoa(maxSteps)+" steps")
+	r := route{model: m, root: root, given: given, expand: expand, reached: true, level: root,
+		structure: root.structure}
+	if err := r.walk(); err != nil {
+		return err
 	}
-	for i := range steps {
-		steps[i] = strings.TrimSpace(steps[i])
+	property, err := r.property()
+	if err != nil {
+		return err
 	}
-	name := given.Prefix + Property
-	at, s, reached, behindMany := root, root.structure, true, 0
-	holder, held := root, "" // the level that the value is in, and its property there
-	for i, step := range steps[:len(steps)-1] {
-		if n := s.Navigation(step); n != nil && held == "" {
-			target := m.Structure(n.Target)
-			if target == nil {
-				return refuse(name, given.Property, "$metadata don't say where "+step+" of "+s.QualifiedName()+
-					" leads to")
-			}
-			inner := (*level)(nil)
-			if reached {
-				inner = at.at(step)
-			}
-			if inner == nil && n.Many {
-				return refuse(name, given.Property,
-					step+" leads to many entities, so the condition is applied to the expanded ones: name "+
-						strings.Join(steps[:i+1], "/")+" in "+expand+", too")
-			}
-			if n.Many {
-				behindMany = i + 1
-			}
-			s = target
-			if inner == nil {
-				root.touched = append(root.touched, target)
-				reached = false
-				continue
-			}
-			at, holder = inner, inner
-			continue
-		}
-		p := s.Property(step)
-		if p == nil {
-			return refuse(name, given.Property, noProperty(s, step, func(p *edm.Property) bool { return p.Filterable }))
-		}
-		inner := m.Structure(p.Type.Name)
-		if p.Type.Primitive != edm.NotPrimitive || inner == nil {
-			return refuse(name, given.Property, step+" of "+s.QualifiedName()+" is of type "+p.Type.Name+
-				", which has no properties inside")
-		}
-		if held == "" {
-			held = step
-		}
-		s = inner
-	}
-	last := steps[len(steps)-1]
-	c.property = s.Property(last)
-	filterable := func(p *edm.Property) bool { return p.Filterable && p.Type.Primitive != edm.NotPrimitive }
-	switch {
-	case c.property == nil && s.Navigation(last) != nil:
-		return refuse(name, given.Property, last+" is a navigation property; expected a property after it, such as "+
-			given.Property+"/"+firstName(m, s.Navigation(last)))
-	case c.property == nil:
-		return refuse(name, given.Property, noProperty(s, last, filterable))
-	case c.property.Type.Primitive == edm.NotPrimitive:
-		return refuse(name, given.Property, last+" is of type "+c.property.Type.Name+
-			"; expected a property inside of it")
-	case behindMany == 0 && !c.property.Filterable:
-		return refuse(name, given.Property, "the service doesn't filter by "+last+" (sap:filterable=false)"+
-			fault.Among("", propertiesOf(s, filterable), "it filters by no property"))
-	}
-	if held == "" {
-		held = last
-	}
-	c.key = s.IsKey(last)
+	c := condition{setting: given.Prefix + Option, operator: given.Option, property: property, key: r.endsAtKey()}
 	c.sees(edm.Options{Zone: q.zone})
 	if err := c.read(given); err != nil {
 		return err
 	}
-	c.many, c.path = steps[:behindMany], steps[behindMany:]
-	c.text = c.expression(strings.Join(steps, "/"))
-	switch {
-	case behindMany > 0 && !reached:
-		return refuse(name, given.Property, "the condition is applied to expanded rows: name "+
-			strings.Join(steps[:len(steps)-1], "/")+" in "+expand+", too")
-	case behindMany > 0:
-		q.inner = append(q.inner, c)
-	default:
-		if q.filter != "" {
-			q.filter += " and "
-		}
-		q.filter += c.text
-		if reached {
-			q.checked = append(q.checked, c)
-		}
+	c.many, c.path = r.steps[:r.many], r.steps[r.many:]
+	c.text = c.expression(strings.Join(r.steps, "/"))
+	if err := q.sort(c, &r); err != nil {
+		return err
 	}
-	if reached && !holder.shown(held) && !slices.Contains(holder.hidden, held) {
-		holder.hidden = append(holder.hidden, held)
-	}
+	r.show()
 	return nil
 }
 
-func firstName(m *edm.Model, n *edm.Navigation) string {
-	if s := m.Structure(n.Target); s != nil && len(s.Properties) > 0 {
-		return s.Properties[0].Name
+// sort adds a condition to those that the service applies or, since OData v2 can't ask for that, to those on expanded
+// rows. What the service applies is checked, too, where the rows that come hold the value.
+func (q *Query) sort(c condition, r *route) error {
+	if r.many > 0 {
+		if !r.reached {
+			return r.refuse("the condition is applied to expanded rows: name " +
+				strings.Join(r.steps[:len(r.steps)-1], "/") + " in " + r.expand + ", too")
+		}
+		q.inner = append(q.inner, c)
+		return nil
 	}
-	return "ID"
+	if q.filter != "" {
+		q.filter += " and "
+	}
+	q.filter += c.text
+	if r.reached {
+		q.checked = append(q.checked, c)
+	}
+	return nil
 }
 
 // propertiesOf are the names of the properties that are wanted.
