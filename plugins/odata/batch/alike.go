@@ -48,12 +48,35 @@ func (c *counter) set(piece *encode.Piece) {
 	piece.From, piece.Size = unsafe.Pointer(&c.digits[c.first]), 20-c.first
 }
 
-// AppendAlike is [Append] of such a batch, with dst in memory that is reused where it is large enough.
-func AppendAlike(dst []byte, a *Alike) (body []byte, boundary string) {
-	suffix := a.unused()
-	boundary = "batch_" + suffix
+// form is what an operation of a batch looks like: pieces of text, of which those that are the same in each are there
+// already. The others are set for each operation, at the places that are named here; -1: there is none.
+type form struct {
+	pieces [17]encode.Piece
+	count  int
+	// same is the text of the pieces that are the same, with room after it.
+	same []byte
+	// numbers are the places of the operation's number, the others those of what [Item] holds and of the body's size.
+	numbers                     [4]int
+	key, headers, size, content int
+}
+
+// text adds a piece that is the same in each operation.
+func (f *form) text(text string) {
+	from := len(f.same)
+	f.same = append(f.same, text...)
+	f.pieces[f.place()] = encode.Piece{From: unsafe.Pointer(unsafe.SliceData(f.same[from:])), Size: len(text)}
+}
+
+// place adds a piece that is set for each operation, and says where.
+func (f *form) place() int {
+	f.count++
+	return f.count - 1
+}
+
+// form makes the form of the operations. suffix is what is different about the batch's boundaries, opening begins a
+// changeset and goes on with the changeset's number.
+func (a *Alike) form(suffix, opening string) form {
 	inner := "\r\n--changeset_" + suffix + "_"
-	opening := "--" + boundary + "\r\nContent-Type: multipart/mixed; boundary=changeset_" + suffix + "_"
 	const kind = "\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: "
 	request := "\r\n\r\n" + a.Method + " " + a.Target
 	line := " HTTP/1.1\r\n"
@@ -65,86 +88,94 @@ func AppendAlike(dst []byte, a *Alike) (body []byte, boundary string) {
 	if !own {
 		line += lengthOf
 	}
-	// What is the same in each operation, with room after it.
-	same := make([]byte, 0, len(opening)+len(inner)*2+len(kind)+len(request)+len(line)+60+encode.Room)
-	var pieces [17]encode.Piece
-	count := 0
-	add := func(text string) {
-		from := len(same)
-		same = append(same, text...)
-		pieces[count] = encode.Piece{From: unsafe.Pointer(unsafe.SliceData(same[from:])), Size: len(text)}
-		count++
-	}
-	var number counter
-	var length [20 + encode.Room]byte
-	number.digits[19], number.first = '0', 19
-	numbers := [4]int{-1, -1, -1, -1} // pieces that are the operation's number
+	f := form{numbers: [4]int{-1, -1, -1, -1}, headers: -1,
+		same: make([]byte, 0, len(opening)+len(inner)*2+len(kind)+len(request)+len(line)+60+encode.Room)}
 	if a.Apart {
-		add(opening)
-		numbers[0], count = count, count+1
-		add("\r\n" + inner)
-		numbers[1], count = count, count+1
+		f.text(opening)
+		f.numbers[0] = f.place()
+		f.text("\r\n" + inner)
+		f.numbers[1] = f.place()
 	} else {
-		add("--changeset_" + suffix + "_1")
+		f.text("--changeset_" + suffix + "_1")
 	}
-	add(kind)
-	numbers[2], count = count, count+1
-	add(request)
-	key := count
-	count++
-	add(line)
-	headers := -1
+	f.text(kind)
+	f.numbers[2] = f.place()
+	f.text(request)
+	f.key = f.place()
+	f.text(line)
 	if own {
-		headers, count = count, count+1
-		add(lengthOf)
+		f.headers = f.place()
+		f.text(lengthOf)
 	}
-	size := count
-	count++
-	add(behindLength)
-	content := count
-	count++
+	f.size = f.place()
+	f.text(behindLength)
+	f.content = f.place()
 	if a.Apart {
-		add(inner)
-		numbers[3], count = count, count+1
-		add(last)
+		f.text(inner)
+		f.numbers[3] = f.place()
+		f.text(last)
 	} else {
-		add("\r\n")
+		f.text("\r\n")
 	}
-	each := len(same) + 5*20
-	all := 200 + 4*len(suffix) + encode.Room
+	return f
+}
+
+// most is how many bytes the batch has at most, with a suffix of some length at the end of its boundaries and room
+// after it.
+func (a *Alike) most(f *form, suffix int) int {
+	each := len(f.same) + 5*20
+	all := 200 + 4*suffix + encode.Room
 	for i := range a.Items {
 		all += each + len(a.Items[i].Key) + len(a.Items[i].Headers) + len(a.Items[i].Body)
 	}
-	w := slices.Grow(dst, all)
+	return all
+}
+
+// AppendAlike is [Append] of such a batch, with dst in memory that is reused where it is large enough.
+func AppendAlike(dst []byte, a *Alike) (body []byte, boundary string) {
+	suffix := a.unused()
+	boundary = "batch_" + suffix
+	opening := "--" + boundary + "\r\nContent-Type: multipart/mixed; boundary=changeset_" + suffix + "_"
+	f := a.form(suffix, opening)
+	w := slices.Grow(dst, a.most(&f, len(suffix)))
 	if !a.Apart {
 		w = append(append(append(w, opening...), '1'), "\r\n\r\n"...)
 	}
-	out, at := unsafe.Pointer(unsafe.SliceData(w[:cap(w)])), len(w)
-	for i := range a.Items {
-		item := &a.Items[i]
-		number.next()
-		for _, n := range numbers {
-			if n >= 0 {
-				number.set(&pieces[n])
-			}
-		}
-		pieces[key] = encode.Piece{From: unsafe.Pointer(unsafe.SliceData(item.Key)), Size: len(item.Key)}
-		if headers >= 0 {
-			pieces[headers] = encode.Piece{From: unsafe.Pointer(unsafe.SliceData(item.Headers)),
-				Size: len(item.Headers)}
-		}
-		pieces[content] = encode.Piece{From: unsafe.Pointer(unsafe.SliceData(item.Body)), Size: len(item.Body)}
-		if i == 0 || len(item.Body) != len(a.Items[i-1].Body) {
-			text := strconv.AppendInt(length[:0], int64(len(item.Body)), 10)
-			pieces[size] = encode.Piece{From: unsafe.Pointer(&length[0]), Size: len(text)}
-		}
-		at = encode.Gather(out, at, &pieces[0], count)
-	}
-	w = w[:at]
+	w = a.operations(w, f)
 	if !a.Apart {
 		w = append(append(append(w, "--changeset_"...), suffix...), "_1--\r\n\r\n"...)
 	}
 	return append(append(append(w, "--"...), boundary...), "--\r\n"...), boundary
+}
+
+// operations writes all operations after w, which has memory for them. It has a form of its own, not a pointer to one:
+// what is stored in one's own frame takes no write barriers.
+func (a *Alike) operations(w []byte, f form) []byte {
+	var number counter
+	var length [20 + encode.Room]byte
+	number.digits[19], number.first = '0', 19
+	out, at := unsafe.Pointer(unsafe.SliceData(w[:cap(w)])), len(w)
+	for i := range a.Items {
+		item := &a.Items[i]
+		number.next()
+		for _, n := range f.numbers {
+			if n >= 0 {
+				number.set(&f.pieces[n])
+			}
+		}
+		f.pieces[f.key] = encode.Piece{From: unsafe.Pointer(unsafe.SliceData(item.Key)), Size: len(item.Key)}
+		if f.headers >= 0 {
+			f.pieces[f.headers] = encode.Piece{From: unsafe.Pointer(unsafe.SliceData(item.Headers)),
+				Size: len(item.Headers)}
+		}
+		f.pieces[f.content] = encode.Piece{From: unsafe.Pointer(unsafe.SliceData(item.Body)), Size: len(item.Body)}
+		if i == 0 || len(item.Body) != len(a.Items[i-1].Body) {
+			text := strconv.AppendInt(length[:0], int64(len(item.Body)), 10)
+			f.pieces[f.size] = encode.Piece{From: unsafe.Pointer(&length[0]), Size: len(text)}
+		}
+		at = encode.Gather(out, at, &f.pieces[0], f.count)
+	}
+	return w[:at]
 }
 
 // unused is [unused] for such a batch.
