@@ -265,6 +265,14 @@ func badScale(at int) *Error {
 	return bad(at, "expected the scale of a decimal from -1000 to 1000")
 }
 
+// badDecimal says what is out of bounds of a decimal whose scale stands at start and whose bytes stand at content.
+func badDecimal(start, content int, scale int64) *Error {
+	if scale > MaxScale || scale < -MaxScale {
+		return badScale(start)
+	}
+	return longDecimal(content)
+}
+
 func manyEmpty(at int) *Error { return bad(at, "more than 10000 structures without bytes") }
 
 func fixed(b []byte, i, size int) (int, *Error) {
@@ -338,6 +346,7 @@ func SkipDynamic(b []byte) (int, error) {
 	return n, nil
 }
 
+// skipDynamic is [SkipDynamic] from i on.
 func skipDynamic(b []byte, i, depth int) (int, *Error) {
 	if depth > MaxDepth {
 		return 0, bad(i, "nests deeper than 1000")
@@ -391,13 +400,8 @@ func skipDynamic(b []byte, i, depth int) (int, *Error) {
 		if k <= 0 {
 			return 0, ended(i, k, "bytes")
 		}
-		if tag == TagDecimal {
-			if scale > MaxScale || scale < -MaxScale {
-				return 0, badScale(start)
-			}
-			if len(content) > MaxDecimalBytes {
-				return 0, longDecimal(i)
-			}
+		if tag == TagDecimal && (scale > MaxScale || scale < -MaxScale || len(content) > MaxDecimalBytes) {
+			return 0, badDecimal(start, i, scale)
 		}
 		return i + k, nil
 	case TagArray, TagMap:
