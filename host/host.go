@@ -345,53 +345,7 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	c.Logger = logging.Struck(c.Logger, in.Worker.Strike)
 	h := &Host{config: c, log: c.Logger, levels: levels, registry: record.NewRegistry(), in: in,
 		checks: &checks{}, running: &running{}}
-	add := func(err error) { // two sides may say the same of one setting: of a key store that both use, say
-		if p := in.Worker.Place(err); !slices.Contains(problems, p) {
-			problems = append(problems, p)
-		}
-	}
-	sound := in.Worker.Sound(problems)
-	if toRun {
-		if err := h.setLevels(sound); err != nil {
-			add(err)
-		}
-	}
-	var warnings config.Problems
-	if h.kafka, warnings, err = kafka.Parse(ctx, sound); err != nil {
-		add(err)
-	}
-	h.kafka.Figures = kafka.NewFigures()
-	h.kafka.Follow(in.Worker.Current)
-	if _, known := sound["security.protocol"]; known { // else nobody knows what has an effect
-		for _, w := range warnings {
-			add(w)
-		}
-	}
-	_, wrong := offset.Parse(sound)
-	for _, p := range wrong {
-		add(p)
-	}
-	if _, err := kafka.OverridePolicy(in.Worker.Text(kafka.OverridePolicySetting),
-		in.Worker.Text(kafka.OverrideAllowlistSetting)); err != nil {
-		add(err)
-	}
-	_, embedded, err := kafka.EmbeddedListen(h.kafka.Bootstrap)
-	if err != nil {
-		add(err)
-	}
-	if err := restOptions(in.Worker).Check(); err != nil {
-		add(err)
-	}
-	if _, err := tracingOptions(in.Worker, c.Environ); err != nil {
-		add(err)
-	}
-	if classes := in.Worker.Text("rest.extension.classes"); classes != "" {
-		add(rest.ErrExtensions(classes))
-	}
-	problems = append(problems, check.WorkerConverters(in.Worker)...)
-	h.kafka.Logger = h.log
-	_, missing := in.Worker.PluginFolders()
-	problems = append(problems, missing...)
+	problems, embedded := h.readSettings(ctx, problems, toRun)
 	defer func() {
 		if err != nil {
 			h.Close()
@@ -415,6 +369,61 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 		Registry:   h.registry,
 		Connectors: in.Connectors, Plans: &check.Plans{}}
 	return h, problems, nil
+}
+
+// readSettings reads the worker's own settings, those of Kafka into the host, and returns the problems that are known
+// together with what is wrong with the settings that are in none of those: all of it, so that it is mended at once.
+// embedded: the worker brings its own Kafka. toRun: the levels of loggers are set, too.
+func (h *Host) readSettings(ctx context.Context, problems config.Problems, toRun bool) (_ config.Problems,
+	embedded bool) {
+	add := func(err error) { // two sides may say the same of one setting: of a key store that both use, say
+		if p := h.in.Worker.Place(err); !slices.Contains(problems, p) {
+			problems = append(problems, p)
+		}
+	}
+	sound := h.in.Worker.Sound(problems)
+	if toRun {
+		if err := h.setLevels(sound); err != nil {
+			add(err)
+		}
+	}
+	var err error
+	var warnings config.Problems
+	if h.kafka, warnings, err = kafka.Parse(ctx, sound); err != nil {
+		add(err)
+	}
+	h.kafka.Figures = kafka.NewFigures()
+	h.kafka.Follow(h.in.Worker.Current)
+	if _, known := sound["security.protocol"]; known { // else nobody knows what has an effect
+		for _, w := range warnings {
+			add(w)
+		}
+	}
+	_, wrong := offset.Parse(sound)
+	for _, p := range wrong {
+		add(p)
+	}
+	if _, err := kafka.OverridePolicy(h.in.Worker.Text(kafka.OverridePolicySetting),
+		h.in.Worker.Text(kafka.OverrideAllowlistSetting)); err != nil {
+		add(err)
+	}
+	_, embedded, err = kafka.EmbeddedListen(h.kafka.Bootstrap)
+	if err != nil {
+		add(err)
+	}
+	if err := restOptions(h.in.Worker).Check(); err != nil {
+		add(err)
+	}
+	if _, err := tracingOptions(h.in.Worker, h.config.Environ); err != nil {
+		add(err)
+	}
+	if classes := h.in.Worker.Text("rest.extension.classes"); classes != "" {
+		add(rest.ErrExtensions(classes))
+	}
+	problems = append(problems, check.WorkerConverters(h.in.Worker)...)
+	h.kafka.Logger = h.log
+	_, missing := h.in.Worker.PluginFolders()
+	return append(problems, missing...), embedded
 }
 
 // setLevels sets the levels of loggers that the worker's settings name, each before those below it, which it would set,
