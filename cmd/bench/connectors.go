@@ -88,33 +88,53 @@ type restOf struct {
 
 // all goes through the life of the connectors.
 func (r *restOf) all(ctx context.Context, count int, service *process) error {
-	for !r.ready(ctx) {
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err := r.awaitReady(ctx); err != nil {
+		return err
 	}
 	none := taken(r.pid)
 	fmt.Printf("  %-34s %8.0f   %v\n", "MiB with no connector", none.all(), none)
-	name := func(n int) string { return fmt.Sprintf("c%04d", n) }
-	settings := func(n int, more string) map[string]string {
-		return map[string]string{"name": name(n),
-			"connector.class":        "org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector",
-			"sap.odata.host.address": "127.0.0.1", "sap.odata.host.port": service.port(),
-			"sap.odata.host.protocol": "http",
-			"sap.odata.user.name":     "demo", "sap.odata.user.pwd": "secret", "sap.odata.max.retries": more,
-			"sap.odata#00.service": "/V2/Northwind/Northwind.svc", "sap.odata#00.entityset": "Categories",
-			"sap.odata#00.topic": "crowd", "sap.odata#00.exec-period": "3600"}
-	}
 	if err := r.each(ctx, "made", count, func(n int) error {
-		return r.call(ctx, "POST", "/connectors", map[string]any{"name": name(n), "config": settings(n, "1")}, nil)
+		made := map[string]any{"name": nameOf(n), "config": settingsOf(n, service, "1")}
+		return r.call(ctx, "POST", "/connectors", made, nil)
 	}); err != nil {
 		return err
 	}
 	if err := r.await(ctx, "RUNNING", count); err != nil {
 		return err
 	}
+	if err := r.idle(ctx); err != nil {
+		return err
+	}
+	if err := r.pages(ctx); err != nil {
+		return err
+	}
+	if err := r.steps(ctx, count, service); err != nil {
+		return err
+	}
+	if err := r.bench.rest(ctx, settled); err != nil {
+		return err
+	}
+	gone := taken(r.pid)
+	fmt.Printf("  %-34s %8.0f   %v\n", "MiB when all are gone", gone.all(), gone)
+	return nil
+}
+
+// nameOf is the name of a connector.
+func nameOf(n int) string { return fmt.Sprintf("c%04d", n) }
+
+// settingsOf are the settings of a connector. retries is the one that is changed: it makes no difference to its work.
+func settingsOf(n int, service *process, retries string) map[string]string {
+	return map[string]string{"name": nameOf(n),
+		"connector.class":        "org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector",
+		"sap.odata.host.address": "127.0.0.1", "sap.odata.host.port": service.port(),
+		"sap.odata.host.protocol": "http",
+		"sap.odata.user.name":     "demo", "sap.odata.user.pwd": "secret", "sap.odata.max.retries": retries,
+		"sap.odata#00.service": "/V2/Northwind/Northwind.svc", "sap.odata#00.entityset": "Categories",
+		"sap.odata#00.topic": "crowd", "sap.odata#00.exec-period": "3600"}
+}
+
+// idle prints what the connectors take of memory and of the processor while they have nothing to do.
+func (r *restOf) idle(ctx context.Context) error {
 	if err := r.bench.rest(ctx, settled); err != nil {
 		return err
 	}
@@ -126,6 +146,11 @@ func (r *restOf) all(ctx context.Context, count int, service *process) error {
 	}
 	fmt.Printf("  %-34s %8.1f\n", "CPU while nothing happens, % of one",
 		100*(worked(r.pid)-before).Seconds()/time.Since(since).Seconds())
+	return nil
+}
+
+// pages prints how long the pages take that show all connectors.
+func (r *restOf) pages(ctx context.Context) error {
 	for _, page := range []string{"/connectors", "/connectors?expand=status", "/connectors?expand=status&expand=info",
 		"/metrics"} {
 		var took []float64
@@ -145,7 +170,12 @@ func (r *restOf) all(ctx context.Context, count int, service *process) error {
 		fmt.Printf("  %-34s %8.1f   %s%d KiB\n", "ms for "+strings.TrimPrefix(page, "/connectors"), median(took), aim,
 			bytes/1024)
 	}
-	other := func(n int) any { return settings(n, "2") }
+	return nil
+}
+
+// steps pauses, changes, resumes and deletes all connectors.
+func (r *restOf) steps(ctx context.Context, count int, service *process) error {
+	other := func(n int) any { return settingsOf(n, service, "2") }
 	for _, step := range []struct {
 		what, method, below string
 		body                func(n int) any
@@ -157,7 +187,7 @@ func (r *restOf) all(ctx context.Context, count int, service *process) error {
 			if step.body != nil {
 				body = step.body(n)
 			}
-			return r.call(ctx, step.method, "/connectors/"+name(n)+step.below, body, nil)
+			return r.call(ctx, step.method, "/connectors/"+nameOf(n)+step.below, body, nil)
 		})
 		if err == nil && step.awaited != "" {
 			err = r.await(ctx, step.awaited, count)
@@ -166,11 +196,6 @@ func (r *restOf) all(ctx context.Context, count int, service *process) error {
 			return err
 		}
 	}
-	if err := r.bench.rest(ctx, settled); err != nil {
-		return err
-	}
-	gone := taken(r.pid)
-	fmt.Printf("  %-34s %8.0f   %v\n", "MiB when all are gone", gone.all(), gone)
 	return nil
 }
 
@@ -281,6 +306,18 @@ func (r *refused) Error() string { return r.text }
 func (r *restOf) ready(ctx context.Context) bool {
 	var no *refused
 	return errors.As(r.call(ctx, "DELETE", "/connectors/none", nil, nil), &no) && no.status == http.StatusNotFound
+}
+
+// awaitReady waits until connectors can be made.
+func (r *restOf) awaitReady(ctx context.Context) error {
+	for !r.ready(ctx) {
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // size reads a page, and tells how many bytes it has.
