@@ -19,110 +19,151 @@ const watchEvery = time.Second
 // read is the first stage: page after page. It returns nil when nothing is left to do, with Once when the feed is
 // caught up.
 func (f *feed) read(ctx context.Context) error {
-	cause := wit.Cause{Start: wit.Chosen}
-	again := cause // for a page that failed
-	tried := attempts{retry: f.task.o.Client.Retry()}
-	var pace pace
-	var displaced *wit.Cause // by a snapshot
-	later := false           // the plugin reads one only after what it is reading
+	start := wit.Cause{Start: wit.Chosen}
+	r := &reading{feed: f, cause: start, again: start, tried: attempts{retry: f.task.o.Client.Retry()}}
 	adopt := f.adopt
 	for {
-		err := adopt(ctx)
-		if err != nil {
+		if err := adopt(ctx); err != nil {
 			return err
 		}
 		adopt = f.adopt
-		// A start's own page comes before a snapshot, which does not say which entities are gone.
-		if ident, some := f.snapshot(); some && displaced == nil && !later && cause.Start == nil {
-			before := cause
-			displaced, cause = &before, wit.Cause{Snapshot: &ident}
-		}
-		if cause.Wake != nil {
+		r.displace()
+		if r.cause.Wake != nil {
 			f.serve()
 		}
-		end, err := f.turn(ctx, cause, &tried)
+		end, err := f.turn(ctx, r.cause, &r.tried)
 		if err != nil {
-			f.failing(err)
-			if err = f.overcome(ctx, &tried, err); err != nil {
+			if err = r.overcome(ctx, end, err); err != nil {
 				return err
 			}
 			adopt = f.adoptWaiting // the version that failed may have been left for another one
-			if end.fetched {
-				cause = again // f.at is the place in this page now
-			}
 			continue
 		}
-		tried.reset()
-		if cause.Start != nil && end.asked && !end.fetched {
-			again = wit.Cause{More: wit.Chosen} // what the plugin reads at a start, in addition to the offset, was read
-		}
-		if cause.Wake != nil && end.more && !end.fetched && end.wait > 0 {
-			f.later(end.wait)
-			end.more, end.wait = false, 0
-		}
-		if displaced != nil {
-			before := *displaced
-			if later = !end.asked && !f.shown.caughtUp.Load(); !later {
-				// If the feed starts over before the first page is committed, the snapshot is still in its list and is
-				// asked for again.
-				if end.asked {
-					if err := f.durable(ctx); err != nil {
-						return err
-					}
-				}
-				f.taken(end.asked)
-			}
-			if displaced = nil; !end.more { // what was about to be read comes now
-				cause = before
-				continue
-			}
-			if before.Wake != nil { // a snapshot does not tell of an entity that is gone
-				f.putBack()
-			}
-		}
-		if end.more {
-			cause = wit.Cause{More: wit.Chosen}
-			goesOn := end.rows && end.moved
-			least := pace.after(goesOn)
-			if goesOn {
-				least = 0
-			}
-			if err := pause.For(ctx, max(end.wait, least)); err != nil {
-				return err
-			}
-			continue
-		}
-		f.shown.caughtUp.Store(true)
-		later = false
-		f.shown.lastUp.Store(time.Now().UnixMilli())
-		if err := f.release(ctx); err != nil {
+		if done, err := r.ended(ctx, end); done || err != nil {
 			return err
 		}
-		if token, some := f.nextWake(); some { // before what is due by the clock
-			cause = wit.Cause{Wake: &token}
-			continue
-		}
-		if _, some := f.snapshot(); some {
-			cause = wit.Cause{Poll: wit.Chosen}
-			continue
-		}
-		if f.task.o.Once {
-			return nil
-		}
-		due, ever := f.nextPoll(time.Now(), max(end.wait, pace.after(end.rows)))
-		ever = ever && !end.finished
-		f.waitsUntil(due, ever)
-		err = f.rest(ctx, due, ever)
-		f.waitsUntil(time.Time{}, false)
-		if err != nil {
-			return err
-		}
-		if token, some := f.nextWake(); some {
-			cause = wit.Cause{Wake: &token}
-			continue
-		}
-		cause = wit.Cause{Poll: wit.Chosen}
 	}
+}
+
+// reading is what the first stage keeps from one turn to the next: above all why the next one comes.
+type reading struct {
+	feed  *feed
+	cause wit.Cause // of the next turn
+	again wit.Cause // of the turn after a page that failed
+	tried attempts
+	pace  pace
+	// displaced is the cause that a snapshot has taken the place of, nil: none has.
+	displaced *wit.Cause
+	// later: the plugin reads a snapshot only after what it is reading.
+	later bool
+}
+
+// displace puts a snapshot that waits in the place of what was about to be read. A start's own page comes before a
+// snapshot, which does not say which entities are gone.
+func (r *reading) displace() {
+	if r.displaced != nil || r.later || r.cause.Start != nil {
+		return
+	}
+	if ident, some := r.feed.snapshot(); some {
+		before := r.cause
+		r.displaced, r.cause = &before, wit.Cause{Snapshot: &ident}
+	}
+}
+
+// overcome decides what becomes of a turn that failed; nil: another one is tried.
+func (r *reading) overcome(ctx context.Context, end turnEnd, err error) error {
+	r.feed.failing(err)
+	if err := r.feed.overcome(ctx, &r.tried, err); err != nil {
+		return err
+	}
+	if end.fetched {
+		r.cause = r.again // the feed's position is the place in this page now
+	}
+	return nil
+}
+
+// ended works out, after a turn without an error, why and when the next one comes. done: there is none.
+func (r *reading) ended(ctx context.Context, end turnEnd) (done bool, err error) {
+	r.tried.reset()
+	if r.cause.Start != nil && end.asked && !end.fetched {
+		r.again = wit.Cause{More: wit.Chosen} // what the plugin reads at a start, in addition to the offset, was read
+	}
+	if r.cause.Wake != nil && end.more && !end.fetched && end.wait > 0 {
+		r.feed.later(end.wait)
+		end.more, end.wait = false, 0
+	}
+	if r.displaced != nil {
+		before := *r.displaced
+		r.displaced = nil
+		if err := r.snapshotEnded(ctx, end.asked); err != nil {
+			return false, err
+		}
+		if !end.more { // what was about to be read comes now
+			r.cause = before
+			return false, nil
+		}
+		if before.Wake != nil { // a snapshot does not tell of an entity that is gone
+			r.feed.putBack()
+		}
+	}
+	if end.more {
+		return false, r.goOn(ctx, end)
+	}
+	return r.caughtUp(ctx, end)
+}
+
+// snapshotEnded notes what the plugin made of a snapshot: it has begun to read it, wants to read it later, or reads
+// none.
+func (r *reading) snapshotEnded(ctx context.Context, begun bool) error {
+	f := r.feed
+	if r.later = !begun && !f.shown.caughtUp.Load(); r.later {
+		return nil
+	}
+	if begun {
+		// If the feed starts over before the first page is committed, the snapshot is still in its list and is asked
+		// for again.
+		if err := f.durable(ctx); err != nil {
+			return err
+		}
+	}
+	f.taken(begun)
+	return nil
+}
+
+// goOn has what comes after a page read next, when the plugin wants it. Where the page brought no rows, or left the
+// offset as it was, that takes a pause: a plugin may ask for more for ever.
+func (r *reading) goOn(ctx context.Context, end turnEnd) error {
+	r.cause = wit.Cause{More: wit.Chosen}
+	goesOn := end.rows && end.moved
+	if least := r.pace.after(goesOn); !goesOn {
+		end.wait = max(end.wait, least)
+	}
+	return pause.For(ctx, end.wait)
+}
+
+// caughtUp waits, after the feed was read to its end, until it is to be read again. done: it is not.
+func (r *reading) caughtUp(ctx context.Context, end turnEnd) (done bool, err error) {
+	f := r.feed
+	f.shown.caughtUp.Store(true)
+	r.later = false
+	f.shown.lastUp.Store(time.Now().UnixMilli())
+	if err := f.release(ctx); err != nil {
+		return false, err
+	}
+	if !f.called() {
+		if f.task.o.Once {
+			return true, nil
+		}
+		due, ever := f.nextPoll(time.Now(), max(end.wait, r.pace.after(end.rows)))
+		if err := f.rest(ctx, due, ever && !end.finished); err != nil {
+			return false, err
+		}
+	}
+	r.cause = wit.Cause{Poll: wit.Chosen}
+	if token, some := f.nextWake(); some { // before what is due by the clock
+		r.cause = wit.Cause{Wake: &token}
+	}
+	return false, nil
 }
 
 // turnEnd is how a turn ended.
@@ -220,6 +261,8 @@ func (f *feed) nextPoll(now time.Time, least time.Duration) (due time.Time, ever
 // rest waits until the next poll is due, for ever where there is none. In the meantime it looks for a new version of
 // the plugin.
 func (f *feed) rest(ctx context.Context, due time.Time, ever bool) error {
+	f.waitsUntil(due, ever)
+	defer f.waitsUntil(time.Time{}, false)
 	f.stand(f.at.fields)
 	if !f.wit().Subscribes { // a notification may come at any time
 		defer f.task.rests(time.Now())()
@@ -239,10 +282,16 @@ func (f *feed) rest(ctx context.Context, due time.Time, ever bool) error {
 		if err := f.adopt(ctx); err != nil {
 			return err
 		}
-		if _, some := f.snapshot(); some || f.woken() {
+		if f.called() {
 			return nil
 		}
 	}
+}
+
+// called tells whether the feed is to be read before its next poll: for a notification, or a snapshot.
+func (f *feed) called() bool {
+	_, some := f.snapshot()
+	return some || f.woken()
 }
 
 // RestsFrom is the least time that all feeds of a task wait before [Options.Rest] is called. It is what instances of a
