@@ -36,21 +36,21 @@ var errRefusedToken = errors.New("the token was refused")
 
 // send makes one exchange, once. The error is a *lostError where there was no answer.
 func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *csrf) (*Answer, http.Header, error) {
-	d, s := p.destination, p.session
+	d := p.destination
 	if err := d.limits.Begin(ctx); err != nil {
 		return nil, nil, err
 	}
 	waited := d.limits.Logons()
-	leave, err := d.logonOf(e.client).enter(ctx, d.config.Lockouts.asks(e),
-		func() bool { return d.sessions.opening(s) })
+	permit, err := d.logonOf(e.client).enter(ctx, d.config.Lockouts.asks(e),
+		func() bool { return d.sessions.opening(p.session) })
 	waited()
 	if err != nil {
 		return nil, nil, err
 	}
 	status := unsent
-	defer func() { leave.done(status) }()
-	if !leave.doubt.IsZero() {
-		s.jar.renew(leave.doubt)
+	defer func() { permit.done(status) }()
+	if !permit.doubt.IsZero() {
+		p.session.jar.renew(permit.doubt)
 	}
 	h, shown, err := d.headers(ctx, e)
 	if err != nil {
@@ -60,70 +60,160 @@ func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *csrf) (*A
 		}
 		return nil, nil, fault
 	}
-
-	quiet := newSilence(ctx, max(d.config.ReadTimeout, e.patience))
-	var wrote atomic.Bool
-	trace := &httptrace.ClientTrace{
-		WroteHeaders: func() { wrote.Store(true); quiet.asking() },
-		WroteRequest: func(httptrace.WroteRequestInfo) { quiet.asking() },
-	}
-	r, session := c.request(httptrace.WithClientTrace(quiet.ctx, trace), p, e, h, csrf.value, quiet)
-	if csrf.value != "" && csrf.session != session {
-		quiet.cancel(nil)
+	s := c.prepare(ctx, p, e, h, csrf.value)
+	if csrf.value != "" && csrf.session != s.session {
+		s.quiet.cancel(nil)
 		return nil, nil, errOldToken
 	}
-	c.counter.requests.Add(1)
 	status = 0
-	// The limit on silence starts when something was sent; before that the connect time-out holds.
-	began := time.Now()
-	answer, err := d.roundTrip(r)
-	quiet.answer(d.config.ReadTimeout)
+	answer, err := s.roundTrip()
 	if err != nil {
-		c.counter.answered(0, time.Since(began))
-		defer quiet.cancel(nil)
-		err = d.lost(ctx, quiet, e, wrote.Load(), err)
-		d.exchanged(e, r.Header, 0, 0, began, err)
 		return nil, nil, err
 	}
-	c.counter.answered(answer.StatusCode, time.Since(began))
-	// drop ends an exchange whose answer is not read.
-	drop := func(err error) {
-		d.exchanged(e, r.Header, answer.StatusCode, 0, began, err)
-		answer.Body.Close()
-		quiet.cancel(nil)
-	}
 	if e.newlyRefused(answer.StatusCode, shown) {
-		drop(nil)
+		s.drop(answer, nil)
 		return nil, nil, errRefusedToken
 	}
 	status = answer.StatusCode
-	s.jar.follow(answer.Header, e.line, time.Now(), session)
-	d.sessions.learn(s, status)
-	if err := d.checkClient(answer.Header); err != nil {
-		drop(err)
-		return nil, nil, e.unusable(status, err)
+	a, err := s.accept(answer)
+	if err != nil {
+		return nil, nil, err
 	}
-	b := &body{inner: answer.Body, quiet: quiet, parent: ctx, what: e.name(), received: &c.counter.received}
-	ended := sync.OnceFunc(func() {
+	return a, answer.Header, nil
+}
+
+// sending is one exchange under way: from its request, which is complete, to the end of its answer's body.
+type sending struct {
+	client   *Client
+	pass     *pass
+	exchange *exchange
+	parent   context.Context // of whoever wants the answer; the request has that of quiet
+	quiet    *silence
+	request  *http.Request
+	// session is the jar's, whose cookies the request shows.
+	session int
+	// wrote: some of the request may have arrived
+	wrote atomic.Bool
+	began time.Time
+}
+
+// prepare builds a request, in the jar's present session. The limit on silence starts when something was sent; before
+// that the connect time-out holds.
+func (c *Client) prepare(ctx context.Context, p *pass, e *exchange, h http.Header, csrf string) *sending {
+	s := &sending{client: c, pass: p, exchange: e, parent: ctx,
+		quiet: newSilence(ctx, max(p.destination.config.ReadTimeout, e.patience))}
+	trace := &httptrace.ClientTrace{
+		WroteHeaders: func() { s.wrote.Store(true); s.quiet.asking() },
+		WroteRequest: func(httptrace.WroteRequestInfo) { s.quiet.asking() },
+	}
+	cookies, session := p.session.jar.header(e.line, time.Now())
+	s.session = session
+	if cookies != "" {
+		h.Set("Cookie", cookies)
+	}
+	if csrf != "" {
+		h.Set("X-Csrf-Token", csrf)
+	}
+	s.request = (&http.Request{Method: e.method, URL: p.destination.urlOf(e.line),
+		Host: p.destination.origin.authority(), Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).
+		WithContext(httptrace.WithClientTrace(s.quiet.ctx, trace))
+	s.upload()
+	return s
+}
+
+// upload gives the request its body, so that net/http repeats on its own only what may be repeated.
+func (s *sending) upload() {
+	e, r := s.exchange, s.request
+	body := func() (io.ReadCloser, error) {
+		return &upload{Reader: bytes.NewReader(e.body), quiet: s.quiet, sent: &s.client.counter.sent}, nil
+	}
+	switch {
+	case len(e.body) > 0:
+		r.ContentLength = int64(len(e.body))
+		r.Body, _ = body()
+		// net/http uses this for methods other than GET only where nothing was written
+		if e.repeatable || e.method != http.MethodGet && e.method != http.MethodHead {
+			r.GetBody = body
+		}
+	case e.repeatable:
+	case e.method == http.MethodGet || e.method == http.MethodHead:
+		// An empty body that cannot be had twice keeps net/http from repeating on its own a GET that must not be
+		// repeated.
+		r.Body = io.NopCloser(bytes.NewReader(nil))
+	default:
+		r.Body, r.GetBody = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }
+	}
+}
+
+// roundTrip sends the request and waits for the head of the answer. Where none comes the exchange has ended.
+func (s *sending) roundTrip() (*http.Response, error) {
+	d, counter := s.pass.destination, &s.client.counter
+	counter.requests.Add(1)
+	s.began = time.Now()
+	answer, err := d.roundTrip(s.request)
+	s.quiet.answer(d.config.ReadTimeout)
+	if err != nil {
+		counter.answered(0, time.Since(s.began))
+		defer s.quiet.cancel(nil)
+		err = d.lost(s.parent, s.quiet, s.exchange, s.wrote.Load(), err)
+		s.log(0, 0, err)
+		return nil, err
+	}
+	counter.answered(answer.StatusCode, time.Since(s.began))
+	return answer, nil
+}
+
+// log writes what became of the exchange; err is nil where its answer ended as it should.
+func (s *sending) log(status int, bytes int64, err error) {
+	s.pass.destination.exchanged(s.exchange, s.request.Header, status, bytes, s.began, err)
+}
+
+// drop ends an exchange whose answer is not read.
+func (s *sending) drop(answer *http.Response, err error) {
+	s.log(answer.StatusCode, 0, err)
+	answer.Body.Close()
+	s.quiet.cancel(nil)
+}
+
+// accept notes what the head of an answer says of the session, and makes of it what is handed on: without the secrets
+// of the request, which services repeat.
+func (s *sending) accept(answer *http.Response) (*Answer, error) {
+	d, e, status, sent := s.pass.destination, s.exchange, answer.StatusCode, s.request.Header
+	s.pass.session.jar.follow(answer.Header, e.line, time.Now(), s.session)
+	d.sessions.learn(s.pass.session, status)
+	if err := d.checkClient(answer.Header); err != nil {
+		s.drop(answer, err)
+		return nil, e.unusable(status, err)
+	}
+	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.target(),
+		At: time.Now().UnixMilli()}, reason: answer.Status, inSession: sent["Cookie"] != nil, session: s.session,
+		secrets: d.secrets(sent), token: answer.Header.Get("X-Csrf-Token")}
+	body := s.body(answer) // before the headers: it takes the encoding out of them
+	ofAddresses := func() []string { return d.secretsOf(sent, shortestSession) }
+	a.Headers = answerHeaders(answer.Header, a.secrets, ofAddresses)
+	a.Body = mask(body, d.hides(status, a.secrets))
+	return a, nil
+}
+
+// body is that of an answer. Its end, or its being closed, is the exchange's end, and leaves the origin's place to
+// others.
+func (s *sending) body(answer *http.Response) *body {
+	e := s.exchange
+	b := &body{inner: answer.Body, quiet: s.quiet, parent: s.parent, what: e.name(),
+		received: &s.client.counter.received}
+	b.leave = sync.OnceFunc(func() {
 		broken := b.err
 		if errors.Is(broken, io.EOF) {
 			broken = nil
 		}
-		d.exchanged(e, r.Header, status, b.read, began, broken)
+		s.log(answer.StatusCode, b.read, broken)
+		s.pass.leave()
 	})
-	b.leave = func() { ended(); p.leave() }
-	b.broke = func(err error) { d.silent(time.Now(), noAnswerComes, e, "cause", err) }
-	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.target(),
-		At: time.Now().UnixMilli()}, Body: b,
-		reason: answer.Status, inSession: r.Header["Cookie"] != nil, session: session}
+	b.broke = func(err error) { s.pass.destination.silent(time.Now(), noAnswerComes, e, "cause", err) }
 	if e.method != http.MethodHead {
 		b.decode(answer.Header)
 	}
-	a.secrets = d.secrets(r.Header)
-	ofAddresses := func() []string { return d.secretsOf(r.Header, shortestSession) }
-	a.Headers, a.token = answerHeaders(answer.Header, a.secrets, ofAddresses), answer.Header.Get("X-Csrf-Token")
-	a.Body = mask(b, d.hides(status, a.secrets))
-	return a, answer.Header, nil
+	return b
 }
 
 // newlyRefused says whether a token was refused for the first time in this exchange, so that another one is to be
@@ -150,41 +240,6 @@ func (d *destination) headers(ctx context.Context, e *exchange) (h http.Header, 
 	}
 	shown, err = d.auth.authorize(ctx, h, e.refused)
 	return h, shown, err
-}
-
-// request builds what net/http sends, in the jar's present session.
-func (c *Client) request(ctx context.Context, p *pass, e *exchange, h http.Header, csrf string,
-	quiet *silence) (r *http.Request, session int) {
-	d := p.destination
-	cookies, session := p.session.jar.header(e.line, time.Now())
-	if cookies != "" {
-		h.Set("Cookie", cookies)
-	}
-	if csrf != "" {
-		h.Set("X-Csrf-Token", csrf)
-	}
-	r = (&http.Request{Method: e.method, URL: d.urlOf(e.line), Host: d.origin.authority(), Header: h,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
-	body := func() (io.ReadCloser, error) {
-		return &upload{Reader: bytes.NewReader(e.body), quiet: quiet, sent: &c.counter.sent}, nil
-	}
-	switch {
-	case len(e.body) > 0:
-		r.ContentLength = int64(len(e.body))
-		r.Body, _ = body()
-		// net/http uses this for methods other than GET only where nothing was written
-		if e.repeatable || e.method != http.MethodGet && e.method != http.MethodHead {
-			r.GetBody = body
-		}
-	case e.repeatable:
-	case e.method == http.MethodGet || e.method == http.MethodHead:
-		// An empty body that cannot be had twice keeps net/http from repeating on its own a GET that must not be
-		// repeated.
-		r.Body = io.NopCloser(bytes.NewReader(nil))
-	default:
-		r.Body, r.GetBody = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }
-	}
-	return r, session
 }
 
 func (d *destination) lost(ctx context.Context, quiet *silence, e *exchange, sent bool, err error) error {
