@@ -128,30 +128,43 @@ func emit(s *Rows, in unsafe.Pointer, at int) (why int) {
 			src = unsafe.Add(s.Data, first)
 			at = number(dst, at, uint64(n)<<1)
 		} else if part.Kind != Constant {
-			first := int(Load(s.Ends, part.First)) + part.Behind
-			choice := uint64(Byte(s.Data, first))
-			if part.Kind == Choosing {
-				piece := int(choice) * 16
-				n = int(Load(src, piece+8))
-				src = pointer(src, piece)
-			} else if choice != part.Null {
-				n = int(Load(s.Ends, part.Last)) - first
-				src = unsafe.Add(s.Data, first)
-			}
+			src, n = chosen(s, part, src, n)
 		}
-		if n > Room {
-			Copy(dst, at, src, 0, n)
-		} else {
-			for k := 0; k < n; k += 16 {
-				Store(dst, at+k, Load(src, k))
-				Store(dst, at+k+8, Load(src, k+8))
-			}
-		}
+		copied(dst, at, src, n)
 		at += n
 		part = (*Part)(unsafe.Add(unsafe.Pointer(part), partBytes))
 	}
 	finish(s, in, at)
 	return Full
+}
+
+// chosen is what a part that looks at the first byte of a member writes, src and its size n: by that byte a piece of
+// those at src, or the member; what the part has in place of a null stays as it is given.
+func chosen(s *Rows, part *Part, src unsafe.Pointer, n int) (unsafe.Pointer, int) {
+	first := int(Load(s.Ends, part.First)) + part.Behind
+	choice := uint64(Byte(s.Data, first))
+	if part.Kind == Choosing {
+		piece := int(choice) * 16
+		n = int(Load(src, piece+8))
+		src = pointer(src, piece)
+	} else if choice != part.Null {
+		n = int(Load(s.Ends, part.Last)) - first
+		src = unsafe.Add(s.Data, first)
+	}
+	return src, n
+}
+
+// copied copies n bytes: few of them by whole words, which may write up to 15 bytes more, as that takes less time than
+// to begin a copy of any size.
+func copied(dst unsafe.Pointer, at int, src unsafe.Pointer, n int) {
+	if n > Room {
+		Copy(dst, at, src, 0, n)
+	} else {
+		for k := 0; k < n; k += 16 {
+			Store(dst, at+k, Load(src, k))
+			Store(dst, at+k+8, Load(src, k+8))
+		}
+	}
 }
 
 // number writes a number that has been folded to one without a sign, and returns where it ends.
@@ -398,7 +411,8 @@ func structure(s *Rows, in unsafe.Pointer, end int) (why int) {
 }
 
 // members notes in s.Ends where the members of a value that ends at end begin, from s.Member on, which is at s.Place:
-// those before Rest. It returns as structure does.
+// those before Rest. It returns as structure does. It is one function, since one that reads a member alone would have
+// each round of the loop keep where the member begins until it is known whether the caller has to pass over it.
 func members(s *Rows, end int) (why int) {
 	data := s.Data
 	ends := s.Ends

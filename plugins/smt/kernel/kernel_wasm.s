@@ -3623,72 +3623,79 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 													I64Const $0
 													I64Ne
 													If
-														Get PC_B
-														I64Load $184
-														Get R4
-														I32WrapI64
-														I64Load $8
-														I64Add
-														I32WrapI64
-														I64Load $0
-														Get R4
-														I32WrapI64
-														I64Load $24
-														I64Add
-														Set R7
-														Get PC_B
-														I64Load $56
-														Get R7
-														I64Add
-														I32WrapI64
-														I64Load8U $0
-														Set R8
-														Get R4
-														I32WrapI64
-														I64Load $0
-														I64Const $3
-														I64Eq
-														If
-															Get R8
-															I64Const $16
-															I64Mul
-															Set R9
-															Get R5
-															Get R9
-															I64Add
+														Block
+															Get PC_B
+															I64Load $184
+															Get R4
 															I32WrapI64
 															I64Load $8
-															Set R6
-															Get R5
-															Get R9
 															I64Add
 															I32WrapI64
 															I64Load $0
-															Set R5
-														Else
-															Get R8
 															Get R4
 															I32WrapI64
-															I64Load $48
-															I64Ne
+															I64Load $24
+															I64Add
+															Set R7
+															Get PC_B
+															I64Load $56
+															Get R7
+															I64Add
+															I32WrapI64
+															I64Load8U $0
+															Set R8
+															Get R4
+															I32WrapI64
+															I64Load $0
+															I64Const $3
+															I64Eq
 															If
-																Get PC_B
-																I64Load $184
-																Get R4
+																Get R8
+																I64Const $16
+																I64Mul
+																Set R9
+																Get R5
+																Get R9
+																I64Add
 																I32WrapI64
-																I64Load $16
+																I64Load $8
+																Set R6
+																Get R5
+																Get R9
 																I64Add
 																I32WrapI64
 																I64Load $0
-																Get R7
-																I64Sub
-																Set R6
-																Get PC_B
-																I64Load $56
-																Get R7
-																I64Add
 																Set R5
+															Else
+																Get R8
+																Get R4
+																I32WrapI64
+																I64Load $48
+																I64Ne
+																If
+																	Get PC_B
+																	I64Load $184
+																	Get R4
+																	I32WrapI64
+																	I64Load $16
+																	I64Add
+																	I32WrapI64
+																	I64Load $0
+																	Get R7
+																	I64Sub
+																	Set R6
+																	Get PC_B
+																	I64Load $56
+																	Get R7
+																	I64Add
+																	Set R5
+																End
 															End
+															Get R5
+															Get R6
+															Set R6
+															Set R5
+															Br $0
 														End
 													End
 												End
@@ -3698,62 +3705,64 @@ TEXT ·Values(SB), NOSPLIT, $0-16
 								End
 							End
 						End
-						Get R6
-						I64Const $64
-						I64GtS
-						If
-							Get R3
-							Get R2
-							I64Add
-							I32WrapI64
-							Get R5
-							I64Const $0
-							I64Add
-							I32WrapI64
+						Block
 							Get R6
-							I32WrapI64
-							MemoryCopy
-						Else
-							I64Const $0
-							Set R7
-							Block
-								Loop
-									Get R7
-									Get R6
-									I64LtS
-									I32Eqz
-									BrIf $1
-									Block
-										Get R3
-										Get R2
+							I64Const $64
+							I64GtS
+							If
+								Get R3
+								Get R2
+								I64Add
+								I32WrapI64
+								Get R5
+								I64Const $0
+								I64Add
+								I32WrapI64
+								Get R6
+								I32WrapI64
+								MemoryCopy
+							Else
+								I64Const $0
+								Set R7
+								Block
+									Loop
 										Get R7
-										I64Add
-										I64Add
-										I32WrapI64
-										Get R5
+										Get R6
+										I64LtS
+										I32Eqz
+										BrIf $1
+										Block
+											Get R3
+											Get R2
+											Get R7
+											I64Add
+											I64Add
+											I32WrapI64
+											Get R5
+											Get R7
+											I64Add
+											I32WrapI64
+											I64Load $0
+											I64Store $0
+											Get R3
+											Get R2
+											Get R7
+											I64Add
+											I64Add
+											I32WrapI64
+											Get R5
+											Get R7
+											I64Add
+											I32WrapI64
+											I64Load $8
+											I64Store $8
+										End
 										Get R7
+										I64Const $16
 										I64Add
-										I32WrapI64
-										I64Load $0
-										I64Store $0
-										Get R3
-										Get R2
-										Get R7
-										I64Add
-										I64Add
-										I32WrapI64
-										Get R5
-										Get R7
-										I64Add
-										I32WrapI64
-										I64Load $8
-										I64Store $8
+										Set R7
+										Br $0
 									End
-									Get R7
-									I64Const $16
-									I64Add
-									Set R7
-									Br $0
 								End
 							End
 						End
