@@ -155,7 +155,7 @@ func TestRowsThatCannotBeCheckedStayUncertain(t *testing.T) {
 		kind   wit.FaultKind // of the task's fault, which says whether the task goes on by itself
 	}{
 		"the plugin writes": {&checker{hasty: true}, 0, []string{"a", "b"},
-			"not checked: POST would be sent, which is none", none},
+			"not checked: the plugin wants to send POST as the check: expected GET or HEAD", none},
 		"a refused check": {&checker{says: func(uint16) wit.Verdict { return wit.Verdict{Refused: refusal} }}, 200,
 			[]string{"a", "b", "look b"},
 			"not checked: it is numbered by the service", wit.FaultData},

@@ -92,8 +92,8 @@ type job struct {
 	// awaits is what [ledger.holds] must tell before it is sent: that what its lane has settled before is stored. note
 	// is the same of the announcement of one that must not be sent twice, 0 where it is not announced.
 	awaits, note int
-	// refused: it is none, but a row in doubt of which there is no check.
-	refused *inDoubt
+	// noCheck: it is none, but a row in doubt of which there is no check.
+	noCheck *inDoubt
 }
 
 // bytesOf are the bytes of what a plugin has made for deliveries.
@@ -123,8 +123,8 @@ func (w *writing) completes(items []*item) bool {
 
 // undecided is the fault of a record in doubt that would be sent without being checked.
 func (w *writing) undecided(j *job) error {
-	if j.refused != nil {
-		return j.refused.failure
+	if j.noCheck != nil {
+		return j.noCheck.failure
 	}
 	for _, row := range j.rows {
 		i := w.batch.items[row]
@@ -324,7 +324,7 @@ func (w *writing) unjudged(o *outcome, j *job, response wit.Response, lost *tran
 	for _, row := range j.rows {
 		w.doubt(row, why)
 	}
-	return w.checks(o, j.rows, true)
+	return w.encodeChecks(o, j.rows, true)
 }
 
 // fault is one of a delivery's rows together: it names the first one, and how many more.
@@ -440,10 +440,10 @@ func (w *writing) judge(o *outcome, j *job, verdicts []wit.Verdict, response wit
 		g.failed(g.wait(transport.RetryAfter(response)))
 	}
 	if g.failure != nil {
-		g.failed(w.leftInDoubt(o, g.doubts))
+		g.failed(w.giveUpChecks(o, g.doubts))
 		return nil, g.failure
 	}
-	jobs, err := w.checks(o, g.doubts, g.waits)
+	jobs, err := w.encodeChecks(o, g.doubts, g.waits)
 	if err != nil || len(g.rows) == 0 {
 		return jobs, err
 	}
@@ -484,7 +484,7 @@ func (g *judging) again(row uint32, r *wit.Retry) {
 	var ok bool
 	var err error
 	if checked {
-		ok, err = g.checkAgain(g.out, row, r)
+		ok, err = g.afterCheck(g.out, row, r)
 	} else {
 		if r.Hint == wit.HintUncertain && !g.j.Request.Repeatable {
 			g.doubt(row, fmt.Errorf("the plugin does not know whether %s %s, answered %d, has written it",

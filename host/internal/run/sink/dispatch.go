@@ -344,7 +344,7 @@ func (d *dispatch) made(w *writing, jobs []job, err error) {
 	first := true
 	for n := range jobs {
 		j := &jobs[n]
-		if j.refused != nil {
+		if j.noCheck != nil {
 			continue
 		}
 		if first {
@@ -537,7 +537,7 @@ func (d *dispatch) nextLane(alone, ahead bool) *lane {
 	account := d.task.account
 	for {
 		l := d.queue.first()
-		if l == nil || ahead && (l.jobs[0].Request.Repeatable || l.jobs[0].refused != nil) {
+		if l == nil || ahead && (l.jobs[0].Request.Repeatable || l.jobs[0].noCheck != nil) {
 			return nil
 		}
 		j := &l.jobs[0]
@@ -547,16 +547,16 @@ func (d *dispatch) nextLane(alone, ahead bool) *lane {
 			d.setAside(l)
 			continue
 		}
-		if j.refused != nil && j.refused.late {
-			account.apply(checked{items})
-			d.learn(&outcome{doubt: j.refused.failure})
+		if j.noCheck != nil && j.noCheck.inherited {
+			account.apply(doubtLookedAt{items})
+			d.learn(&outcome{doubt: j.noCheck.failure})
 			d.drop(l)
 			continue
 		}
-		if d.doubt != nil && !w.checking(j) && !w.completes(items) {
+		if d.doubt != nil && !w.allInDoubt(j) && !w.completes(items) {
 			// The task is about to fail: what is in doubt is looked at, and nothing else goes out that could overtake
 			// it.
-			account.apply(checked{items})
+			account.apply(doubtLookedAt{items})
 			d.drop(l)
 			continue
 		}

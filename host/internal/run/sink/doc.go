@@ -6,8 +6,9 @@
 //   - task.go: a task from its start to its end, and its commits. replay.go: the same for records that are read back.
 //   - gather.go: batches. reach.go: topics that nothing takes.
 //   - dispatch.go, queue.go: what is written side by side and by lane, and when the task ends; of one goroutine.
-//   - encode.go, deliver.go, check.go: the rows of one batch become requests, and what their answers say; requests
-//     without an answer. deadletter.go: records that cannot be written.
+//   - encode.go, deliver.go: the rows of one batch become requests, and what their answers say. doubt.go: rows in
+//     doubt, to whose request no answer came, or none that says whether they were written. deadletter.go: records that
+//     cannot be written.
 //   - account.go: the ledger for all goroutines. ledger.go, room.go: what is settled, announced and committed, as a
 //     value with events. metadata.go: what is stored with an offset. uncertain.go, settled.go: what the tasks of a
 //     connector share.

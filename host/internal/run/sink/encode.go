@@ -35,7 +35,7 @@ func (w *writing) deliveries(o *outcome) ([]job, error) {
 		for _, row := range rows {
 			w.tries[row].portion = n
 		}
-		some, err := w.encodeBy(o, t.plugin.Opened(), rows, w.doubted(rows), true)
+		some, err := w.encodeBy(o, t.plugin.Opened(), rows, w.takeOverDoubts(rows), true)
 		if errors.Is(err, errAdopt) { // what was refused or ignored of the portions before is settled
 			w.takenBack(jobs)
 			for _, rest := range portions[n:] {
@@ -131,7 +131,7 @@ func (w *writing) encodeBy(out *outcome, o *openedVersion, rows []uint32, hints 
 func (w *writing) halve(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint, err error) ([]job, error) {
 	if len(rows) == 1 {
 		if w.tries[rows[0]].doubt != nil {
-			return []job{w.refusal(rows[0], err)}, nil
+			return []job{w.noCheck(rows[0], err)}, nil
 		}
 		w.refuse(out, rows[0], task.AtEncode, err)
 		return nil, w.task.bury(out)
@@ -160,7 +160,7 @@ func (w *writing) jobs(out *outcome, o *openedVersion, by hashed, rows []uint32,
 	jobs := make([]job, 0, len(d.Ready))
 	for _, row := range d.Ignored {
 		if w.tries[rows[row]].doubt != nil {
-			jobs = append(jobs, w.refusal(rows[row], errors.New("the plugin ignores it")))
+			jobs = append(jobs, w.noCheck(rows[row], errors.New("the plugin ignores it")))
 			continue
 		}
 		t.count.ignored.Add(1)
@@ -169,7 +169,7 @@ func (w *writing) jobs(out *outcome, o *openedVersion, by hashed, rows []uint32,
 	for i := range d.Refused {
 		f := &d.Refused[i]
 		if w.tries[rows[f.Origin]].doubt != nil {
-			jobs = append(jobs, w.refusal(rows[f.Origin], &f.Fault))
+			jobs = append(jobs, w.noCheck(rows[f.Origin], &f.Fault))
 			continue
 		}
 		item := w.batch.items[rows[f.Origin]]
@@ -190,7 +190,7 @@ func (w *writing) jobs(out *outcome, o *openedVersion, by hashed, rows []uint32,
 		for n, row := range ready.Rows {
 			j.rows[n] = rows[row]
 		}
-		jobs = append(jobs, w.checked(j))
+		jobs = append(jobs, w.onlyReads(j))
 	}
 	if most := int64(w.batch.bytes()) + MaxMadeBytes; w.held.Add(bytesOf(jobs)) > most {
 		return nil, w.fault(rows, "encode", fmt.Errorf("the plugin makes more than %d bytes of requests and memos "+

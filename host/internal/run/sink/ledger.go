@@ -387,10 +387,10 @@ func (e letterStored) apply(*ledger) (out effects) {
 	return out
 }
 
-// checked: records that were in doubt when the task began were checked, or cannot be.
-type checked struct{ items []*item }
+// doubtLookedAt: records that were in doubt when the task began were checked, or cannot be.
+type doubtLookedAt struct{ items []*item }
 
-func (e checked) apply(*ledger) (out effects) {
+func (e doubtLookedAt) apply(*ledger) (out effects) {
 	for _, i := range e.items {
 		delete(i.partition.doubtful, i.record.Offset)
 	}

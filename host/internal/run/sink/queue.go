@@ -61,7 +61,7 @@ func (q *queue) add(e *encoded) {
 	}
 	var fresh []*lane
 	for _, j := range e.jobs {
-		if j.refused != nil { // it has no lane
+		if j.noCheck != nil { // it has no lane
 			fresh = append(fresh, &lane{jobs: []job{j}})
 			continue
 		}
