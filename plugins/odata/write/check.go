@@ -19,8 +19,8 @@ import (
 // been of a version that made others, and what is found needs no second request. Of an entity that is there and differs
 // the RequestID decides then.
 func (e *encoding) check(insertion *request) (*request, error) {
-	keyed := e.missing == nil && !e.unsaid && !e.numbered()
-	known := e.s.uncertain == "repeatable" && e.s.learned[e.target.at].repeats
+	keyed := e.missing == nil && !e.onlyInRecordKey && !e.numbered()
+	known := e.s.uncertain == "repeatable" && e.s.learned[e.to.at].repeats
 	filter, err := e.filter()
 	switch {
 	case e.s.uncertain == "fail":
@@ -29,16 +29,16 @@ func (e *encoding) check(insertion *request) (*request, error) {
 	case e.s.uncertain == "retry", known && e.s.filter == "" && !keyed:
 		// It may be sent again; that the service is there is seen first.
 		q := e.start(probe, "GET")
-		e.reads(q)
+		e.asRead(q)
 		return q, nil
 	case filter != "": // whatever key the service has given the entity
 		q := e.start(find, "GET")
 		q.query = "$filter=" + string(uri.AppendEscaped(nil, filter)) + "&$top=" + strconv.Itoa(maxFound)
 		q.compared = string(insertion.body)
-		e.reads(q)
+		e.asRead(q)
 		return q, nil
 	case keyed:
-		q, err := e.reading(look)
+		q, err := e.readEntity(look)
 		if q != nil {
 			q.compared = string(insertion.body)
 		}
@@ -47,7 +47,7 @@ func (e *encoding) check(insertion *request) (*request, error) {
 		return nil, err
 	}
 	why := "the record doesn't say its key"
-	if e.missing == nil && !e.unsaid {
+	if e.missing == nil && !e.onlyInRecordKey {
 		why = "the service gives it another key than the record's"
 	}
 	return nil, &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was inserted: " +
@@ -69,7 +69,7 @@ func (e *encoding) filter() (string, error) {
 		if !at.named {
 			break
 		}
-		property := e.target.entity.properties[at.name]
+		property := e.to.entity.properties[at.name]
 		member, ok := e.p.member(e.content, at.name)
 		if property == nil || !ok || member.null() {
 			return "", &wit.Fault{Kind: wit.FaultConflict,

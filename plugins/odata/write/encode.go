@@ -43,7 +43,7 @@ func (p *Plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 	var out wit.Deliveries
 	if len(hints) == 0 && len(rows) > 1 && int(rows[0].Topic) < len(topics) && targets[rows[0].Topic] != nil {
 		at := rows[0].Topic
-		e := encoding{p: p, s: s, data: data, target: targets[at]}
+		e := encoding{p: p, s: s, data: data, to: targets[at]}
 		if ready, ok := e.encodeRun(topics[at], rows, origins, originTopics); ok {
 			return wit.Deliveries{Ready: ready}, nil
 		}
@@ -57,7 +57,7 @@ func (p *Plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 		}
 		var topic string
 		if int(rows[i].Topic) < len(topics) {
-			topic, e.target = topics[rows[i].Topic], targets[rows[i].Topic]
+			topic, e.to = topics[rows[i].Topic], targets[rows[i].Topic]
 		}
 		e.came(i, origins, originTopics)
 		q, err := e.request(topic)
@@ -92,7 +92,7 @@ func asFault(err error) *wit.Fault {
 type encoding struct {
 	p           *Plugin
 	s           *state
-	target      *entitySet
+	to          *entitySet
 	row         *wit.Row
 	data        []byte
 	hint        hint
@@ -101,13 +101,14 @@ type encoding struct {
 
 	key, content     tree
 	hasKey, hasValue bool
-	// short: the row goes the short way, of which the keys are done, and has no trees yet.
-	short bool
-	// keys are the values of all key properties; missing is why there are none. unsaid: they are those of the record's
-	// key, and an insert doesn't say them: the service may number the entity.
+	// direct: the row goes the short way (kernel.go), of which the keys are done, and has no trees yet.
+	direct bool
+	// keys are the values of all key properties; missing is why there are none.
 	keys    []keyValue
 	missing error
-	unsaid  bool
+	// onlyInRecordKey: the value lacks at least one of the key's properties, which the record's key has; a plain insert
+	// leaves those to the service, the insert of an upsert writes them.
+	onlyInRecordKey bool
 }
 
 // came says which record the row came of, where that is known.
@@ -135,20 +136,20 @@ type request struct {
 
 // request decides what a row asks for; nil: it is ignored.
 func (e *encoding) request(topic string) (*request, error) {
-	if e.target == nil {
+	if e.to == nil {
 		return nil, refuse("no entity set is configured for topic " + topic + ", which the record has after the " +
 			"transforms: expected one of " + e.s.topics() + "; have a setting name the topic, or change the transforms")
 	}
-	if e.direct() {
+	if e.mayGoDirect() {
 		switch ok, err := e.directKeys(); {
 		case err != nil:
 			return nil, err
 		case ok:
-			e.short = true
+			e.direct = true
 			return e.byMode(e.s.mode)
 		}
 	}
-	if err := e.read(); err != nil {
+	if err := e.makeTrees(); err != nil {
 		return nil, err
 	}
 	if !e.hasValue {
@@ -158,7 +159,7 @@ func (e *encoding) request(topic string) (*request, error) {
 		if !e.hasKey {
 			return nil, refuse("a tombstone without a key says nothing about what to delete")
 		}
-		e.keys, e.missing = e.p.keys(e.s, e.target.entity, e.key, true)
+		e.keys, e.missing = e.p.keys(e.s, e.to.entity, e.key, true)
 		return e.byMode(modeDelete)
 	}
 	if err := e.findKeys(); err != nil {
@@ -171,8 +172,8 @@ func (e *encoding) request(topic string) (*request, error) {
 	return e.byMode(mode)
 }
 
-// read makes trees of the row.
-func (e *encoding) read() (err error) {
+// makeTrees makes trees of the row, of its key and its value.
+func (e *encoding) makeTrees() (err error) {
 	if e.key, e.hasKey, err = e.p.read(e.row.Key, e.data); err != nil {
 		return err
 	}
@@ -187,7 +188,7 @@ func (e *encoding) byMode(mode string) (*request, error) {
 	if e.hint.address {
 		q := e.start(readSet, "GET")
 		q.query = "$top=1"
-		e.reads(q)
+		e.asRead(q)
 		return q, nil
 	}
 	switch mode {
@@ -206,7 +207,7 @@ const modeDelete = "delete"
 
 // mode is what is to be done with a row that has a value.
 func (e *encoding) mode() (string, error) {
-	if e.s.deleteRecords && e.p.deleted(e.target.entity, e.content) {
+	if e.s.deleteRecords && e.p.deleted(e.to.entity, e.content) {
 		return modeDelete, nil
 	}
 	if e.s.mode != modeDynamic {
@@ -239,26 +240,26 @@ func (e *encoding) findKeys() error {
 		e.missing = refuse("the record has no key, and " + keyFrom + " is record")
 		return nil
 	case e.s.keyFromRecord:
-		e.keys, e.missing = e.p.keys(e.s, e.target.entity, e.key, true)
+		e.keys, e.missing = e.p.keys(e.s, e.to.entity, e.key, true)
 		return nil
 	}
-	if e.keys, e.missing = e.p.keys(e.s, e.target.entity, e.content, false); e.missing == nil || !e.hasKey {
+	if e.keys, e.missing = e.p.keys(e.s, e.to.entity, e.content, false); e.missing == nil || !e.hasKey {
 		return nil
 	}
 	var keys []keyValue
-	for _, name := range e.target.entity.Key {
-		property := e.target.entity.properties[name]
+	for _, name := range e.to.entity.Key {
+		property := e.to.entity.properties[name]
 		if property == nil {
 			return nil
 		}
-		said, inValue, err := e.p.key(e.s, e.target.entity, property, e.content, false)
+		said, inValue, err := e.p.key(e.s, e.to.entity, property, e.content, false)
 		if err != nil {
 			return nil // as e.missing says
 		}
-		other, inKey, err := e.p.key(e.s, e.target.entity, property, e.key, true)
+		other, inKey, err := e.p.key(e.s, e.to.entity, property, e.key, true)
 		switch {
-		case inValue && inKey && err == nil && sameLiteral(said.value.Type, said.value.Text) !=
-			sameLiteral(other.value.Type, other.value.Text):
+		case inValue && inKey && err == nil && canonicalLiteral(said.value.Type, said.value.Text) !=
+			canonicalLiteral(other.value.Type, other.value.Text):
 			return refuse("key property " + name + ": expected the same in the record's value and in its key, which " +
 				"has what the value lacks of the entity's key, found " + strconv.Quote(said.value.Text) + " and " +
 				strconv.Quote(other.value.Text) + " (" + keyFrom + " = record takes all from the key)")
@@ -273,12 +274,13 @@ func (e *encoding) findKeys() error {
 			return nil
 		}
 	}
-	e.keys, e.missing, e.unsaid = keys, nil, true
+	e.keys, e.missing, e.onlyInRecordKey = keys, nil, true
 	return nil
 }
 
-// keys are the values of all key properties that a struct has; bare: the value of the only one may stand for itself.
-func (p *Plugin) keys(s *state, of *structure, from tree, bare bool) ([]keyValue, error) {
+// keys are the values of all key properties that a struct has. scalarKey: where there is only one, a scalar may stand
+// for the struct.
+func (p *Plugin) keys(s *state, of *structure, from tree, scalarKey bool) ([]keyValue, error) {
 	var keys []keyValue
 	for _, name := range of.Key {
 		property := of.properties[name]
@@ -286,7 +288,7 @@ func (p *Plugin) keys(s *state, of *structure, from tree, bare bool) ([]keyValue
 			return nil, refuse("the key property " + name + " of " + of.QualifiedName() +
 				" isn't declared in $metadata")
 		}
-		k, ok, err := p.key(s, of, property, from, bare)
+		k, ok, err := p.key(s, of, property, from, scalarKey)
 		if err != nil {
 			return nil, err
 		}
@@ -302,11 +304,12 @@ func (p *Plugin) keys(s *state, of *structure, from tree, bare bool) ([]keyValue
 	return keys, nil
 }
 
-// key is the value of a key property that a struct has; ok is false where it has none.
-func (p *Plugin) key(s *state, of *structure, property *edm.Property, from tree, bare bool) (k keyValue, ok bool,
+// key is the value of a key property that a struct has; ok is false where it has none. scalarKey is as for
+// [Plugin.keys].
+func (p *Plugin) key(s *state, of *structure, property *edm.Property, from tree, scalarKey bool) (k keyValue, ok bool,
 	err error) {
 	member, ok := p.member(from, property.Name)
-	if !ok && bare && len(of.Key) == 1 && !p.members(from, func(string, tree) bool { return false }) {
+	if !ok && scalarKey && len(of.Key) == 1 && !p.members(from, func(string, tree) bool { return false }) {
 		member, ok = from, true
 	}
 	if !ok || member.null() {
@@ -344,23 +347,23 @@ func (e *encoding) laneOf(predicate string) string {
 	return e.p.laneOf(e.keys, predicate)
 }
 
-// laneOf is the predicate of a key as all are written that services take for the same.
+// laneOf is the predicate of a key in its canonical form.
 func (p *Plugin) laneOf(keys []keyValue, predicate string) string {
-	if !slices.ContainsFunc(keys, varied) {
+	if !slices.ContainsFunc(keys, hasSpellings) {
 		return predicate
 	}
 	same := make([]keyValue, len(keys))
 	for i, k := range keys {
-		k.value.Text = sameLiteral(k.value.Type, k.value.Text)
+		k.value.Text = canonicalLiteral(k.value.Type, k.value.Text)
 		same[i] = k
 	}
 	return p.predicateOf(same)
 }
 
-// sameLiteral is the value of a key property as all are written that services take for the same: GUIDs of either case,
-// decimals with and without a sign and zeros that say nothing, times of day with and without parts that are 0, and
-// texts as [sameText] has them.
-func sameLiteral(t edm.Primitive, text string) string {
+// canonicalLiteral is the canonical form of a key property's value: equal for all spellings that a service may take for
+// the same. These are GUIDs of either case, decimals with and without a sign and zeros that say nothing, times of day
+// with and without parts that are 0, and texts as [canonicalText] has them.
+func canonicalLiteral(t edm.Primitive, text string) string {
 	switch {
 	case t == edm.Guid:
 		return strings.ToLower(text)
@@ -369,19 +372,19 @@ func sameLiteral(t edm.Primitive, text string) string {
 	case t == edm.Time:
 		return value.SameTime(text)
 	case t == edm.String:
-		return sameText(text)
+		return canonicalText(text)
 	}
 	return text
 }
 
-// sameText is a text in a key as all are written that services take for the same.
-func sameText(text string) string {
+// canonicalText is the canonical form of a text in a key: equal for all spellings that a service may take for the same.
+func canonicalText(text string) string {
 	return strings.ToUpper(strings.TrimLeft(strings.TrimSpace(text), "0"))
 }
 
-// varied tells whether services may take another way of writing a key for the same: of texts, SAP's conversion exits
+// hasSpellings tells whether services may take another spelling of a key for the same: of texts, SAP's conversion exits
 // pad with zeros and change case, and databases cut blanks.
-func varied(k keyValue) bool {
+func hasSpellings(k keyValue) bool {
 	switch k.value.Type {
 	case edm.Guid, edm.Decimal, edm.Time:
 		return true
@@ -403,7 +406,7 @@ func varied(k keyValue) bool {
 func (e *encoding) start(op operation, method string) *request {
 	e.p.requests = append(e.p.requests, request{})
 	q := &e.p.requests[len(e.p.requests)-1]
-	*q = request{target: target{operation: op, to: e.target, hint: e.hint}, method: method}
+	*q = request{target: target{operation: op, to: e.to, hint: e.hint}, method: method}
 	if e.missing == nil {
 		q.predicate = e.p.predicateOf(e.keys)
 	}
@@ -422,18 +425,18 @@ func (e *encoding) at(op operation, method string) (*request, error) {
 	return e.start(op, method), nil
 }
 
-// reading is a request that reads the entity.
-func (e *encoding) reading(op operation) (*request, error) {
+// readEntity is a request that reads the entity.
+func (e *encoding) readEntity(op operation) (*request, error) {
 	q, err := e.at(op, "GET")
 	if err != nil {
 		return nil, err
 	}
-	e.reads(q)
+	e.asRead(q)
 	return q, nil
 }
 
-// reads says how a request is sent that only reads.
-func (e *encoding) reads(q *request) {
+// asRead has a request sent as one that only reads: it may be sent twice.
+func (e *encoding) asRead(q *request) {
 	q.repeatable, q.headers = true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
 }
 
@@ -468,7 +471,7 @@ func (m *manner) sends(q *request) {
 
 // write puts the row's value into a request.
 func (e *encoding) write(q *request, updates bool) (err error) {
-	if e.short {
+	if e.direct {
 		var ok bool
 		if q.body, ok, err = e.directBody(updates); err != nil {
 			return err
@@ -477,7 +480,7 @@ func (e *encoding) write(q *request, updates bool) (err error) {
 			e.s.sends(q)
 			return nil
 		}
-		if err := e.read(); err != nil {
+		if err := e.makeTrees(); err != nil {
 			return err
 		}
 	}
@@ -485,21 +488,21 @@ func (e *encoding) write(q *request, updates bool) (err error) {
 	if e.s.keyFromRecord && e.missing != nil {
 		return e.missing
 	}
-	if e.s.keyFromRecord || e.unsaid && e.s.mode == modeUpsert { // which inserts what the update before has named
+	if e.s.keyFromRecord || e.onlyInRecordKey && e.s.mode == modeUpsert { // it inserts what the update before named
 		b.keys = e.keys
 	}
 	var nested []carried
 	if e.s.nested {
 		b.nested = &nested
 	}
-	if q.body, err = b.entity(e.target.entity, e.content, ""); err != nil {
+	if q.body, err = b.entity(e.to.entity, e.content, ""); err != nil {
 		return err
 	}
 	e.s.sends(q)
 	if len(nested) == 0 {
 		return nil
 	}
-	return e.nest(q, nested, e.target.sets[0])
+	return e.nest(q, nested, e.to.sets[0])
 }
 
 func (e *encoding) insertion() (*request, error) {
@@ -510,13 +513,13 @@ func (e *encoding) insertion() (*request, error) {
 	if e.hint.uncertain() {
 		return e.check(q)
 	}
-	if e.unsaid && e.s.mode != modeUpsert || e.numbered() {
+	if e.onlyInRecordKey && e.s.mode != modeUpsert || e.numbered() {
 		q.predicate = "" // what the service numbers may get the key of another row
 	}
 	if e.s.uncertain == "repeatable" {
 		q.headers = append(q.headers, e.identity()...)
 	}
-	q.repeatable = e.s.uncertain == "retry" || e.s.uncertain == "repeatable" && e.s.learned[e.target.at].repeats
+	q.repeatable = e.s.uncertain == "retry" || e.s.uncertain == "repeatable" && e.s.learned[e.to.at].repeats
 	return q, nil
 }
 
@@ -530,7 +533,7 @@ func (e *encoding) update(mode string, upserts bool) (*request, error) {
 		op, method = patch, "PATCH"
 	}
 	if upserts {
-		op += upsertPut - put
+		op += upsertPut - put // those of upserts stand in the order of the others, see [operation]
 	}
 	if e.hint.uncertain() {
 		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "whether an entity was changed can't be seen"}
@@ -540,25 +543,25 @@ func (e *encoding) update(mode string, upserts bool) (*request, error) {
 		if upserts {
 			reading = readTagOfUpsert
 		}
-		return e.reading(reading)
+		return e.readEntity(reading)
 	}
 	q, err := e.at(op, method)
 	if err != nil {
 		return nil, err
 	}
-	e.match(q)
+	e.setMatch(q)
 	return q, e.write(q, true)
 }
 
-// match adds If-Match. A request with an ETag must not be sent twice where a conflict refuses the row: the second one
-// would find what the first one changed.
-func (e *encoding) match(q *request) {
+// setMatch adds If-Match where the service takes it, and decides whether the request may be sent twice. One with an
+// ETag may not where a conflict refuses the row: the second one would find what the first one changed.
+func (e *encoding) setMatch(q *request) {
 	tag := "*"
 	q.repeatable = true
 	switch {
 	case e.s.bare, e.s.tags && e.hint.tag == "":
 		return
-	case !e.s.tags && (e.hint.bare || e.s.evidence[e.target.same].match == takesNone):
+	case !e.s.tags && (e.hint.bare || e.s.evidence[e.to.same].match == takesNone):
 		q.hint.bare = true
 		return
 	case e.s.tags:
@@ -580,7 +583,7 @@ func (e *encoding) upsert() (*request, error) {
 			"them would be an insert")
 	}
 	if e.hint.uncertain() {
-		return e.reading(lookOfUpsert)
+		return e.readEntity(lookOfUpsert)
 	}
 	step := e.hint.step
 	if step == "" {
@@ -603,16 +606,16 @@ func (e *encoding) deletion() (*request, error) {
 			Message: "whether an entity was deleted by this record can't be seen"}
 	}
 	if e.hint.step == stepConfirm {
-		return e.reading(confirm)
+		return e.readEntity(confirm)
 	}
 	if e.s.tags && !e.hint.tagged {
-		return e.reading(readTagOfRemoval)
+		return e.readEntity(readTagOfRemoval)
 	}
 	q, err := e.at(remove, "DELETE")
 	if err != nil {
 		return nil, err
 	}
 	q.headers = append(q.headers, wit.Header{Name: "Accept", Value: e.s.media()})
-	e.match(q)
+	e.setMatch(q)
 	return q, nil
 }

@@ -32,7 +32,7 @@ func (e *encoding) appendIdentity(dst []byte) []byte {
 }
 
 func (e *encoding) appendID(dst []byte) []byte {
-	h := e.p.identity.prefix.of(e.target.path, e.originTopic)
+	h := e.p.identity.prefix.of(e.to.path, e.originTopic)
 	var digits [24]byte
 	for _, n := range [...]int64{int64(e.origin.Partition), e.origin.Offset, int64(e.origin.Part), e.row.Timestamp} {
 		h = h.with(strconv.AppendInt(append(digits[:0], 0), n, 10))

@@ -32,7 +32,7 @@ func TestIdentity(t *testing.T) {
 		h.Write([]byte(c.hashed))
 		want := []wit.Header{{Name: "RequestID", Value: strings.ToUpper(hex.EncodeToString(h.Sum(nil)))},
 			{Name: "RepeatabilityCreation", Value: c.creation}}
-		e := encoding{p: p, target: &entitySet{path: c.path}, originTopic: c.topic, origin: c.origin,
+		e := encoding{p: p, to: &entitySet{path: c.path}, originTopic: c.topic, origin: c.origin,
 			row: &wit.Row{Timestamp: c.timestamp}}
 		if d := cmp.Diff(want, e.identity()); d != "" {
 			t.Errorf("%q: (-want +found)\n%s", c.hashed, d)

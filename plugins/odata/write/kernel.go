@@ -205,17 +205,17 @@ type walk struct {
 	misfit error
 }
 
-// direct tells whether the row may go the short way.
-func (e *encoding) direct() bool {
+// mayGoDirect tells whether the row may go the short way.
+func (e *encoding) mayGoDirect() bool {
 	m := &e.s.manner
-	return !e.hint.uncertain() && !e.hint.address && !e.target.flat.mapped && !m.lossy && !m.keyFromRecord &&
+	return !e.hint.uncertain() && !e.hint.address && !e.to.flat.mapped && !m.lossy && !m.keyFromRecord &&
 		!m.deleteRecords && m.mode != modeDynamic
 }
 
 // walk begins at the first field. ok is false where the row must go the long way.
 func (e *encoding) walk() (w walk, ok bool) {
 	d := &e.row.Value
-	w = walk{f: e.target.flat, s: e.target.entity, m: &e.s.manner, b: e.data[d.Start : d.Start+d.Size]}
+	w = walk{f: e.to.flat, s: e.to.entity, m: &e.s.manner, b: e.data[d.Start : d.Start+d.Size]}
 	switch d.Form {
 	case wit.Structured:
 		nodes := e.p.schemas[d.Schema]

@@ -23,7 +23,7 @@ type evidence struct {
 // numbered tells whether the service gives the entity of an insert another key than the record's, as far as answers
 // have shown.
 func (e *encoding) numbered() bool {
-	shown := e.s.evidence[e.target.same]
+	shown := e.s.evidence[e.to.same]
 	return shown.numbers || shown.fills && e.says(initial)
 }
 
@@ -100,7 +100,7 @@ func given(sent, found uri.Literal) bool {
 	whole := func(t edm.Primitive) bool { return t == edm.Int32 || t == edm.Int64 }
 	switch {
 	case sent.Type == edm.String && found.Type == edm.String:
-		return sameText(sent.Text) != sameText(found.Text)
+		return canonicalText(sent.Text) != canonicalText(found.Text)
 	case sent.Type == found.Type || whole(sent.Type) && whole(found.Type):
 		order, ok := value.Compare(found.Type, sent.Text, found.Text)
 		return ok && order != 0 && sent.Text != found.Text
@@ -110,10 +110,10 @@ func given(sent, found uri.Literal) bool {
 
 // unaddressed is why an entity cannot be changed, deleted or read by the record's key; nil: it can.
 func (e *encoding) unaddressed() error {
-	if !e.s.evidence[e.target.same].numbers {
+	if !e.s.evidence[e.to.same].numbers {
 		return nil
 	}
-	return &wit.Fault{Kind: wit.FaultConfig, Message: e.target.path + ": the service numbers what is inserted by " +
+	return &wit.Fault{Kind: wit.FaultConfig, Message: e.to.path + ": the service numbers what is inserted by " +
 		"itself, although the records say keys, so that a record's key is another entity's or none's: expected " +
 		"inserts alone; updates and deletes by the service's numbers are for a connector of their own"}
 }

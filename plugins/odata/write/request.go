@@ -17,6 +17,7 @@ const (
 	remove
 	// confirm reads an entity that was to be deleted.
 	confirm
+	// put, merge and patch, and those of upserts, stand in the same order: [encoding.update] counts on it.
 	put
 	merge
 	patch

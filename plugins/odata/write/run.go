@@ -134,9 +134,9 @@ const maxRunLanes = 1 << 10
 // isRun tells whether rows can be a run.
 func (e *encoding) isRun(rows []wit.Row) bool {
 	s := e.s
-	learned, shown := s.learned[e.target.at], s.evidence[e.target.same]
+	learned, shown := s.learned[e.to.at], s.evidence[e.to.same]
 	if len(rows) < 2 || !s.batches || s.lanes > maxRunLanes || learned.noBatch || s.tags ||
-		shown.numbers || shown.fills || !e.direct() || !e.target.flat.addressed {
+		shown.numbers || shown.fills || !e.mayGoDirect() || !e.to.flat.addressed {
 		return false
 	}
 	for i := range rows {
@@ -157,11 +157,11 @@ func (e *encoding) encodeRun(topic string, rows []wit.Row, origins []wit.RecordI
 	}
 	e.came(0, origins, originTopics)
 	q, err := e.request(topic)
-	if err != nil || q == nil || !e.short || len(q.body) == 0 || q.alone() {
+	if err != nil || q == nil || !e.direct || len(q.body) == 0 || q.alone() {
 		return nil, false
 	}
 	p := e.p
-	r := run{p: p, s: e.s, t: e.target, first: q, rows: p.runs.rows, lanes: make([]runLane, e.s.lanes),
+	r := run{p: p, s: e.s, t: e.to, first: q, rows: p.runs.rows, lanes: make([]runLane, e.s.lanes),
 		updates: !q.inserts(), identified: e.s.identifies(q.operation)}
 	if r.identified {
 		q.headers = slices.Clip(q.headers[:len(q.headers)-len(e.identity())])
@@ -226,7 +226,7 @@ func (e *encoding) predicateOfRow() (predicate, lane []byte, ok bool) {
 	p.ofKey.uri = p.ofKey.uri[:0]
 	var digits [24]byte
 	other := false
-	for i, property := range e.target.flat.keyProperties {
+	for i, property := range e.to.flat.keyProperties {
 		at := &p.body.places[i]
 		if at.To == 0 {
 			return nil, nil, false
@@ -238,7 +238,7 @@ func (e *encoding) predicateOfRow() (predicate, lane []byte, ok bool) {
 			if size <= 0 || n < c.least || n > c.most {
 				return nil, nil, false
 			}
-			if len(e.target.flat.keyProperties) == 1 && c.property.Type.Primitive == edm.Int32 {
+			if len(e.to.flat.keyProperties) == 1 && c.property.Type.Primitive == edm.Int32 {
 				p.ofKey.texts = p.keyRoom()
 				start := len(p.ofKey.texts)
 				p.ofKey.texts = append(strconv.AppendInt(append(p.ofKey.texts, '('), n, 10), ')')
@@ -251,7 +251,7 @@ func (e *encoding) predicateOfRow() (predicate, lane []byte, ok bool) {
 				return nil, nil, false
 			}
 			k.Literal.Text = string(text)
-			other = other || varied(keyValue{value: value.Converted{Type: edm.String, Text: k.Literal.Text}})
+			other = other || hasSpellings(keyValue{value: value.Converted{Type: edm.String, Text: k.Literal.Text}})
 		}
 		p.ofKey.uri = append(p.ofKey.uri, k)
 	}
@@ -264,7 +264,7 @@ func (e *encoding) predicateOfRow() (predicate, lane []byte, ok bool) {
 	}
 	for i := range p.ofKey.uri {
 		if l := &p.ofKey.uri[i].Literal; l.Type == edm.String {
-			l.Text = sameText(l.Text)
+			l.Text = canonicalText(l.Text)
 		}
 	}
 	return predicate, uri.AppendPredicate(nil, p.ofKey.uri), true

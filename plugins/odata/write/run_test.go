@@ -150,7 +150,7 @@ func TestRuns(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			e := encoding{p: w.p, s: state, data: w.data, target: &state.sets[0]}
+			e := encoding{p: w.p, s: state, data: w.data, to: &state.sets[0]}
 			_, isRun := e.encodeRun(topics[0], rows, ids, topics)
 			for i := range found.Ready {
 				if d := &found.Ready[i]; isRun && strings.HasSuffix(d.Request.Target, "/$batch") {
