@@ -27,9 +27,9 @@ const (
 	OnlineTime = 3 * time.Second
 	// keptFor is how long an answer counts, failedFor how long it counts that there was none.
 	keptFor, failedFor = time.Minute, 10 * time.Second
-	// maxKept bounds the answers that are kept, in bytes, maxAnswers their number.
-	maxKept    = 64 << 20
-	maxAnswers = 1000
+	// maxKeptBytes bounds the bodies of the answers that are kept, in bytes, maxAnswers the number of answers.
+	maxKeptBytes = 64 << 20
+	maxAnswers   = 1000
 	// onlineAtOnce is how many requests of one validation are under way; the limits of the destination hold besides.
 	onlineAtOnce = 4
 )
@@ -43,7 +43,8 @@ type Online struct {
 
 	mu   sync.Mutex
 	kept map[[sha256.Size]byte]keptAnswer
-	size int
+	// bodyBytes are those of the bodies of all that is kept.
+	bodyBytes int
 }
 
 // keptAnswer is an answer, or why there was none.
@@ -68,32 +69,33 @@ func (o *Online) find(key [sha256.Size]byte) (keptAnswer, bool) {
 	return a, ok && time.Now().Before(a.until)
 }
 
-// keep keeps an answer. Those that are too old go first, then whichever come, until there is room.
+// keep keeps an answer, but for one whose body takes more than a quarter of maxKeptBytes. Those that are too old go,
+// then whichever come, until there is room for its bytes. At maxAnswers, whichever comes first goes, too old or not.
 func (o *Online) keep(key [sha256.Size]byte, a keptAnswer) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(a.response.Body) > maxKept/4 {
+	if len(a.response.Body) > maxKeptBytes/4 {
 		return
 	}
 	drop := func(k [sha256.Size]byte) {
-		o.size -= len(o.kept[k].response.Body)
+		o.bodyBytes -= len(o.kept[k].response.Body)
 		delete(o.kept, k)
 	}
 	drop(key)
 	for _, old := range []bool{true, false} {
 		for k, other := range o.kept {
-			if o.size+len(a.response.Body) > maxKept && !old || old && !time.Now().Before(other.until) ||
+			if o.bodyBytes+len(a.response.Body) > maxKeptBytes && !old || old && !time.Now().Before(other.until) ||
 				len(o.kept) >= maxAnswers {
 				drop(k)
 			}
 		}
 	}
 	o.kept[key] = a
-	o.size += len(a.response.Body)
+	o.bodyBytes += len(a.response.Body)
 }
 
 // askOnline has the plugin check the settings together, and answers its questions from the service, as far as that
-// answers in time. What the service doesn't answer is no problem; that it refuses the user is one.
+// answers in time. What the service doesn't answer is a warning; that it refuses the user is an error.
 // untried is why no logon was tried, and the setting of what would have been shown.
 func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugin.Info, component wit.Component,
 	found config.Problems) (examined []wit.Examined, untried hint, problems config.Problems) {
@@ -126,7 +128,7 @@ func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugi
 	if v.refused != nil {
 		problems = append(problems, problem(entry(c, name), v.refused))
 	}
-	return examined, hint{name, v.untried}, append(problems, v.unknown(c, component)...)
+	return examined, hint{name, v.untried}, append(problems, v.unansweredWarnings(c, component)...)
 }
 
 // hint is what is worth knowing about a setting and no error.
@@ -159,12 +161,13 @@ var noSecrets = []string{role.Header + "sap-client", role.Header + "sap-language
 
 // visit answers what a plugin asks for in one validation. A question that has no answer in time, or that must not be
 // asked, is answered 504 or 502 with the reason as text: for the plugin, the service is behind a gateway that can't
-// reach it.
+// reach it. One whose logon the service refuses is answered 401.
 type visit struct {
 	online   *Online
 	identity [sha256.Size]byte
-	opened   func() (*transport.Client, error)
-	// until is when the service has had its time, which begins with the first question: the plugin's has no part in it.
+	connect  func() (*transport.Client, error)
+	// until is when the service has had its time, which begins with the first question: the time that the plugin takes
+	// before that doesn't count.
 	until func() time.Time
 
 	mu      sync.Mutex
@@ -177,8 +180,8 @@ type visit struct {
 	unanswered []string
 }
 
-// unknown warns of what was not checked, since the service did not answer.
-func (v *visit) unknown(c *config.Connector, component wit.Component) (warnings config.Problems) {
+// unansweredWarnings warns of what was not checked, since the service did not answer.
+func (v *visit) unansweredWarnings(c *config.Connector, component wit.Component) (warnings config.Problems) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	roles := config.NewRoles(config.DeclareComponent(component), c)
@@ -196,7 +199,7 @@ func (v *visit) unknown(c *config.Connector, component wit.Component) (warnings 
 func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.Connector) *visit {
 	v := &visit{online: k.Online, identity: identity(component, c),
 		until: sync.OnceValue(func() time.Time { return time.Now().Add(k.Online.wait) })}
-	v.opened = func() (*transport.Client, error) {
+	v.connect = func() (*transport.Client, error) {
 		roles := config.NewRoles(config.DeclareComponent(component), c)
 		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
 			return nil, fmt.Errorf("%s is not given", roles.Setting(role.Password))
@@ -206,9 +209,9 @@ func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.
 			return nil, err
 		}
 		s.Once()
-		within, cancel := context.WithDeadline(ctx, v.until())
+		timed, cancel := context.WithDeadline(ctx, v.until())
 		defer cancel()
-		way, err := s.Destination(within)
+		way, err := s.Destination(timed)
 		if err != nil {
 			return nil, err
 		}
@@ -239,7 +242,7 @@ func identity(component wit.Component, c *config.Connector) [sha256.Size]byte {
 
 // Fetch answers a need. The error is that of a caller who has gone.
 func (v *visit) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) {
-	within, cancel := context.WithDeadline(ctx, v.until())
+	timed, cancel := context.WithDeadline(ctx, v.until())
 	defer cancel()
 	answers := make([]wit.Response, len(n.Requests))
 	slots := make(chan struct{}, onlineAtOnce)
@@ -250,7 +253,7 @@ func (v *visit) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) {
 		go func() {
 			defer func() { <-slots; all.Done() }()
 			defer guard.Recover(v.online.log, "validation of a connector", nil)
-			answers[i] = v.answer(within, &n.Requests[i])
+			answers[i] = v.answer(timed, &n.Requests[i])
 		}()
 	}
 	all.Wait()
@@ -334,7 +337,7 @@ func (v *visit) open() (*transport.Client, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.client == nil && v.failed == nil {
-		v.client, v.failed = v.opened()
+		v.client, v.failed = v.connect()
 	}
 	return v.client, v.failed
 }

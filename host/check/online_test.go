@@ -15,17 +15,18 @@ import (
 func TestKeptAnswersAreBounded(t *testing.T) {
 	o := NewOnline(nil, OnlineTime)
 	key := func(i int) [sha256.Size]byte { return sha256.Sum256(fmt.Append(nil, i)) }
-	body := make([]byte, maxKept/10)
+	body := make([]byte, maxKeptBytes/10)
 	for i := range 30 {
 		o.keep(key(i), keptAnswer{response: wit.Response{Body: body}, until: time.Now().Add(time.Hour)})
 		if _, ok := o.find(key(i)); !ok {
 			t.Fatalf("answer %d is not kept", i)
 		}
 	}
-	if o.size > maxKept || o.size != len(o.kept)*len(body) {
-		t.Errorf("%d answers of %d bytes count as %d, at most %d are kept", len(o.kept), len(body), o.size, maxKept)
+	if o.bodyBytes > maxKeptBytes || o.bodyBytes != len(o.kept)*len(body) {
+		t.Errorf("%d answers of %d bytes count as %d, at most %d are kept", len(o.kept), len(body), o.bodyBytes,
+			maxKeptBytes)
 	}
-	large := wit.Response{Body: make([]byte, maxKept/4+1)}
+	large := wit.Response{Body: make([]byte, maxKeptBytes/4+1)}
 	o.keep(key(99), keptAnswer{response: large, until: time.Now().Add(time.Hour)})
 	if _, ok := o.find(key(99)); ok {
 		t.Error("an answer that leaves no room for others is kept")

@@ -18,7 +18,8 @@ import (
 )
 
 // openTokens are the tokens in use: a module counts who is logged in for the whole process, so one session serves all
-// that name a token.
+// that name a token. It is locked while inspect and openSlot run: inspect may finalize the module, which would end a
+// session that is opened meanwhile.
 var openTokens = struct {
 	sync.Mutex
 	all map[tokenSlot]openToken
@@ -42,7 +43,7 @@ type tokenCert struct {
 	trusted bool // CKA_TRUSTED
 }
 
-// readPKCS11 reads keys and certificates of a token. Keys stay in it: they are what signs there.
+// readPKCS11 reads the keys and certificates of a token. Private keys never leave the token, which signs.
 func (s *Store) readPKCS11(path, pin string) error {
 	if pin == "" {
 		return s.names.fault(FieldPassword, nil, "is not set: a PKCS#11 token is opened with its PIN")
@@ -54,7 +55,7 @@ func (s *Store) readPKCS11(path, pin string) error {
 	s.what = "the PKCS#11 token of " + path
 	openTokens.Lock()
 	defer openTokens.Unlock()
-	slot, certs, err := t.look()
+	slot, certs, err := t.inspect()
 	if err != nil {
 		return s.names.fault(FieldLocation, err, "%s: %v", path, err)
 	}
@@ -97,8 +98,8 @@ func parseToken(path string) (token, error) {
 	return t, err
 }
 
-// look finds the token's slot and lists its certificates.
-func (t token) look() (uint, []tokenCert, error) {
+// inspect finds the token's slot and lists its certificates. The caller holds the lock of openTokens.
+func (t token) inspect() (uint, []tokenCert, error) {
 	module := pkcs11.New(t.module)
 	if module == nil {
 		return 0, nil, fmt.Errorf("%s cannot be loaded as a PKCS#11 module", t.module)
@@ -193,7 +194,7 @@ func tokenCerts(module *pkcs11.Ctx, slot uint) ([]tokenCert, error) {
 	return certs, nil
 }
 
-// openSlot logs in, or returns the session that is logged in.
+// openSlot logs in, or returns the session that is logged in. The caller holds the lock of openTokens.
 func openSlot(at tokenSlot, pin string) (*crypto11.Context, error) {
 	if open, ok := openTokens.all[at]; ok {
 		if open.pin != pin {

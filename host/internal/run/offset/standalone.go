@@ -42,17 +42,18 @@ const (
 	javaNull   = 'p'                // TC_NULL
 
 	// The class of the map, after its name: serialVersionUID, flags, two fields, no annotation, no superclass.
-	javaMap = "\x05\x07\xda\xc1\xc3\x16\x60\xd1" + "\x03" + "\x00\x02F\x00\x0aloadFactorI\x00\x09threshold" + "xp"
+	javaMapClass = "\x05\x07\xda\xc1\xc3\x16\x60\xd1" + "\x03" +
+		"\x00\x02F\x00\x0aloadFactorI\x00\x09threshold" + "xp"
 	// Values of the two fields, in bytes.
 	javaMapFields = 8
 	// A block of 8 bytes: how many buckets the map has, how many entries.
 	javaMapBlock = "w\x08"
 	javaMapEnd   = "x" // TC_ENDBLOCKDATA
 
-	// The class of the arrays: written out the first time, from then on named by its handle (0 is the map's class, 1
-	// the map).
-	javaBytes      = "r\x00\x02[B\xac\xf3\x17\xf8\x06\x08\x54\xe0\x02\x00\x00xp"
-	javaBytesAgain = "q\x00\x7e\x00\x02"
+	// The class of the arrays: written out the first time, from then on named by its handle, which is 2 (0 is the map's
+	// class, 1 the map).
+	javaBytesClass      = "r\x00\x02[B\xac\xf3\x17\xf8\x06\x08\x54\xe0\x02\x00\x00xp"
+	javaBytesClassAgain = "q\x00\x7e\x00\x02"
 )
 
 // parseStandalone reads a java.util.HashMap of byte arrays as Kafka's FileOffsetBackingStore writes it, and refuses
@@ -68,7 +69,7 @@ func parseStandalone(file []byte) ([]StandaloneEntry, error) {
 	if err := r.class("java.util.HashMap"); err != nil {
 		return nil, err
 	}
-	if err := r.expect(javaMap, "the fields of java.util.HashMap"); err != nil {
+	if err := r.expect(javaMapClass, "the fields of java.util.HashMap"); err != nil {
 		return nil, err
 	}
 	if _, err := r.take(javaMapFields, "their values"); err != nil {
@@ -171,9 +172,9 @@ func (r *javaReader) bytes(what string) ([]byte, error) {
 	case kind[0] != javaArray:
 		return nil, fmt.Errorf("byte %d: expected %s of bytes (%x), found %x", at, what, javaArray, kind)
 	}
-	class := javaBytes
+	class := javaBytesClass
 	if r.array {
-		class = javaBytesAgain
+		class = javaBytesClassAgain
 	}
 	if err := r.expect(class, what+" of bytes"); err != nil {
 		return nil, err

@@ -122,7 +122,8 @@ func FuzzStandalone(f *testing.F) {
 	}
 	f.Add(whole)
 	f.Add(whole[:len(whole)/2])
-	f.Add([]byte(javaStream + javaObject + "\x00\x11java.util.HashMap" + javaMap + "\x3f\x40\x00\x00\x00\x00\x00\x00" +
+	f.Add([]byte(javaStream + javaObject + "\x00\x11java.util.HashMap" + javaMapClass +
+		"\x3f\x40\x00\x00\x00\x00\x00\x00" +
 		javaMapBlock + "\x00\x00\x00\x10\x00\x00\x00\x00" + javaMapEnd))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		entries, err := parseStandalone(file)

@@ -11,19 +11,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxAhead is how many followed requests are under way in addition to the one whose answer is being read.
+// maxAhead bounds, at each level of nesting, how many of the next requests may be sent before their turn.
 const maxAhead = 8
 
-// fetched is a followed request that was sent before its turn. Its answer waits unread, where the transport holds it.
-type fetched struct {
+// early is a followed request that was sent before its turn. Its answer waits unread, where the transport holds it.
+type early struct {
 	done   chan struct{}
 	answer *transport.Answer
 	err    error
 }
 
-// take is the answer; none where the request is to be made now: nil was not sent before, and one that found no room
-// either.
-func (f *fetched) take(ctx context.Context) (*transport.Answer, error) {
+// await waits for the answer. nil, nil: make the request now; it was not sent (f is nil) or found no room.
+func (f *early) await(ctx context.Context) (*transport.Answer, error) {
 	if f == nil {
 		return nil, nil
 	}
@@ -36,18 +35,19 @@ func (f *fetched) take(ctx context.Context) (*transport.Answer, error) {
 		return nil, nil
 	}
 	answer := f.answer
-	f.answer = nil // the taker closes it
+	f.answer = nil // the caller closes it
 	return answer, f.err
 }
 
 // following is a request that is to be followed, and its answer where it was sent before its turn.
 type following struct {
 	wit.Follow
-	early *fetched
+	early *early
 }
 
 // followAll follows requests: side by side, as far as the limits of the origin leave room, their answers one after
-// another. What an answer asks for at its end comes before the others.
+// another. Only repeatable ones are sent before their turn, and none while the page is paced for want of rows
+// ([freelyFollowed]). What an answer asks for at its end comes before the others.
 func (p *page) followAll(ctx context.Context, follows []wit.Follow) error {
 	if len(follows) == 0 {
 		return nil
@@ -89,9 +89,9 @@ func (p *page) followAll(ctx context.Context, follows []wit.Follow) error {
 	return nil
 }
 
-// wants tells whether a request may be sent before its turn: one that does no harm for nothing, and was not sent or
-// found no room.
-func (f *fetched) wants(r *wit.Request) bool {
+// wants tells whether a request may be sent before its turn: one that is repeatable, and was not sent or found no
+// room.
+func (f *early) wants(r *wit.Request) bool {
 	if f == nil {
 		return r.Repeatable
 	}
@@ -104,8 +104,8 @@ func (f *fetched) wants(r *wit.Request) bool {
 }
 
 // ahead sends a request before its turn.
-func (p *page) ahead(ctx context.Context, sent *sync.WaitGroup, r *wit.Request) *fetched {
-	f := &fetched{done: make(chan struct{})}
+func (p *page) ahead(ctx context.Context, sent *sync.WaitGroup, r *wit.Request) *early {
+	f := &early{done: make(chan struct{})}
 	sent.Go(func() {
 		defer close(f.done)
 		f.err = guard.Do(p.feed.task.log, "feed "+p.feed.name+", a followed request", func() (err error) {

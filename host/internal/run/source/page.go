@@ -283,7 +283,7 @@ const freelyFollowed = 256
 
 // follow takes what a page nests, fetched already or not, and feeds it to its end. It returns what is to be followed
 // next.
-func (p *page) follow(ctx context.Context, follow *wit.Follow, early *fetched) ([]wit.Follow, error) {
+func (p *page) follow(ctx context.Context, follow *wit.Follow, early *early) ([]wit.Follow, error) {
 	r := &follow.Request
 	if strings.HasPrefix(r.Tag, hostTags) {
 		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: fmt.Sprintf(
@@ -301,7 +301,7 @@ func (p *page) follow(ctx context.Context, follow *wit.Follow, early *fetched) (
 			return nil, err
 		}
 	}
-	answer, err := early.take(ctx)
+	answer, err := early.await(ctx)
 	if answer == nil && err == nil {
 		answer, err = p.feed.task.o.Client.Do(ctx, r)
 	}
