@@ -63,6 +63,7 @@ func TestCallsOfClients(t *testing.T) {
 	f.Must(200, "PUT", "/connectors/a-%3Eb/config", e2e.AsJSON(t, config))
 	f.Await("a-%3Eb", "runs", e2e.Runs)
 	f.Must(202, "PUT", "/connectors/a-%3Eb/pause", "")
+	f.Await("a-%3Eb", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
 	f.Must(202, "PUT", "/connectors/a-%3Eb/resume", "")
 	f.Await("a-%3Eb", "runs", e2e.Runs)
 	f.Must(202, "POST", "/connectors/a-%3Eb/restart?includeTasks=true&onlyFailed=true", "")
