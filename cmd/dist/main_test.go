@@ -402,7 +402,7 @@ var wantedExamples = []string{"tour/orders.properties", "overview/insert.propert
 const examplesFolder = "/usr/share/doc/culvert/examples"
 
 // Packages hold the program, its unit, settings that nobody else reads and that an update leaves, and licences: nothing
-// that others may write, nothing that runs as its owner, and all of it root's, as where nfpm is told of no owner.
+// that others may write, nothing that runs as its owner. All of it is root's, nfpm's default.
 func TestPackagesHold(t *testing.T) {
 	text, err := os.ReadFile("nfpm.yaml")
 	if err != nil {

@@ -107,7 +107,7 @@ var tlsTrouble = map[keystore.Class]string{
 // redirects says whether an answer of this status leads elsewhere.
 func redirects(status int) bool { return status >= 300 && status < 400 }
 
-// passes says whether a later request may be answered otherwise than by this status.
+// passes says whether a status is of the moment: a later request may get another one.
 func passes(status int) bool {
 	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
 }

@@ -95,8 +95,8 @@ func (u untraced) Value(key any) any {
 	return v
 }
 
-// whole makes requests that are nobody's but ours, and reads answers to their end, so that one that breaks off is an
-// error of the connection and not of its text.
+// whole makes requests that the caller's httptrace does not see, and reads each answer to its end: one that breaks off
+// is an error of the connection, not of its text.
 type whole struct{ next http.RoundTripper }
 
 // maxAnswer is in bytes.

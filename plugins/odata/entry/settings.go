@@ -147,8 +147,8 @@ func declareShared(t *setting.Table) {
 		setting.Allowed("metadata", "lenient"), setting.Display("Nullable"))
 	both(namePaging, wit.KindText, wit.Low, "auto",
 		"links follows the service's next links; keys asks for the rows after the last key, which rows that come "+
-			"and go can't disturb; auto follows links that hold the last row's key, and goes by key instead of all "+
-			"others, which count rows or may; top asks for page.size rows at a time ($top), by key where keys sort "+
+			"and go can't disturb; auto follows links that hold the last row's key, and asks by key where links "+
+			"count rows or may; top asks for page.size rows at a time ($top), by key where keys sort "+
 			"and else by number ($skip), for services that give a whole set in one answer.",
 		setting.Allowed("auto", "links", "keys", PagingTop), setting.Display("Paging"))
 	t.Declare(setting.Spec("sap.odata#{n}."+NameUnsound, wit.KindText, wit.Low, nil,

@@ -82,9 +82,9 @@ func declareSubscriptions(t *setting.Table) {
 				"was gone; store reads the entities that SAP's notification store names; reload reads the set again.",
 			setting.Allowed("none", catchupStore, CatchupReload), group, setting.Display("After a restart")),
 		setting.Spec(notificationCheck, wit.KindInt, wit.Low, setting.Is("3600"),
-			"Seconds after which a set in delta mode that goes by notifications alone asks for changes without having "+
-				"learned of any: a subscription that leads nowhere shows then, and nothing is lost by it. -1 relies "+
-				"on notifications.",
+			"Seconds after which a set in delta mode that waits for notifications alone asks for changes "+
+				"without having learned of any: a subscription that leads nowhere shows then, and nothing is lost by "+
+				"it. -1 relies on notifications.",
 			setting.AtLeast(-1), setting.AtMost(maxSeconds), group, setting.Display("Check")),
 		setting.Spec(notificationConfirm, wit.KindInt, wit.Low, setting.Is("10"),
 			"Seconds after which a set in full mode with "+NameExecPeriod+" = -1 reads an entity once more that is "+

@@ -267,7 +267,7 @@ func (p *parser) escaped(start int) (string, error) {
 	return "", p.bad("the document ends inside of a string")
 }
 
-// unicode reads the digits of \u and, after a high surrogate, its partner; a lone surrogate becomes U+FFFD.
+// unicode reads the digits of \u and, after a high surrogate, its partner; an unpaired surrogate becomes U+FFFD.
 func (p *parser) unicode() (rune, error) {
 	r, ok := p.hex()
 	if !ok {

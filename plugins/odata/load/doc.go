@@ -10,8 +10,8 @@
 //
 //   - byLinks follows the service's next links. A link that holds the last row's key is safe whatever rows come and go;
 //     one that counts rows is not.
-//   - byKey asks for the rows after the last key. It needs a service that sorts and compares, which nobody believes
-//     unasked: before the first page that is asked for so, one question with two keys shows it, see keysHeld.
+//   - byKey asks for the rows after the last key. It needs a service that sorts and compares. One question with two
+//     keys shows whether it does, before the first page is asked for by key, see keysHeld.
 //   - bySkip asks for the rows after so many.
 //
 // The first page is the same in all of them, so the walk is chosen once its end says that there is more, and before any

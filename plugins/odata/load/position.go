@@ -77,7 +77,7 @@ func (f *Facts) set(fact Facts, is bool) {
 	}
 }
 
-// walk is how pages are come by.
+// walk is how the next page is asked for.
 type walk interface{ counting() bool }
 
 // byKey asks for the rows after the last key.

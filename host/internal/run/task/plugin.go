@@ -268,7 +268,8 @@ func (a *ahead[C, O]) await(ctx context.Context, atMost time.Duration) bool {
 	return false
 }
 
-// take is what was opened ahead of a version, nil where nothing was. It is nobody else's then.
+// take hands over what was opened for a version before its turn, nil where nothing was. From then on only
+// the caller has it.
 func (p *Plugin[C, O]) take(c Code[C]) *ahead[C, O] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
