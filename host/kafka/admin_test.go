@@ -10,15 +10,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
 func openTestAdmin(t *testing.T, addr string) *Admin {
 	t.Helper()
 	a, err := NewAdmin(testConfig(addr))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(a.Close)
 	return a
 }
@@ -79,9 +78,7 @@ func TestEnsureInternalOnEmbeddedBroker(t *testing.T) {
 	}
 	topic := Internal{Name: "connect-offsets", Setting: "offset.storage.topic", Partitions: 25}
 	for range 2 {
-		if err := a.EnsureInternal(ctx, topic); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, a.EnsureInternal(ctx, topic))
 	}
 	ends, err := a.EndOffsets(ctx, false, topic.Name)
 	if err != nil || len(ends[topic.Name]) != 1 {
@@ -110,7 +107,7 @@ func TestUnreachableBrokerIsAnError(t *testing.T) {
 // Leaders that move answer that they do not lead: where topics begin and end is asked again until the new ones answer.
 func TestOffsetsWaitForLeaders(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	put(t, b.Addr(), "orders", "one", "two")
+	kafkatest.Put(t, b.Addr(), "orders", "one", "two")
 	config, ctx := testConfig(b.Addr()), kafkatest.Context(t)
 	config.Extra = append(config.Extra, kgo.RequestRetries(0)) // its patience ends sooner than leaders may be away
 	for name, ask := range map[string]func(*Admin) (Positions, error){
@@ -128,9 +125,7 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 			const times = 3
 			asked := kafkatest.RefuseOffsets(b.Cluster, times, kerr.NotLeaderForPartition)
 			a, err := NewAdmin(config)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			defer a.Close()
 			found, err := ask(a)
 			if n := asked.Load(); err != nil || len(found) != 1 || n <= times {

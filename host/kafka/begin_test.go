@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
@@ -26,9 +27,7 @@ func latestConsumer(t *testing.T, addr string, o ConsumerOptions) *Consumer {
 	config.Consumer.HeartbeatInterval = 100 * time.Millisecond
 	o.Group = "connect-test"
 	s, err := NewConsumer(config, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	return s
 }
@@ -112,9 +111,7 @@ func TestLatestPassesNothingOver(t *testing.T) {
 			if got := pollValues(t, s, 1, settled); !slices.Equal(got, []string{"2"}) {
 				t.Errorf("into a new partition: %q", got)
 			}
-			if err := s.Commit(ctx, settled); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, s.Commit(ctx, settled))
 			s.Close()
 			b.put(1, "3")
 			if got := pollValues(t, latestConsumer(t, b.b.Addr(), o), 1, Offsets{}); !slices.Equal(got,
@@ -141,13 +138,9 @@ func TestLatestOfATopicThatIsMissing(t *testing.T) {
 		return answer, nil, !written.Load()
 	})
 	s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(s.Close)
-	if err := s.join(ctx); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.join(ctx))
 	if _, err := b.admin.CreateTopic(ctx, 2, 1, nil, "orders"); err != nil {
 		t.Fatal(err)
 	}
@@ -176,9 +169,7 @@ func TestLatestOfATopicThatBrokersKnowLate(t *testing.T) {
 	config := testConfig(b.b.Addr())
 	config.Consumer.Reset = "latest"
 	s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	var asked atomic.Int32
 	b.b.Cluster.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
@@ -193,9 +184,7 @@ func TestLatestOfATopicThatBrokersKnowLate(t *testing.T) {
 		answer.Topics = append(answer.Topics, topic)
 		return answer, nil, true
 	})
-	if err := s.join(kafkatest.Context(t)); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.join(kafkatest.Context(t)))
 	if asked.Load() < 3 || s.added("orders", 0) {
 		t.Errorf("asked %d times, and then taken for missing: %t", asked.Load(), s.added("orders", 0))
 	}
@@ -212,9 +201,7 @@ func TestLatestReadsNoQuietPartitionAnew(t *testing.T) {
 			b.put(1, "before")
 			var stored kadm.Offsets
 			stored.AddOffset("orders", 0, 1, -1)
-			if err := b.admin.CommitAllOffsets(kafkatest.Context(t), "connect-test", stored); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, b.admin.CommitAllOffsets(kafkatest.Context(t), "connect-test", stored))
 			s := latestConsumer(t, b.b.Addr(), o)
 			joined(t, s, 2)
 			b.put(1, "after")
@@ -243,9 +230,7 @@ func TestLatestOfAMemberWithoutPartitions(t *testing.T) {
 					t.Fatal(err)
 				}
 				groups, err := b.admin.DescribeGroups(ctx, "connect-test")
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				if g := groups["connect-test"]; g.State == "Stable" {
 					members = len(g.Members)
 				}
@@ -254,9 +239,7 @@ func TestLatestOfAMemberWithoutPartitions(t *testing.T) {
 			b.put(1, "added")
 			for { // whoever gets it commits where it begins
 				stored, err := b.admin.FetchOffsets(ctx, "connect-test")
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				if at, begun := stored.Lookup("orders", 1); begun {
 					if at.At != 0 {
 						t.Errorf("expected the added partition to begin at 0, found %d", at.At)
@@ -285,9 +268,7 @@ func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
 			b, ctx := newBeginning(t, 3), kafkatest.Context(t)
 			var stored kadm.Offsets
 			stored.AddOffset("orders", 2, 0, -1)
-			if err := b.admin.CommitAllOffsets(ctx, "connect-test", stored); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, b.admin.CommitAllOffsets(ctx, "connect-test", stored))
 			var asked atomic.Int32
 			b.b.Cluster.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {
 				b.b.Cluster.KeepControl()
@@ -311,9 +292,7 @@ func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
 			config := testConfig(b.b.Addr())
 			config.Consumer.Reset = "latest" // has not joined yet
 			s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			t.Cleanup(s.Close)
 			s.config.Consumer.Reset = reset
 			if err := s.beginAt(ctx, s.client, map[string][]int32{"orders": {2}}, Offsets{}); err != nil || asked.Load() > 0 {
@@ -371,9 +350,7 @@ func TestBeginningIsCommittedAfterARebalance(t *testing.T) {
 				config := testConfig(b.b.Addr())
 				config.Consumer.Reset, config.Consumer.HeartbeatInterval = reset, 100*time.Millisecond
 				s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				t.Cleanup(s.Close)
 				for put := false; ; {
 					polling, cancel := context.WithTimeout(ctx, 50*time.Millisecond)

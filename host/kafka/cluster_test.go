@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
@@ -127,9 +128,7 @@ func busiest(ctx context.Context, doors []*door) (busiest *door) {
 func (d *door) reopen(t *testing.T) {
 	t.Helper()
 	l, err := net.Listen("tcp", d.at)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.listener = l
@@ -155,9 +154,7 @@ func openCluster(t *testing.T, doors []*door, opts ...kfake.Opt) *kfake.Cluster 
 			return doors[next-1], nil
 		})}, opts...)
 	c, err := kfake.NewCluster(opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c
 }
@@ -205,9 +202,7 @@ func (r *remote) properties(t *testing.T, more ...string) map[string]string {
 func parsed(t *testing.T, properties map[string]string) Config {
 	t.Helper()
 	c, _, err := Parse(t.Context(), properties)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return c
 }
 
@@ -236,9 +231,7 @@ type relay struct {
 func openRelay(t *testing.T, to string) *relay {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	r := &relay{at: l.Addr().String()}
 	var group sync.WaitGroup
 	conns := map[net.Conn]bool{}

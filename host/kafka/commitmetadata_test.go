@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
@@ -43,7 +44,7 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 		limit, longest int // 0: too little
 	}{{4096, MaxCommitMetadata}, {1000, 875}, {leastMetadata + len(metadataMark), leastMetadata}, {100, 0}, {0, 0}} {
 		b := openTestBroker(t, t.TempDir())
-		put(t, b.Addr(), "orders", "1", "2")
+		kafkatest.Put(t, b.Addr(), "orders", "1", "2")
 		limitNotes(b, c.limit)
 		metadata, heard, stored := "sent=7", MaxCommitMetadata, "none"
 		o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
@@ -96,7 +97,7 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 // the group stays.
 func TestCommitLeavesOut(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	put(t, b.Addr(), "orders", "1", "2")
+	kafkatest.Put(t, b.Addr(), "orders", "1", "2")
 	old, gone, stored := false, false, int64(-2)
 	var s *Consumer
 	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
@@ -110,9 +111,7 @@ func TestCommitLeavesOut(t *testing.T) {
 	s = openTestConsumer(t, b.Addr(), o)
 	settled := Offsets{}
 	pollValues(t, s, 2, settled)
-	if err := s.Commit(kafkatest.Context(t), settled); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.Commit(kafkatest.Context(t), settled))
 	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 1}
 	old = true
 	if err := s.Commit(kafkatest.Context(t), settled); err != nil {
@@ -126,7 +125,7 @@ func TestCommitLeavesOut(t *testing.T) {
 	s.Close()
 	again := openTestConsumer(t, b.Addr(), o)
 	gone = false
-	put(t, b.Addr(), "orders", "3")
+	kafkatest.Put(t, b.Addr(), "orders", "3")
 	pollValues(t, again, 1, Offsets{})
 	if again.Close(); stored != 2 {
 		t.Errorf("expected the offset 2 to stay, found %d", stored)

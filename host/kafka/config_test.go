@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
@@ -34,9 +35,7 @@ func TestParse(t *testing.T) {
 		"admin.listeners":                        "http://:8084", // not a setting of clients
 		"admin.metadata.max.age.ms":              "1000", "producer.something.else.entirely": "1",
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	want := Defaults()
 	want.Bootstrap, want.ClientID, want.Admin.MetadataMaxAge = []string{"a:9092", "b:9093"}, "w1", time.Second
 	want.Producer.Compression, want.Producer.Acks, want.Producer.Retries, want.Producer.Linger = "zstd", 1, 3,
@@ -91,9 +90,7 @@ func TestParseRefuses(t *testing.T) {
 
 func TestOverride(t *testing.T) {
 	worker, _, err := Parse(t.Context(), map[string]string{"bootstrap.servers": "a:9092", "producer.linger.ms": "5"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	got, warnings, err := worker.Override(t.Context(), map[string]string{
 		"name": "orders", "producer.override.compression.type": "lz4", "consumer.override.group.id": "mine",
 		"producer.linger.ms": "99", "topics": "t",
@@ -116,9 +113,7 @@ func TestSidesAreApart(t *testing.T) {
 		"producer.bootstrap.servers": "p:9092", "consumer.client.id": "c", "admin.bootstrap.servers": "x:9092",
 		"admin.client.id": "admin",
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, side := range []struct {
 		name, broker, id string
 		opts             []kgo.Opt
@@ -170,9 +165,7 @@ func TestOptionsAreValid(t *testing.T) {
 	} {
 		properties["bootstrap.servers"] = "a:9092"
 		c, _, err := Parse(t.Context(), properties)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for side, opts := range map[string][]kgo.Opt{"producer": c.ProducerOpts(), "consumer": c.ConsumerOpts(),
 			"admin": c.AdminOpts()} {
 			if err := kgo.ValidateOpts(opts...); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
@@ -24,9 +25,7 @@ func openTestConsumer(t *testing.T, addr string, o ConsumerOptions) *Consumer {
 	config := testConfig(addr)
 	config.Consumer.HeartbeatInterval = 100 * time.Millisecond
 	s, err := NewConsumer(config, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	return s
 }
@@ -52,7 +51,7 @@ func pollValues(t *testing.T, s *Consumer, n int, settled Offsets) []string {
 
 func TestConsumerGoesOnWhereItCommitted(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	put(t, b.Addr(), "orders", "1", "2", "3")
+	kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3")
 	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}}
 
 	s := openTestConsumer(t, b.Addr(), o)
@@ -64,9 +63,7 @@ func TestConsumerGoesOnWhereItCommitted(t *testing.T) {
 		t.Errorf("owned: %v", owned(s, "orders"))
 	}
 	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 2}
-	if err := s.Commit(kafkatest.Context(t), settled); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.Commit(kafkatest.Context(t), settled))
 	s.Close()
 
 	a := openTestAdmin(t, b.Addr())
@@ -86,13 +83,11 @@ func TestConsumerGoesOnWhereItCommitted(t *testing.T) {
 
 func TestConsumerStartsAsConfigured(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	put(t, b.Addr(), "orders", "old")
+	kafkatest.Put(t, b.Addr(), "orders", "old")
 	config := testConfig(b.Addr())
 	config.Consumer.Reset = "latest"
 	s, err := NewConsumer(config, ConsumerOptions{Group: "late", Topics: []string{"orders"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer s.Close()
 	ctx, got := kafkatest.Context(t), make(chan string, 1)
 	go func() {
@@ -111,21 +106,21 @@ func TestConsumerStartsAsConfigured(t *testing.T) {
 			}
 			return
 		default:
-			put(t, b.Addr(), "orders", "new")
+			kafkatest.Put(t, b.Addr(), "orders", "new")
 		}
 	}
 }
 
 func TestConsumerRegexMatchesWholeNames(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	put(t, b.Addr(), "orders-1", "yes")
-	put(t, b.Addr(), "old-orders-1", "no")
-	put(t, b.Addr(), "orders-1x", "no")
+	kafkatest.Put(t, b.Addr(), "orders-1", "yes")
+	kafkatest.Put(t, b.Addr(), "old-orders-1", "no")
+	kafkatest.Put(t, b.Addr(), "orders-1x", "no")
 	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "g", Regex: `orders-\d|orders-two`})
 	if got := pollValues(t, s, 1, Offsets{}); got[0] != "yes" {
 		t.Errorf("first: %v", got)
 	}
-	put(t, b.Addr(), "orders-two", "yes, too")
+	kafkatest.Put(t, b.Addr(), "orders-two", "yes, too")
 	s.client.ForceMetadataRefresh()
 	if got := pollValues(t, s, 1, Offsets{}); got[0] != "yes, too" {
 		t.Errorf("a topic that came later: %v", got)
@@ -142,20 +137,18 @@ func TestConsumerRegexMatchesWholeNames(t *testing.T) {
 // Expressions that Go does not have, or reads otherwise, are Java's: here a look ahead and an intersection of classes.
 func TestConsumerRegexIsJavas(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	put(t, b.Addr(), "orders-b", "yes")
-	put(t, b.Addr(), "orders-c", "no")
-	put(t, b.Addr(), "orders-old", "no")
+	kafkatest.Put(t, b.Addr(), "orders-b", "yes")
+	kafkatest.Put(t, b.Addr(), "orders-c", "no")
+	kafkatest.Put(t, b.Addr(), "orders-old", "no")
 	config := testConfig(b.Addr())
 	config.Consumer.MetadataMaxAge = 100 * time.Millisecond
 	s, err := NewConsumer(config, ConsumerOptions{Group: "g", Regex: `orders-(?!old)[a-z&&[^c]]+`})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	if got := pollValues(t, s, 1, Offsets{}); got[0] != "yes" {
 		t.Errorf("first: %v", got)
 	}
-	put(t, b.Addr(), "orders-later", "yes, too")
+	kafkatest.Put(t, b.Addr(), "orders-later", "yes, too")
 	if got := pollValues(t, s, 1, Offsets{}); got[0] != "yes, too" {
 		t.Errorf("a topic that came later: %v", got)
 	}
@@ -179,9 +172,7 @@ func TestConsumerHandsOver(t *testing.T) {
 	client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts()...)
 	for i := range 40 {
 		r := &kgo.Record{Topic: "wide", Partition: int32(i % 4), Value: fmt.Appendf(nil, "%02d", i)}
-		if err := client.ProduceSync(ctx, r).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
 	}
 
 	var mu sync.Mutex
@@ -235,7 +226,7 @@ func TestConsumerHandsOver(t *testing.T) {
 
 func TestPollEndsWithItsContext(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	put(t, b.Addr(), "orders")
+	kafkatest.Put(t, b.Addr(), "orders")
 	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "g", Topics: []string{"orders"}})
 	ctx, cancel := shortContext(t)
 	defer cancel()
@@ -248,9 +239,7 @@ func TestPollEndsWithItsContext(t *testing.T) {
 func TestAssignedBeforeTheConsumerIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, err := kgo.NewClient()
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		s := &Consumer{config: testConfig("127.0.0.1:1"), o: ConsumerOptions{Group: "g"},
 			owned: map[string]map[int32]bool{},
 			ready: make(chan struct{})}
@@ -272,9 +261,7 @@ func TestAssignedBeforeTheConsumerIsThere(t *testing.T) {
 func TestRegexWithoutAnswer(t *testing.T) {
 	const regex = "(a|aa)+b" // tries every way to divide the letters before it says no
 	p, err := pattern.Compile(regex)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	name := strings.Repeat("a", 60)
 	s := &Consumer{o: ConsumerOptions{Regex: regex}}
 	known := map[string]bool{}

@@ -54,7 +54,7 @@ func TestForgottenMemberJoinsAnew(t *testing.T) {
 		kerr.CoordinatorNotAvailable} {
 		t.Run(code.Message, func(t *testing.T) {
 			b := openTestBroker(t, t.TempDir())
-			put(t, b.Addr(), "orders", "one")
+			kafkatest.Put(t, b.Addr(), "orders", "one")
 			refused := 0
 			b.Cluster.ControlKey(int16(kmsg.SyncGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
 				if refused++; refused > 2 {

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // journal is a log with more than debugging needs.
@@ -172,9 +173,7 @@ func TestStoppedBrokerDeniesNobody(t *testing.T) {
 	d := newDoor(t, "")
 	openCluster(t, []*door{d}, kfake.SeedTopics(1, "t"))
 	closer, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and ends them
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer closer.Close()
 	go func() {
 		for {
@@ -193,9 +192,7 @@ func TestStoppedBrokerDeniesNobody(t *testing.T) {
 			more["bootstrap.servers"], more["kafka.proxy.address.map"] = d.at, d.at+"="+to
 			c := parsed(t, more)
 			admin, err := NewAdmin(c)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			defer admin.Close()
 			_, err = admin.ClusterID(waitsFor(t, 4*time.Second))
 			denied := (*Denied)(nil)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // Clients count together, by role and broker: however many there are, there are no more figures, and those of one that
@@ -16,9 +18,7 @@ func TestFiguresOfClients(t *testing.T) {
 	c.Figures = NewFigures()
 	counted := func() (records float64, series int) {
 		families, err := c.Figures.Gather()
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for _, f := range families {
 			for _, m := range f.Metric {
 				series++
@@ -41,9 +41,7 @@ func TestFiguresOfClients(t *testing.T) {
 	for n := range 3 {
 		client, _, err := newClient(c.ProducerOpts(kgo.ClientID(strings.Repeat("c", n+1)),
 			kgo.AllowAutoTopicCreation()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: strings.Repeat("t", n+1), Value: []byte("v")},
 			&kgo.Record{Topic: strings.Repeat("t", n+1), Value: []byte("w")}).FirstErr(); err != nil {
 			t.Fatal(err)

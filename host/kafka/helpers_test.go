@@ -9,27 +9,22 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
 // TestMain lets the test binary be a broker that can be killed.
 func TestMain(m *testing.M) {
-	kafkatest.Main(m, func(dir, listen string) (string, error) {
-		b, err := embedded.Open(embedded.Options{Dir: dir, Listen: listen})
-		if err != nil {
-			return "", err
-		}
-		return b.Addr(), nil
+	kafkatest.Main(m, func(dir, listen string) (*embedded.Broker, error) {
+		return embedded.Open(embedded.Options{Dir: dir, Listen: listen})
 	})
 }
 
 func openTestBroker(t *testing.T, dir string) *embedded.Broker {
 	t.Helper()
 	b, err := embedded.Open(embedded.Options{Dir: dir, Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { b.Close() })
 	return b
 }
@@ -38,37 +33,6 @@ func testConfig(addr string) Config {
 	c := Defaults()
 	c.Bootstrap = []string{addr}
 	return c
-}
-
-// put writes values to a topic, one acknowledged after the other.
-func put(t *testing.T, addr, topic string, values ...string) {
-	t.Helper()
-	client := kafkatest.Client(t, testConfig(addr).ProducerOpts(kgo.AllowAutoTopicCreation(), kgo.ProducerLinger(0))...)
-	for _, v := range values {
-		r := &kgo.Record{Topic: topic, Value: []byte(v), Partition: -1}
-		if err := client.ProduceSync(kafkatest.Context(t), r).FirstErr(); err != nil {
-			t.Fatalf("produce %q to %s: %v", v, topic, err)
-		}
-	}
-}
-
-// values are what a topic holds, partition by partition.
-func values(t *testing.T, addr, topic string) []string {
-	t.Helper()
-	reader, err := NewReader(testConfig(addr))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
-	var got []string
-	_, err = reader.Read(kafkatest.Context(t), topic, ReadOptions{}, func(r *kgo.Record) error {
-		got = append(got, string(r.Value))
-		return nil
-	})
-	if err != nil {
-		t.Fatalf("read %s: %v", topic, err)
-	}
-	return got
 }
 
 func shortContext(t *testing.T) (context.Context, context.CancelFunc) {

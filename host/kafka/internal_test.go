@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kfake"
 )
@@ -12,9 +13,7 @@ import (
 // expire is refused with the setting that names it, as is one with more replicas than there are brokers.
 func TestInternalTopicsAreCompacted(t *testing.T) {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	a, ctx := openTestAdmin(t, strings.Join(cluster.ListenAddrs(), ",")), kafkatest.Context(t)
 	if embedded, err := a.Embedded(ctx); err != nil || embedded {
@@ -24,9 +23,7 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 		Configs: map[string]string{
 			"segment.bytes": "1048576"}}
 	for range 2 {
-		if err := a.EnsureInternal(ctx, made); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, a.EnsureInternal(ctx, made))
 	}
 	info := cluster.TopicInfo(made.Name)
 	ends, err := a.EndOffsets(ctx, false, made.Name)

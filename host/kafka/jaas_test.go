@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // The answers are those of Kafka 4.3.1's JaasConfig.
@@ -40,9 +42,7 @@ func TestParseJAAS(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			m, err := parseJAAS(c.text)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			if diff := cmp.Diff(c.options, m.options); diff != "" || m.class != class {
 				t.Errorf("%s: options (-want +got):\n%s", m.class, diff)
 			}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -62,9 +63,7 @@ func (r countsRefused) Log(_ kgo.LogLevel, _ string, values ...any) {
 func valuesOf(t *testing.T, c Config, topic string) (of map[int32][]string, n int) {
 	t.Helper()
 	r, err := NewReader(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer r.Close()
 	of = map[int32][]string{}
 	if _, err := r.Read(kafkatest.Context(t), topic, ReadOptions{}, func(r *kgo.Record) error {
@@ -147,9 +146,7 @@ func TestTopicOfSmallBatches(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			config, refused := smallTopic(t, 3, c.tells)
 			config.Producer.BatchBytes = c.batchSize
-			if err := config.LearnTopic(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, config.LearnTopic(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"))
 			var got *reports
 			var want []string
 			p, startedOver, err := sent(t, config, openTestProducer(t, config), func(p *Producer) {
@@ -186,9 +183,7 @@ func TestTopicOfSmallBatches(t *testing.T) {
 func TestRecordTooLargeForItsTopic(t *testing.T) {
 	for _, tells := range []bool{true, false} {
 		config, _ := smallTopic(t, 1, tells)
-		if err := config.LearnTopic(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, config.LearnTopic(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"))
 		p := openTestProducer(t, config)
 		b := p.NewBatch()
 		fill(b, 0, 10)
@@ -256,13 +251,9 @@ func TestTransactionsOfSmallBatches(t *testing.T) {
 func transactionsOfSmallBatches(t *testing.T, batchSize, maxRequest int32) {
 	config, _ := smallTopic(t, 3, false)
 	config.Producer.BatchBytes, config.Producer.MaxRequestBytes = batchSize, maxRequest
-	if err := config.LearnTopic(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, config.LearnTopic(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"))
 	tries, err := startingOver(t, newTransacting(t, config, 0, "g-c-0").Output, 0, rowsOfTest)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if tries == 0 {
 		t.Error("nothing was refused")
 	}

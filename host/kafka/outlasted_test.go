@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 )
 
@@ -52,9 +53,7 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 				withoutDescribing(b)
 			}
 			o := newTransacting(t, config, 0, "g-c-0").Output()
-			if err := page(t, o, "late", 1); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, page(t, o, "late", 1))
 			o.mu.Lock()
 			producer, epoch, err := o.held.ProducerID(t.Context())
 			o.began = o.began.Add(-2 * time.Minute)
@@ -62,9 +61,7 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 				errors.New("connection refused"))
 			o.held.outages.away[9].since = o.began
 			o.mu.Unlock()
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			if c.fenced {
 				b.Cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
 					answer := r.ResponseKind().(*kmsg.EndTxnResponse)
@@ -114,9 +111,7 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 				return
 			}
 			again := o.of.Output()
-			if err := errors.Join(page(t, again, "again", 1), again.Commit(t.Context())); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, errors.Join(page(t, again, "again", 1), again.Commit(t.Context())))
 			if got := committed(t, config, "rows") + "; " + committed(t, config, "offsets"); got != "again; 1" {
 				t.Errorf("expected again; 1, found %s", got)
 			}
@@ -153,9 +148,7 @@ func TestFailureBetweenPagesIsTold(t *testing.T) {
 	o := newTransacting(t, c, time.Hour, "g-c-0").Output()
 	var failed error
 	o.OnFailure(func(err error) { failed = err })
-	if err := errors.Join(page(t, o, "a", 1), o.Commit(t.Context())); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, errors.Join(page(t, o, "a", 1), o.Commit(t.Context())))
 	o.expired() // what the timer calls
 	if rewound := (*Rewound)(nil); !errors.As(failed, &rewound) {
 		t.Errorf("expected to be told to start over, found %v", failed)
@@ -170,9 +163,7 @@ func TestFeedThatEndsWhileItWaits(t *testing.T) {
 	holding, waiting := all.Output(), all.Output()
 	var failed error
 	holding.OnFailure(func(err error) { failed = err })
-	if err := errors.Join(page(t, holding, "a", 1), holding.Commit(t.Context())); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, errors.Join(page(t, holding, "a", 1), holding.Commit(t.Context())))
 	ctx, cancel := context.WithCancel(t.Context())
 	b.Cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		cancel() // once, then the request is taken

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/wit"
@@ -27,9 +28,7 @@ func expire(t *testing.T, addr, topic string, before int64) {
 	if err == nil {
 		err = deleted.Error()
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 }
 
 // What a group has not read before it expired is not passed over without a word: whatever auto.offset.reset is, and
@@ -51,7 +50,7 @@ func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
 			t.Run(c.reset+" "+when, func(t *testing.T) {
 				t.Parallel()
 				b := openTestBroker(t, t.TempDir())
-				put(t, b.Addr(), "orders", "1", "2")
+				kafkatest.Put(t, b.Addr(), "orders", "1", "2")
 				config, log := testConfig(b.Addr()), &journal{}
 				config.Consumer.Reset, config.Logger = c.reset, log.logger()
 				a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
@@ -64,9 +63,7 @@ func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
 				}
 				open := func() *Consumer {
 					s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
-					if err != nil {
-						t.Fatal(err)
-					}
+					require.NoError(t, err)
 					t.Cleanup(s.Close)
 					return s
 				}
@@ -85,7 +82,7 @@ func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
 						t.Fatal("no fetch came")
 					}
 				}
-				put(t, b.Addr(), "orders", "3", "4", "5", "6")
+				kafkatest.Put(t, b.Addr(), "orders", "3", "4", "5", "6")
 				expire(t, b.Addr(), "orders", 4)
 				if s == nil {
 					s = open()
@@ -145,17 +142,13 @@ func TestOffsetBehindTheEnd(t *testing.T) {
 		t.Run(c.reset, func(t *testing.T) {
 			t.Parallel()
 			b := openTestBroker(t, t.TempDir())
-			put(t, b.Addr(), "orders", "1", "2")
+			kafkatest.Put(t, b.Addr(), "orders", "1", "2")
 			config, log := testConfig(b.Addr()), &journal{}
 			config.Consumer.Reset, config.Logger = c.reset, log.logger()
 			a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
-			if err := a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: 9}}); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: 9}}))
 			s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			t.Cleanup(s.Close)
 			if c.fault == "" {
 				for !strings.Contains(log.String(), "records of a sink's topic are missing") {
@@ -163,7 +156,7 @@ func TestOffsetBehindTheEnd(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				put(t, b.Addr(), "orders", "3")
+				kafkatest.Put(t, b.Addr(), "orders", "3")
 				if got := pollValues(t, s, len(c.rest), Offsets{}); !slices.Equal(got, c.rest) {
 					t.Errorf("expected %v, found %v", c.rest, got)
 				}
@@ -182,12 +175,10 @@ func TestOffsetBehindTheEnd(t *testing.T) {
 // That is told also where another topic always has records.
 func TestExpiredRecordsBesideOthers(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	put(t, b.Addr(), "orders", "1", "2", "3", "4")
-	put(t, b.Addr(), "busy", "0")
+	kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3", "4")
+	kafkatest.Put(t, b.Addr(), "busy", "0")
 	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
-	if err := a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: 1}}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: 1}}))
 	expire(t, b.Addr(), "orders", 3)
 	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-test", Topics: []string{"orders", "busy"}})
 	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()), kgo.ProducerLinger(0))
@@ -197,9 +188,7 @@ func TestExpiredRecordsBesideOthers(t *testing.T) {
 			t.Fatal("expected to be told of the records that have expired")
 		}
 		r := &kgo.Record{Topic: "busy", Value: []byte("x")}
-		if err := client.ProduceSync(ctx, r).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
 		_, err = s.Poll(ctx)
 	}
 	if !strings.Contains(err.Error(), "from offset 1 up to 2 are no longer there") {
@@ -213,16 +202,12 @@ func TestExpiredMarkersAreNoRecords(t *testing.T) {
 	c := transactionsConfig(t)
 	o := newTransacting(t, c, 0, "g-c-0").Output()
 	for n, value := range []string{"settled", "aborted"} {
-		if err := page(t, o, value, int64(n)); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, page(t, o, value, int64(n)))
 		end := o.Commit
 		if value == "aborted" {
 			end = o.Abort
 		}
-		if err := end(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, end(t.Context()))
 	}
 	addr, ctx := c.Bootstrap[0], kafkatest.Context(t)
 	open := func() *Consumer {
@@ -232,9 +217,7 @@ func TestExpiredMarkersAreNoRecords(t *testing.T) {
 	var got []string
 	for markers := 0; markers < 2; {
 		records, err := s.Poll(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for _, r := range records {
 			if mark(settled, r); r.Attrs.IsControl() {
 				markers++
@@ -246,12 +229,10 @@ func TestExpiredMarkersAreNoRecords(t *testing.T) {
 	if !slices.Equal(got, []string{"settled"}) {
 		t.Fatalf("found %q", got)
 	}
-	if err := s.Commit(ctx, settled); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.Commit(ctx, settled))
 	s.Close()
 	expire(t, addr, "rows", -1)
-	put(t, addr, "rows", "next")
+	kafkatest.Put(t, addr, "rows", "next")
 	if got := pollValues(t, open(), 1, Offsets{}); got[0] != "next" {
 		t.Errorf("found %q", got)
 	}
@@ -274,9 +255,7 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 			config.Consumer.Reset, config.Logger = reset, log.logger()
 			open := func() *Consumer {
 				s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				t.Cleanup(s.Close)
 				return s
 			}
@@ -312,7 +291,7 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 			case p := <-ended:
 				t.Fatal(p)
 			}
-			put(t, b.Addr(), "orders", "1", "2", "3", "4")
+			kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3", "4")
 			expire(t, b.Addr(), "orders", 2)
 			s.client.ResumeFetchPartitions(map[string][]int32{"orders": {0}})
 			end := <-ended

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/host/porttest"
 )
@@ -21,9 +22,7 @@ import (
 func openTestProducer(t *testing.T, c Config) *Producer {
 	t.Helper()
 	p, err := NewProducer(c, "connector-producer-test-0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel() // tests flush by themselves
@@ -78,9 +77,7 @@ func TestProduceReportsInOrder(t *testing.T) {
 		want = append(want, fmt.Sprintf("%d %d false", i, n))
 		p.Produce(ctx, batch, got.take(fmt.Sprint(i)))
 	}
-	if err := p.Flush(ctx); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, p.Flush(ctx))
 	if diff := cmp.Diff(want, got.all); diff != "" {
 		t.Errorf("reports (-want +got):\n%s", diff)
 	}
@@ -147,9 +144,7 @@ func TestProduceFailureSticks(t *testing.T) {
 		p.Produce(ctx, batch, got.take(name))
 	}
 	send("good", 1, 2, 3)
-	if err := p.Flush(ctx); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, p.Flush(ctx))
 	send("bad", 50_000)
 	send("after", 1)
 	err := p.Flush(ctx)
@@ -173,18 +168,14 @@ func TestProduceOutlivesItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, err := NewProducer(testConfig(b.Addr()), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(kafkatest.Context(t))
 	batch := p.NewBatch()
 	batch.Add().Topic = "orders"
 	var got reports
 	p.Produce(ctx, batch, got.take("one"))
 	cancel()
-	if err := p.Close(kafkatest.Context(t)); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, p.Close(kafkatest.Context(t)))
 	if !slices.Equal(got.all, []string{"one 1 false"}) {
 		t.Errorf("reports: %v", got.all)
 	}
@@ -227,7 +218,7 @@ func TestProduceWaitsForRoom(t *testing.T) {
 	if diff := cmp.Diff([]string{"first 1 false", "no room 0 true"}, got.all); diff != "" {
 		t.Errorf("reports (-want +got):\n%s", diff)
 	}
-	if got := len(values(t, b.Addr(), "orders")); got != 1 {
+	if got := len(kafkatest.Values(t, b.Addr(), "orders")); got != 1 {
 		t.Errorf("%d records were stored, expected 1", got)
 	}
 }
@@ -250,15 +241,11 @@ func TestCloseGivesUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, err := NewProducer(testConfig(b.Addr()), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	warm := p.NewBatch()
 	warm.Add().Topic = "orders"
 	p.Produce(kafkatest.Context(t), warm, nil)
-	if err := p.Flush(kafkatest.Context(t)); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, p.Flush(kafkatest.Context(t)))
 	b.Close()
 	batch := p.NewBatch()
 	batch.Add().Topic = "orders"
@@ -305,7 +292,7 @@ func TestProduceOutlivesItsBroker(t *testing.T) {
 		t.Errorf("%d of %d acknowledged, %v", acked, batches*records, err)
 	}
 	seen := map[string]bool{}
-	for _, v := range values(t, addr, "orders") {
+	for _, v := range kafkatest.Values(t, addr, "orders") {
 		seen[v] = true
 	}
 	if len(seen) != batches*records {
@@ -331,9 +318,7 @@ func TestProduceAllocations(t *testing.T) {
 			r.Headers = batch.Headers(1)
 		}
 		p.Produce(ctx, batch, nil)
-		if err := p.Flush(ctx); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, p.Flush(ctx))
 	})
 	// The embedded broker's allocations are counted as well.
 	perRecord := perBatch / n

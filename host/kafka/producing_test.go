@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -22,9 +23,7 @@ func counted(t *testing.T) (address string, connections *atomic.Int64) {
 		l, err := net.Listen(network, address)
 		return &countingListener{l, connections}, err
 	}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c.ListenAddrs()[0], connections
 }
@@ -45,9 +44,7 @@ func (l *countingListener) Accept() (net.Conn, error) {
 func shareable(t *testing.T, address string) Config {
 	t.Helper()
 	c, _, err := Parse(t.Context(), map[string]string{"bootstrap.servers": address})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return c
 }
 
@@ -75,38 +72,28 @@ func TestProducersShareAClient(t *testing.T) {
 	of := func(key string, n int) (all []*Producer) {
 		for range n {
 			own, _, err := c.Override(t.Context(), nil) // as each connector has it
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			p, err := own.SharedProducer(key, "connector-producer")
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			all = append(all, p)
 		}
 		return all
 	}
 	all := of("", 50)
 	for _, p := range all {
-		if err := deliverOne(t, p, "orders"); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, deliverOne(t, p, "orders"))
 	}
 	one := connections.Load() - before
 	if one > 5 {
 		t.Errorf("50 producers of equal settings: %d connections", one)
 	}
 	other := of("other", 1)[0]
-	if err := deliverOne(t, other, "orders"); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, deliverOne(t, other, "orders"))
 	if other.client.Load() == all[0].client.Load() {
 		t.Error("other settings, and the same client")
 	}
 	for i, p := range all {
-		if err := p.Close(ctx); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, p.Close(ctx))
 		if i+1 < len(all) && p.client.Load().life.Err() != nil {
 			t.Fatalf("the client ended with user %d of 50", i+1)
 		}
@@ -138,9 +125,7 @@ func TestSharedProducersFailAlone(t *testing.T) {
 	c.Producer.MaxRequestBytes = 10_000
 	open := func() *Producer {
 		p, err := c.SharedProducer("", "connector-producer")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return p
 	}
 	bad, good := open(), open()
@@ -173,9 +158,7 @@ func TestSharedProducersFailAlone(t *testing.T) {
 	}
 	_ = hasty.Close(ended)
 	for range batches {
-		if err := <-results; err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, <-results)
 	}
 	if err := good.Close(ctx); err != nil {
 		t.Error(err)
@@ -198,9 +181,7 @@ func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	c := shareable(t, b.Addr())
 	open := func() *Producer {
 		p, err := c.SharedProducer("", "connector-producer")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return p
 	}
 	idle, failing := open(), open()

@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
@@ -384,9 +385,7 @@ func TestBindings(t *testing.T) {
 		defer r.TokenServiceDown(0)
 		p := r.properties(t, "kafka.proxy.outage.ms=60000")
 		admin, err := NewAdmin(parsed(t, p))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer admin.Close()
 		_, err = admin.ClusterID(waitsFor(t, 2*time.Second))
 		if denied := (*Denied)(nil); err == nil || errors.As(err, &denied) {
@@ -410,9 +409,7 @@ func TestProxySecretsThatChange(t *testing.T) {
 	key := filepath.Join(t.TempDir(), "key.json")
 	put := func(text string) {
 		t.Helper()
-		if err := os.WriteFile(key, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(key, []byte(text), 0o600))
 	}
 	good := r.ServiceKey(0)
 	put(strings.Replace(good, `"clientsecret": "`, `"clientsecret": "old-`, 1))

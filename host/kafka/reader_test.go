@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -18,9 +19,7 @@ import (
 func openTestReader(t *testing.T, addr string) *Reader {
 	t.Helper()
 	r, err := NewReader(testConfig(addr))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(r.Close)
 	return r
 }
@@ -32,9 +31,7 @@ func readAll(t *testing.T, r *Reader, topic string, o ReadOptions) ([]string, Po
 		got = append(got, fmt.Sprintf("%d/%d %s", r.Partition, r.Offset, r.Value))
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return got, at
 }
 
@@ -47,9 +44,7 @@ func TestReadPartitionByPartition(t *testing.T) {
 	client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts()...)
 	for i := range 6 {
 		r := &kgo.Record{Topic: "wide", Partition: int32(i % 3), Value: fmt.Append(nil, i)}
-		if err := client.ProduceSync(kafkatest.Context(t), r).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, client.ProduceSync(kafkatest.Context(t), r).FirstErr())
 	}
 	r := openTestReader(t, b.Addr())
 	got, at := readAll(t, r, "wide", ReadOptions{})
@@ -83,7 +78,7 @@ func TestReadUnknownTopic(t *testing.T) {
 
 func TestReadEndsEarly(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	put(t, b.Addr(), "orders", "one", "two", "three")
+	kafkatest.Put(t, b.Addr(), "orders", "one", "two", "three")
 	r := openTestReader(t, b.Addr())
 	at, err := r.Read(kafkatest.Context(t), "orders", ReadOptions{}, func(r *kgo.Record) error {
 		if string(r.Value) == "two" {
@@ -114,21 +109,15 @@ func TestReadEndsInsideTransactions(t *testing.T) {
 	transaction := func(id string) *kgo.Client {
 		client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts(kgo.TransactionalID(id),
 			kgo.AllowAutoTopicCreation())...)
-		if err := client.BeginTransaction(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, client.BeginTransaction())
 		return client
 	}
 	write := func(client *kgo.Client, value string) {
 		r := &kgo.Record{Topic: "orders", Value: []byte(value), Partition: -1}
-		if err := client.ProduceSync(ctx, r).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
 	}
 	end := func(client *kgo.Client, how kgo.TransactionEndTry) {
-		if err := client.EndTransaction(ctx, how); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, client.EndTransaction(ctx, how))
 	}
 	r := openTestReader(t, b.Addr())
 	check := func(when string, want []string, position int64) {
@@ -171,7 +160,7 @@ func TestReadEndsInsideTransactions(t *testing.T) {
 
 func TestReadFollows(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	put(t, b.Addr(), "orders", "one")
+	kafkatest.Put(t, b.Addr(), "orders", "one")
 	r := openTestReader(t, b.Addr())
 	ctx, stop := context.WithCancel(kafkatest.Context(t))
 	defer stop()
@@ -190,7 +179,7 @@ func TestReadFollows(t *testing.T) {
 	if v := <-got; v != "one" {
 		t.Errorf("first: %q", v)
 	}
-	put(t, b.Addr(), "orders", "two")
+	kafkatest.Put(t, b.Addr(), "orders", "two")
 	if v := <-got; v != "two" {
 		t.Errorf("followed: %q", v)
 	}
@@ -207,13 +196,11 @@ func TestReadLargeValues(t *testing.T) {
 	for i := range values {
 		values[i] = string(make([]byte, 40_000))
 	}
-	put(t, b.Addr(), "orders", values...)
+	kafkatest.Put(t, b.Addr(), "orders", values...)
 	config := testConfig(b.Addr())
 	config.Consumer.FetchBytes, config.Consumer.PartitionBytes = 10_000, 10_000
 	r, err := NewReader(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer r.Close()
 	n := 0
 	if _, err := r.Read(kafkatest.Context(t), "orders", ReadOptions{},

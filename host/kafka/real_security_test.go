@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/keystore/keystoretest"
 	"github.com/culvert-project/culvert/host/porttest"
@@ -95,9 +96,7 @@ func (b *realBroker) makeStores(t *testing.T) {
 func pemOfKeyPair(t *testing.T, c tls.Certificate) string {
 	t.Helper()
 	key, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	text := pemOf("PRIVATE KEY", key)
 	for _, der := range c.Certificate {
 		text += pemOf("CERTIFICATE", der)
@@ -107,9 +106,7 @@ func pemOfKeyPair(t *testing.T, c tls.Certificate) string {
 
 func write(t *testing.T, path, text string) {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 }
 
 func freePort(t *testing.T) string {
@@ -128,12 +125,8 @@ func (b *realBroker) start(t *testing.T) (stop func()) {
 	c.Stderr = &stderr
 	stdin, _ := c.StdinPipe()
 	stdout, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
+	require.NoError(t, c.Start())
 	ready, ended := make(chan bool, 1), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -266,9 +259,7 @@ func TestRealSecurity(t *testing.T) {
 	t.Run("100,000 records", func(t *testing.T) {
 		config := parsed(t, b.properties("9094", logon("SCRAM-SHA-512", scramModule, user, trust("jks")...)...))
 		admin, err := NewAdmin(config)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer admin.Close()
 		ctx := waits(t)
 		if _, err := admin.EnsureTopics(ctx, Topic{Name: "load", Partitions: 3}); err != nil {

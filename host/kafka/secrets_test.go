@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
@@ -45,9 +46,7 @@ func TestSecretsThatChange(t *testing.T) {
 		p.Produce(ctx, batch, func(_ int, err error) { done <- err })
 		return done
 	}
-	if err := <-send(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, <-send())
 	root := parsed(t, map[string]string{"bootstrap.servers": d.at, "security.protocol": "SASL_PLAINTEXT",
 		"sasl.mechanism":   "PLAIN",
 		"sasl.jaas.config": plainModule + ` required username="root" password="root";`})
@@ -57,9 +56,7 @@ func TestSecretsThatChange(t *testing.T) {
 	if err == nil {
 		err = changed.Error()
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	d.shut() // the next logon is with the old password
 	d.reopen(t)
 	sent := send()
@@ -75,15 +72,11 @@ func TestBearer(t *testing.T) {
 	s := connectivitytest.NewServer()
 	t.Cleanup(s.Close)
 	file := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(file, []byte("eyJ.from.file\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(file, []byte("eyJ.from.file\n"), 0o600))
 	id := `clientId="` + s.XSUAA.ID + `" `
 	secret := `clientSecret="` + s.XSUAA.Secret + `" `
 	roots := filepath.Join(t.TempDir(), "roots.pem")
-	if err := os.WriteFile(roots, []byte(s.RootsPEM()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(roots, []byte(s.RootsPEM()), 0o600))
 	first := func(t *testing.T, more ...string) (string, error) {
 		t.Helper()
 		properties := map[string]string{"bootstrap.servers": "127.0.0.1:1", "security.protocol": "SASL_PLAINTEXT",

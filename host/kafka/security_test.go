@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // authority makes certificates for a test.
@@ -35,9 +37,7 @@ func newAuthority(t *testing.T) *authority {
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign})
 	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	a.certificate, a.key = certificate, key
 	return a
 }
@@ -45,9 +45,7 @@ func newAuthority(t *testing.T) *authority {
 func (a *authority) sign(t *testing.T, template *x509.Certificate) ([]byte, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	template.SerialNumber, _ = rand.Int(rand.Reader, big.NewInt(1<<62))
 	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
 	parent, signer := a.certificate, a.key
@@ -55,9 +53,7 @@ func (a *authority) sign(t *testing.T, template *x509.Certificate) ([]byte, *ecd
 		parent, signer = template, key
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return der, key
 }
 
@@ -76,9 +72,7 @@ func (a *authority) client(t *testing.T) (chain, key string) {
 	der, private := a.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "client"},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return pemOf("CERTIFICATE", der) + a.pem(), pemOf("PRIVATE KEY", pkcs8)
 }
 
@@ -108,9 +102,7 @@ func TestSecuritySettings(t *testing.T) {
 	a := newAuthority(t)
 	chain, key := a.client(t)
 	store := filepath.Join(t.TempDir(), "client.pem")
-	if err := os.WriteFile(store, []byte(chain+key), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(store, []byte(chain+key), 0o600))
 	samples := "../../testdata/samples/keystores/"
 	tlsOn := map[string]string{"security.protocol": "SSL"}
 	with := func(base map[string]string, more ...string) map[string]string {
@@ -332,9 +324,7 @@ func TestSecurityBySide(t *testing.T) {
 		"consumer.sasl.mechanism":     "SCRAM-SHA-512", "consumer.sasl.jaas.config": scramLogon,
 		"admin.bootstrap.servers": "elsewhere:9092",
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	mechanism := func(c ClientConfig) string {
 		switch {
 		case c.access.sasl == nil && c.access.tls == nil:
@@ -358,9 +348,7 @@ func TestSecurityBySide(t *testing.T) {
 		"admin.override.bootstrap.servers":    "kafka:9092", "admin.override.security.protocol": "SASL_PLAINTEXT",
 		"admin.override.sasl.mechanism": "PLAIN", "admin.override.sasl.jaas.config": plainLogon,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if diff := cmp.Diff([]string{"TLS SCRAM-SHA-256", "TLS", "PLAIN"}, sides(connector)); diff != "" {
 		t.Errorf("connector (-want +got):\n%s", diff)
 	}
@@ -423,9 +411,7 @@ func TestProxySettings(t *testing.T) {
 				}
 				return
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			kind := ""
 			if parsed.Proxy != nil && parsed.Proxy.kind != "none" {
 				kind = parsed.Proxy.kind

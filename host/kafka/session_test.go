@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -34,15 +35,13 @@ func (c *clock) goOn(by time.Duration) {
 // to a heartbeat that was on its way, nor how long ago the last one went well.
 func TestMemberBeyondItsSession(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	put(t, b.Addr(), "orders", "1")
+	kafkatest.Put(t, b.Addr(), "orders", "1")
 	config := testConfig(b.Addr())
 	// no heartbeats but those that are asked for
 	config.Consumer.SessionTimeout, config.Consumer.HeartbeatInterval = 5*time.Minute, 4*time.Minute
 	config.Consumer.Assignors = []string{"range"} // which has no early heartbeat
 	s, err := NewConsumer(config, ConsumerOptions{Group: "connect-zombie", Topics: []string{"orders"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	c := &clock{at: time.Now()}
 	s.session.now = c.now

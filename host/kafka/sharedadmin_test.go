@@ -3,6 +3,7 @@ package kafka
 import (
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
@@ -14,13 +15,9 @@ func TestAdministratorsShareAClient(t *testing.T) {
 	c := shareable(t, address)
 	of := func(key string) *Admin {
 		own, _, err := c.Override(t.Context(), nil) // as each connector has it
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		a, err := own.SharedAdmin(key, "connector-adminclient")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return a
 	}
 	ask := func(a *Admin) {

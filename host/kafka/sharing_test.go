@@ -187,7 +187,7 @@ func shareClient(t *testing.T, seed uint64) {
 	}
 	arrived := map[string]bool{}
 	for _, topic := range topics {
-		for _, value := range values(t, b.Addr(), topic) {
+		for _, value := range kafkatest.Values(t, b.Addr(), topic) {
 			key, _, _ := strings.Cut(value, ".")
 			if strings.Trim(strings.ReplaceAll(value, key+".", ""), "") != "" || strings.Count(key, "/") != 2 {
 				t.Fatalf("topic %s has %.100q", topic, value)

@@ -14,7 +14,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -50,9 +52,7 @@ func newTransacting(t *testing.T, c Config, interval time.Duration, ids ...strin
 	t.Helper()
 	offsets := &offsetRecords{}
 	all, err := OpenTransactions(t.Context(), c, "test", ids, offsets, interval)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(all.Close)
 	return &transacting{t, c, offsets, all}
 }
@@ -60,9 +60,7 @@ func newTransacting(t *testing.T, c Config, interval time.Duration, ids ...strin
 // page sends a page of one record with its offset, up to its end.
 func page(t *testing.T, o *TransactionalOutput, value string, n int64) (sent error) {
 	t.Helper()
-	if err := o.Begin(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, o.Begin(t.Context()))
 	b := o.NewBatch()
 	r := b.Add()
 	r.Topic, r.Value = "rows", []byte(value)
@@ -75,9 +73,7 @@ func page(t *testing.T, o *TransactionalOutput, value string, n int64) (sent err
 func committed(t *testing.T, c Config, topic string) string {
 	t.Helper()
 	r, err := NewReader(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer r.Close()
 	var values []string
 	if _, err := r.Read(t.Context(), topic, ReadOptions{}, func(r *kgo.Record) error {
@@ -100,9 +96,7 @@ func transactionsBroker(t *testing.T) (Config, *embedded.Broker) {
 	b := openTestBroker(t, t.TempDir())
 	c := testConfig(b.Addr())
 	admin, err := NewAdmin(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer admin.Close()
 	if _, err := admin.EnsureTopics(t.Context(), Topic{Name: "rows", Partitions: 1},
 		Topic{Name: "offsets", Partitions: 1}); err != nil {
@@ -116,9 +110,7 @@ func TestPagesAreCommittedWithTheirOffsets(t *testing.T) {
 	c := transactionsConfig(t)
 	o := newTransacting(t, c, 0, "g-c-0").Output()
 	for n, value := range []string{"a", "broken", "b", "left"} {
-		if err := page(t, o, value, int64(n)); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, page(t, o, value, int64(n)))
 		end := o.Commit
 		switch value {
 		case "broken":
@@ -126,9 +118,7 @@ func TestPagesAreCommittedWithTheirOffsets(t *testing.T) {
 		case "left":
 			end = o.Close // in the middle of a page
 		}
-		if err := end(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, end(t.Context()))
 	}
 	if got := committed(t, c, "rows") + "; " + committed(t, c, "offsets"); got != "a b; 0 2" {
 		t.Errorf("expected a b; 0 2, found %s", got)
@@ -141,21 +131,13 @@ func TestFencedProducersCommitNothing(t *testing.T) {
 		t.Run(by, func(t *testing.T) {
 			c := transactionsConfig(t)
 			o := newTransacting(t, c, 0, "g-c-0").Output()
-			if err := page(t, o, "zombie", 1); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, page(t, o, "zombie", 1))
 			if by == "fence" {
-				if err := Fence(t.Context(), c, []string{"g-c-0", "g-c-1"}); err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, Fence(t.Context(), c, []string{"g-c-0", "g-c-1"}))
 			} else {
 				owner := newTransacting(t, c, 0, "g-c-0").Output()
-				if err := page(t, owner, "owner", 2); err != nil {
-					t.Fatal(err)
-				}
-				if err := owner.Commit(t.Context()); err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, page(t, owner, "owner", 2))
+				require.NoError(t, owner.Commit(t.Context()))
 			}
 			err := o.Commit(t.Context())
 			if fault := (*wit.Fault)(nil); !errors.As(err, &fault) || !strings.Contains(err.Error(), "g-c-0") ||
@@ -177,30 +159,22 @@ func TestTransactionsOfSeveralPages(t *testing.T) {
 	all := newTransacting(t, c, time.Hour, "g-c-0")
 	o := all.Output()
 	for n, value := range []string{"a", "b"} {
-		if err := errors.Join(page(t, o, value, int64(n)), o.Commit(t.Context())); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, errors.Join(page(t, o, value, int64(n)), o.Commit(t.Context())))
 	}
 	if got := committed(t, c, "rows"); got != "" {
 		t.Errorf("expected nothing yet, found %s", got)
 	}
 	// Another feed needs the producer.
 	other := all.Output()
-	if err := errors.Join(page(t, other, "c", 9), other.Commit(t.Context())); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, errors.Join(page(t, other, "c", 9), other.Commit(t.Context())))
 	if got := committed(t, c, "rows"); got != "a b" {
 		t.Errorf("expected a b, found %s", got)
 	}
-	if err := page(t, other, "d", 10); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, page(t, other, "d", 10))
 	if rewound := (*Rewound)(nil); !errors.As(other.Abort(t.Context()), &rewound) {
 		t.Error("expected to be told that the page before is not committed either")
 	}
-	if err := errors.Join(page(t, o, "e", 3), o.Commit(t.Context()), o.Flush(t.Context())); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, errors.Join(page(t, o, "e", 3), o.Commit(t.Context()), o.Flush(t.Context())))
 	if got := committed(t, c, "rows") + "; " + committed(t, c, "offsets"); got != "a b e; 1 3" {
 		t.Errorf("expected a b e; 1 3, found %s", got)
 	}
@@ -210,9 +184,7 @@ func TestTransactionsOfSeveralPages(t *testing.T) {
 func TestIntervalEndsTransaction(t *testing.T) {
 	c := transactionsConfig(t)
 	o := newTransacting(t, c, 50*time.Millisecond, "g-c-0").Output()
-	if err := errors.Join(page(t, o, "a", 1), o.Commit(t.Context())); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, errors.Join(page(t, o, "a", 1), o.Commit(t.Context())))
 	for deadline := time.Now().Add(time.Minute); committed(t, c, "rows") != "a"; {
 		if time.Now().After(deadline) {
 			t.Fatal("the transaction goes on")
@@ -230,20 +202,14 @@ func TestPagesBeginInTime(t *testing.T) {
 		defer o.mu.Unlock()
 		o.began = o.began.Add(-by)
 	}
-	if err := errors.Join(page(t, o, "a", 1), o.Commit(t.Context())); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, errors.Join(page(t, o, "a", 1), o.Commit(t.Context())))
 	later(14 * time.Minute)
-	if err := page(t, o, "b", 2); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, page(t, o, "b", 2))
 	later(3 * time.Minute) // which is how long the page takes
 	if got := committed(t, c, "rows"); got != "a" {
 		t.Errorf("expected a, found %q", got)
 	}
-	if err := errors.Join(o.Commit(t.Context()), o.Flush(t.Context())); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, errors.Join(o.Commit(t.Context()), o.Flush(t.Context())))
 	if got := committed(t, c, "rows") + "; " + committed(t, c, "offsets"); got != "a b; 1 2" {
 		t.Errorf("expected a b; 1 2, found %s", got)
 	}
@@ -337,13 +303,11 @@ func TestTransactionFaults(t *testing.T) {
 // transaction is still open, and whoever opens the id again ends it at once.
 func TestCommitsThatAreRefused(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	put(t, b.Addr(), "rows", "before")
-	put(t, b.Addr(), "offsets", "0")
+	kafkatest.Put(t, b.Addr(), "rows", "before")
+	kafkatest.Put(t, b.Addr(), "offsets", "0")
 	c := testConfig(b.Addr())
 	o := newTransacting(t, c, 0, "g-c-0").Output()
-	if err := page(t, o, "refused", 1); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, page(t, o, "refused", 1))
 	b.Cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
 		answer := r.ResponseKind().(*kmsg.EndTxnResponse)
 		answer.ErrorCode = kerr.InvalidTxnState.Code
@@ -354,9 +318,7 @@ func TestCommitsThatAreRefused(t *testing.T) {
 		t.Errorf("expected what the brokers have said, found %v", err)
 	}
 	again := newTransacting(t, c, 0, "g-c-0").Output()
-	if err := errors.Join(page(t, again, "again", 1), again.Commit(t.Context())); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, errors.Join(page(t, again, "again", 1), again.Commit(t.Context())))
 	if got := committed(t, c, "rows"); got != "before again" {
 		t.Errorf("expected before again, found %s", got)
 	}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -16,9 +17,7 @@ func TestTurnThatIsLost(t *testing.T) {
 	t.Parallel()
 	b := newBeginning(t, 1)
 	turn, err := TakeTurn(kafkatest.Context(t), testConfig(b.b.Addr()), "turns", "orders")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(turn.Close)
 	if err := turn.Alive(kafkatest.Context(t)); err != nil || !turn.Lasts() {
 		t.Fatalf("expected it to have the turn, found %v", err)
@@ -55,9 +54,7 @@ func TestTurnOutlastsItsContext(t *testing.T) {
 	ctx, stop := context.WithCancel(kafkatest.Context(t))
 	defer stop()
 	turn, err := TakeTurn(ctx, config, "turns", "orders")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(turn.Close)
 	stop()
 	<-turn.Context().Done()

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/wire"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
@@ -29,9 +30,7 @@ func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	g.logons.let = true // a client that worked until now
 	show := func() string {
 		_, message, err := g.access.sasl.Authenticate(context.Background(), "")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return string(message)
 	}
 	first := show()

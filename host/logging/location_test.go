@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strconv"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // A line in JSON says where it was written, beside its own attributes and those of its logger.
@@ -18,9 +20,7 @@ func TestLocated(t *testing.T) {
 		log.Warn("here", "task", 1)
 		_, _, line, _ := runtime.Caller(0)
 		var found map[string]any
-		if err := json.Unmarshal(out.Bytes(), &found); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, json.Unmarshal(out.Bytes(), &found))
 		if want := "logging.TestLocated:" + strconv.Itoa(line-1); found[locationKey] != want ||
 			found["msg"] != "here" ||
 			found["level"] != "WARN" || found["connector"] != "orders" || found["task"] != 1.0 {

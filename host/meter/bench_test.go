@@ -8,6 +8,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 )
@@ -20,9 +21,7 @@ func BenchmarkShortestLoop(b *testing.B) {
 	r := wazero.NewRuntimeWithConfig(b.Context(), wazero.NewRuntimeConfig().WithCloseOnContextDone(true))
 	defer r.Close(b.Context())
 	switched, err := r.Instantiate(b.Context(), loop)
-	if err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(b, err)
 	var took [3]time.Duration
 	for b.Loop() {
 		for n, m := range []api.Module{plain, metered, switched} {

@@ -15,6 +15,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 )
@@ -205,9 +206,7 @@ func run(t testing.TB, module []byte, o meter.Options) (plain, metered api.Modul
 	t.Helper()
 	ctx := context.Background()
 	rewritten, _, err := meter.Rewrite(context.Background(), module, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	again, _, _ := meter.Rewrite(context.Background(), module, o)
 	if !bytes.Equal(rewritten, again) {
 		t.Error("expected the same bytes for the same module")
@@ -224,9 +223,7 @@ func run(t testing.TB, module []byte, o meter.Options) (plain, metered api.Modul
 			*ticks++
 			stack[0] = uint64(budget)
 		}), nil, []api.ValueType{api.ValueTypeI64}).Export(meter.Name).Instantiate(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	env := r.NewHostModuleBuilder("env").NewFunctionBuilder().WithFunc(func() {}).Export("nothing")
 	if _, err := env.Instantiate(ctx); err != nil {
 		t.Fatal(err)
@@ -362,9 +359,7 @@ func TestPaddedNumbersAndNames(t *testing.T) {
 	module := with([]byte{1, 1, 0x60, 0, 0}, []byte{3, 1, 0}, []byte{10, 1, 8, 0, 0x10, 0x80, 0x80, 0x80, 0x80, 0x00,
 		0x0b}, append([]byte{0}, names...))
 	out, report, err := meter.Rewrite(context.Background(), module, meter.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if want := "\x04name\x00\x02\x01m\x01\x06\x01\x01\x03abc\x02\x06\x01\x01\x01\x00\x01x"; !bytes.Contains(out,
 		[]byte(want)) {
 		t.Errorf("expected the names %q in %q", want, out)
@@ -383,9 +378,7 @@ func TestCustomSections(t *testing.T) {
 		Custom: map[string]string{".debug_line": "1", "linking": "2", "reloc.CODE": "3",
 			"metadata.code.branch_hint": "4", "producers": "kept"}}
 	out, report, err := meter.Rewrite(context.Background(), m.Bytes(), meter.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if len(report.Dropped) != 4 || !bytes.Contains(out, []byte("producerskept")) || bytes.Contains(out,
 		[]byte("debug")) {
 		t.Errorf("%+v", report)

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // TestRealRandomModules is the long form of TestRandomModules.
@@ -24,9 +26,7 @@ func TestRealSmith(t *testing.T) {
 	if err == nil {
 		err = smith.Start()
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	d := &differential{}
 	in := bufio.NewReader(out)
 	d.run(t, func(yield func([]byte) bool) {

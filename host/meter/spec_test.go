@@ -18,6 +18,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/meter"
 )
 
@@ -25,9 +26,7 @@ import (
 func specFolders(t testing.TB) []string {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	dir := filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test", "spectest")
 	return []string{filepath.Join(dir, "v1", "testdata"), filepath.Join(dir, "v2", "testdata")}
 }
@@ -50,9 +49,7 @@ func newWorld(ctx context.Context, t *testing.T, spectest []byte, budget int64) 
 			w.ticks++
 			stack[0] = uint64(w.budget)
 		}), nil, []api.ValueType{api.ValueTypeI64}).Export(meter.Name).Instantiate(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if _, err := w.runtime.InstantiateWithConfig(ctx, spectest,
 		wazero.NewModuleConfig().WithName("spectest")); err != nil {
 		t.Fatal(err)
@@ -114,9 +111,7 @@ func TestSpecification(t *testing.T) {
 	var calls, modules, refused, ticks int
 	for _, dir := range specFolders(t) {
 		spectest, err := os.ReadFile(filepath.Join(filepath.Dir(filepath.Dir(dir)), "testdata", "spectest.wasm"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		scripts, _ := fs.Glob(os.DirFS(dir), "*.json")
 		sort.Strings(scripts)
 		if len(scripts) < 60 {
@@ -144,9 +139,7 @@ func runScript(t *testing.T, dir, script string, spectest []byte, budget int64) 
 	t.Helper()
 	ctx := t.Context()
 	raw, err := os.ReadFile(filepath.Join(dir, script))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	var file struct{ Commands []command }
 	if err := json.Unmarshal(raw, &file); err != nil {
 		t.Fatal(script, err)
@@ -163,9 +156,7 @@ func runScript(t *testing.T, dir, script string, spectest []byte, budget int64) 
 			}
 			s.modules++
 			module, err := os.ReadFile(filepath.Join(dir, c.Filename))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			both(t, where, &s, plain, metered, c, module, budget)
 		case "action", "assert_return", "assert_trap", "assert_exhaustion":
 			if c.Action.Type != "invoke" || c.Type == "assert_exhaustion" {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/secret"
 )
 
@@ -58,9 +59,7 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 	} {
 		came = nil
 		r, err := http.NewRequest(c.method, first.URL+c.path, strings.NewReader(c.body))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		r.Header.Set("Authorization", "Bearer x")
 		r.Header.Set("Cookie", "x=y")
 		a, err := client.Do(r)

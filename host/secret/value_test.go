@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/secret"
 )
 
@@ -30,9 +31,7 @@ func TestValueIsNotShown(t *testing.T) {
 	slog.New(slog.NewTextHandler(&b, nil)).Info("m", "value", v, "pointer", &v, "holder", holder{v, []secret.Value{v}})
 	for _, marshal := range []func(any) ([]byte, error){json.Marshal, xml.Marshal} {
 		data, err := marshal(holder{v, []secret.Value{v}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		b.Write(data)
 	}
 	shown := strings.ToLower(b.String())

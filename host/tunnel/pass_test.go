@@ -7,6 +7,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // TestPassTakesNoMoreThanTheFrame: what is behind a frame may be long in coming, and belongs to the next one.
@@ -71,9 +73,7 @@ func TestPassEndsWithTheConnection(t *testing.T) {
 func tcpPair(t *testing.T) (near, far net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer l.Close()
 	if near, err = net.Dial("tcp", l.Addr().String()); err != nil {
 		t.Fatal(err)

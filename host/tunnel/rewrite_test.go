@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // notForClients are answers with addresses that no client connects to; see [carriesAddress].
@@ -119,9 +121,7 @@ func frameWith(answer kmsg.Response) []byte {
 func testRelay(t testing.TB) *relay {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	tunnel := &Tunnel{options: Options{Announce: func(string) {}}, log: slog.New(slog.DiscardHandler), ctx: t.Context()}
 	tunnel.brokers.open(tunnel, listener)
 	near, far := net.Pipe()
@@ -148,9 +148,7 @@ func TestAnswersWithoutAnAddressPassAsTheyAre(t *testing.T) {
 	for _, answer := range []kmsg.Response{fetch, coordinator, controllers} {
 		frame := frameWith(answer)
 		got, err := r.rewrite(pending{key: answer.Key(), version: answer.GetVersion()}, bytes.Clone(frame))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if d := cmp.Diff(frame, got); d != "" {
 			t.Errorf("%T changed:\n%s", answer, d)
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/porttest"
 )
 
@@ -47,9 +48,7 @@ func (l *lines) all() []string {
 func cluster(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
 	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(3), kfake.SeedTopics(6, "rows")}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c
 }
@@ -66,9 +65,7 @@ func open(t *testing.T, o Options) (*Tunnel, *lines) {
 		o.Dial = plainDial
 	}
 	tunnel, err := Open(context.Background(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(tunnel.end)
 	return tunnel, announced
 }
@@ -94,9 +91,7 @@ func client(t *testing.T, tunnel *Tunnel, announced *lines, opts ...kgo.Opt) *kg
 	}
 	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(tunnel.brokers.bootstrap.String()),
 		kgo.Dialer(dial)}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c
 }
@@ -136,9 +131,7 @@ func roundTrip(t *testing.T, ctx context.Context, tunnel *Tunnel, announced *lin
 				}
 			})
 	}
-	if err := writer.Flush(ctx); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, writer.Flush(ctx))
 	reader := client(t, tunnel, announced, append(opts, kgo.ConsumeTopics("rows"), kgo.ConsumerGroup("g"),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
 	seen := map[string]int{}
@@ -157,13 +150,9 @@ func roundTrip(t *testing.T, ctx context.Context, tunnel *Tunnel, announced *lin
 			t.Errorf("record %s came %d times", key, times)
 		}
 	}
-	if err := reader.CommitUncommittedOffsets(ctx); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, reader.CommitUncommittedOffsets(ctx))
 	committed, err := kadm.NewClient(writer).FetchOffsets(ctx, "g")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	sum := int64(0)
 	committed.Each(func(o kadm.OffsetResponse) { sum += o.At })
 	if sum != count {
@@ -246,9 +235,7 @@ func TestTakenPortIsPassedOver(t *testing.T) {
 	tunnel, err := Open(context.Background(), Options{Listen: net.JoinHostPort("127.0.0.1", strconv.Itoa(first)),
 		Announce:  announced.add,
 		Bootstrap: cluster(t, kfake.NumBrokers(1)).ListenAddrs(), Dial: plainDial})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer tunnel.end()
 	if _, err := client(t, tunnel, announced).Request(within(t, 5*time.Minute),
 		kmsg.NewPtrMetadataRequest()); err != nil {
@@ -294,9 +281,7 @@ func TestRequestsWithoutAnswers(t *testing.T) {
 	writer := client(t, tunnel, announced, kgo.DefaultProduceTopic("rows"), kgo.RequiredAcks(kgo.NoAck()),
 		kgo.DisableIdempotentWrite())
 	for range 3 {
-		if err := writer.ProduceSync(ctx, &kgo.Record{Value: []byte("x")}).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, writer.ProduceSync(ctx, &kgo.Record{Value: []byte("x")}).FirstErr())
 		// An answer on the same connections: it would be taken for the one to the produce request.
 		if _, err := kadm.NewClient(writer).ListEndOffsets(ctx, "rows"); err != nil {
 			t.Fatal(err)
@@ -334,9 +319,7 @@ func TestClientWithTLSIsTold(t *testing.T) {
 // has a request under way.
 func TestLogonIsRenewed(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer listener.Close()
 	renewed := make(chan struct{})
 	go func() {
@@ -422,9 +405,7 @@ func TestEndLetsAnswersArrive(t *testing.T) {
 func dialTo(t *testing.T, tunnel *Tunnel) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", tunnel.brokers.bootstrap.String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	conn.SetDeadline(time.Now().Add(5 * time.Minute))
 	t.Cleanup(func() { conn.Close() })
 	return conn
@@ -433,9 +414,7 @@ func dialTo(t *testing.T, tunnel *Tunnel) net.Conn {
 func readFrame(t *testing.T, conn net.Conn) []byte {
 	t.Helper()
 	frame, err := frameOf(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return frame
 }
 

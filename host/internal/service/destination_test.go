@@ -20,6 +20,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/keystore/keystoretest"
 	"github.com/culvert-project/culvert/host/transport"
@@ -59,13 +60,9 @@ func opened(t *testing.T, log *logtest.Journal, lines ...string) (*Service, *tra
 		t.Fatal(problems)
 	}
 	s, err := New(byRole(), c, w.Providers, transport.NewLockouts(), log.Logger(slog.LevelDebug))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	client, err := s.Open(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(client.Close)
 	return s, client
 }
@@ -92,9 +89,7 @@ func define(t *testing.T, a *connectivitytest.Server, configuration map[string]s
 		answer[k] = v
 	}
 	text, err := json.Marshal(answer)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	a.SetDestination("D", string(text))
 }
 
@@ -242,9 +237,7 @@ func TestDestinationWithCertificates(t *testing.T) {
 	a := destinations(t)
 	sample := func(name string) string {
 		data, err := os.ReadFile(filepath.Join("../../../testdata/samples/keystores", name))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return base64.StdEncoding.EncodeToString(data)
 	}
 	own := keystoretest.Certificate(t, keystore.Location{Path: "../../../testdata/samples/keystores/client.jks",
@@ -278,9 +271,7 @@ func TestDestinationIsMissing(t *testing.T) {
 	c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry("x.http.destination", "D", "", 0)},
 		w.Providers)
 	s, err := New(byRole(), c, w.Providers, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if _, err = s.Open(t.Context()); err == nil || !strings.Contains(err.Error(), "destination D: ") {
 		t.Errorf("expected the destination's name, found %v", err)
 	}
@@ -294,12 +285,8 @@ func TestFilesAreFollowed(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
 		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, "new"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "new"), []byte(text), 0o600))
+		require.NoError(t, os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, name)))
 	}
 	write("password", "first\n")
 	host, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
@@ -335,9 +322,7 @@ func TestStoresAreFollowed(t *testing.T) {
 	other.Close()
 	root := func(der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}) }
 	path := filepath.Join(t.TempDir(), "roots.pem")
-	if err := os.WriteFile(path, root(other.Certificate().Raw), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(path, root(other.Certificate().Raw), 0o600))
 	_, port, _ := strings.Cut(server.Listener.Addr().String(), ":")
 	s, client := opened(t, &logtest.Journal{}, "x.http.scheme=https", "x.http.address=localhost", "x.http.port="+port,
 		"x.tls.truststore.location="+path)
@@ -348,9 +333,7 @@ func TestStoresAreFollowed(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	version := s.version.Load()
-	if err := os.WriteFile(path, root(own.Certificate[0]), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(path, root(own.Certificate[0]), 0o600))
 	if !s.other(ctx, version) {
 		t.Fatal("the change was not seen")
 	}

@@ -3,7 +3,6 @@ package embedded
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -20,21 +20,15 @@ import (
 
 // TestMain lets the test binary be a broker that can be killed.
 func TestMain(m *testing.M) {
-	kafkatest.Main(m, func(dir, listen string) (string, error) {
-		b, err := Open(Options{Dir: dir, Listen: listen})
-		if err != nil {
-			return "", err
-		}
-		return b.Addr(), nil
+	kafkatest.Main(m, func(dir, listen string) (*Broker, error) {
+		return Open(Options{Dir: dir, Listen: listen})
 	})
 }
 
 func openTestBroker(t *testing.T, dir string) *Broker {
 	t.Helper()
 	b, err := Open(Options{Dir: dir, Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { b.Close() })
 	return b
 }
@@ -42,14 +36,12 @@ func openTestBroker(t *testing.T, dir string) *Broker {
 func TestBrokerKeepsDataOverRestart(t *testing.T) {
 	dir := t.TempDir()
 	b := openTestBroker(t, dir)
-	put(t, b.Addr(), "orders", "one", "two")
+	kafkatest.Put(t, b.Addr(), "orders", "one", "two")
 	before := folderClusterID(dir)
-	if err := b.Close(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, b.Close())
 	b = openTestBroker(t, dir)
-	put(t, b.Addr(), "orders", "three")
-	if got := fmt.Sprint(values(t, b.Addr(), "orders")); got != "[one two three]" {
+	kafkatest.Put(t, b.Addr(), "orders", "three")
+	if got := fmt.Sprint(kafkatest.Values(t, b.Addr(), "orders")); got != "[one two three]" {
 		t.Errorf("after a restart: %s", got)
 	}
 	if after := folderClusterID(dir); after != before || !strings.HasPrefix(after, ClusterPrefix) {
@@ -62,8 +54,8 @@ func TestBrokerKeepsDataOverKill(t *testing.T) {
 	dir := t.TempDir()
 	for round := range 3 {
 		addr, kill := kafkatest.Process(t, dir, "127.0.0.1:0")
-		put(t, addr, fmt.Sprintf("round-%d", round), "a", "b")
-		put(t, addr, "all", strconv.Itoa(round))
+		kafkatest.Put(t, addr, fmt.Sprintf("round-%d", round), "a", "b")
+		kafkatest.Put(t, addr, "all", strconv.Itoa(round))
 		kill()
 	}
 	if _, running := Find(kafkatest.Context(t), dir); running {
@@ -73,13 +65,11 @@ func TestBrokerKeepsDataOverKill(t *testing.T) {
 		t.Errorf("the killed broker's address should have stayed after: %v", err)
 	}
 	addr, done, err := Attach(kafkatest.Context(t), dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer done()
 	for topic, want := range map[string]string{"round-0": "[a b]", "round-1": "[a b]", "round-2": "[a b]",
 		"all": "[0 1 2]"} {
-		if got := fmt.Sprint(values(t, addr, topic)); got != want {
+		if got := fmt.Sprint(kafkatest.Values(t, addr, topic)); got != want {
 			t.Errorf("%s: %s, expected %s", topic, got, want)
 		}
 	}
@@ -93,9 +83,7 @@ func TestBrokerLocksItsFolder(t *testing.T) {
 		b.Addr()) {
 		t.Errorf("second broker on the folder: expected an error that names folder and address, got %v", err)
 	}
-	if err := b.Close(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, b.Close())
 	openTestBroker(t, dir)
 }
 
@@ -105,7 +93,7 @@ func TestBrokerAnnouncesItself(t *testing.T) {
 		t.Errorf("attach to an empty folder: expected an error that names it, got %v", err)
 	}
 	b := openTestBroker(t, dir)
-	put(t, b.Addr(), "orders", "one")
+	kafkatest.Put(t, b.Addr(), "orders", "one")
 	if addr, running := Find(ctx, dir); !running || addr != b.Addr() {
 		t.Errorf("FindBroker: %q %v, expected %q", addr, running, b.Addr())
 	}
@@ -121,10 +109,8 @@ func TestBrokerAnnouncesItself(t *testing.T) {
 		t.Errorf("broker.json after close: %v", err)
 	}
 	addr, done, err = Attach(ctx, dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := fmt.Sprint(values(t, addr, "orders")); got != "[one]" {
+	require.NoError(t, err)
+	if got := fmt.Sprint(kafkatest.Values(t, addr, "orders")); got != "[one]" {
 		t.Errorf("attached to the folder: %s", got)
 	}
 	if err := done(); err != nil {
@@ -138,9 +124,7 @@ func TestFindBrokerTellsFoldersApart(t *testing.T) {
 	b := openTestBroker(t, mine)
 	b.Close()
 	b = openTestBroker(t, other)
-	if err := announce(mine, announcement{Address: b.Addr(), PID: 1}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, announce(mine, announcement{Address: b.Addr(), PID: 1}))
 	if addr, running := Find(kafkatest.Context(t), mine); running {
 		t.Errorf("%s of another folder was taken for ours", addr)
 	}
@@ -169,13 +153,11 @@ func TestBrokerAdvertises(t *testing.T) {
 	if host != "localhost" {
 		t.Errorf("advertised: %s", b.Addr())
 	}
-	put(t, b.Addr(), "orders", "one")
+	kafkatest.Put(t, b.Addr(), "orders", "one")
 	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
 	request := kmsg.NewPtrMetadataRequest()
 	response, err := request.RequestWith(kafkatest.Context(t), client)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if got := fmt.Sprintf("%s:%d", response.Brokers[0].Host, response.Brokers[0].Port); got != b.Addr() {
 		t.Errorf("metadata: %s, expected %s", got, b.Addr())
 	}
@@ -184,9 +166,7 @@ func TestBrokerAdvertises(t *testing.T) {
 func openBrokerAt(t *testing.T, o Options) *Broker {
 	t.Helper()
 	b, err := Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { b.Close() })
 	return b
 }
@@ -194,9 +174,7 @@ func openBrokerAt(t *testing.T, o Options) *Broker {
 func portOf(t *testing.T, addr string) int {
 	t.Helper()
 	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	n, _ := strconv.Atoi(port)
 	return n
 }
@@ -207,9 +185,7 @@ func TestBrokerVersionsForJava(t *testing.T) {
 	request := kmsg.NewPtrApiVersionsRequest()
 	request.ClientSoftwareName, request.ClientSoftwareVersion = "test", "0"
 	response, err := request.RequestWith(kafkatest.Context(t), client)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	highest := map[int16]int16{}
 	for _, k := range response.ApiKeys {
 		highest[k.ApiKey] = k.MaxVersion
@@ -246,53 +222,11 @@ func TestBrokerAnswersManyMetadataRequests(t *testing.T) {
 		topic.Topic = &name
 		request.Topics = append(request.Topics, topic)
 		response, err := request.RequestWith(kafkatest.Context(t), client)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if got := response.Topics[0]; got.ErrorCode != 0 || len(got.Partitions) != 1 {
 			t.Fatalf("request %d: error %d, %d partitions", i, got.ErrorCode, len(got.Partitions))
 		}
 	}
-}
-
-// put writes values to a topic, one acknowledged after the other.
-func put(t *testing.T, addr, topic string, values ...string) {
-	t.Helper()
-	client := kafkatest.Client(t, kgo.SeedBrokers(addr), kgo.AllowAutoTopicCreation(), kgo.ProducerLinger(0))
-	for _, v := range values {
-		r := &kgo.Record{Topic: topic, Value: []byte(v)}
-		if err := client.ProduceSync(kafkatest.Context(t), r).FirstErr(); err != nil {
-			t.Fatalf("produce %q to %s: %v", v, topic, err)
-		}
-	}
-}
-
-// values are what a topic holds, partition by partition.
-func values(t *testing.T, addr, topic string) (got []string) {
-	t.Helper()
-	client := kafkatest.Client(t, kgo.SeedBrokers(addr), kgo.ConsumeTopics(topic),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	ends, err := kadm.NewClient(client).ListEndOffsets(kafkatest.Context(t), topic)
-	if err != nil {
-		t.Fatalf("read %s: %v", topic, err)
-	}
-	left := int64(0)
-	ends.Each(func(o kadm.ListedOffset) { left += o.Offset })
-	byPartition := map[int32][]string{}
-	for left > 0 {
-		fetches := client.PollFetches(kafkatest.Context(t))
-		if err := fetches.Err(); err != nil {
-			t.Fatalf("read %s: %v", topic, err)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			byPartition[r.Partition] = append(byPartition[r.Partition], string(r.Value))
-			left--
-		})
-	}
-	for _, p := range slices.Sorted(maps.Keys(byPartition)) {
-		got = append(got, byPartition[p]...)
-	}
-	return got
 }
 
 // brokerConfig reads settings of a broker.
@@ -300,9 +234,7 @@ func brokerConfig(t *testing.T, addr string, names ...string) map[string]string 
 	t.Helper()
 	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(addr)))
 	described, err := admin.DescribeBrokerConfigs(kafkatest.Context(t), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	result := map[string]string{}
 	for _, resource := range described {
 		for _, c := range resource.Configs {

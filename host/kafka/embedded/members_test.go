@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -86,9 +87,7 @@ func (m *member) joining(t *testing.T, b *Broker) <-chan error {
 	_, err := b.Cluster.WaitGroupInfo(kafkatest.Context(t), m.group, func(g *kfake.GroupInfo) bool {
 		return g.State == "PreparingRebalance" && (again || len(g.Members) > before)
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return answer
 }
 
@@ -119,15 +118,11 @@ func (m *member) heartbeat(t *testing.T) error {
 // join has the last member of a group join, which answers the joins that wait for it.
 func join(t *testing.T, last *member, waiting ...<-chan error) {
 	t.Helper()
-	if err := last.join(t); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, last.join(t))
 	for _, answer := range waiting {
 		select {
 		case err := <-answer:
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 		case <-time.After(testSession):
 			t.Fatal("a join that waited was not answered when the last member had joined")
 		}
@@ -138,9 +133,7 @@ func join(t *testing.T, last *member, waiting ...<-chan error) {
 func syncAll(t *testing.T, leader *member, others ...*member) {
 	t.Helper()
 	for _, m := range append([]*member{leader}, others...) {
-		if err := m.sync(t); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, m.sync(t))
 	}
 }
 
@@ -160,9 +153,7 @@ func TestKilledMembersLeave(t *testing.T) {
 		"ten of fixed instances": {amid: 10, static: true},
 	}
 	for group, test := range tests {
-		if err := b.Cluster.CreateTopic(group, partitions, nil); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, b.Cluster.CreateTopic(group, partitions, nil))
 		first := newMember(t, b.Addr(), group)
 		join(t, first)
 		syncAll(t, first)

@@ -6,17 +6,22 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // RefuseOffsets has a cluster refuse the first requests for offsets of partitions (ListOffsets), as many as times says.
@@ -49,9 +54,7 @@ func RefuseOffsets(cluster *kfake.Cluster, times int32, with *kerr.Error) (asked
 func KnownLate(t *testing.T, times int32) *kfake.Cluster {
 	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	asked := RefuseOffsets(cluster, times, kerr.UnknownTopicOrPartition)
 	t.Cleanup(func() {
@@ -62,16 +65,15 @@ func KnownLate(t *testing.T, times int32) *kfake.Cluster {
 	return cluster
 }
 
-// Main runs the tests of a package, whose binary is a broker where [Process] has started it. open returns where it
-// listens.
-func Main(m *testing.M, open func(dir, listen string) (addr string, err error)) {
+// Main runs the tests of a package, whose binary is a broker where [Process] has started it. open starts it.
+func Main[B interface{ Addr() string }](m *testing.M, open func(dir, listen string) (B, error)) {
 	if dir := os.Getenv("CULVERT_TEST_BROKER"); dir != "" {
-		addr, err := open(dir, os.Getenv("CULVERT_TEST_LISTEN"))
+		broker, err := open(dir, os.Getenv("CULVERT_TEST_LISTEN"))
 		if err != nil {
 			fmt.Println("error:", err)
 			os.Exit(1)
 		}
-		fmt.Println(addr)
+		fmt.Println(broker.Addr())
 		select {} // until killed
 	}
 	os.Exit(m.Run())
@@ -81,18 +83,12 @@ func Main(m *testing.M, open func(dir, listen string) (addr string, err error)) 
 func Process(t *testing.T, dir, listen string) (addr string, kill func()) {
 	t.Helper()
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	child := exec.Command(self)
 	child.Env = append(os.Environ(), "CULVERT_TEST_BROKER="+dir, "CULVERT_TEST_LISTEN="+listen)
 	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
+	require.NoError(t, child.Start())
 	kill = func() {
 		child.Process.Kill()
 		child.Wait()
@@ -117,9 +113,47 @@ func Context(t *testing.T) context.Context {
 func Client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	client, err := kgo.NewClient(opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(client.Close)
 	return client
+}
+
+// Put writes values to a topic, one acknowledged after the other.
+func Put(t *testing.T, addr, topic string, values ...string) {
+	t.Helper()
+	client := Client(t, kgo.SeedBrokers(addr), kgo.AllowAutoTopicCreation(), kgo.ProducerLinger(0))
+	for _, v := range values {
+		r := &kgo.Record{Topic: topic, Value: []byte(v)}
+		if err := client.ProduceSync(Context(t), r).FirstErr(); err != nil {
+			t.Fatalf("produce %q to %s: %v", v, topic, err)
+		}
+	}
+}
+
+// Values are what a topic holds, partition by partition.
+func Values(t *testing.T, addr, topic string) (got []string) {
+	t.Helper()
+	client := Client(t, kgo.SeedBrokers(addr), kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	ends, err := kadm.NewClient(client).ListEndOffsets(Context(t), topic)
+	if err != nil {
+		t.Fatalf("read %s: %v", topic, err)
+	}
+	left := int64(0)
+	ends.Each(func(o kadm.ListedOffset) { left += o.Offset })
+	byPartition := map[int32][]string{}
+	for left > 0 {
+		fetches := client.PollFetches(Context(t))
+		if err := fetches.Err(); err != nil {
+			t.Fatalf("read %s: %v", topic, err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			byPartition[r.Partition] = append(byPartition[r.Partition], string(r.Value))
+			left--
+		})
+	}
+	for _, p := range slices.Sorted(maps.Keys(byPartition)) {
+		got = append(got, byPartition[p]...)
+	}
+	return got
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 func TestNext(t *testing.T) {
@@ -65,9 +67,7 @@ func TestClocksThatAreSet(t *testing.T) {
 		{"0 30 * * * ? Europe/Berlin", spring, "00:30 01:30 02:30"},
 	} {
 		s, err := Parse(c.text)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		var found []string
 		at := c.after
 		for range strings.Fields(c.want) {

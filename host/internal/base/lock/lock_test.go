@@ -7,17 +7,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 func TestTake(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "a.lock")
-	if err := os.WriteFile(name, []byte("999999999999999999999999 of another time\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(name, []byte("999999999999999999999999 of another time\n"), 0o600))
 	first, err := Take(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	_, err = Take(name)
 	if want := fmt.Sprintf("(process %d)", os.Getpid()); !errors.Is(err, ErrTaken) || !strings.HasSuffix(err.Error(),
 		want) {

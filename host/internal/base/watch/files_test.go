@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // TestWatch: files that are written, replaced by renaming, and, as Kubernetes does it, by another folder that a link
@@ -14,24 +16,18 @@ func TestWatch(t *testing.T) {
 	dir := t.TempDir()
 	write := func(path, text string) {
 		t.Helper()
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	}
 	write(filepath.Join(dir, "token"), "uno")
 	kubernetes := t.TempDir()
 	for i, text := range []string{"one", "two"} {
 		versioned := filepath.Join(kubernetes, []string{"..1", "..2"}[i])
-		if err := os.Mkdir(versioned, 0o700); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.Mkdir(versioned, 0o700))
 		write(filepath.Join(versioned, "password"), text)
 	}
 	link := func(to, from string) {
 		t.Helper()
-		if err := os.Symlink(to, from); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.Symlink(to, from))
 	}
 	link("..1", filepath.Join(kubernetes, "..data"))
 	link(filepath.Join("..data", "password"), filepath.Join(kubernetes, "password"))
@@ -51,15 +47,11 @@ func TestWatch(t *testing.T) {
 	expect("a file that was written", func() { write(filepath.Join(dir, "token"), "due") })
 	expect("a file that was replaced", func() {
 		write(filepath.Join(dir, "new"), "tre")
-		if err := os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, "token")); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, "token")))
 	})
 	expect("a link that was switched", func() {
 		link("..2", filepath.Join(kubernetes, "..data_tmp"))
-		if err := os.Rename(filepath.Join(kubernetes, "..data_tmp"), filepath.Join(kubernetes, "..data")); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.Rename(filepath.Join(kubernetes, "..data_tmp"), filepath.Join(kubernetes, "..data")))
 	})
 	if text, _ := os.ReadFile(filepath.Join(kubernetes, "password")); string(text) != "two" {
 		t.Errorf("found %q through the link", text)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // What has happened is reported when nothing has happened since for a while, and where something always happens, too.
@@ -58,17 +60,11 @@ func TestRest(t *testing.T) {
 func TestWritten(t *testing.T) {
 	dir := t.TempDir()
 	f, err := Open(Options{Settle: time.Hour})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer f.Close()
-	if err := f.Add(dir); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, f.Add(dir))
 	path := filepath.Join(dir, "a")
-	if err := os.WriteFile(path, []byte("a"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(path, []byte("a"), 0o600))
 	deadline := time.After(2 * time.Minute)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

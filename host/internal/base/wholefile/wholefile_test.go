@@ -9,15 +9,15 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 func TestReplace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a")
 	for _, want := range []string{"one", "another"} {
 		for _, write := range []func(string, []byte) error{Replace, ReplaceSynced, Rewrite} {
-			if err := write(path, []byte(want)); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, write(path, []byte(want)))
 			if got, err := os.ReadFile(path); err != nil || string(got) != want {
 				t.Errorf("expected %q, found %q, %v", want, got, err)
 			}
@@ -32,12 +32,8 @@ func TestReplace(t *testing.T) {
 // The file of a user stays as readable as it was.
 func TestRewrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a")
-	if err := os.WriteFile(path, nil, 0o640); err != nil {
-		t.Fatal(err)
-	}
-	if err := Rewrite(path, []byte("a")); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(path, nil, 0o640))
+	require.NoError(t, Rewrite(path, []byte("a")))
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
 		t.Errorf("found %v, %v", info.Mode(), err)
 	}
@@ -86,15 +82,11 @@ func alone(t *testing.T, path string) {
 func TestRewriteOfALink(t *testing.T) {
 	dir := t.TempDir()
 	path, to := filepath.Join(dir, "a"), filepath.Join(t.TempDir(), "b")
-	if err := os.WriteFile(to, []byte("before"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(to, []byte("before"), 0o600))
 	if err := os.Symlink(to, path); err != nil {
 		t.Skip("no links here: ", err)
 	}
-	if err := Rewrite(path, []byte("now")); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, Rewrite(path, []byte("now")))
 	if info, err := os.Lstat(path); err != nil || info.Mode()&os.ModeSymlink == 0 {
 		t.Errorf("expected a link, found %v %v", info, err)
 	}
@@ -109,9 +101,7 @@ func TestClean(t *testing.T) {
 	for name, at := range map[string]time.Time{".culvert-new-1": old, ".culvert-new-2": time.Now(), ".new-3": old,
 		"a.properties": old} {
 		path := filepath.Join(dir, name)
-		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chtimes(path, at, at)); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, errors.Join(os.WriteFile(path, nil, 0o600), os.Chtimes(path, at, at)))
 	}
 	Clean(dir)
 	Clean(filepath.Join(dir, "missing"))
