@@ -56,7 +56,7 @@ var outsideTheTable = map[string]string{
 	"transport.maxWait":          "a pause",
 	"transport.maxFresh":         "how often a request is repeated",
 	"transport.maxSecrets":       "how often a request is repeated",
-	"transport.maxDoubts":        "how often a request is repeated",
+	"lockouts.maxDoubts":         "how often a request is repeated",
 	"tunnel.maxFetch":            "the protocol's: a version",
 	"kafka.maxMillis":            "a setting's range",
 	"socks.maxLocation":          "the protocol's: one byte of length, in base64",

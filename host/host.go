@@ -30,7 +30,7 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/secret"
-	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
 
 // Config says what to run.
@@ -49,7 +49,7 @@ type Config struct {
 	Embedded fs.FS
 	// Once ends Run when everything that is there has arrived: see [connect.Herder.RunOnce].
 	Once bool
-	// ResumeLogons has secrets that a service refused tried once more: see [transport.Lockouts].
+	// ResumeLogons has secrets that a service refused tried once more: see [lockouts.Store].
 	ResumeLogons bool
 	// Compiling hears how long plugins are compiled at the start, where that has to be: see [plugin.Options]. Default:
 	// lines of the Logger.
@@ -80,7 +80,7 @@ type Host struct {
 	in       *config.Installation
 	kafka    kafka.Config
 	registry *record.Registry
-	lockouts *transport.Lockouts
+	lockouts *lockouts.Store
 	locked   *lock.Lock // of the data folder; nil where it has none
 
 	// targets are what users want their connectors to do; a run that ends by itself has none. steering is held while

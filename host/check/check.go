@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -32,13 +33,13 @@ type Checker struct {
 	// Lockouts remembers refused logons, nil: for this process alone. Online is what validation asks services for, nil:
 	// it asks nothing. LogonBy says with which secrets it logs on there. All are for [Checker.Validate] and
 	// [Checker.CheckOnline] alone.
-	Lockouts *transport.Lockouts
+	Lockouts *lockouts.Store
 	Online   *Online
 	LogonBy  LogonBy
 
 	// Running, unless nil, remembers the refused logons of connectors that will run once they are found good. Where it
 	// keeps them of a logon takes a while to find out, so that is begun with the check.
-	Running *transport.Lockouts
+	Running *lockouts.Store
 
 	// Version is what converters are said to have, "" where nobody sees it.
 	Version string

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -20,7 +21,7 @@ type locked struct {
 	t        *testing.T
 	right    string
 	logons   *logons
-	lockouts *transport.Lockouts
+	lockouts *lockouts.Store
 	// answer is the status in the place of 200 and 401, 0 where the password is looked at; away: nobody is there;
 	// silent: there is no answer.
 	answer       int
@@ -30,7 +31,7 @@ type locked struct {
 }
 
 func newLocked(t *testing.T) *locked {
-	return &locked{t: t, right: "right", logons: newLogons(), lockouts: transport.NewLockouts()}
+	return &locked{t: t, right: "right", logons: newLogons(), lockouts: lockouts.New()}
 }
 
 func (l *locked) ServeHTTP(w http.ResponseWriter, r *http.Request) {

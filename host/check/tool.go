@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -26,7 +27,7 @@ type Tool struct {
 	plugins   *plugin.Manager
 	binding   *plugin.Binding
 	providers *config.Providers
-	lockouts  *transport.Lockouts
+	lockouts  *lockouts.Store
 	logger    *slog.Logger
 	once      bool
 	client    *transport.Client // nil before it is needed
@@ -36,7 +37,7 @@ type Tool struct {
 // about them is a config.Problems. lockouts remembers refused logons, nil: for this process alone. Close lets go of the
 // plugin.
 func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *config.Connector,
-	lockouts *transport.Lockouts, logger *slog.Logger) (_ *Tool, err error) {
+	lockouts *lockouts.Store, logger *slog.Logger) (_ *Tool, err error) {
 	defer func() {
 		err = secret.Error(err, w.Strike)
 		runtime.KeepAlive(c) // what it was given is known for as long as it is used

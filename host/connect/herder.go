@@ -21,7 +21,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
-	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
 
 // Options are what connectors work with.
@@ -32,7 +32,7 @@ type Options struct {
 	Kafka    kafka.Config
 	Offsets  *offset.Store
 	// Lockouts remembers refused logons. Default: one for the process.
-	Lockouts *transport.Lockouts
+	Lockouts *lockouts.Store
 	// WorkerID is host:port of this worker, as status shows it. Version is what converters are said to have.
 	WorkerID, Version string
 	// Target is the state that a connector is to have when it begins. Default: Running.

@@ -21,7 +21,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -94,7 +94,7 @@ type Herder interface {
 // Parts are those of a worker that REST asks itself. Plugins is nil while they are loaded.
 type Parts struct {
 	Plugins  *plugin.Manager
-	Lockouts *transport.Lockouts
+	Lockouts *lockouts.Store
 	Levels   *logging.Levels
 	Log      *slog.Logger
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -78,7 +79,7 @@ func service(t *testing.T, handler http.HandlerFunc, change func(*Config), test 
 		w := &wires{conns: make(chan net.Conn), closed: make(chan struct{})}
 		server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 		go server.Serve(w)
-		config := Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: w.dial, Lockouts: NewLockouts(),
+		config := Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: w.dial, Lockouts: lockouts.New(),
 			Destinations: NewDestinations()}
 		if change != nil {
 			change(&config)
@@ -942,7 +943,7 @@ func TestAnswersOfAnotherClient(t *testing.T) {
 func TestRefusedSecretIsSentOnce(t *testing.T) {
 	var mu sync.Mutex
 	requests := 0
-	lockouts := NewLockouts()
+	store := lockouts.New()
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -950,14 +951,14 @@ func TestRefusedSecretIsSentOnce(t *testing.T) {
 			requests++
 			w.WriteHeader(401)
 		}
-	}, func(c *Config) { c.User, c.Password, c.Lockouts = "u", "wrong", lockouts }, func(t *testing.T, c *Client,
+	}, func(c *Config) { c.User, c.Password, c.Lockouts = "u", "wrong", store }, func(t *testing.T, c *Client,
 		w *wires) {
 		var wg sync.WaitGroup
 		clients := []*Client{c}
 		for range 19 {
 			other, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.at.Load().config.Dial,
 				User: "u", Password: "wrong",
-				Lockouts: lockouts})
+				Lockouts: store})
 			clients = append(clients, other)
 		}
 		faults := make(chan error, len(clients))
@@ -981,7 +982,7 @@ func TestRefusedSecretIsSentOnce(t *testing.T) {
 		}
 		mended, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.at.Load().config.Dial,
 			User: "u", Password: "right",
-			Lockouts: lockouts})
+			Lockouts: store})
 		if status, _, err := text(t, mended, get("/")); status != 200 || err != nil {
 			t.Error(status, err)
 		}

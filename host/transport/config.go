@@ -14,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/loopback"
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/limits"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -71,7 +72,7 @@ type Config struct {
 	// be cheap; and, with refused, where a secret was refused before, to look whether there is another one.
 	Refresh func(ctx context.Context, refused bool) (*Config, error)
 	// Lockouts remembers refused logons. Default: one for the whole process.
-	Lockouts *Lockouts
+	Lockouts *lockouts.Store
 	// Limits bound what the destination is asked.
 	Limits limits.Limits
 	// LogoffPath ends a session, "" where services know no such thing.
@@ -108,7 +109,7 @@ type Surroundings struct {
 	// Logger. Default: discards.
 	Logger *slog.Logger
 	// Lockouts remembers refused logons. Default: one for the whole process.
-	Lockouts *Lockouts
+	Lockouts *lockouts.Store
 
 	// What a destination of BTP delivers: Authorizer logs on in place of oauth2's settings, as Identity; Key and Trust
 	// are stores where settings name none; with TrustAll the server's certificate is not looked at. The last three hold

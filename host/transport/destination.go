@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/transport/limits"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -27,7 +28,7 @@ type destination struct {
 	origin       endpoint
 	auth         authentication
 	client       string // SAP's, that requests ask: by header, or by the destination's query
-	logon        *logon
+	logon        *lockouts.Logon
 	transport    *http.Transport
 	roundTripper http.RoundTripper // what requests are given to: the transport, or what leads to it
 
@@ -42,7 +43,7 @@ type destination struct {
 	headless atomic.Bool
 
 	mu     guard.Mutex
-	others map[string]*logon // by the client that a request named where none is configured
+	others map[string]*lockouts.Logon // by the client that a request named where none is configured
 
 	further map[string]*destination // by origin: those that the user names in addition to the service's
 }
@@ -52,9 +53,9 @@ func newDestination(c Config) (*destination, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.config.Lockouts.logTo(d.config.Logger)
-	d.logon = d.config.Lockouts.of(d.identity())
-	d.logon.suspects(d.config.Route.suspect())
+	d.config.Lockouts.LogTo(d.config.Logger)
+	d.logon = d.config.Lockouts.Of(d.identity(d.client))
+	d.logon.Suspects(d.config.Route.suspect())
 	d.transport, d.roundTripper = d.config.transport(d.origin)
 	d.config.Destinations.join(d)
 	return d, d.addOrigins()
@@ -81,8 +82,10 @@ func prepared(c Config) (*destination, error) {
 	return d, err
 }
 
-func (d *destination) identity() identity {
-	return identity{d.address(), d.client, d.auth.identity.User, d.auth.identity.Secret}
+// identity is who logs on at a client of SAP's.
+func (d *destination) identity(client string) lockouts.Identity {
+	return lockouts.Identity{Origin: d.address(), Client: client, User: d.auth.identity.User,
+		Secret: d.auth.identity.Secret}
 }
 
 // client is the SAP client that requests ask. A destination's query counts for that as a header does.

@@ -14,8 +14,7 @@
 //   - target.go, header.go, sapquery.go: what a guest may ask for, and what it sees of an answer; mask.go: of a body.
 //   - shared.go: what clients of an origin share: how much it is asked (by package limits), session.go with
 //     jar.go and token.go (cookies and CSRF tokens), outage.go (what the log says of a service that does not answer).
-//   - lockouts.go and doubt.go: secrets that were refused, and those that may have been; logon.go: what is known of
-//     one before it is sent; owner_unix.go and owner_other.go: whose folder they are kept in.
+//   - logon.go: who logs on, for whom package lockouts knows whether the secret was refused.
 //   - send.go and body.go: one exchange, once; before.go, handover.go: up to its answer; fetch.go: those of a
 //     plugin's function; trace.go: what logs show.
 //
@@ -31,5 +30,5 @@
 //   - Every wait ends with its context, and every loop over bytes from outside is bounded.
 //
 // Locks, from the outside in: Client.changing, Destinations.mu or handovers.mu, limits.Limiter.mu or sessionStore.mu,
-// jar.mu; and Lockouts.mu, logon.mu.
+// jar.mu; those of package lockouts are taken and released within it.
 package transport

@@ -6,9 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +13,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -57,6 +55,15 @@ func (s *refusing) count() int {
 }
 
 const forever = 1 << 30
+
+// As in package lockouts.
+const (
+	doubtPause  = 3 * time.Second
+	courtesy    = time.Second
+	recently    = time.Hour
+	openingTurn = 10 * time.Second
+	trusted     = time.Minute
+)
 
 // One 401 in mid-load of a secret that works: one request tries it again, in a session of its own, after a pause, and
 // all go on.
@@ -111,10 +118,10 @@ func TestChangedSecretIsTriedTwice(t *testing.T) {
 		network := &wires{conns: make(chan net.Conn), closed: make(chan struct{})}
 		server := &http.Server{Handler: s, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 		go server.Serve(network)
-		lockouts, destinations := NewLockouts(), NewDestinations()
+		store, destinations := lockouts.New(), NewDestinations()
 		var clients []*Client
 		for range 20 {
-			config := Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: network.dial, Lockouts: lockouts,
+			config := Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: network.dial, Lockouts: store,
 				Destinations: destinations, User: "u", Password: "p"}
 			c, err := New(config)
 			require.NoError(t, err)
@@ -222,112 +229,6 @@ func TestDoubtsAreBounded(t *testing.T) {
 			t.Errorf("expected one try and a second one, found %d requests", n-1)
 		}
 	})
-}
-
-// Processes know of each other what was accepted, what is in doubt, and who tries: a command beside a worker condemns
-// nothing that works there, and of several one tries.
-func TestDoubtIsShared(t *testing.T) {
-	folder := filepath.Join(t.TempDir(), "logons")
-	synctest.Test(t, func(t *testing.T) {
-		worker := openLockouts(t, folder)
-		if sent, err := try(t, worker, somebody, 200); !sent {
-			t.Fatal(err)
-		}
-		command := openLockouts(t, folder)
-		if sent, err := try(t, command, somebody, 401); !sent {
-			t.Fatal(err)
-		}
-		others := []*Lockouts{worker, command, openLockouts(t, folder), openLockouts(t, folder)}
-		for _, l := range others {
-			if !l.of(somebody).look().doubted() || l.of(somebody).fault(l.of(somebody).look()) != nil {
-				t.Errorf("expected a doubt, found %v", l.of(somebody).look())
-			}
-		}
-		// 40 requests of four processes: one of them tries, after the pause.
-		began, sent := time.Now(), 0
-		var mu sync.Mutex
-		var wg sync.WaitGroup
-		for i := range 40 {
-			wg.Go(func() {
-				p, err := others[i%4].of(somebody).enter(t.Context(), requestID{}, never)
-				if err != nil {
-					wantFault(t, err, wit.FaultUnauthorized, "ALICE")
-					return
-				}
-				mu.Lock()
-				sent++
-				mu.Unlock()
-				if took := time.Since(began); p.doubt.IsZero() || took < doubtPause-time.Millisecond {
-					t.Errorf("expected the second try after %v, found %v after %v", doubtPause, p.doubt, took)
-				}
-				p.done(401)
-			})
-		}
-		wg.Wait()
-		if sent != 1 {
-			t.Errorf("expected one second try, found %d", sent)
-		}
-		if _, err := try(t, openLockouts(t, folder), somebody, 200); err == nil {
-			t.Error("expected the secret to be refused after a restart")
-		}
-		if files, _ := filepath.Glob(filepath.Join(folder, "*"+acceptance)); len(files) != 0 {
-			t.Errorf("expected no acceptance beside a refusal, found %v", files)
-		}
-	})
-	nothingReadable(t, folder)
-}
-
-// Whoever dies in the second try leaves no third one to others.
-func TestKilledInTheSecondTry(t *testing.T) {
-	folder := filepath.Join(t.TempDir(), "logons")
-	synctest.Test(t, func(t *testing.T) {
-		l := openLockouts(t, folder)
-		try(t, l, somebody, 200)
-		try(t, l, somebody, 401)
-		g := l.of(somebody)
-		g.mu.Lock()
-		g.replace(verdict{state: tried, at: time.Now()})
-		g.mu.Unlock()
-		_, err := try(t, openLockouts(t, folder), somebody, 200)
-		wantFault(t, err, wit.FaultUnauthorized, "ALICE")
-	})
-}
-
-// Acceptances that are too old to count are taken away, and files of unknown content are refusals.
-func TestFilesOfDoubts(t *testing.T) {
-	folder := t.TempDir()
-	l := openLockouts(t, folder)
-	try(t, l, somebody, 200)
-	files, _ := filepath.Glob(filepath.Join(folder, "*"+acceptance))
-	if len(files) != 1 {
-		t.Fatalf("expected an acceptance, found %v", files)
-	}
-	if info, err := os.Stat(files[0]); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("expected mode 0600, found %v, %v", info.Mode(), err)
-	}
-	old := time.Now().Add(-recently - time.Minute)
-	require.NoError(t, os.Chtimes(files[0], old, old))
-	openLockouts(t, folder)
-	if files, _ := filepath.Glob(filepath.Join(folder, "*"+acceptance)); len(files) != 0 {
-		t.Errorf("expected it to be taken away, found %v", files)
-	}
-	for _, content := range [][]byte{nil, {1}, slices.Repeat([]byte{0}, 8), slices.Repeat([]byte{'x'}, 9),
-		slices.Repeat([]byte{'d'}, 10)} {
-		if v := readVerdict(content); v.state != refused {
-			t.Errorf("%q: expected a refusal, found %q", content, v.state)
-		}
-	}
-	of := l.asks(&exchange{method: "POST", line: "/Orders?x=1"})
-	of.serves = [8]byte{}
-	for _, s := range []state{doubtful, tried, onTrial, retried} {
-		v := verdict{s, time.UnixMilli(1), of}
-		if got := readVerdict(v.bytes()); got != v {
-			t.Errorf("expected %v, found %v", v, got)
-		}
-	}
-	if v := (verdict{state: refused, at: time.UnixMilli(1)}); readVerdict(v.bytes()) != v {
-		t.Errorf("expected %v, found %v", v, readVerdict(v.bytes()))
-	}
 }
 
 // A service may take the reads of anybody, as that which fetches a token, and refuse each write: what was refused is
@@ -453,45 +354,24 @@ func TestServerRestarts(t *testing.T) {
 	})
 }
 
-// Whoever dies while what was refused is tried again leaves no third try to others, who read meanwhile.
-func TestKilledOnTrial(t *testing.T) {
-	folder := filepath.Join(t.TempDir(), "logons")
-	synctest.Test(t, func(t *testing.T) {
-		l := openLockouts(t, folder)
-		write, read := l.asks(&exchange{method: "POST", line: "/"}), l.asks(&exchange{method: "GET", line: "/"})
-		send := func(l *Lockouts, a requestID, status int) error {
-			p, err := l.of(somebody).enter(t.Context(), a, never)
-			if err == nil && status != 0 {
-				p.done(status)
-			}
-			return err
+// A path behind which there is nothing is answered before anybody logs on: that takes no wrong password for one that
+// was right a moment ago, which would be shown a second time.
+func TestNothingThereIsNoLogon(t *testing.T) {
+	refusals := 0
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/nothing" {
+			w.WriteHeader(http.StatusNotFound)
+			return
 		}
-		for _, err := range []error{send(l, read, 200), send(l, write, 401), send(l, read, 200)} {
-			require.NoError(t, err)
+		refusals++
+		w.WriteHeader(http.StatusUnauthorized)
+	}, func(c *Config) { c.User, c.Password = "u", "wrong" }, func(t *testing.T, c *Client, _ *wires) {
+		for _, target := range []string{"/nothing", "/a", "/nothing", "/a"} {
+			text(t, c, get(target))
+			time.Sleep(2 * doubtPause)
 		}
-		v := l.of(somebody).look()
-		if v.state != onTrial || v.of.hash != write.hash || !v.of.writes {
-			t.Fatalf("expected the write to be on trial, found %v", v)
-		}
-		if !v.trial(write) || v.left(write) > 0 || v.trial(read) {
-			t.Errorf("%v: the write is to be tried", v)
-		}
-		g := l.of(somebody)
-		tries := func() {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			v.state = retried
-			g.replace(v)
-		}
-		tries()
-		if err := send(openLockouts(t, folder), read, 200); err != nil {
-			t.Errorf("expected reads to go on, found %v", err)
-		}
-		wantFault(t, send(openLockouts(t, folder), write, 201), wit.FaultUnauthorized, "ALICE")
-		tries()
-		time.Sleep(recently + time.Second)
-		if v := openLockouts(t, folder).of(somebody).look(); v.state != unjudged {
-			t.Errorf("expected the trial to be over after an hour, found %v", v)
+		if refusals != 1 || c.Refusal() == "" {
+			t.Errorf("expected one refusal, found %d, %q", refusals, c.Refusal())
 		}
 	})
 }

@@ -2,13 +2,17 @@ package transport
 
 import (
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
+
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
 
 // Logon is who a client would log on as, where, and by what secret. It shows no secret when printed.
 type Logon struct {
-	id       identity
-	lockouts *Lockouts
+	id       lockouts.Identity
+	lockouts *lockouts.Store
 	tokens   bool
 }
 
@@ -19,57 +23,79 @@ func LogonOf(c Config) (Logon, error) {
 	if err != nil {
 		return Logon{}, err
 	}
-	return Logon{d.identity(), d.config.Lockouts, d.auth.tokens != nil}, nil
+	return Logon{d.identity(d.client), d.config.Lockouts, d.auth.tokens != nil}, nil
 }
 
 // Needed says whether there is anything to log on with.
-func (l Logon) Needed() bool { return l.id.user != "" || l.id.secret != "" }
+func (l Logon) Needed() bool { return l.id.Needed() }
 
-// Place is where it logs on as whom: one text for all ways to write that, and for all SAP clients. Users are of a
-// client, but a request that names none is for the system's own, whose users another request may name. It holds no
-// secret.
-func (l Logon) Place() string { return l.id.anyClient().place() }
+// Place is where it logs on as whom, see [lockouts.Identity.Place].
+func (l Logon) Place() string { return l.id.Place() }
 
 // Secret is what it logs on with, for nothing but comparison.
-func (l Logon) Secret() string { return l.id.secret }
+func (l Logon) Secret() string { return l.id.Secret }
 
 // ByToken says whether the secret goes to a service that hands out tokens.
 func (l Logon) ByToken() bool { return l.tokens }
 
-// Judged says whether the origin has taken the secret, and not refused it since: within the life of this process, or
-// for another one within the last hour; and whether it counts as refused, so that clients do not send it.
-func (l Logon) Judged() (taken, isRefused bool) {
-	l.lockouts.mu.Lock()
-	g := l.lockouts.logons[l.id.key()]
-	l.lockouts.mu.Unlock()
-	if g == nil {
-		g = l.lockouts.unknown(l.id)
-	}
-	v := g.look()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return !g.accepted.IsZero() || g.acceptedLately(), v.state == refused
-}
+// Judged is [lockouts.Store.Judged] of it.
+func (l Logon) Judged() (taken, isRefused bool) { return l.lockouts.Judged(l.id) }
 
-// LastTaken is when the origin took any secret of the user last from this process; zero: it has taken none.
-func (l Logon) LastTaken() (last time.Time) {
-	l.lockouts.mu.Lock()
-	defer l.lockouts.mu.Unlock()
-	for _, g := range l.lockouts.logons {
-		if g.anyClient().place() != l.Place() {
-			continue
-		}
-		g.mu.Lock()
-		if g.accepted.After(last) {
-			last = g.accepted
-		}
-		g.mu.Unlock()
-	}
-	return last
-}
+// LastTaken is [lockouts.Store.LastTaken] of it.
+func (l Logon) LastTaken() time.Time { return l.lockouts.LastTaken(l.id) }
 
 // String is where it logs on.
-func (l Logon) String() string { return l.id.origin }
+func (l Logon) String() string { return l.id.Origin }
 
 // LogValue is String.
 func (l Logon) LogValue() slog.Value { return slog.StringValue(l.String()) }
+
+// logonOf is the logon of requests that ask a client; "": the configured one, or the system's own.
+func (d *destination) logonOf(client string) *lockouts.Logon {
+	if client = paddedClient(client); client == paddedClient(d.client) || client == "" {
+		return d.logon
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	g, ok := d.others[client]
+	if !ok {
+		if d.others == nil {
+			d.others = map[string]*lockouts.Logon{}
+		}
+		g = d.config.Lockouts.Of(d.identity(client))
+		g.Suspects(d.config.Route.suspect())
+		d.others[client] = g
+	}
+	return g
+}
+
+// logons are all of them, the configured one first.
+func (d *destination) logons() []*lockouts.Logon {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := []*lockouts.Logon{d.logon}
+	for _, client := range slices.Sorted(maps.Keys(d.others)) {
+		all = append(all, d.others[client])
+	}
+	return all
+}
+
+// Refusal says who was refused where and since when, and how that is mended; "" if the secret that the client has now
+// was not refused.
+func (c *Client) Refusal() string {
+	for _, g := range c.at.Load().logons() {
+		if why := g.Refusal(); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// asks is what an exchange asks for, as far as doubts of its secret go by it.
+func (d *destination) asks(e *exchange) lockouts.Request {
+	r := d.config.Lockouts.Request(e.method, e.line)
+	if e.serves != nil {
+		return r.For(d.asks(e.serves))
+	}
+	return r
+}

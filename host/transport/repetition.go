@@ -70,10 +70,6 @@ const (
 	maxFresh = 2
 	// maxSecrets is how many secrets one exchange may try that were changed while it was under way.
 	maxSecrets = 3
-	// maxDoubts is how often one exchange is refused and sent again while the secret is accepted in between, as by
-	// several servers behind one address, one of which refuses it. A doubt needs one repetition; the second is for an
-	// exchange that was already under way when another one began the doubt.
-	maxDoubts = 2
 )
 
 // run repeats the exchange until there is a final answer.
@@ -142,7 +138,8 @@ func (r *repetition) otherSecret(ctx context.Context, t *attempt) (decision, err
 // doubtedSecret: the refused secret was accepted lately, and is tried once more in a session of its own.
 func (r *repetition) doubtedSecret(_ context.Context, t *attempt) (decision, error) {
 	p := t.pass
-	if !unauthorized(t.answer, t.err) || r.given != nil || !p.destination.doubted(r.e, t.answer != nil, &r.doubts) {
+	if !unauthorized(t.answer, t.err) || r.given != nil ||
+		!p.destination.logonOf(r.e.client).Again(t.answer != nil, &r.doubts) {
 		return passed, nil
 	}
 	session := p.session.jar.current()
@@ -355,23 +352,6 @@ func (a *Answer) refusesToken(h http.Header, used *csrf) bool {
 	return slices.ContainsFunc(refusals, func(text string) bool { return strings.Contains(head, text) })
 }
 
-// doubted says whether a request that was refused is to be sent once more, because its secret is in doubt, or was in
-// doubt and accepted since: answered tells that it was, and not refused by who gives out tokens.
-func (d *destination) doubted(e *exchange, answered bool, doubts *int) bool {
-	g := d.logonOf(e.client)
-	if g == nil {
-		return false
-	}
-	if v := g.look(); !v.doubted() && !v.onTrial() && (v.state == refused || !answered) {
-		return false
-	}
-	if *doubts++; *doubts > maxDoubts {
-		g.condemn()
-		return false
-	}
-	return true
-}
-
 // unauthorized says whether the service has refused the secret, now or before.
 func unauthorized(a *Answer, err error) bool {
 	if err == nil {
@@ -417,7 +397,7 @@ func (p *pass) redirect(e *exchange, status int, location string, free bool) (*e
 		f := faultf(wit.FaultUnauthorized,
 			"%s: answered %d with a redirect to %s, which is not followed (only GET and only to %s). ",
 			e.name(), status, withoutQuery(shown(location)), d.origin)
-		if err != nil && p.destination.logonOf(e.client).ledAway() {
+		if err != nil && p.destination.logonOf(e.client).LedAway() {
 			f.Kind = wit.FaultTransient
 			f.Message += "The service took this user when it answered last: it seems to be away, and another " +
 				"server to stand in its place"

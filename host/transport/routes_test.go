@@ -26,6 +26,7 @@ import (
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -45,7 +46,7 @@ func rolesOf(t *testing.T, at string, more ...string) roleMap {
 
 func clientOf(t *testing.T, roles roleMap, s Surroundings) *Client {
 	t.Helper()
-	s.Lockouts = NewLockouts()
+	s.Lockouts = lockouts.New()
 	config, err := ConfigOf(roles, s)
 	require.NoError(t, err)
 	c, err := New(config)
@@ -302,7 +303,7 @@ func TestCorporateProxy(t *testing.T) {
 		roles := rolesOf(t, c.at, "http.proxy.type=http", "http.proxy.address="+proxy.Listener.Addr().String(),
 			"http.proxy.user=me", "http.proxy.password="+c.password,
 			"http.user=u", "http.password=s3cret")
-		config, err := ConfigOf(roles, Surroundings{Lockouts: NewLockouts()})
+		config, err := ConfigOf(roles, Surroundings{Lockouts: lockouts.New()})
 		require.NoError(t, err)
 		if strings.HasPrefix(c.at, "https") {
 			config.TLS = secure.Client().Transport.(*http.Transport).TLSClientConfig
@@ -342,7 +343,7 @@ func TestProxyThatAnswersAsTheService(t *testing.T) {
 	roles := rolesOf(t, "http://sap.example:8000", "http.proxy.type=http",
 		"http.proxy.address="+proxy.Listener.Addr().String(), "http.proxy.user=me", "http.proxy.password=wr0ng",
 		"http.user=u", "http.password=s3cret")
-	c := clientOf(t, roles, Surroundings{Lockouts: NewLockouts()})
+	c := clientOf(t, roles, Surroundings{Lockouts: lockouts.New()})
 	if status, _, err := text(t, c, get("/x")); err != nil || status != 401 {
 		t.Fatalf("status %d, %v", status, err)
 	}
@@ -575,7 +576,7 @@ func TestChangedSecretIsForAll(t *testing.T) {
 	}))
 	defer server.Close()
 	config, err := ConfigOf(rolesOf(t, server.URL, "http.user=u", "http.password=old"),
-		Surroundings{Lockouts: NewLockouts()})
+		Surroundings{Lockouts: lockouts.New()})
 	require.NoError(t, err)
 	next := config
 	next.Password = "new"

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"encoding/base64"
 	"iter"
-	"maps"
 	"mime"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
@@ -173,36 +171,6 @@ func (d *destination) checkForm(contentType string, body []byte) (clients []stri
 		}
 	}
 	return nil, nil
-}
-
-// logonOf is the logon of requests that ask a client; "": the configured one, or the system's own.
-func (d *destination) logonOf(client string) *logon {
-	if client = paddedClient(client); client == paddedClient(d.client) || client == "" {
-		return d.logon
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	g, ok := d.others[client]
-	if !ok {
-		if d.others == nil {
-			d.others = map[string]*logon{}
-		}
-		g = d.config.Lockouts.of(identity{d.address(), client, d.auth.identity.User, d.auth.identity.Secret})
-		g.suspects(d.config.Route.suspect())
-		d.others[client] = g
-	}
-	return g
-}
-
-// logons are all of them, the configured one first.
-func (d *destination) logons() []*logon {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	all := []*logon{d.logon}
-	for _, client := range slices.Sorted(maps.Keys(d.others)) {
-		all = append(all, d.others[client])
-	}
-	return all
 }
 
 // namedClient is the client that a line asks, which was checked; "" where it names none.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -144,7 +145,7 @@ func TestRedirectToAnotherClient(t *testing.T) {
 
 // A refusal belongs to the client that was asked: who asks another one, or none, is not stopped by it.
 func TestRefusalOfANamedClient(t *testing.T) {
-	lockouts := NewLockouts()
+	store := lockouts.New()
 	sent := map[string]int{}
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		client := r.URL.Query().Get("sap-client")
@@ -153,7 +154,7 @@ func TestRefusalOfANamedClient(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	}
-	service(t, handler, func(c *Config) { c.User, c.Password, c.Lockouts = "u", "p", lockouts }, func(t *testing.T,
+	service(t, handler, func(c *Config) { c.User, c.Password, c.Lockouts = "u", "p", store }, func(t *testing.T,
 		c *Client, _ *wires) {
 		if status, _, err := text(t, c, get("/?sap-client=999")); err != nil || status != 401 {
 			t.Errorf("expected 401, found %d, %v", status, err)
@@ -171,7 +172,7 @@ func TestRefusalOfANamedClient(t *testing.T) {
 		if diff := cmp.Diff(map[string]int{"999": 1, "": 1, "200": 1}, sent); diff != "" {
 			t.Error(diff)
 		}
-		if n, err := lockouts.Resume(); n != 1 || err != nil || c.Refusal() != "" {
+		if n, err := store.Resume(); n != 1 || err != nil || c.Refusal() != "" {
 			t.Errorf("expected one refusal to be forgotten, found %d, %v, %q", n, err, c.Refusal())
 		}
 	})

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/transport/btp"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -41,16 +42,16 @@ func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *csrf) (*A
 		return nil, nil, err
 	}
 	waited := d.limits.Logons()
-	permit, err := d.logonOf(e.client).enter(ctx, d.config.Lockouts.asks(e),
+	permit, err := d.logonOf(e.client).Enter(ctx, d.asks(e),
 		func() bool { return d.sessions.opening(p.session) })
 	waited()
 	if err != nil {
 		return nil, nil, err
 	}
-	status := unsent
-	defer func() { permit.done(status) }()
-	if !permit.doubt.IsZero() {
-		p.session.jar.renew(permit.doubt)
+	status := lockouts.Unsent
+	defer func() { permit.Done(status) }()
+	if !permit.Doubt.IsZero() {
+		p.session.jar.renew(permit.Doubt)
 	}
 	h, shown, err := d.headers(ctx, e)
 	if err != nil {

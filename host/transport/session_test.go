@@ -15,6 +15,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/limits"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -320,7 +321,10 @@ func TestSlowLogonsHaveOthersWait(t *testing.T) {
 			}, func(c *Config) { sessioned(c); c.ReadTimeout = 2 * time.Hour }, func(t *testing.T, c *Client,
 				_ *wires) {
 				if k.known {
-					c.at.Load().logon.learn(requestID{}, time.Now(), 200)
+					permit, err := c.at.Load().logon.Enter(t.Context(), lockouts.Request{},
+						func() bool { return false })
+					require.NoError(t, err)
+					permit.Done(200)
 				}
 				slow := make(chan error)
 				go func() {

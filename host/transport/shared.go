@@ -8,6 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/transport/limits"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
@@ -25,8 +26,11 @@ type shared struct {
 	outage   *outage
 }
 
-// processDestinations is what clients use that were given none.
-var processDestinations = NewDestinations()
+// What clients use that were given none.
+var (
+	processDestinations = NewDestinations()
+	processLockouts     = lockouts.New()
+)
 
 // NewDestinations returns a place for clients to meet.
 func NewDestinations() *Destinations { return &Destinations{origins: map[string]*shared{}} }

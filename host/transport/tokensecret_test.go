@@ -8,6 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -21,13 +22,13 @@ func TestRefusedSecretOfConnectivity(t *testing.T) {
 			if kind == "sap-connectivity-http" {
 				proxy = a.HTTP
 			}
-			log, lockouts := &journal{}, NewLockouts()
+			log, store := &journal{}, lockouts.New()
 			with := func(secret string) Config {
 				c, err := ConfigOf(rolesOf(t, "http://s4.virtual:8000", "http.user=me", "http.password=p",
 					"http.proxy.type="+kind, "http.proxy.address="+proxy,
 					"http.proxy.token-url="+a.URL, "http.proxy.token-client-id="+a.Connectivity.ID,
 					"http.proxy.token-client-secret="+secret),
-					Surroundings{Logger: log.logger(), Lockouts: lockouts})
+					Surroundings{Logger: log.logger(), Lockouts: store})
 				require.NoError(t, err)
 				return c
 			}

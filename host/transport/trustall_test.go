@@ -15,6 +15,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/btp"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/host/transport/route"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -74,7 +75,7 @@ func TestTrustAllIsNotForProxies(t *testing.T) {
 		t.Helper()
 		r, err := route.New(route.Settings{Environment: environment})
 		require.NoError(t, err)
-		c.Route, c.Lockouts = Route{RoundTripper: r.RoundTripper}, NewLockouts()
+		c.Route, c.Lockouts = Route{RoundTripper: r.RoundTripper}, lockouts.New()
 		client, err := New(c)
 		require.NoError(t, err)
 		t.Cleanup(client.Close)

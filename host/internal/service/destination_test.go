@@ -25,6 +25,7 @@ import (
 	"github.com/culvert-project/culvert/host/keystore/keystoretest"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -59,7 +60,7 @@ func opened(t *testing.T, log *logtest.Journal, lines ...string) (*Service, *tra
 	if problems.Err() != nil {
 		t.Fatal(problems)
 	}
-	s, err := New(byRole(), c, w.Providers, transport.NewLockouts(), log.Logger(slog.LevelDebug))
+	s, err := New(byRole(), c, w.Providers, lockouts.New(), log.Logger(slog.LevelDebug))
 	require.NoError(t, err)
 	client, err := s.Open(t.Context())
 	require.NoError(t, err)

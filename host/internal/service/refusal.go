@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -14,7 +15,7 @@ func Explained(c *transport.Client, err error) error {
 	if !Refused(err) {
 		return err
 	}
-	var known *transport.LockedOut
+	var known *lockouts.LockedOut
 	if errors.As(err, &known) { // nothing was sent
 		step := strings.TrimSuffix(strings.TrimSuffix(err.Error(), known.Why), ": ")
 		if step == "" || step == err.Error() {

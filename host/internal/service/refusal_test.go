@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // What was not sent because its secret was refused before is explained by that refusal, with the step at its end; the
 // error stays a fault of kind unauthorized. What is no refusal stays as it is.
 func TestExplainedLockout(t *testing.T) {
-	locked := &transport.LockedOut{Why: "the password of user \"U\" was refused"}
+	locked := &lockouts.LockedOut{Why: "the password of user \"U\" was refused"}
 	for _, c := range []struct {
 		err  error
 		want string

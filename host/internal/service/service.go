@@ -14,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/watch"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/btp"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -23,7 +24,7 @@ import (
 type Service struct {
 	component wit.Component
 	providers *config.Providers
-	lockouts  *transport.Lockouts
+	lockouts  *lockouts.Store
 	log       *slog.Logger
 	target    *namedDestination // nil without a destination of BTP
 	once      bool              // see Once
@@ -43,7 +44,7 @@ type Service struct {
 }
 
 // New reads what a connector says about its service; it sends nothing.
-func New(component wit.Component, c *config.Connector, p *config.Providers, lockouts *transport.Lockouts,
+func New(component wit.Component, c *config.Connector, p *config.Providers, lockouts *lockouts.Store,
 	log *slog.Logger) (*Service, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)

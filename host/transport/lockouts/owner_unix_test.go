@@ -1,6 +1,6 @@
 //go:build unix
 
-package transport
+package lockouts
 
 import (
 	"io/fs"
@@ -26,7 +26,7 @@ func (o owned) Sys() any { return &syscall.Stat_t{Uid: o.uid} }
 func TestFolderOfLogonsIsTheUsers(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "logons")
 	require.NoError(t, os.Mkdir(folder, 0o755))
-	openLockouts(t, folder)
+	open(t, folder)
 	info, err := os.Stat(folder)
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("expected mode 0700, found %v, %v", info.Mode(), err)
@@ -43,7 +43,7 @@ func TestFolderOfLogonsIsTheUsers(t *testing.T) {
 		return // nobody else can give a folder away
 	}
 	require.NoError(t, os.Chown(folder, 65534, 65534))
-	if _, err := OpenLockouts(folder); err == nil || !strings.Contains(err.Error(), "found one of user 65534") {
+	if _, err := Open(folder); err == nil || !strings.Contains(err.Error(), "found one of user 65534") {
 		t.Errorf("expected a folder of another user to be refused, found %v", err)
 	}
 }
