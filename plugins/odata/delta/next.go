@@ -2,21 +2,12 @@ package delta
 
 import (
 	"strconv"
-	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/culvert-project/culvert/plugins/odata/service"
-	"github.com/culvert-project/culvert/plugins/odata/uri"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
-
-// TrackChanges is the preference by which changes are tracked.
-const TrackChanges = "odata.track-changes"
-
-// Set is an entity set whose changes are read.
-type Set struct{ *feed.Feed }
 
 // Next says which request comes next.
 func (f Set) Next(offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
@@ -47,14 +38,6 @@ func (f Set) Next(offset []wit.Field, cause wit.Cause, now int64) (wit.Step, err
 	fields := f.fields(at)
 	fetch.Position = &fields
 	return wit.Step{Fetch: fetch}, nil
-}
-
-// first is where delta mode begins.
-func (f Set) first(c course) phase {
-	if f.ODP != nil {
-		return &asking{course: c, step: stepAsk, url: f.FunctionURL(f.ODP.Subscribed)}
-	}
-	return &loading{course: c, url: f.Pages.Plain(false)}
 }
 
 // readWhole is a load of the whole set next to the changes: they go on from the link at which they rest, so that
@@ -172,21 +155,4 @@ func (f Set) rewrite(at *changing) error {
 			" matches nothing of the stored delta link "+at.url)
 	}
 	return nil
-}
-
-// rewriting marks the settings by which links are rewritten, "" for none.
-func (f Set) rewriting() string {
-	if f.Tracking.Regex == "" {
-		return ""
-	}
-	return strconv.Quote(f.Tracking.Regex) + " " + strconv.Quote(f.Tracking.Replacement)
-}
-
-// leadsToChanges reports whether a link asks for changes since a token, and not for a page of an answer.
-func leadsToChanges(link string) bool {
-	_, query, _ := strings.Cut(link, "?")
-	_, skips := uri.Option(query, "$skiptoken")
-	_, counts := uri.Option(query, "$skip")
-	_, since := uri.Option(query, "!deltatoken")
-	return since && !skips && !counts
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/markup"
-
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -20,42 +19,6 @@ import (
 // and begins a job that reads everything; each such request begins another. Beside the set Facts stand the set
 // DeltaLinksOfFacts, with the tokens that can still be asked for, and the functions SubscribedToFacts and
 // TerminateDeltasForFacts.
-
-// FunctionURL asks for a function, or for a set in JSON.
-func (f Set) FunctionURL(name string) string {
-	return f.Query.On(f.Service + "/" + name + "?$format=json")
-}
-
-// tokenURL is a delta link made of a token.
-func (f Set) tokenURL(token string) string {
-	return f.Query.On(f.Service + "/" + f.Address + "?!deltatoken='" + strings.ReplaceAll(strings.Trim(token, "'"), "'",
-		"''") + "'")
-}
-
-// relink is a delta link with another token, in the form of the one before, if there is one.
-func (f Set) relink(link, token string) string {
-	i := strings.Index(link, "deltatoken=")
-	if i < 0 {
-		return f.tokenURL(token)
-	}
-	i += len("deltatoken=")
-	old, rest, more := strings.Cut(link[i:], "&")
-	if more {
-		rest = "&" + rest
-	}
-	switch token = strings.Trim(token, "'"); {
-	case strings.HasPrefix(old, "'"):
-		token = "'" + token + "'"
-	case strings.HasPrefix(old, "%27"):
-		token = "%27" + token + "%27"
-	}
-	return link[:i] + token + rest
-}
-
-// list goes on with the question for the delta links that the service keeps.
-func (f Set) list(c course, why, link string) *listing {
-	return &listing{course: c, why: why, url: f.FunctionURL(f.ODP.Links), link: link}
-}
 
 // answeredODP goes on after an answer that holds no rows of the set.
 func (pg *Page) answeredODP() (next phase, wait time.Duration, err error) {
@@ -166,13 +129,6 @@ func anywhere(v jsontext.Value, name string, depth int) (jsontext.Value, bool) {
 		}
 	}
 	return v, false
-}
-
-// deltaLinkRow is one of the links that the service keeps: its token, when it was made, as the service has it, and
-// whether it is that of a first load.
-type deltaLinkRow struct {
-	token, created string
-	first          bool
 }
 
 // readLinks reads a page of DeltaLinksOf….
@@ -294,17 +250,6 @@ func better(why string, a, b deltaLinkRow) bool {
 		return a.first
 	}
 	return a.created > b.created || a.created == b.created && a.token > b.token
-}
-
-// TokenOf is the token in a delta link.
-func TokenOf(link string) string {
-	_, query, _ := strings.Cut(link, "?")
-	for option := range strings.SplitSeq(query, "&") {
-		if name, token, _ := strings.Cut(option, "="); strings.HasSuffix(name, "deltatoken") {
-			return strings.Trim(token, "'")
-		}
-	}
-	return ""
 }
 
 // younger reports whether one of ODP's tokens, which begin with D and a time, is younger than another. It isn't known

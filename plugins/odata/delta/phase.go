@@ -150,3 +150,10 @@ type plainLoad struct {
 	kept, token string
 	url         string
 }
+
+// deltaLinkRow is one of the links that the service keeps: its token, when it was made, as the service has it, and
+// whether it is that of a first load.
+type deltaLinkRow struct {
+	token, created string
+	first          bool
+}

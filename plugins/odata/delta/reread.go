@@ -10,32 +10,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// again is an entity that is read by its key: one that came both as a row and as deleted, so that the service has to
-// say which of the two holds (P22), or one that a load left out.
-type again struct {
-	keys [][]byte
-	// predicate holds the keys in its address, target is what is asked for.
-	predicate, target string
-	// when it was deleted, if it was; 0: nobody said.
-	when    int64
-	decoder decode.Decoder
-	rows    []wit.Row
-	data    []byte
-	// body is that of a refusal.
-	body []byte
-	// entities came. listed: it is asked for as a row of the set. left: it no longer meets the filter. ended: the last
-	// piece of its own answer came.
-	entities            int
-	listed, left, ended bool
-}
-
-// rereads are the entities of a page that are read by their keys, by number. The page ends when none is left.
-type rereads struct {
-	open   map[string]*again
-	number int
-	out    decode.Output
-}
-
 const rereadTag = "again "
 
 // ask has an entity read by its key.
@@ -49,11 +23,11 @@ func (pg *Page) ask(portion *wit.Portion, raws [][]byte, when int64) {
 		return
 	}
 	if c.asked.open == nil {
-		c.asked.open = map[string]*again{}
+		c.asked.open = map[string]*rereadEntity{}
 	}
 	c.asked.number++
 	number := strconv.Itoa(c.asked.number)
-	a := &again{keys: raws, predicate: at, target: f.EntityTarget(at), when: when}
+	a := &rereadEntity{keys: raws, predicate: at, target: f.EntityTarget(at), when: when}
 	tolerated := f.Tolerated()
 	if a.listed = f.Asked.Selects(); a.listed {
 		// By its key it comes also where it doesn't meet the user's own $filter, which only the service can tell.
@@ -70,14 +44,14 @@ func (pg *Page) ask(portion *wit.Portion, raws [][]byte, when int64) {
 }
 
 // reread takes a piece of an entity that is read again, or of a further page of a feed expanded in it, whose tag stands
-// after the entity's.
-func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
+// after the entity's. waits: all of it has not come yet.
+func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, waits bool,
 	err error) {
 	c, f := pg.rows, pg.Feed
 	number, nested, _ := strings.Cut(strings.TrimPrefix(tag, rereadTag), " ")
 	a := c.asked.open[number]
 	if a == nil {
-		return portion, true, &wit.Fault{Kind: wit.FaultInternal, Message: "no entity is read again under " + tag}
+		return portion, false, &wit.Fault{Kind: wit.FaultInternal, Message: "no entity is read again under " + tag}
 	}
 	what := pg.What() + ": the entity " + a.predicate + ", read again"
 	deleted := status < 200 || status > 299
@@ -85,18 +59,18 @@ func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (port
 		a.body = append(a.body, piece[:min(len(piece), feed.MaxErrorBody-len(a.body))]...)
 		switch {
 		case !last:
-			return portion, false, nil
+			return portion, true, nil
 		case !f.Gone(status, a.body):
-			return portion, true, feed.NotRead(what, &wit.Response{Status: status, At: pg.Answer.At}, a.body)
+			return portion, false, feed.NotRead(what, &wit.Response{Status: status, At: pg.Answer.At}, a.body)
 		}
 	} else {
 		waits, err := pg.entity(a, feed.Part{Within: rereadTag + number + " ", Tag: nested, Piece: piece, Last: last},
 			&portion)
 		if waits || err != nil {
-			return portion, err != nil, err
+			return portion, waits, err
 		}
 		if a.left = a.left || a.listed && a.entities == 0; a.entities != 1 && !a.left {
-			return portion, true, &wit.Fault{Kind: wit.FaultData, Message: what + ": expected one entity, found " +
+			return portion, false, &wit.Fault{Kind: wit.FaultData, Message: what + ": expected one entity, found " +
 				strconv.Itoa(a.entities)}
 		}
 		deleted = a.left
@@ -113,12 +87,11 @@ func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (port
 	}
 	portion.Rows, portion.Data = c.marks.Hold(portion.Rows, portion.Data)
 	pg.Declare(&portion)
-	ended, err = pg.end(&portion)
-	return portion, ended, err
+	return portion, false, nil
 }
 
 // entity takes a piece of an answer that holds the entity. waits: all of it has not come yet.
-func (pg *Page) entity(a *again, part feed.Part, portion *wit.Portion) (waits bool, err error) {
+func (pg *Page) entity(a *rereadEntity, part feed.Part, portion *wit.Portion) (waits bool, err error) {
 	c, f := pg.rows, pg.Feed
 	if a.decoder == nil {
 		if len(part.Piece) == 0 && !part.Last {
@@ -140,7 +113,7 @@ func (pg *Page) entity(a *again, part feed.Part, portion *wit.Portion) (waits bo
 }
 
 // keep takes what was decoded of an entity that is read again.
-func (pg *Page) keep(a *again) error {
+func (pg *Page) keep(a *rereadEntity) error {
 	c, f := pg.rows, pg.Feed
 	if len(c.asked.out.Faults) > 0 {
 		failed := c.asked.out.Faults[0].Fault
@@ -171,7 +144,7 @@ func (pg *Page) keep(a *again) error {
 }
 
 // further are the requests for further pages of feeds expanded in an entity that is read again.
-func (pg *Page) further(a *again, tag string) (follows []wit.Follow, err error) {
+func (pg *Page) further(a *rereadEntity, tag string) (follows []wit.Follow, err error) {
 	base := pg.Base
 	defer func() { pg.Base = base }()
 	pg.Base = a.target

@@ -103,7 +103,7 @@ func (pg *Page) decodeWalk(p *rescanning, tag string, status uint16, piece []byt
 		return portion, false, nil
 	}
 	pg.next, portion.Next, portion.More = portion.Next, nil, false
-	ended, err = pg.end(&portion)
+	ended, err = pg.endWalk(p, &portion)
 	return portion, ended, err
 }
 
@@ -144,7 +144,7 @@ func (pg *Page) askForHidden(portion *wit.Portion) {
 
 // endWalk ends a page of it. The changes after it are asked for at once: they are those since the load before it began.
 func (pg *Page) endWalk(p *rescanning, portion *wit.Portion) (ended bool, err error) {
-	if pg.next == nil {
+	if pg.next == nil || pg.rows.asked.waiting() {
 		return false, nil
 	}
 	at, err := load.Read(*pg.next)

@@ -8,27 +8,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// arrivals is what a page has to keep of its rows and deleted entities while it is read.
-type arrivals struct {
-	// merged are the portion's rows with those for deleted entities among them, in the order of the page.
-	merged []wit.Row
-	faults []wit.RowFault
-	// faulty: rows of the page could not be read.
-	faulty bool
-	// came and gone are the hashes of the keys of its rows and of its deleted entities.
-	came, gone map[uint64]bool
-	// first and last are the keys of the first and the last row of a page of a load; keys are those of all its rows.
-	first, last []byte
-	keys        keySet
-	// origin is that of the last row handed on.
-	origin uint32
-	// asked are the entities that are read by their keys, marks what holds the last row back in a load with marks.
-	asked *rereads
-	marks *feed.Marks
-}
-
-func newArrivals() *arrivals { return &arrivals{asked: &rereads{}, marks: &feed.Marks{}} }
-
 // take makes rows of what came: entries as they are, deleted ones as the settings say.
 func (pg *Page) take(portion *wit.Portion) error {
 	c, f := pg.rows, pg.Feed
@@ -131,17 +110,4 @@ func (pg *Page) takeTombstone(portion *wit.Portion, t *decode.Tombstone) {
 		return
 	}
 	pg.Out.Data, c.merged = pg.DeletedRows(pg.Out.Data, c.merged, t.Origin, raws, when)
-}
-
-// cameBy are the keys of a load's rows up to the end of this page, if they are needed, as they stand in the offset.
-func (pg *Page) cameBy(at *loading, needed bool) string {
-	keys, ok := readKeys(at.came)
-	switch {
-	case !needed:
-		return ""
-	case !ok || at.came == "" && at.seen > 0 || len(keys)+len(pg.rows.keys) > maxKeys || pg.rows.faulty ||
-		pg.Feed.Key.Nodes == nil:
-		return notKept
-	}
-	return append(keys, pg.rows.keys...).text()
 }

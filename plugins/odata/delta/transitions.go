@@ -120,18 +120,6 @@ func (p *changing) asked() string {
 	return p.url
 }
 
-// rest is the phase in which all is read.
-func (f Set) rest(c course, link string, now int64) phase {
-	return &resting{course: course{rewritten: f.rewriting(), unmarked: c.unmarked, pass: c.pass}, link: link,
-		at: int(now)}
-}
-
-func (pg *Page) circle(link string) error {
-	return &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service's pages go in a circle: the link " +
-		link +
-		" was followed before"}
-}
-
 // checkTracked fails a load that the service doesn't track, before all of it is read.
 func (pg *Page) checkTracked(at *loading) error {
 	if at.applied || !pg.Feed.Announced {
@@ -213,16 +201,11 @@ func (pg *Page) accepted() (next phase, wait time.Duration, err error) {
 	}
 	wait = min(max(wait, leastWait), maxWait)
 	sdk.Log(wit.LevelInfo, pg.What()+": the service prepares its answer (202); asking again in "+wait.String())
-	return at(pg.at, url), wait, nil
+	return readdressed(pg.at, url), wait, nil
 }
 
-// initialRead is the time that the service may take, as messages have it.
-func initialRead(f *feed.Feed) string {
-	return entry.InitialRead + ", " + strconv.Itoa(f.Tracking.Patience) + " ms"
-}
-
-// at is a phase with its request at another address.
-func at(p phase, url string) phase {
+// readdressed is a phase with its request at another address.
+func readdressed(p phase, url string) phase {
 	switch p := p.(type) {
 	case *loading:
 		next := *p
@@ -253,7 +236,7 @@ func (pg *Page) refused() (phase, error) {
 		if url = feed.WithoutFormat(url); pg.opening { // refused, it began no job
 			return &asking{course: *pg.at.carried(), step: stepOpen, url: url}, nil
 		}
-		return at(pg.at, url), nil
+		return readdressed(pg.at, url), nil
 	}
 	switch at := pg.at.(type) {
 	case *changing:
@@ -329,4 +312,17 @@ func (pg *Page) lostToken(failed *wit.Fault) (phase, error) {
 		failed.Message += "; recover needs an ODP service with a set DeltaLinksOf" + f.Entry.Set
 	}
 	return nil, failed
+}
+
+// cameBy are the keys of a load's rows up to the end of this page, if they are needed, as they stand in the offset.
+func (pg *Page) cameBy(at *loading, needed bool) string {
+	keys, ok := readKeys(at.came)
+	switch {
+	case !needed:
+		return ""
+	case !ok || at.came == "" && at.seen > 0 || len(keys)+len(pg.rows.keys) > maxKeys || pg.rows.faulty ||
+		pg.Feed.Key.Nodes == nil:
+		return notKept
+	}
+	return append(keys, pg.rows.keys...).text()
 }
