@@ -71,7 +71,7 @@ func (t *turn) withoutKeys(why string) error {
 	}
 	t.ignoresKeys()
 	n.ask = &question{}
-	n.seen, n.repeats, n.faults = n.seen+n.repeats, 0, "" // they stood on the page before
+	n.seen, n.unread, n.faults = n.seen+n.unread, 0, "" // they stood on the page before
 	if link == "" {
 		t.info(why + "; going on by number")
 		t.skipFrom(n.count < 0)
@@ -82,59 +82,6 @@ func (t *turn) withoutKeys(why string) error {
 	err := t.follow(link, true)
 	n.memory.last = last
 	return err
-}
-
-func (t *turn) ignoresKeys() {
-	t.next.facts.set(ignoresKeys, true)
-	t.next.facts.set(keysHold, false)
-}
-
-// skipFrom makes next the page after the rows seen, by number, where the page before is no longer at hand.
-func (t *turn) skipFrom(isUnannounced bool) {
-	n, skip := t.next, t.next.seen
-	overlaps := n.seen > 1 && isUnannounced
-	if overlaps {
-		skip--
-	}
-	n.walk = bySkip{overlaps, isUnannounced}
-	n.url = t.set.page(n, "", skip)
-	n.facts.set(mayShift, true)
-}
-
-// notToBeHad goes on where a page that was not announced can't be had: by number if it was asked for by key, else the
-// load ends where the service said, unless rows came from such pages, or they are as many as were asked for.
-func (t *turn) notToBeHad() error {
-	n := t.next
-	w, keyed := t.at.walk.(byKey)
-	answered := n.seen + n.repeats // the rows that came, of the set or, by number from a key, after that
-	if w.passed > 0 {
-		answered = w.passed
-	}
-	n.ask, n.seen = &question{}, n.seen+w.passed
-	switch {
-	case n.facts.has(unannounced), n.earlier.least > n.seen:
-		return t.nextWalk("the last ones after a page without a next link, and the page after them can't be had")
-	case keyed && w.passed == 0 && t.set.Pageable && n.memory.last != "":
-		t.ignoresKeys()
-		n.seen, n.repeats, n.faults = n.seen+n.repeats, 0, ""
-		t.skipFrom(true)
-		return nil
-	case !keyed && t.set.sorts(n.facts) && n.memory.ascending():
-		n.walk = byKey{unannounced: true}
-		n.url = t.set.page(n, t.set.Keys.After(t.set.unpack(n.memory.key)), 0)
-		return nil
-	case answered == t.set.Top:
-		// As many as were asked for: that the service has no more is chance, if it is so.
-		return t.short("as many as were asked for, and it ignores what asks for those after them, or refuses it; " +
-			"paging = auto leaves the cutting of pages to the service")
-	}
-	counts := "gives no count and no next link"
-	if n.facts.has(warned) || n.facts.has(claims) {
-		counts = "gives no next link, and its count may not be that of all rows"
-	}
-	t.warn("the service " + counts + ", and refuses or ignores what asks for rows after these: the " + number(n.seen) +
-		" that came are taken for all")
-	return t.complete()
 }
 
 // Refusal is an answer that is no success.

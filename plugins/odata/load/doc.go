@@ -35,13 +35,18 @@
 //
 // # Files
 //
-//   - set.go: what is read ([Set]), and the addresses of its pages.
+// From the lowest one up; none uses what stands in a later one:
+//
+//   - trail.go: hashes, and the auditor of circles. facts.go: what is known of a service.
 //   - position.go, fields.go: where a load stands ([Position]), and how it is stored.
-//   - page.go: an answer that is being read ([Page]): rows go to the auditors and come back to be handed on.
-//   - next.go: all transitions between positions. answers.go: those after questions and after refusals.
-//   - order.go, repeats.go, trail.go: the auditors of order, of repeats, of circles. That of counts is in next.go.
 //   - cursor.go: loads that read what changed since the one before.
-//   - token.go: whether a next link counts rows.
+//   - rows.go: rows as they are shown to a page ([Rows]), and what tells one page from another.
+//   - set.go: what is read ([Set]), and the addresses of its pages. token.go: whether a next link counts rows.
+//   - order.go, repeats.go: the auditors of order and of repeats. known.go: rows that came in loads before.
+//   - page.go: an answer that is being read ([Page]): rows go to the auditors and come back to be handed on.
+//   - turn.go: how a load ends or begins again; walks.go: how the next page is come by.
+//   - answers.go: what follows an answer to a question, or a refusal; next.go: what follows a page, with the auditor of
+//     counts.
 //
 // # Invariants
 //

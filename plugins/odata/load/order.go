@@ -112,7 +112,3 @@ func (o *order) ascend(c *content, rows []wit.Row, data []byte) int {
 	}
 	return n
 }
-
-func keyOf(row *wit.Row, data []byte) []byte {
-	return data[row.Key.Start : row.Key.Start+row.Key.Size]
-}

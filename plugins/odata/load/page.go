@@ -2,6 +2,7 @@ package load
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -27,18 +28,6 @@ type Page struct {
 	handed int
 	// verdict is why the page is not what was asked for; from then on no row of it is handed on.
 	verdict string
-}
-
-// Rows are what a piece of a page came to.
-type Rows struct {
-	Rows []wit.Row
-	// Data is the arena of rows and faults. Faults are rows that could not be read: those that came before are taken
-	// out. LeftOut are the origins of those that the host had left out.
-	Data    []byte
-	Faults  []wit.RowFault
-	LeftOut []uint32
-	// Cursor reads the cursor's property of a row by its place, as Atom writes it; false: it is null.
-	Cursor func(row int) (text string, ok bool)
 }
 
 // NewPage makes a page that nothing was shown to yet.
@@ -116,7 +105,7 @@ func (pg *Page) observe(rows []wit.Row, data []byte) (again int) {
 		n += len(some)
 	}
 	if keyed && pg.at.ask.kind == "" && !pg.order.watching && len(fresh) > 0 && pg.verdict == "" {
-		pg.verdict = "the service ignores the filter by key, or $orderby: row " + number(pg.order.rows-1) +
+		pg.verdict = "the service ignores the filter by key, or $orderby: row " + strconv.Itoa(pg.order.rows-1) +
 			" of the page isn't after the one before"
 	}
 	if !keyed && pg.at.ask.kind == "" {

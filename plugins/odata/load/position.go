@@ -23,10 +23,10 @@ type Position struct {
 	// seen is the number of rows in the pages before. count is the number that the service said there are, of the whole
 	// set and on its first page; -1: it didn't say.
 	seen, count int
-	// repeats is the number of rows after the last one that could be read, which come again with the page; faults are
+	// unread is the number of rows after the last one that could be read, which come again with the page; faults are
 	// their marks, so that they are no dead letters twice.
-	repeats int
-	faults  string
+	unread int
+	faults string
 	// reload is the number by which the rows of a load that was begun again are marked (P8), unmarked that of such a
 	// load whose end no row has said; 0: none.
 	reload, unmarked int
@@ -39,42 +39,6 @@ type Position struct {
 	memory  *memory
 	earlier *earlier
 	cursor  *cursorPosition
-}
-
-// Facts are what is known of a service, and of a load.
-type Facts uint16
-
-const (
-	// unordered, uncounted: the service refused $orderby, the count.
-	unordered Facts = 1 << iota
-	uncounted
-	// keysHold: it sorts by keys and compares them; ignoresKeys: it does not, or refuses to.
-	keysHold
-	ignoresKeys
-	// countsAll: it counted more rows than it gave, so that its count is the set's.
-	countsAll
-	// claims: the first page had as many rows as it counted, and no link: the count may be the page's alone.
-	claims
-	// mayShift: rows came by counting, so that rows that went may have hidden others.
-	mayShift
-	// unannounced: rows came from pages that neither a link nor a count had announced.
-	unannounced
-	// twins: a page held a key twice, which no row that moves brings about.
-	twins
-	// warned: it was said that more rows came than the service counted.
-	warned
-	done
-
-	// ofService are those that hold for later loads too.
-	ofService = unordered | uncounted | keysHold | ignoresKeys | countsAll
-)
-
-func (f Facts) has(fact Facts) bool { return f&fact != 0 }
-
-func (f *Facts) set(fact Facts, is bool) {
-	if *f &^= fact; is {
-		*f |= fact
-	}
 }
 
 // walk is how the next page is asked for.
@@ -167,7 +131,7 @@ type stored struct {
 	base, passed, claimed           int
 	began, at                       int
 	overlaps, unannounced, skipping bool
-	tail, run                       string
+	final, run                      string
 }
 
 func (p *Position) items(s *stored) []Item {
@@ -178,7 +142,7 @@ func (p *Position) items(s *stored) []Item {
 		{Name: "unordered", Facts: &p.facts, Fact: unordered}, {Name: "uncounted", Facts: &p.facts, Fact: uncounted},
 		{Name: "links", Facts: &p.facts, Fact: ignoresKeys}, {Name: "sorts", Facts: &p.facts, Fact: keysHold},
 		{Name: "sorted", Flag: &m.sorted}, {Name: "folded", Flag: &m.folded},
-		{Name: "shifts", Facts: &p.facts, Fact: mayShift}, {Name: "again", Number: &p.repeats, Least: 1},
+		{Name: "shifts", Facts: &p.facts, Fact: mayShift}, {Name: "again", Number: &p.unread, Least: 1},
 		{Name: "faults", Text: &p.faults}, {Name: "passed", Number: &s.passed, Least: 1},
 		{Name: "warned", Facts: &p.facts, Fact: warned}, {Name: "done", Facts: &p.facts, Fact: done},
 		{Name: "key", Text: &m.key}, {Name: "next", Text: &p.ask.link}, {Name: "prior", Text: &p.ask.prior},
@@ -186,7 +150,7 @@ func (p *Position) items(s *stored) []Item {
 		{Name: "laps", Flag: &s.overlaps}, {Name: "beyond", Flag: &s.unannounced},
 		{Name: "further", Facts: &p.facts, Fact: unannounced}, {Name: "same", Facts: &p.facts, Fact: twins},
 		{Name: "least", Number: &e.least, Least: 1},
-		{Name: "tail", Text: &s.tail}, {Name: "run", Text: &s.run}, {Name: "sample", Text: &m.sample},
+		{Name: "tail", Text: &s.final}, {Name: "run", Text: &s.run}, {Name: "sample", Text: &m.sample},
 		{Name: "twice", Number: &m.again, Least: 1}, {Name: "repeated", Text: &m.againKeys},
 		{Name: "before", Text: &e.repeated},
 		{Name: "fell", Text: &e.fell}, {Name: "followed", Trail: &m.followed}, {Name: "pages", Trail: &m.pages},
@@ -215,7 +179,7 @@ func (p *Position) Fields() []wit.Field {
 		s.skipping = !w.overlaps && !w.unannounced
 	}
 	if n := len(p.memory.last); n > 0 { // other versions look for the last mark apart
-		s.run, s.tail = p.memory.last[:n-hashSize], p.memory.last[n-hashSize:]
+		s.run, s.final = p.memory.last[:n-hashSize], p.memory.last[n-hashSize:]
 	}
 	return Write(p.items(&s))
 }
@@ -235,7 +199,7 @@ func Read(offset []wit.Field) (*Position, error) {
 		return nil, &wit.Fault{Kind: wit.FaultIncompatible,
 			Message: "offset: expected field url with a path, found \"" + p.url + "\""}
 	}
-	p.memory.last, p.when = s.run+s.tail, max(s.began, s.at)
+	p.memory.last, p.when = s.run+s.final, max(s.began, s.at)
 	p.facts.set(claims, s.claimed > 0)
 	switch {
 	case p.facts.has(done):
@@ -267,13 +231,13 @@ func (p *Position) At(url string) *Position {
 }
 
 // Reload is the number by which the load's rows are marked, 0: they are not; begun: some of them came on a page before.
-func (p *Position) Reload() (number int, begun bool) { return p.reload, p.seen+p.repeats > 0 }
+func (p *Position) Reload() (snapshot int, begun bool) { return p.reload, p.seen+p.unread > 0 }
 
 // Unmarked is the number of a reload before whose end no row has said yet, 0: none.
 func (p *Position) Unmarked() int { return p.unmarked }
 
 // SetUnmarked makes it another one.
-func (p *Position) SetUnmarked(number int) { p.unmarked = number }
+func (p *Position) SetUnmarked(snapshot int) { p.unmarked = snapshot }
 
 // Done reports whether the load is complete, and since when.
 func (p *Position) Done() (is bool, at int64) { return p.facts.has(done), int64(p.when) }
@@ -287,4 +251,15 @@ func (p *Position) isUnannounced() bool {
 		return w.unannounced
 	}
 	return false
+}
+
+// cursorPosition is the part of a position that is about the cursor.
+type cursorPosition struct {
+	// from is the least value that the load asks for, "" for all rows. high is the highest one that came. base is the
+	// highest one that there was when the load began, as far as is known: what changed since then has no lower one.
+	from, high, base string
+	// lowless: that is not known, and rows have been read: the next load asks for all rows.
+	lowless bool
+	// known are the rows that loads before ended with, fresh those of this load that the next one meets again.
+	known, fresh string
 }

@@ -1,8 +1,6 @@
 package load
 
 import (
-	"encoding/base64"
-	"encoding/binary"
 	"slices"
 
 	"github.com/culvert-project/culvert/wit"
@@ -39,8 +37,6 @@ type repeats struct {
 const (
 	// sampled is how many rows a load remembers: 8 KB in the offset.
 	sampled = 1000
-	// markSize is the size of a mark, in bytes.
-	markSize = 6
 	// maxTail is how many last rows of a page are remembered: if more were inserted between two pages, the set is read
 	// from its start again.
 	maxTail = 64
@@ -237,30 +233,3 @@ func (t *tail) repeated() int {
 
 // endsWith reports whether a row is the last one before the page.
 func (t *tail) endsWith(mark uint64) bool { return len(t.marks) > 0 && t.marks[len(t.marks)-1] == mark }
-
-func markOf(row *wit.Row, data []byte) uint64 { return hashOf(keyOf(row, data)).mark() }
-
-func packMarks(marks []uint64) string {
-	b := make([]byte, 0, len(marks)*markSize)
-	for _, mark := range marks {
-		var eight [8]byte
-		binary.BigEndian.PutUint64(eight[:], mark)
-		b = append(b, eight[8-markSize:]...)
-	}
-	return base64.RawURLEncoding.EncodeToString(b)
-}
-
-// unpackMarks reads what packMarks wrote. What can't be read is no marks.
-func unpackMarks(text string) []uint64 {
-	b, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil {
-		return nil
-	}
-	marks := make([]uint64, 0, len(b)/markSize)
-	for ; len(b) >= markSize; b = b[markSize:] {
-		var eight [8]byte
-		copy(eight[8-markSize:], b)
-		marks = append(marks, binary.BigEndian.Uint64(eight[:]))
-	}
-	return marks
-}

@@ -99,7 +99,7 @@ func (s *Set) start(known Facts) *Position {
 }
 
 // Request is the path and query that a position asks for, and whether its answer comes the same each time.
-func (s *Set) Request(at *Position) (target string, repeats bool) {
+func (s *Set) Request(at *Position) (target string, same bool) {
 	return s.Target(at), s.Ordered && !at.facts.has(unordered)
 }
 

@@ -67,7 +67,7 @@ func (s *Set) leadsByKey(link, asked string, keys []string, counts ...int) bool 
 			return false
 		case name == "$top", name == s.countName(): // lead nowhere
 		case name == s.TokenOption:
-			for _, t := range readings(text) {
+			for _, t := range decodings(text) {
 				numbers = append(numbers, numbersIn(t)...)
 				own = append(own, t)
 			}
@@ -80,11 +80,11 @@ func (s *Set) leadsByKey(link, asked string, keys []string, counts ...int) bool 
 			return false
 		}
 	}
-	return holds(own, keys)
+	return standIn(own, keys)
 }
 
-// readings are a token as it stands, and the text that it is base64 of, as SAP SuccessFactors and CAP write theirs.
-func readings(token string) []string {
+// decodings are a token as it stands, and the text that it is base64 of, as SAP SuccessFactors and CAP write theirs.
+func decodings(token string) []string {
 	token = strings.Trim(token, "'")
 	list := []string{token}
 	b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(token, "="))
@@ -113,8 +113,8 @@ func numbersIn(text string) (numbers []int) {
 	return numbers
 }
 
-// holds reports whether each of some parts of a key stands in one of the texts.
-func holds(texts, keys []string) bool {
+// standIn reports whether each of some parts of a key stands in one of the texts.
+func standIn(texts, keys []string) bool {
 	some := false
 	for _, key := range keys {
 		if key == "" {
@@ -132,9 +132,9 @@ func holds(texts, keys []string) bool {
 // 7 is in 2026-11-7 too.
 const enoughToTell = 4
 
-// parts reports whether what stands next to a field separates it from others: there is none, or the character that is
-// nearest to the field is no part of a word.
-func parts(text string, next rune) bool {
+// separates reports whether what stands next to a field separates it from others: there is none, or the character that
+// is nearest to the field is no part of a word.
+func separates(text string, next rune) bool {
 	return text == "" || strings.ContainsRune(" ,;:='\"|(){}[]", next)
 }
 
@@ -152,7 +152,7 @@ func contains(text, part string) bool {
 		first, _ := utf8.DecodeRuneInString(part)
 		last, _ := utf8.DecodeLastRuneInString(part)
 		after, _ := utf8.DecodeRuneInString(text[i+len(part):])
-		whole := len(part) >= enoughToTell || parts(text[:i], before) && parts(text[i+len(part):], after)
+		whole := len(part) >= enoughToTell || separates(text[:i], before) && separates(text[i+len(part):], after)
 		if whole && !joined(before, first) && !joined(last, after) {
 			return true
 		}

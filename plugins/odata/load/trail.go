@@ -6,8 +6,6 @@ import (
 	"math/bits"
 	"strconv"
 	"strings"
-
-	"github.com/culvert-project/culvert/wit"
 )
 
 // Trail remembers what a load came past, so that it notices when it goes in a circle, in a space that doesn't grow with
@@ -101,56 +99,4 @@ func short(h hash) string {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], h.mark())
 	return base64.RawURLEncoding.EncodeToString(b[2:])
-}
-
-// content tells one page from another by the keys of its rows, in order. Where keys don't tell rows apart (some views
-// say that a property is the key, and leave it empty), the first row's value does.
-type content struct {
-	rows        int
-	keys, first hash
-	// faults is of the documents of rows that could not be read, as many as faulty.
-	faults hash
-	faulty int
-	last   []byte
-	twins  bool
-}
-
-func (c *content) reset() {
-	*c = content{keys: noHash, first: noHash, faults: noHash, last: c.last[:0]}
-}
-
-// add looks at each row of a load, so it copies and compares no more than it must.
-func (c *content) add(rows []wit.Row, data []byte) {
-	last, keys := c.last, c.keys
-	for i := range rows {
-		key := keyOf(&rows[i], data)
-		if c.rows == 0 {
-			value := rows[i].Value
-			c.first.add(data[value.Start : value.Start+value.Size])
-		} else if !c.twins {
-			c.twins = string(key) == string(last)
-		}
-		c.rows++
-		keys.add(key)
-		last = key
-	}
-	c.last, c.keys = append(c.last[:0], last...), keys
-}
-
-// seen notes rows of which each has another key than the one before: the last one's key, and what hash all keys came
-// to.
-func (c *content) seen(rows int, last []byte, keys hash) {
-	c.rows, c.last, c.keys = c.rows+rows, append(c.last[:0], last...), keys
-}
-
-// hash is the page's; some: it holds rows with keys, or none but rows that could not be read.
-func (c *content) hash() (h hash, some bool) {
-	h = c.keys
-	if c.twins || c.rows == 1 {
-		h ^= c.first * 31
-	}
-	if c.rows == 0 && c.faulty > 0 {
-		return c.faults, true
-	}
-	return h, c.rows > 0 && len(c.last) > 0
 }
