@@ -20,12 +20,12 @@ func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.Field,
 	if at == nil {
 		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "a page with an empty position"}
 	}
-	refused := feed.Unformatted(position)
+	refused := feed.FormatRefused(position)
 	f.UseFormat(refused)
 	pg := &Page{Reader: pool.Begin(o, f, response, feed.GuidCase(position)), at: at, rows: newArrivals()}
 	pg.Unformatted, pg.Exempt = refused, pg.exempt()
 	for _, name := range []string{"Date", "Location", "Retry-After"} {
-		if text := feed.Header(response.Headers, name); text != "" {
+		if text := feed.HeaderValue(response.Headers, name); text != "" {
 			pg.headers = append(pg.headers, wit.Header{Name: name, Value: strings.Clone(text)})
 		}
 	}
@@ -52,7 +52,7 @@ func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.Field,
 // BeginDocument opens the document of one row, which was refused before: a dead letter that is read again. It may say
 // that its entity is deleted.
 func BeginDocument(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response) *Page {
-	guids := feed.Header(response.Headers, wit.OffsetHeader+feed.GuidField)
+	guids := feed.HeaderValue(response.Headers, wit.OffsetHeader+feed.GuidField)
 	pg := &Page{Reader: pool.Begin(o, f, response, guids), at: &loading{}, rows: newArrivals(), document: true}
 	pg.Single, pg.Exempt = true, pg.exempt()
 	if pg.Base == "" {

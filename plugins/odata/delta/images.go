@@ -113,7 +113,7 @@ func (f Set) negative(column int, b []byte) bool {
 func (pg *Page) takeDeleted(row *wit.Row, watched []decode.Span) {
 	c, f := pg.rows, pg.set()
 	when := pg.Answer.At
-	if ms, ok := fault.Date(feed.Header(pg.headers, "Date")); ok {
+	if ms, ok := fault.Date(feed.HeaderValue(pg.headers, "Date")); ok {
 		when = ms
 	}
 	if f.Tracking.Additive {

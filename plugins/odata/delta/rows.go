@@ -46,7 +46,7 @@ func (pg *Page) mark(portion *wit.Portion) {
 	}
 	portion.Rows, portion.Data = pg.rows.marks.Hold(portion.Rows, portion.Data)
 	if at, ok := pg.at.(*changing); ok && at.unmarked > 0 {
-		portion.Data = feed.Ended(&portion.Rows[0], portion.Data, at.unmarked)
+		portion.Data = feed.MarkEnded(&portion.Rows[0], portion.Data, at.unmarked)
 		at.unmarked = 0
 	}
 	pg.rows.merged, pg.Out.Data = portion.Rows, portion.Data

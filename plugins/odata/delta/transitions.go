@@ -190,12 +190,12 @@ func (pg *Page) accepted() (next phase, wait time.Duration, err error) {
 			": the service has prepared its answer for longer than " + limit + ", and answers 202 still"}
 	}
 	url := pg.at.target()
-	if location := feed.Header(pg.headers, "Location"); location != "" {
+	if location := feed.HeaderValue(pg.headers, "Location"); location != "" {
 		if url, err = pg.Resolve(decode.Link{Href: location}); err != nil {
 			return nil, 0, err
 		}
 	}
-	wait, ok := fault.RetryAfter(feed.Header(pg.headers, "Retry-After"), pg.Answer.At)
+	wait, ok := fault.RetryAfter(feed.HeaderValue(pg.headers, "Retry-After"), pg.Answer.At)
 	if !ok {
 		wait = usualWait
 	}

@@ -3,7 +3,6 @@ package feed
 import (
 	"slices"
 
-	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
@@ -61,6 +60,3 @@ func (f *Feed) advise(l *decode.RowLayout, v *edm.View) {
 		}
 	}
 }
-
-// Setting is the name of one of the entity set's settings.
-func (f *Feed) Setting(name string) string { return config.InGroup(f.Number, name) }

@@ -3,10 +3,12 @@ package feed
 import (
 	"slices"
 
+	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/pack"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -79,4 +81,30 @@ func UnpackContext(context []byte) (*Context, error) {
 		}
 	}
 	return o, nil
+}
+
+// Fingerprint is what an offset belongs to (P7), readable so that the host can name what differs.
+func Fingerprint(o *Context, f *Feed, v setting.Values) string {
+	format := "json"
+	if f.Atom {
+		format = "atom"
+	}
+	mode, cursor := "full", ""
+	if f.Tracking.On {
+		mode = "delta"
+	}
+	if f.Cursor != "" {
+		cursor = " cursor=" + f.Cursor
+	}
+	extra := ""
+	if len(f.Extra) > 0 {
+		extra = " key.extra=" + f.ExtraText
+	}
+	origin := o.Origin.String()
+	if o.Origin.Host == "" {
+		origin = "destination:" + v.Text(config.Destination)
+	}
+	return "origin=" + origin + " client=" + v.Text(config.Client) + " user=" + v.Text(config.User) +
+		" set=" + f.Service + "/" + f.Address + " mode=" + mode + " format=" +
+		format + f.Asked.Fingerprint() + cursor + extra
 }

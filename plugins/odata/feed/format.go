@@ -14,22 +14,11 @@ import (
 // doesn't know the option and answers 400: what is asked for then has the header alone, from the offset on that says
 // so.
 
-// formatField is the field of an offset that says that the service refuses $format, and formatOption what it refuses.
-const (
-	formatField  = "unformatted"
-	formatOption = "$format=json"
-)
+// formatField is the field of an offset that says that the service refuses $format.
+const formatField = "unformatted"
 
-// Unformatted reports whether an offset says that the service refuses $format.
-func Unformatted(offset []wit.Field) bool { return load.Flag(offset, formatField) }
-
-// UseFormat has the feed's requests hold $format, or not.
-func (f *Feed) UseFormat(refused bool) {
-	f.Pages.FormatOption = formatOption
-	if f.Atom || refused {
-		f.Pages.FormatOption = ""
-	}
-}
+// FormatRefused reports whether an offset says that the service refuses $format.
+func FormatRefused(offset []wit.Field) bool { return load.Flag(offset, formatField) }
 
 // WithFormat puts the field of an offset into the fields that follow from it.
 func WithFormat(refused bool, fields *[]wit.Field) *[]wit.Field {

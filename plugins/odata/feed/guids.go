@@ -2,10 +2,8 @@ package feed
 
 import (
 	"bytes"
-	"slices"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
-	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/load"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -39,19 +37,6 @@ func caseOf(field string) byte {
 	return 0
 }
 
-// findGuids finds out which members of the key are GUIDs whose case matters.
-func (f *Feed) findGuids() {
-	f.guids = nil
-	if !f.Options.Delta {
-		return
-	}
-	for k, column := range f.Layout.Keys {
-		if f.Layout.Columns[column].Type == edm.Guid {
-			f.guids = append(f.guids, k)
-		}
-	}
-}
-
 // CarryGuids puts the field of an offset into the position that follows from it.
 func (f *Feed) CarryGuids(position *[]wit.Field, offset []wit.Field) {
 	if field := GuidCase(offset); len(f.guids) > 0 && position != nil && field != "" {
@@ -67,23 +52,14 @@ func (f *Feed) WithGuids(tag string, offset []wit.Field) string {
 	return tag
 }
 
-// endGuids puts the field into the offset after the page.
-func (r *Reader) endGuids(portion *wit.Portion) {
-	if portion.Next == nil || r.guidCase == 0 {
-		return
-	}
-	next := append(slices.Clone(*portion.Next), wit.TextField(GuidField, string(r.guidCase)))
-	portion.Next = &next
-}
-
-// learnGuids takes note of the case of the first letter of a GUID, if it is not known yet.
-func (r *Reader) learnGuids(out *decode.Output) {
-	if r.guidCase != 0 || len(r.Feed.guids) == 0 {
-		return
+// caseIn is the case of the first letter of a GUID in the keys of rows, 0: none has one.
+func (f *Feed) caseIn(out *decode.Output) byte {
+	if len(f.guids) == 0 {
+		return 0
 	}
 	for i := range out.Rows {
-		raws := r.Feed.Keys.Split(KeyOf(&out.Rows[i], out.Data))
-		for _, k := range r.Feed.guids {
+		raws := f.Keys.Split(KeyOf(&out.Rows[i], out.Data))
+		for _, k := range f.guids {
 			if raws == nil {
 				break
 			}
@@ -93,27 +69,18 @@ func (r *Reader) learnGuids(out *decode.Output) {
 			case at < 0:
 				continue
 			case text[at] >= 'a':
-				r.guidCase = lowerCase
-			default:
-				r.guidCase = upperCase
+				return lowerCase
 			}
-			return
+			return upperCase
 		}
 	}
+	return 0
 }
 
-// Learn takes over what another reader has learned of the service.
-func (r *Reader) Learn(of *Reader) {
-	r.Unformatted = of.Unformatted
-	if r.guidCase == 0 {
-		r.guidCase = of.guidCase
-	}
-}
-
-// FitKeys writes the encoded keys of a deleted entity as rows have them.
-func (r *Reader) FitKeys(raws [][]byte) {
-	for _, k := range r.Feed.guids {
-		switch text, _ := datum.Block(raws[k]); r.guidCase {
+// fitKeys writes the GUIDs of encoded keys in a case, 0: as they are.
+func (f *Feed) fitKeys(raws [][]byte, to byte) {
+	for _, k := range f.guids {
+		switch text, _ := datum.Block(raws[k]); to {
 		case lowerCase:
 			copy(text, bytes.ToLower(text))
 		case upperCase:

@@ -25,7 +25,7 @@ func BeginLoad(pool *Pool, o *Context, f *Feed, position []wit.Field, response *
 	if at == nil {
 		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
 	}
-	refused := Unformatted(position)
+	refused := FormatRefused(position)
 	f.UseFormat(refused)
 	r := pool.Begin(o, f, response, GuidCase(position))
 	r.Unformatted = refused
@@ -91,7 +91,7 @@ func (pg *Load) portion() (wit.Portion, error) {
 	if pg.Out.Faults = out.Faults; keep {
 		pg.Out.Data = pg.Feed.TellAll(rows, pg.Out.Data, ChangeRead)
 		if pg.unmarked > 0 && len(rows) > 0 {
-			pg.Out.Data, pg.unmarked = Ended(&rows[0], pg.Out.Data, pg.unmarked), 0
+			pg.Out.Data, pg.unmarked = MarkEnded(&rows[0], pg.Out.Data, pg.unmarked), 0
 		}
 		rows, pg.Out.Data = pg.marks.Hold(rows, pg.Out.Data)
 		portion = wit.Portion{Rows: rows, Data: pg.Out.Data, Faults: pg.Out.Faults}

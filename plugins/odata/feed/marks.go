@@ -90,8 +90,8 @@ func (m *Marks) mark(row *wit.Row, data []byte, last bool) []byte {
 	return withMark(row, data, m.Snapshot, mark)
 }
 
-// Ended says in the first row after a load that it has ended, where its last page had no row to say so.
-func Ended(row *wit.Row, data []byte, snapshot int) []byte {
+// MarkEnded says in the first row after a load that it has ended, where its last page had no row to say so.
+func MarkEnded(row *wit.Row, data []byte, snapshot int) []byte {
 	return withMark(row, data, snapshot, "ended")
 }
 

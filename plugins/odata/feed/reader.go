@@ -118,40 +118,6 @@ func (r *Reader) Refusal(piece []byte) {
 	r.Body = append(r.Body, piece[:min(len(piece), MaxErrorBody-len(r.Body))]...)
 }
 
-// Read makes rows of a piece, those that were asked for. waits: there are none yet, or they wait for metadata.
-func (r *Reader) Read(tag string, piece []byte, last bool, portion *wit.Portion) (waits bool, err error) {
-	if r.Decoder == nil && !r.Choose(piece, last) {
-		return true, nil
-	}
-	r.Ended = r.Ended || tag == "" && last
-	return r.Take(r.Decoder, &r.Out, Part{"", tag, piece, last}, portion)
-}
-
-// Seal puts into a portion what all of a feed's have: the offset's fields that are carried from page to page, and the
-// partition.
-func (r *Reader) Seal(portion *wit.Portion) {
-	r.endGuids(portion)
-	portion.Next = WithFormat(r.Unformatted, portion.Next)
-	if to := r.Feed.ToPartition; to >= 0 {
-		for i := range portion.Rows {
-			portion.Rows[i].Partition = int32(to)
-		}
-	}
-}
-
-// Filtered looks whether the rows are those that were asked for, and takes out of them what the connector itself leaves
-// out.
-func (r *Reader) Filtered() error {
-	if !r.Single {
-		r.learnGuids(&r.Out)
-	}
-	if f := r.Feed.Rows.Check(&r.Out, r.Exempt); f != nil {
-		f.Message = r.What() + ": " + f.Message
-		return f
-	}
-	return r.Rewrite(&r.Out)
-}
-
 // Rewrite takes out of rows what the connector itself leaves out.
 func (r *Reader) Rewrite(out *decode.Output) error {
 	if err := r.Feed.Rows.Rewrite(out); err != nil {
@@ -222,18 +188,6 @@ func (f *Feed) Resolve(origin *uri.Origin, link decode.Link, base string) (strin
 	return target, nil
 }
 
-// Followed has further pages of expanded feeds asked for.
-func (r *Reader) Followed(portion *wit.Portion) error {
-	for _, follow := range r.Out.Follow {
-		target, err := r.Resolve(follow.Link)
-		if err != nil {
-			return err
-		}
-		portion.Follow = append(portion.Follow, wit.Follow{Request: r.Feed.Request(follow.Tag, target)})
-	}
-	return nil
-}
-
 // NewDecoder is a decoder for the format that a text begins in.
 func (f *Feed) NewDecoder(piece []byte) decode.Decoder {
 	if isAtom(piece, f.Atom) {
@@ -255,8 +209,8 @@ func (f *Feed) EntityTarget(predicate string) string {
 	return f.Query.On(target)
 }
 
-// Header is the value of the first header with a name, in any case; "" for none.
-func Header(headers []wit.Header, name string) string {
+// HeaderValue is the value of the first header with a name, in any case; "" for none.
+func HeaderValue(headers []wit.Header, name string) string {
 	for _, h := range headers {
 		if strings.EqualFold(h.Name, name) {
 			return h.Value
@@ -265,10 +219,29 @@ func Header(headers []wit.Header, name string) string {
 	return ""
 }
 
+// Learn takes over what another reader has learned of the service.
+func (r *Reader) Learn(of *Reader) {
+	r.Unformatted = of.Unformatted
+	if r.guidCase == 0 {
+		r.guidCase = of.guidCase
+	}
+}
+
+// FitKeys writes the encoded keys of a deleted entity as rows have them.
+func (r *Reader) FitKeys(raws [][]byte) { r.Feed.fitKeys(raws, r.guidCase) }
+
 // Declare declares the schemas with the page's first rows.
 func (r *Reader) Declare(portion *wit.Portion) {
 	if len(portion.Rows) > 0 && !r.declared {
 		r.declared = true
 		portion.Schemas = r.Feed.schemas()
 	}
+}
+
+// doubt is what a page waits for while it asks for metadata.
+type doubt struct {
+	// names are paths of the properties that its rows bring and the feed's metadata lack.
+	names []string
+	// document is what has come of the metadata.
+	document []byte
 }

@@ -5,14 +5,10 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/service"
-
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 )
-
-// ODP is what an ODP service has in addition to a set, as requests name it.
-type ODP struct{ Links, Subscribed, Terminate string }
 
 // Track finds out how the service tracks changes of a set, and in which format they are asked for.
 func (f *Feed) Track(m *edm.Model, set *edm.Set) error {

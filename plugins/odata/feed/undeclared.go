@@ -10,7 +10,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/service"
-
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -28,21 +27,6 @@ const maxMetadata = 64 << 20
 
 // maxAbsent is how many absences of a feed are remembered.
 const maxAbsent = 1000
-
-// absence says that metadata lack a property that rows bring. One that an instance forgets costs a request.
-type absence struct {
-	// since is when the page was answered for which that was found first, until is for pages up to when it is
-	// believed, both in milliseconds since 1970.
-	since, until int64
-}
-
-// doubt is what a page waits for while it asks for metadata.
-type doubt struct {
-	// names are paths of the properties that its rows bring and the feed's metadata lack.
-	names []string
-	// document is what has come of the metadata.
-	document []byte
-}
 
 // Part is a piece of what a page consists of. Within begins the tags of requests for what it nests.
 type Part struct {
@@ -170,34 +154,4 @@ func declares(m *edm.Model, s *edm.Structure, path string) bool {
 		within = m.Structure(n.Target)
 	}
 	return within != nil && declares(m, within, inner)
-}
-
-// derives reports whether a type is another one or derived from it.
-func derives(m *edm.Model, t, from *edm.Structure) bool {
-	for range edm.MaxDepth {
-		if t == nil || t == from {
-			return t == from
-		}
-		t = m.Structure(t.Base)
-	}
-	return true
-}
-
-// maxDerived is how many properties of derived types are known by name.
-const maxDerived = 1000
-
-// derivedProperties are the properties that types add to the one they are derived from, each followed by
-// a blank.
-func derivedProperties(m *edm.Model, s *edm.Structure) (properties []string) {
-	for _, t := range m.Structures {
-		if t == s || t.Complex || t.Base == "" || !derives(m, t, s) {
-			continue
-		}
-		for i := range t.Properties {
-			if name := t.Properties[i].Name; s.Property(name) == nil && len(properties) < maxDerived {
-				properties = append(properties, name+" "+t.QualifiedName())
-			}
-		}
-	}
-	return properties
 }

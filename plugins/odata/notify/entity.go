@@ -60,7 +60,7 @@ func BeginEntity(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.R
 
 // BeginLone opens the document of one row, which was refused before: a dead letter that is read again.
 func BeginLone(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response) *Entity {
-	return beginEntity(pool, o, f, response, feed.Header(response.Headers, wit.OffsetHeader+feed.GuidField), "")
+	return beginEntity(pool, o, f, response, feed.HeaderValue(response.Headers, wit.OffsetHeader+feed.GuidField), "")
 }
 
 func beginEntity(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response, guids, named string) *Entity {

@@ -339,7 +339,7 @@ func (f Set) notified(number uint32, n *wit.Notification) ([]wit.Wake, error) {
 
 // notes are the entries of a notification.
 func (f Set) notes(n *wit.Notification) ([]notificationEntry, error) {
-	data := feed.Header(n.Headers, pokeData)
+	data := feed.HeaderValue(n.Headers, pokeData)
 	if len(bytes.TrimSpace(n.Body)) > 0 {
 		notes, next, err := readEntries(n.Body)
 		if err == nil && len(notes) == 0 {
@@ -350,7 +350,7 @@ func (f Set) notes(n *wit.Notification) ([]notificationEntry, error) {
 		}
 		return notes, err
 	}
-	if data == "" && feed.Header(n.Headers, pokeTitle) == "" && feed.Header(n.Headers, pokeEntries) == "" {
+	if data == "" && feed.HeaderValue(n.Headers, pokeTitle) == "" && feed.HeaderValue(n.Headers, pokeEntries) == "" {
 		return nil, errors.New("expected a body or a header " + pokeData + ", found neither")
 	}
 	one := notificationEntry{term: "Notification", properties: map[string]string{}, links: map[string]string{}}

@@ -1,0 +1,56 @@
+package feed
+
+import (
+	"slices"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Read makes rows of a piece, those that were asked for. waits: there are none yet, or they wait for metadata.
+func (r *Reader) Read(tag string, piece []byte, last bool, portion *wit.Portion) (waits bool, err error) {
+	if r.Decoder == nil && !r.Choose(piece, last) {
+		return true, nil
+	}
+	r.Ended = r.Ended || tag == "" && last
+	return r.Take(r.Decoder, &r.Out, Part{"", tag, piece, last}, portion)
+}
+
+// Filtered looks whether the rows are those that were asked for, and takes out of them what the connector itself leaves
+// out.
+func (r *Reader) Filtered() error {
+	if !r.Single && r.guidCase == 0 {
+		r.guidCase = r.Feed.caseIn(&r.Out)
+	}
+	if f := r.Feed.Rows.Check(&r.Out, r.Exempt); f != nil {
+		f.Message = r.What() + ": " + f.Message
+		return f
+	}
+	return r.Rewrite(&r.Out)
+}
+
+// Followed has further pages of expanded feeds asked for.
+func (r *Reader) Followed(portion *wit.Portion) error {
+	for _, follow := range r.Out.Follow {
+		target, err := r.Resolve(follow.Link)
+		if err != nil {
+			return err
+		}
+		portion.Follow = append(portion.Follow, wit.Follow{Request: r.Feed.Request(follow.Tag, target)})
+	}
+	return nil
+}
+
+// Seal puts into a portion what all of a feed's have: the offset's fields that are carried from page to page, and the
+// partition.
+func (r *Reader) Seal(portion *wit.Portion) {
+	if portion.Next != nil && r.guidCase != 0 {
+		next := append(slices.Clone(*portion.Next), wit.TextField(GuidField, string(r.guidCase)))
+		portion.Next = &next
+	}
+	portion.Next = WithFormat(r.Unformatted, portion.Next)
+	if to := r.Feed.ToPartition; to >= 0 {
+		for i := range portion.Rows {
+			portion.Rows[i].Partition = int32(to)
+		}
+	}
+}
