@@ -17,7 +17,7 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause w
 	if err != nil {
 		return wit.Step{}, err
 	}
-	refused := feed.Unformatted(offset)
+	refused := feed.FormatRefused(offset)
 	f.UseFormat(refused)
 	step, err := next(o, f, offset, cause, now)
 	if err == nil && step.Fetch != nil {

@@ -3,8 +3,9 @@
 //
 // Where to look:
 //
-//   - settings.go: the settings, [Entry], and the examination of all. reads.go: which rows are read, and what of them.
-//     cursor.go, tracking.go, subscribing.go: those of a cursor, of delta mode, of subscriptions.
+//   - entry.go: [Entry], and the names of settings.
+//   - reads.go: which rows are read, and what of them. cursor.go, tracking.go, subscribing.go: the settings of a cursor,
+//     of delta mode, of subscriptions. settings.go: all settings, and their examination.
 //   - function.go: the set that an entry names, or the function import, in the metadata.
 //
 // Invariants: a name of a setting stands here once. Two entries never read the same set under one identity.

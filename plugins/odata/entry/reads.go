@@ -23,36 +23,36 @@ var otherNames = map[string][]string{
 
 // declareReads declares which rows of an entity set are read, and what of them.
 func declareReads(t *setting.Table) {
-	declare := func(name, other string, kind wit.SettingKind, documentation string, rules ...wit.Rule) {
+	one := func(name, other string, kind wit.SettingKind, documentation string, rules ...wit.Rule) {
 		rules = append(rules, setting.In("Entity set {n}"))
 		for _, alias := range otherNames[other] {
 			rules = append(rules, setting.Alias("sap.odata#{n}."+alias+strings.TrimPrefix(name, other)))
 		}
 		t.Declare(setting.Spec("sap.odata#{n}."+name, kind, wit.Medium, nil, documentation, rules...))
 	}
-	declare(query.Select, query.Select, wit.KindListOfText,
+	one(query.Select, query.Select, wit.KindListOfText,
 		"Properties to read, those of expanded entities as paths: CustomerID, Order_Details/Quantity. "+
 			"Keys are always read. Of entities of which no property is named all are read.",
 		setting.Display("Properties"))
-	declare(query.Expand, query.Expand, wit.KindListOfText,
+	one(query.Expand, query.Expand, wit.KindListOfText,
 		"Navigation properties whose entities are read along, nested as paths: Customer, Order_Details/Product. "+
 			"One entity becomes a structure, many become an array of structures.",
 		setting.Dependents("sap.odata#{n}."+query.Select), setting.Display("Expand"))
-	declare(query.Raw, query.Raw, wit.KindText,
+	one(query.Raw, query.Raw, wit.KindText,
 		"Further options of each request for rows, as they stand in a URL: search=bolt&sap-statistics=false. "+
 			"A $filter is joined to the conditions, and parameters of a function import stand here.",
 		setting.Display("Query"))
-	declare(FilterGroup+query.Property, FilterGroup, wit.KindText,
+	one(FilterGroup+query.Property, FilterGroup, wit.KindText,
 		"Filter condition {m}: the property that it looks at. A path through what leads to many "+
 			"entities, such as Order_Details/Quantity, chooses among the expanded ones. All conditions must hold.",
 		setting.Display("Property"))
-	declare(FilterGroup+query.Option, FilterGroup, wit.KindText,
+	one(FilterGroup+query.Option, FilterGroup, wit.KindText,
 		"Filter condition {m}: eq, ne, le, lt, ge, gt, bt (between low and high), nb (not between) "+
 			"or in (one of the values in low).", setting.Allowed(query.Operators...), setting.Display("Operator"))
-	declare(FilterGroup+query.Low, FilterGroup, wit.KindText, "Filter condition {m}: the value, or the lower bound; "+
+	one(FilterGroup+query.Low, FilterGroup, wit.KindText, "Filter condition {m}: the value, or the lower bound; "+
 		"of in the values, with commas between them. As it is, or as it "+
 		"stands in a URL: 2024-01-31 or datetime'2024-01-31T00:00:00', Germany or 'Germany'.", setting.Display("Low"))
-	declare(FilterGroup+query.High, FilterGroup, wit.KindText, "Filter condition {m}: the upper bound of bt and nb.",
+	one(FilterGroup+query.High, FilterGroup, wit.KindText, "Filter condition {m}: the upper bound of bt and nb.",
 		setting.Display("High"))
 }
 

@@ -16,51 +16,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Component is the connector's class name, Alias the short one.
-const (
-	Component = "org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector"
-	Alias     = "ODataSource"
-)
-
-// Names of the settings of one entity set, after `sap.odata#NN.`.
-const (
-	NameService        = "service"
-	NameEntitySet      = "entityset"
-	NameTopic          = "topic"
-	nameID             = "id"
-	NameTrackChanges   = "track-changes"
-	NameExecPeriod     = "exec-period"
-	NameDecimalMapping = "decimal.mapping"
-	namePageSize       = "page.size"
-	NameCount          = "count"
-	NameFormat         = "format"
-	NameNullable       = "nullable"
-	namePaging         = "paging"
-	NameCron           = "cron.expression"
-	nameDateMapping    = "date.mapping"
-	nameTimestamps     = "timestamp.precision"
-	nameZone           = "datetime.zone"
-	NameSubscription   = "subscription.enable"
-	nameKeyExtra       = "key.extra"
-	NameUnsound        = "unsound"
-	namePartition      = "topic.partition"
-
-	MetadataRefresh = "sap.odata.metadata.refresh.ms"
-
-	ScaleFallback   = "sap.odata.decimal.scale.fallback"
-	DecimalRounding = "sap.odata.decimal.rounding.mode"
-	DecimalOverflow = "sap.odata.decimal.overflow"
-)
-
-// ExactlyOnce is the worker's setting, which the host shows to sources where it is enabled.
-const ExactlyOnce = "exactly.once.source.support"
-
-// PagingTop is the value of paging for pages that are cut here.
-const PagingTop = "top"
-
-// maxSeconds is the longest period that the contract can say, in seconds.
-const maxSeconds = 4_294_967
-
 // maxPartition is the highest number that a partition of Kafka can have.
 const maxPartition = 1<<31 - 1
 
@@ -122,9 +77,6 @@ func declareSets(t *setting.Table) {
 			setting.Allowed("primitive", "none"), group, setting.Display("Decimal mapping")),
 	)
 }
-
-// allSets is the heading of what holds for all entity sets.
-var allSets = setting.In("All entity sets")
 
 // declareShared declares what may be said for all sets and for each.
 func declareShared(t *setting.Table) {
@@ -228,45 +180,6 @@ func declareLater(t *setting.Table) {
 		setting.In("Entity set {n}")), "0")
 	t.Instead(guard, "extractions of a set never overlap without it: times of "+NameCron+
 		" that pass during one are left out")
-}
-
-// Entry is one entity set of the connector, as its settings say.
-type Entry struct {
-	Number                  string
-	Service, Set, Topic, ID string
-	// Period in seconds, -1: once, unless cron has the times of extractions.
-	Period int
-	Cron   string
-	// Extra are the further fields of records' keys, as extraText of the setting extraSource says them.
-	Extra                  []wit.Setting
-	ExtraText, ExtraSource string
-	// ToPartition is that of the topic to which rows go, -1: by key.
-	ToPartition int
-	// Headers: records say where they come from.
-	Headers bool
-	// Cursor is the property of a cursor, "" for none.
-	Cursor   string
-	Lookback int
-	// CronSource is the name of the setting that says it.
-	CronSource string
-	// Zone is that of the service's clock, as zoneSource says it.
-	Zone, zoneSource string
-	PageSize         int
-	Count            bool
-	Atom             bool
-	Paging           string
-	// Once: no row may come twice, so that a full load fails where its set would have to be read again.
-	Once bool
-	// Reads are which rows are read, and what of them.
-	Reads query.Settings
-	// Query of the requests that the connector builds itself.
-	Query   uri.Query
-	Options edm.Options
-	// Tracking of changes; formatted: the settings name the format.
-	Tracking  Tracking
-	Formatted bool
-	// Subscribing to notifications.
-	Subscribing Subscribing
 }
 
 // Entries reads the groups.
@@ -400,17 +313,6 @@ func Examine(given []wit.Setting) []wit.Examined {
 	return examined
 }
 
-// ServicesOf are the paths of the services that entries name, each once.
-func ServicesOf(all []Entry) []string {
-	var services []string
-	for _, e := range all {
-		if !slices.Contains(services, e.Service) {
-			services = append(services, e.Service)
-		}
-	}
-	return services
-}
-
 // ChangedOf is what a stored offset of something else means.
 func ChangedOf(v setting.Values, number string) wit.Changed {
 	switch v.Word(config.InGroup(number, nameChange)) {
@@ -421,21 +323,3 @@ func ChangedOf(v setting.Values, number string) wit.Changed {
 	}
 	return wit.ChangedFail
 }
-
-// HeadersEnable gives records headers that say where they come from, texts of Connect's type string.
-const HeadersEnable = "sap.odata.headers.enable"
-
-// Names of those headers.
-const (
-	HeaderService   = "sap.odata.service"
-	HeaderEntitySet = "sap.odata.entityset"
-	HeaderChange    = "sap.odata.change"
-	HeaderVersion   = "culvert.plugin.version"
-)
-
-// FreshFor is how long what metadata lack is believed before they are read again, in milliseconds: at first, and up to
-// StillFor where it goes on. A value that doesn't fit them is believed to be the row's fault while they are so new.
-const (
-	FreshFor = 60_000
-	StillFor = 3_600_000
-)

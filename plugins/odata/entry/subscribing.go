@@ -94,21 +94,6 @@ func declareSubscriptions(t *setting.Table) {
 	)
 }
 
-// Subscribing is what an entry says of subscriptions.
-type Subscribing struct {
-	On bool
-	// Catchup is what is done at a start, see above.
-	Catchup string
-	// Check is after how many seconds changes are asked for without a notification, where nothing else has them asked
-	// for; -1: never.
-	Check int
-	// Confirm is after how many seconds an entity is read once more whose answer contradicts the notification; 0:
-	// never.
-	Confirm int
-	// To is what addresses of notifications begin with: a channel of an RFC destination, or a URL.
-	To string
-}
-
 func readSubscribing(v setting.Values, g setting.Group) Subscribing {
 	return Subscribing{On: On(g, NameSubscription), Catchup: v.Word(NotificationCatchup), To: Delivery(v),
 		Check: v.Number(notificationCheck), Confirm: v.Number(notificationConfirm)}
@@ -120,17 +105,6 @@ func Delivery(v setting.Values) string {
 		return "urn:sap-com:channel:" + dest + ":"
 	}
 	return strings.TrimRight(v.Text(subscriptionURL), "/")
-}
-
-// Named reports whether notifications are the only reason for which a set in full mode is read: then the entities are
-// read that they name.
-func (e *Entry) Named() bool {
-	return e.Subscribing.On && !e.Tracking.On && e.Period < 0 && e.Cron == ""
-}
-
-// OnlyNotified reports whether changes of a set in delta mode are asked for by notifications alone.
-func (e *Entry) OnlyNotified() bool {
-	return e.Subscribing.On && e.Tracking.On && e.Period < 0 && e.Cron == ""
 }
 
 // Stores reports whether the service is to keep its notifications.

@@ -86,19 +86,6 @@ func declareTracking(t *setting.Table) {
 			setting.AtLeast(1000), setting.AtMost(1<<32-1), allSets, setting.Display("Patience at first")))
 }
 
-// Tracking is how changes of an entity set are read, as its settings say.
-type Tracking struct {
-	On                 bool
-	Deletes, Lost      string
-	Regex, Replacement string
-	DropBefore         bool
-	Additive, Takeover bool
-	// Patience with the first byte of a first extraction, in milliseconds.
-	Patience int
-	// NotFound are the further codes by which the service says that an entity isn't there.
-	NotFound []string
-}
-
 func readTracking(v setting.Values, g setting.Group) Tracking {
 	t := Tracking{On: On(g, NameTrackChanges), Deletes: g.Word(NameDeletes), Lost: g.Word(NameLost),
 		Regex:       g.Text(NameRegex),
@@ -152,23 +139,4 @@ func examineTracking(examined []wit.Examined, v setting.Values, all []Entry) {
 			}
 		}
 	}
-}
-
-// Rewrite replaces in a link what the settings say, as Java's String.replaceAll does.
-func (t *Tracking) Rewrite(link string) (string, error) {
-	p, err := pattern.Compile(t.Regex)
-	if err != nil {
-		return "", err // examineTracking has refused it
-	}
-	r, wrong := p.Replacement(t.Replacement)
-	if wrong != nil {
-		return "", wrong
-	}
-	return p.ReplaceAll(link, r)
-}
-
-// On reads a flag of a group.
-func On(g setting.Group, name string) bool {
-	flag, _ := setting.Flag(g.Text(name))
-	return flag
 }

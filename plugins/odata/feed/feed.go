@@ -16,7 +16,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Feed is an entity set to read.
+// Feed is an entity set to read, made of its entry and of what the metadata say. It is configuration, which an instance
+// makes again from the context, but for three fields: keys and absent are caches, and Pages.FormatOption is what the
+// offset of the page at hand says, see [Feed.UseFormat].
 type Feed struct {
 	entry.Entry
 	Name string

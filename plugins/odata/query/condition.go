@@ -27,63 +27,6 @@ type condition struct {
 	many, path []string
 }
 
-// condition compiles a condition and sorts it in.
-func (q *Query) condition(m *edm.Model, root *level, given *Condition, expand string) error {
-	r := route{model: m, root: root, given: given, expand: expand, reached: true, level: root,
-		structure: root.structure}
-	if err := r.walk(); err != nil {
-		return err
-	}
-	property, err := r.property()
-	if err != nil {
-		return err
-	}
-	c := condition{setting: given.Prefix + Option, operator: given.Option, property: property, key: r.endsAtKey()}
-	c.sees(edm.Options{Zone: q.zone})
-	if err := c.read(given); err != nil {
-		return err
-	}
-	c.many, c.path = r.steps[:r.many], r.steps[r.many:]
-	c.text = c.expression(strings.Join(r.steps, "/"))
-	if err := q.sort(c, &r); err != nil {
-		return err
-	}
-	r.show()
-	return nil
-}
-
-// sort adds a condition to those that the service applies or, since OData v2 can't ask for that, to those on expanded
-// rows. What the service applies is checked, too, where the rows that come hold the value.
-func (q *Query) sort(c condition, r *route) error {
-	if r.many > 0 {
-		if !r.reached {
-			return r.refuse("the condition is applied to expanded rows: name " +
-				strings.Join(r.steps[:len(r.steps)-1], "/") + " in " + r.expand + ", too")
-		}
-		q.inner = append(q.inner, c)
-		return nil
-	}
-	if q.filter != "" {
-		q.filter += " and "
-	}
-	q.filter += c.text
-	if r.reached {
-		q.checked = append(q.checked, c)
-	}
-	return nil
-}
-
-// propertiesOf are the names of the properties that are wanted.
-func propertiesOf(s *edm.Structure, wanted func(*edm.Property) bool) []string {
-	var names []string
-	for i := range s.Properties {
-		if wanted(&s.Properties[i]) {
-			names = append(names, s.Properties[i].Name)
-		}
-	}
-	return names
-}
-
 // read makes literals of the bounds.
 func (c *condition) read(given *Condition) error {
 	texts := []string{given.Low}
@@ -192,4 +135,12 @@ func (c *condition) asks() string {
 		texts = append(texts, strconv.Quote(o.Text))
 	}
 	return c.operator + " " + strings.Join(texts, ", ")
+}
+
+// sees notes how values look in rows that are decoded under these options.
+func (c *condition) sees(o edm.Options) {
+	c.dated, c.zone = o.Date(c.property), nil
+	if o.Zoned(c.property, c.key) {
+		c.zone = o.Zone
+	}
 }

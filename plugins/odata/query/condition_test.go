@@ -51,11 +51,11 @@ func TestContradicts(t *testing.T) {
 		}
 		for i, list := range [][]string{c.fits, c.contradict} {
 			for _, found := range list {
-				if k.contradicts(text{found, found == null}, false) != (i == 1) {
+				if k.contradicts(rowText{found, found == null}, false) != (i == 1) {
 					t.Errorf("%v %s %s %s: contradicts %q: %v", c.typ, c.option, c.low, c.high, found, i == 0)
 				}
 				// What a service cannot answer is not chosen here either; what it may answer perhaps is.
-				if i == 1 && k.meets(text{found, found == null}) {
+				if i == 1 && k.meets(rowText{found, found == null}) {
 					t.Errorf("%v %s %s %s: meets %q", c.typ, c.option, c.low, c.high, found)
 				}
 			}
