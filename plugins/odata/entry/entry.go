@@ -77,7 +77,8 @@ const (
 	StillFor = 3_600_000
 )
 
-// Entry is one entity set of the connector, as its settings say. It is configuration: nothing changes it once it is read.
+// Entry is one entity set of the connector, as its settings say. It is configuration: nothing changes it once it is
+// read.
 type Entry struct {
 	Number                  string
 	Service, Set, Topic, ID string

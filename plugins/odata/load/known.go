@@ -140,8 +140,8 @@ func (p *cursorPage) end(s *Set, at, next *Position) (warnings []string) {
 		return nil
 	}
 	if p.nulls {
-		warnings = append(warnings, "the service gives a row without "+c.Name+" for the one with the highest value: the "+
-			"next load begins at the highest value of this one's first page, or reads all rows where that has none")
+		warnings = append(warnings, "the service gives a row without "+c.Name+" for the one with the highest value: "+
+			"the next load begins at the highest value of this one's first page, or reads all rows where that has none")
 	}
 	isDone := next.facts.has(done)
 	if at.ask.kind != "" && !isDone { // no row of it was handed on
