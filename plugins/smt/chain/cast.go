@@ -39,10 +39,6 @@ type castField struct {
 	edit edit
 }
 
-// castKinds are the names of types in the order of [wit.Kind]; what stands before BYTES can be cast to.
-var castKinds = []string{"INT8", "INT16", "INT32", "INT64", "FLOAT32", "FLOAT64", "BOOLEAN", "STRING", "BYTES", "ARRAY",
-	"MAP", "STRUCT"}
-
 func newCast(at side, s settings) (operation, *wit.Fault) {
 	if _, err := s.needed("spec"); err != nil {
 		return nil, err
@@ -89,14 +85,14 @@ func (o *cast) add(item string, list []string, whole **wit.Kind) *wit.Fault {
 			", ")+"] for configuration renames: Invalid rename mapping: "+item)
 	}
 	name := setting.Trim(parts[len(parts)-1])
-	at := slices.Index(castKinds, strings.ToUpper(name))
+	at := slices.Index(kindNames, strings.ToUpper(name))
 	switch {
 	case at < 0:
 		return fail("spec", "Invalid value java.lang.IllegalArgumentException: No enum constant "+
 			"org.apache.kafka.connect.data.Schema.Type."+
 			strings.ToUpper(name)+" for configuration Invalid type found in casting spec: "+name)
 	case wit.Kind(at) >= wit.Bytes:
-		return fail("spec", "Cast transformation does not support casting to "+castKinds[at]+"; supported types are "+
+		return fail("spec", "Cast transformation does not support casting to "+kindNames[at]+"; supported types are "+
 			kindList(wit.Bytes))
 	}
 	to := wit.Kind(at)
@@ -114,7 +110,7 @@ func (o *cast) add(item string, list []string, whole **wit.Kind) *wit.Fault {
 }
 
 // kindList is the types below one, as Java writes a set.
-func kindList(below wit.Kind) string { return "[" + strings.Join(castKinds[:below], ", ") + "]" }
+func kindList(below wit.Kind) string { return "[" + strings.Join(kindNames[:below], ", ") + "]" }
 
 // layout has fields of a structure cast.
 func (o *cast) layout(l *structDraft, s step) *failure {
@@ -194,43 +190,8 @@ func newCastWhole(at side, to wit.Kind) *castWhole {
 	return o
 }
 
-// wholeEdit is what becomes of values of one schema as a whole.
-type wholeEdit struct {
-	reader
-	failure *failure
-	// from and made are the schema before and after, schema the number of that.
-	from, made *wit.Node
-	schema     uint32
-	edit       edit
-}
-
-// apply edits a column's value, which begins at start.
-func (x *wholeEdit) apply(e *Engine, c *column, start int, by edit) *failure {
-	from := len(e.scratch)
-	b, f := by.make(datum.AppendBranch(e.scratch, x.made, false), c.bytes[start:])
-	if f == nil {
-		e.scratch = b
-		c.set(wit.Structured, x.schema, b[from:])
-	}
-	return f
-}
-
-// editDynamic edits a column without schema as a whole.
-func (e *Engine) editDynamic(c *column, stage int, by func(dst, in []byte) ([]byte, *failure)) *failure {
-	if err := datum.CheckDynamic(c.bytes); err != nil {
-		return &failure{stage, dataException, "bytes that are no dynamic value"}
-	}
-	from := len(e.scratch)
-	b, f := by(e.scratch, c.bytes)
-	if f == nil {
-		e.scratch = b
-		c.set(wit.Dynamic, 0, b[from:])
-	}
-	return f
-}
-
 // edit makes the cast of values of a schema.
-func (o *castWhole) edit(e *Engine, nodes []wit.Node, stage int) *wholeEdit {
+func (o *castWhole) edit(w *work, nodes []wit.Node, stage int) *wholeEdit {
 	p, _ := beginProgram(nodes)
 	x := &wholeEdit{reader: p.reader, from: &nodes[0]}
 	made := basics(&nodes[0])
@@ -245,20 +206,20 @@ func (o *castWhole) edit(e *Engine, nodes []wit.Node, stage int) *wholeEdit {
 	} else if _, err := datum.CheckSchema([]wit.Node{made}); err != nil {
 		x.failure = &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
 	} else {
-		x.schema = e.schemas.declare([]wit.Node{made})
+		x.schema = w.schemas.declare([]wit.Node{made})
 	}
 	return x
 }
 
 // castDynamic does a column without schema.
-func (o *castWhole) castDynamic(e *Engine, c *column, stage int) *failure {
-	return e.editDynamic(c, stage, func(dst, in []byte) ([]byte, *failure) {
+func (o *castWhole) castDynamic(w *work, c *column, stage int) *failure {
+	return editDynamic(w, c, stage, func(dst, in []byte) ([]byte, *failure) {
 		return castDynamic(dst, in, o.to, stage)
 	})
 }
 
 // cast does a column with a schema.
-func (o *castWhole) cast(e *Engine, c *column, x *wholeEdit, stage int) *failure {
+func (o *castWhole) cast(w *work, c *column, x *wholeEdit, stage int) *failure {
 	null, start, ok := x.null(c.bytes)
 	switch {
 	case !ok:
@@ -270,9 +231,9 @@ func (o *castWhole) cast(e *Engine, c *column, x *wholeEdit, stage int) *failure
 	case c.class != "" && o.to != wit.Text:
 		return noDate(c.class, stage)
 	case c.class != "": // the text is that of the number
-		return x.apply(e, c, start, castOf(&wit.Node{Kind: x.from.Kind}, wit.Text, stage))
+		return x.apply(w, c, start, castOf(&wit.Node{Kind: x.from.Kind}, wit.Text, stage))
 	}
-	f := x.apply(e, c, start, x.edit)
+	f := x.apply(w, c, start, x.edit)
 	if plain := (wit.Node{Kind: x.made.Kind}); f == nil && javaClass(x.made) != javaClass(&plain) {
 		c.class = javaClass(&plain)
 	}
@@ -300,7 +261,7 @@ func castEntry(to wit.Kind, stage int) edit {
 		},
 		kernel: func(tag byte) (c conversion) {
 			if numbers[tag].kernel != nil {
-				c = numbers[tag].kernel(0).entry(tag, made)
+				c = numbers[tag].kernel(0).tagged(tag, made)
 			}
 			return c
 		},
@@ -308,7 +269,7 @@ func castEntry(to wit.Kind, stage int) edit {
 }
 
 func castFrom(kind wit.Kind, stage int) *failure {
-	return &failure{stage, dataException, "Cast transformation does not support casting from " + castKinds[kind] +
+	return &failure{stage, dataException, "Cast transformation does not support casting from " + kindNames[kind] +
 		"; supported types are " + kindList(wit.Array)}
 }
 

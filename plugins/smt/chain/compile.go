@@ -9,9 +9,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// littleEndian tells that rows lie in memory as the kernel takes them.
-var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
-
 // fastProgram is what the kernel needs of a program.
 type fastProgram struct {
 	kernel.Program
@@ -24,23 +21,6 @@ type fastProgram struct {
 	tail kernel.Program
 }
 
-func (p *program) compileFast() {
-	f := &p.fast
-	f.usable = littleEndian && p.failure == nil && !slices.ContainsFunc(p.checks, p.unchecked)
-	f.Root, f.Fields = p.root, p.codes
-	if p.key != nil {
-		f.Key, f.Twice = datumWord(wit.Structured, p.key.schema), 1
-	}
-	value := p.made.parts
-	if p.same {
-		value = nil
-	}
-	f.compile(p.key, p.headers, p.added, value, p.edited)
-	if !p.same && p.key == nil && p.headers == nil && len(p.edited) == 0 {
-		f.append(p.made.parts, 0, len(p.skips))
-	}
-}
-
 // append makes the tail of a program whose parts at some place are the whole input, with nothing but what it does not
 // have after that.
 func (f *fastProgram) append(parts []part, at, members int) {
@@ -50,14 +30,6 @@ func (f *fastProgram) append(parts []part, at, members int) {
 		f.tail.Parts, f.tail.Appends = &unsafe.Slice(f.Parts, len(parts))[at+1], 1
 	}
 }
-
-// unchecked tells whether nothing that is written of a row tells that it fails a check.
-func (p *program) unchecked(c check) bool {
-	return !slices.ContainsFunc(p.made.parts, func(x part) bool { return x.from == attribute && x.what == c.what })
-}
-
-// reading tells whether the part comes of the input's members.
-func (x part) reading() bool { return x.from == input || x.from == chosen }
 
 // compile makes the kernel's parts of a program's: those of the key, of headers, of the value.
 func (f *fastProgram) compile(key, headers *output, added int, value []part, edits []edited) {

@@ -8,20 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Classes of errors, as Kafka Connect's own classes throw them.
-const (
-	connectException       = "org.apache.kafka.connect.errors.ConnectException"
-	dataException          = "org.apache.kafka.connect.errors.DataException"
-	schemaBuilderException = "org.apache.kafka.connect.errors.SchemaBuilderException"
-	classCastException     = "java.lang.ClassCastException"
-	illegalArgument        = "java.lang.IllegalArgumentException"
-	nullPointer            = "java.lang.NullPointerException"
-	indexOutOfBounds       = "java.lang.IndexOutOfBoundsException"
-	invalidTopicException  = "org.apache.kafka.common.errors.InvalidTopicException"
-)
-
-// class is a transform or predicate, or the two of them that do one thing to keys and to values.
-type class struct {
+// componentClass is a transform or predicate, or the two of them that do one thing to keys and to values.
+type componentClass struct {
 	name, doc string
 	specs     []wit.SettingSpec
 	// One of these makes it with settings. A sided one is two components: $Key and $Value stand after the name, and
@@ -38,7 +26,7 @@ const (
 )
 
 // classes in the order in which describe lists them.
-var classes = []class{
+var classes = []componentClass{
 	{name: pkg + "Cast", specs: castSpecs, sided: newCast,
 		doc: "Cast fields or the entire {side} to a specific type, e.g. to force an integer field to a smaller " +
 			"width. Cast from integers, floats, boolean and string to any other type, and cast binary to string " +
@@ -142,8 +130,8 @@ var components = func() (list []component) {
 // alias is the short name of a component: the part of the class after its package.
 func (c *component) alias() string { return c.name[strings.LastIndexByte(c.name, '.')+1:] }
 
-// find returns a component by name or alias, nil if there is none.
-func find(name string) *component {
+// componentOf returns a component by name or alias, nil if there is none.
+func componentOf(name string) *component {
 	for i := range components {
 		if c := &components[i]; c.name == name || c.alias() == name {
 			return c
@@ -166,7 +154,7 @@ func Components() []wit.Component {
 // Examine checks a component's settings as Kafka's ConfigDef, the class's own validators and its configure do. What
 // configure refuses in no setting's name is a fault without one.
 func Examine(name string, given []wit.Setting) ([]wit.Examined, *wit.Fault) {
-	c := find(name)
+	c := componentOf(name)
 	if c == nil {
 		return nil, fail("", "unknown component "+strconv.Quote(name))
 	}

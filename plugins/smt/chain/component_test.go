@@ -42,7 +42,7 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 			t.Fatal(err)
 		}
 		recorded[line.Class] = line.Config
-		if c := find(line.Class); c == nil || c.kind.String() != line.Type {
+		if c := componentOf(line.Class); c == nil || c.kind.String() != line.Type {
 			t.Errorf("%s: not there as a %s", line.Class, line.Type)
 		}
 	}
@@ -209,7 +209,7 @@ func TestExamine(t *testing.T) {
 			map[string]string{"pattern": "Invalid value ( for configuration pattern: Invalid regex: "}},
 	} {
 		list, err := Examine(x.component, x.given)
-		if err != nil || len(list) != len(find(x.component).specs) {
+		if err != nil || len(list) != len(componentOf(x.component).specs) {
 			t.Errorf("%s: %v, %d settings", x.component, err, len(list))
 		}
 		for _, e := range list {

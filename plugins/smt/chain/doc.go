@@ -6,18 +6,22 @@
 // together become one program, which package kernel does to row after row. What it cannot do, it leaves to the plain
 // way; tests compare the two.
 //
-// Where to look:
+// Where to look, from the top floor down; a file uses nothing of a floor above its own:
 //
-//   - component.go: the table of transforms and predicates. settings.go: how they read their settings.
-//   - chain.go: the stages of a chain, and its context. engine.go: a call, the plain way, the result. view.go: a row on
-//     the plain way.
-//   - reader.go: where the members of a value begin. draft.go: a structure on its way through stages on fields.
-//     program.go: the program that a draft becomes; what that does to one row. entries.go: the same for a map without
-//     schema. edit.go: values that become others.
-//   - lane.go: the fast lane. shape.go: programs for maps. compile.go: programs as the kernel takes them.
-//   - insert.go, replace.go, mask.go, cast.go, timestamp.go, key.go (ValueToKey), headers.go, whole.go (ExtractField,
-//     HoistField, SetSchemaMetadata), flatten.go, router.go, stamp.go (TimestampRouter): Kafka's transforms and
-//     predicates. scalar.go: numbers as Java casts them. split.go, unwrap.go, extras.go: our own.
+//   - engine.go: a call, the plain way, the result. lane.go: the fast lane. call.go: what both read and write.
+//   - chain.go: the stages of a context. route.go: what they come to for a topic in the fast lane. stage.go: a
+//     transform with its condition. component.go: the table of transforms and predicates.
+//   - insert.go, replace.go, mask.go, cast.go, timestamp.go, key.go (ValueToKey), headers.go, extract.go, hoist.go,
+//     metadata.go (SetSchemaMetadata), flatten.go, router.go, stamp.go (TimestampRouter), predicate.go: Kafka's
+//     transforms and predicates. split.go, unwrap.go, coalesce.go, tombstone.go: our own. scalar.go: numbers as Java
+//     casts them.
+//   - program.go: the program that stages on fields come to, and what it does to one row. shape.go: the same for maps.
+//     whole.go: operations on a key or value as a whole. operation.go: what a transform is. work.go: the row at work.
+//   - compile.go: programs as the kernel takes them. draft.go: a structure on its way through stages on fields.
+//     entries.go: a map on that way. part.go: what a program copies and writes. edit.go: values that become others.
+//   - reader.go: where the members of a value begin. view.go: a row on the plain way. headerlist.go: a row's headers.
+//     attribute.go: what else a row says. schemas.go: schemas, and what is compiled for them. failure.go: what a row
+//     fails by. class.go: Java's names of classes and types. settings.go: how components read their settings.
 //
 // Invariants: a row depends on no row before it. An engine is a cache: another one makes the same of the same call. The
 // fast lane does a row as the plain way does it, or not at all; only the plain way fails rows.

@@ -183,39 +183,101 @@ func (f *field) choice() [][]byte {
 	return list
 }
 
+// part writes what a field is before it is edited.
+func (f *field) part() part {
+	switch {
+	case f.from == input && f.masked != nil:
+		return part{from: chosen, first: f.index, choice: f.choice()}
+	case f.from == input && f.orDefault:
+		null, bytes := f.nullAndDefault()
+		return part{from: input, first: f.index, last: f.index, null: null, bytes: bytes}
+	case f.from == input:
+		return part{from: input, first: f.index, last: f.index}
+	case f.from == constant:
+		return part{from: constant, bytes: f.bytes}
+	}
+	return part{from: attribute, what: f.what, optional: f.optional}
+}
+
+// lay adds the fields of a draft to the parts.
+func (o *output) lay(fields []field) {
+	for i := range fields {
+		o.emit(&fields[i])
+	}
+}
+
+// emit adds a field to the parts.
+func (o *output) emit(f *field) {
+	if f.edited > 0 {
+		o.join(part{from: byEdits, first: f.edited - 1})
+		return
+	}
+	o.join(f.part())
+}
+
+// write makes the parts of a draft, and the schema of what they write.
+func (o *output) write(s *schemas, l *structDraft, stage int) (uint32, *failure) {
+	if l.whole {
+		o.emit(&l.fields[0])
+		return s.declare(subtree(l.fields[0])), nil
+	}
+	if b := branchOf(&l.root); len(b) > 0 {
+		o.join(part{from: constant, bytes: b})
+	}
+	o.lay(l.fields)
+	made := []wit.Node{l.root}
+	members := make([]wit.Member, len(l.fields))
+	for i := range l.fields {
+		f := &l.fields[i]
+		members[i] = wit.Member{Name: f.name, Node: uint32(len(made))}
+		made = graft(made, f.nodes, f.node)
+	}
+	made[0].Members = members
+	if _, err := datum.CheckSchema(made); err != nil {
+		return 0, &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
+	}
+	if l.stays {
+		return 0, nil
+	}
+	return s.declare(made), nil
+}
+
+// headerParts are the parts of the headers that a draft adds; nil: one of them is more than a member of the input.
+func (l *structDraft) headerParts(s *schemas) *output {
+	o := &output{}
+	for i := range l.headers {
+		h := &l.headers[i]
+		x := h.field.part()
+		if x.from != input || h.field.edited > 0 {
+			return nil
+		}
+		head := append(datum.AppendText(nil, h.name), byte(wit.Structured))
+		o.join(part{from: constant, bytes: datum.AppendNumber(head, int64(s.declare(subtree(h.field))))})
+		x.sized = true
+		o.parts = append(o.parts, x)
+	}
+	return o
+}
+
 // subtree is a field's schema with its own numbering.
 func subtree(f field) []wit.Node {
 	return graft(nil, f.nodes, f.node)
 }
 
-// graft appends a node and what is below it, numbered again, parents first.
-func graft(dst, nodes []wit.Node, node uint32) []wit.Node {
-	at := len(dst)
-	n := nodes[node]
-	dst = append(dst, n)
-	below := func(child uint32) uint32 {
-		id := uint32(len(dst))
-		dst = graft(dst, nodes, child)
-		return id
+// reads is how many members must be read for the draft as it is.
+func (l *structDraft) reads(members int) (read int) {
+	var q output
+	q.lay(l.fields)
+	if l.key != nil {
+		q.lay(l.key.fields)
 	}
-	switch n.Kind {
-	case wit.Array:
-		n.Element = below(n.Element)
-	case wit.Mapping:
-		n.Key = below(n.Key)
-		n.Element = below(n.Element)
-	case wit.Structure:
-		n.Members = append([]wit.Member(nil), n.Members...)
-		for i := range n.Members {
-			n.Members[i].Node = below(n.Members[i].Node)
-		}
+	for i := range q.parts {
+		read = max(read, q.parts[i].reads(members, l.edited.list))
 	}
-	dst[at] = n
-	return dst
-}
-
-// basics is what a structure's schema is besides its fields; that it is optional, and its default, are no part of that.
-func basics(root *wit.Node) wit.Node {
-	return wit.Node{Kind: wit.Structure, Name: root.Name, Version: root.Version, Doc: root.Doc,
-		Parameters: root.Parameters}
+	for i := range l.headers {
+		x := l.headers[i].field.part()
+		x.sized = true
+		read = max(read, x.reads(members, l.edited.list))
+	}
+	return read
 }

@@ -187,7 +187,7 @@ func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 		e, c, got, faults := sent(t, stages, schemas, b, false)
 		faulty += len(faults)
 		e.begun(call(b))
-		joined += e.alike(c, 0)
+		joined += e.lane.alike(c, 0)
 		if !reflect.DeepEqual(want, got) {
 			t.Fatalf("seed %d, %+v of %+v: differs (-phases +one pass):\n%s", seed, stages, nodes, cmp.Diff(want, got))
 		}
@@ -201,8 +201,8 @@ func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 }
 
 // sent is what becomes of rows that go through a chain, all the plain way or as they usually do.
-func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch, plain bool) (*Engine, *chain, []outcome,
-	[]wit.RowFault) {
+func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch, plain bool) (*Engine, *transformationChain,
+	[]outcome, []wit.RowFault) {
 	t.Helper()
 	e := New()
 	context, err := e.Prepare(stages)
@@ -268,7 +268,7 @@ func TestNullKeys(t *testing.T) {
 				t.Errorf("by phases, expected no key and one, found %v and %v", want[1].KeyForm, want[2].KeyForm)
 			}
 			e.begun(call(b))
-			if done := e.alike(c, 0); done != 1 {
+			if done := e.lane.alike(c, 0); done != 1 {
 				t.Errorf("expected one row to be done in one pass, up to the null, found %d", done)
 			}
 		})
@@ -299,7 +299,7 @@ func TestEditedInKeyAndValue(t *testing.T) {
 				guarded := bytes.Repeat([]byte{0xa5}, size+3000)
 				e.out.data = guarded[:0:size]
 				e.begun(call{b.topics, b.rows[:1], b.data})
-				if done := e.alike(c, 0); done != 1 {
+				if done := e.lane.alike(c, 0); done != 1 {
 					t.Fatalf("%d bytes: the row was not done", size)
 				}
 				if rest := bytes.TrimLeft(guarded[size:], "\xa5"); len(rest) > 0 {
@@ -427,7 +427,7 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 					t.Fatal(err)
 				}
 				e.begun(call{[]string{"t"}, rows, data})
-				if got := e.alike(c, 0); got != 0 && !x.all || got != len(rows) && x.all {
+				if got := e.lane.alike(c, 0); got != 0 && !x.all || got != len(rows) && x.all {
 					t.Errorf("expected all rows: %s, found %d of %d", strconv.FormatBool(x.all), got, len(rows))
 				}
 			})

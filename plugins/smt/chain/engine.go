@@ -1,11 +1,8 @@
 package chain
 
 import (
-	"reflect"
-	"slices"
 	"strconv"
 
-	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -13,61 +10,21 @@ import (
 // Engine is what an instance of the plugin keeps from call to call: schemas, compiled chains, buffers. All of it is a
 // cache. Results are valid until the next call. It belongs to one goroutine.
 type Engine struct {
-	schemas schemas
-	chains  map[string]*chain
+	chains map[string]*transformationChain
 	// call is the call at work, out its result.
 	call call
-	out  result
-	// lane is the fast lane's, row the plain way's.
+	out  callResult
+	// lane is the fast lane's, work the plain way's.
 	lane lane
-	row
+	work
 }
-
-// call is what an engine was called with.
-type call struct {
-	topics []string
-	rows   []wit.Row
-	data   []byte
-}
-
-// result is what a call has come to so far.
-type result struct {
-	wit.Applied
-	rows []wit.Row
-	data []byte
-	// here, where it is not nil, is what of the call's data the result has, and nothing else: what is appended to
-	// values stands after them. That begins with the call's first byte, so keys, headers and the room between values go
-	// back to the host, too.
-	here []byte
-}
-
-// row is the row at work on the plain way.
-type row struct {
-	// number is the row's in the call.
-	number int
-	view   view
-	// scratch takes what is written for the row on the way; spent is what its parts have come to, in bytes.
-	scratch []byte
-	spent   int
-	// ends are where the members of the value at work begin, and where the last ends.
-	ends []uint64
-	// entries are those of the map at work; open is the column whose value they are, nil: none's.
-	entries entries
-	open    *column
-	// reading is the kernel's that finds members.
-	reading kernel.Rows
-}
-
-// maxData is how much Apply writes before it stops early, in bytes.
-const maxData = 1 << 20
-
-// maxCached is how many chains of an engine, routes of a chain, and programs of a stage or route are kept.
-const maxCached = 1000
 
 // New returns an empty engine.
 func New() *Engine {
-	return &Engine{schemas: schemas{known: map[uint32][]wit.Node{}, first: wit.GuestSchemas},
-		chains: map[string]*chain{}}
+	e := &Engine{chains: map[string]*transformationChain{}}
+	e.schemas = schemas{known: map[uint32][]wit.Node{}, first: wit.GuestSchemas}
+	e.lane.call, e.lane.out, e.lane.work = &e.call, &e.out, &e.work
+	return e
 }
 
 // Prepare checks stages and makes a context of them.
@@ -78,7 +35,7 @@ func (e *Engine) Prepare(list []wit.Stage) ([]byte, error) {
 	return pack.Stages(nil, list), nil
 }
 
-func (e *Engine) chain(context []byte) (*chain, error) {
+func (e *Engine) chain(context []byte) (*transformationChain, error) {
 	if c := e.chains[string(context)]; c != nil {
 		return c, nil
 	}
@@ -99,48 +56,13 @@ func (e *Engine) chain(context []byte) (*chain, error) {
 	return c, nil
 }
 
-// schemas are those that an engine knows.
-type schemas struct {
-	// known are those that the host declared (each once per instance; it replaces an instance that has too many) and
-	// the plugin's own.
-	known map[uint32][]wit.Node
-	// made are the plugin's own, by number less first; pending those that the host does not know yet.
-	made    [][]wit.Node
-	first   uint32
-	pending []wit.Schema
-}
-
-// of returns a schema.
-func (s *schemas) of(id uint32) ([]wit.Node, error) {
-	nodes := s.known[id]
-	if nodes == nil {
-		return nil, &wit.Fault{Kind: wit.FaultInternal,
-			Message: "schema " + strconv.FormatUint(uint64(id), 10) + " was never given to this instance"}
-	}
-	return nodes, nil
-}
-
-// declare gives a schema of ours its number: that of an equal one where there is one.
-func (s *schemas) declare(nodes []wit.Node) uint32 {
-	for i := range s.made {
-		if reflect.DeepEqual(s.made[i], nodes) {
-			return s.first + uint32(i)
-		}
-	}
-	id := s.first + uint32(len(s.made))
-	s.made = append(s.made, nodes)
-	s.known[id] = nodes
-	s.pending = append(s.pending, wit.Schema{ID: id, Nodes: nodes})
-	return id
-}
-
 // maxMade is how many schemas of its own an engine begins a call with.
 const maxMade = 1000
 
 // begin finds the chain of a call. Where the plugin's own schemas are many it gives them up, and all that was compiled
 // with their numbers. One that is made again gets a new number; the host, which knows equal schemas for one, translates
 // both.
-func (e *Engine) begin(context []byte, declared []wit.Schema) (*chain, error) {
+func (e *Engine) begin(context []byte, declared []wit.Schema) (*transformationChain, error) {
 	if s := &e.schemas; len(s.made) >= maxMade {
 		for i := range s.made {
 			delete(s.known, s.first+uint32(i))
@@ -165,7 +87,7 @@ func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, ro
 	e.begun(call{topics, rows, data})
 	out, n := &e.out, 0
 	for n < len(rows) && len(out.data) < maxData {
-		if next := e.alike(c, n); next > n {
+		if next := e.lane.alike(c, n); next > n {
 			n = next
 			continue
 		}
@@ -190,13 +112,13 @@ func (e *Engine) begun(c call) {
 	if cap(out.rows) < len(c.rows) {
 		out.rows = make([]wit.Row, 0, len(c.rows))
 	}
-	e.call, *out = c, result{rows: out.rows[:0], data: out.data[:0]}
-	e.lane.begin(c.topics)
+	e.call, *out = c, callResult{rows: out.rows[:0], data: out.data[:0]}
+	e.lane.begin()
 }
 
 // plain takes one row the plain way, and compiles what the fast lane needs for the next ones like it. The error is of
 // the call, not of the row.
-func (e *Engine) plain(c *chain, n int) error {
+func (e *Engine) plain(c *transformationChain, n int) error {
 	v, out := &e.view, &e.out
 	if err := e.load(n); err != nil {
 		return err
@@ -206,7 +128,7 @@ func (e *Engine) plain(c *chain, n int) error {
 	e.number, e.scratch, e.spent = n, e.scratch[:0], 0
 	worst, err := e.through(c, v, 0)
 	if e.open = nil; err == nil {
-		err = e.learn(c, n)
+		err = e.lane.learn(c, n)
 	}
 	if err != nil {
 		return err
@@ -231,10 +153,10 @@ func (e *Engine) load(n int) error {
 
 // through sends a row through the stages of a chain from one on, and emits it where it is not dropped: several times
 // where it is split.
-func (e *Engine) through(c *chain, v *view, from int) (*failure, error) {
+func (e *Engine) through(c *transformationChain, v *view, from int) (*failure, error) {
 	for i := from; i < len(c.stages); i++ {
 		s := &c.stages[i]
-		applies, f, err := s.applies(e, v)
+		applies, f, err := s.applies(&e.work, v)
 		if f != nil || err != nil {
 			return f, err
 		}
@@ -243,13 +165,13 @@ func (e *Engine) through(c *chain, v *view, from int) (*failure, error) {
 		}
 		if o, ok := s.operation.(*split); ok {
 			e.closeMap()
-			return o.through(e, c, v, i+1, s.number)
+			return o.through(&e.work, v, s.number, func() (*failure, error) { return e.through(c, v, i+1) })
 		}
-		if f, err = s.apply(e, v); err != nil {
+		if f, err = s.apply(&e.work, v); err != nil {
 			return nil, err
 		}
 		if f != nil {
-			return v.named(e, f), nil
+			return v.named(&e.schemas, f), nil
 		}
 		if v.dropped {
 			return nil, nil
@@ -260,7 +182,7 @@ func (e *Engine) through(c *chain, v *view, from int) (*failure, error) {
 		if v.columns[at].missing == nil {
 			continue
 		}
-		if f := v.columns[at].settle(e); f != nil {
+		if f := v.columns[at].settle(&e.schemas); f != nil {
 			return f, nil
 		}
 	}
@@ -287,40 +209,6 @@ func (e *Engine) emit(v *view) {
 	}
 }
 
-// put writes a column as the result has it.
-func (o *result) put(d *wit.Datum, c *column) {
-	switch {
-	case !c.changed:
-		*d = wit.Datum{Form: wit.Unchanged, Schema: c.schema}
-	case c.form == wit.Absent:
-		*d = wit.Datum{Form: wit.Absent}
-	default:
-		*d = wit.Datum{Form: c.form, Schema: c.schema, Start: uint32(len(o.data)), Size: uint32(len(c.bytes))}
-		o.data = append(o.data, c.bytes...)
-	}
-}
-
-// topic returns the index of a topic in the result's list, which begins with the call's.
-func (o *result) topic(name string, topics []string) uint32 {
-	if o.Topics == nil {
-		o.Topics = slices.Clone(topics)
-	}
-	at := slices.Index(o.Topics, name)
-	if at < 0 {
-		at = len(o.Topics)
-		o.Topics = append(o.Topics, name)
-	}
-	return uint32(at)
-}
-
-// settle moves what was written after the call's values to where other results are written.
-func (o *result) settle() {
-	if o.here != nil {
-		o.data = append(o.data, o.here...)
-		o.here = nil
-	}
-}
-
 // Test asks the predicate of a context of each row.
 func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Tested,
 	error) {
@@ -337,7 +225,7 @@ func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, row
 		if err := e.load(i); err != nil {
 			return wit.Tested{}, err
 		}
-		out.Matches[i], err = c.test.matches(&e.view, e)
+		out.Matches[i], err = c.test.matches(&e.view, &e.work)
 		if unknown, is := err.(*unmatched); is {
 			out.Faults = append(out.Faults, wit.RowFault{Origin: uint32(i), ErrorClass: connectException,
 				Fault: wit.Fault{Kind: wit.FaultData, Message: unknown.Error()}})

@@ -5,7 +5,6 @@ import (
 	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
-	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
@@ -17,7 +16,7 @@ type entries struct {
 	// kept holds what was inserted into this map.
 	kept    []byte
 	changed bool
-	// lesson is what [route.remember] needs besides, nil: it is not asked for.
+	// lesson is what [newShape] needs besides, nil: it is not asked for.
 	lesson *lesson
 	// key is the key where a step makes it of the value; whole: it is its only entry, and no map. headers are those
 	// that steps add.
@@ -32,7 +31,7 @@ type entries struct {
 // lesson is what steps do to values that may fail the row, even where nothing is left of them.
 type lesson struct {
 	// choices are those that were made by the input's tags.
-	choices []choice
+	choices []choiceByTag
 	// edited is what becomes of values that are edited.
 	edited []editedEntry
 }
@@ -43,8 +42,8 @@ type headerEntry struct {
 	entry entry
 }
 
-// choice is what becomes of the value of an entry of the input by its tag, nil being the failure of the row.
-type choice struct {
+// choiceByTag is what becomes of the value of an entry of the input by its tag, nil being the failure of the row.
+type choiceByTag struct {
 	valueAt int
 	by      [][]byte
 }
@@ -178,12 +177,6 @@ func skipValue(in []byte) int {
 	return size
 }
 
-var dynamicClasses = [...]string{"null", "java.lang.Boolean", "java.lang.Boolean", "java.lang.Byte", "java.lang.Short",
-	"java.lang.Integer",
-	"java.lang.Long", "java.lang.Float", "java.lang.Double", "java.lang.String", "[B", "java.util.ArrayList",
-	"java.util.HashMap",
-	"java.math.BigDecimal", "java.util.Date", "org.apache.kafka.connect.data.Struct"}
-
 // room and keep: a value is appended to what room returns and handed to keep.
 func (m *entries) room() []byte { return m.kept }
 
@@ -248,25 +241,6 @@ func appendRun(dst, run, b []byte) ([]byte, []byte) {
 	return append(dst, run...), b
 }
 
-// study learns what becomes of a map in the fast lane.
-func (r *route) study(m *entries, in []byte, row *wit.Row) {
-	if r.misses >= maxMisses || !littleEndian || m.take(in, 0, "") != nil {
-		return
-	}
-	m.lesson = &lesson{}
-	for _, s := range r.steps {
-		of := m
-		if s.onKey {
-			of = m.key
-		}
-		if of.whole || s.operation.schemaless(of, s, row) != nil {
-			r.misses++
-			return
-		}
-	}
-	r.remember(m, in, row)
-}
-
 // take reads a value that has to be a map.
 func (m *entries) take(in []byte, stage int, purpose string) *failure {
 	class, bad := m.read(in)
@@ -277,54 +251,6 @@ func (m *entries) take(in []byte, stage int, purpose string) *failure {
 		return onlyMap(stage, purpose, class)
 	}
 	return nil
-}
-
-// applyEntries does a stage on fields to a column without schema. The map stays open for further stages on fields.
-func (e *Engine) applyEntries(s *stage, o fieldOperation, v *view) *failure {
-	m, about := &e.entries, o.about()
-	c := &v.columns[about.at]
-	if e.open != c {
-		e.closeMap()
-		if f := m.take(c.bytes, s.number, about.purpose); f != nil {
-			return f
-		}
-		e.open = c
-	}
-	if f := o.schemaless(m, step{s.number, o, v.topic, false}, v.row); f != nil {
-		return f
-	}
-	if !about.keeps {
-		c.class = "" // Kafka's transforms make a new map, even of the same entries
-	}
-	if m.key != nil {
-		from := len(e.scratch)
-		e.scratch = m.key.write(e.scratch)
-		v.columns[keySide].set(wit.Dynamic, 0, e.scratch[from:])
-		m.key = nil
-	}
-	if len(m.headers) == 0 {
-		return nil
-	}
-	f := e.addHeaders(v, len(m.headers), s.number, func(dst []byte) ([]byte, *failure) {
-		for i := range m.headers {
-			h := &m.headers[i]
-			dst = append(datum.AppendText(dst, h.name), byte(wit.Dynamic), 0)
-			dst = datum.AppendBytes(dst, h.entry.value)
-		}
-		return dst, nil
-	})
-	m.headers = m.headers[:0]
-	return f
-}
-
-// closeMap writes the map that is open, if it was changed.
-func (e *Engine) closeMap() {
-	if e.open != nil && e.entries.changed {
-		from := len(e.scratch)
-		e.scratch = e.entries.write(e.scratch)
-		e.open.set(wit.Dynamic, 0, e.scratch[from:])
-	}
-	e.open = nil
 }
 
 // edit makes what becomes of the value of a name by an edit, which is given bytes with a tag; of a name that is not

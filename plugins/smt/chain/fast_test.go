@@ -54,7 +54,7 @@ func TestMembersByTheKernel(t *testing.T) {
 		e := New()
 		want := make([]uint64, len(p.skips)+1)
 		bad := p.offsets(in, start, want)
-		if got := e.offsets(p, in, start); got != bad || bad < 0 && !slices.Equal(e.ends[:len(want)], want) {
+		if got := e.offsets(&p.reader, in, start); got != bad || bad < 0 && !slices.Equal(e.ends[:len(want)], want) {
 			t.Fatalf("%v of %x: expected %d, %v, found %d, %v", nodes, in, bad, want, got, e.ends)
 		}
 		if bad < 0 {
@@ -278,17 +278,17 @@ func TestTimesAreLookedThroughOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.begun(call{topics, rows, data})
-	if behind := e.alike(c, 0); behind != 1 {
+	if behind := e.lane.alike(c, 0); behind != 1 {
 		t.Fatalf("expected one row to be done, found %d", behind)
 	}
 	rows[15].Timestamp += 24 * 60 * 60 * 1000 // seen only by one who looks again
-	if behind := e.alike(c, 10); behind != len(rows) {
+	if behind := e.lane.alike(c, 10); behind != len(rows) {
 		t.Errorf("expected the rows up to %d without another look at their times, found those up to %d", len(rows),
 			behind)
 	}
 	e.begun(call{topics, rows, data})
-	e.alike(c, 0)
-	if behind := e.alike(c, 10); behind != 15 {
+	e.lane.alike(c, 0)
+	if behind := e.lane.alike(c, 10); behind != 15 {
 		t.Errorf("in another call, expected the rows up to 15, found those up to %d", behind)
 	}
 }

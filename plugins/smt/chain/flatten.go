@@ -94,7 +94,7 @@ type flattener struct {
 }
 
 // flattening finds the fields of a schema.
-func (o *flatten) flattening(e *Engine, nodes []wit.Node, stage int) *flattening {
+func (o *flatten) flattening(w *work, nodes []wit.Node, stage int) *flattening {
 	p, _ := beginProgram(nodes)
 	x := &flattening{program: p}
 	if nodes[0].Kind != wit.Structure {
@@ -110,7 +110,7 @@ func (o *flatten) flattening(e *Engine, nodes []wit.Node, stage int) *flattening
 		return x
 	}
 	f.layout.root = basics(&nodes[0])
-	x.out, p.failure = new(output).write(&e.schemas, &f.layout, stage)
+	x.out, p.failure = new(output).write(&w.schemas, &f.layout, stage)
 	return x
 }
 
@@ -222,13 +222,13 @@ func (s *flatStruct) writeMembers(dst, in []byte, ends []uint64, null bool) []by
 }
 
 // rise does a column with a schema.
-func (o *flatten) rise(e *Engine, c *column, x *flattening, stage int) *failure {
-	if done, f := e.opened(x.program, c, stage); done {
+func (o *flatten) rise(w *work, c *column, x *flattening, stage int) *failure {
+	if done, f := x.opened(w, c, stage); done {
 		return f
 	}
-	from := len(e.scratch)
-	e.scratch = x.top.writeMembers(e.scratch, c.bytes, e.ends, false)
-	c.set(wit.Structured, x.out, e.scratch[from:])
+	from := len(w.scratch)
+	w.scratch = x.top.writeMembers(w.scratch, c.bytes, w.ends, false)
+	c.set(wit.Structured, x.out, w.scratch[from:])
 	return nil
 }
 
@@ -274,15 +274,15 @@ func (m *flatMap) begin(stage int, javaOrder bool) {
 }
 
 // riseInMap does a column without schema.
-func (o *flatten) riseInMap(e *Engine, c *column, stage int) *failure {
-	if f := e.entries.take(c.bytes, stage, flattenPurpose); f != nil {
+func (o *flatten) riseInMap(w *work, c *column, stage int) *failure {
+	if f := w.entries.take(c.bytes, stage, flattenPurpose); f != nil {
 		return f
 	}
 	m := &o.flat
 	m.o = o
 	m.begin(stage, false)
-	for i := range e.entries.list {
-		x := &e.entries.list[i]
+	for i := range w.entries.list {
+		x := &w.entries.list[i]
 		if f := m.add(nil, x.key, x.value); f != nil {
 			return f
 		}
@@ -297,8 +297,8 @@ func (o *flatten) riseInMap(e *Engine, c *column, stage int) *failure {
 			m.list[i].value = again.list[again.find(m.name(i))].value
 		}
 	}
-	from := len(e.scratch)
-	dst := datum.AppendNumber(append(e.scratch, datum.TagMap), int64(len(m.list)))
+	from := len(w.scratch)
+	dst := datum.AppendNumber(append(w.scratch, datum.TagMap), int64(len(m.list)))
 	var run []byte
 	for i := range m.list {
 		x := &m.list[i]
@@ -311,7 +311,7 @@ func (o *flatten) riseInMap(e *Engine, c *column, stage int) *failure {
 		dst, run = appendRun(dst, run, x.value)
 	}
 	dst = append(dst, run...)
-	e.scratch = dst
+	w.scratch = dst
 	c.set(wit.Dynamic, 0, dst[from:])
 	c.class = "java.util.LinkedHashMap"
 	return nil

@@ -2,7 +2,6 @@ package chain
 
 import (
 	"slices"
-	"strconv"
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -100,114 +99,6 @@ func (o *headerFrom) schemaless(m *entries, _ step, _ *wit.Row) *failure {
 	return nil
 }
 
-// addHeaders adds n headers to those of a row, which add appends.
-func (e *Engine) addHeaders(v *view, n, stage int, add func(dst []byte) ([]byte, *failure)) *failure {
-	b, f := beginHeaders(e.scratch, &v.columns[headerSide], n, stage)
-	if f == nil {
-		b, f = add(b)
-	}
-	if f == nil {
-		from := len(e.scratch)
-		e.scratch = b
-		v.columns[headerSide].set(wit.Raw, 0, b[from:])
-	}
-	return f
-}
-
-// beginHeaders appends the block of a row's headers to dst, with a count for n more, which are to follow.
-func beginHeaders(dst []byte, c *column, n, stage int) ([]byte, *failure) {
-	var list headerList
-	if c.form == wit.Raw {
-		list = headersOf(c.bytes)
-	}
-	if list.left < 0 {
-		return dst, &failure{stage, dataException, "bytes that are no block of headers"}
-	}
-	n += int(list.left)
-	if n > datum.MaxHeaders {
-		return dst, &failure{stage, dataException,
-			"expected at most " + strconv.Itoa(datum.MaxHeaders) + " headers, found " + strconv.Itoa(n)}
-	}
-	return append(datum.AppendNumber(dst, int64(n)), list.rest...), nil
-}
-
-// headerList walks over a block of headers.
-type headerList struct {
-	// left is how many there are to come, -1 when the bytes are bad; rest begins with the next one.
-	left int64
-	rest []byte
-}
-
-func headersOf(block []byte) headerList {
-	n, size := datum.Number(block)
-	if size <= 0 || n < 0 || n > datum.MaxHeaders {
-		return headerList{left: -1}
-	}
-	return headerList{n, block[size:]}
-}
-
-// next takes the next header; ok is false when there is none, or when its bytes are bad.
-func (l *headerList) next() (name []byte, ok bool) {
-	if l.left <= 0 {
-		return nil, false
-	}
-	l.left--
-	b := l.rest
-	name, size := datum.Block(b)
-	if size <= 0 || size >= len(b) {
-		return nil, false
-	}
-	b = b[size+1:] // the form
-	if _, size = datum.Number(b); size <= 0 {
-		return nil, false
-	}
-	b = b[size:]
-	if _, size = datum.Block(b); size <= 0 {
-		return nil, false
-	}
-	l.rest = b[size:]
-	return name, true
-}
-
-var headerKeySpecs = []wit.SettingSpec{needs("name", wit.Medium, "The header name.")}
-
-// hasHeader is HasHeaderKey.
-type hasHeader struct{ name string }
-
-func newHasHeader(s settings) (condition, *wit.Fault) {
-	name, err := s.needed("name")
-	if err != nil {
-		return nil, err
-	}
-	if name = setting.Trim(name); name == "" {
-		return nil, invalid("name", "", "String must be non-empty")
-	}
-	return &hasHeader{name}, nil
-}
-
-func (c *hasHeader) matches(v *view, _ *Engine) (bool, error) {
-	headers := &v.columns[headerSide]
-	if headers.form != wit.Raw {
-		return false, nil
-	}
-	list := headersOf(headers.bytes)
-	for name, ok := list.next(); ok; name, ok = list.next() {
-		if string(name) == c.name {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-// tombstone is RecordIsTombstone: the value is null.
-type tombstone struct{}
-
-func newTombstone(settings) (condition, *wit.Fault) { return tombstone{}, nil }
-
-func (tombstone) matches(v *view, e *Engine) (bool, error) {
-	return v.columns[valueSide].null(&e.schemas)
-}
-
 var dropHeadersSpecs = []wit.SettingSpec{needsList("headers", "The name of the headers to be removed.")}
 
 // dropHeaders is DropHeaders: all headers of some names go.
@@ -218,7 +109,7 @@ func newDropHeaders(s settings) (operation, *wit.Fault) {
 	return &dropHeaders{names}, err
 }
 
-func (o *dropHeaders) apply(e *Engine, v *view, stage int) (*failure, error) {
+func (o *dropHeaders) apply(w *work, v *view, stage int) (*failure, error) {
 	c := &v.columns[headerSide]
 	if c.form != wit.Raw {
 		return nil, nil
@@ -245,9 +136,9 @@ func (o *dropHeaders) apply(e *Engine, v *view, stage int) (*failure, error) {
 		c.set(wit.Absent, 0, nil)
 		return nil, nil
 	}
-	from := len(e.scratch)
-	e.scratch = append(datum.AppendNumber(e.scratch, count), stay...)
-	c.set(wit.Raw, 0, e.scratch[from:])
+	from := len(w.scratch)
+	w.scratch = append(datum.AppendNumber(w.scratch, count), stay...)
+	c.set(wit.Raw, 0, w.scratch[from:])
 	return nil, nil
 }
 
@@ -287,15 +178,15 @@ func newInsertHeader(s settings) (operation, *wit.Fault) {
 	return o, nil
 }
 
-func (o *insertHeader) apply(e *Engine, v *view, stage int) (*failure, error) {
+func (o *insertHeader) apply(w *work, v *view, stage int) (*failure, error) {
 	form := wit.Dynamic
 	if o.nodes != nil {
 		form = wit.Structured
 		if !o.declared {
-			o.schema, o.declared = e.schemas.declare(o.nodes), true
+			o.schema, o.declared = w.schemas.declare(o.nodes), true
 		}
 	}
-	return e.addHeaders(v, 1, stage, func(dst []byte) ([]byte, *failure) {
+	return w.addHeaders(v, 1, stage, func(dst []byte) ([]byte, *failure) {
 		dst = datum.AppendNumber(append(datum.AppendText(dst, o.name), byte(form)), int64(o.schema))
 		return datum.AppendBytes(dst, o.value), nil
 	}), nil

@@ -35,21 +35,10 @@ type insertion struct {
 	optional bool
 }
 
-// what an inserted field holds, in the order in which InsertField adds them.
-type what uint8
-
-const (
-	theTopic what = iota
-	thePartition
-	theOffset
-	theTimestamp
-	theStatic
-)
-
 var insertNames = [...]string{"topic.field", "partition.field", "offset.field", "timestamp.field", "static.field"}
 
 func newInsert(at side, s settings) (operation, *wit.Fault) {
-	o := &insert{target: target{at: at, purpose: insertPurpose}}
+	o := &insert{target: target{at: at, purpose: insertPurpose, appends: true}}
 	if err := o.configure(s); err != nil {
 		return nil, err
 	}
@@ -78,8 +67,6 @@ func newInsert(at side, s settings) (operation, *wit.Fault) {
 	}
 	return o, nil
 }
-
-const insertPurpose = "field insertion"
 
 // node is the schema of an inserted field.
 func (f insertion) node() wit.Node {
@@ -154,39 +141,4 @@ func (o *insert) schemaless(m *entries, s step, row *wit.Row) *failure {
 		m.put(f.name, e)
 	}
 	return nil
-}
-
-func noSinkRecord(stage int) *failure {
-	return &failure{stage, dataException, "Only SinkRecord supported for [" + insertPurpose +
-		"], found: org.apache.kafka.connect.source.SourceRecord"}
-}
-
-// check is something that must be there in a row for a field that was inserted.
-type check struct {
-	what  what
-	stage int
-}
-
-// failed is the check that a row does not pass whose stage comes first, nil if it passes all. An offset that is not
-// there fails in Kafka's transform, and before the rest: a null in a required field is found by its converter.
-func failed(checks []check, row *wit.Row) (first *failure) {
-	for i := range checks {
-		c := &checks[i]
-		if first != nil && c.stage > first.stage {
-			break
-		}
-		switch {
-		case c.what == theOffset && row.Offset < 0:
-			return noSinkRecord(c.stage)
-		case c.what == thePartition && row.Partition < 0, c.what == theTimestamp && row.Timestamp < 0:
-			first = requiredNull(c.stage)
-		}
-	}
-	return first
-}
-
-// requiredNull is the failure of a null in the place of a value of a type that has none: Kafka's converters say so.
-func requiredNull(stage int) *failure {
-	return &failure{stage, dataException,
-		"Conversion error: null value for field that is required and has no default value"}
 }

@@ -1,7 +1,6 @@
 package chain
 
 import (
-	"strings"
 	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
@@ -12,6 +11,10 @@ import (
 // lane is the fast lane: it does rows that are alike by the loops of package kernel, as the plain way would have done
 // them, or stops at a row that it cannot do.
 type lane struct {
+	// call is the call at work, out its result; work has the schemas, and room for what is found in a value.
+	call *call
+	out  *callResult
+	work *work
 	// routes are those of the call's topics.
 	routes []*route
 	loop   kernel.Rows
@@ -30,132 +33,34 @@ type lane struct {
 type answer uint8
 
 const (
-	unknown answer = iota
-	yes
-	no
+	notAsked answer = iota
+	isApart
+	isMixed
 )
 
-func (l *lane) begin(topics []string) {
-	l.routes = append(l.routes[:0], make([]*route, len(topics))...)
-	l.stamped, l.apart = 0, unknown
-}
-
-// route is what a chain comes to for the records of one topic.
-type route struct {
-	topic string
-	// slow: all rows go the plain way.
-	slow bool
-	// live: the route holds for rows alone whose value is no null. That is what is known there of RecordIsTombstone.
-	live bool
-	// steps are those on values, and on the key that one of them makes.
-	steps []step
-	// stamp is what gives rows their topic after the steps; nil: topic is all.
-	stamp *stampRouter
-
-	programs programs[*program]
-	// shape is what became of the last map without schema; misses counts shapes that did not come again.
-	shape  *shape
-	misses int
-}
-
-// route returns the topic's route. The name may lie in memory that is used again.
-func (c *chain) route(topic string) *route {
-	r := c.routes[topic]
-	if r == nil {
-		topic = strings.Clone(topic)
-		r = &route{topic: topic}
-		for i := range c.stages {
-			if r.slow = r.slow || !r.add(&c.stages[i], i == len(c.stages)-1); r.slow {
-				break
-			}
-		}
-		if len(c.routes) >= maxCached {
-			clear(c.routes)
-		}
-		c.routes[topic] = r
-	}
-	return r
-}
-
-// add adds a stage; it is false where that has no place in the fast lane.
-func (r *route) add(s *stage, last bool) bool {
-	switch when := s.condition.(type) {
-	case nil:
-	case tombstone:
-		r.live = true
-		if !s.negate {
-			return true // it is for tombstones
-		}
-	case topicCondition:
-		matches, unknown := when.matchesTopic(r.topic)
-		if unknown != nil {
-			return false
-		}
-		if matches == s.negate {
-			return true
-		}
-	default:
-		return false
-	}
-	switch o := s.operation.(type) {
-	case topicOperation:
-		topic, f := o.route(r.topic, s.number)
-		r.topic = topic
-		return f == nil
-	case *stampRouter:
-		r.stamp = o
-		return o.wrong == "" && last && s.condition == nil
-	case fieldOperation:
-		return r.step(s.number, o)
-	}
-	return false
-}
-
-// step adds an operation on fields: of values, or of the key that was made of one before.
-func (r *route) step(stage int, o fieldOperation) bool {
-	onKey := o.about().at == keySide
-	if onKey {
-		keyed := false
-		for i := range r.steps {
-			_, is := r.steps[i].operation.(*valueToKey)
-			keyed = keyed || is
-		}
-		if !keyed {
-			return false
-		}
-	}
-	switch x := o.(type) {
-	case *extract:
-		if !onKey || len(x.path) != 1 {
-			return false
-		}
-	case *headerFrom, *valueToKey:
-		if onKey {
-			return false
-		}
-	}
-	r.steps = append(r.steps, step{stage, o, r.topic, onKey})
-	return true
+func (l *lane) begin() {
+	l.routes = append(l.routes[:0], make([]*route, len(l.call.topics))...)
+	l.stamped, l.apart = 0, notAsked
 }
 
 // alike handles rows that need nothing but what was compiled before. It returns the first row that is left; the plain
 // way does that one, and compiles what the next will need.
-func (e *Engine) alike(c *chain, n int) int {
-	l, rows, data := &e.lane, e.call.rows, e.call.data
+func (l *lane) alike(c *transformationChain, n int) int {
+	rows, data := l.call.rows, l.call.data
 	in := &rows[n]
-	if int(in.Topic) >= len(e.call.topics) {
+	if int(in.Topic) >= len(l.call.topics) {
 		return n
 	}
 	r := l.routes[in.Topic]
 	if r == nil {
-		r = c.route(e.call.topics[in.Topic])
+		r = c.route(l.call.topics[in.Topic])
 		l.routes[in.Topic] = r
 	}
 	if r.slow {
 		return n
 	}
 	to, name := in.Topic, r.topic
-	named := e.out.Topics
+	named := l.out.Topics
 	if r.stamp != nil {
 		if in.Timestamp < 0 {
 			return n
@@ -163,14 +68,14 @@ func (e *Engine) alike(c *chain, n int) int {
 		if name = r.stamp.topicOf(name, in.Timestamp); name == "" {
 			return n
 		}
-		l.mayAppend(&e.call) // looks at all rows of the call
+		l.mayAppend() // looks at all rows of the call
 		if n >= l.stamped {
 			l.stamped = r.stamp.alike(rows, n)
 		}
 		rows = rows[:l.stamped]
 	}
-	if name != e.call.topics[to] {
-		to = e.out.topic(name, e.call.topics)
+	if name != l.call.topics[to] {
+		to = l.out.topic(name, l.call.topics)
 	}
 	first := 0
 	if end := uint64(in.Value.Start) + uint64(in.Value.Size) + kernel.Room; len(r.steps) > 0 &&
@@ -178,30 +83,30 @@ func (e *Engine) alike(c *chain, n int) int {
 		rows, data = l.alone(in, data)
 		first, n = n, 0
 	}
-	next := first + e.loop(r, first, to, rows, n, data)
+	next := first + l.handle(r, first, to, rows, n, data)
 	if next == first+n {
-		e.out.Topics = named // a topic that no row got is none of the result's
+		l.out.Topics = named // a topic that no row got is none of the result's
 	}
 	return next
 }
 
-// loop handles rows of one route from n on, and returns the first that it did not do; first is the number of rows[0] in
+// handle does rows of one route from n on, and returns the first that it did not do; first is the number of rows[0] in
 // the call.
-func (e *Engine) loop(r *route, first int, to uint32, rows []wit.Row, n int, data []byte) int {
+func (l *lane) handle(r *route, first int, to uint32, rows []wit.Row, n int, data []byte) int {
 	in, p := &rows[n].Value, r.programs.last
 	switch {
 	case len(r.steps) == 0:
-		return e.pass(r, to, rows, n)
+		return l.pass(r, to, rows, n)
 	case in.Form == wit.Dynamic && r.shape != nil:
 		result := wit.Dynamic
 		if r.shape.same {
 			result = wit.Unchanged
 		}
-		done := e.values(&r.shape.fast, nil, first, to, rows, n, data, 0, datumWord(result, 0))
+		done := l.values(&r.shape.fast, nil, first, to, rows, n, data, 0, datumWord(result, 0))
 		r.misses = max(0, r.misses-(done-n))
 		return done
 	case in.Form == wit.Structured && r.programs.any && p.fast.usable:
-		return e.structures(r, p, first, to, rows, n, data)
+		return l.structures(r, p, first, to, rows, n, data)
 	}
 	return n
 }
@@ -213,119 +118,141 @@ func (l *lane) alone(in *wit.Row, data []byte) ([]wit.Row, []byte) {
 	l.single[0] = *in
 	l.single[0].Value.Start = 0
 	l.single[0].Headers.Start = uint32(len(l.tail)) // they are not there
-	l.apart = no
+	l.apart = isMixed
 	return l.single[:], l.tail
 }
 
 // beginLoop makes the loop ready for rows of one route from n on; first is the number of rows[0] in the call.
-func (e *Engine) beginLoop(first int, to uint32, rows []wit.Row, n int, data []byte) *kernel.Rows {
-	o := &e.out
-	e.lane.loop = kernel.Rows{In: unsafe.Pointer(unsafe.SliceData(rows)), First: first, N: n, Count: len(rows),
+func (l *lane) beginLoop(first int, to uint32, rows []wit.Row, n int, data []byte) *kernel.Rows {
+	o := l.out
+	l.loop = kernel.Rows{In: unsafe.Pointer(unsafe.SliceData(rows)), First: first, N: n, Count: len(rows),
 		Out: unsafe.Pointer(unsafe.SliceData(o.rows)), Made: len(o.rows), Most: cap(o.rows),
 		Data: unsafe.Pointer(unsafe.SliceData(data)), Limit: len(data) - kernel.Room,
 		Dst: unsafe.Pointer(unsafe.SliceData(o.data)), At: len(o.data), Size: cap(o.data), Full: maxData,
 		Topic: uint64(rows[n].Topic), To: uint64(to)}
-	return &e.lane.loop
+	return &l.loop
 }
 
 // endLoop takes what the loop has made and returns the first row that it did not do.
-func (e *Engine) endLoop() int {
-	s := &e.lane.loop
+func (l *lane) endLoop() int {
+	s := &l.loop
 	n := s.N
-	e.out.rows, e.out.data = e.out.rows[:s.Made], e.out.data[:s.At]
+	l.out.rows, l.out.data = l.out.rows[:s.Made], l.out.data[:s.At]
 	*s = kernel.Rows{} // it holds on to the call's memory
 	return n
 }
 
 // grow makes room for the result of the row at work, for about a call's worth at once.
-func (e *Engine) grow(in *wit.Row) {
-	s := &e.lane.loop
+func (l *lane) grow(in *wit.Row) {
+	s := &l.loop
 	need := (int(in.Value.Size)+int(in.Headers.Size)+s.Edited)<<s.Program.Twice + s.Program.Extra + kernel.Room
-	bigger := make([]byte, s.At, max(2*cap(e.out.data), s.At+need, 64<<10))
-	copy(bigger, e.out.data[:s.At])
-	e.out.data = bigger
+	bigger := make([]byte, s.At, max(2*cap(l.out.data), s.At+need, 64<<10))
+	copy(bigger, l.out.data[:s.At])
+	l.out.data = bigger
 	s.Dst, s.Size = unsafe.Pointer(unsafe.SliceData(bigger)), cap(bigger)
 }
 
 // pass handles rows of one route without steps: only the topic changes. It returns the first row that it did not do.
-func (e *Engine) pass(r *route, to uint32, rows []wit.Row, n int) int {
+func (l *lane) pass(r *route, to uint32, rows []wit.Row, n int) int {
 	var mask, wanted uint64
 	if in := &rows[n].Value; r.live {
 		// rows of another form or schema may be tombstones
-		nodes := e.schemas.known[in.Schema]
+		nodes := l.work.schemas.known[in.Schema]
 		if in.Form != wit.Dynamic && (in.Form != wit.Structured || nodes == nil || nodes[0].Optional) {
 			return n
 		}
 		mask, wanted = datumWord(0xff, ^uint32(0)), datumWord(in.Form, in.Schema)
 	}
-	s := e.beginLoop(0, to, rows, n, nil)
+	s := l.beginLoop(0, to, rows, n, nil)
 	s.Mask, s.Value = mask, wanted
 	s.Keep, s.Result = datumWord(0, ^uint32(0)), datumWord(wit.Unchanged, 0)
 	kernel.Pass(s)
-	return e.endLoop()
+	return l.endLoop()
 }
 
 // structures handles rows whose values are structures of one schema.
-func (e *Engine) structures(r *route, p *program, first int, to uint32, rows []wit.Row, n int, data []byte) int {
+func (l *lane) structures(r *route, p *program, first int, to uint32, rows []wit.Row, n int, data []byte) int {
 	wanted, result := datumWord(wit.Structured, r.programs.lastID), datumWord(wit.Structured, p.made.schema)
 	if p.same {
 		result = datumWord(wit.Unchanged, p.made.schema)
 	}
 	if p.same && p.key == nil && p.headers == nil && !p.optional {
-		s := e.beginLoop(first, to, rows, n, data)
+		s := l.beginLoop(first, to, rows, n, data)
 		s.Value, s.Mask, s.Result = wanted, datumWord(0xff, ^uint32(0)), result
 		kernel.Pass(s)
-		return e.endLoop()
+		return l.endLoop()
 	}
-	return e.values(&p.fast, p.skips, first, to, rows, n, data, wanted, result)
+	return l.values(&p.fast, p.skips, first, to, rows, n, data, wanted, result)
 }
 
 // values has the kernel do rows; skips are the members of a structure, nil: it does maps. wanted and result are the
 // words with form and schema of values.
-func (e *Engine) values(p *fastProgram, skips []skip, first int, to uint32, rows []wit.Row, n int, data []byte,
+func (l *lane) values(p *fastProgram, skips []skip, first int, to uint32, rows []wit.Row, n int, data []byte,
 	wanted, result uint64) int {
-	l, out := &e.lane, &e.out
-	appends := p.tail.Appends != 0 && l.mayAppend(&e.call) && len(out.data) == 0
+	out := l.out
+	appends := p.tail.Appends != 0 && l.mayAppend() && len(out.data) == 0
 	if !appends {
 		out.settle()
 	}
-	s := e.beginLoop(first, to, rows, n, data)
+	s := l.beginLoop(first, to, rows, n, data)
 	s.Program, s.Value, s.Result = &p.Program, wanted, result
 	if appends {
 		s.Program, s.Dst = &p.tail, s.Data
 	}
-	e.room(max(len(skips), p.Members) + 1)
-	s.Ends = unsafe.Pointer(unsafe.SliceData(e.ends))
+	l.work.room(max(len(skips), p.Members) + 1)
+	s.Ends = unsafe.Pointer(unsafe.SliceData(l.work.ends))
 	for {
 		switch why := kernel.Values(s); why {
 		case kernel.Done:
-			return e.endValues(appends, n, data)
+			return l.endValues(appends, n, data)
 		case kernel.Full:
-			e.grow(&rows[s.N])
+			l.grow(&rows[s.N])
 		case kernel.Edit:
-			if !l.edit(e, p, &rows[s.N], data) {
-				return e.endValues(appends, n, data)
+			if !l.edit(p, &rows[s.N], data) {
+				return l.endValues(appends, n, data)
 			}
 		default:
 			value := &rows[s.N].Value
 			size, err := skipped(skips, s.Member-1, data[s.Place:value.Start+value.Size])
 			if err != nil {
-				return e.endValues(appends, n, data)
+				return l.endValues(appends, n, data)
 			}
 			s.Place += size
 		}
 	}
 }
 
-// endValues is endLoop, where results may have been written after the call's values.
-func (e *Engine) endValues(appended bool, n int, data []byte) int {
-	if s := &e.lane.loop; appended {
-		if s.N > n {
-			e.out.here = data[:s.At]
+// edit makes the pieces of the row at work, whose members or entries l.work.ends notes in the call's data, and says so
+// to the loop. It is false where an edit fails the row.
+func (l *lane) edit(p *fastProgram, row *wit.Row, data []byte) bool {
+	b := l.pieces[:0]
+	base := unsafe.Pointer(unsafe.SliceData(b))
+	for i := range p.edited {
+		from := len(b)
+		var f *failure
+		if b, f = p.edited[i].append(b, l.work.ends, data, row); f != nil {
+			return false
 		}
-		s.At = len(e.out.data)
+		p.pieces[i] = kernel.Piece{Bytes: unsafe.Add(base, from), Size: len(b) - from}
 	}
-	return e.endLoop()
+	if cap(b)-len(b) < kernel.Room || unsafe.Pointer(unsafe.SliceData(b)) != base {
+		// there was too little room
+		l.pieces = make([]byte, 0, 2*cap(b)+kernel.Room)
+		return l.edit(p, row, data)
+	}
+	l.loop.Edited = 1 + len(b)
+	return true
+}
+
+// endValues is endLoop, where results may have been written after the call's values.
+func (l *lane) endValues(appended bool, n int, data []byte) int {
+	if s := &l.loop; appended {
+		if s.N > n {
+			l.out.here = data[:s.At]
+		}
+		s.At = len(l.out.data)
+	}
+	return l.endLoop()
 }
 
 // skipped is the size of a value that the kernel does not know: of a member, or of an entry where there are none.
@@ -337,31 +264,32 @@ func skipped(members []skip, at int, in []byte) (int, error) {
 }
 
 // mayAppend tells whether results may be written after the call's own values: those are apart.
-func (l *lane) mayAppend(c *call) bool {
-	if l.apart == unknown {
-		l.apart = no
+func (l *lane) mayAppend() bool {
+	if l.apart == notAsked {
+		l.apart = isMixed
+		c := l.call
 		s := &kernel.Rows{In: unsafe.Pointer(unsafe.SliceData(c.rows)), Count: len(c.rows),
 			Limit: len(c.data) - kernel.Room}
 		if len(c.data) <= maxData && kernel.Apart(s) == kernel.Full {
-			l.apart = yes
+			l.apart = isApart
 		}
 	}
-	return l.apart == yes
+	return l.apart == isApart
 }
 
 // learn compiles what the fast lane needs for rows like one that has gone the plain way.
-func (e *Engine) learn(c *chain, n int) error {
-	in := &e.call.rows[n]
-	r := c.route(e.call.topics[in.Topic])
+func (l *lane) learn(c *transformationChain, n int) error {
+	in := &l.call.rows[n]
+	r := c.route(l.call.topics[in.Topic])
 	switch {
 	case r.slow, len(r.steps) == 0:
 	case in.Value.Form == wit.Structured:
-		_, err := r.programs.of(e, in.Value.Schema, func(nodes []wit.Node) *program {
-			return newProgram(&e.schemas, r.steps, in.Value.Schema, nodes)
+		_, err := r.programs.of(&l.work.schemas, in.Value.Schema, func(nodes []wit.Node) *program {
+			return newProgram(&l.work.schemas, r.steps, in.Value.Schema, nodes)
 		})
 		return err
 	case in.Value.Form == wit.Dynamic:
-		r.study(&e.entries, e.call.data[in.Value.Start:in.Value.Start+in.Value.Size], in)
+		r.study(&l.work.entries, l.call.data[in.Value.Start:in.Value.Start+in.Value.Size], in)
 	}
 	return nil
 }

@@ -20,8 +20,8 @@ var maskSpecs = []wit.SettingSpec{
 	replaceNullSpec,
 }
 
-// mask is MaskField: values of some fields become the empty one of their type, or a fixed one. Nulls stay.
-type mask struct {
+// masking is MaskField: values of some fields become the empty one of their type, or a fixed one. Nulls stay.
+type masking struct {
 	target
 	fields []string
 	// order is the fields in the order in which Kafka comes to them.
@@ -39,7 +39,7 @@ func newMask(at side, s settings) (operation, *wit.Fault) {
 	if err != nil {
 		return nil, err
 	}
-	o := &mask{target: target{at: at, purpose: "mask fields", needed: true}, fields: fields,
+	o := &masking{target: target{at: at, purpose: "mask fields", needed: true}, fields: fields,
 		order: java.InHashSet(fields)}
 	if text, given := s.find("replacement"); given {
 		if text = setting.Trim(text); text == "" {
@@ -54,7 +54,7 @@ func newMask(at side, s settings) (operation, *wit.Fault) {
 }
 
 // layout has values of fields masked.
-func (o *mask) layout(l *structDraft, s step) *failure {
+func (o *masking) layout(l *structDraft, s step) *failure {
 	if o.replaceNull {
 		l.replaceNulls()
 	}
@@ -79,7 +79,7 @@ func (o *mask) layout(l *structDraft, s step) *failure {
 }
 
 // schemaless masks entries; one that is not there becomes a null.
-func (o *mask) schemaless(m *entries, s step, _ *wit.Row) *failure {
+func (o *masking) schemaless(m *entries, s step, _ *wit.Row) *failure {
 	if o.choice == nil {
 		o.choose(s.stage)
 	}
@@ -100,7 +100,7 @@ func (o *mask) schemaless(m *entries, s step, _ *wit.Row) *failure {
 			} else if x.valueAt >= 0 {
 				made.valueAt, made.choice = x.valueAt, o.over(x.choice)
 				if m.lesson != nil {
-					m.lesson.choices = append(m.lesson.choices, choice{made.valueAt, made.choice})
+					m.lesson.choices = append(m.lesson.choices, choiceByTag{made.valueAt, made.choice})
 				}
 			}
 		}
@@ -110,7 +110,7 @@ func (o *mask) schemaless(m *entries, s step, _ *wit.Row) *failure {
 }
 
 // choose makes what becomes of entries. An operation stands at one stage.
-func (o *mask) choose(stage int) {
+func (o *masking) choose(stage int) {
 	o.choice, o.wrong = make([][]byte, len(dynamicClasses)), make([]*failure, len(dynamicClasses))
 	o.choice[datum.TagNull] = []byte{datum.TagNull}
 	for tag := datum.TagNull + 1; int(tag) < len(dynamicClasses); tag++ {
@@ -123,7 +123,7 @@ func (o *mask) choose(stage int) {
 }
 
 // over is what becomes of the input's values that another mask has been on, nil: none.
-func (o *mask) over(before [][]byte) [][]byte {
+func (o *masking) over(before [][]byte) [][]byte {
 	if before == nil {
 		return o.choice
 	}
@@ -137,7 +137,7 @@ func (o *mask) over(before [][]byte) [][]byte {
 }
 
 // structured is the masked value of a field with a schema.
-func (o *mask) structured(n *wit.Node, stage int) ([]byte, *failure) {
+func (o *masking) structured(n *wit.Node, stage int) ([]byte, *failure) {
 	class := javaClass(n)
 	if class != "java.math.BigDecimal" {
 		return o.masked(class, stage)
@@ -156,7 +156,7 @@ func (o *mask) structured(n *wit.Node, stage int) ([]byte, *failure) {
 }
 
 // dynamic is the masked value of an entry without schema, in the place of one with this tag.
-func (o *mask) dynamic(tag byte, stage int) ([]byte, *failure) {
+func (o *masking) dynamic(tag byte, stage int) ([]byte, *failure) {
 	class := dynamicClasses[tag]
 	if class == "java.math.BigDecimal" {
 		d, f := o.decimal(stage)
@@ -176,7 +176,7 @@ func (o *mask) dynamic(tag byte, stage int) ([]byte, *failure) {
 }
 
 // masked is the bytes of the masked value of a class.
-func (o *mask) masked(class string, stage int) ([]byte, *failure) {
+func (o *masking) masked(class string, stage int) ([]byte, *failure) {
 	var n int64
 	var f float64
 	var text string
@@ -223,7 +223,7 @@ func (o *mask) masked(class string, stage int) ([]byte, *failure) {
 }
 
 // decimal is the masked value of a BigDecimal.
-func (o *mask) decimal(stage int) (values.Decimal, *failure) {
+func (o *masking) decimal(stage int) (values.Decimal, *failure) {
 	switch {
 	case o.replacement == nil:
 		return values.Decimal{Unscaled: new(big.Int)}, nil

@@ -1,13 +1,16 @@
 package chain
 
 import (
-	"strconv"
+	"encoding/binary"
 	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
+
+// littleEndian tells that rows lie in memory as the kernel takes them.
+var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
 // reader finds the members of values of one schema.
 type reader struct {
@@ -20,31 +23,6 @@ type reader struct {
 	// codes are the members as the kernel takes them; root is 0 or one more than full.
 	codes unsafe.Pointer
 	root  uint64
-}
-
-// beginProgram makes what reads values of a schema, and the draft of its fields; that is nil when the root is no
-// structure.
-func beginProgram(nodes []wit.Node) (*program, *structDraft) {
-	root := nodes[0]
-	root.Members = nil
-	p := &program{reader: reader{optional: root.Optional, full: 2}}
-	if root.DefaultValue != nil {
-		p.full = 0
-	}
-	if root.Optional {
-		p.root = uint64(p.full) + 1
-	}
-	if root.Kind != wit.Structure {
-		return p, nil
-	}
-	l := &structDraft{root: root, stays: true, edited: &editedList{}}
-	for i, m := range nodes[0].Members {
-		l.fields = append(l.fields, field{name: m.Name, nodes: nodes, node: m.Node, index: i})
-		p.skips = append(p.skips, newSkip(nodes, m.Node))
-	}
-	p.read = len(p.skips)
-	p.compileFields(kernel.Last)
-	return p, l
 }
 
 // lead is the branch of a value that is not null.
@@ -64,6 +42,21 @@ func (p *reader) null(in []byte) (null bool, start int, ok bool) {
 		return false, 0, false
 	}
 	return in[0] != p.full, 1, true
+}
+
+// offsets notes where the members of a structure begin, and where the last ends: ends has one entry more than there are
+// members. Of those that are not read nothing is noted. It returns the member at which the bytes are bad, or -1.
+func (p *reader) offsets(in []byte, i int, ends []uint64) int {
+	bad := begins(p.skips[:p.read], in, i, ends)
+	switch {
+	case bad >= 0:
+		return bad
+	case p.read < len(p.skips):
+		ends[len(p.skips)] = uint64(len(in))
+	case ends[len(p.skips)] != uint64(len(in)):
+		return len(p.skips)
+	}
+	return -1
 }
 
 // compileFields makes the codes of the members that are read, and the one after them.
@@ -89,73 +82,6 @@ func (p *reader) compileFields(last uint64) {
 	p.codes = unsafe.Pointer(unsafe.SliceData(append(fields, last)))
 }
 
-// room makes room for so many offsets.
-func (r *row) room(n int) {
-	if len(r.ends) < n {
-		r.ends = make([]uint64, n)
-	}
-}
-
-// offsets notes in e.ends where the members of a value begin, and where the last ends: as [reader.offsets], by the
-// kernel where there is as much after the value as that reads.
-func (e *Engine) offsets(p *program, in []byte, start int) (bad int) {
-	e.room(len(p.skips) + 1)
-	if !littleEndian || cap(in)-len(in) < kernel.Room {
-		return p.offsets(in, start, e.ends)
-	}
-	s := &e.reading
-	s.Program, s.Data, s.Limit = &p.fast.Program, unsafe.Pointer(unsafe.SliceData(in)), len(in)
-	s.Program.Fields = p.codes
-	s.Ends, s.Place, s.Member = unsafe.Pointer(unsafe.SliceData(e.ends)), start, 0
-	for {
-		switch why := kernel.Members(s); why {
-		case kernel.Full:
-			return -1
-		case kernel.Done:
-			return p.offsets(in, start, e.ends) // it is bad, or more than the kernel knows
-		}
-		skip := &p.skips[s.Member-1]
-		size, err := datum.Skip(skip.nodes, skip.node, in[s.Place:])
-		if err != nil {
-			return s.Member - 1
-		}
-		s.Place += size
-	}
-}
-
-// opened notes in e.ends where the members of a column's structure begin. done: there is nothing to do, because it is
-// null, or the row has failed.
-func (e *Engine) opened(p *program, c *column, stage int) (done bool, f *failure) {
-	null, start, ok := p.null(c.bytes)
-	switch {
-	case !ok:
-		return true, broken(stage, 0)
-	case null:
-		return true, nil
-	case p.failure != nil:
-		return true, p.failure
-	}
-	if bad := e.offsets(p, c.bytes, start); bad >= 0 {
-		return true, broken(stage, bad)
-	}
-	return false, nil
-}
-
-// offsets notes where the members of a structure begin, and where the last ends: ends has one entry more than there are
-// members. Of those that are not read nothing is noted. It returns the member at which the bytes are bad, or -1.
-func (p *reader) offsets(in []byte, i int, ends []uint64) int {
-	bad := begins(p.skips[:p.read], in, i, ends)
-	switch {
-	case bad >= 0:
-		return bad
-	case p.read < len(p.skips):
-		ends[len(p.skips)] = uint64(len(in))
-	case ends[len(p.skips)] != uint64(len(in)):
-		return len(p.skips)
-	}
-	return -1
-}
-
 // skip knows how far a member of a structure reaches.
 type skip struct {
 	how how
@@ -168,16 +94,6 @@ type skip struct {
 
 // how to skip.
 type how uint8
-
-const (
-	skipNumber how = iota
-	skipBlock
-	skipBoolean
-	skip4
-	skip8
-	// skipOther goes by the schema.
-	skipOther
-)
 
 func newSkip(nodes []wit.Node, node uint32) skip {
 	n := &nodes[node]
@@ -221,37 +137,55 @@ func begins(skips []skip, in []byte, i int, ends []uint64) int {
 	return -1
 }
 
-func broken(stage, member int) *failure {
-	return &failure{stage, dataException, "bytes that are no value of the record's schema, at member " +
-		strconv.Itoa(member)}
+// finder finds the members of the value at work.
+type finder struct {
+	// ends are where they begin, and where the last ends.
+	ends []uint64
+	// loop is the kernel's, program what that has of a reader.
+	loop   kernel.Rows
+	fields kernel.Program
 }
 
-// logicalClass is the class that Kafka Connect has for the logical type that a schema is named after, "" for none.
-func logicalClass(n *wit.Node) string {
-	if n.Name == nil {
-		return ""
+// room makes room for so many ends.
+func (f *finder) room(n int) {
+	if len(f.ends) < n {
+		f.ends = make([]uint64, n)
 	}
-	switch *n.Name {
-	case wit.NameDecimal:
-		return "java.math.BigDecimal"
-	case wit.NameDate, wit.NameTime, wit.NameTimestamp:
-		return "java.util.Date"
-	}
-	return ""
 }
 
-// javaClass is the class that Kafka Connect holds a value of a schema in.
-func javaClass(n *wit.Node) string {
-	if class := logicalClass(n); class != "" { // a Cast leaves the name on another type
-		switch {
-		case *n.Name == wit.NameDecimal && n.Kind == wit.Bytes,
-			(*n.Name == wit.NameDate || *n.Name == wit.NameTime) && n.Kind == wit.Int32,
-			*n.Name == wit.NameTimestamp && n.Kind == wit.Int64:
-			return class
+// offsets notes the ends of a value: as [reader.offsets], by the kernel where there is as much after the value as that
+// reads.
+func (f *finder) offsets(p *reader, in []byte, start int) (bad int) {
+	f.room(len(p.skips) + 1)
+	if !littleEndian || cap(in)-len(in) < kernel.Room {
+		return p.offsets(in, start, f.ends)
+	}
+	s := &f.loop
+	s.Program, s.Data, s.Limit = &f.fields, unsafe.Pointer(unsafe.SliceData(in)), len(in)
+	s.Program.Fields = p.codes
+	s.Ends, s.Place, s.Member = unsafe.Pointer(unsafe.SliceData(f.ends)), start, 0
+	for {
+		switch why := kernel.Members(s); why {
+		case kernel.Full:
+			return -1
+		case kernel.Done:
+			return p.offsets(in, start, f.ends) // it is bad, or more than the kernel knows
 		}
+		skip := &p.skips[s.Member-1]
+		size, err := datum.Skip(skip.nodes, skip.node, in[s.Place:])
+		if err != nil {
+			return s.Member - 1
+		}
+		s.Place += size
 	}
-	return [...]string{"java.lang.Byte", "java.lang.Short", "java.lang.Integer", "java.lang.Long", "java.lang.Float",
-		"java.lang.Double",
-		"java.lang.Boolean", "java.lang.String", "[B", "java.util.ArrayList", "java.util.HashMap",
-		"org.apache.kafka.connect.data.Struct"}[n.Kind]
 }
+
+const (
+	skipNumber how = iota
+	skipBlock
+	skipBoolean
+	skip4
+	skip8
+	// skipOther goes by the schema.
+	skipOther
+)

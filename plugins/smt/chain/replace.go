@@ -136,7 +136,7 @@ func assigned(value, schema field, name string, stage int) (field, *failure) {
 		if to.Name != nil {
 			message += " \"" + *to.Name + "\""
 		}
-		return fail(message + " with type " + castKinds[to.Kind] + ": class " + javaClass(from) + " for field: \"" +
+		return fail(message + " with type " + kindNames[to.Kind] + ": class " + javaClass(from) + " for field: \"" +
 			name + "\"")
 	case to.Kind == wit.Structure:
 		return fail("Struct schemas do not match.")

@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
@@ -14,8 +13,8 @@ var routerSpecs = []wit.SettingSpec{
 	needs("replacement", wit.High, "Replacement string."),
 }
 
-// compile reads the regular expression of a setting.
-func compile(setting, text string) (pattern.Pattern, *wit.Fault) {
+// compilePattern reads the regular expression of a setting.
+func compilePattern(setting, text string) (pattern.Pattern, *wit.Fault) {
 	p, err := pattern.Compile(text)
 	if err != nil {
 		return p, invalid(setting, text, "Invalid regex: "+err.Error())
@@ -23,21 +22,7 @@ func compile(setting, text string) (pattern.Pattern, *wit.Fault) {
 	return p, nil
 }
 
-// unmatched is the error of a match that did not come to an end: whether the topic matches is not known, and each
-// answer could send a record elsewhere than it belongs.
-type unmatched struct {
-	topic string
-	err   error
-}
-
-func (u *unmatched) Error() string {
-	return "the regular expression gives no answer for the topic " + strconv.Quote(u.topic) + ": " + u.err.Error()
-}
-
-// at is the failure of a row in a stage.
-func (u *unmatched) at(stage int) *failure { return &failure{stage, connectException, u.Error()} }
-
-func matches(p pattern.Pattern, topic string) (bool, *unmatched) {
+func matchesPattern(p pattern.Pattern, topic string) (bool, *unmatched) {
 	ok, err := p.Matches(topic)
 	if err != nil {
 		return false, &unmatched{topic, err}
@@ -63,7 +48,7 @@ func newRouter(s settings) (operation, *wit.Fault) {
 		return nil, err
 	}
 	o := &router{}
-	if o.pattern, err = compile("regex", text); err != nil {
+	if o.pattern, err = compilePattern("regex", text); err != nil {
 		return nil, err
 	}
 	replacement, err := s.needed("replacement")
@@ -80,9 +65,9 @@ func newRouter(s settings) (operation, *wit.Fault) {
 	return o, nil
 }
 
-// route is the topic that becomes of one.
-func (o *router) route(topic string, stage int) (string, *failure) {
-	takes, unknown := matches(o.pattern, topic)
+// topicFor is the topic that becomes of one.
+func (o *router) topicFor(topic string, stage int) (string, *failure) {
+	takes, unknown := matchesPattern(o.pattern, topic)
 	switch {
 	case unknown != nil:
 		return topic, unknown.at(stage)
@@ -102,9 +87,9 @@ func (o *router) route(topic string, stage int) (string, *failure) {
 	return made, nil
 }
 
-func (o *router) apply(_ *Engine, v *view, stage int) (f *failure, _ error) {
+func (o *router) apply(_ *work, v *view, stage int) (f *failure, _ error) {
 	if !o.any || o.from != v.topic {
-		o.made, o.failure = o.route(v.topic, stage)
+		o.made, o.failure = o.topicFor(v.topic, stage)
 		o.any, o.from = true, strings.Clone(v.topic)
 	}
 	v.topic = o.made
@@ -121,47 +106,7 @@ type filter struct{}
 
 func newFilter(settings) (operation, *wit.Fault) { return filter{}, nil }
 
-func (filter) apply(_ *Engine, v *view, _ int) (*failure, error) {
+func (filter) apply(_ *work, v *view, _ int) (*failure, error) {
 	v.dropped = true
 	return nil, nil
-}
-
-var topicNameSpecs = []wit.SettingSpec{needs("pattern", wit.Medium,
-	"A Java regular expression for matching against the name of a record's topic.")}
-
-// topicName is TopicNameMatches.
-type topicName struct {
-	pattern pattern.Pattern
-	// last and lastTopic are the last answer.
-	last      bool
-	lastTopic string
-	asked     bool
-}
-
-func newTopicName(s settings) (condition, *wit.Fault) {
-	text, err := s.needed("pattern")
-	if err != nil {
-		return nil, err
-	}
-	if text = setting.Trim(text); text == "" {
-		return nil, invalid("pattern", "", "String must be non-empty")
-	}
-	p, err := compile("pattern", text)
-	if err != nil {
-		return nil, err
-	}
-	return &topicName{pattern: p}, nil
-}
-
-func (c *topicName) matchesTopic(topic string) (bool, *unmatched) { return matches(c.pattern, topic) }
-
-func (c *topicName) matches(v *view, _ *Engine) (bool, error) {
-	if !c.asked || c.lastTopic != v.topic {
-		takes, unknown := matches(c.pattern, v.topic)
-		if unknown != nil {
-			return false, unknown
-		}
-		c.asked, c.last, c.lastTopic = true, takes, strings.Clone(v.topic)
-	}
-	return c.last, nil
 }

@@ -70,7 +70,7 @@ func TestMatchesWithoutAnswer(t *testing.T) {
 }
 
 // hasten gives the expressions of a chain a time, which they have none of in a guest: its host ends it.
-func hasten(c *chain) {
+func hasten(c *transformationChain) {
 	within := func(p pattern.Pattern) { p.Within(time.Millisecond) }
 	if test, is := c.test.(*topicName); is {
 		within(test.pattern)

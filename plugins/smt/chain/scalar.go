@@ -13,6 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit/java/values"
 )
 
+const msPerDay = 86_400_000
+
 // scalar is a number or a boolean: the common values, which are cast without an allocation.
 type scalar struct {
 	whole int64

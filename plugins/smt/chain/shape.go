@@ -51,9 +51,9 @@ func lacks(row *wit.Row) (bits uint64) {
 // maxMisses is how many more shapes a route learns than come again: records that all differ are not worth the learning.
 const maxMisses = 50
 
-// remember keeps what became of a map. before is the map's bytes, m what the steps made of it.
-func (r *route) remember(m *entries, before []byte, row *wit.Row) {
-	r.misses++
+// newShape is what became of a map, nil where the kernel cannot do it. before is the map's bytes, m what the steps made
+// of it.
+func newShape(m *entries, before []byte, row *wit.Row) *shape {
 	var original entries
 	original.read(before)
 	f := fastProgram{usable: true}
@@ -87,7 +87,7 @@ func (r *route) remember(m *entries, before []byte, row *wit.Row) {
 	}
 	if len(m.headers) > 0 {
 		if headers = m.headerParts(&original); headers == nil {
-			return
+			return nil
 		}
 	}
 	var edits []edited
@@ -103,7 +103,7 @@ func (r *route) remember(m *entries, before []byte, row *wit.Row) {
 		f.append(parts, 1, len(original.list))
 		f.tail.Count = int(count[1])
 	}
-	r.shape = &shape{fast: f, same: !m.changed}
+	return &shape{fast: f, same: !m.changed}
 }
 
 // parts are what writes a map, or a key that is no map.

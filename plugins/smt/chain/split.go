@@ -65,10 +65,7 @@ func newSplit(s settings) (operation, *wit.Fault) {
 	return o, nil
 }
 
-// apply is not asked: see [split.parts].
-func (o *split) apply(*Engine, *view, int) (*failure, error) { return nil, nil }
-
-func (o *split) compile(e *Engine, nodes []wit.Node, stage int) *splitProgram {
+func (o *split) compile(w *work, nodes []wit.Node, stage int) *splitProgram {
 	p, l := beginProgram(nodes)
 	x := &splitProgram{program: p, nodes: nodes}
 	wrong := func(n *wit.Node) *splitProgram {
@@ -80,7 +77,7 @@ func (o *split) compile(e *Engine, nodes []wit.Node, stage int) *splitProgram {
 			return wrong(&nodes[0])
 		}
 		x.element = nodes[0].Element
-		x.out = e.schemas.declare(graft(nil, nodes, x.element))
+		x.out = w.schemas.declare(graft(nil, nodes, x.element))
 		return x
 	}
 	if l == nil {
@@ -99,17 +96,17 @@ func (o *split) compile(e *Engine, nodes []wit.Node, stage int) *splitProgram {
 	}
 	x.element = nodes[x.array].Element
 	if o.extract {
-		x.out = e.schemas.declare(graft(nil, nodes, x.element))
+		x.out = w.schemas.declare(graft(nil, nodes, x.element))
 		return x
 	}
 	f.node = x.element
 	l.makeAnew()
-	x.out, p.failure = new(output).write(&e.schemas, l, stage)
+	x.out, p.failure = new(output).write(&w.schemas, l, stage)
 	return x
 }
 
-// parts are the values that a value is split into: each is prefix, item, suffix.
-type parts struct {
+// splitParts are the values that a value is split into: each is prefix, item, suffix.
+type splitParts struct {
 	form           wit.Form
 	schema         uint32
 	prefix, suffix []byte
@@ -119,16 +116,18 @@ type parts struct {
 }
 
 // split takes the value of a view apart. ok is false where the row goes on as it is: a tombstone.
-func (o *split) split(e *Engine, v *view, stage int) (p parts, ok bool, _ *failure, _ error) {
+func (o *split) split(w *work, v *view, stage int) (p splitParts, ok bool, _ *failure, _ error) {
 	c := &v.columns[valueSide]
 	switch c.form {
 	case wit.Absent:
 		return p, false, nil, nil
 	case wit.Dynamic:
-		f := o.dynamic(e, c.bytes, stage, &p)
+		f := o.dynamic(w, c.bytes, stage, &p)
 		return p, true, f, nil
 	}
-	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *splitProgram { return o.compile(e, nodes, stage) })
+	x, err := o.programs.of(&w.schemas, c.schema, func(nodes []wit.Node) *splitProgram {
+		return o.compile(w, nodes, stage)
+	})
 	if err != nil {
 		return p, false, nil, err
 	}
@@ -144,10 +143,10 @@ func (o *split) split(e *Engine, v *view, stage int) (p parts, ok bool, _ *failu
 	p.form, p.schema = wit.Structured, x.out
 	array := c.bytes[start:]
 	if o.field != "" {
-		if bad := e.offsets(x.program, c.bytes, start); bad >= 0 {
+		if bad := w.offsets(&x.program.reader, c.bytes, start); bad >= 0 {
 			return p, false, broken(stage, bad), nil
 		}
-		from, to := e.ends[x.member], e.ends[x.member+1]
+		from, to := w.ends[x.member], w.ends[x.member+1]
 		array = c.bytes[from:to]
 		if !o.extract {
 			p.prefix, p.suffix = c.bytes[start:from], c.bytes[to:]
@@ -161,7 +160,7 @@ func (o *split) split(e *Engine, v *view, stage int) (p parts, ok bool, _ *failu
 		}
 		array = array[size:]
 	}
-	if p.items, good = items(x.nodes, x.element, array); !good {
+	if p.items, good = arrayItems(x.nodes, x.element, array); !good {
 		return p, false, broken(stage, x.member), nil
 	}
 	return p, true, nil, nil
@@ -170,8 +169,8 @@ func (o *split) split(e *Engine, v *view, stage int) (p parts, ok bool, _ *failu
 // maxItems bounds the items of one array; each becomes a row.
 const maxItems = maxSplit / rowSize
 
-// items are those of an array, without its branch. Of more than maxItems only the first ones are there.
-func items(nodes []wit.Node, element uint32, b []byte) (list [][]byte, ok bool) {
+// arrayItems are those of an array, without its branch. Of more than maxItems only the first ones are there.
+func arrayItems(nodes []wit.Node, element uint32, b []byte) (list [][]byte, ok bool) {
 	for {
 		n, k := datum.Number(b)
 		if k <= 0 || n == -1<<63 {
@@ -202,14 +201,14 @@ func items(nodes []wit.Node, element uint32, b []byte) (list [][]byte, ok bool) 
 }
 
 // dynamic is split for a value without schema.
-func (o *split) dynamic(e *Engine, in []byte, stage int, p *parts) *failure {
+func (o *split) dynamic(w *work, in []byte, stage int, p *splitParts) *failure {
 	p.form, p.nulls = wit.Dynamic, true
 	array := in
 	if o.field != "" {
-		if f := e.entries.take(in, stage, "splitting"); f != nil {
+		if f := w.entries.take(in, stage, "splitting"); f != nil {
 			return f
 		}
-		at := e.entries.find(o.field)
+		at := w.entries.find(o.field)
 		if at == nil {
 			return nil
 		}
@@ -239,33 +238,33 @@ func (o *split) dynamic(e *Engine, in []byte, stage int, p *parts) *failure {
 	return nil
 }
 
-// through splits a row and sends its parts through what follows in the chain.
-func (o *split) through(e *Engine, c *chain, v *view, next, stage int) (*failure, error) {
-	p, ok, f, err := o.split(e, v, stage)
+// through splits a row and sends its parts, one after another in the view, through what follows in the chain.
+func (o *split) through(w *work, v *view, stage int, next func() (*failure, error)) (*failure, error) {
+	p, ok, f, err := o.split(w, v, stage)
 	switch {
 	case f != nil || err != nil:
 		return f, err
 	case !ok:
-		return e.through(c, v, next)
+		return next()
 	case len(p.items) == 0 && o.failOnEmpty:
 		return &failure{stage, dataException, "Nothing to split: the array " + strconv.Quote(o.field) +
 			" is empty or null"}, nil
 	}
-	before, mark := *v, len(e.scratch)
+	before, mark := *v, len(w.scratch)
 	for _, item := range p.items {
 		size := len(p.prefix) + len(item) + len(p.suffix)
-		if e.spent += size + rowSize; e.spent > maxSplit {
+		if w.spent += size + rowSize; w.spent > maxSplit {
 			return &failure{stage, dataException, "the records that one is split into come to more than " +
 				strconv.Itoa(maxSplit) + " bytes"}, nil
 		}
 		*v = before
-		e.scratch = append(append(append(e.scratch[:mark], p.prefix...), item...), p.suffix...)
+		w.scratch = append(append(append(w.scratch[:mark], p.prefix...), item...), p.suffix...)
 		if p.nulls && item[0] == datum.TagNull {
 			v.columns[valueSide].set(wit.Absent, 0, nil)
 		} else {
-			v.columns[valueSide].set(p.form, p.schema, e.scratch[mark:])
+			v.columns[valueSide].set(p.form, p.schema, w.scratch[mark:])
 		}
-		if f, err := e.through(c, v, next); f != nil || err != nil {
+		if f, err := next(); f != nil || err != nil {
 			return f, err
 		}
 	}

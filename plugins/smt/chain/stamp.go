@@ -45,7 +45,7 @@ func newStampRouter(s settings) (operation, *wit.Fault) {
 	return o, nil
 }
 
-func (o *stampRouter) apply(_ *Engine, v *view, stage int) (*failure, error) {
+func (o *stampRouter) apply(_ *work, v *view, stage int) (*failure, error) {
 	at := v.row.Timestamp
 	if at < 0 {
 		return &failure{stage, dataException, "Timestamp missing on record: of topic " + strconv.Quote(v.topic)}, nil

@@ -73,8 +73,6 @@ type timeForms struct {
 	precision unixPrecision
 }
 
-const msPerDay = 86_400_000
-
 // unixPrecision is what a number of a time counts: multiply milliseconds, or divide them.
 type unixPrecision struct{ times, by int64 }
 
@@ -210,7 +208,7 @@ func (o *timestampConverter) schemaless(m *entries, s step, _ *wit.Row) *failure
 				form = wholeForm
 			}
 			if by, ok := o.kernel(form); ok && (tag == datum.TagInt64 || tag == datum.TagInstant) {
-				c = by.entry(tag, datum.TagText)
+				c = by.tagged(tag, datum.TagText)
 			}
 			return c
 		}
@@ -261,7 +259,7 @@ func formOf(n *wit.Node, stage int) (timestampForm, *failure) {
 	case n.Kind == wit.Int64:
 		return unixForm, nil
 	}
-	text := castKinds[n.Kind]
+	text := kindNames[n.Kind]
 	if n.Name != nil {
 		text = name + ":" + text
 	}
@@ -409,18 +407,20 @@ func (o *timeForms) convert(dst, in []byte, from *wit.Node, form timestampForm, 
 }
 
 // edit makes the conversion of values of a schema.
-func (o *timestampWhole) edit(e *Engine, nodes []wit.Node, stage int) *wholeEdit {
+func (o *timestampWhole) edit(w *work, nodes []wit.Node, stage int) *wholeEdit {
 	p, _ := beginProgram(nodes)
 	made := o.node(nodes[0].Optional)
 	form, wrong := formOf(&nodes[0], stage)
 	return &wholeEdit{reader: p.reader, failure: wrong, from: &nodes[0], made: &made,
-		schema: e.schemas.declare([]wit.Node{made}), edit: o.of(&nodes[0], form, stage)}
+		schema: w.schemas.declare([]wit.Node{made}), edit: o.of(&nodes[0], form, stage)}
 }
 
 // representDynamic does a column without schema.
-func (o *timestampWhole) representDynamic(e *Engine, c *column, stage int) *failure {
+func (o *timestampWhole) representDynamic(w *work, c *column, stage int) *failure {
 	tag, class := c.bytes, c.class
-	f := e.editDynamic(c, stage, func(dst, in []byte) ([]byte, *failure) { return o.timeForms.dynamic(dst, in, stage) })
+	f := editDynamic(w, c, stage, func(dst, in []byte) ([]byte, *failure) {
+		return o.timeForms.dynamic(dst, in, stage)
+	})
 	if f != nil && class != "" && len(tag) > 0 {
 		f.text = strings.Replace(f.text, dynamicClasses[tag[0]], class, 1)
 	}
@@ -428,7 +428,7 @@ func (o *timestampWhole) representDynamic(e *Engine, c *column, stage int) *fail
 }
 
 // represent does a column with a schema.
-func (o *timestampWhole) represent(e *Engine, c *column, x *wholeEdit, stage int) *failure {
+func (o *timestampWhole) represent(w *work, c *column, x *wholeEdit, stage int) *failure {
 	null, start, ok := x.null(c.bytes)
 	switch {
 	case !ok:
@@ -445,7 +445,7 @@ func (o *timestampWhole) represent(e *Engine, c *column, x *wholeEdit, stage int
 		_, f := o.raw(form, nil, c.class, stage)
 		return f
 	}
-	return x.apply(e, c, start, x.edit)
+	return x.apply(w, c, start, x.edit)
 }
 
 // dynamic appends what becomes of a value without schema, which was checked. Its class tells the form.

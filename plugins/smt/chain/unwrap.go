@@ -29,7 +29,7 @@ type unwrap struct {
 type unwrapped struct {
 	failure *failure
 	nodes   []wit.Node
-	result  []wit.Node
+	made    []wit.Node
 	out     uint32
 	same    bool
 }
@@ -111,16 +111,16 @@ func (o *unwrap) build(dst, nodes []wit.Node, node uint32, name string) []wit.No
 }
 
 // unwrapped makes the schema without wrappers.
-func (o *unwrap) unwrapped(e *Engine, nodes []wit.Node, stage int) *unwrapped {
-	x := &unwrapped{nodes: nodes, result: o.build(nil, nodes, 0, "")}
+func (o *unwrap) unwrapped(w *work, nodes []wit.Node, stage int) *unwrapped {
+	x := &unwrapped{nodes: nodes, made: o.build(nil, nodes, 0, "")}
 	if x.same = !slices.ContainsFunc(nodes, func(n wit.Node) bool { return o.holds(nodes, &n) }); x.same {
 		return x
 	}
-	if _, err := datum.CheckSchema(x.result); err != nil {
+	if _, err := datum.CheckSchema(x.made); err != nil {
 		x.failure = &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
 		return x
 	}
-	x.out = e.schemas.declare(x.result)
+	x.out = w.schemas.declare(x.made)
 	return x
 }
 
@@ -132,7 +132,7 @@ func (o *unwrap) holds(nodes []wit.Node, n *wit.Node) bool {
 }
 
 // strip does a column with a schema.
-func (o *unwrap) strip(e *Engine, c *column, x *unwrapped, stage int) *failure {
+func (o *unwrap) strip(w *work, c *column, x *unwrapped, stage int) *failure {
 	if x.failure != nil || x.same {
 		return x.failure
 	}
@@ -144,16 +144,16 @@ func (o *unwrap) strip(e *Engine, c *column, x *unwrapped, stage int) *failure {
 	if f != nil {
 		return f
 	}
-	from := len(e.scratch)
-	if e.scratch, err = datum.Append(e.scratch, x.result, 0, tree); err != nil {
+	from := len(w.scratch)
+	if w.scratch, err = datum.Append(w.scratch, x.made, 0, tree); err != nil {
 		return &failure{stage, dataException, err.Error()}
 	}
-	c.set(wit.Structured, x.out, e.scratch[from:])
+	c.set(wit.Structured, x.out, w.scratch[from:])
 	return nil
 }
 
 // stripMap does a column without schema.
-func (o *unwrap) stripMap(e *Engine, c *column, stage int) *failure {
+func (o *unwrap) stripMap(w *work, c *column, stage int) *failure {
 	tree, _, err := datum.ReadDynamic(c.bytes)
 	if err != nil {
 		return &failure{stage, dataException, err.Error()}
@@ -162,11 +162,11 @@ func (o *unwrap) stripMap(e *Engine, c *column, stage int) *failure {
 	if f != nil || !changed {
 		return f
 	}
-	from := len(e.scratch)
-	if e.scratch, err = datum.AppendDynamic(e.scratch, tree); err != nil {
+	from := len(w.scratch)
+	if w.scratch, err = datum.AppendDynamic(w.scratch, tree); err != nil {
 		return &failure{stage, dataException, err.Error()}
 	}
-	c.set(wit.Dynamic, 0, e.scratch[from:])
+	c.set(wit.Dynamic, 0, w.scratch[from:])
 	return nil
 }
 

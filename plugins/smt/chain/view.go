@@ -71,25 +71,25 @@ func (c *column) set(form wit.Form, schema uint32, bytes []byte) {
 }
 
 // setMissing makes the column a null of a type that has none; nodes are the type's.
-func (c *column) setMissing(e *Engine, nodes []wit.Node, stage int) {
+func (c *column) setMissing(s *schemas, nodes []wit.Node, stage int) {
 	made := append([]wit.Node(nil), nodes...)
 	made[0].Optional = true
-	c.set(wit.Structured, e.schemas.declare(made), datum.AppendBranch(nil, &made[0], true))
+	c.set(wit.Structured, s.declare(made), datum.AppendBranch(nil, &made[0], true))
 	c.missing = requiredNull(stage)
 }
 
 // settle makes a value of a null that the column's type has none of, at the end of a chain: the type's default, as
 // converters do by default, or the failure of the record.
-func (c *column) settle(e *Engine) *failure {
+func (c *column) settle(s *schemas) *failure {
 	if c.missing == nil {
 		return nil
 	}
-	nodes := append([]wit.Node(nil), e.schemas.known[c.schema]...)
+	nodes := append([]wit.Node(nil), s.known[c.schema]...)
 	if nodes[0].DefaultValue == nil {
 		return c.missing
 	}
 	nodes[0].Optional = false
-	c.set(wit.Structured, e.schemas.declare(nodes), *nodes[0].DefaultValue)
+	c.set(wit.Structured, s.declare(nodes), *nodes[0].DefaultValue)
 	return nil
 }
 
@@ -106,86 +106,17 @@ func (c *column) null(schemas *schemas) (bool, error) {
 	return isNull && ok, nil
 }
 
-// onlyStruct is the failure of a value with schema that is no structure.
-func onlyStruct(stage int, purpose, class string) *failure {
-	return &failure{stage, dataException, "Only Struct objects supported for [" + purpose + "]" + found + class}
-}
-
 // named is a failure that names the class of a value, with the class that Kafka holds that value in.
-func (v *view) named(e *Engine, f *failure) *failure {
+func (v *view) named(s *schemas, f *failure) *failure {
 	for at := keySide; at <= valueSide; at++ {
 		c := &v.columns[at]
 		if c.class == "" || c.form != wit.Structured {
 			continue
 		}
-		text, is := strings.CutSuffix(f.text, javaClass(&e.schemas.known[c.schema][0]))
+		text, is := strings.CutSuffix(f.text, javaClass(&s.known[c.schema][0]))
 		if is && strings.HasSuffix(text, found) {
 			return &failure{f.stage, f.class, text + c.class}
 		}
 	}
 	return f
-}
-
-// found stands in front of the class of a value that is no structure or map.
-const found = ", found: "
-
-// onlyMap is the failure of a value without schema that is no map.
-func onlyMap(stage int, purpose, class string) *failure {
-	return &failure{stage, dataException,
-		"Only Map objects supported in absence of schema for [" + purpose + "]" + found + class}
-}
-
-// onColumn is a rowOperation on one column, by what it comes to for the column's schema.
-type onColumn[P any] struct {
-	side     side
-	programs programs[P]
-	// compile makes that for a schema. structured and dynamic do a column with a schema and one without, which is
-	// there.
-	compile    func(e *Engine, nodes []wit.Node, stage int) P
-	structured func(e *Engine, c *column, x P, stage int) *failure
-	dynamic    func(e *Engine, c *column, stage int) *failure
-}
-
-func (o *onColumn[P]) apply(e *Engine, v *view, stage int) (*failure, error) {
-	c := &v.columns[o.side]
-	switch c.form {
-	case wit.Absent:
-		return nil, nil
-	case wit.Dynamic:
-		return o.dynamic(e, c, stage), nil
-	}
-	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) P { return o.compile(e, nodes, stage) })
-	if err != nil {
-		return nil, err
-	}
-	return o.structured(e, c, x, stage), nil
-}
-
-// programs are what an operation compiled, by schema.
-type programs[P any] struct {
-	known  map[uint32]P
-	last   P
-	lastID uint32
-	any    bool
-}
-
-// of returns what was compiled for a schema; compile makes it.
-func (p *programs[P]) of(e *Engine, schema uint32, compile func([]wit.Node) P) (P, error) {
-	if p.any && p.lastID == schema {
-		return p.last, nil
-	}
-	made, ok := p.known[schema]
-	if !ok {
-		nodes, err := e.schemas.of(schema)
-		if err != nil {
-			return made, err
-		}
-		if p.known == nil || len(p.known) >= maxCached {
-			p.known = map[uint32]P{}
-		}
-		made = compile(nodes)
-		p.known[schema] = made
-	}
-	p.last, p.lastID, p.any = made, schema, true
-	return made, nil
 }

@@ -1,459 +1,67 @@
 package chain
 
 import (
-	"slices"
-	"strconv"
-	"strings"
-
-	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// This file is the transforms of a key or value as a whole: ExtractField, HoistField, SetSchemaMetadata.
-
-var extractSpecs = []wit.SettingSpec{
-	needs("field", wit.Medium, "Field name to extract."),
-	replaceNullSpec,
-	{Name: "field.syntax.version", Kind: wit.KindText, DefaultValue: wit.Ptr("V1"), Importance: wit.High,
-		Documentation: "Defines the version of the syntax to access fields. If set to <code>V1</code>, then the " +
-			"field paths are limited to access the elements at the root level of the struct or map. If set to " +
-			"<code>V2</code>, the syntax will support accessing nested elements. To access nested elements, dotted " +
-			"notation is used. If dots are already included in the field name, then backtick pairs can be used to " +
-			"wrap field names containing dots. E.g. to access the subfield <code>baz</code> from a field named " +
-			"\"foo.bar\" in a struct/map the following format can be used to access its elements: " +
-			"\"<code>foo.bar</code>.baz\"."},
+// onColumn is a rowOperation on one column, by what it comes to for the column's schema.
+type onColumn[P any] struct {
+	side     side
+	programs programs[P]
+	// compile makes that for a schema. structured and dynamic do a column with a schema and one without, which is
+	// there.
+	compile    func(w *work, nodes []wit.Node, stage int) P
+	structured func(w *work, c *column, x P, stage int) *failure
+	dynamic    func(w *work, c *column, stage int) *failure
 }
 
-// extract is ExtractField: the key or value becomes one of its fields.
-type extract struct {
-	target
-	onColumn[*extraction]
-	name string
-	path []string
-}
-
-const extractPurpose = "field extraction"
-
-func newExtract(at side, s settings) (operation, *wit.Fault) {
-	text, err := s.needed("field")
+func (o *onColumn[P]) apply(w *work, v *view, stage int) (*failure, error) {
+	c := &v.columns[o.side]
+	switch c.form {
+	case wit.Absent:
+		return nil, nil
+	case wit.Dynamic:
+		return o.dynamic(w, c, stage), nil
+	}
+	x, err := o.programs.of(&w.schemas, c.schema, func(nodes []wit.Node) P { return o.compile(w, nodes, stage) })
 	if err != nil {
 		return nil, err
 	}
-	o := &extract{target: target{at: at, purpose: extractPurpose}, name: setting.Trim(text)}
-	o.onColumn = onColumn[*extraction]{side: at, compile: o.extraction, structured: o.take, dynamic: o.takeEntry}
-	if err = o.configure(s); err != nil {
-		return nil, err
-	}
-	syntax, given := s.find("field.syntax.version")
-	syntax = setting.Trim(syntax)
-	switch {
-	case !given, strings.EqualFold(syntax, "V1"):
-		o.path = []string{o.name}
-	case strings.EqualFold(syntax, "V2"):
-		o.path, err = parsePath("field", o.name)
-	default:
-		err = invalid("field.syntax.version", syntax, "String must be one of (case insensitive): V1, V2")
-	}
-	return o, err
+	return o.structured(w, c, x, stage), nil
 }
 
-// noPath is the failure of V2's path that has no step, which every value has but a null without schema.
-func noPath(stage int) *failure {
-	return &failure{stage, illegalArgument, "fromIndex(0) > toIndex(-1)"}
-}
-
-// parsePath reads names between dots. One in backticks may hold dots: it ends at a backtick in front of a dot or at the
-// end. There a backslash makes the backtick part of the name.
-func parsePath(setting, text string) (path []string, _ *wit.Fault) {
-	rest := text
-	if text == "" {
-		return []string{}, nil
-	}
-	for strings.HasPrefix(rest, "`") || strings.Contains(rest, ".") {
-		if !strings.HasPrefix(rest, "`") {
-			name, after, _ := strings.Cut(rest, ".")
-			path, rest = append(path, name), after
-			continue
-		}
-		name, size := quotedName(rest)
-		if size < 0 {
-			return nil, fail(setting, "Incomplete backtick pair in path: ["+text+
-				"], consider adding a backslash before backtick at position "+strconv.Itoa(len(text)-len(rest))+
-				" to escape it")
-		}
-		path = append(path, name)
-		if size == len(rest) {
-			return path, nil
-		}
-		rest = rest[size+1:]
-	}
-	return append(path, rest), nil
-}
-
-// quotedName reads a name in backticks at the start of a text, and tells its size there, -1 when it does not end.
-func quotedName(text string) (name string, size int) {
-	start := 1
-	for at := 1; at < len(text); at++ {
-		last := at+1 == len(text)
-		if text[at] != '`' || !last && text[at+1] != '.' {
-			continue
-		}
-		switch {
-		case text[at-1] != '\\':
-			return name + text[start:at], at + 1
-		case last:
-			return "", -1
-		}
-		name, start = name+text[start:at-1]+"`", at+1
-	}
-	return "", -1
-}
-
-// extraction is what the transform comes to for one schema: the way down, and the schema at its end.
-type extraction struct {
+// wholeEdit is what becomes of values of one schema as a whole.
+type wholeEdit struct {
+	reader
 	failure *failure
-	steps   []extractStep
-	// noPath: there is no step, which fails nulls, too.
-	noPath bool
-	out    uint32
-	// root is that of the result.
-	root *wit.Node
+	// from and made are the schema before and after, schema the number of that.
+	from, made *wit.Node
+	schema     uint32
+	edit       edit
 }
 
-// extractStep is a structure on the way down, and the member to go on with.
-type extractStep struct {
-	*program
-	member  int
-	null    byte
-	instead []byte
-}
-
-// extraction compiles the way down a schema.
-func (o *extract) extraction(e *Engine, nodes []wit.Node, stage int) *extraction {
-	x := &extraction{}
-	if len(o.path) == 0 {
-		p, l := beginProgram(nodes)
-		x.noPath = true
-		if x.failure = noPath(stage); l == nil {
-			x.failure = onlyStruct(stage, extractPurpose, javaClass(&nodes[0]))
-		}
-		x.steps = append(x.steps, extractStep{program: p})
-		return x
-	}
-	for i, name := range o.path {
-		p, l := beginProgram(nodes)
-		if l == nil {
-			x.failure = &failure{stage, dataException, "Cannot look up fields on non-struct type"}
-			if i == 0 {
-				x.failure = onlyStruct(stage, extractPurpose, javaClass(&nodes[0]))
-				x.steps = append(x.steps, extractStep{program: p})
-			}
-			return x
-		}
-		at := l.find(name)
-		if at < 0 {
-			x.failure = &failure{stage, illegalArgument, "Unknown field: " + o.name}
-			return x
-		}
-		if o.replaceNull || i+1 < len(o.path) {
-			l.replaceNulls()
-		}
-		step := extractStep{program: p, member: at}
-		if l.fields[at].orDefault {
-			step.null, step.instead = l.fields[at].nullAndDefault()
-		}
-		x.steps = append(x.steps, step)
-		nodes = subtree(l.fields[at])
-	}
-	x.out, x.root = e.schemas.declare(nodes), &nodes[0]
-	return x
-}
-
-// layout takes a field out of a key that was made of the value.
-func (o *extract) layout(l *structDraft, _ step) *failure {
-	at := l.find(o.path[0])
-	if at < 0 {
-		return unfit // and all rows fail there
-	}
-	if o.replaceNull {
-		l.replaceNulls()
-	}
-	l.fields, l.whole = l.fields[at:at+1], true
-	return nil
-}
-
-// schemaless takes an entry out of a key that was made of the value. A null goes by phases: it leaves the row without
-// a key.
-func (o *extract) schemaless(m *entries, _ step, _ *wit.Row) *failure {
-	x := m.find(o.path[0])
-	if x == nil || x.value[0] == datum.TagNull {
-		return unfit
-	}
-	made := *x
-	switch {
-	case m.lesson == nil:
-	case made.edited > 0:
-		m.goOn(&made, edit{make: func(dst, in []byte) ([]byte, *failure) {
-			if in[0] == datum.TagNull {
-				return dst, unfit
-			}
-			return append(dst, in...), nil
-		}})
-	case made.valueAt >= 0:
-		m.lesson.choices = append(m.lesson.choices, choice{made.valueAt, noNull})
-	}
-	m.list, m.whole = []entry{made}, true
-	return nil
-}
-
-// noNull is a choice by tag that allows all values but null.
-var noNull = slices.Concat([][]byte{nil}, slices.Repeat([][]byte{{}}, len(dynamicClasses)-1))
-
-// take does a column with a schema.
-func (o *extract) take(e *Engine, c *column, x *extraction, stage int) *failure {
-	in := c.bytes
-	for i := range x.steps {
-		s := &x.steps[i]
-		null, start, ok := s.program.null(in)
-		if !ok {
-			return broken(stage, 0)
-		}
-		if null {
-			return x.null(e, c, stage)
-		}
-		if x.failure != nil {
-			break
-		}
-		if bad := e.offsets(s.program, in, start); bad >= 0 {
-			return broken(stage, bad)
-		}
-		in = in[e.ends[s.member]:e.ends[s.member+1]]
-		if s.instead != nil && in[0] == s.null {
-			in = s.instead
-		}
-	}
-	if x.failure != nil {
-		return x.failure
-	}
-	c.set(wit.Structured, x.out, in)
-	return nil
-}
-
-// null is the outcome where a structure on the way is null.
-func (x *extraction) null(e *Engine, c *column, stage int) *failure {
-	switch {
-	case x.noPath:
-		return noPath(stage)
-	case x.failure != nil && x.failure.class == dataException && len(x.steps) == 1 && x.steps[0].skips == nil:
-		// a null that is no structure passes the first look
-		return &failure{stage, dataException, "Cannot look up fields on non-struct type"}
-	case x.failure != nil:
-		return x.failure
-	case !x.root.Optional:
-		c.setMissing(e, e.schemas.known[x.out], stage)
-		return nil
-	}
-	c.set(wit.Structured, x.out, datum.AppendBranch(nil, x.root, true))
-	return nil
-}
-
-// takeEntry does a column without schema.
-func (o *extract) takeEntry(e *Engine, c *column, stage int) *failure {
-	in, purpose := c.bytes, extractPurpose
-	if len(o.path) == 0 {
-		if f := e.entries.take(in, stage, purpose); f != nil {
-			return f
-		}
-		return noPath(stage)
-	}
-	for _, name := range o.path {
-		if f := e.entries.take(in, stage, purpose); f != nil {
-			return f
-		}
-		x := e.entries.find(name)
-		if x == nil || x.value[0] == datum.TagNull {
-			c.set(wit.Absent, 0, nil)
-			return nil
-		}
-		in, purpose = x.value, "nested field access"
-	}
-	c.set(wit.Dynamic, 0, in)
-	return nil
-}
-
-var hoistSpecs = []wit.SettingSpec{needs("field", wit.Medium,
-	"Field name for the single field that will be created in the resulting Struct or Map.")}
-
-// hoist is HoistField: the key or value becomes the one field of a structure, or of a map.
-type hoist struct {
-	at       side
-	field    string
-	programs programs[*hoisted]
-}
-
-// hoisted is the schema that comes out, or why there is none.
-type hoisted struct {
-	failure *failure
-	out     uint32
-}
-
-func newHoist(at side, s settings) (operation, *wit.Fault) {
-	text, err := s.needed("field")
-	return &hoist{at: at, field: setting.Trim(text)}, err
-}
-
-func (o *hoist) apply(e *Engine, v *view, stage int) (*failure, error) {
-	c := &v.columns[o.at]
-	if c.form == wit.Structured {
-		x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *hoisted { return o.compile(e, nodes, stage) })
-		if err != nil || x.failure != nil {
-			return x.failure, err
-		}
-		if c.missing != nil {
-			kind := e.schemas.known[c.schema][0].Kind
-			return &failure{stage, dataException, "Invalid value: null used for required field: \"" + o.field +
-				"\", schema type: " + castKinds[kind]}, nil
-		}
-		if root := &e.schemas.known[c.schema][0]; logicalClass(root) != "" {
-			if f := c.misnamed(root, o.field, stage); f != nil {
-				return f, nil
-			}
-		}
-		c.schema, c.class = x.out, "" // the bytes of a structure are those of its members
-		return nil, nil
-	}
-	from := len(e.scratch)
-	e.scratch = datum.AppendText(append(datum.AppendNumber(append(e.scratch, datum.TagMap), 1), datum.TagText), o.field)
-	if c.form == wit.Absent {
-		e.scratch = append(e.scratch, datum.TagNull)
-	} else {
-		e.scratch = append(e.scratch, c.bytes...)
-	}
-	c.set(wit.Dynamic, 0, e.scratch[from:])
-	return nil, nil
-}
-
-// misnamed is the failure of a value under the name of a logical type that it is not of, as Kafka's Struct.put says.
-func (c *column) misnamed(root *wit.Node, field string, stage int) *failure {
-	class := c.class
-	if class == "" {
-		class = javaClass(root)
-	}
-	if null, _, ok := datum.IsNull(root, c.bytes); null || !ok || class == logicalClass(root) {
-		return nil
-	}
-	return &failure{stage, dataException, "Invalid Java object for schema \"" + *root.Name + "\" with type " +
-		castKinds[root.Kind] + ": class " + class + " for field: \"" + field + "\""}
-}
-
-func (o *hoist) compile(e *Engine, nodes []wit.Node, stage int) *hoisted {
-	l := &structDraft{root: wit.Node{Kind: wit.Structure}}
-	f := l.add(field{name: o.field, nodes: nodes}, stage)
-	x := &hoisted{failure: f}
+// apply edits a column's value, which begins at start.
+func (x *wholeEdit) apply(w *work, c *column, start int, by edit) *failure {
+	from := len(w.scratch)
+	b, f := by.make(datum.AppendBranch(w.scratch, x.made, false), c.bytes[start:])
 	if f == nil {
-		x.out, x.failure = new(output).write(&e.schemas, l, stage)
+		w.scratch = b
+		c.set(wit.Structured, x.schema, b[from:])
 	}
-	return x
+	return f
 }
 
-var metadataSpecs = []wit.SettingSpec{
-	{Name: "schema.name", Kind: wit.KindText, Importance: wit.High, Documentation: "Schema name to set."},
-	{Name: "schema.version", Kind: wit.KindInt, Importance: wit.High, Documentation: "Schema version to set."},
-	replaceNullSpec,
-}
-
-// metadata is SetSchemaMetadata: another name or version of the schema.
-type metadata struct {
-	onColumn[*renamed]
-	name        *string
-	version     *int32
-	replaceNull bool
-}
-
-// renamed is what the transform comes to for one schema.
-type renamed struct {
-	failure *failure
-	root    *wit.Node
-	out     uint32
-	// rewrites, where not nil, puts defaults in the place of nulls.
-	rewrites *program
-}
-
-const metadataPurpose = "updating schema metadata"
-
-func newMetadata(at side, s settings) (operation, *wit.Fault) {
-	o := &metadata{}
-	o.onColumn = onColumn[*renamed]{side: at, compile: o.rename, structured: o.put, dynamic: o.refuse}
-	if text, given := s.find("schema.name"); given {
-		o.name = wit.Ptr(setting.Trim(text))
+// editDynamic edits a column without schema as a whole.
+func editDynamic(w *work, c *column, stage int, by func(dst, in []byte) ([]byte, *failure)) *failure {
+	if err := datum.CheckDynamic(c.bytes); err != nil {
+		return &failure{stage, dataException, "bytes that are no dynamic value"}
 	}
-	if text, given := s.find("schema.version"); given {
-		n, ok := setting.Integer(wit.KindInt, text)
-		if !ok {
-			return nil, invalid("schema.version", s.asGiven("schema.version"), "Not a number of type INT")
-		}
-		o.version = wit.Ptr(int32(n))
+	from := len(w.scratch)
+	b, f := by(w.scratch, c.bytes)
+	if f == nil {
+		w.scratch = b
+		c.set(wit.Dynamic, 0, b[from:])
 	}
-	var err *wit.Fault
-	o.replaceNull, err = s.boolean(replaceNullSpec.Name)
-	if err == nil && o.name == nil && o.version == nil {
-		err = fail("", "Neither schema name nor version configured")
-	}
-	return o, err
-}
-
-// rename makes the other schema.
-func (o *metadata) rename(e *Engine, nodes []wit.Node, stage int) *renamed {
-	root := nodes[0]
-	if o.name != nil {
-		root.Name = o.name
-	}
-	if o.version != nil {
-		root.Version = o.version
-	}
-	x := &renamed{root: &root}
-	p, l := beginProgram(nodes)
-	if l == nil {
-		x.failure = &failure{stage, dataException, "Cannot list fields on non-struct type"}
-		return x
-	}
-	if o.replaceNull {
-		if l.replaceNulls(); slices.ContainsFunc(l.fields, func(f field) bool { return f.orDefault }) {
-			root.Members = nil
-			l.root, l.stays = root, false
-			p.finish(&e.schemas, l, 0, stage)
-			x.rewrites, x.out, x.failure = p, p.made.schema, p.failure
-			return x
-		}
-	}
-	made := append([]wit.Node{root}, nodes[1:]...)
-	if _, err := datum.CheckSchema(made); err != nil {
-		x.failure = &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
-		return x
-	}
-	x.out = e.schemas.declare(made)
-	return x
-}
-
-// refuse does a column without schema.
-func (o *metadata) refuse(_ *Engine, _ *column, stage int) *failure {
-	return &failure{stage, dataException, "Schema required for [" + metadataPurpose + "]"}
-}
-
-// put gives a column the other schema.
-func (o *metadata) put(e *Engine, c *column, x *renamed, stage int) *failure {
-	if x.failure != nil {
-		return x.failure
-	}
-	if p := x.rewrites; p != nil {
-		switch done, f := e.opened(p, c, stage); {
-		case f != nil:
-			return f
-		case !done:
-			return p.write(e, &e.view, c, stage)
-		}
-	}
-	c.schema = x.out
-	return nil
+	return f
 }

@@ -3,127 +3,11 @@ package chain
 import (
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
-
-// This file is transforms that Kafka Connect has none of: ToTombstone and Coalesce.
-
-var tombstoneSpecs = []wit.SettingSpec{
-	{Name: "field", Kind: wit.KindText, DefaultValue: wit.Ptr("RECORDMODE,ODQ_CHANGEMODE"), Importance: wit.Medium,
-		Documentation: "Fields of the value that say whether the entity was deleted, with commas: the first one that " +
-			"is there counts. The defaults are those of the OData source."},
-	{Name: "values", Kind: wit.KindListOfText, DefaultValue: wit.Ptr("D"), Importance: wit.Medium,
-		Documentation: "Texts of the field that mean a deletion."},
-}
-
-// toTombstone is ToTombstone: a record that says that an entity was deleted becomes a key without a value.
-type toTombstone struct {
-	onColumn[*tombstoneProgram]
-	fields, values []string
-}
-
-// tombstoneProgram is the field's member in a schema, -1: there is none.
-type tombstoneProgram struct {
-	*program
-	member int
-	node   wit.Node
-}
-
-func newToTombstone(s settings) (operation, *wit.Fault) {
-	o := &toTombstone{fields: []string{"RECORDMODE", "ODQ_CHANGEMODE"}, values: []string{"D"}}
-	o.onColumn = onColumn[*tombstoneProgram]{side: valueSide, compile: o.program, structured: o.look,
-		dynamic: o.lookInMap}
-	for name, list := range map[string]*[]string{"field": &o.fields, "values": &o.values} {
-		if _, given := s.find(name); !given {
-			continue
-		}
-		if *list = s.list(name); len(*list) == 0 || slices.Contains(*list, "") {
-			return nil, invalid(name, strings.Join(*list, ","), "expected at least one text, none of them empty")
-		}
-	}
-	return o, nil
-}
-
-// lookInMap does a column without schema.
-func (o *toTombstone) lookInMap(e *Engine, c *column, stage int) *failure {
-	class, bad := e.entries.read(c.bytes)
-	switch {
-	case bad:
-		return broken(stage, 0)
-	case class != "":
-		return nil
-	}
-	for _, name := range o.fields {
-		if x := e.entries.find(name); x != nil {
-			if x.value[0] != datum.TagText {
-				break
-			}
-			text, _ := datum.Block(x.value[1:])
-			return o.bury(e, c, text, stage)
-		}
-	}
-	return nil
-}
-
-// look does a column with a schema.
-func (o *toTombstone) look(e *Engine, c *column, x *tombstoneProgram, stage int) *failure {
-	if x.member < 0 {
-		return nil
-	}
-	if done, f := e.opened(x.program, c, stage); done {
-		return f
-	}
-	b := c.bytes[e.ends[x.member]:e.ends[x.member+1]]
-	null, size, ok := datum.IsNull(&x.node, b)
-	if !ok {
-		return broken(stage, x.member)
-	}
-	if null {
-		return nil
-	}
-	text, _ := datum.Block(b[size:])
-	return o.bury(e, c, text, stage)
-}
-
-// bury makes a tombstone of the row where the field's text says so.
-func (o *toTombstone) bury(e *Engine, c *column, text []byte, stage int) *failure {
-	if !slices.Contains(o.values, string(text)) {
-		return nil
-	}
-	null, err := e.view.columns[keySide].null(&e.schemas)
-	switch {
-	case err != nil:
-		return &failure{stage, dataException, err.Error()}
-	case null:
-		return &failure{stage, dataException, "A tombstone needs a key: nobody could tell which entity was deleted"}
-	}
-	c.set(wit.Absent, 0, nil)
-	return nil
-}
-
-// program finds the field in a schema.
-func (o *toTombstone) program(_ *Engine, nodes []wit.Node, _ int) *tombstoneProgram {
-	p, l := beginProgram(nodes)
-	x := &tombstoneProgram{program: p, member: -1}
-	if l == nil {
-		return x
-	}
-	for _, name := range o.fields {
-		at := l.find(name)
-		if at < 0 {
-			continue
-		}
-		if n := nodes[l.fields[at].node]; n.Kind == wit.Text {
-			x.member, x.node = at, n
-		}
-		break
-	}
-	return x
-}
 
 var coalesceSpecs = []wit.SettingSpec{
 	needsList("fields", "Fields of which the first that is not null counts, in their order."),
@@ -133,7 +17,7 @@ var coalesceSpecs = []wit.SettingSpec{
 	replaceNullSpec,
 }
 
-// coalesce is Coalesce: a field becomes the first of several that is not null.
+// coalesce is Coalesce, our own: a field becomes the first of several that is not null.
 type coalesce struct {
 	onColumn[*coalesceProgram]
 	fields              []string
@@ -168,15 +52,15 @@ func newCoalesce(at side, s settings) (operation, *wit.Fault) {
 type coalesceProgram struct {
 	*program
 	// sources are members of the input; target is the result's node.
-	sources []source
+	sources []coalesceSource
 	target  wit.Node
 	// order are the members of the result: those of the input, -1: the one that is made.
 	order []int
 	out   uint32
 }
 
-// source is a member whose value may be taken.
-type source struct {
+// coalesceSource is a member whose value may be taken.
+type coalesceSource struct {
 	member int
 	node   wit.Node
 	// instead are the bytes of a default that counts for a null, without a branch.
@@ -184,7 +68,7 @@ type source struct {
 }
 
 // program finds the fields of a schema.
-func (o *coalesce) program(e *Engine, nodes []wit.Node, stage int) *coalesceProgram {
+func (o *coalesce) program(w *work, nodes []wit.Node, stage int) *coalesceProgram {
 	p, l := beginProgram(nodes)
 	x := &coalesceProgram{program: p}
 	if l == nil {
@@ -200,7 +84,7 @@ func (o *coalesce) program(e *Engine, nodes []wit.Node, stage int) *coalesceProg
 			return x
 		}
 		f := l.fields[at]
-		s := source{member: at, node: f.nodes[f.node]}
+		s := coalesceSource{member: at, node: f.nodes[f.node]}
 		if o.replaceNull && s.node.DefaultValue != nil {
 			s.instead = *s.node.DefaultValue
 		}
@@ -237,20 +121,20 @@ func (o *coalesce) program(e *Engine, nodes []wit.Node, stage int) *coalesceProg
 		out.fields, x.order = append(out.fields, made), append(x.order, -1)
 	}
 	out.root = basics(&nodes[0])
-	x.out, p.failure = new(output).write(&e.schemas, out, stage)
+	x.out, p.failure = new(output).write(&w.schemas, out, stage)
 	return x
 }
 
 // choose does a column with a schema.
-func (o *coalesce) choose(e *Engine, c *column, x *coalesceProgram, stage int) *failure {
-	if done, f := e.opened(x.program, c, stage); done {
+func (o *coalesce) choose(w *work, c *column, x *coalesceProgram, stage int) *failure {
+	if done, f := x.opened(w, c, stage); done {
 		return f
 	}
 	var found []byte
 	some := false
 	for i := range x.sources {
 		s := &x.sources[i]
-		b := c.bytes[e.ends[s.member]:e.ends[s.member+1]]
+		b := c.bytes[w.ends[s.member]:w.ends[s.member+1]]
 		null, size, ok := datum.IsNull(&s.node, b)
 		if !ok {
 			return broken(stage, s.member)
@@ -264,21 +148,21 @@ func (o *coalesce) choose(e *Engine, c *column, x *coalesceProgram, stage int) *
 			break
 		}
 	}
-	from := len(e.scratch)
+	from := len(w.scratch)
 	for _, member := range x.order {
 		if member >= 0 {
-			e.scratch = append(e.scratch, c.bytes[e.ends[member]:e.ends[member+1]]...)
+			w.scratch = append(w.scratch, c.bytes[w.ends[member]:w.ends[member+1]]...)
 			continue
 		}
-		e.scratch = append(datum.AppendBranch(e.scratch, &x.target, !some), found...)
+		w.scratch = append(datum.AppendBranch(w.scratch, &x.target, !some), found...)
 	}
-	c.set(wit.Structured, x.out, e.scratch[from:])
+	c.set(wit.Structured, x.out, w.scratch[from:])
 	return nil
 }
 
 // chooseEntry does a column without schema.
-func (o *coalesce) chooseEntry(e *Engine, c *column, stage int) *failure {
-	m := &e.entries
+func (o *coalesce) chooseEntry(w *work, c *column, stage int) *failure {
+	m := &w.entries
 	if f := m.take(c.bytes, stage, coalescePurpose); f != nil {
 		return f
 	}
@@ -298,8 +182,8 @@ func (o *coalesce) chooseEntry(e *Engine, c *column, stage int) *failure {
 			return x.name != nil && string(x.name) != o.field && slices.Contains(o.fields, string(x.name))
 		})
 	}
-	from := len(e.scratch)
-	e.scratch = m.write(e.scratch)
-	c.set(wit.Dynamic, 0, e.scratch[from:])
+	from := len(w.scratch)
+	w.scratch = m.write(w.scratch)
+	c.set(wit.Dynamic, 0, w.scratch[from:])
 	return nil
 }

@@ -1,0 +1,65 @@
+package chain
+
+import (
+	"strconv"
+)
+
+// failure is what a row fails by.
+type failure struct {
+	stage       int
+	class, text string
+}
+
+// Classes of errors, as Kafka Connect's own classes throw them.
+const (
+	connectException       = "org.apache.kafka.connect.errors.ConnectException"
+	dataException          = "org.apache.kafka.connect.errors.DataException"
+	schemaBuilderException = "org.apache.kafka.connect.errors.SchemaBuilderException"
+	classCastException     = "java.lang.ClassCastException"
+	illegalArgument        = "java.lang.IllegalArgumentException"
+	nullPointer            = "java.lang.NullPointerException"
+	indexOutOfBounds       = "java.lang.IndexOutOfBoundsException"
+	invalidTopicException  = "org.apache.kafka.common.errors.InvalidTopicException"
+)
+
+func broken(stage, member int) *failure {
+	return &failure{stage, dataException, "bytes that are no value of the record's schema, at member " +
+		strconv.Itoa(member)}
+}
+
+// onlyStruct is the failure of a value with schema that is no structure.
+func onlyStruct(stage int, purpose, class string) *failure {
+	return &failure{stage, dataException, "Only Struct objects supported for [" + purpose + "]" + found + class}
+}
+
+// found stands in front of the class of a value that is no structure or map.
+const found = ", found: "
+
+// onlyMap is the failure of a value without schema that is no map.
+func onlyMap(stage int, purpose, class string) *failure {
+	return &failure{stage, dataException,
+		"Only Map objects supported in absence of schema for [" + purpose + "]" + found + class}
+}
+
+// requiredNull is the failure of a null in the place of a value of a type that has none: Kafka's converters say so.
+func requiredNull(stage int) *failure {
+	return &failure{stage, dataException,
+		"Conversion error: null value for field that is required and has no default value"}
+}
+
+// unfit is the failure of a program in which steps cannot be one, so that rows go the plain way. No row fails by it.
+var unfit = &failure{0, dataException, "these stages have no program in common"}
+
+// unmatched is the error of a match that did not come to an end: whether the topic matches is not known, and each
+// answer could send a record elsewhere than it belongs.
+type unmatched struct {
+	topic string
+	err   error
+}
+
+func (u *unmatched) Error() string {
+	return "the regular expression gives no answer for the topic " + strconv.Quote(u.topic) + ": " + u.err.Error()
+}
+
+// at is the failure of a row in a stage.
+func (u *unmatched) at(stage int) *failure { return &failure{stage, connectException, u.Error()} }
