@@ -24,42 +24,6 @@ type atomEntry struct {
 	complex bool
 }
 
-// atom writes an entity as an Atom entry.
-func (b *body) atom(dst []byte, s *structure, t tree, where string) ([]byte, error) {
-	return b.entry(append(dst, atomHead...), s, t, where, atomStart)
-}
-
-func (b *body) entry(dst []byte, s *structure, t tree, where, start string) ([]byte, error) {
-	var e atomEntry
-	if err := b.fill(&e, s, t, where); err != nil {
-		return dst, err
-	}
-	return e.append(append(dst, start...), s), nil
-}
-
-// fill takes the members of an entity, or of a complex property.
-func (b *body) fill(e *atomEntry, s *structure, t tree, where string) error {
-	return b.each(s, t, where, func(name, where string, c cell, member tree) (err error) {
-		switch {
-		case c.navigation != nil:
-			e.links, err = b.link(e.links, c, member, where)
-		case c.null:
-			e.properties = noneTag(e.properties, name)
-		case c.inner != nil:
-			inner := atomEntry{complex: true, properties: append(append(append(append(append(e.properties, "<d:"...),
-				name...), ` m:type="`...), c.inner.QualifiedName()...), `">`...)}
-			err = b.fill(&inner, c.inner, member, where)
-			e.properties = append(append(append(inner.properties, "</d:"...), name...), '>')
-		case !storable(c.plain.Text):
-			return notStorable(where)
-		case !e.complex && e.mapped(c.property, c.plain.Text):
-		default:
-			e.properties = element(e.properties, c)
-		}
-		return err
-	})
-}
-
 // append writes what stands in an entry after its first tag.
 func (e *atomEntry) append(dst []byte, s *structure) []byte {
 	dst = append(appendXML(append(dst, "<title>"...), e.title), "</title>"...)
@@ -103,11 +67,6 @@ func (e *atomEntry) mapped(p *edm.Property, text string) bool {
 	return !p.Feed.Keep
 }
 
-// element writes a primitive property.
-func element(dst []byte, c cell) []byte {
-	return endTag(appendXML(startTag(dst, c.property), c.plain.Text), c.property)
-}
-
 // startTag, endTag and noneTag write the tags of a primitive property with a value, and the one of any without.
 func startTag(dst []byte, p *edm.Property) []byte {
 	dst = append(append(dst, "<d:"...), p.Name...)
@@ -123,35 +82,6 @@ func endTag(dst []byte, p *edm.Property) []byte {
 
 func noneTag(dst []byte, name string) []byte {
 	return append(append(append(dst, "<d:"...), name...), ` m:null="true"/>`...)
-}
-
-// link writes what is inserted along by a navigation property.
-func (b *body) link(dst []byte, c cell, t tree, where string) ([]byte, error) {
-	kind := "entry"
-	if c.navigation.Many {
-		kind = "feed"
-	}
-	name := c.navigation.Name
-	dst = append(dst, `<link rel="`+atomRelated+name+`" type="application/atom+xml;type=`+kind+`" title="`+name+
-		`"><m:inline>`...)
-	items := []tree{t}
-	if c.navigation.Many {
-		var ok bool
-		if items, ok = b.p.items(t); !ok {
-			return dst, misfit(where, "an array of "+c.inner.QualifiedName(), "another kind of value")
-		}
-		dst = append(dst, "<feed>"...)
-	}
-	for _, item := range items {
-		var err error
-		if dst, err = b.entry(dst, c.inner, item, where, "<entry>"); err != nil {
-			return dst, err
-		}
-	}
-	if c.navigation.Many {
-		dst = append(dst, "</feed>"...)
-	}
-	return append(dst, "</m:inline></link>"...), nil
 }
 
 // appendXML writes a text that is storable so that a parser gives it back: line ends too.
@@ -188,9 +118,4 @@ func storable[T string | []byte](text T) bool {
 		}
 	}
 	return utf8.ValidString(string(text))
-}
-
-func notStorable(where string) error {
-	return refuse(where + ": expected a text that Atom can hold, found one with control characters (" + requestFormat +
-		" = json has room for them)")
 }

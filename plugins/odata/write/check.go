@@ -1,13 +1,8 @@
 package write
 
 import (
-	"iter"
 	"strconv"
-	"strings"
-	"time"
 
-	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -19,7 +14,7 @@ import (
 // been of a version that made others, and what is found needs no second request. Of an entity that is there and differs
 // the RequestID decides then.
 func (e *encoding) check(insertion *request) (*request, error) {
-	keyed := e.missing == nil && !e.onlyInRecordKey && !e.numbered()
+	keyed := e.missing == nil && !e.onlyInRecordKey && !e.s.numbered(e.to, e.keys)
 	known := e.s.uncertain == "repeatable" && e.s.learned[e.to.at].repeats
 	filter, err := e.filter()
 	switch {
@@ -70,7 +65,7 @@ func (e *encoding) filter() (string, error) {
 			break
 		}
 		property := e.to.entity.properties[at.name]
-		member, ok := e.p.member(e.content, at.name)
+		member, ok := e.content.member(at.name)
 		if property == nil || !ok || member.null() {
 			return "", &wit.Fault{Kind: wit.FaultConflict,
 				Message: "it can't be looked up whether the entity was inserted: " + checkFilter +
@@ -84,77 +79,3 @@ func (e *encoding) filter() (string, error) {
 	}
 	return string(out), nil
 }
-
-// blank is a property's place in a filter, with the text before it; not named: the text after the last one.
-type blank struct {
-	before, name string
-	named        bool
-}
-
-// templateOf goes through a filter of the settings. One without places is the name of a property.
-func templateOf(filter string) iter.Seq[blank] {
-	if !strings.Contains(filter, "{") {
-		filter += " eq {" + filter + "}"
-	}
-	return func(yield func(blank) bool) {
-		for rest := filter; ; {
-			before, after, found := strings.Cut(rest, "{")
-			at := blank{before: before, named: found}
-			at.name, rest, _ = strings.Cut(after, "}")
-			if !yield(at) || !found {
-				return
-			}
-		}
-	}
-}
-
-// misnamed says that the filter names what is no property of an entity set; nil: it names none such, or isn't looked
-// at.
-func (m *manner) misnamed(t *entitySet) *wit.Fault {
-	if m.filter == "" || m.uncertain != "check" && m.uncertain != "repeatable" {
-		return nil
-	}
-	s := t.model.Structures[0]
-	for at := range templateOf(m.filter) {
-		p := s.Property(at.name)
-		if !at.named || p != nil && p.Type.Primitive != edm.NotPrimitive {
-			continue
-		}
-		var names []string
-		for i := range s.Properties {
-			if s.Properties[i].Type.Primitive != edm.NotPrimitive {
-				names = append(names, s.Properties[i].Name)
-			}
-		}
-		return fault.Config(checkFilter, "Entity set "+t.set+" of "+t.service+" has no property "+at.name+" to look by"+
-			fault.Among(at.name, names, "it has none"))
-	}
-	return nil
-}
-
-// uncheckable says that metadata show that no record says the key of an entity, and that no filter is set by which
-// lost inserts are looked for; nil: they don't.
-func (m *manner) uncheckable(t *entitySet) *wit.Fault {
-	if m.uncertain != "check" || m.filter != "" || m.mode != modeInsert && m.mode != modeDynamic {
-		return nil
-	}
-	s := t.model.Structures[0]
-	why := ""
-	if len(s.Key) == 0 {
-		why = "has no key"
-	}
-	for _, name := range s.Key {
-		if p := s.Property(name); p != nil && !p.Creatable {
-			why = "numbers its key property " + name + " (sap:creatable=\"false\")"
-		}
-	}
-	if why == "" {
-		return nil
-	}
-	return fault.Config(insertUncertain, "Entity set "+t.set+" of "+t.service+" "+why+", so that "+insertUncertain+
-		" = check can't look whether an insert whose answer was lost was applied: expected "+checkFilter+
-		" to say by what else it is found, or another value")
-}
-
-// moment writes milliseconds since 1970 as a time of UTC.
-func moment(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05") }

@@ -11,20 +11,20 @@ import (
 type class int
 
 const (
-	once class = iota
-	often
-	reads
+	classOnce class = iota
+	classOften
+	classReads
 	classes
 )
 
 func (q *request) class() class {
 	switch {
 	case q.reads():
-		return reads
+		return classReads
 	case q.repeatable:
-		return often
+		return classOften
 	}
-	return once
+	return classOnce
 }
 
 // alone tells whether a request shares no batch.
@@ -44,8 +44,8 @@ func (q *request) size() int {
 // operations is how many a request is in a batch.
 func (q *request) operations() int { return 1 + q.nested }
 
-// group is requests of one delivery, of different entities.
-type group struct {
+// requestGroup is requests of one delivery, of different entities.
+type requestGroup struct {
 	class    class
 	at       int
 	requests []*request
@@ -55,14 +55,11 @@ type group struct {
 
 // line is the groups of a lane, one after another, and the one in which each entity stands last.
 type line struct {
-	groups []*group
-	last   map[entity]int
+	groups []*requestGroup
+	last   map[entityID]int
 	// open are the groups that take more, by class and service, as positions among all plus one.
 	open map[[2]int]int
 }
-
-// entity tells entities apart: by the path of their set, and the key as [Plugin.laneOf] writes it.
-type entity struct{ set, lane string }
 
 // grouping puts requests into deliveries: those of one entity into one lane, and never two into one delivery (P20).
 type grouping struct {
@@ -87,16 +84,6 @@ func (g *grouping) laneNumber(q *request) uint32 {
 	return h % uint32(g.s.lanes)
 }
 
-const laneSeed, laneFactor = 2166136261, 16777619
-
-// mixed goes on with the hash FNV-1a.
-func mixed(h uint32, text string) uint32 {
-	for i := range len(text) {
-		h = (h ^ uint32(text[i])) * laneFactor
-	}
-	return h
-}
-
 // apart tells whether a request has a changeset of its own.
 func (q *request) apart() bool { return q.hint.alone || q.nested > 0 }
 
@@ -111,14 +98,14 @@ func (g *grouping) add(q *request) {
 		if g.s.batches {
 			each = g.rows / g.s.lanes
 		}
-		l = &line{last: make(map[entity]int, each), open: map[[2]int]int{}}
+		l = &line{last: make(map[entityID]int, each), open: map[[2]int]int{}}
 		g.lines[number] = l
 		g.order = append(g.order, number)
 	}
 	learned := g.s.learned[q.to.at]
-	last := l.last[entity{q.to.path, q.lane}]
+	last := l.last[entityID{q.to.path, q.lane}]
 	for i := range q.updates {
-		last = max(last, l.last[q.updates[i].entity])
+		last = max(last, l.last[q.updates[i].entityID])
 	}
 	if g.s.batches && !learned.noBatch && !q.alone() {
 		kind := [2]int{int(q.class()), q.to.at}
@@ -131,21 +118,21 @@ func (g *grouping) add(q *request) {
 		}
 		l.open[kind] = len(l.groups) + 1
 	}
-	l.groups = append(l.groups, &group{class: q.class(), at: q.to.at, requests: []*request{q},
+	l.groups = append(l.groups, &requestGroup{class: q.class(), at: q.to.at, requests: []*request{q},
 		operations: q.operations(), size: q.size()})
 	l.stands(q, len(l.groups))
 }
 
 // stands notes in which group the entities of a request stand last.
 func (l *line) stands(q *request, n int) {
-	l.last[entity{q.to.path, q.lane}] = n
+	l.last[entityID{q.to.path, q.lane}] = n
 	for i := range q.updates {
-		l.last[q.updates[i].entity] = n
+		l.last[q.updates[i].entityID] = n
 	}
 }
 
 // fits tells whether a group takes one more.
-func (g *grouping) fits(into *group, q *request) bool {
+func (g *grouping) fits(into *requestGroup, q *request) bool {
 	most, bytes := g.s.most, maxBytes
 	for _, h := range []hint{q.hint, into.requests[0].hint} {
 		if h.most > 0 {
@@ -205,7 +192,7 @@ func batchHeaders(boundary string) []wit.Header {
 }
 
 // together is the delivery of several requests in a batch.
-func (s *state) together(g *group) wit.Delivery {
+func (s *state) together(g *requestGroup) wit.Delivery {
 	to := g.requests[0].to
 	all := s.allTogether || !s.oneByOne && !to.sap && !s.learned[g.at].one
 	shares := func(q *request) bool { return all && !q.apart() && (s.allTogether || !q.inserts()) }
@@ -222,11 +209,11 @@ func (s *state) together(g *group) wit.Delivery {
 		}
 		own[i], rows[i] = within(q.path(), q.body), q.row
 		size += 24 + len(q.predicate) // a hint makes it longer
-		if last := len(parts) - 1; i > 0 && g.class != reads && shares(q) && shares(g.requests[i-1]) {
+		if last := len(parts) - 1; i > 0 && g.class != classReads && shares(q) && shares(g.requests[i-1]) {
 			parts[last].Operations = append(parts[last].Operations, own[i])
 			continue
 		}
-		p := batch.Part{Changeset: g.class != reads, Operations: own[i : i+1 : i+1]}
+		p := batch.Part{Changeset: g.class != classReads, Operations: own[i : i+1 : i+1]}
 		for _, u := range q.updates { // which are done with the row's own, and with no other row's
 			p.Operations = append(p.Operations, within(u.path, u.body))
 		}
@@ -239,7 +226,7 @@ func (s *state) together(g *group) wit.Delivery {
 		memo = q.append(memo, before, begins[i])
 		before = &q.target
 	}
-	return to.batched(content, boundary, memo, rows, g.class != once)
+	return to.batched(content, boundary, memo, rows, g.class != classOnce)
 }
 
 // batched is the delivery of a batch.

@@ -3,6 +3,7 @@ package write
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/value"
@@ -20,37 +21,17 @@ const (
 // is sent to the set, by whichever run, and another one for another set, for another cluster's topic of that name, and
 // for a topic that was made again. Assumption: the forms are those that clients of SAP Gateway send, 32 hexadecimal
 // digits and a time without zone.
-func (e *encoding) identity() []wit.Header {
-	return []wit.Header{{Name: requestID, Value: string(e.appendID(nil))},
-		{Name: creation, Value: string(e.appendCreation(nil))}}
+type identity struct {
+	// path of the set, topic of the record.
+	path, topic string
+	record      wit.RecordID
+	timestamp   int64
 }
 
-// appendIdentity writes the headers of [encoding.identity] as lines.
-func (e *encoding) appendIdentity(dst []byte) []byte {
-	dst = append(e.appendID(append(dst, requestID+": "...)), "\r\n"...)
-	return append(e.appendCreation(append(dst, creation+": "...)), "\r\n"...)
-}
-
-func (e *encoding) appendID(dst []byte) []byte {
-	h := e.p.identity.prefix.of(e.to.path, e.originTopic)
-	var digits [24]byte
-	for _, n := range [...]int64{int64(e.origin.Partition), e.origin.Offset, int64(e.origin.Part), e.row.Timestamp} {
-		h = h.with(strconv.AppendInt(append(digits[:0], 0), n, 10))
-	}
-	return h.appendHex(dst)
-}
-
-// appendCreation writes the record's time in seconds, which mostly is that of the one before.
-func (e *encoding) appendCreation(dst []byte) []byte {
-	seconds := max(e.row.Timestamp, 0) / 1000
-	if last := &e.p.identity.creation; last.text == nil || last.seconds != seconds {
-		last.seconds = seconds
-		var ok bool
-		if last.text, ok = value.AppendISO(last.text[:0], edm.DateTime, seconds*1000); !ok {
-			last.text = append(last.text[:0], moment(seconds*1000)...)
-		}
-	}
-	return append(dst, e.p.identity.creation.text...)
+// identityMemory is of the identity that was made last.
+type identityMemory struct {
+	prefix   hashedPrefix
+	creation second
 }
 
 // second is one as it was written.
@@ -97,3 +78,40 @@ func (p *hashedPrefix) of(path, topic string) hash128 {
 	}
 	return p.sum
 }
+
+// headers are those by which the service knows the POST again.
+func (m *identityMemory) headers(i identity) []wit.Header {
+	return []wit.Header{{Name: requestID, Value: string(m.appendID(nil, i))},
+		{Name: creation, Value: string(m.appendCreation(nil, i))}}
+}
+
+// appendLines writes the headers as lines.
+func (m *identityMemory) appendLines(dst []byte, i identity) []byte {
+	dst = append(m.appendID(append(dst, requestID+": "...), i), "\r\n"...)
+	return append(m.appendCreation(append(dst, creation+": "...), i), "\r\n"...)
+}
+
+func (m *identityMemory) appendID(dst []byte, i identity) []byte {
+	h := m.prefix.of(i.path, i.topic)
+	var digits [24]byte
+	for _, n := range [...]int64{int64(i.record.Partition), i.record.Offset, int64(i.record.Part), i.timestamp} {
+		h = h.with(strconv.AppendInt(append(digits[:0], 0), n, 10))
+	}
+	return h.appendHex(dst)
+}
+
+// appendCreation writes the record's time in seconds, which mostly is that of the one before.
+func (m *identityMemory) appendCreation(dst []byte, i identity) []byte {
+	seconds := max(i.timestamp, 0) / 1000
+	if last := &m.creation; last.text == nil || last.seconds != seconds {
+		last.seconds = seconds
+		var ok bool
+		if last.text, ok = value.AppendISO(last.text[:0], edm.DateTime, seconds*1000); !ok {
+			last.text = append(last.text[:0], moment(seconds*1000)...)
+		}
+	}
+	return append(dst, m.creation.text...)
+}
+
+// moment writes milliseconds since 1970 as a time of UTC.
+func moment(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05") }

@@ -32,13 +32,13 @@ func TestIdentity(t *testing.T) {
 		h.Write([]byte(c.hashed))
 		want := []wit.Header{{Name: "RequestID", Value: strings.ToUpper(hex.EncodeToString(h.Sum(nil)))},
 			{Name: "RepeatabilityCreation", Value: c.creation}}
-		e := encoding{p: p, to: &entitySet{path: c.path}, originTopic: c.topic, origin: c.origin,
+		e := encoding{memory: &p.memory, to: &entitySet{path: c.path}, originTopic: c.topic, origin: c.origin,
 			row: &wit.Row{Timestamp: c.timestamp}}
-		if d := cmp.Diff(want, e.identity()); d != "" {
+		if d := cmp.Diff(want, p.identities.headers(e.identity())); d != "" {
 			t.Errorf("%q: (-want +found)\n%s", c.hashed, d)
 		}
 		lines := want[0].Name + ": " + want[0].Value + "\r\n" + want[1].Name + ": " + want[1].Value + "\r\n"
-		if found := string(e.appendIdentity(nil)); found != lines {
+		if found := string(p.identities.appendLines(nil, e.identity())); found != lines {
 			t.Errorf("expected %q, found %q", lines, found)
 		}
 	}

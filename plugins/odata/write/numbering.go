@@ -12,30 +12,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// evidence is what answers have shown of an entity set.
-type evidence struct {
-	match matching
-	// numbers: the service has given an entity another key than the record's; fills: the same of a key of which a
-	// property was initial, as 0 is.
-	numbers, fills bool
-}
-
 // numbered tells whether the service gives the entity of an insert another key than the record's, as far as answers
 // have shown.
-func (e *encoding) numbered() bool {
-	shown := e.s.evidence[e.to.same]
-	return shown.numbers || shown.fills && e.says(initial)
-}
-
-// says tells whether the value of a key property is so.
-func (e *encoding) says(so func(text string) bool) bool {
-	return slices.ContainsFunc(e.keys, func(k keyValue) bool { return so(k.value.Text) })
-}
-
-// initial tells whether the value of a key property says nothing, as those of entities say that the service is to
-// number.
-func initial(text string) bool {
-	return strings.Trim(text, "0-. ") == "" || strings.HasPrefix(text, "$")
+func (s *state) numbered(t *entitySet, keys []keyValue) bool {
+	shown := s.evidence[t.same]
+	return shown.numbers || shown.fills &&
+		slices.ContainsFunc(keys, func(k keyValue) bool { return initial(k.value.Text) })
 }
 
 // saysInitial tells whether a value of the entity's key is initial.
@@ -77,7 +59,7 @@ func (s *state) made(a *target, location string) {
 	before := s.evidence[a.to.same]
 	now := &s.evidence[a.to.same]
 	for i := range sent {
-		if given(sent[i], found[i]) {
+		if replaced(sent[i], found[i]) {
 			now.fills = now.fills || initial(sent[i].Text)
 			now.numbers = now.numbers || !initial(sent[i].Text)
 		}
@@ -93,10 +75,10 @@ func (s *state) made(a *target, location string) {
 	sdk.Log(wit.LevelWarn, what)
 }
 
-// given tells whether a service has put another value in the place of one that was sent. That it pads texts or numbers
-// with zeros, cuts blanks, or changes case is no other value: it takes the one for the other. What is written as
-// another type can't be compared.
-func given(sent, found uri.Literal) bool {
+// replaced tells whether a service has put another value in the place of one that was sent. That it pads texts or
+// numbers with zeros, cuts blanks, or changes case is no other value: it takes the one for the other. What is written
+// as another type can't be compared.
+func replaced(sent, found uri.Literal) bool {
 	whole := func(t edm.Primitive) bool { return t == edm.Int32 || t == edm.Int64 }
 	switch {
 	case sent.Type == edm.String && found.Type == edm.String:
@@ -109,11 +91,11 @@ func given(sent, found uri.Literal) bool {
 }
 
 // unaddressed is why an entity cannot be changed, deleted or read by the record's key; nil: it can.
-func (e *encoding) unaddressed() error {
-	if !e.s.evidence[e.to.same].numbers {
+func (s *state) unaddressed(t *entitySet) error {
+	if !s.evidence[t.same].numbers {
 		return nil
 	}
-	return &wit.Fault{Kind: wit.FaultConfig, Message: e.to.path + ": the service numbers what is inserted by " +
+	return &wit.Fault{Kind: wit.FaultConfig, Message: t.path + ": the service numbers what is inserted by " +
 		"itself, although the records say keys, so that a record's key is another entity's or none's: expected " +
 		"inserts alone; updates and deletes by the service's numbers are for a connector of their own"}
 }

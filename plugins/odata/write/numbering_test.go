@@ -269,7 +269,7 @@ func TestLanesOfOneKey(t *testing.T) {
 				values = append(values, keyValue{&edm.Property{Name: k.Name}, value.Converted{Type: k.Literal.Type,
 					Text: k.Literal.Text}})
 			}
-			found[i] = New("0.1.0").laneOf(values, predicate)
+			found[i] = (&keyMemory{}).laneOf(values, predicate)
 		}
 		if (found[0] == found[1]) != c.same {
 			t.Errorf("%s and %s: found %s and %s", c.one, c.other, found[0], found[1])

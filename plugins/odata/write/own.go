@@ -1,9 +1,7 @@
 package write
 
 import (
-	"bytes"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
@@ -16,15 +14,13 @@ import (
 // route is gone for a while say 404. An answer counts for what it says of a row only where something shows that the
 // service made it.
 
-// versioned tells whether an answer says a version of OData, which services do and nothing in front of them does.
-func versioned(response *wit.Response) bool {
-	return headerOf(response, "DataServiceVersion") != "" || headerOf(response, "OData-Version") != ""
-}
-
 // spaceAtom is the namespace of entries and feeds.
 const spaceAtom = "http://www.w3.org/2005/Atom"
 
-func empty(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }
+// learnVersion learns that the service says its version.
+func (s *state) learnVersion(at int, response *wit.Response) {
+	s.learned[at].versioned = s.learned[at].versioned || versioned(response)
+}
 
 // own tells whether a refusal is the service's own. SAP Gateway, Olingo, WCF and the adapter of CAP say their version
 // with all that they answer, and refuse with an error document. Small services do neither and send an empty 404: there
@@ -51,15 +47,8 @@ func (s *state) fromService(a *target, response *wit.Response) bool {
 	if a.operation == probe {
 		return true
 	}
-	return done(response.Status) && (a.batched || empty(response.Body) || versioned(response) ||
+	return saysDone(response.Status) && (a.batched || empty(response.Body) || versioned(response) ||
 		located(a, response) || a.to.holds(response.Body))
-}
-
-// undone is what is wrong with a success that is not [done]. A service that answers all writes so is none that can be
-// written to: nothing that it says would show whether a row is there.
-func undone(status uint16) string {
-	return "HTTP " + strconv.Itoa(int(status)) + " doesn't say that it is done: expected a status that does, " +
-		"such as 200, 201 or 204"
 }
 
 // located tells whether an answer to an insert says the address of an entity of the set.
@@ -100,6 +89,16 @@ func (s *state) ofTheCall(a *target, response *wit.Response) bool {
 		return false
 	}
 	return response.Status/100 == 4 && !a.batched && fault.IsHTML(response.Body)
+}
+
+// callFault is the fault of an answer that is of the call.
+func callFault(a *target, response *wit.Response) *wit.Fault {
+	f := fault.Of(a.what(), response, response.Body)
+	if !ofAnyCall(response) && (response.Status == 404 || response.Status == 410) {
+		f.Message += " (nothing shows that the OData service has said it, and not a gateway in front of it; " +
+			"with HTTP codes in " + notFoundCodes + " it is believed)"
+	}
+	return f
 }
 
 // ofTheAddress tells whether a refusal may speak of the row's address, which something in front of the service doesn't
@@ -157,30 +156,4 @@ func (s *state) settleSet(a *target, response *wit.Response) (wit.Verdict, error
 		return proceed(h), nil
 	}
 	return s.rest(a, fault.Of(a.what(), response, response.Body), response)
-}
-
-// ofAnyCall is ofTheCall as far as it goes for batches and their parts too.
-func ofAnyCall(response *wit.Response) bool {
-	if wit.Refuses(response.Status) {
-		if code, _, document := fault.Document(response.Body); document && fault.NoService(code) {
-			return true
-		}
-	}
-	switch response.Status {
-	case 403:
-		return strings.EqualFold(headerOf(response, "x-csrf-token"), "required") || !fault.IsError(response.Body)
-	case 404, 410:
-		return fault.IsHTML(response.Body)
-	}
-	return false
-}
-
-// callFault is the fault of an answer that is of the call.
-func callFault(a *target, response *wit.Response) *wit.Fault {
-	f := fault.Of(a.what(), response, response.Body)
-	if !ofAnyCall(response) && (response.Status == 404 || response.Status == 410) {
-		f.Message += " (nothing shows that the OData service has said it, and not a gateway in front of it; " +
-			"with HTTP codes in " + notFoundCodes + " it is believed)"
-	}
-	return f
 }

@@ -1,65 +1,32 @@
 package write
 
 import (
-	"github.com/culvert-project/culvert/plugins/odata/batch"
+	"bytes"
+	"slices"
+	"strconv"
+
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/plugins/odata/encode"
-	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // Plugin is a sink and its tools. What it holds are caches, and memory that calls use again.
 type Plugin struct {
-	version  string
-	contexts []cached
-	last     lastContext
-	schemas  map[uint32][]wit.Node
-	// requests is memory for those of one call.
-	requests []request
-	// Memory for one row, and for the runs of one call.
-	body     *bodyMemory
-	ofKey    *keyMemory
-	identity *identityMemory
-	runs     *runMemory
+	version string
+	contexts
+	memory
+	// runs is memory for those of one call.
+	runs *runMemory
 	// writtenRows are verdicts that are all the same, as many as a batch had at most. Nobody writes to them.
 	writtenRows []wit.Verdict
 }
 
-// bodyMemory is memory for bodies of requests, a piece of which is used once; longest is how long the longest one was.
-// object and places are of the row at work.
-type bodyMemory struct {
-	chunk   []byte
-	longest int
-	object  encode.Object
-	places  []encode.Place
-}
-
-// keyMemory is memory for the keys of one row, and in texts for those of one call.
-type keyMemory struct {
-	ofRow            []keyValue
-	uri              []uri.Key
-	predicate, texts []byte
-}
-
-// identityMemory is of the identity that was made last.
-type identityMemory struct {
-	prefix   hashedPrefix
-	creation second
-}
-
-// runMemory is memory for the runs of one call. wanted is how much of content the call before took, about.
-type runMemory struct {
-	rows    []runRow
-	slots   []uint32
-	items   []batch.Item
-	content []byte
-	wanted  int
-}
-
 // New makes the plugin, which says this version of itself.
 func New(version string) *Plugin {
-	return &Plugin{version: version, schemas: map[uint32][]wit.Node{}, body: &bodyMemory{}, ofKey: &keyMemory{},
-		identity: &identityMemory{}, runs: &runMemory{}}
+	return &Plugin{version: version, runs: &runMemory{}, memory: memory{schemas: schemas{}, bodies: &bodyMemory{},
+		ofKey: &keyMemory{}, identities: &identityMemory{}}}
 }
 
 func (p *Plugin) Describe() wit.Description {
@@ -80,4 +47,172 @@ func (p *Plugin) Validate(component string, given []wit.Setting, online bool, st
 	}
 	examined := examine(given)
 	return wit.Inquiry{Done: &examined}, nil
+}
+
+func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpening,
+	error) {
+	if err := config.Known(component, Component, Alias); err != nil {
+		return wit.SinkOpening{}, err
+	}
+	if f := setting.First(examine(given)); f != nil {
+		return wit.SinkOpening{}, f
+	}
+	v := settings.Values(given)
+	all := configuredSets(v)
+	services := servicesOf(all)
+	if len(answers) == 0 {
+		need := &wit.Need{}
+		for _, s := range services {
+			need.Requests = append(need.Requests, service.MetadataRequest(s, config.Query(v)))
+		}
+		return wit.SinkOpening{Ask: need}, nil
+	}
+	if len(answers) != len(services) {
+		return wit.SinkOpening{}, &wit.Fault{Kind: wit.FaultInternal,
+			Message: "expected " + strconv.Itoa(len(services)) + " answers, found " +
+				strconv.Itoa(len(answers))}
+	}
+	models, sap := make([]*edm.Model, len(services)), make([]bool, len(services))
+	for i := range services {
+		m, err := service.ReadMetadata(services[i], &answers[i])
+		if err != nil {
+			return wit.SinkOpening{}, err
+		}
+		models[i], sap[i] = m, bytes.Contains(answers[i].Body, []byte(spaceSAP))
+	}
+	out := &wit.SinkOpened{}
+	o := &decodedContext{manner: mannerOf(v), given: given, services: services}
+	var misnamed []*wit.Fault // of sets that the filter of the check doesn't fit; it may be meant for the others
+	for _, e := range all {
+		at := slices.Index(services, e.service)
+		t, err := newEntitySet(e, models[at], &o.manner)
+		if err != nil {
+			return wit.SinkOpening{}, err
+		}
+		if f := o.uncheckable(t); f != nil {
+			return wit.SinkOpening{}, f
+		}
+		if f := o.misnamed(t); f != nil {
+			misnamed = append(misnamed, f)
+		}
+		t.sap, t.at = sap[at], at
+		o.sets = append(o.sets, *t)
+		out.Topics = append(out.Topics, e.topic)
+	}
+	if len(misnamed) == len(all) {
+		return wit.SinkOpening{}, misnamed[0]
+	}
+	s := &state{decodedContext: o, learned: make([]learned, len(services)), evidence: make([]evidence, len(o.sets)),
+		packed: string(o.pack())}
+	for i := range answers {
+		s.learnVersion(i, &answers[i])
+	}
+	out.Context = s.pack()
+	return wit.SinkOpening{Ready: out}, nil
+}
+
+// Encode makes requests of rows, as the settings and, with dynamic, the rows say; several in a batch.
+func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, rows []wit.Row, data []byte,
+	origins []wit.RecordID, originTopics []string,
+	hints []wit.Hint) (wit.Deliveries, error) {
+	p.schemas.learn(declared)
+	s, err := p.state(context)
+	if err != nil {
+		return wit.Deliveries{}, err
+	}
+	hinted := make(map[uint32]string, len(hints))
+	for _, h := range hints {
+		hinted[h.Row] = h.Text
+	}
+	p.reuse()
+	p.requests = make([]request, 0, 1)
+	targets := make([]*entitySet, len(topics))
+	for i, topic := range topics {
+		targets[i] = s.setOf(topic)
+	}
+	var out wit.Deliveries
+	if len(hints) == 0 && len(rows) > 1 && int(rows[0].Topic) < len(topics) && targets[rows[0].Topic] != nil {
+		at := rows[0].Topic
+		e := encoding{memory: &p.memory, s: s, data: data, to: targets[at]}
+		if ready, ok := e.encodeRun(p.runs, topics[at], rows, origins, originTopics); ok {
+			return wit.Deliveries{Ready: ready}, nil
+		}
+	}
+	p.requests = make([]request, 0, len(rows))
+	plan := newGrouping(s, len(rows))
+	for i := range rows {
+		e := encoding{memory: &p.memory, s: s, row: &rows[i], data: data}
+		if len(hints) > 0 {
+			e.hint = readHint(hinted[uint32(i)])
+		}
+		var topic string
+		if int(rows[i].Topic) < len(topics) {
+			topic, e.to = topics[rows[i].Topic], targets[rows[i].Topic]
+		}
+		e.came(i, origins, originTopics)
+		q, err := e.request(topic)
+		switch {
+		case err != nil:
+			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
+				Fault: *asFault(err)})
+		case q == nil:
+			out.Ignored = append(out.Ignored, uint32(i))
+		case q.nested > 0 && s.learned[q.to.at].noBatch:
+			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
+				Fault: wit.Fault{Kind: wit.FaultConfig, Message: q.to.service + " takes no batches, in which " +
+					nestedUpdates + " = operations sends the entities nested in an update"}})
+		default:
+			q.row = uint32(i)
+			plan.add(q)
+		}
+	}
+	out.Ready = plan.deliveries()
+	return out, nil
+}
+
+// Settle says what became of a delivery's rows.
+func (p *Plugin) Settle(context []byte, memo []byte, rows []uint32, response wit.Response) (wit.Settled, error) {
+	s, err := p.state(context)
+	if err != nil {
+		return wit.Settled{}, err
+	}
+	m, ok := readMemo(s, memo)
+	if !ok || m.count != len(rows) {
+		return wit.Settled{}, staleMemo()
+	}
+	s.learnVersion(m.at, &response)
+	verdicts, err := p.verdicts(m, &response)
+	settled := wit.Settled{Verdicts: verdicts}
+	if err == nil && !s.same(p.last.state) {
+		settled.Context = wit.Ptr(s.pack())
+	}
+	return settled, err
+}
+
+func staleMemo() error {
+	return &wit.Fault{Kind: wit.FaultStale, Message: "the memo is of another version of this plugin"}
+}
+
+// verdicts are those on the rows of a delivery: what its answer says of each row's request is judged by
+// [state.settle].
+func (p *Plugin) verdicts(m memo, response *wit.Response) ([]wit.Verdict, error) {
+	if m.size > 0 && m.s.allWritten(m, response) {
+		for len(p.writtenRows) < m.count {
+			p.writtenRows = append(p.writtenRows, written())
+		}
+		return p.writtenRows[:m.count:m.count], nil
+	}
+	rows, parts, ok := m.all()
+	if !ok {
+		return nil, staleMemo()
+	}
+	if m.size > 0 {
+		b := sentBatch{at: m.at, size: m.size, rows: rows, parts: parts}
+		return b.settle(m.s, response)
+	}
+	v, err := m.s.settle(&rows[0], response)
+	if err != nil {
+		return nil, err
+	}
+	return []wit.Verdict{v}, nil
 }

@@ -13,7 +13,7 @@ func validateOnline(given []wit.Setting, answers []wit.Response) (wit.Inquiry, e
 	a.Services()
 	how := mannerOf(a.Values)
 	var misnamed []*wit.Fault
-	all := entries(a.Values)
+	all := configuredSets(a.Values)
 	for _, e := range all {
 		m := a.EntitySet(e.number, e.service, e.set, e.query, false)
 		if m == nil {

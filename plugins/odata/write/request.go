@@ -1,10 +1,6 @@
 package write
 
 import (
-	"slices"
-	"strconv"
-	"strings"
-
 	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -51,6 +47,9 @@ func (o operation) upserts() bool { return o == upsertPut || o == upsertMerge ||
 // reads tells of an operation that can share a batch whether it is a read.
 func (o operation) reads() bool { return o == readTag || o == readTagOfUpsert || o == readTagOfRemoval }
 
+// identifies tells whether an operation has a RequestID.
+func (m *manner) identifies(o operation) bool { return m.uncertain == "repeatable" && o.inserts() }
+
 // target is what is sent for a row: encode makes it, and settle reads it from the delivery's memo.
 type target struct {
 	operation
@@ -95,6 +94,32 @@ func (t *target) like(o *target) bool {
 	return t.operation == o.operation && t.to == o.to && t.hint == o.hint && t.nested+o.nested == 0 &&
 		t.compared+o.compared == ""
 }
+
+// request is what a row comes to: its target, and how it is sent.
+type request struct {
+	target
+	row    uint32
+	method string
+	// query is what follows the path.
+	query   string
+	headers []wit.Header
+	body    []byte
+	// lane tells entities apart.
+	lane       string
+	repeatable bool
+	// updates are those of the entities nested in the row, which are done with the request or not at all.
+	updates []nestedUpdate
+}
+
+// nestedUpdate is the update of an entity that is nested in a row. Its method and headers are those of the row's own.
+type nestedUpdate struct {
+	path string
+	body []byte
+	entityID
+}
+
+// entityID tells entities apart: by the path of their set, and the key as [keyMemory.laneOf] writes it.
+type entityID struct{ set, lane string }
 
 // A memo is the head of a delivery and its targets. Each target begins with a number, which says what of it stands in
 // the memo.
@@ -197,109 +222,3 @@ func (m *memo) all() (rows []target, parts []int, ok bool) {
 	}
 	return rows, parts, m.r.Done()
 }
-
-// Steps of a row: what its next request is for, where that is not what it begins with.
-const (
-	// stepConfirm asks for a read of an entity whose DELETE was answered 412: is it gone?
-	stepConfirm = "confirm"
-	stepInsert  = "insert"
-	stepUpdate  = "update"
-)
-
-// hint is how a row is to be encoded once more, as settle has said it. The host keeps it as a text.
-type hint struct {
-	// step is one of the steps, or the host's `uncertain`.
-	step string
-	// alone: in a changeset of its own; single: in no batch; most: with so many others in a batch at most, 0 for any
-	// number.
-	alone, single bool
-	most          int
-	// stops is how many batches ended at an operation before the row's.
-	stops int
-	// address: the entity's address is refused, and it is asked whether the service answers for the set; addressed: it
-	// does.
-	address, addressed bool
-	// bare: without If-Match in spite of etag = any, since the service takes none, or may take none.
-	bare bool
-	// gone is the status by which an update has said that the entity isn't there, after an insert was refused because
-	// it is; 0: none has.
-	gone int
-	// tagged: the ETag was read, "" where the entity has none.
-	tagged bool
-	tag    string
-}
-
-// wordTag begins the word of an ETag, which is the last one because it may hold blanks.
-const wordTag = "etag="
-
-// hintWord is a field of a hint: a flag or a number.
-type hintWord struct {
-	name   string
-	flag   func(*hint) *bool
-	number func(*hint) *int
-}
-
-// hintWords are the names of a hint's fields, but its step and ETag, in its text. Numbers stand after an equals sign.
-var hintWords = []hintWord{
-	{"alone", func(h *hint) *bool { return &h.alone }, nil},
-	{"single", func(h *hint) *bool { return &h.single }, nil},
-	{"most", nil, func(h *hint) *int { return &h.most }},
-	{"stops", nil, func(h *hint) *int { return &h.stops }},
-	{"address", func(h *hint) *bool { return &h.address }, nil},
-	{"addressed", func(h *hint) *bool { return &h.addressed }, nil},
-	{"bare", func(h *hint) *bool { return &h.bare }, nil},
-	{"gone", nil, func(h *hint) *int { return &h.gone }},
-}
-
-// text is what the host keeps.
-func (h hint) text() string {
-	if h == (hint{}) {
-		return ""
-	}
-	var words []string
-	for _, w := range hintWords {
-		switch {
-		case w.flag != nil && *w.flag(&h):
-			words = append(words, w.name)
-		case w.number != nil && *w.number(&h) > 0:
-			words = append(words, w.name+"="+strconv.Itoa(*w.number(&h)))
-		}
-	}
-	if h.step != "" {
-		words = append(words, h.step)
-	}
-	if h.tagged {
-		words = append(words, wordTag+h.tag)
-	}
-	return strings.Join(words, " ")
-}
-
-func readHint(text string) (h hint) {
-	for text != "" {
-		if tag, ok := strings.CutPrefix(text, wordTag); ok {
-			h.tagged, h.tag = true, tag
-			return h
-		}
-		var word string
-		word, text, _ = strings.Cut(text, " ")
-		name, number, _ := strings.Cut(word, "=")
-		at := slices.IndexFunc(hintWords, func(w hintWord) bool { return w.name == name })
-		switch {
-		case at < 0:
-			h.step = word
-		case hintWords[at].flag != nil:
-			*hintWords[at].flag(&h) = true
-		default:
-			*hintWords[at].number(&h), _ = strconv.Atoi(number)
-		}
-	}
-	return h
-}
-
-// to is the hint for another step, without what the one before has read.
-func (h hint) to(step string) hint {
-	h.step, h.tagged, h.tag = step, false, ""
-	return h
-}
-
-func (h hint) uncertain() bool { return h.step == wit.HintUncertain }

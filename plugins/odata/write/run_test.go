@@ -150,8 +150,8 @@ func TestRuns(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			e := encoding{p: w.p, s: state, data: w.data, to: &state.sets[0]}
-			_, isRun := e.encodeRun(topics[0], rows, ids, topics)
+			e := encoding{memory: &w.p.memory, s: state, data: w.data, to: &state.sets[0]}
+			_, isRun := e.encodeRun(w.p.runs, topics[0], rows, ids, topics)
 			for i := range found.Ready {
 				if d := &found.Ready[i]; isRun && strings.HasSuffix(d.Request.Target, "/$batch") {
 					taken++

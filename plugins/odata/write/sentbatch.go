@@ -1,6 +1,7 @@
 package write
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 
@@ -101,8 +102,8 @@ type outcome struct {
 	// said of it.
 	message *batch.Message
 	failed  bool
-	// undone is the status of the operation, or of another one in its changeset, that is a success and not [done]; then
-	// nothing is said of it. 0: there is none.
+	// undone is the status of the operation, or of another one in its changeset, that is a success and not [saysDone];
+	// then nothing is said of it. 0: there is none.
 	undone uint16
 }
 
@@ -225,7 +226,7 @@ func (s *state) plainlyWritten(a *target, m *batch.Message) bool {
 	default:
 		return false
 	}
-	return done(m.Status()) && !fault.IsHTML(m.Body) && !fault.IsError(m.Body) && m.Header("sap-message") == ""
+	return saysDone(m.Status()) && !fault.IsHTML(m.Body) && !fault.IsError(m.Body) && m.Header("sap-message") == ""
 }
 
 // match says which message of an answer is for which row. Parts go by position, since many services don't say
@@ -239,7 +240,7 @@ func (b *sentBatch) match(d batch.Document) []outcome {
 	row, operation := 0, 0 // the first ones of the part
 	for i := range d.Parts {
 		rows := b.rows[row : row+b.parts[i]]
-		p := part{answer: &d.Parts[i], first: operation, operations: len(rows) + rows[0].nested,
+		p := answeredPart{answer: &d.Parts[i], first: operation, operations: len(rows) + rows[0].nested,
 			reads: rows[0].reads()}
 		if !p.match(outcomes[row : row+len(rows)]) {
 			return make([]outcome, len(b.rows))
@@ -258,8 +259,9 @@ func endsFailed(d batch.Document) bool {
 	return len(last.Messages) == 1 && last.Messages[0].Complete && last.Messages[0].Status() >= 400
 }
 
-// part is a part of a batch with its answer. first is how many operations stand before it; reads: it is no changeset.
-type part struct {
+// answeredPart is a part of a batch with its answer. first is how many operations stand before it; reads: it is no
+// changeset.
+type answeredPart struct {
 	answer            *batch.Parsed
 	first, operations int
 	reads             bool
@@ -267,7 +269,7 @@ type part struct {
 
 // match takes the answers to the operations. One to a changeset is believed only where all of it is there and is of one
 // mind. ok is false where an answer says that it is for an operation of another part.
-func (p *part) match(outcomes []outcome) (ok bool) {
+func (p *answeredPart) match(outcomes []outcome) (ok bool) {
 	messages := p.answer.Messages
 	if len(messages) == 1 && messages[0].Complete && messages[0].Status() != 0 {
 		m := &messages[0]
@@ -292,12 +294,12 @@ func (p *part) match(outcomes []outcome) (ok bool) {
 }
 
 // inside takes the answers inside a changeset.
-func (p *part) inside(outcomes []outcome) (ok bool) {
+func (p *answeredPart) inside(outcomes []outcome) (ok bool) {
 	messages := p.answer.Messages
 	byID := true
 	for i := range messages {
 		m := &messages[i]
-		if !m.Complete || !done(m.Status()) {
+		if !m.Complete || !saysDone(m.Status()) {
 			for j := range outcomes {
 				if m.Complete && success(m.Status()) {
 					outcomes[j].undone = m.Status()
@@ -326,7 +328,79 @@ func (p *part) inside(outcomes []outcome) (ok bool) {
 }
 
 // id is the Content-ID of an answer as a position in the part.
-func (p *part) id(m *batch.Message) (id int, said bool) {
+func (p *answeredPart) id(m *batch.Message) (id int, said bool) {
 	id, err := strconv.Atoi(m.ID)
 	return id - 1 - p.first, err == nil
+}
+
+// allWritten tells whether a plain answer to a batch says of each of its rows, which differ in nothing but their keys,
+// that it was written, and nothing else that there is to learn from but whether the service knows RequestIDs and
+// If-Match. What [sentBatch.settle] makes of it is known then.
+func (s *state) allWritten(m memo, response *wit.Response) bool {
+	if !success(response.Status) {
+		return false
+	}
+	d, ok := batch.NewPlain(headerOf(response, "Content-Type"), response.Body)
+	if !ok {
+		return false
+	}
+	said, repeats := false, false
+	for i := range m.count {
+		if !m.next() || !d.Next() || d.First != m.part || m.like != (i > 0) || m.nested > 0 || m.reads() ||
+			m.hint != (hint{bare: m.hint.bare}) {
+			return false
+		}
+		if said = said || i == 0 && d.ID != nil; said && d.Number != i+1 || !said && d.ID != nil {
+			return false
+		}
+		if n := len(d.Location) - len(m.predicate); d.Location != nil &&
+			(m.predicate == "" || n < 0 || string(d.Location[n:]) != m.predicate) {
+			return false // there is something to learn, see [state.made]
+		}
+		if s.identifies(m.operation) {
+			accepted := bytes.EqualFold(d.Repeated, []byte("accepted"))
+			if i == 0 {
+				repeats = accepted
+			}
+			if d.Repeated != nil && !accepted || repeats != accepted {
+				return false
+			}
+		}
+		if !opensEntity(d.Body) && (fault.IsHTML(d.Body) || fault.IsError(d.Body)) {
+			return false
+		}
+	}
+	if !d.Complete() || !m.r.Done() {
+		return false
+	}
+	if s.identifies(m.operation) {
+		s.learned[m.at].repeats = repeats
+	}
+	if !m.inserts() {
+		s.took(&m.target)
+	}
+	say("POST "+s.services[m.at]+"/$batch", response)
+	return true
+}
+
+// opensEntity tells of the start of a body, as far as it is the usual one, that it is no page and no error.
+func opensEntity(body []byte) bool {
+	return len(body) == 0 || len(body) > 4 && body[0] == '{' && body[1] == '"' && body[2] == 'd' && body[3] == '"' ||
+		opensEntry(body)
+}
+
+// opensEntry is opensEntity for bodies in XML.
+func opensEntry(body []byte) bool {
+	if len(body) == 0 || body[0] != '<' {
+		return false
+	}
+	start := body[:min(len(body), 300)]
+	if entry, declared := bytes.CutPrefix(start, []byte("<?xml ")); declared {
+		end := bytes.Index(entry, []byte("?>"))
+		if end < 0 || bytes.Contains(start, []byte("<h")) || bytes.Contains(start, []byte("<H")) {
+			return false
+		}
+		start = bytes.TrimLeft(entry[end+2:], "\r\n")
+	}
+	return bytes.HasPrefix(start, []byte("<entry "))
 }

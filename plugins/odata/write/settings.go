@@ -211,17 +211,17 @@ func declareBatches(t *setting.Table) {
 	)
 }
 
-// entry is one entity set of the connector, as its settings say.
-type entry struct {
+// configuredSet is one entity set of the connector, as its settings say.
+type configuredSet struct {
 	number, service, set, topic string
 	// query of all requests.
 	query uri.Query
 }
 
-func entries(v setting.Values) []entry {
-	var all []entry
+func configuredSets(v setting.Values) []configuredSet {
+	var all []configuredSet
 	for _, g := range config.Groups(v) {
-		all = append(all, entry{number: g.Digits, service: "/" + strings.Trim(g.Text(nameService), "/"),
+		all = append(all, configuredSet{number: g.Digits, service: "/" + strings.Trim(g.Text(nameService), "/"),
 			set:   strings.Trim(g.Text(nameEntitySet), "/"),
 			topic: g.Text(nameTopic), query: config.Query(v)})
 	}
@@ -266,7 +266,7 @@ func mannerOf(v setting.Values) manner {
 func examine(given []wit.Setting) []wit.Examined {
 	examined := config.Examine(settings, given)
 	v := settings.Values(given)
-	all := entries(v)
+	all := configuredSets(v)
 	if len(all) == 0 {
 		setting.Complain(examined, config.Address, "No entity set is configured: expected "+config.InGroup("00",
 			nameService)+", "+
@@ -301,4 +301,12 @@ func examine(given []wit.Setting) []wit.Examined {
 			"it says nothing without "+operationMode+" = "+modeDynamic))
 	}
 	return examined
+}
+
+// media is the type of bodies.
+func (m *manner) media() string {
+	if m.atom {
+		return "application/atom+xml"
+	}
+	return "application/json"
 }

@@ -1,69 +1,12 @@
 package write
 
 import (
-	"math"
 	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
-
-// Settle says what became of a delivery's rows.
-func (p *Plugin) Settle(context []byte, memo []byte, rows []uint32, response wit.Response) (wit.Settled, error) {
-	s, err := p.state(context)
-	if err != nil {
-		return wit.Settled{}, err
-	}
-	m, ok := readMemo(s, memo)
-	if !ok || m.count != len(rows) {
-		return wit.Settled{}, staleMemo()
-	}
-	s.learnVersion(m.at, &response)
-	verdicts, err := p.verdicts(m, &response)
-	settled := wit.Settled{Verdicts: verdicts}
-	if err == nil && !s.same(p.last.state) {
-		settled.Context = wit.Ptr(s.pack())
-	}
-	return settled, err
-}
-
-func staleMemo() error {
-	return &wit.Fault{Kind: wit.FaultStale, Message: "the memo is of another version of this plugin"}
-}
-
-// verdicts are those on the rows of a delivery: what its answer says of each row's request is judged by
-// [state.settle].
-func (p *Plugin) verdicts(m memo, response *wit.Response) ([]wit.Verdict, error) {
-	if m.size > 0 && m.s.allWritten(m, response) {
-		for len(p.writtenRows) < m.count {
-			p.writtenRows = append(p.writtenRows, written())
-		}
-		return p.writtenRows[:m.count:m.count], nil
-	}
-	rows, parts, ok := m.all()
-	if !ok {
-		return nil, staleMemo()
-	}
-	if m.size > 0 {
-		b := sentBatch{at: m.at, size: m.size, rows: rows, parts: parts}
-		return b.settle(m.s, response)
-	}
-	v, err := m.s.settle(&rows[0], response)
-	if err != nil {
-		return nil, err
-	}
-	return []wit.Verdict{v}, nil
-}
-
-// repeatable tells whether the request may be sent twice, as far as one of a batch can.
-func (s *state) repeatable(a *target) bool {
-	if a.inserts() {
-		return s.uncertain == "retry" || s.uncertain == "repeatable" && s.learned[a.to.at].repeats
-	}
-	return a.operation == remove || !s.tags || !a.hint.tagged || a.hint.tag == "" || s.retryTags
-}
 
 // settle is the verdict on the row of one request, whose answer came by itself or in that to a batch.
 func (s *state) settle(a *target, response *wit.Response) (v wit.Verdict, err error) {
@@ -96,42 +39,6 @@ func (s *state) repeats(a *target, response *wit.Response) {
 	}
 }
 
-// rejected tells whether a service says of a request with a RequestID that it has not done it. The second name is that
-// of OASIS's Repeatable Requests.
-func rejected(response *wit.Response) bool {
-	for _, name := range []string{"RepeatabilityResult", "Repeatability-Result"} {
-		if strings.EqualFold(strings.TrimSpace(headerOf(response, name)), "rejected") {
-			return true
-		}
-	}
-	return false
-}
-
-// learnVersion learns that the service says its version.
-func (s *state) learnVersion(at int, response *wit.Response) {
-	s.learned[at].versioned = s.learned[at].versioned || versioned(response)
-}
-
-func headerOf(response *wit.Response, name string) string {
-	for _, h := range response.Headers {
-		if strings.EqualFold(h.Name, name) {
-			return h.Value
-		}
-	}
-	return ""
-}
-
-// retryAfter is how many milliseconds an answer inside a batch asks to wait; those of others the host reads.
-func retryAfter(response *wit.Response) uint32 {
-	wait, _ := fault.RetryAfter(headerOf(response, "Retry-After"), response.At)
-	return uint32(min(wait.Milliseconds(), math.MaxUint32))
-}
-
-// noAnswer is the fault of a request without an answer.
-func noAnswer(a *target) *wit.Fault {
-	return &wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}
-}
-
 func (s *state) settleOther(a *target, response *wit.Response) (wit.Verdict, error) {
 	switch {
 	case response.Status == 0 && s.repeatable(a):
@@ -156,7 +63,7 @@ func (s *state) settleOther(a *target, response *wit.Response) (wit.Verdict, err
 	}
 	if success(response.Status) && !s.fromService(a, response) {
 		f := fault.NotData(a.what(), "an answer of OData", response.Body)
-		if !done(response.Status) {
+		if !saysDone(response.Status) {
 			f.Message = a.what() + ": " + undone(response.Status)
 		}
 		if f.Kind = wit.FaultTransient; s.repeatable(a) {
@@ -180,43 +87,6 @@ func (s *state) settleOther(a *target, response *wit.Response) (wit.Verdict, err
 	return s.settleUpdate(a, response)
 }
 
-// say logs what the service says in addition to its answer, as a warning where the service calls it one.
-func say(target string, response *wit.Response) {
-	if text := headerOf(response, "sap-message"); text != "" {
-		sdk.Log(severity(text), target+": "+fault.Excerpt([]byte(text)))
-	}
-}
-
-// severity is the level of a message of SAP, in JSON or XML: the worst of it and of its details.
-func severity(message string) wit.Level {
-	text := strings.ToLower(strings.Join(strings.Fields(message), ""))
-	for _, grave := range []string{"warning", "error"} {
-		if strings.Contains(text, `"severity":"`+grave) || strings.Contains(text, "<severity>"+grave) {
-			return wit.LevelWarn
-		}
-	}
-	return wit.LevelInfo
-}
-
-func written() wit.Verdict { return wit.Verdict{Written: wit.Chosen} }
-
-func refused(f *wit.Fault) wit.Verdict { return wit.Verdict{Refused: f} }
-
-// again counts as an attempt, since it carries a fault.
-func again(f *wit.Fault) wit.Verdict { return wit.Verdict{Again: &wit.Retry{Fault: f}} }
-
-// proceed goes on with something else, which counts as none.
-func proceed(h hint) wit.Verdict { return wit.Verdict{Again: &wit.Retry{Hint: h.text()}} }
-
-func success(status uint16) bool { return status >= 200 && status <= 299 }
-
-// done tells whether a status says that all of what was asked for is done. Of the successes, Accepted (202) says that
-// it may be done later or not at all, and Partial Content (206) and Multi-Status (207) that a part of it is missing or
-// has a status of its own.
-func done(status uint16) bool {
-	return success(status) && status != 202 && status != 206 && status != 207
-}
-
 // settleInsert: a POST is never sent again unless the answer says that the entity was not created (P19), because
 // services that number entities would make a second one. Some statuses say so ([wit.Refuses]). An answer of any other
 // one may come from a gateway whose service did its work; it counts for nothing but what an error document of OData in
@@ -236,7 +106,7 @@ func (s *state) settleInsert(a *target, response *wit.Response) (wit.Verdict, er
 	what := a.what()
 	f := fault.Of(what, response, response.Body)
 	switch {
-	case said && !done(response.Status):
+	case said && !saysDone(response.Status):
 		f.Message = what + ": " + undone(response.Status)
 	case said:
 		f.Message += " (expected an entity)"
@@ -250,7 +120,7 @@ func (s *state) settleInsert(a *target, response *wit.Response) (wit.Verdict, er
 	case response.Status == 0 && s.repeatable(a):
 		return again(noAnswer(a)), nil
 	case response.Status == 0:
-		return refused(uncertain(a.path(), "no answer came")), nil
+		return refused(uncertainFault(a.path(), "no answer came")), nil
 	case success(response.Status) && fault.IsHTML(response.Body):
 		// A logon page says nothing of the row.
 		return wit.Verdict{}, fault.NotData(what, "an answer of OData", response.Body)
@@ -283,10 +153,6 @@ func (s *state) settleInsert(a *target, response *wit.Response) (wit.Verdict, er
 	return verdict(f, response)
 }
 
-// unserved are statuses by which a service says, in an error document of its own, that it has not taken a request up.
-// Proxies answer with them for services that did (see [wit.Refuses]).
-func unserved(status uint16) bool { return status == 408 || status == 503 }
-
 // turn goes on with the update of an upsert whose insert is refused because the entity is there. One that was deleted
 // meanwhile is inserted after that, once: if a second insert is refused as existing too, it isn't this entity that
 // exists, but another one with a value, besides the key, that must be unique, which is refused with the same words.
@@ -307,98 +173,6 @@ func missed(a *target, status uint16) wit.Verdict {
 		h.gone = int(status)
 	}
 	return proceed(h)
-}
-
-// exists tells whether a refusal says that the entity is there already.
-func (s *state) exists(status uint16, code, message string) bool {
-	return fault.Exists(status, message) || fault.Listed(s.existsCodes, status, code)
-}
-
-// missing tells whether a refusal says that the entity isn't there.
-func (s *state) missing(response *wit.Response) bool {
-	switch status := response.Status; {
-	case status == 404 || status == 410:
-		return true
-	case status == 0 || success(status):
-		return false
-	}
-	code, _, _ := fault.Document(response.Body)
-	return fault.Listed(s.notFoundCodes, response.Status, code)
-}
-
-func uncertain(target, why string) *wit.Fault {
-	return &wit.Fault{Kind: wit.FaultConflict, Code: wit.Ptr("UNCERTAIN"), Message: "POST " + target + ": " + why +
-		", so the entity may have been created; it is not sent again (" + insertUncertain +
-		"): look whether it is there before the record is sent again"}
-}
-
-// matching is what is known of whether a service takes If-Match: * for an entity set.
-type matching byte
-
-const (
-	notKnown matching = iota
-	takes
-	takesNone
-)
-
-// mayTakeNoMatch tells whether a refusal may speak of If-Match: *, which WCF refuses with 400 and a text in the
-// server's language where a type has no ETag. Services of SAP take it. What may pass speaks of something else.
-func (s *state) mayTakeNoMatch(a *target, response *wit.Response) bool {
-	if response.Status != 400 || s.tags || s.bare || a.hint.bare {
-		return false
-	}
-	code, message, _ := fault.Document(response.Body)
-	return !a.to.sap && !a.to.entity.Etag() && s.evidence[a.to.same].match != takes && !fault.Locked(code, message) &&
-		!fault.Listed(s.httpCodes, response.Status, code)
-}
-
-// withoutMatch sends a request once more without If-Match, in a changeset of its own, since another one in it may be
-// what is refused.
-func (t *target) withoutMatch() wit.Verdict {
-	h := t.hint
-	h.bare, h.alone = true, true
-	return proceed(h)
-}
-
-// took learns from an update or delete that was done whether the service takes If-Match: *. That it took one counts
-// more than that it took another without: a PUT without If-Match makes an entity at some services.
-func (s *state) took(a *target) {
-	match := &s.evidence[a.to.same].match
-	switch {
-	case s.tags || s.bare || *match != notKnown:
-	case a.hint.bare:
-		*match = takesNone
-	default:
-		*match = takes
-	}
-}
-
-// matched learns that a service wants If-Match after all; false: it was sent, or was left out for a trial, or because
-// the settings say so.
-func (s *state) matched(a *target) bool {
-	match := &s.evidence[a.to.same].match
-	if s.tags || s.bare || *match != takesNone && (*match != takes || !a.hint.bare) {
-		return false
-	}
-	*match = takes
-	return true
-}
-
-func (t *target) withMatch() wit.Verdict {
-	h := t.hint
-	h.bare = false
-	return proceed(h)
-}
-
-// conflict is the verdict on a request whose ETag is not the entity's any more.
-func (s *state) conflict(a *target) wit.Verdict {
-	f := &wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": HTTP 412: the entity was changed since its ETag " +
-		a.hint.tag + " was read"}
-	if !s.retryTags {
-		return refused(f)
-	}
-	f.Kind = wit.FaultTransient
-	return wit.Verdict{Again: &wit.Retry{Hint: a.hint.to(stepUpdate).text(), Fault: f}}
 }
 
 // settleUpdate: an upsert inserts what isn't there. Services answer 412 too, where If-Match: * meets nothing.
@@ -440,15 +214,15 @@ func (s *state) settleUpdate(a *target, response *wit.Response) (wit.Verdict, er
 	return s.rest(a, f, response)
 }
 
-// rest is the verdict on a request that may be sent twice, where the answer says nothing of its own. Inside a batch the
-// host doesn't see the status, by which it would send it again.
-func (s *state) rest(a *target, f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
-	code, _, _ := fault.Document(response.Body)
-	if a.batched && fault.Listed(s.httpCodes, response.Status, code) {
-		f.Kind = wit.FaultTransient
-		return again(f), nil
+// conflict is the verdict on a request whose ETag is not the entity's any more.
+func (s *state) conflict(a *target) wit.Verdict {
+	f := &wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": HTTP 412: the entity was changed since its ETag " +
+		a.hint.tag + " was read"}
+	if !s.retryTags {
+		return refused(f)
 	}
-	return verdict(f, response)
+	f.Kind = wit.FaultTransient
+	return wit.Verdict{Again: &wit.Retry{Hint: a.hint.to(stepUpdate).text(), Fault: f}}
 }
 
 // settleDelete: an entity that is gone counts as deleted. A 412 in spite of If-Match: * means the same at some
@@ -497,20 +271,4 @@ func (s *state) settleTag(a *target, response *wit.Response) (wit.Verdict, error
 		return written(), nil
 	}
 	return s.rest(a, fault.Of(a.what(), response, response.Body), response)
-}
-
-// verdict is what other answers mean: 401 concerns the connector and not the row; what may pass is tried again; the
-// rest is the row's own. A 500 is the row's: services answer so for rows that they can't take, and a lock says that it
-// is one.
-func verdict(f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
-	code, message, _ := fault.Document(response.Body)
-	switch {
-	case f.Kind == wit.FaultUnauthorized:
-		return wit.Verdict{}, f
-	case response.Status == 500 && !fault.Locked(code, message):
-		f.Kind = wit.FaultData
-	case f.Kind == wit.FaultTransient:
-		return again(f), nil
-	}
-	return refused(f), nil
 }

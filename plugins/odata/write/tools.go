@@ -18,7 +18,7 @@ func (p *Plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 	}
 	var services []checkup.Service
 	v := settings.Values(given)
-	for _, e := range entries(v) {
+	for _, e := range configuredSets(v) {
 		services = append(services, checkup.Service{Path: e.service, Setting: config.InGroup(e.number, nameService),
 			Written: true,
 			Sets:    []checkup.Set{{Name: e.set, Setting: config.InGroup(e.number, nameEntitySet)}}})

@@ -1,15 +1,23 @@
 package write
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
+
+// schemas are those that the host has declared, by their numbers.
+type schemas map[uint32][]wit.Node
 
 // tree is a value with its node, where it has one: the members of structs and of maps with text keys are found the same
 // way.
 type tree struct {
 	value any
-	nodes []wit.Node
+	// schemas are those of structs inside schemaless data.
+	schemas schemas
+	nodes   []wit.Node
 	// node is the value's place in nodes, which are nil for dynamic values.
 	node uint32
 }
@@ -24,12 +32,42 @@ func (t tree) schema() *wit.Node {
 	return &t.nodes[t.node]
 }
 
+// learn keeps schemas that the host tells; what the host hands in lies in memory that the next call uses again.
+func (s schemas) learn(declared []wit.Schema) {
+	for i := range declared {
+		nodes := make([]wit.Node, len(declared[i].Nodes))
+		for j := range nodes {
+			nodes[j] = cloneNode(&declared[i].Nodes[j])
+		}
+		s[declared[i].ID] = nodes
+	}
+}
+
+func cloneNode(n *wit.Node) wit.Node {
+	c := wit.Node{Kind: n.Kind, Optional: n.Optional, Key: n.Key, Element: n.Element}
+	if n.Name != nil {
+		c.Name = wit.Ptr(strings.Clone(*n.Name))
+	}
+	for _, p := range n.Parameters {
+		c.Parameters = append(c.Parameters, wit.Setting{Name: strings.Clone(p.Name), Value: strings.Clone(p.Value)})
+	}
+	for _, m := range n.Members {
+		c.Members = append(c.Members, wit.Member{Name: strings.Clone(m.Name), Node: m.Node})
+	}
+	if n.DefaultValue != nil {
+		// It counts for the order of branches.
+		c.DefaultValue = wit.Ptr(slices.Clone(*n.DefaultValue))
+	}
+	return c
+}
+
 // read reads a datum; ok is false for one that isn't there.
-func (p *Plugin) read(d wit.Datum, data []byte) (t tree, ok bool, err error) {
+func (s schemas) read(d wit.Datum, data []byte) (t tree, ok bool, err error) {
+	t.schemas = s
 	b := data[d.Start : d.Start+d.Size]
 	switch d.Form {
 	case wit.Structured:
-		t.nodes = p.schemas[d.Schema]
+		t.nodes = s[d.Schema]
 		if t.nodes == nil {
 			return t, false, &wit.Fault{Kind: wit.FaultInternal, Message: "a row's schema was never declared"}
 		}
@@ -42,32 +80,32 @@ func (p *Plugin) read(d wit.Datum, data []byte) (t tree, ok bool, err error) {
 	if err != nil {
 		return t, false, &wit.Fault{Kind: wit.FaultData, Message: err.Error()}
 	}
-	return t, t.value != nil, nil
+	return t.resolve(), t.value != nil, nil
 }
 
 // resolve turns a struct inside schemaless data into a tree with its schema.
-func (p *Plugin) resolve(t tree) tree {
+func (t tree) resolve() tree {
 	nested, ok := t.value.(datum.Nested)
 	if !ok {
 		return t
 	}
-	nodes := p.schemas[nested.Schema]
+	nodes := t.schemas[nested.Schema]
 	if nodes == nil {
 		return t
 	}
 	if v, _, err := datum.Read(nodes, 0, nested.Bytes); err == nil {
-		return tree{v, nodes, 0}
+		return tree{value: v, schemas: t.schemas, nodes: nodes}
 	}
 	return t
 }
 
 // members visits the members of a struct or of a map with text keys, in order; false: it is neither. A visit that
 // returns false ends it.
-func (p *Plugin) members(t tree, visit func(name string, member tree) bool) bool {
+func (t tree) members(visit func(name string, member tree) bool) bool {
 	switch v := t.value.(type) {
 	case datum.Record:
 		for i, m := range t.nodes[t.node].Members {
-			if !visit(m.Name, tree{v[i], t.nodes, m.Node}) {
+			if !visit(m.Name, tree{v[i], t.schemas, t.nodes, m.Node}) {
 				break
 			}
 		}
@@ -78,11 +116,7 @@ func (p *Plugin) members(t tree, visit func(name string, member tree) bool) bool
 			if !ok {
 				return false
 			}
-			member := tree{value: e.Value}
-			if t.nodes != nil {
-				member.nodes, member.node = t.nodes, t.nodes[t.node].Element
-			}
-			if !visit(name, p.resolve(member)) {
+			if !visit(name, t.element(e.Value)) {
 				break
 			}
 		}
@@ -92,8 +126,8 @@ func (p *Plugin) members(t tree, visit func(name string, member tree) bool) bool
 }
 
 // member finds a member by its name.
-func (p *Plugin) member(t tree, name string) (found tree, ok bool) {
-	p.members(t, func(n string, m tree) bool {
+func (t tree) member(name string) (found tree, ok bool) {
+	t.members(func(n string, m tree) bool {
 		if n == name {
 			found, ok = m, true
 		}
@@ -103,14 +137,19 @@ func (p *Plugin) member(t tree, name string) (found tree, ok bool) {
 }
 
 // items are the items of an array; ok is false where there is none.
-func (p *Plugin) items(t tree) (items []tree, ok bool) {
+func (t tree) items() (items []tree, ok bool) {
 	list, ok := t.value.(datum.List)
 	for _, v := range list {
-		item := tree{value: v}
-		if t.nodes != nil {
-			item.nodes, item.node = t.nodes, t.nodes[t.node].Element
-		}
-		items = append(items, p.resolve(item))
+		items = append(items, t.element(v))
 	}
 	return items, ok
+}
+
+// element is a value of the array or map.
+func (t tree) element(v any) tree {
+	of := tree{value: v, schemas: t.schemas}
+	if t.nodes != nil {
+		of.nodes, of.node = t.nodes, t.nodes[t.node].Element
+	}
+	return of.resolve()
 }

@@ -1,0 +1,154 @@
+package write
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/encode"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+)
+
+// keyValue is the value of a key property.
+type keyValue struct {
+	property *edm.Property
+	value    value.Converted
+}
+
+// keyMemory is memory for the keys of one row, and in texts for those of one call.
+type keyMemory struct {
+	ofRow            []keyValue
+	uri              []uri.Key
+	predicate, texts []byte
+}
+
+// keys are the values of all key properties that a struct has. scalarKey: where there is only one, a scalar may stand
+// for the struct.
+func (m *manner) keys(of *structure, from tree, scalarKey bool) ([]keyValue, error) {
+	var keys []keyValue
+	for _, name := range of.Key {
+		property := of.properties[name]
+		if property == nil {
+			return nil, refuse("the key property " + name + " of " + of.QualifiedName() +
+				" isn't declared in $metadata")
+		}
+		k, ok, err := m.key(of, property, from, scalarKey)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, refuse("the key needs property " + name + " of " + of.QualifiedName() +
+				": expected a struct of all key properties")
+		}
+		keys = append(keys, k)
+	}
+	if len(keys) == 0 {
+		return nil, refuse(of.QualifiedName() + " has no key")
+	}
+	return keys, nil
+}
+
+// key is the value of a key property that a struct has; ok is false where it has none. scalarKey is as for
+// [manner.keys].
+func (m *manner) key(of *structure, property *edm.Property, from tree, scalarKey bool) (k keyValue, ok bool,
+	err error) {
+	member, ok := from.member(property.Name)
+	if !ok && scalarKey && len(of.Key) == 1 && !from.members(func(string, tree) bool { return false }) {
+		member, ok = from, true
+	}
+	if !ok || member.null() {
+		return k, false, nil
+	}
+	k.property = property
+	if k.value, err = m.convert(property, member.schema(), member.value); err != nil {
+		return k, false, refuse("key property " + property.Name + ": " + err.Error())
+	}
+	return k, true, nil
+}
+
+// predicateOf is that of an entity in its address, "" without keys.
+func (m *keyMemory) predicateOf(keys []keyValue) string {
+	if len(keys) == 0 {
+		return ""
+	}
+	m.uri = m.uri[:0]
+	for _, k := range keys {
+		m.uri = append(m.uri, uri.Key{Name: k.property.Name, Literal: uri.Literal{Type: k.value.Type,
+			Text: k.value.Text}})
+	}
+	m.predicate = uri.AppendPredicate(m.predicate[:0], m.uri)
+	return string(m.predicate)
+}
+
+// laneOf is the predicate of a key in its canonical form.
+func (m *keyMemory) laneOf(keys []keyValue, predicate string) string {
+	if !slices.ContainsFunc(keys, hasSpellings) {
+		return predicate
+	}
+	same := make([]keyValue, len(keys))
+	for i, k := range keys {
+		k.value.Text = canonicalLiteral(k.value.Type, k.value.Text)
+		same[i] = k
+	}
+	return m.predicateOf(same)
+}
+
+// canonicalLiteral is the canonical form of a key property's value: equal for all spellings that a service may take for
+// the same. These are GUIDs of either case, decimals with and without a sign and zeros that say nothing, times of day
+// with and without parts that are 0, and texts as [canonicalText] has them.
+func canonicalLiteral(t edm.Primitive, text string) string {
+	switch {
+	case t == edm.Guid:
+		return strings.ToLower(text)
+	case t == edm.Decimal:
+		return value.SameDecimal(text)
+	case t == edm.Time:
+		return value.SameTime(text)
+	case t == edm.String:
+		return canonicalText(text)
+	}
+	return text
+}
+
+// canonicalText is the canonical form of a text in a key: equal for all spellings that a service may take for the same.
+func canonicalText(text string) string {
+	return strings.ToUpper(strings.TrimLeft(strings.TrimSpace(text), "0"))
+}
+
+// hasSpellings tells whether services may take another spelling of a key for the same: of texts, SAP's conversion exits
+// pad with zeros and change case, and databases cut blanks.
+func hasSpellings(k keyValue) bool {
+	switch k.value.Type {
+	case edm.Guid, edm.Decimal, edm.Time:
+		return true
+	case edm.String:
+		text := k.value.Text
+		if text == "" || text[0] == '0' || text[0] == ' ' || text[len(text)-1] == ' ' {
+			return true
+		}
+		for i := range len(text) {
+			if c := text[i]; c >= 'a' && c <= 'z' || c < ' ' || c >= 0x80 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// initial tells whether the value of a key property says nothing, as those of entities say that the service is to
+// number.
+func initial(text string) bool {
+	return strings.Trim(text, "0-. ") == "" || strings.HasPrefix(text, "$")
+}
+
+// keyChunk is the least memory that keys are written to, several to a piece.
+const keyChunk = 32 << 10
+
+// room is memory for a key, with room after it for one of usual length.
+func (m *keyMemory) room() []byte {
+	if cap(m.texts)-len(m.texts) < 4*encode.Room {
+		return make([]byte, 0, keyChunk)
+	}
+	return m.texts
+}
