@@ -92,12 +92,12 @@ func (i *Instance) survey(c *batchCall) error {
 					continue
 				}
 				last[at] = d.Schema
-				if err := i.schemas.need(d.Schema); err != nil {
+				if err := i.schemas.Need(d.Schema); err != nil {
 					return err
 				}
 				continue
 			}
-			if err := i.schemas.giveInside(d.Form, c.b.Bytes(*d)); err != nil {
+			if err := i.schemas.GiveInside(d.Form, c.b.Bytes(*d)); err != nil {
 				return err
 			}
 		}
@@ -154,7 +154,7 @@ func (i *Instance) carry(ctx context.Context, fn *canon.Func, pass func(f *abi.F
 	if err == nil {
 		err = i.guest.Done(i.calling, f, ptr)
 	}
-	i.schemas.sent(err == nil && fault == nil)
+	i.schemas.Sent(err == nil && fault == nil)
 	return i.leave(fault, err)
 }
 
@@ -215,10 +215,10 @@ func (i *Instance) pass(f *abi.Func, context []byte, c *batchCall, e *encoding) 
 
 // passSchemas passes what the instance lacks; mostly nothing.
 func (i *Instance) passSchemas() error {
-	if len(i.schemas.pending) == 0 {
+	list := i.schemas.Pending()
+	if len(list) == 0 {
 		return i.guest.PassEmpty(i.calling, 4)
 	}
-	list := i.schemas.list()
 	return i.guest.PassLowered(i.calling, list, len(list))
 }
 
@@ -289,7 +289,7 @@ func (i *Instance) declared(ok []byte, offset int) error {
 	if err := i.guest.LiftAt(ok, offset, &list); err != nil {
 		return err
 	}
-	return i.schemas.declare(list)
+	return i.schemas.Declare(list)
 }
 
 // fewTopics are compared one by one.
@@ -362,7 +362,7 @@ func (i *Instance) data(ok []byte, offset int, b *record.Batch) (uint32, error) 
 			len(b.Data), uint32(math.MaxUint32))
 	}
 	b.Data = append(b.Data, list...)
-	i.schemas.into = b
+	i.schemas.Fill(b)
 	return uint32(n), nil
 }
 

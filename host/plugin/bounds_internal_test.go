@@ -6,12 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/culvert-project/culvert/host/plugin/internal/abi"
-	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
 )
 
 func TestListsOfADescriptionAreBounded(t *testing.T) {
@@ -85,67 +81,6 @@ func TestOffsetsAreBounded(t *testing.T) {
 	if err := checkFeeds(make([]wit.Feed, maxFeeds+1)); err == nil || !strings.Contains(err.Error(),
 		"at most 10000 feeds, found 10001") {
 		t.Error(err)
-	}
-}
-
-// An instance that declares the same schemas again pays for them once; one that declares too much is refused, one on
-// the way there replaced.
-func TestBytesOfDeclaredSchemas(t *testing.T) {
-	s := schemas{registry: record.NewRegistry().For("c")}
-	big := func(i int) []wit.Node {
-		return []wit.Node{{Kind: wit.Text, Doc: wit.Ptr(fmt.Sprint(i) + strings.Repeat("d", 3<<20))}}
-	}
-	id := uint32(wit.GuestSchemas)
-	declare := func(nodes []wit.Node) error { id++; return s.declare([]wit.Schema{{ID: id, Nodes: nodes}}) }
-	for range 20 {
-		if err := declare(big(0)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if s.worn() {
-		t.Error("worn by one schema")
-	}
-	var err error
-	worn, n := 0, 1
-	for ; err == nil && n < 100; n++ {
-		if err = declare(big(n)); s.worn() {
-			worn++
-		}
-	}
-	if err == nil || !strings.Contains(err.Error(), "declares schemas of more than 33554432 bytes") || worn < 3 ||
-		n > 12 {
-		t.Errorf("%d schemas, worn for %d of them, %v", n, worn, err)
-	}
-}
-
-// What is nested deeper than values may be is refused where it comes in, whether it has structs in it or not.
-func TestDeepValuesAreRefused(t *testing.T) {
-	s := known(t)
-	nested := func(n int, inside ...byte) []byte {
-		b := []byte(strings.Repeat(string([]byte{datum.TagArray, 2}), n))
-		return append(b, inside...)
-	}
-	structs := append(datum.AppendNumber([]byte{datum.TagStruct}, 1), 0)
-	for depth, ok := range map[int]bool{10: true, 999: true, 1000: true, 1001: false, 5000: false} {
-		for name, b := range map[string][]byte{"null": nested(depth, datum.TagNull), "struct": nested(depth,
-			structs...)} {
-			if _, err := s.inside(wit.Dynamic, b, abi.Violated); ok != (err == nil) {
-				t.Errorf("%s nested %d deep: %v", name, depth, err)
-			}
-		}
-	}
-	headers := datum.AppendHeaders(nil, make([]datum.Header, datum.MaxHeaders+1))
-	if _, err := s.inside(wit.Raw, headers, abi.Violated); err == nil || !strings.Contains(err.Error(),
-		"more than 10000 headers") {
-		t.Errorf("headers: %v", err)
-	}
-	// a walk over megabytes
-	wide := datum.AppendNumber([]byte{datum.TagArray}, 8<<20)
-	wide = append(wide, make([]byte, 8<<20)...)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	if _, err := s.inside(wit.Dynamic, wide, abi.Violated); err != nil || ctx.Err() != nil {
-		t.Error(err, ctx.Err())
 	}
 }
 

@@ -102,7 +102,7 @@ func (i *Instance) OpenSource(ctx context.Context, component string, settings []
 			if s == nil {
 				continue
 			}
-			if err := i.schemas.adopt(s); err != nil {
+			if err := i.schemas.Adopt(s); err != nil {
 				return wit.SourceOpening{}, i.discard(err)
 			}
 		}

@@ -35,6 +35,10 @@ func (i *Instance) passPiece(f *abi.Func, page uint32, tag string, status uint16
 	if !utf8.ValidString(tag) {
 		return 0, abi.Refused("the tag %q is not UTF-8", tag)
 	}
+	lastPiece := uint64(0)
+	if last {
+		lastPiece = 1
+	}
 	g.Start()
 	blockTag, blockPiece := g.Add(len(tag), 1), g.Add(len(piece), 1)
 	if err := g.Place(i.calling); err != nil {
@@ -44,7 +48,7 @@ func (i *Instance) passPiece(f *abi.Func, page uint32, tag string, status uint16
 	g.PassList(blockTag, len(tag))
 	g.Pass(uint64(status))
 	g.PassList(blockPiece, len(piece))
-	g.Pass(uint64(btoi(last)))
+	g.Pass(lastPiece)
 	copy(g.At(blockTag), tag)
 	copy(g.At(blockPiece), piece)
 	return g.Call(i.calling, f)

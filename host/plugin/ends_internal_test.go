@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
+	"github.com/culvert-project/culvert/host/plugin/internal/schemas"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -40,7 +41,7 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 	}
 	rows := func(data []byte, n int, row wit.Row) func(i *Instance) error {
 		return func(i *Instance) error {
-			b := &record.Batch{Registry: i.schemas.registry, Topics: []string{"t"}, Data: bytes.Clone(data)}
+			b := &record.Batch{Topics: []string{"t"}, Data: bytes.Clone(data)}
 			check := rowCheck{i: i, b: b, size: uint32(len(data)), limit: 1 << 30}
 			for n := range n {
 				row := row
@@ -55,13 +56,13 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 		"rows":    rows(nil, many, wit.Row{}),
 		"value":   rows(list, 1, wit.Row{Value: wit.Datum{Form: wit.Dynamic, Size: uint32(len(list))}}),
 		"header":  rows(headers, 1, wit.Row{Headers: wit.Datum{Form: wit.Raw, Size: uint32(len(headers))}}),
-		"schemas": func(i *Instance) error { return i.schemas.declare(declared) },
+		"schemas": func(i *Instance) error { return i.schemas.Declare(declared) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			run := func(left int) (*looked, error) {
 				ctx := &looked{Context: context.Background(), left: left}
-				i := &Instance{schemas: schemas{registry: record.NewRegistry()}}
-				i.clock.ctx, i.schemas.ended = ctx, i.clock.ended
+				i := &Instance{}
+				i.clock.ctx, i.schemas = ctx, schemas.New(record.NewRegistry(), i.clock.ended)
 				i.scratch.topics = []uint32{0}
 				return ctx, read(i)
 			}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
+	"github.com/culvert-project/culvert/host/plugin/internal/schemas"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -19,10 +20,11 @@ func FuzzInsideRows(f *testing.F) {
 		f.Add(seed, uint16(0), byte(0))
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, at uint16, change byte) {
-		i := &Instance{schemas: schemas{registry: record.NewRegistry().For("fuzz")}}
+		registry := record.NewRegistry().For("fuzz")
+		i := &Instance{schemas: schemas.New(registry, nil)}
 		i.scratch.topics = []uint32{0, 1, 0}
-		b := &record.Batch{Registry: i.schemas.registry, Topics: []string{"t", "u"}, Data: []byte("before")}
-		i.schemas.into = b
+		b := &record.Batch{Registry: registry, Topics: []string{"t", "u"}, Data: []byte("before")}
+		i.schemas.Fill(b)
 		r := datumtest.New(seed)
 		base := len(b.Data)
 		place := func(form wit.Form, schema uint32, content []byte) wit.Datum {
@@ -34,7 +36,7 @@ func FuzzInsideRows(f *testing.F) {
 		for n := range uint32(1 + r.IntN(5)) {
 			nodes := r.Schema()
 			id := wit.GuestSchemas + n
-			if i.schemas.declare([]wit.Schema{{ID: id, Nodes: nodes}}) != nil {
+			if i.schemas.Declare([]wit.Schema{{ID: id, Nodes: nodes}}) != nil {
 				return // too large
 			}
 			value, err := datum.Append(nil, nodes, 0, r.Value(nodes, 0))
@@ -73,7 +75,7 @@ func FuzzInsideRows(f *testing.F) {
 				if d.Form != wit.Absent && len(b.Bytes(d)) > len(b.Data) {
 					t.Fatalf("seed %d, row %d: %+v", seed, n, d)
 				}
-				if d.Form == wit.Structured && i.schemas.registry.Get(d.Schema) == nil {
+				if d.Form == wit.Structured && registry.Get(d.Schema) == nil {
 					t.Fatalf("seed %d, row %d: schema %d is not held", seed, n, d.Schema)
 				}
 			}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
+	"github.com/culvert-project/culvert/host/plugin/internal/schemas"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon"
 )
@@ -31,7 +32,7 @@ type Instance struct {
 	calling context.Context
 	clock   clock
 	out     output
-	schemas schemas
+	schemas schemas.Numbers
 	scratch scratch
 	use     usage
 	// lease is what is counted for it of the memory of all; nil while it is made, and when that has passed to another.
@@ -99,7 +100,7 @@ func (m *module) instanceFor(ctx context.Context, lines *bucket, pool *Pool) (*I
 	}
 	watch := func() { i.clock.look(time.Now()) }
 	i.out = output{logger: logger, lines: lines, watch: watch}
-	i.schemas = schemas{registry: m.loader.registry.For(i.connector()), ended: i.clock.ended}
+	i.schemas = schemas.New(m.loader.registry.For(i.connector()), i.clock.ended)
 	i.calling = context.WithValue(context.Background(), instanceKey{}, i)
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&i.out).WithStderr(&i.out).
 		WithRandSource(&randomness{rand.New(rand.NewSource(randomSeed)), watch})
@@ -216,7 +217,7 @@ func (i *Instance) atWork(now time.Time) {
 func (i *Instance) leave(fault *wit.Fault, err error) error {
 	i.call.running = false
 	i.module.loader.processors.give()
-	i.schemas.into = nil
+	i.schemas.Fill(nil)
 	c := i.counters
 	c.calls.Add(1)
 	ended := time.Now()
@@ -303,7 +304,7 @@ func (i *Instance) worn() string {
 		return "calls"
 	case int64(i.guest.MemoryBytes()) > i.recycle:
 		return "memory"
-	case i.schemas.worn():
+	case i.schemas.Worn():
 		return "schemas"
 	}
 	return ""

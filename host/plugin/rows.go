@@ -110,7 +110,7 @@ func (c *rowCheck) datum(column int, d, in *wit.Datum) (err error) {
 		return err
 	}
 	d.Schema = 0
-	data, changed, err := c.i.schemas.translateInside(c.b.Data, d.Form, c.b.Bytes(*d))
+	data, changed, err := c.i.schemas.TranslateInside(c.b.Data, d.Form, c.b.Bytes(*d))
 	if err == nil && changed {
 		d.Start, d.Size = uint32(len(c.b.Data)), uint32(len(data)-len(c.b.Data))
 		c.b.Data = data
@@ -140,7 +140,7 @@ func (c *rowCheck) schema(column int, id uint32) (uint32, error) {
 	if id == c.guest[column] && id != 0 {
 		return c.host[column], nil
 	}
-	h, err := c.i.schemas.host(id)
+	h, err := c.i.schemas.Host(id)
 	if err != nil {
 		return 0, err
 	}

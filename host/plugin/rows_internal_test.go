@@ -12,9 +12,10 @@ import (
 // An input row's bytes may go out once for nothing, whatever their size; further rows with them count as the guest's
 // own.
 func TestRowsThatRepeatBytes(t *testing.T) {
-	i := &Instance{schemas: known(t)}
+	registry := record.NewRegistry()
+	i := &Instance{schemas: known(t, registry)}
 	i.scratch.topics = []uint32{0}
-	check := rowCheck{i: i, b: &record.Batch{Registry: i.schemas.registry, Topics: []string{"t"}}, limit: 1000}
+	check := rowCheck{i: i, b: &record.Batch{Registry: registry, Topics: []string{"t"}}, limit: 1000}
 	in := []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: 5000}}, {Value: wit.Datum{Form: wit.Dynamic, Size: 400}}}
 	again := wit.Row{Key: wit.Datum{Form: wit.Absent}, Value: wit.Datum{Form: wit.Unchanged},
 		Headers: wit.Datum{Form: wit.Absent}}

@@ -1,4 +1,4 @@
-package plugin
+package schemas
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ type schemaReference struct {
 
 // inside collects the schemas that a datum's bytes mention: structs in dynamic values, and headers. refuse makes the
 // error for bytes that are neither.
-func (s *schemas) inside(form wit.Form, b []byte, refuse func(string, ...any) error) ([]schemaReference, error) {
+func (s *Numbers) inside(form wit.Form, b []byte, refuse func(string, ...any) error) ([]schemaReference, error) {
 	if form == wit.Dynamic && unmentioned(b) {
 		return nil, nil
 	}
@@ -53,27 +53,27 @@ func unmentioned(b []byte) bool {
 	return len(b) <= 2*datum.MaxDepth && bytes.IndexByte(b, datum.TagStruct) < 0
 }
 
-// giveInside gives the instance what a datum of the host's mentions.
-func (s *schemas) giveInside(form wit.Form, b []byte) error {
+// GiveInside gives the instance what a datum of the host's mentions.
+func (s *Numbers) GiveInside(form wit.Form, b []byte) error {
 	mentions, err := s.inside(form, b, abi.Refused)
 	for _, m := range mentions {
 		if err == nil {
-			err = s.need(m.id)
+			err = s.Need(m.id)
 		}
 	}
 	return err
 }
 
-// translateInside rewrites what a datum of the guest's mentions: it returns b itself when nothing has to change, and
+// TranslateInside rewrites what a datum of the guest's mentions: it returns b itself when nothing has to change, and
 // otherwise dst with the new bytes appended.
-func (s *schemas) translateInside(dst []byte, form wit.Form, b []byte) (out []byte, changed bool, err error) {
+func (s *Numbers) TranslateInside(dst []byte, form wit.Form, b []byte) (out []byte, changed bool, err error) {
 	mentions, err := s.inside(form, b, abi.Violated)
 	if err != nil {
 		return dst, false, err
 	}
 	for i := range mentions {
 		id := mentions[i].id
-		if mentions[i].id, err = s.host(id); err != nil {
+		if mentions[i].id, err = s.Host(id); err != nil {
 			return dst, false, err
 		}
 		changed = changed || id != mentions[i].id
@@ -99,7 +99,7 @@ func splice(dst, b []byte, mentions []schemaReference) []byte {
 
 // translateHeaders rewrites a block whose schemas are known to be declared; header by header, since the size of a
 // dynamic value may change.
-func (s *schemas) translateHeaders(dst, b []byte) ([]byte, bool, error) {
+func (s *Numbers) translateHeaders(dst, b []byte) ([]byte, bool, error) {
 	headers, err := datum.Headers(nil, b)
 	if err != nil {
 		return dst, false, abi.Violated("a block of headers: %v", err)
@@ -108,11 +108,11 @@ func (s *schemas) translateHeaders(dst, b []byte) ([]byte, bool, error) {
 		h := &headers[i]
 		switch h.Form {
 		case wit.Structured:
-			if h.Schema, err = s.host(h.Schema); err != nil {
+			if h.Schema, err = s.Host(h.Schema); err != nil {
 				return dst, false, err
 			}
 		case wit.Dynamic:
-			value, changed, err := s.translateInside(nil, wit.Dynamic, h.Value)
+			value, changed, err := s.TranslateInside(nil, wit.Dynamic, h.Value)
 			if err != nil {
 				return dst, false, err
 			}
@@ -123,6 +123,9 @@ func (s *schemas) translateHeaders(dst, b []byte) ([]byte, bool, error) {
 	}
 	return datum.AppendHeaders(dst, headers), true, nil
 }
+
+// askEvery is how many values are walked over between two questions whether to go on.
+const askEvery = 1024
 
 // walker finds mentions without allocating; bad says what is wrong at i.
 type walker struct {
@@ -174,7 +177,7 @@ func (w *walker) dynamic(depth int) {
 	if depth > datum.MaxDepth {
 		w.fail("nests too deep")
 	}
-	if w.steps++; w.steps%watchEvery == 0 && w.ended != nil {
+	if w.steps++; w.steps%askEvery == 0 && w.ended != nil {
 		if w.err = w.ended(); w.err != nil {
 			w.fail("not read to its end")
 		}
@@ -217,7 +220,9 @@ func (w *walker) dynamic(depth int) {
 			w.fail("a count that runs past the end")
 			return
 		}
-		n *= int64(1 + btoi(tag == datum.TagMap))
+		if tag == datum.TagMap {
+			n *= 2
+		}
 		for n = w.scalars(n); n > 0 && w.bad == ""; n = w.scalars(n - 1) {
 			w.dynamic(depth + 1)
 		}
@@ -231,7 +236,7 @@ func (w *walker) dynamic(depth int) {
 func (w *walker) scalars(n int64) int64 {
 	const most = 1 + binary.MaxVarintLen64
 	b, i := w.b, w.i
-	for ; n > 0 && len(b)-i >= most && (w.steps+1)%watchEvery != 0; n-- {
+	for ; n > 0 && len(b)-i >= most && (w.steps+1)%askEvery != 0; n-- {
 		size := 1
 		switch tag := b[i]; {
 		case tag <= datum.TagTrue:
@@ -305,11 +310,4 @@ func (w *walker) nested(from, to int) {
 	if inner.bad != "" {
 		w.fail(inner.bad)
 	}
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -1,4 +1,6 @@
-package plugin
+// Package schemas translates numbers of schemas between the host and one instance of a plugin: in rows, and inside
+// dynamic values and headers (mentions.go).
+package schemas
 
 import (
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
@@ -6,9 +8,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// schemas translates between the host's numbers for schemas and those of one instance. Outside this package only the
-// host's exist; inside a guest both do, and either side may name the other's.
-type schemas struct {
+// Numbers translates between the host's numbers for schemas and those of one instance. Outside of package plugin only
+// the host's exist; inside a guest both do, and either side may name the other's. It is for one goroutine.
+type Numbers struct {
 	registry *record.Registry
 	// given are the host's that the instance knows, which stay registered as long as it may name them; pending those
 	// that come with the call under way.
@@ -32,20 +34,29 @@ const (
 	// maxDeclaredSchemas is how many schemas an instance may declare.
 	maxDeclaredSchemas = 10_000
 	// maxInstanceSchemaBytes is how many bytes the schemas may have together that an instance declares. One that was
-	// given as many, or more than MaxDeclaredSchemas, is replaced by a fresh instance, which is given what it needs
+	// given as many, or more than maxDeclaredSchemas, is replaced by a fresh instance, which is given what it needs
 	// again.
 	maxInstanceSchemaBytes = 32 << 20
 )
 
-// worn reports whether the instance has so many schemas that it should be replaced: one that declares some from time to
+// New has the numbers of an instance that knows none yet. ended reports whether what a call returned is to be read no
+// further, by an error; nil: it never is.
+func New(registry *record.Registry, ended func() error) Numbers {
+	return Numbers{registry: registry, ended: ended}
+}
+
+// Fill names the batch whose rows are being taken over, nil for none: it holds the schemas that they name.
+func (s *Numbers) Fill(b *record.Batch) { s.into = b }
+
+// Worn reports whether the instance has so many schemas that it should be replaced: one that declares some from time to
 // time, such as after changes of a service's metadata, is replaced long before it may declare no more.
-func (s *schemas) worn() bool {
+func (s *Numbers) Worn() bool {
 	return s.givenBytes > maxInstanceSchemaBytes || len(s.given) > maxDeclaredSchemas ||
 		s.declaredBytes > maxInstanceSchemaBytes/2 || len(s.declared) > maxDeclaredSchemas/2
 }
 
-// need puts a schema of the host's among those that go with the call, unless the instance has it.
-func (s *schemas) need(id uint32) error {
+// Need puts a schema of the host's among those that go with the call, unless the instance has it.
+func (s *Numbers) Need(id uint32) error {
 	if s.given[id] != nil {
 		return nil
 	}
@@ -62,8 +73,8 @@ func (s *schemas) need(id uint32) error {
 	return nil
 }
 
-// sent settles what was pending: a call that failed may not have looked at its schemas, so they will be given again.
-func (s *schemas) sent(ok bool) {
+// Sent settles what was pending: a call that failed may not have looked at its schemas, so they will be given again.
+func (s *Numbers) Sent(ok bool) {
 	if !ok {
 		for _, id := range s.pending {
 			s.givenBytes -= s.given[id].Size
@@ -73,8 +84,8 @@ func (s *schemas) sent(ok bool) {
 	s.pending = s.pending[:0]
 }
 
-// list is the pending schemas as they cross.
-func (s *schemas) list() []wit.Schema {
+// Pending is the pending schemas as they cross.
+func (s *Numbers) Pending() []wit.Schema {
 	list := make([]wit.Schema, len(s.pending))
 	for i, id := range s.pending {
 		list[i] = s.given[id].Wit()
@@ -82,8 +93,8 @@ func (s *schemas) list() []wit.Schema {
 	return list
 }
 
-// declare registers schemas that the guest made.
-func (s *schemas) declare(list []wit.Schema) error {
+// Declare registers schemas that the guest made.
+func (s *Numbers) Declare(list []wit.Schema) error {
 	for i := range list {
 		if s.ended != nil {
 			if err := s.ended(); err != nil {
@@ -97,7 +108,7 @@ func (s *schemas) declare(list []wit.Schema) error {
 	return nil
 }
 
-func (s *schemas) declareOne(w *wit.Schema) (uint32, error) {
+func (s *Numbers) declareOne(w *wit.Schema) (uint32, error) {
 	if w.ID < wit.GuestSchemas {
 		return 0, abi.Violated("declares schema %d: expected an id of %d or above, those below are the host's", w.ID,
 			uint32(wit.GuestSchemas))
@@ -128,19 +139,19 @@ func (s *schemas) declareOne(w *wit.Schema) (uint32, error) {
 	return registered.ID, nil
 }
 
-// adopt registers a schema outside of rows and puts the host's id into it. It may also be one of the host's that the
+// Adopt registers a schema outside of rows and puts the host's id into it. It may also be one of the host's that the
 // guest was given.
-func (s *schemas) adopt(w *wit.Schema) (err error) {
+func (s *Numbers) Adopt(w *wit.Schema) (err error) {
 	if w.ID < wit.GuestSchemas {
-		w.ID, err = s.host(w.ID)
+		w.ID, err = s.Host(w.ID)
 		return err
 	}
 	w.ID, err = s.declareOne(w)
 	return err
 }
 
-// host is the host's id for one that a guest names; the batch that is being filled holds it.
-func (s *schemas) host(id uint32) (uint32, error) {
+// Host is the host's id for one that a guest names; the batch that is being filled holds it.
+func (s *Numbers) Host(id uint32) (uint32, error) {
 	found := s.declared[id]
 	if id < wit.GuestSchemas {
 		if found = s.given[id]; found == nil {

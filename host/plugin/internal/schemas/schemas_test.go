@@ -1,0 +1,145 @@
+package schemas
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/plugin/internal/abi"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// known has the numbers of an instance with one schema that was given (1) and one that was declared (GuestSchemas).
+func known(t testing.TB) Numbers {
+	t.Helper()
+	s := New(record.NewRegistry(), nil)
+	registered, err := s.registry.Intern([]wit.Node{{Kind: wit.Text}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Need(registered.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.Sent(true)
+	if err := s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.Node{{Kind: wit.Int32}}}}); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// An instance that declares the same schemas again pays for them once; one that declares too much is refused, one on
+// the way there replaced.
+func TestBytesOfDeclaredSchemas(t *testing.T) {
+	s := New(record.NewRegistry().For("c"), nil)
+	big := func(i int) []wit.Node {
+		return []wit.Node{{Kind: wit.Text, Doc: wit.Ptr(fmt.Sprint(i) + strings.Repeat("d", 3<<20))}}
+	}
+	id := uint32(wit.GuestSchemas)
+	declare := func(nodes []wit.Node) error { id++; return s.Declare([]wit.Schema{{ID: id, Nodes: nodes}}) }
+	for range 20 {
+		if err := declare(big(0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.Worn() {
+		t.Error("worn by one schema")
+	}
+	var err error
+	worn, n := 0, 1
+	for ; err == nil && n < 100; n++ {
+		if err = declare(big(n)); s.Worn() {
+			worn++
+		}
+	}
+	if err == nil || !strings.Contains(err.Error(), "declares schemas of more than 33554432 bytes") || worn < 3 ||
+		n > 12 {
+		t.Errorf("%d schemas, worn for %d of them, %v", n, worn, err)
+	}
+}
+
+// What is nested deeper than values may be is refused where it comes in, whether it has structs in it or not.
+func TestDeepValuesAreRefused(t *testing.T) {
+	s := known(t)
+	nested := func(n int, inside ...byte) []byte {
+		b := []byte(strings.Repeat(string([]byte{datum.TagArray, 2}), n))
+		return append(b, inside...)
+	}
+	structs := append(datum.AppendNumber([]byte{datum.TagStruct}, 1), 0)
+	for depth, ok := range map[int]bool{10: true, 999: true, 1000: true, 1001: false, 5000: false} {
+		for name, b := range map[string][]byte{"null": nested(depth, datum.TagNull), "struct": nested(depth,
+			structs...)} {
+			if _, err := s.inside(wit.Dynamic, b, abi.Violated); ok != (err == nil) {
+				t.Errorf("%s nested %d deep: %v", name, depth, err)
+			}
+		}
+	}
+	headers := datum.AppendHeaders(nil, make([]datum.Header, datum.MaxHeaders+1))
+	if _, err := s.inside(wit.Raw, headers, abi.Violated); err == nil || !strings.Contains(err.Error(),
+		"more than 10000 headers") {
+		t.Errorf("headers: %v", err)
+	}
+	// a walk over megabytes
+	wide := datum.AppendNumber([]byte{datum.TagArray}, 8<<20)
+	wide = append(wide, make([]byte, 8<<20)...)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	if _, err := s.inside(wit.Dynamic, wide, abi.Violated); err != nil || ctx.Err() != nil {
+		t.Error(err, ctx.Err())
+	}
+}
+
+// FuzzHeaders compares the walk over headers with the reader of package datum: what that one reads is walked without
+// complaint.
+func FuzzHeaders(f *testing.F) {
+	f.Add(datum.AppendHeaders(nil, []datum.Header{{Name: "a", Form: wit.Structured, Schema: 1, Value: []byte{2}},
+		{Name: "b", Form: wit.Dynamic,
+			Value: []byte{datum.TagStruct, 2, 0}}, {Name: "", Form: wit.Raw}}))
+	f.Fuzz(func(t *testing.T, block []byte) {
+		headers, err := datum.Headers(nil, block)
+		if err != nil {
+			return
+		}
+		for _, h := range headers {
+			if h.Form == wit.Dynamic && datum.CheckDynamic(h.Value) != nil && len(h.Value) != 1 {
+				return
+			}
+		}
+		s := known(t)
+		if _, err := s.inside(wit.Raw, block, abi.Violated); err != nil {
+			t.Errorf("%x: %v", block, err)
+		}
+	})
+}
+
+func TestDeclaredSchemasAreBounded(t *testing.T) {
+	s := known(t)
+	var err error
+	n := 0
+	for ; err == nil && n < 2*maxDeclaredSchemas; n++ {
+		name := strconv.Itoa(n)
+		err = s.Declare([]wit.Schema{{ID: wit.GuestSchemas + 1 + uint32(n),
+			Nodes: []wit.Node{{Kind: wit.Text, Name: &name}}}})
+	}
+	if err == nil || err.Error() != "declares more than 10000 schemas" || n != maxDeclaredSchemas {
+		t.Errorf("%d: %v", n, err)
+	}
+	for want, w := range map[string]wit.Schema{
+		"declares schema 7: expected an id of 2147483648 or above, those below are the host's": {ID: 7,
+			Nodes: []wit.Node{{}}},
+		"declares schema 0x80000000 twice with different nodes": {ID: wit.GuestSchemas,
+			Nodes: []wit.Node{{Kind: wit.Bytes}}},
+		"declares schema 0x80000009: schema: expected at least one node, found none": {ID: wit.GuestSchemas + 9},
+	} {
+		if err := s.Declare([]wit.Schema{w}); err == nil || err.Error() != want {
+			t.Errorf("expected %q, found %v", want, err)
+		}
+	}
+	if err := s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.Node{{Kind: wit.Int32}}}}); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+}
