@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/culvert-project/culvert/host/internal/base/wholefile"
+	"github.com/culvert-project/culvert/host/plugin/internal/code"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -53,7 +54,7 @@ func trustOf(settings map[string]string) (trust, error) {
 			case !accept:
 				before = strings.TrimSuffix(name, revealEnd)
 				t.reveal[before] = append(t.reveal[before], item)
-			case len(item) != len(hashOf(nil)) || strings.Trim(strings.ToLower(item), "0123456789abcdef") != "":
+			case len(item) != len(code.HashOf(nil)) || strings.Trim(strings.ToLower(item), "0123456789abcdef") != "":
 				return t, fmt.Errorf("%s: expected the SHA-256 of a plugin's file in 64 hexadecimal digits, found %q",
 					key, item)
 			default:

@@ -12,6 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/host/plugin/binary"
+	"github.com/culvert-project/culvert/host/plugin/internal/code"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -77,7 +78,7 @@ func Check(ctx context.Context, path string, o Options) (*Checked, error) {
 }
 
 func check(ctx context.Context, path string, o Options, within time.Duration) (*Checked, error) {
-	data, err := readModule(path, maxModuleBytes)
+	data, err := code.ReadModule(path)
 	if err != nil {
 		return nil, err
 	}
@@ -85,20 +86,19 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	if err != nil {
 		return nil, err
 	}
-	checked := &Checked{Info: Info{Path: path, Hash: hashOf(data), Size: len(data)}}
+	checked := &Checked{Info: Info{Path: path, Hash: code.HashOf(data), Size: len(data)}}
 	c := checker{Checked: checked}
 	var cancel context.CancelFunc
 	c.ctx, cancel = context.WithTimeout(ctx, within) // from here on: compiling counts, too
 	defer cancel()
-	l := loader{limits: o.Limits.filled(), named: named, registry: o.Registry, logger: o.logger(), compileTime: within,
-		processors: newProcessors(), idle: idleTime}
+	l := loader{limits: o.Limits.filled(), named: named, registry: o.Registry, logger: o.logger(),
+		compiler: code.NewCompiler(o.CacheDir, provide, o.logger()), processors: newProcessors(), idle: idleTime}
 	l.admission = newAdmission(0, l.processors.free, l.logger)
-	l.open(o.CacheDir)
-	l.descriptions = nil // what was refused before is tried again
+	l.compiler.Time = within // l.kept is nil: what was refused before is tried again
 	if l.registry == nil {
 		l.registry = record.NewRegistry()
 	}
-	if _, report, err := meter.Rewrite(c.ctx, binary.Shaped(data), metering); err == nil {
+	if _, report, err := meter.Rewrite(c.ctx, binary.Shaped(data), code.Metering); err == nil {
 		checked.Metered = report
 	}
 	m, err := l.load(c.ctx, fileArrival(path, checked.Info.Hash, len(data)))

@@ -12,6 +12,7 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/culvert-project/culvert/host/meter"
+	"github.com/culvert-project/culvert/host/plugin/internal/code"
 )
 
 // clock fences the time of an instance's calls. A guest comes by when its fuel is used up and whenever it calls out.
@@ -183,7 +184,7 @@ func provideTick(ctx context.Context, r wazero.Runtime) error {
 			}
 			i.clock.tick(i.module.loader.processors)
 		}
-		stack[0] = uint64(metering.Budget)
+		stack[0] = uint64(code.Metering.Budget)
 	}
 	_, err := r.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().
 		WithGoModuleFunction(api.GoModuleFunc(tick), nil,

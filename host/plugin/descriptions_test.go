@@ -14,6 +14,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/plugin/internal/code"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -213,21 +214,21 @@ func TestPreparationHasANumber(t *testing.T) {
 	for _, name := range []string{"endless recursion", "memory.copy up", "memory.fill", "memory.grow",
 		"loop-free recursion", "maze", "nesting"} {
 		module := cases[name].module
-		prepared, err := plugin.Prepared(module.Bytes())
+		prepared, err := code.Prepare(t.Context(), module.Bytes())
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		sum.Write(prepared)
+		sum.Write(prepared.Wasm)
 	}
 	started := starting([]byte{0x41, 0x00, 0x1a}, nil)
-	prepared, err := plugin.Prepared(started.Bytes())
+	prepared, err := code.Prepare(t.Context(), started.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum.Write(prepared)
+	sum.Write(prepared.Wasm)
 	const number, want = 5, "f08d4e2f28801239"
-	if got := hex.EncodeToString(sum.Sum(nil))[:16]; got != want || plugin.Preparation != number {
-		t.Errorf("expected %s of preparation %d, found %s of %d: raise plugin.preparation and write both here", want,
-			number, got, plugin.Preparation)
+	if got := hex.EncodeToString(sum.Sum(nil))[:16]; got != want || code.Preparation != number {
+		t.Errorf("expected %s of preparation %d, found %s of %d: raise code.Preparation and write both here", want,
+			number, got, code.Preparation)
 	}
 }

@@ -2,8 +2,8 @@
 // in, and swaps them for newer ones while connectors run. It knows the contract, but neither OData nor Kafka.
 //
 // A file becomes a plugin in these steps, each of which can refuse it by saying what is wrong: read ([binary.Read]),
-// judged by its imports and exports ([binary.Module.Judge]), prepared (prepareModule: the one place where bytes may
-// change), compiled, its signatures compared with the contract's, described. The host calls a start function and
+// judged by its imports and exports ([binary.Module.Judge]), prepared ([code.Prepare]: the one place where bytes
+// may change), compiled, its signatures compared with the contract's, described. The host calls a start function and
 // `_initialize` itself (binary.StartExport), under the fences of a call. What it says of itself is kept; its code only
 // while it has instances, and some seconds after, because it takes five times the room of the file and comes back from
 // the disk cache in 20 ms.
@@ -24,36 +24,33 @@
 // Fences: time, memory, the size of a result, the rate of log lines and the depth of recursion are limited for each
 // plugin ([Limits], limits.go has the table). A guest that breaks one, traps, or breaks the contract costs its instance
 // and fails its call with a [*Trap]; nothing else is touched. Time is fenced by fuel: every module is rewritten by
-// package meter before it is compiled (prepare.go), so that it comes by about every 0.2 ms of work, and by calls out
-// (clock.go, which counts the fuel as time); then the engine's stack for it is looked at too.
+// package meter before it is compiled, so that it comes by about every 0.2 ms of work, and by calls out (clock.go,
+// which counts the fuel as time); then the engine's stack for it is looked at too.
 //
 // A version that breaks again and again is stopped for its connector ([Stopped]), and one that does so soon after it
 // took over is rolled back to the one before ([Binding.Again]); breaker.go has the numbers and why.
 //
 // Loading is bounded as well: what is too large is refused before it is looked at, the meter reads each byte a fixed
 // number of times, and compiling has an effort that was measured and two minutes, can be given up, and leaves half of
-// the processors to connectors that run (code.go). What no connector needs is loaded after those that do (origin.go),
-// and what was refused is not compiled again (refusals.go). Its memory is bounded by sizes and the effort that the
-// meter allows: a function of 1 MiB, the most that is taken, needs 0.9 GB while it is compiled, a module of 16 of them
-// 1.4 GB; what remains is native code of about five times the module's size. What loading finds out is kept next to the
-// compiled code (descriptions.go), with checksums.
+// the processors to connectors that run (package code). What no connector needs is loaded after those that do
+// (origin.go), and what was refused is not compiled again (refusals.go). Its memory is bounded by sizes and the effort
+// that the meter allows: a function of 1 MiB, the most that is taken, needs 0.9 GB while it is compiled, a module of 16
+// of them 1.4 GB; what remains is native code of about five times the module's size. What loading finds out is kept
+// next to the compiled code, with checksums.
 //
 // Where to look:
 //
 //   - manager.go: [Manager], what others call; metrics.go, version.go: figures, and the order of versions.
-//   - origin.go, watch.go, file.go: folders and what changes in them; adoption.go with owner_unix.go and
-//     owner_other.go: which file may take the place of which.
-//   - check.go: `plugins check`. loader.go, prepare.go, code.go, codecache.go, native.go, descriptions.go, refusals.go,
-//     notice.go: from a file's bytes to code, and what is kept of that on the disk. What can be read off a file stands
-//     in package binary.
+//   - origin.go, watch.go: folders and what changes in them; adoption.go: which file may take the place of which.
+//   - check.go: `plugins check`. loader.go, refusals.go, notice.go: from a file to a module, and what is kept of one
+//     that is refused. Package binary is what can be read off a file; package code makes compiled code of it, and keeps
+//     that; native.go: code that comes with the program.
 //   - module.go: a loaded version. binding.go, breaker.go: which one a connector runs with.
-//   - pool.go, reader.go, admission.go, processors.go: instances and pages, and who waits for whom. image_linux.go,
-//     image_other.go: what instances have in common; memory_mapped.go, memory_heap.go, memory_other.go: where it is.
+//   - pool.go, reader.go, admission.go, processors.go: instances and pages, and who waits for whom.
 //   - instance.go, wasi.go, output.go: what happens around every call; trap.go: a call that ended badly.
-//     limits.go, bounds.go, clock.go, fuel.go: what it may take; race.go, norace.go: what tests with the
-//     race detector may.
+//     limits.go, bounds.go, clock.go, fuel.go: what it may take.
 //   - calls.go, commands.go: rare calls. batch.go, apply.go, encode.go, decode.go, rows.go: calls that carry batches.
-//     schemas.go, reference.go: numbers of schemas.
+//     Package schemas: numbers of schemas.
 //
 // Invariants:
 //

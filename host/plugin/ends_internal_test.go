@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
+	"github.com/culvert-project/culvert/host/plugin/internal/code"
 	"github.com/culvert-project/culvert/host/plugin/internal/schemas"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -85,17 +88,19 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 // A module that is not rewritten to its end, since its caller has given up, is not remembered as refused, and is
 // rewritten later.
 func TestStoppedRewritingIsNoRefusal(t *testing.T) {
-	module := hard(400, 100, 300)
-	s := &descriptionCache{dir: t.TempDir()}
-	p, err := prepareModule(&looked{Context: context.Background()}, module)
+	module := guesttest.Static(wit.Description{Name: "a", Version: "1.0.0"}, "")
+	gaveUp, cancel := context.WithCancel(t.Context())
+	cancel()
+	s := code.NewCompiler(t.TempDir(), provide, slog.New(slog.DiscardHandler)).Cache()
+	p, err := code.Prepare(gaveUp, module)
 	if !errors.Is(err, context.Canceled) || p != nil {
 		t.Fatalf("expected that it ends, found %v", err)
 	}
-	s.refuse("x", Limits{}.filled(), err)
-	if err := s.refusal("x", Limits{}.filled()); err != nil {
+	keepRefusal(s, "x", Limits{}.filled(), err)
+	if err := refusalOf(s, "x", Limits{}.filled()); err != nil {
 		t.Errorf("expected no refusal, found %v", err)
 	}
-	if p, err = prepareModule(t.Context(), module); err != nil || p == nil {
+	if p, err = code.Prepare(t.Context(), module); err != nil || p == nil {
 		t.Errorf("expected the module, found %v", err)
 	}
 }

@@ -67,18 +67,6 @@ func (b *Breaker) Good(function string)                          { b.good(functi
 func (b *Breaker) Bad(function string, now time.Time)            { b.bad(function, "call.ms", now) }
 func (b *Breaker) Undone(function string)                        { b.undone(function) }
 
-// Preparation is the number of prepareModule's outcome.
-const Preparation = preparation
-
-// Prepared is what is compiled of a module.
-func Prepared(data []byte) ([]byte, error) {
-	p, err := prepareModule(context.Background(), data)
-	if err != nil {
-		return nil, err
-	}
-	return p.wasm, nil
-}
-
 // CheckWithin is Check with another time for all calls.
 func CheckWithin(ctx context.Context, path string, o Options, within time.Duration) (*Checked, error) {
 	return check(ctx, path, o, within)

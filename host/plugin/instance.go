@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
+	"github.com/culvert-project/culvert/host/plugin/internal/code"
 	"github.com/culvert-project/culvert/host/plugin/internal/schemas"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon"
@@ -85,7 +85,7 @@ func (m *module) instanceFor(ctx context.Context, lines *bucket, pool *Pool) (*I
 	} else {
 		i.counters = &counters{}
 	}
-	code, err := m.ready(ctx)
+	compiled, err := m.ready(ctx)
 	made := false
 	defer func() {
 		if !made {
@@ -109,17 +109,11 @@ func (m *module) instanceFor(ctx context.Context, lines *bucket, pool *Pool) (*I
 	}
 	defer m.loader.processors.give()
 	i.clock.start(ctx, time.Now(), m.limits.call(i.call.function))
-	var memory experimental.LinearMemory
-	allocator := experimental.MemoryAllocatorFunc(func(least, most uint64) experimental.LinearMemory {
-		memory = allocateMemory(least, most)
-		return memory
-	})
-	module, err := code.runtime.InstantiateModule(experimental.WithMemoryAllocator(i.calling, allocator), code.compiled,
-		config)
+	module, memory, err := compiled.Instantiate(i.calling, config)
 	if err == nil {
 		if i.guest, err = abi.NewGuest(module, m.limits.ResultBytes); err != nil {
 			_ = module.Close(i.calling)
-			return nil, &unfit{err}
+			return nil, &code.Unfit{Reason: err}
 		}
 		i.guest.Ended = i.clock.ended
 		// Not by the engine, which would leave no way to watch the stack.
@@ -135,7 +129,7 @@ func (m *module) instanceFor(ctx context.Context, lines *bucket, pool *Pool) (*I
 		return nil, err
 	}
 	i.judge(nil)
-	if err := code.image.share(memory, int(i.guest.MemoryBytes())); err != nil {
+	if err := compiled.Share(memory, int(i.guest.MemoryBytes())); err != nil {
 		_ = module.Close(i.calling)
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -79,9 +78,6 @@ func LimitSettings() []wit.SettingSpec { return slices.Clone(limitTable.Specs())
 var callTimes = map[string]time.Duration{"decode": time.Second, "apply": time.Second, "test": time.Second,
 	"encode": time.Second, "settle": time.Second,
 	"": 10 * time.Second}
-
-// metering is how every module is metered. Its fuel is enough for about 0.2 ms.
-var metering = meter.Options{Budget: meter.DefaultBudget}
 
 const maxMemoryBytes = 65536 * binary.PageBytes
 

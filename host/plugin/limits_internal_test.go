@@ -66,3 +66,23 @@ func TestLimitsThatCannotBe(t *testing.T) {
 		}
 	}
 }
+
+// A plugin with long calls does not give any file as much time to say what it is.
+func TestWidestLimits(t *testing.T) {
+	hour := Limits{CallMs: time.Hour.Milliseconds()}
+	for name, c := range map[string]struct {
+		loader loader
+		want   time.Duration
+	}{
+		"nothing set": {loader{}, 10 * time.Second},
+		"one plugin's, longer": {loader{named: map[string]Limits{"a": {CallMs: 30_000}, "b": {CallMs: 5}}},
+			30 * time.Second},
+		"one plugin's, long": {loader{named: map[string]Limits{"a": hour}}, time.Minute},
+		"everybody's":        {loader{limits: hour}, time.Minute},
+	} {
+		w := c.loader.widest()
+		if got := w.call("describe"); got != c.want {
+			t.Errorf("%s: expected %v, found %v", name, c.want, got)
+		}
+	}
+}

@@ -3,33 +3,25 @@ package plugin
 import (
 	"context"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
-	"github.com/tetratelabs/wazero"
-
 	"github.com/culvert-project/culvert/host/plugin/binary"
+	"github.com/culvert-project/culvert/host/plugin/internal/code"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // loader makes modules.
 type loader struct {
-	// cache is the engine's in memory, where there is no folder for what loading finds out.
-	cache wazero.CompilationCache
-	// descriptions and codes keep what loading finds out, and native code; nil: nothing is kept.
-	descriptions *descriptionCache
-	codes        *codeCache
-	// turns holds a token for each module that is being compiled; nil: as many as there are.
-	turns chan struct{}
-	// compileTime is how long compiling a module may take. Default [compileTime].
-	compileTime time.Duration
-	limits      Limits
-	named       map[string]Limits
-	registry    *record.Registry
-	logger      *slog.Logger
-	notice      *notice
+	compiler *code.Compiler
+	// kept keeps what loading finds out; nil: nothing is kept.
+	kept     *code.Cache
+	limits   Limits
+	named    map[string]Limits
+	registry *record.Registry
+	logger   *slog.Logger
+	notice   *notice
 	// processors are what running calls share, of all connectors. idle is how long an instance is kept that nobody
 	// uses.
 	processors *processors
@@ -38,25 +30,6 @@ type loader struct {
 	doze time.Duration
 	// admission bounds the memory of all guests together.
 	admission *admission
-}
-
-// open opens what is kept in a folder, "" for memory only. One in which others can write is not used, since it holds
-// what is run, and neither is one in which nothing can be written.
-func (l *loader) open(dir string) {
-	l.cache = wazero.NewCompilationCache()
-	if dir == "" {
-		return
-	}
-	kept := &descriptionCache{dir, l.logger}
-	err := private(dir, os.Geteuid())
-	if err == nil {
-		l.codes, err = openCodeCache(kept)
-	}
-	if err != nil {
-		l.logger.Warn("plugins are compiled again: the cache is not used", "folder", dir, "error", err)
-		return
-	}
-	l.descriptions = kept
 }
 
 // load recognises, compiles and describes a module. The error says what is wrong with the file, not which file.
@@ -79,17 +52,17 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.descriptions.refusal(a.hash, m.limits); err != nil {
+	if err := refusalOf(l.kept, a.hash, m.limits); err != nil {
 		return nil, err
 	}
 	l.notice.begin()
-	prepare := sync.OnceValues(func() (*prepared, error) { return prepareModule(ctx, data) })
+	prepare := sync.OnceValues(func() (*code.Prepared, error) { return code.Prepare(ctx, data) })
 	d, err := l.start(ctx, m, prepare)
 	if err != nil {
-		l.descriptions.refuse(a.hash, m.limits, err)
+		keepRefusal(l.kept, a.hash, m.limits, err)
 		return nil, err
 	}
-	l.descriptions.remember(a.hash, &facts{*read, *d})
+	l.kept.Remember(a.hash, &code.Facts{Binary: *read, Description: *d})
 	// Only now the name is known that limits are set by.
 	before := m.limits
 	if m.limits = l.of(m.info.Name); m.limits.pages() != before.pages() {
@@ -113,7 +86,7 @@ func (l *loader) module(a *arrival, read *binary.Module) (*module, error) {
 }
 
 // recall makes a module of what is kept of it; nil where this host does not take it as it did then.
-func (l *loader) recall(ctx context.Context, a *arrival, known *facts) (*module, error) {
+func (l *loader) recall(ctx context.Context, a *arrival, known *code.Facts) (*module, error) {
 	m, err := l.module(a, &known.Binary)
 	if err != nil {
 		return nil, nil
@@ -130,14 +103,14 @@ func (l *loader) recall(ctx context.Context, a *arrival, known *facts) (*module,
 }
 
 // start compiles a module and asks it what it is.
-func (l *loader) start(ctx context.Context, m *module, prepare func() (*prepared, error)) (d *wit.Description,
+func (l *loader) start(ctx context.Context, m *module, prepare func() (*code.Prepared, error)) (d *wit.Description,
 	err error) {
-	m.native.lay(l.descriptions, "")
-	if err := l.turn(ctx); err != nil {
+	m.native.Lay(l.kept, "")
+	if err := l.compiler.Turn(ctx); err != nil {
 		return nil, err
 	}
 	m.code, err = l.compile(ctx, m, prepare)
-	l.done()
+	l.compiler.Done()
 	if err != nil {
 		return nil, err
 	}
@@ -146,6 +119,15 @@ func (l *loader) start(ctx context.Context, m *module, prepare func() (*prepared
 		return nil, err
 	}
 	return d, nil
+}
+
+// compile makes a module's code, under its limits.
+func (l *loader) compile(ctx context.Context, m *module, prepare func() (*code.Prepared, error)) (*code.Code, error) {
+	if err := m.fits(); err != nil {
+		return nil, err
+	}
+	return l.compiler.Compile(ctx, &code.Module{Hash: m.info.Hash, Binary: m.binary, Interfaces: m.info.Interfaces,
+		Pages: m.limits.pages()}, prepare)
 }
 
 // of are the limits of a plugin by its name.

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/watch"
+	"github.com/culvert-project/culvert/host/plugin/internal/code"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -172,8 +172,9 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 			doze: o.Rest}}
 	background, stop := context.WithCancel(context.Background())
 	m.stop = stop
-	m.loader.open(o.CacheDir)
-	m.loader.descriptions.tidy(time.Now())
+	m.loader.compiler = code.NewCompiler(o.CacheDir, provide, logger)
+	m.loader.kept = m.loader.compiler.Cache()
+	m.loader.kept.Tidy(time.Now())
 	m.loader.admission = newAdmission(o.MemoryBytes, m.loader.processors.free, logger)
 	defer m.loader.notice.end()
 	maxTick() // measured before anything competes for the processors
@@ -194,7 +195,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 		return nil, err
 	}
 	// Nobody compiles now, and only this goroutine has m.
-	m.loader.turns = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
+	m.loader.compiler.LimitTurns()
 	switch {
 	case more && o.NeededOnly:
 	case more:
@@ -446,7 +447,7 @@ func (m *Manager) others(s selection, name string) (list []string) {
 // trimLater lets code rest after a while, if it is not used then: a start or a restart of connectors would need it at
 // once.
 func (m *Manager) trimLater() {
-	if m.loader.codes == nil {
+	if m.loader.kept == nil {
 		return
 	}
 	wait := m.trimming.after

@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/plugin/binary"
+	"github.com/culvert-project/culvert/host/plugin/internal/code"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -72,13 +73,13 @@ type module struct {
 	order int
 	// original gives the file's bytes as they were loaded; native is what was compiled before, nil: nothing.
 	original func() ([]byte, error)
-	native   *native
+	native   *code.Native
 
 	mu guard.Mutex
 	// users are the pools, offered whether an origin has the module.
 	users   int
 	offered bool
-	code    *code
+	code    *code.Code
 	// live are the instances that there are, or are made: the code stays as long as there are any. dozing lets it rest
 	// some time after the last one.
 	live   int
@@ -119,7 +120,7 @@ func (m *module) describe(ctx context.Context) (*wit.Description, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx) // which says nothing of the module
 		}
-		return nil, &unfit{fmt.Errorf("describe: %w", err)}
+		return nil, &code.Unfit{Reason: fmt.Errorf("describe: %w", err)}
 	}
 	if m.info.Has(wit.InterfaceTools) {
 		// A plugin that cannot list its commands has none: whoever asks for one gets the reason.
@@ -203,6 +204,16 @@ func (m *module) component(kind wit.ComponentKind, class string) *wit.Component 
 	return nil
 }
 
+// fits reports whether the memory that a module begins with is within its limit.
+func (m *module) fits() error {
+	if m.binary.MemoryPages > uint64(m.limits.pages()) {
+		return fmt.Errorf("the module asks for at least %d bytes of memory, %d are allowed (%s)",
+			m.binary.MemoryPages*binary.PageBytes, m.limits.MemoryBytes,
+			limitSetting(m.info.Name, "memory.bytes"))
+	}
+	return nil
+}
+
 // hold counts a pool that needs the module, release lets go of it.
 func (m *module) hold() {
 	m.mu.Lock()
@@ -238,7 +249,7 @@ func (m *module) offer() {
 // compilation is the compiling of a module's code, with what came of it.
 type compilation struct {
 	done chan struct{}
-	code *code
+	code *code.Code
 	err  error
 }
 
@@ -249,7 +260,7 @@ const dozeTime = 5 * time.Second
 // ready returns the module's code for an instance, compiling it where it rests: a matter of 20 ms with a disk cache.
 // Call gone when the instance is closed, and at once where there is none because of an error. Who gives up does not
 // wait for it: the engine cannot be stopped within a function.
-func (m *module) ready(ctx context.Context) (*code, error) {
+func (m *module) ready(ctx context.Context) (*code.Code, error) {
 	m.mu.Lock()
 	m.live++
 	if m.dozing != nil {
@@ -280,7 +291,7 @@ func (m *module) ready(ctx context.Context) (*code, error) {
 func (m *module) gone() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.live--; m.live > 0 || m.loader.codes == nil || m.users == 0 {
+	if m.live--; m.live > 0 || m.loader.kept == nil || m.users == 0 {
 		return
 	}
 	m.dozing = time.AfterFunc(cmp.Or(m.loader.doze, dozeTime), m.doze)
@@ -300,14 +311,14 @@ func (m *module) compile(c *compilation) {
 	defer close(c.done)
 	c.err = errors.New("the module was not compiled")
 	defer guard.Recover(m.loader.logger, "compiling "+m.info.Path, &c.err)
-	m.native.lay(m.loader.descriptions, "")
+	m.native.Lay(m.loader.kept, "")
 	ctx := context.Background()
-	c.code, c.err = m.loader.compile(ctx, m, func() (*prepared, error) {
+	c.code, c.err = m.loader.compile(ctx, m, func() (*code.Prepared, error) {
 		data, err := m.original()
 		if err != nil {
 			return nil, err
 		}
-		return prepareModule(ctx, data)
+		return code.Prepare(ctx, data)
 	})
 	if c.err != nil {
 		c.err = fmt.Errorf("%s: %w", m.info.Path, c.err)
@@ -337,7 +348,7 @@ func (m *module) free() bool {
 	if m.live > 0 || m.code == nil {
 		return false
 	}
-	m.code.close()
+	m.code.Close()
 	m.code = nil
 	return true
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/plugin/internal/code"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -41,9 +42,9 @@ type arrival struct {
 	// again gives the bytes.
 	again func() ([]byte, error)
 	// native is what was compiled when the program was built, nil: nothing, or nothing that fits.
-	native *native
+	native *code.Native
 	// kept are the module's facts where the cache has them: then loading it costs next to nothing.
-	kept *facts
+	kept *code.Facts
 	// later: no connector that is configured uses it, as far as can be seen without compiling it.
 	later bool
 	// finished: it was loaded, or not, and what else is on its way need not wait for it.
@@ -69,22 +70,20 @@ func (m *Manager) embedded(files fs.FS, needed []Needed) (list []*arrival, err e
 		}
 		again := func() ([]byte, error) { return fs.ReadFile(files, path) }
 		a := &arrival{path: embeddedPrefix + path, builtIn: true, again: again}
-		if m.loader.codes != nil {
-			a.native = openNative(files, path, m.loader.codes.engine, m.loader.logger)
-		}
+		a.native = m.loader.compiler.Native(files, path)
 		size := int64(0)
 		if a.native != nil {
-			a.hash, size = a.native.head.Module, a.native.head.Size
+			a.hash, size = a.native.File()
 		} else {
 			sum := sha256.New()
-			if size, err = sumFile(files, path, sum); err != nil {
+			if size, err = code.SumFile(files, path, sum); err != nil {
 				return err
 			}
 			a.hash = hex.EncodeToString(sum.Sum(nil))
 		}
 		a.size = int(size)
-		a.native.lay(m.loader.descriptions, ".json")
-		a.kept = m.loader.descriptions.facts(a.hash)
+		a.native.Lay(m.loader.kept, ".json")
+		a.kept = m.loader.kept.Facts(a.hash)
 		if needed != nil && a.kept == nil {
 			data, err := again()
 			if err != nil {
@@ -223,7 +222,7 @@ func (m *Manager) arrivals(list []*arrival, needed []Needed, unfinished func(pat
 // look reads a file and returns it unless it is as it was. Its bytes decide: the clock of a file system may stand for
 // milliseconds, so that a file that was just replaced has the size and time of the one before.
 func (m *Manager) look(path string, needed []Needed) *arrival {
-	data, err := readModule(path, maxModuleBytes)
+	data, err := code.ReadModule(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // gone again; the next scan sees it
 	}
@@ -236,8 +235,8 @@ func (m *Manager) look(path string, needed []Needed) *arrival {
 		}
 		return &arrival{path: path, err: err}
 	}
-	hash := hashOf(data)
-	kept := m.loader.descriptions.facts(hash)
+	hash := code.HashOf(data)
+	kept := m.loader.kept.Facts(hash)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	o := m.origins[path]
@@ -257,14 +256,14 @@ func (m *Manager) look(path string, needed []Needed) *arrival {
 
 func fileArrival(path, hash string, size int) *arrival {
 	return &arrival{path: path, hash: hash, size: size, again: func() ([]byte, error) {
-		return readModule(path, maxModuleBytes)
+		return code.ReadModule(path)
 	}}
 }
 
 // bytes are the module's as they were when it was seen.
 func (a *arrival) bytes() ([]byte, error) {
 	data, err := a.again()
-	if err == nil && hashOf(data) != a.hash {
+	if err == nil && code.HashOf(data) != a.hash {
 		err = errors.New("the file has changed since")
 	}
 	return data, err

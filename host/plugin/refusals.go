@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/meter"
+	"github.com/culvert-project/culvert/host/plugin/internal/code"
 )
 
 // Refused is the error of a module that was refused before.
@@ -49,41 +50,36 @@ var rulesOf = sync.OnceValue(func() string {
 })
 
 func refusalName(hash string, limits Limits) string {
-	return hashOf(fmt.Appendf(nil, "program %s, %+v, %+v, %v: %s", rulesOf(), limits, meter.Defaults(), compileTime,
-		hash))
+	return code.HashOf(fmt.Appendf(nil, "program %s, %+v, %+v, %v: %s", rulesOf(), limits, meter.Defaults(),
+		code.CompileTime, hash))
 }
 
-// refusal is the error of a module that was refused before, nil for any other.
-func (s *descriptionCache) refusal(hash string, limits Limits) error {
+// refusalOf is the error of a module that was refused before, nil for any other.
+func refusalOf(kept *code.Cache, hash string, limits Limits) error {
 	name := refusalName(hash, limits)
 	var known Refused
-	text := s.read(name, "refused")
+	text := kept.Read(name, "refused")
 	if text == nil || json.Unmarshal(text, &known) != nil || known.Until != nil && !time.Now().Before(*known.Until) {
 		return nil
 	}
-	known.File = s.path(s.key(name), "refused")
+	known.File = kept.Path(name, "refused")
 	return &known
 }
 
-// refuse keeps a refusal that would come again, so that no restart and no copy of a file compiles again what is refused
-// anyway: what lies in the module, not in the machine or in a stop.
-func (s *descriptionCache) refuse(hash string, limits Limits, err error) {
+// keepRefusal keeps a refusal that would come again, so that no restart and no copy of a file compiles again what
+// is refused anyway: what lies in the module, not in the machine or in a stop.
+func keepRefusal(kept *code.Cache, hash string, limits Limits, err error) {
 	known := Refused{Text: err.Error(), At: time.Now().UTC().Truncate(time.Second)}
 	trap, trapped := errors.AsType[*Trap](err)
 	switch {
-	case isA[*slow](err), trapped && trap.Limit == "call.ms":
+	case isA[*code.Slow](err), trapped && trap.Limit == "call.ms":
 		until := known.At.Add(slowAgain)
 		known.Until = &until
-	case trapped, isA[*meter.Refusal](err), isA[*meter.Exceeded](err), isA[*unfit](err):
+	case trapped, isA[*meter.Refusal](err), isA[*meter.Exceeded](err), isA[*code.Unfit](err):
 	default:
 		return
 	}
 	if text, err := json.Marshal(known); err == nil {
-		s.keep(refusalName(hash, limits), "refused", text)
+		kept.Keep(refusalName(hash, limits), "refused", text)
 	}
 }
-
-// unfit is the error of a module that is refused for what it is.
-type unfit struct{ error }
-
-func (u *unfit) Unwrap() error { return u.error }

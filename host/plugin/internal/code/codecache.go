@@ -1,4 +1,4 @@
-package plugin
+package code
 
 import (
 	"context"
@@ -27,7 +27,7 @@ import (
 // folder that only this process uses, for the time of one call, and counts as found if the folder holds that link and
 // nothing else afterwards: an engine that compiles writes a file there.
 type codeCache struct {
-	descriptions *descriptionCache
+	facts *Cache
 	// links is the folder for that, in which the engine has one of its own; it is there for that time alone, so that a
 	// process that is killed leaves none. engine is the name of the engine's: its version and the platform.
 	links, engine string
@@ -77,12 +77,12 @@ func codeHeadOf(data []byte) (h codeHead, stub []byte) {
 }
 
 // openCodeCache opens the cache next to what is kept of modules.
-func openCodeCache(descriptions *descriptionCache) (*codeCache, error) {
-	links, err := os.MkdirTemp(descriptions.dir, "culvert-*"+linksSuffix)
+func openCodeCache(facts *Cache) (*codeCache, error) {
+	links, err := os.MkdirTemp(facts.dir, "culvert-*"+linksSuffix)
 	if err != nil {
 		return nil, err
 	}
-	k := &codeCache{descriptions: descriptions, links: links, linkFile: os.Link, copyFile: copyFile}
+	k := &codeCache{facts: facts, links: links, linkFile: os.Link, copyFile: copyFile}
 	k.cache, k.engine, err = engineCache(links)
 	if err = errors.Join(err, os.RemoveAll(links)); err != nil {
 		return nil, err
@@ -106,28 +106,28 @@ func engineCache(dir string) (cache wazero.CompilationCache, engine string, err 
 func codeID(hash, engine string) string { return hash + ", " + engine + ", " + processorOf() }
 
 func (k *codeCache) path(hash string) string {
-	return k.descriptions.path(k.descriptions.key(codeID(hash, k.engine)), codeKind)
+	return k.facts.Path(codeID(hash, k.engine), codeKind)
 }
 
 // compiled is the module whose file has a hash, in a runtime over k.cache; nil if its code is not kept, is damaged, or
 // cannot be read now. It removes nothing: what is compiled then takes the place of what is damaged, and what does not
 // fit its stub may be another process's, which is about to write the stub.
 func (k *codeCache) compiled(ctx context.Context, hash string, runtime wazero.Runtime) wazero.CompiledModule {
-	kept := k.descriptions.read(codeID(hash, k.engine), stubKind)
+	kept := k.facts.Read(codeID(hash, k.engine), stubKind)
 	if len(kept) < codeHeadBytes {
 		return nil
 	}
 	head, stub := codeHeadOf(kept)
 	compiled, err := k.link(ctx, head, k.path(hash), func() (compiled wazero.CompiledModule, err error) {
-		defer guard.Recover(k.descriptions.logger, "reading the code of a plugin", &err)
+		defer guard.Recover(k.facts.logger, "reading the code of a plugin", &err)
 		return runtime.CompileModule(ctx, stub)
 	})
 	if err != nil && ctx.Err() == nil {
 		what := "compile cache is damaged: it is made again"
-		if isA[syscall.Errno](err) && !errors.Is(err, fs.ErrNotExist) {
+		if _, ok := errors.AsType[syscall.Errno](err); ok && !errors.Is(err, fs.ErrNotExist) {
 			what = "compile cache cannot be read: the plugin is compiled" // the code may be good
 		}
-		k.descriptions.logger.Warn(what, "error", err, "file", k.path(hash))
+		k.facts.logger.Warn(what, "error", err, "file", k.path(hash))
 	}
 	return compiled
 }
@@ -224,11 +224,11 @@ func (k *codeCache) keep(ctx context.Context, hash, dir string, module []byte, p
 		if err := os.Rename(code, k.path(hash)); err != nil {
 			return err
 		}
-		k.descriptions.keep(codeID(hash, k.engine), stubKind, append(head.append(nil), stub...))
+		k.facts.Keep(codeID(hash, k.engine), stubKind, append(head.append(nil), stub...))
 		return nil
 	}()
 	if err != nil {
-		k.descriptions.logger.Warn("the plugin cache cannot be written", "folder", k.descriptions.dir, "error", err)
+		k.facts.logger.Warn("the plugin cache cannot be written", "folder", k.facts.dir, "error", err)
 	}
 }
 
@@ -244,7 +244,7 @@ func (k *codeCache) headOf(ctx context.Context, code string, stub []byte, pages 
 	if h.sum, err = sumOf(f, h.size); err != nil {
 		return h, err
 	}
-	dir, err := os.MkdirTemp(k.descriptions.dir, "culvert-*.new")
+	dir, err := os.MkdirTemp(k.facts.dir, "culvert-*.new")
 	if err != nil {
 		return h, err
 	}

@@ -1,4 +1,4 @@
-package plugin
+package code
 
 import (
 	"fmt"
@@ -17,9 +17,12 @@ const (
 	maxKeptBytes = 256 << 20
 )
 
-// readModule reads a file of at most so many bytes. What is no regular file, when links are followed, or is larger is
+// ReadModule reads a module's file, of 64 MiB at most; what readFile refuses it refuses.
+func ReadModule(path string) ([]byte, error) { return readFile(path, maxModuleBytes) }
+
+// readFile reads a file of at most so many bytes. What is no regular file, when links are followed, or is larger is
 // refused unread: a device has no end, a pipe waits for somebody who writes.
-func readModule(path string, limit int64) ([]byte, error) {
+func readFile(path string, limit int64) ([]byte, error) {
 	f, info, err := wholefile.Open(path)
 	if err != nil {
 		return nil, err
@@ -40,8 +43,8 @@ func readModule(path string, limit int64) ([]byte, error) {
 	return data[:n:n], nil
 }
 
-// sumFile adds a file to a hash, without holding it, and returns its size.
-func sumFile(files fs.FS, path string, h hash.Hash) (size int64, err error) {
+// SumFile adds a file to a hash, without holding it, and returns its size.
+func SumFile(files fs.FS, path string, h hash.Hash) (size int64, err error) {
 	f, err := files.Open(path)
 	if err != nil {
 		return 0, err

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package plugin
+package code
 
 import "github.com/tetratelabs/wazero/experimental"
 

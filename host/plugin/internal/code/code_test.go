@@ -1,4 +1,4 @@
-package plugin
+package code
 
 import (
 	"bytes"
@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
+
+	"github.com/culvert-project/culvert/host/meter"
 )
 
 // A panic of the engine while it compiles is one module's error. Without a runtime the call panics.
 func TestEngineThatPanics(t *testing.T) {
-	if err := (&loader{}).compileInto(t.Context(), &code{}, &prepared{}, 0); err == nil ||
+	if err := (&Compiler{}).compileInto(t.Context(), &Code{}, &Prepared{}, 0); err == nil ||
 		!strings.Contains(err.Error(), "the engine failed: ") {
 		t.Errorf("expected an error, found %v", err)
 	}
@@ -38,16 +40,18 @@ func hard(functions, locals, branches int) []byte {
 
 // Compiling a small module that is hard is stopped when its time is up.
 func TestHardModulesAreStopped(t *testing.T) {
-	p, err := prepareModule(t.Context(), hard(400, 100, 300))
-	if err != nil || p.effort <= largeEffort || len(p.wasm) > largeBytes/10 {
+	p, err := Prepare(t.Context(), hard(400, 100, 300))
+	if err != nil || p.effort <= largeEffort || len(p.Wasm) > largeBytes/10 {
 		t.Fatalf("expected a small module of a large effort, found %+v and %v", p, err)
 	}
-	l := &loader{compileTime: 50 * time.Millisecond}
-	compile := func(p *prepared) error {
+	l := &Compiler{Time: 50 * time.Millisecond}
+	compile := func(p *Prepared) error {
 		ctx := context.Background()
-		c := &code{runtime: wazero.NewRuntime(ctx)}
-		defer c.close()
-		if err := provideTick(ctx, c.runtime); err != nil {
+		c := &Code{runtime: wazero.NewRuntime(ctx)}
+		defer c.Close()
+		_, err := c.runtime.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().
+			WithFunc(func() int64 { return 0 }).Export(meter.Name).Instantiate(ctx)
+		if err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()
@@ -59,28 +63,8 @@ func TestHardModulesAreStopped(t *testing.T) {
 		err.Error() != "the module takes longer than the 50ms that are allowed to compile" {
 		t.Errorf("expected that it is stopped, found %v", err)
 	}
-	l.compileTime = 0
+	l.Time = 0
 	if err := compile(p); err != nil {
 		t.Errorf("with all of its time: %v", err)
-	}
-}
-
-// A plugin with long calls does not give any file as much time to say what it is.
-func TestWidestLimits(t *testing.T) {
-	hour := Limits{CallMs: time.Hour.Milliseconds()}
-	for name, c := range map[string]struct {
-		loader loader
-		want   time.Duration
-	}{
-		"nothing set": {loader{}, 10 * time.Second},
-		"one plugin's, longer": {loader{named: map[string]Limits{"a": {CallMs: 30_000}, "b": {CallMs: 5}}},
-			30 * time.Second},
-		"one plugin's, long": {loader{named: map[string]Limits{"a": hour}}, time.Minute},
-		"everybody's":        {loader{limits: hour}, time.Minute},
-	} {
-		w := c.loader.widest()
-		if got := w.call("describe"); got != c.want {
-			t.Errorf("%s: expected %v, found %v", name, c.want, got)
-		}
 	}
 }

@@ -1,6 +1,6 @@
 //go:build !race
 
-package plugin
+package code
 
 // slower is how many times as long compiling may take, see race.go.
 const slower = 1

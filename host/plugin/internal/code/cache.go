@@ -1,4 +1,4 @@
-package plugin
+package code
 
 import (
 	"crypto/sha256"
@@ -21,7 +21,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// descriptionCache keeps what loading a file has found out, next to the compiled code ([codeCache]): what the file has
+// Cache keeps what loading a file has found out, next to the compiled code ([codeCache]): what the file has
 // and says of itself. With both, a file that was loaded before is neither read through nor rewritten nor compiled nor
 // started until a connector needs it. nil keeps nothing.
 //
@@ -29,7 +29,7 @@ import (
 // over that name and their content: one that is damaged, cut off, left by another version or put in another's place is
 // as good as none. Whoever can write in the folder could write compiled code there, so a folder that others can write
 // in is not used at all.
-type descriptionCache struct {
+type Cache struct {
 	dir    string
 	logger *slog.Logger
 }
@@ -38,12 +38,15 @@ type descriptionCache struct {
 const descriptionsFormat = 5
 
 // key names a file's results.
-func (s *descriptionCache) key(hash string) string {
-	return hashOf(fmt.Appendf(nil, "descriptions %d, preparation %d, contract %s, %+v: %s", descriptionsFormat,
-		preparation, wit.Version, metering, hash))
+func (s *Cache) key(hash string) string {
+	return HashOf(fmt.Appendf(nil, "descriptions %d, preparation %d, contract %s, %+v: %s", descriptionsFormat,
+		Preparation, wit.Version, Metering, hash))
 }
 
-func (s *descriptionCache) path(key, kind string) string {
+// Path is the file that keeps something of a kind under a hash.
+func (s *Cache) Path(hash, kind string) string { return s.path(s.key(hash), kind) }
+
+func (s *Cache) path(key, kind string) string {
 	return filepath.Join(s.dir, "culvert-"+key+"."+kind)
 }
 
@@ -58,14 +61,14 @@ func checksum(key, kind string, content []byte) [checksumBytes]byte {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// read returns what was kept, nil if there is nothing that can be trusted.
-func (s *descriptionCache) read(hash, kind string) []byte {
+// Read returns what was kept, nil if there is nothing that can be trusted.
+func (s *Cache) Read(hash, kind string) []byte {
 	if s == nil {
 		return nil
 	}
 	key := s.key(hash)
 	path := s.path(key, kind)
-	data, err := readModule(path, maxKeptBytes)
+	data, err := readFile(path, maxKeptBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -84,8 +87,8 @@ func (s *descriptionCache) read(hash, kind string) []byte {
 	return nil
 }
 
-// keep writes a file, all of it or nothing. What cannot be kept costs time at the next start, no more.
-func (s *descriptionCache) keep(hash, kind string, content []byte) {
+// Keep writes a file, all of it or nothing. What cannot be kept costs time at the next start, no more.
+func (s *Cache) Keep(hash, kind string, content []byte) {
 	if s == nil {
 		return
 	}
@@ -97,34 +100,34 @@ func (s *descriptionCache) keep(hash, kind string, content []byte) {
 	}
 }
 
-// facts is what is kept of a module that was loaded: what was read off its bytes, and what it said of itself.
-type facts struct {
+// Facts is what is kept of a module that was loaded: what was read off its bytes, and what it said of itself.
+type Facts struct {
 	Binary      binary.Module
 	Description wit.Description
 }
 
-// facts are those of a module, nil if they are not known.
-func (s *descriptionCache) facts(hash string) *facts {
-	text := s.read(hash, "json")
+// Facts are those of a module, nil if they are not known.
+func (s *Cache) Facts(hash string) *Facts {
+	text := s.Read(hash, "json")
 	if text == nil {
 		return nil
 	}
-	f := &facts{}
+	f := &Facts{}
 	if err := json.Unmarshal(text, f); err != nil {
 		return nil
 	}
 	return f
 }
 
-// remember keeps facts that can be read back as they were.
-func (s *descriptionCache) remember(hash string, f *facts) {
+// Remember keeps facts that can be read back as they were.
+func (s *Cache) Remember(hash string, f *Facts) {
 	if s == nil {
 		return
 	}
 	text, err := json.Marshal(f)
-	again := &facts{}
+	again := &Facts{}
 	if err == nil && json.Unmarshal(text, again) == nil && reflect.DeepEqual(f, again) {
-		s.keep(hash, "json", text)
+		s.Keep(hash, "json", text)
 	}
 }
 
@@ -135,8 +138,8 @@ const (
 	unfinishedFor = 24 * time.Hour
 )
 
-// tidy deletes what is old. Others may use the folder at the same time: what they need of it they have read.
-func (s *descriptionCache) tidy(now time.Time) {
+// Tidy deletes what is old. Others may use the folder at the same time: what they need of it they have read.
+func (s *Cache) Tidy(now time.Time) {
 	if s == nil {
 		return
 	}
@@ -154,8 +157,8 @@ func (s *descriptionCache) tidy(now time.Time) {
 	}
 }
 
-// hashOf is the SHA-256 of a file, in hex.
-func hashOf(data []byte) string {
+// HashOf is the SHA-256 of a file, in hex.
+func HashOf(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
 }

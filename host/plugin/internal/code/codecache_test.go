@@ -1,4 +1,4 @@
-package plugin
+package code
 
 import (
 	"errors"
@@ -48,7 +48,7 @@ func newCodeFolder(t *testing.T) *codeFolder { return &codeFolder{t: t, dir: t.T
 // open opens it as another process does.
 func (f *codeFolder) open() *codeCache {
 	f.t.Helper()
-	k, err := openCodeCache(&descriptionCache{f.dir, slog.New(slog.NewTextHandler(&f.log, nil))})
+	k, err := openCodeCache(&Cache{f.dir, slog.New(slog.NewTextHandler(&f.log, nil))})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -165,15 +165,15 @@ func TestKeptCodeThatDoesNotFit(t *testing.T) {
 			edit(t, k.path("a"), func(d []byte) []byte { d[20] ^= 1; return d })
 		},
 		"under another name": func(t *testing.T, k *codeCache) {
-			d := k.descriptions
-			head, stub := codeHeadOf(d.read(codeID("a", k.engine), stubKind))
+			d := k.facts
+			head, stub := codeHeadOf(d.Read(codeID("a", k.engine), stubKind))
 			head.name = strings.Repeat("0", codeNameBytes)
-			d.keep(codeID("a", k.engine), stubKind, append(head.append(nil), stub...))
+			d.Keep(codeID("a", k.engine), stubKind, append(head.append(nil), stub...))
 		},
 		"of another version of the engine": func(t *testing.T, k *codeCache) {
 			edit(t, k.path("a"), func(d []byte) []byte { d[7] ^= 1; return d })
-			d := k.descriptions
-			head, stub := codeHeadOf(d.read(codeID("a", k.engine), stubKind))
+			d := k.facts
+			head, stub := codeHeadOf(d.Read(codeID("a", k.engine), stubKind))
 			code, err := os.Open(k.path("a"))
 			if err != nil {
 				t.Fatal(err)
@@ -182,7 +182,7 @@ func TestKeptCodeThatDoesNotFit(t *testing.T) {
 			if head.sum, err = sumOf(code, head.size); err != nil {
 				t.Fatal(err)
 			}
-			d.keep(codeID("a", k.engine), stubKind, append(head.append(nil), stub...))
+			d.Keep(codeID("a", k.engine), stubKind, append(head.append(nil), stub...))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -255,12 +255,12 @@ func TestKeptCodeThatIsBeingMadeAnew(t *testing.T) {
 	f := newCodeFolder(t)
 	k := f.open()
 	f.keep(k, "a", answering(41))
-	old, err := os.ReadFile(k.descriptions.path(k.descriptions.key(codeID("a", k.engine)), stubKind))
+	old, err := os.ReadFile(k.facts.Path(codeID("a", k.engine), stubKind))
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.keep(k, "a", copying(43))
-	stub := k.descriptions.path(k.descriptions.key(codeID("a", k.engine)), stubKind)
+	stub := k.facts.Path(codeID("a", k.engine), stubKind)
 	after, err := os.ReadFile(stub)
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package plugin
+package code
 
 // onHeap is a guest's memory in Go's heap.
 type onHeap struct {
