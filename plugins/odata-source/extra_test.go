@@ -82,8 +82,7 @@ func TestFurtherFieldsThatCannotBe(t *testing.T) {
 // Metadata are read again when they are as old as the settings say, at the next page, and a property that was added
 // meanwhile is there before a row brings it. Without the setting they are read once.
 func TestMetadataAreReadAgain(t *testing.T) {
-	s := &odd{t: t, keys: upFrom(1, 30), page: 10, links: "skip", order: "heeds", filter: "heeds", count: "filtered",
-		skips: true}
+	s := &stubborn{keys: upFrom(1, 30), page: 10, heeds: true}
 	grown := false
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if grown && strings.HasSuffix(r.URL.Path, "$metadata") {

@@ -10,10 +10,12 @@ import (
 
 // stubborn is a service that takes $orderby and $filter and doesn't heed them, as some do. Its links count rows.
 type stubborn struct {
-	keys     []int
-	heeds    bool // heeds the filter K gt n
-	noLinks  bool
-	requests []string
+	keys  []int
+	page  int
+	heeds bool // heeds the filter K gt n
+	// noLinks: it gives no links; countsPage: it counts the rows of the page.
+	noLinks, countsPage bool
+	requests            []string
 }
 
 const stubbornMetadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="K"/></Key><Property Name="K" Type="Edm.Int32" Nullable="false"/></EntityType>` +
@@ -34,18 +36,27 @@ func (s *stubborn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	count := len(keys)
 	start, _ := strconv.Atoi(q.Get("$skiptoken") + q.Get("$skip"))
 	keys = keys[min(start, len(keys)):]
+	page := keys[:min(s.page, len(keys))]
+	if s.countsPage {
+		count = len(page)
+	}
 	body := `{"d":{"__count":"` + strconv.Itoa(count) + `","results":[`
-	for i, k := range keys[:min(10, len(keys))] {
-		if i > 0 {
-			body += ","
-		}
-		body += `{"K":` + strconv.Itoa(k) + `}`
+	for i, k := range page {
+		body += strings.Repeat(",", min(i, 1)) + `{"K":` + strconv.Itoa(k) + `}`
 	}
 	body += "]"
-	if len(keys) > 10 && !s.noLinks {
-		body += `,"__next":"X?$skiptoken=` + strconv.Itoa(start+10) + `"`
+	if len(keys) > len(page) && !s.noLinks {
+		body += `,"__next":"X?$skiptoken=` + strconv.Itoa(start+len(page)) + `"`
 	}
 	w.Write([]byte(body + "}}"))
+}
+
+func upFrom(first, n int) []int {
+	keys := make([]int, n)
+	for i := range keys {
+		keys[i] = first + i
+	}
+	return keys
 }
 
 // TestServicesThatDoNotHeed: what a service says it does and doesn't costs no row and repeats none.
@@ -62,12 +73,12 @@ func TestServicesThatDoNotHeed(t *testing.T) {
 		// keyed: the second page is asked for by key.
 		keyed bool
 	}{
-		{"heeds all", stubborn{keys: up, heeds: true}, "sap.odata.paging=auto", true},
-		{"no order", stubborn{keys: mixed, heeds: true}, "sap.odata.paging=auto", false},
-		{"no order, though asked for keys", stubborn{keys: mixed, heeds: true}, "sap.odata.paging=keys", false},
-		{"no filter", stubborn{keys: up}, "sap.odata.paging=auto", true},
-		{"no filter, no links", stubborn{keys: up, noLinks: true}, "sap.odata.paging=auto", true},
-		{"no order, no links", stubborn{keys: mixed, heeds: true, noLinks: true}, "sap.odata.paging=auto", false},
+		{"heeds all", stubborn{keys: up, page: 10, heeds: true}, "sap.odata.paging=auto", true},
+		{"no order", stubborn{keys: mixed, page: 10, heeds: true}, "sap.odata.paging=auto", false},
+		{"no order, though asked for keys", stubborn{keys: mixed, page: 10, heeds: true}, "sap.odata.paging=keys", false},
+		{"no filter", stubborn{keys: up, page: 10}, "sap.odata.paging=auto", true},
+		{"no filter, no links", stubborn{keys: up, page: 10, noLinks: true}, "sap.odata.paging=auto", true},
+		{"no order, no links", stubborn{keys: mixed, page: 10, heeds: true, noLinks: true}, "sap.odata.paging=auto", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLoad(t, &c.service, append(set("00", "X"), c.settings)...)

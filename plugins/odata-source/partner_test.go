@@ -2,10 +2,8 @@ package main
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -209,82 +207,6 @@ func TestCursorThatIsNotHeeded(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "does not heed it") || !strings.Contains(err.Error(),
 		"OrderDate is") || len(l.rows) > 0 {
 		t.Errorf("%d rows came, %v", len(l.rows), err)
-	}
-}
-
-// shuffled is a service that has its rows in another order with each page.
-type shuffled struct {
-	odd
-	r     *rand.Rand
-	swaps int
-}
-
-func (s *shuffled) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	for range s.swaps {
-		i, j := s.r.IntN(len(s.keys)), s.r.IntN(len(s.keys))
-		s.keys[i], s.keys[j] = s.keys[j], s.keys[i]
-	}
-	s.odd.ServeHTTP(w, r)
-}
-
-// shuffling has 200 rows and counts them.
-func shuffling(t *testing.T, links, order string, swaps int) *shuffled {
-	return &shuffled{odd: odd{t: t, keys: upFrom(1, 200), page: 20, links: links, order: order, filter: "heeds",
-		count: "filtered", skips: true, gone: map[int]bool{}}, r: rand.New(rand.NewPCG(1, 2)), swaps: swaps}
-}
-
-// different is how many different rows came.
-func (l *fullLoad) different() int {
-	came := map[string]bool{}
-	for _, r := range l.rows {
-		came[r] = true
-	}
-	return len(came)
-}
-
-// Where the order of rows changes between pages that are asked for by number, some come twice, as many never, and their
-// number is right: the load fails, and never ends as if it were whole. Where it changes only once it is read anew.
-func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
-	for _, links := range []string{"skip", "token", "none", "key"} {
-		for _, order := range []string{"ignores", "refused"} {
-			for _, swaps := range []int{3, 100} {
-				s := shuffling(t, links, order, swaps)
-				l := newLoad(t, s, set("00", "X")...)
-				l.piece = 100
-				_, err := l.some(0, nil, 400)
-				if n := l.different(); l.unfinished || err == nil && n < 200 {
-					t.Errorf("links %s, order %s, %d swaps: %d of 200 rows came in %d requests, %v", links, order,
-						swaps, n, len(s.requests), err)
-				}
-			}
-		}
-	}
-	s := shuffling(t, "skip", "ignores", 50)
-	l := newLoad(t, s, set("00", "X")...)
-	offset, err := l.some(0, nil, 5)
-	s.swaps = 0
-	if err == nil {
-		l.p = &plugin{} // an instance that knows nothing
-		_, err = l.run(0, offset)
-	}
-	if n := l.different(); err != nil || n != 200 || len(l.rows) <= 200 {
-		t.Errorf("%d of 200 rows came, %d in all, %v", n, len(l.rows), err)
-	}
-}
-
-// Keys that name several rows, of a view whose key is none, are no sign of that: a second reading brings the same ones
-// again, and the load is complete. Later loads know it.
-func TestRowsThatAreTheSame(t *testing.T) {
-	s := &odd{t: t, keys: slices.Concat([]int{7, 7}, upFrom(50, 95), upFrom(1, 95), upFrom(1, 20)), page: 30,
-		links: "skip",
-		order: "ignores", filter: "heeds", count: "filtered", skips: true, gone: map[int]bool{}}
-	l := newLoad(t, s, append(set("00", "X"), "sap.odata#00.exec-period=60")...)
-	offset, err := l.run(0, nil)
-	if err != nil || len(l.rows) != 2*len(s.keys) {
-		t.Errorf("%d of twice %d rows came, %v", len(l.rows), len(s.keys), err)
-	}
-	if l.poll(0, offset); len(l.rows) != len(s.keys) {
-		t.Errorf("%d of %d rows came in the load after it", len(l.rows), len(s.keys))
 	}
 }
 
