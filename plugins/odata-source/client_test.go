@@ -58,9 +58,7 @@ func TestClientInQueryFromNowOn(t *testing.T) {
 	for _, way := range [][2][]string{{inQuery[:2], inQuery}, {inQuery, inQuery[:2]}} {
 		l := newLoad(t, s, append(set("00", "Orders"), way[0]...)...)
 		step, err := l.p.Next(l.opened.Context, 0, nil, wit.Cause{Start: wit.Chosen}, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		if offset, err = l.page(0, step.Fetch); err != nil {
 			t.Fatal(err)
 		}
@@ -81,14 +79,10 @@ func TestClientInQueryFromNowOn(t *testing.T) {
 func TestClientInQueryOfTools(t *testing.T) {
 	given := configuration(append(set("00", "Orders"), inQuery...)...)
 	reply, err := (&plugin{}).Run("ping", []wit.Setting{{Name: "s", Value: northwind + "/"}}, given, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	step, err := (&plugin{}).Run("doctor", []wit.Setting{{Name: "step", Value: "metadata " + northwind}}, given, nil,
 		nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	var targets []string
 	for _, q := range append(reply.Ask.Requests, step.Ask.Requests...) {
 		targets = append(targets, q.Target)

@@ -111,9 +111,7 @@ func TestConfigurations(t *testing.T) {
 	} {
 		setting, message := "", ""
 		inquiry, err := (&plugin{}).Validate(entry.Component, configuration(c.settings...), false, nil, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		for _, e := range *inquiry.Done {
 			if len(e.Errors) > 0 && (setting == "" || e.Spec.Name == c.setting) {
 				setting, message = e.Spec.Name, e.Errors[0]
@@ -136,25 +134,19 @@ func TestNoSecretIsRead(t *testing.T) {
 	s := service.New(service.Options{})
 	l := newLoad(t, s, set("00", "Orders")...)
 	asked, err := l.p.Open(entry.Component, with, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	var answers []wit.Response
 	for _, q := range asked.Ask.Requests {
 		answers = append(answers, l.exchange(&q))
 	}
 	opened, err := l.p.Open(entry.Component, with, nil, answers)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	if string(opened.Ready.Context) != string(l.opened.Context) ||
 		opened.Ready.Feeds[0].Fingerprint != l.opened.Feeds[0].Fingerprint {
 		t.Error("the password changes what open says")
 	}
 	all, err := json.Marshal([]any{asked, opened})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	if strings.Contains(string(all), "hush") {
 		t.Error("the password shows")
 	}
@@ -174,9 +166,7 @@ func TestPlan(t *testing.T) {
 		"sap.odata.format=atom")...)
 	for most, expected := range map[uint32]string{1: "00 01 2", 2: "00 2|01", 9: "00|01|2"} {
 		layout, err := (&plugin{}).Plan(entry.Component, configuration(all...), most)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		var tasks []string
 		for _, task := range layout.Tasks {
 			v := entry.Table.Values(task)
@@ -216,18 +206,14 @@ func TestCauses(t *testing.T) {
 		t.Fatalf("expected the first page, found %+v (%v)", step, err)
 	}
 	middle, err := l.page(0, step.Fetch)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	again, err := l.p.Next(l.opened.Context, 0, append(middle, wit.IntegerField("record", 3)),
 		wit.Cause{Start: wit.Chosen}, 0)
 	if err != nil || again.Fetch == nil || !strings.Contains(again.Fetch.Request.Target, "$skiptoken") {
 		t.Fatalf("expected the second page, found %+v (%v)", again, err)
 	}
 	done, err := l.run(0, middle)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	const at = 1_700_000_000_000
 	for _, c := range []struct {
 		cause    wit.Cause
@@ -318,9 +304,7 @@ func TestTools(t *testing.T) {
 		{"peek", []string{"s=" + northwind, "e=Orders", "rows=1"}, `"rows":[{"OrderID":10248,`},
 	} {
 		if c.part == "" {
-			if err := s.Set(c.command, "true"); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, s.Set(c.command, "true"))
 			continue
 		}
 		document, err := run(c.command, c.options...)
@@ -373,15 +357,11 @@ func TestMetadataInMotion(t *testing.T) {
 			`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
 		opened, err := p.Open(entry.Component, configuration(set("00", "X")...), nil,
 			[]wit.Response{{Status: 200, Body: []byte(metadata), At: read}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		page, err := p.Begin(opened.Ready.Context, 0, &[]wit.Field{wit.TextField("url", "/X")},
 			wit.Response{Status: 200,
 				At: c.at})
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		portion, err := p.Decode(page, "", 200, []byte(c.body), true)
 		f, isFault := err.(*wit.Fault)
 		if stale := isFault && f.Kind == wit.FaultStale; stale != c.stale || len(portion.Rows) != c.rows ||

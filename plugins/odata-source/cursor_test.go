@@ -68,9 +68,7 @@ func TestCursor(t *testing.T) {
 		l := newLoad(t, s, join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate",
 			"sap.odata#00.exec-period=60"}, c.settings)...)
 		offset, err := l.run(0, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		l.same(s, "Orders")
 		came := func(orders ...string) {
 			t.Helper()
@@ -192,9 +190,7 @@ func TestCursorWhileRowsChange(t *testing.T) {
 			}
 			late = "2024-06-01"
 			offset, err := l.run(0, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			noError(t, err)
 			l.targets = nil
 			offset = l.poll(0, offset)
 			came(c.again, "10248")
@@ -226,9 +222,7 @@ func TestCursorWhereTheEndIsRefused(t *testing.T) {
 		s.ServeHTTP(w, r)
 	}), join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60"})...)
 	offset, err := l.run(0, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	l.same(s, "Orders")
 	if refused == 0 {
 		t.Fatalf("nothing was refused: %v", l.targets)

@@ -313,9 +313,7 @@ func (f *follower) equals(s *service.Service, set, key, field string) {
 func write(t *testing.T, s http.Handler, method, address string, body any) {
 	t.Helper()
 	raw, err := json.Marshal(body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	r := httptest.NewRequest(method, "http://127.0.0.1:8080"+sapNorthwind+"/"+address, strings.NewReader(string(raw)))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json")
@@ -353,9 +351,7 @@ func TestDelta(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 60, Switches: c.switches})
 			f := newFollower(t, s, tracked00("Customers", c.settings...)...)
-			if err := f.catchUp(start); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(start))
 			f.equals(s, "Customers", "CustomerID", "CompanyName")
 			first := ""
 			s.Each("Customers", func(_ string, fields map[string]string) {
@@ -369,15 +365,11 @@ func TestDelta(t *testing.T) {
 				write(t, s, "POST", "Customers", map[string]any{"CustomerID": fmt.Sprintf("T%03d", i),
 					"CompanyName": "Many"})
 			}
-			if err := f.catchUp(poll); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(poll))
 			f.equals(s, "Customers", "CustomerID", "CompanyName")
 			write(t, s, "DELETE", "Customers('O''N%2F1')", nil)
 			before := len(f.log)
-			if err := f.catchUp(poll); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(poll))
 			f.equals(s, "Customers", "CustomerID", "CompanyName")
 			if d := f.log[before:]; len(d) != 1 || d[0].value["RECORDMODE"] != "D" ||
 				d[0].value["CustomerID"] != "O'N/1" ||
@@ -412,18 +404,14 @@ func TestDeletes(t *testing.T) {
 				settings = append(settings, "sap.odata#00.deletes="+form)
 			}
 			f := newFollower(t, s, tracked00("Order_Details", settings...)...)
-			if err := f.catchUp(start); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(start))
 			var gone []string
 			s.Each("Order_Details", func(key string, _ map[string]string) { gone = append(gone, key) })
 			for _, key := range gone[:3] {
 				write(t, s, "DELETE", "Order_Details"+key, nil)
 			}
 			before := len(f.log)
-			if err := f.catchUp(poll); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(poll))
 			var forms string
 			for _, e := range f.log[before:] {
 				if e.tombstone {
@@ -485,9 +473,7 @@ func TestRowAndTombstone(t *testing.T) {
 				s.ServeHTTP(w, r)
 			})
 			f := newFollower(t, keeping, tracked00("Products", c.settings...)...)
-			if err := f.catchUp(start); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(start))
 			before := f.state["[3]"]
 			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			f.answered = func(q *wit.Request, r *wit.Response) error {
@@ -504,9 +490,7 @@ func TestRowAndTombstone(t *testing.T) {
 				}
 				return nil
 			}
-			if err := f.catchUp(poll); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(poll))
 			f.equals(s, "Products", "ProductID", "ProductName")
 			after := f.state["[3]"]
 			if c.deleted != (after == nil) {
@@ -525,9 +509,7 @@ func TestRowAndTombstone(t *testing.T) {
 func TestRowReadAgainWithANewProperty(t *testing.T) {
 	s := service.New(service.Options{Rows: 20, Switches: service.Switches{Hide: "Products/UnitsOnOrder"}})
 	f := newFollower(t, s, tracked00("Products")...)
-	if err := f.catchUp(start); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(start))
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 	f.answered = func(q *wit.Request, r *wit.Response) error {
 		if at := strings.LastIndex(string(r.Body), "</feed>"); strings.Contains(q.Target, "deltatoken") {
@@ -542,9 +524,7 @@ func TestRowReadAgainWithANewProperty(t *testing.T) {
 		t.Fatalf("expected that the plugin is to be opened again, found %v, and %v", err, f.log[passed:])
 	}
 	f.start()
-	if err := f.catchUp(poll); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(poll))
 	if found := f.state["[3]"]["UnitsOnOrder"]; found == nil {
 		t.Errorf("it was passed on as %v", f.state["[3]"])
 	}
@@ -561,9 +541,7 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 				}
 				s := service.New(service.Options{Rows: 20, Switches: service.Switches{PageSize: 2}})
 				f := newFollower(t, s, tracked00("Products")...)
-				if err := f.catchUp(start); err != nil {
-					t.Fatal(err)
-				}
+				noError(t, f.catchUp(start))
 				for _, changed := range []int{3, 4, 5} {
 					write(t, s, "MERGE", fmt.Sprintf("Products(%d)", changed), map[string]any{"ProductName": "Changed"})
 				}
@@ -592,9 +570,7 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 					f.start()
 					err = f.catchUp(start)
 				}
-				if err != nil {
-					t.Fatal(err)
-				}
+				noError(t, err)
 				if f.equals(s, "Products", "ProductID", "ProductName"); t.Failed() {
 					t.Fatalf("of Products(%d), deleted %t, started anew %t", key, deleted, restarted)
 				}
@@ -635,9 +611,7 @@ func TestRereadThatFails(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 20, Switches: service.Switches{Delta: "links"}})
 			f := newFollower(t, s, tracked00("Products", condition("0", "UnitPrice", "gt", "1")...)...)
-			if err := f.catchUp(start); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(start))
 			rows := len(f.state)
 			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			f.answered = func(q *wit.Request, r *wit.Response) error {
@@ -714,9 +688,7 @@ func TestDeltaResumes(t *testing.T) {
 		}
 		f.kill = -1
 		for range 2 { // the first load, or what was begun; what changed since
-			if err := f.catchUp(start); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(start))
 		}
 		f.equals(s, "Products", "ProductID", "ProductName")
 		if t.Failed() {
@@ -829,9 +801,7 @@ func TestDeltaOfOddServices(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 30})
 			f := newFollower(t, s, tracked00("Products")...)
-			if err := f.catchUp(start); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(start))
 			f.answered = func(q *wit.Request, r *wit.Response) error {
 				if changes(q) {
 					r.Status, r.Body = 200, []byte(c.body(q.Target))
@@ -862,9 +832,7 @@ func TestDeltaOfOddServices(t *testing.T) {
 			// The service is well again: nothing was lost.
 			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			write(t, s, "MERGE", "Products(1)", map[string]any{"ProductName": "Changed too"})
-			if err := f.catchUp(poll); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(poll))
 			f.equals(s, "Products", "ProductID", "ProductName")
 		})
 	}
@@ -874,15 +842,11 @@ func TestDeltaOfOddServices(t *testing.T) {
 func TestDeltaReload(t *testing.T) {
 	s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 20}})
 	f := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
-	if err := f.catchUp(start); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(start))
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 	s.Set("expire-tokens", "")
 	before := len(f.log)
-	if err := f.catchUp(poll); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(poll))
 	f.equals(s, "Products", "ProductID", "ProductName")
 	n := len(f.log) - before
 	if n != s.Count("Products") {
@@ -916,9 +880,7 @@ func TestSnapshotBesideChanges(t *testing.T) {
 			if err != nil || step.Idle == nil {
 				t.Errorf("before the first load: %+v, %v", step, err)
 			}
-			if err := f.catchUp(start); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(start))
 			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Before"})
 			before, lost := len(f.log), c.lost
 			f.answered = func(q *wit.Request, r *wit.Response) error {
@@ -932,9 +894,7 @@ func TestSnapshotBesideChanges(t *testing.T) {
 				}
 				return nil
 			}
-			if err := f.catchUp(ask); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(ask))
 			f.answered = nil
 			rows := slices.DeleteFunc(slices.Clone(f.log[before:]), func(e event) bool {
 				return e.headers[feed.HeaderSnapshot] == ""
@@ -950,9 +910,7 @@ func TestSnapshotBesideChanges(t *testing.T) {
 				}
 			}
 			write(t, s, "MERGE", "Products(7)", map[string]any{"ProductName": "Behind"})
-			if err := f.catchUp(poll); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(poll))
 			f.equals(s, "Products", "ProductID", "ProductName")
 			if n := len(f.log) - before - len(rows); n != 3 {
 				t.Errorf("expected the three changes beside it, found %d", n)
@@ -965,15 +923,11 @@ func TestSnapshotBesideChanges(t *testing.T) {
 func TestRewrittenLink(t *testing.T) {
 	s := service.New(service.Options{Rows: 30})
 	f := newFollower(t, s, tracked00("Products")...)
-	if err := f.catchUp(start); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(start))
 	url, _ := wit.Lookup(f.stored, "url")
 	token := delta.TokenOf(*url.Text)
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-	if err := f.catchUp(poll); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(poll))
 	f.settings = append(f.settings, "sap.odata#00.delta.link.regex=(deltatoken=)'[^']*'",
 		"sap.odata#00.delta.link.replacement=$1'"+token+"'")
 	for i, want := range []int{1, 0, 0} {
@@ -989,9 +943,7 @@ func TestRewrittenLink(t *testing.T) {
 func TestDeltaLinkThatIsTakenOver(t *testing.T) {
 	s := service.New(service.Options{Rows: 30})
 	f := newFollower(t, s, tracked00("Products")...)
-	if err := f.catchUp(start); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(start))
 	url, _ := wit.Lookup(f.stored, "url")
 	f.stored = []wit.Field{wit.TextField("url", *url.Text)}
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
@@ -1033,9 +985,7 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 			c.switches.PageSize = 20
 			s := service.New(service.Options{Rows: 30, Switches: c.switches})
 			f := newFollower(t, s, tracked00("Orders", c.settings...)...)
-			if err := f.catchUp(start); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(start))
 			gone := c.gone
 			f.answered = func(q *wit.Request, r *wit.Response) error {
 				if gone != "" {
@@ -1054,14 +1004,10 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 				return nil
 			}
 			before := len(f.log)
-			if err := f.catchUp(wit.Cause{Snapshot: wit.Ptr("4711")}); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(wit.Cause{Snapshot: wit.Ptr("4711")}))
 			f.answered = nil
 			write(t, s, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Behind"})
-			if err := f.catchUp(poll); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(poll))
 			f.equals(s, "Orders", "OrderID", "ShipName")
 			rows, marks := 0, ""
 			for _, e := range f.log[before:] {
@@ -1086,9 +1032,7 @@ func TestChangesBehindAnotherAddress(t *testing.T) {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			s := service.New(service.Options{Rows: 30})
 			f := newFollower(t, s, tracked00("Products")...)
-			if err := f.catchUp(start); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(start))
 			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			link, prepared, left := "", []byte(nil), 2
 			f.answered = func(q *wit.Request, r *wit.Response) error {
@@ -1113,17 +1057,13 @@ func TestChangesBehindAnotherAddress(t *testing.T) {
 				}
 				return
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			noError(t, err)
 			if url, _ := wit.Lookup(f.stored, "url"); !strings.Contains(*url.Text, "deltatoken") {
 				t.Errorf("stored: %v", f.stored)
 			}
 			write(t, s, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed too"})
 			f.answered = nil
-			if err := f.catchUp(poll); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(poll))
 			f.equals(s, "Products", "ProductID", "ProductName")
 		})
 	}
@@ -1138,9 +1078,7 @@ func TestChangesPreparedWhileNobodyAsked(t *testing.T) {
 			t.Run(fmt.Sprint(status, mended), func(t *testing.T) {
 				s := service.New(service.Options{Rows: 30})
 				f := newFollower(t, s, tracked00("Products")...)
-				if err := f.catchUp(start); err != nil {
-					t.Fatal(err)
-				}
+				noError(t, f.catchUp(start))
 				write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 				down, asked := true, 0
 				f.answered = func(q *wit.Request, r *wit.Response) error {
@@ -1183,9 +1121,7 @@ func TestChangesPreparedWhileNobodyAsked(t *testing.T) {
 func TestDeltaLinkThatAnswersAFullLoad(t *testing.T) {
 	s := service.New(service.Options{Rows: 30})
 	f := newFollower(t, s, tracked00("Products")...)
-	if err := f.catchUp(start); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(start))
 	f.answered = func(q *wit.Request, r *wit.Response) error {
 		if strings.Contains(q.Target, "deltatoken") {
 			path, _, _ := strings.Cut(q.Target, "?")
@@ -1202,9 +1138,7 @@ func TestDeltaLinkThatAnswersAFullLoad(t *testing.T) {
 		write(t, s, "MERGE", "Products("+strconv.Itoa(n+1)+")",
 			map[string]any{"ProductName": "Changed " + strconv.Itoa(n)})
 		asked := len(f.targets)
-		if err := f.catchUp(poll); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, f.catchUp(poll))
 		f.equals(s, "Products", "ProductID", "ProductName")
 		if len(f.targets) != asked+1 {
 			t.Errorf("expected one request, found %v", f.targets[asked:])

@@ -29,9 +29,7 @@ func TestPagesThatComeTwice(t *testing.T) {
 	}
 	s := service.New(service.Options{Rows: 80, Switches: service.Switches{PageSize: 10, RepeatPages: 2}})
 	f := newFollower(t, s, tracked00("Orders")...)
-	if err := f.catchUp(start); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(start))
 	f.equals(s, "Orders", "OrderID", "ShipName")
 	// Nothing shows where the links of those pages lead, so the set is read once more behind them.
 	if n := len(f.log) - 2*s.Count("Orders"); n != 20 {
@@ -44,13 +42,9 @@ func TestPagesThatComeTwice(t *testing.T) {
 func TestPropertiesThatComeAndGo(t *testing.T) {
 	s := service.New(service.Options{Rows: 10, Switches: service.Switches{Hide: "Products/UnitsOnOrder"}})
 	f := newFollower(t, s, tracked00("Products")...)
-	if err := f.catchUp(start); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(start))
 	for n, hidden := range []string{"", "Products/ReorderLevel", "Products/ReorderLevel,Products/UnitsOnOrder"} {
-		if err := s.Set("hide", hidden); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, s.Set("hide", hidden))
 		write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": fmt.Sprint("Changed ", n)})
 		err := f.catchUp(poll)
 		if stale := (*wit.Fault)(nil); errors.As(err, &stale) && stale.Kind == wit.FaultStale {

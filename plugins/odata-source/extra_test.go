@@ -19,16 +19,12 @@ func TestFurtherFieldsOfKeys(t *testing.T) {
 		s := service.New(service.Options{Rows: 20, PageSize: 7})
 		f := newFollower(t, s, tracked00("Customers", "sap.odata#00.format="+format, "sap.odata#00.deletes=both",
 			"sap.odata.key.extra=system=PRD, client=100", "sap.odata#00.topic.partition=3")...)
-		if err := f.catchUp(start); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, f.catchUp(start))
 		f.equals(s, "Customers", "CustomerID", "CompanyName")
 		gone := ""
 		s.Each("Customers", func(_ string, fields map[string]string) { gone = fields["CustomerID"] })
 		write(t, s, "DELETE", "Customers('"+gone+"')", nil)
-		if err := f.catchUp(poll); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, f.catchUp(poll))
 		f.equals(s, "Customers", "CustomerID", "CompanyName")
 		for _, e := range f.log {
 			if !strings.HasSuffix(e.key, " PRD 100]") {
@@ -100,9 +96,7 @@ func TestMetadataAreReadAgain(t *testing.T) {
 		l := newLoad(t, service, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
 			c.setting)
 		offset, err := l.some(0, nil, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		grown = true
 		const at = 1_700_000_000_000
 		if _, err := l.p.Next(l.opened.Context, 0, offset, wit.Cause{More: wit.Chosen}, at+59_999); err != nil {
@@ -140,33 +134,25 @@ func TestChangesSinceAStartInTheMiddle(t *testing.T) {
 		f := newFollower(t, s, tracked00("Customers")...)
 		cause := start
 		if changes {
-			if err := f.catchUp(start); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(start))
 			s.Each("Customers", func(key string, _ map[string]string) {
 				write(t, s, "MERGE", "Customers"+key, map[string]any{"CompanyName": "first"})
 			})
 			cause = poll
 		}
 		step, err := f.p.Next(f.opened.Context, 0, f.stored, cause, f.now)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		if more, err := f.page(step.Fetch); err != nil || !more {
 			t.Fatalf("expected more pages, found %v (%v)", more, err)
 		}
 		read := fmt.Sprint(f.log[len(f.log)-1].value["CustomerID"])
 		write(t, s, "MERGE", "Customers('"+read+"')", map[string]any{"CompanyName": "changed before the start"})
 		f.start()
-		if err := f.catchUp(start); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, f.catchUp(start))
 		f.equals(s, "Customers", "CustomerID", "CompanyName")
 		asked := len(f.targets)
 		f.start()
-		if err := f.catchUp(start); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, f.catchUp(start))
 		if n := len(f.targets) - asked; n != 2 {
 			t.Errorf("expected $metadata and one request for changes, found %v", f.targets[asked:])
 		}

@@ -22,9 +22,7 @@ func TestFormatThatIsRefused(t *testing.T) {
 			s := service.New(service.Options{Rows: 35, Subscriptions: true, Switches: service.Switches{PageSize: 10,
 				RefuseFormat: true, SkipToken: "offset"}})
 			f := newFollower(t, s, settings...)
-			if err := f.catchUp(start); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(start))
 			f.equals(s, "Orders", "OrderID", "ShipName")
 			f.start() // an instance that knows nothing
 			causes := []wit.Cause{poll, {Snapshot: wit.Ptr("4711")}, poll}
@@ -34,9 +32,7 @@ func TestFormatThatIsRefused(t *testing.T) {
 			}
 			for _, cause := range causes {
 				f.now += 100_000
-				if err := f.catchUp(cause); err != nil {
-					t.Fatal(err)
-				}
+				noError(t, f.catchUp(cause))
 			}
 			f.equals(s, "Orders", "OrderID", "ShipName")
 			asked := 0

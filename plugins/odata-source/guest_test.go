@@ -24,18 +24,14 @@ const maxSize = 17 << 19
 func TestGuest(t *testing.T) {
 	path := guesttest.Build(t, ".")
 	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	t.Logf("the guest has %d bytes", info.Size())
 	if info.Size() > maxSize {
 		t.Errorf("expected a guest of at most %d bytes, found %d", maxSize, info.Size())
 	}
 	registry := record.NewRegistry()
 	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(path)}, Registry: registry})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	t.Cleanup(func() { m.Close() })
 	b, err := m.Bind("c", wit.ComponentSource, entry.Alias, "")
 	if err != nil {
@@ -50,9 +46,7 @@ func TestGuest(t *testing.T) {
 	}
 	batch := &record.Batch{Registry: registry}
 	err = b.Current().Do(t.Context(), func(i *host.Instance) error { return guestLoad(t, i, s, batch) })
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	if len(batch.Rows) != len(native.values) {
 		t.Fatalf("expected %d rows, found %d", len(native.values), len(batch.Rows))
 	}

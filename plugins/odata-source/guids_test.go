@@ -134,15 +134,11 @@ func TestGuidsInAnotherCase(t *testing.T) {
 					f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X",
 						"sap.odata#00.topic=t",
 						"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata#00.deletes="+deletes)
-					if err := f.catchUp(start); err != nil {
-						t.Fatal(err)
-					}
+					noError(t, f.catchUp(start))
 					s.changed = slices.Clone(s.rows[1:])
 					for _, both := range []bool{false, true} {
 						f.start() // by an instance that knows nothing but the offset
-						if err := f.catchUp(poll); err != nil {
-							t.Fatal(err)
-						}
+						noError(t, f.catchUp(poll))
 						if found := f.entities(); !slices.EqualFunc(found, s.rows, strings.EqualFold) {
 							t.Fatalf("expected %v, found %v: %v", s.rows, found, f.state)
 						}
@@ -151,9 +147,7 @@ func TestGuidsInAnotherCase(t *testing.T) {
 							s.changed = append(s.changed, s.deleted...)
 						}
 						s.rows = s.rows[:len(s.rows)-1]
-						if err := f.catchUp(poll); err != nil {
-							t.Fatal(err)
-						}
+						noError(t, f.catchUp(poll))
 						if found := f.entities(); !slices.EqualFunc(found, s.rows, strings.EqualFold) {
 							t.Fatalf("deleted: expected %v, found %v", s.rows, found)
 						}
@@ -179,19 +173,13 @@ func TestGuidsOfAnInstalledFeed(t *testing.T) {
 			s := &guidService{rows: guids(), loaded: c.rows, address: c.rows, delta: c.rows, tombstone: c.tombstones}
 			f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
 				"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata#00.format=json")
-			if err := f.catchUp(start); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(start))
 			f.stored = slices.DeleteFunc(f.stored, func(field wit.Field) bool { return field.Name == feed.GuidField })
 			s.changed = slices.Clone(s.rows)
-			if err := f.catchUp(poll); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(poll))
 			s.deleted, s.rows = slices.Clone(s.rows[1:]), s.rows[:1]
 			f.start()
-			if err := f.catchUp(poll); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(poll))
 			if found := f.entities(); !slices.Equal(found, s.rows) {
 				t.Errorf("expected %v, found %v", s.rows, found)
 			}
@@ -207,9 +195,7 @@ func TestGuidsOfNotifications(t *testing.T) {
 		s := &guidService{rows: guids(), loaded: c.rows, address: c.rows}
 		f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
 			"sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C", "sap.odata.subscription.ports=8301")
-		if err := f.catchUp(start); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, f.catchUp(start))
 		gone, changed := s.rows[3], s.rows[2]
 		s.rows = s.rows[:3]
 		for _, id := range []string{gone, changed} {
@@ -220,9 +206,7 @@ func TestGuidsOfNotifications(t *testing.T) {
 			if err != nil || len(wakes) != 1 {
 				t.Fatalf("%v, %v", wakes, err)
 			}
-			if err := f.catchUp(wit.Cause{Wake: &wakes[0].Token}); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(wit.Cause{Wake: &wakes[0].Token}))
 		}
 		if found := f.entities(); len(found) != 3 || slices.Contains(found, gone) {
 			t.Errorf("expected %v, found %v", s.rows, found)

@@ -36,9 +36,7 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 30})
 			f := newFollower(t, s, append(slices.Clone(c.settings), enabled)...)
-			if err := f.catchUp(start); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(start))
 			loaded := len(f.log)
 			if loaded != s.Count("Products") {
 				t.Fatalf("%d rows of %d", loaded, s.Count("Products"))
@@ -48,9 +46,7 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 				write(t, s, "POST", "Products", map[string]any{"ProductID": 9000, "ProductName": "New",
 					"Discontinued": false})
 				write(t, s, "DELETE", "Products(4)", nil)
-				if err := f.catchUp(poll); err != nil {
-					t.Fatal(err)
-				}
+				noError(t, f.catchUp(poll))
 			}
 			var after []string
 			for i, e := range f.log {
@@ -78,14 +74,10 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 func TestHeadersOfAReload(t *testing.T) {
 	s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 20}})
 	f := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload", entry.HeadersEnable+"=true")...)
-	if err := f.catchUp(start); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(start))
 	s.Set("expire-tokens", "")
 	before := len(f.log)
-	if err := f.catchUp(poll); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(poll))
 	for i, e := range f.log {
 		if again := i >= before; e.headers[entry.HeaderChange] != "read" ||
 			(e.headers[feed.HeaderSnapshot] != "") != again {

@@ -46,9 +46,7 @@ func newLoad(t *testing.T, s http.Handler, more ...string) *fullLoad {
 	answers := []wit.Response(nil)
 	for {
 		opening, err := l.p.Open(entry.Component, configuration(more...), nil, answers)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		if opening.Ready != nil {
 			l.opened = opening.Ready
 			return l
@@ -56,6 +54,14 @@ func newLoad(t *testing.T, s http.Handler, more ...string) *fullLoad {
 		for _, q := range opening.Ask.Requests {
 			answers = append(answers, l.exchange(&q))
 		}
+	}
+}
+
+// noError ends a test that can't go on after an error.
+func noError(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -278,9 +284,7 @@ func TestLoads(t *testing.T) {
 			l := newLoad(t, s, append(set("00", c.set), c.settings...)...)
 			l.targets = nil
 			offset, err := l.run(0, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			noError(t, err)
 			l.same(s, c.set)
 			if len(l.faults) > 0 {
 				t.Errorf("faults: %v", l.faults[0])
@@ -354,16 +358,12 @@ func TestRowThatIsLeftOut(t *testing.T) {
 		s := service.New(service.Options{Rows: 20, Switches: service.Switches{Delta: "links"}})
 		l := newLoad(t, s, settings...)
 		step, err := l.p.Next(l.opened.Context, 0, nil, wit.Cause{Start: wit.Chosen}, 1_700_000_000_000)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		answer := l.exchange(&step.Fetch.Request)
 		body := answer.Body
 		answer.Body, answer.At = nil, answer.At+2*entry.FreshFor // newer metadata would not help
 		page, err := l.p.Begin(l.opened.Context, 0, step.Fetch.Position, answer)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		at := bytes.Index(body, []byte("Products(5)"))
 		var end wit.Portion
 		for i, c := range []struct {
@@ -417,16 +417,12 @@ func TestRowThatIsLeftOutAgain(t *testing.T) {
 	}
 	l.faults = nil
 	step, err := l.p.Next(l.opened.Context, 0, offset, wit.Cause{More: wit.Chosen}, 1_700_000_000_000)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	answer := l.exchange(&step.Fetch.Request)
 	body := answer.Body
 	answer.Body = nil
 	page, err := l.p.Begin(l.opened.Context, 0, step.Fetch.Position, answer)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	at := strings.Index(string(body), `{"K":"no number 10"`)
 	if at < 0 {
 		t.Fatalf("the row doesn't come again: %s", body)
@@ -437,9 +433,7 @@ func TestRowThatIsLeftOutAgain(t *testing.T) {
 		last  bool
 	}{{"", body[:at], false}, {wit.TagComplete, nil, false}, {wit.TagLeaveOut, nil, false}, {"", body[at:], true}} {
 		portion, err := l.p.Decode(page, c.tag, 200, slices.Clone(c.piece), c.last)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		l.take(&portion)
 	}
 	if len(l.faults) != 1 || l.faults[0].Origin != 0 {
@@ -503,17 +497,13 @@ func TestAnswersThatAreNotReady(t *testing.T) {
 	} {
 		l := newLoad(t, service.New(service.Options{Rows: 20}), tracked00("Products")...)
 		step, err := l.p.Next(l.opened.Context, 0, nil, wit.Cause{Start: wit.Chosen}, now)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		answer := wit.Response{Status: 202, Target: step.Fetch.Request.Target, At: now + c.late}
 		if c.after != "" {
 			answer.Headers = []wit.Header{{Name: "Retry-After", Value: c.after}}
 		}
 		page, err := l.p.Begin(l.opened.Context, 0, step.Fetch.Position, answer)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		portion, err := l.p.Decode(page, "", 202, nil, true)
 		var fault *wit.Fault
 		if c.wait == 0 && (!errors.As(err, &fault) || fault.Kind != wit.FaultTransient) {

@@ -79,9 +79,7 @@ func TestInstancesKeepFewDecoders(t *testing.T) {
 func TestContextsAreKeptByTheirFeeds(t *testing.T) {
 	s := service.New(service.Options{Rows: 4})
 	one, err := feed.UnpackContext(newLoad(t, s, append(set("00", "Orders"), "sap.odata#00.id=0")...).opened.Context)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	contexts := func(tasks, sets int) (c feed.Cache) {
 		var settings []string
 		for i := range sets {

@@ -59,21 +59,15 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60")
 	schemas := record.NewRegistry()
 	converter, err := convert.New("JsonConverter", nil, convert.Use{Schemas: schemas})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	var written []string
 	f.wrote = func(row wit.Row, data []byte) {
 		schema, err := schemas.Intern(f.schemas[row.Value.Schema])
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		row.Value.Schema = schema.ID
 		batch := &record.Batch{Registry: schemas, Data: data}
 		text, _, err := converter.Encode(t.Context(), nil, math.MaxInt32, "t", batch, row.Value)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		written = append(written, string(text))
 	}
 	cause := start
@@ -104,9 +98,7 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 			}
 			Payload json.RawMessage
 		}
-		if err := json.Unmarshal([]byte(written[at]), &document); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, json.Unmarshal([]byte(written[at]), &document))
 		var fields []string
 		// without the key, RECORDMODE and DELETED_AT
 		for _, field := range document.Schema.Fields[1 : len(document.Schema.Fields)-2] {
@@ -236,9 +228,7 @@ func TestRowsOfADerivedType(t *testing.T) {
 		t.Errorf("%d rows came, the metadata were read %d times", len(f.log), asked)
 	}
 	o, err := f.p.contexts.Get(f.opened.Context)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	if found := fmt.Sprint(o.Feeds[0].Derived); found != "[Salary N.Employee Salary N.Boss Car N.Boss]" {
 		t.Errorf("found %s", found)
 	}

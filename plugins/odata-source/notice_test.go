@@ -176,9 +176,7 @@ func TestChangesThatNobodyToldOf(t *testing.T) {
 	if every := f.opened.Feeds[0].PollEveryMs; every == nil || *every != 3_600_000 {
 		t.Fatalf("expected a look every hour, found %v", every)
 	}
-	if err := f.catchUp(start); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(start))
 	write(t, s, "MERGE", "Products(1)", map[string]any{"ProductName": "Changed"})
 	step, err := f.p.Next(f.opened.Context, 0, f.stored, poll, f.now)
 	if err != nil || step.Fetch == nil {
@@ -187,9 +185,7 @@ func TestChangesThatNobodyToldOf(t *testing.T) {
 	if _, untold := wit.Lookup(*step.Fetch.Position, "untold"); !untold {
 		t.Errorf("the position does not say that nobody told of changes: %v", *step.Fetch.Position)
 	}
-	if err := f.catchUp(poll); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(poll))
 	f.equals(s, "Products", "ProductID", "ProductName")
 	if _, untold := wit.Lookup(f.stored, "untold"); untold {
 		t.Errorf("it says so behind the changes, too: %v", f.stored)
@@ -276,9 +272,7 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 					settings = append(settings, "sap.odata.notfound.codes="+c.codes)
 				}
 				f := newFollower(t, s, settings...)
-				if err := f.catchUp(start); err != nil {
-					t.Fatal(err)
-				}
+				noError(t, f.catchUp(start))
 				write(t, s, "MERGE", "Products(7)", map[string]any{"ProductName": "Changed"})
 				f.answered = func(q *wit.Request, r *wit.Response) error {
 					if at := strings.LastIndex(string(r.Body), "</feed>"); strings.Contains(q.Target, "deltatoken") &&
@@ -332,9 +326,7 @@ func TestAnswersThatContradictNotifications(t *testing.T) {
 					settings = append(settings, "sap.odata.notification.confirm.seconds="+c.confirm)
 				}
 				f := newFollower(t, s, settings...)
-				if err := f.catchUp(start); err != nil {
-					t.Fatal(err)
-				}
+				noError(t, f.catchUp(start))
 				wakes, err := f.p.Notified(f.opened.Context, wit.Notification{Method: "POST", Target: "/c/Products",
 					Body: fmt.Appendf(nil, `{"d":{"ID":"1","collection":"Products","changeType":"%s",`+
 						`"__metadata":{"type":"X.Notification","links":{}},"via":{"__deferred":{"uri":"Products(7)"}}}}`,
@@ -355,9 +347,7 @@ func TestAnswersThatContradictNotifications(t *testing.T) {
 					}
 					return nil
 				}
-				if err := f.catchUp(wit.Cause{Wake: &wakes[0].Token}); err != nil {
-					t.Fatal(err)
-				}
+				noError(t, f.catchUp(wit.Cause{Wake: &wakes[0].Token}))
 				if there := f.state["[7]"] != nil; there == c.deleted || reads != c.reads {
 					t.Errorf("there %v after %d reads", there, reads)
 				}

@@ -50,9 +50,7 @@ func TestODP(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 30, Switches: c.switches})
 			f := newFollower(t, s, odpSet("Products", c.settings...)...)
-			if err := f.catchUp(start); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(start))
 			f.equals(s, "Products", "ProductID", "ProductName")
 			for key := range f.state {
 				if strings.Contains(key, " ") {
@@ -63,9 +61,7 @@ func TestODP(t *testing.T) {
 			write(t, s, "POST", "Products", map[string]any{"ProductID": 9000, "ProductName": "New",
 				"Discontinued": false})
 			before := len(f.log)
-			if err := f.catchUp(poll); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(poll))
 			f.equals(s, "Products", "ProductID", "ProductName")
 			var modes []string
 			for _, e := range f.log[before:] {
@@ -77,9 +73,7 @@ func TestODP(t *testing.T) {
 			}
 			write(t, s, "DELETE", "Products(3)", nil)
 			before = len(f.log)
-			if err := f.catchUp(poll); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(poll))
 			f.equals(s, "Products", "ProductID", "ProductName")
 			gone := f.log[before:]
 			if len(gone) != 1 || gone[0].tombstone != (c.name == "tombstones") {
@@ -135,9 +129,7 @@ func TestODPAsksOnce(t *testing.T) {
 			write(t, s, "DELETE", "Products(4)", nil)
 			f.start()
 			for range 2 {
-				if err := f.catchUp(start); err != nil {
-					t.Fatal(err)
-				}
+				noError(t, f.catchUp(start))
 			}
 			f.equals(s, "Products", "ProductID", "ProductName")
 			if l := s.Ledger(); l.Jobs != 1 {
@@ -150,9 +142,7 @@ func TestODPAsksOnce(t *testing.T) {
 // TestODPOfSomebodyElse: a queue that is open already is another reader's.
 func TestODPOfSomebodyElse(t *testing.T) {
 	s := service.New(service.Options{Rows: 30})
-	if err := newFollower(t, s, odpSet("Products")...).catchUp(start); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, newFollower(t, s, odpSet("Products")...).catchUp(start))
 	err := newFollower(t, s, odpSet("Products")...).catchUp(start)
 	var fault *wit.Fault
 	if !errors.As(err, &fault) || fault.Kind != wit.FaultConfig || fault.Setting == nil ||
@@ -174,9 +164,7 @@ func TestODPOfSomebodyElse(t *testing.T) {
 		t.Errorf("a subscription that was not ended: %d jobs, %v", l.Jobs, err)
 	}
 	f := newFollower(t, s, odpSet("Products", "sap.odata.delta.takeover=true")...)
-	if err := f.catchUp(start); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(start))
 	f.equals(s, "Products", "ProductID", "ProductName")
 	if l := s.Ledger(); l.Jobs != 2 || l.Terminated != 1 {
 		t.Errorf("%d jobs, %d subscriptions ended", l.Jobs, l.Terminated)
@@ -187,9 +175,7 @@ func TestODPOfSomebodyElse(t *testing.T) {
 // ended again behind a restart.
 func TestODPEndsASubscriptionOnce(t *testing.T) {
 	s := service.New(service.Options{Rows: 30})
-	if err := newFollower(t, s, odpSet("Products")...).catchUp(start); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, newFollower(t, s, odpSet("Products")...).catchUp(start))
 	ended := 0
 	liar := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "TerminateDeltasFor") {
@@ -214,9 +200,7 @@ func TestODPEndsASubscriptionOnce(t *testing.T) {
 		Target: odpNorthwind + "/TerminateDeltasForFactsOfProducts?$format=json"}); err != nil || r.Status != 200 {
 		t.Fatalf("%d, %v", r.Status, err)
 	}
-	if err := f.catchUp(start); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(start))
 	f.equals(s, "Products", "ProductID", "ProductName")
 }
 
@@ -235,15 +219,11 @@ func TestODPRecovery(t *testing.T) {
 				settings = append(settings, c.setting)
 			}
 			f := newFollower(t, s, settings...)
-			if err := f.catchUp(start); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(start))
 			first, _ := wit.Lookup(f.stored, "url")
 			old := delta.TokenOf(*first.Text)
 			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-			if err := f.catchUp(poll); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(poll))
 			write(t, s, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed too"})
 			refused := false
 			f.answered = func(q *wit.Request, r *wit.Response) error {
@@ -317,9 +297,7 @@ func TestODPResumes(t *testing.T) {
 		}
 		f.kill = -1
 		for range 2 {
-			if err := f.catchUp(start); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(start))
 		}
 		f.equals(s, "Products", "ProductID", "ProductName")
 		if l := s.Ledger(); l.Jobs != 1 || l.Refused536 > 0 || t.Failed() {
@@ -332,9 +310,7 @@ func TestODPResumes(t *testing.T) {
 func TestRetire(t *testing.T) {
 	s := service.New(service.Options{Rows: 30})
 	f := newFollower(t, s, odpSet("Products")...)
-	if err := f.catchUp(start); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(start))
 	retire := func(settings ...string) (string, error) {
 		var state []byte
 		var answers []wit.Response
@@ -400,9 +376,7 @@ func TestODPDeletesBesideFilter(t *testing.T) {
 	f := newFollower(t, s, odpSet("Products", "sap.odata#00.filter#00.property=ProductName",
 		"sap.odata#00.filter#00.option=ne",
 		"sap.odata#00.filter#00.low=Nobody")...)
-	if err := f.catchUp(start); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(start))
 	before := len(f.state)
 	if _, there := f.state["[3]"]; !there {
 		t.Fatal("row 3 did not come")
@@ -414,9 +388,7 @@ func TestODPDeletesBesideFilter(t *testing.T) {
 		}
 		return nil
 	}
-	if err := f.catchUp(poll); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(poll))
 	if _, there := f.state["[3]"]; there || len(f.state) != before-1 {
 		t.Errorf("%d rows are left of %d, the deleted one %v", len(f.state), before, there)
 	}
@@ -428,9 +400,7 @@ func TestODPReload(t *testing.T) {
 	for _, killed := range []string{"", "TerminateDeltas", "Products?$format=json"} {
 		s := service.New(service.Options{Rows: 30})
 		f := newFollower(t, s, odpSet("Products", "sap.odata#00.delta.lost=reload")...)
-		if err := f.catchUp(start); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, f.catchUp(start))
 		write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 		refused, was := false, false
 		f.answered = func(q *wit.Request, r *wit.Response) error {
@@ -476,18 +446,14 @@ func TestODPFormatThatIsRefused(t *testing.T) {
 	opened, cause := 0, start
 	for range 20 {
 		step, err := f.p.Next(f.opened.Context, 0, f.stored, cause, f.now)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		if phase, _ := wit.Lookup(*step.Fetch.Position, "phase"); *phase.Text == "open" {
 			if opened++; step.Fetch.Request.Repeatable || !step.Fetch.Acknowledges {
 				t.Errorf("%s may be repeated", step.Fetch.Request.Target)
 			}
 		}
 		more, err := f.page(step.Fetch)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		if cause = (wit.Cause{More: wit.Chosen}); !more {
 			break
 		}

@@ -18,13 +18,9 @@ import (
 // change is missing. {TIME} is that of the service's tokens.
 func TestStoredOffsets(t *testing.T) {
 	raw, err := os.ReadFile("testdata/offsets.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	var kinds map[string]map[string]any
-	if err := json.Unmarshal(raw, &kinds); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, json.Unmarshal(raw, &kinds))
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		t.Run(kind, func(t *testing.T) {
 			set, key, field := "Products", "ProductID", "ProductName"
@@ -43,23 +39,17 @@ func TestStoredOffsets(t *testing.T) {
 			}
 			s := service.New(service.Options{Rows: 20, Switches: switches})
 			f := newFollower(t, s, settings...)
-			if err := f.catchUp(start); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(start))
 			for n := 3; n < 9; n++ {
 				write(t, s, "MERGE", fmt.Sprintf("Products(%d)", n), map[string]any{"ProductName": "Changed"})
 			}
 			write(t, s, "DELETE", "Products(9)", nil)
-			if err := f.catchUp(poll); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(poll))
 			f.stored = storedAs(kinds[kind], fmt.Sprint(text(f.stored, "url")))
 			f.start()
 			write(t, s, "MERGE", "Products(20)", map[string]any{"ProductName": "Later"})
 			for _, cause := range []wit.Cause{start, poll} {
-				if err := f.catchUp(cause); err != nil {
-					t.Fatal(err)
-				}
+				noError(t, f.catchUp(cause))
 			}
 			f.equals(s, set, key, field)
 			if v, _ := wit.Lookup(f.stored, "rest"); v.Boolean == nil {

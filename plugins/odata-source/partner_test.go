@@ -46,9 +46,7 @@ func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
 			f := newFollower(t, s, tracked00(c.set, "sap.odata#00.format="+c.format)...)
 			cause := start
 			if c.snapshot {
-				if err := f.catchUp(start); err != nil {
-					t.Fatal(err)
-				}
+				noError(t, f.catchUp(start))
 				cause, f.state, f.log = wit.Cause{Snapshot: wit.Ptr("4711")}, map[string]map[string]any{}, nil
 			}
 			before := map[string]bool{}
@@ -77,9 +75,7 @@ func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
 				}
 				return nil
 			}
-			if err := f.catchUp(cause); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(cause))
 			if loads != c.loads || seconds != c.seconds || s.Count(c.set) != len(before)-c.deleted {
 				t.Errorf("%d loads, read once more %d, %d of %d rows left", loads, seconds, s.Count(c.set), len(before))
 			}
@@ -106,9 +102,7 @@ func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
 func TestOffsetOfALoadByNumber(t *testing.T) {
 	s := service.New(service.Options{Rows: 35})
 	f := newFollower(t, s, tracked00("Orders")...)
-	if err := f.catchUp(start); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(start))
 	url, _ := wit.Lookup(f.stored, "url")
 	f.stored = []wit.Field{wit.TextField("phase", "changes"), wit.TextField("url", *url.Text),
 		wit.BooleanField("counted", true), wit.IntegerField("owed", 4711)}
@@ -120,9 +114,7 @@ func TestOffsetOfALoadByNumber(t *testing.T) {
 	// That the load before had ended is still to be said, in the first row of changes.
 	before = len(f.log)
 	write(t, s, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Changed"})
-	if err := f.catchUp(poll); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(poll))
 	if behind := f.log[before:]; len(behind) != 1 || behind[0].headers[feed.HeaderMark] != "ended" ||
 		behind[0].headers[feed.HeaderSnapshot] != "4711" {
 		t.Errorf("expected a row that says that the load 4711 has ended, found %v", behind)
@@ -134,9 +126,7 @@ func TestOffsetOfALoadByNumber(t *testing.T) {
 func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	s := service.New(service.Options{Rows: 30})
 	f := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
-	if err := f.catchUp(start); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(start))
 	s.Set("expire-tokens", "")
 	link, linked := regexp.MustCompile(`<[a-z:]*link rel="delta" href="[^"]*"/>`), ""
 	f.answered = func(q *wit.Request, r *wit.Response) error {
@@ -156,9 +146,7 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 		return nil
 	}
 	before := len(f.log)
-	if err := f.catchUp(poll); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(poll))
 	if linked == "" {
 		t.Fatalf("no empty page: %v", f.targets)
 	}
@@ -171,15 +159,11 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	}
 	before = len(f.log)
 	for range 2 {
-		if err := f.catchUp(poll); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, f.catchUp(poll))
 	}
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 	write(t, s, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed"})
-	if err := f.catchUp(poll); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(poll))
 	if behind := f.log[before:]; len(behind) != 2 || behind[0].headers[feed.HeaderMark] != "ended" ||
 		behind[0].headers[feed.HeaderSnapshot] != load[0].headers[feed.HeaderSnapshot] || len(behind[1].headers) > 0 {
 		t.Errorf("expected that the first row behind the load says that it has ended, found %v", behind)
@@ -196,9 +180,7 @@ func TestCursorThatIsNotHeeded(t *testing.T) {
 	l := newLoad(t, deaf, append(set("00", "Orders"), "sap.odata#00.cursor.property=OrderDate",
 		"sap.odata#00.exec-period=60", "sap.odata.paging=links")...)
 	offset, err := l.run(0, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	l.rows = nil
 	step, err := l.p.Next(l.opened.Context, 0, offset, wit.Cause{Poll: wit.Chosen}, 1_700_000_100_000)
 	if err == nil && step.Fetch != nil {
@@ -217,9 +199,7 @@ func TestPageOfChangesThatIsNeverToBeHad(t *testing.T) {
 		t.Run(strconv.Itoa(int(status)), func(t *testing.T) {
 			s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 10}})
 			f := newFollower(t, s, tracked00("Products")...)
-			if err := f.catchUp(start); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, f.catchUp(start))
 			for id := 1; id <= 45; id++ {
 				write(t, s, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
 			}
@@ -259,9 +239,7 @@ func TestPageOfChangesThatIsNeverToBeHad(t *testing.T) {
 			broken = false
 			f.start()
 			for range 2 {
-				if err := f.catchUp(start); err != nil {
-					t.Fatal(err)
-				}
+				noError(t, f.catchUp(start))
 			}
 			f.equals(s, "Products", "ProductID", "ProductName")
 		})
@@ -273,9 +251,7 @@ func TestPageOfChangesThatIsNeverToBeHad(t *testing.T) {
 func TestSkipTokenLostBehindALongPreparation(t *testing.T) {
 	s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 10}})
 	f := newFollower(t, s, tracked00("Products")...)
-	if err := f.catchUp(start); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, f.catchUp(start))
 	for id := 1; id <= 25; id++ {
 		write(t, s, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
 	}

@@ -126,9 +126,7 @@ func TestReads(t *testing.T) {
 				}
 				_, query, _ := strings.Cut(l.targets[0], "?")
 				query, err := url.PathUnescape(query)
-				if err != nil {
-					t.Fatal(err)
-				}
+				noError(t, err)
 				var kept []string
 				for _, option := range strings.Split(query, "&") {
 					if name, _, _ := strings.Cut(option, "="); name != "$orderby" && name != "$inlinecount" &&
@@ -250,9 +248,7 @@ func TestMicros(t *testing.T) {
 		"sap.odata#00.cursor.property=Seen", "sap.odata.timestamp.precision=MICROS"}
 	l := newLoad(t, service, settings...)
 	offset, err := l.run(0, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	want := []string{"[1706659200000001 1706659200123456]", "[1706659200000002 1706655600500000]",
 		"[1706659200000003 1706659200123457]"}
 	if strings.Join(l.values, ",") != strings.Join(want, ",") {
@@ -307,9 +303,7 @@ func TestDates(t *testing.T) {
 	} {
 		l := newLoad(t, service, join(settings, c.settings)...)
 		offset, err := l.run(0, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		nodes := l.opened.Feeds[0].Value.Nodes
 		if kind := *nodes[nodes[0].Members[1].Node].Name; kind != c.kind ||
 			strings.Join(l.values, ",") != strings.Join(c.rows, ",") {
@@ -369,9 +363,7 @@ func TestZones(t *testing.T) {
 			"sap.odata#00.cursor.property=At"}, condition("0", "At", "le", "2024-03-31T02:40:00")...),
 			condition("1", "At", "ge", "2024-01-31T12:00:00+01:00"), condition("2", "From", "ge", noonText))...)
 		offset, err := l.run(0, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		if strings.Join(l.values, ",") != strings.Join(rows, ",") {
 			t.Errorf("%s: expected %v, found %v", format, rows, l.values)
 		}
@@ -448,9 +440,7 @@ func TestFunctionImports(t *testing.T) {
 		"Post": "is called by POST", "One": `returns "N.T"; expected one that returns entities`} {
 		settings := configuration(of(name)...)
 		asked, err := l.p.Open(entry.Component, settings, nil, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		if _, err := l.p.Open(entry.Component, settings, nil,
 			[]wit.Response{l.exchange(&asked.Ask.Requests[0])}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: expected %s, found %v", name, says, err)

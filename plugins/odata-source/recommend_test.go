@@ -23,9 +23,7 @@ func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Ex
 	var answers []wit.Response
 	for range 20 {
 		inquiry, err := l.p.Validate(entry.Component, configuration(given...), true, nil, answers)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		if inquiry.Done != nil {
 			all := map[string]wit.Examined{}
 			for _, e := range *inquiry.Done {

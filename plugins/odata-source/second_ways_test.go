@@ -60,9 +60,7 @@ func TestRawFilterHoldsForWhatIsReadAgain(t *testing.T) {
 				if err := f.catchUp(start); err != nil || len(f.state) != 1 {
 					t.Fatal(f.state, err)
 				}
-				if err := f.catchUp(poll); err != nil {
-					t.Fatal(err)
-				}
+				noError(t, f.catchUp(poll))
 				if !strings.Contains(again, "V eq 1 or V eq 7") || len(more) > 0 && !strings.Contains(again, "V ge 0") {
 					t.Errorf("read again with the filter %q", again)
 				}
@@ -104,9 +102,7 @@ func TestClientInLinks(t *testing.T) {
 		"sap.odata#00.format=json",
 		"sap.odata.sap.client=100", "sap.odata.sap.client.in=query")
 	for _, cause := range []wit.Cause{start, poll} {
-		if err := f.catchUp(cause); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, f.catchUp(cause))
 	}
 	if len(asked) < 5 || slices.ContainsFunc(asked, func(q string) bool {
 		return !strings.Contains(q,

@@ -107,9 +107,7 @@ func TestNotificationStore(t *testing.T) {
 				}
 				return
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			noError(t, err)
 			if c.others {
 				if strings.Contains(strings.Join(f.targets, " "), "/Products") {
 					t.Errorf("read: %s", strings.Join(f.targets, "\n"))

@@ -193,8 +193,8 @@ func TestPagesWithoutLinkAndCount(t *testing.T) {
 								order == "ignores")
 							if !hopeless && (err != nil || len(c.missing) > 0) || err == nil && c.twice > 0 &&
 								order == "heeds" {
-								t.Errorf("%s: rows %v are missing, %d twice, %v: %v\n%s", paging, c.missing, c.twice, err, s,
-									strings.Join(s.requests, "\n"))
+								t.Errorf("%s: rows %v are missing, %d twice, %v: %v\n%s", paging, c.missing, c.twice,
+									err, s, strings.Join(s.requests, "\n"))
 							}
 							most := 2
 							if count == "refused" {
@@ -257,7 +257,8 @@ func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
 		for _, order := range []string{"ignores", "refused"} {
 			for _, swaps := range []int{3, 100} {
 				s := shuffling(links, order, swaps, 400)
-				if c, err := s.load(t, setOf("auto", 0), nil); len(s.requests) > 400 || err == nil && len(c.missing) > 0 {
+				c, err := s.load(t, setOf("auto", 0), nil)
+				if len(s.requests) > 400 || err == nil && len(c.missing) > 0 {
 					t.Errorf("links %s, order %s, %d swaps: rows %v are missing in %d requests, %v", links, order, swaps,
 						c.missing, len(s.requests), err)
 				}
