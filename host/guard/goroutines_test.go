@@ -21,7 +21,7 @@ var unguarded = map[string]string{
 	"host/internal/run/source/feed.go: cancel":    "ends a context",
 	"host/internal/run/tracing/export.go: cancel": "ends a context",
 	"host/internal/run/sink/dispatch.go: func":    "guards each delivery, and the encoding of a batch",
-	"host/internal/run/sink/task.go: func": "closes a channel around what guards each batch; timers that end a " +
+	"host/internal/run/sink/run.go: func": "closes a channel around what guards each batch; timers that end a " +
 		"context",
 	"host/connect/offsets.go: cancel":            "ends a context",
 	"host/connect/herder.go: func":               "waits for connectors, which are guarded",

@@ -1,34 +1,30 @@
 package sink
 
 import (
-	"context"
 	"errors"
 	"fmt"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// DeadLetters takes records that cannot be written where such records are tolerated.
-type DeadLetters interface {
-	// Send returns nil when the brokers have all of the records. It is called by several goroutines.
-	Send(ctx context.Context, letters []Letter) error
-}
-
-// Letter is a record that cannot be written, as it was read.
-type Letter struct {
-	Record *kgo.Record
-	// Parts are those of the rows that came of it which are not written.
-	Parts task.Parts
-	Stage task.ErrorStage
-	// Transform is the position of the transform that failed, of [task.AtTransforms].
-	Transform int
-	// Class is the Java class that Kafka Connect would give to the failure, "" where it has none.
-	Class string
-	Err   error
+// refuse takes a row that cannot be written where such rows are tolerated, by its place among those of its record: the
+// record is due when its other rows are settled. Else it returns the task's fault.
+func (t *Task) refuse(o *outcome, i *item, part int, stage task.ErrorStage, err error) error {
+	t.count.faults.Count()
+	if !t.o.TolerateAll {
+		return &recordError{item: i, stage: string(stage), err: err}
+	}
+	l := Letter{Record: i.record, Stage: stage, Class: convert.ErrorClass(err), Err: err}
+	var f rowFault
+	if errors.As(err, &f) {
+		l.Class, l.Transform = f.ErrorClass, int(f.Stage)
+	}
+	if t.account.apply(rowRefused{i, part, l}).yes {
+		o.due = append(o.due, i)
+	}
+	return nil
 }
 
 // rowFault is a fault of a transform, with what dead letters say of it.
@@ -37,34 +33,6 @@ type rowFault struct{ *wit.RowFault }
 func (f rowFault) Error() string { return f.Fault.Error() }
 
 func (f rowFault) Unwrap() error { return &f.Fault }
-
-// refusal is what is known of a record of which rows cannot be written, its letter, about the
-// first of them, and which they are. whole: no row came of the record.
-type refusal struct {
-	letter Letter
-	parts  []uint32
-	whole  bool
-}
-
-// outcome is what comes of reading, encoding or delivering rows, besides what is delivered next.
-type outcome struct {
-	// due are records whose dead letters are to be sent together: of each of them all rows are settled but those that
-	// cannot be written. Of a record that several rows came of there is one letter, and it names these.
-	due []*item
-	// bad is the first record, in the order in which they were read, that cannot be written where none may be skipped;
-	// nil: there is none.
-	bad *badRecord
-	// doubt is the fault of a record that a run before has left in doubt, and that nobody can check; nil: there is
-	// none. The task fails when all others of its kind are found.
-	doubt error
-}
-
-// doubtful takes such a fault: of several, that of the first record.
-func (o *outcome) doubtful(err error) {
-	if err != nil && earlier(err, o.doubt) {
-		o.doubt = err
-	}
-}
 
 // bury settles the records that are due, when the brokers have their letters, if there are to be letters.
 func (t *Task) bury(o *outcome) error {
@@ -104,27 +72,4 @@ func (t *Task) skipped(l *Letter, i *item) {
 		return
 	}
 	t.skips.Skip(t.log, l.Stage, l.Err, about, more)
-}
-
-const recordSkipped = "record skipped"
-
-// allOfIt: a record is refused, not one of its rows.
-const allOfIt = -1
-
-// refuse takes a row that cannot be written where such rows are tolerated, by its place among those of its record: the
-// record is due when its other rows are settled. Else it returns the task's fault.
-func (t *Task) refuse(o *outcome, i *item, part int, stage task.ErrorStage, err error) error {
-	t.count.faults.Count()
-	if !t.o.TolerateAll {
-		return &recordError{item: i, stage: string(stage), err: err}
-	}
-	l := Letter{Record: i.record, Stage: stage, Class: convert.ErrorClass(err), Err: err}
-	var f rowFault
-	if errors.As(err, &f) {
-		l.Class, l.Transform = f.ErrorClass, int(f.Stage)
-	}
-	if t.account.apply(rowRefused{i, part, l}).yes {
-		o.due = append(o.due, i)
-	}
-	return nil
 }

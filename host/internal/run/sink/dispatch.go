@@ -108,6 +108,9 @@ func (d *dispatch) run(batches <-chan *batch) error {
 // doubtWithin is how long further records are waited for that a run which was killed may have sent.
 const doubtWithin = 5 * time.Second
 
+// errDone ends a task that finishes.
+var errDone = errors.New("done")
+
 func (d *dispatch) take(b *batch, some bool) { d.next, d.closed = b, !some }
 
 // step does what can be done now. over: nothing is on its way, and nothing is to come.
@@ -119,13 +122,13 @@ func (d *dispatch) step() (over bool, err error) {
 	d.recall()
 	if w := d.first(isEncoded); w != nil && d.fits(w) {
 		d.queue.add(w.encoded)
-		w.encoded, w.state = nil, queued
+		w.encoded, w.state = nil, isQueued
 		d.start()
 		d.recall()
 	}
-	w := d.first(waiting)
+	w := d.first(isWaiting)
 	switch {
-	case d.first(encoding) != nil || d.first(isEncoded) != nil:
+	case d.first(isEncoding) != nil || d.first(isEncoded) != nil:
 		return false, nil
 	case w != nil && d.bad != nil && w.number > d.bad.of.number:
 		d.finish(w)
@@ -153,14 +156,14 @@ func (d *dispatch) first(s writingState) *writing {
 // stop ends the batches of which nothing is on its way.
 func (d *dispatch) stop() (over bool, err error) {
 	for _, w := range slices.Clone(d.live) {
-		if w.state == isEncoded || w.state == waiting {
+		if w.state == isEncoded || w.state == isWaiting {
 			d.finish(w)
 		}
 	}
 	switch {
 	case len(d.live) > 0:
 		return false, nil
-	case d.bad != nil && earlier(d.bad.err, d.failure):
+	case d.bad != nil && goesFirst(d.bad.err, d.failure):
 		return true, d.bad.err
 	case d.failure != nil:
 		return true, d.failure
@@ -170,7 +173,7 @@ func (d *dispatch) stop() (over bool, err error) {
 
 // alone tells whether nothing can be on its way: all batches wait to be encoded, or for their place in the queue.
 func (d *dispatch) alone() bool {
-	return !slices.ContainsFunc(d.live, func(w *writing) bool { return w.state == queued || w.state == encoding })
+	return !slices.ContainsFunc(d.live, func(w *writing) bool { return w.state == isQueued || w.state == isEncoding })
 }
 
 // fits tells whether the deliveries of a batch can go after those of the queue.
@@ -190,11 +193,11 @@ func (d *dispatch) changed() bool { return d.newest() != d.queue.hashed || d.tas
 // recall takes back batches of which nothing was sent, where they are to be encoded again: those after the last one of
 // which something was.
 func (d *dispatch) recall() {
-	at := slices.IndexFunc(d.live, func(w *writing) bool { return w.state == waiting })
+	at := slices.IndexFunc(d.live, func(w *writing) bool { return w.state == isWaiting })
 	if at < 0 {
 		at = len(d.live)
 	}
-	if at == 0 || d.first(encoding) != nil || !d.changed() {
+	if at == 0 || d.first(isEncoding) != nil || !d.changed() {
 		return
 	}
 	if w := d.live[at-1]; w.state == isEncoded {
@@ -202,14 +205,14 @@ func (d *dispatch) recall() {
 			return // it waits for those before it, and no longer
 		}
 		w.takenBack(w.encoded.jobs)
-		w.encoded, w.state = nil, waiting
+		w.encoded, w.state = nil, isWaiting
 		at--
 	}
 	for at > 0 && !d.live[at-1].sent {
 		at--
 		d.unnote(d.live[at])
 		d.live[at].takenBack(d.queue.takeBack(d.live[at]))
-		d.live[at].state = waiting
+		d.live[at].state = isWaiting
 	}
 }
 
@@ -292,12 +295,9 @@ func (d *dispatch) caughtUp() (over bool, err error) {
 	return done, errDone
 }
 
-// bytes are those of the rows, with what they cost besides, about.
-func (b *batch) bytes() int { return len(b.rows.Data) + 300*len(b.rows.Rows) }
-
 // encode makes the deliveries of a batch.
 func (d *dispatch) encode(w *writing) {
-	w.state, w.adopt = encoding, false
+	w.state, w.adopt = isEncoding, false
 	go func() {
 		var jobs []job
 		var out outcome
@@ -320,7 +320,7 @@ func (d *dispatch) learn(o *outcome) {
 	if o.bad != nil && (d.bad == nil || d.bad.before(o.bad.of, o.bad.row)) {
 		d.bad = o.bad
 	}
-	if o.doubt != nil && earlier(o.doubt, d.doubt) {
+	if o.doubt != nil && goesFirst(o.doubt, d.doubt) {
 		d.doubt = o.doubt
 	}
 }
@@ -329,7 +329,7 @@ func (d *dispatch) learn(o *outcome) {
 func (d *dispatch) made(w *writing, jobs []job, err error) {
 	switch w.left = len(jobs); {
 	case errors.Is(err, errAdopt):
-		w.adopt, w.state = true, waiting
+		w.adopt, w.state = true, isWaiting
 		return
 	case err != nil:
 		d.fail(err)
@@ -525,7 +525,7 @@ func (d *dispatch) setAside(l *lane) {
 }
 
 func (d *dispatch) fail(err error) {
-	if earlier(err, d.failure) {
+	if goesFirst(err, d.failure) {
 		d.failure = err
 	}
 	d.task.run.fail()

@@ -1,7 +1,6 @@
 package sink
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -64,6 +63,33 @@ func (w *writing) takenBack(jobs []job) {
 // encode makes deliveries of rows of the batch.
 func (w *writing) encode(o *outcome, rows []uint32, hints []wit.Hint) ([]job, error) {
 	return w.encodeBy(o, w.task.plugin.Opened(), rows, hints, false)
+}
+
+// encodeChecks makes deliveries that check rows in doubt. With pause, the first is sent after one: what may have
+// arrived may still be at work there.
+func (w *writing) encodeChecks(o *outcome, rows []uint32, pause bool) ([]job, error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	hints := make([]wit.Hint, len(rows))
+	for n, row := range rows {
+		w.tries[row].hint = wit.HintUncertain
+		hints[n] = wit.Hint{Row: uint32(n), Text: wit.HintUncertain}
+	}
+	if w.task.run.ends() {
+		return nil, w.giveUpChecks(o, rows)
+	}
+	jobs, err := w.encode(o, rows, hints)
+	if err != nil {
+		w.task.log.Warn("rows in doubt could not be checked", "error", err)
+		return nil, w.giveUpChecks(o, rows)
+	}
+	if pause && slices.ContainsFunc(jobs, func(j job) bool { return j.noCheck == nil }) {
+		if w.task.o.Client.Retry().Wait(w.task.run.stopping, 0) != nil {
+			return nil, w.giveUpChecks(o, rows)
+		}
+	}
+	return jobs, nil
 }
 
 // errAdopt: the batch is to be encoded by another version of the plugin, which takes over when nothing is on its way
@@ -198,11 +224,4 @@ func (w *writing) jobs(out *outcome, o *openedVersion, by hashed, rows []uint32,
 			len(w.batch.rows.Rows)))
 	}
 	return jobs, nil
-}
-
-// reopen opens a version again because what it worked out no longer fits. A delivery of the version before settles by
-// its own.
-func (t *Task) reopen(ctx context.Context, o *openedVersion) (*openedVersion, error) {
-	t.log.Info("the plugin asks to be opened again", "version", o.code.Version())
-	return t.plugin.Reopen(ctx, o)
 }

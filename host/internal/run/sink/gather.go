@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -29,22 +28,6 @@ const MaxConvertedBytes = 32 << 20
 
 // quiet is how long nothing must come before a finishing task looks whether it has caught up.
 const quiet = 200 * time.Millisecond
-
-// batch is what one call of encode gets.
-type batch struct {
-	rows record.Batch
-	// items are the records that the rows came of, one for each row, and origins what the plugin learns of them.
-	items   []*item
-	origins record.Origins
-	// outcome is of the records that cannot be written, as far as that is known before rows are encoded.
-	outcome outcome
-	// span is the trace of the batch, nil while nothing is traced.
-	span *tracing.Span
-	// err is why there are no more batches.
-	err error
-	// caughtUp: nothing came, look for the end.
-	caughtUp bool
-}
 
 // gatherer makes batches: consumer, converters, transforms. It belongs to one goroutine, which runs ahead of the
 // deliveries by two batches.
@@ -325,19 +308,10 @@ func (g *gatherer) transform(ctx context.Context, rows *record.Batch) ([]wit.Row
 	})
 }
 
-// originate notes of which record the next row came, and which part of it that is.
-func (b *batch) originate(i *item, part uint32) {
-	o, r := &b.origins, i.record
-	topic := slices.Index(o.Topics, r.Topic)
-	if topic < 0 {
-		topic = len(o.Topics)
-		o.Topics = append(o.Topics, r.Topic)
-	}
-	o.IDs = append(o.IDs, wit.RecordID{Topic: uint32(topic), Partition: r.Partition, Offset: r.Offset, Part: part})
-}
-
 // arrived says what does not fit of the topics that rows have.
-func (t *Task) arrived(b *batch) { t.o.Reach.arrived(t.log, b, t.plugin.Opened().topics) }
+func (t *Task) arrived(b *batch) {
+	t.o.Reach.arrived(t.log, b.items, &b.rows, t.plugin.Opened().topics)
+}
 
 // transformed finds out which rows came of which record. Where it is known that others are written, those stay that are
 // left. Rows of the first record that cannot be written where none may be skipped, and of those read after it, are left
@@ -394,14 +368,6 @@ func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) er
 	return nil
 }
 
-// timestampOf is a record's in milliseconds since 1970, -1: none.
-func timestampOf(r *kgo.Record) int64 {
-	if r.Timestamp.IsZero() {
-		return -1
-	}
-	return r.Timestamp.UnixMilli()
-}
-
 func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row, stage task.ErrorStage,
 	err error) {
 	row = wit.Row{Topic: b.Topic(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: timestampOf(r)}
@@ -444,53 +410,4 @@ func decode(ctx context.Context, c convert.Converter, key bool, r *kgo.Record, d
 		}
 	}
 	return c.Decode(ctx, r.Topic, data, b)
-}
-
-// recordError is a record that cannot be written where none may be skipped.
-type recordError struct {
-	item *item
-	// more are the records of the same delivery after it.
-	more  int
-	stage string
-	err   error
-	// uncertain: nobody knows whether it was written.
-	uncertain bool
-}
-
-func (e *recordError) Error() string {
-	more := ""
-	if e.more > 0 {
-		more = fmt.Sprintf(" and %d more", e.more)
-	}
-	return fmt.Sprintf("%s%s: %s: %v", e.item, more, e.stage, e.err)
-}
-
-// Unwrap is what failed; of a record in doubt what keeps it from being checked. The fault by which it came into doubt
-// says nothing of what the next try would meet.
-func (e *recordError) Unwrap() error {
-	if _, ok := e.err.(*unchecked); e.uncertain && !ok && errors.As(e.err, new(*wit.Fault)) {
-		return nil
-	}
-	return e.err
-}
-
-// uncertain tells whether a fault leaves a record of which nobody knows whether it was written.
-func uncertain(err error) bool {
-	var e *recordError
-	return errors.As(err, &e) && e.uncertain
-}
-
-// earlier tells whether err is to be named rather than other: of several records that failed, the one that stands first
-// in its partition, whichever was answered first. What is no record's is named only where no record is.
-func earlier(err, other error) bool {
-	var a, b *recordError
-	if !errors.As(err, &a) {
-		return other == nil
-	}
-	if !errors.As(other, &b) {
-		return true
-	}
-	x, y := a.item.record, b.item.record
-	return cmp.Or(strings.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition),
-		cmp.Compare(x.Offset, y.Offset)) < 0
 }

@@ -2,9 +2,7 @@ package sink
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,28 +18,6 @@ import (
 // there on are written. Deliveries begin only where whatever comes of them has room in the metadata: see
 // [deliveryBegins].
 type metadata struct{ uncertain, decided, sent, settled []offsetRange }
-
-// offsetRange is offsets from the first to the last.
-type offsetRange struct{ first, last int64 }
-
-func (s offsetRange) String() string {
-	if s.first == s.last {
-		return strconv.FormatInt(s.first, 10)
-	}
-	return strconv.FormatInt(s.first, 10) + "-" + strconv.FormatInt(s.last, 10)
-}
-
-// parseOffsetRange reads 3 or 1-3.
-func parseOffsetRange(text string) (s offsetRange, ok bool) {
-	first, last, some := strings.Cut(text, "-")
-	if !some {
-		last = first
-	}
-	var err1, err2 error
-	s.first, err1 = strconv.ParseInt(first, 10, 64)
-	s.last, err2 = strconv.ParseInt(last, 10, 64)
-	return s, err1 == nil && err2 == nil && s.first >= 0 && s.last >= s.first
-}
 
 const uncertainName, decidedName, sentName, settledName = "uncertain", "decided", "sent", "settled"
 
@@ -325,100 +301,3 @@ func readMetadata(next int64, text string) (n metadata, err error) {
 	}
 	return n, nil
 }
-
-// within tells whether one of the spans holds another one.
-func within(spans []offsetRange, s offsetRange) bool {
-	return slices.ContainsFunc(spans, func(all offsetRange) bool { return all.first <= s.first && s.last <= all.last })
-}
-
-// covered is within for ranges in order, of which none overlap.
-func covered(ranges []offsetRange, s offsetRange) bool {
-	n, found := slices.BinarySearchFunc(ranges, s.first, func(r offsetRange, first int64) int {
-		return cmp.Compare(r.first, first)
-	})
-	if !found {
-		n--
-	}
-	return n >= 0 && s.last <= ranges[n].last
-}
-
-// gaps are what of a span is in none of the others.
-func gaps(whole offsetRange, others []offsetRange) (left []offsetRange) {
-	slices.SortFunc(others, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
-	for _, o := range others {
-		if o.first > whole.first && whole.first <= whole.last {
-			left = append(left, offsetRange{whole.first, min(o.first-1, whole.last)})
-		}
-		whole.first = max(whole.first, o.last+1)
-	}
-	if whole.first <= whole.last {
-		left = append(left, whole)
-	}
-	return left
-}
-
-// committed takes what an earlier task, or an earlier run, has stored with an offset, and what the connector's tasks
-// know besides. What an operator has decided about uncertain records holds.
-func (t *Task) committed(topic string, partition int32, next int64, text string) {
-	n, err := readMetadata(next, text)
-	if err != nil {
-		t.fail(fmt.Errorf("topic %s, partition %d: what stands with the group's offset %d is not metadata of this "+
-			"version, so that nobody knows which records after it were written: %w; "+
-			"look what the service has, and set the group's offset again with Kafka's tools", topic, partition, next,
-			err))
-		return
-	}
-	at := topicPartition{topic, partition}
-	unstored, ours := t.o.Settled.take(t.run.working, at, next, text)
-	settled := append(n.settled, unstored...)
-	used := map[int64]int{}
-	for _, s := range n.decided {
-		used[s.first]++
-	}
-	open, why := map[int64]bool{}, map[int64]error{}
-	for _, s := range n.sent {
-		for offset := s.first; offset <= s.last && !ours; offset++ {
-			if !within(unstored, offsetRange{offset, offset}) { // settled by this process since
-				why[offset] = errKilled
-			}
-		}
-	}
-	for _, s := range n.uncertain {
-		for offset := s.first; offset <= s.last; offset++ {
-			why[offset] = errEarlier
-		}
-	}
-	for _, offset := range slices.Sorted(maps.Keys(why)) {
-		one := recordID{topic, partition, offset}
-		if t.skip.count(one) > 0 {
-			t.count.faults.Skipped.Add(1)
-			t.log.Warn("a record that may not have been written is left out, as "+skipSetting+" says", "record",
-				one.String())
-			settled = append(settled, offsetRange{offset, offset})
-			t.o.Uncertain.settled(one)
-			continue
-		}
-		if t.o.Uncertain.decide(one, why[offset], t.send.count(one), used[offset]) {
-			t.log.Warn("a record that may have been written already is sent again, as "+sendSetting+" says", "record",
-				one.String())
-		} else {
-			open[offset] = true
-		}
-	}
-	for offset, times := range used {
-		if why[offset] == nil {
-			t.o.Uncertain.remember(recordID{topic, partition, offset}, times)
-		}
-	}
-	slices.SortFunc(settled, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
-	if !ours {
-		text = ""
-	}
-	t.account.apply(offsetKnown{at: at, committed: next, settled: settled, doubtful: open,
-		unstored: len(unstored) > 0 || len(n.sent) > 0, text: text})
-}
-
-var (
-	errEarlier = errors.New("an earlier run could not find out")
-	errKilled  = errors.New("a run before this one, which was killed, may have written it")
-)

@@ -13,7 +13,7 @@ type queue struct {
 	// lanes are those that are not empty, by their number: deliveries of later batches go after those of earlier ones.
 	lanes map[uint32]*lane
 	// ready are the lanes of which nothing is on its way, by the partition of their next row.
-	ready map[*partition]*lanes
+	ready map[*partition]*laneHeap
 	// crowded are partitions whose next delivery waits until another one has ended.
 	crowded map[*partition]bool
 	// hashed is what the lanes were made by.
@@ -40,12 +40,12 @@ func (l *lane) before(other *lane) bool {
 
 func (j *job) partition() *partition { return j.of.batch.items[j.rows[0]].partition }
 
-// portion is that of the batch in which the rows are, see [ledger.portions]. One after another they are what the
+// portion is that of the batch in which the rows are, see [space.portions]. One after another they are what the
 // metadata have room for, so that there is always a delivery that can begin.
 func (j *job) portion() int { return j.of.tries[j.rows[0]].portion }
 
 func newQueue() *queue {
-	return &queue{lanes: map[uint32]*lane{}, ready: map[*partition]*lanes{}, crowded: map[*partition]bool{},
+	return &queue{lanes: map[uint32]*lane{}, ready: map[*partition]*laneHeap{}, crowded: map[*partition]bool{},
 		settled: map[uint32]int{}}
 }
 
@@ -84,7 +84,7 @@ func (q *queue) add(e *encoded) {
 func (q *queue) put(l *lane) {
 	p := l.jobs[0].partition()
 	if q.ready[p] == nil {
-		q.ready[p] = &lanes{}
+		q.ready[p] = &laneHeap{}
 	}
 	heap.Push(q.ready[p], l)
 }
@@ -187,14 +187,18 @@ func (q *queue) ended(l *lane, instead []job) {
 	}
 }
 
-// lanes are a heap by their next row.
-type lanes []*lane
+// laneHeap is lanes as a heap by their next row.
+type laneHeap []*lane
 
-func (l lanes) Len() int           { return len(l) }
-func (l lanes) Less(i, j int) bool { return l[i].before(l[j]) }
-func (l lanes) Swap(i, j int)      { l[i], l[j] = l[j], l[i] }
-func (l *lanes) Push(x any)        { *l = append(*l, x.(*lane)) }
-func (l *lanes) Pop() any {
+func (l laneHeap) Len() int { return len(l) }
+
+func (l laneHeap) Less(i, j int) bool { return l[i].before(l[j]) }
+
+func (l laneHeap) Swap(i, j int) { l[i], l[j] = l[j], l[i] }
+
+func (l *laneHeap) Push(x any) { *l = append(*l, x.(*lane)) }
+
+func (l *laneHeap) Pop() any {
 	old := *l
 	x := old[len(old)-1]
 	old[len(old)-1] = nil

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/culvert-project/culvert/host/record"
 )
 
 // Reach finds out which of the topics that the plugin takes records arrive in, after the transforms, and says what does
@@ -26,22 +28,22 @@ type Reach struct {
 // maxTopics is how many topics are looked at.
 const maxTopics = 1000
 
-// arrived takes the records of a batch, and the topics that their rows have after the transforms; taken are those that
-// the plugin takes.
-func (r *Reach) arrived(log *slog.Logger, b *batch, taken []string) {
+// arrived takes records, and the topics that rows, one for each of them, have after the transforms; taken are those
+// that the plugin takes.
+func (r *Reach) arrived(log *slog.Logger, items []*item, rows *record.Batch, taken []string) {
 	if r == nil || len(taken) == 0 {
 		return
 	}
 	var from string
 	to := -1
-	for n, i := range b.items {
-		row := &b.rows.Rows[n]
+	for n, i := range items {
+		row := &rows.Rows[n]
 		if int(row.Topic) == to && i.record.Topic == from {
 			continue // as the one before
 		}
 		from, to = i.record.Topic, int(row.Topic)
-		if to < len(b.rows.Topics) {
-			r.one(log, i, b.rows.Topics[to], taken)
+		if to < len(rows.Topics) {
+			r.one(log, i, rows.Topics[to], taken)
 		}
 	}
 }

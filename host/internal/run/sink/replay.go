@@ -105,6 +105,7 @@ func (c *replayed) Commit(ctx context.Context, offsets kafka.Offsets) error {
 }
 
 func (c *replayed) Alive(ctx context.Context) error { return c.replay.Turn.Alive(ctx) }
-func (c *replayed) Lasts() bool                     { return c.replay.Turn.Lasts() }
+
+func (c *replayed) Lasts() bool { return c.replay.Turn.Lasts() }
 
 func (c *replayed) Close() {}

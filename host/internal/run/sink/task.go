@@ -3,7 +3,6 @@ package sink
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -12,8 +11,6 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/convert"
-	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
 	"github.com/culvert-project/culvert/host/kafka"
@@ -83,6 +80,12 @@ type Options struct {
 	// parts are the rows of records that are to be written although others of them are, of a replay; a record that is
 	// not among them is written as a whole.
 	parts map[recordID]task.Parts
+}
+
+// DeadLetters takes records that cannot be written where such records are tolerated.
+type DeadLetters interface {
+	// Send returns nil when the brokers have all of the records. It is called by several goroutines.
+	Send(ctx context.Context, letters []Letter) error
 }
 
 // Task writes the partitions that its consumer gets. It owns its goroutines while Run runs.
@@ -195,6 +198,8 @@ type counters struct {
 	convert, transform, encode, send, settle                   task.Clock
 }
 
+const recordSkipped = "record skipped"
+
 // NewTask makes a task; nothing runs before [Task.Run].
 func NewTask(o Options) *Task {
 	if o.Rows <= 0 {
@@ -251,213 +256,11 @@ func (t *Task) Progress() Progress {
 		Stages: Stages{c.convert.Took(), c.transform.Took(), c.encode.Took(), c.send.Took(), c.settle.Took()}}
 }
 
-// Run writes until ctx ends, then waits for what is on its way, commits and returns nil; likewise after [Task.Finish].
-// An error is the task's fault and names the record, where it is one's. Offsets of what was settled in order are
-// committed then too.
-func (t *Task) Run(ctx context.Context) (err error) {
-	if t.send, err = parseDecisions(sendSetting, t.o.Send); err != nil {
-		return err
-	}
-	if t.skip, err = parseDecisions(skipSetting, t.o.Skip); err != nil {
-		return err
-	}
-	o, err := t.plugin.Start(ctx)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
-	}
-	t.plugin.Take(o)
-	defer t.plugin.Close()
-	g, err := t.newGatherer(ctx)
-	if err != nil {
-		return err
-	}
-	// Requests on their way outlive ctx, but not for ever.
-	working, abort := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer abort(nil)
-	settling, endSettling := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer endSettling(nil)
-	ending, fail := context.WithCancel(ctx)
-	defer fail()
-	t.run = &running{stopping: ctx, ending: ending, working: working, settling: settling, fail: fail}
-	consumer, err := t.o.NewConsumer(o.topics, t.account.rebalances(t.committed))
-	if err != nil {
-		return err
-	}
-	defer consumer.Close()
-	g.consumer, t.run.consumer = consumer, consumer
-
-	stop := context.AfterFunc(ctx, func() {
-		time.AfterFunc(t.o.StopWithin*3/4, func() { abort(errStopped) })
-		time.AfterFunc(t.o.StopWithin*7/8, func() { endSettling(errStopped) })
-	})
-	defer stop()
-	gathering, endGathering := context.WithCancel(ctx)
-	batches := make(chan *batch)
-	var gatherer sync.WaitGroup
-	gatherer.Go(func() { defer close(batches); g.run(gathering, batches) })
-	committing, endCommits := context.WithCancel(working)
-	var committer sync.WaitGroup
-	committer.Go(func() {
-		defer guard.Recover(t.log, "a sink task, its commits", nil, func(p *guard.Panic) { abort(p) })
-		t.commits(committing)
-	})
-
-	err = guard.Do(t.log, "a sink task", func() error { return t.deliverAll(batches) })
-	endGathering()
-	for range batches { // lets the gatherer go
-	}
-	gatherer.Wait()
-	endCommits()
-	committer.Wait()
-	t.skips.Close()
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(t.o.StopWithin/4, time.Second))
-	defer cancel()
-	lost := t.commitLast(last)
-	err = t.account.upTo(err)
-	if errors.As(err, new(*recordError)) {
-		t.o.Tally.Errors.Add(1)
-	}
-	t.sum()
-	if err == nil {
-		err = lost
-	}
-	return err
-}
-
-// sum says what the task did and how long each stage was at work.
-func (t *Task) sum() {
-	p := t.Progress()
-	t.log.Info("sink task ended", "rows", p.Written, "read", p.Read, "deliveries", p.Requests, "batches", p.Batches,
-		"ignored", p.Ignored, "skipped", p.Skipped,
-		"again", p.Again, slog.Group("at_work", "convert", p.Stages.Convert, "transform", p.Stages.Transform, "encode",
-			p.Stages.Encode,
-			"send", p.Stages.Send, "settle", p.Stages.Settle))
-}
-
-var errStopped = errors.New("the stop took too long")
-
-// deliverAll writes batch after batch.
-func (t *Task) deliverAll(batches <-chan *batch) error {
-	d := newDispatch(t)
-	err := d.run(batches)
-	if errors.Is(err, errDone) {
-		return nil
-	}
-	if err == nil {
-		err = d.doubt // the stop came before all of them were found
-	}
-	if uncertain(err) {
-		err = t.o.Uncertain.advised(err)
-	}
-	return ignoreStop(t.run.stopping, err)
-}
-
-// errDone ends a task that finishes.
-var errDone = errors.New("done")
-
 // fail ends the task; the first fault counts.
 func (t *Task) fail(err error) {
 	select {
 	case t.broken <- err:
 	default:
-	}
-}
-
-// ignoreStop takes what comes of the end of ctx for no fault.
-func ignoreStop(ctx context.Context, err error) error {
-	var record *recordError
-	if ctx.Err() != nil && !errors.As(err, &record) {
-		return nil
-	}
-	return err
-}
-
-// commits commits from time to time what is settled.
-func (t *Task) commits(ctx context.Context) {
-	ticker := time.NewTicker(t.o.CommitEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			t.commit(ctx)
-		}
-	}
-}
-
-// store has metadata stored that says what was announced by a number, where no other commit has done so meanwhile.
-func (t *Task) store(ctx context.Context, number int) error {
-	t.committing.Lock()
-	defer t.committing.Unlock()
-	if t.account.holds(number) {
-		return nil
-	}
-	return t.commitNow(ctx)
-}
-
-// commit stores what is settled. What cannot be stored is given back to the ledger, for the next time.
-func (t *Task) commit(ctx context.Context) error {
-	t.committing.Lock()
-	defer t.committing.Unlock()
-	return t.commitNow(ctx)
-}
-
-// errLeftOut is the error of a commit that stored nothing for partitions which are this task's.
-var errLeftOut = errors.New("the commit has left out partitions that began again while it was on its way")
-
-// commitNow is commit for who holds committing.
-func (t *Task) commitNow(ctx context.Context) error {
-	taken := t.account.apply(offsetsTaken{})
-	if len(taken.offsets) == 0 {
-		t.account.apply(offsetsStored{nil, taken.number}) // all of it is stored
-		return nil
-	}
-	began := time.Now()
-	err := t.run.consumer.Commit(ctx, taken.offsets)
-	t.o.Tally.Commits.Ended(began, err)
-	if err == nil {
-		if !t.account.apply(offsetsStored{taken.offsets, taken.number}).yes {
-			t.log.Info("offsets not committed, their partitions began again meanwhile: to be tried again")
-			return errLeftOut
-		}
-		if t.uncommitted {
-			t.log.Info("offsets are committed again")
-		}
-		t.uncommitted = false
-		return nil
-	}
-	// Partitions that went away are not in the ledger any more; one that is stays this task's, also where the group has
-	// rebalanced.
-	t.account.apply(offsetsKept{taken.offsets})
-	switch {
-	case errors.Is(err, kafka.ErrRebalanced):
-		t.log.Info("offsets not committed, the group has rebalanced: to be tried again", "error", err)
-	case !t.uncommitted: // said once, until it goes well again
-		t.log.Warn("offsets not committed, to be tried again", "error", err)
-		t.uncommitted = true
-	}
-	return err
-}
-
-// commitLast stores what is settled when nothing more is to come, trying as long as ctx lasts. It returns the fault of
-// metadata that is not stored: nothing that comes by itself mends that.
-func (t *Task) commitLast(ctx context.Context) error {
-	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := t.commit(ctx)
-		if err == nil {
-			return nil
-		}
-		if pause.For(ctx, wait) != nil {
-			t.log.Error("what was settled last is not committed: it is written again after a restart", "error", err)
-			if errors.Is(err, kafka.ErrCommitMetadata) {
-				return err
-			}
-			return nil
-		}
 	}
 }
 
@@ -478,4 +281,19 @@ func (t *Task) fits(_ context.Context, o *openedVersion) error {
 			o.topics)
 	}
 	return nil
+}
+
+// reopen opens a version again because what it worked out no longer fits. A delivery of the version before settles by
+// its own.
+func (t *Task) reopen(ctx context.Context, o *openedVersion) (*openedVersion, error) {
+	t.log.Info("the plugin asks to be opened again", "version", o.code.Version())
+	return t.plugin.Reopen(ctx, o)
+}
+
+// unsure notes that nobody knows whether a record was written; it returns the task's fault.
+func (t *Task) unsure(i *item, why error) *recordError {
+	t.o.Uncertain.put(idOf(i.record), why)
+	t.account.apply(doubtChanged{i})
+	return &recordError{item: i, stage: "it may have been written or not, and is not sent again", err: why,
+		uncertain: true}
 }

@@ -17,11 +17,11 @@ import (
 // them in the metadata with the group's offsets. The zero value is empty and ready.
 type Uncertain struct {
 	mu      sync.Mutex
-	records map[recordID]*doubt
+	records map[recordID]*uncertainRecord
 }
 
-// doubt is one such record.
-type doubt struct {
+// uncertainRecord is one such record.
+type uncertainRecord struct {
 	why error
 	// used is how many decisions to send it again were used up. sending: there is one that is not yet carried out;
 	// sent: it is used up, too.
@@ -32,29 +32,17 @@ type doubt struct {
 	resolved bool
 }
 
-type recordID struct {
-	topic     string
-	partition int32
-	offset    int64
-}
-
-func idOf(r *kgo.Record) recordID { return recordID{r.Topic, r.Partition, r.Offset} }
-
-func (s recordID) String() string { return fmt.Sprintf("%s-%d@%d", s.topic, s.partition, s.offset) }
-
-func (s recordID) topicPartition() topicPartition { return topicPartition{s.topic, s.partition} }
-
 // put adds a record. A decision that was being carried out is used up by it.
 func (u *Uncertain) put(at recordID, why error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.records == nil {
-		u.records = map[recordID]*doubt{}
+		u.records = map[recordID]*uncertainRecord{}
 	}
 	d := u.records[at]
 	switch {
 	case d == nil:
-		u.records[at] = &doubt{why: why}
+		u.records[at] = &uncertainRecord{why: why}
 	case d.sending || d.resolved:
 		d.why, d.sending, d.sent, d.resolved = why, false, false, false
 	}
@@ -161,20 +149,6 @@ func (u *Uncertain) of(at topicPartition, next int64) []offsetRange {
 		}
 	}
 	return joined(all)
-}
-
-// joined is spans in order, those that follow each other as one.
-func joined(all []offsetRange) []offsetRange {
-	slices.SortFunc(all, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
-	out := all[:0]
-	for _, s := range all {
-		if n := len(out); n > 0 && s.first <= out[n-1].last+1 {
-			out[n-1].last = max(out[n-1].last, s.last)
-		} else {
-			out = append(out, s)
-		}
-	}
-	return out
 }
 
 // used is the offsets of a partition from `next` on whose decisions were used up, in order, each as often as it was.

@@ -1,0 +1,166 @@
+package sink
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/kafka"
+)
+
+// commits commits from time to time what is settled.
+func (t *Task) commits(ctx context.Context) {
+	ticker := time.NewTicker(t.o.CommitEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			t.commit(ctx)
+		}
+	}
+}
+
+// store has metadata stored that says what was announced by a number, where no other commit has done so meanwhile.
+func (t *Task) store(ctx context.Context, number int) error {
+	t.committing.Lock()
+	defer t.committing.Unlock()
+	if t.account.holds(number) {
+		return nil
+	}
+	return t.commitNow(ctx)
+}
+
+// commit stores what is settled. What cannot be stored is given back to the ledger, for the next time.
+func (t *Task) commit(ctx context.Context) error {
+	t.committing.Lock()
+	defer t.committing.Unlock()
+	return t.commitNow(ctx)
+}
+
+// errLeftOut is the error of a commit that stored nothing for partitions which are this task's.
+var errLeftOut = errors.New("the commit has left out partitions that began again while it was on its way")
+
+// commitNow is commit for who holds committing.
+func (t *Task) commitNow(ctx context.Context) error {
+	taken := t.account.apply(offsetsTaken{})
+	if len(taken.offsets) == 0 {
+		t.account.apply(offsetsStored{nil, taken.number}) // all of it is stored
+		return nil
+	}
+	began := time.Now()
+	err := t.run.consumer.Commit(ctx, taken.offsets)
+	t.o.Tally.Commits.Ended(began, err)
+	if err == nil {
+		if !t.account.apply(offsetsStored{taken.offsets, taken.number}).yes {
+			t.log.Info("offsets not committed, their partitions began again meanwhile: to be tried again")
+			return errLeftOut
+		}
+		if t.uncommitted {
+			t.log.Info("offsets are committed again")
+		}
+		t.uncommitted = false
+		return nil
+	}
+	// Partitions that went away are not in the ledger any more; one that is stays this task's, also where the group has
+	// rebalanced.
+	t.account.apply(offsetsKept{taken.offsets})
+	switch {
+	case errors.Is(err, kafka.ErrRebalanced):
+		t.log.Info("offsets not committed, the group has rebalanced: to be tried again", "error", err)
+	case !t.uncommitted: // said once, until it goes well again
+		t.log.Warn("offsets not committed, to be tried again", "error", err)
+		t.uncommitted = true
+	}
+	return err
+}
+
+// commitLast stores what is settled when nothing more is to come, trying as long as ctx lasts. It returns the fault of
+// metadata that is not stored: nothing that comes by itself mends that.
+func (t *Task) commitLast(ctx context.Context) error {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := t.commit(ctx)
+		if err == nil {
+			return nil
+		}
+		if pause.For(ctx, wait) != nil {
+			t.log.Error("what was settled last is not committed: it is written again after a restart", "error", err)
+			if errors.Is(err, kafka.ErrCommitMetadata) {
+				return err
+			}
+			return nil
+		}
+	}
+}
+
+// committed takes what an earlier task, or an earlier run, has stored with an offset, and what the connector's tasks
+// know besides. What an operator has decided about uncertain records holds.
+func (t *Task) committed(topic string, partition int32, next int64, text string) {
+	n, err := readMetadata(next, text)
+	if err != nil {
+		t.fail(fmt.Errorf("topic %s, partition %d: what stands with the group's offset %d is not metadata of this "+
+			"version, so that nobody knows which records after it were written: %w; "+
+			"look what the service has, and set the group's offset again with Kafka's tools", topic, partition, next,
+			err))
+		return
+	}
+	at := topicPartition{topic, partition}
+	unstored, ours := t.o.Settled.take(t.run.working, at, next, text)
+	settled := append(n.settled, unstored...)
+	used := map[int64]int{}
+	for _, s := range n.decided {
+		used[s.first]++
+	}
+	open, why := map[int64]bool{}, map[int64]error{}
+	for _, s := range n.sent {
+		for offset := s.first; offset <= s.last && !ours; offset++ {
+			if !within(unstored, offsetRange{offset, offset}) { // settled by this process since
+				why[offset] = errKilled
+			}
+		}
+	}
+	for _, s := range n.uncertain {
+		for offset := s.first; offset <= s.last; offset++ {
+			why[offset] = errEarlier
+		}
+	}
+	for _, offset := range slices.Sorted(maps.Keys(why)) {
+		one := recordID{topic, partition, offset}
+		if t.skip.count(one) > 0 {
+			t.count.faults.Skipped.Add(1)
+			t.log.Warn("a record that may not have been written is left out, as "+skipSetting+" says", "record",
+				one.String())
+			settled = append(settled, offsetRange{offset, offset})
+			t.o.Uncertain.settled(one)
+			continue
+		}
+		if t.o.Uncertain.decide(one, why[offset], t.send.count(one), used[offset]) {
+			t.log.Warn("a record that may have been written already is sent again, as "+sendSetting+" says", "record",
+				one.String())
+		} else {
+			open[offset] = true
+		}
+	}
+	for offset, times := range used {
+		if why[offset] == nil {
+			t.o.Uncertain.remember(recordID{topic, partition, offset}, times)
+		}
+	}
+	slices.SortFunc(settled, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
+	if !ours {
+		text = ""
+	}
+	t.account.apply(offsetKnown{at: at, committed: next, settled: settled, doubtful: open,
+		unstored: len(unstored) > 0 || len(n.sent) > 0, text: text})
+}
+
+var (
+	errEarlier = errors.New("an earlier run could not find out")
+	errKilled  = errors.New("a run before this one, which was killed, may have written it")
+)

@@ -1,0 +1,96 @@
+package sink
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// topicPartition names a partition of a topic.
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+type recordID struct {
+	topic     string
+	partition int32
+	offset    int64
+}
+
+func idOf(r *kgo.Record) recordID { return recordID{r.Topic, r.Partition, r.Offset} }
+
+func (s recordID) String() string { return fmt.Sprintf("%s-%d@%d", s.topic, s.partition, s.offset) }
+
+func (s recordID) topicPartition() topicPartition { return topicPartition{s.topic, s.partition} }
+
+// offsetRange is offsets from the first to the last.
+type offsetRange struct{ first, last int64 }
+
+func (s offsetRange) String() string {
+	if s.first == s.last {
+		return strconv.FormatInt(s.first, 10)
+	}
+	return strconv.FormatInt(s.first, 10) + "-" + strconv.FormatInt(s.last, 10)
+}
+
+// parseOffsetRange reads 3 or 1-3.
+func parseOffsetRange(text string) (s offsetRange, ok bool) {
+	first, last, some := strings.Cut(text, "-")
+	if !some {
+		last = first
+	}
+	var err1, err2 error
+	s.first, err1 = strconv.ParseInt(first, 10, 64)
+	s.last, err2 = strconv.ParseInt(last, 10, 64)
+	return s, err1 == nil && err2 == nil && s.first >= 0 && s.last >= s.first
+}
+
+// joined is spans in order, those that follow each other as one.
+func joined(all []offsetRange) []offsetRange {
+	slices.SortFunc(all, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
+	out := all[:0]
+	for _, s := range all {
+		if n := len(out); n > 0 && s.first <= out[n-1].last+1 {
+			out[n-1].last = max(out[n-1].last, s.last)
+		} else {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// within tells whether one of the spans holds another one.
+func within(spans []offsetRange, s offsetRange) bool {
+	return slices.ContainsFunc(spans, func(all offsetRange) bool { return all.first <= s.first && s.last <= all.last })
+}
+
+// covered is within for ranges in order, of which none overlap.
+func covered(ranges []offsetRange, s offsetRange) bool {
+	n, found := slices.BinarySearchFunc(ranges, s.first, func(r offsetRange, first int64) int {
+		return cmp.Compare(r.first, first)
+	})
+	if !found {
+		n--
+	}
+	return n >= 0 && s.last <= ranges[n].last
+}
+
+// gaps are what of a span is in none of the others.
+func gaps(whole offsetRange, others []offsetRange) (left []offsetRange) {
+	slices.SortFunc(others, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
+	for _, o := range others {
+		if o.first > whole.first && whole.first <= whole.last {
+			left = append(left, offsetRange{whole.first, min(o.first-1, whole.last)})
+		}
+		whole.first = max(whole.first, o.last+1)
+	}
+	if whole.first <= whole.last {
+		left = append(left, whole)
+	}
+	return left
+}
