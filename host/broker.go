@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
+	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
 // openBroker opens the embedded broker where bootstrap.servers asks for it, or finds that which runs on the data folder
@@ -52,7 +53,7 @@ func (h *Host) reach(ctx context.Context, admin *kafka.Admin) (string, error) {
 			}
 			return admin.ClusterID(reaching)
 		}
-		if denied := (*kafka.Denied)(nil); errors.As(err, &denied) {
+		if denied := (*security.Denied)(nil); errors.As(err, &denied) {
 			return "", fmt.Errorf("bootstrap.servers: %w", err)
 		}
 		if !warned {

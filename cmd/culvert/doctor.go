@@ -11,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/doctor"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
@@ -93,7 +94,7 @@ func examine(c *cobra.Command, in *installation, files []string, asJSON bool) er
 }
 
 func visitKafka(c *cobra.Command, visit *doctor.Visit, w *config.Worker, k kafka.Config, log *slog.Logger) error {
-	way, _, err := kafka.RouteSettings(w.All())
+	way, _, err := security.RouteSettings(w.All())
 	if err != nil {
 		return wrong(err)
 	}

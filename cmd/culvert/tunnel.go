@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/security"
 	secrets "github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/transport/route"
 	"github.com/culvert-project/culvert/host/tunnel"
@@ -76,7 +76,7 @@ ports uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 // elsewhere refuses brokers that would be the tunnel itself, which would connect to itself until no file descriptor is
 // left. Behind a proxy the same address is another machine's.
 func elsewhere(w *config.Worker, bootstrap []string, listen string) error {
-	way, _, err := kafka.RouteSettings(w.All())
+	way, _, err := security.RouteSettings(w.All())
 	if err != nil || way.Type != "" && way.Type != route.None || len(way.AddressMap) > 0 {
 		return err
 	}

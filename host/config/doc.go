@@ -20,6 +20,6 @@
 //
 // Invariants: what is wrong is a problem with file, line and setting, and all of it is found at once. A value from a
 // reference is a [secret.Value], which shows itself nowhere. A file counts when it has come to rest. Nothing is
-// declared twice: that is why properties of security come from host/kafka ([kafka.SecuritySettings]), which knows
+// declared twice: that is why properties of security come from host/kafka/security ([security.Settings]), which knows
 // nothing of this package.
 package config

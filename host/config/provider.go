@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
@@ -297,7 +297,7 @@ func (p *Providers) resolve(e *Entry) (problems Problems) {
 // hiddenOf are the texts of a given one that are not to be shown: all of it, but of the line of a login module only
 // the values of its options. Its class, its flag and their names are words that stand in many a message.
 func hiddenOf(given string) []string {
-	if values, ok := kafka.LoginOptions(given); ok {
+	if values, ok := security.LoginOptions(given); ok {
 		return values
 	}
 	return []string{given}

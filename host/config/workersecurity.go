@@ -3,7 +3,7 @@ package config
 import (
 	"strconv"
 
-	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/host/transport/route"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -53,4 +53,4 @@ var restSettings = []wit.SettingSpec{
 
 // securitySettings are Kafka's own, for all of the worker's clients, as package kafka declares them for these and for
 // the same below producer., consumer. and admin.
-var securitySettings = kafka.SecuritySettings()
+var securitySettings = security.Settings()

@@ -8,7 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
 // registries are the clients of schema registries that the converters of a connector share, one for each of their
@@ -27,7 +27,7 @@ func OpenRegistry(ctx context.Context, s registry.Settings, log *slog.Logger) (*
 	var secure func(host string) *tls.Config
 	if len(s.Security) > 0 {
 		var err error
-		if secure, err = kafka.ClientTLS(ctx, s.Security, "schema.registry.", log); err != nil {
+		if secure, err = security.ClientTLS(ctx, s.Security, "schema.registry.", log); err != nil {
 			return nil, err
 		}
 	}

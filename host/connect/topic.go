@@ -8,6 +8,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/java/pattern"
@@ -47,7 +48,7 @@ func (c *connector) ensureTopic(ctx context.Context, topic string) error {
 		if err == nil {
 			err = producers.LearnTopic(ctx, c.to.admin, topic)
 		}
-		if err == nil || !kafka.Away(err) || pause.For(ctx, time.Second) != nil {
+		if err == nil || !security.Away(err) || pause.For(ctx, time.Second) != nil {
 			return err
 		}
 	}

@@ -17,13 +17,14 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
+	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
 // Admin creates topics and answers questions about the cluster.
 type Admin struct {
 	config Config
 	client *kgo.Client
-	dialer *dialer
+	dialer *security.Dialer
 	admin  *kadm.Client
 	// release lets go of a client that others share; nil: it is this one's own.
 	release func()
@@ -61,7 +62,7 @@ func (a *Admin) Close() {
 // ClusterID is the cluster's id, as REST's root shows it.
 func (a *Admin) ClusterID(ctx context.Context) (string, error) {
 	id, err := embedded.ClusterID(ctx, a.client)
-	return id, a.dialer.explain(err)
+	return id, a.dialer.Explain(err)
 }
 
 // Embedded tells whether the cluster is an embedded broker, in whatever process.
@@ -108,7 +109,7 @@ func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []st
 	metadata, err := a.admin.Metadata(ctx, names...)
 	if err != nil {
 		all := strings.Join(names, ", ")
-		return nil, fmt.Errorf("topics %s: metadata: %w", all, Lacking(a.dialer.explain(err), "DESCRIBE", "Topic "+all))
+		return nil, fmt.Errorf("topics %s: metadata: %w", all, Lacking(a.dialer.Explain(err), "DESCRIBE", "Topic "+all))
 	}
 	for _, t := range topics {
 		found, ok := metadata.Topics[t.Name]
@@ -150,7 +151,7 @@ func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 		}
 		response, err = a.admin.CreateTopic(ctx, partitions, replication, configs, t.Name)
 	}
-	err = Lacking(a.dialer.explain(err), "CREATE", "Topic "+t.Name)
+	err = Lacking(a.dialer.Explain(err), "CREATE", "Topic "+t.Name)
 	switch {
 	case errors.Is(err, kerr.TopicAlreadyExists):
 		return false, nil
@@ -290,7 +291,7 @@ func (a *Admin) checkCompacted(ctx context.Context, t Internal) error {
 func (a *Admin) topicConfig(ctx context.Context, topic, name string) (string, error) {
 	described, err := a.admin.DescribeTopicConfigs(ctx, topic)
 	if err != nil {
-		return "", a.dialer.explain(err)
+		return "", a.dialer.Explain(err)
 	}
 	resource, err := described.On(topic, nil)
 	if err == nil {
@@ -318,13 +319,13 @@ func (a *Admin) EndOffsets(ctx context.Context, uncommitted bool, topics ...stri
 		list = a.admin.ListEndOffsets
 	}
 	ends, err := offsetsOf(ctx, list, topics...)
-	return ends, a.dialer.explain(err)
+	return ends, a.dialer.Explain(err)
 }
 
 // StartOffsets are where the logs of a topic's partitions begin.
 func (a *Admin) StartOffsets(ctx context.Context, topic string) (Positions, error) {
 	starts, err := offsetsOf(ctx, a.admin.ListStartOffsets, topic)
-	return starts[topic], a.dialer.explain(err)
+	return starts[topic], a.dialer.Explain(err)
 }
 
 // Committed are the offsets that a consumer group has committed; none for a group that there is not.
@@ -338,7 +339,7 @@ func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positio
 		}
 		if !kerr.IsRetriable(err) || pause.For(waiting, 100*time.Millisecond) != nil {
 			return nil, fmt.Errorf("offsets of group %s: %w", group,
-				Lacking(a.dialer.explain(err), "DESCRIBE", "Group "+group))
+				Lacking(a.dialer.Explain(err), "DESCRIBE", "Group "+group))
 		}
 		offsets, err = a.admin.FetchOffsets(ctx, group)
 	}
@@ -365,7 +366,7 @@ func (a *Admin) CommitOffsets(ctx context.Context, group string, at map[string]P
 		err = response.Error()
 	}
 	if err != nil {
-		return fmt.Errorf("commit offsets of group %s: %w", group, a.dialer.explain(err))
+		return fmt.Errorf("commit offsets of group %s: %w", group, a.dialer.Explain(err))
 	}
 	return nil
 }
@@ -381,7 +382,7 @@ func (a *Admin) DeleteOffsets(ctx context.Context, group string, of map[string][
 		err = response.Error()
 	}
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return fmt.Errorf("delete offsets of group %s: %w", group, a.dialer.explain(err))
+		return fmt.Errorf("delete offsets of group %s: %w", group, a.dialer.Explain(err))
 	}
 	return nil
 }
@@ -393,7 +394,7 @@ func (a *Admin) DeleteGroup(ctx context.Context, group string) error {
 		err = response.Err
 	}
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return fmt.Errorf("delete group %s: %w", group, a.dialer.explain(err))
+		return fmt.Errorf("delete group %s: %w", group, a.dialer.Explain(err))
 	}
 	return nil
 }
@@ -409,7 +410,7 @@ func (a *Admin) Members(ctx context.Context, group string) ([]Member, error) {
 	groups, err := a.admin.DescribeGroups(ctx, group)
 	if err != nil {
 		return nil, fmt.Errorf("members of group %s: %w", group,
-			Lacking(a.dialer.explain(err), "DESCRIBE", "Group "+group))
+			Lacking(a.dialer.Explain(err), "DESCRIBE", "Group "+group))
 	}
 	described := groups[group]
 	if errors.Is(described.Err, kerr.GroupIDNotFound) {
@@ -429,7 +430,7 @@ func (a *Admin) Members(ctx context.Context, group string) ([]Member, error) {
 func (a *Admin) Topics(ctx context.Context) ([]string, error) {
 	topics, err := a.admin.ListTopics(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list topics: %w", a.dialer.explain(err))
+		return nil, fmt.Errorf("list topics: %w", a.dialer.Explain(err))
 	}
 	return topics.Names(), nil
 }
@@ -450,7 +451,7 @@ func (c Config) SharedAdmin(key, clientID string) (*Admin, error) {
 	if c.shared == nil {
 		return NewAdmin(c)
 	}
-	root := c.shared.root()
+	root := c.shared
 	root.opening.Lock()
 	defer root.opening.Unlock()
 	client := root.administering[key]

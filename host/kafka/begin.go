@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
 // With auto.offset.reset=earliest or latest, a consumer commits where a partition begins that its group has no offset
@@ -44,7 +45,7 @@ func (s *Consumer) join(ctx context.Context) error {
 		for asked := 0; ; {
 			answer, err := request.RequestWith(ctx, s.client)
 			switch {
-			case err != nil && passes(err) && pause.For(ctx, time.Second) == nil:
+			case err != nil && security.Passes(err) && pause.For(ctx, time.Second) == nil:
 				continue
 			case err != nil:
 				return fmt.Errorf("count the partitions of the topics of group %s: %w", s.o.Group, err)

@@ -10,13 +10,15 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
 // opts are for every client.
-func (c ClientConfig) opts(log *slog.Logger) []kgo.Opt {
+func (c Config) opts(client ClientConfig) []kgo.Opt {
 	opts := []kgo.Opt{
-		kgo.SeedBrokers(c.Bootstrap...),
-		kgo.ClientID(c.ClientID),
+		kgo.SeedBrokers(client.Bootstrap...),
+		kgo.ClientID(client.ClientID),
 		kgo.SoftwareNameAndVersion("culvert", "0"),
 		// Pushing metrics to the broker (KIP-714) is nobody's wish here and costs a request when a client opens.
 		kgo.DisableClientMetrics(),
@@ -24,21 +26,21 @@ func (c ClientConfig) opts(log *slog.Logger) []kgo.Opt {
 		// The dialer finds out which of both it is.
 		kgo.AlwaysRetryEOF(),
 		// Five seconds by default: so long a moved partition or a new topic would go unnoticed.
-		c.metadataMinAge(time.Second),
+		client.metadataMinAge(time.Second),
 	}
-	g := newDialer(c.access, log)
-	if g.access.shared != nil {
-		g.outages = &g.access.shared.cluster(c.Bootstrap).outages
+	var outages *security.Outages
+	if c.shared != nil {
+		outages = &c.shared.cluster(client.Bootstrap).outages
 	}
-	opts = append(opts, g.opts()...)
-	if c.IdleTimeout > 0 {
-		opts = append(opts, kgo.ConnIdleTimeout(c.IdleTimeout))
+	opts = append(opts, security.NewDialer(client.access, outages, c.Logger).Opts()...)
+	if client.IdleTimeout > 0 {
+		opts = append(opts, kgo.ConnIdleTimeout(client.IdleTimeout))
 	}
-	if c.MetadataMaxAge > 0 {
-		opts = append(opts, kgo.MetadataMaxAge(c.MetadataMaxAge))
+	if client.MetadataMaxAge > 0 {
+		opts = append(opts, kgo.MetadataMaxAge(client.MetadataMaxAge))
 	}
-	if log != nil {
-		opts = append(opts, kgo.WithLogger(clientLogger{log}))
+	if c.Logger != nil {
+		opts = append(opts, kgo.WithLogger(clientLogger{c.Logger}))
 	}
 	return opts
 }
@@ -54,7 +56,7 @@ func (c ClientConfig) metadataMinAge(age time.Duration) kgo.Opt {
 // ProducerOpts are the options of a client that writes; extra ones and [Config.Extra] come after them.
 func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 	p, client := c.Producer, c.Producer.over(c.ClientConfig)
-	opts := append(client.opts(c.Logger),
+	opts := append(c.opts(client),
 		kgo.ProducerBatchCompression(codecs[p.Compression]),
 		kgo.ProducerLinger(p.Linger),
 		kgo.ProducerBatchMaxBytes(min(p.MaxRequestBytes, fullBatch)),
@@ -88,7 +90,7 @@ func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 // ConsumerOpts are the options of a client that reads; extra ones and [Config.Extra] come after them.
 func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 	s := c.Consumer
-	opts := append(s.over(c.ClientConfig).opts(c.Logger),
+	opts := append(c.opts(s.over(c.ClientConfig)),
 		kgo.FetchMaxBytes(s.FetchBytes),
 		kgo.BrokerMaxReadBytes(max(100<<20, roomFor(s.FetchBytes))),
 		kgo.FetchMaxPartitionBytes(min(s.FetchBytes, partitionBytes(s, 1))),
@@ -121,7 +123,7 @@ func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 func (c Config) AdminOpts(extra ...kgo.Opt) []kgo.Opt {
 	// Answers about topics are kept for the least age: a topic just created would stay unknown for it.
 	client := c.Admin.over(c.ClientConfig)
-	opts := append(client.opts(c.Logger), client.metadataMinAge(50*time.Millisecond))
+	opts := append(c.opts(client), client.metadataMinAge(50*time.Millisecond))
 	opts = c.Figures.with(func(f *Figures) kgo.Opt { return f.admins }, opts)
 	return append(append(opts, extra...), c.Extra...)
 }
@@ -148,16 +150,17 @@ func roomFor(bytes int32) int32 { return min(bytes, math.MaxInt32-(1<<20)) + 1<<
 var codecs = map[string]kgo.CompressionCodec{"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(),
 	"snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()}
 
-func newClient(opts []kgo.Opt) (*kgo.Client, *dialer, error) {
+func newClient(opts []kgo.Opt) (*kgo.Client, *security.Dialer, error) {
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("kafka client: %w", err)
 	}
-	return client, dialerOf(opts), nil
+	return client, security.DialerOf(opts), nil
 }
 
 // clientLogger is franz-go's logger over slog. Its informational lines are about its own housekeeping: debug here. So
-// is what it says of failures that pass: each of its clients says that for each try, and [outages] has said it once.
+// is what it says of failures that pass: each of its clients says that for each try, and [security.Outages] has
+// said it once.
 type clientLogger struct{ log *slog.Logger }
 
 func (l clientLogger) Level() kgo.LogLevel {
@@ -188,6 +191,6 @@ func (l clientLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 // ofTheMoment tells whether a value of a log line is an error that passes, or one that comes of our own end.
 func ofTheMoment(value any) bool {
 	err, ok := value.(error)
-	return ok && err != nil && (passes(err) || forgotten(err) || broken(err) || errors.Is(err, context.Canceled) ||
-		errors.Is(err, kgo.ErrClientClosed))
+	return ok && err != nil && (security.Passes(err) || forgotten(err) || security.Away(err) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed))
 }

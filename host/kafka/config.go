@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -27,7 +28,7 @@ type Config struct {
 	Admin ClientConfig
 
 	// Proxy stands before the brokers; nil: none does. [Parse] makes it of kafka.proxy.*.
-	Proxy *Proxy
+	Proxy *security.Proxy
 	// Extra is appended to the options of every client and wins over all else.
 	Extra []kgo.Opt
 	// Logger gets what the clients have to say; nil: nothing is logged.
@@ -35,6 +36,7 @@ type Config struct {
 	// Figures count what the clients do; nil: nobody does.
 	Figures *Figures
 
+	live   *security.Live
 	shared *shared
 }
 
@@ -50,8 +52,8 @@ func (c Config) log() *slog.Logger {
 // file that may have changed since; !ok: it has not. It also holds for what was made of c, and not for what c was made
 // of.
 func (c Config) Follow(current func(name string) (value string, ok bool)) {
-	if c.shared != nil {
-		c.shared.follow(current)
+	if c.live != nil {
+		c.live.Follow(current)
 	}
 }
 
@@ -72,9 +74,9 @@ type ClientConfig struct {
 	// firewalls allow.
 	IdleTimeout time.Duration
 	// Security is what is given of security.protocol, ssl.* and sasl.*, by Kafka's names without a prefix.
-	Security map[string]Given
+	Security map[string]security.Given
 
-	access *access // that Parse and Override made of it; nil: plain TCP
+	access *security.Access // that Parse and Override made of it; nil: plain TCP
 }
 
 // over is c with what it leaves open taken from base.
@@ -92,12 +94,12 @@ func (c ClientConfig) over(base ClientConfig) ClientConfig {
 	if elsewhere {
 		return c // another cluster: the passwords of the one are none of the other's business
 	}
-	security := maps.Clone(base.Security)
-	if security == nil {
-		security = map[string]Given{}
+	given := maps.Clone(base.Security)
+	if given == nil {
+		given = map[string]security.Given{}
 	}
-	maps.Copy(security, c.Security)
-	c.Security = security
+	maps.Copy(given, c.Security)
+	c.Security = given
 	return c
 }
 
@@ -186,7 +188,7 @@ func Defaults() Config {
 // The error is, or wraps, a [setting.Problem]; nobody here knows of files. ctx ends the reading of key stores.
 func Parse(ctx context.Context, properties map[string]string) (Config, setting.Problems, error) {
 	c := Defaults()
-	c.shared = &shared{}
+	c.live, c.shared = &security.Live{}, &shared{}
 	warnings, err := c.apply(properties, map[string]side{
 		"": sideCommon, "producer.": sideProducer, "consumer.": sideConsumer, "admin.": sideAdmin,
 	})
@@ -197,7 +199,7 @@ func Parse(ctx context.Context, properties map[string]string) (Config, setting.P
 		return Config{}, warnings, setting.Problem{Setting: "bootstrap.servers", Code: setting.CodeMissing,
 			Text: setting.Missing("bootstrap.servers")}
 	}
-	if c.Proxy, err = newProxy(properties, c.Bootstrap, c.shared); err != nil {
+	if c.Proxy, err = security.NewProxy(properties, c.Bootstrap, c.live); err != nil {
 		return Config{}, warnings, err
 	}
 	notes, err := c.secure(ctx)
@@ -210,7 +212,7 @@ func (c Config) Override(ctx context.Context, properties map[string]string) (Con
 	warnings, err := c.apply(properties, map[string]side{
 		"producer.override.": sideProducer, "consumer.override.": sideConsumer, "admin.override.": sideAdmin,
 	})
-	c.shared = &shared{of: c.shared}
+	c.live, c.shared = c.live.Next(), cmp.Or(c.shared, &shared{})
 	if err != nil || !overridesAccess(properties) {
 		return c, warnings, err
 	}
@@ -233,7 +235,7 @@ func overridesAccess(properties map[string]string) bool {
 	for name := range properties {
 		for _, prefix := range overridePrefixes {
 			short, ok := strings.CutPrefix(name, prefix)
-			if ok && (isSecurity(short) || short == "bootstrap.servers" || short == connectTimeout) {
+			if ok && (security.Concerns(short) || short == "bootstrap.servers" || short == connectTimeout) {
 				return true
 			}
 		}
@@ -252,8 +254,8 @@ func (c *Config) apply(properties map[string]string, prefixes map[string]side) (
 		short, value := name[len(prefix):], setting.Trim(properties[name])
 		p, known := settings[s][short]
 		switch {
-		case isSecurity(short):
-			warning, err := c.giveSecurity(s, short, Given{Name: name, Value: value})
+		case security.Concerns(short):
+			warning, err := c.secured(s, short, security.Given{Name: name, Value: value})
 			if err != nil {
 				return warnings, err
 			}
@@ -269,7 +271,7 @@ func (c *Config) apply(properties map[string]string, prefixes map[string]side) (
 				warnings = append(warnings, warning(name, "", note))
 			}
 		case known:
-			warnings = append(warnings, warning(name, setting.CodeNoEffect, noEffect))
+			warnings = append(warnings, warning(name, setting.CodeNoEffect, "has no effect here"))
 		case name == "admin.listeners": // of REST, not of admin clients
 		case prefix != "":
 			warnings = append(warnings, warning(name, setting.CodeUnknown,
@@ -283,7 +285,73 @@ func warning(name string, code setting.Code, text string) setting.Problem {
 	return setting.Problem{Setting: name, Code: code, Text: text, Warning: true}
 }
 
-const noEffect = "has no effect here"
+// secured notes a property of security for one kind of client. A warning without a text is none.
+func (c *Config) secured(s side, name string, given security.Given) (warns setting.Problem, err error) {
+	effective, warns, err := security.Check(name, given)
+	if !effective {
+		return warns, err
+	}
+	client := c.client(s)
+	client.Security = maps.Clone(client.Security) // shared with the configuration that this one was made of
+	if client.Security == nil {
+		client.Security = map[string]security.Given{}
+	}
+	client.Security[name] = given
+	return warns, nil
+}
+
+// client is where the settings of one kind of client are.
+func (c *Config) client(s side) *ClientConfig {
+	switch s {
+	case sideProducer:
+		return &c.Producer.ClientConfig
+	case sideConsumer:
+		return &c.Consumer.ClientConfig
+	case sideAdmin:
+		return &c.Admin
+	}
+	return &c.ClientConfig
+}
+
+// secure makes the accesses of all kinds of clients and returns what the user should know. Stores are opened, nothing
+// is sent. ctx ends the opening.
+func (c *Config) secure(ctx context.Context) (warnings setting.Problems, err error) {
+	if c.live == nil {
+		c.live = &security.Live{}
+	}
+	for _, s := range []side{sideProducer, sideConsumer, sideAdmin} {
+		client := c.client(s)
+		merged := client.over(c.ClientConfig)
+		if like := c.alike(s, merged); like != nil {
+			client.access = like.access
+			continue
+		}
+		made, notes, err := security.New(ctx, security.Options{Given: merged.Security, Bootstrap: merged.Bootstrap,
+			Timeout: merged.ConnectTimeout, Proxy: c.Proxy, Live: c.live})
+		if err != nil {
+			return warnings, err
+		}
+		client.access = made
+		for _, note := range notes {
+			if !slices.Contains(warnings, note) {
+				warnings = append(warnings, note)
+			}
+		}
+	}
+	return warnings, nil
+}
+
+// alike is a kind of client before s whose access would be the same: stores are opened and tokens are fetched once.
+func (c *Config) alike(s side, merged ClientConfig) *ClientConfig {
+	for before := sideProducer; before < s; before++ {
+		other := c.client(before).over(c.ClientConfig)
+		if maps.Equal(other.Security, merged.Security) && slices.Equal(other.Bootstrap, merged.Bootstrap) &&
+			other.ConnectTimeout == merged.ConnectTimeout {
+			return c.client(before)
+		}
+	}
+	return nil
+}
 
 // EmbeddedListen tells whether bootstrap.servers asks for the embedded broker, and on which address: "" is the default
 // of [BrokerOptions.Listen].

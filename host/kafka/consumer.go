@@ -16,6 +16,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
@@ -66,7 +67,7 @@ type Consumer struct {
 	config Config
 	o      ConsumerOptions
 	client *kgo.Client
-	dialer *dialer
+	dialer *security.Dialer
 	// session says whether the member may have been given up.
 	session *session
 
@@ -145,7 +146,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	}
 	s.client, s.dialer = client, dialer
 	s.life, s.end = context.WithCancel(context.Background())
-	dialer.onDenied(s.deny)
+	dialer.OnDenied(s.deny)
 	close(s.ready)
 	subscribe := func() {}
 	switch {
@@ -306,7 +307,7 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 				"partition", partition, "error", err)
 		case joinsAnew(err):
 			// The client has given up its membership, and joins again by itself as soon as it can.
-			if !s.dialer.outages.lately() { // that has been said
+			if !s.dialer.Outages().Lately() { // that has been said
 				s.config.log().Warn("kafka: the membership in the group has ended; the consumer joins again", "group",
 					s.o.Group, "error", err)
 			}
@@ -338,7 +339,7 @@ func (s *Consumer) failed() error {
 // KIP-62); all others are fatal to it.
 func joinsAnew(err error) bool {
 	var session *kgo.ErrGroupSession
-	return errors.As(err, &session) && (passes(err) || forgotten(err))
+	return errors.As(err, &session) && (security.Passes(err) || forgotten(err))
 }
 
 // forgotten tells whether a group's coordinator answers that the member or its generation is not of the group now.
@@ -346,11 +347,6 @@ func forgotten(err error) bool {
 	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) ||
 		errors.Is(err, kerr.RebalanceInProgress) ||
 		errors.Is(err, kerr.MemberIDRequired)
-}
-
-// passes tells whether an error is one of the network, or one of Kafka's that passes.
-func passes(err error) bool {
-	return isNet(err) || kgo.IsRetryableBrokerErr(err) || kerr.IsRetriable(err)
 }
 
 // owns says whether a partition is this member's now.
@@ -469,7 +465,7 @@ func (s *Consumer) asksUntil(ctx context.Context, ask func(context.Context) erro
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
 	err := ask(ctx)
-	for err != nil && passes(err) && pause.For(ctx, time.Second) == nil {
+	for err != nil && security.Passes(err) && pause.For(ctx, time.Second) == nil {
 		err = ask(ctx)
 	}
 	if err == nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
 // journal is a log with more than debugging needs.
@@ -106,7 +107,7 @@ func TestDenied(t *testing.T) {
 					}
 					continue
 				}
-				denied := (*Denied)(nil)
+				denied := (*security.Denied)(nil)
 				if !errors.As(err, &denied) || !strings.Contains(err.Error(), c.expect) ||
 					!strings.Contains(err.Error(), "broker "+host+":9092: ") {
 					t.Errorf("%s: expected to be denied with %q, found %v", what, c.expect, err)
@@ -195,7 +196,7 @@ func TestStoppedBrokerDeniesNobody(t *testing.T) {
 			require.NoError(t, err)
 			defer admin.Close()
 			_, err = admin.ClusterID(waitsFor(t, 4*time.Second))
-			denied := (*Denied)(nil)
+			denied := (*security.Denied)(nil)
 			if err == nil || errors.As(err, &denied) {
 				t.Errorf("expected a failure that passes, found %v", err)
 			}

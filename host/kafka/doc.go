@@ -8,11 +8,9 @@
 // Where to look:
 //
 //   - config.go, settings.go, client.go, shared.go: the properties of clients, and what a client is made of.
-//     figures.go: what they count together.
-//   - security.go, stores.go, sasl.go with jaas.go, bearer.go: TLS and logon. proxy.go, dial.go: the route to
-//     brokers.
-//   - dialer.go, probe.go, outages.go: failures that pass, which are logged and waited for, and those that do not,
-//     which end.
+//     figures.go: what they count together. reach.go: the way to brokers for those who are no client.
+//   - security: TLS, logon, the proxy before the brokers; failures that pass, which are logged and waited for, and
+//     those that do not, which end.
 //   - producing.go, producer.go, partitioner.go: what writes; limits.go: how large batches of a topic may be;
 //     output.go, transactionaloutput.go with transactions.go: what a source's feed writes to, at least and exactly
 //     once.
@@ -26,9 +24,7 @@
 // Invariants:
 //
 //   - A property that Kafka has and nothing here acts on is warned of, or refused where it would change what arrives.
-//   - No password, token or key stands in an error, a log or a configuration's text. Each logon reads its secret
-//     again.
-//   - A wrong secret is shown a few times and then not again before it changes. A broker that is away is waited for.
+//   - No password, token or key stands in a configuration's text.
 //   - What is acknowledged was acknowledged by the brokers that acks asks for, and a batch is acknowledged as a
 //     whole.
 //   - An offset of a sink is committed after what was settled only, and never by a member that lost the partition.

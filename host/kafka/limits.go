@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
 // limits are how many bytes a batch of records may have in the topics of a cluster, for all clients that write to it. A
@@ -136,7 +137,7 @@ func (c Config) LearnTopic(ctx context.Context, a *Admin, topic string) error {
 		return nil
 	}
 	bytes, err := a.maxMessageBytes(ctx, topic)
-	if Away(err) || ctx.Err() != nil {
+	if security.Away(err) || ctx.Err() != nil {
 		return fmt.Errorf("topic %s: max.message.bytes: %w", topic, cmp.Or(err, ctx.Err()))
 	}
 	l := c.limits()

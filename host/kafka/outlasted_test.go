@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
@@ -57,9 +56,7 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 			o.mu.Lock()
 			producer, epoch, err := o.held.ProducerID(t.Context())
 			o.began = o.began.Add(-2 * time.Minute)
-			o.held.outages.lost(slog.New(slog.DiscardHandler), kgo.BrokerMetadata{NodeID: 9, Host: "b", Port: 9092}, 0,
-				errors.New("connection refused"))
-			o.held.outages.away[9].since = o.began
+			o.held.away = func(time.Time) (string, time.Duration) { return "b:9092", 2 * time.Minute }
 			o.mu.Unlock()
 			require.NoError(t, err)
 			if c.fenced {

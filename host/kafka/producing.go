@@ -51,7 +51,7 @@ func newProducing(c Config, clientID string) (*producing, error) {
 	}
 	s.Client = client
 	s.life, s.end = context.WithCancel(context.Background())
-	dialer.onDenied(s.deny)
+	dialer.OnDenied(s.deny)
 	return s, nil
 }
 
@@ -62,7 +62,7 @@ func (c Config) SharedProducer(key, clientID string) (*Producer, error) {
 	if c.shared == nil {
 		return NewProducer(c, clientID)
 	}
-	root := c.shared.root()
+	root := c.shared
 	root.opening.Lock()
 	defer root.opening.Unlock()
 	if client := root.producing[key]; client != nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,16 +13,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
+	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -251,49 +249,6 @@ func TestCloudConnectorAway(t *testing.T) {
 	}
 }
 
-// One broker that is away for longer than an outage may last fails nobody while others answer: there is a way.
-func TestOneBrokerAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		barred := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("barred") }
-		g := newDialer(&access{connectBy: barred, proxied: true, outage: time.Minute, connect: time.Second}, nil)
-		defer g.end()
-		dial := func() (isDenied bool) {
-			_, err := g.dial(t.Context(), "tcp", "broker:9092")
-			denied := (*Denied)(nil)
-			return errors.As(err, &denied)
-		}
-		first := dial()
-		time.Sleep(50 * time.Second)
-		g.OnBrokerRead(kgo.BrokerMetadata{}, 3, 100, 0, 0, nil)
-		second := dial()
-		time.Sleep(50 * time.Second)
-		third := dial()
-		time.Sleep(11 * time.Second)
-		if fourth := dial(); first || second || third || !fourth {
-			t.Errorf("expected to be denied when nobody has answered for a minute, found %v %v %v %v", first, second,
-				third, fourth)
-		}
-	})
-}
-
-// The way that was barred once, and was not wanted for longer than an outage may last, is found barred again.
-func TestIdleIsNoOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		barred := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("barred") }
-		g := newDialer(&access{connectBy: barred, proxied: true, outage: 90 * time.Second, connect: time.Second}, nil)
-		defer g.end()
-		var found []bool
-		for _, pause := range []time.Duration{0, 5 * time.Minute, 50 * time.Second, 41 * time.Second} {
-			time.Sleep(pause)
-			_, err := g.dial(t.Context(), "tcp", "broker:9092")
-			found = append(found, errors.As(err, new(*Denied)))
-		}
-		if diff := cmp.Diff([]bool{false, false, false, true}, found); diff != "" {
-			t.Error(diff)
-		}
-	})
-}
-
 // An outage that lasts longer than the setting allows fails the task, and says how long it was.
 func TestCloudConnectorGone(t *testing.T) {
 	t.Parallel()
@@ -303,7 +258,7 @@ func TestCloudConnectorGone(t *testing.T) {
 	began := time.Now()
 	for what, use := range map[string]func(*testing.T, Config) error{"producer": produceOne, "consumer": pollOnce} {
 		err := use(t, c)
-		if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(),
+		if denied := (*security.Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(),
 			"kafka.proxy.outage.ms") ||
 			!strings.Contains(err.Error(), "kafka.virtual:") {
 			t.Errorf("%s: expected an error that names the broker and the setting, found %v", what, err)
@@ -325,7 +280,7 @@ func TestForbiddenFailsAtOnce(t *testing.T) {
 		"reader":  readOnce,
 		"command": func(_ *testing.T, c Config) error { return c.Reach(waits(t)) }} {
 		err := use(t, c)
-		if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(),
+		if denied := (*security.Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(),
 			"add kafka.virtual:1909") {
 			t.Errorf("%s: expected an error that names the virtual host, found %v", what, err)
 		}
@@ -388,13 +343,13 @@ func TestBindings(t *testing.T) {
 		require.NoError(t, err)
 		defer admin.Close()
 		_, err = admin.ClusterID(waitsFor(t, 2*time.Second))
-		if denied := (*Denied)(nil); err == nil || errors.As(err, &denied) {
+		if denied := (*security.Denied)(nil); err == nil || errors.As(err, &denied) {
 			t.Errorf("expected a failure that passes, found %v", err)
 		}
 	})
 	t.Run("wrong secret", func(t *testing.T) {
 		err := produceOne(t, parsed(t, r.properties(t, "kafka.proxy.token.client.secret=hush-hush")))
-		if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(),
+		if denied := (*security.Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(),
 			"kafka.proxy.token.client.") ||
 			strings.Contains(err.Error(), "hush-hush") {
 			t.Errorf("expected an error that names the setting, found %v", err)
@@ -415,7 +370,7 @@ func TestProxySecretsThatChange(t *testing.T) {
 	put(strings.Replace(good, `"clientsecret": "`, `"clientsecret": "old-`, 1))
 	byKey := r.properties(t, "kafka.proxy.service.key="+key)
 	for _, name := range []string{"address", "token.url", "token.client.id", "token.client.secret"} {
-		delete(byKey, proxyPrefix+name)
+		delete(byKey, "kafka.proxy."+name)
 	}
 	now := "old-secret"
 	for _, c := range []struct {

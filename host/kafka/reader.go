@@ -16,6 +16,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
 // ErrUnknownTopic is in the error of whoever asks for a topic that the broker does not have.
@@ -41,7 +42,7 @@ func setAt[P ~map[int32]V, V any](m map[string]P, topic string, partition int32,
 type Reader struct {
 	config Config
 	client *kgo.Client
-	dialer *dialer
+	dialer *security.Dialer
 	admin  *kadm.Client
 }
 
@@ -98,7 +99,7 @@ func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each fun
 		from, to, err = r.bounds(ctx, topic, o)
 	}
 	if err != nil {
-		return nil, r.dialer.explain(err)
+		return nil, r.dialer.Explain(err)
 	}
 	err = r.readAll(ctx, topic, from, to, o, each)
 	switch {
@@ -144,7 +145,7 @@ func (r *Reader) readAll(ctx context.Context, topic string, from, to Positions, 
 			}
 			if err != nil {
 				return fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition, at[partition],
-					Lacking(r.dialer.explain(err), "READ", "Topic "+topic))
+					Lacking(r.dialer.Explain(err), "READ", "Topic "+topic))
 			}
 		}
 		return nil
@@ -184,12 +185,12 @@ func (r *Reader) Empty(ctx context.Context, topic string, from, to Positions) (b
 func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 	written, err := offsetsOf(ctx, r.admin.ListEndOffsets, topic)
 	if err != nil {
-		return r.dialer.explain(err)
+		return r.dialer.Explain(err)
 	}
 	for {
 		ends, err := offsetsOf(ctx, r.admin.ListCommittedOffsets, topic)
 		if err != nil {
-			return r.dialer.explain(err)
+			return r.dialer.Explain(err)
 		}
 		open := int32(-1)
 		for partition, end := range written[topic] {
@@ -213,7 +214,7 @@ func (r *Reader) Since(ctx context.Context, topic string, at time.Time) (Positio
 	found, err := offsetsOf(ctx, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
 		return r.admin.ListOffsetsAfterMilli(ctx, at.UnixMilli(), topics...)
 	}, topic)
-	return found[topic], r.dialer.explain(err)
+	return found[topic], r.dialer.Explain(err)
 }
 
 // bounds works out where each partition is to be read from and to.
@@ -510,7 +511,7 @@ func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommi
 	defer client.Close()
 	polling, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	dialer.onDenied(end)
+	dialer.OnDenied(end)
 	for {
 		fetches := client.PollFetches(polling)
 		if ctx.Err() != nil {

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/keystore/keystoretest"
 	"github.com/culvert-project/culvert/host/porttest"
@@ -240,7 +241,8 @@ func TestRealSecurity(t *testing.T) {
 				if err != nil {
 					t.Errorf("expected to be let in, found %v", err)
 				}
-			} else if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(), c.expect) {
+			} else if denied := (*security.Denied)(nil); !errors.As(err, &denied) ||
+				!strings.Contains(err.Error(), c.expect) {
 				t.Errorf("expected to be denied with %q, found %v", c.expect, err)
 			}
 			for _, secret := range []string{"user-secret", "hush-hush", "changeit", "eyJ"} {

@@ -129,7 +129,7 @@ func TestBearer(t *testing.T) {
 	t.Run("file", func(t *testing.T) {
 		address := (&url.URL{Scheme: "file", Path: file}).String()
 		message, err := first(t, "sasl.oauthbearer.token.endpoint.url="+address,
-			"sasl.oauthbearer.jwt.retriever.class="+fileRetriever, "sasl.jaas.config="+oauthModule+" required;")
+			"sasl.oauthbearer.jwt.retriever.class="+oauthHandlers+"FileJwtRetriever", "sasl.jaas.config="+oauthModule+" required;")
 		if err != nil || message != "n,,\x01auth=Bearer eyJ.from.file\x01\x01" {
 			t.Errorf("found %q, %v", message, err)
 		}

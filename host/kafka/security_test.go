@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
 // authority makes certificates for a test.
@@ -89,6 +90,13 @@ func pemOf(kind string, der []byte) string {
 }
 
 const (
+	plainModule = "org.apache.kafka.common.security.plain.PlainLoginModule"
+	scramModule = "org.apache.kafka.common.security.scram.ScramLoginModule"
+
+	oauthHandlers = "org.apache.kafka.common.security.oauthbearer."
+	oauthModule   = oauthHandlers + "OAuthBearerLoginModule"
+	tokenHandler  = oauthHandlers + "OAuthBearerLoginCallbackHandler"
+
 	plainLogon = plainModule + ` required username="alice" password="hush-hush";`
 	scramLogon = scramModule + ` required username="alice" password="hush-hush";`
 	oauthLogon = oauthModule + ` required clientId="id" clientSecret="hush-hush" scope="kafka";`
@@ -251,7 +259,7 @@ func TestSecuritySettings(t *testing.T) {
 			verdict{wrong: "Java classes cannot be run"}},
 		{"sasl.login.callback.handler.class", tokenHandler, without(tokens, "sasl.login.callback.handler.class"),
 			verdict{}},
-		{"sasl.login.callback.handler.class", tokenHandlerOf3, without(tokens, "sasl.login.callback.handler.class"),
+		{"sasl.login.callback.handler.class", oauthHandlers + "secured.OAuthBearerLoginCallbackHandler", without(tokens, "sasl.login.callback.handler.class"),
 			verdict{}},
 		{"sasl.login.callback.handler.class", "a.B", without(tokens, "sasl.login.callback.handler.class"),
 			verdict{wrong: "expected " + tokenHandler}},
@@ -266,7 +274,7 @@ func TestSecuritySettings(t *testing.T) {
 		{"sasl.oauthbearer.scope", "a b", tokens, verdict{}},
 		{"sasl.oauthbearer.client.credentials.client.id", "other", tokens, verdict{}},
 		{"sasl.oauthbearer.client.credentials.client.secret", "hush-hush", tokens, verdict{}},
-		{"sasl.oauthbearer.jwt.retriever.class", clientCredentials, tokens, verdict{}},
+		{"sasl.oauthbearer.jwt.retriever.class", oauthHandlers + "ClientCredentialsJwtRetriever", tokens, verdict{}},
 		{"sasl.oauthbearer.jwt.retriever.class", oauthHandlers + "JwtBearerJwtRetriever", tokens,
 			verdict{wrong: "not built"}},
 	}
@@ -294,12 +302,13 @@ func TestSecuritySettings(t *testing.T) {
 			}
 		})
 	}
-	for name, s := range securitySettings {
+	for _, p := range security.Properties() {
+		name := p.Name
 		switch {
 		case covered[name]:
-		case s.idle, s.refuse != "":
+		case p.Idle, p.Refused != "":
 			_, warnings, err := Parse(t.Context(), map[string]string{"bootstrap.servers": "a:1", name: "x"})
-			if (err == nil) == (s.refuse != "") || s.idle && !cmp.Equal(texts(warnings),
+			if (err == nil) == (p.Refused != "") || p.Idle && !cmp.Equal(texts(warnings),
 				[]string{name + ": has no effect here"}) {
 				t.Errorf("%s: expected it refused, or said to have no effect, found %v, %v", name, warnings, err)
 			}
@@ -326,15 +335,17 @@ func TestSecurityBySide(t *testing.T) {
 	})
 	require.NoError(t, err)
 	mechanism := func(c ClientConfig) string {
+		secure, _ := c.access.TLS()
+		logon := c.access.SASL()
 		switch {
-		case c.access.sasl == nil && c.access.tls == nil:
+		case logon == nil && secure == nil:
 			return "PLAINTEXT"
-		case c.access.tls == nil:
-			return c.access.sasl.Name()
-		case c.access.sasl == nil:
+		case secure == nil:
+			return logon.Name()
+		case logon == nil:
 			return "TLS"
 		}
-		return "TLS " + c.access.sasl.Name()
+		return "TLS " + logon.Name()
 	}
 	sides := func(c Config) []string {
 		return []string{mechanism(c.Producer.ClientConfig), mechanism(c.Consumer.ClientConfig), mechanism(c.Admin)}
@@ -359,72 +370,6 @@ func TestSecurityBySide(t *testing.T) {
 	if err == nil || !strings.HasPrefix(err.Error(), "producer.override.sasl.jaas.config: expected "+plainModule+
 		" for sasl.mechanism PLAIN") {
 		t.Errorf("expected the names as they were given, found %v", err)
-	}
-}
-
-// The settings of the proxy before the brokers.
-func TestProxySettings(t *testing.T) {
-	cases := []struct {
-		name       string
-		properties string
-		kind       string
-		wrong      string
-	}{
-		{"none", "", "", ""},
-		{"none by name", "type=none|address=p:1", "", ""},
-		{"map alone", "address.map=a:1=b:2", "", ""},
-		{"socks5", "type=socks5|address=p:1080|user=u|password=hush-hush", "socks5", ""},
-		{"http", "type=HTTP|address=p:3128", "http", ""},
-		{"no address", "type=socks5", "", "kafka.proxy.address: expected"},
-		{"no port", "type=http|address=p", "", "kafka.proxy.address: expected host:port"},
-		{"unknown type", "type=socks4|address=p:1", "",
-			"kafka.proxy.type: expected none, socks5, http, sap-connectivity"},
-		{"for requests alone", "type=sap-connectivity-http", "", "kafka.proxy.type: expected"},
-		{"settings by name",
-			"type=sap-connectivity|address=p:20004|token.url=https://t/|token.client.id=c|" +
-				"token.client.secret=hush-hush|location.id=A, " +
-				"B", "sap-connectivity", ""},
-		{"no secret", "type=sap-connectivity|address=p:20004|token.url=https://t/|token.client.id=c", "",
-			"kafka.proxy.token.client.secret"},
-		{"no binding", "type=sap-connectivity", "", "VCAP_SERVICES"},
-		{"no such key", "type=sap-connectivity|service.key=/nowhere", "", "kafka.proxy.service.key"},
-		{"no such certificate",
-			"type=sap-connectivity|address=p:1|token.url=https://t/|token.client.id=c|token.certificate.location=/nowhere/c|token.key.location=/nowhere/k", "", "kafka.proxy.token.certificate.location"},
-		{"bad map", "type=socks5|address=p:1|address.map=a=b", "", "kafka.proxy.address.map: expected"},
-		{"bad outage", "type=socks5|address=p:1|outage.ms=soon", "", "kafka.proxy.outage.ms: Invalid value soon for " +
-			"configuration kafka.proxy.outage.ms: Not a number of type LONG"},
-		{"password without user", "type=socks5|address=p:1|password=hush-hush", "", "kafka.proxy.user"},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			t.Setenv("VCAP_SERVICES", "")
-			properties := map[string]string{"bootstrap.servers": "kafka:9092"}
-			for _, line := range strings.Split(c.properties, "|") {
-				if name, value, ok := strings.Cut(line, "="); ok {
-					properties[proxyPrefix+name] = value
-				}
-			}
-			parsed, _, err := Parse(t.Context(), properties)
-			if c.wrong != "" {
-				if err == nil || !strings.Contains(err.Error(), c.wrong) || strings.Contains(err.Error(), "hush-hush") {
-					t.Errorf("expected an error that says %q, found %v", c.wrong, err)
-				}
-				return
-			}
-			require.NoError(t, err)
-			kind := ""
-			if parsed.Proxy != nil && parsed.Proxy.kind != "none" {
-				kind = parsed.Proxy.kind
-			}
-			if kind != c.kind {
-				t.Errorf("expected a connection by %q, found %q", c.kind, kind)
-			}
-		})
-	}
-	if _, _, err := Parse(t.Context(), map[string]string{"bootstrap.servers": "embedded", "kafka.proxy.type": "socks5",
-		"kafka.proxy.address": "p:1"}); err == nil || !strings.HasPrefix(err.Error(), "kafka.proxy.type: Invalid "+
-		"value socks5 for configuration kafka.proxy.type: expected none with the embedded broker") {
-		t.Errorf("the embedded broker behind a proxy: %v", err)
 	}
 }
 

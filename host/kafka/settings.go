@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -307,6 +308,11 @@ func (p property) give(c *Config, name, value string) (note string, err error) {
 	return note, nil
 }
 
+// items cuts a list at its commas and leaves out what is empty.
+func items(list string) []string {
+	return slices.DeleteFunc(setting.List(list), func(item string) bool { return item == "" })
+}
+
 // unknownAmong is the text for a name that is none of the known ones.
 func unknownAmong(name string, known iter.Seq[string]) string {
 	var t setting.Table
@@ -346,8 +352,8 @@ func ClientProperties() []ClientProperty {
 			one.Idle = one.Idle && p.set == nil
 		}
 	}
-	for name, s := range securitySettings {
-		found[name] = &ClientProperty{Name: name, Clients: []string{"common"}, Idle: s.idle, Refused: s.refuse}
+	for _, p := range security.Properties() {
+		found[p.Name] = &ClientProperty{Name: p.Name, Clients: []string{"common"}, Idle: p.Idle, Refused: p.Refused}
 	}
 	list := make([]ClientProperty, 0, len(found))
 	for _, name := range slices.Sorted(maps.Keys(found)) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -174,7 +175,7 @@ func (o *TransactionalOutput) overdue(m *transactional, began time.Time) error {
 	text := fmt.Sprintf("the transaction of the page has lasted longer than "+
 		"transaction.timeout.ms (%d) and is aborted: ", limit.Milliseconds())
 	const pageSize = "set a smaller page.size, or a larger producer.override.transaction.timeout.ms"
-	broker, away := m.outages.since(began)
+	broker, away := m.away(began)
 	if broker == "" {
 		return &wit.Fault{Kind: wit.FaultConfig, Message: text + pageSize}
 	}
@@ -317,7 +318,7 @@ func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error
 				o.release()
 				return nil
 			}
-			denied, aborting := (*Denied)(nil), errors.Is(again, errAborting)
+			denied, aborting := (*security.Denied)(nil), errors.Is(again, errAborting)
 			final = definite(again) || errors.Is(again, errTaken) || errors.As(again, &denied) || unknownRequest(again)
 			if !final && !said[aborting] {
 				said[aborting] = true

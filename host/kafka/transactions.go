@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -47,7 +48,7 @@ func Fence(ctx context.Context, c Config, ids []string) error {
 	defer cancel()
 	for _, id := range ids {
 		if err := fence(waiting, client, c, id); err != nil {
-			return fmt.Errorf("fence earlier producers: %w", transactionFault(c, id, dialer.explain(err)))
+			return fmt.Errorf("fence earlier producers: %w", transactionFault(c, id, dialer.Explain(err)))
 		}
 	}
 	return nil
@@ -75,7 +76,7 @@ func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 
 // transactionFault says what is missing where a transactional producer cannot work: the right, or the setting.
 func transactionFault(c Config, id string, err error) error {
-	denied := (*Denied)(nil)
+	denied := (*security.Denied)(nil)
 	text := ""
 	switch {
 	case err == nil || errors.As(err, &denied):
@@ -150,8 +151,9 @@ type Transactions struct {
 // transactional is one of the producers.
 type transactional struct {
 	*kgo.Client
-	id      string
-	outages *outages
+	id string
+	// away is [security.Outages.Since] of the cluster.
+	away func(begin time.Time) (broker string, lasted time.Duration)
 	// limits is the version of the limits that the client has asked for, or a later one.
 	limits int
 }
@@ -193,14 +195,14 @@ func (t *Transactions) open(ctx context.Context, id string) (*transactional, err
 	if err != nil {
 		return nil, err
 	}
-	m := &transactional{client, id, dialer.outages, limits}
+	m := &transactional{client, id, dialer.Outages().Since, limits}
 	waiting, cancel := context.WithTimeout(ctx, coordinated)
 	defer cancel()
 	if err := m.open(waiting); err != nil {
 		client.Close()
-		return nil, dialer.explain(err)
+		return nil, dialer.Explain(err)
 	}
-	dialer.onDenied(t.deny)
+	dialer.OnDenied(t.deny)
 	return m, nil
 }
 

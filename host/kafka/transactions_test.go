@@ -3,9 +3,10 @@ package kafka
 import (
 	"errors"
 	"fmt"
-	"log/slog"
+	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
+	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -240,7 +242,7 @@ func TestPagesThatTakeTooLong(t *testing.T) {
 // A transaction that outlasts its time because a broker is away fails by what may pass, and names the broker; a short
 // absence leaves the page in doubt.
 func TestTransactionsThatOutlastAnOutage(t *testing.T) {
-	log, broker := slog.New(slog.DiscardHandler), kgo.BrokerMetadata{NodeID: 1, Host: "b1", Port: 9092}
+	broker := kgo.BrokerMetadata{NodeID: 1, Host: "b1", Port: 9092}
 	for _, c := range []struct {
 		before, away, after time.Duration // of the transaction
 		kind                wit.FaultKind
@@ -256,15 +258,17 @@ func TestTransactionsThatOutlastAnOutage(t *testing.T) {
 		{-time.Hour, time.Hour + 70*time.Second, 0, wit.FaultTransient, "away for 1m10s of it", "page.size"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			m := &transactional{id: "g-c-0", outages: &outages{}}
+			client := security.NewDialer(nil, nil, nil)
+			defer client.OnClientClosed(nil)
+			m := &transactional{id: "g-c-0", away: client.Outages().Since}
 			o := &TransactionalOutput{of: &Transactions{config: Defaults()}}
 			began := time.Now().Add(max(0, -c.before))
 			time.Sleep(max(0, c.before))
 			if c.away > 0 {
-				m.outages.lost(log, broker, 0, errors.New("connection refused"))
+				client.OnBrokerConnect(broker, 0, nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
 				time.Sleep(c.away)
 				if c.after > 0 {
-					m.outages.found(log, broker)
+					client.OnBrokerRead(broker, int16(kmsg.Metadata), 100, 0, 0, nil)
 				}
 			}
 			time.Sleep(time.Until(began.Add(time.Minute)) + c.after) // no earlier than when its time is over

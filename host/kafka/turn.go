@@ -82,7 +82,7 @@ func TakeTurn(ctx context.Context, c Config, group, topic string) (*Turn, error)
 		return nil, err
 	}
 	client.PauseFetchTopics(topic)
-	dialer.onDenied(t.lose)
+	dialer.OnDenied(t.lose)
 	t.client = client
 	go func() {
 		if err := guard.Do(c.Logger, "the turn of group "+group, t.watch); err != nil {

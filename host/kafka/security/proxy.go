@@ -1,4 +1,4 @@
-package kafka
+package security
 
 import (
 	"context"
@@ -21,9 +21,8 @@ import (
 
 // Proxy connects to brokers behind a proxy. Its connections are plain TCP: TLS with the broker runs inside.
 type Proxy struct {
-	kind   string
 	outage time.Duration
-	shared *shared
+	live   *Live
 
 	mu         sync.Mutex
 	properties map[string]string
@@ -48,13 +47,6 @@ func (p *Proxy) dial(ctx context.Context, network, address string) (net.Conn, er
 	return again.DialContext(ctx, network, address)
 }
 
-// lasts tells whether a failed dialling fails again until somebody changes something.
-func lasts(err error) bool {
-	var lasting interface{ Permanent() bool }
-	var token *btp.Failure
-	return errors.As(err, &lasting) && lasting.Permanent() || errors.As(err, &token) && !token.Temporary()
-}
-
 // renewed is another route than the old one, of secrets as they are now; nil where they are what they were, or make no
 // route.
 func (p *Proxy) renewed(old *route.Route) *route.Route {
@@ -65,7 +57,7 @@ func (p *Proxy) renewed(old *route.Route) *route.Route {
 	}
 	properties := maps.Clone(p.properties)
 	for name := range properties {
-		if value, ok := p.shared.now(name); ok && strings.HasPrefix(name, proxyPrefix) {
+		if value, ok := p.live.now(name); ok && strings.HasPrefix(name, proxyPrefix) {
 			properties[name] = value
 		}
 	}
@@ -77,7 +69,7 @@ func (p *Proxy) renewed(old *route.Route) *route.Route {
 	if err != nil {
 		return nil
 	}
-	s.Logger = p.shared.logger()
+	s.Logger = p.live.logger()
 	made, err := route.New(s)
 	if err != nil {
 		s.Logger.Warn("kafka: the proxy's settings have changed and cannot be used", "error", err)
@@ -138,12 +130,14 @@ func RouteSettings(properties map[string]string) (s route.Settings, outage time.
 	return s, outage, nil
 }
 
-func newProxy(properties map[string]string, bootstrap []string, common *shared) (*Proxy, error) {
+// NewProxy is what kafka.proxy.* of a worker's properties ask for, with the map of addresses; nil: nothing stands
+// before the brokers. The error is, or wraps, a [setting.Problem].
+func NewProxy(properties map[string]string, bootstrap []string, live *Live) (*Proxy, error) {
 	s, outage, err := RouteSettings(properties)
 	if err != nil {
 		return nil, err
 	}
-	s.Logger = common.logger()
+	s.Logger = live.logger()
 	r, err := route.New(s)
 	if m := (*route.Misconfigured)(nil); errors.As(err, &m) {
 		return nil, setting.Problem{Setting: m.Setting, Code: setting.CodeInvalid, Text: m.Unwrap().Error()}
@@ -161,6 +155,6 @@ func newProxy(properties map[string]string, bootstrap []string, common *shared) 
 			Text: setting.Invalid(proxyPrefix+"type", r.Type(),
 				"expected none with the embedded broker of bootstrap.servers")}
 	}
-	return &Proxy{kind: r.Type(), outage: outage, shared: common, properties: maps.Clone(properties),
+	return &Proxy{outage: outage, live: live, properties: maps.Clone(properties),
 		secrets: shown(properties), route: r}, nil
 }

@@ -1,4 +1,4 @@
-package kafka
+package security
 
 import (
 	"context"
@@ -23,7 +23,7 @@ const (
 
 // mechanism is what sasl.* asks for. Credentials are read again for every logon, so that changed secrets take effect
 // with the next one.
-func (s security) mechanism() (sasl.Mechanism, error) {
+func (s settings) mechanism() (sasl.Mechanism, error) {
 	name := s.text("sasl.mechanism")
 	if name == "" {
 		return nil, s.fault("sasl.mechanism", "expected PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, found "+
@@ -66,12 +66,12 @@ func (e *logonError) Unwrap() error { return e.problem }
 // Permanent is true.
 func (e *logonError) Permanent() bool { return true }
 
-func (s security) wrongLogon(name, format string, args ...any) error {
+func (s settings) wrongLogon(name, format string, args ...any) error {
 	return &logonError{s.fault(name, format, args...)}
 }
 
 // jaas is the login module as it stands now.
-func (s security) jaas(class string) (jaasModule, error) {
+func (s settings) jaas(class string) (jaasModule, error) {
 	m, err := parseJAAS(s.now("sasl.jaas.config"))
 	switch {
 	case err != nil:
@@ -88,7 +88,7 @@ type saslUser struct {
 	isToken        bool // a delegation token
 }
 
-func (s security) user(class string) (saslUser, error) {
+func (s settings) user(class string) (saslUser, error) {
 	m, err := s.jaas(class)
 	if err != nil {
 		return saslUser{}, err
@@ -122,7 +122,7 @@ func option(name string, kind wit.SettingKind) wit.SettingSpec {
 
 // checkOptions refuses options of a login module that would be passed over, and values that cannot be, which it does
 // not show.
-func (s security) checkOptions(m jaasModule, known *setting.Table) error {
+func (s settings) checkOptions(m jaasModule, known *setting.Table) error {
 	for _, name := range slices.Sorted(maps.Keys(m.options)) {
 		spec, ok := known.Find(name)
 		why := setting.Unknown(known.Nearest(name))

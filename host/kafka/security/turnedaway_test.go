@@ -1,4 +1,4 @@
-package kafka
+package security
 
 import (
 	"context"
@@ -20,12 +20,16 @@ import (
 func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	s := connectivitytest.NewServer()
 	t.Cleanup(s.Close)
-	c := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:1", "security.protocol": "SASL_PLAINTEXT",
-		"sasl.mechanism":                      "OAUTHBEARER",
+	given := map[string]Given{}
+	for name, value := range map[string]string{"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "OAUTHBEARER",
 		"sasl.oauthbearer.token.endpoint.url": s.URL + connectivitytest.TokenPath,
 		"sasl.jaas.config": oauthModule + ` required clientId="` + s.XSUAA.ID + `" clientSecret="` +
-			s.XSUAA.Secret + `";`})
-	g := newDialer(c.Admin.over(c.ClientConfig).access, nil)
+			s.XSUAA.Secret + `";`} {
+		given[name] = Given{Name: name, Value: value}
+	}
+	a, _, err := New(t.Context(), Options{Given: given, Live: &Live{}})
+	require.NoError(t, err)
+	g := NewDialer(a, nil, nil)
 	defer g.end()
 	g.logons.let = true // a client that worked until now
 	show := func() string {
@@ -53,7 +57,7 @@ func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	}
 	// A tunnel logs on by itself.
 	old := show()
-	_, err := wire.LogOn(t.Context(), "broker", g.access.sasl, func(r kmsg.Request) ([]byte, error) {
+	_, err = wire.LogOn(t.Context(), "broker", g.access.sasl, func(r kmsg.Request) ([]byte, error) {
 		if a, ok := r.ResponseKind().(*kmsg.SASLAuthenticateResponse); ok {
 			a.ErrorCode = kerr.SaslAuthenticationFailed.Code
 			return a.AppendTo(nil), nil

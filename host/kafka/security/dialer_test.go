@@ -1,4 +1,4 @@
-package kafka
+package security
 
 import (
 	"context"
@@ -38,12 +38,12 @@ func TestDialersPatience(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				nobody := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("nobody") }
-				g := newDialer(&access{connectBy: nobody, connect: time.Second,
+				g := NewDialer(&Access{connectBy: nobody, connect: time.Second,
 					sasl:  plain.Auth{User: "u", Pass: "p"}.AsMechanism(),
-					named: func(name string) string { return name }}, nil)
+					named: func(name string) string { return name }}, nil, nil)
 				defer g.end()
 				var told []error
-				g.onDenied(func(err error) { told = append(told, err) })
+				g.OnDenied(func(err error) { told = append(told, err) })
 				conn, other := net.Pipe()
 				defer conn.Close()
 				defer other.Close()
@@ -70,7 +70,7 @@ func TestDialersPatience(t *testing.T) {
 	}
 	t.Run("let in between", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			g := newDialer(nil, nil)
+			g := NewDialer(nil, nil, nil)
 			defer g.end()
 			conn, other := net.Pipe()
 			defer conn.Close()

@@ -1,4 +1,4 @@
-package kafka
+package security
 
 import (
 	"bytes"
@@ -19,7 +19,7 @@ func TestOutages(t *testing.T) {
 		Port: 9092}
 	refused := errors.New("connection refused")
 	type world struct {
-		*outages
+		*Outages
 		log *slog.Logger
 	}
 	lost := func(w world, b kgo.BrokerMetadata, took time.Duration) { w.lost(w.log, b, took, refused) }
@@ -102,7 +102,7 @@ func TestOutages(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var text bytes.Buffer
-				c.events(world{&outages{}, slog.New(slog.NewTextHandler(&text, nil))})
+				c.events(world{&Outages{}, slog.New(slog.NewTextHandler(&text, nil))})
 				var said []string
 				for line := range strings.Lines(text.String()) {
 					what := "away "

@@ -1,4 +1,4 @@
-package kafka
+package security
 
 import (
 	"log/slog"
@@ -11,9 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// outages says of one cluster which brokers are away: a line when one cannot be reached, another when it answers again,
+// Outages says of one cluster which brokers are away: a line when one cannot be reached, another when it answers again,
 // however many clients there are and however often they try. Safe for use by several goroutines.
-type outages struct {
+type Outages struct {
 	some atomic.Bool // any is away: every answer asks
 	mu   sync.Mutex
 	away map[int32]*absence // by the broker's number
@@ -40,7 +40,7 @@ func addressOf(b kgo.BrokerMetadata) string {
 }
 
 // lost notes that a broker cannot be reached, or ends connections while they begin; took is how long the try took.
-func (o *outages) lost(log *slog.Logger, b kgo.BrokerMetadata, took time.Duration, err error) {
+func (o *Outages) lost(log *slog.Logger, b kgo.BrokerMetadata, took time.Duration, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	number := max(b.NodeID, anyBroker)
@@ -64,7 +64,7 @@ func (o *outages) lost(log *slog.Logger, b kgo.BrokerMetadata, took time.Duratio
 }
 
 // found notes that a broker has answered.
-func (o *outages) found(log *slog.Logger, b kgo.BrokerMetadata) {
+func (o *Outages) found(log *slog.Logger, b kgo.BrokerMetadata) {
 	if !o.any() {
 		return
 	}
@@ -84,17 +84,17 @@ func (o *outages) found(log *slog.Logger, b kgo.BrokerMetadata) {
 }
 
 // any tells whether a broker is away.
-func (o *outages) any() bool { return o.some.Load() }
+func (o *Outages) any() bool { return o.some.Load() }
 
-// lately tells whether a broker is away, or was a moment ago: what clients have to say of it comes late.
-func (o *outages) lately() bool {
+// Lately tells whether a broker is away, or was a moment ago: what clients have to say of it comes late.
+func (o *Outages) Lately() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.away) > 0 || time.Since(o.last) < time.Minute
 }
 
-// since tells of a broker that is away, or was at some time since then, for how long; "": none was.
-func (o *outages) since(begin time.Time) (address string, lasted time.Duration) {
+// Since tells of a broker that is away, or was at some time since then, for how long; "": none was.
+func (o *Outages) Since(begin time.Time) (address string, lasted time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	within := func(a absence, until time.Time) {

@@ -1,4 +1,4 @@
-package kafka
+package security
 
 import (
 	"cmp"
@@ -33,7 +33,7 @@ const (
 )
 
 // bearer is OAUTHBEARER, with tokens of a token service, of a file, or made here.
-func (s security) bearer() (sasl.Mechanism, error) {
+func (s settings) bearer() (sasl.Mechanism, error) {
 	source, err := s.tokenSource()
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ type tokenSource interface {
 	token(context.Context, jaasModule) (string, error)
 }
 
-func (s security) tokenSource() (tokenSource, error) {
+func (s settings) tokenSource() (tokenSource, error) {
 	const endpoint, handler, retriever = "sasl.oauthbearer.token.endpoint.url", "sasl.login.callback.handler.class",
 		"sasl.oauthbearer.jwt.retriever.class"
 	switch s.text(handler) {
@@ -99,7 +99,7 @@ func (s security) tokenSource() (tokenSource, error) {
 		return nil, s.fault(endpoint, "expected the URL of a token service, https://HOST/…, or of a file "+
 			"with a token, file:///…")
 	}
-	return &tokenService{security: s}, nil
+	return &tokenService{settings: s}, nil
 }
 
 var extensionName = regexp.MustCompile(`^[A-Za-z]+$`)
@@ -115,7 +115,7 @@ func extensions(m jaasModule) map[string]string {
 	return found
 }
 
-func (s security) bearerModule(known *setting.Table) (jaasModule, error) {
+func (s settings) bearerModule(known *setting.Table) (jaasModule, error) {
 	m, err := s.jaas(oauthModule)
 	if err != nil {
 		return m, err
@@ -135,7 +135,7 @@ func (s security) bearerModule(known *setting.Table) (jaasModule, error) {
 
 // tokenFile is a token that somebody else renews in a file.
 type tokenFile struct {
-	security
+	settings
 	path string
 }
 
@@ -158,7 +158,7 @@ func (f tokenFile) token(context.Context, jaasModule) (string, error) {
 
 // tokenService fetches tokens with client id and secret.
 type tokenService struct {
-	security
+	settings
 	mu     sync.Mutex
 	of     oauthClient
 	tokens *btp.Tokens
@@ -221,7 +221,7 @@ func (t *tokenService) with(m jaasModule) (*btp.Tokens, error) {
 	tokens, err := btp.NewTokens(btp.Credentials{TokenURL: t.text("sasl.oauthbearer.token.endpoint.url"),
 		ClientID: client.id, Secret: client.secret},
 		btp.TokenOptions{Verbatim: true, InHeader: true, Scope: client.scope, TLS: trust, Name: t.tokenSetting,
-			Logger:         t.shared.logger(),
+			Logger:         t.live.logger(),
 			ConnectTimeout: t.milliseconds("sasl.login.connect.timeout.ms"),
 			ReadTimeout:    t.milliseconds("sasl.login.read.timeout.ms"), Patience: 10 * time.Second})
 	if err != nil {
@@ -256,7 +256,7 @@ func (t *tokenService) trusted(m jaasModule) (*tls.Config, error) {
 		return nil, nil
 	}
 	prefix := t.named("sasl.jaas.config") + ": "
-	config, err := serviceTLS(t.ctx, options, prefix, t.shared, func(option, why string) error {
+	config, err := serviceTLS(t.ctx, options, prefix, t.live, func(option, why string) error {
 		return t.wrongLogon("sasl.jaas.config", "option %s of the login module: %s", option, why)
 	})
 	if err != nil {
@@ -292,7 +292,7 @@ func (t *tokenService) token(ctx context.Context, m jaasModule) (string, error) 
 }
 
 // unsecuredTokens are made here and signed by nobody: what Kafka's OAUTHBEARER does by default, for development.
-type unsecuredTokens struct{ security }
+type unsecuredTokens struct{ settings }
 
 const unsecured = "unsecuredLogin"
 

@@ -1,35 +1,32 @@
-package kafka
+package security
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/keystore"
 )
 
-// dialer stands between one client and its brokers. It dials for the client, and tells failures that pass, which the
+// Dialer stands between one client and its brokers. It dials for the client, and tells failures that pass, which the
 // client may try again for ever, from those that do not. Of the latter it tells whoever watches, and answers them to
 // every dialling for a while.
-type dialer struct {
-	access *access
+type Dialer struct {
+	access *Access
 	log    *slog.Logger
 	life   context.Context
 	end    context.CancelFunc
 	// outages are those of the cluster, which other clients know, too.
-	outages *outages
+	outages *Outages
 
 	mu     sync.Mutex
 	watch  func(error)
@@ -80,23 +77,29 @@ const (
 	silence = 2 * time.Second
 )
 
-func newDialer(a *access, log *slog.Logger) *dialer {
+// NewDialer makes the dialer of one client, which ends it with its hooks. outages are those of the client's cluster;
+// nil: nobody else knows of them.
+func NewDialer(a *Access, outages *Outages, log *slog.Logger) *Dialer {
 	if a == nil {
-		a = &access{connectBy: direct, connect: 10 * time.Second, named: func(name string) string { return name }}
+		a = &Access{connectBy: direct, connect: 10 * time.Second, named: func(name string) string { return name }}
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	if a.shared != nil {
-		a.shared.logTo(log)
+	if a.live != nil {
+		a.live.logTo(log)
 	}
-	g := &dialer{access: a, log: log, outages: &outages{}}
+	if outages == nil {
+		outages = &Outages{}
+	}
+	g := &Dialer{access: a, log: log, outages: outages}
 	g.life, g.end = context.WithCancel(context.Background())
 	g.denial.none, g.denial.end = context.WithCancel(g.life)
 	return g
 }
 
-func (g *dialer) opts() []kgo.Opt {
+// Opts are the client's options for its connections.
+func (g *Dialer) Opts() []kgo.Opt {
 	opts := []kgo.Opt{kgo.Dialer(g.dial), dialerOption{kgo.WithHooks(g), g}}
 	if g.access.sasl != nil {
 		opts = append(opts, kgo.SASL(g.access.sasl))
@@ -107,11 +110,11 @@ func (g *dialer) opts() []kgo.Opt {
 // dialerOption is an option that says whose it is.
 type dialerOption struct {
 	kgo.Opt
-	dialer *dialer
+	dialer *Dialer
 }
 
-// dialerOf is the dialer in the options of a client; the last one, as with options.
-func dialerOf(opts []kgo.Opt) (g *dialer) {
+// DialerOf is the dialer in the options of a client; the last one, as with options.
+func DialerOf(opts []kgo.Opt) (g *Dialer) {
 	for _, o := range opts {
 		if found, ok := o.(dialerOption); ok {
 			g = found.dialer
@@ -120,8 +123,8 @@ func dialerOf(opts []kgo.Opt) (g *dialer) {
 	return g
 }
 
-// explain is the denial that caused an error of the client, or the error.
-func (g *dialer) explain(err error) error {
+// Explain is the denial that caused an error of the client, or the error.
+func (g *Dialer) Explain(err error) error {
 	if err != nil {
 		if d := g.standing(); d != nil {
 			return d
@@ -130,15 +133,18 @@ func (g *dialer) explain(err error) error {
 	return err
 }
 
-// onDenied sets what is called with the first failure that does not pass by itself, such as a refused logon.
-func (g *dialer) onDenied(f func(error)) {
+// OnDenied sets what is called with the first failure that does not pass by itself, such as a refused logon.
+func (g *Dialer) OnDenied(f func(error)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.watch = f
 }
 
+// Outages are those of the client's cluster.
+func (g *Dialer) Outages() *Outages { return g.outages }
+
 // dial is what the client uses for each of its connections.
-func (g *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (g *Dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if err := g.standing(); err != nil {
 		return nil, err
 	}
@@ -156,7 +162,7 @@ func (g *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if g.access.tls == nil {
 		return conn, nil
 	}
-	secure := g.secured(conn, address)
+	secure := g.access.secured(conn, address)
 	silent := time.AfterFunc(silence, func() { g.lookForPlain(address) })
 	defer silent.Stop()
 	if err := secure.HandshakeContext(timed); err != nil {
@@ -166,22 +172,13 @@ func (g *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	return secure, nil
 }
 
-// secured is a connection with TLS, whose handshake is to come.
-func (g *dialer) secured(conn net.Conn, address string) *tls.Conn {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		host = address
-	}
-	return tls.Client(conn, keystore.ForHost(g.access.tls, host))
-}
-
-func (g *dialer) lookForPlain(address string) {
-	g.look(address, g.plainKafka, "expected TLS, and it speaks Kafka without: set %s to PLAINTEXT or SASL_PLAINTEXT, "+
-		"or use its port for TLS", "security.protocol")
+func (g *Dialer) lookForPlain(address string) {
+	g.look(address, g.access.plainKafka, "expected TLS, and it speaks Kafka without: set %s to PLAINTEXT or "+
+		"SASL_PLAINTEXT, or use its port for TLS", "security.protocol")
 }
 
 // standing is the denial that stands.
-func (g *dialer) standing() error {
+func (g *Dialer) standing() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.denial.now != nil && time.Now().Before(g.denial.until) {
@@ -191,14 +188,14 @@ func (g *dialer) standing() error {
 }
 
 // open notes that a broker could be connected to.
-func (g *dialer) open() {
+func (g *Dialer) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.reach.barred = time.Time{}
 }
 
 // dialFailed is what a failed dialling is for the client.
-func (g *dialer) dialFailed(ctx, timed context.Context, network, address string, err error) error {
+func (g *Dialer) dialFailed(ctx, timed context.Context, network, address string, err error) error {
 	if denied := g.standing(); denied != nil {
 		return denied
 	}
@@ -225,7 +222,7 @@ func (g *dialer) dialFailed(ctx, timed context.Context, network, address string,
 const unasked = time.Minute
 
 // barredSince is when connecting to a broker failed for the first time after which none could be connected to.
-func (g *dialer) barredSince() time.Time {
+func (g *Dialer) barredSince() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
@@ -237,7 +234,7 @@ func (g *dialer) barredSince() time.Time {
 }
 
 // handshakeFailed is what a failed handshake is for the client.
-func (g *dialer) handshakeFailed(ctx context.Context, network, address string, err error) error {
+func (g *Dialer) handshakeFailed(ctx context.Context, network, address string, err error) error {
 	if denied := g.standing(); denied != nil {
 		return denied
 	}
@@ -260,7 +257,7 @@ func explained(err error, o keystore.Options) string {
 	return ""
 }
 
-func (g *dialer) doubtTLS(network, address string, err error) error {
+func (g *Dialer) doubtTLS(network, address string, err error) error {
 	text := explained(err, g.access.stores)
 	if text == "" {
 		text = err.Error()
@@ -269,7 +266,7 @@ func (g *dialer) doubtTLS(network, address string, err error) error {
 }
 
 // doubt denies a client that was never let in, and another one when it goes on.
-func (g *dialer) doubt(network string, d *Denied, err error) error {
+func (g *Dialer) doubt(network string, d *Denied, err error) error {
 	g.mu.Lock()
 	if g.logons.trouble.IsZero() {
 		g.logons.trouble = time.Now()
@@ -286,7 +283,7 @@ func (g *dialer) doubt(network string, d *Denied, err error) error {
 }
 
 // deny keeps a failure that does not pass by itself, logs it where it is new, and ends what waits for brokers.
-func (g *dialer) deny(d *Denied) error {
+func (g *Dialer) deny(d *Denied) error {
 	g.mu.Lock()
 	first := g.denial.now == nil || !time.Now().Before(g.denial.until)
 	g.denial.now, g.denial.until = d, time.Now().Add(denialLasts)
@@ -306,11 +303,11 @@ func (g *dialer) deny(d *Denied) error {
 
 // OnBrokerConnect is called by the client when a connection is open: after the request for the versions of its API and
 // after SASL.
-func (g *dialer) OnBrokerConnect(broker kgo.BrokerMetadata, took time.Duration, conn net.Conn, err error) {
+func (g *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, took time.Duration, conn net.Conn, err error) {
 	if err == nil || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || g.life.Err() != nil {
 		return
 	}
-	if denied := (*Denied)(nil); !errors.As(err, &denied) && ofTheMoment(err) {
+	if denied := (*Denied)(nil); !errors.As(err, &denied) && (Passes(err) || broken(err)) {
 		g.outages.lost(g.log, broker, took, err)
 	}
 	if conn == nil {
@@ -341,7 +338,7 @@ func (g *dialer) OnBrokerConnect(broker kgo.BrokerMetadata, took time.Duration, 
 
 // cutShort is for connections that the broker closes before they can be used. It is being stopped, or its listener has
 // another security.protocol, or it has refused a password without saying so.
-func (g *dialer) cutShort(address string, err error) {
+func (g *Dialer) cutShort(address string, err error) {
 	var versions *kgo.ErrFirstReadEOF
 	if g.access.tls == nil {
 		g.lookForTLS(address)
@@ -351,12 +348,12 @@ func (g *dialer) cutShort(address string, err error) {
 	}
 }
 
-func (g *dialer) lookForTLS(address string) {
-	g.look(address, g.speaksTLS, "expected Kafka without TLS, and it speaks TLS: set %s to SSL or SASL_SSL, or use "+
-		"its port for plain text", "security.protocol")
+func (g *Dialer) lookForTLS(address string) {
+	g.look(address, g.access.speaksTLS, "expected Kafka without TLS, and it speaks TLS: set %s to SSL or SASL_SSL, or "+
+		"use its port for plain text", "security.protocol")
 }
 
-func (g *dialer) doubtLogon(address string, err error, format, property string) {
+func (g *Dialer) doubtLogon(address string, err error, format, property string) {
 	if r, ok := g.access.sasl.(interface{ TurnedAway() }); ok {
 		r.TurnedAway()
 	}
@@ -364,7 +361,7 @@ func (g *dialer) doubtLogon(address string, err error, format, property string) 
 }
 
 // hungUp denies a client that is cut short in its logon again and again, as one that is being stopped does not do.
-func (g *dialer) hungUp(address string, err error) {
+func (g *Dialer) hungUp(address string, err error) {
 	g.mu.Lock()
 	if g.logons.trouble.IsZero() {
 		g.logons.trouble = time.Now()
@@ -379,6 +376,39 @@ func (g *dialer) hungUp(address string, err error) {
 	}
 }
 
+// look asks a broker over a connection of its own, and denies the client when the answer is yes. It returns at
+// once; one such question is open at a time.
+func (g *Dialer) look(address string, ask func(context.Context, string) bool, format, property string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.looks.looking || time.Since(g.looks.looked) < lookEvery || g.life.Err() != nil {
+		return
+	}
+	g.looks.looking = true
+	go func() {
+		defer guard.Recover(nil, "a question to a broker that does not answer", nil)
+		ctx, cancel := context.WithTimeout(g.life, lookTime)
+		defer cancel()
+		yes := ask(ctx, address)
+		g.mu.Lock()
+		g.looks.looking, g.looks.looked = false, time.Now()
+		g.mu.Unlock()
+		if yes {
+			g.deny(&Denied{Broker: address, text: fmt.Sprintf(format, g.access.named(property))})
+		}
+	}()
+}
+
+// offered is what a broker says of its mechanisms, for a message.
+func (g *Dialer) offered(address string) string {
+	ctx, cancel := context.WithTimeout(g.life, lookTime)
+	defer cancel()
+	if _, names := g.access.mechanisms(ctx, address); len(names) > 0 {
+		return ", only " + strings.Join(names, ", ")
+	}
+	return ""
+}
+
 // Keys of requests before anything else.
 const (
 	keySASLHandshake    = 17
@@ -388,7 +418,7 @@ const (
 
 // OnBrokerRead is called by the client with every answer: the first one after the handshakes shows that the broker
 // has accepted the logon.
-func (g *dialer) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+func (g *Dialer) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
 	switch {
 	case key == keySASLHandshake || key == keyAPIVersions || key == keySASLAuthenticate:
 	case err == nil:
@@ -398,28 +428,19 @@ func (g *dialer) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ 
 		g.mu.Unlock()
 		g.outages.found(g.log, broker)
 	case g.access.sasl == nil && broken(err):
-		g.look(addressOf(broker), g.wantsSASL, "expected no SASL, and it wants one: set %s to SASL_SSL (or "+
+		g.look(addressOf(broker), g.access.wantsSASL, "expected no SASL, and it wants one: set %s to SASL_SSL (or "+
 			"SASL_PLAINTEXT), sasl.mechanism and sasl.jaas.config", "security.protocol")
 	}
 }
 
 // OnClientClosed ends what the dialer has under way.
-func (g *dialer) OnClientClosed(*kgo.Client) { g.end() }
+func (g *Dialer) OnClientClosed(*kgo.Client) { g.end() }
 
-// broken tells whether the other side ended a connection.
-func broken(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
-		errors.Is(err, syscall.EPIPE)
-}
-
-func isNet(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
-}
-
-// Away tells whether a request failed because no broker could be reached, or a connection ended. Brokers that do not
-// let the client in are there.
-func Away(err error) bool {
-	denied := (*Denied)(nil)
-	return !errors.As(err, &denied) && (broken(err) || isNet(err))
+// Dial connects to a broker, without logging on. What fails is in the error alone; log is what key stores and proxies
+// write to.
+func (a *Access) Dial(ctx context.Context, log *slog.Logger, network, address string) (net.Conn, error) {
+	g := NewDialer(a, nil, log)
+	defer g.end()
+	g.log = slog.New(slog.DiscardHandler)
+	return g.dial(ctx, network, address)
 }

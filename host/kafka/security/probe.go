@@ -1,49 +1,24 @@
-package kafka
+package security
 
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka/wire"
 	"github.com/culvert-project/culvert/host/keystore"
 )
 
-// A broker that is spoken to in the wrong way ends the connection, and so does one that is being stopped. The
-// difference shows when it is spoken to in the other way. Nothing secret is sent for that.
-
-// look asks a broker over a connection of its own, and denies the client when the answer is yes. It returns at
-// once; one such question is open at a time.
-func (g *dialer) look(address string, ask func(context.Context, string) bool, format, property string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.looks.looking || time.Since(g.looks.looked) < lookEvery || g.life.Err() != nil {
-		return
-	}
-	g.looks.looking = true
-	go func() {
-		defer guard.Recover(nil, "a question to a broker that does not answer", nil)
-		ctx, cancel := context.WithTimeout(g.life, lookTime)
-		defer cancel()
-		yes := ask(ctx, address)
-		g.mu.Lock()
-		g.looks.looking, g.looks.looked = false, time.Now()
-		g.mu.Unlock()
-		if yes {
-			g.deny(&Denied{Broker: address, text: fmt.Sprintf(format, g.access.named(property))})
-		}
-	}()
-}
+// What follows asks a broker over a connection of its own what it speaks. A broker that is spoken to in the wrong way
+// ends the connection, and so does one that is being stopped: the difference shows when it is spoken to in the other
+// way. Nothing secret is sent for that.
 
 // speaksTLS tells whether a port answers TLS.
-func (g *dialer) speaksTLS(ctx context.Context, address string) bool {
-	conn, err := g.access.connectBy(ctx, "tcp", address)
+func (a *Access) speaksTLS(ctx context.Context, address string) bool {
+	conn, err := a.connectBy(ctx, "tcp", address)
 	if err != nil {
 		return false
 	}
@@ -54,8 +29,8 @@ func (g *dialer) speaksTLS(ctx context.Context, address string) bool {
 }
 
 // plainKafka tells whether a port answers Kafka without TLS.
-func (g *dialer) plainKafka(ctx context.Context, address string) bool {
-	conn, err := g.access.connectBy(ctx, "tcp", address)
+func (a *Access) plainKafka(ctx context.Context, address string) bool {
+	conn, err := a.connectBy(ctx, "tcp", address)
 	if err != nil {
 		return false
 	}
@@ -66,11 +41,11 @@ func (g *dialer) plainKafka(ctx context.Context, address string) bool {
 
 // wantsSASL tells whether a port has mechanisms to log on with, and talks of nothing else before. (Some name mechanisms
 // that nobody needs.)
-func (g *dialer) wantsSASL(ctx context.Context, address string) bool {
-	if has, _ := g.mechanisms(ctx, address); !has {
+func (a *Access) wantsSASL(ctx context.Context, address string) bool {
+	if has, _ := a.mechanisms(ctx, address); !has {
 		return false
 	}
-	conn, err := g.connected(ctx, address)
+	conn, err := a.connected(ctx, address)
 	if err != nil {
 		return false
 	}
@@ -82,12 +57,12 @@ func (g *dialer) wantsSASL(ctx context.Context, address string) bool {
 }
 
 // connected is a connection as the client has it, before anybody logs on.
-func (g *dialer) connected(ctx context.Context, address string) (net.Conn, error) {
-	conn, err := g.access.connectBy(ctx, "tcp", address)
-	if err != nil || g.access.tls == nil {
+func (a *Access) connected(ctx context.Context, address string) (net.Conn, error) {
+	conn, err := a.connectBy(ctx, "tcp", address)
+	if err != nil || a.tls == nil {
 		return conn, err
 	}
-	secure := g.secured(conn, address)
+	secure := a.secured(conn, address)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		return nil, err
@@ -95,19 +70,18 @@ func (g *dialer) connected(ctx context.Context, address string) (net.Conn, error
 	return secure, nil
 }
 
-// offered is what a broker says of its mechanisms, for a message.
-func (g *dialer) offered(address string) string {
-	ctx, cancel := context.WithTimeout(g.life, lookTime)
-	defer cancel()
-	if _, names := g.mechanisms(ctx, address); len(names) > 0 {
-		return ", only " + strings.Join(names, ", ")
+// secured is a connection with TLS, whose handshake is to come.
+func (a *Access) secured(conn net.Conn, address string) *tls.Conn {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
 	}
-	return ""
+	return tls.Client(conn, keystore.ForHost(a.tls, host))
 }
 
 // mechanisms asks for an unknown mechanism: brokers answer with the list of those that they have.
-func (g *dialer) mechanisms(ctx context.Context, address string) (wanted bool, names []string) {
-	conn, err := g.connected(ctx, address)
+func (a *Access) mechanisms(ctx context.Context, address string) (wanted bool, names []string) {
+	conn, err := a.connected(ctx, address)
 	if err != nil {
 		return false, nil
 	}

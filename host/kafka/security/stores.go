@@ -1,4 +1,4 @@
-package kafka
+package security
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // storeFields are Kafka's names of what package keystore calls otherwise.
@@ -29,8 +30,8 @@ var storeTexts = map[string]string{"ssl.keystore.location": "ssl.keystore.key",
 	"ssl.truststore.location": "ssl.truststore.certificates"}
 
 // stores are what is said about keys and certificates, by Kafka's rules: PEM texts and files exclude each other.
-func (s security) stores() (keystore.Options, error) {
-	o := keystore.Options{Context: s.ctx, Protocol: s.text("ssl.protocol"), Logger: s.shared.logger(),
+func (s settings) stores() (keystore.Options, error) {
+	o := keystore.Options{Context: s.ctx, Protocol: s.text("ssl.protocol"), Logger: s.live.logger(),
 		Name: func(field string) string {
 			name, ok := storeFields[field]
 			if !ok {
@@ -60,7 +61,7 @@ func (s security) stores() (keystore.Options, error) {
 	return o, err
 }
 
-func (s security) keyLocation() (*keystore.Location, error) {
+func (s settings) keyLocation() (*keystore.Location, error) {
 	key, chain, path := s.text("ssl.keystore.key"), s.text("ssl.keystore.certificate.chain"),
 		s.text("ssl.keystore.location")
 	l := &keystore.Location{Path: path, Type: s.text("ssl.keystore.type"), Password: s.text("ssl.keystore.password"),
@@ -87,7 +88,7 @@ func (s security) keyLocation() (*keystore.Location, error) {
 	return l, nil
 }
 
-func (s security) trustLocation() (*keystore.Location, error) {
+func (s settings) trustLocation() (*keystore.Location, error) {
 	certificates, path := s.text("ssl.truststore.certificates"), s.text("ssl.truststore.location")
 	l := &keystore.Location{Path: path, Type: s.text("ssl.truststore.type"),
 		Password: s.text("ssl.truststore.password")}
@@ -107,7 +108,7 @@ func (s security) trustLocation() (*keystore.Location, error) {
 }
 
 // isPEM: texts in a setting are PEM, and where a type is given it must say so, as in Kafka.
-func (s security) isPEM(name string) error {
+func (s settings) isPEM(name string) error {
 	if t := s.text(name); t != "" && !strings.EqualFold(t, "PEM") {
 		return s.fault(name, "expected PEM, since key and certificates stand in settings, found %q", t)
 	}
@@ -115,7 +116,7 @@ func (s security) isPEM(name string) error {
 }
 
 // tls is the configuration of connections.
-func (s security) tls(o keystore.Options) (*tls.Config, error) {
+func (s settings) tls(o keystore.Options) (*tls.Config, error) {
 	config, err := keystore.ClientTLS(o)
 	if err != nil {
 		return nil, err
@@ -139,7 +140,7 @@ func (s security) tls(o keystore.Options) (*tls.Config, error) {
 // them, for errors. ctx ends the reading of key stores.
 func ClientTLS(ctx context.Context, given map[string]string, prefix string,
 	log *slog.Logger) (func(host string) *tls.Config, error) {
-	config, err := serviceTLS(ctx, given, prefix, &shared{log: log}, func(name, why string) error {
+	config, err := serviceTLS(ctx, given, prefix, &Live{log: log}, func(name, why string) error {
 		return fmt.Errorf("%s%s: %s", prefix, name, why)
 	})
 	if err != nil {
@@ -150,14 +151,14 @@ func ClientTLS(ctx context.Context, given map[string]string, prefix string,
 
 // serviceTLS is what `ssl.*` properties ask for that hold for one service other than a broker: a schema registry, a
 // token service. prefix stands in front of their names where the user gave them; wrong makes the error of a property.
-func serviceTLS(ctx context.Context, given map[string]string, prefix string, common *shared,
+func serviceTLS(ctx context.Context, given map[string]string, prefix string, live *Live,
 	wrong func(name, why string) error) (*tls.Config, error) {
-	own := security{ctx: ctx, given: map[string]Given{}, shared: common, prefix: prefix}
+	own := settings{ctx: ctx, given: map[string]Given{}, live: live, prefix: prefix}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		value := given[name]
-		switch rule, known := securitySettings[name]; {
+		switch rule, known := byName[name]; {
 		case !known:
-			return nil, wrong(name, unknownAmong(name, maps.Keys(securitySettings)))
+			return nil, wrong(name, unknown(name))
 		case rule.refuse != "":
 			return nil, wrong(name, "not built: "+rule.refuse)
 		case !rule.idle:
@@ -176,9 +177,11 @@ func serviceTLS(ctx context.Context, given map[string]string, prefix string, com
 
 // enabledProtocols are the lowest and the highest of a list of versions by Java's names; 0 and 0 for an empty list.
 func enabledProtocols(list string) (lowest, highest uint16, err error) {
-	for _, name := range items(list) {
+	for _, name := range setting.List(list) {
 		var version uint16
 		switch name {
+		case "":
+			continue
 		case "TLSv1.2":
 			version = tls.VersionTLS12
 		case "TLSv1.3":
@@ -204,10 +207,10 @@ func suites(list string) (ids []uint16, insecure []string, err error) {
 	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
 		known[s.Name] = s
 	}
-	for _, name := range items(list) {
+	for _, name := range setting.List(list) {
 		s, ok := known[name]
 		switch {
-		case name == "TLS_EMPTY_RENEGOTIATION_INFO_SCSV": // no suite
+		case name == "" || name == "TLS_EMPTY_RENEGOTIATION_INFO_SCSV": // no suite
 		case !ok:
 			return nil, nil, fmt.Errorf("cipher suite %s is not built: expected some of %s", name,
 				strings.Join(suiteNames(), ", "))
@@ -230,21 +233,11 @@ func suiteNames() (names []string) {
 }
 
 func hasTLS13(list string) bool {
-	return slices.ContainsFunc(items(list), func(name string) bool {
+	return slices.ContainsFunc(setting.List(list), func(name string) bool {
 		return slices.ContainsFunc(tls.CipherSuites(), func(s *tls.CipherSuite) bool {
 			return s.Name == name && s.SupportedVersions[0] == tls.VersionTLS13
 		})
 	})
-}
-
-// items cuts a list at its commas and leaves out what is empty.
-func items(list string) (items []string) {
-	for _, item := range strings.Split(list, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			items = append(items, item)
-		}
-	}
-	return items
 }
 
 // pemText wants PEM of a kind.

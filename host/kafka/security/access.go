@@ -1,0 +1,145 @@
+package security
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sasl"
+
+	"github.com/culvert-project/culvert/host/internal/base/loopback"
+	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/transport/socks"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+)
+
+// dialFunc connects to a broker by the address that it advertises.
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// direct is plain TCP, kept alive.
+var direct dialFunc = socks.Direct().DialContext
+
+// Access is how clients of one kind reach their brokers: directly or by a proxy, with or without TLS, and how they log
+// on. nil is plain TCP.
+type Access struct {
+	connectBy dialFunc
+	proxied   bool
+	outage    time.Duration // how long the proxy may be unable to connect
+	connect   time.Duration // for one connection with all that belongs to it
+	tls       *tls.Config   // nil: none
+	stores    keystore.Options
+	sasl      sasl.Mechanism // nil: none
+	named     func(property string) string
+	live      *Live
+}
+
+// SASL is how clients log on; nil: they do not.
+func (a *Access) SASL() sasl.Mechanism {
+	if a == nil {
+		return nil
+	}
+	return a.sasl
+}
+
+// TLS is that of connections, nil for none. explain says of a failed handshake which setting mends it, where one does.
+func (a *Access) TLS() (config *tls.Config, explain func(error) error) {
+	if a == nil || a.tls == nil {
+		return nil, func(err error) error { return err }
+	}
+	return a.tls, func(err error) error { return keystore.Explain(err, a.stores) }
+}
+
+// Options are of what an access is made.
+type Options struct {
+	// Given are the properties of security, by Kafka's names without a prefix.
+	Given map[string]Given
+	// Bootstrap are the brokers to start from, for warnings.
+	Bootstrap []string
+	// Timeout bounds a connection with its handshakes; 0: 10 s, through a proxy 30 s.
+	Timeout time.Duration
+	// Proxy stands before the brokers; nil: none does.
+	Proxy *Proxy
+	// Live is what is learnt after the access was made.
+	Live *Live
+}
+
+// New makes an access and returns what the user should know. Stores are opened, nothing is sent. ctx ends the opening.
+func New(ctx context.Context, o Options) (a *Access, warnings setting.Problems, err error) {
+	s := settings{ctx: ctx, given: o.Given, live: o.Live}
+	a = &Access{connectBy: direct, connect: 10 * time.Second, named: s.named, live: o.Live}
+	if o.Proxy != nil {
+		a.connectBy, a.proxied, a.outage, a.connect = o.Proxy.dial, true, o.Proxy.outage, 30*time.Second
+	}
+	if o.Timeout > 0 {
+		a.connect = o.Timeout
+	}
+	protocol := strings.ToUpper(s.text("security.protocol"))
+	if protocol == "" {
+		protocol = "PLAINTEXT"
+	}
+	if strings.HasSuffix(protocol, "SSL") {
+		if a.stores, err = s.stores(); err != nil {
+			return nil, nil, err
+		}
+		if a.tls, err = s.tls(a.stores); err != nil {
+			return nil, nil, err
+		}
+	}
+	if strings.HasPrefix(protocol, "SASL") {
+		if a.sasl, err = s.mechanism(); err != nil {
+			return nil, nil, err
+		}
+	}
+	return a, s.warnings(protocol, o.Bootstrap), nil
+}
+
+// warnings are about what is given and not used, and about what is used and not safe.
+func (s settings) warnings(protocol string, bootstrap []string) (warnings setting.Problems) {
+	warn := func(name, format string, args ...any) {
+		warnings = append(warnings, setting.Problem{Setting: s.named(name), Text: fmt.Sprintf(format, args...),
+			Warning: true})
+	}
+	withTLS, withSASL := strings.HasSuffix(protocol, "SSL"), strings.HasPrefix(protocol, "SASL")
+	for _, name := range slices.Sorted(maps.Keys(s.given)) {
+		if strings.HasPrefix(name, "ssl.") && !withTLS || strings.HasPrefix(name, "sasl.") && !withSASL {
+			warn(name, "has no effect: %s is %s", s.named("security.protocol"), protocol)
+		}
+	}
+	mechanism := strings.ToUpper(s.text("sasl.mechanism"))
+	if far := farHost(bootstrap); withSASL && !withTLS && far != "" && (mechanism == "PLAIN" ||
+		mechanism == "OAUTHBEARER") {
+		warn("security.protocol", "SASL_PLAINTEXT with %s sends the password or token to %s in "+
+			"clear: SASL_SSL does not", mechanism, far)
+	}
+	if withTLS && s.has("ssl.endpoint.identification.algorithm") &&
+		s.text("ssl.endpoint.identification.algorithm") == "" {
+		warn("ssl.endpoint.identification.algorithm", "empty: a broker's certificate may be for any host, so that "+
+			"whoever has one of the same authority can listen in")
+	}
+	if _, insecure, _ := suites(s.text("ssl.cipher.suites")); withTLS && len(insecure) > 0 {
+		warn("ssl.cipher.suites", "%s can be broken", strings.Join(insecure, ", "))
+	}
+	if withTLS && hasTLS13(s.text("ssl.cipher.suites")) {
+		warn("ssl.cipher.suites", "those of TLS 1.3 cannot be chosen: all of them are offered")
+	}
+	return warnings
+}
+
+// farHost is the first of the servers that is not on this machine, "" if there is none.
+func farHost(bootstrap []string) string {
+	for _, server := range bootstrap {
+		host, _, err := net.SplitHostPort(server)
+		if err != nil {
+			continue // embedded
+		}
+		if !loopback.Is(host) {
+			return server
+		}
+	}
+	return ""
+}

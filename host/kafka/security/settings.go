@@ -1,0 +1,331 @@
+package security
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Given is a property of security.protocol, ssl.* or sasl.* as the user gave it.
+type Given struct {
+	// Name is the whole name: producer.override.sasl.jaas.config.
+	Name string
+	// Value may be a secret.
+	Value string
+}
+
+// String leaves the value out: configurations end up in logs.
+func (g Given) String() string { return g.Name }
+
+// GoString is String.
+func (g Given) GoString() string { return g.Name }
+
+// property is one of security.protocol, ssl.* or sasl.*, declared for all kinds of clients and with
+// every prefix.
+type property struct {
+	name  string
+	kind  wit.SettingKind
+	rules []wit.Rule
+	// initial is the default, "" for none.
+	initial string
+	// doc says what it is, for the reference of a worker's settings; "" where idle or refused.
+	doc string
+	// check says why a value is wrong where kind and rules cannot; nil: they can.
+	check func(value string) error
+	// refuse is why it cannot be had.
+	refuse string
+	// idle: known, without effect here.
+	idle bool
+}
+
+// spec declares the property under the name that the user gave it.
+func (s *property) spec(name string) wit.SettingSpec {
+	spec := wit.SettingSpec{Name: name, Kind: s.kind, Importance: wit.Low, Documentation: s.doc, Rules: s.rules}
+	if s.initial != "" {
+		spec.DefaultValue = &s.initial
+	}
+	return spec
+}
+
+// wrong says what is wrong with a value, in Kafka Connect's words, "" if nothing. Passwords and keys are not shown.
+func (s *property) wrong(name, value string) string {
+	spec := s.spec(name)
+	if text := (setting.Check{}).Value(&spec, value); text != "" || s.check == nil {
+		return text
+	}
+	if err := s.check(value); err != nil {
+		if s.kind == wit.KindPassword {
+			value = setting.Hidden
+		}
+		return setting.Invalid(name, value, err.Error())
+	}
+	return ""
+}
+
+// built is a property that Kafka's Java clients and this one understand.
+func built(name string, kind wit.SettingKind, doc string, rules ...wit.Rule) property {
+	return property{name: name, kind: kind, doc: doc, rules: rules}
+}
+
+// checked is a property whose values a function checks in addition to kind and rules.
+func (s property) checked(check func(value string) error) property {
+	s.check = check
+	return s
+}
+
+func notBuilt(name, reason string) property {
+	return property{name: name, refuse: reason}
+}
+
+func idle(name string) property { return property{name: name, idle: true} }
+
+const (
+	typeOfStore   = "JKS, PKCS12 or PEM; by content unless given."
+	noJavaClasses = "Java classes cannot be run"
+	noProviders   = "there are no Java security providers"
+)
+
+// properties are all such properties of Kafka 4.3's clients, without a prefix, in the order of the reference. They
+// are the same for every kind of client.
+var properties = []property{
+	{name: "security.protocol", initial: "PLAINTEXT", doc: "How brokers are spoken to.",
+		rules: []wit.Rule{setting.Allowed("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")}},
+	notBuilt("security.providers", noProviders),
+
+	built("ssl.protocol", wit.KindText, "TLS versions by the name of a Java context: TLS, TLSv1.2, TLSv1.3."),
+	notBuilt("ssl.provider", noProviders),
+	built("ssl.enabled.protocols", wit.KindListOfText, "TLS versions: TLSv1.2, TLSv1.3.").checked(tlsVersions),
+	built("ssl.cipher.suites", wit.KindListOfText,
+		"Cipher suites of TLS 1.2 by their standard names.").checked(knownSuites),
+	built("ssl.keystore.type", wit.KindText, typeOfStore),
+	built("ssl.keystore.location", wit.KindText, "File with the client's key and certificate."),
+	built("ssl.keystore.password", wit.KindPassword, "Password of that file."),
+	built("ssl.key.password", wit.KindPassword, "Password of the key in it; that of the file unless given."),
+	built("ssl.keystore.key", wit.KindPassword, "The client's key as PEM text.").checked(pemText("PRIVATE KEY")),
+	built("ssl.keystore.certificate.chain", wit.KindPassword,
+		"The client's certificate and those above it as PEM text.").checked(pemText("CERTIFICATE")),
+	built("ssl.truststore.type", wit.KindText, typeOfStore),
+	built("ssl.truststore.location", wit.KindText,
+		"File with the certificates that brokers' are trusted by; the system's unless given."),
+	built("ssl.truststore.password", wit.KindPassword, "Password of that file."),
+	built("ssl.truststore.certificates", wit.KindPassword, "The same as PEM text.").checked(pemText("CERTIFICATE")),
+	built("ssl.endpoint.identification.algorithm", wit.KindText,
+		"Empty: a broker's certificate may be for any host.").checked(hostNames),
+	notBuilt("ssl.engine.factory.class", noJavaClasses+"; ssl.keystore.* and ssl.truststore.* take JKS, PKCS12 and PEM"),
+	idle("ssl.keymanager.algorithm"),
+	idle("ssl.trustmanager.algorithm"),
+	idle("ssl.secure.random.implementation"),
+
+	built("sasl.mechanism", wit.KindText, mechanisms+".").checked(knownMechanism),
+	built("sasl.jaas.config", wit.KindPassword, "The login module with user and password, as Java's JAAS has it."),
+	// What it may name depends on the mechanism, see sasl.go.
+	built("sasl.login.callback.handler.class", wit.KindClassName, "Where tokens of OAUTHBEARER come from."),
+	notBuilt("sasl.client.callback.handler.class", noJavaClasses),
+	notBuilt("sasl.login.class", noJavaClasses),
+	idle("sasl.kerberos.service.name"), // GSSAPI itself is refused as a mechanism
+	idle("sasl.kerberos.kinit.cmd"),
+	idle("sasl.kerberos.ticket.renew.window.factor"),
+	idle("sasl.kerberos.ticket.renew.jitter"),
+	idle("sasl.kerberos.min.time.before.relogin"),
+	idle("sasl.login.refresh.window.factor"), // tokens are renewed 60 s before they expire
+	idle("sasl.login.refresh.window.jitter"),
+	idle("sasl.login.refresh.min.period.seconds"),
+	idle("sasl.login.refresh.buffer.seconds"),
+	built("sasl.login.connect.timeout.ms", wit.KindInt, "For the token service, in milliseconds.", setting.AtLeast(0)),
+	built("sasl.login.read.timeout.ms", wit.KindInt, "For the token service, in milliseconds.", setting.AtLeast(0)),
+	idle("sasl.login.retry.backoff.ms"),
+	idle("sasl.login.retry.backoff.max.ms"),
+
+	built("sasl.oauthbearer.token.endpoint.url", wit.KindText, "Token service, or file:///… with a token."),
+	built("sasl.oauthbearer.scope", wit.KindText, "Scope of tokens."),
+	built("sasl.oauthbearer.client.credentials.client.id", wit.KindText, "Client id for the token service."),
+	built("sasl.oauthbearer.client.credentials.client.secret", wit.KindPassword,
+		"Client secret for the token service."),
+	built("sasl.oauthbearer.jwt.retriever.class", wit.KindClassName, "How tokens are fetched."),
+	idle("sasl.oauthbearer.header.urlencode"), // it always is, as RFC 6749 wants it
+	idle("sasl.oauthbearer.scope.claim.name"), // tokens are the broker's to validate
+	idle("sasl.oauthbearer.sub.claim.name"),
+	idle("sasl.oauthbearer.jwt.validator.class"),
+	idle("sasl.oauthbearer.clock.skew.seconds"),
+	idle("sasl.oauthbearer.expected.audience"),
+	idle("sasl.oauthbearer.expected.issuer"),
+	idle("sasl.oauthbearer.jwks.endpoint.url"),
+	idle("sasl.oauthbearer.jwks.endpoint.refresh.ms"),
+	idle("sasl.oauthbearer.jwks.endpoint.retry.backoff.ms"),
+	idle("sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms"),
+	notBuilt("sasl.oauthbearer.assertion.algorithm", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.claim.aud", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.claim.exp.seconds", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.claim.iss", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.claim.jti.include", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.claim.nbf.seconds", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.claim.sub", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.file", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.private.key.file", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.private.key.passphrase", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.template.file", noAssertions),
+}
+
+// byName are properties by name.
+var byName = func() map[string]*property {
+	byName := make(map[string]*property, len(properties))
+	for i := range properties {
+		byName[properties[i].name] = &properties[i]
+	}
+	return byName
+}()
+
+// Property is one of Kafka's properties about security, without a prefix.
+type Property struct {
+	Name string
+	// Idle: it is known and changes nothing.
+	Idle bool
+	// Refused is why it cannot be had; "" otherwise.
+	Refused string
+}
+
+// Properties are all that are understood, in the order of the reference.
+func Properties() (known []Property) {
+	for _, p := range properties {
+		known = append(known, Property{p.name, p.idle, p.refuse})
+	}
+	return known
+}
+
+// Settings are the declarations of security.protocol, ssl.* and sasl.* as far as they have an effect, in the
+// order of the reference. They hold without a prefix, for all of a worker's clients, and after producer., consumer.,
+// admin. and those of connectors alike. [Check] and [New] check their values further.
+func Settings() []wit.SettingSpec {
+	var specs []wit.SettingSpec
+	for i := range properties {
+		if s := &properties[i]; s.refuse == "" && !s.idle {
+			specs = append(specs, s.spec(s.name))
+		}
+	}
+	return specs
+}
+
+const noAssertions = "tokens by JWT assertion are not built: client credentials (clientId, " +
+	"clientSecret) and token files are"
+
+// Concerns tells whether a name without a prefix is about security, known or not.
+func Concerns(name string) bool {
+	return strings.HasPrefix(name, "ssl.") || strings.HasPrefix(name, "sasl.") || strings.HasPrefix(name, "security.")
+}
+
+// Check tells whether a property of that name, without a prefix, has an effect: with a warning where it has none, and
+// an error, a [setting.Problem], where it cannot be had or its value is wrong. A warning without a text is none.
+func Check(name string, given Given) (effective bool, warns setting.Problem, err error) {
+	rule, known := byName[name]
+	problem := setting.Problem{Setting: given.Name, Code: setting.CodeNotBuilt}
+	if name == "sasl.mechanism" && strings.EqualFold(given.Value, "GSSAPI") {
+		problem.Text = "GSSAPI (Kerberos) is not built: expected " + mechanisms
+		return false, warns, problem
+	}
+	switch {
+	case !known:
+		return false, setting.Problem{Setting: given.Name, Code: setting.CodeUnknown, Text: unknown(name),
+			Warning: true}, nil
+	case rule.refuse != "" && given.Value == "":
+		return false, warns, nil
+	case rule.refuse != "":
+		problem.Text = "not built: " + rule.refuse
+		return false, warns, problem
+	case rule.idle:
+		return false, setting.Problem{Setting: given.Name, Code: setting.CodeNoEffect, Text: "has no effect here",
+			Warning: true}, nil
+	}
+	if why := rule.wrong(given.Name, given.Value); why != "" {
+		return false, warns, setting.Problem{Setting: given.Name, Code: setting.CodeInvalid, Text: why}
+	}
+	return true, warns, nil
+}
+
+// unknown is the text for a name that is none of the declared ones.
+func unknown(name string) string {
+	var t setting.Table
+	for _, known := range slices.Sorted(maps.Keys(byName)) {
+		t.Declare(wit.SettingSpec{Name: known})
+	}
+	return setting.Unknown(t.Nearest(name))
+}
+
+// mechanisms are those of SASL, for messages.
+const mechanisms = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
+
+// knownMechanism takes the names of mechanisms in their own spelling alone, as Kafka does.
+func knownMechanism(v string) error {
+	known := []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"}
+	if !slices.Contains(known, v) {
+		return errors.New("String must be one of: " + strings.Join(known, ", "))
+	}
+	return nil
+}
+
+func tlsVersions(v string) error {
+	_, _, err := enabledProtocols(v)
+	return err
+}
+
+func knownSuites(v string) error {
+	_, _, err := suites(v)
+	return err
+}
+
+// hostNames is how the names in certificates are checked.
+func hostNames(v string) error {
+	if v != "" && !strings.EqualFold(v, "https") {
+		return errors.New("expected https, or nothing")
+	}
+	return nil
+}
+
+// settings are what one kind of client has, for it to be made something of.
+type settings struct {
+	// ctx ends the reading of key stores.
+	ctx   context.Context
+	given map[string]Given
+	// prefix is for the names of properties that are missing: none, since what is given for all clients holds for this
+	// kind, too.
+	prefix string
+	live   *Live
+}
+
+// text is the value of a property; "" where it is not given.
+func (s settings) text(name string) string { return s.given[name].Value }
+
+// has tells whether a property is given, be it empty.
+func (s settings) has(name string) bool { _, ok := s.given[name]; return ok }
+
+// named is how the user calls a property.
+func (s settings) named(name string) string {
+	if g, ok := s.given[name]; ok {
+		return g.Name
+	}
+	return s.prefix + name
+}
+
+// now is the value as it is at this time, where the user has it from a file that may have changed since.
+func (s settings) now(name string) string {
+	g := s.given[name]
+	if value, ok := s.live.now(g.Name); ok {
+		return strings.TrimSpace(value)
+	}
+	return g.Value
+}
+
+func (s settings) fault(name, format string, args ...any) error {
+	return setting.Problem{Setting: s.named(name), Text: fmt.Sprintf(format, args...)}
+}
+
+func (s settings) milliseconds(name string) time.Duration {
+	n, _ := setting.Integer(wit.KindInt, s.text(name))
+	return time.Duration(n) * time.Millisecond
+}
