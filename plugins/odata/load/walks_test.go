@@ -259,8 +259,8 @@ func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
 				s := shuffling(links, order, swaps, 400)
 				c, err := s.load(t, setOf("auto", 0), nil)
 				if len(s.requests) > 400 || err == nil && len(c.missing) > 0 {
-					t.Errorf("links %s, order %s, %d swaps: rows %v are missing in %d requests, %v", links, order, swaps,
-						c.missing, len(s.requests), err)
+					t.Errorf("links %s, order %s, %d swaps: rows %v are missing in %d requests, %v", links, order,
+						swaps, c.missing, len(s.requests), err)
 				}
 			}
 		}
