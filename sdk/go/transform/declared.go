@@ -2,6 +2,7 @@ package transform
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/culvert-project/culvert/wit"
@@ -11,9 +12,6 @@ import (
 // maxDeclared is how many schemas an instance declares: the host takes no more of one, and soon puts another one in its
 // place. Further ones fail their records.
 const maxDeclared = 10_000
-
-// maxExtensions is how many schemas with a field more are found again by the field, without making and comparing them.
-const maxExtensions = 1_000
 
 // declarations are the schemas that a plugin has declared. A schema stands there once, its number is
 // [wit.GuestSchemas] and its place in list, and there are maxDeclared at most. The zero value has none.
@@ -84,4 +82,13 @@ func hashOf(nodes []wit.Node) uint64 {
 		mix(uint64(n.Key)<<32 | uint64(n.Element))
 	}
 	return h
+}
+
+// sameNode tells whether two nodes are the same, in a fraction of the time of reflect.DeepEqual for a scalar.
+func sameNode(a, b wit.Node) bool {
+	plain := func(n *wit.Node) bool {
+		return n.Name == nil && n.Version == nil && n.Doc == nil && n.Parameters == nil && n.DefaultValue == nil &&
+			n.Members == nil && n.Key == 0 && n.Element == 0
+	}
+	return plain(&a) && plain(&b) && a.Kind == b.Kind && a.Optional == b.Optional || reflect.DeepEqual(a, b)
 }

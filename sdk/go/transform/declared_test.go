@@ -89,8 +89,8 @@ func TestSchemasOfNamesOutOfData(t *testing.T) {
 		}
 	}
 	r := p.(*records)
-	if len(r.extensions) > maxExtensions || len(r.schemas) > maxDeclared+1 {
-		t.Errorf("%d extensions and %d schemas are kept", len(r.extensions), len(r.schemas))
+	if len(r.shared.extensions) > maxExtensions || len(r.schemas) > maxDeclared+1 {
+		t.Errorf("%d extensions and %d schemas are kept", len(r.shared.extensions), len(r.schemas))
 	}
 }
 

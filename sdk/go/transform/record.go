@@ -2,10 +2,7 @@ package transform
 
 import (
 	"errors"
-	"reflect"
 	"slices"
-	"strconv"
-	"unsafe"
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -42,599 +39,60 @@ func (r *Record) Emit() {
 	r.emitted = append(r.emitted, &one)
 }
 
-// Data is a record's key or value: with a schema, without one, or absent (a tombstone's value). A field is read when it
-// is asked for; what is not changed is passed on as bytes.
-type Data struct {
-	form    wit.Form
-	schema  uint32
-	nodes   []wit.Node
-	bytes   []byte
-	changed bool
-	err     error
-	// tree is the whole value, once it was asked for or replaced (whole); then fields and touched are not used.
-	tree  any
-	whole bool
-	// fields are those at the start of the root that were walked over so far; left are entries of a map that were not,
-	// -1 before the first.
-	fields []field
-	left   int64
-	// touched are the fields that were read, set or added.
-	touched []touched
-	// names are those of fields that were added, which have the numbers after the own fields of the bytes; unextended
-	// is the schema before, extended that with them.
-	names      []string
-	own        int
-	unextended []wit.Node
-	extended   *extended
-	// extensions are those that there were, of whichever record; nil: they are not kept.
-	extensions map[extension]*extended
-	// texts is where texts that were read are kept.
-	texts *texts
-	// hint is the field that was asked for last: the next row is asked for the same ones.
-	hint int
-}
-
-// field is where a field of a structure, or an entry of a schemaless map, lies in the bytes of its [Data].
-type field struct {
-	// name is where the text of an entry's key begins; nameEnd is 0 where the key is no text, and in structures.
-	name, nameEnd uint32
-	start, end    uint32
-}
-
-// extension is one field more to a schema, which is the host's or, where that is 0, one that was extended before.
-type extension struct {
-	schema uint32
-	of     *extended
-	name   string
-}
-
-// extended is a schema with one field more; id is 0 until it was declared. It is kept in [Data.extensions] unless it is
-// of a schema that one record alone has, by [Data.Set].
-type extended struct {
-	id           uint32
-	field, nodes []wit.Node
-	kept         bool
-}
-
-// touched is a field that was read or set: text where isText, else value.
-type touched struct {
-	field       int
-	set, isText bool
-	text        string
-	value       any
-}
-
-func (t *touched) any() any {
-	if t.isText {
-		return t.text
-	}
-	return t.value
-}
-
-// texts is memory for many short texts: an allocation for each is what reading them costs most in a guest. What was
-// handed out is never written again; a text that is kept keeps at most textsSize bytes.
-type texts struct{ free []byte }
-
-const textsSize = 16 << 10
-
-// keep copies b.
-func (t *texts) keep(b []byte) string {
-	if t == nil || len(b) > textsSize/16 {
-		return string(b)
-	}
-	if len(b) > cap(t.free)-len(t.free) {
-		t.free = make([]byte, 0, textsSize)
-	}
-	at := len(t.free)
-	t.free = append(t.free, b...)
-	return unsafe.String(unsafe.SliceData(t.free[at:]), len(b))
-}
-
-// load points d at a datum of a batch. What was allocated for the datum before is used again.
-func (d *Data) load(at wit.Datum, nodes []wit.Node, data []byte) {
-	if d.whole || d.err != nil {
-		d.tree, d.whole, d.err = nil, false, nil
-	}
-	if len(d.touched) > 0 {
-		clear(d.touched)
-		d.touched = d.touched[:0]
-	}
-	d.form, d.schema, d.nodes, d.bytes = at.Form, at.Schema, nodes, data[at.Start:at.Start+at.Size]
-	d.changed, d.fields, d.left = false, d.fields[:0], -1
-	if len(d.names) > 0 {
-		d.names, d.extended = d.names[:0], nil
-	}
-}
-
-// part makes d, a copy of of, independent of it.
-func (d *Data) part(of *Data) {
-	d.fields, d.touched, d.names = slices.Clone(of.fields), slices.Clone(of.touched), slices.Clone(of.names)
-	switch tree := d.tree.(type) {
-	case datum.Record:
-		d.tree = slices.Clone(tree)
-	case datum.Map:
-		d.tree = slices.Clone(tree)
-	}
-}
-
-// Absent tells whether there is nothing.
-func (d *Data) Absent() bool { return d.form == wit.Absent }
-
-// Nodes is the schema, nil for data without one. It must not be changed.
-func (d *Data) Nodes() []wit.Node { return d.nodes }
-
-// Tree is the whole value as package datum reads it, which takes some microseconds: [Data.Field] and [Data.Text] read
-// one field. Bytes that cannot be read give nil, and fail the record when the Func returns.
-func (d *Data) Tree() any {
-	if d.whole || d.form == wit.Absent {
-		return d.tree
-	}
-	d.whole = true
-	if d.form == wit.Structured {
-		nodes := d.nodes
-		if d.extended != nil {
-			nodes = d.unextended
-		}
-		d.tree, _, d.err = datum.Read(nodes, 0, d.bytes)
-	} else {
-		d.tree, _, d.err = datum.ReadDynamic(d.bytes)
-	}
-	if d.err != nil {
-		return nil
-	}
-	switch tree := d.tree.(type) {
-	case datum.Record:
-		d.tree = append(tree, make(datum.Record, len(d.nodes[0].Members)-len(tree))...)
-	case datum.Map:
-		for _, name := range d.names {
-			tree = append(tree, datum.Entry{Key: name})
-		}
-		d.tree = tree
-	}
-	for i := range d.touched {
-		if t := &d.touched[i]; t.set {
-			*d.slot(t.field) = t.any()
-		}
-	}
-	return d.tree
-}
-
-// slot is where a field stands in the whole value, which is a structure or a map.
-func (d *Data) slot(i int) *any {
-	if tree, ok := d.tree.(datum.Record); ok {
-		return &tree[i]
-	}
-	return &d.tree.(datum.Map)[i].Value
-}
-
-// Set replaces schema and value; nodes nil: without a schema. A nil tree without a schema makes it absent.
-func (d *Data) Set(nodes []wit.Node, tree any) {
-	d.form, d.schema, d.nodes, d.tree, d.whole, d.changed = wit.Structured, 0, nodes, tree, true, true
-	d.names, d.extended = d.names[:0], nil
-	if nodes == nil {
-		d.form = wit.Dynamic
-		if tree == nil {
-			d.form = wit.Absent
-		}
-	}
-}
-
-// Field returns a field of a structure or of a schemaless map; ok is false when there is none of that name, or no such
-// thing as fields. What it returns must not be changed in place: [Data.SetField] changes a field.
-func (d *Data) Field(name string) (value any, ok bool) {
-	i := d.find(name)
-	if i < 0 {
-		return nil, false
-	}
-	if d.whole {
-		return *d.slot(i), true
-	}
-	for j := range d.touched {
-		if t := &d.touched[j]; t.field == i {
-			return t.any(), true
-		}
-	}
-	f := d.fields[i]
-	if d.form == wit.Structured {
-		value, _, d.err = datum.Read(d.nodes, d.nodes[0].Members[i].Node, d.bytes[f.start:f.end])
-	} else {
-		value, _, d.err = datum.ReadDynamic(d.bytes[f.start:f.end])
-	}
-	if d.err != nil {
-		return nil, false
-	}
-	d.touched = append(d.touched, touched{field: i, value: value})
-	return value, true
-}
-
-// Text returns a field that is a text; ok is false when there is none of that name, it is null or no text. It is what
-// Field does, with less garbage.
-func (d *Data) Text(name string) (text string, ok bool) {
-	i := d.find(name)
-	if i < 0 {
-		return "", false
-	}
-	if d.whole || d.isTouched(i) {
-		value, _ := d.Field(name)
-		text, ok = value.(string)
-		return text, ok
-	}
-	b, size := d.bytes[d.fields[i].start:d.fields[i].end], 1
-	if d.form == wit.Structured {
-		n := &d.nodes[d.nodes[0].Members[i].Node]
-		null := len(b) > 0 && b[0] == 0
-		if !n.Optional || n.DefaultValue != nil {
-			null, size, _ = datum.IsNull(n, b)
-		}
-		if null || n.Kind != wit.Text {
-			return "", false
-		}
-	} else if b[0] != datum.TagText {
-		return "", false
-	}
-	if len(b) > size && b[size] < 0x80 { // the length was looked at when the field's end was found
-		return d.texts.keep(b[size+1:]), true
-	}
-	content, _ := datum.Block(b[size:])
-	return d.texts.keep(content), true
-}
-
-func (d *Data) isTouched(i int) bool {
-	for j := range d.touched {
-		if d.touched[j].field == i {
-			return true
-		}
-	}
-	return false
-}
-
-// SetField changes a field that is there. It returns an error when there is none; a value that does not fit the field's
-// schema fails the record when the Func returns.
-func (d *Data) SetField(name string, value any) error {
-	return d.set(name, touched{set: true, value: value})
-}
-
-// SetText is SetField for a text, with less garbage.
-func (d *Data) SetText(name, text string) error {
-	return d.set(name, touched{set: true, isText: true, text: text})
-}
-
-// AddField puts a field after those of a structure, or an entry into a schemaless map. nodes is the field's schema,
-// its first node the field's own, such as []wit.Node{{Kind: wit.Text, Optional: true}}; a map needs none. It returns an
-// error where a field of that name is there, and where there is no structure: nothing, a null, another value. A value
-// that does not fit the schema fails the record when the Func returns.
-//
-// Names that come out of the data belong into a map: each makes a schema, of which an instance declares 10,000, and
-// records that would need more fail.
-func (d *Data) AddField(name string, nodes []wit.Node, value any) error {
-	if d.find(name) >= 0 {
-		return errors.New("there is a field " + strconv.Quote(name) + " already")
-	}
-	switch {
-	case d.err != nil:
-		return d.err
-	case !d.holdsFields():
-		return errors.New("there is no structure for a field " + strconv.Quote(name))
-	case d.form == wit.Structured && len(nodes) == 0:
-		return errors.New("a field " + strconv.Quote(name) + " needs a schema")
-	}
-	if len(d.names) == 0 {
-		d.own, d.unextended = len(d.fields), d.nodes
-		if d.form == wit.Structured {
-			d.own = len(d.nodes[0].Members)
-		}
-	}
-	at := d.own + len(d.names)
-	d.names, d.changed = append(d.names, name), true
-	if d.form == wit.Structured {
-		d.extend(name, nodes)
-	}
-	switch tree := d.tree.(type) {
-	case nil:
-		d.touched = append(d.touched, touched{field: at, set: true, value: value})
-	case datum.Record:
-		d.tree = append(slices.Clip(tree), value)
-	case datum.Map:
-		d.tree = append(slices.Clip(tree), datum.Entry{Key: name, Value: value})
-	}
-	return nil
-}
-
-// holdsFields tells whether there is a structure, or a map without a schema.
-func (d *Data) holdsFields() bool {
-	if d.whole {
-		switch d.tree.(type) {
-		case datum.Record, datum.Map:
-			return true
-		}
-		return false
-	}
-	if d.form == wit.Dynamic {
-		return len(d.bytes) > 0 && d.bytes[0] == datum.TagMap
-	}
-	if d.form != wit.Structured || d.nodes[0].Kind != wit.Structure {
-		return false
-	}
-	null, _, ok := datum.IsNull(&d.nodes[0], d.bytes)
-	return ok && !null
-}
-
-// extend makes the schema one with a field more: that of the record before, where that was made so too.
-func (d *Data) extend(name string, field []wit.Node) {
-	by := extension{d.schema, d.extended, name}
-	keep := d.extensions != nil && (d.schema != 0 || d.extended != nil && d.extended.kept)
-	to := d.extensions[by]
-	if !keep || to == nil || !slices.EqualFunc(to.field, field, sameNode) {
-		to = &extended{field: slices.Clone(field), nodes: withField(d.nodes, name, field)}
-		if to.kept = keep && (d.extensions[by] != nil || len(d.extensions) < maxExtensions); to.kept {
-			d.extensions[by] = to
-		}
-	}
-	d.schema, d.nodes, d.extended = 0, to.nodes, to
-}
-
-// sameNode tells whether two nodes are the same, in a fraction of the time of reflect.DeepEqual for a scalar.
-func sameNode(a, b wit.Node) bool {
-	plain := func(n *wit.Node) bool {
-		return n.Name == nil && n.Version == nil && n.Doc == nil && n.Parameters == nil && n.DefaultValue == nil &&
-			n.Members == nil && n.Key == 0 && n.Element == 0
-	}
-	return plain(&a) && plain(&b) && a.Kind == b.Kind && a.Optional == b.Optional || reflect.DeepEqual(a, b)
-}
-
-// withField is a schema of a structure with a field after its others.
-func withField(nodes []wit.Node, name string, field []wit.Node) []wit.Node {
-	base := uint32(len(nodes))
-	out := slices.Concat(nodes, field)
-	out[0].Members = append(slices.Clip(out[0].Members), wit.Member{Name: name, Node: base})
-	for i := base; i < uint32(len(out)); i++ {
-		n := &out[i]
-		n.Members = slices.Clone(n.Members)
-		for j := range n.Members {
-			n.Members[j].Node += base
-		}
-		if n.Key != 0 {
-			n.Key += base
-		}
-		if n.Element != 0 {
-			n.Element += base
-		}
-	}
-	return out
-}
-
-func (d *Data) set(name string, t touched) error {
-	i := d.find(name)
-	if i < 0 {
-		return errors.New("no field " + strconv.Quote(name))
-	}
-	d.changed = true
-	if d.whole {
-		*d.slot(i) = t.any()
-		return nil
-	}
-	t.field = i
-	for j := range d.touched {
-		if d.touched[j].field == i {
-			d.touched[j] = t
-			return nil
-		}
-	}
-	d.touched = append(d.touched, t)
-	return nil
-}
-
-// find is the number of a field, -1 where there is none of that name. Unless the value is whole the field is in fields
-// afterwards.
-func (d *Data) find(name string) int {
-	if h := d.hint; h < len(d.fields) && d.form == wit.Structured && !d.whole && d.err == nil &&
-		d.nodes[0].Members[h].Name == name {
-		return h
-	}
-	i := -1
-	switch tree := d.tree.(type) {
-	case nil:
-		if d.whole {
-			return -1
-		}
-		if i = d.walk(name); d.err != nil {
-			return -1
-		}
-	case datum.Record:
-		i = d.member(name)
-	case datum.Map:
-		for j := range tree {
-			if tree[j].Key == name {
-				return j
-			}
-		}
-	}
-	return i
-}
-
-// member is the number of a member of the root structure, -1 where there is none of that name.
-func (d *Data) member(name string) int {
-	members := d.nodes[0].Members
-	if d.hint < len(members) && members[d.hint].Name == name {
-		return d.hint
-	}
-	for i := range members {
-		if members[i].Name == name {
-			d.hint = i
-			return i
-		}
-	}
-	return -1
-}
-
-// walk goes over the bytes as far as a field. A null, and data without fields, have none.
-func (d *Data) walk(name string) int {
-	switch {
-	case d.form == wit.Structured && d.nodes[0].Kind == wit.Structure:
-		i := d.member(name)
-		if i < 0 || len(d.names) > 0 && i >= d.own {
-			return i
-		}
-		return d.walkStructure(i)
-	case d.form == wit.Dynamic && len(d.bytes) > 0 && d.bytes[0] == datum.TagMap:
-		for i := range d.fields {
-			if f := &d.fields[i]; f.nameEnd > 0 && string(d.bytes[f.name:f.nameEnd]) == name {
-				return i
-			}
-		}
-		i := d.walkMap(name)
-		if at := slices.Index(d.names, name); i < 0 && d.err == nil && at >= 0 {
-			return d.own + at
-		}
-		return i
-	}
-	return -1
-}
-
-// walkStructure goes over members up to number i.
-func (d *Data) walkStructure(i int) int {
-	if len(d.fields) > i {
-		return i
-	}
-	b, at := d.bytes, 0
-	if n := len(d.fields); n > 0 {
-		at = int(d.fields[n-1].end)
-	} else {
-		null, size, ok := datum.IsNull(&d.nodes[0], b)
-		if !ok || null {
-			d.cut(!ok)
-			return -1
-		}
-		at = size
-	}
-	members := d.nodes[0].Members
-	for len(d.fields) <= i {
-		node := members[len(d.fields)].Node
-		end := datum.Short(&d.nodes[node], b, at)
-		if end == 0 {
-			size, err := datum.Skip(d.nodes, node, b[at:])
-			if err != nil {
-				d.err = err
-				return -1
-			}
-			end = at + size
-		}
-		d.fields = append(d.fields, field{start: uint32(at), end: uint32(end)})
-		at = end
-	}
-	return i
-}
-
-// walkMap goes over entries up to the one with that name.
-func (d *Data) walkMap(name string) int {
-	at := 0
-	if d.left < 0 {
-		count, size := datum.Number(d.bytes[1:])
-		if size <= 0 || count < 0 || count > int64(len(d.bytes)) {
-			d.cut(true)
-			return -1
-		}
-		d.left, at = count, 1+size
-	} else if n := len(d.fields); n > 0 {
-		at = int(d.fields[n-1].end)
-	}
-	for ; d.left > 0; d.left-- {
-		var f field
-		if key := d.bytes[at:]; len(key) > 0 && key[0] == datum.TagText {
-			text, size := datum.Block(key[1:])
-			if size <= 0 {
-				d.cut(true)
-				return -1
-			}
-			f.nameEnd = uint32(at + 1 + size)
-			f.name = f.nameEnd - uint32(len(text))
-		}
-		size, err := datum.SkipDynamic(d.bytes[at:])
-		f.start = uint32(at + size)
-		if err == nil {
-			size, err = datum.SkipDynamic(d.bytes[f.start:])
-		}
-		if err != nil {
-			d.err = err
-			return -1
-		}
-		f.end = f.start + uint32(size)
-		at = int(f.end)
-		d.fields = append(d.fields, f)
-		if f.nameEnd > 0 && string(d.bytes[f.name:f.nameEnd]) == name {
-			d.left--
-			return len(d.fields) - 1
-		}
-	}
-	return -1
-}
-
-// cut keeps the error of bytes that end too early.
-func (d *Data) cut(is bool) {
-	if is {
-		d.err = errors.New("the bytes of a value are cut, or not as wit/encoding.md describes them")
-	}
-}
-
-// append writes the value: what was not set as the bytes that it had.
-func (d *Data) append(dst []byte) ([]byte, error) {
-	switch {
-	case d.form == wit.Absent:
-		return dst, nil
-	case d.whole && d.form == wit.Structured:
-		return datum.Append(dst, d.nodes, 0, d.tree)
-	case d.whole:
-		return datum.AppendDynamic(dst, d.tree)
-	}
-	if len(d.touched) > 1 {
-		// fields stand in the order of bytes, whatever the order in which they were set
-		slices.SortFunc(d.touched, func(a, b touched) int { return a.field - b.field })
-	}
-	done, err := uint32(0), error(nil)
-	if len(d.names) > 0 && d.form == wit.Dynamic {
-		_, size := datum.Number(d.bytes[1:])
-		dst = datum.AppendNumber(append(dst, datum.TagMap), int64(d.own+len(d.names)))
-		done = uint32(1 + size)
-	}
-	for i := range d.touched {
-		t := &d.touched[i]
-		if !t.set {
+// Header returns the value of the last header of that name, as Kafka's lastHeader does: as package datum reads it, or
+// its bytes, to be read until the Func returns, where no converter has read it. ok is false when there is none. What
+// cannot be read fails the record when the Func returns.
+func (r *Record) Header(name string) (value any, ok bool) {
+	all := r.headers.list()
+	for i := len(all) - 1; i >= 0; i-- {
+		h := &all[i]
+		if h.Name != name {
 			continue
 		}
-		if len(d.names) > 0 && t.field >= d.own {
-			return d.appendAdded(append(dst, d.bytes[done:]...), d.touched[i:])
+		var err error
+		switch nodes := h.nodes; h.Form {
+		case wit.Raw:
+			return h.Value, true
+		case wit.Dynamic:
+			value, _, err = datum.ReadDynamic(h.Value)
+		default:
+			if nodes == nil {
+				nodes = r.schemas[h.Schema]
+			}
+			value, _, err = datum.Read(nodes, 0, h.Value)
 		}
-		f := &d.fields[t.field]
-		dst = append(dst, d.bytes[done:f.start]...)
-		if dst, err = d.appendField(dst, t); err != nil {
-			return dst, err
+		if err != nil {
+			r.headers.err = err
+			return nil, false
 		}
-		done = f.end
+		return value, true
 	}
-	return append(dst, d.bytes[done:]...), nil
+	return nil, false
 }
 
-// appendAdded writes the fields that were added, all of which were touched.
-func (d *Data) appendAdded(dst []byte, added []touched) (_ []byte, err error) {
-	for i := range added {
-		t := &added[i]
-		if d.form == wit.Dynamic {
-			dst = datum.AppendText(append(dst, datum.TagText), d.names[t.field-d.own])
-		}
-		if dst, err = d.appendField(dst, t); err != nil {
-			return dst, err
-		}
+// SetHeader puts a header after the others, in place of all of that name. nodes is its schema, such as
+// []wit.Node{{Kind: wit.Text}}; nil: it has none. A value that does not fit the schema is an error.
+func (r *Record) SetHeader(name string, nodes []wit.Node, value any) (err error) {
+	one := header{datum.Header{Name: name, Form: wit.Structured}, nodes}
+	if nodes == nil {
+		one.Form = wit.Dynamic
+		one.Value, err = datum.AppendDynamic(nil, value)
+	} else {
+		one.Value, err = datum.Append(nil, nodes, 0, value)
 	}
-	return dst, nil
+	if err != nil {
+		return in("header "+name, err)
+	}
+	r.DropHeader(name)
+	r.headers.all, r.headers.changed = append(r.headers.all, one), true
+	return nil
 }
 
-func (d *Data) appendField(dst []byte, t *touched) ([]byte, error) {
-	if d.form == wit.Dynamic {
-		return datum.AppendDynamic(dst, t.any())
-	}
-	node := d.nodes[0].Members[t.field].Node
-	if n := &d.nodes[node]; t.isText && n.Kind == wit.Text {
-		return datum.AppendText(datum.AppendBranch(dst, n, false), t.text), nil
-	}
-	return datum.Append(dst, d.nodes, node, t.any())
+// DropHeader takes out all headers of that name.
+func (r *Record) DropHeader(name string) {
+	before := len(r.headers.list())
+	r.headers.all = slices.DeleteFunc(r.headers.all, func(h header) bool { return h.Name == name })
+	r.headers.changed = r.headers.changed || len(r.headers.all) < before
 }
+
+func in(where string, err error) error { return errors.New(where + ": " + err.Error()) }

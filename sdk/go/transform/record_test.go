@@ -196,7 +196,7 @@ func TestFieldOfCutBytes(t *testing.T) {
 func TestExtensionsThatAreKept(t *testing.T) {
 	nodes := []wit.Node{{Kind: wit.Structure}}
 	for want, d := range map[int]*Data{2: {form: wit.Structured, schema: 7, nodes: nodes}, 0: {}} {
-		d.extensions = map[extension]*extended{}
+		d.shared = &shared{extensions: map[extension]*extended{}}
 		for range 10 {
 			if want > 0 {
 				d.load(wit.Datum{Form: wit.Structured, Schema: 7}, nodes, nil)
@@ -213,8 +213,8 @@ func TestExtensionsThatAreKept(t *testing.T) {
 				t.Fatalf("%x of %v, %v", got, d.nodes, err)
 			}
 		}
-		if len(d.extensions) != want {
-			t.Errorf("expected %d schemas to be kept, found %d", want, len(d.extensions))
+		if len(d.shared.extensions) != want {
+			t.Errorf("expected %d schemas to be kept, found %d", want, len(d.shared.extensions))
 		}
 	}
 }

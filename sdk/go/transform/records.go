@@ -35,10 +35,9 @@ func RegisterRecords(p RecordPlugin) { Register(Records(p)) }
 
 // Records makes a [Plugin] of a [RecordPlugin].
 func Records(p RecordPlugin) Plugin {
-	r := &records{RecordPlugin: p, schemas: map[uint32][]wit.Node{}, chains: map[string][]stage{},
-		extensions: map[extension]*extended{}}
-	r.current.Key.extensions, r.current.Value.extensions = r.extensions, r.extensions
-	r.current.Key.texts, r.current.Value.texts, r.current.schemas = &r.texts, &r.texts, r.schemas
+	r := &records{RecordPlugin: p, schemas: map[uint32][]wit.Node{}, chains: map[string][]stage{}}
+	r.shared.extensions = map[extension]*extended{}
+	r.current.Key.shared, r.current.Value.shared, r.current.schemas = &r.shared, &r.shared, r.schemas
 	return r
 }
 
@@ -53,9 +52,7 @@ type records struct {
 	// current is the record that the chain sees, used again for each row.
 	current Record
 	recent  [2]wit.Schema
-	texts   texts
-	// extensions of the schemas that there are.
-	extensions map[extension]*extended
+	shared  shared
 }
 
 type stage struct {
@@ -129,7 +126,7 @@ func (p *records) learn(schemas []wit.Schema) {
 		return
 	}
 	p.recent = [2]wit.Schema{}
-	clear(p.extensions)
+	clear(p.shared.extensions)
 	for _, s := range schemas {
 		p.schemas[s.ID] = s.Nodes
 	}
@@ -290,12 +287,12 @@ func unchanged(d *Data) wit.Datum { return wit.Datum{Form: wit.Unchanged, Schema
 // put writes what was changed after the data of the rows before.
 func (p *records) put(out *wit.Applied, at *wit.Datum, d *Data) (err error) {
 	if d.form == wit.Structured && d.schema == 0 {
-		if d.extended != nil && d.extended.id != 0 {
-			d.schema = d.extended.id
+		if made := d.extended(); made != nil && made.id != 0 {
+			d.schema = made.id
 		} else if d.schema, err = p.declare(out, d.nodes); err != nil {
 			return err
-		} else if d.extended != nil {
-			d.extended.id = d.schema
+		} else if made != nil {
+			made.id = d.schema
 		}
 	}
 	start := uint32(len(p.data))
@@ -354,5 +351,3 @@ func (p *records) Test(context []byte, schemas []wit.Schema, topics []string, ro
 	}
 	return out, nil
 }
-
-func in(where string, err error) error { return errors.New(where + ": " + err.Error()) }
