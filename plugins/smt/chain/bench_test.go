@@ -37,9 +37,7 @@ func withoutSchema(t testing.TB, nodes []wit.Node, rows []wit.Row, data []byte) 
 	for i := range rows {
 		d := &rows[i].Value
 		tree, _, err := datum.Read(nodes, 0, data[d.Start:d.Start+d.Size])
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		m := datum.Map{}
 		for f, v := range tree.(datum.Record) {
 			m = append(m, datum.Entry{Key: nodes[0].Members[f].Name, Value: v})
@@ -65,11 +63,7 @@ func benchChain() []wit.Stage {
 
 // The plan alone, native: what is left in the sandbox's figure is the sandbox and the crossing.
 func BenchmarkApply(b *testing.B) {
-	e := New()
-	context, err := e.Prepare(benchChain())
-	if err != nil {
-		b.Fatal(err)
-	}
+	e, context := prepared(b, benchChain()...)
 	schema, rows, data := tenFields(b, 500, 1024)
 	schemas := []wit.Schema{schema}
 	b.ReportAllocs()

@@ -414,9 +414,7 @@ func apply(t *testing.T, e *Engine, context []byte, schemas []wit.Schema, b batc
 	var faults []wit.RowFault
 	for from := 0; from < len(b.rows); {
 		got, err := e.Apply(context, schemas, b.topics, b.rows[from:], b.data)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		base := uint32(len(out.data))
 		out.data = append(out.data, got.Data...)
 		names := got.Topics
@@ -471,9 +469,7 @@ func outcomes(t *testing.T, e *Engine, n int, b batch, faults []wit.RowFault) []
 			return normal(nodes), v
 		case wit.Dynamic:
 			v, _, err := datum.ReadDynamic(bytes)
-			if err != nil {
-				t.Fatal(err)
-			}
+			noError(t, err)
 			return nil, v
 		}
 		return nil, nil
@@ -488,9 +484,7 @@ func outcomes(t *testing.T, e *Engine, n int, b batch, faults []wit.RowFault) []
 			continue
 		}
 		headers, err := datum.Headers(nil, b.data[r.Headers.Start:r.Headers.Start+r.Headers.Size])
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		for _, h := range headers {
 			x := refHeader{Name: h.Name, Value: h.Value}
 			if h.Form != wit.Raw {
@@ -554,9 +548,7 @@ func singly(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch) []o
 	var all []wit.RowFault
 	for i, s := range stages {
 		context, err := e.Prepare([]wit.Stage{s})
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		var faults []wit.RowFault
 		if b, faults = apply(t, e, context, schemas, b); i == 0 {
 			schemas = nil
@@ -567,4 +559,21 @@ func singly(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch) []o
 		}
 	}
 	return outcomes(t, e, n, b, all)
+}
+
+// noError ends the test at an error that it is not about.
+func noError(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// prepared is an engine and a context of stages.
+func prepared(t testing.TB, stages ...wit.Stage) (*Engine, []byte) {
+	t.Helper()
+	e := New()
+	context, err := e.Prepare(stages)
+	noError(t, err)
+	return e, context
 }

@@ -28,9 +28,7 @@ type definition struct {
 // 4.3.1.
 func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 	f, err := os.Open("../testdata/definitions.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	defer f.Close()
 	recorded := map[string][]definition{}
 	for lines := bufio.NewScanner(f); lines.Scan(); {
@@ -38,9 +36,7 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 			Class, Type string
 			Config      []definition
 		}
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, json.Unmarshal(lines.Bytes(), &line))
 		recorded[line.Class] = line.Config
 		if c := componentOf(line.Class); c == nil || c.kind.String() != line.Type {
 			t.Errorf("%s: not there as a %s", line.Class, line.Type)
@@ -260,11 +256,7 @@ func TestPrepareRefuses(t *testing.T) {
 // Apply stops when it has written a megabyte, and the host goes on behind what was consumed.
 func TestApplyStopsEarly(t *testing.T) {
 	schema, rows, data := tenFields(t, 3000, 1024)
-	e := New()
-	context, err := e.Prepare(benchChain())
-	if err != nil {
-		t.Fatal(err)
-	}
+	e, context := prepared(t, benchChain()...)
 	first, err := e.Apply(context, []wit.Schema{schema}, []string{"orders"}, rows, data)
 	if err != nil || first.Consumed < 900 || first.Consumed > 1200 || int(first.Consumed) != len(first.Rows) {
 		t.Fatalf("%v, consumed %d, %d rows", err, first.Consumed, len(first.Rows))
@@ -296,11 +288,7 @@ func TestNoAllocationForARow(t *testing.T) {
 			if schemaless {
 				data = withoutSchema(t, schema.Nodes, rows, data)
 			}
-			e := New()
-			context, err := e.Prepare(stages)
-			if err != nil {
-				t.Fatal(err)
-			}
+			e, context := prepared(t, stages...)
 			schemas := []wit.Schema{schema}
 			n := testing.AllocsPerRun(20, func() {
 				if _, err := e.Apply(context, schemas, []string{"orders"}, rows, data); err != nil {
@@ -321,9 +309,7 @@ func TestChainsAreBounded(t *testing.T) {
 	for n := range 2*maxCached + 1 {
 		context, err := e.Prepare([]wit.Stage{{Component: ClassInsertHeader, Settings: []wit.Setting{
 			{Name: "header", Value: strconv.Itoa(n)}, {Name: "value.literal", Value: "x"}}}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		if _, err := e.Apply(context, nil, []string{"t"}, []wit.Row{{}}, nil); err != nil {
 			t.Fatal(err)
 		}

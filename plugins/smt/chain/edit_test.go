@@ -174,9 +174,7 @@ func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 			} else {
 				b.data, err = datum.Append(b.data, nodes, 0, record)
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			noError(t, err)
 			d.Start, d.Size = uint32(start), uint32(len(b.data)-start)
 			b.rows = append(b.rows, wit.Row{Origin: uint32(len(b.rows)), Partition: 1, Offset: -1,
 				Timestamp: int64(m.IntN(1 << 40)), Value: d})
@@ -204,15 +202,9 @@ func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch, plain bool) (*Engine, *transformationChain,
 	[]outcome, []wit.RowFault) {
 	t.Helper()
-	e := New()
-	context, err := e.Prepare(stages)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e, context := prepared(t, stages...)
 	c, err := e.chain(context)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	r := c.route("t")
 	r.slow = r.slow || plain
 	out, faults := apply(t, e, context, schemas, b)
@@ -231,9 +223,7 @@ func rowsOf(t *testing.T, nodes []wit.Node, values ...any) batch {
 			d.Form, d.Schema = wit.Dynamic, 0
 			b.data, err = datum.AppendDynamic(b.data, datum.Map{{Key: "f", Value: v}})
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		d.Size = uint32(len(b.data)) - d.Start
 		b.rows = append(b.rows, wit.Row{Origin: uint32(i), Partition: -1, Offset: -1, Timestamp: 1, Value: d})
 	}
@@ -409,15 +399,9 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 	} {
 		for _, form := range []string{"schema", "plain"} {
 			t.Run(name+"/"+form, func(t *testing.T) {
-				e := New()
-				context, err := e.Prepare(x.stages)
-				if err != nil {
-					t.Fatal(err)
-				}
+				e, context := prepared(t, x.stages...)
 				c, err := e.chain(context)
-				if err != nil {
-					t.Fatal(err)
-				}
+				noError(t, err)
 				schema, rows, data := tenFields(t, 20, 1024)
 				if form == "plain" {
 					data = withoutSchema(t, schema.Nodes, rows, data)

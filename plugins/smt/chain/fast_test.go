@@ -43,9 +43,7 @@ func TestMembersByTheKernel(t *testing.T) {
 			continue
 		}
 		value, err := datum.Append(nil, nodes, 0, m.value(nodes, 0, true))
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		in := m.spoiled(value)
 		null, start, ok := p.null(in)
 		if null || !ok {
@@ -101,19 +99,13 @@ func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
 			}
 		}
 		value, err := datum.Append(nil, nodes, 0, m.value(nodes, 0, true))
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		spoiled := m.spoiled(value)
 		data := append(slices.Concat(value, spoiled), make([]byte, kernel.Room)...)
 		rows := []wit.Row{{Value: wit.Datum{Form: wit.Structured, Schema: 1, Size: uint32(len(value))}},
 			{Value: wit.Datum{Form: wit.Structured, Schema: 1, Start: uint32(len(value)), Size: uint32(len(spoiled))}}}
 		made := func(rows []wit.Row) ([]byte, []wit.RowFault) {
-			e := New()
-			context, err := e.Prepare(stages)
-			if err != nil {
-				t.Fatal(err)
-			}
+			e, context := prepared(t, stages...)
 			out, err := e.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
 			if err != nil || int(out.Consumed) != len(rows) {
 				t.Fatal(err, out.Consumed)
@@ -186,9 +178,7 @@ func TestAppendedBehindTheValue(t *testing.T) {
 			stages = append(stages, wit.Stage{Component: ClassTimestampRouter})
 		}
 		context, err := e.Prepare(stages)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		schemas := []wit.Schema{{ID: 1, Nodes: m.structure()}, {ID: 2, Nodes: m.structure()}}
 		layout := m.IntN(6)
 		room := []int{kernel.Room, kernel.Room, kernel.Room, kernel.Room - 1, 0, kernel.Room}[layout]
@@ -208,9 +198,7 @@ func TestAppendedBehindTheValue(t *testing.T) {
 			schema := &schemas[m.IntN(10)/9]
 			if m.IntN(8) > 0 {
 				value, err := datum.Append(nil, schema.Nodes, 0, m.value(schema.Nodes, 0, m.IntN(8) > 0))
-				if err != nil {
-					t.Fatal(err)
-				}
+				noError(t, err)
 				row.Value = put(value, wit.Structured, schema.ID)
 				data = append(data, make([]byte, room)...)
 			}
@@ -267,16 +255,12 @@ func TestTimesAreLookedThroughOnce(t *testing.T) {
 	data = append(data, make([]byte, kernel.Room)...)
 	e, topics := New(), []string{"t"}
 	context, err := e.Prepare(append(benchChain(), wit.Stage{Component: ClassTimestampRouter}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	if _, err := e.Apply(context, []wit.Schema{schema, other}, topics, rows[:1], data); err != nil {
 		t.Fatal(err)
 	}
 	c, err := e.chain(context)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	e.begun(call{topics, rows, data})
 	if behind := e.lane.alike(c, 0); behind != 1 {
 		t.Fatalf("expected one row to be done, found %d", behind)
@@ -310,17 +294,11 @@ func TestTopicsOfAResultHaveRows(t *testing.T) {
 			if name == "split" {
 				rows = b.rows[2:]
 			}
-			e := New()
-			context, err := e.Prepare(stages)
-			if err != nil {
-				t.Fatal(err)
-			}
+			e, context := prepared(t, stages...)
 			for range 2 { // the second call knows what the first compiled
 				for _, row := range rows {
 					out, err := e.Apply(context, nil, b.topics, []wit.Row{row}, b.data)
-					if err != nil {
-						t.Fatal(err)
-					}
+					noError(t, err)
 					if want := len(b.topics) + len(out.Rows); out.Topics != nil && len(out.Topics) != want {
 						t.Errorf("row %d: expected %d topics, found %q", row.Origin, want, out.Topics)
 					}
@@ -386,9 +364,7 @@ func TestEntriesByTheKernel(t *testing.T) {
 	good := 0
 	for range 20_000 {
 		value, err := datum.AppendDynamic(nil, m.schemaless(m.Perm(len(pool))))
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		in := m.spoiled(value)
 		if len(in) == 0 || in[0] != datum.TagMap {
 			continue
@@ -447,13 +423,9 @@ func TestNumbersAreCastAsOtherValuesAre(t *testing.T) {
 	for _, v := range append(values, true, false) {
 		from := wit.Node{Kind: kinds(v)}
 		in, err := datum.Append(nil, []wit.Node{from}, 0, v)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		dynamic, err := datum.AppendDynamic(nil, v)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		for to := wit.Int8; to <= wit.Text; to++ {
 			want, f := appendCast(nil, v, to, 0, false)
 			if f != nil {

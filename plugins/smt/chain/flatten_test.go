@@ -20,19 +20,11 @@ func TestFlattenTakesDefaultsOfStructures(t *testing.T) {
 			DefaultValue: wit.Ptr(datum.AppendText(nil, "own"))},
 	}
 	b, err := datum.AppendDefault(nil, nodes, 1, datum.Record{int32(5), nil, "other"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	nodes[1].DefaultValue = &b
 	data, err := datum.Append(nil, nodes, 0, datum.Record{nil})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := New()
-	context, err := e.Prepare([]wit.Stage{{Component: ClassFlattenValue}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
+	e, context := prepared(t, wit.Stage{Component: ClassFlattenValue})
 	rows := []wit.Row{{Value: wit.Datum{Form: wit.Structured, Schema: 1, Size: uint32(len(data))}}}
 	out, faults := apply(t, e, context, []wit.Schema{{ID: 1, Nodes: nodes}}, batch{[]string{"t"}, rows, data})
 	if len(faults) > 0 {
@@ -56,14 +48,8 @@ func TestFlattenBoundsNames(t *testing.T) {
 		below = append(below, datum.Entry{Key: strings.Repeat("k", i+1), Value: nil})
 	}
 	data, err := datum.AppendDynamic(nil, datum.Map{{Key: strings.Repeat("x", 200_000), Value: below}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := New()
-	context, err := e.Prepare([]wit.Stage{{Component: ClassFlattenValue}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
+	e, context := prepared(t, wit.Stage{Component: ClassFlattenValue})
 	rows := []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: uint32(len(data))}}}
 	_, faults := apply(t, e, context, nil, batch{[]string{"t"}, rows, data})
 	if len(faults) != 1 || !strings.Contains(faults[0].Fault.Message, "16 MiB") {

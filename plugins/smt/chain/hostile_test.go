@@ -32,9 +32,7 @@ func FuzzHostileStructure(f *testing.F) {
 	good, err := datum.Append(nil, nodes, 0, datum.Record{int32(5), "text", nil, int64(-1), true, float32(1), 2.0,
 		int16(7),
 		[]byte{1}, datum.List{"x", nil}})
-	if err != nil {
-		f.Fatal(err)
-	}
+	noError(f, err)
 	f.Add(good)
 	f.Add(good[:len(good)-1])
 	f.Add(bytes.Repeat([]byte{0xff}, 40))
@@ -42,9 +40,7 @@ func FuzzHostileStructure(f *testing.F) {
 	context, err := e.Prepare([]wit.Stage{{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "topic.field",
 		Value: "t"}}},
 		{Component: ClassReplaceValue, Settings: []wit.Setting{{Name: "exclude", Value: "a3"}}}})
-	if err != nil {
-		f.Fatal(err)
-	}
+	noError(f, err)
 	value := func(start, size int) wit.Datum {
 		return wit.Datum{Form: wit.Structured, Schema: 1, Start: uint32(start), Size: uint32(size)}
 	}
@@ -53,13 +49,9 @@ func FuzzHostileStructure(f *testing.F) {
 		// behind a good row the loop of alike rows takes over; alone, a fresh engine has only the slow way
 		rows := []wit.Row{{Value: value(0, len(good))}, {Value: value(len(good), len(b))}, {Value: value(0, len(good))}}
 		fast, err := e.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		slow, err := New().Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows[1:2], data)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		if len(fast.Rows) != len(slow.Rows)+2 || len(fast.Faults) != len(slow.Faults) {
 			t.Fatalf("% x: %d rows in the fast way, %d and two in the slow one", b, len(fast.Rows), len(slow.Rows))
 		}
@@ -85,9 +77,7 @@ func FuzzHostileDynamic(f *testing.F) {
 	context, err := e.Prepare([]wit.Stage{{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "topic.field",
 		Value: "t"}}},
 		{Component: ClassReplaceValue, Settings: []wit.Setting{{Name: "renames", Value: "a:b,t:k"}}}})
-	if err != nil {
-		f.Fatal(err)
-	}
+	noError(f, err)
 	good := []byte{0x0c, 4, 9, 2, 'a', 6, 2, 9, 2, 'b', 0x0b, 2, 0}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		data := append(append([]byte(nil), good...), b...)
@@ -99,9 +89,7 @@ func FuzzHostileDynamic(f *testing.F) {
 		many, err := e.Apply(context, nil, []string{"t"}, []wit.Row{row(0, len(good)), one, one, one,
 			row(0, len(good))},
 			data)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		out, err := New().Apply(context, nil, []string{"t"}, []wit.Row{one}, data)
 		if err != nil || len(out.Rows)+len(out.Faults) != 1 || len(many.Rows) != 2+3*len(out.Rows) ||
 			len(many.Faults) != 3*len(out.Faults) {
@@ -143,18 +131,14 @@ func FuzzHostileHeaders(f *testing.F) {
 		{Component: ClassFilter, Condition: &wit.Condition{Component: ClassHasHeaderKey, Negate: true,
 			Settings: []wit.Setting{{Name: "name", Value: "h"}}}},
 	})
-	if err != nil {
-		f.Fatal(err)
-	}
+	noError(f, err)
 	value := []byte{0x0c, 2, 9, 2, 'k', 6, 14}
 	f.Fuzz(func(t *testing.T, block []byte) {
 		data := append(append([]byte(nil), value...), block...)
 		rows := []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: uint32(len(value))},
 			Headers: wit.Datum{Form: wit.Raw, Start: uint32(len(value)), Size: uint32(len(block))}}}
 		out, err := New().Apply(context, nil, []string{"t"}, rows, data)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		before, bad := datum.Headers(nil, block)
 		if bad != nil {
 			return // the host gives no such block
@@ -176,12 +160,8 @@ func FuzzHostileHeaders(f *testing.F) {
 
 // An engine that meets one schema after another keeps no more than so many of its own, and never gives a number twice.
 func TestOwnSchemasAreForgotten(t *testing.T) {
-	e := New()
-	context, err := e.Prepare([]wit.Stage{{Component: ClassInsertValue, Settings: []wit.Setting{
-		{Name: "static.field", Value: "system"}, {Name: "static.value", Value: "x"}}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e, context := prepared(t, wit.Stage{Component: ClassInsertValue, Settings: []wit.Setting{
+		{Name: "static.field", Value: "system"}, {Name: "static.value", Value: "x"}}})
 	declared := map[uint32]string{}
 	for n := range uint32(2*maxMade + 10) {
 		name := "f" + strconv.Itoa(int(n))

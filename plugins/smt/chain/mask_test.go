@@ -35,18 +35,14 @@ func TestMasksOfRowsThatAreAlike(t *testing.T) {
 		"removed": {stage(ClassMaskValue, "fields", "a,c"), stage(ClassReplaceValue, "exclude", "a")},
 	}
 	fallback, err := datum.Append(nil, []wit.Node{{Kind: wit.Text}}, 0, "empty")
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	nodes := []wit.Node{{Kind: wit.Structure, Name: wit.Ptr("S"), Members: []wit.Member{{Name: "a", Node: 1},
 		{Name: "b", Node: 2}, {Name: "c", Node: 3}, {Name: "d", Node: 4}}}, {Kind: wit.Text, Optional: true},
 		{Kind: wit.Int64}, {Kind: wit.Float64, Optional: true},
 		{Kind: wit.Text, Optional: true, DefaultValue: &fallback}}
 	b := batch{topics: []string{"t"}}
 	add := func(d wit.Datum, made []byte, err error) {
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		d.Start, d.Size = uint32(len(b.data)), uint32(len(made)-len(b.data))
 		b.data = made
 		for _, at := range []int64{-1, 1} { // with a timestamp and without
@@ -70,11 +66,7 @@ func TestMasksOfRowsThatAreAlike(t *testing.T) {
 	schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
 	for name, stages := range chains {
 		t.Run(name, func(t *testing.T) {
-			e := New()
-			context, err := e.Prepare(stages)
-			if err != nil {
-				t.Fatal(err)
-			}
+			e, context := prepared(t, stages...)
 			out, faults := apply(t, e, context, schemas, b)
 			got := outcomes(t, e, len(b.rows), out, faults)
 			want := singly(t, stages, schemas, b)

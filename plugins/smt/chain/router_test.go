@@ -31,15 +31,9 @@ func TestMatchesWithoutAnswer(t *testing.T) {
 		"predicate of the topic":  {[]wit.Stage{drop, when(wit.Stage{Component: ClassFilter}, &negated)}, 1},
 		"predicate of the record": {[]wit.Stage{drop, when(drop, byTopic)}, 1},
 	} {
-		e := New()
-		context, err := e.Prepare(x.stages)
-		if err != nil {
-			t.Fatal(err)
-		}
+		e, context := prepared(t, x.stages...)
 		c, err := e.chain(context)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		hasten(c)
 		out, faults := apply(t, e, context, nil, b)
 		if len(out.rows) != 1 || out.rows[0].Origin != b.rows[1].Origin || len(faults) != 1 {
@@ -52,15 +46,9 @@ func TestMatchesWithoutAnswer(t *testing.T) {
 		}
 	}
 
-	e := New()
-	context, err := e.Prepare([]wit.Stage{{Component: byTopic.Component, Settings: byTopic.Settings}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e, context := prepared(t, wit.Stage{Component: byTopic.Component, Settings: byTopic.Settings})
 	c, err := e.chain(context)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	hasten(c)
 	tested, err := e.Test(context, nil, b.topics, b.rows, nil)
 	if err != nil || len(tested.Faults) != 1 || tested.Faults[0].Origin != 0 || tested.Matches[0] ||

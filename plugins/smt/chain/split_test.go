@@ -11,17 +11,14 @@ import (
 // A record whose parts would come to more than fits fails alone and leaves nothing of itself behind; its neighbours
 // go on.
 func TestSplitsAreBounded(t *testing.T) {
-	e := New()
-	context, err := e.Prepare([]wit.Stage{{Component: ClassSplit, Settings: pairs("field", "list")}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e, context := prepared(t, wit.Stage{Component: ClassSplit, Settings: pairs("field", "list")})
 	list := make(datum.List, 1000)
 	for i := range list {
 		list[i] = int64(i)
 	}
 	var data []byte
 	var rows []wit.Row
+	var err error
 	for _, text := range []string{"x", strings.Repeat("x", maxSplit/500), "y"} {
 		from := len(data)
 		if data, err = datum.AppendDynamic(data, datum.Map{{Key: "list", Value: list},
@@ -32,9 +29,7 @@ func TestSplitsAreBounded(t *testing.T) {
 			Size: uint32(len(data) - from)}})
 	}
 	out, err := e.Apply(context, nil, []string{"t"}, rows, data)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	if len(out.Faults) != 1 || out.Faults[0].Origin != 1 || !strings.Contains(out.Faults[0].Fault.Message,
 		"more than") ||
 		len(out.Rows) != 2000 || out.Consumed != 3 {
@@ -42,9 +37,7 @@ func TestSplitsAreBounded(t *testing.T) {
 	}
 	for i, r := range out.Rows {
 		v, _, err := datum.ReadDynamic(out.Data[r.Value.Start : r.Value.Start+r.Value.Size])
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		want, text := int64(i%1000), "x"
 		if i >= 1000 {
 			text = "y"

@@ -21,21 +21,13 @@ func TestTimestampsThatJavaGoesOnWith(t *testing.T) {
 		{"yy-MM-dd", "50-01-01", "unix", "the two digits of its year mean one or another"},
 		{"yy-MM-dd", "57-01-01", "unix", ""},
 	} {
-		e := New()
-		context, err := e.Prepare([]wit.Stage{{Component: ClassTimestampValue, Settings: []wit.Setting{
-			{Name: "target.type", Value: x.to}, {Name: "format", Value: x.pattern}}}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		e, context := prepared(t, wit.Stage{Component: ClassTimestampValue, Settings: []wit.Setting{
+			{Name: "target.type", Value: x.to}, {Name: "format", Value: x.pattern}}})
 		value, err := datum.AppendDynamic(nil, x.text)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		rows := []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: uint32(len(value))}}}
 		out, err := e.Apply(context, nil, []string{"t"}, rows, value)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		switch {
 		case x.wrong == "" && len(out.Faults) == 0 && len(out.Rows) == 1:
 		case x.wrong != "" && len(out.Faults) == 1 && strings.Contains(out.Faults[0].Fault.Message, x.wrong):

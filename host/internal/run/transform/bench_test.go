@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -84,9 +85,7 @@ func tenFields(t testing.TB, reg *record.Registry, rows, size int) *record.Batch
 			size/6-5)}[node])
 	}
 	s, err := reg.Intern(nodes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	b := &record.Batch{Registry: reg, Topics: []string{"orders"}}
 	for i := range rows {
 		start := len(b.Data)
@@ -106,9 +105,7 @@ func withoutSchema(t testing.TB, b *record.Batch) {
 		d := &b.Rows[i].Value
 		nodes := b.Registry.Get(d.Schema).Nodes
 		tree, _, err := datum.Read(nodes, 0, b.Bytes(*d))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		m := datum.Map{}
 		for f, v := range tree.(datum.Record) {
 			m = append(m, datum.Entry{Key: nodes[0].Members[f].Name, Value: v})
@@ -142,9 +139,7 @@ func BenchmarkChains(b *testing.B) {
 
 func benchChain(b *testing.B, m *plugin.Manager, reg *record.Registry, stages []Stage, count, size int, plain bool) {
 	chain, err := New(context.Background(), Options{Manager: m, Connector: "c", Stages: stages})
-	if err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(b, err)
 	defer chain.Close()
 	batch := tenFields(b, reg, count, size)
 	if plain {
@@ -167,8 +162,6 @@ func benchChain(b *testing.B, m *plugin.Manager, reg *record.Registry, stages []
 // cpu is the processor time that the process has taken: on a busy machine the clock tells little.
 func cpu(t testing.TB) int64 {
 	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
 	return u.Utime.Nano() + u.Stime.Nano()
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -28,9 +29,7 @@ func odd(t testing.TB, version string) []byte {
 func numbered(t testing.TB, reg *record.Registry, rows int) *record.Batch {
 	s, err := reg.Intern([]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "n", Node: 1}, {Name: "s",
 		Node: 2}}}, {Kind: wit.Int64}, {Kind: wit.Text}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	b := &record.Batch{Registry: reg, Topics: []string{"even", "odd"}}
 	for i := range rows {
 		start := len(b.Data)
@@ -51,9 +50,7 @@ func texts(t testing.TB, b *record.Batch) []string {
 	var list []string
 	for _, r := range b.Rows {
 		v, _, err := datum.Read(b.Registry.Get(r.Value.Schema).Nodes, 0, b.Bytes(r.Value))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		list = append(list, fmt.Sprint(b.Topics[r.Topic], v))
 		if n := v.(datum.Record)[0].(int64); r.Origin != uint32(1000+n/3) || r.Offset != n {
 			t.Fatalf("row %d has origin %d, offset %d", n, r.Origin, r.Offset)
@@ -79,14 +76,10 @@ func insert(name, value string) Stage {
 func run(t *testing.T, m *plugin.Manager, b *record.Batch, limit int, stages ...Stage) []wit.RowFault {
 	t.Helper()
 	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: stages, BatchRows: limit})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer c.Close()
 	faults, err := c.Apply(t.Context(), b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return faults
 }
 
@@ -96,9 +89,7 @@ func run(t *testing.T, m *plugin.Manager, b *record.Batch, limit int, stages ...
 func TestAppendedFieldsUseTheRoomBehindValues(t *testing.T) {
 	m, reg, _ := manager(t, nil)
 	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: fieldStages[:1]})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer c.Close()
 	for call := range 2 { // the first row of a schema is written elsewhere, and so are those that follow in its call
 		b := tenFields(t, reg, 3, 200)
@@ -171,13 +162,9 @@ func TestPartsOfARowKeepTheirOrder(t *testing.T) {
 		b = numbered(t, reg, 10)
 		c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{split, of(Stage{Alias: "t",
 			Class: "test.Trap"})}, BatchRows: limit})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		faults, err := c.Apply(t.Context(), b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		var at []string
 		for _, f := range faults {
 			at = append(at, fmt.Sprint(f.Origin, " in stage ", f.Stage))
@@ -208,14 +195,10 @@ func TestFaultsNameTheRowAndTheStage(t *testing.T) {
 		before := append([]wit.Row(nil), b.Rows...)
 		c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{filter, conditional, {Alias: "t",
 			Class: "test.Trap"}, offset}, BatchRows: limit})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer c.Close()
 		faults, err := c.Apply(t.Context(), b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		var got []string
 		for _, f := range faults {
 			got = append(got, fmt.Sprint(f.Origin, " ", f.Stage, " ", f.ErrorClass[strings.LastIndexByte(f.ErrorClass,
@@ -243,9 +226,7 @@ func TestRowOfWhichOnePartFails(t *testing.T) {
 	s, err := reg.Intern([]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "l", Node: 1}}},
 		{Kind: wit.Array, Element: 2}, {Kind: wit.Structure, Members: []wit.Member{{Name: "n", Node: 3}, {Name: "s",
 			Node: 4}}}, {Kind: wit.Int64}, {Kind: wit.Text}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, limit := range []int{1, 2, 500} {
 		b := &record.Batch{Registry: reg, Topics: []string{"even"}}
 		for first := range 3 { // 0-2, 3-5, 6-8: 5 traps, 8 is refused
@@ -300,9 +281,7 @@ func TestStagesAreGrouped(t *testing.T) {
 	pinned.Version = "0.1.0"
 	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{insert("a", "1"), insert("b", "2"),
 		own, other, insert("e", "5"), pinned, mark("x"), mark("y")}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer c.Close()
 	var got []string
 	for _, g := range c.groups {
@@ -342,9 +321,7 @@ func TestManyRowsComeToWhatOneDoes(t *testing.T) {
 	for name, stages := range map[string][]Stage{"appended": fieldStages[:1], "three": fieldStages} {
 		open := func(limit int) *Chain {
 			c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: stages, BatchRows: limit})
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			t.Cleanup(c.Close)
 			return c
 		}
@@ -393,32 +370,22 @@ func TestManyRowsComeToWhatOneDoes(t *testing.T) {
 func TestNewVersionsTakeOver(t *testing.T) {
 	dir := t.TempDir()
 	put := func(name string, b []byte) {
-		if err := os.WriteFile(filepath.Join(dir, name+".part"), b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(filepath.Join(dir, name+".part"), filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".part"), b, 0o644))
+		require.NoError(t, os.Rename(filepath.Join(dir, name+".part"), filepath.Join(dir, name)))
 	}
 	put("odd.wasm", odd(t, "1.0.0"))
 	reg := record.NewRegistry()
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, Registry: reg, CacheDir: cache,
 		Watch: true, Debounce: 20 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer m.Close()
 	stubborn := mark("s")
 	stubborn.Settings = fixed(append(stubborn.Settings(plugin.Info{}), wit.Setting{Name: "old", Value: "1"}))
 	willing, err := New(t.Context(), Options{Manager: m, Connector: "willing", Stages: []Stage{mark("w")}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer willing.Close()
 	unwilling, err := New(t.Context(), Options{Manager: m, Connector: "unwilling", Stages: []Stage{stubborn}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer unwilling.Close()
 	apply := func(c *Chain) string {
 		b := numbered(t, reg, 1)
@@ -459,9 +426,7 @@ func until(t *testing.T, what string, condition func() bool) {
 func TestApplyEndsWithItsContext(t *testing.T) {
 	m, reg, _ := manager(t, nil)
 	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{insert("a", "1")}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer c.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -44,15 +45,11 @@ func manager(t testing.TB, more map[string][]byte) (*plugin.Manager, *record.Reg
 		files[name] = b
 	}
 	for name, b := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), b, 0o644))
 	}
 	reg := record.NewRegistry()
 	m, err := plugin.New(context.Background(), plugin.Options{Folders: []string{dir}, Registry: reg, CacheDir: cache})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { m.Close() })
 	return m, reg, dir
 }
@@ -66,9 +63,7 @@ type golden struct {
 
 func readGolden(t *testing.T, file string) golden {
 	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return parseGolden(t, string(text))
 }
 
@@ -82,9 +77,7 @@ func parseGolden(t *testing.T, text string) golden {
 		case "stage":
 			g.stages = append(g.stages, readStage(t, rest, len(g.stages)))
 		case "record":
-			if err := json.Unmarshal([]byte(rest), &g.record); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, json.Unmarshal([]byte(rest), &g.record))
 		default:
 			found = false
 		}
@@ -97,9 +90,7 @@ func parseGolden(t *testing.T, text string) golden {
 
 func readStage(t *testing.T, text string, n int) Stage {
 	var fields map[string]any
-	if err := json.Unmarshal([]byte(text), &fields); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal([]byte(text), &fields))
 	settings := func(of map[string]any) (_ func(plugin.Info) []wit.Setting, class string) {
 		var list []wit.Setting
 		for name, v := range of {
@@ -124,9 +115,7 @@ func readStage(t *testing.T, text string, n int) Stage {
 func jsonConverter(t testing.TB, reg *record.Registry) convert.Converter {
 	c, err := convert.New(convert.ClassJSON, map[string]string{"replace.null.with.default": "false"},
 		convert.Use{Schemas: reg})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return c
 }
 
@@ -135,16 +124,12 @@ func (g golden) batch(t *testing.T, reg *record.Registry) *record.Batch {
 	number := func(name string) int64 {
 		n := int64(-1)
 		if text, given := g.record[name]; given {
-			if err := json.Unmarshal(text, &n); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, json.Unmarshal(text, &n))
 		}
 		return n
 	}
 	var topic string
-	if err := json.Unmarshal(g.record["topic"], &topic); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal(g.record["topic"], &topic))
 	b := &record.Batch{Registry: reg, Topics: []string{topic}}
 	row := wit.Row{Origin: 77, Partition: int32(number("partition")), Offset: number("offset"),
 		Timestamp: number("timestamp")}
@@ -164,20 +149,14 @@ func (g golden) batch(t *testing.T, reg *record.Registry) *record.Batch {
 func (g golden) headers(t *testing.T, b *record.Batch) wit.Datum {
 	var given [][2]json.RawMessage
 	if text := g.record["headers"]; text != nil {
-		if err := json.Unmarshal(text, &given); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, json.Unmarshal(text, &given))
 	}
 	var list []datum.Header
 	for _, pair := range given {
 		var h datum.Header
-		if err := json.Unmarshal(pair[0], &h.Name); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, json.Unmarshal(pair[0], &h.Name))
 		d, err := jsonConverter(t, b.Registry).Decode(t.Context(), "t", pair[1], b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		h.Form, h.Schema, h.Value = d.Form, d.Schema, b.Bytes(d)
 		if d.Form == wit.Absent {
 			h.Form, h.Value = wit.Dynamic, []byte{datum.TagNull}
@@ -204,15 +183,11 @@ func TestTransformsAsKafkaDoes(t *testing.T) {
 		g := readGolden(t, file)
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".golden"), func(t *testing.T) {
 			c, err := New(context.Background(), Options{Manager: m, Connector: "c", Stages: g.stages})
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			defer c.Close()
 			b := g.batch(t, reg)
 			faults, err := c.Apply(context.Background(), b)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			if got := outcome(t, b, faults); !equalOutcome(g.want, got) {
 				t.Errorf("differs from Kafka (-Kafka +ours):\n%s", cmp.Diff(g.want, got))
 			}
@@ -233,9 +208,7 @@ func again(t *testing.T, g golden, c *Chain, reg *record.Registry, want string) 
 		b.Rows = append(b.Rows, b.Rows[0])
 	}
 	faults, err := c.Apply(context.Background(), b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if len(b.Rows) > times || len(faults) > times {
 		return // a row becomes several, which are looked at one by one elsewhere
 	}
@@ -264,9 +237,7 @@ func outcome(t *testing.T, b *record.Batch, faults []wit.RowFault) string {
 		return out
 	}
 	headers, err := datum.Headers(nil, b.Bytes(row.Headers))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, h := range headers {
 		d := wit.Datum{Form: h.Form, Schema: h.Schema, Start: uint32(len(b.Data)), Size: uint32(len(h.Value))}
 		b.Data = append(b.Data, h.Value...)
@@ -275,9 +246,7 @@ func outcome(t *testing.T, b *record.Batch, faults []wit.RowFault) string {
 		}
 		text, null, err := convert.SimpleHeaders{Registry: b.Registry}.Encode(t.Context(), nil, math.MaxInt32, "t", b,
 			&h)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		out += "header " + quoted(h.Name, false) + " " + written(t, b, d) + " " + quoted(string(text), null) + "\n"
 	}
 	return out

@@ -5,6 +5,8 @@ package transform
 import (
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // A batch that goes to a plugin in several calls, each of which gives less than a call may, does not grow without end.
@@ -13,9 +15,7 @@ func TestRealGrowthOfABatchIsBounded(t *testing.T) {
 	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
 	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{mark(strings.Repeat("m", each))},
 		BatchRows: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer c.Close()
 	if _, err := c.Apply(t.Context(), numbered(t, reg, 2)); err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -126,20 +127,14 @@ func TestRealRowsInARow(t *testing.T) {
 			row.Origin = uint32(len(all.Rows))
 			all.Rows = append(all.Rows, row)
 			alone, err := New(t.Context(), options)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			faults, err := alone.Apply(t.Context(), b)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			alone.Close()
 			want, heads = append(want, outcome(t, b, faults)), append(heads, string(one.record["value"]))
 		}
 		faults, err := c.Apply(t.Context(), all)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		c.Close()
 		made, failed := all.Rows, map[uint32][]wit.RowFault{}
 		for _, f := range faults {

@@ -21,6 +21,8 @@ import (
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // replay runs Replay.java of plugins/smt/testdata with Kafka's own transforms and returns the last line that it prints.
@@ -286,9 +288,7 @@ func refusedByName(err error) bool {
 func read(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return string(text)
 }
 

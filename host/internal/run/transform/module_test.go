@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -19,27 +20,21 @@ import (
 func moduleOfTheGuide(t *testing.T) []byte {
 	t.Helper()
 	text, err := os.ReadFile("../../../../cmd/culvert/guides/plugins.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	dir := t.TempDir()
 	for file, block := range map[string]string{"go.mod": "(?s)```\n(module .*?)```", "main.go": "(?s)```go\n(.*?)```"} {
 		found := regexp.MustCompile(block).FindSubmatch(text)
 		if found == nil {
 			t.Fatalf("expected %s in the guide", file)
 		}
-		if err := os.WriteFile(filepath.Join(dir, file), found[1], 0o644); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, file), found[1], 0o644))
 	}
 	command := regexp.MustCompile(`(?m)^GOOS=wasip1 GOARCH=wasm (go build .* -o (\S+) \.)$`).FindSubmatch(text)
 	if command == nil {
 		t.Fatal("expected the command that builds it in the guide")
 	}
 	root, err := filepath.Abs("../../../..")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	const path = "github.com/culvert-project/culvert"
 	for _, line := range []string{"go mod edit -replace=" + path + "='" + root + "'", string(command[1])} {
 		build := exec.Command("sh", "-c", line)
@@ -50,9 +45,7 @@ func moduleOfTheGuide(t *testing.T) []byte {
 		}
 	}
 	module, err := os.ReadFile(filepath.Join(dir, string(command[2])))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return module
 }
 
@@ -66,9 +59,7 @@ func TestTransformOfAnotherModule(t *testing.T) {
 	}
 	chain, err := New(context.Background(), Options{Manager: m, Connector: "c", Stages: []Stage{{Alias: "source",
 		Class: "com.example.AddSource", Settings: fixed([]wit.Setting{{Name: "system", Value: "S4H"}})}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer chain.Close()
 	for range 2 { // the second batch has the schemas already
 		b := tenFields(t, reg, 3, 200)
@@ -86,9 +77,7 @@ func TestTransformOfAnotherModule(t *testing.T) {
 			}
 			nodes := reg.Get(r.Value.Schema).Nodes
 			value, _, err := datum.Read(nodes, 0, b.Bytes(r.Value))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			last := len(nodes[0].Members) - 1
 			if name := nodes[0].Members[last].Name; name != "source" || last != 10 ||
 				value.(datum.Record)[last] != "S4H" || value.(datum.Record)[0] != int32(100_000) {

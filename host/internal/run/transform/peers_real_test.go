@@ -21,6 +21,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/convert/registry"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -71,25 +72,17 @@ func stagesText(b *testing.B, stages []Stage) string {
 		list = append(list, of)
 	}
 	text, err := json.Marshal(list)
-	if err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(b, err)
 	return string(text)
 }
 
 // startPiped starts a program, and returns where it reads and what it writes.
 func startPiped(b *testing.B, c *exec.Cmd) (in io.WriteCloser, out io.Reader) {
 	in, err := c.StdinPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(b, err)
 	out, err = c.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(b, err)
+	require.NoError(b, c.Start())
 	return in, out
 }
 
@@ -111,9 +104,7 @@ func peer(b *testing.B, tool, program string, settings ...string) func(b *testin
 			b.Fatalf("%s ended", program)
 		}
 		ns, err := strconv.ParseFloat(answers.Text(), 64)
-		if err != nil {
-			b.Fatal(err)
-		}
+		require.NoError(b, err)
 		return ns
 	}
 }
@@ -219,9 +210,7 @@ func peerConverter(b *testing.B, reg *record.Registry, avro, typed bool) convert
 		Registry: func(s registry.Settings) (*registry.Client, error) {
 			return registry.OpenWith(s, schemas, slog.New(slog.DiscardHandler))
 		}})
-	if err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(b, err)
 	return c
 }
 
@@ -236,9 +225,7 @@ func ourWork(b *testing.B, chain func() (*Chain, error), reg *record.Registry, w
 	what, avro := strings.CutPrefix(what, "avro-")
 	converter := peerConverter(b, reg, avro, typed)
 	text, _, err := converter.Encode(ctx, nil, math.MaxInt32, "orders", batch, batch.Rows[0].Value)
-	if err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(b, err)
 	rows, data := slices.Clone(batch.Rows), len(batch.Data)
 	var dst []byte
 	encode := func() {
@@ -253,9 +240,7 @@ func ourWork(b *testing.B, chain func() (*Chain, error), reg *record.Registry, w
 		return encode
 	}
 	c, err := chain()
-	if err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(b, err)
 	b.Cleanup(func() { c.Close() })
 	return func() {
 		batch.Rows, batch.Topics = append(batch.Rows[:0], rows...), batch.Topics[:1]

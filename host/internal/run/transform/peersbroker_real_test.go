@@ -23,6 +23,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	clients "github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -48,9 +49,7 @@ func BenchmarkRealPeersBroker(b *testing.B) {
 			const turns = 5
 			w := newBrokerWork(b, address, reg, form == "schema")
 			chain, err := New(b.Context(), Options{Manager: m, Connector: "c", Stages: fieldStages})
-			if err != nil {
-				b.Fatal(err)
-			}
+			require.NoError(b, err)
 			b.Cleanup(chain.Close)
 			in := "in-" + form
 			w.fill(b, in)
@@ -126,9 +125,7 @@ func newBrokerWork(b *testing.B, address string, reg *record.Registry, typed boo
 		name: fmt.Sprint(typed)}
 	w.config.Bootstrap, w.config.Logger = []string{address}, slog.New(slog.DiscardHandler)
 	client, err := kgo.NewClient(kgo.SeedBrokers(address))
-	if err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(b, err)
 	b.Cleanup(client.Close)
 	w.admin = kadm.NewClient(client)
 	batch := tenFields(b, reg, 1, 1024)
@@ -168,9 +165,7 @@ func (w *brokerWork) remove(b *testing.B, name string) {
 func (w *brokerWork) fill(b *testing.B, topic string) {
 	w.create(b, topic)
 	p, err := clients.NewProducer(w.config, "fill")
-	if err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(b, err)
 	for range brokerRecords / 500 {
 		records := p.NewBatch()
 		for range 500 {
@@ -179,9 +174,7 @@ func (w *brokerWork) fill(b *testing.B, topic string) {
 		}
 		p.Produce(b.Context(), records, nil)
 	}
-	if err := p.Close(b.Context()); err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(b, p.Close(b.Context()))
 }
 
 // turn has all records of a topic go into another one, through converters and a chain where there is one, and returns
@@ -190,23 +183,17 @@ func (w *brokerWork) turn(b *testing.B, in string, chain *Chain) float64 {
 	ctx, out := b.Context(), w.topic(b)
 	defer w.remove(b, out)
 	consumer, err := clients.NewConsumer(w.config, clients.ConsumerOptions{Group: "of-" + out, Topics: []string{in}})
-	if err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(b, err)
 	defer consumer.Close()
 	producer, err := clients.NewProducer(w.config, "bench")
-	if err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(b, err)
 	free, failed := make(chan []byte, 64), make(chan error, 1)
 	batch := &record.Batch{Registry: w.reg}
 	offsets := clients.Offsets{}
 	before := cpu(b)
 	for n := 0; n < brokerRecords; {
 		read, err := consumer.Poll(ctx)
-		if err != nil {
-			b.Fatal(err)
-		}
+		require.NoError(b, err)
 		n += len(read)
 		records := producer.NewBatch()
 		var text []byte
@@ -242,12 +229,8 @@ func (w *brokerWork) turn(b *testing.B, in string, chain *Chain) float64 {
 				Offset: last.Offset + 1}}
 		}
 	}
-	if err := producer.Close(ctx); err != nil {
-		b.Fatal(err)
-	}
-	if err := consumer.Commit(ctx, offsets); err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(b, producer.Close(ctx))
+	require.NoError(b, consumer.Commit(ctx, offsets))
 	took := float64(cpu(b)-before) / brokerRecords
 	select {
 	case err := <-failed:
