@@ -138,9 +138,7 @@ func BenchmarkChains(b *testing.B) {
 }
 
 func benchChain(b *testing.B, m *plugin.Manager, reg *record.Registry, stages []Stage, count, size int, plain bool) {
-	chain, err := New(context.Background(), Options{Manager: m, Connector: "c", Stages: stages})
-	require.NoError(b, err)
-	defer chain.Close()
+	chain := open(b, m, 0, stages...)
 	batch := tenFields(b, reg, count, size)
 	if plain {
 		withoutSchema(b, batch)

@@ -69,16 +69,29 @@ func mark(text string) Stage {
 }
 
 func insert(name, value string) Stage {
-	return Stage{Alias: "insert-" + name, Class: "InsertField$Value", Settings: fixed([]wit.Setting{{Name: "static.field",
-		Value: name}, {Name: "static.value", Value: value}})}
+	return benched("insert-"+name, "InsertField$Value", "static.field", name, "static.value", value)
+}
+
+// open makes a chain for the time of a test; limit is the rows of a call, 0: as many as fit.
+func open(t testing.TB, m *plugin.Manager, limit int, stages ...Stage) *Chain {
+	t.Helper()
+	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: stages, BatchRows: limit})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// good has a chain do a batch of which no row fails.
+func good(t testing.TB, c *Chain, b *record.Batch) {
+	t.Helper()
+	if faults, err := c.Apply(t.Context(), b); err != nil || len(faults) > 0 {
+		t.Fatal(err, faults)
+	}
 }
 
 func run(t *testing.T, m *plugin.Manager, b *record.Batch, limit int, stages ...Stage) []wit.RowFault {
 	t.Helper()
-	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: stages, BatchRows: limit})
-	require.NoError(t, err)
-	defer c.Close()
-	faults, err := c.Apply(t.Context(), b)
+	faults, err := open(t, m, limit, stages...).Apply(t.Context(), b)
 	require.NoError(t, err)
 	return faults
 }
@@ -88,14 +101,10 @@ func run(t *testing.T, m *plugin.Manager, b *record.Batch, limit int, stages ...
 // comes back.
 func TestAppendedFieldsUseTheRoomBehindValues(t *testing.T) {
 	m, reg, _ := manager(t, nil)
-	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: fieldStages[:1]})
-	require.NoError(t, err)
-	defer c.Close()
+	c := open(t, m, 0, fieldStages[0])
 	for call := range 2 { // the first row of a schema is written elsewhere, and so are those that follow in its call
 		b := tenFields(t, reg, 3, 200)
-		if faults, err := c.Apply(t.Context(), b); err != nil || len(faults) > 0 {
-			t.Fatal(err, faults)
-		}
+		good(t, c, b)
 		first, second := b.Rows[0].Value, b.Rows[1].Value
 		if between := int(second.Start) - int(first.Start+first.Size); call == 1 && between <= 0 {
 			t.Errorf("expected room after the values of the result, found %d bytes", between)
@@ -107,13 +116,11 @@ func TestAppendedFieldsUseTheRoomBehindValues(t *testing.T) {
 // order.
 func TestPredicateOfAnotherPlugin(t *testing.T) {
 	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
-	odds := Stage{Alias: "x", Class: "InsertField$Value", Settings: fixed([]wit.Setting{{Name: "topic.field", Value: "t"}}),
-		Predicate: &Predicate{Alias: "p", Class: "test.Odd"}}
+	odds := benched("x", "InsertField$Value", "topic.field", "t")
+	odds.Predicate = &Predicate{Alias: "p", Class: "test.Odd"}
 	evens := odds
 	evens.Negate = true
-	byTopic := mark("m")
-	byTopic.Predicate = &Predicate{Alias: "p", Class: "TopicNameMatches", Settings: fixed([]wit.Setting{{Name: "pattern",
-		Value: "od+"}})}
+	byTopic := when(mark("m"), false, "TopicNameMatches", "pattern", "od+")
 	drop := Stage{Alias: "f", Class: "Filter", Predicate: &Predicate{Alias: "p", Class: "test.Odd"}}
 	for _, limit := range []int{1, 2, 5, 500} {
 		for name, x := range map[string]struct {
@@ -144,11 +151,7 @@ func TestPartsOfARowKeepTheirOrder(t *testing.T) {
 	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0"),
 		"split.wasm": guesttest.Bytes(t, "./testdata/guests/split")})
 	split := Stage{Alias: "s", Class: "test.Split"}
-	of := func(s Stage) Stage {
-		s.Predicate = &Predicate{Alias: "p", Class: "TopicNameMatches", Settings: fixed([]wit.Setting{{Name: "pattern",
-			Value: "odd"}})}
-		return s
-	}
+	of := func(s Stage) Stage { return when(s, false, "TopicNameMatches", "pattern", "odd") }
 	want := []string{"even[0 -]", "odd[0 -m1]", "even[0 -]", "odd[0 -m1]", "even[1 -]", "odd[1 -m1]", "even[1 -]",
 		"odd[1 -m1]"}
 	for _, limit := range []int{1, 2, 3, 500} {
@@ -160,13 +163,8 @@ func TestPartsOfARowKeepTheirOrder(t *testing.T) {
 			t.Errorf("%d rows a call (-want +got):\n%s", limit, diff)
 		}
 		b = numbered(t, reg, 10)
-		c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{split, of(Stage{Alias: "t",
-			Class: "test.Trap"})}, BatchRows: limit})
-		require.NoError(t, err)
-		faults, err := c.Apply(t.Context(), b)
-		require.NoError(t, err)
 		var at []string
-		for _, f := range faults {
+		for _, f := range run(t, m, b, limit, split, of(Stage{Alias: "t", Class: "test.Trap"})) {
 			at = append(at, fmt.Sprint(f.Origin, " in stage ", f.Stage))
 		}
 		if diff := cmp.Diff([]string{"5 in stage 1", "6 in stage 1", "8 in stage 1"}, at); diff != "" {
@@ -175,28 +173,21 @@ func TestPartsOfARowKeepTheirOrder(t *testing.T) {
 		if len(b.Rows) != 4*7 {
 			t.Errorf("%d rows a call: expected all parts of 7 rows, found %d", limit, len(b.Rows))
 		}
-		c.Close()
 	}
 }
 
 // Faults of any stage name the row as it came and the stage in the whole chain; the others go on.
 func TestFaultsNameTheRowAndTheStage(t *testing.T) {
 	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
-	filter := Stage{Alias: "f", Class: "Filter", Predicate: &Predicate{Alias: "p", Class: "TopicNameMatches",
-		Settings: fixed([]wit.Setting{{Name: "pattern", Value: "even"}})}, Negate: false}
+	filter := when(Stage{Alias: "f", Class: "Filter"}, false, "TopicNameMatches", "pattern", "even")
 	conditional := insert("i", "1")
 	conditional.Predicate = &Predicate{Alias: "p", Class: "test.Odd"}
-	offset := Stage{Alias: "o", Class: "InsertField$Value", Settings: fixed([]wit.Setting{{Name: "partition.field",
-		Value: "p!"}})}
-	offset.Predicate = &Predicate{Alias: "q", Class: "TopicNameMatches", Settings: fixed([]wit.Setting{{Name: "pattern",
-		Value: "none"}})}
+	offset := when(benched("o", "InsertField$Value", "partition.field", "p!"), false, "TopicNameMatches", "pattern",
+		"none")
 	for _, limit := range []int{1, 4, 500} {
 		b := numbered(t, reg, 20)
 		before := append([]wit.Row(nil), b.Rows...)
-		c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{filter, conditional, {Alias: "t",
-			Class: "test.Trap"}, offset}, BatchRows: limit})
-		require.NoError(t, err)
-		defer c.Close()
+		c := open(t, m, limit, filter, conditional, Stage{Alias: "t", Class: "test.Trap"}, offset)
 		faults, err := c.Apply(t.Context(), b)
 		require.NoError(t, err)
 		var got []string
@@ -242,8 +233,8 @@ func TestRowOfWhichOnePartFails(t *testing.T) {
 				Value: wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start),
 					Size: uint32(len(b.Data) - start)}})
 		}
-		split := Stage{Alias: "split", Class: "org.culvert.transforms.Split", Settings: fixed([]wit.Setting{{Name: "field",
-			Value: "l"}, {Name: "extract", Value: "true"}})}
+		split := benched("split", "", "field", "l", "extract", "true")
+		split.Class = "org.culvert.transforms.Split"
 		faults := run(t, m, b, limit, split, Stage{Alias: "t", Class: "test.Trap"})
 		if len(faults) != 2 || faults[0].Origin != 1 || faults[1].Origin != 2 || len(b.Rows) != 3 {
 			t.Errorf("%d rows a call: expected the three rows of the first, found %d, %v", limit, len(b.Rows), faults)
@@ -272,17 +263,12 @@ func TestTrapsAreHalved(t *testing.T) {
 // Neighbours of one plugin go to it together.
 func TestStagesAreGrouped(t *testing.T) {
 	m, _, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
-	own := insert("c", "3")
-	own.Predicate = &Predicate{Alias: "p", Class: "TopicNameMatches", Settings: fixed([]wit.Setting{{Name: "pattern",
-		Value: "x"}})}
+	own := when(insert("c", "3"), false, "TopicNameMatches", "pattern", "x")
 	other := insert("d", "4")
 	other.Predicate = &Predicate{Alias: "q", Class: "test.Odd"}
 	pinned := insert("f", "6")
 	pinned.Version = "0.1.0"
-	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{insert("a", "1"), insert("b", "2"),
-		own, other, insert("e", "5"), pinned, mark("x"), mark("y")}})
-	require.NoError(t, err)
-	defer c.Close()
+	c := open(t, m, 0, insert("a", "1"), insert("b", "2"), own, other, insert("e", "5"), pinned, mark("x"), mark("y"))
 	var got []string
 	for _, g := range c.groups {
 		got = append(got, strings.Join(g.aliases, " "))
@@ -319,13 +305,7 @@ func TestNewNamesTheSetting(t *testing.T) {
 func TestManyRowsComeToWhatOneDoes(t *testing.T) {
 	m, reg, _ := manager(t, nil)
 	for name, stages := range map[string][]Stage{"appended": fieldStages[:1], "three": fieldStages} {
-		open := func(limit int) *Chain {
-			c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: stages, BatchRows: limit})
-			require.NoError(t, err)
-			t.Cleanup(c.Close)
-			return c
-		}
-		many, one := open(0), open(1)
+		many, one := open(t, m, 0, stages...), open(t, m, 1, stages...)
 		for _, mixed := range []string{"nothing", "keys", "tombstones", "a shared key"} {
 			batches := [2]*record.Batch{}
 			for i := range batches {
@@ -378,20 +358,13 @@ func TestNewVersionsTakeOver(t *testing.T) {
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, Registry: reg, CacheDir: cache,
 		Watch: true, Debounce: 20 * time.Millisecond})
 	require.NoError(t, err)
-	defer m.Close()
+	t.Cleanup(func() { m.Close() })
 	stubborn := mark("s")
 	stubborn.Settings = fixed(append(stubborn.Settings(plugin.Info{}), wit.Setting{Name: "old", Value: "1"}))
-	willing, err := New(t.Context(), Options{Manager: m, Connector: "willing", Stages: []Stage{mark("w")}})
-	require.NoError(t, err)
-	defer willing.Close()
-	unwilling, err := New(t.Context(), Options{Manager: m, Connector: "unwilling", Stages: []Stage{stubborn}})
-	require.NoError(t, err)
-	defer unwilling.Close()
+	willing, unwilling := open(t, m, 0, mark("w")), open(t, m, 0, stubborn)
 	apply := func(c *Chain) string {
 		b := numbered(t, reg, 1)
-		if faults, err := c.Apply(t.Context(), b); err != nil || len(faults) > 0 {
-			t.Fatal(faults, err)
-		}
+		good(t, c, b)
 		return texts(t, b)[0]
 	}
 	if apply(willing) != "even[0 -w1]" || apply(unwilling) != "even[0 -s1]" {
@@ -425,9 +398,7 @@ func until(t *testing.T, what string, condition func() bool) {
 
 func TestApplyEndsWithItsContext(t *testing.T) {
 	m, reg, _ := manager(t, nil)
-	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{insert("a", "1")}})
-	require.NoError(t, err)
-	defer c.Close()
+	c := open(t, m, 0, insert("a", "1"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	b := numbered(t, reg, 3)

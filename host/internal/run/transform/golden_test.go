@@ -182,9 +182,7 @@ func TestTransformsAsKafkaDoes(t *testing.T) {
 	for _, file := range files {
 		g := readGolden(t, file)
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".golden"), func(t *testing.T) {
-			c, err := New(context.Background(), Options{Manager: m, Connector: "c", Stages: g.stages})
-			require.NoError(t, err)
-			defer c.Close()
+			c := open(t, m, 0, g.stages...)
 			b := g.batch(t, reg)
 			faults, err := c.Apply(context.Background(), b)
 			require.NoError(t, err)

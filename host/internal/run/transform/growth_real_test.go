@@ -13,13 +13,9 @@ import (
 func TestRealGrowthOfABatchIsBounded(t *testing.T) {
 	const each = 8 << 20
 	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
-	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{mark(strings.Repeat("m", each))},
-		BatchRows: 1})
+	c := open(t, m, 1, mark(strings.Repeat("m", each)))
+	_, err := c.Apply(t.Context(), numbered(t, reg, 2))
 	require.NoError(t, err)
-	defer c.Close()
-	if _, err := c.Apply(t.Context(), numbered(t, reg, 2)); err != nil {
-		t.Fatal(err)
-	}
 	_, err = c.Apply(t.Context(), numbered(t, reg, MaxGrowth/each+2))
 	if err == nil || !strings.Contains(err.Error(), "more than it: at most 268435456 are allowed") ||
 		!strings.Contains(err.Error(), "transforms.mark") {

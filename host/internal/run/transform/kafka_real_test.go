@@ -25,29 +25,31 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
-// replay runs Replay.java of plugins/smt/testdata with Kafka's own transforms and returns the last line that it prints.
-func replay(t *testing.T, args ...string) string {
+// replay runs Replay.java of plugins/smt/testdata with Kafka's own transforms and returns what it prints, and says.
+func replay(t *testing.T, stdin, of string) (out, said string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // the first run fetches Kafka
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Minute) // the first run fetches Kafka
 	defer cancel()
-	c := exec.CommandContext(ctx, "../../../../testdata/peers/kafka/tool.sh",
-		append([]string{"../../../../plugins/smt/testdata/Replay.java"}, args...)...)
+	c := exec.CommandContext(ctx, "../../../../testdata/peers/kafka/tool.sh", "../../../../plugins/smt/testdata/Replay.java",
+		of)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	c.Env = append(os.Environ(), "TIMEOUT=3000", "HEAP=512m")
+	c.Stdin = strings.NewReader(stdin)
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
-	out, err := c.Output()
+	printed, err := c.Output()
 	if err != nil {
-		t.Fatalf("Replay.java: %v\n%s%s", err, out, stderr.String())
+		t.Fatalf("Replay.java: %v\n%s%s", err, printed, stderr.String())
 	}
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	return lines[len(lines)-1]
+	return string(printed), stderr.String()
 }
 
 // The golden cases are what this Kafka makes.
 func TestRealGoldenCases(t *testing.T) {
 	files, _ := filepath.Glob("../../../../plugins/smt/testdata/*.golden")
-	if got, want := replay(t, "../../../../plugins/smt/testdata"), fmt.Sprintf("%d good, 0 differ",
-		len(files)); got != want {
+	out, _ := replay(t, "", "../../../../plugins/smt/testdata")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if got, want := lines[len(lines)-1], fmt.Sprintf("%d good, 0 differ", len(files)); got != want {
 		t.Errorf("expected %s, found %s", want, got)
 	}
 }
@@ -55,22 +57,10 @@ func TestRealGoldenCases(t *testing.T) {
 // answers has Kafka's classes answer cases, each the head of a golden file.
 func answers(t *testing.T, cases []string) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Minute)
-	defer cancel()
-	c := exec.CommandContext(ctx, "../../../../testdata/peers/kafka/tool.sh", "../../../../plugins/smt/testdata/Replay.java",
-		"-")
-	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
-	c.Env = append(os.Environ(), "TIMEOUT=3000", "HEAP=512m")
-	c.Stdin = strings.NewReader(strings.Join(cases, ""))
-	var stderr bytes.Buffer
-	c.Stderr = &stderr
-	out, err := c.Output()
-	if err != nil {
-		t.Fatalf("Replay.java: %v\n%s", err, stderr.String())
-	}
-	list := strings.Split(string(out), "-----\n")
+	out, said := replay(t, strings.Join(cases, ""), "-")
+	list := strings.Split(out, "-----\n")
 	if len(list) != len(cases)+1 {
-		t.Fatalf("Replay.java: expected %d answers, found %d\n%s", len(cases), len(list)-1, stderr.String())
+		t.Fatalf("Replay.java: expected %d answers, found %d\n%s", len(cases), len(list)-1, said)
 	}
 	return list[:len(cases)]
 }

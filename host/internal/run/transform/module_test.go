@@ -1,7 +1,6 @@
 package transform
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,15 +56,11 @@ func TestTransformOfAnotherModule(t *testing.T) {
 	if err != nil || len(checked.Findings) > 0 {
 		t.Errorf("plugins check: %+v, %v", checked, err)
 	}
-	chain, err := New(context.Background(), Options{Manager: m, Connector: "c", Stages: []Stage{{Alias: "source",
-		Class: "com.example.AddSource", Settings: fixed([]wit.Setting{{Name: "system", Value: "S4H"}})}}})
-	require.NoError(t, err)
-	defer chain.Close()
+	chain := open(t, m, 0, Stage{Alias: "source", Class: "com.example.AddSource",
+		Settings: fixed([]wit.Setting{{Name: "system", Value: "S4H"}})})
 	for range 2 { // the second batch has the schemas already
 		b := tenFields(t, reg, 3, 200)
-		if faults, err := chain.Apply(context.Background(), b); err != nil || len(faults) > 0 {
-			t.Fatal(err, faults)
-		}
+		good(t, chain, b)
 		if len(b.Rows) != 6 {
 			t.Fatalf("expected 6 rows of 3, found %d", len(b.Rows))
 		}

@@ -48,9 +48,7 @@ func BenchmarkRealPeersBroker(b *testing.B) {
 		b.Run(form, func(b *testing.B) {
 			const turns = 5
 			w := newBrokerWork(b, address, reg, form == "schema")
-			chain, err := New(b.Context(), Options{Manager: m, Connector: "c", Stages: fieldStages})
-			require.NoError(b, err)
-			b.Cleanup(chain.Close)
+			chain := open(b, m, 0, fieldStages...)
 			in := "in-" + form
 			w.fill(b, in)
 			of := func() float64 {
