@@ -697,45 +697,6 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// A gateway that never answers HEAD is asked so once: the first write goes out after one GET, and the tokens of other
-// sessions are fetched by GET at once.
-func TestTokenWhereHeadHasNoAnswer(t *testing.T) {
-	for name, refuse := range map[string]func(t *testing.T, w http.ResponseWriter, r *http.Request){
-		"closes": func(t *testing.T, w http.ResponseWriter, _ *http.Request) {
-			conn, _, err := w.(http.Hijacker).Hijack()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			conn.Close()
-		},
-		"is silent": func(_ *testing.T, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-	} {
-		t.Run(name, func(t *testing.T) {
-			g := &gateway{}
-			var heads atomic.Int64
-			service(t, func(w http.ResponseWriter, r *http.Request) {
-				if r.Method == "HEAD" {
-					heads.Add(1)
-					refuse(t, w, r)
-					return
-				}
-				g.ServeHTTP(w, r)
-			}, nil, func(t *testing.T, c *Client, _ *wires) {
-				for range 2 {
-					if status, _, err := text(t, c, write()); status != 201 || err != nil {
-						t.Fatal(status, err)
-					}
-					g.tokens, g.session = g.tokens+50, g.session+50 // the session ends
-				}
-				if diff := cmp.Diff([]string{"GET /svc/", "GET /svc/"}, g.fetches); diff != "" || heads.Load() != 1 {
-					t.Errorf("%d HEAD, %s", heads.Load(), diff)
-				}
-			})
-		})
-	}
-}
-
 func TestTokenThatRanOut(t *testing.T) {
 	g := &gateway{}
 	service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client, _ *wires) {

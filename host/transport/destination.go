@@ -10,13 +10,13 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
+	"github.com/culvert-project/culvert/host/transport/session"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -36,11 +36,8 @@ type destination struct {
 
 	// what it shares with other clients
 	limits   *limits.Client
-	sessions *sessions
+	sessions *session.Pool
 	outage   *outage
-
-	// headless: the service has given a token by GET after it left a HEAD for one without an answer.
-	headless atomic.Bool
 
 	mu     guard.Mutex
 	others map[string]*lockouts.Logon // by the client that a request named where none is configured

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/culvert-project/culvert/host/transport/session"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -184,7 +185,7 @@ func (d *destination) secretsOf(sent http.Header, least int) []string {
 	}
 	for _, cookies := range sent["Cookie"] {
 		for cookie := range strings.SplitSeq(cookies, "; ") {
-			if name, value, _ := strings.Cut(cookie, "="); len(value) >= least && name != userContext {
+			if name, value, _ := strings.Cut(cookie, "="); len(value) >= least && name != session.UserContext {
 				add(value)
 			}
 		}

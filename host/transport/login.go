@@ -12,6 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/transport/btp"
+	"github.com/culvert-project/culvert/host/transport/session"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -257,7 +258,7 @@ func (c *Config) logsIn(o endpoint) error {
 // loginLine is the line of a login on the service's own origin.
 func (c *Config) loginLine(o endpoint) (own bool, line string) {
 	line, err := o.resolve(c.Login.Target, "")
-	if path, _, _ := strings.Cut(line, "?"); err == nil && c.Prefix != "" && !below(path, c.Prefix) {
+	if path, _, _ := strings.Cut(line, "?"); err == nil && c.Prefix != "" && !session.Below(path, c.Prefix) {
 		line = c.Prefix + line
 	}
 	return err == nil, line

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/transport/session"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -25,23 +26,23 @@ type repetition struct {
 	// service is the destination that was asked for just now, nil: it is asked for with the next try.
 	service *destination
 
-	repeated   int        // after no answer, or one that asks for it
-	redirected int        // followed
-	renewed    int        // CSRF tokens that were refused
-	fresh      int        // those of them that had never been taken
-	secrets    int        // changed while the exchange was under way
-	doubts     int        // of the secret
-	proxied    bool       // the proxy refused what was shown to it
-	outage     time.Time  // since when the Cloud Connector is away
-	ended      []*session // begun again since; the next try may get another one that is as old
+	repeated   int                // after no answer, or one that asks for it
+	redirected int                // followed
+	renewed    int                // CSRF tokens that were refused
+	fresh      int                // those of them that had never been taken
+	secrets    int                // changed while the exchange was under way
+	doubts     int                // of the secret
+	proxied    bool               // the proxy refused what was shown to it
+	outage     time.Time          // since when the Cloud Connector is away
+	ended      []*session.Session // begun again since; the next try may get another one that is as old
 }
 
 // attempt is what one try came to: an answer, or an error.
 type attempt struct {
 	pass   *pass
 	answer *Answer
-	header http.Header // of the answer, with what the guest does not see
-	token  *csrf       // that was used
+	header http.Header    // of the answer, with what the guest does not see
+	token  *session.Token // that was used
 	err    error
 	sent   time.Time // before that
 }
@@ -142,12 +143,12 @@ func (r *repetition) doubtedSecret(_ context.Context, t *attempt) (decision, err
 		!p.destination.logonOf(r.e.client).Again(t.answer != nil, &r.doubts) {
 		return passed, nil
 	}
-	session := p.session.jar.current()
+	generation := p.session.Generation()
 	if t.answer != nil {
-		session = t.answer.session
+		generation = t.answer.generation
 		t.answer.discard()
 	}
-	p.session.drop(session, false, http.Header{}, r.e.line)
+	p.session.Drop(generation, false, http.Header{}, r.e.line)
 	return again, nil
 }
 
@@ -163,9 +164,6 @@ func (r *repetition) noAnswer(ctx context.Context, t *attempt) (decision, error)
 	d, e := t.pass.destination, r.e
 	if lost.sent && !e.repeatable {
 		return final, &NoAnswer{Method: e.method, Target: e.shownTarget(), Cause: lost.cause}
-	}
-	if lost.sent && e.single {
-		return final, fmt.Errorf("%w: %v", errNoSecondTry, lost.cause)
 	}
 	cause := fmt.Sprintf("%v%s", lost.cause, d.see(lost.cause))
 	d.silent(t.sent, noAnswerComes, e, "cause", cause, "retry", r.repeated+1)
@@ -206,7 +204,7 @@ func (r *repetition) refusedToken(_ context.Context, t *attempt) (decision, erro
 	if !t.answer.wantsToken || r.e.tokenFrom == "" {
 		return passed, nil
 	}
-	if !t.token.accepted.Load() {
+	if !t.token.Accepted.Load() {
 		r.fresh++
 	}
 	if r.fresh > maxFresh || r.renewed > max(maxFresh, t.pass.destination.config.Retry.Times()) {
@@ -269,7 +267,7 @@ func (r *repetition) refusedByProxy(_ context.Context, t *attempt) (decision, er
 // awayConnector waits for a Cloud Connector, or for the service behind it.
 func (r *repetition) awayConnector(ctx context.Context, t *attempt) (decision, error) {
 	d := t.pass.destination
-	if t.status() != http.StatusServiceUnavailable || r.e.single || !r.e.repeatable && !t.answer.withoutConnector() ||
+	if t.status() != http.StatusServiceUnavailable || !r.e.repeatable && !t.answer.withoutConnector() ||
 		!d.away(&r.outage) {
 		return passed, nil
 	}
@@ -288,9 +286,6 @@ func (r *repetition) askedAgain(ctx context.Context, t *attempt) (decision, erro
 	if !r.e.asksAgain(d.config.Retry, t.status()) || r.repeated >= d.config.Retry.Times() || !r.outage.IsZero() {
 		return passed, nil
 	}
-	if r.e.single && t.status() >= 500 {
-		return passed, nil
-	}
 	d.silent(t.sent, notAvailable, r.e, "status", t.status(), "retry", r.repeated+1, "answer", t.answer.excerpt())
 	return r.repeat(ctx, d, retryAfter(t.header, time.Now()))
 }
@@ -298,10 +293,11 @@ func (r *repetition) askedAgain(ctx context.Context, t *attempt) (decision, erro
 // tryOnce makes an exchange once, with a token. Of its place nothing is left but that the answer is open. A session
 // that ended by the answer begins again before others get it: the cookies of an answer to them would be those of a
 // session that is gone already.
-func (c *Client) tryOnce(ctx context.Context, p *pass, e *exchange, fetching bool) (*Answer, http.Header, *csrf,
-	error) {
+func (c *Client) tryOnce(ctx context.Context, p *pass, e *exchange, fetching bool) (*Answer, http.Header,
+	*session.Token, error) {
 	defer p.rest()
-	used, answered, err := p.session.token(ctx, c, p, e)
+	used, answered, err := p.session.Token(ctx, e.tokenFrom,
+		func() (string, error) { return c.fetchToken(ctx, p, e) })
 	if err != nil {
 		p.leave()
 		return nil, nil, nil, err
@@ -314,7 +310,7 @@ func (c *Client) tryOnce(ctx context.Context, p *pass, e *exchange, fetching boo
 	a, h, err := c.send(ctx, p, e, used)
 	if err == nil {
 		if a.wantsToken = a.refusesToken(h, used); !a.wantsToken {
-			used.accepted.Store(true)
+			used.Accepted.Store(true)
 		}
 	}
 	answered()
@@ -323,11 +319,11 @@ func (c *Client) tryOnce(ctx context.Context, p *pass, e *exchange, fetching boo
 		p.leave()
 	case a.wantsToken:
 		if e.tokenFrom != "" {
-			p.session.drop(used.session, fetching, h, e.line)
+			p.session.Drop(used.Generation, fetching, h, e.line)
 		}
 	case a.ended():
 		a.over = true
-		p.session.drop(a.session, fetching, h, e.line)
+		p.session.Drop(a.generation, fetching, h, e.line)
 	}
 	return a, h, used, err
 }
@@ -338,7 +334,7 @@ var refusals = []string{"csrf token validation failed", "csrf token required", "
 
 // refusesToken says whether an answer refuses a request for its CSRF token: by the header, or by SAP's text where a
 // proxy has taken that out.
-func (a *Answer) refusesToken(h http.Header, used *csrf) bool {
+func (a *Answer) refusesToken(h http.Header, used *session.Token) bool {
 	if a.Status != http.StatusForbidden {
 		return false
 	}
@@ -346,7 +342,7 @@ func (a *Answer) refusesToken(h http.Header, used *csrf) bool {
 		return true
 	}
 	head := ""
-	if used.value != "" {
+	if used.Value != "" {
 		head = strings.ToLower(a.peek(1 << 10))
 	}
 	return slices.ContainsFunc(refusals, func(text string) bool { return strings.Contains(head, text) })

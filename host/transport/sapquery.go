@@ -5,9 +5,11 @@ import (
 	"encoding/base64"
 	"iter"
 	"mime"
+	"net/http"
 	"net/url"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/transport/session"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -179,4 +181,22 @@ func namedClient(line string) string {
 		return clients[0]
 	}
 	return ""
+}
+
+// checkClient refuses an answer of another SAP client than the one that is asked (P12): the service would read and
+// write the wrong company's data. The cookie sap-usercontext holds pairs as a query does (`sap-language=EN&
+// sap-client=100`), of which some servers write = and & as %3D and %26.
+func (d *destination) checkClient(h http.Header) error {
+	if d.client == "" {
+		return nil
+	}
+	for _, context := range session.UserContexts(h) {
+		for name, found := range parameters(unescaped(strings.Trim(context, "\" "))) {
+			if name == sapClient && found != "" && !sameClient(found, d.client) {
+				return faultf(wit.FaultConfig, "%s: expected answers of client %s, found %s of client %s", d.origin,
+					d.client, session.UserContext, found)
+			}
+		}
+	}
+	return nil
 }

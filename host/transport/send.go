@@ -14,6 +14,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
+	"github.com/culvert-project/culvert/host/transport/session"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -29,21 +30,18 @@ func (l *lostError) Error() string { return l.cause.Error() }
 // errOldToken: nothing was sent, since the session of the token has ended.
 var errOldToken = errors.New("the session of the CSRF token has ended")
 
-// errNoSecondTry: a request that is sent once was sent and has no answer.
-var errNoSecondTry = errors.New("sent once, without an answer")
-
 // errRefusedToken: the service has refused a token, for which there may be another one.
 var errRefusedToken = errors.New("the token was refused")
 
 // send makes one exchange, once. The error is a *lostError where there was no answer.
-func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *csrf) (*Answer, http.Header, error) {
+func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *session.Token) (*Answer, http.Header, error) {
 	d := p.destination
 	if err := d.limits.Begin(ctx); err != nil {
 		return nil, nil, err
 	}
 	waited := d.limits.Logons()
 	permit, err := d.logonOf(e.client).Enter(ctx, d.asks(e),
-		func() bool { return d.sessions.opening(p.session) })
+		func() bool { return d.sessions.Opening(p.session) })
 	waited()
 	if err != nil {
 		return nil, nil, err
@@ -51,7 +49,7 @@ func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *csrf) (*A
 	status := lockouts.Unsent
 	defer func() { permit.Done(status) }()
 	if !permit.Doubt.IsZero() {
-		p.session.jar.renew(permit.Doubt)
+		p.session.Renew(permit.Doubt)
 	}
 	h, shown, err := d.headers(ctx, e)
 	if err != nil {
@@ -61,8 +59,8 @@ func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *csrf) (*A
 		}
 		return nil, nil, fault
 	}
-	s := c.prepare(ctx, p, e, h, csrf.value)
-	if csrf.value != "" && csrf.session != s.session {
+	s := c.prepare(ctx, p, e, h, csrf.Value)
+	if csrf.Value != "" && csrf.Generation != s.generation {
 		s.quiet.cancel(nil)
 		return nil, nil, errOldToken
 	}
@@ -91,8 +89,8 @@ type sending struct {
 	parent   context.Context // of whoever wants the answer; the request has that of quiet
 	quiet    *silence
 	request  *http.Request
-	// session is the jar's, whose cookies the request shows.
-	session int
+	// generation is the session's, whose cookies the request shows.
+	generation int
 	// wrote: some of the request may have arrived
 	wrote atomic.Bool
 	began time.Time
@@ -107,8 +105,8 @@ func (c *Client) prepare(ctx context.Context, p *pass, e *exchange, h http.Heade
 		WroteHeaders: func() { s.wrote.Store(true); s.quiet.asking() },
 		WroteRequest: func(httptrace.WroteRequestInfo) { s.quiet.asking() },
 	}
-	cookies, session := p.session.jar.header(e.line, time.Now())
-	s.session = session
+	cookies, generation := p.session.Cookies(e.line)
+	s.generation = generation
 	if cookies != "" {
 		h.Set("Cookie", cookies)
 	}
@@ -180,14 +178,14 @@ func (s *sending) drop(answer *http.Response, err error) {
 // of the request, which services repeat.
 func (s *sending) accept(answer *http.Response) (*Answer, error) {
 	d, e, status, sent := s.pass.destination, s.exchange, answer.StatusCode, s.request.Header
-	s.pass.session.jar.follow(answer.Header, e.line, time.Now(), s.session)
-	d.sessions.learn(s.pass.session, status)
+	s.pass.session.Follow(answer.Header, e.line, s.generation)
+	d.sessions.Learn(s.pass.session, status)
 	if err := d.checkClient(answer.Header); err != nil {
 		s.drop(answer, err)
 		return nil, e.unusable(status, err)
 	}
 	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.target(),
-		At: time.Now().UnixMilli()}, reason: answer.Status, inSession: sent["Cookie"] != nil, session: s.session,
+		At: time.Now().UnixMilli()}, reason: answer.Status, inSession: sent["Cookie"] != nil, generation: s.generation,
 		secrets: d.secrets(sent), token: answer.Header.Get("X-Csrf-Token")}
 	body := s.body(answer) // before the headers: it takes the encoding out of them
 	ofAddresses := func() []string { return d.secretsOf(sent, shortestSession) }

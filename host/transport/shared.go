@@ -3,12 +3,14 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
+	"github.com/culvert-project/culvert/host/transport/session"
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
@@ -22,7 +24,7 @@ type Destinations struct {
 // shared is there until the last client has left.
 type shared struct {
 	limiter  *limits.Limiter
-	sessions *sessionStore
+	sessions *session.Store
 	outage   *outage
 }
 
@@ -41,18 +43,23 @@ func (all *Destinations) join(d *destination) {
 	defer all.mu.Unlock()
 	s := all.origins[d.address()]
 	if s == nil {
-		s = &shared{limits.New(d.address()), newSessionStore(), &outage{}}
+		s = &shared{limits.New(d.address()), session.New(), &outage{}}
 		all.origins[d.address()] = s
 	}
-	d.sessions, d.outage = s.sessions.of(d), s.outage
+	d.sessions, d.outage = s.sessions.Join(d.who()), s.outage
 	d.limitedBy(s.limiter)
+}
+
+// who is who logs on and how: clients of which this is the same share sessions.
+func (d *destination) who() string {
+	return fmt.Sprintf("%q %q", d.auth.identity, d.config.Headers) // maps print in order of keys
 }
 
 func (all *Destinations) leave(d *destination) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	last := d.limits.Leave()
-	if s := all.origins[d.address()]; last && s != nil && s.sessions == d.sessions.store {
+	if s := all.origins[d.address()]; last && s != nil && s.outage == d.outage {
 		delete(all.origins, d.address())
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/transport/session"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -15,7 +16,7 @@ import (
 func (d *destination) resolve(target string) (string, error) {
 	line, err := d.origin.resolve(target, "")
 	line = d.withoutSecrets(line)
-	if path, _, _ := strings.Cut(line, "?"); err == nil && d.config.Prefix != "" && !below(path, d.config.Prefix) {
+	if path, _, _ := strings.Cut(line, "?"); err == nil && d.config.Prefix != "" && !session.Below(path, d.config.Prefix) {
 		line = d.config.Prefix + line
 	}
 	return line, err

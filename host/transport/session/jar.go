@@ -1,4 +1,4 @@
-package transport
+package session
 
 import (
 	"errors"
@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/wit"
 )
 
 // jar holds the cookies of one origin. It follows every answer, refusals included. Unlike a browser's it returns
@@ -19,8 +18,8 @@ import (
 type jar struct {
 	mu      guard.Mutex
 	cookies []cookie
-	// session counts how often the cookies were dropped.
-	session int
+	// generation counts how often the cookies were dropped.
+	generation int
 	// renewed is the doubt for which it was last begun again.
 	renewed time.Time
 }
@@ -37,21 +36,33 @@ const (
 	maxAge = 400 * 24 * 60 * 60
 )
 
-// userContext is the cookie in which SAP systems say which client and language an answer is of.
-const userContext = "sap-usercontext"
+// UserContext is the cookie in which SAP systems say which client and language an answer is of.
+const UserContext = "sap-usercontext"
+
+// UserContexts are the values of that cookie in the headers of an answer.
+func UserContexts(h http.Header) (values []string) {
+	lines := h["Set-Cookie"]
+	for _, line := range lines[:min(len(lines), maxCookies)] {
+		pair, _, _ := strings.Cut(line, ";")
+		if name, value, _ := strings.Cut(pair, "="); strings.EqualFold(strings.TrimSpace(name), UserContext) {
+			values = append(values, value)
+		}
+	}
+	return values
+}
 
 type cookie struct {
 	name, value, path string
 	expires           time.Time // zero: with the session
 }
 
-// follow takes the cookies of an answer to a request for path that was sent in a session. Answers that were still on
+// follow takes the cookies of an answer to a request for path that was sent in a generation. Answers that were still on
 // their way when that was dropped are not followed: a refusal may bring a session of its own, in which the token that
 // was fetched meanwhile is unknown.
-func (j *jar) follow(h http.Header, path string, now time.Time, session int) {
+func (j *jar) follow(h http.Header, path string, now time.Time, generation int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if session == j.session {
+	if generation == j.generation {
 		j.take(h, path, now)
 	}
 }
@@ -80,7 +91,7 @@ func readCookie(line, path string, now time.Time) (cookie, bool) {
 	pair, rest, _ := strings.Cut(line, ";")
 	name, value, ok := strings.Cut(pair, "=")
 	c := cookie{name: strings.TrimSpace(name), value: strings.TrimSpace(value), path: defaultPath(path)}
-	if !ok || !token(c.name) || strings.ContainsAny(c.value, "\r\n\x00") {
+	if !ok || (&http.Cookie{Name: c.name}).Valid() != nil || strings.ContainsAny(c.value, "\r\n\x00") {
 		return c, false
 	}
 	lasting := false
@@ -128,9 +139,9 @@ func defaultPath(path string) string {
 	return "/"
 }
 
-// header is the Cookie header for a request for path, "" if there are none, and the session that they are of. Longer
+// header is the Cookie header for a request for path, "" if there are none, and the generation that they are of. Longer
 // paths come first, as RFC 6265 has it.
-func (j *jar) header(path string, now time.Time) (header string, session int) {
+func (j *jar) header(path string, now time.Time) (header string, generation int) {
 	path, _, _ = strings.Cut(path, "?")
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -140,7 +151,7 @@ func (j *jar) header(path string, now time.Time) (header string, session int) {
 	slices.SortStableFunc(j.cookies, func(a, b cookie) int { return len(b.path) - len(a.path) })
 	var b strings.Builder
 	for _, c := range j.cookies {
-		if !below(path, c.path) {
+		if !Below(path, c.path) {
 			continue
 		}
 		if b.Len() > 0 {
@@ -148,34 +159,35 @@ func (j *jar) header(path string, now time.Time) (header string, session int) {
 		}
 		b.WriteString(c.name + "=" + c.value)
 	}
-	return b.String(), j.session
+	return b.String(), j.generation
 }
 
-func below(path, folder string) bool {
+// Below says whether a path is a folder, or in it (RFC 6265, section 5.1.4).
+func Below(path, folder string) bool {
 	return folder == "/" || path == folder || strings.HasPrefix(path, folder) && (strings.HasSuffix(folder, "/") ||
 		path[len(folder)] == '/')
 }
 
-// renew begins a new session for a doubt, once: a token that was fetched in it is to be used in it.
+// renew begins a new generation for a doubt, once: a token that was fetched in it is to be used in it.
 func (j *jar) renew(doubt time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if !j.renewed.Equal(doubt) {
 		j.renewed, j.cookies = doubt, nil
-		j.session++
+		j.generation++
 	}
 }
 
-// drop begins a new session with the cookies of the answer that ended the given one, unless somebody has done so since.
-// It says whether it did. At once, since others would find no cookies in between and open a session of their own.
-func (j *jar) drop(session int, h http.Header, path string, now time.Time) bool {
+// drop begins a new generation with the cookies of the answer that ended the given one, unless somebody has done so
+// since. It says whether it did. At once, since others would find no cookies in between and open a session of their own.
+func (j *jar) drop(generation int, h http.Header, path string, now time.Time) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if session != j.session {
+	if generation != j.generation {
 		return false
 	}
 	j.cookies = nil
-	j.session++
+	j.generation++
 	j.take(h, path, now)
 	return true
 }
@@ -183,7 +195,7 @@ func (j *jar) drop(session int, h http.Header, path string, now time.Time) bool 
 func (j *jar) current() int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.session
+	return j.generation
 }
 
 // empty says whether there are no cookies at all.
@@ -199,30 +211,6 @@ func (j *jar) opened() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return slices.ContainsFunc(j.cookies, func(c cookie) bool {
-		return c.expires.IsZero() && !strings.EqualFold(c.name, userContext)
+		return c.expires.IsZero() && !strings.EqualFold(c.name, UserContext)
 	})
-}
-
-// checkClient refuses an answer of another SAP client than the one that is asked (P12): the service would read and
-// write the wrong company's data. The cookie sap-usercontext holds pairs as a query does (`sap-language=EN&
-// sap-client=100`), of which some servers write = and & as %3D and %26.
-func (d *destination) checkClient(h http.Header) error {
-	if d.client == "" {
-		return nil
-	}
-	lines := h["Set-Cookie"]
-	for _, line := range lines[:min(len(lines), maxCookies)] {
-		pair, _, _ := strings.Cut(line, ";")
-		name, value, _ := strings.Cut(pair, "=")
-		if !strings.EqualFold(strings.TrimSpace(name), userContext) {
-			continue
-		}
-		for name, found := range parameters(unescaped(strings.Trim(value, "\" "))) {
-			if name == sapClient && found != "" && !sameClient(found, d.client) {
-				return faultf(wit.FaultConfig, "%s: expected answers of client %s, found %s of client %s", d.origin,
-					d.client, userContext, found)
-			}
-		}
-	}
-	return nil
 }

@@ -1,0 +1,105 @@
+package transport
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// exchange is a request with what the host adds.
+type exchange struct {
+	tag, method, line string
+	header            http.Header
+	body              []byte
+	repeatable        bool
+	tokenFrom         string
+	patience          time.Duration
+	// refused is the token that was refused.
+	refused string
+	// serves is the exchange that this one fetches a token for, nil for none.
+	serves *exchange
+	// client is the SAP client that the request names itself, "" for none.
+	client string
+	// elsewhere is the origin that the request goes to, of those that the user names in addition to the service's; ""
+	// is the service's own.
+	elsewhere string
+}
+
+// target is where the request goes, as the guest sees it: the line of another origin means nothing without it.
+func (e *exchange) target() string { return e.elsewhere + e.line }
+
+// shows says whether the request shows who asks.
+func (e *exchange) shows(d *destination) bool {
+	return e.elsewhere == "" || d.auth.identity != (Identity{})
+}
+
+// name is the request in a message. Links to other origins are often good for whoever has them: of their query the
+// names are shown.
+func (e *exchange) name() string { return e.method + " " + e.shownTarget() }
+
+func (e *exchange) shownTarget() string { return e.elsewhere + e.shownLine() }
+
+func (e *exchange) shownLine() string {
+	if e.elsewhere != "" {
+		return shown(e.line)
+	}
+	return e.line
+}
+
+func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
+	e := &exchange{tag: r.Tag, method: r.Method, body: r.Body, repeatable: r.Repeatable}
+	if other := d.forTarget(r.Target); other != d {
+		d, e.elsewhere = other, other.origin.String()
+	}
+	var err error
+	if err := checkMethod(r.Method); err != nil {
+		return nil, err
+	}
+	if e.line, err = d.resolve(r.Target); err != nil {
+		return nil, err
+	}
+	if err := d.asksFor("target", e.line); err != nil {
+		return nil, err
+	}
+	e.client = namedClient(e.line)
+	if e.header, err = guestHeaders(r.Method, r.Headers); err != nil {
+		return nil, err
+	}
+	for _, kind := range e.header["Content-Type"] {
+		clients, err := d.checkForm(kind, e.body)
+		if err != nil {
+			return nil, err
+		}
+		if len(clients) > 0 && e.client == "" {
+			e.client = clients[0]
+		}
+	}
+	if r.TokenFrom != nil {
+		if e.tokenFrom, err = d.resolve(*r.TokenFrom); err != nil {
+			return nil, err
+		}
+		if err := d.asksFor("token-from", e.tokenFrom); err != nil {
+			return nil, err
+		}
+	}
+	if r.PatienceMs != nil {
+		e.patience = time.Duration(*r.PatienceMs) * time.Millisecond
+	}
+	return e, nil
+}
+
+// unusable is the error of an answer that cannot be handed on, although its status was read.
+func (e *exchange) unusable(status int, cause error) error {
+	if e.repeatable || wit.Refuses(uint16(status)) {
+		return cause
+	}
+	return &NoAnswer{Method: e.method, Target: e.shownTarget(), Status: status, Cause: cause}
+}
+
+// withoutQuery keeps tickets that stand in the query out of messages.
+func withoutQuery(location string) string {
+	before, _, _ := strings.Cut(location, "?")
+	return before
+}

@@ -1,0 +1,88 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/transport/session"
+)
+
+// leave says that the client goes there no more. Sessions that no other client needs are logged off.
+func (d *destination) leave() {
+	d.logoff(d.sessions.Leave())
+	d.config.Destinations.leave(d)
+	d.leaveFurther()
+}
+
+// logoffWithin bounds how long sessions are logged off in all.
+const logoffWithin = 2 * time.Second
+
+// logoff ends sessions at the service, where it has opened any.
+func (d *destination) logoff(all []*session.Session) {
+	if d.config.LogoffPath == "" || !d.limits.Window().IsZero() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), logoffWithin)
+	defer cancel()
+	var wg sync.WaitGroup
+	turns := make(chan struct{}, defaultConcurrent)
+	for _, s := range all {
+		cookies, _ := s.Cookies(d.config.LogoffPath)
+		if !s.Opened() || cookies == "" {
+			continue
+		}
+		wg.Go(func() {
+			defer guard.Recover(d.config.Logger, "logging off a session", nil)
+			turns <- struct{}{}
+			defer func() { <-turns }()
+			if err := d.logoffOne(ctx, cookies); err != nil {
+				d.config.Logger.Warn("a session could not be logged off and is left to time out", "origin",
+					d.origin.String(), "error", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// logoffOne sends no password: a session that the service has forgotten is not to be opened again.
+func (d *destination) logoffOne(ctx context.Context, cookies string) error {
+	h := http.Header{"Cookie": {cookies}, "User-Agent": {"culvert"}}
+	for name, value := range d.config.Headers {
+		if d.config.Auth != AuthHeader || slices.Contains(notSecret, name) {
+			h.Set(name, value)
+		}
+	}
+	r := (&http.Request{Method: http.MethodGet, URL: d.urlOf(d.logoffLine()), Host: d.origin.authority(), Header: h,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
+	answer, err := d.roundTrip(r)
+	if err != nil {
+		return err
+	}
+	d.config.Logger.Debug("session logged off", "origin", d.origin.String(), "status", answer.StatusCode)
+	answer.Body.Close()
+	if answer.StatusCode == http.StatusForbidden { // 404 comes from services that are none of SAP's
+		return fmt.Errorf("%s answered 403: SAP systems do so until it is activated in transaction SICF",
+			d.config.LogoffPath)
+	}
+	return nil
+}
+
+// logoffLine is the path that ends a session; the SAP client may be in its query, as guests have it in theirs.
+func (d *destination) logoffLine() string {
+	if !d.config.ClientInQuery {
+		return d.config.LogoffPath
+	}
+	client := url.Values{}
+	for name, value := range d.config.Headers {
+		if slices.Contains(notSecret, name) && value != "" {
+			client.Set(name, value)
+		}
+	}
+	return addQuery(d.config.LogoffPath, client)
+}

@@ -1,0 +1,102 @@
+package session
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// Session is what belongs together to a service: cookies, and the tokens that were given out with them. It may begin
+// again, as another one of the service's: generations count that. Safe for use by several goroutines.
+type Session struct {
+	jar    jar
+	tokens tokens
+	users  int // under the lock of the store
+}
+
+// Cookies are the value of the header of that name for a request for a path, "" if there are none, and the generation
+// that they are of.
+func (s *Session) Cookies(path string) (header string, generation int) {
+	return s.jar.header(path, time.Now())
+}
+
+// Generation is the one that the session is in.
+func (s *Session) Generation() int { return s.jar.current() }
+
+// Follow takes the cookies of an answer to a request for a path that was sent in a generation, if it is still that one.
+func (s *Session) Follow(h http.Header, path string, generation int) {
+	s.jar.follow(h, path, time.Now(), generation)
+}
+
+// Renew begins the session again for a doubt of the secret that it is used with, once for each: a token that was
+// fetched in it is to be used in it.
+func (s *Session) Renew(doubt time.Time) { s.jar.renew(doubt) }
+
+// Opened says whether the service has opened a session, see jar.opened.
+func (s *Session) Opened() bool { return s.jar.opened() }
+
+// Drop begins the session again with what the answer brought that ended it, unless somebody has done so since the given
+// generation: services open a session for a request that they refuse, and it would stay open. fetching: by who fetches
+// a token, whose turn it is.
+func (s *Session) Drop(generation int, fetching bool, h http.Header, path string) {
+	if !fetching {
+		<-s.tokens.turn
+		defer func() { s.tokens.turn <- struct{}{} }()
+	}
+	if s.jar.drop(generation, h, path, time.Now()) {
+		clear(s.tokens.known)
+	}
+}
+
+// tokens holds the CSRF tokens of a session, by the path that they were fetched from. One is fetched at a time; the
+// others wait for it. turn is the lock: a channel, so that waiting ends with the context.
+type tokens struct {
+	turn  chan struct{}
+	known map[string]*Token
+}
+
+// Token is a CSRF token.
+type Token struct {
+	// Value is "" where the service hands out none.
+	Value string
+	// Generation is the session's that it belongs to.
+	Generation int
+	// Accepted: the service has taken it once.
+	Accepted atomic.Bool
+}
+
+func newTokens() tokens {
+	t := tokens{turn: make(chan struct{}, 1), known: map[string]*Token{}}
+	t.turn <- struct{}{}
+	return t
+}
+
+// Token returns the token that is fetched from a path, fetching it if it is not known; a path "" has none, without a
+// value. answered is to be called when the request has its answer, or none: the first request with a new token goes
+// alone, because services change the session's id with its answer and know the one before no longer. Errors are those
+// of fetch, and the context's cause.
+func (s *Session) Token(ctx context.Context, from string, fetch func() (string, error)) (token *Token,
+	answered func(), err error) {
+	t := &s.tokens
+	if from == "" {
+		return &Token{}, func() {}, nil
+	}
+	select {
+	case <-t.turn:
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
+	}
+	release := func() { t.turn <- struct{}{} }
+	if known, ok := t.known[from]; ok && known.Generation == s.jar.current() {
+		release()
+		return known, func() {}, nil
+	}
+	value, err := fetch()
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	t.known[from] = &Token{Value: value, Generation: s.jar.current()} // generations begin under the lock alone
+	return t.known[from], release, nil
+}

@@ -1,0 +1,103 @@
+package session
+
+import (
+	"crypto/sha256"
+	"slices"
+
+	"github.com/culvert-project/culvert/host/guard"
+)
+
+// Store holds the sessions at one origin. Safe for use by several goroutines, as its pools are.
+type Store struct {
+	mu         guard.Mutex
+	byIdentity map[[sha256.Size]byte]*Pool
+}
+
+// New returns an empty store.
+func New() *Store { return &Store{byIdentity: map[[sha256.Size]byte]*Pool{}} }
+
+// Pool is the sessions of one identity at one origin, shared by all clients that log on alike (P11). A request has a
+// session to itself until its answer begins, as long as there may be that many; so a session has one logon, and there
+// are no more sessions than requests at a time. They are under the lock of their store.
+type Pool struct {
+	store   *Store
+	key     [sha256.Size]byte
+	clients int
+	all     []*Session
+	// idle ones that others used last come last, and are taken first.
+	idle []*Session
+	// stateless: the service has answered well and handed out no cookie.
+	stateless bool
+}
+
+// Join returns the sessions of an identity, which is a text that says who logs on and how, for one more client.
+func (st *Store) Join(identity string) *Pool {
+	key := sha256.Sum256([]byte(identity))
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	s := st.byIdentity[key]
+	if s == nil {
+		s = &Pool{store: st, key: key}
+		st.byIdentity[key] = s
+	}
+	s.clients++
+	return s
+}
+
+// Leave says that a client needs them no more. It returns those that nobody needs, to be logged off.
+func (s *Pool) Leave() []*Session {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	if s.clients--; s.clients > 0 {
+		return nil
+	}
+	if s.store.byIdentity[s.key] == s {
+		delete(s.store.byIdentity, s.key)
+	}
+	return s.all
+}
+
+// Take returns a session for a request: an unused one, else a new one, else, where there are `most` already, the
+// session with the fewest users. most 0: there may be any number.
+func (s *Pool) Take(most int) *Session {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	var one *Session
+	switch n := len(s.idle); {
+	case n > 0:
+		one, s.idle = s.idle[n-1], s.idle[:n-1]
+	case most == 0 || len(s.all) < most:
+		one = &Session{tokens: newTokens()}
+		s.all = append(s.all, one)
+	default:
+		one = slices.MinFunc(s.all, func(a, b *Session) int { return a.users - b.users })
+	}
+	one.users++
+	return one
+}
+
+// GiveBack says that a request needs its session no more.
+func (s *Pool) GiveBack(one *Session) {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	if one.users--; one.users == 0 {
+		s.idle = append(s.idle, one)
+	}
+}
+
+// Learn notes whether the service opens sessions at all.
+func (s *Pool) Learn(one *Session, status int) {
+	if status >= 400 {
+		return
+	}
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	s.stateless = one.jar.empty()
+}
+
+// Opening says whether a request in this session is a logon of its own.
+func (s *Pool) Opening(one *Session) bool {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	return !s.stateless && one.jar.empty()
+}
