@@ -39,7 +39,7 @@ var unguarded = map[string]string{
 	"host/transport/lockouts/permit.go: end":     "gives a turn free",
 	"host/transport/route/connect.go: func":      "sets a deadline",
 	"host/transport/socks/exchange.go: func":     "sets a deadline",
-	"host/transport/send.go: func":               "ends a context",
+	"host/transport/body.go: func":               "ends a context",
 	"host/plugin/notice.go: func":                "writes a line",
 	"host/guard/lock.go: func":                   "ends the process",
 	"cmd/culvert/main.go: func":                  "waits for signals, and ends the process",

@@ -1,13 +1,17 @@
 package transport
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -118,3 +122,71 @@ func (w *wireBody) Read(p []byte) (int, error) {
 	w.received.Add(int64(n))
 	return n, err
 }
+
+// silence ends an exchange in which nothing has come for too long. It holds a timer, not a goroutine. The hooks of
+// net/http call it from other goroutines, some after the answer is there.
+type silence struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+
+	mu       sync.Mutex
+	limit    time.Duration
+	answered bool
+}
+
+// newSilence returns one whose time does not run yet.
+func newSilence(ctx context.Context, limit time.Duration) *silence {
+	s := &silence{limit: limit}
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	s.timer = time.AfterFunc(time.Hour, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.cancel(fmt.Errorf("nothing came for %v", s.limit))
+	})
+	s.timer.Stop()
+	return s
+}
+
+// asking starts the time again while the request goes out.
+func (s *silence) asking() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.answered {
+		s.timer.Reset(s.limit)
+	}
+}
+
+// answer ends the first phase; limit holds from now on.
+func (s *silence) answer(limit time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answered, s.limit = true, limit
+	s.timer.Stop()
+}
+
+// reading starts the time again, waiting stops it.
+func (s *silence) reading() { s.timer.Reset(s.limit) }
+
+func (s *silence) waiting() { s.timer.Stop() }
+
+// upload is a request's body; every piece that goes out breaks the silence.
+type upload struct {
+	*bytes.Reader
+	quiet *silence
+	sent  interface{ Add(int64) int64 }
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	n, err := u.Reader.Read(p)
+	u.quiet.asking()
+	u.sent.Add(int64(n))
+	return n, err
+}
+
+// WriteTo is hidden on purpose: it would hand out the whole body at once, and a slow upload would count as silence.
+func (u *upload) WriteTo(w io.Writer) (int64, error) {
+	return io.Copy(w, struct{ io.Reader }{u})
+}
+
+func (u *upload) Close() error { return nil }

@@ -5,9 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/wit"
 )
 
 // Client makes exchanges with one destination, in sessions that it shares with clients that log on alike. Safe for use
@@ -128,33 +125,4 @@ func (c *Client) Close() {
 		d.leave()
 		d.endIdle()
 	})
-}
-
-// Do makes the exchange and returns the final answer, whatever its status: after tokens, redirects on the same origin,
-// and retries. Errors: *NoAnswer where a request that is not repeatable may have been acted on; the context's
-// cause; *wit.Fault for the rest (transient after the last retry; unauthorized where the secret was refused before, or
-// where it is redirected to another origin; config for certificates; data for requests that must not be sent).
-//
-// Not repeatable requests are sent again only where the service cannot have acted on them: no connection came about
-// (nothing was written to it), no Cloud Connector was there (see withoutConnector), the token was refused (403 with
-// X-CSRF-Token: Required, which SAP Gateway checks before the request) or the secret (401: "has not been applied", RFC
-// 9110, 15.5.2), the session had ended (see ended), or too many requests came (429, see [wit.Refuses]) and the request
-// is no GET. Retry.Codes does not count for them: what any other answer says of the request is in its body, which the
-// caller reads.
-func (c *Client) Do(ctx context.Context, r *wit.Request) (a *Answer, err error) {
-	// A mistake of ours is the request's: what must not be sent twice may be on its way.
-	defer guard.Recover(c.at.Load().config.Logger, "a "+r.Method+" request to the service", nil, func(p *guard.Panic) {
-		if a, err = nil, p; !r.Repeatable {
-			err = &NoAnswer{Method: r.Method, Target: r.Target, Cause: p}
-		}
-	})
-	d, err := c.current(ctx, false)
-	if err != nil {
-		return nil, err
-	}
-	e, err := d.exchangeOf(r)
-	if err != nil {
-		return nil, err
-	}
-	return (&repetition{client: c, e: e, service: d}).run(ctx)
 }

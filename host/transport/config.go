@@ -3,21 +3,17 @@ package transport
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/internal/base/loopback"
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
-	"github.com/culvert-project/culvert/sdk/go/role"
-	"github.com/culvert-project/culvert/sdk/go/setting"
-	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/host/transport/route"
 )
 
 // Config describes one destination. The zero value of a field means the default that its comment names.
@@ -86,101 +82,6 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Roles is what a connector's settings come to for the host; package config has it.
-type Roles interface {
-	// Text is the value of a role, "" when nothing has it.
-	Text(role string) string
-	// Prefix is every role below a prefix, the prefix cut off.
-	Prefix(role string) map[string]string
-	// Setting is the name of the setting with that role, for messages.
-	Setting(role string) string
-	// Given says whether the user gave the role a value.
-	Given(role string) bool
-}
-
-// Surroundings are what settings lean on. The zero value has nothing.
-type Surroundings struct {
-	// Context ends the reading of key stores, which takes seconds where a key is derived with millions of iterations;
-	// nil: nothing does.
-	Context context.Context
-	// VCAP is the text of VCAP_SERVICES, VCAPErr why the file that stands in its place cannot be read.
-	VCAP    string
-	VCAPErr error
-	// Logger. Default: discards.
-	Logger *slog.Logger
-	// Lockouts remembers refused logons. Default: one for the whole process.
-	Lockouts *lockouts.Store
-
-	// What a destination of BTP delivers: Authorizer logs on in place of oauth2's settings, as Identity; Key and Trust
-	// are stores where settings name none; with TrustAll the server's certificate is not looked at. The last three hold
-	// for the destination's own server alone: the token service of oauth2's settings goes by the connector's.
-	Authorizer Authorizer
-	Identity   Identity
-	Key, Trust *btp.Store
-	TrustAll   bool
-}
-
-// ConfigOf reads a destination from roles; it opens stores and sends nothing. Errors are *wit.Fault of kind config,
-// which name the setting where it is one.
-func ConfigOf(roles Roles, s Surroundings) (Config, error) {
-	if s.Logger == nil {
-		s.Logger = slog.New(slog.DiscardHandler)
-	}
-	r := roleReader{roles: roles}
-	c := Config{
-		Scheme: strings.ToLower(roles.Text(role.Scheme)), Address: withoutBrackets(roles.Text(role.Address)),
-		Port: r.number(role.Port),
-		User: roles.Text(role.User), Password: roles.Text(role.Password),
-		Headers:        roles.Prefix(role.Header),
-		ConnectTimeout: r.milliseconds(role.ConnectTimeoutMS), ReadTimeout: r.milliseconds(role.ReadTimeoutMS),
-		Retry: Retry{
-			MinBackoff: r.milliseconds(role.RetryMinBackoffMS), MaxBackoff: r.milliseconds(role.RetryMaxBackoffMS),
-		},
-		Logger: s.Logger, Lockouts: s.Lockouts, names: namesOf(roles),
-	}
-	if c.Retry.Codes = splitCodes(roles.Text(role.RetryCodes)); len(c.Retry.Codes) == 0 &&
-		!roles.Given(role.RetryCodes) {
-		c.Retry.Codes = nil // a plugin need not declare them
-	}
-	if roles.Text(role.RetryMax) != "" {
-		max := r.number(role.RetryMax)
-		c.Retry.Max = &max
-	}
-	if c.Scheme == "" {
-		c.Scheme = "https"
-	}
-	if c.Port == 0 && roles.Text(role.Port) == "" {
-		c.Port = defaultPort(c.Scheme)
-	}
-	if r.err != nil {
-		return c, r.err
-	}
-	for _, part := range []func(*Config, Roles, Surroundings) error{secureBy, leadBy, originsBy, queryBy,
-		authenticateBy, limitBy} {
-		if err := part(&c, roles, s); err != nil {
-			return c, err
-		}
-	}
-	return c, nil
-}
-
-// wrong is the fault of a setting.
-func wrong(roles Roles, role, format string, args ...any) *wit.Fault {
-	f := faultf(wit.FaultConfig, format, args...)
-	name := roles.Setting(role)
-	f.Setting = &name
-	return f
-}
-
-// invalid is the fault of a setting's value, in Kafka Connect's words.
-func invalid(roles Roles, role, value string, why error) *wit.Fault {
-	return wrong(roles, role, "%s", setting.Invalid(roles.Setting(role), value, why.Error()))
-}
-
-func splitCodes(text string) []string {
-	return strings.FieldsFunc(text, func(c rune) bool { return c == ',' || c == ';' || c == ' ' || c == '\t' })
-}
-
 // Explain says of the error of a TLS handshake which setting mends it, where one does.
 func (c *Config) Explain(err error) error {
 	if strayed(err) && c.names.scheme != "" {
@@ -192,12 +93,6 @@ func (c *Config) Explain(err error) error {
 		return err
 	}
 	return c.explain(err)
-}
-
-// endpoint is where all requests of a client go.
-type endpoint struct {
-	scheme, host string
-	port         int
 }
 
 func (c *Config) origin() (endpoint, error) {
@@ -229,44 +124,91 @@ func ofURL(address string) string {
 	return ": a URL's scheme, port and path have settings of their own"
 }
 
-// withoutBrackets is an address that may be of IPv6 and written as in a URL.
-func withoutBrackets(address string) string {
-	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(address), "["), "]")
+// Login is an exchange that the host makes to log on: user and password for a token, which requests show in a header.
+// The zero value of a field means the default that its comment names.
+type Login struct {
+	// Target is a path on the service's own origin, or a URL. Secrets of the query, headers and what a destination of
+	// BTP says of its own server go along on the service's own origin alone.
+	Target string
+	// Method is POST, PUT or PATCH. Default POST.
+	Method string
+	// Body is JSON or a form, in which {user} and {password} stand for both.
+	Body string
+	// TokenPath and LifetimePath are names of members of the JSON answer, with dots between. LifetimePath "": a token
+	// is used until it is refused.
+	TokenPath, LifetimePath string
+	// Header is that of requests, in which {token} stands for the token. Default Authorization: Bearer {token}.
+	Header string
+	// setting is what the user calls the setting of a role. nil: as the role.
+	setting func(role string) string
 }
 
-func defaultPort(scheme string) int {
-	if scheme == "https" {
-		return 443
-	}
-	return 80
+// Origin is a further origin that requests may go to, because the user names it: of files that the service refers to,
+// or of pages that it has elsewhere.
+type Origin struct {
+	Scheme, Address string
+	Port            int
+	// Credentials: what the service is shown is shown there, too. Otherwise nothing of it is: no user, no token, no
+	// header, parameter or certificate of the settings.
+	Credentials bool
 }
 
-// String is the origin as it stands in front of a path; default ports are left out.
-func (o endpoint) String() string { return o.scheme + "://" + o.authority() }
+// Route is how requests get to a destination.
+type Route struct {
+	// RoundTripper lets connections and requests go by it: route.Route has it. nil: straight.
+	RoundTripper func(*http.Transport) http.RoundTripper
+	// Settings are what RoundTripper comes from, for those who go the route step by step.
+	Settings route.Settings
+	// Whole: requests name the whole URL, because a proxy reads them.
+	Whole bool
+	// Place says where names have a meaning of their own: behind a Cloud Connector. "" is the network at large.
+	Place string
+	// Outage is how long a Cloud Connector that is away is waited for: in dialling, which then may take so much longer
+	// than ConnectTimeout and is not tried again; and, with Whole, after answers of 503.
+	Outage time.Duration
 
-func (o endpoint) authority() string {
-	host := o.host
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	if o.port == defaultPort(o.scheme) {
-		return host
-	}
-	return host + ":" + strconv.Itoa(o.port)
+	through *route.Route // nil: straight
 }
 
-// same says whether an absolute URL is of this origin. Names of the loopback interface are one name.
-func (o endpoint) same(u *url.URL) bool {
-	port := defaultPort(strings.ToLower(u.Scheme))
-	if p := u.Port(); p != "" {
-		port, _ = strconv.Atoi(p)
-	}
-	if !strings.EqualFold(u.Scheme, o.scheme) || port != o.port {
-		return false
-	}
-	return strings.EqualFold(u.Hostname(), o.host) || loopback.Is(u.Hostname()) && loopback.Is(o.host)
+// The kinds of authentication.
+const (
+	AuthBasic       = "basic"
+	AuthOAuth2      = "oauth2"
+	AuthHeader      = "header"
+	AuthCertificate = "certificate"
+	authLogin       = "login"
+	AuthNone        = "none"
+)
+
+// Authorizer hands out what requests show in place of a password: a token that is renewed in time. Safe for use by
+// several goroutines.
+type Authorizer interface {
+	// Authorize is a header, with another value than the refused one where that is not empty. It is called for each
+	// request. Errors are *btp.Failure, or faults.
+	Authorize(ctx context.Context, refused string) (name, value string, err error)
 }
 
-func faultf(kind wit.FaultKind, format string, args ...any) *wit.Fault {
-	return &wit.Fault{Kind: kind, Message: fmt.Sprintf(format, args...)}
+// Identity is who logs on, by which refusals are remembered. The secret is nothing but compared.
+type Identity struct{ User, Secret string }
+
+// Surroundings are what settings lean on. The zero value has nothing.
+type Surroundings struct {
+	// Context ends the reading of key stores, which takes seconds where a key is derived with millions of iterations;
+	// nil: nothing does.
+	Context context.Context
+	// VCAP is the text of VCAP_SERVICES, VCAPErr why the file that stands in its place cannot be read.
+	VCAP    string
+	VCAPErr error
+	// Logger. Default: discards.
+	Logger *slog.Logger
+	// Lockouts remembers refused logons. Default: one for the whole process.
+	Lockouts *lockouts.Store
+
+	// What a destination of BTP delivers: Authorizer logs on in place of oauth2's settings, as Identity; Key and Trust
+	// are stores where settings name none; with TrustAll the server's certificate is not looked at. The last three hold
+	// for the destination's own server alone: the token service of oauth2's settings goes by the connector's.
+	Authorizer Authorizer
+	Identity   Identity
+	Key, Trust *btp.Store
+	TrustAll   bool
 }

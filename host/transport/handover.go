@@ -2,7 +2,6 @@ package transport
 
 import (
 	"net/http"
-	"net/http/httptrace"
 	"sync"
 )
 
@@ -51,24 +50,4 @@ func (h *handovers) endIdle(w *http.Transport) {
 		h.wanted = false
 		w.CloseIdleConnections()
 	}
-}
-
-// endIdle ends the connections that nobody uses, now or as soon as the answers that are being handed over have got to
-// their callers.
-func (d *destination) endIdle() {
-	d.handovers.mu.Lock()
-	defer d.handovers.mu.Unlock()
-	d.handovers.wanted = true
-	d.handovers.endIdle(d.transport)
-}
-
-// roundTrip makes an exchange up to the beginning of its answer.
-func (d *destination) roundTrip(r *http.Request) (*http.Response, error) {
-	one := &handover{}
-	defer func() { d.handovers.end(one, true, d.transport) }()
-	return d.roundTripper.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
-		// The route asks for a connection once more where it repeats the request, with the answer before in its hands.
-		GetConn:              func(string) { d.handovers.end(one, false, d.transport) },
-		GotFirstResponseByte: func() { d.handovers.begin(one) },
-	})))
 }

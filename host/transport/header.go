@@ -1,16 +1,11 @@
 package transport
 
 import (
-	"cmp"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
-	"github.com/culvert-project/culvert/host/transport/session"
-	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -23,6 +18,9 @@ var hosts = map[string]bool{"Authorization": true, "Cookie": true, "Host": true,
 var bySettings = []string{"Sap-Client", "Sap-Language", "Sap-User", "Sap-Password"}
 
 var hostsPrefixes = []string{"Proxy-", "Sap-Connectivity-"}
+
+// notSecret are headers that say nothing about who logs on.
+var notSecret = []string{"sap-client", "sap-language"}
 
 // methods are those that a guest may use. An answer to others, TRACE above all, may hold what the request said,
 // credentials included.
@@ -133,76 +131,3 @@ var addresses = []string{"Location", "Content-Location"}
 
 // csrfRequired is the value of X-CSRF-Token that is no token: the service wants one.
 const csrfRequired = "required"
-
-// shortest is how long a secret is that is looked for inside of a text: shorter ones stand in many by chance, and count
-// as a whole alone.
-const shortest = 4
-
-// hidden stands for what a guest, or a log, must not show: guests know it by that.
-const hidden = setting.Hidden
-
-func without(value string, secrets []string) string {
-	for _, s := range secrets {
-		switch {
-		case len(s) >= shortest:
-			value = strings.ReplaceAll(value, s, hidden)
-		case value == s:
-			value = hidden
-		}
-	}
-	return value
-}
-
-// secrets are the values of a request as it was sent that no guest may see, the longest first.
-func (d *destination) secrets(sent http.Header) []string { return d.secretsOf(sent, shortestCookie) }
-
-// shortestCookie is how long a cookie's value is that says something about the session, shortestSession how long the id
-// of a session is, as it may stand in addresses, where keys of entities stand too.
-const shortestCookie, shortestSession = 8, 16
-
-func (d *destination) secretsOf(sent http.Header, least int) []string {
-	found := map[string]bool{}
-	add := func(s string) {
-		if s != "" {
-			found[toUTF8(s)], found[url.QueryEscape(s)], found[url.PathEscape(s)] = true, true, true
-		}
-	}
-	add(d.config.Password)
-	for name, value := range d.config.Headers {
-		if !slices.Contains(notSecret, name) {
-			add(value)
-		}
-	}
-	for _, value := range d.config.SecretQuery {
-		add(value)
-	}
-	for _, name := range []string{"Authorization", "X-Csrf-Token", d.auth.header} {
-		for _, value := range sent[name] {
-			add(value)
-			_, credentials, _ := strings.Cut(value, " ")
-			add(credentials)
-		}
-	}
-	for _, cookies := range sent["Cookie"] {
-		for cookie := range strings.SplitSeq(cookies, "; ") {
-			if name, value, _ := strings.Cut(cookie, "="); len(value) >= least && name != session.UserContext {
-				add(value)
-			}
-		}
-	}
-	return slices.SortedFunc(maps.Keys(found), func(a, b string) int {
-		return cmp.Or(len(b)-len(a),
-			strings.Compare(a, b))
-	})
-}
-
-func toUTF8(s string) string {
-	if utf8.ValidString(s) {
-		return s
-	}
-	runes := make([]rune, len(s))
-	for i := range len(s) {
-		runes[i] = rune(s[i])
-	}
-	return string(runes)
-}

@@ -17,25 +17,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Login is an exchange that the host makes to log on: user and password for a token, which requests show in a header.
-// The zero value of a field means the default that its comment names.
-type Login struct {
-	// Target is a path on the service's own origin, or a URL. Secrets of the query, headers and what a destination of
-	// BTP says of its own server go along on the service's own origin alone.
-	Target string
-	// Method is POST, PUT or PATCH. Default POST.
-	Method string
-	// Body is JSON or a form, in which {user} and {password} stand for both.
-	Body string
-	// TokenPath and LifetimePath are names of members of the JSON answer, with dots between. LifetimePath "": a token
-	// is used until it is refused.
-	TokenPath, LifetimePath string
-	// Header is that of requests, in which {token} stands for the token. Default Authorization: Bearer {token}.
-	Header string
-	// setting is what the user calls the setting of a role. nil: as the role.
-	setting func(role string) string
-}
-
 // Placeholders of a login.
 const (
 	userPlace     = "{user}"

@@ -13,13 +13,6 @@ import (
 	"github.com/culvert-project/culvert/host/transport/session"
 )
 
-// leave says that the client goes there no more. Sessions that no other client needs are logged off.
-func (d *destination) leave() {
-	d.logoff(d.sessions.Leave())
-	d.config.Destinations.leave(d)
-	d.leaveFurther()
-}
-
 // logoffWithin bounds how long sessions are logged off in all.
 const logoffWithin = 2 * time.Second
 

@@ -1,13 +1,7 @@
 package transport
 
 import (
-	"errors"
-	"net"
-	"slices"
-	"strings"
-
 	"github.com/culvert-project/culvert/host/keystore"
-	"github.com/culvert-project/culvert/host/transport/route"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -39,34 +33,6 @@ func (n names) fault(setting, what, format string, args ...any) *wit.Fault {
 	}
 	f.Setting = &setting
 	return f
-}
-
-// see names, in brackets, the settings to look at where nothing, or no TLS, was found in the service's place; "" where
-// it is not they that are to blame: what came behind a proxy is the proxy's word.
-func (d *destination) see(err error) string {
-	n := d.config.names
-	settings, text := []string{n.address, n.port}, "see "
-	dialled, _ := errors.AsType[*net.OpError](err)
-	_, unknown := errors.AsType[*net.DNSError](err)
-	switch {
-	case d.config.Route.through != nil && !slices.Contains([]string{route.Unset, route.None},
-		d.config.Route.through.Type()):
-		return ""
-	case strayed(err):
-		settings, text = []string{n.scheme, n.port}, "no TLS is spoken on this port: see "
-	case unknown:
-		settings = []string{n.address}
-	case dialled == nil || dialled.Op != "dial":
-		return ""
-	}
-	if n.destination != "" {
-		settings = []string{n.destination}
-	}
-	settings = slices.DeleteFunc(settings, func(name string) bool { return name == "" })
-	if len(settings) == 0 {
-		return ""
-	}
-	return " (" + text + strings.Join(settings, ", ") + ")"
 }
 
 // strayed says whether a handshake met somebody who does not speak TLS.

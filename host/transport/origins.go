@@ -4,24 +4,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/internal/base/loopback"
-	"github.com/culvert-project/culvert/host/transport/route"
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
-
-// Origin is a further origin that requests may go to, because the user names it: of files that the service refers to,
-// or of pages that it has elsewhere.
-type Origin struct {
-	Scheme, Address string
-	Port            int
-	// Credentials: what the service is shown is shown there, too. Otherwise nothing of it is: no user, no token, no
-	// header, parameter or certificate of the settings.
-	Credentials bool
-}
 
 // withCredentials is what follows an origin that is shown the credentials.
 const withCredentials = "with credentials"
@@ -93,34 +81,6 @@ func (c *Config) mayHave(o Origin) error {
 	return nil
 }
 
-// addOrigins makes the destinations of the other origins.
-func (d *destination) addOrigins() error {
-	for _, o := range d.config.Origins {
-		other, err := newDestination(d.config.at(o))
-		if err != nil {
-			d.leaveFurther()
-			return err
-		}
-		if d.further == nil {
-			d.further = map[string]*destination{}
-		}
-		if d.further[other.origin.String()] != nil || d.origin.String() == other.origin.String() {
-			other.leave()
-			other.endIdle()
-			continue // named twice, or the service's own
-		}
-		d.further[other.origin.String()] = other
-	}
-	return nil
-}
-
-func (d *destination) leaveFurther() {
-	for _, other := range d.further {
-		other.leave()
-		other.endIdle()
-	}
-}
-
 // at is the configuration of another origin, reached the same way. What a destination of BTP says of its own server
 // does not hold there.
 func (c Config) at(o Origin) Config {
@@ -150,56 +110,4 @@ func withoutCertificate(c *tls.Config) *tls.Config {
 	c = c.Clone()
 	c.Certificates, c.GetClientCertificate = nil, nil
 	return c
-}
-
-// wholeOnly says whether a proxy leads there that takes requests of http alone.
-func (r *Route) wholeOnly() bool {
-	return r.through != nil && r.through.Type() == route.ConnectivityHTTP
-}
-
-// whole says whether a proxy reads the requests to an origin.
-func (r *Route) whole(o endpoint) bool {
-	proxy := r.through.HTTPProxy()
-	if proxy == nil || o.scheme != "http" {
-		return false
-	}
-	found, err := proxy.URL(&http.Request{URL: &url.URL{Scheme: o.scheme, Host: o.authority()}})
-	return err == nil && found != nil && strings.HasPrefix(found.Scheme, "http")
-}
-
-// forTarget is the destination of an absolute target: the service's own, or another one that the user names. What is no
-// URL, or of another origin, is the service's, which refuses the latter.
-func (d *destination) forTarget(target string) *destination {
-	if len(d.further) == 0 {
-		return d
-	}
-	if strings.HasPrefix(target, "//") {
-		target = d.origin.scheme + ":" + target
-	}
-	if !strings.Contains(target, "://") || schemeOf(target) == "" {
-		return d
-	}
-	before, _ := cutAuthority(target)
-	u, err := url.Parse(before)
-	if err != nil || u.Host == "" || u.User != nil || d.origin.same(u) {
-		return d
-	}
-	for _, other := range d.further {
-		if other.origin.same(u) {
-			return other
-		}
-	}
-	return d
-}
-
-// of is the destination of a request. The settings may have changed since the request began.
-func (d *destination) of(e *exchange) (*destination, error) {
-	if e.elsewhere == "" {
-		return d, nil
-	}
-	if other := d.further[e.elsewhere]; other != nil {
-		return other, nil
-	}
-	return nil, d.config.names.fault(d.config.names.origins, "origins",
-		"expected %s among them, which a request that is under way goes to, found it no longer", e.elsewhere)
 }

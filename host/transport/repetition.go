@@ -10,9 +10,39 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/transport/session"
 	"github.com/culvert-project/culvert/wit"
 )
+
+// Do makes the exchange and returns the final answer, whatever its status: after tokens, redirects on the same origin,
+// and retries. Errors: *NoAnswer where a request that is not repeatable may have been acted on; the context's
+// cause; *wit.Fault for the rest (transient after the last retry; unauthorized where the secret was refused before, or
+// where it is redirected to another origin; config for certificates; data for requests that must not be sent).
+//
+// Not repeatable requests are sent again only where the service cannot have acted on them: no connection came about
+// (nothing was written to it), no Cloud Connector was there (see withoutConnector), the token was refused (403 with
+// X-CSRF-Token: Required, which SAP Gateway checks before the request) or the secret (401: "has not been applied", RFC
+// 9110, 15.5.2), the session had ended (see ended), or too many requests came (429, see [wit.Refuses]) and the request
+// is no GET. Retry.Codes does not count for them: what any other answer says of the request is in its body, which the
+// caller reads.
+func (c *Client) Do(ctx context.Context, r *wit.Request) (a *Answer, err error) {
+	// A mistake of ours is the request's: what must not be sent twice may be on its way.
+	defer guard.Recover(c.at.Load().config.Logger, "a "+r.Method+" request to the service", nil, func(p *guard.Panic) {
+		if a, err = nil, p; !r.Repeatable {
+			err = &NoAnswer{Method: r.Method, Target: r.Target, Cause: p}
+		}
+	})
+	d, err := c.current(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	e, err := d.exchangeOf(r)
+	if err != nil {
+		return nil, err
+	}
+	return (&repetition{client: c, e: e, service: d}).run(ctx)
+}
 
 // repetition is an exchange that is made until its answer is final. What a try came to is shown to one rule after
 // another; the first that has to say something decides. Each rule counts for itself how often it has the exchange made
@@ -422,4 +452,47 @@ func (e *exchange) asksAgain(retry Retry, status int) bool {
 		return status == http.StatusTooManyRequests
 	}
 	return retry.Names(strconv.Itoa(status))
+}
+
+// fetchToken tries what the SDKs of SAP try: HEAD, GET, and GET with or without a slash at the end. SAP SuccessFactors
+// answers HEAD without a token (openui5 issue 3445).
+func (c *Client) fetchToken(ctx context.Context, p *pass, serves *exchange) (string, error) {
+	from := serves.tokenFrom
+	path, query, _ := strings.Cut(from, "?")
+	other := path + "/"
+	if strings.HasSuffix(path, "/") {
+		other = strings.TrimSuffix(path, "/")
+	}
+	if query != "" {
+		other += "?" + query
+	}
+	for _, try := range [][2]string{{http.MethodHead, from}, {http.MethodGet, from}, {http.MethodGet, other}} {
+		if try[1] == "" {
+			continue
+		}
+		e := &exchange{method: try[0], line: try[1], client: namedClient(try[1]), repeatable: true,
+			serves: serves, elsewhere: serves.elsewhere,
+			header: http.Header{"X-Csrf-Token": {"Fetch"}, "Accept": {"*/*"}}}
+		a, err := (&repetition{client: c, e: e, given: p}).run(ctx)
+		if err != nil {
+			return "", err
+		}
+		value := a.token
+		switch {
+		case value != "" && !strings.EqualFold(value, csrfRequired) && !strings.EqualFold(value, "Fetch"):
+			a.discard()
+			c.counter.tokens.Add(1)
+			return value, nil
+		case a.Status == http.StatusUnauthorized:
+			return "", faultf(wit.FaultUnauthorized, "%s %s for a CSRF token: answered 401: %s", try[0], try[1],
+				a.excerpt())
+		case a.Status >= 500 && try[0] == http.MethodGet:
+			return "", faultf(wit.FaultTransient, "%s %s for a CSRF token: answered %d: %s", try[0], try[1], a.Status,
+				a.excerpt())
+		}
+		a.discard()
+	}
+	c.counter.noTokens.Add(1)
+	c.at.Load().config.Logger.Debug("service hands out no CSRF token", "from", from)
+	return "", nil
 }

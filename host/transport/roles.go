@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"cmp"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -9,6 +11,18 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
+
+// Roles is what a connector's settings come to for the host; package config has it.
+type Roles interface {
+	// Text is the value of a role, "" when nothing has it.
+	Text(role string) string
+	// Prefix is every role below a prefix, the prefix cut off.
+	Prefix(role string) map[string]string
+	// Setting is the name of the setting with that role, for messages.
+	Setting(role string) string
+	// Given says whether the user gave the role a value.
+	Given(role string) bool
+}
 
 // declared is what values of roles are to be, whatever kind a plugin's declaration says.
 var declared = setting.Of(
@@ -87,3 +101,26 @@ func (r *roleReader) is(name, value string) bool { return strings.EqualFold(r.te
 func (r *roleReader) milliseconds(name string) time.Duration {
 	return time.Duration(r.number(name)) * time.Millisecond
 }
+
+// wrong is the fault of a setting.
+func wrong(roles Roles, role, format string, args ...any) *wit.Fault {
+	f := faultf(wit.FaultConfig, format, args...)
+	name := roles.Setting(role)
+	f.Setting = &name
+	return f
+}
+
+// invalid is the fault of a setting's value, in Kafka Connect's words.
+func invalid(roles Roles, role, value string, why error) *wit.Fault {
+	return wrong(roles, role, "%s", setting.Invalid(roles.Setting(role), value, why.Error()))
+}
+
+func splitCodes(text string) []string {
+	return strings.FieldsFunc(text, func(c rune) bool { return c == ',' || c == ';' || c == ' ' || c == '\t' })
+}
+
+func faultf(kind wit.FaultKind, format string, args ...any) *wit.Fault {
+	return &wit.Fault{Kind: kind, Message: fmt.Sprintf(format, args...)}
+}
+
+func orNothing(s string) string { return cmp.Or(s, "nothing") }

@@ -6,30 +6,12 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/route"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
-
-// Route is how requests get to a destination.
-type Route struct {
-	// RoundTripper lets connections and requests go by it: route.Route has it. nil: straight.
-	RoundTripper func(*http.Transport) http.RoundTripper
-	// Settings are what RoundTripper comes from, for those who go the route step by step.
-	Settings route.Settings
-	// Whole: requests name the whole URL, because a proxy reads them.
-	Whole bool
-	// Place says where names have a meaning of their own: behind a Cloud Connector. "" is the network at large.
-	Place string
-	// Outage is how long a Cloud Connector that is away is waited for: in dialling, which then may take so much longer
-	// than ConnectTimeout and is not tried again; and, with Whole, after answers of 503.
-	Outage time.Duration
-
-	through *route.Route // nil: straight
-}
 
 // forTokens is the route to a service that hands out tokens: that of the requests where an ordinary proxy leads out of
 // a company's network, else what the environment says. Behind a Cloud Connector there is no such service.
@@ -122,4 +104,19 @@ func routeBy(c *Config, roles Roles, s Surroundings) (route.Settings, error) {
 			roles.Setting(role.ProxyType), orNothing(settings.Type))
 	}
 	return settings, r.err
+}
+
+// wholeOnly says whether a proxy leads there that takes requests of http alone.
+func (r *Route) wholeOnly() bool {
+	return r.through != nil && r.through.Type() == route.ConnectivityHTTP
+}
+
+// whole says whether a proxy reads the requests to an origin.
+func (r *Route) whole(o endpoint) bool {
+	proxy := r.through.HTTPProxy()
+	if proxy == nil || o.scheme != "http" {
+		return false
+	}
+	found, err := proxy.URL(&http.Request{URL: &url.URL{Scheme: o.scheme, Host: o.authority()}})
+	return err == nil && found != nil && strings.HasPrefix(found.Scheme, "http")
 }

@@ -200,3 +200,21 @@ func (d *destination) checkClient(h http.Header) error {
 	}
 	return nil
 }
+
+// client is the SAP client that requests ask. A destination's query counts for that as a header does.
+func (c *Config) client() (string, error) {
+	client := c.Headers[sapClient]
+	for name, values := range c.Query {
+		for _, value := range values {
+			if parameter(name) != sapClient {
+				continue
+			}
+			if client != "" && !sameClient(value, client) {
+				return "", faultf(wit.FaultConfig,
+					"expected one SAP client, found %s and, in the destination's query, %s=%s", client, name, value)
+			}
+			client = value
+		}
+	}
+	return client, nil
+}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -12,20 +11,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/host/transport/session"
 	"github.com/culvert-project/culvert/wit"
 )
-
-// lostError is an exchange without an answer.
-type lostError struct {
-	// sent: some of it may have arrived
-	sent  bool
-	cause error
-}
-
-func (l *lostError) Error() string { return l.cause.Error() }
 
 // errOldToken: nothing was sent, since the session of the token has ended.
 var errOldToken = errors.New("the session of the CSRF token has ended")
@@ -240,106 +229,3 @@ func (d *destination) headers(ctx context.Context, e *exchange) (h http.Header, 
 	shown, err = d.auth.authorize(ctx, h, e.refused)
 	return h, shown, err
 }
-
-func (d *destination) lost(ctx context.Context, quiet *silence, e *exchange, sent bool, err error) error {
-	if ctx.Err() != nil {
-		if sent && !e.repeatable {
-			return &lostError{sent, context.Cause(ctx)}
-		}
-		return context.Cause(ctx)
-	}
-	if f := d.untrusted(err); f != nil {
-		return f
-	}
-	if permanent(err) && !sent {
-		return faultf(wit.FaultConfig, "%s: %v", d.origin, err)
-	}
-	if f := d.noToken(err); f != nil && !sent {
-		return f
-	}
-	if cause := context.Cause(quiet.ctx); cause != nil {
-		err = cause
-	}
-	return &lostError{sent, err}
-}
-
-// noToken is the fault of a route for which there is no token, and will be none before somebody mends a setting; nil:
-// that was not the reason. The token service is not asked again with a secret that it has refused.
-func (d *destination) noToken(err error) error {
-	failure, ok := errors.AsType[*btp.Failure](err)
-	if !ok || failure.Temporary() {
-		return nil
-	}
-	kind := wit.FaultConfig
-	if failure.Kind == btp.Unauthorized {
-		kind = wit.FaultUnauthorized
-	}
-	return faultf(kind, "%s: %v", d.origin, err)
-}
-
-// silence ends an exchange in which nothing has come for too long. It holds a timer, not a goroutine. The hooks of
-// net/http call it from other goroutines, some after the answer is there.
-type silence struct {
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-
-	mu       sync.Mutex
-	limit    time.Duration
-	answered bool
-}
-
-// newSilence returns one whose time does not run yet.
-func newSilence(ctx context.Context, limit time.Duration) *silence {
-	s := &silence{limit: limit}
-	s.ctx, s.cancel = context.WithCancelCause(ctx)
-	s.timer = time.AfterFunc(time.Hour, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.cancel(fmt.Errorf("nothing came for %v", s.limit))
-	})
-	s.timer.Stop()
-	return s
-}
-
-// asking starts the time again while the request goes out.
-func (s *silence) asking() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.answered {
-		s.timer.Reset(s.limit)
-	}
-}
-
-// answer ends the first phase; limit holds from now on.
-func (s *silence) answer(limit time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.answered, s.limit = true, limit
-	s.timer.Stop()
-}
-
-// reading starts the time again, waiting stops it.
-func (s *silence) reading() { s.timer.Reset(s.limit) }
-func (s *silence) waiting() { s.timer.Stop() }
-
-// upload is a request's body; every piece that goes out breaks the silence.
-type upload struct {
-	*bytes.Reader
-	quiet *silence
-	sent  interface{ Add(int64) int64 }
-}
-
-func (u *upload) Read(p []byte) (int, error) {
-	n, err := u.Reader.Read(p)
-	u.quiet.asking()
-	u.sent.Add(int64(n))
-	return n, err
-}
-
-// WriteTo is hidden on purpose: it would hand out the whole body at once, and a slow upload would count as silence.
-func (u *upload) WriteTo(w io.Writer) (int64, error) {
-	return io.Copy(w, struct{ io.Reader }{u})
-}
-
-func (u *upload) Close() error { return nil }

@@ -1,12 +1,6 @@
 package transport
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"net"
-	"strings"
-
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
@@ -50,11 +44,6 @@ func (all *Destinations) join(d *destination) {
 	d.limitedBy(s.limiter)
 }
 
-// who is who logs on and how: clients of which this is the same share sessions.
-func (d *destination) who() string {
-	return fmt.Sprintf("%q %q", d.auth.identity, d.config.Headers) // maps print in order of keys
-}
-
 func (all *Destinations) leave(d *destination) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -65,43 +54,6 @@ func (all *Destinations) leave(d *destination) {
 }
 
 var defaultConcurrent = ownNumber(role.MaxConcurrent)
-
-// limitBy reads limits and the way to log off from roles.
-func limitBy(c *Config, roles Roles, _ Surroundings) (err error) {
-	r := roleReader{roles: roles}
-	c.Limits = limits.Limits{Concurrent: r.number(role.MaxConcurrent), Connections: r.number(role.MaxConnections)}
-	c.Limits.PerSecond = r.decimal(role.RequestsPerSecond)
-	c.ClientInQuery = r.is(role.ClientIn, "query")
-	if r.err != nil {
-		return r.err
-	}
-	if c.Limits.Windows, err = limits.ParseWindows(roles.Text(role.MaintenanceWindows)); err != nil {
-		return invalid(roles, role.MaintenanceWindows, roles.Text(role.MaintenanceWindows), err)
-	}
-	if c.LogoffPath = strings.TrimSpace(roles.Text(role.LogoffPath)); c.LogoffPath == "" {
-		return nil
-	}
-	if !strings.HasPrefix(c.LogoffPath, "/") || strings.ContainsAny(c.LogoffPath, "\r\n\x00# ") {
-		return invalid(roles, role.LogoffPath, c.LogoffPath, errors.New("expected a path that begins with /"))
-	}
-	return nil
-}
-
-// limitedBy has a destination's requests and connections count among those of all clients of its origin.
-func (d *destination) limitedBy(l *limits.Limiter) {
-	own := d.config.Limits
-	if own.Concurrent <= 0 {
-		own.Concurrent = defaultConcurrent
-	}
-	client := l.Join(own, d.config.Logger, d.endIdle)
-	d.limits = client
-	dial := d.transport.DialContext
-	d.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		return client.Dial(ctx, isWithin(ctx), func(ctx context.Context) (net.Conn, error) {
-			return dial(ctx, network, address)
-		})
-	}
-}
 
 // Waiting says why requests of the client wait at present because of the limits of its destination; "" if none has
 // waited for long.

@@ -7,8 +7,6 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
-	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/keystore"
@@ -133,24 +131,3 @@ func certificateIdentity(config *tls.Config) (Identity, error) {
 var allSchemes = []tls.SignatureScheme{tls.PKCS1WithSHA256, tls.PSSWithSHA256, tls.ECDSAWithP256AndSHA256,
 	tls.ECDSAWithP384AndSHA384,
 	tls.ECDSAWithP521AndSHA512, tls.Ed25519}
-
-// untrusted is the fault of a handshake that a setting mends: of a server whose certificate is not trusted, or which
-// does not take ours. nil: that was not the reason.
-func (d *destination) untrusted(err error) error {
-	if keystore.ClassOf(err) == keystore.NotTLS && !errors.Is(err, http.ErrSchemeMismatch) {
-		return nil // what stands there in place of the service may pass
-	}
-	if explain := d.config.explain; explain != nil {
-		if e, ok := errors.AsType[*keystore.Error](explain(err)); ok {
-			f := faultf(wit.FaultConfig, "%s: %s", d.origin, e.Text)
-			if !strings.HasPrefix(e.Setting, role.TLS) { // there is a setting
-				f.Message, f.Setting = fmt.Sprintf("%s: %s: %s", d.origin, e.Setting, e.Text), &e.Setting
-			}
-			return f
-		}
-	}
-	if untrusted, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return faultf(wit.FaultConfig, "%s: the certificate is not trusted: %v", d.origin, untrusted.Err)
-	}
-	return nil
-}

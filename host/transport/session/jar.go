@@ -179,7 +179,8 @@ func (j *jar) renew(doubt time.Time) {
 }
 
 // drop begins a new generation with the cookies of the answer that ended the given one, unless somebody has done so
-// since. It says whether it did. At once, since others would find no cookies in between and open a session of their own.
+// since. It says whether it did. At once, since others would find no cookies in between and open a session of their
+// own.
 func (j *jar) drop(generation int, h http.Header, path string, now time.Time) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()

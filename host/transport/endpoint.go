@@ -4,27 +4,55 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/transport/session"
+	"github.com/culvert-project/culvert/host/internal/base/loopback"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// resolve is [origin.resolve] for a request of a guest; a path that is not below the destination's own is put there.
-// The destination's query is not in it, since that may hold a key: it is added when the request is built, and shows in
-// no message, log or answer.
-func (d *destination) resolve(target string) (string, error) {
-	line, err := d.origin.resolve(target, "")
-	line = d.withoutSecrets(line)
-	if path, _, _ := strings.Cut(line, "?"); err == nil && d.config.Prefix != "" && !session.Below(path, d.config.Prefix) {
-		line = d.config.Prefix + line
-	}
-	return line, err
+// endpoint is where all requests of a client go.
+type endpoint struct {
+	scheme, host string
+	port         int
 }
 
-// urlOf is the URL of a line, with the secrets of the settings and with the destination's query.
-func (d *destination) urlOf(line string) *url.URL {
-	return d.origin.urlOf(addQuery(d.withSecrets(line), d.config.Query), d.config.Route.Whole)
+// String is the origin as it stands in front of a path; default ports are left out.
+func (o endpoint) String() string { return o.scheme + "://" + o.authority() }
+
+func (o endpoint) authority() string {
+	host := o.host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if o.port == defaultPort(o.scheme) {
+		return host
+	}
+	return host + ":" + strconv.Itoa(o.port)
+}
+
+// same says whether an absolute URL is of this origin. Names of the loopback interface are one name.
+func (o endpoint) same(u *url.URL) bool {
+	port := defaultPort(strings.ToLower(u.Scheme))
+	if p := u.Port(); p != "" {
+		port, _ = strconv.Atoi(p)
+	}
+	if !strings.EqualFold(u.Scheme, o.scheme) || port != o.port {
+		return false
+	}
+	return strings.EqualFold(u.Hostname(), o.host) || loopback.Is(u.Hostname()) && loopback.Is(o.host)
+}
+
+// withoutBrackets is an address that may be of IPv6 and written as in a URL.
+func withoutBrackets(address string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(address), "["), "]")
+}
+
+func defaultPort(scheme string) int {
+	if scheme == "https" {
+		return 443
+	}
+	return 80
 }
 
 // addQuery adds what the query does not have, so that links which have it stay as they are.

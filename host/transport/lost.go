@@ -1,0 +1,112 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/transport/btp"
+	"github.com/culvert-project/culvert/host/transport/route"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// lostError is an exchange without an answer.
+type lostError struct {
+	// sent: some of it may have arrived
+	sent  bool
+	cause error
+}
+
+func (l *lostError) Error() string { return l.cause.Error() }
+
+func (d *destination) lost(ctx context.Context, quiet *silence, e *exchange, sent bool, err error) error {
+	if ctx.Err() != nil {
+		if sent && !e.repeatable {
+			return &lostError{sent, context.Cause(ctx)}
+		}
+		return context.Cause(ctx)
+	}
+	if f := d.untrusted(err); f != nil {
+		return f
+	}
+	if permanent(err) && !sent {
+		return faultf(wit.FaultConfig, "%s: %v", d.origin, err)
+	}
+	if f := d.noToken(err); f != nil && !sent {
+		return f
+	}
+	if cause := context.Cause(quiet.ctx); cause != nil {
+		err = cause
+	}
+	return &lostError{sent, err}
+}
+
+// noToken is the fault of a route for which there is no token, and will be none before somebody mends a setting; nil:
+// that was not the reason. The token service is not asked again with a secret that it has refused.
+func (d *destination) noToken(err error) error {
+	failure, ok := errors.AsType[*btp.Failure](err)
+	if !ok || failure.Temporary() {
+		return nil
+	}
+	kind := wit.FaultConfig
+	if failure.Kind == btp.Unauthorized {
+		kind = wit.FaultUnauthorized
+	}
+	return faultf(kind, "%s: %v", d.origin, err)
+}
+
+// untrusted is the fault of a handshake that a setting mends: of a server whose certificate is not trusted, or which
+// does not take ours. nil: that was not the reason.
+func (d *destination) untrusted(err error) error {
+	if keystore.ClassOf(err) == keystore.NotTLS && !errors.Is(err, http.ErrSchemeMismatch) {
+		return nil // what stands there in place of the service may pass
+	}
+	if explain := d.config.explain; explain != nil {
+		if e, ok := errors.AsType[*keystore.Error](explain(err)); ok {
+			f := faultf(wit.FaultConfig, "%s: %s", d.origin, e.Text)
+			if !strings.HasPrefix(e.Setting, role.TLS) { // there is a setting
+				f.Message, f.Setting = fmt.Sprintf("%s: %s: %s", d.origin, e.Setting, e.Text), &e.Setting
+			}
+			return f
+		}
+	}
+	if untrusted, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return faultf(wit.FaultConfig, "%s: the certificate is not trusted: %v", d.origin, untrusted.Err)
+	}
+	return nil
+}
+
+// see names, in brackets, the settings to look at where nothing, or no TLS, was found in the service's place; "" where
+// it is not they that are to blame: what came behind a proxy is the proxy's word.
+func (d *destination) see(err error) string {
+	n := d.config.names
+	settings, text := []string{n.address, n.port}, "see "
+	dialled, _ := errors.AsType[*net.OpError](err)
+	_, unknown := errors.AsType[*net.DNSError](err)
+	switch {
+	case d.config.Route.through != nil && !slices.Contains([]string{route.Unset, route.None},
+		d.config.Route.through.Type()):
+		return ""
+	case strayed(err):
+		settings, text = []string{n.scheme, n.port}, "no TLS is spoken on this port: see "
+	case unknown:
+		settings = []string{n.address}
+	case dialled == nil || dialled.Op != "dial":
+		return ""
+	}
+	if n.destination != "" {
+		settings = []string{n.destination}
+	}
+	settings = slices.DeleteFunc(settings, func(name string) bool { return name == "" })
+	if len(settings) == 0 {
+		return ""
+	}
+	return " (" + text + strings.Join(settings, ", ") + ")"
+}
