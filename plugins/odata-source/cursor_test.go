@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -103,31 +102,6 @@ func TestCursor(t *testing.T) {
 		step, err := l.p.Next(l.opened.Context, 0, offset, wit.Cause{Snapshot: wit.Ptr("all")}, 1_700_000_000_000)
 		if err != nil || step.Fetch == nil || strings.Contains(step.Fetch.Request.Target, "OrderDate%20ge") {
 			t.Errorf("%v: a snapshot asks for %v, %v", c.settings, step.Fetch, err)
-		}
-	}
-}
-
-// TestCursorsThatCannotBe are refused by name.
-func TestCursorsThatCannotBe(t *testing.T) {
-	s := service.New(service.Options{Rows: 4})
-	for _, c := range []struct {
-		settings []string
-		message  string
-	}{
-		{[]string{"sap.odata#00.cursor.property=OrderDat"},
-			"OrderDat is no property of NorthwindModel.Order; the nearest name is OrderDate; expected one of "},
-		{[]string{"sap.odata#00.cursor.property=ShipCity", "sap.odata.cursor.lookback=5"},
-			"expected 0 with ShipCity, which is a text"},
-		{[]string{"sap.odata#00.cursor.lookback=5"}, "expected sap.odata#00.cursor.property with it"},
-	} {
-		l := &fullLoad{t: t, service: s, p: &plugin{}}
-		settings := configuration(append(set("00", "Orders"), c.settings...)...)
-		asked, err := l.p.Open(entry.Component, settings, nil, nil)
-		if err == nil {
-			_, err = l.p.Open(entry.Component, settings, nil, []wit.Response{l.exchange(&asked.Ask.Requests[0])})
-		}
-		if err == nil || !strings.Contains(err.Error(), c.message) {
-			t.Errorf("%v: expected %s, found %v", c.settings, c.message, err)
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -51,27 +50,6 @@ func TestFurtherFieldsAreNotAskedFor(t *testing.T) {
 	if all := strings.Join(l.targets, "\n"); !strings.Contains(all, "%20and%20ProductID%20gt%20") ||
 		strings.Contains(all, "system") {
 		t.Error(all)
-	}
-}
-
-// Fields that can't join a key are refused by name.
-func TestFurtherFieldsThatCannotBe(t *testing.T) {
-	for given, want := range map[string]string{
-		"PRD":           `expected fields as name=value with commas between them, found "PRD"`,
-		"a=1,a=2":       "expected each field once, found a twice",
-		"OrderID=7,a=1": "expected other names than those of the key of entity set Orders, found OrderID",
-	} {
-		l := &fullLoad{t: t, service: service.New(service.Options{}), p: &plugin{}}
-		settings := configuration(append(set("00", "Orders"), "sap.odata.key.extra="+given)...)
-		opening, err := l.p.Open(entry.Component, settings, nil, nil)
-		if err == nil {
-			_, err = l.p.Open(entry.Component, settings, nil, []wit.Response{l.exchange(&opening.Ask.Requests[0])})
-		}
-		var fault *wit.Fault
-		if !errors.As(err, &fault) || fault.Setting == nil || *fault.Setting != "sap.odata.key.extra" ||
-			!strings.Contains(fault.Message, want) {
-			t.Errorf("%s: expected %s, found %v", given, want, err)
-		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/sdk/go/plugintest"
 	"github.com/culvert-project/culvert/wit"
@@ -20,7 +21,9 @@ import (
 
 func TestGolden(t *testing.T) { plugintest.Source(t, &plugin{}, "../../testdata/odata-source/*.txt") }
 
-const northwind = "/V2/Northwind/Northwind.svc"
+const northwind = configtest.Northwind
+
+var configuration, set, condition = configtest.Source, configtest.Set, configtest.Condition
 
 // fullLoad reads feeds of a service as the host does, without the host: whole pages, in pieces, with what they want
 // followed.
@@ -63,23 +66,6 @@ func noError(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// configuration is a minimal connector's, with more settings behind.
-func configuration(more ...string) []wit.Setting {
-	lines := append([]string{"sap.odata.host.protocol=http", "sap.odata.host.address=127.0.0.1",
-		"sap.odata.host.port=8080"}, more...)
-	var list []wit.Setting
-	for _, line := range lines {
-		name, value, _ := strings.Cut(line, "=")
-		list = append(list, wit.Setting{Name: name, Value: value})
-	}
-	return list
-}
-
-func set(number, name string) []string {
-	return []string{"sap.odata#" + number + ".service=" + northwind, "sap.odata#" + number + ".entityset=" + name,
-		"sap.odata#" + number + ".topic=t" + number}
 }
 
 func (l *fullLoad) exchange(q *wit.Request) wit.Response {
@@ -510,24 +496,6 @@ func TestAnswersThatAreNotReady(t *testing.T) {
 			t.Errorf("after %d ms: expected a fault that is tried again, found %v", c.late, err)
 		} else if c.wait > 0 && (err != nil || portion.WaitMs != c.wait || !portion.More || portion.Next == nil) {
 			t.Errorf("Retry-After %q: expected a wait of %d ms, found %d, %v", c.after, c.wait, portion.WaitMs, err)
-		}
-	}
-}
-
-// Fingerprints name the mode and the format that is used.
-func TestFingerprintNamesTheFormat(t *testing.T) {
-	s := service.New(service.Options{Rows: 4, Switches: service.Switches{Delta: "links"}})
-	for _, c := range []struct {
-		settings []string
-		mode     string
-	}{
-		{set("00", "Orders"), " mode=full format=json"},
-		{append(set("00", "Orders"), "sap.odata#00.format=atom"), " mode=full format=atom"},
-		{tracked00("Orders"), " mode=delta format=atom"},
-		{append(tracked00("Orders"), "sap.odata#00.format=json"), " mode=delta format=json"},
-	} {
-		if found := newLoad(t, s, c.settings...).opened.Feeds[0].Fingerprint; !strings.Contains(found, c.mode) {
-			t.Errorf("%q: expected%s, found %s", c.settings, c.mode, found)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"testing"
 
@@ -71,33 +70,5 @@ func TestInstancesKeepFewDecoders(t *testing.T) {
 	}
 	if n := len(l.p.pages.Spare); n != 1 {
 		t.Errorf("pages were read one after another: expected 1 that is kept, found %d", n)
-	}
-}
-
-// TestContextsAreKeptByTheirFeeds: an instance keeps what it made of the contexts of many tasks with few sets each, and
-// of few with many.
-func TestContextsAreKeptByTheirFeeds(t *testing.T) {
-	s := service.New(service.Options{Rows: 4})
-	one, err := feed.UnpackContext(newLoad(t, s, append(set("00", "Orders"), "sap.odata#00.id=0")...).opened.Context)
-	noError(t, err)
-	contexts := func(tasks, sets int) (c feed.Cache) {
-		var settings []string
-		for i := range sets {
-			settings = append(settings, set(fmt.Sprintf("%03d", i), "Orders")...)
-		}
-		for task := range tasks {
-			o := &feed.Context{Given: configuration(settings...), At: int64(task), Feeds: slices.Repeat(one.Feeds,
-				sets)}
-			if _, err := c.Get(feed.PackContext(o)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return c
-	}
-	for _, test := range []struct{ tasks, sets, kept int }{{12, 1, 12}, {4, feed.MaxCompiled / 3, 3}, {3,
-		feed.MaxCompiled, 2}} {
-		if n := len(contexts(test.tasks, test.sets).Entries); n != test.kept {
-			t.Errorf("%d tasks of %d sets: expected %d contexts, found %d", test.tasks, test.sets, test.kept, n)
-		}
 	}
 }

@@ -13,16 +13,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// condition is the settings of a filter condition of the set 00.
-func condition(number, property, option, low string, high ...string) []string {
-	of := "sap.odata#00.filter#" + number + "."
-	lines := []string{of + "property=" + property, of + "option=" + option, of + "low=" + low}
-	if len(high) > 0 {
-		lines = append(lines, of+"high="+high[0])
-	}
-	return lines
-}
-
 func join(lists ...[]string) (all []string) {
 	for _, list := range lists {
 		all = append(all, list...)

@@ -8,24 +8,24 @@ import (
 
 // Cache keeps what the instance made of contexts, the one that was asked for last first: each task of the connector has
 // one, a second while it is opened again.
-type Cache struct{ Entries []cached }
+type Cache struct{ entries []cached }
 
 type cached struct {
 	context string
 	opened  *Context
 }
 
-// MaxCompiled is how many feeds the cached contexts have together, in addition to the two that were asked for last:
+// maxCompiled is how many feeds the cached contexts have together, in addition to the two that were asked for last:
 // some 15 KB for each.
-const MaxCompiled = 256
+const maxCompiled = 256
 
 // Get finds what a context holds, or unpacks it. Errors are those of [UnpackContext].
 func (c *Cache) Get(context []byte) (*Context, error) {
-	for i := range c.Entries {
-		if e := c.Entries[i]; e.context == string(context) {
+	for i := range c.entries {
+		if e := c.entries[i]; e.context == string(context) {
 			if i > 0 {
-				copy(c.Entries[1:i+1], c.Entries[:i])
-				c.Entries[0] = e
+				copy(c.entries[1:i+1], c.entries[:i])
+				c.entries[0] = e
 			}
 			return e.opened, nil
 		}
@@ -34,12 +34,12 @@ func (c *Cache) Get(context []byte) (*Context, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Entries = slices.Insert(c.Entries, 0, cached{string(context), o})
+	c.entries = slices.Insert(c.entries, 0, cached{string(context), o})
 	compiled := 0
-	for i, e := range c.Entries {
-		if compiled += len(e.opened.Feeds); i >= 2 && compiled > MaxCompiled {
-			clear(c.Entries[i:])
-			c.Entries = c.Entries[:i]
+	for i, e := range c.entries {
+		if compiled += len(e.opened.Feeds); i >= 2 && compiled > maxCompiled {
+			clear(c.entries[i:])
+			c.entries = c.entries[:i]
 			break
 		}
 	}
