@@ -281,6 +281,53 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 	})
 }
 
+// While nobody can check a record in doubt, nothing that was read after it is sent, also not together with what was read
+// before: the record would come after a later one of its key, should somebody decide to send it. What was read before
+// is written.
+func TestNothingOvertakesARecordThatNobodyCanCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &writer{each: 3}
+		x := newWorld(w)
+		x.group.put("orders", 3, "k1=1", "k2=1", "k2=2", "k3=1")
+		at := topicPartition{"orders", 3}
+		x.group.metadata[at], x.group.committed[at] = "uncertain=1", 0
+		_, err := x.run(t)
+		wantError(t, err, `offset 1, key "k2"`, "it is not looked up", "orders-3@1")
+		if seen := x.service.seen(); !slices.Equal(seen, []string{"k1=1"}) {
+			t.Errorf("expected what was read before the record alone, found %q", seen)
+		}
+		if x.committed("orders", 3) != 1 {
+			t.Errorf("expected offset 1 to be committed, found %d", x.committed("orders", 3))
+		}
+	})
+}
+
+// A plugin that wants to write a record in doubt with others has the task fail before anything is sent: the others,
+// left out, would come after later ones of their keys.
+func TestNothingIsLeftOutOfADeliveryWithRecordsInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		post := func(body string, rows ...uint32) wit.Delivery {
+			return wit.Delivery{Request: wit.Request{Method: "POST", Target: "/Set", Body: []byte(body)}, Lane: 1, Rows: rows,
+				Memo: []byte(body)}
+		}
+		w := &writer{made: func(d *wit.Deliveries, hints []wit.Hint) error {
+			if len(hints) > 0 {
+				*d = wit.Deliveries{Ready: []wit.Delivery{post("k1=1,k2=1", 0, 2), post("k1=2", 1)}}
+			}
+			return nil
+		}}
+		x := newWorld(w)
+		x.group.put("orders", 3, "k1=1", "k1=2", "k2=1")
+		at := topicPartition{"orders", 3}
+		x.group.metadata[at], x.group.committed[at] = "uncertain=2", 0
+		_, err := x.run(t)
+		wantError(t, err, "orders-3@2", "the plugin wants to send POST as the check: expected GET or HEAD")
+		if seen := x.service.seen(); len(seen) > 0 {
+			t.Errorf("expected that nothing is sent, found %q", seen)
+		}
+	})
+}
+
 // Looking on for what was not found needs no pause: a hundred doubts a second at 8 ms a request, in virtual time.
 // Pauses are for checks that fail.
 func TestDoubtsAreCheckedWithoutPauses(t *testing.T) {

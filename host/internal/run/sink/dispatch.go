@@ -50,6 +50,10 @@ type dispatch struct {
 	failure error
 	bad     *badRecord
 	doubt   error
+	// unchecked is the first record, in the order in which they were read, that a run before has left in doubt and of
+	// which there is no check: the task will fail by it, and nothing but checks of what was read after it goes out. nil:
+	// there is none.
+	unchecked *badRecord
 }
 
 func newDispatch(t *Task) *dispatch {
@@ -122,6 +126,7 @@ func (d *dispatch) step() (over bool, err error) {
 	d.recall()
 	if w := d.first(isEncoded); w != nil && d.fits(w) {
 		d.queue.add(w.encoded)
+		d.stopAtUnchecked(w)
 		w.encoded, w.state = nil, isQueued
 		d.start()
 		d.recall()
@@ -143,6 +148,20 @@ func (d *dispatch) step() (over bool, err error) {
 		return true, d.bad.err
 	}
 	return d.closed || d.doubt != nil && (d.bad != nil || !d.task.account.examining()), d.doubt
+}
+
+// stopAtUnchecked notes the first record in doubt of a batch of which there is no check. The batch is not taken back
+// any more, so that the task fails by it.
+func (d *dispatch) stopAtUnchecked(w *writing) {
+	for i := range w.encoded.jobs {
+		j := &w.encoded.jobs[i]
+		if j.noCheck == nil {
+			continue
+		}
+		if w.sent = true; d.unchecked == nil || d.unchecked.before(w, j.rows[0]) {
+			d.unchecked = &badRecord{of: w, row: j.rows[0], err: j.noCheck.failure}
+		}
+	}
 }
 
 // first is the first batch in a state, nil for none.
@@ -634,13 +653,15 @@ func (d *dispatch) encodeAgain(l *lane, parts ...[]uint32) {
 	d.delivered(l, jobs, nil)
 }
 
-// beforeEnd are the rows of a delivery that were read before the record at which the task ends, or complete a record of
-// which others are written; all of them where there is none.
+// beforeEnd are the rows of a delivery that were read before the record at which the task ends, or will fail, or
+// complete a record of which others are written; all of them where there is none.
 func (d *dispatch) beforeEnd(j *job) []uint32 {
-	if d.bad == nil {
+	if d.bad == nil && d.unchecked == nil {
 		return j.rows
 	}
 	return slices.DeleteFunc(slices.Clone(j.rows), func(row uint32) bool {
-		return !d.bad.before(j.of, row) && !d.task.account.is(j.of.batch.items[row], (*item).halfWritten)
+		ends := d.bad != nil && !d.bad.before(j.of, row) ||
+			d.unchecked != nil && !d.unchecked.before(j.of, row) && j.of.tries[row].doubt == nil
+		return ends && !d.task.account.is(j.of.batch.items[row], (*item).halfWritten)
 	})
 }

@@ -31,19 +31,23 @@ func (w *writing) takeOverDoubts(rows []uint32) (hints []wit.Hint) {
 	return hints
 }
 
-// onlyReads returns a delivery that encode made; where it would write a row in doubt, [writing.noCheck] of that row in
-// its place.
-func (w *writing) onlyReads(j job) job {
-	if j.reads() {
-		return j
+// onlyReads returns a delivery that encode made; where it would write rows in doubt, [writing.noCheck] of each of them
+// in its place. Where it would write others with them it fails by the first one: the others, left out, would come after
+// later rows of their keys.
+func (w *writing) onlyReads(j job) (jobs []job, err error) {
+	inDoubt := slices.DeleteFunc(slices.Clone(j.rows), func(row uint32) bool { return w.tries[row].doubt == nil })
+	if j.reads() || len(inDoubt) == 0 {
+		return []job{j}, nil
 	}
-	for _, row := range j.rows {
-		if w.tries[row].doubt != nil {
-			return w.noCheck(row, errors.New("the plugin wants to send "+
-				cmp.Or(j.Request.Method, "a request without a method")+" as the check: expected GET or HEAD"))
-		}
+	reason := errors.New("the plugin wants to send " + cmp.Or(j.Request.Method, "a request without a method") +
+		" as the check: expected GET or HEAD")
+	for _, row := range inDoubt {
+		jobs = append(jobs, w.noCheck(row, reason))
 	}
-	return j
+	if len(inDoubt) < len(j.rows) {
+		return nil, jobs[0].noCheck.failure
+	}
+	return jobs, nil
 }
 
 // allInDoubt tells whether all rows of a delivery are in doubt: it checks them, or stands for a check that there is
@@ -90,7 +94,7 @@ func (w *writing) resolved(row uint32) {
 
 // stillInDoubt decides about a row in doubt whose check did not say. again: it is checked once more.
 func (w *writing) stillInDoubt(o *outcome, row uint32, f *wit.Fault, retryable bool) (again bool, err error) {
-	t, d := w.task, w.tries[row].doubt
+	t := w.task
 	t.count.faults.Count()
 	if w.another(row, f) && retryable && w.task.run.stopping.Err() == nil {
 		t.o.Tally.Retries.Add(1)
@@ -98,13 +102,19 @@ func (w *writing) stillInDoubt(o *outcome, row uint32, f *wit.Fault, retryable b
 			"error", f)
 		return true, nil
 	}
-	d = d.because(f)
-	if d.inherited {
-		t.account.apply(doubtLookedAt{w.batch.items[row : row+1]})
-		o.doubtful(d.failure)
-		return false, nil
+	return false, w.leftInDoubt(o, row, f)
+}
+
+// leftInDoubt has the task fail by a row in doubt that cannot be checked: at once, which the error says, or, where an
+// earlier run left it in doubt, when all others of its kind were looked at.
+func (w *writing) leftInDoubt(o *outcome, row uint32, reason error) error {
+	d := w.tries[row].doubt.because(reason)
+	if !d.inherited {
+		return d.failure
 	}
-	return false, d.failure
+	w.task.account.apply(doubtLookedAt{w.batch.items[row : row+1]})
+	o.doubtful(d.failure)
+	return nil
 }
 
 // afterCheck decides about a row in doubt whose check was answered with `again`. `again` without a fault and with any
@@ -114,7 +124,7 @@ func (w *writing) afterCheck(o *outcome, row uint32, r *wit.Retry) (again bool, 
 		return w.stillInDoubt(o, row, r.Fault, true)
 	}
 	if again, err = w.mayRepeat(row, r); err != nil {
-		return false, w.tries[row].doubt.because(err).failure
+		return false, w.leftInDoubt(o, row, err)
 	}
 	if r.Hint != wit.HintUncertain {
 		w.resolved(row)

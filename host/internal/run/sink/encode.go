@@ -216,7 +216,11 @@ func (w *writing) jobs(out *outcome, o *openedVersion, by hashed, rows []uint32,
 		for n, row := range ready.Rows {
 			j.rows[n] = rows[row]
 		}
-		jobs = append(jobs, w.onlyReads(j))
+		some, err := w.onlyReads(j)
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, some...)
 	}
 	if most := int64(w.batch.bytes()) + MaxMadeBytes; w.held.Add(bytesOf(jobs)) > most {
 		return nil, w.fault(rows, "encode", fmt.Errorf("the plugin makes more than %d bytes of requests and memos "+
