@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 )
@@ -31,18 +32,14 @@ func bounded(t *testing.T, bytes int64) crowded {
 	}
 	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
 		Logger: log.logger(), MemoryBytes: bytes})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { _ = m.Close() })
 	for _, i := range m.Modules() {
 		if i.Err != nil {
 			t.Fatal(i.Err)
 		}
 		b, err := m.BindPlugin("first", i.Name, "")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		works(t, b.Current(), "1.0.0") // compiled outside of a bubble
 		b.Close()
 	}
@@ -60,9 +57,7 @@ func (c crowded) instances() (n int64) {
 func (c crowded) bind(t *testing.T, connector, name string) *plugin.Binding {
 	t.Helper()
 	b, err := c.BindPlugin(connector, name, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return b
 }
 
@@ -199,9 +194,7 @@ func TestWaitingForMemoryEnds(t *testing.T) {
 		defer first.Close()
 		defer second.Close()
 		r, err := first.Current().Reader(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if _, err := second.Current().Acquire(ctx); !errors.Is(err, context.DeadlineExceeded) ||
@@ -331,9 +324,7 @@ func TestStalledConnectorsHoldUpNobody(t *testing.T) {
 			b := c.bind(t, fmt.Sprint(n), "a")
 			defer b.Close()
 			r, err := b.Current().Reader(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			defer r.Close()
 		}
 		// Two come at once, and two more a second after that at the latest, when the first ones are stalled.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -98,9 +99,7 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 					put(t, folder, "shop.wasm", other)
 					m = manager(t, o, folder)
 				}
-				if err := m.Reload(t.Context()); err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, m.Reload(t.Context()))
 				got := taken(m)
 				switch {
 				case x.differs == "" && got != "shop 2.0.0":
@@ -115,9 +114,7 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 				}
 				b, err := m.BindPlugin("c", "shop", "")
 				if base == "built in" {
-					if err != nil {
-						t.Fatal(err)
-					}
+					require.NoError(t, err)
 					if s := b.Status(); len(s.Held) != 1 || !strings.Contains(s.Held[0], x.differs) ||
 						!strings.Contains(s.Held[0], "plugin.shop.accept="+hash(other)) || b.Candidate() != nil {
 						t.Errorf("expected the status to say what differs, found %+v", s)
@@ -177,9 +174,7 @@ func TestClassOfABuiltInPlugin(t *testing.T) {
 		t.Errorf("expected the built-in, found %s", got)
 	}
 	b, err := m.Bind("c", wit.ComponentSource, shopClass, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if s := b.Status(); len(s.Others) != 2 || !strings.Contains(s.Others[0], "a-thief") ||
 		!strings.Contains(s.Others[0],
 			"plugin.a-thief.accept="+hash(thief)) || !strings.HasPrefix(s.File, "embedded:") {
@@ -196,9 +191,7 @@ func TestClassOfABuiltInPlugin(t *testing.T) {
 // What says which versions were taken is damaged: nothing is opened, since any version would be the first.
 func TestDamagedMemoryOfVersions(t *testing.T) {
 	adopted := filepath.Join(t.TempDir(), "adopted.json")
-	if err := os.WriteFile(adopted, []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(adopted, []byte("{"), 0o600))
 	if _, err := plugin.New(t.Context(), plugin.Options{Adopted: adopted,
 		Registry: record.NewRegistry()}); err == nil || !strings.Contains(err.Error(), adopted) {
 		t.Errorf("found %v", err)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -33,9 +34,7 @@ func TestRowsCrossApart(t *testing.T) {
 		{"rows without data", []wit.Row{{}, {}}, true},
 	} {
 		call := &batchCall{b: b, rows: c.rows, spaced: true}
-		if err := (&Instance{}).survey(call); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, (&Instance{}).survey(call))
 		if call.spaced != c.spaced {
 			t.Errorf("%s: expected apart to be %t", c.name, c.spaced)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -21,9 +22,7 @@ func TestApplyAllocatesNothing(t *testing.T) {
 	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
 		for _, component := range []string{"pass", "copy", "unchanged"} {
 			prepared, err := i.Prepare(ctx, []wit.Stage{{Component: component}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			b := batch(t, reg, 500, 1000)
 			rows, size := append([]wit.Row(nil), b.Rows...), len(b.Data)
 			apply := func() {
@@ -78,9 +77,7 @@ func TestSchemasInsideBytes(t *testing.T) {
 	// A fresh instance is given what it needs to read them, and may name it.
 	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		other, err := binding.Current().Acquire(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer binding.Current().Release(other)
 		for _, context := range []string{"copy", "unchanged", "copy"} {
 			if _, err := other.Apply(ctx, []byte(context), b); err != nil {
@@ -104,9 +101,7 @@ func TestSchemasInsideBytes(t *testing.T) {
 func mustDynamic(t *testing.T, b []byte) any {
 	t.Helper()
 	v, _, err := datum.ReadDynamic(b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return v
 }
 
@@ -175,9 +170,7 @@ func TestPoolIsBounded(t *testing.T) {
 	_, b := guest(t, plugin.Options{Limits: plugin.Limits{Instances: 2}}, all, "all")
 	p := b.Current()
 	first, err := p.Acquire(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	second, err := p.Acquire(t.Context())
 	if err != nil || first == second {
 		t.Fatal(err)
@@ -212,9 +205,7 @@ func TestPoolUnderConcurrency(t *testing.T) {
 	reg := record.NewRegistry()
 	m, first := guest(t, plugin.Options{Registry: reg, Limits: plugin.Limits{Instances: 3, Calls: 20}}, all, "all")
 	second, err := m.BindPlugin("other", "all", "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer second.Close()
 	var wait sync.WaitGroup
 	for worker := range 12 {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -30,16 +31,12 @@ func measured(b *testing.B, n int, unit string, f func() error) {
 	b.Helper()
 	b.ReportAllocs()
 	for range 20 {
-		if err := f(); err != nil {
-			b.Fatal(err)
-		}
+		require.NoError(b, f())
 	}
 	b.ResetTimer()
 	start := cpu()
 	for range b.N {
-		if err := f(); err != nil {
-			b.Fatal(err)
-		}
+		require.NoError(b, f())
 	}
 	b.ReportMetric(float64(cpu()-start)/float64(b.N)/float64(n), "cpu-ns/"+unit)
 }
@@ -92,9 +89,7 @@ func BenchmarkDecode(b *testing.B) {
 	reg := record.NewRegistry()
 	with(b, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
 		page, err := i.Begin(ctx, nil, 0, nil, wit.Response{Status: 200})
-		if err != nil {
-			b.Fatal(err)
-		}
+		require.NoError(b, err)
 		piece := []byte(strings.Repeat(strings.Repeat("x", 99)+"\n", 640))
 		into := &record.Batch{Registry: reg, Topics: []string{"lines"}}
 		b.SetBytes(int64(len(piece)))

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -50,9 +51,7 @@ func TestJudgingEndsWithItsContext(t *testing.T) {
 	long := &wit.Description{Name: "n", Version: "1",
 		Components: []wit.Component{{Name: "c", Settings: make([]wit.SettingSpec, 3*watchEvery)}}}
 	m := &module{info: Info{Interfaces: []string{wit.InterfaceSource}}}
-	if err := m.judgeDescription(t.Context(), long); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, m.judgeDescription(t.Context(), long))
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := m.judgeDescription(ended, long); !errors.Is(err, context.Canceled) {

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -39,9 +40,7 @@ func fickles(t *testing.T, version string, good bool) (m *plugin.Manager, b *plu
 	m = manager(t, plugin.Options{Logger: log.logger(),
 		Settings: map[string]string{"plugin.fickle.limits.call.ms": "5"}}, folder)
 	b, err := m.Bind("orders", wit.ComponentTransformation, "Fickle", "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(b.Close)
 	return m, b, log, folder
 }
@@ -77,9 +76,7 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 	}
 	// Stopped is the version, not the function; a restart of the task does not let it go again.
 	again, err := m.Bind("orders", wit.ComponentTransformation, "Fickle", "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer again.Close()
 	if err := again.Current().Do(t.Context(), func(i *plugin.Instance) error {
 		_,
@@ -89,9 +86,7 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 		t.Errorf("describe: expected that it is stopped, found %v", err)
 	}
 	other, err := m.Bind("items", wit.ComponentTransformation, "Fickle", "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer other.Close()
 	if err := prepareOn(t, other); !errors.As(err, &trap) || errors.As(err, &stopped) {
 		t.Errorf("another connector: expected a call, found %v", err)
@@ -100,9 +95,7 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	put(t, folder, "fickle.wasm", fickle(t, "1.0.1", true))
-	if err := m.Reload(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, m.Reload(t.Context()))
 	b.Promote(b.Candidate())
 	if err := prepareOn(t, b); err != nil {
 		t.Errorf("the next file: expected the plugin's own answer, found %v", err)
@@ -193,9 +186,7 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m, b, log, folder := fickles(t, "1.0.0", true)
 			put(t, folder, file, fickle(t, "1.1.0", false))
-			if err := m.Reload(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, m.Reload(t.Context()))
 			b.Promote(b.Candidate())
 			tries := 0
 			for err := error(nil); ; tries++ {

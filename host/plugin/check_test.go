@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -20,9 +21,7 @@ import (
 func checkFile(t *testing.T, path string) (*plugin.Checked, string) {
 	t.Helper()
 	c, err := plugin.Check(t.Context(), path, plugin.Options{CacheDir: cacheDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	var text strings.Builder
 	for _, f := range c.Findings {
 		text.WriteString(f.String() + "\n")
@@ -90,9 +89,7 @@ func TestCheckRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "x.wasm")
-			if err := os.WriteFile(path, c.module, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, os.WriteFile(path, c.module, 0o600))
 			got, findings := checkFile(t, path)
 			if !got.Refused() || !strings.Contains(findings, c.want) || (got.Info.Err == nil) != c.loaded {
 				t.Errorf("expected %q, found %v %s", c.want, got.Info.Err, findings)
@@ -120,9 +117,7 @@ func TestCheckEnds(t *testing.T) {
 		}
 	}
 	path := filepath.Join(t.TempDir(), "slow.wasm")
-	if err := os.WriteFile(path, m.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(path, m.Bytes(), 0o600))
 	// A machine that has other things to do needs some seconds for what comes before the calls.
 	within, o := time.Second, plugin.Options{Settings: map[string]string{"plugin.slow.limits.call.ms": "3600000"}}
 	c, err := plugin.CheckWithin(t.Context(), path, o, within)
@@ -130,9 +125,7 @@ func TestCheckEnds(t *testing.T) {
 		within *= 2
 		c, err = plugin.CheckWithin(t.Context(), path, o, within)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	want := plugin.Finding{Refused: true, Where: "all calls",
 		Text: fmt.Sprintf("expected compiling and all calls to take at most %v together, found that 1 calls were made "+
 			"by then; the others were not tried", within)}
@@ -170,9 +163,7 @@ func commandsOf(t *testing.T, commands ...wit.Command) string {
 	m := guesttest.StaticModule(wit.Description{Name: "c", Version: "1"}, "", wit.InterfaceTools)
 	m.Answer(wit.InterfaceTools, "Commands", commands)
 	path := filepath.Join(t.TempDir(), "c.wasm")
-	if err := os.WriteFile(path, m.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(path, m.Bytes(), 0o600))
 	return path
 }
 

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // plainTick is how long a guest works for a tick in these tests.
@@ -21,9 +23,7 @@ type working struct {
 
 func workFor(t *testing.T, ctx context.Context, limit time.Duration) *working {
 	w := &working{t: t, processors: &processors{slots: make(chan struct{}, 1)}}
-	if err := w.processors.take(ctx); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, w.processors.take(ctx))
 	w.start(ctx, time.Now(), limit)
 	w.perTick = 5 * plainTick // however slow the machine is
 	return w
@@ -100,9 +100,7 @@ func TestDeadlinesCountCallsOut(t *testing.T) {
 			return w.tick(1, 0)
 		}
 		for range 95 {
-			if err := callOut(); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, callOut())
 		}
 		var err error
 		for range 5 {

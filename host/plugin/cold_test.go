@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -102,9 +103,7 @@ func TestSource(t *testing.T) {
 			t.Error(err)
 		}
 		page, err := i.Begin(ctx, nil, 0, &position, wit.Response{Status: 200})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		decodePage(t, ctx, i, page, reg)
 		if err := i.Abandon(ctx, page); err != nil {
 			t.Error(err)
@@ -117,9 +116,7 @@ func decodePage(t *testing.T, ctx context.Context, i *plugin.Instance, page uint
 	into := &record.Batch{Registry: reg, Topics: []string{"lines"}}
 	equal(t, "decode", wit.Portion{})(i.Decode(ctx, page, "", 200, []byte("one\ntw"), false, into))
 	p, err := i.Decode(ctx, page, "tag", 410, []byte("o\nbad\nthree\n"), true, into)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	f := p.Faults[0]
 	if got := string(into.Data[f.RawStart : f.RawStart+f.RawSize]); got != "bad" || f.ErrorClass != "Bad" {
 		t.Errorf("fault %+v holds %q", f, got)
@@ -154,9 +151,7 @@ func TestSink(t *testing.T) {
 		identified, err := i.Encode(ctx, nil, batch(t, reg, 2, 6), record.Origins{Topics: []string{"other", "größer"},
 			IDs: []wit.RecordID{{Topic: 1, Partition: 7, Offset: 1 << 40, Part: 3},
 				{Partition: -1, Offset: -2}}}, []wit.Hint{{Row: 0, Text: "origin"}, {Row: 1, Text: "origin"}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if got := string(identified.Ready[0].Memo) + " " +
 			string(identified.Ready[1].Memo); got != "größer-7@1099511627776/3 other--1@-2/0" {
 			t.Errorf("found the origins %s", got)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/plugin/internal/code"
@@ -25,9 +26,7 @@ func overCache(t *testing.T, folder, cache string) (*plugin.Manager, *logBuffer)
 	log := &logBuffer{}
 	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
 		CacheDir: cache, Logger: log.logger()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { _ = m.Close() })
 	return m, log
 }
@@ -36,9 +35,7 @@ func overCache(t *testing.T, folder, cache string) (*plugin.Manager, *logBuffer)
 func kept(t *testing.T, cache, kind string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(cache, "culvert-*."+kind))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return files
 }
 
@@ -52,9 +49,7 @@ func described(t *testing.T, m *plugin.Manager) (all []wit.Description) {
 		known := wit.Description{Name: info.Name, Version: info.Version, Documentation: info.Documentation,
 			Components: info.Components}
 		b, err := m.BindPlugin("orders", info.Name, "")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		use(t, b, func(ctx context.Context, i *plugin.Instance) {
 			if asked, err := i.Describe(ctx); err != nil || !reflect.DeepEqual(asked, known) {
 				t.Errorf("%s: expected what it says itself, found %+v and %v", info.Name, known, err)
@@ -70,7 +65,7 @@ func described(t *testing.T, m *plugin.Manager) (all []wit.Description) {
 func TestKnownFilesRestAtOnce(t *testing.T) {
 	folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
 	put(t, folder, "all.wasm", guesttest.Bytes(t, all))
-	put(t, folder, "spy.wasm", guesttest.Bytes(t, "./testdata/guests/spy"))
+	put(t, folder, "b.wasm", named("b", "1.0.0", 0))
 	first, _ := overCache(t, folder, cache)
 	if plugin.Awake(first) != 2 {
 		t.Errorf("expected 2 plugins to be started the first time, found %d", plugin.Awake(first))
@@ -111,13 +106,9 @@ func TestKnownPluginsOfTheProgramAreNotCopied(t *testing.T) {
 		files.read.Store(0)
 		m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Embedded: files,
 			CacheDir: cache, Needed: []plugin.Needed{{Class: "example.Source"}}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		described(t, m)
-		if err := m.Close(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, m.Close())
 		if got := files.read.Load(); got < want || want == 0 && got > 0 {
 			t.Errorf("start %d: expected %d whole reads, found %d", n, want, got)
 		}
@@ -179,9 +170,7 @@ func TestDamagedCache(t *testing.T) {
 func TestForeignCacheFolder(t *testing.T) {
 	folder, cache := t.TempDir(), t.TempDir()
 	put(t, folder, "a.wasm", named("a", "1.0.0", 0))
-	if err := os.Chmod(cache, 0o777); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Chmod(cache, 0o777))
 	m, log := overCache(t, folder, cache)
 	described(t, m)
 	if left, _ := os.ReadDir(cache); len(left) > 0 || !strings.Contains(log.String(), "the cache is not used") ||
@@ -196,9 +185,7 @@ func TestCacheFolderThatCannotBeWritten(t *testing.T) {
 	folder := t.TempDir()
 	put(t, folder, "a.wasm", named("a", "1.0.0", 0))
 	cache := filepath.Join(t.TempDir(), "cache")
-	if err := os.WriteFile(cache, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(cache, nil, 0o600))
 	m, log := overCache(t, folder, cache)
 	described(t, m)
 	if n := strings.Count(log.String(), "the cache is not used"); n != 1 {
@@ -222,9 +209,7 @@ func TestPreparationHasANumber(t *testing.T) {
 	}
 	started := starting([]byte{0x41, 0x00, 0x1a}, nil)
 	prepared, err := code.Prepare(t.Context(), started.Bytes())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	sum.Write(prepared.Wasm)
 	const number, want = 5, "f08d4e2f28801239"
 	if got := hex.EncodeToString(sum.Sum(nil))[:16]; got != want || code.Preparation != number {

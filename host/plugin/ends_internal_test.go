@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
 	"github.com/culvert-project/culvert/host/plugin/internal/code"
@@ -34,9 +35,7 @@ func (l *looked) Err() error {
 func TestResultsAreReadNoFurther(t *testing.T) {
 	const many = 50_000
 	list, err := datum.AppendDynamic(nil, make(datum.List, many))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	headers := datum.AppendHeaders(nil, []datum.Header{{Name: "h", Form: wit.Dynamic, Value: list}})
 	declared := make([]wit.Schema, many)
 	for n := range declared {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -37,9 +38,7 @@ func TestRogueResults(t *testing.T) {
 	reg := record.NewRegistry()
 	var log logBuffer
 	_, b := guest(t, plugin.Options{Registry: reg, Logger: log.logger()}, rogue, "rogue")
-	if err := misbehave(t, b, reg, "nothing"); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, misbehave(t, b, reg, "nothing"))
 	for mode, want := range map[string]string{
 		"result-outside":     "lie past the end of memory",
 		"result-unaligned":   "expected a pointer aligned to 4",
@@ -90,9 +89,7 @@ func TestRogueResults(t *testing.T) {
 			}
 		})
 		// A good call in between, or the version would be stopped.
-		if err := misbehave(t, b, reg, "nothing"); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, misbehave(t, b, reg, "nothing"))
 	}
 	fault(t, misbehave(t, b, reg, "fault"), wit.FaultConflict, "x")
 	// After all that, the pool works.
@@ -136,18 +133,14 @@ func TestRecycling(t *testing.T) {
 	reg := record.NewRegistry()
 	_, b := guest(t, plugin.Options{Registry: reg, Limits: plugin.Limits{RecycleBytes: 1}}, rogue, "rogue")
 	for range 3 {
-		if err := misbehave(t, b, reg, "swell"); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, misbehave(t, b, reg, "swell"))
 	}
 	if got := b.Current().Module().Metrics; got.Recycled != 3 || got.Instances != 0 {
 		t.Errorf("%+v", got)
 	}
 	_, b = guest(t, plugin.Options{Registry: reg, Limits: plugin.Limits{Calls: 4}}, rogue, "rogue")
 	for range 4 {
-		if err := misbehave(t, b, reg, "nothing"); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, misbehave(t, b, reg, "nothing"))
 	}
 	if got := b.Current().Module().Metrics; got.Recycled != 2 || got.Instances != 0 {
 		t.Errorf("%+v", got)
@@ -232,9 +225,7 @@ func TestLogFence(t *testing.T) {
 	// What time has brought meanwhile is allowed too: on a busy machine that is more.
 	since := time.Now()
 	meanwhile := func() int { return int(time.Since(since).Seconds() * rate) }
-	if err := misbehave(t, b, reg, "chatter"); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, misbehave(t, b, reg, "chatter"))
 	if got := strings.Count(log.String(), "plugin=rogue version=1.0.0 connector=orders"); got < rate ||
 		got > 2*rate+meanwhile() {
 		t.Errorf("expected about 10 lines of 300, found %d", got)
@@ -244,16 +235,12 @@ func TestLogFence(t *testing.T) {
 	// The rate is that of a connector: instances share it.
 	before := len(log.String())
 	since = time.Now()
-	if err := misbehave(t, b, reg, "output"); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, misbehave(t, b, reg, "output"))
 	if more := strings.Count(log.String()[before:], "some output"); more > 3+meanwhile() {
 		t.Errorf("a fresh instance got %d lines after a flood", more)
 	}
 	_, b = guest(t, plugin.Options{Registry: reg, Logger: log.logger()}, rogue, "rogue")
-	if err := misbehave(t, b, reg, "output"); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, misbehave(t, b, reg, "output"))
 	if !strings.Contains(log.String(), `msg="some output"`) {
 		t.Error("expected what the guest printed in the log")
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -96,9 +97,7 @@ func answerAll(t *testing.T, prefix string, pool *plugin.Pool, registry *record.
 		}
 		return appendText(ctx, t, i, context, registry)
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if !strings.Contains(log.String(), "prepared "+prefix+"Append") {
 		t.Errorf("the guest's line is not in the log: %s", log.String())
 	}
@@ -164,9 +163,7 @@ func writeExamples(t *testing.T, prefix string, pool *plugin.Pool, registry *rec
 	for _, m := range regexp.MustCompile(
 		"(?m)^\\| .+ \\| `([0-9a-f ]+)` \\|$|dynamic\\s+null:\\s+`([0-9a-f ]+)`").FindAllStringSubmatch(page(t), -1) {
 		b, err := hex.DecodeString(strings.ReplaceAll(m[1]+m[2], " ", ""))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		want = append(want, b)
 	}
 	err := do(t, pool, func(ctx context.Context, i *plugin.Instance) error {
@@ -230,17 +227,13 @@ func echoAndTest(t *testing.T, prefix string, pool *plugin.Pool, registry *recor
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 }
 
 func page(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("../../wit/encoding.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return string(text)
 }
 

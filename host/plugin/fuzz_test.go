@@ -3,6 +3,7 @@ package plugin
 import (
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
 	"github.com/culvert-project/culvert/host/plugin/internal/schemas"
 	"github.com/culvert-project/culvert/host/record"
@@ -15,16 +16,10 @@ func known(t testing.TB, registry *record.Registry) schemas.Numbers {
 	t.Helper()
 	s := schemas.New(registry, nil)
 	registered, err := registry.Intern([]wit.Node{{Kind: wit.Text}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Need(registered.ID); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
+	require.NoError(t, s.Need(registered.ID))
 	s.Sent(true)
-	if err := s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.Node{{Kind: wit.Int32}}}}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.Node{{Kind: wit.Int32}}}}))
 	return s
 }
 

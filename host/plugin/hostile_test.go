@@ -6,12 +6,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -189,13 +191,16 @@ func TestHostileGuests(t *testing.T) {
 	var wait sync.WaitGroup
 	wait.Go(func() {
 		use(t, good, func(ctx context.Context, i *plugin.Instance) {
+			rows := batch(t, reg, 100, 100)
 			for {
 				select {
 				case <-stop:
 					return
-				default:
+				case <-time.After(time.Millisecond):
 				}
-				if _, err := i.Apply(ctx, []byte("copy"), batch(t, reg, 100, 100)); err != nil {
+				b := &record.Batch{Registry: reg, Topics: rows.Topics, Rows: slices.Clone(rows.Rows),
+					Data: slices.Clip(rows.Data)}
+				if _, err := i.Apply(ctx, []byte("copy"), b); err != nil {
 					t.Error("the other connector:", err)
 					return
 				}
@@ -255,9 +260,7 @@ func misdeed(t *testing.T, module guesttest.Module) (loading, took time.Duration
 		return loading, 0, info.Err
 	}
 	b, err := m.BindPlugin("victim", "hostile", "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer b.Close()
 	use(t, b, func(ctx context.Context, i *plugin.Instance) {
 		start := time.Now()
@@ -281,9 +284,7 @@ func prepared(b *testing.B, module guesttest.Module) func() time.Duration {
 	return func() (took time.Duration) {
 		calls++ // each for a connector of its own: for one the plugin would be stopped
 		binding, err := m.BindPlugin(fmt.Sprint("victim", calls), "hostile", "")
-		if err != nil {
-			b.Fatal(err)
-		}
+		require.NoError(b, err)
 		defer binding.Close()
 		_ = binding.Current().Do(context.Background(), func(i *plugin.Instance) error {
 			start := time.Now()
@@ -322,9 +323,7 @@ func TestDeepRecursion(t *testing.T) {
 	folder := t.TempDir()
 	put(t, folder, "hostile.wasm", deep.Bytes())
 	b, err := manager(t, plugin.Options{}, folder).BindPlugin("deep", "hostile", "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer b.Close()
 	use(t, b, func(ctx context.Context, i *plugin.Instance) {
 		for range 5 {

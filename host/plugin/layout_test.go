@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon"
 )
@@ -30,9 +31,7 @@ func TestPlacesInHotResults(t *testing.T) {
 			map[int]uint32{0: 1}},
 	} {
 		image, err := c.fn.Lower(c.ok, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		area := image.Blocks[0].Data
 		size, align := c.fn.ResultSize()
 		if int(size) != payload+max(c.size, faultSize) || align != 4 || len(area) != int(size) {

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -51,9 +52,7 @@ func TestWhatNobodyNeedsWaits(t *testing.T) {
 		t.Helper()
 		m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
 			CacheDir: filepath.Join(t.TempDir(), "cache"), Logger: (&logBuffer{}).logger(), Needed: needed})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		t.Cleanup(func() { _ = m.Close() })
 		return m
 	}
@@ -91,9 +90,7 @@ func TestWhatNobodyNeedsIsLeftAlone(t *testing.T) {
 			m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
 				Logger: (&logBuffer{}).logger(),
 				Needed: []plugin.Needed{{Class: class}}, NeededOnly: true})
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			defer func() { _ = m.Close() }()
 			synctest.Wait() // what is loaded in the background is loaded by then
 			if used, err := state(m, "used"); !used {
@@ -170,12 +167,8 @@ func TestRefusalsAreKept(t *testing.T) {
 			if !strings.Contains(known.Error(), "to try it now delete "+known.File) {
 				t.Errorf("expected the file to be named, found %v", known)
 			}
-			if err := os.Remove(known.File); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Remove(filepath.Join(folder, "copy.wasm")); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, os.Remove(known.File))
+			require.NoError(t, os.Remove(filepath.Join(folder, "copy.wasm")))
 			if err := refused("hostile.wasm"); errors.As(err, &known) {
 				t.Errorf("expected it to be tried again, found %v", err)
 			}

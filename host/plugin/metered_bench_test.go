@@ -13,6 +13,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
@@ -63,13 +64,9 @@ func fencedGuest(t testing.TB, module []byte, f fence) *abi.Guest {
 	}
 	m, err := fencedRuntime(t, f).InstantiateWithConfig(context.Background(), module,
 		wazero.NewModuleConfig().WithStartFunctions("_initialize"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	g, err := abi.NewGuest(m, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return g
 }
 
@@ -81,9 +78,7 @@ func compareFences(b *testing.B, module []byte, work func(g *abi.Guest) error) {
 	for _, f := range []fence{noFence, metered, switched} {
 		g := fencedGuest(b, module, f)
 		for range 20 {
-			if err := work(g); err != nil {
-				b.Fatal(err)
-			}
+			require.NoError(b, work(g))
 		}
 		guests = append(guests, g)
 	}
@@ -92,9 +87,7 @@ func compareFences(b *testing.B, module []byte, work func(g *abi.Guest) error) {
 		for n, g := range guests {
 			start := cpu()
 			for range 5 {
-				if err := work(g); err != nil {
-					b.Fatal(err)
-				}
+				require.NoError(b, work(g))
 			}
 			times[n] = append(times[n], float64(cpu()-start))
 		}
@@ -204,9 +197,7 @@ func tenFields(b *testing.B, form wit.Form) (schemas []wit.Schema, rows []wit.Ro
 		} else {
 			data, err = datum.AppendDynamic(data, asMap)
 		}
-		if err != nil {
-			b.Fatal(err)
-		}
+		require.NoError(b, err)
 		row.Value.Size = uint32(len(data)) - start
 		rows = append(rows, row)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/tetratelabs/wazero"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/meter"
 )
 
@@ -43,9 +44,7 @@ func TestRealGuestsAnswerTheSameMetered(t *testing.T) {
 				}
 			}
 			module, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			loadBoth(t, module, g.functions, g.growth)
 		})
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -30,15 +31,11 @@ func withNative(t *testing.T, cache string, module, native []byte) string {
 	log := &logBuffer{}
 	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), CacheDir: cache,
 		Logger: log.logger(), Embedded: fstest.MapFS{"small.wasm": {Data: module}, "small.native": {Data: native}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if all := described(t, m); len(all) != 1 || all[0].Name != "small" {
 		t.Errorf("found %+v", all)
 	}
-	if err := m.Close(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, m.Close())
 	return log.String()
 }
 
@@ -46,20 +43,14 @@ func withNative(t *testing.T, cache string, module, native []byte) string {
 func inParts(t *testing.T, native []byte) (head map[string]any, files [][]byte) {
 	t.Helper()
 	line, body, _ := bytes.Cut(native, []byte{'\n'})
-	if err := json.Unmarshal(line, &head); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal(line, &head))
 	z, err := zstd.NewReader(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer z.Close()
 	for _, f := range head["Files"].([]any) {
 		size := int(f.(map[string]any)["Packed"].(float64))
 		content, err := z.DecodeAll(body[:size], nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		files, body = append(files, content), body[size:]
 	}
 	return head, files
@@ -69,9 +60,7 @@ func inParts(t *testing.T, native []byte) (head map[string]any, files [][]byte) 
 func together(t *testing.T, head map[string]any, files [][]byte) []byte {
 	t.Helper()
 	z, err := zstd.NewWriter(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer z.Close()
 	var body []byte
 	for n, f := range head["Files"].([]any) {
@@ -80,18 +69,14 @@ func together(t *testing.T, head map[string]any, files [][]byte) []byte {
 		body = append(body, packed...)
 	}
 	line, err := json.Marshal(head)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return append(append(line, '\n'), body...)
 }
 
 func native(t *testing.T, module, before []byte) []byte {
 	t.Helper()
 	code, err := plugin.Native(t.Context(), module, before)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return code
 }
 
@@ -188,16 +173,10 @@ func TestOldFilesLeaveTheCache(t *testing.T) {
 	age := func(name string, days int) string {
 		t.Helper()
 		name = filepath.Join(cache, name)
-		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, []byte("x"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o700))
+		require.NoError(t, os.WriteFile(name, []byte("x"), 0o600))
 		at := time.Now().AddDate(0, 0, -days)
-		if err := os.Chtimes(name, at, at); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.Chtimes(name, at, at))
 		return name
 	}
 	key := strings.Repeat("0a", 32)

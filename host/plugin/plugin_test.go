@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -46,12 +47,8 @@ func (l *logBuffer) logger() *slog.Logger {
 func put(t testing.TB, folder, name string, module []byte) {
 	t.Helper()
 	path := filepath.Join(folder, name)
-	if err := os.WriteFile(path+".part", module, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(path+".part", path); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(path+".part", module, 0o644))
+	require.NoError(t, os.Rename(path+".part", path))
 }
 
 // cacheDir is shared by the tests of a process: each guest is compiled once.
@@ -83,9 +80,7 @@ func manager(t testing.TB, o plugin.Options, folder string) *plugin.Manager {
 	}
 	o.Folders = []string{folder}
 	m, err := plugin.New(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { _ = m.Close() })
 	return m
 }
@@ -102,9 +97,7 @@ func guest(t testing.TB, o plugin.Options, pkg, name string) (*plugin.Manager, *
 		}
 	}
 	b, err := m.BindPlugin("orders", name, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(b.Close)
 	return m, b
 }
@@ -121,9 +114,7 @@ func with(t testing.TB, o plugin.Options, f func(context.Context, *plugin.Instan
 func use(t testing.TB, b *plugin.Binding, f func(context.Context, *plugin.Instance)) {
 	t.Helper()
 	i, err := b.Current().Acquire(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer b.Current().Release(i)
 	f(t.Context(), i)
 }
@@ -133,9 +124,7 @@ func batch(t testing.TB, reg *record.Registry, n, size int) *record.Batch {
 	t.Helper()
 	name := "value"
 	s, err := reg.Intern([]wit.Node{{Kind: wit.Text, Name: &name}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	b := &record.Batch{Registry: reg, Topics: []string{"in"}}
 	for i := range n {
 		start := len(b.Data)
@@ -165,9 +154,7 @@ func texts(t testing.TB, b *record.Batch) (list []string) {
 			t.Fatalf("form %d", r.Value.Form)
 		}
 		v, _, err := datum.Read(b.Registry.Get(r.Value.Schema).Nodes, 0, b.Bytes(r.Value))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		list = append(list, fmt.Sprintf("%s/%d %d@%d: %s", b.Topics[r.Topic], r.Partition, r.Origin, r.Offset, v))
 	}
 	return list
@@ -202,9 +189,7 @@ func TestApply(t *testing.T) {
 			}, 10},
 		} {
 			context, err := i.Prepare(ctx, []wit.Stage{{Component: c.name}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			for round := range 3 {
 				b := batch(t, reg, c.rows, 6)
 				// Rows in the middle of a batch: only what they use crosses.

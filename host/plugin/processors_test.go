@@ -9,15 +9,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // Who lets another call go first waits for its turn like all others, and is let in again: that call passes on, too.
 func TestProcessorsArePassedToAndFro(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &processors{slots: make(chan struct{}, 1)}
-		if err := p.take(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, p.take(t.Context()))
 		if p.pass() {
 			t.Error("passed on, and nobody waits")
 		}
@@ -25,9 +25,7 @@ func TestProcessorsArePassedToAndFro(t *testing.T) {
 		go func() { second <- p.take(t.Context()) }()
 		synctest.Wait()
 		go func() { first <- p.pass() }()
-		if err := <-second; err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, <-second)
 		synctest.Wait()
 		go func() { second <- nil; p.pass(); second <- nil }()
 		<-second

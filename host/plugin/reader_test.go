@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -23,9 +24,7 @@ func TestIdleInstancesAreClosed(t *testing.T) {
 	m, b := guest(t, plugin.Options{}, all, "all")
 	works(t, b.Current(), "1.0.0") // compiled outside of the bubble
 	other, err := m.BindPlugin("other", "all", "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(other.Close)
 	b.Close()
 	p := other.Current()
@@ -38,9 +37,7 @@ func TestIdleInstancesAreClosed(t *testing.T) {
 			}
 		}
 		r, err := p.Reader(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		time.Sleep(time.Minute)
 		count("a page is open", 1)
 		r.Close()
@@ -113,9 +110,7 @@ func TestTrapAbandonsPages(t *testing.T) {
 	var page uint32
 	for range 3 {
 		r, err := p.Reader(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer r.Close()
 		if page, err = r.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200}); err != nil {
 			t.Fatal(err)
@@ -139,9 +134,7 @@ func TestTrapAbandonsPages(t *testing.T) {
 		}
 	}
 	again, err := p.Reader(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer again.Close()
 	if _, err := again.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200}); err != nil {
 		t.Error(err)
@@ -159,20 +152,14 @@ func TestTrapSparesPagesThatHaveNotBegun(t *testing.T) {
 		"all")
 	p := b.Current()
 	breaks, err := p.Reader(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	waits, err := p.Reader(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if _, err := waits.Next(t.Context(), nil, 0, nil, wit.Cause{Start: wit.Chosen}, 0); err != nil {
 		t.Fatal(err)
 	}
 	page, err := breaks.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	into := &record.Batch{Registry: reg, Topics: []string{"t"}}
 	var trap *plugin.Trap
 	_, err = breaks.Decode(t.Context(), page, "", 200, []byte(strings.Repeat("x\n", 50_000)), true, into)
@@ -200,17 +187,13 @@ func TestReadersInTurn(t *testing.T) {
 	_, b := guest(t, plugin.Options{Idle: time.Hour}, all, "all")
 	p := b.Current()
 	i, err := p.Acquire(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	var calls sync.WaitGroup
 	for n := range 20 {
 		r, err := p.Reader(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		calls.Go(func() {
 			defer r.Close()
 			ctx := t.Context()
@@ -238,9 +221,7 @@ func TestTasksShareInstances(t *testing.T) {
 	m, b := guest(t, plugin.Options{Idle: time.Hour}, all, "all")
 	bind := func(connector string) *plugin.Binding {
 		other, err := m.BindPlugin(connector, "all", "")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		t.Cleanup(other.Close)
 		return other
 	}
@@ -262,9 +243,7 @@ func TestTasksShareInstances(t *testing.T) {
 func TestRestingConnectors(t *testing.T) {
 	m, b := guest(t, plugin.Options{Idle: time.Hour}, all, "all")
 	other, err := m.BindPlugin("other", "all", "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(other.Close)
 	p := b.Current()
 	expect := func(what string, want int64) {
@@ -277,9 +256,7 @@ func TestRestingConnectors(t *testing.T) {
 	works(t, other.Current(), "1.0.0")
 	expect("at work", 2)
 	r, err := p.Reader(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	p.Rest()
 	expect("with an open page", 2)
 	r.Close()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -59,9 +60,7 @@ func TestRefusals(t *testing.T) {
 	plain := module(wit.InterfacePlugin, wit.InterfaceTransform)
 	full := plain.Bytes()
 	component, err := hex.DecodeString("0061736d0d000100")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for name, c := range map[string]struct {
 		module []byte
 		want   []string
@@ -278,15 +277,13 @@ func TestFolderOverridesEmbedded(t *testing.T) {
 // A damaged compile cache costs time, not the plugin.
 func TestDamagedCompileCache(t *testing.T) {
 	folder, cache := t.TempDir(), t.TempDir()
-	put(t, folder, "all.wasm", guesttest.Bytes(t, all))
+	put(t, folder, "a.wasm", named("a", "1.0.0", 0))
 	load := func() string {
 		t.Helper()
 		var log logBuffer
 		m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{folder}, CacheDir: cache,
 			Registry: record.NewRegistry(), Logger: log.logger()})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer m.Close()
 		if infos := m.Modules(); len(infos) != 1 || infos[0].Err != nil {
 			t.Fatalf("%+v", infos)
@@ -299,10 +296,10 @@ func TestDamagedCompileCache(t *testing.T) {
 	if err != nil || len(files) != 1 {
 		t.Fatal(files, err)
 	}
-	for _, size := range []int64{0, 5, 100_000} {
-		if err := os.Truncate(files[0], size); err != nil {
-			t.Fatal(err)
-		}
+	info, err := os.Stat(files[0])
+	require.NoError(t, err)
+	for _, size := range []int64{0, 5, info.Size() / 2} {
+		require.NoError(t, os.Truncate(files[0], size))
 		if log := load(); !strings.Contains(log, "compile cache is damaged") {
 			t.Errorf("%d bytes: %s", size, log)
 		}
@@ -361,9 +358,7 @@ func TestLoadingIsGivenUp(t *testing.T) {
 	put(t, folder, "a.wasm", variant(t, "1.0.0", 0))
 	m := manager(t, plugin.Options{CacheDir: t.TempDir()}, folder)
 	b, err := m.Bind("orders", wit.ComponentSource, "AllSource", "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer b.Close()
 	put(t, folder, "large.wasm", toilsome(1))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -380,9 +375,7 @@ func TestLoadingIsGivenUp(t *testing.T) {
 			t.Errorf("expected that the file waits for another look, found %v", info.Err)
 		}
 	}
-	if err := m.Reload(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, m.Reload(t.Context()))
 	if found, err := m.BindPlugin("x", "hostile", ""); err != nil {
 		t.Errorf("the file is loaded by the next look: %v", err)
 	} else {

@@ -28,6 +28,7 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -83,9 +84,7 @@ func TestRealSecondHost(t *testing.T) {
 	if err == nil {
 		err = os.WriteFile(file, text, 0o600)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	node := exec.Command("node", "../../testdata/peers/jco/host.mjs", file)
 	node.Env, node.Stderr = append(os.Environ(), "JCO_HOME="+home), os.Stderr
 	said, err := node.Output()
@@ -93,9 +92,7 @@ func TestRealSecondHost(t *testing.T) {
 		t.Fatalf("host.mjs: %v", err)
 	}
 	var there map[string]answered
-	if err := json.Unmarshal(said, &there); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal(said, &there))
 	for _, r := range guests {
 		t.Run(r.Name+" on Node", func(t *testing.T) { r.compare(t, there[r.Name]) })
 	}
@@ -147,21 +144,13 @@ const unmetered = -1
 func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 	t.Helper()
 	module, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	binary, err := binary.Read(module)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	found, err := binary.Judge()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	contract, err := os.ReadFile("../../wit/culvert.wit")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	r := &recorder{Name: name, Wasm: path, World: "tested", found: found, enums: enumsOf(string(contract))}
 	r.Wit = string(contract) + "\nworld tested { import host; export " + strings.Join(found, "; export ") + "; }\n"
 	ctx := context.Background()
@@ -193,9 +182,7 @@ func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 	}
 	instance, err := runtime.InstantiateWithConfig(ctx, module,
 		wazero.NewModuleConfig().WithStartFunctions("_initialize"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if r.guest, err = abi.NewGuest(instance, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -301,13 +288,9 @@ func (r *recorder) structure(v reflect.Value) any {
 // compare compares the answers of the two hosts.
 func (r *recorder) compare(t *testing.T, there answered) {
 	text, err := json.Marshal(r.here)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	var here answered
-	if err := json.Unmarshal(text, &here); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal(text, &here))
 	if len(here.Answers) < 5 || len(there.Answers) != len(here.Answers) {
 		t.Fatalf("%d answers here, %d on Node", len(here.Answers), len(there.Answers))
 	}
@@ -525,9 +508,7 @@ func sinkExamples(t *testing.T, r *recorder) {
 			row.Value = wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
 				Size: uint32(len(data)) - start}
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		rows = append(rows, row)
 		origins = append(origins, wit.RecordID{Offset: int64(i)})
 	}

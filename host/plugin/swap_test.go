@@ -11,6 +11,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -50,9 +51,7 @@ func watched(t *testing.T, folder string) (*plugin.Manager, *plugin.Binding) {
 	t.Helper()
 	m := manager(t, plugin.Options{Watch: true, Debounce: 20 * time.Millisecond}, folder)
 	b, err := m.Bind("orders", wit.ComponentSource, "AllSource", "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(b.Close)
 	return m, b
 }
@@ -80,9 +79,7 @@ func TestSwapByPromotion(t *testing.T) {
 	}
 	// An instance is out while the file changes: its page goes on with the old code.
 	i, err := b.Current().Acquire(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	old := b.Current()
 	put(t, folder, "all.wasm", variant(t, "1.1.0", 0))
 	until(t, "a candidate", func() bool { return b.Candidate() != nil })
@@ -206,9 +203,7 @@ func TestRemovedFile(t *testing.T) {
 	folder := t.TempDir()
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
 	m, b := watched(t, folder)
-	if err := os.Remove(filepath.Join(folder, "all.wasm")); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Remove(filepath.Join(folder, "all.wasm")))
 	until(t, "the removal", func() bool { return b.Status().Removed })
 	works(t, b.Current(), "1.0.0")
 	if _, err := m.Bind("new", wit.ComponentSource, "AllSource", ""); err == nil || !strings.Contains(err.Error(),
@@ -232,9 +227,7 @@ func TestRollback(t *testing.T) {
 	put(t, folder, "all.wasm", variant(t, "2.0.0", 0))
 	until(t, "a candidate", func() bool { return b.Candidate() != nil })
 	b.Promote(b.Candidate())
-	if err := m.Rollback("all"); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, m.Rollback("all"))
 	p := b.Candidate()
 	if p == nil || p.Module().Version != "1.0.0" {
 		t.Fatalf("candidate %v", p)
@@ -250,9 +243,7 @@ func TestSwap(t *testing.T) {
 	put(t, folder, "other.wasm", variant(t, "1.5.0", 0))
 	m := manager(t, plugin.Options{}, folder)
 	b, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	hash := func(version string) string {
 		for _, i := range m.Modules() {
 			if i.Version == version {
@@ -278,13 +269,9 @@ func TestSwap(t *testing.T) {
 		}
 	}
 	works(t, b.Current(), "1.5.0")
-	if err := m.Swap(t.Context(), "all", hash("1.0.0")); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, m.Swap(t.Context(), "all", hash("1.0.0")))
 	takes("1.0.0")
-	if err := m.Swap(t.Context(), "all", hash("1.5.0")); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, m.Swap(t.Context(), "all", hash("1.5.0")))
 	takes("1.5.0")
 	for _, wrong := range [][2]string{{"all", "1234"}, {"none", hash("1.0.0")}} {
 		if err := m.Swap(t.Context(), wrong[0], wrong[1]); !errors.Is(err, plugin.ErrUnknownVersion) {
@@ -293,18 +280,12 @@ func TestSwap(t *testing.T) {
 	}
 	// A new file counts, whatever was chosen before.
 	put(t, folder, "all.wasm", variant(t, "2.0.0", 0))
-	if err := m.Reload(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, m.Reload(t.Context()))
 	takes("2.0.0")
 	// The version before it in its file, and back.
-	if err := m.Swap(t.Context(), "all", hash("1.0.0")); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, m.Swap(t.Context(), "all", hash("1.0.0")))
 	takes("1.0.0")
-	if err := m.Swap(t.Context(), "all", hash("2.0.0")); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, m.Swap(t.Context(), "all", hash("2.0.0")))
 	takes("2.0.0")
 }
 
@@ -315,9 +296,7 @@ func TestVersionsSideBySide(t *testing.T) {
 	m := manager(t, plugin.Options{}, folder)
 	for version, want := range map[string]string{"": "1.10.0", "1.9.0": "1.9.0", "1.10.0": "1.10.0"} {
 		b, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", version)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		works(t, b.Current(), want)
 		if b.Candidate() != nil {
 			t.Error("a connector that chose its version is offered another")
@@ -328,9 +307,7 @@ func TestVersionsSideBySide(t *testing.T) {
 	}
 	// Of equal versions with other bytes the one that was loaded later is newer.
 	put(t, folder, "z.wasm", variant(t, "1.10.0", 1))
-	if err := m.Reload(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, m.Reload(t.Context()))
 	found, err := m.Find(wit.ComponentSink, "org.example.AllSink", "")
 	if err != nil || filepath.Base(found.Path) != "z.wasm" {
 		t.Error(found.Path, err)
@@ -356,9 +333,7 @@ func TestSchemasOfTwoInstances(t *testing.T) {
 	pass := func(i *plugin.Instance, context string, b *record.Batch) {
 		t.Helper()
 		prepared, err := i.Prepare(t.Context(), []wit.Stage{{Component: context}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if _, err := i.Apply(t.Context(), prepared, b); err != nil {
 			t.Fatal(err)
 		}
@@ -399,9 +374,7 @@ func TestCodeRests(t *testing.T) {
 	until(t, "rest after the start", func() bool { return plugin.Awake(m) == 0 })
 	for _, class := range []string{"AllSource", "SpySource"} {
 		b, err := m.Bind("c", wit.ComponentSource, class, "")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		err = b.Current().Do(t.Context(), func(i *plugin.Instance) error {
 			d, err := i.Describe(t.Context())
 			if err == nil && plugin.Awake(m) != 1 {
@@ -425,9 +398,7 @@ func TestCodeWithoutInstancesRests(t *testing.T) {
 	m := manager(t, plugin.Options{Embedded: fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}},
 		Idle: 20 * time.Millisecond, Rest: 20 * time.Millisecond}, t.TempDir())
 	b, err := m.Bind("c", wit.ComponentSource, "AllSource", "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer b.Close()
 	for range 3 {
 		var tasks sync.WaitGroup
@@ -460,9 +431,7 @@ func TestFolderThatIsNeverQuiet(t *testing.T) {
 			put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
 			_, b := watched(t, folder)
 			busy, err := os.Create(filepath.Join(folder, name))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			var writing sync.WaitGroup
 			stop := make(chan struct{})
 			defer func() { close(stop); writing.Wait(); busy.Close() }()

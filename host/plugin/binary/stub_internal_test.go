@@ -6,6 +6,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/base/wasm"
 )
 
@@ -14,9 +15,7 @@ func TestStubs(t *testing.T) {
 	const functions = 300 // more than a byte counts
 	module := functionsOf(functions, 3)
 	stub, err := Stub(module)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	bodies := func(m []byte) int { _, code, _ := bytes.Cut(m, []byte{10}); return len(code) }
 	if least := functions * len(stubBody); bodies(stub) < least || bodies(stub) > least+100 {
 		t.Errorf("expected about %d bytes of code, found %d", least, bodies(stub))
@@ -28,13 +27,9 @@ func TestStubs(t *testing.T) {
 	runtime := wazero.NewRuntime(t.Context())
 	defer runtime.Close(t.Context())
 	whole, err := runtime.CompileModule(t.Context(), module)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	compiled, err := runtime.CompileModule(t.Context(), stub)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if found, want := len(compiled.ExportedFunctions()), len(whole.ExportedFunctions()); found != want {
 		t.Errorf("expected %d exported functions, found %d", want, found)
 	}

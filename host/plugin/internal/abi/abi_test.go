@@ -11,6 +11,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon"
@@ -23,13 +24,9 @@ func instantiate(t testing.TB, module []byte, limit int64) *Guest {
 	t.Cleanup(func() { _ = r.Close(context.Background()) })
 	wasi_snapshot_preview1.MustInstantiate(ctx, r)
 	m, err := r.InstantiateWithConfig(ctx, module, wazero.NewModuleConfig().WithStartFunctions("_initialize"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	g, err := NewGuest(m, limit)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return g
 }
 
@@ -99,9 +96,7 @@ func TestRowsInEveryWay(t *testing.T) {
 		rows[i] = randomRow(r)
 	}
 	image, err := canon.Lower(rows)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	want := image.Blocks[image.Fixups[0].Block].Data
 	b := make([]byte, len(rows)*RowBytes)
 	PutRows(b, rows)

@@ -5,6 +5,8 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // function is one that does nothing, in an engine.
@@ -14,9 +16,7 @@ func function(t testing.TB) api.Function {
 	m, err := r.Instantiate(t.Context(),
 		[]byte(
 			"\x00asm\x01\x00\x00\x00\x01\x04\x01\x60\x00\x00\x03\x02\x01\x00\x07\x05\x01\x01f\x00\x00\x0a\x04\x01\x02\x00\x0b"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return m.ExportedFunction("f")
 }
 

@@ -109,17 +109,10 @@ type Module struct {
 // signatures are those of the contract.
 func (l *Compiler) Compile(ctx context.Context, m *Module, prepare func() (*Prepared, error)) (*Code, error) {
 	c, err := l.known(ctx, m)
-	if c == nil && err == nil {
-		c, err = l.fresh(ctx, m, prepare)
+	if c != nil || err != nil {
+		return c, err
 	}
-	if err != nil {
-		return nil, err
-	}
-	if wrong := binary.JudgeSignatures(c.compiled, m.Binary.Contract, m.Interfaces); wrong != nil {
-		c.Close()
-		return nil, &Unfit{wrong}
-	}
-	return c, nil
+	return l.fresh(ctx, m, prepare)
 }
 
 // known makes code of what is kept of a module's, nil where nothing is.
@@ -157,7 +150,14 @@ func (l *Compiler) fresh(ctx context.Context, m *Module, prepare func() (*Prepar
 	if c, err = l.newCode(ctx, m, cache); err != nil {
 		return nil, err
 	}
-	if err := l.compileInto(ctx, c, p, m.Binary.Functions); err != nil {
+	err = l.compileInto(ctx, c, p, m.Binary.Functions)
+	if err == nil {
+		// Not again for code that is kept: the engine takes 20 ms to list the functions of a guest in Go.
+		if wrong := binary.JudgeSignatures(c.compiled, m.Binary.Contract, m.Interfaces); wrong != nil {
+			err = &Unfit{wrong}
+		}
+	}
+	if err != nil {
 		c.Close()
 		return nil, err
 	}

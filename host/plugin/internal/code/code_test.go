@@ -10,6 +10,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/meter"
 )
 
@@ -51,9 +52,7 @@ func TestHardModulesAreStopped(t *testing.T) {
 		defer c.Close()
 		_, err := c.runtime.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().
 			WithFunc(func() int64 { return 0 }).Export(meter.Name).Instantiate(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		start := time.Now()
 		defer func() { t.Logf("effort %d: %v", p.effort, time.Since(start)) }()
 		return l.compileInto(ctx, c, p, 400)

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/tetratelabs/wazero"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // answering is a module whose function f returns a number.
@@ -113,9 +115,7 @@ func TestKeptCode(t *testing.T) {
 		t.Error(f.log.String())
 	}
 	// A folder of that name is another's, who may write there.
-	if err := os.Mkdir(k.links, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Mkdir(k.links, 0o700))
 	if got := f.answer(k, "a"); got != -1 {
 		t.Errorf("with a folder of links that is there: expected nothing, found %d", got)
 	}
@@ -141,21 +141,15 @@ func TestKeptCodeThatDoesNotFit(t *testing.T) {
 		if err == nil {
 			err = os.WriteFile(name, change(data), 0o600)
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 	}
 	for name, damage := range map[string]func(t *testing.T, k *codeCache){
 		"missing": func(t *testing.T, k *codeCache) {
-			if err := os.Remove(k.path("a")); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, os.Remove(k.path("a")))
 		},
 		"another module's": func(t *testing.T, k *codeCache) {
 			other, err := os.ReadFile(k.path("b"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			edit(t, k.path("a"), func([]byte) []byte { return other })
 		},
 		"cut off": func(t *testing.T, k *codeCache) {
@@ -175,9 +169,7 @@ func TestKeptCodeThatDoesNotFit(t *testing.T) {
 			d := k.facts
 			head, stub := codeHeadOf(d.Read(codeID("a", k.engine), stubKind))
 			code, err := os.Open(k.path("a"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			defer code.Close()
 			if head.sum, err = sumOf(code, head.size); err != nil {
 				t.Fatal(err)
@@ -211,9 +203,7 @@ func TestKeptCodeThatCannotBeReadNow(t *testing.T) {
 	}{
 		"no folder for links": {
 			func(t *testing.T, k *codeCache) {
-				if err := os.WriteFile(k.links, nil, 0o600); err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, os.WriteFile(k.links, nil, 0o600))
 			},
 			func(k *codeCache) { _ = os.Remove(k.links) },
 		},
@@ -256,22 +246,16 @@ func TestKeptCodeThatIsBeingMadeAnew(t *testing.T) {
 	k := f.open()
 	f.keep(k, "a", answering(41))
 	old, err := os.ReadFile(k.facts.Path(codeID("a", k.engine), stubKind))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	f.keep(k, "a", copying(43))
 	stub := k.facts.Path(codeID("a", k.engine), stubKind)
 	after, err := os.ReadFile(stub)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, step := range []struct {
 		stub []byte
 		want int
 	}{{old, -1}, {after, 43}} {
-		if err := os.WriteFile(stub, step.stub, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(stub, step.stub, 0o600))
 		if got := f.answer(k, "a"); got != step.want {
 			t.Errorf("expected %d, found %d; %s", step.want, got, f.log.String())
 		}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"unsafe"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // Memories that begin alike share their pages, keep their content, and never see what another one writes. One that
@@ -25,9 +27,7 @@ func TestMemoriesShareWhatTheyBeginWith(t *testing.T) {
 		}
 		b[from+100] += change
 		want := bytes.Clone(b)
-		if err := shared.share(m, size); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, shared.share(m, size))
 		if !bytes.Equal(b, want) {
 			t.Error("sharing has changed a memory")
 		}
@@ -68,9 +68,7 @@ func TestMemoriesShareWhatTheyBeginWith(t *testing.T) {
 func imaged(t *testing.T, b []byte) bool {
 	t.Helper()
 	maps, err := os.ReadFile("/proc/self/maps")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	at := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b))))
 	for line := range strings.Lines(string(maps)) {
 		var low, high uint64
@@ -94,9 +92,7 @@ func TestMemoriesShareWhatIsEqual(t *testing.T) {
 		}
 		b[3*imageBlock+20] = change
 		want := bytes.Clone(b)
-		if err := shared.share(m, len(b)); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, shared.share(m, len(b)))
 		if !bytes.Equal(b, want) {
 			t.Error("sharing has changed a memory")
 		}

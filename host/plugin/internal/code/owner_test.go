@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // A folder that another user owns is written by that user, whatever its mode says.
@@ -19,9 +21,7 @@ func TestFolderOfAnotherUser(t *testing.T) {
 	if user == 0 {
 		// Only root can give a folder away, and what is root's is trusted.
 		owner = 65534
-		if err := os.Chown(dir, owner, owner); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.Chown(dir, owner, owner))
 	}
 	if err := private(dir, owner+1); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("it belongs to user %d",
 		owner)) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -19,16 +20,10 @@ func known(t testing.TB) Numbers {
 	t.Helper()
 	s := New(record.NewRegistry(), nil)
 	registered, err := s.registry.Intern([]wit.Node{{Kind: wit.Text}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Need(registered.ID); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
+	require.NoError(t, s.Need(registered.ID))
 	s.Sent(true)
-	if err := s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.Node{{Kind: wit.Int32}}}}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.Node{{Kind: wit.Int32}}}}))
 	return s
 }
 
@@ -42,9 +37,7 @@ func TestBytesOfDeclaredSchemas(t *testing.T) {
 	id := uint32(wit.GuestSchemas)
 	declare := func(nodes []wit.Node) error { id++; return s.Declare([]wit.Schema{{ID: id, Nodes: nodes}}) }
 	for range 20 {
-		if err := declare(big(0)); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, declare(big(0)))
 	}
 	if s.Worn() {
 		t.Error("worn by one schema")
