@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/plugin/binary"
 )
 
 const (
@@ -143,22 +142,6 @@ func newAdmission(bound int64, free func() bool, logger *slog.Logger) *admission
 	least := sideBySide * runtime.GOMAXPROCS(0)
 	return &admission{bound: bound, turn: turnOfMemory, logger: logger, free: free, tenants: map[string]*tenant{},
 		width: width{least: least, allowed: least}}
-}
-
-// Memory is what all instances of plugins take together.
-type Memory struct {
-	// Used is what is counted for them, Bound what it may come to, in bytes.
-	Used, Bound int64
-	// Waiting is how many calls wait until there is room for an instance.
-	Waiting int64
-}
-
-// Memory is how much memory instances take.
-func (m *Manager) Memory() Memory {
-	a := m.loader.admission
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return Memory{a.used, a.bound, int64(len(a.queue))}
 }
 
 // join notes a pool of a connector's.
@@ -510,8 +493,5 @@ func (l *lease) release() {
 	a.serve()
 }
 
-// need is the memory that an instance is counted with before it has run: what other instances of its module have
-// grown to, at least its memory at the start.
-func (m *module) need() int64 {
-	return min(max(int64(m.binary.MemoryPages)*binary.PageBytes, m.counters.memory.Load()), m.limits.MemoryBytes)
-}
+// MemorySetting is the worker's setting that [Options.MemoryBytes] comes from.
+const MemorySetting = "plugins.memory.bytes"

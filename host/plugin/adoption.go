@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -282,85 +281,3 @@ func (a *adoptions) keep() error {
 	}
 	return wholefile.ReplaceSynced(a.path, text)
 }
-
-// adopt decides whether a module that was loaded is taken; else it gets an error.
-func (m *Manager) adopt(a *arrival) {
-	if a.err != nil || a.builtIn {
-		return
-	}
-	info := &a.loaded.info
-	is := declaredBy(info)
-	m.adoptions.mu.Lock()
-	defer m.adoptions.mu.Unlock()
-	m.adoptions.join()
-	kept, bases, changed := m.adoptions.of(info.Name), m.bases(info.Name), false
-	switch {
-	case m.trust.accepts(info.Name, a.hash):
-		if changed = kept.Accepted[a.hash] == nil; changed {
-			kept.Accepted[a.hash] = &is
-		}
-		m.loader.logger.Info("plugin version accepted by the user", "plugin", info.Name, "version", info.Version, "hash",
-			a.hash, "file", a.path)
-	case len(bases) == 0:
-		kept.Base, changed = &is, true
-	case !slices.ContainsFunc(bases, func(was *declared) bool { return len(is.differences(was)) == 0 }):
-		a.err = &Held{info.Name, info.Version, a.hash, bases[0].Version, is.differences(bases[0])}
-	}
-	if !changed {
-		return
-	}
-	if err := m.adoptions.keep(); err != nil {
-		m.loader.logger.Warn("which versions of plugins were taken can't be kept: after a restart the "+
-			"first that is found counts", "file", m.adoptions.path, "error", err)
-	}
-}
-
-// bases are the declarations that a new version's is compared with: those of the plugin built into the program, or
-// without one those of the version that was taken first, and those of versions that the user accepts. m.adopting is
-// held.
-func (m *Manager) bases(name string) (all []*declared) {
-	m.mu.Lock()
-	for _, o := range m.origins {
-		if o.active != nil && o.active.info.BuiltIn && o.active.info.Name == name {
-			d := declaredBy(&o.active.info)
-			all = append(all, &d)
-		}
-	}
-	m.mu.Unlock()
-	kept := m.adoptions.of(name)
-	if len(all) == 0 && kept.Base != nil {
-		all = append(all, kept.Base)
-	}
-	for hash, was := range kept.Accepted {
-		if m.trust.accepts(name, hash) {
-			all = append(all, was)
-		}
-	}
-	return all
-}
-
-// waitsForOthers reports whether a module's plugin is new, and others that are not loaded yet, or wait themselves, may
-// be versions of it: their bytes hold its name. Those that hide their name are compared with it later.
-func (m *Manager) waitsForOthers(a *arrival, list, waiting []*arrival) bool {
-	name := a.loaded.info.Name
-	m.adoptions.mu.Lock()
-	known := len(m.bases(name)) > 0
-	m.adoptions.mu.Unlock()
-	if known || m.trust.accepts(name, a.hash) || a.builtIn {
-		return false
-	}
-	if slices.ContainsFunc(waiting, func(other *arrival) bool { return other.loaded.info.Name == name }) {
-		return true
-	}
-	return slices.ContainsFunc(list, func(other *arrival) bool {
-		if other == a || other.finished.Load() || other.again == nil {
-			return false
-		}
-		data, err := other.again()
-		return err == nil && bytes.Contains(data, []byte(name))
-	})
-}
-
-// Revealed are the settings whose values a plugin of a folder may see although they come from a file:
-// `plugin.NAME.reveal`.
-func (m *Manager) Revealed(name string) []string { return m.trust.reveal[name] }

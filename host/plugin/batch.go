@@ -32,14 +32,6 @@ var (
 	decodeFunc = functions[wit.InterfaceSource]["Decode"]
 )
 
-// scratch is the buffers of an instance.
-type scratch struct {
-	rows   []wit.Row
-	topics []uint32
-	blocks []abi.Block
-	counts []uint8
-}
-
 // batchCall is a call that takes rows, before its results are read.
 type batchCall struct {
 	b    *record.Batch

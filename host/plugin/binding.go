@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -27,20 +26,6 @@ type Binding struct {
 	// settled is the manager's count of changes, plus one, up to which there was no candidate.
 	settled atomic.Uint64
 }
-
-// selection is the component that a connector asks for.
-type selection struct {
-	kind           wit.ComponentKind
-	class, version string
-	// within is the plugin that it must be of, "" for any.
-	within string
-}
-
-func (s selection) offered(m *module) bool {
-	return (s.within == "" || s.within == m.info.Name) && m.component(s.kind, s.class) != nil
-}
-
-func (s selection) String() string { return fmt.Sprintf("%s %s", s.kind, s.class) }
 
 // Status is what becomes of a binding's versions.
 type Status struct {
@@ -76,7 +61,7 @@ func (m *Manager) bind(connector string, s selection) (*Binding, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Binding{manager: m, connector: connector, selection: s, current: m.share(found, connector),
+	b := &Binding{manager: m, connector: connector, selection: s, current: m.shared.share(found, connector),
 		rejected: map[string]string{}}
 	m.bindings[b] = struct{}{}
 	return b, nil
@@ -112,11 +97,11 @@ func (b *Binding) Candidate() *Pool {
 		return nil
 	}
 	if b.candidate != nil && b.candidate.module != best {
-		b.manager.drop(b.candidate)
+		b.manager.shared.drop(b.candidate)
 		b.candidate = nil
 	}
 	if b.candidate == nil {
-		b.candidate = b.manager.share(best, b.connector)
+		b.candidate = b.manager.shared.share(best, b.connector)
 	}
 	return b.candidate
 }
@@ -165,7 +150,7 @@ func (b *Binding) Promote(p *Pool) {
 	}
 	b.settled.Store(0)
 	b.mu.Unlock()
-	b.manager.drop(old)
+	b.manager.shared.drop(old)
 	b.manager.trimLater()
 	b.manager.loader.logger.Info("plugin swapped", "connector", b.connector, "plugin", p.module.info.Name, "from",
 		old.module.info.Version,
@@ -183,7 +168,7 @@ func (b *Binding) Reject(p *Pool, reason string) {
 	b.rejected[p.module.info.Hash] = reason
 	b.candidate = nil
 	b.mu.Unlock()
-	b.manager.drop(p)
+	b.manager.shared.drop(p)
 	b.manager.trimLater()
 	b.manager.loader.logger.Warn("plugin version not taken, the one before goes on", "connector", b.connector, "plugin",
 		p.module.info.Name,
@@ -212,18 +197,6 @@ func (b *Binding) Status() Status {
 	return s
 }
 
-// held are the versions of a plugin, of any where name is "", that wait for the user's word; m.mu is held.
-func (m *Manager) held(name string) (texts []string) {
-	for _, o := range m.origins {
-		var held *Held
-		if o.refused != nil && errors.As(o.refused.Err, &held) && (name == "" || held.Plugin == name) {
-			texts = append(texts, o.refused.Err.Error())
-		}
-	}
-	slices.Sort(texts)
-	return texts
-}
-
 // Close lets go of the plugin.
 func (b *Binding) Close() {
 	b.manager.mu.Lock()
@@ -237,9 +210,36 @@ func (b *Binding) Close() {
 	b.closed = true
 	current, candidate := b.current, b.candidate
 	b.mu.Unlock()
-	b.manager.drop(current)
+	b.manager.shared.drop(current)
 	if candidate != nil {
-		b.manager.drop(candidate)
+		b.manager.shared.drop(candidate)
 	}
 	b.manager.trimLater()
+}
+
+// Again reports whether a call that failed is to be made once more before the failure counts: its version is on trial,
+// or was just rolled back and the one before is the [Binding.Candidate] now. It is true a few times at most, unless the
+// version before cannot be opened for the moment: so ask it after each try, and give up after as many as you would for
+// a service that does not answer.
+func (b *Binding) Again(err error) bool {
+	if !isA[*Trap](err) {
+		return false
+	}
+	b.manager.mu.Lock()
+	defer b.manager.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	current := b.current
+	return current.onTrial() || b.manager.rejected[current.module.info.Hash] != nil && b.best() != nil
+}
+
+// retired are modules that no origin offers any more, but connectors run; m.mu is held.
+func (m *Manager) retired() (list []*module) {
+	for b := range m.bindings {
+		x := b.Current().module
+		if o := m.origins[x.info.Path]; (o == nil || o.active != x) && !slices.Contains(list, x) {
+			list = append(list, x)
+		}
+	}
+	return list
 }

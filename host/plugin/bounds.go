@@ -282,3 +282,6 @@ func (n *tally) setting(c *wit.Component, s *wit.SettingSpec) error {
 	}
 	return nil
 }
+
+// maxNameBytes is how long names and versions may be: they stand in each line of a log and in each figure.
+const maxNameBytes = 200

@@ -91,13 +91,12 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	var cancel context.CancelFunc
 	c.ctx, cancel = context.WithTimeout(ctx, within) // from here on: compiling counts, too
 	defer cancel()
-	l := loader{limits: o.Limits.filled(), named: named, registry: o.Registry, logger: o.logger(),
-		compiler: code.NewCompiler(o.CacheDir, provide, o.logger()), processors: newProcessors(), idle: idleTime}
-	l.admission = newAdmission(0, l.processors.free, l.logger)
-	l.compiler.Time = within // l.kept is nil: what was refused before is tried again
-	if l.registry == nil {
-		l.registry = record.NewRegistry()
+	if o.Registry == nil {
+		o.Registry = record.NewRegistry()
 	}
+	o.Idle, o.MemoryBytes = 0, 0
+	l := loader{host: newHost(&o), limits: o.Limits.filled(), named: named}
+	l.compiler.Time = within // l.kept is nil: what was refused before is tried again
 	if _, report, err := meter.Rewrite(c.ctx, binary.Shaped(data), code.Metering); err == nil {
 		checked.Metered = report
 	}
@@ -328,7 +327,7 @@ func (c *checker) each(kind wit.ComponentKind, function string, f func(i *Instan
 }
 
 func (c *checker) batch() *record.Batch {
-	return &record.Batch{Registry: c.module.loader.registry, Topics: []string{"t"}}
+	return &record.Batch{Registry: c.module.host.registry, Topics: []string{"t"}}
 }
 
 func (c *checker) tools() {

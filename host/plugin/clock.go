@@ -6,13 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"time"
-
-	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
-
-	"github.com/culvert-project/culvert/host/meter"
-	"github.com/culvert-project/culvert/host/plugin/internal/code"
 )
 
 // clock fences the time of an instance's calls. A guest comes by when its fuel is used up and whenever it calls out.
@@ -172,50 +165,3 @@ func canceledBy(err error) error {
 	}
 	return nil
 }
-
-// provideTick makes the meter's import available.
-func provideTick(ctx context.Context, r wazero.Runtime) error {
-	tick := func(ctx context.Context, _ api.Module, stack []uint64) {
-		if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
-			if i.guest != nil {
-				if n := i.guest.StackGrown(); n > maxStackBytes {
-					panic(&deep{n})
-				}
-			}
-			i.clock.tick(i.module.loader.processors)
-		}
-		stack[0] = uint64(code.Metering.Budget)
-	}
-	_, err := r.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().
-		WithGoModuleFunction(api.GoModuleFunc(tick), nil,
-			[]api.ValueType{api.ValueTypeI64}).Export(meter.Name).Instantiate(ctx)
-	return err
-}
-
-// watched makes functions of the host's look at the clock each time that they are called: some of them take long, and
-// cost no fuel.
-func watched(ctx context.Context) context.Context {
-	return experimental.WithFunctionListenerFactory(ctx, experimental.FunctionListenerFactoryFunc(
-		func(api.FunctionDefinition) experimental.FunctionListener { return watcherOfCalls{} }))
-}
-
-type watcherOfCalls struct{}
-
-// Before looks at the clock.
-func (watcherOfCalls) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64,
-	_ experimental.StackIterator) {
-	if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
-		i.clock.entered = time.Now()
-		i.clock.look(i.clock.entered)
-	}
-}
-
-// After notes the time that it took.
-func (watcherOfCalls) After(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64) {
-	if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
-		i.clock.called(i.clock.entered, time.Now())
-	}
-}
-
-// Abort does nothing.
-func (watcherOfCalls) Abort(context.Context, api.Module, api.FunctionDefinition, error) {}

@@ -65,7 +65,7 @@ func described(t *testing.T, m *plugin.Manager) (all []wit.Description) {
 func TestKnownFilesRestAtOnce(t *testing.T) {
 	folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
 	put(t, folder, "all.wasm", guesttest.Bytes(t, all))
-	put(t, folder, "b.wasm", named("b", "1.0.0", 0))
+	put(t, folder, "spy.wasm", guesttest.Bytes(t, "./testdata/guests/spy"))
 	first, _ := overCache(t, folder, cache)
 	if plugin.Awake(first) != 2 {
 		t.Errorf("expected 2 plugins to be started the first time, found %d", plugin.Awake(first))

@@ -40,17 +40,25 @@
 //
 // Where to look:
 //
-//   - manager.go: [Manager], what others call; metrics.go, version.go: figures, and the order of versions.
-//   - origin.go, watch.go: folders and what changes in them; adoption.go: which file may take the place of which.
+//   - open.go, manager.go: [Manager], from [New] to [Manager.Close]; metrics.go, version.go: figures, and the order of
+//     versions.
+//   - origin.go, watch.go: folders and what changes in them; adoption.go: which file may take the place of which;
+//     rollback.go: going back to the version before.
 //   - check.go: `plugins check`. loader.go, refusals.go, notice.go: from a file to a module, and what is kept of one
 //     that is refused. Package binary is what can be read off a file; package code makes compiled code of it, and keeps
 //     that; native.go: code that comes with the program.
-//   - module.go: a loaded version. binding.go, breaker.go: which one a connector runs with.
-//   - pool.go, reader.go, admission.go, processors.go: instances and pages, and who waits for whom.
+//   - selection.go: which version a class comes to. binding.go: which one a connector runs with. module.go: a version;
+//     breaker.go: when it is stopped.
+//   - shared.go, pool.go, reader.go, admission.go, processors.go: instances and pages, and who waits for whom.
 //   - instance.go, wasi.go, output.go: what happens around every call; trap.go: a call that ended badly.
 //     limits.go, bounds.go, clock.go, fuel.go: what it may take.
 //   - calls.go, commands.go: rare calls. batch.go, apply.go, encode.go, decode.go, rows.go: calls that carry batches.
 //     Package schemas: numbers of schemas.
+//
+// A task's call comes to the guest's export in four steps, none of which only forwards: [Reader.Next] holds a shared
+// instance for one call (the tasks of sinks and of transforms hold theirs by [Pool.Acquire]); [Instance.Next] has the
+// contract's types and checks the result; invoke, for batches carry, takes a processor, starts the clock and counts;
+// package abi passes the arguments and calls the engine.
 //
 // Invariants:
 //
@@ -59,6 +67,6 @@
 //   - A version that a connector runs with stays loaded until its binding is closed, whatever becomes of the file.
 //   - Another version takes over at the boundary of a page or batch only, and only because the task takes it.
 //
-// Locks, from the outside in: Manager.scanning, Manager.mu, Binding.mu, Manager.pooling, Pool.mu, module.mu;
+// Locks, from the outside in: folders.scanning, Manager.mu, Binding.mu, sharedPools.mu, Pool.mu, module.mu;
 // admission.mu is within all of them.
 package plugin

@@ -74,9 +74,9 @@ func (m *module) instanceFor(ctx context.Context, lines *bucket, pool *Pool) (*I
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	logger := m.loader.logger.With("plugin", m.info.Name, "version", m.info.Version)
+	logger := m.host.logger.With("plugin", m.info.Name, "version", m.info.Version)
 	if m.info.Name == "" {
-		logger = m.loader.logger.With("plugin", m.info.Path)
+		logger = m.host.logger.With("plugin", m.info.Path)
 	}
 	i := &Instance{module: m, call: callOf{function: "_initialize"}, pool: pool, counters: &m.counters,
 		funcs: map[*canon.Func]*abi.Func{}}
@@ -100,14 +100,14 @@ func (m *module) instanceFor(ctx context.Context, lines *bucket, pool *Pool) (*I
 	}
 	watch := func() { i.clock.look(time.Now()) }
 	i.out = output{logger: logger, lines: lines, watch: watch}
-	i.schemas = schemas.New(m.loader.registry.For(i.connector()), i.clock.ended)
+	i.schemas = schemas.New(m.host.registry.For(i.connector()), i.clock.ended)
 	i.calling = context.WithValue(context.Background(), instanceKey{}, i)
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&i.out).WithStderr(&i.out).
 		WithRandSource(&randomness{rand.New(rand.NewSource(randomSeed)), watch})
-	if err := m.loader.processors.take(ctx); err != nil {
+	if err := m.host.processors.take(ctx); err != nil {
 		return nil, err
 	}
-	defer m.loader.processors.give()
+	defer m.host.processors.give()
 	i.clock.start(ctx, time.Now(), m.limits.call(i.call.function))
 	module, memory, err := compiled.Instantiate(i.calling, config)
 	if err == nil {
@@ -139,7 +139,7 @@ func (m *module) instanceFor(ctx context.Context, lines *bucket, pool *Pool) (*I
 	i.recycle = max(m.limits.RecycleBytes, int64(i.guest.MemoryBytes())+16<<20)
 	i.counters.sawMemory(int64(i.guest.MemoryBytes()))
 	if pool == nil {
-		i.lease = m.loader.admission.own(int64(i.guest.MemoryBytes()))
+		i.lease = m.host.admission.own(int64(i.guest.MemoryBytes()))
 	}
 	made = true
 	return i, nil
@@ -153,7 +153,7 @@ var errUnwound = errors.New("a call ended in a panic of the host's")
 func (i *Instance) unwound() {
 	if i.call.running {
 		i.call.running, i.broken = false, errUnwound
-		i.module.loader.processors.give()
+		i.module.host.processors.give()
 	}
 }
 
@@ -184,13 +184,13 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 		}
 		i.funcs[fn] = f
 	}
-	if err := i.module.loader.processors.take(ctx); err != nil {
+	if err := i.module.host.processors.take(ctx); err != nil {
 		return nil, err
 	}
 	i.call.function, i.call.started = fn.Name, time.Now()
 	i.atWork(i.call.started)
 	if err := i.stopped(i.call.function, i.call.started); err != nil {
-		i.module.loader.processors.give()
+		i.module.host.processors.give()
 		return nil, err
 	}
 	i.call.running = true
@@ -210,7 +210,7 @@ func (i *Instance) atWork(now time.Time) {
 // leave ends a call that was entered: err is what the engine or the codec said, fault what the plugin said.
 func (i *Instance) leave(fault *wit.Fault, err error) error {
 	i.call.running = false
-	i.module.loader.processors.give()
+	i.module.host.processors.give()
 	i.schemas.Fill(nil)
 	c := i.counters
 	c.calls.Add(1)
@@ -277,12 +277,6 @@ func (i *Instance) trap(err error) *Trap {
 	return t
 }
 
-// isA reports whether an error is of a kind, or wraps one that is.
-func isA[E error](err error) bool {
-	_, ok := errors.AsType[E](err)
-	return ok
-}
-
 // aborted makes the error of a call that ended badly: a trap, unless it was the caller who gave up.
 func (i *Instance) aborted(err error) error {
 	if by := canceledBy(err); by != nil {
@@ -302,4 +296,87 @@ func (i *Instance) worn() string {
 		return "schemas"
 	}
 	return ""
+}
+
+// scratch is the buffers of an instance.
+type scratch struct {
+	rows   []wit.Row
+	topics []uint32
+	blocks []abi.Block
+	counts []uint8
+}
+
+// stopped is why a call of a function must not be made, nil if it may.
+func (i *Instance) stopped(function string, now time.Time) error {
+	if i.pool == nil {
+		return nil
+	}
+	if s := i.pool.breaker.check(function, now); s != nil {
+		return s.named(i.module, i.connector())
+	}
+	return nil
+}
+
+// judge reports to the breaker how the running call ended: well with nil, badly with a [*Trap].
+func (i *Instance) judge(err error) {
+	switch {
+	case i.pool == nil:
+	case err == nil:
+		i.pool.breaker.good(i.call.function)
+	default:
+		i.broke(err)
+	}
+}
+
+func (i *Instance) broke(err error) {
+	trap, ok := errors.AsType[*Trap](err)
+	if !ok {
+		i.pool.breaker.undone(i.call.function)
+		return
+	}
+	if s := i.pool.breaker.bad(i.call.function, trap.Broke(), time.Now()); s != nil {
+		i.module.counters.stopped.Add(1)
+		i.out.logger.Error("plugin stopped", "error", s.named(i.module, i.connector()))
+	}
+	i.pool.broke(trap)
+}
+
+// named adds the plugin and the connector, which the breaker does not know.
+func (s *Stopped) named(m *module, connector string) *Stopped {
+	s.Plugin, s.Version, s.Hash, s.Connector = cmp.Or(m.info.Name, m.info.Path), m.info.Version, m.info.Hash,
+		connector
+	return s
+}
+
+// instanceKey is the key under which a call's context carries the instance that calls out.
+type instanceKey struct{}
+
+// randomSeed is the engine's own.
+const randomSeed = 42
+
+// randomness is random numbers that are the same at every start, in pieces, so that a guest that asks for the whole of
+// its memory is ended in time. They are the engine's default, which gives all in one.
+type randomness struct {
+	*rand.Rand
+	watch func()
+}
+
+// Read fills at most 64 KiB.
+func (r *randomness) Read(p []byte) (int, error) {
+	r.watch()
+	return r.Rand.Read(p[:min(len(p), 64<<10)])
+}
+
+// usage is what a pool knows of an instance, under its lock.
+type usage struct {
+	// held by a goroutine, for calls; readers are those who share it.
+	held    bool
+	readers int
+	// queue are the calls of readers that wait for it.
+	queue []chan struct{}
+	// parted: it is not among the pool's instances any more. gone: it was closed.
+	parted, gone bool
+	// busy: somebody uses it. idle is since when nobody does.
+	busy bool
+	idle time.Time
 }

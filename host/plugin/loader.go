@@ -2,34 +2,24 @@ package plugin
 
 import (
 	"context"
-	"log/slog"
+	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/host/plugin/internal/code"
-	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // loader makes modules.
 type loader struct {
-	compiler *code.Compiler
-	// kept keeps what loading finds out; nil: nothing is kept.
-	kept     *code.Cache
-	limits   Limits
-	named    map[string]Limits
-	registry *record.Registry
-	logger   *slog.Logger
-	notice   *notice
-	// processors are what running calls share, of all connectors. idle is how long an instance is kept that nobody
-	// uses.
-	processors *processors
-	idle       time.Duration
-	// doze is how long code is kept that has no instances. Default [dozeTime].
-	doze time.Duration
-	// admission bounds the memory of all guests together.
-	admission *admission
+	host
+	limits Limits
+	named  map[string]Limits
+	notice *notice
 }
 
 // load recognises, compiles and describes a module. The error says what is wrong with the file, not which file.
@@ -67,7 +57,7 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 	before := m.limits
 	if m.limits = l.of(m.info.Name); m.limits.pages() != before.pages() {
 		m.rest()
-		if m.code, err = l.compile(ctx, m, prepare); err != nil {
+		if m.code, err = m.compiled(ctx, prepare); err != nil {
 			return nil, err
 		}
 	}
@@ -80,7 +70,7 @@ func (l *loader) module(a *arrival, read *binary.Module) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &module{binary: read, loader: l, limits: l.widest(), original: a.bytes, native: a.native,
+	return &module{binary: read, host: &l.host, limits: l.widest(), original: a.bytes, native: a.native,
 		info: Info{Hash: a.hash, Size: a.size, Path: a.path, BuiltIn: a.builtIn, Contract: read.Contract,
 			Interfaces: found, Loaded: time.Now()}}, nil
 }
@@ -109,7 +99,7 @@ func (l *loader) start(ctx context.Context, m *module, prepare func() (*code.Pre
 	if err := l.compiler.Turn(ctx); err != nil {
 		return nil, err
 	}
-	m.code, err = l.compile(ctx, m, prepare)
+	m.code, err = m.compiled(ctx, prepare)
 	l.compiler.Done()
 	if err != nil {
 		return nil, err
@@ -119,15 +109,6 @@ func (l *loader) start(ctx context.Context, m *module, prepare func() (*code.Pre
 		return nil, err
 	}
 	return d, nil
-}
-
-// compile makes a module's code, under its limits.
-func (l *loader) compile(ctx context.Context, m *module, prepare func() (*code.Prepared, error)) (*code.Code, error) {
-	if err := m.fits(); err != nil {
-		return nil, err
-	}
-	return l.compiler.Compile(ctx, &code.Module{Hash: m.info.Hash, Binary: m.binary, Interfaces: m.info.Interfaces,
-		Pages: m.limits.pages()}, prepare)
 }
 
 // of are the limits of a plugin by its name.
@@ -156,4 +137,121 @@ func (l *loader) widest() Limits {
 		widest.CallMs = maxDescribe.Milliseconds()
 	}
 	return widest
+}
+
+// describe asks the module what it is.
+func (m *module) describe(ctx context.Context) (*wit.Description, error) {
+	i, err := m.instanceFor(ctx, newBucket(m.limits.LogLinesPerSecond), nil)
+	if err != nil {
+		return nil, err
+	}
+	defer i.close()
+	d, err := i.Describe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.judgeDescription(ctx, &d); err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx) // which says nothing of the module
+		}
+		return nil, &code.Unfit{Reason: fmt.Errorf("describe: %w", err)}
+	}
+	if m.info.Has(wit.InterfaceTools) {
+		// A plugin that cannot list its commands has none: whoever asks for one gets the reason.
+		if commands, err := i.Commands(ctx); err == nil {
+			if err := CheckCommands(commands); err != nil {
+				return nil, err
+			}
+		}
+	}
+	m.describedAs(&d)
+	return &d, nil
+}
+
+func (m *module) describedAs(d *wit.Description) {
+	m.info.Name, m.info.Version, m.info.Documentation, m.info.Components = d.Name, d.Version, d.Documentation,
+		d.Components
+}
+
+// judgeDescription refuses what a module must not say of itself. It ends with ctx.
+func (m *module) judgeDescription(ctx context.Context, d *wit.Description) error {
+	if d.Name == "" || d.Version == "" {
+		return fmt.Errorf("expected a name and a version, found %q and %q", d.Name, d.Version)
+	}
+	if n := max(len(d.Name), len(d.Version)); n > maxNameBytes {
+		return fmt.Errorf("expected a name and a version of at most %d bytes, found one of %d", maxNameBytes, n)
+	}
+	if err := checkLists(ctx, d); err != nil {
+		return err
+	}
+	needs := [...]string{wit.ComponentSource: wit.InterfaceSource, wit.ComponentSink: wit.InterfaceSink,
+		wit.ComponentTransformation: wit.InterfaceTransform, wit.ComponentPredicate: wit.InterfaceTransform}
+	seen := map[string]bool{}
+	for _, c := range d.Components {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for _, name := range append([]string{c.Name}, c.Aliases...) {
+			if len(name) > maxNameBytes {
+				return fmt.Errorf("component %.40q...: expected names of at most %d bytes, found one of %d", name,
+					maxNameBytes, len(name))
+			}
+			key := c.Kind.String() + " " + name
+			if name == "" || seen[key] {
+				return fmt.Errorf("component %q: expected names that are not empty and stand once, found %q", c.Name,
+					name)
+			}
+			seen[key] = true
+		}
+		if !m.info.Has(needs[c.Kind]) {
+			return fmt.Errorf("component %q is a %s: expected the interface %s among the exports, found %v", c.Name,
+				c.Kind,
+				needs[c.Kind], m.info.Interfaces)
+		}
+		for _, f := range role.Check(&c) {
+			if f.Refused {
+				return fmt.Errorf("component %q: %v", c.Name, f)
+			}
+		}
+	}
+	return nil
+}
+
+// arrival is a module on its way to an origin. Its bytes are read when their turn comes: a folder may hold any number
+// of files.
+type arrival struct {
+	path, hash string
+	size       int
+	// builtIn: it comes with the program.
+	builtIn bool
+	// again gives the bytes.
+	again func() ([]byte, error)
+	// native is what was compiled when the program was built, nil: nothing, or nothing that fits.
+	native *code.Native
+	// kept are the module's facts where the cache has them: then loading it costs next to nothing.
+	kept *code.Facts
+	// later: no connector that is configured uses it, as far as can be seen without compiling it.
+	later bool
+	// finished: it was loaded, or not, and what else is on its way need not wait for it.
+	finished atomic.Bool
+	// order is that among all that were loaded.
+	order int
+	// loaded or err is what became of it.
+	loaded *module
+	err    error
+}
+
+func fileArrival(path, hash string, size int) *arrival {
+	return &arrival{path: path, hash: hash, size: size, again: func() ([]byte, error) {
+		return code.ReadModule(path)
+	}}
+}
+
+// bytes are the module's as they were when it was seen.
+func (a *arrival) bytes() ([]byte, error) {
+	data, err := a.again()
+	if err == nil && code.HashOf(data) != a.hash {
+		err = errors.New("the file has changed since")
+	}
+	return data, err
 }

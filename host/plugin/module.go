@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -12,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/host/plugin/internal/code"
-	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -61,13 +62,30 @@ func (i *Info) State() string {
 // Has reports whether the module exports an interface of the contract, such as [wit.InterfaceTools].
 func (i *Info) Has(iface string) bool { return slices.Contains(i.Interfaces, iface) }
 
+// host is what the modules of a manager share.
+type host struct {
+	compiler *code.Compiler
+	// kept keeps what loading finds out; nil: nothing is kept.
+	kept     *code.Cache
+	registry *record.Registry
+	logger   *slog.Logger
+	// processors are what running calls share, of all connectors. idle is how long an instance is kept that nobody
+	// uses.
+	processors *processors
+	idle       time.Duration
+	// doze is how long code is kept that has no instances. Default [dozeTime].
+	doze time.Duration
+	// admission bounds the memory of all guests together.
+	admission *admission
+}
+
 // module is one version of a plugin. What it says of itself is kept; its code only while pools use it, and some time
 // after.
 type module struct {
 	info     Info
 	limits   Limits
 	binary   *binary.Module
-	loader   *loader
+	host     *host
 	counters counters
 	// order is the sequence of loading: of equal versions the later one is newer.
 	order int
@@ -103,87 +121,6 @@ func (m *module) breaker(connector string) *breaker {
 		m.breakers[connector] = b
 	}
 	return b
-}
-
-// describe asks the module what it is.
-func (m *module) describe(ctx context.Context) (*wit.Description, error) {
-	i, err := m.instanceFor(ctx, newBucket(m.limits.LogLinesPerSecond), nil)
-	if err != nil {
-		return nil, err
-	}
-	defer i.close()
-	d, err := i.Describe(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := m.judgeDescription(ctx, &d); err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx) // which says nothing of the module
-		}
-		return nil, &code.Unfit{Reason: fmt.Errorf("describe: %w", err)}
-	}
-	if m.info.Has(wit.InterfaceTools) {
-		// A plugin that cannot list its commands has none: whoever asks for one gets the reason.
-		if commands, err := i.Commands(ctx); err == nil {
-			if err := CheckCommands(commands); err != nil {
-				return nil, err
-			}
-		}
-	}
-	m.describedAs(&d)
-	return &d, nil
-}
-
-func (m *module) describedAs(d *wit.Description) {
-	m.info.Name, m.info.Version, m.info.Documentation, m.info.Components = d.Name, d.Version, d.Documentation,
-		d.Components
-}
-
-// maxNameBytes is how long names and versions may be: they stand in each line of a log and in each figure.
-const maxNameBytes = 200
-
-// judgeDescription refuses what a module must not say of itself. It ends with ctx.
-func (m *module) judgeDescription(ctx context.Context, d *wit.Description) error {
-	if d.Name == "" || d.Version == "" {
-		return fmt.Errorf("expected a name and a version, found %q and %q", d.Name, d.Version)
-	}
-	if n := max(len(d.Name), len(d.Version)); n > maxNameBytes {
-		return fmt.Errorf("expected a name and a version of at most %d bytes, found one of %d", maxNameBytes, n)
-	}
-	if err := checkLists(ctx, d); err != nil {
-		return err
-	}
-	needs := [...]string{wit.ComponentSource: wit.InterfaceSource, wit.ComponentSink: wit.InterfaceSink,
-		wit.ComponentTransformation: wit.InterfaceTransform, wit.ComponentPredicate: wit.InterfaceTransform}
-	seen := map[string]bool{}
-	for _, c := range d.Components {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		for _, name := range append([]string{c.Name}, c.Aliases...) {
-			if len(name) > maxNameBytes {
-				return fmt.Errorf("component %.40q...: expected names of at most %d bytes, found one of %d", name,
-					maxNameBytes, len(name))
-			}
-			key := c.Kind.String() + " " + name
-			if name == "" || seen[key] {
-				return fmt.Errorf("component %q: expected names that are not empty and stand once, found %q", c.Name,
-					name)
-			}
-			seen[key] = true
-		}
-		if !m.info.Has(needs[c.Kind]) {
-			return fmt.Errorf("component %q is a %s: expected the interface %s among the exports, found %v", c.Name,
-				c.Kind,
-				needs[c.Kind], m.info.Interfaces)
-		}
-		for _, f := range role.Check(&c) {
-			if f.Refused {
-				return fmt.Errorf("component %q: %v", c.Name, f)
-			}
-		}
-	}
-	return nil
 }
 
 // snapshot is the module's Info with its counters.
@@ -291,15 +228,15 @@ func (m *module) ready(ctx context.Context) (*code.Code, error) {
 func (m *module) gone() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.live--; m.live > 0 || m.loader.kept == nil || m.users == 0 {
+	if m.live--; m.live > 0 || m.host.kept == nil || m.users == 0 {
 		return
 	}
-	m.dozing = time.AfterFunc(cmp.Or(m.loader.doze, dozeTime), m.doze)
+	m.dozing = time.AfterFunc(cmp.Or(m.host.doze, dozeTime), m.doze)
 }
 
 // doze frees the code while connectors use the module, but none has an instance.
 func (m *module) doze() {
-	defer guard.Recover(m.loader.logger, "letting a plugin rest", nil)
+	defer guard.Recover(m.host.logger, "letting a plugin rest", nil)
 	if m.free() {
 		// The collector would get round to it only when as much again has been allocated.
 		debug.FreeOSMemory()
@@ -310,10 +247,10 @@ func (m *module) doze() {
 func (m *module) compile(c *compilation) {
 	defer close(c.done)
 	c.err = errors.New("the module was not compiled")
-	defer guard.Recover(m.loader.logger, "compiling "+m.info.Path, &c.err)
-	m.native.Lay(m.loader.kept, "")
+	defer guard.Recover(m.host.logger, "compiling "+m.info.Path, &c.err)
+	m.native.Lay(m.host.kept, "")
 	ctx := context.Background()
-	c.code, c.err = m.loader.compile(ctx, m, func() (*code.Prepared, error) {
+	c.code, c.err = m.compiled(ctx, func() (*code.Prepared, error) {
 		data, err := m.original()
 		if err != nil {
 			return nil, err
@@ -330,6 +267,15 @@ func (m *module) compile(c *compilation) {
 	if abandoned {
 		m.rest()
 	}
+}
+
+// compiled makes the module's code, under its limits, of what prepare returns where no cache has it.
+func (m *module) compiled(ctx context.Context, prepare func() (*code.Prepared, error)) (*code.Code, error) {
+	if err := m.fits(); err != nil {
+		return nil, err
+	}
+	return m.host.compiler.Compile(ctx, &code.Module{Hash: m.info.Hash, Binary: m.binary,
+		Interfaces: m.info.Interfaces, Pages: m.limits.pages()}, prepare)
 }
 
 // rest frees the code of a module that no pool uses: 15 to 20 MB for a Go guest. It reports whether there was anything
@@ -351,4 +297,10 @@ func (m *module) free() bool {
 	m.code.Close()
 	m.code = nil
 	return true
+}
+
+// need is the memory that an instance is counted with before it has run: what other instances of its module have
+// grown to, at least its memory at the start.
+func (m *module) need() int64 {
+	return min(max(int64(m.binary.MemoryPages)*binary.PageBytes, m.counters.memory.Load()), m.limits.MemoryBytes)
 }

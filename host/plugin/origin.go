@@ -14,50 +14,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/plugin/internal/code"
 	"github.com/culvert-project/culvert/wit"
 )
-
-// moduleSource is a place that a module comes from: a file, or an entry among the embedded ones.
-type moduleSource struct {
-	// active is what new connectors get, previous what it replaced, kept for rollback; nil where there is none.
-	active, previous *module
-	// refused is the last file there when it was not accepted.
-	refused *Info
-	// hash is that of the file as it was last read.
-	hash string
-}
-
-// arrival is a module on its way to an origin. Its bytes are read when their turn comes: a folder may hold any number
-// of files.
-type arrival struct {
-	path, hash string
-	size       int
-	// builtIn: it comes with the program.
-	builtIn bool
-	// again gives the bytes.
-	again func() ([]byte, error)
-	// native is what was compiled when the program was built, nil: nothing, or nothing that fits.
-	native *code.Native
-	// kept are the module's facts where the cache has them: then loading it costs next to nothing.
-	kept *code.Facts
-	// later: no connector that is configured uses it, as far as can be seen without compiling it.
-	later bool
-	// finished: it was loaded, or not, and what else is on its way need not wait for it.
-	finished atomic.Bool
-	// order is that among all that were loaded.
-	order int
-	// loaded or err is what became of it.
-	loaded *module
-	err    error
-}
-
-// Needed is what a configured connector needs of plugins: a class, or a short form of one, in a version, "" for any.
-type Needed struct{ Class, Version string }
 
 // embedded reads the modules that come with the program.
 func (m *Manager) embedded(files fs.FS, needed []Needed) (list []*arrival, err error) {
@@ -254,21 +216,6 @@ func (m *Manager) look(path string, needed []Needed) *arrival {
 	return a
 }
 
-func fileArrival(path, hash string, size int) *arrival {
-	return &arrival{path: path, hash: hash, size: size, again: func() ([]byte, error) {
-		return code.ReadModule(path)
-	}}
-}
-
-// bytes are the module's as they were when it was seen.
-func (a *arrival) bytes() ([]byte, error) {
-	data, err := a.again()
-	if err == nil && code.HashOf(data) != a.hash {
-		err = errors.New("the file has changed since")
-	}
-	return data, err
-}
-
 // loadAll loads side by side, since at a start without a compile cache each takes half a second, and gives each to its
 // origin as soon as it is ready: one that takes long holds up none of the others. The program's own come first, since
 // others are judged by them.
@@ -459,81 +406,80 @@ func (m *Manager) remove(path string) {
 	}
 }
 
-// Rollback makes the version before the present one of a file active again, until the file changes, but none that was
-// itself tried and left. name is a plugin's.
-func (m *Manager) Rollback(name string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var newest *moduleSource
-	for _, o := range m.origins {
-		if o.active != nil && o.active.info.Name == name && o.previous != nil &&
-			m.rejected[o.previous.info.Hash] == nil && (newest == nil || o.active.order > newest.active.order) {
-			newest = o
+// adopt decides whether a module that was loaded is taken; else it gets an error.
+func (m *Manager) adopt(a *arrival) {
+	if a.err != nil || a.builtIn {
+		return
+	}
+	info := &a.loaded.info
+	is := declaredBy(info)
+	m.adoptions.mu.Lock()
+	defer m.adoptions.mu.Unlock()
+	m.adoptions.join()
+	kept, bases, changed := m.adoptions.of(info.Name), m.bases(info.Name), false
+	switch {
+	case m.trust.accepts(info.Name, a.hash):
+		if changed = kept.Accepted[a.hash] == nil; changed {
+			kept.Accepted[a.hash] = &is
 		}
+		m.loader.logger.Info("plugin version accepted by the user", "plugin", info.Name, "version", info.Version, "hash",
+			a.hash, "file", a.path)
+	case len(bases) == 0:
+		kept.Base, changed = &is, true
+	case !slices.ContainsFunc(bases, func(was *declared) bool { return len(is.differences(was)) == 0 }):
+		a.err = &Held{info.Name, info.Version, a.hash, bases[0].Version, is.differences(bases[0])}
 	}
-	if newest == nil {
-		return fmt.Errorf("plugin %s: no version before the present one is kept of any of its files "+
-			"that connectors would take", name)
+	if !changed {
+		return
 	}
-	m.goBack(newest)
-	m.chosen[name] = newest.active.info.Hash
-	m.loader.logger.Info("plugin version rolled back, as was asked for", "plugin", name, "to", newest.active.info.Version,
-		"hash", newest.active.info.Hash[:12], "file", newest.active.info.Path)
-	return nil
+	if err := m.adoptions.keep(); err != nil {
+		m.loader.logger.Warn("which versions of plugins were taken can't be kept: after a restart the "+
+			"first that is found counts", "file", m.adoptions.path, "error", err)
+	}
 }
 
-// goBack makes the version before the present one of a file active; m.mu is held.
-func (m *Manager) goBack(o *moduleSource) {
-	o.active, o.previous = o.previous, o.active
-	m.loads++
-	o.active.order = m.loads
-	m.changes.Add(1)
-}
-
-// Swap makes a version of a plugin the one that connectors get, whatever others there are, until another file of the
-// plugin comes. hash is that of its file, which is in a folder, comes with the program, or was there before the present
-// one of its path; a version that was rolled back is taken again. Connectors that name a version keep theirs, and tasks
-// judge it at the end of a page or batch, as they do every other one.
-func (m *Manager) Swap(ctx context.Context, name, hash string) error {
+// bases are the declarations that a new version's is compared with: those of the plugin built into the program, or
+// without one those of the version that was taken first, and those of versions that the user accepts. m.adopting is
+// held.
+func (m *Manager) bases(name string) (all []*declared) {
 	m.mu.Lock()
-	why := m.rejected[hash]
-	again := why != nil && why.plugin == name
-	if again {
-		delete(m.rejected, hash)
-		for _, o := range m.origins {
-			if o.refused != nil && o.refused.Hash == hash {
-				o.hash = "" // its file is read again
-			}
+	for _, o := range m.origins {
+		if o.active != nil && o.active.info.BuiltIn && o.active.info.Name == name {
+			d := declaredBy(&o.active.info)
+			all = append(all, &d)
 		}
 	}
 	m.mu.Unlock()
-	if again {
-		if err := m.scan(ctx, nil, nil); err != nil {
-			return err
+	kept := m.adoptions.of(name)
+	if len(all) == 0 && kept.Base != nil {
+		all = append(all, kept.Base)
+	}
+	for hash, was := range kept.Accepted {
+		if m.trust.accepts(name, hash) {
+			all = append(all, was)
 		}
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for path, o := range m.origins {
-		is := func(x *module) bool { return x != nil && x.info.Name == name && x.info.Hash == hash }
-		switch {
-		case is(o.previous):
-			m.goBack(o)
-		case !is(o.active):
-			continue
-		}
-		m.chosen[name] = hash
-		m.changes.Add(1)
-		m.loader.logger.Info("plugin version chosen, as was asked for", "plugin", name, "version", o.active.info.Version,
-			"hash",
-			hash[:12], "file", path)
-		return nil
-	}
-	if again {
-		m.rejected[hash] = why // no file has it now: one that comes is not taken unasked
-	}
-	return fmt.Errorf("%w %s with the hash %q", ErrUnknownVersion, name, hash)
+	return all
 }
 
-// ErrUnknownVersion is the error of a version that is not there.
-var ErrUnknownVersion = errors.New("there is no version of plugin")
+// waitsForOthers reports whether a module's plugin is new, and others that are not loaded yet, or wait themselves, may
+// be versions of it: their bytes hold its name. Those that hide their name are compared with it later.
+func (m *Manager) waitsForOthers(a *arrival, list, waiting []*arrival) bool {
+	name := a.loaded.info.Name
+	m.adoptions.mu.Lock()
+	known := len(m.bases(name)) > 0
+	m.adoptions.mu.Unlock()
+	if known || m.trust.accepts(name, a.hash) || a.builtIn {
+		return false
+	}
+	if slices.ContainsFunc(waiting, func(other *arrival) bool { return other.loaded.info.Name == name }) {
+		return true
+	}
+	return slices.ContainsFunc(list, func(other *arrival) bool {
+		if other == a || other.finished.Load() || other.again == nil {
+			return false
+		}
+		data, err := other.again()
+		return err == nil && bytes.Contains(data, []byte(name))
+	})
+}

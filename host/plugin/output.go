@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/host/plugin/internal/abi"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -130,3 +131,9 @@ func (o *output) flush() {
 	}
 	o.text = o.text[:0]
 }
+
+// flood is the reason of a [*Trap] when a call logged too much.
+type flood struct{ abi.Violation }
+
+// Unwrap makes it a violation.
+func (f *flood) Unwrap() error { return &f.Violation }

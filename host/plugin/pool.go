@@ -65,20 +65,6 @@ type crowding struct {
 	suspicious time.Time
 }
 
-// usage is what a pool knows of an instance, under its lock.
-type usage struct {
-	// held by a goroutine, for calls; readers are those who share it.
-	held    bool
-	readers int
-	// queue are the calls of readers that wait for it.
-	queue []chan struct{}
-	// parted: it is not among the pool's instances any more. gone: it was closed.
-	parted, gone bool
-	// busy: somebody uses it. idle is since when nobody does.
-	busy bool
-	idle time.Time
-}
-
 // waiter is a call that waits for any instance of a pool.
 type waiter struct {
 	// reader: it wants to share one.
@@ -93,43 +79,8 @@ func newPool(m *module, connector string) *Pool {
 	m.hold()
 	p := &Pool{module: m, connector: connector, lines: newBucket(m.limits.LogLinesPerSecond),
 		breaker: m.breaker(connector), done: make(chan struct{})}
-	p.tenant = m.loader.admission.join(connector, p)
+	p.tenant = m.host.admission.join(connector, p)
 	return p
-}
-
-// poolKey is what a pool is of.
-type poolKey struct {
-	module    *module
-	connector string
-}
-
-// share is the pool of a module for a connector: its tasks share one. Let go of it by drop.
-func (m *Manager) share(x *module, connector string) *Pool {
-	m.shared.mu.Lock()
-	defer m.shared.mu.Unlock()
-	key := poolKey{x, connector}
-	p := m.shared.pools[key]
-	if p == nil {
-		p = &sharedPool{pool: newPool(x, connector)}
-		m.shared.pools[key] = p
-	}
-	p.users++
-	return p.pool
-}
-
-// drop lets go of a pool; the last one closes it.
-func (m *Manager) drop(p *Pool) {
-	m.shared.mu.Lock()
-	key := poolKey{p.module, p.connector}
-	m.shared.pools[key].users--
-	last := m.shared.pools[key].users == 0
-	if last {
-		delete(m.shared.pools, key)
-	}
-	m.shared.mu.Unlock()
-	if last {
-		p.close()
-	}
 }
 
 // Module is what the pool has instances of.
@@ -204,7 +155,7 @@ func (p *Pool) count() int { return len(p.instances) + p.making }
 
 // more reports whether there may be one more instance; p.mu is held.
 func (p *Pool) more() bool {
-	return p.count() < p.limit() && p.module.loader.admission.more(p.module.need())
+	return p.count() < p.limit() && p.module.host.admission.more(p.module.need())
 }
 
 func (p *Pool) errClosed() error {
@@ -347,7 +298,7 @@ func (p *Pool) wait(ctx context.Context, reader bool) (*Instance, error) {
 			case reader:
 			case waited > stuckTime:
 				p.another()
-			case waited > time.Second || p.module.loader.processors.free():
+			case waited > time.Second || p.module.host.processors.free():
 				p.next()
 			}
 			p.mu.Unlock()
@@ -396,7 +347,7 @@ func (p *Pool) waited(start time.Time) {
 	if now.Sub(p.crowding.since) > time.Second {
 		p.crowding.waited, p.crowding.since = 0, now
 	}
-	if p.count() < p.module.loader.processors.count() && p.module.loader.processors.free() {
+	if p.count() < p.module.host.processors.count() && p.module.host.processors.free() {
 		p.crowding.waited += min(now.Sub(start), crowded/4) // what one call may count for
 	}
 	if p.crowding.waited >= crowded && len(p.waiters) > 0 {
@@ -461,7 +412,7 @@ func (p *Pool) rest(i *Instance) {
 		case pressed && p.tenant.inUse.Load() == 0:
 			time.AfterFunc(briefly, p.tenant.trim)
 		case p.timer == nil:
-			p.timer = time.AfterFunc(p.module.loader.idle, p.trim)
+			p.timer = time.AfterFunc(p.module.host.idle, p.trim)
 		}
 	}
 	p.ended()
@@ -470,7 +421,7 @@ func (p *Pool) rest(i *Instance) {
 // idleFor is how long an instance may be idle now: less while others wait for memory. Of a connector at work one is
 // kept of each plugin.
 func (p *Pool) idleFor() time.Duration {
-	usual := p.module.loader.idle
+	usual := p.module.host.idle
 	switch {
 	case !p.tenant.pressed():
 	case p.tenant.inUse.Load() > 0 && len(p.instances) == 1:
@@ -551,4 +502,46 @@ func (p *Pool) close() {
 		}
 	}
 	p.ended()
+}
+
+// trial is the time in which a version that was swapped in can be left for the one before.
+type trial struct {
+	until  time.Time
+	breaks int
+	leave  func(reason string)
+}
+
+// broke counts a broken call of a version on trial, and ends the trial where it was one too many.
+func (p *Pool) broke(t *Trap) {
+	p.mu.Lock()
+	tried := p.trial
+	if tried != nil && time.Now().After(tried.until) {
+		p.trial, tried = nil, nil
+	}
+	if tried != nil {
+		if tried.breaks++; tried.breaks < trialBreaks {
+			tried = nil
+		} else {
+			p.trial = nil
+		}
+	}
+	p.mu.Unlock()
+	if tried != nil {
+		tried.leave(fmt.Sprintf("%d calls broke soon after it took over for connector %s, at last %s by %s",
+			trialBreaks, p.connector, t.Function, t.Broke()))
+	}
+}
+
+// onTrial reports whether the version took over a short while ago and can still be left.
+func (p *Pool) onTrial() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.trial != nil && time.Now().Before(p.trial.until)
+}
+
+// leave ends a reader's share of an instance.
+func (p *Pool) leave(i *Instance) {
+	p.mu.Lock()
+	i.use.readers--
+	p.rest(i)
 }

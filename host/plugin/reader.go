@@ -90,13 +90,6 @@ func (p *Pool) separate() bool {
 	return true
 }
 
-// leave ends a reader's share of an instance.
-func (p *Pool) leave(i *Instance) {
-	p.mu.Lock()
-	i.use.readers--
-	p.rest(i)
-}
-
 // Close ends the reader. Pages that it began and that did not end are to be abandoned before.
 func (r *Reader) Close() { r.pool.leave(r.instance) }
 

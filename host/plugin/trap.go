@@ -97,3 +97,9 @@ func (t *Trap) reason() string {
 
 // Unwrap returns the reason.
 func (t *Trap) Unwrap() error { return t.Reason }
+
+// isA reports whether an error is of a kind, or wraps one that is.
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}

@@ -3,36 +3,19 @@ package plugin
 import (
 	"context"
 	"fmt"
-	"math/rand"
 	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
+	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
+	"github.com/culvert-project/culvert/host/plugin/internal/code"
 	"github.com/culvert-project/culvert/wit"
 )
-
-// randomSeed is the engine's own.
-const randomSeed = 42
-
-// randomness is random numbers that are the same at every start, in pieces, so that a guest that asks for the whole of
-// its memory is ended in time. They are the engine's default, which gives all in one.
-type randomness struct {
-	*rand.Rand
-	watch func()
-}
-
-// Read fills at most 64 KiB.
-func (r *randomness) Read(p []byte) (int, error) {
-	r.watch()
-	return r.Rand.Read(p[:min(len(p), 64<<10)])
-}
-
-// instanceKey is the key under which a call's context carries the instance that calls out.
-type instanceKey struct{}
 
 // provide makes the imports of a module available in its runtime: the contract's log under the version that the module
 // names, and preview 1 where it asks for it.
@@ -87,11 +70,52 @@ func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 	}
 }
 
-// flood is the reason of a [*Trap] when a call logged too much.
-type flood struct{ abi.Violation }
-
-// Unwrap makes it a violation.
-func (f *flood) Unwrap() error { return &f.Violation }
-
 // breach ends the call that is running, from inside a call out: the engine turns the panic into the error of the call.
 func breach(format string, args ...any) { panic(abi.Violated(format, args...)) }
+
+// provideTick makes the meter's import available.
+func provideTick(ctx context.Context, r wazero.Runtime) error {
+	tick := func(ctx context.Context, _ api.Module, stack []uint64) {
+		if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
+			if i.guest != nil {
+				if n := i.guest.StackGrown(); n > maxStackBytes {
+					panic(&deep{n})
+				}
+			}
+			i.clock.tick(i.module.host.processors)
+		}
+		stack[0] = uint64(code.Metering.Budget)
+	}
+	_, err := r.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().
+		WithGoModuleFunction(api.GoModuleFunc(tick), nil,
+			[]api.ValueType{api.ValueTypeI64}).Export(meter.Name).Instantiate(ctx)
+	return err
+}
+
+// watched makes functions of the host's look at the clock each time that they are called: some of them take long, and
+// cost no fuel.
+func watched(ctx context.Context) context.Context {
+	return experimental.WithFunctionListenerFactory(ctx, experimental.FunctionListenerFactoryFunc(
+		func(api.FunctionDefinition) experimental.FunctionListener { return watcherOfCalls{} }))
+}
+
+type watcherOfCalls struct{}
+
+// Before looks at the clock.
+func (watcherOfCalls) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64,
+	_ experimental.StackIterator) {
+	if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
+		i.clock.entered = time.Now()
+		i.clock.look(i.clock.entered)
+	}
+}
+
+// After notes the time that it took.
+func (watcherOfCalls) After(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64) {
+	if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
+		i.clock.called(i.clock.entered, time.Now())
+	}
+}
+
+// Abort does nothing.
+func (watcherOfCalls) Abort(context.Context, api.Module, api.FunctionDefinition, error) {}

@@ -138,6 +138,9 @@ const (
 	unfinishedFor = 24 * time.Hour
 )
 
+// linksSuffix ends the names of folders with links to code.
+const linksSuffix = ".links"
+
 // Tidy deletes what is old. Others may use the folder at the same time: what they need of it they have read.
 func (s *Cache) Tidy(now time.Time) {
 	if s == nil {

@@ -177,10 +177,6 @@ func (l *Compiler) newCode(ctx context.Context, m *Module, cache wazero.Compilat
 	return c, nil
 }
 
-func runtimeConfig(cache wazero.CompilationCache, pages uint32) wazero.RuntimeConfig {
-	return wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(pages).WithDebugInfoEnabled(true)
-}
-
 // CompileTime is the most that a module may take to be compiled: guests of the size of a language's whole runtime take
 // 2 to 5 s on an idle core. Those that are not large are bounded by their size and effort, large ones are stopped
 // between two functions.
@@ -281,11 +277,3 @@ func (c *Code) Close() {
 	}
 	_ = c.runtime.Close(ctx)
 }
-
-// Unfit is the error of a module that is refused for what it is.
-type Unfit struct{ Reason error }
-
-func (u *Unfit) Error() string { return u.Reason.Error() }
-
-// Unwrap returns the reason.
-func (u *Unfit) Unwrap() error { return u.Reason }

@@ -10,10 +10,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 
 	"github.com/tetratelabs/wazero"
+	"golang.org/x/sys/cpu"
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/wholefile"
@@ -40,8 +42,6 @@ type codeCache struct {
 }
 
 const (
-	// linksSuffix ends the names of folders with links.
-	linksSuffix = ".links"
 	// codeKind and stubKind end the names of files: of native code as the engine writes it, and of a stub after
 	// [codeHead].
 	codeKind, stubKind = "code", "stub"
@@ -278,4 +278,17 @@ func onlyFile(dir string) (string, error) {
 		return "", err
 	}
 	return filepath.Join(dir, files[0].Name()), nil
+}
+
+// processorOf says what the engine uses of this processor, in which code that runs here may differ from code that does
+// not. The engine's own names of files have it, too: a feature that is missing here costs time, no more.
+func processorOf() string {
+	x, a := cpu.X86, cpu.ARM64
+	return fmt.Sprintf("%s sse4.1=%t bmi1=%t bmi2=%t popcnt=%t atomics=%t", runtime.GOARCH, x.HasSSE41, x.HasBMI1,
+		x.HasBMI2,
+		x.HasPOPCNT, a.HasATOMICS)
+}
+
+func runtimeConfig(cache wazero.CompilationCache, pages uint32) wazero.RuntimeConfig {
+	return wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(pages).WithDebugInfoEnabled(true)
 }

@@ -13,12 +13,10 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/sys/cpu"
 )
 
 // Native is what the compile cache comes to hold of a module, made when the program was built: native code, the
@@ -164,15 +162,6 @@ func engineOf() (string, error) {
 		return "", err
 	}
 	return engine, cache.Close(context.Background())
-}
-
-// processorOf says what the engine uses of this processor, in which code that runs here may differ from code that does
-// not. The engine's own names of files have it, too: a feature that is missing here costs time, no more.
-func processorOf() string {
-	x, a := cpu.X86, cpu.ARM64
-	return fmt.Sprintf("%s sse4.1=%t bmi1=%t bmi2=%t popcnt=%t atomics=%t", runtime.GOARCH, x.HasSSE41, x.HasBMI1,
-		x.HasBMI2,
-		x.HasPOPCNT, a.HasATOMICS)
 }
 
 // StillGood reports whether native code is what would be made of a module now.

@@ -33,3 +33,11 @@ func Prepare(ctx context.Context, data []byte) (*Prepared, error) {
 	}
 	return &Prepared{metered, report.Effort}, nil
 }
+
+// Unfit is the error of a module that is refused for what it is.
+type Unfit struct{ Reason error }
+
+func (u *Unfit) Error() string { return u.Reason.Error() }
+
+// Unwrap returns the reason.
+func (u *Unfit) Unwrap() error { return u.Reason }

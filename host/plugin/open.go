@@ -1,0 +1,204 @@
+package plugin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
+)
+
+// New loads all plugins. A file that is refused does not fail it: see [Manager.Modules].
+func New(ctx context.Context, o Options) (*Manager, error) {
+	if o.Registry == nil {
+		return nil, errors.New("plugin: Options.Registry is required")
+	}
+	named, err := limitsOf(o.Limits, o.Settings)
+	if err != nil {
+		return nil, err
+	}
+	trusted, err := trustOf(o.Settings)
+	if err != nil {
+		return nil, err
+	}
+	before, err := readAdoptions(o.Adopted)
+	if err != nil {
+		return nil, err
+	}
+	m := &Manager{trust: trusted, adoptions: before, folders: folders{paths: o.Folders},
+		trimming: trimming{after: o.Rest}, origins: map[string]*moduleSource{},
+		bindings: map[*Binding]struct{}{}, rejected: map[string]*rolledBack{},
+		chosen: map[string]string{}, shared: sharedPools{pools: map[poolKey]*sharedPool{}},
+		loader: loader{host: newHost(&o), limits: o.Limits.filled(), named: named,
+			notice: &notice{tell: o.compiling()}}}
+	background, stop := context.WithCancel(context.Background())
+	m.stop = stop
+	m.loader.kept = m.loader.compiler.Cache()
+	m.loader.kept.Tidy(time.Now())
+	defer m.loader.notice.end()
+	maxTick() // measured before anything competes for the processors
+	if o.Watch {
+		// Before the first look, so that nothing falls between.
+		if err := m.listen(o.Debounce); err != nil {
+			m.Close()
+			return nil, err
+		}
+	}
+	embedded, err := m.embedded(o.Embedded, o.Needed)
+	more := false
+	if err == nil {
+		embedded, more, err = m.begin(ctx, embedded, o.Needed)
+	}
+	if err != nil {
+		m.Close()
+		return nil, err
+	}
+	// Nobody compiles now, and only this goroutine has m.
+	m.loader.compiler.LimitTurns()
+	switch {
+	case more && o.NeededOnly:
+	case more:
+		m.loading.Go(func() { m.loadRest(background, embedded) })
+	default:
+		m.warnOfLimits()
+	}
+	if o.Watch {
+		m.watching.Go(func() { m.watch(background) })
+	}
+	return m, nil
+}
+
+// loadRest loads what no connector needed at the start.
+func (m *Manager) loadRest(ctx context.Context, embedded []*arrival) {
+	defer guard.Recover(m.loader.logger, "loading plugins", nil)
+	if err := m.scan(ctx, embedded, nil); err != nil {
+		if ctx.Err() == nil {
+			m.loader.logger.Warn("reading plugin folders", "error", err)
+		}
+		return
+	}
+	m.warnOfLimits()
+}
+
+// warnOfLimits names limits of plugins that are not there: more likely misspelt than meant for later.
+func (m *Manager) warnOfLimits() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	there := map[string]bool{}
+	for _, o := range m.origins {
+		if o.active != nil {
+			there[o.active.info.Name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.loader.named)) {
+		if !there[name] {
+			m.loader.logger.Warn("limits are set for a plugin that is not there", "plugin", name, "settings",
+				limitSetting(name, "*"))
+		}
+	}
+}
+
+// Loaded waits until the plugins that nothing needed at the start have been looked at, too. The error is that of ctx.
+func (m *Manager) Loaded(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		m.loading.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close ends the watching and closes all bindings and modules. Instances that are out are closed when they come back.
+func (m *Manager) Close() error {
+	m.stop()
+	m.watching.Wait()
+	m.loading.Wait()
+	m.folders.changes.Close()
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return nil
+	}
+	m.closed = true
+	if m.trimming.timer != nil {
+		m.trimming.timer.Stop()
+	}
+	var bindings []*Binding
+	for b := range m.bindings {
+		bindings = append(bindings, b)
+	}
+	origins := m.origins
+	m.origins = map[string]*moduleSource{}
+	m.mu.Unlock()
+	for _, b := range bindings {
+		b.Close()
+	}
+	for _, o := range origins {
+		for _, x := range []*module{o.active, o.previous} {
+			if x != nil {
+				x.retire()
+			}
+		}
+	}
+	return nil
+}
+
+// Modules lists what was found, by name, version (newest first) and origin: refused files with Err among them, versions
+// that are only there because connectors still run them, and those that a rollback comes back to.
+func (m *Manager) Modules() []Info {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []Info
+	for _, o := range m.origins {
+		if o.active != nil {
+			info := o.active.snapshot()
+			info.Active = !m.overridden(o.active)
+			info.Chosen = m.chosen[info.Name] == info.Hash
+			if why := m.rejected[info.Hash]; why != nil {
+				info.Active, info.Err = false, why
+			}
+			all = append(all, info)
+		}
+		if o.refused != nil {
+			all = append(all, *o.refused)
+		}
+	}
+	retired := m.retired()
+	for _, o := range m.origins {
+		if o.previous != nil && !slices.Contains(retired, o.previous) {
+			retired = append(retired, o.previous)
+		}
+	}
+	for _, x := range retired {
+		info := x.snapshot()
+		if o := m.origins[info.Path]; o != nil && o.previous == x {
+			info.Kept = m.rejected[info.Hash] == nil
+		}
+		all = append(all, info)
+	}
+	slices.SortFunc(all, func(a, b Info) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), compareVersions(b.Version, a.Version),
+			strings.Compare(a.Path, b.Path))
+	})
+	return all
+}
+
+// overridden reports whether another origin offers the same version, loaded later; m.mu is held.
+func (m *Manager) overridden(x *module) bool {
+	for _, o := range m.origins {
+		if a := o.active; a != nil && a != x && a.info.Name == x.info.Name && a.info.Version == x.info.Version &&
+			a.order > x.order {
+			return true
+		}
+	}
+	return false
+}

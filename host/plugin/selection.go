@@ -1,0 +1,179 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// selection is the component that a connector asks for.
+type selection struct {
+	kind           wit.ComponentKind
+	class, version string
+	// within is the plugin that it must be of, "" for any.
+	within string
+}
+
+func (s selection) offered(m *module) bool {
+	return (s.within == "" || s.within == m.info.Name) && m.component(s.kind, s.class) != nil
+}
+
+func (s selection) String() string { return fmt.Sprintf("%s %s", s.kind, s.class) }
+
+// Find returns the module that a new connector would get for a component: the newest version that has it, or the given
+// one.
+func (m *Manager) Find(kind wit.ComponentKind, class, version string) (Info, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found, err := m.find(selection{kind: kind, class: class, version: version})
+	if err != nil {
+		return Info{}, err
+	}
+	return found.snapshot(), nil
+}
+
+// find returns the best active module for a selection; m.mu is held.
+func (m *Manager) find(s selection) (*module, error) {
+	if err := m.choosePlugin(&s); err != nil {
+		return nil, err
+	}
+	var best *module
+	var versions, refused []string
+	for _, o := range m.origins {
+		// Only what was rolled back has a name.
+		if o.refused != nil && (o.active == nil || o.refused.Name != "" && s.offered(o.active)) {
+			refused = append(refused, o.refused.Err.Error())
+		}
+		a := o.active
+		if a == nil || !s.offered(a) {
+			continue
+		}
+		if why := m.rejected[a.info.Hash]; why != nil {
+			refused = append(refused, why.Error())
+			continue
+		}
+		versions = append(versions, a.info.Version)
+		if s.version != "" && s.version != a.info.Version {
+			continue
+		}
+		if best == nil || m.before(a, best) {
+			best = a
+		}
+	}
+	if best != nil {
+		return best, nil
+	}
+	slices.Sort(refused)
+	if held := m.held(""); len(versions) == 0 && len(held) > 0 {
+		return nil, &Unsettled{fmt.Sprintf("no plugin has the %s; refused: %s", s, strings.Join(refused, "; "))}
+	}
+	hint := ""
+	if len(refused) > 0 {
+		hint = "; refused: " + strings.Join(refused, "; ")
+	}
+	if len(versions) > 0 {
+		slices.SortFunc(versions, compareVersions)
+		return nil, fmt.Errorf("%s: expected version %s, there are %s%s", s, s.version,
+			strings.Join(slices.Compact(versions), ", "), hint)
+	}
+	return nil, fmt.Errorf("no plugin has the %s%s", s, hint)
+}
+
+// before reports whether connectors get a module rather than another one: an operator's choice, else the newer one;
+// m.mu is held.
+func (m *Manager) before(a, b *module) bool {
+	if chosen := m.chosen[a.info.Name]; chosen != "" && a.info.Name == b.info.Name && a.info.Hash != b.info.Hash {
+		switch chosen {
+		case a.info.Hash:
+			return true
+		case b.info.Hash:
+			return false
+		}
+	}
+	return a.newer(b)
+}
+
+// Unsettled is the error of a class that depends on what the user says about files in the folders: which of two plugins
+// has it, or whether a version is taken. It concerns the connectors that name the class, and no others.
+type Unsettled struct{ text string }
+
+func (u *Unsettled) Error() string { return u.text }
+
+// choosePlugin decides between several plugins that have a class: the plugin that the user accepted, else the one built
+// into the program. Otherwise it is undecided, which is an error of the connectors that name the class. m.mu is held.
+func (m *Manager) choosePlugin(s *selection) error {
+	if s.within != "" {
+		return nil
+	}
+	var names, accepted []string
+	builtIn := map[string]bool{}
+	for _, o := range m.origins {
+		a := o.active
+		if a == nil || !s.offered(a) || m.rejected[a.info.Hash] != nil {
+			continue
+		}
+		builtIn[a.info.Name] = builtIn[a.info.Name] || a.info.BuiltIn
+		names = append(names, a.info.Name)
+		if a.info.Accepted {
+			accepted = append(accepted, a.info.Name)
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) < 2 {
+		return nil
+	}
+	chosen := slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(accepted))),
+		func(name string) bool { return builtIn[name] })
+	if len(chosen) == 0 {
+		chosen = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !builtIn[name] })
+	}
+	if len(chosen) != 1 {
+		return &Unsettled{fmt.Sprintf("%s: expected one plugin that has it, there are %s (%s): take one away, or set "+
+			"plugin.NAME.accept to the hash of one's file",
+			s, strings.Join(names, ", "), m.offers(*s))}
+	}
+	s.within = chosen[0]
+	return nil
+}
+
+// offers are the plugins that have what is asked for, with their files; m.mu is held.
+func (m *Manager) offers(s selection) string {
+	var list []string
+	for path, o := range m.origins {
+		if o.active != nil && s.offered(o.active) {
+			list = append(list, fmt.Sprintf("%s %s (%s)", o.active.info.Name, o.active.info.Version, path))
+		}
+	}
+	slices.Sort(list)
+	return strings.Join(list, ", ")
+}
+
+// others are the plugins of other names that have what a binding runs; m.mu is held.
+func (m *Manager) others(s selection, name string) (list []string) {
+	s.within = ""
+	for path, o := range m.origins {
+		if a := o.active; a != nil && a.info.Name != name && s.offered(a) {
+			list = append(list, fmt.Sprintf("plugin %s (%s) has the %s too and does not take it; plugin.%s.accept=%s "+
+				"in the worker's settings lets it, from the next start",
+				a.info.Name, path, s, a.info.Name, a.info.Hash))
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// held are the versions of a plugin, of any where name is "", that wait for the user's word; m.mu is held.
+func (m *Manager) held(name string) (texts []string) {
+	for _, o := range m.origins {
+		var held *Held
+		if o.refused != nil && errors.As(o.refused.Err, &held) && (name == "" || held.Plugin == name) {
+			texts = append(texts, o.refused.Err.Error())
+		}
+	}
+	slices.Sort(texts)
+	return texts
+}

@@ -1,0 +1,50 @@
+package plugin
+
+import "github.com/culvert-project/culvert/host/guard"
+
+// sharedPools are the pools that bindings share, under a lock within Manager.mu and the bindings' locks.
+type sharedPools struct {
+	mu    guard.Mutex
+	pools map[poolKey]*sharedPool
+}
+
+// sharedPool is a pool, and how many bindings share it.
+type sharedPool struct {
+	pool  *Pool
+	users int
+}
+
+// poolKey is what a pool is of.
+type poolKey struct {
+	module    *module
+	connector string
+}
+
+// share is the pool of a module for a connector: its tasks share one. Let go of it by drop.
+func (s *sharedPools) share(x *module, connector string) *Pool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := poolKey{x, connector}
+	p := s.pools[key]
+	if p == nil {
+		p = &sharedPool{pool: newPool(x, connector)}
+		s.pools[key] = p
+	}
+	p.users++
+	return p.pool
+}
+
+// drop lets go of a pool; the last one closes it.
+func (s *sharedPools) drop(p *Pool) {
+	s.mu.Lock()
+	key := poolKey{p.module, p.connector}
+	s.pools[key].users--
+	last := s.pools[key].users == 0
+	if last {
+		delete(s.pools, key)
+	}
+	s.mu.Unlock()
+	if last {
+		p.close()
+	}
+}
