@@ -13,6 +13,8 @@
 # make oracle-fuzz  CASES (default 100000) each of chains, of stages with odd settings, of texts by chance, of every option on every type, alone and in pairs, and of refusals through Kafka's transforms and ours; SEED=n for the same ones again
 GO       ?= go
 TAGS     ?=
+# Packages whose tests run side by side: those of end-to-end tests wait for their workers a third of the time.
+SIDE     ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 2)))
 # Every build is one that can be shipped, so tests and programs share what was compiled.
 export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
 export CGO_ENABLED := $(if $(filter pkcs11,$(TAGS)),1,0)
@@ -61,7 +63,7 @@ demo: bin/culvert
 
 test:
 	$(GO) vet -tags real ./...
-	@./.ci/seconds $(GO) test -vet=off -timeout 30m ./...
+	@./.ci/seconds $(GO) test -p $(SIDE) -vet=off -timeout 30m ./...
 
 lint:
 	./.ci/lint

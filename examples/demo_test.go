@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
 )
 
 // TestDemoTwice runs what `make demo` runs until all has arrived, ends it with Ctrl-C, and runs it again on the same
@@ -22,6 +24,7 @@ func TestDemoTwice(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	data := t.TempDir()
+	guesttest.ShareCode(t, data)
 	for _, run := range []string{"first", "second"} {
 		c := exec.Command(filepath.Join(bin, "demo"), "--culvert", filepath.Join(bin, "culvert"), "--config",
 			"demo/config", "--data", data, "--rows", "40")

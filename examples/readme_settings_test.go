@@ -19,15 +19,9 @@ import (
 // connectorSettings are those that the built-in source and sink declare.
 func connectorSettings(t *testing.T) (specs []wit.SettingSpec) {
 	t.Helper()
-	dir := t.TempDir()
-	for _, guest := range []string{"odata-source", "odata-sink"} {
-		if err := os.WriteFile(filepath.Join(dir, guest+".wasm"), guesttest.Bytes(t, "../plugins/"+guest),
-			0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	dir := guesttest.Folder(t, "odata-source", "odata-sink")
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, Registry: schemas.NewRegistry(),
-		CacheDir: t.TempDir()})
+		CacheDir: guesttest.Code(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

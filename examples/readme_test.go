@@ -142,6 +142,9 @@ func (r readme) run(t *testing.T) string {
 		t.Fatal(err)
 	}
 	c.Dir = cloneOf(t, root, replace, r.copied)
+	for _, data := range []string{"tour-data", "my-data", "culvert-data"} {
+		guesttest.ShareCode(t, filepath.Join(c.Dir, data))
+	}
 	cloned := namesIn(t, c.Dir)
 	bin, plugins := culvert(t)
 	c.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "CULVERT_PLUGIN_PATH="+plugins)
@@ -302,25 +305,19 @@ func linkInto(t *testing.T, root, clone, folder string, copied []string, replace
 	}
 }
 
-// culvert builds the program, and its guests into a folder beside it; it returns both.
+// culvert builds the program, which is linked again only where it has changed, and its plugins, and returns the folders
+// of both.
 func culvert(t *testing.T) (bin, plugins string) {
 	t.Helper()
-	bin = t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "culvert"),
+	bin, err := filepath.Abs("../bin/e2e/readme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", filepath.Join(bin, "culvert"),
 		"../cmd/culvert").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	plugins = filepath.Join(bin, "built-in")
-	if err := os.Mkdir(plugins, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, guest := range []string{"odata-source", "odata-sink", "smt"} {
-		if err := os.WriteFile(filepath.Join(plugins, guest+".wasm"), guesttest.Bytes(t, "../plugins/"+guest),
-			0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return bin, plugins
+	return bin, guesttest.Folder(t, "odata-source", "odata-sink", "smt")
 }
 
 func freePort(t *testing.T) string {

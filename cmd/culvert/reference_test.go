@@ -23,6 +23,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -229,7 +230,7 @@ func describeCommand(b *strings.Builder, c *cobra.Command, path string) {
 // commandsOfPlugin are the commands that the built-in source declares; the sink has one of them, ping.
 func commandsOfPlugin(t *testing.T) (all []*cobra.Command) {
 	t.Helper()
-	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2e.Plugins(t)}, CacheDir: e2e.Bench.Cache,
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2e.Plugins(t)}, CacheDir: guesttest.Code(t),
 		Registry: record.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
@@ -448,7 +449,7 @@ func converters(t *testing.T) map[string]string {
 // components are the pages of the built-in plugins: source, sink, and all transforms and predicates on one.
 func components(t *testing.T) map[string]string {
 	dir := e2e.Plugins(t, "odata-sink", "smt")
-	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, CacheDir: e2e.Bench.Cache,
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, CacheDir: guesttest.Code(t),
 		Registry: record.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)

@@ -139,6 +139,7 @@ func TestRunsAsThePlatformRunsIt(t *testing.T) {
 
 	port := freePort(t)
 	app := droplet(t, cluster.authority)
+	guesttest.ShareCode(t, filepath.Join(app, "data"))
 	log := &output{}
 	command := exec.Command("bash", "-c", a.Command)
 	command.Dir, command.Stdout, command.Stderr = app, log, log

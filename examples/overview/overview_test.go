@@ -2,11 +2,9 @@
 package overview
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -54,7 +53,7 @@ func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
 				t.Fatal(err)
 			}
 			problems, err := host.Check(t.Context(), host.Config{Files: arguments, Data: data,
-				Plugins: []string{guests}, Logger: quiet()})
+				Plugins: guests(t), Logger: quiet()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -103,7 +102,7 @@ func TestSourcesRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := host.New(t.Context(), host.Config{Files: files, Data: dataFolder(t), Plugins: []string{guests},
+	h, err := host.New(t.Context(), host.Config{Files: files, Data: dataFolder(t), Plugins: guests(t),
 		Once: true, Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +203,7 @@ func runOnce(t *testing.T, data string, names ...string) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := host.New(t.Context(), host.Config{Files: files, Data: data, Plugins: []string{guests}, Once: true,
+	h, err := host.New(t.Context(), host.Config{Files: files, Data: data, Plugins: guests(t), Once: true,
 		Logger: quiet()})
 	if err != nil {
 		return err
@@ -275,53 +274,19 @@ func read(t *testing.T, file string) string {
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-// guests is the folder of the plugins, built once for all tests; compiled a data folder with their machine code.
-var guests, compiled string
-
-func TestMain(m *testing.M) {
-	os.Exit(withGuests(m))
-}
-
-// withGuests makes the plugins as make does, into a folder of its own.
-func withGuests(m *testing.M) int {
-	folder, err := os.MkdirTemp("", "culvert-overview-")
-	if err != nil {
-		slog.Error(err.Error())
-		return 1
-	}
-	defer os.RemoveAll(folder)
-	for _, name := range []string{"odata-source", "odata-sink", "smt"} {
-		c := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o",
-			filepath.Join(folder, name+".wasm"), "../../plugins/"+name)
-		c.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
-		if output, err := c.CombinedOutput(); err != nil {
-			slog.Error("building a plugin", "plugin", name, "error", err, "output", string(output))
-			return 1
-		}
-	}
-	guests = folder
-	// Opening them once compiles them for all.
-	compiled = filepath.Join(folder, "data")
-	if err := os.Mkdir(compiled, 0o755); err != nil {
-		slog.Error(err.Error())
-		return 1
-	}
-	if _, err := host.Check(context.Background(), host.Config{Data: compiled, Plugins: []string{guests},
-		Logger: quiet()}); err != nil {
-		slog.Error("opening the plugins", "error", err)
-		return 1
-	}
-	return m.Run()
+// guests is the folders of plugins.
+func guests(t *testing.T) []string {
+	t.Helper()
+	return []string{guesttest.Folder(t, "odata-source", "odata-sink", "smt")}
 }
 
 // dataFolder is a new data folder that holds nothing but the compiled plugins.
 func dataFolder(t *testing.T) string {
 	t.Helper()
+	guests(t)                               // they are built with the cache of go build, which is below the same folder
 	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // where refused logons are kept
 	folder := t.TempDir()
-	if err := os.CopyFS(folder, os.DirFS(compiled)); err != nil {
-		t.Fatal(err)
-	}
+	guesttest.ShareCode(t, folder)
 	return folder
 }
 

@@ -17,13 +17,11 @@ import (
 
 func options(t *testing.T) Options {
 	t.Helper()
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "smt.wasm"), guesttest.Bytes(t, "../../plugins/smt"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	dir := guesttest.Folder(t, "smt")
 	reg := record.NewRegistry()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, Registry: reg, Logger: log})
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, Registry: reg, Logger: log,
+		CacheDir: guesttest.Code(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,10 +11,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/check"
-	"github.com/culvert-project/culvert/host/connect"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/connect"
 )
 
 // Canary is a secret that stands in a file of this machine.

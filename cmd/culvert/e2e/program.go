@@ -29,7 +29,7 @@ import (
 // folders of plugins. It stands in bin/e2e, so that it outlives a run: what has not changed is neither linked nor
 // compiled again.
 var Bench struct {
-	root, dir, Binary, Cache, plugins string
+	root, dir, Binary, plugins string
 }
 
 // parallel is how many tests of a package run at a time, whatever the number of cores: they wait for their workers most
@@ -54,19 +54,13 @@ func prepare(m *testing.M) (code int, err error) {
 			return 1, err
 		}
 	}
-	out, err := exec.Command("go", "env", "GOMOD").Output()
-	if err != nil {
-		return 1, fmt.Errorf("go env GOMOD: %w", err)
+	if Bench.root, err = guesttest.Root(); err != nil {
+		return 1, err
 	}
-	Bench.root = filepath.Dir(strings.TrimSpace(string(out)))
 	Bench.dir = filepath.Join(Bench.root, "bin", "e2e")
-	Bench.Binary, Bench.Cache = filepath.Join(Bench.dir, "culvert"), filepath.Join(Bench.dir, "cache", "culvert",
-		"plugins.cache")
-	Bench.plugins = filepath.Join(Bench.dir, "plugins")
-	for _, dir := range []string{Bench.Cache, Bench.plugins} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return 1, err
-		}
+	Bench.Binary, Bench.plugins = filepath.Join(Bench.dir, "culvert"), filepath.Join(Bench.dir, "plugins")
+	if err := os.MkdirAll(Bench.plugins, 0o700); err != nil {
+		return 1, err
 	}
 	if err := build(); err != nil {
 		return 1, err
@@ -86,7 +80,7 @@ func build() error {
 	if err != nil {
 		return err
 	}
-	c := exec.Command("go", "build", "-overlay", overlay, "-o", Bench.Binary, "./cmd/culvert")
+	c := exec.Command("go", "build", "-ldflags=-s -w", "-overlay", overlay, "-o", Bench.Binary, "./cmd/culvert")
 	c.Dir = Bench.root
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
@@ -173,18 +167,9 @@ type Place struct {
 func NewPlace(t *testing.T) *Place {
 	p := &Place{T: t, Dir: t.TempDir()}
 	p.Data = filepath.Join(p.Dir, "data")
-	if err := os.Mkdir(p.Data, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	// Logons that are refused are a user's: each place has one of its own, with the compile cache of all.
-	if err := os.MkdirAll(filepath.Join(p.Dir, "cache", "culvert"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, dir := range []string{p.Data, filepath.Join(p.Dir, "cache", "culvert")} {
-		if err := os.Symlink(Bench.Cache, filepath.Join(dir, "plugins.cache")); err != nil {
-			t.Fatal(err)
-		}
-	}
+	guesttest.ShareCode(t, p.Data)
+	// Logons that are refused are a user's: each place has one of its own.
+	guesttest.ShareCode(t, filepath.Join(p.Dir, "cache", "culvert"))
 	return p
 }
 
@@ -280,6 +265,7 @@ func (p *Place) StartFor(limit time.Duration, args ...string) *Command {
 	if args[0] == "run" {
 		args = append([]string{"run"}, append(patient(), args[1:]...)...)
 	}
+	p.shareCode(args)
 	c := &Command{t: p.T, cancel: cancel, Process: exec.CommandContext(ctx, Bench.Binary, args...)}
 	c.Process.Dir = p.Dir
 	c.Process.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.Dir, "cache"))
@@ -293,6 +279,20 @@ func (p *Place) StartFor(limit time.Duration, args ...string) *Command {
 		cancel()
 	})
 	return c
+}
+
+// shareCode gives the data folder of a command with plugins the native code of all tests.
+func (p *Place) shareCode(args []string) {
+	p.T.Helper()
+	at := slices.Index(args, "--data") + 1
+	if at == 0 || !slices.Contains(args, "--plugins") {
+		return
+	}
+	data := args[at]
+	if !filepath.IsAbs(data) {
+		data = filepath.Join(p.Dir, data)
+	}
+	guesttest.ShareCode(p.T, data)
 }
 
 // patient are options that give each call of our plugins more time than it has by default, which counts where nothing

@@ -12,11 +12,12 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/avro"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sr"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
 // ReadTopic reads n records of a topic, which must not have more at that time.

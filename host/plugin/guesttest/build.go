@@ -3,6 +3,7 @@ package guesttest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -26,6 +27,23 @@ func Build(t testing.TB, pkg string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// Folder is a folder of the test's own with built-in plugins, such as odata-source.
+func Folder(t testing.TB, plugins ...string) string {
+	t.Helper()
+	root, err := Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	for _, name := range plugins {
+		module := Bytes(t, filepath.Join(root, "plugins", name))
+		if err := os.WriteFile(filepath.Join(folder, name+".wasm"), module, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
 }
 
 // Bytes is [Build] for a module's bytes; they must not be changed. variables set string variables of package main, as
@@ -96,16 +114,53 @@ func build(t testing.TB, pkg, flag string) []byte {
 // test` takes a result from its cache while the files that the test opened are as they were, and does not see what a
 // command that the test runs has read.
 func Depend(folders ...string) error {
-	out, err := exec.Command("go", "env", "GOMOD").Output()
+	root, err := Root()
 	if err != nil {
-		return fmt.Errorf("go env GOMOD: %w", err)
+		return err
 	}
 	for _, folder := range folders {
-		err := filepath.WalkDir(filepath.Join(filepath.Dir(string(out)), folder),
+		err := filepath.WalkDir(filepath.Join(root, folder),
 			func(_ string, _ fs.DirEntry, err error) error { return err })
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Root is the folder of the module.
+var Root = sync.OnceValues(func() (string, error) {
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("go env GOMOD: %w", err)
+	}
+	return filepath.Dir(string(out)), nil
+})
+
+// Code is the folder in which the tests of all packages keep the native code of guests, since compiling one takes
+// seconds of a processor. It stands in bin, so that it outlives a run.
+func Code(t testing.TB) string {
+	t.Helper()
+	root, err := Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(root, "bin", "e2e", "cache", "culvert", "plugins.cache")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// ShareCode gives a worker's data folder the code of all tests, unless it has some of its own. A folder that is missing
+// is made.
+func ShareCode(t testing.TB, data string) {
+	t.Helper()
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	err := os.Symlink(Code(t), filepath.Join(data, "plugins.cache"))
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		t.Fatal(err)
+	}
 }

@@ -37,7 +37,8 @@ func TestCompilingIsSaid(t *testing.T) {
 	_, address := e2e.Demo(t, service.Options{Rows: 5})
 	file := p.File("orders.properties", e2e.Source("orders", address, "Orders")...)
 	data := filepath.Join(p.Dir, "empty")
-	e2e.NoError(t, os.Mkdir(data, 0o700))
+	uncompiled := filepath.Join(data, "plugins.cache")
+	e2e.NoError(t, os.MkdirAll(uncompiled, 0o700))
 	said := regexp.MustCompile(`compiling plugins, once: \d+ s`)
 	args := []string{"-p", file, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t), "--data", data}
 	for round, want := range []bool{true, false} {
@@ -47,7 +48,8 @@ func TestCompilingIsSaid(t *testing.T) {
 				r.Stderr)
 		}
 	}
-	e2e.NoError(t, os.RemoveAll(filepath.Join(data, "plugins.cache")))
+	e2e.NoError(t, os.RemoveAll(uncompiled))
+	e2e.NoError(t, os.Mkdir(uncompiled, 0o700))
 	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", data, file)
 	if r.Code != 0 || !said.MatchString(r.Stderr) || !strings.Contains(r.Stderr, "level=INFO") {
 		t.Errorf("expected a line of the log, found exit %d and\n%s", r.Code, r.Stderr)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
 )
 
 // filesBelow are the regular files below folders, links to folders followed.
@@ -41,10 +42,10 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 		e2e.NoError(t, os.Remove(filepath.Join(dir, "plugins.cache")))
 	}
 	own := filepath.Join(p.Data, "plugins.cache")
-	err := os.CopyFS(own, os.DirFS(e2e.Bench.Cache))
+	err := os.CopyFS(own, os.DirFS(guesttest.Code(t)))
 	for tries := 1; errors.Is(err, fs.ErrNotExist) && tries < 100; tries++ { // workers of other tests write files in it
 		e2e.NoError(t, os.RemoveAll(own))
-		err = os.CopyFS(own, os.DirFS(e2e.Bench.Cache))
+		err = os.CopyFS(own, os.DirFS(guesttest.Code(t)))
 	}
 	e2e.NoError(t, err)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=")

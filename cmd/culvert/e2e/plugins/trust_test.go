@@ -28,7 +28,7 @@ import (
 func componentsOf(t *testing.T, p *e2e.Place, name string) []wit.Component {
 	t.Helper()
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2e.Plugins(t, "odata-sink", "smt")},
-		CacheDir: e2e.Bench.Cache,
+		CacheDir: guesttest.Code(t),
 		Registry: record.NewRegistry()})
 	e2e.NoError(t, err)
 	defer m.Close()

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -32,20 +31,6 @@ type stack struct {
 	options Options
 	manager *plugin.Manager
 	admin   *kafka.Admin
-}
-
-var cacheDir = sync.OnceValue(func() string {
-	dir, err := os.MkdirTemp("", "culvert-sink-test")
-	if err != nil {
-		panic(err)
-	}
-	return dir
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	_ = os.RemoveAll(cacheDir())
-	os.Exit(code)
 }
 
 func ok(t *testing.T, err error) {
@@ -74,7 +59,7 @@ func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 	quiet := slog.New(slog.DiscardHandler)
 	x.manager, err = plugin.New(t.Context(),
 		plugin.Options{Folders: []string{filepath.Dir(guesttest.Build(t, "../../../../plugins/odata-sink"))},
-			Registry: registry, CacheDir: cacheDir(), Logger: quiet})
+			Registry: registry, CacheDir: guesttest.Code(t), Logger: quiet})
 	ok(t, err)
 	t.Cleanup(func() { x.manager.Close() })
 	host, port, _ := net.SplitHostPort(strings.TrimPrefix(server.URL, "http://"))

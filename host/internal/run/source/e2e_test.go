@@ -59,23 +59,12 @@ type workplace struct {
 	bound func(*plugin.Binding)
 }
 
-// cacheDir is shared by the tests of a process: the guest is compiled once.
-var cacheDir = sync.OnceValue(func() string {
-	dir, err := os.MkdirTemp("", "culvert-source-test")
-	if err != nil {
-		panic(err)
-	}
-	return dir
-})
-
 func TestMain(m *testing.M) {
 	if place := os.Getenv(childEnv); place != "" {
 		child(place)
 		return
 	}
-	code := m.Run()
-	_ = os.RemoveAll(cacheDir())
-	os.Exit(code)
+	os.Exit(m.Run())
 }
 
 func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
@@ -93,8 +82,7 @@ func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 	t.Cleanup(func() { broker.Close() })
 	x.kafka = kafka.Defaults()
 	x.kafka.Bootstrap = []string{broker.Addr()}
-	x.place = workplace{Plugins: filepath.Dir(guesttest.Build(t, "../../../../plugins/odata-source")), Cache: cacheDir(),
-		Broker:  broker.Addr(),
+	x.place = workplace{Plugins: guesttest.Folder(t, "odata-source"), Cache: guesttest.Code(t), Broker: broker.Addr(),
 		Service: strings.TrimPrefix(server.URL, "http://"), Settings: settings}
 	return x
 }

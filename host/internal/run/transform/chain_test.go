@@ -355,8 +355,8 @@ func TestNewVersionsTakeOver(t *testing.T) {
 	}
 	put("odd.wasm", odd(t, "1.0.0"))
 	reg := record.NewRegistry()
-	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, Registry: reg, CacheDir: cache,
-		Watch: true, Debounce: 20 * time.Millisecond})
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, Registry: reg,
+		CacheDir: guesttest.Code(t), Watch: true, Debounce: 20 * time.Millisecond})
 	require.NoError(t, err)
 	t.Cleanup(func() { m.Close() })
 	stubborn := mark("s")

@@ -23,19 +23,6 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// cache is where compiled guests are kept for all tests of the process.
-var cache string
-
-func TestMain(m *testing.M) {
-	var err error
-	if cache, err = os.MkdirTemp("", "culvert-transform-test"); err != nil {
-		panic(err)
-	}
-	code := m.Run()
-	os.RemoveAll(cache)
-	os.Exit(code)
-}
-
 // manager loads the plugin smt as it is built, and the plugins in further files.
 func manager(t testing.TB, more map[string][]byte) (*plugin.Manager, *record.Registry, string) {
 	t.Helper()
@@ -48,7 +35,8 @@ func manager(t testing.TB, more map[string][]byte) (*plugin.Manager, *record.Reg
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), b, 0o644))
 	}
 	reg := record.NewRegistry()
-	m, err := plugin.New(context.Background(), plugin.Options{Folders: []string{dir}, Registry: reg, CacheDir: cache})
+	m, err := plugin.New(context.Background(), plugin.Options{Folders: []string{dir}, Registry: reg,
+		CacheDir: guesttest.Code(t)})
 	require.NoError(t, err)
 	t.Cleanup(func() { m.Close() })
 	return m, reg, dir
