@@ -41,10 +41,10 @@ func newCoalesce(at side, s settings) (operation, *wit.Fault) {
 	if o.fields, err = s.distinct("fields"); err != nil {
 		return nil, err
 	}
-	if o.remove, err = s.flag("remove", false); err != nil {
+	if o.remove, err = s.boolean("remove", false); err != nil {
 		return nil, err
 	}
-	o.replaceNull, err = s.boolean(replaceNullSpec.Name)
+	o.replaceNull, err = s.boolean(replaceNullSpec.Name, true)
 	return o, err
 }
 

@@ -32,13 +32,13 @@ func (f *fastProgram) append(parts []part, at, members int) {
 }
 
 // compile makes the kernel's parts of a program's: those of the key, of headers, of the value.
-func (f *fastProgram) compile(key, headers *output, added int, value []part, edits []edited) {
+func (f *fastProgram) compile(key, headers *output, value []part, edits []edited) {
 	var parts []part
 	if key != nil {
 		parts = append(slices.Clone(key.parts), part{from: keyEnd})
 	}
 	if headers != nil {
-		parts = append(append(parts, part{from: headerCount, first: added}), headers.parts...)
+		parts = append(append(parts, part{from: headerCount, first: headers.count}), headers.parts...)
 		parts = append(parts, part{from: headersEnd})
 		f.Headers = datumWord(wit.Raw, 0)
 		f.Twice++

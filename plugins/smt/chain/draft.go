@@ -244,7 +244,7 @@ func (o *output) write(s *schemas, l *structDraft, stage int) (uint32, *failure)
 
 // headerParts are the parts of the headers that a draft adds; nil: one of them is more than a member of the input.
 func (l *structDraft) headerParts(s *schemas) *output {
-	o := &output{}
+	o := &output{count: len(l.headers)}
 	for i := range l.headers {
 		h := &l.headers[i]
 		x := h.field.part()

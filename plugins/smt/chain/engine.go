@@ -179,9 +179,6 @@ func (e *Engine) through(c *transformationChain, v *view, from int) (*failure, e
 	}
 	e.closeMap()
 	for at := keySide; at <= valueSide; at++ {
-		if v.columns[at].missing == nil {
-			continue
-		}
 		if f := v.columns[at].settle(&e.schemas); f != nil {
 			return f, nil
 		}

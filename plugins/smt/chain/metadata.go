@@ -47,7 +47,7 @@ func newMetadata(at side, s settings) (operation, *wit.Fault) {
 		o.version = wit.Ptr(int32(n))
 	}
 	var err *wit.Fault
-	o.replaceNull, err = s.boolean(replaceNullSpec.Name)
+	o.replaceNull, err = s.boolean(replaceNullSpec.Name, true)
 	if err == nil && o.name == nil && o.version == nil {
 		err = fail("", "Neither schema name nor version configured")
 	}

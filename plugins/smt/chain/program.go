@@ -10,7 +10,8 @@ import (
 )
 
 // program is what steps come to for one schema: pass over the members of the input, then copy and write. On the plain
-// way it has one step; in the fast lane it has all of a chain.
+// way it has one step; in the fast lane it has all of a chain. Once it is made it stays as
+// it is.
 type program struct {
 	reader
 	// made is what becomes of the value; same: its bytes are the input's.
@@ -19,7 +20,6 @@ type program struct {
 	// key and headers are what becomes of those, nil: they stay.
 	key     *output
 	headers *output
-	added   int
 	checks  []check
 	// edited is what the parts of its kind write.
 	edited []edited
@@ -170,7 +170,7 @@ func (p *program) finish(s *schemas, l *structDraft, schema uint32, stage int) {
 		}
 	}
 	if len(l.headers) > 0 {
-		if p.headers, p.added = l.headerParts(s), len(l.headers); p.headers == nil {
+		if p.headers = l.headerParts(s); p.headers == nil {
 			p.failure = unfit
 			return
 		}
@@ -208,7 +208,7 @@ func (p *program) compileFast() {
 	if p.same {
 		value = nil
 	}
-	f.compile(p.key, p.headers, p.added, value, p.edited)
+	f.compile(p.key, p.headers, value, p.edited)
 	if !p.same && p.key == nil && p.headers == nil && len(p.edited) == 0 {
 		f.append(p.made.parts, 0, len(p.skips))
 	}
@@ -259,7 +259,7 @@ func (p *program) write(w *work, v *view, c *column, stage int) (f *failure) {
 		v.columns[keySide].set(wit.Structured, p.key.schema, w.scratch[from:])
 	}
 	if p.headers != nil {
-		if f = w.addHeaders(v, p.added, stage, func(dst []byte) ([]byte, *failure) {
+		if f = w.addHeaders(v, p.headers.count, stage, func(dst []byte) ([]byte, *failure) {
 			return p.append(dst, p.headers.parts, w.ends, in, v.row)
 		}); f != nil {
 			return f

@@ -39,12 +39,11 @@ func (s settings) needed(name string) (string, *wit.Fault) {
 	return text, nil
 }
 
-// boolean reads a flag; the default of all of them here is true. Of 1 and 0, which our own settings take, Kafka's
-// classes take none.
-func (s settings) boolean(name string) (bool, *wit.Fault) {
+// boolean reads a flag. Of 1 and 0, which our own settings take, Kafka's classes take none.
+func (s settings) boolean(name string, byDefault bool) (bool, *wit.Fault) {
 	text, ok := s.find(name)
 	if !ok {
-		return true, nil
+		return byDefault, nil
 	}
 	switch {
 	case strings.EqualFold(text, "true"):
@@ -114,14 +113,6 @@ func (s settings) items(name string) ([]string, *wit.Fault) {
 		return nil, fail(name, "Configuration '"+name+"' values must not be empty.")
 	}
 	return list, nil
-}
-
-// flag reads a boolean with a default.
-func (s settings) flag(name string, byDefault bool) (bool, *wit.Fault) {
-	if _, given := s.find(name); !given {
-		return byDefault, nil
-	}
-	return s.boolean(name)
 }
 
 // once refuses lists that have an item twice.

@@ -96,7 +96,7 @@ func newShape(m *entries, before []byte, row *wit.Row) *shape {
 		edits = append(edits, edited{from: e.part(&original), tag: bytes.Clone(e.value[:1]),
 			edits: slices.Clone(e.edits)})
 	}
-	f.compile(key, headers, len(m.headers), value.parts, edits)
+	f.compile(key, headers, value.parts, edits)
 	count := datum.AppendNumber([]byte{datum.TagMap}, int64(len(m.list)))
 	if parts := value.parts; key == nil && headers == nil && len(edits) == 0 && len(head) == 2 && len(count) == 2 &&
 		len(parts) > 1 && bytes.Equal(parts[0].bytes, count) {
@@ -134,7 +134,7 @@ func (m *entries) parts(s *output, original *entries) {
 
 // headerParts are the parts of headers that become of entries; nil: one of them is more than a value of the input.
 func (m *entries) headerParts(original *entries) *output {
-	o := &output{}
+	o := &output{count: len(m.headers)}
 	for i := range m.headers {
 		h := &m.headers[i]
 		o.join(part{from: constant, bytes: append(datum.AppendText(nil, h.name), byte(wit.Dynamic), 0)})

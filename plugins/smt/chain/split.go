@@ -50,7 +50,7 @@ func newSplit(s settings) (operation, *wit.Fault) {
 		o.field = setting.Trim(text)
 	}
 	var err *wit.Fault
-	if o.extract, err = s.flag("extract", false); err != nil {
+	if o.extract, err = s.boolean("extract", false); err != nil {
 		return nil, err
 	}
 	if text, given := s.find("empty"); given {

@@ -192,10 +192,8 @@ func (d *Data) Field(name string) (value any, ok bool) {
 	if d.whole {
 		return *d.slot(i), true
 	}
-	for j := range d.touched {
-		if t := &d.touched[j]; t.field == i {
-			return t.any(), true
-		}
+	if t := d.read(i); t != nil {
+		return t.any(), true
 	}
 	f := d.fields[i]
 	if d.form == wit.Structured {
@@ -217,7 +215,7 @@ func (d *Data) Text(name string) (text string, ok bool) {
 	if i < 0 {
 		return "", false
 	}
-	if d.whole || d.isTouched(i) {
+	if d.whole || d.read(i) != nil {
 		value, _ := d.Field(name)
 		text, ok = value.(string)
 		return text, ok
@@ -242,13 +240,14 @@ func (d *Data) Text(name string) (text string, ok bool) {
 	return d.shared.text(content), true
 }
 
-func (d *Data) isTouched(i int) bool {
+// read is a field that was read or set before, nil where it was not.
+func (d *Data) read(i int) *touched {
 	for j := range d.touched {
 		if d.touched[j].field == i {
-			return true
+			return &d.touched[j]
 		}
 	}
-	return false
+	return nil
 }
 
 // SetField changes a field that is there. It returns an error when there is none; a value that does not fit the field's
@@ -338,11 +337,9 @@ func (d *Data) set(name string, t touched) error {
 		return nil
 	}
 	t.field = i
-	for j := range d.touched {
-		if d.touched[j].field == i {
-			d.touched[j] = t
-			return nil
-		}
+	if before := d.read(i); before != nil {
+		*before = t
+		return nil
 	}
 	d.touched = append(d.touched, t)
 	return nil
