@@ -203,10 +203,8 @@ func (o *castWhole) edit(w *work, nodes []wit.Node, stage int) *wholeEdit {
 	if made.DefaultValue != nil && logicalClass(&made) != "" {
 		// The name stays, and Kafka's class for it is not that of the default any more.
 		x.failure = &failure{stage, schemaBuilderException, "Invalid default value"}
-	} else if _, err := datum.CheckSchema([]wit.Node{made}); err != nil {
-		x.failure = &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
 	} else {
-		x.schema = w.schemas.declare([]wit.Node{made})
+		x.schema, x.failure = w.schemas.declareMade([]wit.Node{made}, stage)
 	}
 	return x
 }
@@ -366,7 +364,7 @@ func castDynamic(dst, in []byte, to wit.Kind, stage int) ([]byte, *failure) {
 	}
 	v, _, err := datum.ReadDynamic(in)
 	if err != nil {
-		return dst, &failure{stage, dataException, "bytes that are no dynamic value"}
+		return dst, brokenDynamic(stage)
 	}
 	return appendCast(dst, v, to, stage, true)
 }

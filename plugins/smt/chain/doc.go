@@ -8,7 +8,7 @@
 //
 // Where to look, from the top floor down; a file uses nothing of a floor above its own:
 //
-//   - engine.go: a call, the plain way, the result. lane.go: the fast lane, and the call and result that both ways have.
+//   - engine.go: a call, the plain way, the result. lane.go: the fast lane, and the call and result of both ways.
 //   - chain.go: the stages of a context, and what they come to for a topic in the fast lane. stage.go: a transform with
 //     its condition. component.go: the table of transforms and predicates.
 //   - insert.go, replace.go, mask.go, cast.go, timestamp.go, key.go (ValueToKey), headers.go, extract.go, hoist.go,
@@ -16,7 +16,7 @@
 //     transforms and predicates. split.go, unwrap.go, coalesce.go, tombstone.go: our own. scalar.go: numbers as Java
 //     casts them.
 //   - program.go: the program that stages on fields come to, and what it does to one row. shape.go: the same for maps.
-//     whole.go: operations on a key or value as a whole. operation.go: what a transform is, and the row that it gets.
+//     whole.go: operations on a key or value as a whole. operation.go: what a transform is, and its row.
 //   - compile.go: programs as the kernel takes them. draft.go: a structure on its way through stages on fields.
 //     entries.go: a map on that way. part.go: what a program copies and writes. edit.go: values that become others.
 //   - reader.go: where the members of a value begin. view.go: a row on the plain way. headerlist.go: a row's headers.

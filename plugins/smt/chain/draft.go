@@ -117,11 +117,7 @@ func (l *structDraft) edit(f *field, to wit.Node, by edit) (wrong *failure) {
 	case by.make == nil:
 	case f.from == constant:
 		f.bytes, wrong = m.append(nil, f.bytes)
-	case f.edited > 0:
-		l.goOn(f, m)
 	default:
-		l.edited.list = append(l.edited.list, edited{from: f.part()})
-		f.edited = len(l.edited.list)
 		l.goOn(f, m)
 	}
 	f.nodes, f.node = []wit.Node{to}, 0
@@ -130,23 +126,25 @@ func (l *structDraft) edit(f *field, to wit.Node, by edit) (wrong *failure) {
 
 // editValue has values of a field edited that are not null; its schema stays.
 func (l *structDraft) editValue(f *field, by edit) {
-	if f.edited == 0 {
-		l.edited.list = append(l.edited.list, edited{from: f.part()})
-		f.edited = len(l.edited.list)
-	}
 	n := &f.nodes[f.node]
 	l.goOn(f, &memberEdit{from: n, to: n, edit: by})
 }
 
-// goOn edits a field that is edited further.
+// goOn edits a field, after the edits that it has.
 func (l *structDraft) goOn(f *field, m *memberEdit) {
-	x := &l.edited.list[f.edited-1]
-	if f.shared {
-		l.edited.list = append(l.edited.list, edited{from: x.from, edits: slices.Clone(x.edits)})
-		f.edited, f.shared = len(l.edited.list), false
-		x = &l.edited.list[f.edited-1]
+	list := l.edited.list
+	switch {
+	case f.edited == 0:
+		list = append(list, edited{from: f.part()})
+		f.edited = len(list)
+	case f.shared:
+		x := &list[f.edited-1]
+		list = append(list, edited{from: x.from, edits: slices.Clone(x.edits)})
+		f.edited, f.shared = len(list), false
 	}
+	x := &list[f.edited-1]
 	x.edits = append(x.edits, m.whole())
+	l.edited.list = list
 }
 
 // nullAndDefault is the branch of a null and the bytes of the default of a field that has one.
@@ -233,13 +231,10 @@ func (o *output) write(s *schemas, l *structDraft, stage int) (uint32, *failure)
 		made = graft(made, f.nodes, f.node)
 	}
 	made[0].Members = members
-	if _, err := datum.CheckSchema(made); err != nil {
-		return 0, &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
-	}
 	if l.stays {
-		return 0, nil
+		return 0, checkMade(made, stage)
 	}
-	return s.declare(made), nil
+	return s.declareMade(made, stage)
 }
 
 // headerParts are the parts of the headers that a draft adds; nil: one of them is more than a member of the input.

@@ -245,7 +245,7 @@ func appendRun(dst, run, b []byte) ([]byte, []byte) {
 func (m *entries) take(in []byte, stage int, purpose string) *failure {
 	class, bad := m.read(in)
 	if bad {
-		return &failure{stage, dataException, "bytes that are no dynamic value"}
+		return brokenDynamic(stage)
 	}
 	if class != "" {
 		return onlyMap(stage, purpose, class)

@@ -29,6 +29,10 @@ func broken(stage, member int) *failure {
 		strconv.Itoa(member)}
 }
 
+func brokenDynamic(stage int) *failure {
+	return &failure{stage, dataException, "bytes that are no dynamic value"}
+}
+
 // onlyStruct is the failure of a value with schema that is no structure.
 func onlyStruct(stage int, purpose, class string) *failure {
 	return &failure{stage, dataException, "Only Struct objects supported for [" + purpose + "]" + found + class}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
 )
 
 var metadataSpecs = []wit.SettingSpec{
@@ -79,11 +78,7 @@ func (o *metadata) rename(w *work, nodes []wit.Node, stage int) *metadataProgram
 		}
 	}
 	made := append([]wit.Node{root}, nodes[1:]...)
-	if _, err := datum.CheckSchema(made); err != nil {
-		x.failure = &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
-		return x
-	}
-	x.out = w.schemas.declare(made)
+	x.out, x.failure = w.schemas.declareMade(made, stage)
 	return x
 }
 

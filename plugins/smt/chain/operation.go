@@ -5,8 +5,8 @@ import (
 )
 
 // work is what the plain way works with: the schemas, and the row at work. Columns that stages have written lie in
-// scratch, so nothing there is written again until the row is done, but for a part of a split row. Of the column that is
-// open the entries tell the value, until closeMap has written them.
+// scratch, so nothing there is written again until the row is done, but for a part of a split row. Of the column that
+// is open the entries tell the value, until closeMap has written them.
 type work struct {
 	schemas schemas
 	// number is the row's in the call.

@@ -10,8 +10,8 @@ import (
 )
 
 // program is what steps come to for one schema: pass over the members of the input, then copy and write. On the plain
-// way it has one step; in the fast lane it has all of a chain. Once it is made it stays as
-// it is.
+// way it has one step; in the fast lane it has all of a chain. Once it is
+// made it stays as it is.
 type program struct {
 	reader
 	// made is what becomes of the value; same: its bytes are the input's.

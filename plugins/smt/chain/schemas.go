@@ -43,6 +43,21 @@ func (s *schemas) declare(nodes []wit.Node) uint32 {
 	return id
 }
 
+// declareMade is declare for a schema that transforms have made, which may be none.
+func (s *schemas) declareMade(nodes []wit.Node, stage int) (uint32, *failure) {
+	if f := checkMade(nodes, stage); f != nil {
+		return 0, f
+	}
+	return s.declare(nodes), nil
+}
+
+func checkMade(nodes []wit.Node, stage int) *failure {
+	if _, err := datum.CheckSchema(nodes); err != nil {
+		return &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
+	}
+	return nil
+}
+
 // maxCached is how many chains of an engine, routes of a chain, and programs of a stage or route are kept.
 const maxCached = 1000
 
@@ -77,24 +92,29 @@ func (p *programs[P]) of(s *schemas, schema uint32, compile func([]wit.Node) P) 
 
 // graft appends a node and what is below it, numbered again, parents first.
 func graft(dst, nodes []wit.Node, node uint32) []wit.Node {
+	return graftBy(dst, node, "", func(node uint32, _ string) wit.Node { return nodes[node] })
+}
+
+// graftBy is graft for nodes that of gives, by number and the name of the member that they are, "" for others.
+func graftBy(dst []wit.Node, node uint32, name string, of func(node uint32, name string) wit.Node) []wit.Node {
 	at := len(dst)
-	n := nodes[node]
+	n := of(node, name)
 	dst = append(dst, n)
-	below := func(child uint32) uint32 {
+	below := func(child uint32, name string) uint32 {
 		id := uint32(len(dst))
-		dst = graft(dst, nodes, child)
+		dst = graftBy(dst, child, name, of)
 		return id
 	}
 	switch n.Kind {
 	case wit.Array:
-		n.Element = below(n.Element)
+		n.Element = below(n.Element, "")
 	case wit.Mapping:
-		n.Key = below(n.Key)
-		n.Element = below(n.Element)
+		n.Key = below(n.Key, "")
+		n.Element = below(n.Element, "")
 	case wit.Structure:
 		n.Members = append([]wit.Member(nil), n.Members...)
 		for i := range n.Members {
-			n.Members[i].Node = below(n.Members[i].Node)
+			n.Members[i].Node = below(n.Members[i].Node, n.Members[i].Name)
 		}
 	}
 	dst[at] = n

@@ -226,12 +226,12 @@ func (o *split) dynamic(w *work, in []byte, stage int, p *splitParts) *failure {
 	}
 	n, k := datum.Number(array[1:])
 	if k <= 0 {
-		return &failure{stage, dataException, "bytes that are no dynamic value"}
+		return brokenDynamic(stage)
 	}
 	for b := array[1+k:]; n > 0 && len(p.items) <= maxItems; n-- {
 		size, err := datum.SkipDynamic(b)
 		if err != nil {
-			return &failure{stage, dataException, "bytes that are no dynamic value"}
+			return brokenDynamic(stage)
 		}
 		p.items, b = append(p.items, b[:size:size]), b[size:]
 	}

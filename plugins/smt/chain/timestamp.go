@@ -472,7 +472,7 @@ func (o *timeForms) dynamic(dst, in []byte, stage int) ([]byte, *failure) {
 	}
 	v, _, err := datum.ReadDynamic(in)
 	if err != nil {
-		return dst, &failure{stage, dataException, "bytes that are no dynamic value"}
+		return dst, brokenDynamic(stage)
 	}
 	at, f := o.raw(form, v, dynamicClasses[in[0]], stage)
 	if f != nil {

@@ -73,8 +73,8 @@ func (o *unwrap) inner(nodes []wit.Node, n *wit.Node) int {
 	return at
 }
 
-// build appends the schema of a node without wrappers.
-func (o *unwrap) build(dst, nodes []wit.Node, node uint32, name string) []wit.Node {
+// node is a node of a schema without wrappers: in the place of a wrapper its array.
+func (o *unwrap) node(nodes []wit.Node, node uint32, name string) wit.Node {
 	n := nodes[node]
 	if at := o.inner(nodes, &n); at >= 0 && name != "" && o.meant(name) {
 		optional := n.Optional
@@ -87,40 +87,17 @@ func (o *unwrap) build(dst, nodes []wit.Node, node uint32, name string) []wit.No
 	if n.Kind != wit.Structure && n.Kind != wit.Array && n.Kind != wit.Mapping {
 		n.DefaultValue = nodes[node].DefaultValue
 	}
-	at := len(dst)
-	dst = append(dst, n)
-	below := func(child uint32, name string) uint32 {
-		id := uint32(len(dst))
-		dst = o.build(dst, nodes, child, name)
-		return id
-	}
-	switch n.Kind {
-	case wit.Array:
-		n.Element = below(n.Element, "")
-	case wit.Mapping:
-		n.Key = below(n.Key, "")
-		n.Element = below(n.Element, "")
-	case wit.Structure:
-		n.Members = slices.Clone(n.Members)
-		for i := range n.Members {
-			n.Members[i].Node = below(n.Members[i].Node, n.Members[i].Name)
-		}
-	}
-	dst[at] = n
-	return dst
+	return n
 }
 
 // unwrapped makes the schema without wrappers.
 func (o *unwrap) unwrapped(w *work, nodes []wit.Node, stage int) *unwrapped {
-	x := &unwrapped{nodes: nodes, made: o.build(nil, nodes, 0, "")}
+	x := &unwrapped{nodes: nodes}
 	if x.same = !slices.ContainsFunc(nodes, func(n wit.Node) bool { return o.holds(nodes, &n) }); x.same {
 		return x
 	}
-	if _, err := datum.CheckSchema(x.made); err != nil {
-		x.failure = &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
-		return x
-	}
-	x.out = w.schemas.declare(x.made)
+	x.made = graftBy(nil, 0, "", func(node uint32, name string) wit.Node { return o.node(nodes, node, name) })
+	x.out, x.failure = w.schemas.declareMade(x.made, stage)
 	return x
 }
 

@@ -55,7 +55,7 @@ func (x *wholeEdit) apply(w *work, c *column, start int, by edit) *failure {
 // editDynamic edits a column without schema as a whole.
 func editDynamic(w *work, c *column, stage int, by func(dst, in []byte) ([]byte, *failure)) *failure {
 	if err := datum.CheckDynamic(c.bytes); err != nil {
-		return &failure{stage, dataException, "bytes that are no dynamic value"}
+		return brokenDynamic(stage)
 	}
 	from := len(w.scratch)
 	b, f := by(w.scratch, c.bytes)
