@@ -93,6 +93,10 @@ func CheckTopic(name string) error {
 	return nil
 }
 
+// coordinated is how long the coordinator of a group or of transactions may be away: a new cluster first makes the
+// topic that it works with.
+const coordinated = 30 * time.Second
+
 // EnsureTopics creates those of the topics that are missing, waits until they have leaders, and returns the names of
 // the created. Topics that exist are not touched.
 func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []string, err error) {

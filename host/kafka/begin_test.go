@@ -26,10 +26,7 @@ func latestConsumer(t *testing.T, addr string, o ConsumerOptions) *Consumer {
 	config.Consumer.MetadataMaxAge = 200 * time.Millisecond
 	config.Consumer.HeartbeatInterval = 100 * time.Millisecond
 	o.Group = "connect-test"
-	s, err := NewConsumer(config, o)
-	require.NoError(t, err)
-	t.Cleanup(s.Close)
-	return s
+	return openConsumer(t, config, o)
 }
 
 // joined polls until a consumer has so many partitions, and none of their records.
@@ -41,13 +38,27 @@ func joined(t *testing.T, s *Consumer, partitions int) {
 		if err == nil && len(owned(s, "orders")) == partitions && len(a["orders"]) == partitions {
 			return
 		}
-		polling, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
-		records, err := s.Poll(polling)
-		cancel()
-		if len(records) > 0 || ctx.Err() != nil || err != nil && !errors.Is(err, context.DeadlineExceeded) {
-			t.Fatalf("%d records, %v", len(records), err)
+		if records := pollBriefly(ctx, t, s); len(records) > 0 {
+			t.Fatalf("expected none, found %d records", len(records))
 		}
 	}
+}
+
+// pollBriefly polls for a moment, which may bring nothing and must not fail but by errors that pass.
+func pollBriefly(ctx context.Context, t *testing.T, s *Consumer, pass ...error) []*kgo.Record {
+	t.Helper()
+	polling, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	records, err := s.Poll(polling)
+	for _, passing := range append(pass, context.DeadlineExceeded) {
+		if errors.Is(err, passing) {
+			err = nil
+		}
+	}
+	if err = errors.Join(err, ctx.Err()); err != nil {
+		t.Fatal(owned(s, "orders"), err)
+	}
+	return records
 }
 
 // beginning is a topic orders on a broker of its own.
@@ -61,9 +72,8 @@ func newBeginning(t *testing.T, partitions int32) *beginning {
 	t.Helper()
 	b := openTestBroker(t, t.TempDir())
 	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(b.Addr())))
-	if _, err := admin.CreateTopic(kafkatest.Context(t), partitions, 1, nil, "orders"); err != nil {
-		t.Fatal(err)
-	}
+	_, err := admin.CreateTopic(kafkatest.Context(t), partitions, 1, nil, "orders")
+	require.NoError(t, err)
 	return &beginning{t, b, admin}
 }
 
@@ -71,10 +81,8 @@ func newBeginning(t *testing.T, partitions int32) *beginning {
 func (b *beginning) put(partition int32, value string) {
 	b.t.Helper()
 	client := kafkatest.Client(b.t, kgo.SeedBrokers(b.b.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	if err := client.ProduceSync(kafkatest.Context(b.t), &kgo.Record{Topic: "orders", Partition: partition,
-		Value: []byte(value)}).FirstErr(); err != nil {
-		b.t.Fatal(err)
-	}
+	require.NoError(b.t, client.ProduceSync(kafkatest.Context(b.t), &kgo.Record{Topic: "orders", Partition: partition,
+		Value: []byte(value)}).FirstErr())
 }
 
 // grow adds partitions, up to so many.
@@ -84,9 +92,7 @@ func (b *beginning) grow(partitions int) {
 	if err == nil {
 		err = answers.Error()
 	}
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	require.NoError(b.t, err)
 }
 
 // With `latest` a group begins after what was there before it, and from then on nothing is passed over: neither what
@@ -137,13 +143,10 @@ func TestLatestOfATopicThatIsMissing(t *testing.T) {
 		answer.ErrorCode = kerr.CoordinatorLoadInProgress.Code
 		return answer, nil, !written.Load()
 	})
-	s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
-	require.NoError(t, err)
-	t.Cleanup(s.Close)
+	s := openConsumer(t, config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
 	require.NoError(t, s.join(ctx))
-	if _, err := b.admin.CreateTopic(ctx, 2, 1, nil, "orders"); err != nil {
-		t.Fatal(err)
-	}
+	_, err := b.admin.CreateTopic(ctx, 2, 1, nil, "orders")
+	require.NoError(t, err)
 	b.put(0, "1")
 	b.put(1, "2")
 	written.Store(true)
@@ -168,9 +171,7 @@ func TestLatestOfATopicThatBrokersKnowLate(t *testing.T) {
 	b := newBeginning(t, 1)
 	config := testConfig(b.b.Addr())
 	config.Consumer.Reset = "latest"
-	s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
-	require.NoError(t, err)
-	t.Cleanup(s.Close)
+	s := openConsumer(t, config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
 	var asked atomic.Int32
 	b.b.Cluster.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		b.b.Cluster.KeepControl()
@@ -223,12 +224,7 @@ func TestLatestOfAMemberWithoutPartitions(t *testing.T) {
 			joined(t, busy, 1)
 			idle := latestConsumer(t, b.b.Addr(), o)
 			for members := 0; members < 2; {
-				polling, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
-				_, err := idle.Poll(polling)
-				cancel()
-				if ctx.Err() != nil || err != nil && !errors.Is(err, context.DeadlineExceeded) {
-					t.Fatal(err)
-				}
+				pollBriefly(ctx, t, idle)
 				groups, err := b.admin.DescribeGroups(ctx, "connect-test")
 				require.NoError(t, err)
 				if g := groups["connect-test"]; g.State == "Stable" {
@@ -247,12 +243,7 @@ func TestLatestOfAMemberWithoutPartitions(t *testing.T) {
 					return
 				}
 				for _, s := range []*Consumer{busy, idle} {
-					polling, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
-					_, err := s.Poll(polling)
-					cancel()
-					if ctx.Err() != nil || err != nil && !errors.Is(err, context.DeadlineExceeded) {
-						t.Fatal(owned(s, "orders"), err)
-					}
+					pollBriefly(ctx, t, s)
 				}
 			}
 		})
@@ -291,9 +282,7 @@ func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
 			})
 			config := testConfig(b.b.Addr())
 			config.Consumer.Reset = "latest" // has not joined yet
-			s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
-			require.NoError(t, err)
-			t.Cleanup(s.Close)
+			s := openConsumer(t, config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
 			s.config.Consumer.Reset = reset
 			if err := s.beginAt(ctx, s.client, map[string][]int32{"orders": {2}}, Offsets{}); err != nil || asked.Load() > 0 {
 				t.Errorf("with an offset: expected not to ask, found %d requests, %v", asked.Load(), err)
@@ -349,17 +338,9 @@ func TestBeginningIsCommittedAfterARebalance(t *testing.T) {
 				})
 				config := testConfig(b.b.Addr())
 				config.Consumer.Reset, config.Consumer.HeartbeatInterval = reset, 100*time.Millisecond
-				s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
-				require.NoError(t, err)
-				t.Cleanup(s.Close)
+				s := openConsumer(t, config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
 				for put := false; ; {
-					polling, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
-					records, err := s.Poll(polling)
-					cancel()
-					if ctx.Err() != nil || err != nil && !errors.Is(err, context.DeadlineExceeded) &&
-						!errors.Is(err, kerr.CoordinatorLoadInProgress) {
-						t.Fatal(err)
-					}
+					records := pollBriefly(ctx, t, s, kerr.CoordinatorLoadInProgress)
 					stored, err := b.admin.FetchOffsets(ctx, "connect-test")
 					if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // not before the member has joined again
 						t.Fatal(err)

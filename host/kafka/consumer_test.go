@@ -24,10 +24,7 @@ func openTestConsumer(t *testing.T, addr string, o ConsumerOptions) *Consumer {
 	t.Helper()
 	config := testConfig(addr)
 	config.Consumer.HeartbeatInterval = 100 * time.Millisecond
-	s, err := NewConsumer(config, o)
-	require.NoError(t, err)
-	t.Cleanup(s.Close)
-	return s
+	return openConsumer(t, config, o)
 }
 
 // pollValues polls until n records have come and marks them as settled.
@@ -142,9 +139,7 @@ func TestConsumerRegexIsJavas(t *testing.T) {
 	kafkatest.Put(t, b.Addr(), "orders-old", "no")
 	config := testConfig(b.Addr())
 	config.Consumer.MetadataMaxAge = 100 * time.Millisecond
-	s, err := NewConsumer(config, ConsumerOptions{Group: "g", Regex: `orders-(?!old)[a-z&&[^c]]+`})
-	require.NoError(t, err)
-	t.Cleanup(s.Close)
+	s := openConsumer(t, config, ConsumerOptions{Group: "g", Regex: `orders-(?!old)[a-z&&[^c]]+`})
 	if got := pollValues(t, s, 1, Offsets{}); got[0] != "yes" {
 		t.Errorf("first: %v", got)
 	}
@@ -166,9 +161,7 @@ func TestConsumerRegexIsJavas(t *testing.T) {
 func TestConsumerHandsOver(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := kafkatest.Context(t)
-	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(ctx, Topic{Name: "wide", Partitions: 4}); err != nil {
-		t.Fatal(err)
-	}
+	makeTopics(t, b.Addr(), Topic{Name: "wide", Partitions: 4})
 	client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts()...)
 	for i := range 40 {
 		r := &kgo.Record{Topic: "wide", Partition: int32(i % 4), Value: fmt.Appendf(nil, "%02d", i)}

@@ -7,16 +7,16 @@
 //
 // Where to look:
 //
-//   - config.go, settings.go, client.go, shared.go: the properties of clients, and what a client is made of.
+//   - config.go, settings.go, parse.go, client.go, shared.go: the properties of clients, and what a client is made of.
 //     figures.go: what they count together. reach.go: the way to brokers for those who are no client.
 //   - security: TLS, logon, the proxy before the brokers; failures that pass, which are logged and waited for, and
 //     those that do not, which end.
 //   - producing.go, producer.go, partitioner.go: what writes; limits.go: how large batches of a topic may be;
-//     output.go, transactionaloutput.go with transactions.go: what a source's feed writes to, at least and exactly
-//     once.
-//   - consumer.go with session.go, begin.go, commitmetadata.go and outofrange.go: a sink's group, where it begins, what
-//     is stored with its offsets, and offsets that are not in the log. reader.go: a topic up to an end. turn.go: what
-//     one process does at a time.
+//     resending.go: records of batches that were too large; output.go, transactionaloutput.go with transactions.go:
+//     what a source's feed writes to, at least and exactly once.
+//   - consumer.go with member.go, session.go, begin.go, commitmetadata.go and outofrange.go: a sink's group, where it
+//     begins, what is stored with its offsets, and offsets that are not in the log. reader.go: a topic up to an end.
+//     turn.go: what one process does at a time.
 //   - admin.go, policy.go, reserved.go: topics, groups, and what connectors may not do about them; rights.go: what
 //     users may not.
 //   - line.go: a record as a line of JSON. wire: for those who go to Kafka step by step.

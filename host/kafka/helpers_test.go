@@ -40,6 +40,22 @@ func shortContext(t *testing.T) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), 500*time.Millisecond)
 }
 
+// makeTopics has an administrator of its own make topics.
+func makeTopics(t *testing.T, addr string, topics ...Topic) {
+	t.Helper()
+	_, err := openTestAdmin(t, addr).EnsureTopics(kafkatest.Context(t), topics...)
+	require.NoError(t, err)
+}
+
+// openConsumer is closed with the test.
+func openConsumer(t *testing.T, c Config, o ConsumerOptions) *Consumer {
+	t.Helper()
+	s, err := NewConsumer(c, o)
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
 // owned are the partitions of a topic that a member has.
 func owned(s *Consumer, topic string) []int32 {
 	s.mu.Lock()

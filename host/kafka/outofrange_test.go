@@ -62,10 +62,7 @@ func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
 					t.Fatal(err)
 				}
 				open := func() *Consumer {
-					s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
-					require.NoError(t, err)
-					t.Cleanup(s.Close)
-					return s
+					return openConsumer(t, config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
 				}
 				var s *Consumer
 				release := make(chan struct{})
@@ -147,14 +144,11 @@ func TestOffsetBehindTheEnd(t *testing.T) {
 			config.Consumer.Reset, config.Logger = c.reset, log.logger()
 			a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
 			require.NoError(t, a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: 9}}))
-			s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
-			require.NoError(t, err)
-			t.Cleanup(s.Close)
+			s := openConsumer(t, config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
 			if c.fault == "" {
 				for !strings.Contains(log.String(), "records of a sink's topic are missing") {
-					if _, err := s.Poll(ctx); err != nil {
-						t.Fatal(err)
-					}
+					_, err := s.Poll(ctx)
+					require.NoError(t, err)
 				}
 				kafkatest.Put(t, b.Addr(), "orders", "3")
 				if got := pollValues(t, s, len(c.rest), Offsets{}); !slices.Equal(got, c.rest) {
@@ -162,6 +156,7 @@ func TestOffsetBehindTheEnd(t *testing.T) {
 				}
 				return
 			}
+			var err error
 			for err == nil {
 				_, err = s.Poll(ctx)
 			}
@@ -247,17 +242,11 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 			t.Parallel()
 			b := openTestBroker(t, t.TempDir())
 			ctx := kafkatest.Context(t)
-			a := openTestAdmin(t, b.Addr())
-			if _, err := a.EnsureTopics(ctx, Topic{Name: "orders", Partitions: 1}); err != nil {
-				t.Fatal(err)
-			}
+			makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: 1})
 			config, begun, log := testConfig(b.Addr()), make(chan struct{}), &journal{}
 			config.Consumer.Reset, config.Logger = reset, log.logger()
 			open := func() *Consumer {
-				s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
-				require.NoError(t, err)
-				t.Cleanup(s.Close)
-				return s
+				return openConsumer(t, config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
 			}
 			// The broker works requests off one by one: what is put after the one for the start comes later.
 			var once sync.Once

@@ -26,6 +26,17 @@ type OffsetStore interface {
 	Flush(ctx context.Context) error
 }
 
+// Rewound says that pages were not committed that a feed has gone on from: it is to start over from its stored offset,
+// which is to be read again from Kafka. Where a commit's answer was lost, that offset tells whether it was done.
+type Rewound struct {
+	Cause error
+	// Committed: the output has committed others before.
+	Committed bool
+}
+
+func (r *Rewound) Error() string { return "what was read is not committed: " + r.Cause.Error() }
+func (r *Rewound) Unwrap() error { return r.Cause }
+
 // Output is where one feed of a source writes to: records, and the offset after them. A page begins, produces, and is
 // committed, or aborted where it broke off and comes again from its start. Delivery is at least once: what was sent of
 // an aborted page stays, an offset is stored some time after all records before it were acknowledged, and Begin, Commit

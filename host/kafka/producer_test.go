@@ -48,9 +48,7 @@ func (r *reports) take(name string) func(int, error) {
 func TestProduceReportsInOrder(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := kafkatest.Context(t)
-	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(ctx, Topic{Name: "wide", Partitions: 3}); err != nil {
-		t.Fatal(err)
-	}
+	makeTopics(t, b.Addr(), Topic{Name: "wide", Partitions: 3})
 	p := openTestProducer(t, testConfig(b.Addr()))
 	var got reports
 	var want []string
@@ -128,9 +126,7 @@ func TestProducePartitionsAsKafkaDoes(t *testing.T) {
 func TestProduceFailureSticks(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := kafkatest.Context(t)
-	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(ctx, Topic{Name: "orders"}); err != nil {
-		t.Fatal(err)
-	}
+	makeTopics(t, b.Addr(), Topic{Name: "orders"})
 	config := testConfig(b.Addr())
 	config.Producer.MaxRequestBytes = 10_000
 	p := openTestProducer(t, config)
@@ -164,9 +160,7 @@ func TestProduceFailureSticks(t *testing.T) {
 // A caller that stops waits for records on their way; they are not taken back.
 func TestProduceOutlivesItsContext(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(kafkatest.Context(t), Topic{Name: "orders"}); err != nil {
-		t.Fatal(err)
-	}
+	makeTopics(t, b.Addr(), Topic{Name: "orders"})
 	p, err := NewProducer(testConfig(b.Addr()), "")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(kafkatest.Context(t))
@@ -184,9 +178,7 @@ func TestProduceOutlivesItsContext(t *testing.T) {
 // Producing waits for acknowledgements when the buffer is full, and a context ends that wait.
 func TestProduceWaitsForRoom(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(kafkatest.Context(t), Topic{Name: "orders"}); err != nil {
-		t.Fatal(err)
-	}
+	makeTopics(t, b.Addr(), Topic{Name: "orders"})
 	config := testConfig(b.Addr())
 	config.Producer.BufferBytes = 10_000
 	p := openTestProducer(t, config)
@@ -237,9 +229,7 @@ func TestProduceToUnknownTopicFails(t *testing.T) {
 // What does not arrive in time fails at Close rather than hanging there.
 func TestCloseGivesUp(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(kafkatest.Context(t), Topic{Name: "orders"}); err != nil {
-		t.Fatal(err)
-	}
+	makeTopics(t, b.Addr(), Topic{Name: "orders"})
 	p, err := NewProducer(testConfig(b.Addr()), "")
 	require.NoError(t, err)
 	warm := p.NewBatch()
@@ -265,9 +255,7 @@ func TestCloseGivesUp(t *testing.T) {
 func TestProduceOutlivesItsBroker(t *testing.T) {
 	dir, ctx := t.TempDir(), kafkatest.Context(t)
 	addr, kill := kafkatest.Process(t, dir, porttest.Address(t))
-	if _, err := openTestAdmin(t, addr).EnsureTopics(ctx, Topic{Name: "orders"}); err != nil {
-		t.Fatal(err)
-	}
+	makeTopics(t, addr, Topic{Name: "orders"})
 	p := openTestProducer(t, testConfig(addr))
 	var mu sync.Mutex
 	acked := 0
@@ -304,9 +292,7 @@ func TestProduceOutlivesItsBroker(t *testing.T) {
 func TestProduceAllocations(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := kafkatest.Context(t)
-	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(ctx, Topic{Name: "orders"}); err != nil {
-		t.Fatal(err)
-	}
+	makeTopics(t, b.Addr(), Topic{Name: "orders"})
 	p := openTestProducer(t, testConfig(b.Addr()))
 	value := make([]byte, 100)
 	const n = 2000

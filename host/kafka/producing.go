@@ -1,14 +1,19 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
 // producing is a client that writes, with the producers that share it. It owns the client's goroutines until the last
@@ -176,4 +181,49 @@ func (s *producing) deny(err error) {
 	}
 	s.end()
 	go s.Close() // ends by itself: the client calls us from what it would wait for
+}
+
+// limits are those of the cluster that the configuration's producers write to.
+func (c Config) limits() *limits {
+	if c.shared == nil {
+		return &limits{}
+	}
+	return &c.shared.cluster(c.Producer.over(c.ClientConfig).Bootstrap).limits
+}
+
+// LearnTopic asks for max.message.bytes of a topic that the configuration's producers are about to write to: their
+// batches there are no larger. Where brokers do not say, for lack of the right DESCRIBE_CONFIGS or of the topic,
+// batch.size bounds them. With compression neither does: the topic's limit is for compressed bytes. The error is that
+// of brokers that cannot be reached.
+func (c Config) LearnTopic(ctx context.Context, a *Admin, topic string) error {
+	if c.Producer.Compression != "" && c.Producer.Compression != "none" {
+		return nil
+	}
+	bytes, err := a.maxMessageBytes(ctx, topic)
+	if security.Away(err) || ctx.Err() != nil {
+		return fmt.Errorf("topic %s: max.message.bytes: %w", topic, cmp.Or(err, ctx.Err()))
+	}
+	l := c.limits()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, known := l.topics[topic]
+	switch {
+	case err == nil:
+		l.set(topic, limit{bytes, bytes, 0})
+	case !known && c.Producer.BatchBytes > 0:
+		l.set(topic, limit{c.Producer.BatchBytes, c.Producer.MaxRequestBytes, 0})
+	}
+	if err != nil {
+		c.log().Debug("max.message.bytes is not known: batch.size bounds batches", "topic", topic, "error", err)
+	}
+	return nil
+}
+
+func (a *Admin) maxMessageBytes(ctx context.Context, topic string) (int32, error) {
+	text, err := a.topicConfig(ctx, topic, "max.message.bytes")
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	return int32(n), err
 }

@@ -64,9 +64,7 @@ func deliverOne(t *testing.T, p *Producer, topic string) error {
 func TestProducersShareAClient(t *testing.T) {
 	address, connections := counted(t)
 	ctx := kafkatest.Context(t)
-	if _, err := openTestAdmin(t, address).EnsureTopics(ctx, Topic{Name: "orders"}); err != nil {
-		t.Fatal(err)
-	}
+	makeTopics(t, address, Topic{Name: "orders"})
 	before := connections.Load()
 	c := shareable(t, address)
 	of := func(key string, n int) (all []*Producer) {
@@ -118,9 +116,7 @@ func TestProducersShareAClient(t *testing.T) {
 func TestSharedProducersFailAlone(t *testing.T) {
 	address, _ := counted(t)
 	ctx := kafkatest.Context(t)
-	if _, err := openTestAdmin(t, address).EnsureTopics(ctx, Topic{Name: "orders"}); err != nil {
-		t.Fatal(err)
-	}
+	makeTopics(t, address, Topic{Name: "orders"})
 	c := shareable(t, address)
 	c.Producer.MaxRequestBytes = 10_000
 	open := func() *Producer {
@@ -170,9 +166,7 @@ func TestSharedProducersFailAlone(t *testing.T) {
 func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := kafkatest.Context(t)
-	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(ctx, Topic{Name: "orders"}); err != nil {
-		t.Fatal(err)
-	}
+	makeTopics(t, b.Addr(), Topic{Name: "orders"})
 	b.Cluster.ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
 		response := r.ResponseKind().(*kmsg.InitProducerIDResponse)
 		response.ErrorCode = kerr.ClusterAuthorizationFailed.Code

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -9,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
 // session knows since when a member may be out of its group without having heard of it: a process that is paused for
@@ -83,4 +86,20 @@ func (s *session) confirm(ctx context.Context, client *kgo.Client, group string,
 	default:
 		return fmt.Errorf("heartbeat of group %s: %w", group, err)
 	}
+}
+
+// joinsAnew tells whether a group's session ended for a reason that passes when the client joins again: nobody could be
+// reached, or the coordinator does not know the member or its generation any more, as after a broker that came back.
+// Kafka's own consumer joins again for the same errors of JoinGroup, SyncGroup and Heartbeat (AbstractCoordinator,
+// KIP-62); all others are fatal to it.
+func joinsAnew(err error) bool {
+	var session *kgo.ErrGroupSession
+	return errors.As(err, &session) && (security.Passes(err) || forgotten(err))
+}
+
+// forgotten tells whether a group's coordinator answers that the member or its generation is not of the group now.
+func forgotten(err error) bool {
+	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) ||
+		errors.Is(err, kerr.RebalanceInProgress) ||
+		errors.Is(err, kerr.MemberIDRequired)
 }

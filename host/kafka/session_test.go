@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -40,9 +39,7 @@ func TestMemberBeyondItsSession(t *testing.T) {
 	// no heartbeats but those that are asked for
 	config.Consumer.SessionTimeout, config.Consumer.HeartbeatInterval = 5*time.Minute, 4*time.Minute
 	config.Consumer.Assignors = []string{"range"} // which has no early heartbeat
-	s, err := NewConsumer(config, ConsumerOptions{Group: "connect-zombie", Topics: []string{"orders"}})
-	require.NoError(t, err)
-	t.Cleanup(s.Close)
+	s := openConsumer(t, config, ConsumerOptions{Group: "connect-zombie", Topics: []string{"orders"}})
 	c := &clock{at: time.Now()}
 	s.session.now = c.now
 	pollValues(t, s, 1, Offsets{})

@@ -92,9 +92,7 @@ func shareClient(t *testing.T, seed uint64) {
 	ctx := kafkatest.Context(t)
 	topics := []string{"orders", "details"}
 	for _, name := range topics {
-		if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(ctx, Topic{Name: name, Partitions: 2}); err != nil {
-			t.Fatal(err)
-		}
+		makeTopics(t, b.Addr(), Topic{Name: name, Partitions: 2})
 	}
 	c := shareable(t, b.Addr())
 	c.Producer.MaxRequestBytes, c.Producer.BufferBytes = 20_000, 100_000

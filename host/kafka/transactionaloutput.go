@@ -16,17 +16,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Rewound says that pages were not committed that a feed has gone on from: it is to start over from its stored offset,
-// which is to be read again from Kafka. Where a commit's answer was lost, that offset tells whether it was done.
-type Rewound struct {
-	Cause error
-	// Committed: the output has committed others before.
-	Committed bool
-}
-
-func (r *Rewound) Error() string { return "what was read is not committed: " + r.Cause.Error() }
-func (r *Rewound) Unwrap() error { return r.Cause }
-
 // Outlasted tells whether a transaction has outlasted its time because a broker was away for at least half of it. Where
 // it was given up, its feed can start over ([Rewound]): the brokers are to be waited for.
 func Outlasted(err error) bool {

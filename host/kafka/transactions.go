@@ -32,10 +32,6 @@ func TransactionalID(group, connector string, task, producer int) string {
 	return id
 }
 
-// coordinated is how long the coordinator of a group or of transactions may be away: a new cluster first makes the
-// topic that it works with.
-const coordinated = 30 * time.Second
-
 // Fence ends what other producers with these transactional ids have open, and keeps them from committing anything from
 // now on. It logs on as the producers of c do, with the rights that they need.
 func Fence(ctx context.Context, c Config, ids []string) error {

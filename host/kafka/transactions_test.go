@@ -78,12 +78,11 @@ func committed(t *testing.T, c Config, topic string) string {
 	require.NoError(t, err)
 	defer r.Close()
 	var values []string
-	if _, err := r.Read(t.Context(), topic, ReadOptions{}, func(r *kgo.Record) error {
+	_, err = r.Read(t.Context(), topic, ReadOptions{}, func(r *kgo.Record) error {
 		values = append(values, string(r.Value))
 		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
+	})
+	require.NoError(t, err)
 	return strings.Join(values, " ")
 }
 
@@ -97,13 +96,7 @@ func transactionsBroker(t *testing.T) (Config, *embedded.Broker) {
 	t.Helper()
 	b := openTestBroker(t, t.TempDir())
 	c := testConfig(b.Addr())
-	admin, err := NewAdmin(c)
-	require.NoError(t, err)
-	defer admin.Close()
-	if _, err := admin.EnsureTopics(t.Context(), Topic{Name: "rows", Partitions: 1},
-		Topic{Name: "offsets", Partitions: 1}); err != nil {
-		t.Fatal(err)
-	}
+	makeTopics(t, b.Addr(), Topic{Name: "rows", Partitions: 1}, Topic{Name: "offsets", Partitions: 1})
 	return c, b
 }
 

@@ -1,0 +1,159 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/kafka/security"
+)
+
+// Offsets are what a sink has settled: the offset of the next record by topic and partition, with the leader's epoch
+// of the last record (-1: unknown).
+type Offsets map[string]map[int32]kgo.EpochOffset
+
+// ErrRebalanced is in the error of a commit that came after the group had given the partitions to somebody else. Their
+// records come again there; nothing is lost.
+var ErrRebalanced = errors.New("the group has rebalanced")
+
+// ConsumerOptions say what a sink's consumer reads.
+type ConsumerOptions struct {
+	// Group is connect-NAME, unless the configuration names another.
+	Group string
+	// ClientID is used unless the configuration has one: connector-consumer-orders-0.
+	ClientID string
+	// Topics to read, or Regex that the whole name of a topic must match. Exactly one of both.
+	Topics []string
+	Regex  string
+	Rebalances
+}
+
+// Rebalances are what a consumer calls when its partitions change; nil: nobody wants to know.
+type Rebalances struct {
+	// Assigned is called with new partitions before their first record.
+	Assigned func(partitions map[string][]int32)
+	// Revoked is called with partitions that are about to go to another member, and returns the offsets settled so far,
+	// which are committed before they go. It runs at the same time as Poll and may take up to max.poll.interval.ms.
+	Revoked func(ctx context.Context, partitions map[string][]int32) Offsets
+	// Lost is called with partitions that another member has already: what is under way for them comes twice.
+	Lost func(partitions map[string][]int32)
+	// Metadata is what is stored with the offset `next` of a partition when that is committed, "" for nothing. Where
+	// it is longer than MaxCommitMetadata, or than MetadataLimit said, nothing is committed. It is asked for partitions
+	// that were just revoked, too. ok false leaves the partition out, without an error: a commit waits while the group
+	// rebalances, and the offset may be of an assignment that is over.
+	Metadata func(topic string, partition int32, next int64) (text string, ok bool)
+	// MetadataLimit is called with how long metadata may be where the brokers take less than MaxCommitMetadata.
+	MetadataLimit func(bytes int)
+	// Committed is called with the committed offsets of new partitions (-1: none) and the metadata with them ("":
+	// none), after Assigned and before their first record.
+	Committed func(topic string, partition int32, next int64, metadata string)
+}
+
+// Consumer reads for one task of a sink as a member of its group. Offsets are committed by Commit only. It owns the
+// goroutines of its client until Close; the group's heartbeat goes on while nobody polls.
+type Consumer struct {
+	config Config
+	o      ConsumerOptions
+	client *kgo.Client
+	dialer *security.Dialer
+	// session says whether the member may have been given up.
+	session *session
+
+	mu    sync.Mutex
+	owned map[string]map[int32]bool
+	// failure ends the next Poll.
+	failure  error
+	metadata metadataRoom
+	// life ends with a failure that Poll must not wait for.
+	life context.Context
+	end  context.CancelFunc
+	// ready is closed when all of this is there: the client joins the group while it is being made, and calls back.
+	ready chan struct{}
+	// subscribe is called by the first Poll, where the member joins the group with that only; nil afterwards.
+	subscribe func()
+	// counts are how many partitions the topics had when this member joined the group, or found them by topics.regex:
+	// those with higher numbers were added since. Only kept with auto.offset.reset=latest.
+	counts  map[string]int
+	unbegun unbegun
+	records []*kgo.Record // of the last poll
+}
+
+// metadataRoom is how long metadata with an offset may be; asked: the brokers have taken one of that length.
+type metadataRoom struct {
+	longest int
+	asked   bool
+}
+
+// unbegun are partitions whose beginning the coordinator did not take, as the member has to join again first, and its
+// answer.
+type unbegun struct {
+	at      Offsets
+	refusal error
+}
+
+// deny ends Poll: brokers do not let the client in, and the client itself would try without end.
+func (s *Consumer) deny(err error) {
+	s.mu.Lock()
+	s.failure = err
+	s.mu.Unlock()
+	s.end()
+}
+
+// failed is what ends Poll.
+func (s *Consumer) failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failure
+}
+
+// owns says whether a partition is this member's now.
+func (s *Consumer) owns(topic string, partition int32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.owned[topic][partition]
+}
+
+// Member is what the group's coordinator calls this member now; "" before it has joined.
+func (s *Consumer) Member() string {
+	id, _ := s.client.GroupMetadata()
+	return id
+}
+
+// Alive returns nil where the partitions of this member cannot have gone to another one without its knowing. Within its
+// session it costs nothing; after one that is over, as after a pause of the process, the coordinator is asked.
+func (s *Consumer) Alive(ctx context.Context) error {
+	if s.session.lasts() {
+		return nil
+	}
+	var instance *string
+	if id := s.config.Consumer.Instance; id != "" {
+		instance = &id
+	}
+	return s.session.confirm(ctx, s.client, s.o.Group, instance)
+}
+
+// Lasts tells whether that is so by the time that the session has left.
+func (s *Consumer) Lasts() bool { return s.session.lasts() }
+
+// commitOnce asks the coordinator once, of which the answer about any partition is an error.
+func (s *Consumer) commitOnce(ctx context.Context, offsets Offsets) (failure error) {
+	s.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest,
+		response *kmsg.OffsetCommitResponse, err error) {
+		if failure = err; err != nil {
+			return
+		}
+		for _, t := range response.Topics {
+			for _, p := range t.Partitions {
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil && failure == nil {
+					failure = fmt.Errorf("%s, partition %d: %w", t.Topic, p.Partition, err)
+				}
+			}
+		}
+	})
+	return failure
+}

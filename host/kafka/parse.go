@@ -1,0 +1,211 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/kafka/security"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Parse takes from a worker's properties those that are about Kafka clients; the rest is not looked at. Warnings name
+// settings that are Kafka's but change nothing here, and those below producer., consumer. or admin. that nobody knows.
+// The error is, or wraps, a [setting.Problem]; nobody here knows of files. ctx ends the reading of key stores.
+func Parse(ctx context.Context, properties map[string]string) (Config, setting.Problems, error) {
+	c := Defaults()
+	c.live, c.shared = &security.Live{}, &shared{}
+	warnings, err := c.apply(properties, map[string]side{
+		"": sideCommon, "producer.": sideProducer, "consumer.": sideConsumer, "admin.": sideAdmin,
+	})
+	if err != nil {
+		return Config{}, warnings, err
+	}
+	if len(c.Bootstrap) == 0 {
+		return Config{}, warnings, setting.Problem{Setting: "bootstrap.servers", Code: setting.CodeMissing,
+			Text: setting.Missing("bootstrap.servers")}
+	}
+	if c.Proxy, err = security.NewProxy(properties, c.Bootstrap, c.live); err != nil {
+		return Config{}, warnings, err
+	}
+	notes, err := c.secure(ctx)
+	return c, append(warnings, notes...), err
+}
+
+// Override is the configuration of one connector: c changed by the connector's producer.override.*, consumer.override.*
+// and admin.override.* properties. ctx ends the reading of key stores.
+func (c Config) Override(ctx context.Context, properties map[string]string) (Config, setting.Problems, error) {
+	warnings, err := c.apply(properties, map[string]side{
+		"producer.override.": sideProducer, "consumer.override.": sideConsumer, "admin.override.": sideAdmin,
+	})
+	c.live, c.shared = c.live.Next(), cmp.Or(c.shared, &shared{})
+	if err != nil || !overridesAccess(properties) {
+		return c, warnings, err
+	}
+	notes, err := c.secure(ctx)
+	return c, append(warnings, notes...), err
+}
+
+// overridePrefixes are those of a connector's settings for its own clients.
+var overridePrefixes = []string{"producer.override.", "consumer.override.", "admin.override."}
+
+// overridesAccess tells whether properties of a connector change how its clients come to their brokers.
+func overridesAccess(properties map[string]string) bool {
+	for name := range properties {
+		for _, prefix := range overridePrefixes {
+			short, ok := strings.CutPrefix(name, prefix)
+			if ok && (security.Concerns(short) || short == "bootstrap.servers" || short == connectTimeout) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// apply sets every property whose name begins with one of the prefixes. Names are taken in order, so that the first
+// error and the warnings do not depend on the map.
+func (c *Config) apply(properties map[string]string, prefixes map[string]side) (warnings setting.Problems, err error) {
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		prefix, s := maxPrefix(name, prefixes)
+		if s == sideNone {
+			continue
+		}
+		short, value := name[len(prefix):], setting.Trim(properties[name])
+		p, known := settings[s][short]
+		switch {
+		case security.Concerns(short):
+			warning, err := c.secured(s, short, security.Given{Name: name, Value: value})
+			if err != nil {
+				return warnings, err
+			}
+			if warning.Text != "" {
+				warnings = append(warnings, warning)
+			}
+		case known && p.set != nil:
+			note, err := p.give(c, name, value)
+			if err != nil {
+				return warnings, err
+			}
+			if note != "" {
+				warnings = append(warnings, warning(name, "", note))
+			}
+		case known:
+			warnings = append(warnings, warning(name, setting.CodeNoEffect, "has no effect here"))
+		case name == "admin.listeners": // of REST, not of admin clients
+		case prefix != "":
+			warnings = append(warnings, warning(name, setting.CodeUnknown,
+				unknownAmong(short, maps.Keys(settings[s]))))
+		}
+	}
+	return warnings, nil
+}
+
+func warning(name string, code setting.Code, text string) setting.Problem {
+	return setting.Problem{Setting: name, Code: code, Text: text, Warning: true}
+}
+
+// secured notes a property of security for one kind of client. A warning without a text is none.
+func (c *Config) secured(s side, name string, given security.Given) (warns setting.Problem, err error) {
+	effective, warns, err := security.Check(name, given)
+	if !effective {
+		return warns, err
+	}
+	client := c.client(s)
+	client.Security = maps.Clone(client.Security) // shared with the configuration that this one was made of
+	if client.Security == nil {
+		client.Security = map[string]security.Given{}
+	}
+	client.Security[name] = given
+	return warns, nil
+}
+
+// client is where the settings of one kind of client are.
+func (c *Config) client(s side) *ClientConfig {
+	switch s {
+	case sideProducer:
+		return &c.Producer.ClientConfig
+	case sideConsumer:
+		return &c.Consumer.ClientConfig
+	case sideAdmin:
+		return &c.Admin
+	}
+	return &c.ClientConfig
+}
+
+// secure makes the accesses of all kinds of clients and returns what the user should know. Stores are opened, nothing
+// is sent. ctx ends the opening.
+func (c *Config) secure(ctx context.Context) (warnings setting.Problems, err error) {
+	if c.live == nil {
+		c.live = &security.Live{}
+	}
+	for _, s := range []side{sideProducer, sideConsumer, sideAdmin} {
+		client := c.client(s)
+		merged := client.over(c.ClientConfig)
+		if like := c.alike(s, merged); like != nil {
+			client.access = like.access
+			continue
+		}
+		made, notes, err := security.New(ctx, security.Options{Given: merged.Security, Bootstrap: merged.Bootstrap,
+			Timeout: merged.ConnectTimeout, Proxy: c.Proxy, Live: c.live})
+		if err != nil {
+			return warnings, err
+		}
+		client.access = made
+		for _, note := range notes {
+			if !slices.Contains(warnings, note) {
+				warnings = append(warnings, note)
+			}
+		}
+	}
+	return warnings, nil
+}
+
+// alike is a kind of client before s whose access would be the same: stores are opened and tokens are fetched once.
+func (c *Config) alike(s side, merged ClientConfig) *ClientConfig {
+	for before := sideProducer; before < s; before++ {
+		other := c.client(before).over(c.ClientConfig)
+		if maps.Equal(other.Security, merged.Security) && slices.Equal(other.Bootstrap, merged.Bootstrap) &&
+			other.ConnectTimeout == merged.ConnectTimeout {
+			return c.client(before)
+		}
+	}
+	return nil
+}
+
+// EmbeddedListen tells whether bootstrap.servers asks for the embedded broker, and on which address: "" is the default
+// of [BrokerOptions.Listen].
+func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error) {
+	if len(bootstrap) == 0 || (bootstrap[0] != "embedded" && !strings.HasPrefix(bootstrap[0], "embedded:")) {
+		return "", false, nil
+	}
+	if len(bootstrap) > 1 {
+		return "", true, setting.Problem{Setting: "bootstrap.servers", Code: setting.CodeInvalid,
+			Text: setting.Invalid("bootstrap.servers", strings.Join(bootstrap, ","), "expected embedded alone")}
+	}
+	_, port, given := strings.Cut(bootstrap[0], ":")
+	if !given {
+		return "", true, nil
+	}
+	n, ok := setting.Integer(wit.KindInt, port)
+	if !ok || n < 1 || n > math.MaxUint16 {
+		return "", true, setting.Problem{Setting: "bootstrap.servers", Code: setting.CodeInvalid,
+			Text: setting.Invalid("bootstrap.servers", bootstrap[0],
+				"expected embedded:PORT with a port from 1 to 65535")}
+	}
+	return fmt.Sprintf("127.0.0.1:%d", n), true, nil
+}
+
+func maxPrefix(name string, prefixes map[string]side) (string, side) {
+	best, found := "", sideNone
+	for prefix, s := range prefixes {
+		if strings.HasPrefix(name, prefix) && (found == sideNone || len(prefix) > len(best)) {
+			best, found = prefix, s
+		}
+	}
+	return best, found
+}
