@@ -20,8 +20,8 @@
 //   - compile.go: programs as the kernel takes them. draft.go: a structure on its way through stages on fields.
 //     entries.go: a map on that way. part.go: what a program copies and writes. edit.go: values that become others.
 //   - reader.go: where the members of a value begin. view.go: a row on the plain way. headerlist.go: a row's headers.
-//     schemas.go: schemas, and what is compiled for them. failure.go: what a row fails by, with Java's names of classes.
-//     settings.go: how components read their settings.
+//     schemas.go: schemas, and what is compiled for them. failure.go: what a row fails by, with Java's names of
+//     classes. settings.go: how components read their settings.
 //
 // Invariants: a row depends on no row before it. An engine is a cache: another one makes the same of the same call. The
 // fast lane does a row as the plain way does it, or not at all; only the plain way fails rows.
