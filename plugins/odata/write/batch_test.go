@@ -23,9 +23,7 @@ func set1(t *testing.T, s *service.Service, switches ...string) {
 	t.Helper()
 	for _, line := range switches {
 		name, value, _ := strings.Cut(line, "=")
-		if err := s.Set(name, value); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, s.Set(name, value))
 	}
 }
 
@@ -637,9 +635,7 @@ func TestLateAnswerToALargerBatch(t *testing.T) {
 	large, small := encoded(40), encoded(10)
 	for _, d := range []*wit.Delivery{small, large} {
 		settled, err := w.p.Settle(w.context, d.Memo, d.Rows, wit.Response{Status: 413})
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		if settled.Context != nil {
 			w.context = *settled.Context
 		}

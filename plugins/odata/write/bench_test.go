@@ -55,9 +55,7 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 	registry := record.NewRegistry()
 	bound := boundTo(b, registry)
 	rows, err := ordersIn(registry, 1000)
-	if err != nil {
-		b.Fatal(err)
-	}
+	noError(b, err)
 	for _, way := range ways {
 		b.Run(way.name, func(b *testing.B) {
 			err := bound.Current().Do(b.Context(), func(i *host.Instance) error {
@@ -84,9 +82,7 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 				b.ReportMetric(float64(s.encode+s.settle)/all, "ns/row")
 				return nil
 			})
-			if err != nil {
-				b.Fatal(err)
-			}
+			noError(b, err)
 		})
 	}
 }
@@ -95,14 +91,10 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 func boundTo(b *testing.B, registry *record.Registry) *host.Binding {
 	m, err := host.New(b.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(b, "../../odata-sink"))},
 		Registry: registry})
-	if err != nil {
-		b.Fatal(err)
-	}
+	noError(b, err)
 	b.Cleanup(func() { m.Close() })
 	bound, err := m.Bind("c", wit.ComponentSink, Alias, "")
-	if err != nil {
-		b.Fatal(err)
-	}
+	noError(b, err)
 	b.Cleanup(func() { bound.Close() })
 	return bound
 }

@@ -19,9 +19,7 @@ func TestClientInQuery(t *testing.T) {
 	for i, more := range []string{"sap.odata.sap.client.in=header", "sap.odata.sap.client.in=query"} {
 		settings := configuration(append(given, more)...)
 		asked, err := New("0.1.0").Open(Component, settings, nil, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		want := gateway + "/$metadata" + []string{"", query}[i]
 		if found := asked.Ask.Requests[0].Target; found != want {
 			t.Errorf("expected %s, found %s", want, found)
@@ -74,9 +72,7 @@ func TestClientInQueryOfDoctor(t *testing.T) {
 	given := configuration(append(set("00", "OrderCopies"), "sap.odata.sap.client=100",
 		"sap.odata.sap.client.in=query")...)
 	reply, err := New("0.1.0").Run("doctor", []wit.Setting{{Name: "step", Value: "csrf " + gateway}}, given, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	q := reply.Ask.Requests[0]
 	if want := gateway + "/?sap-client=100"; q.Target != want || q.TokenFrom == nil || *q.TokenFrom != want {
 		t.Errorf("expected %s for both, found %+v", want, q)

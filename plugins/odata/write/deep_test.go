@@ -122,9 +122,7 @@ func TestConfigurations(t *testing.T) {
 	} {
 		setting, message := "", ""
 		inquiry, err := New("0.1.0").Validate(Alias, configuration(c.settings...), false, nil, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		for _, e := range *inquiry.Done {
 			if len(e.Errors) > 0 && (setting == "" || e.Spec.Name == c.setting) {
 				setting, message = e.Spec.Name, e.Errors[0]

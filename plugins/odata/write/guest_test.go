@@ -23,18 +23,14 @@ const maxSize = 6 << 20
 func TestGuest(t *testing.T) {
 	path := guesttest.Build(t, "../../odata-sink")
 	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	t.Logf("the guest has %d bytes", info.Size())
 	if info.Size() > maxSize {
 		t.Errorf("expected a guest of at most %d bytes, found %d", maxSize, info.Size())
 	}
 	registry := record.NewRegistry()
 	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(path)}, Registry: registry})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	t.Cleanup(func() { m.Close() })
 	b, err := m.Bind("c", wit.ComponentSink, Alias, "")
 	if err != nil {
@@ -42,9 +38,7 @@ func TestGuest(t *testing.T) {
 	}
 	t.Cleanup(b.Close)
 	schema, err := registry.Intern(detail)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	batch := &record.Batch{Registry: registry, Topics: []string{"Order_DetailCopies"}}
 	const rows = 100
 	for i := range uint32(rows) {
@@ -58,9 +52,7 @@ func TestGuest(t *testing.T) {
 	}
 	s := service.New(service.Options{})
 	err = b.Current().Do(t.Context(), func(i *host.Instance) error { return guestWrite(t, i, s, batch) })
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	if n := s.Count("Order_DetailCopies"); n != rows {
 		t.Errorf("expected %d entities, found %d", rows, n)
 	}

@@ -203,9 +203,7 @@ func TestShortWay(t *testing.T) {
 					for range 2 { // at first the names of schemaless rows are not known
 						found[i], err = w.p.Encode(w.context, w.schemas, []string{"Es"}, []wit.Row{r}, data, nil, nil,
 							nil)
-						if err != nil {
-							t.Fatal(err)
-						}
+						noError(t, err)
 					}
 				}
 				if d := cmp.Diff(found[1], found[0]); d != "" {

@@ -125,9 +125,7 @@ func TestCheckOvertakenByAnAnswer(t *testing.T) {
 		"sap.odata.enable.batch=0")...)
 	settle := func(op operation, answer wit.Response) wit.Verdict {
 		out, err := w.p.Settle(w.context, w.memo(op, "/s/Orders('a')"), []uint32{0}, answer)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		if out.Context != nil {
 			w.context = *out.Context
 		}
@@ -261,9 +259,7 @@ func TestLanesOfOneKey(t *testing.T) {
 		var found [2]string
 		for i, predicate := range []string{c.one, c.other} {
 			_, keys, err := uri.ParsePredicate("Es" + predicate)
-			if err != nil {
-				t.Fatal(err)
-			}
+			noError(t, err)
 			var values []keyValue
 			for _, k := range keys {
 				values = append(values, keyValue{&edm.Property{Name: k.Name}, value.Converted{Type: k.Literal.Type,

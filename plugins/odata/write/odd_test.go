@@ -184,9 +184,7 @@ func TestSchemalessDecimalInBase64(t *testing.T) {
 		out, err := w.p.Encode(w.context, nil, []string{"Es"},
 			[]wit.Row{{Value: w.dynamic(fields("A", int64(1), "B", "b",
 				"Price", text))}}, w.data, nil, nil, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		const setting = "value.converter.decimal.format = NUMERIC"
 		if len(out.Refused) != 1 || strings.Contains(out.Refused[0].Fault.Message, setting) != hinted {
 			t.Errorf("%q: expected a refusal, with %q: %t, found %+v", text, setting, hinted, out)

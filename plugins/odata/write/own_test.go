@@ -272,9 +272,7 @@ func TestAcceptedIsNamed(t *testing.T) {
 	t.Parallel()
 	w := open(t, shopping(), set("00", "Orders")...)
 	s, err := w.p.state(w.context)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	named := func(v wit.Verdict, status string) bool {
 		f := v.Refused
 		if v.Again != nil {

@@ -44,9 +44,7 @@ func TestRecommendations(t *testing.T) {
 		var done *[]wit.Examined
 		for range 20 {
 			inquiry, err := New("0.1.0").Validate(Component, configuration(c.given...), true, nil, answers)
-			if err != nil {
-				t.Fatal(err)
-			}
+			noError(t, err)
 			if done = inquiry.Done; done != nil {
 				break
 			}

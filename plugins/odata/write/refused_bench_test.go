@@ -53,7 +53,5 @@ func BenchmarkRefusedInSandbox(b *testing.B) {
 		b.ReportMetric(float64(processorTime()-began)/float64(n), "cpu-ns/row")
 		return nil
 	})
-	if err != nil {
-		b.Fatal(err)
-	}
+	noError(b, err)
 }

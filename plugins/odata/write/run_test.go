@@ -139,17 +139,11 @@ func TestRuns(t *testing.T) {
 			topics, ids := []string{"Es"}, c.ids(len(rows))
 			// A hint that says nothing leaves no row to a run.
 			others, err := w.p.Encode(w.context, w.schemas, topics, rows, w.data, ids, topics, []wit.Hint{{}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			noError(t, err)
 			found, err := w.p.Encode(w.context, nil, topics, rows, w.data, ids, topics, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			noError(t, err)
 			state, err := w.p.state(w.context)
-			if err != nil {
-				t.Fatal(err)
-			}
+			noError(t, err)
 			e := encoding{memory: &w.p.memory, s: state, data: w.data, to: &state.sets[0]}
 			_, isRun := e.encodeRun(w.p.runs, topics[0], rows, ids, topics)
 			for i := range found.Ready {
@@ -198,9 +192,7 @@ func (c chance) agrees(t *testing.T, w *writing, run *wit.Delivery) (wholly int)
 		var settled [2]wit.Settled
 		var faults [2]*wit.Fault
 		s, err := w.p.state(w.context)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		m, ok := readMemo(s, run.Memo)
 		if !ok {
 			t.Fatal("the memo can't be read")
@@ -365,14 +357,10 @@ func TestGuestWritesAlike(t *testing.T) {
 	registry := record.NewRegistry()
 	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t, "../../odata-sink"))},
 		Registry: registry})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	t.Cleanup(func() { m.Close() })
 	bound, err := m.Bind("c", wit.ComponentSink, Alias, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	t.Cleanup(bound.Close)
 	c := chance{rand.New(rand.NewPCG(5, 6))}
 	written := 0
@@ -384,9 +372,7 @@ func TestGuestWritesAlike(t *testing.T) {
 			}
 			return nil
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 	}
 	if written < 200 {
 		t.Errorf("expected more rows to be written than %d", written)
@@ -413,21 +399,15 @@ func (c chance) inSandbox(ctx context.Context, t *testing.T, i *host.Instance, w
 			w.schemas = []wit.Schema{{ID: s.ID, Nodes: nodes}}
 			b.Data, err = datum.Append(b.Data, nodes, 0, v)
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		d.Size = uint32(len(b.Data)) - d.Start
 		return d
 	})
 	origins := record.Origins{Topics: b.Topics, IDs: c.ids(len(b.Rows))}
 	want, err := w.p.Encode(w.context, w.schemas, b.Topics, b.Rows, b.Data, origins.IDs, b.Topics, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	found, err := i.Encode(ctx, w.context, b, origins, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	if d := cmp.Diff(want.Ready, found.Ready); d != "" {
 		t.Fatalf("(-native +sandbox)\n%s", d)
 	}

@@ -44,22 +44,14 @@ func read(t *testing.T, s *service.Service) (*decode.Output, []wit.Node) {
 		return a.Body.Bytes()
 	}
 	m, err := edm.Parse(get("$metadata"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	typ := m.Structure(m.Set("AllTypes").Type)
 	layout, err := decode.NewRowLayout(m, edm.Whole(typ), edm.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	value, err := m.ValueSchema(typ, edm.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	out := &decode.Output{}
-	if err := decode.NewAtom(layout).Write(get("AllTypes?$format=atom"), true, out); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, decode.NewAtom(layout).Write(get("AllTypes?$format=atom"), true, out))
 	if len(out.Faults) > 0 {
 		t.Fatal(out.Faults[0])
 	}

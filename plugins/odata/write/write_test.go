@@ -48,21 +48,25 @@ type writing struct {
 	bodies []string
 }
 
+// noError ends the test at an error that it is not about.
+func noError(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func open(t *testing.T, s http.Handler, more ...string) *writing {
 	t.Helper()
 	w := &writing{t: t, service: s, p: New("0.1.0")}
 	asked, err := w.p.Open(Component, configuration(more...), nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	var answers []wit.Response
 	for _, q := range asked.Ask.Requests {
 		answers = append(answers, w.exchange(&q))
 	}
 	opened, err := w.p.Open(Component, configuration(more...), nil, answers)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	w.context = opened.Ready.Context
 	return w
 }

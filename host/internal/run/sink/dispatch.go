@@ -51,8 +51,8 @@ type dispatch struct {
 	bad     *badRecord
 	doubt   error
 	// unchecked is the first record, in the order in which they were read, that a run before has left in doubt and of
-	// which there is no check: the task will fail by it, and nothing but checks of what was read after it goes out. nil:
-	// there is none.
+	// which there is no check: the task will fail by it, and nothing but checks of what was read after it goes out.
+	// nil: there is none.
 	unchecked *badRecord
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport"
 )
 
@@ -88,9 +89,7 @@ func FuzzNotes(f *testing.F) {
 
 func TestDecisions(t *testing.T) {
 	d, err := parseDecisions(sendSetting, []string{"a-b-0@5", "a-b-0@5", "a-b-0@7-9", "a-b-0@9", ""})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for offset, n := range map[int64]int{4: 0, 5: 2, 7: 1, 9: 2, 10: 0} {
 		if found := d.count(recordID{"a-b", 0, offset}); found != n {
 			t.Errorf("offset %d: expected %d, found %d", offset, n, found)

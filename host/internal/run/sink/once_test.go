@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -341,9 +342,7 @@ func killed(t *testing.T, x *world, requests int) {
 		return 201, nil
 	}
 	x.o.Once, x.o.Uncertain, x.o.Settled = false, nil, nil
-	if err := NewTask(x.o).Run(ctx); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, NewTask(x.o).Run(ctx))
 	x.group.refuse, x.service.answer, x.o.Once = nil, inner, true
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // A group that cannot be reached takes partitions away before what is settled could be committed. When they come back,
@@ -90,9 +92,7 @@ func TestSettledIsSharedByTasks(t *testing.T) {
 		synctest.Wait()
 		x.group.lose(topicPartition{"t", 0})
 		cancelFirst()
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, <-done)
 		x.group.refuse = nil
 		x.group.put("t", 0, "a=3")
 		second, cancelSecond := context.WithCancel(t.Context())
@@ -132,9 +132,7 @@ func TestSettledOfALostPartitionIsStored(t *testing.T) {
 		x.group.mu.Unlock()
 		cancel() // nothing is polled any more
 		x.group.assign(at)
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, <-done)
 		if x.committed("t", 0) != 1 || x.metadata(at) != "settled=0-1" {
 			t.Errorf("%d committed with metadata %q, expected 1 with settled=0-1", x.committed("t", 0), x.metadata(at))
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -412,9 +413,7 @@ func TestCommitsWhileABatchIsWritten(t *testing.T) {
 			t.Errorf("%d committed after 10 s of a batch that takes 20 s", n)
 		}
 		cancel()
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, <-done)
 		if n := len(x.service.seen()); x.committed("t", 0) != int64(n) {
 			t.Errorf("%d committed of %d written", x.committed("t", 0), n)
 		}

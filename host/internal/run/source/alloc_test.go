@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -44,9 +45,7 @@ func TestNoAllocationForARow(t *testing.T) {
 		{Name: "Name", Node: 2}}},
 		{Kind: wit.Int32}, {Kind: wit.Text, Optional: true}}
 	schema, err := registry.Intern(nodes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	f := newFeedOf(NewTask(Options{Registry: registry}), nil)
 	batch := &keptBatch{}
 	f.pipe.output = &stillProducer{batch: batch}
@@ -74,20 +73,14 @@ func TestNoAllocationForARow(t *testing.T) {
 		for i := range values {
 			start := uint32(len(c.batch.Data))
 			c.batch.Data, err = datum.Append(c.batch.Data, nodes, 0, values[i])
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			d := wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
 				Size: uint32(len(c.batch.Data)) - start}
 			c.batch.Rows = append(c.batch.Rows, wit.Row{Origin: uint32(i), Partition: -1, Timestamp: -1, Key: d,
 				Value: d})
 		}
-		if err := p.take(0); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.work(context.Background(), c); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, p.take(0))
+		require.NoError(t, s.work(context.Background(), c))
 	}
 	through()
 	if batch.n != enoughRows || string(batch.records[3].Value) != `{"Id":3,"Name":"name 3"}` {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -60,9 +61,7 @@ func TestOutputOfAChunkIsBounded(t *testing.T) {
 	registry := record.NewRegistry()
 	schema, err := registry.Intern([]wit.Node{{Kind: wit.Structure, Doc: wit.Ptr(strings.Repeat("d", doc)),
 		Members: []wit.Member{{Name: "n", Node: 1}}}, {Kind: wit.Int16}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	var total, next int
 	take := func(c *chunk) {
 		if cap(c.out) > 2*(maxChunkOutput+1<<20) {
@@ -87,9 +86,7 @@ func TestOutputOfAChunkIsBounded(t *testing.T) {
 			Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
 				Size: uint32(len(c.batch.Data)) - start}})
 	}
-	if err := s.work(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.work(t.Context(), c))
 	stop()
 	take(c)
 	if next != rows || total < rows*doc {
@@ -102,9 +99,7 @@ func TestOutputOfAChunkIsBounded(t *testing.T) {
 func TestRowThatGetsTooLarge(t *testing.T) {
 	registry := record.NewRegistry()
 	schema, err := registry.Intern([]wit.Node{{Kind: wit.Text}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	fill := func(c *chunk) {
 		c.reset("t", &origin{what: "GET /x"})
 		for i, size := range []int{10, 300_000, 20} {

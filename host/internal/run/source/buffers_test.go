@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -325,9 +326,7 @@ func TestChunksAreAnsweredForLate(t *testing.T) {
 		f.pipe.free <- newChunk(task.o.Registry)
 		f.pipe.failed, f.pipe.fail = context.WithCancelCause(t.Context())
 		c, err := f.take(t.Context(), &origin{what: "GET /x"})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		c.batch.Data = append(c.batch.Data, "under way"...)
 		under := c.batch.Data
 		f.pipe.fail(errors.New("refused"))

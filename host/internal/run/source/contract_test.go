@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -157,9 +158,7 @@ func TestSnapshotBehindALoad(t *testing.T) {
 					}
 				}
 			}
-			if err := task.Run(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, task.Run(t.Context()))
 			want := []string{"topic0/a=1", "topic0/b=2", "topic0/x=1"}
 			if !calm {
 				want = want[:2]
@@ -190,9 +189,7 @@ func TestSnapshotBetweenPages(t *testing.T) {
 				}
 			}
 		}
-		if err := task.Run(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, task.Run(t.Context()))
 		if diff := cmp.Diff([]string{"start", "snapshot now", "more"}, r.causes); diff != "" {
 			t.Error(diff)
 		}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -687,9 +688,7 @@ func (w *world) run(t *testing.T) (*Task, error) {
 func (w *world) ok(t *testing.T) *Task {
 	t.Helper()
 	task, err := w.run(t)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return task
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -52,9 +53,7 @@ func TestPluginsThatGetNowhere(t *testing.T) {
 				time.Sleep(time.Minute)
 				synctest.Wait()
 				cancel()
-				if err := <-done; err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, <-done)
 				if n := len(w.service.requests); n < 10 || n > c.most {
 					t.Errorf("expected at most %d requests in a minute, found %d", c.most, n)
 				}
@@ -184,9 +183,7 @@ func TestProgressIsNotPaced(t *testing.T) {
 		time.Sleep(101 * time.Second)
 		synctest.Wait()
 		cancel()
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, <-done)
 		if n := len(w.service.requests); n != 22 { // /open, the page, 20 polls
 			t.Errorf("expected 22 requests, found %d", n)
 		}

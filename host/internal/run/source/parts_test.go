@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -91,9 +92,7 @@ func TestPartsThatAConverterRefuses(t *testing.T) {
 					letters, left = left, nil
 					return letters, []wit.Field{wit.IntegerField("next", 5)}, nil
 				}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			return slices.Sorted(slices.Values(w.broker.records()))
 		}
 		for name, c := range map[string]struct {

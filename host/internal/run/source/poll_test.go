@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -77,9 +78,7 @@ func TestRest(t *testing.T) {
 				time.Sleep(89 * time.Second)
 				synctest.Wait()
 				cancel()
-				if err := <-done; err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, <-done)
 				if got := rests.Load(); got != int64(c.rests) || got != ends.Load() {
 					t.Errorf("expected %d rests, each with its end, found %d and %d ends", c.rests, got, ends.Load())
 				}

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -46,9 +47,7 @@ func TestReplayGivesTheOffset(t *testing.T) {
 					letters, left = left, nil
 					return letters, []wit.Field{wit.IntegerField("next", 1)}, nil
 				}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			if got := w.broker.records(); len(got) != 1 {
 				t.Errorf("expected one record, found %v", got)
 			}
@@ -132,9 +131,7 @@ func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 					}
 					return
 				}
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				if want := topic([]string{"a=v", "b=v", "c=v", "d=v"}); !slices.Equal(rows, want) {
 					t.Errorf("expected %q, found %q", want, rows)
 				}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -82,9 +83,7 @@ func TestPageBesideALoad(t *testing.T) {
 			t.Errorf("the feed was read by the causes %q", causes)
 		}
 		p, _, _, err := positionOf(fieldsBefore)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		left := len(page) - int(p.row) - 1
 		if n, p := len(w.broker.records())-written, task.Progress(); n != left+1 || p.Repeated != 0 {
 			t.Errorf("expected %d records and no page delivered again, found %d and %d", left+1, n, p.Repeated)

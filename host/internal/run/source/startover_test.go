@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -150,9 +151,7 @@ func TestSnapshotThatIsNotCommitted(t *testing.T) {
 				}
 			}
 		}
-		if err := task.Run(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, task.Run(t.Context()))
 		want := topic(slices.Concat(rows("a", 3), rows("b", 3), rows("s", 2), rows("c", 3)))
 		if diff := cmp.Diff(want, w.broker.records()); diff != "" {
 			t.Error(diff)

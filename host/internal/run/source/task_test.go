@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	core "github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -78,9 +79,7 @@ func TestPolls(t *testing.T) {
 		w.service.mu.Unlock()
 		time.Sleep(time.Minute)
 		cancel()
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, <-done)
 		if diff := cmp.Diff(topic(append(rows("a", 3), rows("b", 2)...)), w.broker.records()); diff != "" {
 			t.Error(diff)
 		}
@@ -446,9 +445,7 @@ func TestStopInTheMiddleOfAPage(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		close(w.broker.slow)
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, <-done)
 		first := w.broker.records()
 		if len(first) == 0 || len(first) >= 200_000 || !strings.Contains(describe(w.broker.offsets["feed=0"]),
 			"record=") {

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/notify"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit"
@@ -346,9 +347,7 @@ func TestSnapshotDoesNotSwallowAStart(t *testing.T) {
 					}
 					return output(feed)
 				}
-				if err := task.Run(t.Context()); err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, task.Run(t.Context()))
 				causes, _ := r.seen()
 				if len(causes) < 2 || causes[0] != "store" || causes[1] != "snapshot now" {
 					t.Errorf("the feed was read by the causes %q", causes)
@@ -541,9 +540,7 @@ func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
 			w.service.follows = map[string][]string{"/late": lines}
 		}
 		answer("late=gone", "LATER 10000")
-		if err := e.take(t.Context(), wit.Notification{Target: "late", Body: []byte("1")}); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, e.take(t.Context(), wit.Notification{Target: "late", Body: []byte("1")}))
 		answer("late=there")
 		refuses.Store(new("there"))
 		time.Sleep(10 * time.Minute)
