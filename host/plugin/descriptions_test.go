@@ -101,11 +101,11 @@ func (c *counted) ReadFile(name string) ([]byte, error) {
 // copied.
 func TestKnownPluginsOfTheProgramAreNotCopied(t *testing.T) {
 	cache := filepath.Join(t.TempDir(), "cache")
-	files := &counted{MapFS: fstest.MapFS{"all.wasm": {Data: guesttest.Bytes(t, all)}}}
+	files := &counted{MapFS: fstest.MapFS{"a.wasm": {Data: named("a", "1.0.0", 0)}}}
 	for n, want := range []int64{1, 0} {
 		files.read.Store(0)
 		m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Embedded: files,
-			CacheDir: cache, Needed: []plugin.Needed{{Class: "example.Source"}}})
+			CacheDir: cache, Needed: []plugin.Needed{{Class: "org.example.AllSource"}}})
 		require.NoError(t, err)
 		described(t, m)
 		require.NoError(t, m.Close())

@@ -34,8 +34,8 @@ type Cache struct {
 	logger *slog.Logger
 }
 
-// descriptionsFormat changes with what is in the files, and with what is judged before they are kept.
-const descriptionsFormat = 6
+// descriptionsFormat changes with what is in the files.
+const descriptionsFormat = 5
 
 // key names a file's results.
 func (s *Cache) key(hash string) string {

@@ -109,10 +109,17 @@ type Module struct {
 // signatures are those of the contract.
 func (l *Compiler) Compile(ctx context.Context, m *Module, prepare func() (*Prepared, error)) (*Code, error) {
 	c, err := l.known(ctx, m)
-	if c != nil || err != nil {
-		return c, err
+	if c == nil && err == nil {
+		c, err = l.fresh(ctx, m, prepare)
 	}
-	return l.fresh(ctx, m, prepare)
+	if err != nil {
+		return nil, err
+	}
+	if wrong := binary.JudgeSignatures(c.compiled, m.Binary.Contract, m.Interfaces); wrong != nil {
+		c.Close()
+		return nil, &Unfit{wrong}
+	}
+	return c, nil
 }
 
 // known makes code of what is kept of a module's, nil where nothing is.
@@ -150,14 +157,7 @@ func (l *Compiler) fresh(ctx context.Context, m *Module, prepare func() (*Prepar
 	if c, err = l.newCode(ctx, m, cache); err != nil {
 		return nil, err
 	}
-	err = l.compileInto(ctx, c, p, m.Binary.Functions)
-	if err == nil {
-		// Not again for code that is kept: the engine takes 20 ms to list the functions of a guest in Go.
-		if wrong := binary.JudgeSignatures(c.compiled, m.Binary.Contract, m.Interfaces); wrong != nil {
-			err = &Unfit{wrong}
-		}
-	}
-	if err != nil {
+	if err := l.compileInto(ctx, c, p, m.Binary.Functions); err != nil {
 		c.Close()
 		return nil, err
 	}
