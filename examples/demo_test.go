@@ -31,13 +31,9 @@ func TestDemoTwice(t *testing.T) {
 		c.Env = append(os.Environ(), "CULVERT_PLUGIN_PATH="+plugins)
 		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal sends Ctrl-C to all in front
 		out, err := c.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
+		ok(t, err)
 		c.Stderr = c.Stdout
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
+		ok(t, c.Start())
 		kill := time.AfterFunc(20*time.Minute, func() { syscall.Kill(-c.Process.Pid, syscall.SIGKILL) })
 		all := ""
 		arrived := map[string]bool{}

@@ -16,14 +16,10 @@ var figure = regexp.MustCompile(`\b(?:kafka_connect|culvert)_[a-z0-9_]+\b`)
 // The dashboard and the alerts ask for figures that there are, by the reference of this version.
 func TestMonitoredFiguresExist(t *testing.T) {
 	reference, err := os.ReadFile("../cmd/culvert/reference/metrics.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	for _, file := range []string{"grafana-dashboard.json", "alerts.yaml", "README.md"} {
 		text, err := os.ReadFile("monitoring/" + file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		ok(t, err)
 		names := figure.FindAllString(string(text), -1)
 		if len(names) < 5 && file != "README.md" {
 			t.Errorf("%s: expected figures, found %q", file, names)

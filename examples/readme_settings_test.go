@@ -22,9 +22,7 @@ func connectorSettings(t *testing.T) (specs []wit.SettingSpec) {
 	dir := guesttest.Folder(t, "odata-source", "odata-sink")
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, Registry: schemas.NewRegistry(),
 		CacheDir: guesttest.Code(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	defer m.Close()
 	for _, info := range m.Modules() {
 		if info.Err != nil {
@@ -72,15 +70,11 @@ func declared(connectors []wit.SettingSpec, name string) (known bool, value stri
 // their tables have the declared defaults.
 func TestReadmeSettings(t *testing.T) {
 	pages, err := filepath.Glob("../cmd/culvert/guides/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	var text strings.Builder
 	for _, page := range append(pages, "../README.md") {
 		one, err := os.ReadFile(page)
-		if err != nil {
-			t.Fatal(err)
-		}
+		ok(t, err)
 		text.WriteString(string(one) + "\n")
 	}
 	connectors := connectorSettings(t)

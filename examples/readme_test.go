@@ -103,9 +103,7 @@ func TestReadmeOfConnectivity(t *testing.T) {
 func (r readme) run(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", r.path))
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	words := []string{"bin/culvert", "culvert"}
 	var ports []string
 	for _, port := range append([]string{"8090"}, r.ports...) {
@@ -138,9 +136,7 @@ func (r readme) run(t *testing.T) string {
 	defer cancel()
 	c := exec.CommandContext(ctx, "bash", "-c", script)
 	root, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	c.Dir = cloneOf(t, root, replace, r.copied)
 	for _, data := range []string{"tour-data", "my-data", "culvert-data"} {
 		guesttest.ShareCode(t, filepath.Join(c.Dir, data))
@@ -168,9 +164,7 @@ func (r readme) run(t *testing.T) string {
 func namesIn(t *testing.T, folder string) (names []string) {
 	t.Helper()
 	entries, err := os.ReadDir(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
@@ -181,9 +175,7 @@ func namesIn(t *testing.T, folder string) (names []string) {
 func ignored(t *testing.T, root string) (names []string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, ".gitignore"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	for line := range strings.Lines(string(text)) {
 		if name, own := strings.CutPrefix(strings.TrimSpace(line), "/"); own {
 			names = append(names, strings.TrimSuffix(name, "/"))
@@ -250,19 +242,13 @@ func cloneOf(t *testing.T, root string, replace *strings.Replacer, copied []stri
 func TestCloneOf(t *testing.T) {
 	root := t.TempDir()
 	for _, folder := range []string{"tour-data/broker", "examples/tour"} {
-		if err := os.MkdirAll(filepath.Join(root, folder), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		ok(t, os.MkdirAll(filepath.Join(root, folder), 0o755))
 	}
 	gitignore, err := os.ReadFile("../.gitignore")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	for name, text := range map[string]string{".gitignore": string(gitignore), "README.md": "",
 		"examples/tour/a.properties": "port=8090", "examples/tour/b.properties": ""} {
-		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		ok(t, os.WriteFile(filepath.Join(root, name), []byte(text), 0o644))
 	}
 	clone := cloneOf(t, root, strings.NewReplacer("8090", "1"), []string{"examples/tour/a.properties"})
 	if names := namesIn(t, clone); !slices.Equal(names, []string{"README.md", "examples"}) {
@@ -279,9 +265,7 @@ func TestCloneOf(t *testing.T) {
 func linkInto(t *testing.T, root, clone, folder string, copied []string, replace *strings.Replacer) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join(root, folder))
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	for _, e := range entries {
 		at := filepath.Join(folder, e.Name())
 		from, to := filepath.Join(root, at), filepath.Join(clone, at)
@@ -299,9 +283,7 @@ func linkInto(t *testing.T, root, clone, folder string, copied []string, replace
 		default:
 			err = os.Symlink(from, to)
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		ok(t, err)
 	}
 }
 
@@ -310,9 +292,7 @@ func linkInto(t *testing.T, root, clone, folder string, copied []string, replace
 func culvert(t *testing.T) (bin, plugins string) {
 	t.Helper()
 	bin, err := filepath.Abs("../bin/e2e/readme")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", filepath.Join(bin, "culvert"),
 		"../cmd/culvert").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -324,4 +304,12 @@ func freePort(t *testing.T) string {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(porttest.Address(t))
 	return port
+}
+
+// ok ends a test at an error that it is not about.
+func ok(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -11,9 +11,7 @@ import (
 func TestRustInTheGuide(t *testing.T) {
 	text := func(file string) string {
 		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		ok(t, err)
 		return string(data)
 	}
 	const guest = "../testdata/guests/rust-transform/"

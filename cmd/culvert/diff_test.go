@@ -62,9 +62,7 @@ func TestDiffByTheWorkersOwnProviders(t *testing.T) {
 		"config.providers.vault.class=org.apache.kafka.common.config.provider.EnvVarConfigProvider")
 	own := filepath.Join(p.Dir, "conf", "worker.properties")
 	before, err := os.ReadFile(own)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	f.Eventually("a first look at the folder", func() bool {
 		status, _ := f.Call("GET", "/culvert/diff", "")
 		return status == 200

@@ -12,8 +12,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 )
 
 // runLine checks that a command line is one that the program takes, and returns the folders that it names.
@@ -37,9 +38,7 @@ func runLine(t *testing.T, what string, line []string) (configuration, data stri
 func readFile(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	return string(text)
 }
 
@@ -222,9 +221,7 @@ func manifests(t *testing.T) map[string]manifest {
 		if errors.Is(err, io.EOF) {
 			return found
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		found[m.Kind] = m
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 )
 
 // Every command that the README, the guides and the pages of examples name is there, with the options that they give
@@ -23,16 +25,12 @@ func TestCommandsOfGuides(t *testing.T) {
 		pages = append(pages, found...)
 	}
 	reference, err := os.ReadFile("reference/commands.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	root := newRoot(t.Context(), nil)
 	lines := 0
 	for _, page := range pages {
 		text, err := os.ReadFile(page)
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 		for _, line := range commandLines(string(text)) {
 			lines++
 			for _, wrong := range wrongIn(root, string(reference), line) {

@@ -105,9 +105,7 @@ func TestAdvisedSettingsExist(t *testing.T) {
 			})
 			return nil
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, err)
 	}
 	if texts < 50 {
 		t.Errorf("expected texts with names of settings, found %d", texts)

@@ -44,9 +44,7 @@ func TestReference(t *testing.T) {
 	for name, want := range pages {
 		file := filepath.Join("reference", name+".md")
 		if *update {
-			if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			e2e.NoError(t, os.WriteFile(file, []byte(want), 0o644))
 		}
 		if got, err := os.ReadFile(file); err != nil || string(got) != want {
 			t.Errorf("%s is not what is declared (%v): go test ./cmd/culvert -run TestReference -update writes it",
@@ -66,9 +64,7 @@ func TestReferenceCommand(t *testing.T) {
 	p := e2e.NewPlace(t)
 	list := p.Run("reference")
 	want, err := os.ReadFile("reference/source.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	if got := p.Run("reference", "source"); got.Code != exitDone || got.Stdout != string(want) {
 		t.Errorf("exit code %d, %d bytes, expected %d", got.Code, len(got.Stdout), len(want))
 	}
@@ -232,14 +228,10 @@ func commandsOfPlugin(t *testing.T) (all []*cobra.Command) {
 	t.Helper()
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2e.Plugins(t)}, CacheDir: guesttest.Code(t),
 		Registry: record.NewRegistry()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer m.Close()
 	b, err := m.Bind("reference", wit.ComponentSource, "ODataSource", "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	defer b.Close()
 	if err := b.Current().DoOnce(t.Context(), func(i *plugin.Instance) error {
 		declared, err := i.Commands(t.Context())
@@ -325,9 +317,7 @@ func clientsMetrics() string {
 // One that is neither there nor explained is missing.
 func kafkasMetrics(t *testing.T, ours string) string {
 	list, err := os.ReadFile("../../testdata/connect-metrics.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	var b strings.Builder
 	b.WriteString("\n## Kafka Connect's names\n\nWhat a worker of Kafka Connect registers with " +
 		"JMX, and where it is here: " +
@@ -363,9 +353,7 @@ func kafkasMetrics(t *testing.T, ours string) string {
 // with the labels that they select by.
 func askedByDashboards(t *testing.T, ours string) {
 	list, err := os.ReadFile("../../testdata/dashboards.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	for line := range strings.Lines(string(list)) {
 		line, why, _ := strings.Cut(strings.TrimSpace(line), " - ")
 		words := strings.Fields(line)
@@ -451,9 +439,7 @@ func components(t *testing.T) map[string]string {
 	dir := e2e.Plugins(t, "odata-sink", "smt")
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, CacheDir: guesttest.Code(t),
 		Registry: record.NewRegistry()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	t.Cleanup(func() { m.Close() })
 	var transforms strings.Builder
 	transforms.WriteString("# Transforms and predicates\n\nSettings stand behind `transforms.ALIAS.` " +

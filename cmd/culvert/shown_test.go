@@ -61,9 +61,7 @@ func talker(t *testing.T, p *e2e.Place) (folder, connector string) {
 			Rules: []wit.Rule{{Required: wit.Chosen}}},
 			{Name: "one", Rules: []wit.Rule{{Allowed: &[]string{"a", hostile}}}}}}})
 	document, err := json.Marshal(map[string]any{"say": hostile, hostile: []map[string]any{{hostile: hostile}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, err)
 	// Marshal escapes what JSON has to; a plugin need not.
 	raw := strings.NewReplacer(`\u009b`, "\u009b", `\u202e`, "\u202e", `\u200b`, "\u200b").Replace(string(document))
 	m.Answer(wit.InterfaceTools, "Run", wit.Reply{Document: &raw})

@@ -17,9 +17,7 @@ func TestRealUnit(t *testing.T) {
 		t.Fatal("this test needs systemd-analyze, which is not installed: it comes with systemd")
 	}
 	text, err := os.ReadFile("culvert.service")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	dir := write(t, map[string]string{"culvert.service": strings.ReplaceAll(string(text), "/usr/bin/culvert",
 		"/bin/sh")})
 	out, err := exec.Command(tool, "verify", filepath.Join(dir, "culvert.service")).CombinedOutput()
@@ -32,13 +30,9 @@ func TestRealUnit(t *testing.T) {
 func TestRealPackages(t *testing.T) {
 	work := t.TempDir()
 	tool, err := installNFPM(t.Context(), work)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	program := filepath.Join(work, "culvert")
-	if err := os.WriteFile(program, []byte("a program"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, os.WriteFile(program, []byte("a program"), 0o755))
 	r := &release{work: work, nfpm: tool}
 	made, err := r.packages(t.Context(), &source{dir: "../..", version: "v1.2.3-4-gabc", at: day},
 		platform{system: "linux", processor: "amd64"}, program, []byte("licences"))
@@ -65,9 +59,7 @@ func TestRealPackages(t *testing.T) {
 		before = version
 	}
 	listed, err := exec.Command(debian, "--contents", file).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	want := complete()
 	for _, example := range wantedExamples {
 		want[examplesFolder+"/"+example] = packed{mode: 0o644}

@@ -31,9 +31,7 @@ func TestArchives(t *testing.T) {
 		"stem/a/b": "-rw-r--r-- "}
 	for system, list := range map[string]func(*testing.T, []byte) map[string]string{"linux": inTar, "windows": inZip} {
 		a, err := archive(platform{system: system, processor: "amd64"}, "stem", day, files)
-		if err != nil {
-			t.Fatal(err)
-		}
+		ok(t, err)
 		reversed := slices.Clone(files)
 		slices.Reverse(reversed)
 		b, err := archive(platform{system: system, processor: "amd64"}, "stem", day, reversed)
@@ -56,27 +54,19 @@ func inTar(t *testing.T, data []byte) map[string]string {
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	return found
 }
 
 func inZip(t *testing.T, data []byte) map[string]string {
 	r, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	found := map[string]string{}
 	for _, f := range r.File {
 		o, err := f.Open()
-		if err != nil {
-			t.Fatal(err)
-		}
+		ok(t, err)
 		content, err := io.ReadAll(o)
-		if err != nil {
-			t.Fatal(err)
-		}
+		ok(t, err)
 		found[f.Name] = fmt.Sprintf("%v %s", f.Mode(), content)
 	}
 	return found
@@ -143,9 +133,7 @@ func history(t *testing.T) (list []describedCommit) {
 		t.Helper()
 		out, err := output(t.Context(), dir, "git", append([]string{"-c", "user.name=x", "-c", "user.email=x@x"},
 			args...)...)
-		if err != nil {
-			t.Fatal(err)
-		}
+		ok(t, err)
 		return out
 	}
 	git("init", "--quiet")
@@ -155,13 +143,9 @@ func history(t *testing.T) (list []describedCommit) {
 			git("tag", tag)
 		}
 		commits, err := commitsOf(t.Context(), dir)
-		if err != nil {
-			t.Fatal(err)
-		}
+		ok(t, err)
 		described, err := describe(t.Context(), dir)
-		if err != nil {
-			t.Fatal(err)
-		}
+		ok(t, err)
 		list = append(list, describedCommit{described, commits})
 	}
 	for range 12 {
@@ -278,9 +262,7 @@ func TestTokensAreReached(t *testing.T) {
 // The plugins whose licences are collected are those that the Makefile builds in.
 func TestGuestsAreThoseOfTheMakefile(t *testing.T) {
 	text, err := os.ReadFile("../../Makefile")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	guests, err := guestsOf(text)
 	if err != nil || len(guests) == 0 {
 		t.Fatalf("%q, %v", guests, err)
@@ -301,12 +283,8 @@ func write(t *testing.T, files map[string]string) string {
 	dir := t.TempDir()
 	for name, content := range files {
 		name = filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		ok(t, os.MkdirAll(filepath.Dir(name), 0o755))
+		ok(t, os.WriteFile(name, []byte(content), 0o644))
 	}
 	return dir
 }
@@ -315,9 +293,7 @@ func write(t *testing.T, files map[string]string) string {
 // what has none cannot be passed on.
 func TestLicences(t *testing.T) {
 	own, err := os.ReadFile("../../LICENSE")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	dir := write(t, map[string]string{"LICENSE": string(own), "license.go": mit, "used/inner/LICENSE.txt": mit,
 		"used/inner/x.go": "", "unused/LICENSE": "Mozilla Public License Version 2.0", "NOTICE": "A notice"})
 	m := &module{Path: "example.com/m", Version: "v1.0.0", Dir: dir}
@@ -359,9 +335,7 @@ func TestBill(t *testing.T) {
 	p := part{path: "example.com/M", version: "v1.0.0", texts: []text{{"LICENSE", []byte(mit)}}}
 	p.sum = sumOf(sums, p)
 	data, err := bill("v1.2.3", platform{system: "linux", processor: "arm64"}, []part{p})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	var b cycloneDX
 	if err := json.Unmarshal(data, &b); err != nil || len(b.Components) != 1 {
 		t.Fatalf("%v\n%s", err, data)
@@ -405,9 +379,7 @@ const examplesFolder = "/usr/share/doc/culvert/examples"
 // that others may write, nothing that runs as its owner. All of it is root's, nfpm's default.
 func TestPackagesHold(t *testing.T) {
 	text, err := os.ReadFile("nfpm.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	var config struct {
 		Contents []struct {
 			Dst, Type string
@@ -417,9 +389,7 @@ func TestPackagesHold(t *testing.T) {
 			} `yaml:"file_info"`
 		}
 	}
-	if err := yaml.Unmarshal(text, &config); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, yaml.Unmarshal(text, &config))
 	found, trees := map[string]packed{}, []string{}
 	for _, c := range config.Contents {
 		if c.Info.Owner != "" || c.Info.Group != "" {
@@ -442,9 +412,7 @@ func TestPackagesHold(t *testing.T) {
 // What the packages are made of is in the repository.
 func TestPackagesSourcesExist(t *testing.T) {
 	text, err := os.ReadFile("nfpm.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	n := 0
 	for line := range strings.Lines(string(text)) {
 		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "- "), ": ")
@@ -470,9 +438,7 @@ func TestPackagesSourcesExist(t *testing.T) {
 // of the two is there already: so the group of files has another name, and one in all places.
 func TestGroupOfTheUnit(t *testing.T) {
 	unit, err := os.ReadFile("culvert.service")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	values := map[string]string{"User": "culvert"} // by default the unit's name
 	for line := range strings.Lines(string(unit)) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
@@ -483,9 +449,7 @@ func TestGroupOfTheUnit(t *testing.T) {
 		t.Fatal("expected a service with DynamicUser")
 	}
 	made, err := os.ReadFile("sysusers.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	var groups []string
 	for line := range strings.Lines(string(made)) {
 		if words := strings.Fields(line); len(words) > 1 && !strings.HasPrefix(words[0], "#") {
@@ -501,9 +465,7 @@ func TestGroupOfTheUnit(t *testing.T) {
 		}
 	}
 	script, err := os.ReadFile("postinstall.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	for _, command := range []string{"getent group ", "groupadd --system ", "chgrp -R "} {
 		_, rest, _ := strings.Cut(string(script), command)
 		if words := strings.Fields(rest); len(words) == 0 || !slices.Contains(groups, words[0]) {
@@ -519,14 +481,20 @@ func TestTwoBuildsAreCompared(t *testing.T) {
 		if err != nil || len(strings.Fields(string(sums))) != 4 {
 			t.Fatalf("%s, %v", sums, err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, "SHA256SUMS"), sums, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		ok(t, os.WriteFile(filepath.Join(dir, "SHA256SUMS"), sums, 0o644))
 	}
 	if err := same(one, one); err != nil {
 		t.Error(err)
 	}
 	if same(one, other) == nil {
 		t.Error("two that differ count as the same")
+	}
+}
+
+// ok ends a test at an error that it is not about.
+func ok(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

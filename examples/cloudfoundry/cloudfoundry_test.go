@@ -62,18 +62,14 @@ type application struct {
 func manifest(t *testing.T) application {
 	t.Helper()
 	text, err := os.ReadFile("manifest.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	var m struct {
 		Version      int           `yaml:"version"`
 		Applications []application `yaml:"applications"`
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	decoder.KnownFields(true)
-	if err := decoder.Decode(&m); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, decoder.Decode(&m))
 	if m.Version != 1 || len(m.Applications) != 1 {
 		t.Fatalf("expected version 1 and one application, found %+v", m)
 	}
@@ -88,9 +84,7 @@ func TestManifest(t *testing.T) {
 		t.Errorf("expected one instance of a binary whose health is asked for by HTTP, found %+v", a)
 	}
 	page, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	for _, s := range a.Services {
 		if !regexp.MustCompile(`(?m)^cf create-service \w+ \w+ ` + regexp.QuoteMeta(s) + `$`).Match(page) {
 			t.Errorf("README.md does not make the service %s", s)
@@ -111,9 +105,7 @@ func TestManifest(t *testing.T) {
 		used := strings.HasPrefix(variable, "GO")
 		for _, file := range []string{"worker.properties", "orders.properties"} {
 			text, err := os.ReadFile(filepath.Join("config", file))
-			if err != nil {
-				t.Fatal(err)
-			}
+			ok(t, err)
 			used = used || strings.Contains(string(text), "${env:"+variable+"}")
 		}
 		if !used {
@@ -151,9 +143,7 @@ func TestRunsAsThePlatformRunsIt(t *testing.T) {
 	for name, value := range a.Env {
 		command.Env = append(command.Env, name+"="+vars.Replace(value))
 	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, command.Start())
 	ended := make(chan error, 1)
 	go func() { ended <- command.Wait() }()
 	t.Cleanup(func() {
@@ -171,9 +161,7 @@ func TestRunsAsThePlatformRunsIt(t *testing.T) {
 	}
 
 	// as the platform stops it
-	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, command.Process.Signal(syscall.SIGTERM))
 	select {
 	case err := <-ended:
 		if err != nil {
@@ -224,22 +212,16 @@ func droplet(t *testing.T, authority []byte) string {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	for _, folder := range []string{"config", "built-in"} {
-		if err := os.Mkdir(filepath.Join(app, folder), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		ok(t, os.Mkdir(filepath.Join(app, folder), 0o755))
 	}
 	write := func(name string, data []byte) {
-		if err := os.WriteFile(filepath.Join(app, name), data, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		ok(t, os.WriteFile(filepath.Join(app, name), data, 0o644))
 	}
 	names := strings.NewReplacer("/sap/opu/odata/iwbep/GWSAMPLE_BASIC", "/V2/Northwind/Northwind.svc", "SalesOrderSet",
 		"Orders")
 	for _, file := range []string{"worker.properties", "orders.properties"} {
 		text, err := os.ReadFile(filepath.Join("config", file))
-		if err != nil {
-			t.Fatal(err)
-		}
+		ok(t, err)
 		write("config/"+file, []byte(names.Replace(string(text))))
 	}
 	write("config/kafka-ca.pem", authority)
@@ -254,18 +236,14 @@ func newService(t *testing.T, btp *connectivitytest.Server) (rows int) {
 	const orders = 60
 	demo, err := service.New(service.Options{Rows: orders, PageSize: 25, User: "reader",
 		Password: sapPassword}).Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	t.Cleanup(func() { demo.Close() })
 	btp.Map("s4.virtual:8000", strings.TrimPrefix(demo.URL, "http://"))
 	answer, err := json.Marshal(map[string]any{"owner": map[string]any{"SubaccountId": "sub-1", "InstanceId": nil},
 		"destinationConfiguration": map[string]string{"Name": "S4", "Type": "HTTP", "URL": "http://s4.virtual:8000",
 			"ProxyType":      "OnPremise",
 			"Authentication": "BasicAuthentication", "User": "reader", "Password": sapPassword, "sap-client": "100"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	btp.SetDestination("S4", string(answer))
 	return orders
 }
@@ -313,9 +291,7 @@ func newCluster(t *testing.T, btp *connectivitytest.Server, brokers []string) *c
 			btp.Map(at, l.Addr().String())
 			return listener{l, at}, nil
 		}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	t.Cleanup(fake.Close)
 	return c
 }
@@ -324,16 +300,12 @@ func newCluster(t *testing.T, btp *connectivitytest.Server, brokers []string) *c
 func certificate(t *testing.T, names []string) (authority []byte, pair tls.Certificate) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "kafka"}, DNSNames: names,
 		IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), tls.Certificate{Certificate: [][]byte{der},
 		PrivateKey: key}
 }
@@ -355,9 +327,7 @@ func (c *cluster) consume(ctx context.Context, t *testing.T, topic string, want 
 			return (&tls.Dialer{Config: &tls.Config{RootCAs: c.roots, ServerName: host}}).DialContext(ctx, network,
 				c.real[address])
 		}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	defer client.Close()
 	for n < want && ctx.Err() == nil {
 		client.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
@@ -398,4 +368,12 @@ func freePort(t *testing.T) string {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(porttest.Address(t))
 	return port
+}
+
+// ok ends a test at an error that it is not about.
+func ok(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

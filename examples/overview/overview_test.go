@@ -49,14 +49,10 @@ func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
 				files = []string{beside, file}
 			}
 			arguments, err := config.Arguments(files)
-			if err != nil {
-				t.Fatal(err)
-			}
+			ok(t, err)
 			problems, err := host.Check(t.Context(), host.Config{Files: arguments, Data: data,
 				Plugins: guests(t), Logger: quiet()})
-			if err != nil {
-				t.Fatal(err)
-			}
+			ok(t, err)
 			named := false
 			for _, p := range problems.Problems {
 				switch {
@@ -80,9 +76,7 @@ func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
 func TestSourcesRun(t *testing.T) {
 	demo := service.New(service.Options{Rows: 40, PageSize: 25, Subscriptions: true})
 	server, err := demo.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	defer server.Close()
 	registry := srfake.New()
 	defer registry.Close()
@@ -94,19 +88,13 @@ func TestSourcesRun(t *testing.T) {
 			continue
 		}
 		sources++
-		if err := os.WriteFile(filepath.Join(folder, file), []byte(moved.Replace(text)), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		ok(t, os.WriteFile(filepath.Join(folder, file), []byte(moved.Replace(text)), 0o600))
 	}
 	files, err := config.Folder(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	h, err := host.New(t.Context(), host.Config{Files: files, Data: dataFolder(t), Plugins: guests(t),
 		Once: true, Logger: quiet()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	defer h.Close()
 	if err := h.Run(t.Context()); err != nil {
 		t.Error(err)
@@ -143,9 +131,7 @@ func TestOneAfterAnother(t *testing.T) {
 	demo := service.New(service.Options{Rows: 830, PageSize: 1000, Subscriptions: true,
 		Switches: service.Switches{CSRF: true}})
 	server, err := demo.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	defer server.Close()
 	registry := srfake.New()
 	defer registry.Close()
@@ -163,9 +149,7 @@ func TestOneAfterAnother(t *testing.T) {
 			ran++
 			before := demo.Count("Order_DetailCopies")
 			file = filepath.Join(folder, file)
-			if err := os.WriteFile(file, []byte(moved.Replace(text)), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			ok(t, os.WriteFile(file, []byte(moved.Replace(text)), 0o600))
 			if err := runOnce(t, data, "worker.properties", file); err != nil {
 				t.Errorf("%s: %v", filepath.Base(file), err)
 			}
@@ -200,9 +184,7 @@ func movedTo(demo, registry string) *strings.Replacer {
 func runOnce(t *testing.T, data string, names ...string) error {
 	t.Helper()
 	files, err := config.Arguments(names)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	h, err := host.New(t.Context(), host.Config{Files: files, Data: data, Plugins: guests(t), Once: true,
 		Logger: quiet()})
 	if err != nil {
@@ -219,24 +201,18 @@ func TestThroughCloudConnector(t *testing.T) {
 	defer subaccount.Close()
 	t.Setenv("VCAP_SERVICES", subaccount.VCAP(0))
 	kafka, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	defer kafka.Close()
 	broker := kafka.ListenAddrs()[0]
 	subaccount.Map("kafka.cloud:9092", broker)
 	subaccount.Map(broker, broker) // as this one advertises itself
 	demo := service.New(service.Options{Rows: 40})
 	server, err := demo.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	defer server.Close()
 	moved := movedTo(server.URL, "")
 	source := filepath.Join(t.TempDir(), "entity-set.properties")
-	if err := os.WriteFile(source, []byte(moved.Replace(read(t, "entity-set.properties"))), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, os.WriteFile(source, []byte(moved.Replace(read(t, "entity-set.properties"))), 0o600))
 	if err := runOnce(t, dataFolder(t), "kafka-cloud-connector.worker.properties", source); err != nil {
 		t.Error(err)
 	}
@@ -266,9 +242,7 @@ func all(t *testing.T) []string {
 func read(t *testing.T, file string) string {
 	t.Helper()
 	raw, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	return string(raw)
 }
 
@@ -298,4 +272,12 @@ func questions(demo *service.Service) (asked int64) {
 		}
 	}
 	return asked
+}
+
+// ok ends a test at an error that it is not about.
+func ok(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -167,9 +167,7 @@ func Folder(t *testing.T, more ...string) string {
 	t.Helper()
 	from, dir := Plugins(t, more...), t.TempDir()
 	for _, name := range append([]string{"odata-source"}, more...) {
-		if err := os.Link(filepath.Join(from, name+".wasm"), filepath.Join(dir, name+".wasm")); err != nil {
-			t.Fatal(err)
-		}
+		NoError(t, os.Link(filepath.Join(from, name+".wasm"), filepath.Join(dir, name+".wasm")))
 	}
 	return dir
 }
@@ -177,8 +175,6 @@ func Folder(t *testing.T, more ...string) string {
 func Put(t *testing.T, dir, name string, data []byte) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, os.WriteFile(path, data, 0o600))
 	return path
 }

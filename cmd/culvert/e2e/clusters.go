@@ -17,9 +17,7 @@ import (
 func Embedded(t *testing.T) *embedded.Broker {
 	t.Helper()
 	b, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, err)
 	t.Cleanup(func() { b.Close() })
 	return b
 }
@@ -30,9 +28,7 @@ func EndsOn(t *testing.T, address, topic string) kafka.Positions {
 	c := kafka.Defaults()
 	c.Bootstrap = []string{address}
 	admin, err := kafka.NewAdmin(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, err)
 	defer admin.Close()
 	at, _ := admin.EndOffsets(t.Context(), false, topic)
 	return at[topic]
@@ -94,9 +90,7 @@ func TwoWorkersWithTheSameSink(t *testing.T, broker string) {
 	c := kafka.Defaults()
 	c.Bootstrap = []string{broker}
 	admin, err := kafka.NewAdmin(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, err)
 	defer admin.Close()
 	if _, err := admin.EnsureTopics(t.Context(), kafka.Topic{Name: "Shared", Partitions: 4}); err != nil {
 		t.Fatal(err)

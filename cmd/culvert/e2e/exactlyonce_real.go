@@ -28,30 +28,22 @@ type ExactPeer struct {
 func (k *ExactPeer) Pid() int {
 	k.T.Helper()
 	text, err := os.ReadFile(filepath.Join(k.Dir, "pids"))
-	if err != nil {
-		k.T.Fatal(err)
-	}
+	NoError(k.T, err)
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		k.T.Fatal(err)
-	}
+	NoError(k.T, err)
 	return pid
 }
 
 func (k *ExactPeer) Signal(s syscall.Signal) {
 	k.T.Helper()
-	if err := syscall.Kill(k.Pid(), s); err != nil {
-		k.T.Fatal(err)
-	}
+	NoError(k.T, syscall.Kill(k.Pid(), s))
 }
 
 // Asked is what an administrator's client finds out, until it holds.
 func (k *ExactPeer) Asked(what string, holds func(ctx context.Context, c *kadm.Client) (bool, error)) {
 	k.T.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(k.Servers, ",")...))
-	if err != nil {
-		k.T.Fatal(err)
-	}
+	NoError(k.T, err)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), ComesAbout)
 	defer cancel()

@@ -48,9 +48,7 @@ func (g *Gate) Let(n int) {
 // Replace puts a file in place at once, as a careful operator does.
 func Replace(t *testing.T, dir, name string, data []byte) {
 	t.Helper()
-	if err := os.Rename(Put(t, dir, name+".new", data), filepath.Join(dir, name)); err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, os.Rename(Put(t, dir, name+".new", data), filepath.Join(dir, name)))
 }
 
 // Orders checks that a topic holds the demo service's orders, each once and in order, without those that are missing.
@@ -79,9 +77,7 @@ func (p *Place) Orders(rows int, missing func(id int) bool) {
 func Scrape(t *testing.T, address string) map[string]float64 {
 	t.Helper()
 	r, err := http.Get("http://" + address + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, err)
 	defer r.Body.Close()
 	text, err := io.ReadAll(r.Body)
 	if kind := r.Header.Get("Content-Type"); err != nil || r.StatusCode != http.StatusOK || !strings.HasPrefix(kind,
@@ -149,22 +145,16 @@ func (e *Exactly) Committed(topic string, each func(*kgo.Record)) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(e.Servers), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}),
 		kgo.KeepControlRecords())
-	if err != nil {
-		e.t.Fatal(err)
-	}
+	NoError(e.t, err)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), ComesAbout)
 	defer cancel()
 	ends, err := kadm.NewClient(client).ListCommittedOffsets(ctx, topic)
-	if err != nil {
-		e.t.Fatal(err)
-	}
+	NoError(e.t, err)
 	end, _ := ends.Lookup(topic, 0)
 	for next := int64(0); next < end.Offset; {
 		fetched := client.PollFetches(ctx)
-		if err := fetched.Err0(); err != nil {
-			e.t.Fatal(err)
-		}
+		NoError(e.t, fetched.Err0())
 		fetched.EachRecord(func(r *kgo.Record) {
 			next = r.Offset + 1
 			if !r.Attrs.IsControl() {
@@ -178,9 +168,7 @@ func (e *Exactly) Committed(topic string, each func(*kgo.Record)) {
 func (e *Exactly) Generation(group string) (found int32, ok bool) {
 	e.t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(e.Servers))
-	if err != nil {
-		e.t.Fatal(err)
-	}
+	NoError(e.t, err)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), ComesAbout)
 	defer cancel()

@@ -20,9 +20,7 @@ func Scraped(t *testing.T, suffices func(body string) bool) (body string) {
 	server := httptest.NewServer(service.New(service.Options{Rows: 5, PageSize: 10, Subscriptions: true}))
 	t.Cleanup(server.Close)
 	folder := filepath.Join(p.Dir, "connectors")
-	if err := os.Mkdir(folder, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, os.Mkdir(folder, 0o700))
 	Put(t, folder, "orders.properties",
 		[]byte(strings.Join(append(Source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"), Silent,
 			"sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C",

@@ -27,9 +27,7 @@ type author struct {
 
 func NewAuthor(t *testing.T, address string) *author {
 	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, err)
 	a := &author{t: t, address: address, client: http.Client{Jar: jar}}
 	a.token = a.Send("GET", "", nil).Header.Get("X-CSRF-Token")
 	return a

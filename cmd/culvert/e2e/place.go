@@ -47,9 +47,7 @@ func (p *Place) LettersOf(taken []SettingOfPlugin, address, reference string) []
 	p.T.Helper()
 	broker := Embedded(p.T).Addr()
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-	if err != nil {
-		p.T.Fatal(err)
-	}
+	NoError(p.T, err)
 	defer client.Close()
 	if _, err := kadm.NewClient(client).CreateTopics(p.T.Context(), 1, 1, nil, "Orders", "refused"); err != nil {
 		p.T.Fatal(err)

@@ -124,9 +124,7 @@ func withoutPlugins() (file string, err error) {
 func Plugins(t *testing.T, more ...string) string {
 	t.Helper()
 	unlock, err := lockBench()
-	if err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, err)
 	defer unlock()
 	names, hash := slices.Sorted(slices.Values(append(more, "odata-source"))), sha256.New()
 	var modules [][]byte
@@ -139,9 +137,7 @@ func Plugins(t *testing.T, more ...string) string {
 		return dir
 	}
 	making, err := os.MkdirTemp(Bench.dir, "making-")
-	if err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, err)
 	for i, name := range names {
 		Put(t, making, name+".wasm", modules[i])
 	}
@@ -150,9 +146,7 @@ func Plugins(t *testing.T, more ...string) string {
 	if out, err := list.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", list, err, out)
 	}
-	if err := os.Rename(making, dir); err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, os.Rename(making, dir))
 	return dir
 }
 
@@ -177,9 +171,7 @@ func NewPlace(t *testing.T) *Place {
 func (p *Place) Refusals() []string {
 	p.T.Helper()
 	files, err := filepath.Glob(filepath.Join(p.Dir, "cache", "culvert", "logons", "*.refused"))
-	if err != nil {
-		p.T.Fatal(err)
-	}
+	NoError(p.T, err)
 	return files
 }
 
@@ -188,9 +180,7 @@ func (p *Place) File(name string, lines ...string) string {
 	p.T.Helper()
 	p.Subfolder(filepath.Dir(name))
 	path := filepath.Join(p.Dir, name)
-	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
-		p.T.Fatal(err)
-	}
+	NoError(p.T, os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
 	return path
 }
 
@@ -271,9 +261,7 @@ func (p *Place) StartFor(limit time.Duration, args ...string) *Command {
 	c.Process.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.Dir, "cache"))
 	c.Process.Env = append(c.Process.Env, p.Environ...)
 	c.Process.Stdout, c.Process.Stderr = &c.Stdout, &c.Stderr
-	if err := c.Process.Start(); err != nil {
-		p.T.Fatal(err)
-	}
+	NoError(p.T, c.Process.Start())
 	p.T.Cleanup(func() {
 		c.Process.Process.Kill()
 		cancel()
@@ -337,9 +325,7 @@ func (c *Command) Kill() {
 // Signal sends the process a signal. After SIGSTOP it waits until each thread has stopped: the kernel returns earlier.
 func (c *Command) Signal(s syscall.Signal) {
 	c.t.Helper()
-	if err := c.Process.Process.Signal(s); err != nil {
-		c.t.Fatal(err)
-	}
+	NoError(c.t, c.Process.Process.Signal(s))
 	if s != syscall.SIGSTOP {
 		return
 	}
@@ -391,9 +377,7 @@ func Demo(t *testing.T, o service.Options) (*service.Service, string) {
 	t.Helper()
 	s := service.New(o)
 	server, err := s.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, err)
 	t.Cleanup(func() { server.Close() })
 	return s, strings.TrimPrefix(server.URL, "http://")
 }

@@ -61,9 +61,7 @@ func NoneTwice(t *testing.T, l service.Ledger) {
 func Stores(t *testing.T) string {
 	t.Helper()
 	path, err := filepath.Abs(filepath.Join(Bench.root, "testdata", "samples", "keystores"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, err)
 	return path
 }
 

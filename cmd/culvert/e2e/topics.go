@@ -25,9 +25,7 @@ func ReadTopic(t *testing.T, broker, topic string, n int) []*kgo.Record {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, err)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), Limit)
 	defer cancel()
@@ -94,13 +92,9 @@ func Entities(s *service.Service, set string) map[string]map[string]string {
 func Produce(t *testing.T, broker string, records ...*kgo.Record) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-	if err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, err)
 	defer client.Close()
-	if err := client.ProduceSync(context.Background(), records...).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, client.ProduceSync(context.Background(), records...).FirstErr())
 }
 
 // Texts is a service with one set of texts of any length, which it takes up to so many bytes.
@@ -199,29 +193,19 @@ func ThroughAvro(t *testing.T, url, asked string, more ...string) string {
 		t.Errorf("what was read and what was written differ\n%s", diff)
 	}
 	registry, err := sr.NewClient(sr.URLs(url))
-	if err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, err)
 	registered, err := registry.SchemaByVersion(t.Context(), "Orders-value", 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, err)
 	schema, err := avro.Parse(registered.Schema.Schema)
-	if err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, err)
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr()), kgo.ConsumeTopics("Orders"),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, err)
 	defer client.Close()
 	seen := map[any]bool{}
 	for len(seen) < rows {
 		fetches := client.PollFetches(t.Context())
-		if err := fetches.Err(); err != nil {
-			t.Fatal(err)
-		}
+		NoError(t, fetches.Err())
 		fetches.EachRecord(func(record *kgo.Record) {
 			var row map[string]any
 			if id := binary.BigEndian.Uint32(record.Value[1:]); record.Value[0] != 0 || int(id) != registered.ID {

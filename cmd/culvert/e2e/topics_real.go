@@ -19,9 +19,7 @@ func (p *Place) Documents(topic string, where ...string) []map[string]any {
 	d.UseNumber()
 	for d.More() {
 		var one map[string]any
-		if err := d.Decode(&one); err != nil {
-			p.T.Fatal(err)
-		}
+		NoError(p.T, d.Decode(&one))
 		all = append(all, one)
 	}
 	return all

@@ -58,16 +58,12 @@ func (p *Place) FollowsWith(plugins, folder string, lines ...string) *Followed {
 func (f *Followed) Replaced(name string, lines ...string) {
 	f.Place.T.Helper()
 	path := f.File(filepath.Join(filepath.Dir(name), "."+filepath.Base(name)), lines...)
-	if err := os.Rename(path, filepath.Join(f.Dir, name)); err != nil {
-		f.Place.T.Fatal(err)
-	}
+	NoError(f.Place.T, os.Rename(path, filepath.Join(f.Dir, name)))
 }
 
 func (f *Followed) Gone(name string) {
 	f.Place.T.Helper()
-	if err := os.Remove(filepath.Join(f.Dir, name)); err != nil {
-		f.Place.T.Fatal(err)
-	}
+	NoError(f.Place.T, os.Remove(filepath.Join(f.Dir, name)))
 }
 
 func (f *Followed) Names() (names []string) {
@@ -101,9 +97,7 @@ func (f *Followed) Reload() (r rest.Reload) {
 func (f *Followed) Metrics() string {
 	f.Place.T.Helper()
 	r, err := http.Get(f.Url + "/metrics")
-	if err != nil {
-		f.Place.T.Fatal(err)
-	}
+	NoError(f.Place.T, err)
 	defer r.Body.Close()
 	text, _ := io.ReadAll(r.Body)
 	return string(text)
@@ -113,21 +107,15 @@ func (f *Followed) Metrics() string {
 func (f *Followed) Call(method, path, body string) (status int, answer string) {
 	f.Place.T.Helper()
 	r, err := http.NewRequest(method, f.Url+path, strings.NewReader(body))
-	if err != nil {
-		f.Place.T.Fatal(err)
-	}
+	NoError(f.Place.T, err)
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	a, err := http.DefaultClient.Do(r)
-	if err != nil {
-		f.Place.T.Fatal(err)
-	}
+	NoError(f.Place.T, err)
 	defer a.Body.Close()
 	text, err := io.ReadAll(a.Body)
-	if err != nil {
-		f.Place.T.Fatal(err)
-	}
+	NoError(f.Place.T, err)
 	return a.StatusCode, string(text)
 }
 
@@ -169,9 +157,7 @@ func (f *Followed) Calls() (n float64) {
 		if labels, ok := strings.CutPrefix(line, "culvert_plugin_calls_total{"); ok {
 			_, value, _ := strings.Cut(labels, "} ")
 			one, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil {
-				f.Place.T.Fatal(err)
-			}
+			NoError(f.Place.T, err)
 			n += one
 		}
 	}
@@ -276,14 +262,10 @@ func (f *Followed) Checked(settings map[string]string) (check.Validation, map[st
 func (f *Followed) CheckedBy(query string, settings map[string]string) (check.Validation, map[string]check.Validated) {
 	f.Place.T.Helper()
 	body, err := json.Marshal(settings)
-	if err != nil {
-		f.Place.T.Fatal(err)
-	}
+	NoError(f.Place.T, err)
 	var v check.Validation
 	answer := f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate"+query, string(body))
-	if err := json.Unmarshal([]byte(answer), &v); err != nil {
-		f.Place.T.Fatal(err)
-	}
+	NoError(f.Place.T, json.Unmarshal([]byte(answer), &v))
 	by := map[string]check.Validated{}
 	for _, c := range v.Configs {
 		by[c.Value.Name] = c
@@ -331,18 +313,14 @@ func (f *Followed) Rows(connector string) int {
 func (p *Place) Subfolder(name string) string {
 	p.T.Helper()
 	path := filepath.Join(p.Dir, name)
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		p.T.Fatal(err)
-	}
+	NoError(p.T, os.MkdirAll(path, 0o700))
 	return path
 }
 
 func AsJSON(t *testing.T, v any) string {
 	t.Helper()
 	data, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, err)
 	return string(data)
 }
 

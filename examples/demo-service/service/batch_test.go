@@ -71,9 +71,7 @@ func TestBatch(t *testing.T) {
 			s := start(t, service.Options{Rows: 3})
 			for _, line := range c.switches {
 				name, value, _ := strings.Cut(line, "=")
-				if err := s.service.Set(name, value); err != nil {
-					t.Fatal(err)
-				}
+				ok(t, s.service.Set(name, value))
 			}
 			r := s.do("POST", service.SAPPath+"$batch", batchOf(c.parts...), "Content-Type",
 				"multipart/mixed; boundary=b")
@@ -133,9 +131,7 @@ func TestBatchAsAWhole(t *testing.T) {
 		t.Errorf("the other manner: %d", found)
 	}
 	for name, value := range map[string]string{"batch-limit": "100", "no-batch": "true"} {
-		if err := s.service.Set(name, value); err != nil {
-			t.Fatal(err)
-		}
+		ok(t, s.service.Set(name, value))
 		want := map[string]int{"batch-limit": 413, "no-batch": 501}[name]
 		if found := send(service.SAPPath, mixed); found != want {
 			t.Errorf("%s: expected %d, found %d", name, want, found)
@@ -144,9 +140,7 @@ func TestBatchAsAWhole(t *testing.T) {
 	}
 	for name, value := range map[string]string{"status": "500", "status-count": "1", "status-when": "after",
 		"match": "DELETE"} {
-		if err := s.service.Set(name, value); err != nil {
-			t.Fatal(err)
-		}
+		ok(t, s.service.Set(name, value))
 	}
 	if r := s.do("DELETE", service.SAPPath+"ProductCopies(1)", ""); r.status != 500 ||
 		s.service.Count("ProductCopies") != 0 {

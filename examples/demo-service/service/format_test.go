@@ -64,9 +64,7 @@ type edmxProperty struct {
 func (c *client) metadata(mount string) edmx {
 	c.t.Helper()
 	var m edmx
-	if err := xml.Unmarshal(c.get(mount+"$metadata").body, &m); err != nil {
-		c.t.Fatal(err)
-	}
+	ok(c.t, xml.Unmarshal(c.get(mount+"$metadata").body, &m))
 	return m
 }
 
@@ -130,9 +128,7 @@ func TestMetadataDescribesWhatIsServed(t *testing.T) {
 func (c *client) checkServiceDocuments(mount string, sets []string) {
 	c.t.Helper()
 	var fromJSON struct{ D struct{ EntitySets []string } }
-	if err := json.Unmarshal(c.get(mount, "Accept", "application/json").body, &fromJSON); err != nil {
-		c.t.Fatal(err)
-	}
+	ok(c.t, json.Unmarshal(c.get(mount, "Accept", "application/json").body, &fromJSON))
 	var fromXML struct {
 		XMLName     xml.Name `xml:"http://www.w3.org/2007/app service"`
 		Collections []struct {
@@ -140,9 +136,7 @@ func (c *client) checkServiceDocuments(mount string, sets []string) {
 			Title string `xml:"http://www.w3.org/2005/Atom title"`
 		} `xml:"http://www.w3.org/2007/app workspace>collection"`
 	}
-	if err := xml.Unmarshal(c.get(mount, "Accept", "application/xml").body, &fromXML); err != nil {
-		c.t.Fatal(err)
-	}
+	ok(c.t, xml.Unmarshal(c.get(mount, "Accept", "application/xml").body, &fromXML))
 	var hrefs []string
 	for _, collection := range fromXML.Collections {
 		hrefs = append(hrefs, collection.Href)
@@ -179,15 +173,11 @@ func plainAtom(t *testing.T, edm, text string) string {
 	switch edm {
 	case "Edm.DateTimeOffset":
 		at, err := time.Parse(time.RFC3339Nano, text)
-		if err != nil {
-			t.Fatal(err)
-		}
+		ok(t, err)
 		return at.UTC().Format("2006-01-02T15:04:05.999")
 	case "Edm.Single", "Edm.Double":
 		f, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
+		ok(t, err)
 		return fmt.Sprint(f)
 	}
 	return text
@@ -209,9 +199,7 @@ func TestEveryTypeInBothFormats(t *testing.T) {
 		}
 		d := json.NewDecoder(bytes.NewReader(c.get(mount+"AllTypes", "Accept", "application/json").body))
 		d.UseNumber()
-		if err := d.Decode(&document); err != nil {
-			t.Fatal(err)
-		}
+		ok(t, d.Decode(&document))
 		atom := c.atomFeed(mount + "AllTypes").rows
 		if len(atom) != len(document.D.Results) || len(atom) < 200 {
 			t.Fatalf("%d rows in Atom, %d in JSON", len(atom), len(document.D.Results))
@@ -407,9 +395,7 @@ func TestBinaryIsBase64(t *testing.T) {
 	c := start(t, service.Options{})
 	for _, row := range c.jsonFeed(service.SAPPath + "AllTypes?$filter=Raw ne null").rows {
 		raw, err := base64.StdEncoding.DecodeString(row["Raw"])
-		if err != nil {
-			t.Fatal(err)
-		}
+		ok(t, err)
 		if r := c.do("GET", service.SAPPath+"AllTypes("+row["ID"]+")/Raw/$value", ""); r.status != 200 ||
 			!bytes.Equal(r.body, raw) {
 			t.Errorf("row %s: %x at $value, %x in JSON", row["ID"], r.body, raw)

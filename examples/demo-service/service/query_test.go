@@ -190,9 +190,7 @@ func TestSelectLeavesOthersOut(t *testing.T) {
 	}
 	body := c.get(service.NorthwindPath+"Orders?$select=OrderID,ShipCity,Customer&$top=1", "Accept",
 		"application/json").body
-	if err := json.Unmarshal(body, &document); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, json.Unmarshal(body, &document))
 	var names []string
 	for name := range document.D.Results[0] {
 		names = append(names, name)
@@ -258,9 +256,7 @@ func (c *client) expandedJSON() map[string]string {
 				Next    string `json:"__next"`
 			}
 		}
-		if err := json.Unmarshal(c.get(address, "Accept", "application/json").body, &document); err != nil {
-			c.t.Fatal(err)
-		}
+		ok(c.t, json.Unmarshal(c.get(address, "Accept", "application/json").body, &document))
 		for _, order := range document.D.Results {
 			id := strconv.Itoa(order.OrderID)
 			if order.OrderID != 10255 && order.Customer.CompanyName == "" {

@@ -28,18 +28,14 @@ func start(t *testing.T, o service.Options) *client {
 	t.Helper()
 	s := service.New(o)
 	l, err := s.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	t.Cleanup(func() {
 		if err := l.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &client{t: t, service: s, origin: l.URL, http: &http.Client{Jar: jar, Transport: transport},
@@ -48,9 +44,7 @@ func start(t *testing.T, o service.Options) *client {
 
 func (c *client) set(name, value string) {
 	c.t.Helper()
-	if err := c.service.Set(name, value); err != nil {
-		c.t.Fatal(err)
-	}
+	ok(c.t, c.service.Set(name, value))
 }
 
 // reply is an answer read to its end; err is what came in place of the end.
@@ -68,9 +62,7 @@ func (c *client) do(method, address, body string, headers ...string) reply {
 		address = c.origin + address
 	}
 	request, err := http.NewRequest(method, strings.ReplaceAll(address, " ", "%20"), strings.NewReader(body))
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	ok(c.t, err)
 	for name, text := range c.headers {
 		request.Header.Set(name, text)
 	}
@@ -231,13 +223,9 @@ func (c *client) walk(read func(string) feed, address string) []entity {
 			return rows
 		}
 		base, err := url.Parse(c.origin + service.NorthwindPath)
-		if err != nil {
-			c.t.Fatal(err)
-		}
+		ok(c.t, err)
 		next, err := base.Parse(f.next)
-		if err != nil {
-			c.t.Fatal(err)
-		}
+		ok(c.t, err)
 		address = next.String()
 	}
 	return rows
@@ -324,5 +312,13 @@ func TestWriteNeedsTokenOfItsSession(t *testing.T) {
 	}
 	if l.Logons != 2 || l.SessionsOpened != 2 || l.TokenRefusals != 2 || l.TokenFetches != 1 {
 		t.Errorf("ledger: %+v", l)
+	}
+}
+
+// ok ends a test at an error that it is not about.
+func ok(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

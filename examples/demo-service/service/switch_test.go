@@ -19,9 +19,7 @@ import (
 
 func TestReadmeNamesEverySwitch(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	for _, name := range append(service.SwitchNames(), service.ActionNames()...) {
 		if !strings.Contains(string(readme), "| `"+name+"` |") {
 			t.Errorf("README.md has no row for the switch %s", name)
@@ -57,9 +55,7 @@ func TestSwitchAndLedgerByHTTP(t *testing.T) {
 	}
 	c.do("GET", service.SAPPath+"Nope", "", "sap-client", "200")
 	var l service.Ledger
-	if err := json.Unmarshal(c.get("/__demo/ledger").body, &l); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, json.Unmarshal(c.get("/__demo/ledger").body, &l))
 	if l.Total != 2 || l.Pages != 1 || l.Rows != 4 || l.Statuses[200] != 1 || l.Statuses[404] != 1 || l.Logons != 1 ||
 		l.SessionsOpened != 1 {
 		t.Errorf("ledger %+v", l)
@@ -123,9 +119,7 @@ func TestSessionChangesAroundTheTokenFetch(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			c := start(t, service.Options{Rows: 10, Switches: service.Switches{CSRF: true, RotateSession: mode}})
 			origin, err := url.Parse(c.origin)
-			if err != nil {
-				t.Fatal(err)
-			}
+			ok(t, err)
 			id := func() string {
 				for _, cookie := range c.http.Jar.Cookies(origin) {
 					if strings.HasPrefix(cookie.Name, "SAP_SESSIONID_") {
@@ -437,9 +431,7 @@ func TestOnePageOfAMillionRows(t *testing.T) {
 	const rows = 1_000_000
 	c := start(t, service.Options{Rows: rows})
 	response, err := http.Get(c.origin + service.SAPPath + "Orders?$format=json&$select=OrderID&$inlinecount=allpages")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
 	defer response.Body.Close()
 	var found, rest int
 	needle, buffer := []byte(`"OrderID":`), make([]byte, 1<<16)
@@ -451,9 +443,7 @@ func TestOnePageOfAMillionRows(t *testing.T) {
 		if err == io.EOF {
 			break
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		ok(t, err)
 	}
 	if found != rows {
 		t.Errorf("%d rows", found)
@@ -486,9 +476,7 @@ func TestMemoryDoesNotGrowWithThePage(t *testing.T) {
 	allocations := func(rows int) float64 {
 		s := service.New(service.Options{Rows: rows})
 		request, err := http.NewRequest("GET", "http://127.0.0.1:8090"+service.SAPPath+"Orders?$format=json", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		ok(t, err)
 		return testing.AllocsPerRun(5, func() { s.ServeHTTP(&counter{header: http.Header{}}, request) })
 	}
 	if few, many := allocations(1000), allocations(100_000); many > few+10 {
@@ -503,9 +491,7 @@ func BenchmarkOrders(b *testing.B) {
 			s := service.New(service.Options{Rows: rows})
 			request, err := http.NewRequest("GET", "http://127.0.0.1:8090"+service.SAPPath+"Orders?$format="+format,
 				nil)
-			if err != nil {
-				b.Fatal(err)
-			}
+			ok(b, err)
 			var w counter
 			b.ReportAllocs()
 			for b.Loop() {

@@ -118,9 +118,7 @@ func TestEveryRowOfAllTypesCanBeWrittenBack(t *testing.T) {
 			delete(place, "__metadata")
 		}
 		body, err := json.Marshal(row)
-		if err != nil {
-			t.Fatal(err)
-		}
+		ok(t, err)
 		if r := c.do("POST", service.SAPPath+"AllTypesCopies", string(body), "Content-Type",
 			"application/json"); r.status != 201 {
 			t.Fatalf("%s: %d\n%s", body, r.status, r.body)

@@ -171,9 +171,7 @@ func figureOf(f *e2e.Followed, name string) float64 {
 	for line := range strings.Lines(f.Metrics()) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
 			n, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				f.Place.T.Fatal(err)
-			}
+			e2e.NoError(f.Place.T, err)
 			return n
 		}
 	}

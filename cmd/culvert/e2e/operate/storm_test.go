@@ -98,9 +98,7 @@ func (e *edited) moved() {
 	}
 	e.edits++
 	to := fmt.Sprintf("conf/%s-%d.properties", e.name, e.edits)
-	if err := os.Rename(filepath.Join(e.f.Dir, e.file), filepath.Join(e.f.Dir, to)); err != nil {
-		e.f.Place.T.Fatal(err)
-	}
+	e2e.NoError(e.f.Place.T, os.Rename(filepath.Join(e.f.Dir, e.file), filepath.Join(e.f.Dir, to)))
 	e.file = to
 }
 

@@ -55,9 +55,7 @@ func (c *restClients) in(more ...string) string {
 		config[more[i]] = more[i+1]
 	}
 	data, err := json.Marshal(config)
-	if err != nil {
-		c.Place.T.Fatal(err)
-	}
+	e2e.NoError(c.Place.T, err)
 	return string(data)
 }
 

@@ -13,8 +13,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 )
 
 // trio is three brokers of Apache Kafka with three copies of everything, under workers with exactly-once.
@@ -45,13 +46,9 @@ func startTrio(t *testing.T) *trio {
 func (c *trio) pid(node int) int {
 	c.T.Helper()
 	text, err := os.ReadFile(filepath.Join(c.Dir, "pids"))
-	if err != nil {
-		c.T.Fatal(err)
-	}
+	e2e.NoError(c.T, err)
 	pid, err := strconv.Atoi(strings.Fields(string(text))[node])
-	if err != nil {
-		c.T.Fatal(err)
-	}
+	e2e.NoError(c.T, err)
 	return pid
 }
 
@@ -130,9 +127,7 @@ func (c *trio) coordinator(id string) (node int) {
 func (c *trio) restart(w *e2e.Command, node int, how syscall.Signal, meanwhile func()) {
 	c.T.Helper()
 	pid := c.pid(node)
-	if err := syscall.Kill(pid, how); err != nil {
-		c.T.Fatal(err)
-	}
+	e2e.NoError(c.T, syscall.Kill(pid, how))
 	w.Eventually("a broker that has ended", func() bool { return syscall.Kill(pid, 0) != nil })
 	meanwhile()
 	startPeer(c.T, "kafka/start-3-brokers.sh", c.Dir, []string{"HEAP=256m"}, "--node", strconv.Itoa(node+1), c.Dir)

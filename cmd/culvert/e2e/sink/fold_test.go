@@ -186,15 +186,11 @@ func (f *folding) run(kills int) {
 	byPlace := map[string]*orderChange{}
 	f.broker(func(address string) {
 		client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.AllowAutoTopicCreation())
-		if err != nil {
-			f.T.Fatal(err)
-		}
+		e2e.NoError(f.T, err)
 		defer client.Close()
 		for _, c := range f.changes {
 			r := c.record(f.numbered)
-			if err := client.ProduceSync(f.T.Context(), r).FirstErr(); err != nil {
-				f.T.Fatal(err)
-			}
+			e2e.NoError(f.T, client.ProduceSync(f.T.Context(), r).FirstErr())
 			byPlace[fmt.Sprintf("%s-%d@%d", r.Topic, r.Partition, r.Offset)] = c
 		}
 	})
