@@ -75,6 +75,14 @@ func newFollower(t *testing.T, s http.Handler, settings ...string) *follower {
 	return f
 }
 
+// loaded is a follower that has read the set once.
+func loaded(t *testing.T, s http.Handler, settings ...string) *follower {
+	t.Helper()
+	f := newFollower(t, s, settings...)
+	noError(t, f.catchUp(start))
+	return f
+}
+
 // start opens the plugin anew, as after a crash.
 func (f *follower) start() {
 	f.t.Helper()
@@ -350,8 +358,7 @@ func TestDelta(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 60, Switches: c.switches})
-			f := newFollower(t, s, tracked00("Customers", c.settings...)...)
-			noError(t, f.catchUp(start))
+			f := loaded(t, s, tracked00("Customers", c.settings...)...)
 			f.equals(s, "Customers", "CustomerID", "CompanyName")
 			first := ""
 			s.Each("Customers", func(_ string, fields map[string]string) {
@@ -403,8 +410,7 @@ func TestDeletes(t *testing.T) {
 			if form != "" {
 				settings = append(settings, "sap.odata#00.deletes="+form)
 			}
-			f := newFollower(t, s, tracked00("Order_Details", settings...)...)
-			noError(t, f.catchUp(start))
+			f := loaded(t, s, tracked00("Order_Details", settings...)...)
 			var gone []string
 			s.Each("Order_Details", func(key string, _ map[string]string) { gone = append(gone, key) })
 			for _, key := range gone[:3] {
@@ -472,8 +478,7 @@ func TestRowAndTombstone(t *testing.T) {
 				}
 				s.ServeHTTP(w, r)
 			})
-			f := newFollower(t, keeping, tracked00("Products", c.settings...)...)
-			noError(t, f.catchUp(start))
+			f := loaded(t, keeping, tracked00("Products", c.settings...)...)
 			before := f.state["[3]"]
 			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			f.answered = func(q *wit.Request, r *wit.Response) error {
@@ -508,8 +513,7 @@ func TestRowAndTombstone(t *testing.T) {
 // An entity that is read again with a property that its page's rows did not have yet is passed on with it.
 func TestRowReadAgainWithANewProperty(t *testing.T) {
 	s := service.New(service.Options{Rows: 20, Switches: service.Switches{Hide: "Products/UnitsOnOrder"}})
-	f := newFollower(t, s, tracked00("Products")...)
-	noError(t, f.catchUp(start))
+	f := loaded(t, s, tracked00("Products")...)
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 	f.answered = func(q *wit.Request, r *wit.Response) error {
 		if at := strings.LastIndex(string(r.Body), "</feed>"); strings.Contains(q.Target, "deltatoken") {
@@ -540,8 +544,7 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 					continue
 				}
 				s := service.New(service.Options{Rows: 20, Switches: service.Switches{PageSize: 2}})
-				f := newFollower(t, s, tracked00("Products")...)
-				noError(t, f.catchUp(start))
+				f := loaded(t, s, tracked00("Products")...)
 				for _, changed := range []int{3, 4, 5} {
 					write(t, s, "MERGE", fmt.Sprintf("Products(%d)", changed), map[string]any{"ProductName": "Changed"})
 				}
@@ -610,8 +613,7 @@ func TestRereadThatFails(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 20, Switches: service.Switches{Delta: "links"}})
-			f := newFollower(t, s, tracked00("Products", condition("0", "UnitPrice", "gt", "1")...)...)
-			noError(t, f.catchUp(start))
+			f := loaded(t, s, tracked00("Products", condition("0", "UnitPrice", "gt", "1")...)...)
 			rows := len(f.state)
 			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			f.answered = func(q *wit.Request, r *wit.Response) error {
@@ -800,8 +802,7 @@ func TestDeltaOfOddServices(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 30})
-			f := newFollower(t, s, tracked00("Products")...)
-			noError(t, f.catchUp(start))
+			f := loaded(t, s, tracked00("Products")...)
 			f.answered = func(q *wit.Request, r *wit.Response) error {
 				if changes(q) {
 					r.Status, r.Body = 200, []byte(c.body(q.Target))
@@ -841,8 +842,7 @@ func TestDeltaOfOddServices(t *testing.T) {
 // TestDeltaReload reads the set whole again where the settings say so.
 func TestDeltaReload(t *testing.T) {
 	s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 20}})
-	f := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
-	noError(t, f.catchUp(start))
+	f := loaded(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 	s.Set("expire-tokens", "")
 	before := len(f.log)
@@ -922,8 +922,7 @@ func TestSnapshotBesideChanges(t *testing.T) {
 // TestRewrittenLink replaces the token in the stored link at the start, once.
 func TestRewrittenLink(t *testing.T) {
 	s := service.New(service.Options{Rows: 30})
-	f := newFollower(t, s, tracked00("Products")...)
-	noError(t, f.catchUp(start))
+	f := loaded(t, s, tracked00("Products")...)
 	url, _ := wit.Lookup(f.stored, "url")
 	token := delta.TokenOf(*url.Text)
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
@@ -942,8 +941,7 @@ func TestRewrittenLink(t *testing.T) {
 // The delta link of another connector, which stores nothing else, is gone on from.
 func TestDeltaLinkThatIsTakenOver(t *testing.T) {
 	s := service.New(service.Options{Rows: 30})
-	f := newFollower(t, s, tracked00("Products")...)
-	noError(t, f.catchUp(start))
+	f := loaded(t, s, tracked00("Products")...)
 	url, _ := wit.Lookup(f.stored, "url")
 	f.stored = []wit.Field{wit.TextField("url", *url.Text)}
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
@@ -984,8 +982,7 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			c.switches.PageSize = 20
 			s := service.New(service.Options{Rows: 30, Switches: c.switches})
-			f := newFollower(t, s, tracked00("Orders", c.settings...)...)
-			noError(t, f.catchUp(start))
+			f := loaded(t, s, tracked00("Orders", c.settings...)...)
 			gone := c.gone
 			f.answered = func(q *wit.Request, r *wit.Response) error {
 				if gone != "" {
@@ -1031,8 +1028,7 @@ func TestChangesBehindAnotherAddress(t *testing.T) {
 	for _, status := range []int{200, 404, 410, 500} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			s := service.New(service.Options{Rows: 30})
-			f := newFollower(t, s, tracked00("Products")...)
-			noError(t, f.catchUp(start))
+			f := loaded(t, s, tracked00("Products")...)
 			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			link, prepared, left := "", []byte(nil), 2
 			f.answered = func(q *wit.Request, r *wit.Response) error {
@@ -1077,8 +1073,7 @@ func TestChangesPreparedWhileNobodyAsked(t *testing.T) {
 		for _, mended := range []bool{true, false} {
 			t.Run(fmt.Sprint(status, mended), func(t *testing.T) {
 				s := service.New(service.Options{Rows: 30})
-				f := newFollower(t, s, tracked00("Products")...)
-				noError(t, f.catchUp(start))
+				f := loaded(t, s, tracked00("Products")...)
 				write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 				down, asked := true, 0
 				f.answered = func(q *wit.Request, r *wit.Response) error {
@@ -1120,8 +1115,7 @@ func TestChangesPreparedWhileNobodyAsked(t *testing.T) {
 // each poll ends.
 func TestDeltaLinkThatAnswersAFullLoad(t *testing.T) {
 	s := service.New(service.Options{Rows: 30})
-	f := newFollower(t, s, tracked00("Products")...)
-	noError(t, f.catchUp(start))
+	f := loaded(t, s, tracked00("Products")...)
 	f.answered = func(q *wit.Request, r *wit.Response) error {
 		if strings.Contains(q.Target, "deltatoken") {
 			path, _, _ := strings.Cut(q.Target, "?")

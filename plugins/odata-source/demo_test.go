@@ -28,8 +28,7 @@ func TestPagesThatComeTwice(t *testing.T) {
 		}
 	}
 	s := service.New(service.Options{Rows: 80, Switches: service.Switches{PageSize: 10, RepeatPages: 2}})
-	f := newFollower(t, s, tracked00("Orders")...)
-	noError(t, f.catchUp(start))
+	f := loaded(t, s, tracked00("Orders")...)
 	f.equals(s, "Orders", "OrderID", "ShipName")
 	// Nothing shows where the links of those pages lead, so the set is read once more behind them.
 	if n := len(f.log) - 2*s.Count("Orders"); n != 20 {
@@ -41,8 +40,7 @@ func TestPagesThatComeTwice(t *testing.T) {
 // row is missing or a fault.
 func TestPropertiesThatComeAndGo(t *testing.T) {
 	s := service.New(service.Options{Rows: 10, Switches: service.Switches{Hide: "Products/UnitsOnOrder"}})
-	f := newFollower(t, s, tracked00("Products")...)
-	noError(t, f.catchUp(start))
+	f := loaded(t, s, tracked00("Products")...)
 	for n, hidden := range []string{"", "Products/ReorderLevel", "Products/ReorderLevel,Products/UnitsOnOrder"} {
 		noError(t, s.Set("hide", hidden))
 		write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": fmt.Sprint("Changed ", n)})

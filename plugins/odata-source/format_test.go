@@ -21,8 +21,7 @@ func TestFormatThatIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 35, Subscriptions: true, Switches: service.Switches{PageSize: 10,
 				RefuseFormat: true, SkipToken: "offset"}})
-			f := newFollower(t, s, settings...)
-			noError(t, f.catchUp(start))
+			f := loaded(t, s, settings...)
 			f.equals(s, "Orders", "OrderID", "ShipName")
 			f.start() // an instance that knows nothing
 			causes := []wit.Cause{poll, {Snapshot: wit.Ptr("4711")}, poll}

@@ -35,8 +35,7 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 30})
-			f := newFollower(t, s, append(slices.Clone(c.settings), enabled)...)
-			noError(t, f.catchUp(start))
+			f := loaded(t, s, append(slices.Clone(c.settings), enabled)...)
 			loaded := len(f.log)
 			if loaded != s.Count("Products") {
 				t.Fatalf("%d rows of %d", loaded, s.Count("Products"))
@@ -73,8 +72,7 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 // A load that takes the place of a lost token has its own headers beside them.
 func TestHeadersOfAReload(t *testing.T) {
 	s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 20}})
-	f := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload", entry.HeadersEnable+"=true")...)
-	noError(t, f.catchUp(start))
+	f := loaded(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload", entry.HeadersEnable+"=true")...)
 	s.Set("expire-tokens", "")
 	before := len(f.log)
 	noError(t, f.catchUp(poll))

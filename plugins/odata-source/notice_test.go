@@ -271,8 +271,7 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 				if c.codes != "" {
 					settings = append(settings, "sap.odata.notfound.codes="+c.codes)
 				}
-				f := newFollower(t, s, settings...)
-				noError(t, f.catchUp(start))
+				f := loaded(t, s, settings...)
 				write(t, s, "MERGE", "Products(7)", map[string]any{"ProductName": "Changed"})
 				f.answered = func(q *wit.Request, r *wit.Response) error {
 					if at := strings.LastIndex(string(r.Body), "</feed>"); strings.Contains(q.Target, "deltatoken") &&
@@ -325,8 +324,7 @@ func TestAnswersThatContradictNotifications(t *testing.T) {
 				if c.confirm != "" {
 					settings = append(settings, "sap.odata.notification.confirm.seconds="+c.confirm)
 				}
-				f := newFollower(t, s, settings...)
-				noError(t, f.catchUp(start))
+				f := loaded(t, s, settings...)
 				wakes, err := f.p.Notified(f.opened.Context, wit.Notification{Method: "POST", Target: "/c/Products",
 					Body: fmt.Appendf(nil, `{"d":{"ID":"1","collection":"Products","changeType":"%s",`+
 						`"__metadata":{"type":"X.Notification","links":{}},"via":{"__deferred":{"uri":"Products(7)"}}}}`,

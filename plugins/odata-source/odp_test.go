@@ -49,8 +49,7 @@ func TestODP(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 30, Switches: c.switches})
-			f := newFollower(t, s, odpSet("Products", c.settings...)...)
-			noError(t, f.catchUp(start))
+			f := loaded(t, s, odpSet("Products", c.settings...)...)
 			f.equals(s, "Products", "ProductID", "ProductName")
 			for key := range f.state {
 				if strings.Contains(key, " ") {
@@ -163,8 +162,7 @@ func TestODPOfSomebodyElse(t *testing.T) {
 	if l := s.Ledger(); err == nil || !strings.Contains(err.Error(), "and has it still") || l.Jobs != 1 {
 		t.Errorf("a subscription that was not ended: %d jobs, %v", l.Jobs, err)
 	}
-	f := newFollower(t, s, odpSet("Products", "sap.odata.delta.takeover=true")...)
-	noError(t, f.catchUp(start))
+	f := loaded(t, s, odpSet("Products", "sap.odata.delta.takeover=true")...)
 	f.equals(s, "Products", "ProductID", "ProductName")
 	if l := s.Ledger(); l.Jobs != 2 || l.Terminated != 1 {
 		t.Errorf("%d jobs, %d subscriptions ended", l.Jobs, l.Terminated)
@@ -218,8 +216,7 @@ func TestODPRecovery(t *testing.T) {
 			if c.setting != "" {
 				settings = append(settings, c.setting)
 			}
-			f := newFollower(t, s, settings...)
-			noError(t, f.catchUp(start))
+			f := loaded(t, s, settings...)
 			first, _ := wit.Lookup(f.stored, "url")
 			old := delta.TokenOf(*first.Text)
 			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
@@ -309,8 +306,7 @@ func TestODPResumes(t *testing.T) {
 // TestRetire ends the queue that a connector has opened, and says so; a service that keeps none has nothing to end.
 func TestRetire(t *testing.T) {
 	s := service.New(service.Options{Rows: 30})
-	f := newFollower(t, s, odpSet("Products")...)
-	noError(t, f.catchUp(start))
+	f := loaded(t, s, odpSet("Products")...)
 	retire := func(settings ...string) (string, error) {
 		var state []byte
 		var answers []wit.Response
@@ -399,8 +395,7 @@ func TestODPDeletesBesideFilter(t *testing.T) {
 func TestODPReload(t *testing.T) {
 	for _, killed := range []string{"", "TerminateDeltas", "Products?$format=json"} {
 		s := service.New(service.Options{Rows: 30})
-		f := newFollower(t, s, odpSet("Products", "sap.odata#00.delta.lost=reload")...)
-		noError(t, f.catchUp(start))
+		f := loaded(t, s, odpSet("Products", "sap.odata#00.delta.lost=reload")...)
 		write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 		refused, was := false, false
 		f.answered = func(q *wit.Request, r *wit.Response) error {

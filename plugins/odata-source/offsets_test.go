@@ -38,8 +38,7 @@ func TestStoredOffsets(t *testing.T) {
 				switches.TokenIn = "links"
 			}
 			s := service.New(service.Options{Rows: 20, Switches: switches})
-			f := newFollower(t, s, settings...)
-			noError(t, f.catchUp(start))
+			f := loaded(t, s, settings...)
 			for n := 3; n < 9; n++ {
 				write(t, s, "MERGE", fmt.Sprintf("Products(%d)", n), map[string]any{"ProductName": "Changed"})
 			}

@@ -101,8 +101,7 @@ func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
 // An offset of a version that asked the changes behind such a load for deleted entities has the set read once more.
 func TestOffsetOfALoadByNumber(t *testing.T) {
 	s := service.New(service.Options{Rows: 35})
-	f := newFollower(t, s, tracked00("Orders")...)
-	noError(t, f.catchUp(start))
+	f := loaded(t, s, tracked00("Orders")...)
 	url, _ := wit.Lookup(f.stored, "url")
 	f.stored = []wit.Field{wit.TextField("phase", "changes"), wit.TextField("url", *url.Text),
 		wit.BooleanField("counted", true), wit.IntegerField("owed", 4711)}
@@ -125,8 +124,7 @@ func TestOffsetOfALoadByNumber(t *testing.T) {
 // behind it.
 func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	s := service.New(service.Options{Rows: 30})
-	f := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
-	noError(t, f.catchUp(start))
+	f := loaded(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
 	s.Set("expire-tokens", "")
 	link, linked := regexp.MustCompile(`<[a-z:]*link rel="delta" href="[^"]*"/>`), ""
 	f.answered = func(q *wit.Request, r *wit.Response) error {
@@ -198,8 +196,7 @@ func TestPageOfChangesThatIsNeverToBeHad(t *testing.T) {
 	for _, status := range []uint16{http.StatusNoContent, http.StatusGone} {
 		t.Run(strconv.Itoa(int(status)), func(t *testing.T) {
 			s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 10}})
-			f := newFollower(t, s, tracked00("Products")...)
-			noError(t, f.catchUp(start))
+			f := loaded(t, s, tracked00("Products")...)
 			for id := 1; id <= 45; id++ {
 				write(t, s, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
 			}
@@ -250,8 +247,7 @@ func TestPageOfChangesThatIsNeverToBeHad(t *testing.T) {
 // cannot be had: neither is taken for the other.
 func TestSkipTokenLostBehindALongPreparation(t *testing.T) {
 	s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 10}})
-	f := newFollower(t, s, tracked00("Products")...)
-	noError(t, f.catchUp(start))
+	f := loaded(t, s, tracked00("Products")...)
 	for id := 1; id <= 25; id++ {
 		write(t, s, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
 	}

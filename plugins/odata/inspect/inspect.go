@@ -4,7 +4,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
@@ -109,3 +111,17 @@ const (
 	OptionService = "s"
 	OptionSet     = "e"
 )
+
+// configured is the Entry that the connector's file has for a set, with what it says of rows and types; else a plain
+// one.
+func configured(root, set string, given []wit.Setting) entry.Entry {
+	v := entry.Table.Values(given)
+	for _, e := range entry.Entries(v) {
+		if e.Service == root && e.Set == set {
+			return e
+		}
+	}
+	e := entry.Entry{Number: "00", Service: root, Set: set, Query: config.Query(v), Count: true}
+	e.Options.ScaleFallback = v.Number(entry.ScaleFallback)
+	return e
+}

@@ -98,20 +98,6 @@ func Peek(root, set string, rows int, given []wit.Setting, state []byte, answers
 	return wit.Reply{Document: wit.Ptr(string(jsontext.Append(nil, document)))}, nil
 }
 
-// configured is the Entry that the connector's file has for a set, with what it says of rows and types; else a plain
-// one.
-func configured(root, set string, given []wit.Setting) entry.Entry {
-	v := entry.Table.Values(given)
-	for _, e := range entry.Entries(v) {
-		if e.Service == root && e.Set == set {
-			return e
-		}
-	}
-	e := entry.Entry{Number: "00", Service: root, Set: set, Query: config.Query(v), Count: true}
-	e.Options.ScaleFallback = v.Number(entry.ScaleFallback)
-	return e
-}
-
 // rowsOf decodes a page and the pages inside that have come; follow is the one that is needed next.
 func rowsOf(f *feed.Feed, bodies []string, most int) (rows jsontext.Value, follow *decode.Follow, err error) {
 	fail := func(err error) (jsontext.Value, *decode.Follow, error) {
