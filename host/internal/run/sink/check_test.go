@@ -281,9 +281,9 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 	})
 }
 
-// While nobody can check a record in doubt, nothing that was read after it is sent, also not together with what was read
-// before: the record would come after a later one of its key, should somebody decide to send it. What was read before
-// is written.
+// While nobody can check a record in doubt, nothing that was read after it is sent, also not together with what was
+// read before: the record would come after a later one of its key, should somebody decide to send it. What was read
+// before is written.
 func TestNothingOvertakesARecordThatNobodyCanCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &writer{each: 3}
