@@ -47,13 +47,16 @@ func until(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-func watched(t *testing.T, folder string) (*plugin.Manager, *plugin.Binding) {
+// watched is a folder with version 1.0.0 of a plugin, a manager that watches it, and a connector's binding.
+func watched(t *testing.T) (folder string, m *plugin.Manager, b *plugin.Binding) {
 	t.Helper()
-	m := manager(t, plugin.Options{Watch: true, Debounce: 20 * time.Millisecond}, folder)
+	folder = t.TempDir()
+	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
+	m = manager(t, plugin.Options{Watch: true, Debounce: 20 * time.Millisecond}, folder)
 	b, err := m.Bind("orders", wit.ComponentSource, "AllSource", "")
 	require.NoError(t, err)
 	t.Cleanup(b.Close)
-	return m, b
+	return folder, m, b
 }
 
 func works(t *testing.T, p *plugin.Pool, version string) {
@@ -71,9 +74,7 @@ func works(t *testing.T, p *plugin.Pool, version string) {
 }
 
 func TestSwapByPromotion(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
-	m, b := watched(t, folder)
+	folder, m, b := watched(t)
 	if b.Candidate() != nil {
 		t.Fatal("a candidate before anything changed")
 	}
@@ -114,9 +115,7 @@ func TestSwapByPromotion(t *testing.T) {
 }
 
 func TestSwapByRejection(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
-	_, b := watched(t, folder)
+	folder, _, b := watched(t)
 	put(t, folder, "new.wasm", variant(t, "1.1.0", 0))
 	until(t, "a candidate", func() bool { return b.Candidate() != nil })
 	b.Reject(b.Candidate(), "feeds differ")
@@ -137,9 +136,7 @@ func TestSwapByRejection(t *testing.T) {
 }
 
 func TestBadFileLeavesTheOldRunning(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
-	m, b := watched(t, folder)
+	folder, m, b := watched(t)
 	whole := variant(t, "1.1.0", 0)
 	put(t, folder, "all.wasm", whole[:len(whole)/2])
 	until(t, "the refusal", func() bool { return b.Status().FileError != "" })
@@ -167,9 +164,7 @@ func TestBadFileLeavesTheOldRunning(t *testing.T) {
 
 // A plugin for the contract before is dropped in: what runs goes on, and who looks learns what to do.
 func TestOldContractLeavesTheOldRunning(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
-	_, b := watched(t, folder)
+	folder, _, b := watched(t)
 	put(t, folder, "all.wasm", guesttest.Static(wit.Description{Name: "all", Version: "2.0.0"}, "0.1.0"))
 	until(t, "the refusal", func() bool { return b.Status().FileError != "" })
 	s := b.Status()
@@ -187,9 +182,7 @@ func TestOldContractLeavesTheOldRunning(t *testing.T) {
 
 // A file that is put right again by what runs already needs no swap.
 func TestTheOldFileComesBack(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
-	_, b := watched(t, folder)
+	folder, _, b := watched(t)
 	put(t, folder, "all.wasm", []byte("nonsense"))
 	until(t, "the refusal", func() bool { return b.Status().FileError != "" })
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
@@ -200,9 +193,7 @@ func TestTheOldFileComesBack(t *testing.T) {
 }
 
 func TestRemovedFile(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
-	m, b := watched(t, folder)
+	folder, m, b := watched(t)
 	require.NoError(t, os.Remove(filepath.Join(folder, "all.wasm")))
 	until(t, "the removal", func() bool { return b.Status().Removed })
 	works(t, b.Current(), "1.0.0")
@@ -218,9 +209,7 @@ func TestRemovedFile(t *testing.T) {
 }
 
 func TestRollback(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
-	m, b := watched(t, folder)
+	folder, m, b := watched(t)
 	if err := m.Rollback("all"); err == nil || !strings.Contains(err.Error(), "no version before") {
 		t.Error(err)
 	}
@@ -427,9 +416,7 @@ func TestCodeWithoutInstancesRests(t *testing.T) {
 func TestFolderThatIsNeverQuiet(t *testing.T) {
 	for _, name := range []string{"build.log", "copy.wasm"} {
 		t.Run(name, func(t *testing.T) {
-			folder := t.TempDir()
-			put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
-			_, b := watched(t, folder)
+			folder, _, b := watched(t)
 			busy, err := os.Create(filepath.Join(folder, name))
 			require.NoError(t, err)
 			var writing sync.WaitGroup
