@@ -34,7 +34,7 @@ var unguarded = map[string]string{
 	"host/kafka/consumer.go: cancel":             "ends a context",
 	"host/kafka/producer.go: func":               "the library's",
 	"host/kafka/producing.go: s.Close":           "the library's",
-	"host/plugin/open.go: func":               "waits for loaders, which are guarded",
+	"host/plugin/open.go: func":                  "waits for loaders, which are guarded",
 	"host/transport/lockouts/permit.go: release": "gives a turn free",
 	"host/transport/lockouts/permit.go: end":     "gives a turn free",
 	"host/transport/route/connect.go: func":      "sets a deadline",
