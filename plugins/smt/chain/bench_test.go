@@ -53,11 +53,9 @@ func withoutSchema(t testing.TB, nodes []wit.Node, rows []wit.Row, data []byte) 
 
 func benchChain() []wit.Stage {
 	return []wit.Stage{
-		{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "static.field", Value: "system"},
-			{Name: "static.value", Value: "SAP-PRD-100"}}},
-		{Component: ClassReplaceValue, Settings: []wit.Setting{{Name: "renames", Value: "f0:id,f3:name"},
-			{Name: "exclude", Value: "f7"}}},
-		{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "topic.field", Value: "topic"}}},
+		stageOf(ClassInsertValue, "static.field", "system", "static.value", "SAP-PRD-100"),
+		stageOf(ClassReplaceValue, "renames", "f0:id,f3:name", "exclude", "f7"),
+		stageOf(ClassInsertValue, "topic.field", "topic"),
 	}
 }
 

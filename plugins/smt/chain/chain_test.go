@@ -235,13 +235,13 @@ func (m maker) stage() wit.Stage {
 	}
 	if s.Condition != nil || m.IntN(4) == 0 {
 		s.Condition = &wit.Condition{Component: ClassTopicNameMatch, Negate: m.IntN(2) == 0,
-			Settings: []wit.Setting{{Name: "pattern", Value: []string{"t0", "t[12]", "x.*"}[m.IntN(3)]}}}
+			Settings: pairs("pattern", []string{"t0", "t[12]", "x.*"}[m.IntN(3)])}
 		switch m.IntN(4) {
 		case 0:
 			s.Condition.Component, s.Condition.Settings = ClassIsTombstone, nil
 		case 1:
 			s.Condition.Component, s.Condition.Settings = ClassHasHeaderKey,
-				[]wit.Setting{{Name: "name", Value: pool[m.IntN(2)]}}
+				pairs("name", pool[m.IntN(2)])
 		}
 	}
 	return s

@@ -74,6 +74,11 @@ func pairs(texts ...string) (list []wit.Setting) {
 	return list
 }
 
+// stageOf is a transform with settings in pairs.
+func stageOf(class string, texts ...string) wit.Stage {
+	return wit.Stage{Component: class, Settings: pairs(texts...)}
+}
+
 func TestExamine(t *testing.T) {
 	for _, x := range []struct {
 		component string
@@ -270,11 +275,9 @@ func TestApplyStopsEarly(t *testing.T) {
 // After the first call nothing is allocated for rows of a known schema, or of a known shape, with a mask in the middle
 // of the chain as without.
 func TestNoAllocationForARow(t *testing.T) {
-	masked := append(benchChain(), wit.Stage{Component: ClassMaskValue, Settings: pairs("fields", "f4")},
-		wit.Stage{Component: ClassReplaceValue, Settings: pairs("exclude", "f5")})
-	one := func(class string, settings ...string) []wit.Stage {
-		return []wit.Stage{{Component: class, Settings: pairs(settings...)}}
-	}
+	masked := append(benchChain(), stageOf(ClassMaskValue, "fields", "f4"),
+		stageOf(ClassReplaceValue, "exclude", "f5"))
+	one := func(class string, settings ...string) []wit.Stage { return []wit.Stage{stageOf(class, settings...)} }
 	for name, stages := range map[string][]wit.Stage{"fused": benchChain(), "mask": masked,
 		"cast": one(ClassCastValue, "spec", "f0:string,f2:int32,f6:string,f1:float64"),
 		"time": one(ClassTimestampValue, "field", "f1", "target.type", "Timestamp"),
@@ -307,8 +310,7 @@ func TestNoAllocationForARow(t *testing.T) {
 func TestChainsAreBounded(t *testing.T) {
 	e := New()
 	for n := range 2*maxCached + 1 {
-		context, err := e.Prepare([]wit.Stage{{Component: ClassInsertHeader, Settings: []wit.Setting{
-			{Name: "header", Value: strconv.Itoa(n)}, {Name: "value.literal", Value: "x"}}}})
+		context, err := e.Prepare([]wit.Stage{stageOf(ClassInsertHeader, "header", strconv.Itoa(n), "value.literal", "x")})
 		noError(t, err)
 		if _, err := e.Apply(context, nil, []string{"t"}, []wit.Row{{}}, nil); err != nil {
 			t.Fatal(err)

@@ -26,7 +26,7 @@ func (m maker) editable() []wit.Node {
 		case n.Kind == wit.Int64 && m.IntN(2) == 0:
 			n.Name = wit.Ptr(wit.NameTimestamp)
 		case n.Kind == wit.Bytes:
-			n.Name, n.Parameters = wit.Ptr(wit.NameDecimal), []wit.Setting{{Name: "scale", Value: "2"}}
+			n.Name, n.Parameters = wit.Ptr(wit.NameDecimal), pairs("scale", "2")
 		}
 		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: name, Node: uint32(i + 1)})
 		nodes = append(nodes, n)
@@ -233,18 +233,15 @@ func rowsOf(t *testing.T, nodes []wit.Node, values ...any) batch {
 
 // A null that becomes the key leaves the row without a key, whatever edits the field before that.
 func TestNullKeys(t *testing.T) {
-	stage := func(class string, texts ...string) wit.Stage {
-		return wit.Stage{Component: class, Settings: pairs(texts...)}
-	}
-	key, extract := stage(ClassValueToKey, "fields", "f"), stage(ClassExtractKey, "field", "f")
-	cast, mask := stage(ClassCastValue, "spec", "f:string"), stage(ClassMaskValue, "fields", "f")
+	key, extract := stageOf(ClassValueToKey, "fields", "f"), stageOf(ClassExtractKey, "field", "f")
+	cast, mask := stageOf(ClassCastValue, "spec", "f:string"), stageOf(ClassMaskValue, "fields", "f")
 	for name, stages := range map[string][]wit.Stage{
 		"as it is":          {key, extract},
 		"cast":              {cast, key, extract},
-		"cast in the key":   {key, stage(ClassCastKey, "spec", "f:string"), extract},
-		"cast in both":      {cast, key, stage(ClassCastKey, "spec", "f:int8"), extract},
-		"a time":            {stage(ClassTimestampValue, "field", "f", "target.type", "unix"), key, extract},
-		"a time in the key": {key, stage(ClassTimestampKey, "field", "f", "target.type", "unix"), extract},
+		"cast in the key":   {key, stageOf(ClassCastKey, "spec", "f:string"), extract},
+		"cast in both":      {cast, key, stageOf(ClassCastKey, "spec", "f:int8"), extract},
+		"a time":            {stageOf(ClassTimestampValue, "field", "f", "target.type", "unix"), key, extract},
+		"a time in the key": {key, stageOf(ClassTimestampKey, "field", "f", "target.type", "unix"), extract},
 		"cast and masked":   {cast, mask, key, extract},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -267,9 +264,9 @@ func TestNullKeys(t *testing.T) {
 
 // What edits make longer and a key has too fits twice where the result is written.
 func TestEditedInKeyAndValue(t *testing.T) {
-	stages := []wit.Stage{{Component: ClassTimestampValue, Settings: pairs("field", "f", "target.type", "string",
-		"format", "yyyy'"+strings.Repeat(longText, 10)+"'")},
-		{Component: ClassValueToKey, Settings: pairs("fields", "f")}}
+	stages := []wit.Stage{stageOf(ClassTimestampValue, "field", "f", "target.type", "string", "format",
+		"yyyy'"+strings.Repeat(longText, 10)+"'"),
+		stageOf(ClassValueToKey, "fields", "f")}
 	times := make([]any, 300)
 	for i := range times {
 		times[i] = int64(i) << 30
@@ -302,7 +299,7 @@ func TestEditedInKeyAndValue(t *testing.T) {
 
 // Cast to the type that a field has leaves no value of a time under the name of another type: that fails the row.
 func TestCastOfTimesUnderAnotherType(t *testing.T) {
-	stages := []wit.Stage{{Component: ClassCastValue, Settings: pairs("spec", "f:int64")}}
+	stages := []wit.Stage{stageOf(ClassCastValue, "spec", "f:int64")}
 	for name, faulty := range map[string]bool{wit.NameDate: true, wit.NameTime: true, wit.NameTimestamp: false,
 		wit.NameDecimal: false, "other": false} {
 		nodes := []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "f", Node: 1}}}, {Kind: wit.Int64,
@@ -321,8 +318,7 @@ func TestCastOfTimesUnderAnotherType(t *testing.T) {
 func TestTextsOfTimes(t *testing.T) {
 	for _, literal := range []string{"x", strings.Repeat("x", 59), strings.Repeat("x", 60), longText} {
 		format := "yyyy'" + literal + "'"
-		made, fault := newTimestampConverter(valueSide, settings{[]wit.Setting{{Name: "target.type",
-			Value: "string"}, {Name: "format", Value: format}}})
+		made, fault := newTimestampConverter(valueSide, settings{pairs("target.type", "string", "format", format)})
 		if fault != nil {
 			t.Fatal(fault)
 		}
@@ -336,27 +332,13 @@ func TestTextsOfTimes(t *testing.T) {
 
 // A chain of the transforms that users write takes all rows in one pass, and one that needs phases does not.
 func TestWhichChainsAreOnePass(t *testing.T) {
-	set := func(pairs ...string) (list []wit.Setting) {
-		for i := 0; i < len(pairs); i += 2 {
-			list = append(list, wit.Setting{Name: pairs[i], Value: pairs[i+1]})
-		}
-		return list
-	}
-	casting := func(spec string) wit.Stage {
-		return wit.Stage{Component: ClassCastValue, Settings: set("spec", spec)}
-	}
-	mask := func(field string) wit.Stage {
-		return wit.Stage{Component: ClassMaskValue, Settings: set("fields", field)}
-	}
-	without := func(field string) wit.Stage {
-		return wit.Stage{Component: ClassReplaceValue, Settings: set("exclude", field)}
-	}
+	casting := func(spec string) wit.Stage { return stageOf(ClassCastValue, "spec", spec) }
+	mask := func(field string) wit.Stage { return stageOf(ClassMaskValue, "fields", field) }
+	without := func(field string) wit.Stage { return stageOf(ClassReplaceValue, "exclude", field) }
 	cast := casting("f0:string,f2:float32")
-	when := wit.Stage{Component: ClassTimestampValue, Settings: set("field", "f1", "target.type", "string", "format",
-		"yyyy-MM-dd")}
-	stamp := wit.Stage{Component: ClassInsertValue, Settings: set("timestamp.field", "at")}
-	stamped := wit.Stage{Component: ClassTimestampValue, Settings: set("field", "at", "target.type", "unix",
-		"unix.precision", "seconds")}
+	when := stageOf(ClassTimestampValue, "field", "f1", "target.type", "string", "format", "yyyy-MM-dd")
+	stamp := stageOf(ClassInsertValue, "timestamp.field", "at")
+	stamped := stageOf(ClassTimestampValue, "field", "at", "target.type", "unix", "unix.precision", "seconds")
 	tombstone := func(list []wit.Stage, negate bool) (made []wit.Stage) {
 		for _, s := range list {
 			s.Condition = &wit.Condition{Component: ClassIsTombstone, Negate: negate}
@@ -364,13 +346,12 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 		}
 		return made
 	}
-	route := wit.Stage{Component: ClassRegexRouter, Settings: set("regex", "(.*)", "replacement", "sap.$1")}
+	route := stageOf(ClassRegexRouter, "regex", "(.*)", "replacement", "sap.$1")
 	filter := []wit.Stage{{Component: ClassFilter}}
-	castKey := wit.Stage{Component: ClassCastKey, Settings: set("spec", "f0:string")}
-	key := wit.Stage{Component: ClassValueToKey, Settings: set("fields", "f1,f0")}
-	header := wit.Stage{Component: ClassHeaderFromValue, Settings: set("fields", "f1,f4", "headers", "h,i", "operation",
-		"move")}
-	extract := wit.Stage{Component: ClassExtractKey, Settings: set("field", "f0")}
+	castKey := stageOf(ClassCastKey, "spec", "f0:string")
+	key := stageOf(ClassValueToKey, "fields", "f1,f0")
+	header := stageOf(ClassHeaderFromValue, "fields", "f1,f4", "headers", "h,i", "operation", "move")
+	extract := stageOf(ClassExtractKey, "field", "f0")
 	for name, x := range map[string]struct {
 		stages []wit.Stage
 		all    bool

@@ -75,23 +75,18 @@ func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
 			continue
 		}
 		member := func() string { return nodes[0].Members[m.IntN(len(nodes[0].Members))].Name }
-		stages := []wit.Stage{{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "static.field",
-			Value: "new field"}, {Name: "static.value", Value: "x"}}}}
+		stages := []wit.Stage{stageOf(ClassInsertValue, "static.field", "new field", "static.value", "x")}
 		if m.IntN(2) == 0 {
-			stages = append(stages, wit.Stage{Component: ClassReplaceValue, Settings: []wit.Setting{{Name: "exclude",
-				Value: member()}}})
+			stages = append(stages, stageOf(ClassReplaceValue, "exclude", member()))
 		}
 		if m.IntN(4) == 0 {
-			stages = append(stages, wit.Stage{Component: ClassMaskValue, Settings: []wit.Setting{{Name: "fields",
-				Value: member()}}})
+			stages = append(stages, stageOf(ClassMaskValue, "fields", member()))
 		}
 		if m.IntN(4) == 0 {
-			stages = append(stages, wit.Stage{Component: ClassCastValue, Settings: []wit.Setting{{Name: "spec",
-				Value: member() + ":" + castTypes[m.IntN(len(castTypes))]}}})
+			stages = append(stages, stageOf(ClassCastValue, "spec", member()+":"+castTypes[m.IntN(len(castTypes))]))
 		}
 		if m.IntN(4) == 0 {
-			stages = append(stages, wit.Stage{Component: ClassValueToKey, Settings: []wit.Setting{{Name: "fields",
-				Value: member()}}})
+			stages = append(stages, stageOf(ClassValueToKey, "fields", member()))
 		}
 		for i := range stages {
 			if m.IntN(4) == 0 {
@@ -170,10 +165,8 @@ func TestAppendedBehindTheValue(t *testing.T) {
 	behind := 0
 	for range 1500 {
 		e := New()
-		stages := []wit.Stage{{Component: ClassInsertValue, Settings: []wit.Setting{
-			{Name: "static.field", Value: "new"},
-			{Name: "static.value", Value: "x" + strings.Repeat("y", m.IntN(50))},
-			{Name: "timestamp.field", Value: "at"}}}}
+		stages := []wit.Stage{stageOf(ClassInsertValue, "static.field", "new", "static.value", "x"+strings.Repeat("y",
+			m.IntN(50)), "timestamp.field", "at")}
 		if m.IntN(3) == 0 { // what is one run ends with the day
 			stages = append(stages, wit.Stage{Component: ClassTimestampRouter})
 		}
@@ -280,9 +273,9 @@ func TestTimesAreLookedThroughOnce(t *testing.T) {
 // A result names the call's topics and those that its rows got, none of rows that were dropped, failed, or went by
 // another way than the one that was tried first.
 func TestTopicsOfAResultHaveRows(t *testing.T) {
-	split := wit.Stage{Component: ClassSplit, Settings: pairs("field", "f")}
-	route := wit.Stage{Component: ClassRegexRouter, Settings: pairs("regex", "t", "replacement", "u")}
-	cast := wit.Stage{Component: ClassCastValue, Settings: pairs("spec", "f:int64")}
+	split := stageOf(ClassSplit, "field", "f")
+	route := stageOf(ClassRegexRouter, "regex", "t", "replacement", "u")
+	cast := stageOf(ClassCastValue, "spec", "f:int64")
 	for name, stages := range map[string][]wit.Stage{
 		"time":  {cast, {Component: ClassTimestampRouter}},
 		"regex": {cast, route},
@@ -318,7 +311,7 @@ func TestEntriesDoNotGrow(t *testing.T) {
 		values[i] = int64(i)
 	}
 	b := rowsOf(t, nil, values...)
-	stages := []wit.Stage{{Component: ClassCastValue, Settings: pairs("spec", "f:string,g:string")}}
+	stages := []wit.Stage{stageOf(ClassCastValue, "spec", "f:string,g:string")}
 	e, _, _, faults := sent(t, stages, nil, b, true)
 	if len(faults) > 0 || len(e.entries.placed) != 2 {
 		t.Errorf("expected 2 entries that were put, found %d; faults %v", len(e.entries.placed), faults)
@@ -345,8 +338,7 @@ func TestMembersRead(t *testing.T) {
 		{ClassCastValue, "spec", "a:string", 1},
 		{ClassValueToKey, "fields", "a", 1},
 	} {
-		made, fault := newChain([]wit.Stage{{Component: c.class,
-			Settings: []wit.Setting{{Name: c.name, Value: c.value}}}})
+		made, fault := newChain([]wit.Stage{stageOf(c.class, c.name, c.value)})
 		if fault != nil {
 			t.Fatal(fault)
 		}

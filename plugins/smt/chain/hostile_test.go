@@ -36,11 +36,7 @@ func FuzzHostileStructure(f *testing.F) {
 	f.Add(good)
 	f.Add(good[:len(good)-1])
 	f.Add(bytes.Repeat([]byte{0xff}, 40))
-	e := New()
-	context, err := e.Prepare([]wit.Stage{{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "topic.field",
-		Value: "t"}}},
-		{Component: ClassReplaceValue, Settings: []wit.Setting{{Name: "exclude", Value: "a3"}}}})
-	noError(f, err)
+	e, context := prepared(f, stageOf(ClassInsertValue, "topic.field", "t"), stageOf(ClassReplaceValue, "exclude", "a3"))
 	value := func(start, size int) wit.Datum {
 		return wit.Datum{Form: wit.Structured, Schema: 1, Start: uint32(start), Size: uint32(size)}
 	}
@@ -73,11 +69,8 @@ func FuzzHostileStructure(f *testing.F) {
 func FuzzHostileDynamic(f *testing.F) {
 	f.Add([]byte{0x0c, 2, 9, 2, 'k', 0})
 	f.Add([]byte{0x0c, 4, 9, 2, 'a', 6, 2, 9, 2, 'b', 0x0b, 2, 0})
-	e := New()
-	context, err := e.Prepare([]wit.Stage{{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "topic.field",
-		Value: "t"}}},
-		{Component: ClassReplaceValue, Settings: []wit.Setting{{Name: "renames", Value: "a:b,t:k"}}}})
-	noError(f, err)
+	e, context := prepared(f, stageOf(ClassInsertValue, "topic.field", "t"),
+		stageOf(ClassReplaceValue, "renames", "a:b,t:k"))
 	good := []byte{0x0c, 4, 9, 2, 'a', 6, 2, 9, 2, 'b', 0x0b, 2, 0}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		data := append(append([]byte(nil), good...), b...)
@@ -125,11 +118,9 @@ func FuzzHostileHeaders(f *testing.F) {
 	f.Add([]byte{4, 2, 'a', 4, 0, 2, 'x', 2, 'b', 3, 0, 2, 0})
 	f.Add([]byte{1})
 	context, err := New().Prepare([]wit.Stage{
-		{Component: ClassHeaderFromValue, Settings: []wit.Setting{{Name: "fields", Value: "k"},
-			{Name: "headers", Value: "h"},
-			{Name: "operation", Value: "move"}}},
+		stageOf(ClassHeaderFromValue, "fields", "k", "headers", "h", "operation", "move"),
 		{Component: ClassFilter, Condition: &wit.Condition{Component: ClassHasHeaderKey, Negate: true,
-			Settings: []wit.Setting{{Name: "name", Value: "h"}}}},
+			Settings: pairs("name", "h")}},
 	})
 	noError(f, err)
 	value := []byte{0x0c, 2, 9, 2, 'k', 6, 14}
@@ -160,8 +151,7 @@ func FuzzHostileHeaders(f *testing.F) {
 
 // An engine that meets one schema after another keeps no more than so many of its own, and never gives a number twice.
 func TestOwnSchemasAreForgotten(t *testing.T) {
-	e, context := prepared(t, wit.Stage{Component: ClassInsertValue, Settings: []wit.Setting{
-		{Name: "static.field", Value: "system"}, {Name: "static.value", Value: "x"}}})
+	e, context := prepared(t, stageOf(ClassInsertValue, "static.field", "system", "static.value", "x"))
 	declared := map[uint32]string{}
 	for n := range uint32(2*maxMade + 10) {
 		name := "f" + strconv.Itoa(int(n))

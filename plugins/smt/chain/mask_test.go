@@ -12,27 +12,25 @@ import (
 
 // Rows that a mask takes with others like them come out as each does by itself, the nulls and the failures among them.
 func TestMasksOfRowsThatAreAlike(t *testing.T) {
-	stage := func(class string, texts ...string) wit.Stage {
-		return wit.Stage{Component: class, Settings: pairs(texts...)}
-	}
-	topic := stage(ClassInsertValue, "topic.field", "topic")
+	topic := stageOf(ClassInsertValue, "topic.field", "topic")
 	chains := map[string][]wit.Stage{
-		"one":         {stage(ClassMaskValue, "fields", "a")},
-		"several":     {stage(ClassMaskValue, "fields", "c,a,none,b")},
-		"replacement": {topic, stage(ClassMaskValue, "fields", "a,topic", "replacement", "12")},
-		"no number":   {topic, stage(ClassMaskValue, "fields", "a,b", "replacement", "***")},
-		"twice": {stage(ClassMaskValue, "fields", "a,d", "replacement", "1"), topic,
-			stage(ClassMaskValue, "fields", "a", "replacement", "2")},
-		"behind a failure": {stage(ClassMaskValue, "fields", "a"), stage(ClassMaskValue, "fields", "a", "replacement",
-			"3")},
-		"nulls kept": {stage(ClassMaskValue, "fields", "a,d", "replace.null.with.default", "false"),
-			stage(ClassReplaceValue, "renames", "a:z", "replace.null.with.default", "false"), topic},
-		"nulls kept for a while": {stage(ClassMaskValue, "fields", "a,d", "replace.null.with.default", "false"), topic},
-		"renamed": {stage(ClassReplaceValue, "renames", "b:x,x:b"), stage(ClassMaskValue, "fields",
+		"one":         {stageOf(ClassMaskValue, "fields", "a")},
+		"several":     {stageOf(ClassMaskValue, "fields", "c,a,none,b")},
+		"replacement": {topic, stageOf(ClassMaskValue, "fields", "a,topic", "replacement", "12")},
+		"no number":   {topic, stageOf(ClassMaskValue, "fields", "a,b", "replacement", "***")},
+		"twice": {stageOf(ClassMaskValue, "fields", "a,d", "replacement", "1"), topic,
+			stageOf(ClassMaskValue, "fields", "a", "replacement", "2")},
+		"behind a failure": {stageOf(ClassMaskValue, "fields", "a"),
+			stageOf(ClassMaskValue, "fields", "a", "replacement", "3")},
+		"nulls kept": {stageOf(ClassMaskValue, "fields", "a,d", "replace.null.with.default", "false"),
+			stageOf(ClassReplaceValue, "renames", "a:z", "replace.null.with.default", "false"), topic},
+		"nulls kept for a while": {stageOf(ClassMaskValue, "fields", "a,d", "replace.null.with.default", "false"),
+			topic},
+		"renamed": {stageOf(ClassReplaceValue, "renames", "b:x,x:b"), stageOf(ClassMaskValue, "fields",
 			"x,b,d")},
-		"of an attribute": {stage(ClassInsertValue, "timestamp.field", "at", "partition.field", "b2"),
-			stage(ClassMaskValue, "fields", "at,b2,a")},
-		"removed": {stage(ClassMaskValue, "fields", "a,c"), stage(ClassReplaceValue, "exclude", "a")},
+		"of an attribute": {stageOf(ClassInsertValue, "timestamp.field", "at", "partition.field", "b2"),
+			stageOf(ClassMaskValue, "fields", "at,b2,a")},
+		"removed": {stageOf(ClassMaskValue, "fields", "a,c"), stageOf(ClassReplaceValue, "exclude", "a")},
 	}
 	fallback, err := datum.Append(nil, []wit.Node{{Kind: wit.Text}}, 0, "empty")
 	noError(t, err)

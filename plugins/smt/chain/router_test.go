@@ -14,12 +14,11 @@ import (
 func TestMatchesWithoutAnswer(t *testing.T) {
 	const regex = "(a|aa)+b|fine" // tries every way to divide the letters before it says no
 	endless := strings.Repeat("a", 60)
-	byTopic := &wit.Condition{Component: ClassTopicNameMatch, Settings: []wit.Setting{{Name: "pattern", Value: regex}}}
+	byTopic := &wit.Condition{Component: ClassTopicNameMatch, Settings: pairs("pattern", regex)}
 	negated := *byTopic
 	negated.Negate = true
-	route := wit.Stage{Component: ClassRegexRouter, Settings: []wit.Setting{{Name: "regex", Value: regex},
-		{Name: "replacement", Value: "other"}}}
-	drop := wit.Stage{Component: ClassDropHeaders, Settings: []wit.Setting{{Name: "headers", Value: "h"}}}
+	route := stageOf(ClassRegexRouter, "regex", regex, "replacement", "other")
+	drop := stageOf(ClassDropHeaders, "headers", "h")
 	when := func(s wit.Stage, c *wit.Condition) wit.Stage { s.Condition = c; return s }
 	b := batch{topics: []string{endless, "fine"}, rows: []wit.Row{{Topic: 0}, {Topic: 1}}}
 	for name, x := range map[string]struct {

@@ -11,7 +11,7 @@ import (
 // A record whose parts would come to more than fits fails alone and leaves nothing of itself behind; its neighbours
 // go on.
 func TestSplitsAreBounded(t *testing.T) {
-	e, context := prepared(t, wit.Stage{Component: ClassSplit, Settings: pairs("field", "list")})
+	e, context := prepared(t, stageOf(ClassSplit, "field", "list"))
 	list := make(datum.List, 1000)
 	for i := range list {
 		list[i] = int64(i)

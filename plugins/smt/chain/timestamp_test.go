@@ -21,8 +21,7 @@ func TestTimestampsThatJavaGoesOnWith(t *testing.T) {
 		{"yy-MM-dd", "50-01-01", "unix", "the two digits of its year mean one or another"},
 		{"yy-MM-dd", "57-01-01", "unix", ""},
 	} {
-		e, context := prepared(t, wit.Stage{Component: ClassTimestampValue, Settings: []wit.Setting{
-			{Name: "target.type", Value: x.to}, {Name: "format", Value: x.pattern}}})
+		e, context := prepared(t, stageOf(ClassTimestampValue, "target.type", x.to, "format", x.pattern))
 		value, err := datum.AppendDynamic(nil, x.text)
 		noError(t, err)
 		rows := []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: uint32(len(value))}}}
