@@ -57,7 +57,7 @@ func TestDiffByTheWorkersOwnProviders(t *testing.T) {
 	p.Environ = []string{"SIZE=30"}
 	p.File("conf/good.properties", e2e.Source("good", address, "Orders")...)
 	p.File("conf/orders.properties", append(e2e.Source("orders", address, "Orders"), "sap.odata.colour=x",
-		"sap.odata.page.size=${vault:SIZE}")...) // refused for its colour, and told of by each diff
+		"sap.odata.page.size=${vault:SIZE}")...) // refused for its colour, which each diff says
 	f := p.Follows("conf", "config.providers=vault",
 		"config.providers.vault.class=org.apache.kafka.common.config.provider.EnvVarConfigProvider")
 	own := filepath.Join(p.Dir, "conf", "worker.properties")

@@ -65,7 +65,7 @@ Exit code: 0 all good, 1 failures, 2 no tests or wrong use.`,
 	return c
 }
 
-// printTests shows what came of tests. The error is that there are failures.
+// printTests shows how tests ended. The error is that there are failures.
 func printTests(c *cobra.Command, results []chaintest.Result) error {
 	out := c.OutOrStdout()
 	bad := 0

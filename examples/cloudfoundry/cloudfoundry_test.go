@@ -203,7 +203,7 @@ func (o *output) String() string {
 }
 
 // droplet is the application's folder as README.md fills it, with the demo service's names in the place of SAP's, and
-// the guests that `make` would have built into the binary beside it.
+// the guests that `make` would have built into the binary next to it.
 func droplet(t *testing.T, authority []byte) string {
 	t.Helper()
 	app := t.TempDir()

@@ -1,5 +1,5 @@
 // Demo shows Culvert at work on one machine: an OData service to read and write, an embedded broker, connectors both
-// ways. It runs the culvert binary as a user would, with the configuration beside this file.
+// ways. It runs the culvert binary as a user would, with the configuration next to this file.
 //
 //	go run ./examples/demo --culvert bin/culvert           until Ctrl-C
 //	go run ./examples/demo --culvert bin/culvert --once    until all has arrived at both ends, then compares
@@ -88,7 +88,7 @@ func (d *demo) run(ctx context.Context) error {
 	return d.compare(time.Since(started))
 }
 
-// begin throws away what an earlier demo moved: the service begins anew too, elsewhere, so the offsets of then belong
+// begin throws away what an earlier demo moved: the service starts again too, elsewhere, so the offsets of then belong
 // to nothing that is there now. The plugins' compile cache stays.
 func (d *demo) begin(ctx context.Context) error {
 	if broker, running := embedded.Find(ctx, d.data); running {

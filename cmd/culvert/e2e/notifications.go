@@ -102,8 +102,8 @@ func OneOf[T any](long, short T) T {
 	return short
 }
 
-// ToldOf is the settings of a connector that gets notifications of changes of Products at a port.
-func ToldOf(name, address, port string, more ...string) []string {
+// Notified is the settings of a connector that gets notifications of changes of Products at a port.
+func Notified(name, address, port string, more ...string) []string {
 	return append(append(Source(name, address), "sap.odata#00.service="+service.SAPPath,
 		"sap.odata#00.entityset=Products", "sap.odata#00.topic="+name,
 		"sap.odata#00.exec-period=-1", "sap.odata#00.subscription.enable=1", "sap.odata.subscription.ports="+port,

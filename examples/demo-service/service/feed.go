@@ -255,8 +255,7 @@ func (x *exchange) pageLimit() (limit int, linked bool) {
 	if wanted := preferredPage(x.r.Header.Get("Prefer")); wanted > 0 && (limit == 0 || wanted < limit) {
 		limit = wanted
 	}
-	format := x.sw.EndEarlyFormat
-	if x.sw.EndEarly > 0 && (format == "" || format == "all" || (format == "json") == x.json) {
+	if x.sw.EndEarly > 0 {
 		return x.sw.EndEarly, false
 	}
 	if x.sw.V1 && x.json {

@@ -254,17 +254,15 @@ func TestNextLinkToAnotherHost(t *testing.T) {
 }
 
 func TestFeedsThatEndEarly(t *testing.T) {
-	c := start(t, service.Options{Rows: 50, PageSize: 20, Switches: service.Switches{EndEarly: 30,
-		EndEarlyFormat: "atom"}})
-	f := c.atomFeed(service.SAPPath + "Orders?$inlinecount=allpages")
-	if len(f.rows) != 30 || f.next != "" || f.count != "50" {
-		t.Errorf("Atom: %d rows, next %q, count %s", len(f.rows), f.next, f.count)
-	}
-	if f := c.atomFeed(service.SAPPath + "Orders?$skip=30"); len(f.rows) != 20 || f.rows[0]["OrderID"] != "10278" {
-		t.Errorf("the rest: %d rows", len(f.rows))
-	}
-	if rows := c.walk(c.jsonFeed, service.SAPPath+"Orders"); len(rows) != 50 {
-		t.Errorf("JSON is not concerned: %d rows", len(rows))
+	c := start(t, service.Options{Rows: 50, PageSize: 20, Switches: service.Switches{EndEarly: 30}})
+	for format, read := range map[string]func(string) feed{"JSON": c.jsonFeed, "Atom": c.atomFeed} {
+		f := read(service.SAPPath + "Orders?$inlinecount=allpages")
+		if len(f.rows) != 30 || f.next != "" || f.count != "50" {
+			t.Errorf("%s: %d rows, next %q, count %s", format, len(f.rows), f.next, f.count)
+		}
+		if f := read(service.SAPPath + "Orders?$skip=30"); len(f.rows) != 20 || f.rows[0]["OrderID"] != "10278" {
+			t.Errorf("%s: the rest: %d rows", format, len(f.rows))
+		}
 	}
 }
 

@@ -28,18 +28,17 @@ type Switches struct {
 	UnknownSession string // unknown-session: new (default) or 400: the answer to a session cookie that is not known
 	CSRF           bool   // csrf: writes need a token bound to a session
 	// rotate-session: off (default), fetch, next or both: when the session id changes around a token fetch
-	RotateSession  string
-	LockAfter      int    // lock-after: failed logons that lock the user; 0: never
-	OmitNull       bool   // omit-null: properties that are null are left out
-	OmitType       bool   // omit-type: no m:type in Atom
-	Prefixes       bool   // prefixes: other namespace prefixes in Atom and $metadata
-	V1             bool   // v1: {"d":[…]} without paging
-	RefuseCount    bool   // refuse-count: $inlinecount is 400
-	RefuseOrderBy  bool   // refuse-orderby: $orderby is 400
-	RefuseFormat   bool   // refuse-format: $format is 400, as in WCF Data Services
-	Ignore         string // ignore: query options, with commas between them, that are taken and not heeded
-	EndEarly       int    // end-early: feeds end after so many rows without a next link
-	EndEarlyFormat string // end-early-format: all (default), atom or json
+	RotateSession string
+	LockAfter     int    // lock-after: failed logons that lock the user; 0: never
+	OmitNull      bool   // omit-null: properties that are null are left out
+	OmitType      bool   // omit-type: no m:type in Atom
+	Prefixes      bool   // prefixes: other namespace prefixes in Atom and $metadata
+	V1            bool   // v1: {"d":[…]} without paging
+	RefuseCount   bool   // refuse-count: $inlinecount is 400
+	RefuseOrderBy bool   // refuse-orderby: $orderby is 400
+	RefuseFormat  bool   // refuse-format: $format is 400, as in WCF Data Services
+	Ignore        string // ignore: query options, with commas between them, that are taken and not heeded
+	EndEarly      int    // end-early: feeds end after so many rows without a next link
 
 	NoBatch    bool // no-batch: $batch is not there
 	BatchLimit int  // batch-limit: bytes of a batch above which the server in front answers 413; 0: 16 MB
@@ -180,7 +179,6 @@ var switchDefinitions = []switchDefinition{
 	flag("refuse-format", func(s *Switches) *bool { return &s.RefuseFormat }),
 	word("ignore", func(s *Switches) *string { return &s.Ignore }),
 	number("end-early", func(s *Switches) *int { return &s.EndEarly }),
-	word("end-early-format", func(s *Switches) *string { return &s.EndEarlyFormat }, "all", "atom", "json"),
 	number("churn", func(s *Switches) *int { return &s.Churn }),
 	word("differ", func(s *Switches) *string { return &s.Differ }, "", "reorder", "delete", "insert", "all"),
 	word("delta", func(s *Switches) *string { return &s.Delta }, "", "links", "off", "silent"),

@@ -98,7 +98,7 @@ func TestConnectorThatCannotFence(t *testing.T) {
 	}
 }
 
-// More tasks and fewer of them: what the sets have told of by then comes once, whoever reads it.
+// More tasks and fewer of them: what the sets have sent by then comes once, whoever reads it.
 func TestTasksThatComeAndGoUnderExactlyOnce(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)

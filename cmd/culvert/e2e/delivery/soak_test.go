@@ -19,10 +19,10 @@ import (
 	"github.com/culvert-project/culvert/host/porttest"
 )
 
-// TestSoakToldUnderLoad: rows are created, changed and deleted by several writers, for a minute in the long form, while
+// TestSoakNotifiedUnderLoad: rows are created, changed and deleted by several writers, for a minute in the long form, while
 // one connector follows the changes and another reads what notifications name; the same with a worker that is killed
 // again and again. Each topic, folded by key, equals the service in the end.
-func TestSoakToldUnderLoad(t *testing.T) {
+func TestSoakNotifiedUnderLoad(t *testing.T) {
 	t.Parallel()
 	for _, kills := range []bool{false, true} {
 		t.Run(fmt.Sprintf("killed %t", kills), func(t *testing.T) {
@@ -30,8 +30,8 @@ func TestSoakToldUnderLoad(t *testing.T) {
 			p, worker, port := e2e.Subscribing(t)
 			s, address := e2e.Demo(t, service.Options{Rows: 300, PageSize: 60, Subscriptions: true,
 				Switches: service.Switches{CSRF: true}})
-			files := []string{worker, p.File("full.properties", e2e.ToldOf("full", address, port)...),
-				p.File("delta.properties", e2e.ToldOf("delta", address, port, "sap.odata#00.track-changes=1")...)}
+			files := []string{worker, p.File("full.properties", e2e.Notified("full", address, port)...),
+				p.File("delta.properties", e2e.Notified("delta", address, port, "sap.odata#00.track-changes=1")...)}
 			start := func() *e2e.Command {
 				return p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2e.Plugins(t)}, files...)...)
 			}
@@ -78,7 +78,7 @@ func TestSoakNotificationsAmidALoad(t *testing.T) {
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	address := strings.TrimPrefix(server.URL, "http://")
-	files := []string{worker, p.File("delta.properties", e2e.ToldOf("delta", address, port, "sap.odata#00.track-changes=1",
+	files := []string{worker, p.File("delta.properties", e2e.Notified("delta", address, port, "sap.odata#00.track-changes=1",
 		e2e.Silent)...)}
 	start := func() *e2e.Command {
 		return p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2e.Plugins(t)}, files...)...)
@@ -125,7 +125,7 @@ func TestStoredNotifications(t *testing.T) {
 	p, worker, port := e2e.Subscribing(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 300, PageSize: 60, Subscriptions: true,
 		Switches: service.Switches{CSRF: true}})
-	file := p.File("full.properties", e2e.ToldOf("full", address, port, "sap.odata.notification.catchup=store")...)
+	file := p.File("full.properties", e2e.Notified("full", address, port, "sap.odata.notification.catchup=store")...)
 	run := func() *e2e.Command {
 		return p.Start("run", "--data", p.Data, "--plugins", e2e.Plugins(t), worker, file)
 	}
@@ -158,7 +158,7 @@ func TestListenerTakesTLS(t *testing.T) {
 		return []string{prefix + "location=" + filepath.Join(e2e.Stores(t), name), prefix + "password=" + e2e.StorePassword,
 			prefix + "type=jks"}
 	}
-	lines := append(e2e.ToldOf("delta", address, port, "sap.odata#00.track-changes=1"), of("truststore", "trust.jks")...)
+	lines := append(e2e.Notified("delta", address, port, "sap.odata#00.track-changes=1"), of("truststore", "trust.jks")...)
 	c := p.Start("run", "--data", p.Data, "--plugins", e2e.Plugins(t), worker, p.File("delta.properties", lines...))
 	c.Says("sap.odata.subscription.truststore.location: certificates of senders are asked for by TLS only")
 	c.Signal(syscall.SIGTERM)
@@ -224,7 +224,7 @@ func TestSoakDeletedConnectors(t *testing.T) {
 		}
 		for i := range connectors {
 			name := fmt.Sprint(c.onDelete, i)
-			create(name, e2e.ToldOf(name, address, port, "sap.odata#00.track-changes=1", "sap.odata.user.name="+name))
+			create(name, e2e.Notified(name, address, port, "sap.odata#00.track-changes=1", "sap.odata.user.name="+name))
 		}
 		create(c.onDelete+"-queue", e2e.Tracked(c.onDelete+"-queue", address, service.ODPPath, "FactsOfProducts",
 			"sap.odata.delta.takeover=true"))

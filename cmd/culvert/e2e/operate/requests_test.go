@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/host/porttest"
 )
 
-// --log-level debug shows each request with what came of it, and never a secret.
+// --log-level debug shows each request with its answer, and never a secret.
 func TestRequestsAtDebug(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)

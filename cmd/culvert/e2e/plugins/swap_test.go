@@ -63,7 +63,7 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	if v := status().Tasks[0].Version; v != "0.1.0" {
 		t.Errorf("expected version 0.1.0 in the status while its page is under way, found %s", v)
 	}
-	c.Says(`msg="a newer version of the plugin is open, and takes over at a boundary"`) // beside the page
+	c.Says(`msg="a newer version of the plugin is open, and takes over at a boundary"`) // in addition to the page
 	g.Let(2)
 	c.Eventually("the fifth page", held)
 	c.Says("plugin=odata-source from=0.1.0 to=0.2.0")

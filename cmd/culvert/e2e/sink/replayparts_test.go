@@ -128,7 +128,7 @@ func TestReplayOfRecordsWithSeveralLetters(t *testing.T) {
 	}
 }
 
-// Of a record that several rows came of, a letter names those that are left, and a replay writes no other.
+// Of a record that became several rows, a letter names those that are left, and a replay writes no other.
 func TestReplayOfPartsThatAreLeft(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

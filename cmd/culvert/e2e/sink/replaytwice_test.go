@@ -51,7 +51,7 @@ func heldReplay(t *testing.T, rows int) (d *documents, first *e2e.Command, free 
 
 // A replay next to another process's writes nothing and says why, whichever folder each has; started again, it goes on
 // where the other one has ended.
-func TestReplayBesideAnother(t *testing.T) {
+func TestReplayNextToAnother(t *testing.T) {
 	t.Parallel()
 	const rows = 40
 	d, first, free := heldReplay(t, rows)

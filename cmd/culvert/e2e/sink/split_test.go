@@ -58,7 +58,7 @@ func TestPartsOfASplitRecordAreWrittenApart(t *testing.T) {
 
 // Two sinks write one topic into two sets of a service that knows RequestIDs, and once more when the topic was deleted
 // and made again: the service has each record in each set.
-func TestRequestIDsOfSetsAndTopicsMadeAnew(t *testing.T) {
+func TestRequestIDsOfSetsAndTopicsMadeAgain(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Switches: service.Switches{Repeatability: true}})

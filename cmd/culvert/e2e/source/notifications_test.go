@@ -199,8 +199,8 @@ func TestListenersThatTakeAnybody(t *testing.T) {
 	_, address := e2e.Demo(t, service.Options{Rows: 10, Subscriptions: true, Switches: service.Switches{CSRF: true}})
 	second := []string{"sap.odata#01.service=" + service.SAPPath, "sap.odata#01.entityset=Orders",
 		"sap.odata#01.topic=orders", "sap.odata#01.exec-period=-1", "sap.odata#01.subscription.enable=1"}
-	files := []string{worker, p.File("anybody.properties", e2e.ToldOf("anybody", address, port, second...)...),
-		p.File("known.properties", e2e.ToldOf("known", address, port, "sap.odata.subscription.user=sap",
+	files := []string{worker, p.File("anybody.properties", e2e.Notified("anybody", address, port, second...)...),
+		p.File("known.properties", e2e.Notified("known", address, port, "sap.odata.subscription.user=sap",
 			"sap.odata.subscription.password=secret")...)}
 	c := p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2e.Plugins(t)}, files...)...)
 	c.Eventually("subscriptions", func() bool { return strings.Count(c.Stderr.String(), " msg=subscribed") == 3 })

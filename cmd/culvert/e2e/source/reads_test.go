@@ -112,7 +112,7 @@ func TestCron(t *testing.T) {
 
 // More rows within the look-back of a cursor than can be remembered are true of each page and of each load: it is said
 // once, and not with every page, nor with the next load.
-func TestLookbackIsToldOnce(t *testing.T) {
+func TestLookbackIsSaidOnce(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 3000})
