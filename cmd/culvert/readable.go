@@ -11,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -82,7 +83,7 @@ func (r *readable) record(ctx context.Context, of *kgo.Record) (*kgo.Record, err
 	}{{&shown.Key, r.key, "key"}, {&shown.Value, r.value, "value"}} {
 		text, err := r.text(ctx, of, part.by, *part.of, header(of, convert.SchemaHeader(part.name == "key")))
 		switch {
-		case err != nil && (convert.Stops(err) || ctx.Err() != nil):
+		case err != nil && (fault.Stops(err) || ctx.Err() != nil):
 			return nil, err
 		case err != nil:
 			r.log.Warn("cannot be read by its schema, and is shown as it is", "topic", of.Topic, "partition", of.Partition,
@@ -117,7 +118,7 @@ func (r *readable) text(ctx context.Context, of *kgo.Record, by []convert.Conver
 			}
 			return text, err
 		}
-		if convert.Stops(err) || ctx.Err() != nil {
+		if fault.Stops(err) || ctx.Err() != nil {
 			return nil, err
 		}
 		failed = errors.Join(failed, err)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -22,14 +23,10 @@ func options(t *testing.T) Options {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, Registry: reg, Logger: log,
 		CacheDir: guesttest.Code(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { m.Close() })
 	w, problems := config.NewWorker("", nil, nil, nil)
-	if err := problems.Err(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, problems.Err())
 	return Options{Plugins: m, Worker: w, Registry: reg, Logger: log}
 }
 
@@ -187,9 +184,7 @@ tests:
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "x_test.yaml")
-			if err := os.WriteFile(path, []byte(c.file), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, os.WriteFile(path, []byte(c.file), 0o600))
 			results, err := Run(t.Context(), o, []string{path})
 			if err != nil || len(results) != 1 {
 				t.Fatalf("%v, %v", results, err)
@@ -224,9 +219,7 @@ func TestFilesOfFolders(t *testing.T) {
 		t.Errorf("found %v", err)
 	}
 	for _, name := range []string{"a_test.yaml", "b_test.yml", "c.yaml", "d.properties"} {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
 	}
 	files, err := Files([]string{dir, filepath.Join(dir, "c.yaml")})
 	if err != nil || len(files) != 3 || filepath.Base(files[1]) != "b_test.yml" {
@@ -243,17 +236,11 @@ func TestJUnit(t *testing.T) {
 	err := WriteJUnit(path, []Result{{File: "a.yaml", Name: "one", Line: 3}, {File: "a.yaml", Name: "two <&>", Line: 9,
 		Failures: config.Problems{{File: "a", Line: 10, Text: "oh\n  no"}}}, {File: "b", Line: 1,
 		Failures: config.Problems{{File: "b", Line: 1, Text: "bad"}}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	var back suites
-	if err := xml.Unmarshal(text, &back); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, xml.Unmarshal(text, &back))
 	if back.Tests != 3 || back.Failures != 2 || len(back.Suites) != 2 || back.Suites[0].Cases[0].Failure != nil ||
 		back.Suites[0].Cases[1].Name != "two <&>" || !strings.Contains(back.Suites[0].Cases[1].Failure.Text,
 		"a:10: oh") {

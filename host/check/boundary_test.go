@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // Transactions that end by an interval have one that is less than the time that brokers give them, with our own
@@ -36,9 +37,7 @@ func TestBoundary(t *testing.T) {
 		}
 		w, problems := config.NewWorker("w", entries("bootstrap.servers", "h:1", "group.id", "g",
 			"exactly.once.source.support", "enabled", "offset.flush.interval.ms", c.flush), nil, nil)
-		if err := problems.Err(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, problems.Err())
 		connector, _ := config.NewConnector("c", entries("name", "c", "transaction.boundary", c.boundary, setting,
 			c.given), nil)
 		every, err := Boundary(connector, w, time.Minute)

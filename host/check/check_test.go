@@ -7,6 +7,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 )
 
@@ -78,9 +79,7 @@ func TestGroupOfTheWorker(t *testing.T) {
 	var problems config.Problems
 	b.Checker.Worker, problems = config.NewWorker("w", []config.Entry{config.NewEntry("bootstrap.servers", "h:1", "w", 1),
 		config.NewEntry("group.id", "connect-workers", "w", 2)}, nil, nil)
-	if err := problems.Err(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, problems.Err())
 	const good = "connector.class=test.SpySource\nspy.address=localhost\nspy.port=80\nspy.scheme=http"
 	for text, want := range map[string]string{
 		good + "\nconsumer.override.group.id= connect-workers": "c.properties:5: consumer.override.group.id: " +
@@ -104,9 +103,7 @@ func TestNameThatMakesTheGroupOfTheWorker(t *testing.T) {
 	b.Checker.Worker, problems = config.NewWorker("w", []config.Entry{
 		config.NewEntry("bootstrap.servers", "h:1", "w", 1), config.NewEntry("group.id", "connect-workers", "w", 2),
 	}, nil, nil)
-	if err := problems.Err(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, problems.Err())
 	const conflict = "name: Consumer group for sink connector named workers conflicts with Connect worker group " +
 		"connect-workers"
 	for text, want := range map[string]bool{

@@ -10,6 +10,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/check/checktest"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
@@ -26,22 +27,16 @@ func TestShortFormsStayWithBuiltInPlugins(t *testing.T) {
 		c.Kind = wit.ComponentSource
 		data := guesttest.Static(wit.Description{Name: name, Version: "9", Components: []wit.Component{c}}, "",
 			wit.InterfaceSource)
-		if err := os.WriteFile(filepath.Join(folder, name+".wasm"), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name+".wasm"), data, 0o600))
 	}
 	o := plugin.Options{Folders: []string{folder}, Registry: record.NewRegistry(),
 		Logger: slog.New(slog.DiscardHandler)}
 	alone, err := plugin.New(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer alone.Close()
 	o.Embedded = fstest.MapFS{"spy.wasm": {Data: checktest.Spy(t)}}
 	m, err := plugin.New(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer m.Close()
 	for _, class := range []string{"SpySource", "test.SpySource"} {
 		if info, _, err := check.Find(m, class, "", wit.ComponentSource, wit.ComponentSink); err != nil ||

@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -19,9 +20,7 @@ value.converter.schema.registry.url=http://127.0.0.1:1
 value.converter.value.schema.id.serializer=x.HeaderSchemaIdSerializer`))
 	own, _ := config.Read("w.properties", []byte("bootstrap.servers=embedded"))
 	worker, problems := config.NewWorker("w.properties", own, nil, nil)
-	if err := problems.Err(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, problems.Err())
 	c, problems := config.NewConnector("c.properties", entries, worker.Providers)
 	if len(problems) > 0 {
 		t.Fatal(problems)

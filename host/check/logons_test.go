@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
@@ -224,9 +225,7 @@ func TestWhatChecksRememberIsBounded(t *testing.T) {
 		l := newLocked(t)
 		begin := func(user string, by LogonBy) string {
 			who, err := transport.LogonOf(l.config(user, "a-secret"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			trial, why := l.logons.begin(who, by)
 			if trial != nil {
 				trial.sent.Store(true)

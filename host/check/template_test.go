@@ -8,6 +8,7 @@ import (
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -29,9 +30,7 @@ func TestTemplate(t *testing.T) {
 				setting.Allowed(`C:\shop #1`, "x")),
 		}}
 	var text bytes.Buffer
-	if err := check.Template(&text, component); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, check.Template(&text, component))
 	for _, want := range []string{"\nshop.address=\n", "\n#shop.size=5\n", "(int, at least 1, at most 9)",
 		"\n#shop#00.table=\n", "# --- Table 00 ---",
 		"\n#shop.password=\n", "connector.class=test.ShopSource\n", "\n#tasks.max=1\n", "(required, string)"} {
@@ -60,13 +59,9 @@ func TestTemplate(t *testing.T) {
 	}
 	b := checktest.WithSpy(t)
 	_, spy, err := check.Find(b.Checker.Plugins, "SpySource", "", wit.ComponentSource)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	text.Reset()
-	if err := check.Template(&text, spy); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, check.Template(&text, spy))
 	filled := strings.NewReplacer("\nspy.address=", "\nspy.address=localhost", "\nspy.port=",
 		"\nspy.port=80").Replace(text.String())
 	c := b.Connector(t, strings.Split(filled, "\n")...)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/check/checktest"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // What REST shows of a check: what every connector has, what its plugin declares, errors at their settings, no
@@ -16,13 +17,9 @@ func TestValidate(t *testing.T) {
 		"spy.password=geheim", "spy.adress=x",
 		"transforms=a", "transforms.a.type=no.such.Thing")
 	v, err := b.Checker.Validate(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	data, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	errors := map[string][]string{}
 	n := 0
 	for _, s := range v.Configs {
@@ -63,14 +60,10 @@ func TestValidateConverters(t *testing.T) {
 		"key.converter=AvroConverter", "key.converter.basic.auth.user.info=u:geheim",
 		"value.converter=JsonConverter", "value.converter.decimal.format=x", "value.converter.schemas.enable=false",
 		"header.converter=StringConverter"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	b.Checker.Version = "4.3.1-own"
 	told, err := b.Checker.Validate(t.Context(), b.Connector(t, "name=v", "connector.class=test.SpySource"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	versions := 0
 	for _, s := range told.Configs {
 		if strings.HasSuffix(s.Value.Name, ".converter.plugin.version") {

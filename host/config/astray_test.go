@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -37,9 +38,7 @@ func connectorOf(t *testing.T, lines string) *Connector {
 		entries = append(entries, NewEntry(key, value, "", 0))
 	}
 	c, problems := NewConnector("c.properties", entries, &Providers{})
-	if err := problems.Err(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, problems.Err())
 	return c
 }
 

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 const fileClass = "org.apache.kafka.common.config.provider.FileConfigProvider"
@@ -16,22 +18,16 @@ func restOf(t *testing.T, dir string, lines ...string) (*Worker, *FolderStore, *
 	t.Helper()
 	entries, _ := Read("w.properties", []byte(strings.Join(append(lines, "bootstrap.servers=a:1"), "\n")))
 	w, problems := NewWorker("w.properties", entries, nil, nil)
-	if err := problems.Err(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, problems.Err())
 	b, err := OpenBrought(filepath.Join(dir, "brought.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return w, NewFolderStore(Places{Folder: filepath.Join(dir, "conf"), Brought: b}, w, slog.New(slog.DiscardHandler)), b
 }
 
 // What REST wrote is REST's after a restart, as long as nobody changes it; what was there before it is not.
 func TestWhatRESTWroteStaysItsOwn(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "conf"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "conf"), 0o700))
 	secrets := filepath.Join(dir, "secrets")
 	write(t, secrets, "a=one\nb=two\n")
 	a, b := "${file:"+secrets+":a}", "${file:"+secrets+":b}"
@@ -41,12 +37,8 @@ func TestWhatRESTWroteStaysItsOwn(t *testing.T) {
 	stored := &Connector{Name: "c", Entries: []Entry{NewEntry("old", a, "", 0)}}
 	sent := map[string]string{"name": "c", "old": a, "new": b, "x": "1"}
 	c := NewBrought("the request", sent, stored, w.Providers)
-	if err := c.Problems.Err(); err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Put(t.Context(), "c", Stored{Connector: c}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, c.Problems.Err())
+	require.NoError(t, store.Put(t.Context(), "c", Stored{Connector: c}))
 	path := filepath.Join(dir, "conf", "c.json")
 	if data, err := os.ReadFile(path); err != nil || strings.Count(string(data), "\n") != len(sent)+1 {
 		t.Errorf("expected nothing but the settings in the file, found %s %v", data, err)
@@ -83,9 +75,7 @@ func TestWhatRESTWroteStaysItsOwn(t *testing.T) {
 	if read := loadAny(path, w.Providers, brought); read.Problems.Err() != nil || read.Text("new") != "one" {
 		t.Errorf("changed by hand: found %v", read.Problems)
 	}
-	if err := brought.Forget("c"); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, brought.Forget("c"))
 	write(t, path, "{\n  \"name\": \"c\",\n  \"new\": \""+a+"\"\n}")
 	if read := loadAny(path, w.Providers, brought); read.Problems.Err() != nil ||
 		!brought.Unknown(read, false, w.Providers) {
@@ -99,9 +89,7 @@ func TestNotedBeforeItIsWritten(t *testing.T) {
 	path := filepath.Join(dir, "brought.json")
 	brought := func() *Brought {
 		b, err := OpenBrought(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return b
 	}
 	marked := func(key, raw string) bool {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
@@ -12,9 +13,7 @@ import (
 // An expression that goes back and forth is named, and is not taken for one that does not match.
 func TestExpressionWithoutEndIsNamed(t *testing.T) {
 	p, err := pattern.Compile("(a|aa)+b")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	topic := strings.Repeat("a", 200)
 	if _, err := TakesTopic(p, topic); err == nil || !strings.Contains(err.Error(), topic) {
 		t.Errorf("expected an error that names the topic, found %v", err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
@@ -55,9 +56,7 @@ func plainWorker(t *testing.T, text string) *Worker {
 	t.Helper()
 	entries, _ := Read("w.properties", []byte(text))
 	w, problems := NewWorker("", entries, nil, nil)
-	if err := problems.Err(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, problems.Err())
 	return w
 }
 
@@ -184,9 +183,7 @@ func TestWorkerFilesThatCannotBeRead(t *testing.T) {
 		"empty": {"", "the file is empty: expected the settings of a worker or of a connector"},
 	} {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(path, []byte(c.text), 0o600))
 		if _, problems, err := LoadWorker(path, nil, nil); err != nil || lines(problems) != path+": "+c.want {
 			t.Errorf("expected %q, found %v %v", c.want, problems, err)
 		}
@@ -420,9 +417,7 @@ func TestDocuments(t *testing.T) {
 func TestProviders(t *testing.T) {
 	dir := t.TempDir()
 	secrets := filepath.Join(dir, "secrets.properties")
-	if err := os.WriteFile(secrets, []byte("user=u\npassword=p:w\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(secrets, []byte("user=u\npassword=p:w\n"), 0o600))
 	t.Setenv("CONFIG_TEST_SECRET", "from the environment")
 	const kafka = "org.apache.kafka.common.config.provider."
 	cases := []struct{ worker, value, want, problem string }{
@@ -500,9 +495,7 @@ func TestWhatIsFollowedIsHidden(t *testing.T) {
 	write(t, file, "pw=first-s3cret")
 	w, problems := NewWorker("w.properties", []Entry{NewEntry("bootstrap.servers", "a:1", "w.properties", 1),
 		NewEntry("sasl.jaas.config", "${file:"+file+":pw}", "w.properties", 2)}, nil, nil)
-	if err := problems.Err(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, problems.Err())
 	write(t, file, "pw=second-passw0rd")
 	if now, ok := w.Current("sasl.jaas.config"); !ok || now != "second-passw0rd" {
 		t.Fatalf("found %q, %t", now, ok)
@@ -615,9 +608,7 @@ func TestFolder(t *testing.T) {
 	for name, text := range map[string]string{"worker.yaml": "bootstrap.servers: embedded",
 		"a.properties": "connector.class=x", "b.JSON": `{"name":"a","config":{}}`,
 		"c.yml": "connector.class: x", "notes.txt": "", ".hidden.properties": "", "d.properties~": ""} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	files, err := Folder(dir)
 	want := Files{Worker: filepath.Join(dir, "worker.yaml"), Connectors: []string{filepath.Join(dir, "a.properties"),
@@ -652,14 +643,10 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	for name, text := range map[string]string{"a.properties": "name=large\nconnector.class=x",
 		"large.json": strings.Repeat(" ", maxFileBytes+1),
 		"many.json":  "{" + strings.Repeat("\n\"a\":1,", MaxSettings) + "\"b\":2}"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	files, err := Folder(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	in, _, err := Load(files, nil, nil)
 	want := large + ": expected at most 1048576 bytes, found 1048577\n" + many +
 		": expected at most 10000 settings, found 10001"
@@ -670,9 +657,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	growing := filepath.Join(dir, "growing.properties")
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	f, err := os.Create(growing)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer f.Close()
 	go func() {
 		defer close(stopped)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // followed is a folder that is followed, and what was told of it.
@@ -187,9 +189,7 @@ func TestFileThatGrows(t *testing.T) {
 func TestFileThatChangesAtTheStart(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a", "b"} {
-		if err := os.WriteFile(filepath.Join(dir, name+".properties"), []byte("x=1\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".properties"), []byte("x=1\n"), 0o600))
 	}
 	w, _ := NewWorker("", nil, nil, nil)
 	s := NewFolderStore(Places{Folder: dir}, w, slog.New(slog.DiscardHandler))
@@ -208,21 +208,15 @@ func TestFileThatChangesAtTheStart(t *testing.T) {
 func TestLinksThatAreSwapped(t *testing.T) {
 	dir := t.TempDir()
 	version := func(name, x string) {
-		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o700))
 		for _, c := range []string{"a", "b"} {
-			if err := os.WriteFile(filepath.Join(dir, name, c+".properties"), []byte("x="+x+"\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, os.WriteFile(filepath.Join(dir, name, c+".properties"), []byte("x="+x+"\n"), 0o600))
 		}
 	}
 	version("..1", "1")
 	for _, link := range [][2]string{{"..1", "..data"}, {"..data/a.properties", "a.properties"}, {"..data/b.properties",
 		"b.properties"}} {
-		if err := os.Symlink(link[0], filepath.Join(dir, link[1])); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.Symlink(link[0], filepath.Join(dir, link[1])))
 	}
 	f := follow(t, dir)
 	f.until("a 1\nb 1", "a 1", "b 1")
@@ -236,9 +230,7 @@ func TestLinksThatAreSwapped(t *testing.T) {
 // A folder that vanishes takes nothing with it, nor does an empty one in its place; when it is back, its files count.
 func TestFolderThatVanishes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "folder")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Mkdir(dir, 0o700))
 	f := follow(t, dir)
 	f.put("a.properties", "x=1\n")
 	f.put("b.properties", "x=1\n")
@@ -352,9 +344,7 @@ func TestPutThatFailsLeavesNoTarget(t *testing.T) {
 		"there is no folder to keep it in") {
 		t.Fatalf("found %v", err)
 	}
-	if err := targets.Set("named", TargetPaused); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, targets.Set("named", TargetPaused))
 	if err := put("named", TargetStarted); err == nil {
 		t.Fatal("expected that it is refused")
 	}
@@ -368,9 +358,7 @@ func TestPutThatFailsLeavesNoTarget(t *testing.T) {
 func opened(t *testing.T, path string) *Targets {
 	t.Helper()
 	targets, err := OpenTargets(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return targets
 }
 

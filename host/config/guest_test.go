@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -36,9 +37,7 @@ func TestSecretsByAnybodysWord(t *testing.T) {
 // secrets to none.
 func TestValuesFromFiles(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "value"), []byte("kept"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "value"), []byte("kept"), 0o600))
 	t.Setenv("CONFIG_GUEST_TEST", "open")
 	kept := "${dir:" + dir + ":value}"
 	c := connector(t, "shop.address="+kept+"\nshop.user=${env:CONFIG_GUEST_TEST}\nshop.password="+kept+

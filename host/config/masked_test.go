@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -37,9 +38,7 @@ func TestMaskedSettings(t *testing.T) {
 	// What was shown and comes back is what is stored, with what was changed.
 	masked["name"] = "d"
 	back, err := Unmasked(masked, stored)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	stored["name"] = "d"
 	if diff := cmp.Diff(stored, back); diff != "" {
 		t.Error(diff)

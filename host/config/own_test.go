@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // kept is a store of these places, after its first look.
@@ -60,9 +62,7 @@ func TestOwnFolder(t *testing.T) {
 	named := settings(t, "named.properties", "name=named\nx=1")
 	s := kept(t, Places{Named: []*Connector{named}, Own: own})
 	ctx := context.Background()
-	if err := s.Put(ctx, "made", Stored{Connector: settings(t, "request", "x=2")}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.Put(ctx, "made", Stored{Connector: settings(t, "request", "x=2")}))
 	if all := found(t, s); all != "named=1 made=2" {
 		t.Errorf("found %s", all)
 	}
@@ -90,9 +90,7 @@ func TestFolderBeatsOwn(t *testing.T) {
 		filepath.Join(own, "a.json"):          `{"name": "a", "x": "own"}`,
 		filepath.Join(own, "b.json"):          `{"name": "b", "x": "own"}`,
 	} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	}
 	s := kept(t, Places{Folder: folder, Own: own})
 	if all := found(t, s); !strings.HasPrefix(all, "a=folder b=own ") || !strings.Contains(all,
@@ -105,15 +103,11 @@ func TestFolderBeatsOwn(t *testing.T) {
 		t.Errorf("found %+v %v %v", in, problems, err)
 	}
 	// What is written goes where the connector is; what stood behind it does not come back.
-	if err := s.Put(context.Background(), "b", Stored{Connector: settings(t, "request", "x=2")}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.Put(context.Background(), "b", Stored{Connector: settings(t, "request", "x=2")}))
 	if _, err := os.Stat(filepath.Join(own, "b.json")); err != nil {
 		t.Error(err)
 	}
-	if err := s.Delete(context.Background(), "a"); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.Delete(context.Background(), "a"))
 	if all := found(t, s); all != "b=2" {
 		t.Errorf("found %s", all)
 	}
@@ -123,9 +117,7 @@ func TestFolderBeatsOwn(t *testing.T) {
 func unwritableFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o500); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Chmod(dir, 0o500))
 	t.Cleanup(func() { os.Chmod(dir, 0o700) })
 	if os.Geteuid() != 0 && runtime.GOOS != "windows" {
 		return dir
@@ -141,9 +133,7 @@ func unwritableFolder(t *testing.T) string {
 func TestFolderThatCannotBeWritten(t *testing.T) {
 	folder, own := unwritableFolder(t), t.TempDir()
 	s := kept(t, Places{Folder: folder, Own: own})
-	if err := s.Put(context.Background(), "made", Stored{Connector: settings(t, "request", "x=2")}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.Put(context.Background(), "made", Stored{Connector: settings(t, "request", "x=2")}))
 	if all := found(t, s); all != "made=2" {
 		t.Errorf("found %s", all)
 	}
@@ -158,27 +148,19 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 func TestTargets(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "states.json")
 	first, err := OpenTargets(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for name, target := range map[string]string{"a": TargetPaused, "b": TargetStopped, "c": TargetStarted} {
-		if err := first.Set(name, target); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, first.Set(name, target))
 	}
 	second, err := OpenTargets(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for name, target := range map[string]string{"a": TargetPaused, "b": TargetStopped, "c": TargetStarted,
 		"d": TargetStarted} {
 		if now := second.Get(&Connector{Name: name}); now != target {
 			t.Errorf("%s: expected %s, found %s", name, target, now)
 		}
 	}
-	if err := second.Set("a", TargetStarted); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, second.Set("a", TargetStarted))
 	begins := func(name, state string) *Connector { return &Connector{Name: name, Initial: &Entry{Raw: state}} }
 	if third, err := OpenTargets(path); err != nil || third.Get(begins("a", "PAUSED")) != TargetStarted ||
 		third.Get(&Connector{Name: "b"}) != TargetStopped || third.Get(begins("d", "paused")) != TargetPaused {
@@ -189,9 +171,7 @@ func TestTargets(t *testing.T) {
 	}
 	// What nobody can read must not have run what was stopped.
 	for _, text := range []string{"", "[]", `{"a": "GONE"}`, `{"a": 1}`} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		if _, err := OpenTargets(path); err == nil || !strings.Contains(err.Error(), "without the file all run") {
 			t.Errorf("%s: found %v", text, err)
 		}

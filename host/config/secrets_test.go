@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -21,17 +22,13 @@ func secretsOf(t *testing.T) (p *Providers, c *Connector, dir string) {
 			"/some.properties:password}", "", 0),
 		NewEntry("token", "Bearer ${dir:"+dir+":token}", "", 0),
 	}, p)
-	if err := append(problems, more...).Err(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, append(problems, more...).Err())
 	return p, c, dir
 }
 
 func write(t *testing.T, path, text string) {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 }
 
 func TestReferencesAreReadAgain(t *testing.T) {
@@ -42,9 +39,7 @@ func TestReferencesAreReadAgain(t *testing.T) {
 	}
 	write(t, files[1], "due")
 	again, err := c.Again(p)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if keys := c.Differing(again); len(keys) != 1 || keys[0] != "token" || again.Text("token") != "Bearer due" ||
 		again.Text("password") != "one" || c.Text("token") != "Bearer uno" {
 		t.Errorf("differing %v: %q, %q", keys, again.Text("token"), again.Text("password"))
@@ -52,9 +47,7 @@ func TestReferencesAreReadAgain(t *testing.T) {
 	if e, _ := again.Entry("token"); !e.Value.Secret() || e.Raw != "Bearer ${dir:"+dir+":token}" {
 		t.Errorf("the entry is %+v", e)
 	}
-	if err := os.Remove(files[1]); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Remove(files[1]))
 	if _, err := c.Again(p); err == nil {
 		t.Error("expected an error for a secret that is not there")
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -15,17 +16,13 @@ func TestCurrent(t *testing.T) {
 	secrets := filepath.Join(t.TempDir(), "secrets.properties")
 	put := func(text string) {
 		t.Helper()
-		if err := os.WriteFile(secrets, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(secrets, []byte(text), 0o600))
 	}
 	put("logon=before")
 	entries, _ := Read("w.properties",
 		[]byte("bootstrap.servers=a:1\nsasl.jaas.config=${file:"+secrets+":logon}\nclient.id=me\n"))
 	w, problems := NewWorker("w.properties", entries, nil, nil)
-	if err := problems.Err(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, problems.Err())
 	put("logon=after ")
 	if value, ok := w.Current("sasl.jaas.config"); !ok || value != "after" || w.Text("sasl.jaas.config") != "before" {
 		t.Errorf("expected after, found %q, %v", value, ok)

@@ -269,7 +269,8 @@ func TestRealAvroCases(t *testing.T) {
 // Names that Avro does not take are written as AvroData writes them: of fields, of types and of their namespaces.
 func TestRealAvroNames(t *testing.T) {
 	var all []string
-	for _, name := range []string{"/BIC/ZFIELD", "Ähnlich", "$id", "a*b", "a~b", "abc+-.*_", "1a", "x y", "_x", "-", ".",
+	for _, name := range []string{"/BIC/ZFIELD", "Ähnlich", "$id", "a*b", "a~b", "abc+-.*_", "1a", "x y", "_x", "-",
+		".",
 		"é.ü", "a-b.c-d", "1a.b-c", "n.1a", "n..a", "a.", "😀", "a%2Fb", "a_2Fb", "Z", "a'b\\\\", "\u007f", "*"} {
 		all = append(all, fmt.Sprintf(`{"schema":{"type":"struct","name":"%s","fields":[`+
 			`{"type":"int32","field":"%[1]s"},{"type":"struct","name":"%[1]s.in","optional":true,"field":"z","fields":[`+

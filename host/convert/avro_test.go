@@ -14,8 +14,8 @@ import (
 	"os"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,6 +23,9 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
+	"github.com/culvert-project/culvert/host/convert/avro"
+	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -46,25 +49,47 @@ func fakeRegistry(t testing.TB, schemas ...string) string {
 
 func appendLength(n int) []byte { return datum.AppendNumber(nil, int64(n)) }
 
-// rememberingRegistry is a client of a registry without a socket, which gives the last schema number 1 and finds no
-// versions.
-func rememberingRegistry(s registry.Settings) (*registry.Client, error) {
+// rememberingRegistry opens clients of a registry without a socket, which gives the last schema, whose text it notes,
+// number 1 and finds no versions.
+func rememberingRegistry(text *string) func(registry.Settings) (*registry.Client, error) {
 	var body []byte
-	return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
-		switch {
-		case strings.HasSuffix(r.URL.Path, "/versions"):
-			var err error
-			body, err = io.ReadAll(r.Body)
-			return answer(r, 200, `{"id":1}`), err
-		case strings.HasPrefix(r.URL.Path, "/schemas/ids/"):
-			return answer(r, 200, string(body)), nil
-		}
-		return answer(r, 404, `{"error_code":40401,"message":"Subject not found."}`), nil
-	}), slog.New(slog.DiscardHandler))
+	return func(s registry.Settings) (*registry.Client, error) {
+		return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
+			switch {
+			case strings.HasSuffix(r.URL.Path, "/versions"):
+				var err error
+				if body, err = io.ReadAll(r.Body); err == nil {
+					var registered struct{ Schema string }
+					err = json.Unmarshal(body, &registered)
+					*text = registered.Schema
+				}
+				return answer(r, 200, `{"id":1}`), err
+			case strings.HasPrefix(r.URL.Path, "/schemas/ids/"):
+				return answer(r, 200, string(body)), nil
+			}
+			return answer(r, 404, `{"error_code":40401,"message":"Subject not found."}`), nil
+		}), slog.New(slog.DiscardHandler))
+	}
 }
 
+// anythingText is the Avro schema of values without a schema, as it is registered.
+var anythingText = sync.OnceValue(func() string {
+	b := &record.Batch{Registry: record.NewRegistry()}
+	text := new(string)
+	c, err := New(ClassAvro, map[string]string{"schema.registry.url": "http://registry.test"}, Use{Schemas: b.Registry,
+		Registry: rememberingRegistry(text)})
+	if err == nil {
+		b.Data = []byte{datum.TagTrue}
+		_, _, err = c.Encode(context.Background(), nil, 100, "t", b, wit.Datum{Form: wit.Dynamic, Size: 1})
+	}
+	if err != nil {
+		panic(err)
+	}
+	return *text
+})
+
 // avroPair is a converter with a registry, and one that reads and writes JSON in the same batch.
-func avroPair(t testing.TB, url string, settings ...string) (*avroConverter, Converter, *record.Batch) {
+func avroPair(t testing.TB, url string, settings ...string) (Converter, Converter, *record.Batch) {
 	t.Helper()
 	b := &record.Batch{Registry: record.NewRegistry()}
 	m := map[string]string{"schema.registry.url": url}
@@ -75,7 +100,7 @@ func avroPair(t testing.TB, url string, settings ...string) (*avroConverter, Con
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c.(*avroConverter), newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false"), b
+	return c, newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false"), b
 }
 
 func datumOf(t testing.TB, json Converter, b *record.Batch, document string) wit.Datum {
@@ -140,9 +165,6 @@ func TestAvroIsACopy(t *testing.T) {
 				t.Fatalf("expected %x, found %x, %v, %v", want, out, null, err)
 			}
 		}
-		if !c.last.step.same {
-			t.Error("expected the value to be copied")
-		}
 		// A copy looks at nothing after the row's own null: bytes that no walk would take go out as they are, and the
 		// buffer of the producer is all that a row needs.
 		spoilt := b.Bytes(d)
@@ -165,47 +187,18 @@ func TestAvroIsACopy(t *testing.T) {
 	}
 }
 
-// What is kept of schemas and topics is bounded by number, in both directions.
-func TestWhatIsKeptOfAvroIsBounded(t *testing.T) {
-	ids := topicIDs{}
-	for i := range 2*maxTopicIDs + 1 {
-		if ids.keep(strconv.Itoa(i), uint32(i)); len(ids) > maxTopicIDs {
-			t.Fatalf("%d ids of one schema are kept, by topic, expected at most %d", len(ids), maxTopicIDs)
-		}
-	}
-	if ids[strconv.Itoa(2*maxTopicIDs)] != 2*maxTopicIDs {
-		t.Error("expected the newest id to be kept")
-	}
-	const kept, schemas = 3, 10
-	c, json, b := avroPair(t, fakeRegistry(t), "schemas.cache.config", strconv.Itoa(kept))
-	programs, read := 0, 0
-	for i := range 2 * schemas {
-		b.Data = b.Data[:0]
-		d := datumOf(t, json, b, strings.Replace(person, "a.Person", fmt.Sprintf("a.Person%d", i%schemas), 1))
-		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "orders", b, d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.Decode(t.Context(), "orders", out, b); err != nil {
-			t.Fatal(err)
-		}
-		programs, read = max(programs, len(c.programs.of)), max(read, len(c.readings.kept.of))
-	}
-	if programs != kept || read != kept {
-		t.Errorf("expected %d schemas at most in each direction, found %d and %d", kept, programs, read)
-	}
-}
-
 // A registry that is away is asked again until it is back, and the status says so meanwhile: no record's fault.
 func TestRegistryThatIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answers := 0
-		c, json, b := avroPair(t, "http://registry.test")
-		client, err := registry.OpenWith(registry.Settings{URLs: []string{"http://registry.test"}},
+		b := &record.Batch{Registry: record.NewRegistry()}
+		var client *registry.Client
+		var err error
+		client, err = registry.OpenWith(registry.Settings{URLs: []string{"http://registry.test"}},
 			roundTrip(func(r *http.Request) (*http.Response, error) {
 				if answers++; answers < 5 {
-					if !strings.Contains(c.client.Away(), "does not answer") && answers > 1 {
-						t.Errorf("expected the outage in the status, found %q", c.client.Away())
+					if !strings.Contains(client.Away(), "does not answer") && answers > 1 {
+						t.Errorf("expected the outage in the status, found %q", client.Away())
 					}
 					return [...]func() (*http.Response, error){
 						func() (*http.Response, error) { return nil, errors.New("connection refused") },
@@ -219,12 +212,18 @@ func TestRegistryThatIsAway(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.client = client
+		c, err := New(ClassAvro, map[string]string{"schema.registry.url": "http://registry.test"},
+			Use{Schemas: b.Registry,
+				Registry: func(registry.Settings) (*registry.Client, error) { return client, nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		json := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
 		if err != nil || len(out) < 5 || out[4] != 9 || answers != 5 {
 			t.Errorf("expected the value after 5 requests, found %x, %v after %d", out, err, answers)
 		}
-		if away := c.client.Away(); away != "" {
+		if away := client.Away(); away != "" {
 			t.Errorf("expected no outage any more, found %s", away)
 		}
 		// A task that ends does not wait for a registry.
@@ -266,7 +265,7 @@ func TestRefusalsOfARegistry(t *testing.T) {
 		"wrong password":   known("basic.auth.user.info", "u:q"),
 		"incompatible (x)": incompatible(t),
 	} {
-		if !Stops(err) {
+		if !fault.Stops(err) {
 			t.Errorf("%s: expected an error that stops, found %v", what, err)
 		}
 	}
@@ -275,7 +274,8 @@ func TestRefusalsOfARegistry(t *testing.T) {
 	}
 	c, _, b := avroPair(t, fake.URL(), "basic.auth.credentials.source", "USER_INFO", "basic.auth.user.info", "u:p")
 	for _, data := range []string{"", "\x00", "\x01abcdefgh", "{}", "\x00\x00\x00\x00\x63x"} {
-		if _, err := c.Decode(t.Context(), "t", []byte(data), b); ErrorClass(err) != dataException || Stops(err) {
+		if _, err := c.Decode(t.Context(), "t", []byte(data),
+			b); fault.Class(err) != fault.DataException || fault.Stops(err) {
 			t.Errorf("%q: expected a fault of the record, found %v", data, err)
 		}
 	}
@@ -360,7 +360,8 @@ func TestSettingsOfAvro(t *testing.T) {
 			name, value, _ := strings.Cut(pair, "=")
 			m[name] = value
 		}
-		if _, err := New("AvroConverter", m, Use{Schemas: record.NewRegistry()}); ErrorClass(err) != configException ||
+		if _, err := New("AvroConverter", m,
+			Use{Schemas: record.NewRegistry()}); fault.Class(err) != fault.ConfigException ||
 			!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "abc") {
 			t.Errorf("%s: expected an error that names %s, found %v", settings, want, err)
 		}
@@ -372,20 +373,14 @@ func TestNamesOfAvro(t *testing.T) {
 	const odd = `{"schema":{"type":"struct","name":"1a.b-c","fields":[{"type":"int32","field":"x.y"}]},"payload":{"x.y":1}}`
 	c, json, b := avroPair(t, fakeRegistry(t))
 	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b,
-		odd)); ErrorClass(err) != schemaParseException || !strings.Contains(err.Error(), "scrub.invalid.names") {
+		odd)); fault.Class(err) != "org.apache.avro.SchemaParseException" || !strings.Contains(err.Error(),
+		"scrub.invalid.names") {
 		t.Errorf("expected a refusal with advice, found %v", err)
 	}
-	c, json, b = avroPair(t, fakeRegistry(t), "scrub.invalid.names", "true")
+	c, text := newRemembering(t, ClassAvro, b.Registry, "scrub.invalid.names", "true")
 	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, odd)); err != nil ||
-		!strings.Contains(c.last.text, `"name":"b_c","namespace":"x1a","fields":[{"name":"x_y"`) {
-		t.Errorf("expected other names, found %s, %v", c.last.text, err)
-	}
-	for name, want := range map[string]string{"/BIC/ZFIELD": "x_2FBIC_2FZFIELD", "Ähnlich": "x_C3_84hnlich",
-		"$id": "x_24id", "a*b": "a_b", "a~b": "a_7Eb", "abc+-.*_": "abc_2B____", "0abc": "x0abc", "x y": "x_y",
-		"_x": "_x", "-": "x_", "a_2Fb": "a_2Fb", "": "x"} {
-		if got := (&avroWriter{o: avroOptions{scrub: true}}).scrubbed(name); got != want {
-			t.Errorf("%q: expected AvroData's %s, found %s", name, want, got)
-		}
+		!strings.Contains(*text, `"name":"b_c","namespace":"x1a","fields":[{"name":"x_y"`) {
+		t.Errorf("expected other names, found %s, %v", *text, err)
 	}
 	// Two types of one name.
 	const twice = `{"schema":{"type":"struct","fields":[{"type":"struct","name":"N","field":"a","fields":[{"type":"int32","field":"x"}]},{"type":"struct","name":"N","field":"b","fields":[{"type":"string","field":"y"}]},{"type":"struct","name":"N","optional":true,"field":"c","fields":[{"type":"int32","field":"x"}]}]},"payload":{"a":{"x":1},"b":{"y":"q"},"c":{"x":2}}}`
@@ -411,7 +406,7 @@ func TestNamesInANamespace(t *testing.T) {
 		c, json, b := avroPair(t, fakeRegistry(t, schema))
 		d, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 1, 2, 2, 4}, b)
 		if want != "" {
-			if ErrorClass(err) != dataException || !strings.Contains(err.Error(), want) {
+			if fault.Class(err) != fault.DataException || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: expected %q, found %v", schema, want, err)
 			}
 			continue
@@ -436,11 +431,12 @@ func TestBranchesOfAUnionAreBounded(t *testing.T) {
 		}
 		return "[" + strings.Join(branches, ",") + "]"
 	}
-	c, _, b := avroPair(t, fakeRegistry(t, union(maxUnionBranches), union(maxUnionBranches+1)))
+	c, _, b := avroPair(t, fakeRegistry(t, union(conversion.MaxUnionBranches), union(conversion.MaxUnionBranches+1)))
 	if d, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 1, 4}, b); err != nil || d.Size == 0 {
 		t.Errorf("expected a value of the third type, found %v, %v", d, err)
 	}
-	if _, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 2, 4}, b); ErrorClass(err) != dataException ||
+	if _, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 2, 4},
+		b); fault.Class(err) != fault.DataException ||
 		!strings.Contains(err.Error(), "expected at most 1000") {
 		t.Errorf("expected a refusal, found %v", err)
 	}
@@ -450,7 +446,7 @@ func TestBranchesOfAUnionAreBounded(t *testing.T) {
 func FuzzAvro(f *testing.F) {
 	schemas := []string{`{"type":"array","items":{"type":"record","name":"E","fields":[]}}`,
 		`{"type":"map","values":["null","string",{"type":"fixed","name":"F","size":2}]}`,
-		`{"type":"record","name":"R","fields":[{"name":"a","type":["int","null"]},{"name":"e","type":{"type":"enum","name":"X","symbols":["A"]}},{"name":"d","type":{"type":"bytes","logicalType":"decimal","scale":1,"precision":4}}]}`, anythingSchema}
+		`{"type":"record","name":"R","fields":[{"name":"a","type":["int","null"]},{"name":"e","type":{"type":"enum","name":"X","symbols":["A"]}},{"name":"d","type":{"type":"bytes","logicalType":"decimal","scale":1,"precision":4}}]}`, anythingText()}
 	c, _, b := avroPair(f, fakeRegistry(f, schemas...))
 	for id := range schemas {
 		f.Add(byte(id), []byte{2, 2, 0, 4})
@@ -460,7 +456,7 @@ func FuzzAvro(f *testing.F) {
 		b.Data, b.Rows = b.Data[:0], b.Rows[:0]
 		d, err := c.Decode(t.Context(), "copied", append([]byte{0, 0, 0, 0, id%byte(len(schemas)) + 1}, payload...), b)
 		if err != nil {
-			if ErrorClass(err) == "" {
+			if fault.Class(err) == "" {
 				t.Fatal(err)
 			}
 			return
@@ -521,27 +517,27 @@ func avroOf(t *testing.T, options, document string) []string {
 		name, value, _ := strings.Cut(pair, "=")
 		settings[name] = value
 	}
-	a, err := New(ClassAvro, settings, Use{Schemas: b.Registry, Registry: openRegistry})
+	c, err := New(ClassAvro, settings, Use{Schemas: b.Registry, Registry: openRegistry})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := a.(*avroConverter)
+	text, raw := anythingText(), false
+	if d.Form == wit.Structured {
+		nodes := b.Registry.Get(d.Schema).Nodes
+		if text, err = avroText(t, settings, nodes); err != nil {
+			return []string{"!" + err.Error(), "", ""}
+		}
+		raw = text == `"bytes"` || strings.HasPrefix(text, `{"type":"bytes"`)
+	}
 	out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 	switch {
 	case err != nil:
 		return []string{"!" + err.Error(), "", ""}
 	case null:
-		if c.last == nil {
-			return []string{anythingSchema, "null", "null"}
-		}
-		return []string{c.last.text, "null", "null"}
-	}
-	text := anythingSchema
-	if c.last != nil {
-		text = c.last.text
+		return []string{text, "null", "null"}
 	}
 	payload := out[5:]
-	if c.last != nil && c.last.raw {
+	if raw {
 		payload = append(bytes.Clone(appendLength(len(payload))), payload...) // Avro.java writes it with its length
 	}
 	back, err := c.Decode(t.Context(), "copied", out, b) // a topic without a subject, so that no version comes in
@@ -554,6 +550,17 @@ func avroOf(t *testing.T, options, document string) []string {
 		return []string{text, encodinghex.EncodeToString(payload), "!" + err.Error()}
 	}
 	return []string{text, encodinghex.EncodeToString(payload), string(again)}
+}
+
+// avroText is the Avro schema that a converter of these settings writes for nodes.
+func avroText(t *testing.T, settings map[string]string, nodes []wit.Node) (string, error) {
+	t.Helper()
+	d, err := Find(ClassAvro, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := avro.SchemaText(t.Context(), nodes, avro.OptionsOf(d.table.Values(d.given(settings, false))))
+	return string(text), err
 }
 
 // A schema that stands in a header, by its id or its GUID, is that of a value with nothing in front of it.
@@ -596,7 +603,7 @@ func TestSchemaInAHeader(t *testing.T) {
 		t.Errorf("expected a tombstone, found %v, %v", d, err)
 	}
 	for _, header := range [][]byte{nil, {1, 2}, {0, 0, 0, 0, 9}, append([]byte{2}, guid[1:]...)} {
-		if _, err := by.DecodeBy(t.Context(), "t", header, []byte{2}, b); ErrorClass(err) != dataException {
+		if _, err := by.DecodeBy(t.Context(), "t", header, []byte{2}, b); fault.Class(err) != fault.DataException {
 			t.Errorf("% x: expected a fault of the record, found %v", header, err)
 		}
 	}
@@ -695,35 +702,10 @@ func TestRulesOfSchemas(t *testing.T) {
 			ok  bool
 			err error
 		}{"written": {c.writes, written}, "read": {c.reads, read}, "read by GUID": {c.reads, byGUID}} {
-			if one.ok && one.err != nil || !one.ok && (!Stops(one.err) || !strings.Contains(one.err.Error(),
+			if one.ok && one.err != nil || !one.ok && (!fault.Stops(one.err) || !strings.Contains(one.err.Error(),
 				`the rule "r" of type "ENCRYPT`)) {
 				t.Errorf("%s %s, %s: expected success to be %v, found %v", c.setting, c.rules, what, one.ok, one.err)
 			}
-		}
-	}
-}
-
-// Numbers are narrowed as Java's intValue and longValue do: whole ones lose their upper bits, others become the nearest
-// that there is.
-func TestNumbersAreNarrowedAsByJava(t *testing.T) {
-	for _, c := range []struct {
-		given  any
-		bits   int
-		number int64
-	}{
-		{int64(7), 32, 7}, {int64(-7), 64, -7}, {int64(3_000_000_000), 32, -1_294_967_296}, {int64(1<<32 + 3), 32, 3},
-		{json.Number("18446744073709551619"), 64, 3}, {json.Number("-18446744073709551619"), 32, -3},
-		{3_000_000_000.5, 32, math.MaxInt32}, {-3_000_000_000.5, 32, math.MinInt32}, {2147483647.5, 32, math.MaxInt32},
-		{1.9, 32, 1}, {-1.9, 64, -1}, {1e30, 64, math.MaxInt64}, {-1e30, 64, math.MinInt64}, {math.Inf(1), 32,
-			math.MaxInt32}, {json.Number("1e400"), 64, math.MaxInt64}, {float32(1e10), 32, math.MaxInt32},
-	} {
-		if n, ok := asNumber(c.given, c.bits); !ok || n != c.number {
-			t.Errorf("%v in %d bits: expected %d, found %d, %v", c.given, c.bits, c.number, n, ok)
-		}
-	}
-	for _, none := range []any{nil, "7", true, json.Number(""), json.Number("-"), json.Number("x")} {
-		if n, ok := asNumber(none, 32); ok || n != 0 {
-			t.Errorf("%v: expected no number, found %d", none, n)
 		}
 	}
 }

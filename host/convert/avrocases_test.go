@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -65,7 +66,7 @@ func readAvro(t *testing.T, options, schema, payload, version string) (document,
 	}
 	d, err := c.Decode(t.Context(), "copied", append([]byte{0, 0, 0, 0, 1}, data...), b)
 	if err != nil {
-		return "!" + ErrorClass(err) + ": " + err.Error(), ""
+		return "!" + fault.Class(err) + ": " + err.Error(), ""
 	}
 	if d.Form == wit.Absent {
 		return "null", ""
@@ -75,13 +76,11 @@ func readAvro(t *testing.T, options, schema, payload, version string) (document,
 	if err != nil {
 		t.Errorf("%s %s: %v", schema, payload, err)
 	}
-	var k budget
-	k.start(t.Context(), nil, maxEnvelopeBytes)
-	text, _, _, err := avroSchemaOf(&k, b.Registry.Get(d.Schema).Nodes, c.(*avroConverter).o)
+	text, err := avroText(t, settings, b.Registry.Get(d.Schema).Nodes)
 	if err != nil {
 		return string(out), "!" + err.Error()
 	}
-	return string(out), string(text)
+	return string(out), text
 }
 
 // Versions, defaults of unions, aliases, names, decimals and unions with several values set become what AvroData makes
@@ -141,7 +140,8 @@ func payload(document string) string {
 // What a transform such as SetSchemaMetadata named like a logical type of another type is refused: Avro has no
 // timestamp of an int. So is a default of a union without a value.
 func TestWhatAvroDoesNotHave(t *testing.T) {
-	union := wit.Node{Kind: wit.Structure, Name: wit.Ptr(avroUnion), Members: []wit.Member{{Name: "int", Node: 2}}}
+	union := wit.Node{Kind: wit.Structure, Name: wit.Ptr("io.confluent.connect.avro.Union"),
+		Members: []wit.Member{{Name: "int", Node: 2}}}
 	union.DefaultValue = wit.Ptr([]byte{0})
 	for name, c := range map[string]struct {
 		nodes []wit.Node
@@ -168,7 +168,7 @@ func TestWhatAvroDoesNotHave(t *testing.T) {
 		b.Hold(s)
 		_, _, err = c2.Encode(t.Context(), nil, math.MaxInt32, "t", b, wit.Datum{Form: wit.Structured, Schema: s.ID,
 			Size: uint32(len(c.value))})
-		if ErrorClass(err) != dataException || err.Error() != c.want {
+		if fault.Class(err) != fault.DataException || err.Error() != c.want {
 			t.Errorf("%s: expected %q, found %v", name, c.want, err)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -198,13 +200,13 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 				}
 				_, err := newConverter(t, ClassJSON, b.Registry, settings...).Decode(ctx, "t", []byte(c.document), b)
 				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(),
-					c.want) || ErrorClass(err) == "") {
+					c.want) || fault.Class(err) == "") {
 					t.Errorf("expected %q, found %.300v", c.want, err)
 				}
 				if err != nil && len(err.Error()) > 10_000 {
 					t.Errorf("an error of %d bytes", len(err.Error()))
 				}
-				if cap(b.Data) > 4*maxDecodedBytes {
+				if cap(b.Data) > 4*conversion.MaxDecodedBytes {
 					t.Errorf("%d bytes were held", cap(b.Data))
 				}
 			})
@@ -325,8 +327,8 @@ func TestHostileValuesAreWrittenInTime(t *testing.T) {
 					c.want) || string(out) != "before") {
 					t.Errorf("expected %q, found %.300v", c.want, err)
 				}
-				if strings.HasPrefix(c.want, "more than 1048576") && ErrorClass(err) != TooLargeException {
-					t.Errorf("expected %s, found %s", TooLargeException, ErrorClass(err))
+				if strings.HasPrefix(c.want, "more than 1048576") && fault.Class(err) != fault.TooLargeException {
+					t.Errorf("expected %s, found %s", fault.TooLargeException, fault.Class(err))
 				}
 				if cap(out) > 32<<20 {
 					t.Errorf("%d bytes were held", cap(out))
@@ -343,7 +345,7 @@ func TestConversionsEndWithTheirContext(t *testing.T) {
 	b := &record.Batch{Registry: record.NewRegistry()}
 	c := newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false")
 	many := "[" + strings.Repeat("[],", 100_000) + "[]]"
-	if _, err := c.Decode(ctx, "t", []byte(many), b); !errors.Is(err, context.Canceled) || ErrorClass(err) != "" {
+	if _, err := c.Decode(ctx, "t", []byte(many), b); !errors.Is(err, context.Canceled) || fault.Class(err) != "" {
 		t.Errorf("decode: %v", err)
 	}
 	d, err := c.Decode(t.Context(), "t", []byte(many), b)
@@ -351,14 +353,14 @@ func TestConversionsEndWithTheirContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "t", b, d); !errors.Is(err, context.Canceled) ||
-		ErrorClass(err) != "" {
+		fault.Class(err) != "" {
 		t.Errorf("encode: %v", err)
 	}
 	s, _ := b.Registry.Intern([]wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Int8}})
 	b.Data = append(append(datum.AppendNumber(nil, 100_000), make([]byte, 100_000)...), 0)
 	d = wit.Datum{Form: wit.Structured, Schema: s.ID, Size: uint32(len(b.Data))}
 	if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "t", b, d); !errors.Is(err, context.Canceled) ||
-		ErrorClass(err) != "" {
+		fault.Class(err) != "" {
 		t.Errorf("encode with a schema: %v", err)
 	}
 }
@@ -374,36 +376,8 @@ func TestLongEnvelopesAreRefused(t *testing.T) {
 		d := wit.Datum{Form: wit.Structured, Schema: s.ID, Size: uint32(len(b.Data))}
 		_, _, err = newConverter(t, ClassJSON, b.Registry).Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) ||
-			ErrorClass(err) == "") {
+			fault.Class(err) == "") {
 			t.Errorf("%d bytes: expected %q, found %.300v", size, want, err)
 		}
-	}
-}
-
-// Large schemas are forgotten before their number says so, both ways, and are there again when they are met again.
-func TestBytesOfCachedSchemas(t *testing.T) {
-	const schemas, size = 20, 4_000_000
-	b := &record.Batch{Registry: record.NewRegistry()}
-	c := newConverter(t, ClassJSON, b.Registry).(*jsonConverter)
-	most, maxRead := 0, 0
-	for i := range 2 * schemas {
-		document := fmt.Sprintf(`{"schema":{"type":"string","optional":false,"doc":"%02d%s"},"payload":"x"}`, i%schemas,
-			strings.Repeat("d", size))
-		b.Data = b.Data[:0]
-		d, err := c.Decode(t.Context(), "t", []byte(document), b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
-		if err != nil || len(out) < size || !bytes.Contains(out, fmt.Appendf(nil, `"%02dddd`, i%schemas)) {
-			t.Fatalf("schema %d: %d bytes, %v", i, len(out), err)
-		}
-		if c.programs.bytes > maxCachedBytes || c.readers.bytes > maxCachedBytes {
-			t.Fatalf("schema %d: %d and %d bytes are kept", i, c.programs.bytes, c.readers.bytes)
-		}
-		most, maxRead = max(most, len(c.programs.of)), max(maxRead, len(c.readers.of))
-	}
-	if most < 2 || most >= schemas || maxRead < 2 || maxRead >= schemas {
-		t.Errorf("expected some of %d schemas to be kept, found %d and %d", schemas, most, maxRead)
 	}
 }

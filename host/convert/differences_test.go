@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/record"
 )
 
@@ -29,7 +30,7 @@ func (w rewriting) rewrite(t *testing.T) string {
 	t.Helper()
 	text, err := w.rewritten(t.Context())
 	if err != nil {
-		return "!" + ErrorClass(err)
+		return "!" + fault.Class(err)
 	}
 	return text
 }
@@ -111,7 +112,7 @@ func TestDifferences(t *testing.T) {
 func (w rewriting) compare(ctx context.Context, kafka string) (verdict, ours string) {
 	got, err := w.rewritten(ctx)
 	if err != nil {
-		got = "!" + ErrorClass(err)
+		got = "!" + fault.Class(err)
 	}
 	refused := strings.HasPrefix(kafka, "!")
 	if got == kafka || refused && sameRefusal(kafka, err) || sameButDigits(kafka, got) {
@@ -161,8 +162,8 @@ func difference(kafka, got string, ours error) string {
 		}
 	}
 	// Where ours refuses the value, Kafka has refused its schema before.
-	if strings.Contains(kafka, "SchemaBuilderException: Invalid default value") && ErrorClass(ours) !=
-		schemaBuilderException {
+	if strings.Contains(kafka, "SchemaBuilderException: Invalid default value") && fault.Class(ours) !=
+		fault.SchemaBuilderException {
 		return "default of a struct"
 	}
 	if ours == nil {
@@ -197,7 +198,9 @@ func halves(text string) string {
 
 // documented tells whether a class is one that Connect's converters throw on purpose; others come of accidents, such as
 // NullPointerException, and stand for any refusal.
-func documented(class string) bool { return class == dataException || class == schemaBuilderException }
+func documented(class string) bool {
+	return class == fault.DataException || class == fault.SchemaBuilderException
+}
 
 // leads are what our errors have in front of Kafka's words, so that the field or setting at fault is found.
 var leads = regexp.MustCompile(`^(Invalid value for configuration schema\.content: )?(\.\.\. )?(field "([^"\\]|\\.)*": )*`)
@@ -211,7 +214,7 @@ func sameRefusal(kafka string, err error) bool {
 	}
 	ours := leads.ReplaceAllString(err.Error(), "")
 	same := ours == text || strings.HasPrefix(ours, strings.TrimSuffix(text, ": ")+": ")
-	return same && ErrorClass(err) == class
+	return same && fault.Class(err) == class
 }
 
 var number = regexp.MustCompile(`-?\d+(\.\d+)?(E-?\d+)?`)

@@ -1,18 +1,16 @@
 // Package convert turns keys, values and headers of batches into the bytes that stand in Kafka, and back: Kafka
 // Connect's converters under Kafka Connect's class names. It knows neither topics' contents nor who reads them.
 //
-// Where to look:
+// Where to look, from the top down:
 //
-//   - converter.go: what a converter is. declaration.go: by which class it is found, and its settings. bounds.go: what
-//     a conversion may make of a record.
-//   - plain.go, charset.go, primitive.go, header.go: texts, bytes, numbers, headers.
-//   - json.go with envelope.go and schema.go: JSON with or without its schema; writer.go and reader.go, compiled for
-//     each schema, with scanner.go and number.go: bytes as Jackson and Java read them; package wit/java/json has their
-//     strings and numbers, wit/java/values the texts of headers.
-//   - jsonschema.go with jsonschema_writer.go, jsonschema_reader.go and union.go: JSON with JSON Schemas.
-//     registered.go, readings.go: what it shares with Avro. cache.go: what is kept of schemas.
-//   - avro.go with avro_schema.go, avro_reader.go, avro_step.go and avro_anything.go: Confluent's Avro; registry: the
-//     client of a schema registry. schematext.go: how all of them write schemas; render.go: schemas for readers.
+//   - declaration.go: the table of all converters, their classes and settings; converter.go: a converter is made.
+//   - headers.go, header.go: converters of headers. plain.go, primitive.go: texts, bytes and numbers. render.go:
+//     schemas for readers.
+//   - avro, jsonschema: Confluent's converters. registered: what both do with the schema registry, whose client is
+//     registry.
+//   - connectjson: JSON with or without its schema, and the compiled readers and writers that jsonschema uses too.
+//   - conversion: what each converter is made with, and what bounds it. fault: errors and their Java classes. charset:
+//     Java's character sets.
 //
 // Invariants: what Kafka Connect's class writes is written to the byte, and deviations are named where they stand.
 // Every loop over bytes from outside is linear in them or bounded. A schema is compiled once, and a row allocates

@@ -61,6 +61,14 @@ func (g golden) read(t *testing.T, b *record.Batch) wit.Datum {
 
 func newConverter(t testing.TB, class string, reg *record.Registry, settings ...string) Converter {
 	t.Helper()
+	c, _ := newRemembering(t, class, reg, settings...)
+	return c
+}
+
+// newRemembering is newConverter that tells the text of the schema that was registered last.
+func newRemembering(t testing.TB, class string, reg *record.Registry, settings ...string) (c Converter, text *string) {
+	t.Helper()
+	text = new(string)
 	m := map[string]string{}
 	for i := 0; i < len(settings); i += 2 {
 		m[settings[i]] = settings[i+1]
@@ -68,13 +76,13 @@ func newConverter(t testing.TB, class string, reg *record.Registry, settings ...
 	use := Use{Schemas: reg}
 	if class == ClassAvro || class == ClassJSONSchema {
 		m["schema.registry.url"] = "http://registry.test"
-		use.Registry = rememberingRegistry
+		use.Registry = rememberingRegistry(text)
 	}
 	c, err := New(class, m, use)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return c, text
 }
 
 func TestWritesWhatKafkaWrites(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -18,21 +20,21 @@ type SimpleHeaders struct{ Registry *record.Registry }
 // Encode appends the bytes of a header to dst, at most `most` of them; null tells that it has none.
 func (c SimpleHeaders) Encode(ctx context.Context, dst []byte, most int, _ string, _ *record.Batch, h *datum.Header) (
 	[]byte, bool, error) {
-	var k budget
-	k.start(ctx, dst, most)
-	if err := k.room(dst, 0); err != nil {
+	var k conversion.Budget
+	k.Start(ctx, dst, most)
+	if err := k.Room(dst, 0); err != nil {
 		return dst, false, err
 	}
 	if h.Form == wit.Raw {
 		return appendRaw(ctx, dst, most, h.Value)
 	}
-	v, nodes, err := valueOf(c.Registry, "SimpleHeaderConverter", h.Form, h.Schema, h.Value)
+	v, nodes, err := conversion.ValueOf(c.Registry, "SimpleHeaderConverter", h.Form, h.Schema, h.Value)
 	if err != nil || v == nil {
 		return dst, err == nil, err
 	}
-	out, err := (&values.Writer{Nodes: nodes, Bound: k.bound}).Append(dst, v)
+	out, err := (&values.Writer{Nodes: nodes, Bound: k.Bound}).Append(dst, v)
 	if wrong, is := errors.AsType[*values.Unwritable](err); is {
-		err = dataError("SimpleHeaderConverter: %v", wrong)
+		err = fault.Data("SimpleHeaderConverter: %v", wrong)
 	}
 	if err != nil {
 		return dst, false, err

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -27,17 +29,17 @@ type Headers interface {
 // values that Kafka Connect takes for headers, too.
 func FindHeaders(class string) (Declaration, error) {
 	class = setting.Trim(class)
-	if class == classSimpleHeaders || class == simpleName(classSimpleHeaders) ||
-		class == strings.TrimSuffix(simpleName(classSimpleHeaders), "HeaderConverter") {
+	if class == classSimpleHeaders || class == conversion.LastPart(classSimpleHeaders) ||
+		class == strings.TrimSuffix(conversion.LastPart(classSimpleHeaders), "HeaderConverter") {
 		return Declaration{Class: classSimpleHeaders, table: setting.Of()}, nil
 	}
 	d, err := Find(class, false)
 	switch {
 	case err != nil:
-		return d, configError("header converter: unknown class %q; there are %s, and the converters of keys and "+
+		return d, fault.Config("header converter: unknown class %q; there are %s, and the converters of keys and "+
 			"values but those with a schema registry", class, classSimpleHeaders)
 	case d.Class == ClassAvro || d.Class == ClassJSONSchema:
-		return d, configError("header converter: %s converts no headers, in Kafka Connect neither", d.Class)
+		return d, fault.Config("header converter: %s converts no headers, in Kafka Connect neither", d.Class)
 	}
 	return d, nil
 }
@@ -55,7 +57,7 @@ func HeaderClasses() []string {
 }
 
 // NewHeaders makes the converter of headers of a class. settings are those after `header.converter.`.
-func NewHeaders(class string, settings map[string]string, u Use) (Headers, error) {
+func NewHeaders(class string, settings map[string]string, u conversion.Use) (Headers, error) {
 	d, err := FindHeaders(class)
 	if err != nil {
 		return nil, err
@@ -70,7 +72,7 @@ func NewHeaders(class string, settings map[string]string, u Use) (Headers, error
 
 // valueHeaders converts headers as a converter of values does.
 type valueHeaders struct {
-	c Converter
+	c conversion.Converter
 	// batch holds the value of the header at work.
 	batch record.Batch
 }
@@ -112,9 +114,9 @@ func (SimpleHeaders) Decode(_ context.Context, _, name string, data []byte, _ *r
 
 // appendRaw appends bytes, at most `most` of them.
 func appendRaw(ctx context.Context, dst []byte, most int, raw []byte) ([]byte, bool, error) {
-	var k budget
-	k.start(ctx, dst, most)
-	if err := k.room(dst, len(raw)); err != nil {
+	var k conversion.Budget
+	k.Start(ctx, dst, most)
+	if err := k.Room(dst, len(raw)); err != nil {
 		return dst, false, err
 	}
 	return append(dst, raw...), false, nil

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/convert/fault"
+	"github.com/culvert-project/culvert/host/convert/registered"
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -65,9 +67,10 @@ func TestHostileRegisteredSchemas(t *testing.T) {
 	}
 	long := strings.Repeat("d", 2<<20)
 	for name, c := range map[string]struct{ class, schema, value, want string }{
-		"Avro, a schema of 2 MB":   {ClassAvro, `{"type":"int","connect.doc":"` + long + `"}`, "\x02", ""},
-		"Avro, 9,000 fields":       {ClassAvro, avroFields(9_000, ""), strings.Repeat("\x02", 9_000), ""},
-		"Avro, 100,000 fields":     {ClassAvro, avroFields(100_000, ""), strings.Repeat("\x02", 100_000), "expected at most"},
+		"Avro, a schema of 2 MB": {ClassAvro, `{"type":"int","connect.doc":"` + long + `"}`, "\x02", ""},
+		"Avro, 9,000 fields":     {ClassAvro, avroFields(9_000, ""), strings.Repeat("\x02", 9_000), ""},
+		"Avro, 100,000 fields": {ClassAvro, avroFields(100_000, ""), strings.Repeat("\x02", 100_000),
+			"expected at most"},
 		"Avro, 100,000 fields cut": {ClassAvro, avroFields(9_000, ""), "\x02", `field "f1"`},
 		"Avro, nested 1,000 deep": {ClassAvro, nested(1000, `{"type":"array","items":`, `"int"`, "}"), "\x00",
 			"expected at most 100 nodes in each other"},
@@ -119,8 +122,9 @@ func TestHostileRegisteredSchemas(t *testing.T) {
 					return converter
 				}
 				d, err := made().Decode(ctx, "t", append([]byte{0, 0, 0, 0, 1}, c.value...), b)
-				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) ||
-					ErrorClass(err) != dataException) {
+				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(),
+					c.want) ||
+					fault.Class(err) != fault.DataException) {
 					t.Errorf("expected %q, found %.300v", c.want, err)
 				}
 				if err != nil {
@@ -130,7 +134,8 @@ func TestHostileRegisteredSchemas(t *testing.T) {
 					return
 				}
 				// and back, by a converter that has not read it
-				if out, _, err := made().Encode(ctx, nil, math.MaxInt32, "t", b, d); err != nil || len(out) < idBytes {
+				if out, _, err := made().Encode(ctx, nil, math.MaxInt32, "t", b,
+					d); err != nil || len(out) < registered.IDBytes {
 					t.Errorf("writing: %d bytes, %.300v", len(out), err)
 				}
 			})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -46,7 +47,7 @@ func FuzzInsideTypes(f *testing.F) {
 				if len(out) > int(most)+len("before") {
 					t.Fatalf("seed %d: %s wrote %d bytes, at most %d are allowed", seed, class, len(out), most)
 				}
-				if err != nil && (string(out) != "before" || len(err.Error()) > 2*maxErrorBytes) {
+				if err != nil && (string(out) != "before" || len(err.Error()) > 2*fault.MaxErrorBytes) {
 					t.Fatalf("seed %d: %s: %.300v with %d bytes", seed, class, err, len(out))
 				}
 			}
@@ -62,7 +63,7 @@ func reread(t *testing.T, seed uint64, reg *record.Registry, b *record.Batch, d 
 	if err != nil || null {
 		return
 	}
-	var e *Error
+	var e *fault.Error
 	into := &record.Batch{Registry: reg}
 	got, err := newConverter(t, ClassJSON, reg).Decode(t.Context(), "t", text, into)
 	switch {
@@ -86,7 +87,7 @@ func rereadAvro(t *testing.T, seed uint64, reg *record.Registry, b *record.Batch
 	}
 	into := &record.Batch{Registry: reg}
 	got, err := c.Decode(t.Context(), "t", out, into)
-	var e *Error
+	var e *fault.Error
 	switch {
 	case err != nil && !errors.As(err, &e):
 		t.Fatalf("seed %d: %v", seed, err)

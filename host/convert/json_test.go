@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -78,7 +80,7 @@ func TestRefusesToWrite(t *testing.T) {
 		"Mismatching schema.": datum.List{datum.Nested{Schema: 1}},
 	} {
 		out, _, err := encode(t, c, reg, nil, v)
-		if err == nil || err.Error() != want || ErrorClass(err) != dataException || out != "" {
+		if err == nil || err.Error() != want || fault.Class(err) != fault.DataException || out != "" {
 			t.Errorf("%v: expected %q, found %q, %v", v, want, out, err)
 		}
 	}
@@ -215,7 +217,7 @@ func TestRefusesToRead(t *testing.T) {
 	} {
 		b := &record.Batch{Registry: reg, Data: []byte("before")}
 		_, err := c.Decode(t.Context(), "t", []byte(document), b)
-		if err == nil || !strings.Contains(err.Error(), want) || ErrorClass(err) != dataException ||
+		if err == nil || !strings.Contains(err.Error(), want) || fault.Class(err) != fault.DataException ||
 			string(b.Data) != "before" {
 			t.Errorf("%s: expected %q, found %v", document, want, err)
 		}
@@ -240,15 +242,16 @@ func TestRefusesToRead(t *testing.T) {
 // Kafka Connect's aliases of converters: the class without its package, and that without its kind at the end.
 func TestAliasesOfConverters(t *testing.T) {
 	for _, d := range Declarations() {
-		short := strings.TrimSuffix(simpleName(d.Class), "Converter")
+		short := strings.TrimSuffix(conversion.LastPart(d.Class), "Converter")
 		for _, class := range []string{d.Class, short, short + "Converter", " " + short + " "} {
 			if found, err := Find(class, true); err != nil || found.Class != d.Class {
 				t.Errorf("%s: expected %s, found %s, %v", class, d.Class, found.Class, err)
 			}
 		}
 	}
-	for class, want := range map[string]string{"Simple": classSimpleHeaders, "SimpleHeaderConverter": classSimpleHeaders,
-		"Json": ClassJSON, "String": ClassString} {
+	for class, want := range map[string]string{"Simple": classSimpleHeaders,
+		"SimpleHeaderConverter": classSimpleHeaders,
+		"Json":                  ClassJSON, "String": ClassString} {
 		if found, err := FindHeaders(class); err != nil || found.Class != want {
 			t.Errorf("%s: expected %s, found %s, %v", class, want, found.Class, err)
 		}
@@ -275,7 +278,7 @@ func TestNew(t *testing.T) {
 	for _, settings := range []map[string]string{{"schemas.enable": "maybe"}, {"decimal.format": "x"},
 		{"schemas.cache.size": "x"}} {
 		if _, err := New("JsonConverter", settings, Use{Schemas: reg}); err == nil ||
-			ErrorClass(err) != configException {
+			fault.Class(err) != fault.ConfigException {
 			t.Errorf("%v: %v", settings, err)
 		}
 	}
@@ -292,7 +295,7 @@ func TestNew(t *testing.T) {
 			t.Errorf("schema.content=%s: expected a refusal, found %v", text, err)
 		}
 	}
-	if ErrorClass(errors.New("x")) != "" {
+	if fault.Class(errors.New("x")) != "" {
 		t.Error("a foreign error has no class of ours")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/convert/registered"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit/java"
 )
@@ -22,7 +23,7 @@ import (
 func TestRealJSONSchemas(t *testing.T) {
 	g := &generator{Rand: rand.New(rand.NewPCG(5, 6))}
 	var written [][2]string
-	var text strings.Builder
+	var lines strings.Builder
 	for len(written) < 2000 {
 		s := g.schema(3)
 		g.odd = false
@@ -36,18 +37,18 @@ func TestRealJSONSchemas(t *testing.T) {
 		if err != nil || b.Bytes(d) == nil {
 			continue
 		}
-		c := newConverter(t, ClassJSONSchema, b.Registry).(*jsonSchemaConverter)
+		c, text := newRemembering(t, ClassJSONSchema, b.Registry)
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 		if err != nil {
 			t.Errorf("%s: %v", s, err)
 			continue
 		}
-		one := [2]string{c.last.text, string(out[idBytes:])}
+		one := [2]string{*text, string(out[registered.IDBytes:])}
 		written = append(written, one)
-		fmt.Fprintf(&text, "%s\t%s\n", one[0], one[1])
+		fmt.Fprintf(&lines, "%s\t%s\n", one[0], one[1])
 	}
 	file := filepath.Join(t.TempDir(), "schemas")
-	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(lines.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	answers := runTool(t, "jsonschema", "JsonSchema.java", file)

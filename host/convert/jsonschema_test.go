@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -20,7 +21,7 @@ import (
 )
 
 // jsonSchemaPair is a converter with a registry, and one that reads and writes JSON in the same batch.
-func jsonSchemaPair(t testing.TB, url string, settings ...string) (*jsonSchemaConverter, Converter, *record.Batch) {
+func jsonSchemaPair(t testing.TB, url string, settings ...string) (Converter, Converter, *record.Batch) {
 	t.Helper()
 	b := &record.Batch{Registry: record.NewRegistry()}
 	m := map[string]string{"schema.registry.url": url}
@@ -31,7 +32,7 @@ func jsonSchemaPair(t testing.TB, url string, settings ...string) (*jsonSchemaCo
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c.(*jsonSchemaConverter), newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false"), b
+	return c, newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false"), b
 }
 
 // jsonSchemaRegistry is the address of a registry with JSON Schemas of the numbers from 1 on.
@@ -130,7 +131,7 @@ const person12 = `{"type":"struct","fields":[{"type":"int32","optional":false,"f
 func TestWritesWhatJSONSchemaDataWrites(t *testing.T) {
 	for _, one := range jsonSchemaCases {
 		b := &record.Batch{Registry: record.NewRegistry()}
-		c := newConverter(t, ClassJSONSchema, b.Registry, options(one.options)...).(*jsonSchemaConverter)
+		c, text := newRemembering(t, ClassJSONSchema, b.Registry, options(one.options)...)
 		json := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
 		d := datumOf(t, json, b, `{"schema":`+one.schema+`,"payload":`+one.value+`}`)
 		out, null, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "orders", b, d)
@@ -138,8 +139,8 @@ func TestWritesWhatJSONSchemaDataWrites(t *testing.T) {
 			t.Errorf("%s: expected %s, found %s, %v", one.schema, one.json, out, err)
 			continue
 		}
-		if c.last.text != one.text {
-			t.Errorf("%s\nexpected %s\nfound    %s", one.schema, one.text, c.last.text)
+		if *text != one.text {
+			t.Errorf("%s\nexpected %s\nfound    %s", one.schema, one.text, *text)
 		}
 		if d, err = c.Decode(t.Context(), "orders", out[1:], b); err != nil {
 			t.Errorf("%s: %v", one.schema, err)
@@ -250,7 +251,7 @@ func TestReadsWhatJSONSchemaDataReads(t *testing.T) {
 		c, json, b := jsonSchemaPair(t, url, append(options(one[0]), "value.subject.name.strategy", "")...)
 		d, err := c.Decode(t.Context(), "seeded", append([]byte{0, 0, 0, 0, 1}, one[2]...), b)
 		if part, refused := strings.CutPrefix(one[3], "!"); refused {
-			if err == nil || !strings.Contains(err.Error(), part) || Stops(err) || ErrorClass(err) == "" {
+			if err == nil || !strings.Contains(err.Error(), part) || fault.Stops(err) || fault.Class(err) == "" {
 				t.Errorf("%s %s: expected %q, found %v", one[1], one[2], part, err)
 			}
 			continue
@@ -294,7 +295,7 @@ func TestJSONSchemaOfARegistry(t *testing.T) {
 			if part == "40403" {
 				part = "404"
 			}
-			if err == nil || !strings.Contains(err.Error(), part) || ErrorClass(err) != dataException {
+			if err == nil || !strings.Contains(err.Error(), part) || fault.Class(err) != fault.DataException {
 				t.Errorf("%d: expected %q, found %v", id, part, err)
 			}
 			continue
@@ -308,7 +309,7 @@ func TestJSONSchemaOfARegistry(t *testing.T) {
 		}
 	}
 	for _, data := range []string{"", "\x00\x00\x00", "\x01\x00\x00\x00\x02\"x\"", `{"a":1}`} {
-		if _, err := c.Decode(t.Context(), "t", []byte(data), b); ErrorClass(err) != dataException {
+		if _, err := c.Decode(t.Context(), "t", []byte(data), b); fault.Class(err) != fault.DataException {
 			t.Errorf("%q: expected a fault of the record, found %v", data, err)
 		}
 	}
@@ -347,14 +348,14 @@ func TestJSONSchemaThatIsGiven(t *testing.T) {
 // nothing is written of it.
 func TestJSONSchemaRefusals(t *testing.T) {
 	c, json, b := jsonSchemaPair(t, jsonSchemaRegistry(t), "auto.register.schemas", "false")
-	var stop *Stop
+	var stop *fault.Stop
 	d := datumOf(t, json, b, person)
 	if out, _, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "t", b, d); !errors.As(err, &stop) ||
 		string(out) != "x" {
 		t.Errorf("expected a stop, found %q, %v", out, err)
 	}
 	plain := datumOf(t, newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false"), b, `{"a":1}`)
-	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, plain); ErrorClass(err) != dataException {
+	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, plain); fault.Class(err) != fault.DataException {
 		t.Errorf("expected a value without schema to be refused, found %v", err)
 	}
 	if out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, wit.Datum{}); err != nil || !null ||
@@ -363,7 +364,7 @@ func TestJSONSchemaRefusals(t *testing.T) {
 	}
 	c, json, b = jsonSchemaPair(t, jsonSchemaRegistry(t))
 	d = datumOf(t, json, b, person)
-	if _, _, err := c.Encode(t.Context(), nil, 10, "t", b, d); ErrorClass(err) != TooLargeException {
+	if _, _, err := c.Encode(t.Context(), nil, 10, "t", b, d); fault.Class(err) != fault.TooLargeException {
 		t.Errorf("expected a record that is too large, found %v", err)
 	}
 }
@@ -385,7 +386,7 @@ func TestHostileJSONSchemas(t *testing.T) {
 	for i, text := range bombs {
 		c, _, b := jsonSchemaPair(t, jsonSchemaRegistry(t, text))
 		_, err := c.Decode(t.Context(), "t", []byte("\x00\x00\x00\x00\x01\"x\""), b)
-		if ErrorClass(err) != dataException || !strings.Contains(err.Error(), "expected at most") {
+		if fault.Class(err) != fault.DataException || !strings.Contains(err.Error(), "expected at most") {
 			t.Errorf("%d: expected a bound, found %v", i, err)
 		}
 	}
@@ -398,7 +399,7 @@ func TestHostileJSONSchemas(t *testing.T) {
 	c, _, b := jsonSchemaPair(t, jsonSchemaRegistry(t, schema))
 	document := append([]byte{0, 0, 0, 0, 1}, strings.Repeat(`{"a":`, 30)+`"`+strings.Repeat("x", 3<<20)+`"`+
 		strings.Repeat("}", 30)...)
-	if _, err := c.Decode(t.Context(), "t", document, b); ErrorClass(err) != dataException ||
+	if _, err := c.Decode(t.Context(), "t", document, b); fault.Class(err) != fault.DataException ||
 		!strings.Contains(err.Error(), "to be looked through") {
 		t.Errorf("expected a bound, found %v", err)
 	}
@@ -434,7 +435,8 @@ func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 		return err
 	}
 	for _, name := range []string{wit.NameDate, wit.NameTime, wit.NameTimestamp, wit.NameDecimal} {
-		if err := write([]wit.Node{{Kind: wit.Text, Name: &name}}); ErrorClass(err) != dataException || asked != 0 {
+		if err := write([]wit.Node{{Kind: wit.Text,
+			Name: &name}}); fault.Class(err) != fault.DataException || asked != 0 {
 			t.Errorf("%s: expected a refusal and no request, found %d, %v", name, asked, err)
 		}
 	}

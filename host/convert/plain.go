@@ -5,6 +5,9 @@ import (
 	"errors"
 	"unicode/utf8"
 
+	"github.com/culvert-project/culvert/host/convert/charset"
+	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -18,7 +21,7 @@ type byteArrayConverter struct {
 	read *record.Schema
 }
 
-func newByteArray(_ setting.Values, u Use) (Converter, error) {
+func newByteArray(_ setting.Values, u conversion.Use) (conversion.Converter, error) {
 	s, err := u.Schemas.Intern([]wit.Node{{Kind: wit.Bytes, Optional: true}})
 	return &byteArrayConverter{u.Schemas, s}, err
 }
@@ -34,24 +37,24 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, t
 			v, _, err := datum.ReadDynamic(in)
 			switch {
 			case err != nil:
-				return dst, false, dataError("ByteArrayConverter: %v", err)
+				return dst, false, fault.Data("ByteArrayConverter: %v", err)
 			case v == nil:
 				return dst, true, nil
 			}
-			return dst, false, noBytes(javaClass(v, nil))
+			return dst, false, noBytes(conversion.JavaClass(v, nil))
 		}
 		in = in[1:]
 	case wit.Structured:
 		s := c.reg.Get(d.Schema)
 		if s == nil {
-			return dst, false, dataError("ByteArrayConverter: schema %d is not registered", d.Schema)
+			return dst, false, fault.Data("ByteArrayConverter: schema %d is not registered", d.Schema)
 		}
 		if k := s.Root().Kind; k != wit.Bytes {
-			return dst, false, dataError("Invalid schema type for ByteArrayConverter: %s", typeName(k))
+			return dst, false, fault.Data("Invalid schema type for ByteArrayConverter: %s", conversion.TypeName(k))
 		}
 		null, size, ok := datum.IsNull(s.Root(), in)
 		if !ok {
-			return dst, false, broken(0, "expected the branch 00 or 02 of an optional value")
+			return dst, false, fault.Broken(0, "expected the branch 00 or 02 of an optional value")
 		}
 		if null {
 			return dst, true, nil
@@ -61,19 +64,19 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, t
 		}
 		in = in[size:]
 	default:
-		return dst, false, dataError("ByteArrayConverter: expected a structured or dynamic datum, found form %d",
+		return dst, false, fault.Data("ByteArrayConverter: expected a structured or dynamic datum, found form %d",
 			d.Form)
 	}
-	n, size := length(in, 0)
-	if size <= 0 || size+n != len(in) {
-		return dst, false, broken(0, "expected bytes and nothing after them")
+	content, size := datum.Block(in)
+	if size <= 0 || size != len(in) {
+		return dst, false, fault.Broken(0, "expected bytes and nothing after them")
 	}
-	var k budget
-	k.start(ctx, dst, most)
-	if err := k.room(dst, n); err != nil {
+	var k conversion.Budget
+	k.Start(ctx, dst, most)
+	if err := k.Room(dst, len(content)); err != nil {
 		return dst, false, err
 	}
-	return append(dst, in[size:]...), false, nil
+	return append(dst, content...), false, nil
 }
 
 func (c *byteArrayConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum,
@@ -85,7 +88,7 @@ func (c *byteArrayConverter) Decode(ctx context.Context, topic string, data []by
 }
 
 func noBytes(class string) error {
-	return dataError("ByteArrayConverter is not compatible with objects of type class %s", class)
+	return fault.Data("ByteArrayConverter is not compatible with objects of type class %s", class)
 }
 
 // appendNull appends a null of an optional type without default: what is not there has a schema all the same, as
@@ -110,27 +113,27 @@ type stringConverter struct {
 	reg     *record.Registry
 	read    *record.Schema
 	scratch []byte
-	budget  budget
+	budget  conversion.Budget
 	writer  values.Writer
 	// writes and reads are the character sets of what is written and read.
-	writes, reads charset
+	writes, reads charset.Charset
 }
 
-func newString(v setting.Values, u Use) (Converter, error) {
+func newString(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 	c := &stringConverter{reg: u.Schemas}
-	c.writer = values.Writer{Bound: c.budget.bound, ToString: true}
+	c.writer = values.Writer{Bound: c.budget.Bound, ToString: true}
 	for _, way := range []struct {
-		at    *charset
+		at    *charset.Charset
 		named string
 	}{{&c.writes, "serializer.encoding"}, {&c.reads, "deserializer.encoding"}} {
 		// The converter overrides the serializers' own settings, which name what they are for.
 		name := "converter.encoding"
-		if own := usedFor(u.Key) + "." + way.named; v.Text(own) != "" {
+		if own := conversion.UsedFor(u.Key) + "." + way.named; v.Text(own) != "" {
 			name = own
 		}
 		var known bool
-		if *way.at, known = charsetOf(v.Text(name)); !known {
-			return nil, configError("%s", setting.Invalid(name, v.Text(name), "expected "+charsetNames()))
+		if *way.at, known = charset.Of(v.Text(name)); !known {
+			return nil, fault.Config("%s", setting.Invalid(name, v.Text(name), "expected "+charset.Names()))
 		}
 	}
 	var err error
@@ -142,54 +145,69 @@ func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topi
 	d wit.Datum) ([]byte, bool, error) {
 	in := b.Bytes(d)
 	k := &c.budget
-	k.start(ctx, dst, most)
+	k.Start(ctx, dst, most)
 	if s := c.reg.Get(d.Schema); d.Form == wit.Structured && s != nil && s.Root().Kind == wit.Text {
 		if out, done := c.encodeText(dst, s.Root(), in); done {
 			return out, false, nil
 		}
 		if len(in) > most {
-			return dst, false, k.room(dst, len(in))
+			return dst, false, k.Room(dst, len(in))
 		}
 	}
-	v, nodes, err := valueOf(c.reg, "StringConverter", d.Form, d.Schema, in)
+	v, nodes, err := conversion.ValueOf(c.reg, "StringConverter", d.Form, d.Schema, in)
 	if err != nil || v == nil {
 		return dst, err == nil, err
 	}
-	k.most = most // of the text itself
+	k.Most = most // of the text itself
 	c.writer.Nodes = nodes
 	c.scratch, err = c.writer.Append(c.scratch[:0], v)
 	if wrong, is := errors.AsType[*values.Unwritable](err); is {
-		err = dataError("StringConverter: %v", wrong)
+		err = fault.Data("StringConverter: %v", wrong)
 	}
 	if err != nil {
 		return dst, false, err
 	}
-	out := c.writes.encode(dst, c.scratch)
-	if k.most += len(dst); len(out) > k.most {
-		return dst, false, k.room(out, 0)
+	out := c.writes.Encode(dst, c.scratch)
+	if k.Most += len(dst); len(out) > k.Most {
+		return dst, false, k.Room(out, 0)
 	}
 	return out, false, nil
 }
 
 // encodeText is the short way for what this converter mostly gets: a text, to be written in UTF-8.
 func (c *stringConverter) encodeText(dst []byte, root *wit.Node, in []byte) ([]byte, bool) {
-	if c.writes != utf8Charset {
+	if c.writes != charset.UTF8 {
 		return dst, false
 	}
 	null, i, ok := datum.IsNull(root, in)
-	n, size := length(in, min(i, len(in)))
-	if null || !ok || size <= 0 || i+size+n != len(in) || n > c.budget.most-len(dst) || !utf8.Valid(in[i+size:]) {
+	content, size := datum.Block(in[min(i, len(in)):])
+	if null || !ok || size <= 0 || i+size != len(in) || len(content) > c.budget.Most-len(dst) || !utf8.Valid(content) {
 		return dst, false
 	}
-	return append(dst, in[i+size:]...), true
+	return append(dst, content...), true
 }
 
 func (c *stringConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error) {
 	if data == nil {
 		return appendNull(b, c.read), nil
 	}
-	if c.scratch = c.reads.decode(c.scratch[:0], data); len(c.scratch) > maxDecodedBytes {
-		return wit.Datum{}, dataError("expected a text of at most %d bytes, found %d", maxDecodedBytes, len(c.scratch))
+	if c.scratch = c.reads.Decode(c.scratch[:0], data); len(c.scratch) > conversion.MaxDecodedBytes {
+		return wit.Datum{}, fault.Data("expected a text of at most %d bytes, found %d", conversion.MaxDecodedBytes,
+			len(c.scratch))
 	}
 	return appendOptional(b, c.read, c.scratch), nil
+}
+
+func stringSettings() *setting.Table {
+	encoding := func(name, documentation string) wit.SettingSpec {
+		return setting.Spec(name, wit.KindText, wit.Low, nil, documentation)
+	}
+	return setting.Of(
+		setting.Spec("converter.encoding", wit.KindText, wit.High, setting.Is("UTF-8"), "The name of the Java "+
+			"character set to use for encoding strings as byte arrays.", conversion.ShownAt("", 0, "Encoding")...),
+		encoding("key.serializer.encoding", "Character set of written keys, instead of converter.encoding."),
+		encoding("value.serializer.encoding", "Character set of written values, instead of converter.encoding."),
+		encoding("key.deserializer.encoding", "Character set of read keys, instead of converter.encoding."),
+		encoding("value.deserializer.encoding", "Character set of read values, instead of converter.encoding."),
+	)
 }

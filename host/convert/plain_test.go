@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -81,7 +82,7 @@ func TestStringConverterEncodings(t *testing.T) {
 		}
 	}
 	if _, err := New(ClassString, map[string]string{"converter.encoding": "EBCDIC"},
-		Use{Schemas: record.NewRegistry()}); ErrorClass(err) != configException {
+		Use{Schemas: record.NewRegistry()}); fault.Class(err) != fault.ConfigException {
 		t.Error(err)
 	}
 }

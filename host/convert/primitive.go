@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"math"
 
+	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -30,7 +32,7 @@ var primitives = []primitive{
 }
 
 // converter makes the converter of the type.
-func (p primitive) converter(_ setting.Values, u Use) (Converter, error) {
+func (p primitive) converter(_ setting.Values, u conversion.Use) (conversion.Converter, error) {
 	read, err := u.Schemas.Intern([]wit.Node{{Kind: p.kind, Optional: true}})
 	return &primitiveConverter{p, u.Schemas, read}, err
 }
@@ -45,28 +47,29 @@ type primitiveConverter struct {
 
 func (c *primitiveConverter) Encode(_ context.Context, dst []byte, most int, _ string, b *record.Batch,
 	d wit.Datum) ([]byte, bool, error) {
-	v, nodes, err := valueOf(c.reg, c.serde+"Converter", d.Form, d.Schema, b.Bytes(d))
+	v, nodes, err := conversion.ValueOf(c.reg, c.serde+"Converter", d.Form, d.Schema, b.Bytes(d))
 	var root *wit.Node
 	if len(nodes) > 0 {
 		root = &nodes[0]
 	}
 	switch {
 	case c.kind == wit.Boolean && root != nil && root.Kind != wit.Boolean:
-		return dst, false, dataError("Invalid schema type for BooleanConverter: %s", typeName(root.Kind))
+		return dst, false, fault.Data("Invalid schema type for BooleanConverter: %s", conversion.TypeName(root.Kind))
 	case err != nil:
 		return dst, false, err
 	case v == nil:
 		return dst, true, nil
 	case most < c.size:
-		var k budget
-		k.start(context.Background(), dst, most)
-		return dst, false, k.room(dst, c.size)
+		var k conversion.Budget
+		k.Start(context.Background(), dst, most)
+		return dst, false, k.Room(dst, c.size)
 	}
-	if class := javaClass(v, root); class != "java.lang."+c.serde {
+	if class := conversion.JavaClass(v, root); class != "java.lang."+c.serde {
 		if c.kind == wit.Boolean {
-			return dst, false, dataError("BooleanConverter is not compatible with objects of type class %s", class)
+			return dst, false, fault.Data("BooleanConverter is not compatible with objects of type class %s", class)
 		}
-		return dst, false, dataError("Failed to serialize to %s (was class %s): expected a java.lang.%s", c.name, class,
+		return dst, false, fault.Data("Failed to serialize to %s (was class %s): expected a java.lang.%s", c.name,
+			class,
 			c.serde)
 	}
 	dst, err = binary.Append(dst, binary.BigEndian, v)
@@ -78,14 +81,14 @@ func (c *primitiveConverter) Decode(_ context.Context, _ string, data []byte, b 
 		return appendNull(b, c.read), nil
 	}
 	if len(data) != c.size {
-		return wit.Datum{}, dataError("Failed to deserialize %s: Size of data received by %sDeserializer is not %d "+
+		return wit.Datum{}, fault.Data("Failed to deserialize %s: Size of data received by %sDeserializer is not %d "+
 			"(it is %d)", c.name, c.serde, c.size, len(data))
 	}
 	var v any
 	switch c.kind {
 	case wit.Boolean:
 		if data[0] > 1 {
-			return wit.Datum{}, dataError("Failed to deserialize boolean: Unexpected byte received by "+
+			return wit.Datum{}, fault.Data("Failed to deserialize boolean: Unexpected byte received by "+
 				"BooleanDeserializer: %d", int8(data[0]))
 		}
 		v = data[0] == 1
@@ -104,49 +107,8 @@ func (c *primitiveConverter) Decode(_ context.Context, _ string, data []byte, b 
 	start := len(b.Data)
 	out, err := datum.Append(b.Data, c.read.Nodes, 0, v)
 	if err != nil {
-		return wit.Datum{}, dataError("%sConverter: %v", c.serde, err)
+		return wit.Datum{}, fault.Data("%sConverter: %v", c.serde, err)
 	}
 	b.Data = out
 	return wit.Datum{Form: wit.Structured, Schema: c.read.ID, Start: uint32(start), Size: uint32(len(out) - start)}, nil
-}
-
-// javaClass is the class in which Kafka Connect holds a value; its schema is nil where it has none.
-func javaClass(v any, root *wit.Node) string {
-	if root != nil && root.Name != nil {
-		switch *root.Name {
-		case wit.NameDate, wit.NameTime, wit.NameTimestamp:
-			return "java.util.Date"
-		case wit.NameDecimal:
-			return "java.math.BigDecimal"
-		}
-	}
-	switch v.(type) {
-	case bool:
-		return "java.lang.Boolean"
-	case int8:
-		return "java.lang.Byte"
-	case int16:
-		return "java.lang.Short"
-	case int32:
-		return "java.lang.Integer"
-	case int64:
-		return "java.lang.Long"
-	case float32:
-		return "java.lang.Float"
-	case float64:
-		return "java.lang.Double"
-	case string:
-		return "java.lang.String"
-	case []byte:
-		return "[B"
-	case datum.Decimal:
-		return "java.math.BigDecimal"
-	case datum.Instant:
-		return "java.util.Date"
-	case datum.List:
-		return "java.util.ArrayList"
-	case datum.Map:
-		return "java.util.HashMap"
-	}
-	return "org.apache.kafka.connect.data.Struct"
 }

@@ -10,6 +10,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/convert/avro"
+	"github.com/culvert-project/culvert/host/convert/connectjson"
+	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -27,23 +31,22 @@ func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]
 		if _, err := datum.CheckSchema(nodes); err != nil {
 			return nil, fmt.Errorf("schema %d: %w", i+1, err)
 		}
-		var k budget
-		k.start(ctx, nil, maxEnvelopeBytes)
-		w, err := newWriter(&k, nodes, 0, form{})
+		var k conversion.Budget
+		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+		w, err := connectjson.NewWriter(&k, nodes, 0, connectjson.Form{})
 		if err != nil {
-			return nil, fmt.Errorf("schema %d: %w", i+1, schemaFault(err))
+			return nil, fmt.Errorf("schema %d: %w", i+1, fault.OfSchema(err))
 		}
-		r := renderer{budget: &k, nodes: nodes}
+		r := renderer{Budget: &k, nodes: nodes}
 		switch format {
 		case "connect":
 			var text []byte
-			k.start(ctx, nil, maxEnvelopeBytes)
-			text, err = appendSchema(&k, nil, nodes, w)
+			k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+			text, err = connectjson.AppendSchema(&k, nil, nodes, w)
 			all[i] = json.RawMessage(text)
 		case "avro":
 			var text []byte
-			k.start(ctx, nil, maxEnvelopeBytes)
-			text, _, _, err = avroSchemaOf(&k, nodes, avroOptions{meta: true, scrub: true})
+			text, err = avro.SchemaText(ctx, nodes, avro.Options{Meta: true, Scrub: true})
 			all[i] = json.RawMessage(text)
 		case "json-schema":
 			s := r.jsonSchema(0, w)
@@ -69,17 +72,17 @@ func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]
 }
 
 type renderer struct {
-	*budget
+	*conversion.Budget
 	nodes  []wit.Node
 	failed error
 }
 
 // defaultOf is the default of a node as the JSON converter writes it; false: it has none.
-func (r *renderer) defaultOf(n *wit.Node, w *writer) (json.RawMessage, bool) {
+func (r *renderer) defaultOf(n *wit.Node, w *connectjson.Writer) (json.RawMessage, bool) {
 	if n.DefaultValue == nil {
 		return nil, false
 	}
-	text, err := w.defaultText(r.budget, *n.DefaultValue)
+	text, err := w.DefaultText(r.Budget, *n.DefaultValue)
 	if err != nil && r.failed == nil {
 		r.failed = err
 	}
@@ -110,7 +113,7 @@ var jsonTypes = [...]string{"integer", "integer", "integer", "integer", "number"
 	"string", "array", "object", "object"}
 
 // jsonSchema is a node's schema.
-func (r *renderer) jsonSchema(node uint32, w *writer) map[string]any {
+func (r *renderer) jsonSchema(node uint32, w *connectjson.Writer) map[string]any {
 	n := &r.nodes[node]
 	s := map[string]any{"type": jsonTypes[n.Kind]}
 	described(s, n)
@@ -121,19 +124,19 @@ func (r *renderer) jsonSchema(node uint32, w *writer) map[string]any {
 	case wit.Bytes:
 		s["contentEncoding"] = "base64"
 	case wit.Array:
-		s["items"] = r.jsonSchema(n.Element, w.element)
+		s["items"] = r.jsonSchema(n.Element, w.Element)
 	case wit.Mapping:
 		if r.nodes[n.Key].Kind == wit.Text {
-			s["additionalProperties"] = r.jsonSchema(n.Element, w.element)
+			s["additionalProperties"] = r.jsonSchema(n.Element, w.Element)
 			break
 		}
 		s["type"] = "array"
 		s["items"] = map[string]any{"type": "array", "items": false, "minItems": 2,
-			"prefixItems": []any{r.jsonSchema(n.Key, w.key), r.jsonSchema(n.Element, w.element)}}
+			"prefixItems": []any{r.jsonSchema(n.Key, w.Key), r.jsonSchema(n.Element, w.Element)}}
 	case wit.Structure:
 		properties, required := map[string]any{}, []string{}
 		for i, m := range n.Members {
-			properties[m.Name] = r.jsonSchema(m.Node, &w.members[i])
+			properties[m.Name] = r.jsonSchema(m.Node, &w.Members[i])
 			if !r.nodes[m.Node].Optional {
 				required = append(required, m.Name)
 			}

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // server is one that says who the client is.
@@ -41,9 +43,7 @@ func server(t testing.TB, config *tls.Config) *httptest.Server {
 func ask(t testing.TB, s *httptest.Server, config *tls.Config, host string) (string, error) {
 	t.Helper()
 	u, err := url.Parse(s.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	transport := &http.Transport{
 		TLSClientConfig: ForHost(config, host), DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -64,9 +64,7 @@ func ask(t testing.TB, s *httptest.Server, config *tls.Config, host string) (str
 func client(t testing.TB, o Options) *tls.Config {
 	t.Helper()
 	config, err := ClientTLS(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return config
 }
 
@@ -81,15 +79,11 @@ func fromPEM(text ...[]byte) *Location {
 // TestMutualTLS: a server takes every sample with a key, and is verified by every sample to trust.
 func TestMutualTLS(t *testing.T) {
 	own, err := mustOpen(t, at(t, "client.jks", Location{})).Certificate()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	clients := x509.NewCertPool()
 	for name, l := range clientStores {
 		c, err := mustOpen(t, at(t, name, l)).Certificate()
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		clients.AddCert(c.Leaf)
 	}
 	s := server(t, &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAndVerifyClientCert,
@@ -120,13 +114,9 @@ func mutualTLSMade(t *testing.T, folder string) {
 	}
 	second, err := mustOpen(t, *place(madeStore{file: "several.jks",
 		Location: Location{Alias: "second"}})).Certificate()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	clients, err := mustOpen(t, *place(madeStore{file: "trust.jks"})).Roots()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	s := server(t, &tls.Config{Certificates: []tls.Certificate{second}, ClientAuth: tls.RequireAndVerifyClientCert,
 		ClientCAs: clients})
 	good := madeStore{file: "chain.jks", owner: "first"}
@@ -205,9 +195,7 @@ func TestProtocols(t *testing.T) {
 			expectFault(t, err, "protocol", c.refused)
 			continue
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for v := uint16(tls.VersionTLS10); v <= tls.VersionTLS13; v++ {
 			suites := []uint16(nil)
 			if v < tls.VersionTLS12 {
@@ -313,9 +301,7 @@ func TestExplainJava(t *testing.T) {
 		home := t.TempDir()
 		t.Setenv("JAVA_HOME", home)
 		cacerts := filepath.Join(home, lib, "security", "cacerts")
-		if err := os.MkdirAll(filepath.Dir(cacerts), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.MkdirAll(filepath.Dir(cacerts), 0o700))
 		put(t, cacerts, []byte("x"))
 		_, err := ask(t, s, client(t, Options{}), "localhost")
 		expectFault(t, Explain(err, Options{}), "truststore.location", cacerts,
@@ -397,9 +383,7 @@ func TestReloadDomain(t *testing.T) {
 	name := func() string {
 		c, err := config.GetClientCertificate(&tls.CertificateRequestInfo{Version: tls.VersionTLS13,
 			SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return c.Leaf.Subject.CommonName
 	}
 	got := []string{name()}
@@ -462,9 +446,7 @@ func TestServerAsksForCertificates(t *testing.T) {
 	put(t, trust, ca.pem())
 	o := Options{Key: fromPEM(own.keyPEM(t)), Trust: &Location{Path: trust, Type: "pem"}}
 	config, err := ServerTLS(o, tls.RequireAndVerifyClientCert)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	s := server(t, config)
 	as := func(i *issued) string {
 		o := Options{Trust: fromPEM(ca.pem())}
@@ -493,9 +475,7 @@ func TestServerAsksForCertificates(t *testing.T) {
 		}
 	}
 	open, err := ServerTLS(Options{Key: fromPEM(own.keyPEM(t))}, tls.NoClientCert)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	s = server(t, open)
 	if found := as(nil); found != "nobody" {
 		t.Errorf("without a trust store: %s", found)

@@ -8,14 +8,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 func TestParseDKS(t *testing.T) {
 	t.Setenv("JAVA_HOME", "/java")
 	here, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	cases := map[string]struct {
 		text string
 		want []dksDomain

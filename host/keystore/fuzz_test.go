@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // maxGrowth is what reading hostile bytes may allocate in all, in bytes: a multiple of what the bytes are, and
@@ -59,14 +61,10 @@ func seed(f *testing.F, endings ...string) {
 	for _, folder := range []string{samples, filepath.Join(samples, "more")} {
 		for _, ending := range endings {
 			files, err := filepath.Glob(filepath.Join(folder, "*"+ending))
-			if err != nil {
-				f.Fatal(err)
-			}
+			require.NoError(f, err)
 			for _, file := range files {
 				content, err := os.ReadFile(file)
-				if err != nil {
-					f.Fatal(err)
-				}
+				require.NoError(f, err)
 				f.Add(content)
 			}
 		}
@@ -91,9 +89,7 @@ func FuzzJKS(f *testing.F) {
 func FuzzJavaObject(f *testing.F) {
 	for _, file := range []string{"secret.jceks", "more/several.jceks"} {
 		content, err := os.ReadFile(sample(file))
-		if err != nil {
-			f.Fatal(err)
-		}
+		require.NoError(f, err)
 		f.Add(content[bytes.Index(content, []byte("\xac\xed\x00\x05")):])
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
@@ -122,28 +118,20 @@ func FuzzSafes(f *testing.F) {
 	for _, file := range []string{"client.p12", "more/several.p12", "more/openssl-legacy.p12", "more/openssl-clear.p12",
 		"more/trust-openssl.p12", "secret.p12"} {
 		content, err := os.ReadFile(sample(file))
-		if err != nil {
-			f.Fatal(err)
-		}
+		require.NoError(f, err)
 		var p pfx
 		var signed []byte
 		if _, err := asn1.Unmarshal(content, &p); err != nil {
 			f.Fatal(err)
 		}
-		if err := unmarshal(p.AuthSafe.Content.Bytes, &signed); err != nil {
-			f.Fatal(err)
-		}
+		require.NoError(f, unmarshal(p.AuthSafe.Content.Bytes, &signed))
 		f.Add(signed)
 		w := newWork(context.Background())
 		var safes []contentInfo
-		if err := unmarshal(signed, &safes); err != nil {
-			f.Fatal(err)
-		}
+		require.NoError(f, unmarshal(signed, &safes))
 		for _, safe := range safes {
 			plain, err := openSafe(safe, "changeit", w)
-			if err != nil {
-				f.Fatal(err)
-			}
+			require.NoError(f, err)
 			f.Add(plain)
 		}
 	}
@@ -170,14 +158,10 @@ func FuzzPEM(f *testing.F) {
 
 func FuzzDecrypt(f *testing.F) {
 	files, err := filepath.Glob(sample("more/sealed-*.pem"))
-	if err != nil {
-		f.Fatal(err)
-	}
+	require.NoError(f, err)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
+		require.NoError(f, err)
 		var info struct {
 			Algorithm asn1.RawValue
 			Data      []byte
@@ -278,9 +262,7 @@ func TestHostileLengths(t *testing.T) {
 func TestHostileWork(t *testing.T) {
 	marshal := func(v any) asn1.RawValue {
 		der, err := asn1.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return asn1.RawValue{FullBytes: der}
 	}
 	type salted struct {
@@ -338,9 +320,7 @@ func TestHostileWork(t *testing.T) {
 func TestHugeFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "huge.jks")
 	put(t, path, []byte("\xfe\xed\xfe\xed"))
-	if err := os.Truncate(path, 1<<30); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Truncate(path, 1<<30))
 	_, err := Open(Location{Path: path, Password: "x"})
 	expectFault(t, err, "location", "more than 16 MiB")
 }
@@ -352,9 +332,7 @@ func TestDamagedStores(t *testing.T) {
 	for _, file := range []string{"client-ec.p12", "trust.p12", "secret.p12", "more/several.p12", "more/several.jks",
 		"more/trust-greek.jceks", "secret.jceks", "more/client.pem"} {
 		content, err := os.ReadFile(sample(file))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		bounded(t, 100*len(content), func() {
 			for range 50 {
 				damaged := bytes.Clone(content)

@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // issued is a certificate that a test made, with its key.
@@ -30,13 +32,9 @@ type issued struct {
 func issue(t testing.TB, name string, ca *issued, change func(*x509.Certificate)) *issued {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<60))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	c := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
 		NotAfter: time.Now().Add(time.Hour),
@@ -54,9 +52,7 @@ func issue(t testing.TB, name string, ca *issued, change func(*x509.Certificate)
 		change(c)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, c, parent, key.Public(), signer)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if i.cert, err = x509.ParseCertificate(der); err != nil {
 		t.Fatal(err)
 	}
@@ -76,9 +72,7 @@ func (i *issued) pem() []byte {
 func (i *issued) keyPEM(t testing.TB) []byte {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(i.key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), i.pem()...)
 }
 
@@ -100,10 +94,6 @@ func (i *issued) pool() *x509.CertPool {
 func put(t testing.TB, path string, parts ...[]byte) {
 	t.Helper()
 	next := filepath.Join(filepath.Dir(path), "next")
-	if err := os.WriteFile(next, bytes.Join(parts, nil), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(next, path); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(next, bytes.Join(parts, nil), 0o600))
+	require.NoError(t, os.Rename(next, path))
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // TestChoiceOfKey: which of a store's keys is taken, and why none.
@@ -89,9 +91,7 @@ func TestSealedPEM(t *testing.T) {
 func TestBareFiles(t *testing.T) {
 	a := issue(t, "a", nil, nil)
 	der, err := x509.MarshalPKCS8PrivateKey(a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for want, content := range map[string][]byte{"a bare certificate (DER)": a.cert.Raw, "a bare key (DER)": der} {
 		path := filepath.Join(t.TempDir(), "store")
 		put(t, path, content)
@@ -104,16 +104,12 @@ func TestBareFiles(t *testing.T) {
 func TestContent(t *testing.T) {
 	for _, file := range []string{"client.jks", "client.jceks", "client.p12", "more/client.pem"} {
 		content, err := os.ReadFile(sample(file))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if _, err := mustOpen(t, Location{Content: content, Password: "changeit"}).Certificate(); err != nil {
 			t.Errorf("%s: %v", file, err)
 		}
 		config, err := ClientTLS(Options{Key: &Location{Content: content, Password: "changeit"}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		request := &tls.CertificateRequestInfo{Version: tls.VersionTLS13,
 			SignatureSchemes: []tls.SignatureScheme{tls.PSSWithSHA256}}
 		if c, err := config.GetClientCertificate(request); err != nil || c.Leaf == nil {

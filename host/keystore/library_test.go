@@ -14,6 +14,8 @@ import (
 	jks "github.com/pavlo-v-chernykh/keystore-go/v4"
 	"github.com/square/certigo/jceks"
 	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // TestAgainstPKCS12Library: what go-pkcs12 writes opens here, with every encoder and with passwords of many lengths.
@@ -32,9 +34,7 @@ func TestAgainstPKCS12Library(t *testing.T) {
 			}
 			der, err := encoder.WithIterations(1+random.IntN(100)).Encode(a.key, a.cert, []*x509.Certificate{ca.cert},
 				string(password))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			path := filepath.Join(t.TempDir(), "a.p12")
 			put(t, path, der)
 			c, err := mustOpen(t, Location{Path: path, Password: string(password)}).Certificate()
@@ -45,9 +45,7 @@ func TestAgainstPKCS12Library(t *testing.T) {
 			expectFault(t, err, "password", "wrong password")
 		}
 		der, err := encoder.EncodeTrustStore([]*x509.Certificate{ca.cert, a.cert}, "changeit")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		path := filepath.Join(t.TempDir(), "trust.p12")
 		put(t, path, der)
 		trusted, err := mustOpen(t, Location{Path: path, Password: "changeit"}).trusted()
@@ -62,9 +60,7 @@ func TestAgainstJKSLibrary(t *testing.T) {
 	ca := issue(t, "ca", nil, nil)
 	a := issue(t, "a", ca, nil)
 	der, err := x509.MarshalPKCS8PrivateKey(a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	ks := jks.New()
 	chain := []jks.Certificate{{Type: "X509", Content: a.cert.Raw}, {Type: "X.509", Content: ca.cert.Raw}}
 	if err := ks.SetPrivateKeyEntry("a", jks.PrivateKeyEntry{CreationTime: time.Now(), PrivateKey: der,
@@ -76,9 +72,7 @@ func TestAgainstJKSLibrary(t *testing.T) {
 		t.Fatal(err)
 	}
 	var file bytes.Buffer
-	if err := ks.Store(&file, []byte("store")); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, ks.Store(&file, []byte("store")))
 	path := filepath.Join(t.TempDir(), "a.jks")
 	put(t, path, file.Bytes())
 	s := mustOpen(t, Location{Path: path, Password: "store", KeyPassword: "key"})
@@ -95,9 +89,7 @@ func TestAgainstJKSLibrary(t *testing.T) {
 func TestAgainstJCEKSLibrary(t *testing.T) {
 	for _, file := range []string{"client.jceks", "trust.jceks", "more/chain.jceks", "more/keypass.jceks"} {
 		theirs, err := jceks.LoadFromFile(sample(file), []byte("changeit"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		want := map[entryKind][]string{keyEntry: theirs.ListPrivateKeys(), trustedEntry: theirs.ListCerts()}
 		got := map[entryKind][]string{}
 		for _, e := range mustOpen(t, Location{Path: sample(file), Password: "changeit"}).entries {

@@ -4,6 +4,8 @@ import (
 	"crypto/x509"
 	"path/filepath"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 const greek = "\u03ba\u03c9\u03b4\u03b9\u03ba\u03cc\u03c2"
@@ -73,9 +75,7 @@ func TestMadeStores(t *testing.T) { openMadeStores(t, filepath.Join(samples, "mo
 func openMadeStores(t *testing.T, folder string) {
 	server := mustOpen(t, Location{Path: filepath.Join(folder, "several.p12"), Password: "changeit", Alias: "second"})
 	second, err := server.Certificate()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, m := range madeStores {
 		t.Run(m.file+" "+m.Alias, func(t *testing.T) {
 			l := m.Location
@@ -89,9 +89,7 @@ func openMadeStores(t *testing.T, folder string) {
 				return
 			}
 			c, err := s.Certificate()
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			if c.Leaf.Subject.CommonName != m.owner || !goesWith(c.PrivateKey, c.Leaf) || len(c.Certificate) != 2 {
 				t.Errorf("certificate %s with a chain of %d, expected CN=%s and 2", c.Leaf.Subject, len(c.Certificate),
 					m.owner)
@@ -103,9 +101,7 @@ func openMadeStores(t *testing.T, folder string) {
 func expectTrust(t *testing.T, s *Store, leaf *x509.Certificate) {
 	t.Helper()
 	roots, err := s.Roots()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "localhost"}); err != nil {
 		t.Error(err)
 	}
@@ -115,18 +111,12 @@ func expectTrust(t *testing.T, s *Store, leaf *x509.Certificate) {
 func TestTrustOfKeys(t *testing.T) {
 	folder := filepath.Join(samples, "more")
 	first, err := mustOpen(t, Location{Path: filepath.Join(folder, "chain.p12"), Password: "changeit"}).Certificate()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	ca, err := x509.ParseCertificate(first.Certificate[1])
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, file := range []string{"chain.p12", "chain.jks", "chain.jceks", "openssl.p12"} {
 		roots, err := mustOpen(t, Location{Path: filepath.Join(folder, file), Password: "changeit"}).Roots()
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		usage := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 		if _, err := first.Leaf.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: usage}); err != nil {
 			t.Errorf("%s: own certificate: %v", file, err)

@@ -8,6 +8,8 @@ import (
 	"encoding/asn1"
 	"errors"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // looked is a context that ends when it was looked at so often.
@@ -30,9 +32,7 @@ func TestDerivationsEndWithTheirContext(t *testing.T) {
 		Iterations int
 	}
 	parameters, err := asn1.Marshal(salted{[]byte("salt"), maxIterations})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for name, derive := range map[string]func(w *work) error{
 		"PBKDF2": func(w *work) error {
 			_, err := deriveKey(pkix.AlgorithmIdentifier{Algorithm: oidPBKDF2,
@@ -58,9 +58,7 @@ func TestPBKDF2(t *testing.T) {
 	for _, prf := range prfs {
 		for _, c := range []struct{ iterations, size int }{{1, 1}, {2, 20}, {1000, 33}, {4097, 70}} {
 			want, err := pbkdf2.Key(prf.make, "password", []byte("salt"), c.iterations, c.size)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			got, err := derived(prf.make, "password", []byte("salt"), c.iterations, c.size, newWork(t.Context()))
 			if err != nil || !bytes.Equal(got, want) {
 				t.Errorf("%s, %d iterations, %d bytes: expected %x, found %x, %v", prf.oid, c.iterations, c.size, want,

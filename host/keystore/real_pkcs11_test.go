@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/ThalesGroup/crypto11"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // TestRealPKCS11 authenticates with keys that stay in a token of SoftHSM, and trusts what stands in another.
@@ -99,9 +101,7 @@ func softHSM(t *testing.T, first, second string) string {
 		[]byte("directories.tokendir = "+folder+"\nobjectstore.backend = file\nlog.level = ERROR\n"))
 	t.Setenv("SOFTHSM2_CONF", filepath.Join(folder, "softhsm2.conf"))
 	code, err := os.ReadFile(filepath.Join(home, "lib", "libsofthsm2.so"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	module := filepath.Join(folder, "libsofthsm2.so")
 	put(t, module, code)
 	for pin, label := range map[string]string{"1234": first, "5678": second} {
@@ -127,13 +127,9 @@ func fillKeys(t *testing.T, module string, ca *issued) {
 	t.Helper()
 	keys := openForWriting(t, module, "keys", "1234")
 	rsa, err := keys.GenerateRSAKeyPairWithLabel([]byte{1}, []byte("rsa"), 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	ec, err := keys.GenerateECDSAKeyPairWithLabel([]byte{2}, []byte("ec"), elliptic.P256())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for i, key := range []crypto.Signer{rsa, ec} {
 		label := []string{"rsa", "ec"}[i]
 		if err := keys.ImportCertificateWithLabel([]byte{byte(i + 1)}, []byte(label), certify(t, label, key.Public(),
@@ -142,17 +138,13 @@ func fillKeys(t *testing.T, module string, ca *issued) {
 		}
 	}
 	roots := openForWriting(t, module, "roots", "5678")
-	if err := roots.ImportCertificateWithLabel([]byte{3}, []byte("ca"), ca.cert); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, roots.ImportCertificateWithLabel([]byte{3}, []byte("ca"), ca.cert))
 }
 
 func openForWriting(t *testing.T, module, label, pin string) *crypto11.Context {
 	t.Helper()
 	c, err := crypto11.Configure(&crypto11.Config{Path: module, TokenLabel: label, Pin: pin})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
 	return c
 }
@@ -163,12 +155,8 @@ func certify(t *testing.T, name string, key crypto.PublicKey, ca *issued) *x509.
 		NotBefore: time.Now().Add(-time.Hour),
 		NotAfter:  time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	der, err := x509.CreateCertificate(rand.Reader, c, ca.cert, key, ca.key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return parsed
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // TestRealStores: what this machine's keytool and openssl write opens, and works in TLS.
@@ -26,9 +28,7 @@ func TestRealJavaTrust(t *testing.T) {
 		`java -XshowSettings:properties -version 2>&1 | sed -n 's/.*java.home = //p'`)))
 	s := mustOpen(t, Location{Path: filepath.Join(home, "lib", "security", "cacerts"), Password: "changeit"})
 	trusted, err := s.trusted()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if len(trusted) < 50 {
 		t.Errorf("%d trusted certificates, expected more than 50; of %d entries", len(trusted), len(s.entries))
 	}

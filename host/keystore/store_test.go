@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // samples is absolute: tests of domains change the folder.
@@ -56,9 +58,7 @@ func TestSampleKeys(t *testing.T) {
 					l.Type = ""
 				}
 				c, err := mustOpen(t, l).Certificate()
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				want := map[string]string{"client-ec.p12": "clientec", "keypass.jks": "other"}[name]
 				if want == "" {
 					want = "client"
@@ -74,15 +74,11 @@ func TestSampleKeys(t *testing.T) {
 
 func TestSampleRoots(t *testing.T) {
 	own, err := mustOpen(t, at(t, "client.jks", Location{})).Certificate()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for name, l := range trustStores {
 		t.Run(name, func(t *testing.T) {
 			roots, err := mustOpen(t, at(t, name, l)).Roots()
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			if _, err := own.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "localhost"}); err != nil {
 				t.Error(err)
 			}
@@ -117,15 +113,11 @@ func TestRefusedStores(t *testing.T) {
 	folder := t.TempDir()
 	write := func(name, content string) string {
 		path := filepath.Join(folder, name)
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 		return path
 	}
 	jks, err := os.ReadFile(sample("client.jks"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	cases := map[string]struct {
 		location Location
 		setting  string
@@ -226,9 +218,7 @@ func TestRefusedKeys(t *testing.T) {
 func mustOpen(t testing.TB, l Location) *Store {
 	t.Helper()
 	s, err := Open(l)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return s
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -16,9 +17,7 @@ func TestInternGivesEqualStructuresOneNumber(t *testing.T) {
 			{Kind: wit.Int32}}
 	}
 	a, err := r.Intern(nodes("x"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	same, _ := r.Intern(nodes("x"))
 	other, _ := r.Intern(nodes("y"))
 	if a != same || a == other || a.ID == 0 || r.Get(a.ID) != a || r.Get(0) != nil || r.Get(99) != nil {

@@ -92,6 +92,20 @@ func Block(b []byte) (content []byte, size int) {
 	return b[k:end:end], end
 }
 
+// PutCount writes a count at start, where one byte was left for it. A longer count moves the bytes after it.
+func PutCount(dst []byte, start, count int) []byte {
+	if count < 64 {
+		dst[start] = byte(count << 1)
+		return dst
+	}
+	var head [10]byte
+	size := len(AppendNumber(head[:0], int64(count)))
+	dst = append(dst, head[:size-1]...)
+	copy(dst[start+size:], dst[start+1:len(dst)-size+1])
+	copy(dst[start:], head[:size])
+	return dst
+}
+
 // AppendFloat32 writes 4 bytes, little-endian, the bit pattern kept.
 func AppendFloat32(dst []byte, v float32) []byte {
 	return binary.LittleEndian.AppendUint32(dst, math.Float32bits(v))

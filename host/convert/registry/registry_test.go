@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -31,13 +32,9 @@ func open(t *testing.T, handler http.HandlerFunc, given map[string]string) *Clie
 		settings = append(settings, wit.Setting{Name: name, Value: value})
 	}
 	s, err := Parse(setting.Of(Declared()...).Values(settings))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	c, err := Open(s, nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return c
 }
 
@@ -142,9 +139,7 @@ func TestAnswersAreShownWithoutCredentials(t *testing.T) {
 		t.Cleanup(server.Close)
 		s := Settings{URLs: []string{server.URL}, User: "reader", Password: "gehe/im+42"}
 		c, err := Open(s, nil, log.Logger(slog.LevelDebug))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		go func() { // who is away is asked until somebody wants no more
 			for c.Away() == "" && ctx.Err() == nil {
 				runtime.Gosched()

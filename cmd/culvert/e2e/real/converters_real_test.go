@@ -23,6 +23,7 @@ import (
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/record"
 )
@@ -90,7 +91,7 @@ func convertersOfARegistry(t *testing.T, at string) {
 			}
 			stops := func(what string, err error, want string) {
 				t.Helper()
-				if !convert.Stops(err) || !strings.Contains(err.Error(), want) {
+				if !fault.Stops(err) || !strings.Contains(err.Error(), want) {
 					t.Errorf("%s: expected an error that stops and says %q, found %v", what, want, err)
 				}
 			}

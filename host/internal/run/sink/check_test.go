@@ -307,7 +307,8 @@ func TestNothingOvertakesARecordThatNobodyCanCheck(t *testing.T) {
 func TestNothingIsLeftOutOfADeliveryWithRecordsInDoubt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		post := func(body string, rows ...uint32) wit.Delivery {
-			return wit.Delivery{Request: wit.Request{Method: "POST", Target: "/Set", Body: []byte(body)}, Lane: 1, Rows: rows,
+			return wit.Delivery{Request: wit.Request{Method: "POST", Target: "/Set", Body: []byte(body)}, Lane: 1,
+				Rows: rows,
 				Memo: []byte(body)}
 		}
 		w := &writer{made: func(d *wit.Deliveries, hints []wit.Hint) error {

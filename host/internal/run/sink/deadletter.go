@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -16,7 +16,7 @@ func (t *Task) refuse(o *outcome, i *item, part int, stage task.ErrorStage, err 
 	if !t.o.TolerateAll {
 		return &recordError{item: i, stage: string(stage), err: err}
 	}
-	l := Letter{Record: i.record, Stage: stage, Class: convert.ErrorClass(err), Err: err}
+	l := Letter{Record: i.record, Stage: stage, Class: fault.Class(err), Err: err}
 	var f rowFault
 	if errors.As(err, &f) {
 		l.Class, l.Transform = f.ErrorClass, int(f.Stage)

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
@@ -218,7 +219,7 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 				return nil, context.Cause(ctx)
 			}
 			b.rows.Data = b.rows.Data[:before] // what came before of the record
-			if convert.Stops(err) {
+			if fault.Stops(err) {
 				g.over = fmt.Errorf("%s: %w", stage, err)
 			} else {
 				g.over = g.task.refuse(&b.outcome, i, allOfIt, stage, err)

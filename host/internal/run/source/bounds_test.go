@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/record"
@@ -116,7 +117,7 @@ func TestRowThatGetsTooLarge(t *testing.T) {
 	fill(c)
 	err = s.work(t.Context(), c)
 	var row *rowError
-	if !errors.As(err, &row) || row.row != 1 || convert.ErrorClass(err) != convert.TooLargeException ||
+	if !errors.As(err, &row) || row.row != 1 || fault.Class(err) != fault.TooLargeException ||
 		!strings.Contains(err.Error(), "producer.max.request.size") {
 		t.Errorf("expected the second row, found %v", err)
 	}
@@ -143,8 +144,8 @@ func TestRowThatGetsTooLarge(t *testing.T) {
 		start := uint32(len(c.batch.Data))
 		c.batch.Data = datum.AppendHeaders(c.batch.Data, headers)
 		c.batch.Rows[0].Headers = wit.Datum{Form: wit.Raw, Start: start, Size: uint32(len(c.batch.Data)) - start}
-		if err := s.work(t.Context(), c); convert.ErrorClass(err) != convert.TooLargeException {
-			t.Errorf("%s: expected %s, found %v", name, convert.TooLargeException, err)
+		if err := s.work(t.Context(), c); fault.Class(err) != fault.TooLargeException {
+			t.Errorf("%s: expected %s, found %v", name, fault.TooLargeException, err)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -74,7 +75,7 @@ func (p *page) buryRaw(f *wit.RowFault) {
 // bury makes a dead letter of a row of which no record, or not all of the records, could be made: of the row as it was
 // before the transforms, by its place in the chunk and its number in the page.
 func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage task.ErrorStage, parts task.Parts,
-	fault error) error {
+	cause error) error {
 	t := s.feed.task
 	if t.o.DeadLetters == nil {
 		return nil
@@ -89,7 +90,7 @@ func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage ta
 	most := t.o.MaxRecordBytes - recordOverhead
 	failed := func(err error) error {
 		return fmt.Errorf("%s: row %d: %w; it is not left out, because its dead letter cannot be written: %w",
-			c.of.what, number, fault, err)
+			c.of.what, number, cause, err)
 	}
 	topic := t.o.DeadLetters.Topic
 	key, null, err := s.letterKey.Encode(ctx, nil, most, topic, &c.batch, row.Key)
@@ -107,9 +108,9 @@ func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage ta
 		l.value = value
 	}
 	what := Letter{Feed: s.feed.name, Topic: c.batch.Topics[row.Topic], Page: c.of.what, Row: number, Parts: parts,
-		Partition: row.Partition, Timestamp: row.Timestamp, Stage: stage, Class: convert.ErrorClass(fault), Err: fault}
+		Partition: row.Partition, Timestamp: row.Timestamp, Stage: stage, Class: fault.Class(cause), Err: cause}
 	var f transformFault
-	if errors.As(fault, &f) {
+	if errors.As(cause, &f) {
 		what.Class, what.Transform = f.ErrorClass, int(f.Stage)
 	}
 	l.headers = t.o.DeadLetters.Headers(c.of.refused.letter(what))

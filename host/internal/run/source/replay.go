@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/wit"
@@ -151,24 +152,24 @@ func (r *replaying) fill(ctx context.Context, p *page) error {
 	p.chunk.letters = append(p.chunk.letters, outgoing{key: l.Key, value: bytes.Clone(l.Value),
 		timestamp: l.Timestamp.UnixMilli(), headers: t.o.DeadLetters.Headers(l.letter(Letter{Topic: l.Topic,
 			Parts: l.Parts, Partition: l.Partition, Timestamp: l.Timestamp.UnixMilli(), Stage: stage,
-			Class: convert.ErrorClass(err), Err: err}))})
+			Class: fault.Class(err), Err: err}))})
 	return nil
 }
 
 // ofTheLetter tells whether what keeps a letter from being read is the letter's: others can be read all the same. Else
 // it is the service's, the plugin's as a whole, or of the moment.
 func ofTheLetter(err error, document bool) bool {
-	var fault *wit.Fault
+	var ofPlugin *wit.Fault
 	var trap *plugin.Trap
 	switch {
-	case convert.Stops(err):
+	case fault.Stops(err):
 		return false
 	case errors.As(err, &trap):
 		return trap.Limit == "" // a busy machine breaks fences too
-	case !errors.As(err, &fault):
+	case !errors.As(err, &ofPlugin):
 		return !document
 	}
-	switch fault.Kind {
+	switch ofPlugin.Kind {
 	case wit.FaultData, wit.FaultUnsupported:
 		return true
 	// What a document links to may be gone; it may break what a plugin takes for granted, and one that asks to be

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
@@ -211,7 +212,7 @@ func (s *shaper) convert(ctx context.Context, c *chunk) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if convert.Stops(err) {
+		if fault.Stops(err) {
 			return fmt.Errorf("%s: %s: %w", c.of.what, stage, err)
 		}
 		c.out, s.headers = c.out[:before], s.headers[:headers]
@@ -293,7 +294,7 @@ func (s *shaper) record(ctx context.Context, c *chunk, i int) (sp recordSpan, st
 
 // tooLarge adds to the error of a record that is larger than a producer's request which setting the bound comes from.
 func (s *shaper) tooLarge(err error) error {
-	if convert.ErrorClass(err) != convert.TooLargeException {
+	if fault.Class(err) != fault.TooLargeException {
 		return err
 	}
 	return fmt.Errorf("the record has %w: expected at most %d for key, value and headers together, which "+
@@ -324,7 +325,7 @@ func (s *shaper) rowHeaders(ctx context.Context, c *chunk, topic string, block w
 }
 
 func headersTooLarge() error {
-	return &convert.Error{Class: convert.TooLargeException, Text: "more bytes in its headers than are left for them"}
+	return &fault.Error{Class: fault.TooLargeException, Text: "more bytes in its headers than are left for them"}
 }
 
 // records cuts the output of a chunk, which stands still now, into records of rows of another or the same.

@@ -1,4 +1,4 @@
-package convert
+package connectjson
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"strconv"
 
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -15,36 +16,36 @@ import (
 
 // schemaReader turns the JSON text of a schema into nodes. It is slow: texts are remembered.
 type schemaReader struct {
-	p     parser
+	p     Parser
 	nodes []wit.Node
-	form  form
+	form  Form
 	// left is how many bytes the defaults may still have.
 	left int
 }
 
 // readSchema reads a schema; nil for null.
-func readSchema(ctx context.Context, text []byte, f form) ([]wit.Node, error) {
+func readSchema(ctx context.Context, text []byte, f Form) ([]wit.Node, error) {
 	if len(text) > 6*datum.MaxSchemaBytes {
 		// Six characters are the longest escape of one; nodes without texts have their own bound.
-		return nil, dataError("schema: expected at most %d bytes, found a text of %d", datum.MaxSchemaBytes, len(text))
+		return nil, fault.Data("schema: expected at most %d bytes, found a text of %d", datum.MaxSchemaBytes, len(text))
 	}
 	s := schemaReader{form: f, left: datum.MaxSchemaBytes}
-	s.p.reset(ctx, text, datum.MaxSchemaBytes)
-	s.p.defaults = true
+	s.p.Reset(ctx, text, datum.MaxSchemaBytes)
+	s.p.mode = ofDefaults
 	null := s.p.peek() == 'n'
 	from := s.p.i
 	s.p.index()
 	s.p.skip()
-	if s.p.end(); s.p.err == nil && !null {
+	if s.p.End(); s.p.Err == nil && !null {
 		s.node(from, 1)
 	}
-	if s.p.err != nil {
-		return nil, endedBy(ctx, s.p.err)
+	if s.p.Err != nil {
+		return nil, fault.EndedBy(ctx, s.p.Err)
 	}
 	return s.nodes, nil
 }
 
-func (s *schemaReader) refuse(text string) { s.p.fail(dataException, text) }
+func (s *schemaReader) refuse(text string) { s.p.fail(fault.DataException, text) }
 
 // object returns where the values of the members of a JSON object stand, by name, and the names' order.
 func (s *schemaReader) object(at int) (members map[string]int, order []string) {
@@ -85,22 +86,22 @@ func (s *schemaReader) is(members map[string]int, name, word string) bool {
 
 // node reads one schema and returns its number and the reader of its values. Numbers are given out from the root down,
 // so nodes refer to higher ones only.
-func (s *schemaReader) node(at, depth int) (uint32, *reader) {
+func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
 	if depth > datum.MaxSchemaDepth {
 		s.refuse("schema: expected at most " + strconv.Itoa(datum.MaxSchemaDepth) + " nodes in each other")
 	}
 	if len(s.nodes) >= datum.MaxSchemaNodes {
 		s.refuse("schema: expected at most " + strconv.Itoa(datum.MaxSchemaNodes) + " nodes")
 	}
-	if s.p.err != nil {
+	if s.p.Err != nil {
 		return 0, nil
 	}
 	// Depth is that of the schema, which is bounded by itself.
 	s.p.depth = 0
 	var members map[string]int
 	if s.p.data[at] == '{' {
-		if members, _ = s.object(at); s.p.err != nil {
-			s.p.err = s.p.err.in("schema")
+		if members, _ = s.object(at); s.p.Err != nil {
+			s.p.Err = s.p.Err.In("schema")
 			return 0, nil
 		}
 	}
@@ -112,14 +113,14 @@ func (s *schemaReader) node(at, depth int) (uint32, *reader) {
 	id := uint32(len(s.nodes))
 	s.nodes = append(s.nodes, wit.Node{})
 	n := wit.Node{Optional: s.is(members, "optional", "true")}
-	for n.Kind = 0; jsonNames[n.Kind] != name; n.Kind++ {
+	for n.Kind = 0; TypeNames[n.Kind] != name; n.Kind++ {
 		if n.Kind == wit.Structure {
-			s.refuse("Unknown schema type: " + cut(name))
+			s.refuse("Unknown schema type: " + fault.Cut(name))
 			return 0, nil
 		}
 	}
 	below := s.children(&n, members, depth)
-	if s.attributes(&n, members); s.p.err != nil {
+	if s.attributes(&n, members); s.p.Err != nil {
 		return 0, nil
 	}
 	r, bad := newNodeReader(&n, below, s.form)
@@ -135,17 +136,12 @@ func (s *schemaReader) node(at, depth int) (uint32, *reader) {
 }
 
 // defaultValue reads the default of a node and has its reader know it.
-func (s *schemaReader) defaultValue(n *wit.Node, r *reader, at int) {
+func (s *schemaReader) defaultValue(n *wit.Node, r *Reader, at int) {
 	s.p.i, s.p.depth, s.p.most = at, 0, s.left
-	bare := *r
-	bare.branch = nil
-	value := bare.read(&s.p, nil)
-	if s.p.err != nil {
-		s.p.err = s.p.err.in("default")
+	value := r.ReadDefault(&s.p)
+	if s.p.Err != nil {
+		s.p.Err = s.p.Err.In("default")
 		return
-	}
-	if value == nil {
-		value = []byte{}
 	}
 	if s.left -= len(value); s.left < 0 {
 		s.refuse("schema: expected defaults of at most " + strconv.Itoa(datum.MaxSchemaBytes) + " bytes")
@@ -188,7 +184,7 @@ func (s *schemaReader) children(n *wit.Node, members map[string]int, depth int) 
 	return below
 }
 
-func (s *schemaReader) fields(n *wit.Node, at, depth int) (readers []reader) {
+func (s *schemaReader) fields(n *wit.Node, at, depth int) (readers []Reader) {
 	p := &s.p
 	p.i = at
 	p.open('[')
@@ -211,14 +207,15 @@ func (s *schemaReader) fields(n *wit.Node, at, depth int) (readers []reader) {
 			s.refuse("Struct schema's field name not specified properly")
 		}
 		if seen[name] {
-			p.fail(schemaBuilderException, "Cannot create field because of field name duplication "+cut(name))
+			p.fail(fault.SchemaBuilderException,
+				"Cannot create field because of field name duplication "+fault.Cut(name))
 		}
 		seen[name] = true
 		node, r := s.node(from, depth+1)
 		if name == "" {
-			p.fail(schemaBuilderException, "fieldName cannot be null.")
+			p.fail(fault.SchemaBuilderException, "fieldName cannot be null.")
 		}
-		if p.err != nil {
+		if p.Err != nil {
 			break
 		}
 		n.Members = append(n.Members, wit.Member{Name: name, Node: node})
@@ -227,9 +224,6 @@ func (s *schemaReader) fields(n *wit.Node, at, depth int) (readers []reader) {
 	}
 	return readers
 }
-
-// schemaBuilderException is thrown where a schema cannot be.
-const schemaBuilderException = "org.apache.kafka.connect.errors.SchemaBuilderException"
 
 func (s *schemaReader) attributes(n *wit.Node, members map[string]int) {
 	if name, ok := s.text(members, "name"); ok {

@@ -1,10 +1,12 @@
-package convert
+package avro
 
 import (
 	"context"
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/wit/datum"
 	"github.com/culvert-project/culvert/wit/java/values"
 )
@@ -77,13 +79,13 @@ type walk struct {
 	empty, items uint
 	depth        int
 	// err is the first fault.
-	err *Error
+	err *fault.Error
 }
 
 // fail notes a fault, unless there is one already.
 func (w *walk) fail(text string) {
 	if w.err == nil {
-		w.err = &Error{dataException, text}
+		w.err = fault.New(fault.DataException, text)
 	}
 }
 
@@ -112,11 +114,11 @@ func (w *walk) look(from int, dst []byte) {
 			w.bad("more than " + strconv.Itoa(datum.MaxEmptyStructures) + " items without bytes")
 		}
 	}
-	if w.items++; w.items%watchEvery == 0 && w.err == nil && w.ctx.Err() != nil {
-		w.err = errEnded
+	if w.items++; w.items%conversion.WatchEvery == 0 && w.err == nil && w.ctx.Err() != nil {
+		w.err = fault.Ended
 	}
 	if len(dst) > w.most {
-		w.fail("the Avro value becomes more than " + strconv.Itoa(maxDecodedBytes) + " bytes")
+		w.fail("the Avro value becomes more than " + strconv.Itoa(conversion.MaxDecodedBytes) + " bytes")
 	}
 }
 
@@ -175,7 +177,7 @@ func (w *walk) decimal(b []byte) []byte {
 		w.bad("a decimal without bytes")
 	}
 	if b = values.Shortest(b); len(b) > datum.MaxDecimalBytes && w.err == nil {
-		w.err = manyDigits()
+		w.err = fault.ManyDigits()
 	}
 	return b
 }
@@ -254,7 +256,7 @@ func (s *step) record(w *walk, dst []byte) []byte {
 // member runs the step of a member, whose name stands in front of a fault in it.
 func (s *step) member(w *walk, dst []byte, m int) []byte {
 	if dst = s.members[m].run(w, dst); w.err != nil {
-		w.err = w.err.in(s.names[m])
+		w.err = w.err.In(s.names[m])
 	}
 	return dst
 }
@@ -284,7 +286,7 @@ func (s *step) blocks(w *walk, dst []byte) []byte {
 	if total == 0 || w.err != nil {
 		return dst
 	}
-	return append(putCount(dst, start, total), 0)
+	return append(datum.PutCount(dst, start, total), 0)
 }
 
 func (s *step) item(w *walk, dst []byte) []byte {
@@ -307,7 +309,7 @@ func (s *step) write(w *walk, dst []byte) []byte {
 		b := w.block()
 		n, known := s.numbers[string(b)]
 		if !known {
-			w.fail("the text " + quoted(b) + " is no symbol of its enum")
+			w.fail("the text " + fault.Quoted(b) + " is no symbol of its enum")
 		}
 		return datum.AppendNumber(dst, int64(n))
 	case padStep, padDecimalStep:
@@ -327,9 +329,6 @@ func (s *step) write(w *walk, dst []byte) []byte {
 	return s.pick(w, dst)
 }
 
-// noValue is what a union struct is refused for.
-const noValue = "the union has no value"
-
 // pick reads all members of a union struct. The first that has a value counts, as in AvroData.
 func (s *step) pick(w *walk, dst []byte) []byte {
 	found := false
@@ -344,7 +343,7 @@ func (s *step) pick(w *walk, dst []byte) []byte {
 		found = found || len(dst) > before // a null writes nothing
 	}
 	if !found {
-		w.fail(noValue)
+		w.fail(fault.NoValue)
 	}
 	return dst
 }

@@ -1,4 +1,4 @@
-package convert
+package jsonschema
 
 import (
 	"bytes"
@@ -9,25 +9,28 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/convert/connectjson"
+	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 	"github.com/culvert-project/culvert/wit/java"
 	"github.com/culvert-project/culvert/wit/java/values"
 )
 
-// jsonSchemaWriter writes the JSON Schema of a schema of ours as JsonSchemaData has it: the names of a schema in the
+// schemaWriter writes the JSON Schema of a schema of ours as JsonSchemaData has it: the names of a schema in the
 // order in which the library everit writes them, properties and parameters in that of Java's hash tables.
-type jsonSchemaWriter struct {
-	schemaText
+type schemaWriter struct {
+	conversion.SchemaText
 	nodes []wit.Node
-	o     jsonSchemaOptions
+	o     options
 }
 
-// jsonSchemaOf returns the text of the JSON Schema of nodes; w is the writer of their values.
-func jsonSchemaOf(k *budget, nodes []wit.Node, w *writer, o jsonSchemaOptions) ([]byte, error) {
-	s := jsonSchemaWriter{schemaText{k: k}, nodes, o}
+// write returns the text of the JSON Schema of nodes; w is the writer of their values.
+func write(k *conversion.Budget, nodes []wit.Node, w *connectjson.Writer, o options) ([]byte, error) {
+	s := schemaWriter{conversion.SchemaText{Budget: k}, nodes, o}
 	s.node(0, w, -1, false)
-	return s.out, s.err
+	return s.Out, s.Err
 }
 
 // Attributes of schemas that JSON Schema does not have.
@@ -40,50 +43,50 @@ const (
 
 // node writes the schema of a node. index is its place among the properties around it, below 0: it has none. bare: its
 // optionality is seen to by the caller.
-func (s *jsonSchemaWriter) node(id uint32, w *writer, index int, bare bool) {
+func (s *schemaWriter) node(id uint32, w *connectjson.Writer, index int, bare bool) {
 	n := &s.nodes[id]
 	switch {
-	case s.ended():
-	case w.shape == unionShape:
+	case s.Ended():
+	case w.Shape == connectjson.UnionShape:
 		s.union(n, w, index)
 	case !n.Optional || bare:
 		s.value(id, w, index)
 	default:
 		s.choice(index)
-		s.raw(`{"type":"null"},`)
+		s.Raw(`{"type":"null"},`)
 		s.value(id, w, -1)
-		s.raw("]}")
+		s.Raw("]}")
 	}
 }
 
 // choice begins the schema of a choice.
-func (s *jsonSchemaWriter) choice(index int) {
-	s.raw("{")
+func (s *schemaWriter) choice(index int) {
+	s.Raw("{")
 	if index >= 0 {
-		s.raw(`"connect.index":`)
-		s.number(int64(index))
-		s.raw(",")
+		s.Raw(`"connect.index":`)
+		s.Number(int64(index))
+		s.Raw(",")
 	}
-	s.raw(`"oneOf":[`)
+	s.Raw(`"oneOf":[`)
 }
 
 // union writes a structure that stands for several types.
-func (s *jsonSchemaWriter) union(n *wit.Node, w *writer, index int) {
+func (s *schemaWriter) union(n *wit.Node, w *connectjson.Writer, index int) {
 	s.choice(index)
 	before := 0
 	if n.Optional {
-		s.raw(`{"type":"null"}`)
+		s.Raw(`{"type":"null"}`)
 		before = 1
 	}
 	for i, m := range n.Members {
-		s.comma(before + i)
-		s.node(m.Node, &w.members[i], i, true)
+		s.Comma(before + i)
+		s.node(m.Node, &w.Members[i], i, true)
 	}
-	s.raw("]}")
+	s.Raw("]}")
 }
 
 // value writes the schema of a node's values other than null.
-func (s *jsonSchemaWriter) value(id uint32, w *writer, index int) {
+func (s *schemaWriter) value(id uint32, w *connectjson.Writer, index int) {
 	n := &s.nodes[id]
 	own := map[string]string{}
 	if index >= 0 {
@@ -92,12 +95,12 @@ func (s *jsonSchemaWriter) value(id uint32, w *writer, index int) {
 	if n.Version != nil {
 		own[connectVersion] = strconv.Itoa(int(*n.Version))
 	}
-	parameters := schemaText{}
-	if parameters.parameters("", jsonSchemaParameters(n)); len(parameters.out) > 0 {
-		own[connectParameters] = string(parameters.out)
+	parameters := conversion.SchemaText{}
+	if parameters.Parameters("", ownParameters(n)); len(parameters.Out) > 0 {
+		own[connectParameters] = string(parameters.Out)
 	}
 	typ := func(name, connect string) {
-		s.raw(`{"type":"`, name, `",`)
+		s.Raw(`{"type":"`, name, `",`)
 		if connect != "" {
 			own[connectType] = `"` + connect + `"`
 		}
@@ -106,12 +109,12 @@ func (s *jsonSchemaWriter) value(id uint32, w *writer, index int) {
 	last := func() {}
 	switch n.Kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		typ("integer", jsonNames[n.Kind])
+		typ("integer", connectjson.TypeNames[n.Kind])
 	case wit.Float32, wit.Float64:
 		typ("number", "float"+strconv.Itoa(32<<(n.Kind-wit.Float32)))
 	case wit.Boolean:
-		s.raw("{")
-		last = func() { s.raw(`"type":"boolean"`) }
+		s.Raw("{")
+		last = func() { s.Raw(`"type":"boolean"`) }
 	case wit.Text:
 		if isEnum(n) {
 			s.enum(n)
@@ -120,46 +123,46 @@ func (s *jsonSchemaWriter) value(id uint32, w *writer, index int) {
 		typ("string", "")
 	case wit.Bytes:
 		name := "string"
-		if w.shape == decimalNumber {
+		if w.Shape == connectjson.DecimalNumber {
 			name = "number"
 		}
 		typ(name, "bytes")
 	case wit.Array:
 		typ("array", "")
 		last = func() {
-			s.raw(`"items":`)
-			s.node(n.Element, w.element, -1, false)
+			s.Raw(`"items":`)
+			s.node(n.Element, w.Element, -1, false)
 		}
 	case wit.Mapping:
-		if w.shape == objectShape {
+		if w.Shape == connectjson.ObjectShape {
 			typ("object", "map")
 			last = func() {
-				s.raw(`"additionalProperties":`)
-				s.node(n.Element, w.element, -1, false)
+				s.Raw(`"additionalProperties":`)
+				s.node(n.Element, w.Element, -1, false)
 			}
 			break
 		}
 		typ("array", "map")
 		last = func() { // value and key: the order of a hash table
-			s.raw(`"items":{"type":"object","properties":{"value":`)
-			s.node(n.Element, w.element, 1, false)
-			s.raw(`,"key":`)
-			s.node(n.Key, w.key, 0, false)
-			s.raw("}}")
+			s.Raw(`"items":{"type":"object","properties":{"value":`)
+			s.node(n.Element, w.Element, 1, false)
+			s.Raw(`,"key":`)
+			s.node(n.Key, w.Key, 0, false)
+			s.Raw("}}")
 		}
 	case wit.Structure:
 		if typ("object", ""); !s.o.open {
-			s.raw(`"additionalProperties":false,`)
+			s.Raw(`"additionalProperties":false,`)
 		}
 		last = func() { s.properties(n, w) }
 	}
 	s.attributes(n, w, own)
 	last()
-	s.out = append(bytes.TrimSuffix(s.out, []byte(",")), '}')
+	s.Out = append(bytes.TrimSuffix(s.Out, []byte(",")), '}')
 }
 
 // properties writes those of a structure.
-func (s *jsonSchemaWriter) properties(n *wit.Node, w *writer) {
+func (s *schemaWriter) properties(n *wit.Node, w *connectjson.Writer) {
 	names, at := make([]string, len(n.Members)), make(map[string]int, len(n.Members))
 	for i, m := range n.Members {
 		names[i], at[m.Name] = m.Name, i
@@ -170,30 +173,30 @@ func (s *jsonSchemaWriter) properties(n *wit.Node, w *writer) {
 	lead := `"properties":{`
 	for _, name := range java.InHashMap(names, java.Itself) {
 		i := at[name]
-		s.text(lead, name)
-		s.raw(":")
-		s.node(n.Members[i].Node, &w.members[i], i, false)
+		s.Text(lead, name)
+		s.Raw(":")
+		s.node(n.Members[i].Node, &w.Members[i], i, false)
 		lead = ","
 	}
-	s.raw("}")
+	s.Raw("}")
 }
 
 // attributes writes what all schemas may have, each with a comma after it; own are Kafka Connect's.
-func (s *jsonSchemaWriter) attributes(n *wit.Node, w *writer, own map[string]string) {
+func (s *schemaWriter) attributes(n *wit.Node, w *connectjson.Writer, own map[string]string) {
 	if n.Name != nil {
-		s.text(`"title":`, *n.Name)
-		s.raw(",")
+		s.Text(`"title":`, *n.Name)
+		s.Raw(",")
 	}
 	if n.Doc != nil {
-		s.text(`"description":`, *n.Doc)
-		s.raw(",")
+		s.Text(`"description":`, *n.Doc)
+		s.Raw(",")
 	}
 	if n.DefaultValue != nil {
-		s.raw(`"default":`)
-		text, err := w.defaultText(s.k, *n.DefaultValue)
-		s.fail(err)
+		s.Raw(`"default":`)
+		text, err := w.DefaultText(s.Budget, *n.DefaultValue)
+		s.Fail(err)
 		s.orgJSON(text)
-		s.raw(",")
+		s.Raw(",")
 	}
 	var names []string
 	for _, name := range []string{connectVersion, connectIndex, connectType, connectParameters} {
@@ -202,28 +205,28 @@ func (s *jsonSchemaWriter) attributes(n *wit.Node, w *writer, own map[string]str
 		}
 	}
 	for _, name := range inCopy(names) {
-		s.raw(`"`, name, `":`, own[name], ",")
+		s.Raw(`"`, name, `":`, own[name], ",")
 	}
 }
 
-// jsonSchemaParameters are a node's parameters in their order.
-func jsonSchemaParameters(n *wit.Node) (list []wit.Setting) {
+// ownParameters are a node's parameters in their order.
+func ownParameters(n *wit.Node) (list []wit.Setting) {
 	var names []string
 	for _, p := range n.Parameters {
-		if !strings.HasPrefix(p.Name, jsonSchemaNamespace) && !slices.Contains(names, p.Name) {
+		if !strings.HasPrefix(p.Name, connectjson.SchemaNamespace) && !slices.Contains(names, p.Name) {
 			names = append(names, p.Name)
 		}
 	}
 	for _, name := range inJSONObject(names) {
-		value, _ := parameter(n, name)
+		value, _ := conversion.Parameter(n, name)
 		list = append(list, wit.Setting{Name: name, Value: value})
 	}
 	return list
 }
 
 func isEnum(n *wit.Node) bool {
-	_, sum := parameter(n, sumEnum)
-	_, own := parameter(n, jsonSchemaEnum)
+	_, sum := conversion.Parameter(n, sumEnumName)
+	_, own := conversion.Parameter(n, enumName)
 	return sum || own
 }
 
@@ -232,10 +235,10 @@ func isEnum(n *wit.Node) bool {
 const nullSymbol, noSymbol = "<NULL>", "\x00"
 
 // enum begins the schema of an enumeration, which is a text with parameters here, with its symbols.
-func (s *jsonSchemaWriter) enum(n *wit.Node) {
-	lead := jsonSchemaEnum + "."
+func (s *schemaWriter) enum(n *wit.Node) {
+	lead := enumName + "."
 	if s.o.sums {
-		lead = sumEnum + "."
+		lead = sumEnumName + "."
 	}
 	var symbols []string
 	for _, p := range n.Parameters {
@@ -245,56 +248,56 @@ func (s *jsonSchemaWriter) enum(n *wit.Node) {
 			symbols = append(symbols, symbol)
 		}
 	}
-	s.raw(`{"enum":[`)
+	s.Raw(`{"enum":[`)
 	for i, symbol := range java.InHashMap(symbols, java.Itself) {
-		s.comma(i)
+		s.Comma(i)
 		if symbol == noSymbol {
-			s.raw("null")
+			s.Raw("null")
 		} else {
-			s.quote(symbol)
+			s.Quote(symbol)
 		}
 	}
-	s.raw("],")
+	s.Raw("],")
 }
 
 // orgJSON writes a default again as org.json and Jackson do one after the other: numbers with a point as decimals
 // without zeros at their end, objects in the order of a hash table.
-func (s *jsonSchemaWriter) orgJSON(text []byte) {
+func (s *schemaWriter) orgJSON(text []byte) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {
-		s.fail(dataError("the default of a schema: %v", err))
+		s.Fail(fault.Data("the default of a schema: %v", err))
 	}
 	s.orgValue(v)
 }
 
-func (s *jsonSchemaWriter) orgValue(v any) {
+func (s *schemaWriter) orgValue(v any) {
 	switch x := v.(type) {
 	case nil:
-		s.raw("null")
+		s.Raw("null")
 	case bool:
-		s.raw(strconv.FormatBool(x))
+		s.Raw(strconv.FormatBool(x))
 	case string:
-		s.quote(x)
+		s.Quote(x)
 	case json.Number:
-		s.out = appendOrgNumber(s.out, string(x))
+		s.Out = appendOrgNumber(s.Out, string(x))
 	case []any:
-		s.raw("[")
+		s.Raw("[")
 		for i, item := range x {
-			s.comma(i)
+			s.Comma(i)
 			s.orgValue(item)
 		}
-		s.raw("]")
+		s.Raw("]")
 	case map[string]any:
-		s.raw("{")
+		s.Raw("{")
 		for i, name := range java.InHashMap(slices.Sorted(maps.Keys(x)), java.Itself) {
-			s.comma(i)
-			s.quote(name)
-			s.raw(":")
+			s.Comma(i)
+			s.Quote(name)
+			s.Raw(":")
 			s.orgValue(x[name])
 		}
-		s.raw("}")
+		s.Raw("}")
 	}
 }
 

@@ -1,43 +1,44 @@
-package convert
+package connectjson
 
 import (
 	"bytes"
 	"context"
-	"errors"
 
+	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// jsonConverter is Kafka Connect's JsonConverter.
+// Converter is Kafka Connect's JsonConverter.
 //
 // It writes what that class writes, byte for byte (keys of maps in the order in which they came), and reads what that
 // class reads, but for the differences of testdata/convert/differences.tsv: where Kafka would store something else
 // without a word (0 for a text in a numeric field, a number that wraps around, a fraction cut), a record is refused.
-type jsonConverter struct {
+type Converter struct {
 	reg     *record.Registry
 	schemas bool
-	form    form
+	form    Form
 
-	programs cache[uint32, *program] // as many as `schemas.cache.size` says, as of readers
+	programs conversion.Cache[uint32, *program] // as many as `schemas.cache.size` says, as of readers
 	last     *program
-	budget   budget
+	dynamic  dynamicWriter
 
-	parser parser
+	parser Parser
 	// wide holds a document of UTF-16 or UTF-32 in UTF-8.
 	wide []byte
 	// readers by the JSON text of their schema
-	readers    cache[string, *reader]
-	lastReader *reader
+	readers    conversion.Cache[string, *Reader]
+	lastReader *Reader
 	// fixed is the reader of `schema.content`.
-	fixed *reader
+	fixed *Reader
 }
 
 // program is what Encode needs for a schema.
 type program struct {
 	schema *record.Schema
-	writer *writer
+	writer *Writer
 	// envelope is the text in front of the payload, with schemas only.
 	envelope []byte
 }
@@ -49,17 +50,18 @@ const (
 	schemalessOpener = envelopeSchema + "null" + envelopePayload
 )
 
-func newJSON(v setting.Values, u Use) (Converter, error) {
+// New makes the converter of [Settings].
+func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 	kept := v.Number("schemas.cache.size")
-	c := &jsonConverter{reg: u.Schemas, schemas: v.On("schemas.enable"),
-		form: form{replaceNull: v.On("replace.null.with.default"),
-			numericDecimals: v.Word("decimal.format") == "numeric"},
-		programs: newCache[uint32, *program](kept), readers: newCache[string, *reader](kept)}
+	c := &Converter{reg: u.Schemas, schemas: v.On("schemas.enable"),
+		form: Form{ReplaceNull: v.On("replace.null.with.default"),
+			NumericDecimals: v.Word("decimal.format") == "numeric"},
+		programs: conversion.NewCache[uint32, *program](kept), readers: conversion.NewCache[string, *Reader](kept)}
 	if text := v.Text("schema.content"); text != "" {
 		fixed, err := c.newReader(context.Background(), []byte(text))
 		if err != nil {
-			err = unreadable("Failed to parse schema in converter config due to serialization error: ", err)
-			return nil, &Error{ErrorClass(err), "Invalid value for configuration schema.content: " + err.Error()}
+			err = fault.Unreadable("Failed to parse schema in converter config due to serialization error: ", err)
+			return nil, fault.New(fault.Class(err), "Invalid value for configuration schema.content: "+err.Error())
 		}
 		if c.schemas {
 			c.fixed = fixed
@@ -68,10 +70,11 @@ func newJSON(v setting.Values, u Use) (Converter, error) {
 	return c, nil
 }
 
-func (c *jsonConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
+// Encode implements [conversion.Converter].
+func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
 	d wit.Datum) ([]byte, bool, error) {
 	var out []byte
-	c.budget.start(ctx, dst, most)
+	c.dynamic.start(ctx, dst, most)
 	switch d.Form {
 	case wit.Absent:
 		return dst, true, nil
@@ -80,21 +83,21 @@ func (c *jsonConverter) Encode(ctx context.Context, dst []byte, most int, topic 
 		if c.schemas {
 			out = append(out, schemalessOpener...)
 		}
-		in, k := b.Bytes(d), &c.budget
+		in, k := b.Bytes(d), &c.dynamic
 		k.objects = true
-		end, i, err := writeDynamic(k, out, in, 0, 0)
+		end, i, err := k.Write(out, in, 0, 0)
 		if err == errPairs {
-			c.budget.start(ctx, dst, most)
+			c.dynamic.start(ctx, dst, most)
 			if k.survey(in, 0, 0) < 0 && ctx.Err() != nil {
 				return dst, false, context.Cause(ctx)
 			}
-			end, i, err = writeDynamic(k, out, in, 0, 0)
+			end, i, err = k.Write(out, in, 0, 0)
 		}
 		if err == nil && i != len(in) {
-			err = broken(i, "bytes left over")
+			err = fault.Broken(i, "bytes left over")
 		}
 		if err != nil {
-			return dst, false, endedBy(ctx, err)
+			return dst, false, fault.EndedBy(ctx, err)
 		}
 		out = end
 	case wit.Structured:
@@ -106,73 +109,60 @@ func (c *jsonConverter) Encode(ctx context.Context, dst []byte, most int, topic 
 			}
 		}
 		in := b.Bytes(d)
-		if len(p.envelope) > c.budget.most-len(dst) {
-			return dst, false, c.budget.tooLarge()
+		if len(p.envelope) > c.dynamic.Most-len(dst) {
+			return dst, false, c.dynamic.TooLarge()
 		}
-		end, i, err := p.writer.write(&c.budget, append(dst, p.envelope...), in, 0)
+		end, i, err := p.writer.Write(&c.dynamic.Budget, append(dst, p.envelope...), in, 0)
 		if err == nil && i != len(in) {
-			err = broken(i, "bytes left over")
+			err = fault.Broken(i, "bytes left over")
 		}
 		if err != nil {
-			return dst, false, endedBy(ctx, err)
+			return dst, false, fault.EndedBy(ctx, err)
 		}
 		out = end
 	default:
-		return dst, false, dataError("JsonConverter: expected a structured or dynamic datum, found form %d", d.Form)
+		return dst, false, fault.Data("JsonConverter: expected a structured or dynamic datum, found form %d", d.Form)
 	}
 	if c.schemas {
 		out = append(out, '}')
 	}
-	if len(out) > c.budget.most {
-		return dst, false, c.budget.tooLarge()
+	if len(out) > c.dynamic.Most {
+		return dst, false, c.dynamic.TooLarge()
 	}
 	return out, false, nil
 }
 
 // program returns the compiled schema, compiling it when it is new.
-func (c *jsonConverter) program(ctx context.Context, id uint32) (*program, error) {
-	p := c.programs.get(id)
+func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
+	p := c.programs.Get(id)
 	if p == nil {
-		s, err := schemaOf(c.reg, "JsonConverter", id)
+		s, err := conversion.SchemaOf(c.reg, "JsonConverter", id)
 		if err != nil {
 			return nil, err
 		}
 		p = &program{schema: s}
-		var k budget
-		k.start(ctx, nil, maxEnvelopeBytes)
-		if p.writer, err = newWriter(&k, s.Nodes, 0, c.form); err != nil {
-			return nil, schemaFault(err)
+		var k conversion.Budget
+		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+		if p.writer, err = NewWriter(&k, s.Nodes, 0, c.form); err != nil {
+			return nil, fault.OfSchema(err)
 		}
 		if c.schemas {
-			k.start(ctx, nil, maxEnvelopeBytes)
-			p.envelope, err = appendSchema(&k, []byte(envelopeSchema), s.Nodes, p.writer)
+			k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+			p.envelope, err = AppendSchema(&k, []byte(envelopeSchema), s.Nodes, p.writer)
 			if err != nil {
-				return nil, schemaFault(err)
+				return nil, fault.OfSchema(err)
 			}
 			p.envelope = append(p.envelope, envelopePayload...)
 		}
-		size := compiledBytes(s) + len(p.envelope)
-		c.programs.put(id, p, size)
+		size := conversion.CompiledBytes(s) + len(p.envelope)
+		c.programs.Put(id, p, size)
 	}
 	c.last = p
 	return p, nil
 }
 
-// compiledBytes is what the program or the reader of a schema takes, about.
-func compiledBytes(s *record.Schema) int {
-	const node = 500
-	return node*len(s.Nodes) + 2*s.Size
-}
-
-// schemaFault is the error of a schema that cannot be written: too long is not the single record's fault.
-func schemaFault(err error) error {
-	if e, ok := errors.AsType[*Error](err); ok && e.Class == TooLargeException {
-		return &Error{dataException, "the schema with its defaults takes " + e.Text}
-	}
-	return err
-}
-
-func (c *jsonConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error) {
+// Decode implements [conversion.Converter].
+func (c *Converter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error) {
 	if data == nil {
 		return wit.Datum{}, nil
 	}
@@ -180,58 +170,59 @@ func (c *jsonConverter) Decode(ctx context.Context, topic string, data []byte, b
 	d, value, err := c.decode(ctx, data, b)
 	if err != nil {
 		b.Data = b.Data[:start]
-		return wit.Datum{}, unreadable("Converting byte[] to Kafka Connect data failed due to serialization error: ",
-			c.first(ctx, value, b.Data, err))
+		return wit.Datum{},
+			fault.Unreadable("Converting byte[] to Kafka Connect data failed due to serialization error: ",
+				c.first(ctx, value, b.Data, err))
 	}
 	return d, nil
 }
 
 // refused is a value that was not taken: by which reader, nil for none, and where it begins.
 type refused struct {
-	by   *reader
+	by   *Reader
 	from int
 }
 
 // first is the error of a document that Kafka Connect would come to first: it looks whether the whole is JSON before it
 // looks at what it says.
-func (c *jsonConverter) first(ctx context.Context, value refused, dst []byte, err error) error {
-	class := ErrorClass(err)
-	if class == "" || class == serializationException && value.by == nil {
+func (c *Converter) first(ctx context.Context, value refused, dst []byte, err error) error {
+	class := fault.Class(err)
+	if class == "" || class == fault.SerializationException && value.by == nil {
 		return err
 	}
 	p := &c.parser
-	p.reset(ctx, p.data, p.most)
+	p.Reset(ctx, p.data, p.most)
 	if p.peek() == 0 && p.i >= len(p.data) { // a document of no bytes is a missing value to Jackson
 		return err
 	}
 	p.skip()
-	if p.err == nil && p.i < len(p.data) && !bytes.ContainsRune([]byte(`"]}`), rune(p.data[p.i-1])) {
+	if p.Err == nil && p.i < len(p.data) && !bytes.ContainsRune([]byte(`"]}`), rune(p.data[p.i-1])) {
 		// Jackson reads no further than the first value, but knows where a number or a word ends by what follows.
 		if c := p.data[p.i]; c != ' ' && c != '\t' && c != '\r' && c != '\n' {
 			p.bad("a blank after the value")
 		}
 	}
-	failed := p.err
+	failed := p.Err
 	if failed == nil && value.by != nil {
 		failed = value.by.faultInOrder(p, value.from, dst)
 	}
 	if failed != nil {
-		return endedBy(ctx, failed)
+		return fault.EndedBy(ctx, failed)
 	}
 	return err
 }
 
-func (c *jsonConverter) decode(ctx context.Context, data []byte, b *record.Batch) (d wit.Datum, value refused,
+func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d wit.Datum, value refused,
 	err error) {
 	p := &c.parser
-	most := len(b.Data) + maxDecodedBytes
+	most := len(b.Data) + conversion.MaxDecodedBytes
 	if len(data) > 1 && (data[0] == 0 || data[1] == 0 || data[0] >= 0xfe) {
 		if c.wide, err = fromWide(c.wide[:0], data); err != nil {
 			return d, value, err
 		}
 		data = c.wide
 	}
-	p.reset(ctx, data, most)
+	p.Reset(ctx, data, most)
 	r := c.fixed
 	payload := 0
 	switch {
@@ -240,12 +231,12 @@ func (c *jsonConverter) decode(ctx context.Context, data []byte, b *record.Batch
 		if d, ok := c.straight(b); ok {
 			return d, value, nil
 		}
-		p.reset(ctx, data, most)
+		p.Reset(ctx, data, most)
 		if r, payload, err = c.open(ctx, data); err != nil {
 			return d, value, err
 		}
 		// the whole document was walked over: the end is where it should be
-		p.reset(ctx, data, most)
+		p.Reset(ctx, data, most)
 		p.i = payload
 	default:
 		if p.peek() == 0 && p.i >= len(data) {
@@ -258,15 +249,15 @@ func (c *jsonConverter) decode(ctx context.Context, data []byte, b *record.Batch
 	if r != nil {
 		d.Form, d.Schema = wit.Structured, r.schema.ID
 		b.Hold(r.schema)
-		b.Data = r.read(p, b.Data)
+		b.Data = r.Read(p, b.Data)
 	} else {
 		b.Data = readDynamic(p, b.Data)
 	}
 	if payload == 0 {
-		p.end()
+		p.End()
 	}
-	if p.err != nil {
-		return d, refused{r, payload}, endedBy(ctx, p.err)
+	if p.Err != nil {
+		return d, refused{r, payload}, fault.EndedBy(ctx, p.Err)
 	}
 	if r == nil && b.Data[start] == 0 {
 		b.Data = b.Data[:start]
@@ -278,7 +269,7 @@ func (c *jsonConverter) decode(ctx context.Context, data []byte, b *record.Batch
 
 // straight reads an envelope as Kafka's converter writes it, of the schema that came last, without walking over it
 // beforehand. ok is false where it is another one, or anything is wrong with it; the batch is as it was then.
-func (c *jsonConverter) straight(b *record.Batch) (d wit.Datum, ok bool) {
+func (c *Converter) straight(b *record.Batch) (d wit.Datum, ok bool) {
 	p, r, start := &c.parser, c.lastReader, len(b.Data)
 	const opening, between = `{"schema":`, `,"payload":`
 	if r == nil || !bytes.HasPrefix(p.data, []byte(opening)) || !r.begins(p.data[len(opening):]) {
@@ -291,11 +282,11 @@ func (c *jsonConverter) straight(b *record.Batch) (d wit.Datum, ok bool) {
 	p.i += len(between)
 	p.depth++ // the envelope's
 	p.peek()
-	dst := r.read(p, b.Data)
+	dst := r.Read(p, b.Data)
 	p.take('}')
-	p.end()
+	p.End()
 	b.Data = dst[:start]
-	if p.err != nil {
+	if p.Err != nil {
 		return d, false
 	}
 	b.Data = dst
@@ -305,17 +296,17 @@ func (c *jsonConverter) straight(b *record.Batch) (d wit.Datum, ok bool) {
 }
 
 // open walks over an envelope and returns the reader of its schema (nil: it has none) and the position of the payload.
-func (c *jsonConverter) open(ctx context.Context, data []byte) (r *reader, payload int, err error) {
+func (c *Converter) open(ctx context.Context, data []byte) (r *Reader, payload int, err error) {
 	p := &c.parser
 	var schema []byte
 	count := 0
 	known := false
-	if p.open('{'); p.err != nil {
+	if p.open('{'); p.Err != nil {
 		return nil, 0, notAnEnvelope()
 	}
 	for first := true; p.more(first, '}'); first = false {
 		name := p.name()
-		if p.err != nil {
+		if p.Err != nil {
 			break
 		}
 		p.peek()
@@ -330,7 +321,7 @@ func (c *jsonConverter) open(ctx context.Context, data []byte) (r *reader, paylo
 				schema, known = r.text, true
 				continue
 			}
-			if p.skip(); p.err == nil {
+			if p.skip(); p.Err == nil {
 				schema, known = data[from:p.i], false
 			}
 		case "payload":
@@ -343,8 +334,8 @@ func (c *jsonConverter) open(ctx context.Context, data []byte) (r *reader, paylo
 			return nil, 0, notAnEnvelope()
 		}
 	}
-	if p.end(); p.err != nil {
-		return nil, 0, endedBy(ctx, p.err)
+	if p.End(); p.Err != nil {
+		return nil, 0, fault.EndedBy(ctx, p.Err)
 	}
 	if count != 2 {
 		return nil, 0, notAnEnvelope()
@@ -355,44 +346,68 @@ func (c *jsonConverter) open(ctx context.Context, data []byte) (r *reader, paylo
 	if string(schema) == "null" {
 		return nil, payload, nil
 	}
-	r = c.readers.get(string(schema))
+	r = c.readers.Get(string(schema))
 	if r == nil {
 		if r, err = c.newReader(ctx, schema); err != nil {
 			return nil, 0, err
 		}
-		size := compiledBytes(r.schema) + 2*len(schema)
-		c.readers.put(string(schema), r, size)
+		size := conversion.CompiledBytes(r.schema) + 2*len(schema)
+		c.readers.Put(string(schema), r, size)
 	}
 	c.lastReader = r
 	return r, payload, nil
 }
 
 // begins tells whether the text of the reader's schema stands at the start of data as a whole value.
-func (r *reader) begins(data []byte) bool {
+func (r *Reader) begins(data []byte) bool {
 	n := len(r.text)
 	return len(data) > n && (data[n] == ',' || data[n] == '}') && string(data[:n]) == string(r.text)
 }
 
 func notAnEnvelope() error {
-	return dataError("JsonConverter with schemas.enable requires \"schema\" and \"payload\" fields and may not " +
+	return fault.Data("JsonConverter with schemas.enable requires \"schema\" and \"payload\" fields and may not " +
 		"contain additional fields. If you are trying to deserialize plain JSON data, set schemas.enable=false in " +
 		"your converter configuration.")
 }
 
 // newReader compiles the JSON text of a schema; nil for null, which is no schema.
-func (c *jsonConverter) newReader(ctx context.Context, text []byte) (*reader, error) {
+func (c *Converter) newReader(ctx context.Context, text []byte) (*Reader, error) {
 	nodes, err := readSchema(ctx, text, c.form)
 	if err != nil || nodes == nil {
 		return nil, err
 	}
 	s, err := c.reg.Intern(nodes)
 	if err != nil {
-		return nil, dataError("%v", err)
+		return nil, fault.Data("%v", err)
 	}
-	r, err := compileReader(s.Nodes, 0, c.form)
+	r, err := CompileReader(s.Nodes, 0, c.form)
 	if err != nil {
 		return nil, err
 	}
 	r.schema, r.text = s, append([]byte(nil), text...)
 	return r, nil
+}
+
+// Settings are those that the converter declares.
+func Settings() *setting.Table {
+	return setting.Of(
+		conversion.Flag("schemas.enable", wit.High, "true",
+			"Include schemas within each of the serialized values and keys.",
+			conversion.ShownAt("Schemas", 0, "Enable Schemas")...),
+		setting.Spec("schemas.cache.size", wit.KindInt, wit.High, setting.Is("1000"), "The maximum number of schemas "+
+			"that can be cached in this converter instance.", conversion.ShownAt("Schemas", 1, "Schema Cache Size")...),
+		setting.Spec("schema.content", wit.KindText, wit.High, nil, "When set, this is used as the schema for all "+
+			"messages, and the schemas within each of the message will be ignored.Otherwise, the schema will be "+
+			"included in the content of each message. This configuration applies only 'schemas.enable' is true, and "+
+			"it exclusively affects the sink connector.", conversion.ShownAt("Schemas", 2, "Schema Content")...),
+		setting.Spec("decimal.format", wit.KindText, wit.Low, setting.Is("BASE64"), "Controls which format this "+
+			"converter will serialize decimals in. This value is case insensitive and can be either 'BASE64' "+
+			"(default) or 'NUMERIC'", append(conversion.ShownAt("Serialization", 0, "Decimal Format"),
+			setting.Allowed("BASE64", "NUMERIC"))...),
+		conversion.Flag("replace.null.with.default", wit.Low, "true",
+			"Whether to replace fields that have a default value and "+
+				"that are null to the default value. When set to true, the default value is used, otherwise null "+
+				"is used.",
+			conversion.ShownAt("Serialization", 1, "Replace null with default")...),
+	)
 }

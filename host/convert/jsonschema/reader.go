@@ -1,4 +1,4 @@
-package convert
+package jsonschema
 
 import (
 	"bytes"
@@ -11,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/convert/connectjson"
+	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -21,7 +24,7 @@ import (
 // everit: a schema is of the types that its words speak of, and several together are all of them at once.
 type schemaSource struct {
 	ctx     context.Context
-	o       jsonSchemaOptions
+	o       options
 	version *int32
 	root    *document
 	// named are the schemas that others refer to, by name.
@@ -70,19 +73,19 @@ func (p part) bare() part {
 // below is the schema of a word.
 func (p part) below(word string) part { return part{p.in, p.words()[word]} }
 
-func newSchemaSource(ctx context.Context, texts []registry.Text, o jsonSchemaOptions) (*schemaSource, error) {
+func newSchemaSource(ctx context.Context, texts []registry.Text, o options) (*schemaSource, error) {
 	s := &schemaSource{ctx: ctx, o: o, named: map[string]*document{}, open: map[schemaLocation]bool{},
 		left: datum.MaxSchemaBytes}
 	for _, one := range texts {
 		if len(one.Text) > 6*datum.MaxSchemaBytes {
-			return nil, dataError("schema: expected at most %d bytes, found a text of %d", datum.MaxSchemaBytes,
+			return nil, fault.Data("schema: expected at most %d bytes, found a text of %d", datum.MaxSchemaBytes,
 				len(one.Text))
 		}
 		d := json.NewDecoder(strings.NewReader(one.Text))
 		d.UseNumber()
 		doc := &document{anchors: map[string]any{}}
 		if err := d.Decode(&doc.root); err != nil {
-			return nil, dataError("the JSON Schema: %v", err)
+			return nil, fault.Data("the JSON Schema: %v", err)
 		}
 		doc.note(doc.root)
 		s.root, s.named[one.Name] = doc, doc
@@ -144,10 +147,10 @@ type facet struct {
 // facets are what a schema is.
 func (s *schemaSource) facets(p part, depth int) (list []facet, err error) {
 	if s.steps++; s.steps > datum.MaxSchemaNodes {
-		return nil, dataError("schema: expected at most %d schemas in each other", datum.MaxSchemaNodes)
+		return nil, fault.Data("schema: expected at most %d schemas in each other", datum.MaxSchemaNodes)
 	}
 	if depth > datum.MaxSchemaDepth {
-		return nil, dataError("schema: expected at most %d nodes in each other", datum.MaxSchemaDepth)
+		return nil, fault.Data("schema: expected at most %d nodes in each other", datum.MaxSchemaDepth)
 	}
 	if s.ctx.Err() != nil {
 		return nil, context.Cause(s.ctx)
@@ -223,7 +226,7 @@ func (s *schemaSource) only(p part, depth int) (facet, error) {
 	case len(list) == 1:
 		return list[0], nil
 	case len(list) == 0:
-		return facet{}, dataError("a JSON Schema that says no type: expected type, properties, items, enum, oneOf, "+
+		return facet{}, fault.Data("a JSON Schema that says no type: expected type, properties, items, enum, oneOf, "+
 			"anyOf, allOf or $ref, found %s", shownJSON(p.schema))
 	}
 	for i := range list {
@@ -234,7 +237,7 @@ func (s *schemaSource) only(p part, depth int) (facet, error) {
 
 func shownJSON(v any) string {
 	text, _ := json.Marshal(v)
-	return cut(text)
+	return fault.Cut(text)
 }
 
 // resolved is the facet of a choice, which was not looked at before.
@@ -267,7 +270,7 @@ func (s *schemaSource) facet(f facet, version *int32, optional bool, depth int) 
 		return s.choice(f, version, optional, depth)
 	}
 	if len(s.nodes) >= datum.MaxSchemaNodes {
-		return 0, dataError("schema: expected at most %d nodes", datum.MaxSchemaNodes)
+		return 0, fault.Data("schema: expected at most %d nodes", datum.MaxSchemaNodes)
 	}
 	id := uint32(len(s.nodes))
 	s.nodes = append(s.nodes, wit.Node{})
@@ -309,16 +312,17 @@ func (s *schemaSource) choice(f facet, version *int32, optional bool, depth int)
 	if null && len(f.of) == 2 && len(others) == 1 {
 		return s.facet(others[0], version, true, depth+1)
 	}
-	if len(others) > maxUnionBranches {
-		return 0, dataError("schema: expected at most %d types of a union, found %d", maxUnionBranches, len(others))
+	if len(others) > conversion.MaxUnionBranches {
+		return 0, fault.Data("schema: expected at most %d types of a union, found %d", conversion.MaxUnionBranches,
+			len(others))
 	}
 	id := uint32(len(s.nodes))
 	s.nodes = append(s.nodes, wit.Node{})
-	name := jsonSchemaUnion
+	name := connectjson.UnionName
 	n := wit.Node{Kind: wit.Structure, Optional: null}
 	if s.o.sums {
 		name = "connect_union_" + strconv.Itoa(s.unions)
-		n.Parameters = []wit.Setting{{Name: sumUnion, Value: name}}
+		n.Parameters = []wit.Setting{{Name: connectjson.SumUnionName, Value: name}}
 	}
 	s.unions++
 	n.Name = &name
@@ -394,7 +398,7 @@ func (s *schemaSource) all(f facet, version *int32, optional bool, depth int) (u
 		pick = "$ref"
 	}
 	if pick == "" {
-		return 0, dataError("a JSON Schema that is several at once, of which none says what it is: %s",
+		return 0, fault.Data("a JSON Schema that is several at once, of which none says what it is: %s",
 			shownJSON(f.schema))
 	}
 	return s.facet(last[pick], version, optional, depth+1)
@@ -472,8 +476,8 @@ func (s *schemaSource) reference(f facet, version *int32, optional bool, depth i
 		return 0, err
 	}
 	if s.open[at] {
-		return 0, dataError("a JSON Schema that contains itself, at %s: schemas of records end somewhere",
-			quoted(at.at))
+		return 0, fault.Data("a JSON Schema that contains itself, at %s: schemas of records end somewhere",
+			fault.Quoted(at.at))
 	}
 	s.open[at] = true
 	defer delete(s.open, at)
@@ -491,8 +495,8 @@ func (s *schemaSource) follow(p part) (schemaLocation, part, error) {
 				return schemaLocation{p.in, text}, part{p.in, v}, nil
 			}
 			return schemaLocation{}, part{},
-				dataError("the JSON Schema refers to %s, which the registry does not name as one of "+
-					"its references", quoted(text))
+				fault.Data("the JSON Schema refers to %s, which the registry does not name as one of "+
+					"its references", fault.Quoted(text))
 		}
 	}
 	v, found := doc.root, true
@@ -522,7 +526,8 @@ func (s *schemaSource) follow(p part) (schemaLocation, part, error) {
 		v, found = doc.anchors["#"+fragment]
 	}
 	if !found {
-		return schemaLocation{}, part{}, dataError("the JSON Schema refers to %s, which is not there", quoted(text))
+		return schemaLocation{}, part{}, fault.Data("the JSON Schema refers to %s, which is not there",
+			fault.Quoted(text))
 	}
 	return schemaLocation{doc, fragment}, part{doc, v}, nil
 }
@@ -546,9 +551,9 @@ func (s *schemaSource) typed(n *wit.Node, f facet, depth int) (err error) {
 		case "bytes": // a decimal
 			n.Kind = wit.Bytes
 		default:
-			at := slices.Index(jsonNames[:wit.Float32], connect)
+			at := slices.Index(connectjson.TypeNames[:wit.Float32], connect)
 			if at < 0 {
-				return dataError("Unsupported type %s", quoted(connect))
+				return fault.Data("Unsupported type %s", fault.Quoted(connect))
 			}
 			n.Kind = wit.Kind(at)
 		}
@@ -566,16 +571,16 @@ func (s *schemaSource) typed(n *wit.Node, f facet, depth int) (err error) {
 	case "object":
 		return s.object(n, f, connect == "map", depth)
 	default:
-		err = dataError("Unsupported schema type %s: %s", quoted(f.kind), shownJSON(f.schema))
+		err = fault.Data("Unsupported schema type %s: %s", fault.Quoted(f.kind), shownJSON(f.schema))
 	}
 	return err
 }
 
 // symbols makes a text of an enumeration, with a parameter for each symbol.
 func (s *schemaSource) symbols(n *wit.Node, symbols []any) {
-	name := jsonSchemaEnum
+	name := enumName
 	if s.o.sums {
-		name = sumEnum
+		name = sumEnumName
 	}
 	n.Kind = wit.Text
 	n.Parameters = []wit.Setting{{Name: name}}
@@ -604,12 +609,12 @@ func (s *schemaSource) symbols(n *wit.Node, symbols []any) {
 func (s *schemaSource) array(n *wit.Node, f facet, entries bool, depth int) (err error) {
 	items := f.below("items")
 	if _, several := items.schema.([]any); several || items.schema == nil {
-		return dataError("Array schema did not specify the items type")
+		return fault.Data("Array schema did not specify the items type")
 	}
 	key, value := items.below("properties"), part{}
 	if entries && key.words() != nil {
 		if key, value = key.below("key"), key.below("value"); key.schema == nil || value.schema == nil {
-			return dataError("expected the properties key and value of the entries of a map")
+			return fault.Data("expected the properties key and value of the entries of a map")
 		}
 		n.Kind = wit.Mapping
 		if n.Key, err = s.node(key, nil, false, depth+1); err == nil {
@@ -664,7 +669,7 @@ func (s *schemaSource) attributes(n *wit.Node, id uint32, p part, version *int32
 	if number, ok := words[connectVersion].(json.Number); ok {
 		v, err := strconv.ParseInt(string(number), 10, 32)
 		if err != nil {
-			return dataError("expected a version of 32 bits, found %s", cut(string(number)))
+			return fault.Data("expected a version of 32 bits, found %s", fault.Cut(string(number)))
 		}
 		n.Version = wit.Ptr(int32(v))
 	}
@@ -675,7 +680,7 @@ func (s *schemaSource) attributes(n *wit.Node, id uint32, p part, version *int32
 		for _, name := range java.InHashMap(slices.Sorted(maps.Keys(parameters)), java.Itself) {
 			value, ok := parameters[name].(string)
 			if !ok {
-				return dataError("expected a text as the parameter %s, found %s", quoted(name),
+				return fault.Data("expected a text as the parameter %s, found %s", fault.Quoted(name),
 					shownJSON(parameters[name]))
 			}
 			n.Parameters = append(n.Parameters, wit.Setting{Name: name, Value: value})
@@ -694,7 +699,7 @@ func (s *schemaSource) attributes(n *wit.Node, id uint32, p part, version *int32
 
 // defaultValue adds a default to a node that is whole otherwise.
 func (s *schemaSource) defaultValue(n *wit.Node, id uint32, value any) error {
-	r, err := compileReader(s.nodes, id, s.o.reads())
+	r, err := connectjson.CompileReader(s.nodes, id, s.o.reads())
 	if err != nil {
 		return err
 	}
@@ -704,18 +709,14 @@ func (s *schemaSource) defaultValue(n *wit.Node, id uint32, value any) error {
 	if err := e.Encode(value); err != nil {
 		return err
 	}
-	var p parser
-	p.reset(s.ctx, text.Bytes(), s.left)
-	r.branch, r.null = nil, nil
-	out := r.read(&p, nil)
-	if p.err != nil {
-		return unreadable("", endedBy(s.ctx, p.err.in("default")))
-	}
-	if out == nil {
-		out = []byte{}
+	var p connectjson.Parser
+	p.Reset(s.ctx, text.Bytes(), s.left)
+	out := r.ReadDefault(&p)
+	if p.Err != nil {
+		return fault.Unreadable("", fault.EndedBy(s.ctx, p.Err.In("default")))
 	}
 	if s.left -= len(out); s.left < 0 {
-		return dataError("schema: expected defaults of at most %d bytes", datum.MaxSchemaBytes)
+		return fault.Data("schema: expected defaults of at most %d bytes", datum.MaxSchemaBytes)
 	}
 	n.DefaultValue = &out
 	return nil

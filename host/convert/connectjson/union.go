@@ -1,26 +1,26 @@
-package convert
+package connectjson
 
 import (
 	"strconv"
 
+	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // Names by which Confluent's JsonSchemaData keeps what JSON Schema does not know of Kafka Connect's schemas
 // (github.com/confluentinc/schema-registry, json-schema-converter).
 const (
-	jsonSchemaNamespace = "io.confluent.connect.json"
-	jsonSchemaUnion     = jsonSchemaNamespace + ".OneOf"
-	jsonSchemaEnum      = jsonSchemaNamespace + ".Enum"
-	// sumUnion and sumEnum stand for them with generalized.sum.type.support.
-	sumUnion = "org.apache.kafka.connect.data.Union"
-	sumEnum  = "org.apache.kafka.connect.data.Enum"
+	SchemaNamespace = "io.confluent.connect.json"
+	UnionName       = SchemaNamespace + ".OneOf"
+	// SumUnionName stands for it with generalized.sum.type.support.
+	SumUnionName = "org.apache.kafka.connect.data.Union"
 )
 
 // isUnion tells whether a structure stands for a union of JSON Schema.
 func isUnion(n *wit.Node) bool {
-	_, sum := parameter(n, sumUnion)
-	return sum || nameOf(n) == jsonSchemaUnion
+	_, sum := conversion.Parameter(n, SumUnionName)
+	return sum || conversion.NameOf(n) == UnionName
 }
 
 // maxLooked is how many bytes of a value may be walked over, together, to find out which members of unions they are.
@@ -28,27 +28,27 @@ const maxLooked = 64 << 20
 
 // readUnion reads a value as the first member that takes values of its kind, or as the structure that knows most of its
 // names.
-func (r *reader) readUnion(p *parser, dst []byte, c byte) []byte {
+func (r *Reader) readUnion(p *Parser, dst []byte, c byte) []byte {
 	at := r.branchOf(p, c)
-	for m := 0; m < len(r.members) && p.err == nil; m++ {
+	for m := 0; m < len(r.members) && p.Err == nil; m++ {
 		member := &r.members[m]
 		if m != at {
 			dst = append(dst, member.branch[0]^2) // null
 			continue
 		}
-		if dst = member.value(p, append(dst, member.branch...), c); p.err != nil {
-			p.err = p.err.in(r.names[m])
+		if dst = member.value(p, append(dst, member.branch...), c); p.Err != nil {
+			p.Err = p.Err.In(r.names[m])
 		}
 	}
 	return dst
 }
 
 // branchOf is the number of the member that the value at the parser's position is of.
-func (r *reader) branchOf(p *parser, c byte) int {
+func (r *Reader) branchOf(p *Parser, c byte) int {
 	whole := false
 	from := p.i
 	if isNumber(c) {
-		if _, whole, _ = p.number(); p.err == nil {
+		if _, whole, _ = p.number(); p.Err == nil {
 			p.i = from
 		}
 	}
@@ -65,7 +65,7 @@ func (r *reader) branchOf(p *parser, c byte) int {
 			fits = c == 't' || c == 'f'
 		case textShape:
 			fits = c == '"'
-		case bytesShape, decimalText, decimalNumber:
+		case bytesShape, decimalText, DecimalNumber:
 			// Kafka Connect takes a number with a point for bytes, and no text; where no other member takes the text it
 			// can be nothing else.
 			if fits = isNumber(c) && !whole; c == '"' && bytes < 0 {
@@ -73,7 +73,7 @@ func (r *reader) branchOf(p *parser, c byte) int {
 			}
 		case arrayShape:
 			fits = c == '['
-		case objectShape, pairsShape, keyedShape:
+		case ObjectShape, pairsShape, keyedShape:
 			fits = c == '{' || c == '['
 		case structureShape:
 			if c != '{' {
@@ -81,10 +81,10 @@ func (r *reader) branchOf(p *parser, c byte) int {
 			}
 			known := member.known(p)
 			if p.looked += p.i - from; p.looked > maxLooked {
-				p.fail(dataException, "more than "+strconv.Itoa(maxLooked)+
+				p.fail(fault.DataException, "more than "+strconv.Itoa(maxLooked)+
 					" bytes to be looked through for the members of unions")
 			}
-			if p.err != nil {
+			if p.Err != nil {
 				return 0
 			}
 			if p.i = from; known > most {
@@ -99,14 +99,14 @@ func (r *reader) branchOf(p *parser, c byte) int {
 		best = bytes
 	}
 	if best < 0 {
-		p.fail(dataException, "Did not find matching oneof field for data")
+		p.fail(fault.DataException, "Did not find matching oneof field for data")
 	}
 	return best
 }
 
 // known counts the names of an object that a structure has, and those in the objects below that it has there. It leaves
 // the parser after the value.
-func (r *reader) known(p *parser) (count int) {
+func (r *Reader) known(p *Parser) (count int) {
 	if p.peek() != '{' || r.shape != structureShape {
 		p.skip()
 		return 0
@@ -129,7 +129,7 @@ func (r *reader) known(p *parser) (count int) {
 }
 
 // readKeyed reads an entry of a map that is an object of key and value, and tells where in dst the value begins.
-func (r *reader) readKeyed(p *parser, dst []byte) (_ []byte, value int) {
+func (r *Reader) readKeyed(p *Parser, dst []byte) (_ []byte, value int) {
 	if p.peek() != '{' {
 		return p.refuse(dst, "Found invalid map entry instead of object: "+p.kind()), 0
 	}
@@ -138,34 +138,34 @@ func (r *reader) readKeyed(p *parser, dst []byte) (_ []byte, value int) {
 	for first := true; p.more(first, '}'); first = false {
 		name := p.name()
 		switch {
-		case p.err != nil:
+		case p.Err != nil:
 		case string(name) == "key" && !key:
 			key = true
-			if dst = r.key.read(p, dst); late < 0 || p.err != nil {
+			if dst = r.key.Read(p, dst); late < 0 || p.Err != nil {
 				break
 			}
 			// the value stood in front of its key
 			after := p.i
 			value, p.i = len(dst), late
-			dst = r.element.read(p, dst)
+			dst = r.element.Read(p, dst)
 			p.i = after
 		case string(name) == "value" && key && value == 0:
 			value = len(dst)
-			dst = r.element.read(p, dst)
+			dst = r.element.Read(p, dst)
 		case string(name) == "value" && !key && late < 0:
 			p.peek()
 			late = p.i
 			p.skip()
 			if p.looked += p.i - late; p.looked > maxLooked {
-				p.fail(dataException, "values of maps stand in front of their keys, more than "+
+				p.fail(fault.DataException, "values of maps stand in front of their keys, more than "+
 					strconv.Itoa(maxLooked)+" bytes of them")
 			}
 		default:
-			p.fail(dataException, "Found invalid map entry, expected key and value, found "+quoted(name))
+			p.fail(fault.DataException, "Found invalid map entry, expected key and value, found "+fault.Quoted(name))
 		}
 	}
 	if !key || value == 0 {
-		p.fail(dataException, "Found invalid map entry, expected key and value")
+		p.fail(fault.DataException, "Found invalid map entry, expected key and value")
 	}
 	return dst, value
 }

@@ -1,4 +1,4 @@
-package convert
+package avro
 
 import "github.com/culvert-project/culvert/wit/datum"
 

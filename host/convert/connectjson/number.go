@@ -1,4 +1,4 @@
-package convert
+package connectjson
 
 import (
 	"encoding/binary"

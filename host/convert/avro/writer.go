@@ -1,4 +1,4 @@
-package convert
+package avro
 
 import (
 	"context"
@@ -11,6 +11,9 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/convert/fault"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 	"github.com/culvert-project/culvert/wit/java"
@@ -19,16 +22,16 @@ import (
 // Names and properties by which Confluent's AvroData keeps what Avro does not know of Kafka Connect's schemas
 // (github.com/confluentinc/schema-registry, avro-data).
 const (
-	avroNamespace    = "io.confluent.connect.avro"
-	avroUnion        = avroNamespace + ".Union"
-	avroEnum         = avroNamespace + ".Enum"
-	avroRecordDoc    = avroNamespace + ".record.doc"
-	avroFieldDoc     = avroNamespace + ".field.doc."
-	avroEnumDoc      = avroNamespace + ".enum.doc."
-	avroEnumDefault  = avroNamespace + ".enum.default."
-	avroFieldDefault = avroNamespace + ".field.default"
-	avroDefaultName  = "ConnectDefault"
-	avroMapEntry     = "MapEntry"
+	namespace    = "io.confluent.connect.avro"
+	unionName    = namespace + ".Union"
+	enumName     = namespace + ".Enum"
+	recordDoc    = namespace + ".record.doc"
+	fieldDoc     = namespace + ".field.doc."
+	enumDoc      = namespace + ".enum.doc."
+	enumDefault  = namespace + ".enum.default."
+	fieldDefault = namespace + ".field.default"
+	defaultName  = "ConnectDefault"
+	mapEntry     = "MapEntry"
 
 	fixedSize = "connect.fixed.size"
 	// defaultPrecision is AvroData's for decimals that name none.
@@ -38,19 +41,26 @@ const (
 // schemaParseException is thrown for names that Avro does not allow.
 const schemaParseException = "org.apache.avro.SchemaParseException"
 
-// avroOptions are AvroDataConfig's.
-type avroOptions struct {
-	enhanced, scrub, meta, optionalKeys, flatten bool
+// Options are AvroDataConfig's.
+type Options struct {
+	enhanced, Scrub, Meta, optionalKeys, flatten bool
 	// keepNulls: a null in a field with a default stays null (`ignore.default.for.nullables`).
 	keepNulls bool
 }
 
-// avroWriter writes the Avro schema of a schema of ours, and finds the steps from the one's bytes to the other's. The
+// OptionsOf are the options that settings say.
+func OptionsOf(v setting.Values) Options {
+	return Options{enhanced: v.On("enhanced.avro.schema.support"), Scrub: v.On("scrub.invalid.names"),
+		Meta: v.On("connect.meta.data"), optionalKeys: v.On("allow.optional.map.keys"),
+		flatten: v.On("flatten.singleton.unions"), keepNulls: v.On("ignore.default.for.nullables")}
+}
+
+// schemaWriter writes the Avro schema of a schema of ours, and finds the steps from the one's bytes to the other's. The
 // order of the JSON members is that of Avro's Schema.toString.
-type avroWriter struct {
-	schemaText
+type schemaWriter struct {
+	conversion.SchemaText
 	nodes []wit.Node
-	o     avroOptions
+	o     Options
 	// digests are of the nodes with all below, without their own optionality: two nodes
 	// of one digest are the same type.
 	digests [][sha256.Size]byte
@@ -63,12 +73,20 @@ type avroWriter struct {
 	root string
 }
 
-// avroSchemaOf returns the text of the Avro schema for nodes, and the full name of the record that its root is.
-func avroSchemaOf(k *budget, nodes []wit.Node, o avroOptions) (text []byte, name string, s *step, err error) {
-	w := avroWriter{schemaText: schemaText{k: k}, nodes: nodes, o: o, digests: digestsOf(nodes),
+// write returns the text of the Avro schema for nodes, and the full name of the record that its root is.
+func write(k *conversion.Budget, nodes []wit.Node, o Options) (text []byte, name string, s *step, err error) {
+	w := schemaWriter{SchemaText: conversion.SchemaText{Budget: k}, nodes: nodes, o: o, digests: digestsOf(nodes),
 		defined: map[string][sha256.Size]byte{}, unnamed: map[[sha256.Size]byte]string{}}
 	top := w.node(0, "", false)
-	return w.out, w.root, &top, w.err
+	return w.Out, w.root, &top, w.Err
+}
+
+// SchemaText returns the text of the Avro schema for nodes.
+func SchemaText(ctx context.Context, nodes []wit.Node, o Options) ([]byte, error) {
+	var k conversion.Budget
+	k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+	text, _, _, err := write(&k, nodes, o)
+	return text, err
 }
 
 // digestsOf digests each node with all that is below it. Nodes refer to higher numbers only.
@@ -93,30 +111,13 @@ func digestsOf(nodes []wit.Node) [][sha256.Size]byte {
 	return digests
 }
 
-// parameter is a parameter of a node.
-func parameter(n *wit.Node, name string) (string, bool) {
-	for i := range n.Parameters {
-		if n.Parameters[i].Name == name {
-			return n.Parameters[i].Value, true
-		}
-	}
-	return "", false
-}
-
-func nameOf(n *wit.Node) string {
-	if n.Name == nil {
-		return ""
-	}
-	return *n.Name
-}
-
 // node writes the schema of a node inside a namespace. bare: its optionality is seen to by the caller.
-func (w *avroWriter) node(id uint32, space string, bare bool) step {
+func (w *schemaWriter) node(id uint32, space string, bare bool) step {
 	n := &w.nodes[id]
 	switch {
-	case w.ended():
+	case w.Ended():
 		return step{}
-	case n.Kind == wit.Structure && nameOf(n) == avroUnion:
+	case n.Kind == wit.Structure && conversion.NameOf(n) == unionName:
 		return w.union(id, space)
 	case !n.Optional || bare:
 		return w.value(id, space)
@@ -127,9 +128,9 @@ func (w *avroWriter) node(id uint32, space string, bare bool) step {
 	if valueFirst {
 		lead, end, null = "[", `,"null"]`, 1
 	}
-	w.raw(lead)
+	w.Raw(lead)
 	value := w.value(id, space)
-	w.raw(end)
+	w.Raw(end)
 	s := optionalStep(n, branch{lead: datum.AppendNumber(nil, null)},
 		branch{lead: datum.AppendNumber(nil, 1-null), step: &value})
 	s.same = value.same && valueFirst == (n.DefaultValue != nil)
@@ -145,26 +146,26 @@ func optionalStep(n *wit.Node, null, value branch) step {
 }
 
 // union writes a structure that stands for a union of several types.
-func (w *avroWriter) union(id uint32, space string) step {
+func (w *schemaWriter) union(id uint32, space string) step {
 	n := &w.nodes[id]
 	pick := step{op: pickStep}
 	taken := map[string]bool{}
-	w.raw("[")
+	w.Raw("[")
 	first := 0
 	if n.Optional {
-		w.raw(`"null"`)
+		w.Raw(`"null"`)
 		first = 1
 	}
 	for i, m := range n.Members {
-		w.comma(first + i)
+		w.Comma(first + i)
 		member := &w.nodes[m.Node]
 		if !member.Optional {
-			w.fail(dataError("the member %s of a union must be optional", quoted(m.Name)))
+			w.Fail(fault.Data("the member %s of a union must be optional", fault.Quoted(m.Name)))
 		}
 		kind := w.kindInUnion(m.Node)
 		if kind == "union" || taken[kind] {
-			w.fail(dataError("the member %s of a union: Avro has no union in a union, and no type twice in one",
-				quoted(m.Name)))
+			w.Fail(fault.Data("the member %s of a union: Avro has no union in a union, and no type twice in one",
+				fault.Quoted(m.Name)))
 		}
 		taken[kind] = true
 		s := w.node(m.Node, space, true)
@@ -172,7 +173,7 @@ func (w *avroWriter) union(id uint32, space string) step {
 			branch{lead: datum.AppendNumber(nil, int64(first+i)), step: &s}))
 		pick.names = append(pick.names, m.Name)
 	}
-	w.raw("]")
+	w.Raw("]")
 	if !n.Optional {
 		return pick
 	}
@@ -181,19 +182,19 @@ func (w *avroWriter) union(id uint32, space string) step {
 
 // kindInUnion is what Avro tells the types of a union apart by: the name of a type, for which its digest stands where
 // the schema defines it.
-func (w *avroWriter) kindInUnion(id uint32) string {
+func (w *schemaWriter) kindInUnion(id uint32) string {
 	n := &w.nodes[id]
 	named := n.Kind == wit.Structure
 	switch n.Kind {
 	case wit.Structure:
-		if nameOf(n) == avroUnion {
+		if conversion.NameOf(n) == unionName {
 			return "union"
 		}
 	case wit.Text:
-		_, enum := parameter(n, avroEnum)
+		_, enum := conversion.Parameter(n, enumName)
 		named = enum && w.o.enhanced
 	case wit.Bytes:
-		_, named = parameter(n, fixedSize)
+		_, named = conversion.Parameter(n, fixedSize)
 	case wit.Mapping:
 		if !w.hasTextKeys(n) {
 			return "array"
@@ -202,20 +203,20 @@ func (w *avroWriter) kindInUnion(id uint32) string {
 	if named {
 		return string(w.digests[id][:])
 	}
-	return avroTypes[n.Kind]
+	return types[n.Kind]
 }
 
 // hasTextKeys tells whether a map is one of Avro's, which have texts for keys; others are arrays of entries.
-func (w *avroWriter) hasTextKeys(n *wit.Node) bool {
+func (w *schemaWriter) hasTextKeys(n *wit.Node) bool {
 	key := &w.nodes[n.Key]
 	return key.Kind == wit.Text && (!key.Optional || w.o.optionalKeys)
 }
 
-// avroTypes are the names of Avro's types for kinds that have one.
-var avroTypes = [...]string{"int", "int", "int", "long", "float", "double", "boolean", "string", "bytes", "array",
+// types are the names of Avro's types for kinds that have one.
+var types = [...]string{"int", "int", "int", "long", "float", "double", "boolean", "string", "bytes", "array",
 	"map", "record"}
 
-func (w *avroWriter) value(id uint32, space string) (s step) {
+func (w *schemaWriter) value(id uint32, space string) (s step) {
 	n := &w.nodes[id]
 	switch n.Kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
@@ -227,46 +228,46 @@ func (w *avroWriter) value(id uint32, space string) (s step) {
 	case wit.Boolean:
 		s = step{op: booleanStep, same: true}
 	case wit.Text:
-		if _, enum := parameter(n, avroEnum); enum && w.o.enhanced {
+		if _, enum := conversion.Parameter(n, enumName); enum && w.o.enhanced {
 			return w.enum(n, id, space)
 		}
 		s = step{op: textStep, same: true}
 	case wit.Bytes:
-		if size, fixed := parameter(n, fixedSize); fixed {
+		if size, fixed := conversion.Parameter(n, fixedSize); fixed {
 			return w.fixed(n, id, space, size)
 		}
 		s = step{op: bytesStep, same: true}
 	case wit.Structure:
 		return w.structure(id, space)
 	}
-	lead := len(w.out)
-	w.raw(`{"type":"`, avroTypes[n.Kind], `"`)
+	lead := len(w.Out)
+	w.Raw(`{"type":"`, types[n.Kind], `"`)
 	switch {
 	case n.Kind == wit.Array:
-		w.raw(`,"items":`)
+		w.Raw(`,"items":`)
 		element := w.node(n.Element, space, false)
 		s = step{op: arrayStep, element: &element, same: element.same}
 	case n.Kind == wit.Mapping && w.hasTextKeys(n):
 		s = w.textMap(n, space)
 	case n.Kind == wit.Mapping:
-		w.out = w.out[:lead]
-		w.raw(`{"type":"array","items":`)
+		w.Out = w.Out[:lead]
+		w.Raw(`{"type":"array","items":`)
 		s = w.entries(n, id, space)
 	}
-	plain := len(w.out)
-	if w.properties(id); len(w.out) == plain && n.Kind < wit.Array {
+	plain := len(w.Out)
+	if w.properties(id); len(w.Out) == plain && n.Kind < wit.Array {
 		// without properties the short form
-		w.out = w.out[:lead]
-		w.raw(`"`, avroTypes[n.Kind], `"`)
+		w.Out = w.Out[:lead]
+		w.Raw(`"`, types[n.Kind], `"`)
 		return s
 	}
-	w.raw("}")
+	w.Raw("}")
 	return s
 }
 
 // textMap writes the values of a map with keys of text.
-func (w *avroWriter) textMap(n *wit.Node, space string) step {
-	w.raw(`,"values":`)
+func (w *schemaWriter) textMap(n *wit.Node, space string) step {
+	w.Raw(`,"values":`)
 	element := w.node(n.Element, space, false)
 	key := step{op: textStep, same: true}
 	if k := &w.nodes[n.Key]; k.Optional {
@@ -277,95 +278,95 @@ func (w *avroWriter) textMap(n *wit.Node, space string) step {
 }
 
 // entries writes the record that stands for an entry of a map with other keys.
-func (w *avroWriter) entries(n *wit.Node, id uint32, space string) step {
-	name := avroNamespace + "." + avroMapEntry
+func (w *schemaWriter) entries(n *wit.Node, id uint32, space string) step {
+	name := namespace + "." + mapEntry
 	if n.Name != nil {
 		name = *n.Name
 	}
 	full, seen := w.define(name, w.digests[id])
-	start := len(w.out)
+	start := len(w.Out)
 	w.head("record", full, space)
-	w.raw(`,"fields":[`)
+	w.Raw(`,"fields":[`)
 	key := w.field("key", n.Key, "", namespaceOf(full), true)
-	w.raw(",")
+	w.Raw(",")
 	element := w.field("value", n.Element, "", namespaceOf(full), true)
-	w.raw("]")
-	if full != avroNamespace+"."+avroMapEntry {
-		w.raw(`,"connect.internal.type":"MapEntry"`)
+	w.Raw("]")
+	if full != namespace+"."+mapEntry {
+		w.Raw(`,"connect.internal.type":"MapEntry"`)
 	}
-	if w.raw("}"); seen {
+	if w.Raw("}"); seen {
 		w.refer(start, full, space)
 	}
 	return step{op: mapStep, key: &key, element: &element, same: key.same && element.same}
 }
 
 // enum writes a text that came from an enum.
-func (w *avroWriter) enum(n *wit.Node, id uint32, space string) step {
-	name, _ := parameter(n, avroEnum)
+func (w *schemaWriter) enum(n *wit.Node, id uint32, space string) step {
+	name, _ := conversion.Parameter(n, enumName)
 	if n.Name == nil {
 		w.anonymous++ // as AvroData, which asks for a name that it does not use
 	}
 	s := step{op: symbolStep, numbers: map[string]int{}}
 	var symbols []string
 	for _, p := range n.Parameters {
-		if symbol, ok := strings.CutPrefix(p.Name, avroEnum+"."); ok {
-			w.fail(checkName(symbol))
+		if symbol, ok := strings.CutPrefix(p.Name, enumName+"."); ok {
+			w.Fail(checkName(symbol))
 			s.numbers[symbol] = len(symbols)
 			symbols = append(symbols, symbol)
 		}
 	}
 	full, seen := w.define(name, w.digests[id])
 	if seen {
-		w.refer(len(w.out), full, space)
+		w.refer(len(w.Out), full, space)
 		return s
 	}
 	w.head("enum", full, space)
-	local := lastPart(nameOf(n))
-	if doc, ok := parameter(n, avroEnumDoc+local); ok {
-		w.text(`,"doc":`, doc)
+	local := conversion.LastPart(conversion.NameOf(n))
+	if doc, ok := conversion.Parameter(n, enumDoc+local); ok {
+		w.Text(`,"doc":`, doc)
 	}
-	w.raw(`,"symbols":[`)
+	w.Raw(`,"symbols":[`)
 	for i, symbol := range symbols {
-		w.comma(i)
-		w.quote(symbol)
+		w.Comma(i)
+		w.Quote(symbol)
 	}
-	w.raw("]")
-	if symbol, ok := parameter(n, avroEnumDefault+local); ok {
+	w.Raw("]")
+	if symbol, ok := conversion.Parameter(n, enumDefault+local); ok {
 		if _, known := s.numbers[symbol]; !known {
-			w.fail(dataError("the enum %s has the default %s, which is no symbol of it", full, quoted(symbol)))
+			w.Fail(fault.Data("the enum %s has the default %s, which is no symbol of it", full, fault.Quoted(symbol)))
 		}
-		w.text(`,"default":`, symbol)
+		w.Text(`,"default":`, symbol)
 	}
 	w.properties(id)
-	w.raw("}")
+	w.Raw("}")
 	return s
 }
 
 // fixed writes bytes that came from a fixed.
-func (w *avroWriter) fixed(n *wit.Node, id uint32, space, text string) step {
+func (w *schemaWriter) fixed(n *wit.Node, id uint32, space, text string) step {
 	size, bad := strconv.ParseInt(text, 10, 32)
 	if bad != nil || size < 0 {
-		w.fail(dataError("expected a number of bytes in the parameter %s, found %s", fixedSize, quoted(text)))
+		w.Fail(fault.Data("expected a number of bytes in the parameter %s, found %s", fixedSize, fault.Quoted(text)))
 	}
 	s := step{op: padStep, size: int(size)}
-	if nameOf(n) == wit.NameDecimal {
+	if conversion.NameOf(n) == wit.NameDecimal {
 		s.op = padDecimalStep
 	}
 	full, seen := w.define(w.given(n, id), w.digests[id])
 	if seen {
-		w.refer(len(w.out), full, space)
+		w.refer(len(w.Out), full, space)
 		return s
 	}
 	w.head("fixed", full, space)
-	w.raw(`,"size":`)
-	w.number(size)
+	w.Raw(`,"size":`)
+	w.Number(size)
 	w.properties(id)
-	w.raw("}")
+	w.Raw("}")
 	return s
 }
 
 // given is a node's name, or one made up.
-func (w *avroWriter) given(n *wit.Node, id uint32) string {
+func (w *schemaWriter) given(n *wit.Node, id uint32) string {
 	if n.Name != nil {
 		return *n.Name
 	}
@@ -373,7 +374,7 @@ func (w *avroWriter) given(n *wit.Node, id uint32) string {
 		return name
 	}
 	w.anonymous++
-	name := avroNamespace + "." + avroDefaultName
+	name := namespace + "." + defaultName
 	if w.anonymous > 1 {
 		name += strconv.Itoa(w.anonymous)
 	}
@@ -381,53 +382,53 @@ func (w *avroWriter) given(n *wit.Node, id uint32) string {
 	return name
 }
 
-func (w *avroWriter) structure(id uint32, space string) step {
+func (w *schemaWriter) structure(id uint32, space string) step {
 	n := &w.nodes[id]
 	full, seen := w.define(w.given(n, id), w.digests[id])
 	if id == 0 {
 		w.root = full
 	}
-	start := len(w.out)
+	start := len(w.Out)
 	w.head("record", full, space)
-	if doc, ok := parameter(n, avroRecordDoc); ok {
-		w.text(`,"doc":`, doc)
+	if doc, ok := conversion.Parameter(n, recordDoc); ok {
+		w.Text(`,"doc":`, doc)
 	}
 	s := step{op: recordStep, same: true, members: make([]step, len(n.Members)), names: make([]string, len(n.Members))}
-	w.raw(`,"fields":[`)
+	w.Raw(`,"fields":[`)
 	taken := map[string]bool{}
 	for i, m := range n.Members {
-		w.comma(i)
+		w.Comma(i)
 		name := w.scrubbed(m.Name)
 		if taken[name] {
-			w.fail(&Error{schemaParseException, "Duplicate field " + quoted(name) + " in record " + full})
+			w.Fail(fault.New(schemaParseException, "Duplicate field "+fault.Quoted(name)+" in record "+full))
 		}
 		taken[name] = true
-		doc, _ := parameter(n, avroFieldDoc+m.Name)
+		doc, _ := conversion.Parameter(n, fieldDoc+m.Name)
 		s.members[i], s.names[i] = w.field(name, m.Node, doc, namespaceOf(full), w.o.keepNulls), m.Name
 		s.same = s.same && s.members[i].same
 	}
-	w.raw("]")
+	w.Raw("]")
 	if seen {
 		w.refer(start, full, space)
 		return s
 	}
 	w.properties(id)
-	w.raw("}")
+	w.Raw("}")
 	return s
 }
 
 // field writes a field of a record. keepNulls: a null is written as such though there is a default.
-func (w *avroWriter) field(name string, id uint32, doc, space string, keepNulls bool) step {
-	w.fail(checkName(name))
+func (w *schemaWriter) field(name string, id uint32, doc, space string, keepNulls bool) step {
+	w.Fail(checkName(name))
 	n := &w.nodes[id]
-	w.text(`{"name":`, name)
-	w.raw(`,"type":`)
+	w.Text(`{"name":`, name)
+	w.Raw(`,"type":`)
 	s := w.node(id, space, false)
 	if n.Optional && n.DefaultValue != nil && !keepNulls && s.op == unionStep {
 		s = w.replaceNull(s, *n.DefaultValue)
 	}
 	if doc != "" {
-		w.text(`,"doc":`, doc)
+		w.Text(`,"doc":`, doc)
 	}
 	entries := n.Kind == wit.Mapping && !w.hasTextKeys(n)
 	switch {
@@ -435,23 +436,23 @@ func (w *avroWriter) field(name string, id uint32, doc, space string, keepNulls 
 		// AvroData has such a default in a form that is none of the field's type, and leaves it out; an empty one is
 		// fine.
 	case n.DefaultValue != nil:
-		w.raw(`,"default":`)
+		w.Raw(`,"default":`)
 		w.defaultValue(id)
 	case n.Optional:
-		w.raw(`,"default":null`)
+		w.Raw(`,"default":null`)
 	}
-	w.raw("}")
+	w.Raw("}")
 	return s
 }
 
 // replaceNull has the step of an optional field with a default write the default for a null, as Kafka Connect's structs
 // do.
-func (w *avroWriter) replaceNull(s step, value []byte) step {
+func (w *schemaWriter) replaceNull(s step, value []byte) step {
 	full := &s.branches[0] // a node with a default has its value in front
-	v := walk{ctx: context.Background(), in: value, most: maxEnvelopeBytes}
+	v := walk{ctx: context.Background(), in: value, most: conversion.MaxEnvelopeBytes}
 	lead := full.run(&v, nil)
 	if v.err != nil {
-		w.fail(v.err)
+		w.Fail(v.err)
 	}
 	s.branches = slices.Clone(s.branches)
 	s.branches[1] = branch{lead: lead}
@@ -461,7 +462,7 @@ func (w *avroWriter) replaceNull(s step, value []byte) step {
 
 // define notes a named type. seen: it stands in the schema already. Of two different types with one name, which Avro
 // cannot have and AvroData fails at, the second gets a number after its name; `connect.name` keeps the name.
-func (w *avroWriter) define(name string, digest [sha256.Size]byte) (full string, seen bool) {
+func (w *schemaWriter) define(name string, digest [sha256.Size]byte) (full string, seen bool) {
 	parts := strings.Split(withoutSpace(name), ".")
 	for i, part := range parts {
 		// AvroData leaves a namespace as it is, also one that Avro refuses to read.
@@ -469,7 +470,7 @@ func (w *avroWriter) define(name string, digest [sha256.Size]byte) (full string,
 			parts[i] = w.scrubbed(part)
 		}
 		if err := checkName(parts[i]); err != nil {
-			w.fail(&Error{schemaParseException, "the name " + quoted(name) + ": " + err.Error()})
+			w.Fail(fault.New(schemaParseException, "the name "+fault.Quoted(name)+": "+err.Error()))
 		}
 	}
 	name = strings.Join(parts, ".")
@@ -494,38 +495,36 @@ func namespaceOf(full string) string {
 	return ""
 }
 
-func lastPart(full string) string { return full[strings.LastIndexByte(full, '.')+1:] }
-
 // head writes kind, name and namespace of a definition.
-func (w *avroWriter) head(kind, full, space string) {
-	w.raw(`{"type":"`, kind, `"`)
-	w.text(`,"name":`, lastPart(full))
+func (w *schemaWriter) head(kind, full, space string) {
+	w.Raw(`{"type":"`, kind, `"`)
+	w.Text(`,"name":`, conversion.LastPart(full))
 	if own := namespaceOf(full); own != space {
-		w.text(`,"namespace":`, own)
+		w.Text(`,"namespace":`, own)
 	}
 }
 
 // refer writes the name of a type that was defined before, in the place of what was written from start on.
-func (w *avroWriter) refer(start int, full, space string) {
+func (w *schemaWriter) refer(start int, full, space string) {
 	if namespaceOf(full) == space {
-		full = lastPart(full)
+		full = conversion.LastPart(full)
 	}
-	w.out = w.out[:start]
-	w.quote(full)
+	w.Out = w.Out[:start]
+	w.Quote(full)
 }
 
 // scrubAdvice follows what a name is refused for.
 const scrubAdvice = "; scrub.invalid.names=true of the converter writes such names in another way"
 
 // errEmptyName is for a name, or a part of one between its dots, that has no character.
-var errEmptyName = &Error{schemaParseException, "Empty name: names of Avro, and their parts between dots, have at " +
-	"least one character"}
+var errEmptyName = fault.New(schemaParseException, "Empty name: names of Avro, and their parts between dots, have at "+
+	"least one character")
 
 // checkName refuses what Avro's Java library does: a name is letters, digits and underscores, and does not begin with a
 // digit.
 func checkName(name string) error {
 	if name == "" {
-		return &Error{schemaParseException, errEmptyName.Text + scrubAdvice}
+		return fault.New(schemaParseException, errEmptyName.Text+scrubAdvice)
 	}
 	for i, r := range name {
 		if unicode.IsLetter(r) || r == '_' || i > 0 && unicode.IsDigit(r) {
@@ -535,7 +534,7 @@ func checkName(name string) error {
 		if i == 0 {
 			what = "Illegal initial character: "
 		}
-		return &Error{schemaParseException, what + cut(name) + scrubAdvice}
+		return fault.New(schemaParseException, what+fault.Cut(name)+scrubAdvice)
 	}
 	return nil
 }
@@ -543,8 +542,8 @@ func checkName(name string) error {
 // scrubbed is a part of a name as `scrub.invalid.names` writes it: encoded as Java's URLEncoder does in UTF-8, after
 // an x where the encoded text begins with no letter and no underscore, and with underscores for what Avro does not
 // take.
-func (w *avroWriter) scrubbed(name string) string {
-	if !w.o.scrub {
+func (w *schemaWriter) scrubbed(name string) string {
+	if !w.o.Scrub {
 		return name
 	}
 	encoded := make([]byte, 0, len(name)+1)
@@ -566,48 +565,49 @@ func (w *avroWriter) scrubbed(name string) string {
 }
 
 // properties writes what Avro has no place for, as properties with a comma in front of each.
-func (w *avroWriter) properties(id uint32) {
+func (w *schemaWriter) properties(id uint32) {
 	n := &w.nodes[id]
-	w.fail(logicalKind(n))
-	name := nameOf(n)
+	w.Fail(logicalKind(n))
+	name := conversion.NameOf(n)
 	logical := map[string]string{wit.NameTime: "time-millis", wit.NameTimestamp: "timestamp-millis",
 		wit.NameDate: "date"}[name]
 	if strings.EqualFold(name, wit.NameDecimal) && n.Kind == wit.Bytes {
 		logical = "decimal"
 		w.decimal(n)
 	}
-	if w.o.meta {
+	if w.o.Meta {
 		w.metaData(id)
 	}
 	if logical != "" {
-		w.text(`,"logicalType":`, logical)
+		w.Text(`,"logicalType":`, logical)
 	}
 	for _, p := range n.Parameters {
 		if strings.HasPrefix(p.Name, "avro") {
-			w.text(",", p.Name)
-			w.text(":", p.Value)
+			w.Text(",", p.Name)
+			w.Text(":", p.Value)
 		}
 	}
 }
 
 // decimal writes scale and precision.
-func (w *avroWriter) decimal(n *wit.Node) {
-	text, _ := parameter(n, wit.ParameterScale)
+func (w *schemaWriter) decimal(n *wit.Node) {
+	text, _ := conversion.Parameter(n, wit.ParameterScale)
 	scale, err := strconv.ParseInt(text, 10, 32)
 	if err != nil {
-		w.fail(dataError("Invalid scale parameter found in Decimal schema: %s", quoted(text)))
+		w.Fail(fault.Data("Invalid scale parameter found in Decimal schema: %s", fault.Quoted(text)))
 	}
 	precision := int64(defaultPrecision)
-	if text, given := parameter(n, wit.ParameterPrecision); given {
+	if text, given := conversion.Parameter(n, wit.ParameterPrecision); given {
 		if precision, err = strconv.ParseInt(text, 10, 32); err != nil {
-			w.fail(dataError("Invalid %s parameter found in Decimal schema: %s", wit.ParameterPrecision, quoted(text)))
+			w.Fail(fault.Data("Invalid %s parameter found in Decimal schema: %s", wit.ParameterPrecision,
+				fault.Quoted(text)))
 		}
 	}
-	w.fail(checkPrecision(n, scale, precision))
-	w.raw(`,"scale":`)
-	w.number(scale)
-	w.raw(`,"precision":`)
-	w.number(precision)
+	w.Fail(checkPrecision(n, scale, precision))
+	w.Raw(`,"scale":`)
+	w.Number(scale)
+	w.Raw(`,"precision":`)
+	w.Number(precision)
 }
 
 // checkPrecision refuses decimals that Avro does not have, as its Java library does: without a digit, or of more digits
@@ -618,78 +618,78 @@ func checkPrecision(n *wit.Node, scale, precision int64) error {
 		return nil
 	}
 	if precision == 0 {
-		return dataError("Invalid decimal precision: 0 (must be positive)")
+		return fault.Data("Invalid decimal precision: 0 (must be positive)")
 	}
-	text, fixed := parameter(n, fixedSize)
+	text, fixed := conversion.Parameter(n, fixedSize)
 	size, err := strconv.ParseInt(text, 10, 32)
 	most := int64(math.Floor(math.Log10(2) * float64(8*size-1)))
 	if !fixed || err != nil || precision <= most {
 		return nil
 	}
-	return dataError("fixed(%d) cannot store %d digits (max %d): expected at most that in the parameter %s, or no "+
+	return fault.Data("fixed(%d) cannot store %d digits (max %d): expected at most that in the parameter %s, or no "+
 		"parameter %s", size, precision, most, wit.ParameterPrecision, fixedSize)
 }
 
-func (w *avroWriter) metaData(id uint32) {
+func (w *schemaWriter) metaData(id uint32) {
 	n := &w.nodes[id]
-	w.option(`,"connect.doc":`, n.Doc)
+	w.Option(`,"connect.doc":`, n.Doc)
 	if n.Version != nil {
-		w.raw(`,"connect.version":`)
-		w.number(int64(*n.Version))
+		w.Raw(`,"connect.version":`)
+		w.Number(int64(*n.Version))
 	}
-	isDefault := func(p wit.Setting) bool { return p.Name == avroFieldDefault }
-	w.parameters(`,"connect.parameters":`, slices.DeleteFunc(slices.Clone(n.Parameters), isDefault))
+	isDefault := func(p wit.Setting) bool { return p.Name == fieldDefault }
+	w.Parameters(`,"connect.parameters":`, slices.DeleteFunc(slices.Clone(n.Parameters), isDefault))
 	if n.DefaultValue != nil && !slices.ContainsFunc(n.Parameters, isDefault) {
-		w.raw(`,"connect.default":`)
+		w.Raw(`,"connect.default":`)
 		w.defaultValue(id)
 	}
-	w.option(`,"connect.name":`, n.Name)
+	w.Option(`,"connect.name":`, n.Name)
 	switch n.Kind {
 	case wit.Int8:
-		w.raw(`,"connect.type":"int8"`)
+		w.Raw(`,"connect.type":"int8"`)
 	case wit.Int16:
-		w.raw(`,"connect.type":"int16"`)
+		w.Raw(`,"connect.type":"int16"`)
 	}
 }
 
 // defaultValue writes the default of a node as AvroData does.
-func (w *avroWriter) defaultValue(id uint32) {
+func (w *schemaWriter) defaultValue(id uint32) {
 	n := &w.nodes[id]
 	v, _, err := datum.Read(w.nodes, id, append(datum.AppendBranch(nil, n, false), *n.DefaultValue...))
 	if err != nil {
-		w.fail(dataError("the default of a schema: %v", err))
+		w.Fail(fault.Data("the default of a schema: %v", err))
 		return
 	}
 	w.json(id, v)
-	w.ended()
+	w.Ended()
 }
 
-func (w *avroWriter) json(id uint32, v any) {
+func (w *schemaWriter) json(id uint32, v any) {
 	n := &w.nodes[id]
 	switch x := v.(type) {
 	case nil:
-		w.raw("null")
+		w.Raw("null")
 	case bool, int8, int16, int32, int64:
-		w.out = fmt.Append(w.out, x)
+		w.Out = fmt.Append(w.Out, x)
 	case float32:
-		w.out = java.AppendJSONReal(w.out, float64(x), 32)
+		w.Out = java.AppendJSONReal(w.Out, float64(x), 32)
 	case float64:
-		w.out = java.AppendJSONReal(w.out, x, 64)
+		w.Out = java.AppendJSONReal(w.Out, x, 64)
 	case string:
-		w.quote(x)
+		w.Quote(x)
 	case []byte:
 		runes := make([]rune, len(x)) // a character for each byte, as Avro has it
 		for i, c := range x {
 			runes[i] = rune(c)
 		}
-		w.quote(string(runes))
+		w.Quote(string(runes))
 	case datum.List:
-		w.raw("[")
+		w.Raw("[")
 		for i, item := range x {
-			w.comma(i)
+			w.Comma(i)
 			w.json(n.Element, item)
 		}
-		w.raw("]")
+		w.Raw("]")
 	case datum.Map:
 		w.jsonMap(n, x)
 	case datum.Record:
@@ -697,39 +697,39 @@ func (w *avroWriter) json(id uint32, v any) {
 	}
 }
 
-func (w *avroWriter) jsonMap(n *wit.Node, m datum.Map) {
+func (w *schemaWriter) jsonMap(n *wit.Node, m datum.Map) {
 	marks := [...]string{"[", "[", ",", "]", "]"}
 	if key := &w.nodes[n.Key]; key.Kind == wit.Text && !key.Optional {
 		marks = [...]string{"{", "", ":", "", "}"}
 	}
-	w.raw(marks[0])
+	w.Raw(marks[0])
 	for i, e := range m {
-		w.comma(i)
-		w.raw(marks[1])
+		w.Comma(i)
+		w.Raw(marks[1])
 		w.json(n.Key, e.Key)
-		w.raw(marks[2])
+		w.Raw(marks[2])
 		w.json(n.Element, e.Value)
-		w.raw(marks[3])
+		w.Raw(marks[3])
 	}
-	w.raw(marks[4])
+	w.Raw(marks[4])
 }
 
-func (w *avroWriter) jsonRecord(n *wit.Node, r datum.Record) {
-	if nameOf(n) == avroUnion {
+func (w *schemaWriter) jsonRecord(n *wit.Node, r datum.Record) {
+	if conversion.NameOf(n) == unionName {
 		set := slices.IndexFunc(r, func(member any) bool { return member != nil })
 		if set < 0 {
-			w.fail(dataError("the default of a schema: %s", noValue))
+			w.Fail(fault.Data("the default of a schema: %s", fault.NoValue))
 			return
 		}
 		w.json(n.Members[set].Node, r[set])
 		return
 	}
-	w.raw("{")
+	w.Raw("{")
 	for i, m := range n.Members {
-		w.comma(i)
-		w.quote(w.scrubbed(m.Name))
-		w.raw(":")
+		w.Comma(i)
+		w.Quote(w.scrubbed(m.Name))
+		w.Raw(":")
 		w.json(m.Node, r[i])
 	}
-	w.raw("}")
+	w.Raw("}")
 }

@@ -1,4 +1,4 @@
-package convert
+package connectjson
 
 import (
 	"bytes"
@@ -6,13 +6,15 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/wit/datum"
 	"github.com/culvert-project/culvert/wit/java/json"
 )
 
-// parser walks over a JSON document as Jackson does with Kafka's settings: strict, but leading zeros of numbers are
+// Parser walks over a JSON document as Jackson does with Kafka's settings: strict, but leading zeros of numbers are
 // allowed. Its memory is kept from one document to the next.
-type parser struct {
+type Parser struct {
 	data  []byte
 	i     int
 	depth int
@@ -36,22 +38,33 @@ type parser struct {
 	scratch []byte
 	// binary holds what base64 says.
 	binary []byte
-	// defaults: what is read is the default of a schema.
-	defaults bool
-	// inOrder: members of structures are read in the order of the schema, of those that are there twice the last.
-	inOrder bool
-	// err is the first fault. After it arrays and objects end, and what was read is of no use.
-	err *Error
+	mode   mode
+	// Err is the first fault. After it arrays and objects end, and what was read is of no use.
+	Err *fault.Error
 }
+
+// mode is what a document is read for.
+type mode uint8
+
+const (
+	// ofValues reads the values of a topic.
+	ofValues mode = iota
+	// ofDefaults reads the defaults of a schema.
+	ofDefaults
+	// inOrder reads a value again for its first fault: members of structures in the order of the schema, of those that
+	// are there twice the last.
+	inOrder
+)
 
 type byteRange struct{ from, to int }
 
 // entry is where the name of an entry and its value begin and end.
 type entry struct{ name, nameEnd, value, end int }
 
-func (p *parser) reset(ctx context.Context, data []byte, most int) {
+// Reset begins a document. most is how long the destination may become.
+func (p *Parser) Reset(ctx context.Context, data []byte, most int) {
 	p.ctx, p.data, p.i, p.depth = ctx, data, 0, 0
-	p.most, p.steps, p.looked, p.err = most, 0, 0, nil
+	p.most, p.steps, p.looked, p.Err = most, 0, 0, nil
 	p.spans, p.seen, p.ends = p.spans[:0], p.seen[:0], p.ends[:0]
 	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
 		p.i = 3
@@ -59,42 +72,29 @@ func (p *parser) reset(ctx context.Context, data []byte, most int) {
 }
 
 // fail notes a fault, unless there is one already.
-func (p *parser) fail(class, text string) {
-	if p.err == nil {
-		p.err = &Error{class, text}
+func (p *Parser) fail(class, text string) {
+	if p.Err == nil {
+		p.Err = fault.New(class, text)
 	}
 }
 
 // refuse fails at what the document says, and returns dst.
-func (p *parser) refuse(dst []byte, text string) []byte {
-	p.fail(dataException, text)
+func (p *Parser) refuse(dst []byte, text string) []byte {
+	p.fail(fault.DataException, text)
 	return dst
 }
 
 // bad fails at the present position.
-func (p *parser) bad(expected string) {
+func (p *Parser) bad(expected string) {
 	found := "the end"
 	if p.i < len(p.data) {
 		found = strconv.QuoteRune(rune(p.data[p.i]))
 	}
-	p.fail(serializationException, "JSON, byte "+strconv.Itoa(p.i)+": expected "+expected+", found "+found)
-}
-
-// serializationException is what Kafka's converters get, and do not throw themselves, where a document is no JSON:
-// [unreadable] makes of it what they throw.
-const serializationException = "org.apache.kafka.common.errors.SerializationException"
-
-// unreadable is an error as the callers of a converter get it. lead is what Kafka Connect says of a document that is no
-// JSON; what is wrong with it, which Java has in the exception's cause, follows.
-func unreadable(lead string, err error) error {
-	if ErrorClass(err) == serializationException {
-		return &Error{dataException, lead + err.Error()}
-	}
-	return err
+	p.fail(fault.SerializationException, "JSON, byte "+strconv.Itoa(p.i)+": expected "+expected+", found "+found)
 }
 
 // peek skips blanks and returns the next byte, 0 at the end.
-func (p *parser) peek() byte {
+func (p *Parser) peek() byte {
 	for p.i < len(p.data) {
 		switch c := p.data[p.i]; c {
 		case ' ', '\t', '\n', '\r':
@@ -107,7 +107,7 @@ func (p *parser) peek() byte {
 }
 
 // take skips blanks and one byte, which must be c.
-func (p *parser) take(c byte) {
+func (p *Parser) take(c byte) {
 	if p.peek() != c || p.i >= len(p.data) {
 		p.bad(strconv.QuoteRune(rune(c)))
 		return
@@ -115,8 +115,8 @@ func (p *parser) take(c byte) {
 	p.i++
 }
 
-// end refuses anything but blanks.
-func (p *parser) end() {
+// End refuses anything but blanks.
+func (p *Parser) End() {
 	p.peek()
 	if p.i < len(p.data) {
 		p.bad("the end of the document")
@@ -125,12 +125,12 @@ func (p *parser) end() {
 
 // more is called before each element or member: it takes the comma that belongs there, or the closing byte. It is false
 // after a fault.
-func (p *parser) more(first bool, closing byte) bool {
-	if p.err != nil {
+func (p *Parser) more(first bool, closing byte) bool {
+	if p.Err != nil {
 		return false
 	}
-	if p.steps++; p.steps%watchEvery == 0 && p.ctx.Err() != nil {
-		p.err = errEnded
+	if p.steps++; p.steps%conversion.WatchEvery == 0 && p.ctx.Err() != nil {
+		p.Err = fault.Ended
 		return false
 	}
 	switch c := p.peek(); {
@@ -149,15 +149,15 @@ func (p *parser) more(first bool, closing byte) bool {
 }
 
 // open takes the opening byte of an array or object.
-func (p *parser) open(c byte) {
+func (p *Parser) open(c byte) {
 	p.take(c)
 	if p.depth++; p.depth > datum.MaxDepth {
-		p.fail(serializationException, "JSON: nests deeper than 1000")
+		p.fail(fault.SerializationException, "JSON: nests deeper than 1000")
 	}
 }
 
 // word takes true, false or null.
-func (p *parser) word(w string) {
+func (p *Parser) word(w string) {
 	if len(p.data)-p.i < len(w) || string(p.data[p.i:p.i+len(w)]) != w {
 		p.bad(w)
 		return
@@ -166,7 +166,7 @@ func (p *parser) word(w string) {
 }
 
 // text takes a string and returns what it says; the bytes are valid until the next call.
-func (p *parser) text() []byte {
+func (p *Parser) text() []byte {
 	s, slashes := p.rawText()
 	if slashes {
 		p.scratch = json.Unescape(p.scratch[:0], s)
@@ -176,7 +176,7 @@ func (p *parser) text() []byte {
 }
 
 // name takes a member's name and the colon.
-func (p *parser) name() []byte {
+func (p *Parser) name() []byte {
 	if p.peek() != '"' {
 		p.bad("a name in quotation marks")
 		return nil
@@ -198,7 +198,7 @@ func (p *parser) name() []byte {
 
 // rawText takes a string and returns what stands between the quotation marks, checked. slashes: there are escapes in
 // it.
-func (p *parser) rawText() (s []byte, slashes bool) {
+func (p *Parser) rawText() (s []byte, slashes bool) {
 	from := p.i + 1
 	end, slashes, expected := json.Quoted(p.data, p.i)
 	if p.i = end; expected != "" {
@@ -209,7 +209,7 @@ func (p *parser) rawText() (s []byte, slashes bool) {
 }
 
 // number takes a number. whole: it has neither point nor exponent. ok is false after a fault.
-func (p *parser) number() (text []byte, whole, ok bool) {
+func (p *Parser) number() (text []byte, whole, ok bool) {
 	from := p.i
 	end, whole, expected := json.Number(p.data, from)
 	if p.i = end; expected != "" {
@@ -220,7 +220,7 @@ func (p *parser) number() (text []byte, whole, ok bool) {
 }
 
 // skip takes a value of any kind.
-func (p *parser) skip() {
+func (p *Parser) skip() {
 	switch c := p.peek(); c {
 	case '{', '[':
 		if p.jump() {
@@ -247,7 +247,7 @@ func (p *parser) skip() {
 }
 
 // count walks over the array at the present position and tells how many elements it has.
-func (p *parser) count() (n int) {
+func (p *Parser) count() (n int) {
 	p.open('[')
 	for ; p.more(n == 0, ']'); n++ {
 		p.skip()
@@ -258,7 +258,7 @@ func (p *parser) count() (n int) {
 // index walks over the value at the present position, notes where its arrays and objects end, and goes back. From then
 // on skip jumps over them, so that a document whose levels are looked at one by one is not walked over once for each of
 // them.
-func (p *parser) index() {
+func (p *Parser) index() {
 	start := p.i
 	var ends []byteRange
 	var walk func()
@@ -284,7 +284,7 @@ func (p *parser) index() {
 }
 
 // jump moves to the end of the array or object at the present position where its end is known.
-func (p *parser) jump() bool {
+func (p *Parser) jump() bool {
 	if len(p.ends) == 0 {
 		return false
 	}
@@ -296,7 +296,7 @@ func (p *parser) jump() bool {
 }
 
 // kind names the value at the present position as Jackson's JsonNodeType does.
-func (p *parser) kind() string {
+func (p *Parser) kind() string {
 	switch p.peek() {
 	case '{':
 		return "OBJECT"

@@ -1,4 +1,4 @@
-package convert
+package avro
 
 import (
 	"encoding/json"
@@ -11,18 +11,17 @@ import (
 
 	"github.com/twmb/avro"
 
+	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 	"github.com/culvert-project/culvert/wit/java"
 )
 
-// maxUnionBranches is how many types a union may have: each of them writes all others as nulls.
-const maxUnionBranches = 1000
-
-// avroReader makes nodes of an Avro schema, as AvroData's toConnectSchema does, and the steps from the one's bytes to
+// schemaReader makes nodes of an Avro schema, as AvroData's toConnectSchema does, and the steps from the one's bytes to
 // the other's.
-type avroReader struct {
-	o     avroOptions
+type schemaReader struct {
+	o     Options
 	nodes []wit.Node
 	// named are the types that were defined so far, by full name; open those around the present one.
 	named map[string]*avro.SchemaNode
@@ -31,18 +30,18 @@ type avroReader struct {
 	space string
 }
 
-// avroField is what the place of a schema adds to it.
-type avroField struct {
+// placed is what the place of a schema adds to it.
+type placed struct {
 	optional   bool
 	value      any // the field's default
 	hasDefault bool
 	version    *int32
 }
 
-// schemaOfAvro returns the nodes for an Avro schema and the step that reads its values.
-func schemaOfAvro(root *avro.SchemaNode, version *int32, o avroOptions) ([]wit.Node, *step, error) {
-	r := avroReader{o: o, named: map[string]*avro.SchemaNode{}, open: map[string]bool{}}
-	_, s, err := r.node(root, avroField{version: version}, 1)
+// read returns the nodes for an Avro schema and the step that reads its values.
+func read(root *avro.SchemaNode, version *int32, o Options) ([]wit.Node, *step, error) {
+	r := schemaReader{o: o, named: map[string]*avro.SchemaNode{}, open: map[string]bool{}}
+	_, s, err := r.node(root, placed{version: version}, 1)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -135,7 +134,7 @@ func logicalType(n *avro.SchemaNode) string {
 }
 
 // resolved is the definition that a name refers to.
-func (r *avroReader) resolved(n *avro.SchemaNode) *avro.SchemaNode {
+func (r *schemaReader) resolved(n *avro.SchemaNode) *avro.SchemaNode {
 	switch n.Type {
 	case "null", "boolean", "int", "long", "float", "double", "string", "bytes", "fixed", "enum", "array", "map",
 		"record", "error", "union":
@@ -153,27 +152,27 @@ func (r *avroReader) resolved(n *avro.SchemaNode) *avro.SchemaNode {
 }
 
 // within makes the namespace of a full name that of what follows, until the function that it returns is called.
-func (r *avroReader) within(name string) (leave func()) {
+func (r *schemaReader) within(name string) (leave func()) {
 	before := r.space
 	r.space = name[:max(0, strings.LastIndexByte(name, '.'))]
 	return func() { r.space = before }
 }
 
 // node makes the node of a schema. The step includes the branch numbers of its union.
-func (r *avroReader) node(n *avro.SchemaNode, f avroField, depth int) (uint32, step, error) {
+func (r *schemaReader) node(n *avro.SchemaNode, f placed, depth int) (uint32, step, error) {
 	n = r.resolved(n)
 	if depth > datum.MaxSchemaDepth {
-		return 0, step{}, dataError("schema: expected at most %d nodes in each other", datum.MaxSchemaDepth)
+		return 0, step{}, fault.Data("schema: expected at most %d nodes in each other", datum.MaxSchemaDepth)
 	}
 	if len(r.nodes) >= datum.MaxSchemaNodes {
-		return 0, step{}, dataError("schema: expected at most %d nodes", datum.MaxSchemaNodes)
+		return 0, step{}, fault.Data("schema: expected at most %d nodes", datum.MaxSchemaNodes)
 	}
 	if n.Type != "union" {
 		return r.value(n, f, depth)
 	}
 	null := slices.IndexFunc(n.Branches, func(b avro.SchemaNode) bool { return b.Type == "null" })
 	if len(n.Branches) == 1 && r.o.flatten {
-		id, s, err := r.node(&n.Branches[0], avroField{optional: f.optional}, depth)
+		id, s, err := r.node(&n.Branches[0], placed{optional: f.optional}, depth)
 		if err != nil {
 			return id, s, err
 		}
@@ -181,7 +180,7 @@ func (r *avroReader) node(n *avro.SchemaNode, f avroField, depth int) (uint32, s
 	}
 	if len(n.Branches) == 2 && null >= 0 {
 		// The field's default is not the value's: a union's default belongs to its first branch, and AvroData drops it.
-		id, s, err := r.node(&n.Branches[1-null], avroField{optional: true}, depth)
+		id, s, err := r.node(&n.Branches[1-null], placed{optional: true}, depth)
 		if err != nil {
 			return id, s, err
 		}
@@ -191,7 +190,7 @@ func (r *avroReader) node(n *avro.SchemaNode, f avroField, depth int) (uint32, s
 }
 
 // value makes the node of a type that is no union. The caller sees to the branch numbers of an optional one.
-func (r *avroReader) value(n *avro.SchemaNode, f avroField, depth int) (uint32, step, error) {
+func (r *schemaReader) value(n *avro.SchemaNode, f placed, depth int) (uint32, step, error) {
 	id := uint32(len(r.nodes))
 	r.nodes = append(r.nodes, wit.Node{})
 	var w wit.Node
@@ -209,7 +208,7 @@ func (r *avroReader) value(n *avro.SchemaNode, f avroField, depth int) (uint32, 
 }
 
 // union is the step of an optional value; null says which branch null is.
-func (r *avroReader) union(id uint32, s step, null int) step {
+func (r *schemaReader) union(id uint32, s step, null int) step {
 	n := &r.nodes[id]
 	branches := make([]branch, 2)
 	branches[null] = branch{lead: datum.AppendBranch(nil, n, true)}
@@ -218,13 +217,14 @@ func (r *avroReader) union(id uint32, s step, null int) step {
 }
 
 // several makes a structure of a union of several types, one optional member for each.
-func (r *avroReader) several(n *avro.SchemaNode, f avroField, depth int) (uint32, step, error) {
-	if len(n.Branches) > maxUnionBranches {
-		return 0, step{}, dataError("a union of %d types, expected at most %d", len(n.Branches), maxUnionBranches)
+func (r *schemaReader) several(n *avro.SchemaNode, f placed, depth int) (uint32, step, error) {
+	if len(n.Branches) > conversion.MaxUnionBranches {
+		return 0, step{}, fault.Data("a union of %d types, expected at most %d", len(n.Branches),
+			conversion.MaxUnionBranches)
 	}
 	id := uint32(len(r.nodes))
 	r.nodes = append(r.nodes, wit.Node{})
-	w := wit.Node{Kind: wit.Structure, Name: wit.Ptr(avroUnion), Optional: f.optional, Version: f.version}
+	w := wit.Node{Kind: wit.Structure, Name: wit.Ptr(unionName), Optional: f.optional, Version: f.version}
 	s := step{op: unionStep, branches: make([]branch, len(n.Branches))}
 	steps := make([]step, len(n.Branches))
 	seen := map[string]bool{}
@@ -236,10 +236,10 @@ func (r *avroReader) several(n *avro.SchemaNode, f avroField, depth int) (uint32
 		}
 		name := r.memberName(member)
 		if seen[name] {
-			return id, s, dataError("Multiple union schemas map to the Connect union field name")
+			return id, s, fault.Data("Multiple union schemas map to the Connect union field name")
 		}
 		seen[name] = true
-		node, inner, err := r.node(member, avroField{optional: true}, depth+1)
+		node, inner, err := r.node(member, placed{optional: true}, depth+1)
 		if err != nil {
 			return id, s, err
 		}
@@ -270,19 +270,19 @@ func (r *avroReader) several(n *avro.SchemaNode, f avroField, depth int) (uint32
 }
 
 // memberName is how a union's structure names the member for a type.
-func (r *avroReader) memberName(n *avro.SchemaNode) string {
+func (r *schemaReader) memberName(n *avro.SchemaNode) string {
 	switch n.Type {
 	case "record", "error", "enum", "fixed":
 		if r.o.enhanced {
 			return fullName(n)
 		}
-		return lastPart(n.Name)
+		return conversion.LastPart(n.Name)
 	}
 	return n.Type
 }
 
 // kind fills in what the type says.
-func (r *avroReader) kind(w *wit.Node, n *avro.SchemaNode, depth int) (step, error) {
+func (r *schemaReader) kind(w *wit.Node, n *avro.SchemaNode, depth int) (step, error) {
 	switch n.Type {
 	case "boolean":
 		w.Kind = wit.Boolean
@@ -327,21 +327,21 @@ func (r *avroReader) kind(w *wit.Node, n *avro.SchemaNode, depth int) (step, err
 		w.Kind = wit.Mapping
 		w.Key = uint32(len(r.nodes))
 		r.nodes = append(r.nodes, wit.Node{Kind: wit.Text})
-		id, s, err := r.node(n.Values, avroField{}, depth+1)
+		id, s, err := r.node(n.Values, placed{}, depth+1)
 		w.Element = id
 		return step{op: mapStep, key: &step{op: textStep, same: true}, element: &s, same: s.same}, err
 	case "record", "error":
 		return r.record(w, n, depth)
 	case "null":
-		return step{}, dataError("Standalone null schemas are not supported by this converter")
+		return step{}, fault.Data("Standalone null schemas are not supported by this converter")
 	}
-	return step{}, dataError("Couldn't translate unsupported schema type %s.", cut(n.Type))
+	return step{}, fault.Data("Couldn't translate unsupported schema type %s.", fault.Cut(n.Type))
 }
 
 // setLogical makes a node one of Kafka Connect's logical types.
 func setLogical(w *wit.Node, name string) { w.Name, w.Version = wit.Ptr(name), wit.Ptr(int32(1)) }
 
-func (r *avroReader) integer(w *wit.Node, n *avro.SchemaNode) (step, error) {
+func (r *schemaReader) integer(w *wit.Node, n *avro.SchemaNode) (step, error) {
 	w.Kind = wit.Int32
 	switch kind, logicalName := textProperty(n, "connect.type"), logicalType(n); {
 	case strings.EqualFold(logicalName, "date"):
@@ -354,13 +354,13 @@ func (r *avroReader) integer(w *wit.Node, n *avro.SchemaNode) (step, error) {
 	case kind == "int16":
 		w.Kind = wit.Int16
 	default:
-		return step{}, dataError("Connect type annotation for Avro int field is null")
+		return step{}, fault.Data("Connect type annotation for Avro int field is null")
 	}
 	return step{op: numberStep, size: 8 << w.Kind, same: true}, nil
 }
 
 // decimal tells whether a schema of bytes is one of decimals, and notes its scale.
-func (r *avroReader) decimal(w *wit.Node, n *avro.SchemaNode) bool {
+func (r *schemaReader) decimal(w *wit.Node, n *avro.SchemaNode) bool {
 	if !strings.EqualFold(logicalType(n), "decimal") {
 		return false
 	}
@@ -375,32 +375,33 @@ func (r *avroReader) decimal(w *wit.Node, n *avro.SchemaNode) bool {
 	return true
 }
 
-func (r *avroReader) enum(w *wit.Node, n *avro.SchemaNode) (step, error) {
+func (r *schemaReader) enum(w *wit.Node, n *avro.SchemaNode) (step, error) {
 	w.Kind = wit.Text
 	r.named[fullName(n)] = n
 	s := step{op: enumStep}
-	if r.o.meta && n.Doc != "" {
-		w.Parameters = append(w.Parameters, wit.Setting{Name: avroEnumDoc + lastPart(n.Name), Value: n.Doc})
+	if r.o.Meta && n.Doc != "" {
+		w.Parameters = append(w.Parameters, wit.Setting{Name: enumDoc + conversion.LastPart(n.Name), Value: n.Doc})
 	}
-	if r.o.meta && n.HasEnumDefault {
-		w.Parameters = append(w.Parameters, wit.Setting{Name: avroEnumDefault + lastPart(n.Name), Value: n.EnumDefault})
+	if r.o.Meta && n.HasEnumDefault {
+		w.Parameters = append(w.Parameters, wit.Setting{Name: enumDefault + conversion.LastPart(n.Name),
+			Value: n.EnumDefault})
 	}
-	w.Parameters = append(w.Parameters, wit.Setting{Name: avroEnum, Value: fullName(n)})
+	w.Parameters = append(w.Parameters, wit.Setting{Name: enumName, Value: fullName(n)})
 	for _, symbol := range n.Symbols {
 		s.symbols = append(s.symbols, datum.AppendText(nil, symbol))
-		w.Parameters = append(w.Parameters, wit.Setting{Name: avroEnum + "." + symbol, Value: symbol})
+		w.Parameters = append(w.Parameters, wit.Setting{Name: enumName + "." + symbol, Value: symbol})
 	}
 	return s, nil
 }
 
 // array makes an array, or a map of an array of the entries that AvroData writes.
-func (r *avroReader) array(w *wit.Node, n *avro.SchemaNode, depth int) (step, error) {
+func (r *schemaReader) array(w *wit.Node, n *avro.SchemaNode, depth int) (step, error) {
 	item := r.resolved(n.Items)
-	entry := item.Type == "record" && (fullName(item) == avroNamespace+"."+avroMapEntry || property(item,
-		"connect.internal.type") == avroMapEntry)
+	entry := item.Type == "record" && (fullName(item) == namespace+"."+mapEntry || property(item,
+		"connect.internal.type") == mapEntry)
 	if !entry {
 		w.Kind = wit.Array
-		id, s, err := r.node(item, avroField{}, depth+1)
+		id, s, err := r.node(item, placed{}, depth+1)
 		w.Element = id
 		return step{op: arrayStep, element: &s, same: s.same}, err
 	}
@@ -410,8 +411,9 @@ func (r *avroReader) array(w *wit.Node, n *avro.SchemaNode, depth int) (step, er
 	}
 	key, value := fields["key"], fields["value"]
 	if len(item.Fields) != 2 || key == nil || value == nil {
-		return step{}, dataError("Found map encoded as array of key-value pairs, but array elements do not match the " +
-			"expected format.")
+		return step{},
+			fault.Data("Found map encoded as array of key-value pairs, but array elements do not match the " +
+				"expected format.")
 	}
 	name := fullName(item)
 	if r.open[name] {
@@ -423,10 +425,10 @@ func (r *avroReader) array(w *wit.Node, n *avro.SchemaNode, depth int) (step, er
 	w.Kind = wit.Mapping
 	var keyStep, valueStep step
 	var err error
-	if w.Key, keyStep, err = r.node(&key.Type, avroField{}, depth+1); err != nil {
+	if w.Key, keyStep, err = r.node(&key.Type, placed{}, depth+1); err != nil {
 		return step{}, err
 	}
-	if w.Element, valueStep, err = r.node(&value.Type, avroField{}, depth+1); err != nil {
+	if w.Element, valueStep, err = r.node(&value.Type, placed{}, depth+1); err != nil {
 		return step{}, err
 	}
 	s := step{op: mapStep, key: &keyStep, element: &valueStep, same: keyStep.same && valueStep.same}
@@ -437,10 +439,10 @@ func (r *avroReader) array(w *wit.Node, n *avro.SchemaNode, depth int) (step, er
 }
 
 func recursive(name string) error {
-	return dataError("the Avro type %s contains itself, and schemas here are trees", quoted(name))
+	return fault.Data("the Avro type %s contains itself, and schemas here are trees", fault.Quoted(name))
 }
 
-func (r *avroReader) record(w *wit.Node, n *avro.SchemaNode, depth int) (step, error) {
+func (r *schemaReader) record(w *wit.Node, n *avro.SchemaNode, depth int) (step, error) {
 	name := fullName(n)
 	if r.open[name] {
 		return step{}, recursive(name)
@@ -450,17 +452,17 @@ func (r *avroReader) record(w *wit.Node, n *avro.SchemaNode, depth int) (step, e
 	defer r.within(name)()
 	w.Kind = wit.Structure
 	s := step{op: recordStep, same: true, members: make([]step, len(n.Fields)), names: make([]string, len(n.Fields))}
-	if r.o.meta && n.Doc != "" {
-		w.Parameters = append(w.Parameters, wit.Setting{Name: avroRecordDoc, Value: n.Doc})
+	if r.o.Meta && n.Doc != "" {
+		w.Parameters = append(w.Parameters, wit.Setting{Name: recordDoc, Value: n.Doc})
 	}
 	for i := range n.Fields {
 		f := &n.Fields[i]
-		if r.o.meta && f.Doc != "" {
-			w.Parameters = append(w.Parameters, wit.Setting{Name: avroFieldDoc + f.Name, Value: f.Doc})
+		if r.o.Meta && f.Doc != "" {
+			w.Parameters = append(w.Parameters, wit.Setting{Name: fieldDoc + f.Name, Value: f.Doc})
 		}
-		id, member, err := r.node(&f.Type, avroField{value: f.Default, hasDefault: f.HasDefault}, depth+1)
+		id, member, err := r.node(&f.Type, placed{value: f.Default, hasDefault: f.HasDefault}, depth+1)
 		if err != nil {
-			return s, fmt.Errorf("field %s: %w", quoted(f.Name), err)
+			return s, fmt.Errorf("field %s: %w", fault.Quoted(f.Name), err)
 		}
 		w.Members = append(w.Members, wit.Member{Name: f.Name, Node: id})
 		s.members[i], s.names[i] = member, f.Name
@@ -470,35 +472,35 @@ func (r *avroReader) record(w *wit.Node, n *avro.SchemaNode, depth int) (step, e
 }
 
 // attributes fills in what Confluent's properties say.
-func (r *avroReader) attributes(w *wit.Node, n *avro.SchemaNode, f avroField) error {
-	if doc := textProperty(n, "connect.doc"); r.o.meta && doc != "" {
+func (r *schemaReader) attributes(w *wit.Node, n *avro.SchemaNode, f placed) error {
+	if doc := textProperty(n, "connect.doc"); r.o.Meta && doc != "" {
 		w.Doc = wit.Ptr(doc)
 	}
 	version := f.version
 	if given := property(n, "connect.version"); given != nil {
 		v, ok := asNumber(given, 32)
 		if !ok {
-			return dataError("Invalid Connect version found: %s", cut(fmt.Sprint(given)))
+			return fault.Data("Invalid Connect version found: %s", fault.Cut(fmt.Sprint(given)))
 		}
 		version = wit.Ptr(int32(v))
 	}
 	if version != nil && *version >= 0 {
 		if w.Version != nil && *w.Version != *version {
-			return dataError("Mismatched versions: version already added to SchemaBuilder (%d) differs from version "+
+			return fault.Data("Mismatched versions: version already added to SchemaBuilder (%d) differs from version "+
 				"in source schema (%d)", *w.Version, *version)
 		}
 		w.Version = version
 	}
-	if given := property(n, "connect.parameters"); r.o.meta && given != nil {
+	if given := property(n, "connect.parameters"); r.o.Meta && given != nil {
 		parameters, ok := given.(map[string]any)
 		if !ok {
-			return dataError("Expected JSON object for schema parameters but found: %s", cut(fmt.Sprint(given)))
+			return fault.Data("Expected JSON object for schema parameters but found: %s", fault.Cut(fmt.Sprint(given)))
 		}
 		for _, name := range slices.Sorted(maps.Keys(parameters)) {
 			value, ok := parameters[name].(string)
 			if !ok {
-				return dataError("Expected schema parameter values to be strings but found: %s",
-					cut(fmt.Sprint(parameters[name])))
+				return fault.Data("Expected schema parameter values to be strings but found: %s",
+					fault.Cut(fmt.Sprint(parameters[name])))
 			}
 			setParameter(w, name, value)
 		}
@@ -517,15 +519,16 @@ func (r *avroReader) attributes(w *wit.Node, n *avro.SchemaNode, f avroField) er
 // logicalKind refuses the name of a logical type on another type than its own. Kafka Connect's class refuses each value
 // but nulls, and Avro the schema that would be written of it.
 func logicalKind(w *wit.Node) error {
-	kind, logical := kindOfName(w)
+	kind, logical := conversion.KindOfName(w)
 	switch {
 	case !logical:
 		return nil
 	case kind != w.Kind:
-		return dataError("Invalid type for %s, underlying representation should be %s but was %s",
-			lastPart(nameOf(w)), strings.ToLower(typeName(kind)), strings.ToLower(typeName(w.Kind)))
+		return fault.Data("Invalid type for %s, underlying representation should be %s but was %s",
+			conversion.LastPart(conversion.NameOf(w)), strings.ToLower(conversion.TypeName(kind)),
+			strings.ToLower(conversion.TypeName(w.Kind)))
 	case kind == wit.Bytes:
-		_, err := scaleOf(w)
+		_, err := conversion.ScaleOf(w)
 		return err
 	}
 	return nil
@@ -541,39 +544,39 @@ func setParameter(w *wit.Node, name, value string) {
 	w.Parameters = append(w.Parameters, wit.Setting{Name: name, Value: value})
 }
 
-func (r *avroReader) name(w *wit.Node, n *avro.SchemaNode) error {
+func (r *schemaReader) name(w *wit.Node, n *avro.SchemaNode) error {
 	name := ""
 	switch given := property(n, "connect.name"); {
 	case given != nil:
 		text, ok := given.(string)
 		if !ok {
-			return dataError("Invalid schema name: %s", cut(fmt.Sprint(given)))
+			return fault.Data("Invalid schema name: %s", fault.Cut(fmt.Sprint(given)))
 		}
 		name = text
 	case n.Type == "record" || n.Type == "error" || n.Type == "enum" || n.Type == "fixed" &&
-		nameOf(w) != wit.NameDecimal:
+		conversion.NameOf(w) != wit.NameDecimal:
 		name = fullName(n)
 	}
-	if name == "" || strings.HasPrefix(name, avroNamespace+"."+avroDefaultName) {
+	if name == "" || strings.HasPrefix(name, namespace+"."+defaultName) {
 		return nil
 	}
 	if w.Name != nil && *w.Name != name {
-		return dataError("Mismatched names: name already added to SchemaBuilder (%s) differs from name in source "+
-			"schema (%s)", *w.Name, cut(name))
+		return fault.Data("Mismatched names: name already added to SchemaBuilder (%s) differs from name in source "+
+			"schema (%s)", *w.Name, fault.Cut(name))
 	}
 	w.Name = wit.Ptr(name)
 	return nil
 }
 
 // defaultOf notes the default of a node, whose children are there. One that does not fit is ignored, as by AvroData.
-func (r *avroReader) defaultOf(id uint32, n *avro.SchemaNode, f avroField) {
+func (r *schemaReader) defaultOf(id uint32, n *avro.SchemaNode, f placed) {
 	value := f.value
 	given, annotated := n.Props["connect.default"]
 	switch {
 	case !f.hasDefault:
 		value = given
-	case r.o.meta && !annotated:
-		setParameter(&r.nodes[id], avroFieldDefault, "true")
+	case r.o.Meta && !annotated:
+		setParameter(&r.nodes[id], fieldDefault, "true")
 	}
 	if value == nil {
 		return
@@ -669,7 +672,7 @@ func asText(v any) string {
 
 // fitting makes the value of a JSON document, or of an Avro default, one of a node. What is of another type becomes
 // what Jackson makes of it, as in AvroData: a text is the number 0, for example.
-func (r *avroReader) fitting(id uint32, v any) (any, bool) {
+func (r *schemaReader) fitting(id uint32, v any) (any, bool) {
 	n := &r.nodes[id]
 	if v == nil {
 		return nil, n.Optional
@@ -713,7 +716,7 @@ func (r *avroReader) fitting(id uint32, v any) (any, bool) {
 	case wit.Mapping:
 		return r.fittingMap(n, v)
 	}
-	if nameOf(n) == avroUnion {
+	if conversion.NameOf(n) == unionName {
 		return r.fittingMember(n, v)
 	}
 	members, ok := v.(map[string]any)
@@ -730,7 +733,7 @@ func (r *avroReader) fitting(id uint32, v any) (any, bool) {
 }
 
 // fittingMember makes the default of a union a structure with the first member that is of the default's type.
-func (r *avroReader) fittingMember(n *wit.Node, v any) (any, bool) {
+func (r *schemaReader) fittingMember(n *wit.Node, v any) (any, bool) {
 	record := make(datum.Record, len(n.Members))
 	for i, m := range n.Members {
 		if !takes(&r.nodes[m.Node], v) {
@@ -765,13 +768,13 @@ func takes(n *wit.Node, v any) (ok bool) {
 		ok = ok && !isText
 	case wit.Text:
 		ok = isText
-		if _, enum := parameter(n, avroEnum); ok && enum {
-			_, ok = parameter(n, avroEnum+"."+text)
+		if _, enum := conversion.Parameter(n, enumName); ok && enum {
+			_, ok = conversion.Parameter(n, enumName+"."+text)
 		}
 	case wit.Bytes:
 		var b any
 		b, ok = fittingBytes(&wit.Node{}, v)
-		if size, fixed := parameter(n, fixedSize); ok && fixed {
+		if size, fixed := conversion.Parameter(n, fixedSize); ok && fixed {
 			ok = size == strconv.Itoa(len(b.([]byte)))
 		}
 	case wit.Array:
@@ -823,13 +826,13 @@ func fittingBytes(n *wit.Node, v any) (any, bool) {
 			b = append(b, byte(c))
 		}
 	}
-	if !ok || nameOf(n) != wit.NameDecimal {
+	if !ok || conversion.NameOf(n) != wit.NameDecimal {
 		return append([]byte{}, b...), ok
 	}
 	return datum.Unscaled(b), len(b) > 0 && len(b) <= datum.MaxDecimalBytes
 }
 
-func (r *avroReader) fittingMap(n *wit.Node, v any) (any, bool) {
+func (r *schemaReader) fittingMap(n *wit.Node, v any) (any, bool) {
 	// Of maps with other keys AvroData writes a default that it does not read, unless it is empty.
 	members, ok := v.(map[string]any)
 	if items, empty := v.([]any); !ok && (!empty || len(items) > 0) {

@@ -1,4 +1,4 @@
-package convert
+package connectjson
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -16,8 +18,8 @@ import (
 	"github.com/culvert-project/culvert/wit/java/values"
 )
 
-// A reader turns the JSON of one node into its structured value. It is compiled once for each schema.
-type reader struct {
+// A Reader turns the JSON of one node into its structured value. It is compiled once for each schema.
+type Reader struct {
 	shape shape
 	typ   string
 	// logical is Date, Time or Timestamp where the node is one.
@@ -30,32 +32,32 @@ type reader struct {
 	text   []byte
 
 	names   []string
-	members []reader
+	members []Reader
 	// leads are the names as a document mostly has them, with quotation marks and a colon.
 	leads [][]byte
 	// numbers are those of the members by name, where they are many.
 	numbers      map[string]int
-	key, element *reader
+	key, element *Reader
 	scale        int
 }
 
-// compileReader compiles a node whose defaults are there.
-func compileReader(nodes []wit.Node, node uint32, f form) (*reader, error) {
+// CompileReader compiles a node whose defaults are there.
+func CompileReader(nodes []wit.Node, node uint32, f Form) (*Reader, error) {
 	n := &nodes[node]
 	var below children
 	var err error
 	switch n.Kind {
 	case wit.Array:
-		below.element, err = compileReader(nodes, n.Element, f)
+		below.element, err = CompileReader(nodes, n.Element, f)
 	case wit.Mapping:
 		below.mapping = f.mapping(&nodes[n.Key])
-		if below.key, err = compileReader(nodes, n.Key, f); err == nil {
-			below.element, err = compileReader(nodes, n.Element, f)
+		if below.key, err = CompileReader(nodes, n.Key, f); err == nil {
+			below.element, err = CompileReader(nodes, n.Element, f)
 		}
 	case wit.Structure:
-		below.members = make([]reader, len(n.Members))
+		below.members = make([]Reader, len(n.Members))
 		for i, m := range n.Members {
-			member, err := compileReader(nodes, m.Node, f)
+			member, err := CompileReader(nodes, m.Node, f)
 			if err != nil {
 				return nil, err
 			}
@@ -70,14 +72,14 @@ func compileReader(nodes []wit.Node, node uint32, f form) (*reader, error) {
 
 // children are the readers of what a node names; mapping is the shape of a map.
 type children struct {
-	key, element *reader
+	key, element *Reader
 	mapping      shape
-	members      []reader
+	members      []Reader
 }
 
 // newNodeReader compiles a node from the readers of its children.
-func newNodeReader(n *wit.Node, below children, f form) (*reader, error) {
-	r := &reader{typ: typeName(n.Kind), key: below.key, element: below.element, members: below.members}
+func newNodeReader(n *wit.Node, below children, f Form) (*Reader, error) {
+	r := &Reader{typ: conversion.TypeName(n.Kind), key: below.key, element: below.element, members: below.members}
 	var err error
 	if r.shape, r.scale, err = shapeOf(n, f); err != nil {
 		return nil, err
@@ -97,8 +99,8 @@ func newNodeReader(n *wit.Node, below children, f form) (*reader, error) {
 		}
 	}
 	for i := range r.members {
-		if r.shape == unionShape && len(r.members[i].branch) == 0 {
-			return nil, dataError("the member %s of a union must be optional", quoted(r.names[i]))
+		if r.shape == UnionShape && len(r.members[i].branch) == 0 {
+			return nil, fault.Data("the member %s of a union must be optional", fault.Quoted(r.names[i]))
 		}
 	}
 	if len(r.names) > fewNames {
@@ -112,12 +114,12 @@ func newNodeReader(n *wit.Node, below children, f form) (*reader, error) {
 }
 
 // nulls notes what stands for a null.
-func (r *reader) nulls(n *wit.Node, f form) {
+func (r *Reader) nulls(n *wit.Node, f Form) {
 	if n.Optional {
 		r.branch = datum.AppendBranch(nil, n, false)
 		r.null = datum.AppendBranch(nil, n, true)
 	}
-	if n.DefaultValue != nil && f.replaceNull {
+	if n.DefaultValue != nil && f.ReplaceNull {
 		r.null = append(datum.AppendBranch([]byte{}, n, false), *n.DefaultValue...)
 	}
 }
@@ -125,8 +127,8 @@ func (r *reader) nulls(n *wit.Node, f form) {
 // fewNames is how many names are looked through one by one.
 const fewNames = 8
 
-// read appends the value at the parser's position.
-func (r *reader) read(p *parser, dst []byte) []byte {
+// Read appends the value at the parser's position.
+func (r *Reader) Read(p *Parser, dst []byte) []byte {
 	c := p.peek()
 	if c == 'n' {
 		p.word("null")
@@ -135,48 +137,56 @@ func (r *reader) read(p *parser, dst []byte) []byte {
 	return r.value(p, append(dst, r.branch...), c)
 }
 
+// ReadDefault reads the default of the node itself: without a branch, and never null.
+func (r *Reader) ReadDefault(p *Parser) []byte {
+	bare := *r
+	bare.branch, bare.null = nil, nil
+	return bare.Read(p, []byte{})
+}
+
 // absent appends what stands for a null or a missing member. Only here a few bytes can become many, up to the length
 // most.
-func (r *reader) absent(p *parser, dst []byte, most int) []byte {
+func (r *Reader) absent(p *Parser, dst []byte, most int) []byte {
 	if r.null == nil {
 		return p.refuse(dst, "Invalid null value for required "+r.typ+" field")
 	}
 	if len(r.null) > most-len(dst) {
-		return p.refuse(dst, "with the defaults of absent values it has more than "+strconv.Itoa(maxDecodedBytes)+
-			" bytes")
+		return p.refuse(dst,
+			"with the defaults of absent values it has more than "+strconv.Itoa(conversion.MaxDecodedBytes)+
+				" bytes")
 	}
 	return append(dst, r.null...)
 }
 
 // absentMember is absent of a member.
-func (r *reader) absentMember(p *parser, dst []byte, m, most int) []byte {
-	if dst = r.members[m].absent(p, dst, most); p.err != nil {
-		p.err = p.err.in(r.names[m])
+func (r *Reader) absentMember(p *Parser, dst []byte, m, most int) []byte {
+	if dst = r.members[m].absent(p, dst, most); p.Err != nil {
+		p.Err = p.Err.In(r.names[m])
 	}
 	return dst
 }
 
 // readMember reads a member, whose name stands in front of a fault in it.
-func (r *reader) readMember(p *parser, dst []byte, m int) []byte {
-	if dst = r.members[m].read(p, dst); p.err != nil {
-		p.err = p.err.in(r.names[m])
+func (r *Reader) readMember(p *Parser, dst []byte, m int) []byte {
+	if dst = r.members[m].Read(p, dst); p.Err != nil {
+		p.Err = p.Err.In(r.names[m])
 	}
 	return dst
 }
 
-func (r *reader) mismatch(p *parser, dst []byte) []byte { return r.another(p, dst, p.kind()) }
+func (r *Reader) mismatch(p *Parser, dst []byte) []byte { return r.another(p, dst, p.kind()) }
 
 // another refuses a value of another type than the node's. Of defaults Kafka Connect says it in other words.
-func (r *reader) another(p *parser, dst []byte, found string) []byte {
+func (r *Reader) another(p *Parser, dst []byte, found string) []byte {
 	text := "expected a JSON value for the type " + r.typ + ", found " + found
-	if p.defaults {
-		p.fail(schemaBuilderException, "Invalid default value: "+text)
+	if p.mode == ofDefaults {
+		p.fail(fault.SchemaBuilderException, "Invalid default value: "+text)
 	}
 	return p.refuse(dst, text)
 }
 
 // value appends a value that is not null, without its branch.
-func (r *reader) value(p *parser, dst []byte, c byte) []byte {
+func (r *Reader) value(p *Parser, dst []byte, c byte) []byte {
 	switch r.shape {
 	case int8Shape, int16Shape, int32Shape, int64Shape:
 		return r.readInteger(p, dst, c)
@@ -202,14 +212,14 @@ func (r *reader) value(p *parser, dst []byte, c byte) []byte {
 			return r.mismatch(p, dst)
 		}
 		return r.readBytes(p, dst)
-	case decimalText, decimalNumber:
+	case decimalText, DecimalNumber:
 		if c == '"' {
 			return r.readBytes(p, dst)
 		}
 		return r.readDecimal(p, dst, c)
 	case structureShape:
 		return r.readStructure(p, dst)
-	case unionShape:
+	case UnionShape:
 		return r.readUnion(p, dst, c)
 	}
 	return r.readItems(p, dst)
@@ -217,7 +227,7 @@ func (r *reader) value(p *parser, dst []byte, c byte) []byte {
 
 func isNumber(c byte) bool { return c-'0' < 10 || c == '-' }
 
-func (r *reader) readInteger(p *parser, dst []byte, c byte) []byte {
+func (r *Reader) readInteger(p *Parser, dst []byte, c byte) []byte {
 	if !isNumber(c) {
 		if r.logical != "" {
 			return r.notIntegral(p, dst, p.kind())
@@ -245,7 +255,7 @@ func (r *reader) readInteger(p *parser, dst []byte, c byte) []byte {
 		if r.logical != "" && r.shape == int32Shape {
 			return r.notIntegral(p, dst, "NUMBER") // Java's int is meant
 		}
-		return p.refuse(dst, "the number "+cut(text)+" does not fit the type "+r.typ)
+		return p.refuse(dst, "the number "+fault.Cut(text)+" does not fit the type "+r.typ)
 	}
 	if r.logical == "Time" && (n < 0 || n > millisPerDay) {
 		return p.refuse(dst, "Time values must use number of milliseconds greater than 0 and less than 86400000")
@@ -256,7 +266,7 @@ func (r *reader) readInteger(p *parser, dst []byte, c byte) []byte {
 const millisPerDay = 86_400_000
 
 // notIntegral refuses a Date, Time or Timestamp.
-func (r *reader) notIntegral(p *parser, dst []byte, found string) []byte {
+func (r *Reader) notIntegral(p *Parser, dst []byte, found string) []byte {
 	integer := "integer"
 	if r.logical == "Timestamp" {
 		integer = "integral"
@@ -266,7 +276,7 @@ func (r *reader) notIntegral(p *parser, dst []byte, found string) []byte {
 }
 
 // wholeOf reads a number with a point or an exponent that is a whole one all the same, such as 1e3 or 7.0.
-func (p *parser) wholeOf(text []byte) (int64, bool) {
+func (p *Parser) wholeOf(text []byte) (int64, bool) {
 	mantissa, places, exponent, ok := p.parts(text)
 	if !ok {
 		return 0, false
@@ -280,7 +290,7 @@ func (p *parser) wholeOf(text []byte) (int64, bool) {
 
 // parts takes a number apart: its digits without the point, how many of them follow it, and the exponent. ok is
 // false for exponents that are too large for any type.
-func (p *parser) parts(text []byte) (mantissa []byte, places, exponent int, ok bool) {
+func (p *Parser) parts(text []byte) (mantissa []byte, places, exponent int, ok bool) {
 	mantissa = text
 	if e := bytes.IndexAny(text, "eE"); e >= 0 {
 		n, bad := strconv.ParseInt(string(text[e+1:]), 10, 16)
@@ -301,7 +311,7 @@ func (p *parser) parts(text []byte) (mantissa []byte, places, exponent int, ok b
 const shortInteger = 18
 
 // integer takes a whole number of at most shortInteger digits. Of another value it takes nothing: ok is false.
-func (p *parser) integer() (n int64, ok bool) {
+func (p *Parser) integer() (n int64, ok bool) {
 	data, i := p.data, p.i
 	negative := i < len(data) && data[i] == '-'
 	if negative {
@@ -340,7 +350,7 @@ func parseInteger(text []byte) (n int64, ok bool) {
 	return n, true
 }
 
-func (r *reader) readReal(p *parser, dst []byte, c byte) []byte {
+func (r *Reader) readReal(p *Parser, dst []byte, c byte) []byte {
 	var v float64
 	size := 64
 	if r.shape == float32Shape {
@@ -359,7 +369,7 @@ func (r *reader) readReal(p *parser, dst []byte, c byte) []byte {
 		case "-Infinity":
 			v = math.Inf(-1)
 		default:
-			return r.another(p, dst, "the string "+quoted(s))
+			return r.another(p, dst, "the string "+fault.Quoted(s))
 		}
 	default:
 		return r.mismatch(p, dst)
@@ -386,7 +396,7 @@ func parseReal(text []byte, size int) float64 {
 	return v
 }
 
-func (r *reader) readBytes(p *parser, dst []byte) []byte {
+func (r *Reader) readBytes(p *Parser, dst []byte) []byte {
 	content, bad := base64.StdEncoding.AppendDecode(p.binary[:0], p.text())
 	p.binary = content
 	switch {
@@ -400,13 +410,13 @@ func (r *reader) readBytes(p *parser, dst []byte) []byte {
 		return p.refuse(dst, "Invalid bytes for Decimal field: none")
 	}
 	if content = values.Shortest(content); len(content) > datum.MaxDecimalBytes {
-		return p.refuse(dst, manyDigits().Text)
+		return p.refuse(dst, fault.ManyDigits().Text)
 	}
 	return datum.AppendBytes(dst, content)
 }
 
 // readDecimal reads a number as a Decimal of the schema's scale; more places than the scale must be zeros.
-func (r *reader) readDecimal(p *parser, dst []byte, c byte) []byte {
+func (r *Reader) readDecimal(p *Parser, dst []byte, c byte) []byte {
 	if !isNumber(c) {
 		return p.refuse(dst, "Invalid type for Decimal, underlying representation should be numeric or bytes but was "+
 			p.kind())
@@ -417,7 +427,7 @@ func (r *reader) readDecimal(p *parser, dst []byte, c byte) []byte {
 	}
 	mantissa, places, exponent, ok := p.parts(text)
 	if !ok {
-		return p.refuse(dst, "the exponent of "+cut(text)+" is out of range for a Decimal")
+		return p.refuse(dst, "the exponent of "+fault.Cut(text)+" is out of range for a Decimal")
 	}
 	shift := r.scale - places + exponent
 	if n, ok := parseInteger(mantissa); ok {
@@ -439,7 +449,7 @@ func (r *reader) readDecimal(p *parser, dst []byte, c byte) []byte {
 
 // scaledDigits multiplies digits, with or without a minus sign, by a power of ten; nil where something would be left
 // over. It does so by writing zeros or leaving them out, before there is any arithmetic.
-func scaledDigits(mantissa []byte, shift int) (*big.Int, *Error) {
+func scaledDigits(mantissa []byte, shift int) (*big.Int, *fault.Error) {
 	digits, negative := mantissa, mantissa[0] == '-'
 	if negative {
 		digits = mantissa[1:]
@@ -457,17 +467,13 @@ func scaledDigits(mantissa []byte, shift int) (*big.Int, *Error) {
 	// So many digits fit the bytes that a decimal may have: a byte takes 2.408.
 	const most = datum.MaxDecimalBytes * 24 / 10
 	if len(digits)+shift > most {
-		return nil, manyDigits()
+		return nil, fault.ManyDigits()
 	}
 	n, _ := new(big.Int).SetString(string(digits)+strings.Repeat("0", shift), 10)
 	if negative {
 		n.Neg(n)
 	}
 	return n, nil
-}
-
-func manyDigits() *Error {
-	return &Error{dataException, "a Decimal of more than " + strconv.Itoa(datum.MaxDecimalBytes) + " bytes"}
 }
 
 // shifted multiplies by a power of ten, or divides where nothing is left over.
@@ -492,11 +498,11 @@ func shifted(n int64, places int) (int64, bool) {
 
 // readStructure first takes members as they should come, in the order of the schema. From the first one on that comes
 // out of turn it notes where each lies in what was read, and puts them in order at the end.
-func (r *reader) readStructure(p *parser, dst []byte) []byte {
+func (r *Reader) readStructure(p *Parser, dst []byte) []byte {
 	if p.peek() != '{' {
 		return p.refuse(dst, "Structs should be encoded as JSON objects, but found "+p.kind())
 	}
-	if p.inOrder {
+	if p.mode == inOrder {
 		return r.readInOrder(p, dst)
 	}
 	p.open('{')
@@ -506,7 +512,7 @@ func (r *reader) readStructure(p *parser, dst []byte) []byte {
 	for p.more(next == 0, '}') {
 		if next < len(r.members) && bytes.HasPrefix(p.data[p.i:], r.leads[next]) {
 			p.i += len(r.leads[next])
-		} else if name := p.name(); p.err != nil {
+		} else if name := p.name(); p.Err != nil {
 			return dst
 		} else if next == len(r.members) || string(name) != r.names[next] {
 			return r.readShuffled(p, dst, base, next, name)
@@ -516,7 +522,7 @@ func (r *reader) readStructure(p *parser, dst []byte) []byte {
 		p.spans = append(p.spans, byteRange{from, len(dst)})
 		next++
 	}
-	for ; next < len(r.members) && p.err == nil; next++ {
+	for ; next < len(r.members) && p.Err == nil; next++ {
 		dst = r.absentMember(p, dst, next, p.most)
 	}
 	return dst
@@ -525,7 +531,7 @@ func (r *reader) readStructure(p *parser, dst []byte) []byte {
 // readShuffled goes on after the name of a member that comes out of turn; next members were read before it, their
 // places are in p.spans from base on. Every value is read once, where it stands. Of a member that is there twice the
 // last counts, and each must fit its type; members that the schema does not know are skipped.
-func (r *reader) readShuffled(p *parser, dst []byte, base, next int, name []byte) []byte {
+func (r *Reader) readShuffled(p *Parser, dst []byte, base, next int, name []byte) []byte {
 	start := len(dst)
 	if next > 0 {
 		start = p.spans[base].from
@@ -533,7 +539,7 @@ func (r *reader) readShuffled(p *parser, dst []byte, base, next int, name []byte
 	for range len(r.members) - next {
 		p.spans = append(p.spans, byteRange{-1, -1})
 	}
-	for guess := next; p.err == nil; {
+	for guess := next; p.Err == nil; {
 		if member := r.member(name, guess); member < 0 {
 			p.skip()
 		} else {
@@ -547,7 +553,7 @@ func (r *reader) readShuffled(p *parser, dst []byte, base, next int, name []byte
 		name = p.name()
 	}
 	p.ordered = p.ordered[:0]
-	for m := 0; m < len(r.members) && p.err == nil; m++ {
+	for m := 0; m < len(r.members) && p.Err == nil; m++ {
 		if s := p.spans[base+m]; s.from >= 0 {
 			p.ordered = append(p.ordered, dst[s.from:s.to]...)
 		} else {
@@ -559,19 +565,19 @@ func (r *reader) readShuffled(p *parser, dst []byte, base, next int, name []byte
 
 // faultInOrder is the fault, of several, that Kafka Connect's class comes to first: it has the whole document before it
 // looks for each field of the schema in turn. nil: there is none. The value begins at from and is JSON.
-func (r *reader) faultInOrder(p *parser, from int, dst []byte) *Error {
-	p.reset(p.ctx, p.data, p.most)
+func (r *Reader) faultInOrder(p *Parser, from int, dst []byte) *fault.Error {
+	p.Reset(p.ctx, p.data, p.most)
 	p.i = max(p.i, from)
-	if p.index(); p.err == nil {
-		p.inOrder = true
-		r.read(p, dst)
-		p.inOrder, p.ends = false, nil
+	if p.index(); p.Err == nil {
+		p.mode = inOrder
+		r.Read(p, dst)
+		p.mode, p.ends = ofValues, nil
 	}
-	return p.err
+	return p.Err
 }
 
 // readInOrder reads a structure whose members' ends are known.
-func (r *reader) readInOrder(p *parser, dst []byte) []byte {
+func (r *Reader) readInOrder(p *Parser, dst []byte) []byte {
 	p.open('{')
 	at := make([]int, len(r.members)) // 0: not there
 	for guess := 0; p.more(guess == 0, '}'); guess++ {
@@ -583,7 +589,7 @@ func (r *reader) readInOrder(p *parser, dst []byte) []byte {
 		p.skip()
 	}
 	end := p.i
-	for m := 0; m < len(r.members) && p.err == nil; m++ {
+	for m := 0; m < len(r.members) && p.Err == nil; m++ {
 		if p.i = at[m]; p.i == 0 {
 			dst = r.absentMember(p, dst, m, p.most)
 		} else {
@@ -595,7 +601,7 @@ func (r *reader) readInOrder(p *parser, dst []byte) []byte {
 }
 
 // member is the number of the member of that name, -1 for none; guess is where it should be.
-func (r *reader) member(name []byte, guess int) int {
+func (r *Reader) member(name []byte, guess int) int {
 	if guess < len(r.names) && r.names[guess] == string(name) {
 		return guess
 	}
@@ -615,14 +621,14 @@ func (r *reader) member(name []byte, guess int) int {
 
 // readItems reads an array or a map into one block. Of a key that is there twice the last value counts, at the place of
 // the first; bytes are never the same key, as Java's arrays are not.
-func (r *reader) readItems(p *parser, dst []byte) []byte {
+func (r *Reader) readItems(p *Parser, dst []byte) []byte {
 	opening, what := byte('['), "Maps with non-string fields should be encoded as JSON array of tuples, but found "
 	switch r.shape {
 	case keyedShape:
 		what = "Maps with non-string fields should be encoded as JSON array of objects, but found "
 	case arrayShape:
 		what = "Arrays should be encoded as JSON arrays, but found "
-	case objectShape:
+	case ObjectShape:
 		opening, what = '{', "Maps with string fields should be encoded as JSON objects, but found "
 	}
 	if p.peek() != opening {
@@ -636,7 +642,7 @@ func (r *reader) readItems(p *parser, dst []byte) []byte {
 	unique := r.shape != arrayShape && r.key.shape != bytesShape
 	for ; p.more(count == 0, opening+2); count++ {
 		from, value := len(dst), 0
-		if dst, value = r.readItem(p, dst); unique && p.err == nil {
+		if dst, value = r.readItem(p, dst); unique && p.Err == nil {
 			keys.note(p, dst, from, value, bitOf(dst[from:value]))
 		}
 	}
@@ -644,21 +650,21 @@ func (r *reader) readItems(p *parser, dst []byte) []byte {
 		count = len(p.seen) - keys.base
 		dst = keys.order(p, dst)
 	}
-	if count == 0 || p.err != nil {
+	if count == 0 || p.Err != nil {
 		return dst
 	}
-	return append(putCount(dst, start, count), 0)
+	return append(datum.PutCount(dst, start, count), 0)
 }
 
 // readItem reads an element, or a key and its value, and tells where in dst the value begins.
-func (r *reader) readItem(p *parser, dst []byte) (_ []byte, value int) {
+func (r *Reader) readItem(p *Parser, dst []byte) (_ []byte, value int) {
 	switch r.shape {
-	case objectShape:
+	case ObjectShape:
 		dst = datum.AppendBytes(append(dst, r.key.branch...), p.name())
 		value = len(dst)
-		return r.element.read(p, dst), value
+		return r.element.Read(p, dst), value
 	case arrayShape:
-		return r.element.read(p, dst), 0
+		return r.element.Read(p, dst), 0
 	case keyedShape:
 		return r.readKeyed(p, dst)
 	}
@@ -666,146 +672,29 @@ func (r *reader) readItem(p *parser, dst []byte) (_ []byte, value int) {
 		return p.refuse(dst, "Found invalid map entry instead of array tuple: "+p.kind()), 0
 	}
 	from := p.i
-	if dst, value = r.readPair(p, dst); p.err != nil && p.inOrder {
+	if dst, value = r.readPair(p, dst); p.Err != nil && p.mode == inOrder {
 		// What Kafka Connect looks at first is how many values the tuple has.
-		fault := p.err
-		p.i, p.err = from, nil
+		wrong := p.Err
+		p.i, p.Err = from, nil
 		if n := p.count(); n != 2 {
-			p.fail(dataException, "Found invalid map entry, expected length 2 but found :"+strconv.Itoa(n))
+			p.fail(fault.DataException, "Found invalid map entry, expected length 2 but found :"+strconv.Itoa(n))
 		} else {
-			p.err = fault
+			p.Err = wrong
 		}
 	}
 	return dst, value
 }
 
 // readPair reads the array of a key and its value.
-func (r *reader) readPair(p *parser, dst []byte) (_ []byte, value int) {
+func (r *Reader) readPair(p *Parser, dst []byte) (_ []byte, value int) {
 	p.open('[')
-	dst = r.key.read(p, dst)
+	dst = r.key.Read(p, dst)
 	p.take(',')
 	value = len(dst)
-	dst = r.element.read(p, dst)
+	dst = r.element.Read(p, dst)
 	p.depth--
 	p.take(']')
 	return dst, value
-}
-
-// putCount writes a count at start, where one byte was left for it. A longer count moves the bytes after it.
-func putCount(dst []byte, start, count int) []byte {
-	if count < 64 {
-		dst[start] = byte(count << 1)
-		return dst
-	}
-	var head [10]byte
-	size := len(datum.AppendNumber(head[:0], int64(count)))
-	dst = append(dst, head[:size-1]...)
-	copy(dst[start+size:], dst[start+1:len(dst)-size+1])
-	copy(dst[start:], head[:size])
-	return dst
-}
-
-// readDynamic appends the value at the parser's position as a dynamic one: numbers without point and exponent are
-// int64, others float64, objects are maps. Of a name that is there twice the last value counts, at the place of the
-// first.
-func readDynamic(p *parser, dst []byte) []byte {
-	switch c := p.peek(); c {
-	case '"':
-		return datum.AppendBytes(append(dst, datum.TagText), p.text())
-	case 't':
-		p.word("true")
-		return append(dst, datum.TagTrue)
-	case 'f':
-		p.word("false")
-		return append(dst, datum.TagFalse)
-	case 'n':
-		p.word("null")
-		return append(dst, datum.TagNull)
-	case '[':
-		return readDynamicArray(p, dst)
-	case '{':
-		return readDynamicMap(p, dst)
-	}
-	if n, ok := p.integer(); ok {
-		return datum.AppendNumber(append(dst, datum.TagInt64), n)
-	}
-	text, whole, ok := p.number()
-	switch {
-	case !ok:
-		return dst
-	case !whole:
-		return datum.AppendFloat64(append(dst, datum.TagFloat64), parseReal(text, 64))
-	}
-	n, ok := parseInteger(text)
-	if !ok {
-		return p.refuse(dst, "the number "+cut(text)+" does not fit 64 bits")
-	}
-	return datum.AppendNumber(append(dst, datum.TagInt64), n)
-}
-
-func readDynamicArray(p *parser, dst []byte) []byte {
-	p.open('[')
-	dst = append(dst, datum.TagArray, 0)
-	start, count := len(dst)-1, 0
-	for ; p.more(count == 0, ']'); count++ {
-		dst = readDynamic(p, dst)
-	}
-	return putCount(dst, start, count)
-}
-
-func readDynamicMap(p *parser, dst []byte) []byte {
-	p.open('{')
-	dst = append(dst, datum.TagMap, 0)
-	start := len(dst) - 1
-	names, at := entries{base: len(p.seen), content: len(dst)}, 0
-	if p.depth > 1 {
-		at = fewLeads // those inside of others are not remembered
-	}
-	defer func() { p.seen = p.seen[:names.base] }()
-	for first := true; p.more(first, '}'); first = false {
-		from := len(dst)
-		named, bit := p.dynamicName(dst, &at)
-		value := len(named)
-		if dst = readDynamic(p, named); p.err == nil {
-			names.note(p, dst, from, value, bit)
-		}
-	}
-	count := len(p.seen) - names.base
-	return putCount(names.order(p, dst), start, count)
-}
-
-// lead is a name that an object without schema had: as it stood in the document, with quotation marks and colon, and as
-// a key, which bit stands for.
-type lead struct {
-	text, key []byte
-	bit       uint64
-}
-
-// fewLeads is how many names of the object that came last are remembered, and how long they may be.
-const fewLeads, leadBytes = 128, 128
-
-// dynamicName takes the name of a member and the colon, and appends the name as a key, which bit stands for. Mostly it
-// is the name that stood at the same place, at, in the document before.
-func (p *parser) dynamicName(dst []byte, at *int) (_ []byte, bit uint64) {
-	n := *at
-	*at++
-	if n < len(p.leads) && bytes.HasPrefix(p.data[p.i:], p.leads[n].text) {
-		l := &p.leads[n]
-		p.i += len(l.text)
-		return append(dst, l.key...), l.bit
-	}
-	p.peek()
-	from, start := p.i, len(dst)
-	dst = datum.AppendBytes(append(dst, datum.TagText), p.name())
-	bit = bitOf(dst[start:])
-	if n < fewLeads && n <= len(p.leads) && p.i-from <= leadBytes && p.err == nil {
-		if n == len(p.leads) {
-			p.leads = append(p.leads, lead{})
-		}
-		l := &p.leads[n]
-		l.text, l.key, l.bit = append(l.text[:0], p.data[from:p.i]...), append(l.key[:0], dst[start:]...), bit
-	}
-	return dst, bit
 }
 
 // entries are those of one map, in p.seen from base on, with places counted from the object's first
@@ -824,7 +713,7 @@ type entries struct {
 const manyEntries = 32
 
 // note notes the entry that ends dst, by where its name and its value begin; bit stands for its name.
-func (n *entries) note(p *parser, dst []byte, name, value int, bit uint64) {
+func (n *entries) note(p *Parser, dst []byte, name, value int, bit uint64) {
 	e := entry{name - n.content, value - n.content, value - n.content, len(dst) - n.content}
 	if n.hashes&bit != 0 || len(p.seen)-n.base >= manyEntries-1 {
 		n.add(p, dst, e)
@@ -836,7 +725,7 @@ func (n *entries) note(p *parser, dst []byte, name, value int, bit uint64) {
 
 // add notes an entry whose name may have been there before. One whose name was there before takes the earlier one's
 // place.
-func (n *entries) add(p *parser, dst []byte, e entry) {
+func (n *entries) add(p *Parser, dst []byte, e entry) {
 	name := dst[n.content+e.name : n.content+e.value]
 	earlier := -1
 	if n.numbers != nil {
@@ -870,7 +759,7 @@ func (n *entries) add(p *parser, dst []byte, e entry) {
 }
 
 // order puts the values of names that were there twice to the first of them, all at once.
-func (n *entries) order(p *parser, dst []byte) []byte {
+func (n *entries) order(p *Parser, dst []byte) []byte {
 	if !n.twice {
 		return dst
 	}

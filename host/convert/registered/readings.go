@@ -1,18 +1,20 @@
-package convert
+package registered
 
 import (
 	"context"
 
+	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// readings are what a converter with a schema registry has made of the schemas that values came with, so that each is
+// Readings are what a converter with a schema registry has made of the schemas that values came with, so that each is
 // asked for and compiled once.
-type readings[R compiled] struct {
-	kept cache[readingKey, reading[R]]
-	asks *registered
+type Readings[R compiled] struct {
+	Kept conversion.Cache[readingKey, reading[R]]
+	asks *Schemas
 	// compile makes what reads the values of a schema, the last of several; read reads one.
 	compile func(ctx context.Context, topic string, texts []registry.Text) (R, error)
 	read    func(by R, ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error)
@@ -28,8 +30,8 @@ type found[R compiled] struct {
 
 // compiled is what reads the values of one schema.
 type compiled interface {
-	// from is the schema that values are read into, nil: there is none.
-	from() *record.Schema
+	// From is the schema that values are read into, nil: there is none.
+	From() *record.Schema
 }
 
 // reading is what reads the values of one schema, or why it cannot be read.
@@ -44,14 +46,16 @@ type readingKey struct {
 	id    schemaID
 }
 
-func newReadings[R compiled](kept int, asks *registered,
+// NewReadings keeps so many readings of schemas that are asked for by asks.
+func NewReadings[R compiled](kept int, asks *Schemas,
 	compile func(context.Context, string, []registry.Text) (R, error),
-	read func(R, context.Context, string, []byte, *record.Batch) (wit.Datum, error)) readings[R] {
-	return readings[R]{kept: newCache[readingKey, reading[R]](kept), asks: asks, compile: compile, read: read}
+	read func(R, context.Context, string, []byte, *record.Batch) (wit.Datum, error)) Readings[R] {
+	return Readings[R]{Kept: conversion.NewCache[readingKey, reading[R]](kept), asks: asks, compile: compile,
+		read: read}
 }
 
 // Decode implements [Converter].
-func (k *readings[R]) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error) {
+func (k *Readings[R]) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error) {
 	if data == nil {
 		return wit.Datum{}, nil
 	}
@@ -59,11 +63,11 @@ func (k *readings[R]) Decode(ctx context.Context, topic string, data []byte, b *
 	if err != nil {
 		return wit.Datum{}, err
 	}
-	return k.decode(ctx, topic, id, data[idBytes:], b)
+	return k.decode(ctx, topic, id, data[IDBytes:], b)
 }
 
 // DecodeBy implements [HeaderDecoder].
-func (k *readings[R]) DecodeBy(ctx context.Context, topic string, header, data []byte, b *record.Batch) (wit.Datum,
+func (k *Readings[R]) DecodeBy(ctx context.Context, topic string, header, data []byte, b *record.Batch) (wit.Datum,
 	error) {
 	id, err := idIn(header)
 	if err != nil || data == nil {
@@ -72,7 +76,7 @@ func (k *readings[R]) DecodeBy(ctx context.Context, topic string, header, data [
 	return k.decode(ctx, topic, id, data, b)
 }
 
-func (k *readings[R]) decode(ctx context.Context, topic string, id schemaID, data []byte, b *record.Batch) (wit.Datum,
+func (k *Readings[R]) decode(ctx context.Context, topic string, id schemaID, data []byte, b *record.Batch) (wit.Datum,
 	error) {
 	r, known := k.find(topic, id)
 	if !known {
@@ -94,12 +98,12 @@ func (k *readings[R]) decode(ctx context.Context, topic string, id schemaID, dat
 }
 
 // find is what is kept for an id of a topic.
-func (k *readings[R]) find(topic string, id schemaID) (r reading[R], known bool) {
+func (k *Readings[R]) find(topic string, id schemaID) (r reading[R], known bool) {
 	key := readingKey{topic, id}
 	if k.last.some && key == k.last.key {
 		return k.last.reading, true
 	}
-	if r, known = k.kept.of[key]; known {
+	if r, known = k.Kept.Of[key]; known {
 		k.last = found[R]{r, key, true}
 	}
 	return r, known
@@ -107,7 +111,7 @@ func (k *readings[R]) find(topic string, id schemaID) (r reading[R], known bool)
 
 // add gets the schemas of an id and has them compiled. A schema that cannot be read is kept like others; what ends the
 // task, or may pass, is not.
-func (k *readings[R]) add(ctx context.Context, topic string, id schemaID) (reading[R], error) {
+func (k *Readings[R]) add(ctx context.Context, topic string, id schemaID) (reading[R], error) {
 	texts, wrong, err := k.asks.written(ctx, id)
 	if err != nil {
 		return reading[R]{}, err
@@ -119,13 +123,13 @@ func (k *readings[R]) add(ctx context.Context, topic string, id schemaID) (readi
 	if ctx.Err() != nil {
 		return reading[R]{}, context.Cause(ctx)
 	}
-	if Stops(r.err) {
+	if fault.Stops(r.err) {
 		return reading[R]{}, r.err
 	}
 	size := 1000
-	if r.err == nil && r.by.from() != nil {
-		size += compiledBytes(r.by.from())
+	if r.err == nil && r.by.From() != nil {
+		size += conversion.CompiledBytes(r.by.From())
 	}
-	k.kept.put(readingKey{topic, id}, r, size)
+	k.Kept.Put(readingKey{topic, id}, r, size)
 	return r, nil
 }
