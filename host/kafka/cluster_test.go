@@ -15,6 +15,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
@@ -153,10 +154,7 @@ func openCluster(t *testing.T, doors []*door, opts ...kfake.Opt) *kfake.Cluster 
 			next++
 			return doors[next-1], nil
 		})}, opts...)
-	c, err := kfake.NewCluster(opts...)
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
-	return c
+	return kafkatest.Cluster(t, opts...)
 }
 
 // remote is a cluster of three brokers that are called as nobody can resolve, behind a Cloud Connector of a subaccount.

@@ -12,9 +12,7 @@ import (
 // Topics of Kafka Connect's own are made compacted on brokers that compact; one that is there and would let its entries
 // expire is refused with the setting that names it, as is one with more replicas than there are brokers.
 func TestInternalTopicsAreCompacted(t *testing.T) {
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	require.NoError(t, err)
-	t.Cleanup(cluster.Close)
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	a, ctx := openTestAdmin(t, strings.Join(cluster.ListenAddrs(), ",")), kafkatest.Context(t)
 	if embedded, err := a.Embedded(ctx); err != nil || embedded {
 		t.Fatalf("embedded: %v, %v", embedded, err)

@@ -19,12 +19,10 @@ import (
 func counted(t *testing.T) (address string, connections *atomic.Int64) {
 	t.Helper()
 	connections = new(atomic.Int64)
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(func(network, address string) (net.Listener, error) {
+	c := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.ListenFn(func(network, address string) (net.Listener, error) {
 		l, err := net.Listen(network, address)
 		return &countingListener{l, connections}, err
 	}))
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
 	return c.ListenAddrs()[0], connections
 }
 

@@ -11,6 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// bufferSize of each direction of a connection; what need not be read passes through it.
+const bufferSize = 64 << 10
+
 // The keys and the error that the tunnel itself knows, from Kafka's protocol guide.
 const (
 	keyProduce       = 0

@@ -18,9 +18,6 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/wire"
 )
 
-// bufferSize of each direction of a connection; what need not be read passes through it.
-const bufferSize = 64 << 10
-
 // relay is one client's connection and the one to its broker.
 type relay struct {
 	tunnel   *Tunnel

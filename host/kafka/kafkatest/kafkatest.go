@@ -49,13 +49,20 @@ func RefuseOffsets(cluster *kfake.Cluster, times int32, with *kerr.Error) (asked
 	return asked
 }
 
+// Cluster is closed with the test.
+func Cluster(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
+	t.Helper()
+	c, err := kfake.NewCluster(opts...)
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return c
+}
+
 // KnownLate starts a broker that does not know its topics the first times that it is asked for their offsets, like the
 // leader of a topic that was made a moment ago. The test fails unless the broker is asked more often than that.
 func KnownLate(t *testing.T, times int32) *kfake.Cluster {
 	t.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	require.NoError(t, err)
-	t.Cleanup(cluster.Close)
+	cluster := Cluster(t, kfake.NumBrokers(1))
 	asked := RefuseOffsets(cluster, times, kerr.UnknownTopicOrPartition)
 	t.Cleanup(func() {
 		if n := asked.Load(); n <= times {

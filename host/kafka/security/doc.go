@@ -4,6 +4,7 @@
 // Where to look:
 //
 //   - settings.go: the table of security.protocol, ssl.* and sasl.*, and what one kind of client has of them.
+//     values.go: what their values may be.
 //   - access.go: what is made of those, with stores.go for TLS, sasl.go with jaas.go and bearer.go for logons, proxy.go
 //     for kafka.proxy.*. live.go: secrets that change in their files.
 //   - dialer.go: failures that pass, which the client tries again, and those that do not, which end it; probe.go asks a

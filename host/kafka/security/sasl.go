@@ -1,14 +1,9 @@
 package security
 
 import (
-	"context"
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/twmb/franz-go/pkg/sasl"
-	"github.com/twmb/franz-go/pkg/sasl/plain"
-	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -20,41 +15,6 @@ const (
 	scramModule = "org.apache.kafka.common.security.scram.ScramLoginModule"
 	oauthModule = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
 )
-
-// mechanism is what sasl.* asks for. Credentials are read again for every logon, so that changed secrets take effect
-// with the next one.
-func (s settings) mechanism() (sasl.Mechanism, error) {
-	name := s.text("sasl.mechanism")
-	if name == "" {
-		return nil, s.fault("sasl.mechanism", "expected PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, found "+
-			"nothing; Kafka's default, GSSAPI (Kerberos), is not built")
-	}
-	if !s.has("sasl.jaas.config") {
-		return nil, s.fault("sasl.jaas.config", "expected a login module for %s, found nothing", name)
-	}
-	if handler := s.text("sasl.login.callback.handler.class"); handler != "" && name != "OAUTHBEARER" {
-		return nil, s.fault("sasl.login.callback.handler.class", "not built for %s: Java classes cannot be run", name)
-	}
-	switch name {
-	case "PLAIN":
-		_, err := s.user(plainModule)
-		return plain.Plain(func(context.Context) (plain.Auth, error) {
-			u, err := s.user(plainModule)
-			return plain.Auth{User: u.name, Pass: u.password}, err
-		}), err
-	case "OAUTHBEARER":
-		return s.bearer()
-	}
-	_, err := s.user(scramModule)
-	auth := func(context.Context) (scram.Auth, error) {
-		u, err := s.user(scramModule)
-		return scram.Auth{User: u.name, Pass: u.password, IsToken: u.isToken}, err
-	}
-	if name == "SCRAM-SHA-512" {
-		return scram.Sha512(auth), err
-	}
-	return scram.Sha256(auth), err
-}
 
 // logonError is in errors of credentials that cannot be used as they are: nothing is sent, and trying again is of no
 // use.

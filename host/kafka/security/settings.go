@@ -2,7 +2,6 @@ package security
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -255,36 +254,6 @@ func unknown(name string) string {
 		t.Declare(wit.SettingSpec{Name: known})
 	}
 	return setting.Unknown(t.Nearest(name))
-}
-
-// mechanisms are those of SASL, for messages.
-const mechanisms = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
-
-// knownMechanism takes the names of mechanisms in their own spelling alone, as Kafka does.
-func knownMechanism(v string) error {
-	known := []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"}
-	if !slices.Contains(known, v) {
-		return errors.New("String must be one of: " + strings.Join(known, ", "))
-	}
-	return nil
-}
-
-func tlsVersions(v string) error {
-	_, _, err := enabledProtocols(v)
-	return err
-}
-
-func knownSuites(v string) error {
-	_, _, err := suites(v)
-	return err
-}
-
-// hostNames is how the names in certificates are checked.
-func hostNames(v string) error {
-	if v != "" && !strings.EqualFold(v, "https") {
-		return errors.New("expected https, or nothing")
-	}
-	return nil
 }
 
 // settings are what one kind of client has, for it to be made something of.

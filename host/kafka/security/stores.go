@@ -3,16 +3,13 @@ package security
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/keystore"
-	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // storeFields are Kafka's names of what package keystore calls otherwise.
@@ -174,91 +171,3 @@ func serviceTLS(ctx context.Context, given map[string]string, prefix string, liv
 	}
 	return own.tls(o)
 }
-
-// enabledProtocols are the lowest and the highest of a list of versions by Java's names; 0 and 0 for an empty list.
-func enabledProtocols(list string) (lowest, highest uint16, err error) {
-	for _, name := range setting.List(list) {
-		var version uint16
-		switch name {
-		case "":
-			continue
-		case "TLSv1.2":
-			version = tls.VersionTLS12
-		case "TLSv1.3":
-			version = tls.VersionTLS13
-		case "TLSv1", "TLSv1.1", "SSLv3", "SSLv2Hello":
-			return 0, 0, fmt.Errorf("%s is broken, and Java has it switched off, too: expected TLSv1.2 or TLSv1.3",
-				name)
-		default:
-			return 0, 0, fmt.Errorf("expected TLSv1.2 or TLSv1.3, found %q", name)
-		}
-		if lowest == 0 || version < lowest {
-			lowest = version
-		}
-		highest = max(highest, version)
-	}
-	return lowest, highest, nil
-}
-
-// suites are the cipher suites of TLS 1.2 of a list by their standard names, which Java has, too, and the names of
-// those that are insecure.
-func suites(list string) (ids []uint16, insecure []string, err error) {
-	known := map[string]*tls.CipherSuite{}
-	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
-		known[s.Name] = s
-	}
-	for _, name := range setting.List(list) {
-		s, ok := known[name]
-		switch {
-		case name == "" || name == "TLS_EMPTY_RENEGOTIATION_INFO_SCSV": // no suite
-		case !ok:
-			return nil, nil, fmt.Errorf("cipher suite %s is not built: expected some of %s", name,
-				strings.Join(suiteNames(), ", "))
-		case s.SupportedVersions[0] == tls.VersionTLS13: // not to be chosen
-		default:
-			ids = append(ids, s.ID)
-			if s.Insecure {
-				insecure = append(insecure, name)
-			}
-		}
-	}
-	return ids, insecure, nil
-}
-
-func suiteNames() (names []string) {
-	for _, s := range tls.CipherSuites() {
-		names = append(names, s.Name)
-	}
-	return names
-}
-
-func hasTLS13(list string) bool {
-	return slices.ContainsFunc(setting.List(list), func(name string) bool {
-		return slices.ContainsFunc(tls.CipherSuites(), func(s *tls.CipherSuite) bool {
-			return s.Name == name && s.SupportedVersions[0] == tls.VersionTLS13
-		})
-	})
-}
-
-// pemText wants PEM of a kind.
-func pemText(kind string) func(value string) error {
-	return func(v string) error {
-		if v == "" || strings.Contains(v, "-----BEGIN") && strings.Contains(v, kind) {
-			return nil
-		}
-		return errors.New("expected PEM text with -----BEGIN " + kind + "-----")
-	}
-}
-
-// pemLines gives PEM text of one line its lines back: that is how properties often hold it, and Java takes it.
-func pemLines(text string) string {
-	if strings.Contains(text, "\n") {
-		return text
-	}
-	return pemBlock.ReplaceAllStringFunc(text, func(block string) string {
-		parts := pemBlock.FindStringSubmatch(block)
-		return parts[1] + "\n" + strings.Join(strings.Fields(parts[2]), "\n") + "\n" + parts[3] + "\n"
-	})
-}
-
-var pemBlock = regexp.MustCompile(`(-----BEGIN [^-]+-----)([^-]*)(-----END [^-]+-----)\s*`)

@@ -1,0 +1,130 @@
+package security
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
+)
+
+// enabledProtocols are the lowest and the highest of a list of versions by Java's names; 0 and 0 for an empty list.
+func enabledProtocols(list string) (lowest, highest uint16, err error) {
+	for _, name := range setting.List(list) {
+		var version uint16
+		switch name {
+		case "":
+			continue
+		case "TLSv1.2":
+			version = tls.VersionTLS12
+		case "TLSv1.3":
+			version = tls.VersionTLS13
+		case "TLSv1", "TLSv1.1", "SSLv3", "SSLv2Hello":
+			return 0, 0, fmt.Errorf("%s is broken, and Java has it switched off, too: expected TLSv1.2 or TLSv1.3",
+				name)
+		default:
+			return 0, 0, fmt.Errorf("expected TLSv1.2 or TLSv1.3, found %q", name)
+		}
+		if lowest == 0 || version < lowest {
+			lowest = version
+		}
+		highest = max(highest, version)
+	}
+	return lowest, highest, nil
+}
+
+// suites are the cipher suites of TLS 1.2 of a list by their standard names, which Java has, too, and the names of
+// those that are insecure.
+func suites(list string) (ids []uint16, insecure []string, err error) {
+	known := map[string]*tls.CipherSuite{}
+	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		known[s.Name] = s
+	}
+	for _, name := range setting.List(list) {
+		s, ok := known[name]
+		switch {
+		case name == "" || name == "TLS_EMPTY_RENEGOTIATION_INFO_SCSV": // no suite
+		case !ok:
+			return nil, nil, fmt.Errorf("cipher suite %s is not built: expected some of %s", name,
+				strings.Join(suiteNames(), ", "))
+		case s.SupportedVersions[0] == tls.VersionTLS13: // not to be chosen
+		default:
+			ids = append(ids, s.ID)
+			if s.Insecure {
+				insecure = append(insecure, name)
+			}
+		}
+	}
+	return ids, insecure, nil
+}
+
+func suiteNames() (names []string) {
+	for _, s := range tls.CipherSuites() {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func hasTLS13(list string) bool {
+	return slices.ContainsFunc(setting.List(list), func(name string) bool {
+		return slices.ContainsFunc(tls.CipherSuites(), func(s *tls.CipherSuite) bool {
+			return s.Name == name && s.SupportedVersions[0] == tls.VersionTLS13
+		})
+	})
+}
+
+// pemText wants PEM of a kind.
+func pemText(kind string) func(value string) error {
+	return func(v string) error {
+		if v == "" || strings.Contains(v, "-----BEGIN") && strings.Contains(v, kind) {
+			return nil
+		}
+		return errors.New("expected PEM text with -----BEGIN " + kind + "-----")
+	}
+}
+
+// pemLines gives PEM text of one line its lines back: that is how properties often hold it, and Java takes it.
+func pemLines(text string) string {
+	if strings.Contains(text, "\n") {
+		return text
+	}
+	return pemBlock.ReplaceAllStringFunc(text, func(block string) string {
+		parts := pemBlock.FindStringSubmatch(block)
+		return parts[1] + "\n" + strings.Join(strings.Fields(parts[2]), "\n") + "\n" + parts[3] + "\n"
+	})
+}
+
+var pemBlock = regexp.MustCompile(`(-----BEGIN [^-]+-----)([^-]*)(-----END [^-]+-----)\s*`)
+
+// mechanisms are those of SASL, for messages.
+const mechanisms = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
+
+// knownMechanism takes the names of mechanisms in their own spelling alone, as Kafka does.
+func knownMechanism(v string) error {
+	known := []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"}
+	if !slices.Contains(known, v) {
+		return errors.New("String must be one of: " + strings.Join(known, ", "))
+	}
+	return nil
+}
+
+func tlsVersions(v string) error {
+	_, _, err := enabledProtocols(v)
+	return err
+}
+
+func knownSuites(v string) error {
+	_, _, err := suites(v)
+	return err
+}
+
+// hostNames is how the names in certificates are checked.
+func hostNames(v string) error {
+	if v != "" && !strings.EqualFold(v, "https") {
+		return errors.New("expected https, or nothing")
+	}
+	return nil
+}
