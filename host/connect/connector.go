@@ -159,9 +159,6 @@ func (c *connector) isSink() bool {
 // run starts the connector and its tasks and returns when all of them have ended. What stands in the way of the start
 // is waited for: a service that does not answer, a setting that somebody has to mend.
 func (c *connector) run(ctx context.Context, once bool) {
-	c.mu.Lock()
-	c.tasks = nil // those that were shown while it was paused
-	c.mu.Unlock()
 	stamp := watch.Stamp(c.paths()...)
 	close, err := c.start(ctx)
 	for err != nil {

@@ -346,6 +346,9 @@ func (k *controller) enter(o occurrence) (t transition, ok bool) {
 	} else if t.next != Failed {
 		k.fault = nil
 	}
+	if k.state == Paused && t.next == Unassigned && k.current.hasTasks() {
+		k.before = k.current
+	}
 	if t.next != k.state {
 		k.log.Debug("connector changes its state", "from", string(k.state), "to", string(t.next), "event",
 			string(o.event))
@@ -468,7 +471,7 @@ func (k *controller) failures() []error {
 
 func (k *controller) info() Info {
 	k.mu.Lock()
-	life, given, state, before := k.current, k.asked.given, k.state, k.before
+	life, given, state, shown := k.current, k.asked.given, k.state, k.shown()
 	k.mu.Unlock()
 	info := Info{Name: k.name, Config: given.Raw(), Tasks: []TaskID{}, Type: life.kind()}
 	if given.Text("connector.class") != life.given.Text("connector.class") { // its next life is another connector's
@@ -477,12 +480,22 @@ func (k *controller) info() Info {
 	if state == Stopped {
 		return info
 	}
-	ids := life.taskIDs()
-	if len(ids) == 0 && before != nil {
-		ids = before.taskIDs()
-	}
-	info.Tasks = append(info.Tasks, ids...)
+	info.Tasks = append(info.Tasks, shown.taskIDs()...)
 	return info
+}
+
+// shown is the life whose tasks are shown: the one before the current one until that has tasks; k.mu is held.
+func (k *controller) shown() *connector {
+	if k.before != nil && !k.current.hasTasks() {
+		return k.before
+	}
+	return k.current
+}
+
+func (c *connector) hasTasks() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.tasks) > 0
 }
 
 // taskIDs are the tasks that it has so far.
@@ -496,6 +509,7 @@ func (c *connector) taskIDs() (ids []TaskID) {
 func (k *controller) status() Status {
 	k.mu.Lock()
 	life, state, fault, refused, file := k.current, k.state, k.fault, k.asked.refused, k.asked.given.File
+	shown := k.shown()
 	k.mu.Unlock()
 	s := Status{Name: k.name, Type: life.kind(), Tasks: []TaskStatus{}, Connector: ConnectorStatus{State: state,
 		WorkerID: life.o.WorkerID,
@@ -512,7 +526,7 @@ func (k *controller) status() Status {
 	if state == Stopped {
 		return s
 	}
-	for _, t := range life.taskStatuses() {
+	for _, t := range shown.taskStatuses() {
 		if state == Paused && t.State != Failed {
 			t.State = Paused
 		}
@@ -536,12 +550,12 @@ func (k *controller) now() config.Now {
 
 func (k *controller) taskInfos() []TaskInfo {
 	k.mu.Lock()
-	life, given, state := k.current, k.asked.given, k.state
+	shown, given, state := k.shown(), k.asked.given, k.state
 	k.mu.Unlock()
 	if state == Stopped {
 		return nil
 	}
-	return life.taskInfos(given)
+	return shown.taskInfos(given)
 }
 
 func (k *controller) progress() Progress {

@@ -504,6 +504,37 @@ func TestRestartedTasksBeginAnew(t *testing.T) {
 	h.await("a", Running, runs, func(Status) bool { return began().After(second) })
 }
 
+// A connector that is resumed has the tasks that it had while it was paused until those of its next life are known, as
+// in Kafka Connect, also where it is paused meanwhile.
+func TestTasksOfAResumedConnector(t *testing.T) {
+	h := newHerd(t, "a")
+	h.await("a", Running)
+	h.must(h.Pause("a"))
+	h.await("a", Paused)
+	k, _ := h.find("a")
+	k.mu.Lock()
+	life := k.current
+	k.mu.Unlock()
+	for _, e := range []event{onResume, onPaused, onResume} {
+		k.enter(occurrence{event: e})
+		k.mu.Lock()
+		k.newLife()
+		k.mu.Unlock()
+		if s, _ := h.Status("a"); len(s.Tasks) != 1 {
+			t.Errorf("%s: expected its task, found %+v", e, s.Tasks)
+		}
+		if tasks, _ := h.Tasks("a"); len(tasks) != 1 || tasks[0].Config["spy.address"] == "" {
+			t.Errorf("%s: expected its task with its settings, found %+v", e, tasks)
+		}
+	}
+	k.enter(occurrence{event: onPaused})
+	k.mu.Lock()
+	k.current = life
+	k.mu.Unlock()
+	h.must(h.Resume("a"))
+	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Running })
+}
+
 // Between two lives of a connector its tasks are those of the first, until those of the second are known.
 func TestTasksBetweenLives(t *testing.T) {
 	h := newHerd(t, "a")
