@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/meter"
 )
 
@@ -112,9 +113,7 @@ func TestTableOfBounds(t *testing.T) {
 		fmt.Fprintf(&page, "| %s | %s | %s | %s |\n", b.what, b.value, inCode(b.setting), inCode(b.name))
 	}
 	if *update {
-		if err := os.WriteFile(boundsPage, []byte(page.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(boundsPage, []byte(page.String()), 0o644))
 	}
 	if got, err := os.ReadFile(boundsPage); err != nil || string(got) != page.String() {
 		t.Errorf("%s is not what the code has (%v): go test ./host -run TestTableOfBounds -update writes it",
@@ -138,9 +137,7 @@ func TestTableOfBounds(t *testing.T) {
 func boundsOf(t *testing.T) (bounds []aBound) {
 	t.Helper()
 	text, err := os.ReadFile(boundsTable)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for line := range strings.Lines(string(text)) {
 		if strings.HasPrefix(line, "#") {
 			continue
@@ -183,9 +180,7 @@ func packagesBelow(t *testing.T, roots ...string) map[string]string {
 			packages[e.Name()] = path
 			return nil
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 	}
 	return packages
 }
@@ -261,18 +256,14 @@ func bound(t *testing.T, packages map[string]string, name string) string {
 func constants(t *testing.T, folder string) map[string]ast.Expr {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder, "*.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	found := map[string]ast.Expr{}
 	for _, path := range files {
 		if strings.HasSuffix(path, "_test.go") {
 			continue
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for _, d := range file.Decls {
 			g, ok := d.(*ast.GenDecl)
 			if !ok || g.Tok != token.CONST {
@@ -324,9 +315,7 @@ func testNames(t *testing.T) map[string]bool {
 			}
 			return err
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 	}
 	return names
 }

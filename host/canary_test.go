@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // A secret behind a config provider stands in each setting of the worker, one after the other: what is said of it when
@@ -115,23 +116,17 @@ func (l locked) Write(p []byte) (int, error) {
 func TestUnknownReferencesAreNamed(t *testing.T) {
 	t.Setenv("SOMETHING", "some text")
 	data := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(data, "connectors"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.MkdirAll(filepath.Join(data, "connectors"), 0o700))
 	for name, lines := range map[string]string{"before": `"x": "${env:SOMETHING}"`, "without": `"x": "1"`} {
 		text := fmt.Sprintf("{\n  \"connector.class\": \"None\",\n  \"name\": %q,\n  %s\n}", name, lines)
-		if err := os.WriteFile(filepath.Join(data, "connectors", name+".json"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(filepath.Join(data, "connectors", name+".json"), []byte(text), 0o600))
 	}
 	var mu sync.Mutex
 	var log bytes.Buffer
 	h, err := New(t.Context(), Config{Data: data, Logger: slog.New(slog.NewTextHandler(locked{&mu, &log}, nil)),
 		Files: config.Files{Worker: write(t, "worker.properties",
 			"bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	h.Close()
 	mu.Lock()
 	defer mu.Unlock()

@@ -8,15 +8,14 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/rest"
 )
 
 // A change that waits for another one is answered when its time is over, though the other one never ends.
 func TestChangesWaitNoLongerThanTheirRequests(t *testing.T) {
 	r := &reloader{applying: newTurn()}
-	if err := r.applying.lock(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, r.applying.lock(t.Context()))
 	ctx, over := context.WithCancel(t.Context())
 	over()
 	w := worker{&Host{running: &running{reloads: r, herder: new(connect.Herder)}}}

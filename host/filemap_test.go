@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // The file maps of the big rooms name every file of theirs, and none that is not there.
@@ -17,9 +19,7 @@ func TestFileMaps(t *testing.T) {
 	name := regexp.MustCompile(`[a-z0-9_]+\.go\b`)
 	for _, room := range rooms {
 		text, err := os.ReadFile(filepath.Join(room, "doc.go"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if !strings.Contains(string(text), "// Where to look") || !strings.Contains(string(text), "// Invariants:") {
 			t.Errorf("%s/doc.go: expected a file map and invariants", room)
 		}

@@ -20,6 +20,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -27,9 +28,7 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func write(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
 }
 
@@ -37,9 +36,7 @@ func write(t *testing.T, name, text string) string {
 func TestRunWithoutConnectors(t *testing.T) {
 	worker := write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")
 	h, err := New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: quiet()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer h.Close()
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -61,27 +58,19 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 	worker := write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")
 	h, err := New(t.Context(), Config{Files: config.Files{Worker: worker, Own: t.TempDir()}, Data: t.TempDir(),
 		Logger: quiet()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer h.Close()
 	call := func(method, path, body string) (int, string) {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+h.addresses()[0]+path,
 			strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		r.Header.Set("Content-Type", "application/json")
 		answer, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer answer.Body.Close()
 		all, err := io.ReadAll(answer.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return answer.StatusCode, string(all)
 	}
 	until := func(what string, there func() bool) {
@@ -126,9 +115,7 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 	reads("Kafka was not reached", false)
 	closing, err := h.start(t.Context())
 	defer closing.close()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -170,18 +157,12 @@ func TestRESTIsGuarded(t *testing.T) {
 		worker := write(t, "worker.properties", "bootstrap.servers=embedded\n"+c.settings+"\n")
 		h, err := New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(),
 			Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		r, err := http.NewRequest("GET", "http://"+local(h.addresses()[0])+"/", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		r.Host = "rebound.example:8083"
 		answer, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		answer.Body.Close()
 		h.Close()
 		if n := strings.Count(log.String(), "nothing guards REST"); n != c.warned || answer.StatusCode != c.status {
@@ -195,23 +176,17 @@ func TestRESTIsGuarded(t *testing.T) {
 // the pod's address, as the annotations say; pages with a name of their own reach nothing.
 func TestKubernetesReachesREST(t *testing.T) {
 	text, err := os.ReadFile("../examples/kubernetes/culvert.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	var m struct {
 		Metadata struct{ Name string }
 		Data     map[string]string
 	}
-	if err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&m); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, yaml.NewDecoder(bytes.NewReader(text)).Decode(&m))
 	settings := strings.NewReplacer("kafka-bootstrap:9092", "embedded", "http://:8083", "http://:0").
 		Replace(m.Data["worker.properties"])
 	h, err := New(t.Context(), Config{Files: config.Files{Worker: write(t, "worker.properties", settings)},
 		Data: t.TempDir(), Logger: quiet()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer h.Close()
 	name := m.Metadata.Name
 	for _, c := range []struct {
@@ -224,14 +199,10 @@ func TestKubernetesReachesREST(t *testing.T) {
 		{"/metrics", "evil.example:8083", false},
 	} {
 		r, err := http.NewRequest("GET", "http://"+local(h.addresses()[0])+c.path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		r.Host = c.host
 		answer, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		answer.Body.Close()
 		if (answer.StatusCode != 403) != c.allowed {
 			t.Errorf("%s of %s: expected it to be let through: %t, found %d", c.path, c.host, c.allowed,
@@ -273,9 +244,7 @@ func TestSettingsOfKafkaAreReportedAtTheirLine(t *testing.T) {
 		"bootstrap.servers=embedded\nproducer.linger.ms=soon\noffset.storage.partitions=0\nplugin.path=/nowhere/java\nplugin.smt.limits.calls=5\n")
 	problems, err := Check(context.Background(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(),
 		Logger: quiet()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, want := range []string{worker + ":2: producer.linger.ms: Invalid value ", worker +
 		":3: offset.storage.partitions: Invalid value "} {
 		if !strings.Contains(problems.Error(), want) {
@@ -304,9 +273,7 @@ func TestProblemsOfAWorkerAreToldOnceEach(t *testing.T) {
 		"offset.storage.topic=a b\n")
 	problems, err := Check(context.Background(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(),
 		Logger: quiet()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	found := map[string]int{}
 	for _, p := range problems.Problems {
 		if p.File != worker {

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 const hostPath = "github.com/culvert-project/culvert/host"
@@ -19,9 +21,7 @@ const hostPath = "github.com/culvert-project/culvert/host"
 // imports it, or that nobody does.
 func TestRationaleNamesImporters(t *testing.T) {
 	text, err := os.ReadFile("../RATIONALE.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	_, after, found := strings.Cut(string(text), "- **`host/internal` is what nobody imports from outside**:")
 	list, _, ended := strings.Cut(after, "\n- **")
 	internal, rows, parted := strings.Cut(list, "Who\n  imports each:\n")
@@ -105,9 +105,7 @@ func hostPackages(t *testing.T) (packages, imported map[string]bool) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if len(packages) < 40 || len(imported) < 20 {
 		t.Errorf("expected the packages of host, found %d, of which %d are imported", len(packages), len(imported))
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 func TestMetricNames(t *testing.T) {
@@ -36,9 +37,7 @@ func TestMetricNames(t *testing.T) {
 		r.MustRegister(taskFigures{connectors: func() []connect.Figures { return connectors }, startups: none,
 			clients: prometheus.NewRegistry(), rates: &rates{}})
 		families, err := namedFigures{r, c.sets}.Gather()
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		var found []string
 		for _, f := range families {
 			for _, m := range f.Metric {

@@ -5,6 +5,8 @@ import (
 	"os"
 	"slices"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // Only what is the program's, read-only and as the file has it, is let go of.
@@ -34,17 +36,11 @@ Anonymous:             0 kB
 func TestForgottenProgramIsThere(t *testing.T) {
 	sum := func() (sums [][32]byte) {
 		program, err := os.Readlink("/proc/self/exe")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		smaps, err := os.ReadFile("/proc/self/smaps")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		memory, err := os.Open("/proc/self/mem")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer memory.Close()
 		for _, m := range readOnlyOf(program, string(smaps)) {
 			held := make([]byte, m.to-m.from)

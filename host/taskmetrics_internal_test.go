@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/transport"
 )
@@ -23,9 +24,7 @@ func gathered(t *testing.T, list ...connect.Figures) map[string]float64 {
 	r.MustRegister(taskFigures{connectors: func() []connect.Figures { return list }, startups: started,
 		clients: prometheus.NewRegistry(), rates: &rates{}})
 	families, err := r.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	all := map[string]float64{}
 	for _, f := range families {
 		for _, m := range f.Metric {

@@ -6,14 +6,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // Every test method of Kafka's workers that testdata/upstream-cases.txt lists names a test that is there.
 func TestUpstreamWorkers(t *testing.T) {
 	all, err := os.ReadFile("../testdata/upstream-cases.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	_, text, found := strings.Cut(string(all), "# area: workers")
 	if !found {
 		t.Fatal("expected the section of workers")
@@ -29,9 +29,7 @@ func TestUpstreamWorkers(t *testing.T) {
 			tests.Write(b)
 			return err
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 	}
 	classes := map[string]int{}
 	for _, line := range strings.Split(text, "\n")[1:] {

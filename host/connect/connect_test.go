@@ -13,6 +13,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
@@ -36,9 +37,7 @@ func newBench(t *testing.T, b *checktest.Bench) *bench {
 func (b *bench) connect(t *testing.T) {
 	t.Helper()
 	broker, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { broker.Close() })
 	b.options.Kafka.Bootstrap = []string{broker.Addr()}
 	if b.options.Offsets, err = offset.Open(context.Background(), b.options.Kafka, offset.Defaults(), nil,
@@ -112,9 +111,7 @@ func TestNewTopic(t *testing.T) {
 	} {
 		want.Name = name
 		got, err := newTopic(c, name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}

@@ -477,7 +477,7 @@ func (c *connector) failures() []error {
 	var failures []error
 	for _, t := range c.tasks {
 		if t.fault != nil {
-			failures = append(failures, &Failure{c.given.Name, t.number, t.fault})
+			failures = append(failures, &failure{c.given.Name, t.number, t.fault})
 		}
 	}
 	return failures

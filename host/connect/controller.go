@@ -464,7 +464,7 @@ func (k *controller) failures() []error {
 	k.mu.Unlock()
 	var failures []error
 	if fault != nil {
-		failures = append(failures, &Failure{k.name, -1, fault})
+		failures = append(failures, &failure{k.name, -1, fault})
 	}
 	return append(failures, life.failures()...)
 }
@@ -569,8 +569,8 @@ func (k *controller) progress() Progress {
 	return p
 }
 
-// Failure is the fault of a connector or of one of its tasks.
-type Failure struct {
+// failure is the fault of a connector or of one of its tasks.
+type failure struct {
 	Connector string
 	// Task is -1 for the connector itself.
 	Task  int
@@ -578,7 +578,7 @@ type Failure struct {
 }
 
 // Error is one line.
-func (f *Failure) Error() string {
+func (f *failure) Error() string {
 	text, _, _ := strings.Cut(f.Cause.Error(), "\n")
 	if f.Task < 0 {
 		return fmt.Sprintf("connector %s: FAILED: %s", f.Connector, text)
@@ -586,7 +586,7 @@ func (f *Failure) Error() string {
 	return fmt.Sprintf("connector %s, task %d: FAILED: %s", f.Connector, f.Task, text)
 }
 
-func (f *Failure) Unwrap() error { return f.Cause }
+func (f *failure) Unwrap() error { return f.Cause }
 
 // ErrUnknownConnector is the error of what is asked of a connector that is not there.
 var ErrUnknownConnector = errors.New("there is no such connector")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -25,9 +26,7 @@ func TestVersionFromAFolderSeesLess(t *testing.T) {
 		0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(folder, "user"), []byte("kept"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "user"), []byte("kept"), 0o600))
 	c := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.address=localhost",
 		"spy.user=${dir:"+folder+":user}", "spy.password=hunter2")
 	for reveal, shown := range map[string]string{"": config.Mask, "spy.user": "kept"} {
@@ -35,17 +34,13 @@ func TestVersionFromAFolderSeesLess(t *testing.T) {
 			Logger:   slog.New(slog.DiscardHandler),
 			Embedded: fstest.MapFS{"spy.wasm": {Data: checktest.Spy(t)}},
 			Settings: map[string]string{"plugin.spy.reveal": reveal}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer m.Close()
 		b.options.Plugins = m
 		k := newConnector(&b.options, c)
 		for _, version := range []string{"1.0.0", "2.0.0"} {
 			info, err := m.Find(wit.ComponentSource, "test.SpySource", version)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			want := []wit.Setting{{Name: "name", Value: "c"}, {Name: "spy.address", Value: "localhost"},
 				{Name: "spy.user", Value: "kept"}, {Name: "spy.password", Value: config.Mask}}
 			task := &task{connector: k, settings: append([]wit.Setting{}, want...)}

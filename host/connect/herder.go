@@ -257,7 +257,7 @@ func (h *Herder) with(name string, do func(*controller)) error {
 }
 
 // RunOnce has every source caught up and acknowledged, then every sink settle what its topics hold at that moment.
-// Errors are the faults of the tasks that failed, one *Failure each; the others have finished before it returns.
+// Errors are the faults of the tasks that failed, one for each; the others have finished before it returns.
 func (h *Herder) RunOnce(ctx context.Context) error {
 	var sources, sinks []*controller
 	for _, k := range h.all() {

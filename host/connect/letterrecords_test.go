@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	core "github.com/culvert-project/culvert/host/internal/run/task"
 )
 
@@ -44,9 +45,7 @@ func TestLetterRecords(t *testing.T) {
 	} {
 		r := newLetterRecords()
 		for _, l := range c.letters {
-			if err := r.add(l.DeadLetter, l.settled, l.doubt); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, r.add(l.DeadLetter, l.settled, l.doubt))
 		}
 		for i, l := range c.letters {
 			if r.done(l.DeadLetter) != c.done[i] {
@@ -76,9 +75,7 @@ func TestPartsOfLetterRecords(t *testing.T) {
 		{0, 4, []uint32{2}, "3 of 3", true},
 		{1, 4, []uint32{1}, "2 of 4", false},
 	} {
-		if err := r.add(letterOf(1, "a", c.times, core.PartsOf(c.of, c.left)), false, false); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, r.add(letterOf(1, "a", c.times, core.PartsOf(c.of, c.left)), false, false))
 		found := ""
 		if parts := r.parts[id]; !parts.Whole() {
 			found = parts.String()
@@ -97,9 +94,7 @@ func TestLetterRecordsAreBounded(t *testing.T) {
 	}
 	r.most = 3
 	for i := range 6 {
-		if err := r.add(letterOf(int64(i/2), strconv.Itoa(i/2), 0, core.Parts{}), false, false); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, r.add(letterOf(int64(i/2), strconv.Itoa(i/2), 0, core.Parts{}), false, false))
 	}
 	if r.add(letterOf(3, "3", 0, core.Parts{}), false, false) == nil {
 		t.Error("expected at most 3 records")

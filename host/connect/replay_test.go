@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // What was replayed is known again after it was stored, whatever the order in which letters were settled.
@@ -29,9 +31,7 @@ func TestWhatWasReplayed(t *testing.T) {
 			}
 		}
 		again, err := readReplayPlace(place.fields())
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for at := range int64(70) {
 			if expected := at < 3 || settled[at]; place.settled(at) != expected || again.settled(at) != expected {
 				t.Fatalf("%d: expected settled %t, found %t and, stored, %t in %v", at, expected, place.settled(at),

@@ -10,15 +10,14 @@ import (
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // REST shows configurations and tasks as they were written, as Kafka Connect does, or with passwords masked: never what
 // stands behind a reference.
 func TestConfigurationsAsREST(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "s.properties")
-	if err := os.WriteFile(file, []byte("pwd=hunter2\nuser=reader\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(file, []byte("pwd=hunter2\nuser=reader\n"), 0o600))
 	pwd, user := "${file:"+file+":pwd}", "${file:"+file+":user}"
 	b := newBench(t, checktest.WithSpy(t))
 	written := map[string]string{"name": "c", "connector.class": "test.SpySource", "spy.scheme": "http",

@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/logging"
 )
 
@@ -32,9 +33,7 @@ func listening(t *testing.T, o Options) *Server {
 		o.Listeners = []string{"http://127.0.0.1:0"}
 	}
 	s, err := Listen(o, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })
 	s.Serve(&standIn{connectors: map[string]*standInConnector{"a": {state: "RUNNING"}}})
 	return s
@@ -44,9 +43,7 @@ func listening(t *testing.T, o Options) *Server {
 func fetched(t *testing.T, client *http.Client, method, url, logon string, headers ...string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequest(method, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if name, password, ok := strings.Cut(logon, ":"); ok {
 		r.SetBasicAuth(name, password)
 	}
@@ -54,14 +51,10 @@ func fetched(t *testing.T, client *http.Client, method, url, logon string, heade
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	a, err := client.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	body, err := io.ReadAll(a.Body)
 	a.Body.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	a.Body = io.NopCloser(strings.NewReader(string(body)))
 	return a
 }
@@ -69,9 +62,7 @@ func fetched(t *testing.T, client *http.Client, method, url, logon string, heade
 func hashed(t *testing.T, password string) string {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return string(hash)
 }
 
@@ -79,12 +70,8 @@ func TestUsers(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "users")
 	write := func(text string) {
 		t.Helper()
-		if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(file+".new", file); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(file+".new", []byte(text), 0o600))
+		require.NoError(t, os.Rename(file+".new", file))
 	}
 	// htpasswd writes $2y$, which is Go's $2a$.
 	write("# users\nanna:" + strings.Replace(hashed(t, "geheim"), "$2a$", "$2y$", 1) + "\n\nbert:" + hashed(t,
@@ -136,9 +123,7 @@ func TestUsers(t *testing.T) {
 
 	// A pipe need never end.
 	pipe := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	_, err := Listen(Options{Listeners: []string{"http://127.0.0.1:0"}, Users: pipe}, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "found a pipe") {
 		t.Errorf("expected that a pipe is not opened, found %v", err)
@@ -175,9 +160,7 @@ func TestAdminListeners(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c.o.Listeners = []string{"http://127.0.0.1:0"}
 			s, err := Listen(c.o, slog.New(slog.DiscardHandler))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			defer s.Close()
 			levels, _ := logging.Of(slog.New(slog.NewTextHandler(io.Discard, nil)))
 			s.Serve(&standIn{levels: levels})
@@ -260,9 +243,7 @@ func TestAddedHeaders(t *testing.T) {
 func made(t *testing.T, name string, signer *tls.Certificate) (tls.Certificate, string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: signer == nil, BasicConstraintsValid: true}
@@ -274,13 +255,9 @@ func made(t *testing.T, name string, signer *tls.Certificate) (tls.Certificate, 
 		by = signer.PrivateKey
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, by)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	text := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})) +
 		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, text
@@ -294,9 +271,7 @@ func TestListenersWithTLS(t *testing.T) {
 	stranger, _ := made(t, "stranger", nil)
 	for name, text := range map[string]string{"server.pem": server, "ca.pem": authorityText[strings.Index(authorityText,
 		"-----BEGIN CERT"):]} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(authorityText))

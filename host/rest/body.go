@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -112,4 +113,8 @@ func strictly(data []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	return d.Decode(into)
+}
+
+func (x *exchange) limited() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(x.r.Context(), changeTimeout)
 }

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -85,10 +84,6 @@ func CheckName(name string) string {
 			strings.Join(found, ", ")
 	}
 	return ""
-}
-
-func (x *exchange) limited() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(x.r.Context(), changeTimeout)
 }
 
 // changed answers with what a connector is now, and of a new one with where it is to be found.

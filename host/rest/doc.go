@@ -4,9 +4,10 @@
 // Where to look:
 //
 //   - routes.go: the table of all routes, which is the only place that names one. A new route is a row there and a
-//     method of exchange. openapi.go: the document made of it.
-//   - server.go: listeners, and what a worker is for this package. handler.go: from a request to its row, the forms of
-//     answers, and what is shown of connectors. body.go: what is sent.
+//     method of exchange. route.go: what a row says. openapi.go: the document made of it.
+//   - server.go: listeners; options.go: their settings; worker.go: what a worker is for this package. handler.go: from
+//     a request to its row. exchange.go: one request and the forms of answers; body.go: what is sent.
+//   - connectors.go: what is shown of connectors.
 //   - change.go, validate.go, steer.go, offsets.go, topics.go, loggers.go: routes of Kafka Connect's.
 //   - culvert.go, operate.go, letters.go: plugins and the folder of connectors, what operators do, dead letters.
 //   - guard.go, others.go: which Host a request may name. access.go, users.go, changes.go, tls.go: who may ask and

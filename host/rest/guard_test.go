@@ -10,15 +10,15 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // served is a server on a listener, with names that the user allows.
 func served(t *testing.T, listener string, allowed ...string) *Server {
 	t.Helper()
 	s, err := Listen(Options{Listeners: []string{listener}, AllowedHosts: allowed}, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })
 	s.Serve(&standIn{})
 	return s
@@ -29,16 +29,12 @@ func asked(t *testing.T, s *Server, line, host string, more ...string) (status i
 	t.Helper()
 	_, port, _ := net.SplitHostPort(s.Addresses()[0])
 	conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", port))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer conn.Close()
 	fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s\r\n", line, host, strings.Join(append(more,
 		""), "\r\n"))
 	r, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer r.Body.Close()
 	text, _ := io.ReadAll(r.Body)
 	return r.StatusCode, string(text)

@@ -4,6 +4,8 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // Paths that a mux would lead elsewhere are answered where they are.
@@ -14,9 +16,7 @@ func TestPathsAreNotRedirected(t *testing.T) {
 		"/metricsx": 404} {
 		r := httptest.NewRequest("GET", "/", nil)
 		u, err := url.Parse("http://x" + path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		r.URL = u
 		w := httptest.NewRecorder()
 		if Handler(&standIn{}).ServeHTTP(w, r); w.Code != want || w.Header().Get("Location") != "" {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // Where REST is for others, checks no Host and asks for no logon, a name that a page may have had resolved to this
@@ -20,9 +21,7 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 	serve := func(o Options) *Server {
 		o.Listeners = []string{"http://:0"}
 		s, err := Listen(o, log.Logger(slog.LevelInfo))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		t.Cleanup(func() { s.Close() })
 		s.Serve(&standIn{connectors: map[string]*standInConnector{"a": {state: "RUNNING",
 			config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}})
@@ -30,9 +29,7 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 	}
 	anybody := serve(Options{AdvertisedHost: "Connect.Example.com"})
 	file := filepath.Join(t.TempDir(), "users")
-	if err := os.WriteFile(file, []byte("anna:"+hashed(t, "secret")+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(file, []byte("anna:"+hashed(t, "secret")+"\n"), 0o600))
 	users := serve(Options{Users: file})
 	reads := []string{"GET /connectors/a", "GET /connectors/a/config", "GET /connectors?expand=info"}
 	writes := []string{"PUT /connectors/a/pause", "POST /connectors/a/restart", "DELETE /connectors/a/offsets"}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/host/rest/replaytest"
@@ -40,13 +41,9 @@ const recorded = "../../testdata/connect-rest"
 
 func TestRecordedCalls(t *testing.T) {
 	files, err := replaytest.Sequences(recorded)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	differs, err := replaytest.Differences(recorded)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	calls := 0
 	found := map[string]replaytest.Kind{}
 	defer func() {
@@ -69,9 +66,7 @@ func TestRecordedCalls(t *testing.T) {
 			defer server.Close()
 			worker := &replaytest.Worker{Address: server.Listener.Addr().String()}
 			steps, err := replaytest.Read(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			compared := 0
 			for _, s := range steps {
 				leftOut := slices.Contains(differs[s.At()], replaytest.LeftOut)
@@ -87,9 +82,7 @@ func TestRecordedCalls(t *testing.T) {
 					continue
 				}
 				answer, err := worker.Send(s)
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				status, body := replaytest.Compare(s, s.Recorded(), answer)
 				if body != "" && slices.Contains(differs[s.At()], replaytest.Text) {
 					found[s.At()], body = replaytest.Text, ""
@@ -424,9 +417,7 @@ func (*notReady) Ready(context.Context) error { return errors.New("opening plugi
 func TestListeners(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	first, err := Listen(Options{Listeners: []string{"http://127.0.0.1:0"}}, log)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer first.Close()
 	for listener, want := range map[string]string{
 		"http://" + first.Addresses()[0]: "listeners: REST cannot listen on http://" + first.Addresses()[0],
@@ -443,9 +434,7 @@ func TestListeners(t *testing.T) {
 	}
 	first.Serve(&standIn{})
 	r, err := http.Get("http://" + first.Addresses()[0] + "/connectors")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer r.Body.Close()
 	if body, _ := io.ReadAll(r.Body); string(body) != "[]" {
 		t.Errorf("expected [], found %s", body)

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -13,98 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/culvert-project/culvert/host/check"
-	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/inbound"
-	"github.com/culvert-project/culvert/host/internal/run/offset"
-	"github.com/culvert-project/culvert/host/logging"
-	"github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/host/transport/lockouts"
-	"github.com/culvert-project/culvert/sdk/go/setting"
 )
-
-// Worker is whose state is shown and changed. Errors are or wrap a [Refusal] or [connect.ErrUnknownConnector].
-type Worker interface {
-	// Root is what GET / shows.
-	Root() Root
-	// Ready returns nil once start-up is completed; the error says what the worker is doing.
-	Ready(context.Context) error
-	// Known returns nil once the herder is there and has all connectors; until then no answer is to say that there are
-	// none.
-	Known() error
-	// Herder has the connectors; nil while the worker starts.
-	Herder() Herder
-	// Steered returns nil where connectors may be steered.
-	Steered() error
-	// Aim gives a connector a target state, and keeps it.
-	Aim(name string, target connect.TargetState) error
-	// Parts are the other parts of the worker.
-	Parts() Parts
-	// Strike leaves out of a text what must not be shown.
-	Strike(text string) string
-	// Passwords tells which settings have values that are not shown where configurations are masked.
-	Passwords() func(setting string) bool
-	// Validate checks a configuration for a plugin, see [check.Checker.Validate]. logon: its sender says that the
-	// secret in it is right, so that the check may log on with it.
-	Validate(ctx context.Context, class string, settings map[string]string, logon bool) (*check.Validation, error)
-	// Definitions are what a class declares, see [check.Checker.Definitions].
-	Definitions(ctx context.Context, class string, version *string) ([]check.Definition, error)
-	// Create, Put, Patch and Delete change connectors for good. Settings that are null are refused, each with
-	// [NullValue] in addition to what else is wrong; in a Patch they are taken out.
-	Create(ctx context.Context, name string, settings map[string]string, null []string,
-		target connect.TargetState) (connect.Info, error)
-	Put(ctx context.Context, name string, settings map[string]string, null []string) (info connect.Info, created bool,
-		err error)
-	Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error)
-	Delete(ctx context.Context, name string) error
-	// TracksTopics tells whether it may be shown which topics a connector has used, and whether that may be forgotten.
-	TracksTopics() (tracks, resets bool)
-	// Reload is what became of the folder of connectors; false: the worker follows none. LookAgain has it read again,
-	// Changes are what that would do at the moment.
-	Reload() (Reload, bool)
-	LookAgain()
-	Changes(ctx context.Context) ([]Change, error)
-	// Metrics are what GET /metrics shows.
-	Metrics() prometheus.Gatherer
-}
-
-// Herder is [connect.Herder], as far as REST needs it.
-type Herder interface {
-	Names() []string
-	Info(name string) (connect.Info, error)
-	Status(name string) (connect.Status, error)
-	Tasks(name string) ([]connect.TaskInfo, error)
-	Plugins(connectorsOnly bool) []connect.Plugin
-	FiguresOf(name string) (connect.Figures, error)
-	Restart(name string) error
-	RestartTask(name string, task int) error
-	Offsets(ctx context.Context, name string) ([]offset.Entry, error)
-	AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error
-	ResetOffsets(ctx context.Context, name string) error
-	Topics(name string) ([]string, error)
-	ResetTopics(name string) error
-	Retire(ctx context.Context, name string) (string, error)
-	Snapshot(name, feed, ident string) error
-	LettersOf(ctx context.Context, name string, last int64, each func(*connect.DeadLetter) error) (string, error)
-	ReplayOf(ctx context.Context, name string, r connect.Replay) (connect.Replayed, error)
-}
-
-// Parts are those of a worker that REST asks itself. Plugins is nil while they are loaded.
-type Parts struct {
-	Plugins  *plugin.Manager
-	Lockouts *lockouts.Store
-	Levels   *logging.Levels
-	Log      *slog.Logger
-}
-
-// Root names version and cluster. Version begins as Kafka's does, because tools read it.
-type Root struct {
-	Version string `json:"version"`
-	Commit  string `json:"commit"`
-	Cluster string `json:"kafka_cluster_id"`
-}
 
 // Server listens and answers; it has a goroutine for each listener, which Close ends.
 type Server struct {
@@ -119,34 +28,6 @@ type Server struct {
 type listener struct {
 	net.Listener
 	secure, admin bool
-}
-
-// Options say where REST listens, who may use it, and by which names it is called.
-type Options struct {
-	// Listeners are given as http://HOST:PORT or https://HOST:PORT; no host means all addresses.
-	Listeners []string
-	// Admin are those of /admin, in the same form; with Apart and none it is nowhere, without Apart on Listeners.
-	Admin []string
-	Apart bool
-	// TLS are the settings below listeners.https., for listeners of https.
-	TLS map[string]string
-	// AllowedHosts are names and addresses that requests may name as their Host, besides those of the loopback
-	// interface. Without any, Host is checked on loopback listeners alone, and on others a name that is neither this
-	// machine's nor of a network of its own sees no passwords and changes nothing while there are no Users.
-	AllowedHosts []string
-	// AdvertisedHost is the name by which others reach this worker, "" where it is not known.
-	AdvertisedHost string
-	// Masked has configurations shown without passwords.
-	Masked bool
-	// Users is a file of those who may use REST, "" for everybody.
-	Users string
-	// ReadOnly refuses whatever changes something.
-	ReadOnly bool
-	// Origins and Methods are what pages of other origins may do in a browser. Without origins nothing, without methods
-	// GET, POST and HEAD.
-	Origins, Methods []string
-	// Headers are put to each answer, see [parseHeaders].
-	Headers string
 }
 
 // Listen opens the listeners. Errors name the setting. Nothing is answered before Serve.
@@ -276,10 +157,6 @@ func (s *Server) Open() []string {
 		}
 	}
 	return open
-}
-
-func invalid(name, value, why string) error {
-	return setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: setting.Invalid(name, value, why)}
 }
 
 func listenAddress(setting, l string) (address string, secure bool, err error) {

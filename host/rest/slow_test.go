@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/inbound"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // pipes is a listener whose connections are pipes, which work in a bubble of a test.
@@ -107,9 +108,7 @@ func TestPipelinedRequests(t *testing.T) {
 	server := httptest.NewServer(Handler(&standIn{connectors: map[string]*standInConnector{"a": {}}}))
 	defer server.Close()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer conn.Close()
 	calls := []struct {
 		method, path string
@@ -176,9 +175,7 @@ func (*stuck) Ready(ctx context.Context) error {
 func halfSent(t *testing.T, address string, bytes int) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
 	go fmt.Fprintf(c, "PUT /connectors/a/config HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
 		"Content-Length: %d\r\n\r\n%s", bodyBytes, strings.Repeat(" ", bytes))
@@ -208,9 +205,7 @@ func TestBodiesOfRequestsAreBounded(t *testing.T) {
 		}
 	}
 	answer, err := http.Get("http://" + at + "/connectors")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
 		t.Errorf("expected 200 without a body, found %d", answer.StatusCode)

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,57 +10,11 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 )
 
-// Refusal is an error of a [Worker] that is answered with a status and a text of its own.
-type Refusal struct {
-	Status  int
-	Message string
-}
+func (x *exchange) pause() { x.aim(connect.Paused, http.StatusAccepted) }
 
-func (r *Refusal) Error() string { return r.Message }
-
-// Starting answers what cannot be done yet: clients try again after a conflict.
-var Starting = &Refusal{Status: http.StatusConflict,
-	Message: "Cannot complete request momentarily: the worker is still starting up"}
-
-// reply answers with what was asked for, or with the error.
-func (x *exchange) reply(v any, err error) {
-	if err != nil {
-		x.failed(err)
-		return
-	}
-	x.answer(http.StatusOK, v)
-}
-
-// done answers what was done and has nothing to show, or the error.
-func (x *exchange) done(status int, err error) {
-	if err != nil {
-		x.failed(err)
-		return
-	}
-	x.w.WriteHeader(status)
-}
-
-// failed answers an error.
-func (x *exchange) failed(err error) { x.failedBy(err, "Connector "+x.name()+" not found") }
-
-// failedBy is failed with the text of a connector that is not there.
-func (x *exchange) failedBy(err error, unknown string) {
-	var refusal *Refusal
-	switch {
-	case errors.As(err, &refusal):
-		x.fail(refusal.Status, refusal.Message)
-	case errors.Is(err, connect.ErrUnknownConnector):
-		x.fail(http.StatusNotFound, unknown)
-	case errors.Is(err, context.DeadlineExceeded): // as Kafka Connect says it
-		x.fail(http.StatusInternalServerError, "Request timed out")
-	default:
-		x.fail(http.StatusInternalServerError, err.Error())
-	}
-}
-
-func (x *exchange) pause()  { x.aim(connect.Paused, http.StatusAccepted) }
 func (x *exchange) resume() { x.aim(connect.Running, http.StatusAccepted) }
-func (x *exchange) stop()   { x.aim(connect.Stopped, http.StatusNoContent) }
+
+func (x *exchange) stop() { x.aim(connect.Stopped, http.StatusNoContent) }
 
 // aim gives the connector a target state.
 func (x *exchange) aim(target connect.TargetState, status int) {

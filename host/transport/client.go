@@ -53,10 +53,10 @@ func New(c Config) (*Client, error) {
 	return client, nil
 }
 
-// Change makes the client go on with other settings: requests under way end as they began, those that begin go by the
+// change makes the client go on with other settings: requests under way end as they began, those that begin go by the
 // new ones. Where the user or the service is another one, the session ends. Errors are those of [New], and change
 // nothing.
-func (c *Client) Change(to Config) error {
+func (c *Client) change(to Config) error {
 	d, err := newDestination(to)
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ func (c *Client) current(ctx context.Context, refused bool) (*destination, error
 	}
 	changed, err := c.at.Load().config.Refresh(ctx, refused)
 	if err == nil && changed != nil {
-		err = c.Change(*changed)
+		err = c.change(*changed)
 	}
 	if err != nil {
 		fault, _ := tokenFault(ctx, err)

@@ -31,7 +31,7 @@ func TestConnectionsAreEndedBehindTheirAnswers(t *testing.T) {
 			}
 		}},
 		{"a setting changes", func(t *testing.T, c, _ *Client) {
-			if err := c.Change(c.at.Load().config); err != nil {
+			if err := c.change(c.at.Load().config); err != nil {
 				t.Error(err)
 			}
 		}},

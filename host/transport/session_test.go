@@ -161,13 +161,13 @@ func TestChangedSecretLogsOff(t *testing.T) {
 	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client, _ *wires) {
 		all(t, 1, c)
 		config := c.at.Load().config
-		require.NoError(t, c.Change(config))
+		require.NoError(t, c.change(config))
 		all(t, 1, c)
 		if s.opened != 1 || len(s.asked) != 0 {
 			t.Errorf("expected the session to go on with the same secret, found %d opened, %q", s.opened, s.asked)
 		}
 		config.Password = "other"
-		require.NoError(t, c.Change(config))
+		require.NoError(t, c.change(config))
 		all(t, 1, c)
 		if s.opened != 2 || len(s.asked) != 1 || len(s.open) != 1 {
 			t.Errorf("expected one session to follow another, found %d opened, %q, %v", s.opened, s.asked, s.open)

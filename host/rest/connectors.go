@@ -1,0 +1,141 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// metrics answers a scrape. Kafka Connect has no such resource: its figures go out by JMX.
+func (x *exchange) metrics() {
+	promhttp.HandlerFor(x.worker.Metrics(), promhttp.HandlerOpts{}).ServeHTTP(x.w, x.r)
+}
+
+func (x *exchange) root() { x.answer(http.StatusOK, x.worker.Root()) }
+
+type health struct {
+	Status  string `json:"status"`
+	Message string `json:"message"`
+}
+
+func (x *exchange) health() {
+	ctx, cancel := context.WithTimeout(x.r.Context(), healthTimeout)
+	defer cancel()
+	err := x.worker.Ready(ctx)
+	switch {
+	case err == nil:
+		x.answer(http.StatusOK, health{"healthy", "Worker has completed startup and is ready to handle requests."})
+	case ctx.Err() != nil:
+		x.answer(http.StatusInternalServerError, health{"unhealthy",
+			"Worker was unable to handle this request and may be unable to handle other requests. " + err.Error()})
+	default:
+		x.answer(http.StatusServiceUnavailable, health{"starting", "Worker is still starting up. " + err.Error()})
+	}
+}
+
+// whenKnown answers once it is known which connectors there are. None instead of those that are not read yet would have
+// tools that keep connectors as they are described make all of them again.
+func whenKnown(serve func(*exchange)) func(*exchange) {
+	return func(x *exchange) {
+		if err := x.worker.Known(); err != nil {
+			x.failed(err)
+			return
+		}
+		serve(x)
+	}
+}
+
+func (x *exchange) connectors() {
+	names := x.worker.Herder().Names()
+	expand := x.asked("expand")
+	if expand == nil {
+		x.answer(http.StatusOK, append([]string{}, names...))
+		return
+	}
+	all := map[string]map[string]any{}
+	slices.Sort(expand)
+	expand = slices.Compact(expand) // each counts once, however often it is asked for
+	for _, name := range names {
+		expanded := map[string]any{}
+		var unknown, err error
+		for _, e := range expand {
+			switch e {
+			case "info":
+				expanded[e], err = x.info(name)
+			case "status":
+				expanded[e], err = x.worker.Herder().Status(name)
+			}
+			unknown = errors.Join(unknown, err)
+		}
+		if unknown == nil { // one that was deleted meanwhile is left out
+			all[name] = expanded
+		}
+	}
+	x.answer(http.StatusOK, all)
+}
+
+// info is what is shown of a connector.
+func (x *exchange) info(name string) (connect.Info, error) {
+	info, err := x.worker.Herder().Info(name)
+	info.Config = x.shown(info.Config)
+	return info, err
+}
+
+func (x *exchange) connector() { x.reply(x.info(x.name())) }
+
+func (x *exchange) config() {
+	info, err := x.info(x.name())
+	x.reply(info.Config, err)
+}
+
+func (x *exchange) status() {
+	status, err := x.worker.Herder().Status(x.name())
+	if err != nil {
+		x.fail(http.StatusNotFound, "No status found for connector "+x.name())
+		return
+	}
+	x.answer(http.StatusOK, status)
+}
+
+func (x *exchange) tasks() {
+	tasks, err := x.worker.Herder().Tasks(x.name())
+	for i := range tasks {
+		tasks[i].Config = x.shown(tasks[i].Config)
+	}
+	x.reply(append([]connect.TaskInfo{}, tasks...), err)
+}
+
+func (x *exchange) taskStatus() {
+	n, ok := x.task()
+	if !ok {
+		return
+	}
+	status, _ := x.worker.Herder().Status(x.name())
+	for _, task := range status.Tasks {
+		if task.ID == n {
+			x.answer(http.StatusOK, task)
+			return
+		}
+	}
+	x.fail(http.StatusNotFound, fmt.Sprintf("No status found for task %s-%d", x.name(), n))
+}
+
+// plugins: connectorsOnly is true where it is not given or empty; whatever else it says counts as false, as in Java.
+func (x *exchange) plugins() {
+	only := true
+	if given := x.first("connectorsOnly"); given != "" {
+		only = strings.EqualFold(given, "true")
+	}
+	list := []connect.Plugin{}
+	if h := x.worker.Herder(); h != nil {
+		list = append(list, h.Plugins(only)...)
+	}
+	x.answer(http.StatusOK, list)
+}

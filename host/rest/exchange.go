@@ -1,0 +1,231 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/base/inbound"
+)
+
+type exchange struct {
+	serving
+	w http.ResponseWriter
+	r *http.Request
+	// release gives back the room of the body when the request is answered, since what is made of a body is held until
+	// then; nil without a body.
+	release func()
+	// passwords tells which settings are, once it was asked for.
+	passwords func(setting string) bool
+}
+
+type failure struct {
+	Code    int    `json:"error_code"`
+	Message string `json:"message"`
+}
+
+// encoded is a value in JSON, in which < > and & stand for themselves, as with Kafka Connect: people read names such as
+// a->b in answers.
+func encoded(body any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(body)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+// media tells whether what is sent is said to be JSON, or nothing is said of it; else it has answered. What names
+// another type is refused although there is no body, and whatever the method, as by Kafka Connect. Whoever reads a body
+// wants it named, see [exchange.body].
+func (x *exchange) media() bool {
+	given := x.r.Header.Get("Content-Type")
+	if kind, _, err := mime.ParseMediaType(given); given != "" && (err != nil || kind != "application/json") {
+		x.framework(http.StatusUnsupportedMediaType)
+		return false
+	}
+	return true
+}
+
+// contentType is that of the answer: JSON as the client wants it, "" where it wants no JSON.
+func (x *exchange) contentType() string {
+	accepted := strings.Join(x.r.Header.Values("Accept"), ",")
+	if strings.TrimSpace(accepted) == "" {
+		return "application/json"
+	}
+	for _, one := range strings.Split(accepted, ",") {
+		kind, params, err := mime.ParseMediaType(strings.TrimSpace(one))
+		if err != nil {
+			continue
+		}
+		switch kind {
+		case "application/json":
+			if charset := params["charset"]; charset != "" {
+				return "application/json;charset=" + charset
+			}
+			return "application/json"
+		case "*/*", "application/*", "*": // the last one is what Java's own client sends
+			return "application/json"
+		}
+	}
+	return ""
+}
+
+func (x *exchange) answer(status int, body any) {
+	data, err := encoded(body)
+	if err != nil {
+		x.fail(http.StatusInternalServerError, err.Error())
+		return
+	}
+	x.w.Header().Set("Content-Type", x.contentType())
+	x.w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+	x.w.WriteHeader(status)
+	x.w.Write(data)
+}
+
+// asked are the values of a parameter of the query, in their order; there is none where it is not named. Unlike
+// [url.Values] it leaves out nothing: what is no escape stands for itself, and a semicolon for no separator.
+func (x *exchange) asked(parameter string) (values []string) {
+	plain := func(text string) string {
+		if decoded, err := url.QueryUnescape(text); err == nil {
+			return decoded
+		}
+		return text
+	}
+	for one := range strings.SplitSeq(x.r.URL.RawQuery, "&") {
+		if name, value, _ := strings.Cut(one, "="); one != "" && plain(name) == parameter {
+			values = append(values, plain(value))
+		}
+	}
+	return values
+}
+
+// first is the first value of a parameter of the query, "" where there is none.
+func (x *exchange) first(parameter string) string {
+	if values := x.asked(parameter); len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// fail answers what went wrong, without what must not be shown.
+func (x *exchange) fail(status int, message string) {
+	x.answer(status, failure{status, x.worker.Strike(message)})
+}
+
+// framework answers as Kafka's REST framework does by itself: without a content type.
+func (x *exchange) framework(status int) {
+	data, _ := json.Marshal(failure{status, "HTTP " + strconv.Itoa(status) + " " + http.StatusText(status)})
+	x.w.Header()["Content-Type"] = nil
+	x.w.WriteHeader(status)
+	x.w.Write(data)
+}
+
+// refuse answers a request that no worker sees, whatever the client accepts.
+func refuse(w http.ResponseWriter, status int, message string) {
+	data, _ := json.Marshal(failure{status, message})
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(data)
+}
+
+// name is the connector, plugin or logger that the path names.
+func (x *exchange) name() string { return x.r.PathValue("name") }
+
+// task is the number of a task that the path names, as Java reads an int; where it is none it has answered.
+func (x *exchange) task() (int, bool) {
+	n, err := strconv.ParseInt(x.r.PathValue("task"), 10, 32)
+	if err != nil {
+		x.fail(http.StatusNotFound, "HTTP 404 Not Found")
+	}
+	return int(n), err == nil
+}
+
+// Refusal is an error of a [Worker] that is answered with a status and a text of its own.
+type Refusal struct {
+	Status  int
+	Message string
+}
+
+func (r *Refusal) Error() string { return r.Message }
+
+// Starting answers what cannot be done yet: clients try again after a conflict.
+var Starting = &Refusal{Status: http.StatusConflict,
+	Message: "Cannot complete request momentarily: the worker is still starting up"}
+
+// reply answers with what was asked for, or with the error.
+func (x *exchange) reply(v any, err error) {
+	if err != nil {
+		x.failed(err)
+		return
+	}
+	x.answer(http.StatusOK, v)
+}
+
+// done answers what was done and has nothing to show, or the error.
+func (x *exchange) done(status int, err error) {
+	if err != nil {
+		x.failed(err)
+		return
+	}
+	x.w.WriteHeader(status)
+}
+
+// failed answers an error.
+func (x *exchange) failed(err error) { x.failedBy(err, "Connector "+x.name()+" not found") }
+
+// failedBy is failed with the text of a connector that is not there.
+func (x *exchange) failedBy(err error, unknown string) {
+	var refusal *Refusal
+	switch {
+	case errors.As(err, &refusal):
+		x.fail(refusal.Status, refusal.Message)
+	case errors.Is(err, connect.ErrUnknownConnector):
+		x.fail(http.StatusNotFound, unknown)
+	case errors.Is(err, context.DeadlineExceeded): // as Kafka Connect says it
+		x.fail(http.StatusInternalServerError, "Request timed out")
+	default:
+		x.fail(http.StatusInternalServerError, err.Error())
+	}
+}
+
+// serving is what all requests have in common: who answers, and the bodies of those under way. masked: configurations
+// are shown without passwords.
+type serving struct {
+	worker Worker
+	bodies *inbound.Bodies
+	masked bool
+}
+
+// segments are the decoded parts of a path, a trailing slash left out. What Jetty refuses is refused here: empty
+// segments, encoded / % and \, control characters. Matrix parameters are cut off.
+func segments(escaped string) ([]string, bool) {
+	escaped = strings.TrimPrefix(escaped, "/")
+	if escaped == "" {
+		return nil, true
+	}
+	escaped = strings.TrimSuffix(escaped, "/")
+	parts := strings.Split(escaped, "/")
+	for i, part := range parts {
+		upper := strings.ToUpper(part)
+		if part == "" || strings.Contains(upper, "%2F") || strings.Contains(upper, "%25") || strings.Contains(upper,
+			"%5C") {
+			return nil, false
+		}
+		part, _, _ = strings.Cut(part, ";")
+		decoded, err := url.PathUnescape(part)
+		if err != nil || decoded == "" || !utf8.ValidString(decoded) || strings.ContainsFunc(decoded,
+			func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return nil, false
+		}
+		parts[i] = decoded
+	}
+	return parts, true
+}

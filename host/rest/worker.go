@@ -1,0 +1,130 @@
+package rest
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/run/offset"
+	"github.com/culvert-project/culvert/host/logging"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
+)
+
+// Worker is whose state is shown and changed. Errors are or wrap a [Refusal] or [connect.ErrUnknownConnector].
+type Worker interface {
+	// Root is what GET / shows.
+	Root() Root
+	// Ready returns nil once start-up is completed; the error says what the worker is doing.
+	Ready(context.Context) error
+	// Known returns nil once the herder is there and has all connectors; until then no answer is to say that there are
+	// none.
+	Known() error
+	// Herder has the connectors; nil while the worker starts.
+	Herder() Herder
+	// Steered returns nil where connectors may be steered.
+	Steered() error
+	// Aim gives a connector a target state, and keeps it.
+	Aim(name string, target connect.TargetState) error
+	// Parts are the other parts of the worker.
+	Parts() Parts
+	// Strike leaves out of a text what must not be shown.
+	Strike(text string) string
+	// Passwords tells which settings have values that are not shown where configurations are masked.
+	Passwords() func(setting string) bool
+	// Validate checks a configuration for a plugin, see [check.Checker.Validate]. logon: its sender says that the
+	// secret in it is right, so that the check may log on with it.
+	Validate(ctx context.Context, class string, settings map[string]string, logon bool) (*check.Validation, error)
+	// Definitions are what a class declares, see [check.Checker.Definitions].
+	Definitions(ctx context.Context, class string, version *string) ([]check.Definition, error)
+	// Create, Put, Patch and Delete change connectors for good. Settings that are null are refused, each with
+	// [NullValue] in addition to what else is wrong; in a Patch they are taken out.
+	Create(ctx context.Context, name string, settings map[string]string, null []string,
+		target connect.TargetState) (connect.Info, error)
+	Put(ctx context.Context, name string, settings map[string]string, null []string) (info connect.Info, created bool,
+		err error)
+	Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error)
+	Delete(ctx context.Context, name string) error
+	// TracksTopics tells whether it may be shown which topics a connector has used, and whether that may be forgotten.
+	TracksTopics() (tracks, resets bool)
+	// Reload is what became of the folder of connectors; false: the worker follows none. LookAgain has it read again,
+	// Changes are what that would do at the moment.
+	Reload() (Reload, bool)
+	LookAgain()
+	Changes(ctx context.Context) ([]Change, error)
+	// Metrics are what GET /metrics shows.
+	Metrics() prometheus.Gatherer
+}
+
+// Herder is [connect.Herder], as far as REST needs it.
+type Herder interface {
+	Names() []string
+	Info(name string) (connect.Info, error)
+	Status(name string) (connect.Status, error)
+	Tasks(name string) ([]connect.TaskInfo, error)
+	Plugins(connectorsOnly bool) []connect.Plugin
+	FiguresOf(name string) (connect.Figures, error)
+	Restart(name string) error
+	RestartTask(name string, task int) error
+	Offsets(ctx context.Context, name string) ([]offset.Entry, error)
+	AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error
+	ResetOffsets(ctx context.Context, name string) error
+	Topics(name string) ([]string, error)
+	ResetTopics(name string) error
+	Retire(ctx context.Context, name string) (string, error)
+	Snapshot(name, feed, ident string) error
+	LettersOf(ctx context.Context, name string, last int64, each func(*connect.DeadLetter) error) (string, error)
+	ReplayOf(ctx context.Context, name string, r connect.Replay) (connect.Replayed, error)
+}
+
+// Parts are those of a worker that REST asks itself. Plugins is nil while they are loaded.
+type Parts struct {
+	Plugins  *plugin.Manager
+	Lockouts *lockouts.Store
+	Levels   *logging.Levels
+	Log      *slog.Logger
+}
+
+// Root names version and cluster. Version begins as Kafka's does, because tools read it.
+type Root struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+	Cluster string `json:"kafka_cluster_id"`
+}
+
+// Change is what a reload would do to a connector.
+type Change struct {
+	Connector string        `json:"connector"`
+	Effect    config.Effect `json:"effect"`
+	// File is where its configuration stands; "" where it would be removed.
+	File string `json:"file,omitempty"`
+	// Settings are those that differ, by their names.
+	Settings []string `json:"settings,omitempty"`
+	// Problems are what stands in the way of a change that would be refused. GoesOn: what runs would go on then.
+	Problems []string `json:"problems,omitempty"`
+	GoesOn   bool     `json:"goes_on,omitempty"`
+}
+
+// Reload is what became of changes to the files of connectors.
+type Reload struct {
+	Folder string `json:"folder"`
+	// Last is when a reload changed something, or was refused.
+	Last string `json:"last,omitempty"`
+	// Reloads are counted by what they came to: applied, refused, unchanged.
+	Reloads map[string]int64 `json:"reloads"`
+	// Problems are those of no connector: a folder that is not there, a worker's file that has changed.
+	Problems   []string   `json:"problems"`
+	Connectors []Reloaded `json:"connectors"`
+}
+
+// Reloaded is a connector and its file.
+type Reloaded struct {
+	Name string `json:"name"`
+	File string `json:"file"`
+	// Error says why its configuration is not taken, with file and line.
+	Error string `json:"error,omitempty"`
+}
