@@ -289,8 +289,8 @@ func write(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// The licences in the folder of a package that is linked are collected with those of its module, those of other packages
-// are not; what has none cannot be passed on.
+// The licences in the folder of a package that is linked are collected with those of its module, those of other
+// packages are not; what has none cannot be passed on.
 func TestLicences(t *testing.T) {
 	own, err := os.ReadFile("../../LICENSE")
 	ok(t, err)

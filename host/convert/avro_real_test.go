@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -33,9 +34,7 @@ func TestRealAvro(t *testing.T) {
 	for i, document := range all {
 		fmt.Fprintf(&text, "%s\t%s\n", optionsOfAvro[i%len(optionsOfAvro)], document)
 	}
-	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o600))
 	answers := runTool(t, "avro", "Avro.java", file)
 	if len(answers) != len(all) {
 		t.Fatalf("expected %d answers, found %d", len(all), len(answers))
@@ -135,9 +134,7 @@ func TestRealAvroReads(t *testing.T) {
 	for _, r := range avroReadings {
 		fmt.Fprintf(&text, "%s\n", strings.Join(r[:], "\t"))
 	}
-	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o600))
 	answers := runTool(t, "avro", "Avro.java", file)
 	if len(answers) != len(avroReadings) {
 		t.Fatalf("expected %d answers, found %d", len(avroReadings), len(answers))
@@ -150,9 +147,7 @@ func TestRealAvroReads(t *testing.T) {
 			settings[name] = value
 		}
 		c, err := New(ClassAvro, settings, Use{Schemas: b.Registry, Registry: openRegistry})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		payload, _ := encodinghex.DecodeString(r[2])
 		got := ""
 		if d, err := c.Decode(t.Context(), "copied", append([]byte{0, 0, 0, 0, 1}, payload...), b); err != nil {
@@ -216,9 +211,7 @@ func TestRealAvroGolden(t *testing.T) {
 	const golden = "../../testdata/convert/avro.tsv"
 	documents := avroCorpus(400)
 	file := filepath.Join(t.TempDir(), "documents")
-	if err := os.WriteFile(file, []byte("\t"+strings.Join(documents, "\n\t")+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(file, []byte("\t"+strings.Join(documents, "\n\t")+"\n"), 0o600))
 	var text strings.Builder
 	n := 0
 	for i, answer := range runTool(t, "avro", "Avro.java", file) {
@@ -229,9 +222,7 @@ func TestRealAvroGolden(t *testing.T) {
 		}
 	}
 	if os.Getenv("AVRO_GOLDEN") == "write" {
-		if err := os.WriteFile(golden, []byte(text.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(golden, []byte(text.String()), 0o644))
 	}
 	if content, err := os.ReadFile(golden); err != nil || string(content) != text.String() {
 		t.Errorf("%s is not what AvroData makes (%v)", golden, err)
@@ -246,9 +237,7 @@ func TestRealAvroCases(t *testing.T) {
 		fmt.Fprintln(&lines, strings.Join(g[1:], "\t"))
 	}
 	file := filepath.Join(t.TempDir(), "cases")
-	if err := os.WriteFile(file, []byte(lines.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(file, []byte(lines.String()), 0o600))
 	answers := runTool(t, "avro", "Avro.java", file)
 	if len(answers) != len(given) {
 		t.Fatalf("expected %d answers, found %d", len(given), len(answers))
@@ -257,9 +246,7 @@ func TestRealAvroCases(t *testing.T) {
 		fmt.Fprintf(&text, "%s\t%s\n", strings.Join(g, "\t"), answers[i])
 	}
 	if os.Getenv("AVRO_GOLDEN") == "write" {
-		if err := os.WriteFile(avroCases, []byte(text.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(avroCases, []byte(text.String()), 0o644))
 	}
 	if content, err := os.ReadFile(avroCases); err != nil || string(content) != text.String() {
 		t.Errorf("%s is not what AvroData makes (%v)", avroCases, err)

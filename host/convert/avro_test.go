@@ -27,6 +27,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert/conversion"
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/convert/registry"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -97,18 +98,14 @@ func avroPair(t testing.TB, url string, settings ...string) (Converter, Converte
 		m[settings[i]] = settings[i+1]
 	}
 	c, err := New(ClassAvro, m, Use{Schemas: b.Registry, Registry: openRegistry})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return c, newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false"), b
 }
 
 func datumOf(t testing.TB, json Converter, b *record.Batch, document string) wit.Datum {
 	t.Helper()
 	d, err := json.Decode(t.Context(), "t", []byte(document), b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return d
 }
 
@@ -131,9 +128,7 @@ func TestWritesWhatAvroDataWrites(t *testing.T) {
 func goldenAvro(t *testing.T) (cases [][]string) {
 	t.Helper()
 	content, err := os.ReadFile("../../testdata/convert/avro.tsv")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for line := range strings.Lines(string(content)) {
 		cases = append(cases, strings.Split(strings.TrimSuffix(line, "\n"), "\t"))
 	}
@@ -209,15 +204,11 @@ func TestRegistryThatIsAway(t *testing.T) {
 				}
 				return answer(r, 200, `{"id":9}`), nil
 			}), slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		c, err := New(ClassAvro, map[string]string{"schema.registry.url": "http://registry.test"},
 			Use{Schemas: b.Registry,
 				Registry: func(registry.Settings) (*registry.Client, error) { return client, nil }})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		json := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
 		if err != nil || len(out) < 5 || out[4] != 9 || answers != 5 {
@@ -518,9 +509,7 @@ func avroOf(t *testing.T, options, document string) []string {
 		settings[name] = value
 	}
 	c, err := New(ClassAvro, settings, Use{Schemas: b.Registry, Registry: openRegistry})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	text, raw := anythingText(), false
 	if d.Form == wit.Structured {
 		nodes := b.Registry.Get(d.Schema).Nodes
@@ -556,9 +545,7 @@ func avroOf(t *testing.T, options, document string) []string {
 func avroText(t *testing.T, settings map[string]string, nodes []wit.Node) (string, error) {
 	t.Helper()
 	d, err := Find(ClassAvro, false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	text, err := avro.SchemaText(t.Context(), nodes, avro.OptionsOf(d.table.Values(d.given(settings, false))))
 	return string(text), err
 }
@@ -582,9 +569,7 @@ func TestSchemaInAHeader(t *testing.T) {
 	b := &record.Batch{Registry: record.NewRegistry()}
 	c, err := New(ClassAvro, map[string]string{"schema.registry.url": "http://registry.test"},
 		Use{Schemas: b.Registry, Registry: open})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	by := c.(HeaderDecoder)
 	for range 2 {
 		d, err := by.DecodeBy(t.Context(), "t", guid, []byte("\x04ab"), b)
@@ -636,9 +621,7 @@ func TestOptionsOfAvro(t *testing.T) {
 	} {
 		c, json, b := avroPair(t, fakeRegistry(t, union), "flatten.singleton.unions", options)
 		d, err := c.Decode(t.Context(), "copied", []byte("\x00\x00\x00\x00\x01"+"\x00\x02x"), b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if got, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil ||
 			!strings.Contains(string(got), `"fields":[`+want+`]`) {
 			t.Errorf("flatten.singleton.unions=%s: expected %s, found %s, %v", options, want, got, err)
@@ -689,9 +672,7 @@ func TestRulesOfSchemas(t *testing.T) {
 		}
 		b := &record.Batch{Registry: record.NewRegistry()}
 		converter, err := New(ClassAvro, settings, Use{Schemas: b.Registry, Registry: open})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		json := newConverter(t, ClassJSON, b.Registry)
 		d := datumOf(t, json, b, `{"schema":{"type":"int32","optional":false},"payload":7}`)
 		_, _, written := converter.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/convert/registry"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -23,9 +24,7 @@ const avroCases = "../../testdata/convert/avro-cases.tsv"
 func readAvroCases(t *testing.T) (given, answers [][]string) {
 	t.Helper()
 	content, err := os.ReadFile(avroCases)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for line := range strings.Lines(string(content)) {
 		columns := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		n := map[string]int{"write": 3, "read": 5}[columns[0]]
@@ -57,13 +56,9 @@ func readAvro(t *testing.T, options, schema, payload, version string) (document,
 		}), slog.New(slog.DiscardHandler))
 	}
 	c, err := New(ClassAvro, settings, Use{Schemas: b.Registry, Registry: use})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	data, err := encodinghex.DecodeString(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	d, err := c.Decode(t.Context(), "copied", append([]byte{0, 0, 0, 0, 1}, data...), b)
 	if err != nil {
 		return "!" + fault.Class(err) + ": " + err.Error(), ""
@@ -161,9 +156,7 @@ func TestWhatAvroDoesNotHave(t *testing.T) {
 	} {
 		c2, _, b := avroPair(t, fakeRegistry(t))
 		s, err := b.Registry.Intern(c.nodes)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		b.Data = append(b.Data[:0], c.value...)
 		b.Hold(s)
 		_, _, err = c2.Encode(t.Context(), nil, math.MaxInt32, "t", b, wit.Datum{Form: wit.Structured, Schema: s.ID,

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // avroBases are Avro schemas of every type, their attributes without braces, with bytes of them and a default.
@@ -104,9 +106,7 @@ func TestRealAvroGrid(t *testing.T) {
 	for _, r := range all {
 		fmt.Fprintf(&text, "%s\n", strings.Join(r[:], "\t"))
 	}
-	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o600))
 	answers := runTool(t, "avro", "Avro.java", file)
 	if len(answers) != len(all) {
 		t.Fatalf("expected %d answers, found %d", len(all), len(answers))

@@ -4,6 +4,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 )
 
@@ -14,14 +15,10 @@ func BenchmarkOrderRow(b *testing.B) {
 		batch := &record.Batch{Registry: record.NewRegistry()}
 		d, err := newConverter(b, ClassJSON, batch.Registry).Decode(b.Context(), "t",
 			[]byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), batch)
-		if err != nil {
-			b.Fatal(err)
-		}
+		require.NoError(b, err)
 		c := newConverter(b, ClassJSON, batch.Registry, "schemas.enable", schemas)
 		text, _, err := c.Encode(b.Context(), nil, math.MaxInt32, "t", batch, d)
-		if err != nil {
-			b.Fatal(err)
-		}
+		require.NoError(b, err)
 		b.Run("encode/"+name, func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(text)))
@@ -32,9 +29,7 @@ func BenchmarkOrderRow(b *testing.B) {
 		})
 		plain, err := newConverter(b, ClassJSON, batch.Registry, "schemas.enable", "false").Decode(b.Context(), "t",
 			[]byte(g.value), batch)
-		if err != nil {
-			b.Fatal(err)
-		}
+		require.NoError(b, err)
 		b.Run("encode-dynamic/"+name, func(b *testing.B) {
 			b.ReportAllocs()
 			dst := make([]byte, 0, 8192)
@@ -64,9 +59,7 @@ func TestNoAllocationForARow(t *testing.T) {
 		c := newConverter(t, ClassJSON, batch.Registry, settings...)
 		d, err := newConverter(t, ClassJSON, batch.Registry).Decode(t.Context(), "t",
 			[]byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), batch)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		dst := make([]byte, 0, 8192)
 		dst, _, _ = c.Encode(t.Context(), dst, math.MaxInt32, "t", batch, d)
 		into := &record.Batch{Registry: batch.Registry, Data: make([]byte, 0, 8192)}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert/conversion"
 	"github.com/culvert-project/culvert/host/convert/fault"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -231,9 +232,7 @@ func TestNamesTwice(t *testing.T) {
 		b := &record.Batch{Registry: record.NewRegistry()}
 		c := newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false")
 		d, err := c.Decode(t.Context(), "t", []byte(strings.TrimSuffix(in.String(), ",")+"}"), b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		got, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 		if want := strings.TrimSuffix(out.String(), ",") + "}"; string(got) != want || err != nil {
 			t.Errorf("%d names: expected %.200s, found %.200s, %v", names, want, got, err)
@@ -349,9 +348,7 @@ func TestConversionsEndWithTheirContext(t *testing.T) {
 		t.Errorf("decode: %v", err)
 	}
 	d, err := c.Decode(t.Context(), "t", []byte(many), b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "t", b, d); !errors.Is(err, context.Canceled) ||
 		fault.Class(err) != "" {
 		t.Errorf("encode: %v", err)
@@ -370,9 +367,7 @@ func TestLongEnvelopesAreRefused(t *testing.T) {
 	for size, want := range map[int]string{3 << 20: "more than 16777216 bytes", 2 << 20: ""} {
 		b := &record.Batch{Registry: record.NewRegistry(), Data: datum.AppendText(nil, "x")}
 		s, err := b.Registry.Intern([]wit.Node{{Kind: wit.Text, Doc: wit.Ptr(strings.Repeat("\x01", size))}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		d := wit.Datum{Form: wit.Structured, Schema: s.ID, Size: uint32(len(b.Data))}
 		_, _, err = newConverter(t, ClassJSON, b.Registry).Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) ||

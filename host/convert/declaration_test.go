@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -34,9 +35,7 @@ func TestDeclarationOfJSON(t *testing.T) {
 		want[r.Name] = r
 	}
 	d, err := Find(ClassJSON, false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	kinds := map[wit.SettingKind]string{wit.KindText: "STRING", wit.KindInt: "INT", wit.KindBoolean: "BOOLEAN"}
 	importances := map[wit.Importance]string{wit.High: "HIGH", wit.Medium: "MEDIUM", wit.Low: "LOW"}
 	widths := []string{"NONE", "SHORT", "MEDIUM", "LONG"}
@@ -66,9 +65,7 @@ func TestDeclarationOfJSON(t *testing.T) {
 
 func recording(t *testing.T, class string) (settings []recorded) {
 	file, err := os.Open("../../testdata/connect-rest/12-plugins.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer file.Close()
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 4<<20)
@@ -77,13 +74,9 @@ func recording(t *testing.T, class string) (settings []recorded) {
 			Path string          `json:"path"`
 			Body json.RawMessage `json:"body"`
 		}
-		if err := json.Unmarshal(lines.Bytes(), &call); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, json.Unmarshal(lines.Bytes(), &call))
 		if strings.HasSuffix(call.Path, "/"+class+"/config") {
-			if err := json.Unmarshal(call.Body, &settings); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, json.Unmarshal(call.Body, &settings))
 			return settings
 		}
 	}

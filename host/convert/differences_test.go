@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/convert/fault"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 )
 
@@ -76,9 +77,7 @@ type wantedCase struct {
 func differences(t *testing.T) (cases []wantedCase) {
 	t.Helper()
 	text, err := os.ReadFile("../../testdata/convert/differences.tsv")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for line := range strings.Lines(string(text)) {
 		parts := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		if len(parts) != 6 {
@@ -92,9 +91,7 @@ func differences(t *testing.T) (cases []wantedCase) {
 // Every wanted difference is one, and RATIONALE names it.
 func TestDifferences(t *testing.T) {
 	rationale, err := os.ReadFile("../../RATIONALE.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	words := strings.Join(strings.Fields(string(rationale)), " ")
 	for _, c := range differences(t) {
 		if got := c.rewrite(t); got != c.ours || got == c.kafka {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -29,9 +30,7 @@ func goldens(t testing.TB, folder string) map[string]golden {
 	cases := map[string]golden{}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		head, written, found := strings.Cut(string(text), "\n-----\n")
 		lines := strings.SplitN(head, "\n", 3)
 		if !found || len(lines) != 3 {
@@ -53,9 +52,7 @@ func (g golden) read(t *testing.T, b *record.Batch) wit.Datum {
 	t.Helper()
 	maker := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
 	d, err := maker.Decode(t.Context(), "t", []byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return d
 }
 
@@ -79,9 +76,7 @@ func newRemembering(t testing.TB, class string, reg *record.Registry, settings .
 		use.Registry = rememberingRegistry(text)
 	}
 	c, err := New(class, m, use)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return c, text
 }
 
@@ -100,9 +95,7 @@ func TestWritesWhatKafkaWrites(t *testing.T) {
 				}
 			}
 			c, err := New(ClassJSON, g.settings, Use{Schemas: b.Registry})
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			out, null, err := c.Encode(t.Context(), []byte("before "), math.MaxInt32, "t", b, d)
 			if err != nil || null {
 				t.Fatal(null, err)
@@ -127,9 +120,7 @@ func TestReadsWhatKafkaWrote(t *testing.T) {
 			// twice: the second time the schema is known
 			for range 2 {
 				got, err := c.Decode(t.Context(), "t", []byte(g.written), b)
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				if got.Form != want.Form || got.Schema != want.Schema || string(b.Bytes(got)) != string(b.Bytes(want)) {
 					t.Fatalf("read %v % x, expected %v % x", got, b.Bytes(got), want, b.Bytes(want))
 				}

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // gridTypes are schemas of every type, with a %s where attributes go, and a default that is of them.
@@ -64,9 +66,7 @@ func grid(reader, writer string) (all []rewriting) {
 // Kafka's converter and ours make the same of every document of grid.tsv, or ours makes a wanted difference.
 func TestGrid(t *testing.T) {
 	text, err := os.ReadFile("../../testdata/convert/grid.tsv")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 	all := grid("replace.null.with.default=true", "schemas.enable=false decimal.format=NUMERIC")
 	if len(lines) != len(all) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -14,9 +15,7 @@ import (
 func TestHeadersGoThroughTheirConverter(t *testing.T) {
 	reg := record.NewRegistry()
 	text, err := reg.Intern([]wit.Node{{Kind: wit.Text}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	structured := datum.Header{Name: "h", Form: wit.Structured, Schema: text.ID, Value: datum.AppendText(nil, "ä")}
 	dynamic := datum.Header{Name: "h", Form: wit.Dynamic, Value: datum.AppendNumber([]byte{datum.TagInt64}, 7)}
 	null := datum.Header{Name: "h", Form: wit.Dynamic, Value: []byte{datum.TagNull}}
@@ -43,9 +42,7 @@ func TestHeadersGoThroughTheirConverter(t *testing.T) {
 		{classByteArray, nil, structured, "fails: Invalid schema type for ByteArrayConverter: STRING"},
 	} {
 		c, err := NewHeaders(x.class, x.settings, Use{Schemas: reg})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		b := &record.Batch{Registry: reg}
 		out, none, err := c.Encode(t.Context(), []byte("before"), math.MaxInt32, "t", b, &x.header)
 		got := strings.TrimPrefix(string(out), "before")
@@ -74,9 +71,7 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 		{ClassJSON, `{"schema":null,"payload":[7]}`, wit.Dynamic, nil},
 	} {
 		c, err := NewHeaders(x.class, nil, Use{Schemas: reg})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		b := &record.Batch{Registry: reg}
 		h, err := c.Decode(t.Context(), "t", "h", []byte(x.data), b)
 		if err != nil || h.Name != "h" || h.Form != x.form {
@@ -92,9 +87,7 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 		}
 	}
 	c, err := NewHeaders(ClassJSON, nil, Use{Schemas: reg})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if _, err := c.Decode(t.Context(), "t", "h", []byte("{"), &record.Batch{Registry: reg}); err == nil {
 		t.Error("expected a header that is no JSON to be refused")
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 )
 
@@ -86,9 +87,7 @@ func TestRealDocumentsInARow(t *testing.T) {
 			continue
 		}
 		writer, err := New(ClassJSON, settingsOf(w.writer), Use{Schemas: b.Registry})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		base, other := w.document, all[n-1].document
 		if g.in(3) {
 			base = g.members(g.structure(), 1000)

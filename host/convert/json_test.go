@@ -10,6 +10,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert/conversion"
 	"github.com/culvert-project/culvert/host/convert/fault"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -31,9 +32,7 @@ func encode(t *testing.T, c Converter, reg *record.Registry, nodes []wit.Node, v
 		d.Form, d.Schema = wit.Structured, s.ID
 		b.Data, err = datum.Append(nil, s.Nodes, 0, v)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	d.Size = uint32(len(b.Data))
 	out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 	return string(out), null, err

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/convert/registered"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit/java"
 )
@@ -48,9 +49,7 @@ func TestRealJSONSchemas(t *testing.T) {
 		fmt.Fprintf(&lines, "%s\t%s\n", one[0], one[1])
 	}
 	file := filepath.Join(t.TempDir(), "schemas")
-	if err := os.WriteFile(file, []byte(lines.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(file, []byte(lines.String()), 0o600))
 	answers := runTool(t, "jsonschema", "JsonSchema.java", file)
 	if len(answers) != len(written) {
 		t.Fatalf("expected %d answers, found %d", len(written), len(answers))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/convert/registry"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -29,9 +30,7 @@ func jsonSchemaPair(t testing.TB, url string, settings ...string) (Converter, Co
 		m[settings[i]] = settings[i+1]
 	}
 	c, err := New(ClassJSONSchema, m, Use{Schemas: b.Registry, Registry: openRegistry})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return c, newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false"), b
 }
 
@@ -421,14 +420,10 @@ func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 	b := &record.Batch{Registry: record.NewRegistry()}
 	c, err := New(ClassJSONSchema, map[string]string{"schema.registry.url": "http://r"}, Use{Schemas: b.Registry,
 		Registry: open})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	write := func(nodes []wit.Node) error {
 		s, err := b.Registry.Intern(nodes)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		b.Data = datum.AppendBytes(b.Data[:0], []byte("x"))
 		_, _, err = c.Encode(t.Context(), nil, math.MaxInt32, "t", b, wit.Datum{Form: wit.Structured, Schema: s.ID,
 			Size: uint32(len(b.Data))})

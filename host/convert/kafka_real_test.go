@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // runJava runs a program of testdata/convert with Kafka's classes and returns the lines that it prints.
@@ -114,9 +116,7 @@ func TestRealGrid(t *testing.T) {
 	_, answers := ofKafka(t, all)
 	report(t, all, answers)
 	text, err := os.ReadFile("../../testdata/convert/grid.tsv")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for i, line := range strings.Split(strings.TrimSuffix(string(text), "\n"), "\n") {
 		if _, kafka, _ := strings.Cut(line, all[i].document+"\t"); kafka != answers[i] {
 			t.Errorf("%s: Kafka makes %s", line, answers[i])
@@ -151,9 +151,7 @@ func ofKafka(t *testing.T, all []rewriting) (java int, answers []string) {
 	for _, w := range all {
 		fmt.Fprintf(&text, "%s\t%s\t%s\n", w.reader, w.writer, base64.StdEncoding.EncodeToString([]byte(w.document)))
 	}
-	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o600))
 	lines := runJava(t, "Rewrite.java", file)
 	if len(lines) != len(all)+1 {
 		t.Fatalf("expected %d answers, found %d", len(all)+1, len(lines))

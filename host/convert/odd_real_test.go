@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"github.com/culvert-project/culvert/host/convert/charset"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -199,9 +200,7 @@ func TestRealEncodings(t *testing.T) {
 		fmt.Fprintf(&text, "%s\t%s\t%x\n", r.reads, r.writes, data)
 	}
 	file := filepath.Join(t.TempDir(), "rows")
-	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o600))
 	answers := runJava(t, "Decode.java", file)
 	if len(answers) != len(rows) {
 		t.Fatalf("expected %d answers, found %d", len(rows), len(answers))
@@ -224,9 +223,7 @@ func TestRealStrings(t *testing.T) {
 		text.WriteString(line[:strings.LastIndexByte(line, '\t')] + "\n")
 	}
 	file := filepath.Join(t.TempDir(), "rows")
-	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o600))
 	for i, answer := range runJava(t, "Decode.java", file) {
 		if !strings.HasSuffix(cases[i], "\t"+answer) {
 			t.Errorf("%s: Kafka makes %s", cases[i], answer)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/convert/fault"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -107,9 +108,7 @@ func TestEncodingsAsKafka(t *testing.T) {
 func stringCases(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile("../../testdata/convert/strings.tsv")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 }
 
@@ -117,20 +116,14 @@ func stringCases(t *testing.T) []string {
 func rewriteText(t *testing.T, reads, writes, data string) string {
 	t.Helper()
 	content, err := encodinghex.DecodeString(data)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	b := &record.Batch{Registry: record.NewRegistry()}
 	c := newConverter(t, ClassString, b.Registry, "value.deserializer.encoding", reads, "value.serializer.encoding",
 		writes)
 	d, err := c.Decode(t.Context(), "t", content, b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	out, _, err := c.Encode(t.Context(), nil, 1000, "t", b, d)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return fmt.Sprintf("%x", out)
 }
 

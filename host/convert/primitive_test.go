@@ -9,6 +9,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert/conversion"
 	"github.com/culvert-project/culvert/host/convert/fault"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -18,9 +19,7 @@ import (
 // ours say what was expected.
 func TestPrimitivesAsKafka(t *testing.T) {
 	text, err := os.ReadFile("../../testdata/convert/primitives.tsv")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 	if len(lines) < 300 {
 		t.Errorf("only %d lines", len(lines))
@@ -37,9 +36,7 @@ func TestPrimitivesAsKafka(t *testing.T) {
 		var got string
 		if direction == "read" {
 			data, err := hexadecimal.DecodeString(in)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			d, err := c.Decode(t.Context(), "t", data, b)
 			if err == nil {
 				var out []byte
@@ -52,9 +49,7 @@ func TestPrimitivesAsKafka(t *testing.T) {
 			}
 		} else {
 			d, err := j.Decode(t.Context(), "t", []byte(in), b)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			out, null, err := []byte(nil), false, error(nil)
 			if c != nil {
 				out, null, err = c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
@@ -84,9 +79,7 @@ func TestPrimitivesAreBounded(t *testing.T) {
 	b := &record.Batch{Registry: record.NewRegistry()}
 	c, j := newConverter(t, "LongConverter", b.Registry), newConverter(t, ClassJSON, b.Registry)
 	d, err := j.Decode(t.Context(), "t", []byte(`{"schema":null,"payload":7}`), b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if out, _, err := c.Encode(t.Context(), []byte("x"), 8, "t", b, d); err != nil || len(out) != 9 {
 		t.Errorf("8 bytes of at most 8: %x, %v", out, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/base/upstreamtest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -15,9 +16,7 @@ import (
 // written again.
 func TestJSONOfKafka(t *testing.T) {
 	text, err := os.ReadFile("../../testdata/convert/upstream.tsv")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	count := 0
 	for line := range strings.Lines(string(text)) {
 		parts := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
@@ -59,9 +58,7 @@ func TestJSONOfKafka(t *testing.T) {
 // Every test method of Kafka's converters that testdata/upstream-cases.txt lists names a case that is there.
 func TestUpstreamConverters(t *testing.T) {
 	lines, err := os.ReadFile("../../testdata/convert/upstream.tsv")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	upstreamtest.List{Root: "../..", Area: "converters", Tests: []string{"*_test.go", "connectjson/*_test.go"},
 		Least:  110,
 		Method: func(name string) bool { return strings.Contains(name, "ConverterTest.") },

@@ -12,6 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert/conversion"
 	"github.com/culvert-project/culvert/host/convert/registry"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -28,23 +29,17 @@ func TestWhatIsKeptOfAvroIsBounded(t *testing.T) {
 		Registry: func(s registry.Settings) (*registry.Client, error) {
 			return registry.Open(s, nil, slog.New(slog.DiscardHandler))
 		}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	programs, read := 0, 0
 	for i := range 2 * schemas {
 		s, err := b.Registry.Intern([]wit.Node{{Kind: wit.Structure, Name: wit.Ptr(fmt.Sprintf("a.Person%d",
 			i%schemas)),
 			Members: []wit.Member{{Name: "id", Node: 1}}}, {Kind: wit.Int32}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		b.Data = datum.AppendNumber(b.Data[:0], 7)
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "orders", b, wit.Datum{Form: wit.Structured,
 			Schema: s.ID, Size: uint32(len(b.Data))})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if _, err := c.Decode(t.Context(), "orders", out, b); err != nil {
 			t.Fatal(err)
 		}

@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/host/porttest"
 )
 
-// TestSoakNotifiedUnderLoad: rows are created, changed and deleted by several writers, for a minute in the long form, while
+// TestSoakNotifiedUnderLoad: rows are created, changed and deleted by several writers, for a minute in the long form,
 // one connector follows the changes and another reads what notifications name; the same with a worker that is killed
 // again and again. Each topic, folded by key, equals the service in the end.
 func TestSoakNotifiedUnderLoad(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/wit"
@@ -32,16 +33,12 @@ func ports(t *testing.T, n int) (list []int) {
 func post(t *testing.T, port int, path, user, password, body string) int {
 	t.Helper()
 	q, err := http.NewRequest("POST", "http://127.0.0.1:"+strconv.Itoa(port)+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if user != "" {
 		q.SetBasicAuth(user, password)
 	}
 	answer, err := http.DefaultClient.Do(q)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	answer.Body.Close()
 	return answer.StatusCode
 }
@@ -56,9 +53,7 @@ func TestPorts(t *testing.T) {
 	h := &Hub{}
 	three := ports(t, 3)
 	taken, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(three[0])))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer taken.Close()
 	s := Settings{Ports: three, Address: "127.0.0.1"}
 	first, leave, err := h.Register("/a/X", s, answers(nil))
@@ -117,9 +112,7 @@ func TestAnswers(t *testing.T) {
 		"/broken":  {errors.New("broken"), 500, "failed"},
 	} {
 		port, leave, err := h.Register(path, s, answers(c.err))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		before := h.Counts()[c.outcome]
 		if status := post(t, port, path, "sap", "secret", "x"); status != c.status ||
 			h.Counts()[c.outcome] != before+1 {
@@ -134,9 +127,7 @@ func TestAnswers(t *testing.T) {
 	}
 	panics := func(context.Context, wit.Notification) error { panic("a mistake") }
 	port, leave, err := h.Register("/panics", s, panics)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer leave()
 	if status := post(t, port, "/panics", "sap", "secret", "x"); status != 500 {
 		t.Errorf("expected 500, found %d", status)
@@ -153,9 +144,7 @@ func TestBounds(t *testing.T) {
 		<-goOn
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer leave()
 	done := make(chan int, maxAtATime)
 	for range maxAtATime {
@@ -198,9 +187,7 @@ func TestLargeNotifications(t *testing.T) {
 	s := Settings{Ports: ports(t, 1), Address: "127.0.0.1"}
 	came := 0
 	port, leave, err := h.Register("/large", s, func(context.Context, wit.Notification) error { came++; return nil })
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer leave()
 	if status := post(t, port, "/large", "", "", strings.Repeat("x",
 		maxBody+1)); status != http.StatusRequestEntityTooLarge {
@@ -228,15 +215,11 @@ func TestBodiesTogetherAreBounded(t *testing.T) {
 		<-goOn
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer leave()
 	for range 100 {
 		c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer c.Close()
 		if _, err := io.WriteString(c, "POST /held HTTP/1.1\r\nHost: x\r\nContent-Length: 4194304\r\n\r\n"+
 			"x"); err != nil {

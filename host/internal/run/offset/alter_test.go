@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -39,9 +40,7 @@ func TestOnOrigin(t *testing.T) {
 func TestPlaceOf(t *testing.T) {
 	parse := func(text string) []wit.Field {
 		f, err := ParseFields([]byte(text))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return f
 	}
 	for _, c := range []struct{ partition, offset, want string }{
@@ -82,9 +81,7 @@ func TestAlterAndReset(t *testing.T) {
 	writeRaw(t, k, c.Topic, `["a",{"f":"1"}]`, `{"at":1}`, `["a",{"f":"2"}]`, `[]`, `["b",{"f":"1"}]`, `{"at":1}`)
 	ctx, one := testContext(t), []wit.Field{wit.TextField("f", "1")}
 	at := func(text string) []wit.Field { return []wit.Field{wit.TextField("at", text)} }
-	if err := s.Alter(ctx, "a", Entry{one, at("x")}, Entry{one, nil}, Entry{one, at("y")}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.Alter(ctx, "a", Entry{one, at("x")}, Entry{one, nil}, Entry{one, at("y")}))
 	again := openTestStore(t, k, c)
 	found, err := again.Sorted(t.Context(), "a")
 	if diff := cmp.Diff([]Entry{{one, at("y")}}, found); err == nil || diff != "" {
@@ -93,9 +90,7 @@ func TestAlterAndReset(t *testing.T) {
 		!strings.Contains(text, "culvert offsets reset") {
 		t.Errorf("expected the setting, and what helps, found %v", err)
 	}
-	if err := again.Reset(ctx, "a"); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, again.Reset(ctx, "a"))
 	for name, want := range map[string]int{"a": 0, "b": 1} {
 		if found, err := openTestStore(t, k, c).Sorted(t.Context(), name); err != nil || len(found) != want {
 			t.Errorf("%s: expected %d, found %v %v", name, want, found, err)

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // fromKafka is what a Java program of one file says, with Kafka's classes.
@@ -37,9 +39,7 @@ func fromKafka(t *testing.T, program string, args ...string) string {
 func TestRealKeysAndValues(t *testing.T) {
 	written := fromKafka(t, "testdata/Offsets.java")
 	stored, err := os.ReadFile("testdata/connect-worker.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	var want []string
 	for line := range strings.Lines(string(stored)) {
 		if !strings.HasPrefix(line, "#") {
@@ -60,13 +60,9 @@ func TestRealStandaloneFile(t *testing.T) {
 		t.Errorf("(-want +Kafka):\n%s", diff)
 	}
 	stored, err := os.ReadFile(standaloneFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	written, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	// The entries are in another order each time, all else is the same.
 	slices.Sort(stored)
 	slices.Sort(written)

@@ -3,6 +3,7 @@ package offset
 import (
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -14,20 +15,14 @@ func TestOwnTopicOfAConnector(t *testing.T) {
 	worker := openTestStore(t, k, Defaults())
 	orders, items := partition("s", "Orders"), partition("s", "Items")
 	at := func(n int64) []wit.Field { return []wit.Field{wit.IntegerField("seen", n)} }
-	if err := worker.Set(ctx, "c", Entry{orders, at(1)}, Entry{items, at(2)}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, worker.Set(ctx, "c", Entry{orders, at(1)}, Entry{items, at(2)}))
 	config := Defaults()
 	config.Topic = "own"
 	own, err := OpenOwn(ctx, k, config, "c", worker, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(own.Close)
 	expectOffset(t, own, "c", orders, `{"seen":1}`)
-	if err := own.Set(ctx, "c", Entry{orders, at(3)}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, own.Set(ctx, "c", Entry{orders, at(3)}))
 	expectOffset(t, own, "c", orders, `{"seen":3}`)
 	expectOffset(t, own, "c", items, `{"seen":2}`)
 	expectOffset(t, worker, "c", orders, `{"seen":3}`)
@@ -44,9 +39,7 @@ func TestOwnTopicOfAConnector(t *testing.T) {
 	transactional.Committed(o, r)
 	transactional.Close(ctx)
 	expectOffset(t, worker, "c", orders, `{"seen":4}`)
-	if err := own.Set(ctx, "c", Entry{orders, nil}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, own.Set(ctx, "c", Entry{orders, nil}))
 	for _, s := range []*Store{own, worker} {
 		if _, found, err := s.Get(ctx, "c", orders); found || err != nil {
 			t.Errorf("expected no offset any more, found %v, %v", found, err)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // standaloneFile was written by Kafka 4.3.1 with Standalone.java.
@@ -18,9 +20,7 @@ const standaloneFile = "testdata/standalone.offsets"
 func standaloneTexts(t *testing.T, path string) (texts []string) {
 	t.Helper()
 	entries, err := ReadStandalone(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, e := range entries {
 		value := "null"
 		if e.Value != nil {
@@ -50,9 +50,7 @@ func TestStandaloneFile(t *testing.T) {
 // What no standalone worker writes is refused, and it is said where the file differs.
 func TestStandaloneFilesThatAreNot(t *testing.T) {
 	whole, err := os.ReadFile(standaloneFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	key := bytes.Index(whole, []byte("[\"")) // the first one
 	for _, c := range []struct {
 		name string
@@ -96,12 +94,8 @@ func TestStandaloneFilesThatAreNot(t *testing.T) {
 
 func TestStandaloneFilesAreBounded(t *testing.T) {
 	large := filepath.Join(t.TempDir(), "offsets")
-	if err := os.WriteFile(large, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(large, maxStandaloneBytes+1); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(large, nil, 0o600))
+	require.NoError(t, os.Truncate(large, maxStandaloneBytes+1))
 	for path, want := range map[string]string{
 		large:                   "expected at most 67108864 bytes, found 67108865",
 		filepath.Dir(large):     "expected a file, found a folder",
@@ -117,9 +111,7 @@ func TestStandaloneFilesAreBounded(t *testing.T) {
 // FuzzStandalone: keys and values that are found take no more than the file, each after the one before.
 func FuzzStandalone(f *testing.F) {
 	whole, err := os.ReadFile(standaloneFile)
-	if err != nil {
-		f.Fatal(err)
-	}
+	require.NoError(f, err)
 	f.Add(whole)
 	f.Add(whole[:len(whole)/2])
 	f.Add([]byte(javaStream + javaObject + "\x00\x11java.util.HashMap" + javaMapClass +

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
@@ -31,9 +32,7 @@ func testContext(t *testing.T) context.Context {
 func openTestBroker(t *testing.T, dir string) (*embedded.Broker, kafka.Config) {
 	t.Helper()
 	b, err := embedded.Open(embedded.Options{Dir: dir, Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { b.Close() })
 	c := kafka.Defaults()
 	c.Bootstrap = []string{b.Addr()}
@@ -43,9 +42,7 @@ func openTestBroker(t *testing.T, dir string) (*embedded.Broker, kafka.Config) {
 func openTestStore(t *testing.T, k kafka.Config, c Config) *Store {
 	t.Helper()
 	s, err := Open(testContext(t), k, c, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	return s
 }
@@ -54,27 +51,21 @@ func openTestStore(t *testing.T, k kafka.Config, c Config) *Store {
 func writeRaw(t *testing.T, k kafka.Config, topic string, keysAndValues ...string) {
 	t.Helper()
 	client, err := kgo.NewClient(k.ProducerOpts(kgo.AllowAutoTopicCreation())...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer client.Close()
 	for i := 0; i < len(keysAndValues); i += 2 {
 		r := &kgo.Record{Topic: topic, Partition: -1, Key: []byte(keysAndValues[i])}
 		if v := keysAndValues[i+1]; v != "" {
 			r.Value = []byte(v)
 		}
-		if err := client.ProduceSync(testContext(t), r).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, client.ProduceSync(testContext(t), r).FirstErr())
 	}
 }
 
 func readRaw(t *testing.T, k kafka.Config, topic string) (lines []string) {
 	t.Helper()
 	r, err := kafka.NewReader(k)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer r.Close()
 	if _, err := r.Read(testContext(t), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
 		value := "-"
@@ -139,9 +130,7 @@ func TestStoreOverRestart(t *testing.T) {
 	check(s)
 
 	// A tombstone takes one away, over a restart too.
-	if err := s.Set(ctx, "orders", Entry{Partition: partition("/a", "B")}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.Set(ctx, "orders", Entry{Partition: partition("/a", "B")}))
 	expectOffset(t, s, "orders", partition("/a", "B"), "none")
 	entries, err := openTestStore(t, k, Defaults()).All(testContext(t), "orders")
 	if err != nil || len(entries) != 1 || Identity(entries[0].Partition) != Identity(partition("/a", "C")) {
@@ -197,9 +186,7 @@ func TestStoreKeepsWhatIsAskedFor(t *testing.T) {
 		`["aa",{"s":1}]`, `{"seen":4}`, ` [ "b" , {"s":2} ] `, `{"seen":5}`, `["\u0062",{"s":3}]`, `{"seen":6}`,
 		`["größe \" \\",{"s":1}]`, `{"seen":7}`, `["b`, `{}`, `["b",7]`, `{}`)
 	s, err := Open(testContext(t), k, Defaults(), []string{"a"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer s.Close()
 	place := func(n int64) []wit.Field { return []wit.Field{wit.IntegerField("s", n)} }
 	expectOffset(t, s, "a", place(1), `{"seen":3}`)
@@ -216,9 +203,7 @@ func TestStoreKeepsWhatIsAskedFor(t *testing.T) {
 	}
 	// What others write is read for all of them.
 	writeRaw(t, k, "connect-offsets", `["a",{"s":1}]`, `{"seen":8}`, `["b",{"s":1}]`, "", `["c",{"s":1}]`, `{"seen":9}`)
-	if err := s.Refresh(testContext(t)); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.Refresh(testContext(t)))
 	expectOffset(t, s, "a", place(1), `{"seen":8}`)
 	expectOffset(t, s, "b", place(1), "none")
 	expectOffset(t, s, "c", place(1), `{"seen":9}`)
@@ -265,9 +250,7 @@ func TestStoreReadsATopicOfStrangers(t *testing.T) {
 	writeRaw(t, k, Defaults().Topic, append(raw, "", "no key", `["orders",{"set":"A"}]`, `{"record":2}`)...)
 	var log bytes.Buffer
 	s, err := Open(testContext(t), k, Defaults(), []string{"orders"}, slog.New(slog.NewTextHandler(&log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer s.Close()
 	of := func(set string) []wit.Field { return []wit.Field{wit.TextField("set", set)} }
 	expectOffset(t, s, "orders", of("A"), `{"record":2}`)
@@ -298,9 +281,7 @@ func TestRefreshSeesOtherWriters(t *testing.T) {
 			int64(n))}}); err != nil {
 			t.Fatal(err)
 		}
-		if err := reader.Refresh(ctx); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, reader.Refresh(ctx))
 		expectOffset(t, reader, "orders", partition("/a", "B"), fmt.Sprintf(`{"record":%d}`, n))
 	}
 }
@@ -315,25 +296,17 @@ func TestRefreshOfATopicThatWasMadeAnew(t *testing.T) {
 		return Entry{partition("/a", "B"), []wit.Field{wit.IntegerField("record", n)}}
 	}
 	for n := range int64(3) {
-		if err := one.Set(ctx, "orders", entry(n)); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, one.Set(ctx, "orders", entry(n)))
 	}
-	if err := one.Refresh(ctx); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, one.Refresh(ctx))
 	client, err := kgo.NewClient(k.AdminOpts()...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer client.Close()
 	if _, err := kadm.NewClient(client).DeleteTopic(ctx, Defaults().Topic); err != nil {
 		t.Fatal(err)
 	}
 	two := openTestStore(t, k, Defaults())
-	if err := two.Set(ctx, "orders", entry(7)); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, two.Set(ctx, "orders", entry(7)))
 	if err := one.Refresh(ctx); err == nil ||
 		!strings.Contains(err.Error(), "partition 0 ends at offset 1, and was read up to 3") ||
 		!strings.Contains(err.Error(), "restart the worker to go on there") {
@@ -358,16 +331,12 @@ func TestWriterKeepsTheNewest(t *testing.T) {
 	if lines := readRaw(t, k, c.Topic); len(lines) > 0 {
 		t.Errorf("written before the interval: %v", lines)
 	}
-	if err := w.Flush(testContext(t)); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, w.Flush(testContext(t)))
 	if err := w.Flush(testContext(t)); err != nil { // nothing new: nothing to write
 		t.Fatal(err)
 	}
 	w.Acknowledged(partition("/a", "0"), []wit.Field{wit.IntegerField("record", 100)})
-	if err := w.Close(testContext(t)); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, w.Close(testContext(t)))
 	if wrote != 2 {
 		t.Errorf("expected two writes, counted %d", wrote)
 	}
@@ -392,9 +361,7 @@ func TestWriterWritesByItself(t *testing.T) {
 	defer w.Close(testContext(t))
 	w.Acknowledged(partition("/a", "B"), []wit.Field{wit.IntegerField("record", 1)})
 	r, err := kafka.NewReader(k)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer r.Close()
 	written := false
 	if _, err := r.Read(testContext(t), c.Topic, kafka.ReadOptions{Follow: true}, func(*kgo.Record) error {
@@ -420,9 +387,7 @@ func TestWriterKeepsWhatFailed(t *testing.T) {
 		t.Fatalf("flush with a context that is over: %v", err)
 	}
 	w.Acknowledged(partition("/a", "B"), []wit.Field{wit.IntegerField("record", 2)})
-	if err := w.Close(testContext(t)); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, w.Close(testContext(t)))
 	s = openTestStore(t, k, c)
 	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2}`)
 	expectOffset(t, s, "orders", partition("/a", "C"), `{"record":1}`)

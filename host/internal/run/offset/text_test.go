@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/java"
 )
@@ -22,9 +23,7 @@ func realField(name string, x float64) wit.Field {
 // TestTextOfWorker reads and writes what Java wrote, byte for byte.
 func TestTextOfWorker(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("testdata", "connect-worker.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	seen := map[string]int{}
 	for _, line := range strings.Split(strings.TrimSuffix(string(text), "\n"), "\n") {
 		kind, bytes, found := strings.Cut(line, "\t")
