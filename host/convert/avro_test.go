@@ -503,12 +503,12 @@ func avroOf(t *testing.T, options, document string) []string {
 	if err != nil {
 		return []string{"!" + err.Error(), "", ""}
 	}
-	settings := map[string]string{"schema.registry.url": fakeRegistry(t)}
+	settings, registered := map[string]string{"schema.registry.url": "http://registry.test"}, ""
 	for _, pair := range strings.Fields(options) {
 		name, value, _ := strings.Cut(pair, "=")
 		settings[name] = value
 	}
-	c, err := New(ClassAvro, settings, Use{Schemas: b.Registry, Registry: openRegistry})
+	c, err := New(ClassAvro, settings, Use{Schemas: b.Registry, Registry: rememberingRegistry(&registered)})
 	require.NoError(t, err)
 	text, raw := anythingText(), false
 	if d.Form == wit.Structured {
@@ -524,6 +524,9 @@ func avroOf(t *testing.T, options, document string) []string {
 		return []string{"!" + err.Error(), "", ""}
 	case null:
 		return []string{text, "null", "null"}
+	}
+	if registered != text {
+		t.Errorf("%s: expected the registered schema %s, found %s", document, text, registered)
 	}
 	payload := out[5:]
 	if raw {
