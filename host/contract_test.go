@@ -88,14 +88,14 @@ const (
 	ofOneCall   = "of the result of one call, which limits.result.bytes bounds, and let go of with it"
 	newestAlone = "the newest alone is kept, as large as limits.result.bytes lets one result be"
 	// Those of a sink's deliveries are kept until they were made; all others are one call's, or wait for it.
-	asRequests = "sink.MaxMadeBytes, transport.maxRequests, source.maxWaitingBytes"
+	asRequests = "sink.maxMadeBytes, transport.maxRequests, source.maxWaitingBytes"
 )
 
 // boundsOfFields are the bounds in the table of what plugins hand over, or the reason why a field needs none.
 var boundsOfFields = map[string]string{
-	"applied.data":               "transform.MaxGrowth",
+	"applied.data":               "transform.maxGrowth",
 	"applied.faults":             ofOneCall,
-	"applied.rows":               "transform.MaxGrowth",
+	"applied.rows":               "transform.maxGrowth",
 	"applied.schemas":            "schemas.maxDeclaredSchemas, schemas.maxInstanceSchemaBytes",
 	"applied.topics":             "plugin.MaxTopics",
 	"arrangement.done":           "plugin.maxDoneBytes",
@@ -110,7 +110,7 @@ var boundsOfFields = map[string]string{
 	"deliveries.ignored":         "each row of the batch stands in one place, see judgeDeliveries",
 	"deliveries.ready":           "each row of the batch stands in one place, and a delivery without rows is a fault",
 	"deliveries.refused":         "each row of the batch stands in one place, see judgeDeliveries",
-	"delivery.memo":              "sink.MaxMadeBytes",
+	"delivery.memo":              "sink.maxMadeBytes",
 	"delivery.rows":              "each row of the batch stands in one place, see judgeDeliveries",
 	"description.components":     "plugin.MaxComponents",
 	"description.documentation":  "plugin.maxDescriptionBytes",
@@ -120,7 +120,7 @@ var boundsOfFields = map[string]string{
 	"examined.recommended":       ofOneCall,
 	"examined.value":             ofOneCall,
 	"fault.code":                 "plugin.maxNameBytes",
-	"fault.detail":               "shown.MaxLines, shown.MaxLine",
+	"fault.detail":               "shown.maxLines, shown.MaxLine",
 	"fault.message":              "shown.MaxLine",
 	"fault.setting":              "plugin.maxNameBytes",
 	"feed.cron":                  "plugin.maxFeedBytes",

@@ -12,10 +12,10 @@ import (
 	"unicode/utf8"
 )
 
-// MaxLine is how many characters of a line are shown, MaxLines how many lines of a text.
+// MaxLine is how many characters of a line are shown, maxLines how many lines of a text.
 const (
 	MaxLine  = 2000
-	MaxLines = 200
+	maxLines = 200
 )
 
 // harmless tells whether a character shows itself and does nothing else: no control character (escape sequences begin
@@ -73,12 +73,12 @@ func Within(s string, most int) string {
 	return b.String()
 }
 
-// Text is [Line] for each line of a text, of which MaxLines are shown.
+// Text is [Line] for each line of a text, of which maxLines are shown.
 func Text(s string) string {
 	var b strings.Builder
 	lines := 0
 	for line := range strings.Lines(s) {
-		if lines == MaxLines {
+		if lines == maxLines {
 			fmt.Fprintf(&b, "... (%d lines more)", strings.Count(strings.TrimSuffix(s, "\n"), "\n")+1-lines)
 			break
 		}

@@ -44,7 +44,7 @@ func TestText(t *testing.T) {
 	if got := Text("a\x1b[m\r\n\tb\tc\n"); got != "a\ufffd[m\n\tb c\n" {
 		t.Errorf("found %q", got)
 	}
-	if got := Text(strings.Repeat("x\n", 1000)); strings.Count(got, "\n") != MaxLines || !strings.HasSuffix(got,
+	if got := Text(strings.Repeat("x\n", 1000)); strings.Count(got, "\n") != maxLines || !strings.HasSuffix(got,
 		"... (800 lines more)") {
 		t.Errorf("found %q", got[len(got)-40:])
 	}

@@ -79,7 +79,7 @@ func TestBrokerLocksItsFolder(t *testing.T) {
 	dir := t.TempDir()
 	b := openTestBroker(t, dir)
 	_, err := Open(Options{Dir: dir, Listen: "127.0.0.1:0"})
-	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(),
+	if !errors.Is(err, errLocked) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(),
 		b.Addr()) {
 		t.Errorf("second broker on the folder: expected an error that names folder and address, got %v", err)
 	}

@@ -90,7 +90,7 @@ func Attach(ctx context.Context, dir string, log *slog.Logger) (addr string, don
 		if err == nil {
 			return b.Addr(), b.Close, nil
 		}
-		if !errors.Is(err, ErrLocked) {
+		if !errors.Is(err, errLocked) {
 			return "", nil, err
 		}
 		select {
@@ -127,8 +127,8 @@ func ClusterID(ctx context.Context, client *kgo.Client) (string, error) {
 	return *response.ClusterID, nil
 }
 
-// ErrLocked is in the error of [Open] when another broker has the folder.
-var ErrLocked = errors.New("another culvert has it")
+// errLocked is in the error of [Open] when another broker has the folder.
+var errLocked = errors.New("another culvert has it")
 
 // lockFolder keeps other brokers out of a folder.
 func lockFolder(dir string) (*lock.Lock, error) {
@@ -143,5 +143,5 @@ func lockFolder(dir string) (*lock.Lock, error) {
 	if a, ok := announced(dir); ok {
 		who = fmt.Sprintf(" (process %d, listening on %s)", a.PID, a.Address)
 	}
-	return nil, fmt.Errorf("embedded broker: the folder %s is in use: %w%s", dir, ErrLocked, who)
+	return nil, fmt.Errorf("embedded broker: the folder %s is in use: %w%s", dir, errLocked, who)
 }

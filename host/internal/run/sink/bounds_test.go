@@ -51,8 +51,8 @@ func TestConvertedBytesOfABatchAreBounded(t *testing.T) {
 		if n := len(x.service.seen()); n != records || len(seen) != records || x.committed("t", 0) != records {
 			t.Errorf("expected %d records once, found %d, %d of them different", records, n, len(seen))
 		}
-		if largest < MaxConvertedBytes || largest > MaxConvertedBytes+2*became {
-			t.Errorf("expected batches of about %d bytes, found one of %d", MaxConvertedBytes, largest)
+		if largest < maxConvertedBytes || largest > maxConvertedBytes+2*became {
+			t.Errorf("expected batches of about %d bytes, found one of %d", maxConvertedBytes, largest)
 		}
 	})
 }

@@ -15,7 +15,7 @@ import (
 
 // maxHeld is how many bytes of records and rows are held, about, by batches that are written side by side: as many as
 // one batch may have.
-const maxHeld = maxBatchBytes + MaxConvertedBytes
+const maxHeld = maxBatchBytes + maxConvertedBytes
 
 // dispatch writes batches side by side: a delivery waits for those before it in its lane, not for its batch's. A batch
 // begins as long as all that is held has few bytes, each of its deliveries when the metadata says what must be known of

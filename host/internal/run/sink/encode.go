@@ -222,7 +222,7 @@ func (w *writing) jobs(out *outcome, o *openedVersion, by hashed, rows []uint32,
 		}
 		jobs = append(jobs, some...)
 	}
-	if most := int64(w.batch.bytes()) + MaxMadeBytes; w.held.Add(bytesOf(jobs)) > most {
+	if most := int64(w.batch.bytes()) + maxMadeBytes; w.held.Add(bytesOf(jobs)) > most {
 		return nil, w.fault(rows, "encode", fmt.Errorf("the plugin makes more than %d bytes of requests and memos "+
 			"of the batch's %d rows: consumer.override.max.poll.records makes batches smaller", most,
 			len(w.batch.rows.Rows)))

@@ -23,9 +23,9 @@ import (
 // maxBatchBytes is how many bytes of records make a batch full, whatever their number.
 const maxBatchBytes = 8 << 20
 
-// MaxConvertedBytes is how many bytes the rows of a batch have, about, when it is full whatever the records are: a row
+// maxConvertedBytes is how many bytes the rows of a batch have, about, when it is full whatever the records are: a row
 // may have 64 MiB where defaults stand for what is absent.
-const MaxConvertedBytes = 32 << 20
+const maxConvertedBytes = 32 << 20
 
 // quiet is how long nothing must come before a finishing task looks whether it has caught up.
 const quiet = 200 * time.Millisecond
@@ -205,7 +205,7 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	g.trace(b, items, start)
 	converting := b.span.Child("convert", tracing.Internal)
 	for n, i := range items {
-		if len(b.rows.Data) >= MaxConvertedBytes {
+		if len(b.rows.Data) >= maxConvertedBytes {
 			g.rest = items[n:]
 			break
 		}
@@ -259,7 +259,7 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 func (g *gatherer) room(items []*item) *batch {
 	size := int(float64(sizeOf(items))*g.growth*1.125) + 1<<10
 	return &batch{rows: record.Batch{Registry: g.task.o.Registry, Rows: make([]wit.Row, 0, len(items)),
-		Data: make([]byte, 0, min(size, MaxConvertedBytes))},
+		Data: make([]byte, 0, min(size, maxConvertedBytes))},
 		origins: record.Origins{IDs: make([]wit.RecordID, 0, len(items))}}
 }
 

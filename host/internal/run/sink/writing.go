@@ -51,9 +51,9 @@ func timestampOf(r *kgo.Record) int64 {
 // bytes are those of the rows, with what they cost besides, about.
 func (b *batch) bytes() int { return len(b.rows.Data) + 300*len(b.rows.Rows) }
 
-// MaxMadeBytes is how many bytes the requests and memos of a batch's deliveries that have not ended may have together,
+// maxMadeBytes is how many bytes the requests and memos of a batch's deliveries that have not ended may have together,
 // beyond those of its rows. One call's result is bounded, but a batch takes as many calls as it is halved into.
-const MaxMadeBytes = 256 << 20
+const maxMadeBytes = 256 << 20
 
 // writing is one batch being written. Its rows are encoded, and each of its deliveries made, by goroutines of their
 // own: what these find out comes back to [dispatch], of which they know nothing.

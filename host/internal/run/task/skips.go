@@ -9,14 +9,14 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// SkipsEvery is how often it is said that records are left out for one cause.
-const SkipsEvery = 10 * time.Second
+// skipsEvery is how often it is said that records are left out for one cause.
+const skipsEvery = 10 * time.Second
 
 // maxCauses is how many causes are distinguished in that time: there may be one for each record.
 const maxCauses = 100
 
 // Skips says which records were left out that dead letters hold: of those of one cause the first at once, and how many
-// more there were after each [SkipsEvery]. Whoever uses it calls Close in the end.
+// more there were after each skipsEvery. Whoever uses it calls Close in the end.
 //
 // Invariant: timer is set while causes has entries.
 type Skips struct {
@@ -62,7 +62,7 @@ func (s *Skips) Skip(log *slog.Logger, stage ErrorStage, err error, about []any,
 	s.causes[name] = &skipCause{log: log, about: said}
 	s.Say(log, s.Message, append(about, said...), more)
 	if s.timer == nil {
-		s.timer = time.AfterFunc(SkipsEvery, s.tick)
+		s.timer = time.AfterFunc(skipsEvery, s.tick)
 	}
 }
 
@@ -73,7 +73,7 @@ func (s *Skips) tick() {
 	defer s.mu.Unlock()
 	s.flush()
 	if s.timer = nil; len(s.causes) > 0 && !s.closed {
-		s.timer = time.AfterFunc(SkipsEvery, s.tick)
+		s.timer = time.AfterFunc(skipsEvery, s.tick)
 	}
 }
 

@@ -38,12 +38,12 @@ func TestSkips(t *testing.T) {
 			s.Skip(log, AtWrite, errors.New("no such product"), []any{"offset", i}, nil)
 		}
 		lines("offset=0 stage=encode", "offset=0 stage=write")
-		time.Sleep(SkipsEvery)
+		time.Sleep(skipsEvery)
 		lines("count=999 stage=encode", "count=999 stage=write")
 		s.Skip(log, AtEncode, errors.New(`expected a date, found "y"`), nil, nil)
-		time.Sleep(SkipsEvery)
+		time.Sleep(skipsEvery)
 		lines("count=1 stage=encode")
-		time.Sleep(3 * SkipsEvery)
+		time.Sleep(3 * skipsEvery)
 		for i := range 1000 { // of as many causes
 			s.Skip(log, AtEncode, errors.New(strings.Repeat("x", i+1)), []any{"offset", i}, nil)
 		}

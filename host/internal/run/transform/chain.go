@@ -47,10 +47,10 @@ type Options struct {
 	BatchRows int
 }
 
-// MaxGrowth is how many bytes of data and rows the plugins of one group may add to a batch that is sent to them in
+// maxGrowth is how many bytes of data and rows the plugins of one group may add to a batch that is sent to them in
 // several calls: each call has its own bound, `plugin.NAME.limits.result.bytes`, but a batch may have any number of
 // them.
-const MaxGrowth = 256 << 20
+const maxGrowth = 256 << 20
 
 // rowBytes is what a row takes besides its data.
 const rowBytes = 80
@@ -248,9 +248,9 @@ func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
 			return err
 		}
 		c.out = append(c.out, c.piece.Rows...)
-		if made := len(c.piece.Data) - len(b.Data) + rowBytes*max(0, len(c.out)-len(rows)); made > MaxGrowth {
+		if made := len(c.piece.Data) - len(b.Data) + rowBytes*max(0, len(c.out)-len(rows)); made > maxGrowth {
 			return fmt.Errorf("the results for one batch have %d bytes more than it: at most %d are allowed", made,
-				MaxGrowth)
+				maxGrowth)
 		}
 	}
 	b.Rows, b.Topics, b.Data, b.Held = append(b.Rows[:0], c.out...), c.piece.Topics, c.piece.Data, c.piece.Held

@@ -16,7 +16,7 @@ func TestRealGrowthOfABatchIsBounded(t *testing.T) {
 	c := open(t, m, 1, mark(strings.Repeat("m", each)))
 	_, err := c.Apply(t.Context(), numbered(t, reg, 2))
 	require.NoError(t, err)
-	_, err = c.Apply(t.Context(), numbered(t, reg, MaxGrowth/each+2))
+	_, err = c.Apply(t.Context(), numbered(t, reg, maxGrowth/each+2))
 	if err == nil || !strings.Contains(err.Error(), "more than it: at most 268435456 are allowed") ||
 		!strings.Contains(err.Error(), "transforms.mark") {
 		t.Errorf("expected it to be refused, found %.300v", err)
