@@ -76,14 +76,7 @@ func (a *account) sum(of func(*partition) int) (n int) {
 // first of their partition that is not settled.
 func (a *account) open() int { return a.sum(func(p *partition) int { return len(p.items) }) }
 
-func (a *account) bytes() int {
-	return a.sum(func(p *partition) (n int) {
-		for _, i := range p.items {
-			n += i.bytes()
-		}
-		return n
-	})
-}
+func (a *account) bytes() int { return a.sum(func(p *partition) int { return p.bytes }) }
 
 // examining tells whether records are still to be checked that were in doubt when the task began.
 func (a *account) examining() bool {

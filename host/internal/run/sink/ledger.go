@@ -88,7 +88,7 @@ func (e recordsRead) apply(l *ledger) (out effects) {
 		i := &made[0]
 		made = made[1:]
 		*i = item{record: r, partition: p, left: 1}
-		p.items = append(p.items, i)
+		p.items, p.bytes = append(p.items, i), p.bytes+i.bytes()
 		if p.base < 0 {
 			p.base = r.Offset
 		}

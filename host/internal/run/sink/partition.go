@@ -114,6 +114,8 @@ type partition struct {
 	at topicPartition
 	// items in the order of their offsets. The first one is not settled: settled ones at the front are taken away.
 	items []*item
+	// bytes are those of the items together: a task asks for them at each step.
+	bytes int
 	// front is the last of those that were taken away, nil while none was.
 	front *kgo.Record
 	// gone: not this member's any more; nothing of it is delivered or committed.
@@ -178,6 +180,7 @@ func (p *partition) advance() {
 	n := 0
 	for ; n < len(p.items) && !p.items[n].unsettled(); n++ {
 		delete(p.doubtful, p.items[n].record.Offset)
+		p.bytes -= p.items[n].bytes()
 	}
 	if n == 0 {
 		return
