@@ -13,8 +13,6 @@
 # make oracle-fuzz  CASES (default 100000) each of chains, of stages with odd settings, of texts by chance, of every option on every type, alone and in pairs, and of refusals through Kafka's transforms and ours; SEED=n for the same ones again
 GO       ?= go
 TAGS     ?=
-# Packages whose tests run side by side: those of end-to-end tests wait for their workers a third of the time.
-SIDE     ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 2)))
 # Every build is one that can be shipped, so tests and programs share what was compiled.
 export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
 export CGO_ENABLED := $(if $(filter pkcs11,$(TAGS)),1,0)
@@ -61,15 +59,17 @@ demo: bin/culvert
 	$(GO) build -o bin/culvert-demo ./examples/demo
 	@bin/culvert-demo $(if $(ONCE),--once) $(if $(ROWS),--rows $(ROWS)) --culvert bin/culvert
 
+# Two packages more than there are processors: end-to-end tests wait for their workers a third of the time.
 test:
 	$(GO) vet -tags real ./...
-	@./.ci/seconds $(GO) test -p $(SIDE) -vet=off -timeout 30m ./...
+	@./.ci/seconds $(GO) test -p $$(($$(getconf _NPROCESSORS_ONLN) + 2)) -vet=off -timeout 30m ./...
 
 lint:
 	./.ci/lint
 
 test-real: bin/culvert
-	@./.ci/seconds $(GO) test -tags real -vet=off -run Real -count=1 -timeout 60m $(REAL)
+# Two tests of a package at a time: peers are waited for most of the time, and their own patience ends where more run.
+	@./.ci/seconds $(GO) test -tags real -vet=off -run Real -count=1 -parallel 2 -timeout 60m $(REAL)
 	@command -v "$$($(GO) env CC)" >/dev/null || { echo "make test-real: the PKCS#11 test needs a C compiler, and $$($(GO) env CC) is not installed" >&2; exit 1; }
 	CGO_ENABLED=1 $(GO) test -tags real,pkcs11 -run RealPKCS11 -count=1 -timeout 5m ./host/keystore
 

@@ -79,7 +79,7 @@ func hostPackages(t *testing.T) (packages, imported map[string]bool) {
 		if err != nil {
 			return err
 		}
-		if e.IsDir() && (e.Name() == "testdata" || strings.HasPrefix(e.Name(), ".") && e.Name() != "..") {
+		if e.IsDir() && (path == built || e.Name() == "testdata" || strings.HasPrefix(e.Name(), ".") && e.Name() != "..") {
 			return fs.SkipDir
 		}
 		if e.IsDir() || !strings.HasSuffix(path, ".go") {

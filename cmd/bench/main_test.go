@@ -98,12 +98,14 @@ func TestFiguresAreWrittenIntoThePage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	fmt.Println("2026/11/23 08:10:41 INFO plugin loaded")
 	fmt.Println("1.5 times")
 	if err := finish(); err != nil || os.Stdout != out {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(page)
-	found := regexp.MustCompile("(?s)^head\n" + pageBegin + "go[^\n]*\n\n```\n1.5 times\n```\n\n" + pageEnd + "\ntail\n$")
+	found := regexp.MustCompile("(?s)^head\n" + pageBegin + "go[^\n]*\n\n```\n\\$ bench [^\n]*\n\n" +
+		"1.5 times\n```\n\n" + pageEnd + "\ntail\n$")
 	if err != nil || !found.Match(text) {
 		t.Errorf("%v\n%s", err, text)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -190,11 +191,7 @@ tests:
 				t.Fatalf("%v, %v", results, err)
 			}
 			found := lines(results[0].Failures)
-			for _, want := range c.want {
-				if !strings.Contains(found, want) {
-					t.Errorf("expected %q, found\n%s", want, found)
-				}
-			}
+			assert.Contains(t, found, c.want...)
 			if len(c.want) == 0 && found != "" {
 				t.Error(found)
 			}
@@ -215,9 +212,8 @@ func bombs() []string {
 
 func TestFilesOfFolders(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Files([]string{dir}); err == nil || !strings.Contains(err.Error(), "found none") {
-		t.Errorf("found %v", err)
-	}
+	_, err := Files([]string{dir})
+	assert.Error(t, err, "found none")
 	for _, name := range []string{"a_test.yaml", "b_test.yml", "c.yaml", "d.properties"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
 	}
@@ -247,13 +243,9 @@ func TestJUnit(t *testing.T) {
 		t.Errorf("found\n%s", text)
 	}
 	// Attributes that the schemas of Surefire and xUnit ask for, and no class that is called yaml.
-	for _, want := range []string{`<testsuites tests="3" failures="2" errors="0" `,
+	assert.Contains(t, string(text), `<testsuites tests="3" failures="2" errors="0" `,
 		`<testsuite name="a.yaml" tests="2" failures="1" errors="0" skipped="0" `,
-		`<testcase name="one" classname="a" `, ` type="failure">`} {
-		if !strings.Contains(string(text), want) {
-			t.Errorf("expected %s, found\n%s", want, text)
-		}
-	}
+		`<testcase name="one" classname="a" `, ` type="failure">`)
 }
 
 func TestDifference(t *testing.T) {
@@ -272,9 +264,7 @@ func TestDifference(t *testing.T) {
 		t.Errorf("found\n%s", got)
 	}
 	long := strings.Repeat("a\n", comparedLines+1)
-	if got := difference(long+"x", long+"y"); !strings.Contains(got, "- x") || !strings.Contains(got, "+ y") {
-		t.Errorf("found %s", got)
-	}
+	assert.Contains(t, difference(long+"x", long+"y"), "- x", "+ y")
 }
 
 func TestNumbersByValue(t *testing.T) {

@@ -1,11 +1,11 @@
 package check
 
 import (
+	"fmt"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -38,8 +38,6 @@ value.converter.value.schema.id.serializer=x.HeaderSchemaIdSerializer`))
 		for _, p := range k.converters(c, component) {
 			got = append(got, p.String())
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("kind %d: (-want +got)\n%s", kind, diff)
-		}
+		assert.Equal(t, want, got, fmt.Sprintf("kind %d", kind))
 	}
 }

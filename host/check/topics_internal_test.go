@@ -3,9 +3,8 @@ package check
 import (
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -20,10 +19,8 @@ func TestSinkIsToldWhatToRead(t *testing.T) {
 	for _, p := range k.unreached(c, sink) {
 		found = append(found, p.Setting+": "+p.Text)
 	}
-	if diff := cmp.Diff([]string{"topics: Must configure one of topics or topics.regex",
-		"topics.regex: Must configure one of topics or topics.regex"}, found); diff != "" {
-		t.Error(diff)
-	}
+	assert.Equal(t, []string{"topics: Must configure one of topics or topics.regex",
+		"topics.regex: Must configure one of topics or topics.regex"}, found)
 	topic := role.SinkTopic
 	sink.Settings = []wit.SettingSpec{{Name: "own", Rules: []wit.Rule{{Role: &topic}}}}
 	if problems := k.unreached(c, sink); len(problems) > 0 {

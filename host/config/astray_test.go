@@ -42,6 +42,15 @@ func connectorOf(t *testing.T, lines string) *Connector {
 	return c
 }
 
+// joined are settings as [connectorOf] reads them.
+func joined(settings map[string]string) string {
+	var all []string
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		all = append(all, key+"="+settings[key])
+	}
+	return strings.Join(all, " ")
+}
+
 // A secret that is kept goes nowhere else than where it is stored for; one that is lent goes nowhere that only the
 // sender says.
 func TestSecretsAstray(t *testing.T) {
@@ -146,11 +155,7 @@ func TestSecretsAstray(t *testing.T) {
 				}
 				all[key], sent[key] = value, true
 			}
-			var lines []string
-			for _, key := range slices.Sorted(maps.Keys(all)) {
-				lines = append(lines, key+"="+all[key])
-			}
-			s.Now = connectorOf(t, strings.Join(lines, " "))
+			s.Now = connectorOf(t, joined(all))
 			s.Kept = func(key string) bool { return !sent[key] }
 			var astray []string
 			for _, p := range s.Astray() {
@@ -177,11 +182,7 @@ func TestLogsOnAsStored(t *testing.T) {
 		all := s.Stored.Raw()
 		key, value, _ := strings.Cut(sent, "=")
 		all[key] = value
-		var lines []string
-		for key, value := range all {
-			lines = append(lines, key+"="+value)
-		}
-		s.Now = connectorOf(t, strings.Join(lines, " "))
+		s.Now = connectorOf(t, joined(all))
 		if got := s.LogsOnAsStored(); got != want {
 			t.Errorf("%s: expected %t, found %t", sent, want, got)
 		}

@@ -16,9 +16,7 @@ const fileClass = "org.apache.kafka.common.config.provider.FileConfigProvider"
 // restOf is a worker whose file says so much about config providers, a store of a folder, and what is noted of it.
 func restOf(t *testing.T, dir string, lines ...string) (*Worker, *FolderStore, *Brought) {
 	t.Helper()
-	entries, _ := Read("w.properties", []byte(strings.Join(append(lines, "bootstrap.servers=a:1"), "\n")))
-	w, problems := NewWorker("w.properties", entries, nil, nil)
-	require.NoError(t, problems.Err())
+	w := plainWorker(t, strings.Join(append(lines, "bootstrap.servers=a:1"), "\n"))
 	b, err := OpenBrought(filepath.Join(dir, "brought.json"))
 	require.NoError(t, err)
 	return w, NewFolderStore(Places{Folder: filepath.Join(dir, "conf"), Brought: b}, w, slog.New(slog.DiscardHandler)), b
@@ -130,21 +128,19 @@ func TestProvidersWithoutBounds(t *testing.T) {
 	for class, bound := range map[string]string{"FileConfigProvider": "allowed.paths",
 		"DirectoryConfigProvider": "allowed.paths", "EnvVarConfigProvider": "allowlist.pattern"} {
 		lines := "config.providers=p\nconfig.providers.p.class=" + providerClasses + class
-		entries, _ := Read("w.properties", []byte(lines))
-		if _, problems := newProviders(entries); len(problems) != 1 || !problems[0].Warning ||
+		if _, problems := newProviders(workerEntries(t, lines)); len(problems) != 1 || !problems[0].Warning ||
 			!strings.Contains(problems[0].Text, "config.providers.p.param."+bound) {
 			t.Errorf("%s: found %v", class, problems)
 		}
-		entries, _ = Read("w.properties", []byte(lines+"\nconfig.providers.p.param."+bound+"=/x"))
-		if _, problems := newProviders(entries); len(problems) != 0 {
+		param := lines + "\nconfig.providers.p.param." + bound
+		if _, problems := newProviders(workerEntries(t, param+"=/x")); len(problems) != 0 {
 			t.Errorf("%s with a bound: found %v", class, problems)
 		}
-		entries, _ = Read("w.properties", []byte(lines+"\nconfig.providers.p.param."+bound+"= "))
 		says := "gives what comes by REST all that the worker may read"
 		if class == "EnvVarConfigProvider" {
 			says = "an empty pattern"
 		}
-		p, problems := newProviders(entries)
+		p, problems := newProviders(workerEntries(t, param+"= "))
 		if len(problems) != 1 || !problems[0].Warning || !strings.Contains(problems[0].Text, says) {
 			t.Errorf("%s with an empty bound: expected %q, found %v", class, says, problems)
 		}

@@ -1,9 +1,12 @@
 package config
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
@@ -38,5 +41,78 @@ func TestSinkTasksAreBounded(t *testing.T) {
 			t.Errorf("%s: a sink is refused: %t, a source %t", value, refused(wit.ComponentSink),
 				refused(wit.ComponentSource))
 		}
+	}
+}
+
+// counting is a context that is canceled when it was looked at as often as that.
+type counting struct {
+	context.Context
+	looks, most int
+}
+
+func (c *counting) Err() error {
+	if c.looks++; c.looks > c.most {
+		return context.Canceled
+	}
+	return nil
+}
+
+// A check looks at its context for each setting, and ends with it, with a problem that says so.
+func TestChecksEnd(t *testing.T) {
+	component := wit.Component{Name: "c", Kind: wit.ComponentTransformation, Prefixes: []string{"mad."}}
+	c := &Connector{}
+	for i := range 1000 {
+		c.Entries = append(c.Entries, NewEntry(fmt.Sprintf("mad.p%d", i), "1", "", 0))
+	}
+	for name, check := range map[string]func(ctx context.Context) Problems{
+		"connector": func(ctx context.Context) Problems { return Checker{}.Component(ctx, c, component) },
+		"part":      func(ctx context.Context) Problems { return Checker{}.Part(ctx, c, "mad.", component) },
+	} {
+		whole := &counting{Context: context.Background(), most: 1 << 30}
+		check(whole)
+		if whole.looks < len(c.Entries) {
+			t.Errorf("%s: expected a look for each of %d settings, found %d", name, len(c.Entries), whole.looks)
+		}
+		for _, most := range []int{0, 100, whole.looks - 1} {
+			problems := check(&counting{Context: context.Background(), most: most})
+			if n := len(problems); n == 0 || n > most+1 || problems.Err() == nil ||
+				!strings.Contains(problems[n-1].Text, "context canceled") {
+				t.Errorf("%s: expected an end behind %d settings and a word about it, found %d problems", name, most, n)
+			}
+		}
+	}
+}
+
+// A declaration of thousands of long templates: a file with unknown keys is checked in time that does not grow with
+// their product.
+func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
+	component := wit.Component{Name: "c", Kind: wit.ComponentSource, Prefixes: []string{"mad."}}
+	for i := range 4_000 {
+		component.Settings = append(component.Settings, wit.SettingSpec{Name: fmt.Sprintf("mad.%s%d.{a}.{b}",
+			strings.Repeat("n", 150), i), Kind: wit.KindText})
+	}
+	for i := range 99 {
+		component.Prefixes = append(component.Prefixes, fmt.Sprintf("p%d{a}.{b}", i))
+	}
+	c := &Connector{}
+	for i := range 500 {
+		key := fmt.Sprintf("mad.%s%d.q", strings.Repeat("n", 140), i)
+		c.Entries = append(c.Entries, NewEntry(key, "1", "", 0))
+	}
+	done := make(chan Problems, 1)
+	go func() { done <- Checker{}.Component(t.Context(), c, component) }()
+	select {
+	case problems := <-done:
+		unknown := 0
+		for _, p := range problems {
+			if !p.Warning && strings.HasPrefix(p.Text, "unknown setting") {
+				unknown++
+			}
+		}
+		if unknown != len(c.Entries) {
+			t.Errorf("expected %d unknown settings, found %d", len(c.Entries), unknown)
+		}
+	case <-time.After(10 * time.Minute): // many times what it takes; without a bound it is an hour
+		t.Fatal("it takes too long")
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -54,14 +55,35 @@ func connector(t *testing.T, text string) *Connector {
 
 func plainWorker(t *testing.T, text string) *Worker {
 	t.Helper()
-	entries, _ := Read("w.properties", []byte(text))
-	w, problems := NewWorker("", entries, nil, nil)
-	require.NoError(t, problems.Err())
+	w, problems := NewWorker("", workerEntries(t, text), nil, nil)
+	expectLines(t, "worker", "", problems)
 	return w
+}
+
+// workerEntries are those of a worker's file.
+func workerEntries(t *testing.T, text string) []Entry {
+	t.Helper()
+	entries, problems := Read("w.properties", []byte(text))
+	expectLines(t, "file", "", problems)
+	return entries
+}
+
+// expectLines expects these problems, each as a line.
+func expectLines(t *testing.T, what, want string, problems Problems) {
+	t.Helper()
+	assert.Equal(t, want, lines(problems), what)
 }
 
 // relaxable ends what is said of an unknown setting that is refused.
 const relaxable = "; with unknown.settings=warn this is a warning"
+
+// What is said of values that look like something else.
+const (
+	noProvider = "warning: looks like a reference to a config provider that there is not: it is used as it stands. " +
+		"There are dir, env and file; the worker's config.providers declares others"
+	aVariable = "warning: looks like a variable, which nobody replaces: it is used as it stands. A variable of the " +
+		"environment is ${env:NAME}"
+)
 
 func TestComponentProblems(t *testing.T) {
 	const good = "name=c\nconnector.class=ShopSource\nshop.address=h\n"
@@ -124,23 +146,15 @@ func TestComponentProblems(t *testing.T) {
 		{"of sinks", good + "topics=x", "c.properties:4: topics: warning: has no effect: a setting of sinks"},
 		{"of the worker", good + "offset.flush.interval.ms=1", "c.properties:4: offset.flush.interval.ms: warning: " +
 			"has no effect: a setting of the worker, which stands in the worker's file"},
-		{"a provider that nobody declared", good + "shop.pwd=${vault:shop:pwd}", "c.properties:4: shop.pwd: warning: " +
-			"looks like a reference to a config provider that there is not: it is used as it stands. There are dir, " +
-			"env and file; the worker's config.providers declares others"},
-		{"also where it is no password", good + "shop.user=${vault:shop:user}", "c.properties:4: shop.user: warning: " +
-			"looks like a reference to a config provider that there is not: it is used as it stands. There are dir, " +
-			"env and file; the worker's config.providers declares others"},
+		{"a provider that nobody declared", good + "shop.pwd=${vault:shop:pwd}", "c.properties:4: shop.pwd: " + noProvider},
+		{"also where it is no password", good + "shop.user=${vault:shop:user}",
+			"c.properties:4: shop.user: " + noProvider},
 		{"also where that is no number", good + "tasks.max=${vault:shop:n}", "c.properties:4: tasks.max: " +
 			"Invalid value ${vault:shop:n} for configuration tasks.max: Not a number of type INT\n" +
-			"c.properties:4: tasks.max: warning: " +
-			"looks like a reference to a config provider that there is not: it is used as it stands. There are dir, " +
-			"env and file; the worker's config.providers declares others"},
-		{"a variable of the shell", good + "shop.pwd=$SHOP_PWD", "c.properties:4: shop.pwd: warning: looks like a " +
-			"variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
-		{"a variable in braces", good + "shop.pwd=${SHOP_PWD}", "c.properties:4: shop.pwd: warning: looks like a " +
-			"variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
-		{"a variable of Windows", good + "shop.pwd=%SHOP_PWD%", "c.properties:4: shop.pwd: warning: looks like a " +
-			"variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
+			"c.properties:4: tasks.max: " + noProvider},
+		{"a variable of the shell", good + "shop.pwd=$SHOP_PWD", "c.properties:4: shop.pwd: " + aVariable},
+		{"a variable in braces", good + "shop.pwd=${SHOP_PWD}", "c.properties:4: shop.pwd: " + aVariable},
+		{"a variable of Windows", good + "shop.pwd=%SHOP_PWD%", "c.properties:4: shop.pwd: " + aVariable},
 		{"a password with a dollar", good + "shop.pwd=pa$$word", ""},
 		{"an empty password", good + "shop.pwd=",
 			"c.properties:4: shop.pwd: warning: is empty: expected a password, or no such line"},
@@ -149,17 +163,13 @@ func TestComponentProblems(t *testing.T) {
 		{"a mask", good + "shop.pwd=[hidden]", "c.properties:4: shop.pwd: expected a password, found what is shown " +
 			"in the place of one: write the password, or a reference to it such as ${file:PATH:KEY}"},
 		{"a password of Kafka's", good + "producer.override.ssl.key.password=$KEY_PWD",
-			"c.properties:4: producer.override.ssl.key.password: warning: looks like a variable, which nobody " +
-				"replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
+			"c.properties:4: producer.override.ssl.key.password: " + aVariable},
 		{"password by its alias", good + "shop.pwd=secret", ""},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			got := lines(Checker{Worker: plainWorker(t, ""), Embedded: true}.Component(t.Context(), connector(t,
-				c.text), component()))
-			if diff := cmp.Diff(c.want, got); diff != "" {
-				t.Errorf("(-want +got)\n%s", diff)
-			}
+			ch := Checker{Worker: plainWorker(t, ""), Embedded: true}
+			expectLines(t, c.text, c.want, ch.Component(t.Context(), connector(t, c.text), component()))
 		})
 	}
 }
@@ -170,9 +180,7 @@ func TestExaminedStandsWithItsGroup(t *testing.T) {
 	missing := []wit.Examined{{Spec: wit.SettingSpec{Name: "shop#01.service"}, Errors: []string{"missing"}},
 		{Spec: wit.SettingSpec{Name: "shop.address"}, Errors: []string{"missing"}}}
 	want := "c.properties:3: shop#01.service: missing\nc.properties:1: shop.address: missing"
-	if diff := cmp.Diff(want, lines(Examined(c, "", missing, nil))); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
+	expectLines(t, "all", want, Examined(c, "", missing, nil))
 }
 
 // A worker's file that cannot be read says that alone.
@@ -183,7 +191,7 @@ func TestWorkerFilesThatCannotBeRead(t *testing.T) {
 		"empty": {"", "the file is empty: expected the settings of a worker or of a connector"},
 	} {
 		path := filepath.Join(dir, name)
-		require.NoError(t, os.WriteFile(path, []byte(c.text), 0o600))
+		write(t, path, c.text)
 		if _, problems, err := LoadWorker(path, nil, nil); err != nil || lines(problems) != path+": "+c.want {
 			t.Errorf("expected %q, found %v %v", c.want, problems, err)
 		}
@@ -208,9 +216,7 @@ func TestSinkRules(t *testing.T) {
 		"connector.class=x\ntopics=a\nerrors.log.enable=true":  "",
 		"connector.class=x\ntopics=a\nerrors.log.enable=FALSE": "",
 	} {
-		if got := lines(ch.Component(t.Context(), connector(t, text), sink)); got != want {
-			t.Errorf("%q: got %q, want %q", text, got, want)
-		}
+		expectLines(t, text, want, ch.Component(t.Context(), connector(t, text), sink))
 	}
 }
 
@@ -239,9 +245,7 @@ func TestRoles(t *testing.T) {
 		r.Text("retry.codes")); got != "host 0 http secret 1m0s false shop.user 408, 503,/IWBEP/CM 7" {
 		t.Errorf("found %s", got)
 	}
-	if diff := cmp.Diff(map[string]string{"sap-client": "100"}, r.Prefix("http.header.")); diff != "" {
-		t.Error(diff)
-	}
+	assert.Equal(t, map[string]string{"sap-client": "100"}, r.Prefix("http.header."))
 }
 
 // What a plugin is given holds no password, under whatever name, and nothing that it does not declare; that there is
@@ -257,9 +261,7 @@ func TestGuestSettings(t *testing.T) {
 		Value: "h"},
 		{Name: "shop.password", Value: Mask}, {Name: "shop.password", Value: Mask}, {Name: "shop#00.table",
 			Value: "t"}, {Name: "topics", Value: "a"}}
-	if diff := cmp.Diff(want, (&Guest{Own: DeclareComponent(greedy)}).Settings(c)); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
+	assert.Equal(t, want, (&Guest{Own: DeclareComponent(greedy)}).Settings(c))
 }
 
 func TestStages(t *testing.T) {
@@ -279,9 +281,7 @@ predicates.p.pattern=y`)
 	if diff := cmp.Diff(want, stages); diff != "" || len(problems) > 0 {
 		t.Errorf("(-want +got)\n%s%v", diff, problems)
 	}
-	if diff := cmp.Diff(map[string]string{"name": "c", "field": "x"}, c.Part("transforms.a.").Raw()); diff != "" {
-		t.Error(diff)
-	}
+	assert.Equal(t, map[string]string{"name": "c", "field": "x"}, c.Part("transforms.a.").Raw())
 	bad := connector(t, "transforms=a,b,a\ntransforms.a.type=A\ntransforms.a.predicate=q\ntransforms.b.negate=maybe\n"+
 		"transforms.b.predicate=p\npredicates=p\npredicates.p.type=P")
 	_, problems = bad.Stages()
@@ -289,22 +289,15 @@ predicates.p.pattern=y`)
 c.properties:3: transforms.a.predicate: expected one that predicates names (p), found "q"
 c.properties:1: transforms.b.type: Missing required configuration "transforms.b.type" which has no default value.
 c.properties:4: transforms.b.negate: Invalid value maybe for configuration transforms.b.negate: Expected value to be either true or false`
-	if diff := cmp.Diff(wantLines, lines(problems)); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
+	expectLines(t, "all", wantLines, problems)
 	_, problems = connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.predicate=q").Stages()
-	if diff := cmp.Diff(`c.properties:3: transforms.a.predicate: there is no predicate "q": expected predicates=q beside it`,
-		lines(problems)); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
-	// As in Kafka Connect a negation that says false needs a predicate, too.
+	expectLines(t, "no list of predicates",
+		`c.properties:3: transforms.a.predicate: there is no predicate "q": expected predicates=q beside it`, problems)
 	for _, negate := range []string{"true", "false"} {
 		_, problems = connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.negate="+negate).Stages()
 		want := "c.properties:3: transforms.a.negate: Config 'transforms.a.negate' was provided but there is no " +
 			"config 'transforms.a.predicate' defining a predicate to be negated."
-		if diff := cmp.Diff(want, lines(problems)); diff != "" {
-			t.Errorf("(-want +got)\n%s", diff)
-		}
+		expectLines(t, negate, want, problems) // as in Kafka Connect, "false" needs a predicate, too
 	}
 }
 
@@ -329,9 +322,7 @@ func TestNamesThatKafkaTookAway(t *testing.T) {
 			"Kafka 4.0 took this name away, it is exclude since 2.6, and without it every field stays"},
 	} {
 		problems := Checker{}.Part(t.Context(), connector(t, c.text), "transforms.a.", replace)
-		if diff := cmp.Diff(c.want, lines(problems)); diff != "" {
-			t.Errorf("%s: (-want +got)\n%s", name, diff)
-		}
+		expectLines(t, name, c.want, problems)
 	}
 }
 
@@ -342,9 +333,7 @@ func TestPartProblems(t *testing.T) {
 	want := `c.properties:3: transforms.a.feild: warning: unknown setting; the nearest known one is field
 c.properties:4: transforms.a.count: Invalid value z for configuration count: Not a number of type INT
 c.properties:2: transforms.a.field: Missing required configuration "field" which has no default value.`
-	if diff := cmp.Diff(want, lines(Checker{}.Part(t.Context(), c, "transforms.a.", smt))); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
+	expectLines(t, "all", want, Checker{}.Part(t.Context(), c, "transforms.a.", smt))
 }
 
 func TestDocuments(t *testing.T) {
@@ -405,19 +394,15 @@ func TestDocuments(t *testing.T) {
 		for _, e := range entries {
 			got = append(got, e.Key+"="+e.Raw)
 		}
-		if diff := cmp.Diff(c.want, strings.Join(got, " ")); diff != "" {
-			t.Errorf("%s (-want +got)\n%s", c.text, diff)
-		}
-		if diff := cmp.Diff(c.problems, lines(problems)); diff != "" {
-			t.Errorf("%s (-want +got)\n%s", c.text, diff)
-		}
+		assert.Equal(t, c.want, strings.Join(got, " "), c.text)
+		expectLines(t, c.text, c.problems, problems)
 	}
 }
 
 func TestProviders(t *testing.T) {
 	dir := t.TempDir()
 	secrets := filepath.Join(dir, "secrets.properties")
-	require.NoError(t, os.WriteFile(secrets, []byte("user=u\npassword=p:w\n"), 0o600))
+	write(t, secrets, "user=u\npassword=p:w\n")
 	t.Setenv("CONFIG_TEST_SECRET", "from the environment")
 	const kafka = "org.apache.kafka.common.config.provider."
 	cases := []struct{ worker, value, want, problem string }{
@@ -437,8 +422,7 @@ func TestProviders(t *testing.T) {
 			"does not match allowlist.pattern"},
 	}
 	for _, c := range cases {
-		worker, _ := Read("w.properties", []byte(c.worker))
-		p, problems := newProviders(worker)
+		p, problems := newProviders(workerEntries(t, c.worker))
 		got, more := p.resolveAll([]Entry{NewEntry("k", c.value, "", 0)})
 		problems = append(problems, more...)
 		if c.problem != "" {
@@ -452,8 +436,8 @@ func TestProviders(t *testing.T) {
 			t.Errorf("%s: found %q %v", c.value, got[0].Value.Reveal(), problems)
 		}
 	}
-	worker, _ := Read("w.properties", []byte("config.providers=v\nconfig.providers.v.class=com.example.Vault"))
-	if _, problems := newProviders(worker); len(problems) != 1 || !strings.Contains(problems[0].String(),
+	_, problems := newProviders(workerEntries(t, "config.providers=v\nconfig.providers.v.class=com.example.Vault"))
+	if len(problems) != 1 || !strings.Contains(problems[0].String(),
 		`w.properties:2: config.providers.v.class: expected`) {
 		t.Errorf("expected the unknown class to be refused by name, found %v", problems)
 	}
@@ -532,9 +516,8 @@ func TestDurationsWithoutEnd(t *testing.T) {
 }
 
 func TestWorkerLayers(t *testing.T) {
-	entries, _ := Read("w.properties",
-		[]byte(
-			"bootstrap.servers=a:1\noffset.flush.interval.ms=1\nlisteners=http://:1\nkey.converter.schemas.enable=false"))
+	entries := workerEntries(t, "bootstrap.servers=a:1\noffset.flush.interval.ms=1\nlisteners=http://:1\n"+
+		"key.converter.schemas.enable=false")
 	w, problems := NewWorker("w.properties", entries, []string{"CULVERT_OFFSET_FLUSH_INTERVAL_MS=2",
 		"CULVERT_LISTENERS=http://:2", "HOME=/", "CULVERT_DEMO_PORT=1"}, map[string]string{"listeners": "http://:3"})
 	if len(problems) > 0 {
@@ -556,10 +539,10 @@ func TestWorkerLayers(t *testing.T) {
 }
 
 func TestWorkerProblems(t *testing.T) {
-	entries, _ := Read("w.properties",
-		[]byte(
-			"group.id=g\nexactly.once.source.support=enabled\noffset.flush.interval.ms=x\noffset.storage.topik=x\nssl.protocol=1\nproducer.linger.ms=1\nlisteners=\nlisteners.https.ssl.protocol=1\nkafka.proxy.outage.ms=soon\nkafka.proxy.password=x\ntransforms.a.tpye=x\ntopics=t"))
-	_, problems := NewWorker("w.properties", entries, nil, nil)
+	_, problems := NewWorker("w.properties", workerEntries(t, "group.id=g\nexactly.once.source.support=enabled\n"+
+		"offset.flush.interval.ms=x\noffset.storage.topik=x\nssl.protocol=1\nproducer.linger.ms=1\nlisteners=\n"+
+		"listeners.https.ssl.protocol=1\nkafka.proxy.outage.ms=soon\nkafka.proxy.password=x\ntransforms.a.tpye=x\n"+
+		"topics=t"), nil, nil)
 	want := `w.properties:1: bootstrap.servers: Missing required configuration "bootstrap.servers" which has no default value.
 w.properties:2: exactly.once.source.support: Invalid value enabled for configuration exactly.once.source.support: expected disabled with bootstrap.servers=embedded: a kill of this process tears the transactions of the broker in it. Name brokers of a Kafka, or those of ` + "`culvert broker`" + `
 w.properties:3: offset.flush.interval.ms: Invalid value x for configuration offset.flush.interval.ms: Not a number of type LONG
@@ -567,8 +550,31 @@ w.properties:4: offset.storage.topik: warning: unknown setting; the nearest know
 w.properties:9: kafka.proxy.outage.ms: Invalid value soon for configuration kafka.proxy.outage.ms: Not a number of type LONG
 w.properties:11: transforms.a.tpye: warning: has no effect: a setting of connectors, which stands in a connector's file
 w.properties:12: topics: warning: has no effect: a setting of connectors, which stands in a connector's file`
-	if diff := cmp.Diff(want, lines(problems)); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
+	expectLines(t, "all", want, problems)
+}
+
+// README says of a Connect worker's lines that have no effect that each is taken with a warning that says why.
+func TestLinesWithoutEffectSayWhy(t *testing.T) {
+	values := map[string]string{"connect.protocol": "sessioned", "inter.worker.key.generation.algorithm": "HmacSHA256",
+		"inter.worker.signature.algorithm": "HmacSHA256", "inter.worker.verification.algorithms": "HmacSHA256",
+		"metrics.recording.level": "INFO", "plugin.discovery": "hybrid_warn",
+		"internal.key.converter.schemas.enable": "false", "internal.value.converter.schemas.enable": "false"}
+	found := 0
+	for _, spec := range workerSettings {
+		key, reason := spec.Name, (&Worker{}).noEffect(&spec)
+		if reason == "" {
+			continue
+		}
+		found++
+		value := values[key]
+		if value == "" {
+			value = "25000"
+		}
+		_, problems := NewWorker("", workerEntries(t, key+"="+value+"\n"), nil, nil)
+		expectLines(t, key, "w.properties:1: "+key+": warning: has no effect: "+reason, problems)
+	}
+	if found != 31 {
+		t.Errorf("expected 31 settings without effect, found %d", found)
 	}
 }
 
@@ -608,7 +614,7 @@ func TestFolder(t *testing.T) {
 	for name, text := range map[string]string{"worker.yaml": "bootstrap.servers: embedded",
 		"a.properties": "connector.class=x", "b.JSON": `{"name":"a","config":{}}`,
 		"c.yml": "connector.class: x", "notes.txt": "", ".hidden.properties": "", "d.properties~": ""} {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+		write(t, filepath.Join(dir, name), text)
 	}
 	files, err := Folder(dir)
 	want := Files{Worker: filepath.Join(dir, "worker.yaml"), Connectors: []string{filepath.Join(dir, "a.properties"),
@@ -627,9 +633,7 @@ func TestFolder(t *testing.T) {
 		in.Connectors[1].Name != "c" {
 		t.Fatalf("expected the connectors a and c, found %v %v %v", in.Connectors, problems, err)
 	}
-	if diff := cmp.Diff(wantLines, lines(in.Problems())); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
+	expectLines(t, "all", wantLines, in.Problems())
 	args, err := Arguments([]string{files.Connectors[0], files.Connectors[1]})
 	if err != nil || args.Worker != "" || len(args.Connectors) != 2 {
 		t.Errorf("expected a connector's file to be recognised, found %v %v", args, err)
@@ -643,15 +647,17 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	for name, text := range map[string]string{"a.properties": "name=large\nconnector.class=x",
 		"large.json": strings.Repeat(" ", maxFileBytes+1),
 		"many.json":  "{" + strings.Repeat("\n\"a\":1,", MaxSettings) + "\"b\":2}"} {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+		write(t, filepath.Join(dir, name), text)
 	}
 	files, err := Folder(dir)
 	require.NoError(t, err)
 	in, _, err := Load(files, nil, nil)
 	want := large + ": expected at most 1048576 bytes, found 1048577\n" + many +
 		": expected at most 10000 settings, found 10001"
-	if diff := cmp.Diff(want, lines(in.Problems())); diff != "" || err != nil || in.Connectors[0].Problems != nil {
-		t.Errorf("(-want +got)\n%s%v", diff, err)
+	require.NoError(t, err)
+	expectLines(t, "all", want, in.Problems())
+	if len(in.Connectors) == 0 || in.Connectors[0].Problems != nil {
+		t.Errorf("found %+v", in.Connectors)
 	}
 	// What grows while it is read is not taken for what it will be.
 	growing := filepath.Join(dir, "growing.properties")

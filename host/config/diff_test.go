@@ -10,26 +10,28 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// readAs is what a file of these lines holds, and what is wrong with it.
+func readAs(path string, lines ...string) *Connector {
+	entries, problems := Read(path, []byte(strings.Join(lines, "\n")))
+	c, more := NewConnector(path, entries, nil)
+	c.Problems = append(problems, more...)
+	if _, named := c.Get("name"); !named && c.Problems.Err() != nil {
+		c.Name = path
+	}
+	return c
+}
+
 func TestPlan(t *testing.T) {
 	role := func(name, role string) wit.SettingSpec {
 		return wit.SettingSpec{Name: name, Kind: wit.KindText, Rules: []wit.Rule{{Role: &role}}}
 	}
 	d := Declare(role("user", "http.user"), role("host", "http.address"), role("max", "retry.max"), role("via",
 		"http.destination"))
-	file := func(path string, lines ...string) *Connector {
-		entries, problems := Read(path, []byte(strings.Join(lines, "\n")))
-		c, more := NewConnector(path, entries, nil)
-		c.Problems = append(problems, more...)
-		if _, named := c.Get("name"); !named && c.Problems.Err() != nil {
-			c.Name = path
-		}
-		return c
-	}
 	has := func(c *Connector) Now {
 		return Now{Name: c.Name, File: c.File, Written: c.Raw(), Refused: c.Problems.Err() != nil}
 	}
-	a := file("a.properties", "name=a", "user=u", "host=h")
-	broken := func(path string) *Connector { return file(path+".json", "{") }
+	a := readAs("a.properties", "name=a", "user=u", "host=h")
+	broken := func(path string) *Connector { return readAs(path+".json", "{") }
 	unsettled := has(a)
 	unsettled.Unsettled = true
 	for _, k := range []struct {
@@ -38,38 +40,38 @@ func TestPlan(t *testing.T) {
 		files []*Connector
 		want  string
 	}{
-		{"nothing", []Now{has(a)}, []*Connector{file("b.properties", "host=h", "user=u", "# in another order, and file",
+		{"nothing", []Now{has(a)}, []*Connector{readAs("b.properties", "host=h", "user=u", "# in another order, and file",
 			"name=a")}, "a nothing"},
-		{"in place", []Now{has(a)}, []*Connector{file("a.properties", "name=a", "user=v", "host=h", "max=1")},
+		{"in place", []Now{has(a)}, []*Connector{readAs("a.properties", "name=a", "user=v", "host=h", "max=1")},
 			"a in place [max user]"},
-		{"in place, but it has failed", []Now{unsettled}, []*Connector{file("a.properties", "name=a", "user=v",
+		{"in place, but it has failed", []Now{unsettled}, []*Connector{readAs("a.properties", "name=a", "user=v",
 			"host=h")}, "a restart [user]"},
-		{"another service", []Now{has(a)}, []*Connector{file("a.properties", "name=a", "user=v", "host=i")},
+		{"another service", []Now{has(a)}, []*Connector{readAs("a.properties", "name=a", "user=v", "host=i")},
 			"a restart [host user]"},
-		{"an unknown setting", []Now{has(a)}, []*Connector{file("a.properties", "name=a", "user=u", "host=h",
+		{"an unknown setting", []Now{has(a)}, []*Connector{readAs("a.properties", "name=a", "user=u", "host=h",
 			"transforms=x")}, "a restart [transforms]"},
-		{"the service of a destination", []Now{has(file("a.properties", "name=a", "via=D"))},
-			[]*Connector{file("a.properties", "name=a", "via=D", "user=u")},
+		{"the service of a destination", []Now{has(readAs("a.properties", "name=a", "via=D"))},
+			[]*Connector{readAs("a.properties", "name=a", "via=D", "user=u")},
 			"a restart [user]"},
-		{"new and gone", []Now{has(a)}, []*Connector{file("b.properties", "x=1")}, "a remove; b create"},
-		{"renamed in its file", []Now{has(a)}, []*Connector{file("a.properties", "name=b", "user=u")},
+		{"new and gone", []Now{has(a)}, []*Connector{readAs("b.properties", "x=1")}, "a remove; b create"},
+		{"renamed in its file", []Now{has(a)}, []*Connector{readAs("a.properties", "name=b", "user=u")},
 			"a remove; b create"},
-		{"refused by the check", []Now{has(a)}, []*Connector{file("a.properties", "name=a", "bad=1")},
+		{"refused by the check", []Now{has(a)}, []*Connector{readAs("a.properties", "name=a", "bad=1")},
 			"a refuse, goes on"},
-		{"renamed and refused", []Now{has(a)}, []*Connector{file("a.properties", "name=b", "bad=1")},
+		{"renamed and refused", []Now{has(a)}, []*Connector{readAs("a.properties", "name=b", "bad=1")},
 			"a refuse, goes on"},
-		{"cannot be read", []Now{has(file("a.json", `{"name":"a"}`))}, []*Connector{broken("a")}, "a refuse, goes on"},
-		{"new and bad", nil, []*Connector{file("b.properties", "bad=1")}, "b refuse"},
+		{"cannot be read", []Now{has(readAs("a.json", `{"name":"a"}`))}, []*Connector{broken("a")}, "a refuse, goes on"},
+		{"new and bad", nil, []*Connector{readAs("b.properties", "bad=1")}, "b refuse"},
 		{"bad as before", []Now{has(broken("a"))}, []*Connector{broken("a")}, "a.json refuse"},
-		{"bad, and good now", []Now{has(broken("a"))}, []*Connector{file("a.json", `{"name":"a"}`)},
+		{"bad, and good now", []Now{has(broken("a"))}, []*Connector{readAs("a.json", `{"name":"a"}`)},
 			"a create; a.json remove"},
 		{"bad by its check, and good now", []Now{{Name: "a", File: "a.properties", Refused: true}}, []*Connector{a},
 			"a restart"},
-		{"one name in two files", []Now{has(a), has(file("b.properties", "x=1"))},
-			namedApart([]*Connector{file("a.properties", "name=a", "user=u", "host=h"),
-				file("b.properties", "name=a")}), "a refuse, goes on; b refuse, goes on"},
-		{"names that change places", []Now{has(file("a.properties", "name=x")), has(file("b.properties", "name=y"))},
-			[]*Connector{file("a.properties", "name=y"), file("b.properties", "name=x")}, "x nothing; y nothing"},
+		{"one name in two files", []Now{has(a), has(readAs("b.properties", "x=1"))},
+			namedApart([]*Connector{readAs("a.properties", "name=a", "user=u", "host=h"),
+				readAs("b.properties", "name=a")}), "a refuse, goes on; b refuse, goes on"},
+		{"names that change places", []Now{has(readAs("a.properties", "name=x")), has(readAs("b.properties", "name=y"))},
+			[]*Connector{readAs("a.properties", "name=y"), readAs("b.properties", "name=x")}, "x nothing; y nothing"},
 	} {
 		check := func(c *Connector) (problems Problems) {
 			if e, ok := c.Entry("bad"); ok {
@@ -99,19 +101,13 @@ func TestPlan(t *testing.T) {
 
 // What a file was warned of is not said again with each look at the folder.
 func TestPlanRepeatsNoWarning(t *testing.T) {
-	read := func(lines ...string) *Connector {
-		entries, problems := Read("a.properties", []byte(strings.Join(lines, "\n")))
-		c, more := NewConnector("a.properties", entries, nil)
-		c.Problems = append(problems, more...)
-		return c
-	}
-	twice := read("name=a", "x=1", "x=2")
+	twice := readAs("a.properties", "name=a", "x=1", "x=2")
 	now := Now{Name: "a", File: twice.File, Written: twice.Raw(), Given: twice}
 	for what, k := range map[string]struct {
 		of       *Connector
 		problems int
-	}{"as it was given": {twice, 0}, "read again": {read("name=a", "x=1", "x=2"), 0},
-		"with one more": {read("name=a", "x=1", "x=2", "x=2"), 1}} {
+	}{"as it was given": {twice, 0}, "read again": {readAs("a.properties", "name=a", "x=1", "x=2"), 0},
+		"with one more": {readAs("a.properties", "name=a", "x=1", "x=2", "x=2"), 1}} {
 		steps := Plan([]Now{now}, []*Connector{k.of}, func(*Connector) Problems { return nil },
 			func(*Connector) *Declarations { return Declare() })
 		if len(steps) != 1 || steps[0].Effect != Nothing || len(steps[0].Problems) != k.problems {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -28,12 +29,8 @@ type followed struct {
 // follow follows a folder with looks in quick succession, until the test has ended.
 func follow(t *testing.T, dir string) *followed {
 	t.Helper()
-	w, problems := NewWorker("", nil, nil, nil)
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
-	f := &followed{t: t, dir: dir, store: NewFolderStore(Places{Folder: dir}, w, slog.New(slog.DiscardHandler)),
-		told: make(chan Snapshot)}
+	f := &followed{t: t, dir: dir, told: make(chan Snapshot),
+		store: NewFolderStore(Places{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))}
 	f.store.settle, f.store.every = 10*time.Millisecond, 50*time.Millisecond
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -54,15 +51,8 @@ func follow(t *testing.T, dir string) *followed {
 func (f *followed) put(name, text string) {
 	f.t.Helper()
 	beside := filepath.Join(f.dir, "."+filepath.Base(name)+".new")
-	f.must(os.WriteFile(beside, []byte(text), 0o600))
-	f.must(os.Rename(beside, filepath.Join(f.dir, name)))
-}
-
-func (f *followed) must(err error) {
-	f.t.Helper()
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	require.NoError(f.t, os.WriteFile(beside, []byte(text), 0o600))
+	require.NoError(f.t, os.Rename(beside, filepath.Join(f.dir, name)))
 }
 
 // shown is a snapshot as lines: NAME VALUE, or NAME and its problems.
@@ -123,14 +113,14 @@ func TestFolderIsFollowed(t *testing.T) {
 		"since offsets belong to the name\nc.properties:1: name: expected a name that no other connector has, found " +
 		"\"a\" in a.properties and c.properties: " +
 		"none of them runs, since offsets belong to the name\nb 3")
-	f.must(os.Remove(filepath.Join(dir, "a.properties")))
+	require.NoError(t, os.Remove(filepath.Join(dir, "a.properties")))
 	f.until("a 9\nb 3")
-	f.must(os.Rename(filepath.Join(dir, "c.properties"), filepath.Join(dir, "d.properties"))) // its name stays
+	require.NoError(t, os.Rename(filepath.Join(dir, "c.properties"), filepath.Join(dir, "d.properties"))) // its name stays
 	f.until("a 9\nb 3", "b 3", f.shown(f.last))
 	// Other files, and hidden ones, are nobody's.
 	f.put("README.md", "x=1")
 	f.put(".e.properties", "x=1")
-	f.must(os.Remove(filepath.Join(dir, "b.json")))
+	require.NoError(t, os.Remove(filepath.Join(dir, "b.json")))
 	f.until("a 9")
 	f.store.Look()
 	for f.last = <-f.told; !f.last.Asked; f.last = <-f.told {
@@ -147,7 +137,7 @@ func TestFileThatGrows(t *testing.T) {
 	f.put("a.properties", "x=before\n")
 	f.until("a before")
 	file, err := os.OpenFile(filepath.Join(f.dir, "a.properties"), os.O_WRONLY|os.O_TRUNC, 0)
-	f.must(err)
+	require.NoError(t, err)
 	defer file.Close()
 	stop, grown := make(chan struct{}), make(chan int)
 	go func() {
@@ -189,10 +179,9 @@ func TestFileThatGrows(t *testing.T) {
 func TestFileThatChangesAtTheStart(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a", "b"} {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".properties"), []byte("x=1\n"), 0o600))
+		write(t, filepath.Join(dir, name+".properties"), "x=1\n")
 	}
-	w, _ := NewWorker("", nil, nil, nil)
-	s := NewFolderStore(Places{Folder: dir}, w, slog.New(slog.DiscardHandler))
+	s := NewFolderStore(Places{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))
 	for range 3 {
 		if _, restless := s.look(); !restless {
 			t.Error("expected another look at a file that has just changed")
@@ -210,7 +199,7 @@ func TestLinksThatAreSwapped(t *testing.T) {
 	version := func(name, x string) {
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o700))
 		for _, c := range []string{"a", "b"} {
-			require.NoError(t, os.WriteFile(filepath.Join(dir, name, c+".properties"), []byte("x="+x+"\n"), 0o600))
+			write(t, filepath.Join(dir, name, c+".properties"), "x="+x+"\n")
 		}
 	}
 	version("..1", "1")
@@ -221,9 +210,9 @@ func TestLinksThatAreSwapped(t *testing.T) {
 	f := follow(t, dir)
 	f.until("a 1\nb 1", "a 1", "b 1")
 	version("..2", "2")
-	f.must(os.Symlink("..2", filepath.Join(dir, "..data_tmp")))
-	f.must(os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
-	f.must(os.RemoveAll(filepath.Join(dir, "..1")))
+	require.NoError(t, os.Symlink("..2", filepath.Join(dir, "..data_tmp")))
+	require.NoError(t, os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "..1")))
 	f.until("a 2\nb 2", "a 2\nb 1", "a 1\nb 2")
 }
 
@@ -235,21 +224,21 @@ func TestFolderThatVanishes(t *testing.T) {
 	f.put("a.properties", "x=1\n")
 	f.put("b.properties", "x=1\n")
 	f.until("a 1\nb 1", "", "a 1", "b 1")
-	f.must(os.Rename(dir, dir+".away"))
+	require.NoError(t, os.Rename(dir, dir+".away"))
 	f.until("a 1\nb 1\n! DIR: the folder of connectors can't be read, and all run on as they are: no such file or " +
 		"directory")
-	f.must(os.Mkdir(dir, 0o700))
+	require.NoError(t, os.Mkdir(dir, 0o700))
 	f.until("a 1\nb 1\n! DIR: the folder of connectors is another one than before, and empty, as where a drive is " +
 		"not mounted: all run on as they are")
-	f.must(os.Remove(dir))
-	f.must(os.Rename(dir+".away", dir))
+	require.NoError(t, os.Remove(dir))
+	require.NoError(t, os.Rename(dir+".away", dir))
 	gone := f.shown(f.last)
 	f.until("a 1\nb 1", gone, "a 1\nb 1\n! DIR: the folder of connectors can't be read, and all run on as they are: "+
 		"no such file or directory")
 	f.put("a.properties", "x=2\n")
 	f.until("a 2\nb 1")
-	f.must(os.Remove(filepath.Join(dir, "a.properties")))
-	f.must(os.Remove(filepath.Join(dir, "b.properties"))) // the last one goes by its user's wish
+	require.NoError(t, os.Remove(filepath.Join(dir, "a.properties")))
+	require.NoError(t, os.Remove(filepath.Join(dir, "b.properties"))) // its user removes the last one
 	f.until("", "a 2", "b 1")
 }
 
@@ -264,7 +253,7 @@ func TestPutAndDelete(t *testing.T) {
 		for key, value := range settings {
 			c.Entries = append(c.Entries, Entry{Key: key, Raw: value})
 		}
-		f.must(f.store.Put(t.Context(), name, Stored{Connector: c}))
+		require.NoError(t, f.store.Put(t.Context(), name, Stored{Connector: c}))
 	}
 	check := func(name string, want map[string]string) {
 		t.Helper()
@@ -288,11 +277,11 @@ func TestPutAndDelete(t *testing.T) {
 	other := map[string]string{"name": "../b/c", "x": "1"}
 	put("../b/c", other)
 	check("../b/c", other)
-	f.must(f.store.Put(t.Context(), "a", Stored{Target: "PAUSED"}))
+	require.NoError(t, f.store.Put(t.Context(), "a", Stored{Target: "PAUSED"}))
 	if s, _ := f.store.get("a"); s.Target != "PAUSED" || s.Connector == nil {
 		t.Errorf("expected PAUSED, found %+v", s)
 	}
-	f.must(f.store.Delete(t.Context(), "a"))
+	require.NoError(t, f.store.Delete(t.Context(), "a"))
 	for len(f.last.Connectors) != 1 {
 		f.last = <-f.told
 	}
@@ -312,7 +301,7 @@ func TestPutBesideOthers(t *testing.T) {
 		return f.store.Put(t.Context(), name, Stored{Connector: &Connector{Name: name, Entries: []Entry{{Key: "x",
 			Raw: "2"}}}})
 	}
-	f.must(put("a"))
+	require.NoError(t, put("a"))
 	if !f.store.Stale(before) {
 		t.Error("expected what was told before to be stale")
 	}
@@ -349,9 +338,7 @@ func TestPutThatFailsLeavesNoTarget(t *testing.T) {
 		t.Fatal("expected that it is refused")
 	}
 	for _, now := range []*Targets{targets, opened(t, filepath.Join(dir, "targets.json"))} {
-		if diff := cmp.Diff(map[string]string{"named": TargetPaused}, now.all()); diff != "" {
-			t.Error(diff)
-		}
+		assert.Equal(t, map[string]string{"named": TargetPaused}, now.all())
 	}
 }
 

@@ -1,13 +1,12 @@
 package config
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -37,7 +36,7 @@ func TestSecretsByAnybodysWord(t *testing.T) {
 // secrets to none.
 func TestValuesFromFiles(t *testing.T) {
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "value"), []byte("kept"), 0o600))
+	write(t, filepath.Join(dir, "value"), "kept")
 	t.Setenv("CONFIG_GUEST_TEST", "open")
 	kept := "${dir:" + dir + ":value}"
 	c := connector(t, "shop.address="+kept+"\nshop.user=${env:CONFIG_GUEST_TEST}\nshop.password="+kept+
@@ -63,9 +62,7 @@ func TestValuesFromFiles(t *testing.T) {
 			"transforms.x.shop#01.table"}}, settings(Mask, "open", Mask, "kept", Mask)},
 	} {
 		x.guest.Own = DeclareComponent(component())
-		if diff := cmp.Diff(x.want, x.guest.Settings(c)); diff != "" {
-			t.Errorf("%s (-want +got)\n%s", name, diff)
-		}
+		assert.Equal(t, x.want, x.guest.Settings(c), name)
 		// What a built-in plugin has planned with is handed to another version: it sees no more than it would have.
 		if diff := cmp.Diff(x.want, x.guest.Planned(c, settings("kept", "open", Mask, "kept",
 			"pre-kept"))); diff != "" {

@@ -4,8 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -28,9 +27,7 @@ func TestMaskedSettings(t *testing.T) {
 		"admin.override.client.id":                             "me",
 		"value.converter.schema.registry.basic.auth.user.info": Mask, "transforms.x.spec": "a:b",
 	}
-	if diff := cmp.Diff(want, masked); diff != "" {
-		t.Error(diff)
-	}
+	assert.Equal(t, want, masked)
 	if stored["shop.key"] != "k3y" {
 		t.Error("what is stored was changed")
 	}
@@ -40,9 +37,7 @@ func TestMaskedSettings(t *testing.T) {
 	back, err := Unmasked(masked, stored)
 	require.NoError(t, err)
 	stored["name"] = "d"
-	if diff := cmp.Diff(stored, back); diff != "" {
-		t.Error(diff)
-	}
+	assert.Equal(t, stored, back)
 	_, err = Unmasked(map[string]string{"b.pwd": Mask, "a.pwd": " " + Mask, "c": "x"}, map[string]string{"c": "y",
 		"b.pwd": Mask})
 	if err == nil || !strings.HasPrefix(err.Error(), "a.pwd, b.pwd: expected a value, found [hidden]") {

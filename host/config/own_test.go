@@ -10,17 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // kept is a store of these places, after its first look.
 func kept(t *testing.T, p Places) *FolderStore {
 	t.Helper()
-	w, problems := NewWorker("", nil, nil, nil)
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
-	s := NewFolderStore(p, w, slog.New(slog.DiscardHandler))
+	s := NewFolderStore(p, plainWorker(t, ""), slog.New(slog.DiscardHandler))
 	s.look()
 	return s
 }
@@ -28,13 +25,10 @@ func kept(t *testing.T, p Places) *FolderStore {
 func settings(t *testing.T, file, text string) *Connector {
 	t.Helper()
 	entries, problems := Read(file, []byte(text))
-	if problems.Err() != nil {
-		t.Fatal(problems)
-	}
+	require.NoError(t, problems.Err())
 	c, problems := NewConnector(file, entries, nil)
-	if c.Problems = problems; problems.Err() != nil {
-		t.Fatal(problems)
-	}
+	c.Problems = problems
+	require.NoError(t, problems.Err())
 	return c
 }
 
@@ -74,9 +68,7 @@ func TestOwnFolder(t *testing.T) {
 	if err := s.Delete(ctx, "named"); !errors.As(err, &kept) {
 		t.Errorf("found %v", err)
 	}
-	if err := s.Delete(ctx, "made"); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, s.Delete(ctx, "made"))
 	if all := found(t, s); all != "named=1" {
 		t.Errorf("found %s", all)
 	}
@@ -90,7 +82,7 @@ func TestFolderBeatsOwn(t *testing.T) {
 		filepath.Join(own, "a.json"):          `{"name": "a", "x": "own"}`,
 		filepath.Join(own, "b.json"):          `{"name": "b", "x": "own"}`,
 	} {
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		write(t, path, text)
 	}
 	s := kept(t, Places{Folder: folder, Own: own})
 	if all := found(t, s); !strings.HasPrefix(all, "a=folder b=own ") || !strings.Contains(all,
@@ -171,7 +163,7 @@ func TestTargets(t *testing.T) {
 	}
 	// What nobody can read must not have run what was stopped.
 	for _, text := range []string{"", "[]", `{"a": "GONE"}`, `{"a": 1}`} {
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		write(t, path, text)
 		if _, err := OpenTargets(path); err == nil || !strings.Contains(err.Error(), "without the file all run") {
 			t.Errorf("%s: found %v", text, err)
 		}

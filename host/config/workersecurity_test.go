@@ -1,12 +1,10 @@
 package config
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -14,20 +12,13 @@ import (
 // A secret that a reference leads to is read again; what stands in the file itself has no other value.
 func TestCurrent(t *testing.T) {
 	secrets := filepath.Join(t.TempDir(), "secrets.properties")
-	put := func(text string) {
-		t.Helper()
-		require.NoError(t, os.WriteFile(secrets, []byte(text), 0o600))
-	}
-	put("logon=before")
-	entries, _ := Read("w.properties",
-		[]byte("bootstrap.servers=a:1\nsasl.jaas.config=${file:"+secrets+":logon}\nclient.id=me\n"))
-	w, problems := NewWorker("w.properties", entries, nil, nil)
-	require.NoError(t, problems.Err())
-	put("logon=after ")
+	write(t, secrets, "logon=before")
+	w := plainWorker(t, "bootstrap.servers=a:1\nsasl.jaas.config=${file:"+secrets+":logon}\nclient.id=me\n")
+	write(t, secrets, "logon=after ")
 	if value, ok := w.Current("sasl.jaas.config"); !ok || value != "after" || w.Text("sasl.jaas.config") != "before" {
 		t.Errorf("expected after, found %q, %v", value, ok)
 	}
-	put("other=x")
+	write(t, secrets, "other=x")
 	if value, ok := w.Current("sasl.jaas.config"); ok {
 		t.Errorf("expected nothing where the reference leads nowhere, found %q", value)
 	}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // What only one connector may have is refused to the second, offline and at its start, by both names and what it is. At
@@ -40,11 +42,8 @@ func TestClaims(t *testing.T) {
 					}
 					return
 				}
-				for _, want := range []string{`connectors first and second both claim "queue Q1" at https://sap.example:443, client none, user READER`, "second does not start"} {
-					if !strings.Contains(text, want) {
-						t.Errorf("%s: expected %q, found %q", when, want, text)
-					}
-				}
+				assert.Contains(t, text, `connectors first and second both claim "queue Q1" at https://sap.example:443, `+
+					"client none, user READER", "second does not start")
 			}
 			if problems := checker.Check(t.Context(), first); problems.Err() != nil &&
 				strings.Contains(problems.Err().Error(), "claim") {
@@ -59,9 +58,8 @@ func TestClaims(t *testing.T) {
 			o := b.options
 			o.claims = &claims{}
 			one, two := newConnector(&o, first), newConnector(&o, second)
-			if _, err := one.plan(t.Context(), true); err != nil {
-				t.Fatal(err)
-			}
+			_, err := one.plan(t.Context(), true)
+			require.NoError(t, err)
 			text = ""
 			if _, err := two.plan(t.Context(), true); err != nil {
 				text = err.Error()
@@ -77,10 +75,9 @@ func TestClaims(t *testing.T) {
 
 // A connector that claims what another one still has, which is deleted or gives it up, starts when that has ended.
 func TestClaimsAreWaitedFor(t *testing.T) {
-	silent, asked := silentService()
-	defer silent.Close()
+	silent, asked := silentService(t)
 	h := newHerd(t)
-	h.service = strings.TrimPrefix(silent.URL, "http://")
+	h.service = silent
 	h.Put(h.named("first", "spy.claim=queue Q1"), nil)
 	<-asked // it has what it claims, and its tasks go on for as long as it is there
 	h.Put(h.named("second", "spy.claim=queue Q1"), nil)
@@ -118,13 +115,10 @@ func TestClaimsAreBounded(t *testing.T) {
 			}
 			o := b.options
 			o.claims = &claims{}
-			if _, err := newConnector(&o, first).plan(t.Context(), true); err != nil {
-				t.Fatal(err)
-			}
-			_, err := newConnector(&o, second).plan(t.Context(), true)
-			if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-				t.Errorf("at the start: expected %q, found %v", want, err)
-			}
+			_, err := newConnector(&o, first).plan(t.Context(), true)
+			require.NoError(t, err)
+			_, err = newConnector(&o, second).plan(t.Context(), true)
+			assert.Ends(t, err, want, "at the start")
 		})
 	}
 }

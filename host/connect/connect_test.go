@@ -9,10 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/kafka"
@@ -29,22 +28,22 @@ type bench struct {
 func newBench(t *testing.T, b *checktest.Bench) *bench {
 	k := b.Checker
 	return &bench{b, Options{Worker: k.Worker, Plugins: k.Plugins, Registry: k.Registry, Kafka: k.Kafka,
-		WorkerID: "w:1",
-		Version:  "v", Logger: b.Logger}}
+		WorkerID: "w:1", Version: "v", Logger: b.Logger}}
 }
 
-// connect opens the embedded broker.
-func (b *bench) connect(t *testing.T) {
+// connected is a worker with the spy and the embedded broker.
+func connected(t *testing.T) *bench {
 	t.Helper()
+	b := newBench(t, checktest.WithSpy(t))
 	broker, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	require.NoError(t, err)
 	t.Cleanup(func() { broker.Close() })
 	b.options.Kafka.Bootstrap = []string{broker.Addr()}
-	if b.options.Offsets, err = offset.Open(context.Background(), b.options.Kafka, offset.Defaults(), nil,
-		b.options.Logger); err != nil {
-		t.Fatal(err)
-	}
+	b.options.Offsets, err = offset.Open(context.Background(), b.options.Kafka, offset.Defaults(), nil,
+		b.options.Logger)
+	require.NoError(t, err)
 	t.Cleanup(b.options.Offsets.Close)
+	return b
 }
 
 // What a plugin asks for, is asked by the host with the user's secret; the plugin itself never sees it.
@@ -57,8 +56,7 @@ func TestSecretsNeverEnterAPlugin(t *testing.T) {
 		io.WriteString(w, "hello from the service")
 	}))
 	defer service.Close()
-	b := newBench(t, checktest.WithSpy(t))
-	b.connect(t)
+	b := connected(t)
 	host, port, _ := strings.Cut(strings.TrimPrefix(service.URL, "http://"), ":")
 	c := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address="+host,
 		"spy.port="+port, "spy.user=reader",
@@ -69,11 +67,7 @@ func TestSecretsNeverEnterAPlugin(t *testing.T) {
 	h := New(b.options, []*config.Connector{c})
 	err := h.RunOnce(context.Background())
 	log := b.Log.String()
-	for _, call := range []string{"spy validate", "spy plan", "spy open", "{a 200 /hello", "{spy.user reader}"} {
-		if !strings.Contains(log, call) {
-			t.Errorf("expected the spy to report %q, found\n%s\n%v", call, log, err)
-		}
-	}
+	assert.Contains(t, log, "spy validate", "spy plan", "spy open", "{a 200 /hello", "{spy.user reader}")
 	if user, password, ok := (&http.Request{Header: sent}).BasicAuth(); !ok || user != "reader" || password != secret {
 		t.Errorf("expected the host to send user and password, found %v", sent)
 	}
@@ -92,9 +86,7 @@ func TestTrace(t *testing.T) {
 	got := trace(fmt.Errorf("feed a: %w", fault), "task c-0", "plugin p 1")
 	want := "org.apache.kafka.connect.errors.DataException: feed a: bad value\n\tat task c-0\n\tat " +
 		"plugin p 1\n\tat line 3\n"
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
+	assert.Equal(t, want, got)
 }
 
 func TestNewTopic(t *testing.T) {
@@ -102,8 +94,7 @@ func TestNewTopic(t *testing.T) {
 	c := b.Connector(t, "topic.creation.groups=big,eu", "topic.creation.default.partitions=1",
 		"topic.creation.default.cleanup.policy=compact",
 		"topic.creation.big.include=big.*", "topic.creation.big.exclude=big.eu", "topic.creation.big.partitions=12",
-		"topic.creation.eu.include=.*eu",
-		"topic.creation.eu.replication.factor=2")
+		"topic.creation.eu.include=.*eu", "topic.creation.eu.replication.factor=2")
 	for name, want := range map[string]kafka.Topic{
 		"big.us": {Partitions: 12, Configs: map[string]string{}}, "big.eu": {Replication: 2,
 			Configs: map[string]string{}},
@@ -112,9 +103,7 @@ func TestNewTopic(t *testing.T) {
 		want.Name = name
 		got, err := newTopic(c, name)
 		require.NoError(t, err)
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Error(diff)
-		}
+		assert.Equal(t, want, got)
 	}
 }
 

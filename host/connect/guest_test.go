@@ -7,10 +7,9 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -22,17 +21,13 @@ import (
 func TestVersionFromAFolderSeesLess(t *testing.T) {
 	b := newBench(t, checktest.New(t, nil))
 	folder := t.TempDir()
-	if err := os.WriteFile(filepath.Join(folder, "spy.wasm"), checktest.Spy(t, "main.version=2.0.0"),
-		0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "spy.wasm"), checktest.Spy(t, "main.version=2.0.0"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "user"), []byte("kept"), 0o600))
 	c := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.address=localhost",
 		"spy.user=${dir:"+folder+":user}", "spy.password=hunter2")
 	for reveal, shown := range map[string]string{"": config.Mask, "spy.user": "kept"} {
 		m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{folder}, Registry: record.NewRegistry(),
-			Logger:   slog.New(slog.DiscardHandler),
-			Embedded: fstest.MapFS{"spy.wasm": {Data: checktest.Spy(t)}},
+			Logger: slog.New(slog.DiscardHandler), Embedded: fstest.MapFS{"spy.wasm": {Data: checktest.Spy(t)}},
 			Settings: map[string]string{"plugin.spy.reveal": reveal}})
 		require.NoError(t, err)
 		defer m.Close()
@@ -47,9 +42,7 @@ func TestVersionFromAFolderSeesLess(t *testing.T) {
 			if !info.BuiltIn {
 				want[2].Value = shown
 			}
-			if diff := cmp.Diff(want, task.planned(info)); diff != "" {
-				t.Errorf("version %s, reveal %q (-want +got)\n%s", version, reveal, diff)
-			}
+			assert.Equal(t, want, task.planned(info), version, reveal)
 		}
 	}
 }

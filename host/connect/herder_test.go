@@ -13,8 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // herd is a herder at work, with connectors of the spy.
@@ -38,8 +39,7 @@ func newHerdWith(t *testing.T, set func(*herd), names ...string) *herd {
 		io.WriteString(w, "hello")
 	}))
 	t.Cleanup(server.Close)
-	b := newBench(t, checktest.WithSpy(t))
-	b.connect(t)
+	b := connected(t)
 	h := &herd{bench: b, t: t, service: strings.TrimPrefix(server.URL, "http://")}
 	set(h)
 	var connectors []*config.Connector
@@ -47,11 +47,34 @@ func newHerdWith(t *testing.T, set func(*herd), names ...string) *herd {
 		connectors = append(connectors, h.named(name))
 	}
 	h.Herder = New(b.options, connectors)
+	runs(t, h.Herder)
+	return h
+}
+
+// runs has a herder run until the test has ended.
+func runs(t *testing.T, h *Herder) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); h.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-ended })
-	return h
+}
+
+// atWork is a status with one task, which runs.
+func atWork(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Running }
+
+// changing has something done to a stopped connector, from now on until goOn is closed.
+func changing(t *testing.T, k *controller) (goOn chan struct{}, done chan error) {
+	begun := make(chan struct{})
+	goOn, done = make(chan struct{}), make(chan error, 1)
+	go func() { // at once, as a client does
+		done <- k.whileStopped(t.Context(), 10*time.Minute, false, func(context.Context) error {
+			close(begun)
+			<-goOn
+			return nil
+		})
+	}()
+	<-begun
+	return goOn, done
 }
 
 // named is a connector of the spy, with more lines.
@@ -59,57 +82,47 @@ func (h *herd) named(name string, lines ...string) *config.Connector {
 	h.t.Helper()
 	host, port, _ := strings.Cut(h.service, ":")
 	return h.Connector(h.t, append([]string{"name=" + name, "connector.class=test.SpySource", "spy.scheme=http",
-		"spy.address=" + host,
-		"spy.port=" + port}, lines...)...)
+		"spy.address=" + host, "spy.port=" + port}, lines...)...)
 }
 
 // await waits for a state of a connector, and what else is to be so.
 func (h *herd) await(name string, want State, also ...func(Status) bool) Status {
 	h.t.Helper()
-	deadline := time.NewTimer(2 * time.Minute)
-	defer deadline.Stop()
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		s, _ := h.Status(name)
-		if s.Connector.State == want && !slices.ContainsFunc(also, func(ok func(Status) bool) bool { return !ok(s) }) {
-			return s
-		}
-		select {
-		case <-ticker.C:
-		case <-deadline.C:
-			h.t.Fatalf("%s: expected %v, found %+v\n%s", name, want, s, h.Log.String())
-		}
-	}
+	var s Status
+	require.Until(h.t, func() bool {
+		s, _ = h.Status(name)
+		failed := func(ok func(Status) bool) bool { return !ok(s) }
+		return !slices.ContainsFunc(also, failed) && s.Connector.State == want // each is asked, whatever the state
+	}, func() string { return fmt.Sprintf("%s: expected %v, found %+v\n%s", name, want, s, h.Log.String()) })
+	return s
 }
 
 // silentService takes requests, says so, and never answers.
-func silentService() (s *httptest.Server, asked chan struct{}) {
+func silentService(t *testing.T) (address string, asked chan struct{}) {
 	asked = make(chan struct{}, 100)
-	return httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		asked <- struct{}{}
 		<-r.Context().Done()
-	})), asked
+	}))
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://"), asked
 }
 
 // What blocks in a connector (Kafka Connect's BlockingConnectorTest): a service that takes requests and never answers
 // keeps neither the loop of its connector nor others from anything, at its start, its stop and its restart.
 func TestBlockedConnectors(t *testing.T) {
-	silent, asked := silentService()
-	defer silent.Close()
+	silent, asked := silentService(t)
 	h := newHerd(t)
 	answers := h.service
 	blocked := func(name string, lines ...string) {
-		h.service = strings.TrimPrefix(silent.URL, "http://")
+		h.service = silent
 		h.Put(h.named(name, lines...), nil)
 		h.service = answers
 		<-asked
 	}
 	works := func(what string) {
 		t.Helper()
-		if err := h.Barrier(t.Context()); err != nil {
-			t.Errorf("%s: %v", what, err)
-		}
+		assert.NoError(t, h.Barrier(t.Context()), what)
 		h.Put(h.named("other"), nil)
 		h.await("other", Running)
 		h.must(h.Remove("other"))
@@ -154,9 +167,7 @@ func TestTasksMaxIsEnforced(t *testing.T) {
 	}
 	h.Put(h.named("many", "spy.tasks=3", "tasks.max=2", "tasks.max.enforce=false"), nil)
 	h.await("many", Running, tasks(3))
-	if !strings.Contains(h.Log.String(), "the plugin has more tasks than tasks.max") {
-		t.Errorf("expected a warning, found\n%s", h.Log.String())
-	}
+	assert.Contains(t, h.Log.String(), "the plugin has more tasks than tasks.max")
 	h.Put(h.named("many", "spy.tasks=1", "tasks.max=3"), nil)
 	s := h.await("many", Running, tasks(1))
 	if s.Tasks[0].ID != 0 {
@@ -181,10 +192,7 @@ func TestMoves(t *testing.T) {
 	var round chan struct{}
 	for try := range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		if err := h.Barrier(ctx); err == nil ||
-			!strings.Contains(err.Error(), "The loop of connector b does not move") {
-			t.Errorf("expected b to be named, found %v", err)
-		}
+		assert.Error(t, h.Barrier(ctx), "The loop of connector b does not move")
 		cancel()
 		k.mu.Lock()
 		if try == 0 {
@@ -204,9 +212,7 @@ func TestMoves(t *testing.T) {
 
 func (h *herd) must(err error) {
 	h.t.Helper()
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	require.NoError(h.t, err)
 }
 
 // lives counts how often a connector was started.
@@ -354,22 +360,10 @@ func TestWhileStopped(t *testing.T) {
 		t.Errorf("expected %v of a connector that runs, found %v", ErrNotStopped, err)
 	}
 	h.must(h.Stop("a"))
-	begun, goOn, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	go func() { // at once, as a client does
-		done <- k.whileStopped(t.Context(), 10*time.Minute, false, func(context.Context) error {
-			close(begun)
-			<-goOn
-			return nil
-		})
-	}()
-	<-begun
-	if err := h.Barrier(t.Context()); err != nil {
-		t.Error(err)
-	}
+	goOn, done := changing(t, k)
+	assert.NoError(t, h.Barrier(t.Context()))
 	h.must(h.Resume("a"))
-	if err := h.Barrier(t.Context()); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, h.Barrier(t.Context()))
 	if s, _ := h.Status("a"); s.Connector.State == Running {
 		t.Error("it was resumed in the midst of that")
 	}
@@ -377,9 +371,7 @@ func TestWhileStopped(t *testing.T) {
 		t.Errorf("expected %v of a connector that was resumed, found %v", ErrNotStopped, err)
 	}
 	close(goOn)
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, <-done)
 	h.await("a", Running)
 }
 
@@ -390,22 +382,12 @@ func TestWaitForWhatIsDoneBeside(t *testing.T) {
 	h.must(h.Stop("a"))
 	h.await("a", Stopped)
 	k, _ := h.find("a")
-	begun, goOn, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	go func() {
-		done <- k.whileStopped(t.Context(), 10*time.Minute, false, func(context.Context) error {
-			close(begun)
-			<-goOn
-			return nil
-		})
-	}()
-	<-begun
+	goOn, done := changing(t, k)
 	k.post(occurrence{prior: func() { k.loop.limit = -stopSlack }}) // at once
 	h.must(h.Resume("a"))
 	h.says("the connector waits for the end of what is done about it")
 	close(goOn)
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, <-done)
 	h.await("a", Running)
 	if text := h.Log.String(); strings.Contains(text, "did not stop in time") {
 		t.Errorf("expected nothing about tasks, found:\n%s", text)
@@ -415,27 +397,17 @@ func TestWaitForWhatIsDoneBeside(t *testing.T) {
 // says waits for a line of the log.
 func (h *herd) says(text string) {
 	h.t.Helper()
-	deadline := time.NewTimer(2 * time.Minute)
-	defer deadline.Stop()
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for !strings.Contains(h.Log.String(), text) {
-		select {
-		case <-ticker.C:
-		case <-deadline.C:
-			h.t.Fatalf("expected %q, found:\n%s", text, h.Log.String())
-		}
-	}
+	require.Until(h.t, func() bool { return strings.Contains(h.Log.String(), text) },
+		func() string { return fmt.Sprintf("expected %q, found:\n%s", text, h.Log.String()) })
 }
 
 // A connector that was paused before the worker began has its tasks, as in Kafka Connect, those of its newest
 // configuration, and nothing is asked of its service. One that is made in that state has none.
 func TestTasksOfAPausedConnector(t *testing.T) {
-	silent, asked := silentService()
-	defer silent.Close()
+	silent, asked := silentService(t)
 	var answers string
 	h := newHerdWith(t, func(h *herd) {
-		answers, h.service = h.service, strings.TrimPrefix(silent.URL, "http://")
+		answers, h.service = h.service, silent
 		h.bench.options.Target = func(*config.Connector) TargetState { return Paused }
 	}, "a")
 	paused := func(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Paused }
@@ -448,18 +420,11 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 		t.Errorf("expected figures of its task, found %+v", f)
 	}
 	h.Put(h.named("a", "spy.user=other"), nil)
-	deadline := time.NewTimer(2 * time.Minute)
-	defer deadline.Stop()
-	for user := ""; user != "other"; {
-		if tasks, _ := h.Tasks("a"); len(tasks) == 1 {
-			user = tasks[0].Config["spy.user"]
-		}
-		select {
-		case <-deadline.C:
-			t.Fatalf("expected the task with its other user, found %q", user)
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
+	var tasks []TaskInfo
+	require.Until(t, func() bool {
+		tasks, _ = h.Tasks("a")
+		return len(tasks) == 1 && tasks[0].Config["spy.user"] == "other"
+	}, func() string { return fmt.Sprintf("expected the task with its other user, found %+v", tasks) })
 	h.must(h.Stop("a"))
 	h.await("a", Stopped, func(s Status) bool { return len(s.Tasks) == 0 })
 	if len(asked) > 0 {
@@ -471,15 +436,14 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 	h.service = answers
 	h.Put(h.named("a"), nil)
 	h.must(h.Resume("a"))
-	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Running })
+	h.await("a", Running, atWork)
 }
 
 // Whoever restarts a task has another one: its share of time in a state begins again, and so does whether it ever came
 // as far as to work; after a pause it is the same one.
 func TestRestartedTasksBeginAnew(t *testing.T) {
 	h := newHerd(t, "a")
-	runs := func(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Running }
-	h.await("a", Running, runs)
+	h.await("a", Running, atWork)
 	k, _ := h.find("a")
 	began := func() time.Time {
 		k.times.mu.Lock()
@@ -493,15 +457,15 @@ func TestRestartedTasksBeginAnew(t *testing.T) {
 	h.must(h.Pause("a"))
 	h.await("a", Paused)
 	h.must(h.Resume("a"))
-	h.await("a", Running, runs)
+	h.await("a", Running, atWork)
 	if at := began(); !at.Equal(first) {
 		t.Errorf("expected the same task after a pause, since %v, found one since %v", first, at)
 	}
 	h.must(h.Restart("a"))
-	h.await("a", Running, runs, func(Status) bool { return began().After(first) })
+	h.await("a", Running, atWork, func(Status) bool { return began().After(first) })
 	second := began()
 	h.must(h.RestartTask("a", 0))
-	h.await("a", Running, runs, func(Status) bool { return began().After(second) })
+	h.await("a", Running, atWork, func(Status) bool { return began().After(second) })
 }
 
 // A connector that is resumed has the tasks that it had while it was paused until those of its next life are known, as
@@ -532,7 +496,7 @@ func TestTasksOfAResumedConnector(t *testing.T) {
 	k.current = life
 	k.mu.Unlock()
 	h.must(h.Resume("a"))
-	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Running })
+	h.await("a", Running, atWork)
 }
 
 // Between two lives of a connector its tasks are those of the first, until those of the second are known.

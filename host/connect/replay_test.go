@@ -6,8 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -38,9 +37,7 @@ func TestWhatWasReplayed(t *testing.T) {
 					again.settled(at), place)
 			}
 		}
-		if diff := cmp.Diff(slices.Sorted(maps.Keys(doubtful)), slices.Sorted(maps.Keys(again.sent))); diff != "" {
-			t.Fatalf("in doubt (-expected +found)\n%s", diff)
-		}
+		assert.Equal(t, slices.Sorted(maps.Keys(doubtful)), slices.Sorted(maps.Keys(again.sent)), "in doubt")
 		for i := 1; i < len(place.done); i++ {
 			if place.done[i-1].last+1 >= place.done[i].first {
 				t.Fatalf("expected runs with gaps between them, found %v", place.done)
@@ -55,9 +52,7 @@ func TestWhatWasReplayedIsBounded(t *testing.T) {
 	for i := range int64(maxGaps) {
 		place.settle(2*i+1, 2*i+1)
 	}
-	if err := place.bounded(); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, place.bounded())
 	place.settle(2*maxGaps+1, 2*maxGaps+1)
 	if place.bounded() == nil {
 		t.Errorf("expected at most %d runs, found %d taken", maxGaps, len(place.done))

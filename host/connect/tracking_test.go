@@ -4,7 +4,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 )
 
 func TestTopicsAreTracked(t *testing.T) {
@@ -17,12 +17,8 @@ func TestTopicsAreTracked(t *testing.T) {
 		wg.Go(func() { all.add(topic) })
 	}
 	wg.Wait()
-	if diff := cmp.Diff([]string{"a", "b", "c"}, all.names()); diff != "" {
-		t.Error(diff)
-	}
+	assert.Equal(t, []string{"a", "b", "c"}, all.names())
 	all.reset()
 	all.add("b")
-	if diff := cmp.Diff([]string{"b"}, all.names()); diff != "" {
-		t.Error(diff)
-	}
+	assert.Equal(t, []string{"b"}, all.names())
 }

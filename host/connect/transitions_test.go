@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 )
 
 var (
@@ -59,9 +59,7 @@ func TestTransitions(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff(slices.Sorted(slices.Values(allStates)), slices.Sorted(maps.Keys(reached))); diff != "" {
-		t.Errorf("states that can be reached (-want +got)\n%s", diff)
-	}
+	assert.Equal(t, slices.Sorted(slices.Values(allStates)), slices.Sorted(maps.Keys(reached)), "reached")
 	for s, row := range transitions {
 		if !slices.Contains(allStates, s) || len(row) != len(allEvents) {
 			t.Errorf("%s: expected a known state with %d events, found %d", s, len(allEvents), len(row))
@@ -79,9 +77,7 @@ func TestMissingTransitionIsFound(t *testing.T) {
 			}
 			delete(table[s], e)
 			want := []string{fmt.Sprintf("%s: expected a transition for %s, found none", s, e)}
-			if diff := cmp.Diff(want, holes(table)); diff != "" {
-				t.Errorf("without %s in %s (-want +got)\n%s", e, s, diff)
-			}
+			assert.Equal(t, want, holes(table), "without", e, "in", s)
 		}
 	}
 }

@@ -20,7 +20,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka"
@@ -73,37 +72,18 @@ func TestConnectorThatIsMended(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, checktest.WithSpy(t))
-			b.connect(t)
+			b := connected(t)
 			h := New(b.options, []*config.Connector{b.Connector(t,
 				append([]string{"name=c", "connector.class=test.SpySource"}, k.lines...)...)})
 			h.controllers["c"].current.rereads = 10 * time.Millisecond
-			ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
-			ended := make(chan struct{})
-			go func() { defer close(ended); h.Run(ctx) }()
-			defer func() { stop(); <-ended }()
-			await := func(want State) Status {
-				t.Helper()
-				ticker := time.NewTicker(5 * time.Millisecond)
-				defer ticker.Stop()
-				for {
-					s, _ := h.Status("c")
-					h.Info("c")
-					if s.Connector.State == want {
-						return s
-					}
-					select {
-					case <-ticker.C:
-					case <-ctx.Done():
-						t.Fatalf("expected %v, found %v\n%s", want, s, b.Log.String())
-					}
-				}
-			}
-			if s := await(Failed); !strings.Contains(s.Connector.Trace, k.fault) {
+			runs(t, h)
+			herd := &herd{bench: b, Herder: h, t: t}
+			shown := func(Status) bool { h.Info("c"); return true }
+			if s := herd.await("c", Failed, shown); !strings.Contains(s.Connector.Trace, k.fault) {
 				t.Fatalf("expected to fail by %q, found %s", k.fault, s.Connector.Trace)
 			}
 			k.mend()
-			if s := await(Running); s.Connector.Trace != "" || len(s.Tasks) != 1 {
+			if s := herd.await("c", Running, shown); s.Connector.Trace != "" || len(s.Tasks) != 1 {
 				t.Errorf("mended: found %v", s)
 			}
 			if said := strings.Count(b.Log.String(), "connector FAILED"); said != 1 {
@@ -116,8 +96,7 @@ func TestConnectorThatIsMended(t *testing.T) {
 // A connector whose binding is refused does not show the secret again and again (P10).
 func TestRefusedBindingIsNotShownAgain(t *testing.T) {
 	subaccount(t).TokenServiceDown(401)
-	b := newBench(t, checktest.WithSpy(t))
-	b.connect(t)
+	b := connected(t)
 	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 		"spy.destination=D")})
 	life := h.controllers["c"].current
@@ -136,8 +115,7 @@ func TestRefusedBindingIsNotShownAgain(t *testing.T) {
 // The status of a connector that could not start says when it is started again, where that may help: after an outage,
 // and not after a refused logon or for a setting. It says so for as long as it waits.
 func TestConnectorsThatCannotStartSayWhen(t *testing.T) {
-	b := newBench(t, checktest.WithSpy(t))
-	b.connect(t)
+	b := connected(t)
 	for kind, again := range map[wit.FaultKind]bool{wit.FaultTransient: true, wit.FaultUnauthorized: false,
 		wit.FaultConfig: false, wit.FaultData: false} {
 		h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
@@ -161,11 +139,8 @@ func TestConnectorsThatCannotStartSayWhen(t *testing.T) {
 			stop()
 			continue
 		}
-		ticker := time.NewTicker(time.Millisecond)
-		for says() == "" && ctx.Err() == nil {
-			<-ticker.C
-		}
-		ticker.Stop()
+		require.Until(t, func() bool { return says() != "" },
+			func() string { return fmt.Sprint(fault, ": no time of the next start") })
 		at, err := time.Parse(time.RFC3339, says())
 		if left := time.Until(at); err != nil || left > startAgain || left < 0 {
 			t.Errorf("%v: expected a time within %v, found %v (%v)", fault, startAgain, at, err)

@@ -5,11 +5,10 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -51,9 +50,7 @@ func TestConfigurationsAsREST(t *testing.T) {
 			}
 		}
 		info, _ := h.Info("c")
-		if diff := cmp.Diff(want, shown(info.Config)); diff != "" {
-			t.Errorf("masked=%t: %s", hidden, diff)
-		}
+		assert.Equal(t, want, shown(info.Config), "masked", hidden)
 		tasks, _ := h.Tasks("c")
 		if len(tasks) != 1 {
 			t.Fatalf("expected a task, found %v", tasks)

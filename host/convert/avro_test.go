@@ -27,6 +27,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert/conversion"
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/convert/registry"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -40,10 +41,15 @@ func openRegistry(s registry.Settings) (*registry.Client, error) {
 // fakeRegistry is the address of a schema registry of the test's own, with schemas of the numbers from 1 on.
 func fakeRegistry(t testing.TB, schemas ...string) string {
 	t.Helper()
+	return seeded(t, sr.TypeAvro, schemas...)
+}
+
+func seeded(t testing.TB, language sr.SchemaType, schemas ...string) string {
+	t.Helper()
 	r := srfake.New()
 	t.Cleanup(r.Close)
 	for i, text := range schemas {
-		r.SeedSchema("seeded", i+1, i+1, sr.Schema{Schema: text})
+		r.SeedSchema("seeded", i+1, i+1, sr.Schema{Schema: text, Type: language})
 	}
 	return r.URL()
 }
@@ -92,12 +98,17 @@ var anythingText = sync.OnceValue(func() string {
 // avroPair is a converter with a registry, and one that reads and writes JSON in the same batch.
 func avroPair(t testing.TB, url string, settings ...string) (Converter, Converter, *record.Batch) {
 	t.Helper()
+	return pair(t, ClassAvro, url, settings...)
+}
+
+func pair(t testing.TB, class, url string, settings ...string) (Converter, Converter, *record.Batch) {
+	t.Helper()
 	b := &record.Batch{Registry: record.NewRegistry()}
 	m := map[string]string{"schema.registry.url": url}
 	for i := 0; i < len(settings); i += 2 {
 		m[settings[i]] = settings[i+1]
 	}
-	c, err := New(ClassAvro, m, Use{Schemas: b.Registry, Registry: openRegistry})
+	c, err := New(class, m, Use{Schemas: b.Registry, Registry: openRegistry})
 	require.NoError(t, err)
 	return c, newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false"), b
 }
@@ -214,9 +225,7 @@ func TestRegistryThatIsAway(t *testing.T) {
 		if err != nil || len(out) < 5 || out[4] != 9 || answers != 5 {
 			t.Errorf("expected the value after 5 requests, found %x, %v after %d", out, err, answers)
 		}
-		if away := client.Away(); away != "" {
-			t.Errorf("expected no outage any more, found %s", away)
-		}
+		assert.Equal(t, "", client.Away())
 		// A task that ends does not wait for a registry.
 		ctx, cancel := context.WithCancelCause(t.Context())
 		answers = 0
@@ -525,9 +534,7 @@ func avroOf(t *testing.T, options, document string) []string {
 	case null:
 		return []string{text, "null", "null"}
 	}
-	if registered != text {
-		t.Errorf("%s: expected the registered schema %s, found %s", document, text, registered)
-	}
+	assert.Equal(t, text, registered, "the registered schema", document)
 	payload := out[5:]
 	if raw {
 		payload = append(bytes.Clone(appendLength(len(payload))), payload...) // Avro.java writes it with its length
@@ -580,9 +587,7 @@ func TestSchemaInAHeader(t *testing.T) {
 			t.Fatalf("GUID: found %q, %v", b.Bytes(d), err)
 		}
 	}
-	if asked != 1 {
-		t.Errorf("expected the registry to be asked once, found %d times", asked)
-	}
+	assert.Equal(t, 1, asked, "requests")
 	d, err := by.DecodeBy(t.Context(), "t", []byte{0, 0, 0, 0, 7}, []byte{2}, b)
 	if err != nil || b.Registry.Get(d.Schema).Root().Kind != wit.Int64 {
 		t.Errorf("id: found %v, %v", d, err)

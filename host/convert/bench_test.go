@@ -4,6 +4,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 )
@@ -43,9 +44,8 @@ func BenchmarkOrderRow(b *testing.B) {
 			into := &record.Batch{Registry: batch.Registry}
 			for b.Loop() {
 				into.Data = into.Data[:0]
-				if _, err := c.Decode(b.Context(), "t", text, into); err != nil {
-					b.Fatal(err)
-				}
+				_, err := c.Decode(b.Context(), "t", text, into)
+				require.NoError(b, err)
 			}
 		})
 	}
@@ -66,13 +66,10 @@ func TestNoAllocationForARow(t *testing.T) {
 		n := testing.AllocsPerRun(100, func() {
 			dst, _, _ = c.Encode(t.Context(), dst[:0], math.MaxInt32, "t", batch, d)
 			into.Data = into.Data[:0]
-			if _, err := c.Decode(t.Context(), "t", dst, into); err != nil {
-				t.Fatal(err)
-			}
+			_, err := c.Decode(t.Context(), "t", dst, into)
+			require.NoError(t, err)
 		})
-		if n != 0 {
-			t.Errorf("%v: %v allocations a row", settings, n)
-		}
+		assert.Equal(t, 0.0, n, "allocations a row", settings)
 	}
 }
 

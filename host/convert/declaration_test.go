@@ -7,8 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -58,9 +57,7 @@ func TestDeclarationOfJSON(t *testing.T) {
 		}
 		got[s.Name] = r
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
+	assert.Equal(t, want, got)
 }
 
 func recording(t *testing.T, class string) (settings []recorded) {
@@ -89,9 +86,7 @@ func TestDeclaredDefaults(t *testing.T) {
 	for _, d := range Declarations() {
 		for _, s := range d.Own() {
 			if s.DefaultValue != nil {
-				if why := (setting.Check{}).Value(&s, *s.DefaultValue); why != "" {
-					t.Errorf("%s: %s", d.Class, why)
-				}
+				assert.Equal(t, "", (setting.Check{}).Value(&s, *s.DefaultValue), d.Class)
 			}
 			if s.Documentation == "" {
 				t.Errorf("%s: nothing is said of %s", d.Class, s.Name)

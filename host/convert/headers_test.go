@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -52,9 +53,7 @@ func TestHeadersGoThroughTheirConverter(t *testing.T) {
 		if err != nil {
 			got = "fails: " + err.Error()
 		}
-		if got != x.want {
-			t.Errorf("%s %v: expected %q, found %q", x.class, x.settings, x.want, got)
-		}
+		assert.Equal(t, x.want, got, x.class, x.settings)
 	}
 }
 
@@ -91,9 +90,8 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 	if _, err := c.Decode(t.Context(), "t", "h", []byte("{"), &record.Batch{Registry: reg}); err == nil {
 		t.Error("expected a header that is no JSON to be refused")
 	}
-	if c, err = NewHeaders("org.apache.kafka.connect.converters.LongConverter", nil, Use{Schemas: reg}); err != nil {
-		t.Fatal(err)
-	}
+	c, err = NewHeaders("org.apache.kafka.connect.converters.LongConverter", nil, Use{Schemas: reg})
+	require.NoError(t, err)
 	if _, err := c.Decode(t.Context(), "t", "h", make([]byte, 10), &record.Batch{Registry: reg}); err == nil {
 		t.Error("expected a header of ten bytes to be no number")
 	}
@@ -101,9 +99,7 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 
 func TestHeaderConvertersThatAreNone(t *testing.T) {
 	for class, want := range map[string]string{ClassAvro: "converts no headers", "com.example.X": "unknown class"} {
-		if _, err := NewHeaders(class, nil, Use{Schemas: record.NewRegistry()}); err == nil ||
-			!strings.Contains(err.Error(), want) {
-			t.Errorf("%s: expected an error with %q, found %v", class, want, err)
-		}
+		_, err := NewHeaders(class, nil, Use{Schemas: record.NewRegistry()})
+		assert.Error(t, err, want, class)
 	}
 }

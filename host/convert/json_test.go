@@ -10,6 +10,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert/conversion"
 	"github.com/culvert-project/culvert/host/convert/fault"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -84,9 +85,7 @@ func TestRefusesToWrite(t *testing.T) {
 		}
 	}
 	_, _, err := encode(t, c, reg, []wit.Node{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal)}}, []byte{1})
-	if err == nil || !strings.Contains(err.Error(), "scale parameter not found") {
-		t.Errorf("a Decimal without scale: %v", err)
-	}
+	assert.Error(t, err, "scale parameter not found")
 	_, _, err = encode(t, c, reg, []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}}},
 		{Kind: wit.Text}}, datum.Record{"\xff"})
 	if err == nil || !strings.Contains(err.Error(),
@@ -231,10 +230,8 @@ func TestRefusesToRead(t *testing.T) {
 		`1.`:                      "a digit behind",
 		`nul`:                     "expected null",
 	} {
-		if _, err := plain.Decode(t.Context(), "t", []byte(document), &record.Batch{Registry: reg}); err == nil ||
-			!strings.Contains(err.Error(), want) {
-			t.Errorf("%.20s: expected %q, found %v", document, want, err)
-		}
+		_, err := plain.Decode(t.Context(), "t", []byte(document), &record.Batch{Registry: reg})
+		assert.Error(t, err, want, document)
 	}
 }
 
@@ -257,9 +254,8 @@ func TestAliasesOfConverters(t *testing.T) {
 	}
 	for class, want := range map[string]string{"Protobuf": "Protobuf is not built yet", "avro": "unknown class",
 		"Converter": "unknown class", "": "unknown class"} {
-		if _, err := Find(class, false); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: expected %q, found %v", class, want, err)
-		}
+		_, err := Find(class, false)
+		assert.Error(t, err, want, class)
 	}
 }
 
@@ -289,10 +285,8 @@ func TestNew(t *testing.T) {
 	}
 	newConverter(t, ClassJSON, reg, "schema.content", " null\n") // as Kafka has it: no schema
 	for _, text := range []string{"none", "nul", "nullnull", `null {}`, `{"type":"string"} x`, `{"type":"string"}}`} {
-		if _, err := New("JsonConverter", map[string]string{"schema.content": text}, Use{Schemas: reg}); err == nil ||
-			!strings.Contains(err.Error(), "schema.content") {
-			t.Errorf("schema.content=%s: expected a refusal, found %v", text, err)
-		}
+		_, err := New("JsonConverter", map[string]string{"schema.content": text}, Use{Schemas: reg})
+		assert.Error(t, err, "schema.content", text)
 	}
 	if fault.Class(errors.New("x")) != "" {
 		t.Error("a foreign error has no class of ours")
@@ -386,9 +380,8 @@ func TestEnvelopeOfTheLastSchema(t *testing.T) {
 		want, wantErr := decode(newConverter(t, ClassJSON, reg), reg)
 		warm := newConverter(t, ClassJSON, reg)
 		first := []byte(`{"schema":` + schema + `,"payload":{"a":7}}`)
-		if _, err := warm.Decode(t.Context(), "t", first, &record.Batch{Registry: reg}); err != nil {
-			t.Fatal(err)
-		}
+		_, err := warm.Decode(t.Context(), "t", first, &record.Batch{Registry: reg})
+		require.NoError(t, err)
 		if got, gotErr := decode(warm, reg); got != want || gotErr != wantErr {
 			t.Errorf("%.200s\n got %s, %s\nwant %s, %s", text, got, gotErr, want, wantErr)
 		}
@@ -440,9 +433,7 @@ func TestNamesOfTheDocumentBefore(t *testing.T) {
 			return fmt.Sprint(d.Form, b.Bytes(d), len(b.Data), err)
 		}
 		want := decode(newConverter(t, ClassJSON, reg, "schemas.enable", "false"))
-		if got := decode(warm); got != want {
-			t.Errorf("%.100s\n got %s\nwant %s", text, got, want)
-		}
+		assert.Equal(t, want, decode(warm), text)
 	}
 }
 
@@ -477,9 +468,7 @@ func TestNamesOfTheValueBefore(t *testing.T) {
 		whole := b.Data
 		for size := len(whole); size >= 0; size-- { // whole, then cut off
 			want := encode(newConverter(t, ClassJSON, reg, "schemas.enable", "false"), whole[:size])
-			if got := encode(warm, whole[:size]); got != want {
-				t.Errorf("value %d, %d bytes of it\n got %s\nwant %s", i, size, got, want)
-			}
+			assert.Equal(t, want, encode(warm, whole[:size]), "value, bytes of it:", i, size)
 		}
 	}
 }

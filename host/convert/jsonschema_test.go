@@ -15,6 +15,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/convert/registry"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -24,25 +25,13 @@ import (
 // jsonSchemaPair is a converter with a registry, and one that reads and writes JSON in the same batch.
 func jsonSchemaPair(t testing.TB, url string, settings ...string) (Converter, Converter, *record.Batch) {
 	t.Helper()
-	b := &record.Batch{Registry: record.NewRegistry()}
-	m := map[string]string{"schema.registry.url": url}
-	for i := 0; i < len(settings); i += 2 {
-		m[settings[i]] = settings[i+1]
-	}
-	c, err := New(ClassJSONSchema, m, Use{Schemas: b.Registry, Registry: openRegistry})
-	require.NoError(t, err)
-	return c, newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false"), b
+	return pair(t, ClassJSONSchema, url, settings...)
 }
 
 // jsonSchemaRegistry is the address of a registry with JSON Schemas of the numbers from 1 on.
 func jsonSchemaRegistry(t testing.TB, schemas ...string) string {
 	t.Helper()
-	r := srfake.New()
-	t.Cleanup(r.Close)
-	for i, text := range schemas {
-		r.SeedSchema("seeded", i+1, i+1, sr.Schema{Schema: text, Type: sr.TypeJSON})
-	}
-	return r.URL()
+	return seeded(t, sr.TypeJSON, schemas...)
 }
 
 // jsonSchemaCases are what JsonSchemaData makes of values: options, the schema and the value as the JSON converter has
@@ -138,9 +127,7 @@ func TestWritesWhatJSONSchemaDataWrites(t *testing.T) {
 			t.Errorf("%s: expected %s, found %s, %v", one.schema, one.json, out, err)
 			continue
 		}
-		if *text != one.text {
-			t.Errorf("%s\nexpected %s\nfound    %s", one.schema, one.text, *text)
-		}
+		assert.Equal(t, one.text, *text, one.schema)
 		if d, err = c.Decode(t.Context(), "orders", out[1:], b); err != nil {
 			t.Errorf("%s: %v", one.schema, err)
 			continue

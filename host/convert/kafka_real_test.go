@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -49,9 +50,7 @@ func runTool(t *testing.T, peer, program string, args ...string) []string {
 func TestRealGoldenCases(t *testing.T) {
 	lines := runJava(t, "Replay.java", "../../testdata/convert")
 	want := fmt.Sprintf("%d good, 0 differ", len(goldens(t, "../../testdata/convert")))
-	if got := lines[len(lines)-1]; got != want {
-		t.Errorf("expected %s, found\n%s", want, strings.Join(lines, "\n"))
-	}
+	assert.Equal(t, want, lines[len(lines)-1], strings.Join(lines, "\n"))
 }
 
 // The lines of primitives.tsv are what this Kafka makes.
@@ -137,9 +136,7 @@ func TestRealDifferences(t *testing.T) {
 		if strings.HasPrefix(kafka, "!") {
 			kafka, _, _ = strings.Cut(kafka, ":")
 		}
-		if kafka != c.kafka {
-			t.Errorf("%s: %s: expected %s of Kafka, found %s", c.name, c.document, c.kafka, answers[i])
-		}
+		assert.Equal(t, c.kafka, kafka, c.name, c.document, answers[i])
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/convert/fault"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -96,9 +97,7 @@ func TestEncodingsAsKafka(t *testing.T) {
 		if len(parts) != 4 {
 			t.Fatalf("expected 4 columns, found %q", line)
 		}
-		if got := rewriteText(t, parts[0], parts[1], parts[2]); got != parts[3] {
-			t.Errorf("%s: found %s", line, got)
-		}
+		assert.Equal(t, parts[3], rewriteText(t, parts[0], parts[1], parts[2]), line)
 	}
 	if len(lines) < 100 {
 		t.Errorf("only %d cases", len(lines))

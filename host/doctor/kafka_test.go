@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
@@ -177,10 +178,7 @@ func throwAway() *tls.Config {
 func TestWayWithoutAProxy(t *testing.T) {
 	s := newSite(t)
 	s.kafka.Route = route.Settings{}
-	if d := cmp.Diff([]string{"connect broker-0", "metadata broker-0", "connect broker-1"},
-		names(s.visit(t))); d != "" {
-		t.Error(d)
-	}
+	assert.Equal(t, []string{"connect broker-0", "metadata broker-0", "connect broker-1"}, names(s.visit(t)))
 	s.kafka.Bootstrap = []string{"127.0.0.1:1"}
 	steps := s.visit(t)
 	if len(steps) != 1 || steps[0].OK || !strings.Contains(steps[0].Message, "refused") {

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 )
 
 func TestRecover(t *testing.T) {
@@ -23,11 +25,7 @@ func TestRecover(t *testing.T) {
 		"task orders-0: a mistake in culvert") {
 		t.Errorf("expected a Panic, found %v", err)
 	}
-	for _, want := range []string{"task orders-0", "a nil map", "guard_test.go", "TestRecover"} {
-		if !strings.Contains(log.String(), want) {
-			t.Errorf("expected %q in the log, found %s", want, &log)
-		}
-	}
+	assert.Contains(t, log.String(), "task orders-0", "a nil map", "guard_test.go", "TestRecover")
 	want := errors.New("plain")
 	if err := Do(logger, "x", func() error { return want }); err != want {
 		t.Errorf("expected the error itself, found %v", err)

@@ -7,9 +7,11 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
@@ -93,6 +95,44 @@ func TestEnsureInternalOnEmbeddedBroker(t *testing.T) {
 	}
 }
 
+// Topics of Kafka Connect's own are made compacted on brokers that compact; one that is there and would let its entries
+// expire is refused with the setting that names it, as is one with more replicas than there are brokers.
+func TestInternalTopicsAreCompacted(t *testing.T) {
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	a, ctx := openTestAdmin(t, strings.Join(cluster.ListenAddrs(), ",")), kafkatest.Context(t)
+	if embedded, err := a.Embedded(ctx); err != nil || embedded {
+		t.Fatalf("embedded: %v, %v", embedded, err)
+	}
+	made := Internal{Name: "connect-offsets", Setting: "offset.storage.topic", Partitions: 7,
+		Configs: map[string]string{"segment.bytes": "1048576"}}
+	for range 2 {
+		require.NoError(t, a.EnsureInternal(ctx, made))
+	}
+	info := cluster.TopicInfo(made.Name)
+	ends, err := a.EndOffsets(ctx, false, made.Name)
+	if err != nil || len(ends[made.Name]) != 7 || *info.Configs["cleanup.policy"] != "compact" ||
+		*info.Configs["segment.bytes"] != "1048576" {
+		t.Errorf("found %v with %v, %v", ends, info.Configs, err)
+	}
+	for name, policy := range map[string]string{"by-hand": "compact", "deleted": "delete", "both": "compact,delete"} {
+		_, err := a.EnsureTopics(ctx, Topic{Name: name, Configs: map[string]string{"cleanup.policy": policy}})
+		require.NoError(t, err)
+		err = a.EnsureInternal(ctx, Internal{Name: name, Setting: "offset.storage.topic"})
+		if name == "by-hand" {
+			assert.NoError(t, err)
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), "offset.storage.topic: topic "+name+
+			" must have cleanup.policy=compact") {
+			t.Errorf("%s: found %v", policy, err)
+		}
+	}
+	err = a.EnsureInternal(ctx, Internal{Name: "wide", Setting: "config.storage.topic", Replication: 3})
+	if err == nil || !strings.Contains(err.Error(), "config.storage.topic: ") || cluster.TopicInfo("wide") != nil {
+		t.Errorf("more replicas than brokers: found %v", err)
+	}
+}
+
 func TestUnreachableBrokerIsAnError(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	a := openTestAdmin(t, b.Addr())
@@ -123,7 +163,7 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			const times = 3
-			asked := kafkatest.RefuseOffsets(b.Cluster, times, kerr.NotLeaderForPartition)
+			asked := kafkatest.Refuse(b.Cluster, kmsg.ListOffsets, times, kerr.NotLeaderForPartition)
 			a, err := NewAdmin(config)
 			require.NoError(t, err)
 			defer a.Close()
@@ -133,5 +173,20 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 					err, n-1)
 			}
 		})
+	}
+}
+
+// A new Kafka cluster says COORDINATOR_NOT_AVAILABLE until it has made the topic of its groups' offsets.
+func TestCommittedWaitsForTheCoordinator(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
+	asked := kafkatest.Refuse(b.Cluster, kmsg.OffsetFetch, 3, kerr.CoordinatorNotAvailable)
+	committed, err := a.Committed(ctx, "connect-new")
+	if n := asked.Load(); err != nil || len(committed) != 0 || n < 4 {
+		t.Errorf("expected no offsets after the coordinator refused 3 times, found %v, %v after %d", committed, err, n)
+	}
+	kafkatest.Refuse(b.Cluster, kmsg.OffsetFetch, kafkatest.Always, kerr.GroupAuthorizationFailed)
+	if _, err := a.Committed(ctx, "connect-new"); err == nil {
+		t.Error("expected a refusal that does not pass to be an error at once")
 	}
 }

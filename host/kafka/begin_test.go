@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -61,7 +60,7 @@ func pollBriefly(ctx context.Context, t *testing.T, s *Consumer, pass ...error) 
 	return records
 }
 
-// beginning is a topic orders on a broker of its own.
+// beginning is a topic orders on a broker of its own, or none yet.
 type beginning struct {
 	t     *testing.T
 	b     *embedded.Broker
@@ -72,8 +71,9 @@ func newBeginning(t *testing.T, partitions int32) *beginning {
 	t.Helper()
 	b := openTestBroker(t, t.TempDir())
 	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(b.Addr())))
-	_, err := admin.CreateTopic(kafkatest.Context(t), partitions, 1, nil, "orders")
-	require.NoError(t, err)
+	if partitions > 0 {
+		makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: partitions})
+	}
 	return &beginning{t, b, admin}
 }
 
@@ -95,58 +95,53 @@ func (b *beginning) grow(partitions int) {
 	require.NoError(b.t, err)
 }
 
+// bySubscription runs a test with a sink's ways to name the topic orders.
+func bySubscription(t *testing.T, test func(*testing.T, ConsumerOptions)) {
+	for name, o := range map[string]ConsumerOptions{"topics": {Topics: []string{"orders"}}, "regex": {Regex: "ord.*"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, o)
+		})
+	}
+}
+
 // With `latest` a group begins after what was there before it, and from then on nothing is passed over: neither what
 // comes into a partition that it has not read yet while it is away, nor what is written to a partition that is added
 // while it reads, before the consumer sees it.
 func TestLatestPassesNothingOver(t *testing.T) {
-	for name, o := range map[string]ConsumerOptions{"topics": {Topics: []string{"orders"}}, "regex": {Regex: "ord.*"}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b, ctx := newBeginning(t, 2), kafkatest.Context(t)
-			b.put(0, "before")
-			b.put(1, "before")
-			s := latestConsumer(t, b.b.Addr(), o)
-			joined(t, s, 2)
-			b.put(0, "1")
-			settled := Offsets{}
-			if got := pollValues(t, s, 1, settled); !slices.Equal(got, []string{"1"}) {
-				t.Fatalf("first: %q", got)
-			}
-			b.grow(3)
-			b.put(2, "2")
-			if got := pollValues(t, s, 1, settled); !slices.Equal(got, []string{"2"}) {
-				t.Errorf("into a new partition: %q", got)
-			}
-			require.NoError(t, s.Commit(ctx, settled))
-			s.Close()
-			b.put(1, "3")
-			if got := pollValues(t, latestConsumer(t, b.b.Addr(), o), 1, Offsets{}); !slices.Equal(got,
-				[]string{"3"}) {
-				t.Errorf("while no consumer was there: %q", got)
-			}
-		})
-	}
+	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
+		b, ctx := newBeginning(t, 2), kafkatest.Context(t)
+		b.put(0, "before")
+		b.put(1, "before")
+		s := latestConsumer(t, b.b.Addr(), o)
+		joined(t, s, 2)
+		b.put(0, "1")
+		settled := Offsets{}
+		expectValues(t, s, settled, "1")
+		b.grow(3)
+		b.put(2, "2") // into a new partition
+		expectValues(t, s, settled, "2")
+		require.NoError(t, s.Commit(ctx, settled))
+		s.Close()
+		b.put(1, "3")
+		expectValues(t, latestConsumer(t, b.b.Addr(), o), Offsets{}, "3") // while no consumer was there
+	})
 }
 
 // With `latest`, a topic that was not there when the consumer joined is read from its beginning: what is written before
 // the consumer sees it is not passed over.
 func TestLatestOfATopicThatIsMissing(t *testing.T) {
 	t.Parallel()
-	b, ctx := &beginning{t: t, b: openTestBroker(t, t.TempDir())}, kafkatest.Context(t)
-	b.admin = kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(b.b.Addr())))
+	b, ctx := newBeginning(t, 0), kafkatest.Context(t)
 	config := testConfig(b.b.Addr())
 	config.Consumer.Reset = "latest"
 	var written atomic.Bool // until then nobody joins
-	b.b.Cluster.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		b.b.Cluster.KeepControl()
-		answer := r.ResponseKind().(*kmsg.JoinGroupResponse)
-		answer.ErrorCode = kerr.CoordinatorLoadInProgress.Code
-		return answer, nil, !written.Load()
+	kafkatest.RefuseWhere(b.b.Cluster, kmsg.JoinGroup, kerr.CoordinatorLoadInProgress, func(kmsg.Request) bool {
+		return !written.Load()
 	})
-	s := openConsumer(t, config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
+	s := openConsumer(t, config, ordersSink)
 	require.NoError(t, s.join(ctx))
-	_, err := b.admin.CreateTopic(ctx, 2, 1, nil, "orders")
-	require.NoError(t, err)
+	makeTopics(t, b.b.Addr(), Topic{Name: "orders", Partitions: 2})
 	b.put(0, "1")
 	b.put(1, "2")
 	written.Store(true)
@@ -171,19 +166,11 @@ func TestLatestOfATopicThatBrokersKnowLate(t *testing.T) {
 	b := newBeginning(t, 1)
 	config := testConfig(b.b.Addr())
 	config.Consumer.Reset = "latest"
-	s := openConsumer(t, config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
+	s := openConsumer(t, config, ordersSink)
 	var asked atomic.Int32
-	b.b.Cluster.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		b.b.Cluster.KeepControl()
+	kafkatest.RefuseWhere(b.b.Cluster, kmsg.Metadata, kerr.UnknownTopicOrPartition, func(r kmsg.Request) bool {
 		topics := r.(*kmsg.MetadataRequest).Topics
-		if len(topics) != 1 || topics[0].Topic == nil || *topics[0].Topic != "orders" || asked.Add(1) > 2 {
-			return nil, nil, false
-		}
-		answer := r.ResponseKind().(*kmsg.MetadataResponse)
-		topic := kmsg.NewMetadataResponseTopic()
-		topic.Topic, topic.ErrorCode = topics[0].Topic, kerr.UnknownTopicOrPartition.Code
-		answer.Topics = append(answer.Topics, topic)
-		return answer, nil, true
+		return len(topics) == 1 && topics[0].Topic != nil && *topics[0].Topic == "orders" && asked.Add(1) <= 2
 	})
 	require.NoError(t, s.join(kafkatest.Context(t)))
 	if asked.Load() < 3 || s.added("orders", 0) {
@@ -194,60 +181,52 @@ func TestLatestOfATopicThatBrokersKnowLate(t *testing.T) {
 // With `latest`, a partition without an offset begins at its end where the topic had it when the consumer joined,
 // though the group has offsets of others: it may have been quiet under an older version, or its offset was reset.
 func TestLatestReadsNoQuietPartitionAnew(t *testing.T) {
-	for name, o := range map[string]ConsumerOptions{"topics": {Topics: []string{"orders"}}, "regex": {Regex: "ord.*"}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := newBeginning(t, 2)
-			b.put(0, "before")
-			b.put(1, "before")
-			var stored kadm.Offsets
-			stored.AddOffset("orders", 0, 1, -1)
-			require.NoError(t, b.admin.CommitAllOffsets(kafkatest.Context(t), "connect-test", stored))
-			s := latestConsumer(t, b.b.Addr(), o)
-			joined(t, s, 2)
-			b.put(1, "after")
-			if got := pollValues(t, s, 1, Offsets{}); !slices.Equal(got, []string{"after"}) {
-				t.Errorf("expected what came after the start alone, found %q", got)
-			}
-		})
-	}
+	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
+		b := newBeginning(t, 2)
+		b.put(0, "before")
+		b.put(1, "before")
+		var stored kadm.Offsets
+		stored.AddOffset("orders", 0, 1, -1)
+		require.NoError(t, b.admin.CommitAllOffsets(kafkatest.Context(t), "connect-test", stored))
+		s := latestConsumer(t, b.b.Addr(), o)
+		joined(t, s, 2)
+		b.put(1, "after")
+		expectValues(t, s, Offsets{}, "after")
+	})
 }
 
 // A member that had no partition at first knows that one was added, too.
 func TestLatestOfAMemberWithoutPartitions(t *testing.T) {
-	for name, o := range map[string]ConsumerOptions{"topics": {Topics: []string{"orders"}}, "regex": {Regex: "ord.*"}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b, ctx := newBeginning(t, 1), kafkatest.Context(t)
-			b.put(0, "before")
-			busy := latestConsumer(t, b.b.Addr(), o)
-			joined(t, busy, 1)
-			idle := latestConsumer(t, b.b.Addr(), o)
-			for members := 0; members < 2; {
-				pollBriefly(ctx, t, idle)
-				groups, err := b.admin.DescribeGroups(ctx, "connect-test")
-				require.NoError(t, err)
-				if g := groups["connect-test"]; g.State == "Stable" {
-					members = len(g.Members)
-				}
+	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
+		b, ctx := newBeginning(t, 1), kafkatest.Context(t)
+		b.put(0, "before")
+		busy := latestConsumer(t, b.b.Addr(), o)
+		joined(t, busy, 1)
+		idle := latestConsumer(t, b.b.Addr(), o)
+		for members := 0; members < 2; {
+			pollBriefly(ctx, t, idle)
+			groups, err := b.admin.DescribeGroups(ctx, "connect-test")
+			require.NoError(t, err)
+			if g := groups["connect-test"]; g.State == "Stable" {
+				members = len(g.Members)
 			}
-			b.grow(2)
-			b.put(1, "added")
-			for { // whoever gets it commits where it begins
-				stored, err := b.admin.FetchOffsets(ctx, "connect-test")
-				require.NoError(t, err)
-				if at, begun := stored.Lookup("orders", 1); begun {
-					if at.At != 0 {
-						t.Errorf("expected the added partition to begin at 0, found %d", at.At)
-					}
-					return
+		}
+		b.grow(2)
+		b.put(1, "added")
+		for { // whoever gets it commits where it begins
+			stored, err := b.admin.FetchOffsets(ctx, "connect-test")
+			require.NoError(t, err)
+			if at, begun := stored.Lookup("orders", 1); begun {
+				if at.At != 0 {
+					t.Errorf("expected the added partition to begin at 0, found %d", at.At)
 				}
-				for _, s := range []*Consumer{busy, idle} {
-					pollBriefly(ctx, t, s)
-				}
+				return
 			}
-		})
-	}
+			for _, s := range []*Consumer{busy, idle} {
+				pollBriefly(ctx, t, s)
+			}
+		}
+	})
 }
 
 // A partition that another member reads, and whose leader does not answer, keeps nobody from beginning with others; and
@@ -264,25 +243,20 @@ func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
 			b.b.Cluster.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {
 				b.b.Cluster.KeepControl()
 				asked.Add(1)
-				answer := r.ResponseKind().(*kmsg.ListOffsetsResponse)
-				for _, t := range r.(*kmsg.ListOffsetsRequest).Topics {
-					topic := kmsg.NewListOffsetsResponseTopic()
-					topic.Topic = t.Topic
-					for _, p := range t.Partitions {
-						partition := kmsg.NewListOffsetsResponseTopicPartition()
-						partition.Partition, partition.Offset = p.Partition, 0
-						if p.Partition == 1 {
-							partition.ErrorCode = kerr.LeaderNotAvailable.Code
+				answer := kafkatest.Answer(r, nil).(*kmsg.ListOffsetsResponse)
+				for _, topic := range answer.Topics {
+					for n := range topic.Partitions {
+						p := &topic.Partitions[n]
+						if p.Offset = 0; p.Partition == 1 {
+							p.ErrorCode = kerr.LeaderNotAvailable.Code
 						}
-						topic.Partitions = append(topic.Partitions, partition)
 					}
-					answer.Topics = append(answer.Topics, topic)
 				}
 				return answer, nil, true
 			})
 			config := testConfig(b.b.Addr())
 			config.Consumer.Reset = "latest" // has not joined yet
-			s := openConsumer(t, config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
+			s := openConsumer(t, config, ordersSink)
 			s.config.Consumer.Reset = reset
 			if err := s.beginAt(ctx, s.client, map[string][]int32{"orders": {2}}, Offsets{}); err != nil || asked.Load() > 0 {
 				t.Errorf("with an offset: expected not to ask, found %d requests, %v", asked.Load(), err)
@@ -310,35 +284,22 @@ func TestBeginningIsCommittedAfterARebalance(t *testing.T) {
 				b.put(0, "before")
 				refused := make(chan struct{})
 				b.b.Cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
-					defer close(refused) // once, then the request is taken
-					answer := r.ResponseKind().(*kmsg.OffsetCommitResponse)
-					for _, t := range r.(*kmsg.OffsetCommitRequest).Topics {
-						topic := kmsg.NewOffsetCommitResponseTopic()
-						topic.Topic, topic.TopicID = t.Topic, t.TopicID
-						for _, p := range t.Partitions {
-							partition := kmsg.NewOffsetCommitResponseTopicPartition()
-							partition.Partition, partition.ErrorCode = p.Partition, code.Code
-							topic.Partitions = append(topic.Partitions, partition)
-						}
-						answer.Topics = append(answer.Topics, topic)
-					}
-					return answer, nil, true
+					close(refused) // once, then the request is taken
+					return kafkatest.Answer(r, code), nil, true
 				})
 				var written atomic.Bool // until then the member does not join again
-				b.b.Cluster.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
-					b.b.Cluster.KeepControl()
-					answer := r.ResponseKind().(*kmsg.JoinGroupResponse)
-					answer.ErrorCode = kerr.CoordinatorLoadInProgress.Code
-					select {
-					case <-refused:
-						return answer, nil, !written.Load()
-					default:
-						return nil, nil, false
-					}
-				})
+				kafkatest.RefuseWhere(b.b.Cluster, kmsg.JoinGroup, kerr.CoordinatorLoadInProgress,
+					func(kmsg.Request) bool {
+						select {
+						case <-refused:
+							return !written.Load()
+						default:
+							return false
+						}
+					})
 				config := testConfig(b.b.Addr())
 				config.Consumer.Reset, config.Consumer.HeartbeatInterval = reset, 100*time.Millisecond
-				s := openConsumer(t, config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
+				s := openConsumer(t, config, ordersSink)
 				for put := false; ; {
 					records := pollBriefly(ctx, t, s, kerr.CoordinatorLoadInProgress)
 					stored, err := b.admin.FetchOffsets(ctx, "connect-test")

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -181,7 +179,7 @@ func openRemote(t *testing.T, opts ...kfake.Opt) *remote {
 // properties are those of a worker that reaches the cluster; more are of the form NAME=VALUE.
 func (r *remote) properties(t *testing.T, more ...string) map[string]string {
 	t.Helper()
-	p := map[string]string{
+	return with(map[string]string{
 		"bootstrap.servers":               "broker-0.corp.invalid:9092,broker-1.corp.invalid:9092,broker-2.corp.invalid:9092",
 		"kafka.proxy.type":                "sap-connectivity",
 		"kafka.proxy.address":             r.SOCKS5,
@@ -189,10 +187,15 @@ func (r *remote) properties(t *testing.T, more ...string) map[string]string {
 		"kafka.proxy.token.client.id":     r.Connectivity.ID,
 		"kafka.proxy.token.client.secret": r.Connectivity.Secret,
 		"kafka.proxy.address.map":         "broker-0.corp.invalid:9092=kafka.virtual:19092,broker-1.corp.invalid:9092=kafka.virtual:19093,broker-2.corp.invalid:9092=kafka.virtual:19094",
-	}
-	for _, line := range more {
-		name, value, _ := strings.Cut(line, "=")
-		p[name] = value
+	}, more...)
+}
+
+// unbound are the properties without those that a service's binding brings.
+func (r *remote) unbound(t *testing.T, more ...string) map[string]string {
+	t.Helper()
+	p := r.properties(t, more...)
+	for _, name := range []string{"address", "token.url", "token.client.id", "token.client.secret"} {
+		delete(p, "kafka.proxy."+name)
 	}
 	return p
 }
@@ -204,7 +207,6 @@ func parsed(t *testing.T, properties map[string]string) Config {
 	return c
 }
 
-// waits ends a test that hangs.
 // waits is a context for what comes to its end, also on a machine that has other things to do.
 func waits(t *testing.T) context.Context {
 	t.Helper()
@@ -283,5 +285,3 @@ func (r *relay) copy() string {
 	defer r.mu.Unlock()
 	return string(r.seen)
 }
-
-var _ io.Closer = (*door)(nil)

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
@@ -17,23 +18,15 @@ import (
 // limitNotes has a broker store at most so many bytes with an offset, as offset.metadata.max.bytes has it. It refuses
 // the whole request, which is what matters here: Kafka refuses the partition.
 func limitNotes(b *embedded.Broker, limit int) {
-	b.Cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		b.Cluster.KeepControl()
-		answer, long := r.ResponseKind().(*kmsg.OffsetCommitResponse), false
-		for _, t := range r.(*kmsg.OffsetCommitRequest).Topics {
-			topic := kmsg.NewOffsetCommitResponseTopic()
-			topic.Topic, topic.TopicID = t.Topic, t.TopicID
-			for _, p := range t.Partitions {
-				one := kmsg.NewOffsetCommitResponseTopicPartition()
-				one.Partition = p.Partition
+	kafkatest.RefuseWhere(b.Cluster, kmsg.OffsetCommit, kerr.OffsetMetadataTooLarge, func(r kmsg.Request) bool {
+		for _, topic := range r.(*kmsg.OffsetCommitRequest).Topics {
+			for _, p := range topic.Partitions {
 				if p.Metadata != nil && len(*p.Metadata) > limit {
-					one.ErrorCode, long = kerr.OffsetMetadataTooLarge.Code, true
+					return true
 				}
-				topic.Partitions = append(topic.Partitions, one)
 			}
-			answer.Topics = append(answer.Topics, topic)
 		}
-		return answer, nil, long
+		return false
 	})
 }
 
@@ -70,13 +63,10 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 				ErrCommitMetadata) || !strings.Contains(err.Error(), "orders, partition 0") {
 				t.Errorf("%d bytes: expected a fault that names the partition, found %v", c.limit, err)
 			}
-			metadata = strings.Repeat("y", c.longest)
-			if err := s.Commit(kafkatest.Context(t), settled); err != nil {
-				t.Errorf("%d bytes: %v", c.limit, err)
-			}
-			metadata = "sent=7"
-			if err := s.Commit(kafkatest.Context(t), settled); err != nil {
-				t.Errorf("%d bytes: %v", c.limit, err)
+			for _, metadata = range []string{strings.Repeat("y", c.longest), "sent=7"} {
+				if err := s.Commit(kafkatest.Context(t), settled); err != nil {
+					t.Errorf("%d bytes: %v", c.limit, err)
+				}
 			}
 		}
 		s.Close()
@@ -114,9 +104,7 @@ func TestCommitLeavesOut(t *testing.T) {
 	require.NoError(t, s.Commit(kafkatest.Context(t), settled))
 	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 1}
 	old = true
-	if err := s.Commit(kafkatest.Context(t), settled); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, s.Commit(kafkatest.Context(t), settled))
 	old, gone = false, true
 	s.drop(s.client, map[string][]int32{"orders": {0}})
 	if err := s.commit(kafkatest.Context(t), settled); err != nil { // as one that waited

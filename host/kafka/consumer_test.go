@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/wit/java/pattern"
@@ -46,6 +48,15 @@ func pollValues(t *testing.T, s *Consumer, n int, settled Offsets) []string {
 	return got
 }
 
+// expectValues polls for that many records, which are to have these values, in any order.
+func expectValues(t *testing.T, s *Consumer, settled Offsets, want ...string) {
+	t.Helper()
+	slices.Sort(want)
+	if got := pollValues(t, s, len(want), settled); len(want) == 0 || !slices.Equal(got, want) {
+		t.Fatalf("expected %q, found %q", want, got)
+	}
+}
+
 func TestConsumerGoesOnWhereItCommitted(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3")
@@ -53,9 +64,7 @@ func TestConsumerGoesOnWhereItCommitted(t *testing.T) {
 
 	s := openTestConsumer(t, b.Addr(), o)
 	settled := Offsets{}
-	if got := pollValues(t, s, 3, settled); !slices.Equal(got, []string{"1", "2", "3"}) {
-		t.Errorf("first: %v", got)
-	}
+	expectValues(t, s, settled, "1", "2", "3")
 	if !s.owns("orders", 0) || s.owns("orders", 1) || s.owns("other", 0) {
 		t.Errorf("owned: %v", owned(s, "orders"))
 	}
@@ -69,13 +78,9 @@ func TestConsumerGoesOnWhereItCommitted(t *testing.T) {
 		t.Errorf("committed: %v (-want +got):\n%s", err, diff)
 	}
 	s = openTestConsumer(t, b.Addr(), o)
-	if got := pollValues(t, s, 1, settled); !slices.Equal(got, []string{"3"}) {
-		t.Errorf("second: %v", got)
-	}
+	expectValues(t, s, settled, "3")
 	// Not ours: left out without an error.
-	if err := s.Commit(kafkatest.Context(t), Offsets{"other": {0: {Epoch: -1, Offset: 5}}}); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, s.Commit(kafkatest.Context(t), Offsets{"other": {0: {Epoch: -1, Offset: 5}}}))
 }
 
 func TestConsumerStartsAsConfigured(t *testing.T) {
@@ -114,14 +119,10 @@ func TestConsumerRegexMatchesWholeNames(t *testing.T) {
 	kafkatest.Put(t, b.Addr(), "old-orders-1", "no")
 	kafkatest.Put(t, b.Addr(), "orders-1x", "no")
 	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "g", Regex: `orders-\d|orders-two`})
-	if got := pollValues(t, s, 1, Offsets{}); got[0] != "yes" {
-		t.Errorf("first: %v", got)
-	}
+	expectValues(t, s, Offsets{}, "yes")
 	kafkatest.Put(t, b.Addr(), "orders-two", "yes, too")
 	s.client.ForceMetadataRefresh()
-	if got := pollValues(t, s, 1, Offsets{}); got[0] != "yes, too" {
-		t.Errorf("a topic that came later: %v", got)
-	}
+	expectValues(t, s, Offsets{}, "yes, too")
 	for _, o := range []ConsumerOptions{{Group: "g"}, {Group: "g", Topics: []string{"a"}, Regex: "a"},
 		{Group: "g", Regex: "("}} {
 		if s, err := NewConsumer(testConfig(b.Addr()), o); err == nil {
@@ -140,13 +141,9 @@ func TestConsumerRegexIsJavas(t *testing.T) {
 	config := testConfig(b.Addr())
 	config.Consumer.MetadataMaxAge = 100 * time.Millisecond
 	s := openConsumer(t, config, ConsumerOptions{Group: "g", Regex: `orders-(?!old)[a-z&&[^c]]+`})
-	if got := pollValues(t, s, 1, Offsets{}); got[0] != "yes" {
-		t.Errorf("first: %v", got)
-	}
+	expectValues(t, s, Offsets{}, "yes")
 	kafkatest.Put(t, b.Addr(), "orders-later", "yes, too")
-	if got := pollValues(t, s, 1, Offsets{}); got[0] != "yes, too" {
-		t.Errorf("a topic that came later: %v", got)
-	}
+	expectValues(t, s, Offsets{}, "yes, too")
 	for text, want := range map[string]bool{`a.*|b\d`: true, `[a-z]+`: true, `[a-z&&[b]]`: false, `(?i)a`: false,
 		`a{,3}`: false,
 		`a++`:   false, `[[a]]`: false, `x(y|z)?`: true} {
@@ -207,9 +204,7 @@ func TestConsumerHandsOver(t *testing.T) {
 			want = append(want, fmt.Sprintf("%02d", i))
 		}
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the second member (-want +got):\n%s", diff)
-	}
+	assert.Equal(t, want, got, "the second member")
 	for _, p := range gone["wide"] {
 		if first.owns("wide", p) || !second.owns("wide", p) {
 			t.Errorf("partition %d: first %v, second %v", p, first.owns("wide", p), second.owns("wide", p))
@@ -262,5 +257,23 @@ func TestRegexWithoutAnswer(t *testing.T) {
 		{Topic: &name}}})
 	if err == nil || !strings.Contains(err.Error(), `does not come to an end for the topic "`+name) || len(known) > 0 {
 		t.Errorf("expected an error that names the topic, found %v, %v", err, known)
+	}
+}
+
+// A broker that came back does not know a member that joined before: Kafka's own consumer joins again then, and so does
+// ours.
+func TestForgottenMemberJoinsAnew(t *testing.T) {
+	for _, code := range []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress,
+		kerr.CoordinatorNotAvailable} {
+		t.Run(code.Message, func(t *testing.T) {
+			b := openTestBroker(t, t.TempDir())
+			kafkatest.Put(t, b.Addr(), "orders", "one")
+			asked := kafkatest.Refuse(b.Cluster, kmsg.SyncGroup, 2, code)
+			s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-orders", Topics: []string{"orders"}})
+			pollValues(t, s, 1, Offsets{})
+			if n := asked.Load(); n < 3 {
+				t.Errorf("expected SyncGroup to be refused twice, found %d requests", n)
+			}
+		})
 	}
 }

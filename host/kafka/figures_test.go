@@ -42,10 +42,9 @@ func TestFiguresOfClients(t *testing.T) {
 		client, _, err := newClient(c.ProducerOpts(kgo.ClientID(strings.Repeat("c", n+1)),
 			kgo.AllowAutoTopicCreation()))
 		require.NoError(t, err)
-		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: strings.Repeat("t", n+1), Value: []byte("v")},
-			&kgo.Record{Topic: strings.Repeat("t", n+1), Value: []byte("w")}).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
+		topic := strings.Repeat("t", n+1)
+		require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Value: []byte("v")},
+			&kgo.Record{Topic: topic, Value: []byte("w")}).FirstErr())
 		client.Close()
 		records, series := counted()
 		for end := time.Now().Add(2 * time.Minute); records < float64(2*(n+1)) && time.Now().Before(end); {

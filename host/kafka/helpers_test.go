@@ -2,8 +2,10 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +14,8 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
+	"github.com/culvert-project/culvert/host/kafka/security"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // TestMain lets the test binary be a broker that can be killed.
@@ -56,6 +60,9 @@ func openConsumer(t *testing.T, c Config, o ConsumerOptions) *Consumer {
 	return s
 }
 
+// ordersSink is a sink of the topic orders.
+var ordersSink = ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}}
+
 // owned are the partitions of a topic that a member has.
 func owned(s *Consumer, topic string) []int32 {
 	s.mu.Lock()
@@ -66,4 +73,61 @@ func owned(s *Consumer, topic string) []int32 {
 // mark notes that a record and all before it in its partition are settled.
 func mark(o Offsets, r *kgo.Record) {
 	setAt(o, r.Topic, r.Partition, kgo.EpochOffset{Epoch: r.LeaderEpoch, Offset: r.Offset + 1})
+}
+
+// expectFault expects a fault of a kind whose text holds all of these.
+func expectFault(t *testing.T, what string, err error, kind wit.FaultKind, texts ...string) {
+	t.Helper()
+	fault := (*wit.Fault)(nil)
+	if !errors.As(err, &fault) || fault.Kind != kind || !holdsAll(err.Error(), texts) {
+		t.Errorf("%s: expected a fault of kind %v that says %q, found %v", what, kind, texts, err)
+	}
+}
+
+func holdsAll(text string, parts []string) bool {
+	return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(text, part) })
+}
+
+// expectDenied expects that brokers deny a client, in words that hold all of these.
+func expectDenied(t *testing.T, what string, err error, texts ...string) {
+	t.Helper()
+	if !errors.As(err, new(*security.Denied)) || !holdsAll(err.Error(), texts) {
+		t.Errorf("%s: expected to be denied with %q, found %v", what, texts, err)
+	}
+}
+
+// expectPassing expects a failure that denies nothing.
+func expectPassing(t *testing.T, err error) {
+	t.Helper()
+	if err == nil || errors.As(err, new(*security.Denied)) {
+		t.Errorf("expected a failure that passes, found %v", err)
+	}
+}
+
+// with are properties and more, of the form NAME=VALUE.
+func with(properties map[string]string, lines ...string) map[string]string {
+	all := map[string]string{}
+	maps.Copy(all, properties)
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, "=")
+		all[name] = value
+	}
+	return all
+}
+
+// produce sends the values in one batch.
+func produce(ctx context.Context, p *Producer, topic string, done func(int, error), values ...[]byte) {
+	batch := p.NewBatch()
+	for _, value := range values {
+		r := batch.Add()
+		r.Topic, r.Value = topic, value
+	}
+	p.Produce(ctx, batch, done)
+}
+
+// deliver sends a value and says what comes of it.
+func deliver(ctx context.Context, p *Producer, topic, value string) <-chan error {
+	done := make(chan error, 1)
+	produce(ctx, p, topic, func(_ int, err error) { done <- err }, []byte(value))
+	return done
 }

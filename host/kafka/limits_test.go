@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -22,22 +23,10 @@ import (
 func smallTopic(t *testing.T, partitions int32, tells bool) (c Config, refused *atomic.Int64) {
 	t.Helper()
 	b := openTestBroker(t, t.TempDir())
-	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(kafkatest.Context(t), Topic{Name: "rows", Partitions: partitions,
-		Configs: map[string]string{"max.message.bytes": "2000"}}, Topic{Name: "offsets"}); err != nil {
-		t.Fatal(err)
-	}
+	makeTopics(t, b.Addr(), Topic{Name: "rows", Partitions: partitions,
+		Configs: map[string]string{"max.message.bytes": "2000"}}, Topic{Name: "offsets"})
 	if !tells {
-		b.Cluster.ControlKey(int16(kmsg.DescribeConfigs), func(r kmsg.Request) (kmsg.Response, error, bool) {
-			b.Cluster.KeepControl()
-			response := r.ResponseKind().(*kmsg.DescribeConfigsResponse)
-			for _, asked := range r.(*kmsg.DescribeConfigsRequest).Resources {
-				one := kmsg.NewDescribeConfigsResponseResource()
-				one.ErrorCode, one.ResourceType = kerr.TopicAuthorizationFailed.Code, asked.ResourceType
-				one.ResourceName = asked.ResourceName
-				response.Resources = append(response.Resources, one)
-			}
-			return response, nil, true
-		})
+		kafkatest.Refuse(b.Cluster, kmsg.DescribeConfigs, kafkatest.Always, kerr.TopicAuthorizationFailed)
 	}
 	c = shareable(t, b.Addr())
 	c.Producer.Linger = time.Minute // Flush sends
@@ -172,9 +161,7 @@ func TestTopicOfSmallBatches(t *testing.T) {
 			after := p.NewBatch()
 			fill(after, 0, 1)
 			p.Produce(t.Context(), after, got.take("after"))
-			if err := p.Flush(kafkatest.Context(t)); err != nil {
-				t.Error("afterwards:", err)
-			}
+			assert.NoError(t, p.Flush(kafkatest.Context(t)), "afterwards")
 		})
 	}
 }

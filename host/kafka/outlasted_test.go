@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
 // A transaction that has outlasted its time because the broker was away is given up, and its feed starts over: with
@@ -60,23 +61,15 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 			o.mu.Unlock()
 			require.NoError(t, err)
 			if c.fenced {
-				b.Cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
-					answer := r.ResponseKind().(*kmsg.EndTxnResponse)
-					answer.ErrorCode = kerr.InvalidProducerEpoch.Code
-					return answer, nil, true
-				})
+				kafkatest.Refuse(b.Cluster, kmsg.EndTxn, 1, kerr.InvalidProducerEpoch)
 			}
 			states := c.state
 			b.Cluster.ControlKey(int16(kmsg.DescribeTransactions), func(r kmsg.Request) (kmsg.Response, error, bool) {
 				b.Cluster.KeepControl()
 				answer := r.ResponseKind().(*kmsg.DescribeTransactionsResponse)
 				if slices.Contains(states, "refused") {
-					b.Cluster.ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) {
-						b.Cluster.KeepControl()
-						answer := r.ResponseKind().(*kmsg.InitProducerIDResponse)
-						answer.ErrorCode = kerr.TransactionalIDAuthorizationFailed.Code
-						return answer, nil, true
-					})
+					kafkatest.Refuse(b.Cluster, kmsg.InitProducerID, kafkatest.Always,
+						kerr.TransactionalIDAuthorizationFailed)
 				}
 				state := kmsg.NewDescribeTransactionsResponseTransactionState()
 				state.TransactionalID, state.State = "g-c-0", states[0]
@@ -109,9 +102,7 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 			}
 			again := o.of.Output()
 			require.NoError(t, errors.Join(page(t, again, "again", 1), again.Commit(t.Context())))
-			if got := committed(t, config, "rows") + "; " + committed(t, config, "offsets"); got != "again; 1" {
-				t.Errorf("expected again; 1, found %s", got)
-			}
+			expectCommitted(t, config, "again", "1")
 		})
 	}
 }
@@ -137,11 +128,7 @@ func withoutDescribing(b *embedded.Broker) {
 func TestFailureBetweenPagesIsTold(t *testing.T) {
 	c, b := transactionsBroker(t)
 	c.Producer.TransactionTimeout = 15 * time.Minute
-	b.Cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
-		answer := r.ResponseKind().(*kmsg.EndTxnResponse)
-		answer.ErrorCode = kerr.UnknownServerError.Code
-		return answer, nil, true
-	})
+	kafkatest.Refuse(b.Cluster, kmsg.EndTxn, 1, kerr.UnknownServerError)
 	o := newTransacting(t, c, time.Hour, "g-c-0").Output()
 	var failed error
 	o.OnFailure(func(err error) { failed = err })
@@ -164,9 +151,7 @@ func TestFeedThatEndsWhileItWaits(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	b.Cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		cancel() // once, then the request is taken
-		answer := r.ResponseKind().(*kmsg.EndTxnResponse)
-		answer.ErrorCode = kerr.CoordinatorLoadInProgress.Code
-		return answer, nil, true
+		return kafkatest.Answer(r, kerr.CoordinatorLoadInProgress), nil, true
 	})
 	if err := waiting.Begin(ctx); !errors.Is(err, context.Canceled) {
 		t.Fatalf("expected the waiting feed to end, found %v", err)
@@ -174,7 +159,5 @@ func TestFeedThatEndsWhileItWaits(t *testing.T) {
 	if err := holding.Flush(t.Context()); err != nil || failed != nil {
 		t.Errorf("expected the other feed's transaction to be committed, found %v and %v", err, failed)
 	}
-	if got := committed(t, c, "rows"); got != "a" {
-		t.Errorf("expected its record, found %q", got)
-	}
+	expectRowsCommitted(t, c, "a")
 }

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -58,21 +57,14 @@ func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
 				if when == "before" {
 					begin = 2
 				}
-				if err := a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: begin}}); err != nil {
-					t.Fatal(err)
-				}
-				open := func() *Consumer {
-					return openConsumer(t, config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
-				}
+				require.NoError(t, a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: begin}}))
 				var s *Consumer
 				release := make(chan struct{})
 				let := sync.OnceFunc(func() { close(release) })
 				t.Cleanup(let)
 				if when == "meanwhile" {
-					s = open()
-					if got := pollValues(t, s, 2, Offsets{}); !slices.Equal(got, []string{"1", "2"}) {
-						t.Fatalf("first: %v", got)
-					}
+					s = openConsumer(t, config, ordersSink)
+					expectValues(t, s, Offsets{}, "1", "2")
 					select {
 					case <-held(b, release):
 					case <-ctx.Done():
@@ -82,13 +74,11 @@ func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
 				kafkatest.Put(t, b.Addr(), "orders", "3", "4", "5", "6")
 				expire(t, b.Addr(), "orders", 4)
 				if s == nil {
-					s = open()
+					s = openConsumer(t, config, ordersSink)
 				}
 				let()
 				if !c.fails {
-					if got := pollValues(t, s, 2, Offsets{}); !slices.Equal(got, c.rest) {
-						t.Errorf("expected %v, found %v", c.rest, got)
-					}
+					expectValues(t, s, Offsets{}, c.rest...)
 					text := log.String()
 					if !strings.Contains(text, missing) || !strings.Contains(text, slog.LevelError.String()) {
 						t.Errorf("expected an error in the log with %q, found:\n%s", missing, text)
@@ -102,11 +92,7 @@ func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
 						t.Fatalf("expected no record, found %d", len(records))
 					}
 				}
-				if fault := (*wit.Fault)(nil); !errors.As(err, &fault) || fault.Kind != wit.FaultConfig ||
-					!strings.Contains(err.Error(), missing) ||
-					!strings.Contains(err.Error(), "consumer.override.auto.offset.reset=earliest") {
-					t.Errorf("expected a fault with %q and what is to be set, found %v", missing, err)
-				}
+				expectFault(t, when, err, wit.FaultConfig, missing, "consumer.override.auto.offset.reset=earliest")
 			})
 		}
 	}
@@ -144,25 +130,21 @@ func TestOffsetBehindTheEnd(t *testing.T) {
 			config.Consumer.Reset, config.Logger = c.reset, log.logger()
 			a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
 			require.NoError(t, a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: 9}}))
-			s := openConsumer(t, config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
+			s := openConsumer(t, config, ordersSink)
 			if c.fault == "" {
 				for !strings.Contains(log.String(), "records of a sink's topic are missing") {
 					_, err := s.Poll(ctx)
 					require.NoError(t, err)
 				}
 				kafkatest.Put(t, b.Addr(), "orders", "3")
-				if got := pollValues(t, s, len(c.rest), Offsets{}); !slices.Equal(got, c.rest) {
-					t.Errorf("expected %v, found %v", c.rest, got)
-				}
+				expectValues(t, s, Offsets{}, c.rest...)
 				return
 			}
 			var err error
 			for err == nil {
 				_, err = s.Poll(ctx)
 			}
-			if fault := (*wit.Fault)(nil); !errors.As(err, &fault) || !strings.Contains(err.Error(), c.fault) {
-				t.Errorf("expected a fault with %q, found %v", c.fault, err)
-			}
+			expectFault(t, "at the end", err, wit.FaultConfig, c.fault)
 		})
 	}
 }
@@ -194,7 +176,7 @@ func TestExpiredRecordsBesideOthers(t *testing.T) {
 // A transaction's marker takes an offset, and is no record that could be missed: where nothing but markers has expired
 // after what a sink has settled, it goes on.
 func TestExpiredMarkersAreNoRecords(t *testing.T) {
-	c := transactionsConfig(t)
+	c, _ := transactionsBroker(t)
 	o := newTransacting(t, c, 0, "g-c-0").Output()
 	for n, value := range []string{"settled", "aborted"} {
 		require.NoError(t, page(t, o, value, int64(n)))
@@ -228,9 +210,7 @@ func TestExpiredMarkersAreNoRecords(t *testing.T) {
 	s.Close()
 	expire(t, addr, "rows", -1)
 	kafkatest.Put(t, addr, "rows", "next")
-	if got := pollValues(t, open(), 1, Offsets{}); got[0] != "next" {
-		t.Errorf("found %q", got)
-	}
+	expectValues(t, open(), Offsets{}, "next")
 }
 
 // A partition of which nothing was read does not stand still when what it was to begin with expires unread: with a
@@ -245,16 +225,13 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 			makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: 1})
 			config, begun, log := testConfig(b.Addr()), make(chan struct{}), &journal{}
 			config.Consumer.Reset, config.Logger = reset, log.logger()
-			open := func() *Consumer {
-				return openConsumer(t, config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
-			}
 			// The broker works requests off one by one: what is put after the one for the start comes later.
 			var once sync.Once
 			b.Cluster.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
 				once.Do(func() { close(begun) })
 				return nil, nil, false
 			})
-			s := open()
+			s := openConsumer(t, config, ordersSink)
 			s.client.PauseFetchPartitions(map[string][]int32{"orders": {0}})
 			type polled struct {
 				values []string
@@ -262,18 +239,15 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 			}
 			ended := make(chan polled, 1)
 			go func() {
-				for {
-					records, err := s.Poll(ctx)
-					if err == nil && len(records) == 0 {
-						continue
-					}
-					p := polled{err: err}
+				var p polled
+				for p.err == nil && len(p.values) == 0 {
+					var records []*kgo.Record
+					records, p.err = s.Poll(ctx)
 					for _, r := range records {
 						p.values = append(p.values, string(r.Value))
 					}
-					ended <- p
-					return
 				}
+				ended <- p
 			}()
 			select {
 			case <-begun:
@@ -291,16 +265,10 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 				}
 				return
 			}
-			err := end.err
-			if fault := (*wit.Fault)(nil); !errors.As(err, &fault) ||
-				!strings.Contains(err.Error(), "the records before offset 2 are no longer there") ||
-				!strings.Contains(err.Error(), "restart the task") {
-				t.Errorf("expected a fault that names the records and the restart, found %v", err)
-			}
+			expectFault(t, "unread", end.err, wit.FaultData, "the records before offset 2 are no longer there",
+				"restart the task")
 			s.Close()
-			if got := pollValues(t, open(), 2, Offsets{}); !slices.Equal(got, []string{"3", "4"}) {
-				t.Errorf("after the restart: expected 3 and 4, found %q", got)
-			}
+			expectValues(t, openConsumer(t, config, ordersSink), Offsets{}, "3", "4") // after the restart
 		})
 	}
 }

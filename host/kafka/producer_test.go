@@ -9,11 +9,11 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/host/porttest"
@@ -76,9 +76,7 @@ func TestProduceReportsInOrder(t *testing.T) {
 		p.Produce(ctx, batch, got.take(fmt.Sprint(i)))
 	}
 	require.NoError(t, p.Flush(ctx))
-	if diff := cmp.Diff(want, got.all); diff != "" {
-		t.Errorf("reports (-want +got):\n%s", diff)
-	}
+	assert.Equal(t, want, got.all, "reports")
 
 	seen := map[string]bool{}
 	_, err := openTestReader(t, b.Addr()).Read(ctx, "wide", ReadOptions{}, func(r *kgo.Record) error {
@@ -131,23 +129,16 @@ func TestProduceFailureSticks(t *testing.T) {
 	config.Producer.MaxRequestBytes = 10_000
 	p := openTestProducer(t, config)
 	var got reports
-	send := func(name string, sizes ...int) {
-		batch := p.NewBatch()
-		for _, size := range sizes {
-			r := batch.Add()
-			r.Topic, r.Value = "orders", make([]byte, size)
-		}
-		p.Produce(ctx, batch, got.take(name))
-	}
-	send("good", 1, 2, 3)
+	send := func(name string, values ...[]byte) { produce(ctx, p, "orders", got.take(name), values...) }
+	send("good", []byte("1"), []byte("22"), []byte("333"))
 	require.NoError(t, p.Flush(ctx))
-	send("bad", 50_000)
-	send("after", 1)
+	send("bad", make([]byte, 50_000))
+	send("after", []byte("4"))
 	err := p.Flush(ctx)
 	if !errors.Is(err, kerr.MessageTooLarge) || !strings.Contains(err.Error(), "orders") {
 		t.Errorf("flush: expected MESSAGE_TOO_LARGE that names the topic, got %v", err)
 	}
-	send("later", 1)
+	send("later", []byte("5"))
 	if p.Flush(ctx) == nil || p.Err() == nil {
 		t.Error("the failure was forgotten")
 	}
@@ -164,10 +155,8 @@ func TestProduceOutlivesItsContext(t *testing.T) {
 	p, err := NewProducer(testConfig(b.Addr()), "")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(kafkatest.Context(t))
-	batch := p.NewBatch()
-	batch.Add().Topic = "orders"
 	var got reports
-	p.Produce(ctx, batch, got.take("one"))
+	produce(ctx, p, "orders", got.take("one"), nil)
 	cancel()
 	require.NoError(t, p.Close(kafkatest.Context(t)))
 	if !slices.Equal(got.all, []string{"one 1 false"}) {
@@ -189,17 +178,12 @@ func TestProduceWaitsForRoom(t *testing.T) {
 		return nil, nil, false
 	})
 	var got reports
-	send := func(ctx context.Context, name string, size int) {
-		batch := p.NewBatch()
-		r := batch.Add()
-		r.Topic, r.Value = "orders", make([]byte, size)
-		p.Produce(ctx, batch, got.take(name))
-	}
-	send(kafkatest.Context(t), "first", 20_000) // larger than the buffer: goes alone
+	// larger than the buffer: goes alone
+	produce(kafkatest.Context(t), p, "orders", got.take("first"), make([]byte, 20_000))
 	<-held
 	ctx, cancel := shortContext(t)
 	defer cancel()
-	send(ctx, "no room", 10)
+	produce(ctx, p, "orders", got.take("no room"), make([]byte, 10))
 	if ctx.Err() == nil {
 		t.Error("producing did not wait")
 	}
@@ -207,9 +191,7 @@ func TestProduceWaitsForRoom(t *testing.T) {
 	if err := p.Flush(kafkatest.Context(t)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("flush: %v", err)
 	}
-	if diff := cmp.Diff([]string{"first 1 false", "no room 0 true"}, got.all); diff != "" {
-		t.Errorf("reports (-want +got):\n%s", diff)
-	}
+	assert.Equal(t, []string{"first 1 false", "no room 0 true"}, got.all, "reports")
 	if got := len(kafkatest.Values(t, b.Addr(), "orders")); got != 1 {
 		t.Errorf("%d records were stored, expected 1", got)
 	}
@@ -218,9 +200,7 @@ func TestProduceWaitsForRoom(t *testing.T) {
 func TestProduceToUnknownTopicFails(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	p := openTestProducer(t, testConfig(b.Addr()))
-	batch := p.NewBatch()
-	batch.Add().Topic = "nope"
-	p.Produce(kafkatest.Context(t), batch, nil)
+	produce(kafkatest.Context(t), p, "nope", nil, nil)
 	if err := p.Flush(kafkatest.Context(t)); !errors.Is(err, kerr.UnknownTopicOrPartition) {
 		t.Errorf("expected UNKNOWN_TOPIC_OR_PARTITION, got %v", err)
 	}
@@ -232,15 +212,10 @@ func TestCloseGivesUp(t *testing.T) {
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})
 	p, err := NewProducer(testConfig(b.Addr()), "")
 	require.NoError(t, err)
-	warm := p.NewBatch()
-	warm.Add().Topic = "orders"
-	p.Produce(kafkatest.Context(t), warm, nil)
+	produce(kafkatest.Context(t), p, "orders", nil, nil)
 	require.NoError(t, p.Flush(kafkatest.Context(t)))
 	b.Close()
-	batch := p.NewBatch()
-	batch.Add().Topic = "orders"
-	failed := make(chan error, 1)
-	p.Produce(kafkatest.Context(t), batch, func(_ int, err error) { failed <- err })
+	failed := deliver(kafkatest.Context(t), p, "orders", "cold")
 	ctx, cancel := shortContext(t)
 	defer cancel()
 	if err := p.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {

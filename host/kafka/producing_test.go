@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -46,15 +47,12 @@ func shareable(t *testing.T, address string) Config {
 	return c
 }
 
-// deliverOne sends a record and waits until it is reported.
-func deliverOne(t *testing.T, p *Producer, topic string) error {
+// sharedProducer is a producer that shares its client.
+func sharedProducer(t *testing.T, c Config) *Producer {
 	t.Helper()
-	b := p.NewBatch()
-	r := b.Add()
-	r.Topic, r.Value = topic, []byte("one")
-	done := make(chan error, 1)
-	p.Produce(kafkatest.Context(t), b, func(_ int, err error) { done <- err })
-	return <-done
+	p, err := c.SharedProducer("", "connector-producer")
+	require.NoError(t, err)
+	return p
 }
 
 // Producers of equal settings share one client, those of others do not; the last one to go ends it, and who comes then
@@ -77,14 +75,14 @@ func TestProducersShareAClient(t *testing.T) {
 	}
 	all := of("", 50)
 	for _, p := range all {
-		require.NoError(t, deliverOne(t, p, "orders"))
+		require.NoError(t, <-deliver(ctx, p, "orders", "one"))
 	}
 	one := connections.Load() - before
 	if one > 5 {
 		t.Errorf("50 producers of equal settings: %d connections", one)
 	}
 	other := of("other", 1)[0]
-	require.NoError(t, deliverOne(t, other, "orders"))
+	require.NoError(t, <-deliver(ctx, other, "orders", "one"))
 	if other.client.Load() == all[0].client.Load() {
 		t.Error("other settings, and the same client")
 	}
@@ -98,9 +96,7 @@ func TestProducersShareAClient(t *testing.T) {
 		t.Error("the client outlives its users")
 	}
 	again := of("", 1)[0]
-	if err := deliverOne(t, again, "orders"); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, <-deliver(ctx, again, "orders", "one"))
 	for _, p := range []*Producer{again, other} {
 		_ = p.Close(ctx)
 	}
@@ -117,20 +113,11 @@ func TestSharedProducersFailAlone(t *testing.T) {
 	makeTopics(t, address, Topic{Name: "orders"})
 	c := shareable(t, address)
 	c.Producer.MaxRequestBytes = 10_000
-	open := func() *Producer {
-		p, err := c.SharedProducer("", "connector-producer")
-		require.NoError(t, err)
-		return p
-	}
+	open := func() *Producer { return sharedProducer(t, c) }
 	bad, good := open(), open()
 	var failed atomic.Pointer[error]
-	b := bad.NewBatch()
-	r := b.Add()
-	r.Topic, r.Value = "orders", make([]byte, 50_000)
-	bad.Produce(ctx, b, func(_ int, err error) { failed.Store(&err) })
-	if err := deliverOne(t, good, "orders"); err != nil {
-		t.Error("the other feed's failure:", err)
-	}
+	produce(ctx, bad, "orders", func(_ int, err error) { failed.Store(&err) }, make([]byte, 50_000))
+	assert.NoError(t, <-deliver(ctx, good, "orders", "one"), "the other feed's failure")
 	if err := bad.Flush(ctx); !errors.Is(err, kerr.MessageTooLarge) || failed.Load() == nil {
 		t.Error("the feed's own:", err)
 	}
@@ -139,24 +126,17 @@ func TestSharedProducersFailAlone(t *testing.T) {
 	hasty := open()
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	var batches []*Batch
-	results := make(chan error, 200)
+	var results []<-chan error
 	for n := range 100 {
 		for _, p := range []*Producer{hasty, good} {
-			b := p.NewBatch()
-			r := b.Add()
-			r.Topic, r.Value = "orders", fmt.Append(nil, n)
-			p.Produce(ctx, b, func(_ int, err error) { results <- err })
-			batches = append(batches, b)
+			results = append(results, deliver(ctx, p, "orders", fmt.Sprint(n)))
 		}
 	}
 	_ = hasty.Close(ended)
-	for range batches {
-		require.NoError(t, <-results)
+	for _, result := range results {
+		require.NoError(t, <-result)
 	}
-	if err := good.Close(ctx); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, good.Close(ctx))
 }
 
 // A client that a broker gave no producer id fails for good. A feed that is started again gets another one, though an
@@ -165,26 +145,16 @@ func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := kafkatest.Context(t)
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})
-	b.Cluster.ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
-		response := r.ResponseKind().(*kmsg.InitProducerIDResponse)
-		response.ErrorCode = kerr.ClusterAuthorizationFailed.Code
-		return response, nil, true
-	})
+	kafkatest.Refuse(b.Cluster, kmsg.InitProducerID, 1, kerr.ClusterAuthorizationFailed)
 	c := shareable(t, b.Addr())
-	open := func() *Producer {
-		p, err := c.SharedProducer("", "connector-producer")
-		require.NoError(t, err)
-		return p
-	}
+	open := func() *Producer { return sharedProducer(t, c) }
 	idle, failing := open(), open()
-	if err := deliverOne(t, failing, "orders"); !errors.Is(err, kerr.ClusterAuthorizationFailed) {
+	if err := <-deliver(ctx, failing, "orders", "one"); !errors.Is(err, kerr.ClusterAuthorizationFailed) {
 		t.Fatal(err)
 	}
 	_ = failing.Close(ctx)
 	again, other := open(), open()
-	if err := deliverOne(t, again, "orders"); err != nil {
-		t.Error("started again, and it fails again:", err)
-	}
+	assert.NoError(t, <-deliver(ctx, again, "orders", "one"), "started again, and it fails again")
 	if other.client.Load() != again.client.Load() {
 		t.Error("those that are started again do not share a client")
 	}
@@ -193,5 +163,58 @@ func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	}
 	if idle.client.Load().life.Err() == nil || len(c.shared.producing) != 0 {
 		t.Error("a client outlives its users")
+	}
+}
+
+// Administrators of equal settings share one client, those of others do not; the last one to go ends it, closing twice
+// counts once, and who comes then gets another.
+func TestAdministratorsShareAClient(t *testing.T) {
+	address, connections := counted(t)
+	ctx := kafkatest.Context(t)
+	c := shareable(t, address)
+	of := func(key string) *Admin {
+		own, _, err := c.Override(t.Context(), nil) // as each connector has it
+		require.NoError(t, err)
+		a, err := own.SharedAdmin(key, "connector-adminclient")
+		require.NoError(t, err)
+		return a
+	}
+	ask := func(a *Admin) {
+		t.Helper()
+		_, err := a.EnsureTopics(ctx, Topic{Name: "orders"})
+		require.NoError(t, err)
+	}
+	var all []*Admin
+	for range 50 {
+		all = append(all, of(""))
+	}
+	for _, a := range all {
+		ask(a)
+	}
+	if n := connections.Load(); n > 5 {
+		t.Errorf("50 administrators of equal settings: %d connections", n)
+	}
+	other := of("other")
+	ask(other)
+	if other.client == all[0].client {
+		t.Error("other settings, and the same client")
+	}
+	for _, a := range all[1:] {
+		a.Close()
+		a.Close()
+	}
+	ask(all[0])
+	all[0].Close()
+	if len(c.shared.administering) != 1 {
+		t.Errorf("expected the client of the other one alone, found %d", len(c.shared.administering))
+	}
+	again := of("")
+	if ask(again); again.client == all[0].client {
+		t.Error("a client that was ended is used again")
+	}
+	again.Close()
+	other.Close()
+	if n := len(c.shared.administering); n != 0 {
+		t.Errorf("%d clients are left", n)
 	}
 }

@@ -2,11 +2,15 @@ package kafka
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"strings"
 	"testing"
 	"testing/synctest"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/google/go-cmp/cmp"
@@ -37,10 +41,7 @@ func readAll(t *testing.T, r *Reader, topic string, o ReadOptions) ([]string, Po
 
 func TestReadPartitionByPartition(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	a := openTestAdmin(t, b.Addr())
-	if _, err := a.EnsureTopics(kafkatest.Context(t), Topic{Name: "wide", Partitions: 3}); err != nil {
-		t.Fatal(err)
-	}
+	makeTopics(t, b.Addr(), Topic{Name: "wide", Partitions: 3})
 	client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts()...)
 	for i := range 6 {
 		r := &kgo.Record{Topic: "wide", Partition: int32(i % 3), Value: fmt.Append(nil, i)}
@@ -48,19 +49,11 @@ func TestReadPartitionByPartition(t *testing.T) {
 	}
 	r := openTestReader(t, b.Addr())
 	got, at := readAll(t, r, "wide", ReadOptions{})
-	if diff := cmp.Diff([]string{"0/0 0", "0/1 3", "1/0 1", "1/1 4", "2/0 2", "2/1 5"}, got); diff != "" {
-		t.Errorf("all (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff(Positions{0: 2, 1: 2, 2: 2}, at); diff != "" {
-		t.Errorf("positions (-want +got):\n%s", diff)
-	}
+	assert.Equal(t, []string{"0/0 0", "0/1 3", "1/0 1", "1/1 4", "2/0 2", "2/1 5"}, got, "all")
+	assert.Equal(t, Positions{0: 2, 1: 2, 2: 2}, at, "positions")
 	got, at = readAll(t, r, "wide", ReadOptions{From: Positions{1: 1}, To: Positions{0: 1, 1: 99}})
-	if diff := cmp.Diff([]string{"0/0 0", "1/1 4"}, got); diff != "" {
-		t.Errorf("bounded (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff(Positions{0: 1, 1: 2}, at); diff != "" {
-		t.Errorf("bounded: positions (-want +got):\n%s", diff)
-	}
+	assert.Equal(t, []string{"0/0 0", "1/1 4"}, got, "bounded")
+	assert.Equal(t, Positions{0: 1, 1: 2}, at, "bounded: positions")
 	if _, err := r.Read(kafkatest.Context(t), "wide", ReadOptions{To: Positions{7: 1}}, nil); err == nil {
 		t.Error("a partition that does not exist: expected an error")
 	}
@@ -153,9 +146,7 @@ func TestReadEndsInsideTransactions(t *testing.T) {
 	check("nothing but aborted at the end", []string{"0/0 seen"}, 6)
 
 	got, _ := readAll(t, r, "orders", ReadOptions{Uncommitted: true})
-	if diff := cmp.Diff([]string{"0/0 seen", "0/2 lost", "0/3 open"}, got); diff != "" {
-		t.Errorf("uncommitted (-want +got):\n%s", diff)
-	}
+	assert.Equal(t, []string{"0/0 seen", "0/2 lost", "0/3 open"}, got, "uncommitted")
 }
 
 func TestReadFollows(t *testing.T) {
@@ -214,35 +205,10 @@ func TestReadLargeValues(t *testing.T) {
 // longer than that takes.
 func TestLeadersThatDoNotKnowItYet(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts(kgo.AllowAutoTopicCreation())...)
-	if err := client.ProduceSync(kafkatest.Context(t), &kgo.Record{Topic: "new", Value: []byte("x")}).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
-	left := 25
-	b.Cluster.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		if left == 0 {
-			return nil, nil, false
-		}
-		left--
-		b.Cluster.KeepControl()
-		q := r.(*kmsg.FetchRequest)
-		answer := q.ResponseKind().(*kmsg.FetchResponse)
-		for _, topic := range q.Topics {
-			one := kmsg.NewFetchResponseTopic()
-			one.Topic, one.TopicID = topic.Topic, topic.TopicID
-			for _, p := range topic.Partitions {
-				partition := kmsg.NewFetchResponseTopicPartition()
-				partition.Partition, partition.ErrorCode = p.Partition, kerr.NotLeaderForPartition.Code
-				one.Partitions = append(one.Partitions, partition)
-			}
-			answer.Topics = append(answer.Topics, one)
-		}
-		return answer, nil, true
-	})
+	kafkatest.Put(t, b.Addr(), "new", "x")
+	kafkatest.Refuse(b.Cluster, kmsg.Fetch, 25, kerr.NotLeaderForPartition)
 	got, _ := readAll(t, openTestReader(t, b.Addr()), "new", ReadOptions{})
-	if diff := cmp.Diff([]string{"0/0 x"}, got); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
+	assert.Equal(t, []string{"0/0 x"}, got)
 }
 
 // The ends of a topic that another broker leads by now, or that was made a moment ago, are asked for again.
@@ -305,5 +271,36 @@ func TestStalls(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// batchWithoutRecords is a batch of one offset whose record is gone, as compaction leaves it.
+func batchWithoutRecords(offset int64) []byte {
+	b := (&kmsg.RecordBatch{FirstOffset: offset, Magic: 2, ProducerID: -1, ProducerEpoch: -1,
+		FirstSequence: -1}).AppendTo(nil)
+	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-12))
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
+	return b
+}
+
+// A broker that goes on answering with batches that lie before what was asked for is an error, and no endless loop.
+func TestReadWithoutProgress(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	makeTopics(t, b.Addr(), Topic{Name: "broken"})
+	client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts()...)
+	records := []*kgo.Record{{Topic: "broken"}, {Topic: "broken"}}
+	require.NoError(t, client.ProduceSync(kafkatest.Context(t), records...).FirstErr())
+	b.Cluster.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.Cluster.KeepControl()
+		answer := kafkatest.Answer(r, nil).(*kmsg.FetchResponse)
+		partition := &answer.Topics[0].Partitions[0]
+		partition.HighWatermark, partition.LastStableOffset, partition.RecordBatches = 2, 2, batchWithoutRecords(0)
+		return answer, nil, true
+	})
+	at, err := openTestReader(t, b.Addr()).Read(kafkatest.Context(t), "broken", ReadOptions{},
+		func(*kgo.Record) error { return nil })
+	if err == nil || !strings.Contains(err.Error(),
+		"read broken, partition 0 at offset 1: the broker answers with batches that hold nothing from there") {
+		t.Errorf("expected an error that names the place, found %v at %v", err, at)
 	}
 }

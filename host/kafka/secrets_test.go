@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
@@ -38,15 +39,7 @@ func TestSecretsThatChange(t *testing.T) {
 	})
 	ctx := waits(t)
 	p := openTestProducer(t, c)
-	send := func() chan error {
-		done := make(chan error, 1)
-		batch := p.NewBatch()
-		r := batch.Add()
-		r.Topic, r.Value = "t", []byte("x")
-		p.Produce(ctx, batch, func(_ int, err error) { done <- err })
-		return done
-	}
-	require.NoError(t, <-send())
+	require.NoError(t, <-deliver(ctx, p, "t", "x"))
 	root := parsed(t, map[string]string{"bootstrap.servers": d.at, "security.protocol": "SASL_PLAINTEXT",
 		"sasl.mechanism":   "PLAIN",
 		"sasl.jaas.config": plainModule + ` required username="root" password="root";`})
@@ -59,12 +52,10 @@ func TestSecretsThatChange(t *testing.T) {
 	require.NoError(t, err)
 	d.shut() // the next logon is with the old password
 	d.reopen(t)
-	sent := send()
+	sent := deliver(ctx, p, "t", "x")
 	pause.For(ctx, 2*time.Second)
 	now.Store(strings.Replace(scramLogon, "hush-hush", "other", 1))
-	if err := <-sent; err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, <-sent)
 }
 
 // What is logged on with as OAUTHBEARER: the token service's token, a file's, or one that is made here.
@@ -77,15 +68,11 @@ func TestBearer(t *testing.T) {
 	secret := `clientSecret="` + s.XSUAA.Secret + `" `
 	roots := filepath.Join(t.TempDir(), "roots.pem")
 	require.NoError(t, os.WriteFile(roots, []byte(s.RootsPEM()), 0o600))
+	bearer := map[string]string{"bootstrap.servers": "127.0.0.1:1", "security.protocol": "SASL_PLAINTEXT",
+		"sasl.mechanism": "OAUTHBEARER"}
 	first := func(t *testing.T, more ...string) (string, error) {
 		t.Helper()
-		properties := map[string]string{"bootstrap.servers": "127.0.0.1:1", "security.protocol": "SASL_PLAINTEXT",
-			"sasl.mechanism": "OAUTHBEARER"}
-		for _, line := range more {
-			name, value, _ := strings.Cut(line, "=")
-			properties[name] = value
-		}
-		_, message, err := parsed(t, properties).SASL().Authenticate(context.Background(), "")
+		_, message, err := parsed(t, with(bearer, more...)).SASL().Authenticate(context.Background(), "")
 		return string(message), err
 	}
 	t.Run("token service", func(t *testing.T) {
@@ -118,10 +105,8 @@ func TestBearer(t *testing.T) {
 		defer s.TokenServiceDown(0)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		c := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:1", "security.protocol": "SASL_PLAINTEXT",
-			"sasl.mechanism":                      "OAUTHBEARER",
-			"sasl.oauthbearer.token.endpoint.url": s.URL + connectivitytest.TokenPath,
-			"sasl.jaas.config":                    oauthModule + " required " + id + secret + ";"})
+		c := parsed(t, with(bearer, "sasl.oauthbearer.token.endpoint.url="+s.URL+connectivitytest.TokenPath,
+			"sasl.jaas.config="+oauthModule+" required "+id+secret+";"))
 		if _, _, err := c.SASL().Authenticate(ctx, ""); err == nil || !kgo.IsRetryableBrokerErr(err) {
 			t.Errorf("expected an error that the client takes for one that passes, found %v", err)
 		}

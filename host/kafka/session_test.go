@@ -45,23 +45,18 @@ func TestMemberBeyondItsSession(t *testing.T) {
 	pollValues(t, s, 1, Offsets{})
 
 	var mu sync.Mutex
-	asked, code := 0, int16(0)
+	asked, code := 0, (*kerr.Error)(nil)
 	b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		b.Cluster.KeepControl()
 		mu.Lock()
 		defer mu.Unlock()
 		asked++
-		answer := r.ResponseKind().(*kmsg.HeartbeatResponse)
-		answer.ErrorCode = code
-		return answer, nil, true
+		return kafkatest.Answer(r, code), nil, true
 	})
 	expect := func(what string, answer *kerr.Error, times int, want error) {
 		t.Helper()
 		mu.Lock()
-		asked, code = 0, 0
-		if answer != nil {
-			code = answer.Code
-		}
+		asked, code = 0, answer
 		mu.Unlock()
 		err := s.Alive(kafkatest.Context(t))
 		mu.Lock()

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
@@ -34,19 +35,7 @@ func flaky(b *embedded.Broker, seed uint64, times int) {
 			return nil, errors.New("the connection is dropped"), true
 		case 1:
 			times--
-			request := r.(*kmsg.ProduceRequest)
-			response := request.ResponseKind().(*kmsg.ProduceResponse)
-			for _, t := range request.Topics {
-				topic := kmsg.NewProduceResponseTopic()
-				topic.Topic, topic.TopicID = t.Topic, t.TopicID
-				for _, p := range t.Partitions {
-					partition := kmsg.NewProduceResponseTopicPartition()
-					partition.Partition, partition.ErrorCode = p.Partition, kerr.NotLeaderForPartition.Code
-					topic.Partitions = append(topic.Partitions, partition)
-				}
-				response.Topics = append(response.Topics, topic)
-			}
-			return response, nil, true
+			return kafkatest.Answer(r, kerr.NotLeaderForPartition), nil, true
 		}
 		return nil, nil, false
 	})
@@ -107,9 +96,7 @@ func shareClient(t *testing.T, seed uint64) {
 			pick := rand.New(rand.NewPCG(seed, uint64(n)+1))
 			open := func() *Producer {
 				p, err := c.SharedProducer("", "connector-producer")
-				if err != nil {
-					t.Error(err)
-				}
+				assert.NoError(t, err)
 				return p
 			}
 			p, failed := open(), make(chan struct{}, batches)

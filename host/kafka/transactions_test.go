@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -42,21 +43,13 @@ func at(n int64) Offset {
 	return Offset{[]wit.Field{wit.TextField("feed", "a")}, []wit.Field{wit.IntegerField("at", n)}}
 }
 
-// transacting is a worker's task on an embedded broker.
-type transacting struct {
-	t       *testing.T
-	config  Config
-	offsets *offsetRecords
-	*Transactions
-}
-
-func newTransacting(t *testing.T, c Config, interval time.Duration, ids ...string) *transacting {
+// newTransacting are the transactions of a worker's task.
+func newTransacting(t *testing.T, c Config, interval time.Duration, ids ...string) *Transactions {
 	t.Helper()
-	offsets := &offsetRecords{}
-	all, err := OpenTransactions(t.Context(), c, "test", ids, offsets, interval)
+	all, err := OpenTransactions(t.Context(), c, "test", ids, &offsetRecords{}, interval)
 	require.NoError(t, err)
 	t.Cleanup(all.Close)
-	return &transacting{t, c, offsets, all}
+	return all
 }
 
 // page sends a page of one record with its offset, up to its end.
@@ -86,12 +79,23 @@ func committed(t *testing.T, c Config, topic string) string {
 	return strings.Join(values, " ")
 }
 
-func transactionsConfig(t *testing.T) Config {
+// expectCommitted expects those values of the topics rows and offsets.
+func expectCommitted(t *testing.T, c Config, rows, offsets string) {
 	t.Helper()
-	c, _ := transactionsBroker(t)
-	return c
+	if got := committed(t, c, "rows") + "; " + committed(t, c, "offsets"); got != rows+"; "+offsets {
+		t.Errorf("expected %s; %s, found %s", rows, offsets, got)
+	}
 }
 
+// expectRowsCommitted expects those values of the topic rows.
+func expectRowsCommitted(t *testing.T, c Config, want string) {
+	t.Helper()
+	if got := committed(t, c, "rows"); got != want {
+		t.Errorf("expected %q, found %q", want, got)
+	}
+}
+
+// transactionsBroker is a broker with the topics rows and offsets.
 func transactionsBroker(t *testing.T) (Config, *embedded.Broker) {
 	t.Helper()
 	b := openTestBroker(t, t.TempDir())
@@ -102,7 +106,7 @@ func transactionsBroker(t *testing.T) (Config, *embedded.Broker) {
 
 // A page and its offset are seen together or not at all.
 func TestPagesAreCommittedWithTheirOffsets(t *testing.T) {
-	c := transactionsConfig(t)
+	c, _ := transactionsBroker(t)
 	o := newTransacting(t, c, 0, "g-c-0").Output()
 	for n, value := range []string{"a", "broken", "b", "left"} {
 		require.NoError(t, page(t, o, value, int64(n)))
@@ -115,16 +119,14 @@ func TestPagesAreCommittedWithTheirOffsets(t *testing.T) {
 		}
 		require.NoError(t, end(t.Context()))
 	}
-	if got := committed(t, c, "rows") + "; " + committed(t, c, "offsets"); got != "a b; 0 2" {
-		t.Errorf("expected a b; 0 2, found %s", got)
-	}
+	expectCommitted(t, c, "a b", "0 2")
 }
 
 // A producer that was fenced while a page was open commits nothing of it, and its fault names the id.
 func TestFencedProducersCommitNothing(t *testing.T) {
 	for _, by := range []string{"fence", "open"} {
 		t.Run(by, func(t *testing.T) {
-			c := transactionsConfig(t)
+			c, _ := transactionsBroker(t)
 			o := newTransacting(t, c, 0, "g-c-0").Output()
 			require.NoError(t, page(t, o, "zombie", 1))
 			if by == "fence" {
@@ -135,10 +137,7 @@ func TestFencedProducersCommitNothing(t *testing.T) {
 				require.NoError(t, owner.Commit(t.Context()))
 			}
 			err := o.Commit(t.Context())
-			if fault := (*wit.Fault)(nil); !errors.As(err, &fault) || !strings.Contains(err.Error(), "g-c-0") ||
-				!strings.Contains(err.Error(), "group.id") {
-				t.Errorf("expected a fault that names the id and group.id, found %v", err)
-			}
+			expectFault(t, by, err, wit.FaultConfig, "g-c-0", "group.id")
 			if got := committed(t, c, "rows"); strings.Contains(got, "zombie") {
 				t.Errorf("found %s", got)
 			}
@@ -149,35 +148,29 @@ func TestFencedProducersCommitNothing(t *testing.T) {
 // Between pages a transaction goes on for its interval; a page that breaks off takes those before it along, which the
 // feed is told.
 func TestTransactionsOfSeveralPages(t *testing.T) {
-	c := transactionsConfig(t)
+	c, _ := transactionsBroker(t)
 	c.Producer.TransactionTimeout = 15 * time.Minute
 	all := newTransacting(t, c, time.Hour, "g-c-0")
 	o := all.Output()
 	for n, value := range []string{"a", "b"} {
 		require.NoError(t, errors.Join(page(t, o, value, int64(n)), o.Commit(t.Context())))
 	}
-	if got := committed(t, c, "rows"); got != "" {
-		t.Errorf("expected nothing yet, found %s", got)
-	}
+	expectRowsCommitted(t, c, "")
 	// Another feed needs the producer.
 	other := all.Output()
 	require.NoError(t, errors.Join(page(t, other, "c", 9), other.Commit(t.Context())))
-	if got := committed(t, c, "rows"); got != "a b" {
-		t.Errorf("expected a b, found %s", got)
-	}
+	expectRowsCommitted(t, c, "a b")
 	require.NoError(t, page(t, other, "d", 10))
 	if rewound := (*Rewound)(nil); !errors.As(other.Abort(t.Context()), &rewound) {
 		t.Error("expected to be told that the page before is not committed either")
 	}
 	require.NoError(t, errors.Join(page(t, o, "e", 3), o.Commit(t.Context()), o.Flush(t.Context())))
-	if got := committed(t, c, "rows") + "; " + committed(t, c, "offsets"); got != "a b e; 1 3" {
-		t.Errorf("expected a b e; 1 3, found %s", got)
-	}
+	expectCommitted(t, c, "a b e", "1 3")
 }
 
 // The end of an interval ends the transaction, also where no page comes.
 func TestIntervalEndsTransaction(t *testing.T) {
-	c := transactionsConfig(t)
+	c, _ := transactionsBroker(t)
 	o := newTransacting(t, c, 50*time.Millisecond, "g-c-0").Output()
 	require.NoError(t, errors.Join(page(t, o, "a", 1), o.Commit(t.Context())))
 	for deadline := time.Now().Add(time.Minute); committed(t, c, "rows") != "a"; {
@@ -189,7 +182,7 @@ func TestIntervalEndsTransaction(t *testing.T) {
 
 // A page does not go on with a transaction of whose time half is over: it might not end within the rest.
 func TestPagesBeginInTime(t *testing.T) {
-	c := transactionsConfig(t)
+	c, _ := transactionsBroker(t)
 	c.Producer.TransactionTimeout = 15 * time.Minute
 	o := newTransacting(t, c, time.Hour, "g-c-0").Output()
 	later := func(by time.Duration) {
@@ -201,18 +194,14 @@ func TestPagesBeginInTime(t *testing.T) {
 	later(14 * time.Minute)
 	require.NoError(t, page(t, o, "b", 2))
 	later(3 * time.Minute) // which is how long the page takes
-	if got := committed(t, c, "rows"); got != "a" {
-		t.Errorf("expected a, found %q", got)
-	}
+	expectRowsCommitted(t, c, "a")
 	require.NoError(t, errors.Join(o.Commit(t.Context()), o.Flush(t.Context())))
-	if got := committed(t, c, "rows") + "; " + committed(t, c, "offsets"); got != "a b; 1 2" {
-		t.Errorf("expected a b; 1 2, found %s", got)
-	}
+	expectCommitted(t, c, "a b", "1 2")
 }
 
 // A page that outlasts the transaction's time is a fault that names what to set.
 func TestPagesThatTakeTooLong(t *testing.T) {
-	c := transactionsConfig(t)
+	c, _ := transactionsBroker(t)
 	c.Producer.TransactionTimeout = 100 * time.Millisecond
 	o := newTransacting(t, c, 0, "g-c-0").Output()
 	// On a machine that has other things to do the record alone may outlast it.
@@ -227,9 +216,7 @@ func TestPagesThatTakeTooLong(t *testing.T) {
 		"transaction.timeout.ms") {
 		t.Errorf("expected a fault that names page.size, found %v", err)
 	}
-	if got := committed(t, c, "rows"); got != "" {
-		t.Errorf("found %s", got)
-	}
+	expectRowsCommitted(t, c, "")
 }
 
 // A transaction that outlasts its time because a broker is away fails by what may pass, and names the broker; a short
@@ -266,10 +253,9 @@ func TestTransactionsThatOutlastAnOutage(t *testing.T) {
 			}
 			time.Sleep(time.Until(began.Add(time.Minute)) + c.after) // no earlier than when its time is over
 			err := o.explain(m, began, kerr.InvalidProducerEpoch)
-			var fault *wit.Fault
-			if !errors.As(err, &fault) || fault.Kind != c.kind || !strings.Contains(err.Error(), c.want) ||
-				strings.Contains(err.Error(), c.not) {
-				t.Errorf("%v: expected %v with %q and without %q, found %v", c, c.kind, c.want, c.not, err)
+			expectFault(t, fmt.Sprint(c), err, c.kind, c.want)
+			if strings.Contains(fmt.Sprint(err), c.not) {
+				t.Errorf("%v: expected it without %q, found %v", c, c.not, err)
 			}
 		})
 	}
@@ -305,18 +291,23 @@ func TestCommitsThatAreRefused(t *testing.T) {
 	c := testConfig(b.Addr())
 	o := newTransacting(t, c, 0, "g-c-0").Output()
 	require.NoError(t, page(t, o, "refused", 1))
-	b.Cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
-		answer := r.ResponseKind().(*kmsg.EndTxnResponse)
-		answer.ErrorCode = kerr.InvalidTxnState.Code
-		return answer, nil, true
-	})
+	kafkatest.Refuse(b.Cluster, kmsg.EndTxn, 1, kerr.InvalidTxnState)
 	err := o.Commit(t.Context())
 	if rewound := (*Rewound)(nil); !errors.Is(err, kerr.InvalidTxnState) || errors.As(err, &rewound) {
 		t.Errorf("expected what the brokers have said, found %v", err)
 	}
 	again := newTransacting(t, c, 0, "g-c-0").Output()
 	require.NoError(t, errors.Join(page(t, again, "again", 1), again.Commit(t.Context())))
-	if got := committed(t, c, "rows"); got != "before again" {
-		t.Errorf("expected before again, found %s", got)
+	expectRowsCommitted(t, c, "before again")
+}
+
+// Brokers without transactions are a fault that names the setting.
+func TestBrokersWithoutTransactions(t *testing.T) {
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	kafkatest.Refuse(cluster, kmsg.InitProducerID, kafkatest.Always, kerr.UnsupportedVersion)
+	c := testConfig(strings.Join(cluster.ListenAddrs(), ","))
+	_, opened := OpenTransactions(t.Context(), c, "test", []string{"g-c-0"}, &offsetRecords{}, 0)
+	for name, err := range map[string]error{"fence": Fence(t.Context(), c, []string{"g-c-0"}), "open": opened} {
+		expectFault(t, name, err, wit.FaultConfig, "exactly.once.source.support=disabled")
 	}
 }

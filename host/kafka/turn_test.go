@@ -24,8 +24,6 @@ func TestTurnThatIsLost(t *testing.T) {
 	}
 	again := make(chan struct{})
 	b.b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
-		answer := r.ResponseKind().(*kmsg.HeartbeatResponse)
-		answer.ErrorCode = kerr.UnknownMemberID.Code
 		b.b.Cluster.ControlKey(int16(kmsg.SyncGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
 			b.b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(kmsg.Request) (kmsg.Response, error, bool) {
 				close(again) // it has been given what it is a member for
@@ -33,7 +31,7 @@ func TestTurnThatIsLost(t *testing.T) {
 			})
 			return nil, nil, false
 		})
-		return answer, nil, true
+		return kafkatest.Answer(r, kerr.UnknownMemberID), nil, true
 	})
 	<-turn.Context().Done()
 	if err := context.Cause(turn.Context()); !errors.Is(err, errTurnLost) {

@@ -14,11 +14,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/certtest"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -76,6 +78,13 @@ func fromPEM(text ...[]byte) *Location {
 	return l
 }
 
+// issuedServer is a server whose certificate a CA has issued.
+func issuedServer(t testing.TB, ca *certtest.Issued, config *tls.Config) *httptest.Server {
+	t.Helper()
+	config.Certificates = []tls.Certificate{certtest.Issue(t, "server", ca, nil).TLS()}
+	return server(t, config)
+}
+
 // TestMutualTLS: a server takes every sample with a key, and is verified by every sample to trust.
 func TestMutualTLS(t *testing.T) {
 	own, err := mustOpen(t, at(t, "client.jks", Location{})).Certificate()
@@ -92,8 +101,7 @@ func TestMutualTLS(t *testing.T) {
 		for trust, trustAt := range trustStores {
 			k, r := at(t, key, keyAt), at(t, trust, trustAt)
 			got, err := ask(t, s, client(t, Options{Key: &k, Trust: &r}), "localhost")
-			if want := map[string]string{"client-ec.p12": "clientec", "keypass.jks": "other"}[key]; err != nil ||
-				got != want && (want != "" || got != "client") {
+			if err != nil || got != ownerOf(key) {
 				t.Errorf("%s with %s: the server saw %q, %v", key, trust, got, err)
 			}
 		}
@@ -104,18 +112,10 @@ func TestMutualTLS(t *testing.T) {
 func TestMutualTLSMade(t *testing.T) { mutualTLSMade(t, filepath.Join(samples, "more")) }
 
 func mutualTLSMade(t *testing.T, folder string) {
-	place := func(m madeStore) *Location {
-		l := m.Location
-		l.Path = filepath.Join(folder, m.file)
-		if l.Password == "" {
-			l.Password = "changeit"
-		}
-		return &l
-	}
-	second, err := mustOpen(t, *place(madeStore{file: "several.jks",
-		Location: Location{Alias: "second"}})).Certificate()
+	several := madeStore{file: "several.jks", Location: Location{Alias: "second"}}
+	second, err := mustOpen(t, *several.in(folder)).Certificate()
 	require.NoError(t, err)
-	clients, err := mustOpen(t, *place(madeStore{file: "trust.jks"})).Roots()
+	clients, err := mustOpen(t, *madeStore{file: "trust.jks"}.in(folder)).Roots()
 	require.NoError(t, err)
 	s := server(t, &tls.Config{Certificates: []tls.Certificate{second}, ClientAuth: tls.RequireAndVerifyClientCert,
 		ClientCAs: clients})
@@ -125,7 +125,7 @@ func mutualTLSMade(t *testing.T, folder string) {
 		if m.owner != "" {
 			key, trust = m, madeStore{file: "trust.jks"}
 		}
-		got, err := ask(t, s, client(t, Options{Key: place(key), Trust: place(trust)}), "127.0.0.1")
+		got, err := ask(t, s, client(t, Options{Key: key.in(folder), Trust: trust.in(folder)}), "127.0.0.1")
 		if key.owner == "second" { // a certificate for servers
 			if err == nil {
 				t.Errorf("%s: the server took a client with a server's certificate", m.file)
@@ -140,14 +140,13 @@ func mutualTLSMade(t *testing.T, folder string) {
 
 // TestEitherStoreAlone: a key without a trust store and the other way round.
 func TestEitherStoreAlone(t *testing.T) {
-	ca := issue(t, "ca", nil, nil)
-	s := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", ca, nil).tls()},
-		ClientAuth: tls.RequestClientCert})
-	got, err := ask(t, s, client(t, Options{Trust: fromPEM(ca.pem())}), "localhost")
+	ca := certtest.Issue(t, "ca", nil, nil)
+	s := issuedServer(t, ca, &tls.Config{ClientAuth: tls.RequestClientCert})
+	got, err := ask(t, s, client(t, Options{Trust: fromPEM(ca.PEM())}), "localhost")
 	if err != nil || got != "nobody" {
 		t.Errorf("a trust store alone: %q, %v", got, err)
 	}
-	key := Options{Key: fromPEM(issue(t, "me", ca, nil).keyPEM(t))}
+	key := Options{Key: fromPEM(certtest.Issue(t, "me", ca, nil).KeyPEM(t))}
 	_, err = ask(t, s, client(t, key), "localhost")
 	expectFault(t, Explain(err, key), "truststore.location", "not trusted by the operating system")
 	key.SkipHostCheck = true
@@ -167,7 +166,7 @@ func TestNames(t *testing.T) {
 }
 
 func TestProtocols(t *testing.T) {
-	ca := issue(t, "ca", nil, nil)
+	ca := certtest.Issue(t, "ca", nil, nil)
 	cases := []struct {
 		protocol string
 		legacy   bool
@@ -189,7 +188,7 @@ func TestProtocols(t *testing.T) {
 		{"tls", true, 0, 0, "case-sensitive"},
 	}
 	for _, c := range cases {
-		o := Options{Protocol: c.protocol, AllowLegacy: c.legacy, Trust: fromPEM(ca.pem())}
+		o := Options{Protocol: c.protocol, AllowLegacy: c.legacy, Trust: fromPEM(ca.PEM())}
 		config, err := ClientTLS(o)
 		if c.refused != "" {
 			expectFault(t, err, "protocol", c.refused)
@@ -201,9 +200,7 @@ func TestProtocols(t *testing.T) {
 			if v < tls.VersionTLS12 {
 				suites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
 			}
-			s := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", ca, nil).tls()},
-				MinVersion: v,
-				MaxVersion: v, CipherSuites: suites})
+			s := issuedServer(t, ca, &tls.Config{MinVersion: v, MaxVersion: v, CipherSuites: suites})
 			_, err := ask(t, s, config, "localhost")
 			if fits := v >= c.min && v <= c.max; fits != (err == nil) {
 				t.Errorf("%q, legacy %v, server with %s: %v", c.protocol, c.legacy, tls.VersionName(v), err)
@@ -218,74 +215,67 @@ func TestProtocols(t *testing.T) {
 // TestExplain: what goes wrong in a handshake names the setting to mend.
 func TestExplain(t *testing.T) {
 	t.Setenv("JAVA_HOME", "")
-	ca, stranger := issue(t, "ca", nil, nil), issue(t, "stranger", nil, nil)
+	ca, stranger := certtest.Issue(t, "ca", nil, nil), certtest.Issue(t, "stranger", nil, nil)
 	late := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
 	early := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
 	clientOnly := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }
-	oldCA := issue(t, "old ca", nil, late)
-	good := issue(t, "server", ca, nil)
+	oldCA := certtest.Issue(t, "old ca", nil, late)
+	good := certtest.Issue(t, "server", ca, nil)
+	trusting := Options{Trust: fromPEM(ca.PEM())}
+	me := fromPEM(certtest.Issue(t, "me", ca, nil).KeyPEM(t))
+	refuses := func([][]byte, [][]*x509.Certificate) error { return errors.New("no") }
+	unnamed := func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, nil }
 	cases := map[string]struct {
-		server  *issued
+		server  *certtest.Issued
 		config  *tls.Config
 		options Options
 		host    string
 		setting string
 		texts   []string
 	}{
-		"fits":            {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "localhost", "", nil},
-		"fits by address": {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "127.0.0.1", "", nil},
-		"other host": {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "sap.example", "host-check",
+		"fits":            {good, &tls.Config{}, trusting, "localhost", "", nil},
+		"fits by address": {good, &tls.Config{}, trusting, "127.0.0.1", "", nil},
+		"other host": {good, &tls.Config{}, trusting, "sap.example", "host-check",
 			[]string{"CN=server", "is for localhost, 127.0.0.1", "not for sap.example"}},
-		"other address": {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "10.0.0.1", "host-check",
+		"other address": {good, &tls.Config{}, trusting, "10.0.0.1", "host-check",
 			[]string{"not for 10.0.0.1"}},
-		"any host": {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem()), SkipHostCheck: true}, "sap.example",
+		"any host": {good, &tls.Config{}, Options{Trust: fromPEM(ca.PEM()), SkipHostCheck: true}, "sap.example",
 			"", nil},
-		"any host, issuer": {good, &tls.Config{}, Options{Trust: fromPEM(stranger.pem()), SkipHostCheck: true},
+		"any host, issuer": {good, &tls.Config{}, Options{Trust: fromPEM(stranger.PEM()), SkipHostCheck: true},
 			"sap.example", "truststore.location", []string{"issued by CN=ca"}},
-		"issuer": {good, &tls.Config{}, Options{Trust: fromPEM(stranger.pem())}, "localhost",
+		"issuer": {good, &tls.Config{}, Options{Trust: fromPEM(stranger.PEM())}, "localhost",
 			"truststore.location", []string{"CN=server is issued by CN=ca",
 				"not among the 1 trusted ones of the PEM text"}},
 		"issuer, system": {good, &tls.Config{}, Options{}, "localhost", "truststore.location",
 			[]string{"issued by CN=ca", "operating system", "truststore.password"}},
-		"expired": {issue(t, "server", ca, late), &tls.Config{}, Options{Trust: fromPEM(ca.pem())},
+		"expired": {certtest.Issue(t, "server", ca, late), &tls.Config{}, trusting,
 			"localhost", "truststore.location", []string{"CN=server has expired on", "renewed on the server"}},
-		"not yet": {issue(t, "server", ca, early), &tls.Config{}, Options{Trust: fromPEM(ca.pem())},
+		"not yet": {certtest.Issue(t, "server", ca, early), &tls.Config{}, trusting,
 			"localhost", "truststore.location", []string{"not valid before", "clock"}},
-		"expired CA": {issue(t, "server", oldCA, nil), &tls.Config{}, Options{Trust: fromPEM(oldCA.pem())}, "localhost",
+		"expired CA": {certtest.Issue(t, "server", oldCA, nil), &tls.Config{}, Options{Trust: fromPEM(oldCA.PEM())}, "localhost",
 			"truststore.location",
 			[]string{"CN=old ca", "has expired", "put its successor into the trust store"}},
-		"wrong use": {issue(t, "server", ca, clientOnly), &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "localhost",
+		"wrong use": {certtest.Issue(t, "server", ca, clientOnly), &tls.Config{}, trusting, "localhost",
 			"truststore.location", []string{"cannot be verified", "usage"}},
-		"no certificate": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert}, Options{Trust: fromPEM(ca.pem())},
-			"localhost", "keystore.location",
-			[]string{"is not set", "the server asks for a certificate"}},
+		"no certificate": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert}, trusting,
+			"localhost", "keystore.location", []string{"is not set", "the server asks for a certificate"}},
 		"no certificate 2": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12},
-			Options{Trust: fromPEM(ca.pem())}, "localhost", "keystore.location", []string{"is not set"}},
-		"refused client": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert, VerifyPeerCertificate: func([][]byte,
-			[][]*x509.Certificate) error {
-			return errors.New("no")
-		}},
-			Options{Trust: fromPEM(ca.pem()), Key: fromPEM(issue(t, "me", ca, nil).keyPEM(t))}, "localhost",
-			"keystore.location", []string{"the server refused the certificate"}},
-		"no subject alternative name": {issue(t, "localhost", ca, func(c *x509.Certificate) {
-			c.DNSNames,
-				c.IPAddresses = nil, nil
-		}), &tls.Config{},
-			Options{Trust: fromPEM(ca.pem())}, "localhost",
+			trusting, "localhost", "keystore.location", []string{"is not set"}},
+		"refused client": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert, VerifyPeerCertificate: refuses},
+			Options{Trust: fromPEM(ca.PEM()), Key: me}, "localhost", "keystore.location",
+			[]string{"the server refused the certificate"}},
+		"no subject alternative name": {certtest.Issue(t, "localhost", ca, unnamed), &tls.Config{}, trusting, "localhost",
 			"host-check", []string{"CN=localhost is for no host"}},
-		"unknown client": {good, &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: stranger.pool()},
-			Options{Trust: fromPEM(ca.pem()), Key: fromPEM(issue(t, "me", ca, nil).keyPEM(t)),
-				Logger: slog.New(slog.DiscardHandler)},
-			"localhost", "keystore.location", []string{"certificates of other issuers"}},
+		"unknown client": {good, &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: stranger.Pool()},
+			Options{Trust: fromPEM(ca.PEM()), Key: me, Logger: slog.New(slog.DiscardHandler)}, "localhost",
+			"keystore.location", []string{"certificates of other issuers"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			c.config.Certificates = []tls.Certificate{c.server.tls()}
+			c.config.Certificates = []tls.Certificate{c.server.TLS()}
 			_, err := ask(t, server(t, c.config), client(t, c.options), c.host)
 			if c.setting == "" {
-				if err != nil {
-					t.Error(err)
-				}
+				assert.NoError(t, err)
 				return
 			}
 			expectFault(t, Explain(err, c.options), c.setting, c.texts...)
@@ -295,8 +285,8 @@ func TestExplain(t *testing.T) {
 
 // TestExplainJava: without a trust store the error names Java's, since that is what a Java program would use.
 func TestExplainJava(t *testing.T) {
-	ca := issue(t, "ca", nil, nil)
-	s := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", ca, nil).tls()}})
+	ca := certtest.Issue(t, "ca", nil, nil)
+	s := issuedServer(t, ca, &tls.Config{})
 	for _, lib := range []string{"lib", "jre/lib"} {
 		home := t.TempDir()
 		t.Setenv("JAVA_HOME", home)
@@ -323,31 +313,29 @@ func TestExplainPlain(t *testing.T) {
 
 // TestNoHost: a configuration that does not know the host refuses the server rather than take it for any.
 func TestNoHost(t *testing.T) {
-	ca := issue(t, "ca", nil, nil)
-	s := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", ca, nil).tls()}})
-	conn, err := tls.Dial("tcp", s.Listener.Addr().String(), client(t, Options{Trust: fromPEM(ca.pem())}))
+	ca := certtest.Issue(t, "ca", nil, nil)
+	s := issuedServer(t, ca, &tls.Config{})
+	conn, err := tls.Dial("tcp", s.Listener.Addr().String(), client(t, Options{Trust: fromPEM(ca.PEM())}))
 	if err == nil {
 		conn.Close()
-		t.Fatal("the server was taken")
 	}
-	if !strings.Contains(err.Error(), "ForHost") {
-		t.Error(err)
+	if err == nil || !strings.Contains(err.Error(), "ForHost") {
+		t.Errorf("expected the server to be refused, found %v", err)
 	}
 }
 
 // TestReload: the configuration follows its files; what cannot be used is logged once and changes nothing.
 func TestReload(t *testing.T) {
-	oldCA, newCA := issue(t, "old ca", nil, nil), issue(t, "new ca", nil, nil)
+	oldCA, newCA := certtest.Issue(t, "old ca", nil, nil), certtest.Issue(t, "new ca", nil, nil)
 	folder := t.TempDir()
 	key, trust := filepath.Join(folder, "key.pem"), filepath.Join(folder, "trust.pem")
-	put(t, key, issue(t, "before", oldCA, nil).keyPEM(t))
-	put(t, trust, oldCA.pem())
-	logs := &record{}
-	config := client(t, Options{Key: &Location{Path: key}, Trust: &Location{Path: trust}, Logger: slog.New(logs)})
-	before := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", oldCA, nil).tls()},
-		ClientAuth: tls.RequestClientCert})
-	after := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", newCA, nil).tls()},
-		ClientAuth: tls.RequestClientCert})
+	put(t, key, certtest.Issue(t, "before", oldCA, nil).KeyPEM(t))
+	put(t, trust, oldCA.PEM())
+	var logs logtest.Journal
+	config := client(t, Options{Key: &Location{Path: key}, Trust: &Location{Path: trust},
+		Logger: logs.Logger(slog.LevelDebug)})
+	before := issuedServer(t, oldCA, &tls.Config{ClientAuth: tls.RequestClientCert})
+	after := issuedServer(t, newCA, &tls.Config{ClientAuth: tls.RequestClientCert})
 	expect := func(s *httptest.Server, want string) {
 		t.Helper()
 		if got, err := ask(t, s, config, "127.0.0.1"); err != nil || got != want {
@@ -360,16 +348,16 @@ func TestReload(t *testing.T) {
 	for range 3 {
 		expect(before, "before")
 	}
-	if got := logs.count(slog.LevelError); got != 2 {
+	if got := strings.Count(logs.String(), "level=ERROR"); got != 2 {
 		t.Errorf("%d errors logged, expected one for each file", got)
 	}
-	put(t, key, issue(t, "after", newCA, nil).keyPEM(t))
-	put(t, trust, newCA.pem())
+	put(t, key, certtest.Issue(t, "after", newCA, nil).KeyPEM(t))
+	put(t, trust, newCA.PEM())
 	expect(after, "after")
 	if _, err := ask(t, before, config, "localhost"); err == nil {
 		t.Error("a CA that was taken out is still trusted")
 	}
-	if got := logs.count(slog.LevelInfo); got != 2 {
+	if got := strings.Count(logs.String(), "level=INFO"); got != 2 {
 		t.Errorf("%d times logged that a store was read again, expected one for each file", got)
 	}
 }
@@ -378,7 +366,7 @@ func TestReload(t *testing.T) {
 func TestReloadDomain(t *testing.T) {
 	folder := t.TempDir()
 	put(t, filepath.Join(folder, "a.dks"), []byte(`domain d { keystore k keystoreURI="`+folder+`/k.pem"; };`))
-	put(t, filepath.Join(folder, "k.pem"), issue(t, "before", nil, nil).keyPEM(t))
+	put(t, filepath.Join(folder, "k.pem"), certtest.Issue(t, "before", nil, nil).KeyPEM(t))
 	config := client(t, Options{Key: &Location{Path: folder + "/a.dks#d"}, Logger: slog.New(slog.DiscardHandler)})
 	name := func() string {
 		c, err := config.GetClientCertificate(&tls.CertificateRequestInfo{Version: tls.VersionTLS13,
@@ -387,12 +375,12 @@ func TestReloadDomain(t *testing.T) {
 		return c.Leaf.Subject.CommonName
 	}
 	got := []string{name()}
-	put(t, filepath.Join(folder, "k.pem"), issue(t, "after", nil, nil).keyPEM(t))
+	put(t, filepath.Join(folder, "k.pem"), certtest.Issue(t, "after", nil, nil).KeyPEM(t))
 	got = append(got, name())
-	put(t, filepath.Join(folder, "l.pem"), issue(t, "elsewhere", nil, nil).keyPEM(t))
+	put(t, filepath.Join(folder, "l.pem"), certtest.Issue(t, "elsewhere", nil, nil).KeyPEM(t))
 	put(t, filepath.Join(folder, "a.dks"), []byte(`domain d { keystore k keystoreURI="`+folder+`/l.pem"; };`))
 	got = append(got, name())
-	put(t, filepath.Join(folder, "l.pem"), issue(t, "again", nil, nil).keyPEM(t))
+	put(t, filepath.Join(folder, "l.pem"), certtest.Issue(t, "again", nil, nil).KeyPEM(t))
 	if got = append(got, name()); strings.Join(got, " ") != "before after elsewhere again" {
 		t.Error(got)
 	}
@@ -402,7 +390,7 @@ func TestReloadDomain(t *testing.T) {
 // alert.
 func TestExpiryWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		config := client(t, Options{Key: fromPEM(issue(t, "me", nil, nil).keyPEM(t))})
+		config := client(t, Options{Key: fromPEM(certtest.Issue(t, "me", nil, nil).KeyPEM(t))})
 		request := &tls.CertificateRequestInfo{Version: tls.VersionTLS13,
 			SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}}
 		if _, err := config.GetClientCertificate(request); err != nil {
@@ -414,44 +402,19 @@ func TestExpiryWhileRunning(t *testing.T) {
 	})
 }
 
-// record counts what is logged.
-type record struct {
-	mu     sync.Mutex
-	levels map[slog.Level]int
-}
-
-func (r *record) Enabled(context.Context, slog.Level) bool { return true }
-func (r *record) WithAttrs([]slog.Attr) slog.Handler       { return r }
-func (r *record) WithGroup(string) slog.Handler            { return r }
-func (r *record) Handle(_ context.Context, l slog.Record) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.levels == nil {
-		r.levels = map[slog.Level]int{}
-	}
-	r.levels[l.Level]++
-	return nil
-}
-
-func (r *record) count(l slog.Level) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.levels[l]
-}
-
 // A server with a trust store lets in those whose certificates it vouches for; without one everybody.
 func TestServerAsksForCertificates(t *testing.T) {
-	ca, other := issue(t, "ca", nil, nil), issue(t, "another ca", nil, nil)
-	own, trust := issue(t, "server", ca, nil), filepath.Join(t.TempDir(), "trust.pem")
-	put(t, trust, ca.pem())
-	o := Options{Key: fromPEM(own.keyPEM(t)), Trust: &Location{Path: trust, Type: "pem"}}
+	ca, other := certtest.Issue(t, "ca", nil, nil), certtest.Issue(t, "another ca", nil, nil)
+	own, trust := certtest.Issue(t, "server", ca, nil), filepath.Join(t.TempDir(), "trust.pem")
+	put(t, trust, ca.PEM())
+	o := Options{Key: fromPEM(own.KeyPEM(t)), Trust: &Location{Path: trust, Type: "pem"}}
 	config, err := ServerTLS(o, tls.RequireAndVerifyClientCert)
 	require.NoError(t, err)
 	s := server(t, config)
-	as := func(i *issued) string {
-		o := Options{Trust: fromPEM(ca.pem())}
+	as := func(i *certtest.Issued) string {
+		o := Options{Trust: fromPEM(ca.PEM())}
 		if i != nil {
-			o.Key = fromPEM(i.keyPEM(t))
+			o.Key = fromPEM(i.KeyPEM(t))
 		}
 		name, err := ask(t, s, client(t, o), "localhost")
 		if err != nil {
@@ -462,19 +425,19 @@ func TestServerAsksForCertificates(t *testing.T) {
 	servers := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
 	for _, c := range []struct {
 		name string
-		who  *issued
+		who  *certtest.Issued
 		want string
 	}{
-		{"nobody", nil, "refused"}, {"one of the ca", issue(t, "one", ca, nil), "one"},
-		{"a stranger", issue(t, "stranger", other, nil), "refused"},
-		{"one who made it himself", issue(t, "self", nil, nil), "refused"},
-		{"a server", issue(t, "a server", ca, servers), "refused"},
+		{"nobody", nil, "refused"}, {"one of the ca", certtest.Issue(t, "one", ca, nil), "one"},
+		{"a stranger", certtest.Issue(t, "stranger", other, nil), "refused"},
+		{"one who made it himself", certtest.Issue(t, "self", nil, nil), "refused"},
+		{"a server", certtest.Issue(t, "a server", ca, servers), "refused"},
 	} {
 		if found := as(c.who); found != c.want {
 			t.Errorf("%s: expected %s, found %s", c.name, c.want, found)
 		}
 	}
-	open, err := ServerTLS(Options{Key: fromPEM(own.keyPEM(t))}, tls.NoClientCert)
+	open, err := ServerTLS(Options{Key: fromPEM(own.KeyPEM(t))}, tls.NoClientCert)
 	require.NoError(t, err)
 	s = server(t, open)
 	if found := as(nil); found != "nobody" {

@@ -258,16 +258,18 @@ func TestHostileLengths(t *testing.T) {
 	}
 }
 
+// salted are the parameters of PBKDF2 and of PKCS12's key derivation.
+type salted struct {
+	Salt       []byte
+	Iterations int
+}
+
 // TestHostileWork: longer key derivations than any that is written are refused before they are begun.
 func TestHostileWork(t *testing.T) {
 	marshal := func(v any) asn1.RawValue {
 		der, err := asn1.Marshal(v)
 		require.NoError(t, err)
 		return asn1.RawValue{FullBytes: der}
-	}
-	type salted struct {
-		Salt       []byte
-		Iterations int
 	}
 	type scryptCost struct {
 		Salt                  []byte

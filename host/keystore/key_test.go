@@ -9,19 +9,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/certtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // TestChoiceOfKey: which of a store's keys is taken, and why none.
 func TestChoiceOfKey(t *testing.T) {
-	ca := issue(t, "ca", nil, nil)
+	ca := certtest.Issue(t, "ca", nil, nil)
 	late := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
 	early := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
 	forServers := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
 	forAll := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }
-	a, b, expired := issue(t, "a", ca, nil), issue(t, "b", ca, forAll), issue(t, "expired", ca, late)
-	notYet, forServer := issue(t, "not yet", ca, early), issue(t, "server", ca, forServers)
-	keyOnly := bytes.TrimSuffix(a.keyPEM(t), a.pem())
+	a, b, expired := certtest.Issue(t, "a", ca, nil), certtest.Issue(t, "b", ca, forAll), certtest.Issue(t, "expired", ca, late)
+	notYet, forServer := certtest.Issue(t, "not yet", ca, early), certtest.Issue(t, "server", ca, forServers)
+	keyOnly := bytes.TrimSuffix(a.KeyPEM(t), a.PEM())
 	cases := map[string]struct {
 		text    [][]byte
 		alias   string
@@ -29,27 +30,27 @@ func TestChoiceOfKey(t *testing.T) {
 		setting string
 		texts   []string
 	}{
-		"one":                       {[][]byte{a.keyPEM(t)}, "", "a", "", nil},
-		"one for servers":           {[][]byte{forServer.keyPEM(t)}, "", "server", "", nil},
-		"one of two has expired":    {[][]byte{expired.keyPEM(t), a.keyPEM(t)}, "", "a", "", nil},
-		"one of two is for servers": {[][]byte{forServer.keyPEM(t), b.keyPEM(t)}, "", "b", "", nil},
-		"two": {[][]byte{a.keyPEM(t), b.keyPEM(t)}, "", "", "alias", []string{"several keys",
+		"one":                       {[][]byte{a.KeyPEM(t)}, "", "a", "", nil},
+		"one for servers":           {[][]byte{forServer.KeyPEM(t)}, "", "server", "", nil},
+		"one of two has expired":    {[][]byte{expired.KeyPEM(t), a.KeyPEM(t)}, "", "a", "", nil},
+		"one of two is for servers": {[][]byte{forServer.KeyPEM(t), b.KeyPEM(t)}, "", "b", "", nil},
+		"two": {[][]byte{a.KeyPEM(t), b.KeyPEM(t)}, "", "", "alias", []string{"several keys",
 			`"1", "2"`}},
-		"two and an alias": {[][]byte{a.keyPEM(t), b.keyPEM(t)}, "2", "b", "", nil},
-		"an alias of an expired one": {[][]byte{a.keyPEM(t), expired.keyPEM(t)}, "2", "", "location",
+		"two and an alias": {[][]byte{a.KeyPEM(t), b.KeyPEM(t)}, "2", "b", "", nil},
+		"an alias of an expired one": {[][]byte{a.KeyPEM(t), expired.KeyPEM(t)}, "2", "", "location",
 			[]string{"CN=expired", `entry "2"`, "has expired on"}},
-		"expired": {[][]byte{expired.keyPEM(t)}, "", "", "location", []string{"CN=expired",
-			"has expired on " + stamp(expired.cert.NotAfter)}},
-		"not yet valid": {[][]byte{notYet.keyPEM(t)}, "", "", "location", []string{"CN=not yet",
+		"expired": {[][]byte{expired.KeyPEM(t)}, "", "", "location", []string{"CN=expired",
+			"has expired on " + stamp(expired.Cert.NotAfter)}},
+		"not yet valid": {[][]byte{notYet.KeyPEM(t)}, "", "", "location", []string{"CN=not yet",
 			"not valid before", "clock"}},
-		"expired and not yet": {[][]byte{expired.keyPEM(t), notYet.keyPEM(t)}, "", "", "location",
+		"expired and not yet": {[][]byte{expired.KeyPEM(t), notYet.KeyPEM(t)}, "", "", "location",
 			[]string{"no key of", "has expired", "not valid before"}},
 		"key without certificate": {[][]byte{keyOnly}, "", "", "location", []string{"without a certificate"}},
-		"certificate of another key": {[][]byte{keyOnly, b.pem()}, "", "", "location",
+		"certificate of another key": {[][]byte{keyOnly, b.PEM()}, "", "", "location",
 			[]string{"without a certificate"}},
-		"certificates without a key": {[][]byte{a.pem()}, "", "", "location", []string{"no private key",
+		"certificates without a key": {[][]byte{a.PEM()}, "", "", "location", []string{"no private key",
 			`"1" (trusted certificate)`}},
-		"certificate before its chain": {[][]byte{ca.pem(), keyOnly, a.pem()}, "", "a", "", nil},
+		"certificate before its chain": {[][]byte{ca.PEM(), keyOnly, a.PEM()}, "", "a", "", nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -89,10 +90,10 @@ func TestSealedPEM(t *testing.T) {
 
 // TestBareFiles: what is often taken for a store is named.
 func TestBareFiles(t *testing.T) {
-	a := issue(t, "a", nil, nil)
-	der, err := x509.MarshalPKCS8PrivateKey(a.key)
+	a := certtest.Issue(t, "a", nil, nil)
+	der, err := x509.MarshalPKCS8PrivateKey(a.Key)
 	require.NoError(t, err)
-	for want, content := range map[string][]byte{"a bare certificate (DER)": a.cert.Raw, "a bare key (DER)": der} {
+	for want, content := range map[string][]byte{"a bare certificate (DER)": a.Cert.Raw, "a bare key (DER)": der} {
 		path := filepath.Join(t.TempDir(), "store")
 		put(t, path, content)
 		_, err := Open(Location{Path: path, Password: "x"})

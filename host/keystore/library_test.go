@@ -15,13 +15,14 @@ import (
 	"github.com/square/certigo/jceks"
 	"software.sslmate.com/src/go-pkcs12"
 
+	"github.com/culvert-project/culvert/host/internal/base/certtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // TestAgainstPKCS12Library: what go-pkcs12 writes opens here, with every encoder and with passwords of many lengths.
 func TestAgainstPKCS12Library(t *testing.T) {
-	ca := issue(t, "ca", nil, nil)
-	a := issue(t, "a", ca, nil)
+	ca := certtest.Issue(t, "ca", nil, nil)
+	a := certtest.Issue(t, "a", ca, nil)
 	random := mathrand.New(mathrand.NewPCG(1, 2))
 	encoders := map[string]*pkcs12.Encoder{"RC2": pkcs12.LegacyRC2, "DES": pkcs12.LegacyDES, "2023": pkcs12.Modern2023,
 		"2026": pkcs12.Modern2026}
@@ -32,19 +33,19 @@ func TestAgainstPKCS12Library(t *testing.T) {
 			for i := range password {
 				password[i] = letters[random.IntN(len(letters))]
 			}
-			der, err := encoder.WithIterations(1+random.IntN(100)).Encode(a.key, a.cert, []*x509.Certificate{ca.cert},
+			der, err := encoder.WithIterations(1+random.IntN(100)).Encode(a.Key, a.Cert, []*x509.Certificate{ca.Cert},
 				string(password))
 			require.NoError(t, err)
 			path := filepath.Join(t.TempDir(), "a.p12")
 			put(t, path, der)
 			c, err := mustOpen(t, Location{Path: path, Password: string(password)}).Certificate()
-			if err != nil || !goesWith(c.PrivateKey, a.cert) || len(c.Certificate) != 2 {
+			if err != nil || !goesWith(c.PrivateKey, a.Cert) || len(c.Certificate) != 2 {
 				t.Errorf("%s, password %q: a chain of %d, %v", name, string(password), len(c.Certificate), err)
 			}
 			_, err = Open(Location{Path: path, Password: string(password) + "x"})
 			expectFault(t, err, "password", "wrong password")
 		}
-		der, err := encoder.EncodeTrustStore([]*x509.Certificate{ca.cert, a.cert}, "changeit")
+		der, err := encoder.EncodeTrustStore([]*x509.Certificate{ca.Cert, a.Cert}, "changeit")
 		require.NoError(t, err)
 		path := filepath.Join(t.TempDir(), "trust.p12")
 		put(t, path, der)
@@ -57,12 +58,12 @@ func TestAgainstPKCS12Library(t *testing.T) {
 
 // TestAgainstJKSLibrary: what keystore-go writes opens here.
 func TestAgainstJKSLibrary(t *testing.T) {
-	ca := issue(t, "ca", nil, nil)
-	a := issue(t, "a", ca, nil)
-	der, err := x509.MarshalPKCS8PrivateKey(a.key)
+	ca := certtest.Issue(t, "ca", nil, nil)
+	a := certtest.Issue(t, "a", ca, nil)
+	der, err := x509.MarshalPKCS8PrivateKey(a.Key)
 	require.NoError(t, err)
 	ks := jks.New()
-	chain := []jks.Certificate{{Type: "X509", Content: a.cert.Raw}, {Type: "X.509", Content: ca.cert.Raw}}
+	chain := []jks.Certificate{{Type: "X509", Content: a.Cert.Raw}, {Type: "X.509", Content: ca.Cert.Raw}}
 	if err := ks.SetPrivateKeyEntry("a", jks.PrivateKeyEntry{CreationTime: time.Now(), PrivateKey: der,
 		CertificateChain: chain}, []byte("key")); err != nil {
 		t.Fatal(err)
@@ -77,7 +78,7 @@ func TestAgainstJKSLibrary(t *testing.T) {
 	put(t, path, file.Bytes())
 	s := mustOpen(t, Location{Path: path, Password: "store", KeyPassword: "key"})
 	c, err := s.Certificate()
-	if err != nil || !goesWith(c.PrivateKey, a.cert) || len(c.Certificate) != 2 {
+	if err != nil || !goesWith(c.PrivateKey, a.Cert) || len(c.Certificate) != 2 {
 		t.Errorf("a chain of %d, %v", len(c.Certificate), err)
 	}
 	if trusted, err := s.trusted(); err != nil || len(trusted) != 2 {

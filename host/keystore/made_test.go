@@ -18,6 +18,16 @@ type madeStore struct {
 	Location
 }
 
+// in is where the store stands.
+func (m madeStore) in(folder string) *Location {
+	l := m.Location
+	l.Path = filepath.Join(folder, m.file)
+	if l.Password == "" {
+		l.Password = "changeit"
+	}
+	return &l
+}
+
 var madeStores = []madeStore{
 	{file: "chain.jks", owner: "first"},
 	{file: "chain.jceks", owner: "first"},
@@ -78,12 +88,7 @@ func openMadeStores(t *testing.T, folder string) {
 	require.NoError(t, err)
 	for _, m := range madeStores {
 		t.Run(m.file+" "+m.Alias, func(t *testing.T) {
-			l := m.Location
-			l.Path = filepath.Join(folder, m.file)
-			if l.Password == "" {
-				l.Password = "changeit"
-			}
-			s := mustOpen(t, l)
+			s := mustOpen(t, *m.in(folder))
 			if m.owner == "" {
 				expectTrust(t, s, second.Leaf)
 				return

@@ -27,10 +27,6 @@ func (l *looked) Err() error {
 
 // A derivation of millions of iterations ends when nobody waits for it any more, whichever it is.
 func TestDerivationsEndWithTheirContext(t *testing.T) {
-	type salted struct {
-		Salt       []byte
-		Iterations int
-	}
 	parameters, err := asn1.Marshal(salted{[]byte("salt"), maxIterations})
 	require.NoError(t, err)
 	for name, derive := range map[string]func(w *work) error{

@@ -19,19 +19,20 @@ import (
 
 	"github.com/ThalesGroup/crypto11"
 
+	"github.com/culvert-project/culvert/host/internal/base/certtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // TestRealPKCS11 authenticates with keys that stay in a token of SoftHSM, and trusts what stands in another.
 func TestRealPKCS11(t *testing.T) {
 	module := softHSM(t, "keys", "roots")
-	ca := issue(t, "ca", nil, nil)
+	ca := certtest.Issue(t, "ca", nil, nil)
 	fillKeys(t, module, ca)
 	keys := Location{Type: "pkcs11", Path: module + "#keys", Password: "1234"}
 	roots := Location{Type: "PKCS11", Path: module + "#roots", Password: "5678"}
 
-	s := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", ca, nil).tls()},
-		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool()})
+	s := server(t, &tls.Config{Certificates: []tls.Certificate{certtest.Issue(t, "server", ca, nil).TLS()},
+		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool()})
 	for _, alias := range []string{"rsa", "ec"} {
 		for _, protocol := range []string{"TLSv1.2", "TLSv1.3"} {
 			named := keys
@@ -123,7 +124,7 @@ func sunConfig(t *testing.T, module, line string) string {
 }
 
 // fillKeys makes two keys in the first token, with certificates by the CA, whose own certificate goes into the second.
-func fillKeys(t *testing.T, module string, ca *issued) {
+func fillKeys(t *testing.T, module string, ca *certtest.Issued) {
 	t.Helper()
 	keys := openForWriting(t, module, "keys", "1234")
 	rsa, err := keys.GenerateRSAKeyPairWithLabel([]byte{1}, []byte("rsa"), 2048)
@@ -138,7 +139,7 @@ func fillKeys(t *testing.T, module string, ca *issued) {
 		}
 	}
 	roots := openForWriting(t, module, "roots", "5678")
-	require.NoError(t, roots.ImportCertificateWithLabel([]byte{3}, []byte("ca"), ca.cert))
+	require.NoError(t, roots.ImportCertificateWithLabel([]byte{3}, []byte("ca"), ca.Cert))
 }
 
 func openForWriting(t *testing.T, module, label, pin string) *crypto11.Context {
@@ -149,12 +150,12 @@ func openForWriting(t *testing.T, module, label, pin string) *crypto11.Context {
 	return c
 }
 
-func certify(t *testing.T, name string, key crypto.PublicKey, ca *issued) *x509.Certificate {
+func certify(t *testing.T, name string, key crypto.PublicKey, ca *certtest.Issued) *x509.Certificate {
 	t.Helper()
 	c := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour),
 		NotAfter:  time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
-	der, err := x509.CreateCertificate(rand.Reader, c, ca.cert, key, ca.key)
+	der, err := x509.CreateCertificate(rand.Reader, c, ca.Cert, key, ca.Key)
 	require.NoError(t, err)
 	parsed, err := x509.ParseCertificate(der)
 	require.NoError(t, err)

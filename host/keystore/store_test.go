@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"bytes"
 	"crypto/x509"
 	"errors"
 	"os"
@@ -25,6 +26,14 @@ var clientStores = map[string]Location{
 	"client-ec.p12":     {Type: "pkcs12"},
 	"keypass.jks":       {Type: "jks", KeyPassword: "changeit2"},
 	"domain.dks#sample": {Type: "dks"},
+}
+
+// ownerOf is the common name in a sample with a key.
+func ownerOf(store string) string {
+	if name := map[string]string{"client-ec.p12": "clientec", "keypass.jks": "other"}[store]; name != "" {
+		return name
+	}
+	return "client"
 }
 
 // trustStores hold the certificate of client.jks.
@@ -59,10 +68,7 @@ func TestSampleKeys(t *testing.T) {
 				}
 				c, err := mustOpen(t, l).Certificate()
 				require.NoError(t, err)
-				want := map[string]string{"client-ec.p12": "clientec", "keypass.jks": "other"}[name]
-				if want == "" {
-					want = "client"
-				}
+				want := ownerOf(name)
 				if c.Leaf.Subject.CommonName != want || !goesWith(c.PrivateKey, c.Leaf) || len(c.Certificate) != 1 {
 					t.Errorf("certificate %s with a chain of %d, expected CN=%s and 1", c.Leaf.Subject,
 						len(c.Certificate), want)
@@ -112,9 +118,8 @@ var berInDER = "\x30\x81\xdc\x02\x01\x03\x30\x81\xd6\x06\x09\x2a\x86\x48\x86\xf7
 func TestRefusedStores(t *testing.T) {
 	folder := t.TempDir()
 	write := func(name, content string) string {
-		path := filepath.Join(folder, name)
-		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
-		return path
+		put(t, filepath.Join(folder, name), []byte(content))
+		return filepath.Join(folder, name)
 	}
 	jks, err := os.ReadFile(sample("client.jks"))
 	require.NoError(t, err)
@@ -213,6 +218,14 @@ func TestRefusedKeys(t *testing.T) {
 		_, err := mustOpen(t, at(t, name, Location{})).Roots()
 		expectFault(t, err, "location", "no trusted certificate", `"sec" (secret key)`)
 	}
+}
+
+// put writes a file as those do who change one in service: a new one under another name, moved over the old.
+func put(t testing.TB, path string, parts ...[]byte) {
+	t.Helper()
+	next := filepath.Join(filepath.Dir(path), "next")
+	require.NoError(t, os.WriteFile(next, bytes.Join(parts, nil), 0o600))
+	require.NoError(t, os.Rename(next, path))
 }
 
 func mustOpen(t testing.TB, l Location) *Store {

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 )
 
 func TestLoggerOf(t *testing.T) {
@@ -78,9 +78,7 @@ func TestLevels(t *testing.T) {
 		t.Errorf("expected that no level is another than it was, found %v %v", changed, err)
 	}
 	changed, _, _ := l.Set("org.example", "WARN")
-	if diff := cmp.Diff([]string{"org.example", "org.example.one"}, changed); diff != "" {
-		t.Error(diff)
-	}
+	assert.Equal(t, []string{"org.example", "org.example.one"}, changed)
 	var wrong ErrLevel
 	if _, _, err := l.Set("x", "LOUD"); !errors.As(err, &wrong) {
 		t.Errorf("found %v", err)

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
 
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/meter"
@@ -24,9 +23,6 @@ type shape struct {
 	params int
 	body   func(n int) []byte
 }
-
-// join puts code together.
-func join(code ...[]byte) []byte { return bytes.Join(code, nil) }
 
 // each is code for all numbers below n.
 func each(n int, code func(i int) []byte) (all []byte) {
@@ -41,57 +37,51 @@ func shapes() map[string]shape {
 	repeat := bytes.Repeat
 	load := []byte{0x41, 0, 0x28, 2, 0}
 	block, loop, end, drop := []byte{0x02, 0x40}, []byte{0x03, 0x40}, []byte{0x0b}, []byte{0x1a}
-	branch := func(label int) []byte { return append(append(bytes.Clone(load), 0x0d), leb(label)...) }
-	condition := append(bytes.Clone(load), 0x04, 0x40)
-	turn := join(loop, branch(0), end)
+	branch := func(label int) []byte { return cat(load, []byte{0x0d}, leb(label)) }
+	condition := cat(load, []byte{0x04, 0x40})
+	turn := cat(loop, branch(0), end)
 	table := func(labels int) []byte {
-		return append(append(append(bytes.Clone(load), 0x0e), leb(labels-1)...), each(labels, leb)...)
+		return cat(load, []byte{0x0e}, leb(labels-1), each(labels, leb))
 	}
 	held := func(n int, code []byte) []byte {
-		return join(repeat(load, n), code, repeat([]byte{0x6a}, n-1), drop)
+		return cat(repeat(load, n), code, repeat([]byte{0x6a}, n-1), drop)
 	}
-	set := func(local int) []byte { return append(append(bytes.Clone(load), 0x21), leb(local)...) }
+	set := func(local int) []byte { return cat(load, []byte{0x21}, leb(local)) }
 	used := func(params int) []byte {
-		return join([]byte{0x41, 0, 0x41, 0}, each(params, func(i int) []byte {
-			return append(append([]byte{0x20},
-				leb(i)...), 0x6a)
-		}), []byte{0x36, 2, 0})
+		sum := each(params, func(i int) []byte { return cat([]byte{0x20}, leb(i), []byte{0x6a}) })
+		return cat([]byte{0x41, 0, 0x41, 0}, sum, []byte{0x36, 2, 0})
 	}
 	tables := func(open []byte) func(int) []byte {
 		return func(n int) []byte {
-			return join(repeat(open, n), repeat(join(condition, table(n), end), 20_000/n), repeat(end, n))
+			return cat(repeat(open, n), repeat(cat(condition, table(n), end), 20_000/n), repeat(end, n))
 		}
 	}
 	return map[string]shape{
 		"loops after each other": {0, func(n int) []byte { return repeat(turn, n) }},
 		"loops in each other": {0, func(n int) []byte {
-			return join(repeat(loop, n), repeat(join(branch(0), end), n))
+			return cat(repeat(loop, n), repeat(cat(branch(0), end), n))
 		}},
 		"jumps to the outermost loop": {0, func(n int) []byte {
-			return join(repeat(loop, n), each(n, func(i int) []byte { return join(branch(n-1-i), end) }))
+			return cat(repeat(loop, n), each(n, func(i int) []byte { return cat(branch(n-1-i), end) }))
 		}},
 		"jumps to the outermost block": {0, func(n int) []byte {
-			return join(each(n, func(i int) []byte { return join(block, branch(i)) }), repeat(end, n))
+			return cat(each(n, func(i int) []byte { return cat(block, branch(i)) }), repeat(end, n))
 		}},
-		"returns": {0, func(n int) []byte {
-			return repeat(join(condition, []byte{0x0f, 0x0b}), n)
-		}},
+		"returns":                 {0, func(n int) []byte { return repeat(cat(condition, []byte{0x0f, 0x0b}), n) }},
 		"tables of loops":         {0, tables(loop)},
 		"tables of blocks":        {0, tables(block)},
 		"a deep stack over loops": {0, func(n int) []byte { return held(n, repeat(turn, n)) }},
 		"a deep stack over deep ones": {0, func(n int) []byte {
-			return held(n, join(repeat(loop, n),
-				repeat(join(branch(0), end), n)))
+			return held(n, cat(repeat(loop, n), repeat(cat(branch(0), end), n)))
 		}},
 		"copies": {0, func(n int) []byte {
-			return repeat(join(load, load, load, []byte{0xfc, 0x0a,
-				0, 0}), n)
+			return repeat(cat(load, load, load, []byte{0xfc, 0x0a, 0, 0}), n)
 		}},
 		"locals over branches": {1000, func(n int) []byte {
-			return join(each(n, func(i int) []byte { return join(condition, set(i%1000), end) }), used(1000))
+			return cat(each(n, func(i int) []byte { return cat(condition, set(i%1000), end) }), used(1000))
 		}},
 		"locals through loops": {1000, func(n int) []byte {
-			return join(repeat(loop, n), each(n, func(i int) []byte { return join(set(i%1000), branch(0), end) }),
+			return cat(repeat(loop, n), each(n, func(i int) []byte { return cat(set(i%1000), branch(0), end) }),
 				used(1000))
 		}},
 	}
@@ -109,16 +99,10 @@ func compile(t *testing.T, module []byte) time.Duration {
 	ctx := context.Background()
 	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler())
 	defer r.Close(ctx)
-	tick := api.GoModuleFunc(func(context.Context, api.Module, []uint64) {})
-	if _, err := r.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().WithGoModuleFunction(tick, nil,
-		[]api.ValueType{api.ValueTypeI64}).
-		Export(meter.Name).Instantiate(ctx); err != nil {
-		t.Fatal(err)
-	}
+	ticking(t, r, new(int), new(int64))
 	start := processorTime(t)
-	if _, err := r.CompileModule(ctx, module); err != nil {
-		t.Fatal(err)
-	}
+	_, err := r.CompileModule(ctx, module)
+	require.NoError(t, err)
 	return processorTime(t) - start
 }
 
@@ -140,9 +124,8 @@ func TestEffort(t *testing.T) {
 			}
 			for ; n < 10_000; n = n*5/4 + 1 {
 				var err error
-				if out, report, err = meter.Rewrite(context.Background(), s.module(n), meter.Options{}); err != nil {
-					t.Fatal(err)
-				}
+				out, report, err = meter.Rewrite(context.Background(), s.module(n), meter.Options{})
+				require.NoError(t, err)
 				if report.Hardest > 100_000 {
 					break
 				}
@@ -193,7 +176,7 @@ func TestEffortOfStacks(t *testing.T) {
 	}
 	for name, code := range map[string][]byte{
 		"stores":      bytes.Repeat([]byte{0x41, 0, 0x41, 0, 0x36, 2, 0}, 1000),
-		"sums":        join(bytes.Repeat([]byte{0x41, 0, 0x41, 0, 0x6a, 0x1a}, 1000)),
+		"sums":        cat(bytes.Repeat([]byte{0x41, 0, 0x41, 0, 0x6a, 0x1a}, 1000)),
 		"locals":      bytes.Repeat([]byte{0x20, 0, 0x22, 1, 0x21, 2}, 1000),
 		"comparisons": bytes.Repeat([]byte{0x41, 0, 0x45, 0x41, 0, 0x46, 0x1a}, 1000),
 		"selects":     bytes.Repeat([]byte{0x41, 0, 0x41, 0, 0x41, 0, 0x1b, 0x1a}, 1000),

@@ -1,9 +1,6 @@
 package meter_test
 
-import (
-	"encoding/binary"
-	"math/rand/v2"
-)
+import "math/rand/v2"
 
 // Types of values that generated code has. Floats are left out of what is compared bit by bit: their NaNs may differ.
 const (
@@ -51,8 +48,8 @@ func (g *generator) module() []byte {
 	var typeItems, functionItems, exportItems, bodies [][]byte
 	for i, f := range g.functions {
 		typeItems = append(typeItems, cat([]byte{0x60}, vec(f.params), []byte{1, f.result}))
-		functionItems = append(functionItems, num(uint64(i)))
-		exportItems = append(exportItems, cat(vec([]byte{'f', byte('0' + i)}), []byte{0}, num(uint64(i))))
+		functionItems = append(functionItems, leb(i))
+		exportItems = append(exportItems, cat(vec([]byte{'f', byte('0' + i)}), []byte{0}, leb(i)))
 		g.index = i
 		body := g.body(f)
 		bodies = append(bodies, vec(body))
@@ -62,13 +59,12 @@ func (g *generator) module() []byte {
 		pages = 40
 	}
 	exportItems = append(exportItems, cat(vec([]byte("m")), []byte{2, 0}))
-	elements := cat([]byte{0, 0x41, 1, 0x0b}, num(uint64(len(g.functions))))
+	elements := cat([]byte{0, 0x41, 1, 0x0b}, leb(len(g.functions)))
 	for i := range g.functions {
 		elements = append(elements, byte(i))
 	}
 	exportItems = append(exportItems, cat(vec([]byte("fuel")), []byte{3, globalFuel}))
-	return cat([]byte("\x00asm\x01\x00\x00\x00"),
-		sec(1, typeItems...), sec(3, functionItems...),
+	return cat(magic, sec(1, typeItems...), sec(3, functionItems...),
 		sec(4, []byte{0x70, 1, 20, 30}), sec(5, []byte{1, pages, pages + 3}),
 		sec(6, []byte{tI32, 1, 0x41, 0, 0x0b}, []byte{tI32, 1, 0x41, 5, 0x0b}, []byte{tI64, 1, 0x42, 7, 0x0b}),
 		sec(7, exportItems...), sec(9, elements), []byte{12, 1, 1}, sec(10, bodies...),
@@ -83,12 +79,10 @@ func cat(parts ...[]byte) (all []byte) {
 	return all
 }
 
-func num(n uint64) []byte { return binary.AppendUvarint(nil, n) }
-
-func vec(b []byte) []byte { return append(num(uint64(len(b))), b...) }
+func vec(b []byte) []byte { return append(leb(len(b)), b...) }
 
 func sec(id byte, items ...[]byte) []byte {
-	return append([]byte{id}, vec(append(num(uint64(len(items))), cat(items...)...))...)
+	return append([]byte{id}, vec(append(leb(len(items)), cat(items...)...))...)
 }
 
 func signed(n int64) (b []byte) {

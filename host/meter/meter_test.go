@@ -29,11 +29,16 @@ func one(body ...byte) []byte {
 	return m.Bytes()
 }
 
-// with appends sections to a module that has none but the magic number.
+var magic = []byte("\x00asm\x01\x00\x00\x00")
+
+// section is one with its length.
+func section(id byte, content ...[]byte) []byte { return cat([]byte{id}, vec(cat(content...))) }
+
+// with appends sections, of which each begins with its id, to a module that has none but the magic number.
 func with(sections ...[]byte) []byte {
-	out := []byte("\x00asm\x01\x00\x00\x00")
+	out := bytes.Clone(magic)
 	for _, s := range sections {
-		out = append(append(out, s[0], byte(len(s)-1)), s[1:]...)
+		out = append(out, section(s[0], s[1:])...)
 	}
 	return out
 }
@@ -138,41 +143,27 @@ func TestLimits(t *testing.T) {
 // branches, many branches, blocks and calls that pass many values, many tables, many elements.
 func TestModulesThatSwell(t *testing.T) {
 	const n = 1000
-	many := func(results ...byte) []byte { // a type that takes, and perhaps leaves, a thousand numbers
-		return append(append(append([]byte{0x60}, leb(n)...), bytes.Repeat([]byte{i32}, n)...), results...)
-	}
-	section := func(id byte, content ...byte) []byte {
-		return append(append([]byte{id}, leb(len(content))...), content...)
-	}
+	// a type that takes a thousand numbers
+	many := cat([]byte{0x60}, leb(n), bytes.Repeat([]byte{i32}, n), []byte{0})
 	module := func(function []byte, sections ...[]byte) []byte {
-		body := append(append([]byte{0}, function...), 0x0b)
-		out := append([]byte("\x00asm\x01\x00\x00\x00"), section(1, append([]byte{1}, many(0)...)...)...)
-		out = append(out, section(3, 1, 0)...)
-		for _, s := range sections {
-			out = append(out, s...)
-		}
-		return append(out, section(10, append(append([]byte{1}, leb(len(body))...), body...)...)...)
+		return cat(magic, section(1, []byte{1}, many), section(3, []byte{1, 0}), cat(sections...),
+			section(10, []byte{1}, vec(cat([]byte{0}, function, []byte{0x0b}))))
 	}
-	table := append(append([]byte{0x70, 0}, leb(1<<20)...), 0x70, 0, 1)
 	numbers := bytes.Repeat([]byte{0x41, 0}, n)
+	blocks := cat([]byte{0}, bytes.Repeat([]byte{0x02, 0x40, 0x0b}, 100), []byte{0x0b})
 	for want, m := range map[string][]byte{
 		"effort of compiling function 0": module(bytes.Repeat([]byte{0x20, 0, 0x04, 0x40, 0x41, 1, 0x21, 1, 0x0b},
 			8*n)),
-		"effort of compiling all functions": bytes.Replace(bytes.Replace(module(nil), section(3, 1, 0), section(3,
-			append(leb(n), make([]byte, n)...)...), 1),
-			section(10, 1, 2, 0, 0x0b), section(10, append(leb(n), bytes.Repeat(append(append(leb(302), 0),
-				append(bytes.Repeat([]byte{0x02, 0x40, 0x0b}, 100), 0x0b)...), n)...)...), 1),
-		"values passed by calls": module(bytes.Repeat(append(bytes.Clone(numbers), 0x10, 0), 500)),
-		"values passed by calls, ": module(append(bytes.Repeat(append(bytes.Clone(numbers), 0x02, 0), 300),
-			append(bytes.Repeat([]byte{0x0d, 0}, 300), bytes.Repeat([]byte{0x0b}, 300)...)...)),
-		"elements of all tables": module(nil, section(4, append([]byte{2}, table...)...)),
-		"elements of all segments": module(nil, section(9, append(append([]byte{1, 1, 0}, leb(1<<20+1)...),
-			make([]byte, 1<<20+1)...)...)),
-		"imports, globals or exports": module(nil, section(6, append(leb(100_001), bytes.Repeat([]byte{i32, 0, 0x41, 0,
-			0x0b}, 100_001)...)...)),
-		"parameters or results of a": append([]byte("\x00asm\x01\x00\x00\x00"), section(1, append(append([]byte{1,
-			0x60}, leb(n+1)...),
-			make([]byte, n+2)...)...)...),
+		"effort of compiling all functions": cat(magic, section(1, []byte{1}, many),
+			section(3, leb(n), make([]byte, n)), section(10, leb(n), bytes.Repeat(vec(blocks), n))),
+		"values passed by calls": module(bytes.Repeat(cat(numbers, []byte{0x10, 0}), 500)),
+		"values passed by calls, ": module(cat(bytes.Repeat(cat(numbers, []byte{0x02, 0}), 300),
+			bytes.Repeat([]byte{0x0d, 0}, 300), bytes.Repeat([]byte{0x0b}, 300))),
+		"elements of all tables":   module(nil, section(4, []byte{2, 0x70, 0}, leb(1<<20), []byte{0x70, 0, 1})),
+		"elements of all segments": module(nil, section(9, []byte{1, 1, 0}, leb(1<<20+1), make([]byte, 1<<20+1))),
+		"imports, globals or exports": module(nil, section(6, leb(100_001), bytes.Repeat([]byte{i32, 0, 0x41, 0, 0x0b},
+			100_001))),
+		"parameters or results of a": cat(magic, section(1, []byte{1, 0x60}, leb(n+1), make([]byte, n+2))),
 	} {
 		var limits meter.Limits
 		if strings.HasPrefix(want, "values") {
@@ -184,22 +175,31 @@ func TestModulesThatSwell(t *testing.T) {
 			t.Errorf("%d bytes: expected %q, found %v", len(m), want, err)
 		}
 	}
-	types := module(nil)
-	types = append(append(types[:8:8], section(1, append(leb(2001), bytes.Repeat([]byte{0x60, 0, 0}, 2001)...)...)...),
-		section(3, 1, 0)...)
+	types := cat(magic, section(1, leb(2001), bytes.Repeat([]byte{0x60, 0, 0}, 2001)), section(3, []byte{1, 0}))
 	if _, _, err := meter.Rewrite(context.Background(), types, meter.Options{}); err == nil ||
 		err.Error() != "types of functions: found 2001, at most 2000 are allowed" {
 		t.Error(err)
 	}
 	// Tables share what they may grow to.
-	out, _, err := meter.Rewrite(context.Background(), module(nil, section(4, 2, 0x70, 0, 1, 0x70, 0, 1)),
-		meter.Options{})
+	two := section(4, []byte{2, 0x70, 0, 1, 0x70, 0, 1})
+	out, _, err := meter.Rewrite(context.Background(), module(nil, two), meter.Options{})
 	if half := append([]byte{0x70, 1, 1}, leb(1<<19)...); err != nil || bytes.Count(out, half) != 2 {
 		t.Errorf("expected two tables of at most %d elements, found %v %x", 1<<19, err, out)
 	}
 }
 
 func leb(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
+
+// ticking gives a runtime the meter's tick, which counts and grants the budget.
+func ticking(t testing.TB, r wazero.Runtime, ticks *int, budget *int64) {
+	t.Helper()
+	_, err := r.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().WithGoModuleFunction(
+		api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
+			*ticks++
+			stack[0] = uint64(*budget)
+		}), nil, []api.ValueType{api.ValueTypeI64}).Export(meter.Name).Instantiate(context.Background())
+	require.NoError(t, err)
+}
 
 // run instantiates a module metered and plain with a tick that counts.
 func run(t testing.TB, module []byte, o meter.Options) (plain, metered api.Module, ticks *int) {
@@ -218,23 +218,16 @@ func run(t testing.TB, module []byte, o meter.Options) (plain, metered api.Modul
 	if budget == 0 {
 		budget = meter.DefaultBudget
 	}
-	_, err = r.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().WithGoModuleFunction(
-		api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
-			*ticks++
-			stack[0] = uint64(budget)
-		}), nil, []api.ValueType{api.ValueTypeI64}).Export(meter.Name).Instantiate(ctx)
-	require.NoError(t, err)
+	ticking(t, r, ticks, &budget)
 	env := r.NewHostModuleBuilder("env").NewFunctionBuilder().WithFunc(func() {}).Export("nothing")
-	if _, err := env.Instantiate(ctx); err != nil {
-		t.Fatal(err)
-	}
+	_, err = env.Instantiate(ctx)
+	require.NoError(t, err)
 	for _, m := range []*struct {
 		to   *api.Module
 		code []byte
 	}{{&plain, module}, {&metered, rewritten}} {
-		if *m.to, err = r.InstantiateWithConfig(ctx, m.code, wazero.NewModuleConfig().WithName("")); err != nil {
-			t.Fatal(err)
-		}
+		*m.to, err = r.InstantiateWithConfig(ctx, m.code, wazero.NewModuleConfig().WithName(""))
+		require.NoError(t, err)
 	}
 	return plain, metered, ticks
 }
@@ -282,40 +275,30 @@ func TestCopies(t *testing.T) {
 
 // Fuel is taken by loops that jump back, by size of their bodies, and by calls; not by what cannot run for long.
 func TestCharges(t *testing.T) {
-	// while --p0: nop * n
-	counting := func(n int) []byte {
-		return one(append(append([]byte{0x03, 0x40}, bytes.Repeat([]byte{0x01, 0x41, 0, 0x1a}, n)...), 0x20, 0, 0x41, 1,
-			0x6b, 0x22, 0, 0x0d, 0, 0x0b)...)
-	}
 	// while --p0: code
 	turns := func(code ...byte) []byte {
 		return bytes.Join([][]byte{{0x03, 0x40}, code, {0x20, 0, 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, 0x0b}}, nil)
 	}
+	// while --p0: nop * n
+	counting := func(n int) []byte {
+		return one(turns(bytes.Repeat([]byte{0x01, 0x41, 0, 0x1a}, n)...)...)
+	}
+	function := func(code ...byte) []byte { return vec(cat([]byte{0}, code, []byte{0x0b})) }
 	// the same in a module with two tables of 8,000 and a segment of elements
 	tables := func(code ...byte) []byte {
-		body := append(append([]byte{0}, turns(code...)...), 0x0b)
-		return with([]byte{1, 1, 0x60, 3, i32, i32, i32, 0}, []byte{3, 1, 0}, []byte{4, 2, 0x70, 0, 0xc0, 0x3e, 0x70, 0,
-			0xc0, 0x3e},
-			[]byte{7, 1, 1, 'f', 0, 0}, []byte{9, 1, 1, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-				0},
-			append([]byte{10, 1, byte(len(body))}, body...))
+		return with([]byte{1, 1, 0x60, 3, i32, i32, i32, 0}, []byte{3, 1, 0},
+			[]byte{4, 2, 0x70, 0, 0xc0, 0x3e, 0x70, 0, 0xc0, 0x3e}, []byte{7, 1, 1, 'f', 0, 0},
+			cat([]byte{9, 1, 1, 0, 20}, make([]byte, 20)), cat([]byte{10, 1}, function(turns(code...)...)))
 	}
 	// a call through a table of a function without loops and calls
 	indirect := func(leaf ...byte) []byte {
-		body, leaf := append(append([]byte{0}, turns(0x41, 0, 0x11, 1, 0)...), 0x0b), append(append([]byte{0}, leaf...),
-			0x0b)
-		code := append(append([]byte{10, 2, byte(len(body))}, body...), append([]byte{byte(len(leaf))}, leaf...)...)
 		return with([]byte{1, 2, 0x60, 3, i32, i32, i32, 0, 0x60, 0, 0}, []byte{3, 2, 0, 1}, []byte{4, 1, 0x70, 0, 1},
-			[]byte{5, 1, 0, 1},
-			[]byte{7, 1, 1, 'f', 0, 0}, []byte{9, 1, 0, 0x41, 0, 0x0b, 1, 1}, code)
+			[]byte{5, 1, 0, 1}, []byte{7, 1, 1, 'f', 0, 0}, []byte{9, 1, 0, 0x41, 0, 0x0b, 1, 1},
+			cat([]byte{10, 2}, function(turns(0x41, 0, 0x11, 1, 0)...), function(leaf...)))
 	}
 	// of a function that is imported
-	imported := func() []byte {
-		body := append(append([]byte{0}, turns(0x10, 0)...), 0x0b)
-		return with([]byte{1, 2, 0x60, 3, i32, i32, i32, 0, 0x60, 0, 0}, append([]byte{2, 1},
-			"\x03env\x07nothing\x00\x01"...), []byte{3, 1, 0},
-			[]byte{7, 1, 1, 'f', 0, 1}, append([]byte{10, 1, byte(len(body))}, body...))
-	}
+	imported := with([]byte{1, 2, 0x60, 3, i32, i32, i32, 0, 0x60, 0, 0}, []byte("\x02\x01\x03env\x07nothing\x00\x01"),
+		[]byte{3, 1, 0}, []byte{7, 1, 1, 'f', 0, 1}, cat([]byte{10, 1}, function(turns(0x10, 0)...)))
 	for _, c := range []struct {
 		name               string
 		module             []byte
@@ -323,7 +306,7 @@ func TestCharges(t *testing.T) {
 	}{
 		{"small leaf through a table", indirect(0x01), 10_000, 49, 50},
 		{"large leaf through a table", indirect(0x41, 0, 0x40, 0, 0x1a), 1000, 21, 23},
-		{"import", imported(), 10_000, 19, 20},
+		{"import", imported, 10_000, 19, 20},
 		{"fill of 1,000 bytes", one(turns(0x41, 0, 0x41, 0, 0x41, 0xe8, 0x07, 0xfc, 0x0b, 0)...), 1000, 2, 3},
 		{"fill of 8,000 bytes", one(turns(0x41, 0, 0x41, 0, 0x41, 0xc0, 0x3e, 0xfc, 0x0b, 0)...), 1000, 125, 130},
 		{"copy of 8,000 bytes", one(turns(0x41, 0, 0x41, 0, 0x41, 0xc0, 0x3e, 0xfc, 0x0a, 0, 0)...), 1000, 125, 130},
@@ -382,6 +365,62 @@ func TestCustomSections(t *testing.T) {
 	if len(report.Dropped) != 4 || !bytes.Contains(out, []byte("producerskept")) || bytes.Contains(out,
 		[]byte("debug")) {
 		t.Errorf("%+v", report)
+	}
+}
+
+// looks is a context that is canceled when it is looked at for the last of so many times.
+type looks struct {
+	context.Context
+	left, count int
+}
+
+func (l *looks) Err() error {
+	if l.count++; l.count > l.left {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Rewriting looks at its context at least every 128 KiB that it reads or writes, whatever the module consists of, and
+// ends with it.
+func TestRewriteEnds(t *testing.T) {
+	const size = 2 << 20
+	of := func(id byte, count int, items ...[]byte) []byte {
+		return cat(magic, section(id, leb(count), cat(items...)))
+	}
+	thousand := cat(leb(1000), make([]byte, 1000))
+	functions := guesttest.Module{MemoryPages: -1}
+	for n := range 100 {
+		functions.Exports = append(functions.Exports, guesttest.Function{Name: fmt.Sprint("f", n),
+			Body: bytes.Repeat([]byte{0x01}, size/100)})
+	}
+	entries := cat(leb(2000), bytes.Repeat(cat([]byte{0}, thousand), 2000))
+	for name, module := range map[string][]byte{
+		"names":     cat(magic, section(0, []byte("\x04name\x01"), vec(entries))),
+		"bodies":    functions.Bytes(),
+		"exports":   of(7, 2000, bytes.Repeat(cat(thousand, []byte{2, 0}), 2000)),
+		"imports":   of(2, 2000, bytes.Repeat(cat(thousand, []byte{0, 3, 0x7f, 0}), 2000)),
+		"constants": of(6, 1, []byte{0x7f, 0}, bytes.Repeat([]byte{0x41, 0}, size/2), []byte{0x0b}),
+		"elements":  of(9, 1, []byte{0x05, 0x70}, leb(size/3), bytes.Repeat([]byte{0xd0, 0x70, 0x0b}, size/3)),
+		"segments":  of(11, 2000, bytes.Repeat(cat([]byte{1}, thousand), 2000)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			whole := &looks{Context: context.Background(), left: 1 << 30}
+			_, _, err := meter.Rewrite(whole, module, meter.Options{})
+			require.NoError(t, err)
+			if least := len(module) / (128 << 10); whole.count < least {
+				t.Errorf("expected at least %d looks at the context within %d bytes, found %d", least, len(module),
+					whole.count)
+			}
+			for _, left := range []int{0, whole.count / 2, whole.count - 1} {
+				ctx := &looks{Context: context.Background(), left: left}
+				out, _, err := meter.Rewrite(ctx, module, meter.Options{})
+				// the last one is for the cause
+				if !errors.Is(err, context.Canceled) || out != nil || ctx.count != left+2 {
+					t.Errorf("expected an end at look %d, found %v at %d", left+1, err, ctx.count)
+				}
+			}
+		})
 	}
 }
 

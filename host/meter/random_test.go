@@ -62,8 +62,7 @@ type differential struct {
 func (d *differential) judge(t *testing.T, n int) {
 	t.Helper()
 	t.Logf("%d modules, %d calls, %d ticks; %d invalid for the engine, %d refused, %d beyond limits; charged: %+v; "+
-		"ends: %v", d.modules, d.calls, d.ticks,
-		d.invalid, d.refused, d.exceeded, d.report, d.ends)
+		"ends: %v", d.modules, d.calls, d.ticks, d.invalid, d.refused, d.exceeded, d.report, d.ends)
 	if d.modules < n || d.calls < 2*n || d.ticks < n || d.ends["result"] < n ||
 		d.ends["wasm error: unreachable"] < n/10 || len(d.ends) < 6 ||
 		d.report.Loops < n || d.report.Entries < n || d.report.Copies < n/5 || d.invalid+d.refused+d.exceeded > n/50 {
@@ -81,8 +80,8 @@ func (d *differential) run(t *testing.T, modules func(yield func([]byte) bool)) 
 	work := make(chan numbered)
 	var wait sync.WaitGroup
 	for range 2 {
+		w := newPair(t, d)
 		wait.Go(func() {
-			w := newPair(t, d)
 			defer w.close()
 			for m := range work {
 				if err := w.compare(m.n, m.code); err != nil {
@@ -114,17 +113,9 @@ type pair struct {
 const pairPages = 64
 
 func newPair(t *testing.T, d *differential) *pair {
-	ctx := context.Background()
-	w := &pair{d: d, runtime: wazero.NewRuntimeWithConfig(ctx,
+	w := &pair{d: d, runtime: wazero.NewRuntimeWithConfig(context.Background(),
 		wazero.NewRuntimeConfig().WithMemoryLimitPages(pairPages))}
-	_, err := w.runtime.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().WithGoModuleFunction(
-		api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
-			w.ticks++
-			stack[0] = uint64(w.budget)
-		}), nil, []api.ValueType{api.ValueTypeI64}).Export(meter.Name).Instantiate(ctx)
-	if err != nil {
-		t.Error(err)
-	}
+	ticking(t, w.runtime, &w.ticks, &w.budget)
 	return w
 }
 
@@ -156,13 +147,11 @@ func (w *pair) compare(n int, code []byte) error {
 			*sum += n
 		}
 	})
-	var refusal *meter.Refusal
-	var exceeded *meter.Exceeded
 	switch {
-	case errors.As(err, &refusal):
+	case errors.As(err, new(*meter.Refusal)):
 		w.note(func(d *differential) { d.refused++ })
 		return nil
-	case errors.As(err, &exceeded):
+	case errors.As(err, new(*meter.Exceeded)):
 		w.note(func(d *differential) { d.exceeded++ })
 		return nil
 	}
@@ -243,11 +232,8 @@ func (w *pair) both(n int, code wazero.CompiledModule, a, b api.Module) error {
 				continue
 			}
 			w.ended("result")
-			for i, t := range exported[name].ResultTypes() {
-				if reference := t == api.ValueTypeExternref || t == 0x70; !reference && gotA[i] != gotB[i] ||
-					reference && (gotA[i] == 0) != (gotB[i] == 0) {
-					return fmt.Errorf("%s(%x): plain: %x, metered: %x", name, args, gotA, gotB)
-				}
+			if !same(exported[name].ResultTypes(), gotA, gotB) {
+				return fmt.Errorf("%s(%x): plain: %x, metered: %x", name, args, gotA, gotB)
 			}
 		}
 	}

@@ -21,12 +21,7 @@ func TestGoGuest(t *testing.T) {
 	defer r.Close(ctx)
 	wasi_snapshot_preview1.MustInstantiate(ctx, r)
 	budget, ticks := int64(0), 0
-	_, err := r.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().WithGoModuleFunction(
-		api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
-			ticks++
-			stack[0] = uint64(budget)
-		}), nil, []api.ValueType{api.ValueTypeI64}).Export(meter.Name).Instantiate(ctx)
-	require.NoError(t, err)
+	ticking(t, r, &ticks, &budget)
 	compile := func(code []byte, err error) wazero.CompiledModule {
 		require.NoError(t, err)
 		c, err := r.CompileModule(ctx, code)
@@ -39,10 +34,9 @@ func TestGoGuest(t *testing.T) {
 		var m api.Module
 		for seed := range uint64(16) {
 			if m == nil {
-				if m, err = r.InstantiateModule(ctx, c,
-					wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize")); err != nil {
-					t.Fatal(err)
-				}
+				m, err = r.InstantiateModule(ctx, c,
+					wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
+				require.NoError(t, err)
 			}
 			got, err := m.ExportedFunction("run").Call(ctx, seed)
 			if err != nil {

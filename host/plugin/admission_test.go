@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -20,18 +22,18 @@ import (
 // crowded is a manager of connectors that share the memory for guests.
 type crowded struct {
 	*plugin.Manager
-	log *logBuffer
+	log *logtest.Journal
 }
 
 // bounded starts a manager of the small plugins a, b and c whose guests have so much memory together.
 func bounded(t *testing.T, bytes int64) crowded {
 	t.Helper()
-	folder, log := t.TempDir(), &logBuffer{}
+	folder, log := t.TempDir(), &logtest.Journal{}
 	for mark, name := range []string{"a", "b", "c"} {
 		put(t, folder, name+".wasm", named(name, "1.0.0", byte(mark)))
 	}
 	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
-		Logger: log.logger(), MemoryBytes: bytes})
+		Logger: log.Logger(plugin.LevelTrace), MemoryBytes: bytes})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = m.Close() })
 	for _, i := range m.Modules() {
@@ -99,9 +101,7 @@ func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 							within(n, func() { time.Sleep(400 * time.Millisecond) })
 							return nil
 						})
-						if err != nil {
-							t.Error(err)
-						}
+						assert.NoError(t, err)
 						continue
 					}
 					r, err := source.Current().Reader(t.Context())
@@ -116,9 +116,7 @@ func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 							time.Sleep(200 * time.Millisecond)
 							return nil
 						})
-						if err != nil {
-							t.Error(err)
-						}
+						assert.NoError(t, err)
 					})
 					r.Close()
 				}
@@ -237,9 +235,7 @@ func TestMemoryForSeveral(t *testing.T) {
 						inside.Add(-1)
 						return nil
 					})
-					if err != nil {
-						t.Error(err)
-					}
+					assert.NoError(t, err)
 				}
 			})
 		}
@@ -251,14 +247,9 @@ func TestMemoryForSeveral(t *testing.T) {
 	})
 }
 
-// working has a connector call its plugin all the time within one page, from now on until ctx ends. in hears when it
-// was let in.
-func (c crowded) working(ctx context.Context, t *testing.T, connector string, in func()) {
-	c.answered(ctx, t, connector, 100*time.Millisecond, in)
-}
-
-// answered is working with pauses of its own between the calls, as for a service's answers.
-func (c crowded) answered(ctx context.Context, t *testing.T, connector string, pause time.Duration, in func()) {
+// working has a connector call its plugin within one page, with pauses as for a service's answers, from now on until
+// ctx ends. in hears when it was let in.
+func (c crowded) working(ctx context.Context, t *testing.T, connector string, pause time.Duration, in func()) {
 	b := c.bind(t, connector, "a")
 	defer b.Close()
 	err := b.Current().Do(ctx, func(i *plugin.Instance) error {
@@ -291,7 +282,7 @@ func TestConnectorsComeOneAfterAnother(t *testing.T) {
 			var all sync.WaitGroup
 			for n := range 8 {
 				all.Go(func() {
-					c.working(ctx, t, fmt.Sprint(n), func() {
+					c.working(ctx, t, fmt.Sprint(n), 100*time.Millisecond, func() {
 						mu.Lock()
 						defer mu.Unlock()
 						came = append(came, time.Since(began).Truncate(time.Second))
@@ -344,7 +335,7 @@ func TestManyWithSlowServicesBegin(t *testing.T) {
 		var all sync.WaitGroup
 		for n := range 50 {
 			all.Go(func() {
-				c.answered(ctx, t, fmt.Sprint(n), 500*time.Millisecond, func() { in.Add(1) })
+				c.working(ctx, t, fmt.Sprint(n), 500*time.Millisecond, func() { in.Add(1) })
 			})
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -378,19 +369,7 @@ func TestBegunConnectorsAreNotHeldUp(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		var busy sync.WaitGroup
 		for n := range 20 { // more of them each second than may begin
-			busy.Go(func() {
-				b := c.bind(t, fmt.Sprint("busy", n), "a")
-				defer b.Close()
-				_ = b.Current().Do(ctx, func(i *plugin.Instance) error {
-					for ctx.Err() == nil {
-						if _, err := i.Describe(t.Context()); err != nil {
-							t.Error(err)
-						}
-						time.Sleep(100 * time.Millisecond)
-					}
-					return nil
-				})
-			})
+			busy.Go(func() { c.working(ctx, t, fmt.Sprint("busy", n), 100*time.Millisecond, func() {}) })
 		}
 		synctest.Wait()
 		at := func(what string, f func()) {
@@ -424,9 +403,7 @@ func TestBegunConnectorsAreNotHeldUp(t *testing.T) {
 				_, err := i.Describe(t.Context())
 				return err
 			})
-			if err != nil {
-				t.Error(err)
-			}
+			assert.NoError(t, err)
 		})
 		time.Sleep(10 * time.Second)
 		stop()

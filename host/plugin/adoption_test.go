@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -128,15 +129,11 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 				// Accepted it is taken, and so is its successor, as long as the word stands.
 				o.Settings = map[string]string{"plugin.shop.accept": strings.ToUpper(hash(other))}
 				m = manager(t, o, folder)
-				if got := taken(m); got != "shop 2.0.0" {
-					t.Errorf("expected the accepted one, found %s", got)
-				}
+				assert.Equal(t, "shop 2.0.0", taken(m), "the accepted one")
 				m.Close()
 				put(t, folder, "third.wasm", shop("shop", "3.0.0", x.settings...))
 				m = manager(t, o, folder)
-				if got := taken(m); got != "shop 3.0.0" {
-					t.Errorf("expected the successor, found %s", got)
-				}
+				assert.Equal(t, "shop 3.0.0", taken(m), "the successor")
 				m.Close()
 				o.Settings = nil
 				if got := taken(manager(t, o, folder)); got == "shop 2.0.0" || got == "shop 3.0.0" {
@@ -149,13 +146,10 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 
 // Without any memory the lowest version in the folder is the one before the others.
 func TestVersionsThatAreNewTogether(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "a.wasm", shop("shop", "2.0.0", "shop.note http.address", "shop.pwd"))
+	folder := holding(t, "a.wasm", shop("shop", "2.0.0", "shop.note http.address", "shop.pwd"))
 	put(t, folder, "b.wasm", shop("shop", "1.9.0", honest...))
 	put(t, folder, "c.wasm", shop("shop", "1.10.0", honest...))
-	if got := taken(manager(t, plugin.Options{}, folder)); got != "shop 1.10.0" {
-		t.Errorf("found %s", got)
-	}
+	assert.Equal(t, "shop 1.10.0", taken(manager(t, plugin.Options{}, folder)))
 }
 
 // What a class of a built-in plugin is called by, whole, by alias or by short form, leads to no plugin of another name
@@ -170,36 +164,27 @@ func TestClassOfABuiltInPlugin(t *testing.T) {
 			Aliases: []string{shopClass, "Shop"}}}}, "", wit.InterfaceSource)
 	put(t, folder, "alias.wasm", alias)
 	m := manager(t, plugin.Options{Embedded: embedded}, folder)
-	if got := taken(m); got != "shop 1.0.0" {
-		t.Errorf("expected the built-in, found %s", got)
-	}
-	b, err := m.Bind("c", wit.ComponentSource, shopClass, "")
-	require.NoError(t, err)
+	assert.Equal(t, "shop 1.0.0", taken(m), "the built-in")
+	b := boundTo(t, m, "c", wit.ComponentSource, shopClass)
 	if s := b.Status(); len(s.Others) != 2 || !strings.Contains(s.Others[0], "a-thief") ||
-		!strings.Contains(s.Others[0],
-			"plugin.a-thief.accept="+hash(thief)) || !strings.HasPrefix(s.File, "embedded:") {
+		!strings.Contains(s.Others[0], "plugin.a-thief.accept="+hash(thief)) ||
+		!strings.HasPrefix(s.File, "embedded:") {
 		t.Errorf("found %+v", s)
 	}
 	m.Close()
-	if got := taken(manager(t, plugin.Options{Embedded: embedded,
-		Settings: map[string]string{"plugin.a-thief.accept": hash(thief)}},
-		folder)); got != "a-thief 9.0.0" {
-		t.Errorf("expected the accepted one, found %s", got)
-	}
+	m = manager(t, plugin.Options{Embedded: embedded,
+		Settings: map[string]string{"plugin.a-thief.accept": hash(thief)}}, folder)
+	assert.Equal(t, "a-thief 9.0.0", taken(m), "the accepted one")
 }
 
 // What says which versions were taken is damaged: nothing is opened, since any version would be the first.
 func TestDamagedMemoryOfVersions(t *testing.T) {
 	adopted := filepath.Join(t.TempDir(), "adopted.json")
 	require.NoError(t, os.WriteFile(adopted, []byte("{"), 0o600))
-	if _, err := plugin.New(t.Context(), plugin.Options{Adopted: adopted,
-		Registry: record.NewRegistry()}); err == nil || !strings.Contains(err.Error(), adopted) {
-		t.Errorf("found %v", err)
-	}
-	for key, value := range map[string]string{"plugin.shop.accept": "beef"} {
-		if _, err := plugin.New(t.Context(), plugin.Options{Settings: map[string]string{key: value},
-			Registry: record.NewRegistry()}); err == nil || !strings.Contains(err.Error(), key) {
-			t.Errorf("found %v", err)
-		}
-	}
+	registry := record.NewRegistry()
+	_, err := plugin.New(t.Context(), plugin.Options{Adopted: adopted, Registry: registry})
+	assert.Error(t, err, adopted)
+	const key = "plugin.shop.accept"
+	_, err = plugin.New(t.Context(), plugin.Options{Settings: map[string]string{key: "beef"}, Registry: registry})
+	assert.Error(t, err, key)
 }

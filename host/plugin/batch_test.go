@@ -2,13 +2,14 @@ package plugin_test
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -18,8 +19,7 @@ import (
 
 // A batch costs no allocation, whatever its number of rows, once the buffers have their size.
 func TestApplyAllocatesNothing(t *testing.T) {
-	reg := record.NewRegistry()
-	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		for _, component := range []string{"pass", "copy", "unchanged"} {
 			prepared, err := i.Prepare(ctx, []wit.Stage{{Component: component}})
 			require.NoError(t, err)
@@ -27,9 +27,8 @@ func TestApplyAllocatesNothing(t *testing.T) {
 			rows, size := append([]wit.Row(nil), b.Rows...), len(b.Data)
 			apply := func() {
 				b.Rows, b.Data = append(b.Rows[:0], rows...), b.Data[:size]
-				if _, err := i.Apply(ctx, prepared, b); err != nil {
-					t.Fatal(err)
-				}
+				_, err := i.Apply(ctx, prepared, b)
+				require.NoError(t, err)
 			}
 			for range 5 {
 				apply()
@@ -44,12 +43,11 @@ func TestApplyAllocatesNothing(t *testing.T) {
 // Schema numbers inside dynamic values and headers are translated like those of rows.
 func TestSchemasInsideBytes(t *testing.T) {
 	reg := record.NewRegistry()
-	_, binding := guest(t, plugin.Options{Registry: reg}, all, "all")
+	_, binding := guest(t, plugin.Options{Registry: reg}, all)
 	b := batch(t, reg, 2, 6)
 	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
-		if _, err := i.Apply(ctx, []byte("mention"), b); err != nil {
-			t.Fatal(err)
-		}
+		_, err := i.Apply(ctx, []byte("mention"), b)
+		require.NoError(t, err)
 	})
 	check := func() {
 		t.Helper()
@@ -80,18 +78,15 @@ func TestSchemasInsideBytes(t *testing.T) {
 		require.NoError(t, err)
 		defer binding.Current().Release(other)
 		for _, context := range []string{"copy", "unchanged", "copy"} {
-			if _, err := other.Apply(ctx, []byte(context), b); err != nil {
-				t.Fatal(err)
-			}
+			_, err := other.Apply(ctx, []byte(context), b)
+			require.NoError(t, err)
 		}
 	})
 	check()
 	b.Rows[0].Value.Form, b.Rows[0].Value.Size = wit.Dynamic, b.Rows[0].Value.Size-1
 	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
-		if _, err := i.Apply(ctx, []byte("copy"), b); err == nil || !strings.Contains(err.Error(),
-			"a dynamic value of") {
-			t.Errorf("bytes cut off: %v", err)
-		}
+		_, err := i.Apply(ctx, []byte("copy"), b)
+		assert.Error(t, err, "a dynamic value of")
 		if _, err := i.Describe(ctx); err != nil {
 			t.Errorf("the host's mistake cost the instance: %v", err)
 		}
@@ -107,8 +102,7 @@ func mustDynamic(t *testing.T, b []byte) any {
 
 // What the host itself gets wrong is refused before the guest is called, and costs no instance.
 func TestHostMistakes(t *testing.T) {
-	reg := record.NewRegistry()
-	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		for want, change := range map[string]func(*record.Batch){
 			"topic 1 of 1":      func(b *record.Batch) { b.Rows[1].Topic = 1 },
 			"names schema 4711": func(b *record.Batch) { b.Rows[1].Value.Schema = 4711 },
@@ -126,48 +120,39 @@ func TestHostMistakes(t *testing.T) {
 		} {
 			b := batch(t, reg, 2, 6)
 			change(b)
-			if _, err := i.Apply(ctx, []byte("copy"), b); err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("expected %q, found %v", want, err)
-			}
+			_, err := i.Apply(ctx, []byte("copy"), b)
+			assert.Error(t, err, want)
 		}
 		// A schema that was pending when the call failed is given again.
-		if _, err := i.Apply(ctx, []byte("copy"), batch(t, reg, 2, 6)); err != nil {
-			t.Error(err)
-		}
+		_, err := i.Apply(ctx, []byte("copy"), batch(t, reg, 2, 6))
+		assert.NoError(t, err)
 	})
 }
 
 // A guest sees of settings only what it is given; what it prints and logs carries its name.
 func TestOutput(t *testing.T) {
-	reg := record.NewRegistry()
-	var log logBuffer
-	with(t, plugin.Options{Registry: reg, Logger: log.logger()}, func(ctx context.Context, i *plugin.Instance) {
-		if _, err := i.Apply(ctx, []byte("print"), batch(t, reg, 1, 6)); err != nil {
-			t.Fatal(err)
-		}
+	var log logtest.Journal
+	o := plugin.Options{Logger: log.Logger(plugin.LevelTrace)}
+	with(t, o, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+		_, err := i.Apply(ctx, []byte("print"), batch(t, reg, 1, 6))
+		require.NoError(t, err)
 	})
-	for _, want := range []string{"level=WARN msg=logged plugin=all version=1.0.0 connector=orders",
-		"level=INFO msg=printed plugin=all version=1.0.0 connector=orders"} {
-		if !strings.Contains(log.String(), want) {
-			t.Errorf("expected %q in %s", want, log.String())
-		}
-	}
+	assert.Contains(t, log.String(), "level=WARN msg=logged plugin=all version=1.0.0 connector=orders",
+		"level=INFO msg=printed plugin=all version=1.0.0 connector=orders")
 }
 
 // A panic that the SDK caught is a fault, and the instance goes on.
 func TestPanicUnderTheSDK(t *testing.T) {
-	reg := record.NewRegistry()
-	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		_, err := i.Apply(ctx, []byte("panic"), batch(t, reg, 1, 6))
 		fault(t, err, wit.FaultInternal, "plugin all 1.0.0: panic: boom")
-		if _, err := i.Apply(ctx, []byte("copy"), batch(t, reg, 1, 6)); err != nil {
-			t.Error(err)
-		}
+		_, err = i.Apply(ctx, []byte("copy"), batch(t, reg, 1, 6))
+		assert.NoError(t, err)
 	})
 }
 
 func TestPoolIsBounded(t *testing.T) {
-	_, b := guest(t, plugin.Options{Limits: plugin.Limits{Instances: 2}}, all, "all")
+	_, b := guest(t, plugin.Options{Limits: plugin.Limits{Instances: 2}}, all)
 	p := b.Current()
 	first, err := p.Acquire(t.Context())
 	require.NoError(t, err)
@@ -177,10 +162,8 @@ func TestPoolIsBounded(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := p.Acquire(short); err == nil || !strings.Contains(err.Error(),
-		"waiting for an instance of plugin all (2 are out)") {
-		t.Error(err)
-	}
+	_, err = p.Acquire(short)
+	assert.Error(t, err, "waiting for an instance of plugin all (2 are out)")
 	got := make(chan *plugin.Instance)
 	go func() {
 		i, _ := p.Acquire(t.Context())
@@ -192,21 +175,15 @@ func TestPoolIsBounded(t *testing.T) {
 	}
 	p.Release(first)
 	p.Release(second)
-	if n := p.Module().Metrics.Instances; n != 2 {
-		t.Errorf("%d instances", n)
-	}
+	instances(t, p, 2, "")
 	b.Close()
-	if n := p.Module().Metrics.Instances; n != 0 {
-		t.Errorf("%d instances after closing", n)
-	}
+	instances(t, p, 0, "after closing")
 }
 
 func TestPoolUnderConcurrency(t *testing.T) {
 	reg := record.NewRegistry()
-	m, first := guest(t, plugin.Options{Registry: reg, Limits: plugin.Limits{Instances: 3, Calls: 20}}, all, "all")
-	second, err := m.BindPlugin("other", "all", "")
-	require.NoError(t, err)
-	defer second.Close()
+	m, first := guest(t, plugin.Options{Registry: reg, Limits: plugin.Limits{Instances: 3, Calls: 20}}, all)
+	second := bound(t, m, "other", "all")
 	var wait sync.WaitGroup
 	for worker := range 12 {
 		wait.Go(func() {

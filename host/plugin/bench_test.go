@@ -42,8 +42,7 @@ func measured(b *testing.B, n int, unit string, f func() error) {
 }
 
 func BenchmarkApply(b *testing.B) {
-	reg := record.NewRegistry()
-	with(b, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+	with(b, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		for _, component := range []string{"pass", "copy", "unchanged"} {
 			for _, n := range []int{1, 500} {
 				in := batch(b, reg, n, 1000)
@@ -63,8 +62,7 @@ func BenchmarkApply(b *testing.B) {
 
 // BenchmarkEncode makes a delivery of each row.
 func BenchmarkEncode(b *testing.B) {
-	reg := record.NewRegistry()
-	with(b, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+	with(b, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		in := batch(b, reg, 500, 1000)
 		measured(b, 500, "record", func() error { _, err := i.Encode(ctx, nil, in, originsOf(in), nil); return err })
 	})
@@ -72,13 +70,12 @@ func BenchmarkEncode(b *testing.B) {
 
 // BenchmarkSettle settles a delivery of one row.
 func BenchmarkSettle(b *testing.B) {
-	with(b, plugin.Options{}, func(ctx context.Context, i *plugin.Instance) {
+	with(b, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, _ *record.Registry) {
 		response := wit.Response{Status: 201, Headers: []wit.Header{{Name: "content-type", Value: "application/json"},
 			{Name: "location", Value: "/x(1)"}},
 			Body: make([]byte, 500)}
 		measured(b, 1, "delivery", func() error {
-			_, err := i.Settle(ctx, nil, []byte("memo"), []uint32{7},
-				response)
+			_, err := i.Settle(ctx, nil, []byte("memo"), []uint32{7}, response)
 			return err
 		})
 	})
@@ -86,8 +83,7 @@ func BenchmarkSettle(b *testing.B) {
 
 // BenchmarkDecode hands in pieces of 64 KiB; each line of 100 bytes becomes a row.
 func BenchmarkDecode(b *testing.B) {
-	reg := record.NewRegistry()
-	with(b, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+	with(b, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		page, err := i.Begin(ctx, nil, 0, nil, wit.Response{Status: 200})
 		require.NoError(b, err)
 		piece := []byte(strings.Repeat(strings.Repeat("x", 99)+"\n", 640))
@@ -103,12 +99,10 @@ func BenchmarkDecode(b *testing.B) {
 
 // BenchmarkLoad is the start of a worker with one Go guest whose code is in the disk cache.
 func BenchmarkLoad(b *testing.B) {
-	folder := b.TempDir()
-	put(b, folder, "all.wasm", guesttest.Bytes(b, all))
+	folder := holding(b, "all.wasm", guesttest.Bytes(b, all))
 	measured(b, 1, "plugin", func() error {
 		m, err := plugin.New(b.Context(), plugin.Options{Folders: []string{folder}, CacheDir: cacheDir(),
-			Registry: record.NewRegistry(),
-			Logger:   slog.New(slog.DiscardHandler)})
+			Registry: record.NewRegistry(), Logger: slog.New(slog.DiscardHandler)})
 		if err == nil {
 			err = m.Close()
 		}
@@ -118,7 +112,7 @@ func BenchmarkLoad(b *testing.B) {
 
 // BenchmarkInstance is what a fresh instance costs.
 func BenchmarkInstance(b *testing.B) {
-	_, binding := guest(b, plugin.Options{Limits: plugin.Limits{Calls: 1}}, all, "all")
+	_, binding := guest(b, plugin.Options{Limits: plugin.Limits{Calls: 1}}, all)
 	measured(b, 1, "instance", func() error {
 		return binding.Current().Do(b.Context(), func(i *plugin.Instance) error { return i.Abandon(b.Context(), 0) })
 	})

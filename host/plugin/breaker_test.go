@@ -9,10 +9,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
-	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -21,27 +22,22 @@ func fickle(t testing.TB, version string, good bool) []byte {
 	t.Helper()
 	m := guesttest.StaticModule(wit.Description{Name: "fickle", Version: version,
 		Components: []wit.Component{{Name: "Fickle", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
-	for n := range m.Exports {
-		if m.Exports[n].Name == wit.ExportName(wit.InterfaceTransform, "prepare") {
-			m.Exports[n].Body = looped()
-			if good {
-				m.Exports[n].Body = []byte{0x41, 0x08} // zeros lie there: ok, and nothing
-			}
-		}
+	body := looped()
+	if good {
+		body = []byte{0x41, 0x08} // zeros lie there: ok, and nothing
 	}
+	m.Exports[m.Index(prepareExport)].Body = body
 	return m.Bytes()
 }
 
-func fickles(t *testing.T, version string, good bool) (m *plugin.Manager, b *plugin.Binding, log *logBuffer,
+func fickles(t *testing.T, version string, good bool) (m *plugin.Manager, b *plugin.Binding, log *logtest.Journal,
 	folder string) {
 	t.Helper()
-	folder, log = t.TempDir(), &logBuffer{}
+	folder, log = t.TempDir(), &logtest.Journal{}
 	put(t, folder, "fickle.wasm", fickle(t, version, good))
-	m = manager(t, plugin.Options{Logger: log.logger(),
+	m = manager(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace),
 		Settings: map[string]string{"plugin.fickle.limits.call.ms": "5"}}, folder)
-	b, err := m.Bind("orders", wit.ComponentTransformation, "Fickle", "")
-	require.NoError(t, err)
-	t.Cleanup(b.Close)
+	b = boundTo(t, m, "orders", wit.ComponentTransformation, "Fickle")
 	return m, b, log, folder
 }
 
@@ -51,6 +47,21 @@ func prepareOn(t *testing.T, b *plugin.Binding) error {
 		_, err := i.Prepare(t.Context(), nil)
 		return err
 	})
+}
+
+// untilWorks calls prepare until a version works. tries are the calls that failed.
+func untilWorks(t *testing.T, b *plugin.Binding) (tries int) {
+	t.Helper()
+	for err := prepareOn(t, b); err != nil; err = prepareOn(t, b) {
+		tries++
+		if !b.Again(err) {
+			t.Fatalf("try %d: expected another one after %v", tries, err)
+		}
+		if c := b.Candidate(); c != nil {
+			b.Promote(c)
+		}
+	}
+	return tries
 }
 
 // A version that only ever breaks is stopped for its connector, and for that one alone; another file starts from zero.
@@ -68,26 +79,20 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 		stopped.Hash != b.Status().Hash {
 		t.Fatalf("expected that it is stopped, found %v", err)
 	}
-	for _, want := range []string{"plugin fickle 1.0.0 (" + stopped.Hash[:12] +
-		", connector orders) is stopped: its prepare broke 20 times in succession, at last by call.ms"} {
-		if !strings.Contains(err.Error(), want) || !strings.Contains(log.String(), want) {
-			t.Errorf("expected %q in the error and in the log, found %v", want, err)
-		}
-	}
+	why := "plugin fickle 1.0.0 (" + stopped.Hash[:12] +
+		", connector orders) is stopped: its prepare broke 20 times in succession, at last by call.ms"
+	assert.Error(t, err, why)
+	assert.Contains(t, log.String(), why)
 	// Stopped is the version, not the function; a restart of the task does not let it go again.
-	again, err := m.Bind("orders", wit.ComponentTransformation, "Fickle", "")
-	require.NoError(t, err)
-	defer again.Close()
-	if err := again.Current().Do(t.Context(), func(i *plugin.Instance) error {
-		_,
-			err := i.Describe(t.Context())
+	again := boundTo(t, m, "orders", wit.ComponentTransformation, "Fickle")
+	err = again.Current().Do(t.Context(), func(i *plugin.Instance) error {
+		_, err := i.Describe(t.Context())
 		return err
-	}); !errors.As(err, &stopped) {
+	})
+	if !errors.As(err, &stopped) {
 		t.Errorf("describe: expected that it is stopped, found %v", err)
 	}
-	other, err := m.Bind("items", wit.ComponentTransformation, "Fickle", "")
-	require.NoError(t, err)
-	defer other.Close()
+	other := boundTo(t, m, "items", wit.ComponentTransformation, "Fickle")
 	if err := prepareOn(t, other); !errors.As(err, &trap) || errors.As(err, &stopped) {
 		t.Errorf("another connector: expected a call, found %v", err)
 	}
@@ -97,9 +102,7 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 	put(t, folder, "fickle.wasm", fickle(t, "1.0.1", true))
 	require.NoError(t, m.Reload(t.Context()))
 	b.Promote(b.Candidate())
-	if err := prepareOn(t, b); err != nil {
-		t.Errorf("the next file: expected the plugin's own answer, found %v", err)
-	}
+	assert.NoError(t, prepareOn(t, b), "the next file")
 }
 
 // A function whose rest is over waits for another that still rests, and gets its try then.
@@ -188,19 +191,7 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			put(t, folder, file, fickle(t, "1.1.0", false))
 			require.NoError(t, m.Reload(t.Context()))
 			b.Promote(b.Candidate())
-			tries := 0
-			for err := error(nil); ; tries++ {
-				if err = prepareOn(t, b); err == nil {
-					break
-				}
-				if !b.Again(err) {
-					t.Fatalf("try %d: expected another one after %v", tries+1, err)
-				}
-				if c := b.Candidate(); c != nil {
-					b.Promote(c)
-				}
-			}
-			if tries != 3 {
+			if tries := untilWorks(t, b); tries != 3 {
 				t.Errorf("expected 3 broken calls, found %d", tries)
 			}
 			why := "version 1.1.0 was rolled back: 3 calls broke soon after it took over for connector orders, at " +
@@ -215,10 +206,8 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			if found, err := m.Find(wit.ComponentTransformation, "Fickle", ""); err != nil || found.Version != "1.0.0" {
 				t.Errorf("a new connector: %s %v", found.Version, err)
 			}
-			if _, err := m.Find(wit.ComponentTransformation, "Fickle", "1.1.0"); err == nil ||
-				!strings.Contains(err.Error(), why) {
-				t.Errorf("the version by name: %v", err)
-			}
+			_, err := m.Find(wit.ComponentTransformation, "Fickle", "1.1.0")
+			assert.Error(t, err, why)
 			listed := false
 			for _, info := range m.Modules() {
 				listed = listed || info.Version == "1.1.0" && info.Err != nil && strings.Contains(info.Err.Error(),
@@ -245,14 +234,7 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 				t.Fatalf("the version that was rolled back is chosen: %v, %v", b.Candidate(), err)
 			}
 			b.Promote(b.Candidate())
-			for err := prepareOn(t, b); err != nil; err = prepareOn(t, b) {
-				if !b.Again(err) {
-					t.Fatalf("expected another try after %v", err)
-				}
-				if c := b.Candidate(); c != nil {
-					b.Promote(c)
-				}
-			}
+			untilWorks(t, b)
 			if got := b.Status(); got.Version != "1.0.0" {
 				t.Errorf("expected 1.0.0 again, found %+v", got)
 			}
@@ -265,7 +247,7 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 			// Back to the version before, but not to the one that was left.
-			err := m.Rollback("fickle")
+			err = m.Rollback("fickle")
 			if c := b.Candidate(); file == "newer.wasm" && (err == nil || c != nil) ||
 				file == "fickle.wasm" && (err != nil || c == nil || c.Module().Version != "1.0.0") {
 				t.Errorf("rolled back to %v, %v", c, err)
@@ -286,9 +268,7 @@ func TestNothingToRollBackTo(t *testing.T) {
 
 // What a caller gives up is no break.
 func TestCallersWhoGiveUpStopNothing(t *testing.T) {
-	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg, Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}},
-		rogue, "rogue")
+	b, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}})
 	for range 2 {
 		use(t, b, func(ctx context.Context, i *plugin.Instance) {
 			ctx, cancel := context.WithTimeout(ctx, 5*time.Millisecond)

@@ -111,11 +111,7 @@ func TestCheckEnds(t *testing.T) {
 			Documentation: "x"})
 	}
 	m := guesttest.StaticModule(d, "", wit.InterfaceTransform)
-	for n := range m.Exports {
-		if m.Exports[n].Name == wit.ExportName(wit.InterfacePlugin, "validate") {
-			m.Exports[n].Body = looped()
-		}
-	}
+	m.Exports[m.Index(wit.ExportName(wit.InterfacePlugin, "validate"))].Body = looped()
 	path := filepath.Join(t.TempDir(), "slow.wasm")
 	require.NoError(t, os.WriteFile(path, m.Bytes(), 0o600))
 	// A machine that has other things to do needs some seconds for what comes before the calls.
@@ -182,15 +178,13 @@ func TestCommandsThatCannotBeUsed(t *testing.T) {
 			{Name: "look", Options: []wit.SettingSpec{option("data")}}},
 		"command look, option -p: expected another name, since every command has its own option -p": {
 			{Name: "look", Options: []wit.SettingSpec{option("place", "p")}}},
-		"command look, option -h: ": {{Name: "look",
-			Options: []wit.SettingSpec{option("host", "h")}}},
+		"command look, option -h: ": {{Name: "look", Options: []wit.SettingSpec{option("host", "h")}}},
 		"command look, option -s: expected names and letters that ": {{Name: "look",
 			Options: []wit.SettingSpec{option("service", "s"), option("set-of", "s")}}},
-		`command look, option "a b": expected a name`: {{Name: "look",
-			Options: []wit.SettingSpec{option("a b")}}},
-		`command "": expected a name`:        {{Name: ""}},
-		`command "\x1b[2J": expected a name`: {{Name: "\x1b[2J"}},
-		`command "--look": expected a name`:  {{Name: "--look"}},
+		`command look, option "a b": expected a name`: {{Name: "look", Options: []wit.SettingSpec{option("a b")}}},
+		`command "": expected a name`:                 {{Name: ""}},
+		`command "\x1b[2J": expected a name`:          {{Name: "\x1b[2J"}},
+		`command "--look": expected a name`:           {{Name: "--look"}},
 		`command "look": expected a name of letters, digits, dots and dashes that stands once`: {{Name: "look"},
 			{Name: "look"}},
 		"command run: expected another name, since culvert has a command run of its own": {{Name: "look"},
@@ -231,10 +225,10 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 	}
 	roles := func(kind wit.ComponentKind, specs ...wit.SettingSpec) wit.Description {
 		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K", Kind: kind,
-			Documentation: "x",
-			Settings:      specs}}}
+			Documentation: "x", Settings: specs}}}
 	}
 	in := func(role string) []wit.Rule { return []wit.Rule{{Role: &role}} }
+	const hidden = "transformation K\u200b: "
 	for name, k := range map[string]struct {
 		d    wit.Description
 		want string
@@ -276,27 +270,19 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 		"a default beyond a rule": {settings(wit.SettingSpec{Name: "a", DefaultValue: wit.Ptr("c"),
 			Rules: []wit.Rule{{Allowed: &[]string{"a", "b"}}}}),
 			`transformation K: the default of "a" is none of its values: `},
-		"escapes in an alias": {escapes,
-			`transformation K` + "\u200b" + `: the alias "L\x1b[2J" holds control characters`},
-		"escapes in a prefix": {escapes,
-			`transformation K` + "\u200b" + `: the prefix "k\x1b." holds control characters`},
-		"escapes in an allowed value": {escapes,
-			`transformation K` + "\u200b" + `: the allowed value of "a\x1b[2J" holds control characters`},
-		"escapes in a display name": {escapes,
-			`transformation K` + "\u200b" + `: the display name of "a\x1b[2J" holds control characters`},
-		"escapes in documentation": {escapes, "plugin.describe: the documentation holds control characters"},
-		"escapes in a setting": {escapes,
-			"transformation K\u200b: the name of a setting holds control characters"},
-		"escapes in a default": {escapes,
-			`transformation K` + "\u200b" + `: the default of "a\x1b[2J" holds control characters`},
-		"escapes in a class": {escapes, "transformation K\u200b: the name holds control characters"},
+		"escapes in an alias":         {escapes, hidden + `the alias "L\x1b[2J" holds control characters`},
+		"escapes in a prefix":         {escapes, hidden + `the prefix "k\x1b." holds control characters`},
+		"escapes in an allowed value": {escapes, hidden + `the allowed value of "a\x1b[2J" holds control characters`},
+		"escapes in a display name":   {escapes, hidden + `the display name of "a\x1b[2J" holds control characters`},
+		"escapes in documentation":    {escapes, "plugin.describe: the documentation holds control characters"},
+		"escapes in a setting":        {escapes, hidden + "the name of a setting holds control characters"},
+		"escapes in a default":        {escapes, hidden + `the default of "a\x1b[2J" holds control characters`},
+		"escapes in a class":          {escapes, hidden + "the name holds control characters"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "k.wasm")
-			if err := os.WriteFile(path, guesttest.Static(k.d, "", wit.InterfaceTransform, wit.InterfaceSource),
-				0o600); err != nil {
-				t.Fatal(err)
-			}
+			err := os.WriteFile(path, guesttest.Static(k.d, "", wit.InterfaceTransform, wit.InterfaceSource), 0o600)
+			require.NoError(t, err)
 			if _, findings := checkFile(t, path); strings.Count(findings, k.want) != 1 {
 				t.Errorf("expected %q once, found\n%s", k.want, findings)
 			}
@@ -320,16 +306,15 @@ func TestCheckReadsWhatCommandsSay(t *testing.T) {
 
 func TestSpyTellsWhatItSees(t *testing.T) {
 	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg}, "./testdata/guests/spy", "spy")
+	_, b := guest(t, plugin.Options{Registry: reg}, "./testdata/guests/spy")
 	use(t, b, func(ctx context.Context, i *plugin.Instance) {
 		if _, err := i.OpenSource(ctx, "SpySource", []wit.Setting{{Name: "spy.secret", Value: "hunter2"}}, nil,
 			nil); err != nil {
 			t.Fatal(err)
 		}
 		into := &record.Batch{Registry: reg, Topics: []string{"spy"}}
-		if _, err := i.Decode(ctx, 0, "", 200, nil, true, into); err != nil {
-			t.Fatal(err)
-		}
+		_, err := i.Decode(ctx, 0, "", 200, nil, true, into)
+		require.NoError(t, err)
 		if got := texts(t, into); len(got) != 1 || !strings.Contains(got[0], "{spy.secret hunter2}") {
 			t.Error(got)
 		}

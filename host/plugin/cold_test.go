@@ -3,11 +3,11 @@ package plugin_test
 import (
 	"context"
 	"errors"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -36,7 +36,7 @@ func fault(t *testing.T, err error, kind wit.FaultKind, message string) {
 }
 
 func TestPluginAndTools(t *testing.T) {
-	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance) {
+	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, _ *record.Registry) {
 		d, err := i.Describe(ctx)
 		if err != nil || d.Name != "all" || len(d.Components) != 16 || len(d.Components[0].Settings[0].Rules) != 3 ||
 			*d.Components[0].Settings[0].Rules[0].AtLeast != -5 || d.Components[1].Prefixes[0] != "all." {
@@ -48,8 +48,7 @@ func TestPluginAndTools(t *testing.T) {
 				Repeatable: true, Headers: []wit.Header{{Name: "a", Value: "b"}}, PatienceMs: wit.Ptr(uint32(7))}}}})(
 			i.Validate(ctx, "c", settings, true, nil, nil))
 		answers := []wit.Response{{Tag: "t", Status: 200, Headers: []wit.Header{{Name: "h", Value: "\xffnot UTF-8"}},
-			Body: []byte("b"),
-			At:   -1}}
+			Body: []byte("b"), At: -1}}
 		equal(t, "validate", wit.Inquiry{Done: &[]wit.Examined{{Spec: wit.SettingSpec{Name: "a"}, Value: wit.Ptr("1"),
 			Errors: []string{"asked"}, Visible: true}}})(
 			i.Validate(ctx, "c", settings, true, []byte("asked"), answers))
@@ -68,8 +67,7 @@ func TestPluginAndTools(t *testing.T) {
 }
 
 func TestSource(t *testing.T) {
-	reg := record.NewRegistry()
-	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		settings := []wit.Setting{{Name: "a", Value: "1"}}
 		equal(t, "plan", wit.Layout{Tasks: [][]wit.Setting{settings, settings},
 			ExactlyOnce: wit.Support{Unsupported: wit.Ptr("why not")}})(i.Plan(ctx, "s", settings, 2))
@@ -83,8 +81,7 @@ func TestSource(t *testing.T) {
 			t.Errorf("feed: %+v", feed)
 		}
 		offset := []wit.Field{wit.IntegerField("n", -1), {Name: "r", Value: wit.Scalar{Real: wit.Ptr(0.5)}},
-			wit.NullField("z"),
-			wit.TextField("t", "ü")}
+			wit.NullField("z"), wit.TextField("t", "ü")}
 		position := append(offset[:4:4], wit.IntegerField("now", 7))
 		equal(t, "next", wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "context",
 			Repeatable: true},
@@ -99,15 +96,11 @@ func TestSource(t *testing.T) {
 		_, err = i.Begin(ctx, nil, 0, nil, wit.Response{Status: 404})
 		fault(t, err, wit.FaultNotFound, "status 404")
 		fault(t, i.CheckOffset(ctx, nil, nil), wit.FaultIncompatible, "an offset without entries")
-		if err := i.CheckOffset(ctx, nil, offset); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, i.CheckOffset(ctx, nil, offset))
 		page, err := i.Begin(ctx, nil, 0, &position, wit.Response{Status: 200})
 		require.NoError(t, err)
 		decodePage(t, ctx, i, page, reg)
-		if err := i.Abandon(ctx, page); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, i.Abandon(ctx, page))
 	})
 }
 
@@ -125,18 +118,12 @@ func decodePage(t *testing.T, ctx context.Context, i *plugin.Instance, page uint
 	want := wit.Portion{Follow: []wit.Follow{{Request: wit.Request{Tag: "tag", Method: "GET", Target: "/more"},
 		Tolerate: []uint16{404, 410}}}, Next: &[]wit.Field{wit.NullField("done"), wit.BooleanField("b", true)},
 		More: true, WaitMs: 9}
-	if d := cmp.Diff(want, p); d != "" {
-		t.Error(d)
-	}
-	if d := cmp.Diff([]string{"lines/-1 0@-1: one", "lines/-1 0@-1: two", "lines/-1 1@-1: three"},
-		texts(t, into)); d != "" {
-		t.Error(d)
-	}
+	assert.Equal(t, want, p)
+	assert.Equal(t, []string{"lines/-1 0@-1: one", "lines/-1 0@-1: two", "lines/-1 1@-1: three"}, texts(t, into))
 }
 
 func TestSink(t *testing.T) {
-	reg := record.NewRegistry()
-	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		equal(t, "open", wit.SinkOpening{Ask: &wit.Need{State: []byte("s")}})(i.OpenSink(ctx, "s", nil, nil, nil))
 		equal(t, "open", wit.SinkOpening{Ready: &wit.SinkOpened{Context: []byte("sbody"), Topics: []string{"a", "b"}}})(
 			i.OpenSink(ctx, "s", nil, []byte("s"), []wit.Response{{Body: []byte("body")}}))
@@ -157,9 +144,7 @@ func TestSink(t *testing.T) {
 			t.Errorf("found the origins %s", got)
 		}
 		_, err = i.Encode(ctx, nil, b, record.Origins{}, nil)
-		if err == nil || !strings.Contains(err.Error(), "3 rows with the origins of 0") {
-			t.Errorf("rows without origins: %v", err)
-		}
+		assert.Error(t, err, "3 rows with the origins of 0")
 		rows := []uint32{4, 5}
 		learned := wit.Settled{Verdicts: []wit.Verdict{{Written: wit.Chosen}}, Context: wit.Ptr([]byte("opened+memo"))}
 		equal(t, "settle", learned)(i.Settle(ctx, []byte("opened+"), []byte("memo"), rows[:1],
@@ -174,14 +159,12 @@ func TestSink(t *testing.T) {
 			wit.Response{}))
 		refused := wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultData, Message: "text", Code: wit.Ptr("E1")}}
 		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{refused, refused}})(i.Settle(ctx, nil, []byte("memo"),
-			rows,
-			wit.Response{Status: 400, Body: []byte("text")}))
+			rows, wit.Response{Status: 400, Body: []byte("text")}))
 	})
 }
 
 func TestTest(t *testing.T) {
-	reg := record.NewRegistry()
-	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		matches, faults, err := i.Test(ctx, nil, batch(t, reg, 4, 6))
 		if err != nil || faults != nil || !cmp.Equal(matches, []bool{false, true, false, true}) {
 			t.Error(matches, faults, err)
@@ -192,7 +175,7 @@ func TestTest(t *testing.T) {
 // A plugin that answers something that the contract forbids is trapped, and its instance is not used again.
 func TestBrokenPromises(t *testing.T) {
 	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg}, all, "all")
+	_, b := guest(t, plugin.Options{Registry: reg}, all)
 	for want, call := range map[string]func(context.Context, *plugin.Instance) error{
 		"expected 2 verdicts, one for each row, found 0": func(ctx context.Context, i *plugin.Instance) error {
 			_, err := i.Settle(ctx, nil, nil, []uint32{1, 2}, wit.Response{Status: 299})

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -21,14 +22,10 @@ import (
 )
 
 // overCache starts a manager over a folder with a cache of its own, and returns what it logged.
-func overCache(t *testing.T, folder, cache string) (*plugin.Manager, *logBuffer) {
+func overCache(t *testing.T, folder, cache string) (*plugin.Manager, *logtest.Journal) {
 	t.Helper()
-	log := &logBuffer{}
-	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
-		CacheDir: cache, Logger: log.logger()})
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = m.Close() })
-	return m, log
+	log := &logtest.Journal{}
+	return manager(t, plugin.Options{CacheDir: cache, Logger: log.Logger(plugin.LevelTrace)}, folder), log
 }
 
 // kept are the files of ours in a cache, by the ends of their names.
@@ -143,10 +140,8 @@ func TestDamagedCache(t *testing.T) {
 					contents[n], _ = os.ReadFile(files[n])
 				}
 				for n := range contents {
-					if err := os.WriteFile(files[n], damage(append([]byte{}, contents[n]...), contents[1-n]),
-						0o600); err != nil {
-						t.Fatal(err)
-					}
+					require.NoError(t, os.WriteFile(files[n], damage(append([]byte{}, contents[n]...), contents[1-n]),
+						0o600))
 				}
 				m, log := overCache(t, folder, cache)
 				if got := described(t, m); !reflect.DeepEqual(got, want) {
@@ -182,8 +177,7 @@ func TestForeignCacheFolder(t *testing.T) {
 // A folder in which nothing can be written costs time, not the start. Here it is none: what permissions forbid is
 // allowed to root.
 func TestCacheFolderThatCannotBeWritten(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "a.wasm", named("a", "1.0.0", 0))
+	folder := holding(t, "a.wasm", named("a", "1.0.0", 0))
 	cache := filepath.Join(t.TempDir(), "cache")
 	require.NoError(t, os.WriteFile(cache, nil, 0o600))
 	m, log := overCache(t, folder, cache)

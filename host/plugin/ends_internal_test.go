@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
@@ -96,9 +97,7 @@ func TestStoppedRewritingIsNoRefusal(t *testing.T) {
 		t.Fatalf("expected that it ends, found %v", err)
 	}
 	keepRefusal(s, "x", Limits{}.filled(), err)
-	if err := refusalOf(s, "x", Limits{}.filled()); err != nil {
-		t.Errorf("expected no refusal, found %v", err)
-	}
+	assert.NoError(t, refusalOf(s, "x", Limits{}.filled()), "refused")
 	if p, err = code.Prepare(t.Context(), module); err != nil || p == nil {
 		t.Errorf("expected the module, found %v", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -16,6 +18,14 @@ import (
 )
 
 const rogue = "./testdata/guests/rogue"
+
+// rogueGuest is the binding of a guest that breaks rules, and its registry.
+func rogueGuest(t *testing.T, o plugin.Options) (*plugin.Binding, *record.Registry) {
+	t.Helper()
+	o.Registry = record.NewRegistry()
+	_, b := guest(t, o, rogue)
+	return b, o.Registry
+}
 
 // misbehave applies a batch with a guest that breaks one rule.
 func misbehave(t *testing.T, b *plugin.Binding, reg *record.Registry, mode string) (err error) {
@@ -35,9 +45,8 @@ func misbehave(t *testing.T, b *plugin.Binding, reg *record.Registry, mode strin
 }
 
 func TestRogueResults(t *testing.T) {
-	reg := record.NewRegistry()
-	var log logBuffer
-	_, b := guest(t, plugin.Options{Registry: reg, Logger: log.logger()}, rogue, "rogue")
+	var log logtest.Journal
+	b, reg := rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace)})
 	require.NoError(t, misbehave(t, b, reg, "nothing"))
 	for mode, want := range map[string]string{
 		"result-outside":     "lie past the end of memory",
@@ -93,19 +102,12 @@ func TestRogueResults(t *testing.T) {
 	}
 	fault(t, misbehave(t, b, reg, "fault"), wit.FaultConflict, "x")
 	// After all that, the pool works.
-	if err := misbehave(t, b, reg, "log-binary"); err != nil {
-		t.Error(err)
-	}
-	for _, want := range []string{"x\uFFFDy", "plugin=rogue", "version=1.0.0", "connector=orders"} {
-		if !strings.Contains(log.String(), want) {
-			t.Errorf("expected %q in the log", want)
-		}
-	}
+	assert.NoError(t, misbehave(t, b, reg, "log-binary"))
+	assert.Contains(t, log.String(), "x\uFFFDy", "plugin=rogue", "version=1.0.0", "connector=orders")
 }
 
 func TestPredicateMustAnswerForEachRow(t *testing.T) {
-	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg}, rogue, "rogue")
+	b, reg := rogueGuest(t, plugin.Options{})
 	use(t, b, func(ctx context.Context, i *plugin.Instance) {
 		_, _, err := i.Test(ctx, nil, batch(t, reg, 3, 6))
 		trapped(t, err, "matches: expected 3, one for each row, found 4")
@@ -113,9 +115,7 @@ func TestPredicateMustAnswerForEachRow(t *testing.T) {
 }
 
 func TestMemoryFence(t *testing.T) {
-	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg,
-		Settings: map[string]string{"plugin.rogue.limits.memory.bytes": "50331648"}}, rogue, "rogue")
+	b, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.memory.bytes": "50331648"}})
 	for _, mode := range []string{"grow", "recurse"} {
 		// What Go's runtime itself says differs with the place at which it hits the limit.
 		trapped(t, misbehave(t, b, reg, mode), "of the allowed 50331648 bytes (plugin.rogue.limits.memory.bytes)")
@@ -123,22 +123,19 @@ func TestMemoryFence(t *testing.T) {
 	if got := b.Current().Module().Metrics.MemoryBytes; got > 50331648 || got < 40<<20 {
 		t.Errorf("memory rose to %d", got)
 	}
-	if err := misbehave(t, b, reg, "nothing"); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, misbehave(t, b, reg, "nothing"))
 }
 
 // An instance that has grown is replaced, and its memory goes back to the host.
 func TestRecycling(t *testing.T) {
-	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg, Limits: plugin.Limits{RecycleBytes: 1}}, rogue, "rogue")
+	b, reg := rogueGuest(t, plugin.Options{Limits: plugin.Limits{RecycleBytes: 1}})
 	for range 3 {
 		require.NoError(t, misbehave(t, b, reg, "swell"))
 	}
 	if got := b.Current().Module().Metrics; got.Recycled != 3 || got.Instances != 0 {
 		t.Errorf("%+v", got)
 	}
-	_, b = guest(t, plugin.Options{Registry: reg, Limits: plugin.Limits{Calls: 4}}, rogue, "rogue")
+	b, reg = rogueGuest(t, plugin.Options{Limits: plugin.Limits{Calls: 4}})
 	for range 4 {
 		require.NoError(t, misbehave(t, b, reg, "nothing"))
 	}
@@ -150,9 +147,7 @@ func TestRecycling(t *testing.T) {
 
 // A guest may take a batch row by row, but not give the largest result for each.
 func TestResultsOfOneBatch(t *testing.T) {
-	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg,
-		Settings: map[string]string{"plugin.rogue.limits.result.bytes": "1500"}}, rogue, "rogue")
+	b, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.result.bytes": "1500"}})
 	for rows, want := range map[int]string{4: "",
 		10: "the results for one batch have 6860 bytes: at most 6000 are allowed"} {
 		use(t, b, func(ctx context.Context, i *plugin.Instance) {
@@ -175,8 +170,7 @@ func TestResultsOfOneBatch(t *testing.T) {
 
 // A result may name 10,000 topics, and a batch has no more of them with those that it came with.
 func TestTopicsAreBounded(t *testing.T) {
-	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg}, rogue, "rogue")
+	b, reg := rogueGuest(t, plugin.Options{})
 	for _, c := range []struct {
 		mode  string
 		batch []string
@@ -204,12 +198,11 @@ func TestTopicsAreBounded(t *testing.T) {
 
 // Limits of a plugin that is not there are reported, those of one that is are not.
 func TestLimitsOfNobody(t *testing.T) {
-	var log logBuffer
-	folder := t.TempDir()
-	put(t, folder, "p.wasm", guesttest.Static(wit.Description{Name: "present", Version: "1"}, "",
+	var log logtest.Journal
+	folder := holding(t, "p.wasm", guesttest.Static(wit.Description{Name: "present", Version: "1"}, "",
 		wit.InterfaceTransform))
-	manager(t, plugin.Options{Logger: log.logger(), Settings: map[string]string{"plugin.present.limits.call.ms": "5000",
-		"plugin.presnet.limits.call.ms": "50"}}, folder)
+	manager(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace), Settings: map[string]string{
+		"plugin.present.limits.call.ms": "5000", "plugin.presnet.limits.call.ms": "50"}}, folder)
 	if got := log.String(); !strings.Contains(got, "plugin=presnet settings=plugin.presnet.limits.*") ||
 		strings.Contains(got, "plugin.present.limits") {
 		t.Errorf("expected a warning about presnet alone, found %s", got)
@@ -217,11 +210,10 @@ func TestLimitsOfNobody(t *testing.T) {
 }
 
 func TestLogFence(t *testing.T) {
-	reg := record.NewRegistry()
-	var log logBuffer
+	var log logtest.Journal
 	const rate = 10 // lines a second
-	_, b := guest(t, plugin.Options{Registry: reg, Logger: log.logger(), Settings: map[string]string{
-		"plugin.rogue.limits.log.lines.per.second": fmt.Sprint(rate)}}, rogue, "rogue")
+	b, reg := rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace), Settings: map[string]string{
+		"plugin.rogue.limits.log.lines.per.second": fmt.Sprint(rate)}})
 	// What time has brought meanwhile is allowed too: on a busy machine that is more.
 	since := time.Now()
 	meanwhile := func() int { return int(time.Since(since).Seconds() * rate) }
@@ -239,7 +231,7 @@ func TestLogFence(t *testing.T) {
 	if more := strings.Count(log.String()[before:], "some output"); more > 3+meanwhile() {
 		t.Errorf("a fresh instance got %d lines after a flood", more)
 	}
-	_, b = guest(t, plugin.Options{Registry: reg, Logger: log.logger()}, rogue, "rogue")
+	b, reg = rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace)})
 	require.NoError(t, misbehave(t, b, reg, "output"))
 	if !strings.Contains(log.String(), `msg="some output"`) {
 		t.Error("expected what the guest printed in the log")

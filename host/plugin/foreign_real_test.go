@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -27,7 +29,7 @@ import (
 var foreign = []struct{ folder, prefix string }{{"rust-transform", "rust."}, {"c-transform", "c."}}
 
 // foreignGuest builds one and binds it.
-func foreignGuest(t *testing.T, folder, prefix string, registry *record.Registry, log *logBuffer) *plugin.Pool {
+func foreignGuest(t *testing.T, folder, prefix string, registry *record.Registry, log *logtest.Journal) *plugin.Pool {
 	t.Helper()
 	plugins := t.TempDir()
 	build := exec.Command("../../testdata/guests/"+folder+"/build.sh", filepath.Join(plugins, "guest.wasm"))
@@ -35,7 +37,7 @@ func foreignGuest(t *testing.T, folder, prefix string, registry *record.Registry
 	if err := build.Run(); err != nil {
 		t.Fatalf("building the guest %s: %v", folder, err)
 	}
-	m := manager(t, plugin.Options{Registry: registry, Logger: log.logger()}, plugins)
+	m := manager(t, plugin.Options{Registry: registry, Logger: log.Logger(plugin.LevelTrace)}, plugins)
 	b, err := m.Bind("test", wit.ComponentTransformation, prefix+"Append", "")
 	if err != nil {
 		t.Fatalf("%v: %v", err, m.Modules()[0].Err)
@@ -46,10 +48,10 @@ func foreignGuest(t *testing.T, folder, prefix string, registry *record.Registry
 
 // eachForeign runs a test with each of them.
 func eachForeign(t *testing.T, f func(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry,
-	log *logBuffer)) {
+	log *logtest.Journal)) {
 	for _, g := range foreign {
 		t.Run(g.folder, func(t *testing.T) {
-			log, registry := new(logBuffer), record.NewRegistry()
+			log, registry := new(logtest.Journal), record.NewRegistry()
 			f(t, g.prefix, foreignGuest(t, g.folder, g.prefix, registry, log), registry, log)
 		})
 	}
@@ -62,12 +64,10 @@ func do(t *testing.T, pool *plugin.Pool, f func(context.Context, *plugin.Instanc
 
 func TestRealForeignGuestsAnswerEveryFunctionOfTheirWorld(t *testing.T) { eachForeign(t, answerAll) }
 
-func answerAll(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry, log *logBuffer) {
+func answerAll(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry, log *logtest.Journal) {
 	err := do(t, pool, func(ctx context.Context, i *plugin.Instance) error {
 		d, err := i.Describe(ctx)
-		if err != nil {
-			return err
-		}
+		require.NoError(t, err)
 		if len(d.Components) != 4 || d.Documentation != "Größe: a plugin made with wit-bindgen." ||
 			cmp.Diff(d.Components[0].Settings[0].Rules, []wit.Rule{{Required: wit.Chosen},
 				{Group: d.Components[0].Settings[0].Rules[1].Group}, {Order: wit.Ptr(int32(1))},
@@ -75,9 +75,7 @@ func answerAll(t *testing.T, prefix string, pool *plugin.Pool, registry *record.
 			t.Errorf("described itself as %+v", d)
 		}
 		q, err := i.Validate(ctx, prefix+"Append", []wit.Setting{{Name: "text", Value: "x"}}, false, nil, nil)
-		if err != nil {
-			return err
-		}
+		require.NoError(t, err)
 		if done := *q.Done; len(done) != 2 || len(done[0].Errors) != 1 || *done[1].Value != "x" {
 			t.Errorf("validated as %+v", *q.Done)
 		}
@@ -92,26 +90,21 @@ func answerAll(t *testing.T, prefix string, pool *plugin.Pool, registry *record.
 		context, err := i.Prepare(ctx, []wit.Stage{{Component: prefix + "Append",
 			Settings: []wit.Setting{{Name: "field", Value: "Name"},
 				{Name: "text", Value: "€"}}}})
-		if err != nil {
-			return err
-		}
-		return appendText(ctx, t, i, context, registry)
+		require.NoError(t, err)
+		appendText(ctx, t, i, context, registry)
+		return nil
 	})
 	require.NoError(t, err)
-	if !strings.Contains(log.String(), "prepared "+prefix+"Append") {
-		t.Errorf("the guest's line is not in the log: %s", log.String())
-	}
+	assert.Contains(t, log.String(), "prepared "+prefix+"Append")
 }
 
 func appendText(ctx context.Context, t *testing.T, i *plugin.Instance, context []byte,
-	registry *record.Registry) error {
+	registry *record.Registry) {
 	schema, err := registry.Intern([]wit.Node{
 		{Kind: wit.Structure, Name: wit.Ptr("T"), Members: []wit.Member{{Name: "Id", Node: 1},
 			{Name: "Name", Node: 2}}},
 		{Kind: wit.Int32}, {Kind: wit.Text, Optional: true}})
-	if err != nil {
-		return err
-	}
+	require.NoError(t, err)
 	for round := range 3 {
 		b := &record.Batch{Registry: registry, Topics: []string{"a", "b"}}
 		for n := range 500 {
@@ -120,19 +113,15 @@ func appendText(ctx context.Context, t *testing.T, i *plugin.Instance, context [
 				name = nil
 			}
 			start := uint32(len(b.Data))
-			if b.Data, err = datum.Append(b.Data, schema.Nodes, 0, datum.Record{int32(n), name}); err != nil {
-				return err
-			}
+			b.Data, err = datum.Append(b.Data, schema.Nodes, 0, datum.Record{int32(n), name})
+			require.NoError(t, err)
 			b.Rows = append(b.Rows, wit.Row{Origin: uint32(n), Topic: uint32(n % 2), Partition: -1, Offset: int64(n),
-				Timestamp: -1,
-				Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
+				Timestamp: -1, Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
 					Size: uint32(len(b.Data)) - start}})
 		}
 		b.Rows[13].Value.Size-- // bytes that are no value of the schema
 		faults, err := i.Apply(ctx, context, b)
-		if err != nil {
-			return err
-		}
+		require.NoError(t, err)
 		if len(faults) != 1 || faults[0].Origin != 13 || !strings.HasSuffix(faults[0].ErrorClass, ".Error") ||
 			len(b.Rows) != 499 {
 			t.Fatalf("round %d: %d rows, faults %+v", round, len(b.Rows), faults)
@@ -140,9 +129,7 @@ func appendText(ctx context.Context, t *testing.T, i *plugin.Instance, context [
 		for _, row := range b.Rows {
 			n := int(row.Origin)
 			v, _, err := datum.Read(schema.Nodes, 0, b.Bytes(row.Value))
-			if err != nil {
-				return err
-			}
+			require.NoError(t, err)
 			want := datum.Record{int32(n), strings.Repeat("ü", n%40) + "€"}
 			if n%7 == 0 {
 				want[1] = nil
@@ -152,13 +139,12 @@ func appendText(ctx context.Context, t *testing.T, i *plugin.Instance, context [
 			}
 		}
 	}
-	return nil
 }
 
 // Each guest writes every example of wit/encoding.md by itself, from the page alone.
 func TestRealForeignGuestsWriteTheExamplesOfThePage(t *testing.T) { eachForeign(t, writeExamples) }
 
-func writeExamples(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry, _ *logBuffer) {
+func writeExamples(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry, _ *logtest.Journal) {
 	var want [][]byte
 	for _, m := range regexp.MustCompile(
 		"(?m)^\\| .+ \\| `([0-9a-f ]+)` \\|$|dynamic\\s+null:\\s+`([0-9a-f ]+)`").FindAllStringSubmatch(page(t), -1) {
@@ -168,13 +154,10 @@ func writeExamples(t *testing.T, prefix string, pool *plugin.Pool, registry *rec
 	}
 	err := do(t, pool, func(ctx context.Context, i *plugin.Instance) error {
 		context, err := i.Prepare(ctx, []wit.Stage{{Component: prefix + "Examples"}})
-		if err != nil {
-			return err
-		}
+		require.NoError(t, err)
 		b := &record.Batch{Registry: registry, Topics: []string{"t"}, Rows: make([]wit.Row, len(want))}
-		if _, err := i.Apply(ctx, context, b); err != nil {
-			return err
-		}
+		_, err = i.Apply(ctx, context, b)
+		require.NoError(t, err)
 		for n, row := range b.Rows {
 			v, _, err := datum.Read(registry.Get(row.Value.Schema).Nodes, 0, b.Bytes(row.Value))
 			if err != nil || !bytes.Equal(v.([]byte), want[n]) {
@@ -190,12 +173,10 @@ func writeExamples(t *testing.T, prefix string, pool *plugin.Pool, registry *rec
 
 func TestRealForeignGuestsEchoAndTest(t *testing.T) { eachForeign(t, echoAndTest) }
 
-func echoAndTest(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry, _ *logBuffer) {
+func echoAndTest(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry, _ *logtest.Journal) {
 	err := do(t, pool, func(ctx context.Context, i *plugin.Instance) error {
 		echo, err := i.Prepare(ctx, []wit.Stage{{Component: prefix + "Echo"}})
-		if err != nil {
-			return err
-		}
+		require.NoError(t, err)
 		value := datum.AppendText([]byte{datum.TagText}, "Größe")
 		headers := datum.AppendHeaders(nil, []datum.Header{{Name: "h", Form: wit.Raw, Value: []byte{0xff}}})
 		b := &record.Batch{Registry: registry, Topics: []string{"lower", "UPPER"},
@@ -206,9 +187,8 @@ func echoAndTest(t *testing.T, prefix string, pool *plugin.Pool, registry *recor
 				Value:   wit.Datum{Form: wit.Dynamic, Size: uint32(len(value))},
 				Headers: wit.Datum{Form: wit.Raw, Start: uint32(len(value)), Size: uint32(len(headers))}})
 		}
-		if _, err := i.Apply(ctx, echo, b); err != nil {
-			return err
-		}
+		_, err = i.Apply(ctx, echo, b)
+		require.NoError(t, err)
 		for n, row := range b.Rows {
 			if !bytes.Equal(b.Bytes(row.Value), value) || !bytes.Equal(b.Bytes(row.Headers), headers) ||
 				row.Timestamp != int64(n) {
@@ -216,9 +196,7 @@ func echoAndTest(t *testing.T, prefix string, pool *plugin.Pool, registry *recor
 			}
 		}
 		upper, err := i.Prepare(ctx, []wit.Stage{{Component: prefix + "Upper"}})
-		if err != nil {
-			return err
-		}
+		require.NoError(t, err)
 		matches, _, err := i.Test(ctx, upper, b)
 		for n, m := range matches {
 			if m != (n%2 == 1) {
@@ -239,22 +217,18 @@ func page(t *testing.T) string {
 
 // What a panic in Rust says gets into the log, and the stack of its trap has the names of functions.
 func TestRealRustPanicIsLogged(t *testing.T) {
-	log, registry := new(logBuffer), record.NewRegistry()
+	log, registry := new(logtest.Journal), record.NewRegistry()
 	pool := foreignGuest(t, "rust-transform", "rust.", registry, log)
 	err := do(t, pool, func(ctx context.Context, i *plugin.Instance) error {
 		context, err := i.Prepare(ctx, []wit.Stage{{Component: "rust.Append", Settings: []wit.Setting{{Name: "field",
 			Value: "Name"},
 			{Name: "text", Value: "panic!"}}}})
-		if err != nil {
-			return err
-		}
+		require.NoError(t, err)
 		b := &record.Batch{Registry: registry, Topics: []string{"a"}, Rows: []wit.Row{{Partition: -1, Timestamp: -1}}}
 		_, err = i.Apply(ctx, context, b)
 		return err
 	})
-	if err == nil || !strings.Contains(err.Error(), "rust_transform") {
-		t.Errorf("expected a trap with names of functions, found %v", err)
-	}
+	assert.Error(t, err, "rust_transform")
 	if !strings.Contains(log.String(), "asked to panic in a batch of 1 rows") || !strings.Contains(log.String(),
 		"src/lib.rs:") {
 		t.Errorf("expected the panic and its place in the log, found %s", log.String())

@@ -29,8 +29,7 @@ func FuzzRows(f *testing.F) {
 	row := make([]byte, abi.RowBytes)
 	f.Add(row, []byte("data"))
 	abi.PutRows(row, []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: 4}, Headers: wit.Datum{Form: wit.Raw,
-		Size: 4}, Key: wit.Datum{Form: wit.Structured,
-		Schema: wit.GuestSchemas, Size: 2}}})
+		Size: 4}, Key: wit.Datum{Form: wit.Structured, Schema: wit.GuestSchemas, Size: 2}}})
 	f.Add(row, append(datum.AppendNumber([]byte{datum.TagStruct}, wit.GuestSchemas), 0))
 	f.Fuzz(func(t *testing.T, row, data []byte) {
 		if len(row) < abi.RowBytes {

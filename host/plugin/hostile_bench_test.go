@@ -69,7 +69,7 @@ func (n *neighbour) during(f func()) (p pace) {
 // loop in Go leaves of it. Rates are medians of rounds in which all are measured in turn.
 func BenchmarkHostile(b *testing.B) {
 	reg := record.NewRegistry()
-	_, good := guest(b, plugin.Options{Registry: reg}, all, "all")
+	_, good := guest(b, plugin.Options{Registry: reg}, all)
 	for name, c := range hostileCases() {
 		if c.want != timeIsUp && c.want != tooDeep {
 			continue

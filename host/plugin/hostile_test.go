@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -20,16 +21,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+var (
+	describeExport = wit.ExportName(wit.InterfacePlugin, "describe")
+	prepareExport  = wit.ExportName(wit.InterfaceTransform, "prepare")
+)
+
 // hostile is a plugin whose prepare, a function (i32 i32) -> (i32), has the given body.
 func hostile(pages int, body func(self uint64) []byte) guesttest.Module {
 	m := guesttest.StaticModule(wit.Description{Name: "hostile", Version: "1.0.0",
 		Components: []wit.Component{{Name: "hostile", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
 	m.MemoryPages = pages
-	for n := range m.Exports {
-		if m.Exports[n].Name == wit.ExportName(wit.InterfaceTransform, "prepare") {
-			m.Exports[n].Body = body(uint64(n))
-		}
-	}
+	n := m.Index(prepareExport)
+	m.Exports[n].Body = body(uint64(n))
 	return m
 }
 
@@ -81,11 +84,7 @@ func crowd(n int) guesttest.Module {
 		}
 		m.Exports = append(m.Exports, guesttest.Function{Name: fmt.Sprint("f", i), Body: body})
 	}
-	for i := range m.Exports {
-		if m.Exports[i].Name == wit.ExportName(wit.InterfaceTransform, "prepare") {
-			m.Exports[i].Body = append(leb([]byte{0x10}, uint64(first)), 0x00)
-		}
-	}
+	m.Exports[m.Index(prepareExport)].Body = append(leb([]byte{0x10}, uint64(first)), 0x00)
 	return m
 }
 
@@ -143,8 +142,7 @@ func hostileCases() map[string]struct {
 		"empty loop":          {hostile(2, fixed(looped())), timeIsUp},
 		"loop-free recursion": {hostile(2, recursion), timeIsUp},
 		"endless recursion": {hostile(2, func(self uint64) []byte {
-			return leb([]byte{0x20, 0x00, 0x20, 0x01, 0x10},
-				self)
+			return leb([]byte{0x20, 0x00, 0x20, 0x01, 0x10}, self)
 		}),
 			tooDeep},
 		"100,000 loads in a loop": {hostile(2, fixed(looped(bytes.Repeat(load, 100_000)...))), timeIsUp},
@@ -155,11 +153,10 @@ func hostileCases() map[string]struct {
 		"maze":                    {hostile(2, fixed(maze())), timeIsUp},
 		"maze too large": {hostile(2, fixed(append(maze(), bytes.Repeat(maze(), 1)...))),
 			"labels in br_table of function"},
-		"nesting":          {hostile(2, fixed(nested(10_000))), timeIsUp},
-		"nesting too deep": {hostile(2, fixed(nested(30_000))), "blocks in each other in function"},
-		"50,000 functions": {crowd(50_000), timeIsUp},
-		"too many functions": {crowd(100_000),
-			"functions of the module: found 100006, at most 100000 are allowed"},
+		"nesting":            {hostile(2, fixed(nested(10_000))), timeIsUp},
+		"nesting too deep":   {hostile(2, fixed(nested(30_000))), "blocks in each other in function"},
+		"50,000 functions":   {crowd(50_000), timeIsUp},
+		"too many functions": {crowd(100_000), "functions of the module: found 100006, at most 100000 are allowed"},
 		"function too large": {hostile(2, fixed(looped(bytes.Repeat(load, 200_000)...))),
 			"in bytes: found 1200008, at most 1048576 are allowed"},
 		"much randomness": {asking("random_get", 1600, megabytes(0), megabytes(99)), timeIsUp},
@@ -185,7 +182,7 @@ const loadTime = 10 * time.Minute
 // and another connector goes on.
 func TestHostileGuests(t *testing.T) {
 	reg := record.NewRegistry()
-	_, good := guest(t, plugin.Options{Registry: reg}, all, "all")
+	_, good := guest(t, plugin.Options{Registry: reg}, all)
 	var batches atomic.Int64
 	stop := make(chan struct{})
 	var wait sync.WaitGroup
@@ -214,27 +211,21 @@ func TestHostileGuests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			loading, took, err := misdeed(t, c.module)
 			t.Logf("loading %v, the call %v", loading.Round(time.Millisecond), took.Round(100*time.Microsecond))
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("expected %q, found %.300v", c.want, err)
-			}
+			assert.Error(t, err, c.want)
 			if took > 20*time.Second {
 				t.Errorf("expected an end within 20 s, found %v", took)
 			}
 			if loading > loadTime {
 				t.Errorf("expected it to be loaded or refused within %v, found %v", loadTime, loading)
 			}
-			if c.want == timeIsUp {
-				trap := trapped(t, err, "plugin hostile 1.0.0 (connector victim): prepare: ",
-					"plugin.hostile.limits.call.ms", "wasm stack trace")
-				if trap != nil && trap.Limit != "call.ms" {
-					t.Errorf("expected the limit call.ms, found %q", trap.Limit)
+			if limit := map[string]string{timeIsUp: "call.ms", tooDeep: "stack"}[c.want]; limit != "" {
+				trap := trapped(t, err, "plugin hostile 1.0.0 (connector victim): prepare: ", "wasm stack trace")
+				if trap != nil && trap.Limit != limit {
+					t.Errorf("expected the limit %s, found %q", limit, trap.Limit)
 				}
 			}
-			if c.want == tooDeep {
-				trap := trapped(t, err, "plugin hostile 1.0.0 (connector victim): prepare: ", "wasm stack trace")
-				if trap != nil && trap.Limit != "stack" {
-					t.Errorf("expected the limit stack, found %q", trap.Limit)
-				}
+			if c.want == timeIsUp {
+				assert.Error(t, err, "plugin.hostile.limits.call.ms")
 			}
 			for before, tries := batches.Load(), 0; batches.Load() == before; tries++ {
 				if tries > 120_000 {
@@ -250,8 +241,7 @@ func TestHostileGuests(t *testing.T) {
 // the call.
 func misdeed(t *testing.T, module guesttest.Module) (loading, took time.Duration, err error) {
 	t.Helper()
-	folder := t.TempDir()
-	put(t, folder, "hostile.wasm", module.Bytes())
+	folder := holding(t, "hostile.wasm", module.Bytes())
 	start := time.Now()
 	m := manager(t, plugin.Options{Settings: map[string]string{"plugin.hostile.limits.call.ms": "50"}}, folder)
 	loading = time.Since(start)
@@ -259,9 +249,7 @@ func misdeed(t *testing.T, module guesttest.Module) (loading, took time.Duration
 	if info.Err != nil {
 		return loading, 0, info.Err
 	}
-	b, err := m.BindPlugin("victim", "hostile", "")
-	require.NoError(t, err)
-	defer b.Close()
+	b := bound(t, m, "victim", "hostile")
 	use(t, b, func(ctx context.Context, i *plugin.Instance) {
 		start := time.Now()
 		_, err = i.Prepare(ctx, nil)
@@ -277,8 +265,7 @@ func misdeed(t *testing.T, module guesttest.Module) (loading, took time.Duration
 // prepared loads a plugin and returns what calls its prepare and says how long that took.
 func prepared(b *testing.B, module guesttest.Module) func() time.Duration {
 	b.Helper()
-	folder := b.TempDir()
-	put(b, folder, "hostile.wasm", module.Bytes())
+	folder := holding(b, "hostile.wasm", module.Bytes())
 	m := manager(b, plugin.Options{Settings: map[string]string{"plugin.hostile.limits.call.ms": "50"}}, folder)
 	calls := 0
 	return func() (took time.Duration) {
@@ -308,28 +295,20 @@ func TestDeepRecursion(t *testing.T) {
 			leb([]byte{0x20, 0x00, 0x41, 0x01, 0x6b, 0x20, 0x01, 0x10}, self), // self(arg0 - 1, arg1) + arg1 - arg1
 			{0x20, 0x01, 0x6a, 0x20, 0x01, 0x6b}}, nil)
 	})
-	for n := range deep.Exports {
-		if e := &deep.Exports[n]; e.Name == wit.ExportName(wit.InterfaceTransform, "prepare") {
-			inner := *e
-			inner.Name = "inner"
-			deep.Exports = append(deep.Exports, inner)
-			// inner(60000, 7)
-			deep.Exports[n].Body = leb([]byte{0x41, 0xe0, 0xd4, 0x03, 0x41, 0x07, 0x10}, uint64(len(deep.Exports)-1))
-			deep.Exports[len(deep.Exports)-1].Body = bytes.ReplaceAll(inner.Body, leb([]byte{0x10}, uint64(n)),
-				leb([]byte{0x10}, uint64(len(deep.Exports)-1)))
-			break
-		}
-	}
-	folder := t.TempDir()
-	put(t, folder, "hostile.wasm", deep.Bytes())
+	n, last := deep.Index(prepareExport), uint64(len(deep.Exports))
+	inner := deep.Exports[n]
+	inner.Name = "inner"
+	inner.Body = bytes.ReplaceAll(inner.Body, leb([]byte{0x10}, uint64(n)), leb([]byte{0x10}, last))
+	deep.Exports = append(deep.Exports, inner)
+	deep.Exports[n].Body = leb([]byte{0x41, 0xe0, 0xd4, 0x03, 0x41, 0x07, 0x10}, last) // inner(60000, 7)
+	folder := holding(t, "hostile.wasm", deep.Bytes())
 	b, err := manager(t, plugin.Options{}, folder).BindPlugin("deep", "hostile", "")
 	require.NoError(t, err)
 	defer b.Close()
 	use(t, b, func(ctx context.Context, i *plugin.Instance) {
 		for range 5 {
-			if _, err := i.Prepare(ctx, nil); err != nil {
-				t.Fatal(err)
-			}
+			_, err := i.Prepare(ctx, nil)
+			require.NoError(t, err)
 		}
 	})
 	if got := b.Current().Module().Metrics; got.Ticks == 0 {
@@ -340,9 +319,7 @@ func TestDeepRecursion(t *testing.T) {
 // Guests of a compiler that loop, or wait for a time that never comes, are ended too, and the next call has a fresh
 // instance.
 func TestTimeFence(t *testing.T) {
-	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg, Settings: map[string]string{"plugin.rogue.limits.call.ms": "50"}},
-		rogue, "rogue")
+	b, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "50"}})
 	for _, mode := range []string{"spin", "sleep"} {
 		start := time.Now()
 		trapped(t, misbehave(t, b, reg, mode), timeIsUp, "(connector orders): apply: ", "plugin.rogue.limits.call.ms")
@@ -350,9 +327,7 @@ func TestTimeFence(t *testing.T) {
 			t.Errorf("%s: ended after %v", mode, took)
 		}
 	}
-	if err := misbehave(t, b, reg, "nothing"); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, misbehave(t, b, reg, "nothing"))
 	got := b.Current().Module().Metrics
 	if got.Aborted["call.ms"] != 2 || got.Traps != 2 || got.Ticks < 10 || got.LongestSeconds < 0.05 ||
 		got.LongestSeconds > 20 {
@@ -362,9 +337,7 @@ func TestTimeFence(t *testing.T) {
 
 // A caller who gives up is not made to wait for the deadline, and gets the error of its context.
 func TestCallersCanGiveUp(t *testing.T) {
-	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg, Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}},
-		rogue, "rogue")
+	b, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}})
 	use(t, b, func(ctx context.Context, i *plugin.Instance) {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 		defer cancel()

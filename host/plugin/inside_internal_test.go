@@ -114,8 +114,7 @@ func FuzzDeclarations(f *testing.F) {
 				s := wit.SettingSpec{Name: text(), Documentation: text()}
 				for range r.IntN(3) {
 					s.Rules = append(s.Rules, [...]wit.Rule{{Pattern: wit.Ptr(text())}, {Alias: wit.Ptr(text())},
-						{Role: wit.Ptr(text())},
-						{Allowed: &[]string{text(), text()}}}[r.IntN(4)])
+						{Role: wit.Ptr(text())}, {Allowed: &[]string{text(), text()}}}[r.IntN(4)])
 				}
 				c.Settings = append(c.Settings, s)
 			}

@@ -1,9 +1,11 @@
 package plugin
 
 import (
+	"cmp"
 	"encoding/binary"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon"
@@ -54,19 +56,10 @@ func TestPlacesInHotResults(t *testing.T) {
 
 func TestVersionOrder(t *testing.T) {
 	ordered := []string{"", "0.9", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta.2", "1.0.0-beta.11",
-		"1.0.0-rc.1", "1.0.0", "1.0.1", "1.9",
-		"1.10.0", "v2", "2.0.0.1", "10.0.0"}
+		"1.0.0-rc.1", "1.0.0", "1.0.1", "1.9", "1.10.0", "v2", "2.0.0.1", "10.0.0"}
 	for i, a := range ordered {
 		for j, b := range ordered {
-			want := 0
-			if i < j {
-				want = -1
-			} else if i > j {
-				want = 1
-			}
-			if got := compareVersions(a, b); got != want {
-				t.Errorf("%q, %q: expected %d, found %d", a, b, want, got)
-			}
+			assert.Equal(t, cmp.Compare(i, j), compareVersions(a, b), a, b)
 		}
 	}
 	if compareVersions("1.0.0+5", "v1.0") != 0 {

@@ -15,8 +15,7 @@ func TestEveryFunctionHasATime(t *testing.T) {
 	quick := map[string]bool{"decode": true, "apply": true, "test": true, "encode": true, "settle": true}
 	found := 0
 	for _, iface := range []string{wit.InterfacePlugin, wit.InterfaceTools, wit.InterfaceSource,
-		wit.InterfaceNotifications, wit.InterfaceRetirement,
-		wit.InterfaceSink, wit.InterfaceTransform} {
+		wit.InterfaceNotifications, wit.InterfaceRetirement, wit.InterfaceSink, wit.InterfaceTransform} {
 		for _, f := range canon.Functions(iface) {
 			want := 10 * time.Second
 			if quick[f.Name] {
@@ -57,12 +56,9 @@ func TestLimitsThatCannotBe(t *testing.T) {
 		"plugin.a.limits.recycle.bytes": {" 7 ", ""},
 	} {
 		all, err := limitsOf(Limits{}, map[string]string{key: c.value})
-		if c.want == "" {
-			if err != nil || all["a"].RecycleBytes != 7 {
-				t.Errorf("%s: found %v, %v", key, all, err)
-			}
-		} else if err == nil || !strings.HasPrefix(err.Error(), key+": "+c.want) {
-			t.Errorf("%s: expected %q, found %v", key, c.want, err)
+		if c.want == "" && (err != nil || all["a"].RecycleBytes != 7) ||
+			c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), key+": "+c.want)) {
+			t.Errorf("%s: expected %q, found %v, %v", key, c.want, all, err)
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -44,17 +46,12 @@ func state(m *plugin.Manager, name string) (loaded bool, err error) {
 // What no connector needs is loaded in the background of those that start; where something is missing all is looked
 // through.
 func TestWhatNobodyNeedsWaits(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "used.wasm", named("used", "1.0.0", 0))
+	folder := holding(t, "used.wasm", named("used", "1.0.0", 0))
 	// Its one function takes longer to compile than this test takes to look.
 	put(t, folder, "hostile.wasm", toilsome(1))
 	load := func(needed ...plugin.Needed) *plugin.Manager {
 		t.Helper()
-		m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
-			CacheDir: filepath.Join(t.TempDir(), "cache"), Logger: (&logBuffer{}).logger(), Needed: needed})
-		require.NoError(t, err)
-		t.Cleanup(func() { _ = m.Close() })
-		return m
+		return manager(t, plugin.Options{CacheDir: filepath.Join(t.TempDir(), "cache"), Needed: needed}, folder)
 	}
 	m := load(plugin.Needed{Class: "org.example.AllSource"})
 	if used, _ := state(m, "used"); !used {
@@ -80,15 +77,14 @@ func TestWhatNobodyNeedsWaits(t *testing.T) {
 // A run that ends by itself leaves alone what its connectors do not need: it would end before the engine is done, and
 // compile that again at each start.
 func TestWhatNobodyNeedsIsLeftAlone(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "used.wasm", named("used", "1.0.0", 0))
+	folder := holding(t, "used.wasm", named("used", "1.0.0", 0))
 	put(t, folder, "other.wasm", guesttest.Static(wit.Description{Name: "other", Version: "1.0.0",
 		Components: []wit.Component{
 			{Name: "org.example.Other", Kind: wit.ComponentSource}}}, "", wit.InterfaceSource))
 	for class, expected := range map[string]bool{"org.example.AllSource": false, "nobody.has.it": true} {
 		synctest.Test(t, func(t *testing.T) {
 			m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
-				Logger: (&logBuffer{}).logger(),
+				Logger: (&logtest.Journal{}).Logger(plugin.LevelTrace),
 				Needed: []plugin.Needed{{Class: class}}, NeededOnly: true})
 			require.NoError(t, err)
 			defer func() { _ = m.Close() }()
@@ -105,14 +101,12 @@ func TestWhatNobodyNeedsIsLeftAlone(t *testing.T) {
 
 // Who gives up does not wait for the function that the engine is at.
 func TestCompilingIsGivenUp(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "hostile.wasm", toilsome(4))
+	folder := holding(t, "hostile.wasm", toilsome(4))
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	start := time.Now()
 	_, err := plugin.New(ctx, plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
-		CacheDir: filepath.Join(t.TempDir(), "cache"),
-		Logger:   (&logBuffer{}).logger()})
+		CacheDir: filepath.Join(t.TempDir(), "cache"), Logger: (&logtest.Journal{}).Logger(plugin.LevelTrace)})
 	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > 50*time.Second {
 		t.Errorf("expected the end of its context within 50 s, found %v after %v", err, took)
 	}
@@ -123,11 +117,7 @@ func TestRefusalsAreKept(t *testing.T) {
 	trapping := guesttest.StaticModule(wit.Description{Name: "hostile", Version: "1.0.0",
 		Components: []wit.Component{{Name: "hostile", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
 	trapping.MemoryPages = 2
-	for n := range trapping.Exports {
-		if strings.Contains(trapping.Exports[n].Name, "#describe") {
-			trapping.Exports[n].Body = nil
-		}
-	}
+	trapping.Exports[trapping.Index(describeExport)].Body = nil
 	invalid := hostile(2, fixed([]byte{0x6a, 0x6a})) // nothing is there to be added
 	for name, c := range map[string]struct {
 		module []byte
@@ -164,9 +154,7 @@ func TestRefusalsAreKept(t *testing.T) {
 			if known == nil {
 				return
 			}
-			if !strings.Contains(known.Error(), "to try it now delete "+known.File) {
-				t.Errorf("expected the file to be named, found %v", known)
-			}
+			assert.Contains(t, known.Error(), "to try it now delete "+known.File)
 			require.NoError(t, os.Remove(known.File))
 			require.NoError(t, os.Remove(filepath.Join(folder, "copy.wasm")))
 			if err := refused("hostile.wasm"); errors.As(err, &known) {

@@ -10,8 +10,7 @@ import (
 
 // A guest whose calls make garbage keeps to a constant memory on one instance, 6.5 MiB here: its collector gets to run.
 func TestGuestCollectsItsGarbage(t *testing.T) {
-	reg := record.NewRegistry()
-	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		in := batch(t, reg, 500, 100)
 		for n := range 600 {
 			if _, err := i.Encode(ctx, nil, in, originsOf(in), nil); err != nil {

@@ -39,18 +39,20 @@ func fencedRuntime(t testing.TB, f fence) wazero.Runtime {
 	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCloseOnContextDone(f == switched))
 	t.Cleanup(func() { r.Close(ctx) })
 	wasi_snapshot_preview1.MustInstantiate(ctx, r)
-	provide := func(module, name string, params, results []api.ValueType, f api.GoModuleFunc) {
-		if _, err := r.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params,
-			results).Export(name).Instantiate(ctx); err != nil {
-			t.Fatal(err)
-		}
-	}
 	i32 := api.ValueTypeI32
-	provide(meter.Module, meter.Name, nil, []api.ValueType{api.ValueTypeI64},
+	provide(t, r, meter.Module, meter.Name, nil, []api.ValueType{api.ValueTypeI64},
 		func(_ context.Context, _ api.Module, stack []uint64) { stack[0] = meter.DefaultBudget })
-	provide(wit.ImportModule(wit.InterfaceHost), "log", []api.ValueType{i32, i32, i32}, nil,
+	provide(t, r, wit.ImportModule(wit.InterfaceHost), "log", []api.ValueType{i32, i32, i32}, nil,
 		func(context.Context, api.Module, []uint64) {})
 	return r
+}
+
+// provide gives guests of an engine a function to import.
+func provide(t testing.TB, r wazero.Runtime, module, name string, params, results []api.ValueType, f api.GoModuleFunc) {
+	t.Helper()
+	_, err := r.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params, results).Export(name).
+		Instantiate(t.Context())
+	require.NoError(t, err)
 }
 
 // fencedGuest is an instance of a module within that fence.
@@ -58,9 +60,8 @@ func fencedGuest(t testing.TB, module []byte, f fence) *abi.Guest {
 	t.Helper()
 	if f == metered {
 		var err error
-		if module, _, err = meter.Rewrite(context.Background(), module, meter.Options{}); err != nil {
-			t.Fatal(err)
-		}
+		module, _, err = meter.Rewrite(context.Background(), module, meter.Options{})
+		require.NoError(t, err)
 	}
 	m, err := fencedRuntime(t, f).InstantiateWithConfig(context.Background(), module,
 		wazero.NewModuleConfig().WithStartFunctions("_initialize"))
@@ -233,9 +234,8 @@ func BenchmarkFenceOfLoading(b *testing.B) {
 						b.Fatal(err)
 					}
 				}
-				if _, err := r.CompileModule(b.Context(), code); err != nil {
-					b.Fatal(err)
-				}
+				_, err := r.CompileModule(b.Context(), code)
+				require.NoError(b, err)
 				return float64(cpu() - start)
 			}
 			var plain, more []float64

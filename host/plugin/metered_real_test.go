@@ -73,9 +73,8 @@ func loadBoth(t *testing.T, module []byte, functions int, growth float64) {
 			}
 			seen = report
 		}
-		if _, err := r.CompileModule(ctx, code); err != nil {
-			t.Fatal(err)
-		}
+		_, err := r.CompileModule(ctx, code)
+		require.NoError(t, err)
 		return time.Since(start)
 	}
 	plain, metered := load(false), load(true)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -28,9 +30,10 @@ func small(version string) []byte {
 // withNative starts a manager with a module and what lies next to it, uses the module, and returns what was logged.
 func withNative(t *testing.T, cache string, module, native []byte) string {
 	t.Helper()
-	log := &logBuffer{}
+	log := &logtest.Journal{}
 	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), CacheDir: cache,
-		Logger: log.logger(), Embedded: fstest.MapFS{"small.wasm": {Data: module}, "small.native": {Data: native}}})
+		Logger:   log.Logger(plugin.LevelTrace),
+		Embedded: fstest.MapFS{"small.wasm": {Data: module}, "small.native": {Data: native}}})
 	require.NoError(t, err)
 	if all := described(t, m); len(all) != 1 || all[0].Name != "small" {
 		t.Errorf("found %+v", all)
@@ -107,9 +110,7 @@ func TestNativeCodeOfTheProgramIsUsed(t *testing.T) {
 	}
 	damaged := together(t, head, files)
 	log := withNative(t, filepath.Join(t.TempDir(), "cache"), module, damaged)
-	if !strings.Contains(log, "compile cache is damaged") {
-		t.Errorf("the engine has not read what was laid:\n%s", log)
-	}
+	assert.Contains(t, log, "compile cache is damaged")
 }
 
 // What was made for another engine or processor, of another file, or is no native code at all, is left where it is.
@@ -189,8 +190,7 @@ func TestOldFilesLeaveTheCache(t *testing.T) {
 		}
 	}
 	for _, name := range stay {
-		if _, err := os.Lstat(name); err != nil {
-			t.Error(err)
-		}
+		_, err := os.Lstat(name)
+		assert.NoError(t, err)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 )
 
 func TestNotice(t *testing.T) {
@@ -27,9 +27,7 @@ func TestNotice(t *testing.T) {
 				n.end()
 				n.begin() // in the background: nobody waits
 				time.Sleep(time.Minute)
-				if diff := cmp.Diff(c.want, said); diff != "" {
-					t.Error(diff)
-				}
+				assert.Equal(t, c.want, said)
 			})
 		})
 	}

@@ -19,25 +19,53 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// read is a reader of a pool.
+func read(t *testing.T, p *plugin.Pool) *plugin.Reader {
+	t.Helper()
+	r, err := p.Reader(t.Context())
+	require.NoError(t, err)
+	return r
+}
+
+// begin begins a page.
+func begin(t *testing.T, r *plugin.Reader) uint32 {
+	t.Helper()
+	page, err := r.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200})
+	require.NoError(t, err)
+	return page
+}
+
+// breakPage ends in a trap: what its piece makes is larger than is allowed.
+func breakPage(t *testing.T, r *plugin.Reader, page uint32, into *record.Batch) {
+	t.Helper()
+	_, err := r.Decode(t.Context(), page, "", 200, []byte(strings.Repeat("x\n", 50_000)), true, into)
+	if trap := new(plugin.Trap); !errors.As(err, &trap) {
+		t.Fatalf("expected a trap, found %v", err)
+	}
+}
+
+// instances expects so many of a pool's plugin.
+func instances(t *testing.T, p *plugin.Pool, want int64, when string) {
+	t.Helper()
+	if n := p.Module().Metrics.Instances; n != want {
+		t.Errorf("%s: expected %d instances, found %d", when, want, n)
+	}
+}
+
 // An instance that nobody uses is closed after 5 s; one with an open page is in use.
 func TestIdleInstancesAreClosed(t *testing.T) {
-	m, b := guest(t, plugin.Options{}, all, "all")
+	m, b := guest(t, plugin.Options{}, all)
 	works(t, b.Current(), "1.0.0") // compiled outside of the bubble
-	other, err := m.BindPlugin("other", "all", "")
-	require.NoError(t, err)
-	t.Cleanup(other.Close)
+	other := bound(t, m, "other", "all")
 	b.Close()
 	p := other.Current()
 	synctest.Test(t, func(t *testing.T) {
 		count := func(what string, want int64) {
 			t.Helper()
 			synctest.Wait()
-			if n := p.Module().Metrics.Instances; n != want {
-				t.Fatalf("%s: %d instances, expected %d", what, n, want)
-			}
+			instances(t, p, want, what)
 		}
-		r, err := p.Reader(t.Context())
-		require.NoError(t, err)
+		r := read(t, p)
 		time.Sleep(time.Minute)
 		count("a page is open", 1)
 		r.Close()
@@ -58,24 +86,17 @@ func TestIdleInstancesAreClosed(t *testing.T) {
 // Pages share an instance and are kept apart, whatever order their pieces come in.
 func TestPagesShareAnInstance(t *testing.T) {
 	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg, Idle: time.Hour}, all, "all")
+	_, b := guest(t, plugin.Options{Registry: reg, Idle: time.Hour}, all)
 	p := b.Current()
 	const pages = 40
 	var readers [pages]*plugin.Reader
 	var numbers [pages]uint32
 	for n := range readers {
-		var err error
-		if readers[n], err = p.Reader(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		readers[n] = read(t, p)
 		defer readers[n].Close()
-		if numbers[n], err = readers[n].Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200}); err != nil {
-			t.Fatal(err)
-		}
+		numbers[n] = begin(t, readers[n])
 	}
-	if n := p.Module().Metrics.Instances; n != 1 {
-		t.Errorf("%d instances for %d pages that wait for their service", n, pages)
-	}
+	instances(t, p, 1, "pages that wait for their service")
 	into := [pages]*record.Batch{}
 	for half := range 2 {
 		for n, r := range readers {
@@ -86,9 +107,8 @@ func TestPagesShareAnInstance(t *testing.T) {
 			if half == 1 {
 				piece = fmt.Sprintf("ond of %d\n", n)
 			}
-			if _, err := r.Decode(t.Context(), numbers[n], "", 200, []byte(piece), half == 1, into[n]); err != nil {
-				t.Fatal(err)
-			}
+			_, err := r.Decode(t.Context(), numbers[n], "", 200, []byte(piece), half == 1, into[n])
+			require.NoError(t, err)
 		}
 	}
 	for n, b := range into {
@@ -103,88 +123,61 @@ func TestPagesShareAnInstance(t *testing.T) {
 // given up, and all of them can be read again.
 func TestTrapAbandonsPages(t *testing.T) {
 	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg, Idle: time.Hour, Limits: plugin.Limits{ResultBytes: 64 << 10}}, all,
-		"all")
+	_, b := guest(t, plugin.Options{Registry: reg, Idle: time.Hour, Limits: plugin.Limits{ResultBytes: 64 << 10}}, all)
 	p := b.Current()
 	var readers []*plugin.Reader
 	var page uint32
 	for range 3 {
-		r, err := p.Reader(t.Context())
-		require.NoError(t, err)
+		r := read(t, p)
 		defer r.Close()
-		if page, err = r.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200}); err != nil {
-			t.Fatal(err)
-		}
+		page = begin(t, r)
 		readers = append(readers, r)
 	}
 	into := &record.Batch{Registry: reg, Topics: []string{"t"}}
-	_, err := readers[0].Decode(t.Context(), page, "", 200, []byte(strings.Repeat("x\n", 50_000)), true, into)
-	var trap *plugin.Trap
-	if !errors.As(err, &trap) {
-		t.Fatalf("expected a trap, found %v", err)
-	}
+	breakPage(t, readers[0], page, into)
 	for n, r := range readers {
 		_, err := r.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200})
 		var abandoned *plugin.Abandoned
 		if errors.As(err, &abandoned) == (n == 0) || err == nil {
 			t.Errorf("reader %d: %v", n, err)
 		}
-		if n > 0 && errors.As(err, &trap) {
+		if n > 0 && errors.As(err, new(*plugin.Trap)) {
 			t.Errorf("reader %d: another's trap is taken for its own: %v", n, err)
 		}
 	}
-	again, err := p.Reader(t.Context())
-	require.NoError(t, err)
+	again := read(t, p)
 	defer again.Close()
-	if _, err := again.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200}); err != nil {
-		t.Error(err)
-	}
-	if n := p.Module().Metrics.Instances; n != 1 {
-		t.Errorf("%d instances", n)
-	}
+	begin(t, again)
+	instances(t, p, 1, "after a trap")
 }
 
 // A page that has not begun is in no instance: where its own broke by then, it begins in another one. The request that
 // it waits for may be one that must not be made twice.
 func TestTrapSparesPagesThatHaveNotBegun(t *testing.T) {
 	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg, Idle: time.Hour, Limits: plugin.Limits{ResultBytes: 64 << 10}}, all,
-		"all")
+	_, b := guest(t, plugin.Options{Registry: reg, Idle: time.Hour, Limits: plugin.Limits{ResultBytes: 64 << 10}}, all)
 	p := b.Current()
-	breaks, err := p.Reader(t.Context())
+	breaks, waits := read(t, p), read(t, p)
+	_, err := waits.Next(t.Context(), nil, 0, nil, wit.Cause{Start: wit.Chosen}, 0)
 	require.NoError(t, err)
-	waits, err := p.Reader(t.Context())
-	require.NoError(t, err)
-	if _, err := waits.Next(t.Context(), nil, 0, nil, wit.Cause{Start: wit.Chosen}, 0); err != nil {
-		t.Fatal(err)
-	}
-	page, err := breaks.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200})
-	require.NoError(t, err)
+	page := begin(t, breaks)
 	into := &record.Batch{Registry: reg, Topics: []string{"t"}}
-	var trap *plugin.Trap
-	_, err = breaks.Decode(t.Context(), page, "", 200, []byte(strings.Repeat("x\n", 50_000)), true, into)
-	if !errors.As(err, &trap) {
-		t.Fatalf("expected a trap, found %v", err)
-	}
+	breakPage(t, breaks, page, into)
 	breaks.Close()
-	if page, err = waits.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200}); err != nil {
-		t.Fatal(err)
-	}
+	page = begin(t, waits)
 	if _, err := waits.Decode(t.Context(), page, "", 200, []byte("row\n"), true, into); err != nil ||
 		len(into.Rows) != 1 {
 		t.Errorf("%d rows, %v", len(into.Rows), err)
 	}
 	waits.Close()
 	b.Close()
-	if n := p.Module().Metrics.Instances; n != 0 {
-		t.Errorf("%d instances are left", n)
-	}
+	instances(t, p, 0, "closed")
 }
 
 // Calls wait for their instance in turn, give up with their context, and a pool that is closed meanwhile lets go of
 // everything.
 func TestReadersInTurn(t *testing.T) {
-	_, b := guest(t, plugin.Options{Idle: time.Hour}, all, "all")
+	_, b := guest(t, plugin.Options{Idle: time.Hour}, all)
 	p := b.Current()
 	i, err := p.Acquire(t.Context())
 	require.NoError(t, err)
@@ -192,8 +185,7 @@ func TestReadersInTurn(t *testing.T) {
 	cancel()
 	var calls sync.WaitGroup
 	for n := range 20 {
-		r, err := p.Reader(t.Context())
-		require.NoError(t, err)
+		r := read(t, p)
 		calls.Go(func() {
 			defer r.Close()
 			ctx := t.Context()
@@ -208,9 +200,7 @@ func TestReadersInTurn(t *testing.T) {
 	p.Release(i)
 	calls.Wait()
 	b.Close()
-	if n := p.Module().Metrics.Instances; n != 0 {
-		t.Errorf("%d instances after closing", n)
-	}
+	instances(t, p, 0, "after closing")
 	if _, err := p.Reader(t.Context()); !errors.Is(err, plugin.ErrClosed) {
 		t.Error(err)
 	}
@@ -218,20 +208,12 @@ func TestReadersInTurn(t *testing.T) {
 
 // The tasks of a connector share its instances; other connectors do not.
 func TestTasksShareInstances(t *testing.T) {
-	m, b := guest(t, plugin.Options{Idle: time.Hour}, all, "all")
-	bind := func(connector string) *plugin.Binding {
-		other, err := m.BindPlugin(connector, "all", "")
-		require.NoError(t, err)
-		t.Cleanup(other.Close)
-		return other
-	}
-	task, stranger := bind("orders"), bind("other")
+	m, b := guest(t, plugin.Options{Idle: time.Hour}, all)
+	task, stranger := bound(t, m, "orders", "all"), bound(t, m, "other", "all")
 	for _, one := range []*plugin.Binding{b, task, stranger} {
 		works(t, one.Current(), "1.0.0")
 	}
-	if n := b.Current().Module().Metrics.Instances; n != 2 {
-		t.Errorf("%d instances for two connectors", n)
-	}
+	instances(t, b.Current(), 2, "two connectors")
 	b.Close()
 	works(t, task.Current(), "1.0.0")
 	if _, err := stranger.Current().Reader(t.Context()); err != nil || stranger.Current() == task.Current() {
@@ -241,35 +223,26 @@ func TestTasksShareInstances(t *testing.T) {
 
 // A connector that rests keeps the instances that somebody uses, no others, and none of other connectors'.
 func TestRestingConnectors(t *testing.T) {
-	m, b := guest(t, plugin.Options{Idle: time.Hour}, all, "all")
-	other, err := m.BindPlugin("other", "all", "")
-	require.NoError(t, err)
-	t.Cleanup(other.Close)
+	m, b := guest(t, plugin.Options{Idle: time.Hour}, all)
+	other := bound(t, m, "other", "all")
 	p := b.Current()
-	expect := func(what string, want int64) {
-		t.Helper()
-		if n := p.Module().Metrics.Instances; n != want {
-			t.Errorf("%s: expected %d instances, found %d", what, want, n)
-		}
-	}
 	works(t, p, "1.0.0")
 	works(t, other.Current(), "1.0.0")
-	expect("at work", 2)
-	r, err := p.Reader(t.Context())
-	require.NoError(t, err)
+	instances(t, p, 2, "at work")
+	r := read(t, p)
 	p.Rest()
-	expect("with an open page", 2)
+	instances(t, p, 2, "with an open page")
 	r.Close()
 	p.Rest()
-	expect("at rest", 1)
+	instances(t, p, 1, "at rest")
 	works(t, p, "1.0.0")
-	expect("at work once more", 2)
+	instances(t, p, 2, "at work once more")
 }
 
 // A mistake of the host's in the middle of a call costs the instance, and no processor: others would wait for it for
 // ever.
 func TestPanicsGiveTheirProcessorBack(t *testing.T) {
-	m, b := guest(t, plugin.Options{}, all, "all")
+	m, b := guest(t, plugin.Options{}, all)
 	p := b.Current()
 	for range 2 * runtime.GOMAXPROCS(0) {
 		err := guard.Do(slog.New(slog.DiscardHandler), "a call", func() error {
@@ -282,8 +255,6 @@ func TestPanicsGiveTheirProcessorBack(t *testing.T) {
 			t.Fatalf("%d calls have a processor, and none runs", n)
 		}
 	}
-	if n := p.Module().Metrics.Instances; n != 0 {
-		t.Errorf("%d instances are kept that a call ended on in the middle", n)
-	}
+	instances(t, p, 0, "calls ended in the middle")
 	works(t, p, "1.0.0")
 }

@@ -7,14 +7,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/fstest"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/binary"
@@ -40,19 +39,12 @@ func module(interfaces ...string) guesttest.Module {
 }
 
 func without(m guesttest.Module, names ...string) guesttest.Module {
-	var left []guesttest.Function
-	for _, f := range m.Exports {
-		keep := true
-		for _, n := range names {
-			keep = keep && f.Name != n
-		}
-		if keep {
-			left = append(left, f)
-		}
-	}
-	m.Exports = left
+	m.Exports = slices.DeleteFunc(slices.Clone(m.Exports),
+		func(f guesttest.Function) bool { return slices.Contains(names, f.Name) })
 	return m
 }
+
+func bytesOf(m guesttest.Module) []byte { return m.Bytes() }
 
 func with1[T any](m T, change func(*T)) T { change(&m); return m }
 
@@ -72,14 +64,12 @@ func TestRefusals(t *testing.T) {
 		"magic":     {full[:3], []string{"cut off"}},
 		"truncated": {full[:len(full)/2], []string{"the file is cut off: section 7 at byte", "are left"}},
 		"component": {component, []string{"a WebAssembly component: expected a core module",
-			"wasm32-unknown-unknown instead of wasm32-wasip2",
-			"jco transpile", "wasm-tools component unbundle"}},
+			"wasm32-unknown-unknown instead of wasm32-wasip2", "jco transpile", "wasm-tools component unbundle"}},
 		"version 2": {with1(append([]byte(nil), full...), func(b *[]byte) { (*b)[4] = 2 }),
 			[]string{"found version 2 of layer 0"}},
 		"older version": {guesttest.Static(wit.Description{}, "0.1.0"),
 			[]string{"made for version 0.1.0 of the contract culvert:connect", "this host speaks 0.2.0",
-				"major.minor must match",
-				"the plugin's author rebuilds it with the SDK for 0.2",
+				"major.minor must match", "the plugin's author rebuilds it with the SDK for 0.2",
 				"bindings generated again from its wit/culvert.wit"}},
 		"newer version": {guesttest.Static(wit.Description{}, "1.2.0"),
 			[]string{"made for version 1.2.0 of the contract culvert:connect", "this host speaks 0.2.0",
@@ -112,8 +102,7 @@ func TestRefusals(t *testing.T) {
 		})), []string{"culvert:connect/host@0.1.0 log", "there is log of culvert:connect/host@0.2.0"}},
 		"signature": {bytesOf(with1(without(plain, wit.ExportName("transform", "prepare")), func(m *guesttest.Module) {
 			m.Exports = append(m.Exports, guesttest.Function{Name: wit.ExportName("transform", "prepare"),
-				Params:  []byte{guesttest.I64},
-				Results: []byte{guesttest.I32}})
+				Params: []byte{guesttest.I64}, Results: []byte{guesttest.I32}})
 		})), []string{"export culvert:connect/transform@0.2.0#prepare: expected the signature (i32 i32) -> " +
 			"(i32), found (i64) -> (i32)"}},
 		"memory beyond the limit": {bytesOf(with1(plain, func(m *guesttest.Module) { m.MemoryPages = 3000 })),
@@ -125,28 +114,15 @@ func TestRefusals(t *testing.T) {
 		})), []string{"the module does not compile"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			folder := t.TempDir()
-			put(t, folder, "x.wasm", c.module)
-			m := manager(t, plugin.Options{}, folder)
-			infos := m.Modules()
-			if len(infos) != 1 || infos[0].Err == nil {
-				t.Fatalf("expected one refused file, found %+v", infos)
-			}
-			for _, want := range append(c.want, folder) {
-				if !strings.Contains(infos[0].Err.Error(), want) {
-					t.Errorf("expected %q, found %v", want, infos[0].Err)
-				}
-			}
+			m := refused(t, plugin.Options{}, c.module, c.want...)
+			info := m.Modules()[0]
+			assert.Error(t, info.Err, info.Path)
 			_, err := m.Bind("c", wit.ComponentTransformation, "rogue", "")
-			if err == nil || !strings.Contains(err.Error(), "no plugin has the transformation rogue") ||
-				!strings.Contains(err.Error(), c.want[0]) {
-				t.Errorf("bind: %v", err)
-			}
+			assert.Error(t, err, "no plugin has the transformation rogue")
+			assert.Error(t, err, c.want[0])
 		})
 	}
 }
-
-func bytesOf(m guesttest.Module) []byte { return m.Bytes() }
 
 // Truncated anywhere, a module is refused and nothing worse.
 func TestTruncatedAnywhere(t *testing.T) {
@@ -179,8 +155,7 @@ func FuzzReadBinary(f *testing.F) {
 
 // The patch of the contract's version is ignored; a module's own names are called.
 func TestPatchVersionIsIgnored(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "x.wasm", guesttest.Static(wit.Description{Name: "patched", Version: "1"}, "0.2.7",
+	folder := holding(t, "x.wasm", guesttest.Static(wit.Description{Name: "patched", Version: "1"}, "0.2.7",
 		wit.InterfaceSink))
 	infos := manager(t, plugin.Options{}, folder).Modules()
 	if len(infos) != 1 || infos[0].Err != nil || infos[0].Contract != "0.2.7" || infos[0].Name != "patched" ||
@@ -205,12 +180,7 @@ func TestDescriptionsThatAreRefused(t *testing.T) {
 		`component "a": expected names that are not empty and stand once, found "a"`: {Name: "x",
 			Version: "1", Components: source("a", "a")},
 	} {
-		folder := t.TempDir()
-		put(t, folder, "x.wasm", guesttest.Static(d, "", wit.InterfaceSink))
-		infos := manager(t, plugin.Options{}, folder).Modules()
-		if len(infos) != 1 || infos[0].Err == nil || !strings.Contains(infos[0].Err.Error(), want) {
-			t.Errorf("expected %q, found %+v", want, infos)
-		}
+		refused(t, plugin.Options{}, guesttest.Static(d, "", wit.InterfaceSink), want)
 	}
 }
 
@@ -222,30 +192,19 @@ func TestLimitSettings(t *testing.T) {
 	} {
 		_, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(),
 			Settings: map[string]string{setting: "1"}})
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", setting, err)
-		}
+		assert.Error(t, err, want)
 	}
 	for _, value := range []string{"", "0", "-1", "1k"} {
 		_, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(),
 			Settings: map[string]string{"plugin.x.limits.memory.bytes": value}})
-		if err == nil || !strings.Contains(err.Error(),
-			"Invalid value "+value+" for configuration plugin.x.limits.memory.bytes: ") {
-			t.Errorf("%q: %v", value, err)
-		}
+		assert.Error(t, err, "Invalid value "+value+" for configuration plugin.x.limits.memory.bytes: ")
 	}
 }
 
 // A limit below what the module starts with is reported as such, by the plugin's own name where that is known.
 func TestLimitBelowMinimum(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "all.wasm", guesttest.Bytes(t, all))
-	m := manager(t, plugin.Options{Settings: map[string]string{"plugin.all.limits.memory.bytes": "65536"}}, folder)
-	infos := m.Modules()
-	if len(infos) != 1 || infos[0].Err == nil || !strings.Contains(infos[0].Err.Error(),
-		"bytes of memory, 65536 are allowed (plugin.all.limits.memory.bytes)") {
-		t.Errorf("%+v", infos)
-	}
+	o := plugin.Options{Settings: map[string]string{"plugin.all.limits.memory.bytes": "65536"}}
+	refused(t, o, guesttest.Bytes(t, all), "bytes of memory, 65536 are allowed (plugin.all.limits.memory.bytes)")
 }
 
 // A folder's plugin overrides an embedded one of the same name and version.
@@ -268,10 +227,8 @@ func TestFolderOverridesEmbedded(t *testing.T) {
 	if len(active) != 1 || active[0] != found.Path {
 		t.Errorf("active: %v", active)
 	}
-	if _, err := m.Bind("c", wit.ComponentSource, "AllSource", "2.0.0"); err == nil || !strings.Contains(err.Error(),
-		"source AllSource: expected version 2.0.0, there are 1.0.0") {
-		t.Error(err)
-	}
+	_, err = m.Bind("c", wit.ComponentSource, "AllSource", "2.0.0")
+	assert.Error(t, err, "source AllSource: expected version 2.0.0, there are 1.0.0")
 }
 
 // A damaged compile cache costs time, not the plugin.
@@ -280,10 +237,7 @@ func TestDamagedCompileCache(t *testing.T) {
 	put(t, folder, "a.wasm", named("a", "1.0.0", 0))
 	load := func() string {
 		t.Helper()
-		var log logBuffer
-		m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{folder}, CacheDir: cache,
-			Registry: record.NewRegistry(), Logger: log.logger()})
-		require.NoError(t, err)
+		m, log := overCache(t, folder, cache)
 		defer m.Close()
 		if infos := m.Modules(); len(infos) != 1 || infos[0].Err != nil {
 			t.Fatalf("%+v", infos)
@@ -320,16 +274,14 @@ func TestFilesThatAreNoFiles(t *testing.T) {
 		err = errors.Join(huge.Truncate(10<<30), huge.Close())
 	}
 	socket, listenErr := net.Listen("unix", in("socket.wasm"))
-	if err = errors.Join(err, listenErr, os.Mkdir(in("folder.wasm"), 0o700), os.Symlink(in("folder.wasm"),
+	err = errors.Join(err, listenErr, os.Mkdir(in("folder.wasm"), 0o700), os.Symlink(in("folder.wasm"),
 		in("link.wasm")),
 		syscall.Mkfifo(in("pipe.wasm"), 0o600), os.Symlink("/dev/zero", in("zero.wasm")), os.Symlink(in("pipe.wasm"),
 			in("piped.wasm")),
 		os.Symlink(filepath.Join(elsewhere, "real"), filepath.Join(elsewhere, "..data")),
-		os.Symlink(filepath.Join(elsewhere, "..data"),
-			in("mounted.wasm")),
-		os.Symlink(in("nothing"), in("dangling.wasm")), os.Symlink(in("circle.wasm"), in("circle.wasm"))); err != nil {
-		t.Fatal(err)
-	}
+		os.Symlink(filepath.Join(elsewhere, "..data"), in("mounted.wasm")),
+		os.Symlink(in("nothing"), in("dangling.wasm")), os.Symlink(in("circle.wasm"), in("circle.wasm")))
+	require.NoError(t, err)
 	defer socket.Close()
 	put(t, folder, "all.wasm.txt", []byte("x"))
 	put(t, folder, "all.WASM", variant(t, "1.0.0", 0))
@@ -347,27 +299,21 @@ func TestFilesThatAreNoFiles(t *testing.T) {
 		"/pipe.wasm: expected a file, found a pipe", "/piped.wasm: expected a file, found a pipe",
 		"/socket.wasm: expected a file, found a socket", "/zero.wasm: expected a file, found a device",
 		"all.WASM", "mounted.wasm"}
-	if d := cmp.Diff(want, found); d != "" {
-		t.Error(d)
-	}
+	assert.Equal(t, want, found)
 }
 
 // Loading a module that takes long can be given up, and leaves the connectors that run alone.
 func TestLoadingIsGivenUp(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "a.wasm", variant(t, "1.0.0", 0))
+	folder := holding(t, "a.wasm", variant(t, "1.0.0", 0))
 	m := manager(t, plugin.Options{CacheDir: t.TempDir()}, folder)
-	b, err := m.Bind("orders", wit.ComponentSource, "AllSource", "")
-	require.NoError(t, err)
-	defer b.Close()
+	b := boundTo(t, m, "orders", wit.ComponentSource, "AllSource")
 	put(t, folder, "large.wasm", toilsome(1))
 	ctx, cancel := context.WithCancel(t.Context())
-	var loading sync.WaitGroup
-	loading.Go(func() { err = m.Reload(ctx) })
+	loading := make(chan error, 1)
+	go func() { loading <- m.Reload(ctx) }()
 	works(t, b.Current(), "1.0.0")
 	cancel()
-	loading.Wait()
-	if !errors.Is(err, context.Canceled) {
+	if err := <-loading; !errors.Is(err, context.Canceled) {
 		t.Errorf("expected the context's error, found %v", err)
 	}
 	for _, info := range m.Modules() {
@@ -376,9 +322,5 @@ func TestLoadingIsGivenUp(t *testing.T) {
 		}
 	}
 	require.NoError(t, m.Reload(t.Context()))
-	if found, err := m.BindPlugin("x", "hostile", ""); err != nil {
-		t.Errorf("the file is loaded by the next look: %v", err)
-	} else {
-		found.Close()
-	}
+	bound(t, m, "x", "hostile") // it is loaded by the next look
 }

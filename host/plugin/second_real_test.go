@@ -28,6 +28,7 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/host/plugin/binary"
@@ -157,35 +158,26 @@ func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 	runtime := wazero.NewRuntime(ctx)
 	t.Cleanup(func() { runtime.Close(ctx) })
 	wasi_snapshot_preview1.MustInstantiate(ctx, runtime)
-	function := func(module, name string, params, results []api.ValueType, f api.GoModuleFunc) {
-		if _, err := runtime.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params,
-			results).Export(name).Instantiate(ctx); err != nil {
-			t.Fatal(err)
-		}
-	}
-	function(meter.Module, meter.Name, nil, []api.ValueType{api.ValueTypeI64},
+	provide(t, runtime, meter.Module, meter.Name, nil, []api.ValueType{api.ValueTypeI64},
 		func(_ context.Context, _ api.Module, stack []uint64) {
 			r.ticks++
 			stack[0] = uint64(budget)
 		})
 	i32 := api.ValueTypeI32
-	function(wit.ImportModule(wit.InterfaceHost), "log", []api.ValueType{i32, i32, i32}, nil,
+	provide(t, runtime, wit.ImportModule(wit.InterfaceHost), "log", []api.ValueType{i32, i32, i32}, nil,
 		func(_ context.Context, m api.Module, stack []uint64) {
 			text, _ := m.Memory().Read(uint32(stack[1]), uint32(stack[2]))
 			r.here.Log = append(r.here.Log, []string{r.enums["level"][uint32(stack[0])], string(text)})
 		})
 	if budget != unmetered {
-		if module, _, err = meter.Rewrite(context.Background(), module,
-			meter.Options{Budget: max(budget, 1)}); err != nil {
-			t.Fatal(err)
-		}
+		module, _, err = meter.Rewrite(context.Background(), module, meter.Options{Budget: max(budget, 1)})
+		require.NoError(t, err)
 	}
 	instance, err := runtime.InstantiateWithConfig(ctx, module,
 		wazero.NewModuleConfig().WithStartFunctions("_initialize"))
 	require.NoError(t, err)
-	if r.guest, err = abi.NewGuest(instance, 0); err != nil {
-		t.Fatal(err)
-	}
+	r.guest, err = abi.NewGuest(instance, 0)
+	require.NoError(t, err)
 	return r
 }
 
@@ -324,9 +316,8 @@ func (r *recorder) describe(t *testing.T) {
 	var d wit.Description
 	for range 2 {
 		var err error
-		if d, err = invoke[wit.Description](r, wit.InterfacePlugin, "Describe"); err != nil {
-			t.Fatal(err)
-		}
+		d, err = invoke[wit.Description](r, wit.InterfacePlugin, "Describe")
+		require.NoError(t, err)
 	}
 	for _, c := range d.Components {
 		var fault *wit.Fault
@@ -468,10 +459,8 @@ func sinkExamples(t *testing.T, r *recorder) {
 	var answers []wit.Response
 	for opened.Ready == nil {
 		var err error
-		if opened, err = invoke[wit.SinkOpening](r, wit.InterfaceSink, "Open", component, settings, []byte(nil),
-			answers); err != nil {
-			t.Fatal(err)
-		}
+		opened, err = invoke[wit.SinkOpening](r, wit.InterfaceSink, "Open", component, settings, []byte(nil), answers)
+		require.NoError(t, err)
 		if answers = nil; opened.Ask != nil {
 			for _, q := range opened.Ask.Requests {
 				answers = append(answers, exchange(s, &q))
@@ -496,8 +485,7 @@ func sinkExamples(t *testing.T, r *recorder) {
 		case 2:
 			data, err = datum.AppendDynamic(data, datum.Map{{Key: "OrderID", Value: int64(2)}, {Key: "ProductID",
 				Value: int64(i)},
-				{Key: "UnitPrice", Value: "1.5"},
-				{Key: "Quantity", Value: int64(1)}, {Key: "Discount", Value: 0.25}})
+				{Key: "UnitPrice", Value: "1.5"}, {Key: "Quantity", Value: int64(1)}, {Key: "Discount", Value: 0.25}})
 			row.Value = wit.Datum{Form: wit.Dynamic, Start: start, Size: uint32(len(data)) - start}
 		case 3:
 			data, err = datum.AppendDynamic(data, datum.Map{{Key: "Größe", Value: strconv.Itoa(int(i))}})
@@ -513,19 +501,16 @@ func sinkExamples(t *testing.T, r *recorder) {
 		origins = append(origins, wit.RecordID{Offset: int64(i)})
 	}
 	out, err := invoke[wit.Deliveries](r, wit.InterfaceSink, "Encode", opened.Ready.Context, []wit.Schema{schema},
-		[]string{"Order_DetailCopies"},
-		rows, data, origins,
-		[]string{"Order_DetailCopies"}, []wit.Hint(nil))
+		[]string{"Order_DetailCopies"}, rows, data, origins, []string{"Order_DetailCopies"}, []wit.Hint(nil))
 	if err != nil || len(out.Ready) < 10 {
 		t.Fatalf("%d deliveries, %v", len(out.Ready), err)
 	}
 	for _, d := range out.Ready {
 		for _, response := range []wit.Response{exchange(s, &d.Request), exchange(s, &d.Request), {},
 			{Status: 500, Body: []byte("<html>")}} {
-			if _, err := invoke[wit.Settled](r, wit.InterfaceSink, "Settle", opened.Ready.Context, d.Memo, d.Rows,
-				response); err != nil {
-				t.Fatal(err)
-			}
+			_, err := invoke[wit.Settled](r, wit.InterfaceSink, "Settle", opened.Ready.Context, d.Memo, d.Rows,
+				response)
+			require.NoError(t, err)
 		}
 	}
 }
@@ -556,12 +541,10 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 			name = nil
 		}
 		var err error
-		if data, err = datum.Append(data, schema.Nodes, 0, datum.Record{i, name}); err != nil {
-			t.Fatal(err)
-		}
+		data, err = datum.Append(data, schema.Nodes, 0, datum.Record{i, name})
+		require.NoError(t, err)
 		rows = append(rows, wit.Row{Origin: uint32(i), Topic: uint32(i % 2), Partition: -1, Offset: int64(i) << 40,
-			Timestamp: -1,
-			Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
+			Timestamp: -1, Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
 				Size: uint32(len(data)) - start}})
 	}
 	rows[11].Value.Size-- // bytes that are no value of the schema
@@ -577,9 +560,8 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 		if err != nil {
 			continue
 		}
-		if _, err := p.Apply(context, schemas, []string{"lower", "UPPER"}, rows, data); err != nil {
-			t.Error(err)
-		}
+		_, err = p.Apply(context, schemas, []string{"lower", "UPPER"}, rows, data)
+		assert.NoError(t, err)
 		schemas = nil
 	}
 	if out, err := p.Apply([]byte("\xff"), nil, nil, nil, nil); err == nil {

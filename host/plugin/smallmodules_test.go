@@ -20,8 +20,7 @@ func TestEmptyCustomSections(t *testing.T) {
 			"last":  append(append([]byte{}, static...), section...),
 		} {
 			t.Run(name+"/"+place, func(t *testing.T) {
-				folder := t.TempDir()
-				put(t, folder, "small.wasm", module)
+				folder := holding(t, "small.wasm", module)
 				m := manager(t, plugin.Options{}, folder)
 				if info := m.Modules()[0]; info.Err != nil || info.Name != "small" {
 					t.Errorf("expected that it is loaded, found %v", info.Err)
@@ -35,13 +34,8 @@ func TestEmptyCustomSections(t *testing.T) {
 // message with that form, since a setting with the file's name has no effect.
 func TestLimitsBeforeTheName(t *testing.T) {
 	m := guesttest.StaticModule(wit.Description{Name: "slow", Version: "1"}, "")
-	for n := range m.Exports {
-		if strings.Contains(m.Exports[n].Name, "#describe") {
-			m.Exports[n].Body = looped()
-		}
-	}
-	folder := t.TempDir()
-	put(t, folder, "file.wasm", m.Bytes())
+	m.Exports[m.Index(describeExport)].Body = looped()
+	folder := holding(t, "file.wasm", m.Bytes())
 	info := manager(t, plugin.Options{Limits: plugin.Limits{CallMs: 50}}, folder).Modules()[0]
 	if info.Err == nil || !strings.Contains(info.Err.Error(), "plugin.NAME.limits.call.ms") ||
 		strings.Contains(info.Err.Error(), "wasm.limits") {

@@ -26,8 +26,7 @@ func starting(start, initialize []byte) guesttest.Module {
 // loaded is what is known of a plugin's file.
 func loaded(t *testing.T, module []byte) plugin.Info {
 	t.Helper()
-	folder := t.TempDir()
-	put(t, folder, "starting.wasm", module)
+	folder := holding(t, "starting.wasm", module)
 	// A cache of its own: what was refused is refused by the next run of the test for that reason.
 	m := manager(t, plugin.Options{Settings: map[string]string{"plugin.hostile.limits.call.ms": "10000"},
 		CacheDir: t.TempDir()}, folder)
@@ -90,8 +89,7 @@ func TestInvalidStarts(t *testing.T) {
 		module []byte
 		want   string
 	}{
-		"parameters": {with(8, 1, index-1),
-			"expected a function without parameters and results, found 4 and 1"},
+		"parameters":            {with(8, 1, index-1), "expected a function without parameters and results, found 4 and 1"},
 		"an index too high":     {with(8, 1, index+1), "there are"},
 		"twice":                 {with(8, 1, index, 8, 1, index), "out of order"},
 		"twice, something amid": {with(8, 1, index, 0, 1, 0, 8, 1, index), "out of order"},

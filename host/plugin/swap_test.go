@@ -11,6 +11,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -34,17 +35,7 @@ func named(name, version string, mark byte) []byte {
 // until waits for a condition that a watcher brings about.
 func until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(2 * time.Minute)
-	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
+	require.Until(t, condition, func() string { return what })
 }
 
 // watched is a folder with version 1.0.0 of a plugin, a manager that watches it, and a connector's binding.
@@ -53,9 +44,7 @@ func watched(t *testing.T) (folder string, m *plugin.Manager, b *plugin.Binding)
 	folder = t.TempDir()
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
 	m = manager(t, plugin.Options{Watch: true, Debounce: 20 * time.Millisecond}, folder)
-	b, err := m.Bind("orders", wit.ComponentSource, "AllSource", "")
-	require.NoError(t, err)
-	t.Cleanup(b.Close)
+	b = boundTo(t, m, "orders", wit.ComponentSource, "AllSource")
 	return folder, m, b
 }
 
@@ -68,9 +57,7 @@ func works(t *testing.T, p *plugin.Pool, version string) {
 		}
 		return err
 	})
-	if err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, err)
 }
 
 func TestSwapByPromotion(t *testing.T) {
@@ -168,12 +155,8 @@ func TestOldContractLeavesTheOldRunning(t *testing.T) {
 	put(t, folder, "all.wasm", guesttest.Static(wit.Description{Name: "all", Version: "2.0.0"}, "0.1.0"))
 	until(t, "the refusal", func() bool { return b.Status().FileError != "" })
 	s := b.Status()
-	for _, want := range []string{"made for version 0.1.0 of the contract", "this host speaks " + wit.Version,
-		"the plugin's author rebuilds it with the SDK for 0.2"} {
-		if !strings.Contains(s.FileError, want) {
-			t.Errorf("expected %q in %q", want, s.FileError)
-		}
-	}
+	assert.Contains(t, s.FileError, "made for version 0.1.0 of the contract", "this host speaks "+wit.Version,
+		"the plugin's author rebuilds it with the SDK for 0.2")
 	if s.Version != "1.0.0" || s.Removed || s.Candidate != "" || b.Candidate() != nil {
 		t.Errorf("expected 1.0.0 alone, found %+v", s)
 	}
@@ -197,10 +180,8 @@ func TestRemovedFile(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(folder, "all.wasm")))
 	until(t, "the removal", func() bool { return b.Status().Removed })
 	works(t, b.Current(), "1.0.0")
-	if _, err := m.Bind("new", wit.ComponentSource, "AllSource", ""); err == nil || !strings.Contains(err.Error(),
-		"no plugin has the source AllSource") {
-		t.Errorf("a new connector: %v", err)
-	}
+	_, err := m.Bind("new", wit.ComponentSource, "AllSource", "")
+	assert.Error(t, err, "no plugin has the source AllSource")
 	if infos := m.Modules(); len(infos) != 1 || infos[0].Active {
 		t.Errorf("%+v", infos)
 	}
@@ -210,9 +191,7 @@ func TestRemovedFile(t *testing.T) {
 
 func TestRollback(t *testing.T) {
 	folder, m, b := watched(t)
-	if err := m.Rollback("all"); err == nil || !strings.Contains(err.Error(), "no version before") {
-		t.Error(err)
-	}
+	assert.Error(t, m.Rollback("all"), "no version before")
 	put(t, folder, "all.wasm", variant(t, "2.0.0", 0))
 	until(t, "a candidate", func() bool { return b.Candidate() != nil })
 	b.Promote(b.Candidate())
@@ -227,8 +206,7 @@ func TestRollback(t *testing.T) {
 
 // An operator's choice goes before newer versions, of the same file and of others, until another file comes.
 func TestSwap(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
+	folder := holding(t, "all.wasm", variant(t, "1.0.0", 0))
 	put(t, folder, "other.wasm", variant(t, "1.5.0", 0))
 	m := manager(t, plugin.Options{}, folder)
 	b, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", "")
@@ -279,8 +257,7 @@ func TestSwap(t *testing.T) {
 }
 
 func TestVersionsSideBySide(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "old.wasm", variant(t, "1.9.0", 0))
+	folder := holding(t, "old.wasm", variant(t, "1.9.0", 0))
 	put(t, folder, "new.wasm", variant(t, "1.10.0", 0))
 	m := manager(t, plugin.Options{}, folder)
 	for version, want := range map[string]string{"": "1.10.0", "1.9.0": "1.9.0", "1.10.0": "1.10.0"} {
@@ -304,28 +281,24 @@ func TestVersionsSideBySide(t *testing.T) {
 }
 
 func TestOneClassInTwoPlugins(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "a.wasm", variant(t, "1.0.0", 0))
+	folder := holding(t, "a.wasm", variant(t, "1.0.0", 0))
 	put(t, folder, "b.wasm", named("other", "1.0.0", 0))
 	m := manager(t, plugin.Options{}, folder)
-	if _, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", ""); err == nil || !strings.Contains(err.Error(),
-		"expected one plugin that has it, there are all, other") {
-		t.Error(err)
-	}
+	_, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", "")
+	assert.Error(t, err, "expected one plugin that has it, there are all, other")
 }
 
 // Two instances number schemas as they like; outside there is one number for equal structures.
 func TestSchemasOfTwoInstances(t *testing.T) {
 	reg := record.NewRegistry()
-	_, first := guest(t, plugin.Options{Registry: reg}, all, "all")
+	_, first := guest(t, plugin.Options{Registry: reg}, all)
 	ids := map[uint32]bool{}
 	pass := func(i *plugin.Instance, context string, b *record.Batch) {
 		t.Helper()
 		prepared, err := i.Prepare(t.Context(), []wit.Stage{{Component: context}})
 		require.NoError(t, err)
-		if _, err := i.Apply(t.Context(), prepared, b); err != nil {
-			t.Fatal(err)
-		}
+		_, err = i.Apply(t.Context(), prepared, b)
+		require.NoError(t, err)
 	}
 	use(t, first, func(ctx context.Context, a *plugin.Instance) {
 		use(t, first, func(ctx context.Context, other *plugin.Instance) {
@@ -356,8 +329,7 @@ func TestSchemasOfTwoInstances(t *testing.T) {
 
 // Code that no connector uses rests, and comes back when one does.
 func TestCodeRests(t *testing.T) {
-	folder := t.TempDir()
-	put(t, folder, "spy.wasm", guesttest.Bytes(t, "./testdata/guests/spy"))
+	folder := holding(t, "spy.wasm", guesttest.Bytes(t, "./testdata/guests/spy"))
 	embedded := fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}}
 	m := manager(t, plugin.Options{Embedded: embedded, Rest: 20 * time.Millisecond}, folder)
 	until(t, "rest after the start", func() bool { return plugin.Awake(m) == 0 })
@@ -371,9 +343,7 @@ func TestCodeRests(t *testing.T) {
 			}
 			return err
 		})
-		if err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, err)
 		b.Close()
 		until(t, "rest after the connector", func() bool { return plugin.Awake(m) == 0 })
 	}
@@ -386,9 +356,7 @@ func TestCodeRests(t *testing.T) {
 func TestCodeWithoutInstancesRests(t *testing.T) {
 	m := manager(t, plugin.Options{Embedded: fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}},
 		Idle: 20 * time.Millisecond, Rest: 20 * time.Millisecond}, t.TempDir())
-	b, err := m.Bind("c", wit.ComponentSource, "AllSource", "")
-	require.NoError(t, err)
-	defer b.Close()
+	b := boundTo(t, m, "c", wit.ComponentSource, "AllSource")
 	for range 3 {
 		var tasks sync.WaitGroup
 		for range 4 {
@@ -401,9 +369,7 @@ func TestCodeWithoutInstancesRests(t *testing.T) {
 					_, err := i.Describe(t.Context())
 					return err
 				})
-				if err != nil {
-					t.Error(err)
-				}
+				assert.NoError(t, err)
 			})
 		}
 		tasks.Wait()

@@ -2,9 +2,9 @@ package plugin_test
 
 import (
 	"errors"
-	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/plugin"
 )
 
@@ -17,9 +17,7 @@ func trapped(t *testing.T, err error, want ...string) *plugin.Trap {
 		return nil
 	}
 	for _, w := range append(want, "plugin "+trap.Plugin+" "+trap.Version) {
-		if !strings.Contains(trap.Error(), w) {
-			t.Errorf("expected %q in the trap, found %v", w, trap)
-		}
+		assert.Contains(t, trap.Error(), w)
 	}
 	return trap
 }

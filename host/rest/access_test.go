@@ -1,17 +1,10 @@
 package rest
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
 	"log/slog"
-	"math/big"
-	"net"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -22,6 +15,8 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/certtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/logging"
 )
@@ -29,14 +24,29 @@ import (
 // listening is a server for one connector, a.
 func listening(t *testing.T, o Options) *Server {
 	t.Helper()
+	return opened(t, o, slog.New(slog.DiscardHandler),
+		&standIn{connectors: map[string]*standInConnector{"a": {state: "RUNNING"}}})
+}
+
+// opened is a server for a worker, by default on any port of this machine.
+func opened(t *testing.T, o Options, log *slog.Logger, worker Worker) *Server {
+	t.Helper()
 	if o.Listeners == nil {
 		o.Listeners = []string{"http://127.0.0.1:0"}
 	}
-	s, err := Listen(o, slog.New(slog.DiscardHandler))
+	s, err := Listen(o, log)
 	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })
-	s.Serve(&standIn{connectors: map[string]*standInConnector{"a": {state: "RUNNING"}}})
+	s.Serve(worker)
 	return s
+}
+
+// answers expects the status of a read.
+func answers(t *testing.T, client *http.Client, url string, want int) {
+	t.Helper()
+	if a := fetched(t, client, "GET", url, ""); a.StatusCode != want {
+		t.Errorf("%s: expected %d, found %d", url, want, a.StatusCode)
+	}
 }
 
 // fetched sends a request; with NAME:PASSWORD as logon.
@@ -115,19 +125,15 @@ func TestUsers(t *testing.T) {
 	} {
 		write(text)
 		_, err := Listen(Options{Listeners: []string{"http://127.0.0.1:0"}, Users: file}, slog.New(slog.DiscardHandler))
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(),
-			"rest.basic.auth.file") {
-			t.Errorf("%.40q: expected %q, found %v", text, want, err)
-		}
+		assert.Error(t, err, want, text[:min(len(text), 40)])
+		assert.Error(t, err, "rest.basic.auth.file")
 	}
 
 	// A pipe need never end.
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	_, err := Listen(Options{Listeners: []string{"http://127.0.0.1:0"}, Users: pipe}, slog.New(slog.DiscardHandler))
-	if err == nil || !strings.Contains(err.Error(), "found a pipe") {
-		t.Errorf("expected that a pipe is not opened, found %v", err)
-	}
+	assert.Error(t, err, "found a pipe")
 }
 
 func TestReadOnly(t *testing.T) {
@@ -158,31 +164,19 @@ func TestAdminListeners(t *testing.T) {
 		"own":       {Options{Apart: true, Admin: []string{"http://127.0.0.1:0"}}, 404, 200, 404},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.o.Listeners = []string{"http://127.0.0.1:0"}
-			s, err := Listen(c.o, slog.New(slog.DiscardHandler))
-			require.NoError(t, err)
-			defer s.Close()
 			levels, _ := logging.Of(slog.New(slog.NewTextHandler(io.Discard, nil)))
-			s.Serve(&standIn{levels: levels})
+			s := opened(t, c.o, slog.New(slog.DiscardHandler), &standIn{levels: levels})
 			urls := s.URLs()
-			if a := fetched(t, http.DefaultClient, "GET", urls[0]+"/admin/loggers", ""); a.StatusCode != c.main {
-				t.Errorf("expected %d, found %d", c.main, a.StatusCode)
-			}
-			if a := fetched(t, http.DefaultClient, "GET", urls[0]+"/connectors", ""); a.StatusCode != 200 {
-				t.Errorf("expected 200, found %d", a.StatusCode)
-			}
+			answers(t, http.DefaultClient, urls[0]+"/admin/loggers", c.main)
+			answers(t, http.DefaultClient, urls[0]+"/connectors", 200)
 			if len(s.Addresses()) != 1 {
 				t.Errorf("expected one address, found %q", s.Addresses())
 			}
 			if c.admin == 0 {
 				return
 			}
-			if a := fetched(t, http.DefaultClient, "GET", urls[1]+"/admin/loggers", ""); a.StatusCode != c.admin {
-				t.Errorf("expected %d, found %d", c.admin, a.StatusCode)
-			}
-			if a := fetched(t, http.DefaultClient, "GET", urls[1]+"/connectors", ""); a.StatusCode != c.elsewere {
-				t.Errorf("expected %d, found %d", c.elsewere, a.StatusCode)
-			}
+			answers(t, http.DefaultClient, urls[1]+"/admin/loggers", c.admin)
+			answers(t, http.DefaultClient, urls[1]+"/connectors", c.elsewere)
 		})
 	}
 }
@@ -232,86 +226,48 @@ func TestAddedHeaders(t *testing.T) {
 		t.Errorf("found %v %v", a.Header, err)
 	}
 	for _, text := range []string{"X-Frame-Options: DENY", "put X: y", "set X", "set X Y: z", "setDate X: soon"} {
-		if err := (Options{Headers: text}).Check(); err == nil ||
-			!strings.Contains(err.Error(), "expected `ACTION NAME: VALUE`") {
-			t.Errorf("%s: found %v", text, err)
-		}
+		assert.Error(t, Options{Headers: text}.Check(), "expected `ACTION NAME: VALUE`", text)
 	}
-}
-
-// made makes a certificate and its key as PEM text, signed by another one, or by itself.
-func made(t *testing.T, name string, signer *tls.Certificate) (tls.Certificate, string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: signer == nil, BasicConstraintsValid: true}
-	parent, by := template, any(key)
-	if signer != nil {
-		if parent, err = x509.ParseCertificate(signer.Certificate[0]); err != nil {
-			t.Fatal(err)
-		}
-		by = signer.PrivateKey
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, by)
-	require.NoError(t, err)
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	require.NoError(t, err)
-	text := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})) +
-		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, text
 }
 
 func TestListenersWithTLS(t *testing.T) {
 	dir := t.TempDir()
-	authority, authorityText := made(t, "authority", nil)
-	_, server := made(t, "server", &authority)
-	client, _ := made(t, "client", &authority)
-	stranger, _ := made(t, "stranger", nil)
-	for name, text := range map[string]string{"server.pem": server, "ca.pem": authorityText[strings.Index(authorityText,
-		"-----BEGIN CERT"):]} {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	authority := certtest.Issue(t, "authority", nil, nil)
+	server := certtest.Issue(t, "server", authority, nil)
+	client := certtest.Issue(t, "client", authority, nil).TLS()
+	stranger := certtest.Issue(t, "stranger", nil, nil).TLS()
+	for name, text := range map[string][]byte{"server.pem": server.KeyPEM(t), "ca.pem": authority.PEM()} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), text, 0o600))
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM([]byte(authorityText))
 	over := func(own ...tls.Certificate) *http.Client {
 		return &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
-			TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: own}}}
+			TLSClientConfig: &tls.Config{RootCAs: authority.Pool(), Certificates: own}}}
 	}
 	settings := map[string]string{"ssl.keystore.location": filepath.Join(dir, "server.pem")}
 	o := Options{Listeners: []string{"https://127.0.0.1:0"}, TLS: settings}
 	url := listening(t, o).URLs()[0]
-	if a := fetched(t, over(), "GET", url+"/connectors", ""); !strings.HasPrefix(url, "https://") ||
-		a.StatusCode != 200 {
-		t.Errorf("%s: found %d", url, a.StatusCode)
+	answers(t, over(), url+"/connectors", 200)
+	if !strings.HasPrefix(url, "https://") {
+		t.Errorf("expected https, found %s", url)
 	}
 	settings["ssl.client.auth"], settings["ssl.truststore.location"] = "required", filepath.Join(dir, "ca.pem")
 	url = listening(t, o).URLs()[0]
-	if a := fetched(t, over(client), "GET", url+"/connectors", ""); a.StatusCode != 200 {
-		t.Errorf("found %d", a.StatusCode)
-	}
+	answers(t, over(client), url+"/connectors", 200)
 	for name, own := range map[string][]tls.Certificate{"none": nil, "a stranger's": {stranger}} {
 		if a, err := over(own...).Get(url + "/connectors"); err == nil {
 			t.Errorf("certificate: %s: expected it to be refused, found %d", name, a.StatusCode)
 		}
 	}
 	for name, c := range map[string]struct{ setting, value, want string }{
-		"no store": {"ssl.keystore.location", "", "listeners.https.ssl.keystore.location: expected a store"},
-		"none there": {"ssl.keystore.location", filepath.Join(dir, "x.pem"),
-			"listeners.https.ssl.keystore.location"},
+		"no store":      {"ssl.keystore.location", "", "listeners.https.ssl.keystore.location: expected a store"},
+		"missing file":  {"ssl.keystore.location", filepath.Join(dir, "x.pem"), "listeners.https.ssl.keystore.location"},
 		"client's word": {"ssl.client.auth", "maybe", "expected none, requested or required"},
 		"unknown":       {"ssl.provider", "x", "listeners.https.ssl.provider is not built"},
 		"version":       {"ssl.protocol", "SSLv3", "listeners.https.ssl.protocol"},
 	} {
-		bad := map[string]string{}
-		for k, v := range settings {
-			bad[k] = v
-		}
+		bad := maps.Clone(settings)
 		bad[c.setting] = c.value
 		_, err := Listen(Options{Listeners: []string{"https://127.0.0.1:0"}, TLS: bad}, slog.New(slog.DiscardHandler))
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: expected %q, found %v", name, c.want, err)
-		}
+		assert.Error(t, err, c.want, name)
 	}
 }

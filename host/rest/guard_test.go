@@ -11,17 +11,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // served is a server on a listener, with names that the user allows.
 func served(t *testing.T, listener string, allowed ...string) *Server {
 	t.Helper()
-	s, err := Listen(Options{Listeners: []string{listener}, AllowedHosts: allowed}, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	t.Cleanup(func() { s.Close() })
-	s.Serve(&standIn{})
-	return s
+	return opened(t, Options{Listeners: []string{listener}, AllowedHosts: allowed}, slog.New(slog.DiscardHandler),
+		&standIn{})
 }
 
 // asked is the status of a request with a Host, sent as it is.
@@ -142,9 +140,7 @@ func TestAllowedHostsAreChecked(t *testing.T) {
 		"configuration rest.allowed.hosts: expected names", "a/b": "rest.allowed.hosts", "*.a": "rest.allowed.hosts",
 		"": "", "a:8083": "", "[::1]:1": "", "A.example.": ""} {
 		err := Options{AllowedHosts: []string{"fine", host}}.Check()
-		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: expected %q, found %v", host, want, err)
-		}
+		assert.Ends(t, err, want, host)
 	}
 }
 

@@ -8,18 +8,24 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
+// answerAt is what a read of a URL is answered, whatever the URL's path.
+func answerAt(u *url.URL) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("GET", "/", nil)
+	r.URL = u
+	w := httptest.NewRecorder()
+	Handler(&standIn{}).ServeHTTP(w, r)
+	return w
+}
+
 // Paths that a mux would lead elsewhere are answered where they are.
 func TestPathsAreNotRedirected(t *testing.T) {
 	for path, want := range map[string]int{"/connectors/./config": 404, "/connectors/%2e%2e/config": 404,
 		"/connectors/../x/": 404, "/connectors/;a/config": 400,
 		"/connectors/x;a=b/": 404, "//connectors": 400, "/connectors/": 200, "/": 200, "/health/x": 404,
 		"/metricsx": 404} {
-		r := httptest.NewRequest("GET", "/", nil)
 		u, err := url.Parse("http://x" + path)
 		require.NoError(t, err)
-		r.URL = u
-		w := httptest.NewRecorder()
-		if Handler(&standIn{}).ServeHTTP(w, r); w.Code != want || w.Header().Get("Location") != "" {
+		if w := answerAt(u); w.Code != want || w.Header().Get("Location") != "" {
 			t.Errorf("%s: expected %d, found %d %s", path, want, w.Code, w.Body)
 		}
 	}
@@ -41,11 +47,7 @@ func FuzzPath(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r := httptest.NewRequest("GET", "/", nil)
-		r.URL = u
-		w := httptest.NewRecorder()
-		Handler(&standIn{}).ServeHTTP(w, r)
-		if w.Code == 0 || w.Body.Len() == 0 {
+		if w := answerAt(u); w.Code == 0 || w.Body.Len() == 0 {
 			t.Errorf("%q: no answer", path)
 		}
 	})

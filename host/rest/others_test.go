@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
@@ -20,12 +21,8 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 	log := &logtest.Journal{}
 	serve := func(o Options) *Server {
 		o.Listeners = []string{"http://:0"}
-		s, err := Listen(o, log.Logger(slog.LevelInfo))
-		require.NoError(t, err)
-		t.Cleanup(func() { s.Close() })
-		s.Serve(&standIn{connectors: map[string]*standInConnector{"a": {state: "RUNNING",
-			config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}})
-		return s
+		return opened(t, o, log.Logger(slog.LevelInfo), &standIn{connectors: map[string]*standInConnector{"a": {
+			state: "RUNNING", config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}})
 	}
 	anybody := serve(Options{AdvertisedHost: "Connect.Example.com"})
 	file := filepath.Join(t.TempDir(), "users")
@@ -62,11 +59,7 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 	if n := strings.Count(log.String(), "host=evil.example "); n != 1 {
 		t.Errorf("expected one line about a name, found %d in %s", n, log)
 	}
-	for _, setting := range []string{"rest.allowed.hosts", "rest.basic.auth.file"} {
-		if !strings.Contains(log.String(), setting) {
-			t.Errorf("expected %s in %s", setting, log)
-		}
-	}
+	assert.Contains(t, log.String(), "rest.allowed.hosts", "rest.basic.auth.file")
 	if status, _ := asked(t, anybody, "GET /connectors", "a.b.c.example"); status != 200 {
 		t.Errorf("expected 200, found %d", status)
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/logging"
@@ -290,9 +291,8 @@ func (s *standIn) Validate(_ context.Context, class string, settings map[string]
 
 func (s *standIn) Aim(name string, _ connect.TargetState) error { return s.Restart(name) }
 
-func (s *standIn) RestartTask(name string, _ int) error {
-	return s.Restart(name)
-}
+func (s *standIn) RestartTask(name string, _ int) error { return s.Restart(name) }
+
 func (s *standIn) Restart(name string) error {
 	if s.connectors[name] == nil {
 		return connect.ErrUnknownConnector
@@ -303,12 +303,7 @@ func (s *standIn) Restart(name string) error {
 func (*standIn) Strike(text string) string { return text }
 
 func (s *standIn) Names() []string {
-	var names []string
-	for name := range s.connectors {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(s.connectors))
 }
 
 func (s *standIn) Info(name string) (connect.Info, error) {
@@ -342,9 +337,7 @@ func (s *standIn) Tasks(name string) ([]connect.TaskInfo, error) {
 		class := "org.apache.kafka.connect.file." + strings.TrimPrefix(k.config["connector.class"],
 			"org.apache.kafka.connect.file.")
 		config := map[string]string{"task.class": strings.TrimSuffix(class, "Connector") + "Task"}
-		for key, v := range k.config {
-			config[key] = v
-		}
+		maps.Copy(config, k.config)
 		tasks = append(tasks, connect.TaskInfo{ID: connect.TaskID{Connector: name, Task: task.ID}, Config: config})
 	}
 	return tasks, nil
@@ -403,8 +396,7 @@ func (s *standIn) Definitions(_ context.Context, class string, version *string) 
 }
 
 func TestHealthWhileStarting(t *testing.T) {
-	w := httptest.NewRecorder()
-	Handler(&notReady{}).ServeHTTP(w, httptest.NewRequest("GET", "/health", nil))
+	w := sent(&notReady{}, "GET", "/health", "")
 	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), `"status":"starting"`) {
 		t.Errorf("found %d %s", w.Code, w.Body)
 	}
@@ -427,10 +419,8 @@ func TestListeners(t *testing.T) {
 		"http://localhost": "listeners: Invalid value http://localhost for configuration listeners: " +
 			"expected http://HOST:PORT or https://HOST:PORT",
 	} {
-		if _, err := Listen(Options{Listeners: []string{listener}}, log); err == nil || !strings.Contains(err.Error(),
-			want) {
-			t.Errorf("%s: expected %q, found %v", listener, want, err)
-		}
+		_, err := Listen(Options{Listeners: []string{listener}}, log)
+		assert.Error(t, err, want, listener)
 	}
 	first.Serve(&standIn{})
 	r, err := http.Get("http://" + first.Addresses()[0] + "/connectors")

@@ -53,12 +53,9 @@ func (s *standIn) Offsets(_ context.Context, name string) (all []offset.Entry, e
 
 // AlterOffsets knows offsets as those of Kafka's file connectors do.
 func (s *standIn) AlterOffsets(_ context.Context, name string, entries []offset.Entry) error {
-	k := s.connectors[name]
-	switch {
-	case k == nil:
-		return connect.ErrUnknownConnector
-	case k.state != connect.Stopped:
-		return connect.ErrNotStopped
+	k, err := s.stopped(name)
+	if err != nil {
+		return err
 	}
 	for i, e := range entries {
 		if k.plugin.Type == "sink" {
@@ -90,13 +87,21 @@ func (s *standIn) AlterOffsets(_ context.Context, name string, entries []offset.
 }
 
 func (s *standIn) ResetOffsets(_ context.Context, name string) error {
+	k, err := s.stopped(name)
+	if err == nil {
+		clear(k.offsets)
+	}
+	return err
+}
+
+// stopped is a connector whose offsets may be changed.
+func (s *standIn) stopped(name string) (*standInConnector, error) {
 	k := s.connectors[name]
 	switch {
 	case k == nil:
-		return connect.ErrUnknownConnector
+		return nil, connect.ErrUnknownConnector
 	case k.state != connect.Stopped:
-		return connect.ErrNotStopped
+		return nil, connect.ErrNotStopped
 	}
-	clear(k.offsets)
-	return nil
+	return k, nil
 }

@@ -120,9 +120,8 @@ func TestPipelinedRequests(t *testing.T) {
 	for _, c := range calls {
 		sent.WriteString(c.method + " " + c.path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
 	}
-	if _, err := io.WriteString(conn, sent.String()); err != nil {
-		t.Fatal(err)
-	}
+	_, err = io.WriteString(conn, sent.String())
+	require.NoError(t, err)
 	answers := bufio.NewReader(conn)
 	for _, c := range calls {
 		r, err := http.ReadResponse(answers, &http.Request{Method: c.method})

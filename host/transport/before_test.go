@@ -6,7 +6,20 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/wit"
 )
+
+// try sends a request, whose answer says nothing to the test.
+func try(ctx context.Context, c *Client, r *wit.Request) error {
+	a, err := c.Do(ctx, r)
+	if err == nil {
+		a.discard()
+	}
+	return err
+}
 
 // A request that waits for what is asked before it holds nothing that others wait for: neither a place among the
 // requests to the origin, nor the turn of the session's token. What holds no longer when it has both is asked again,
@@ -18,9 +31,8 @@ func TestWhatIsAskedBeforeHoldsNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := &gateway{}
 			one := func(c *Config) { c.Limits.Concurrent = 1 }
-			service(t, g.ServeHTTP, one, func(t *testing.T, sink *Client, _ *wires) {
+			service(t, g.ServeHTTP, one, func(t *testing.T, sink *Client) {
 				other := beside(t, sink, nil)
-				defer other.Close()
 				asked, looked := 0, 0
 				gate := make(chan struct{})
 				ctx := Before(t.Context(), func() error {
@@ -30,21 +42,12 @@ func TestWhatIsAskedBeforeHoldsNothing(t *testing.T) {
 					return nil
 				}, func() bool { looked++; return looked > c.holds })
 				done := make(chan error)
-				go func() {
-					a, err := sink.Do(ctx, write())
-					if err == nil {
-						a.discard()
-					}
-					done <- err
-				}()
+				go func() { done <- try(ctx, sink, write()) }()
 				synctest.Wait() // it is at the gate
 				others, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				a, err := other.Do(others, write())
-				if err != nil {
+				if err := try(others, other, write()); err != nil {
 					t.Errorf("another client's request waits: %v", err)
-				} else {
-					a.discard()
 				}
 				if g.writes > 1 || asked != c.holds+1 {
 					t.Errorf("asked %d times, %d writes", asked, g.writes)
@@ -61,19 +64,13 @@ func TestWhatIsAskedBeforeHoldsNothing(t *testing.T) {
 // What speaks against a request is its error, and nothing is sent.
 func TestWhatIsAskedBeforeRefuses(t *testing.T) {
 	g := &gateway{}
-	service(t, g.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, c *Client, _ *wires) {
+	service(t, g.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, c *Client) {
 		no := errors.New("no")
-		if _, err := c.Do(Before(t.Context(), func() error { return no }, func() bool { return true }),
-			write()); !errors.Is(err, no) {
+		refused := Before(t.Context(), func() error { return no }, func() bool { return true })
+		if err := try(refused, c, write()); !errors.Is(err, no) {
 			t.Errorf("found %v", err)
 		}
-		if a, err := c.Do(t.Context(), write()); err != nil { // its place is free
-			t.Error(err)
-		} else {
-			a.discard()
-		}
-		if g.writes != 1 {
-			t.Errorf("%d writes", g.writes)
-		}
+		require.NoError(t, try(t.Context(), c, write())) // its place is free
+		assert.Equal(t, 1, g.writes)
 	})
 }

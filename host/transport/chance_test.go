@@ -5,8 +5,7 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -30,7 +29,7 @@ func TestHeadersThatHoldSecretsByChance(t *testing.T) {
 			w.Header().Set(name, value)
 		}
 		w.WriteHeader(http.StatusCreated)
-	}, func(c *Config) { c.User, c.Password = "u", "2024" }, func(t *testing.T, c *Client, _ *wires) {
+	}, func(c *Config) { c.User, c.Password = "u", "2024" }, func(t *testing.T, c *Client) {
 		found := map[string]string{}
 		for range 2 { // cookies come with the first answer
 			a, err := c.Do(t.Context(), get("/Es"))
@@ -45,9 +44,7 @@ func TestHeadersThatHoldSecretsByChance(t *testing.T) {
 			if other, ok := want[name]; ok {
 				value = other
 			}
-			if diff := cmp.Diff(value, found[http.CanonicalHeaderKey(name)]); diff != "" {
-				t.Errorf("%s: %s", name, diff)
-			}
+			assert.Equal(t, value, found[http.CanonicalHeaderKey(name)], name)
 		}
 	})
 }

@@ -94,17 +94,12 @@ func TestNothingCrossesInClear(t *testing.T) {
 	for _, roles := range [][]string{
 		{"http.user=me", "http.password=p4ssword"},
 		{"http.auth=header", "http.header.APIKey=4pikey"},
-		{"http.auth=oauth2", "http.oauth.token-endpoint=" + tapped.at() + "/token", "http.oauth.client-id=id",
-			"http.oauth.client-secret=c1ient-secret"},
+		byOAuth2(tapped.at() + "/token"),
 	} {
 		c := clientOf(t, rolesOf(t, way.at(), append(roles, trust...)...), Surroundings{Logger: log.logger()})
-		r := post("/Orders")
-		from := "/"
-		r.TokenFrom = &from
+		r := withToken(post("/Orders"), "/")
 		for range 2 {
-			if status, _, err := text(t, c, r); err != nil || status != 200 {
-				t.Fatalf("%s: %d, %v", roles[0], status, err)
-			}
+			wantStatus(t, c, r, 200)
 		}
 		c.Close()
 	}

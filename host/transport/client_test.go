@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strconv"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
@@ -72,7 +74,13 @@ func (w *wire) Close() error {
 }
 
 // service runs a test against a handler, in a bubble of synctest.
-func service(t *testing.T, handler http.HandlerFunc, change func(*Config), test func(t *testing.T, c *Client,
+func service(t *testing.T, handler http.HandlerFunc, change func(*Config), test func(t *testing.T, c *Client)) {
+	t.Helper()
+	wired(t, handler, change, func(t *testing.T, c *Client, _ *wires) { test(t, c) })
+}
+
+// wired is service for a test that looks at the connections, too.
+func wired(t *testing.T, handler http.HandlerFunc, change func(*Config), test func(t *testing.T, c *Client,
 	w *wires)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -93,6 +101,15 @@ func service(t *testing.T, handler http.HandlerFunc, change func(*Config), test 
 	})
 }
 
+// retries sets how often a request is sent again at most.
+func retries(n int) func(*Config) { return func(c *Config) { c.Retry.Max = &n } }
+
+// loggedOn sets a user and a password.
+func loggedOn(c *Config) { c.User, c.Password = "u", "p" }
+
+// client100 asks for SAP client 100.
+func client100(c *Config) { c.Headers = map[string]string{"sap-client": "100"} }
+
 func get(target string) *wit.Request {
 	return &wit.Request{Method: "GET", Target: target, Repeatable: true}
 }
@@ -106,6 +123,28 @@ func once(target string) *wit.Request {
 
 func post(target string) *wit.Request {
 	return &wit.Request{Method: "POST", Target: target, Body: []byte("{}")}
+}
+
+// withToken is a request for which a token is fetched from a path.
+func withToken(r *wit.Request, from string) *wit.Request {
+	r.TokenFrom = &from
+	return r
+}
+
+// serve is a server that runs until the test ends.
+func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server
+}
+
+// together runs a function n times at once, and waits for all.
+func together(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
 }
 
 func text(t *testing.T, c *Client, r *wit.Request) (uint16, string, error) {
@@ -132,6 +171,22 @@ func wantFault(t *testing.T, err error, kind wit.FaultKind, parts ...string) {
 	}
 }
 
+// wantStatus sends a request that is to be answered with a status.
+func wantStatus(t *testing.T, c *Client, r *wit.Request, want uint16) {
+	t.Helper()
+	if status, _, err := text(t, c, r); status != want || err != nil {
+		t.Errorf("%s %s: expected %d, found %d, %v", r.Method, r.Target, want, status, err)
+	}
+}
+
+// wantFaultOf sends a request that is to end in a fault.
+func wantFaultOf(t *testing.T, c *Client, r *wit.Request, kind wit.FaultKind, parts ...string) error {
+	t.Helper()
+	_, _, err := text(t, c, r)
+	wantFault(t, err, kind, parts...)
+	return err
+}
+
 func TestHeadersOfGuestAndHost(t *testing.T) {
 	var seen http.Header
 	var host, line string
@@ -143,7 +198,7 @@ func TestHeadersOfGuestAndHost(t *testing.T) {
 	}, func(c *Config) {
 		c.User, c.Password = "u", "p:q"
 		c.Headers = map[string]string{"sap-client": "100", "sap-language": ""}
-	}, func(t *testing.T, c *Client, _ *wires) {
+	}, func(t *testing.T, c *Client) {
 		r := get("http://SAP.example:8000/a%2Fb/c(x='ü y')?$filter=a%20eq%20'b'&x=|#f")
 		for _, name := range []string{"Authorization", "cookie", "Host", "Proxy-Authorization",
 			"SAP-Connectivity-SCC-Location_ID",
@@ -156,9 +211,7 @@ func TestHeadersOfGuestAndHost(t *testing.T) {
 		a.Body.Close()
 		want := http.Header{"Authorization": {"Basic dTpwOnE="}, "X-Own": {"7"}, "Sap-Client": {"100"},
 			"User-Agent": {"culvert"}, "Accept-Encoding": {"gzip"}}
-		if diff := cmp.Diff(want, seen); diff != "" {
-			t.Error(diff)
-		}
+		assert.Equal(t, want, seen)
 		if host != "sap.example:8000" || line != "/a%2Fb/c(x='%C3%BC%20y')?$filter=a%20eq%20'b'&x=|" {
 			t.Errorf("host %q, line %q", host, line)
 		}
@@ -171,14 +224,12 @@ func TestHeadersOfGuestAndHost(t *testing.T) {
 				notes = append(notes, h.Value)
 			}
 		}
-		if diff := cmp.Diff([]string{"Grüße", "ü"}, notes); diff != "" {
-			t.Error(diff)
-		}
+		assert.Equal(t, []string{"Grüße", "ü"}, notes)
 	})
 }
 
 func TestRequestsThatAreNotSent(t *testing.T) {
-	service(t, func(http.ResponseWriter, *http.Request) { t.Error("sent") }, nil, func(t *testing.T, c *Client,
+	wired(t, func(http.ResponseWriter, *http.Request) { t.Error("sent") }, nil, func(t *testing.T, c *Client,
 		w *wires) {
 		for want, r := range map[string]*wit.Request{
 			"own host only":              get("http://other.example:8000/"),
@@ -194,12 +245,9 @@ func TestRequestsThatAreNotSent(t *testing.T) {
 				Value: "a"}}},
 			"method of a request": {Method: "G T", Target: "/"},
 		} {
-			_, _, err := text(t, c, r)
-			wantFault(t, err, wit.FaultData, want)
+			wantFaultOf(t, c, r, wit.FaultData, want)
 		}
-		if w.dials.Load() != 0 {
-			t.Errorf("%d connections", w.dials.Load())
-		}
+		assert.Equal(t, int64(0), w.dials.Load(), "connections")
 	})
 }
 
@@ -281,38 +329,34 @@ func TestRetriesByCode(t *testing.T) {
 		max      int
 		status   uint16
 		requests int
-		noAnswer bool
 	}{
-		"until it answers":               {[]int{503, 429, 502, 504, 408, 200}, get("/"), 10, 200, 6, false},
-		"no more than asked for":         {[]int{503, 503, 503, 200}, get("/"), 2, 503, 3, false},
-		"not 500":                        {[]int{500, 200}, get("/"), 10, 500, 1, false},
-		"POST on 429":                    {[]int{429, 201}, post("/"), 10, 201, 2, false},
-		"POST not on 408":                {[]int{408, 201}, post("/"), 10, 408, 1, false},
-		"once on 429":                    {[]int{429, 200}, once("/"), 10, 429, 1, false},
-		"once on 503":                    {[]int{503, 200}, once("/"), 10, 503, 1, false},
-		"POST not on 500":                {[]int{500, 201}, post("/"), 10, 500, 1, false},
-		"POST not on 502":                {[]int{502, 201}, post("/"), 10, 502, 1, false},
-		"POST not on 503":                {[]int{503, 201}, post("/"), 10, 503, 1, false},
-		"POST not on 504":                {[]int{504, 201}, post("/"), 10, 504, 1, false},
-		"POST not on 520":                {[]int{520, 201}, post("/"), 10, 520, 1, false},
-		"POST not on 304":                {[]int{304, 201}, post("/"), 10, 304, 1, false},
-		"POST not on 302 to nowhere":     {[]int{302, 201}, post("/"), 10, 302, 1, false},
-		"never 401, and it stays so":     {[]int{401, 200}, get("/"), 10, 401, 1, false},
-		"304 is an answer of its own":    {[]int{304}, get("/"), 10, 304, 1, false},
-		"redirect without a place to go": {[]int{302}, get("/"), 10, 302, 1, false},
+		"until it answers":               {[]int{503, 429, 502, 504, 408, 200}, get("/"), 10, 200, 6},
+		"no more than asked for":         {[]int{503, 503, 503, 200}, get("/"), 2, 503, 3},
+		"not 500":                        {[]int{500, 200}, get("/"), 10, 500, 1},
+		"POST on 429":                    {[]int{429, 201}, post("/"), 10, 201, 2},
+		"POST not on 408":                {[]int{408, 201}, post("/"), 10, 408, 1},
+		"once on 429":                    {[]int{429, 200}, once("/"), 10, 429, 1},
+		"once on 503":                    {[]int{503, 200}, once("/"), 10, 503, 1},
+		"POST not on 500":                {[]int{500, 201}, post("/"), 10, 500, 1},
+		"POST not on 502":                {[]int{502, 201}, post("/"), 10, 502, 1},
+		"POST not on 503":                {[]int{503, 201}, post("/"), 10, 503, 1},
+		"POST not on 504":                {[]int{504, 201}, post("/"), 10, 504, 1},
+		"POST not on 520":                {[]int{520, 201}, post("/"), 10, 520, 1},
+		"POST not on 304":                {[]int{304, 201}, post("/"), 10, 304, 1},
+		"POST not on 302 to nowhere":     {[]int{302, 201}, post("/"), 10, 302, 1},
+		"never 401, and it stays so":     {[]int{401, 200}, get("/"), 10, 401, 1},
+		"304 is an answer of its own":    {[]int{304}, get("/"), 10, 304, 1},
+		"redirect without a place to go": {[]int{302}, get("/"), 10, 302, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			requests := 0
 			service(t, func(w http.ResponseWriter, r *http.Request) {
 				w.WriteHeader(c.statuses[requests])
 				requests++
-			}, func(config *Config) { config.Retry.Max = &c.max; config.User = "u" }, func(t *testing.T, client *Client,
-				_ *wires) {
+			}, func(config *Config) { retries(c.max)(config); config.User = "u" }, func(t *testing.T, client *Client) {
 				start := time.Now()
 				status, _, err := text(t, client, c.request)
-				var lost *NoAnswer
-				if errors.As(err, &lost) != c.noAnswer || err != nil && !c.noAnswer || status != c.status ||
-					requests != c.requests {
+				if err != nil || status != c.status || requests != c.requests {
 					t.Fatalf("status %d, %d requests, %v", status, requests, err)
 				}
 				waited := time.Since(start)
@@ -325,7 +369,7 @@ func TestRetriesByCode(t *testing.T) {
 					answered += answers
 				}
 				if n.Requests != int64(requests) || n.Repeated != int64(requests-1) || answered != int64(requests) ||
-					!c.noAnswer && n.Answers[status/100] == 0 {
+					n.Answers[status/100] == 0 {
 					t.Errorf("%+v", n)
 				}
 			})
@@ -345,11 +389,9 @@ func TestRetryAfter(t *testing.T) {
 			w.Header().Set("Retry-After", time.Now().Add(time.Minute).UTC().Format(http.TimeFormat))
 			w.WriteHeader(503)
 		}
-	}, nil, func(t *testing.T, c *Client, _ *wires) {
+	}, nil, func(t *testing.T, c *Client) {
 		start := time.Now()
-		if status, _, err := text(t, c, get("/")); status != 200 || err != nil {
-			t.Fatal(status, err)
-		}
+		wantStatus(t, c, get("/"), 200)
 		if waited := time.Since(start); waited < 179*time.Second || waited > 181*time.Second {
 			t.Errorf("waited %v", waited)
 		}
@@ -389,13 +431,13 @@ func TestConnectionErrors(t *testing.T) {
 					if requests++; requests == 1 {
 						cut(w)
 					}
-				}, nil, func(t *testing.T, client *Client, _ *wires) {
+				}, nil, func(t *testing.T, client *Client) {
 					if warm {
 						text(t, client, get("/warm"))
 					}
 					status, _, err := text(t, client, c.request)
-					var lost *NoAnswer
-					if status != c.status || requests != c.requests || (c.status == 0) != errors.As(err, &lost) {
+					_, lost := errors.AsType[*NoAnswer](err)
+					if status != c.status || requests != c.requests || (c.status == 0) != lost {
 						t.Fatalf("status %d, %d requests, %v", status, requests, err)
 					}
 				})
@@ -405,58 +447,46 @@ func TestConnectionErrors(t *testing.T) {
 }
 
 func TestNoConnection(t *testing.T) {
-	service(t, nil, func(c *Config) { max := 3; c.Retry.Max = &max }, func(t *testing.T, c *Client, w *wires) {
+	wired(t, nil, retries(3), func(t *testing.T, c *Client, w *wires) {
 		w.Close()
 		for _, r := range []*wit.Request{get("/x"), post("/x")} {
 			w.dials.Store(0)
-			_, _, err := text(t, c, r)
-			wantFault(t, err, wit.FaultTransient, "connection refused", "sent 4 times", "/x at http://sap.example:8000")
-			if w.dials.Load() != 4 {
-				t.Errorf("%d dials", w.dials.Load())
-			}
+			wantFaultOf(t, c, r, wit.FaultTransient, "connection refused", "sent 4 times",
+				"/x at http://sap.example:8000")
+			assert.Equal(t, int64(4), w.dials.Load(), "dials")
 		}
 	})
 }
 
 func TestConnectTimeout(t *testing.T) {
 	service(t, nil, func(c *Config) {
-		max := 0
-		c.Retry.Max = &max
+		retries(0)(c)
 		c.ConnectTimeout = 3 * time.Second
 		c.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }
-	}, func(t *testing.T, c *Client, _ *wires) {
+	}, func(t *testing.T, c *Client) {
 		start := time.Now()
-		_, _, err := text(t, c, get("/"))
-		wantFault(t, err, wit.FaultTransient, "no connection after 3s")
-		if d := time.Since(start); d != 3*time.Second {
-			t.Errorf("after %v", d)
-		}
+		wantFaultOf(t, c, get("/"), wit.FaultTransient, "no connection after 3s")
+		assert.Equal(t, 3*time.Second, time.Since(start), "after")
 	})
 }
 
 func TestSilence(t *testing.T) {
-	none := 0
-	config := func(c *Config) { c.ReadTimeout = 30 * time.Second; c.Retry.Max = &none }
+	config := func(c *Config) { retries(0)(c); c.ReadTimeout = 30 * time.Second }
 	t.Run("before the first byte", func(t *testing.T) {
 		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, config,
-			func(t *testing.T, c *Client, _ *wires) {
+			func(t *testing.T, c *Client) {
 				start := time.Now()
-				_, _, err := text(t, c, get("/"))
-				wantFault(t, err, wit.FaultTransient, "nothing came for 30s")
-				if d := time.Since(start); d != 30*time.Second {
-					t.Errorf("after %v", d)
-				}
+				wantFaultOf(t, c, get("/"), wit.FaultTransient, "nothing came for 30s")
+				assert.Equal(t, 30*time.Second, time.Since(start), "after")
 				time.Sleep(time.Minute)
 			})
 	})
 	t.Run("patience", func(t *testing.T) {
 		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(time.Hour) }, config,
-			func(t *testing.T, c *Client, _ *wires) {
+			func(t *testing.T, c *Client) {
 				r := get("/")
 				r.PatienceMs = wit.Ptr(uint32(7_200_000))
-				if status, _, err := text(t, c, r); status != 200 || err != nil {
-					t.Error(status, err)
-				}
+				wantStatus(t, c, r, 200)
 			})
 	})
 	t.Run("a long answer that keeps coming", func(t *testing.T) {
@@ -466,7 +496,7 @@ func TestSilence(t *testing.T) {
 				http.NewResponseController(w).Flush()
 				time.Sleep(29 * time.Second)
 			}
-		}, config, func(t *testing.T, c *Client, _ *wires) {
+		}, config, func(t *testing.T, c *Client) {
 			if _, body, err := text(t, c, get("/")); body != "xxxxxxxxxx" || err != nil {
 				t.Error(body, err)
 			}
@@ -477,12 +507,10 @@ func TestSilence(t *testing.T) {
 			io.WriteString(w, "abc")
 			http.NewResponseController(w).Flush()
 			time.Sleep(time.Minute)
-		}, config, func(t *testing.T, c *Client, _ *wires) {
+		}, config, func(t *testing.T, c *Client) {
 			_, body, err := text(t, c, get("/page"))
 			wantFault(t, err, wit.FaultTransient, "GET /page: the answer broke off after 3 bytes: nothing came for 30s")
-			if body != "abc" {
-				t.Error(body)
-			}
+			assert.Equal(t, "abc", body)
 			time.Sleep(time.Minute)
 		})
 	})
@@ -491,7 +519,7 @@ func TestSilence(t *testing.T) {
 			io.WriteString(w, "abc")
 			http.NewResponseController(w).Flush()
 			io.WriteString(w, "def")
-		}, config, func(t *testing.T, c *Client, _ *wires) {
+		}, config, func(t *testing.T, c *Client) {
 			a, err := c.Do(t.Context(), get("/"))
 			require.NoError(t, err)
 			time.Sleep(time.Hour)
@@ -509,24 +537,20 @@ func TestSilence(t *testing.T) {
 					return
 				}
 			}
-		}, config, func(t *testing.T, c *Client, _ *wires) {
+		}, config, func(t *testing.T, c *Client) {
 			r := post("/")
 			r.Body = bytes.Repeat([]byte("x"), 2_000_000)
-			if status, _, err := text(t, c, r); status != 200 || err != nil {
-				t.Error(status, err)
-			}
-			if n := c.Counters().BytesSent; n != 2_000_000 {
-				t.Errorf("%d bytes sent", n)
-			}
+			wantStatus(t, c, r, 200)
+			assert.Equal(t, int64(2_000_000), c.Counters().BytesSent, "bytes sent")
 		})
 	})
 	t.Run("a POST that nobody answers", func(t *testing.T) {
 		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, config,
-			func(t *testing.T, c *Client, _ *wires) {
+			func(t *testing.T, c *Client) {
 				_, _, err := text(t, c, post("/orders"))
-				var lost *NoAnswer
-				if !errors.As(err, &lost) || !strings.Contains(err.Error(),
-					"POST /orders may have arrived, but no answer came: nothing came for 30s") {
+				_, lost := errors.AsType[*NoAnswer](err)
+				if want := "POST /orders may have arrived, but no answer came: nothing came for 30s"; !lost ||
+					!strings.Contains(err.Error(), want) {
 					t.Error(err)
 				}
 				time.Sleep(time.Minute)
@@ -564,8 +588,7 @@ func TestBodiesThatBreakOff(t *testing.T) {
 		"whole":           {raw("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"), "abc", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			service(t, c.handler, func(c *Config) { none := 0; c.Retry.Max = &none }, func(t *testing.T, client *Client,
-				_ *wires) {
+			service(t, c.handler, retries(0), func(t *testing.T, client *Client) {
 				_, body, err := text(t, client, get("/page"))
 				if (err != nil) != c.broken || !strings.HasPrefix(body, c.body) {
 					t.Fatalf("%q, %v", body, err)
@@ -589,17 +612,15 @@ func TestFetchAsksAgainForAnswersThatBreakOff(t *testing.T) {
 			return
 		}
 		io.WriteString(w, "abcdef"[:min(requests*2, 6)])
-	}, nil, func(t *testing.T, c *Client, _ *wires) {
+	}, nil, func(t *testing.T, c *Client) {
 		answers, err := c.Fetch(t.Context(), wit.Need{Requests: []wit.Request{*get("/a"), *get("/missing")}})
 		if err != nil || len(answers) != 2 || string(answers[0].Body) != "abcdef" || answers[1].Status != 404 ||
 			requests != 4 {
 			t.Fatal(answers, err, requests)
 		}
-		r := post("/a")
 		requests = 0
-		_, err = c.Exchange(t.Context(), r)
-		var lost *NoAnswer
-		if !errors.As(err, &lost) || requests != 1 {
+		_, err = c.Exchange(t.Context(), post("/a"))
+		if _, lost := errors.AsType[*NoAnswer](err); !lost || requests != 1 {
 			t.Fatal(err, requests)
 		}
 	})
@@ -643,55 +664,47 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(201)
 }
 
-func write() *wit.Request {
-	r := post("/svc/Orders")
-	r.TokenFrom = wit.Ptr("/svc/")
-	return r
-}
+func write() *wit.Request { return withToken(post("/svc/Orders"), "/svc/") }
 
 func TestTokens(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer  func(g *gateway, w http.ResponseWriter, r *http.Request) bool
 		fetches []string
-		status  uint16
 	}{
-		"by HEAD": {nil, []string{"HEAD /svc/"}, 201},
+		"by HEAD": {nil, []string{"HEAD /svc/"}},
 		"by GET where HEAD gives none": {func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
 			if r.Method == "HEAD" {
 				w.WriteHeader(405)
 			}
 			return r.Method == "HEAD"
-		}, []string{"GET /svc/"}, 201},
+		}, []string{"GET /svc/"}},
 		"by GET where HEAD fails": {func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
 			if r.Method == "HEAD" {
 				w.WriteHeader(503)
 			}
 			return r.Method == "HEAD"
-		}, []string{"GET /svc/"}, 201},
+		}, []string{"GET /svc/"}},
 		"by the other form of the path": {func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
 			if r.URL.Path == "/svc/" {
 				w.WriteHeader(404)
 			}
 			return r.URL.Path == "/svc/"
-		}, []string{"GET /svc"}, 201},
+		}, []string{"GET /svc"}},
 		"services without tokens": {func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
 			if r.Header.Get("X-Csrf-Token") == "" {
 				w.WriteHeader(201)
 			}
 			return true
-		}, nil, 201},
+		}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := &gateway{answer: c.answer}
-			service(t, g.ServeHTTP, nil, func(t *testing.T, client *Client, _ *wires) {
+			service(t, g.ServeHTTP, nil, func(t *testing.T, client *Client) {
 				for range 3 {
-					if status, _, err := text(t, client, write()); status != c.status || err != nil {
-						t.Fatal(status, err)
-					}
+					wantStatus(t, client, write(), 201)
 				}
-				if diff := cmp.Diff(c.fetches, g.fetches); diff != "" || g.refused != 0 {
-					t.Error(diff, g.refused)
-				}
+				assert.Equal(t, c.fetches, g.fetches)
+				assert.Equal(t, 0, g.refused)
 			})
 		})
 	}
@@ -699,12 +712,11 @@ func TestTokens(t *testing.T) {
 
 func TestTokenThatRanOut(t *testing.T) {
 	g := &gateway{}
-	service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client, _ *wires) {
+	service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client) {
 		text(t, c, write())
 		g.tokens, g.session = 50, 50
-		if status, _, err := text(t, c, write()); status != 201 || err != nil || g.refused != 1 || len(g.fetches) != 2 {
-			t.Fatal(status, err, g)
-		}
+		wantStatus(t, c, write(), 201)
+		assert.Equal(t, []int{1, 2}, []int{g.refused, len(g.fetches)})
 	})
 	t.Run("is refused by SAP's text alone", func(t *testing.T) {
 		g := &gateway{answer: func(g *gateway, w http.ResponseWriter, r *http.Request) bool {
@@ -716,12 +728,11 @@ func TestTokenThatRanOut(t *testing.T) {
 			}
 			return refused
 		}}
-		service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client, _ *wires) {
+		service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client) {
 			text(t, c, write())
 			g.tokens = 50
-			if status, _, err := text(t, c, write()); status != 201 || err != nil || g.refused != 1 {
-				t.Fatal(status, err, g)
-			}
+			wantStatus(t, c, write(), 201)
+			assert.Equal(t, 1, g.refused)
 		})
 	})
 	t.Run("a second time in a row while others are served", func(t *testing.T) {
@@ -734,14 +745,12 @@ func TestTokenThatRanOut(t *testing.T) {
 			}
 			return false
 		}
-		once := func(c *Config) { c.Retry.Max = new(int) }
-		service(t, g.ServeHTTP, once, func(t *testing.T, c *Client, _ *wires) {
+		service(t, g.ServeHTTP, retries(0), func(t *testing.T, c *Client) {
 			text(t, c, write())
 			w := write()
 			w.Target += "?x=1"
-			if status, _, err := text(t, c, w); status != 201 || err != nil || g.refused != 2 {
-				t.Fatal(status, err, g)
-			}
+			wantStatus(t, c, w, 201)
+			assert.Equal(t, 2, g.refused)
 		})
 	})
 	t.Run("is fetched anew, not for ever", func(t *testing.T) {
@@ -752,10 +761,9 @@ func TestTokenThatRanOut(t *testing.T) {
 			}
 			return r.Method == "POST"
 		}}
-		service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client, _ *wires) {
-			if status, _, err := text(t, c, write()); status != 403 || err != nil || len(g.fetches) != 3 {
-				t.Fatal(status, err, g.fetches)
-			}
+		service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client) {
+			wantStatus(t, c, write(), 403)
+			assert.Equal(t, 3, len(g.fetches))
 		})
 	})
 	t.Run("one refresh for all who share a session", func(t *testing.T) {
@@ -768,21 +776,11 @@ func TestTokenThatRanOut(t *testing.T) {
 			return false
 		}}
 		one := func(c *Config) { c.Limits.Connections = 1 }
-		service(t, g.ServeHTTP, one, func(t *testing.T, c *Client, _ *wires) {
+		service(t, g.ServeHTTP, one, func(t *testing.T, c *Client) {
 			text(t, c, write())
 			g.tokens = 50
-			var wg sync.WaitGroup
-			for range 8 {
-				wg.Go(func() {
-					if status, _, err := text(t, c, write()); status != 201 || err != nil {
-						t.Error(status, err)
-					}
-				})
-			}
-			wg.Wait()
-			if len(g.fetches) != 2 {
-				t.Errorf("fetched %v", g.fetches)
-			}
+			together(8, func(int) { wantStatus(t, c, write(), 201) })
+			assert.Equal(t, 2, len(g.fetches))
 		})
 	})
 }
@@ -820,19 +818,15 @@ func TestRefusalsThatBringASession(t *testing.T) {
 			w.WriteHeader(403)
 		}
 	}
-	service(t, handler, nil, func(t *testing.T, c *Client, _ *wires) {
-		var wg sync.WaitGroup
-		for range 8 {
-			wg.Go(func() {
-				for range 50 {
-					if status, _, err := text(t, c, write()); status != 201 || err != nil {
-						t.Error(status, err)
-						return
-					}
+	service(t, handler, nil, func(t *testing.T, c *Client) {
+		together(8, func(int) {
+			for range 50 {
+				if status, _, err := text(t, c, write()); status != 201 || err != nil {
+					t.Error(status, err)
+					return
 				}
-			})
-		}
-		wg.Wait()
+			}
+		})
 		if writes != 400 || refused == 0 {
 			t.Errorf("expected 400 writes and some refusals, found %d and %d", writes, refused)
 		}
@@ -845,40 +839,38 @@ func TestTokenFetchCarriesClientAndLanguage(t *testing.T) {
 			t.Errorf("%s %s: %v", r.Method, r.RequestURI, r.Header)
 		}
 		w.Header().Set("x-csrf-token", "t")
-	}, func(c *Config) { c.Headers = map[string]string{"sap-client": "100", "sap-language": "DE"} }, func(t *testing.T,
-		c *Client, _ *wires) {
+	}, func(c *Config) {
+		c.Headers = map[string]string{"sap-client": "100", "sap-language": "DE"}
+	}, func(t *testing.T, c *Client) {
 		text(t, c, write())
-		if n := c.Counters().Requests; n != 2 {
-			t.Errorf("%d requests", n)
-		}
+		assert.Equal(t, int64(2), c.Counters().Requests, "requests")
 	})
 }
 
 // What sap-usercontext says of the client is read however it is written, and compared with the client that requests
 // ask, by whichever of the settings (P12).
 func TestAnswersOfAnotherClient(t *testing.T) {
-	byHeader := func(c *Config) { c.Headers = map[string]string{"sap-client": "100"} }
 	byDestination := func(c *Config) { c.Query = url.Values{"sap-client": {"100"}} }
 	for name, k := range map[string]struct {
 		settings func(*Config)
 		cookie   string
 		other    bool
 	}{
-		"alone":                          {byHeader, "sap-usercontext=sap-client=200; path=/", true},
-		"the right one":                  {byHeader, "sap-usercontext=sap-client=100; path=/", false},
-		"behind the language":            {byHeader, "sap-usercontext=sap-language=EN&sap-client=200; path=/", true},
-		"the right one, before another":  {byHeader, "sap-usercontext=sap-client=100&sap-language=EN", false},
-		"before the language":            {byHeader, "sap-usercontext=sap-client=200&sap-language=EN", true},
-		"escaped":                        {byHeader, "sap-usercontext=sap-language%3DEN%26sap-client%3D200", true},
-		"the right one, escaped":         {byHeader, "sap-usercontext=sap-language%3dEN%26sap-client%3d100", false},
-		"in quotes":                      {byHeader, `SAP-UserContext="sap-client=200"; Path=/`, true},
-		"the right one, in quotes":       {byHeader, `sap-usercontext="sap-client=100"`, false},
-		"beside a user":                  {byHeader, "sap-usercontext=sap-user=ME&sap-client=200", true},
-		"in capitals":                    {byHeader, "sap-usercontext=SAP-CLIENT=200", true},
-		"none":                           {byHeader, "sap-usercontext=sap-language=EN", false},
-		"an empty one":                   {byHeader, "sap-usercontext=sap-client=", false},
-		"of a name that only ends alike": {byHeader, "sap-usercontext=my-sap-client=200", false},
-		"another cookie":                 {byHeader, "context=sap-client=200", false},
+		"alone":                          {client100, "sap-usercontext=sap-client=200; path=/", true},
+		"the right one":                  {client100, "sap-usercontext=sap-client=100; path=/", false},
+		"behind the language":            {client100, "sap-usercontext=sap-language=EN&sap-client=200; path=/", true},
+		"the right one, before another":  {client100, "sap-usercontext=sap-client=100&sap-language=EN", false},
+		"before the language":            {client100, "sap-usercontext=sap-client=200&sap-language=EN", true},
+		"escaped":                        {client100, "sap-usercontext=sap-language%3DEN%26sap-client%3D200", true},
+		"the right one, escaped":         {client100, "sap-usercontext=sap-language%3dEN%26sap-client%3d100", false},
+		"in quotes":                      {client100, `SAP-UserContext="sap-client=200"; Path=/`, true},
+		"the right one, in quotes":       {client100, `sap-usercontext="sap-client=100"`, false},
+		"beside a user":                  {client100, "sap-usercontext=sap-user=ME&sap-client=200", true},
+		"in capitals":                    {client100, "sap-usercontext=SAP-CLIENT=200", true},
+		"none":                           {client100, "sap-usercontext=sap-language=EN", false},
+		"an empty one":                   {client100, "sap-usercontext=sap-client=", false},
+		"of a name that only ends alike": {client100, "sap-usercontext=my-sap-client=200", false},
+		"another cookie":                 {client100, "context=sap-client=200", false},
 		"of a destination":               {byDestination, "sap-usercontext=sap-client=200; path=/", true},
 		"of a destination, the right one": {byDestination, "sap-usercontext=sap-language=EN&sap-client=100; path=/",
 			false},
@@ -889,7 +881,7 @@ func TestAnswersOfAnotherClient(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			service(t, func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Set-Cookie", k.cookie)
-			}, k.settings, func(t *testing.T, c *Client, _ *wires) {
+			}, k.settings, func(t *testing.T, c *Client) {
 				status, _, err := text(t, c, get("/"))
 				if k.other {
 					wantFault(t, err, wit.FaultConfig, "client 100", "client 200")
@@ -904,7 +896,6 @@ func TestAnswersOfAnotherClient(t *testing.T) {
 func TestRefusedSecretIsSentOnce(t *testing.T) {
 	var mu sync.Mutex
 	requests := 0
-	store := lockouts.New()
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -912,27 +903,18 @@ func TestRefusedSecretIsSentOnce(t *testing.T) {
 			requests++
 			w.WriteHeader(401)
 		}
-	}, func(c *Config) { c.User, c.Password, c.Lockouts = "u", "wrong", store }, func(t *testing.T, c *Client,
-		w *wires) {
-		var wg sync.WaitGroup
+	}, func(c *Config) { c.User, c.Password = "u", "wrong" }, func(t *testing.T, c *Client) {
+		with := func(password string) *Client {
+			return beside(t, c, func(c *Config) { c.Password, c.Destinations = password, nil })
+		}
 		clients := []*Client{c}
 		for range 19 {
-			other, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.at.Load().config.Dial,
-				User: "u", Password: "wrong",
-				Lockouts: store})
-			clients = append(clients, other)
+			clients = append(clients, with("wrong"))
 		}
-		faults := make(chan error, len(clients))
-		for _, client := range clients {
-			wg.Go(func() {
-				_, _, err := text(t, client, get("/"))
-				faults <- err
-			})
-		}
-		wg.Wait()
-		close(faults)
+		faults := make([]error, len(clients))
+		together(len(clients), func(i int) { _, _, faults[i] = text(t, clients[i], get("/")) })
 		refused := 0
-		for err := range faults {
+		for _, err := range faults {
 			if err != nil {
 				wantFault(t, err, wit.FaultUnauthorized, `"u"`, "not sent again", "http://sap.example:8000")
 				refused++
@@ -941,15 +923,7 @@ func TestRefusedSecretIsSentOnce(t *testing.T) {
 		if requests != 1 || refused != 19 {
 			t.Errorf("%d requests with the wrong password, %d refused without one", requests, refused)
 		}
-		mended, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.at.Load().config.Dial,
-			User: "u", Password: "right",
-			Lockouts: store})
-		if status, _, err := text(t, mended, get("/")); status != 200 || err != nil {
-			t.Error(status, err)
-		}
-		for _, client := range append(clients, mended) {
-			client.Close()
-		}
+		wantStatus(t, with("right"), get("/"), 200)
 	})
 }
 
@@ -969,22 +943,19 @@ func TestRedirects(t *testing.T) {
 		default:
 			line = r.RequestURI
 		}
-	}, nil, func(t *testing.T, c *Client, _ *wires) {
+	}, nil, func(t *testing.T, c *Client) {
 		a, err := c.Do(t.Context(), get("/here"))
 		if err != nil || a.Status != 200 || line != "/there?x=%20" || a.Target != line {
 			t.Error(a, err, line)
 		}
 		a.Body.Close()
-		_, _, err = text(t, c, get("/away"))
-		wantFault(t, err, wit.FaultUnauthorized, "GET /away: answered 302", "https://logon.example/saml", "logon page",
-			"communication user")
+		err = wantFaultOf(t, c, get("/away"), wit.FaultUnauthorized, "GET /away: answered 302",
+			"https://logon.example/saml", "logon page", "communication user")
 		if strings.Contains(err.Error(), "secret") {
 			t.Error(err)
 		}
-		_, _, err = text(t, c, post("/here"))
-		wantFault(t, err, wit.FaultUnauthorized, "POST /here: answered 302")
-		_, _, err = text(t, c, get("/loop"))
-		wantFault(t, err, wit.FaultData, "redirected more than 10 times")
+		wantFaultOf(t, c, post("/here"), wit.FaultUnauthorized, "POST /here: answered 302")
+		wantFaultOf(t, c, get("/loop"), wit.FaultData, "redirected more than 10 times")
 	})
 }
 
@@ -999,44 +970,34 @@ func TestRedirectsElsewhereOfAServiceThatIsAway(t *testing.T) {
 			w.Header().Set("Location", "https://sorry.example/maintenance?id=secret")
 			w.WriteHeader(302)
 		}
-	}, func(c *Config) { c.User, c.Password = "u", "p" }, func(t *testing.T, c *Client, _ *wires) {
+	}, loggedOn, func(t *testing.T, c *Client) {
 		away.Store(true)
-		_, _, err := text(t, c, get("/"))
-		wantFault(t, err, wit.FaultUnauthorized, "logon page")
-		_, _, err = text(t, c, get("/"))
-		wantFault(t, err, wit.FaultUnauthorized, "logon page") // a redirect is no proof that the secret is right
-
+		wantFaultOf(t, c, get("/"), wit.FaultUnauthorized, "logon page")
+		// a redirect is no proof that the secret is right
+		wantFaultOf(t, c, get("/"), wit.FaultUnauthorized, "logon page")
 		away.Store(false)
-		if status, _, err := text(t, c, get("/")); status != 200 || err != nil {
-			t.Fatal(status, err)
-		}
+		wantStatus(t, c, get("/"), 200)
 		away.Store(true)
 		for range 2 {
 			before := requests
-			_, _, err = text(t, c, get("/"))
-			if requests != before+1 {
-				t.Errorf("expected the secret to be sent once, found %d requests", requests-before)
-			}
-			wantFault(t, err, wit.FaultTransient, "answered 302", "https://sorry.example/maintenance", "away")
+			err := wantFaultOf(t, c, get("/"), wit.FaultTransient, "answered 302", "https://sorry.example/maintenance",
+				"away")
+			assert.Equal(t, before+1, requests, "times that the secret was sent")
 			if strings.Contains(err.Error(), "secret") {
 				t.Error(err)
 			}
 			time.Sleep(3 * time.Hour)
 		}
 		before := requests
-		_, _, err = text(t, c, post("/"))
-		var lost *NoAnswer
-		if !errors.As(err, &lost) || lost.Status != 302 || requests != before+1 {
+		_, _, err := text(t, c, post("/"))
+		if lost, is := errors.AsType[*NoAnswer](err); !is || lost.Status != 302 || requests != before+1 {
 			t.Errorf("expected one request that may have been acted on, found %d and %v", requests-before, err)
 		}
 		away.Store(false)
-		if status, _, err := text(t, c, get("/")); status != 200 || err != nil {
-			t.Fatal(status, err)
-		}
+		wantStatus(t, c, get("/"), 200)
 		time.Sleep(2 * recently)
 		away.Store(true)
-		_, _, err = text(t, c, get("/"))
-		wantFault(t, err, wit.FaultUnauthorized, "logon page")
+		wantFaultOf(t, c, get("/"), wit.FaultUnauthorized, "logon page")
 	})
 }
 
@@ -1047,7 +1008,7 @@ func TestCanceledRequests(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		w.WriteHeader(503)
-	}, nil, func(t *testing.T, c *Client, _ *wires) {
+	}, nil, func(t *testing.T, c *Client) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(100*time.Millisecond, func() { cancel(why) })
 		if _, err := c.Do(ctx, get("/")); !errors.Is(err, why) {
@@ -1056,8 +1017,7 @@ func TestCanceledRequests(t *testing.T) {
 		ctx, cancel = context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(why) })
 		_, err := c.Do(ctx, post("/slow"))
-		var lost *NoAnswer
-		if !errors.As(err, &lost) || !errors.Is(err, why) {
+		if _, lost := errors.AsType[*NoAnswer](err); !lost || !errors.Is(err, why) {
 			t.Error(err)
 		}
 		time.Sleep(time.Minute)

@@ -206,7 +206,7 @@ type Surroundings struct {
 
 	// What a destination of BTP delivers: Authorizer logs on in place of oauth2's settings, as Identity; Key and Trust
 	// are stores where settings name none; with TrustAll the server's certificate is not looked at. The last three hold
-	// for the destination's own server alone: the token service of oauth2's settings goes by the connector's.
+	// for the destination's own server alone: the token service of oauth2's settings has the connector's.
 	Authorizer Authorizer
 	Identity   Identity
 	Key, Trust *btp.Store

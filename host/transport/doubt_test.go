@@ -3,17 +3,13 @@ package transport
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/culvert-project/culvert/host/internal/base/require"
-	"github.com/culvert-project/culvert/host/transport/lockouts"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -65,6 +61,12 @@ const (
 	trusted     = time.Minute
 )
 
+// isUnauthorized tells whether a request was refused, by the service or without being sent.
+func isUnauthorized(status uint16, err error) bool {
+	f, _ := errors.AsType[*wit.Fault](err)
+	return status == 401 || f != nil && f.Kind == wit.FaultUnauthorized
+}
+
 // One 401 in mid-load of a secret that works: one request tries it again, in a session of its own, after a pause, and
 // all go on.
 func TestOneRefusalInMidLoad(t *testing.T) {
@@ -74,35 +76,21 @@ func TestOneRefusalInMidLoad(t *testing.T) {
 			s := &refusing{}
 			var log journal
 			service(t, s.ServeHTTP, func(c *Config) { sessioned(c); c.Logger = log.logger() },
-				func(t *testing.T, c *Client, _ *wires) {
+				func(t *testing.T, c *Client) {
 					for range 3 {
-						if status, _, err := text(t, c, request); err != nil || status != 200 {
-							t.Fatal(status, err)
-						}
+						wantStatus(t, c, request, 200)
 					}
 					time.Sleep(50 * time.Minute)
 					s.between(0, 1)
 					began := time.Now()
-					var wg sync.WaitGroup
-					for range 8 {
-						wg.Go(func() {
-							if status, _, err := text(t, c, request); err != nil || status != 200 {
-								t.Errorf("status %d, %v", status, err)
-							}
-						})
-					}
-					wg.Wait()
+					together(8, func(int) { wantStatus(t, c, request, 200) })
 					// Of writes the fetching of a token may be what is refused: the others wait a bit longer then.
 					if took := time.Since(began); s.count() != 1 || took != doubtPause &&
 						(name == "read" || took != doubtPause+courtesy) {
 						t.Errorf("expected one refusal and one pause, found %d and %v", s.count(), took)
 					}
-					if s.cookies[1] != "" {
-						t.Errorf("expected a fresh session for the second try, found %q", s.cookies[1])
-					}
-					if why := c.Refusal(); why != "" {
-						t.Errorf("found a refusal: %s", why)
-					}
+					assert.Equal(t, "", s.cookies[1], "the second try has a fresh session")
+					assert.Equal(t, "", c.Refusal())
 				})
 			if said := log.String(); strings.Count(said, "tried once more in a fresh session") != 1 {
 				t.Errorf("expected one warning, found\n%s", said)
@@ -114,76 +102,50 @@ func TestOneRefusalInMidLoad(t *testing.T) {
 // A secret that worked and is wrong now is sent twice in all, by however many clients.
 func TestChangedSecretIsTriedTwice(t *testing.T) {
 	s := &refusing{}
-	synctest.Test(t, func(t *testing.T) {
-		network := &wires{conns: make(chan net.Conn), closed: make(chan struct{})}
-		server := &http.Server{Handler: s, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
-		go server.Serve(network)
-		store, destinations := lockouts.New(), NewDestinations()
-		var clients []*Client
-		for range 20 {
-			config := Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: network.dial, Lockouts: store,
-				Destinations: destinations, User: "u", Password: "p"}
-			c, err := New(config)
-			require.NoError(t, err)
-			clients = append(clients, c)
+	service(t, s.ServeHTTP, loggedOn, func(t *testing.T, c *Client) {
+		clients := []*Client{c}
+		for range 19 {
+			clients = append(clients, beside(t, c, nil))
 		}
 		round := func() (unauthorized int) {
 			var mu sync.Mutex
-			var wg sync.WaitGroup
-			for _, c := range clients {
-				wg.Go(func() {
-					status, _, err := text(t, c, get("/"))
-					var f *wit.Fault
-					if status == 401 || errors.As(err, &f) && f.Kind == wit.FaultUnauthorized {
-						mu.Lock()
-						defer mu.Unlock()
-						unauthorized++
-					} else if err != nil || status != 200 {
-						t.Errorf("status %d, %v", status, err)
-					}
-				})
-			}
-			wg.Wait()
+			together(len(clients), func(i int) {
+				status, _, err := text(t, clients[i], get("/"))
+				if isUnauthorized(status, err) {
+					mu.Lock()
+					defer mu.Unlock()
+					unauthorized++
+				} else if err != nil || status != 200 {
+					t.Errorf("status %d, %v", status, err)
+				}
+			})
 			return unauthorized
 		}
-		if n := round(); n != 0 {
-			t.Fatalf("%d were refused", n)
-		}
+		assert.Equal(t, 0, round(), "refused")
 		time.Sleep(10 * time.Second) // they poll, and are all due at once
 		s.between(0, forever)
 		for range 3 {
-			if n := round(); n != len(clients) {
-				t.Errorf("expected all to be told, found %d", n)
-			}
+			assert.Equal(t, len(clients), round(), "told")
 			time.Sleep(time.Minute)
 		}
-		if n := s.count(); n != 2 {
-			t.Errorf("expected the secret to be sent twice, found %d times", n)
-		}
+		assert.Equal(t, 2, s.count(), "times that the secret was sent")
 		if pause := s.refused[1].Sub(s.refused[0]); pause < doubtPause {
 			t.Errorf("expected a pause of %v, found %v", doubtPause, pause)
 		}
-		for _, c := range clients {
-			c.Close()
-		}
-		server.Close()
-		synctest.Wait()
 	})
 }
 
 // What worked more than an hour ago, or never, is sent once.
 func TestOldAcceptanceIsNone(t *testing.T) {
 	s := &refusing{}
-	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client, _ *wires) {
+	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
 		text(t, c, get("/"))
 		time.Sleep(recently + time.Second)
 		s.between(0, forever)
 		for range 3 {
 			text(t, c, get("/"))
 		}
-		if s.count() != 1 {
-			t.Errorf("expected the secret to be sent once, found %d times", s.count())
-		}
+		assert.Equal(t, 1, s.count(), "times that the secret was sent")
 	})
 }
 
@@ -201,11 +163,9 @@ func TestSecondTryWithoutAnAnswer(t *testing.T) {
 		case 4:
 			panic(http.ErrAbortHandler)
 		}
-	}, sessioned, func(t *testing.T, c *Client, _ *wires) {
+	}, sessioned, func(t *testing.T, c *Client) {
 		for range 2 {
-			if status, _, err := text(t, c, get("/")); err != nil || status != 200 {
-				t.Errorf("status %d, %v", status, err)
-			}
+			wantStatus(t, c, get("/"), 200)
 		}
 		if n != 5 || refused != 1 {
 			t.Errorf("expected 5 requests, found %d", n)
@@ -220,14 +180,12 @@ func TestDoubtsAreBounded(t *testing.T) {
 		if n++; r.URL.Path == "/wrong" {
 			w.WriteHeader(401)
 		}
-	}, sessioned, func(t *testing.T, c *Client, _ *wires) {
+	}, sessioned, func(t *testing.T, c *Client) {
 		text(t, c, get("/"))
 		for range 20 {
 			text(t, c, get("/wrong"))
 		}
-		if n != 3 {
-			t.Errorf("expected one try and a second one, found %d requests", n-1)
-		}
+		assert.Equal(t, 3, n, "requests: one, a try and a second one")
 	})
 }
 
@@ -248,23 +206,19 @@ func TestAcceptedReadsProveNoWrite(t *testing.T) {
 				writes++
 				w.WriteHeader(401)
 			}
-		}, func(c *Config) { sessioned(c); c.Limits.Concurrent = lanes }, func(t *testing.T, c *Client, _ *wires) {
+		}, func(c *Config) { sessioned(c); c.Limits.Concurrent = lanes }, func(t *testing.T, c *Client) {
 			text(t, c, get("/Orders"))
 			for range 3 {
-				var wg sync.WaitGroup
-				for i := range 3 * lanes {
-					wg.Go(func() {
-						r := &wit.Request{Method: "POST", Target: "/Orders" + string(rune('a'+i%2)),
-							TokenFrom: wit.Ptr("/")}
-						status, _, err := text(t, c, r)
-						var f *wit.Fault
-						if status != 401 && !(errors.As(err, &f) && f.Kind == wit.FaultUnauthorized) {
-							t.Errorf("status %d, %v", status, err)
-						}
-						text(t, c, get("/Orders")) // accepted while that goes on
-					})
-				}
-				wg.Wait()
+				together(3*lanes, func(i int) {
+					r := &wit.Request{Method: "POST", Target: "/Orders" + string(rune('a'+i%2)),
+						TokenFrom: wit.Ptr("/")}
+					status, _, err := text(t, c, r)
+					var f *wit.Fault
+					if status != 401 && !(errors.As(err, &f) && f.Kind == wit.FaultUnauthorized) {
+						t.Errorf("status %d, %v", status, err)
+					}
+					text(t, c, get("/Orders")) // accepted while that goes on
+				})
 				time.Sleep(time.Minute)
 			}
 			if most := min(lanes, 4) + 1; writes < 2 || writes > most {
@@ -286,7 +240,7 @@ func TestAbandonedDoubts(t *testing.T) {
 			n++
 			w.WriteHeader(401)
 		}
-	}, sessioned, func(t *testing.T, c *Client, _ *wires) {
+	}, sessioned, func(t *testing.T, c *Client) {
 		for range 20 {
 			text(t, c, get("/"))
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -296,9 +250,7 @@ func TestAbandonedDoubts(t *testing.T) {
 			cancel()
 			time.Sleep(10 * time.Second)
 		}
-		if n != 2 {
-			t.Errorf("expected two refusals, found %d", n)
-		}
+		assert.Equal(t, 2, n, "refusals")
 	})
 }
 
@@ -327,35 +279,31 @@ func TestServerRestarts(t *testing.T) {
 		}
 		w.Header().Set("Set-Cookie", "server="+server)
 		w.Header().Set("X-Csrf-Token", "t")
-	}, sessioned, func(t *testing.T, c *Client, _ *wires) {
-		var wg sync.WaitGroup
-		for i := range 4 {
-			wg.Go(func() {
-				for n := range 300 {
-					mu.Lock()
-					restarting = n > 100 && n < 220
-					mu.Unlock()
-					r := get("/" + string(rune('a'+i)))
-					if i%2 == 1 {
-						r = &wit.Request{Method: "POST", Target: r.Target, TokenFrom: wit.Ptr("/")}
-					}
-					if status, _, err := text(t, c, r); status != 200 || err != nil {
-						t.Errorf("%d: status %d, %v", n, status, err)
-						return
-					}
-					time.Sleep(time.Second)
+	}, sessioned, func(t *testing.T, c *Client) {
+		together(4, func(i int) {
+			for n := range 300 {
+				mu.Lock()
+				restarting = n > 100 && n < 220
+				mu.Unlock()
+				r := get("/" + string(rune('a'+i)))
+				if i%2 == 1 {
+					r = &wit.Request{Method: "POST", Target: r.Target, TokenFrom: wit.Ptr("/")}
 				}
-			})
-		}
-		wg.Wait()
+				if status, _, err := text(t, c, r); status != 200 || err != nil {
+					t.Errorf("%d: status %d, %v", n, status, err)
+					return
+				}
+				time.Sleep(time.Second)
+			}
+		})
 		if refusals == 0 || c.Refusal() != "" {
 			t.Errorf("expected refusals and none at the end, found %d, %q", refusals, c.Refusal())
 		}
 	})
 }
 
-// A path behind which there is nothing is answered before anybody logs on: that takes no wrong password for one that
-// was right a moment ago, which would be shown a second time.
+// A path where the service has nothing is answered before anybody logs on: such an answer does not show that a password
+// is right, and a wrong one must not be sent a second time.
 func TestNothingThereIsNoLogon(t *testing.T) {
 	refusals := 0
 	service(t, func(w http.ResponseWriter, r *http.Request) {
@@ -365,7 +313,7 @@ func TestNothingThereIsNoLogon(t *testing.T) {
 		}
 		refusals++
 		w.WriteHeader(http.StatusUnauthorized)
-	}, func(c *Config) { c.User, c.Password = "u", "wrong" }, func(t *testing.T, c *Client, _ *wires) {
+	}, func(c *Config) { c.User, c.Password = "u", "wrong" }, func(t *testing.T, c *Client) {
 		for _, target := range []string{"/nothing", "/a", "/nothing", "/a"} {
 			text(t, c, get(target))
 			time.Sleep(2 * doubtPause)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
@@ -26,9 +27,7 @@ func TestConnectionsAreEndedBehindTheirAnswers(t *testing.T) {
 		ends func(t *testing.T, c, other *Client)
 	}{
 		{"another client wants a connection", func(t *testing.T, _, other *Client) {
-			if status, _, err := text(t, other, get("/")); err != nil || status != 200 {
-				t.Errorf("the other client: expected an answer, found %d, %v", status, err)
-			}
+			wantStatus(t, other, get("/"), 200)
 		}},
 		{"a setting changes", func(t *testing.T, c, _ *Client) {
 			if err := c.change(c.at.Load().config); err != nil {
@@ -38,14 +37,11 @@ func TestConnectionsAreEndedBehindTheirAnswers(t *testing.T) {
 		{"the client is closed", func(_ *testing.T, c, _ *Client) { c.Close() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			service(t, answer, func(config *Config) { config.Limits = limits.Limits{Connections: 2} },
+			wired(t, answer, func(config *Config) { config.Limits = limits.Limits{Connections: 2} },
 				func(t *testing.T, one *Client, w *wires) {
 					other := beside(t, one, nil)
-					defer other.Close()
 					all(t, 2, one) // it has both connections now
-					if n := w.now.Load(); n != 2 {
-						t.Errorf("expected two connections, found %d", n)
-					}
+					assert.Equal(t, int64(2), w.now.Load(), "connections")
 					idle := 0
 					var wg sync.WaitGroup
 					ctx := httptrace.WithClientTrace(context.Background(),
@@ -61,14 +57,10 @@ func TestConnectionsAreEndedBehindTheirAnswers(t *testing.T) {
 						a.Body.Close()
 					}
 					wg.Wait()
-					if idle != 1 {
-						t.Errorf("expected the connection to be idle once, found %d", idle)
-					}
+					assert.Equal(t, 1, idle, "times that the connection was idle")
 					other.Close()
 					time.Sleep(time.Millisecond)
-					if n := w.now.Load(); n != 0 {
-						t.Errorf("expected no connection any more, found %d", n)
-					}
+					assert.Equal(t, int64(0), w.now.Load(), "connections")
 					if n := w.most.Load(); n > 2 {
 						t.Errorf("expected at most 2 connections, found %d", n)
 					}

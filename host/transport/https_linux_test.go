@@ -1,12 +1,9 @@
 package transport
 
 import (
-	"encoding/pem"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -32,19 +29,15 @@ func TestHTTPS(t *testing.T) {
 		return
 	}
 	var requests atomic.Int64
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := selfSigned(t, func(w http.ResponseWriter, r *http.Request) {
 		requests.Add(1)
 		if _, password, _ := r.BasicAuth(); r.TLS == nil || password != "p" {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 		io.WriteString(w, r.Proto)
-	}))
-	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
-	server.StartTLS()
-	defer server.Close()
+	})
 	roots := filepath.Join(t.TempDir(), "roots.pem")
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	require.NoError(t, os.WriteFile(roots, text, 0o600))
+	require.NoError(t, os.WriteFile(roots, certificateOf(server), 0o600))
 	_, port, _ := strings.Cut(server.Listener.Addr().String(), ":")
 	for _, c := range []struct{ at, roots, want string }{
 		{"127.0.0.1:" + port, roots, "answer 200 HTTP/1.1"},

@@ -3,6 +3,7 @@ package transport
 import (
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/transport/route"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
@@ -33,7 +34,5 @@ func TestLimitsByRole(t *testing.T) {
 
 // The outage that a route waits for is a constant of its own, since brokers are reached by one too.
 func TestOutageIsTheRolesOwn(t *testing.T) {
-	if own := ownMilliseconds(role.ProxyOutageMS); own != route.DefaultOutage {
-		t.Errorf("expected %v, found %v", route.DefaultOutage, own)
-	}
+	assert.Equal(t, route.DefaultOutage, ownMilliseconds(role.ProxyOutageMS))
 }

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/wit"
@@ -57,9 +58,7 @@ func all(t *testing.T, n int, clients ...*Client) time.Duration {
 	for _, c := range clients {
 		for range n {
 			wg.Go(func() {
-				if status, _, err := text(t, c, get("/")); err != nil || status != 200 {
-					t.Errorf("%d, %v", status, err)
-				}
+				wantStatus(t, c, get("/"), 200)
 			})
 		}
 	}
@@ -77,10 +76,9 @@ func TestRequestsAtATime(t *testing.T) {
 		{limits.Limits{Concurrent: 9}, limits.Limits{Concurrent: 9, Connections: 2}, 2},
 	} {
 		f := &traffic{takes: time.Second}
-		service(t, f.ServeHTTP, func(config *Config) { config.Limits = c.first }, func(t *testing.T, one *Client,
+		wired(t, f.ServeHTTP, func(config *Config) { config.Limits = c.first }, func(t *testing.T, one *Client,
 			w *wires) {
 			two := beside(t, one, func(config *Config) { config.Limits = c.second })
-			defer two.Close()
 			took := all(t, 10, one, two)
 			if want := time.Duration((20+c.most-1)/c.most) * time.Second; f.most.Load() != c.most || took != want {
 				t.Errorf("%+v and %+v: expected %d at a time and %v, found %d and %v", c.first, c.second, c.most, want,
@@ -99,9 +97,8 @@ func TestClientsTakeTurns(t *testing.T) {
 	var log bytes.Buffer
 	service(t, f.ServeHTTP, func(c *Config) {
 		c.Limits.Concurrent, c.Logger = 1, slog.New(slog.NewTextHandler(&log, nil))
-	}, func(t *testing.T, busy *Client, _ *wires) {
+	}, func(t *testing.T, busy *Client) {
 		quiet := beside(t, busy, nil)
-		defer quiet.Close()
 		done := make(chan time.Duration)
 		go func() { done <- all(t, 30, busy) }()
 		time.Sleep(5500 * time.Millisecond)
@@ -109,13 +106,9 @@ func TestClientsTakeTurns(t *testing.T) {
 			"requests to http://sap.example:8000 wait for others: 1 at a time") {
 			t.Errorf("found %q", why)
 		}
-		if took := all(t, 1, quiet); took != 1500*time.Millisecond {
-			t.Errorf("expected to be next, found %v", took)
-		}
+		assert.Equal(t, 1500*time.Millisecond, all(t, 1, quiet), "the client is next")
 		<-done
-		if why := busy.Waiting() + quiet.Waiting(); why != "" {
-			t.Errorf("found %q", why)
-		}
+		assert.Equal(t, "", busy.Waiting()+quiet.Waiting())
 		if n := strings.Count(log.String(),
 			`msg="a request had to wait" for=7s why="requests to http://sap.example:8000 wait for others: 1 at a time"`); n != 1 || strings.Count(log.String(), "\n") != 1 {
 			t.Errorf("expected one line about many requests, found\n%s", &log)
@@ -126,7 +119,7 @@ func TestClientsTakeTurns(t *testing.T) {
 func TestWaitingEndsWithItsContext(t *testing.T) {
 	f := &traffic{takes: time.Minute}
 	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1; c.ReadTimeout = time.Hour },
-		func(t *testing.T, c *Client, _ *wires) {
+		func(t *testing.T, c *Client) {
 			go text(t, c, get("/"))
 			synctest.Wait()
 			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, fmt.Errorf("enough"))
@@ -142,20 +135,16 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 
 func TestRequestsPerSecond(t *testing.T) {
 	f := &traffic{}
-	service(t, f.ServeHTTP, func(c *Config) { c.Limits = limits.Limits{PerSecond: 2} }, func(t *testing.T, c *Client,
-		_ *wires) {
+	service(t, f.ServeHTTP, func(c *Config) { c.Limits = limits.Limits{PerSecond: 2} }, func(t *testing.T, c *Client) {
 		other := beside(t, c, func(c *Config) { c.Limits = limits.Limits{} })
-		defer other.Close()
-		if took := all(t, 5, c, other); took != 4500*time.Millisecond {
-			t.Errorf("expected 10 requests to take 4.5 s, found %v", took)
-		}
+		assert.Equal(t, 4500*time.Millisecond, all(t, 5, c, other), "for 10 requests")
 	})
 }
 
 // While an answer is open, requests for its sake go on although there is no room for others.
 func TestRequestsWithinAnAnswer(t *testing.T) {
 	f := &traffic{}
-	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, c *Client, _ *wires) {
+	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, c *Client) {
 		outer, err := c.Do(t.Context(), get("/page"))
 		require.NoError(t, err)
 		inner, err := c.Do(Within(t.Context()), get("/nested"))
@@ -176,9 +165,8 @@ func TestMaintenanceWindow(t *testing.T) {
 	require.NoError(t, err)
 	f := &traffic{takes: time.Second}
 	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Windows = windows; c.ReadTimeout = time.Hour },
-		func(t *testing.T, c *Client, _ *wires) {
+		func(t *testing.T, c *Client) {
 			other := beside(t, c, func(c *Config) { c.Limits = limits.Limits{} })
-			defer other.Close()
 			all(t, 1, c)
 			time.Sleep(time.Until(time.Date(2000, 1, 1, 0, 59, 59, 5e8, time.UTC)))
 			all(t, 4, c) // they were sent before it began
@@ -186,9 +174,7 @@ func TestMaintenanceWindow(t *testing.T) {
 			done := make(chan time.Duration)
 			go func() { done <- all(t, 5, c, other) }()
 			time.Sleep(time.Hour)
-			if n := f.all.Load(); n != before {
-				t.Errorf("expected nothing to be sent, found %d requests", n-before)
-			}
+			assert.Equal(t, before, f.all.Load(), "requests sent")
 			for _, c := range []*Client{c, other} {
 				if why := c.Waiting(); why != "maintenance window: nothing is sent to http://sap.example:8000 until "+
 					"2000-01-01 03:00:00 UTC" {
@@ -199,9 +185,7 @@ func TestMaintenanceWindow(t *testing.T) {
 			if now := time.Now().UTC(); now.Hour() != 3 || now.Minute() != 0 {
 				t.Errorf("expected to go on at 3:00, found %s", now)
 			}
-			if why := c.Waiting(); why != "" {
-				t.Errorf("found %q", why)
-			}
+			assert.Equal(t, "", c.Waiting())
 		})
 }
 
@@ -216,7 +200,7 @@ func TestRequestsBesideOthers(t *testing.T) {
 		}
 	}
 	two := func(config *Config) { config.Limits.Concurrent = 2 }
-	service(t, handler, two, func(t *testing.T, c *Client, _ *wires) {
+	service(t, handler, two, func(t *testing.T, c *Client) {
 		open := func(ctx context.Context) *Answer {
 			t.Helper()
 			a, err := c.Do(ctx, &wit.Request{Method: "GET", Target: "/open", Repeatable: true})

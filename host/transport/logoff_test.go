@@ -7,8 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -33,10 +32,8 @@ func TestHeadersOfALogoff(t *testing.T) {
 		}, func(c *Config) {
 			sessioned(c)
 			c.Auth, c.Headers = k.auth, map[string]string{"sap-client": "100", "sap-language": "EN", "APIKey": "k3y"}
-		}, func(t *testing.T, c *Client, _ *wires) { all(t, 1, c) })
-		if diff := cmp.Diff(k.want, found); diff != "" {
-			t.Errorf("%s: %s", k.auth, diff)
-		}
+		}, func(t *testing.T, c *Client) { all(t, 1, c) })
+		assert.Equal(t, k.want, found, k.auth)
 	}
 }
 
@@ -60,10 +57,8 @@ func TestQueryOfALogoff(t *testing.T) {
 				require.NoError(t, err)
 				c.LogoffPath, c.ClientInQuery = read.LogoffPath, read.ClientInQuery
 				c.Headers = map[string]string{"sap-client": "100", "sap-language": "EN", "APIKey": "k3y"}
-			}, func(t *testing.T, c *Client, _ *wires) { all(t, 1, c) })
-			if diff := cmp.Diff([]string{want}, found); diff != "" {
-				t.Errorf("%s, client in %q: %s", path, in, diff)
-			}
+			}, func(t *testing.T, c *Client) { all(t, 1, c) })
+			assert.Equal(t, []string{want}, found, path, "client in", in)
 		}
 	}
 }
@@ -79,7 +74,7 @@ func TestLogoffThatIsRefused(t *testing.T) {
 			}
 			w.Header().Add("Set-Cookie", "SID=1; Path=/")
 		}, func(c *Config) { sessioned(c); c.Logger = slog.New(slog.NewTextHandler(&log, nil)) },
-			func(t *testing.T, c *Client, _ *wires) { all(t, 1, c) })
+			func(t *testing.T, c *Client) { all(t, 1, c) })
 		if told := strings.Contains(log.String(),
 			"/logoff answered 403: SAP systems do so until it is activated in transaction SICF"); told != tells {
 			t.Errorf("%d: found\n%s", status, &log)

@@ -4,8 +4,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -50,11 +48,7 @@ func TestOutageIsOneLine(t *testing.T) {
 				t.Fatalf("expected an answer, found %v", err)
 			}
 			away.Store(true)
-			var together sync.WaitGroup
-			for range way.requests {
-				together.Go(func() { ask() })
-			}
-			together.Wait()
+			together(way.requests, func(int) { ask() })
 			if !c.Away() || met.Load() < int64(way.requests) {
 				t.Errorf("expected the client to know that the service is away, which %d requests met", met.Load())
 			}
@@ -62,11 +56,7 @@ func TestOutageIsOneLine(t *testing.T) {
 			if err := ask(); err != nil || c.Away() {
 				t.Errorf("expected an answer, found %v", err)
 			}
-			for _, once := range []string{"level=WARN", "the service answers again"} {
-				if n := strings.Count(log.String(), once); n != 1 {
-					t.Errorf("expected %q once for the outage, found it %d times:\n%s", once, n, log.String())
-				}
-			}
+			log.once(t, "level=WARN", "the service answers again")
 		})
 	}
 }

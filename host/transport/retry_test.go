@@ -3,6 +3,7 @@ package transport
 import (
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -16,8 +17,6 @@ func TestCodesThatNobodyDeclares(t *testing.T) {
 		k.roles["http.address"] = "sap.example"
 		c, err := ConfigOf(k.roles, Surroundings{})
 		require.NoError(t, err)
-		if again := c.Retry.Names("503"); again != k.again {
-			t.Errorf("%s: expected 503 to be tried again: %v, found %v", name, k.again, again)
-		}
+		assert.Equal(t, k.again, c.Retry.Names("503"), name)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/keystore"
@@ -44,21 +44,51 @@ func rolesOf(t *testing.T, at string, more ...string) roleMap {
 	return m
 }
 
-func clientOf(t *testing.T, roles roleMap, s Surroundings) *Client {
+func configOf(t *testing.T, roles roleMap, s Surroundings) Config {
 	t.Helper()
-	s.Lockouts = lockouts.New()
 	config, err := ConfigOf(roles, s)
 	require.NoError(t, err)
+	return config
+}
+
+// opened is a client that is closed when the test ends.
+func opened(t *testing.T, config Config) *Client {
+	t.Helper()
 	c, err := New(config)
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c
 }
 
+func clientOf(t *testing.T, roles roleMap, s Surroundings) *Client {
+	t.Helper()
+	s.Lockouts = lockouts.New()
+	return opened(t, configOf(t, roles, s))
+}
+
+// byOAuth2 are the roles of a client that has tokens of an issuer.
+func byOAuth2(endpoint string, more ...string) []string {
+	return append(more, "http.auth=oauth2", "http.oauth.token-endpoint="+endpoint, "http.oauth.client-id=id",
+		"http.oauth.client-secret=c1ient-secret")
+}
+
+// byProxy are the roles of a client that connects through an HTTP proxy.
+func byProxy(proxy *httptest.Server, password string, more ...string) []string {
+	return append(more, "http.proxy.type=http", "http.proxy.address="+proxy.Listener.Addr().String(),
+		"http.proxy.user=me", "http.proxy.password="+password)
+}
+
 // journal is what a client has logged.
 type journal struct{ logtest.Journal }
 
 func (j *journal) logger() *slog.Logger { return j.Logger(slog.LevelDebug - 8) }
+
+func (j *journal) once(t *testing.T, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		assert.Equal(t, 1, strings.Count(j.String(), text), text, "in the log:", j)
+	}
+}
 
 func (j *journal) without(t *testing.T, secrets ...string) {
 	t.Helper()
@@ -101,6 +131,17 @@ func (i *issuer) end() {
 	i.ended = i.issued
 }
 
+// withService is the issuer at /token, and a service beside it that takes its tokens.
+func (i *issuer) withService() http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/token" {
+			i.ServeHTTP(w, r)
+		} else if !i.good(r) {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}
+}
+
 func (i *issuer) good(r *http.Request) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -111,20 +152,17 @@ func (i *issuer) good(r *http.Request) bool {
 
 func TestOAuth2(t *testing.T) {
 	tokens := &issuer{}
-	endpoint := httptest.NewServer(tokens)
-	defer endpoint.Close()
+	endpoint := serve(t, tokens.ServeHTTP)
 	requests, refuseAll := 0, false
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		requests++
 		if refuseAll || !tokens.good(r) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
-	}))
-	defer server.Close()
+	})
 	log := &journal{}
-	roles := rolesOf(t, server.URL, "http.auth=oauth2", "http.oauth.token-endpoint="+endpoint.URL+"/as/token",
-		"http.oauth.client-id=id",
-		"http.oauth.client-secret=c1ient-secret", "http.oauth.scope=a b", "http.oauth.client-auth=header")
+	roles := rolesOf(t, server.URL, byOAuth2(endpoint.URL+"/as/token", "http.oauth.scope=a b",
+		"http.oauth.client-auth=header")...)
 	c := clientOf(t, roles, Surroundings{Logger: log.logger()})
 	expect := func(r *wit.Request, status uint16, sent, issued int) {
 		t.Helper()
@@ -141,8 +179,7 @@ func TestOAuth2(t *testing.T) {
 	expect(post("/"), 200, 2, 2) // a 401 was not acted upon
 	refuseAll = true
 	expect(get("/"), 401, 3, 3) // one renewal, and a second try of what was right just now
-	_, _, err := text(t, c, get("/"))
-	wantFault(t, err, wit.FaultUnauthorized, "is not sent again")
+	wantFaultOf(t, c, get("/"), wit.FaultUnauthorized, "is not sent again")
 	if len(tokens.forms[0]["client_secret"]) != 0 || tokens.basic[0] != "id:c1ient-secret" ||
 		tokens.forms[0].Get("scope") != "a b" {
 		t.Errorf("expected id and secret in the header, found %v %v", tokens.forms[0], tokens.basic[0])
@@ -152,8 +189,7 @@ func TestOAuth2(t *testing.T) {
 	roles["http.oauth.client-auth"], roles["http.oauth.client-secret"] = "body", "wr0ng-secret"
 	c, before := clientOf(t, roles, Surroundings{Logger: log.logger()}), len(tokens.forms)
 	for range 3 {
-		_, _, err := text(t, c, get("/"))
-		wantFault(t, err, wit.FaultUnauthorized)
+		wantFaultOf(t, c, get("/"), wit.FaultUnauthorized)
 	}
 	if n := len(tokens.forms) - before; n != 1 || tokens.forms[before].Get("client_id") != "id" ||
 		tokens.basic[before] != ":" {
@@ -165,51 +201,32 @@ func TestOAuth2(t *testing.T) {
 
 // The trust store holds for the token service too, and for addresses that are no names.
 func TestTokensByTLS(t *testing.T) {
-	tokens := &issuer{}
-	mux := http.NewServeMux()
-	mux.Handle("/token", tokens)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		if !tokens.good(r) {
-			w.WriteHeader(http.StatusUnauthorized)
-		}
-	})
-	server := httptest.NewTLSServer(mux)
+	server := httptest.NewTLSServer((&issuer{}).withService())
 	defer server.Close()
 	roots := filepath.Join(t.TempDir(), "roots.pem")
-	if err := os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
-		0o600); err != nil {
-		t.Fatal(err)
-	}
-	c := clientOf(t, rolesOf(t, server.URL, "tls.truststore.location="+roots, "http.auth=oauth2",
-		"http.oauth.token-endpoint="+server.URL+"/token",
-		"http.oauth.client-id=id", "http.oauth.client-secret=c1ient-secret"), Surroundings{})
-	if status, _, err := text(t, c, get("/x")); err != nil || status != 200 {
-		t.Error(status, err)
-	}
+	require.NoError(t, os.WriteFile(roots, certificateOf(server), 0o600))
+	c := clientOf(t, rolesOf(t, server.URL, byOAuth2(server.URL+"/token", "tls.truststore.location="+roots)...),
+		Surroundings{})
+	wantStatus(t, c, get("/x"), 200)
 }
 
 // Credentials of every kind go to the configured origin alone.
 func TestCredentialsStayAtTheOrigin(t *testing.T) {
 	tokens := &issuer{}
-	endpoint := httptest.NewServer(tokens)
-	defer endpoint.Close()
+	endpoint := serve(t, tokens.ServeHTTP)
 	foreign := 0
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { foreign++ }))
-	defer elsewhere.Close()
+	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { foreign++ })
 	var seen http.Header
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		seen = r.Header
 		http.Redirect(w, r, elsewhere.URL+"/x", http.StatusFound)
-	}))
-	defer server.Close()
+	})
 	for name, c := range map[string]struct {
 		roles        []string
 		header, want string
 	}{
-		"basic": {[]string{"http.user=u", "http.password=p"}, "Authorization", "Basic dTpw"},
-		"oauth2": {[]string{"http.auth=oauth2", "http.oauth.token-endpoint=" + endpoint.URL, "http.oauth.client-id=id",
-			"http.oauth.client-secret=c1ient-secret"},
-			"Authorization", "Bearer t0ken-1"},
+		"basic":  {[]string{"http.user=u", "http.password=p"}, "Authorization", "Basic dTpw"},
+		"oauth2": {byOAuth2(endpoint.URL), "Authorization", "Bearer t0ken-1"},
 		"header": {[]string{"http.auth=header", "http.header.APIKey=k3y"}, "Apikey", "k3y"},
 		"authorization": {[]string{"http.auth=header", "http.header.Authorization=Custom x"}, "Authorization",
 			"Custom x"},
@@ -217,18 +234,12 @@ func TestCredentialsStayAtTheOrigin(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := clientOf(t, rolesOf(t, server.URL, c.roles...), Surroundings{})
-			_, _, err := text(t, client, get("/"))
-			wantFault(t, err, wit.FaultUnauthorized, "which is not followed")
-			if got := seen.Get(c.header); got != c.want {
-				t.Errorf("%s: %q, expected %q", c.header, got, c.want)
-			}
-			_, _, err = text(t, client, get(elsewhere.URL+"/x"))
-			wantFault(t, err, wit.FaultData, "expected the origin")
+			wantFaultOf(t, client, get("/"), wit.FaultUnauthorized, "which is not followed")
+			assert.Equal(t, c.want, seen.Get(c.header), c.header)
+			wantFaultOf(t, client, get(elsewhere.URL+"/x"), wit.FaultData, "expected the origin")
 		})
 	}
-	if foreign != 0 {
-		t.Errorf("%d requests went elsewhere", foreign)
-	}
+	assert.Equal(t, 0, foreign, "requests went elsewhere")
 }
 
 // corporate is a proxy that wants a user: it makes tunnels and reads what is in absolute form.
@@ -299,17 +310,12 @@ func TestCorporateProxy(t *testing.T) {
 	} {
 		paths = nil
 		p := &corporate{to: c.to}
-		proxy := httptest.NewServer(p)
-		roles := rolesOf(t, c.at, "http.proxy.type=http", "http.proxy.address="+proxy.Listener.Addr().String(),
-			"http.proxy.user=me", "http.proxy.password="+c.password,
-			"http.user=u", "http.password=s3cret")
-		config, err := ConfigOf(roles, Surroundings{Lockouts: lockouts.New()})
-		require.NoError(t, err)
+		roles := rolesOf(t, c.at, byProxy(serve(t, p.ServeHTTP), c.password, "http.user=u", "http.password=s3cret")...)
+		config := configOf(t, roles, Surroundings{Lockouts: lockouts.New()})
 		if strings.HasPrefix(c.at, "https") {
 			config.TLS = secure.Client().Transport.(*http.Transport).TLSClientConfig
 		}
-		client, err := New(config)
-		require.NoError(t, err)
+		client := opened(t, config)
 		status, _, err := text(t, client, get(target))
 		if c.problem == "" && (err != nil || status != 200 || len(paths) != 1 || paths[0] != target) {
 			t.Errorf("%s: status %d, %v, paths %q", c.at, status, err, paths)
@@ -327,7 +333,6 @@ func TestCorporateProxy(t *testing.T) {
 			}
 		}
 		client.Close()
-		proxy.Close()
 	}
 }
 
@@ -335,20 +340,14 @@ func TestCorporateProxy(t *testing.T) {
 // nobody can tell; the settings of both are named.
 func TestProxyThatAnswersAsTheService(t *testing.T) {
 	asked := 0
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	proxy := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		asked++
 		w.WriteHeader(http.StatusUnauthorized)
-	}))
-	defer proxy.Close()
-	roles := rolesOf(t, "http://sap.example:8000", "http.proxy.type=http",
-		"http.proxy.address="+proxy.Listener.Addr().String(), "http.proxy.user=me", "http.proxy.password=wr0ng",
-		"http.user=u", "http.password=s3cret")
+	})
+	roles := rolesOf(t, "http://sap.example:8000", byProxy(proxy, "wr0ng", "http.user=u", "http.password=s3cret")...)
 	c := clientOf(t, roles, Surroundings{Lockouts: lockouts.New()})
-	if status, _, err := text(t, c, get("/x")); err != nil || status != 401 {
-		t.Fatalf("status %d, %v", status, err)
-	}
-	_, _, err := text(t, c, get("/x"))
-	wantFault(t, err, wit.FaultUnauthorized, `user "u"`, "by the service or by the proxy (see ",
+	wantStatus(t, c, get("/x"), 401)
+	wantFaultOf(t, c, get("/x"), wit.FaultUnauthorized, `user "u"`, "by the service or by the proxy (see ",
 		roles.Setting("http.proxy.user"), roles.Setting("http.proxy.password"), "--resume-logons")
 	if why := c.Refusal(); !strings.Contains(why, roles.Setting("http.proxy.password")) || asked != 1 {
 		t.Errorf("asked %d times; found %q", asked, why)
@@ -357,23 +356,9 @@ func TestProxyThatAnswersAsTheService(t *testing.T) {
 
 // Tokens come by the same proxy.
 func TestTokensByCorporateProxy(t *testing.T) {
-	tokens := &issuer{}
-	mux := http.NewServeMux()
-	mux.Handle("/token", tokens)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		if !tokens.good(r) {
-			w.WriteHeader(http.StatusUnauthorized)
-		}
-	})
-	server := httptest.NewServer(mux)
-	defer server.Close()
-	p := &corporate{to: server.Listener.Addr().String()}
-	proxy := httptest.NewServer(p)
-	defer proxy.Close()
-	c := clientOf(t, rolesOf(t, "http://sap.example:8000", "http.proxy.type=http",
-		"http.proxy.address="+proxy.Listener.Addr().String(), "http.proxy.user=me",
-		"http.proxy.password=pr0xy", "http.auth=oauth2", "http.oauth.token-endpoint=http://idp.example/token",
-		"http.oauth.client-id=id", "http.oauth.client-secret=c1ient-secret"), Surroundings{})
+	p := &corporate{to: serve(t, (&issuer{}).withService()).Listener.Addr().String()}
+	c := clientOf(t, rolesOf(t, "http://sap.example:8000", byProxy(serve(t, p.ServeHTTP), "pr0xy",
+		byOAuth2("http://idp.example/token")...)...), Surroundings{})
 	if status, _, err := text(t, c, get("/x")); err != nil || status != 200 || len(p.lines) != 2 ||
 		p.lines[0] != "POST http://idp.example/token" {
 		t.Errorf("status %d, %v, the proxy saw %q", status, err, p.lines)
@@ -381,11 +366,9 @@ func TestTokensByCorporateProxy(t *testing.T) {
 }
 
 func TestProxyOfTheEnvironment(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	defer server.Close()
+	server := serve(t, func(http.ResponseWriter, *http.Request) {})
 	p := &corporate{to: server.Listener.Addr().String()}
-	proxy := httptest.NewServer(p)
-	defer proxy.Close()
+	proxy := serve(t, p.ServeHTTP)
 	t.Setenv("HTTP_PROXY", "http://me:pr0xy@"+proxy.Listener.Addr().String())
 	t.Setenv("NO_PROXY", "inside.example")
 	for _, c := range []struct {
@@ -458,26 +441,17 @@ func TestConnectivityHTTP(t *testing.T) {
 	for range 2 {
 		go func() { _, _, err := text(t, c, get("/away")); done <- err }()
 	}
-	if err := a.Wait(t.Context(), 6, func(e connectivitytest.Entry) bool {
+	require.NoError(t, a.Wait(t.Context(), 6, func(e connectivitytest.Entry) bool {
 		return e.Port == "http" && e.Code == http.StatusServiceUnavailable
-	}); err != nil {
-		t.Fatal(err)
-	}
+	}))
 	a.Attach("DE-Berlin")
 	for range 2 {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	}
-	if requests.Load() != 6 {
-		t.Errorf("%d requests arrived, expected 6", requests.Load())
-	}
-	for _, once := range []string{"level=WARN msg=\"no Cloud Connector, or the service is away: waiting",
-		"answers again"} {
-		if n := strings.Count(log.String(), once); n != 1 {
-			t.Errorf("expected %q once for the outage, found it %d times", once, n)
-		}
-	}
+	assert.Equal(t, int64(6), requests.Load(), "requests arrived")
+	log.once(t, "level=WARN msg=\"no Cloud Connector, or the service is away: waiting", "answers again")
 	log.without(t, "s3cret", "eyJ", a.Connectivity.Secret, "bWU6")
 }
 
@@ -509,9 +483,7 @@ func TestConnectivitySOCKS5(t *testing.T) {
 			Surroundings{VCAP: a.VCAP(0)})
 	}
 	c := with("http://s4.virtual:8000")
-	if status, _, err := text(t, c, post("/x")); err != nil || status != 200 {
-		t.Errorf("status %d, %v", status, err)
-	}
+	wantStatus(t, c, post("/x"), 200)
 	clear := a.Answer(3, 2)
 	defer clear()
 	c.Close()
@@ -524,40 +496,33 @@ func TestConnectivitySOCKS5(t *testing.T) {
 
 // Where JAVA_HOME is set and the server's certificate is not trusted, the error names its trust store and the settings.
 func TestUntrustedNamesJava(t *testing.T) {
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
-	server.StartTLS()
-	defer server.Close()
+	server := selfSigned(t, func(http.ResponseWriter, *http.Request) {})
 	home := t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(home, "lib", "security"), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(home, "lib", "security", "cacerts"), nil, 0o600))
 	t.Setenv("JAVA_HOME", home)
 	c := clientOf(t, rolesOf(t, server.URL), Surroundings{})
-	_, _, err := text(t, c, post("/x"))
-	wantFault(t, err, wit.FaultConfig, filepath.Join(home, "lib", "security", "cacerts"), "tls.truststore.location",
-		"tls.truststore.password")
+	wantFaultOf(t, c, post("/x"), wit.FaultConfig, filepath.Join(home, "lib", "security", "cacerts"),
+		"tls.truststore.location", "tls.truststore.password")
 }
 
 // A certificate for another host is mended by the setting that names the host, or the destination that does; there is
 // none that switches the check off. Every field that package keystore may name has a setting.
 func TestCertificateOfAnotherHost(t *testing.T) {
 	// for example.com and 127.0.0.1
-	server := selfSigned(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	server := selfSigned(t, func(http.ResponseWriter, *http.Request) {})
 	at := strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
-	trust := &btp.Store{Name: "roots.pem", Type: "PEM", Content: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE",
-		Bytes: server.Certificate().Raw})}
+	trust := &btp.Store{Name: "roots.pem", Type: "PEM", Content: certificateOf(server)}
 	for _, trust := range []*btp.Store{nil, trust} {
 		c := clientOf(t, rolesOf(t, at), Surroundings{Trust: trust})
-		_, _, err := text(t, c, get("/"))
-		wantFault(t, err, wit.FaultConfig, "http.address: "+at, "is for example.com, ", "not for localhost")
+		err := wantFaultOf(t, c, get("/"), wit.FaultConfig, "http.address: "+at, "is for example.com, ",
+			"not for localhost")
 		if strings.Contains(err.Error(), "host-check") {
 			t.Errorf("advises a setting that does not exist: %v", err)
 		}
 	}
 	byDestination := roleMap{"http.destination": "D"}
-	if name := tlsSetting(byDestination, keystore.FieldHostCheck); name != "http.destination" {
-		t.Errorf("expected the destination to be named, found %s", name)
-	}
+	assert.Equal(t, "http.destination", tlsSetting(byDestination, keystore.FieldHostCheck))
 }
 
 // A secret that was refused is looked up once more: whoever was refused, or comes behind, goes on with the one that is
@@ -565,7 +530,7 @@ func TestCertificateOfAnotherHost(t *testing.T) {
 func TestChangedSecretIsForAll(t *testing.T) {
 	var mu sync.Mutex
 	sent := map[string]int{}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_, p, _ := r.BasicAuth()
 		mu.Lock()
 		sent[p]++
@@ -573,11 +538,9 @@ func TestChangedSecretIsForAll(t *testing.T) {
 		if p != "new" {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
-	}))
-	defer server.Close()
-	config, err := ConfigOf(rolesOf(t, server.URL, "http.user=u", "http.password=old"),
+	})
+	config := configOf(t, rolesOf(t, server.URL, "http.user=u", "http.password=old"),
 		Surroundings{Lockouts: lockouts.New()})
-	require.NoError(t, err)
 	next := config
 	next.Password = "new"
 	told := false
@@ -589,18 +552,8 @@ func TestChangedSecretIsForAll(t *testing.T) {
 		return &next, nil
 	}
 	next.Refresh = config.Refresh
-	c, err := New(config)
-	require.NoError(t, err)
-	defer c.Close()
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() {
-			if status, _, err := text(t, c, post("/")); err != nil || status != 200 {
-				t.Errorf("status %d, %v", status, err)
-			}
-		})
-	}
-	wg.Wait()
+	c := opened(t, config)
+	together(20, func(int) { wantStatus(t, c, post("/"), 200) })
 	if sent["old"] != 1 || sent["new"] != 20 {
 		t.Errorf("sent %v, expected the old secret once and the new one 20 times", sent)
 	}

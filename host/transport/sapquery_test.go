@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -19,14 +20,12 @@ func TestGuestSaysNothingOfClientAndUser(t *testing.T) {
 		var seen http.Header
 		service(t, func(_ http.ResponseWriter, r *http.Request) { seen = r.Header.Clone() }, func(c *Config) {
 			c.User, c.Password, c.Headers = "u", "p", configured
-		}, func(t *testing.T, c *Client, _ *wires) {
+		}, func(t *testing.T, c *Client) {
 			r := get("/")
 			for _, name := range []string{"sap-client", "SAP-CLIENT", "Sap-Language", "sap-user", "SAP-Password"} {
 				r.Headers = append(r.Headers, wit.Header{Name: name, Value: "999"})
 			}
-			if status, _, err := text(t, c, r); err != nil || status != 200 {
-				t.Fatal(status, err)
-			}
+			wantStatus(t, c, r, 200)
 		})
 		want := map[string]string{}
 		found := map[string]string{}
@@ -110,16 +109,14 @@ func TestClientsAndUsersOfRequests(t *testing.T) {
 		sent := 0
 		service(t, func(http.ResponseWriter, *http.Request) { sent++ }, func(k *Config) {
 			k.User, k.Password, k.Headers = "u", "p", map[string]string{"sap-client": c.configured}
-		}, func(t *testing.T, client *Client, _ *wires) {
+		}, func(t *testing.T, client *Client) {
 			_, _, err := text(t, client, c.request)
 			switch {
 			case c.problem == "" && (err != nil || sent == 0):
 				t.Errorf("client %q, %s %s: expected it to be sent, found %v", c.configured, c.request.Target,
 					c.request.Body, err)
 			case c.problem != "":
-				if sent != 0 {
-					t.Errorf("client %q, %s %s: was sent", c.configured, c.request.Target, c.request.Body)
-				}
+				assert.Equal(t, 0, sent, "sent", c.configured, c.request.Target, string(c.request.Body))
 				wantFault(t, err, wit.FaultData, c.problem)
 			}
 		})
@@ -130,15 +127,11 @@ func TestClientsAndUsersOfRequests(t *testing.T) {
 func TestRedirectToAnotherClient(t *testing.T) {
 	for _, to := range []string{"/b?sap-client=999", "/b?sap-user=DDIC&sap-password=x", "b;sap-client=999"} {
 		service(t, func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path != "/a" {
-				t.Errorf("followed to %s", r.RequestURI)
-			}
+			assert.Equal(t, "/a", r.URL.Path, "followed to", r.RequestURI)
 			w.Header().Set("Location", to)
 			w.WriteHeader(http.StatusFound)
-		}, func(c *Config) { c.Headers = map[string]string{"sap-client": "100"} }, func(t *testing.T, c *Client,
-			_ *wires) {
-			_, _, err := text(t, c, get("/a"))
-			wantFault(t, err, wit.FaultData, "redirect of a request")
+		}, client100, func(t *testing.T, c *Client) {
+			wantFaultOf(t, c, get("/a"), wit.FaultData, "redirect of a request")
 		})
 	}
 }
@@ -154,24 +147,16 @@ func TestRefusalOfANamedClient(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	}
-	service(t, handler, func(c *Config) { c.User, c.Password, c.Lockouts = "u", "p", store }, func(t *testing.T,
-		c *Client, _ *wires) {
-		if status, _, err := text(t, c, get("/?sap-client=999")); err != nil || status != 401 {
-			t.Errorf("expected 401, found %d, %v", status, err)
-		}
-		_, _, err := text(t, c, get("/?sap-client=999"))
-		wantFault(t, err, wit.FaultUnauthorized, "client 999", "is not sent again")
+	service(t, handler, func(c *Config) { loggedOn(c); c.Lockouts = store }, func(t *testing.T, c *Client) {
+		wantStatus(t, c, get("/?sap-client=999"), 401)
+		wantFaultOf(t, c, get("/?sap-client=999"), wit.FaultUnauthorized, "client 999", "is not sent again")
 		if why := c.Refusal(); !strings.Contains(why, "client 999") {
 			t.Errorf("expected the refusal to be told, found %q", why)
 		}
 		for _, target := range []string{"/", "/?sap-client=200"} {
-			if status, _, err := text(t, c, get(target)); err != nil || status != 200 {
-				t.Errorf("%s: status %d, %v", target, status, err)
-			}
+			wantStatus(t, c, get(target), 200)
 		}
-		if diff := cmp.Diff(map[string]int{"999": 1, "": 1, "200": 1}, sent); diff != "" {
-			t.Error(diff)
-		}
+		assert.Equal(t, map[string]int{"999": 1, "": 1, "200": 1}, sent)
 		if n, err := store.Resume(); n != 1 || err != nil || c.Refusal() != "" {
 			t.Errorf("expected one refusal to be forgotten, found %d, %v, %q", n, err, c.Refusal())
 		}
@@ -187,7 +172,7 @@ func TestMethodsOfGuests(t *testing.T) {
 		if r.Method == "TRACE" || strings.EqualFold(r.Header.Get("X-Http-Method"), "TRACE") {
 			t.Errorf("%s was sent", r.Method)
 		}
-	}, nil, func(t *testing.T, c *Client, _ *wires) {
+	}, nil, func(t *testing.T, c *Client) {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "MERGE", "DELETE"} {
 			if _, _, err := text(t, c, &wit.Request{Method: method, Target: "/"}); err != nil {
 				t.Errorf("%s: %v", method, err)
@@ -195,8 +180,7 @@ func TestMethodsOfGuests(t *testing.T) {
 		}
 		for _, method := range []string{"TRACE", "trace", "Trace", "OPTIONS", "CONNECT", "TRACK", "DEBUG", "PROPFIND",
 			"get", "Post", "merge", "", "GET ", "G\tET"} {
-			_, _, err := text(t, c, &wit.Request{Method: method, Target: "/"})
-			wantFault(t, err, wit.FaultData,
+			wantFaultOf(t, c, &wit.Request{Method: method, Target: "/"}, wit.FaultData,
 				"method of a request: expected one of GET, HEAD, POST, PUT, PATCH, MERGE, DELETE")
 		}
 		for _, r := range []*wit.Request{tunnelled("POST", "X-HTTP-Method", "MERGE"),
@@ -210,8 +194,7 @@ func TestMethodsOfGuests(t *testing.T) {
 			tunnelled("POST", "x_http_method", "OPTIONS"), tunnelled("POST", "X-Method-Override", "MERGE, TRACE"),
 			tunnelled("GET", "X-HTTP-Method", "MERGE"),
 			tunnelled("POST", "X-HTTP-Method", "")} {
-			_, _, err := text(t, c, r)
-			wantFault(t, err, wit.FaultData, "of a request: expected")
+			wantFaultOf(t, c, r, wit.FaultData, "of a request: expected")
 		}
 	})
 }

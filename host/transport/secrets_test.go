@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 )
 
 // The query of a destination of BTP, which may hold a key, goes with every request to it and shows nowhere else.
@@ -30,7 +30,7 @@ func TestQueryOfADestination(t *testing.T) {
 			slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		one := 1
 		c.Retry = Retry{Max: &one, MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}
-	}, func(t *testing.T, c *Client, _ *wires) {
+	}, func(t *testing.T, c *Client) {
 		shown := ""
 		for _, target := range []string{"/x?$top=1", "/away", "/cut", "/x?apikey=own"} {
 			r := post(target)
@@ -51,7 +51,5 @@ func TestQueryOfADestination(t *testing.T) {
 	want := []string{"GET /x/?apikey=s3cret", "GET /x?apikey=s3cret", "HEAD /x?apikey=s3cret",
 		"POST /away?apikey=s3cret", "POST /away?apikey=s3cret", "POST /cut?apikey=s3cret",
 		"POST /cut?apikey=s3cret", "POST /x?$top=1&apikey=s3cret", "POST /x?apikey=own"}
-	if diff := cmp.Diff(want, seen); diff != "" {
-		t.Error(diff)
-	}
+	assert.Equal(t, want, seen)
 }

@@ -11,8 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
@@ -81,41 +80,28 @@ func TestSessionsAreFewAndEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &host{first: time.Millisecond}
-			service(t, s.ServeHTTP, func(c *Config) { sessioned(c); c.Limits = k.limits }, func(t *testing.T, c *Client,
-				_ *wires) {
+			limit := func(c *Config) { sessioned(c); c.Limits = k.limits }
+			service(t, s.ServeHTTP, limit, func(t *testing.T, c *Client) {
 				other := beside(t, c, nil)
-				var wg sync.WaitGroup
-				for i := range k.requests {
+				together(k.requests, func(i int) {
 					r := get("/")
 					if i%2 == 1 {
-						r = post("/")
-						from := "/"
-						r.TokenFrom = &from
+						r = withToken(post("/"), "/")
 					}
-					client := []*Client{c, other}[i/2%2]
-					wg.Go(func() {
-						if status, _, err := text(t, client, r); status != 200 || err != nil {
-							t.Errorf("%d %v", status, err)
-						}
-					})
-				}
-				wg.Wait()
+					wantStatus(t, []*Client{c, other}[i/2%2], r, 200)
+				})
 				if s.opened > k.most {
 					t.Errorf("expected at most %d sessions, found %d", k.most, s.opened)
 				}
 				other.Close()
-				if len(s.asked) != 0 {
-					t.Errorf("expected sessions to stay while a client has them, found %q", s.asked)
-				}
+				assert.Equal(t, 0, len(s.asked), "sessions stay while a client has them", s.asked)
 				c.Close()
 				if len(s.open) != 0 || len(s.asked) != s.opened {
 					t.Errorf("expected all of %d sessions to be logged off, found %v open, asked %q", s.opened, s.open,
 						s.asked)
 				}
 				for _, a := range s.asked {
-					if a != `auth "", known true` {
-						t.Errorf("expected the session's cookies and no password, found %s", a)
-					}
+					assert.Equal(t, `auth "", known true`, a, "the session's cookies and no password")
 				}
 			})
 		})
@@ -124,7 +110,7 @@ func TestSessionsAreFewAndEnd(t *testing.T) {
 
 func TestLogoffIsBounded(t *testing.T) {
 	s := &host{hangs: true}
-	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client, _ *wires) {
+	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
 		all(t, 4, c)
 		began := time.Now()
 		c.Close()
@@ -144,12 +130,10 @@ func TestNoLogoffWithoutSession(t *testing.T) {
 				if cookie != "" {
 					w.Header().Set("Set-Cookie", cookie)
 				}
-			}, sessioned, func(t *testing.T, c *Client, _ *wires) {
+			}, sessioned, func(t *testing.T, c *Client) {
 				all(t, 1, c)
 				c.Close()
-				if diff := cmp.Diff([]string{"/"}, paths); diff != "" {
-					t.Error(diff)
-				}
+				assert.Equal(t, []string{"/"}, paths)
 			})
 		})
 	}
@@ -158,7 +142,7 @@ func TestNoLogoffWithoutSession(t *testing.T) {
 // Other credentials end the sessions of those before.
 func TestChangedSecretLogsOff(t *testing.T) {
 	s := &host{}
-	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client, _ *wires) {
+	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
 		all(t, 1, c)
 		config := c.at.Load().config
 		require.NoError(t, c.change(config))
@@ -178,19 +162,13 @@ func TestChangedSecretLogsOff(t *testing.T) {
 // The session that a service opens for a request which it refuses is gone on with.
 func TestRefusalLeavesNoSessionBehind(t *testing.T) {
 	s := &host{}
-	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client, _ *wires) {
-		r := post("/")
-		from := "/"
-		r.TokenFrom = &from
+	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
+		r := withToken(post("/"), "/")
 		for range 3 {
-			if status, _, err := text(t, c, r); status != 200 || err != nil {
-				t.Fatal(status, err)
-			}
+			wantStatus(t, c, r, 200)
 			clear(s.open) // all time out
 		}
-		if s.opened != 3 {
-			t.Errorf("expected a session for each, found %d", s.opened)
-		}
+		assert.Equal(t, 3, s.opened, "sessions, one for each")
 	})
 }
 
@@ -232,17 +210,13 @@ func TestSessionTimedOut(t *testing.T) {
 					w.WriteHeader(400)
 					io.WriteString(w, k.body)
 				}
-			}, nil, func(t *testing.T, c *Client, _ *wires) {
-				r := post("/")
-				from := "/"
-				r.TokenFrom = &from
+			}, nil, func(t *testing.T, c *Client) {
+				r := withToken(post("/"), "/")
 				status, body, err := text(t, c, r)
 				if err != nil || status != k.status || status == 400 && body != k.body {
 					t.Errorf("found %d %.50q %v", status, body, err)
 				}
-				if diff := cmp.Diff(k.answers, strings.Join(seen, " ")); diff != "" {
-					t.Error(diff)
-				}
+				assert.Equal(t, k.answers, strings.Join(seen, " "))
 			})
 		})
 	}
@@ -252,23 +226,16 @@ func TestSessionTimedOut(t *testing.T) {
 func TestRefusedByAnyClient(t *testing.T) {
 	var n int
 	service(t, func(w http.ResponseWriter, r *http.Request) { n++; w.WriteHeader(401) }, sessioned,
-		func(t *testing.T, c *Client, _ *wires) {
+		func(t *testing.T, c *Client) {
 			other := beside(t, c, nil)
-			defer other.Close()
-			var wg sync.WaitGroup
-			for i := range 20 {
-				wg.Go(func() {
-					status, _, err := text(t, []*Client{c, other}[i%2], get("/"))
-					if status == 401 && err == nil {
-						return // the one that was sent
-					}
-					wantFault(t, err, wit.FaultUnauthorized, `"u"`, "was refused (401) at", "--resume-logons")
-				})
-			}
-			wg.Wait()
-			if n != 1 {
-				t.Errorf("expected the secret to be sent once, found %d times", n)
-			}
+			together(20, func(i int) {
+				status, _, err := text(t, []*Client{c, other}[i%2], get("/"))
+				if status == 401 && err == nil {
+					return // the one that was sent
+				}
+				wantFault(t, err, wit.FaultUnauthorized, `"u"`, "was refused (401) at", "--resume-logons")
+			})
+			assert.Equal(t, 1, n, "times that the secret was sent")
 			if why := other.Refusal(); !strings.Contains(why, `user "u" was refused (401) at`) {
 				t.Errorf("found %q", why)
 			}
@@ -285,13 +252,11 @@ func TestPasswordChangedMeanwhile(t *testing.T) {
 			refused++
 			w.WriteHeader(401)
 		}
-	}, sessioned, func(t *testing.T, c *Client, _ *wires) {
+	}, sessioned, func(t *testing.T, c *Client) {
 		if took := all(t, 9, c); took != 3*time.Second { // the first goes alone
 			t.Errorf("found %v", took)
 		}
-		if took := all(t, 8, c); took != 2*time.Second {
-			t.Errorf("found %v", took)
-		}
+		assert.Equal(t, 2*time.Second, all(t, 8, c))
 		time.Sleep(2 * trusted)
 		changed = true
 		var wg sync.WaitGroup
@@ -299,9 +264,7 @@ func TestPasswordChangedMeanwhile(t *testing.T) {
 			wg.Go(func() { text(t, c, get("/")) })
 		}
 		wg.Wait()
-		if refused != 2 {
-			t.Errorf("expected the password to be sent twice, found %d times", refused)
-		}
+		assert.Equal(t, 2, refused, "times that the password was sent")
 	})
 }
 
@@ -318,8 +281,7 @@ func TestSlowLogonsHaveOthersWait(t *testing.T) {
 					time.Sleep(time.Hour)
 				}
 				s.ServeHTTP(w, r)
-			}, func(c *Config) { sessioned(c); c.ReadTimeout = 2 * time.Hour }, func(t *testing.T, c *Client,
-				_ *wires) {
+			}, func(c *Config) { sessioned(c); c.ReadTimeout = 2 * time.Hour }, func(t *testing.T, c *Client) {
 				if k.known {
 					permit, err := c.at.Load().logon.Enter(t.Context(), lockouts.Request{},
 						func() bool { return false })
@@ -339,12 +301,8 @@ func TestSlowLogonsHaveOthersWait(t *testing.T) {
 					told <- c.Waiting()
 				}()
 				all(t, 1, c)
-				if took := time.Since(began); took != k.waits {
-					t.Errorf("expected to wait %v, found %v", k.waits, took)
-				}
-				if why := <-told; why != "logons to http://sap.example:8000 go one after another" {
-					t.Errorf("found %q", why)
-				}
+				assert.Equal(t, k.waits, time.Since(began), "waited")
+				assert.Equal(t, "logons to http://sap.example:8000 go one after another", <-told)
 				if err := <-slow; err != nil {
 					t.Error(err)
 				}

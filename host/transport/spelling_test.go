@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -14,21 +15,13 @@ import (
 func TestHostInAnySpelling(t *testing.T) {
 	requests := 0
 	service(t, func(w http.ResponseWriter, r *http.Request) { requests++; w.WriteHeader(401) }, sessioned,
-		func(t *testing.T, c *Client, _ *wires) {
+		func(t *testing.T, c *Client) {
 			other := beside(t, c, func(c *Config) { c.Address = "SAP.Example" })
-			defer other.Close()
-			if status, _, err := text(t, c, get("/")); status != 401 || err != nil {
-				t.Errorf("found %d %v", status, err)
-			}
-			_, _, err := text(t, other, get("/"))
-			wantFault(t, err, wit.FaultUnauthorized, "http://sap.example:8000", "not sent again")
+			wantStatus(t, c, get("/"), 401)
+			wantFaultOf(t, other, get("/"), wit.FaultUnauthorized, "http://sap.example:8000", "not sent again")
 			shouting := beside(t, c, func(c *Config) { c.User = "U" })
-			defer shouting.Close()
-			_, _, err = text(t, shouting, get("/"))
-			wantFault(t, err, wit.FaultUnauthorized, "http://sap.example:8000", "not sent again")
-			if requests != 1 {
-				t.Errorf("expected the password to be sent once, found %d times", requests)
-			}
+			wantFaultOf(t, shouting, get("/"), wit.FaultUnauthorized, "http://sap.example:8000", "not sent again")
+			assert.Equal(t, 1, requests, "times that the password was sent")
 		})
 }
 

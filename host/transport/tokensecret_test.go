@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
@@ -24,13 +24,11 @@ func TestRefusedSecretOfConnectivity(t *testing.T) {
 			}
 			log, store := &journal{}, lockouts.New()
 			with := func(secret string) Config {
-				c, err := ConfigOf(rolesOf(t, "http://s4.virtual:8000", "http.user=me", "http.password=p",
+				return configOf(t, rolesOf(t, "http://s4.virtual:8000", "http.user=me", "http.password=p",
 					"http.proxy.type="+kind, "http.proxy.address="+proxy,
 					"http.proxy.token-url="+a.URL, "http.proxy.token-client-id="+a.Connectivity.ID,
 					"http.proxy.token-client-secret="+secret),
 					Surroundings{Logger: log.logger(), Lockouts: store})
-				require.NoError(t, err)
-				return c
 			}
 			config, mended := with("wr0ng"), false
 			config.Refresh = func(_ context.Context, refused bool) (*Config, error) {
@@ -40,22 +38,15 @@ func TestRefusedSecretOfConnectivity(t *testing.T) {
 				other := with(a.Connectivity.Secret)
 				return &other, nil
 			}
-			c, err := New(config)
-			require.NoError(t, err)
-			defer c.Close()
-			_, _, err = text(t, c, get("/x"))
-			wantFault(t, err, wit.FaultUnauthorized, "http.proxy.token-client-secret")
-			if err != nil && strings.Contains(err.Error(), "wr0ng") {
+			c := opened(t, config)
+			err := wantFaultOf(t, c, get("/x"), wit.FaultUnauthorized, "http.proxy.token-client-secret")
+			if strings.Contains(err.Error(), "wr0ng") {
 				t.Errorf("the secret shows: %v", err)
 			}
 			log.without(t, "wr0ng")
-			if n := a.Count(func(e connectivitytest.Entry) bool { return e.Port == "token" }); n != 1 {
-				t.Errorf("expected the secret to be sent once, found %d times", n)
-			}
+			assert.Equal(t, 1, a.Count(func(e connectivitytest.Entry) bool { return e.Port == "token" }))
 			mended = true
-			if status, _, err := text(t, c, get("/x")); status != 200 || err != nil {
-				t.Errorf("with the right secret: %d, %v", status, err)
-			}
+			wantStatus(t, c, get("/x"), 200)
 		})
 	}
 }

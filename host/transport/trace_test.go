@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 )
 
 func TestShownLine(t *testing.T) {
@@ -21,9 +23,7 @@ func TestShownLine(t *testing.T) {
 		"/Users('a@b')?$top=1":                               "/Users('a@b')?$top=1",
 		"/a?sap-client=1000":                                 "/a?sap-client=1000",
 	} {
-		if got := without(shown(line), d.secrets(nil)); got != want {
-			t.Errorf("%s: expected %s, found %s", line, want, got)
-		}
+		assert.Equal(t, want, without(shown(line), d.secrets(nil)), line)
 	}
 }
 
@@ -38,7 +38,7 @@ func TestWarningsHoldNoKeys(t *testing.T) {
 		}
 		w.Header().Set("Location", "https://guest:pass@other.example/x?ticket=1")
 		w.WriteHeader(302)
-	}, func(c *Config) { sessioned(c); c.Logger = log.logger() }, func(t *testing.T, c *Client, _ *wires) {
+	}, func(c *Config) { sessioned(c); c.Logger = log.logger() }, func(t *testing.T, c *Client) {
 		_, _, err := text(t, c, get("/a?key=k3y&$top=1"))
 		if err == nil || strings.Contains(err.Error(), "guest") || strings.Contains(err.Error(), "pass@") ||
 			!strings.Contains(err.Error(), "other.example/x") {
@@ -59,8 +59,6 @@ func TestShownTarget(t *testing.T) {
 		"//u:p@h/a":                         "//[hidden]@h/a",
 		"https://files.example/a?X-Sig=abc": "https://files.example/a?X-Sig=[hidden]",
 	} {
-		if got := ShownTarget(target); got != want {
-			t.Errorf("%s: expected %s, found %s", target, want, got)
-		}
+		assert.Equal(t, want, ShownTarget(target), target)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/http/httpproxy"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
@@ -20,8 +21,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// certificateOf is the certificate of a server as PEM.
+func certificateOf(server *httptest.Server) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+}
+
 // selfSigned is a server with a certificate that nobody vouches for.
-func selfSigned(t *testing.T, h http.Handler) *httptest.Server {
+func selfSigned(t *testing.T, h http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(h)
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
@@ -34,41 +40,33 @@ func selfSigned(t *testing.T, h http.Handler) *httptest.Server {
 // about the token service that the connector names, which gets the client secret.
 func TestTrustAllIsForTheServiceAlone(t *testing.T) {
 	asked := 0
-	tokens := selfSigned(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	tokens := selfSigned(t, func(w http.ResponseWriter, r *http.Request) {
 		asked++
 		w.Header().Set("Content-Type", "application/json")
 		w.Write([]byte(`{"access_token":"t","expires_in":600}`))
-	}))
-	server := selfSigned(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	})
+	server := selfSigned(t, func(http.ResponseWriter, *http.Request) {})
 	for name, around := range map[string]Surroundings{
-		"TrustAll": {TrustAll: true},
-		"trust store": {Trust: &btp.Store{Name: "roots.pem", Type: "PEM",
-			Content: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tokens.Certificate().Raw})}},
+		"TrustAll":    {TrustAll: true},
+		"trust store": {Trust: &btp.Store{Name: "roots.pem", Type: "PEM", Content: certificateOf(tokens)}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := clientOf(t, rolesOf(t, server.URL, "http.auth=oauth2", "http.oauth.token-endpoint="+tokens.URL+
-				"/token",
-				"http.oauth.client-id=id", "http.oauth.client-secret=c1ient-secret"), around)
-			_, _, err := text(t, c, get("/"))
-			wantFault(t, err, wit.FaultConfig, tokens.URL)
-			if asked != 0 {
-				t.Errorf("the client secret went to a server that nobody vouches for")
-			}
+			c := clientOf(t, rolesOf(t, server.URL, byOAuth2(tokens.URL+"/token")...), around)
+			wantFaultOf(t, c, get("/"), wit.FaultConfig, tokens.URL)
+			assert.Equal(t, 0, asked, "the client secret went to a server that nobody vouches for")
 		})
 	}
 	c := clientOf(t, rolesOf(t, server.URL), Surroundings{TrustAll: true})
-	if status, _, err := text(t, c, get("/")); err != nil || status != 200 {
-		t.Errorf("the service itself: %d, %v", status, err)
-	}
+	wantStatus(t, c, get("/"), 200)
 }
 
 // A proxy that is spoken to by TLS is no part of the destination either: its user and password go to nobody else.
 func TestTrustAllIsNotForProxies(t *testing.T) {
 	var shown []string
-	proxy := selfSigned(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	proxy := selfSigned(t, func(w http.ResponseWriter, r *http.Request) {
 		shown = append(shown, r.Header.Get("Proxy-Authorization"))
 		w.WriteHeader(http.StatusForbidden)
-	}))
+	})
 	at := strings.Replace(proxy.URL, "https://", "https://me:pr0xy@", 1)
 	environment := &httpproxy.Config{HTTPProxy: at, HTTPSProxy: at}
 	client := func(t *testing.T, c Config) *Client {
@@ -76,10 +74,7 @@ func TestTrustAllIsNotForProxies(t *testing.T) {
 		r, err := route.New(route.Settings{Environment: environment})
 		require.NoError(t, err)
 		c.Route, c.Lockouts = Route{RoundTripper: r.RoundTripper}, lockouts.New()
-		client, err := New(c)
-		require.NoError(t, err)
-		t.Cleanup(client.Close)
-		return client
+		return opened(t, c)
 	}
 	for _, scheme := range []string{"https", "http"} {
 		c := client(t, Config{Scheme: scheme, Address: "sap.example", TrustAll: true})

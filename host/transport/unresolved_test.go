@@ -23,7 +23,7 @@ func TestProxyThatIsUnknownForAMoment(t *testing.T) {
 				}
 				return dial(ctx, network, address)
 			}
-		}, func(t *testing.T, c *Client, _ *wires) {
+		}, func(t *testing.T, c *Client) {
 			_, _, err := text(t, c, get("/"))
 			if waited := takes > 0; (err != nil) != waited || waited && tries != 1 {
 				t.Errorf("%s: %d tries, %v", name, tries, err)

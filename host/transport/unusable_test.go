@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -61,7 +63,7 @@ func TestAnswersThatCannotBeUsed(t *testing.T) {
 			requests := 0
 			counted := func(w http.ResponseWriter, r *http.Request) { requests++; c.handler(w, r) }
 			service(t, counted, func(c *Config) { c.Headers = map[string]string{"sap-client": "100"} },
-				func(t *testing.T, client *Client, _ *wires) {
+				func(t *testing.T, client *Client) {
 					_, err := client.Exchange(t.Context(), post("/orders"))
 					var lost *NoAnswer
 					if found := errors.As(err, &lost); found != (c.status != 0) || found && (lost.Status != c.status ||
@@ -72,9 +74,7 @@ func TestAnswersThatCannotBeUsed(t *testing.T) {
 						err != nil {
 						t.Errorf("expected %q, found %v", c.text, err)
 					}
-					if requests != 1 {
-						t.Errorf("expected one request, found %d", requests)
-					}
+					assert.Equal(t, 1, requests, "requests")
 				})
 		})
 	}
@@ -96,7 +96,7 @@ func TestDocumentsTogether(t *testing.T) {
 			return
 		}
 		io.WriteString(w, strings.Repeat("x", maxBodies/2+1))
-	}, nil, func(t *testing.T, c *Client, _ *wires) {
+	}, nil, func(t *testing.T, c *Client) {
 		get := func(path string) wit.Request { return wit.Request{Method: "GET", Target: path} }
 		for _, wanted := range []struct {
 			text  string
@@ -126,7 +126,7 @@ func TestBusyWithAnotherEncoding(t *testing.T) {
 			w.WriteHeader(429)
 			io.WriteString(w, "packed")
 		}
-	}, nil, func(t *testing.T, c *Client, _ *wires) {
+	}, nil, func(t *testing.T, c *Client) {
 		if a, err := c.Exchange(t.Context(), post("/")); err != nil || a.Status != 200 || requests != 2 {
 			t.Errorf("found %d after %d requests, %v", a.Status, requests, err)
 		}
@@ -137,12 +137,8 @@ func TestBusyWithAnotherEncoding(t *testing.T) {
 func TestMessageCodes(t *testing.T) {
 	r := Retry{Codes: []string{"503", "X/1", "1000"}}
 	for code, again := range map[string]bool{"503": false, "X/1": true, "1000": true, "502": false, "": false} {
-		if found := r.NamesMessage(code); found != again {
-			t.Errorf("%q: expected %t, found %t", code, again, found)
-		}
+		assert.Equal(t, again, r.NamesMessage(code), code)
 	}
 	var none wit.Response
-	if after := RetryAfter(none); after != 0 {
-		t.Errorf("expected no wait, found %v", after)
-	}
+	assert.Equal(t, time.Duration(0), RetryAfter(none))
 }

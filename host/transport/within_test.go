@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -14,7 +15,7 @@ import (
 // them, and they for it.
 func TestConnectionsWithinAnAnswer(t *testing.T) {
 	page := strings.Repeat("x", 1<<20) // more than buffers hold
-	service(t, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(page)) },
+	wired(t, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(page)) },
 		func(c *Config) { c.Limits.Connections = 1 }, func(t *testing.T, c *Client, w *wires) {
 			outer, err := c.Do(t.Context(), get("/page"))
 			require.NoError(t, err)
@@ -29,8 +30,6 @@ func TestConnectionsWithinAnAnswer(t *testing.T) {
 			outer.Body.Close()
 			time.Sleep(time.Minute)
 			all(t, 3, c)
-			if n := w.most.Load(); n != 2 {
-				t.Errorf("expected one connection more for the request within, found %d", n)
-			}
+			assert.Equal(t, int64(2), w.most.Load(), "connections, one more for the request within")
 		})
 }

@@ -2,15 +2,16 @@ package tunnel
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"net"
 	"reflect"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -149,9 +150,7 @@ func TestAnswersWithoutAnAddressPassAsTheyAre(t *testing.T) {
 		frame := frameWith(answer)
 		got, err := r.rewrite(pending{key: answer.Key(), version: answer.GetVersion()}, bytes.Clone(frame))
 		require.NoError(t, err)
-		if d := cmp.Diff(frame, got); d != "" {
-			t.Errorf("%T changed:\n%s", answer, d)
-		}
+		assert.Equal(t, frame, got, fmt.Sprintf("%T changed", answer))
 	}
 }
 

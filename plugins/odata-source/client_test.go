@@ -19,14 +19,8 @@ const clientQuery = "sap-client=100&sap-language=DE"
 func TestClientInQuery(t *testing.T) {
 	for _, token := range []string{"offset", "key"} {
 		s := service.New(service.Options{Rows: 90, Switches: service.Switches{PageSize: 20, SkipToken: token}})
-		header := newLoad(t, s, append(set("00", "Orders"), inQuery[:2]...)...)
-		if _, err := header.run(0, nil); err != nil {
-			t.Fatal(err)
-		}
-		query := newLoad(t, s, append(set("00", "Orders"), inQuery...)...)
-		if _, err := query.run(0, nil); err != nil {
-			t.Fatal(err)
-		}
+		header := whole(t, s, append(set("00", "Orders"), inQuery[:2]...)...)
+		query := whole(t, s, append(set("00", "Orders"), inQuery...)...)
 		if len(header.rows) < 90 || !slices.Equal(header.rows, query.rows) {
 			t.Errorf("%s: expected the same rows, found %d and %d", token, len(header.rows), len(query.rows))
 		}
@@ -50,25 +44,16 @@ func TestClientInQuery(t *testing.T) {
 // A load that broke off goes on the other way.
 func TestClientInQueryFromNowOn(t *testing.T) {
 	s := service.New(service.Options{Rows: 90, Switches: service.Switches{PageSize: 20, SkipToken: "offset"}})
-	var offset []wit.Field
-	whole := newLoad(t, s, set("00", "Orders")...)
-	if _, err := whole.run(0, nil); err != nil {
-		t.Fatal(err)
-	}
+	all := whole(t, s, set("00", "Orders")...)
 	for _, way := range [][2][]string{{inQuery[:2], inQuery}, {inQuery, inQuery[:2]}} {
 		l := newLoad(t, s, append(set("00", "Orders"), way[0]...)...)
-		step, err := l.p.Next(l.opened.Context, 0, nil, wit.Cause{Start: wit.Chosen}, 0)
+		offset, err := l.some(0, nil, 1)
 		noError(t, err)
-		if offset, err = l.page(0, step.Fetch); err != nil {
-			t.Fatal(err)
-		}
 		rest := newLoad(t, s, append(set("00", "Orders"), way[1]...)...)
 		rest.targets = nil
-		if _, err := rest.run(0, offset); err != nil {
-			t.Fatal(err)
-		}
-		if found := slices.Concat(l.rows, rest.rows); !slices.Equal(whole.rows, found) {
-			t.Errorf("%v: expected %d rows, found %d", way, len(whole.rows), len(found))
+		rest.all(offset)
+		if found := slices.Concat(l.rows, rest.rows); !slices.Equal(all.rows, found) {
+			t.Errorf("%v: expected %d rows, found %d", way, len(all.rows), len(found))
 		}
 		if len(way[1]) == len(inQuery) && !strings.Contains(rest.targets[0], "&"+clientQuery) {
 			t.Errorf("expected the client in %s", rest.targets[0])

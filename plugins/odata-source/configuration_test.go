@@ -20,11 +20,7 @@ func TestNoSecretIsRead(t *testing.T) {
 	l := newLoad(t, s, set("00", "Orders")...)
 	asked, err := l.p.Open(entry.Component, with, nil, nil)
 	noError(t, err)
-	var answers []wit.Response
-	for _, q := range asked.Ask.Requests {
-		answers = append(answers, l.exchange(&q))
-	}
-	opened, err := l.p.Open(entry.Component, with, nil, answers)
+	opened, err := l.p.Open(entry.Component, with, nil, l.answers(asked.Ask))
 	noError(t, err)
 	if string(opened.Ready.Context) != string(l.opened.Context) ||
 		opened.Ready.Feeds[0].Fingerprint != l.opened.Feeds[0].Fingerprint {
@@ -47,8 +43,7 @@ func TestNoSecretIsRead(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
-	all := append(append(set("00", "Orders"), set("01", "Products")...), append(set("2", "Customers"),
-		"sap.odata.format=atom")...)
+	all := join(set("00", "Orders"), set("01", "Products"), set("2", "Customers"), []string{"sap.odata.format=atom"})
 	for most, expected := range map[uint32]string{1: "00 01 2", 2: "00 2|01", 9: "00|01|2"} {
 		layout, err := (&plugin{}).Plan(entry.Component, configuration(all...), most)
 		noError(t, err)
@@ -72,8 +67,8 @@ func TestPlan(t *testing.T) {
 		}
 	}
 	layout, err := (&plugin{}).Plan(entry.Component, configuration(append(all, "sap.odata#01.exec-period=60")...), 1)
-	if err != nil || layout.ExactlyOnce.Unsupported == nil || !strings.Contains(*layout.ExactlyOnce.Unsupported,
-		"Products") {
+	if err != nil || layout.ExactlyOnce.Unsupported == nil ||
+		!strings.Contains(*layout.ExactlyOnce.Unsupported, "Products") {
 		t.Errorf("expected the refusal to name Products, found %+v (%v)", layout.ExactlyOnce, err)
 	}
 }
@@ -85,36 +80,33 @@ func TestCauses(t *testing.T) {
 	if p := l.opened.Feeds[0].PollEveryMs; p == nil || *p != 60_000 {
 		t.Errorf("expected a period of 60000 ms, found %v", p)
 	}
-	step, err := l.p.Next(l.opened.Context, 0, nil, wit.Cause{Start: wit.Chosen}, 0)
+	step, err := l.next(0, nil, start)
 	if err != nil || step.Fetch == nil || !step.Fetch.RepeatsExactly || step.Fetch.Acknowledges ||
 		!step.Fetch.Request.Repeatable {
 		t.Fatalf("expected the first page, found %+v (%v)", step, err)
 	}
 	middle, err := l.page(0, step.Fetch)
 	noError(t, err)
-	again, err := l.p.Next(l.opened.Context, 0, append(middle, wit.IntegerField("record", 3)),
-		wit.Cause{Start: wit.Chosen}, 0)
+	again, err := l.next(0, append(middle, wit.IntegerField("record", 3)), start)
 	if err != nil || again.Fetch == nil || !strings.Contains(again.Fetch.Request.Target, "$skiptoken") {
 		t.Fatalf("expected the second page, found %+v (%v)", again, err)
 	}
-	done, err := l.run(0, middle)
-	noError(t, err)
-	const at = 1_700_000_000_000
+	done := l.all(middle)
 	for _, c := range []struct {
 		cause    wit.Cause
 		now      int64
 		expected bool
 	}{
-		{wit.Cause{Start: wit.Chosen}, at + 59_999, false}, {wit.Cause{Start: wit.Chosen}, at + 60_000, true},
-		{wit.Cause{More: wit.Chosen}, at + 90_000, false}, {wit.Cause{Poll: wit.Chosen}, at, true},
+		{start, readAt + 59_999, false}, {start, readAt + 60_000, true},
+		{onward, readAt + 90_000, false}, {poll, readAt, true},
 	} {
 		step, err := l.p.Next(l.opened.Context, 0, done, c.cause, c.now)
 		if err != nil || (step.Fetch != nil) != c.expected || (step.Idle != nil) == c.expected {
-			t.Errorf("%+v at %d: expected a page: %v, found %+v (%v)", c.cause, c.now-at, c.expected, step, err)
+			t.Errorf("%+v at %d: expected a page: %v, found %+v (%v)", c.cause, c.now-readAt, c.expected, step, err)
 		}
 	}
 	once := newLoad(t, s, set("00", "Orders")...)
-	if step, err := once.p.Next(once.opened.Context, 0, done, wit.Cause{Start: wit.Chosen}, at+90_000); err != nil ||
+	if step, err := once.p.Next(once.opened.Context, 0, done, start, readAt+90_000); err != nil ||
 		step.Finished == nil {
 		t.Errorf("expected a load that is done for good, found %+v (%v)", step, err)
 	}
@@ -147,21 +139,11 @@ func TestTools(t *testing.T) {
 			name, value, _ := strings.Cut(o, "=")
 			list = append(list, wit.Setting{Name: name, Value: value})
 		}
-		reply, err := l.p.Run(command, list, configuration(), nil, nil)
-		for err == nil && reply.Ask != nil {
-			var answers []wit.Response
-			for _, q := range reply.Ask.Requests {
-				answers = append(answers, l.exchange(&q))
-			}
-			reply, err = l.p.Run(command, list, configuration(), reply.Ask.State, answers)
+		document, err := l.tool(command, list)
+		if err == nil && !json.Valid([]byte(document)) {
+			t.Errorf("%s: no JSON: %s", command, document)
 		}
-		if err != nil {
-			return "", err
-		}
-		if !json.Valid([]byte(*reply.Document)) {
-			t.Errorf("%s: no JSON: %s", command, *reply.Document)
-		}
-		return *reply.Document, nil
+		return document, err
 	}
 	for _, c := range []struct {
 		command string
@@ -211,11 +193,9 @@ func TestSettingsThatCannotBe(t *testing.T) {
 }
 
 func TestUnknownSets(t *testing.T) {
-	l := newLoad(t, service.New(service.Options{}), set("00", "Orders")...)
-	answers := []wit.Response{l.exchange(&wit.Request{Method: "GET", Target: northwind + "/$metadata"})}
-	_, err := l.p.Open(entry.Component, configuration(set("00", "orders")...), nil, answers)
-	if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultConfig || *f.Setting != "sap.odata#00.entityset" ||
-		!strings.Contains(f.Message, "Orders") {
+	err := unopened(t, service.New(service.Options{})).open(set("00", "orders")...)
+	if f := faultOf(err); f.Kind != wit.FaultConfig || f.Setting == nil || *f.Setting != "sap.odata#00.entityset" ||
+		!says(err, "Orders") {
 		t.Errorf("expected a fault of the setting that names Orders, found %v", err)
 	}
 }

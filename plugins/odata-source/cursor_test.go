@@ -1,8 +1,8 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strconv"
@@ -13,29 +13,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// poll reads a feed once more, as when its period is over.
-func (l *fullLoad) poll(feed uint32, offset []wit.Field) []wit.Field {
-	l.t.Helper()
-	l.rows, l.values, l.targets = nil, nil, nil
-	cause := wit.Cause{Poll: wit.Chosen}
-	for range 100 {
-		step, err := l.p.Next(l.opened.Context, feed, offset, cause, 1_700_000_000_000)
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		if step.Fetch == nil {
-			return offset
-		}
-		if offset, err = l.page(feed, step.Fetch); err != nil {
-			l.t.Fatal(err)
-		}
-		cause = wit.Cause{More: wit.Chosen}
-		if done, _ := wit.Lookup(offset, "done"); done.Boolean != nil {
-			return offset
-		}
-	}
-	l.t.Fatal("the load doesn't end")
-	return nil
+// byDate are the settings of the set Orders that is read by when orders were made.
+var byDate = append(set("00", "Orders"), "sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60")
+
+// dated gives an order a date.
+func dated(t *testing.T, s http.Handler, order int, date any) {
+	t.Helper()
+	write(t, s, "MERGE", fmt.Sprintf("Orders(%d)", order), map[string]any{"OrderDate": date})
 }
 
 // TestCursor: the first load reads all rows, later ones those that changed since, each once, and rows that came late
@@ -52,22 +36,9 @@ func TestCursor(t *testing.T) {
 			true},
 	} {
 		s := service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 15}})
-		change := func(order, date string) {
-			t.Helper()
-			r := httptest.NewRequest("MERGE", "http://127.0.0.1:8080"+northwind+"/Orders("+order+")",
-				strings.NewReader(`{"OrderDate":"`+date+`"}`))
-			r.Header.Set("Content-Type", "application/json")
-			w := httptest.NewRecorder()
-			s.ServeHTTP(w, r)
-			if w.Code >= 300 {
-				t.Fatalf("%d: %s", w.Code, w.Body)
-			}
-		}
-		change("10250", "2024-05-05T12:00:00")
-		l := newLoad(t, s, join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate",
-			"sap.odata#00.exec-period=60"}, c.settings)...)
-		offset, err := l.run(0, nil)
-		noError(t, err)
+		dated(t, s, 10250, "2024-05-05T12:00:00")
+		l := newLoad(t, s, join(byDate, c.settings)...)
+		offset := l.all(nil)
 		l.same(s, "Orders")
 		came := func(orders ...string) {
 			t.Helper()
@@ -80,26 +51,26 @@ func TestCursor(t *testing.T) {
 				t.Errorf("%v: expected rows %v, found %v by %v", c.settings, expected, l.rows, l.targets)
 			}
 		}
-		offset = l.poll(0, offset)
+		offset = l.poll(offset)
 		came()
 		if asked, _ := url.PathUnescape(l.targets[0]); !strings.Contains(asked, "OrderDate ge datetime'2024-05-0") {
 			t.Errorf("%v: asked for %s", c.settings, asked)
 		}
-		change("10248", "2024-05-05T12:00:00") // the same as the highest
-		change("10251", "2024-05-06T12:00:00")
-		offset = l.poll(0, offset)
+		dated(t, s, 10248, "2024-05-05T12:00:00") // the same as the highest
+		dated(t, s, 10251, "2024-05-06T12:00:00")
+		offset = l.poll(offset)
 		came("10248", "10251")
-		change("10249", "2024-05-06T11:00:00")
-		change("10252", "2024-05-07T00:00:00")
-		offset = l.poll(0, offset)
+		dated(t, s, 10249, "2024-05-06T11:00:00")
+		dated(t, s, 10252, "2024-05-07T00:00:00")
+		offset = l.poll(offset)
 		if c.late {
 			came("10249", "10252")
 		} else {
 			came("10252")
 		}
-		offset = l.poll(0, offset)
+		offset = l.poll(offset)
 		came()
-		step, err := l.p.Next(l.opened.Context, 0, offset, wit.Cause{Snapshot: wit.Ptr("all")}, 1_700_000_000_000)
+		step, err := l.next(0, offset, wit.Cause{Snapshot: wit.Ptr("all")})
 		if err != nil || step.Fetch == nil || strings.Contains(step.Fetch.Request.Target, "OrderDate%20ge") {
 			t.Errorf("%v: a snapshot asks for %v, %v", c.settings, step.Fetch, err)
 		}
@@ -122,16 +93,6 @@ func TestCursorWhileRowsChange(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			c.switches.PageSize = 15
 			s := service.New(service.Options{Rows: 40, Switches: c.switches})
-			change := func(order, date string) {
-				t.Helper()
-				r := httptest.NewRequest("MERGE", "http://127.0.0.1:8080"+northwind+"/Orders("+order+")",
-					strings.NewReader(`{"OrderDate":"`+date+`"}`))
-				r.Header.Set("Content-Type", "application/json")
-				w := httptest.NewRecorder()
-				if s.ServeHTTP(w, r); w.Code >= 300 {
-					t.Fatalf("%d: %s", w.Code, w.Body)
-				}
-			}
 			late := ""
 			l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				s.ServeHTTP(w, r)
@@ -139,18 +100,15 @@ func TestCursorWhileRowsChange(t *testing.T) {
 				refused := c.switches.RefuseOrderBy && asked.Has("$orderby")
 				if late != "" && !asked.Has("$top") && !refused && r.Header.Get("Accept") == "application/json" &&
 					!strings.HasSuffix(r.URL.Path, "$metadata") {
-					change("10248", late+"T01:00:00")
-					change("10287", late+"T02:00:00") // on a page that is still to come
+					dated(t, s, 10248, late+"T01:00:00")
+					dated(t, s, 10287, late+"T02:00:00") // on a page that is still to come
 					late = ""
 					if c.gone != "" {
-						s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("DELETE",
-							"http://127.0.0.1:8080"+northwind+
-								"/Orders("+c.gone+")", nil))
+						write(t, s, "DELETE", "Orders("+c.gone+")", nil)
 						c.gone = ""
 					}
 				}
-			}), join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate",
-				"sap.odata#00.exec-period=60"})...)
+			}), byDate...)
 			came := func(most int, orders ...string) {
 				t.Helper()
 				for _, o := range orders {
@@ -163,20 +121,19 @@ func TestCursorWhileRowsChange(t *testing.T) {
 				}
 			}
 			late = "2024-06-01"
-			offset, err := l.run(0, nil)
-			noError(t, err)
+			offset := l.all(nil)
 			l.targets = nil
-			offset = l.poll(0, offset)
+			offset = l.poll(offset)
 			came(c.again, "10248")
 			for order := 10249; order < 10280; order++ {
-				change(strconv.Itoa(order), "2024-07-01T00:00:00")
+				dated(t, s, order, "2024-07-01T00:00:00")
 			}
 			late = "2024-08-01"
-			offset = l.poll(0, offset)
+			offset = l.poll(offset)
 			came(32+c.again, "10249", "10279", "10287")
-			offset = l.poll(0, offset)
+			offset = l.poll(offset)
 			came(c.again, "10248")
-			l.poll(0, offset)
+			l.poll(offset)
 			came(0)
 		})
 	}
@@ -194,15 +151,14 @@ func TestCursorWhereTheEndIsRefused(t *testing.T) {
 			return
 		}
 		s.ServeHTTP(w, r)
-	}), join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60"})...)
-	offset, err := l.run(0, nil)
-	noError(t, err)
+	}), byDate...)
+	offset := l.all(nil)
 	l.same(s, "Orders")
 	if refused == 0 {
 		t.Fatalf("nothing was refused: %v", l.targets)
 	}
 	for range 2 {
-		if offset = l.poll(0, offset); len(l.rows) > 0 || !strings.Contains(l.targets[0], "OrderDate%20ge%20") {
+		if offset = l.poll(offset); len(l.rows) > 0 || !strings.Contains(l.targets[0], "OrderDate%20ge%20") {
 			t.Errorf("expected no row again, found %v by %v", l.rows, l.targets)
 		}
 	}
@@ -230,19 +186,15 @@ func TestCursorWhoseHighestValueIsNotToBeHad(t *testing.T) {
 				s.ServeHTTP(w, r)
 				if query.Has("$skiptoken") && !changed {
 					changed = true
-					change := httptest.NewRequest("MERGE", "http://127.0.0.1:8080"+northwind+"/Orders(10248)",
-						strings.NewReader(`{"OrderDate":"2024-06-01T01:00:00"}`))
-					change.Header.Set("Content-Type", "application/json")
-					s.ServeHTTP(httptest.NewRecorder(), change)
+					dated(t, s, 10248, "2024-06-01T01:00:00")
 				}
-			}), join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate",
-				"sap.odata#00.exec-period=60"})...)
+			}), byDate...)
 			offset, err := l.run(0, nil)
 			if err != nil || asked != 1 || !changed {
 				t.Fatalf("asked %d times, changed %t: %v", asked, changed, err)
 			}
 			l.same(s, "Orders")
-			if l.poll(0, offset); !slices.Contains(l.rows, "[10248]") || asked != 1 {
+			if l.poll(offset); !slices.Contains(l.rows, "[10248]") || asked != 1 {
 				t.Errorf("expected row 10248, found %v by %v", l.rows, l.targets)
 			}
 		})
@@ -254,18 +206,8 @@ func TestCursorWhoseHighestValueIsNotToBeHad(t *testing.T) {
 // rows, and only the one behind it begins at the cursor.
 func TestCursorWhoseFirstPageHasNone(t *testing.T) {
 	s := service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 15}})
-	change := func(order int, date string) {
-		t.Helper()
-		r := httptest.NewRequest("MERGE", "http://127.0.0.1:8080"+northwind+"/Orders("+strconv.Itoa(order)+")",
-			strings.NewReader(`{"OrderDate":`+date+`}`))
-		r.Header.Set("Content-Type", "application/json")
-		w := httptest.NewRecorder()
-		if s.ServeHTTP(w, r); w.Code >= 300 {
-			t.Fatalf("%d: %s", w.Code, w.Body)
-		}
-	}
 	for order := 10248; order < 10248+15; order++ {
-		change(order, "null")
+		dated(t, s, order, nil)
 	}
 	changed := false
 	l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -275,25 +217,25 @@ func TestCursorWhoseFirstPageHasNone(t *testing.T) {
 		}
 		if r.URL.Query().Has("$skiptoken") && !changed {
 			changed = true
-			change(10248, `"2024-06-01T01:00:00"`)
-			change(10248+20, `"2024-07-01T01:00:00"`) // on this page
+			dated(t, s, 10248, "2024-06-01T01:00:00")
+			dated(t, s, 10248+20, "2024-07-01T01:00:00") // on this page
 		}
 		s.ServeHTTP(w, r)
-	}), join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60"})...)
+	}), byDate...)
 	offset, err := l.run(0, nil)
 	if err != nil || !changed {
 		t.Fatalf("changed %t: %v", changed, err)
 	}
 	l.same(s, "Orders")
-	if offset = l.poll(0, offset); !slices.Contains(l.rows, "[10248]") {
+	if offset = l.poll(offset); !slices.Contains(l.rows, "[10248]") {
 		t.Errorf("expected row 10248, found %v by %v", l.rows, l.targets)
 	}
-	change(10249, `"2024-07-01T02:00:00"`)
-	if offset = l.poll(0, offset); !slices.Contains(l.rows, "[10249]") || !strings.Contains(l.targets[0],
+	dated(t, s, 10249, "2024-07-01T02:00:00")
+	if offset = l.poll(offset); !slices.Contains(l.rows, "[10249]") || !strings.Contains(l.targets[0],
 		"OrderDate%20ge%20") {
 		t.Errorf("expected row 10249 by the cursor, found %v by %v", l.rows, l.targets)
 	}
-	if l.poll(0, offset); len(l.rows) > 0 {
+	if l.poll(offset); len(l.rows) > 0 {
 		t.Errorf("expected no row again, found %v by %v", l.rows, l.targets)
 	}
 }

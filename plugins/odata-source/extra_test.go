@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -16,13 +15,12 @@ import (
 func TestFurtherFieldsOfKeys(t *testing.T) {
 	for _, format := range []string{"atom", "json"} {
 		s := service.New(service.Options{Rows: 20, PageSize: 7})
-		f := newFollower(t, s, tracked00("Customers", "sap.odata#00.format="+format, "sap.odata#00.deletes=both",
+		f := loaded(t, s, tracked00("Customers", "sap.odata#00.format="+format, "sap.odata#00.deletes=both",
 			"sap.odata.key.extra=system=PRD, client=100", "sap.odata#00.topic.partition=3")...)
-		noError(t, f.catchUp(start))
 		f.equals(s, "Customers", "CustomerID", "CompanyName")
 		gone := ""
-		s.Each("Customers", func(_ string, fields map[string]string) { gone = fields["CustomerID"] })
-		write(t, s, "DELETE", "Customers('"+gone+"')", nil)
+		s.Each("Customers", func(key string, _ map[string]string) { gone = key })
+		write(t, s, "DELETE", "Customers"+gone, nil)
 		noError(t, f.catchUp(poll))
 		f.equals(s, "Customers", "CustomerID", "CompanyName")
 		for _, e := range f.log {
@@ -42,10 +40,7 @@ func TestFurtherFieldsOfKeys(t *testing.T) {
 // The service knows nothing of the further fields: pages are asked for by its own key.
 func TestFurtherFieldsAreNotAskedFor(t *testing.T) {
 	s := service.New(service.Options{Switches: service.Switches{PageSize: 300, SkipToken: "offset"}})
-	l := newLoad(t, s, append(set("00", "Order_Details"), "sap.odata#00.key.extra=system=PRD")...)
-	if _, err := l.run(0, nil); err != nil {
-		t.Fatal(err)
-	}
+	l := whole(t, s, append(set("00", "Order_Details"), "sap.odata#00.key.extra=system=PRD")...)
 	l.same(s, "Order_Details")
 	if all := strings.Join(l.targets, "\n"); !strings.Contains(all, "%20and%20ProductID%20gt%20") ||
 		strings.Contains(all, "system") {
@@ -60,8 +55,8 @@ func TestMetadataAreReadAgain(t *testing.T) {
 	grown := false
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if grown && strings.HasSuffix(r.URL.Path, "$metadata") {
-			w.Write([]byte(strings.Replace(stubbornMetadata, `</EntityType>`,
-				`<Property Name="Added" Type="Edm.String"/></EntityType>`, 1)))
+			fmt.Fprint(w, strings.Replace(stubbornMetadata, `</EntityType>`,
+				`<Property Name="Added" Type="Edm.String"/></EntityType>`, 1))
 			return
 		}
 		s.ServeHTTP(w, r)
@@ -71,31 +66,25 @@ func TestMetadataAreReadAgain(t *testing.T) {
 		stale   bool
 	}{{"sap.odata.metadata.refresh.ms=60000", true}, {"sap.odata.metadata.refresh.ms=0", false}} {
 		grown = false
-		l := newLoad(t, service, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
-			c.setting)
+		l := newLoad(t, service, of("/s", "X", c.setting)...)
 		offset, err := l.some(0, nil, 1)
 		noError(t, err)
 		grown = true
-		const at = 1_700_000_000_000
-		if _, err := l.p.Next(l.opened.Context, 0, offset, wit.Cause{More: wit.Chosen}, at+59_999); err != nil {
+		if _, err := l.p.Next(l.opened.Context, 0, offset, onward, readAt+59_999); err != nil {
 			t.Errorf("%s: expected the page behind, found %v", c.setting, err)
 		}
-		_, err = l.p.Next(l.opened.Context, 0, offset, wit.Cause{More: wit.Chosen}, at+60_000)
-		var fault *wit.Fault
-		if stale := errors.As(err, &fault) && fault.Kind == wit.FaultStale; stale != c.stale {
+		_, err = l.p.Next(l.opened.Context, 0, offset, onward, readAt+60_000)
+		if stale := faultOf(err).Kind == wit.FaultStale; stale != c.stale {
 			t.Fatalf("%s: expected stale %v, found %v", c.setting, c.stale, err)
 		}
 		if !c.stale {
 			continue
 		}
-		again := newLoad(t, service, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
-			c.setting)
+		again := newLoad(t, service, of("/s", "X", c.setting)...)
 		if again.opened.Feeds[0].Fingerprint != l.opened.Feeds[0].Fingerprint {
 			t.Error("the offset belongs to another feed now")
 		}
-		if _, err := again.run(0, offset); err != nil {
-			t.Fatal(err)
-		}
+		again.all(offset)
 		if nodes := again.opened.Feeds[0].Value.Nodes; len(again.rows) != 20 || len(nodes[0].Members) != 2 {
 			t.Errorf("expected the 20 rows behind, with the new property, found %d of %v", len(again.rows),
 				nodes[0].Members)

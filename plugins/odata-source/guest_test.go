@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -40,10 +41,7 @@ func TestGuest(t *testing.T) {
 	t.Cleanup(b.Close)
 
 	s := service.New(service.Options{Switches: service.Switches{PageSize: 300, SkipToken: "offset"}})
-	native := newLoad(t, s, set("00", "Orders")...)
-	if _, err := native.run(0, nil); err != nil {
-		t.Fatal(err)
-	}
+	native := whole(t, s, set("00", "Orders")...)
 	batch := &record.Batch{Registry: registry}
 	err = b.Current().Do(t.Context(), func(i *host.Instance) error { return guestLoad(t, i, s, batch) })
 	noError(t, err)
@@ -53,7 +51,7 @@ func TestGuest(t *testing.T) {
 	for i := range batch.Rows {
 		nodes := registry.Get(batch.Rows[i].Value.Schema).Nodes
 		native.schemas[batch.Rows[i].Value.Schema] = nodes
-		if found := native.read(batch.Rows[i].Value, batch.Data); found != native.values[i] {
+		if found := fmt.Sprint(native.read(batch.Rows[i].Value, batch.Data)); found != native.values[i] {
 			t.Fatalf("row %d: expected %s, found %s", i, native.values[i], found)
 		}
 	}
@@ -61,22 +59,16 @@ func TestGuest(t *testing.T) {
 
 // guestLoad reads the first feed to its end.
 func guestLoad(t *testing.T, i *host.Instance, s *service.Service, batch *record.Batch) error {
-	ctx, l := context.Background(), &fullLoad{t: t, service: s}
-	var answers []wit.Response
-	opening, err := i.OpenSource(ctx, entry.Component, configuration(set("00", "Orders")...), nil, nil)
+	ctx, l, given := context.Background(), unopened(t, s), configuration(set("00", "Orders")...)
+	opening, err := i.OpenSource(ctx, entry.Component, given, nil, nil)
 	if err != nil {
 		return err
 	}
-	for _, q := range opening.Ask.Requests {
-		answers = append(answers, l.exchange(&q))
-	}
-	if opening, err = i.OpenSource(ctx, entry.Component, configuration(set("00", "Orders")...), nil,
-		answers); err != nil {
+	if opening, err = i.OpenSource(ctx, entry.Component, given, nil, l.answers(opening.Ask)); err != nil {
 		return err
 	}
 	var offset []wit.Field
-	cause := wit.Cause{Start: wit.Chosen}
-	for {
+	for cause := start; ; cause = onward {
 		step, err := i.Next(ctx, opening.Ready.Context, 0, offset, cause, 0)
 		if err != nil || step.Fetch == nil {
 			return err
@@ -99,6 +91,5 @@ func guestLoad(t *testing.T, i *host.Instance, s *service.Service, batch *record
 				offset = *portion.Next
 			}
 		}
-		cause = wit.Cause{More: wit.Chosen}
 	}
 }

@@ -67,8 +67,7 @@ func (s *guidService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		address := "http://127.0.0.1:8080/s/X(N=1,ID=guid'" + s.tombstone(id) + "')"
 		if s.atom {
 			entries = append(entries, `<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="`+
-				address+
-				`" when="2026-01-02T03:04:05Z"/>`)
+				address+`" when="2026-01-02T03:04:05Z"/>`)
 		} else {
 			entries = append(entries, `{"@odata.context":"$metadata#X/$deletedEntity","id":"`+address+`"}`)
 		}
@@ -87,8 +86,7 @@ func (s *guidService) row(id string, spell func(string) string) string {
 	}
 	if s.atom {
 		return `<entry><id>` + address + `</id><content type="application/xml"><m:properties><d:N>1</d:N><d:ID>` +
-			spell(id) +
-			`</d:ID><d:Text>` + strconv.Itoa(s.token) + `</d:Text></m:properties></content></entry>`
+			spell(id) + `</d:ID><d:Text>` + strconv.Itoa(s.token) + `</d:Text></m:properties></content></entry>`
 	}
 	raw, _ := json.Marshal(map[string]any{"N": 1, "ID": spell(id), "Text": strconv.Itoa(s.token)})
 	if address == "" {
@@ -131,10 +129,7 @@ func TestGuidsInAnotherCase(t *testing.T) {
 				t.Run(fmt.Sprintf("%s, Atom %v, %s", c.name, atom, deletes), func(t *testing.T) {
 					s := &guidService{rows: guids(), loaded: c.loaded, address: c.address, delta: c.delta,
 						tombstone: c.tombstone, atom: atom}
-					f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X",
-						"sap.odata#00.topic=t",
-						"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata#00.deletes="+deletes)
-					noError(t, f.catchUp(start))
+					f := loaded(t, s, tracked("/s", "X", "sap.odata#00.deletes="+deletes)...)
 					s.changed = slices.Clone(s.rows[1:])
 					for _, both := range []bool{false, true} {
 						f.start() // by an instance that knows nothing but the offset
@@ -171,9 +166,7 @@ func TestGuidsOfAnInstalledFeed(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &guidService{rows: guids(), loaded: c.rows, address: c.rows, delta: c.rows, tombstone: c.tombstones}
-			f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
-				"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata#00.format=json")
-			noError(t, f.catchUp(start))
+			f := loaded(t, s, tracked("/s", "X", "sap.odata#00.format=json")...)
 			f.stored = slices.DeleteFunc(f.stored, func(field wit.Field) bool { return field.Name == feed.GuidField })
 			s.changed = slices.Clone(s.rows)
 			noError(t, f.catchUp(poll))
@@ -193,15 +186,12 @@ func TestGuidsOfNotifications(t *testing.T) {
 		{strings.ToLower, strings.ToUpper}, {strings.ToUpper, strings.ToLower},
 	} {
 		s := &guidService{rows: guids(), loaded: c.rows, address: c.rows}
-		f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
-			"sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C", "sap.odata.subscription.ports=8301")
-		noError(t, f.catchUp(start))
+		f := loaded(t, s, of("/s", "X", notified...)...)
 		gone, changed := s.rows[3], s.rows[2]
 		s.rows = s.rows[:3]
 		for _, id := range []string{gone, changed} {
 			n := wit.Notification{Method: "POST", Target: "/c/X",
-				Body: []byte(`{"d":{"__metadata":{"uri":"X(N=1,ID=guid'` +
-					c.told(id) + `')"}}}`)}
+				Body: []byte(`{"d":{"__metadata":{"uri":"X(N=1,ID=guid'` + c.told(id) + `')"}}}`)}
 			wakes, err := f.p.Notified(f.opened.Context, n)
 			if err != nil || len(wakes) != 1 {
 				t.Fatalf("%v, %v", wakes, err)

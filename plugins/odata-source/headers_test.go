@@ -6,7 +6,6 @@ import (
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -14,7 +13,7 @@ import (
 // ones has both changed.
 func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 	const enabled = entry.HeadersEnable + "=1"
-	whole := []string{"sap.odata#00.service=" + northwind, "sap.odata#00.entityset=Products", "sap.odata#00.topic=t"}
+	whole := of(northwind, "Products")
 	for _, c := range []struct {
 		name     string
 		path     string
@@ -28,8 +27,8 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 		{"delta mode", sapNorthwind, "Products", tracked00("Products"), []string{"changed", "changed", "deleted"}},
 		{"delta mode, both forms", sapNorthwind, "Products", tracked00("Products", "sap.odata#00.deletes=both"),
 			[]string{"changed", "changed", "deleted", "deleted"}},
-		{"ODP", odpNorthwind, "FactsOfProducts", odpSet("Products"), []string{"before", "changed", "created",
-			"deleted"}},
+		{"ODP", odpNorthwind, "FactsOfProducts", odpSet("Products"),
+			[]string{"before", "changed", "created", "deleted"}},
 		{"ODP, additive", odpNorthwind, "FactsOfProducts", odpSet("Products", "sap.odata#00.delta.kind=additive"),
 			[]string{"before", "changed", "created", "deleted"}},
 	} {
@@ -42,8 +41,7 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 			}
 			if c.after != nil {
 				write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-				write(t, s, "POST", "Products", map[string]any{"ProductID": 9000, "ProductName": "New",
-					"Discontinued": false})
+				write(t, s, "POST", "Products", product(9000, "New"))
 				write(t, s, "DELETE", "Products(4)", nil)
 				noError(t, f.catchUp(poll))
 			}
@@ -66,24 +64,5 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 				t.Errorf("expected %v, found %v", c.after, after)
 			}
 		})
-	}
-}
-
-// A load that takes the place of a lost token has its own headers beside them.
-func TestHeadersOfAReload(t *testing.T) {
-	s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 20}})
-	f := loaded(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload", entry.HeadersEnable+"=true")...)
-	s.Set("expire-tokens", "")
-	before := len(f.log)
-	noError(t, f.catchUp(poll))
-	for i, e := range f.log {
-		if again := i >= before; e.headers[entry.HeaderChange] != "read" ||
-			(e.headers[feed.HeaderSnapshot] != "") != again {
-			t.Errorf("row %d of %d: headers %v", i, len(f.log), e.headers)
-		}
-	}
-	first, last := f.log[before].headers, f.log[len(f.log)-1].headers
-	if first[feed.HeaderMark] != "begin" || last[feed.HeaderMark] != "end" {
-		t.Errorf("headers of the first and the last row: %v, %v", first, last)
 	}
 }

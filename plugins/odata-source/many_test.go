@@ -14,13 +14,13 @@ import (
 // three digits.
 func TestManySets(t *testing.T) {
 	s := service.New(service.Options{Rows: 4})
-	pluginSettings, settings := entry.Table, []string(nil)
+	var settings []string
 	for i := range 200 {
 		number := fmt.Sprintf("%03d", i)
 		settings = append(settings, set(number, "Orders")...)
 		settings = append(settings, "sap.odata#"+number+".id="+strconv.Itoa(i),
-			"sap.odata#"+number+".filter#000.property=OrderID",
-			"sap.odata#"+number+".filter#000.option=gt", "sap.odata#"+number+".filter#000.low="+strconv.Itoa(i))
+			"sap.odata#"+number+".filter#000.property=OrderID", "sap.odata#"+number+".filter#000.option=gt",
+			"sap.odata#"+number+".filter#000.low="+strconv.Itoa(i))
 	}
 	l := newLoad(t, s, settings...)
 	if len(l.targets) != 1 || len(l.opened.Feeds) != 200 {
@@ -32,7 +32,7 @@ func TestManySets(t *testing.T) {
 	}
 	sets := 0
 	for _, task := range layout.Tasks {
-		sets += len(entry.Entries(pluginSettings.Values(task)))
+		sets += len(entry.Entries(entry.Table.Values(task)))
 	}
 	if sets != 200 {
 		t.Errorf("the tasks have %d sets", sets)
@@ -54,17 +54,15 @@ func TestInstancesKeepFewDecoders(t *testing.T) {
 	}
 	l := newLoad(t, s, settings...)
 	for f := range 3 * feed.MaxSpare {
-		if _, err := l.run(uint32(f), nil); err != nil {
-			t.Fatal(err)
-		}
+		_, err := l.run(uint32(f), nil)
+		noError(t, err)
 		if n := len(l.p.pages.Decoders); n != min(f+1, feed.MaxSpare) {
 			t.Fatalf("behind feed %d: expected %d decoders, found %d", f, min(f+1, feed.MaxSpare), n)
 		}
 	}
 	last := l.p.pages.Decoders[feed.MaxSpare-1]
-	if _, err := l.run(3*feed.MaxSpare-1, nil); err != nil {
-		t.Fatal(err)
-	}
+	_, err := l.run(3*feed.MaxSpare-1, nil)
+	noError(t, err)
 	if again := l.p.pages.Decoders[feed.MaxSpare-1]; again != last {
 		t.Error("a set that was read again got another decoder")
 	}

@@ -2,12 +2,10 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -20,9 +18,8 @@ import (
 // A feed in delta mode goes on while properties of its type are added, removed, widened and retyped: a row that
 // doesn't fit has the metadata read again before it is written, and none is lost, comes twice or is a fault.
 func TestARunningFeedMeetsNewMetadata(t *testing.T) {
-	const key, optional = `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`,
-		`<Property Name="%s" Type="Edm.%s"/>`
-	property := func(name, typ string) string { return fmt.Sprintf(optional, name, typ) }
+	const key = `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`
+	property := func(name, typ string) string { return fmt.Sprintf(`<Property Name="%s" Type="Edm.%s"/>`, name, typ) }
 	steps := []struct {
 		properties, row string
 		// schema are the types of the fields behind the key, payload is the row as Kafka Connect's JSON has it.
@@ -46,17 +43,13 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "$metadata") {
 			asked++
-			fmt.Fprintf(w,
-				`<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>%s%s</EntityType>`+
-					`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`,
-				key, steps[at].properties)
+			fmt.Fprint(w, metadataOf("ID", key+steps[at].properties))
 			return
 		}
 		w.Header().Set("Preference-Applied", "odata.track-changes")
 		fmt.Fprintf(w, `{"d":{"results":[%s],"__delta":"X?!deltatoken='%d'"}}`, steps[at].row, at+1)
 	})
-	f := newFollower(t, service, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
-		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60")
+	f := newFollower(t, service, tracked("/s", "X")...)
 	schemas := record.NewRegistry()
 	converter, err := convert.New("JsonConverter", nil, convert.Use{Schemas: schemas})
 	noError(t, err)
@@ -76,7 +69,7 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 		f.now += entry.FreshFor + 1
 		before := asked
 		err := f.catchUp(cause)
-		if stale := (*wit.Fault)(nil); errors.As(err, &stale) && stale.Kind == wit.FaultStale {
+		if faultOf(err).Kind == wit.FaultStale {
 			if len(written) != at {
 				t.Fatalf("%s: a row was written before the metadata were read again: %v", step.row, written)
 			}
@@ -89,8 +82,7 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 		cause = poll
 		if len(written) != at+1 || asked > before != step.reads {
 			t.Fatalf("%s: expected %d rows and metadata read again %v, found them read %d times, and %v", step.row,
-				at+1,
-				step.reads, asked-before, written)
+				at+1, step.reads, asked-before, written)
 		}
 		var document struct {
 			Schema struct {
@@ -115,7 +107,7 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 // the page is read again: metadata that are read after the row came decide. A property that they lack too is left out,
 // and is no reason to read them with every page.
 func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
-	const late, within = `<Property Name="Late" Type="Edm.String"/>`, `<Property Name="In" Type="N.C"/>`
+	const late = `<Property Name="Late" Type="Edm.String"/>`
 	for _, c := range []struct {
 		name     string
 		settings []string
@@ -138,16 +130,13 @@ func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 		{name: "that is never declared", row: `"Late":"x","Later":1`, declared: -1, reads: 6},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			properties, ofComplex, asked, poll := "", "", 0, 0
+			properties, ofComplex, asked, polls := "", "", 0, 0
 			service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if strings.HasSuffix(r.URL.Path, "$metadata") {
 					asked++
-					fmt.Fprintf(w,
-						`<Schema Namespace="N"><ComplexType Name="C"><Property Name="Old" Type="Edm.String"/>%s`+
-							`</ComplexType><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" `+
-							`Type="Edm.Int32" Nullable="false"/><Property Name="Pad" Type="Edm.String"/>%s%s</EntityType>`+
-							`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`,
-						ofComplex, within, properties)
+					fmt.Fprint(w, metadataOf("ID", `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`+
+						`<Property Name="Pad" Type="Edm.String"/><Property Name="In" Type="N.C"/>`+properties,
+						`<ComplexType Name="C"><Property Name="Old" Type="Edm.String"/>`+ofComplex+`</ComplexType>`))
 					return
 				}
 				pad := strings.Repeat("p", 500)
@@ -155,24 +144,18 @@ func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 					`{"d":{"__count":"3","results":[{"ID":1,"Pad":"%s"},{"ID":2,"Pad":"%[1]s"},{"ID":3,"Pad":`+
 						`"%[1]s",%s}],"__delta":"X?!deltatoken='1'"}}`, pad, c.row)
 			})
-			f := newFollower(t, service, append(c.settings, "sap.odata#00.service=/s", "sap.odata#00.entityset=X",
-				"sap.odata#00.topic=t", "sap.odata#00.exec-period=60")...)
+			f := newFollower(t, service, of("/s", "X", append(c.settings, "sap.odata#00.exec-period=60")...)...)
 			cause, handed := start, 0
-			for ; poll < 12; poll++ {
-				if poll == c.declared {
+			for ; polls < 12; polls++ {
+				if polls == c.declared {
 					if properties = late; c.nested {
 						properties, ofComplex = "", late
 					}
 				}
-				err := f.catchUp(cause)
-				if stale := (*wit.Fault)(nil); errors.As(err, &stale) && stale.Kind == wit.FaultStale {
-					f.start() // as the host does; the instance is another one
-					err = f.catchUp(cause)
-				}
-				if err != nil || len(f.faults) > 0 {
+				if err := f.reopened(cause); err != nil || len(f.faults) > 0 {
 					t.Fatal(err, f.faults)
 				}
-				cause = wit.Cause{Poll: wit.Chosen}
+				cause = poll
 				f.now += entry.FreshFor + 1
 			}
 			for _, row := range f.log {
@@ -214,8 +197,7 @@ func TestRowsOfADerivedType(t *testing.T) {
 		io.WriteString(w, `{"d":{"results":[{"ID":1},{"__metadata":{"type":"N.Employee"},"ID":2,"Salary":3},`+
 			`{"__metadata":{"type":"N.Boss"},"ID":3,"Salary":4,"Car":"c"}],"__delta":"X?!deltatoken='1'"}}`)
 	})
-	f := newFollower(t, service, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
-		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60")
+	f := newFollower(t, service, tracked("/s", "X")...)
 	cause := start
 	for range 4 {
 		f.now += entry.FreshFor + 1
@@ -237,27 +219,17 @@ func TestRowsOfADerivedType(t *testing.T) {
 // A property of a type that OData v2 doesn't have is named with the setting by which the set is read without it.
 func TestPropertyOfATypeThatCannotBeRead(t *testing.T) {
 	for _, property := range []string{`Type="Collection(Edm.String)"`, `Type="Edm.GeographyPoint"`, `Type="N.Lost"`} {
-		service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if strings.HasSuffix(r.URL.Path, "$metadata") {
-				fmt.Fprintf(w, `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>`+
-					`<Property Name="ID" Type="Edm.Int32" Nullable="false"/><Property Name="Odd" %s/>`+
-					`<Property Name="Name" Type="Edm.String"/></EntityType>`+
-					`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`,
-					property)
-				return
-			}
-			io.WriteString(w, `{"d":{"results":[{"ID":1,"Odd":{"results":["a"]},"Name":"n"}]}}`)
+		metadata := metadataOf("ID", `<Property Name="ID" Type="Edm.Int32" Nullable="false"/><Property Name="Odd" `+
+			property+`/><Property Name="Name" Type="Edm.String"/>`)
+		service := described(metadata, func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, `{"d":{"results":[{"ID":1,"Odd":{"results":["a"]},"Name":"n"}]}}`)
 		})
-		settings := []string{"sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t"}
-		metadata := httptest.NewRecorder()
-		service(metadata, httptest.NewRequest("GET", "/s/$metadata", nil))
-		_, err := (&plugin{}).Open(entry.Component, configuration(settings...), nil, []wit.Response{{Status: 200,
-			Body: metadata.Body.Bytes(), At: 1}})
-		if err == nil || !strings.Contains(err.Error(), "property Odd of N.T") ||
-			!strings.Contains(err.Error(), "sap.odata#00.select with the properties that are wanted") {
+		err := unopened(t, service).open(of("/s", "X")...)
+		if !says(err, "property Odd of N.T") ||
+			!says(err, "sap.odata#00.select with the properties that are wanted") {
 			t.Errorf("%s: %v", property, err)
 		}
-		l := newLoad(t, service, append(settings, "sap.odata#00.select=Name", "sap.odata.count=none")...)
+		l := newLoad(t, service, of("/s", "X", "sap.odata#00.select=Name", "sap.odata.count=none")...)
 		if _, err := l.some(0, nil, 1); err != nil || len(l.values) != 1 || l.values[0] != "[1 n]" ||
 			len(l.faults) > 0 {
 			t.Errorf("%s: %v, %v, %v", property, l.values, err, l.faults)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -11,15 +12,17 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+var notified = []string{"sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C",
+	"sap.odata.subscription.ports=8301"}
+
 // subscribed00 are settings of a set that is subscribed to and read in full mode once.
 func subscribed00(name string, more ...string) []string {
-	return append([]string{"sap.odata#00.service=" + strings.TrimSuffix(service.SAPPath, "/"),
-		"sap.odata#00.entityset=" + name, "sap.odata#00.topic=t",
-		"sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C", "sap.odata.subscription.ports=8301"},
-		more...)
+	return of(sapNorthwind, name, append(notified, more...)...)
 }
 
 const atomSpaces = ` xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"`
+
+var one, two = []string{"(OrderID=1,ProductID=2) "}, []string{"(OrderID=1,ProductID=2) ", "(OrderID=3,ProductID=4) "}
 
 // noticed are bodies of notifications for Order_Details, what they wake, or the fault's kind.
 var noticed = []struct {
@@ -33,20 +36,16 @@ var noticed = []struct {
 		[]string{"(OrderID=10248,ProductID=11) 7"}, 0},
 	{"the entity inline", "",
 		`<a:entry xmlns:a="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><a:category term="X.Notification"/><a:link rel="via" href="">
-		<m:inline><a:entry><a:id>Order_Details(OrderID=1,ProductID=2)</a:id></a:entry></m:inline></a:link></a:entry>`, []string{"(OrderID=1,ProductID=2) "}, 0},
-	{"an entity by its properties", "",
-		`<entry` + atomSpaces +
-			`><content><m:properties><d:OrderID>1</d:OrderID><d:ProductID>2</d:ProductID></m:properties></content></entry>`,
-		[]string{"(OrderID=1,ProductID=2) "}, 0},
+		<m:inline><a:entry><a:id>Order_Details(OrderID=1,ProductID=2)</a:id></a:entry></m:inline></a:link></a:entry>`, one, 0},
+	{"an entity by its properties", "", `<entry` + atomSpaces + `><content><m:properties><d:OrderID>1</d:OrderID>` +
+		`<d:ProductID>2</d:ProductID></m:properties></content></entry>`, one, 0},
 	{"an entity by its address", "",
-		`<entry` + atomSpaces + `><id>https://sap/x/Order_Details(ProductID=2,OrderID=1)</id></entry>`,
-		[]string{"(OrderID=1,ProductID=2) "}, 0},
+		`<entry` + atomSpaces + `><id>https://sap/x/Order_Details(ProductID=2,OrderID=1)</id></entry>`, one, 0},
 	{"a feed", "", `<feed` + atomSpaces +
 		`><title/><entry><id>Order_Details(OrderID=1,ProductID=2)</id></entry><entry><id>Order_Details(OrderID=3,ProductID=4)</id></entry></feed>`,
-		[]string{"(OrderID=1,ProductID=2) ", "(OrderID=3,ProductID=4) "}, 0},
+		two, 0},
 	{"a feed with a next link", "",
-		`<feed` + atomSpaces +
-			`><entry><id>Order_Details(OrderID=1,ProductID=2)</id></entry><link rel="next" href="X?$skip=1"/></feed>`,
+		`<feed` + atomSpaces + `><entry><id>Order_Details(OrderID=1,ProductID=2)</id></entry><link rel="next" href="X?$skip=1"/></feed>`,
 		[]string{"(OrderID=1,ProductID=2) ", " "}, 0},
 	{"JSON with a link", "",
 		`{"d":{"__metadata":{"type":"X.Notification"},"ID":"8","collection":"Order_Details","via":{"__deferred":{"uri":"Order_Details(OrderID=1,ProductID=2)"}}}}`,
@@ -60,13 +59,12 @@ var noticed = []struct {
 		<a:entry><a:id>Order_Details(OrderID=3,ProductID=4)</a:id></a:entry></a:feed></m:inline></a:link><a:content><m:properties><d:ID>9</d:ID></m:properties></a:content></a:entry>`,
 		[]string{"(OrderID=1,ProductID=2) 9 (OrderID=1,ProductID=2)",
 			"(OrderID=3,ProductID=4) 9 (OrderID=3,ProductID=4)"}, 0},
-	{"an entity in JSON", "", `{"d":{"OrderID":1,"ProductID":2}}`, []string{"(OrderID=1,ProductID=2) "}, 0},
+	{"an entity in JSON", "", `{"d":{"OrderID":1,"ProductID":2}}`, one, 0},
 	{"a feed in JSON", "",
 		` {"d":{"results":[{"OrderID":1,"ProductID":2},{"__metadata":{"uri":"/s/Order_Details(OrderID=3,ProductID=4)"}}]}}`,
-		[]string{"(OrderID=1,ProductID=2) ", "(OrderID=3,ProductID=4) "}, 0},
-	{"headers alone", "x-sap-poke-data: (OrderID=1,ProductID=2)", "", []string{"(OrderID=1,ProductID=2) "}, 0},
-	{"headers with an address", "X-SAP-Poke-Data: https://sap/s/Order_Details(OrderID=1,ProductID=2)", " ",
-		[]string{"(OrderID=1,ProductID=2) "}, 0},
+		two, 0},
+	{"headers alone", "x-sap-poke-data: (OrderID=1,ProductID=2)", "", one, 0},
+	{"headers with an address", "X-SAP-Poke-Data: https://sap/s/Order_Details(OrderID=1,ProductID=2)", " ", one, 0},
 	{"headers that name no entity", "x-sap-poke-title: CUD", "", []string{" "}, 0},
 	{"a notification that names no entity", "", `<entry` + atomSpaces + `><category term="X.Notification"/></entry>`,
 		[]string{" "}, 0},
@@ -85,8 +83,8 @@ var noticed = []struct {
 	{"a notification of another set", "", `{"d":{"ID":"8","collection":"Orders","changeType":"updated"}}`, nil,
 		wit.FaultNotFound},
 	{"nested without end", "", strings.Repeat("<entry><link rel='via'><inline>", 2000), nil, wit.FaultData},
-	{"nested deeper than any entity", "", strings.Repeat("<entry><link rel='via'><inline>",
-		20) + strings.Repeat("</inline></link></entry>", 20), nil, wit.FaultData},
+	{"nested deeper than any entity", "", strings.Repeat("<entry><link rel='via'><inline>", 20) +
+		strings.Repeat("</inline></link></entry>", 20), nil, wit.FaultData},
 }
 
 func notificationOf(headers, body string) wit.Notification {
@@ -124,46 +122,30 @@ func TestNotified(t *testing.T) {
 func TestSubscribe(t *testing.T) {
 	s := service.New(service.Options{Subscriptions: true})
 	l := newLoad(t, s, subscribed00("Orders")...)
-	subscribe := func(address string, exchange func(q *wit.Request) wit.Response) (*string, error) {
-		var state []byte
-		var answers []wit.Response
-		for range 9 {
-			a, err := l.p.Subscribe(l.opened.Context, 0, address, state, answers)
-			if err != nil || a.Done != nil {
-				return a.Done, err
-			}
-			answers, state = nil, a.Ask.State
-			for i := range a.Ask.Requests {
-				answers = append(answers, exchange(&a.Ask.Requests[i]))
-			}
-		}
-		return nil, fmt.Errorf("there is no end")
-	}
-	first, err := subscribe("/c/Orders", l.exchange)
+	first, err := l.subscribe("/c/Orders")
 	if err != nil || s.SubscriptionCount() != 3 {
 		t.Fatalf("%v, %d subscriptions", err, s.SubscriptionCount())
 	}
-	again, err := subscribe("/c/Orders", l.exchange)
+	again, err := l.subscribe("/c/Orders")
 	if err != nil || *again != *first || s.Ledger().Subscribed != 3 {
 		t.Errorf("%v, expected %s again, found %s, %d made", err, *first, *again, s.Ledger().Subscribed)
 	}
-	if _, err = subscribe("/C/Orders", l.exchange); err != nil || s.SubscriptionCount() != 6 {
+	if _, err = l.subscribe("/C/Orders"); err != nil || s.SubscriptionCount() != 6 {
 		t.Errorf("%v, %d subscriptions", err, s.SubscriptionCount())
 	}
-	lies := func(q *wit.Request) wit.Response {
-		if q.Method == "POST" {
-			return wit.Response{Tag: q.Tag, Status: 201}
+	l.service = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "POST" {
+			w.WriteHeader(http.StatusCreated)
+			return
 		}
-		return l.exchange(q)
-	}
-	if done, err := subscribe("/third/Orders", lies); err == nil || !strings.Contains(err.Error(),
-		"does not list them") {
+		s.ServeHTTP(w, r)
+	})
+	if done, err := l.subscribe("/third/Orders"); !says(err, "does not list them") {
 		t.Errorf("a service that says yes and does no: %v, %v", done, err)
 	}
-	if l := newLoadError(t, service.New(service.Options{}), subscribed00("Orders")...); l == nil ||
-		!strings.Contains(l.Error(),
-			"takes no subscriptions") {
-		t.Errorf("a service without subscriptions: %v", l)
+	err = unopened(t, service.New(service.Options{})).open(subscribed00("Orders")...)
+	if !says(err, "takes no subscriptions") {
+		t.Errorf("a service without subscriptions: %v", err)
 	}
 }
 
@@ -194,25 +176,10 @@ func TestChangesThatNobodyToldOf(t *testing.T) {
 	if every := f.opened.Feeds[0].PollEveryMs; every != nil {
 		t.Errorf("expected no look, found one every %d ms", *every)
 	}
-	if err := newLoadError(t, s, append(of, "sap.odata.notification.check.seconds=0")...); err == nil ||
-		!strings.Contains(err.Error(), "expected -1 or at least 1 second") {
+	err = unopened(t, s).open(append(of, "sap.odata.notification.check.seconds=0")...)
+	if !says(err, "expected -1 or at least 1 second") {
 		t.Errorf("found %v", err)
 	}
-}
-
-// newLoadError is what open says of a configuration.
-func newLoadError(t *testing.T, s *service.Service, settings ...string) error {
-	t.Helper()
-	p, l := &plugin{}, &fullLoad{t: t, service: s}
-	opening, err := p.Open(entry.Component, configuration(settings...), nil, nil)
-	for err == nil && opening.Ask != nil {
-		var answers []wit.Response
-		for i := range opening.Ask.Requests {
-			answers = append(answers, l.exchange(&opening.Ask.Requests[i]))
-		}
-		opening, err = p.Open(entry.Component, configuration(settings...), opening.Ask.State, answers)
-	}
-	return err
 }
 
 // FuzzNotified: bodies come from anybody. What is taken names entities by whole keys.
@@ -273,15 +240,13 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 				}
 				f := loaded(t, s, settings...)
 				write(t, s, "MERGE", "Products(7)", map[string]any{"ProductName": "Changed"})
-				f.answered = func(q *wit.Request, r *wit.Response) error {
-					if at := strings.LastIndex(string(r.Body), "</feed>"); strings.Contains(q.Target, "deltatoken") &&
-						at >= 0 {
-						r.Body = slices.Concat(r.Body[:at], tombstoneOf(7), r.Body[at:])
+				f.answered = func(q *wit.Request, r *wit.Response) {
+					if strings.Contains(q.Target, "deltatoken") && strings.Contains(string(r.Body), "</feed>") {
+						alsoDeleted(r, 7, "</feed>")
 					}
 					if strings.Contains(q.Target, "/Products(7)") {
 						r.Status, r.Body = c.status, []byte(c.body)
 					}
-					return nil
 				}
 				err := f.catchUp(cause)
 				if there := f.state["[7]"] != nil; there == c.deleted || (err == nil) != c.deleted {
@@ -334,16 +299,15 @@ func TestAnswersThatContradictNotifications(t *testing.T) {
 				}
 				before, reads := f.now, 0
 				f.piece = piece
-				f.answered = func(q *wit.Request, r *wit.Response) error {
+				f.answered = func(q *wit.Request, r *wit.Response) {
 					if !strings.Contains(q.Target, "/Products(7)") {
-						return nil
+						return
 					}
 					reads++
 					if !c.answers[min(reads, len(c.answers))-1] {
 						r.Status = 404
 						r.Body = []byte(`{"error":{"code":"X","message":{"lang":"en","value":"Resource not found"}}}`)
 					}
-					return nil
 				}
 				noError(t, f.catchUp(wit.Cause{Wake: &wakes[0].Token}))
 				if there := f.state["[7]"] != nil; there == c.deleted || reads != c.reads {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -44,7 +45,7 @@ func TestStoredOffsets(t *testing.T) {
 			}
 			write(t, s, "DELETE", "Products(9)", nil)
 			noError(t, f.catchUp(poll))
-			f.stored = storedAs(kinds[kind], fmt.Sprint(text(f.stored, "url")))
+			f.stored = storedAs(kinds[kind], text(f.stored, "url"))
 			f.start()
 			write(t, s, "MERGE", "Products(20)", map[string]any{"ProductName": "Later"})
 			for _, cause := range []wit.Cause{start, poll} {
@@ -58,23 +59,14 @@ func TestStoredOffsets(t *testing.T) {
 	}
 }
 
-func text(fields []wit.Field, name string) string {
-	v, _ := wit.Lookup(fields, name)
-	return *v.Text
-}
-
 // storedAs is a stored offset of a service whose delta link is given.
-func storedAs(fields map[string]any, link string) (offset []wit.Field) {
+func storedAs(fields map[string]any, link string) []wit.Field {
+	fields = maps.Clone(fields)
 	time := strings.TrimSuffix(regexp.MustCompile(`D\d{14}_`).FindString(link), "_")
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		switch v := fields[name].(type) {
-		case string:
-			offset = append(offset, wit.TextField(name, strings.ReplaceAll(v, "{TIME}", time)))
-		case float64:
-			offset = append(offset, wit.IntegerField(name, int64(v)))
-		case bool:
-			offset = append(offset, wit.BooleanField(name, v))
+	for name, value := range fields {
+		if text, ok := value.(string); ok {
+			fields[name] = strings.ReplaceAll(text, "{TIME}", time)
 		}
 	}
-	return offset
+	return configtest.Offset(fields)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"slices"
-	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -24,17 +23,8 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 	v := entry.Table.Values(given)
 	o, all := feed.Configured(given)
 	services := entry.ServicesOf(all)
-	if len(answers) == 0 {
-		need := &wit.Need{}
-		for _, s := range services {
-			need.Requests = append(need.Requests, service.MetadataRequest(s, config.Query(v)))
-		}
-		return wit.SourceOpening{Ask: need}, nil
-	}
-	if len(answers) != len(services) {
-		return wit.SourceOpening{}, &wit.Fault{Kind: wit.FaultInternal,
-			Message: "expected " + strconv.Itoa(len(services)) + " answers, found " +
-				strconv.Itoa(len(answers))}
+	if need, err := service.NeedMetadata(services, config.Query(v), answers); need != nil || err != nil {
+		return wit.SourceOpening{Ask: need}, err
 	}
 	models := make([]*edm.Model, len(services))
 	for i := range services {

@@ -18,8 +18,7 @@ type stubborn struct {
 	requests            []string
 }
 
-const stubbornMetadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="K"/></Key><Property Name="K" Type="Edm.Int32" Nullable="false"/></EntityType>` +
-	`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
+var stubbornMetadata = metadataOf("K", `<Property Name="K" Type="Edm.Int32" Nullable="false"/>`)
 
 func (s *stubborn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "$metadata") {
@@ -81,10 +80,7 @@ func TestServicesThatDoNotHeed(t *testing.T) {
 		{"no order, no links", stubborn{keys: mixed, page: 10, heeds: true, noLinks: true}, "sap.odata.paging=auto", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l := newLoad(t, &c.service, append(set("00", "X"), c.settings)...)
-			if _, err := l.run(0, nil); err != nil {
-				t.Fatal(err)
-			}
+			l := whole(t, &c.service, append(set("00", "X"), c.settings)...)
 			var expected []string
 			for _, k := range c.service.keys {
 				expected = append(expected, "["+strconv.Itoa(k)+"]")

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -9,7 +9,6 @@ import (
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/plugins/odata/checkup"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -111,9 +110,7 @@ func TestReads(t *testing.T) {
 				s := service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 25}})
 				l := newLoad(t, s, append(join(set("00", c.set), c.settings), "sap.odata.format="+format)...)
 				l.targets = nil
-				if _, err := l.run(0, nil); err != nil {
-					t.Fatal(err)
-				}
+				l.all(nil)
 				_, query, _ := strings.Cut(l.targets[0], "?")
 				query, err := url.PathUnescape(query)
 				noError(t, err)
@@ -177,8 +174,7 @@ func TestDeafServices(t *testing.T) {
 				}
 				continue
 			}
-			var f *wit.Fault
-			if !errors.As(err, &f) || !strings.Contains(f.Message, c.message) || f.Setting == nil ||
+			if f := faultOf(err); !strings.Contains(f.Message, c.message) || f.Setting == nil ||
 				*f.Setting != c.setting {
 				t.Errorf("%s, %s: expected %s, found %v", c.name, format, c.message, err)
 			}
@@ -189,12 +185,9 @@ func TestDeafServices(t *testing.T) {
 	}
 	for _, format := range []string{"json", "atom"} {
 		for _, navigation := range []string{"Customer", "Order_Details"} {
-			l := newLoad(t, service.New(service.Options{Rows: 40,
+			l := whole(t, service.New(service.Options{Rows: 40,
 				Switches: service.Switches{Ignore: "$expand,$select"}}),
 				append(set("00", "Orders"), "sap.odata#00.expand="+navigation, "sap.odata.format="+format)...)
-			if _, err := l.run(0, nil); err != nil {
-				t.Fatal(err)
-			}
 			if len(l.rows) > 0 || len(l.faults) != 40 || !strings.Contains(l.faults[0].Fault.Message,
 				"expanded as asked for, found a link to it; the service takes $expand and does not heed it") {
 				t.Errorf("%s, %s: %d rows, %d faults, %v", navigation, format, len(l.rows), len(l.faults),
@@ -207,38 +200,32 @@ func TestDeafServices(t *testing.T) {
 // TestMicros: digits after milliseconds arrive, as values, in keys by which pages are asked for and in cursors. Rows
 // are asked for in Atom, and JSON is refused.
 func TestMicros(t *testing.T) {
-	const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="At"/></Key><Property Name="At" Type="Edm.DateTime" Nullable="false" Precision="7"/>` +
-		`<Property Name="Seen" Type="Edm.DateTimeOffset" Precision="7"/></EntityType><EntityContainer Name="C"><EntitySet Name="S" EntityType="N.T"/></EntityContainer></Schema>`
+	metadata := metadataOf("At", `<Property Name="At" Type="Edm.DateTime" Nullable="false" Precision="7"/>`+
+		`<Property Name="Seen" Type="Edm.DateTimeOffset" Precision="7"/>`)
 	var filters []string
 	row := func(at, seen string) string {
 		return `<entry><content type="application/xml"><m:properties><d:At>` + at + `</d:At><d:Seen>` + seen +
 			`</d:Seen></m:properties></content></entry>`
 	}
-	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "$metadata") {
-			w.Write([]byte(metadata))
-			return
-		}
+	service := described(metadata, func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.Header.Get("Accept"), "atom") {
 			t.Error("asked for " + r.Header.Get("Accept"))
 		}
-		body := `<feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">`
+		body := `<feed` + atomSpaces + `>`
 		if filter := r.URL.Query().Get("$filter"); filter != "" {
 			filters = append(filters, filter)
 		} else {
-			body += `<m:count>3</m:count>` + row("2024-01-31T00:00:00.000001",
-				"2024-01-31T00:00:00.1234567Z") + row("2024-01-31T00:00:00.000002", "2024-01-31T00:00:00.5+01:00")
+			body += `<m:count>3</m:count>` + row("2024-01-31T00:00:00.000001", "2024-01-31T00:00:00.1234567Z") +
+				row("2024-01-31T00:00:00.000002", "2024-01-31T00:00:00.5+01:00")
 		}
 		if n := len(filters); n == 1 || n == 2 { // a question, and the page
 			body += row("2024-01-31T00:00:00.000003", "2024-01-31T00:00:00.123457Z")
 		}
 		w.Write([]byte(body + "</feed>"))
 	})
-	settings := []string{"sap.odata#00.service=/s", "sap.odata#00.entityset=S", "sap.odata#00.topic=t",
-		"sap.odata#00.cursor.property=Seen", "sap.odata.timestamp.precision=MICROS"}
+	settings := of("/s", "X", "sap.odata#00.cursor.property=Seen", "sap.odata.timestamp.precision=MICROS")
 	l := newLoad(t, service, settings...)
-	offset, err := l.run(0, nil)
-	noError(t, err)
+	offset := l.all(nil)
 	want := []string{"[1706659200000001 1706659200123456]", "[1706659200000002 1706655600500000]",
 		"[1706659200000003 1706659200123457]"}
 	if strings.Join(l.values, ",") != strings.Join(want, ",") {
@@ -248,17 +235,15 @@ func TestMicros(t *testing.T) {
 		filters[1] != "At gt datetime'2024-01-31T00:00:00.000002'" {
 		t.Errorf("asked for %v", filters)
 	}
-	if high, _ := wit.Lookup(offset, "high"); high.Text == nil || *high.Text != "2024-01-31T00:00:00.123457Z" {
+	if high := text(offset, "high"); high != "2024-01-31T00:00:00.123457Z" {
 		t.Errorf("the cursor is at %v", high)
 	}
 	nodes := l.opened.Feeds[0].Value.Nodes
 	if name := *nodes[nodes[0].Members[0].Node].Name; name != wit.NameMicroTimestamp {
 		t.Errorf("the schema says %s", name)
 	}
-	p := &plugin{}
-	_, err = p.Open(entry.Component, configuration(append(settings, "sap.odata.format=json")...), nil, nil)
-	if err == nil || !strings.Contains(err.Error(),
-		"sap.odata#00.format = atom with it, since JSON has milliseconds only") {
+	err := l.open(append(settings, "sap.odata.format=json")...)
+	if !says(err, "sap.odata#00.format = atom with it, since JSON has milliseconds only") {
 		t.Errorf("found %v", err)
 	}
 }
@@ -266,21 +251,14 @@ func TestMicros(t *testing.T) {
 // TestDates: what the metadata call a date becomes one where the settings say so, in both formats, in filters and in
 // cursors.
 func TestDates(t *testing.T) {
-	const metadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:sap="http://www.sap.com/Protocols/SAPData">` +
-		`<edmx:DataServices><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>` +
-		`<Property Name="ID" Type="Edm.Int32" Nullable="false"/><Property Name="Day" Type="Edm.DateTime" sap:display-format="Date"/>` +
-		`<Property Name="At" Type="Edm.DateTime"/></EntityType><EntityContainer Name="C"><EntitySet Name="S" EntityType="N.T"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
-	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "$metadata") {
-			w.Write([]byte(metadata))
-			return
-		}
-		w.Write(
-			[]byte(
-				`{"d":{"__count":"2","results":[{"ID":1,"Day":"\/Date(1706659200000)\/","At":"\/Date(1706702400000)\/"},{"ID":2,"Day":"\/Date(-86400000)\/","At":null}]}}`))
+	metadata := metadataOf("ID", `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`+
+		`<Property Name="Day" Type="Edm.DateTime" sap:display-format="Date"/><Property Name="At" Type="Edm.DateTime"/>`)
+	service := described(metadata, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, `{"d":{"__count":"2","results":[`+
+			`{"ID":1,"Day":"\/Date(1706659200000)\/","At":"\/Date(1706702400000)\/"},`+
+			`{"ID":2,"Day":"\/Date(-86400000)\/","At":null}]}}`)
 	})
-	settings := append([]string{"sap.odata#00.service=/s", "sap.odata#00.entityset=S", "sap.odata#00.topic=t"},
-		condition("0", "Day", "ge", "1969-12-31")...)
+	settings := of("/s", "X", condition("0", "Day", "ge", "1969-12-31")...)
 	for _, c := range []struct {
 		settings []string
 		kind     string
@@ -292,16 +270,14 @@ func TestDates(t *testing.T) {
 			wit.NameDate, []string{"[1 19753 1706702400000]", "[2 -1 <nil>]"}},
 	} {
 		l := newLoad(t, service, join(settings, c.settings)...)
-		offset, err := l.run(0, nil)
-		noError(t, err)
+		offset := l.all(nil)
 		nodes := l.opened.Feeds[0].Value.Nodes
 		if kind := *nodes[nodes[0].Members[1].Node].Name; kind != c.kind ||
 			strings.Join(l.values, ",") != strings.Join(c.rows, ",") {
 			t.Errorf("%v: %s, %v", c.settings, kind, l.values)
 		}
-		if high, _ := wit.Lookup(offset, "high"); len(c.settings) == 3 && (high.Text == nil ||
-			*high.Text != "2024-01-31T00:00:00") {
-			t.Errorf("%v: the cursor is at %v", c.settings, high)
+		if len(c.settings) == 3 && text(offset, "high") != "2024-01-31T00:00:00" {
+			t.Errorf("%v: the cursor is at %v", c.settings, offset)
 		}
 	}
 }
@@ -309,13 +285,11 @@ func TestDates(t *testing.T) {
 // TestZones: times on the service's clock become points in time, in both formats, inside of structures and with
 // microseconds; keys, dates and what has an offset stay as they are. Conditions and cursors are about the clock.
 func TestZones(t *testing.T) {
-	const metadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:sap="http://www.sap.com/Protocols/SAPData">` +
-		`<edmx:DataServices><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm"><ComplexType Name="C"><Property Name="In" Type="Edm.DateTime"/></ComplexType>` +
-		`<EntityType Name="T"><Key><PropertyRef Name="From"/></Key><Property Name="From" Type="Edm.DateTime" Nullable="false"/>` +
-		`<Property Name="Day" Type="Edm.DateTime" sap:display-format="Date"/><Property Name="At" Type="Edm.DateTime"/><Property Name="Off" Type="Edm.DateTimeOffset"/>` +
-		`<Property Name="S" Type="N.C"/></EntityType><EntityContainer Name="C"><EntitySet Name="S" EntityType="N.T"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
-	const noon, night = "1706702400000",
-		"1711852200000" // 2024-01-31T12:00:00, and 2024-03-31T02:30:00, which Berlin left out
+	metadata := metadataOf("From", `<Property Name="From" Type="Edm.DateTime" Nullable="false"/>`+
+		`<Property Name="Day" Type="Edm.DateTime" sap:display-format="Date"/><Property Name="At" Type="Edm.DateTime"/>`+
+		`<Property Name="Off" Type="Edm.DateTimeOffset"/><Property Name="S" Type="N.C"/>`,
+		`<ComplexType Name="C"><Property Name="In" Type="Edm.DateTime"/></ComplexType>`)
+	const noon, night = "1706702400000", "1711852200000" // noonText, and nightText, which Berlin left out
 	inJSON := `{"d":{"__count":"2","results":[{"From":"/Date(` + noon +
 		`)/","Day":"/Date(1706659200000)/","At":"/Date(` + noon + `)/","Off":"/Date(` + noon +
 		`+0000)/","S":{"In":"/Date(` + noon + `)/"}},` +
@@ -326,34 +300,28 @@ func TestZones(t *testing.T) {
 			`</d:In></d:S></m:properties></content></entry>`
 	}
 	const noonText, nightText = "2024-01-31T12:00:00", "2024-03-31T02:30:00"
-	inAtom := `<feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"><m:count>2</m:count>` +
-		row(noonText, "2024-01-31T00:00:00", noonText, noonText+"Z", noonText) + row(nightText, "", nightText, "",
-		"") + `</feed>`
+	inAtom := `<feed` + atomSpaces + `><m:count>2</m:count>` +
+		row(noonText, "2024-01-31T00:00:00", noonText, noonText+"Z", noonText) +
+		row(nightText, "", nightText, "", "") + `</feed>`
 	var filters []string
-	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "$metadata") {
-			w.Write([]byte(metadata))
-			return
-		}
+	service := described(metadata, func(w http.ResponseWriter, r *http.Request) {
 		filters = append(filters, r.URL.Query().Get("$filter"))
 		if strings.Contains(r.Header.Get("Accept"), "atom") {
-			w.Write([]byte(inAtom))
+			fmt.Fprint(w, inAtom)
 		} else {
-			w.Write([]byte(inJSON))
+			fmt.Fprint(w, inJSON)
 		}
 	})
-	of := []string{"sap.odata#00.service=/s", "sap.odata#00.entityset=S", "sap.odata#00.topic=t",
-		"sap.odata#00.datetime.zone=Europe/Berlin"}
+	berlin := of("/s", "X", "sap.odata#00.datetime.zone=Europe/Berlin")
 	const noonUTC, nightUTC = "1706698800000", "1711848600000" // an hour before
 	rows := []string{"[" + noon + " 1706659200000 " + noonUTC + " " + noon + " [" + noonUTC + "]]",
 		"[" + night + " <nil> " + nightUTC + " <nil> [<nil>]]"}
 	for _, format := range []string{"json", "atom"} {
 		filters = nil
-		l := newLoad(t, service, join(of, append([]string{"sap.odata.format=" + format,
+		l := newLoad(t, service, join(berlin, append([]string{"sap.odata.format=" + format,
 			"sap.odata#00.cursor.property=At"}, condition("0", "At", "le", "2024-03-31T02:40:00")...),
 			condition("1", "At", "ge", "2024-01-31T12:00:00+01:00"), condition("2", "From", "ge", noonText))...)
-		offset, err := l.run(0, nil)
-		noError(t, err)
+		offset := l.all(nil)
 		if strings.Join(l.values, ",") != strings.Join(rows, ",") {
 			t.Errorf("%s: expected %v, found %v", format, rows, l.values)
 		}
@@ -361,23 +329,20 @@ func TestZones(t *testing.T) {
 			"datetime'2024-01-31T12:00:00'" {
 			t.Errorf("%s: asked for %s", format, filters[0])
 		}
-		if high, _ := wit.Lookup(offset, "high"); high.Text == nil || *high.Text != nightText {
+		if high := text(offset, "high"); high != nightText {
 			t.Errorf("%s: the cursor is at %v", format, high)
 		}
 	}
-	l := newLoad(t, service, join(of, []string{"sap.odata.timestamp.precision=micros"})...)
+	l := newLoad(t, service, join(berlin, []string{"sap.odata.timestamp.precision=micros"})...)
 	if _, err := l.run(0, nil); err != nil || !strings.Contains(l.values[0], " "+noonUTC+"000 ") {
 		t.Errorf("%v, %v", l.values, err)
 	}
-	l = newLoad(t, service, join(of, condition("0", "At", "le", "2024-01-31T12:30:00"))...)
-	if _, err := l.run(0, nil); err == nil || !strings.Contains(err.Error(), "does not heed it") {
+	l = newLoad(t, service, join(berlin, condition("0", "At", "le", "2024-01-31T12:30:00"))...)
+	if _, err := l.run(0, nil); !says(err, "does not heed it") {
 		t.Errorf("a row of which the clock says 02:30 met a condition: %v", err)
 	}
-	_, err := l.p.Open(entry.Component, configuration(append(of[:3:3], "sap.odata.datetime.zone=Europe/Atlantis")...),
-		nil,
-		nil)
-	if err == nil || !strings.Contains(err.Error(), "sap.odata.datetime.zone") || !strings.Contains(err.Error(),
-		"Europe/Berlin") {
+	err := l.open(of("/s", "X", "sap.odata.datetime.zone=Europe/Atlantis")...)
+	if !says(err, "sap.odata.datetime.zone") || !says(err, "Europe/Berlin") {
 		t.Errorf("found %v", err)
 	}
 }
@@ -391,49 +356,31 @@ func TestFunctionImports(t *testing.T) {
 		`<FunctionImport Name="Rated" ReturnType="Collection(N.T)" EntitySet="S" m:HttpMethod="GET"><Parameter Name="rating" Type="Edm.Int32" Mode="In" Nullable="false"/></FunctionImport>` +
 		`<FunctionImport Name="Post" ReturnType="Collection(N.T)" EntitySet="S" m:HttpMethod="POST"/><FunctionImport Name="One" ReturnType="N.T" EntitySet="S"/>` +
 		`</EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
-	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	service := described(metadata, func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case strings.HasSuffix(r.URL.Path, "$metadata"):
-			w.Write([]byte(metadata))
 		case r.URL.Path != "/s/Rated" || r.URL.Query().Get("rating") != "3":
 			http.NotFound(w, r)
 		case r.URL.Query().Get("$skiptoken") == "":
-			w.Write(
-				[]byte(`{"d":{"__count":"3","results":[{"ID":1},{"ID":2}],"__next":"/s/Rated?rating=3&$skiptoken=x"}}`))
+			fmt.Fprint(w, `{"d":{"__count":"3","results":[{"ID":1},{"ID":2}],`+
+				`"__next":"/s/Rated?rating=3&$skiptoken=x"}}`)
 		default:
-			w.Write([]byte(`{"d":{"results":[{"ID":7}]}}`))
+			fmt.Fprint(w, `{"d":{"results":[{"ID":7}]}}`)
 		}
 	})
-	of := func(name string, more ...string) []string {
-		return append([]string{"sap.odata#00.service=/s", "sap.odata#00.entityset=" + name, "sap.odata#00.topic=t"},
-			more...)
-	}
-	l := newLoad(t, service, append(of("Rated", "sap.odata#00.query=rating=3"), condition("0", "ID", "gt", "0")...)...)
+	l := newLoad(t, service, append(of("/s", "Rated", "sap.odata#00.query=rating=3"), condition("0", "ID", "gt", "0")...)...)
 	if _, err := l.run(0, nil); err != nil || strings.Join(l.rows, "") != "[1][2][7]" {
 		t.Errorf("%v, %v", l.rows, err)
 	}
 	// The doctor asks for them by the same parameters.
 	options := []wit.Setting{{Name: "step", Value: "entityset /s/Rated"}}
-	given := configuration(of("Rated", "sap.odata#00.query=rating=3")...)
-	reply, err := l.p.Run(checkup.Command, options, given, nil, nil)
-	for err == nil && reply.Ask != nil {
-		var answers []wit.Response
-		for i := range reply.Ask.Requests {
-			answers = append(answers, l.exchange(&reply.Ask.Requests[i]))
-		}
-		reply, err = l.p.Run(checkup.Command, options, given, reply.Ask.State, answers)
+	found, err := l.tool(checkup.Command, options, of("/s", "Rated", "sap.odata#00.query=rating=3")...)
+	if err != nil || !strings.Contains(found, "readable") {
+		t.Errorf("the doctor: %s, %v", found, err)
 	}
-	if err != nil || reply.Document == nil || !strings.Contains(*reply.Document, "readable") {
-		t.Errorf("the doctor: %+v, %v", reply.Document, err)
-	}
-	for name, says := range map[string]string{"Rated": "needs the parameter rating (Edm.Int32)",
+	for name, want := range map[string]string{"Rated": "needs the parameter rating (Edm.Int32)",
 		"Post": "is called by POST", "One": `returns "N.T"; expected one that returns entities`} {
-		settings := configuration(of(name)...)
-		asked, err := l.p.Open(entry.Component, settings, nil, nil)
-		noError(t, err)
-		if _, err := l.p.Open(entry.Component, settings, nil,
-			[]wit.Response{l.exchange(&asked.Ask.Requests[0])}); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%s: expected %s, found %v", name, says, err)
+		if err := l.open(of("/s", name)...); !says(err, want) {
+			t.Errorf("%s: expected %s, found %v", name, want, err)
 		}
 	}
 }

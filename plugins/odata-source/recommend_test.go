@@ -14,12 +14,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-const sapService = "/sap/opu/odata/sap/NORTHWIND_SRV"
-
 // validated is what a validation online comes to, by the name of the setting.
 func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Examined, []string) {
 	t.Helper()
-	l := &fullLoad{t: t, service: s, p: &plugin{}}
+	l := unopened(t, s)
 	var answers []wit.Response
 	for range 20 {
 		inquiry, err := l.p.Validate(entry.Component, configuration(given...), true, nil, answers)
@@ -34,11 +32,8 @@ func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Ex
 			}
 			return all, l.targets
 		}
-		answers = nil
 		l.targets = nil
-		for _, q := range inquiry.Ask.Requests {
-			answers = append(answers, l.exchange(&q))
-		}
+		answers = l.answers(inquiry.Ask)
 	}
 	t.Fatal("the validation doesn't end")
 	return nil, nil
@@ -47,7 +42,7 @@ func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Ex
 // entity is an entity set of the demo's SAP service.
 func entity(number, name string, more ...string) []string {
 	prefix := "sap.odata#" + number + "."
-	lines := []string{prefix + "service=" + sapService, prefix + "entityset=" + name, prefix + "topic=t" + number}
+	lines := []string{prefix + "service=" + sapNorthwind, prefix + "entityset=" + name, prefix + "topic=t" + number}
 	for _, m := range more {
 		lines = append(lines, prefix+m)
 	}
@@ -65,14 +60,13 @@ func TestRecommendations(t *testing.T) {
 		not     string   // none of them begins so
 		most    int
 	}{
-		{"the first set", nil, "sap.odata#00.service", []string{sapService}, "", 1000},
+		{"the first set", nil, "sap.odata#00.service", []string{sapNorthwind}, "", 1000},
 		{"a prefix of the path", []string{"sap.odata#00.service=/sap/opu/odata/sap/NORTH"}, "sap.odata#00.service",
-			[]string{sapService, "/sap/opu/odata/sap/NORTHWIND_ODP_SRV"}, "/sap/opu/odata/sap/Z", 2},
+			[]string{sapNorthwind, odpNorthwind}, "/sap/opu/odata/sap/Z", 2},
 		{"a prefix of a name behind the first thousand", []string{"sap.odata#00.service=zdemo_0999"},
-			"sap.odata#00.service",
-			[]string{"/sap/opu/odata/sap/ZDEMO_09997_SRV"}, "/sap/opu/odata/sap/N", 10},
-		{"sets", []string{"sap.odata#00.service=" + sapService}, "sap.odata#00.entityset", []string{"Orders",
-			"Customers"}, "", 30},
+			"sap.odata#00.service", []string{"/sap/opu/odata/sap/ZDEMO_09997_SRV"}, "/sap/opu/odata/sap/N", 10},
+		{"sets", []string{"sap.odata#00.service=" + sapNorthwind}, "sap.odata#00.entityset",
+			[]string{"Orders", "Customers"}, "", 30},
 		{"a set's topic", entity("00", "Orders"), "sap.odata#00.topic", []string{"Orders"}, "", 1},
 		{"properties", entity("00", "Orders"), "sap.odata#00.select", []string{"OrderID", "ShipCity"}, "Customer/", 20},
 		{"properties of what is expanded", entity("00", "Orders", "expand=Customer"), "sap.odata#00.select",
@@ -84,8 +78,8 @@ func TestRecommendations(t *testing.T) {
 		{"operators", entity("00", "Orders"), "sap.odata#00.filter#00.option", []string{"eq", "bt"}, "", 9},
 		{"the next condition", entity("00", "Orders", "filter#00.property=OrderID", "filter#00.option=gt",
 			"filter#00.low=5"), "sap.odata#00.filter#01.property", []string{"OrderDate"}, "", 20},
-		{"the next set", entity("00", "Orders"), "sap.odata#01.service", []string{sapService}, "", 1000},
-		{"the next number has as many digits", entity("009", "Orders"), "sap.odata#010.service", []string{sapService},
+		{"the next set", entity("00", "Orders"), "sap.odata#01.service", []string{sapNorthwind}, "", 1000},
+		{"the next number has as many digits", entity("009", "Orders"), "sap.odata#010.service", []string{sapNorthwind},
 			"", 1000},
 		{"choices", entity("00", "Orders"), "sap.odata#00.format", []string{"json", "atom"}, "", 2},
 	} {
@@ -117,7 +111,7 @@ func TestRecommendations(t *testing.T) {
 // What has no effect yet isn't to be seen, nor is the next set before the one before it is complete.
 func TestVisibility(t *testing.T) {
 	s := service.New(service.Options{})
-	half := []string{"sap.odata#00.service=" + sapService}
+	half := []string{"sap.odata#00.service=" + sapNorthwind}
 	for _, c := range []struct {
 		name    string
 		given   []string
@@ -168,11 +162,9 @@ func TestMistakesOnline(t *testing.T) {
 		want  map[string]string // by setting, a part of the error
 	}{
 		{"nothing", entity("00", "Orders"), nil},
-		{"a service", []string{"sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR", "sap.odata#00.entityset=Orders",
-			"sap.odata#00.topic=t"},
-			map[string]string{"service": "the nearest name is " + sapService}},
-		{"a service behind the first thousand", []string{"sap.odata#00.service=/sap/opu/odata/sap/ZDEMO_09997_SVR",
-			"sap.odata#00.entityset=Orders", "sap.odata#00.topic=t"},
+		{"a service", of("/sap/opu/odata/sap/NORTHWIND_SVR", "Orders"),
+			map[string]string{"service": "the nearest name is " + sapNorthwind}},
+		{"a service behind the first thousand", of("/sap/opu/odata/sap/ZDEMO_09997_SVR", "Orders"),
 			map[string]string{"service": "the nearest name is /sap/opu/odata/sap/ZDEMO_0"}},
 		{"a set", entity("00", "Ordres"), map[string]string{"entityset": "the nearest name is Orders"}},
 		{"many", entity("00", "Orders", "select=OrderID,Shipp", "filter#00.property=Shipp", "filter#00.option=eq",
@@ -206,31 +198,20 @@ func TestMistakesOnline(t *testing.T) {
 }
 
 // announcing has one set whose changes are tracked and one whose aren't.
-type announcing struct{ none bool }
-
-func (a announcing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !strings.HasSuffix(r.URL.Path, "/$metadata") {
-		http.NotFound(w, r)
-		return
-	}
-	tracked := `sap:change-tracking="true"`
-	if a.none {
-		tracked = ""
-	}
-	fmt.Fprintf(w,
-		`<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>`+
-			`<Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType><EntityContainer Name="C">`+
-			`<EntitySet Name="Tracked" EntityType="N.T" %s/><EntitySet Name="Whole" EntityType="N.T"/></EntityContainer></Schema>`, tracked)
+func announcing(tracking string) http.Handler {
+	return described(strings.Replace(metadataOf("ID", `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`),
+		`<EntitySet Name="X" EntityType="N.T"/>`, `<EntitySet Name="Tracked" EntityType="N.T" `+tracking+
+			`/><EntitySet Name="Whole" EntityType="N.T"/>`, 1), http.NotFound)
 }
 
 func TestDeltaOfASetThatHasNone(t *testing.T) {
-	for _, c := range []struct {
-		set        string
-		none       bool
-		says, hint string
-	}{{"Tracked", false, "", ""}, {"Whole", false, "expected one of Tracked", ""}, {"Whole", true, "",
-		"announces no change tracking"}} {
-		all, _ := validated(t, announcing{c.none}, entity("00", c.set, "track-changes=1", "exec-period=5")...)
+	const tracking = `sap:change-tracking="true"`
+	for _, c := range []struct{ set, tracking, says, hint string }{
+		{"Tracked", tracking, "", ""},
+		{"Whole", tracking, "expected one of Tracked", ""},
+		{"Whole", "", "", "announces no change tracking"},
+	} {
+		all, _ := validated(t, announcing(c.tracking), entity("00", c.set, "track-changes=1", "exec-period=5")...)
 		e := all["sap.odata#00.track-changes"]
 		if text := strings.Join(e.Errors, ""); !strings.Contains(text, c.says) || (text == "") != (c.says == "") ||
 			!strings.Contains(e.Spec.Documentation, c.hint) {
@@ -261,9 +242,8 @@ func TestNothingToRecommend(t *testing.T) {
 		}
 	}
 	// Where nothing says where the service is, nothing is asked.
-	inquiry, err := (&plugin{}).Validate(entry.Component, []wit.Setting{{Name: "sap.odata#00.service",
-		Value: sapService}},
-		true, nil, nil)
+	alone := []wit.Setting{{Name: "sap.odata#00.service", Value: sapNorthwind}}
+	inquiry, err := (&plugin{}).Validate(entry.Component, alone, true, nil, nil)
 	if err != nil || inquiry.Done == nil {
 		t.Errorf("found %v %+v", err, inquiry.Ask)
 	}
@@ -273,8 +253,7 @@ func TestNothingToRecommend(t *testing.T) {
 func TestLargeCatalogue(t *testing.T) {
 	var rows []string
 	for i := range 10_000 {
-		rows = append(rows, fmt.Sprintf(`{"TechnicalServiceName":"Z%05d","ServiceUrl":"/sap/opu/odata/sap/Z%05d"}`, i,
-			i))
+		rows = append(rows, fmt.Sprintf(`{"TechnicalServiceName":"Z%05d","ServiceUrl":"/sap/opu/odata/sap/Z%05[1]d"}`, i))
 	}
 	s := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "CATALOGSERVICE") {
@@ -285,8 +264,9 @@ func TestLargeCatalogue(t *testing.T) {
 	})
 	var given []string
 	for i := range 50 {
-		given = append(given, fmt.Sprintf("sap.odata#%02d.service=/sap/opu/odata/sap/Y%05d", i, i),
-			fmt.Sprintf("sap.odata#%02d.entityset=X", i), fmt.Sprintf("sap.odata#%02d.topic=t%d", i, i))
+		number := fmt.Sprintf("%02d", i)
+		given = append(given, set(number, "X")...)
+		given = append(given, "sap.odata#"+number+".service=/sap/opu/odata/sap/Y000"+number)
 	}
 	start := time.Now()
 	all, targets := validated(t, s, given...)

@@ -11,18 +11,15 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/notify"
 	"github.com/culvert-project/culvert/plugins/odata/retire"
-	"github.com/culvert-project/culvert/wit"
 )
 
 // A $filter among the user's own options holds for an entity that came both as a row and as deleted, too: where it no
 // longer meets it, which only the service can tell, it is deleted, and where it does it stays.
 func TestRawFilterHoldsForWhatIsReadAgain(t *testing.T) {
-	const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="A"/><PropertyRef Name="B"/></Key>` +
-		`<Property Name="A" Type="Edm.Int32" Nullable="false"/><Property Name="B" Type="Edm.String" Nullable="false"/>` +
-		`<Property Name="V" Type="Edm.Int32"/></EntityType><EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/>` +
-		`</EntityContainer></Schema>`
-	const entry = `<entry xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" ` +
-		`xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"><id>X(A=1,B='b')</id><content type="application/xml">` +
+	metadata := strings.Replace(metadataOf("A", `<Property Name="A" Type="Edm.Int32" Nullable="false"/>`+
+		`<Property Name="B" Type="Edm.String" Nullable="false"/><Property Name="V" Type="Edm.Int32"/>`),
+		`</Key>`, `<PropertyRef Name="B"/></Key>`, 1)
+	const entry = `<entry` + atomSpaces + `><id>X(A=1,B='b')</id><content type="application/xml">` +
 		`<m:properties><d:A>1</d:A><d:B>b</d:B><d:V>%d</d:V></m:properties></content></entry>`
 	feed := func(inside string) string {
 		return `<feed xmlns="http://www.w3.org/2005/Atom">` + inside + "</feed>"
@@ -31,12 +28,10 @@ func TestRawFilterHoldsForWhatIsReadAgain(t *testing.T) {
 		for _, meets := range []bool{false, true} {
 			t.Run(fmt.Sprint(meets, len(more)), func(t *testing.T) {
 				again := ""
-				s := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				s := described(metadata, func(w http.ResponseWriter, r *http.Request) {
 					filter := r.URL.Query().Get("$filter")
 					row, body := fmt.Sprintf(entry, 2), ""
 					switch {
-					case strings.HasSuffix(r.URL.Path, "$metadata"):
-						body = metadata
 					case strings.Contains(r.URL.RawQuery, "!deltatoken"):
 						body = feed(row +
 							`<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="X(A=1,B='b')" ` +
@@ -54,11 +49,10 @@ func TestRawFilterHoldsForWhatIsReadAgain(t *testing.T) {
 					}
 					_, _ = w.Write([]byte(body))
 				})
-				f := newFollower(t, s, append([]string{"sap.odata#00.service=/s", "sap.odata#00.entityset=X",
-					"sap.odata#00.topic=t", "sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60",
-					"sap.odata#00.query=$filter=V%20eq%201%20or%20V%20eq%207"}, more...)...)
-				if err := f.catchUp(start); err != nil || len(f.state) != 1 {
-					t.Fatal(f.state, err)
+				query := "sap.odata#00.query=$filter=V%20eq%201%20or%20V%20eq%207"
+				f := loaded(t, s, tracked("/s", "X", append(more, query)...)...)
+				if len(f.state) != 1 {
+					t.Fatal(f.state)
 				}
 				noError(t, f.catchUp(poll))
 				if !strings.Contains(again, "V eq 1 or V eq 7") || len(more) > 0 && !strings.Contains(again, "V ge 0") {
@@ -75,16 +69,14 @@ func TestRawFilterHoldsForWhatIsReadAgain(t *testing.T) {
 // A link of the service without the SAP client gets it where it goes in the query, in full and in delta mode and inside
 // of rows.
 func TestClientInLinks(t *testing.T) {
-	const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="K"/></Key><Property Name="K" Type="Edm.Int32" Nullable="false"/>` +
-		`<NavigationProperty Name="I" Relationship="N.A" FromRole="R" ToRole="S"/></EntityType>` +
-		`<Association Name="A"><End Role="R" Type="N.T" Multiplicity="1"/><End Role="S" Type="N.T" Multiplicity="*"/></Association>` +
-		`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
+	metadata := metadataOf("K", `<Property Name="K" Type="Edm.Int32" Nullable="false"/>`+
+		`<NavigationProperty Name="I" Relationship="N.A" FromRole="R" ToRole="S"/>`, `<Association Name="A">`+
+		`<End Role="R" Type="N.T" Multiplicity="1"/><End Role="S" Type="N.T" Multiplicity="*"/></Association>`)
 	var asked []string
 	s := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked = append(asked, r.URL.RawQuery)
-		body,
-			q := `{"d":{"results":[{"K":1,"I":{"results":[],"__next":"X(1)/I?$skiptoken=i"}}],"__next":"X?$skiptoken=1"}}`,
-			r.URL.RawQuery
+		q := r.URL.RawQuery
+		asked = append(asked, q)
+		body := `{"d":{"results":[{"K":1,"I":{"results":[],"__next":"X(1)/I?$skiptoken=i"}}],"__next":"X?$skiptoken=1"}}`
 		switch {
 		case strings.HasSuffix(r.URL.Path, "$metadata"):
 			body = metadata
@@ -97,17 +89,11 @@ func TestClientInLinks(t *testing.T) {
 		}
 		_, _ = w.Write([]byte(body))
 	})
-	f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
-		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata#00.expand=I",
-		"sap.odata#00.format=json",
-		"sap.odata.sap.client=100", "sap.odata.sap.client.in=query")
-	for _, cause := range []wit.Cause{start, poll} {
-		noError(t, f.catchUp(cause))
-	}
-	if len(asked) < 5 || slices.ContainsFunc(asked, func(q string) bool {
-		return !strings.Contains(q,
-			"sap-client=100")
-	}) {
+	f := loaded(t, s, tracked("/s", "X", "sap.odata#00.expand=I", "sap.odata#00.format=json",
+		"sap.odata.sap.client=100", "sap.odata.sap.client.in=query")...)
+	noError(t, f.catchUp(poll))
+	without := func(q string) bool { return !strings.Contains(q, "sap-client=100") }
+	if len(asked) < 5 || slices.ContainsFunc(asked, without) {
 		t.Errorf("expected the client in each request, found %s", strings.Join(asked, "\n"))
 	}
 }
@@ -139,11 +125,9 @@ func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 // many times and no more, however often the connector is started meanwhile.
 func TestReloadsEndBesideFailedPages(t *testing.T) {
 	loads, fails := 0, 0
-	s := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := described(stubbornMetadata, func(w http.ResponseWriter, r *http.Request) {
 		body, q := "", r.URL.RawQuery
 		switch {
-		case strings.HasSuffix(r.URL.Path, "$metadata"):
-			body = stubbornMetadata
 		case strings.Contains(q, "deltatoken"):
 			w.WriteHeader(http.StatusGone)
 			body = `{"error":{"code":"X/1","message":{"value":"the delta token is unknown"}}}`
@@ -159,16 +143,14 @@ func TestReloadsEndBesideFailedPages(t *testing.T) {
 		}
 		_, _ = w.Write([]byte(body))
 	})
-	f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
-		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata#00.delta.lost=reload",
-		"sap.odata#00.format=json")
+	f := newFollower(t, s, tracked("/s", "X", "sap.odata#00.delta.lost=reload", "sap.odata#00.format=json")...)
 	cause, lost := start, 0
 	for range 30 {
 		err := f.catchUp(cause)
 		if cause = poll; err == nil {
 			continue
 		}
-		if strings.Contains(err.Error(), "one after another") {
+		if says(err, "one after another") {
 			lost++
 			break
 		}

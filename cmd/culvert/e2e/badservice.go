@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -69,12 +70,11 @@ func (r *Reading) Start(p *Place) string {
 	if r.Front != nil {
 		handler = r.Front(handler)
 	}
-	server := httptest.NewServer(handler)
-	p.T.Cleanup(server.Close)
+	address := Serve(p.T, handler)
 	if r.Set == "" {
 		r.Set = "Orders"
 	}
-	lines := Instead(Source(r.Name, strings.TrimPrefix(server.URL, "http://"), r.Set), "sap.odata#00.topic="+r.Name,
+	lines := Instead(Source(r.Name, address, r.Set), "sap.odata#00.topic="+r.Name,
 		"sap.odata.user.name=me", "sap.odata.user.pwd="+Password,
 		"sap.odata.max.retries=1", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
 	return p.File(r.Name+".properties", Instead(lines, r.Settings...)...)
@@ -142,24 +142,30 @@ func (p *Place) Topic(name string) (values map[string]any, keys []string) {
 	return values, keys
 }
 
-// Forged replaces a text in the answers to requests for a set.
-func Forged(old, new string) func(http.Handler) http.Handler {
+// Front has serve answer requests whose paths hold a text, and the service all others.
+func Front(path string,
+	serve func(w http.ResponseWriter, r *http.Request, s http.Handler)) func(http.Handler) http.Handler {
 	return func(inner http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if !strings.Contains(r.URL.Path, "/Orders") {
+			if strings.Contains(r.URL.Path, path) {
+				serve(w, r, inner)
+			} else {
 				inner.ServeHTTP(w, r)
-				return
 			}
-			answer := httptest.NewRecorder()
-			inner.ServeHTTP(answer, r)
-			for name, values := range answer.Header() {
-				w.Header()[name] = values
-			}
-			w.Header().Del("Content-Length")
-			w.WriteHeader(answer.Code)
-			w.Write(bytes.Replace(answer.Body.Bytes(), []byte(old), []byte(new), 1))
 		})
 	}
+}
+
+// Forged replaces a text in the answers to requests for a set.
+func Forged(old, new string) func(http.Handler) http.Handler {
+	return Front("/Orders", func(w http.ResponseWriter, r *http.Request, s http.Handler) {
+		answer := httptest.NewRecorder()
+		s.ServeHTTP(answer, r)
+		maps.Copy(w.Header(), answer.Header())
+		w.Header().Del("Content-Length")
+		w.WriteHeader(answer.Code)
+		w.Write(bytes.Replace(answer.Body.Bytes(), []byte(old), []byte(new), 1))
+	})
 }
 
 // Folder is a copy of the folder with our guests, for a test to put files into.

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/kafka"
@@ -20,6 +22,23 @@ func Embedded(t *testing.T) *embedded.Broker {
 	NoError(t, err)
 	t.Cleanup(func() { b.Close() })
 	return b
+}
+
+// Client is a client of a broker, until the test ends.
+func Client(t *testing.T, broker string, options ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(broker))...)
+	NoError(t, err)
+	t.Cleanup(client.Close)
+	return client
+}
+
+// MakeTopics makes topics of one partition.
+func MakeTopics(t *testing.T, client *kgo.Client, names ...string) {
+	t.Helper()
+	made, err := kadm.NewClient(client).CreateTopics(t.Context(), 1, 1, nil, names...)
+	NoError(t, err)
+	NoError(t, made.Error())
 }
 
 // EndsOn are the end offsets of a topic on a broker by partition; nil where there is no such topic.
@@ -45,10 +64,7 @@ func ClientsOfAnotherCluster(t *testing.T, here, there string) {
 	to := p.File("back.properties", append(SinkOf("back", address, "Orders", "OrderCopies"),
 		"consumer.override.bootstrap.servers="+there)...)
 	for round := range 2 {
-		if r := p.Run("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, worker, from,
-			to); r.Code != 0 {
-			t.Fatalf("round %d: exit %d\n%s", round, r.Code, r.Stderr)
-		}
+		p.MustRun("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, worker, from, to)
 		if diff := cmp.Diff(Entities(s, "Orders"), Entities(s, "OrderCopies")); diff != "" {
 			t.Errorf("round %d: what was read and what was written differ\n%s", round, diff)
 		}
@@ -70,8 +86,7 @@ func OnceFromTheEnd(t *testing.T, broker string) {
 		"consumer.override.auto.offset.reset=latest", "tasks.max=2")...)
 	once := func(file string) {
 		t.Helper()
-		p.MustRun("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, worker,
-			file)
+		p.MustRun("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, worker, file)
 	}
 	once(there)
 	once(back)
@@ -87,14 +102,8 @@ func OnceFromTheEnd(t *testing.T, broker string) {
 
 func TwoWorkersWithTheSameSink(t *testing.T, broker string) {
 	_, address := Demo(t, service.Options{Rows: 5})
-	c := kafka.Defaults()
-	c.Bootstrap = []string{broker}
-	admin, err := kafka.NewAdmin(c)
+	_, err := kadm.NewClient(Client(t, broker)).CreateTopic(t.Context(), 4, 1, nil, "Shared")
 	NoError(t, err)
-	defer admin.Close()
-	if _, err := admin.EnsureTopics(t.Context(), kafka.Topic{Name: "Shared", Partitions: 4}); err != nil {
-		t.Fatal(err)
-	}
 	member := regexp.MustCompile(`connector-consumer-back-[01] at 127\.0\.0\.1`)
 	var workers []*Command
 	for range 2 {
@@ -103,17 +112,17 @@ func TwoWorkersWithTheSameSink(t *testing.T, broker string) {
 		back := p.File("back.properties", append(SinkOf("back", address, "Shared", "ProductCopies"), "tasks.max=2")...)
 		workers = append(workers, p.Start("run", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, worker, back))
 		if len(workers) == 1 {
-			workers[0].Says("connector started")
+			workers[0].Awaits("connector started")
 		}
 	}
 	for i, w := range workers {
-		if said := w.Says("the sink's group has members that are not this worker's"); !strings.Contains(said,
+		if said := w.Awaits("the sink's group has members that are not this worker's"); !strings.Contains(said,
 			"connector=back") || !member.MatchString(said) {
 			t.Errorf("worker %d: expected the connector and the members to be named, found %s", i, said)
 		}
 	}
 	workers[0].Signal(syscall.SIGTERM)
-	workers[1].Says("has no members but this worker's any more")
+	workers[1].Awaits("has no members but this worker's any more")
 	if said := strings.Count(workers[1].Stderr.String(), "that are not this worker's"); said != 1 {
 		t.Errorf("expected one warning, found %d", said)
 	}

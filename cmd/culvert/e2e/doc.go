@@ -3,7 +3,7 @@
 //
 // Where to look:
 //
-//	program.go         the binary, built once for all packages; Place and Command
+//	program.go         the binary, built once for all packages; Place, Command, and what is expected of its Result
 //	place.go           files with secrets, addresses where nobody listens
 //	worker.go          a running worker and calls to its REST API
 //	topics.go          connectors' settings, records that are produced and read; topics_real.go for a real broker

@@ -68,9 +68,7 @@ func NewExactly(t *testing.T, servers string, p *Place, name string, rounds int,
 		e.Rows[fields["OrderID"]+"/"+fields["ProductID"]] = len(e.Rows)
 	})
 	e.Held = &Holdup{Inner: e.S, After: -1}
-	server := httptest.NewServer(e.Held)
-	t.Cleanup(server.Close)
-	e.Address = strings.TrimPrefix(server.URL, "http://")
+	e.Address = Serve(t, e.Held)
 	e.worker = p.File(name+"-worker.properties", append([]string{"bootstrap.servers=" + servers, "listeners=",
 		"group.id=exact", "exactly.once.source.support=enabled", "key.converter.schemas.enable=false",
 		"value.converter.schemas.enable=false"}, more...)...)
@@ -402,7 +400,7 @@ func (e *Exactly) Zombie() {
 	})
 	first.Signal(syscall.SIGCONT)
 	e.GoesOn(second)
-	first.Says("another producer uses it")
+	first.Awaits("another producer uses it")
 	first.Signal(syscall.SIGKILL)
 	first.Wait()
 	e.Finish("worker paused while another one took over")
@@ -411,9 +409,23 @@ func (e *Exactly) Zombie() {
 // Broker starts an embedded broker in a process of its own.
 func (p *Place) Broker() (servers string) {
 	p.T.Helper()
-	c := p.StartFor(4*time.Hour, "broker", "--data", p.Data, "--listen", "127.0.0.1:0")
+	_, servers = p.StartBroker()
+	return servers
+}
+
+// StartBroker is Broker that may be stopped.
+func (p *Place) StartBroker() (c *Command, servers string) {
+	p.T.Helper()
+	c = p.BrokerAt(p.Data, "127.0.0.1:0")
+	return c, strings.TrimSpace(c.Stdout.String())
+}
+
+// BrokerAt is StartBroker with a data folder and a listener.
+func (p *Place) BrokerAt(data, listen string) *Command {
+	p.T.Helper()
+	c := p.StartFor(4*time.Hour, "broker", "--data", data, "--listen", listen)
 	c.Eventually("an address", func() bool { return strings.Contains(c.Stdout.String(), "\n") })
-	return strings.TrimSpace(c.Stdout.String())
+	return c
 }
 
 // Rounds is how often a worker is killed: 20 times with CULVERT_SOAK=1.

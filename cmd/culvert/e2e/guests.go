@@ -17,6 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
 // Gate lets through as many requests for a set as there are turns; the next one waits.
@@ -26,6 +28,17 @@ type Gate struct {
 	Turns   chan struct{}
 	Waiting atomic.Int32
 }
+
+// Gated is a demo service behind a gate, whose requests for a set wait for turns.
+func Gated(t *testing.T, o service.Options, set string, turns int) (*Gate, *service.Service, string) {
+	t.Helper()
+	s := service.New(o)
+	g := &Gate{Inner: s, Set: set, Turns: make(chan struct{}, turns)}
+	return g, s, Serve(t, g)
+}
+
+// Held says whether a request waits and no turn is left.
+func (g *Gate) Held() bool { return g.Waiting.Load() == 1 && len(g.Turns) == 0 }
 
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.Contains(r.URL.Path, g.Set) {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -114,8 +113,7 @@ func Notified(name, address, port string, more ...string) []string {
 // Subscribing is a place with a broker of its own, and a port for notifications.
 func Subscribing(t *testing.T) (p *Place, worker, port string) {
 	p = NewPlace(t)
-	broker := p.Start("broker", "--data", p.Data, "--listen", "127.0.0.1:0")
-	broker.Eventually("an address", func() bool { return strings.Contains(broker.Stdout.String(), "\n") })
+	p.Broker()
 	worker = p.File("worker.properties", "bootstrap.servers=embedded", "listeners=", "offset.flush.interval.ms=20",
 		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
 	_, port, _ = net.SplitHostPort(porttest.Address(t))

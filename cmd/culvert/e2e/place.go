@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/check"
@@ -27,6 +26,18 @@ func (p *Place) SecretFile(folder string) (file string) {
 	p.Subfolder(folder)
 	p.File(filepath.Join(folder, "whole"), Canary)
 	return p.File(filepath.Join(folder, "some.properties"), "key="+Canary, "user=someone", "pwd=geheim")
+}
+
+// Plain is the file of a worker without REST whose converters write no schemas.
+func (p *Place) Plain(servers string, settings ...string) (file string) {
+	p.T.Helper()
+	return p.File("worker.properties", PlainWorker(servers, settings...)...)
+}
+
+// PlainWorker is the settings of a worker without REST whose converters write no schemas.
+func PlainWorker(servers string, settings ...string) []string {
+	return append([]string{"bootstrap.servers=" + servers, "listeners=", "key.converter.schemas.enable=false",
+		"value.converter.schemas.enable=false"}, settings...)
 }
 
 // Shows tells which piece of the canary a text shows, in any of the forms in which texts write it, "" for none.
@@ -46,12 +57,8 @@ func Shows(text string) string {
 func (p *Place) LettersOf(taken []SettingOfPlugin, address, reference string) []*kgo.Record {
 	p.T.Helper()
 	broker := Embedded(p.T).Addr()
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-	NoError(p.T, err)
-	defer client.Close()
-	if _, err := kadm.NewClient(client).CreateTopics(p.T.Context(), 1, 1, nil, "Orders", "refused"); err != nil {
-		p.T.Fatal(err)
-	}
+	client := Client(p.T, broker)
+	MakeTopics(p.T, client, "Orders", "refused")
 	Produce(p.T, broker, &kgo.Record{Topic: "Orders", Value: []byte("no JSON")},
 		&kgo.Record{Topic: "Orders", Value: []byte(`{"ShipName":"no key"}`)},
 		&kgo.Record{Topic: "Orders", Value: []byte(`{"OrderID":1,"ShipName":"refused by the service"}`)})

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -184,10 +187,113 @@ func (p *Place) File(name string, lines ...string) string {
 	return path
 }
 
-// Result is how a command ended.
+// Result is how a command ended. What is expected of it is checked in a chain; each check that fails is reported.
 type Result struct {
 	Code           int
 	Stdout, Stderr string
+
+	t       *testing.T
+	command string
+}
+
+// Exits expects an exit code.
+func (r Result) Exits(code int) Result {
+	r.t.Helper()
+	if r.Code != code {
+		r.t.Errorf("culvert %s: expected exit %d, found %d\n%s%s", r.command, code, r.Code, r.Stdout, r.Stderr)
+	}
+	return r
+}
+
+// Prints expects texts on stdout.
+func (r Result) Prints(texts ...string) Result {
+	r.t.Helper()
+	Contains(r.t, "culvert "+r.command+": stdout", r.Stdout, texts...)
+	return r
+}
+
+// Says expects texts on stderr.
+func (r Result) Says(texts ...string) Result {
+	r.t.Helper()
+	Contains(r.t, "culvert "+r.command+": stderr", r.Stderr, texts...)
+	return r
+}
+
+// Tells expects texts on stdout or stderr.
+func (r Result) Tells(texts ...string) Result {
+	r.t.Helper()
+	Contains(r.t, "culvert "+r.command, r.Stdout+r.Stderr, texts...)
+	return r
+}
+
+// Omits expects texts neither on stdout nor on stderr.
+func (r Result) Omits(texts ...string) Result {
+	r.t.Helper()
+	Lacks(r.t, "culvert "+r.command, r.Stdout+r.Stderr, texts...)
+	return r
+}
+
+// PrintsNothing expects an empty stdout.
+func (r Result) PrintsNothing() Result {
+	r.t.Helper()
+	if r.Stdout != "" {
+		r.t.Errorf("culvert %s: expected nothing on stdout, found %s", r.command, r.Stdout)
+	}
+	return r
+}
+
+// SaysTimes expects a text on stderr so often.
+func (r Result) SaysTimes(n int, text string) Result {
+	r.t.Helper()
+	if found := strings.Count(r.Stderr, text); found != n {
+		r.t.Errorf("culvert %s: expected %q %d times, found it %d times\n%s", r.command, text, n, found, r.Stderr)
+	}
+	return r
+}
+
+// LastLineBegins expects the last line of stderr to begin with a text.
+func (r Result) LastLineBegins(prefix string) Result {
+	r.t.Helper()
+	if !strings.HasPrefix(r.LastLine(), prefix) {
+		r.t.Errorf("culvert %s: expected a last line with %q, found\n%s", r.command, prefix, r.Stderr)
+	}
+	return r
+}
+
+// LastLineHas expects texts in the last line of stderr.
+func (r Result) LastLineHas(texts ...string) Result {
+	r.t.Helper()
+	Contains(r.t, "culvert "+r.command+": the last line", r.LastLine(), texts...)
+	return r
+}
+
+// Fails expects another exit code than 0.
+func (r Result) Fails() Result {
+	r.t.Helper()
+	if r.Code == 0 {
+		r.t.Errorf("culvert %s: expected it to fail\n%s%s", r.command, r.Stdout, r.Stderr)
+	}
+	return r
+}
+
+// Contains expects all of the texts in what is named.
+func Contains(t *testing.T, what, in string, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(in, text) {
+			t.Errorf("%s: expected %q, found\n%s", what, text, in)
+		}
+	}
+}
+
+// Lacks expects none of the texts in what is named.
+func Lacks(t *testing.T, what, in string, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if strings.Contains(in, text) {
+			t.Errorf("%s: expected no %q, found\n%s", what, text, in)
+		}
+	}
 }
 
 // LastLine of stderr.
@@ -218,13 +324,31 @@ func (p *Place) MustRun(args ...string) Result {
 // Once has connectors work once with the built-in source, and with more arguments.
 func (p *Place) Once(args ...string) Result {
 	p.T.Helper()
-	return p.Run(append([]string{"run", "--once", "--plugins", Plugins(p.T), "--data", p.Data}, args...)...)
+	return p.OnceWith(Plugins(p.T), args...)
 }
 
 // MustOnce is Once that ends in exit 0.
 func (p *Place) MustOnce(args ...string) Result {
 	p.T.Helper()
-	return p.MustRun(append([]string{"run", "--once", "--plugins", Plugins(p.T), "--data", p.Data}, args...)...)
+	return p.MustOnceWith(Plugins(p.T), args...)
+}
+
+// OnceWith is Once with a folder of plugins.
+func (p *Place) OnceWith(plugins string, args ...string) Result {
+	p.T.Helper()
+	return p.StartOnce(plugins, args...).Wait()
+}
+
+// MustOnceWith is OnceWith that ends in exit 0.
+func (p *Place) MustOnceWith(plugins string, args ...string) Result {
+	p.T.Helper()
+	return p.StartOnce(plugins, args...).MustEnd()
+}
+
+// StartOnce is OnceWith that is not waited for.
+func (p *Place) StartOnce(plugins string, args ...string) *Command {
+	p.T.Helper()
+	return p.Start(append([]string{"run", "--once", "--plugins", plugins, "--data", p.Data}, args...)...)
 }
 
 // NoError ends the test at an error that it is not about.
@@ -232,6 +356,14 @@ func NoError(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Equal fails the test where what was expected and what was found differ; what names them.
+func Equal(t *testing.T, what string, want, found any) {
+	t.Helper()
+	if diff := cmp.Diff(want, found); diff != "" {
+		t.Errorf("%s (-expected +found)\n%s", what, diff)
 	}
 }
 
@@ -295,7 +427,8 @@ func patient() (options []string) {
 func (c *Command) Wait() Result {
 	c.Process.Wait()
 	c.cancel()
-	return Result{c.Process.ProcessState.ExitCode(), c.Stdout.String(), c.Stderr.String()}
+	return Result{Code: c.Process.ProcessState.ExitCode(), Stdout: c.Stdout.String(), Stderr: c.Stderr.String(), t: c.t,
+		command: strings.Join(c.Process.Args[1:], " ")}
 }
 
 // MustEnd waits for the end, which is exit 0.
@@ -308,7 +441,14 @@ func (c *Command) MustEnd() Result {
 	return r
 }
 
-// MustStop asks the program by SIGTERM to end, and waits for exit 0.
+// Stop asks the program by SIGTERM to end, and waits for it.
+func (c *Command) Stop() Result {
+	c.t.Helper()
+	c.Signal(syscall.SIGTERM)
+	return c.Wait()
+}
+
+// MustStop is Stop that ends in exit 0.
 func (c *Command) MustStop() Result {
 	c.t.Helper()
 	c.Signal(syscall.SIGTERM)
@@ -354,8 +494,8 @@ func (c *Command) Eventually(what string, done func() bool) {
 	}
 }
 
-// Says waits until stderr holds a text, and returns what follows it in its line.
-func (c *Command) Says(text string) string {
+// Awaits waits until stderr holds a text, and returns what follows it in its line.
+func (c *Command) Awaits(text string) string {
 	c.t.Helper()
 	c.Eventually("stderr with "+text, func() bool { return strings.Contains(c.Stderr.String(), text) })
 	_, after, _ := strings.Cut(c.Stderr.String(), text)
@@ -363,10 +503,13 @@ func (c *Command) Says(text string) string {
 	return line
 }
 
-// Arrives waits until a topic holds as many records: the service has handed out rows before they are there.
+// Arrives waits until a topic holds at least so many records: a service has handed out rows before they are there.
 func (c *Command) Arrives(p *Place, topic string, rows int) {
 	c.t.Helper()
-	c.Eventually(fmt.Sprintf("%d records in %s", rows, topic), func() bool { return len(p.Records(topic)) >= rows })
+	c.Eventually(fmt.Sprintf("%d records in %s", rows, topic), func() bool {
+		r := p.Run("consume", topic, "--data", p.Data) // fails before there is a topic
+		return r.Code == 0 && strings.Count(r.Stdout, "\n") >= rows
+	})
 }
 
 // Silent is a setting that has a service be silent for as long as a test holds its answers back.
@@ -380,6 +523,30 @@ func Demo(t *testing.T, o service.Options) (*service.Service, string) {
 	NoError(t, err)
 	t.Cleanup(func() { server.Close() })
 	return s, strings.TrimPrefix(server.URL, "http://")
+}
+
+// Serve starts a server until the test ends, and returns its address as host:port.
+func Serve(t *testing.T, handler http.Handler) (address string) {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
+}
+
+// AsMe has a connector log on as user me with [Password], and gives it more settings.
+func AsMe(lines []string, settings ...string) []string {
+	return Instead(Instead(lines, "sap.odata.user.name=me", "sap.odata.user.pwd="+Password), settings...)
+}
+
+// RefuseWrites has a service answer 400 to so many of the next writes.
+func RefuseWrites(t *testing.T, s *service.Service, n int) {
+	t.Helper()
+	// The count comes last: requests that are on their way before it are not refused.
+	for _, change := range [][2]string{{"match", "POST"}, {"status", "400"}, {"status-count", strconv.Itoa(n)}} {
+		if err := s.Set(change[0], change[1]); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // Source is the settings of a connector that reads sets of the demo service into topics of the same name.
@@ -426,6 +593,14 @@ func (p *Place) Records(topic string) []map[string]any {
 		all = append(all, one)
 	}
 	return all
+}
+
+// Holds expects a topic to have so many records.
+func (p *Place) Holds(topic string, rows int) {
+	p.T.Helper()
+	if n := len(p.Records(topic)); n != rows {
+		p.T.Errorf("expected %d records in %s, found %d", rows, topic, n)
+	}
 }
 
 // Buffer may be read while it is written to.

@@ -3,7 +3,6 @@ package e2e
 import (
 	"crypto/tls"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
@@ -16,14 +15,12 @@ func Filled(t *testing.T, rows int) (p *Place, from *service.Service, worker str
 	t.Helper()
 	p = NewPlace(t)
 	s, address := Demo(t, service.Options{Rows: rows, PageSize: 5000})
-	broker := p.Start("broker", "--data", p.Data, "--listen", "127.0.0.1:0")
-	broker.Eventually("an address", func() bool { return strings.Contains(broker.Stdout.String(), "\n") })
+	p.Broker()
 	worker = p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false",
 		"offset.flush.interval.ms=1000")
 	there := p.File("there.properties", append(Source("there", address, "Orders"),
 		"topic.creation.default.partitions=8", "topic.creation.default.replication.factor=1")...)
-	p.MustRun("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, worker,
-		there)
+	p.MustRun("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, worker, there)
 	return p, s, worker
 }
 
@@ -33,6 +30,12 @@ func CopiesOf(address string, settings ...string) []string {
 		append([]string{"tasks.max=8", "sap.odata.max.concurrent.requests=8", "sap.odata.enable.batch=0",
 			"sap.odata.user.name=me", "sap.odata.user.pwd=" + Password, "sap.odata.max.retries=10",
 			"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=5"}, settings...)...)
+}
+
+// Copied checks that OrderCopies has what Orders has.
+func Copied(t *testing.T, s *service.Service) {
+	t.Helper()
+	Equal(t, "what arrived", Entities(s, "Orders"), Entities(s, "OrderCopies"))
 }
 
 // CreatedOnce checks that all rows were created, and none twice.

@@ -41,9 +41,15 @@ func (p *Place) FollowsWith(plugins, folder string, lines ...string) *Followed {
 	at := porttest.Address(p.T)
 	p.File(folder+"/worker.properties", append([]string{"bootstrap.servers=embedded", "listeners=http://" + at,
 		"task.shutdown.graceful.timeout.ms=60000"}, lines...)...)
-	c := p.StartFor(10*time.Minute, "run", "--plugins", plugins, "--data", p.Data, "--config", folder)
+	return p.Serves(at, "--plugins", plugins, "--data", p.Data, "--config", folder)
+}
+
+// Serves starts a worker with arguments by which REST listens at an address, and waits for it.
+func (p *Place) Serves(at string, args ...string) *Followed {
+	p.T.Helper()
+	c := p.StartFor(10*time.Minute, append([]string{"run"}, args...)...)
 	f := &Followed{Place: p, Command: c, Url: "http://" + at}
-	c.Eventually("REST", func() bool {
+	f.Eventually("REST", func() bool {
 		r, err := http.Get(f.Url + "/health")
 		if err != nil {
 			return false
@@ -81,9 +87,30 @@ func (f *Followed) Await(name, what string, is func(connect.Status) bool) {
 	})
 }
 
+// Lives waits until a connector has been started so often.
+func (f *Followed) Lives(name string, n int) {
+	f.Place.T.Helper()
+	f.Eventually(fmt.Sprintf("%d lives of %s", n, name), func() bool { return f.Started(name) == n })
+}
+
+// Started is how often a connector has been started.
+func (f *Followed) Started(name string) int {
+	return strings.Count(f.Stderr.String(), `msg="connector started" connector=`+name+" ")
+}
+
 func Runs(s connect.Status) bool {
 	return s.Connector.State == connect.Running && s.Connector.ConfigError == "" && len(s.Tasks) > 0 &&
 		!slices.ContainsFunc(s.Tasks, func(t connect.TaskStatus) bool { return t.State != connect.Running })
+}
+
+// TaskOf is the only task of a connector, as REST at an address answers; the zero value while there is none.
+func TaskOf(t *testing.T, rest, connector string) connect.TaskStatus {
+	t.Helper()
+	var s connect.Status
+	if Get(t, "http://"+rest+"/connectors/"+connector+"/status", &s) != http.StatusOK || len(s.Tasks) != 1 {
+		return connect.TaskStatus{}
+	}
+	return s.Tasks[0]
 }
 
 // Reload is what REST says of reloads.
@@ -119,14 +146,60 @@ func (f *Followed) Call(method, path, body string) (status int, answer string) {
 	return a.StatusCode, string(text)
 }
 
-// Must is call where a status is expected.
-func (f *Followed) Must(want int, method, path, body string) string {
+// Must is Call where a status is expected, and texts in the answer.
+func (f *Followed) Must(want int, method, path, body string, texts ...string) string {
 	f.Place.T.Helper()
 	status, answer := f.Call(method, path, body)
 	if status != want {
 		f.Place.T.Fatalf("%s %s: expected %d, found %d %s", method, path, want, status, answer)
 	}
+	Contains(f.Place.T, method+" "+path, answer, texts...)
 	return answer
+}
+
+// Answers is Must where the whole answer is expected.
+func (f *Followed) Answers(want int, method, path, body, whole string) {
+	f.Place.T.Helper()
+	if answer := f.Must(want, method, path, body); answer != whole {
+		f.Place.T.Errorf("%s %s: expected %s, found %s", method, path, whole, answer)
+	}
+}
+
+// Until calls until the answer has a status, and texts in it.
+func (f *Followed) Until(want int, method, path, body string, texts ...string) {
+	f.Place.T.Helper()
+	f.Eventually(fmt.Sprintf("%d %q of %s %s", want, texts, method, path), func() bool {
+		status, answer := f.Call(method, path, body)
+		lacks := func(text string) bool { return !strings.Contains(answer, text) }
+		return status == want && !slices.ContainsFunc(texts, lacks)
+	})
+}
+
+// Changes waits until REST can change something, which the worker refuses while it starts.
+func (f *Followed) Changes() {
+	f.Place.T.Helper()
+	f.Until(404, "DELETE", "/connectors/none", "")
+}
+
+// Steer asks for a connector to pause, resume or stop, and waits until it and its tasks have done so.
+func (f *Followed) Steer(name, to string) {
+	f.Place.T.Helper()
+	status, is := 202, Runs
+	switch to {
+	case "pause":
+		is = func(s connect.Status) bool { return Is(connect.Paused, len(s.Tasks))(s) }
+	case "stop":
+		status, is = 204, Is(connect.Stopped, 0)
+	}
+	f.Must(status, "PUT", "/connectors/"+name+"/"+to, "")
+	f.Await(name, "after "+to, is)
+}
+
+// Shown is a connector's configuration as REST shows it.
+func (f *Followed) Shown(name string) (settings map[string]string) {
+	f.Place.T.Helper()
+	Get(f.Place.T, f.Url+"/connectors/"+name+"/config", &settings)
+	return settings
 }
 
 func Is(state connect.State, tasks int) func(connect.Status) bool {
@@ -190,29 +263,24 @@ func (f *Followed) Letters(s *service.Service) {
 		l.Offset != 11 || l.Message == "" {
 		t.Errorf("found %+v of %s", l, found.Topic)
 	}
-	if l := As[rest.Letters](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters?last=3",
-		"")).Letters; len(l) != 3 ||
-		l[0].Offset != 9 {
+	some := func(query string) []rest.Letter {
+		return As[rest.Letters](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters"+query, "")).Letters
+	}
+	if l := some("?last=3"); len(l) != 3 || l[0].Offset != 9 {
 		t.Errorf("expected the last three, found %+v", l)
 	}
-	if l := As[rest.Letters](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters?error=no+such+text",
-		"")); len(l.Letters) != 0 {
+	if l := some("?error=no+such+text"); len(l) != 0 {
 		t.Errorf("expected none, found %+v", l)
 	}
 	s.Set("status-count", "0")
 	replay := func(body, want string) {
 		t.Helper()
-		if answer := f.Must(200, "POST", "/culvert/connectors/back/deadletters/replay", body); answer != want {
-			t.Errorf("replay %s: found %s", body, answer)
-		}
+		f.Answers(200, "POST", "/culvert/connectors/back/deadletters/replay", body, want)
 	}
 	replay(`{"error": "no such text"}`, `{"replayed":0,"refused":0,"left":{}}`)
 	for _, hold := range []string{"pause", "stop"} {
 		f.Call("PUT", "/connectors/back/"+hold, "")
-		if answer := f.Must(409, "POST", "/culvert/connectors/back/deadletters/replay", ""); !strings.Contains(answer,
-			"resume it, then replay") {
-			t.Errorf("%s: found %s", hold, answer)
-		}
+		f.Must(409, "POST", "/culvert/connectors/back/deadletters/replay", "", "resume it, then replay")
 		f.Must(202, "PUT", "/connectors/back/resume", "")
 	}
 	replay("", `{"replayed":12,"refused":0,"left":{}}`)

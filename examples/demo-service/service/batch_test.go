@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
-	"github.com/google/go-cmp/cmp"
 )
 
 // batchOf writes a request: operations with commas between them are a changeset.
@@ -73,11 +72,8 @@ func TestBatch(t *testing.T) {
 				name, value, _ := strings.Cut(line, "=")
 				ok(t, s.service.Set(name, value))
 			}
-			r := s.do("POST", service.SAPPath+"$batch", batchOf(c.parts...), "Content-Type",
+			r := s.expect(http.StatusAccepted, "POST", service.SAPPath+"$batch", batchOf(c.parts...), "Content-Type",
 				"multipart/mixed; boundary=b")
-			if r.status != http.StatusAccepted {
-				t.Fatalf("%d\n%s", r.status, r.body)
-			}
 			var found []string
 			set := false
 			for line := range strings.SplitSeq(string(r.body), "\r\n") {
@@ -106,9 +102,7 @@ func TestBatch(t *testing.T) {
 					t.Error("the update was not taken back")
 				}
 			})
-			if diff := cmp.Diff(c.left, left); diff != "" {
-				t.Error(diff)
-			}
+			equal(t, c.left, left)
 			for entity, w := range s.service.Ledger().Writes {
 				if w.Created > 1 {
 					t.Errorf("%s was created %d times", entity, w.Created)
@@ -120,31 +114,28 @@ func TestBatch(t *testing.T) {
 
 func TestBatchAsAWhole(t *testing.T) {
 	s := start(t, service.Options{Rows: 3})
-	send := func(path, contentType string) int {
-		return s.do("POST", path+"$batch", batchOf(product(1)), "Content-Type", contentType).status
+	send := func(status int, path, contentType string) {
+		t.Helper()
+		s.expect(status, "POST", path+"$batch", batchOf(product(1)), "Content-Type", contentType)
 	}
 	const mixed = "multipart/mixed; boundary=b"
-	if found := send(service.SAPPath, "application/json"); found != http.StatusUnsupportedMediaType {
-		t.Errorf("JSON: %d", found)
-	}
-	if found := send(service.NorthwindPath, mixed); found != http.StatusAccepted {
-		t.Errorf("the other manner: %d", found)
-	}
-	for name, value := range map[string]string{"batch-limit": "100", "no-batch": "true"} {
-		ok(t, s.service.Set(name, value))
-		want := map[string]int{"batch-limit": 413, "no-batch": 501}[name]
-		if found := send(service.SAPPath, mixed); found != want {
-			t.Errorf("%s: expected %d, found %d", name, want, found)
-		}
-		s.service.Set(name, map[string]string{"batch-limit": "0", "no-batch": "false"}[name])
+	send(http.StatusUnsupportedMediaType, service.SAPPath, "application/json")
+	send(http.StatusAccepted, service.NorthwindPath, mixed)
+	for _, c := range []struct {
+		name, value, off string
+		status           int
+	}{{"batch-limit", "100", "0", 413}, {"no-batch", "true", "false", 501}} {
+		s.set(c.name, c.value)
+		send(c.status, service.SAPPath, mixed)
+		s.set(c.name, c.off)
 	}
 	for name, value := range map[string]string{"status": "500", "status-count": "1", "status-when": "after",
 		"match": "DELETE"} {
-		ok(t, s.service.Set(name, value))
+		s.set(name, value)
 	}
-	if r := s.do("DELETE", service.SAPPath+"ProductCopies(1)", ""); r.status != 500 ||
-		s.service.Count("ProductCopies") != 0 {
-		t.Errorf("applied and answered as failed: %d, %d left", r.status, s.service.Count("ProductCopies"))
+	s.expect(500, "DELETE", service.SAPPath+"ProductCopies(1)", "") // applied, and answered as failed
+	if n := s.service.Count("ProductCopies"); n != 0 {
+		t.Errorf("%d left", n)
 	}
 	l := s.service.Ledger()
 	if l.Batches != 1 || len(l.Operations) != 1 || l.Operations[0].Status != 201 {

@@ -1,12 +1,9 @@
 package service_test
 
 import (
-	"net/http"
 	"net/http/cookiejar"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
@@ -40,16 +37,15 @@ func TestServersHaveSessionsOfTheirOwn(t *testing.T) {
 		t.Errorf("expected a token of one server to be unknown to the other, found %d", r.status)
 	}
 	want := map[string]service.SessionCount{"u@NWD_01": {Opened: 1, Open: 1}, "u@NWD_02": {Opened: 1, Open: 1}}
-	if diff := cmp.Diff(want, c.service.Ledger().Sessions); diff != "" {
-		t.Error(diff)
-	}
+	equal(t, want, c.service.Ledger().Sessions)
 	c.http.Jar = before
 	c.do("GET", "/sap/public/bc/icf/logoff", "")
 	c.set("expire-sessions", "")
 	l := c.service.Ledger()
 	want = map[string]service.SessionCount{"u@NWD_01": {Opened: 1, LoggedOff: 1}, "u@NWD_02": {Opened: 1, TimedOut: 1}}
-	if diff := cmp.Diff(want, l.Sessions); diff != "" || l.SessionsOpen != 0 || l.SessionsLoggedOff != 1 {
-		t.Error(diff, l.SessionsOpen, l.SessionsLoggedOff)
+	equal(t, want, l.Sessions)
+	if l.SessionsOpen != 0 || l.SessionsLoggedOff != 1 {
+		t.Error(l.SessionsOpen, l.SessionsLoggedOff)
 	}
 }
 
@@ -64,14 +60,8 @@ func TestKilledServer(t *testing.T) {
 			if r := write(c, token, "1"); r.status != 201 {
 				t.Fatal(r.status)
 			}
-			if mode == "unreached" {
-				if r := write(c, token, "2"); r.status != 503 {
-					t.Errorf("expected 503, found %d", r.status)
-				}
-			} else {
-				if r := write(c, token, "2"); r.err == nil {
-					t.Errorf("expected no answer, found %d", r.status)
-				}
+			if r := write(c, token, "2"); mode == "unreached" && r.status != 503 || mode == "applied" && r.err == nil {
+				t.Errorf("expected 503 or no answer, found %d", r.status)
 			}
 			l := c.service.Ledger()
 			if n := l.Writes["OrderCopies(2)"].Created; l.Kills != 1 || (n == 1) != (mode == "applied") {
@@ -97,9 +87,7 @@ func TestOnlyServerAway(t *testing.T) {
 	for range 6 {
 		found = append(found, c.do("GET", service.NorthwindPath+"Orders", "").status)
 	}
-	if diff := cmp.Diff([]int{200, 200, 503, 503, 503, 503}, found); diff != "" {
-		t.Errorf("the sixth is killed again (-expected +found)\n%s", diff)
-	}
+	equal(t, []int{200, 200, 503, 503, 503, 503}, found, "the sixth is killed again")
 }
 
 func TestUnknownSessionIsRefused(t *testing.T) {
@@ -108,9 +96,8 @@ func TestUnknownSessionIsRefused(t *testing.T) {
 	c.headers["Authorization"] = "Basic dTpw"
 	c.get(service.SAPPath)
 	c.set("expire-sessions", "")
-	if r := c.do("GET", service.SAPPath, ""); r.status != http.StatusBadRequest || !strings.Contains(string(r.body),
-		"Session timed out") {
-		t.Errorf("expected 400, found %d %s", r.status, r.body)
+	if r := c.expect(400, "GET", service.SAPPath, ""); !strings.Contains(string(r.body), "Session timed out") {
+		t.Errorf("found %s", r.body)
 	}
 }
 
@@ -119,14 +106,8 @@ func TestLockedUser(t *testing.T) {
 	for range 3 {
 		c.do("GET", service.SAPPath, "", "Authorization", "Basic dTp4")
 	}
-	if r := c.do("GET", service.SAPPath, "", "Authorization", "Basic dTpw"); r.status != 401 {
-		t.Errorf("expected the user to be locked, found %d", r.status)
-	}
+	c.expect(401, "GET", service.SAPPath, "", "Authorization", "Basic dTpw")
 	c.set("unlock-users", "")
-	if r := c.do("GET", service.SAPPath, "", "Authorization", "Basic dTpw"); r.status != 200 {
-		t.Errorf("expected the user to be unlocked, found %d", r.status)
-	}
-	if diff := cmp.Diff(map[string]int{"u": 4}, c.service.Ledger().FailedLogonsOf); diff != "" {
-		t.Error(diff)
-	}
+	c.expect(200, "GET", service.SAPPath, "", "Authorization", "Basic dTpw")
+	equal(t, map[string]int{"u": 4}, c.service.Ledger().FailedLogonsOf)
 }

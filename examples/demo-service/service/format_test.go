@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
-	"github.com/google/go-cmp/cmp"
 )
 
 // edmx is what these tests read of a $metadata document.
@@ -127,8 +126,7 @@ func TestMetadataDescribesWhatIsServed(t *testing.T) {
 
 func (c *client) checkServiceDocuments(mount string, sets []string) {
 	c.t.Helper()
-	var fromJSON struct{ D struct{ EntitySets []string } }
-	ok(c.t, json.Unmarshal(c.get(mount, "Accept", "application/json").body, &fromJSON))
+	fromJSON := read[struct{ D struct{ EntitySets []string } }](c, mount)
 	var fromXML struct {
 		XMLName     xml.Name `xml:"http://www.w3.org/2007/app service"`
 		Collections []struct {
@@ -277,7 +275,7 @@ func TestMappedPropertiesStandInAtomElementsOnly(t *testing.T) {
 
 func TestMediaEntities(t *testing.T) {
 	c := start(t, service.Options{})
-	var document struct {
+	document := read[struct {
 		D struct {
 			Results []struct {
 				Size     int
@@ -287,11 +285,7 @@ func TestMediaEntities(t *testing.T) {
 				} `json:"__metadata"`
 			}
 		}
-	}
-	if err := json.Unmarshal(c.get(service.SAPPath+"Pictures", "Accept", "application/json").body,
-		&document); err != nil {
-		t.Fatal(err)
-	}
+	}](c, service.SAPPath+"Pictures")
 	entries := c.atom(service.SAPPath + "Pictures").Entries
 	for i, p := range document.D.Results {
 		r := c.get(p.Metadata.Source)
@@ -315,11 +309,7 @@ func TestMediaEntities(t *testing.T) {
 func TestKeysLeadBackToTheirRows(t *testing.T) {
 	c := start(t, service.Options{Rows: 5})
 	for _, e := range c.atom(service.NorthwindPath + "Codes").Entries {
-		var r struct{ D struct{ Code string } }
-		if err := json.Unmarshal(c.get(e.ID, "Accept", "application/json").body, &r); err != nil ||
-			r.D.Code != e.fields()["Code"] {
-			t.Errorf("%s: %q, %v", e.ID, r.D.Code, err)
-		}
+		equal(t, e.fields()["Code"], read[struct{ D struct{ Code string } }](c, e.ID).D.Code, e.ID)
 	}
 }
 
@@ -329,14 +319,15 @@ func TestFormatByOptionAndHeader(t *testing.T) {
 		format, accept, want string
 		status               int
 	}{
-		{"", "", "application/atom+xml", 200}, {"", "*/*", "application/atom+xml", 200}, {"", "application/json",
-			"application/json", 200},
-		{"", "application/json;odata=verbose", "application/json", 200}, {"json", "application/atom+xml",
-			"application/json", 200},
-		{"atom", "application/json", "application/atom+xml", 200}, {"", "application/atom+xml,application/json;q=0.5",
-			"application/atom+xml", 200},
-		{"", "audio/ogg", "application/xml", 406}, {"", "text/html,application/xhtml+xml,application/xml;q=0.9",
-			"application/atom+xml", 200},
+		{"", "", "application/atom+xml", 200},
+		{"", "*/*", "application/atom+xml", 200},
+		{"", "application/json", "application/json", 200},
+		{"", "application/json;odata=verbose", "application/json", 200},
+		{"json", "application/atom+xml", "application/json", 200},
+		{"atom", "application/json", "application/atom+xml", 200},
+		{"", "application/atom+xml,application/json;q=0.5", "application/atom+xml", 200},
+		{"", "audio/ogg", "application/xml", 406},
+		{"", "text/html,application/xhtml+xml,application/xml;q=0.9", "application/atom+xml", 200},
 	}
 	for _, test := range tests {
 		query := ""
@@ -380,9 +371,7 @@ func TestEachGivesWhatHTTPGives(t *testing.T) {
 					want[name] = text
 				}
 			}
-			if diff := cmp.Diff(want, fields); diff != "" {
-				t.Errorf("%s%s: %s", set, key, diff)
-			}
+			equal(t, want, fields, set, key)
 			i++
 		})
 		if i != len(rows) {

@@ -2,13 +2,13 @@ package service_test
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
-	"github.com/google/go-cmp/cmp"
 )
 
 // keysOf gives the orders, or else the first key, of the rows.
@@ -185,20 +185,11 @@ func TestCountStandsWithEveryPage(t *testing.T) {
 
 func TestSelectLeavesOthersOut(t *testing.T) {
 	c := start(t, service.Options{Rows: 3})
-	var document struct {
+	document := read[struct {
 		D struct{ Results []map[string]json.RawMessage }
-	}
-	body := c.get(service.NorthwindPath+"Orders?$select=OrderID,ShipCity,Customer&$top=1", "Accept",
-		"application/json").body
-	ok(t, json.Unmarshal(body, &document))
-	var names []string
-	for name := range document.D.Results[0] {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	if diff := cmp.Diff([]string{"Customer", "OrderID", "ShipCity", "__metadata"}, names); diff != "" {
-		t.Error(diff)
-	}
+	}](c, service.NorthwindPath+"Orders?$select=OrderID,ShipCity,Customer&$top=1")
+	names := slices.Sorted(maps.Keys(document.D.Results[0]))
+	equal(t, []string{"Customer", "OrderID", "ShipCity", "__metadata"}, names)
 	if row := c.atomFeed(service.NorthwindPath + "Orders?$select=ShipCity").rows[0]; len(row) != 1 ||
 		row["ShipCity"] != "Lyon" {
 		t.Errorf("Atom: %v", row)
@@ -227,12 +218,8 @@ func TestExpandedFeedPagesInside(t *testing.T) {
 					want[r["OrderID"]] += r["ProductID"] + " "
 				}
 				c.set("page-size", "5")
-				if diff := cmp.Diff(want, c.expandedJSON()); diff != "" {
-					t.Errorf("JSON: %s", diff)
-				}
-				if diff := cmp.Diff(want, c.expandedAtom()); diff != "" {
-					t.Errorf("Atom: %s", diff)
-				}
+				equal(t, want, c.expandedJSON(), "JSON")
+				equal(t, want, c.expandedAtom(), "Atom")
 			})
 		}
 	}
@@ -250,13 +237,12 @@ func (c *client) expandedJSON() map[string]string {
 	lines := map[string]string{}
 	inner := 0
 	for address := service.NorthwindPath + "Orders?$expand=Order_Details,Customer"; address != ""; {
-		var document struct {
+		document := read[struct {
 			D struct {
 				Results []innerJSON
 				Next    string `json:"__next"`
 			}
-		}
-		ok(c.t, json.Unmarshal(c.get(address, "Accept", "application/json").body, &document))
+		}](c, address)
 		for _, order := range document.D.Results {
 			id := strconv.Itoa(order.OrderID)
 			if order.OrderID != 10255 && order.Customer.CompanyName == "" {

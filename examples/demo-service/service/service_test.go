@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
@@ -76,6 +78,23 @@ func (c *client) do(method, address, body string, headers ...string) reply {
 	defer response.Body.Close()
 	raw, err := io.ReadAll(response.Body)
 	return reply{response.StatusCode, response.Header, raw, err}
+}
+
+// expect is do where a status is expected.
+func (c *client) expect(status int, method, address, body string, headers ...string) reply {
+	c.t.Helper()
+	r := c.do(method, address, body, headers...)
+	if r.err != nil || r.status != status {
+		c.t.Errorf("%s %s %s: expected %d, found %d %v\n%s", method, address, body, status, r.status, r.err, r.body)
+	}
+	return r
+}
+
+// read reads the JSON of an address.
+func read[T any](c *client, address string) (document T) {
+	c.t.Helper()
+	ok(c.t, json.Unmarshal(c.get(address, "Accept", "application/json").body, &document))
+	return document
 }
 
 func (c *client) get(address string, headers ...string) reply {
@@ -282,36 +301,38 @@ func TestWriteNeedsTokenOfItsSession(t *testing.T) {
 	c := start(t, service.Options{Rows: 10, User: "u", Password: "p", Switches: service.Switches{CSRF: true}})
 	const body = `{"OrderID":1,"ProductID":2,"UnitPrice":"3.5000","Quantity":4,"Discount":0}`
 	inbox := service.SAPPath + "Order_DetailCopies"
-	if r := c.do("POST", inbox, body, "Content-Type", "application/json"); r.status != 401 ||
-		!strings.HasPrefix(r.header.Get("WWW-Authenticate"), "Basic ") {
-		t.Fatalf("without logon: %d", r.status)
+	c.headers["Content-Type"] = "application/json"
+	if r := c.expect(401, "POST", inbox, body); !strings.HasPrefix(r.header.Get("WWW-Authenticate"), "Basic ") {
+		t.Fatalf("without logon: %v", r.header)
 	}
 	c.headers["Authorization"] = "Basic dTpw"
-	if r := c.do("POST", inbox, body, "Content-Type", "application/json"); r.status != 403 ||
-		r.header.Get("X-CSRF-Token") != "Required" {
-		t.Fatalf("without token: %d %q", r.status, r.header.Get("X-CSRF-Token"))
+	if r := c.expect(403, "POST", inbox, body); r.header.Get("X-CSRF-Token") != "Required" {
+		t.Fatalf("without token: %v", r.header)
 	}
 	token := c.get(service.SAPPath, "X-CSRF-Token", "Fetch").header.Get("X-CSRF-Token")
-	r := c.do("POST", inbox, body, "Content-Type", "application/json", "X-CSRF-Token", token, "Accept",
-		"application/json")
-	if r.status != 201 || r.header.Get("Location") != c.origin+inbox+"(OrderID=1,ProductID=2)" {
-		t.Fatalf("with token: %d %s\n%s", r.status, r.header.Get("Location"), r.body)
-	}
+	r := c.expect(201, "POST", inbox, body, "X-CSRF-Token", token, "Accept", "application/json")
+	equal(t, c.origin+inbox+"(OrderID=1,ProductID=2)", r.header.Get("Location"))
 	var created struct{ D map[string]any }
 	if err := json.Unmarshal(r.body, &created); err != nil || created.D["UnitPrice"] != "3.5000" ||
 		created.D["Quantity"] != 4.0 {
 		t.Fatalf("created entity: %v\n%s", err, r.body)
 	}
 	c.http.Jar, _ = cookiejar.New(nil)
-	if r := c.do("POST", inbox, body, "Content-Type", "application/json", "X-CSRF-Token", token); r.status != 403 {
-		t.Fatalf("the token of another session: %d", r.status)
-	}
+	c.expect(403, "POST", inbox, body, "X-CSRF-Token", token) // of another session
 	l := c.service.Ledger()
 	if w := l.Writes["Order_DetailCopies(OrderID=1,ProductID=2)"]; w.Created != 1 || len(l.Writes) != 1 {
 		t.Errorf("writes: %+v", l.Writes)
 	}
 	if l.Logons != 2 || l.SessionsOpened != 2 || l.TokenRefusals != 2 || l.TokenFetches != 1 {
 		t.Errorf("ledger: %+v", l)
+	}
+}
+
+// equal expects values that do not differ; about says what they are.
+func equal[T any](t testing.TB, want, found T, about ...any) {
+	t.Helper()
+	if diff := cmp.Diff(want, found); diff != "" {
+		t.Errorf("%s (-expected +found)\n%s", fmt.Sprint(about...), diff)
 	}
 }
 

@@ -39,23 +39,16 @@ func TestSwitchesRefuseWhatTheyCannotMean(t *testing.T) {
 
 func TestSwitchAndLedgerByHTTP(t *testing.T) {
 	c := start(t, service.Options{Rows: 10, User: "u", Password: "p"})
-	if r := c.do("POST", "/__demo/switch", "name=page-size&value=4", "Content-Type",
-		"application/x-www-form-urlencoded"); r.status != 204 {
-		t.Fatalf("form: %d %s", r.status, r.body)
-	}
-	if r := c.do("POST", "/__demo/switch?name=links&value=relative", ""); r.status != 204 {
-		t.Fatalf("query: %d %s", r.status, r.body)
-	}
-	if r := c.do("POST", "/__demo/switch?name=links&value=no", ""); r.status != 400 {
-		t.Errorf("wrong value: %d", r.status)
-	}
+	c.expect(204, "POST", "/__demo/switch", "name=page-size&value=4", "Content-Type",
+		"application/x-www-form-urlencoded")
+	c.expect(204, "POST", "/__demo/switch?name=links&value=relative", "")
+	c.expect(400, "POST", "/__demo/switch?name=links&value=no", "")
 	c.headers["Authorization"] = "Basic dTpw"
 	if f := c.jsonFeed(service.SAPPath + "Orders?sap-client=100"); f.next != "Orders?sap-client=100&$skiptoken=10251" {
 		t.Errorf("next %q", f.next)
 	}
 	c.do("GET", service.SAPPath+"Nope", "", "sap-client", "200")
-	var l service.Ledger
-	ok(t, json.Unmarshal(c.get("/__demo/ledger").body, &l))
+	l := read[service.Ledger](c, "/__demo/ledger")
 	if l.Total != 2 || l.Pages != 1 || l.Rows != 4 || l.Statuses[200] != 1 || l.Statuses[404] != 1 || l.Logons != 1 ||
 		l.SessionsOpened != 1 {
 		t.Errorf("ledger %+v", l)
@@ -78,18 +71,12 @@ func TestLogons(t *testing.T) {
 	c := start(t, service.Options{Rows: 10, User: "u", Password: "p", Switches: service.Switches{LockAfter: 3}})
 	c.http.Jar = nil
 	for range 3 {
-		if r := c.do("GET", service.SAPPath, "", "Authorization", "Basic dTp4"); r.status != 401 {
-			t.Fatalf("wrong password: %d", r.status)
-		}
+		c.expect(401, "GET", service.SAPPath, "", "Authorization", "Basic dTp4")
 	}
-	if r := c.do("GET", service.SAPPath, "", "Authorization", "Basic dTpw"); r.status != 401 {
-		t.Errorf("the user is locked: %d", r.status)
-	}
+	c.expect(401, "GET", service.SAPPath, "", "Authorization", "Basic dTpw") // the user is locked
 	c.set("lock-after", "0")
 	for range 2 {
-		if r := c.do("GET", service.SAPPath, "", "Authorization", "Basic dTpw"); r.status != 200 {
-			t.Errorf("right password: %d", r.status)
-		}
+		c.get(service.SAPPath, "Authorization", "Basic dTpw")
 	}
 	if l := c.service.Ledger(); l.FailedLogons != 4 || l.Logons != 2 || l.SessionsOpened != 2 || l.SessionsOpen != 2 {
 		t.Errorf("without cookies each call opens a session: %+v", l)
@@ -101,14 +88,10 @@ func TestLogoffAndExpiry(t *testing.T) {
 	c.get(service.SAPPath, "Authorization", "Basic dTpw")
 	c.get(service.SAPPath) // by the cookie alone
 	c.get("/sap/public/bc/icf/logoff")
-	if r := c.do("GET", service.SAPPath, ""); r.status != 401 {
-		t.Errorf("after logoff: %d", r.status)
-	}
+	c.expect(401, "GET", service.SAPPath, "")
 	c.get(service.SAPPath, "Authorization", "Basic dTpw")
 	c.set("expire-sessions", "")
-	if r := c.do("GET", service.SAPPath, ""); r.status != 401 {
-		t.Errorf("after expiry: %d", r.status)
-	}
+	c.expect(401, "GET", service.SAPPath, "")
 	if l := c.service.Ledger(); l.SessionsOpen != 0 || l.SessionsOpened != 2 {
 		t.Errorf("%+v", l)
 	}
@@ -132,26 +115,16 @@ func TestSessionChangesAroundTheTokenFetch(t *testing.T) {
 			before := id()
 			token := c.get(service.SAPPath, "X-CSRF-Token", "Fetch").header.Get("X-CSRF-Token")
 			atFetch := id()
-			post := func(key string) reply {
-				return c.do("POST", service.SAPPath+"Inbox", `{"MessageID":`+key+`}`, "Content-Type",
-					"application/json", "X-CSRF-Token", token)
-			}
-			if r := post("1"); r.status != 201 {
-				t.Fatalf("first write: %d %s", r.status, r.body)
-			}
+			c.headers["Content-Type"], c.headers["X-CSRF-Token"] = "application/json", token
+			c.expect(201, "POST", service.SAPPath+"Inbox", `{"MessageID":1}`)
 			after := id()
-			if r := post("2"); r.status != 201 {
-				t.Fatalf("second write: %d %s", r.status, r.body)
-			}
+			c.expect(201, "POST", service.SAPPath+"Inbox", `{"MessageID":2}`)
 			if (before != atFetch) != (mode != "next") || (atFetch != after) != (mode != "fetch") {
 				t.Errorf("session ids: %s before, %s at the fetch, %s after", before, atFetch, after)
 			}
 			// A client that kept the cookie from before the change is refused.
 			c.http.Jar = nil
-			if r := c.do("POST", service.SAPPath+"Inbox", `{"MessageID":3}`, "Content-Type", "application/json",
-				"X-CSRF-Token", token, "Cookie", "SAP_SESSIONID_NWD_100="+before); r.status != 403 {
-				t.Errorf("the old session id: %d", r.status)
-			}
+			c.expect(403, "POST", service.SAPPath+"Inbox", `{"MessageID":3}`, "Cookie", "SAP_SESSIONID_NWD_100="+before)
 		})
 	}
 }
@@ -223,15 +196,11 @@ func TestBrokenAnswers(t *testing.T) {
 
 func TestAppliedButNotAnswered(t *testing.T) {
 	c := start(t, service.Options{Rows: 10, Switches: service.Switches{LoseAnswer: 1}})
-	post := func() reply {
-		return c.do("POST", service.SAPPath+"Inbox", `{"MessageID":9}`, "Content-Type", "application/json")
-	}
-	if r := post(); r.err == nil {
+	c.headers["Content-Type"] = "application/json"
+	if r := c.do("POST", service.SAPPath+"Inbox", `{"MessageID":9}`); r.err == nil {
 		t.Errorf("answered with %d", r.status)
 	}
-	if r := post(); r.status != 400 {
-		t.Errorf("the row exists already: %d", r.status)
-	}
+	c.expect(400, "POST", service.SAPPath+"Inbox", `{"MessageID":9}`) // the row exists already
 	if w := c.service.Ledger().Writes["Inbox(9)"]; w.Created != 1 {
 		t.Errorf("%+v", w)
 	}
@@ -270,9 +239,7 @@ func TestRefusedOptions(t *testing.T) {
 	c := start(t, service.Options{Rows: 5, Switches: service.Switches{RefuseCount: true, RefuseOrderBy: true}})
 	for query, status := range map[string]int{"": 200, "$inlinecount=none": 200, "$inlinecount=allpages": 400,
 		"$orderby=OrderID": 400} {
-		if r := c.do("GET", service.SAPPath+"Orders?"+query, ""); r.status != status {
-			t.Errorf("%s: %d", query, r.status)
-		}
+		c.expect(status, "GET", service.SAPPath+"Orders?"+query, "")
 	}
 }
 
@@ -357,7 +324,7 @@ func TestRowsInMotionBetweenPages(t *testing.T) {
 
 func TestPageThatDiffersTheSecondTime(t *testing.T) {
 	for _, mode := range []string{"reorder", "delete", "insert", "all"} {
-		for format := range map[string]bool{"json": true, "atom": true} {
+		for _, format := range []string{"json", "atom"} {
 			t.Run(mode+" "+format, func(t *testing.T) {
 				c := start(t, service.Options{Rows: 40, PageSize: 20, Switches: service.Switches{Differ: mode}})
 				read := c.jsonFeed

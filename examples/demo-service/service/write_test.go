@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestWritesOfOneEntity(t *testing.T) {
@@ -15,55 +14,37 @@ func TestWritesOfOneEntity(t *testing.T) {
 		t.Run(format, func(t *testing.T) {
 			c := start(t, service.Options{Rows: 3})
 			media := map[string]string{"json": "application/json", "atom": "application/atom+xml"}[format]
-			send := func(method, path string, fields ...string) reply {
-				return c.do(method, service.NorthwindPath+path, bodyOf(format, fields), "Content-Type", media)
+			send := func(status int, method, path string, fields ...string) {
+				t.Helper()
+				c.expect(status, method, service.NorthwindPath+path, bodyOf(format, fields), "Content-Type", media)
 			}
 			fields := func() entity { return c.jsonFeed(service.NorthwindPath + "ProductCopies").rows[0] }
-			expect := func(step string, r reply, status int) {
-				t.Helper()
-				if r.status != status {
-					t.Fatalf("%s: %d, expected %d\n%s", step, r.status, status, r.body)
-				}
-			}
-			expect("POST", send("POST", "ProductCopies", "ProductID", "7", "ProductName", " Süß & <salty> ",
-				"UnitPrice", "1.2500", "Discontinued", "true"), 201)
+			send(201, "POST", "ProductCopies", "ProductID", "7", "ProductName", " Süß & <salty> ", "UnitPrice", "1.2500",
+				"Discontinued", "true")
 			want := entity{"ProductID": "7", "ProductName": " Süß & <salty> ", "SupplierID": "(null)",
 				"CategoryID": "(null)", "QuantityPerUnit": "(null)", "UnitPrice": "1.2500", "UnitsInStock": "(null)",
 				"UnitsOnOrder": "(null)", "ReorderLevel": "(null)", "Discontinued": "true"}
-			if diff := cmp.Diff(want, fields()); diff != "" {
-				t.Error(diff)
-			}
-			expect("POST again", send("POST", "ProductCopies", "ProductID", "7", "ProductName", "x", "Discontinued",
-				"true"), 409)
-			expect("MERGE", send("MERGE", "ProductCopies(7)", "UnitsInStock", "5"), 204)
+			equal(t, want, fields())
+			send(409, "POST", "ProductCopies", "ProductID", "7", "ProductName", "x", "Discontinued", "true")
+			send(204, "MERGE", "ProductCopies(7)", "UnitsInStock", "5")
 			want["UnitsInStock"] = "5"
-			if diff := cmp.Diff(want, fields()); diff != "" {
-				t.Error(diff)
-			}
-			expect("PATCH", send("PATCH", "ProductCopies(7)", "UnitsOnOrder", "6", "UnitPrice", "null"), 204)
+			equal(t, want, fields())
+			send(204, "PATCH", "ProductCopies(7)", "UnitsOnOrder", "6", "UnitPrice", "null")
 			want["UnitsOnOrder"], want["UnitPrice"] = "6", "(null)"
-			if diff := cmp.Diff(want, fields()); diff != "" {
-				t.Error(diff)
-			}
-			expect("PUT", send("PUT", "ProductCopies(7)", "ProductName", "new", "Discontinued", "false"), 204)
+			equal(t, want, fields())
+			send(204, "PUT", "ProductCopies(7)", "ProductName", "new", "Discontinued", "false")
 			want["ProductName"], want["Discontinued"], want["UnitsInStock"], want["UnitsOnOrder"] = "new", "false",
 				"(null)", "(null)"
-			if diff := cmp.Diff(want, fields()); diff != "" {
-				t.Error(diff)
-			}
-			r := c.do("POST", service.NorthwindPath+"ProductCopies(7)", bodyOf(format, []string{"ReorderLevel", "3"}),
+			equal(t, want, fields())
+			c.expect(204, "POST", service.NorthwindPath+"ProductCopies(7)", bodyOf(format, []string{"ReorderLevel", "3"}),
 				"Content-Type", media, "X-HTTP-Method", "MERGE")
-			expect("tunnelled MERGE", r, 204)
 			if fields()["ReorderLevel"] != "3" {
 				t.Error("the tunnelled MERGE did not change the row")
 			}
-			expect("DELETE", c.do("DELETE", service.NorthwindPath+"ProductCopies(7)", ""), 204)
-			expect("DELETE again", c.do("DELETE", service.NorthwindPath+"ProductCopies(7)", ""), 404)
-			expect("MERGE of a gone row", send("MERGE", "ProductCopies(7)", "ReorderLevel", "3"), 404)
-			if w := c.service.Ledger().Writes["ProductCopies(7)"]; w != (service.Write{Created: 1, Updated: 4,
-				Deleted: 1}) {
-				t.Errorf("ledger: %+v", w)
-			}
+			c.expect(204, "DELETE", service.NorthwindPath+"ProductCopies(7)", "")
+			c.expect(404, "DELETE", service.NorthwindPath+"ProductCopies(7)", "")
+			send(404, "MERGE", "ProductCopies(7)", "ReorderLevel", "3")
+			equal(t, service.Write{Created: 1, Updated: 4, Deleted: 1}, c.service.Ledger().Writes["ProductCopies(7)"])
 		})
 	}
 }
@@ -105,13 +86,9 @@ func bodyOf(format string, fields []string) string {
 
 func TestEveryRowOfAllTypesCanBeWrittenBack(t *testing.T) {
 	c := start(t, service.Options{})
-	var document struct {
+	document := read[struct {
 		D struct{ Results []map[string]any }
-	}
-	if err := json.Unmarshal(c.get(service.SAPPath+"AllTypes", "Accept", "application/json").body,
-		&document); err != nil {
-		t.Fatal(err)
-	}
+	}](c, service.SAPPath+"AllTypes")
 	for _, row := range document.D.Results {
 		delete(row, "__metadata")
 		if place, ok := row["Place"].(map[string]any); ok {
@@ -119,15 +96,10 @@ func TestEveryRowOfAllTypesCanBeWrittenBack(t *testing.T) {
 		}
 		body, err := json.Marshal(row)
 		ok(t, err)
-		if r := c.do("POST", service.SAPPath+"AllTypesCopies", string(body), "Content-Type",
-			"application/json"); r.status != 201 {
-			t.Fatalf("%s: %d\n%s", body, r.status, r.body)
-		}
+		c.expect(201, "POST", service.SAPPath+"AllTypesCopies", string(body), "Content-Type", "application/json")
 	}
 	was, is := c.jsonFeed(service.SAPPath+"AllTypes"), c.jsonFeed(service.SAPPath+"AllTypesCopies")
-	if diff := cmp.Diff(was.rows, is.rows); diff != "" {
-		t.Error(diff)
-	}
+	equal(t, was.rows, is.rows)
 }
 
 func TestAtomEntriesCanBeWrittenBack(t *testing.T) {
@@ -140,15 +112,10 @@ func TestAtomEntriesCanBeWrittenBack(t *testing.T) {
 			}
 			fields = append(fields, name, text)
 		}
-		if r := c.do("POST", service.NorthwindPath+"OrderCopies", bodyOf("atom", fields), "Content-Type",
-			"application/atom+xml;type=entry"); r.status != 201 {
-			t.Fatalf("%v: %d\n%s", fields, r.status, r.body)
-		}
+		c.expect(201, "POST", service.NorthwindPath+"OrderCopies", bodyOf("atom", fields), "Content-Type",
+			"application/atom+xml;type=entry")
 	}
-	if diff := cmp.Diff(c.atomFeed(service.NorthwindPath+"Orders").rows,
-		c.atomFeed(service.NorthwindPath+"OrderCopies").rows); diff != "" {
-		t.Error(diff)
-	}
+	equal(t, c.atomFeed(service.NorthwindPath+"Orders").rows, c.atomFeed(service.NorthwindPath+"OrderCopies").rows)
 }
 
 func TestWrongBodiesAreRefused(t *testing.T) {
@@ -177,10 +144,7 @@ func TestWrongBodiesAreRefused(t *testing.T) {
 		{"Nope", "application/json", `{}`, 404},
 	}
 	for _, test := range tests {
-		if r := c.do("POST", service.NorthwindPath+test.set, test.body, "Content-Type",
-			test.media); r.status != test.status {
-			t.Errorf("%+v: %d\n%s", test, r.status, r.body)
-		}
+		c.expect(test.status, "POST", service.NorthwindPath+test.set, test.body, "Content-Type", test.media)
 	}
 	if l := c.service.Ledger(); len(l.Writes) != 0 {
 		t.Errorf("applied all the same: %v", l.Writes)
@@ -245,9 +209,7 @@ func TestETags(t *testing.T) {
 	if e := c.atom(service.SAPPath + "Suppliers").Entries[1].ETag; e != etag {
 		t.Errorf("m:etag %s", e)
 	}
-	if r := c.do("GET", address, "", "If-None-Match", etag); r.status != 304 {
-		t.Errorf("If-None-Match: %d", r.status)
-	}
+	c.expect(304, "GET", address, "", "If-None-Match", etag)
 	for _, step := range []struct {
 		method, match string
 		status        int
@@ -257,8 +219,6 @@ func TestETags(t *testing.T) {
 		if step.match != "" {
 			headers = append(headers, "If-Match", step.match)
 		}
-		if r := c.do(step.method, address, `{"CompanyName":"n","City":"x"}`, headers...); r.status != step.status {
-			t.Errorf("%+v: %d\n%s", step, r.status, r.body)
-		}
+		c.expect(step.status, step.method, address, `{"CompanyName":"n","City":"x"}`, headers...)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert/conversion"
 	"github.com/culvert-project/culvert/host/convert/registry"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -40,9 +41,8 @@ func TestWhatIsKeptOfAvroIsBounded(t *testing.T) {
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "orders", b, wit.Datum{Form: wit.Structured,
 			Schema: s.ID, Size: uint32(len(b.Data))})
 		require.NoError(t, err)
-		if _, err := c.Decode(t.Context(), "orders", out, b); err != nil {
-			t.Fatal(err)
-		}
+		_, err = c.Decode(t.Context(), "orders", out, b)
+		require.NoError(t, err)
 		made := c.(*Converter)
 		programs, read = max(programs, len(made.programs.Of)), max(read, len(made.Readings.Kept.Of))
 	}
@@ -56,9 +56,7 @@ func TestScrubbedNames(t *testing.T) {
 	for name, want := range map[string]string{"/BIC/ZFIELD": "x_2FBIC_2FZFIELD", "Ähnlich": "x_C3_84hnlich",
 		"$id": "x_24id", "a*b": "a_b", "a~b": "a_7Eb", "abc+-.*_": "abc_2B____", "0abc": "x0abc", "x y": "x_y",
 		"_x": "_x", "-": "x_", "a_2Fb": "a_2Fb", "": "x"} {
-		if got := (&schemaWriter{o: Options{Scrub: true}}).scrubbed(name); got != want {
-			t.Errorf("%q: expected AvroData's %s, found %s", name, want, got)
-		}
+		assert.Equal(t, want, (&schemaWriter{o: Options{Scrub: true}}).scrubbed(name), name)
 	}
 }
 

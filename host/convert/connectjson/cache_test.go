@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/convert/conversion"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 )
 
@@ -16,9 +17,7 @@ func TestBytesOfCachedSchemas(t *testing.T) {
 	const schemas, size = 20, 4_000_000
 	b := &record.Batch{Registry: record.NewRegistry()}
 	made, err := New(Settings().Values(nil), conversion.Use{Schemas: b.Registry})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	c := made.(*Converter)
 	most, maxRead := 0, 0
 	for i := range 2 * schemas {
@@ -26,9 +25,7 @@ func TestBytesOfCachedSchemas(t *testing.T) {
 			strings.Repeat("d", size))
 		b.Data = b.Data[:0]
 		d, err := c.Decode(t.Context(), "t", []byte(document), b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 		if err != nil || len(out) < size || !bytes.Contains(out, fmt.Appendf(nil, `"%02dddd`, i%schemas)) {
 			t.Fatalf("schema %d: %d bytes, %v", i, len(out), err)

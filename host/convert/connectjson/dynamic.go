@@ -16,7 +16,7 @@ type dynamicWriter struct {
 	// shapes are those of the maps of a value, in the order in which they begin; met says how many were begun.
 	shapes []shape
 	met    int
-	// objects: all maps are taken for such of texts, without a survey; errPairs tells of another.
+	// objects: all maps are taken for maps of texts, without a survey; errPairs says that one of them is none.
 	objects bool
 	// leads are the names of the object that came last, with what is written for them.
 	leads []lead

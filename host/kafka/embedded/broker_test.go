@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -101,9 +102,7 @@ func TestBrokerAnnouncesItself(t *testing.T) {
 	if err != nil || addr != b.Addr() {
 		t.Errorf("attach to a running broker: %q %v, expected %q", addr, err, b.Addr())
 	}
-	if err := done(); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, done())
 	b.Close()
 	if _, err := os.Stat(filepath.Join(dir, announcementFile)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("broker.json after close: %v", err)
@@ -113,9 +112,7 @@ func TestBrokerAnnouncesItself(t *testing.T) {
 	if got := fmt.Sprint(kafkatest.Values(t, addr, "orders")); got != "[one]" {
 		t.Errorf("attached to the folder: %s", got)
 	}
-	if err := done(); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, done())
 }
 
 // A killed broker's address may belong to the broker of another folder by now.

@@ -7,8 +7,10 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"os/exec"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -24,29 +26,69 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
-// RefuseOffsets has a cluster refuse the first requests for offsets of partitions (ListOffsets), as many as times says.
-// It returns how many requests came so far; those after the first that is answered are not counted.
-func RefuseOffsets(cluster *kfake.Cluster, times int32, with *kerr.Error) (asked *atomic.Int32) {
+// Refuse has a cluster refuse the first requests of a kind, as many as times says. It returns how many requests came.
+func Refuse(cluster *kfake.Cluster, kind kmsg.Key, times int32, with *kerr.Error) (asked *atomic.Int32) {
 	asked = &atomic.Int32{}
-	cluster.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		if asked.Add(1) > times {
+	RefuseWhere(cluster, kind, with, func(kmsg.Request) bool { return asked.Add(1) <= times })
+	return asked
+}
+
+// Always is more often than any test asks.
+const Always = math.MaxInt32
+
+// RefuseWhere has a cluster refuse those requests of a kind that a function chooses, and take the others.
+func RefuseWhere(cluster *kfake.Cluster, kind kmsg.Key, with *kerr.Error, chosen func(kmsg.Request) bool) {
+	cluster.ControlKey(int16(kind), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if !chosen(r) {
 			return nil, nil, false
 		}
-		cluster.KeepControl()
-		answer := r.ResponseKind().(*kmsg.ListOffsetsResponse)
-		for _, of := range r.(*kmsg.ListOffsetsRequest).Topics {
-			topic := kmsg.NewListOffsetsResponseTopic()
-			topic.Topic = of.Topic
-			for _, p := range of.Partitions {
-				partition := kmsg.NewListOffsetsResponseTopicPartition()
-				partition.Partition, partition.ErrorCode = p.Partition, with.Code
-				topic.Partitions = append(topic.Partitions, partition)
-			}
-			answer.Topics = append(answer.Topics, topic)
-		}
-		return answer, nil, true
+		return Answer(r, with), nil, true
 	})
-	return asked
+}
+
+// Answer is an answer with an error, or without one where it is nil, for each partition, topic, group or resource that
+// a request names, or else for the request itself.
+func Answer(r kmsg.Request, with *kerr.Error) kmsg.Response {
+	code := int16(0)
+	if with != nil {
+		code = with.Code
+	}
+	answer := r.ResponseKind()
+	answerParts(reflect.ValueOf(r).Elem(), reflect.ValueOf(answer).Elem(), code)
+	return answer
+}
+
+// answerParts adds a part to an answer for each part of a request of the same name, and sets the code of the innermost
+// parts that have one. It says whether there are any.
+func answerParts(asked, answer reflect.Value, code int16) (coded bool) {
+	for i := range asked.NumField() {
+		from, to := asked.Field(i), answer.FieldByName(asked.Type().Field(i).Name)
+		if !to.IsValid() || !isParts(from) || !isParts(to) {
+			continue
+		}
+		for n := range from.Len() {
+			part := reflect.New(to.Type().Elem())
+			part.Interface().(interface{ Default() }).Default()
+			for _, name := range []string{"Topic", "TopicID", "Partition", "Group", "ResourceType", "ResourceName"} {
+				of, in := from.Index(n).FieldByName(name), part.Elem().FieldByName(name)
+				if of.IsValid() && in.IsValid() {
+					in.Set(of)
+				}
+			}
+			coded = answerParts(from.Index(n), part.Elem(), code) || coded
+			to.Set(reflect.Append(to, part.Elem()))
+		}
+	}
+	if own := answer.FieldByName("ErrorCode"); !coded && own.IsValid() {
+		own.SetInt(int64(code))
+		return true
+	}
+	return coded
+}
+
+func isParts(v reflect.Value) bool {
+	return v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct
 }
 
 // Cluster is closed with the test.
@@ -63,7 +105,7 @@ func Cluster(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
 func KnownLate(t *testing.T, times int32) *kfake.Cluster {
 	t.Helper()
 	cluster := Cluster(t, kfake.NumBrokers(1))
-	asked := RefuseOffsets(cluster, times, kerr.UnknownTopicOrPartition)
+	asked := Refuse(cluster, kmsg.ListOffsets, times, kerr.UnknownTopicOrPartition)
 	t.Cleanup(func() {
 		if n := asked.Load(); n <= times {
 			t.Errorf("expected the leader to be asked more than %d times, found %d", times, n)

@@ -93,7 +93,7 @@ func (o *Outages) Lately() bool {
 	return len(o.away) > 0 || time.Since(o.last) < time.Minute
 }
 
-// Since tells of a broker that is away, or was at some time since then, for how long; "": none was.
+// Since returns the address of a broker that is away, or was at some time since begin, and for how long; "": none was.
 func (o *Outages) Since(begin time.Time) (address string, lasted time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

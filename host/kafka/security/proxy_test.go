@@ -9,9 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -119,8 +119,6 @@ func TestIdleIsNoOutage(t *testing.T) {
 			_, err := g.dial(t.Context(), "tcp", "broker:9092")
 			found = append(found, errors.As(err, new(*Denied)))
 		}
-		if diff := cmp.Diff([]bool{false, false, false, true}, found); diff != "" {
-			t.Error(diff)
-		}
+		assert.Equal(t, []bool{false, false, false, true}, found)
 	})
 }

@@ -2,6 +2,7 @@ package guesttest
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/culvert-project/culvert/host/internal/base/wasm"
 )
@@ -40,6 +41,15 @@ const (
 	I32 = 0x7f
 	I64 = 0x7e
 )
+
+// Index is the number of an exported function, which has to be there.
+func (m *Module) Index(export string) int {
+	n := slices.IndexFunc(m.Exports, func(f Function) bool { return f.Name == export })
+	if n < 0 {
+		panic("the module does not export " + export)
+	}
+	return n
+}
 
 // Bytes is the module's binary.
 func (m *Module) Bytes() []byte {

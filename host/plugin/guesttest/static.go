@@ -60,11 +60,7 @@ func (m *Module) Answer(iface, method string, value any) {
 		panic(err)
 	}
 	m.Data = memory.data[:memory.used]
-	for n := range m.Exports {
-		if m.Exports[n].Name == f.Export() {
-			m.Exports[n].Body = constant(int(at[0]))
-		}
-	}
+	m.Exports[m.Index(f.Export())].Body = constant(int(at[0]))
 }
 
 // What describes the plugin lies between these, in a memory of two pages.

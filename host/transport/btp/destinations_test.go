@@ -11,8 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/btp"
 )
@@ -174,9 +173,7 @@ func TestFindDestination(t *testing.T) {
 				t.Error("expected a digest")
 			}
 			got.Digest = c.want.Digest
-			if diff := cmp.Diff(c.want, got); diff != "" {
-				t.Error(diff)
-			}
+			assert.Equal(t, c.want, got)
 			s.tokens.mu.Lock()
 			s.tokens.issued = 0
 			s.tokens.mu.Unlock()
@@ -235,9 +232,7 @@ func TestDestinationServiceRefuses(t *testing.T) {
 	wantFailure(t, err, btp.NotFound, "a/b c",
 		`destination "a/b c": found neither in the service instance my-destinations nor in the subaccount sub-1`,
 		"case-sensitive")
-	if diff := cmp.Diff([]string{"GET /destination-configuration/v1/destinations/a%2Fb%20c"}, s.asked); diff != "" {
-		t.Error(diff)
-	}
+	assert.Equal(t, []string{"GET /destination-configuration/v1/destinations/a%2Fb%20c"}, s.asked)
 	s.token = "no such"
 	_, err = s.open(t).Find(t.Context(), "S4")
 	wantFailure(t, err, btp.Unauthorized, "", "answered 401: refused: Bearer ***")
@@ -300,9 +295,7 @@ func TestDestinationIsKept(t *testing.T) {
 	asked := s.count()
 	wantHost(t, d, "two")
 	wantHost(t, d, "two")
-	if n := s.count() - asked; n != 1 {
-		t.Errorf("requests: expected 1, found %d", n)
-	}
+	assert.Equal(t, 1, s.count()-asked, "requests")
 	s.clock.move(40 * time.Minute)
 	_, err := d.Find(t.Context(), "S4")
 	wantFailure(t, err, btp.Unavailable, "", "answered 503")
@@ -311,9 +304,7 @@ func TestDestinationIsKept(t *testing.T) {
 	asked = s.count()
 	_, err = d.Find(t.Context(), "S4")
 	wantFailure(t, err, btp.Unavailable, "", "answered 503")
-	if n := s.count() - asked; n != 0 {
-		t.Errorf("requests while it is known to be away: expected none, found %d", n)
-	}
+	assert.Equal(t, 0, s.count()-asked, "requests while it is known to be away")
 	s.clock.move(11 * time.Second)
 
 	// one that was deleted is gone
@@ -349,9 +340,7 @@ func TestForgottenInMidRequest(t *testing.T) {
 	d.Forget("S4")
 	g.answers <- status(200, `{"access_token":"token-1","expires_in":3600}`)
 	wait.Wait()
-	if n := s.count(); n != 2 {
-		t.Errorf("expected two requests, found %d", n)
-	}
+	assert.Equal(t, 2, s.count(), "requests")
 }
 
 // A delivered token is renewed as our own are: by asking for the destination again.
@@ -417,9 +406,7 @@ func TestAttached(t *testing.T) {
 	options := btp.TokenOptions{Logger: logs(t)}
 	got, err := btp.Attached(t.Context(), info, options)
 	require.NoError(t, err)
-	if diff := cmp.Diff([]string{"", "DE-Berlin", "x"}, got); diff != "" {
-		t.Error(diff)
-	}
+	assert.Equal(t, []string{"", "DE-Berlin", "x"}, got)
 	body = `{"error":"no list"}`
 	tokens.issued = 0
 	_, err = btp.Attached(t.Context(), info, options)
@@ -452,9 +439,7 @@ func TestRefusedBindingIsShownAgainAtAGrowingInterval(t *testing.T) {
 	}
 	for n, pause := range []time.Duration{10, 20, 40, 80, 160, 320, 600, 600} {
 		s.clock.move(pause*time.Second - time.Second)
-		if asked := asks(); asked != 0 {
-			t.Errorf("pause %d: asked a second before %v are over", n, pause*time.Second)
-		}
+		assert.Equal(t, 0, asks(), "asked a second before a pause is over", n, pause*time.Second)
 		s.clock.move(2 * time.Second)
 		if asks() == 0 {
 			t.Errorf("pause %d: not asked after %v", n, pause*time.Second)
@@ -462,9 +447,8 @@ func TestRefusedBindingIsShownAgainAtAGrowingInterval(t *testing.T) {
 	}
 	s.fail(0)
 	s.clock.move(601 * time.Second)
-	if _, err := d.Find(t.Context(), "S4"); err != nil {
-		t.Fatal(err)
-	}
+	_, err := d.Find(t.Context(), "S4")
+	require.NoError(t, err)
 	s.fail(403)
 	d.Forget("S4")
 	if asks() == 0 {

@@ -10,8 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
@@ -70,9 +69,7 @@ func TestSubaccount(t *testing.T) {
 
 			attached, err := btp.Attached(t.Context(), *bound.Connectivity.Info, o)
 			require.NoError(t, err)
-			if diff := cmp.Diff([]string{"", "DE-Berlin"}, attached); diff != "" {
-				t.Error(diff)
-			}
+			assert.Equal(t, []string{"", "DE-Berlin"}, attached)
 		})
 	}
 }

@@ -6,8 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/btp"
 )
@@ -99,9 +98,7 @@ func TestBound(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := btp.Bound(c.vcap)
 			require.NoError(t, err)
-			if diff := cmp.Diff(c.want, got); diff != "" {
-				t.Error(diff)
-			}
+			assert.Equal(t, c.want, got)
 		})
 	}
 	for vcap, want := range map[string]string{
@@ -180,9 +177,7 @@ func TestReadKey(t *testing.T) {
 			require.NoError(t, err)
 			want := want
 			want.Origin = c.origin
-			if diff := cmp.Diff(btp.Services{Connectivity: &want}, got); diff != "" {
-				t.Error(diff)
-			}
+			assert.Equal(t, btp.Services{Connectivity: &want}, got)
 		})
 	}
 	for text, part := range map[string]string{
@@ -213,9 +208,7 @@ func FuzzBound(f *testing.F) {
 			return
 		}
 		if s.Connectivity != nil {
-			if strings.TrimSpace(s.Connectivity.ClientID) != s.Connectivity.ClientID {
-				t.Errorf("client id: %q", s.Connectivity.ClientID)
-			}
+			assert.Equal(t, s.Connectivity.ClientID, strings.TrimSpace(s.Connectivity.ClientID), "client id")
 			if address, err := s.Connectivity.SOCKS5Address(); err == nil && s.Connectivity.ProxyHost == "" {
 				t.Errorf("an address without a host: %q", address)
 			}

@@ -3,18 +3,12 @@ package btp_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -26,8 +20,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/certtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/btp"
 )
@@ -207,9 +201,7 @@ func TestTokenRequest(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := newTokenService(t)
 			wantToken(t, newTokens(t, credentials(s.URL+c.path), c.options), "", "token-1")
-			if diff := cmp.Diff([]request{c.want}, s.requests()); diff != "" {
-				t.Error(diff)
-			}
+			assert.Equal(t, []request{c.want}, s.requests())
 		})
 	}
 }
@@ -276,14 +268,10 @@ func TestValidTokenOutlivesOutage(t *testing.T) {
 	for range 5 {
 		wantToken(t, tokens, "", "token-1")
 	}
-	if n := len(s.requests()); n != 2 {
-		t.Errorf("requests: expected 2, found %d", n)
-	}
+	assert.Equal(t, 2, len(s.requests()), "requests")
 	now.move(11 * time.Second)
 	wantToken(t, tokens, "", "token-1")
-	if n := len(s.requests()); n != 3 {
-		t.Errorf("requests: expected 3, found %d", n)
-	}
+	assert.Equal(t, 3, len(s.requests()), "requests")
 	now.move(time.Minute)
 	_, err := tokens.Token(t.Context(), "")
 	wantFailure(t, err, btp.Unavailable, "token-url", "answered 503: down for maintenance")
@@ -317,9 +305,7 @@ func TestOneRenewalAtATime(t *testing.T) {
 	}
 	close(release)
 	wait.Wait()
-	if n := len(s.requests()); n != 1 {
-		t.Errorf("requests: expected 1, found %d", n)
-	}
+	assert.Equal(t, 1, len(s.requests()), "requests")
 }
 
 // While somebody renews, the others go on with the token that is still valid.
@@ -427,9 +413,7 @@ func TestTokenServiceRefuses(t *testing.T) {
 					Patience: 690 * time.Millisecond})
 				_, err := tokens.Token(t.Context(), "")
 				wantFailure(t, err, c.kind, c.setting, c.parts...)
-				if n := len(s.requests()); n != c.tries {
-					t.Errorf("requests: expected %d, found %d", c.tries, n)
-				}
+				assert.Equal(t, c.tries, len(s.requests()), "requests")
 				s.set(nil)
 				wantToken(t, tokens, "", "token-1")
 				close(p.connections)
@@ -469,57 +453,33 @@ func TestCredentialsAreChecked(t *testing.T) {
 	}
 }
 
-// clientCertificate is one that signs itself, valid for a day around the time given.
-func clientCertificate(t *testing.T, when time.Time) (certificate, key string, parsed *x509.Certificate) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "culvert"},
-		NotBefore: when.Add(-time.Hour), NotAfter: when.Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)
-	require.NoError(t, err)
-	parsed, err = x509.ParseCertificate(der)
-	require.NoError(t, err)
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(k)
-	require.NoError(t, err)
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
-		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})), parsed
-}
-
 func TestTokenByCertificate(t *testing.T) {
-	certificate, key, parsed := clientCertificate(t, time.Now())
+	known := certtest.Issue(t, "culvert", nil, nil)
 	escaped := strings.NewReplacer("\n", `\n`)
 	var forms []url.Values
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
 		forms = append(forms, r.PostForm)
-		if r.Header.Get("Authorization") != "" {
-			t.Error("expected no basic authentication")
-		}
+		assert.Equal(t, "", r.Header.Get("Authorization"), "basic authentication")
 		_, _ = io.WriteString(w, `{"access_token":"token-1","expires_in":3600}`)
 	}))
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
-	accepted := x509.NewCertPool()
-	accepted.AddCert(parsed)
-	s.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: accepted}
+	s.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: known.Pool()}
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
 	trusting := btp.TokenOptions{TLS: &tls.Config{RootCAs: roots}, InHeader: true, Patience: time.Millisecond}
 
-	c := btp.Credentials{TokenURL: s.URL, ClientID: clientID, Secret: secret, Certificate: escaped.Replace(certificate),
-		Key: escaped.Replace(key)}
+	c := btp.Credentials{TokenURL: s.URL, ClientID: clientID, Secret: secret,
+		Certificate: escaped.Replace(string(known.PEM())), Key: escaped.Replace(string(known.KeyPEM(t)))}
 	wantToken(t, newTokens(t, c, trusting), "", "token-1")
-	if diff := cmp.Diff([]url.Values{{"grant_type": {"client_credentials"}, "client_id": {clientID}}},
-		forms); diff != "" {
-		t.Error(diff)
-	}
+	assert.Equal(t, []url.Values{{"grant_type": {"client_credentials"}, "client_id": {clientID}}}, forms)
 
 	t.Run("unknown to the service", func(t *testing.T) {
-		certificate, key, _ := clientCertificate(t, time.Now())
-		_, err := newTokens(t, btp.Credentials{TokenURL: s.URL, ClientID: "a", Certificate: certificate, Key: key},
-			trusting).Token(t.Context(), "")
+		unknown := certtest.Issue(t, "culvert", nil, nil)
+		_, err := newTokens(t, btp.Credentials{TokenURL: s.URL, ClientID: "a", Certificate: string(unknown.PEM()),
+			Key: string(unknown.KeyPEM(t))}, trusting).Token(t.Context(), "")
 		wantFailure(t, err, btp.Misconfigured, "certificate", "TLS", "the server refused the handshake")
 	})
 	t.Run("service is not trusted", func(t *testing.T) {
@@ -527,9 +487,11 @@ func TestTokenByCertificate(t *testing.T) {
 		wantFailure(t, err, btp.Misconfigured, "token-url", "TLS", "not signed by a known authority")
 	})
 	t.Run("expired", func(t *testing.T) {
-		certificate, key, _ := clientCertificate(t, time.Now().Add(-48*time.Hour))
-		_, err := btp.NewTokens(btp.Credentials{TokenURL: s.URL, ClientID: "a", Certificate: certificate, Key: key},
-			trusting)
+		expired := certtest.Issue(t, "culvert", nil, func(c *x509.Certificate) {
+			c.NotBefore, c.NotAfter = time.Now().Add(-49*time.Hour), time.Now().Add(-24*time.Hour)
+		})
+		_, err := btp.NewTokens(btp.Credentials{TokenURL: s.URL, ClientID: "a", Certificate: string(expired.PEM()),
+			Key: string(expired.KeyPEM(t))}, trusting)
 		wantFailure(t, err, btp.Misconfigured, "certificate", "expected a certificate that is valid now", "CN=culvert")
 	})
 	t.Run("no TLS at the other end", func(t *testing.T) {
@@ -644,9 +606,7 @@ func TestEncodedHeaderSaysSo(t *testing.T) {
 		wantToken(t, newTokens(t, btp.Credentials{TokenURL: s.URL, ClientID: id, Secret: "plain"},
 			btp.TokenOptions{InHeader: true}), "", "token-1")
 		s.Close()
-		if got != want {
-			t.Errorf("%s: expected %q, found %q", id, want, got)
-		}
+		assert.Equal(t, want, got, id)
 	}
 }
 
@@ -711,9 +671,7 @@ func TestFailureIsShared(t *testing.T) {
 	for err := range failures {
 		wantFailure(t, err, btp.Unauthorized, "client-id", "answered 401")
 	}
-	if n := len(s.requests()); n != 1 {
-		t.Errorf("requests: expected 1, found %d", n)
-	}
+	assert.Equal(t, 1, len(s.requests()), "requests")
 }
 
 // A caller that goes away in mid-request does not take the others with it.

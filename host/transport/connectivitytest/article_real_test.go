@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
@@ -58,19 +59,13 @@ func TestRealArticle(t *testing.T) {
 			{"nobody there", good, "dead.cloud:9092", "", "EHOSTUNREACH"},
 			{"token of another client", s.Issue(s.XSUAA), "10.9.8.7:9092", "", "EAUTHFAILED"},
 		} {
-			if got := run(c.token, c.target, c.location); got != c.want {
-				t.Errorf("%s, in pieces %t: expected %q, found %q", c.name, fragment, c.want, got)
-			}
+			assert.Equal(t, c.want, run(c.token, c.target, c.location), c.name, "in pieces", fragment)
 		}
 	}
 	s.RefuseByReply(true)
-	if got := run("eyJ", "10.9.8.7:9092", ""); got != "ECONNREFUSED" {
-		t.Errorf("refused by REP: found %q", got)
-	}
+	assert.Equal(t, "ECONNREFUSED", run("eyJ", "10.9.8.7:9092", ""), "refused by REP")
 	tunnels := s.Count(func(e connectivitytest.Entry) bool {
 		return e.Step == connectivitytest.Connect && e.Code == 0 && e.Sent == int64(len("is anybody there?"))
 	})
-	if tunnels != 4 {
-		t.Errorf("expected four tunnels in the ledger, found %d", tunnels)
-	}
+	assert.Equal(t, 4, tunnels, "tunnels in the ledger")
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
@@ -78,9 +79,7 @@ func TestTokens(t *testing.T) {
 			}
 		}
 	}
-	if n := s.TokenCount(s.Connectivity); n != 3 {
-		t.Errorf("expected three tokens, found %d", n)
-	}
+	assert.Equal(t, 3, s.TokenCount(s.Connectivity), "tokens")
 	s.TokenServiceDown(503)
 	if status, _ := post(func(*http.Request, url.Values) {}); status != 503 {
 		t.Errorf("expected 503, found %d", status)
@@ -116,9 +115,8 @@ func raw(t *testing.T, s *connectivitytest.Server, request string) (int, string)
 	conn, err := net.Dial("tcp", s.HTTP)
 	require.NoError(t, err)
 	defer conn.Close()
-	if _, err := io.WriteString(conn, request); err != nil {
-		t.Fatal(err)
-	}
+	_, err = io.WriteString(conn, request)
+	require.NoError(t, err)
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	return body(t, response, err)
 }

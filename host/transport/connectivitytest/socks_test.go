@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
@@ -62,9 +63,8 @@ func say(t *testing.T, conn net.Conn, send, expect string) {
 	t.Helper()
 	sent, err := hex.DecodeString(strings.ReplaceAll(send, " ", ""))
 	require.NoError(t, err)
-	if _, err := conn.Write(sent); err != nil {
-		t.Fatal(err)
-	}
+	_, err = conn.Write(sent)
+	require.NoError(t, err)
 	if expect == "end" {
 		if b, err := io.ReadAll(conn); len(b) > 0 || err != nil && !errors.Is(err, io.EOF) &&
 			!strings.Contains(err.Error(), "reset") {
@@ -249,17 +249,11 @@ func TestDropAndDetach(t *testing.T) {
 		return conn
 	}
 	a, b := tunnel(""), tunnel("EU")
-	if n := s.Tunnels(); n != 2 {
-		t.Fatalf("expected two tunnels, found %d", n)
-	}
+	assert.Equal(t, 2, s.Tunnels(), "tunnels")
 	s.Detach("EU")
 	say(t, b, "", "end")
 	say(t, a, "61", "61")
-	if n := s.DropTunnels(); n != 1 {
-		t.Fatalf("expected one tunnel, found %d", n)
-	}
+	assert.Equal(t, 1, s.DropTunnels(), "tunnels")
 	say(t, a, "", "end")
-	if n := bytes.Count(s.Recorded(), []byte("water")); n != 4 {
-		t.Fatalf("expected what passed four times, found it %d times", n)
-	}
+	assert.Equal(t, 4, bytes.Count(s.Recorded(), []byte("water")), "times that it passed")
 }

@@ -1,10 +1,10 @@
 package limits
 
 import (
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -60,9 +60,7 @@ func TestWindows(t *testing.T) {
 		if until := openUntil(windows, at(c.now)); !until.IsZero() {
 			found = until.UTC().Format(time.RFC3339)
 		}
-		if found != c.until {
-			t.Errorf("%q at %s: expected it open until %q, found %q", c.windows, c.now, c.until, found)
-		}
+		assert.Equal(t, c.until, found, c.windows, c.now)
 		if found == "" && len(windows) > 0 {
 			if next := nextStart(windows, at(c.now)); !next.After(at(c.now)) || next.Sub(at(c.now)) > farAway {
 				t.Errorf("%q at %s: next look at %s", c.windows, c.now, next)
@@ -98,9 +96,8 @@ func TestWrongWindows(t *testing.T) {
 		"0 0 22 ? * SAT/4":    "START/DURATION ZONE",
 		"/4h":                 "START/DURATION ZONE",
 	} {
-		if _, err := ParseWindows(text); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: expected an error with %q, found %v", text, want, err)
-		}
+		_, err := ParseWindows(text)
+		assert.Error(t, err, want, text)
 	}
 }
 

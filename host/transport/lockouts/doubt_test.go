@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -52,9 +53,7 @@ func TestDoubtIsShared(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if sent != 1 {
-			t.Errorf("expected one second try, found %d", sent)
-		}
+		assert.Equal(t, 1, sent, "second tries")
 		if _, err := try(t, open(t, folder), somebody, 200); err == nil {
 			t.Error("expected the secret to be refused after a restart")
 		}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -139,9 +140,7 @@ func nothingReadable(t *testing.T, folder string) {
 			refusals++
 		}
 	}
-	if refusals != 1 {
-		t.Errorf("expected one refusal, found %d", refusals)
-	}
+	assert.Equal(t, 1, refusals, "refusals")
 	if info, err := os.Stat(folder); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("expected the folder with mode 0700, found %v, %v", info.Mode(), err)
 	}

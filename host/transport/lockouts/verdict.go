@@ -16,7 +16,7 @@ import (
 const recently = time.Hour
 
 // doubtPause is how long nothing is sent with a secret in doubt. It is longer than idle connections live, so that the
-// second try goes by a connection of its own too: what spreads connections over servers may lead it to another one.
+// second try has a connection of its own too, which a load balancer may lead to another server.
 const doubtPause = 3 * time.Second
 
 // courtesy is how much longer nothing else is sent than what was refused and the fetching of its token: its answer ends

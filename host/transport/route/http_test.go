@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/host/transport/route"
@@ -20,8 +21,7 @@ import (
 // behind is a subaccount with a system behind a Cloud Connector, and the way there by the HTTP port.
 func behind(t *testing.T, change func(*route.Settings)) (*connectivitytest.Server, http.RoundTripper) {
 	t.Helper()
-	s := connectivitytest.NewServer()
-	t.Cleanup(s.Close)
+	s := double(t)
 	system := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		text, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %s host=%s body=%s auth=%s", r.Method, r.URL, r.Host, text, r.Header.Get("Authorization"))
@@ -30,11 +30,8 @@ func behind(t *testing.T, change func(*route.Settings)) (*connectivitytest.Serve
 	s.Map("erp.virtual:80", strings.TrimPrefix(system.URL, "http://"))
 	settings := route.Settings{Type: route.ConnectivityHTTP, VCAP: s.VCAP(0), Name: named}
 	change(&settings)
-	r, err := route.New(settings)
-	require.NoError(t, err)
-	if r.Address() != s.HTTP {
-		t.Fatalf("expected %s, found %s", s.HTTP, r.Address())
-	}
+	r := routeOf(t, settings)
+	assert.Equal(t, s.HTTP, r.Address())
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	return s, r.RoundTripper(transport)
@@ -82,9 +79,7 @@ func TestConnectivityHTTP(t *testing.T) {
 		strings.NewReader("entity")); status != 200 || !strings.Contains(text, "body=entity") {
 		t.Errorf("after the token expired: found %d %s", status, text)
 	}
-	if n := s.TokenCount(s.Connectivity); n != 2 {
-		t.Errorf("expected two tokens, found %d", n)
-	}
+	assert.Equal(t, 2, s.TokenCount(s.Connectivity), "tokens")
 	// a body that cannot be had again: the caller is told, and the next request goes with another token
 	s.ExpireTokens()
 	if status, _ := send(t, roundTripper, "POST", "http://erp.virtual/sap",
@@ -117,16 +112,14 @@ func TestConnectivityHTTPLocations(t *testing.T) {
 		status, _ := send(t, roundTripper, "GET", "http://erp.virtual/", nil)
 		got = append(got, status)
 	}
-	if diff := cmp.Diff([]int{503, 503, 200, 200, 503, 200, 200}, got); diff != "" {
-		t.Error(diff)
-	}
+	assert.Equal(t, []int{503, 503, 200, 200, 503, 200, 200}, got)
 }
 
 // TestConnectivityHTTPLateLocation: a request that learns late that its Cloud Connector is away does not take back what
 // others have found out since.
 func TestConnectivityHTTPLateLocation(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	proxy := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("SAP-Connectivity-SCC-Location_ID") == "third" {
 			return
 		}
@@ -135,8 +128,7 @@ func TestConnectivityHTTPLateLocation(t *testing.T) {
 			<-release
 		}
 		w.WriteHeader(http.StatusServiceUnavailable)
-	}))
-	defer proxy.Close()
+	})
 	_, roundTripper := behind(t, func(settings *route.Settings) {
 		settings.Locations = []string{"first", "second", "third"}
 		settings.Forward = dialFunc(func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -158,16 +150,12 @@ func TestConnectivityHTTPLateLocation(t *testing.T) {
 	close(release)
 	got = append(got, <-late)
 	status, _ := send(t, roundTripper, "GET", "http://erp.virtual/", nil)
-	if diff := cmp.Diff([]int{503, 503, 503, 200}, append(got, status)); diff != "" {
-		t.Error(diff)
-	}
+	assert.Equal(t, []int{503, 503, 503, 200}, append(got, status))
 }
 
 func TestConnectivityHTTPMakesNoConnections(t *testing.T) {
-	s := connectivitytest.NewServer()
-	defer s.Close()
-	r, err := route.New(route.Settings{Type: route.ConnectivityHTTP, VCAP: s.VCAP(0), Name: named})
-	require.NoError(t, err)
+	s := double(t)
+	r := routeOf(t, route.Settings{Type: route.ConnectivityHTTP, VCAP: s.VCAP(0), Name: named})
 	if _, err := r.DialContext(bounded(t), "tcp", "kafka:9092"); err == nil || !strings.Contains(err.Error(),
 		"kafka.proxy.type") {
 		t.Errorf("found %v", err)
@@ -176,15 +164,13 @@ func TestConnectivityHTTPMakesNoConnections(t *testing.T) {
 
 // TestWireBySOCKS: requests through the SOCKS5 port are those of the transport, https included.
 func TestWireBySOCKS(t *testing.T) {
-	s := connectivitytest.NewServer()
-	defer s.Close()
+	s := double(t)
 	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.Host)
 	}))
 	defer secure.Close()
 	s.Map("example.com:44300", strings.TrimPrefix(secure.URL, "https://"))
-	r, err := route.New(route.Settings{Type: route.ConnectivitySOCKS5, VCAP: s.VCAP(0)})
-	require.NoError(t, err)
+	r := routeOf(t, route.Settings{Type: route.ConnectivitySOCKS5, VCAP: s.VCAP(0)})
 	transport := &http.Transport{TLSClientConfig: secure.Client().Transport.(*http.Transport).TLSClientConfig}
 	defer transport.CloseIdleConnections()
 	if status, text := send(t, r.RoundTripper(transport), "GET", "https://example.com:44300/", nil); status != 200 ||

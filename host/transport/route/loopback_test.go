@@ -40,8 +40,7 @@ func TestLoopback(t *testing.T) {
 		require.NoError(t, err)
 		find := func(s route.Settings) bool {
 			t.Helper()
-			r, err := route.New(s)
-			require.NoError(t, err)
+			r := routeOf(t, s)
 			found, err := r.HTTPProxy().URL(&http.Request{URL: at})
 			require.NoError(t, err)
 			if found != nil && found.Host != "proxy:8080" {

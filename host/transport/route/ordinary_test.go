@@ -18,9 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/http/httpproxy"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/host/transport/route"
@@ -78,8 +78,7 @@ func TestSOCKS5(t *testing.T) {
 			settings.Password = "secret"
 		}
 		settings.Address = plainSOCKS(t, user, "secret", "kafka.corp:9092", echo(t))
-		r, err := route.New(settings)
-		require.NoError(t, err)
+		r := routeOf(t, settings)
 		echoes(t, r, "kafka.corp:9092")
 		echoes(t, r, "broker.corp:9092")
 		if _, err := r.DialContext(bounded(t), "tcp", "other:1"); err == nil {
@@ -89,9 +88,7 @@ func TestSOCKS5(t *testing.T) {
 			continue
 		}
 		settings.Password = "another"
-		if r, err = route.New(settings); err != nil {
-			t.Fatal(err)
-		}
+		r = routeOf(t, settings)
 		var refused *route.LogonRefused
 		if _, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092"); !errors.As(err, &refused) ||
 			!refused.Permanent() ||
@@ -99,9 +96,7 @@ func TestSOCKS5(t *testing.T) {
 			t.Errorf("expected a refusal that stays, without the password in it, found %v", err)
 		}
 		settings.User, settings.Password = "", ""
-		if r, err = route.New(settings); err != nil {
-			t.Fatal(err)
-		}
+		r = routeOf(t, settings)
 		if _, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092"); !errors.As(err, &refused) ||
 			!strings.Contains(err.Error(), "no acceptable authentication methods") {
 			t.Errorf("expected a refusal that stays, found %v", err)
@@ -172,9 +167,8 @@ func TestHTTPConnect(t *testing.T) {
 					answer += "greeting"
 				}
 				heard := make(chan *http.Request, 1)
-				r, err := route.New(route.Settings{Type: route.HTTP, Address: connectProxy(t, answer, piece, heard),
+				r := routeOf(t, route.Settings{Type: route.HTTP, Address: connectProxy(t, answer, piece, heard),
 					User: "me", Password: "secret:x", Name: named})
-				require.NoError(t, err)
 				conn, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092")
 				request := <-heard
 				if request.Method != "CONNECT" || request.Host != "kafka.corp:9092" ||
@@ -208,8 +202,7 @@ func TestHTTPConnect(t *testing.T) {
 func TestSilentProxies(t *testing.T) {
 	for kind, said := range map[string]string{route.HTTP: "HTTP/1.1 200 O", route.SOCKS5: "\x05"} {
 		address := listen(t, func(c net.Conn) { io.WriteString(c, said); io.Copy(io.Discard, c) })
-		r, err := route.New(route.Settings{Type: kind, Address: address, Attempt: 50 * time.Millisecond})
-		require.NoError(t, err)
+		r := routeOf(t, route.Settings{Type: kind, Address: address, Attempt: 50 * time.Millisecond})
 		caller := bounded(t)
 		if conn, err := r.DialContext(caller, "tcp", "kafka:9092"); err == nil {
 			conn.Close()
@@ -217,8 +210,7 @@ func TestSilentProxies(t *testing.T) {
 		} else if caller.Err() != nil {
 			t.Errorf("%s: expected the attempt's end, found the caller's: %v", kind, err)
 		}
-		r, err = route.New(route.Settings{Type: kind, Address: address})
-		require.NoError(t, err)
+		r = routeOf(t, route.Settings{Type: kind, Address: address})
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(50*time.Millisecond, cancel)
 		if _, err := r.DialContext(ctx, "tcp", "kafka:9092"); !errors.Is(err, context.Canceled) {
@@ -278,10 +270,9 @@ func TestCorporateProxy(t *testing.T) {
 		io.WriteString(w, "behind TLS")
 	}))
 	defer secure.Close()
-	direct := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	direct := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "direct")
-	}))
-	defer direct.Close()
+	})
 	heard := make(chan string, 10)
 	address := corporate(t, strings.TrimPrefix(secure.URL, "https://"), heard)
 	resolve := func(ctx context.Context, network, to string) (net.Conn, error) {
@@ -298,8 +289,7 @@ func TestCorporateProxy(t *testing.T) {
 	fromEnvironment.Environment.HTTPSProxy = fromEnvironment.Environment.HTTPProxy
 	for name, settings := range map[string]route.Settings{"settings": own, "environment": fromEnvironment} {
 		t.Run(name, func(t *testing.T) {
-			r, err := route.New(settings)
-			require.NoError(t, err)
+			r := routeOf(t, settings)
 			transport := &http.Transport{TLSClientConfig: secure.Client().Transport.(*http.Transport).TLSClientConfig}
 			defer transport.CloseIdleConnections()
 			roundTripper := r.RoundTripper(transport)
@@ -318,15 +308,12 @@ func TestCorporateProxy(t *testing.T) {
 			for len(heard) > 0 {
 				got = append(got, <-heard)
 			}
-			if diff := cmp.Diff([]string{"GET http://erp.example/a?b=1", "CONNECT erp.example:443"}, got); diff != "" {
-				t.Error(diff)
-			}
+			assert.Equal(t, []string{"GET http://erp.example/a?b=1", "CONNECT erp.example:443"}, got)
 		})
 	}
 	none := fromEnvironment
 	none.Type = route.None
-	r, err := route.New(none)
-	require.NoError(t, err)
+	r := routeOf(t, none)
 	if r.HTTPProxy() != nil {
 		t.Error("expected type none to ignore the environment")
 	}

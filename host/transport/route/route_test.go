@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
@@ -25,6 +28,27 @@ func bounded(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// serve is a server that runs until the test ends.
+func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server
+}
+
+// double is a subaccount of BTP that runs until the test ends.
+func double(t *testing.T) *connectivitytest.Server {
+	s := connectivitytest.NewServer()
+	t.Cleanup(s.Close)
+	return s
+}
+
+func routeOf(t *testing.T, s route.Settings) *route.Route {
+	t.Helper()
+	r, err := route.New(s)
+	require.NoError(t, err)
+	return r
 }
 
 // listen serves connections until the test ends.
@@ -58,9 +82,8 @@ func echoes(t *testing.T, r *route.Route, address string) net.Conn {
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(5 * time.Minute))
 	got := make([]byte, 3)
-	if _, err := io.WriteString(conn, "abc"); err != nil {
-		t.Fatal(err)
-	}
+	_, err = io.WriteString(conn, "abc")
+	require.NoError(t, err)
 	if _, err := io.ReadFull(conn, got); err != nil || string(got) != "abc" {
 		t.Fatalf("expected the echo, found %q, %v", got, err)
 	}
@@ -80,20 +103,16 @@ func file(t *testing.T, text string) string {
 func TestNone(t *testing.T) {
 	address := echo(t)
 	for _, kind := range []string{route.Unset, route.None} {
-		r, err := route.New(route.Settings{Type: kind, AddressMap: map[string]string{"kafka.Corp:9092": address}})
-		require.NoError(t, err)
+		r := routeOf(t, route.Settings{Type: kind, AddressMap: map[string]string{"kafka.Corp:9092": address}})
 		echoes(t, r, address)
 		echoes(t, r, "Kafka.corp:9092")
-		if r.Address() != "" {
-			t.Errorf("expected no proxy, found %s", r.Address())
-		}
+		assert.Equal(t, "", r.Address(), "proxy")
 	}
 }
 
 // TestConnectivity has every place that the settings of SAP Connectivity may come from.
 func TestConnectivity(t *testing.T) {
-	s := connectivitytest.NewServer()
-	defer s.Close()
+	s := double(t)
 	s.Map("kafka.virtual:9092", echo(t))
 	trusting := btp.TokenOptions{}
 	trusting.TLS = tlsConfig(s)
@@ -120,28 +139,23 @@ func TestConnectivity(t *testing.T) {
 		for _, kind := range []string{route.Connectivity, route.ConnectivitySOCKS5} {
 			t.Run(name, func(t *testing.T) {
 				settings.Type, settings.Name = kind, named
-				r, err := route.New(settings)
-				require.NoError(t, err)
+				r := routeOf(t, settings)
 				echoes(t, r, "kafka.virtual:9092")
 				if r.Address() != s.SOCKS5 || r.Type() != route.Connectivity {
 					t.Errorf("found %s, %s", r.Type(), r.Address())
 				}
-				if strings.Contains(name, "VCAP") != (r.Info() != nil) {
-					t.Errorf("the list of Cloud Connectors: found %v", r.Info())
-				}
+				assert.Equal(t, r.Info() != nil, strings.Contains(name, "VCAP"), "the list of Cloud Connectors")
 			})
 		}
 	}
 }
 
 func TestAddressMap(t *testing.T) {
-	s := connectivitytest.NewServer()
-	defer s.Close()
+	s := double(t)
 	s.Map("Kafka.virtual:19093", echo(t))
 	mapping, err := route.ParseAddressMap("broker.corp:9092-9094=Kafka.virtual:19092-19094")
 	require.NoError(t, err)
-	r, err := route.New(route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0), AddressMap: mapping, Outage: -1})
-	require.NoError(t, err)
+	r := routeOf(t, route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0), AddressMap: mapping, Outage: -1})
 	echoes(t, r, "Broker.corp:9093")
 	if e := s.Ledger(); e[len(e)-1].Target != "Kafka.virtual:19093" {
 		t.Errorf("expected the virtual host as it was written, found %+v", e[len(e)-1])
@@ -152,9 +166,7 @@ func TestAddressMap(t *testing.T) {
 		!strings.Contains(err.Error(), "broker.corp:9094 (by the address map") {
 		t.Errorf("expected both names, found %v", err)
 	}
-	if r.Mapped("other:1") != "other:1" {
-		t.Error("expected what is not in the map as it is")
-	}
+	assert.Equal(t, "other:1", r.Mapped("other:1"), "not in the map")
 }
 
 func TestParseAddressMap(t *testing.T) {
@@ -196,8 +208,7 @@ func TestParseAddressMap(t *testing.T) {
 }
 
 func TestMisconfigured(t *testing.T) {
-	s := connectivitytest.NewServer()
-	defer s.Close()
+	s := double(t)
 	token := btp.Credentials{TokenURL: s.URL, ClientID: s.Connectivity.ID, Secret: s.Connectivity.Secret}
 	for _, c := range []struct {
 		name     string
@@ -291,8 +302,7 @@ func TestMisconfigured(t *testing.T) {
 
 // TestSecretsAreNotLogged lets everything go wrong that may, and looks for secrets and tokens in all that was said.
 func TestSecretsAreNotLogged(t *testing.T) {
-	s := connectivitytest.NewServer()
-	defer s.Close()
+	s := double(t)
 	s.Map("kafka.virtual:9092", echo(t))
 	var said strings.Builder
 	with := func(outage time.Duration) *route.Route {
@@ -339,12 +349,10 @@ func TestSecretsAreNotLogged(t *testing.T) {
 // TestTunnelsDropped is T13 at the level of sockets, in its fraction of time: every Cloud Connector goes, all tunnels
 // with it, tokens expire meanwhile, and twenty connections come back.
 func TestTunnelsDropped(t *testing.T) {
-	s := connectivitytest.NewServer()
-	defer s.Close()
+	s := double(t)
 	s.Map("kafka.virtual:9092", echo(t))
-	r, err := route.New(route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0), Locations: []string{"", "EU"},
+	r := routeOf(t, route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0), Locations: []string{"", "EU"},
 		Outage: 5 * time.Minute, Attempt: time.Minute})
-	require.NoError(t, err)
 	conns := make([]net.Conn, 20)
 	for i := range conns {
 		conns[i] = echoes(t, r, "kafka.virtual:9092")
@@ -375,7 +383,5 @@ func TestTunnelsDropped(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := s.TokenCount(s.Connectivity); n != 2 {
-		t.Errorf("expected one token before and one after, found %d", n)
-	}
+	assert.Equal(t, 2, s.TokenCount(s.Connectivity), "tokens")
 }

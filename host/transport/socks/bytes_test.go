@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/proxy"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/socks"
 )
@@ -256,7 +256,5 @@ func TestTrace(t *testing.T) {
 	conn.Close()
 	want := []socks.Step{socks.StepToken, socks.StepProxy, socks.StepGreeting, socks.StepAuthentication,
 		socks.StepConnect}
-	if diff := cmp.Diff(want, steps); diff != "" {
-		t.Fatal(diff)
-	}
+	assert.Equal(t, want, steps)
 }

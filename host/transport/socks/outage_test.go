@@ -11,9 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/proxy"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/host/transport/socks"
@@ -54,9 +54,8 @@ func newPiped(t *testing.T) (piped, *socks.Dialer) {
 func echoes(t *testing.T, conn net.Conn) {
 	t.Helper()
 	conn.SetDeadline(time.Now().Add(time.Minute))
-	if _, err := conn.Write([]byte("abc")); err != nil {
-		t.Fatal(err)
-	}
+	_, err := conn.Write([]byte("abc"))
+	require.NoError(t, err)
 	got := make([]byte, 3)
 	if _, err := io.ReadFull(conn, got); err != nil || string(got) != "abc" {
 		t.Fatalf("expected the echo, found %q, %v", got, err)
@@ -75,9 +74,7 @@ func TestOutage(t *testing.T) {
 			first, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
 			require.NoError(t, err)
 			echoes(t, first)
-			if n := double.DropTunnels(); n != 1 {
-				t.Fatalf("expected one tunnel, found %d", n)
-			}
+			assert.Equal(t, 1, double.DropTunnels(), "tunnels")
 			if _, err := io.ReadAll(first); err != nil && !errors.Is(err, io.ErrClosedPipe) {
 				t.Fatalf("expected the end of the tunnel, found %v", err)
 			}
@@ -156,17 +153,13 @@ func TestLocations(t *testing.T) {
 			conn, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
 			require.NoError(t, err)
 			conn.Close()
-			if diff := cmp.Diff(want, asked()[before:]); diff != "" {
-				t.Error(diff)
-			}
+			assert.Equal(t, want, asked()[before:])
 		}
 		began := time.Now()
 		dial("first", "")
 		double.Detach("")
 		dial("first", "", "third")
-		if time.Since(began) != 0 {
-			t.Errorf("expected the next location at once, found it after %v", time.Since(began))
-		}
+		assert.Equal(t, time.Duration(0), time.Since(began), "the next location is asked at once")
 		double.Attach("first")
 		dial("first")
 		double.Detach("first")

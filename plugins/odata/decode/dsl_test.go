@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math"
@@ -41,8 +42,9 @@ func parseLayout(t testing.TB, text string) *RowLayout {
 }
 
 var roundings = map[string]edm.Rounding{"half_even": edm.RoundHalfEven, "half_up": edm.RoundHalfUp,
-	"half_down": edm.RoundHalfDown, "up": edm.RoundUp,
-	"down": edm.RoundDown, "floor": edm.RoundFloor, "ceiling": edm.RoundCeiling}
+	"half_down": edm.RoundHalfDown, "up": edm.RoundUp, "down": edm.RoundDown, "floor": edm.RoundFloor, "ceiling": edm.RoundCeiling}
+
+var forms = map[string]As{"date": AsDate, "micros": AsMicros, "float64": AsFloat64, "int64": AsInt64}
 
 func parseColumns(t testing.TB, lines *[]string, name string) *RowLayout {
 	t.Helper()
@@ -83,13 +85,9 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowLayout {
 		case "blank":
 			c.Shape = Blank
 		default:
-			found := false
-			for e := edm.Binary; e <= edm.Time; e++ {
-				if e.String() == kind {
-					c.Type, found = e, true
-				}
+			for c.Type = edm.Binary; c.Type <= edm.Time && c.Type.String() != kind; c.Type++ {
 			}
-			if !found {
+			if c.Type > edm.Time {
 				t.Fatalf("layout line %q: unknown type", line)
 			}
 		}
@@ -107,17 +105,11 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowLayout {
 				l.Watch = append(l.Watch, len(l.Columns))
 			case w == "hidden":
 				hidden++
-			case w == "date":
-				c.As = AsDate
-			case w == "micros":
-				c.As = AsMicros
-			case w == "float64":
-				c.As = AsFloat64
-			case w == "int64":
-				c.As = AsInt64
 			case w == "{":
 			default:
-				t.Fatalf("layout line %q: unknown word %s", line, w)
+				if c.As = forms[w]; c.As == 0 {
+					t.Fatalf("layout line %q: unknown word %s", line, w)
+				}
 			}
 		}
 		l.Columns = append(l.Columns, c)
@@ -273,10 +265,7 @@ func renderPrimitive(t testing.TB, c *Column, b []byte) (string, []byte) {
 		return v
 	}
 	float := func() string {
-		var u uint64
-		for i := range 8 {
-			u |= uint64(b[i]) << (8 * i)
-		}
+		u := binary.LittleEndian.Uint64(b)
 		b = b[8:]
 		return strconv.FormatFloat(math.Float64frombits(u), 'g', -1, 64)
 	}
@@ -302,7 +291,7 @@ func renderPrimitive(t testing.TB, c *Column, b []byte) (string, []byte) {
 	case edm.Double:
 		return float(), b
 	case edm.Single:
-		u := uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
+		u := binary.LittleEndian.Uint32(b)
 		b = b[4:]
 		return strconv.FormatFloat(float64(math.Float32frombits(u)), 'g', -1, 32) + "f", b
 	case edm.Decimal:

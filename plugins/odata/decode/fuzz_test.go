@@ -68,11 +68,10 @@ func seed(f *testing.F, markup bool) {
 
 func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowLayout) Decoder) {
 	l := parseLayout(t, fuzzLayout)
-	nested := anyNested{}
-	whole, err := decodeWith(decoder(l), doc, cuts{size: len(doc) + 1}, nested)
+	whole, err := decodeWith(decoder(l), doc, cuts{size: len(doc) + 1})
 	want := describeAll(t, l, whole, err)
 	for _, c := range []cuts{{at: int(cut) % (len(doc) + 1)}, {size: 1 + int(cut)%97}} {
-		out, err := decodeWith(decoder(l), doc, c, nested)
+		out, err := decodeWith(decoder(l), doc, c)
 		if got := describeAll(t, l, out, err); got != want {
 			t.Fatalf("cut %+v:\ngot  %s\nwant %s", c, excerpt(got, want), excerpt(want, got))
 		}
@@ -82,7 +81,7 @@ func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowLayout) Decoder
 	}
 	for _, fault := range whole.Faults {
 		raw := whole.Data[fault.RawStart : fault.RawStart+fault.RawSize]
-		again, err := decodeWith(decoder(l), raw, cuts{size: len(raw) + 1}, nested)
+		again, err := decodeWith(decoder(l), raw, cuts{size: len(raw) + 1})
 		if err != nil || len(again.Faults) != 1 || cause(again.Faults[0].Fault.Message) != cause(fault.Fault.Message) {
 			t.Fatalf("raw row %q: expected the fault %q again, found %v and %v", raw, fault.Fault.Message, again.Faults,
 				err)
@@ -93,10 +92,8 @@ func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowLayout) Decoder
 // cause is a fault's message without the place.
 func cause(message string) string { s, _, _ := strings.Cut(message, " (row "); return s }
 
-// anyNested answers every nested link with an empty page, in either format.
-type anyNested struct{}
-
-func decodeWith(d Decoder, doc []byte, c cuts, _ anyNested) (*Output, error) {
+// decodeWith answers every nested link with an empty page, in either format.
+func decodeWith(d Decoder, doc []byte, c cuts) (*Output, error) {
 	empty := `[]`
 	if _, atom := d.(*Atom); atom {
 		empty = `<feed xmlns="http://www.w3.org/2005/Atom"/>`
@@ -120,16 +117,7 @@ func decodeWith(d Decoder, doc []byte, c cuts, _ anyNested) (*Output, error) {
 // FuzzFastJSON and FuzzFastAtom: the fast path makes of any rows, after three regular ones, what the plain parser
 // makes of them.
 func FuzzFastJSON(f *testing.F) {
-	for _, row := range oddJSON {
-		f.Add([]byte(row), uint16(len(row)))
-	}
-	l := parseLayout(f, oddLayout)
-	three := regularJSON + "," + regularJSON + "," + regularJSON + ","
-	f.Fuzz(func(t *testing.T, rows []byte, cut uint16) {
-		differ(t, l, []byte(`{"d":{"results":[`+three+string(rows)+","+string(rows)+","+regularJSON+`]}}`), cut,
-			NewJSON(l),
-			newPlainJSON(l))
-	})
+	fuzzRows(f, oddLayout, regularJSON, oddJSON)
 }
 
 func FuzzFastAtom(f *testing.F) {
@@ -141,22 +129,25 @@ func FuzzFastAtom(f *testing.F) {
 	regular := oddEntry(regularProperties)
 	f.Fuzz(func(t *testing.T, properties []byte, cut uint16) {
 		odd := oddEntry(string(properties))
-		differ(t, l, []byte(feedFront+regular+regular+regular+odd+odd+regular+"</feed>"), cut, NewAtom(l),
-			newPlainAtom(l))
+		differ(t, l, []byte(feedFront+regular+regular+regular+odd+odd+regular+"</feed>"), cut,
+			NewAtom(l), newPlainAtom(l))
 	})
 }
 
 // FuzzFastNestedJSON and FuzzFastNestedAtom are the same with structures and expanded feeds.
 func FuzzFastNestedJSON(f *testing.F) {
-	for _, row := range oddNested {
+	fuzzRows(f, nestedLayout, nestedJSON, oddNested)
+}
+
+func fuzzRows(f *testing.F, layout, regular string, odd []string) {
+	for _, row := range odd {
 		f.Add([]byte(row), uint16(len(row)))
 	}
-	l := parseLayout(f, nestedLayout)
-	three := nestedJSON + "," + nestedJSON + "," + nestedJSON + ","
+	l := parseLayout(f, layout)
+	three := strings.Repeat(regular+",", 3)
 	f.Fuzz(func(t *testing.T, rows []byte, cut uint16) {
-		differ(t, l, []byte(`{"d":{"results":[`+three+string(rows)+","+string(rows)+","+nestedJSON+`]}}`), cut,
-			NewJSON(l),
-			newPlainJSON(l))
+		differ(t, l, []byte(`{"d":{"results":[`+three+string(rows)+","+string(rows)+","+regular+`]}}`), cut,
+			NewJSON(l), newPlainJSON(l))
 	})
 }
 
@@ -173,10 +164,10 @@ func FuzzFastNestedAtom(f *testing.F) {
 }
 
 func differ(t *testing.T, l *RowLayout, doc []byte, cut uint16, d, plain Decoder) {
-	want, wantErr := decodeWith(plain, doc, cuts{size: len(doc) + 1}, anyNested{})
+	want, wantErr := decodeWith(plain, doc, cuts{size: len(doc) + 1})
 	for _, c := range []cuts{{size: len(doc) + 1}, {at: int(cut) % (len(doc) + 1)}, {size: 1 + int(cut)%997}} {
 		d.Reset()
-		out, err := decodeWith(d, doc, c, anyNested{})
+		out, err := decodeWith(d, doc, c)
 		if got, want := describeAll(t, l, out, err), describeAll(t, l, want, wantErr); got != want {
 			t.Fatalf("cut %+v of %q:\ngot  %s\nwant %s", c, doc, excerpt(got, want), excerpt(want, got))
 		}

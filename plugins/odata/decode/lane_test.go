@@ -3,8 +3,8 @@ package decode
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -135,15 +135,20 @@ var oddJSON = []string{
 }
 
 func TestFastPathOnOddJSONRows(t *testing.T) {
-	l := parseLayout(t, oddLayout)
-	for _, odd := range oddJSON {
-		three := regularJSON + "," + regularJSON + "," + regularJSON
+	oddRowsAsPlain(t, parseLayout(t, oddLayout), oddJSON, regularJSON, nil)
+}
+
+// oddRowsAsPlain is sameAsPlain for odd rows alone, after regular ones and between them.
+func oddRowsAsPlain(t *testing.T, l *RowLayout, rows []string, regular string, answers map[string]string) {
+	t.Helper()
+	three := regular + "," + regular + "," + regular
+	for _, odd := range rows {
 		for _, doc := range []string{odd, three + "," + odd, three + "," + odd + "," + odd + "," + odd + "," + three,
 			odd + "," + odd + "," + three + "," + odd} {
-			sameAsPlain(t, l, []byte(`{"d":{"results":[`+doc+`],"__next":"n"}}`), nil, false)
+			sameAsPlain(t, l, []byte(`{"d":{"results":[`+doc+`],"__next":"n"}}`), answers, false)
 		}
 		if len(odd) < 500 {
-			sameAsPlain(t, l, []byte(`{"d":{"results":[`+three+","+odd+","+odd+","+regularJSON+`]}}`), nil, true)
+			sameAsPlain(t, l, []byte(`{"d":{"results":[`+three+","+odd+","+odd+","+regular+`]}}`), answers, true)
 		}
 	}
 }
@@ -152,18 +157,13 @@ func TestFastPathOnOddJSONRows(t *testing.T) {
 func TestFastPathOnSamples(t *testing.T) {
 	for _, s := range samples {
 		t.Run(filepath.Base(s.file), func(t *testing.T) {
-			doc, err := os.ReadFile(filepath.Join(testdata, "samples", s.file))
-			if err != nil {
-				t.Fatal(err)
-			}
+			doc := []byte(sample(t, s.file))
 			l := parseLayout(t, s.layout)
 			sameAsPlain(t, l, doc, s.nested, false)
 			if i, k := bytes.Index(doc, []byte("<entry")), bytes.LastIndex(doc, []byte("</entry>")); i > 0 && k > 0 &&
 				bytes.Contains(doc, []byte("<feed")) && !bytes.HasPrefix(bytes.TrimSpace(doc), []byte("<entry")) {
 				entries := doc[i : k+len("</entry>")]
-				var many []byte
-				many = append(append(append(append(many, doc[:i]...), entries...), entries...), doc[i:]...)
-				sameAsPlain(t, l, many, s.nested, false)
+				sameAsPlain(t, l, slices.Concat(doc[:i], entries, entries, doc[i:]), s.nested, false)
 			}
 		})
 	}
@@ -233,17 +233,7 @@ var oddNested = []string{
 
 func TestFastPathOnNestedJSON(t *testing.T) {
 	l := parseLayout(t, nestedLayout)
-	answers := map[string]string{"more": `[{"Pos":7,"Sub":[]}]`}
-	three := nestedJSON + "," + nestedJSON + "," + nestedJSON
-	for _, odd := range oddNested {
-		for _, doc := range []string{odd, three + "," + odd, three + "," + odd + "," + odd + "," + odd + "," + three,
-			odd + "," + odd + "," + three + "," + odd} {
-			sameAsPlain(t, l, []byte(`{"d":{"results":[`+doc+`],"__next":"n"}}`), answers, false)
-		}
-		if len(odd) < 500 {
-			sameAsPlain(t, l, []byte(`{"d":{"results":[`+three+","+odd+","+odd+","+nestedJSON+`]}}`), answers, true)
-		}
-	}
+	oddRowsAsPlain(t, l, oddNested, nestedJSON, map[string]string{"more": `[{"Pos":7,"Sub":[]}]`})
 	d := NewJSON(l)
 	doc := []byte("[" + strings.Repeat(nestedJSON+",", 49) + nestedJSON + "]")
 	if _, err := decodePieces(d, doc, cuts{size: 1 << 20}, nil); err != nil || d.lane.taken < 48 ||

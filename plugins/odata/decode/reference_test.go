@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -144,9 +145,8 @@ func refMembers(l *RowLayout, get refStruct) ([]byte, error) {
 
 func refBlock(b []byte) []byte { return append(binary.AppendVarint(nil, int64(len(b))), b...) }
 
-var refBounds = map[edm.Primitive][2]string{edm.Byte: {"0", "255"}, edm.SByte: {"-128", "127"}, edm.Int16: {"-32768",
-	"32767"},
-	edm.Int32: {"-2147483648", "2147483647"}, edm.Int64: {"-9223372036854775808", "9223372036854775807"}}
+var refBounds = map[edm.Primitive][2]string{edm.Byte: {"0", "255"}, edm.SByte: {"-128", "127"},
+	edm.Int16: {"-32768", "32767"}, edm.Int32: {"-2147483648", "2147483647"}, edm.Int64: {"-9223372036854775808", "9223372036854775807"}}
 
 var (
 	refInteger = regexp.MustCompile(`^[-+]?[0-9]+$`)
@@ -248,8 +248,7 @@ func refDecimal(c *Column, s string) ([]byte, error) {
 
 func refFloat(c *Column, s string) ([]byte, error) {
 	special := map[string]float64{"INF": math.Inf(1), "+INF": math.Inf(1), "Infinity": math.Inf(1),
-		"-INF":      math.Inf(-1),
-		"-Infinity": math.Inf(-1), "NaN": math.NaN()}
+		"-INF": math.Inf(-1), "-Infinity": math.Inf(-1), "NaN": math.NaN()}
 	bits := 64
 	if c.Type == edm.Single {
 		bits = 32
@@ -292,7 +291,7 @@ func refInstant(c *Column, s string) ([]byte, error) {
 		if m == nil || m[3] == "" && m[4] != "" {
 			return nil, errMisfit
 		}
-		text := m[1] + "T" + cmpOr(m[2], "00:00") + cmpOr(m[3], ":00")
+		text := m[1] + "T" + cmp.Or(m[2], "00:00") + cmp.Or(m[3], ":00")
 		var err error
 		if wall, err = time.Parse("2006-01-02T15:04:05", text); err != nil {
 			return nil, err
@@ -305,7 +304,7 @@ func refInstant(c *Column, s string) ([]byte, error) {
 		at = wall
 		if zone := strings.ReplaceAll(m[5], ":", ""); len(zone) > 1 {
 			h, _ := strconv.Atoi(zone[1:3])
-			minutes, _ := strconv.Atoi(cmpOr(zone[3:], "0"))
+			minutes, _ := strconv.Atoi(cmp.Or(zone[3:], "0"))
 			if h > 23 || minutes > 59 {
 				return nil, errMisfit
 			}
@@ -327,13 +326,6 @@ func refInstant(c *Column, s string) ([]byte, error) {
 		return binary.AppendVarint(nil, at.UnixMicro()), nil
 	}
 	return binary.AppendVarint(nil, at.UnixMilli()), nil
-}
-
-func cmpOr(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a
 }
 
 func refClock(s string) ([]byte, error) {
@@ -404,19 +396,16 @@ func (p *refPage) refUnwrap(l *RowLayout, v any) []any {
 		return x
 	case map[string]any:
 		text := func(name string) string { s, _ := x[name].(string); return s }
-		if rows, ok := x["results"].([]any); ok {
-			p.next, p.delta, p.count = text("__next"), text("__delta"), fmt.Sprint(x["__count"])
-			return rows
-		}
+		rows, isFeed := x["results"].([]any)
 		own := 0
 		for _, name := range []string{"__next", "__delta", "__count"} {
 			if _, some := x[name]; some {
 				own++
 			}
 		}
-		if own > 0 && own == len(x) {
+		if isFeed || own > 0 && own == len(x) {
 			p.next, p.delta, p.count = text("__next"), text("__delta"), fmt.Sprint(x["__count"])
-			return nil
+			return rows
 		}
 		if len(x) == 1 {
 			for name, inner := range x {
@@ -534,15 +523,20 @@ func refAtom(l *RowLayout, doc []byte) (refPage, error) {
 	return p, nil
 }
 
+func columnsOf(l *RowLayout) map[string]*Column {
+	columns := map[string]*Column{}
+	for i := range l.Columns {
+		columns[l.Columns[i].Name] = &l.Columns[i]
+	}
+	return columns
+}
+
 func refEntry(l *RowLayout, entry *refNode) refStruct {
 	properties := entry.child(refMeta, "properties")
 	if c := entry.child(refAtomSpace, "content"); c != nil && properties == nil {
 		properties = c.child(refMeta, "properties")
 	}
-	columns := map[string]*Column{}
-	for i := range l.Columns {
-		columns[l.Columns[i].Name] = &l.Columns[i]
-	}
+	columns := columnsOf(l)
 	return func(name string) (any, bool) {
 		c := columns[name]
 		if c.Shape == One || c.Shape == Many {
@@ -574,10 +568,7 @@ func refProperty(c *Column, n *refNode) (any, bool) {
 		return nil, true
 	}
 	if c.Shape == Complex {
-		columns := map[string]*Column{}
-		for i := range c.Nested.Columns {
-			columns[c.Nested.Columns[i].Name] = &c.Nested.Columns[i]
-		}
+		columns := columnsOf(c.Nested)
 		return refStruct(func(name string) (any, bool) {
 			inner := n.child(refData, name)
 			if inner == nil {

@@ -130,10 +130,7 @@ func TestSamples(t *testing.T) {
 	for _, s := range samples {
 		t.Run(filepath.Base(s.file), func(t *testing.T) {
 			t.Parallel()
-			doc, err := os.ReadFile(filepath.Join(testdata, "samples", s.file))
-			if err != nil {
-				t.Fatal(err)
-			}
+			doc := []byte(sample(t, s.file))
 			l := parseLayout(t, s.layout)
 			out, err := decodePieces(newDecoder(l, doc), doc, cuts{size: len(doc) + 1}, s.nested)
 			if err != nil {
@@ -141,8 +138,7 @@ func TestSamples(t *testing.T) {
 			}
 			if len(out.Rows) != s.rows || len(out.Faults) != s.faults || len(out.Page.Unknown) > 0 {
 				t.Errorf("expected %d rows and %d faults, found %d and %d; unknown %v\n%s", s.rows, s.faults,
-					len(out.Rows), len(out.Faults),
-					out.Page.Unknown, render(t, l, out))
+					len(out.Rows), len(out.Faults), out.Page.Unknown, render(t, l, out))
 			}
 			compare(t, l, doc, out)
 			eachCut(t, l, doc, s.nested, describeAll(t, l, out, nil))

@@ -90,9 +90,8 @@ func TestWrongReads(t *testing.T) {
 	} {
 		_, err := orders(c.settings...)
 		var f *wit.Fault
-		if !errors.As(err, &f) || f.Kind != wit.FaultConfig || f.Setting == nil || *f.Setting != "sap.odata#00."+
-			c.setting ||
-			!strings.Contains(f.Message, c.message) {
+		if !errors.As(err, &f) || f.Kind != wit.FaultConfig || f.Setting == nil ||
+			*f.Setting != "sap.odata#00."+c.setting || !strings.Contains(f.Message, c.message) {
 			t.Errorf("%v: expected %s: %s, found %v", c.settings, c.setting, c.message, err)
 		}
 	}
@@ -132,12 +131,18 @@ func TestFurtherFieldsThatCannotBe(t *testing.T) {
 	}
 }
 
-func fingerprint(t *testing.T, settings ...string) string {
+// noError ends a test that can't go on after an error.
+func noError(t testing.TB, err error) {
 	t.Helper()
-	o, err := orders(settings...)
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func fingerprint(t *testing.T, settings ...string) string {
+	t.Helper()
+	o, err := orders(settings...)
+	noError(t, err)
 	return Fingerprint(o, &o.Feeds[0], entry.Table.Values(o.Given))
 }
 
@@ -183,9 +188,7 @@ func TestFingerprintNamesTheFormat(t *testing.T) {
 
 func TestStaleContext(t *testing.T) {
 	o, err := orders()
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	good := PackContext(o)
 	for _, context := range [][]byte{nil, {1}, good[:len(good)-1], append(good, 0)} {
 		var f *wit.Fault
@@ -199,9 +202,7 @@ func TestStaleContext(t *testing.T) {
 // of few with many.
 func TestContextsAreKeptByTheirFeeds(t *testing.T) {
 	one, err := orders("sap.odata#00.id=0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	contexts := func(tasks, sets int) (c Cache) {
 		var settings []string
 		for i := range sets {
@@ -210,9 +211,8 @@ func TestContextsAreKeptByTheirFeeds(t *testing.T) {
 		for task := range tasks {
 			o := &Context{Given: configtest.Source(settings...), At: int64(task), Feeds: slices.Repeat(one.Feeds,
 				sets)}
-			if _, err := c.Get(PackContext(o)); err != nil {
-				t.Fatal(err)
-			}
+			_, err := c.Get(PackContext(o))
+			noError(t, err)
 		}
 		return c
 	}
@@ -244,14 +244,10 @@ func TestMetadataInMotion(t *testing.T) {
 		const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>` +
 			`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
 		o, err := made(configtest.Source(configtest.Set("00", "X")...), read, []byte(metadata)...)
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		page, err := BeginLoad(&Pool{}, o, &o.Feeds[0], []wit.Field{wit.TextField("url", "/X")},
 			&wit.Response{Status: 200, At: c.at})
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		portion, _, err := page.Decode("", 200, []byte(c.body), true)
 		f, isFault := err.(*wit.Fault)
 		if stale := isFault && f.Kind == wit.FaultStale; stale != c.stale || len(portion.Rows) != c.rows ||

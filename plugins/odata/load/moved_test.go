@@ -100,9 +100,8 @@ func TestRowThatMovesDuringALoad(t *testing.T) {
 							c.change(s)
 						}
 					})
-					if came, err := s.load(t, setOf(paging, 0), nil); len(came.missing) > 0 || err != nil {
-						t.Errorf("rows %v are missing, %v\n%s", came.missing, err, strings.Join(s.requests, "\n"))
-					}
+					came, err := s.load(t, setOf(paging, 0), nil)
+					s.whole(t, came, err)
 				})
 			}
 		}
@@ -178,9 +177,9 @@ func TestLoadsInWhichNoRowMoves(t *testing.T) {
 				if c.twins {
 					rows *= 2
 				}
-				if len(came.missing) > 0 || err != nil || len(came.rows) != rows+c.again {
-					t.Errorf("rows %v are missing of %d, %d came, %v\n%s", came.missing, rows, len(came.rows), err,
-						strings.Join(s.requests, "\n"))
+				s.whole(t, came, err)
+				if len(came.rows) != rows+c.again {
+					t.Errorf("expected %d rows, found %d", rows+c.again, len(came.rows))
 				}
 			})
 		}
@@ -195,8 +194,9 @@ func TestLargeSetInAnOrderOfItsOwn(t *testing.T) {
 		s.keys[i] = (i + 800) % 3000
 	}
 	c, err := s.load(t, set, nil)
-	if len(c.missing) > 0 || err != nil || len(c.rows) != 6000 {
-		t.Fatalf("rows %v are missing, %d came, %v", c.missing, len(c.rows), err)
+	s.whole(t, c, err)
+	if len(c.rows) != 6000 {
+		t.Fatalf("%d rows came", len(c.rows))
 	}
 	if c, err = s.load(t, set, set.FirstAfter(c.end, 1_700_000_100_000)); err != nil || len(c.rows) != 3000 {
 		t.Errorf("expected each row once, found %d of 3000, %v", len(c.rows), err)

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"testing"
 
-	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 )
 
 // Offsets that the version before walks had types stored amid a load are gone on from: each of its kinds leads to the
@@ -51,18 +51,7 @@ func TestOffsetsOfTheVersionBefore(t *testing.T) {
 			if err := json.Unmarshal([]byte(c.offset), &fields); err != nil {
 				t.Fatal(err)
 			}
-			var stored []wit.Field
-			for name, value := range fields {
-				switch v := value.(type) {
-				case string:
-					stored = append(stored, wit.TextField(name, v))
-				case float64:
-					stored = append(stored, wit.IntegerField(name, int64(v)))
-				case bool:
-					stored = append(stored, wit.BooleanField(name, v))
-				}
-			}
-			at, err := Read(stored)
+			at, err := Read(configtest.Offset(fields))
 			if err != nil || at.walk != c.walk {
 				t.Fatalf("expected the walk %#v, found %+v, %v", c.walk, at, err)
 			}

@@ -2,6 +2,7 @@
 package service
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -13,6 +14,23 @@ import (
 // MetadataRequest asks for a service's $metadata; path has no slash at its end.
 func MetadataRequest(path string, query uri.Query) wit.Request {
 	return Get(path, query.On(path+"/$metadata"), "application/xml")
+}
+
+// NeedMetadata returns the requests for the metadata of services while there are no answers, nil once there is one for
+// each. Errors are *wit.Fault.
+func NeedMetadata(services []string, query uri.Query, answers []wit.Response) (*wit.Need, error) {
+	if len(answers) == 0 {
+		need := &wit.Need{}
+		for _, s := range services {
+			need.Requests = append(need.Requests, MetadataRequest(s, query))
+		}
+		return need, nil
+	}
+	if len(answers) != len(services) {
+		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "expected " + strconv.Itoa(len(services)) +
+			" answers, found " + strconv.Itoa(len(answers))}
+	}
+	return nil, nil
 }
 
 // DocumentRequest asks for a service document.

@@ -3,7 +3,6 @@ package write
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,7 +40,7 @@ func TestBatches(t *testing.T) {
 		{"all, refused", []string{"sap.odata.changesets=all"}, []string{"changesets=one"}, 9},
 		{"limited", nil, []string{"batch-limit=3000"}, 80},
 		{"Atom", []string{"sap.odata.request.format=atom"}, nil, 6},
-		{"none there", nil, []string{"no-batch=true"}, 3},
+		{"no $batch", nil, []string{"no-batch=true"}, 3},
 		{"off", []string{"sap.odata.enable.batch=0"}, nil, 0},
 		{"of one", []string{"sap.odata.max.batch.size=1"}, nil, 0},
 		{"in all lanes", []string{"sap.odata.max.in.flight=4"}, nil, 30},
@@ -83,18 +82,10 @@ func TestBatches(t *testing.T) {
 				}
 			}
 			slices.Sort(want)
-			left := h.products(s)
+			left := productsOf(s)
 			slices.Sort(left)
-			if diff := cmp.Diff(want, left); diff != "" {
-				t.Error(diff)
-			}
-			batches := 0
-			for _, q := range h.requests {
-				if strings.HasSuffix(q.Target, "/$batch") {
-					batches++
-				}
-			}
-			if batches > c.requests || c.requests > 0 && batches == 0 {
+			same(t, "found", want, left)
+			if batches, _ := h.batches(); batches > c.requests || c.requests > 0 && batches == 0 {
 				t.Errorf("expected at most %d batches, found %d", c.requests, batches)
 			}
 			for entity, n := range s.Ledger().Writes {
@@ -120,14 +111,10 @@ func TestLearnsFromAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := service.New(service.Options{})
-			address := []string{"sap.odata#00.service=/V2/Northwind/Northwind.svc",
-				"sap.odata#00.entityset=ProductCopies",
-				"sap.odata#00.topic=ProductCopies", oneLane}
+			address := northwind(oneLane)
 			if slices.Contains(c.settings, "sap.odata.operation.mode=merge") { // of what is there
 				h := open(t, s, address...).host("ProductCopies")
-				for i := range 300 {
-					h.add(wit.Datum{}, h.dynamic(product(100+i, "old")))
-				}
+				h.fill(100, 300, "old")
 				h.run()
 				h.all(wasWritten)
 			}
@@ -135,9 +122,7 @@ func TestLearnsFromAnswers(t *testing.T) {
 			set1(t, s, c.switches...)
 			requests := func(from int) *hosting {
 				h := w.host("ProductCopies")
-				for i := range 20 {
-					h.add(wit.Datum{}, h.dynamic(product(from+i, "x")))
-				}
+				h.fill(from, 20, "x")
 				h.run()
 				h.all(wasWritten)
 				return h
@@ -159,20 +144,16 @@ func TestLearnsFromAnswers(t *testing.T) {
 // Inserts share a changeset only where the settings say so.
 func TestChangesetsOfInserts(t *testing.T) {
 	plain := strings.ReplaceAll(shop, spaceSAP, "http://h/other")
-	of := func(metadata string, settings ...string) *hosting {
-		service := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(metadata)) })
-		return open(t, service, append(append(set("00", "Orders"), oneLane), settings...)...).host("Orders")
-	}
-	changesetsOf := func(q *wit.Request) int { return strings.Count(string(q.Body), "Content-Type: multipart/mixed") }
-
 	for mode, want := range map[string]int{"insert": 3, "merge": 1} {
-		h := of(plain, "sap.odata.operation.mode="+mode)
+		h := open(t, serving(plain), append(set("00", "Orders"), oneLane,
+			"sap.odata.operation.mode="+mode)...).host("Orders")
 		for i := range 3 {
 			h.value("ID", fmt.Sprint(i), "Note", "n")
 		}
 		answered := 0
 		h.answer = func(q *wit.Request) wit.Response {
-			if found := changesetsOf(q); answered == 0 && found != want {
+			found := strings.Count(string(q.Body), "Content-Type: multipart/mixed")
+			if answered == 0 && found != want {
 				t.Errorf("%s: expected %d changesets, found %d:\n%s", mode, want, found, q.Body)
 			}
 			answered++
@@ -186,8 +167,7 @@ func TestChangesetsOfInserts(t *testing.T) {
 // after another, in a lane.
 func TestKeysThatAreTheSameToTheService(t *testing.T) {
 	t.Parallel()
-	w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.operation.mode=merge",
-		"sap.odata.max.in.flight=4")...)
+	w := openOrders(t, "sap.odata.operation.mode=merge", "sap.odata.max.in.flight=4")
 	h := w.host("Orders")
 	var rows []uint32
 	for i, id := range []string{"A7", "a7", "00A7", "A7 ", "Ä7", "ä7", "B1"} {
@@ -215,23 +195,13 @@ func TestKeysThatAreTheSameToTheService(t *testing.T) {
 // they go by themselves, or each would be tried as often as there are others in front of it.
 func TestServiceThatStopsAtAFailure(t *testing.T) {
 	s := service.New(service.Options{})
-	w := open(t, s, "sap.odata#00.service=/V2/Northwind/Northwind.svc", "sap.odata#00.entityset=ProductCopies",
-		"sap.odata#00.topic=ProductCopies", oneLane,
-		"sap.odata.operation.mode=upsert", "sap.odata.changesets=one")
+	w := open(t, s, northwind(oneLane, "sap.odata.operation.mode=upsert", "sap.odata.changesets=one")...)
 	set1(t, s, "batch-stop=true")
 	h := w.host("ProductCopies")
-	for i := range 20 {
-		h.add(wit.Datum{}, h.dynamic(product(100+i, "x")))
-	}
+	h.fill(100, 20, "x")
 	h.run()
 	h.all(wasWritten)
-	batches := 0
-	for _, r := range h.requests {
-		if strings.HasSuffix(r.Target, "$batch") {
-			batches++
-		}
-	}
-	if batches != 1 {
+	if batches, _ := h.batches(); batches != 1 {
 		t.Errorf("expected one batch, found %d in %d requests", batches, len(h.requests))
 	}
 }
@@ -241,36 +211,25 @@ func TestUpdatesBehindAFailure(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ bad, batches, singles int }{{0, 1, 0}, {1, 2, 0}, {3, 4, 0}, {20, 5, 31}} {
 		s := service.New(service.Options{})
-		settings := []string{"sap.odata#00.service=/V2/Northwind/Northwind.svc",
-			"sap.odata#00.entityset=ProductCopies", "sap.odata#00.topic=ProductCopies", oneLane,
-			"sap.odata.changesets=one"}
+		settings := northwind(oneLane, "sap.odata.changesets=one")
 		h := open(t, s, settings...).host("ProductCopies")
-		for i := range 20 {
-			h.add(wit.Datum{}, h.dynamic(product(i, "x")))
-		}
+		h.fill(0, 20, "x")
 		h.run()
 		h.all(wasWritten)
 		set1(t, s, "batch-stop=true")
 		h = open(t, s, append(settings, "sap.odata.operation.mode=merge")...).host("ProductCopies")
 		for i := range 20 {
 			if i < c.bad { // nobody is there
-				h.add(wit.Datum{}, h.dynamic(product(1000+i, "y")))
+				h.fill(1000+i, 1, "y")
 			}
-			h.add(wit.Datum{}, h.dynamic(product(i, "y")))
+			h.fill(i, 1, "y")
 		}
 		h.run()
 		found := map[string]int{}
 		for _, o := range h.outcomes {
 			found[o]++
 		}
-		batches, singles := 0, 0
-		for _, r := range h.requests {
-			if strings.HasSuffix(r.Target, "$batch") {
-				batches++
-			} else {
-				singles++
-			}
-		}
+		batches, singles := h.batches()
 		if found["not-found"] != c.bad || found[wasWritten] != 20 || batches != c.batches || singles != c.singles {
 			t.Errorf("%d bad ones: found %v by %d batches and %d requests", c.bad, found, batches, singles)
 		}
@@ -294,9 +253,7 @@ func cutOff(t *testing.T, opened *writing, end int, mode string) (whole int) {
 	s := service.New(service.Options{})
 	w := &writing{t: t, service: s, p: opened.p, context: opened.context}
 	h := w.host("ProductCopies")
-	for i := range 3 {
-		h.add(wit.Datum{}, h.dynamic(product(i, "x")))
-	}
+	h.fill(0, 3, "x")
 	h.answer = func(q *wit.Request) wit.Response {
 		r := h.exchange(q)
 		if whole == 0 {
@@ -324,15 +281,11 @@ func cutOff(t *testing.T, opened *writing, end int, mode string) (whole int) {
 
 // Answers as odd services give them, to a batch of three inserts.
 func TestOddBatchAnswers(t *testing.T) {
-	part := func(status string, more ...string) string {
-		return "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + status + "\r\n" + strings.Join(more,
-			"") + "\r\n\r\n"
-	}
-	set := func(status string, more ...string) string {
-		return "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n" + strings.Replace(part(status, more...),
-			"--b", "--c", 1) + "--c--\r\n"
-	}
+	set := func(status string, more ...string) string { return changeset(part(status, more...)) }
 	const mixed, end = "multipart/mixed; boundary=b", "--b--\r\n"
+	const doubts = "in doubt in doubt in doubt"
+	created := set("201 Created")
+	createdAs := func(id string) string { return set("201 Created", "Content-ID: "+id+"\r\n") }
 	bad := part("400 Bad Request", "Content-Type: application/json\r\n\r\n"+
 		`{"error":{"code":"X/1","message":{"lang":"en","value":"wrong"}}}`)
 	for _, c := range []struct {
@@ -340,52 +293,40 @@ func TestOddBatchAnswers(t *testing.T) {
 		status           int
 		want             string
 	}{
-		{"all well", mixed, set("201 Created") + set("201 Created") + set("204 No Content") + end, 202,
-			"written written written"},
-		{"HTTP 200", mixed, set("201 Created") + set("201 Created") + set("204 No Content") + end, 200,
-			"written written written"},
+		{"all well", mixed, created + created + set("204 No Content") + end, 202, "written written written"},
+		{"HTTP 200", mixed, created + created + set("204 No Content") + end, 200, "written written written"},
 		{"bare", mixed, part("201 Created") + bad + part("201 Created") + end, 202, "written data written"},
-		{"an error inside the changeset", mixed, set("201 Created") + set("409 Conflict") + set("201 Created") + end,
+		{"an error inside the changeset", mixed, created + set("409 Conflict") + created + end,
 			202, "written conflict written"},
-		{"later parts missing", mixed, set("201 Created") + bad + end, 202, "written data in doubt"},
-		{"too few", mixed, set("201 Created") + set("201 Created") + end, 202, "in doubt in doubt in doubt"},
-		{"too few, with ids", mixed, set("201 Created", "Content-ID: 1\r\n") + set("201 Created",
-			"Content-ID: 3\r\n") + end, 202, "in doubt in doubt in doubt"},
-		{"too many", mixed, set("201 Created") + set("201 Created") + set("201 Created") + set("201 Created") + end,
-			202, "in doubt in doubt in doubt"},
-		{"in another order", mixed, set("201 Created", "Content-ID: 2\r\n") + strings.Replace(bad, "\r\n\r\nHTTP",
-			"\r\nContent-ID: 1\r\n\r\nHTTP", 1) + set("201 Created", "Content-ID: 3\r\n") + end, 202,
-			"in doubt in doubt in doubt"},
-		{"ids of its own", mixed, set("201 Created", "Content-ID: 1\r\n") + set("201 Created",
-			"Content-ID: 1\r\n") + set("201 Created", "Content-ID: 1\r\n") + end, 202, "in doubt in doubt in doubt"},
-		{"accepted, and not yet done", mixed, set("201 Created") + set("202 Accepted") + set("207 Multi-Status") + end,
+		{"later parts missing", mixed, created + bad + end, 202, "written data in doubt"},
+		{"too few", mixed, created + created + end, 202, doubts},
+		{"too few, with ids", mixed, createdAs("1") + createdAs("3") + end, 202, doubts},
+		{"too many", mixed, created + created + created + created + end, 202, doubts},
+		{"in another order", mixed, createdAs("2") + numbered("1", bad) + createdAs("3") + end, 202, doubts},
+		{"ids of its own", mixed, createdAs("1") + createdAs("1") + createdAs("1") + end, 202, doubts},
+		{"accepted, and not yet done", mixed, created + set("202 Accepted") + set("207 Multi-Status") + end,
 			202, "written in doubt in doubt"},
-		{"another status line", mixed, set("201 Created") + set("OK") + set("299 Odd") + end, 202,
-			"written in doubt written"},
-		{"HTML", "text/html", "<html><body>Log on</body></html>", 200, "in doubt in doubt in doubt"},
-		{"HTML as multipart", mixed, "<html><body>Log on</body></html>", 200, "in doubt in doubt in doubt"},
-		{"an error with success", "application/json", `{"error":{"code":"X/1","message":{"value":"no"}}}`, 200,
-			"in doubt in doubt in doubt"},
-		{"nothing", "", "", 202, "in doubt in doubt in doubt"},
-		{"an empty multipart", mixed, end, 202, "in doubt in doubt in doubt"},
-		{"an empty multipart that opens", mixed, "--b\r\n\r\n" + end, 202, "in doubt in doubt in doubt"},
-		{"502", "text/html", "<html>Bad Gateway</html>", 502, "in doubt in doubt in doubt"},
-		{"no answer", "", "", 0, "in doubt in doubt in doubt"},
+		{"another status line", mixed, created + set("OK") + set("299 Odd") + end, 202, "written in doubt written"},
+		{"HTML", "text/html", "<html><body>Log on</body></html>", 200, doubts},
+		{"HTML as multipart", mixed, "<html><body>Log on</body></html>", 200, doubts},
+		{"an error with success", "application/json", `{"error":{"code":"X/1","message":{"value":"no"}}}`, 200, doubts},
+		{"nothing", "", "", 202, doubts},
+		{"an empty multipart", mixed, end, 202, doubts},
+		{"an empty multipart that opens", mixed, "--b\r\n\r\n" + end, 202, doubts},
+		{"502", "text/html", "<html>Bad Gateway</html>", 502, doubts},
+		{"no answer", "", "", 0, doubts},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := open(t, service.New(service.Options{}), products(oneLane)...)
 			h := w.host("ProductCopies")
-			for i := range 3 {
-				h.add(wit.Datum{}, h.dynamic(product(i+1, "x")))
-			}
+			h.fill(1, 3, "x")
 			sent := 0
 			h.answer = func(*wit.Request) wit.Response {
 				if sent++; sent > 1 {
 					t.Error("sent again")
 				}
-				return wit.Response{Status: uint16(c.status), Headers: []wit.Header{{Name: "Content-Type",
-					Value: c.kind}},
-					Body: []byte(c.body)}
+				return wit.Response{Status: uint16(c.status), Body: []byte(c.body),
+					Headers: []wit.Header{{Name: "Content-Type", Value: c.kind}}}
 			}
 			h.run()
 			if found := strings.Join(h.outcomes, " "); found != c.want {
@@ -408,24 +349,19 @@ func TestAnswersOfAChangesetByContentID(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := open(t, service.New(service.Options{}), products(oneLane, "sap.odata.changesets=all")...)
 			h := w.host("ProductCopies")
-			for i := range 3 {
-				h.add(wit.Datum{}, h.dynamic(product(i+1, "x")))
-			}
-			body := "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n"
+			h.fill(1, 3, "x")
+			var parts []string
 			for i, id := range strings.Fields(c.answers) {
-				at := i + 1
-				if n, err := strconv.Atoi(id); err == nil {
-					at, id = n, "Content-ID: "+id+"\r\n"
-				} else {
-					id = ""
+				location := func(n string) string {
+					return part("201 Created", "Location: http://h/ProductCopies("+n+")\r\n")
 				}
-				body += fmt.Sprintf("--c\r\nContent-Type: application/http\r\n%s\r\nHTTP/1.1 201 Created\r\n"+
-					"Location: http://h/ProductCopies(%d)\r\n\r\n\r\n", id, at)
+				if id == "-" {
+					parts = append(parts, location(strconv.Itoa(i+1)))
+				} else {
+					parts = append(parts, numbered(id, location(id)))
+				}
 			}
-			h.answer = func(*wit.Request) wit.Response {
-				return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
-					Value: "multipart/mixed; boundary=b"}}, Body: []byte(body + "--c--\r\n--b--\r\n")}
-			}
+			h.answer = func(*wit.Request) wit.Response { return batchAnswer(changeset(parts...)) }
 			h.run()
 			if found := strings.Join(h.outcomes, " "); found != c.want {
 				t.Errorf("expected %s, found %s (%v)", c.want, found, h.reasons)
@@ -528,24 +464,16 @@ func TestFold(t *testing.T) {
 
 // answered are inserts in a batch, of which the second one's part, the last one, is what is given; the requests behind
 // it are answered 201.
-func answered(t *testing.T, rows int, part string, settings ...string) (settled wit.Settled, h *hosting) {
+func answered(t *testing.T, rows int, second string, settings ...string) (settled wit.Settled, h *hosting) {
 	t.Helper()
 	w := open(t, service.New(service.Options{}), products(append(settings, oneLane)...)...)
 	h = w.host("ProductCopies")
-	for i := range rows {
-		h.add(wit.Datum{}, h.dynamic(product(i+1, "x")))
-	}
-	const one = "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 "
-	answer := wit.Response{Status: 202, At: 1_700_000_000_000,
-		Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
-		Body:    []byte(one + "201 Created\r\n\r\n\r\n" + one + part + "\r\n--b--\r\n")}
-	out, err := h.p.Encode(h.context, nil, []string{"ProductCopies"}, h.rows, slices.Clone(h.data), nil, nil, nil)
-	if err != nil || len(out.Ready) != 1 {
-		t.Fatalf("expected one delivery, found %+v (%v)", out, err)
-	}
-	if settled, err = h.p.Settle(h.context, out.Ready[0].Memo, out.Ready[0].Rows, answer); err != nil {
-		t.Fatal(err)
-	}
+	h.fill(1, rows, "x")
+	answer := batchAnswer(part("201 Created"), second)
+	answer.At = 1_700_000_000_000
+	d := h.encoded(1, "ProductCopies", h.rows...)[0]
+	settled, err := h.p.Settle(h.context, d.Memo, d.Rows, answer)
+	noError(t, err)
 	sent := 0
 	h.answer = func(*wit.Request) wit.Response {
 		if sent++; sent == 1 {
@@ -558,8 +486,7 @@ func answered(t *testing.T, rows int, part string, settings ...string) (settled 
 }
 
 func partOf(status string, headers ...string) string {
-	return status + "\r\nContent-Type: application/json\r\n" + strings.Join(headers, "") + "\r\n" + denial("X/1",
-		"not now")
+	return part(status, "Content-Type: application/json\r\n", strings.Join(headers, ""), "\r\n", denial("X/1", "not now"))
 }
 
 // Codes that the settings name count for inserts as for any other request, where the answer proves that nothing was
@@ -572,14 +499,14 @@ func TestRetriableInserts(t *testing.T) {
 		{"423", partOf("423 Locked"), wasWritten},
 		{"", partOf("423 Locked"), "data"},
 		{"429", partOf("502 Bad Gateway"), "data"},
-		{"", "502 Bad Gateway\r\n\r\n", inDoubt}, // not a document: whose it is, nobody knows
+		{"", part("502 Bad Gateway"), inDoubt}, // not a document: whose it is, nobody knows
 	} {
 		var settings []string
 		if c.codes != "" {
-			settings = append(settings, "sap.odata.http.codes="+c.codes)
+			settings = []string{"sap.odata.http.codes=" + c.codes}
 		}
 		if _, h := answered(t, 2, c.part, settings...); h.outcomes[0] != wasWritten || h.outcomes[1] != c.want {
-			t.Errorf("%s, with codes %q: expected the second one to be %s, found %v (%v)", c.part[:3], c.codes, c.want,
+			t.Errorf("%s, with codes %q: expected the second one to be %s, found %v (%v)", c.part, c.codes, c.want,
 				h.outcomes, h.reasons)
 		}
 	}
@@ -589,7 +516,7 @@ func TestRetriableInserts(t *testing.T) {
 		w := open(t, service.New(service.Options{}), products("sap.odata.enable.batch=0",
 			"sap.odata.http.codes="+c.codes)...)
 		h := w.host("ProductCopies")
-		h.add(wit.Datum{}, h.dynamic(product(1, "x")))
+		h.fill(1, 1, "x")
 		h.answer = scripted(t, c.status, "201")
 		h.run()
 		if h.outcomes[0] != c.want {
@@ -623,9 +550,7 @@ func TestLateAnswerToALargerBatch(t *testing.T) {
 	w := open(t, service.New(service.Options{}), products(oneLane)...)
 	encoded := func(rows int) *wit.Delivery {
 		h := w.host("ProductCopies")
-		for i := range rows {
-			h.add(wit.Datum{}, h.dynamic(product(i, "x")))
-		}
+		h.fill(0, rows, "x")
 		out, err := w.p.Encode(w.context, nil, []string{"ProductCopies"}, h.rows, slices.Clone(w.data), nil, nil, nil)
 		if err != nil || len(out.Ready) == 0 {
 			t.Fatalf("expected a delivery, found %+v (%v)", out, err)

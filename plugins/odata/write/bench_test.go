@@ -54,8 +54,7 @@ var ways = []struct {
 func BenchmarkBatchInSandbox(b *testing.B) {
 	registry := record.NewRegistry()
 	bound := boundTo(b, registry)
-	rows, err := ordersIn(registry, 1000)
-	noError(b, err)
+	rows := ordersIn(b, registry, 1000)
 	for _, way := range ways {
 		b.Run(way.name, func(b *testing.B) {
 			err := bound.Current().Do(b.Context(), func(i *host.Instance) error {
@@ -88,35 +87,41 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 }
 
 // boundTo is the sink in the sandbox.
-func boundTo(b *testing.B, registry *record.Registry) *host.Binding {
-	m, err := host.New(b.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(b, "../../odata-sink"))},
+func boundTo(t testing.TB, registry *record.Registry) *host.Binding {
+	t.Helper()
+	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t, "../../odata-sink"))},
 		Registry: registry})
-	noError(b, err)
-	b.Cleanup(func() { m.Close() })
+	noError(t, err)
+	t.Cleanup(func() { m.Close() })
 	bound, err := m.Bind("c", wit.ComponentSink, Alias, "")
-	noError(b, err)
-	b.Cleanup(func() { bound.Close() })
+	if err != nil {
+		t.Fatalf("%v (%v)", err, m.Modules())
+	}
+	t.Cleanup(bound.Close)
 	return bound
 }
 
 // ordersIn is a batch of orders.
-func ordersIn(registry *record.Registry, rows uint32) (*record.Batch, error) {
-	schema, err := registry.Intern(order)
-	if err != nil {
-		return nil, err
-	}
-	batch := &record.Batch{Registry: registry, Topics: []string{"OrderCopies"}}
+func ordersIn(b testing.TB, registry *record.Registry, rows uint32) *record.Batch {
+	return structs(b, registry, "OrderCopies", order, rows, orderOf)
+}
+
+// structs is a batch of rows of one schema, each of which is made by its number.
+func structs(t testing.TB, registry *record.Registry, topic string, nodes []wit.Node, rows uint32,
+	made func(uint32) datum.Record) *record.Batch {
+	t.Helper()
+	schema, err := registry.Intern(nodes)
+	noError(t, err)
+	batch := &record.Batch{Registry: registry, Topics: []string{topic}}
 	for i := range rows {
 		start := uint32(len(batch.Data))
-		batch.Data, err = datum.Append(batch.Data, order, 0, orderOf(i))
-		if err != nil {
-			return nil, err
-		}
+		batch.Data, err = datum.Append(batch.Data, nodes, 0, made(i))
+		noError(t, err)
 		batch.Rows = append(batch.Rows, wit.Row{Origin: i, Offset: int64(i), Timestamp: 1_700_000_000_000,
 			Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
 				Size: uint32(len(batch.Data)) - start}})
 	}
-	return batch, nil
+	return batch
 }
 
 // sandboxed writes a batch on an instance, and counts the processor time that encode and settle take. The service is
@@ -133,17 +138,26 @@ type sandboxed struct {
 }
 
 func (s *sandboxed) open(settings ...string) error {
-	given := configuration(append(append(set("00", "OrderCopies"), oneLane, "sap.odata.max.batch.size=1000"),
-		settings...)...)
-	asked, err := s.i.OpenSink(s.ctx, Component, given, nil, nil)
-	if err != nil {
-		return err
-	}
-	opened, err := s.i.OpenSink(s.ctx, Component, given, nil, []wit.Response{s.w.exchange(&asked.Ask.Requests[0])})
+	context, err := openIn(s.ctx, s.i, s.w, append(append(set("00", "OrderCopies"), oneLane,
+		"sap.odata.max.batch.size=1000"), settings...)...)
 	if err == nil {
-		s.context = opened.Ready.Context
+		s.context = context
 	}
 	return err
+}
+
+// openIn opens a sink on an instance, and returns its context.
+func openIn(ctx context.Context, i *host.Instance, w *writing, settings ...string) ([]byte, error) {
+	given := configuration(settings...)
+	asked, err := i.OpenSink(ctx, Component, given, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := i.OpenSink(ctx, Component, given, nil, []wit.Response{w.exchange(&asked.Ask.Requests[0])})
+	if err != nil {
+		return nil, err
+	}
+	return opened.Ready.Context, nil
 }
 
 // write has all rows written, by as many requests as that takes.

@@ -85,8 +85,7 @@ func TestCheckByFilterCompares(t *testing.T) {
 		feed(entry("other")):                                                                      inDoubt,
 		feed(entry("n"))[:310]:                                                                    inDoubt,
 	} {
-		w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.insert.uncertain=check",
-			"sap.odata.check.filter=Note", "sap.odata.enable.batch=0")...)
+		w := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note", "sap.odata.enable.batch=0")
 		h := w.host("Orders")
 		h.value("Note", "n", "Count", int64(1))
 		h.answer = scripted(t, "0", "200 "+answer)
@@ -97,74 +96,74 @@ func TestCheckByFilterCompares(t *testing.T) {
 	}
 }
 
-// A filter of the check that names no property is told before anything is sent, and not when an answer is lost.
-func TestFilterOfTheCheck(t *testing.T) {
-	for _, c := range []struct{ uncertain, filter, wrong string }{
-		{"check", "Note", ""},
-		{"check", "Note eq {Note} and Count gt {Count}", ""},
-		{"check", "Noet", "no property Noet to look by; the nearest name is Note; expected one of " +
-			"ID, Note, Count, Changed"},
-		{"repeatable", "Note eq {Note} and Count gt {Cuont}",
-			"no property Cuont to look by; the nearest name is Count"},
-		{"check", "Place", "no property Place"}, // complex
-		{"check", "Note eq 'x'", "no property Note eq 'x'"},
-		{"check", "Note eq {Note", ""},
-		{"fail", "Note", ""}, // not looked at
-	} {
-		given := configuration(append(set("00", "Orders"), "sap.odata.insert.uncertain="+c.uncertain,
-			"sap.odata.check.filter="+c.filter)...)
-		metadata := []wit.Response{{Status: http.StatusOK, Body: []byte(shop)}}
-		_, err := New("0.1.0").Open(Component, given, nil, metadata)
-		if c.wrong == "" && err != nil || c.wrong != "" && (err == nil || asFault(err).Kind != wit.FaultConfig ||
-			asFault(err).Setting == nil || *asFault(err).Setting != "sap.odata.check.filter" ||
-			!strings.Contains(err.Error(), c.wrong)) {
-			t.Errorf("%s, %q: expected %q, found %v", c.uncertain, c.filter, c.wrong, err)
-		}
+// refusedSetting is what metadata make of settings: the setting that they refuse, and why; nothing where they don't.
+func refusedSetting(t *testing.T, metadata string, settings ...string) (setting, why string) {
+	t.Helper()
+	_, err := New("0.1.0").Open(Component, configuration(settings...), nil,
+		[]wit.Response{{Status: http.StatusOK, Body: []byte(metadata)}})
+	if err == nil {
+		return "", ""
 	}
-	// Of several sets it may be meant for one.
-	changed := strings.Replace(shop, `<EntitySet Name="Kept"`,
-		`<EntitySet Name="Items" EntityType="S.Item"/><EntitySet Name="Kept"`, 1)
-	both := append(set("00", "Items"), set("01", "Orders")...)
-	given := configuration(append(both, "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note")...)
-	metadata := []wit.Response{{Status: http.StatusOK, Body: []byte(changed)}}
-	if _, err := New("0.1.0").Open(Component, given, nil, metadata); err != nil {
-		t.Error(err)
+	f := asFault(err)
+	if f.Kind != wit.FaultConfig || f.Setting == nil {
+		t.Fatalf("expected a fault of a setting, found %+v", f)
 	}
+	return *f.Setting, f.Message
 }
 
-// That nothing could be looked for is told before anything is sent, where metadata show it: no record says a key that
-// the service numbers.
-func TestChecksThatCannotBe(t *testing.T) {
+// What metadata show to be impossible is told before anything is sent, and not when an answer is lost: sets that can't
+// be written, a filter of the check that names no property, and that nothing could be looked for, where no record says
+// a key that the service numbers.
+func TestSettingsThatMetadataRefuse(t *testing.T) {
 	t.Parallel()
-	const key = `<Property Name="ID" Type="Edm.String"`
+	const key, kept = `<Property Name="ID" Type="Edm.String"`, `<EntitySet Name="Kept"`
 	numbered := strings.Replace(shop, key, key+` sap:creatable="false"`, 1)
 	if numbered == shop {
 		t.Fatal("the metadata have no such property")
 	}
+	several := strings.Replace(shop, kept, `<EntitySet Name="Items" EntityType="S.Item"/>`+kept, 1)
+	still := strings.Replace(shop, kept, `<EntitySet Name="Still" EntityType="S.Order" sap:updatable="false"/>`+kept, 1)
+	const uncertain, filter, entitySet = "sap.odata.insert.uncertain", "sap.odata.check.filter", "sap.odata#00.entityset"
+	const check, deletes, mode = uncertain + "=check", "sap.odata.enable.delete=1", "sap.odata.operation.mode="
 	for _, c := range []struct {
-		metadata, uncertain, mode, filter, wrong string
+		metadata       string
+		settings       []string
+		setting, wrong string
 	}{
-		{shop, "check", "insert", "", ""},
-		{numbered, "check", "insert", "", "numbers its key property ID (sap:creatable=\"false\")"},
-		{numbered, "check", "dynamic", "", "numbers its key property ID"},
-		{numbered, "check", "insert", "Note", ""},
-		{numbered, "check", "merge", "", ""},
-		{numbered, "fail", "insert", "", ""},
-		{numbered, "repeatable", "insert", "", ""},
+		{shop, []string{check, filter + "=Note"}, "", ""},
+		{shop, []string{check, filter + "=Note eq {Note} and Count gt {Count}"}, "", ""},
+		{shop, []string{check, filter + "=Noet"}, filter, "no property Noet to look by; the nearest name is Note; " +
+			"expected one of ID, Note, Count, Changed"},
+		{shop, []string{uncertain + "=repeatable", filter + "=Note eq {Note} and Count gt {Cuont}"}, filter,
+			"no property Cuont to look by; the nearest name is Count"},
+		{shop, []string{check, filter + "=Place"}, filter, "no property Place"}, // complex
+		{shop, []string{check, filter + "=Note eq 'x'"}, filter, "no property Note eq 'x'"},
+		{shop, []string{check, filter + "=Note eq {Note"}, "", ""},
+		{shop, []string{uncertain + "=fail", filter + "=Note"}, "", ""},                                      // not looked at
+		{several, append(append(set("00", "Items"), set("01", "Orders")...), check, filter+"=Note"), "", ""}, // of one set
+
+		{shop, []string{check}, "", ""},
+		{numbered, []string{check}, uncertain, "numbers its key property ID (sap:creatable=\"false\")"},
+		{numbered, []string{check, mode + "dynamic", "sap.odata.operation.mode.property=OP"}, uncertain,
+			"numbers its key property ID"},
+		{numbered, []string{check, filter + "=Note"}, "", ""},
+		{numbered, []string{check, mode + "merge"}, "", ""},
+		{numbered, []string{uncertain + "=fail"}, "", ""},
+		{numbered, []string{uncertain + "=repeatable"}, "", ""},
+
+		{shop, append(set("00", "Fixed"), deletes), entitySet, "creatable"},
+		{shop, append(set("00", "Kept"), deletes), entitySet, "deletable"},
+		{shop, append(set("00", "orders"), deletes), entitySet, "the nearest name is Orders"},
+		{still, append(set("00", "Still"), mode+"update"), entitySet, "updatable"},
+		{still, append(set("00", "Still"), mode+"upsert"), entitySet, "updatable"},
+		{still, append(set("00", "Still"), mode+"insert"), "", ""},
+		{still, append(set("00", "Still"), mode+"merge"), entitySet, "updatable"},
+		{still, append(set("00", "Fixed"), mode+"patch"), "", ""},
+		{still, append(set("00", "Fixed"), mode+"upsert"), entitySet, "creatable"},
 	} {
-		settings := append(set("00", "Orders"), "sap.odata.insert.uncertain="+c.uncertain,
-			"sap.odata.operation.mode="+c.mode)
-		if c.mode == modeDynamic {
-			settings = append(settings, "sap.odata.operation.mode.property=OP")
-		}
-		if c.filter != "" {
-			settings = append(settings, "sap.odata.check.filter="+c.filter)
-		}
-		_, err := New("0.1.0").Open(Component, configuration(settings...), nil,
-			[]wit.Response{{Status: http.StatusOK, Body: []byte(c.metadata)}})
-		if c.wrong == "" && err != nil || c.wrong != "" && (err == nil || asFault(err).Setting == nil ||
-			*asFault(err).Setting != "sap.odata.insert.uncertain" || !strings.Contains(err.Error(), c.wrong)) {
-			t.Errorf("%s, %s, filter %q: expected %q, found %v", c.uncertain, c.mode, c.filter, c.wrong, err)
+		setting, wrong := refusedSetting(t, c.metadata, append(set("00", "Orders"), c.settings...)...)
+		if setting != c.setting || !strings.Contains(wrong, c.wrong) {
+			t.Errorf("%v: expected %s: %q, found %s: %q", c.settings, c.setting, c.wrong, setting, wrong)
 		}
 	}
 }
@@ -198,9 +197,8 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 		{"changed, as another column says", shop, []any{edm.RecordMode, nil, extra[0], int64(5)}, sent},
 		{"changed, of a target without", shop, []any{extra[0], nil}, sent},
 	} {
-		service := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(c.metadata)) })
-		w := open(t, service, append(set("00", "Orders"), "sap.odata.delete.records=1", "sap.odata.enable.batch=0",
-			"sap.odata.unknown.fields=ignore")...)
+		w := open(t, serving(c.metadata), append(set("00", "Orders"), "sap.odata.delete.records=1",
+			"sap.odata.enable.batch=0", "sap.odata.unknown.fields=ignore")...)
 		h := w.host("Orders")
 		h.value(append([]any{"ID", "x", "Note", nil}, c.row...)...)
 		h.answer = scripted(t, "204")
@@ -214,22 +212,19 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 // The key of a record that its insert doesn't say is not that of the entity where the service numbers it. An answer
 // with the key of another record of the batch contradicts nothing.
 func TestNumberedByTheService(t *testing.T) {
-	w := open(t, shopping(), append(set("00", "Orders"), oneLane)...)
+	w := openOrders(t, oneLane)
 	h := w.host("Orders")
-	const part = "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 201 Created\r\nLocation: http://h/Orders('"
-	body := ""
+	var parts []string
 	for i, made := range []string{"2", "3", "1"} {
 		h.add(w.dynamic(fields("ID", string(rune('1'+i)))), w.dynamic(fields("Note", "n")))
-		body += part + made + "')\r\n\r\n\r\n"
+		parts = append(parts, part("201 Created", "Location: http://h/Orders('"+made+"')\r\n"))
 	}
 	sent := 0
 	h.answer = func(*wit.Request) wit.Response {
 		if sent++; sent > 1 {
 			t.Error("sent again")
 		}
-		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
-			Value: "multipart/mixed; boundary=b"}},
-			Body: []byte(body + "--b--\r\n")}
+		return batchAnswer(parts...)
 	}
 	h.run()
 	h.all(wasWritten)

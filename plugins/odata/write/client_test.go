@@ -7,7 +7,6 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
-	"github.com/google/go-cmp/cmp"
 )
 
 // Every request names the client in its query; lanes, memos and what follows from them don't.
@@ -42,9 +41,7 @@ func TestClientInQuery(t *testing.T) {
 			d.Request.TokenFrom = wit.Ptr(*d.Request.TokenFrom + query)
 		}
 	}
-	if d := cmp.Diff(deliveries[0], deliveries[1]); d != "" {
-		t.Error(d)
-	}
+	same(t, "found", deliveries[0], deliveries[1])
 }
 
 // A batch names the client in its own query, for all that is in it.
@@ -54,11 +51,7 @@ func TestClientInQueryOfABatch(t *testing.T) {
 		"sap.odata.sap.client.in=query")
 	w := open(t, service.New(service.Options{}), given...)
 	rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))}, {Value: w.structured(detail, detailOf(3, 5))}}
-	out, err := w.p.Encode(w.context, w.schemas, []string{"Order_DetailCopies"}, rows, w.data, nil, nil, nil)
-	if err != nil || len(out.Ready) != 1 {
-		t.Fatalf("expected one delivery, found %+v (%v)", out, err)
-	}
-	q := out.Ready[0].Request
+	q := w.encoded(1, "Order_DetailCopies", rows...)[0].Request
 	if q.Target != gateway+"/$batch"+query || q.TokenFrom == nil || *q.TokenFrom != gateway+"/"+query {
 		t.Errorf("expected %s in both addresses, found %s and %v", query, q.Target, q.TokenFrom)
 	}

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -48,7 +47,7 @@ func fields(pairs ...any) datum.Map {
 }
 
 func TestDeepInsert(t *testing.T) {
-	w := open(t, shopping(), set("00", "Orders")...)
+	w := openOrders(t)
 	items := datum.List{fields("Pos", int64(1), "Subs", datum.List{fields("N", "1.50")}), fields("Pos", int64(2),
 		"Subs", datum.List{})}
 	for _, c := range []struct {
@@ -65,10 +64,10 @@ func TestDeepInsert(t *testing.T) {
 			t.Errorf("expected %s, found %s (%+v)", c.body, requests[0].Body, v.Refused)
 		}
 	}
+	subs := fields("Subs", datum.List{fields("N", true)})
 	for text, value := range map[string]datum.Map{
-		"Items: expected an array of S.Item": fields("Items", fields("Pos", int64(1))),
-		"Items/Subs/N: expected Edm.Decimal, found true": fields("Items",
-			datum.List{fields("Subs", datum.List{fields("N", true)})}),
+		"Items: expected an array of S.Item":                     fields("Items", fields("Pos", int64(1))),
+		"Items/Subs/N: expected Edm.Decimal, found true":         fields("Items", datum.List{subs}),
 		"Place/Town: S.Place has no such property":               fields("Place", fields("Town", "Ulm")),
 		"Place: expected a struct of S.Place":                    fields("Place", "Ulm"),
 		"Buyer: expected a struct of S.Item, found another kind": fields("Buyer", datum.List{}),
@@ -84,7 +83,7 @@ func TestDeepInsert(t *testing.T) {
 
 // TestStructInSchemaless: a struct with its schema inside schemaless data is written as any other.
 func TestStructInSchemaless(t *testing.T) {
-	w := open(t, shopping(), set("00", "Orders")...)
+	w := openOrders(t)
 	nodes := nodesOf(column{name: "City", kind: wit.Text})
 	place := w.structured(nodes, datum.Record{"Ulm"})
 	nested := datum.Nested{Schema: place.Schema, Bytes: w.data[place.Start : place.Start+place.Size]}
@@ -130,20 +129,6 @@ func TestConfigurations(t *testing.T) {
 		}
 		if setting != c.setting || !strings.HasPrefix(message, c.message) || (c.message == "") != (message == "") {
 			t.Errorf("%v: expected %s: %s, found %s: %s", c.settings, c.setting, c.message, setting, message)
-		}
-	}
-}
-
-// TestSetsThatCannotBeWritten are found before a record is.
-func TestSetsThatCannotBeWritten(t *testing.T) {
-	for name, text := range map[string]string{"Fixed": "creatable", "Kept": "deletable",
-		"orders": "the nearest name is Orders"} {
-		answers := []wit.Response{{Status: 200, Body: []byte(shop)}}
-		_, err := New("0.1.0").Open(Component, configuration(append(set("00", name), "sap.odata.enable.delete=1")...),
-			nil, answers)
-		if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultConfig || f.Setting == nil ||
-			*f.Setting != config.InGroup("00", "entityset") || !strings.Contains(f.Message, text) {
-			t.Errorf("%s: expected a fault with %q, found %v", name, text, err)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package write
 import (
 	"bytes"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -29,48 +28,23 @@ func TestGuest(t *testing.T) {
 		t.Errorf("expected a guest of at most %d bytes, found %d", maxSize, info.Size())
 	}
 	registry := record.NewRegistry()
-	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(path)}, Registry: registry})
-	noError(t, err)
-	t.Cleanup(func() { m.Close() })
-	b, err := m.Bind("c", wit.ComponentSink, Alias, "")
-	if err != nil {
-		t.Fatalf("%v (%v)", err, m.Modules())
-	}
-	t.Cleanup(b.Close)
-	schema, err := registry.Intern(detail)
-	noError(t, err)
-	batch := &record.Batch{Registry: registry, Topics: []string{"Order_DetailCopies"}}
+	b := boundTo(t, registry)
 	const rows = 100
-	for i := range uint32(rows) {
-		start := uint32(len(batch.Data))
-		if batch.Data, err = datum.Append(batch.Data, detail, 0, detailOf(1, int32(i))); err != nil {
-			t.Fatal(err)
-		}
-		batch.Rows = append(batch.Rows, wit.Row{Origin: i, Partition: 0, Offset: int64(i),
-			Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
-				Size: uint32(len(batch.Data)) - start}})
-	}
+	batch := structs(t, registry, "Order_DetailCopies", detail, rows,
+		func(i uint32) datum.Record { return detailOf(1, int32(i)) })
 	s := service.New(service.Options{})
-	err = b.Current().Do(t.Context(), func(i *host.Instance) error { return guestWrite(t, i, s, batch) })
-	noError(t, err)
+	noError(t, b.Current().Do(t.Context(), func(i *host.Instance) error { return guestWrite(t, i, s, batch) }))
 	if n := s.Count("Order_DetailCopies"); n != rows {
 		t.Errorf("expected %d entities, found %d", rows, n)
 	}
-	if err = b.Current().Do(t.Context(), func(i *host.Instance) error { return guestLarge(t, i) }); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, b.Current().Do(t.Context(), func(i *host.Instance) error { return guestLarge(t, i) }))
 }
 
 // guestLarge writes a record of 20 MB between two others, and a small one afterwards.
 func guestLarge(t *testing.T, i *host.Instance) error {
 	const size = 20 << 20
 	w := &writing{t: t, service: shopping()}
-	given := configuration(set("00", "Orders")...)
-	asked, err := i.OpenSink(t.Context(), Component, given, nil, nil)
-	if err != nil {
-		return err
-	}
-	opened, err := i.OpenSink(t.Context(), Component, given, nil, []wit.Response{w.exchange(&asked.Ask.Requests[0])})
+	context, err := openIn(t.Context(), i, w, set("00", "Orders")...)
 	if err != nil {
 		return err
 	}
@@ -81,13 +55,13 @@ func guestLarge(t *testing.T, i *host.Instance) error {
 	}
 	batch.Data = w.data
 	origins := record.Origins{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
-	out, err := i.Encode(t.Context(), opened.Ready.Context, batch, origins, nil)
+	out, err := i.Encode(t.Context(), context, batch, origins, nil)
 	if err != nil {
 		return err
 	}
 	whole := false
 	for _, d := range out.Ready {
-		settled, err := i.Settle(t.Context(), opened.Ready.Context, d.Memo, d.Rows, wit.Response{Status: 502})
+		settled, err := i.Settle(t.Context(), context, d.Memo, d.Rows, wit.Response{Status: 502})
 		if err != nil || len(settled.Verdicts) != len(d.Rows) {
 			t.Errorf("expected a verdict of %d rows, found %+v (%v)", len(d.Rows), settled, err)
 		}
@@ -101,7 +75,7 @@ func guestLarge(t *testing.T, i *host.Instance) error {
 		Data: batch.Data[:batch.Rows[0].Value.Size]}
 	for range 3 { // what the large one has left behind is no reason to refuse it
 		origins.IDs = origins.IDs[:1]
-		out, err = i.Encode(t.Context(), opened.Ready.Context, small, origins, nil)
+		out, err = i.Encode(t.Context(), context, small, origins, nil)
 		if err != nil || len(out.Ready) != 1 {
 			t.Errorf("expected a small record to be sent after a large one, found %+v (%v)", out, err)
 		}
@@ -111,23 +85,17 @@ func guestLarge(t *testing.T, i *host.Instance) error {
 
 func guestWrite(t *testing.T, i *host.Instance, s *service.Service, batch *record.Batch) error {
 	w := &writing{t: t, service: s}
-	given := configuration(set("00", "Order_DetailCopies")...)
-	asked, err := i.OpenSink(t.Context(), Component, given, nil, nil)
-	if err != nil {
-		return err
-	}
-	answers := []wit.Response{w.exchange(&asked.Ask.Requests[0])}
-	opened, err := i.OpenSink(t.Context(), Component, given, nil, answers)
+	context, err := openIn(t.Context(), i, w, set("00", "Order_DetailCopies")...)
 	if err != nil {
 		return err
 	}
 	origins := record.Origins{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
-	out, err := i.Encode(t.Context(), opened.Ready.Context, batch, origins, nil)
+	out, err := i.Encode(t.Context(), context, batch, origins, nil)
 	if err != nil {
 		return err
 	}
 	for _, d := range out.Ready {
-		settled, err := i.Settle(t.Context(), opened.Ready.Context, d.Memo, d.Rows, w.exchange(&d.Request))
+		settled, err := i.Settle(t.Context(), context, d.Memo, d.Rows, w.exchange(&d.Request))
 		if err != nil {
 			return err
 		}
@@ -141,7 +109,7 @@ func guestWrite(t *testing.T, i *host.Instance, s *service.Service, batch *recor
 			`<notification><code>A/1</code><severity>error</severity></notification>`: 1} {
 			response := wit.Response{Status: 201, Headers: []wit.Header{{Name: "SAP-Message", Value: message}}}
 			memo := (&target{to: &entitySet{}}).append(appendHead(nil, 0, 0, 1), nil, true)
-			settled, err := i.Settle(t.Context(), opened.Ready.Context, memo, d.Rows[:1], response)
+			settled, err := i.Settle(t.Context(), context, memo, d.Rows[:1], response)
 			if err != nil || settled.Verdicts[0].Written == nil || i.Warnings() != want {
 				t.Errorf("%s: expected %d warnings beside a success, found %d, %+v (%v)", message, want, i.Warnings(),
 					settled, err)

@@ -2,6 +2,7 @@ package write
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -67,9 +68,7 @@ func (h *hosting) encode(rows []uint32, hints map[uint32]string) (out []deliveri
 	d, err := h.p.Encode(h.context, h.schemas, []string{h.topic}, some, slices.Clone(h.data), ids, []string{"origin"},
 		given)
 	h.schemas = h.schemas[:0:0]
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	noError(h.t, err)
 	seen := 0
 	for _, at := range d.Ignored {
 		h.outcomes[rows[at]] = wasIgnored
@@ -210,17 +209,74 @@ func (h *hosting) all(outcome string) {
 	}
 }
 
+// outcome is what became of the first row, or fault and a kind where that ended the task.
+func (h *hosting) outcome() string {
+	if h.failed != nil {
+		return "fault " + asFault(h.failed).Kind.String()
+	}
+	return h.outcomes[0]
+}
+
+// shown are the requests that were sent.
+func (h *hosting) shown() (all []string) {
+	for i := range h.requests {
+		all = append(all, shown(&h.requests[i]))
+	}
+	return all
+}
+
+// batches counts the requests of several rows, and singles the others.
+func (h *hosting) batches() (batches, singles int) {
+	for _, q := range h.requests {
+		if strings.HasSuffix(q.Target, "/$batch") {
+			batches++
+		} else {
+			singles++
+		}
+	}
+	return batches, singles
+}
+
 func product(id int, name string) datum.Map {
 	return fields("ProductID", int64(id), "ProductName", name, "Discontinued", false)
 }
 
-// has tells what is in the set of products, as ID:name.
-func (h *hosting) products(s interface {
+// fill adds so many products of one name, with numbers from the first on.
+func (h *hosting) fill(first, count int, name string) {
+	for i := range count {
+		h.add(wit.Datum{}, h.dynamic(product(first+i, name)))
+	}
+}
+
+// productsOf are those that a service has, as ID:name.
+func productsOf(s interface {
 	Each(string, func(string, map[string]string))
 }) (all []string) {
 	s.Each("ProductCopies", func(_ string, f map[string]string) {
-		all = append(all,
-			f["ProductID"]+":"+f["ProductName"])
+		all = append(all, f["ProductID"]+":"+f["ProductName"])
 	})
 	return all
+}
+
+// batchAnswer is a service's answer to a batch: its parts, each as part, changeset or numbered make it.
+func batchAnswer(parts ...string) wit.Response {
+	return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+		Body: []byte(strings.Join(parts, "") + "--b--\r\n")}
+}
+
+// part answers one request of a batch: the status, headers that end with their lines, a body behind an empty line.
+func part(status string, more ...string) string {
+	return "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + status + "\r\n" + strings.Join(more, "") +
+		"\r\n\r\n"
+}
+
+// numbered is a part that names its request.
+func numbered(id, part string) string {
+	return strings.Replace(part, "\r\n\r\n", "\r\nContent-ID: "+id+"\r\n\r\n", 1)
+}
+
+// changeset is the answer to one, made of parts.
+func changeset(parts ...string) string {
+	return "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n" +
+		strings.ReplaceAll(strings.Join(parts, ""), "--b", "--c") + "--c--\r\n"
 }

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/wit"
-	"github.com/google/go-cmp/cmp"
 )
 
 // TestIdentity: the RequestID is FNV-1a of set, topic, partition, offset, part and time, whatever was made before it. A
@@ -34,9 +33,7 @@ func TestIdentity(t *testing.T) {
 			{Name: "RepeatabilityCreation", Value: c.creation}}
 		e := encoding{memory: &p.memory, to: &entitySet{path: c.path}, originTopic: c.topic, origin: c.origin,
 			row: &wit.Row{Timestamp: c.timestamp}}
-		if d := cmp.Diff(want, p.identities.headers(e.identity())); d != "" {
-			t.Errorf("%q: (-want +found)\n%s", c.hashed, d)
-		}
+		same(t, c.hashed, want, p.identities.headers(e.identity()))
 		lines := want[0].Name + ": " + want[0].Value + "\r\n" + want[1].Name + ": " + want[1].Value + "\r\n"
 		if found := string(p.identities.appendLines(nil, e.identity())); found != lines {
 			t.Errorf("expected %q, found %q", lines, found)

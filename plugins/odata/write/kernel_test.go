@@ -33,16 +33,10 @@ func everything() http.Handler {
 		`Fixed" Type="Edm.Int32" sap:updatable="false`} {
 		properties.WriteString(`<Property Name="` + p + `"/>`)
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_,
-			_ = w.Write(
-			[]byte(
-				`<Edmx Version="1.0"><DataServices><Schema Namespace="S" xmlns:sap="http://www.sap.com/Protocols/SAPData">` +
-					`<EntityType Name="E"><Key><PropertyRef Name="A"/><PropertyRef Name="B"/></Key>` +
-					properties.String() +
-					`</EntityType>` +
-					`<EntityContainer Name="C"><EntitySet Name="Es" EntityType="S.E"/></EntityContainer></Schema></DataServices></Edmx>`))
-	})
+	return serving(`<Edmx Version="1.0"><DataServices><Schema Namespace="S" xmlns:sap="http://www.sap.com/Protocols/SAPData">` +
+		`<EntityType Name="E"><Key><PropertyRef Name="A"/><PropertyRef Name="B"/></Key>` + properties.String() +
+		`</EntityType><EntityContainer Name="C"><EntitySet Name="Es" EntityType="S.E"/></EntityContainer></Schema>` +
+		`</DataServices></Edmx>`)
 }
 
 // chance makes values by chance.

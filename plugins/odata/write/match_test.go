@@ -7,7 +7,6 @@ import (
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/google/go-cmp/cmp"
 )
 
 // A service of WCF refuses If-Match for entities without an ETag: with etag = any they are changed and deleted without,
@@ -19,13 +18,9 @@ func TestServicesThatRefuseIfMatch(t *testing.T) {
 		for _, batches := range []string{"sap.odata.enable.batch=0", "sap.odata.enable.batch=1",
 			"sap.odata.changesets=one"} {
 			s := service.New(service.Options{})
-			settings := []string{"sap.odata#00.service=" + service.NorthwindPath, "sap.odata#00.entityset=ProductCopies",
-				"sap.odata#00.topic=ProductCopies", oneLane, batches}
-			w := open(t, s, settings...)
-			h := w.host("ProductCopies")
-			for i := range 6 {
-				h.add(wit.Datum{}, h.dynamic(product(i, "old")))
-			}
+			settings := northwind(oneLane, batches)
+			h := open(t, s, settings...).host("ProductCopies")
+			h.fill(0, 6, "old")
 			h.run()
 			h.all(wasWritten)
 			set1(t, s, "refuse-match=true")
@@ -34,15 +29,15 @@ func TestServicesThatRefuseIfMatch(t *testing.T) {
 			} else {
 				settings = append(settings, "sap.odata.operation.mode="+mode)
 			}
-			w = open(t, s, settings...)
+			w := open(t, s, settings...)
 			for round, matches := range []bool{true, false} {
 				h := w.host("ProductCopies")
-				for i := 3 * round; i < 3*round+3; i++ {
-					if mode == modeDelete {
-						h.tombstone("ProductID", int64(i))
-					} else {
-						h.add(wit.Datum{}, h.dynamic(product(i, "new")))
+				if mode == modeDelete {
+					for i := range 3 {
+						h.tombstone("ProductID", int64(3*round+i))
 					}
+				} else {
+					h.fill(3*round, 3, "new")
 				}
 				h.run()
 				h.all(wasWritten)
@@ -60,9 +55,7 @@ func TestServicesThatRefuseIfMatch(t *testing.T) {
 			if mode == modeDelete {
 				want = nil
 			}
-			if diff := cmp.Diff(want, h.products(s)); diff != "" {
-				t.Errorf("%s, %s: (-expected +found)\n%s", mode, batches, diff)
-			}
+			same(t, mode+", "+batches, want, productsOf(s))
 		}
 	}
 }
@@ -93,13 +86,12 @@ func TestIfMatchIsLearned(t *testing.T) {
 			[]string{wasWritten, wasWritten, "data"}},
 	} {
 		s := service.New(service.Options{})
-		w := open(t, s, "sap.odata#00.service="+service.NorthwindPath, "sap.odata#00.entityset=ProductCopies",
-			"sap.odata#00.topic=ProductCopies", "sap.odata.operation.mode=merge", "sap.odata.enable.batch=0")
+		w := open(t, s, northwind("sap.odata.operation.mode=merge", "sap.odata.enable.batch=0")...)
 		answer := scripted(t, c.script...)
 		var requests, outcomes []string
 		for i := range c.outcomes {
 			h := w.host("ProductCopies")
-			h.add(wit.Datum{}, h.dynamic(product(i, "x")))
+			h.fill(i, 1, "x")
 			h.answer = answer
 			h.run()
 			for n := range h.requests {
@@ -109,9 +101,7 @@ func TestIfMatchIsLearned(t *testing.T) {
 			}
 			outcomes = append(outcomes, h.outcomes...)
 		}
-		if diff := cmp.Diff([][]string{c.requests, c.outcomes}, [][]string{requests, outcomes}); diff != "" {
-			t.Errorf("%s: (-expected +found)\n%s", c.name, diff)
-		}
+		same(t, c.name, [][]string{c.requests, c.outcomes}, [][]string{requests, outcomes})
 	}
 }
 
@@ -119,14 +109,11 @@ func TestIfMatchIsLearned(t *testing.T) {
 // of them alone; and what comes later goes with it at once.
 func TestIfMatchIsWantedByABatch(t *testing.T) {
 	t.Parallel()
-	w := open(t, service.New(service.Options{}), "sap.odata#00.service="+service.NorthwindPath,
-		"sap.odata#00.entityset=ProductCopies", "sap.odata#00.topic=ProductCopies", "sap.odata.operation.mode=merge",
-		"sap.odata.changesets=one", oneLane)
+	w := open(t, service.New(service.Options{}), northwind("sap.odata.operation.mode=merge", "sap.odata.changesets=one",
+		oneLane)...)
 	for round, requests := range []string{"MERGE with, MERGE without", "3 without, 3 with", "3 with"} {
 		h := w.host("ProductCopies")
-		for i := range min(2*round+1, 3) {
-			h.add(wit.Datum{}, h.dynamic(product(i, "x")))
-		}
+		h.fill(0, min(2*round+1, 3), "x")
 		var sent []string
 		h.answer = func(q *wit.Request) wit.Response {
 			text := shown(q)
@@ -139,15 +126,11 @@ func TestIfMatchIsWantedByABatch(t *testing.T) {
 				return wit.Response{Status: map[string]uint16{"with": 400, "without": 204}[match]}
 			}
 			sent = append(sent, fmt.Sprint(count, " ", match))
-			const operation = "Content-Type: application/http\r\n\r\nHTTP/1.1 "
-			part := operation + "428 Precondition Required\r\n\r\n\r\n"
+			answer := part("428 Precondition Required")
 			if match == "with" {
-				part = "Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n" + operation +
-					"204 No Content\r\n\r\n\r\n--c--\r\n"
+				answer = changeset(part("204 No Content"))
 			}
-			return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
-				Value: "multipart/mixed; boundary=b"}},
-				Body: []byte(strings.Repeat("--b\r\n"+part, count) + "--b--\r\n")}
+			return batchAnswer(strings.Repeat(answer, count))
 		}
 		h.run()
 		h.all(wasWritten)
@@ -176,8 +159,8 @@ func TestUpsertsThatFindNothingTwice(t *testing.T) {
 		{"insert", "any", []string{exists, missing, "201"}, wasWritten},
 		{"update", "any", []string{missing, exists, "204"}, wasWritten},
 	} {
-		w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.operation.mode=upsert",
-			"sap.odata.upsert.first="+c.first, "sap.odata.etag="+c.etag, "sap.odata.enable.batch=0")...)
+		w := openOrders(t, "sap.odata.operation.mode=upsert", "sap.odata.upsert.first="+c.first,
+			"sap.odata.etag="+c.etag, "sap.odata.enable.batch=0")
 		h := w.host("Orders")
 		h.value("ID", "x", "Note", "n")
 		h.answer = scripted(t, c.script...)

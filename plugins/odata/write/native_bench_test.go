@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -15,20 +16,14 @@ func BenchmarkBatchNative(b *testing.B) {
 	const rows = 1000
 	w := open(&testing.T{}, service.New(service.Options{}),
 		append(set("00", "OrderCopies"), oneLane, "sap.odata.max.batch.size=1000")...)
-	var all []wit.Row
+	all := ordersIn(b, record.NewRegistry(), rows)
+	w.schemas = []wit.Schema{{ID: all.Rows[0].Value.Schema, Nodes: order}}
 	origins := make([]wit.RecordID, rows)
-	first := w.structured(order, orderOf(0))
-	for i := range uint32(rows) {
-		start := uint32(len(w.data))
-		w.data, _ = datum.Append(w.data, order, 0, orderOf(i))
-		all = append(all, wit.Row{Origin: i, Offset: int64(i), Timestamp: 1_700_000_000_000,
-			Value: wit.Datum{Form: wit.Structured, Schema: first.Schema, Start: start,
-				Size: uint32(len(w.data)) - start}})
+	for i := range origins {
 		origins[i].Offset = int64(i)
 	}
-	topics := []string{"OrderCopies"}
 	encode := func(b *testing.B) *wit.Delivery {
-		out, err := w.p.Encode(w.context, w.schemas, topics, all, w.data, origins, topics, nil)
+		out, err := w.p.Encode(w.context, w.schemas, all.Topics, all.Rows, all.Data, origins, all.Topics, nil)
 		if err != nil || len(out.Ready) != 1 || len(out.Ready[0].Rows) != rows {
 			b.Fatal(len(out.Ready), err)
 		}

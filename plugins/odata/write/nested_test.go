@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -19,16 +17,17 @@ func stocked() http.Handler {
 	const sets = `<EntitySet Name="Items" EntityType="S.Item"/><EntitySet Name="OldItems" EntityType="S.Item"/><EntitySet Name="Subs" EntityType="S.Sub"/>` +
 		`<AssociationSet Name="RS" Association="S.R"><End Role="o" EntitySet="Orders"/><End Role="i" EntitySet="Items"/></AssociationSet>` +
 		`<AssociationSet Name="BS" Association="S.B"><End Role="b" EntitySet="OldItems"/><End Role="o" EntitySet="Orders"/></AssociationSet></EntityContainer>`
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Write([]byte(strings.Replace(shop, "</EntityContainer>", sets, 1)))
-	})
+	return serving(strings.Replace(shop, "</EntityContainer>", sets, 1))
 }
 
 var boundaries = regexp.MustCompile(`(batch|changeset)_[0-9a-z_]+`)
 
-// unfolded is a request with the parts of a batch as they stand there, boundaries by their kind alone.
-func unfolded(q *wit.Request) string {
-	return strings.ReplaceAll(boundaries.ReplaceAllString(shown(q), "$1"), "\r\n", "\n")
+// unfolded are requests with the parts of a batch as they stand there, boundaries by their kind alone.
+func unfolded(shown []string) []string {
+	for i, text := range shown {
+		shown[i] = strings.ReplaceAll(boundaries.ReplaceAllString(text, "$1"), "\r\n", "\n")
+	}
+	return shown
 }
 
 // The exact bytes of updates with entities nested in them, and what answers mean for the row.
@@ -61,7 +60,11 @@ func TestNestedUpdates(t *testing.T) {
 		return mixed + "application/http\n\nHTTP/1.1 " + status + "\nContent-Type: application/json\n\n" + body +
 			"\n--b--\n"
 	}
-	mode := func(m string) string { return "sap.odata.operation.mode=" + m }
+	done, puts, merges := answer("204 No Content", 5), batchOf("PUT"), batchOf("MERGE")
+	refused := bare("400 Bad Request", denial("X/1", "no such thing"))
+	missing := func(what string) string { return bare("404 Not Found", denial("X/1", "no "+what)) }
+	const update, merge, upsert = "sap.odata.operation.mode=update", "sap.odata.operation.mode=merge",
+		"sap.odata.operation.mode=upsert"
 	for _, c := range []struct {
 		name             string
 		settings         []string
@@ -69,40 +72,34 @@ func TestNestedUpdates(t *testing.T) {
 		script, requests []string
 		outcome          string
 	}{
-		{"update", []string{mode("update")}, order, []string{answer("204 No Content", 5)}, []string{batchOf("PUT")},
+		{"update", []string{update}, order, []string{done}, []string{puts}, wasWritten},
+		{"merge, one changeset each", []string{merge, "sap.odata.changesets=one"}, order,
+			[]string{done}, []string{merges}, wasWritten},
+		{"one of them is refused", []string{update}, order, []string{refused}, []string{puts}, "data"},
+		{"one of them is missing", []string{update}, order,
+			[]string{missing("such thing")}, []string{puts}, "not-found"},
+		{"locked, then not", []string{update}, order, []string{bare("503 Not Now", denial("X/1", "later")), done},
+			[]string{puts, puts}, wasWritten},
+		{"the batch is refused", []string{update}, order, []string{"400 " + denial("X/1", "no batch")},
+			[]string{puts}, "data"},
+		{"too large", []string{update}, order, []string{"413 "}, []string{puts}, "data"},
+		{"no batches there", []string{update}, order, []string{"405 "}, []string{puts}, "config"},
+		{"too few answers, then all", []string{update}, order, []string{answer("204 No Content", 4),
+			done}, []string{puts, puts}, wasWritten},
+		{"upsert that updates", []string{upsert}, order, []string{done}, []string{merges}, wasWritten},
+		{"upsert that inserts", []string{upsert}, order, []string{missing("order"), "201 "}, []string{merges, deep},
 			wasWritten},
-		{"merge, one changeset each", []string{mode("merge"), "sap.odata.changesets=one"}, order,
-			[]string{answer("204 No Content", 5)}, []string{batchOf("MERGE")}, wasWritten},
-		{"one of them is refused", []string{mode("update")}, order,
-			[]string{bare("400 Bad Request", denial("X/1", "no such thing"))}, []string{batchOf("PUT")}, "data"},
-		{"one of them is missing", []string{mode("update")}, order,
-			[]string{bare("404 Not Found", denial("X/1", "no such thing"))}, []string{batchOf("PUT")}, "not-found"},
-		{"locked, then not", []string{mode("update")}, order, []string{bare("503 Not Now", denial("X/1", "later")),
-			answer("204 No Content", 5)},
-			[]string{batchOf("PUT"), batchOf("PUT")}, wasWritten},
-		{"the batch is refused", []string{mode("update")}, order, []string{"400 " + denial("X/1", "no batch")},
-			[]string{batchOf("PUT")}, "data"},
-		{"too large", []string{mode("update")}, order, []string{"413 "}, []string{batchOf("PUT")}, "data"},
-		{"no batches there", []string{mode("update")}, order, []string{"405 "}, []string{batchOf("PUT")}, "config"},
-		{"too few answers, then all", []string{mode("update")}, order, []string{answer("204 No Content", 4),
-			answer("204 No Content", 5)}, []string{batchOf("PUT"), batchOf("PUT")}, wasWritten},
-		{"upsert that updates", []string{mode("upsert")}, order, []string{answer("204 No Content", 5)},
-			[]string{batchOf("MERGE")}, wasWritten},
-		{"upsert that inserts", []string{mode("upsert")}, order,
-			[]string{bare("404 Not Found", denial("X/1", "no order")), "201 "}, []string{batchOf("MERGE"), deep},
-			wasWritten},
-		{"upsert of what is there, but for an item", []string{mode("upsert")}, order,
-			[]string{bare("404 Not Found", denial("X/1", "no item")), "409 " + denial("X/2", "the order exists"),
-				bare("404 Not Found", denial("X/1", "no item"))},
-			[]string{batchOf("MERGE"), deep, batchOf("MERGE")}, "not-found"},
-		{"nothing nested", []string{mode("update")}, fields("ID", "a", "Items", datum.List{}, "Buyer", nil),
+		{"upsert of what is there, but for an item", []string{upsert}, order,
+			[]string{missing("item"), "409 " + denial("X/2", "the order exists"), missing("item")},
+			[]string{merges, deep, merges}, "not-found"},
+		{"nothing nested", []string{update}, fields("ID", "a", "Items", datum.List{}, "Buyer", nil),
 			[]string{"204 "}, []string{`PUT /Orders('a') If-Match=* (repeatable) {"ID":"a"}`}, wasWritten},
-		{"a key that isn't said", []string{mode("update")}, fields("ID", "a", "Items", datum.List{fields("Subs", nil)}),
+		{"a key that isn't said", []string{update}, fields("ID", "a", "Items", datum.List{fields("Subs", nil)}),
 			nil, nil, "data"},
-		{"no array", []string{mode("update")}, fields("ID", "a", "Items", fields("Pos", int64(1))), nil, nil, "data"},
-		{"no struct", []string{mode("update")}, fields("ID", "a", "Buyer", "x"), nil, nil, "data"},
-		{"a null among them", []string{mode("update")}, fields("ID", "a", "Items", datum.List{nil}), nil, nil, "data"},
-		{"a field that isn't there", []string{mode("update")}, fields("ID", "a", "Items",
+		{"no array", []string{update}, fields("ID", "a", "Items", fields("Pos", int64(1))), nil, nil, "data"},
+		{"no struct", []string{update}, fields("ID", "a", "Buyer", "x"), nil, nil, "data"},
+		{"a null among them", []string{update}, fields("ID", "a", "Items", datum.List{nil}), nil, nil, "data"},
+		{"a field that isn't there", []string{update}, fields("ID", "a", "Items",
 			datum.List{fields("Pos", int64(1), "Zip", "x")}), nil, nil, "data"},
 		{"insert", nil, order, []string{"201 "}, []string{deep}, wasWritten},
 	} {
@@ -125,13 +122,7 @@ func TestNestedUpdates(t *testing.T) {
 				return scripted(t, head)(q)
 			}
 			h.run()
-			var requests []string
-			for i := range h.requests {
-				requests = append(requests, unfolded(&h.requests[i]))
-			}
-			if diff := cmp.Diff(c.requests, requests); diff != "" {
-				t.Errorf("requests (-expected +found)\n%s", diff)
-			}
+			same(t, "requests", c.requests, unfolded(h.shown()))
 			if found := h.outcomes[0]; h.failed != nil || found != c.outcome {
 				t.Errorf("expected %s, found %s (%v, %v)", c.outcome, found, h.reasons[0], h.failed)
 			}
@@ -150,20 +141,13 @@ func TestNestedUpdatesBesideOthers(t *testing.T) {
 	h.value("ID", "c", "Items", datum.List{fields("Pos", int64(2))})
 	h.value("ID", "d", "Note", "2")
 	h.value("ID", "e", "Note", "3")
-	one := func(n int) string {
-		return "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n" +
-			strings.Repeat("--c\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n",
-				n) + "--c--\r\n"
-	}
+	done := part("204 No Content")
 	h.answer = func(q *wit.Request) wit.Response {
 		if n := strings.Count(string(q.Body), "boundary=changeset"); n != 4 {
 			t.Errorf("expected 4 changesets, found %d in %s", n, q.Body)
 		}
-		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
-			Value: "multipart/mixed; boundary=b"}},
-			Body: []byte(one(1) + "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad " +
-				"Request\r\nContent-Type: application/json\r\n\r\n" +
-				denial("X/1", "no") + "\r\n" + one(2) + one(2) + "--b--\r\n")}
+		refused := part("400 Bad Request", "Content-Type: application/json\r\n\r\n", denial("X/1", "no"))
+		return batchAnswer(changeset(done), refused, changeset(done, done), changeset(done, done))
 	}
 	h.run()
 	if found := strings.Join(h.outcomes, " "); found != "written data written written written" || len(h.requests) != 1 {

@@ -1,7 +1,6 @@
 package write
 
 import (
-	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -10,7 +9,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/google/go-cmp/cmp"
 )
 
 // A service that makes entities of other keys than were sent: a lost answer is not looked for by the key that was sent,
@@ -19,7 +17,14 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 	const rest = `"Note":"n"}`
 	post := func(id string) string { return `POST /Orders {"ID":"` + id + `",` + rest }
 	look := func(id string) string { return "GET /Orders('" + id + "') (repeatable)" }
-	const filter = "sap.odata.check.filter=Note"
+	merge := func(id string) string {
+		return "MERGE /Orders('" + id + `') If-Match=* (repeatable) {"ID":"` + id + `",` + rest
+	}
+	made := func(id string) string { return "201 Location: http://h/Orders('" + id + "')" }
+	both := []string{wasWritten, wasWritten}
+	const remove = `DELETE /Orders('a') If-Match=* (repeatable)`
+	const filter, upsert, insertFirst = "sap.odata.check.filter=Note", "sap.odata.operation.mode=upsert",
+		"sap.odata.upsert.first=insert"
 	const search = "GET /Orders?$filter=Note%20eq%20'n'&$top=20 (repeatable)"
 	for _, c := range []struct {
 		name     string
@@ -30,39 +35,28 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 		requests []string
 		outcomes []string
 	}{
-		{"kept", nil, []string{"a:I", "a:M"}, []string{"201 Location: http://h/Orders('a')", "204"},
-			[]string{post("a"), `MERGE /Orders('a') If-Match=* (repeatable) {"ID":"a",` + rest}, []string{wasWritten,
-				wasWritten}},
-		{"padded", nil, []string{"7:I", "7:M"}, []string{"201 Location: http://h/Orders('0007')", "204"},
-			[]string{post("7"), `MERGE /Orders('7') If-Match=* (repeatable) {"ID":"7",` + rest}, []string{wasWritten,
-				wasWritten}},
-		{"in capitals", nil, []string{"a:I", "a:D"}, []string{"201 Location: http://h/Orders('A')", "204"},
-			[]string{post("a"), `DELETE /Orders('a') If-Match=* (repeatable)`}, []string{wasWritten, wasWritten}},
+		{"kept", nil, []string{"a:I", "a:M"}, []string{made("a"), "204"}, []string{post("a"), merge("a")}, both},
+		{"padded", nil, []string{"7:I", "7:M"}, []string{made("0007"), "204"}, []string{post("7"), merge("7")}, both},
+		{"in capitals", nil, []string{"a:I", "a:D"}, []string{made("A"), "204"}, []string{post("a"), remove}, both},
 		{"no address", nil, []string{"a:I", "a:D"}, []string{"201 Location: http://h/Orders", "204"},
-			[]string{post("a"), `DELETE /Orders('a') If-Match=* (repeatable)`}, []string{wasWritten, wasWritten}},
-		{"changed, then merged", nil, []string{"a:I", "a:M"}, []string{"201 Location: http://h/Orders('17')"},
+			[]string{post("a"), remove}, both},
+		{"changed, then merged", nil, []string{"a:I", "a:M"}, []string{made("17")},
 			[]string{post("a")}, []string{wasWritten, "config"}},
-		{"changed, then deleted", nil, []string{"a:I", "b:D"}, []string{"201 Location: http://h/Orders('17')"},
+		{"changed, then deleted", nil, []string{"a:I", "b:D"}, []string{made("17")},
 			[]string{post("a")}, []string{wasWritten, "config"}},
-		{"changed, the next one lost", nil, []string{"a:I", "b:I"}, []string{"201 Location: http://h/Orders('17')",
-			"0"},
+		{"changed, the next one lost", nil, []string{"a:I", "b:I"}, []string{made("17"), "0"},
 			[]string{post("a"), post("b")}, []string{wasWritten, inDoubt}},
 		{"changed, the next one lost and found", []string{filter}, []string{"a:I", "b:I"},
-			[]string{"201 Location: http://h/Orders('17')", "0", `200 {"d":[{"ID":"18","Note":"n"}]}`},
-			[]string{post("a"), post("b"), search},
-			[]string{wasWritten, wasWritten}},
-		{"changed by an upsert", []string{"sap.odata.operation.mode=upsert", "sap.odata.upsert.first=insert"},
-			[]string{"a:", "a:"},
-			[]string{"201 Location: http://h/Orders('17')"}, []string{post("a")}, []string{wasWritten, "config"}},
-		{"numbered where it is 0", nil, []string{"0:I", "5:M"}, []string{"201 Location: http://h/Orders('5')", "204"},
-			[]string{post("0"), `MERGE /Orders('5') If-Match=* (repeatable) {"ID":"5",` + rest}, []string{wasWritten,
-				wasWritten}},
-		{"numbered where it is 0, the next one lost", nil, []string{"0:I", "0:I"},
-			[]string{"201 Location: http://h/Orders('5')", "0"},
+			[]string{made("17"), "0", `200 {"d":[{"ID":"18","Note":"n"}]}`}, []string{post("a"), post("b"), search},
+			both},
+		{"changed by an upsert", []string{upsert, insertFirst}, []string{"a:", "a:"}, []string{made("17")},
+			[]string{post("a")}, []string{wasWritten, "config"}},
+		{"numbered where it is 0", nil, []string{"0:I", "5:M"}, []string{made("5"), "204"},
+			[]string{post("0"), merge("5")}, both},
+		{"numbered where it is 0, the next one lost", nil, []string{"0:I", "0:I"}, []string{made("5"), "0"},
 			[]string{post("0"), post("0")}, []string{wasWritten, inDoubt}},
 		{"numbered where it is 0, the next one lost that is not", nil, []string{"0:I", "7:I"},
-			[]string{"201 Location: http://h/Orders('5')", "0", "404", "201"},
-			[]string{post("0"), post("7"), look("7"), post("7")}, []string{wasWritten, wasWritten}},
+			[]string{made("5"), "0", "404", "201"}, []string{post("0"), post("7"), look("7"), post("7")}, both},
 		{"0, the first one lost", nil, []string{"0:I"}, []string{"0", "404"}, []string{post("0"), look("0")},
 			[]string{inDoubt}},
 		{"0, the first one lost and there", nil, []string{"0:I"}, []string{"0", `200 {"d":{"ID":"0","Note":"n"}}`},
@@ -71,20 +65,17 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 			[]string{"0", `200 {"d":[{"ID":"17","Note":"n"}]}`}, []string{post("0"), search}, []string{wasWritten}},
 		{"0, the first one lost and not there", []string{filter}, []string{"0:I"},
 			[]string{"0", `200 {"d":[]}`, "201"}, []string{post("0"), search, post("0")}, []string{wasWritten}},
-		{"upserts of what is numbered", []string{"sap.odata.operation.mode=upsert", "sap.odata.upsert.first=insert"},
-			[]string{"0:", "0:"},
-			[]string{"201 Location: http://h/Orders('5')"}, []string{post("0")}, []string{wasWritten, "data"}},
+		{"upserts of what is numbered", []string{upsert, insertFirst}, []string{"0:", "0:"}, []string{made("5")},
+			[]string{post("0")}, []string{wasWritten, "data"}},
 		{"not shown, lost and not there", nil, []string{"a:I"}, []string{"0", "404", "201"},
 			[]string{post("a"), look("a"), post("a")}, []string{wasWritten}},
 		{"not shown, lost, stored late", nil, []string{"a:I"}, []string{"0", `200 {"d":{"ID":"a","Note":"n"}}`},
 			[]string{post("a"), look("a")}, []string{wasWritten}},
-		{"equal to a counter's value, then changed", nil, []string{"3:I", "9:I", "9:M"},
-			[]string{"201 Location: http://h/Orders('3')", "201 Location: http://h/Orders('8')"},
+		{"equal to a counter's value, then changed", nil, []string{"3:I", "9:I", "9:M"}, []string{made("3"), made("8")},
 			[]string{post("3"), post("9")}, []string{wasWritten, wasWritten, "config"}},
-		{"an upsert, lost and not there", []string{"sap.odata.operation.mode=upsert"}, []string{"a:"},
+		{"an upsert, lost and not there", []string{upsert}, []string{"a:"},
 			[]string{"404 DataServiceVersion: 2.0", "0", "404 DataServiceVersion: 2.0", "201"},
-			[]string{`MERGE /Orders('a') If-Match=* (repeatable) {"ID":"a",` + rest, post("a"), look("a"), post("a")},
-			[]string{wasWritten}},
+			[]string{merge("a"), post("a"), look("a"), post("a")}, []string{wasWritten}},
 	} {
 		settings := append(set("00", "Orders"), "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
 		if strings.HasSuffix(c.rows[0], ":I") {
@@ -104,25 +95,18 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 			h.rows[0].Offset = int64(n)
 			h.answer = answer
 			h.run()
-			for i := range h.requests {
-				requests = append(requests, shown(&h.requests[i]))
-			}
+			requests = append(requests, h.shown()...)
 			outcomes = append(outcomes, h.outcomes...)
 		}
-		if diff := cmp.Diff(c.requests, requests); diff != "" {
-			t.Errorf("%s: requests (-expected +found)\n%s", c.name, diff)
-		}
-		if diff := cmp.Diff(c.outcomes, outcomes); diff != "" {
-			t.Errorf("%s: (-expected +found)\n%s", c.name, diff)
-		}
+		same(t, c.name+": requests", c.requests, requests)
+		same(t, c.name, c.outcomes, outcomes)
 	}
 }
 
 // A check that was sent before an answer showed that the service numbers what is inserted says nothing where it finds
 // nothing: the row is reported, not inserted a second time.
 func TestCheckOvertakenByAnAnswer(t *testing.T) {
-	w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.insert.uncertain=check",
-		"sap.odata.enable.batch=0")...)
+	w := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
 	settle := func(op operation, answer wit.Response) wit.Verdict {
 		out, err := w.p.Settle(w.context, w.memo(op, "/s/Orders('a')"), []uint32{0}, answer)
 		noError(t, err)
@@ -146,7 +130,6 @@ func TestKeysOfSeveralProperties(t *testing.T) {
 	t.Parallel()
 	changed := strings.Replace(shop, `<PropertyRef Name="ID"/>`, `<PropertyRef Name="ID"/><PropertyRef Name="Count"/>`,
 		1)
-	service := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(changed)) })
 	const filter = "sap.odata.check.filter=Note"
 	for _, c := range []struct {
 		name, setting string
@@ -174,7 +157,7 @@ func TestKeysOfSeveralProperties(t *testing.T) {
 		if c.setting != "" {
 			more = append(more, c.setting)
 		}
-		w := open(t, service, append(set("00", "Orders"), more...)...)
+		w := open(t, serving(changed), append(set("00", "Orders"), more...)...)
 		answer := scripted(t, c.script...)
 		requests := 0
 		var outcomes []string
@@ -190,27 +173,20 @@ func TestKeysOfSeveralProperties(t *testing.T) {
 		if requests != c.requests {
 			t.Errorf("%s: expected %d requests, found %d", c.name, c.requests, requests)
 		}
-		if diff := cmp.Diff(c.outcomes, outcomes); diff != "" {
-			t.Errorf("%s: (-expected +found)\n%s", c.name, diff)
-		}
+		same(t, c.name, c.outcomes, outcomes)
 	}
 }
 
 // What a batch's answer shows of keys is learned as well.
 func TestKeysThatTheServiceChangesInABatch(t *testing.T) {
-	w := open(t, shopping(), append(set("00", "Orders"), oneLane, "sap.odata.enable.delete=1")...)
+	w := openOrders(t, oneLane, "sap.odata.enable.delete=1")
 	h := w.host("Orders")
-	body := ""
+	var parts []string
 	for i := range 3 {
 		h.value("ID", strconv.Itoa(i+1), "Note", "n")
-		body += "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 201 Created\r\nLocation: http://h/Orders('10" +
-			strconv.Itoa(i) + "')\r\n\r\n\r\n"
+		parts = append(parts, part("201 Created", "Location: http://h/Orders('10"+strconv.Itoa(i)+"')\r\n"))
 	}
-	h.answer = func(*wit.Request) wit.Response {
-		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
-			Value: "multipart/mixed; boundary=b"}},
-			Body: []byte(body + "--b--\r\n")}
-	}
+	h.answer = func(*wit.Request) wit.Response { return batchAnswer(parts...) }
 	h.run()
 	h.all(wasWritten)
 	again := w.host("Orders")
@@ -225,21 +201,15 @@ func TestKeysThatTheServiceChangesInABatch(t *testing.T) {
 // A service that numbers from 1 gives entities the keys of others of the batch: answers that name their operation by
 // its Content-ID are taken for what they say.
 func TestKeysOfOthersInABatch(t *testing.T) {
-	w := open(t, shopping(), append(set("00", "Orders"), oneLane)...)
+	w := openOrders(t, oneLane)
 	h := w.host("Orders")
-	body := ""
-	for i := range 3 {
+	var parts []string
+	for i, id := range []string{"1", "2", "3"} {
 		h.value("ID", strconv.Itoa(i+2), "Note", "n")
-		body += "--b\r\nContent-Type: application/http\r\nContent-ID: " + strconv.Itoa(i+1) +
-			"\r\n\r\nHTTP/1.1 201 Created\r\n" +
-			"Content-ID: " + strconv.Itoa(i+1) + "\r\nLocation: http://h/Orders('" + strconv.Itoa(i+1) +
-			"')\r\n\r\n\r\n"
+		parts = append(parts, numbered(id, part("201 Created", "Content-ID: "+id+"\r\n",
+			"Location: http://h/Orders('"+id+"')\r\n")))
 	}
-	h.answer = func(*wit.Request) wit.Response {
-		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
-			Value: "multipart/mixed; boundary=b"}},
-			Body: []byte(body + "--b--\r\n")}
-	}
+	h.answer = func(*wit.Request) wit.Response { return batchAnswer(parts...) }
 	h.run()
 	h.all(wasWritten)
 }
@@ -262,8 +232,8 @@ func TestLanesOfOneKey(t *testing.T) {
 			noError(t, err)
 			var values []keyValue
 			for _, k := range keys {
-				values = append(values, keyValue{&edm.Property{Name: k.Name}, value.Converted{Type: k.Literal.Type,
-					Text: k.Literal.Text}})
+				values = append(values, keyValue{&edm.Property{Name: k.Name},
+					value.Converted{Type: k.Literal.Type, Text: k.Literal.Text}})
 			}
 			found[i] = (&keyMemory{}).laneOf(values, predicate)
 		}
@@ -275,13 +245,10 @@ func TestLanesOfOneKey(t *testing.T) {
 
 // What the host has struck out of an address is no key of the service's.
 func TestAddressWithAHiddenPart(t *testing.T) {
-	w := open(t, shopping(), append(set("00", "Orders"), oneLane, "sap.odata.enable.delete=1")...)
+	w := openOrders(t, oneLane, "sap.odata.enable.delete=1")
 	h := w.host("Orders")
 	h.value("ID", "10002024", "Note", "n")
-	h.answer = func(*wit.Request) wit.Response {
-		return wit.Response{Status: 201, Headers: []wit.Header{{Name: "Location",
-			Value: "http://h/Orders('1000[hidden]')"}}}
-	}
+	h.answer = scripted(t, "201 Location: http://h/Orders('1000[hidden]')")
 	h.run()
 	h.all(wasWritten)
 	again := w.host("Orders")
@@ -299,7 +266,7 @@ func TestServicesWithoutBatch(t *testing.T) {
 	}{{"501", true}, {"501 <html>Not Implemented", true}, {"501 " + denial("X/1", "no"), true}, {"405", true},
 		{"404 <html>", true},
 		{"415", true}, {"502", false}, {"504 <html>", false}} {
-		w := open(t, shopping(), append(set("00", "Orders"), oneLane)...)
+		w := openOrders(t, oneLane)
 		first := scripted(t, c.answer)
 		batches, single := 0, 0
 		for range 2 {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/google/go-cmp/cmp"
 )
 
 // A service that says that it knows RequestIDs and does the work twice all the same: where entities have keys of the
@@ -17,7 +16,7 @@ func TestRequestIDNotHeeded(t *testing.T) {
 	posts, lost := 0, false
 	for round := range 2 {
 		h := w.host("ProductCopies")
-		h.value("ProductID", int64(round), "ProductName", "x", "Discontinued", false)
+		h.fill(round, 1, "x")
 		h.rows[0].Offset += int64(round)
 		h.answer = func(q *wit.Request) wit.Response {
 			a := h.exchange(q)
@@ -51,7 +50,7 @@ func TestRequestIDNotAnnounced(t *testing.T) {
 	s := service.New(service.Options{})
 	w := open(t, s, products(oneLane, "sap.odata.insert.uncertain=repeatable", "sap.odata.enable.batch=0")...)
 	h := w.host("ProductCopies")
-	h.value("ProductID", int64(1), "ProductName", "x", "Discontinued", false)
+	h.fill(1, 1, "x")
 	posts := 0
 	h.answer = func(q *wit.Request) wit.Response {
 		a := h.exchange(q)
@@ -84,8 +83,7 @@ func TestRequestIDOfAnEntityThatWasChanged(t *testing.T) {
 			[]string{"POST", "GET", "POST"}, "conflict"},
 		{"not known", []string{"201", changed}, []string{"POST", "GET"}, inDoubt},
 	} {
-		w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.insert.uncertain=repeatable",
-			"sap.odata.enable.batch=0")...)
+		w := openOrders(t, "sap.odata.insert.uncertain=repeatable", "sap.odata.enable.batch=0")
 		answer := scripted(t, c.script...)
 		var requests []string
 		for n, id := range []string{"a", "b"} {
@@ -100,45 +98,30 @@ func TestRequestIDOfAnEntityThatWasChanged(t *testing.T) {
 				t.Errorf("%s: %s: expected %s, found %s (%v)", c.name, id, want, h.outcomes[0], h.reasons[0])
 			}
 		}
-		if diff := cmp.Diff(c.requests, requests); diff != "" {
-			t.Errorf("%s: requests (-expected +found)\n%s", c.name, diff)
-		}
+		same(t, c.name+": requests", c.requests, requests)
 	}
 }
 
 // A service that takes no notice of If-Match: the ETag that was read is sent, and a success is believed. That somebody
 // else's change was overwritten can't be seen: the answer's ETag is new in both cases.
 func TestIfMatchIgnored(t *testing.T) {
-	w := open(t, shopping(), append(set("00", "Orders"), oneLane, "sap.odata.operation.mode=merge",
-		"sap.odata.etag=use", "sap.odata.enable.batch=0")...)
+	w := openOrders(t, oneLane, "sap.odata.operation.mode=merge", "sap.odata.etag=use", "sap.odata.enable.batch=0")
 	h := w.host("Orders")
 	h.value("ID", "k", "Note", "n")
-	var sent string
-	h.answer = func(q *wit.Request) wit.Response {
-		if q.Method == "GET" {
-			return wit.Response{Status: 200, Headers: []wit.Header{{Name: "ETag", Value: `W/"1"`}}}
-		}
-		for _, header := range q.Headers {
-			if header.Name == "If-Match" {
-				sent = header.Value
-			}
-		}
-		return wit.Response{Status: 204, Headers: []wit.Header{{Name: "ETag", Value: `W/"7"`}}}
-	}
+	h.answer = scripted(t, `200 ETag: W/"1"`, `204 ETag: W/"7"`)
 	h.run()
 	h.all(wasWritten)
-	if sent != `W/"1"` {
-		t.Errorf("expected the ETag that was read to be sent, found %q", sent)
+	if len(h.requests) != 2 || headerOfRequest(&h.requests[1], "If-Match") != `W/"1"` {
+		t.Errorf("expected the ETag that was read to be sent, found %+v", h.requests)
 	}
 }
 
 // A record of a topic that no entity set is configured for is refused by name, and the others are written.
 func TestTopicWithoutSet(t *testing.T) {
-	w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.enable.batch=0")...)
+	w := openOrders(t, "sap.odata.enable.batch=0")
 	value := w.dynamic(fields("ID", "k"))
-	out, err := w.p.Encode(w.context, nil, []string{"Orders", "elsewhere"}, []wit.Row{{Topic: 1, Value: value},
-		{Value: value}},
-		w.data, nil, nil, nil)
+	out, err := w.p.Encode(w.context, nil, []string{"Orders", "elsewhere"},
+		[]wit.Row{{Topic: 1, Value: value}, {Value: value}}, w.data, nil, nil, nil)
 	if err != nil || len(out.Ready) != 1 || len(out.Refused) != 1 {
 		t.Fatalf("expected one delivery and one refusal, found %+v (%v)", out, err)
 	}
@@ -151,7 +134,7 @@ func TestTopicWithoutSet(t *testing.T) {
 
 // A record of 20 MB, which is more than a batch gets, goes by itself, whole, and those beside it in a batch.
 func TestLargeRecord(t *testing.T) {
-	w := open(t, shopping(), append(set("00", "Orders"), oneLane)...)
+	w := openOrders(t, oneLane)
 	const size = 20 << 20
 	var rows []wit.Row
 	for i, note := range []string{"a", strings.Repeat("x", size), "b"} {
@@ -182,8 +165,7 @@ func TestSchemalessDecimalInBase64(t *testing.T) {
 	w := open(t, everything(), append(set("00", "Es"), "sap.odata.enable.batch=0")...)
 	for text, hinted := range map[string]bool{"BPE4": true, "4,5": false, "": false} {
 		out, err := w.p.Encode(w.context, nil, []string{"Es"},
-			[]wit.Row{{Value: w.dynamic(fields("A", int64(1), "B", "b",
-				"Price", text))}}, w.data, nil, nil, nil)
+			[]wit.Row{{Value: w.dynamic(fields("A", int64(1), "B", "b", "Price", text))}}, w.data, nil, nil, nil)
 		noError(t, err)
 		const setting = "value.converter.decimal.format = NUMERIC"
 		if len(out.Refused) != 1 || strings.Contains(out.Refused[0].Fault.Message, setting) != hinted {

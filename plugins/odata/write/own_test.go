@@ -30,7 +30,9 @@ func settled(t *testing.T, w *writing, op operation, path, answer string) string
 // A 404 counts for a row where the service itself has said it. Those of routers and gateways whose route is gone for a
 // while don't: by them deletes would count as done, and inserts in doubt would be sent once more.
 func TestMissingIsSaidByTheService(t *testing.T) {
-	const document = `{"error":{"code":"X/1","message":{"lang":"en","value":"no such order"}}}`
+	document := denial("X/1", "no such order")
+	noService := denial("/IWFND/MED/170", "No service found for namespace")
+	noRight := denial("/IWFND/CM_CONSUMER/101", "No authorization to access the service")
 	const apigee = `{"fault":{"faultstring":"Unable to identify proxy for host"}}`
 	const router = "404 Not Found: Requested route ('x.cfapps.eu10.hana.ondemand.com') does not exist."
 	s := service.New(service.Options{})
@@ -47,16 +49,10 @@ func TestMissingIsSaidByTheService(t *testing.T) {
 		{both, "", "410|" + apigee, "fault gone", "fault gone"},
 		{both, "", "404|<html>gone", "fault not-found", "fault not-found"},
 		{both, "", `404|{"error":{"code":404,"message":"no route"}}`, "fault not-found", "fault not-found"},
-		{both, "",
-			`404|{"error":{"code":"/IWFND/MED/170","message":{"lang":"en","value":"No service found for namespace"}}}`,
-			"fault not-found", "fault not-found"},
-		{both, "",
-			`404 DataServiceVersion: 1.0|{"error":{"code":"/IWFND/MED/170","message":{"lang":"en","value":"No service found"}}}`, "fault not-found", "fault not-found"},
-		{both, "",
-			`403|{"error":{"code":"/IWFND/MED/170","message":{"lang":"en","value":"No service found for namespace"}}}`,
-			"fault forbidden", "fault forbidden"},
-		{both, "",
-			`403|{"error":{"code":"/IWFND/CM_CONSUMER/101","message":{"lang":"en","value":"No authorization to access the service"}}}`, "fault forbidden", "fault forbidden"},
+		{both, "", "404|" + noService, "fault not-found", "fault not-found"},
+		{both, "", "404 DataServiceVersion: 1.0|" + noService, "fault not-found", "fault not-found"},
+		{both, "", "403|" + noService, "fault forbidden", "fault forbidden"},
+		{both, "", "403|" + noRight, "fault forbidden", "fault forbidden"},
 		{both, "", "404|" + document, "written", "refused not-found X/1"},
 		{both, "", "404 DataServiceVersion: 1.0|", "written", "refused not-found"},
 		{both, "", "404 dataserviceversion: 2.0;|Not here", "written", "refused not-found"},
@@ -74,20 +70,15 @@ func TestMissingIsSaidByTheService(t *testing.T) {
 				more = append(more, c.setting)
 			}
 			w := open(t, s, more...)
-			for _, op := range []operation{remove, confirm, readTagOfRemoval} {
-				if found := settled(t, w, op, "/s/Orders('1')", c.answer); found != c.gone {
-					t.Errorf("%s, operation %d, %s: expected %s, found %s", c.setting, op, c.answer, c.gone, found)
-				}
-			}
-			for _, op := range []operation{put, merge, patch} {
-				if found := settled(t, w, op, "/s/Orders('1')", c.answer); found != c.update {
-					t.Errorf("%s, operation %d, %s: expected %s, found %s", c.setting, op, c.answer, c.update, found)
-				}
-			}
 			inserts := strings.Replace(c.gone, "written", "again insert", 1)
-			for _, op := range []operation{look, lookOfUpsert} {
-				if found := settled(t, w, op, "/s/Orders('1')", c.answer); found != inserts {
-					t.Errorf("%s, operation %d, %s: expected %s, found %s", c.setting, op, c.answer, inserts, found)
+			for _, o := range []struct {
+				operation
+				want string
+			}{{remove, c.gone}, {confirm, c.gone}, {readTagOfRemoval, c.gone}, {put, c.update}, {merge, c.update},
+				{patch, c.update}, {look, inserts}, {lookOfUpsert, inserts}} {
+				if found := settled(t, w, o.operation, "/s/Orders('1')", c.answer); found != o.want {
+					t.Errorf("%s, operation %d, %s: expected %s, found %s", c.setting, o.operation, c.answer, o.want,
+						found)
 				}
 			}
 		}
@@ -231,7 +222,7 @@ func TestKeysThatSomethingOnTheWayRefuses(t *testing.T) {
 		if c.mode != "" {
 			settings = append(settings, "sap.odata.operation.mode="+c.mode)
 		}
-		w := open(t, shopping(), append(set("00", "Orders"), settings...)...)
+		w := openOrders(t, settings...)
 		h := w.host("Orders")
 		if c.mode == "" {
 			h.tombstone("ID", c.id)
@@ -240,22 +231,15 @@ func TestKeysThatSomethingOnTheWayRefuses(t *testing.T) {
 		}
 		h.answer = scripted(t, c.script...)
 		h.run()
-		var requests []string
-		for i := range h.requests {
-			text := shown(&h.requests[i])
+		requests := h.shown()
+		for i, text := range requests {
 			if method, _, _ := strings.Cut(text, " "); method != "GET" {
 				text = method
 			}
-			requests = append(requests, strings.TrimSuffix(text, " (repeatable)"))
+			requests[i] = strings.TrimSuffix(text, " (repeatable)")
 		}
-		if diff := cmp.Diff(c.requests, requests); diff != "" {
-			t.Errorf("%s: requests (-expected +found)\n%s", c.name, diff)
-		}
-		found := h.outcomes[0]
-		if h.failed != nil {
-			found = "fault " + asFault(h.failed).Kind.String()
-		}
-		if found != c.outcome {
+		same(t, c.name+": requests", c.requests, requests)
+		if found := h.outcome(); found != c.outcome {
 			t.Errorf("%s: expected %s, found %s (%v)", c.name, c.outcome, found, h.reasons[0])
 		}
 		if c.outcome == "data" && len(c.script) == 3 && !strings.Contains(h.reasons[0].Message,
@@ -270,7 +254,7 @@ func TestKeysThatSomethingOnTheWayRefuses(t *testing.T) {
 // and what is expected, of a request by itself and in a changeset.
 func TestAcceptedIsNamed(t *testing.T) {
 	t.Parallel()
-	w := open(t, shopping(), set("00", "Orders")...)
+	w := openOrders(t)
 	s, err := w.p.state(w.context)
 	noError(t, err)
 	named := func(v wit.Verdict, status string) bool {
@@ -294,12 +278,8 @@ func TestAcceptedIsNamed(t *testing.T) {
 			}
 			b := sentBatch{parts: []int{2}, rows: []target{a, a}}
 			b.rows[1].predicate = "('2')"
-			const first = "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: " +
-				"application/http\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n"
-			body := first + "--c\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + status +
-				" Odd\r\n\r\n\r\n--c--\r\n\r\n--b--\r\n"
-			verdicts, err := b.settle(s, &wit.Response{Status: 202, Body: []byte(body),
-				Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}}})
+			answer := batchAnswer(changeset(part("204 No Content"), part(status+" Odd")))
+			verdicts, err := b.settle(s, &answer)
 			if err != nil || len(verdicts) != 2 || !named(verdicts[0], status) || !named(verdicts[1], status) {
 				t.Errorf("operation %d in a changeset: found %+v (%v)", op, verdicts, err)
 			}
@@ -331,16 +311,12 @@ func TestInsertsThatRefuseWithNotFound(t *testing.T) {
 			"fault not-found"},
 		{"without words", "insert", []string{"404 DataServiceVersion: 2.0"}, 1, "fault not-found"},
 	} {
-		w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.enable.batch=0",
-			"sap.odata.operation.mode="+c.mode)...)
+		w := openOrders(t, "sap.odata.enable.batch=0", "sap.odata.operation.mode="+c.mode)
 		h := w.host("Orders")
 		h.value("ID", "a", "Note", "n")
 		h.answer = scripted(t, c.script...)
 		h.run()
-		found := h.outcomes[0]
-		if h.failed != nil {
-			found = "fault " + asFault(h.failed).Kind.String()
-		}
+		found := h.outcome()
 		if found != c.outcome || len(h.requests) != c.requests {
 			t.Errorf("%s: expected %s by %d requests, found %s by %d (%v)", c.name, c.outcome, c.requests, found,
 				len(h.requests), h.reasons[0])
@@ -355,20 +331,18 @@ func TestInsertsThatRefuseWithNotFound(t *testing.T) {
 		}
 	}
 	// In a batch the others of it are written.
-	w := open(t, shopping(), append(set("00", "Orders"), oneLane)...)
+	w := openOrders(t, oneLane)
 	h := w.host("Orders")
 	for _, id := range []string{"a", "b", "c"} {
 		h.value("ID", id, "Note", "n")
 	}
-	const part = "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 "
 	h.answer = func(q *wit.Request) wit.Response {
 		switch {
 		case q.Method == "GET":
 			return wit.Response{Status: 200, Body: []byte(`{"d":[]}`)}
 		case strings.HasSuffix(q.Target, "/$batch"):
-			return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
-				Value: "multipart/mixed; boundary=b"}}, Body: []byte(part + "201 Created\r\n\r\n\r\n" + part +
-				"404 Not Found\r\n\r\n" + denial("X/1", "no such plant") + "\r\n" + part + "201 Created\r\n\r\n\r\n--b--\r\n")}
+			refused := part("404 Not Found", "\r\n", denial("X/1", "no such plant"))
+			return batchAnswer(part("201 Created"), refused, part("201 Created"))
 		}
 		return wit.Response{Status: 404, Body: []byte(denial("X/1", "no such plant"))}
 	}

@@ -3,7 +3,6 @@ package write
 import (
 	"bytes"
 	"slices"
-	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -60,17 +59,8 @@ func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 	v := settings.Values(given)
 	all := configuredSets(v)
 	services := servicesOf(all)
-	if len(answers) == 0 {
-		need := &wit.Need{}
-		for _, s := range services {
-			need.Requests = append(need.Requests, service.MetadataRequest(s, config.Query(v)))
-		}
-		return wit.SinkOpening{Ask: need}, nil
-	}
-	if len(answers) != len(services) {
-		return wit.SinkOpening{}, &wit.Fault{Kind: wit.FaultInternal,
-			Message: "expected " + strconv.Itoa(len(services)) + " answers, found " +
-				strconv.Itoa(len(answers))}
+	if need, err := service.NeedMetadata(services, config.Query(v), answers); need != nil || err != nil {
+		return wit.SinkOpening{Ask: need}, err
 	}
 	models, sap := make([]*edm.Model, len(services)), make([]bool, len(services))
 	for i := range services {

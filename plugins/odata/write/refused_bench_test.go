@@ -18,15 +18,13 @@ func refusedRows(b *testing.B, registry *record.Registry, rows uint32) (*record.
 	put := func(v any) wit.Datum {
 		start := uint32(len(batch.Data))
 		var err error
-		if batch.Data, err = datum.AppendDynamic(batch.Data, v); err != nil {
-			b.Fatal(err)
-		}
+		batch.Data, err = datum.AppendDynamic(batch.Data, v)
+		noError(b, err)
 		return wit.Datum{Form: wit.Dynamic, Start: start, Size: uint32(len(batch.Data)) - start}
 	}
 	for i := range rows {
 		batch.Rows = append(batch.Rows, wit.Row{Origin: i, Offset: int64(i), Timestamp: 1_700_000_000_000,
-			Key: put(datum.Map{{Key: "OrderID", Value: int64(i)}}), Value: put(datum.Map{{Key: "OrderID",
-				Value: fmt.Sprintf("x%d", i)}, {Key: "ShipCity", Value: "Köln"}})})
+			Key: put(fields("OrderID", int64(i))), Value: put(fields("OrderID", fmt.Sprintf("x%d", i), "ShipCity", "Köln"))})
 		origins.IDs = append(origins.IDs, wit.RecordID{Offset: int64(i)})
 	}
 	return batch, origins

@@ -5,13 +5,11 @@ import (
 	"context"
 	"math/big"
 	"math/rand/v2"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
 	host "github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/plugins/odata/batch"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
@@ -32,6 +30,9 @@ func (c chance) rows(structured bool, add func(nodes []wit.Node, v any) wit.Datu
 		column{name: "Short", kind: wit.Text, optional: true}, column{name: "Price", kind: wit.Bytes,
 			logical: wit.NameDecimal},
 		column{name: "Date", kind: wit.Int64, logical: wit.NameTimestamp}, column{name: "Fixed", kind: wit.Int32})
+	if !structured {
+		nodes = nil
+	}
 	for range 2 + c.IntN(40) {
 		a, b := int32(c.IntN(30)), []string{"x", "X", "0x", "x ", "7", "O'Neil", "größe", "a b/c?d"}[c.IntN(8)]
 		var v any
@@ -49,11 +50,7 @@ func (c chance) rows(structured bool, add func(nodes []wit.Node, v any) wit.Datu
 			}
 			v = m
 		}
-		of := nodes
-		if !structured {
-			of = nil
-		}
-		rows = append(rows, wit.Row{Offset: int64(len(rows)), Value: add(of, v)})
+		rows = append(rows, wit.Row{Offset: int64(len(rows)), Value: add(nodes, v)})
 	}
 	return rows
 }
@@ -150,9 +147,9 @@ func TestRuns(t *testing.T) {
 				if d := &found.Ready[i]; isRun && strings.HasSuffix(d.Request.Target, "/$batch") {
 					taken++
 					// What answers teach is known from then on, but what would leave no row to a run.
-					if s, err := w.p.state(w.context); err != nil {
-						t.Fatal(err)
-					} else if c.IntN(4) == 0 || s.evidence[0].numbers || s.learned[0].noBatch {
+					s, err := w.p.state(w.context)
+					noError(t, err)
+					if c.IntN(4) == 0 || s.evidence[0].numbers || s.learned[0].noBatch {
 						w.context = fresh
 					}
 					n := c.agrees(t, w, d)
@@ -171,9 +168,8 @@ func TestRuns(t *testing.T) {
 	}
 	t.Logf("%d batches of runs, %d answers to them not taken apart, %d of which to inserts", taken, wholly, inserted)
 	if taken < 100 || wholly < 100 || inserted < 40 {
-		t.Errorf("expected more batches of runs than %d, with more answers not taken apart than "+
-			"%d, %d of which to inserts", taken,
-			wholly, inserted)
+		t.Errorf("expected more batches of runs than %d, more answers not taken apart than %d, %d of which to inserts",
+			taken, wholly, inserted)
 	}
 }
 
@@ -186,9 +182,7 @@ func (c chance) agrees(t *testing.T, w *writing, run *wit.Delivery) (wholly int)
 		if n > 2 { // what it teaches is known by then
 			text = c.damaged(text)
 		}
-		answer := wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
-			Value: "multipart/mixed; boundary=" + outerBoundary}},
-			Body: text}
+		answer := chanceAnswer(text)
 		var settled [2]wit.Settled
 		var faults [2]*wit.Fault
 		s, err := w.p.state(w.context)
@@ -225,6 +219,11 @@ func (c chance) agrees(t *testing.T, w *writing, run *wit.Delivery) (wholly int)
 
 // outerBoundary is as long as those of services: near the end of a text, what goes over headers quickly gives up.
 const outerBoundary = "ab_5a8e16ce-6c74-4d4b-9d1b-6b8f0c7a1d5e"
+
+func chanceAnswer(body []byte) wit.Response {
+	return wit.Response{Status: 202, Body: body, Headers: []wit.Header{{Name: "Content-Type",
+		Value: "multipart/mixed; boundary=" + outerBoundary}}}
+}
 
 // answer is what a service says to a batch.
 func (c chance) answer(d *wit.Delivery) []byte {
@@ -355,13 +354,7 @@ func (c chance) damaged(text []byte) []byte {
 // TestGuestWritesAlike: in the sandbox, where the loops are assembly, rows come to the same requests as outside.
 func TestGuestWritesAlike(t *testing.T) {
 	registry := record.NewRegistry()
-	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t, "../../odata-sink"))},
-		Registry: registry})
-	noError(t, err)
-	t.Cleanup(func() { m.Close() })
-	bound, err := m.Bind("c", wit.ComponentSink, Alias, "")
-	noError(t, err)
-	t.Cleanup(bound.Close)
+	bound := boundTo(t, registry)
 	c := chance{rand.New(rand.NewPCG(5, 6))}
 	written := 0
 	for _, settings := range runSettings {
@@ -392,9 +385,7 @@ func (c chance) inSandbox(ctx context.Context, t *testing.T, i *host.Instance, w
 			b.Data, err = datum.AppendDynamic(b.Data, v)
 		} else {
 			s, bad := registry.Intern(nodes)
-			if bad != nil {
-				t.Fatal(bad)
-			}
+			noError(t, bad)
 			d.Form, d.Schema = wit.Structured, s.ID
 			w.schemas = []wit.Schema{{ID: s.ID, Nodes: nodes}}
 			b.Data, err = datum.Append(b.Data, nodes, 0, v)
@@ -416,9 +407,7 @@ func (c chance) inSandbox(ctx context.Context, t *testing.T, i *host.Instance, w
 		if len(d.Rows) == 1 {
 			continue
 		}
-		answer := wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
-			Value: "multipart/mixed; boundary=" + outerBoundary}},
-			Body: c.answer(d)}
+		answer := chanceAnswer(c.answer(d))
 		want, bad := w.p.Settle(w.context, d.Memo, d.Rows, answer)
 		settled, err := i.Settle(ctx, w.context, d.Memo, d.Rows, answer)
 		if (bad == nil) != (err == nil) {

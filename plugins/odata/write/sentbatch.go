@@ -344,11 +344,16 @@ func (s *state) allWritten(m memo, response *wit.Response) bool {
 	if !ok {
 		return false
 	}
-	said, repeats := false, false
+	said, identified, repeats := false, false, false
 	for i := range m.count {
-		if !m.next() || !d.Next() || d.First != m.part || m.like != (i > 0) || m.nested > 0 || m.reads() ||
-			m.hint != (hint{bare: m.hint.bare}) {
+		if !m.next() || !d.Next() || d.First != m.part || m.like != (i > 0) {
 			return false
+		}
+		if i == 0 {
+			if m.nested > 0 || m.reads() || m.hint != (hint{bare: m.hint.bare}) {
+				return false
+			}
+			identified = s.identifies(m.operation)
 		}
 		if said = said || i == 0 && d.ID != nil; said && d.Number != i+1 || !said && d.ID != nil {
 			return false
@@ -357,7 +362,7 @@ func (s *state) allWritten(m memo, response *wit.Response) bool {
 			(m.predicate == "" || n < 0 || string(d.Location[n:]) != m.predicate) {
 			return false // there is something to learn, see [state.made]
 		}
-		if s.identifies(m.operation) {
+		if identified {
 			accepted := bytes.EqualFold(d.Repeated, []byte("accepted"))
 			if i == 0 {
 				repeats = accepted
@@ -373,7 +378,7 @@ func (s *state) allWritten(m memo, response *wit.Response) bool {
 	if !d.Complete() || !m.r.Done() {
 		return false
 	}
-	if s.identifies(m.operation) {
+	if identified {
 		s.learned[m.at].repeats = repeats
 	}
 	if !m.inserts() {
@@ -383,7 +388,7 @@ func (s *state) allWritten(m memo, response *wit.Response) bool {
 	return true
 }
 
-// opensEntity tells of the start of a body, as far as it is the usual one, that it is no page and no error.
+// opensEntity reports whether a body begins as an entity's usually does, and so is no page and no error.
 func opensEntity(body []byte) bool {
 	return len(body) == 0 || len(body) > 4 && body[0] == '{' && body[1] == '"' && body[2] == 'd' && body[3] == '"' ||
 		opensEntry(body)

@@ -48,11 +48,41 @@ type writing struct {
 	bodies []string
 }
 
+// openOrders is a sink of the shop's orders.
+func openOrders(t *testing.T, more ...string) *writing {
+	t.Helper()
+	return open(t, shopping(), append(set("00", "Orders"), more...)...)
+}
+
+// northwind are the settings of copies of products at a service of WCF.
+func northwind(more ...string) []string {
+	return append([]string{"sap.odata#00.service=" + service.NorthwindPath, "sap.odata#00.entityset=ProductCopies",
+		"sap.odata#00.topic=ProductCopies"}, more...)
+}
+
+// encoded are the deliveries that rows of the first set come to, as many as there have to be.
+func (w *writing) encoded(count int, topic string, rows ...wit.Row) []wit.Delivery {
+	w.t.Helper()
+	out, err := w.p.Encode(w.context, w.schemas, []string{topic}, rows, slices.Clone(w.data), nil, nil, nil)
+	if err != nil || len(out.Ready) != count {
+		w.t.Fatalf("expected %d deliveries, found %+v (%v)", count, out, err)
+	}
+	return out.Ready
+}
+
 // noError ends the test at an error that it is not about.
 func noError(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// same expects what was found to be what was expected.
+func same[T any](t *testing.T, what string, expected, found T) {
+	t.Helper()
+	if diff := cmp.Diff(expected, found); diff != "" {
+		t.Errorf("%s (-expected +found)\n%s", what, diff)
 	}
 }
 
@@ -99,9 +129,8 @@ func (w *writing) structured(nodes []wit.Node, v any) wit.Datum {
 	w.schemas = append(w.schemas, wit.Schema{ID: id, Nodes: nodes})
 	start := len(w.data)
 	var err error
-	if w.data, err = datum.Append(w.data, nodes, 0, v); err != nil {
-		w.t.Fatal(err)
-	}
+	w.data, err = datum.Append(w.data, nodes, 0, v)
+	noError(w.t, err)
 	return wit.Datum{Form: wit.Structured, Schema: id, Start: uint32(start), Size: uint32(len(w.data) - start)}
 }
 
@@ -109,9 +138,8 @@ func (w *writing) dynamic(v any) wit.Datum {
 	w.t.Helper()
 	start := len(w.data)
 	var err error
-	if w.data, err = datum.AppendDynamic(w.data, v); err != nil {
-		w.t.Fatal(err)
-	}
+	w.data, err = datum.AppendDynamic(w.data, v)
+	noError(w.t, err)
 	return wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(w.data) - start)}
 }
 
@@ -123,9 +151,8 @@ func (w *writing) put(topic string, key, value wit.Datum) (verdict wit.Verdict, 
 		out, err := w.p.Encode(w.context, w.schemas, []string{topic},
 			[]wit.Row{{Partition: -1, Offset: 7, Key: key, Value: value}}, slices.Clone(w.data), nil, nil, hints)
 		w.schemas = w.schemas[:0:0]
+		noError(w.t, err)
 		switch {
-		case err != nil:
-			w.t.Fatal(err)
 		case len(out.Ignored) == 1:
 			return wit.Verdict{}, requests
 		case len(out.Refused) == 1:
@@ -181,6 +208,10 @@ func detailOf(order, product int32) datum.Record {
 	return datum.Record{order, product, big.NewInt(123400).Bytes(), int16(5), float32(0.05), nil}
 }
 
+func schemalessDetail(order, product int64) datum.Map {
+	return fields("OrderID", order, "ProductID", product, "UnitPrice", "1.5", "Quantity", int64(1), "Discount", 0.25)
+}
+
 var detailKey = nodesOf(column{name: "ProductID", kind: wit.Int32}, column{name: "OrderID", kind: wit.Int32})
 
 func TestInsertAndDelete(t *testing.T) {
@@ -194,10 +225,8 @@ func TestInsertAndDelete(t *testing.T) {
 	if expected := `{"OrderID":1,"ProductID":0,"UnitPrice":"12.3400","Quantity":5,"Discount":0.05}`; w.bodies[1] != expected {
 		t.Errorf("expected %s, found %s", expected, w.bodies[1])
 	}
-	schemaless := datum.Map{{Key: "OrderID", Value: int64(2)}, {Key: "ProductID", Value: int64(1)}, {Key: "UnitPrice",
-		Value: "1.5"},
-		{Key: "Quantity", Value: int64(1)}, {Key: "Discount", Value: 0.25}}
-	if v, _ := w.put("Order_DetailCopies", wit.Datum{}, w.dynamic(schemaless)); v.Written == nil {
+	schemaless := w.dynamic(schemalessDetail(2, 1))
+	if v, _ := w.put("Order_DetailCopies", wit.Datum{}, schemaless); v.Written == nil {
 		t.Errorf("without schema: %+v", v.Refused)
 	}
 	if v, _ := w.put("Order_DetailCopies", wit.Datum{}, w.structured(detail, detailOf(1, 1))); v.Refused == nil ||
@@ -216,10 +245,8 @@ func TestInsertAndDelete(t *testing.T) {
 	}
 	var left []string
 	s.Each("Order_DetailCopies", func(key string, _ map[string]string) { left = append(left, key) })
-	if diff := cmp.Diff([]string{"(OrderID=1,ProductID=0)", "(OrderID=1,ProductID=2)", "(OrderID=2,ProductID=1)"},
-		left); diff != "" {
-		t.Error(diff)
-	}
+	same(t, "found", []string{"(OrderID=1,ProductID=0)", "(OrderID=1,ProductID=2)", "(OrderID=2,ProductID=1)"},
+		left)
 }
 
 func TestTombstonesAreIgnoredByDefault(t *testing.T) {
@@ -236,16 +263,14 @@ func TestRefusedRows(t *testing.T) {
 	gone := detailOf(1, 1)
 	gone[5] = "x"
 	for text, row := range map[string]struct{ key, value wit.Datum }{
-		"Gone: NORTHWIND_SRV.Order_DetailCopy has no such property": {wit.Datum{}, w.structured(detail,
-			gone)},
+		"Gone: NORTHWIND_SRV.Order_DetailCopy has no such property": {wit.Datum{}, w.structured(detail, gone)},
 		"Quantity: expected Edm.Int16 from -32768 to 32767, found integer 70000": {wit.Datum{},
-			w.dynamic(datum.Map{{Key: "Quantity", Value: int64(70000)}})},
+			w.dynamic(fields("Quantity", int64(70000)))},
 		"the value: expected a struct of NORTHWIND_SRV.Order_DetailCopy": {wit.Datum{}, w.dynamic("text")},
 		"a tombstone without a key":                                      {wit.Datum{}, wit.Datum{}},
-		"the key needs property ProductID": {w.dynamic(datum.Map{{Key: "OrderID",
-			Value: int64(1)}}), wit.Datum{}},
-		"key property ProductID: expected Edm.Int32, found \"x\"": {w.dynamic(datum.Map{{Key: "OrderID",
-			Value: int64(1)}, {Key: "ProductID", Value: "x"}}), wit.Datum{}},
+		"the key needs property ProductID":                               {w.dynamic(fields("OrderID", int64(1))), wit.Datum{}},
+		"key property ProductID: expected Edm.Int32, found \"x\"": {
+			w.dynamic(fields("OrderID", int64(1), "ProductID", "x")), wit.Datum{}},
 		"the key needs property OrderID of NORTHWIND_SRV.Order_DetailCopy: ": {w.dynamic("plain"), wit.Datum{}},
 	} {
 		v, requests := w.put("Order_DetailCopies", row.key, row.value)
@@ -360,9 +385,7 @@ func told(t *testing.T, settled wit.Settled, err error) string {
 func (w *writing) target(op operation, path string) target {
 	w.t.Helper()
 	s, err := w.p.state(w.context)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	noError(w.t, err)
 	a := target{operation: op, to: &s.sets[0]}
 	if _, key, ok := strings.Cut(path, "("); ok {
 		a.predicate = "(" + key
@@ -397,16 +420,12 @@ func TestLanes(t *testing.T) {
 		"sap.odata.enable.batch=0")...)
 	rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))},
 		{Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})},
-		{Key: w.dynamic(datum.Map{{Key: "OrderID", Value: int64(3)}, {Key: "ProductID", Value: int64(5)}})}}
-	out, err := w.p.Encode(w.context, w.schemas, []string{"Order_DetailCopies"}, rows, w.data, nil, nil, nil)
-	if err != nil || len(out.Ready) != 3 {
-		t.Fatalf("expected three deliveries, found %+v (%v)", out, err)
+		{Key: w.dynamic(fields("OrderID", int64(3), "ProductID", int64(5)))}}
+	out := w.encoded(3, "Order_DetailCopies", rows...)
+	if out[0].Lane != out[1].Lane || out[1].Lane == out[2].Lane {
+		t.Errorf("expected lanes of two entities, found %d, %d, %d", out[0].Lane, out[1].Lane, out[2].Lane)
 	}
-	if out.Ready[0].Lane != out.Ready[1].Lane || out.Ready[1].Lane == out.Ready[2].Lane {
-		t.Errorf("expected lanes of two entities, found %d, %d, %d", out.Ready[0].Lane, out.Ready[1].Lane,
-			out.Ready[2].Lane)
-	}
-	for _, d := range out.Ready {
+	for _, d := range out {
 		if d.Request.TokenFrom == nil || *d.Request.TokenFrom != gateway+"/" ||
 			d.Request.Repeatable != (d.Request.Method == "DELETE") {
 			t.Errorf("%s: token from %v, repeatable %v", d.Request.Method, d.Request.TokenFrom, d.Request.Repeatable)
@@ -417,9 +436,7 @@ func TestLanes(t *testing.T) {
 // A row whose insert may have arrived is refused and not inserted once more: there is no check of it yet.
 func TestInsertsInDoubtAreRefused(t *testing.T) {
 	w := open(t, service.New(service.Options{}), set("00", "Order_DetailCopies")...)
-	row := wit.Row{Partition: -1, Offset: 7, Value: w.dynamic(datum.Map{{Key: "OrderID", Value: int64(1)},
-		{Key: "ProductID", Value: int64(1)},
-		{Key: "UnitPrice", Value: "1.5"}, {Key: "Quantity", Value: int64(1)}, {Key: "Discount", Value: 0.25}})}
+	row := wit.Row{Partition: -1, Offset: 7, Value: w.dynamic(schemalessDetail(1, 1))}
 	for hint, refused := range map[string]int{"": 0, wit.HintUncertain: 1} {
 		out, err := w.p.Encode(w.context, nil, []string{"Order_DetailCopies"}, []wit.Row{row}, w.data, nil, nil,
 			[]wit.Hint{{Row: 0, Text: hint}})

@@ -20,35 +20,32 @@ func tenFields(t testing.TB, rows, size int) (schema wit.Schema, list []wit.Row,
 		tree = append(tree, []any{nil, int32(100_000), int64(1_709_184_496_789), 1.5, true,
 			strings.Repeat("x", size/6-5)}[node])
 	}
-	for i := range rows {
-		start := len(data)
-		var err error
-		if data, err = datum.Append(data, nodes, 0, tree); err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, wit.Row{Origin: uint32(i), Partition: -1, Offset: -1, Timestamp: 1,
-			Value: wit.Datum{Form: wit.Structured, Schema: 1, Start: uint32(start), Size: uint32(len(data) - start)}})
+	var b batch
+	for range rows {
+		b.add(t, nodes, tree)
 	}
-	return wit.Schema{ID: 1, Nodes: nodes}, list, data
+	return wit.Schema{ID: 1, Nodes: nodes}, b.rows, b.data
+}
+
+// asMap is a structure without its schema.
+func asMap(nodes []wit.Node, of datum.Record) datum.Map {
+	m := datum.Map{}
+	for f, v := range of {
+		m = append(m, datum.Entry{Key: nodes[0].Members[f].Name, Value: v})
+	}
+	return m
 }
 
 // withoutSchema makes maps of the structures of rows, and returns the data that they are in.
-func withoutSchema(t testing.TB, nodes []wit.Node, rows []wit.Row, data []byte) (all []byte) {
+func withoutSchema(t testing.TB, nodes []wit.Node, rows []wit.Row, data []byte) []byte {
+	var all batch
 	for i := range rows {
 		d := &rows[i].Value
 		tree, _, err := datum.Read(nodes, 0, data[d.Start:d.Start+d.Size])
 		noError(t, err)
-		m := datum.Map{}
-		for f, v := range tree.(datum.Record) {
-			m = append(m, datum.Entry{Key: nodes[0].Members[f].Name, Value: v})
-		}
-		start := len(all)
-		if all, err = datum.AppendDynamic(all, m); err != nil {
-			t.Fatal(err)
-		}
-		*d = wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(all) - start)}
+		*d = all.put(t, nil, asMap(nodes, tree.(datum.Record)))
 	}
-	return all
+	return all.data
 }
 
 func benchChain() []wit.Stage {

@@ -54,13 +54,22 @@ func (m maker) node(nodes []wit.Node, depth int) []wit.Node {
 	}
 	nodes[at] = n
 	if n.Kind < wit.Array && m.IntN(4) == 0 {
-		b, err := datum.AppendDefault(nil, nodes, uint32(at), m.value(nodes, uint32(at), true))
-		if err != nil {
-			panic(err)
-		}
-		nodes[at].DefaultValue = &b
+		setDefault(nodes, at, m.value(nodes, uint32(at), true))
 	}
 	return nodes
+}
+
+// setDefault gives a node a default.
+func setDefault(nodes []wit.Node, at int, v any) {
+	b, err := datum.AppendDefault(nil, nodes, uint32(at), v)
+	must(err)
+	nodes[at].DefaultValue = &b
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
 }
 
 func (m maker) members(n int, below func() uint32) []wit.Member {
@@ -157,51 +166,41 @@ func (m maker) stage() wit.Stage {
 	set := func(name, value string) { s.Settings = append(s.Settings, wit.Setting{Name: name, Value: value}) }
 	switch m.IntN(23) {
 	case 22:
-		s.Component = []string{ClassCastValue, ClassCastKey}[min(m.IntN(2), m.IntN(2))]
-		set("spec", m.name()+":"+[]string{"string", "boolean", "int16"}[m.IntN(3)])
+		s = stageOf(m.mostly(ClassCastValue, ClassCastKey), "spec",
+			m.name()+":"+[]string{"string", "boolean", "int16"}[m.IntN(3)])
 	case 21:
-		s.Component = []string{ClassFlattenValue, ClassFlattenKey}[min(m.IntN(2), m.IntN(2))]
-		set("delimiter", []string{".", ""}[m.IntN(2)])
+		s = stageOf(m.mostly(ClassFlattenValue, ClassFlattenKey), "delimiter", []string{".", ""}[m.IntN(2)])
 	case 20:
-		s.Component = ClassInsertHeader
-		set("header", m.name())
-		set("value.literal", []string{"", "null", "text", "-7", "[1, 2.5]"}[m.IntN(5)])
+		s = stageOf(ClassInsertHeader, "header", m.name(), "value.literal",
+			[]string{"", "null", "text", "-7", "[1, 2.5]"}[m.IntN(5)])
 	case 18, 19:
-		s.Component = []string{ClassMaskValue, ClassMaskKey}[min(m.IntN(2), m.IntN(2))]
-		set("fields", m.some())
+		s = stageOf(m.mostly(ClassMaskValue, ClassMaskKey), "fields", m.some())
 		if m.IntN(2) == 0 {
 			set("replacement", []string{"7", "-3e2", "1.5", "x"}[m.IntN(4)])
 		}
 	case 14:
-		s.Component = ClassDropHeaders
-		set("headers", m.some())
+		s = stageOf(ClassDropHeaders, "headers", m.some())
 	case 15:
-		s.Component = []string{ClassExtractValue, ClassExtractKey}[m.IntN(2)]
-		set("field", m.name())
+		s = stageOf([]string{ClassExtractValue, ClassExtractKey}[m.IntN(2)], "field", m.name())
 	case 16:
-		s.Component = []string{ClassHoistValue, ClassHoistKey}[m.IntN(2)]
-		set("field", m.name())
+		s = stageOf([]string{ClassHoistValue, ClassHoistKey}[m.IntN(2)], "field", m.name())
 	case 17:
-		s.Component = []string{ClassMetadataValue, ClassMetadataKey}[m.IntN(2)]
-		set("schema.name", "M")
+		s = stageOf([]string{ClassMetadataValue, ClassMetadataKey}[m.IntN(2)], "schema.name", "M")
 		if m.IntN(2) == 0 {
 			set("schema.version", strconv.Itoa(m.IntN(5)-1))
 		}
 	case 10:
 		s.Component = ClassTimestampRouter
 	case 11:
-		s.Component = ClassValueToKey
-		set("fields", m.some())
+		s = stageOf(ClassValueToKey, "fields", m.some())
 	case 12, 13:
-		s.Component = []string{ClassHeaderFromValue, ClassHeaderFromKey}[min(m.IntN(2), m.IntN(2))]
 		fields := m.some()
-		set("fields", fields)
+		s = stageOf(m.mostly(ClassHeaderFromValue, ClassHeaderFromKey), "fields", fields)
 		set("headers", strings.Repeat(m.name()+",", strings.Count(fields, ","))+m.name())
 		set("operation", []string{"move", "copy"}[m.IntN(2)])
 	case 0:
-		s.Component = ClassRegexRouter
-		set("regex", []string{"(.*)", "t0", "t1"}[m.IntN(3)])
-		set("replacement", []string{"x.$0", "t1", "t2"}[m.IntN(3)])
+		s = stageOf(ClassRegexRouter, "regex", []string{"(.*)", "t0", "t1"}[m.IntN(3)], "replacement",
+			[]string{"x.$0", "t1", "t2"}[m.IntN(3)])
 	case 1:
 		s.Component = ClassFilter
 		s.Condition = &wit.Condition{Component: ClassTopicNameMatch}
@@ -218,7 +217,7 @@ func (m maker) stage() wit.Stage {
 			set("static.value", m.text())
 		}
 	default:
-		s.Component = []string{ClassReplaceValue, ClassReplaceKey}[min(m.IntN(2), m.IntN(2))]
+		s.Component = m.mostly(ClassReplaceValue, ClassReplaceKey)
 		if m.IntN(2) == 0 {
 			set("exclude", strings.ReplaceAll(m.distinct(2), ",", " ,"))
 		}
@@ -240,11 +239,15 @@ func (m maker) stage() wit.Stage {
 		case 0:
 			s.Condition.Component, s.Condition.Settings = ClassIsTombstone, nil
 		case 1:
-			s.Condition.Component, s.Condition.Settings = ClassHasHeaderKey,
-				pairs("name", pool[m.IntN(2)])
+			s.Condition.Component, s.Condition.Settings = ClassHasHeaderKey, pairs("name", pool[m.IntN(2)])
 		}
 	}
 	return s
+}
+
+// mostly is one of two texts, the first one three times out of four.
+func (m maker) mostly(first, second string) string {
+	return []string{first, second}[min(m.IntN(2), m.IntN(2))]
 }
 
 // some is a list of one or two names.
@@ -328,9 +331,7 @@ func (m maker) datum(w *world, schema int, other bool) (wit.Datum, refDatum) {
 		r.tree = m.value(r.nodes, 0, false)
 		w.data, err = datum.Append(w.data, r.nodes, 0, r.tree)
 	}
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	d.Size = uint32(len(w.data) - start)
 	return d, r
 }
@@ -404,6 +405,28 @@ type batch struct {
 	topics []string
 	rows   []wit.Row
 	data   []byte
+}
+
+// put appends a value to the data, of schema 1 or, where there are no nodes, of none.
+func (b *batch) put(t testing.TB, nodes []wit.Node, v any) wit.Datum {
+	t.Helper()
+	d, err := wit.Datum{Form: wit.Structured, Schema: 1, Start: uint32(len(b.data))}, error(nil)
+	if nodes != nil {
+		b.data, err = datum.Append(b.data, nodes, 0, v)
+	} else {
+		d.Form, d.Schema = wit.Dynamic, 0
+		b.data, err = datum.AppendDynamic(b.data, v)
+	}
+	noError(t, err)
+	d.Size = uint32(len(b.data)) - d.Start
+	return d
+}
+
+// add appends a row with such a value.
+func (b *batch) add(t testing.TB, nodes []wit.Node, v any) {
+	t.Helper()
+	b.rows = append(b.rows, wit.Row{Origin: uint32(len(b.rows)), Partition: -1, Offset: -1, Timestamp: 1,
+		Value: b.put(t, nodes, v)})
 }
 
 // apply does what the host does around apply: it goes on behind what was consumed, resolves what is unchanged, appends
@@ -511,11 +534,7 @@ func TestFusedEqualsStageByStageEqualsReference(t *testing.T) {
 			stages = append(stages, m.stage())
 		}
 		in := batch{w.topics, w.rows, w.data}
-		fused := New()
-		context, err := fused.Prepare(stages)
-		if err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
-		}
+		fused, context := prepared(t, stages...)
 		out, faults := apply(t, fused, context, w.schemas, in)
 		got := outcomes(t, fused, len(w.rows), out, faults)
 		single := singly(t, stages, w.schemas, in)
@@ -526,9 +545,9 @@ func TestFusedEqualsStageByStageEqualsReference(t *testing.T) {
 			}
 			want := w.records[i].outcome()
 			seen[fmt.Sprint(want.Dropped, want.Class, want.ValNodes != nil, want.Value != nil)]++
-			if !reflect.DeepEqual(want, got[i].formless()) {
+			if got := got[i].formless(); !reflect.DeepEqual(want, got) {
 				t.Fatalf("seed %d, row %d, %+v: differs from the reference (-reference +fused):\n%s", seed, i, stages,
-					cmp.Diff(want, got[i].formless()))
+					cmp.Diff(want, got))
 			}
 			if !reflect.DeepEqual(single[i], got[i]) {
 				t.Fatalf("seed %d, row %d, %+v: differs (-stage by stage +fused):\n%s", seed, i, stages,

@@ -80,6 +80,22 @@ func stageOf(class string, texts ...string) wit.Stage {
 }
 
 func TestExamine(t *testing.T) {
+	wrong := func(setting, text string) map[string]string { return map[string]string{setting: text} }
+	invalid := func(setting, value, why string) map[string]string {
+		return wrong(setting, "Invalid value "+value+" for configuration "+setting+": "+why)
+	}
+	missing := func(settings ...string) map[string]string {
+		all := map[string]string{}
+		for _, s := range settings {
+			all[s] = `Missing required configuration "` + s + `" which has no default value.`
+		}
+		return all
+	}
+	list := func(setting, why string) map[string]string { return wrong(setting, "Configuration '"+setting+"' "+why) }
+	backtick := func(path string) map[string]string {
+		return wrong("field", "Incomplete backtick pair in path: ["+path+"], consider adding a backslash before "+
+			"backtick at position 2 to escape it")
+	}
 	for _, x := range []struct {
 		component string
 		given     []wit.Setting
@@ -87,127 +103,90 @@ func TestExamine(t *testing.T) {
 	}{
 		{ClassFilter, pairs("more", "x"), nil},
 		{ClassInsertValue, pairs("topic.field", "t"), nil},
-		{ClassInsertValue, pairs("static.field", "a"), map[string]string{
-			"static.value": "Invalid value null for configuration static.value: No value specified for static field: a"}},
-		{"InsertField$Key", pairs("replace.null.with.default", "maybe"), map[string]string{
-			"replace.null.with.default": "Invalid value maybe for configuration replace.null.with.default: Expected " +
-				"value to be either true or false"}},
-		{ClassReplaceValue, pairs("renames", "a"),
-			map[string]string{"renames": "Invalid value [a] for configuration renames: Invalid rename mapping: a"}},
+		{ClassInsertValue, pairs("static.field", "a"),
+			invalid("static.value", "null", "No value specified for static field: a")},
+		{"InsertField$Key", pairs("replace.null.with.default", "maybe"),
+			invalid("replace.null.with.default", "maybe", "Expected value to be either true or false")},
+		{ClassReplaceValue, pairs("renames", "a"), invalid("renames", "[a]", "Invalid rename mapping: a")},
 		{ClassReplaceValue, pairs("renames", "a:b, c:d:e"),
-			map[string]string{"renames": "Invalid value [a:b, c:d:e] for configuration renames: " +
-				"Invalid rename mapping: c:d:e"}},
+			invalid("renames", "[a:b, c:d:e]", "Invalid rename mapping: c:d:e")},
 		{ClassReplaceValue, pairs("renames", ""), nil},
-		{ClassReplaceValue, pairs("exclude", "a,"),
-			map[string]string{"exclude": "Configuration 'exclude' values must not be empty."}},
-		{ClassReplaceKey, pairs("include", "a,,b"),
-			map[string]string{"include": "Configuration 'include' values must not be empty."}},
-		{ClassReplaceValue, pairs("exclude", "a,a"),
-			map[string]string{"exclude": "Configuration 'exclude' values must not be duplicated."}},
-		{ClassReplaceValue, pairs("exclude", "a", "replace.null.with.default", "1"), map[string]string{
-			"replace.null.with.default": "Invalid value 1 for configuration replace.null.with.default: Expected " +
-				"value to be either true or false"}},
-		{ClassRegexRouter, nil,
-			map[string]string{"regex": `Missing required configuration "regex" which has no default value.`,
-				"replacement": `Missing required configuration "replacement" which has no default value.`}},
-		{ClassRegexRouter, pairs("regex", "(", "replacement", ""),
-			map[string]string{"regex": "Invalid value ( for configuration regex: Invalid regex: "}},
+		{ClassReplaceValue, pairs("exclude", "a,"), list("exclude", "values must not be empty.")},
+		{ClassReplaceKey, pairs("include", "a,,b"), list("include", "values must not be empty.")},
+		{ClassReplaceValue, pairs("exclude", "a,a"), list("exclude", "values must not be duplicated.")},
+		{ClassReplaceValue, pairs("exclude", "a", "replace.null.with.default", "1"),
+			invalid("replace.null.with.default", "1", "Expected value to be either true or false")},
+		{ClassRegexRouter, nil, missing("regex", "replacement")},
+		{ClassRegexRouter, pairs("regex", "(", "replacement", ""), invalid("regex", "(", "Invalid regex: ")},
 		{ClassRegexRouter, pairs("regex", "(.*)", "replacement", ""), nil},
-		{ClassValueToKey, nil,
-			map[string]string{"fields": `Missing required configuration "fields" which has no default value.`}},
+		{ClassValueToKey, nil, missing("fields")},
 		{ClassValueToKey, pairs("fields", " "),
-			map[string]string{"fields": "Configuration 'fields' must not be empty. Valid values " +
-				"include: any non-empty value"}},
-		{ClassValueToKey, pairs("fields", "a,,b"),
-			map[string]string{"fields": "Configuration 'fields' values must not be empty."}},
-		{ClassValueToKey, pairs("fields", "a, b,a "),
-			map[string]string{"fields": "Configuration 'fields' values must not be duplicated."}},
+			list("fields", "must not be empty. Valid values include: any non-empty value")},
+		{ClassValueToKey, pairs("fields", "a,,b"), list("fields", "values must not be empty.")},
+		{ClassValueToKey, pairs("fields", "a, b,a "), list("fields", "values must not be duplicated.")},
 		{ClassHeaderFromKey, pairs("fields", "", "headers", "h", "operation", "move"),
-			map[string]string{"fields": "Invalid value [] for configuration fields: Empty list"}},
-		{ClassHeaderFromValue, pairs("fields", "a", "headers", "h"), map[string]string{
-			"operation": `Missing required configuration "operation" which has no default value.`}},
-		{ClassHeaderFromValue, pairs("fields", "a", "headers", "h", "operation", "Move"), map[string]string{
-			"operation": "Invalid value Move for configuration operation: String must be one of: move, copy"}},
-		{ClassHeaderFromValue, pairs("fields", "a,b", "headers", "h", "operation", "copy"), map[string]string{
-			"headers": "'fields' config must have the same number of elements as 'headers' config."}},
+			invalid("fields", "[]", "Empty list")},
+		{ClassHeaderFromValue, pairs("fields", "a", "headers", "h"), missing("operation")},
+		{ClassHeaderFromValue, pairs("fields", "a", "headers", "h", "operation", "Move"),
+			invalid("operation", "Move", "String must be one of: move, copy")},
+		{ClassHeaderFromValue, pairs("fields", "a,b", "headers", "h", "operation", "copy"),
+			wrong("headers", "'fields' config must have the same number of elements as 'headers' config.")},
 		{ClassDropHeaders, pairs("headers", ""),
-			map[string]string{"headers": "Configuration 'headers' must not be empty. Valid values " +
-				"include: any non-empty value"}},
-		{ClassExtractValue, nil,
-			map[string]string{"field": `Missing required configuration "field" which has no default value.`}},
-		{ClassExtractKey, pairs("field", "a", "field.syntax.version", "v3"), map[string]string{
-			"field.syntax.version": "Invalid value v3 for configuration field.syntax.version: String must be one of " +
-				"(case insensitive): V1, V2"}},
-		{ClassExtractKey, pairs("field", "a.`b`c.d", "field.syntax.version", "v2"), map[string]string{
-			"field": "Incomplete backtick pair in path: [a.`b`c.d], consider adding a backslash before backtick at " +
-				"position 2 to escape it"}},
-		{ClassExtractKey, pairs("field", "a.`b\\`", "field.syntax.version", "V2"), map[string]string{
-			"field": "Incomplete backtick pair in path: [a.`b\\`], consider adding a backslash before backtick at " +
-				"position 2 to escape it"}},
-		{ClassHoistValue, nil,
-			map[string]string{"field": `Missing required configuration "field" which has no default value.`}},
-		{ClassMetadataValue, pairs("schema.version", "x"), map[string]string{
-			"schema.version": "Invalid value x for configuration schema.version: Not a number of type INT"}},
+			list("headers", "must not be empty. Valid values include: any non-empty value")},
+		{ClassExtractValue, nil, missing("field")},
+		{ClassExtractKey, pairs("field", "a", "field.syntax.version", "v3"),
+			invalid("field.syntax.version", "v3", "String must be one of (case insensitive): V1, V2")},
+		{ClassExtractKey, pairs("field", "a.`b`c.d", "field.syntax.version", "v2"), backtick("a.`b`c.d")},
+		{ClassExtractKey, pairs("field", "a.`b\\`", "field.syntax.version", "V2"), backtick("a.`b\\`")},
+		{ClassHoistValue, nil, missing("field")},
+		{ClassMetadataValue, pairs("schema.version", "x"), invalid("schema.version", "x", "Not a number of type INT")},
 		{ClassMetadataValue, pairs("schema.version", "٣"), nil},
-		{ClassMaskValue, nil,
-			map[string]string{"fields": `Missing required configuration "fields" which has no default value.`}},
-		{ClassMaskKey, pairs("fields", "a,,b"),
-			map[string]string{"fields": "Configuration 'fields' values must not be empty."}},
-		{ClassDropHeaders, pairs("headers", "a,,"),
-			map[string]string{"headers": "Configuration 'headers' values must not be duplicated."}},
-		{ClassMaskKey, pairs("fields", "a", "replacement", " "), map[string]string{
-			"replacement": "Invalid value  for configuration replacement: String must be non-empty"}},
-		{ClassInsertHeader, nil,
-			map[string]string{"header": `Missing required configuration "header" which has no default value.`,
-				"value.literal": `Missing required configuration "value.literal" which has no default value.`}},
+		{ClassMaskValue, nil, missing("fields")},
+		{ClassMaskKey, pairs("fields", "a,,b"), list("fields", "values must not be empty.")},
+		{ClassDropHeaders, pairs("headers", "a,,"), list("headers", "values must not be duplicated.")},
+		{ClassMaskKey, pairs("fields", "a", "replacement", " "),
+			invalid("replacement", "", "String must be non-empty")},
+		{ClassInsertHeader, nil, missing("header", "value.literal")},
 		{ClassInsertHeader, pairs("header", "", "value.literal", ""), nil},
-		{ClassInsertHeader, pairs("header", "h", "value.literal", "1e5000"), map[string]string{
-			"value.literal": "Invalid value 1e5000 for configuration value.literal: a number that is too long"}},
-		{ClassInsertHeader, pairs("header", "h", "value.literal", strings.Repeat("[", 100000)), map[string]string{
-			"value.literal": "Invalid value [[["}},
-		{ClassCastKey, nil,
-			map[string]string{"spec": `Missing required configuration "spec" which has no default value.`}},
-		{ClassCastKey, pairs("spec", ""), map[string]string{"spec": "Must specify at least one field to cast."}},
+		{ClassInsertHeader, pairs("header", "h", "value.literal", "1e5000"),
+			invalid("value.literal", "1e5000", "a number that is too long")},
+		{ClassInsertHeader, pairs("header", "h", "value.literal", strings.Repeat("[", 100000)),
+			wrong("value.literal", "Invalid value [[[")},
+		{ClassCastKey, nil, missing("spec")},
+		{ClassCastKey, pairs("spec", ""), wrong("spec", "Must specify at least one field to cast.")},
 		{ClassCastKey, pairs("spec", "a:b"),
 			map[string]string{"spec": "Invalid value java.lang.IllegalArgumentException: No enum constant " +
 				"org.apache.kafka.connect.data.Schema.Type.B for configuration Invalid type found in casting spec: b"}},
 		{ClassCastKey, pairs("spec", "a:b:c"),
-			map[string]string{"spec": "Invalid value [a:b:c] for configuration renames: " +
-				"Invalid rename mapping: a:b:c"}},
+			wrong("spec", "Invalid value [a:b:c] for configuration renames: Invalid rename mapping: a:b:c")},
 		{ClassCastKey, pairs("spec", "a:bytes"),
 			map[string]string{"spec": "Cast transformation does not support casting to BYTES; " +
 				"supported types are [INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOLEAN, STRING]"}},
 		{ClassCastKey, pairs("spec", "int8,a:int8"),
-			map[string]string{"spec": "Cast transformations that specify a type to cast the entire value to may only"}},
+			wrong("spec", "Cast transformations that specify a type to cast the entire value to may only")},
 		{ClassCastKey, pairs("spec", ":"),
-			map[string]string{"spec": "expected a type, or a field and its type with a colon between, found \":\""}},
+			wrong("spec", `expected a type, or a field and its type with a colon between, found ":"`)},
 		{ClassCastKey, pairs("spec", "a:INT8,a:string,:int8"), nil},
-		{ClassTimestampKey, pairs("field", "at"),
-			map[string]string{"target.type": `Missing required configuration "target.type" which has no default value.`}},
-		{ClassTimestampValue, pairs("target.type", "timestamp"), map[string]string{
-			"target.type": "Invalid value timestamp for configuration target.type: String must be one of: string, " +
-				"unix, Date, Time, Timestamp"}},
-		{ClassTimestampValue, pairs("target.type", ""), map[string]string{
-			"target.type": "Invalid value  for configuration target.type: String must be one of: string, " +
-				"unix, Date, Time, Timestamp"}},
-		{ClassTimestampValue, pairs("target.type", "string", "format", " "), map[string]string{
-			"format": "TimestampConverter requires format option to be specified when using string timestamps"}},
+		{ClassTimestampKey, pairs("field", "at"), missing("target.type")},
+		{ClassTimestampValue, pairs("target.type", "timestamp"),
+			invalid("target.type", "timestamp", "String must be one of: string, unix, Date, Time, Timestamp")},
+		{ClassTimestampValue, pairs("target.type", ""),
+			invalid("target.type", "", "String must be one of: string, unix, Date, Time, Timestamp")},
+		{ClassTimestampValue, pairs("target.type", "string", "format", " "),
+			wrong("format", "TimestampConverter requires format option to be specified when using string timestamps")},
 		{ClassTimestampValue, pairs("target.type", "unix", "format", "bad-format"), map[string]string{
 			"format": "Invalid value java.lang.IllegalArgumentException: Illegal pattern character 'b' for " +
 				"configuration TimestampConverter requires " +
 				"a SimpleDateFormat-compatible pattern for string timestamps: bad-format"}},
-		{ClassTimestampValue, pairs("target.type", "unix", "unix.precision", "hours"), map[string]string{
-			"unix.precision": "Invalid value hours for configuration unix.precision: String must be one of: " +
-				"nanoseconds, microseconds, milliseconds, seconds"}},
-		{ClassTimestampValue, pairs("target.type", " unix ", "unix.precision", " seconds ", "format", " yyyy ", "field",
-			" at "), nil},
+		{ClassTimestampValue, pairs("target.type", "unix", "unix.precision", "hours"), invalid("unix.precision",
+			"hours", "String must be one of: nanoseconds, microseconds, milliseconds, seconds")},
+		{ClassTimestampValue,
+			pairs("target.type", " unix ", "unix.precision", " seconds ", "format", " yyyy ", "field", " at "), nil},
 		{ClassTimestampRouter, nil, nil},
 		{ClassTimestampRouter, pairs("timestamp.format", "yyyy-MM-dd'T'b"), nil}, // each record fails, as in Kafka
-		{ClassHasHeaderKey, pairs("name", " "),
-			map[string]string{"name": "Invalid value  for configuration name: String must be non-empty"}},
+		{ClassHasHeaderKey, pairs("name", " "), invalid("name", "", "String must be non-empty")},
 		{ClassIsTombstone, nil, nil},
-		{ClassTopicNameMatch, pairs("pattern", "("),
-			map[string]string{"pattern": "Invalid value ( for configuration pattern: Invalid regex: "}},
+		{ClassTopicNameMatch, pairs("pattern", "("), invalid("pattern", "(", "Invalid regex: ")},
 	} {
 		list, err := Examine(x.component, x.given)
 		if err != nil || len(list) != len(componentOf(x.component).specs) {

@@ -164,14 +164,12 @@ func TestAppendedBehindTheValue(t *testing.T) {
 	topics := []string{"t", "u"}
 	behind := 0
 	for range 1500 {
-		e := New()
 		stages := []wit.Stage{stageOf(ClassInsertValue, "static.field", "new", "static.value", "x"+strings.Repeat("y",
 			m.IntN(50)), "timestamp.field", "at")}
 		if m.IntN(3) == 0 { // what is one run ends with the day
 			stages = append(stages, wit.Stage{Component: ClassTimestampRouter})
 		}
-		context, err := e.Prepare(stages)
-		noError(t, err)
+		e, context := prepared(t, stages...)
 		schemas := []wit.Schema{{ID: 1, Nodes: m.structure()}, {ID: 2, Nodes: m.structure()}}
 		layout := m.IntN(6)
 		room := []int{kernel.Room, kernel.Room, kernel.Room, kernel.Room - 1, 0, kernel.Room}[layout]
@@ -246,12 +244,10 @@ func TestTimesAreLookedThroughOnce(t *testing.T) {
 		rows[i].Value.Schema = other.ID // the loop leaves it to Engine.row
 	}
 	data = append(data, make([]byte, kernel.Room)...)
-	e, topics := New(), []string{"t"}
-	context, err := e.Prepare(append(benchChain(), wit.Stage{Component: ClassTimestampRouter}))
+	topics := []string{"t"}
+	e, context := prepared(t, append(benchChain(), wit.Stage{Component: ClassTimestampRouter})...)
+	_, err := e.Apply(context, []wit.Schema{schema, other}, topics, rows[:1], data)
 	noError(t, err)
-	if _, err := e.Apply(context, []wit.Schema{schema, other}, topics, rows[:1], data); err != nil {
-		t.Fatal(err)
-	}
 	c, err := e.chain(context)
 	noError(t, err)
 	e.begun(call{topics, rows, data})

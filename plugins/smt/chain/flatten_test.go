@@ -19,14 +19,11 @@ func TestFlattenTakesDefaultsOfStructures(t *testing.T) {
 		{Kind: wit.Int32}, {Kind: wit.Text, Optional: true}, {Kind: wit.Text, Optional: true,
 			DefaultValue: wit.Ptr(datum.AppendText(nil, "own"))},
 	}
-	b, err := datum.AppendDefault(nil, nodes, 1, datum.Record{int32(5), nil, "other"})
-	noError(t, err)
-	nodes[1].DefaultValue = &b
-	data, err := datum.Append(nil, nodes, 0, datum.Record{nil})
-	noError(t, err)
+	setDefault(nodes, 1, datum.Record{int32(5), nil, "other"})
+	in := batch{topics: []string{"t"}}
+	in.add(t, nodes, datum.Record{nil})
 	e, context := prepared(t, wit.Stage{Component: ClassFlattenValue})
-	rows := []wit.Row{{Value: wit.Datum{Form: wit.Structured, Schema: 1, Size: uint32(len(data))}}}
-	out, faults := apply(t, e, context, []wit.Schema{{ID: 1, Nodes: nodes}}, batch{[]string{"t"}, rows, data})
+	out, faults := apply(t, e, context, []wit.Schema{{ID: 1, Nodes: nodes}}, in)
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}
@@ -47,11 +44,10 @@ func TestFlattenBoundsNames(t *testing.T) {
 	for i := range 100 {
 		below = append(below, datum.Entry{Key: strings.Repeat("k", i+1), Value: nil})
 	}
-	data, err := datum.AppendDynamic(nil, datum.Map{{Key: strings.Repeat("x", 200_000), Value: below}})
-	noError(t, err)
+	in := batch{topics: []string{"t"}}
+	in.add(t, nil, datum.Map{{Key: strings.Repeat("x", 200_000), Value: below}})
 	e, context := prepared(t, wit.Stage{Component: ClassFlattenValue})
-	rows := []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: uint32(len(data))}}}
-	_, faults := apply(t, e, context, nil, batch{[]string{"t"}, rows, data})
+	_, faults := apply(t, e, context, nil, in)
 	if len(faults) != 1 || !strings.Contains(faults[0].Fault.Message, "16 MiB") {
 		t.Errorf("expected a row that fails by its names, found %v", faults)
 	}

@@ -39,10 +39,8 @@ func TestMasksOfRowsThatAreAlike(t *testing.T) {
 		{Kind: wit.Int64}, {Kind: wit.Float64, Optional: true},
 		{Kind: wit.Text, Optional: true, DefaultValue: &fallback}}
 	b := batch{topics: []string{"t"}}
-	add := func(d wit.Datum, made []byte, err error) {
-		noError(t, err)
-		d.Start, d.Size = uint32(len(b.data)), uint32(len(made)-len(b.data))
-		b.data = made
+	add := func(nodes []wit.Node, v any) {
+		d := b.put(t, nodes, v)
 		for _, at := range []int64{-1, 1} { // with a timestamp and without
 			b.rows = append(b.rows, wit.Row{Origin: uint32(len(b.rows)), Partition: int32(at), Offset: -1,
 				Timestamp: at, Value: d})
@@ -51,14 +49,12 @@ func TestMasksOfRowsThatAreAlike(t *testing.T) {
 	for range 3 {
 		for _, x := range []struct{ a, c, d any }{{"text", 1.5, "x"}, {nil, 1.5, nil}, {"other", nil, "x"},
 			{nil, nil, nil}, {"", 0.5, ""}} {
-			made, err := datum.Append(b.data, nodes, 0, datum.Record{x.a, int64(7), x.c, x.d})
-			add(wit.Datum{Form: wit.Structured, Schema: 1}, made, err)
+			add(nodes, datum.Record{x.a, int64(7), x.c, x.d})
 		}
 		for _, x := range []any{"text", nil, int64(1 << 40), int8(3), true, false, 1.5, float32(2), datum.List{"x"},
 			datum.Map{{Key: "k", Value: nil}}, []byte("x"), "text"} {
-			made, err := datum.AppendDynamic(b.data, datum.Map{{Key: "a", Value: x}, {Key: "b", Value: int32(7)},
+			add(nil, datum.Map{{Key: "a", Value: x}, {Key: "b", Value: int32(7)},
 				{Key: "a name of more than sixteen bytes", Value: x}, {Key: "ten bytes!", Value: "y"}})
-			add(wit.Datum{Form: wit.Dynamic}, made, err)
 		}
 	}
 	schemas := []wit.Schema{{ID: 1, Nodes: nodes}}

@@ -49,6 +49,15 @@ type refField struct {
 	value any
 }
 
+// text is the value of a setting, empty where there is none.
+func (s settings) text(name string) string {
+	value, _ := s.find(name)
+	return value
+}
+
+// defaults reports whether nulls are replaced by the defaults of their fields.
+func (s settings) defaults() bool { return s.text("replace.null.with.default") != "false" }
+
 func (r *refRecord) fail(stage int, class string) { r.failedStage, r.failed = stage, class }
 
 func refRun(stages []wit.Stage, r *refRecord) {
@@ -61,17 +70,15 @@ func refRun(stages []wit.Stage, r *refRecord) {
 		if strings.HasSuffix(s.Component, "Key") {
 			at = &r.key
 		}
-		get := func(name string) (string, bool) { return settings{s.Settings}.find(name) }
-		class := ""
+		of, class := settings{s.Settings}, ""
 		switch {
 		case strings.Contains(s.Component, "Filter"):
 			r.dropped = true
 			return
 		case strings.Contains(s.Component, "RegexRouter"):
 			// the only replacement that the test uses
-			to, _ := get("replacement")
-			if from, _ := get("regex"); from == "(.*)" || from == r.topic {
-				r.topic = strings.ReplaceAll(to, "$0", r.topic)
+			if from := of.text("regex"); from == "(.*)" || from == r.topic {
+				r.topic = strings.ReplaceAll(of.text("replacement"), "$0", r.topic)
 			}
 		case strings.Contains(s.Component, "TimestampRouter"):
 			// the only formats that the test uses
@@ -79,22 +86,19 @@ func refRun(stages []wit.Stage, r *refRecord) {
 				class, r.topic = "", r.topic+"-"+time.UnixMilli(r.timestamp).UTC().Format("20060102")
 			}
 		case strings.Contains(s.Component, "DropHeaders"):
-			names := settings{s.Settings}.list("headers")
+			names := of.list("headers")
 			r.headers = slices.DeleteFunc(slices.Clone(r.headers),
 				func(h refHeader) bool { return slices.Contains(names, h.Name) })
 			if len(r.headers) == 0 {
 				r.headers = nil
 			}
 		case strings.Contains(s.Component, "ExtractField"):
-			class = refExtract(get, at)
+			class = refExtract(of, at)
 		case strings.Contains(s.Component, "HoistField"):
-			name, _ := get("field")
-			class = refHoist(name, at)
+			class = refHoist(of.text("field"), at)
 		case strings.Contains(s.Component, "SetSchemaMetadata"):
-			class = refMetadata(get, at)
+			class = refMetadata(of, at)
 		case strings.Contains(s.Component, "InsertHeader"):
-			name, _ := get("header")
-			text, _ := get("value.literal")
 			// what the texts are that the test uses
 			h := map[string]refHeader{
 				"":     {Nodes: []wit.Node{{Kind: wit.Text}}, Value: ""},
@@ -102,26 +106,24 @@ func refRun(stages []wit.Stage, r *refRecord) {
 				"text": {Nodes: []wit.Node{{Kind: wit.Text}}, Value: "text"},
 				"-7":   {Nodes: []wit.Node{{Kind: wit.Int8}}, Value: int8(-7)},
 				"[1, 2.5]": {Nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Float32}},
-					Value: datum.List{float32(1),
-						float32(2.5)}},
-			}[text]
-			h.Name = name
+					Value: datum.List{float32(1), float32(2.5)}},
+			}[of.text("value.literal")]
+			h.Name = of.text("header")
 			r.headers = append(slices.Clip(r.headers), h)
 		case strings.Contains(s.Component, "Flatten"):
-			delimiter, _ := get("delimiter")
-			class = refFlatten(delimiter, at)
+			class = refFlatten(of.text("delimiter"), at)
 		case strings.Contains(s.Component, "Cast"):
-			class = refCast(get, at)
+			class = refCast(of, at)
 		case strings.Contains(s.Component, "MaskField"):
-			class = refMask(get, settings{s.Settings}, at)
+			class = refMask(of, at)
 		case strings.Contains(s.Component, "ValueToKey"):
-			class = refValueToKey(get, settings{s.Settings}, r)
+			class = refValueToKey(of, r)
 		case strings.Contains(s.Component, "HeaderFrom"):
-			class = refHeaderFrom(get, settings{s.Settings}, r, at)
+			class = refHeaderFrom(of, r, at)
 		case strings.Contains(s.Component, "InsertField"):
-			class = refInsert(get, r, at)
+			class = refInsert(of, r, at)
 		default:
-			class = refReplace(get, settings{s.Settings}, at)
+			class = refReplace(of, at)
 		}
 		if class != "" {
 			r.fail(i, class)
@@ -135,7 +137,7 @@ func refMatches(c *wit.Condition, r *refRecord) bool {
 	case ClassIsTombstone:
 		return r.value.absent || r.value.tree == nil
 	case ClassHasHeaderKey:
-		name, _ := settings{c.Settings}.find("name")
+		name := settings{c.Settings}.text("name")
 		return slices.ContainsFunc(r.headers, func(h refHeader) bool { return h.Name == name })
 	}
 	p, _ := newTopicName(settings{c.Settings})
@@ -154,12 +156,7 @@ func refPick(d *refDatum, names []string, defaults bool) (picked, rest []refFiel
 			return nil, nil, dataException
 		}
 		for _, name := range names {
-			i := slices.IndexFunc(m, func(e datum.Entry) bool { return e.Key == name })
-			if i < 0 {
-				picked = append(picked, refField{name: name})
-			} else {
-				picked = append(picked, refField{name: name, value: m[i].Value})
-			}
+			picked = append(picked, refField{name: name, value: refEntry(m, name)})
 		}
 		return picked, nil, ""
 	case d.nodes[0].Kind != wit.Structure:
@@ -182,9 +179,8 @@ func refPick(d *refDatum, names []string, defaults bool) (picked, rest []refFiel
 	return picked, rest, ""
 }
 
-func refExtract(get func(string) (string, bool), d *refDatum) string {
-	name, _ := get("field")
-	on, _ := get("replace.null.with.default")
+func refExtract(s settings, d *refDatum) string {
+	name := s.text("field")
 	if d.absent {
 		return ""
 	}
@@ -193,12 +189,8 @@ func refExtract(get func(string) (string, bool), d *refDatum) string {
 		if !ok {
 			return dataException
 		}
-		*d = refDatum{absent: true}
-		for _, e := range m {
-			if e.Key == name && e.Value != nil {
-				*d = refDatum{tree: e.Value}
-			}
-		}
+		v := refEntry(m, name)
+		*d = refDatum{tree: v, absent: v == nil}
 		return ""
 	}
 	if d.nodes[0].Kind != wit.Structure {
@@ -216,7 +208,7 @@ func refExtract(get func(string) (string, bool), d *refDatum) string {
 		if d.tree != nil {
 			f.value = d.tree.(datum.Record)[i]
 			one := []refField{f}
-			refDefaults(one, on != "false")
+			refDefaults(one, s.defaults())
 			f = one[0]
 		}
 		*d = refDatum{nodes: f.nodes, tree: f.value}
@@ -235,14 +227,14 @@ func refHoist(name string, d *refDatum) string {
 	return refStruct(d, []refField{f})
 }
 
-func refMetadata(get func(string) (string, bool), d *refDatum) string {
+func refMetadata(s settings, d *refDatum) string {
 	if d.absent {
 		return ""
 	}
 	if d.nodes == nil || d.nodes[0].Kind != wit.Structure {
 		return dataException
 	}
-	if on, _ := get("replace.null.with.default"); on != "false" && d.tree != nil {
+	if s.defaults() && d.tree != nil {
 		fields := refFields(d)
 		refDefaults(fields, true)
 		tree := datum.Record{}
@@ -252,10 +244,10 @@ func refMetadata(get func(string) (string, bool), d *refDatum) string {
 		d.tree = tree
 	}
 	d.nodes = slices.Clone(d.nodes)
-	if name, ok := get("schema.name"); ok {
+	if name, ok := s.find("schema.name"); ok {
 		d.nodes[0].Name = &name
 	}
-	if version, ok := get("schema.version"); ok {
+	if version, ok := s.find("schema.version"); ok {
 		n, _ := strconv.ParseInt(version, 10, 32)
 		d.nodes[0].Version = wit.Ptr(int32(n))
 	}
@@ -263,11 +255,11 @@ func refMetadata(get func(string) (string, bool), d *refDatum) string {
 }
 
 // refCast knows the types that the test casts to.
-func refCast(get func(string) (string, bool), d *refDatum) string {
+func refCast(s settings, d *refDatum) string {
 	if d.absent || d.tree == nil {
 		return ""
 	}
-	spec, _ := get("spec")
+	spec := s.text("spec")
 	name, to, _ := strings.Cut(spec, ":")
 	class := ""
 	made := func(v any) any {
@@ -322,21 +314,14 @@ func refCast(get func(string) (string, bool), d *refDatum) string {
 		if !ok {
 			return dataException
 		}
-		var v any
-		for _, e := range m {
-			if e.Key == name {
-				v = e.Value
-			}
-		}
-		d.tree = refPut(slices.Clone(m), name, made(v))
+		d.tree = refPut(slices.Clone(m), name, made(refEntry(m, name)))
 		return class
 	}
 	if d.nodes[0].Kind != wit.Structure || d.nodes[0].DefaultValue != nil {
 		return dataException
 	}
 	fields := refFields(d)
-	on, _ := get("replace.null.with.default")
-	refDefaults(fields, on != "false")
+	refDefaults(fields, s.defaults())
 	kind := map[string]wit.Kind{"string": wit.Text, "boolean": wit.Boolean, "int16": wit.Int16}[to]
 	for i := range fields {
 		f := &fields[i]
@@ -444,9 +429,9 @@ func refFlatten(delimiter string, d *refDatum) string {
 	return refStruct(d, out)
 }
 
-func refMask(get func(string) (string, bool), s settings, d *refDatum) string {
+func refMask(s settings, d *refDatum) string {
 	names := s.list("fields")
-	text, given := get("replacement")
+	text, given := s.find("replacement")
 	// the numbers that the test uses
 	number, isNumber := map[string]float64{"7": 7, "-3e2": -300, "1.5": 1.5}[text]
 	class := ""
@@ -498,12 +483,7 @@ func refMask(get func(string) (string, bool), s settings, d *refDatum) string {
 			return dataException
 		}
 		for _, name := range names {
-			at := slices.IndexFunc(m, func(e datum.Entry) bool { return e.Key == name })
-			var v any
-			if at >= 0 {
-				v = m[at].Value
-			}
-			m = refPut(slices.Clone(m), name, masked(v))
+			m = refPut(slices.Clone(m), name, masked(refEntry(m, name)))
 		}
 		d.tree = m
 		return class
@@ -512,8 +492,7 @@ func refMask(get func(string) (string, bool), s settings, d *refDatum) string {
 		return dataException
 	}
 	fields := refFields(d)
-	on, _ := get("replace.null.with.default")
-	refDefaults(fields, on != "false")
+	refDefaults(fields, s.defaults())
 	tree := datum.Record{}
 	for _, f := range fields {
 		if slices.Contains(names, f.name) {
@@ -525,15 +504,14 @@ func refMask(get func(string) (string, bool), s settings, d *refDatum) string {
 	return class
 }
 
-func refValueToKey(get func(string) (string, bool), s settings, r *refRecord) string {
+func refValueToKey(s settings, r *refRecord) string {
 	var names []string
 	for _, n := range s.list("fields") {
 		if !slices.Contains(names, n) {
 			names = append(names, n)
 		}
 	}
-	on, _ := get("replace.null.with.default")
-	picked, _, class := refPick(&r.value, names, on != "false")
+	picked, _, class := refPick(&r.value, names, s.defaults())
 	if class == "no such field" {
 		class = dataException
 	}
@@ -552,11 +530,10 @@ func refValueToKey(get func(string) (string, bool), s settings, r *refRecord) st
 	return refStruct(&r.key, picked)
 }
 
-func refHeaderFrom(get func(string) (string, bool), s settings, r *refRecord, d *refDatum) string {
+func refHeaderFrom(s settings, r *refRecord, d *refDatum) string {
 	names, headers := s.list("fields"), s.list("headers")
-	on, _ := get("replace.null.with.default")
-	how, _ := get("operation")
-	picked, rest, class := refPick(d, names, on != "false")
+	how := s.text("operation")
+	picked, rest, class := refPick(d, names, s.defaults())
 	if class == "no such field" {
 		class = nullPointer
 	}
@@ -592,21 +569,8 @@ func refSubtree(nodes []wit.Node, node uint32) []wit.Node {
 	n := nodes[node]
 	out := []wit.Node{n}
 	child := func(id uint32) uint32 {
-		sub := refSubtree(nodes, id)
 		shift := uint32(len(out))
-		for _, x := range sub {
-			x.Members = slices.Clone(x.Members)
-			for i := range x.Members {
-				x.Members[i].Node += shift
-			}
-			if x.Kind == wit.Array || x.Kind == wit.Mapping {
-				x.Element += shift
-			}
-			if x.Kind == wit.Mapping {
-				x.Key += shift
-			}
-			out = append(out, x)
-		}
+		out = refJoin(out, refSubtree(nodes, id))
 		return shift
 	}
 	switch n.Kind {
@@ -625,6 +589,25 @@ func refSubtree(nodes []wit.Node, node uint32) []wit.Node {
 	return out
 }
 
+// refJoin appends a schema to nodes.
+func refJoin(nodes, more []wit.Node) []wit.Node {
+	shift := uint32(len(nodes))
+	for _, x := range more {
+		x.Members = slices.Clone(x.Members)
+		for i := range x.Members {
+			x.Members[i].Node += shift
+		}
+		if x.Kind == wit.Array || x.Kind == wit.Mapping {
+			x.Element += shift
+		}
+		if x.Kind == wit.Mapping {
+			x.Key += shift
+		}
+		nodes = append(nodes, x)
+	}
+	return nodes
+}
+
 // refStruct puts fields together, as SchemaBuilder does.
 func refStruct(d *refDatum, fields []refField) (class string) {
 	old := d.nodes[0]
@@ -637,21 +620,8 @@ func refStruct(d *refDatum, fields []refField) (class string) {
 			return schemaBuilderException
 		}
 		seen[f.name] = true
-		shift := uint32(len(nodes))
-		for _, x := range f.nodes {
-			x.Members = slices.Clone(x.Members)
-			for i := range x.Members {
-				x.Members[i].Node += shift
-			}
-			if x.Kind == wit.Array || x.Kind == wit.Mapping {
-				x.Element += shift
-			}
-			if x.Kind == wit.Mapping {
-				x.Key += shift
-			}
-			nodes = append(nodes, x)
-		}
-		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: f.name, Node: shift})
+		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: f.name, Node: uint32(len(nodes))})
+		nodes = refJoin(nodes, f.nodes)
 		tree = append(tree, f.value)
 	}
 	if nodes[0].Members == nil {
@@ -672,7 +642,7 @@ func refDefaults(fields []refField, on bool) {
 	}
 }
 
-func refInsert(get func(string) (string, bool), r *refRecord, d *refDatum) (class string) {
+func refInsert(s settings, r *refRecord, d *refDatum) (class string) {
 	if d.absent || d.nodes != nil && d.tree == nil {
 		return ""
 	}
@@ -682,7 +652,7 @@ func refInsert(get func(string) (string, bool), r *refRecord, d *refDatum) (clas
 		value         any
 		nodes         []wit.Node
 	}
-	static, _ := get("static.value")
+	static := s.text("static.value")
 	var list []insertion
 	for _, x := range []insertion{
 		{setting: "topic.field", value: r.topic, nodes: []wit.Node{{Kind: wit.Text}}},
@@ -693,7 +663,7 @@ func refInsert(get func(string) (string, bool), r *refRecord, d *refDatum) (clas
 				Version: wit.Ptr(int32(1))}}},
 		{setting: "static.field", value: static, nodes: []wit.Node{{Kind: wit.Text}}},
 	} {
-		name, given := get(x.setting)
+		name, given := s.find(x.setting)
 		if !given {
 			continue
 		}
@@ -726,8 +696,7 @@ func refInsert(get func(string) (string, bool), r *refRecord, d *refDatum) (clas
 		return dataException
 	}
 	fields := refFields(d)
-	on, _ := get("replace.null.with.default")
-	refDefaults(fields, on != "false")
+	refDefaults(fields, s.defaults())
 	for _, x := range list {
 		fields = append(fields, refField{x.name, x.nodes, x.value})
 	}
@@ -744,6 +713,16 @@ func refInsert(get func(string) (string, bool), r *refRecord, d *refDatum) (clas
 	return ""
 }
 
+// refEntry is the value of an entry, nil where there is none.
+func refEntry(m datum.Map, name string) any {
+	for _, e := range m {
+		if e.Key == name {
+			return e.Value
+		}
+	}
+	return nil
+}
+
 func refPut(m datum.Map, name string, value any) datum.Map {
 	for i := range m {
 		if m[i].Key == name {
@@ -754,7 +733,7 @@ func refPut(m datum.Map, name string, value any) datum.Map {
 	return append(m, datum.Entry{Key: name, Value: value})
 }
 
-func refReplace(get func(string) (string, bool), s settings, d *refDatum) (class string) {
+func refReplace(s settings, d *refDatum) (class string) {
 	if d.absent || d.nodes != nil && d.tree == nil {
 		return ""
 	}
@@ -829,8 +808,7 @@ func refReplace(get func(string) (string, bool), s settings, d *refDatum) (class
 		out = append(out, f)
 	}
 	before := *d
-	on, _ := get("replace.null.with.default")
-	refDefaults(out, on != "false")
+	refDefaults(out, s.defaults())
 	if class := refStruct(d, out); class != "" {
 		return class
 	}

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
@@ -16,23 +15,14 @@ func TestSplitsAreBounded(t *testing.T) {
 	for i := range list {
 		list[i] = int64(i)
 	}
-	var data []byte
-	var rows []wit.Row
-	var err error
+	var b batch
 	for _, text := range []string{"x", strings.Repeat("x", maxSplit/500), "y"} {
-		from := len(data)
-		if data, err = datum.AppendDynamic(data, datum.Map{{Key: "list", Value: list},
-			{Key: "text", Value: text}}); err != nil {
-			t.Fatal(err)
-		}
-		rows = append(rows, wit.Row{Offset: int64(len(rows)), Value: wit.Datum{Form: wit.Dynamic, Start: uint32(from),
-			Size: uint32(len(data) - from)}})
+		b.add(t, nil, datum.Map{{Key: "list", Value: list}, {Key: "text", Value: text}})
 	}
-	out, err := e.Apply(context, nil, []string{"t"}, rows, data)
+	out, err := e.Apply(context, nil, []string{"t"}, b.rows, b.data)
 	noError(t, err)
-	if len(out.Faults) != 1 || out.Faults[0].Origin != 1 || !strings.Contains(out.Faults[0].Fault.Message,
-		"more than") ||
-		len(out.Rows) != 2000 || out.Consumed != 3 {
+	if len(out.Faults) != 1 || out.Faults[0].Origin != 1 ||
+		!strings.Contains(out.Faults[0].Fault.Message, "more than") || len(out.Rows) != 2000 || out.Consumed != 3 {
 		t.Fatalf("%d rows, %d consumed, faults %v", len(out.Rows), out.Consumed, out.Faults)
 	}
 	for i, r := range out.Rows {

@@ -3,9 +3,6 @@ package chain
 import (
 	"strings"
 	"testing"
-
-	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
 )
 
 // What Java would go on with, in a zone or from a day that a plugin does not know, fails and says why. The same texts
@@ -22,10 +19,9 @@ func TestTimestampsThatJavaGoesOnWith(t *testing.T) {
 		{"yy-MM-dd", "57-01-01", "unix", ""},
 	} {
 		e, context := prepared(t, stageOf(ClassTimestampValue, "target.type", x.to, "format", x.pattern))
-		value, err := datum.AppendDynamic(nil, x.text)
-		noError(t, err)
-		rows := []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: uint32(len(value))}}}
-		out, err := e.Apply(context, nil, []string{"t"}, rows, value)
+		var b batch
+		b.add(t, nil, x.text)
+		out, err := e.Apply(context, nil, []string{"t"}, b.rows, b.data)
 		noError(t, err)
 		switch {
 		case x.wrong == "" && len(out.Faults) == 0 && len(out.Rows) == 1:

@@ -73,62 +73,64 @@ func emit(s *Rows, in unsafe.Pointer, at int) (why int) {
 			first := int(Load(s.Ends, part.First)) + part.Behind
 			n = int(Load(s.Ends, part.Last)) - first
 			src = unsafe.Add(s.Data, first)
-		} else if part.Kind == Attribute {
-			v := int64(Load(in, part.First))
-			if part.First == Partition {
-				v = v << 32 >> 32
-			}
-			if n != 0 && v < 0 {
-				return Done // it has to be there
-			}
-			n = 0
-			if part.Null != 0 {
-				Put(dst, at, 2&^byte(v>>63))
-				at++
-			}
-			if v >= 0 {
-				at = number(dst, at, uint64(v)<<1)
-			}
-		} else if part.Kind == Edited {
-			if s.Edited != 0 {
-				n = int(Load(src, 8))
-				src = pointer(src, 0)
-			} else {
-				at = converted(s, part, dst, at)
-				if at == 0 {
-					return Edit
+		} else if part.Kind != Constant { // these two are the most common
+			if part.Kind == Attribute {
+				v := int64(Load(in, part.First))
+				if part.First == Partition {
+					v = v << 32 >> 32
 				}
-			}
-		} else if part.Kind == KeyEnd {
-			s.KeyEnd = at
-			s.HeadersEnd = at
-		} else if part.Kind == HeadersEnd {
-			s.HeadersEnd = at
-		} else if part.Kind == HeaderCount {
-			count := uint64(n)
-			n = 0
-			if Load(in, headers)&0xff != uint64(wit.Absent) {
-				first := int(Load(in, headers+8) & low)
-				n = int(Load(in, headers+8)>>32) - 1
-				given := uint64(Byte(s.Data, first))
-				count += given >> 1
-				if first+n >= s.Limit || given&0x81 != 0 || n < 0 {
+				if n != 0 && v < 0 {
+					return Done // it has to be there
+				}
+				n = 0
+				if part.Null != 0 {
+					Put(dst, at, 2&^byte(v>>63))
+					at++
+				}
+				if v >= 0 {
+					at = number(dst, at, uint64(v)<<1)
+				}
+			} else if part.Kind == Edited {
+				if s.Edited != 0 {
+					n = int(Load(src, 8))
+					src = pointer(src, 0)
+				} else {
+					at = converted(s, part, dst, at)
+					if at == 0 {
+						return Edit
+					}
+				}
+			} else if part.Kind == KeyEnd {
+				s.KeyEnd = at
+				s.HeadersEnd = at
+			} else if part.Kind == HeadersEnd {
+				s.HeadersEnd = at
+			} else if part.Kind == HeaderCount {
+				count := uint64(n)
+				n = 0
+				if Load(in, headers)&0xff != uint64(wit.Absent) {
+					first := int(Load(in, headers+8) & low)
+					n = int(Load(in, headers+8)>>32) - 1
+					given := uint64(Byte(s.Data, first))
+					count += given >> 1
+					if first+n >= s.Limit || given&0x81 != 0 || n < 0 {
+						return Done
+					}
+					src = unsafe.Add(s.Data, first+1)
+				}
+				if count >= 64 {
 					return Done
 				}
-				src = unsafe.Add(s.Data, first+1)
+				Put(dst, at, byte(count<<1))
+				at++
+			} else if part.Kind == Sized {
+				first := int(Load(s.Ends, part.First)) + part.Behind
+				n = int(Load(s.Ends, part.Last)) - first
+				src = unsafe.Add(s.Data, first)
+				at = number(dst, at, uint64(n)<<1)
+			} else {
+				src, n = chosen(s, part, src, n)
 			}
-			if count >= 64 {
-				return Done
-			}
-			Put(dst, at, byte(count<<1))
-			at++
-		} else if part.Kind == Sized {
-			first := int(Load(s.Ends, part.First)) + part.Behind
-			n = int(Load(s.Ends, part.Last)) - first
-			src = unsafe.Add(s.Data, first)
-			at = number(dst, at, uint64(n)<<1)
-		} else if part.Kind != Constant {
-			src, n = chosen(s, part, src, n)
 		}
 		copied(dst, at, src, n)
 		at += n

@@ -24,69 +24,62 @@ func matchesWhole(pattern, text string) bool {
 
 // What Kafka's ConfigDef says, recorded from Kafka Connect 4.3.1 where it has such a rule.
 func TestCheck(t *testing.T) {
+	spec := func(name string, kind wit.SettingKind, rules ...wit.Rule) wit.SettingSpec {
+		return Spec(name, kind, wit.High, nil, "", rules...)
+	}
 	for _, c := range []struct {
-		spec        wit.SettingSpec
-		value, want string
+		spec       wit.SettingSpec
+		value, why string // why: the whole message where it doesn't show the value as it was given
 	}{
-		{Spec("tasks.max", wit.KindInt, wit.High, nil, "", AtLeast(1)), "0",
-			"Invalid value 0 for configuration tasks.max: Value must be at least 1"},
-		{Spec("tasks.max", wit.KindInt, wit.High, nil, "", AtLeast(1)), "many",
-			"Invalid value many for configuration tasks.max: Not a number of type INT"},
-		{Spec("tasks.max", wit.KindInt, wit.High, nil, "", AtLeast(1)), " 2 ", ""},
-		{Spec("batch.size", wit.KindInt, wit.High, nil, ""), "",
-			"Invalid value  for configuration batch.size: Not a number of type INT"},
-		{Spec("batch.size", wit.KindInt, wit.High, nil, ""), "1_000",
-			"Invalid value 1_000 for configuration batch.size: Not a number of type INT"},
-		{Spec("batch.size", wit.KindInt, wit.High, nil, ""), "0x10",
-			"Invalid value 0x10 for configuration batch.size: Not a number of type INT"},
-		{Spec("batch.size", wit.KindInt, wit.High, nil, ""), "+7", ""},
-		{Spec("s", wit.KindShort, wit.High, nil, ""), "32768",
-			"Invalid value 32768 for configuration s: Not a number of type SHORT"},
-		{Spec("l", wit.KindLong, wit.High, nil, ""), "9223372036854775808",
-			"Invalid value 9223372036854775808 for configuration l: Not a number of type LONG"},
-		{Spec("l", wit.KindLong, wit.High, nil, "", AtMost(1<<62)), "4611686018427387905",
-			"Invalid value 4611686018427387905 for configuration l: Value must be no more than 4611686018427387904"},
-		{Spec("d", wit.KindDouble, wit.High, nil, "", AtMost(5)), "5.5",
-			"Invalid value 5.5 for configuration d: Value must be no more than 5"},
-		{Spec("d", wit.KindDouble, wit.High, nil, ""), "NaN",
-			"Invalid value NaN for configuration d: Not a number of type DOUBLE"},
-		{Spec("d", wit.KindDouble, wit.High, nil, ""), "-Inf",
-			"Invalid value -Inf for configuration d: Not a number of type DOUBLE"},
-		{Spec("d", wit.KindDouble, wit.High, nil, ""), "1e3", ""},
-		{Spec("b", wit.KindBoolean, wit.High, nil, ""), "yes",
-			"Invalid value yes for configuration b: Expected value to be either true or false"},
-		{Spec("b", wit.KindBoolean, wit.High, nil, ""), "TRUE", ""},
-		{Spec("b", wit.KindBoolean, wit.High, nil, ""), "0", ""},
-		{Spec("errors.tolerance", wit.KindText, wit.High, nil, "", Allowed("none", "all")), "some",
-			"Invalid value some for configuration errors.tolerance: String must be one of: none, all"},
-		{Spec("errors.tolerance", wit.KindText, wit.High, nil, "", Allowed("none", "all")), "ALL", ""},
-		{Spec("store", wit.KindText, wit.High, nil, "", Allowed("jks", "pem"), Role("tls.keystore.type")), "JKS",
-			"Invalid value JKS for configuration store: String must be one of: jks, pem"},
-		{Spec("list", wit.KindListOfText, wit.High, nil, "", Allowed("a", "b")), "a, c",
+		{spec("tasks.max", wit.KindInt, AtLeast(1)), "0", "Value must be at least 1"},
+		{spec("tasks.max", wit.KindInt, AtLeast(1)), "many", "Not a number of type INT"},
+		{spec("tasks.max", wit.KindInt, AtLeast(1)), " 2 ", ""},
+		{spec("batch.size", wit.KindInt), "", "Not a number of type INT"},
+		{spec("batch.size", wit.KindInt), "1_000", "Not a number of type INT"},
+		{spec("batch.size", wit.KindInt), "0x10", "Not a number of type INT"},
+		{spec("batch.size", wit.KindInt), "+7", ""},
+		{spec("s", wit.KindShort), "32768", "Not a number of type SHORT"},
+		{spec("l", wit.KindLong), "9223372036854775808", "Not a number of type LONG"},
+		{spec("l", wit.KindLong, AtMost(1<<62)), "4611686018427387905",
+			"Value must be no more than 4611686018427387904"},
+		{spec("d", wit.KindDouble, AtMost(5)), "5.5", "Value must be no more than 5"},
+		{spec("d", wit.KindDouble), "NaN", "Not a number of type DOUBLE"},
+		{spec("d", wit.KindDouble), "-Inf", "Not a number of type DOUBLE"},
+		{spec("d", wit.KindDouble), "1e3", ""},
+		{spec("b", wit.KindBoolean), "yes", "Expected value to be either true or false"},
+		{spec("b", wit.KindBoolean), "TRUE", ""},
+		{spec("b", wit.KindBoolean), "0", ""},
+		{spec("errors.tolerance", wit.KindText, Allowed("none", "all")), "some", "String must be one of: none, all"},
+		{spec("errors.tolerance", wit.KindText, Allowed("none", "all")), "ALL", ""},
+		{spec("store", wit.KindText, Allowed("jks", "pem"), Role("tls.keystore.type")), "JKS",
+			"String must be one of: jks, pem"},
+		{spec("list", wit.KindListOfText, Allowed("a", "b")), "a, c",
 			"Invalid value c for configuration list: String must be one of: a, b"},
-		{Spec("list", wit.KindListOfText, wit.High, nil, "", Allowed("a", "b")), "", ""},
-		{Spec("topic", wit.KindText, wit.High, nil, "", Required()), "  ",
+		{spec("list", wit.KindListOfText, Allowed("a", "b")), "", ""},
+		{spec("topic", wit.KindText, Required()), "  ",
 			"Invalid value  for configuration topic: String must be non-empty"},
-		{Spec("topic", wit.KindText, wit.High, nil, "", Topic()), "a b", "Invalid value a b for configuration topic: " +
-			"String must match the regular expression [a-zA-Z0-9._-]{1,249}"},
-		{Spec("topic", wit.KindText, wit.High, nil, "", Topic()), "", ""},
-		{Spec("n", wit.KindText, wit.High, nil, "", AtLeast(1)), "0",
-			"Invalid value 0 for configuration n: Value must be at least 1"},
-		{Spec("n", wit.KindText, wit.High, nil, "", AtLeast(1)), "word", ""},
-		{Spec("pw", wit.KindPassword, wit.High, nil, "", Allowed("x")), "hunter2",
+		{spec("topic", wit.KindText, Topic()), "a b", "String must match the regular expression [a-zA-Z0-9._-]{1,249}"},
+		{spec("topic", wit.KindText, Topic()), "", ""},
+		{spec("n", wit.KindText, AtLeast(1)), "0", "Value must be at least 1"},
+		{spec("n", wit.KindText, AtLeast(1)), "word", ""},
+		{spec("pw", wit.KindPassword, Allowed("x")), "hunter2",
 			"Invalid value [hidden] for configuration pw: String must be one of: x"},
-		{Spec("e", wit.KindInt, wit.High, nil, ""), "a\x1b[2Jb\nc",
+		{spec("e", wit.KindInt), "a\x1b[2Jb\nc",
 			`Invalid value "a\x1b[2Jb\nc" for configuration e: Not a number of type INT`},
 	} {
-		if got := (Check{Matches: matchesWhole}).Value(&c.spec, c.value); got != c.want {
-			t.Errorf("%s=%s: expected %q, found %q", c.spec.Name, c.value, c.want, got)
+		want := c.why
+		if want != "" && !strings.HasPrefix(want, "Invalid value ") {
+			want = "Invalid value " + c.value + " for configuration " + c.spec.Name + ": " + c.why
+		}
+		if got := (Check{Matches: matchesWhole}).Value(&c.spec, c.value); got != want {
+			t.Errorf("%s=%s: expected %q, found %q", c.spec.Name, c.value, want, got)
 		}
 	}
-	secret := Spec("n", wit.KindInt, wit.High, nil, "")
+	secret := spec("n", wit.KindInt)
 	if got := (Check{Secret: true}).Value(&secret, "hunter2"); strings.Contains(got, "hunter2") || got == "" {
 		t.Errorf("a secret's value in %q", got)
 	}
-	topic := Spec("t", wit.KindText, wit.High, nil, "", Topic())
+	topic := spec("t", wit.KindText, Topic())
 	if got := (Check{}).Value(&topic, "a b"); got != "" {
 		t.Errorf("without Matches: %q", got)
 	}

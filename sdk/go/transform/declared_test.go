@@ -35,9 +35,7 @@ func named(tb testing.TB, p Plugin, context []byte, schemas []wit.Schema, names 
 		rows[i].Value = wit.Datum{Form: wit.Structured, Schema: 1, Start: start, Size: uint32(len(data)) - start}
 	}
 	out, err := p.Apply(context, schemas, []string{"t"}, rows, data)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	noError(tb, err)
 	return out
 }
 
@@ -45,9 +43,7 @@ func newNamer(tb testing.TB) (p Plugin, context []byte, schemas []wit.Schema) {
 	tb.Helper()
 	p = Records(namer{})
 	context, err := p.Prepare([]wit.Stage{{Component: "namer"}})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	noError(tb, err)
 	return p, context, []wit.Schema{{ID: 1, Nodes: []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "name",
 		Node: 1}}}, {Kind: wit.Text}}}}
 }

@@ -12,6 +12,14 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
+// noError ends the test at an error that it is not about.
+func noError(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // randomRecord makes a structure of up to ten fields, some nested, some null, with its schema.
 func randomRecord(r *rand.Rand) ([]wit.Node, any) {
 	nodes := []wit.Node{{Kind: wit.Structure, Optional: r.IntN(2) == 0}}
@@ -86,9 +94,7 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 			form = wit.Dynamic
 			b, err = datum.AppendDynamic(nil, asMap(nodes, tree))
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		byField, whole := Data{}, Data{}
 		at := wit.Datum{Form: form, Size: uint32(len(b))}
 		byField.load(at, nodes, b)
@@ -143,22 +149,17 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 			}
 		}
 		got, err := byField.append([]byte("before"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		want, err := whole.append([]byte("before"))
 		if err != nil || !bytes.Equal(got, want) || !cmp.Equal(byField.nodes, whole.nodes) {
 			t.Fatalf("%v\n got %x\nwant %x\n%s", err, got, want, cmp.Diff(whole.nodes, byField.nodes))
 		}
 		if form == wit.Structured {
-			if _, err := datum.CheckSchema(byField.nodes); err != nil {
-				t.Fatal(err)
-			}
-			if err := datum.Check(byField.nodes, got[len("before"):]); err != nil {
-				t.Fatal(err)
-			}
-		} else if err := datum.CheckDynamic(got[len("before"):]); err != nil {
-			t.Fatal(err)
+			_, err := datum.CheckSchema(byField.nodes)
+			noError(t, err)
+			noError(t, datum.Check(byField.nodes, got[len("before"):]))
+		} else {
+			noError(t, datum.CheckDynamic(got[len("before"):]))
 		}
 	}
 }
@@ -168,26 +169,21 @@ func TestFieldOfCutBytes(t *testing.T) {
 	nodes := []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}, {Name: "b", Node: 1}}},
 		{Kind: wit.Text}}
 	whole, err := datum.Append(nil, nodes, 0, datum.Record{"first", "second"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	free, err := datum.AppendDynamic(nil, asMap(nodes, datum.Record{"first", "second"}))
-	if err != nil {
-		t.Fatal(err)
+	noError(t, err)
+	cut := func(form wit.Form, size int, nodes []wit.Node, of []byte) {
+		var d Data
+		d.load(wit.Datum{Form: form, Size: uint32(size)}, nodes, of)
+		if _, ok := d.Field("b"); ok || d.err == nil {
+			t.Errorf("form %v, cut at %d: found a field, error %v", form, size, d.err)
+		}
 	}
 	for i := range whole {
-		var d Data
-		d.load(wit.Datum{Form: wit.Structured, Size: uint32(i)}, nodes, whole)
-		if _, ok := d.Field("b"); ok || d.err == nil {
-			t.Errorf("structure cut at %d: found a field, error %v", i, d.err)
-		}
+		cut(wit.Structured, i, nodes, whole)
 	}
 	for i := 1; i < len(free); i++ {
-		var d Data
-		d.load(wit.Datum{Form: wit.Dynamic, Size: uint32(i)}, nil, free)
-		if _, ok := d.Field("b"); ok || d.err == nil {
-			t.Errorf("map cut at %d: found a field, error %v", i, d.err)
-		}
+		cut(wit.Dynamic, i, nil, free)
 	}
 }
 
@@ -204,9 +200,7 @@ func TestExtensionsThatAreKept(t *testing.T) {
 				d.Set(nodes, datum.Record{})
 			}
 			for _, name := range []string{"a", "b"} {
-				if err := d.AddField(name, []wit.Node{{Kind: wit.Int32}}, int32(1)); err != nil {
-					t.Fatal(err)
-				}
+				noError(t, d.AddField(name, []wit.Node{{Kind: wit.Int32}}, int32(1)))
 			}
 			got, err := d.append(nil)
 			if err != nil || !bytes.Equal(got, []byte{2, 2}) || len(d.nodes[0].Members) != 2 {

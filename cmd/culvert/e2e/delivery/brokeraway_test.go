@@ -3,7 +3,6 @@ package delivery
 import (
 	"net"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -19,11 +18,7 @@ func TestBrokerAwayIsOneLine(t *testing.T) {
 	p, data := e2e.NewPlace(t), t.TempDir()
 	s, address := e2e.Demo(t, service.Options{Rows: 20})
 	at := porttest.Address(t)
-	startBroker := func() *e2e.Command {
-		b := p.Start("broker", "--data", data, "--listen", at)
-		b.Eventually("an address", func() bool { return strings.Contains(b.Stdout.String(), "\n") })
-		return b
-	}
+	startBroker := func() *e2e.Command { return p.BrokerAt(data, at) }
 	broker := startBroker()
 	worker := p.File("worker.properties", "bootstrap.servers="+strings.Replace(at, "127.0.0.1", "localhost", 1),
 		"listeners=",
@@ -41,7 +36,7 @@ func TestBrokerAwayIsOneLine(t *testing.T) {
 		func() bool { return s.Count("Order_DetailCopies") == s.Count("Order_Details") })
 	before := len(c.Stderr.String())
 	broker.Kill()
-	c.Says("kafka: a broker is away")
+	c.Awaits("kafka: a broker is away")
 	l, err := net.Listen("tcp", at)
 	e2e.NoError(t, err)
 	for range 30 { // tries of all clients
@@ -51,14 +46,10 @@ func TestBrokerAwayIsOneLine(t *testing.T) {
 	}
 	l.Close()
 	startBroker()
-	c.Says("kafka: a broker is back")
+	c.Awaits("kafka: a broker is back")
 	sent := s.Ledger().Rows
 	c.Eventually("rows again", func() bool { return s.Ledger().Rows > sent+100 })
-	c.Signal(syscall.SIGTERM)
-	r := c.Wait()
-	if r.Code != 0 {
-		t.Errorf("exit %d", r.Code)
-	}
+	r := c.Stop().Exits(0)
 	for _, said := range []string{"kafka: a broker is away", "kafka: a broker is back"} {
 		if n := strings.Count(r.Stderr, said); n > 10 {
 			t.Errorf("expected %q once, or few times on a slow machine, found it %d times:\n%s", said, n,

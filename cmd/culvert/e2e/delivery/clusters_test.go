@@ -2,11 +2,11 @@ package delivery
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/examples/demo-service/service"
@@ -27,10 +27,7 @@ func TestOnceFromTheEnd(t *testing.T) { e2e.OnceFromTheEnd(t, e2e.Embedded(t).Ad
 // it goes on with those that are left.
 func TestSinkWhoseRecordsHaveExpired(t *testing.T) {
 	t.Parallel()
-	for way, more := range map[string][]string{
-		"reset": {"consumer.override.auto.offset.reset=earliest"},
-		"set":   nil,
-	} {
+	for way, more := range map[string][]string{"reset": {"consumer.override.auto.offset.reset=earliest"}, "set": nil} {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
 			p := e2e.NewPlace(t)
@@ -40,12 +37,8 @@ func TestSinkWhoseRecordsHaveExpired(t *testing.T) {
 			once := func(file string) e2e.Result {
 				return p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, file)
 			}
-			if r := once(p.File("there.properties", e2e.Source("there", address, "Orders")...)); r.Code != 0 {
-				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-			}
-			client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-			e2e.NoError(t, err)
-			t.Cleanup(client.Close)
+			once(p.File("there.properties", e2e.Source("there", address, "Orders")...)).Exits(0)
+			client := e2e.Client(t, broker)
 			admin, committed, start := kadm.NewClient(client), kadm.Offsets{}, kadm.Offsets{}
 			committed.AddOffset("Orders", 0, 2, -1)
 			start.AddOffset("Orders", 0, 15, -1)
@@ -55,10 +48,8 @@ func TestSinkWhoseRecordsHaveExpired(t *testing.T) {
 			}
 			lines := e2e.SinkOf("back", address, "Orders", "OrderCopies")
 			back := p.File("back.properties", lines...)
-			const missing = "topic Orders, partition 0: the records from offset 2 up to 14 are no longer there"
-			if r := once(back); r.Code != 1 || !strings.Contains(r.LastLine(), missing) {
-				t.Fatalf("expected a task that fails and names what is missing, found exit %d\n%s", r.Code, r.Stderr)
-			}
+			once(back).Exits(1).LastLineHas(
+				"topic Orders, partition 0: the records from offset 2 up to 14 are no longer there")
 			if n := s.Count("OrderCopies"); n != 0 {
 				t.Errorf("expected nothing to be written, found %d rows", n)
 			}
@@ -66,12 +57,9 @@ func TestSinkWhoseRecordsHaveExpired(t *testing.T) {
 				left := p.File("left.json",
 					`{"offsets":[{"partition":{"kafka_topic":"Orders","kafka_partition":0},"offset":{"kafka_offset":15}}]}`)
 				p.MustRun("offsets", "set", "back", left, "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data,
-					worker,
-					back)
+					worker, back)
 			}
-			if r := once(p.File("back.properties", append(lines, more...)...)); r.Code != 0 {
-				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-			}
+			once(p.File("back.properties", append(lines, more...)...)).Exits(0)
 			if n := s.Count("OrderCopies"); n != 5 {
 				t.Errorf("expected the 5 rows that are left to be written, found %d", n)
 			}
@@ -96,9 +84,7 @@ func TestSinkOfATopicOfTransactionsThatHasExpired(t *testing.T) {
 	}
 	once(there)
 	once(back)
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-	e2e.NoError(t, err)
-	t.Cleanup(client.Close)
+	client := e2e.Client(t, broker)
 	all := kadm.Offsets{}
 	all.AddOffset("Orders", 0, -1, -1)
 	deleted, err := kadm.NewClient(client).DeleteRecords(t.Context(), all)
@@ -121,9 +107,7 @@ func TestTopicsOfTheBrokersMaking(t *testing.T) {
 	s, address := e2e.Demo(t, service.Options{Rows: 10})
 	file := p.File("there.properties", e2e.Source("there", address, "Orders")...)
 	p.MustOnce("--set", "topic.creation.enable=false", file)
-	if got := len(p.Records("Orders")); got != s.Count("Orders") {
-		t.Errorf("expected %d records, found %d", s.Count("Orders"), got)
-	}
+	p.Holds("Orders", s.Count("Orders"))
 }
 
 // What a connector may change about its clients is the worker's to say, as in Kafka Connect.
@@ -146,10 +130,7 @@ func TestOverridePolicy(t *testing.T) {
 		r := p.Run("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file)
 		said := r.Stdout + r.Stderr
 		for _, problem := range []string{linger, mechanism} {
-			want := false
-			for _, one := range refused {
-				want = want || one == problem
-			}
+			want := slices.Contains(refused, problem)
 			if found := strings.Contains(said, problem+"the worker does not let connectors"); found != want {
 				t.Errorf("%s: expected %q: %t, found\n%s", policy, problem, want, said)
 			}
@@ -160,11 +141,8 @@ func TestOverridePolicy(t *testing.T) {
 	}
 	worker := p.File("worker.properties", "bootstrap.servers=embedded",
 		"connector.client.config.override.policy=com.example.Mine")
-	if r := p.Run("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file); r.Code == 0 ||
-		!strings.Contains(r.Stdout+r.Stderr,
-			worker+":2: connector.client.config.override.policy: Invalid value ") {
-		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	p.Run("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file).
+		Fails().Tells(worker + ":2: connector.client.config.override.policy: Invalid value ")
 }
 
 // Two workers that run the same sink on the same cluster share its records out without anybody having meant it: both

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -35,24 +34,17 @@ func TestForeignProducerInMidRun(t *testing.T) {
 	p := e2e.NewPlace(t)
 	e := e2e.NewExactly(t, p.Broker(), p, "foreign", 4)
 	w := e.Reads()
-	foreign, err := kgo.NewClient(kgo.SeedBrokers(e.Servers), kgo.TransactionalID("exact-foreign-0"))
-	e2e.NoError(t, err)
-	defer foreign.Close()
+	foreign := e2e.Client(t, e.Servers, kgo.TransactionalID("exact-foreign-0"))
 	begin := func() {
 		t.Helper()
 		e2e.NoError(t, foreign.BeginTransaction())
-		if err := foreign.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs",
-			Value: []byte("x")}).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
+		e2e.NoError(t, foreign.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs", Value: []byte("x")}).FirstErr())
 	}
-	if _, err := kadm.NewClient(foreign).CreateTopic(t.Context(), 1, 1, nil, "theirs"); err != nil {
-		t.Fatal(err)
-	}
+	e2e.MakeTopics(t, foreign, "theirs")
 	begin()
 	close(e.Held.GoOn)
-	w.Says(`msg="task FAILED" connector=foreign`)
-	w.Says("transactional id exact-foreign-0: another producer uses it")
+	w.Awaits(`msg="task FAILED" connector=foreign`)
+	w.Awaits("transactional id exact-foreign-0: another producer uses it")
 	before := e.S.Ledger()
 	w.Eventually("changes, by the connector whose id nobody took", func() bool {
 		return e.S.Ledger().Deltas > before.Deltas+2

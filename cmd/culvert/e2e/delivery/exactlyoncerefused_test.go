@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -23,27 +22,25 @@ func TestExactlyOnceThatCannotBe(t *testing.T) {
 	_, address := e2e.Demo(t, service.Options{Rows: 5})
 	required := append(e2e.Source("reads", address, "Orders"), "exactly.once.support=required")
 	again := append(required, "sap.odata#00.exec-period=60")
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
 		worker, lines []string
 		want          string
 	}{
-		"no group": {[]string{"exactly.once.source.support=enabled"}, e2e.Source("reads", address, "Orders"),
+		{[]string{"exactly.once.source.support=enabled"}, e2e.Source("reads", address, "Orders"),
 			"worker.properties:2: exactly.once.source.support: "},
-		"switched off": {[]string{"group.id=g"}, required,
+		{[]string{"group.id=g"}, required,
 			"exactly.once.support: expected requested, found required: exactly-once needs "},
-		"an interval that outlasts the transaction": {[]string{"group.id=g", "exactly.once.source.support=enabled"},
+		{[]string{"group.id=g", "exactly.once.source.support=enabled"},
 			append(e2e.Source("reads", address, "Orders"), "transaction.boundary=interval",
 				"transaction.boundary.interval.ms=5000",
 				"producer.override.transaction.timeout.ms=5000"),
 			"transaction.boundary.interval.ms: expected less than"},
-		"a set that is read again and again": {[]string{"group.id=g", "exactly.once.source.support=enabled"}, again,
+		{[]string{"group.id=g", "exactly.once.source.support=enabled"}, again,
 			"entity set Orders"},
 	} {
 		worker := p.File("worker.properties", append([]string{"bootstrap.servers=127.0.0.1:1"}, c.worker...)...)
-		r := p.Run("validate", "--plugins", e2e.Plugins(t), worker, p.File("reads.properties", c.lines...))
-		if r.Code != 1 || !strings.Contains(r.Stdout, c.want) {
-			t.Errorf("%s: expected exit 1 and %q, found %d\n%s%s", name, c.want, r.Code, r.Stdout, r.Stderr)
-		}
+		p.Run("validate", "--plugins", e2e.Plugins(t), worker, p.File("reads.properties", c.lines...)).
+			Exits(1).Prints(c.want)
 	}
 }
 
@@ -67,31 +64,19 @@ func TestConnectorThatCannotFence(t *testing.T) {
 		answer.ErrorCode = kerr.TransactionalIDAuthorizationFailed.Code
 		return answer, nil, true
 	})
-	foreign, err := kgo.NewClient(kgo.SeedBrokers(servers), kgo.TransactionalID("g-reads-0"))
-	e2e.NoError(t, err)
-	defer foreign.Close()
-	if _, err := kadm.NewClient(foreign).CreateTopic(t.Context(), 1, 1, nil, "theirs"); err != nil {
-		t.Fatal(err)
-	}
+	foreign := e2e.Client(t, servers, kgo.TransactionalID("g-reads-0"))
+	e2e.MakeTopics(t, foreign, "theirs")
 	e2e.NoError(t, foreign.BeginTransaction())
-	if err := foreign.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs",
-		Value: []byte("x")}).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, foreign.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs", Value: []byte("x")}).FirstErr())
 	files := []string{p.File("worker.properties", "bootstrap.servers="+servers, "listeners=", "group.id=g",
 		"exactly.once.source.support=enabled"), p.File("reads.properties", e2e.Source("reads", address, "Orders")...)}
 	run := func() e2e.Result {
 		return p.Run(append([]string{"run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data}, files...)...)
 	}
 	forbidden.Store(true)
-	if r := run(); r.Code != 1 || !strings.Contains(r.Stderr, "transactional id g-reads-0") ||
-		!strings.Contains(r.Stderr, "DESCRIBE and WRITE on the resource TransactionalId") {
-		t.Errorf("without the right: exit %d\n%s", r.Code, r.Stderr)
-	}
+	run().Exits(1).Says("transactional id g-reads-0", "DESCRIBE and WRITE on the resource TransactionalId")
 	forbidden.Store(false)
-	if r := run(); r.Code != 0 {
-		t.Errorf("with the right: exit %d\n%s", r.Code, r.Stderr)
-	}
+	run().Exits(0)
 	e2e.ReadTopic(t, servers, "Orders", 5)
 	if err := foreign.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
 		t.Error("expected the foreign producer to be fenced")
@@ -130,9 +115,7 @@ func TestTasksThatComeAndGoUnderExactlyOnce(t *testing.T) {
 			}
 		}
 		file := p.File("reads.properties", append(lines, fmt.Sprint("tasks.max=", tasks))...)
-		if r := p.Once(worker, file); r.Code != 0 {
-			t.Fatalf("%d tasks: exit %d\n%s", tasks, r.Code, r.Stderr)
-		}
+		p.MustOnce(worker, file)
 		for _, set := range sets {
 			r := p.Run("consume", set, "--bootstrap-servers", servers)
 			if found := strings.Count(r.Stdout, "\n"); found != rows[set] {

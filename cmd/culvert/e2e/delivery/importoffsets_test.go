@@ -2,13 +2,11 @@ package delivery
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -21,14 +19,7 @@ func TestOffsetsAreImported(t *testing.T) {
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
 	broker := e2e.Embedded(t).Addr()
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-	e2e.NoError(t, err)
-	defer client.Close()
-	for _, topic := range []string{"theirs", "several", "damaged"} {
-		if _, err := kadm.NewClient(client).CreateTopic(context.Background(), 1, 1, nil, topic); err != nil {
-			t.Fatal(err)
-		}
-	}
+	e2e.MakeTopics(t, e2e.Client(t, broker), "theirs", "several", "damaged")
 	base := strings.TrimSuffix(service.NorthwindPath, "/")
 	url := "http://" + address + base + "/Orders?$skip=7"
 	key := `["reads",{"path":"` + base + `","set":"Orders"}]`
@@ -74,17 +65,12 @@ func TestOffsetsAreImported(t *testing.T) {
 		{"theirs", []string{"--partition", "path"}, 2, "expected THEIRS=OURS"},
 		{"missing", []string{"--yes"}, 1, "missing"},
 	} {
-		if r := imports(c.topic, c.more...); r.Code != c.code || !strings.Contains(r.Stdout+r.Stderr, c.want) {
-			t.Errorf("%s %v: expected exit %d with %s, found %d\n%s%s", c.topic, c.more, c.code, c.want, r.Code,
-				r.Stdout, r.Stderr)
-		}
+		imports(c.topic, c.more...).Exits(c.code).Tells(c.want)
 	}
 	if found := shows(); strings.Contains(found, "$skip") {
 		t.Fatalf("something was set:\n%s", found)
 	}
-	if r := imports("several", append(renamed, "--yes", "--field", "next")...); r.Code != 0 {
-		t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	imports("several", append(renamed, "--yes", "--field", "next")...).Exits(0)
 	if found := shows(); !strings.Contains(found, `"url": "`+base+`/Orders?$skip=7"`) || !strings.Contains(found,
 		`"entityset": "Orders"`) {
 		t.Errorf("found %s", found)
@@ -132,15 +118,9 @@ func TestOffsetsOfAStandaloneWorkerAreImported(t *testing.T) {
 		{"writes", []string{"--from-file", written, "--yes"}, 1, "holds no offsets of connector writes"},
 		{"reads", []string{"--from-file", written, "--dry-run"}, 0, `/Orders?$skip=7`},
 	} {
-		if r := imports(c.connector, c.more...); r.Code != c.code || !strings.Contains(r.Stdout+r.Stderr, c.want) ||
-			strings.Contains(r.Stdout, "Customers") {
-			t.Errorf("%s %v: expected exit %d with %s, found %d\n%s%s", c.connector, c.more, c.code, c.want, r.Code,
-				r.Stdout, r.Stderr)
-		}
+		imports(c.connector, c.more...).Exits(c.code).Tells(c.want).Omits("Customers")
 	}
-	if r := imports("reads", append(renamed, "--from-file", written)...); r.Code != 0 {
-		t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	imports("reads", append(renamed, "--from-file", written)...).Exits(0)
 	p.MustOnce(worker, reads)
 	e2e.ReadTopic(t, broker, "Orders", 3)
 }

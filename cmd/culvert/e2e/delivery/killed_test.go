@@ -3,7 +3,6 @@ package delivery
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,11 +33,8 @@ func newCrash(t *testing.T, o service.Options) (*crash, *e2e.Holdup) {
 		c.rows[fields["OrderID"]+"/"+fields["ProductID"]] = len(c.rows)
 	})
 	h := &e2e.Holdup{Inner: c.s, After: -1}
-	server := httptest.NewServer(h)
-	t.Cleanup(server.Close)
-	c.address = strings.TrimPrefix(server.URL, "http://")
-	c.broker = c.p.Start("broker", "--data", c.p.Data, "--listen", "127.0.0.1:0")
-	c.broker.Eventually("an address", func() bool { return strings.Contains(c.broker.Stdout.String(), "\n") })
+	c.address = e2e.Serve(t, h)
+	c.broker = c.p.BrokerAt(c.p.Data, "127.0.0.1:0")
 	return c, h
 }
 
@@ -182,9 +178,6 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	w.Eventually("records", func() bool { return len(c.numbers()) > 0 })
 	c.broker.Signal(syscall.SIGSTOP)
 	w.Signal(syscall.SIGTERM)
-	w.Says("once more to stop at once")
-	w.Signal(syscall.SIGTERM)
-	if r := w.Wait(); r.Code != 130 {
-		t.Errorf("expected exit 130, found %d\n%s", r.Code, r.Stderr)
-	}
+	w.Awaits("once more to stop at once")
+	w.Stop().Exits(130)
 }

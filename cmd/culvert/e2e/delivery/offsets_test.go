@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -26,18 +24,12 @@ func TestOffsets(t *testing.T) {
 	f := p.Follows("conf", "plugin.path="+e2e.Plugins(t, "odata-sink"))
 	f.Await("reads", "runs", e2e.Runs)
 	f.Await("writes", "runs", e2e.Runs)
-	f.Eventually("both have got to the end", func() bool {
-		_, sink := f.Call("GET", "/connectors/writes/offsets", "")
-		_, source := f.Call("GET", "/connectors/reads/offsets", "")
-		return strings.Contains(sink, `"kafka_offset":10`) && strings.Contains(source, "entityset")
-	})
+	f.Until(200, "GET", "/connectors/writes/offsets", "", `"kafka_offset":10`)
+	f.Until(200, "GET", "/connectors/reads/offsets", "", "entityset")
 	for _, name := range []string{"reads", "writes"} {
 		for _, method := range []string{"PATCH", "DELETE"} {
-			answer := f.Must(400, method, "/connectors/"+name+"/offsets", map[string]string{
-				"PATCH": `{"offsets":[{"partition":{"a":1},"offset":null}]}`}[method])
-			if !strings.Contains(answer, "must be in the STOPPED state") {
-				t.Errorf("%s %s: found %s", method, name, answer)
-			}
+			body := map[string]string{"PATCH": `{"offsets":[{"partition":{"a":1},"offset":null}]}`}[method]
+			f.Must(400, method, "/connectors/"+name+"/offsets", body, "must be in the STOPPED state")
 		}
 		f.Must(204, "PUT", "/connectors/"+name+"/stop", "") // its tasks still end: what follows waits for that
 	}
@@ -50,14 +42,9 @@ func TestOffsets(t *testing.T) {
 	// The original connector's offset is an absolute URL.
 	path := base + "/Orders?$skip=7"
 	f.Must(200, "PATCH", "/connectors/reads/offsets", set("http://"+address+path))
-	if found := f.Must(200, "GET", "/connectors/reads/offsets", ""); !strings.Contains(found, `"url":"`+path+`"`) {
-		t.Errorf("expected the path of the URL, found %s", found)
-	}
+	f.Must(200, "GET", "/connectors/reads/offsets", "", `"url":"`+path+`"`)
 	for _, url := range []string{"http://elsewhere.example" + path, "nowhere"} {
-		if found := f.Must(500, "PATCH", "/connectors/reads/offsets", set(url)); !strings.Contains(found,
-			"the plugin refuses the offset: ") {
-			t.Errorf("%s: found %s", url, found)
-		}
+		f.Must(500, "PATCH", "/connectors/reads/offsets", set(url), "the plugin refuses the offset: ")
 	}
 	f.Must(500, "PATCH", "/connectors/reads/offsets",
 		`{"offsets":[{"partition":{"entityset":"x"},"offset":{"url":"/"}}]}`)
@@ -82,21 +69,12 @@ func TestOffsets(t *testing.T) {
 		_ = json.Compact(&compact, []byte(r.Stdout))
 		return compact.String()
 	}
-	if found := shows("writes", "--url", f.Url); !strings.Contains(found, `"kafka_offset":4`) {
-		t.Errorf("found %s", found)
-	}
+	e2e.Contains(t, "offsets", shows("writes", "--url", f.Url), `"kafka_offset":4`)
 	offline := []string{"--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, "--config", p.Dir + "/conf"}
-	if r := p.Run(append([]string{"offsets", "show", "writes"}, offline...)...); r.Code != 2 ||
-		!strings.Contains(r.Stderr, "found another worker at work") {
-		t.Errorf("beside a worker: exit %d %s", r.Code, r.Stderr)
-	}
-	f.Signal(syscall.SIGTERM)
-	f.Wait()
-	if found := shows("writes", offline...); !strings.Contains(found, `"kafka_offset":4`) {
-		t.Errorf("offline: found %s", found)
-	}
-	saved := p.Dir + "/saved.json"
-	e2e.NoError(t, os.WriteFile(saved, []byte(shows("reads", offline...)), 0o600))
+	p.Run(append([]string{"offsets", "show", "writes"}, offline...)...).Exits(2).Says("found another worker at work")
+	f.Stop()
+	e2e.Contains(t, "offsets, offline", shows("writes", offline...), `"kafka_offset":4`)
+	saved := p.File("saved.json", shows("reads", offline...))
 	for _, c := range []struct {
 		args []string
 		code int
@@ -109,20 +87,12 @@ func TestOffsets(t *testing.T) {
 		{[]string{"reset", "nobody"}, 1, "Connector nobody not found"},
 		{[]string{"set", "writes", saved}, 1, "must contain the keys 'kafka_topic'"},
 	} {
-		r := p.Run(append(append([]string{"offsets"}, c.args...), offline...)...)
-		if r.Code != c.code || !strings.Contains(r.Stdout+r.Stderr, c.want) {
-			t.Errorf("offsets %v: expected exit %d with %q, found %d %s%s", c.args, c.code, c.want, r.Code, r.Stdout,
-				r.Stderr)
-		}
+		p.Run(append(append([]string{"offsets"}, c.args...), offline...)...).Exits(c.code).Tells(c.want)
 	}
-	if found := shows("reads", offline...); !strings.Contains(found, "skip=7") {
-		t.Errorf("found %s", found)
-	}
+	e2e.Contains(t, "offsets", shows("reads", offline...), "skip=7")
 	// It goes on from there: three of ten rows come again, and all of them go to the service once more.
-	r := p.Run(append([]string{"run", "--once"}, offline...)...)
-	if n := len(p.Records("Orders")); n != 13 {
-		t.Errorf("expected 13 records, found %d\n%s", n, r.Stderr)
-	}
+	p.Run(append([]string{"run", "--once"}, offline...)...)
+	p.Holds("Orders", 13)
 }
 
 // Before offsets of a connector with exactly-once are changed, its tasks are fenced: one of a worker that was paused
@@ -149,14 +119,10 @@ func changedBehindAFence(t *testing.T, change, want, offsets string) {
 		"listeners=", "group.id=paused", "exactly.once.source.support=enabled"),
 		p.File("reads.properties", e2e.Source("reads", address, "Orders")...)}
 	p.MustRun(append([]string{"run", "--once"}, files...)...)
-	paused, err := kgo.NewClient(kgo.SeedBrokers(servers), kgo.TransactionalID("paused-reads-0"))
-	e2e.NoError(t, err)
-	defer paused.Close()
+	paused := e2e.Client(t, servers, kgo.TransactionalID("paused-reads-0"))
 	e2e.NoError(t, paused.BeginTransaction())
-	if err := paused.ProduceSync(t.Context(), &kgo.Record{Topic: "connect-offsets", Key: []byte(`["reads",{"late":1}]`),
-		Value: []byte(`{"url":"/late"}`)}).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
+	late := &kgo.Record{Topic: "connect-offsets", Key: []byte(`["reads",{"late":1}]`), Value: []byte(`{"url":"/late"}`)}
+	e2e.NoError(t, paused.ProduceSync(t.Context(), late).FirstErr())
 	args := []string{"offsets", change, "reads"}
 	if change == "set" {
 		args = append(args, e2e.Put(t, p.Dir, "offsets.json", []byte(offsets)))
@@ -165,8 +131,5 @@ func changedBehindAFence(t *testing.T, change, want, offsets string) {
 	if err := paused.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
 		t.Error("expected the task that was paused to be fenced")
 	}
-	r := p.Run(append([]string{"offsets", "show", "reads"}, files...)...)
-	if r.Code != 0 || !strings.Contains(r.Stdout, want) || strings.Contains(r.Stdout, "late") {
-		t.Errorf("expected %s, found exit %d\n%s%s", want, r.Code, r.Stdout, r.Stderr)
-	}
+	p.Run(append([]string{"offsets", "show", "reads"}, files...)...).Exits(0).Prints(want).Omits("late")
 }

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"os"
 	"strings"
 	"testing"
 
@@ -23,11 +22,7 @@ func TestOwnOffsetsOnAnotherCluster(t *testing.T) {
 		"consumer.override.bootstrap.servers="+there, "admin.override.bootstrap.servers="+there)...)
 	does := func(args ...string) e2e.Result {
 		t.Helper()
-		r := p.Run(append(args, "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file)...)
-		if r.Code != 0 {
-			t.Fatalf("%v: exit %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
-		}
-		return r
+		return p.MustRun(append(args, "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file)...)
 	}
 	for range 2 {
 		does("run", "--once")
@@ -47,12 +42,8 @@ func TestOwnOffsetsOnAnotherCluster(t *testing.T) {
 		t.Errorf("expected no such topic on the worker's cluster, found %v", at)
 	}
 	base := strings.TrimSuffix(service.NorthwindPath, "/")
-	older := p.Dir + "/older.json"
-	if err := os.WriteFile(older, []byte(`{"offsets":[{"partition":{"service":"`+base+
-		`","entityset":"Orders"},"offset":{"url":"`+
-		base+`/Orders?$skip=7"}}]}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	older := p.File("older.json", `{"offsets":[{"partition":{"service":"`+base+`","entityset":"Orders"},`+
+		`"offset":{"url":"`+base+`/Orders?$skip=7"}}]}`)
 	does("offsets", "set", "reads", older)
 	does("run", "--once")
 	e2e.ReadTopic(t, there, "Orders", 13)

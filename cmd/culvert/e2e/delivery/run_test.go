@@ -21,20 +21,12 @@ func TestOnceMovesWhatIsThereAndNothingTwice(t *testing.T) {
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 300, PageSize: 100})
 	file := p.File("orders.properties", e2e.Source("orders", address, "Orders", "Order_Details")...)
-	for round := range 2 {
-		r := p.Once(file)
-		if r.Code != 0 || r.Stdout != "" {
-			t.Fatalf("round %d: exit %d, stdout %q\n%s", round, r.Code, r.Stdout, r.Stderr)
-		}
-		for _, set := range []string{"Orders", "Order_Details"} {
-			if got, want := len(p.Records(set)), s.Count(set); got != want {
-				t.Errorf("round %d: %s has %d records, expected %d", round, set, got, want)
-			}
-		}
+	for range 2 {
+		p.MustOnce(file).PrintsNothing()
+		p.Holds("Orders", s.Count("Orders"))
+		p.Holds("Order_Details", s.Count("Order_Details"))
 	}
-	if strings.Contains(p.Once(file).Stderr, "REST listens") {
-		t.Error("expected no REST with --once unless listeners is set")
-	}
+	p.Once(file).Omits("REST listens") // unless listeners is set
 	offsets := p.Records("connect-offsets")
 	key, _ := json.Marshal(offsets[0]["key"])
 	if !strings.HasPrefix(string(key), `["orders",{`) {
@@ -58,10 +50,8 @@ func TestRunUntilStopped(t *testing.T) {
 		return e2e.Get(t, "http://"+listen+"/connectors/orders/status", &status) == 200 && len(status.Tasks) == 1 &&
 			status.Tasks[0].State == connect.Running
 	})
-	c.Says(fmt.Sprintf("%10d rows", s.Count("Orders")))
-	if got := len(p.Records("Orders")); got != s.Count("Orders") {
-		t.Errorf("expected %d records in the running broker, found %d", s.Count("Orders"), got)
-	}
+	c.Awaits(fmt.Sprintf("%10d rows", s.Count("Orders")))
+	p.Holds("Orders", s.Count("Orders"))
 	c.MustStop()
 	if got := p.Records("connect-offsets"); len(got) == 0 {
 		t.Error("expected offsets to be stored at the stop")
@@ -79,13 +69,8 @@ func TestFailedTaskLeavesOthersRunning(t *testing.T) {
 	s, address := e2e.Demo(t, service.Options{Rows: 100})
 	good := p.File("good.properties", e2e.Source("good", address, "Orders")...)
 	bad := p.File("bad.properties", e2e.Source("bad", porttest.Address(t), "Orders")...)
-	r := p.Once(bad, good)
-	if want := "connector bad, task 0: FAILED: "; r.Code != 1 || !strings.HasPrefix(r.LastLine(), want) {
-		t.Errorf("expected exit 1 and a last line with %q, found %d and %q", want, r.Code, r.LastLine())
-	}
-	if got := len(p.Records("Orders")); got != s.Count("Orders") {
-		t.Errorf("expected the other connector to finish, found %d records of %d", got, s.Count("Orders"))
-	}
+	p.Once(bad, good).Exits(1).LastLineBegins("connector bad, task 0: FAILED: ")
+	p.Holds("Orders", s.Count("Orders"))
 
 	listen := porttest.Address(t)
 	c := p.Start("run", "--set", "listeners=http://"+listen, "--plugins", e2e.Plugins(t), "--data", p.Data, bad, good)
@@ -114,11 +99,8 @@ func TestMisspeltSettingSendsNothing(t *testing.T) {
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 10})
 	file := p.File("orders.properties", append(e2e.Source("orders", address, "Orders"), "sap.odata#00.exec-perod=60")...)
-	r := p.Once(file)
-	want := file + ":10: sap.odata#00.exec-perod: unknown setting; the nearest known one is sap.odata#00.exec-period"
-	if r.Code != 2 || !strings.Contains(r.Stderr, want) {
-		t.Errorf("expected exit 2 and %q, found %d and\n%s", want, r.Code, r.Stderr)
-	}
+	p.Once(file).Exits(2).Says(file +
+		":10: sap.odata#00.exec-perod: unknown setting; the nearest known one is sap.odata#00.exec-period")
 	if got := s.Ledger().Total; got != 0 {
 		t.Errorf("expected no request, the service saw %d", got)
 	}
@@ -130,11 +112,8 @@ func TestListenersTaken(t *testing.T) {
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
 	file := p.File("orders.properties", e2e.Source("orders", address, "Orders")...)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+address)
-	r := p.Run("run", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file)
-	if want := worker + ":2: listeners: REST cannot listen on http://" + address; r.Code != 2 ||
-		!strings.HasPrefix(r.LastLine(), want) {
-		t.Errorf("expected exit 2 and a last line with %q, found %d and %q", want, r.Code, r.LastLine())
-	}
+	p.Run("run", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file).
+		Exits(2).LastLineBegins(worker + ":2: listeners: REST cannot listen on http://" + address)
 }
 
 // A worker that is killed loses nothing that the broker on its own has acknowledged.
@@ -143,10 +122,9 @@ func TestBrokerOutlivesTheWorker(t *testing.T) {
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 400, PageSize: 20})
 	file := p.File("orders.properties", e2e.Source("orders", address, "Orders")...)
-	broker := p.Start("broker", "--data", p.Data, "--listen", "127.0.0.1:0")
-	broker.Eventually("an address", func() bool { return strings.Contains(broker.Stdout.String(), "\n") })
+	broker := p.BrokerAt(p.Data, "127.0.0.1:0")
 	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=", file)
-	c.Says("connector started")
+	c.Awaits("connector started")
 	c.Kill()
 	p.MustOnce(file)
 	seen := map[string]bool{}
@@ -205,10 +183,7 @@ func TestTransformsAcrossColumns(t *testing.T) {
 		"predicates.priced.type=org.apache.kafka.connect.transforms.predicates.HasHeaderKey",
 		"predicates.priced.name=price")...)
 	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data, file)
-	if r := p.Run("consume", "Categories", "--data", p.Data); r.Code == 0 || !strings.Contains(r.Stderr,
-		"unknown topic") {
-		t.Errorf("expected no topic of records without the header, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	p.Run("consume", "Categories", "--data", p.Data).Fails().Says("unknown topic") // its records have no such header
 	records := p.Records("Products")
 	if len(records) != s.Count("Products") {
 		t.Fatalf("expected %d records, found %d", s.Count("Products"), len(records))
@@ -242,10 +217,7 @@ func TestBothWays(t *testing.T) {
 	sink[len(sink)-1] = "topics.regex=(?!audit)Order.*+" // as Java has it, and Go does not
 	back := p.File("back.properties", sink...)
 	for round := range 2 {
-		r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, there, back)
-		if r.Code != 0 {
-			t.Fatalf("round %d: exit %d\n%s", round, r.Code, r.Stderr)
-		}
+		p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, there, back)
 		for from, to := range map[string]string{"Orders": "OrderCopies", "Order_Details": "Order_DetailCopies"} {
 			if diff := cmp.Diff(e2e.Entities(s, from), e2e.Entities(s, to)); diff != "" {
 				t.Errorf("round %d: %s and %s differ\n%s", round, from, to, diff)
@@ -264,10 +236,6 @@ func TestFailedSinkIsTheLastLine(t *testing.T) {
 	s.Set("match", "POST")
 	s.Set("status", "400")
 	s.Set("status-count", "1000")
-	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, there, back)
-	if want := "connector back, task 0: FAILED: "; r.Code != 1 || !strings.HasPrefix(r.LastLine(), want) ||
-		!strings.Contains(r.LastLine(), "Orders") {
-		t.Errorf("expected exit 1 and a last line with %q that names the record, found %d and %q", want, r.Code,
-			r.LastLine())
-	}
+	p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, there, back).
+		Exits(1).LastLineBegins("connector back, task 0: FAILED: ").LastLineHas("Orders")
 }

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -75,9 +73,7 @@ func TestSoakNotificationsAmidALoad(t *testing.T) {
 		Switches: service.Switches{CSRF: true}})
 	h := &e2e.Holdup{Inner: s, After: -1}
 	h.Arm(20_000)
-	server := httptest.NewServer(h)
-	t.Cleanup(server.Close)
-	address := strings.TrimPrefix(server.URL, "http://")
+	address := e2e.Serve(t, h)
 	files := []string{worker, p.File("delta.properties", e2e.Notified("delta", address, port, "sap.odata#00.track-changes=1",
 		e2e.Silent)...)}
 	start := func() *e2e.Command {
@@ -160,9 +156,8 @@ func TestListenerTakesTLS(t *testing.T) {
 	}
 	lines := append(e2e.Notified("delta", address, port, "sap.odata#00.track-changes=1"), of("truststore", "trust.jks")...)
 	c := p.Start("run", "--data", p.Data, "--plugins", e2e.Plugins(t), worker, p.File("delta.properties", lines...))
-	c.Says("sap.odata.subscription.truststore.location: certificates of senders are asked for by TLS only")
-	c.Signal(syscall.SIGTERM)
-	c.Wait()
+	c.Awaits("sap.odata.subscription.truststore.location: certificates of senders are asked for by TLS only")
+	c.Stop()
 	c = p.Start("run", "--data", p.Data, "--plugins", e2e.Plugins(t), worker,
 		p.File("delta.properties", append(lines, of("keystore", "client.jks")...)...))
 	c.Equals(p, s, "delta", "at first")

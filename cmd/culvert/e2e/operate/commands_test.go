@@ -42,11 +42,7 @@ func TestWrongUse(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			r := p.Run(c.args...)
-			if r.Code != c.code || !strings.Contains(r.Stderr, c.want) || r.Stdout != "" {
-				t.Errorf("expected exit %d and %q, found %d, stdout %q, stderr\n%s", c.code, c.want, r.Code, r.Stdout,
-					r.Stderr)
-			}
+			p.Run(c.args...).Exits(c.code).Says(c.want).PrintsNothing()
 		})
 	}
 }
@@ -69,40 +65,23 @@ func TestValidate(t *testing.T) {
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 10})
 	good := p.File("good.properties", e2e.Source("good", address, "Orders")...)
-	r := p.Run("validate", "--plugins", e2e.Plugins(t), good)
-	if r.Code != 0 || r.Stdout != "" {
-		t.Errorf("expected nothing wrong, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	p.Run("validate", "--plugins", e2e.Plugins(t), good).Exits(0).PrintsNothing()
 	bad := p.File("bad.json", `{"name": "bad", "config": {`, `"connector.class": "ODataSource",`,
 		`"sap.odata.host.adress": "x",`,
 		`"sap.odata.host.port": "none", "sap.odata.user.pwd": "hunter2"`, `}}`)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "group.id=x", "offset.flush.interval.ms=soon")
-	r = p.Run("validate", "--plugins", e2e.Plugins(t), worker, good, bad)
-	for _, want := range []string{
-		worker + ":2: group.id: warning: has no effect",
-		worker + ":3: offset.flush.interval.ms: Invalid value soon for configuration offset.flush.interval.ms: " +
+	p.Run("validate", "--plugins", e2e.Plugins(t), worker, good, bad).Exits(1).Omits("hunter2").Prints(
+		worker+":2: group.id: warning: has no effect",
+		worker+":3: offset.flush.interval.ms: Invalid value soon for configuration offset.flush.interval.ms: "+
 			"Not a number of type LONG",
-		bad +
-			`:1: sap.odata.host.address: Missing required configuration "sap.odata.host.address" which has no default value.` + "\n",
-		bad + ":3: sap.odata.host.adress: unknown setting; the nearest known one is sap.odata.host.address; with " +
+		bad+`:1: sap.odata.host.address: Missing required configuration "sap.odata.host.address" which has no default value.`+"\n",
+		bad+":3: sap.odata.host.adress: unknown setting; the nearest known one is sap.odata.host.address; with "+
 			"unknown.settings=warn this is a warning\n",
-		bad + ":4: sap.odata.host.port: Invalid value none for configuration sap.odata.host.port: " +
-			"Not a number of type INT",
-	} {
-		if !strings.Contains(r.Stdout, want) {
-			t.Errorf("expected %q in\n%s", want, r.Stdout)
-		}
-	}
-	if r.Code != 1 || strings.Contains(r.Stdout+r.Stderr, "hunter2") {
-		t.Errorf("expected exit 1 and no secret, found %d and\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
-	if r = p.Run("validate", "--plugins", e2e.Plugins(t), p.Dir); r.Code != 1 || !strings.Contains(r.Stdout, bad+":4: ") ||
-		!strings.Contains(r.Stdout,
-			worker+":3: ") {
-		t.Errorf("expected a folder to stand for its files, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+		bad+":4: sap.odata.host.port: Invalid value none for configuration sap.odata.host.port: "+
+			"Not a number of type INT")
+	p.Run("validate", "--plugins", e2e.Plugins(t), p.Dir).Exits(1).Prints(bad+":4: ", worker+":3: ")
 	var list []map[string]any
-	r = p.Run("validate", "--json", "--plugins", e2e.Plugins(t), bad)
+	r := p.Run("validate", "--json", "--plugins", e2e.Plugins(t), bad)
 	if err := json.Unmarshal([]byte(r.Stdout), &list); err != nil || len(list) < 3 || list[0]["file"] != bad {
 		t.Errorf("expected a list, found %v in %s", err, r.Stdout)
 	}
@@ -126,37 +105,18 @@ func TestPing(t *testing.T) {
 	_, address := e2e.Demo(t, service.Options{Rows: 10, User: "u", Password: "right"})
 	lines := append(e2e.Source("x", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=right")
 	file := p.File("x.properties", lines...)
-	r := p.Run("ping", "-p", file, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t))
-	if r.Code != 0 || !strings.Contains(r.Stdout, "entitySets") {
-		t.Errorf("exit %d, stdout %q\n%s", r.Code, r.Stdout, r.Stderr)
-	}
-	var document map[string]any
-	r = p.Run("ping", "-p", file, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t), "--json")
-	if err := json.Unmarshal([]byte(r.Stdout), &document); err != nil {
-		t.Errorf("%v in %s", err, r.Stdout)
-	}
-	r = p.Run("list-entitysets", "-p", file, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t))
-	if r.Code != 0 || !strings.Contains(r.Stdout, "Order_Details") {
-		t.Errorf("another command of the plugin: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
-	r = p.Run("ping", "-p", file, "--plugins", e2e.Plugins(t), "--help")
-	if r.Code != 0 || !strings.Contains(r.Stdout, "--service") {
-		t.Errorf("expected the plugin's options in the help, found exit %d\n%s", r.Code, r.Stdout)
-	}
-	if r = p.Run("nonsense", "-p", file, "--plugins", e2e.Plugins(t)); r.Code != 2 || !strings.Contains(r.Stderr, "ping") {
-		t.Errorf("expected exit 2 and the commands there are, found %d\n%s", r.Code, r.Stderr)
-	}
+	p.Run("ping", "-p", file, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t)).Exits(0).Prints("entitySets")
+	r := p.Run("ping", "-p", file, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t), "--json")
+	e2e.As[map[string]any](t, r.Stdout)
+	p.Run("list-entitysets", "-p", file, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t)).
+		Exits(0).Prints("Order_Details")
+	p.Run("ping", "-p", file, "--plugins", e2e.Plugins(t), "--help").Exits(0).Prints("--service")
+	p.Run("nonsense", "-p", file, "--plugins", e2e.Plugins(t)).Exits(2).Says("ping")
 	misspelt := p.File("misspelt.properties", append(lines, "sap.odata.host.adress=x")...)
-	if r = p.Run("ping", "-p", misspelt, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t)); r.Code != 2 ||
-		!strings.Contains(r.Stderr,
-			misspelt+":12: sap.odata.host.adress: unknown setting") {
-		t.Errorf("expected exit 2 and the misspelt setting, found %d\n%s", r.Code, r.Stderr)
-	}
+	p.Run("ping", "-p", misspelt, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t)).
+		Exits(2).Says(misspelt + ":12: sap.odata.host.adress: unknown setting")
 	wrong := p.File("wrong.properties", append(lines, "sap.odata.user.pwd=hunter2")...)
-	if r = p.Run("ping", "-p", wrong, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t)); r.Code != 1 ||
-		strings.Contains(r.Stderr, "hunter2") {
-		t.Errorf("expected exit 1 and no secret, found %d\n%s", r.Code, r.Stderr)
-	}
+	p.Run("ping", "-p", wrong, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t)).Exits(1).Omits("hunter2")
 }
 
 // Converters are shown by what they declare, by their class or its last part.
@@ -169,32 +129,21 @@ func TestPluginsShowConverter(t *testing.T) {
 			"\nvalue.converter.schema.registry.url=\n", "\n#value.converter.auto.register.schemas=true\n"},
 		"StringConverter --json": {`"class":"org.apache.kafka.connect.storage.StringConverter"`, `"default":"UTF-8"`},
 	} {
-		r := p.Run(append([]string{"plugins", "show"}, strings.Fields(args)...)...)
-		for _, want := range wants {
-			if r.Code != 0 || !strings.Contains(r.Stdout, want) {
-				t.Errorf("plugins show %s: expected %q, found exit code %d, %s%s", args, want, r.Code, r.Stdout,
-					r.Stderr)
-			}
-		}
-		if strings.Contains(r.Stdout, "converter.type") {
-			t.Errorf("plugins show %s shows what no user gives:\n%s", args, r.Stdout)
-		}
+		p.Run(append([]string{"plugins", "show"}, strings.Fields(args)...)...).
+			Exits(0).Prints(wants...).Omits("converter.type")
 	}
 }
 
 func TestPlugins(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
-	r := p.Run("plugins", "list", "--plugins", e2e.Plugins(t))
-	if r.Code != 0 || !strings.Contains(r.Stdout, "odata-source") || !strings.Contains(r.Stdout, "0.1.0") {
-		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	p.Run("plugins", "list", "--plugins", e2e.Plugins(t)).Exits(0).Prints("odata-source", "0.1.0")
 	var list []struct {
 		Name       string
 		From       string
 		Components []struct{ Class string }
 	}
-	r = p.Run("plugins", "list", "--json", "--plugins", e2e.Plugins(t))
+	r := p.Run("plugins", "list", "--json", "--plugins", e2e.Plugins(t))
 	if err := json.Unmarshal([]byte(r.Stdout), &list); err != nil || len(list) == 0 || len(list[0].Components) == 0 {
 		t.Errorf("%v in %s", err, r.Stdout)
 	}
@@ -204,9 +153,7 @@ func TestPlugins(t *testing.T) {
 			t.Errorf("expected a component in each line, found %q", line)
 		}
 	}
-	if want := "\n  transformation  org.apache.kafka.connect.transforms.Cast$Key\n"; !strings.Contains(r.Stdout, want) {
-		t.Errorf("expected %q in\n%s", want, r.Stdout)
-	}
+	r.Prints("\n  transformation  org.apache.kafka.connect.transforms.Cast$Key\n")
 	r = p.Run("plugins", "show", "InsertField", "--template", "--plugins", e2e.Plugins(t, "smt"))
 	want := "no plugin has the source, sink, transformation or predicate InsertField; the nearest of "
 	if r.Code != 1 || !strings.HasPrefix(r.Stderr, want) || !strings.Contains(r.Stderr,
@@ -214,29 +161,13 @@ func TestPlugins(t *testing.T) {
 			"org.apache.kafka.connect.transforms.InsertField$Value\n") || len(r.Stderr) > 600 {
 		t.Errorf("expected exit 1 and %q, found %d and\n%s", want, r.Code, r.Stderr)
 	}
-	r = p.Run("plugins", "show", "odata-source", "--plugins", e2e.Plugins(t))
-	if r.Code != 0 || !strings.Contains(r.Stdout, "sap.odata.host.address") {
-		t.Errorf("exit %d\n%s", r.Code, r.Stdout)
-	}
+	p.Run("plugins", "show", "odata-source", "--plugins", e2e.Plugins(t)).Exits(0).Prints("sap.odata.host.address")
 	r = p.Run("plugins", "show", "odata-source", "--template", "--plugins", e2e.Plugins(t))
 	template := p.File("template.properties", strings.Split(strings.TrimSuffix(r.Stdout, "\n"), "\n")...)
-	if r.Code != 0 || !strings.Contains(r.Stdout, "\nsap.odata.host.address=\n") || !strings.Contains(r.Stdout,
-		"\n#sap.odata#00.topic=") {
-		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
-	r = p.Run("validate", template, "--plugins", e2e.Plugins(t))
-	if want := "sap.odata.host.address: Missing required configuration"; r.Code != 1 || !strings.Contains(r.Stdout,
-		want) ||
-		strings.Contains(r.Stdout, "unknown") {
-		t.Errorf("expected what is to be filled in to be missing and nothing else to be wrong, found %d\n%s%s", r.Code,
-			r.Stdout, r.Stderr)
-	}
-	if r = p.Run("plugins", "check", e2e.Plugins(t)+"/odata-source.wasm"); r.Code != 0 || !strings.Contains(r.Stdout,
-		"accepted") {
-		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	r.Exits(0).Prints("\nsap.odata.host.address=\n", "\n#sap.odata#00.topic=")
+	p.Run("validate", template, "--plugins", e2e.Plugins(t)).
+		Exits(1).Prints("sap.odata.host.address: Missing required configuration").Omits("unknown")
+	p.Run("plugins", "check", e2e.Plugins(t)+"/odata-source.wasm").Exits(0).Prints("accepted")
 	empty := p.File("empty.wasm")
-	if r = p.Run("plugins", "check", empty); r.Code != 1 || !strings.Contains(r.Stderr, empty) || r.Stdout != "" {
-		t.Errorf("expected exit 1 and the file's name, found %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	p.Run("plugins", "check", empty).Exits(1).Says(empty).PrintsNothing()
 }

@@ -56,28 +56,19 @@ func TestDoctor(t *testing.T) {
 		"sap.odata.host.protocol=http", "sap.odata.host.address="+host,
 		"sap.odata.host.port="+port, "sap.odata#00.service="+service.NorthwindPath, "sap.odata#00.entityset=Products",
 		"sap.odata#00.topic=T")
-	r = p.Run("doctor", "-p", writer, "--plugins", folder, "--data", p.Data)
-	if r.Code != 0 || !strings.Contains(r.Stdout, "csrf "+northwind) || !strings.Contains(r.Stdout,
-		"the service gives tokens for writing") {
-		t.Errorf("a sink: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	p.Run("doctor", "-p", writer, "--plugins", folder, "--data", p.Data).
+		Exits(0).Prints("csrf "+northwind, "the service gives tokens for writing")
 
 	double.Unmap("kafka.virtual:9092")
-	r = p.Run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.Data)
-	if d := cmp.Diff(append(viaKafka[:5:5], "connect HOST FAIL kafka.proxy.address.map"),
-		e2e.Steps(t, r)); r.Code != 1 ||
-		d != "" {
-		t.Errorf("exit %d\n%s%s\n%s", r.Code, d, r.Stdout, r.Stderr)
+	r = p.Run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.Data).Exits(1)
+	if d := cmp.Diff(append(viaKafka[:5:5], "connect HOST FAIL kafka.proxy.address.map"), e2e.Steps(t, r)); d != "" {
+		t.Error(d)
 	}
-	r = p.Run("doctor", "-p", worker)
+	r = p.Run("doctor", "-p", worker).Exits(1)
 	last := r.Stdout[strings.LastIndex(strings.TrimSpace(r.Stdout), "\n")+1:]
-	for _, says := range []string{"FAIL", "ms", "kafka.proxy.address.map:", "kafka.virtual:9092", "Access Control"} {
-		if !strings.Contains(last, says) {
-			t.Errorf("the last line lacks %q: %s", says, last)
-		}
-	}
-	if r.Code != 1 || r.Stderr != "" {
-		t.Errorf("exit %d, stderr %q", r.Code, r.Stderr)
+	e2e.Contains(t, "the last line", last, "FAIL", "ms", "kafka.proxy.address.map:", "kafka.virtual:9092", "Access Control")
+	if r.Stderr != "" {
+		t.Errorf("stderr %q", r.Stderr)
 	}
 }
 
@@ -127,11 +118,8 @@ func TestDoctorAsksOnce(t *testing.T) {
 	away := append(e2e.Source("away", "s4.virtual:8000", "Products"), "sap.odata.proxy.type=sap-connectivity-http",
 		"sap.odata.proxy.location.id=DE-Berlin", key)
 	for name, lines := range map[string][]string{"busy": e2e.Source("busy", address, "Products"), "away": away} {
-		r := p.Run("doctor", "-p", p.File(name+".properties", lines...), "--json", "--plugins", folder, "--data",
-			p.Data)
-		if r.Code != 1 || !strings.Contains(r.Stdout, "HTTP 503") {
-			t.Errorf("%s: exit %d\n%s%s", name, r.Code, r.Stdout, r.Stderr)
-		}
+		p.Run("doctor", "-p", p.File(name+".properties", lines...), "--json", "--plugins", folder, "--data", p.Data).
+			Exits(1).Prints("HTTP 503")
 	}
 	if n := s.Ledger().Total; n != 1 {
 		t.Errorf("the service was asked %d times: %+v", n, s.Ledger().Requests)

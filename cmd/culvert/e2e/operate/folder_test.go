@@ -15,16 +15,6 @@ import (
 	"github.com/culvert-project/culvert/host/porttest"
 )
 
-// settingsOf are the lines of a properties file as a map.
-func settingsOf(lines []string) map[string]string {
-	m := map[string]string{}
-	for _, line := range lines {
-		key, value, _ := strings.Cut(line, "=")
-		m[key] = value
-	}
-	return m
-}
-
 // A connector is the same in every form that Kafka's standalone worker takes, in what REST answers, and in YAML.
 func TestFormsOfConnectorFiles(t *testing.T) {
 	t.Parallel()
@@ -36,18 +26,18 @@ func TestFormsOfConnectorFiles(t *testing.T) {
 	}
 	rest := porttest.Address(t)
 	p.File("forms/worker.properties", "bootstrap.servers=embedded", "listeners=http://"+rest)
-	p.File("forms/plain.json", e2e.AsJSON(t, settingsOf(lines("plain"))))
-	request := settingsOf(lines("request"))
+	p.File("forms/plain.json", e2e.AsJSON(t, e2e.Configuration(lines("plain"))))
+	request := e2e.Configuration(lines("request"))
 	delete(request, "name")
 	p.File("forms/request.json", e2e.AsJSON(t, map[string]any{"name": "request", "config": request,
 		"initial_state": "RUNNING"}))
 	// Kafka goes by the content, not by the name
-	p.File("forms/inside.properties", e2e.AsJSON(t, settingsOf(lines("inside"))))
+	p.File("forms/inside.properties", e2e.AsJSON(t, e2e.Configuration(lines("inside"))))
 	var flat, nested []string
-	for key, value := range settingsOf(lines("flat")) {
+	for key, value := range e2e.Configuration(lines("flat")) {
 		flat = append(flat, `"`+key+`": "`+value+`"`)
 	}
-	for key, value := range settingsOf(lines("nested")) {
+	for key, value := range e2e.Configuration(lines("nested")) {
 		nested = append(nested, `  "`+key+`": "`+value+`"`)
 	}
 	p.File("forms/flat.yaml", flat...)
@@ -70,16 +60,11 @@ func TestFormsOfConnectorFiles(t *testing.T) {
 	c.MustStop()
 	p.MustOnce("--config", folder)
 	for _, name := range names {
-		if n := len(p.Records(name)); n != 10 {
-			t.Errorf("%s: expected 10 records, found %d", name, n)
-		}
+		p.Holds(name, 10)
 	}
 	// What REST answers is a connector file, as it stands there.
 	again := p.File("again.json", string(answers["request"]))
-	if r := p.Run("validate", "--plugins", e2e.Plugins(t), again); r.Code != 0 || r.Stdout != "" {
-		t.Errorf("the answer of GET /connectors/request: exit %d\n%s%s\n%s", r.Code, r.Stdout, r.Stderr,
-			answers["request"])
-	}
+	p.Run("validate", "--plugins", e2e.Plugins(t), again).Exits(0).PrintsNothing()
 	p.MustOnce(again)
 }
 
@@ -99,7 +84,7 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	p.File("half/empty.properties")
 	p.File("half/empty.json", "")
 	p.File("half/state.json", e2e.AsJSON(t, map[string]any{"name": "state", "initial_state": "AWAY",
-		"config": settingsOf(e2e.Source("state", address, "Products"))}))
+		"config": e2e.Configuration(e2e.Source("state", address, "Products"))}))
 	p.File("half/one.properties", e2e.Source("twin", address, "Categories")...)
 	p.File("half/two.properties", e2e.Source("twin", address, "Customers")...)
 	p.File("half/secret.properties", append(e2e.Source("secret", address, "Products"), "sap.odata.user.name=me",
@@ -156,17 +141,9 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	if !slices.Equal(names, want) {
 		t.Errorf("expected the connectors %q, found %q", want, names)
 	}
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 {
-		t.Errorf("stopped by a signal: expected exit 0, found %d\n%s", r.Code, r.Stderr)
-	}
-	once := p.Once("--config", "half")
-	if once.Code != 2 || !strings.Contains(once.Stderr, "connector misspelt: FAILED: half/misspelt.properties:10: ") {
-		t.Errorf("--once: expected exit 2 and the bad files, found %d\n%s", once.Code, once.Stderr)
-	}
-	if n := len(p.Records("Orders")); n != 10 {
-		t.Errorf("expected the 10 records of the good connector, found %d", n)
-	}
+	c.Stop().Exits(0)
+	p.Once("--config", "half").Exits(2).Says("connector misspelt: FAILED: half/misspelt.properties:10: ")
+	p.Holds("Orders", 10)
 	for _, set := range []string{"Products", "Categories", "Customers"} {
 		for _, r := range s.Ledger().Requests {
 			if strings.Contains(r.Path, "/"+set) {
@@ -174,26 +151,14 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 			}
 		}
 	}
-	check := p.Run("validate", "--plugins", e2e.Plugins(t), "half")
-	for name, says := range bad {
-		for _, text := range says {
-			if !strings.Contains(check.Stdout, text) {
-				t.Errorf("validate, %s: expected %q in\n%s%s", name, text, check.Stdout, check.Stderr)
-			}
-		}
-	}
-	if check.Code != 1 {
-		t.Errorf("validate: expected exit 1, found %d", check.Code)
+	check := p.Run("validate", "--plugins", e2e.Plugins(t), "half").Exits(1)
+	for _, says := range bad {
+		check.Prints(says...)
 	}
 	// Files that are named are all run or none, as by Kafka's standalone worker.
-	named := p.Once("half/good.properties", "half/misspelt.properties")
-	if named.Code != 2 || !strings.Contains(named.Stderr, "half/misspelt.properties:10: ") {
-		t.Errorf("named files: expected exit 2 and the bad file, found %d\n%s", named.Code, named.Stderr)
-	}
+	p.Once("half/good.properties", "half/misspelt.properties").Exits(2).Says("half/misspelt.properties:10: ")
 	// Where no file is good there is nothing to run.
 	p.File("bad/misspelt.properties", append(e2e.Source("misspelt", address, "Products"), "sap.odata.host.adress=x")...)
-	none := p.Run("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=", "--config", "bad")
-	if none.Code != 2 || !strings.Contains(none.Stderr, "bad/misspelt.properties:10: ") {
-		t.Errorf("no good file: expected exit 2 and the bad file, found %d\n%s", none.Code, none.Stderr)
-	}
+	p.Run("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=", "--config", "bad").
+		Exits(2).Says("bad/misspelt.properties:10: ")
 }

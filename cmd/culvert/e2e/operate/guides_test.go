@@ -38,11 +38,8 @@ func TestExamplesOfGuides(t *testing.T) {
 				connector = lines
 			}
 			files = append(files, p.File(name+".properties", connector...))
-			r := p.Run(append([]string{"validate", "--without-secrets", "--plugins", e2e.Plugins(t, "odata-sink", "smt")},
-				files...)...)
-			if r.Code != 0 || strings.Contains(r.Stdout+r.Stderr, "no effect") {
-				t.Errorf("%s: exit code %d\n%s%s\n%s", guide, r.Code, r.Stdout, r.Stderr, m[1])
-			}
+			p.Run(append([]string{"validate", "--without-secrets", "--plugins", e2e.Plugins(t, "odata-sink", "smt")},
+				files...)...).Exits(0).Omits("no effect")
 		}
 	}
 	if examples < 8 {

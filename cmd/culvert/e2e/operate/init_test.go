@@ -38,12 +38,8 @@ func TestInit(t *testing.T) {
 	}
 	p.MustRun("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, file)
 	p.MustOnce(file)
-	if n, want := len(p.Records("Customers")), s.Count("Customers"); n != want {
-		t.Errorf("expected %d records, found %d", want, n)
-	}
-	if n, want := len(p.Records("Products")), s.Count("Products"); n != want {
-		t.Errorf("expected %d records, found %d", want, n)
-	}
+	p.Holds("Customers", s.Count("Customers"))
+	p.Holds("Products", s.Count("Products"))
 
 	// By answers: what is offered is chosen by its number, or written out.
 	c := exec.Command(e2e.Bench.Binary, append(where, "-o", "asked.properties")...)
@@ -56,12 +52,8 @@ func TestInit(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	text, _ = os.ReadFile(filepath.Join(p.Dir, "asked.properties"))
-	for _, want := range []string{"\nname=orders\n", "\nsap.odata#00.service=" + root + "\n",
-		"\nsap.odata#00.topic=orders\n", "\nsap.odata#00.select=OrderID,Freight\n"} {
-		if !strings.Contains(string(text), want) {
-			t.Errorf("expected %q in\n%s", want, text)
-		}
-	}
+	e2e.Contains(t, "asked.properties", string(text), "\nname=orders\n", "\nsap.odata#00.service="+root+"\n",
+		"\nsap.odata#00.topic=orders\n", "\nsap.odata#00.select=OrderID,Freight\n")
 
 	for _, c := range []struct {
 		code int
@@ -75,12 +67,8 @@ func TestInit(t *testing.T) {
 		{2, "--service is needed", append(where, "--yes")},
 		{2, "--password-in-file", append(flags, "--password", "geheim")},
 	} {
-		if r := p.Run(c.args...); r.Code != c.code || !strings.Contains(r.Stderr, c.says) {
-			t.Errorf("%v: expected exit %d and %s, found %d\n%s", c.args, c.code, c.says, r.Code, r.Stderr)
-		}
+		p.Run(c.args...).Exits(c.code).Says(c.says)
 	}
-	if r := p.Run(append(flags, "--password", "geheim", "--password-in-file", "-o", "-")...); r.Code != 0 ||
-		!strings.Contains(r.Stdout, "sap.odata.user.pwd=geheim\n") {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.Run(append(flags, "--password", "geheim", "--password-in-file", "-o", "-")...).
+		Exits(0).Prints("sap.odata.user.pwd=geheim\n")
 }

@@ -2,11 +2,9 @@ package operate
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -80,36 +78,25 @@ func TestMistakesAreSaid(t *testing.T) {
 				t.Errorf("validate: expected exit 1 and %q alone, found %d\n%s%s", c.want, check.Code, check.Stdout,
 					check.Stderr)
 			}
-			run := p.Run(append([]string{"run", "--once", "--plugins", dir, "--data", p.Data}, files...)...)
-			if run.Code != 2 || !strings.Contains(run.Stderr, c.want) {
-				t.Errorf("run: expected exit 2 and %q, found %d\n%s", c.want, run.Code, run.Stderr)
-			}
+			p.Run(append([]string{"run", "--once", "--plugins", dir, "--data", p.Data}, files...)...).
+				Exits(2).Says(c.want)
 		})
 	}
 	snippet := p.File("snippet.properties", good[2:]...)
-	if r := p.Run("ping", "--plugins", dir, "-p", snippet, "-s", "/x"); r.Code != 2 || !strings.Contains(r.Stderr,
-		snippet+
-			`:1: connector.class: Missing required configuration "connector.class" which has no default value: expected org.`) {
-		t.Errorf("ping: expected exit 2 and what is missing, found %d\n%s", r.Code, r.Stderr)
-	}
+	p.Run("ping", "--plugins", dir, "-p", snippet, "-s", "/x").Exits(2).Says(snippet +
+		`:1: connector.class: Missing required configuration "connector.class" which has no default value: expected org.`)
 	variable := p.File("variable.properties", append(good[:9:9], "sap.odata.user.name=me",
 		"sap.odata.user.pwd=$SAP_PWD", "sap.odata.header.APIKey=${vault:sap:key}")...)
-	if r := p.Run("validate", "--plugins", dir, variable); r.Code != 0 || !strings.Contains(r.Stdout,
-		":11: sap.odata.user.pwd: warning: looks like a variable") ||
-		!strings.Contains(r.Stdout, ":12: sap.odata.header.APIKey: warning: looks like a reference to a config "+
-			"provider that there is not") {
-		t.Errorf("expected exit 0 and two warnings, found %d\n%s", r.Code, r.Stdout)
-	}
+	p.Run("validate", "--plugins", dir, variable).Exits(0).Prints(
+		":11: sap.odata.user.pwd: warning: looks like a variable",
+		":12: sap.odata.header.APIKey: warning: looks like a reference to a config provider that there is not")
 	elsewhere := p.File("elsewhere.properties", append(good[:9:9], "transforms=i", "transforms.i.type=InsertField$Value",
 		"transforms.i.static.field=x", "transforms.i.static.value=y", "transforms.i.predicate=p",
 		"transforms.i.negate=true ", "predicates=p",
 		"predicates.p.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone")...)
-	if r := p.Run("validate", "--plugins", e2e.Plugins(t, "smt"), elsewhere); r.Code != 0 || !strings.Contains(r.Stdout,
-		":11: transforms.i.type: warning: Kafka Connect takes a nested class with its package alone: org.apache.") ||
-		!strings.Contains(r.Stdout, ":15: transforms.i.negate: warning: is true here; Kafka Connect takes it for "+
-			"false") {
-		t.Errorf("expected exit 0 and two warnings, found %d\n%s", r.Code, r.Stdout)
-	}
+	p.Run("validate", "--plugins", e2e.Plugins(t, "smt"), elsewhere).Exits(0).Prints(
+		":11: transforms.i.type: warning: Kafka Connect takes a nested class with its package alone: org.apache.",
+		":15: transforms.i.negate: warning: is true here; Kafka Connect takes it for false")
 	if n := s.Ledger().Total; n != 0 {
 		t.Errorf("expected no request, the service saw %d", n)
 	}
@@ -120,25 +107,17 @@ func TestFoldersWithoutConnectors(t *testing.T) {
 	p := e2e.NewPlace(t)
 	empty := filepath.Join(p.Dir, "empty")
 	e2e.NoError(t, os.Mkdir(empty, 0o700))
-	if r := p.Run("validate", "--plugins", e2e.Plugins(t), empty); r.Code != 1 || !strings.Contains(r.Stdout,
-		empty+": no connector file found") {
-		t.Errorf("expected exit 1 and what is missing, found %d, %q", r.Code, r.Stdout)
-	}
-	if r := p.Once("--config", empty); r.Code != 0 ||
-		!strings.Contains(r.Stderr, "no connector file found") {
-		t.Errorf("expected exit 0 and a warning, found %d\n%s", r.Code, r.Stderr)
-	}
+	p.Run("validate", "--plugins", e2e.Plugins(t), empty).Exits(1).Prints(empty + ": no connector file found")
+	p.Once("--config", empty).Exits(0).Says("no connector file found")
 	e2e.Put(t, empty, "worker.properties", []byte("bootstrap.servers=embedded\n"))
-	if r := p.Run("validate", "--plugins", e2e.Plugins(t), empty); r.Code != 0 || !strings.Contains(r.Stdout,
-		empty+": warning: no connector file found") {
-		t.Errorf("expected exit 0 and a warning, found %d, %q", r.Code, r.Stdout)
-	}
+	p.Run("validate", "--plugins", e2e.Plugins(t), empty).Exits(0).Prints(empty + ": warning: no connector file found")
 }
 
 func TestVersionFlag(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
-	if flag, command := p.Run("--version"), p.Run("version"); flag.Code != 0 || flag.Stdout == "" || flag != command {
+	flag, command := p.Run("--version").Exits(0), p.Run("version").Exits(0)
+	if flag.Stdout == "" || flag.Stdout != command.Stdout || flag.Stderr != command.Stderr {
 		t.Errorf("expected the same, found %+v and %+v", flag, command)
 	}
 }
@@ -147,17 +126,12 @@ func TestVersionFlag(t *testing.T) {
 func TestOnceStoppedBehindAFailure(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
-	never := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-	t.Cleanup(never.Close)
+	never := e2e.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	bad := p.File("bad.properties", e2e.Source("bad", porttest.Address(t), "Orders")...)
-	slow := p.File("slow.properties", e2e.Source("slow", strings.TrimPrefix(never.URL, "http://"), "Orders")...)
+	slow := p.File("slow.properties", e2e.Source("slow", never, "Orders")...)
 	c := p.Start("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, bad, slow)
-	c.Says("task FAILED")
-	c.Signal(syscall.SIGTERM)
-	r := c.Wait()
-	if want := "connector bad, task 0: FAILED: "; r.Code != 1 || !strings.HasPrefix(r.LastLine(), want) {
-		t.Errorf("expected exit 1 and a last line with %q, found %d and\n%s", want, r.Code, r.Stderr)
-	}
+	c.Awaits("task FAILED")
+	c.Stop().Exits(1).LastLineBegins("connector bad, task 0: FAILED: ")
 }
 
 // A stop is no failure, wherever it meets a task: while the plugin is opened, in a page, or while a row is written.
@@ -169,11 +143,8 @@ func TestOnceStoppedInMidRequest(t *testing.T) {
 	}{"open": {"$metadata", false}, "page": {"/Orders", false}, "write": {"/OrderCopies", true}} {
 		t.Run(name, func(t *testing.T) {
 			p := e2e.NewPlace(t)
-			g := &e2e.Gate{Inner: service.New(service.Options{Rows: 10}), Set: what.set, Turns: make(chan struct{})}
-			server := httptest.NewServer(g)
-			t.Cleanup(server.Close)
+			g, _, address := e2e.Gated(t, service.Options{Rows: 10}, what.set, 0)
 			t.Cleanup(func() { close(g.Turns) }) // a server does not notice that who posts is gone
-			address := strings.TrimPrefix(server.URL, "http://")
 			files := []string{p.File("orders.properties", e2e.Source("orders", address, "Orders")...)}
 			if what.sink {
 				files = append(files, p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "OrderCopies"),
@@ -182,15 +153,11 @@ func TestOnceStoppedInMidRequest(t *testing.T) {
 			c := p.Start(append([]string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data},
 				files...)...)
 			c.Eventually("a request", func() bool { return g.Waiting.Load() > 0 })
-			c.Signal(syscall.SIGTERM)
-			r := c.Wait()
-			if what.sink {
+			if r := c.Stop(); what.sink {
 				// Nobody knows whether the row was written: that is for an operator, and no success.
-				if r.Code != 1 || !strings.Contains(r.LastLine(), "it may have been written or not") {
-					t.Errorf("expected exit 1 and the uncertain record, found %d\n%s", r.Code, r.Stderr)
-				}
-			} else if r.Code != 0 {
-				t.Errorf("expected exit 0, found %d\n%s", r.Code, r.Stderr)
+				r.Exits(1).LastLineHas("it may have been written or not")
+			} else {
+				r.Exits(0)
 			}
 		})
 	}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -92,8 +91,7 @@ func TestValidationAsksTheService(t *testing.T) {
 	if v, _ = f.Checked(sapSource(address, "", set...)); v.Errors != 0 || s.Ledger().Total != asked {
 		t.Errorf("%d errors, %d requests after %d", v.Errors, s.Ledger().Total, asked)
 	}
-	f.Signal(syscall.SIGTERM)
-	f.Wait()
+	f.Stop()
 }
 
 // A form that checks with each letter of a password locks nobody: an unfinished one is not shown to the service, nor
@@ -149,8 +147,7 @@ func TestTypingAPasswordLocksNobody(t *testing.T) {
 		t.Errorf("expected one refused logon, found %v", l.FailedLogonsOf)
 	}
 	f.Must(400, "PUT", "/connector-plugins/ODataSource/config/validate?logon=yes", e2e.AsJSON(t, other("w")))
-	f.Signal(syscall.SIGTERM)
-	f.Wait()
+	f.Stop()
 }
 
 // A service that is silent, or that isn't there, costs a check 3 s at most, and is no mistake of the configuration.
@@ -190,6 +187,5 @@ func TestValidationOfASilentService(t *testing.T) {
 	if time.Since(asking) < 10*time.Second && asked.Load() != before {
 		t.Errorf("expected %d requests, found %d", before, asked.Load())
 	}
-	f.Signal(syscall.SIGTERM)
-	f.Wait()
+	f.Stop()
 }

@@ -66,12 +66,8 @@ func TestOperate(t *testing.T) {
 		}
 	}
 
-	if r := p.Run("connectors", "show", "orders", "--url", f.Url); r.Code != 0 ||
-		!strings.Contains(r.Stdout, "\n    Customers: was read to its end ") || !strings.Contains(r.Stdout,
-		"last fault ") ||
-		!strings.Contains(r.Stdout, "\n      GET "+service.NorthwindPath) {
-		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	p.Run("connectors", "show", "orders", "--url", f.Url).
+		Exits(0).Prints("\n    Customers: was read to its end ", "last fault ", "\n      GET "+service.NorthwindPath)
 
 	// A snapshot of a set that is read to its end: all its rows come again.
 	f.Must(404, "POST", "/culvert/connectors/orders/feeds/Nothing/snapshot", "")
@@ -99,19 +95,14 @@ func TestOperate(t *testing.T) {
 		t.Errorf("found %+v", l)
 	}
 	locking.Set("unlock-users", "")
-	if n := f.Must(200, "PUT", "/culvert/lockouts/resume", ""); n != `{"resumed":1}` {
-		t.Errorf("found %s", n)
-	}
+	f.Answers(200, "PUT", "/culvert/lockouts/resume", "", `{"resumed":1}`)
 	f.Await("beside", "runs", e2e.Runs)
-	if found := f.Must(200, "GET", "/culvert/lockouts", ""); found != `{"logons":[],"others":0}` {
-		t.Errorf("found %s", found)
-	}
+	f.Answers(200, "GET", "/culvert/lockouts", "", `{"logons":[],"others":0}`)
 
 	// What a source has opened is ended while it is stopped.
 	f.Must(409, "PUT", "/culvert/connectors/orders/retire", "")
 	f.Must(404, "PUT", "/culvert/connectors/ghost/retire", "")
-	f.Must(204, "PUT", "/connectors/orders/stop", "")
-	f.Await("orders", "is stopped", e2e.Is(connect.Stopped, 0))
+	f.Steer("orders", "stop")
 	var ended string
 	f.Eventually("the end of its tasks", func() bool {
 		status, answer := f.Call("PUT", "/culvert/connectors/orders/retire", "")
@@ -121,8 +112,7 @@ func TestOperate(t *testing.T) {
 	if ended != `{"ended":"nothing"}` {
 		t.Errorf("found %s", ended)
 	}
-	f.Must(202, "PUT", "/connectors/orders/resume", "")
-	f.Await("orders", "runs", e2e.Runs)
+	f.Steer("orders", "resume")
 	f.Letters(taker)
 	f.Versions(dir)
 	c.MustStop()

@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -195,10 +194,7 @@ func TestSoakRandomCalls(t *testing.T) {
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
 	f := p.Follows("conf", "log.level=error")
-	f.Eventually("that REST can change something", func() bool {
-		status, _ := f.Call("DELETE", "/connectors/none", "")
-		return status == 404
-	})
+	f.Changes()
 	const secret = "geheim-4711"
 	config := e2e.Configuration(append(e2e.Source("x", address, "Customers"), "sap.odata.user.name=me",
 		"sap.odata.user.pwd="+secret))
@@ -222,10 +218,7 @@ func TestSoakRandomCalls(t *testing.T) {
 			conn.Close()
 		}
 	}
-	f.Eventually("health", func() bool {
-		status, _ := f.Call("GET", "/health", "")
-		return status == 200
-	})
+	f.Until(200, "GET", "/health", "")
 	for _, name := range f.Names() {
 		f.Must(204, "DELETE", "/connectors/"+url.PathEscape(name), "")
 	}
@@ -236,10 +229,5 @@ func TestSoakRandomCalls(t *testing.T) {
 	f.Eventually("its memory to be free again", func() bool {
 		return figureOf(f, "go_memstats_heap_inuse_bytes") < heap+96<<20
 	})
-	f.Signal(syscall.SIGTERM)
-	if r := f.Wait(); r.Code != 0 || strings.Contains(r.Stderr, "a mistake in culvert") || strings.Contains(r.Stderr,
-		"panic") ||
-		strings.Contains(r.Stderr, secret) {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	f.Stop().Exits(0).Omits("a mistake in culvert", "panic", secret)
 }

@@ -24,24 +24,21 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	p.File("conf/calm.properties", e2e.Source("calm", address, "Customers")...)
 	f := p.Follows("conf")
 	f.Await("calm", "runs", e2e.Runs)
-	lives := func(name string) int {
-		return strings.Count(f.Stderr.String(), `msg="connector started" connector=`+name+" ")
-	}
 
 	// A new one, and another topic for it.
 	lines := e2e.Source("orders", address, "Orders")
 	f.Replaced("conf/orders.properties", lines...)
 	f.Await("orders", "runs", e2e.Runs)
 	f.Replaced("conf/orders.properties", append(lines, "transforms=")...)
-	f.Says(`msg="reload: settings have changed, and its tasks are made anew" connector=orders`)
-	f.Eventually("its second life", func() bool { return lives("orders") == 2 })
+	f.Awaits(`msg="reload: settings have changed, and its tasks are made anew" connector=orders`)
+	f.Lives("orders", 2)
 	f.Await("orders", "runs", e2e.Runs)
 
 	// What its client takes while it works.
 	f.Replaced("conf/orders.properties", append(lines, "transforms=", "sap.odata.user.name=someone",
 		"sap.odata.user.pwd=other")...)
-	f.Says(`msg="reload: settings have changed, and its tasks go on with them" connector=orders`)
-	f.Says(`msg="settings of the service have changed: going on with the new ones" connector=orders`)
+	f.Awaits(`msg="reload: settings have changed, and its tasks go on with them" connector=orders`)
+	f.Awaits(`msg="settings of the service have changed: going on with the new ones" connector=orders`)
 	good := append(lines, "transforms=", "sap.odata.user.name=someone", "sap.odata.user.pwd=other")
 
 	// Bad ones, each with its file and line everywhere; the connector runs on.
@@ -58,7 +55,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 		f.Await("orders", "runs on beside "+bad, func(s connect.Status) bool {
 			return s.Connector.State == connect.Running && strings.Contains(s.Connector.ConfigError, bad)
 		})
-		f.Says(bad)
+		f.Awaits(bad)
 		f.Eventually("the metric", func() bool {
 			return strings.Contains(f.Metrics(), `culvert_connector_config_refused{connector="orders"} 1`)
 		})
@@ -85,24 +82,24 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.Await("renamed", "runs", e2e.Runs)
 	f.Gone("conf/new.properties")
 	f.Eventually("two connectors", func() bool { return slices.Equal(f.Names(), []string{"calm", "renamed"}) })
-	if n := lives("orders"); n != 2 {
+	if n := f.Started("orders"); n != 2 {
 		t.Errorf("expected orders to have been started twice, found %d times", n)
 	}
-	if n := lives("calm"); n != 1 {
+	if n := f.Started("calm"); n != 1 {
 		t.Errorf("expected calm to have run undisturbed, found it started %d times", n)
 	}
 
 	// The folder vanishes and comes back; SIGHUP asks for a look.
 	dir := filepath.Join(p.Dir, "conf")
 	e2e.NoError(t, os.Rename(dir, dir+".away"))
-	f.Says("the folder of connectors can't be read, and all run on as they are")
+	f.Awaits("the folder of connectors can't be read, and all run on as they are")
 	if names := f.Names(); !slices.Equal(names, []string{"calm", "renamed"}) {
 		t.Errorf("without the folder: expected both to run on, found %q", names)
 	}
 	e2e.NoError(t, os.Rename(dir+".away", dir))
-	f.Says("the folder of connectors can be read again")
+	f.Awaits("the folder of connectors can be read again")
 	f.Signal(syscall.SIGHUP)
-	f.Says("the folder of connectors was read again, as was asked for")
+	f.Awaits("the folder of connectors was read again, as was asked for")
 
 	// The last ones go, the worker stays, and what comes back goes on from its offset.
 	f.Gone("conf/orders.properties")
@@ -111,9 +108,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.Replaced("conf/calm.properties", e2e.Source("calm", address, "Customers")...)
 	f.Await("calm", "runs", e2e.Runs)
 	f.MustStop()
-	if n := len(p.Records("Customers")); n != 91 {
-		t.Errorf("expected each of 91 rows once, found %d records", n)
-	}
+	p.Holds("Customers", 91)
 	if strings.Contains(f.Stderr.String(), "a mistake in culvert") {
 		t.Errorf("found a mistake:\n%s", f.Stderr.String())
 	}
@@ -150,7 +145,7 @@ func TestDiff(t *testing.T) {
 	}
 	// What was made by REST where its folder took nothing stands in the data folder, and no folder misses it.
 	e2e.NoError(t, os.MkdirAll(filepath.Join(p.Data, "connectors"), 0o755))
-	p.File("data/connectors/own.json", e2e.AsJSON(t, settingsOf(e2e.Source("own", address, "Suppliers"))))
+	p.File("data/connectors/own.json", e2e.AsJSON(t, e2e.Configuration(e2e.Source("own", address, "Suppliers"))))
 	f.Await("own", "runs", e2e.Runs)
 	diff := func(folder string, more ...string) e2e.Result {
 		t.Helper()
@@ -174,17 +169,11 @@ topic: its tasks are made anew (copy/topic.properties)
 		r.LastLine() != "1 connector would be refused" {
 		t.Errorf("expected exit 1 and\n%s\nfound %d and\n%s\n%s", want, r.Code, r.Stdout, r.Stderr)
 	}
-	if r := diff("copy", "--json"); !strings.Contains(r.Stdout,
-		`{"connector":"topic","effect":"restart","file":"copy/topic.properties",`+
-			`"settings":[{"name":"sap.odata#00.topic","runs":"Products","file":"Other"}]}`) ||
-		strings.Contains(r.Stdout,
-			"n3w") || strings.Contains(r.Stdout, "0ld") {
-		t.Errorf("as JSON: found %s", r.Stdout)
-	}
-	if r := p.Run("diff", "--plugins", e2e.Plugins(t), "--config", "copy", "--url",
-		"http://"+porttest.Address(t)); r.Code != 2 || !strings.Contains(r.Stderr, "expected a running worker") {
-		t.Errorf("without a worker: found exit %d, %s", r.Code, r.Stderr)
-	}
+	diff("copy", "--json").Omits("n3w", "0ld").Prints(
+		`{"connector":"topic","effect":"restart","file":"copy/topic.properties",` +
+			`"settings":[{"name":"sap.odata#00.topic","runs":"Products","file":"Other"}]}`)
+	p.Run("diff", "--plugins", e2e.Plugins(t), "--config", "copy", "--url", "http://"+porttest.Address(t)).
+		Exits(2).Says("expected a running worker")
 	if lives := strings.Count(f.Stderr.String(), `msg="connector started"`); lives != 6 {
 		t.Errorf("expected nothing to have been touched, found %d starts", lives)
 	}

@@ -36,11 +36,7 @@ func TestRequestsAtDebug(t *testing.T) {
 	if pages < 3 {
 		t.Errorf("expected 3 pages with their path and bytes, found %d in %q", pages, found)
 	}
-	for _, secret := range []string{"s3cr3t", "k3y-of", "ZGVtbzpzM2NyM3"} {
-		if strings.Contains(r.Stderr, secret) {
-			t.Errorf("found %s in\n%s", secret, r.Stderr)
-		}
-	}
+	r.Omits("s3cr3t", "k3y-of", "ZGVtbzpzM2NyM3")
 
 	closed := p.File("closed.properties", e2e.Source("closed", porttest.Address(t), "Orders")...)
 	r = p.Run("ping", "-p", closed, "-s", service.NorthwindPath, "--log-level", "debug", "--plugins", e2e.Plugins(t))
@@ -64,8 +60,6 @@ func TestRequestsAtDebug(t *testing.T) {
 	if requests == 0 {
 		t.Errorf("expected requests in JSON, found\n%s", r.Stderr)
 	}
-	r = p.Run("ping", "-p", closed, "-s", service.NorthwindPath, "--log-format", "xml", "--plugins", e2e.Plugins(t))
-	if r.Code != 2 || !strings.Contains(r.Stderr, `--log-format: expected text, text+location or json, found "xml"`) {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.Run("ping", "-p", closed, "-s", service.NorthwindPath, "--log-format", "xml", "--plugins", e2e.Plugins(t)).
+		Exits(2).Says(`--log-format: expected text, text+location or json, found "xml"`)
 }

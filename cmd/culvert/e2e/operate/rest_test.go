@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -34,43 +33,29 @@ func TestConnectorsAreSteered(t *testing.T) {
 	p.File("conf/calm.properties", e2e.Source("calm", address, "Customers")...)
 	f := p.Follows("conf")
 	f.Await("calm", "runs", e2e.Runs)
-	f.Must(202, "PUT", "/connectors/calm/pause", "")
-	f.Await("calm", "is paused", e2e.Is(connect.Paused, 1))
+	f.Steer("calm", "pause")
 	f.Must(204, "POST", "/connectors/calm/restart", "") // it stays so
-	f.Must(202, "PUT", "/connectors/calm/resume", "")
-	f.Await("calm", "runs", e2e.Runs)
-	f.Must(204, "PUT", "/connectors/calm/stop", "")
-	f.Await("calm", "is stopped", e2e.Is(connect.Stopped, 0))
+	f.Steer("calm", "resume")
+	f.Steer("calm", "stop")
 	f.Must(404, "POST", "/connectors/calm/tasks/0/restart", "") // it has none
-	f.Must(202, "PUT", "/connectors/calm/resume", "")
-	f.Await("calm", "runs", e2e.Runs)
-	var s connect.Status
-	if err := json.Unmarshal([]byte(f.Must(202, "POST", "/connectors/calm/restart?includeTasks=true", "")),
-		&s); err != nil || !e2e.Is(connect.Restarting, 1)(s) {
-		t.Errorf("expected connector and task to be RESTARTING, found %+v %v", s, err)
+	f.Steer("calm", "resume")
+	s := e2e.As[connect.Status](t, f.Must(202, "POST", "/connectors/calm/restart?includeTasks=true", ""))
+	if !e2e.Is(connect.Restarting, 1)(s) {
+		t.Errorf("expected connector and task to be RESTARTING, found %+v", s)
 	}
-	f.Eventually("its fourth life", func() bool {
-		return strings.Count(f.Stderr.String(),
-			`msg="connector started" connector=calm `) == 4
-	})
+	f.Lives("calm", 4)
 	f.Await("calm", "runs", e2e.Runs)
 	f.Must(204, "POST", "/connectors/calm/tasks/0/restart", "")
-	f.Eventually("its task to be another", func() bool {
-		return strings.Contains(f.Stderr.String(),
-			`msg="the task is restarted, as was asked for" connector=calm task=0`)
-	})
+	f.Awaits(`msg="the task is restarted, as was asked for" connector=calm task=0`)
 	f.Await("calm", "runs", e2e.Runs)
 	f.Must(404, "PUT", "/connectors/ghost/pause", "")
 
 	// A check says what is wrong, hides passwords, and changes nothing.
-	var v check.Validation
 	answer := f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate",
-		`{"name": "new", "connector.class": "ODataSource", "tasks.max": 0, "sap.odata.user.pwd": "geheim", "sap.odata.host.adress": "x"}`)
-	if err := json.Unmarshal([]byte(answer), &v); err != nil || v.Errors < 2 || !strings.Contains(answer,
-		"Value must be at least 1") ||
-		!strings.Contains(answer, "the nearest known one is sap.odata.host.address") || strings.Contains(answer,
-		"geheim") {
-		t.Errorf("found %v %s", err, answer)
+		`{"name": "new", "connector.class": "ODataSource", "tasks.max": 0, "sap.odata.user.pwd": "geheim", "sap.odata.host.adress": "x"}`,
+		"Value must be at least 1", "the nearest known one is sap.odata.host.address")
+	if v := e2e.As[check.Validation](t, answer); v.Errors < 2 || strings.Contains(answer, "geheim") {
+		t.Errorf("found %s", answer)
 	}
 	for class, named := range map[string]string{"ODataSink": "ODataSource", "NotThere": "ODataSource",
 		"ODataSource": "NotThere", "OData2SourceConnector": ""} {
@@ -83,9 +68,7 @@ func TestConnectorsAreSteered(t *testing.T) {
 	f.Must(500, "PUT", "/connector-plugins/NotThere/config/validate", `{"connector.class": "NotThere"}`)
 	f.MustStop()
 	p.MustOnce("--config", filepath.Join(p.Dir, "conf"))
-	if n := len(p.Records("Customers")); n != 91 {
-		t.Errorf("expected each of 91 rows once, found %d records", n)
-	}
+	p.Holds("Customers", 91)
 }
 
 // Connectors are made, changed and deleted by REST, in the files of the folder; each of their rows arrives once, also
@@ -101,34 +84,22 @@ func TestConnectorsAreWritten(t *testing.T) {
 		"sap.odata.user.pwd=geheim"))
 	delete(settings, "name")
 	body := e2e.AsJSON(t, map[string]any{"name": "customers", "config": settings, "initial_state": "PAUSED"})
-	if answer := f.Must(201, "POST", "/connectors", body); !strings.Contains(answer, `"tasks":[],"type":"source"`) ||
-		strings.Contains(answer, "geheim") {
-		t.Errorf("found %s", answer)
-	}
+	e2e.Lacks(t, "what is made", f.Must(201, "POST", "/connectors", body, `"tasks":[],"type":"source"`), "geheim")
 	f.Must(409, "POST", "/connectors", body)
 	f.Await("customers", "is paused", e2e.Is(connect.Paused, 0))
-	f.Must(202, "PUT", "/connectors/customers/resume", "")
-	f.Await("customers", "runs", e2e.Runs)
+	f.Steer("customers", "resume")
 
 	// What is shown masked may be sent back; what is shown is what was sent.
-	var shown map[string]string
-	e2e.Get(t, f.Url+"/connectors/customers/config", &shown)
+	shown := f.Shown("customers")
 	if shown["sap.odata.user.pwd"] != "[hidden]" || len(shown) != len(settings)+1 {
 		t.Errorf("found %v", shown)
 	}
 	shown["transforms"] = ""
-	if answer := f.Must(200, "PUT", "/connectors/customers/config", e2e.AsJSON(t, shown)); !strings.Contains(answer,
-		`"transforms":""`) {
-		t.Errorf("found %s", answer)
-	}
-	f.Eventually("its second life", func() bool {
-		return strings.Count(f.Stderr.String(), `msg="connector started" connector=customers `) == 2
-	})
+	f.Must(200, "PUT", "/connectors/customers/config", e2e.AsJSON(t, shown), `"transforms":""`)
+	f.Lives("customers", 2)
 	f.Await("customers", "runs", e2e.Runs)
-	if answer := f.Must(200, "PATCH", "/connectors/customers/config",
-		`{"transforms": null, "tasks.max": 1}`); strings.Contains(answer, "transforms") {
-		t.Errorf("found %s", answer)
-	}
+	changed := f.Must(200, "PATCH", "/connectors/customers/config", `{"transforms": null, "tasks.max": 1}`)
+	e2e.Lacks(t, "what is changed", changed, "transforms")
 	file := filepath.Join(p.Dir, "conf", "customers.json")
 	if data, err := os.ReadFile(file); err != nil || !strings.Contains(string(data), `"geheim"`) {
 		t.Errorf("expected the password in the file, found %s %v", data, err)
@@ -147,11 +118,9 @@ func TestConnectorsAreWritten(t *testing.T) {
 	// What is bad changes nothing.
 	before, err := os.ReadFile(file)
 	e2e.NoError(t, err)
-	if answer := f.Must(400, "PATCH", "/connectors/customers/config",
-		`{"tasks.max": "many"}`); !strings.Contains(answer, "contains the following 1 error(s):") ||
-		!strings.Contains(answer, "Invalid value many for configuration tasks.max: Not a number of type INT") {
-		t.Errorf("found %s", answer)
-	}
+	f.Must(400, "PATCH", "/connectors/customers/config", `{"tasks.max": "many"}`,
+		"contains the following 1 error(s):",
+		"Invalid value many for configuration tasks.max: Not a number of type INT")
 	f.Must(400, "PUT", "/connectors/other/config", e2e.AsJSON(t, shown))
 	f.Must(400, "PUT", "/connectors/other/config", `{"connector.class": "NotThere"}`)
 	f.Must(404, "PATCH", "/connectors/other/config", `{}`)
@@ -171,14 +140,9 @@ func TestConnectorsAreWritten(t *testing.T) {
 		t.Errorf("found %q", names)
 	}
 	f.Await("customers", "runs", e2e.Runs)
-	f.Signal(syscall.SIGTERM)
-	if r := f.Wait(); r.Code != 0 || strings.Contains(r.Stderr, "a mistake in culvert") {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	f.MustStop().Omits("a mistake in culvert")
 	p.MustOnce("--config", filepath.Join(p.Dir, "conf"))
-	if n := len(p.Records("Customers")); n != 91 {
-		t.Errorf("expected each of 91 rows once, found %d records", n)
-	}
+	p.Holds("Customers", 91)
 }
 
 // Many make, change and delete connectors at once, while files of others change; none is taken for deleted.
@@ -226,13 +190,8 @@ func TestManyWriteAtOnce(t *testing.T) {
 		return slices.Equal(f.Names(), []string{"calm", "n0", "n2", "n4", "n6"})
 	})
 	f.Await("n6", "is stopped", e2e.Is(connect.Stopped, 0))
-	f.Signal(syscall.SIGTERM)
-	r := f.Wait()
-	if r.Code != 0 || strings.Contains(r.Stderr, "a mistake in culvert") || strings.Count(r.Stderr,
-		"its file is gone") != many/2 ||
-		strings.Count(r.Stderr, "reload: a new connector") != many {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	f.Stop().Exits(0).Omits("a mistake in culvert").
+		SaysTimes(many/2, "its file is gone").SaysTimes(many, "reload: a new connector")
 }
 
 // Where files are named, connectors made by REST are kept in the data folder; what was paused and stopped stays so when
@@ -246,23 +205,7 @@ func TestConnectorsWithoutAFolder(t *testing.T) {
 		"task.shutdown.graceful.timeout.ms=60000")
 	named := p.File("named.properties", e2e.Source("named", address, "Products")...)
 	begin := func() *e2e.Followed {
-		f := &e2e.Followed{Place: p, Url: "http://" + at,
-			Command: p.StartFor(10*time.Minute, "run", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, named)}
-		f.Eventually("REST", func() bool {
-			r, err := http.Get(f.Url + "/health")
-			if err != nil {
-				return false
-			}
-			r.Body.Close()
-			return r.StatusCode == 200
-		})
-		return f
-	}
-	end := func(f *e2e.Followed) {
-		f.Signal(syscall.SIGTERM)
-		if r := f.Wait(); r.Code != 0 || strings.Contains(r.Stderr, "a mistake in culvert") {
-			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-		}
+		return p.Serves(at, "--plugins", e2e.Plugins(t), "--data", p.Data, worker, named)
 	}
 	made := func(name, set, state string) string {
 		return e2e.AsJSON(t, map[string]any{"name": name, "config": e2e.Configuration(e2e.Source(name, address, set)),
@@ -270,41 +213,30 @@ func TestConnectorsWithoutAFolder(t *testing.T) {
 	}
 	f := begin()
 	f.Await("named", "runs", e2e.Runs)
-	f.Eventually("that REST can change something", func() bool {
-		status, _ := f.Call("POST", "/connectors", made("made", "Customers", "RUNNING"))
-		return status == 201
-	})
+	f.Until(201, "POST", "/connectors", made("made", "Customers", "RUNNING"))
 	f.Must(201, "POST", "/connectors", made("still", "Suppliers", "STOPPED"))
 	f.Await("made", "runs", e2e.Runs)
-	f.Must(202, "PUT", "/connectors/named/pause", "")
-	f.Await("named", "is paused", e2e.Is(connect.Paused, 1))
-	if answer := f.Must(409, "PATCH", "/connectors/named/config", `{"tasks.max": "2"}`); !strings.Contains(answer,
-		"which was named when the worker was started") {
-		t.Errorf("found %s", answer)
-	}
+	f.Arrives(p, "Customers", 91)
+	f.Steer("named", "pause")
+	f.Must(409, "PATCH", "/connectors/named/config", `{"tasks.max": "2"}`,
+		"which was named when the worker was started")
 	f.Must(409, "DELETE", "/connectors/named", "")
-	end(f)
+	f.MustStop().Omits("a mistake in culvert")
 
 	f = begin()
 	f.Await("made", "runs", e2e.Runs)
 	f.Await("named", "is paused", e2e.Is(connect.Paused, 1))
 	f.Await("still", "is stopped", e2e.Is(connect.Stopped, 0))
-	f.Must(202, "PUT", "/connectors/named/resume", "")
-	f.Await("named", "runs", e2e.Runs)
-	f.Eventually("that REST can change something", func() bool {
-		status, _ := f.Call("PATCH", "/connectors/made/config", `{"tasks.max": "1"}`)
-		return status == 200
-	})
+	f.Steer("named", "resume")
+	f.Until(200, "PATCH", "/connectors/made/config", `{"tasks.max": "1"}`)
 	f.Must(204, "DELETE", "/connectors/still", "")
 	f.Must(204, "DELETE", "/connectors/made", "")
-	end(f)
+	f.MustStop().Omits("a mistake in culvert")
 	left, err := os.ReadDir(filepath.Join(p.Data, "connectors"))
 	if err != nil || len(left) != 0 {
 		t.Errorf("expected no file to be left, found %v %v", left, err)
 	}
-	if n := len(p.Records("Customers")); n != 91 {
-		t.Errorf("expected each of 91 rows once, found %d records", n)
-	}
+	p.Holds("Customers", 91)
 }
 
 // A task that has failed is restarted alone, by REST or, where that is wanted and may help, by itself.
@@ -313,15 +245,13 @@ func TestTasksAreRestarted(t *testing.T) {
 	p := e2e.NewPlace(t)
 	s := service.New(service.Options{Rows: 10})
 	var status atomic.Int64 // of what is read of customers; 0: the rows
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if code := status.Load(); code != 0 && strings.Contains(r.URL.Path, "/Customers") {
 			w.WriteHeader(int(code))
 			return
 		}
 		s.ServeHTTP(w, r)
 	}))
-	defer server.Close()
-	address := server.Listener.Addr().String()
 	f := p.Follows("conf")
 	made := func(name string, lines ...string) string {
 		lines = append(append(e2e.Source(name, address, "Products", "Customers"), "tasks.max=2"), lines...)
@@ -338,27 +268,19 @@ func TestTasksAreRestarted(t *testing.T) {
 	status.Store(404)
 	f.Must(201, "POST", "/connectors", made("asked"))
 	f.Await("asked", "has failed by half", states(connect.Running, connect.Failed))
-	var shown connect.Status
 	answer := f.Must(202, "POST", "/connectors/asked/restart?includeTasks=true&onlyFailed=true", "")
-	if err := json.Unmarshal([]byte(answer), &shown); err != nil ||
-		!states(connect.Running, connect.Restarting)(shown) {
-		t.Errorf("found %v %s", err, answer)
+	if !states(connect.Running, connect.Restarting)(e2e.As[connect.Status](t, answer)) {
+		t.Errorf("found %s", answer)
 	}
 	f.Await("asked", "has failed again", states(connect.Running, connect.Failed))
 	status.Store(0)
 	f.Must(204, "POST", "/connectors/asked/tasks/1/restart", "")
 	f.Await("asked", "runs", states(connect.Running, connect.Running))
 	f.Must(204, "POST", "/connectors/asked/tasks/0/restart", "")
-	f.Eventually("the other task to be another", func() bool {
-		return strings.Contains(f.Stderr.String(),
-			`msg="the task is restarted, as was asked for" connector=asked task=0`)
-	})
+	f.Awaits(`msg="the task is restarted, as was asked for" connector=asked task=0`)
 	f.Await("asked", "runs", states(connect.Running, connect.Running))
 	f.Must(404, "POST", "/connectors/asked/tasks/2/restart", "")
-	f.Eventually("customers that were read", func() bool {
-		return strings.Contains(f.Stderr.String(),
-			"extraction finished: 91 rows")
-	})
+	f.Awaits("extraction finished: 91 rows")
 
 	// A task that fails by what may pass goes on, unless the connector says otherwise; what does not pass stays.
 	status.Store(503)
@@ -383,18 +305,9 @@ func TestTasksAreRestarted(t *testing.T) {
 	f.Await("wrong", "has failed", func(s connect.Status) bool {
 		return states(connect.Running, connect.Failed)(s) && s.Tasks[1].Restarts == ""
 	})
-	f.Signal(syscall.SIGTERM)
-	r := f.Wait()
-	if r.Code != 0 || strings.Contains(r.Stderr, "a mistake in culvert") ||
-		strings.Count(r.Stderr, `msg="connector started" connector=asked `) != 1 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
-	for _, topic := range []string{"asked-products", "asked-customers"} {
-		if n, want := len(p.Records(topic)), map[bool]int{true: 77, false: 91}[strings.HasSuffix(topic,
-			"products")]; n != want {
-			t.Errorf("%s: expected %d records, found %d", topic, want, n)
-		}
-	}
+	f.Stop().Exits(0).Omits("a mistake in culvert").SaysTimes(1, `msg="connector started" connector=asked `)
+	p.Holds("asked-products", 77)
+	p.Holds("asked-customers", 91)
 }
 
 // The file of a connector says by initial_state how it begins. What is wanted of it later goes before, also when the
@@ -405,15 +318,14 @@ func TestInitialStateOfFiles(t *testing.T) {
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
 	file := func(name, set, state string) {
 		p.File("conf/"+name+".json", e2e.AsJSON(t, map[string]any{"name": name, "initial_state": state,
-			"config": settingsOf(e2e.Source(name, address, set))}))
+			"config": e2e.Configuration(e2e.Source(name, address, set))}))
 	}
 	file("paused", "Customers", "paused")
 	file("stopped", "Suppliers", "STOPPED")
 	f := p.Follows("conf")
 	f.Await("paused", "is paused", e2e.Is(connect.Paused, 0))
 	f.Await("stopped", "is stopped", e2e.Is(connect.Stopped, 0))
-	f.Must(202, "PUT", "/connectors/paused/resume", "")
-	f.Await("paused", "runs", e2e.Runs)
+	f.Steer("paused", "resume")
 	// Beyond Kafka Connect: how far it is, by which versions of plugins.
 	f.Eventually("it to be caught up", func() bool {
 		var m connect.Figures
@@ -443,11 +355,8 @@ func TestInitialStateOfFiles(t *testing.T) {
 	}
 	f.Gone("conf/bad.properties")
 	f.Must(202, "POST", "/culvert/reload", "")
-	f.Says(`msg="the folder of connectors was read again, as was asked for"`)
-	f.Eventually("that REST can change something", func() bool {
-		status, _ := f.Call("PATCH", "/connectors/stopped/config", `{"tasks.max": "2"}`)
-		return status == 200
-	})
+	f.Awaits(`msg="the folder of connectors was read again, as was asked for"`)
+	f.Until(200, "PATCH", "/connectors/stopped/config", `{"tasks.max": "2"}`)
 	if text, err := os.ReadFile(filepath.Join(p.Dir, "conf/stopped.json")); err != nil ||
 		!strings.Contains(string(text),
 			`"tasks.max": "2"`) {
@@ -458,15 +367,11 @@ func TestInitialStateOfFiles(t *testing.T) {
 	f = p.Follows("conf")
 	f.Await("paused", "runs", e2e.Runs)
 	f.Await("stopped", "is stopped", e2e.Is(connect.Stopped, 0))
-	f.Signal(syscall.SIGTERM)
-	f.Wait()
+	f.Stop()
 	// Nobody could resume it in a run that ends by itself.
 	file("paused", "Customers", "PAUSED")
-	r := p.Once("conf/worker.properties", "conf/paused.json")
-	if r.Code != 2 || !strings.Contains(r.Stderr,
-		"initial_state: expected RUNNING in a run with --once, found PAUSED") {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.Once("conf/worker.properties", "conf/paused.json").
+		Exits(2).Says("initial_state: expected RUNNING in a run with --once, found PAUSED")
 }
 
 // A check asks the service only where the worker would: a stored password goes nowhere else, and who may only read has
@@ -520,16 +425,7 @@ func TestReboundPagesReadNoPasswords(t *testing.T) {
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://0.0.0.0:"+port)
 	file := p.File("calm.properties", append(e2e.Source("calm", address, "Products"), "sap.odata.user.name=someone",
 		"sap.odata.user.pwd=geheim", "sap.odata.header.X-Key=schluessel")...)
-	f := &e2e.Followed{Place: p, Url: "http://127.0.0.1:" + port,
-		Command: p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file)}
-	f.Eventually("REST", func() bool {
-		r, err := http.Get(f.Url + "/health")
-		if err != nil {
-			return false
-		}
-		r.Body.Close()
-		return r.StatusCode == 200
-	})
+	f := p.Serves("127.0.0.1:"+port, "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file)
 	f.Await("calm", "runs", e2e.Runs)
 	call := func(host, method, path, body string) (int, string) {
 		t.Helper()
@@ -572,10 +468,9 @@ func TestReboundPagesReadNoPasswords(t *testing.T) {
 		t.Errorf("expected one line about the name, found %d", n)
 	}
 	for _, args := range [][]string{{"show", "calm"}, {"show", "calm", "--json"}, {"list", "--json"}} {
-		r := p.Run(append([]string{"connectors", "--url", f.Url}, args...)...)
-		if r.Code != 0 || strings.Contains(r.Stdout, "geheim") || strings.Contains(r.Stdout, "schluessel") ||
-			strings.Count(r.Stdout, "[hidden]") != 2 {
-			t.Errorf("connectors %v: expected passwords hidden, found exit %d %s%s", args, r.Code, r.Stdout, r.Stderr)
+		r := p.Run(append([]string{"connectors", "--url", f.Url}, args...)...).Exits(0).Omits("geheim", "schluessel")
+		if strings.Count(r.Stdout, "[hidden]") != 2 {
+			t.Errorf("connectors %v: expected passwords hidden, found %s", args, r.Stdout)
 		}
 	}
 }

@@ -3,11 +3,9 @@ package operate
 import (
 	"encoding/json"
 	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -22,30 +20,27 @@ func TestOperators(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	s := service.New(service.Options{Rows: 10})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "/Customers") {
 			w.WriteHeader(http.StatusNotFound)
 			return
 		}
 		s.ServeHTTP(w, r)
 	}))
-	defer server.Close()
-	address := server.Listener.Addr().String()
 	p.File("conf/orders.properties", e2e.Source("orders", address, "Orders")...)
 	p.File("conf/bad.properties", e2e.Source("bad", address, "Customers")...)
 	f := p.Follows("conf")
-	f.Says("extraction finished: 10 rows")
+	f.Awaits("extraction finished: 10 rows")
 	f.Await("orders", "runs", e2e.Runs)
 	f.Await("bad", "has failed", func(s connect.Status) bool {
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
 	})
-	f.Must(202, "PUT", "/connectors/orders/pause", "")
-	f.Await("orders", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
+	f.Steer("orders", "pause")
 	f.Must(202, "PUT", "/connectors/orders/resume", "")
 	f.Must(404, "PUT", "/connectors/none/pause", "")
 	f.Must(200, "GET", "/connectors/orders/status", "")
 	f.Must(200, "PUT", "/admin/loggers/org.init.ohja", `{"level":"DEBUG"}`)
-	f.Says(`request="PUT /admin/loggers/org.init.ohja" by=127.0.0.1 status=200 set_to=DEBUG`)
+	f.Awaits(`request="PUT /admin/loggers/org.init.ohja" by=127.0.0.1 status=200 set_to=DEBUG`)
 	if said := f.Stderr.String(); strings.Contains(said, "logger=org.init.ohja") {
 		t.Errorf("expected one line of a logger's level\n%s", said)
 	}
@@ -59,10 +54,7 @@ func TestOperators(t *testing.T) {
 	}
 	command := func(want int, args ...string) string {
 		t.Helper()
-		r := p.Run(append(args, "--url", f.Url)...)
-		if r.Code != want {
-			t.Errorf("%q: exit %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
-		}
+		r := p.Run(append(args, "--url", f.Url)...).Exits(want)
 		return r.Stdout + r.Stderr
 	}
 	if said := command(1, "status"); !strings.Contains(said, "\nbad: task 0: ") || !strings.Contains(said, "404") {
@@ -121,13 +113,9 @@ func TestNothingToDoIsSaid(t *testing.T) {
 		return p.Once(file(topic))
 	}
 	const line = "this start reads nothing into topic "
-	if r := run("Orders"); r.Code != 0 || strings.Contains(r.Stderr, line) {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
-	if r := run("Other"); r.Code != 0 || strings.Count(r.Stderr, line+"Other: the set was read completely at 20") != 1 ||
-		!strings.Contains(r.Stderr, "reset the connector's offsets") {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	run("Orders").Exits(0).Omits(line)
+	run("Other").Exits(0).SaysTimes(1, line+"Other: the set was read completely at 20").
+		Says("reset the connector's offsets")
 	const changes, sinks = "this start reads nothing but changes into topic delta: the set was read up to 20",
 		`msg="this start has nothing to write: `
 	for n := range 2 { // a set in delta mode, and a sink that leaves out what it reads
@@ -141,14 +129,8 @@ func TestNothingToDoIsSaid(t *testing.T) {
 	}
 	c := p.Start("run", "--plugins", e2e.Plugins(t, "odata-source", "odata-sink"), "--data", p.Data,
 		p.File("worker.properties", "bootstrap.servers=embedded", "listeners="), filepath.Join(p.Dir, "out.properties"))
-	c.Says(sinks) // also where it goes on
-	c.Signal(syscall.SIGTERM)
-	if r := c.Wait(); r.Code != 0 || strings.Count(r.Stderr, sinks) != 1 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
-	r := p.Run("validate", "--plugins", e2e.Plugins(t), file("Other"))
-	if r.Code != 0 || r.Stdout != "" || !strings.Contains(r.Stderr,
-		"in.properties: ok: in, a source that would read into topics Other, by at most 1 tasks") {
-		t.Errorf("exit %d %s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	c.Awaits(sinks) // also where it goes on
+	c.Stop().Exits(0).SaysTimes(1, sinks)
+	p.Run("validate", "--plugins", e2e.Plugins(t), file("Other")).Exits(0).PrintsNothing().Says(
+		"in.properties: ok: in, a source that would read into topics Other, by at most 1 tasks")
 }

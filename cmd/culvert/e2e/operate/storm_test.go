@@ -3,7 +3,6 @@ package operate
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,7 +48,7 @@ func (e *edited) sound() {
 		lines = append(lines, fmt.Sprintf("# edited %d times", e.edits), "sap.odata.max.retries=1")
 	}
 	e.write(lines)
-	e.settings = settingsOf(slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "#") }))
+	e.settings = e2e.Configuration(slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "#") }))
 }
 
 // write writes the file: by a rename, over what is there, or in two pieces.
@@ -109,12 +108,8 @@ func TestSoakReloadStorm(t *testing.T) {
 	edits, apart := storm()
 	const connectors, rows, page = 5, 600, 10
 	p := e2e.NewPlace(t)
-	s := service.New(service.Options{Rows: rows, PageSize: page})
 	// Pages are let through as the storm goes on, so that all read until it ends.
-	g := &e2e.Gate{Inner: s, Set: "/Orders", Turns: make(chan struct{}, 100*connectors*rows)}
-	server := httptest.NewServer(g)
-	t.Cleanup(server.Close)
-	address := strings.TrimPrefix(server.URL, "http://")
+	g, _, address := e2e.Gated(t, service.Options{Rows: rows, PageSize: page}, "/Orders", 100*connectors*rows)
 	seed := uint64(1)
 	if e2e.Soaking() {
 		seed = uint64(time.Now().UnixNano())
@@ -177,7 +172,7 @@ func TestSoakReloadStorm(t *testing.T) {
 	f.Eventually("the connectors of the files", func() bool {
 		return slices.Equal(f.Names(), []string{"c0", "c2", "c3", "c4"})
 	})
-	if n := strings.Count(f.Stderr.String(), `msg="connector started" connector=c0 `); n != 1 {
+	if n := f.Started("c0"); n != 1 {
 		t.Errorf("expected the connector whose file was left alone to run undisturbed, found it started %d times", n)
 	}
 	if strings.Contains(f.Stderr.String(), "a mistake in culvert") || strings.Contains(f.Stderr.String(),

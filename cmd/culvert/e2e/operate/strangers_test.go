@@ -14,7 +14,6 @@ import (
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/examples/demo-service/service"
-	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/porttest"
 )
 
@@ -37,28 +36,19 @@ func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 			"(see sap.odata.host.address)"},
 	} {
 		file := p.File(c.name+".properties", c.lines...)
-		ping := p.Run("ping", "-p", file, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t))
-		if ping.Code != 1 || strings.Count(ping.LastLine(), c.want) != 1 {
-			t.Errorf("%s: ping: expected exit 1 and %q, found %d\n%s", c.name, c.want, ping.Code, ping.Stderr)
+		ping := p.Run("ping", "-p", file, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t)).Exits(1)
+		if strings.Count(ping.LastLine(), c.want) != 1 {
+			t.Errorf("%s: ping: expected %q once, found\n%s", c.name, c.want, ping.Stderr)
 		}
-		run := p.Once(file)
-		if run.Code != 1 || !strings.Contains(run.LastLine(), c.want) {
-			t.Errorf("%s: run: expected exit 1 and %q, found %d\n%s", c.name, c.want, run.Code, run.LastLine())
-		}
+		p.Once(file).Exits(1).LastLineHas(c.want)
 	}
 	stray := p.File("stray.properties", e2e.Instead(e2e.Source("stray", address, "Orders"), "sap.odata.host.protocol=https")...)
-	visit := p.Run("doctor", "-p", stray, "--plugins", e2e.Plugins(t))
-	if want := "sap.odata.host.protocol: expected TLS on port "; visit.Code != 1 || !strings.Contains(visit.Stdout,
-		want) {
-		t.Errorf("doctor: expected exit 1 and %q, found %d\n%s", want, visit.Code, visit.Stdout)
-	}
+	p.Run("doctor", "-p", stray, "--plugins", e2e.Plugins(t)).
+		Exits(1).Prints("sap.odata.host.protocol: expected TLS on port ")
 	url := p.File("url.properties", e2e.Instead(e2e.Source("url", address, "Orders"),
 		"sap.odata.host.address=http://localhost")...)
-	r := p.Run("validate", "--plugins", e2e.Plugins(t), url)
-	if want := `sap.odata.host.address: expected a host name or IP address, found "http://localhost": a URL's scheme, port and path have settings of their own`; r.Code != 1 ||
-		!strings.Contains(r.Stdout, want) {
-		t.Errorf("expected exit 1 and %q, found %d\n%s", want, r.Code, r.Stdout)
-	}
+	p.Run("validate", "--plugins", e2e.Plugins(t), url).Exits(1).Prints(
+		`sap.odata.host.address: expected a host name or IP address, found "http://localhost": a URL's scheme, port and path have settings of their own`)
 }
 
 // What net/http logs on its own stands among our lines at level debug, without what a service sent into an idle
@@ -67,7 +57,7 @@ func TestLibrariesLogAsWeDo(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	s := service.New(service.Options{Rows: 5})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.URL.Path, "$metadata") {
 			s.ServeHTTP(w, r)
 			return
@@ -90,18 +80,14 @@ func TestLibrariesLogAsWeDo(t *testing.T) {
 		var b [1]byte
 		conn.Read(b[:])
 	}))
-	t.Cleanup(server.Close)
-	file := p.File("orders.properties", e2e.Instead(e2e.Source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"),
+	file := p.File("orders.properties", e2e.Instead(e2e.Source("orders", address, "Orders"),
 		"sap.odata.max.retries=3")...)
 	said := 0
 	// Where the next request is sent before what follows the answer was read, that is taken for its answer, and
 	// net/http has nothing to say.
 	for tries := 0; said == 0 && tries < 30; tries++ {
-		r := p.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", filepath.Join(p.Data, strconv.Itoa(tries)),
+		r := p.MustRun("run", "--once", "--plugins", e2e.Plugins(t), "--data", filepath.Join(p.Data, strconv.Itoa(tries)),
 			"--log-level", "debug", file)
-		if r.Code != 0 {
-			t.Fatalf("exit %d: %s", r.Code, r.LastLine())
-		}
 		for line := range strings.Lines(r.Stderr) {
 			if strings.Contains(line, "Unsolicited response") {
 				said++
@@ -123,21 +109,11 @@ func TestConsumeSteersNoTerminal(t *testing.T) {
 	b := e2e.Embedded(t)
 	text := "red \u009b31m, back \u202e, tag \U000e0041, \u007f, Größe"
 	document, _ := json.Marshal(map[string]string{text: text})
-	c := kafka.Defaults()
-	c.Bootstrap = []string{b.Addr()}
-	admin, err := kafka.NewAdmin(c)
-	e2e.NoError(t, err)
-	defer admin.Close()
-	if _, err := admin.EnsureTopics(t.Context(), kafka.Topic{Name: "t", Partitions: 1}); err != nil {
-		t.Fatal(err)
-	}
+	e2e.MakeTopics(t, e2e.Client(t, b.Addr()), "t")
 	e2e.Produce(t, b.Addr(), &kgo.Record{Topic: "t", Key: []byte(text), Value: document,
 		Headers: []kgo.RecordHeader{{Key: text, Value: []byte(text)}}})
-	r := p.Run("consume", "t", "--bootstrap-servers", b.Addr())
-	if r.Code != 0 || strings.ContainsAny(r.Stdout, "\u009b\u202e\U000e0041\u007f") || !strings.Contains(r.Stdout,
-		"Größe") {
-		t.Errorf("expected escapes, found %d, %q", r.Code, r.Stdout)
-	}
+	r := p.Run("consume", "t", "--bootstrap-servers", b.Addr()).Exits(0).Prints("Größe").
+		Omits("\u009b", "\u202e", "\U000e0041", "\u007f")
 	var line struct {
 		Key     string
 		Value   map[string]string
@@ -158,15 +134,10 @@ func TestOnceWithoutItsTopic(t *testing.T) {
 	first := p.File("first.properties", e2e.Source("first", address, "Products")...)
 	both := p.File("both.properties", e2e.SinkOf("both", address, "Prodcts", "OrderCopies", "Products", "ProductCopies")...)
 	args := []string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data}
-	if r := p.Run(append(args, first, both)...); r.Code != 0 || !strings.Contains(r.Stderr, "there is no such topic") {
-		t.Errorf("expected exit 0 and a warning, found %d\n%s", r.Code, r.Stderr)
-	}
+	p.Run(append(args, first, both)...).Exits(0).Says("there is no such topic")
 	again := p.File("again.properties", e2e.SinkOf("again", address, "Prodcts", "OrderCopies")...)
-	r := p.Run(append(args, again)...)
-	if want := "connector again, task 0: FAILED: topics: expected topics that exist, found none " +
-		"with the name Prodcts: "; r.Code != 1 || !strings.HasPrefix(r.LastLine(), want) {
-		t.Errorf("expected exit 1 and %q, found %d\n%s", want, r.Code, r.Stderr)
-	}
+	p.Run(append(args, again)...).Exits(1).LastLineBegins(
+		"connector again, task 0: FAILED: topics: expected topics that exist, found none with the name Prodcts: ")
 }
 
 // Settings of a converter that the file does not name count as little as they do in Kafka Connect, which is said.
@@ -176,14 +147,8 @@ func TestSettingsOfAConverterThatIsNotNamed(t *testing.T) {
 	lines := append(e2e.Source("orders", porttest.Address(t), "Orders"), "value.converter.schemas.enable=false")
 	want := "value.converter.schemas.enable: warning: has no effect, as in Kafka Connect: this file " +
 		"names no value.converter"
-	r := p.Run("validate", "--plugins", e2e.Plugins(t), p.File("orders.properties", lines...))
-	if r.Code != 0 || !strings.Contains(r.Stdout, want) || !strings.Contains(r.Stdout,
-		"value.converter=org.apache.kafka.connect.json.JsonConverter") {
-		t.Errorf("expected exit 0 and %q, found %d\n%s", want, r.Code, r.Stdout)
-	}
+	p.Run("validate", "--plugins", e2e.Plugins(t), p.File("orders.properties", lines...)).
+		Exits(0).Prints(want, "value.converter=org.apache.kafka.connect.json.JsonConverter")
 	named := append(lines, "value.converter=org.apache.kafka.connect.json.JsonConverter")
-	if r := p.Run("validate", "--plugins", e2e.Plugins(t), p.File("orders.properties", named...)); r.Code != 0 ||
-		strings.Contains(r.Stdout, want) {
-		t.Errorf("expected exit 0 alone, found %d\n%s", r.Code, r.Stdout)
-	}
+	p.Run("validate", "--plugins", e2e.Plugins(t), p.File("orders.properties", named...)).Exits(0).Omits(want)
 }

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -120,8 +119,7 @@ func TestCollectorAway(t *testing.T) {
 			f.Eventually("lost spans", func() bool {
 				return figureOf(f, `culvert_tracing_spans_total{outcome="lost"}`) > 0
 			})
-			f.Signal(syscall.SIGTERM)
-			r := f.Wait()
+			r := f.Stop()
 			if n := strings.Count(r.Stderr, "tracing:"); r.Code != 0 || n != 1 {
 				t.Errorf("expected exit 0 and one line, found %d and %d:\n%s", r.Code, n, r.Stderr)
 			}

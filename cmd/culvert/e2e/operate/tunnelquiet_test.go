@@ -1,13 +1,13 @@
 package operate
 
 import (
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"io"
 	"net"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 )
 
 // Clients that try again and again fill no log with one and the same reason.
@@ -27,8 +27,7 @@ func TestTunnelIsQuietAboutWhatItHasSaid(t *testing.T) {
 		}
 		conn.Close()
 	}
-	c.Signal(syscall.SIGTERM)
-	r := c.Wait()
+	r := c.Stop()
 	if n := strings.Count(r.Stderr, "level="); n == 0 || n > 10 || !strings.Contains(r.Stderr,
 		"add kafka.virtual:9092") {
 		t.Errorf("expected the reason to be said a few times, found %d lines\n%s", n, r.Stderr)

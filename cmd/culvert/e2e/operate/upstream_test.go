@@ -1,7 +1,6 @@
 package operate
 
 import (
-	"encoding/json"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -26,10 +25,7 @@ func TestUpstreamValidation(t *testing.T) {
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 1})
 	f := p.FollowsWith(e2e.Plugins(t, "odata-sink", "smt"), "conf", "log.level=error")
-	f.Eventually("that REST can change something", func() bool {
-		status, _ := f.Call("DELETE", "/connectors/none", "")
-		return status == 404
-	})
+	f.Changes()
 	// The topic of a sink's own settings has to be among those that it reads, which is not what these are about.
 	reads := e2e.Configuration(e2e.Source("source", address, "Customers"))
 	writes := e2e.Configuration(e2e.SinkOf("sink", address, "t1", "OrderCopies"))
@@ -95,8 +91,7 @@ func TestUpstreamValidation(t *testing.T) {
 			}
 			answer := f.Must(200, "PUT", "/connector-plugins/"+settings["connector.class"]+"/config/validate",
 				e2e.AsJSON(t, settings))
-			var v check.Validation
-			e2e.NoError(t, json.Unmarshal([]byte(answer), &v))
+			v := e2e.As[check.Validation](t, answer)
 			var at, said []string
 			for _, one := range v.Configs {
 				if len(one.Value.Errors) > 0 {
@@ -157,8 +152,7 @@ func TestUpstreamReferences(t *testing.T) {
 			if c.at == "" {
 				return
 			}
-			var v check.Validation
-			e2e.NoError(t, json.Unmarshal([]byte(answer), &v))
+			v := e2e.As[check.Validation](t, answer)
 			i := slices.IndexFunc(v.Configs, func(one check.Validated) bool { return one.Value.Name == c.at })
 			if i < 0 {
 				t.Fatalf("%s is not shown: %s", c.at, answer)
@@ -178,10 +172,7 @@ func TestUpstreamRestartUnknown(t *testing.T) {
 	f := p.Follows("conf", "log.level=error")
 	for _, query := range []string{"", "?onlyFailed=false&includeTasks=false", "?onlyFailed=true&includeTasks=false",
 		"?onlyFailed=false&includeTasks=true", "?onlyFailed=true&includeTasks=true"} {
-		if answer := f.Must(404, "POST", "/connectors/Unknown/restart"+query, ""); !strings.Contains(answer,
-			"Unknown connector: Unknown") {
-			t.Errorf("%s: found %s", query, answer)
-		}
+		f.Must(404, "POST", "/connectors/Unknown/restart"+query, "", "Unknown connector: Unknown")
 	}
 }
 
@@ -192,10 +183,7 @@ func TestUpstreamOffsets(t *testing.T) {
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 10})
 	f := p.FollowsWith(e2e.Plugins(t, "odata-sink"), "conf")
-	f.Eventually("that REST can change something", func() bool {
-		status, _ := f.Call("DELETE", "/connectors/none", "")
-		return status == 404
-	})
+	f.Changes()
 	made := func(name, state string, settings map[string]string) {
 		f.Must(201, "POST", "/connectors", e2e.AsJSON(t, map[string]any{"name": name, "config": settings,
 			"initial_state": state}))
@@ -207,55 +195,37 @@ func TestUpstreamOffsets(t *testing.T) {
 	from := `{"offsets":[{"partition":{"service":"` + base + `","entityset":"Customers"},"offset":{"url":"` + base +
 		`/Customers?$skip=81"}}]}`
 	f.Must(200, "PATCH", "/connectors/reads/offsets", from)
-	if found := f.Must(200, "GET", "/connectors/reads/offsets", ""); !strings.Contains(found, "$skip=81") {
-		t.Errorf("found %s", found)
-	}
+	f.Must(200, "GET", "/connectors/reads/offsets", "", "$skip=81")
 	f.Must(202, "PUT", "/connectors/reads/resume", "")
-	f.Eventually("the topic that it writes", func() bool {
-		_, answer := f.Call("GET", "/connectors/reads/topics", "")
-		return strings.Contains(answer, "Customers")
-	})
+	f.Until(200, "GET", "/connectors/reads/topics", "", "Customers")
 	f.Arrives(p, "Customers", 10)
-	f.Must(204, "PUT", "/connectors/reads/stop", "")
-	f.Await("reads", "is stopped", e2e.Is(connect.Stopped, 0))
+	f.Steer("reads", "stop")
 	f.Must(200, "DELETE", "/connectors/reads/offsets", "")
 	f.Must(200, "DELETE", "/connectors/reads/offsets", "")
-	if found := f.Must(200, "GET", "/connectors/reads/offsets", ""); found != `{"offsets":[]}` {
-		t.Errorf("found %s", found)
-	}
+	f.Answers(200, "GET", "/connectors/reads/offsets", "", `{"offsets":[]}`)
 
 	// A sink that never ran begins where it is told.
 	made("early", "STOPPED", e2e.Configuration(append(e2e.SinkOf("early", address, "Customers", "OrderCopies"),
 		"errors.tolerance=all")))
 	f.Await("early", "is stopped", e2e.Is(connect.Stopped, 0))
-	if found := f.Must(200, "GET", "/connectors/early/offsets", ""); found != `{"offsets":[]}` {
-		t.Errorf("found %s", found)
-	}
+	f.Answers(200, "GET", "/connectors/early/offsets", "", `{"offsets":[]}`)
 	f.Must(200, "PATCH", "/connectors/early/offsets",
 		`{"offsets":[{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":8}}]}`)
 	f.Must(202, "PUT", "/connectors/early/resume", "")
-	f.Eventually("it to have got to the end", func() bool {
-		_, answer := f.Call("GET", "/connectors/early/offsets", "")
-		return strings.Contains(answer, `"kafka_offset":10`)
-	})
+	f.Until(200, "GET", "/connectors/early/offsets", "", `"kafka_offset":10`)
 	f.Eventually("the two records that were left", func() bool {
 		return strings.Contains(f.Metrics(),
 			`kafka_connect_sink_task_sink_record_read_total{connector="early",task="0"} 2`)
 	})
-	f.Must(204, "PUT", "/connectors/early/stop", "")
-	f.Await("early", "is stopped", e2e.Is(connect.Stopped, 0))
+	f.Steer("early", "stop")
 	f.Must(200, "DELETE", "/connectors/early/offsets", "")
 	f.Must(204, "DELETE", "/connectors/early", "")
 
 	made("writes", "RUNNING", e2e.Configuration(append(e2e.SinkOf("writes", address, "Customers", "OrderCopies"),
 		"consumer.override.group.id=mine", "errors.tolerance=all")))
-	f.Eventually("it to have got to the end", func() bool {
-		_, answer := f.Call("GET", "/connectors/writes/offsets", "")
-		return strings.Contains(answer, `"kafka_offset":10`)
-	})
-	f.Must(204, "PUT", "/connectors/writes/stop", "")
-	f.Await("writes", "is stopped", e2e.Is(connect.Stopped, 0))
-	broker := strings.Fields(f.Says(`use Apache Kafka in production" address=`))[0]
+	f.Until(200, "GET", "/connectors/writes/offsets", "", `"kafka_offset":10`)
+	f.Steer("writes", "stop")
+	broker := strings.Fields(f.Awaits(`use Apache Kafka in production" address=`))[0]
 	other, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumerGroup("mine"), kgo.ConsumeTopics("Customers"),
 		kgo.DisableAutoCommit())
 	e2e.NoError(t, err)
@@ -268,17 +238,10 @@ func TestUpstreamOffsets(t *testing.T) {
 		})
 	}
 	other.Close()
-	f.Eventually("the group to have none", func() bool {
-		status, _ := f.Call("PATCH", "/connectors/writes/offsets", at)
-		return status == 200
-	})
-	if found := f.Must(200, "GET", "/connectors/writes/offsets", ""); !strings.Contains(found, `"kafka_offset":4`) {
-		t.Errorf("found %s", found)
-	}
+	f.Until(200, "PATCH", "/connectors/writes/offsets", at)
+	f.Must(200, "GET", "/connectors/writes/offsets", "", `"kafka_offset":4`)
 	f.Must(200, "DELETE", "/connectors/writes/offsets", "")
-	if found := f.Must(200, "GET", "/connectors/writes/offsets", ""); found != `{"offsets":[]}` {
-		t.Errorf("found %s", found)
-	}
+	f.Answers(200, "GET", "/connectors/writes/offsets", "", `{"offsets":[]}`)
 }
 
 // TestUpstreamOffsetsElsewhere has the cases with connectors whose clients go to another cluster than the worker's:

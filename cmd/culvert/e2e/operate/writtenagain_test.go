@@ -1,7 +1,6 @@
 package operate
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -72,25 +71,20 @@ func TestSteeredInAnyOrder(t *testing.T) {
 	f.Await("odd", "runs", e2e.Runs)
 
 	// Paused: it stays so with another configuration, and takes it when it is resumed.
-	f.Must(202, "PUT", at+"/pause", "")
-	f.Await("odd", "is paused", e2e.Is(connect.Paused, 1))
+	f.Steer("odd", "pause")
 	f.Must(200, "PUT", at+"/config", with("2"))
 	f.Await("odd", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
-	f.Must(202, "PUT", at+"/resume", "")
-	f.Await("odd", "runs", e2e.Runs)
+	f.Steer("odd", "resume")
 
 	// Stopped: a restart with its tasks leaves it so, and there is none to restart.
-	f.Must(204, "PUT", at+"/stop", "")
-	f.Await("odd", "is stopped", e2e.Is(connect.Stopped, 0))
-	var s connect.Status
+	f.Steer("odd", "stop")
 	answer := f.Must(202, "POST", at+"/restart?includeTasks=true", "")
-	if err := json.Unmarshal([]byte(answer), &s); err != nil || len(s.Tasks) > 0 {
-		t.Errorf("found %s %v", answer, err)
+	if s := e2e.As[connect.Status](t, answer); len(s.Tasks) > 0 {
+		t.Errorf("found %s", answer)
 	}
 	f.Must(404, "POST", at+"/tasks/0/restart", "")
 	f.Await("odd", "is stopped", e2e.Is(connect.Stopped, 0))
-	f.Must(202, "PUT", at+"/resume", "")
-	f.Await("odd", "runs", e2e.Runs)
+	f.Steer("odd", "resume")
 
 	// Offsets are reset while it stops: not before it has.
 	f.Must(204, "PUT", at+"/stop", "")
@@ -102,11 +96,8 @@ func TestSteeredInAnyOrder(t *testing.T) {
 		return status == 200
 	})
 	f.Await("odd", "is stopped", e2e.Is(connect.Stopped, 0))
-	if found := f.Must(200, "GET", at+"/offsets", ""); found != `{"offsets":[]}` {
-		t.Errorf("found %s", found)
-	}
-	f.Must(202, "PUT", at+"/resume", "")
-	f.Await("odd", "runs", e2e.Runs)
+	f.Answers(200, "GET", at+"/offsets", "", `{"offsets":[]}`)
+	f.Steer("odd", "resume")
 
 	// Two write at once: the file, what is shown and what runs are one of the two.
 	var writers sync.WaitGroup
@@ -120,10 +111,8 @@ func TestSteeredInAnyOrder(t *testing.T) {
 	}
 	writers.Wait()
 	f.Await("odd", "runs", e2e.Runs)
-	var shown map[string]string
-	e2e.Get(t, f.Url+at+"/config", &shown)
-	if found := shown["tasks.max"]; found != "3" && found != "4" {
-		t.Errorf("found %v", shown)
+	if found := f.Shown("odd")["tasks.max"]; found != "3" && found != "4" {
+		t.Errorf("found %s", found)
 	}
 
 	// It is deleted in the middle of a restart, and made once more under its name.
@@ -157,11 +146,9 @@ func TestOddNamesAndSizes(t *testing.T) {
 	}
 	for _, name := range []string{"\u00a0a", "a->b", "<&>", "a\u3000", "con", ".hidden"} {
 		answer := f.Must(201, "POST", "/connectors", body(name, 0))
-		var made connect.Info
-		if err := json.Unmarshal([]byte(answer), &made); err != nil || made.Name != name ||
-			made.Config["name"] != name ||
+		if made := e2e.As[connect.Info](t, answer); made.Name != name || made.Config["name"] != name ||
 			made.Type != "source" || !strings.HasPrefix(answer, `{"name":"`+name+`",`) {
-			t.Errorf("%q: found %s %v", name, answer, err)
+			t.Errorf("%q: found %s", name, answer)
 		}
 		if names := f.Names(); !slices.Equal(names, []string{name}) {
 			t.Errorf("%q: found %q", name, names)
@@ -174,20 +161,14 @@ func TestOddNamesAndSizes(t *testing.T) {
 		"a\u0085b":    "String may not contain control sequences but had the following ASCII chars: 133",
 		"a\u007fb":    "String may not contain control sequences but had the following ASCII chars: 127",
 	} {
-		if answer := f.Must(400, "POST", "/connectors", body(name, 0)); !strings.Contains(answer, why) {
-			t.Errorf("%q: found %s", name, answer)
-		}
+		f.Must(400, "POST", "/connectors", body(name, 0), why)
 	}
-	if answer := f.Must(400, "POST", "/connectors", body("many", config.MaxSettings)); !strings.Contains(answer,
-		"expected at most 10000 settings, found 100") {
-		t.Errorf("found %.300s", answer)
-	}
+	f.Must(400, "POST", "/connectors", body("many", config.MaxSettings), "expected at most 10000 settings, found 100")
 	if names := f.Names(); len(names) > 0 {
 		t.Errorf("found %q", names)
 	}
 	f.Must(201, "POST", "/connectors", body("many", config.MaxSettings-100))
-	var shown map[string]string
-	e2e.Get(t, f.Url+"/connectors/many/config", &shown)
+	shown := f.Shown("many")
 	if want := config.MaxSettings - 100 + len(plain) + 2; len(shown) != want { // name and unknown.settings
 		t.Errorf("expected %d settings, found %d", want, len(shown))
 	}

@@ -73,34 +73,21 @@ func TestPluginsCheck(t *testing.T) {
 			"plugin.all.limits.call.ms", 2},
 		{"plugin.all.limits.call.ms", "--set: expected name=value", 2},
 	} {
-		if r := p.Run("plugins", "check", "--set", c.set, all); r.Code != c.code || !strings.Contains(r.Stdout+r.Stderr,
-			c.says) {
-			t.Errorf("%s: expected exit %d and %q, found %d and %s%s", c.set, c.code, c.says, r.Code, r.Stdout,
-				r.Stderr)
-		}
+		p.Run("plugins", "check", "--set", c.set, all).Exits(c.code).Tells(c.says)
 	}
 	// What a plugin says cannot steer the terminal.
 	escape := filepath.Join(t.TempDir(), "escape.wasm")
 	odd := wit.Component{Name: "a\x1b[2Jb\u202ec", Kind: wit.ComponentTransformation, Documentation: "x"}
-	if err := os.WriteFile(escape, guesttest.Static(wit.Description{Name: "n\x1b]0;t\x07", Version: "1\r2",
-		Components: []wit.Component{odd}}, "", wit.InterfaceTransform), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	e2e.NoError(t, os.WriteFile(escape, guesttest.Static(wit.Description{Name: "n\x1b]0;t\x07", Version: "1\r2",
+		Components: []wit.Component{odd}}, "", wit.InterfaceTransform), 0o600))
 	for _, args := range [][]string{{"check", escape}, {"show", escape}, {"list", "--plugins", filepath.Dir(escape)}} {
-		r := p.Run(append([]string{"plugins"}, args...)...)
-		if all := r.Stdout + r.Stderr; strings.ContainsAny(all, "\x1b\x07\r\u202e") || !strings.Contains(all,
-			"n\uFFFD]0;t\uFFFD") {
-			t.Errorf("%v: %q", args, all)
-		}
+		p.Run(append([]string{"plugins"}, args...)...).Tells("n\uFFFD]0;t\uFFFD").Omits("\x1b", "\x07", "\r", "\u202e")
 	}
 	// A feature that cannot be metered is named, with its place.
 	vectors := guesttest.StaticModule(wit.Description{Name: "v", Version: "1"}, "", wit.InterfaceTransform)
 	vectors.Exports[1].Body = []byte{0xfd, 0x0c}
 	path := filepath.Join(t.TempDir(), "vectors.wasm")
 	e2e.NoError(t, os.WriteFile(path, vectors.Bytes(), 0o600))
-	if r := p.Run("plugins", "check", path); r.Code != 1 || r.Stdout != "" || !strings.Contains(r.Stderr,
-		path+": refused: the module is refused: uses SIMD at byte ") ||
-		!strings.Contains(r.Stderr, "(in function 1)") {
-		t.Errorf("exit %d: %s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	p.Run("plugins", "check", path).
+		Exits(1).PrintsNothing().Says(path+": refused: the module is refused: uses SIMD at byte ", "(in function 1)")
 }

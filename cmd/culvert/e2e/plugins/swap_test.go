@@ -2,7 +2,6 @@ package plugins
 
 import (
 	"fmt"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -29,12 +28,9 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	}
 	e2e.Put(t, dir, "odd.wasm", odd("1.0.0"))
 	const rows, page = 120, 10
-	s := service.New(service.Options{Rows: rows, PageSize: page})
-	g := &e2e.Gate{Inner: s, Set: "/Orders", Turns: make(chan struct{}, rows)}
-	server := httptest.NewServer(g)
-	t.Cleanup(server.Close)
+	g, s, address := e2e.Gated(t, service.Options{Rows: rows, PageSize: page}, "/Orders", rows)
 	listen := porttest.Address(t)
-	file := p.File("orders.properties", append(e2e.Source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"),
+	file := p.File("orders.properties", append(e2e.Source("orders", address, "Orders"),
 		e2e.Silent, "transforms=parity,note",
 		"transforms.parity.type=org.apache.kafka.connect.transforms.InsertField$Value",
 		"transforms.parity.static.field=Parity", "transforms.parity.static.value=odd",
@@ -42,20 +38,16 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 		"predicates.odd.field=OrderID",
 		"transforms.note.type=example.NoteVersion", "transforms.note.field=ShipCountry")...)
 	c := p.Start("run", "--set", "listeners=http://"+listen, "--plugins", dir, "--data", p.Data, file)
-	held := func() bool { return g.Waiting.Load() == 1 && len(g.Turns) == 0 }
-	status := func() (s connect.Status) {
-		e2e.Get(t, "http://"+listen+"/connectors/orders/status", &s)
-		return s
-	}
+	status := func() connect.Status { return statusOf(t, listen, "orders") }
 
 	g.Let(2)
-	c.Eventually("the third page", held)
+	c.Eventually("the third page", g.Held)
 	e2e.Replace(t, dir, "odata-source.wasm", newSource)
 	e2e.Replace(t, dir, "smt.wasm", newTransforms)
 	e2e.Replace(t, dir, "odd.wasm", odd("1.1.0"))
 	for _, loaded := range []string{"plugin=odata-source version=0.2.0", "plugin=smt version=0.2.0",
 		"plugin=odd version=1.1.0"} {
-		c.Says(`msg="plugin loaded" ` + loaded)
+		c.Awaits(`msg="plugin loaded" ` + loaded)
 	}
 	if strings.Contains(c.Stderr.String(), "plugin swapped") {
 		t.Error("expected a swap to wait for the end of the page")
@@ -63,36 +55,32 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	if v := status().Tasks[0].Version; v != "0.1.0" {
 		t.Errorf("expected version 0.1.0 in the status while its page is under way, found %s", v)
 	}
-	c.Says(`msg="a newer version of the plugin is open, and takes over at a boundary"`) // in addition to the page
+	c.Awaits(`msg="a newer version of the plugin is open, and takes over at a boundary"`) // in addition to the page
 	g.Let(2)
-	c.Eventually("the fifth page", held)
-	c.Says("plugin=odata-source from=0.1.0 to=0.2.0")
-	c.Says("plugin=smt from=0.1.0 to=0.2.0")
-	c.Says("plugin=odd from=1.0.0 to=1.1.0")
+	c.Eventually("the fifth page", g.Held)
+	c.Awaits("plugin=odata-source from=0.1.0 to=0.2.0")
+	c.Awaits("plugin=smt from=0.1.0 to=0.2.0")
+	c.Awaits("plugin=odd from=1.0.0 to=1.1.0")
 	if got := status(); got.Tasks[0].Version != "0.2.0" || got.Tasks[0].State != connect.Running {
 		t.Errorf("expected version 0.2.0 RUNNING in the status, found %+v", got)
 	}
 
 	// What does not fit: a source and a transform that cannot be opened, and a file that is cut off.
 	e2e.Replace(t, dir, "odata-source.wasm", guesttest.Static(wit.Description{Name: "odata-source", Version: "0.3.0",
-		Components: componentsOf(t, p,
-			"odata-source")},
-		"", wit.InterfaceSource))
+		Components: componentsOf(t, p, "odata-source")}, "", wit.InterfaceSource))
 	e2e.Replace(t, dir, "smt.wasm", guesttest.Static(wit.Description{Name: "smt", Version: "0.3.0",
 		Components: []wit.Component{
 			{Name: "org.apache.kafka.connect.transforms.InsertField$Value", Kind: wit.ComponentTransformation}}}, "",
 		wit.InterfaceTransform))
 	e2e.Replace(t, dir, "odd.wasm", odd("1.2.0")[:100_000])
-	c.Says(`msg="plugin loaded" plugin=odata-source version=0.3.0`)
-	c.Says(`msg="plugin loaded" plugin=smt version=0.3.0`)
-	c.Says("odd.wasm: the file is cut off")
+	c.Awaits(`msg="plugin loaded" plugin=odata-source version=0.3.0`)
+	c.Awaits(`msg="plugin loaded" plugin=smt version=0.3.0`)
+	c.Awaits("odd.wasm: the file is cut off")
 	g.Let(4)
-	c.Eventually("the ninth page", held)
+	c.Eventually("the ninth page", g.Held)
 	for _, refused := range []string{"plugin=odata-source version=0.3.0 reason=", "plugin=smt version=0.3.0 reason="} {
-		if why := c.Says(`msg="plugin version not taken, the one before goes on" connector=orders ` +
-			refused); !strings.Contains(why, "unreachable") {
-			t.Errorf("expected the reason behind %s, found %s", refused, why)
-		}
+		why := c.Awaits(`msg="plugin version not taken, the one before goes on" connector=orders ` + refused)
+		e2e.Contains(t, refused, why, "unreachable")
 	}
 	if got := status(); got.Tasks[0].Version != "0.2.0" || got.Tasks[0].State != connect.Running {
 		t.Errorf("expected version 0.2.0 still RUNNING, found %+v", got)
@@ -100,10 +88,10 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 
 	// A good one comes after the bad ones.
 	e2e.Replace(t, dir, "odd.wasm", odd("1.2.0"))
-	c.Says(`msg="plugin loaded" plugin=odd version=1.2.0`)
+	c.Awaits(`msg="plugin loaded" plugin=odd version=1.2.0`)
 	g.Let(rows)
 	c.Arrives(p, "Orders", rows)
-	c.Says("plugin=odd from=1.1.0 to=1.2.0")
+	c.Awaits("plugin=odd from=1.1.0 to=1.2.0")
 	c.MustStop()
 
 	records := p.Records("Orders")

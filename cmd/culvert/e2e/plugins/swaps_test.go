@@ -100,7 +100,7 @@ func TestSoakSwaps(t *testing.T) {
 	for n := 1; n <= times; n++ {
 		if n == times/2 {
 			e2e.Replace(t, e.Folder, "odata-source.wasm", sources[1][:100_000])
-			w.Says("odata-source.wasm: the file is cut off")
+			w.Awaits("odata-source.wasm: the file is cut off")
 		}
 		e2e.Replace(t, e.Folder, "odata-source.wasm", sources[n%2])
 		e2e.Replace(t, e.Folder, "odd.wasm", odds[n%2])

@@ -1,11 +1,12 @@
 package plugins
 
 import (
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 )
 
 // The example's tests run with the plugins that are built in the binary, and a wrong one tells by exit code, output and
@@ -15,10 +16,7 @@ func TestTestsOfTransforms(t *testing.T) {
 	p := e2e.NewPlace(t)
 	folder, err := filepath.Abs("../../../../examples/transforms")
 	e2e.NoError(t, err)
-	if r := p.Run("test", folder, "--plugins", e2e.Plugins(t, "smt")); r.Code != 0 ||
-		!strings.Contains(r.Stdout, "orders_test.yaml: 6 tests") {
-		t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	p.MustRun("test", folder, "--plugins", e2e.Plugins(t, "smt")).Prints("orders_test.yaml: 6 tests")
 	text, err := os.ReadFile(filepath.Join(folder, "orders_test.yaml"))
 	e2e.NoError(t, err)
 	wrong := strings.Replace(string(text), "connector: orders.properties", "connector: "+filepath.Join(folder,
@@ -29,19 +27,11 @@ func TestTestsOfTransforms(t *testing.T) {
 	r := p.Run("test", file, "--plugins", e2e.Plugins(t, "smt"), "--junit", report)
 	xml, err := os.ReadFile(report)
 	e2e.NoError(t, err)
-	if r.Code != 1 || !strings.Contains(r.Stdout, `-   "OrderID": 8,`) || !strings.Contains(r.Stdout,
-		`+   "OrderID": 7,`) ||
-		!strings.Contains(r.Stdout, "a row without schema") || !strings.Contains(r.Stderr, "1 test failed") ||
-		!strings.Contains(string(xml), `<testsuites tests="6" failures="1"`) {
-		t.Errorf("exit %d\n%s%s\n%s", r.Code, r.Stdout, r.Stderr, xml)
-	}
+	r.Exits(1).Prints(`-   "OrderID": 8,`, `+   "OrderID": 7,`, "a row without schema").Says("1 test failed")
+	e2e.Contains(t, "the report", string(xml), `<testsuites tests="6" failures="1"`)
 	// What the tests said is told also where the report cannot be written.
-	r = p.Run("test", file, "--plugins", e2e.Plugins(t, "smt"), "--junit", filepath.Join(t.TempDir(), "none", "report.xml"))
-	if r.Code != 1 || !strings.Contains(r.Stdout, `-   "OrderID": 8,`) || !strings.Contains(r.Stderr, "--junit: ") ||
-		!strings.Contains(r.Stderr, "1 test failed") {
-		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
-	if r := p.Run("test", t.TempDir()); r.Code != 2 || !strings.Contains(r.Stderr, "found none") {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	nowhere := filepath.Join(t.TempDir(), "none", "report.xml")
+	p.Run("test", file, "--plugins", e2e.Plugins(t, "smt"), "--junit", nowhere).
+		Exits(1).Prints(`-   "OrderID": 8,`).Says("--junit: ", "1 test failed")
+	p.Run("test", t.TempDir()).Exits(2).Says("found none")
 }

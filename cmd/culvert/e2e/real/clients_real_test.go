@@ -75,6 +75,7 @@ func lines(t *testing.T, found string, want ...string) {
 
 // TestRealClients has clients of Kafka Connect's REST API that others wrote operate a worker.
 func TestRealClients(t *testing.T) {
+	t.Parallel()
 	fetch := exec.Command("../../../../testdata/peers/clients/fetch.sh")
 	fetch.Stderr = os.Stderr
 	home, err := fetch.Output()
@@ -131,7 +132,7 @@ func (c *restClients) testPy(t *testing.T) {
 	kc("restart-task", "py", "0")
 	// It asks for the status after the answer, when the tasks may run again.
 	lines(t, kc("restart", "py", "--include-tasks"), `"name": "py"`, `"tasks": [`)
-	c.Says("POST /connectors/py/restart?includeTasks=True")
+	c.Awaits("POST /connectors/py/restart?includeTasks=True")
 	c.Await("py", "runs", e2e.Runs)
 	// It sends the settings as a member of an object, to which Kafka Connect says 500, too.
 	lines(t, kc("validate-config", "ODataSource", "-d", c.in("name", "py")), "500 Server Error")

@@ -9,6 +9,7 @@ import (
 
 // TestRealClusters has connectors work with two Apache Kafka clusters, as with embedded brokers.
 func TestRealClusters(t *testing.T) {
+	t.Parallel()
 	var servers []string
 	for range 2 {
 		port, controller, dir := freePort(t), freePort(t), t.TempDir()

@@ -35,6 +35,7 @@ func dashboardQueries(t *testing.T, file string) (queries []string) {
 // TestRealDashboards asks Prometheus' own engine each query of our dashboard, and queries of the form that Strimzi's
 // and Confluent's have: joins, sums by connector and selections by a text. Each finds something in what a worker shows.
 func TestRealDashboards(t *testing.T) {
+	t.Parallel()
 	queries := dashboardQueries(t, "../../../../examples/monitoring/grafana-dashboard.json")
 	if len(queries) < 10 {
 		t.Fatalf("expected the queries of the dashboard, found %q", queries)

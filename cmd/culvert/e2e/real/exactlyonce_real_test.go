@@ -34,6 +34,7 @@ const withinFirst, withinThird = 600_000, 1_400_000
 // TestRealExactlyOnce kills, pauses and overtakes workers, and stops and pauses the broker of Apache Kafka under them:
 // a consumer with read_committed finds every row once. CULVERT_SOAK=1 kills 200 times.
 func TestRealExactlyOnce(t *testing.T) {
+	t.Parallel()
 	k := exactBroker(t)
 	t.Run("Killed", func(t *testing.T) {
 		rounds := e2e.ExactRounds(15)
@@ -89,7 +90,7 @@ func TestRealExactlyOnce(t *testing.T) {
 		w := e.Opens(k, withinFirst)
 		k.Open(false)
 		close(e.Held.GoOn)
-		w.Says("set a smaller page.size")
+		w.Awaits("set a smaller page.size")
 		w.Kill()
 		e.Finish("page that outlasts its transaction")
 	})
@@ -100,7 +101,7 @@ func TestRealExactlyOnce(t *testing.T) {
 		k.Open(false)
 		close(e.Held.GoOn)
 		w.Signal(syscall.SIGCONT)
-		w.Says("set a smaller page.size")
+		w.Awaits("set a smaller page.size")
 		w.Kill()
 		e.Finish("worker paused beyond its transaction")
 	})

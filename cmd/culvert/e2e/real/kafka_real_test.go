@@ -38,6 +38,7 @@ type kafkaPeer struct {
 
 // TestRealKafka runs the main job against Apache Kafka, and looks at what it left there with Kafka's own tools.
 func TestRealKafka(t *testing.T) {
+	t.Parallel()
 	port, controller := freePort(t), freePort(t)
 	k := &kafkaPeer{Place: e2e.NewPlace(t), servers: "127.0.0.1:" + port, dir: t.TempDir()}
 	// A broker that was killed is believed to be there for so long.

@@ -137,6 +137,7 @@ func (c *trio) restart(w *e2e.Command, node int, how syscall.Signal, meanwhile f
 // and stops and kills the broker that coordinates them, of three brokers of Apache Kafka: a consumer with
 // read_committed finds every row once.
 func TestRealExactlyOnceMoved(t *testing.T) {
+	t.Parallel()
 	c := startTrio(t)
 	t.Run("Leaders", func(t *testing.T) {
 		e := e2e.NewExactly(t, c.Servers, e2e.NewPlace(t), "moved", 6)

@@ -18,6 +18,7 @@ import (
 // default: with room for less, all rows are written once; with less room than is needed, the task fails and names the
 // setting before anything is written.
 func TestRealCommitMetadata(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		limit string
 		fails bool

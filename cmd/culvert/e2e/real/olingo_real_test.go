@@ -28,6 +28,7 @@ const (
 // TestRealOlingo reads and writes a service by Apache Olingo: both formats, parts of a set, and all modes of writing,
 // one by one and in its $batch.
 func TestRealOlingo(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	s := &olingo{address: "127.0.0.1:" + port}
 	startPeer(t, "olingo/start.sh", t.TempDir(), nil, port, strconv.Itoa(olingoRows), t.TempDir())

@@ -20,6 +20,7 @@ import (
 // Rows go through a topic of Avro with a real registry, Apicurio's; converters ask it in all the ways that their
 // settings have; and a schema that it refuses stops the source before its first row, until the registry takes it.
 func TestRealRegistry(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	startPeer(t, "registry/start.sh", t.TempDir(), nil, port, t.TempDir())
 	url := "http://127.0.0.1:" + port + "/apis/ccompat/v7"

@@ -23,6 +23,7 @@ const rightsWithin = 2 * time.Minute
 // TestRealRights has a worker log on to Apache Kafka as a user who lacks one right, by the brokers' own authorizer:
 // it ends, and what it says names the right and the resource. With all of them it works.
 func TestRealRights(t *testing.T) {
+	t.Parallel()
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 5})
 	dir, port, secure, more := t.TempDir(), freePort(t), freePort(t), filepath.Join(t.TempDir(), "broker.properties")

@@ -109,6 +109,7 @@ func (c *remoteCluster) openTunnel(t *testing.T, p *e2e.Place, logon bool) (addr
 
 // TestRealTunnel lets kafkajs and Kafka's own tools use a remote cluster of three real brokers through culvert tunnel.
 func TestRealTunnel(t *testing.T) {
+	t.Parallel()
 	p := e2e.NewPlace(t)
 	c := startRemote(t, p)
 	node := nodeExample(t)

@@ -168,6 +168,7 @@ func filesServer(t *testing.T) (port string) {
 // TestRealWorkerBeside sends the recorded sequences to a Kafka Connect worker and to this one, and compares the
 // answers. Plugins stand in here for Kafka's file connectors, with their classes, settings and offsets.
 func TestRealWorkerBeside(t *testing.T) {
+	t.Parallel()
 	const folder = "../../../../testdata/connect-rest"
 	// It compiles the plugins while the others start.
 	p := e2e.NewPlace(t)

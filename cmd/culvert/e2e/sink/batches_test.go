@@ -5,14 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/examples/demo-service/service"
@@ -113,22 +110,11 @@ func TestBatchesWriteEveryRecordOnce(t *testing.T) {
 		args = append(args, w.start(p))
 	}
 	run := p.Run(args...)
-	if run.Code != 1 {
-		t.Fatalf("expected exit 1, found %d\n%s", run.Code, run.Stderr)
-	}
+	run.Exits(1)
 	e2e.WithoutPassword(t, run.Stdout, run.Stderr)
 	for _, w := range all {
 		t.Run(w.name, func(t *testing.T) {
-			(&e2e.Reading{Name: w.name, Fails: w.fails, Service: w.service, Check: w.check}).Judge(t, run)
-			for entity, n := range w.service.Ledger().Writes {
-				if n.Created > 1 {
-					t.Errorf("expected %s to be created once, found %d times", entity, n.Created)
-				}
-			}
-			found := e2e.Entities(w.service, "OrderCopies")
-			if all := cmp.Equal(e2e.Entities(w.service, "Orders"), found); all == w.partly {
-				t.Errorf("expected all to be there: %t, found %d of %d", !w.partly, len(found), written)
-			}
+			w.judge(t, run)
 			if strings.Contains(w.name, "checked") && w.service.Ledger().Statuses[200] == 0 {
 				t.Error("expected the records in doubt to be looked up")
 			}
@@ -148,32 +134,16 @@ func TestKilledSinkLooksWhatArrived(t *testing.T) {
 			t.Parallel()
 			p := e2e.NewPlace(t)
 			s := service.New(service.Options{Rows: written})
-			turns, held := make(chan struct{}), atomic.Bool{}
-			var waiting atomic.Int32
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.Method == http.MethodPost && held.CompareAndSwap(false, true) {
-					s.ServeHTTP(httptest.NewRecorder(), r) // done, and not answered
-					waiting.Add(1)
-					<-turns
-					return
-				}
-				s.ServeHTTP(w, r)
-			}))
-			t.Cleanup(server.Close)
-			t.Cleanup(func() { close(turns) })
-			address := strings.TrimPrefix(server.URL, "http://")
-			args := []string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data,
-				p.File("there.properties", e2e.Source("there", address, "Orders")...),
+			address, done, _ := holdsFirst(t, s, posted)
+			args := []string{p.File("there.properties", e2e.Source("there", address, "Orders")...),
 				p.File("back.properties", append(append(e2e.SinkOf("back", address, "Orders", "OrderCopies"),
 					"sap.odata.insert.uncertain=check"), settings...)...)}
-			c := p.Start(args...)
-			c.Eventually("a request", func() bool { return waiting.Load() > 0 })
+			c := p.StartOnce(e2e.Plugins(t, "odata-sink"), args...)
+			c.Eventually("a request", done)
 			c.Kill()
-			p.MustRun(args...)
+			p.MustOnceWith(e2e.Plugins(t, "odata-sink"), args...)
 			e2e.NoneTwice(t, s.Ledger())
-			if found := e2e.Entities(s, "OrderCopies"); !cmp.Equal(e2e.Entities(s, "Orders"), found) {
-				t.Errorf("expected %d entities, found %d", written, len(found))
-			}
+			e2e.Copied(t, s)
 		})
 	}
 }
@@ -184,45 +154,28 @@ func TestKilledSinkOfAServiceThatNumbers(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	s := service.New(service.Options{Rows: written})
-	turns := make(chan struct{})
-	var posts, waiting atomic.Int32
+	var posts atomic.Int32
 	orderID := regexp.MustCompile(`"OrderID":\d+`)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodPost {
-			s.ServeHTTP(w, r)
-			return
-		}
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Error(err)
-		}
-		n := posts.Add(1)
-		body = orderID.ReplaceAll(body, fmt.Appendf(nil, `"OrderID":%d`, 900_000+n))
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-		if n == 1 {
-			s.ServeHTTP(httptest.NewRecorder(), r) // done, and not answered
-			waiting.Add(1)
-			<-turns
-			return
+	address, done, _ := holdsFirst(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			body = orderID.ReplaceAll(body, fmt.Appendf(nil, `"OrderID":%d`, 900_000+posts.Add(1)))
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		}
 		s.ServeHTTP(w, r)
-	}))
-	t.Cleanup(server.Close)
-	t.Cleanup(func() { close(turns) })
-	address := strings.TrimPrefix(server.URL, "http://")
+	}), posted)
 	lines := append(e2e.SinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.insert.uncertain=check",
 		"sap.odata.enable.batch=0", "sap.odata.max.in.flight=1",
 		"sap.odata.check.filter=Freight eq {Freight} and OrderDate eq {OrderDate}")
-	args := []string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data,
-		p.File("there.properties", e2e.Source("there", address, "Orders")...)}
-	back := p.File("back.properties", lines...)
-	c := p.Start(append(args, back)...)
-	c.Eventually("a request", func() bool { return waiting.Load() > 0 })
+	args := []string{p.File("there.properties", e2e.Source("there", address, "Orders")...),
+		p.File("back.properties", lines...)}
+	c := p.StartOnce(e2e.Plugins(t, "odata-sink"), args...)
+	c.Eventually("a request", done)
 	c.Kill()
-	r := p.Run(append(args, back)...)
-	if r.Code != 0 {
-		t.Errorf("expected exit 0, found %d\n%s", r.Code, r.Stderr)
-	}
+	p.OnceWith(e2e.Plugins(t, "odata-sink"), args...).Exits(0)
 	if found := e2e.Entities(s, "OrderCopies"); len(found) != written || int(posts.Load()) != written {
 		t.Errorf("expected %d entities of as many inserts, found %d of %d", written, len(found), posts.Load())
 	}

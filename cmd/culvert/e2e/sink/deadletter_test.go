@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -19,10 +18,8 @@ func TestDeadLetterTopic(t *testing.T) {
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 5})
 	broker := e2e.Embedded(t).Addr()
-	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=",
-		"key.converter.schemas.enable=false")
-	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
-		p.File("there.properties", e2e.Source("there", address, "Orders")...))
+	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=", "key.converter.schemas.enable=false")
+	p.MustOnceWith(e2e.Plugins(t, "odata-sink"), worker, p.File("there.properties", e2e.Source("there", address, "Orders")...))
 	first := e2e.ReadTopic(t, broker, "Orders", 5)[0] // once more, which the service refuses
 	header := kgo.RecordHeader{Key: "trace", Value: []byte("t-1")}
 	e2e.Produce(t, broker, &kgo.Record{Topic: "Orders", Key: []byte(`{"OrderID":77}`), Value: []byte("no JSON"),
@@ -34,11 +31,8 @@ func TestDeadLetterTopic(t *testing.T) {
 		"errors.deadletterqueue.topic.name=orders-not-written",
 		"errors.deadletterqueue.context.headers.enable=true",
 		"value.converter=Json") // an alias, of which dead letters tell the whole class
-	r := p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
-		p.File("back.properties", lines...))
-	if diff := cmp.Diff(e2e.Entities(s, "Orders"), e2e.Entities(s, "OrderCopies")); diff != "" {
-		t.Errorf("what arrived (-expected +found)\n%s", diff)
-	}
+	r := p.MustOnceWith(e2e.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
+	e2e.Copied(t, s)
 	letters := e2e.ReadTopic(t, broker, "orders-not-written", 3)
 	for n, want := range []struct {
 		key, value, stage, class, exception, message string
@@ -59,11 +53,10 @@ func TestDeadLetterTopic(t *testing.T) {
 				l.Value)
 		}
 		var names []string
-		found := map[string]string{}
 		for _, h := range l.Headers {
 			names = append(names, h.Key)
-			found[h.Key] = string(h.Value)
 		}
+		found := headersOf(l)
 		const connect, ours = "__connect.errors.", "__culvert.errors."
 		expected := append(want.headers, connect+"topic", connect+"partition", connect+"offset",
 			connect+"connector.name", connect+"task.id", connect+"stage",
@@ -76,15 +69,12 @@ func TestDeadLetterTopic(t *testing.T) {
 			expected = append(expected, ours+"service.message")
 		case 2:
 			expected = append(expected, ours+"service.code", ours+"service.message")
-			if found[ours+"service.code"] != "/IWBEP/CM_MGW_RT/022" || !strings.Contains(found[ours+"service.message"],
-				"already exists") {
-				t.Errorf("expected the service's own code and message, found %q and %q", found[ours+"service.code"],
-					found[ours+"service.message"])
+			code, message := found[ours+"service.code"], found[ours+"service.message"]
+			if code != "/IWBEP/CM_MGW_RT/022" || !strings.Contains(message, "already exists") {
+				t.Errorf("expected the service's own code and message, found %q and %q", code, message)
 			}
 		}
-		if diff := cmp.Diff(expected, names); diff != "" {
-			t.Errorf("letter %d: headers (-expected +found)\n%s", n, diff)
-		}
+		e2e.Equal(t, fmt.Sprintf("letter %d: headers", n), expected, names)
 		for name, value := range map[string]string{connect + "topic": "Orders", connect + "partition": "0",
 			connect + "offset":         fmt.Sprint(5 + n),
 			connect + "connector.name": "back",
@@ -103,8 +93,7 @@ func TestDeadLetterTopic(t *testing.T) {
 		t.Errorf("expected 3 lines about skipped records, found %d\n%s", n, r.Stderr)
 	}
 	// What was settled does not come again.
-	if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
-		p.File("back.properties", lines...)); r.Code != 0 ||
+	if r := p.OnceWith(e2e.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...)); r.Code != 0 ||
 		strings.Contains(r.Stderr, "record skipped") {
 		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
 	}

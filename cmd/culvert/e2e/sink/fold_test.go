@@ -3,10 +3,8 @@ package sink
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
@@ -157,16 +155,14 @@ func newFolding(t *testing.T, r *rand.Rand, numbered, upserts bool, settings []s
 	}
 	f.service = service.New(service.Options{Rows: 1, Switches: service.Switches{CSRF: true, Repeatability: true,
 		EnqueueLocks: 5, FailBefore: 4, FailAfter: 4}})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			f.writes.Add(1)
 		}
 		f.service.ServeHTTP(w, r)
 	}))
-	t.Cleanup(server.Close)
-	f.lines = append(e2e.Instead(e2e.SinkOf("fold", strings.TrimPrefix(server.URL, "http://"), "Changes", f.set),
-		"sap.odata.max.retries=30", "sap.odata.min.retry.backoff.ms=1",
-		"sap.odata.max.retry.backoff.ms=5", "errors.tolerance=all", "errors.deadletterqueue.topic.name=letters",
+	f.lines = append(e2e.Instead(e2e.SinkOf("fold", address, "Changes", f.set), "sap.odata.max.retries=30",
+		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=5", "errors.tolerance=all", "errors.deadletterqueue.topic.name=letters",
 		"sap.odata.max.batch.size="+strconv.Itoa(1+r.IntN(20)),
 		"sap.odata.flush.trigger.size="+strconv.Itoa(1+r.IntN(40)),
 		"sap.odata.max.in.flight="+strconv.Itoa(1+r.IntN(8)), "sap.odata.flush.interval.ms=50"), settings...)
@@ -175,9 +171,8 @@ func newFolding(t *testing.T, r *rand.Rand, numbered, upserts bool, settings []s
 
 // broker runs one on the place's folder, alone, while do does.
 func (f *folding) broker(do func(address string)) {
-	b := f.Start("broker", "--data", f.Data, "--listen", "127.0.0.1:0")
-	b.Eventually("an address", func() bool { return strings.Contains(b.Stdout.String(), "\n") })
-	do(strings.TrimSpace(b.Stdout.String()))
+	b, address := f.StartBroker()
+	do(address)
 	b.Signal(syscall.SIGTERM)
 	b.Wait()
 }
@@ -194,8 +189,7 @@ func (f *folding) run(kills int) {
 			byPlace[fmt.Sprintf("%s-%d@%d", r.Topic, r.Partition, r.Offset)] = c
 		}
 	})
-	worker := f.File("worker.properties", "bootstrap.servers=embedded", "listeners=",
-		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+	worker := f.Plain("embedded")
 	killed, reported := 0, 0
 	for {
 		if f.runs++; f.runs > 20*kills+40 {
@@ -208,8 +202,7 @@ func (f *folding) run(kills int) {
 		if len(f.skipped) > 0 {
 			lines = append(lines[:len(lines):len(lines)], "errors.uncertain.skip="+strings.Join(f.skipped, ","))
 		}
-		c := f.Start("run", "--once", "--plugins", e2e.Plugins(f.T, "odata-sink"), "--data", f.Data, worker,
-			f.File("fold.properties", lines...))
+		c := f.StartOnce(e2e.Plugins(f.T, "odata-sink"), worker, f.File("fold.properties", lines...))
 		ended := make(chan e2e.Result, 1)
 		go func() { ended <- c.Wait() }()
 		if killed < kills {
@@ -262,27 +255,21 @@ func (f *folding) judge() {
 	has, refused := fold(f.changes)
 	found := references(f.service, f.set)
 	if f.numbered {
-		counted := map[string]int{}
+		counted, want := map[string]int{}, map[string]int{}
 		for _, reference := range found {
-			counted[reference]++
-		}
-		want := map[string]int{}
-		for _, c := range f.changes {
-			if !c.bad {
-				want[c.reference] = 1
+			if strings.HasPrefix(reference, "r") { // others were there before
+				counted[reference]++
 			}
 		}
 		refused = map[string]bool{}
 		for _, c := range f.changes {
-			refused[c.reference] = c.bad
+			if c.bad {
+				refused[c.reference] = true
+			} else {
+				want[c.reference] = 1
+			}
 		}
-		maps.DeleteFunc(refused, func(_ string, bad bool) bool { return !bad })
-		maps.DeleteFunc(counted, func(reference string, _ int) bool {
-			return !strings.HasPrefix(reference, "r")
-		}) // was there before
-		if diff := cmp.Diff(want, counted); diff != "" {
-			f.T.Errorf("documents by their reference (-expected +found)\n%s", diff)
-		}
+		e2e.Equal(f.T, "documents by their reference", want, counted)
 	} else if diff := cmp.Diff(has, found); diff != "" {
 		f.T.Errorf("what the service has (-expected +found)\n%s", diff)
 	}
@@ -308,7 +295,5 @@ func (f *folding) judge() {
 	if again > 0 && f.runs == 1 {
 		f.T.Errorf("%d dead letters came twice in a single run", again)
 	}
-	if diff := cmp.Diff(refused, letters); diff != "" {
-		f.T.Errorf("dead letters (-expected +found)\n%s", diff)
-	}
+	e2e.Equal(f.T, "dead letters", refused, letters)
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -49,31 +48,24 @@ func TestHostileRecordsInASinksTopic(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: written})
-	broker := p.Start("broker", "--data", p.Data, "--listen", "127.0.0.1:0")
-	broker.Eventually("an address", func() bool { return strings.Contains(broker.Stdout.String(), "\n") })
+	servers := p.Broker()
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")
 	there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
-	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, there)
+	p.MustOnceWith(e2e.Plugins(t, "odata-sink"), worker, there)
 	var records []*kgo.Record
 	for i, value := range hostileRecords() {
 		records = append(records, &kgo.Record{Topic: "Orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, i),
 			Value: []byte(value)})
 	}
-	e2e.Produce(t, strings.TrimSpace(broker.Stdout.String()), records...)
+	e2e.Produce(t, servers, records...)
 	back := e2e.SinkOf("back", address, "Orders", "OrderCopies")
-	strict := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
-		p.File("back.properties", back...))
+	strict := p.OnceWith(e2e.Plugins(t, "odata-sink"), worker, p.File("back.properties", back...))
 	if strict.Code != 1 || !strings.Contains(strict.LastLine(), "topic Orders, partition 0, offset ") {
 		t.Errorf("expected exit 1 and a record, found %d: %.500s", strict.Code, strict.LastLine())
 	}
-	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
-		p.File("back.properties", append(back, "errors.tolerance=all")...))
-	if r.Code != 0 {
-		t.Fatalf("exit %d\n%.3000s", r.Code, r.Stderr)
-	}
-	if diff := cmp.Diff(e2e.Entities(s, "Orders"), e2e.Entities(s, "OrderCopies")); diff != "" {
-		t.Errorf("what arrived (-expected +found)\n%s", diff)
-	}
+	r := p.OnceWith(e2e.Plugins(t, "odata-sink"), worker, p.File("back.properties", append(back, "errors.tolerance=all")...))
+	r.Exits(0)
+	e2e.Copied(t, s)
 	if n := strings.Count(r.Stderr, "record skipped"); n != len(records) {
 		t.Errorf("expected %d records to be skipped, found %d\n%.3000s", len(records), n, r.Stderr)
 	}

@@ -6,9 +6,10 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 )
 
 // A record of 20 MB goes through Kafka to a service that takes it, and to the topic of dead letters from one that does

@@ -49,15 +49,13 @@ func TestLocksAndSecondDeletesAreNoDeadLetters(t *testing.T) {
 			e2e.NoError(t, err)
 			defer client.Close()
 			e2e.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
-			worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=",
-				"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+			worker := p.Plain(broker)
 			lines := append(e2e.Instead(e2e.SinkOf("locks", address, "Changes", "OrderCopies"), "sap.odata.max.retries=200",
 				"sap.odata.min.retry.backoff.ms=1",
 				"sap.odata.max.retry.backoff.ms=2", "sap.odata.operation.mode=upsert", "sap.odata.enable.delete=1",
 				"errors.tolerance=all",
 				"errors.deadletterqueue.topic.name=letters"), settings...)
-			r := p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
-				p.File("locks.properties", lines...))
+			r := p.MustOnceWith(e2e.Plugins(t, "odata-sink"), worker, p.File("locks.properties", lines...))
 			if strings.Contains(r.Stderr, "record skipped") {
 				t.Errorf("expected no skipped record\n%s", r.Stderr)
 			}

@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -23,9 +21,7 @@ func ids(t *testing.T, p *e2e.Place, servers, topic string) map[string]int {
 	t.Helper()
 	found := map[string]int{}
 	r := p.Run("consume", topic, "--bootstrap-servers", servers)
-	if r.Code != 0 {
-		t.Fatalf("consume %s: exit %d\n%s", topic, r.Code, r.Stderr)
-	}
+	r.Exits(0)
 	for line := range strings.Lines(r.Stdout) {
 		var l struct {
 			Value struct {
@@ -54,10 +50,9 @@ func TestPoison(t *testing.T) {
 	const rows = 1000
 	s, address := e2e.Demo(t, service.Options{Rows: rows, PageSize: 170})
 	servers := p.Broker()
-	plain := []string{"bootstrap.servers=" + servers, "listeners=", "key.converter.schemas.enable=false",
-		"value.converter.schemas.enable=false"}
-	atLeast := p.File("worker.properties", plain...)
-	exactly := p.File("exactly.properties", append(plain, "group.id=poison", "exactly.once.source.support=enabled")...)
+	atLeast := p.Plain(servers)
+	exactly := p.File("exactly.properties", e2e.PlainWorker(servers, "group.id=poison",
+		"exactly.once.source.support=enabled")...)
 	const bad, mended = "ShipPostalCode:int16", "ShipPostalCode:string"
 	connector := func(name, spec string, more ...string) string {
 		lines := append(e2e.Source(name, address, "Orders"), "transforms=number", "sap.odata#00.topic="+name,
@@ -66,7 +61,7 @@ func TestPoison(t *testing.T) {
 		return p.File(name+".properties", append(lines, more...)...)
 	}
 	run := func(worker, file string) e2e.Result {
-		return p.Run("run", "--once", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data, worker, file)
+		return p.OnceWith(e2e.Plugins(t, "smt"), worker, file)
 	}
 	replay := func(worker, file string, more ...string) e2e.Result {
 		return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data,
@@ -91,32 +86,19 @@ func TestPoison(t *testing.T) {
 	all := maps.Clone(good)
 	maps.Copy(all, poison)
 
-	if r := run(atLeast, connector("strict", bad)); r.Code != 1 || !strings.Contains(r.Stderr, "task FAILED") ||
-		!strings.Contains(r.Stderr, fmt.Sprintf("row %d", before)) {
-		t.Fatalf("expected a task that fails at row %d, found exit %d\n%s", before, r.Code, r.Stderr)
-	}
+	run(atLeast, connector("strict", bad)).Exits(1).Says("task FAILED", fmt.Sprintf("row %d", before))
 	first := p.Run("consume", "strict", "--bootstrap-servers", servers)
 	if n := strings.Count(first.Stdout, "\n"); n > before {
 		t.Errorf("expected at most the %d rows in front of the first bad one, found %d", before, n)
 	}
-	if r := run(atLeast, connector("strict", mended)); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
-	if diff := cmp.Diff(all, ids(t, p, servers, "strict")); diff != "" {
-		t.Errorf("mended, from the offset (-expected +found)\n%s", diff)
-	}
+	run(atLeast, connector("strict", mended)).Exits(0)
+	e2e.Equal(t, "mended, from the offset", all, ids(t, p, servers, "strict"))
 
 	tolerant := []string{"errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
 		"errors.deadletterqueue.context.headers.enable=true"}
-	if r := run(exactly, connector("tolerant", bad, tolerant...)); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
-	if diff := cmp.Diff(good, ids(t, p, servers, "tolerant")); diff != "" {
-		t.Errorf("delivered (-expected +found)\n%s", diff)
-	}
-	if diff := cmp.Diff(poison, ids(t, p, servers, "refused")); diff != "" {
-		t.Errorf("dead letters (-expected +found)\n%s", diff)
-	}
+	run(exactly, connector("tolerant", bad, tolerant...)).Exits(0)
+	e2e.Equal(t, "delivered", good, ids(t, p, servers, "tolerant"))
+	e2e.Equal(t, "dead letters", poison, ids(t, p, servers, "refused"))
 	// Listed and shown.
 	list := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--connector", "tolerant", "--error",
 		"NUMBER: value")
@@ -139,20 +121,13 @@ func TestPoison(t *testing.T) {
 		}
 	}
 	// Replayed while the cause is there: all are refused again, once more with each try, and counted.
-	for n := 1; n <= 1; n++ {
-		if r := replay(exactly, connector("tolerant", bad, tolerant...)); r.Code != 1 ||
-			!strings.Contains(r.Stdout, fmt.Sprintf("%d replayed, %d of them refused again", len(poison),
-				len(poison))) {
-			t.Fatalf("expected all to be refused again, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-		}
-		r := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--json")
-		if found := strings.Count(r.Stdout, fmt.Sprintf(`"replays":%d`, n)); found != len(poison) {
-			t.Errorf("expected %d letters that were replayed %d times, found %d", len(poison), n, found)
-		}
+	replay(exactly, connector("tolerant", bad, tolerant...)).Exits(1).Prints(
+		fmt.Sprintf("%d replayed, %d of them refused again", len(poison), len(poison)))
+	again := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--json")
+	if found := strings.Count(again.Stdout, `"replays":1`); found != len(poison) {
+		t.Errorf("expected %d letters that were replayed once, found %d", len(poison), found)
 	}
-	if diff := cmp.Diff(good, ids(t, p, servers, "tolerant")); diff != "" {
-		t.Errorf("delivered (-expected +found)\n%s", diff)
-	}
+	e2e.Equal(t, "delivered", good, ids(t, p, servers, "tolerant"))
 	// Mended: some by a filter, then the others, then none.
 	file := connector("tolerant", mended, tolerant...)
 	some := replay(exactly, file, "--error", "(9")
@@ -161,14 +136,9 @@ func TestPoison(t *testing.T) {
 	} else if _, err := fmt.Sscanf(some.Stdout, "%d replayed", &n); err != nil || n == 0 || n == len(poison) {
 		t.Errorf("expected some of %d, found %s", len(poison), some.Stdout)
 	}
-	for _, want := range []string{"", "0 replayed, 0 of them refused again\n"} {
-		if r := replay(exactly, file); r.Code != 0 || want != "" && r.Stdout != want {
-			t.Fatalf("expected exit 0 and %q, found exit %d\n%s%s", want, r.Code, r.Stdout, r.Stderr)
-		}
-	}
-	if diff := cmp.Diff(all, ids(t, p, servers, "tolerant")); diff != "" {
-		t.Errorf("after the replays (-expected +found)\n%s", diff)
-	}
+	replay(exactly, file).Exits(0)
+	replayed(t, 0, replay(exactly, file))
+	e2e.Equal(t, "after the replays", all, ids(t, p, servers, "tolerant"))
 }
 
 // What the plugin of a source has refused is read by it once more, as the document that the service sent.
@@ -178,21 +148,19 @@ func TestReplayOfDocuments(t *testing.T) {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
 			p := e2e.NewPlace(t)
-			old, forgery := []byte(`"Freight":"237.5700"`), []byte(`"Freight":"237.57009"`)
+			old, forgery := `"Freight":"237.5700"`, `"Freight":"237.57009"`
 			if format == "atom" {
-				old, forgery = []byte(`>237.5700<`), []byte(`>237.57009<`)
+				old, forgery = `>237.5700<`, `>237.57009<`
 			}
 			s := service.New(service.Options{Rows: 20})
-			server := httptest.NewServer(e2e.Forged(string(old), string(forgery))(s))
-			t.Cleanup(server.Close)
+			address := e2e.Serve(t, e2e.Forged(old, forgery)(s))
 			broker := e2e.Embedded(t).Addr()
 			worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
 			connector := func(more ...string) string {
-				return p.File("orders.properties",
-					append(append(e2e.Source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"),
-						"errors.tolerance=all", "sap.odata.format="+format, "errors.deadletterqueue.topic.name=refused",
-						"errors.deadletterqueue.context.headers.enable=true", "key.converter.schemas.enable=false",
-						"value.converter.schemas.enable=false"), more...)...)
+				return p.File("orders.properties", append(append(e2e.Source("orders", address, "Orders"),
+					"errors.tolerance=all", "sap.odata.format="+format, "errors.deadletterqueue.topic.name=refused",
+					"errors.deadletterqueue.context.headers.enable=true", "key.converter.schemas.enable=false",
+					"value.converter.schemas.enable=false"), more...)...)
 			}
 			p.MustOnce(worker, connector())
 			letter := e2e.ReadTopic(t, broker, "refused", 1)[0]
@@ -202,19 +170,13 @@ func TestReplayOfDocuments(t *testing.T) {
 			replay := func(file string) e2e.Result {
 				return p.Run("dlq", "replay", "refused", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file)
 			}
-			if r := replay(connector()); r.Code != 1 || !strings.Contains(r.Stdout,
-				"1 replayed, 1 of them refused again") {
-				t.Fatalf("expected it to be refused again, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-			}
+			replay(connector()).Exits(1).Prints("1 replayed, 1 of them refused again")
 			again := e2e.ReadTopic(t, broker, "refused", 2)[1]
 			if !bytes.Equal(again.Value, letter.Value) || headersOf(again)["__culvert.errors.replays"] != "1" ||
 				headersOf(again)["__connect.errors.offset"] != headersOf(letter)["__connect.errors.offset"] {
 				t.Errorf("expected the same document, replayed once, found %s with %v", again.Value, headersOf(again))
 			}
-			if r := replay(connector("sap.odata.decimal.overflow=round")); r.Code != 0 ||
-				r.Stdout != "1 replayed, 0 of them refused again\n" {
-				t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-			}
+			replayed(t, 1, replay(connector("sap.odata.decimal.overflow=round")))
 			found := e2e.ReadTopic(t, broker, "Orders", 20)
 			seen := map[string]int{}
 			for _, r := range found {
@@ -224,6 +186,14 @@ func TestReplayOfDocuments(t *testing.T) {
 				t.Errorf("expected each of 20 orders once, found %v", seen)
 			}
 		})
+	}
+}
+
+// replayed checks that a replay delivered so many letters, and left none.
+func replayed(t *testing.T, letters int, r e2e.Result) {
+	t.Helper()
+	if want := fmt.Sprintf("%d replayed, 0 of them refused again\n", letters); r.Code != 0 || r.Stdout != want {
+		t.Errorf("expected exit 0 and %q, found exit %d\n%s%s", want, r.Code, r.Stdout, r.Stderr)
 	}
 }
 
@@ -243,14 +213,11 @@ func TestReplayIntoAService(t *testing.T) {
 	s, address := e2e.Demo(t, service.Options{Rows: 12})
 	broker := e2e.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
-	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
-		p.File("there.properties", e2e.Source("there", address, "Orders")...))
+	p.MustOnceWith(e2e.Plugins(t, "odata-sink"), worker, p.File("there.properties", e2e.Source("there", address, "Orders")...))
 	back := p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true")...)
-	s.Set("match", "POST")
-	s.Set("status", "400")
-	s.Set("status-count", "1000")
-	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, back)
+	e2e.RefuseWrites(t, s, 1000)
+	p.MustOnceWith(e2e.Plugins(t, "odata-sink"), worker, back)
 	e2e.ReadTopic(t, broker, "refused", 12)
 	replay := func() e2e.Result {
 		return p.Run("dlq", "replay", "refused", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, back)
@@ -272,21 +239,13 @@ func TestReplayIntoAService(t *testing.T) {
 	if r = replay(); r.Code != 1 || !strings.Contains(r.Stderr, "errors.uncertain.send") {
 		t.Fatalf("expected a letter in doubt, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
-	if again := replay(); again.Code != 1 || !strings.Contains(again.Stderr, "errors.uncertain.send") {
-		t.Fatalf("expected it to be in doubt still, found exit %d\n%s%s", again.Code, again.Stdout, again.Stderr)
-	}
+	replay().Exits(1).Says("errors.uncertain.send")
 	_, rest, _ := strings.Cut(r.Stderr, "Orders-0@")
 	digits := strings.TrimRight(rest[:min(len(rest), 3)], " ,;:.\"\n)abcdefghijklmnopqrstuvwxyz")
 	back = p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.uncertain.skip=Orders-0@"+digits)...)
-	if r := replay(); r.Code != 0 {
-		t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
-	if diff := cmp.Diff(e2e.Entities(s, "Orders"), e2e.Entities(s, "OrderCopies")); diff != "" {
-		t.Errorf("what arrived (-expected +found)\n%s", diff)
-	}
+	replay().Exits(0)
+	e2e.Copied(t, s)
 	e2e.CreatedOnce(t, s.Ledger(), 12)
-	if r := replay(); r.Code != 0 || r.Stdout != "0 replayed, 0 of them refused again\n" {
-		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	replayed(t, 0, replay())
 }

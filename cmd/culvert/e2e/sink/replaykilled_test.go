@@ -2,12 +2,9 @@ package sink
 
 import (
 	"net/http"
-	"net/http/httptest"
-	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -21,23 +18,10 @@ func TestReplayThatIsKilled(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	s := service.New(service.Options{Rows: 12})
-	var mu sync.Mutex
-	armed := false
-	held, goOn := make(chan struct{}), make(chan struct{})
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.ServeHTTP(w, r)
-		mu.Lock()
-		stop := armed && r.Method == http.MethodPost
-		armed = armed && !stop
-		mu.Unlock()
-		if stop { // it is written, and its answer does not come
-			close(held)
-			<-goOn
-		}
-	}))
-	t.Cleanup(front.Close)
-	t.Cleanup(sync.OnceFunc(func() { close(goOn) }))
-	address := strings.TrimPrefix(front.URL, "http://")
+	var armed atomic.Bool
+	address, done, _ := holdsFirst(t, s, func(r *http.Request, _ int) bool {
+		return armed.Load() && r.Method == http.MethodPost
+	})
 	broker := e2e.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
 	back := p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
@@ -47,9 +31,7 @@ func TestReplayThatIsKilled(t *testing.T) {
 	for _, args := range [][]string{{p.File("there.properties", e2e.Source("there", address, "Orders")...)}, {back}} {
 		p.MustRun(append([]string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker},
 			args...)...)
-		s.Set("match", "POST")
-		s.Set("status", "400")
-		s.Set("status-count", "1000")
+		e2e.RefuseWrites(t, s, 1000)
 	}
 	e2e.ReadTopic(t, broker, "refused", 12)
 	s.Set("status-count", "0")
@@ -57,30 +39,14 @@ func TestReplayThatIsKilled(t *testing.T) {
 		return p.Start("dlq", "replay", "refused", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
 			back)
 	}
-	mu.Lock()
-	armed = true
-	mu.Unlock()
+	armed.Store(true)
 	killed := replay()
-	killed.Eventually("a letter on its way", func() bool {
-		select {
-		case <-held:
-			return true
-		default:
-			return false
-		}
-	})
-	e2e.NoError(t, killed.Process.Process.Kill())
-	killed.Wait()
-	if r := replay().Wait(); r.Code != 0 {
-		t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
-	if diff := cmp.Diff(e2e.Entities(s, "Orders"), e2e.Entities(s, "OrderCopies")); diff != "" {
-		t.Errorf("what arrived (-expected +found)\n%s", diff)
-	}
+	killed.Eventually("a letter on its way", done)
+	killed.Kill()
+	replay().Wait().Exits(0)
+	e2e.Copied(t, s)
 	e2e.CreatedOnce(t, s.Ledger(), 12)
-	if r := replay().Wait(); r.Code != 0 || r.Stdout != "0 replayed, 0 of them refused again\n" {
-		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	replayed(t, 0, replay().Wait())
 }
 
 // A replay of the letters of a source that is killed again and again loses none: with exactly-once each row comes once,
@@ -100,16 +66,14 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 			p := e2e.NewPlace(t)
 			_, address := e2e.Demo(t, service.Options{Rows: rows, PageSize: 1000})
 			servers := p.Broker()
-			worker := p.File("worker.properties", append(c.worker, "bootstrap.servers="+servers, "listeners=",
-				"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")...)
+			worker := p.Plain(servers, c.worker...)
 			connector := func(spec string) string {
 				return p.File("orders.properties", append(e2e.Source("orders", address, "Orders"), "transforms=number",
 					"transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value",
 					"transforms.number.spec="+spec, "errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
 					"errors.deadletterqueue.context.headers.enable=true")...)
 			}
-			p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data, worker,
-				connector("ShipName:int16"))
+			p.MustOnceWith(e2e.Plugins(t, "smt"), worker, connector("ShipName:int16"))
 			client, err := kgo.NewClient(kgo.SeedBrokers(servers))
 			e2e.NoError(t, err)
 			defer client.Close()
@@ -141,12 +105,8 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 			if killed == 0 {
 				t.Error("no replay was killed before its end: this shows nothing")
 			}
-			if r := replay().Wait(); r.Code != 0 {
-				t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-			}
-			if r := replay().Wait(); r.Code != 0 || r.Stdout != "0 replayed, 0 of them refused again\n" {
-				t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-			}
+			replay().Wait().Exits(0)
+			replayed(t, 0, replay().Wait())
 			found, repeated := ids(t, p, servers, "Orders"), 0
 			for _, times := range found {
 				repeated += times - 1

@@ -20,6 +20,7 @@ type documents struct {
 	*e2e.Place
 	service              *service.Service
 	broker, worker, sink string
+	letters              string   // the topic that is replayed
 	lines                []string // of the sink
 	admin                *kadm.Client
 }
@@ -28,7 +29,7 @@ type documents struct {
 func newDocuments(t *testing.T, partitions int32, letters map[string]*string, said []*kgo.Record,
 	more ...string) *documents {
 	t.Helper()
-	d := &documents{Place: e2e.NewPlace(t)}
+	d := &documents{Place: e2e.NewPlace(t), letters: "refused"}
 	s, address := e2e.Demo(t, service.Options{Switches: service.Switches{Repeatability: true}})
 	d.service, d.broker = s, e2e.Embedded(t).Addr()
 	client, err := kgo.NewClient(kgo.SeedBrokers(d.broker))
@@ -60,20 +61,25 @@ func (d *documents) set(settings ...string) {
 // written has the sink write what the topic holds; the service refuses so many requests.
 func (d *documents) written(t *testing.T, refusing int) {
 	t.Helper()
-	d.refuse(refusing)
-	d.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", d.Data, d.worker, d.sink)
-	d.refuse(0)
-}
-
-func (d *documents) refuse(requests int) {
-	d.service.Set("match", "POST")
-	d.service.Set("status", "400")
-	d.service.Set("status-count", strconv.Itoa(requests))
+	e2e.RefuseWrites(t, d.service, refusing)
+	d.MustOnceWith(e2e.Plugins(t, "odata-sink", "smt"), d.worker, d.sink)
+	e2e.RefuseWrites(t, d.service, 0)
 }
 
 func (d *documents) replay(t *testing.T, more ...string) e2e.Result {
-	return d.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data",
+	return d.Run(append([]string{"dlq", "replay", d.letters, "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data",
 		d.Data, d.worker, d.sink}, more...)...)
+}
+
+// replays is replay that ends with an exit code, documents in the service and a beginning of what is printed.
+func (d *documents) replays(t *testing.T, code, documents int, begins string, more ...string) e2e.Result {
+	t.Helper()
+	r := d.replay(t, more...)
+	if n := d.service.Count("Inbox"); r.Code != code || n != documents || !strings.HasPrefix(r.Stdout, begins) {
+		t.Errorf("expected exit %d, %d documents and %q, found exit %d, %d documents\n%s%s", code, documents, begins,
+			r.Code, n, r.Stdout, r.Stderr)
+	}
+	return r
 }
 
 // saidTimes are records of a topic, each of a document.
@@ -108,22 +114,11 @@ func TestReplayOfRecordsWithSeveralLetters(t *testing.T) {
 			d.written(t, 100_000)
 			letters := e2e.ReadTopic(t, d.broker, "refused", rows)
 			d.again(t, letters)
-			if r := d.replay(t, "--until", "2020-01-01T00:00:00Z"); r.Code != 0 {
-				t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-			}
-			if r := d.replay(t); r.Code != 0 || d.service.Count("Inbox") != rows {
-				t.Fatalf("expected %d documents, found %d, exit %d\n%s%s", rows, d.service.Count("Inbox"), r.Code, r.Stdout,
-					r.Stderr)
-			}
+			d.replay(t, "--until", "2020-01-01T00:00:00Z").Exits(0)
+			d.replays(t, 0, rows, "")
 			d.again(t, letters[:50]) // the sink that was killed starts again
-			if r := d.replay(t); r.Code != 0 || d.service.Count("Inbox") != rows {
-				t.Errorf("later: expected %d documents, found %d, exit %d\n%s%s", rows, d.service.Count("Inbox"), r.Code,
-					r.Stdout, r.Stderr)
-			}
-			if r := d.replay(t, "--again"); r.Code != 0 || d.service.Count("Inbox") != 2*rows {
-				t.Errorf("--again: expected %d documents, found %d, exit %d\n%s%s", 2*rows, d.service.Count("Inbox"),
-					r.Code, r.Stdout, r.Stderr)
-			}
+			d.replays(t, 0, rows, "")
+			d.replays(t, 0, 2*rows, "", "--again")
 		})
 	}
 }
@@ -149,32 +144,20 @@ func TestReplayOfPartsThatAreLeft(t *testing.T) {
 				"transforms.lines.extract=true"}
 			d := newDocuments(t, 1, nil, []*kgo.Record{{Topic: "said", Key: []byte("k"), Value: []byte(value)}},
 				append(common, c.more...)...)
-			if c.first > 0 {
-				d.written(t, 1)
-			} else {
-				d.written(t, 0)
-			}
+			d.written(t, min(c.first, 1))
 			if n := d.service.Count("Inbox"); n != c.first {
 				t.Fatalf("expected %d documents, found %d", c.first, n)
 			}
 			e2e.ReadTopic(t, d.broker, "refused", 1)
 			// Refused once more: the letter that goes back names the same.
-			d.refuse(100)
-			if r := d.replay(t); r.Code != 1 {
-				t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-			}
-			d.refuse(0)
+			e2e.RefuseWrites(t, d.service, 100)
+			d.replay(t).Exits(1)
+			e2e.RefuseWrites(t, d.service, 0)
 			if c.more != nil {
 				d.set("transforms=lines")
 			}
-			if r := d.replay(t); r.Code != 0 || d.service.Count("Inbox") != 3 {
-				t.Errorf("expected 3 documents, found %d, exit %d\n%s%s", d.service.Count("Inbox"), r.Code, r.Stdout,
-					r.Stderr)
-			}
-			if r := d.replay(t); r.Code != 0 || d.service.Count("Inbox") != 3 {
-				t.Errorf("expected 3 documents, found %d, exit %d\n%s%s", d.service.Count("Inbox"), r.Code, r.Stdout,
-					r.Stderr)
-			}
+			d.replays(t, 0, 3, "")
+			d.replays(t, 0, 3, "")
 		})
 	}
 }
@@ -191,9 +174,7 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 	d.written(t, 0)
 	e2e.ReadTopic(t, d.broker, "refused", 3)
 	want := "2 replayed, 0 of them refused again\n1 left: letters of records that are older"
-	if r := d.replay(t); r.Code != 1 || !strings.HasPrefix(r.Stdout, want) || !strings.Contains(r.Stdout, "--older") {
-		t.Fatalf("expected %q, found exit %d\n%s%s", want, r.Code, r.Stdout, r.Stderr)
-	}
+	d.replays(t, 1, 3, want).Exits(1).Prints("--older")
 	list := func() string {
 		r := d.Run("dlq", "list", "refused", "-p", d.worker)
 		var said []string
@@ -207,12 +188,8 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 	if found := list(); found != "0@0 yes, 0@1 no, 0@2 yes" {
 		t.Errorf("found %s", found)
 	}
-	if r := d.Run("dlq", "show", "refused", "0@2", "-p", d.worker); !strings.Contains(r.Stdout, "replayed   yes") {
-		t.Errorf("show: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
-	if r := d.replay(t, "--older"); r.Code != 0 || d.service.Count("Inbox") != 4 {
-		t.Errorf("--older: %d documents, exit %d\n%s%s", d.service.Count("Inbox"), r.Code, r.Stdout, r.Stderr)
-	}
+	d.Run("dlq", "show", "refused", "0@2", "-p", d.worker).Exits(0).Prints("replayed   yes")
+	d.replays(t, 0, 4, "", "--older")
 	if found := list(); found != "0@0 yes, 0@1 yes, 0@2 yes" {
 		t.Errorf("found %s", found)
 	}
@@ -237,18 +214,9 @@ func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 		copied := &kgo.Record{Topic: "later", Partition: int32(1 - i), Key: l.Key, Value: l.Value, Headers: l.Headers}
 		e2e.NoError(t, client.ProduceSync(t.Context(), copied).FirstErr())
 	}
-	replay := func(more ...string) e2e.Result {
-		return d.Run(append([]string{"dlq", "replay", "later", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", d.Data,
-			d.worker, d.sink}, more...)...)
-	}
-	want := "1 replayed, 0 of them refused again\n1 left: letters of records that are older"
-	if r := replay(); r.Code != 1 || !strings.HasPrefix(r.Stdout, want) || d.service.Count("Inbox") != 1 {
-		t.Errorf("expected %q, found exit %d, %d documents\n%s%s", want, r.Code, d.service.Count("Inbox"), r.Stdout,
-			r.Stderr)
-	}
-	if r := replay("--older"); r.Code != 0 || d.service.Count("Inbox") != 2 {
-		t.Errorf("--older: exit %d, %d documents\n%s%s", r.Code, d.service.Count("Inbox"), r.Stdout, r.Stderr)
-	}
+	d.letters = "later"
+	d.replays(t, 1, 1, "1 replayed, 0 of them refused again\n1 left: letters of records that are older")
+	d.replays(t, 0, 2, "", "--older")
 }
 
 // Which entity a record without a key is of is not known before it is sent: its letter is left where the topic has any
@@ -269,9 +237,7 @@ func TestReplayOfWhatIsOlderWithoutKeys(t *testing.T) {
 			d.written(t, 3)
 			e2e.ReadTopic(t, d.broker, "refused", 3)
 			if partition < 0 {
-				if r := d.replay(t); r.Code != 0 || d.service.Count("Inbox") != 3 {
-					t.Errorf("%d documents, exit %d\n%s%s", d.service.Count("Inbox"), r.Code, r.Stdout, r.Stderr)
-				}
+				d.replays(t, 0, 3, "")
 				return
 			}
 			client, err := kgo.NewClient(kgo.SeedBrokers(d.broker), kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -281,13 +247,8 @@ func TestReplayOfWhatIsOlderWithoutKeys(t *testing.T) {
 			e2e.NoError(t, client.ProduceSync(t.Context(), later).FirstErr())
 			d.written(t, 0)
 			want := "0 replayed, 0 of them refused again\n3 left: letters of records without a key"
-			if r := d.replay(t); r.Code != 1 || !strings.HasPrefix(r.Stdout, want) || !strings.Contains(r.Stdout,
-				"--older") {
-				t.Errorf("expected %q, found exit %d\n%s%s", want, r.Code, r.Stdout, r.Stderr)
-			}
-			if r := d.replay(t, "--older"); r.Code != 0 || d.service.Count("Inbox") != 4 {
-				t.Errorf("--older: %d documents, exit %d\n%s%s", d.service.Count("Inbox"), r.Code, r.Stdout, r.Stderr)
-			}
+			d.replays(t, 1, 1, want).Exits(1).Prints("--older")
+			d.replays(t, 0, 4, "", "--older")
 		})
 	}
 }
@@ -309,9 +270,7 @@ func TestReplayHeedsTopicsRegex(t *testing.T) {
 	}
 	e2e.Produce(t, d.broker, forged)
 	want := "1 replayed, 0 of them refused again\n1 left: letters of topic \"Xsaid\", which topics.regex"
-	if r := d.replay(t); r.Code != 1 || !strings.HasPrefix(r.Stdout, want) {
-		t.Errorf("expected %q, found exit %d\n%s%s", want, r.Code, r.Stdout, r.Stderr)
-	}
+	d.replays(t, 1, 1, want)
 }
 
 // A record keeps its RequestID where its letter has another time than it, as in a topic with
@@ -321,9 +280,7 @@ func TestRequestIDsOfLettersWithAnotherTime(t *testing.T) {
 	d := newDocuments(t, 1, nil, saidTimes(3), "sap.odata.enable.batch=0", "sap.odata.insert.uncertain=repeatable")
 	d.written(t, 100)
 	letters := e2e.ReadTopic(t, d.broker, "refused", 3)
-	if r := d.replay(t); r.Code != 0 || d.service.Count("Inbox") != 3 {
-		t.Fatalf("%d documents, exit %d\n%s%s", d.service.Count("Inbox"), r.Code, r.Stdout, r.Stderr)
-	}
+	d.replays(t, 0, 3, "")
 	if _, err := d.admin.CreateTopics(t.Context(), 1, 1, nil, "later"); err != nil {
 		t.Fatal(err)
 	}
@@ -331,9 +288,6 @@ func TestRequestIDsOfLettersWithAnotherTime(t *testing.T) {
 		l.Topic, l.Timestamp = "later", time.Now()
 	}
 	d.again(t, letters)
-	r := d.Run("dlq", "replay", "later", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", d.Data, d.worker, d.sink)
-	if r.Code != 0 || d.service.Count("Inbox") != 3 {
-		t.Errorf("expected 3 documents still, found %d, exit %d\n%s%s", d.service.Count("Inbox"), r.Code, r.Stdout,
-			r.Stderr)
-	}
+	d.letters = "later"
+	d.replays(t, 0, 3, "")
 }

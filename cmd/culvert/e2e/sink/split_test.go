@@ -3,9 +3,7 @@ package sink
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,7 +24,7 @@ func TestPartsOfASplitRecordAreWrittenApart(t *testing.T) {
 	e2e.NoError(t, s.Set("repeatability", "true"))
 	var mu sync.Mutex
 	ids := map[string]int{}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if id := r.Header.Get("RequestID"); r.Method == http.MethodPost && id != "" {
 			mu.Lock()
 			ids[id]++
@@ -34,21 +32,14 @@ func TestPartsOfASplitRecordAreWrittenApart(t *testing.T) {
 		}
 		s.ServeHTTP(w, r)
 	}))
-	t.Cleanup(server.Close)
-	address := strings.TrimPrefix(server.URL, "http://")
-	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", p.Data,
+	p.MustOnceWith(e2e.Plugins(t, "odata-sink", "smt"),
 		p.File("there.properties", append(e2e.Source("there", address, "Orders"), "sap.odata#00.expand=Order_Details")...),
 		p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "Order_DetailCopies"),
 			"sap.odata.enable.batch=0", "sap.odata.insert.uncertain=repeatable", "transforms=lines",
 			"transforms.lines.type=org.culvert.transforms.Split", "transforms.lines.field=Order_Details",
 			"transforms.lines.extract=true")...))
-	written := 0
-	for entity, n := range s.Ledger().Writes {
-		if n.Created != 1 {
-			t.Errorf("expected %s to be created once, found %d times", entity, n.Created)
-		}
-		written++
-	}
+	e2e.NoneTwice(t, s.Ledger())
+	written := len(s.Ledger().Writes)
 	mu.Lock()
 	defer mu.Unlock()
 	if written <= 20 || len(ids) != written {
@@ -82,9 +73,9 @@ func TestRequestIDsOfSetsAndTopicsMadeAgain(t *testing.T) {
 		}
 		for set, name := range map[string]string{"Inbox": "inbox", "ProductCopies": "products"} {
 			name += strconv.Itoa(round)
-			p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
-				p.File(name+".properties", append(e2e.SinkOf(name, address, "said", set),
-					"sap.odata.insert.uncertain=repeatable", "sap.odata.unknown.fields=ignore")...))
+			lines := append(e2e.SinkOf(name, address, "said", set), "sap.odata.insert.uncertain=repeatable",
+				"sap.odata.unknown.fields=ignore")
+			p.MustOnceWith(e2e.Plugins(t, "odata-sink"), worker, p.File(name+".properties", lines...))
 		}
 		if inbox, products := s.Count("Inbox"), s.Count("ProductCopies"); inbox != 3*round+3 || products != 3*round+3 {
 			t.Errorf("round %d: expected %d documents and as many products, found %d and %d", round, 3*round+3, inbox,

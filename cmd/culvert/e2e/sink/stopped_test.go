@@ -3,7 +3,6 @@ package sink
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,7 +28,7 @@ type copying struct {
 func newCopying(p *e2e.Place, rows int, settings ...string) *copying {
 	p.T.Helper()
 	c := &copying{service: service.New(service.Options{Rows: rows, Switches: service.Switches{CSRF: true}})}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	address := e2e.Serve(p.T, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			n := c.posts.Add(1)
 			timer := time.NewTimer(time.Millisecond * time.Duration(1+n%7*3))
@@ -44,9 +43,7 @@ func newCopying(p *e2e.Place, rows int, settings ...string) *copying {
 		}
 		c.service.ServeHTTP(w, r)
 	}))
-	p.T.Cleanup(server.Close)
-	c.lines = e2e.CopiesOf(strings.TrimPrefix(server.URL, "http://"), append([]string{"tasks.max=1", e2e.Silent},
-		settings...)...)
+	c.lines = e2e.CopiesOf(address, append([]string{"tasks.max=1", e2e.Silent}, settings...)...)
 	return c
 }
 
@@ -57,6 +54,14 @@ func (c *copying) once(t *testing.T, rows int) {
 	if found := len(e2e.Entities(c.service, "OrderCopies")); found != rows {
 		t.Errorf("expected %d entities, found %d", rows, found)
 	}
+}
+
+// skips has an operator leave records out, after which each of the rows was created one time.
+func (c *copying) skips(p *e2e.Place, names []string, worker string, rows int) {
+	p.T.Helper()
+	lines := append(slices.Clone(c.lines), "errors.uncertain.skip="+strings.Join(names, ","))
+	p.MustOnceWith(e2e.Plugins(p.T, "odata-sink"), worker, p.File("back.properties", lines...))
+	c.once(p.T, rows)
 }
 
 // SIGTERM in the middle of a batch of 10,000, again and again: nothing is sent twice.
@@ -83,6 +88,18 @@ func TestSinkIsStoppedInALargeBatch(t *testing.T) {
 
 var skipAdvice = regexp.MustCompile(`errors\.uncertain\.skip=(\S+) to leave`)
 
+// named are the records that a run calls uncertain, each once.
+func named(r e2e.Result) (names []string) {
+	for _, advice := range skipAdvice.FindAllStringSubmatch(r.Stderr, -1) {
+		for _, name := range strings.Split(advice[1], ",") {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
 // A loading sink that is killed leaves records of which only its note says that they were on their way. The next run
 // names them all at once, and goes on when somebody has looked which of them arrived.
 func TestKilledSinkNamesWhatItFinds(t *testing.T) {
@@ -98,14 +115,8 @@ func TestKilledSinkNamesWhatItFinds(t *testing.T) {
 	run.Eventually("POSTs", func() bool { return c.posts.Load() > 40 })
 	run.Kill()
 	r := p.Run(append([]string{"run", "--once"}, args...)...)
-	var names, send, skip []string
-	for _, advice := range skipAdvice.FindAllStringSubmatch(r.Stderr, -1) {
-		for _, name := range strings.Split(advice[1], ",") {
-			if !slices.Contains(names, name) {
-				names = append(names, name)
-			}
-		}
-	}
+	var send, skip []string
+	names := named(r)
 	if r.Code != 1 || len(names) == 0 {
 		t.Fatalf("expected records to be named, found exit %d: %s", r.Code, r.LastLine())
 	}
@@ -124,9 +135,7 @@ func TestKilledSinkNamesWhatItFinds(t *testing.T) {
 	}
 	p.File("back.properties", append(slices.Clone(c.lines), "errors.uncertain.skip="+strings.Join(skip, ","),
 		"errors.uncertain.send="+strings.Join(send, ","))...)
-	if r := p.Run(append([]string{"run", "--once"}, args...)...); r.Code != 0 {
-		t.Fatalf("expected all records to be named by the first run, found exit %d: %s", r.Code, r.LastLine())
-	}
+	p.Run(append([]string{"run", "--once"}, args...)...).Exits(0)
 	t.Logf("%d records named", len(names))
 	c.once(t, rows)
 }
@@ -145,26 +154,13 @@ func TestSinkThatHangsInSettle(t *testing.T) {
 		worker, back)
 	for _, want := range []string{"was answered 201, and the plugin could not say what that means", "is not sent again",
 		"errors.uncertain.skip=Orders-"} {
-		if first.Code != 1 || !strings.Contains(first.Stderr, want) {
-			t.Errorf("expected exit 1 and %q, found %d and %s", want, first.Code, first.LastLine())
-		}
+		first.Exits(1).Says(want)
 	}
-	var names []string
-	for _, advice := range skipAdvice.FindAllStringSubmatch(first.Stderr, -1) {
-		for _, name := range strings.Split(advice[1], ",") {
-			if !slices.Contains(names, name) {
-				names = append(names, name)
-			}
-		}
-	}
+	names := named(first)
 	if n := int(c.posts.Load()); n == 0 || len(names) != n {
 		t.Errorf("expected the %d records that were sent to be named, found %q", n, names)
 	}
-	p.File("back.properties", append(slices.Clone(c.lines), "errors.uncertain.skip="+strings.Join(names, ","))...)
-	if r := p.Run("run", "--once", "--plugins", e2e.Folder(t, "odata-sink"), "--data", p.Data, worker, back); r.Code != 0 {
-		t.Fatalf("exit %d: %s", r.Code, r.LastLine())
-	}
-	c.once(t, rows)
+	c.skips(p, names, worker, rows)
 }
 
 // A version that hangs in settle takes over while records flow: what the version before had sent is judged by that one,
@@ -189,27 +185,16 @@ func TestVersionThatHangsInSettleTakesOver(t *testing.T) {
 	e2e.Replace(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/odata-sink",
 		"main.version=0.2.0"),
 		wit.ExportName(wit.InterfaceSink, "settle")))
-	run.Says(`msg="plugin loaded" plugin=odata-sink version=0.2.0`)
+	run.Awaits(`msg="plugin loaded" plugin=odata-sink version=0.2.0`)
 	for range rows {
 		c.turns <- struct{}{}
 	}
-	run.Says("plugin=odata-sink from=0.1.0 to=0.2.0")
+	run.Awaits("plugin=odata-sink from=0.1.0 to=0.2.0")
 	r := run.Wait()
-	var names []string
-	for _, advice := range skipAdvice.FindAllStringSubmatch(r.Stderr, -1) {
-		for _, name := range strings.Split(advice[1], ",") {
-			if !slices.Contains(names, name) {
-				names = append(names, name)
-			}
-		}
-	}
+	names := named(r)
 	if sent := int(c.posts.Load()); r.Code != 1 || len(names) == 0 || len(names) != sent-batch {
 		t.Fatalf("expected exit 1 and the %d records named that came behind the first batch, found %d and %q: %s",
 			sent-batch, r.Code, names, r.Stderr)
 	}
-	p.File("back.properties", append(slices.Clone(c.lines), "errors.uncertain.skip="+strings.Join(names, ","))...)
-	if r := p.Run("run", "--once", "--plugins", e2e.Folder(t, "odata-sink"), "--data", p.Data, worker, back); r.Code != 0 {
-		t.Fatalf("exit %d: %s", r.Code, r.LastLine())
-	}
-	c.once(t, rows)
+	c.skips(p, names, worker, rows)
 }

@@ -94,11 +94,9 @@ func TestTopicsThatNoRecordReachesAfterTransforms(t *testing.T) {
 				"tasks.max=3", "transforms=r",
 				"transforms.r.type="+kafkaTransforms+"RegexRouter", "transforms.r.regex=(.*)",
 				"transforms.r.replacement="+c.to), c.more...)...)
-			p.MustRun("run", "--once", "--plugins", dir, "--data", p.Data, there)
-			r := p.Run("run", "--once", "--plugins", dir, "--data", p.Data, back)
-			if r.Code != c.code {
-				t.Errorf("expected exit %d, found %d\n%s", c.code, r.Code, r.Stderr)
-			}
+			p.MustOnceWith(dir, there)
+			r := p.OnceWith(dir, back)
+			r.Exits(c.code)
 			var said []string
 			for line := range strings.Lines(r.Stderr) {
 				if strings.Contains(line, "nothing takes records of the topic") ||

@@ -3,7 +3,6 @@ package sink
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -44,7 +43,7 @@ func (w *writing) start(p *e2e.Place) string {
 		}
 	}
 	var posts atomic.Int32
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	address := e2e.Serve(p.T, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if w.front != nil {
 			n := int32(0)
 			if r.Method == http.MethodPost && strings.Contains(r.URL.Path, copies) {
@@ -54,13 +53,20 @@ func (w *writing) start(p *e2e.Place) string {
 		}
 		w.service.ServeHTTP(rw, r)
 	}))
-	p.T.Cleanup(server.Close)
-	lines := e2e.Instead(e2e.SinkOf(w.name, strings.TrimPrefix(server.URL, "http://"), "Orders", "OrderCopies"),
-		"sap.odata.user.name=me", "sap.odata.user.pwd="+e2e.Password,
-		"sap.odata.enable.batch=0", "sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=1",
-		"sap.odata.max.retry.backoff.ms=2")
+	lines := e2e.AsMe(e2e.SinkOf(w.name, address, "Orders", "OrderCopies"), "sap.odata.enable.batch=0",
+		"sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
 	w.lines = e2e.Instead(lines, w.settings...)
 	return p.File(w.name+".properties", w.lines...)
+}
+
+// judge holds the run, and what the service has, against what is expected. Nothing was created twice.
+func (w *writing) judge(t *testing.T, run e2e.Result) {
+	(&e2e.Reading{Name: w.name, Fails: w.fails, Service: w.service, Check: w.check}).Judge(t, run)
+	e2e.NoneTwice(t, w.service.Ledger())
+	found := e2e.Entities(w.service, "OrderCopies")
+	if all := cmp.Equal(e2e.Entities(w.service, "Orders"), found); all == w.partly {
+		t.Errorf("expected all to be there: %t, found %d of %d", !w.partly, len(found), written)
+	}
 }
 
 // written is how many rows there are to write.
@@ -96,9 +102,7 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 	}
 	of := func(want map[int]int) func(*testing.T, service.Ledger) {
 		return func(t *testing.T, l service.Ledger) {
-			if diff := cmp.Diff(want, posts(l)); diff != "" {
-				t.Errorf("POSTs by status (-expected +found)\n%s", diff)
-			}
+			e2e.Equal(t, "POSTs by status", want, posts(l))
 		}
 	}
 	// once: the status was answered one time, to a request that was not sent again.
@@ -188,17 +192,10 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 	}
 	run := p.Run(args...)
 	e2e.WithoutPassword(t, run.Stdout, run.Stderr)
-	if run.Code != 1 {
-		t.Errorf("expected exit 1, found %d\n%s", run.Code, run.Stderr)
-	}
+	run.Exits(1)
 	for _, w := range all {
 		t.Run(w.name, func(t *testing.T) {
-			(&e2e.Reading{Name: w.name, Fails: w.fails, Service: w.service, Check: w.check}).Judge(t, run)
-			e2e.NoneTwice(t, w.service.Ledger())
-			found := e2e.Entities(w.service, "OrderCopies")
-			if all := cmp.Equal(e2e.Entities(w.service, "Orders"), found); all == w.partly {
-				t.Errorf("expected all to be there: %t, found %d of %d", !w.partly, len(found), written)
-			}
+			w.judge(t, run)
 		})
 	}
 }
@@ -208,11 +205,10 @@ func TestTombstonesDelete(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: written, Switches: service.Switches{CSRF: true}})
-	broker := p.Start("broker", "--data", p.Data, "--listen", "127.0.0.1:0")
-	broker.Eventually("an address", func() bool { return strings.Contains(broker.Stdout.String(), "\n") })
+	servers := p.Broker()
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")
 	there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
-	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, there)
+	p.MustOnceWith(e2e.Plugins(t, "odata-sink"), worker, there)
 	key := func(n int) []byte { return fmt.Appendf(nil, `{"OrderID":%d}`, 10248+n) }
 	gone := []int{0, 7, 8, 39}
 	var records []*kgo.Record
@@ -220,17 +216,15 @@ func TestTombstonesDelete(t *testing.T) {
 		// The second one finds nothing.
 		records = append(records, &kgo.Record{Topic: "Orders", Key: key(n)}, &kgo.Record{Topic: "Orders", Key: key(n)})
 	}
-	e2e.Produce(t, strings.TrimSpace(broker.Stdout.String()), records...)
+	e2e.Produce(t, servers, records...)
 	back := p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "OrderCopies"),
 		"sap.odata.enable.delete=1")...)
-	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, back)
+	p.MustOnceWith(e2e.Plugins(t, "odata-sink"), worker, back)
 	want := e2e.Entities(s, "Orders")
 	for _, n := range gone {
 		delete(want, fmt.Sprintf("(%d)", 10248+n))
 	}
-	if diff := cmp.Diff(want, e2e.Entities(s, "OrderCopies")); diff != "" {
-		t.Errorf("what is left (-expected +found)\n%s", diff)
-	}
+	e2e.Equal(t, "what is left", want, e2e.Entities(s, "OrderCopies"))
 	for entity, n := range s.Ledger().Writes {
 		if n.Created != 1 || n.Deleted > 1 {
 			t.Errorf("expected %s to be created once and deleted at most once, found %+v", entity, n)
@@ -248,21 +242,14 @@ func TestFailedSinkGoesOn(t *testing.T) {
 	w := writing{name: "back", switches: map[string]string{"csrf": "true", "match": "POST"},
 		front: func(s *service.Service, _ *http.Request, n int) {
 			if n == 5 { // the fifth is refused, those that are on their way are not
-				s.Set("status", "400")
-				s.Set("status-count", "1")
+				e2e.RefuseWrites(t, s, 1)
 			}
 		}}
 	args := []string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, there, w.start(p)}
-	if r := p.Run(args...); r.Code != 1 {
-		t.Fatalf("expected exit 1, found %d\n%s", r.Code, r.Stderr)
-	}
-	if r := p.Run(args...); r.Code != 0 {
-		t.Errorf("expected exit 0, found %d: %s", r.Code, r.LastLine())
-	}
+	p.Run(args...).Exits(1)
+	p.Run(args...).Exits(0)
 	e2e.NoneTwice(t, w.service.Ledger())
-	if found := e2e.Entities(w.service, "OrderCopies"); !cmp.Equal(e2e.Entities(w.service, "Orders"), found) {
-		t.Errorf("expected %d entities, found %d", written, len(found))
-	}
+	e2e.Copied(t, w.service)
 }
 
 // A POST without an answer is not sent again by itself, by no start of the program; an operator decides about the
@@ -306,24 +293,16 @@ func TestUncertainRecordsWaitForAnOperator(t *testing.T) {
 					}
 				}
 				// Others may go on meanwhile; no entity is asked for twice.
-				if diff := cmp.Diff(seen[502], posts(w.service.Ledger())[502]); diff != "" {
-					t.Error(diff)
-				}
+				e2e.Equal(t, "answers 502", seen[502], posts(w.service.Ledger())[502])
 			}
 			p.File("back.properties", append(w.lines, decision+"="+at)...)
-			if r := p.Run(args...); r.Code != 0 {
-				t.Errorf("expected exit 0, found %d: %s", r.Code, r.LastLine())
-			}
-			if r := p.Run(args...); r.Code != 0 {
-				t.Errorf("the second time: expected exit 0, found %d: %s", r.Code, r.LastLine())
-			}
+			p.Run(args...).Exits(0)
+			p.Run(args...).Exits(0)
 			want := e2e.Entities(w.service, "Orders")
 			if decision == "errors.uncertain.skip" {
 				delete(want, fmt.Sprintf("(%d)", id))
 			}
-			if diff := cmp.Diff(want, e2e.Entities(w.service, "OrderCopies")); diff != "" {
-				t.Error(diff)
-			}
+			e2e.Equal(t, "what arrived", want, e2e.Entities(w.service, "OrderCopies"))
 			e2e.NoneTwice(t, w.service.Ledger())
 			if all := posts(w.service.Ledger()); all[400] != 0 || all[502] != 1 {
 				t.Errorf("expected one answer 502 and no other refusal, found %v", all)

@@ -3,14 +3,11 @@ package sink
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"path"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -29,26 +26,16 @@ type unanswered struct {
 func (u *unanswered) start(t *testing.T, s *service.Service) string {
 	t.Helper()
 	u.answers = make(chan struct{})
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return e2e.Serve(t, late(s, func(r *http.Request, _ int) {
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
-			s.ServeHTTP(w, r)
 			return
 		}
-		answer := httptest.NewRecorder()
-		s.ServeHTTP(answer, r)
 		u.writes.Add(1)
 		select {
 		case <-u.answers:
 		case <-r.Context().Done(): // the worker is gone
 		}
-		for name, values := range answer.Header() {
-			w.Header()[name] = values
-		}
-		w.WriteHeader(answer.Code)
-		_, _ = w.Write(answer.Body.Bytes())
 	}))
-	t.Cleanup(front.Close)
-	return strings.TrimPrefix(front.URL, "http://")
 }
 
 // taken names how many records of a connector's its service has taken.
@@ -65,9 +52,8 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 	t.Parallel()
 	s, direct := e2e.Demo(t, service.Options{Rows: 5})
 	b := e2e.NewPlace(t)
-	cluster := b.Start("broker", "--data", b.Data, "--listen", "127.0.0.1:0")
-	cluster.Eventually("an address", func() bool { return strings.Contains(cluster.Stdout.String(), "\n") })
-	broker, rest := strings.TrimSpace(cluster.Stdout.String()), porttest.Address(t)
+	cluster, broker := b.StartBroker()
+	rest := porttest.Address(t)
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
 	e2e.NoError(t, err)
 	t.Cleanup(client.Close)
@@ -153,7 +139,5 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 			statuses[r.Status]++
 		}
 	}
-	if diff := cmp.Diff(map[int]int{http.StatusCreated: rows}, statuses); diff != "" {
-		t.Errorf("POSTs by status (-expected +found)\n%s", diff)
-	}
+	e2e.Equal(t, "POSTs by status", map[int]int{http.StatusCreated: rows}, statuses)
 }

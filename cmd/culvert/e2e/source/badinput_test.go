@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -22,20 +23,15 @@ import (
 // read runs one worker with all connectors to its end, and looks at what became of each.
 func read(t *testing.T, p *e2e.Place, folder string, readings []*e2e.Reading) e2e.Result {
 	t.Helper()
-	args := []string{"run", "--once", "--plugins", folder, "--data", p.Data,
-		p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false",
-			"value.converter.schemas.enable=false")}
+	args := []string{p.Plain("embedded")}
 	expected := 0
 	for _, r := range readings {
 		args = append(args, r.Start(p))
 		expected = max(expected, min(1, len(r.Fails)))
 	}
-	broker := p.Start("broker", "--data", p.Data, "--listen", "127.0.0.1:0")
-	broker.Eventually("an address", func() bool { return strings.Contains(broker.Stdout.String(), "\n") })
-	run := p.Run(args...)
-	if run.Code != expected {
-		t.Errorf("expected exit %d, found %d: %s", expected, run.Code, run.LastLine())
-	}
+	p.Broker()
+	run := p.OnceWith(folder, args...)
+	run.Exits(expected)
 	for _, r := range readings {
 		t.Run(r.Name, func(t *testing.T) { r.Judge(t, run) })
 	}
@@ -74,12 +70,12 @@ func TestPagesThatBreakOff(t *testing.T) {
 	p := e2e.NewPlace(t)
 	readings := []*e2e.Reading{{Name: "whole"}}
 	for _, format := range []string{"json", "atom"} {
+		settings := []string{"sap.odata.format=" + format}
 		for _, how := range []string{"reset", "length", "truncate"} {
 			breaks := func(count string) map[string]string {
 				return map[string]string{"match": "skiptoken", "break": how, "break-after": "9000",
 					"break-count": count}
 			}
-			settings := []string{"sap.odata.format=" + format}
 			at := "after row " // of the rows that came
 			if how == "truncate" {
 				at = ", row "
@@ -90,13 +86,13 @@ func TestPagesThatBreakOff(t *testing.T) {
 					Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders?", "skiptoken=", at}})
 		}
 		// Nothing but the first bytes comes, and the connection ends before any row.
-		readings = append(readings, &e2e.Reading{Name: format + "-no-row", Settings: []string{"sap.odata.format=" + format},
-			Switches: map[string]string{"match": "/Orders", "break": "truncate", "break-after": "30",
-				"break-count": "1000"},
-			Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected ", "found its end"}},
-			&e2e.Reading{Name: format + "-empty", Settings: []string{"sap.odata.format=" + format},
-				Switches: map[string]string{"match": "/Orders", "break": "truncate", "break-after": "0",
-					"break-count": "1000"},
+		ends := func(after string) map[string]string {
+			return map[string]string{"match": "/Orders", "break": "truncate", "break-after": after, "break-count": "1000"}
+		}
+		readings = append(readings,
+			&e2e.Reading{Name: format + "-no-row", Switches: ends("30"), Settings: settings,
+				Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected ", "found its end"}},
+			&e2e.Reading{Name: format + "-empty", Switches: ends("0"), Settings: settings,
 				Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders"}})
 	}
 	// What comes after the bad place is there, but the page is no JSON, or no XML.
@@ -206,10 +202,7 @@ func TestAnswersThatAreNoRows(t *testing.T) {
 			if status == 401 { // the metadata was given out with this password
 				r.Check = last(status, 2)
 			}
-			start.Name, start.Switches = r.Name+"-start", map[string]string{}
-			for name, value := range r.Switches {
-				start.Switches[name] = value
-			}
+			start.Name, start.Switches = r.Name+"-start", maps.Clone(r.Switches)
 			start.Switches["match"] = "$metadata"
 			start.Fails = append([]string{"$metadata"}, r.Fails[1:]...)
 			readings = append(readings, r, &start)
@@ -218,8 +211,7 @@ func TestAnswersThatAreNoRows(t *testing.T) {
 	logon := []string{"an HTML page", "logon page", "user"}
 	readings = append(readings,
 		&e2e.Reading{Name: "logon-feed", Switches: map[string]string{"match": feed, "logon-page": "1000"}, Fails: logon,
-			Check: func(t *testing.T,
-				l service.Ledger) {
+			Check: func(t *testing.T, l service.Ledger) {
 				if n := requests(l, feed); n != 1 {
 					t.Errorf("expected one request for rows, found %d", n)
 				}
@@ -262,19 +254,13 @@ func requests(l service.Ledger, text string) (n int) {
 
 // answered gives one answer to all requests for Orders.
 func answered(status int, kind, body string) func(http.Handler) http.Handler {
-	return func(inner http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if !strings.Contains(r.URL.Path, "/Orders") {
-				inner.ServeHTTP(w, r)
-				return
-			}
-			if kind != "" {
-				w.Header().Set("Content-Type", kind)
-			}
-			w.WriteHeader(status)
-			w.Write([]byte(body))
-		})
-	}
+	return e2e.Front("/Orders", func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		if kind != "" {
+			w.Header().Set("Content-Type", kind)
+		}
+		w.WriteHeader(status)
+		w.Write([]byte(body))
+	})
 }
 
 // A wrong password is sent once, whatever the connectors, their tasks and their feeds (P10).
@@ -282,26 +268,19 @@ func TestWrongPasswordIsSentOnce(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 10, User: "me", Password: "right"})
-	args := []string{"run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data}
+	var args []string
 	for _, name := range []string{"one", "other"} {
-		args = append(args, p.File(name+".properties", e2e.Instead(e2e.Source(name, address, "Orders", "Products", "Customers"),
-			"sap.odata.user.name=me", "sap.odata.user.pwd="+e2e.Password, "tasks.max=3", "sap.odata.max.retries=3",
-			"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")...))
+		lines := e2e.AsMe(e2e.Source(name, address, "Orders", "Products", "Customers"), "tasks.max=3",
+			"sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
+		args = append(args, p.File(name+".properties", lines...))
 	}
-	r := p.Run(args...)
+	r := p.Once(args...)
 	e2e.WithoutPassword(t, r.Stdout, r.Stderr)
-	l := s.Ledger()
-	if r.Code != 1 || l.FailedLogons != 1 || l.Total != 1 {
-		t.Errorf("expected exit 1 and one request with the password, found exit %d, %d of %d requests\n%s", r.Code,
-			l.FailedLogons, l.Total, r.Stderr)
+	if l := s.Ledger(); l.FailedLogons != 1 || l.Total != 1 {
+		t.Errorf("expected one request with the password, found %d of %d requests", l.FailedLogons, l.Total)
 	}
-	if !strings.Contains(r.Stderr, "HTTP 401: Logon failed") || !strings.Contains(r.Stderr,
-		`the password of user "me" was refused (401) at `) {
-		t.Errorf("expected the first refusal and why there is no second, found\n%s", r.Stderr)
-	}
-	if !strings.Contains(r.Stderr, `task 0: FAILED: the password of user "me" was refused (401) at `) {
-		t.Errorf("expected the cause first, found\n%s", r.Stderr)
-	}
+	r.Exits(1).Says("HTTP 401: Logon failed", // the first refusal, and why there is no second: the cause stands first
+		`task 0: FAILED: the password of user "me" was refused (401) at `)
 }
 
 // A next link to another host is followed only by leave of sap.odata.link.hosts, and then on the configured origin.
@@ -385,18 +364,14 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 	worker := p.Start("run", "--plugins", dir, "--data", p.Data, "--set", "listeners=http://"+porttest.Address(t),
 		p.File("orders.properties", e2e.Source("orders", address, "Orders")...))
 	for name, file := range files {
-		if why := worker.Says(filepath.Join(dir, name+".wasm")); !strings.Contains(why, file.want[0]) {
+		if why := worker.Awaits(filepath.Join(dir, name+".wasm")); !strings.Contains(why, file.want[0]) {
 			t.Errorf("%s: expected %q, found %s", name, file.want[0], why)
 		}
 	}
 	worker.MustStop()
 	// A connector that asks for what only a refused file could have learns so.
-	r := p.Run("run", "--once", "--plugins", dir, "--data", p.Data, p.File("x.properties", "name=x",
-		"connector.class=x"))
-	if r.Code != 2 || !strings.Contains(r.Stderr,
-		"x.properties:2: connector.class: no plugin has the source or sink x") {
-		t.Errorf("expected exit 2 and the class, found %d\n%s", r.Code, r.Stderr)
-	}
+	r := p.OnceWith(dir, p.File("x.properties", "name=x", "connector.class=x"))
+	r.Exits(2).Says("x.properties:2: connector.class: no plugin has the source or sink x")
 }
 
 // A plugin that goes wrong fails the tasks that use it, by its name and version; the other connectors of the worker
@@ -445,19 +420,16 @@ func TestSourcesThatGoWrong(t *testing.T) {
 	e2e.Put(t, dir, "reckless.wasm", guesttest.Bytes(t, "../../testdata/guests/reckless"))
 	s, address := e2e.Demo(t, service.Options{Rows: e2e.ReadRows, PageSize: e2e.ReadPage})
 	host, port, _ := strings.Cut(address, ":")
-	args := []string{"run", "--once", "--plugins", dir, "--data", p.Data, p.File("good.properties",
-		e2e.Source("good", address, "Orders")...)}
+	args := []string{p.File("good.properties", e2e.Source("good", address, "Orders")...)}
 	modes := map[string]string{"panic": "boom on page 1", "deadlock": "deadlock", "grow": "wasm error: unreachable",
 		"row": "row 0, value: ", "schema": "row 0, value: "}
 	for mode := range modes {
 		args = append(args, p.File(mode+".properties", "name="+mode, "connector.class=example.Reckless",
-			"reckless.scheme=http", "reckless.address="+host,
-			"reckless.port="+port, "reckless.mode="+mode, "reckless.retries=0"))
+			"reckless.scheme=http", "reckless.address="+host, "reckless.port="+port, "reckless.mode="+mode,
+			"reckless.retries=0"))
 	}
-	run := p.Run(args...)
-	if run.Code != 1 {
-		t.Errorf("expected exit 1, found %d\n%s", run.Code, run.Stderr)
-	}
+	run := p.OnceWith(dir, args...)
+	run.Exits(1)
 	for mode, want := range modes {
 		fails := []string{"feed feed: GET /V2/Northwind/Northwind.svc/", "plugin reckless 7.8.9", want}
 		(&e2e.Reading{Name: mode, Fails: fails, Service: s}).Judge(t, run)
@@ -477,7 +449,7 @@ func TestWrongSettingsSendNothing(t *testing.T) {
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 10})
 	dir := e2e.Plugins(t, "smt", "odata-sink")
-	good := e2e.Instead(e2e.Source("good", address, "Orders"), "sap.odata.user.name=me", "sap.odata.user.pwd="+e2e.Password)
+	good := e2e.AsMe(e2e.Source("good", address, "Orders"))
 	without := func(name string) []string {
 		lines := e2e.Instead(good, name+"=")
 		return lines[:len(lines)-1]
@@ -520,13 +492,12 @@ func TestWrongSettingsSendNothing(t *testing.T) {
 		{"twice", e2e.Instead(good, "sap.odata#01.service="+service.NorthwindPath, "sap.odata#01.entityset=Orders",
 			"sap.odata#01.topic=x"), len(good) + 2, "sap.odata#01.entityset: "},
 	}
-	args := []string{"run", "--once", "--plugins", dir, "--data", p.Data}
-	for i := range cases {
-		c := &cases[i]
+	var args []string
+	for _, c := range cases {
 		args = append(args, p.File(c.name+".properties", append([]string{"name=" + c.name},
 			e2e.Instead(c.lines, "name=")[:len(c.lines)-1]...)...))
 	}
-	r := p.Run(args...)
+	r := p.OnceWith(dir, args...)
 	e2e.WithoutPassword(t, r.Stdout, r.Stderr)
 	for _, c := range cases {
 		line := c.line
@@ -551,7 +522,7 @@ func TestWrongSettingsSendNothing(t *testing.T) {
 	args = append(args, p.File("transform.properties", e2e.Instead(good, "transforms=a",
 		"transforms.a.type=org.apache.kafka.connect.transforms.InsertField$Value",
 		"transforms.a.static.feild=x", "transforms.a.static.value=1")...))
-	r = p.Run(append([]string{"validate", "--plugins", dir}, args[6:]...)...)
+	r = p.Run(append([]string{"validate", "--plugins", dir}, args...)...)
 	e2e.WithoutPassword(t, r.Stdout, r.Stderr)
 	if got := s.Ledger().Total; r.Code != 1 || got != 0 || strings.Count(r.Stdout, ".properties:") < len(cases) ||
 		!strings.Contains(r.Stdout, "transforms.a.static.feild: warning: unknown setting; the nearest "+

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,26 +18,11 @@ import (
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
-// outage is how long the Cloud Connector of TestCloudConnectorAway is away: a minute with CULVERT_SOAK=1.
-func outage() time.Duration {
-	if os.Getenv("CULVERT_SOAK") != "" {
-		return time.Minute
-	}
-	return 4 * time.Second
-}
-
-// outageRows is how many rows TestCloudConnectorAway moves: 4000 with CULVERT_SOAK=1.
-func outageRows() int {
-	if os.Getenv("CULVERT_SOAK") != "" {
-		return 4000
-	}
-	return 2000
-}
-
 // T13: the Cloud Connector that both the service and Kafka are behind goes away under a worker that carries rows both
 // ways, all tunnels with it, and comes back. No task fails, nothing is lost.
 func TestCloudConnectorAway(t *testing.T) {
 	t.Parallel()
+	outage, rows := e2e.OneOf(time.Minute, 4*time.Second), e2e.OneOf(4000, 2000)
 	p, folder := e2e.NewPlace(t), e2e.Plugins(t, "odata-sink")
 	double := connectivitytest.NewServer()
 	t.Cleanup(double.Close)
@@ -53,29 +37,27 @@ func TestCloudConnectorAway(t *testing.T) {
 		}))
 	e2e.NoError(t, err)
 	t.Cleanup(cluster.Close)
-	s, address := e2e.Demo(t, service.Options{Rows: outageRows(), PageSize: 40,
+	s, address := e2e.Demo(t, service.Options{Rows: rows, PageSize: 40,
 		Switches: service.Switches{SlowFirstByte: 20 * time.Millisecond}})
 	double.Map("example.com:9092", l.Addr().String())
 	double.Map("s4.virtual:8000", address)
 	rest := porttest.Address(t)
+	roots := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Certificate().Raw}))
 	worker := p.File("worker.properties", "bootstrap.servers=example.com:9092", "kafka.proxy.type=sap-connectivity",
-		"security.protocol=SSL",
-		"ssl.truststore.type=PEM", "ssl.truststore.location="+p.File("roots.pem",
-			string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Certificate().Raw}))),
-		"listeners=http://"+rest,
-		"offset.flush.interval.ms=500")
+		"security.protocol=SSL", "ssl.truststore.type=PEM", "ssl.truststore.location="+p.File("roots.pem", roots),
+		"listeners=http://"+rest, "offset.flush.interval.ms=500")
 	way := []string{"sap.odata.proxy.type=sap-connectivity-http", "sap.odata.max.retries=3",
 		"sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=100"}
 	there := p.File("there.properties", e2e.Instead(e2e.Source("there", "s4.virtual:8000", "Orders"), way...)...)
 	back := p.File("back.properties", e2e.Instead(e2e.SinkOf("back", "s4.virtual:8000", "Orders", "OrderCopies"), way...)...)
-	c := p.StartFor(e2e.Limit+outage(), "run", "--plugins", folder, "--data", p.Data, worker, there, back)
+	c := p.StartFor(e2e.Limit+outage, "run", "--plugins", folder, "--data", p.Data, worker, there, back)
 
 	c.Eventually("rows on their way", func() bool { return s.Count("OrderCopies") > 100 })
 	if done := s.Count("OrderCopies"); done >= s.Count("Orders") {
 		t.Fatalf("all %d rows have arrived already: an outage would show nothing", done)
 	}
 	double.Detach("")
-	over := time.After(outage())
+	over := time.After(outage)
 	look := time.NewTicker(100 * time.Millisecond)
 	defer look.Stop()
 	for away := true; away; {

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -89,7 +88,7 @@ func TestStoresEndToEnd(t *testing.T) {
 	}
 	key := func(name, kind string) []string { return of("keystore", name, kind) }
 	trust := func(name, kind string) []string { return of("truststore", name, kind) }
-	args := []string{"run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data}
+	var args []string
 	cases := [][]string{
 		append(key("client.jks", "jks"), trust("trust.jks", "jks")...),
 		append(key("client.jceks", "jceks"), trust("trust.jceks", "jceks")...),
@@ -114,7 +113,7 @@ func TestStoresEndToEnd(t *testing.T) {
 			"sap.odata#00.topic="+name)...)
 		args = append(args, p.File(name+".properties", lines...))
 	}
-	p.MustRun(args...)
+	p.MustOnce(args...)
 	for i := range cases {
 		if got, want := len(p.Records(fmt.Sprintf("c%d", i))), s.Count("Orders"); got != want {
 			t.Errorf("case %d: %d records, expected %d", i, got, want)
@@ -249,27 +248,18 @@ func TestSecretsRotate(t *testing.T) {
 	p := e2e.NewPlace(t)
 	g := &guarded{inner: service.New(service.Options{Rows: 20}), takes: map[string]bool{"first-secret": true},
 		refused: map[string]int{}}
-	server := httptest.NewServer(g)
-	t.Cleanup(server.Close)
-	secrets := filepath.Join(p.Dir, "secrets")
-	e2e.NoError(t, os.Mkdir(secrets, 0o700))
 	p.File("secrets/odata.properties", "password=first-secret")
+	secrets := filepath.Join(p.Dir, "secrets")
 	listen := porttest.Address(t)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen)
-	lines := append(e2e.Source("rotating", strings.TrimPrefix(server.URL, "http://"), "Orders"),
+	lines := append(e2e.Source("rotating", e2e.Serve(t, g), "Orders"),
 		"sap.odata#00.exec-period=1", "sap.odata.user.name=me",
 		"sap.odata.user.pwd=${file:"+filepath.Join(secrets, "odata.properties")+":password}")
 	file := p.File("rotating.properties", lines...)
 	// which compiles, and may take its time
 	p.MustRun("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, file)
 	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--log-level", "debug", worker, file)
-	state := func() connect.State {
-		var status connect.Status
-		if e2e.Get(t, "http://"+listen+"/connectors/rotating/status", &status) != 200 || len(status.Tasks) != 1 {
-			return ""
-		}
-		return status.Tasks[0].State
-	}
+	state := func() connect.State { return e2e.TaskOf(t, listen, "rotating").State }
 	c.Eventually("the first password", func() bool { return g.used("first-secret") && state() == connect.Running })
 
 	g.take("first-secret", "second-secret")
@@ -290,11 +280,7 @@ func TestSecretsRotate(t *testing.T) {
 	if n := g.refusals("wrong-secret"); n != 1 {
 		t.Errorf("the wrong password was sent %d times, expected once", n)
 	}
-	c.Signal(syscall.SIGTERM)
-	r := c.Wait()
-	if r.Code != 0 {
-		t.Errorf("exit %d", r.Code)
-	}
+	r := c.MustStop()
 	for _, secret := range []string{"first-secret", "second-secret", "wrong-secret", "third-secret"} {
 		if strings.Contains(r.Stderr+r.Stdout, secret) {
 			t.Errorf("the log shows %s", secret)
@@ -362,9 +348,7 @@ func TestThroughCloudConnector(t *testing.T) {
 	if dropped.Load() == 0 {
 		t.Error("no tunnel was dropped: this shows nothing")
 	}
-	if r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	r.Exits(0)
 	for _, topic := range []string{"plain", "tunnelled"} {
 		keys := map[string]bool{}
 		for _, r := range p.Records(topic) {

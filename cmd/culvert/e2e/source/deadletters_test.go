@@ -19,15 +19,12 @@ func TestDeadLettersOfASource(t *testing.T) {
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 300, PageSize: 70})
 	servers := p.Broker()
-	worker := p.File("worker.properties", "bootstrap.servers="+servers, "listeners=", "group.id=letters",
-		"exactly.once.source.support=enabled", "key.converter.schemas.enable=false",
-		"value.converter.schemas.enable=false")
+	worker := p.Plain(servers, "group.id=letters", "exactly.once.source.support=enabled")
 	run := func(more ...string) e2e.Result {
 		lines := append(e2e.Source("orders", address, "Orders"), "sap.odata.headers.enable=1", "transforms=number",
 			"transforms.number.type=Cast$Value",           // letters tell the whole class
 			"transforms.number.spec=ShipPostalCode:int16") // some are larger
-		return p.Run("run", "--once", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data, worker,
-			p.File("orders.properties", append(lines, more...)...))
+		return p.OnceWith(e2e.Plugins(t, "smt"), worker, p.File("orders.properties", append(lines, more...)...))
 	}
 	good, bad := map[string]bool{}, map[string]bool{}
 	s.Each("Orders", func(_ string, fields map[string]string) {
@@ -40,9 +37,7 @@ func TestDeadLettersOfASource(t *testing.T) {
 	if len(good) < 50 || len(bad) < 50 {
 		t.Fatalf("%d rows are good and %d bad: this shows nothing", len(good), len(bad))
 	}
-	if r := run(); r.Code != 1 || !strings.Contains(r.Stderr, "task FAILED") {
-		t.Fatalf("expected a task that fails at the first bad row, found exit %d\n%s", r.Code, r.Stderr)
-	}
+	run().Exits(1).Says("task FAILED")
 	own := p.File("own.properties", append(e2e.Source("own", address, "Orders"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=Orders")...)
 	if r := p.Run("validate", "--plugins", e2e.Plugins(t, "smt"), own); r.Code == 0 ||
@@ -53,9 +48,7 @@ func TestDeadLettersOfASource(t *testing.T) {
 	letters := []string{"errors.tolerance=all", "errors.deadletterqueue.topic.name=orders-refused",
 		"errors.deadletterqueue.context.headers.enable=true"}
 	for round := range 2 { // the second time there is nothing new
-		if r := run(letters...); r.Code != 0 {
-			t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-		}
+		run(letters...).Exits(0)
 		ids := func(topic string, payload bool) map[string]bool {
 			found := map[string]bool{}
 			r := p.Run("consume", topic, "--bootstrap-servers", servers)

@@ -1,54 +1,35 @@
 package source
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
 // writer changes Products until it is asked to stop.
-func writer(t *testing.T, address string, seed uint64, stop <-chan struct{}) {
-	r := rand.New(rand.NewPCG(seed, 1))
-	send := func(method, path string, body any) {
-		raw, _ := json.Marshal(body)
-		q, err := http.NewRequest(method, "http://"+address+service.SAPPath+path, bytes.NewReader(raw))
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		q.Header.Set("Content-Type", "application/json")
-		q.Header.Set("If-Match", "*")
-		answer, err := http.DefaultClient.Do(q)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		answer.Body.Close()
-	}
+func writer(s *service.Service, seed uint64, stop <-chan struct{}) {
+	r, edits := rand.New(rand.NewPCG(seed, 1)), &e2e.Edits{E: &e2e.Exactly{S: s}}
 	for n := 0; ; n++ {
 		select {
 		case <-stop:
 			return
-		default:
+		case <-time.After(time.Millisecond):
 		}
 		id := strconv.Itoa(1 + r.IntN(300))
 		switch r.IntN(4) {
 		case 0:
-			send("POST", "Products", map[string]any{"ProductID": int(seed)*1_000_000 + n,
+			edits.Send("POST", "Products", map[string]any{"ProductID": int(seed)*1_000_000 + n,
 				"ProductName": fmt.Sprint("New ", seed, " ", n), "Discontinued": false})
 		case 1:
-			send("DELETE", "Products("+id+")", nil)
+			edits.Send("DELETE", "Products("+id+")", nil)
 		default:
-			send("MERGE", "Products("+id+")", map[string]any{"ProductName": fmt.Sprint("Changed ", seed, " ", n)})
+			edits.Send("MERGE", "Products("+id+")", map[string]any{"ProductName": fmt.Sprint("Changed ", seed, " ", n)})
 		}
 	}
 }
@@ -60,10 +41,8 @@ func TestAPropertyThatComesRightAfterTheStart(t *testing.T) {
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 60, PageSize: 20,
 		Switches: service.Switches{Hide: "Products/UnitsOnOrder"}})
-	broker := p.Start("broker", "--data", p.Data, "--listen", "127.0.0.1:0")
-	broker.Eventually("an address", func() bool { return strings.Contains(broker.Stdout.String(), "\n") })
-	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=", "offset.flush.interval.ms=20",
-		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+	p.Broker()
+	worker := p.Plain("embedded", "offset.flush.interval.ms=20")
 	c := p.Start("run", "--data", p.Data, "--plugins", e2e.Plugins(t), worker,
 		p.File("late.properties", e2e.Tracked("late", address, service.SAPPath, "Products")...))
 	c.Eventually("changes that were asked for", func() bool { return s.Ledger().Deltas > 0 })
@@ -98,10 +77,8 @@ func TestChangesUnderLoad(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 3000, PageSize: 70})
-	broker := p.Start("broker", "--data", p.Data, "--listen", "127.0.0.1:0")
-	broker.Eventually("an address", func() bool { return strings.Contains(broker.Stdout.String(), "\n") })
-	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=", "offset.flush.interval.ms=20",
-		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+	p.Broker()
+	worker := p.Plain("embedded", "offset.flush.interval.ms=20")
 	topics := []string{"atom", "json", "odp"}
 	files := []string{worker,
 		p.File("atom.properties", e2e.Tracked("atom", address, service.SAPPath, "Products")...),
@@ -116,7 +93,7 @@ func TestChangesUnderLoad(t *testing.T) {
 	stop := make(chan struct{})
 	var writers sync.WaitGroup
 	for seed := range uint64(4) {
-		writers.Go(func() { writer(t, address, seed+1, stop) })
+		writers.Go(func() { writer(s, seed+1, stop) })
 	}
 	for range e2e.Rounds() / 2 {
 		before := s.Ledger().Deltas

@@ -2,12 +2,12 @@ package source
 
 import (
 	"fmt"
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 )
 
 const expandMetadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx"><edmx:DataServices><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm">` +
@@ -58,15 +58,9 @@ func TestInnerLinksOfManyRowsAndPages(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ rows, pages int }{{301, 2}, {1, 31}, {20, 40}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
-			server := httptest.NewServer(expanding(c.rows, c.pages))
-			defer server.Close()
 			p := e2e.NewPlace(t)
-			host, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
-			file := p.File("rows.properties", "name=rows", "connector.class=ODataSource",
-				"sap.odata.host.protocol=http", "sap.odata.host.address="+host, "sap.odata.host.port="+port,
-				"sap.odata.max.retries=0", "sap.odata#00.service=/s", "sap.odata#00.entityset=Rows",
-				"sap.odata#00.expand=Items", "sap.odata#00.topic=rows")
-			r := p.Once(file)
+			lines := oddRows("rows", e2e.Serve(t, expanding(c.rows, c.pages)), "sap.odata#00.expand=Items")
+			r := p.Once(p.File("rows.properties", lines...))
 			items := 0
 			for _, record := range p.Records("rows") {
 				value := record["value"].(map[string]any)["payload"].(map[string]any)

@@ -158,11 +158,9 @@ func TestLoginExchange(t *testing.T) {
 			}
 			newStrict(t, s)
 			lines := tickets(s.URL, "tickets.user="+user, "tickets.password="+strings.ReplaceAll(secret, `\`, `\\`),
-				"tickets.login.path=/session",
-				"tickets.login.body="+k.body, "tickets.login.token=result.session",
+				"tickets.login.path=/session", "tickets.login.body="+k.body, "tickets.login.token=result.session",
 				"tickets.login.lifetime=result.seconds", "tickets.login.header="+k.header)
-			r := p.Run("run", "--once", "--plugins", dir, "--data", p.Data, "--log-level", "debug",
-				p.File("c.properties", lines...))
+			r := p.OnceWith(dir, "--log-level", "debug", p.File("c.properties", lines...))
 			logins, pages, refused := s.seen()
 			if r.Code != 0 || logins != 2 || pages != ticketPages || len(refused) != 1 {
 				t.Fatalf("expected exit 0, 2 logins and 1 ended token, found %d, %d, %v of %d pages\n%s", r.Code,
@@ -189,14 +187,12 @@ func TestRefusedLoginIsNotRepeated(t *testing.T) {
 			s.login = func(r *http.Request, body string) bool { return strings.Contains(body, "right-one") }
 			newStrict(t, s)
 			if lifetime == "yes" {
-				handler := s.Config.Handler
 				s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					s.mu.Lock()
 					s.logins++
 					s.mu.Unlock()
 					io.WriteString(w, `{"success":false,"result":null}`)
 				})
-				t.Cleanup(func() { s.Config.Handler = handler })
 			}
 			lines := tickets(s.URL, "tickets.user=me", "tickets.password=wrong-one-indeed",
 				"tickets.login.path=/session",
@@ -215,8 +211,7 @@ func TestRefusedLoginIsNotRepeated(t *testing.T) {
 			if len(p.Refusals()) != 1 {
 				t.Errorf("expected one refusal to be kept, found %v", p.Refusals())
 			}
-			p.Run("run", "--once", "--plugins", dir, "--data", p.Data, p.File("d.properties",
-				append(lines, "tickets.password=right-one")...))
+			p.OnceWith(dir, p.File("d.properties", append(lines, "tickets.password=right-one")...))
 			if logins, _, _ := s.seen(); logins < 2 {
 				t.Errorf("expected another password to be tried, found %d logins", logins)
 			}
@@ -241,7 +236,7 @@ func TestSecretInTheQuery(t *testing.T) {
 	}
 	newStrict(t, s)
 	file := p.File("c.properties", tickets(s.URL, "tickets.query.api_key="+secret)...)
-	r := p.Run("run", "--once", "--plugins", dir, "--data", p.Data, "--log-level", "debug", file)
+	r := p.OnceWith(dir, "--log-level", "debug", file)
 	if _, pages, refused := s.seen(); r.Code != 0 || pages != ticketPages || len(refused) != 0 {
 		t.Fatalf("expected exit 0 and %d pages, found %d, %d, %v\n%s", ticketPages, r.Code, pages, refused, r.Stderr)
 	}
@@ -251,7 +246,7 @@ func TestSecretInTheQuery(t *testing.T) {
 	const wrong = "wrong-key-and-long"
 	file = q.File("c.properties", tickets(s.URL, "tickets.query.api_key="+wrong)...)
 	for i := range 2 {
-		r := q.Run("run", "--once", "--plugins", dir, "--data", q.Data, "--log-level", "debug", file)
+		r := q.OnceWith(dir, "--log-level", "debug", file)
 		_, _, refused := s.seen()
 		if r.Code != 1 || !strings.Contains(r.Stderr, "401") || len(refused) != 1 {
 			t.Fatalf("run %d: expected exit 1 and one refusal in all, found %d and %v\n%s", i, r.Code, refused,
@@ -312,10 +307,9 @@ func TestFurtherOrigins(t *testing.T) {
 			}
 			foreign.next = s.next
 			newStrict(t, s)
-			r := p.Run("run", "--once", "--plugins", dir, "--data", p.Data, "--log-level", "debug",
-				p.File("c.properties",
-					tickets(s.URL, "tickets.api.key="+key, "tickets.query.api_key="+parameter,
-						"tickets.origins="+k.origins(foreign.URL))...))
+			r := p.OnceWith(dir, "--log-level", "debug", p.File("c.properties",
+				tickets(s.URL, "tickets.api.key="+key, "tickets.query.api_key="+parameter,
+					"tickets.origins="+k.origins(foreign.URL))...))
 			_, pages, refused := foreign.seen()
 			if r.Code != k.code || !strings.Contains(r.Stderr, k.says) || len(refused) > 0 {
 				t.Fatalf("expected exit %d and %q, found %d, %v\n%s", k.code, k.says, r.Code, refused, r.Stderr)

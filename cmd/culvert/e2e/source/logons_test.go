@@ -3,7 +3,6 @@ package source
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,8 +26,7 @@ func TestRefusalsAreAUsers(t *testing.T) {
 			p := e2e.NewPlace(t)
 			s, address := e2e.Demo(t, service.Options{Rows: 10, User: "me", Password: "right",
 				Switches: service.Switches{LockAfter: 3}})
-			file := p.File("c.properties", e2e.Instead(e2e.Source("c", address, "Suppliers"), "sap.odata.user.name=me",
-				"sap.odata.user.pwd="+e2e.Password)...)
+			file := p.File("c.properties", e2e.AsMe(e2e.Source("c", address, "Suppliers"))...)
 			folder := func(name string) string {
 				if environ != nil {
 					return p.Data
@@ -81,16 +79,13 @@ func TestCommandsAtOnce(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 10, User: "me", Password: "right"})
-	file := p.File("c.properties", e2e.Instead(e2e.Source("c", address, "Suppliers"), "sap.odata.user.name=me",
-		"sap.odata.user.pwd="+e2e.Password)...)
+	file := p.File("c.properties", e2e.AsMe(e2e.Source("c", address, "Suppliers"))...)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
 			data := t.TempDir()
-			if r := p.Run("ping", "-p", file, "--data", data, "--plugins", e2e.Plugins(t), "-s",
-				strings.TrimSuffix(service.SAPPath, "/")); r.Code != 1 {
-				t.Errorf("expected exit 1, found %d\n%s", r.Code, r.Stderr)
-			}
+			p.Run("ping", "-p", file, "--data", data, "--plugins", e2e.Plugins(t), "-s",
+				strings.TrimSuffix(service.SAPPath, "/")).Exits(1)
 		})
 	}
 	wg.Wait()
@@ -109,14 +104,12 @@ func TestOneRefusalStopsNobody(t *testing.T) {
 	// From a poll of the first connector on the password is wrong: all others have just polled and rest for a while, so
 	// that nothing is under way next to it.
 	var armed atomic.Bool
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/Suppliers") && armed.CompareAndSwap(true, false) {
 			s.Set("status-count", "1000000")
 		}
 		s.ServeHTTP(w, r)
 	}))
-	t.Cleanup(server.Close)
-	address := strings.TrimPrefix(server.URL, "http://")
 	listen := porttest.Address(t)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen)
 	var files []string
@@ -125,18 +118,14 @@ func TestOneRefusalStopsNobody(t *testing.T) {
 		if i == 0 {
 			set, period = "Suppliers", 1
 		}
-		files = append(files, p.File(name+".properties", e2e.Instead(e2e.Source(name, address, set), "sap.odata.user.name=me",
-			"sap.odata.user.pwd="+e2e.Password,
+		files = append(files, p.File(name+".properties", e2e.AsMe(e2e.Source(name, address, set),
 			"sap.odata#00.topic="+name, fmt.Sprint("sap.odata#00.exec-period=", period))...))
 	}
 	args := append([]string{"run", "--plugins", e2e.Plugins(t), "--data", p.Data, worker}, files...)
 	all := func(want connect.State) func() bool {
 		return func() bool {
 			for i := range files {
-				var status connect.Status
-				if e2e.Get(t, "http://"+listen+"/connectors/c"+string(rune('a'+i))+"/status", &status) != 200 ||
-					len(status.Tasks) != 1 ||
-					status.Tasks[0].State != want {
+				if e2e.TaskOf(t, listen, "c"+string(rune('a'+i))).State != want {
 					return false
 				}
 			}
@@ -158,10 +147,7 @@ func TestOneRefusalStopsNobody(t *testing.T) {
 	}
 	c.Eventually("polls of all", polls(1))
 	s.Set("status-count", "1")
-	c.Eventually("the second try", func() bool {
-		return strings.Contains(c.Stderr.String(),
-			"tried once more in a fresh session")
-	})
+	c.Awaits("tried once more in a fresh session")
 	c.Eventually("more polls of all", polls(2))
 	// The doubt stands in a file until the second try was answered.
 	c.Eventually("all to go on without a refusal", func() bool {
@@ -174,9 +160,7 @@ func TestOneRefusalStopsNobody(t *testing.T) {
 		{"ping", "-p", files[3], "--data", p.Data, "-s", strings.TrimSuffix(service.SAPPath, "/")},
 		{"run", "--once", "--data", p.Data, worker, files[4]},
 	} {
-		if r := p.Run(append(args, "--plugins", e2e.Plugins(t))...); r.Code != 1 {
-			t.Errorf("%v: expected exit 1, found %d\n%s", args, r.Code, r.Stderr)
-		}
+		p.Run(append(args, "--plugins", e2e.Plugins(t))...).Exits(1)
 	}
 	if n := s.Ledger().Statuses[401]; n != 3 { // one of a server that restarts, two of the password
 		t.Errorf("expected 3 refusals in all, the service counts %d", n)

@@ -3,14 +3,10 @@ package source
 import (
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/examples/demo-service/service"
@@ -26,7 +22,7 @@ func TestServiceBehindASorryPage(t *testing.T) {
 	s := service.New(service.Options{Rows: 60, PageSize: 10, User: "me", Password: e2e.Password})
 	var pages atomic.Int64
 	var maintained atomic.Bool
-	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	gateway := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/Orders") && pages.Add(1) == 3 {
 			maintained.Store(true)
 		}
@@ -36,21 +32,15 @@ func TestServiceBehindASorryPage(t *testing.T) {
 		}
 		s.ServeHTTP(w, r)
 	}))
-	t.Cleanup(gateway.Close)
-	p.File("conf/in.properties", e2e.Instead(e2e.Source("in", gateway.Listener.Addr().String(), "Orders"),
-		"sap.odata.user.name=me", "sap.odata.user.pwd="+e2e.Password, "sap.odata.max.retries=1",
+	p.File("conf/in.properties", e2e.AsMe(e2e.Source("in", gateway, "Orders"), "sap.odata.max.retries=1",
 		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")...)
 	f := p.Follows("conf")
 	f.Await("in", "to go on later", func(s connect.Status) bool {
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed && s.Tasks[0].Restarts != ""
 	})
 	maintained.Store(false)
-	f.Says("extraction finished: 60 rows")
-	f.Signal(syscall.SIGTERM)
-	r := f.Wait()
-	if n := len(p.Records("Orders")); r.Code != 0 || n < s.Count("Orders") {
-		t.Errorf("expected %d rows, found %d and exit %d\n%s", s.Count("Orders"), n, r.Code, r.Stderr)
-	}
+	f.Arrives(p, "Orders", s.Count("Orders"))
+	f.MustStop()
 }
 
 // A service that is away under a source and a sink of a worker with a file, in the settings that nobody has changed:
@@ -97,10 +87,9 @@ func TestServiceAway(t *testing.T) {
 	f.Eventually("all rows back", func() bool { return s.Count("OrderCopies") == s.Count("Orders") })
 	f.Await("there", "runs", e2e.Runs)
 	f.Await("back", "runs", e2e.Runs)
-	f.Signal(syscall.SIGTERM)
-	r := f.Wait()
-	if r.Code != 0 || s.Count("OrderCopies") != s.Count("Orders") {
-		t.Errorf("exit %d, %d of %d rows", r.Code, s.Count("OrderCopies"), s.Count("Orders"))
+	r := f.MustStop()
+	if s.Count("OrderCopies") != s.Count("Orders") {
+		t.Errorf("%d of %d rows", s.Count("OrderCopies"), s.Count("Orders"))
 	}
 	said := map[string]int{}
 	for line := range strings.Lines(r.Stderr[before:]) {
@@ -114,7 +103,5 @@ func TestServiceAway(t *testing.T) {
 	}
 	want := map[string]int{"WARN the service does not answer, and is asked again until it does": 1,
 		"INFO the service answers again": 1, "ERROR task FAILED": 2}
-	if diff := cmp.Diff(want, said); diff != "" {
-		t.Errorf("%s\n%s", diff, r.Stderr[before:])
-	}
+	e2e.Equal(t, r.Stderr[before:], want, said)
 }

@@ -1,16 +1,13 @@
 package source
 
 import (
-	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/examples/demo-service/service"
-	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // TestSubscriptions: rows that are created, changed and deleted arrive because the service says so, in full mode and in
@@ -18,18 +15,13 @@ import (
 // meanwhile. The subscriptions that there are serve again. One port serves two connectors.
 func TestSubscriptions(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p, worker, port := e2e.Subscribing(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 400, PageSize: 60, Subscriptions: true,
 		Switches: service.Switches{CSRF: true}})
-	_, port, _ := net.SplitHostPort(porttest.Address(t))
 	listener := "http://127.0.0.1:" + port
 	for name, value := range map[string]string{"notify-to": listener, "notify-user": "sap:pä:ss"} {
 		e2e.NoError(t, s.Set(name, value))
 	}
-	broker := p.Start("broker", "--data", p.Data, "--listen", "127.0.0.1:0")
-	broker.Eventually("an address", func() bool { return strings.Contains(broker.Stdout.String(), "\n") })
-	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=", "offset.flush.interval.ms=20",
-		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
 	lines := func(name string, more ...string) []string {
 		return append(append(e2e.Source(name, address), "sap.odata#00.service="+service.SAPPath,
 			"sap.odata#00.entityset=Products", "sap.odata#00.topic="+name,
@@ -95,16 +87,12 @@ func TestSubscriptions(t *testing.T) {
 		a.Send("MERGE", fmt.Sprintf("Products(%d)", id), map[string]any{"ProductName": "Told together"})
 		two += fmt.Sprintf("<entry><id>Products(%d)</id></entry>", id)
 	}
-	q, err := http.NewRequest("POST", listener+"/full/Products", strings.NewReader(`<entry xmlns="http://www.w3.org/2005/Atom"
+	answer := notify(t, "POST", listener+"/full/Products", "pä:ss", `<entry xmlns="http://www.w3.org/2005/Atom"
 		xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">
 		<category term="X.Notification"/><link rel="via" href=""><m:inline><feed>`+two+`</feed></m:inline></link>
-		<content><m:properties><d:ID>two</d:ID></m:properties></content></entry>`))
-	e2e.NoError(t, err)
-	q.SetBasicAuth("sap", "pä:ss")
-	answer, err := http.DefaultClient.Do(q)
-	e2e.NoError(t, err)
-	if answer.Body.Close(); answer.StatusCode != http.StatusNoContent {
-		t.Errorf("expected that a notification of two entities is taken, found %s", answer.Status)
+		<content><m:properties><d:ID>two</d:ID></m:properties></content></entry>`)
+	if answer != http.StatusNoContent {
+		t.Errorf("expected that a notification of two entities is taken, found %d", answer)
 	}
 	c.Equals(p, s, "full", "told of two entities at once")
 	e2e.NoError(t, s.Set("notify-off", "false"))
@@ -127,15 +115,12 @@ func TestSubscriptions(t *testing.T) {
 	if s.SubscriptionCount() != 6 {
 		t.Errorf("a stop ends no subscription, found %d", s.SubscriptionCount())
 	}
-	active := p.Run("active-subscriptions", "-p", files[1], "-s", service.SAPPath, "--json", "--plugins", e2e.Plugins(t))
-	if active.Code != 0 || strings.Count(active.Stdout, "urn:sap-com:channel:CULVERT:/full/Products") != 3 {
-		t.Errorf("exit %d\n%s%s", active.Code, active.Stdout, active.Stderr)
+	active := p.MustRun("active-subscriptions", "-p", files[1], "-s", service.SAPPath, "--json", "--plugins",
+		e2e.Plugins(t))
+	if strings.Count(active.Stdout, "urn:sap-com:channel:CULVERT:/full/Products") != 3 {
+		t.Errorf("expected three subscriptions of full, found\n%s", active.Stdout)
 	}
-	var list []struct{ URL, DeliveryAddress string }
-	if err := json.Unmarshal([]byte(active.Stdout), &list); err != nil {
-		t.Fatal(err, active.Stdout)
-	}
-	for _, one := range list {
+	for _, one := range e2e.As[[]struct{ URL, DeliveryAddress string }](t, active.Stdout) {
 		if strings.Contains(one.DeliveryAddress, "/delta/") {
 			p.MustRun("delete-subscription", "-p", files[1], "-u", one.URL, "--plugins", e2e.Plugins(t))
 			break
@@ -149,6 +134,20 @@ func TestSubscriptions(t *testing.T) {
 		t.Errorf("exit %d, %d subscriptions are left, expected 2 of the other connector\n%s%s", r.Code,
 			s.SubscriptionCount(), r.Stdout, r.Stderr)
 	}
+}
+
+// notify sends a notification, as user sap where there is a password.
+func notify(t *testing.T, method, url, password, body string) (status int) {
+	t.Helper()
+	q, err := http.NewRequest(method, url, strings.NewReader(body))
+	e2e.NoError(t, err)
+	if password != "" {
+		q.SetBasicAuth("sap", password)
+	}
+	answer, err := http.DefaultClient.Do(q)
+	e2e.NoError(t, err)
+	answer.Body.Close()
+	return answer.StatusCode
 }
 
 // badNotifications come from somebody who is wrong here.
@@ -174,19 +173,8 @@ func badNotifications(t *testing.T, listener string) {
 		"by GET":            {"GET", "/full/Products", "pä:ss", "", 405},
 		"that is too large": {"POST", "/full/Products", "pä:ss", strings.Repeat("x", 4<<20+1), 413},
 	} {
-		q, err := http.NewRequest(c.method, listener+c.path, strings.NewReader(c.body))
-		e2e.NoError(t, err)
-		if c.password != "" {
-			q.SetBasicAuth("sap", c.password)
-		}
-		answer, err := http.DefaultClient.Do(q)
-		if err != nil {
-			t.Errorf("a notification %s: %v", name, err)
-			continue
-		}
-		answer.Body.Close()
-		if answer.StatusCode != c.status {
-			t.Errorf("a notification %s: expected %d, found %s", name, c.status, answer.Status)
+		if status := notify(t, c.method, listener+c.path, c.password, c.body); status != c.status {
+			t.Errorf("a notification %s: expected %d, found %d", name, c.status, status)
 		}
 	}
 }

@@ -2,14 +2,14 @@ package source
 
 import (
 	"fmt"
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 )
 
 // oddService has one set, Rows, whose rows are numbered. It takes every option and does as it likes.
@@ -105,18 +105,17 @@ func (s *oddService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Write([]byte(body + "}}"))
 }
 
+// oddRows is the settings of a connector that reads Rows, of a service that is not the demo service, into a topic.
+func oddRows(name, address string, settings ...string) []string {
+	return append(append(e2e.Source(name, address), "sap.odata#00.service=/s", "sap.odata#00.entityset=Rows",
+		"sap.odata#00.topic=rows"), settings...)
+}
+
 // loadOdd reads the set once, and counts how often each row came.
 func loadOdd(t *testing.T, s *oddService, settings ...string) (r e2e.Result, came map[int]int) {
 	t.Helper()
-	server := httptest.NewServer(s)
-	t.Cleanup(server.Close)
 	p := e2e.NewPlace(t)
-	host, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
-	file := p.File("odd.properties", append([]string{"name=odd", "connector.class=ODataSource",
-		"sap.odata.host.protocol=http", "sap.odata.host.address=" + host,
-		"sap.odata.host.port=" + port, "sap.odata.max.retries=0", "sap.odata#00.service=/s",
-		"sap.odata#00.entityset=Rows", "sap.odata#00.topic=rows"}, settings...)...)
-	r = p.Once(file)
+	r = p.Once(p.File("odd.properties", oddRows("odd", e2e.Serve(t, s), settings...)...))
 	came = map[int]int{}
 	for _, record := range p.Records("rows") {
 		key := record["key"].(map[string]any)["payload"].(map[string]any)

@@ -3,7 +3,6 @@ package source
 import (
 	"encoding/json"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -21,8 +20,8 @@ func TestPeek(t *testing.T) {
 		"sap.odata#00.filter#00.low=10250")...)
 	common := []string{"-p", file, "-s", service.NorthwindPath, "-e", "Orders", "--plugins", e2e.Plugins(t), "--data",
 		p.Data}
-	r := p.Run(append([]string{"peek", "-n", "2", "--json"}, common...)...)
-	var shown struct {
+	r := p.MustRun(append([]string{"peek", "-n", "2", "--json"}, common...)...)
+	shown := e2e.As[struct {
 		Fields []struct{ Name, Type string }
 		Rows   []struct {
 			OrderID      int
@@ -30,10 +29,7 @@ func TestPeek(t *testing.T) {
 			Freight      json.Number
 			OrderDetails []struct{ OrderID, ProductID, Quantity int } `json:"Order_Details"`
 		}
-	}
-	if err := json.Unmarshal([]byte(r.Stdout), &shown); err != nil || r.Code != 0 {
-		t.Fatalf("exit code %d, %v: %s%s", r.Code, err, r.Stdout, r.Stderr)
-	}
+	}](t, r.Stdout)
 	if len(shown.Rows) != 2 || shown.Rows[0].OrderID != 10250 || len(shown.Rows[0].OrderDetails) < 2 ||
 		!strings.HasSuffix(shown.Rows[0].OrderDate, "Z") {
 		t.Errorf("expected two orders from 10250 on with all their lines, found %s", r.Stdout)
@@ -52,14 +48,9 @@ func TestPeek(t *testing.T) {
 		strings.Contains(r.Stdout, "10251") {
 		t.Errorf("exit code %d: %s%s", r.Code, r.Stdout, r.Stderr)
 	}
-	if r = p.Run(append([]string{"peek", "-n", "0"}, common...)...); r.Code != 2 {
-		t.Errorf("exit code %d: %s", r.Code, r.Stderr)
-	}
-	if r = p.Run("peek", "-p", file, "-s", service.NorthwindPath, "-e", "Order", "--plugins", e2e.Plugins(t), "--data",
-		p.Data); r.Code == 0 ||
-		!strings.Contains(r.Stderr, "the nearest name is Orders") {
-		t.Errorf("exit code %d: %s", r.Code, r.Stderr)
-	}
+	p.Run(append([]string{"peek", "-n", "0"}, common...)...).Exits(2)
+	p.Run("peek", "-p", file, "-s", service.NorthwindPath, "-e", "Order", "--plugins", e2e.Plugins(t), "--data",
+		p.Data).Exits(1).Says("the nearest name is Orders")
 	if rows := s.Ledger().Rows; rows == 0 || rows > 20 {
 		t.Errorf("%d rows were read", rows)
 	}
@@ -84,20 +75,16 @@ func TestListServices(t *testing.T) {
 		mux.HandleFunc(root+"/ServiceCollection", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			if r.URL.Query().Get("$skiptoken") == "" {
-				w.Write(
-					[]byte(
-						`{"d":{"results":[{"TechnicalServiceName":"ZA_SRV","TechnicalServiceVersion":1,"Title":"ZA_SRV","Description":"The first","ServiceUrl":"https://erp.internal:44300/sap/opu/odata/sap/ZA_SRV"}],` +
-							`"__next":"` + root + `/ServiceCollection?$format=json&$skiptoken=1"}}`))
+				w.Write([]byte(
+					`{"d":{"results":[{"TechnicalServiceName":"ZA_SRV","TechnicalServiceVersion":1,"Title":"ZA_SRV","Description":"The first","ServiceUrl":"https://erp.internal:44300/sap/opu/odata/sap/ZA_SRV"}],` +
+						`"__next":"` + root + `/ServiceCollection?$format=json&$skiptoken=1"}}`))
 				return
 			}
-			w.Write(
-				[]byte(
-					`{"d":{"results":[{"TechnicalServiceName":"YB_SRV","TechnicalServiceVersion":"0002","Title":"The second","ServiceUrl":"/sap/opu/odata/sap/YB_SRV;v=2/"}]}}`))
+			w.Write([]byte(
+				`{"d":{"results":[{"TechnicalServiceName":"YB_SRV","TechnicalServiceVersion":"0002","Title":"The second","ServiceUrl":"/sap/opu/odata/sap/YB_SRV;v=2/"}]}}`))
 		})
-		server := httptest.NewServer(mux)
-		t.Cleanup(server.Close)
 		p := e2e.NewPlace(t)
-		file := p.File("x.properties", e2e.Source("x", strings.TrimPrefix(server.URL, "http://"), "Orders")...)
+		file := p.File("x.properties", e2e.Source("x", e2e.Serve(t, mux), "Orders")...)
 		r := p.Run("list-services", "--json", "-p", file, "--plugins", e2e.Plugins(t), "--data", p.Data)
 		want := `[{"service":"/sap/opu/odata/sap/ZA_SRV","name":"ZA_SRV","version":"1","title":"The first"},{"service":"/sap/opu/odata/sap/YB_SRV;v=2","name":"YB_SRV","version":"0002","title":"The second"}]`
 		if r.Code != 0 || strings.TrimSpace(r.Stdout) != want {
@@ -113,7 +100,5 @@ func TestListServices(t *testing.T) {
 	_, address := e2e.Demo(t, service.Options{Rows: 4})
 	r := p.Run("list-services", "-p", p.File("x.properties", e2e.Source("x", address, "Orders")...), "--plugins",
 		e2e.Plugins(t), "--data", p.Data)
-	if r.Code != 1 || !strings.Contains(r.Stderr, "/IWFND/MAINT_SERVICE") {
-		t.Errorf("exit code %d: %s", r.Code, r.Stderr)
-	}
+	r.Exits(1).Says("/IWFND/MAINT_SERVICE")
 }

@@ -12,6 +12,15 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 )
 
+// trapping is a folder with a source that breaks, as WebAssembly does, on rows with the word Poison.
+func trapping(t *testing.T) (folder string) {
+	t.Helper()
+	folder = t.TempDir()
+	e2e.Put(t, folder, "odata-source.wasm", guesttest.With(t, "../../../../plugins/odata-source",
+		"../../testdata/guests/trapping/trapping.go"))
+	return folder
+}
+
 // A row on which the plugin breaks, as WebAssembly does and not by a fault, becomes a dead letter, and the others are
 // delivered (P32): also where it breaks on a further page of a feed expanded in the row.
 func TestRowsOnWhichAPluginBreaks(t *testing.T) {
@@ -35,12 +44,9 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 	if c := poisoned["Categories"]; len(c) != 2 || c[0] == c[1] {
 		t.Fatalf("expected products of two categories, found %v", poisoned)
 	}
-	folder := t.TempDir()
-	e2e.Put(t, folder, "odata-source.wasm", guesttest.With(t, "../../../../plugins/odata-source",
-		"../../testdata/guests/trapping/trapping.go"))
+	folder := trapping(t)
 	servers := p.Broker()
-	worker := p.File("worker.properties", "bootstrap.servers="+servers, "listeners=",
-		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+	worker := p.Plain(servers)
 	for _, format := range []string{"json", "atom"} {
 		t.Run(format, func(t *testing.T) {
 			lines := append(e2e.Source(format, address, "Products", "Categories"), "sap.odata.format="+format,
@@ -98,20 +104,16 @@ func TestReplayOfRowsOnWhichAPluginBreaks(t *testing.T) {
 	if !(&e2e.Edits{E: &e2e.Exactly{S: s}}).Send("MERGE", "Products(7)", map[string]any{"ProductName": "Poison"}) {
 		t.Fatal("product 7 was not changed")
 	}
-	folder := t.TempDir()
-	e2e.Put(t, folder, "odata-source.wasm", guesttest.With(t, "../../../../plugins/odata-source",
-		"../../testdata/guests/trapping/trapping.go"))
+	folder := trapping(t)
 	e2e.Put(t, folder, "smt.wasm", guesttest.Bytes(t, "../../../../plugins/smt"))
 	servers := p.Broker()
-	worker := p.File("worker.properties", "bootstrap.servers="+servers, "listeners=",
-		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+	worker := p.Plain(servers)
 	lines := append(e2e.Source("products", address, "Products"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true")
 	mended := p.File("mended.properties", lines...)
-	p.MustRun("run", "--once", "--plugins", folder, "--data", p.Data, worker,
-		p.File("products.properties", append(lines, "transforms=number",
-			"transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value",
-			"transforms.number.spec=ProductName:int16")...))
+	p.MustOnceWith(folder, worker, p.File("products.properties", append(lines, "transforms=number",
+		"transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value",
+		"transforms.number.spec=ProductName:int16")...))
 	count := s.Count("Products")
 	for at, want := range []string{fmt.Sprintf("%d replayed, 1 of them refused again\n", count),
 		"1 replayed, 1 of them refused again\n", "0 replayed, 0 of them refused again\n1 left: letters of feed "} {

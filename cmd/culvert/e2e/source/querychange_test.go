@@ -3,11 +3,8 @@ package source
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -31,18 +28,10 @@ func TestChangedQuery(t *testing.T) {
 	s, address := e2e.Demo(t, service.Options{Rows: 20, Switches: service.Switches{Delta: "links"}})
 	run := func(changed ...string) e2e.Result {
 		lines := append(e2e.Source("changes", address, "Products"), "sap.odata.sap.client=100", "sap.odata.user.name=one",
-			"sap.odata.user.pwd=secret",
-			"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60")
-		for _, line := range changed {
-			name, _, _ := strings.Cut(line, "=")
-			lines = slices.DeleteFunc(lines, func(old string) bool { return strings.HasPrefix(old, name+"=") })
-			lines = append(lines, line)
-		}
-		return p.Once(p.File("changes.properties", lines...))
+			"sap.odata.user.pwd=secret", "sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60")
+		return p.Once(p.File("changes.properties", e2e.Instead(lines, changed...)...))
 	}
-	if r := run(); r.Code != 0 {
-		t.Fatal(r.Stderr)
-	}
+	run().Exits(0)
 	rows := len(p.Records("Products"))
 	for what, changed := range map[string][]string{
 		"filter=": {"sap.odata#00.filter#00.property=UnitPrice", "sap.odata#00.filter#00.option=ge",
@@ -61,9 +50,7 @@ func TestChangedQuery(t *testing.T) {
 		t.Errorf("expected that nothing is read under a changed query, found %d records more", n-rows)
 	}
 	e2e.NewAuthor(t, address).Change(1)
-	if r := run("sap.odata.sap.client=200", "sap.odata#00.query.change=reload"); r.Code != 0 {
-		t.Fatal(r.Stderr)
-	}
+	run("sap.odata.sap.client=200", "sap.odata#00.query.change=reload").Exits(0)
 	if n := len(p.Records("Products")); n != 2*rows {
 		t.Errorf("expected that the set is read whole, a row more and one less, found %d records behind %d", n, rows)
 	}
@@ -85,20 +72,18 @@ func TestChangedTopic(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	inner, answered := service.New(service.Options{PageSize: 20}), atomic.Int64{}
-	products := 0
-	inner.Each("Products", func(string, map[string]string) { products++ })
+	products := inner.Count("Products")
 	breaks := atomic.Bool{}
 	breaks.Store(true)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/Products") && answered.Add(1) > 2 && breaks.Load() {
 			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
 		inner.ServeHTTP(w, r)
 	}))
-	t.Cleanup(server.Close)
 	run := func(topic string, more ...string) e2e.Result {
-		lines := append(e2e.Source("load", strings.TrimPrefix(server.URL, "http://")),
+		lines := append(e2e.Source("load", address),
 			"sap.odata#00.service="+service.NorthwindPath, "sap.odata#00.entityset=Products", "sap.odata#00.topic="+topic)
 		return p.Once(p.File("load.properties", append(lines, more...)...))
 	}
@@ -112,16 +97,12 @@ func TestChangedTopic(t *testing.T) {
 		`topic=Other`) {
 		t.Errorf("expected that both topics are named, found exit %d\n%s", r.Code, r.Stderr)
 	}
-	if r := run("Other", "sap.odata#00.query.change=reload"); r.Code != 0 {
-		t.Fatal(r.Stderr)
-	}
+	run("Other", "sap.odata#00.query.change=reload").Exits(0)
 	if n, old := len(p.Records("Other")), len(p.Records("Products")); n != products || old != begun {
 		t.Errorf("expected the whole set in the new topic and %d records in the old one, found %d and %d",
 			begun, n, old)
 	}
-	if r := run("Third"); r.Code != 0 {
-		t.Errorf("behind a load: exit %d\n%s", r.Code, r.Stderr)
-	}
+	run("Third").Exits(0)
 }
 
 // A service that is to be read elsewhere (8000 → 44300), or in another SAP client: the PUT is refused while the offsets
@@ -131,16 +112,13 @@ func TestMovedServiceIsRefusedByPut(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{Rows: 20})
-	second, err := s.Start("127.0.0.1:0")
-	e2e.NoError(t, err)
-	t.Cleanup(func() { second.Close() })
-	moved := strings.TrimPrefix(second.URL, "http://")
+	moved := e2e.Serve(t, s)
 	settings := func(address string, more ...string) []string {
 		return append(append(e2e.Source("moves", address, "Products"), "sap.odata#00.exec-period=1"), more...)
 	}
 	p.File("conf/moves.properties", settings(address)...)
 	f := p.Follows("conf")
-	f.Says("extraction finished")
+	f.Awaits("extraction finished")
 	f.Await("moves", "runs", e2e.Runs)
 	put := func(want int, lines ...string) string {
 		return f.Must(want, "PUT", "/connectors/moves/config", e2e.AsJSON(t, e2e.Configuration(lines)))
@@ -149,16 +127,17 @@ func TestMovedServiceIsRefusedByPut(t *testing.T) {
 		status, answer := f.Call("GET", "/connectors/moves/offsets", "")
 		return status == 200 && strings.Contains(answer, "fingerprint")
 	})
-	for _, wanted := range []string{"sap.odata#00.query.change=keep", address, moved} {
-		if answer := put(400, settings(moved)...); !strings.Contains(answer, wanted) {
-			t.Errorf("expected %q in the refusal, found %s", wanted, answer)
+	refused := func(lines []string, wanted ...string) {
+		t.Helper()
+		answer := put(400, lines...)
+		for _, one := range append(wanted, "sap.odata#00.query.change=keep") {
+			if !strings.Contains(answer, one) {
+				t.Errorf("expected %q in the refusal, found %s", one, answer)
+			}
 		}
 	}
-	for _, wanted := range []string{"sap.odata#00.query.change=keep", "client 200"} { // is another set of data
-		if answer := put(400, settings(address, "sap.odata.sap.client=200")...); !strings.Contains(answer, wanted) {
-			t.Errorf("expected %q in the refusal, found %s", wanted, answer)
-		}
-	}
+	refused(settings(moved), address, moved)
+	refused(settings(address, "sap.odata.sap.client=200"), "client 200") // is another set of data
 	f.Replaced("conf/moves.properties", settings(moved)...)
 	f.Await("moves", "runs on with a refused file", func(s connect.Status) bool {
 		return s.Connector.State == connect.Running && len(s.Tasks) == 1 && s.Tasks[0].State == connect.Running &&
@@ -168,10 +147,9 @@ func TestMovedServiceIsRefusedByPut(t *testing.T) {
 		t.Errorf("expected that nothing was stopped, found %d starts", n)
 	}
 	put(200, settings(moved, "sap.odata#00.query.change=keep")...)
-	f.Says("the stored offset belongs to something else, and is gone on from")
+	f.Awaits("the stored offset belongs to something else, and is gone on from")
 	f.Await("moves", "runs", e2e.Runs)
-	f.Signal(syscall.SIGTERM)
-	if r := f.Wait(); r.Code != 0 || strings.Contains(r.Stderr, "FAILED") {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	if r := f.MustStop(); strings.Contains(r.Stderr, "FAILED") {
+		t.Errorf("expected no failure, found\n%s", r.Stderr)
 	}
 }

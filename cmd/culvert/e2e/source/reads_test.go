@@ -3,7 +3,6 @@ package source
 import (
 	"fmt"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
@@ -22,10 +21,7 @@ func TestReads(t *testing.T) {
 		"sap.odata#00.select#00.low=10250", "sap.odata#00.select#00.high=10269",
 		"sap.odata#00.filter#01.property=Order_Details/Quantity", "sap.odata#00.filter#01.option=gt",
 		"sap.odata#00.filter#01.low=10")
-	r := p.Once(p.File("reads.properties", lines...))
-	if r.Code != 0 {
-		t.Fatal(r.Stderr)
-	}
+	p.MustOnce(p.File("reads.properties", lines...))
 	expected := 0
 	s.Each("Order_Details", func(key string, line map[string]string) {
 		var order, quantity int
@@ -59,7 +55,7 @@ func TestReads(t *testing.T) {
 	lines = append(e2e.Source("deaf", address, "Orders"), "sap.odata.max.retries=0",
 		"sap.odata#00.filter#07.property=OrderID", "sap.odata#00.filter#07.option=in",
 		"sap.odata#00.filter#07.low=10250,10251")
-	r = p.Once(p.File("deaf.properties", lines...))
+	r := p.Once(p.File("deaf.properties", lines...))
 	if r.Code != 1 || !strings.Contains(r.LastLine(),
 		`OrderID is "10248", and sap.odata#00.filter#07.option asks for in "10250", "10251": the service takes $filter and does not heed it`) {
 		t.Errorf("exit code %d: %s", r.Code, r.LastLine())
@@ -99,11 +95,9 @@ func TestCron(t *testing.T) {
 	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+porttest.Address(t),
 		p.File("nightly.properties", append(lines, "sap.odata#00.cron.expression=* * * * * ?")...))
 	c.Eventually("three extractions", func() bool {
-		return strings.Count(c.Stderr.String(),
-			"the next one begins at its time") >= 3
+		return strings.Count(c.Stderr.String(), "the next one begins at its time") >= 3
 	})
-	c.Signal(syscall.SIGTERM)
-	c.Wait()
+	c.MustStop()
 	r := p.Once(p.File("nightly.properties", append(lines, "sap.odata#00.cron.expression=0 0 25 * * ?")...))
 	if r.Code == 0 || !strings.Contains(r.LastLine(), `hour: expected 0 to 23, found "25"`) {
 		t.Errorf("exit code %d: %s", r.Code, r.LastLine())

@@ -2,12 +2,9 @@ package source
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/examples/demo-service/service"
@@ -25,7 +22,7 @@ func TestClientInQuery(t *testing.T) {
 				Switches: service.Switches{CSRF: true, RotateSession: "both"}})
 			var mu sync.Mutex
 			kinds := map[string]bool{}
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				mu.Lock()
 				kinds[kindOf(r)] = true
 				mu.Unlock()
@@ -40,26 +37,17 @@ func TestClientInQuery(t *testing.T) {
 				r.Header.Del("sap-language")
 				s.ServeHTTP(w, r)
 			}))
-			t.Cleanup(server.Close)
-			address := strings.TrimPrefix(server.URL, "http://")
-			common := []string{"sap.odata.user.name=me", "sap.odata.user.pwd=" + e2e.Password, "sap.odata.sap.client=100",
-				"sap.odata.sap.language=DE", "sap.odata.sap.client.in=" + in}
-			there := p.File("there.properties", append(e2e.Source("there", address, "Orders"), common...)...)
-			back := p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "OrderCopies"), common...)...)
+			common := []string{"sap.odata.sap.client=100", "sap.odata.sap.language=DE", "sap.odata.sap.client.in=" + in}
+			there := p.File("there.properties", e2e.AsMe(e2e.Source("there", address, "Orders"), common...)...)
+			back := p.File("back.properties", e2e.AsMe(e2e.SinkOf("back", address, "Orders", "OrderCopies"), common...)...)
 			for _, args := range [][]string{{"run", "--once", there, back}, {"ping", "-p", there, "-s",
 				service.NorthwindPath}, {"doctor", "-p", back}} {
-				if r := p.Run(append(args, "--plugins", folder, "--data", p.Data)...); r.Code != 0 {
-					t.Fatalf("%s: exit %d\n%s%s", args[0], r.Code, r.Stdout, r.Stderr)
-				}
+				p.Run(append(args, "--plugins", folder, "--data", p.Data)...).Exits(0)
 			}
-			if diff := cmp.Diff(e2e.Entities(s, "Orders"), e2e.Entities(s, "OrderCopies")); diff != "" {
-				t.Error(diff)
-			}
+			e2e.Copied(t, s)
 			want := map[string]bool{"metadata": true, "document": true, "page": true, "next page": true, "token": true,
 				"POST": true, "logoff": true, "catalogue": true}
-			if diff := cmp.Diff(want, kinds); diff != "" {
-				t.Errorf("kinds of requests (-expected +found)\n%s", diff)
-			}
+			e2e.Equal(t, "kinds of requests", want, kinds)
 		})
 	}
 }

@@ -3,14 +3,11 @@ package source
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/examples/demo-service/service"
@@ -24,14 +21,6 @@ import (
 // visits is how many rows T4 writes.
 const visits = 10_000
 
-// rewrites is how many rows T5 writes: 20,000 with CULVERT_SOAK=1. Servers are killed as often with fewer.
-func rewrites() int {
-	if os.Getenv("CULVERT_SOAK") != "" {
-		return 20_000
-	}
-	return 8_000
-}
-
 // T4: 10,000 requests over 8 lanes open at most 8 sessions, and leave none behind.
 func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 	t.Parallel()
@@ -40,9 +29,8 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 		Switches: service.Switches{CSRF: true}})
 	back := p.File("back.properties", e2e.CopiesOf(address)...)
 	// Where it came from asks for no logon; a source with one has sessions as well.
-	away := p.File("away.properties", e2e.Instead(e2e.Source("away", address, "Products", "Customers", "Suppliers"),
-		"sap.odata.user.name=me", "sap.odata.user.pwd="+e2e.Password, "tasks.max=3",
-		"sap.odata.max.concurrent.requests=8")...)
+	away := p.File("away.properties", e2e.AsMe(e2e.Source("away", address, "Products", "Customers", "Suppliers"),
+		"tasks.max=3", "sap.odata.max.concurrent.requests=8")...)
 	c := p.Start("run", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, "--set", "listeners=", worker, back,
 		away)
 	c.Eventually("all rows", func() bool { return s.Count("OrderCopies") == visits })
@@ -65,7 +53,7 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 func TestKilledApplicationServers(t *testing.T) {
 	t.Parallel()
 	const kills = 5
-	rows := rewrites()
+	rows := e2e.OneOf(20_000, 8_000) // servers are killed as often with fewer
 	p, _, worker := e2e.Filled(t, rows)
 	s, address := e2e.Demo(t, service.Options{Rows: rows, User: "me", Password: e2e.Password,
 		Switches: service.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: rows / kills, KillFor: 100}})
@@ -162,10 +150,7 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 	states := func(want connect.State) func() bool {
 		return func() bool {
 			for i := range files {
-				var status connect.Status
-				if e2e.Get(t, fmt.Sprintf("http://%s/connectors/c%02d/status", listen, i), &status) != 200 ||
-					len(status.Tasks) != 1 ||
-					status.Tasks[0].State != want {
+				if e2e.TaskOf(t, listen, fmt.Sprintf("c%02d", i)).State != want {
 					return false
 				}
 			}
@@ -178,14 +163,10 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 		for i := range 4 {
 			beside.Go(func() {
 				r := p.Run("validate", "--data", p.Data, "--plugins", e2e.Plugins(t), worker, files[i])
-				if r.Code != 0 {
-					t.Errorf("validate: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-				}
+				r.Exits(0)
 				r = p.Run("ping", "-p", files[i], "--data", p.Data, "--plugins", e2e.Plugins(t), "-s",
 					strings.TrimSuffix(service.SAPPath, "/"))
-				if r.Code != 1 || !strings.Contains(r.Stderr, `the password of user "me" was refused (401) at`) {
-					t.Errorf("ping: expected exit 1 and who was refused, found %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-				}
+				r.Exits(1).Says(`the password of user "me" was refused (401) at`)
 				e2e.WithoutPassword(t, r.Stdout, r.Stderr)
 			})
 		}
@@ -195,21 +176,18 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 			t.Fatalf("round %d: expected one logon with the wrong password, the service counts %d, %d requests", round,
 				l.FailedLogons, l.Total)
 		}
-		var status connect.Status
-		e2e.Get(t, "http://"+listen+"/connectors/c07/status", &status)
+		trace := e2e.TaskOf(t, listen, "c07").Trace
 		for _, want := range []string{"http://" + address, `user "me"`, "was refused (401) at 20",
 			"change user or password", "culvert run --resume-logons"} {
-			if !strings.Contains(status.Tasks[0].Trace, want) {
-				t.Errorf("expected %q in the status, found %s", want, status.Tasks[0].Trace)
+			if !strings.Contains(trace, want) {
+				t.Errorf("expected %q in the status, found %s", want, trace)
 			}
 		}
 		if round == 1 {
 			e2e.NoError(t, os.WriteFile(secrets, []byte("pwd=right\n"), 0o600))
 			c.Eventually("RUNNING", states(connect.Running))
 			for _, name := range []string{"c00", "c19"} {
-				c.Eventually("rows of "+name, func() bool {
-					return strings.Count(p.Run("consume", name, "--data", p.Data).Stdout, "\n") >= s.Count("Suppliers")
-				})
+				c.Arrives(p, name, s.Count("Suppliers"))
 			}
 		}
 		c.MustStop()
@@ -238,45 +216,30 @@ func TestResumeLogons(t *testing.T) {
 	if r, err := http.DefaultClient.Do(request); err != nil || r.StatusCode != 401 {
 		t.Fatal(r, err)
 	}
-	file := p.File("orders.properties", e2e.Instead(e2e.Source("orders", address, "Orders"), "sap.odata.user.name=me",
-		"sap.odata.user.pwd="+e2e.Password)...)
+	file := p.File("orders.properties", e2e.AsMe(e2e.Source("orders", address, "Orders"))...)
 	args := []string{"run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file}
 	for range 2 {
 		if r := p.Run(args...); r.Code != 1 || !strings.Contains(r.LastLine(), "--resume-logons") {
 			t.Errorf("expected exit 1, found %d: %s", r.Code, r.LastLine())
 		}
 	}
-	if diff := cmp.Diff(map[string]int{"me": 2}, s.Ledger().FailedLogonsOf); diff != "" {
-		t.Errorf("(the first is not ours) %s", diff)
-	}
+	e2e.Equal(t, "refused logons, of which the first is not ours", map[string]int{"me": 2}, s.Ledger().FailedLogonsOf)
 	listen := porttest.Address(t)
-	beside := p.File("beside.properties", e2e.Instead(e2e.Source("beside", address, "Suppliers"), "sap.odata.user.name=me",
-		"sap.odata.user.pwd="+e2e.Password)...)
+	beside := p.File("beside.properties", e2e.AsMe(e2e.Source("beside", address, "Suppliers"))...)
 	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen, beside)
 	state := func(want connect.State) func() bool {
-		return func() bool {
-			var status connect.Status
-			return e2e.Get(t, "http://"+listen+"/connectors/beside/status", &status) == 200 && len(status.Tasks) == 1 &&
-				status.Tasks[0].State == want
-		}
+		return func() bool { return e2e.TaskOf(t, listen, "beside").State == want }
 	}
 	c.Eventually("FAILED", state(connect.Failed))
 	s.Set("unlock-users", "")
-	if r := p.Run("ping", "-p", file, "--data", p.Data, "--plugins", e2e.Plugins(t), "-s",
-		strings.TrimSuffix(service.SAPPath, "/")); r.Code != 1 {
-		t.Errorf("expected exit 1 before anybody has said so, found %d", r.Code)
-	}
+	p.Run("ping", "-p", file, "--data", p.Data, "--plugins", e2e.Plugins(t), "-s",
+		strings.TrimSuffix(service.SAPPath, "/")).Exits(1)
 	// The data folder is the worker's that runs, whose logons are resumed all the same.
-	if r := p.Run(append(args, "--resume-logons")...); r.Code != 2 || !strings.Contains(r.Stderr,
-		"refused logons are tried once more") {
-		t.Errorf("expected exit 2, found %d\n%s", r.Code, r.Stderr)
-	}
+	p.Run(append(args, "--resume-logons")...).Exits(2).Says("refused logons are tried once more")
 	c.Eventually("RUNNING", state(connect.Running)) // a worker that runs goes on by itself
-	c.Eventually("its rows", func() bool {
-		r := p.Run("consume", "Suppliers", "--data", p.Data) // there is no such topic at first
-		return r.Code == 0 && strings.Count(r.Stdout, "\n") == s.Count("Suppliers")
-	})
+	c.Arrives(p, "Suppliers", s.Count("Suppliers"))
 	c.MustStop()
+	p.Holds("Suppliers", s.Count("Suppliers"))
 	if files := p.Refusals(); len(files) != 0 {
 		t.Errorf("expected no refusal to be left, found %v", files)
 	}
@@ -292,23 +255,19 @@ func TestMaintenanceWindow(t *testing.T) {
 		"sap.odata.maintenance.windows=* * * * * ?/1h Europe/Berlin")...)
 	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen, file)
 	why := "maintenance window: nothing is sent to http://" + address + " until "
-	c.Says(why)
-	var status connect.Status
+	c.Awaits(why)
+	var task connect.TaskStatus
 	c.Eventually("the reason", func() bool {
-		return e2e.Get(t, "http://"+listen+"/connectors/orders/status", &status) == 200 && len(status.Tasks) == 1 &&
-			strings.Contains(status.Tasks[0].Trace, why)
+		task = e2e.TaskOf(t, listen, "orders")
+		return strings.Contains(task.Trace, why)
 	})
-	if status.Tasks[0].State != connect.Running || s.Ledger().Total != 0 {
-		t.Errorf("expected it RUNNING without any request, found %s, %d requests", status.Tasks[0].State,
-			s.Ledger().Total)
+	if n := s.Ledger().Total; task.State != connect.Running || n != 0 {
+		t.Errorf("expected it RUNNING without any request, found %s, %d requests", task.State, n)
 	}
 	c.MustStop()
 	wrong := p.File("wrong.properties", append(e2e.Source("wrong", address, "Orders"),
 		"sap.odata.maintenance.windows=Sundays")...)
-	if r := p.Run("validate", "--plugins", e2e.Plugins(t), wrong); r.Code != 1 || !strings.Contains(r.Stdout,
-		"sap.odata.maintenance.windows: expected START/DURATION ZONE") {
-		t.Errorf("expected exit 1, found %d\n%s", r.Code, r.Stdout)
-	}
+	p.Run("validate", "--plugins", e2e.Plugins(t), wrong).Exits(1).Prints("sap.odata.maintenance.windows: expected START/DURATION ZONE")
 }
 
 // T13: all tunnels of a Cloud Connector break in mid-load, and it is away for a while (REP 03): no task fails, nothing
@@ -322,20 +281,16 @@ func TestCloudConnectorAwayInMidLoad(t *testing.T) {
 	const rows = 2000
 	s := service.New(service.Options{Rows: rows, PageSize: 20})
 	g := &e2e.Gate{Inner: s, Set: "/Orders", Turns: make(chan struct{}, 3*rows)} // so that the load lasts
-	server := httptest.NewServer(g)
-	t.Cleanup(server.Close)
 	account.Attach("DE-Berlin")
-	account.MapAt("DE-Berlin", "s4.virtual:8000", strings.TrimPrefix(server.URL, "http://"))
+	account.MapAt("DE-Berlin", "s4.virtual:8000", e2e.Serve(t, g))
 	file := p.File("orders.properties", e2e.Instead(e2e.Source("orders", "s4.virtual:8000", "Orders"),
 		"sap.odata.proxy.type=sap-connectivity-socks5", "sap.odata.proxy.location.id=DE-Berlin",
 		"sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=50", e2e.Silent)...)
 	listen := porttest.Address(t)
 	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen, file)
 	running := func() {
-		var status connect.Status
-		if e2e.Get(t, "http://"+listen+"/connectors/orders/status", &status) != 200 || len(status.Tasks) != 1 ||
-			status.Tasks[0].State != connect.Running {
-			t.Fatalf("expected a task that is RUNNING, found %+v\n%s", status, c.Stderr.String())
+		if task := e2e.TaskOf(t, listen, "orders"); task.State != connect.Running {
+			t.Fatalf("expected a task that is RUNNING, found %+v\n%s", task, c.Stderr.String())
 		}
 	}
 	pages := func(n int) { c.Eventually(fmt.Sprintf("%d pages", n), func() bool { return s.Ledger().Pages >= n }) }
@@ -351,7 +306,7 @@ func TestCloudConnectorAwayInMidLoad(t *testing.T) {
 	}
 	g.Let(rows)
 	pages(rows / 20)
-	c.Eventually("all records", func() bool { return len(p.Records("Orders")) >= rows })
+	c.Arrives(p, "Orders", rows)
 	running()
 	c.MustStop()
 	seen := map[any]bool{}

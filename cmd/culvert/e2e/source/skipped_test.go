@@ -17,9 +17,7 @@ func TestSkippedRecordsAreLogged(t *testing.T) {
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=", "errors.log.include.messages=true")
 	there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
 	p.MustOnce(worker, there)
-	s.Set("match", "POST")
-	s.Set("status", "400")
-	s.Set("status-count", "1000")
+	e2e.RefuseWrites(t, s, 1000)
 	for name, c := range map[string]struct {
 		lines    []string
 		level    string
@@ -30,7 +28,7 @@ func TestSkippedRecordsAreLogged(t *testing.T) {
 	} {
 		file := p.File(name+".properties", append(append(e2e.SinkOf(name, address, "Orders", "OrderCopies"),
 			"errors.tolerance=all"), c.lines...)...)
-		r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, file)
+		r := p.OnceWith(e2e.Plugins(t, "odata-sink"), worker, file)
 		if r.Code != 0 || strings.Contains(r.Stderr, "errors.log.enable: warning") {
 			t.Errorf("%s: exit %d\n%s", name, r.Code, r.Stderr)
 		}

@@ -2,7 +2,6 @@ package source
 
 import (
 	"fmt"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -21,41 +20,29 @@ func unsound(asked func(number int)) *oddService {
 
 const restart = 6
 
-// reader is a worker that reads the service, with one guarantee or the other, and is killed at a request.
+// reader is a worker with settings that reads the service, and is killed at a request.
 type reader struct {
-	p                *e2e.Place
-	servers          string
-	worker, settings string
-	held, goOn       chan struct{}
+	p                        *e2e.Place
+	servers, worker, address string
+	held, goOn               chan struct{}
 }
 
-func newReader(t *testing.T, exactly bool, killAt int) *reader {
+func newReader(t *testing.T, killAt int, settings ...string) *reader {
 	r := &reader{p: e2e.NewPlace(t), held: make(chan struct{}), goOn: make(chan struct{})}
-	server := httptest.NewServer(unsound(func(number int) {
+	r.address = e2e.Serve(t, unsound(func(number int) {
 		if number == killAt {
 			close(r.held)
 			<-r.goOn
 		}
 	}))
-	t.Cleanup(server.Close)
 	r.servers = r.p.Broker()
-	lines := []string{"bootstrap.servers=" + r.servers, "listeners=", "group.id=unsound", "offset.flush.interval.ms=20",
-		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false"}
-	if exactly {
-		lines = append(lines, "exactly.once.source.support=enabled")
-	}
-	r.worker = r.p.File("worker.properties", lines...)
-	r.settings = strings.TrimPrefix(server.URL, "http://")
+	r.worker = r.p.Plain(r.servers, append(settings, "group.id=unsound", "offset.flush.interval.ms=20")...)
 	return r
 }
 
 func (r *reader) start(more ...string) *e2e.Command {
-	host, port, _ := strings.Cut(r.settings, ":")
-	file := r.p.File("odd.properties", append([]string{"name=odd", "connector.class=ODataSource",
-		"sap.odata.host.protocol=http", "sap.odata.host.address=" + host, "sap.odata.host.port=" + port,
-		"sap.odata.max.retries=0", "sap.odata#00.service=/s", "sap.odata#00.entityset=Rows",
-		"sap.odata#00.topic=rows"}, more...)...)
-	return r.p.Start("run", "--once", "--plugins", e2e.Plugins(r.p.T), "--data", r.p.Data, r.worker, file)
+	file := r.p.File("odd.properties", oddRows("odd", r.address, more...)...)
+	return r.p.StartOnce(e2e.Plugins(r.p.T), r.worker, file)
 }
 
 // killed has the worker killed at its request.
@@ -96,7 +83,7 @@ func TestKilledBehindAVerdictAtLeastOnce(t *testing.T) {
 	t.Parallel()
 	for _, at := range []int{restart - 1, restart, restart + 1} {
 		t.Run(fmt.Sprint("request ", at), func(t *testing.T) {
-			r := newReader(t, false, at)
+			r := newReader(t, at)
 			r.killed()
 			result := r.start().Wait()
 			came, reload := r.came()
@@ -120,13 +107,11 @@ func TestKilledBehindAVerdictAtLeastOnce(t *testing.T) {
 // twice without it, however often the worker is killed and started.
 func TestKilledBehindAVerdictExactlyOnce(t *testing.T) {
 	t.Parallel()
-	r := newReader(t, true, restart-1)
+	r := newReader(t, restart-1, "exactly.once.source.support=enabled")
 	r.killed()
 	for range 2 {
 		result := r.start().Wait()
-		if result.Code != 1 || !strings.Contains(result.Stderr, "sap.odata#00.unsound = reload") {
-			t.Fatalf("expected exit 1 and the setting, found %d\n%s", result.Code, result.Stderr)
-		}
+		result.Exits(1).Says("sap.odata#00.unsound = reload")
 	}
 	came, reload := r.came()
 	for id, n := range came {

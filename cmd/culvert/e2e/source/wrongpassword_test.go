@@ -22,8 +22,7 @@ func TestSoakWrongPassword(t *testing.T) {
 		Switches: service.Switches{LockAfter: 3}})
 	secrets := p.File("secrets.properties", "pwd="+e2e.Password)
 	settings := func(name string) []string {
-		return e2e.Instead(e2e.Source(name, address, "Suppliers"), "sap.odata.user.name=me",
-			"sap.odata.user.pwd=${file:"+secrets+":pwd}",
+		return e2e.AsMe(e2e.Source(name, address, "Suppliers"), "sap.odata.user.pwd=${file:"+secrets+":pwd}",
 			"sap.odata#00.topic="+name, "sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=1",
 			"sap.odata.max.retry.backoff.ms=2")
 	}

@@ -2,24 +2,18 @@ package fencing
 
 import (
 	"log/slog"
-	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
 func TestIDs(t *testing.T) {
 	want := []string{"g-orders-0", "g-orders-0-1", "g-orders-1", "g-orders-1-1"}
-	if diff := cmp.Diff(want, Counts{2, 2}.IDs("g", "orders")); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
+	assert.Equal(t, want, Counts{2, 2}.IDs("g", "orders"))
 	// Kafka Connect's own records do not say how many producers a task has: it has one.
-	if diff := cmp.Diff([]string{"g-orders-0"}, Counts{Tasks: 1}.IDs("g", "orders")); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
+	assert.Equal(t, []string{"g-orders-0"}, Counts{Tasks: 1}.IDs("g", "orders"))
 }
 
 // What is strange in the topic of configurations is skipped: a number there must not have millions of ids fenced.
@@ -38,9 +32,8 @@ func TestStrangeCounts(t *testing.T) {
 		{`null`, "", Counts{}},
 	} {
 		got, err := countsOf([]byte(c.value))
-		if got != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
-			t.Errorf("%s: expected %v and %q, found %v and %v", c.value, c.want, c.err, got, err)
-		}
+		assert.Equal(t, c.want, got, c.value)
+		assert.Ends(t, err, c.err, c.value)
 	}
 	if got, err := countsOf(nil); err != nil || got != (Counts{}) {
 		t.Errorf("a tombstone: found %v and %v", got, err)

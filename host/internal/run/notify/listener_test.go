@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/wit"
@@ -41,6 +42,21 @@ func post(t *testing.T, port int, path, user, password, body string) int {
 	require.NoError(t, err)
 	answer.Body.Close()
 	return answer.StatusCode
+}
+
+// registered is a hub with one path on a free port, which takes notifications of this user, "": of anybody.
+func registered(t *testing.T, user, path string, handle Handler) (*Hub, int) {
+	t.Helper()
+	h := &Hub{}
+	port, leave, err := h.Register(path, settings(t, user), handle)
+	require.NoError(t, err)
+	t.Cleanup(leave)
+	return h, port
+}
+
+func settings(t *testing.T, user string) Settings {
+	t.Helper()
+	return Settings{Ports: ports(t, 1), Address: "127.0.0.1", User: user, Password: "secret"}
 }
 
 func answers(err error) Handler {
@@ -74,10 +90,8 @@ func TestPorts(t *testing.T) {
 		t.Errorf("expected port %d for another store, found %d, %v", three[2], third, err)
 	}
 	other.Identity = "a third store"
-	if _, _, err = h.Register("/a/X", other, answers(nil)); err == nil || !strings.Contains(err.Error(),
-		strconv.Itoa(three[0])) {
-		t.Errorf("expected an error that names the ports, found %v", err)
-	}
+	_, _, err = h.Register("/a/X", other, answers(nil))
+	runtest.Fails(t, err, strconv.Itoa(three[0]))
 	if status := post(t, first, "/b%20c/X", "", "", "x"); status != http.StatusNoContent {
 		t.Errorf("expected 204, found %d", status)
 	}
@@ -89,16 +103,13 @@ func TestPorts(t *testing.T) {
 	leaveToo()
 	leaveThird()
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(first)))
-	if err != nil {
-		t.Fatalf("the port is still taken: %v", err)
-	}
+	require.NoError(t, err) // the port is free again
 	l.Close()
 }
 
 // What becomes of a notification is told to the sender by the status, and counted.
 func TestAnswers(t *testing.T) {
-	h := &Hub{}
-	s := Settings{Ports: ports(t, 1), Address: "127.0.0.1", User: "sap", Password: "secret"}
+	h, s := &Hub{}, settings(t, "sap")
 	for path, c := range map[string]struct {
 		err     error
 		status  int
@@ -126,9 +137,7 @@ func TestAnswers(t *testing.T) {
 		leave()
 	}
 	panics := func(context.Context, wit.Notification) error { panic("a mistake") }
-	port, leave, err := h.Register("/panics", s, panics)
-	require.NoError(t, err)
-	defer leave()
+	_, port := registered(t, "sap", "/panics", panics)
 	if status := post(t, port, "/panics", "sap", "secret", "x"); status != 500 {
 		t.Errorf("expected 500, found %d", status)
 	}
@@ -136,16 +145,12 @@ func TestAnswers(t *testing.T) {
 
 // A handler sees no credentials, and a sender who waits takes a place of a bounded number.
 func TestBounds(t *testing.T) {
-	h := &Hub{}
-	s := Settings{Ports: ports(t, 1), Address: "127.0.0.1", User: "sap", Password: "secret"}
 	came, goOn := make(chan wit.Notification, maxAtATime), make(chan struct{})
-	port, leave, err := h.Register("/held", s, func(_ context.Context, n wit.Notification) error {
+	_, port := registered(t, "sap", "/held", func(_ context.Context, n wit.Notification) error {
 		came <- n
 		<-goOn
 		return nil
 	})
-	require.NoError(t, err)
-	defer leave()
 	done := make(chan int, maxAtATime)
 	for range maxAtATime {
 		go func() { done <- post(t, port, "/held?x=1", "sap", "secret", "body") }()
@@ -183,12 +188,8 @@ func TestTLS(t *testing.T) {
 
 // What is longer than a notification ever is is refused and goes no further.
 func TestLargeNotifications(t *testing.T) {
-	h := &Hub{}
-	s := Settings{Ports: ports(t, 1), Address: "127.0.0.1"}
 	came := 0
-	port, leave, err := h.Register("/large", s, func(context.Context, wit.Notification) error { came++; return nil })
-	require.NoError(t, err)
-	defer leave()
+	_, port := registered(t, "", "/large", func(context.Context, wit.Notification) error { came++; return nil })
 	if status := post(t, port, "/large", "", "", strings.Repeat("x",
 		maxBody+1)); status != http.StatusRequestEntityTooLarge {
 		t.Errorf("a body that is too large: found %d", status)
@@ -206,25 +207,19 @@ func TestLargeNotifications(t *testing.T) {
 // All bodies together are bounded, those included whose senders wait for their rows: beyond it a sender is told to send
 // again. What a sender announces and does not send takes no room.
 func TestBodiesTogetherAreBounded(t *testing.T) {
-	h := &Hub{}
-	s := Settings{Ports: ports(t, 1), Address: "127.0.0.1"}
 	var under atomic.Int64
 	came, goOn := make(chan int64, maxAtATime), make(chan struct{})
-	port, leave, err := h.Register("/held", s, func(_ context.Context, n wit.Notification) error {
+	h, port := registered(t, "", "/held", func(_ context.Context, n wit.Notification) error {
 		came <- under.Add(int64(len(n.Body)))
 		<-goOn
 		return nil
 	})
-	require.NoError(t, err)
-	defer leave()
 	for range 100 {
 		c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		require.NoError(t, err)
 		defer c.Close()
-		if _, err := io.WriteString(c, "POST /held HTTP/1.1\r\nHost: x\r\nContent-Length: 4194304\r\n\r\n"+
-			"x"); err != nil {
-			t.Fatal(err)
-		}
+		_, err = io.WriteString(c, "POST /held HTTP/1.1\r\nHost: x\r\nContent-Length: 4194304\r\n\r\nx")
+		require.NoError(t, err)
 	}
 	const senders = maxAtATime - 100
 	body, done := strings.Repeat("x", maxBody), make(chan int, senders)

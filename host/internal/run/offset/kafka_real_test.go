@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -56,9 +57,7 @@ func TestRealKeysAndValues(t *testing.T) {
 func TestRealStandaloneFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "offsets")
 	fromKafka(t, "testdata/Standalone.java", path)
-	if diff := cmp.Diff(standaloneWant, standaloneTexts(t, path)); diff != "" {
-		t.Errorf("(-want +Kafka):\n%s", diff)
-	}
+	assert.Equal(t, standaloneWant, standaloneTexts(t, path))
 	stored, err := os.ReadFile(standaloneFile)
 	require.NoError(t, err)
 	written, err := os.ReadFile(path)

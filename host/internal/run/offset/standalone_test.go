@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 )
 
 // standaloneFile was written by Kafka 4.3.1 with Standalone.java.
@@ -42,9 +42,7 @@ var standaloneWant = []string{
 }
 
 func TestStandaloneFile(t *testing.T) {
-	if diff := cmp.Diff(standaloneWant, standaloneTexts(t, standaloneFile)); diff != "" {
-		t.Errorf("(-want +found):\n%s", diff)
-	}
+	assert.Equal(t, standaloneWant, standaloneTexts(t, standaloneFile))
 }
 
 // What no standalone worker writes is refused, and it is said where the file differs.
@@ -81,9 +79,8 @@ func TestStandaloneFilesThatAreNot(t *testing.T) {
 			"expected a key of bytes (75), found 78"},
 		{"more", append(slices.Clone(whole), "more"...), "expected the end of the file, found 4 bytes more"},
 	} {
-		if _, err := parseStandalone(c.file); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: expected %s, found %v", c.name, c.want, err)
-		}
+		_, err := parseStandalone(c.file)
+		assert.Error(t, err, c.want, c.name)
 	}
 	for n := range whole {
 		if _, err := parseStandalone(whole[:n]); err == nil {
@@ -101,10 +98,8 @@ func TestStandaloneFilesAreBounded(t *testing.T) {
 		filepath.Dir(large):     "expected a file, found a folder",
 		large + "-of-yesterday": "no such file",
 	} {
-		if _, err := ReadStandalone(path); err == nil || !strings.Contains(err.Error(), want) ||
-			!strings.Contains(err.Error(), path) {
-			t.Errorf("expected %s, found %v", want, err)
-		}
+		_, err := ReadStandalone(path)
+		runtest.Fails(t, err, want, path)
 	}
 }
 

@@ -15,7 +15,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
@@ -67,21 +69,32 @@ func readRaw(t *testing.T, k kafka.Config, topic string) (lines []string) {
 	r, err := kafka.NewReader(k)
 	require.NoError(t, err)
 	defer r.Close()
-	if _, err := r.Read(testContext(t), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
+	_, err = r.Read(testContext(t), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
 		value := "-"
 		if r.Value != nil {
 			value = string(r.Value)
 		}
 		lines = append(lines, string(r.Key)+" "+value)
 		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
+	})
+	require.NoError(t, err)
 	return lines
 }
 
 func partition(service, set string) []wit.Field {
 	return []wit.Field{wit.TextField("service", service), wit.TextField("entityset", set)}
+}
+
+// at is an offset of so many records.
+func at(n int64) []wit.Field { return []wit.Field{wit.IntegerField("record", n)} }
+
+// newWriter is a writer of the connector orders, which writes so often by itself.
+func newWriter(t *testing.T, interval time.Duration, wrote func(time.Time, error)) (*Writer, kafka.Config) {
+	t.Helper()
+	_, k := openTestBroker(t, t.TempDir())
+	c := Defaults()
+	c.FlushInterval = interval
+	return openTestStore(t, k, c).Writer("orders", wrote), k
 }
 
 func expectOffset(t *testing.T, s *Store, connector string, partition []wit.Field, want string) {
@@ -106,13 +119,9 @@ func TestStoreOverRestart(t *testing.T) {
 	ctx := testContext(t)
 	odd := []wit.Field{wit.TextField("url", "/x?$skiptoken='ä😀\x01'"), wit.IntegerField("record", 1<<62),
 		realField("ratio", 1e-9), wit.NullField("next")}
-	if err := s.Set(ctx, "orders", Entry{partition("/a", "B"), odd}, Entry{partition("/a", "C"),
-		[]wit.Field{}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Set(ctx, "other", Entry{partition("/a", "B"), []wit.Field{wit.IntegerField("record", 7)}}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.Set(ctx, "orders", Entry{partition("/a", "B"), odd},
+		Entry{partition("/a", "C"), []wit.Field{}}))
+	require.NoError(t, s.Set(ctx, "other", Entry{partition("/a", "B"), at(7)}))
 	check := func(s *Store) {
 		t.Helper()
 		expectOffset(t, s, "orders", partition("/a", "B"),
@@ -160,24 +169,16 @@ func TestStoreAdoptsJavasOffsets(t *testing.T) {
 	expectOffset(t, s, "mirror", []wit.Field{wit.TextField("topic", "t"), realField("partition", 0),
 		wit.TextField("cluster", "s")}, `{"offset":5}`)
 
-	if err := s.Set(testContext(t), "orders", Entry{partition("/a", "B"), []wit.Field{wit.TextField("url",
-		"newer")}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Set(testContext(t), "orders", Entry{partition("/a", "new"), []wit.Field{wit.IntegerField("record",
-		3)}}); err != nil {
-		t.Fatal(err)
-	}
+	newer := []wit.Field{wit.TextField("url", "newer")}
+	require.NoError(t, s.Set(testContext(t), "orders", Entry{partition("/a", "B"), newer}))
+	require.NoError(t, s.Set(testContext(t), "orders", Entry{partition("/a", "new"), at(3)}))
 	lines := readRaw(t, k, c.Topic)
-	if diff := cmp.Diff([]string{
+	assert.Equal(t, []string{
 		`["orders",{"entityset":"B","service":"/a"}] {"url":"newer"}`,
 		`["orders",{"entityset":"new","service":"/a"}] {"record":3}`,
-	}, lines[len(lines)-2:]); diff != "" {
-		t.Errorf("written (-want +got):\n%s", diff)
-	}
+	}, lines[len(lines)-2:], "written")
 }
 
-// An offset that cannot be read must not look like none.
 // A store keeps what it is asked for: of connectors that it was not opened for, the topic is read when they are.
 func TestStoreKeepsWhatIsAskedFor(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
@@ -209,6 +210,7 @@ func TestStoreKeepsWhatIsAskedFor(t *testing.T) {
 	expectOffset(t, s, "c", place(1), `{"seen":9}`)
 }
 
+// An offset that cannot be read must not look like none.
 func TestStoreReportsUnreadableOffsets(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	c := Defaults()
@@ -217,18 +219,16 @@ func TestStoreReportsUnreadableOffsets(t *testing.T) {
 		`["orders",{"service":"/a","entityset":"C"}]`, `{"record":1}`)
 	s := openTestStore(t, k, c)
 	_, found, err := s.Get(testContext(t), "orders", partition("/a", "B"))
-	if found || err == nil || !strings.Contains(err.Error(), "orders") || !strings.Contains(err.Error(), `"list"`) {
-		t.Errorf("get: %v, %v", found, err)
+	runtest.Fails(t, err, "orders", `"list"`)
+	if found {
+		t.Error("found an offset that cannot be read")
 	}
 	entries, err := s.All(testContext(t), "orders")
 	if len(entries) != 1 || err == nil {
 		t.Errorf("all: %v, %v", entries, err)
 	}
 	// Writing mends it.
-	if err := s.Set(testContext(t), "orders", Entry{partition("/a", "B"), []wit.Field{wit.IntegerField("record",
-		2)}}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.Set(testContext(t), "orders", Entry{partition("/a", "B"), at(2)}))
 	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2}`)
 }
 
@@ -257,9 +257,9 @@ func TestStoreReadsATopicOfStrangers(t *testing.T) {
 	expectOffset(t, s, "orders", of("null"), "none")
 	expectOffset(t, s, "orders", of("gone"), "none")
 	_, _, err = s.Get(testContext(t), "orders", of(long))
-	if err == nil || !strings.Contains(err.Error(), "offset.storage.topic") ||
-		!strings.Contains(err.Error(), "`culvert offsets reset`") || len(err.Error()) > 1000 {
-		t.Errorf("expected a fault that says what to do, found %.2000v", err)
+	runtest.Fails(t, err, "offset.storage.topic", "`culvert offsets reset`")
+	if len(err.Error()) > 1000 {
+		t.Errorf("expected a short fault, found %.2000v", err)
 	}
 	if lines := strings.Count(log.String(), "\n"); lines != shownSkips+1 || log.Len() > 10_000 ||
 		!strings.Contains(log.String(), "records=495") {
@@ -277,10 +277,7 @@ func TestRefreshSeesOtherWriters(t *testing.T) {
 		if n%2 == 1 {
 			writer, reader = two, one
 		}
-		if err := writer.Set(ctx, "orders", Entry{partition("/a", "B"), []wit.Field{wit.IntegerField("record",
-			int64(n))}}); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, writer.Set(ctx, "orders", Entry{partition("/a", "B"), at(int64(n))}))
 		require.NoError(t, reader.Refresh(ctx))
 		expectOffset(t, reader, "orders", partition("/a", "B"), fmt.Sprintf(`{"record":%d}`, n))
 	}
@@ -292,9 +289,7 @@ func TestRefreshOfATopicThatWasMadeAnew(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	one := openTestStore(t, k, Defaults())
 	ctx := testContext(t)
-	entry := func(n int64) Entry {
-		return Entry{partition("/a", "B"), []wit.Field{wit.IntegerField("record", n)}}
-	}
+	entry := func(n int64) Entry { return Entry{partition("/a", "B"), at(n)} }
 	for n := range int64(3) {
 		require.NoError(t, one.Set(ctx, "orders", entry(n)))
 	}
@@ -302,40 +297,30 @@ func TestRefreshOfATopicThatWasMadeAnew(t *testing.T) {
 	client, err := kgo.NewClient(k.AdminOpts()...)
 	require.NoError(t, err)
 	defer client.Close()
-	if _, err := kadm.NewClient(client).DeleteTopic(ctx, Defaults().Topic); err != nil {
-		t.Fatal(err)
-	}
+	_, err = kadm.NewClient(client).DeleteTopic(ctx, Defaults().Topic)
+	require.NoError(t, err)
 	two := openTestStore(t, k, Defaults())
 	require.NoError(t, two.Set(ctx, "orders", entry(7)))
-	if err := one.Refresh(ctx); err == nil ||
-		!strings.Contains(err.Error(), "partition 0 ends at offset 1, and was read up to 3") ||
-		!strings.Contains(err.Error(), "restart the worker to go on there") {
-		t.Errorf("expected an error that names the partition and what to do, found %v", err)
-	}
+	runtest.Fails(t, one.Refresh(ctx), "partition 0 ends at offset 1, and was read up to 3",
+		"restart the worker to go on there")
 }
 
 func TestWriterKeepsTheNewest(t *testing.T) {
-	_, k := openTestBroker(t, t.TempDir())
-	c := Defaults()
-	c.FlushInterval = time.Hour
-	s := openTestStore(t, k, c)
 	wrote := 0
-	w := s.Writer("orders", func(_ time.Time, err error) {
+	w, k := newWriter(t, time.Hour, func(_ time.Time, err error) {
 		if wrote++; err != nil {
 			t.Error(err)
 		}
 	})
 	for n := range 100 {
-		w.Acknowledged(partition("/a", fmt.Sprint(n%2)), []wit.Field{wit.IntegerField("record", int64(n))})
+		w.Acknowledged(partition("/a", fmt.Sprint(n%2)), at(int64(n)))
 	}
-	if lines := readRaw(t, k, c.Topic); len(lines) > 0 {
+	if lines := readRaw(t, k, Defaults().Topic); len(lines) > 0 {
 		t.Errorf("written before the interval: %v", lines)
 	}
 	require.NoError(t, w.Flush(testContext(t)))
-	if err := w.Flush(testContext(t)); err != nil { // nothing new: nothing to write
-		t.Fatal(err)
-	}
-	w.Acknowledged(partition("/a", "0"), []wit.Field{wit.IntegerField("record", 100)})
+	require.NoError(t, w.Flush(testContext(t))) // nothing new: nothing to write
+	w.Acknowledged(partition("/a", "0"), at(100))
 	require.NoError(t, w.Close(testContext(t)))
 	if wrote != 2 {
 		t.Errorf("expected two writes, counted %d", wrote)
@@ -345,7 +330,7 @@ func TestWriterKeepsTheNewest(t *testing.T) {
 		`["orders",{"entityset":"1","service":"/a"}] {"record":99}`,
 		`["orders",{"entityset":"0","service":"/a"}] {"record":100}`,
 	}
-	got := readRaw(t, k, c.Topic)
+	got := readRaw(t, k, Defaults().Topic)
 	if diff := cmp.Diff(want[:2], got[:2], cmpopts.SortSlices(strings.Compare)); diff != "" || len(got) != 3 ||
 		got[2] != want[2] {
 		t.Errorf("written: %v (-want +got):\n%s", got, diff)
@@ -353,18 +338,14 @@ func TestWriterKeepsTheNewest(t *testing.T) {
 }
 
 func TestWriterWritesByItself(t *testing.T) {
-	_, k := openTestBroker(t, t.TempDir())
-	c := Defaults()
-	c.FlushInterval = 10 * time.Millisecond
-	s := openTestStore(t, k, c)
-	w := s.Writer("orders", nil)
+	w, k := newWriter(t, 10*time.Millisecond, nil)
 	defer w.Close(testContext(t))
-	w.Acknowledged(partition("/a", "B"), []wit.Field{wit.IntegerField("record", 1)})
+	w.Acknowledged(partition("/a", "B"), at(1))
 	r, err := kafka.NewReader(k)
 	require.NoError(t, err)
 	defer r.Close()
 	written := false
-	if _, err := r.Read(testContext(t), c.Topic, kafka.ReadOptions{Follow: true}, func(*kgo.Record) error {
+	if _, err := r.Read(testContext(t), Defaults().Topic, kafka.ReadOptions{Follow: true}, func(*kgo.Record) error {
 		written = true
 		return kafka.ErrStop
 	}); err != nil || !written {
@@ -374,21 +355,17 @@ func TestWriterWritesByItself(t *testing.T) {
 
 // What cannot be written in time is written later, once.
 func TestWriterKeepsWhatFailed(t *testing.T) {
-	_, k := openTestBroker(t, t.TempDir())
-	c := Defaults()
-	c.FlushInterval = time.Hour
-	s := openTestStore(t, k, c)
-	w := s.Writer("orders", nil)
-	w.Acknowledged(partition("/a", "B"), []wit.Field{wit.IntegerField("record", 1)})
-	w.Acknowledged(partition("/a", "C"), []wit.Field{wit.IntegerField("record", 1)})
+	w, k := newWriter(t, time.Hour, nil)
+	w.Acknowledged(partition("/a", "B"), at(1))
+	w.Acknowledged(partition("/a", "C"), at(1))
 	over, cancel := context.WithCancel(testContext(t))
 	cancel()
 	if err := w.Flush(over); !errors.Is(err, context.Canceled) {
 		t.Fatalf("flush with a context that is over: %v", err)
 	}
-	w.Acknowledged(partition("/a", "B"), []wit.Field{wit.IntegerField("record", 2)})
+	w.Acknowledged(partition("/a", "B"), at(2))
 	require.NoError(t, w.Close(testContext(t)))
-	s = openTestStore(t, k, c)
+	s := openTestStore(t, k, Defaults())
 	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2}`)
 	expectOffset(t, s, "orders", partition("/a", "C"), `{"record":1}`)
 }

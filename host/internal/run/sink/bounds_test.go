@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -74,46 +75,44 @@ func TestWhatIsMadeOfABatchIsBounded(t *testing.T) {
 		"memos of rows once more": {bulk: bulk, again: true, inFlight: 150, bounded: true},
 		"one row after another":   {bulk: bulk, again: true},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				const rows = 150
-				w := &writer{made: func(d *wit.Deliveries, hints []wit.Hint) error {
-					if c.again && len(hints) == 0 {
-						return nil
-					}
-					if len(d.Ready)*len(c.bulk) > 64<<20 {
-						return &plugin.Trap{Function: "encode", Limit: "result.bytes", Reason: errTrap}
-					}
-					for i := range d.Ready {
-						if one := &d.Ready[i]; c.bodies {
-							one.Request.Body = c.bulk
-						} else {
-							one.Memo = c.bulk
-						}
-					}
+		runtest.Bubble(t, name, func(t *testing.T) {
+			const rows = 150
+			w := &writer{made: func(d *wit.Deliveries, hints []wit.Hint) error {
+				if c.again && len(hints) == 0 {
 					return nil
-				}}
-				x := newWorld(w)
-				x.o.Rows, x.o.InFlight, x.group.atMost = rows, max(c.inFlight, 1), rows
-				x.service.slow = time.Millisecond // so that those that are under way together are held together
-				x.service.answer = func(n int, body string) (uint16, error) {
-					if c.again && !strings.HasSuffix(body, "?alone") {
-						return 409, nil
+				}
+				if len(d.Ready)*len(c.bulk) > 64<<20 {
+					return &plugin.Trap{Function: "encode", Limit: "result.bytes", Reason: errTrap}
+				}
+				for i := range d.Ready {
+					if one := &d.Ready[i]; c.bodies {
+						one.Request.Body = c.bulk
+					} else {
+						one.Memo = c.bulk
 					}
-					return 201, nil
 				}
-				for i := range rows {
-					x.group.put("t", 0, fmt.Sprintf("%c%d=v", byte(i+'A'), i))
+				return nil
+			}}
+			x := newWorld(w)
+			x.o.Rows, x.o.InFlight, x.group.atMost = rows, max(c.inFlight, 1), rows
+			x.service.slow = time.Millisecond // so that those that are under way together are held together
+			x.service.answer = func(n int, body string) (uint16, error) {
+				if c.again && !strings.HasSuffix(body, "?alone") {
+					return 409, nil
 				}
-				_, err := x.run(t)
-				if !c.bounded && (err != nil || x.committed("t", 0) != rows) {
-					t.Fatalf("expected %d rows written, found %d, %v", rows, x.committed("t", 0), err)
-				}
-				if c.bounded {
-					wantError(t, err, "bytes of requests and memos of the batch's 150 rows",
-						"consumer.override.max.poll.records")
-				}
-			})
+				return 201, nil
+			}
+			for i := range rows {
+				x.group.put("t", 0, fmt.Sprintf("%c%d=v", byte(i+'A'), i))
+			}
+			_, err := x.run(t)
+			if !c.bounded && (err != nil || x.committed("t", 0) != rows) {
+				t.Fatalf("expected %d rows written, found %d, %v", rows, x.committed("t", 0), err)
+			}
+			if c.bounded {
+				runtest.Fails(t, err, "bytes of requests and memos of the batch's 150 rows",
+					"consumer.override.max.poll.records")
+			}
 		})
 	}
 }

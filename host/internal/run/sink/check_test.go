@@ -11,8 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/record"
-	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -74,30 +75,11 @@ func (c *checker) Settle(ctx context.Context, context []byte, memo []byte, rows 
 	return wit.Settled{Verdicts: []wit.Verdict{v}}, nil
 }
 
-type checkerCode struct{ c *checker }
-
-func (c *checkerCode) Acquire(context.Context) (Writer, error)      { return c.c, nil }
-func (c *checkerCode) AcquireFresh(context.Context) (Writer, error) { return c.c, nil }
-func (c *checkerCode) Release(Writer)                               {}
-func (c *checkerCode) Version() string                              { return c.c.version }
-
-type oneVersion struct {
-	*versions
-	code Code
-}
-
-func (v oneVersion) Current() Code { return v.code }
-
 func newCheckedWorld(c *checker) *world {
-	x := newWorld(&c.writer)
-	x.o.Versions = oneVersion{x.versions, &checkerCode{c}}
+	x := newWorldOf(&c.writer, c)
 	x.o.InFlight = 1
 	x.group.put("orders", 3, "a=1", "b=2", "c=3")
 	return x
-}
-
-func cutOff() error {
-	return &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: errors.New("connection reset")}
 }
 
 // A POST without an answer is checked by the plugin: what is there is not sent again, what is not there is sent once
@@ -112,33 +94,29 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 		"checked at last":  {[]uint16{503, 503, 200}, "a b look b look b look b c"},
 		"not there, later": {[]uint16{503, 404}, "a b look b look b b c"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				x := newCheckedWorld(&checker{})
-				lost, checks := false, 0
-				x.service.answer = func(_ int, body string) (uint16, error) {
-					switch {
-					case body == "b" && !lost:
-						lost = true
-						return 0, cutOff()
-					case body == "look b":
-						checks++
-						return c.answers[checks-1], nil
-					}
-					return 201, nil
+		runtest.Bubble(t, name, func(t *testing.T) {
+			x := newCheckedWorld(&checker{})
+			lost, checks := false, 0
+			x.service.answer = func(_ int, body string) (uint16, error) {
+				switch {
+				case body == "b" && !lost:
+					lost = true
+					return 0, lostAnswer()
+				case body == "look b":
+					checks++
+					return c.answers[checks-1], nil
 				}
-				task := x.ok(t)
-				if seen := strings.Join(x.service.seen(), " "); seen != c.want {
-					t.Errorf("expected %s, found %s", c.want, seen)
-				}
-				if p := task.Progress(); p.Written != 3 || x.committed("orders", 3) != 3 {
-					t.Errorf("expected 3 rows to be written and committed, found %+v", p)
-				}
-				if metadata := x.group.metadata[topicPartition{"orders", 3}]; strings.Contains(metadata, "u") &&
-					task.o.Uncertain.why(x.group.logs[topicPartition{"orders", 3}][1]) != nil {
-					t.Errorf("the record is uncertain still: %s", metadata)
-				}
-			})
+				return 201, nil
+			}
+			task := x.ok(t)
+			assert.Equal(t, c.want, strings.Join(x.service.seen(), " "))
+			if p := task.Progress(); p.Written != 3 || x.committed("orders", 3) != 3 {
+				t.Errorf("expected 3 rows to be written and committed, found %+v", p)
+			}
+			if metadata := x.group.metadata[topicPartition{"orders", 3}]; strings.Contains(metadata, "u") &&
+				task.o.Uncertain.why(x.group.logs[topicPartition{"orders", 3}][1]) != nil {
+				t.Errorf("the record is uncertain still: %s", metadata)
+			}
 		})
 	}
 }
@@ -167,34 +145,20 @@ func TestRowsThatCannotBeCheckedStayUncertain(t *testing.T) {
 			"not checked: it is numbered by the service", wit.FaultData},
 	} {
 		for _, tolerant := range []bool{false, true} {
-			t.Run(name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					x := newCheckedWorld(c.plugin)
-					x.o.TolerateAll = tolerant
-					x.service.answer = func(_ int, body string) (uint16, error) {
-						switch {
-						case body == "b":
-							return 0, cutOff()
-						case strings.HasPrefix(body, "look"):
-							return c.status, nil
-						}
-						return 201, nil
-					}
-					_, err := x.run(t)
-					wantError(t, err, `offset 1, key "b"`, "may have been written or not, and is not sent again",
-						"POST /Set may have arrived", c.want,
-						"errors.uncertain.send=orders-3@1")
-					kind := none
-					if f := new(wit.Fault); errors.As(err, &f) {
-						kind = f.Kind
-					}
-					if kind != c.kind {
-						t.Errorf("expected a fault of kind %v, found %v", c.kind, kind)
-					}
-					if seen := x.service.seen(); !slices.Equal(seen, c.sent) {
-						t.Errorf("expected %q, found %q", c.sent, seen)
-					}
-				})
+			runtest.Bubble(t, name, func(t *testing.T) {
+				x := newCheckedWorld(c.plugin)
+				x.o.TolerateAll = tolerant
+				x.service.answer = byBody(map[string]uint16{"b": 0, "look b": c.status})
+				_, err := x.run(t)
+				runtest.Fails(t, err, `offset 1, key "b"`, "may have been written or not, and is not sent again",
+					"POST /Set may have arrived", c.want,
+					"errors.uncertain.send=orders-3@1")
+				kind := none
+				if f := new(wit.Fault); errors.As(err, &f) {
+					kind = f.Kind
+				}
+				assert.Equal(t, c.kind, kind, "the fault's kind")
+				assert.Equal(t, c.sent, x.service.seen())
 			})
 		}
 	}
@@ -206,22 +170,11 @@ func TestRecordsLeftInDoubtAreCheckedAtTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &checker{hasty: true}
 		x := newCheckedWorld(c)
-		x.service.answer = func(_ int, body string) (uint16, error) {
-			switch body {
-			case "b":
-				return 0, cutOff()
-			case "look b":
-				return 200, nil
-			}
-			return 201, nil
-		}
-		_, err := x.run(t)
-		wantError(t, err, `offset 1, key "b"`)
+		x.service.answer = byBody(map[string]uint16{"b": 0, "look b": 200})
+		x.fails(t, `offset 1, key "b"`)
 		c.hasty, x.o.Uncertain, x.o.Settled = false, nil, nil // another process, a plugin that looks
 		x.ok(t)
-		if seen := strings.Join(x.service.seen(), " "); seen != "a b look b c" {
-			t.Errorf("expected the record to be looked for before the next is sent, found %s", seen)
-		}
+		assert.Equal(t, "a b look b c", strings.Join(x.service.seen(), " "), "the record is looked for first")
 		if metadata := x.group.metadata[topicPartition{"orders", 3}]; x.committed("orders",
 			3) != 3 || metadata != "" && strings.Contains(metadata, "1") {
 			t.Errorf("committed %d, metadata %q", x.committed("orders", 3), metadata)
@@ -239,28 +192,16 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 		"there":     {200, "look a look b c"},
 		"not there": {404, "look a look b b c"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				x := newCheckedWorld(&checker{})
-				at := topicPartition{"orders", 3}
-				x.group.metadata[at], x.group.committed[at] = "sent=0-1", 0
-				x.service.answer = func(_ int, body string) (uint16, error) {
-					switch body {
-					case "look a":
-						return 200, nil
-					case "look b":
-						return c.look, nil
-					}
-					return 201, nil
-				}
-				x.ok(t)
-				if seen := strings.Join(x.service.seen(), " "); seen != c.seen {
-					t.Errorf("expected %s, found %s", c.seen, seen)
-				}
-				if metadata := x.group.metadata[at]; x.committed("orders", 3) != 3 || metadata != "" {
-					t.Errorf("committed %d, metadata %q", x.committed("orders", 3), metadata)
-				}
-			})
+		runtest.Bubble(t, name, func(t *testing.T) {
+			x := newCheckedWorld(&checker{})
+			at := topicPartition{"orders", 3}
+			x.group.metadata[at], x.group.committed[at] = "sent=0-1", 0
+			x.service.answer = byBody(map[string]uint16{"look a": 200, "look b": c.look})
+			x.ok(t)
+			assert.Equal(t, c.seen, strings.Join(x.service.seen(), " "))
+			if metadata := x.group.metadata[at]; x.committed("orders", 3) != 3 || metadata != "" {
+				t.Errorf("committed %d, metadata %q", x.committed("orders", 3), metadata)
+			}
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -270,12 +211,9 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 		x := newCheckedWorld(&checker{says: refuses})
 		at := topicPartition{"orders", 3}
 		x.group.metadata[at], x.group.committed[at] = "sent=0-1", 0
-		_, err := x.run(t)
-		wantError(t, err, "a run before this one, which was killed, may have written it", "another one is there",
+		x.fails(t, "a run before this one, which was killed, may have written it", "another one is there",
 			"orders-3@0", "orders-3@1")
-		if seen := strings.Join(x.service.seen(), " "); strings.Contains(strings.ReplaceAll(strings.ReplaceAll(seen,
-			"look a", ""), "look b",
-			""), "a") {
+		if seen := x.service.seen(); slices.Contains(seen, "a") {
 			t.Errorf("a record in doubt was sent: %s", seen)
 		}
 	})
@@ -291,11 +229,8 @@ func TestNothingOvertakesARecordThatNobodyCanCheck(t *testing.T) {
 		x.group.put("orders", 3, "k1=1", "k2=1", "k2=2", "k3=1")
 		at := topicPartition{"orders", 3}
 		x.group.metadata[at], x.group.committed[at] = "uncertain=1", 0
-		_, err := x.run(t)
-		wantError(t, err, `offset 1, key "k2"`, "it is not looked up", "orders-3@1")
-		if seen := x.service.seen(); !slices.Equal(seen, []string{"k1=1"}) {
-			t.Errorf("expected what was read before the record alone, found %q", seen)
-		}
+		x.fails(t, `offset 1, key "k2"`, "it is not looked up", "orders-3@1")
+		assert.Equal(t, []string{"k1=1"}, x.service.seen(), "what was read before the record alone")
 		if x.committed("orders", 3) != 1 {
 			t.Errorf("expected offset 1 to be committed, found %d", x.committed("orders", 3))
 		}
@@ -308,8 +243,7 @@ func TestNothingIsLeftOutOfADeliveryWithRecordsInDoubt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		post := func(body string, rows ...uint32) wit.Delivery {
 			return wit.Delivery{Request: wit.Request{Method: "POST", Target: "/Set", Body: []byte(body)}, Lane: 1,
-				Rows: rows,
-				Memo: []byte(body)}
+				Rows: rows, Memo: []byte(body)}
 		}
 		w := &writer{made: func(d *wit.Deliveries, hints []wit.Hint) error {
 			if len(hints) > 0 {
@@ -321,12 +255,21 @@ func TestNothingIsLeftOutOfADeliveryWithRecordsInDoubt(t *testing.T) {
 		x.group.put("orders", 3, "k1=1", "k1=2", "k2=1")
 		at := topicPartition{"orders", 3}
 		x.group.metadata[at], x.group.committed[at] = "uncertain=2", 0
-		_, err := x.run(t)
-		wantError(t, err, "orders-3@2", "the plugin wants to send POST as the check: expected GET or HEAD")
+		x.fails(t, "orders-3@2", "the plugin wants to send POST as the check: expected GET or HEAD")
 		if seen := x.service.seen(); len(seen) > 0 {
 			t.Errorf("expected that nothing is sent, found %q", seen)
 		}
 	})
+}
+
+// doubts has the group hold so many records alone, all of which a killed run may have sent.
+func (g *group) doubts(n int) {
+	clear(g.logs)
+	for i := range n {
+		g.put("t", 0, fmt.Sprintf("%c%d=v", 'a'+i%26, i))
+	}
+	at := topicPartition{"t", 0}
+	g.metadata[at], g.committed[at] = fmt.Sprintf("sent=0-%d", n-1), 0
 }
 
 // Looking on for what was not found needs no pause: a hundred doubts a second at 8 ms a request, in virtual time.
@@ -341,12 +284,7 @@ func TestDoubtsAreCheckedWithoutPauses(t *testing.T) {
 			return wit.Verdict{Again: &wit.Retry{Hint: "insert"}}
 		}})
 		x.o.InFlight, x.service.slow = 4, 8*time.Millisecond
-		clear(x.group.logs)
-		for i := range doubts {
-			x.group.put("t", 0, fmt.Sprintf("%c%d=v", 'a'+i%26, i))
-		}
-		at := topicPartition{"t", 0}
-		x.group.metadata[at], x.group.committed[at] = fmt.Sprintf("sent=0-%d", doubts-1), 0
+		x.group.doubts(doubts)
 		looks := map[string]int{}
 		x.service.answer = func(_ int, body string) (uint16, error) {
 			if !strings.HasPrefix(body, "look ") {
@@ -372,12 +310,7 @@ func TestDoubtsAreEncodedWithTheirBytesAlone(t *testing.T) {
 		const doubts = 40
 		c := &checker{}
 		x := newCheckedWorld(c)
-		clear(x.group.logs)
-		for i := range doubts {
-			x.group.put("t", 0, fmt.Sprintf("%c%d=v", 'a'+i%26, i))
-		}
-		at := topicPartition{"t", 0}
-		x.group.metadata[at], x.group.committed[at] = fmt.Sprintf("sent=0-%d", doubts-1), 0
+		x.group.doubts(doubts)
 		x.service.answer = func(_ int, body string) (uint16, error) {
 			if strings.HasPrefix(body, "look ") {
 				return 404, nil
@@ -420,20 +353,13 @@ func (l *learner) Settle(_ context.Context, context []byte, _ []byte, _ []uint32
 		Context: wit.Ptr(append(slices.Clone(context), 'x'))}, nil
 }
 
-type learnerCode struct{ l *learner }
-
-func (c *learnerCode) Acquire(context.Context) (Writer, error)      { return c.l, nil }
-func (c *learnerCode) AcquireFresh(context.Context) (Writer, error) { return c.l, nil }
-func (c *learnerCode) Release(Writer)                               {}
-func (c *learnerCode) Version() string                              { return "v" }
-
 // What settle learns is there for the next call of settle and of encode: judged one after another, nothing that was
 // learned is lost.
 func TestWhatSettleLearnsIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &learner{}
-		x := newWorld(&l.writer)
-		x.o.Versions, x.o.InFlight, x.o.Rows = oneVersion{x.versions, &learnerCode{l}}, 4, 5
+		x := newWorldOf(&l.writer, l)
+		x.o.InFlight, x.o.Rows = 4, 5
 		x.group.put("t", 0, "a=", "b=", "c=", "d=", "e=", "f=")
 		x.group.atMost = 5
 		x.ok(t)
@@ -450,14 +376,13 @@ func TestWhatSettleLearnsIsKept(t *testing.T) {
 func TestWhatSettleLearnsEndsWithVersionAndTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before, after := &learner{}, &learner{}
-		x := newWorld(&before.writer)
-		v := &shifts{current: &learnerCode{before}}
-		x.o.Versions, x.o.InFlight, x.o.Rows = v, 1, 2
+		x := newWorldOf(&before.writer, before)
+		x.o.InFlight, x.o.Rows = 1, 2
 		x.group.put("t", 0, "a=", "b=", "c=", "d=", "e=", "f=", "g=", "h=", "i=", "j=", "k=", "l=")
 		x.group.atMost = 2
 		x.service.answer = func(n int, _ string) (uint16, error) {
 			if n == 3 {
-				v.offer(&learnerCode{after})
+				x.versions.Offer(code("", after))
 			}
 			return 201, nil
 		}
@@ -518,20 +443,13 @@ func (n *named) Encode(ctx context.Context, context []byte, b *record.Batch, ori
 	return n.writer.Encode(ctx, context, b, origins, hints)
 }
 
-type namedCode struct{ n *named }
-
-func (c *namedCode) Acquire(context.Context) (Writer, error)      { return c.n, nil }
-func (c *namedCode) AcquireFresh(context.Context) (Writer, error) { return c.n, nil }
-func (c *namedCode) Release(Writer)                               {}
-func (c *namedCode) Version() string                              { return "" }
-
 // Rows keep the identity of the record that was read, whatever transforms make of topics, numbers and timestamps, also
 // when they are encoded again: a RequestID is made from it, and must be the same after a restart.
 func TestRowsKeepTheIdentityOfTheirRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &named{}
-		x := newWorld(&n.writer)
-		x.o.Versions, x.o.InFlight = oneVersion{x.versions, &namedCode{n}}, 1
+		x := newWorldOf(&n.writer, n)
+		x.o.InFlight = 1
 		x.group.put("east", 1, "a=1", "b=2")
 		x.group.put("west", 2, "c=3")
 		x.group.logs[topicPartition{"west", 2}][0].Timestamp = time.Time{} // none
@@ -555,9 +473,7 @@ func TestRowsKeepTheIdentityOfTheirRecord(t *testing.T) {
 		x.ok(t)
 		want := []string{"a:east-1@0/0 of 7", "b:east-1@1/0 of 7", "b:east-1@1/1 of 7", "c:west-2@0/0 of -1",
 			"b:east-1@1/1 of 7"}
-		if !slices.Equal(n.seen, want) {
-			t.Errorf("expected %q, found %q", want, n.seen)
-		}
+		assert.Equal(t, want, n.seen)
 	})
 }
 
@@ -565,9 +481,8 @@ func TestRowsKeepTheIdentityOfTheirRecord(t *testing.T) {
 // would look for it again, and find it changed.
 func TestWhatACheckSettlesIsStoredFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := newWorld(&writer{})
 		c := &checker{}
-		x.o.Versions = oneVersion{x.versions, &checkerCode{c}}
+		x := newWorldOf(&c.writer, c)
 		x.o.InFlight, x.o.CommitEvery = 1, time.Hour
 		at := topicPartition{"orders", 3}
 		x.group.put(at.topic, at.partition, "a=1", "a=merge")

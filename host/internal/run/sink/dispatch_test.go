@@ -7,13 +7,15 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -31,11 +33,8 @@ func TestSlowLaneHoldsUpNobody(t *testing.T) {
 			x.group.put("t", 0, fmt.Sprintf("%c=%d", 'a'+i%20, i))
 		}
 		x.group.put("t", 1, "z=3")
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- NewTask(x.o).Run(ctx) }()
-		time.Sleep(50 * time.Second)
-		synctest.Wait()
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		runtest.Pass(50 * time.Second)
 		seen := x.service.seen()
 		if n := len(seen); n != 302 || slices.Contains(seen, "z=2") || slices.Contains(seen, "z=3") {
 			t.Errorf("expected 302 requests, and none of the key after the slow one, found %d: %q", n, seen)
@@ -44,16 +43,12 @@ func TestSlowLaneHoldsUpNobody(t *testing.T) {
 		if x.committed("t", 0) != 1 || x.metadata(at) != "sent=0 settled=2-301" {
 			t.Errorf("found %d committed with the metadata %q", x.committed("t", 0), x.metadata(at))
 		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		runtest.Pass(time.Minute)
 		if seen := x.service.seen(); !slices.Equal(seen[302:], []string{"z=2", "z=3"}) || x.committed("t", 0) != 303 ||
 			x.metadata(at) != "" {
 			t.Errorf("found %q, committed %d with the metadata %q", seen[302:], x.committed("t", 0), x.metadata(at))
 		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		require.NoError(t, stop())
 	})
 }
 
@@ -74,23 +69,15 @@ func TestWhatSlowLanesHoldIsBounded(t *testing.T) {
 		for i := range 2 * maxHeld / size {
 			x.group.put("t", 0, fmt.Sprintf("%c=%s", 'a'+i%20, value))
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
 		task := NewTask(x.o)
-		go func() { done <- task.Run(ctx) }()
-		time.Sleep(30 * time.Second)
-		synctest.Wait()
+		stop := runtest.Start(t, task.Run)
+		runtest.Pass(30 * time.Second)
 		if n := len(x.service.seen()); n < maxHeld/size/2 || task.account.bytes() > maxHeld+3*size {
 			t.Errorf("%d requests, %d bytes are held", n, task.account.bytes())
 		}
 		time.Sleep(time.Minute)
-		if n := len(x.service.seen()); n != 2*maxHeld/size+1 {
-			t.Errorf("expected all to be written when the slow one is, found %d", n)
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		assert.Equal(t, 2*maxHeld/size+1, len(x.service.seen()), "all are written when the slow one is")
+		require.NoError(t, stop())
 	})
 }
 
@@ -133,132 +120,86 @@ func (s *shifting) Settle(ctx context.Context, context []byte, memo []byte, rows
 	return settled, err
 }
 
-type shiftingCode struct{ s *shifting }
-
-func (c *shiftingCode) Acquire(context.Context) (Writer, error)      { return c.s, nil }
-func (c *shiftingCode) AcquireFresh(context.Context) (Writer, error) { return c.s, nil }
-func (c *shiftingCode) Release(Writer)                               {}
-func (c *shiftingCode) Version() string                              { return c.s.version }
-
-// shifts is versions of one code or another, such as it.
-type shifts struct {
-	versions
-	mu                 sync.Mutex
-	current, candidate Code
-}
-
-func (s *shifts) Current() Code {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.current
-}
-
-func (s *shifts) Candidate() Code {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.candidate
-}
-
-func (s *shifts) Promote(Code) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.current, s.candidate = s.candidate, nil
-}
-
-func (s *shifts) offer(c Code) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.candidate = c
-}
-
 // Batches that are written side by side: answers that are late, refusals, rows that come back, versions that take over,
 // contexts that change what lanes are, stops, and partitions that go away and come back. Each record is written once,
 // or refused once, and those of a key in their order.
 func TestBatchesSideBySide(t *testing.T) {
-	for seed := range uint64(*rounds) {
-		synctest.Test(t, func(t *testing.T) {
-			r := rand.New(rand.NewPCG(seed, 11))
-			x := newWorld(&writer{})
-			version := func(n int) *shiftingCode {
-				w := &writer{version: fmt.Sprint("v", n), each: 1 + r.IntN(3)}
-				return &shiftingCode{&shifting{w, rand.New(rand.NewPCG(seed, uint64(n)))}}
+	runtest.Seeds(t, *rounds, 11, func(t *testing.T, seed uint64, r *rand.Rand) {
+		version := func(n int) (*writer, *shifting) {
+			w := &writer{version: fmt.Sprint("v", n), each: 1 + r.IntN(3)}
+			return w, &shifting{w, rand.New(rand.NewPCG(seed, uint64(n)))}
+		}
+		x := newWorldOf(version(0))
+		x.o.Once, x.o.TolerateAll, x.o.Settled, x.o.Uncertain = false, true, &Settled{}, &Uncertain{}
+		x.o.Rows, x.o.InFlight, x.group.atMost = 1+r.IntN(20), 1+r.IntN(8), 1+r.IntN(30)
+		x.o.Every, x.o.CommitEvery = 10*time.Millisecond, 50*time.Millisecond
+		many := 1000
+		x.service.retry.Max = &many
+		x.service.retry.MinBackoff, x.service.retry.MaxBackoff = time.Millisecond, 20*time.Millisecond
+		slow := byte('a' + r.IntN(8))
+		x.service.slowBy = func(body string) time.Duration {
+			if body[0] == slow {
+				return 400 * time.Millisecond
 			}
-			v := &shifts{current: version(0)}
-			x.o.Versions, x.o.Once, x.o.TolerateAll, x.o.Settled, x.o.Uncertain = v, false, true, &Settled{},
-				&Uncertain{}
-			x.o.Rows, x.o.InFlight, x.group.atMost = 1+r.IntN(20), 1+r.IntN(8), 1+r.IntN(30)
-			x.o.Every, x.o.CommitEvery = 10*time.Millisecond, 50*time.Millisecond
-			many := 1000
-			x.service.retry.Max = &many
-			x.service.retry.MinBackoff, x.service.retry.MaxBackoff = time.Millisecond, 20*time.Millisecond
-			slow := byte('a' + r.IntN(8))
-			x.service.slowBy = func(body string) time.Duration {
-				if body[0] == slow {
-					return 400 * time.Millisecond
-				}
-				return 5 * time.Millisecond
+			return 5 * time.Millisecond
+		}
+		statuses := []uint16{201, 201, 201, 201, 201, 201, 201, 201, 409, 412, 503, 400}
+		done := map[string][]string{}
+		answers := rand.New(rand.NewPCG(seed, 12)) // under the service's lock
+		x.service.answer = func(_ int, body string) (uint16, error) {
+			status := statuses[answers.IntN(len(statuses))]
+			if strings.Contains(body, "?") && status == 409 {
+				status = 201
 			}
-			statuses := []uint16{201, 201, 201, 201, 201, 201, 201, 201, 409, 412, 503, 400}
-			done := map[string][]string{}
-			answers := rand.New(rand.NewPCG(seed, 12)) // under the service's lock
-			x.service.answer = func(_ int, body string) (uint16, error) {
-				status := statuses[answers.IntN(len(statuses))]
-				if strings.Contains(body, "?") && status == 409 {
-					status = 201
-				}
-				if status == 201 || status == 400 {
-					for _, line := range strings.Split(body, ",") {
-						line, _, _ = strings.Cut(line, "?")
-						key, value, _ := strings.Cut(line, "=")
-						done[key] = append(done[key], value)
-					}
-				}
-				return status, nil
-			}
-			want := map[string][]string{}
-			var places []topicPartition
-			for i := range 300 {
-				key := fmt.Sprintf("%c%d", 'a'+rune(r.IntN(6)), r.IntN(3))
-				want[key] = append(want[key], fmt.Sprint(i))
-				at := topicPartition{"t", int32(key[0]) % 3}
-				if !slices.Contains(places, at) {
-					places = append(places, at)
-				}
-				x.group.put(at.topic, at.partition, fmt.Sprintf("%s=%d", key, i))
-			}
-			for n := 1; ; n++ {
-				ctx, cancel := context.WithCancel(t.Context())
-				ended := make(chan error, 1)
-				go func() { ended <- NewTask(x.o).Run(ctx) }()
-				for range r.IntN(10) {
-					time.Sleep(time.Duration(r.IntN(500)) * time.Millisecond)
-					synctest.Wait()
-					switch at := places[r.IntN(len(places))]; r.IntN(4) {
-					case 0:
-						x.group.revoke(ctx, at)
-						x.group.assign(at)
-					case 1:
-						x.group.lose(at)
-						x.group.assign(at)
-					case 2:
-						v.offer(version(n))
-					}
-				}
-				time.Sleep(time.Duration(r.IntN(2000)) * time.Millisecond)
-				cancel()
-				if err := <-ended; err != nil {
-					t.Fatalf("seed %d: %v", seed, err)
-				}
-				if all, _ := x.group.caughtUp(ctx); all {
-					break
-				}
-				if n > 1000 {
-					t.Fatalf("seed %d: found %v committed after %d runs", seed, x.group.committed, n)
+			if status == 201 || status == 400 {
+				for _, line := range strings.Split(body, ",") {
+					line, _, _ = strings.Cut(line, "?")
+					key, value, _ := strings.Cut(line, "=")
+					done[key] = append(done[key], value)
 				}
 			}
-			if diff := cmp.Diff(want, done); diff != "" {
-				t.Fatalf("seed %d: %s", seed, diff)
+			return status, nil
+		}
+		want := map[string][]string{}
+		var places []topicPartition
+		for i := range 300 {
+			key := fmt.Sprintf("%c%d", 'a'+rune(r.IntN(6)), r.IntN(3))
+			want[key] = append(want[key], fmt.Sprint(i))
+			at := topicPartition{"t", int32(key[0]) % 3}
+			if !slices.Contains(places, at) {
+				places = append(places, at)
 			}
-		})
-	}
+			x.group.put(at.topic, at.partition, fmt.Sprintf("%s=%d", key, i))
+		}
+		for n := 1; ; n++ {
+			stop := runtest.Start(t, NewTask(x.o).Run)
+			for range r.IntN(10) {
+				runtest.Pass(time.Duration(r.IntN(500)) * time.Millisecond)
+				switch at := places[r.IntN(len(places))]; r.IntN(4) {
+				case 0:
+					x.group.revoke(t.Context(), at)
+					x.group.assign(at)
+				case 1:
+					x.group.lose(at)
+					x.group.assign(at)
+				case 2:
+					w, s := version(n)
+					x.versions.Offer(code(w.version, s))
+				}
+			}
+			time.Sleep(time.Duration(r.IntN(2000)) * time.Millisecond)
+			if err := stop(); err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			if all, _ := x.group.caughtUp(t.Context()); all {
+				break
+			}
+			if n > 1000 {
+				t.Fatalf("seed %d: found %v committed after %d runs", seed, x.group.committed, n)
+			}
+		}
+		if diff := cmp.Diff(want, done); diff != "" {
+			t.Fatalf("seed %d: %s", seed, diff)
+		}
+	})
 }

@@ -16,6 +16,7 @@ import (
 	northwind "github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -34,39 +35,34 @@ type stack struct {
 	admin   *kafka.Admin
 }
 
-func ok(t *testing.T, err error) {
-	t.Helper()
-	require.NoError(t, err)
-}
-
 func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 	t.Helper()
 	x := &stack{service: northwind.New(o)}
 	server := httptest.NewServer(x.service)
 	t.Cleanup(server.Close)
 	broker, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
-	ok(t, err)
+	require.NoError(t, err)
 	t.Cleanup(func() { broker.Close() })
 	x.kafka = kafka.Defaults()
 	x.kafka.Bootstrap = []string{broker.Addr()}
 	x.admin, err = kafka.NewAdmin(x.kafka)
-	ok(t, err)
+	require.NoError(t, err)
 	t.Cleanup(x.admin.Close)
 	_, err = x.admin.EnsureTopics(t.Context(), kafka.Topic{Name: "orders", Partitions: 4})
-	ok(t, err)
+	require.NoError(t, err)
 	registry := record.NewRegistry()
 	quiet := slog.New(slog.DiscardHandler)
 	x.manager, err = plugin.New(t.Context(),
 		plugin.Options{Folders: []string{filepath.Dir(guesttest.Build(t, "../../../../plugins/odata-sink"))},
 			Registry: registry, CacheDir: guesttest.Code(t), Logger: quiet})
-	ok(t, err)
+	require.NoError(t, err)
 	t.Cleanup(func() { x.manager.Close() })
 	host, port, _ := net.SplitHostPort(strings.TrimPrefix(server.URL, "http://"))
 	number, _ := strconv.Atoi(port)
 	times := 3
 	client, err := transport.New(transport.Config{Scheme: "http", Address: host, Port: number,
 		Retry: transport.Retry{Max: &times, MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}})
-	ok(t, err)
+	require.NoError(t, err)
 	t.Cleanup(client.Close)
 	list := []wit.Setting{{Name: "sap.odata.host.protocol", Value: "http"}, {Name: "sap.odata.host.address",
 		Value: host}, {Name: "sap.odata.host.port", Value: port},
@@ -120,7 +116,7 @@ func (x *stack) committed(ctx context.Context) int64 {
 func (x *stack) put(t *testing.T, partitions int, numbers ...int) {
 	t.Helper()
 	p, err := kafka.NewProducer(x.kafka, "")
-	ok(t, err)
+	require.NoError(t, err)
 	b := p.NewBatch()
 	const id = `{"type":"struct","optional":false,"fields":[{"field":"OrderID","type":"int32","optional":false}`
 	for _, n := range numbers {
@@ -133,13 +129,13 @@ func (x *stack) put(t *testing.T, partitions int, numbers ...int) {
 		}
 	}
 	p.Produce(t.Context(), b, nil)
-	ok(t, p.Close(t.Context()))
+	require.NoError(t, p.Close(t.Context()))
 }
 
 func (x *stack) run(t *testing.T) (*Task, error) {
 	t.Helper()
 	binding, err := x.manager.Bind("c", wit.ComponentSink, "ODataSink", "")
-	ok(t, err)
+	require.NoError(t, err)
 	defer binding.Close()
 	o := x.options
 	o.Component, o.Versions = binding.Component().Name, VersionsOf(binding)
@@ -172,7 +168,7 @@ func TestWritesAndDeletes(t *testing.T) {
 	x.put(t, 1, numbers(1, 300)...)
 	x.put(t, 1, -7, -8, 7)
 	task, err := x.run(t)
-	ok(t, err)
+	require.NoError(t, err)
 	orders := x.orders()
 	if _, deleted := orders["(8)"]; len(orders) != 299 || orders["(7)"] != "Köln" || deleted {
 		t.Errorf("%d orders", len(orders))
@@ -192,7 +188,8 @@ func TestLostAnswer(t *testing.T) {
 	x.options.TolerateAll = true
 	x.put(t, 1, 42)
 	_, err := x.run(t)
-	wantError(t, err, "topic orders, partition 0, offset 0, key", `OrderID\":42`, "not sent again", "may have arrived")
+	runtest.Fails(t, err, "topic orders, partition 0, offset 0, key", `OrderID\":42`, "not sent again",
+		"may have arrived")
 	if w := x.service.Ledger().Writes["OrderCopies(42)"]; w.Created != 1 || x.committed(t.Context()) > 0 {
 		t.Errorf("%+v, %d committed", w, x.committed(t.Context()))
 	}
@@ -202,10 +199,10 @@ func TestServiceRefusesARow(t *testing.T) {
 	x := newStack(t, northwind.Options{})
 	x.put(t, 1, 1, 2, 2, 3)
 	_, err := x.run(t)
-	wantError(t, err, "topic orders, partition 0, offset 2, key", `OrderID\":2`)
+	runtest.Fails(t, err, "topic orders, partition 0, offset 2, key", `OrderID\":2`)
 	x.options.TolerateAll = true
 	task, err := x.run(t)
-	ok(t, err)
+	require.NoError(t, err)
 	if p := task.Progress(); p.Skipped == 0 || len(x.orders()) != 3 {
 		t.Errorf("%+v, %d orders", p, len(x.orders()))
 	}
@@ -218,7 +215,7 @@ func TestPartitionsMove(t *testing.T) {
 	x.put(t, 4, numbers(1, orders-200)...)
 	x.options.Rows, x.options.Once = 50, false
 	binding, err := x.manager.Bind("c", wit.ComponentSink, "ODataSink", "")
-	ok(t, err)
+	require.NoError(t, err)
 	defer binding.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()

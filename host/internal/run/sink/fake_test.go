@@ -15,6 +15,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
@@ -64,6 +65,13 @@ func (g *group) put(topic string, partition int32, lines ...string) {
 		g.logs[p] = []*kgo.Record{}
 	}
 	g.ring()
+}
+
+// refusing has commits fail from now on, nil: be taken.
+func (g *group) refusing(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.refuse = err
 }
 
 func (g *group) ring() {
@@ -266,6 +274,25 @@ func (s *service) Exchange(ctx context.Context, r *wit.Request) (wit.Response, e
 	return wit.Response{Tag: r.Tag, Status: status, Target: r.Target, Headers: s.headers}, err
 }
 
+// byBody answers these bodies so, 0 is no answer, and all others with 201.
+func byBody(statuses map[string]uint16) func(int, string) (uint16, error) {
+	return func(_ int, body string) (uint16, error) {
+		status, some := statuses[body]
+		switch {
+		case !some:
+			return 201, nil
+		case status == 0:
+			return 0, lostAnswer()
+		}
+		return status, nil
+	}
+}
+
+// lostAnswer is what became of a request that may have arrived.
+func lostAnswer() error {
+	return &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: errors.New("connection reset")}
+}
+
 func (s *service) seen() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -293,8 +320,6 @@ type writer struct {
 	code *string
 	// repeatable: its requests may be sent twice.
 	repeatable bool
-	// fresh is how many instances were asked for that have done nothing yet.
-	fresh int
 	// statuses of rows by their place in the batch, where they are not that of the response: what stands in a batch's
 	// answer.
 	statuses map[uint32]uint16
@@ -453,48 +478,9 @@ func (w *writer) Settle(ctx context.Context, context []byte, memo []byte, rows [
 	return settled, nil
 }
 
-type fakeCode struct{ w *writer }
-
-func (c *fakeCode) Acquire(context.Context) (Writer, error) { return c.w, nil }
-func (c *fakeCode) AcquireFresh(context.Context) (Writer, error) {
-	c.w.mu.Lock()
-	defer c.w.mu.Unlock()
-	c.w.fresh++
-	return c.w, nil
-}
-func (c *fakeCode) Release(Writer)  {}
-func (c *fakeCode) Version() string { return c.w.version }
-
-type versions struct {
-	mu                 sync.Mutex
-	current, candidate *fakeCode
-	rejected           string
-	// again is what Again does, nil: nothing here is swapped in by a binding that could leave it.
-	again func(*versions) bool
-}
-
-func (v *versions) Current() Code {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.current
-}
-func (v *versions) Candidate() Code {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.candidate == nil {
-		return nil
-	}
-	return v.candidate
-}
-func (v *versions) Promote(Code) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.current, v.candidate = v.candidate, nil
-}
-func (v *versions) Reject(_ Code, reason string) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.candidate, v.rejected = nil, reason
+// code is a version of a plugin with one instance.
+func code(name string, w Writer) *runtest.Code[Writer] {
+	return &runtest.Code[Writer]{Name: name, Instance: w}
 }
 
 // asIs is a converter: bytes as they are, but for those that begin with "bad".
@@ -518,16 +504,19 @@ func (asIs) Decode(_ context.Context, _ string, data []byte, b *record.Batch) (w
 type world struct {
 	group    *group
 	service  *service
-	versions *versions
+	versions *runtest.Versions[Writer]
 	o        Options
 }
 
-func newWorld(w *writer) *world {
+func newWorld(w *writer) *world { return newWorldOf(w, w) }
+
+// newWorldOf is the world of a plugin that is a writer and more.
+func newWorldOf(w *writer, plugin Writer) *world {
 	if w.each == 0 {
 		w.each = 1
 	}
 	times := 3
-	x := &world{group: newGroup(), versions: &versions{current: &fakeCode{w}},
+	x := &world{group: newGroup(), versions: runtest.Running[Writer](code(w.version, plugin)),
 		service: &service{retry: transport.Retry{Max: &times, MinBackoff: time.Second, MaxBackoff: time.Second}}}
 	x.o = Options{Connector: "c", Component: "C", Versions: x.versions, Client: x.service,
 		Registry:    record.NewRegistry(),
@@ -550,6 +539,14 @@ func (x *world) ok(t *testing.T) *Task {
 	return task
 }
 
+// fails runs a task whose error has these parts.
+func (x *world) fails(t *testing.T, parts ...string) *Task {
+	t.Helper()
+	task, err := x.run(t)
+	runtest.Fails(t, err, parts...)
+	return task
+}
+
 func (x *world) committed(topic string, partition int32) int64 {
 	x.group.mu.Lock()
 	defer x.group.mu.Unlock()
@@ -560,10 +557,4 @@ func (x *world) metadata(at topicPartition) string {
 	x.group.mu.Lock()
 	defer x.group.mu.Unlock()
 	return x.group.metadata[at]
-}
-
-func (v *versions) Again(error) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.again != nil && v.again(v)
 }

@@ -1,7 +1,6 @@
 package sink
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -31,30 +31,28 @@ func TestAnswersThatProveNothing(t *testing.T) {
 		{520, "X/1", 4, false}, {500, "X/1", 4, false}, {503, "", 4, false},
 		{400, "", 1, false}, {401, "", 1, false},
 	} {
-		t.Run(fmt.Sprint(c.status, c.code), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := &writer{}
-				if c.code != "" {
-					w.code = &c.code
-				}
-				x := newWorld(w)
-				x.service.retry.Codes = []string{"500", "502", "503", "520", "X/1"}
-				x.o.TolerateAll = c.uncertain // which is no business of tolerance
-				x.group.put("t", 0, "a=1")
-				x.service.answer = func(int, string) (uint16, error) { return c.status, nil }
-				_, err := x.run(t)
-				wantError(t, err, "topic t, partition 0, offset 0", fmt.Sprint("answered ", c.status))
-				metadata := ""
-				if c.uncertain {
-					wantError(t, err, "it may have been written or not, and is not sent again",
-						"errors.uncertain.skip=t-0@0", fmt.Sprintf("POST /Set was answered %d", c.status))
-					metadata = "uncertain=0"
-				}
-				if n := len(x.service.seen()); n != c.requests || x.group.metadata[topicPartition{"t", 0}] != metadata {
-					t.Errorf("expected %d requests and the metadata %q, found %d and %q", c.requests, metadata, n,
-						x.group.metadata[topicPartition{"t", 0}])
-				}
-			})
+		runtest.Bubble(t, fmt.Sprint(c.status, c.code), func(t *testing.T) {
+			w := &writer{}
+			if c.code != "" {
+				w.code = &c.code
+			}
+			x := newWorld(w)
+			x.service.retry.Codes = []string{"500", "502", "503", "520", "X/1"}
+			x.o.TolerateAll = c.uncertain // which is no business of tolerance
+			x.group.put("t", 0, "a=1")
+			x.service.answer = func(int, string) (uint16, error) { return c.status, nil }
+			_, err := x.run(t)
+			runtest.Fails(t, err, "topic t, partition 0, offset 0", fmt.Sprint("answered ", c.status))
+			metadata := ""
+			if c.uncertain {
+				runtest.Fails(t, err, "it may have been written or not, and is not sent again",
+					"errors.uncertain.skip=t-0@0", fmt.Sprintf("POST /Set was answered %d", c.status))
+				metadata = "uncertain=0"
+			}
+			if n := len(x.service.seen()); n != c.requests || x.group.metadata[topicPartition{"t", 0}] != metadata {
+				t.Errorf("expected %d requests and the metadata %q, found %d and %q", c.requests, metadata, n,
+					x.group.metadata[topicPartition{"t", 0}])
+			}
 		})
 	}
 }
@@ -104,30 +102,29 @@ func TestAnswersThatAreNotJudged(t *testing.T) {
 		"not opened, judged all the same": {201, []error{old}, []error{errors.New("no metadata")}, 2, "", ""},
 		"a trap, then old":                {201, []error{errTrap, old}, nil, 2, "", ""},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := &writer{settleErrs: slices.Clone(c.settle), openErrs: c.open}
-				x := newWorld(w)
-				x.group.put("t", 0, "a=1")
-				x.service.answer = func(int, string) (uint16, error) { return c.status, nil }
-				_, err := x.run(t)
-				if c.want != "" {
-					wantError(t, err, "topic t, partition 0, offset 0", c.want)
-				} else if err != nil || x.committed("t", 0) != 1 {
-					t.Errorf("expected the row to be settled, found %v", err)
+		runtest.Bubble(t, name, func(t *testing.T) {
+			w := &writer{settleErrs: slices.Clone(c.settle), openErrs: c.open}
+			x := newWorld(w)
+			x.group.put("t", 0, "a=1")
+			x.service.answer = func(int, string) (uint16, error) { return c.status, nil }
+			_, err := x.run(t)
+			if c.want != "" {
+				runtest.Fails(t, err, "topic t, partition 0, offset 0", c.want)
+			} else if err != nil || x.committed("t", 0) != 1 {
+				t.Errorf("expected the row to be settled, found %v", err)
+			}
+			fresh := x.versions.Current().(*runtest.Code[Writer]).Fresh.Load()
+			if w.opens != c.opens || fresh == 0 || x.group.metadata[topicPartition{"t", 0}] != c.metadata ||
+				len(x.service.seen()) != 1 {
+				t.Errorf("found %d opened, %d fresh instances, metadata %q, %d requests", w.opens, fresh,
+					x.group.metadata[topicPartition{"t", 0}], len(x.service.seen()))
+			}
+			if c.metadata != "" {
+				x.o.Uncertain = nil // another process
+				if _, err := x.run(t); err == nil || len(x.service.seen()) != 1 {
+					t.Errorf("expected nothing to be sent again, found %q and %v", x.service.seen(), err)
 				}
-				if w.opens != c.opens || w.fresh == 0 || x.group.metadata[topicPartition{"t", 0}] != c.metadata ||
-					len(x.service.seen()) != 1 {
-					t.Errorf("found %d opened, %d fresh instances, metadata %q, %d requests", w.opens, w.fresh,
-						x.group.metadata[topicPartition{"t", 0}], len(x.service.seen()))
-				}
-				if c.metadata != "" {
-					x.o.Uncertain = nil // another process
-					if _, err := x.run(t); err == nil || len(x.service.seen()) != 1 {
-						t.Errorf("expected nothing to be sent again, found %q and %v", x.service.seen(), err)
-					}
-				}
-			})
+			}
 		})
 	}
 }
@@ -138,13 +135,10 @@ func TestStopWhileAnswersAreJudged(t *testing.T) {
 		x := newWorld(&writer{hangs: true})
 		x.o.Once = false
 		x.group.put("t", 0, "a=1", "b=2")
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- NewTask(x.o).Run(ctx) }()
+		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(3 * time.Second)
-		cancel()
 		start := time.Now()
-		wantError(t, <-done, "topic t, partition 0, offset 0", "was answered 201", "is not sent again")
+		runtest.Fails(t, stop(), "topic t, partition 0, offset 0", "was answered 201", "is not sent again")
 		if took := time.Since(start); took > 5*time.Second || x.group.metadata[topicPartition{"t",
 			0}] != "uncertain=0-1" {
 			t.Errorf("took %v, metadata %q", took, x.group.metadata[topicPartition{"t", 0}])
@@ -158,12 +152,9 @@ func TestAnswerOfTheLastMoment(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once, x.service.slow = false, 5*time.Second-10*time.Millisecond
 		x.group.put("t", 0, "a=1")
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- NewTask(x.o).Run(ctx) }()
+		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(2*time.Second + 240*time.Millisecond) // asked after 1 s; given up 3.75 s after the stop
-		cancel()
-		if err := <-done; err != nil || x.committed("t", 0) != 1 {
+		if err := stop(); err != nil || x.committed("t", 0) != 1 {
 			t.Errorf("expected the row to be settled, found %v, metadata %q", err, x.group.metadata[topicPartition{"t",
 				0}])
 		}
@@ -180,8 +171,7 @@ func TestAnswersThatCannotBeRead(t *testing.T) {
 				Cause: &wit.Fault{Kind: wit.FaultData,
 					Message: "packed in br"}}
 		}
-		_, err := x.run(t)
-		wantError(t, err, "topic t, partition 0, offset 0", "is not sent again",
+		x.fails(t, "topic t, partition 0, offset 0", "is not sent again",
 			"POST /Set was answered 201, and the answer cannot be used: packed in br")
 	})
 }

@@ -12,9 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -92,119 +93,99 @@ func (c mortalConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) { retur
 // Workers killed at random moments: every record is written once, what is committed was written before, and the last
 // write of each key is its last record. What a killed worker had on its way is named by the next one.
 func TestKill(t *testing.T) {
-	for seed := range uint64(*rounds) {
-		synctest.Test(t, func(t *testing.T) {
-			r := rand.New(rand.NewPCG(seed, 2))
-			m := newMortal(&writer{each: 1 + r.IntN(3)})
-			m.o.Rows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
-			m.o.CommitEvery = 5 * time.Millisecond
-			m.service.slow = time.Millisecond
-			if slow := rune('a' + r.IntN(12)); r.IntN(2) == 0 { // a lane that batch after batch goes past, or none
-				m.service.slowBy = func(body string) time.Duration {
-					if rune(body[0]) == slow {
-						return 50 * time.Millisecond
-					}
-					return 0
+	runtest.Seeds(t, *rounds, 2, func(t *testing.T, seed uint64, r *rand.Rand) {
+		m := newMortal(&writer{each: 1 + r.IntN(3)})
+		m.o.Rows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
+		m.o.CommitEvery = 5 * time.Millisecond
+		m.service.slow = time.Millisecond
+		if slow := rune('a' + r.IntN(12)); r.IntN(2) == 0 { // a lane that batch after batch goes past, or none
+			m.service.slowBy = func(body string) time.Duration {
+				if rune(body[0]) == slow {
+					return 50 * time.Millisecond
 				}
+				return 0
 			}
-			var written []string
-			m.service.answer = func(_ int, body string) (uint16, error) {
-				written = append(written, strings.Split(body, ",")...)
-				return 201, nil
-			}
-			last := map[string]string{}
-			order := map[topicPartition][]string{}
-			for i := range 200 {
-				key := fmt.Sprintf("%c%d", 'a'+rune(r.IntN(6)), r.IntN(2))
-				line := fmt.Sprintf("%s=%d", key, i)
-				last[key] = line
-				p := topicPartition{"t", int32(key[0]) % 3}
-				order[p] = append(order[p], line)
-				m.group.put("t", p.partition, line)
-			}
-			for range r.IntN(5) {
-				m.left = 1 + r.IntN(300)
-				ctx, cancel := context.WithCancel(t.Context())
-				m.end = cancel
-				err := NewTask(m.o).Run(ctx)
-				cancel()
-				m.operate(t, err, written)
-				m.checkCommitted(t, written, order)
-			}
-			m.left = 1 << 40
-			for runs := 0; ; runs++ {
-				_, err := m.run(t)
-				if err == nil {
-					break
-				}
-				if m.operate(t, err, written); runs == 10 {
-					t.Fatalf("seed %d: %v", seed, err)
-				}
-			}
+		}
+		var written []string
+		m.service.answer = func(_ int, body string) (uint16, error) {
+			written = append(written, strings.Split(body, ",")...)
+			return 201, nil
+		}
+		last := map[string]string{}
+		order := map[topicPartition][]string{}
+		for i := range 200 {
+			key := fmt.Sprintf("%c%d", 'a'+rune(r.IntN(6)), r.IntN(2))
+			line := fmt.Sprintf("%s=%d", key, i)
+			last[key] = line
+			p := topicPartition{"t", int32(key[0]) % 3}
+			order[p] = append(order[p], line)
+			m.group.put("t", p.partition, line)
+		}
+		for range r.IntN(5) {
+			m.dies(t, 1+r.IntN(300), &written)
 			m.checkCommitted(t, written, order)
-			if n := len(written); n != 200 {
-				t.Errorf("seed %d: expected 200 lines, found %d", seed, n)
+		}
+		m.left = 1 << 40
+		for runs := 0; ; runs++ {
+			_, err := m.run(t)
+			if err == nil {
+				break
 			}
-			latest := map[string]string{}
-			for _, line := range written {
-				key, _, _ := strings.Cut(line, "=")
-				latest[key] = line
+			if m.operate(t, err, written); runs == 10 {
+				t.Fatalf("seed %d: %v", seed, err)
 			}
-			for key, line := range last {
-				if latest[key] != line {
-					t.Fatalf("seed %d: the last write of %s is %q, its last record %q", seed, key, latest[key], line)
-				}
+		}
+		m.checkCommitted(t, written, order)
+		assert.Equal(t, 200, len(written), "seed", seed, "lines")
+		latest := map[string]string{}
+		for _, line := range written {
+			key, _, _ := strings.Cut(line, "=")
+			latest[key] = line
+		}
+		for key, line := range last {
+			if latest[key] != line {
+				t.Fatalf("seed %d: the last write of %s is %q, its last record %q", seed, key, latest[key], line)
 			}
-		})
-	}
+		}
+	})
 }
 
 // Of a key, nothing is sent again after what comes after it in its lane: a service that has deleted an entity would
 // refuse the update before that once more.
 func TestKillKeepsTheOrderOfLanes(t *testing.T) {
-	for seed := range uint64(*rounds) {
-		synctest.Test(t, func(t *testing.T) {
-			r := rand.New(rand.NewPCG(seed, 3))
-			m := newMortal(&writer{repeatable: true})
-			m.o.Rows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
-			m.o.CommitEvery = time.Duration(1+r.IntN(100)) * time.Millisecond
-			m.service.slow = time.Millisecond
-			var written []string
-			m.service.answer = func(_ int, body string) (uint16, error) {
-				written = append(written, body)
-				return 201, nil
+	runtest.Seeds(t, *rounds, 3, func(t *testing.T, seed uint64, r *rand.Rand) {
+		m := newMortal(&writer{repeatable: true})
+		m.o.Rows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
+		m.o.CommitEvery = time.Duration(1+r.IntN(100)) * time.Millisecond
+		m.service.slow = time.Millisecond
+		var written []string
+		m.service.answer = func(_ int, body string) (uint16, error) {
+			written = append(written, body)
+			return 201, nil
+		}
+		number := map[string]int{}
+		for i := range 100 {
+			key := string('a' + rune(r.IntN(6)))
+			line := fmt.Sprintf("%s=%d", key, i)
+			number[line] = i
+			m.group.put("t", int32(key[0])%3, line)
+		}
+		for range r.IntN(5) {
+			m.dies(t, 1+r.IntN(150), &written)
+		}
+		m.left = 1 << 40
+		m.ok(t)
+		last := map[byte]int{}
+		for at, line := range written {
+			if number[line] < last[line[0]] {
+				t.Fatalf("seed %d: %s is written again after %d of its lane, as request %d", seed, line,
+					last[line[0]], at+1)
 			}
-			number := map[string]int{}
-			for i := range 100 {
-				key := string('a' + rune(r.IntN(6)))
-				line := fmt.Sprintf("%s=%d", key, i)
-				number[line] = i
-				m.group.put("t", int32(key[0])%3, line)
-			}
-			for range r.IntN(5) {
-				m.left = 1 + r.IntN(150)
-				ctx, cancel := context.WithCancel(t.Context())
-				m.end = cancel
-				err := NewTask(m.o).Run(ctx)
-				cancel()
-				m.operate(t, err, written)
-			}
-			m.left = 1 << 40
-			m.ok(t)
-			last := map[byte]int{}
-			for at, line := range written {
-				if number[line] < last[line[0]] {
-					t.Fatalf("seed %d: %s is written again after %d of its lane, as request %d", seed, line,
-						last[line[0]], at+1)
-				}
-				last[line[0]] = number[line]
-			}
-			slices.Sort(written)
-			if n := len(slices.Compact(written)); n != 100 {
-				t.Errorf("seed %d: expected 100 lines, found %d", seed, n)
-			}
-		})
-	}
+			last[line[0]] = number[line]
+		}
+		slices.Sort(written)
+		assert.Equal(t, 100, len(slices.Compact(written)), "seed", seed, "lines")
+	})
 }
 
 // An update and the delete after it were done, and nothing was stored since: the update is not sent to a service that
@@ -227,10 +208,18 @@ func TestUpdateAndDeleteBeforeAKill(t *testing.T) {
 		x.group.put("t", 0, "a=1", "a")
 		killed(t, x, 2)
 		x.ok(t)
-		if diff := cmp.Diff([]string{"a=1", "a", "a"}, x.service.seen()); diff != "" {
-			t.Error(diff)
-		}
+		assert.Equal(t, []string{"a=1", "a", "a"}, x.service.seen())
 	})
+}
+
+// dies runs a worker that dies at its n-th event, and operates what it leaves.
+func (m *mortal) dies(t *testing.T, n int, written *[]string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	m.left, m.end = n, cancel
+	err := NewTask(m.o).Run(ctx)
+	m.operate(t, err, *written)
 }
 
 // operate is what an operator does about records that are left uncertain by a run: those that are there are left out,

@@ -87,7 +87,7 @@ func (e recordsRead) apply(l *ledger) (out effects) {
 		}
 		i := &made[0]
 		made = made[1:]
-		*i = item{record: r, partition: p, left: 1}
+		*i = item{record: r, partition: p, offset: r.Offset, left: 1}
 		p.items, p.bytes = append(p.items, i), p.bytes+i.bytes()
 		if p.base < 0 {
 			p.base = r.Offset
@@ -199,7 +199,7 @@ func (e rowsSettled) apply(*ledger) (out effects) {
 func (i *item) settle(out *effects) {
 	if !i.unsettled() {
 		out.settled = append(out.settled, idOf(i.record))
-		delete(i.partition.doubtful, i.record.Offset)
+		delete(i.partition.doubtful, i.offset)
 	}
 	i.partition.advance()
 	i.partition.uncommitted = true // out of order, it belongs into the metadata
@@ -243,7 +243,7 @@ type doubtLookedAt struct{ items []*item }
 
 func (e doubtLookedAt) apply(*ledger) (out effects) {
 	for _, i := range e.items {
-		delete(i.partition.doubtful, i.record.Offset)
+		delete(i.partition.doubtful, i.offset)
 	}
 	return out
 }
@@ -339,7 +339,7 @@ func (e deliveryBegins) apply(l *ledger) effects {
 			gone++
 		} else {
 			of := parts[i.partition]
-			parts[i.partition] = part{of.rows + 1, max(of.reach, i.record.Offset)}
+			parts[i.partition] = part{of.rows + 1, max(of.reach, i.offset)}
 		}
 	}
 	switch {
@@ -357,7 +357,7 @@ func (e deliveryBegins) apply(l *ledger) effects {
 	}
 	for _, i := range e.items {
 		i.partition.delivering++
-		i.partition.reach = max(i.partition.reach, i.record.Offset)
+		i.partition.reach = max(i.partition.reach, i.offset)
 		i.sent = true
 	}
 	return effects{begins: begun}
@@ -395,7 +395,7 @@ func (p *partition) take(out kafka.Offsets) {
 	case p.front != nil:
 		at = kgo.EpochOffset{Epoch: p.front.LeaderEpoch, Offset: p.front.Offset + 1}
 	case len(p.items) > 0: // nothing but what stands in the metadata
-		at.Offset = p.items[0].record.Offset
+		at.Offset = p.items[0].offset
 	}
 	before := p.taken.said()
 	if p.taken = nil; at.Offset < 0 {

@@ -15,7 +15,7 @@ import (
 func (out effects) shown() string {
 	var parts []string
 	for _, i := range out.items {
-		parts = append(parts, fmt.Sprint(i.record.Offset))
+		parts = append(parts, fmt.Sprint(i.offset))
 	}
 	for _, at := range out.settled {
 		parts = append(parts, fmt.Sprint("settled ", at.offset))
@@ -186,7 +186,7 @@ func (m *modelled) read() {
 	}
 	var found []int64
 	for _, i := range m.l.apply(e).items {
-		found, m.items = append(found, i.record.Offset), append(m.items, i)
+		found, m.items = append(found, i.offset), append(m.items, i)
 	}
 	if diff := cmp.Diff(want, found); diff != "" {
 		m.t.Fatalf("records to be written: (-expected +found)\n%s", diff)
@@ -202,7 +202,7 @@ func (m *modelled) begin() {
 	m.items, m.begun = m.items[len(some):], append(m.begun, some)
 	m.l.apply(announced{some, true})
 	for _, i := range some {
-		m.fates[i.record.Offset].requested, m.fates[i.record.Offset].sent = true, true
+		m.fates[i.offset].requested, m.fates[i.offset].sent = true, true
 	}
 }
 
@@ -214,7 +214,7 @@ func (m *modelled) end() {
 	some := m.begun[n]
 	m.begun = slices.Delete(m.begun, n, n+1)
 	for _, i := range some {
-		f := &m.fates[i.record.Offset]
+		f := &m.fates[i.offset]
 		f.sent = false
 		switch m.IntN(4) {
 		case 0: // to be sent again

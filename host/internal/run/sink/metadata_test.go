@@ -1,18 +1,17 @@
 package sink
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
-	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 )
 
 func TestNotes(t *testing.T) {
@@ -27,9 +26,7 @@ func TestNotes(t *testing.T) {
 		"sent=0,4-9 settled=3": {settled: []offsetRange{{103, 103}}, sent: []offsetRange{{100, 100}, {104, 109}}},
 	} {
 		text := n.text(100)
-		if text != want {
-			t.Errorf("expected %q, found %q", want, text)
-		}
+		assert.Equal(t, want, text)
 		found, err := readMetadata(100, text)
 		if diff := cmp.Diff(n, found, cmp.AllowUnexported(metadata{}, offsetRange{}),
 			cmpopts.EquateEmpty()); diff != "" ||
@@ -91,9 +88,7 @@ func TestDecisions(t *testing.T) {
 	d, err := parseDecisions(sendSetting, []string{"a-b-0@5", "a-b-0@5", "a-b-0@7-9", "a-b-0@9", ""})
 	require.NoError(t, err)
 	for offset, n := range map[int64]int{4: 0, 5: 2, 7: 1, 9: 2, 10: 0} {
-		if found := d.count(recordID{"a-b", 0, offset}); found != n {
-			t.Errorf("offset %d: expected %d, found %d", offset, n, found)
-		}
+		assert.Equal(t, n, d.count(recordID{"a-b", 0, offset}), "offset", offset)
 	}
 	for _, name := range []string{"a", "a@5", "a-@5", "-0@5", "a-0@", "a-0@x", "a-0@9-7", "a-99999999999@5"} {
 		if _, err := parseDecisions(skipSetting, []string{name}); err == nil || !strings.Contains(err.Error(),
@@ -117,47 +112,41 @@ func TestStartedAnew(t *testing.T) {
 		"sent":    {func(o *Options) { o.Send = []string{"other-3@1", "orders-3@1"} }, nil, []string{"b=2"}, 5},
 		"skipped": {func(o *Options) { o.Skip = []string{"orders-3@1"} }, nil, nil, 5},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				x := newWorld(&writer{})
-				x.o.Once, x.o.CaughtUp = true, x.group.caughtUp
-				x.group.put("orders", 3, "a=1", "b=2", "c=3", "d=4", "e=5")
-				x.service.answer = func(_ int, body string) (uint16, error) {
-					if body == "b=2" {
-						x.service.mu.Unlock()
-						<-time.After(time.Second / 2) // all others are faster
-						x.service.mu.Lock()
-						return 0, &transport.NoAnswer{Method: "POST", Target: "/Set",
-							Cause: errors.New("connection reset")}
-					}
-					return 201, nil
+		runtest.Bubble(t, name, func(t *testing.T) {
+			x := newWorld(&writer{})
+			x.o.Once, x.o.CaughtUp = true, x.group.caughtUp
+			x.group.put("orders", 3, "a=1", "b=2", "c=3", "d=4", "e=5")
+			x.service.answer = func(_ int, body string) (uint16, error) {
+				if body == "b=2" {
+					x.service.mu.Unlock()
+					<-time.After(time.Second / 2) // all others are faster
+					x.service.mu.Lock()
+					return 0, lostAnswer()
 				}
-				_, err := x.run(t)
-				wantError(t, err, `topic orders, partition 3, offset 1, key "b"`, "is not sent again",
-					"errors.uncertain.send=orders-3@1")
-				first := x.service.seen()
-				slices.Sort(first)
-				if diff := cmp.Diff([]string{"a=1", "b=2", "c=3", "d=4", "e=5"}, first); diff != "" ||
-					x.committed("orders", 3) != 1 {
-					t.Fatal(diff, x.group.committed)
-				}
-				x.service.answer = nil
-				x.o.Uncertain = &Uncertain{} // as after a restart
-				c.decide(&x.o)
-				_, err = x.run(t)
-				if (err == nil) != (c.err == nil) {
-					t.Errorf("found %v", err)
-				}
-				for _, want := range c.err {
-					if err == nil || !strings.Contains(err.Error(), want) {
-						t.Errorf("expected %q, found %v", want, err)
-					}
-				}
-				if seen := x.service.seen()[5:]; !slices.Equal(seen, c.seen) || x.committed("orders",
-					3) != c.committed {
-					t.Errorf("found %v sent again, committed %d", seen, x.committed("orders", 3))
-				}
-			})
+				return 201, nil
+			}
+			_, err := x.run(t)
+			runtest.Fails(t, err, `topic orders, partition 3, offset 1, key "b"`, "is not sent again",
+				"errors.uncertain.send=orders-3@1")
+			first := x.service.seen()
+			slices.Sort(first)
+			if diff := cmp.Diff([]string{"a=1", "b=2", "c=3", "d=4", "e=5"}, first); diff != "" ||
+				x.committed("orders", 3) != 1 {
+				t.Fatal(diff, x.group.committed)
+			}
+			x.service.answer = nil
+			x.o.Uncertain = &Uncertain{} // as after a restart
+			c.decide(&x.o)
+			_, err = x.run(t)
+			if c.err != nil {
+				runtest.Fails(t, err, c.err...)
+			} else if err != nil {
+				t.Errorf("found %v", err)
+			}
+			if seen := x.service.seen()[5:]; !slices.Equal(seen, c.seen) || x.committed("orders",
+				3) != c.committed {
+				t.Errorf("found %v sent again, committed %d", seen, x.committed("orders", 3))
+			}
 		})
 	}
 }
@@ -191,8 +180,6 @@ func TestKeysInMessages(t *testing.T) {
 		`{"OrderID":7}`:                                                                                      `{"OrderID":7}`, `{"payload":7}`: `{"payload":7}`, "plain": "plain", "": "", "{": "{",
 		long: long[:maxKey] + "…",
 	} {
-		if found := string(shortKey([]byte(key))); found != want {
-			t.Errorf("%s: expected %s, found %s", key, want, found)
-		}
+		assert.Equal(t, want, string(shortKey([]byte(key))), key)
 	}
 }

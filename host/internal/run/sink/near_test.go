@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
@@ -151,7 +152,7 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 		for len(waiting)+len(running) > 0 {
 			waiting = slices.DeleteFunc(waiting, func(some []*item) bool { return len(some) == 0 })
 			slices.SortFunc(waiting, func(a, b []*item) int {
-				return cmp.Compare(a[0].record.Offset, b[0].record.Offset)
+				return cmp.Compare(a[0].offset, b[0].offset)
 			})
 			if len(waiting) > 0 && len(running) < lanes {
 				switch l.apply(deliveryBegins{waiting[0], len(running) == 0}).begins {
@@ -244,9 +245,7 @@ func TestNotesOfListsAreGoneOnFrom(t *testing.T) {
 		x.ok(t)
 		found := counted(t, x)
 		for line := range want {
-			if found[line] != 1 {
-				t.Errorf("%s was written %d times", line, found[line])
-			}
+			assert.Equal(t, 1, found[line], line)
 		}
 		if len(found) != len(want) || x.committed("t", 0) != 3000 {
 			t.Errorf("expected %d records, found %d, committed %d", len(want), len(found), x.committed("t", 0))

@@ -24,7 +24,8 @@ func TestPutBackLeavesRoom(t *testing.T) {
 	w := &writing{task: task, tries: make([]tries, 2), batch: &batch{}}
 	lanes := make([]*lane, 2)
 	for n := range lanes {
-		w.batch.items = append(w.batch.items, &item{partition: p, record: &kgo.Record{Offset: int64(n)}, left: 1})
+		w.batch.items = append(w.batch.items, &item{partition: p, record: &kgo.Record{Offset: int64(n)},
+			offset: int64(n), left: 1})
 		j := job{of: w}
 		j.rows = []uint32{uint32(n)}
 		lanes[n] = &lane{jobs: []job{j}}
@@ -51,9 +52,7 @@ func TestAnnouncedBatchIsTakenOver(t *testing.T) {
 			}
 			x.service.answer = func(n int, _ string) (uint16, error) {
 				if n == at {
-					x.versions.mu.Lock()
-					x.versions.candidate = &fakeCode{next}
-					x.versions.mu.Unlock()
+					x.versions.Offer(code(next.version, next))
 				}
 				return 201, nil
 			}

@@ -20,8 +20,7 @@ func TestAgainWithoutProgressIsPaced(t *testing.T) {
 			at = append(at, time.Now())
 			return 409, nil
 		}
-		_, err := x.run(t)
-		wantError(t, err, "write it again for the 17th time")
+		x.fails(t, "write it again for the 17th time")
 		if len(at) != maxAgain+1 {
 			t.Fatalf("expected %d requests, found %d", maxAgain+1, len(at))
 		}

@@ -16,6 +16,8 @@ import (
 type item struct {
 	record    *kgo.Record
 	partition *partition
+	// offset is the record's: each commit goes through all items, and does not reach for their records.
+	offset int64
 	// left is how many of the rows that came of it are not settled.
 	left int
 	// sent: a request with a row of it has gone out, by this task or an earlier one.
@@ -33,7 +35,7 @@ type item struct {
 
 // String names the record as an operator finds it.
 func (i *item) String() string {
-	return fmt.Sprintf("topic %s, partition %d, offset %d, key %q", i.record.Topic, i.record.Partition, i.record.Offset,
+	return fmt.Sprintf("topic %s, partition %d, offset %d, key %q", i.record.Topic, i.record.Partition, i.offset,
 		shortKey(i.record.Key))
 }
 
@@ -179,7 +181,7 @@ func (p *partition) knows(offset int64) bool {
 func (p *partition) advance() {
 	n := 0
 	for ; n < len(p.items) && !p.items[n].unsettled(); n++ {
-		delete(p.doubtful, p.items[n].record.Offset)
+		delete(p.doubtful, p.items[n].offset)
 		p.bytes -= p.items[n].bytes()
 	}
 	if n == 0 {
@@ -199,12 +201,12 @@ func (p *partition) appendSent(dst []offsetRange, underWay bool) []offsetRange {
 		if !i.unsettled() || i.written == 0 && (!underWay || i.once == 0) {
 			continue
 		}
-		if i.record.Offset == next {
+		if i.offset == next {
 			dst[len(dst)-1].last = next
 		} else {
-			dst = append(dst, offsetRange{i.record.Offset, i.record.Offset})
+			dst = append(dst, offsetRange{i.offset, i.offset})
 		}
-		next = i.record.Offset + 1
+		next = i.offset + 1
 	}
 	return dst
 }
@@ -226,7 +228,7 @@ func (p *partition) appendAhead(spans []offsetRange, next int64, all bool) []off
 		read = p.front.Offset
 	}
 	for _, i := range p.items {
-		read = i.record.Offset
+		read = i.offset
 		switch {
 		case i.unsettled():
 			together = false

@@ -10,9 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -54,9 +54,7 @@ func TestLettersNameThePartsThatAreLeft(t *testing.T) {
 				return 201, nil
 			}
 			p := x.ok(t).Progress()
-			if found := fmt.Sprint(kept.kept); found != want {
-				t.Errorf("%s is refused: expected %s, found %s", refused, want, found)
-			}
+			assert.Equal(t, want, fmt.Sprint(kept.kept), refused, "is refused")
 			if int(p.Skipped) != len(refused) || int(p.Written) != 6-len(refused) || x.committed("t", 0) != 2 {
 				t.Errorf("%s is refused: %+v, committed %v", refused, p, x.group.committed)
 			}
@@ -73,8 +71,7 @@ func TestPartsWhoseLetterCannotBeStored(t *testing.T) {
 			times(2), 1
 		x.group.put("t", 0, "a=1")
 		x.service.answer = func(n int, _ string) (uint16, error) { return []uint16{201, 400}[n-1], nil }
-		_, err := x.run(t)
-		wantError(t, err, `topic t, partition 0, offset 0, key "a"`, "dead letter cannot be stored: away")
+		x.fails(t, `topic t, partition 0, offset 0, key "a"`, "dead letter cannot be stored: away")
 		if metadata := x.group.metadata[topicPartition{"t", 0}]; metadata != "uncertain=0" || x.committed("t", 0) != 0 {
 			t.Errorf("expected the record to be uncertain, found the metadata %q, committed %v", metadata,
 				x.group.committed)
@@ -112,9 +109,7 @@ func TestReplayOfParts(t *testing.T) {
 			if err != nil || !slices.Equal(settled, []bool{true}) {
 				t.Fatalf("%s: %v, settled %v", name, err, settled)
 			}
-			if n := len(x.service.seen()); n != c.want {
-				t.Errorf("%s: expected %d requests, found %d", name, c.want, n)
-			}
+			assert.Equal(t, c.want, len(x.service.seen()), name, "requests")
 			if found := fmt.Sprint(kept.kept); !strings.Contains(found, c.kept) ||
 				c.want == 0 && !strings.HasSuffix(found, "parts 2,4 of 4]") {
 				t.Errorf("%s: expected %s, found %s", name, c.kept, found)
@@ -123,9 +118,7 @@ func TestReplayOfParts(t *testing.T) {
 			for _, id := range w.given {
 				parts = append(parts, id.Part)
 			}
-			if diff := cmp.Diff(c.parts, fmt.Sprint(parts)); diff != "" {
-				t.Errorf("%s: parts (-expected +found)\n%s", name, diff)
-			}
+			assert.Equal(t, c.parts, fmt.Sprint(parts), name, "parts")
 		})
 	}
 }

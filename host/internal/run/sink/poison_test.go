@@ -6,11 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -52,83 +51,77 @@ func TestPoisonPill(t *testing.T) {
 		"refused by the service":  {"refused", "answered 400", 1},
 		"refused, many in flight": {"refused", "answered 400", 1},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				const many, bad = 30, 17
-				x := newWorld(&writer{each: c.each, trap: &plugin.Trap{Function: "encode", Reason: errTrap}})
-				x.o.InFlight, x.o.Rows, x.group.atMost = 1, 25, 7
-				if strings.Contains(name, "many") {
-					x.o.InFlight = 4
+		runtest.Bubble(t, name, func(t *testing.T) {
+			const many, bad = 30, 17
+			x := newWorld(&writer{each: c.each, trap: &plugin.Trap{Function: "encode", Reason: errTrap}})
+			x.o.InFlight, x.o.Rows, x.group.atMost = 1, 25, 7
+			if strings.Contains(name, "many") {
+				x.o.InFlight = 4
+			}
+			x.o.NewChain = func(context.Context) (Chain, error) { return refusing{}, nil }
+			x.service.slow = 10 * time.Millisecond
+			written := map[string]int{}
+			x.service.answer = func(_ int, body string) (uint16, error) {
+				if strings.Contains(body, "=refused") {
+					return 400, nil
 				}
-				x.o.NewChain = func(context.Context) (Chain, error) { return refusing{}, nil }
-				x.service.slow = 10 * time.Millisecond
-				written := map[string]int{}
-				x.service.answer = func(_ int, body string) (uint16, error) {
-					if strings.Contains(body, "=refused") {
-						return 400, nil
+				for _, line := range strings.Split(body, ",") {
+					written[line]++
+				}
+				return 201, nil
+			}
+			var want []string
+			for i := range many {
+				for p := range int32(2) {
+					key, value := fmt.Sprintf("%c%d", "abcdexfgh"[i%9], p), fmt.Sprintf("v%d", i)
+					if p == 1 && i == bad {
+						value = c.value
+					} else if key[0] != 'x' {
+						want = append(want, key+"="+value)
 					}
-					for _, line := range strings.Split(body, ",") {
-						written[line]++
-					}
-					return 201, nil
+					x.group.put("t", p, key+"="+value)
 				}
-				var want []string
-				for i := range many {
-					for p := range int32(2) {
-						key, value := fmt.Sprintf("%c%d", "abcdexfgh"[i%9], p), fmt.Sprintf("v%d", i)
-						if p == 1 && i == bad {
-							value = c.value
-						} else if key[0] != 'x' {
-							want = append(want, key+"="+value)
-						}
-						x.group.put("t", p, key+"="+value)
-					}
+			}
+			_, err := x.run(t)
+			runtest.Fails(t, err, "topic t, partition 1, offset 17", c.fault,
+				"of topic t, partition 1, all before offset 17 is written and committed, and nothing from there on")
+			at := topicPartition{"t", 1}
+			assert.Equal(t, bad, x.committed("t", 1), "committed")
+			for i := range many { // of the other partition what is committed is written, too
+				line := fmt.Sprintf("%c0=v%d", "abcdexfgh"[i%9], i)
+				if int64(i) < x.committed("t", 0) && line[0] != 'x' && written[line] != 1 {
+					t.Errorf("expected %s to be written once, found %d times", line, written[line])
 				}
-				_, err := x.run(t)
-				wantError(t, err, "topic t, partition 1, offset 17", c.fault,
-					"of topic t, partition 1, all before offset 17 is written and committed, and nothing from there on")
-				at := topicPartition{"t", 1}
-				if found := x.committed("t", 1); found != bad {
-					t.Errorf("expected offset %d to be committed, found %d", bad, found)
+			}
+			following := 0
+			for i := bad + 1; i < many; i++ {
+				following += written[fmt.Sprintf("%c1=v%d", "abcdexfgh"[i%9], i)]
+			}
+			if (following > 0) != strings.Contains(err.Error(), "a restart leaves out") {
+				t.Errorf("expected the message to say whether some of what follows is written, %d are: %v",
+					following, err)
+			}
+			if x.o.InFlight == 1 && following > 0 {
+				t.Errorf("expected nothing after the record to be written, found %d", following)
+			}
+			// The record is mended, or is passed over by hand, where that writes nothing twice.
+			if following == 0 {
+				x.group.committed[at], x.group.metadata[at] = bad+1, ""
+			} else {
+				x.group.logs[at][bad].Value = []byte("mended")
+				want = append(want, string(x.group.logs[at][bad].Key)+"=mended")
+			}
+			x.o.Uncertain, x.o.Settled = nil, nil
+			x.ok(t)
+			var found []string
+			for line, n := range written {
+				for range n {
+					found = append(found, line)
 				}
-				for i := range many { // of the other partition what is committed is written, too
-					line := fmt.Sprintf("%c0=v%d", "abcdexfgh"[i%9], i)
-					if int64(i) < x.committed("t", 0) && line[0] != 'x' && written[line] != 1 {
-						t.Errorf("expected %s to be written once, found %d times", line, written[line])
-					}
-				}
-				following := 0
-				for i := bad + 1; i < many; i++ {
-					following += written[fmt.Sprintf("%c1=v%d", "abcdexfgh"[i%9], i)]
-				}
-				if (following > 0) != strings.Contains(err.Error(), "a restart leaves out") {
-					t.Errorf("expected the message to say whether some of what follows is written, %d are: %v",
-						following, err)
-				}
-				if x.o.InFlight == 1 && following > 0 {
-					t.Errorf("expected nothing after the record to be written, found %d", following)
-				}
-				// The record is mended, or is passed over by hand, where that writes nothing twice.
-				if following == 0 {
-					x.group.committed[at], x.group.metadata[at] = bad+1, ""
-				} else {
-					x.group.logs[at][bad].Value = []byte("mended")
-					want = append(want, string(x.group.logs[at][bad].Key)+"=mended")
-				}
-				x.o.Uncertain, x.o.Settled = nil, nil
-				x.ok(t)
-				var found []string
-				for line, n := range written {
-					for range n {
-						found = append(found, line)
-					}
-				}
-				slices.Sort(found)
-				slices.Sort(want)
-				if diff := cmp.Diff(want, found); diff != "" {
-					t.Errorf("written (-expected +found)\n%s", diff)
-				}
-			})
+			}
+			slices.Sort(found)
+			slices.Sort(want)
+			assert.Equal(t, want, found, "written")
 		})
 	}
 }

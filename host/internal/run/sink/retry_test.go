@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
@@ -79,28 +79,24 @@ func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
 			`offset 0, key "a": POST /Set: not now`},
 		{"requests, not sent again", requests, task.Retrying{}, 1, `offset 0, key "a": POST /Set: not now`},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				x := newWorld(&writer{})
-				tries = 0
-				x.o.InFlight, x.o.Retry = 1, c.retry
-				x.group.put("t", 0, "a=1", "b=2")
-				c.stage(x, c.fails)
-				_, err := x.run(t)
-				if c.message != "" {
-					wantError(t, err, "topic t, partition 0, "+c.message)
-					return
-				}
-				if err != nil || tries <= c.fails || x.committed("t", 0) != 2 {
-					t.Errorf("expected all to be written after %d tries, found %v after %d, committed %d", c.fails+1,
-						err,
-						tries, x.committed("t", 0))
-				}
-				written := x.service.seen()
-				if diff := cmp.Diff([]string{"a=1", "b=2"}, written[len(written)-2:]); diff != "" {
-					t.Error(diff)
-				}
-			})
+		runtest.Bubble(t, c.name, func(t *testing.T) {
+			x := newWorld(&writer{})
+			tries = 0
+			x.o.InFlight, x.o.Retry = 1, c.retry
+			x.group.put("t", 0, "a=1", "b=2")
+			c.stage(x, c.fails)
+			_, err := x.run(t)
+			if c.message != "" {
+				runtest.Fails(t, err, "topic t, partition 0, "+c.message)
+				return
+			}
+			if err != nil || tries <= c.fails || x.committed("t", 0) != 2 {
+				t.Errorf("expected all to be written after %d tries, found %v after %d, committed %d", c.fails+1,
+					err,
+					tries, x.committed("t", 0))
+			}
+			written := x.service.seen()
+			assert.Equal(t, []string{"a=1", "b=2"}, written[len(written)-2:])
 		})
 	}
 }

@@ -53,7 +53,7 @@ func (l *space) room(p *partition, n int, reach int64, first bool) bool {
 // near is how long the metadata of a partition gets at most, but for its names, whatever comes of n more rows up to the
 // offset reach, if it says the state of each offset up to there or further.
 func (l *space) near(p *partition, n int, reach int64) int64 {
-	first := p.items[0].record.Offset
+	first := p.items[0].offset
 	for len(p.earlier) > 0 && p.earlier[0].last <= p.reach {
 		p.earlier = p.earlier[1:]
 	}
@@ -87,7 +87,7 @@ func (l *space) near(p *partition, n int, reach int64) int64 {
 func (p *partition) each() int {
 	ahead := int64(0)
 	if n := len(p.items); n > 0 {
-		ahead = max(p.items[n-1].record.Offset-p.base, 0)
+		ahead = max(p.items[n-1].offset-p.base, 0)
 	}
 	return len(strconv.FormatInt(ahead, 10)) + 1
 }
@@ -109,10 +109,10 @@ func (l *space) portions(items []*item, rows []uint32, inFlight int) [][]uint32 
 		i := items[row]
 		of := parts[i.partition]
 		if of == nil {
-			of = &part{first: i.record.Offset}
+			of = &part{first: i.offset}
 			parts[i.partition] = of
 		}
-		of.rows, of.last = of.rows+1, max(of.last, i.record.Offset)
+		of.rows, of.last = of.rows+1, max(of.last, i.offset)
 	}
 	for p, of := range parts {
 		lanes := max(inFlight, 2)

@@ -10,11 +10,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 )
 
 // A group that cannot be reached takes partitions away before what is settled could be committed. When they come back,
@@ -35,45 +36,32 @@ func TestLostPartitionsComeBack(t *testing.T) {
 		{"an operator set it back", func(g *group, at topicPartition) { g.committed[at], g.metadata[at] = 0, "" }, 2,
 			[]string{"a=1", "a=1", "b=1", "b=1", "c=1", "c=1", "d=1", "d=1", "e=1"}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				x := newWorld(&writer{repeatable: true})
-				x.o.Once, x.o.InFlight, x.o.CommitEvery = false, 2, 100*time.Millisecond
-				x.service.slow = time.Second
-				at := topicPartition{"t", 0}
-				x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1", "e=1")
-				if c.committed < 0 {
-					x.group.refuse = errors.New("nobody there")
-				}
-				ctx, cancel := context.WithCancel(t.Context())
-				done := make(chan error)
-				go func() { done <- NewTask(x.o).Run(ctx) }()
-				time.Sleep(2500 * time.Millisecond) // a=1 and b=1 are written, c=1 and d=1 are on their way
-				x.group.mu.Lock()
+		runtest.Bubble(t, c.name, func(t *testing.T) {
+			x := newWorld(&writer{repeatable: true})
+			x.o.Once, x.o.InFlight, x.o.CommitEvery = false, 2, 100*time.Millisecond
+			x.service.slow = time.Second
+			at := topicPartition{"t", 0}
+			x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1", "e=1")
+			if c.committed < 0 {
 				x.group.refuse = errors.New("nobody there")
-				x.group.mu.Unlock()
-				synctest.Wait()
-				if got, ok := x.group.committed[at]; ok != (c.committed >= 0) || ok && got != c.committed {
-					t.Errorf("%d committed before the outage, expected %d", got, c.committed)
-				}
-				x.group.lose(at)
-				x.group.mu.Lock()
-				c.meanwhile(x.group, at)
-				x.group.refuse = nil
-				x.group.mu.Unlock()
-				x.group.assign(at) // waits for c=1 and d=1
-				time.Sleep(20 * time.Second)
-				if diff := cmp.Diff(c.want, slices.Sorted(slices.Values(x.service.seen()))); diff != "" {
-					t.Error(diff)
-				}
-				if x.committed("t", 0) != 5 {
-					t.Errorf("%d committed, expected 5", x.committed("t", 0))
-				}
-				cancel()
-				if err := <-done; err != nil {
-					t.Error(err)
-				}
-			})
+			}
+			stop := runtest.Start(t, NewTask(x.o).Run)
+			time.Sleep(2500 * time.Millisecond) // a=1 and b=1 are written, c=1 and d=1 are on their way
+			x.group.refusing(errors.New("nobody there"))
+			synctest.Wait()
+			if got, ok := x.group.committed[at]; ok != (c.committed >= 0) || ok && got != c.committed {
+				t.Errorf("%d committed before the outage, expected %d", got, c.committed)
+			}
+			x.group.lose(at)
+			x.group.mu.Lock()
+			c.meanwhile(x.group, at)
+			x.group.refuse = nil
+			x.group.mu.Unlock()
+			x.group.assign(at) // waits for c=1 and d=1
+			time.Sleep(20 * time.Second)
+			assert.Equal(t, c.want, slices.Sorted(slices.Values(x.service.seen())))
+			assert.Equal(t, 5, x.committed("t", 0), "committed")
+			require.NoError(t, stop())
 		})
 	}
 }
@@ -85,24 +73,16 @@ func TestSettledIsSharedByTasks(t *testing.T) {
 		x.o.Once, x.o.Settled = false, &Settled{}
 		x.group.put("t", 0, "a=1", "b=1")
 		x.group.refuse = errors.New("nobody there")
-		first, cancelFirst := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- NewTask(x.o).Run(first) }()
-		time.Sleep(time.Second)
-		synctest.Wait()
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		runtest.Pass(time.Second)
 		x.group.lose(topicPartition{"t", 0})
-		cancelFirst()
-		require.NoError(t, <-done)
+		require.NoError(t, stop())
 		x.group.refuse = nil
 		x.group.put("t", 0, "a=3")
-		second, cancelSecond := context.WithCancel(t.Context())
-		go func() { done <- NewTask(x.o).Run(second) }()
+		stop = runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(5 * time.Second)
-		if diff := cmp.Diff([]string{"a=1", "a=3", "b=1"}, slices.Sorted(slices.Values(x.service.seen()))); diff != "" {
-			t.Error(diff)
-		}
-		cancelSecond()
-		if err := <-done; err != nil || x.committed("t", 0) != 3 {
+		assert.Equal(t, []string{"a=1", "a=3", "b=1"}, slices.Sorted(slices.Values(x.service.seen())))
+		if err := stop(); err != nil || x.committed("t", 0) != 3 {
 			t.Error(err, x.committed("t", 0))
 		}
 	})
@@ -120,16 +100,11 @@ func TestSettledOfALostPartitionIsStored(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- NewTask(x.o).Run(ctx) }()
 		time.Sleep(5 * time.Second)
-		x.group.mu.Lock()
-		x.group.refuse = errors.New("nobody there")
-		x.group.mu.Unlock()
+		x.group.refusing(errors.New("nobody there"))
 		x.group.put("t", 0, "b=2", "c=3")
-		time.Sleep(5 * time.Second)
-		synctest.Wait()
+		runtest.Pass(5 * time.Second)
 		x.group.lose(at)
-		x.group.mu.Lock()
-		x.group.refuse = nil
-		x.group.mu.Unlock()
+		x.group.refusing(nil)
 		cancel() // nothing is polled any more
 		x.group.assign(at)
 		require.NoError(t, <-done)
@@ -138,9 +113,7 @@ func TestSettledOfALostPartitionIsStored(t *testing.T) {
 		}
 		x.o.Once = true // another process
 		x.ok(t)
-		if diff := cmp.Diff([]string{"a=1", "b=2", "c=3"}, slices.Sorted(slices.Values(x.service.seen()))); diff != "" {
-			t.Error(diff)
-		}
+		assert.Equal(t, []string{"a=1", "b=2", "c=3"}, slices.Sorted(slices.Values(x.service.seen())))
 	})
 }
 
@@ -153,20 +126,14 @@ func TestNoteOfAPartitionThatGoes(t *testing.T) {
 		x.service.slowFor = map[string]time.Duration{"a=1": 3 * time.Second}
 		at := topicPartition{"t", 0}
 		x.group.put("t", 0, "a=1", "a=2", "b=1")
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- NewTask(x.o).Run(ctx) }()
-		time.Sleep(2500 * time.Millisecond) // b=1 is written, a=1 on its way
-		synctest.Wait()
-		x.group.revoke(ctx, at)
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		runtest.Pass(2500 * time.Millisecond) // b=1 is written, a=1 on its way
+		x.group.revoke(t.Context(), at)
 		if x.committed("t", 0) != 1 || x.group.metadata[at] != "settled=1" {
 			t.Errorf("%d committed with metadata %q, expected 1 with settled=1", x.committed("t", 0),
 				x.group.metadata[at])
 		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		require.NoError(t, stop())
 	})
 }
 
@@ -185,11 +152,8 @@ func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
 		}
 		at := topicPartition{"t", 0}
 		x.group.put("t", 0, "a=1", "a=2")
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- NewTask(x.o).Run(ctx) }()
-		time.Sleep(1500 * time.Millisecond) // a=1 is on its way
-		synctest.Wait()
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		runtest.Pass(1500 * time.Millisecond) // a=1 is on its way
 		if got := x.metadata(at); got != "sent=0" {
 			t.Fatalf("expected metadata of a request on its way, found %q", got)
 		}
@@ -198,16 +162,9 @@ func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
 		x.group.lose(at)
 		x.group.assign(at)
 		time.Sleep(10 * time.Second)
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if diff := cmp.Diff([]string{"a=1", "a=1", "a=2"}, x.service.seen()); diff != "" {
-			t.Error(diff)
-		}
-		if x.committed("t", 0) != 2 {
-			t.Errorf("%d committed, expected 2", x.committed("t", 0))
-		}
+		require.NoError(t, stop())
+		assert.Equal(t, []string{"a=1", "a=1", "a=2"}, x.service.seen())
+		assert.Equal(t, 2, x.committed("t", 0), "committed")
 	})
 }
 
@@ -220,38 +177,24 @@ func TestNothingFollowsWhatIsNotStored(t *testing.T) {
 		at := topicPartition{"t", 0}
 		x.group.put("t", 0, "a=1")
 		x.group.put("t", 1)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- NewTask(x.o).Run(ctx) }()
+		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(5 * time.Second)
-		refuse := func(err error) {
-			x.group.mu.Lock()
-			defer x.group.mu.Unlock()
-			x.group.refuse = err
-		}
-		refuse(errors.New("nobody there"))
+		x.group.refusing(errors.New("nobody there"))
 		x.group.put("t", 0, "b=2")
 		time.Sleep(5 * time.Second)
 		x.group.lose(at)
-		refuse(nil)
+		x.group.refusing(nil)
 		x.group.put("t", 1, "c=1") // is stored, and what is known of the other one is not
 		time.Sleep(5 * time.Second)
-		refuse(errors.New("nobody there"))
+		x.group.refusing(errors.New("nobody there"))
 		x.group.assign(at)
 		x.group.put("t", 0, "b=3")
 		time.Sleep(5 * time.Second)
-		if diff := cmp.Diff([]string{"a=1", "b=2", "c=1"}, x.service.seen()); diff != "" {
-			t.Errorf("while nothing can be stored: %s", diff)
-		}
-		refuse(nil)
+		assert.Equal(t, []string{"a=1", "b=2", "c=1"}, x.service.seen(), "while nothing can be stored")
+		x.group.refusing(nil)
 		time.Sleep(20 * time.Second)
-		if diff := cmp.Diff([]string{"a=1", "b=2", "c=1", "b=3"}, x.service.seen()); diff != "" {
-			t.Error(diff)
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		assert.Equal(t, []string{"a=1", "b=2", "c=1", "b=3"}, x.service.seen())
+		require.NoError(t, stop())
 	})
 }
 
@@ -384,9 +327,7 @@ func TestMarkersAreMovedOver(t *testing.T) {
 			t.Errorf("expected 2 rows and the offset 5, found %d of %d and %d", n, done.Progress().Read,
 				x.committed("t", 0))
 		}
-		if open != "sent=0 settled=2" {
-			t.Errorf("expected metadata of the records alone, found %q", open)
-		}
+		assert.Equal(t, "sent=0 settled=2", open, "metadata of the records alone")
 	})
 }
 

@@ -16,11 +16,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
-	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -30,18 +31,6 @@ func lines(prefix string, n int) []string {
 		out[i] = fmt.Sprintf("%s%d=v%d", prefix, i, i)
 	}
 	return out
-}
-
-func wantError(t *testing.T, err error, parts ...string) {
-	t.Helper()
-	if err == nil {
-		t.Fatalf("expected an error with %q", parts)
-	}
-	for _, part := range parts {
-		if !strings.Contains(err.Error(), part) {
-			t.Errorf("expected %q in the error, found %v", part, err)
-		}
-	}
 }
 
 func TestOnceWritesEverything(t *testing.T) {
@@ -60,10 +49,8 @@ func TestOnceWritesEverything(t *testing.T) {
 		if p.Requests == 0 || p.Warnings != 2*p.Requests {
 			t.Errorf("expected two warnings with each of %d answers, found %d", p.Requests, p.Warnings)
 		}
-		if !slices.ContainsFunc(x.service.seen(), func(s string) bool {
-			return strings.HasSuffix(s, ",b1") ||
-				s == "b1"
-		}) {
+		tombstone := func(s string) bool { return s == "b1" || strings.HasSuffix(s, ",b1") }
+		if !slices.ContainsFunc(x.service.seen(), tombstone) {
 			t.Error("no tombstone")
 		}
 	})
@@ -71,46 +58,39 @@ func TestOnceWritesEverything(t *testing.T) {
 
 // P20: rows of one key keep their order, retried ones included; lanes run side by side.
 func TestOrderOfKeys(t *testing.T) {
-	for seed := range uint64(60) {
-		synctest.Test(t, func(t *testing.T) {
-			r := rand.New(rand.NewPCG(seed, 1))
-			x := newWorld(&writer{each: 1 + r.IntN(3)})
-			x.o.Rows, x.o.InFlight, x.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
-			x.service.slow = 10 * time.Millisecond
-			x.service.answer = func(int, string) (uint16, error) {
-				return []uint16{201, 201, 201, 201, 201, 201, 409, 412, 503}[r.IntN(9)], nil
+	runtest.Seeds(t, 60, 1, func(t *testing.T, seed uint64, r *rand.Rand) {
+		x := newWorld(&writer{each: 1 + r.IntN(3)})
+		x.o.Rows, x.o.InFlight, x.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
+		x.service.slow = 10 * time.Millisecond
+		many := 1000
+		x.service.retry.Max = &many
+		x.service.retry.MinBackoff, x.service.retry.MaxBackoff = time.Millisecond, 20*time.Millisecond
+		written := map[string][]string{}
+		x.service.answer = func(n int, body string) (uint16, error) {
+			status := []uint16{201, 201, 201, 201, 201, 201, 409, 412, 503}[r.IntN(9)]
+			if strings.Contains(body, "?") && status == 409 {
+				status = 201 // hints help
 			}
-			many := 1000
-			x.service.retry.Max = &many
-			x.service.retry.MinBackoff, x.service.retry.MaxBackoff = time.Millisecond, 20*time.Millisecond
-			written := map[string][]string{}
-			inner := x.service.answer
-			x.service.answer = func(n int, body string) (uint16, error) {
-				status, err := inner(n, body)
-				if strings.Contains(body, "?") && status == 409 {
-					status = 201 // hints help
+			if status == 201 {
+				for _, line := range strings.Split(body, ",") {
+					line, _, _ = strings.Cut(line, "?")
+					key, value, _ := strings.Cut(line, "=")
+					written[key] = append(written[key], value)
 				}
-				if status == 201 {
-					for _, line := range strings.Split(body, ",") {
-						line, _, _ = strings.Cut(line, "?")
-						key, value, _ := strings.Cut(line, "=")
-						written[key] = append(written[key], value)
-					}
-				}
-				return status, err
 			}
-			want := map[string][]string{}
-			for i := range 200 {
-				key := fmt.Sprintf("%c%d", 'a'+rune(r.IntN(6)), r.IntN(2))
-				want[key] = append(want[key], fmt.Sprint(i))
-				x.group.put("t", int32(key[0])%3, fmt.Sprintf("%s=%d", key, i))
-			}
-			x.ok(t)
-			if diff := cmp.Diff(want, written); diff != "" {
-				t.Fatalf("seed %d: %s", seed, diff)
-			}
-		})
-	}
+			return status, nil
+		}
+		want := map[string][]string{}
+		for i := range 200 {
+			key := fmt.Sprintf("%c%d", 'a'+rune(r.IntN(6)), r.IntN(2))
+			want[key] = append(want[key], fmt.Sprint(i))
+			x.group.put("t", int32(key[0])%3, fmt.Sprintf("%s=%d", key, i))
+		}
+		x.ok(t)
+		if diff := cmp.Diff(want, written); diff != "" {
+			t.Fatalf("seed %d: %s", seed, diff)
+		}
+	})
 }
 
 func TestInFlight(t *testing.T) {
@@ -136,33 +116,18 @@ func TestNoAnswer(t *testing.T) {
 			x := newWorld(&writer{})
 			x.o.TolerateAll, x.o.InFlight = tolerate, 1
 			x.group.put("orders", 3, "a=1", "b=2", "c=3")
-			x.service.answer = func(n int, body string) (uint16, error) {
-				if body == "b=2" {
-					return 0, &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: errors.New("connection reset")}
-				}
-				return 201, nil
-			}
-			_, err := x.run(t)
-			wantError(t, err, `topic orders, partition 3, offset 1, key "b"`, "may have been written",
+			x.service.answer = byBody(map[string]uint16{"b=2": 0})
+			x.fails(t, `topic orders, partition 3, offset 1, key "b"`, "may have been written",
 				"is not sent again", "POST /Set may have arrived", "connection reset")
-			if diff := cmp.Diff([]string{"a=1", "b=2"}, x.service.seen()); diff != "" {
-				t.Error(diff)
-			}
-			if x.committed("orders", 3) != 1 {
-				t.Error(x.group.committed)
-			}
+			assert.Equal(t, []string{"a=1", "b=2"}, x.service.seen())
+			assert.Equal(t, 1, x.committed("orders", 3), "committed")
 		})
 	}
 }
 
 func TestRefusedRows(t *testing.T) {
 	records := []string{"a=1", "b=!too long", "bad=x", "d=400", "e=5"}
-	answer := func(_ int, body string) (uint16, error) {
-		if body == "d=400" {
-			return 400, nil
-		}
-		return 201, nil
-	}
+	answer := byBody(map[string]uint16{"d=400": 400})
 	for want, rows := range map[string][]string{
 		`topic t, partition 0, offset 1, key "b": encode: too long`:             {"a=1", "b=!too long"},
 		`topic t, partition 0, offset 1, key "bad": key converter: no document`: {"a=1", "bad=x"},
@@ -175,8 +140,7 @@ func TestRefusedRows(t *testing.T) {
 			x.o.InFlight = 1
 			x.group.put("t", 0, rows...)
 			x.service.answer = answer
-			_, err := x.run(t)
-			wantError(t, err, want)
+			x.fails(t, want)
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -218,12 +182,7 @@ func (l *letters) Send(ctx context.Context, all []Letter) error {
 // A row that is skipped is settled when its dead letter is stored, and not before.
 func TestDeadLetters(t *testing.T) {
 	records := []string{"a=1", "b=!too long", "bad=x", "d=400", "e=5", "f=bad"}
-	answer := func(_ int, body string) (uint16, error) {
-		if body == "d=400" {
-			return 400, nil
-		}
-		return 201, nil
-	}
+	answer := byBody(map[string]uint16{"d=400": 400})
 	synctest.Test(t, func(t *testing.T) {
 		x, kept := newWorld(&writer{}), &letters{}
 		x.o.TolerateAll, x.o.DeadLetters = true, kept
@@ -240,9 +199,7 @@ func TestDeadLetters(t *testing.T) {
 		slices.Sort(kept.kept)
 		want := []string{"!too long@1: encode: too long", "400@3: write: answered 400",
 			"bad@5: value converter: no document", "x@2: key converter: no document"}
-		if diff := cmp.Diff(want, kept.kept); diff != "" {
-			t.Error(diff)
-		}
+		assert.Equal(t, want, kept.kept)
 	})
 	for at, row := range map[int64]string{0: "b=!too long", 1: "bad=x", 2: "d=400"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -255,7 +212,7 @@ func TestDeadLetters(t *testing.T) {
 				n.Errors != 1 {
 				t.Errorf("%+v", n)
 			}
-			wantError(t, err, fmt.Sprintf("topic t, partition 0, offset %d", at),
+			runtest.Fails(t, err, fmt.Sprintf("topic t, partition 0, offset %d", at),
 				"it stays unwritten, because its dead letter cannot be stored: brokers are away")
 			if x.committed("t", 0) > at {
 				t.Errorf("committed %v", x.group.committed)
@@ -270,8 +227,7 @@ func TestRowsThatNoSettingIsFor(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.TolerateAll = true
 		x.group.put("t", 0, "a=1", "b=!!no entity set is configured")
-		_, err := x.run(t)
-		wantError(t, err, `topic t, partition 0, offset 1, key "b": encode: no entity set is configured`)
+		x.fails(t, `topic t, partition 0, offset 1, key "b": encode: no entity set is configured`)
 		if x.committed("t", 0) > 1 {
 			t.Error(x.group.committed)
 		}
@@ -289,21 +245,14 @@ func TestFaultsOfTheService(t *testing.T) {
 		412: {`key "a": write: changed`, 4},
 		409: {`write it again for the 17th time, last with the hint "alone"`, 17},
 	} {
-		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				x := newWorld(&writer{})
-				x.o.TolerateAll = status != 412
-				x.group.put("t", 0, "a=1")
-				x.service.answer = func(int, string) (uint16, error) { return status, nil }
-				_, err := x.run(t)
-				wantError(t, err, "topic t, partition 0, offset 0", c.want)
-				if n := len(x.service.seen()); n != c.requests {
-					t.Errorf("%d requests", n)
-				}
-				if x.committed("t", 0) != 0 {
-					t.Error(x.group.committed)
-				}
-			})
+		runtest.Bubble(t, fmt.Sprint(status), func(t *testing.T) {
+			x := newWorld(&writer{})
+			x.o.TolerateAll = status != 412
+			x.group.put("t", 0, "a=1")
+			x.service.answer = func(int, string) (uint16, error) { return status, nil }
+			x.fails(t, "topic t, partition 0, offset 0", c.want)
+			assert.Equal(t, c.requests, len(x.service.seen()), "requests")
+			assert.Equal(t, 0, x.committed("t", 0), "committed")
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -312,8 +261,7 @@ func TestFaultsOfTheService(t *testing.T) {
 		x.service.answer = func(int, string) (uint16, error) {
 			return 0, &wit.Fault{Kind: wit.FaultTransient, Message: "no connection"}
 		}
-		_, err := x.run(t)
-		wantError(t, err, `topic t, partition 0, offset 0, key "a": POST /Set: no connection`)
+		x.fails(t, `topic t, partition 0, offset 0, key "a": POST /Set: no connection`)
 	})
 }
 
@@ -325,14 +273,8 @@ func TestCommitsInOrder(t *testing.T) {
 		x.group.put("t", 1, "e=1", "f=2")
 		x.service.slow = time.Second
 		x.o.InFlight = 6
-		x.service.answer = func(_ int, body string) (uint16, error) {
-			if body == "b=2" {
-				return 400, nil
-			}
-			return 201, nil
-		}
-		_, err := x.run(t)
-		wantError(t, err, "partition 0, offset 1")
+		x.service.answer = byBody(map[string]uint16{"b=2": 400})
+		x.fails(t, "partition 0, offset 1")
 		if x.committed("t", 0) != 1 || x.committed("t", 1) != 2 {
 			t.Error(x.group.committed)
 		}
@@ -345,8 +287,7 @@ func TestRowsBesideOneThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 5, statuses: map[uint32]uint16{1: 400, 3: 401}})
 		x.group.put("t", 0, "a0=0", "a1=1", "a2=2", "a3=3", "a4=4")
-		task, err := x.run(t)
-		wantError(t, err, `topic t, partition 0, offset 1, key "a1": write: answered 400`)
+		task := x.fails(t, `topic t, partition 0, offset 1, key "a1": write: answered 400`)
 		if n := task.Progress().Written; n != 3 || len(x.service.seen()) != 1 {
 			t.Errorf("%d written with %q", n, x.service.seen())
 		}
@@ -357,14 +298,9 @@ func TestRowsBesideOneThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 3})
 		x.group.put("t", 0, "a0=0", "a1=1", "a2=2")
-		x.service.answer = func(int, string) (uint16, error) {
-			return 0, &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: errors.New("connection reset")}
-		}
-		_, err := x.run(t)
-		wantError(t, err, "partition 0, offset 0,", "is not sent again")
-		if metadata := x.group.metadata[topicPartition{"t", 0}]; metadata != "uncertain=0-2" {
-			t.Errorf("expected all rows of the request to be uncertain, found the metadata %q", metadata)
-		}
+		x.service.answer = func(int, string) (uint16, error) { return 0, lostAnswer() }
+		x.fails(t, "partition 0, offset 0,", "is not sent again")
+		assert.Equal(t, "uncertain=0-2", x.group.metadata[topicPartition{"t", 0}], "all rows of the request")
 	})
 }
 
@@ -376,8 +312,7 @@ func TestFirstFailureIsNamed(t *testing.T) {
 		x.service.answer = func(_ int, body string) (uint16, error) { return 400, nil }
 		x.service.slow = time.Second
 		x.service.slowFor = map[string]time.Duration{"a=0": 3 * time.Second, "b=1": 2 * time.Second, "c=2": time.Second}
-		_, err := x.run(t)
-		wantError(t, err, `topic t, partition 0, offset 0, key "a": write: answered 400`)
+		x.fails(t, `topic t, partition 0, offset 0, key "a": write: answered 400`)
 	})
 }
 
@@ -405,18 +340,13 @@ func TestCommitsWhileABatchIsWritten(t *testing.T) {
 		x.o.Once = false
 		x.service.slow = 500 * time.Millisecond
 		x.group.put("t", 0, lines("a", 40)...)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- NewTask(x.o).Run(ctx) }()
+		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(10*time.Second + 100*time.Millisecond)
 		if n := x.committed("t", 0); n < 15 || n > 20 {
 			t.Errorf("%d committed after 10 s of a batch that takes 20 s", n)
 		}
-		cancel()
-		require.NoError(t, <-done)
-		if n := len(x.service.seen()); x.committed("t", 0) != int64(n) {
-			t.Errorf("%d committed of %d written", x.committed("t", 0), n)
-		}
+		require.NoError(t, stop())
+		assert.Equal(t, int64(len(x.service.seen())), x.committed("t", 0), "committed of what was written")
 	})
 }
 
@@ -426,19 +356,12 @@ func TestCommitThatFailsIsTriedAgain(t *testing.T) {
 		x.o.Once = false
 		x.group.put("t", 0, lines("a", 3)...)
 		x.group.refuse = errors.New("no coordinator")
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- NewTask(x.o).Run(ctx) }()
+		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(5 * time.Second)
-		x.group.mu.Lock()
-		x.group.refuse = nil
-		x.group.mu.Unlock()
+		x.group.refusing(nil)
 		time.Sleep(2 * time.Second)
-		if x.committed("t", 0) != 3 {
-			t.Error(x.group.committed)
-		}
-		cancel()
-		<-done
+		assert.Equal(t, 3, x.committed("t", 0), "committed")
+		stop()
 	})
 }
 
@@ -448,31 +371,24 @@ func TestStop(t *testing.T) {
 		x.o.Once = false
 		x.service.slow = slow
 		x.group.put("t", 0, "a=1", "a=2", "a=3")
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- NewTask(x.o).Run(ctx) }()
+		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(1500 * time.Millisecond) // the batch waits a second for more
-		cancel()
 		start := time.Now()
-		err := <-done
+		err := stop()
 		return x, time.Since(start), err
 	}
-	t.Run("waits for what is on its way", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			x, took, err := run(t, 2*time.Second)
-			if err != nil || len(x.service.seen()) != 1 || x.committed("t", 0) != 1 || took > 2*time.Second {
-				t.Error(err, x.service.seen(), x.group.committed, took)
-			}
-		})
+	runtest.Bubble(t, "waits for what is on its way", func(t *testing.T) {
+		x, took, err := run(t, 2*time.Second)
+		if err != nil || len(x.service.seen()) != 1 || x.committed("t", 0) != 1 || took > 2*time.Second {
+			t.Error(err, x.service.seen(), x.group.committed, took)
+		}
 	})
-	t.Run("and reports what it cannot wait for", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			x, took, err := run(t, time.Hour)
-			wantError(t, err, `topic t, partition 0, offset 0, key "a"`, "not sent again")
-			if x.committed("t", 0) != 0 || took > 5*time.Second {
-				t.Error(x.group.committed, took)
-			}
-		})
+	runtest.Bubble(t, "and reports what it cannot wait for", func(t *testing.T) {
+		x, took, err := run(t, time.Hour)
+		runtest.Fails(t, err, `topic t, partition 0, offset 0, key "a"`, "not sent again")
+		if x.committed("t", 0) != 0 || took > 5*time.Second {
+			t.Error(x.group.committed, took)
+		}
 	})
 }
 
@@ -483,33 +399,21 @@ func TestRebalance(t *testing.T) {
 		x.service.slow = time.Second
 		x.group.put("t", 0, "a=1", "a=2", "a=3", "a=4")
 		x.group.put("t", 1, "b=1", "b=2", "b=3", "b=4")
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- NewTask(x.o).Run(ctx) }()
-		time.Sleep(2500 * time.Millisecond) // a=1 and b=1 are written, a=2 and b=2 on their way
-		synctest.Wait()
-		x.group.revoke(ctx, topicPartition{"t", 0})
-		if x.committed("t", 0) != 2 {
-			t.Errorf("%d committed when the partition goes", x.committed("t", 0))
-		}
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		runtest.Pass(2500 * time.Millisecond) // a=1 and b=1 are written, a=2 and b=2 on their way
+		x.group.revoke(t.Context(), topicPartition{"t", 0})
+		assert.Equal(t, 2, x.committed("t", 0), "committed when the partition goes")
 		time.Sleep(10 * time.Second)
-		if diff := cmp.Diff([]string{"a=1", "a=2", "b=1", "b=2", "b=3", "b=4"},
-			slices.Sorted(slices.Values(x.service.seen()))); diff != "" {
-			t.Error(diff)
-		}
+		assert.Equal(t, []string{"a=1", "a=2", "b=1", "b=2", "b=3", "b=4"},
+			slices.Sorted(slices.Values(x.service.seen())))
 		x.group.assign(topicPartition{"t", 0})
 		time.Sleep(10 * time.Second)
-		if diff := cmp.Diff([]string{"a=1", "a=2", "a=3", "a=4", "b=1", "b=2", "b=3", "b=4"},
-			slices.Sorted(slices.Values(x.service.seen()))); diff != "" {
-			t.Error(diff)
-		}
+		assert.Equal(t, []string{"a=1", "a=2", "a=3", "a=4", "b=1", "b=2", "b=3", "b=4"},
+			slices.Sorted(slices.Values(x.service.seen())))
 		if x.committed("t", 0) != 4 || x.committed("t", 1) != 4 {
 			t.Error(x.group.committed)
 		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		require.NoError(t, stop())
 	})
 }
 
@@ -546,20 +450,14 @@ func TestTransforms(t *testing.T) {
 		}
 		x.group.put("t", 0, "a=drop", "b=1", "c=twice", "d=fault", "e=drop")
 		task := x.ok(t)
-		if diff := cmp.Diff([]string{"b=1", "c=twice", "c=twice"},
-			slices.Sorted(slices.Values(x.service.seen()))); diff != "" {
-			t.Error(diff)
-		}
+		assert.Equal(t, []string{"b=1", "c=twice", "c=twice"}, slices.Sorted(slices.Values(x.service.seen())))
 		if p := task.Progress(); x.committed("t", 0) != 5 || p.Skipped != 1 || p.Open != 0 {
 			t.Errorf("%+v %v", p, x.group.committed)
 		}
 		x.o.TolerateAll = false
 		x.group.put("t", 0, "f=fault")
-		_, err := x.run(t)
-		wantError(t, err, `topic t, partition 0, offset 5, key "f": transforms: no`)
-		if x.committed("t", 0) != 5 {
-			t.Errorf("a record that failed is committed: %v", x.group.committed)
-		}
+		x.fails(t, `topic t, partition 0, offset 5, key "f": transforms: no`)
+		assert.Equal(t, 5, x.committed("t", 0), "committed, without the record that failed")
 	})
 }
 
@@ -576,8 +474,7 @@ func TestTraps(t *testing.T) {
 		}
 		x.o.TolerateAll = false
 		x.group.put("t", 0, "d=#")
-		_, err := x.run(t)
-		wantError(t, err, `topic t, partition 0, offset 41, key "d": encode`, "unreachable")
+		x.fails(t, `topic t, partition 0, offset 41, key "d": encode`, "unreachable")
 	})
 }
 
@@ -602,28 +499,25 @@ func TestSwapAtTheBatchBoundary(t *testing.T) {
 		"that fits":       {&writer{version: "2", each: 1, topics: []string{"t"}}, ""},
 		"of other topics": {&writer{version: "2", each: 1, topics: []string{"u"}}, "change of topics"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				x := newWorld(&writer{version: "1", topics: []string{"t"}})
-				x.o.Rows, x.group.atMost = 10, 10
-				x.group.put("t", 0, lines("a", 50)...)
-				x.service.answer = func(n int, _ string) (uint16, error) {
-					if n == 15 {
-						x.versions.mu.Lock()
-						x.versions.candidate = &fakeCode{c.next}
-						x.versions.mu.Unlock()
-					}
-					return 201, nil
+		runtest.Bubble(t, name, func(t *testing.T) {
+			x := newWorld(&writer{version: "1", topics: []string{"t"}})
+			x.o.Rows, x.group.atMost = 10, 10
+			x.group.put("t", 0, lines("a", 50)...)
+			x.service.answer = func(n int, _ string) (uint16, error) {
+				if n == 15 {
+					x.versions.Offer(code("2", c.next))
 				}
-				task := x.ok(t)
-				if n := len(x.service.seen()); n != 50 || !strings.Contains(x.versions.rejected, c.reject) ||
-					(c.reject == "") != (x.versions.rejected == "") {
-					t.Error(n, x.versions.rejected)
-				}
-				if v := task.Progress().Version; (v == "2") != (c.reject == "") {
-					t.Error(v)
-				}
-			})
+				return 201, nil
+			}
+			task := x.ok(t)
+			rejected := x.versions.Rejected()
+			if n := len(x.service.seen()); n != 50 || !strings.Contains(rejected, c.reject) ||
+				(c.reject == "") != (rejected == "") {
+				t.Error(n, rejected)
+			}
+			if v := task.Progress().Version; (v == "2") != (c.reject == "") {
+				t.Error(v)
+			}
 		})
 	}
 }
@@ -632,8 +526,7 @@ func TestKafkaErrorsEndTheTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.NewConsumer = func([]string, kafka.Rebalances) (Consumer, error) { return brokenConsumer{}, nil }
-		_, err := x.run(t)
-		wantError(t, err, "not authorized")
+		x.fails(t, "not authorized")
 	})
 }
 

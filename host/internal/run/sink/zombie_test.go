@@ -1,12 +1,15 @@
 package sink
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 )
 
 // A worker that was paused for longer than its session sends nothing before it knows that its records are still its
@@ -14,7 +17,7 @@ import (
 func TestNothingIsSentBeyondTheSession(t *testing.T) {
 	for _, repeatable := range []bool{false, true} {
 		// paused runs a task whose session is over when the first of three requests is answered.
-		paused := func(t *testing.T, then func(x *world, ctx context.Context)) {
+		paused := func(t *testing.T, then func(x *world)) {
 			synctest.Test(t, func(t *testing.T) {
 				x := newWorld(&writer{repeatable: repeatable})
 				x.o.Once, x.o.InFlight = false, 1
@@ -27,19 +30,11 @@ func TestNothingIsSentBeyondTheSession(t *testing.T) {
 					}
 					return 201, nil
 				}
-				ctx, cancel := context.WithCancel(t.Context())
-				done := make(chan error)
-				go func() { done <- NewTask(x.o).Run(ctx) }()
+				stop := runtest.Start(t, NewTask(x.o).Run)
 				time.Sleep(time.Minute)
-				if found := x.service.seen(); !slices.Equal(found, []string{"a=1"}) {
-					t.Errorf("repeatable %v: expected one request before the session was over, found %v", repeatable,
-						found)
-				}
-				then(x, ctx)
-				cancel()
-				if err := <-done; err != nil {
-					t.Error(err)
-				}
+				assert.Equal(t, []string{"a=1"}, x.service.seen(), "repeatable", repeatable)
+				then(x)
+				require.NoError(t, stop())
 			})
 		}
 		back := func(x *world) {
@@ -47,7 +42,7 @@ func TestNothingIsSentBeyondTheSession(t *testing.T) {
 			defer x.group.mu.Unlock()
 			x.group.away, x.group.refuse = nil, nil
 		}
-		paused(t, func(x *world, _ context.Context) { // it was the network, and the group has waited
+		paused(t, func(x *world) { // it was the network, and the group has waited
 			back(x)
 			time.Sleep(time.Minute)
 			if found := x.service.seen(); !slices.Equal(found, []string{"a=1", "a=2", "a=3"}) || x.committed("t",
@@ -56,7 +51,7 @@ func TestNothingIsSentBeyondTheSession(t *testing.T) {
 					x.committed("t", 0))
 			}
 		})
-		paused(t, func(x *world, _ context.Context) { // another one writes them
+		paused(t, func(x *world) { // another one writes them
 			x.group.lose(topicPartition{"t", 0})
 			back(x)
 			time.Sleep(time.Minute)
@@ -65,6 +60,6 @@ func TestNothingIsSentBeyondTheSession(t *testing.T) {
 					x.committed("t", 0))
 			}
 		})
-		paused(t, func(*world, context.Context) {}) // a stop does not wait for the group
+		paused(t, func(*world) {}) // a stop does not wait for the group
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/record"
@@ -208,7 +208,7 @@ func shareMemory(t *testing.T, seed uint64) {
 		w := newWorld(&reader{exact: pick.IntN(2) == 0, acks: pick.IntN(3) == 0}, pages...)
 		worlds[n] = w
 		w.o.Buffers, w.broker.coin, w.broker.flushes = buffers, pick, false
-		w.o.NewConverters = func() (convert.Converter, convert.Converter, error) { return asIs{}, widening{made}, nil }
+		w.o.NewConverters = converting(asIs{}, widening{made})
 		if pick.IntN(2) == 0 {
 			w.o.NewChain = func(context.Context) (Chain, error) { return swelling{}, nil }
 		}
@@ -300,10 +300,7 @@ func TestSharedChunksComeBackAfterAPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{}, rows("a", 500))
 		w.o.Buffers = NewBuffers()
-		w.o.NewConverters = func() (convert.Converter, convert.Converter, error) {
-			return asIs{}, widening{12_000},
-				nil
-		}
+		w.o.NewConverters = converting(asIs{}, widening{12_000})
 		w.o.NewOutput = func(name string) (Output, error) {
 			p, err := w.broker.output(name)
 			return panickingProducer{p}, err
@@ -339,9 +336,7 @@ func TestChunksAreAnsweredForLate(t *testing.T) {
 		}
 		again.batch.Data = append(again.batch.Data, "something else"...)
 		<-answered
-		if string(under) != "under way" {
-			t.Errorf("found %q", under)
-		}
+		assert.Equal(t, "under way", string(under))
 		f.give(again)
 	})
 }

@@ -3,7 +3,6 @@ package source
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
@@ -30,10 +30,7 @@ func TestFollowedSideBySide(t *testing.T) {
 			}
 		}
 		w.ok(t)
-		if diff := cmp.Diff([]string{"topic0/a=1", "topic0/a=1", "topic0/a=2", "topic0/a=3"},
-			w.broker.records()); diff != "" {
-			t.Error(diff)
-		}
+		assert.Equal(t, []string{"topic0/a=1", "topic0/a=1", "topic0/a=2", "topic0/a=3"}, w.broker.records())
 	})
 }
 
@@ -76,13 +73,9 @@ func TestToleratedAnswers(t *testing.T) {
 			w := newWorld(r, []string{"a=1", ">/there", ">/gone", "b=2"})
 			w.service.follows = map[string][]string{"/there": {"+a=1.1"}}
 			_, err := w.run(t)
-			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-				t.Errorf("tolerated %v: expected %q, found %v", c.tolerates, c.want, err)
-			}
+			assert.Ends(t, err, c.want, "tolerated", c.tolerates)
 			if err == nil {
-				if diff := cmp.Diff(map[string]uint16{"": 200, "/there": 200, "/gone": 404}, r.statuses); diff != "" {
-					t.Error(diff)
-				}
+				assert.Equal(t, map[string]uint16{"": 200, "/there": 200, "/gone": 404}, r.statuses)
 			}
 		})
 	}
@@ -104,12 +97,8 @@ func TestChangedFingerprint(t *testing.T) {
 				[]string{"b=2"})
 			w.broker.offsets["feed=0"] = stored
 			_, err := w.run(t)
-			if (err == nil) != (want.err == "") || err != nil && !strings.Contains(err.Error(), want.err) {
-				t.Errorf("%d: expected %q, found %v", changed, want.err, err)
-			}
-			if diff := cmp.Diff(want.requests, w.service.requests); diff != "" {
-				t.Errorf("%d: %s", changed, diff)
-			}
+			assert.Ends(t, err, want.err, changed)
+			assert.Equal(t, want.requests, w.service.requests, changed)
 			if at := describe(w.broker.offsets["feed=0"]); err == nil && at != "page=2 total=2 fingerprint=client=200" {
 				t.Errorf("%d: stored %s", changed, at)
 			}
@@ -128,12 +117,8 @@ func TestChangedFingerprint(t *testing.T) {
 				}
 			}
 			w.ok(t)
-			if diff := cmp.Diff(want, w.service.requests); diff != "" {
-				t.Errorf("%d, opened again: %s", changed, diff)
-			}
-			if at := describe(w.broker.offsets["feed=0"]); at != "page=2 total=2 fingerprint=metadata=2" {
-				t.Errorf("%d, opened again: stored %s", changed, at)
-			}
+			assert.Equal(t, want, w.service.requests, changed, "opened again")
+			assert.Equal(t, "page=2 total=2 fingerprint=metadata=2", w.stored(), changed, "opened again: stored")
 		})
 	}
 }
@@ -151,25 +136,14 @@ func TestSnapshotBehindALoad(t *testing.T) {
 			if !calm {
 				at = "/page/1" // the last one: the plugin is idle after it
 			}
-			w.service.before = func(q *wit.Request) {
-				if q.Target == at {
-					if err := task.Snapshot("feed0", "now"); err != nil {
-						t.Error(err)
-					}
-				}
-			}
+			w.snapshotAt(t, task, at)
 			require.NoError(t, task.Run(t.Context()))
 			want := []string{"topic0/a=1", "topic0/b=2", "topic0/x=1"}
 			if !calm {
 				want = want[:2]
 			}
-			if diff := cmp.Diff(want, w.broker.records()[:len(want)]); diff != "" {
-				t.Error(diff)
-			}
-			if s := task.Progress().Feeds[0]; s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" ||
-				s.LastSnapshot.Begun != calm {
-				t.Errorf("calm %v: found %+v", calm, s)
-			}
+			assert.Equal(t, want, w.broker.records()[:len(want)])
+			snapshotEnded(t, task, calm)
 		})
 	}
 }
@@ -182,28 +156,14 @@ func TestSnapshotBetweenPages(t *testing.T) {
 		w := newWorld(r, []string{"a=1"}, []string{"b=2"})
 		w.service.follows = map[string][]string{"/snapshot": {"x=1"}}
 		task := NewTask(w.o)
-		w.service.before = func(q *wit.Request) {
-			if q.Target == "/page/0" {
-				if err := task.Snapshot("feed0", "now"); err != nil {
-					t.Error(err)
-				}
-			}
-		}
+		w.snapshotAt(t, task, "/page/0")
 		require.NoError(t, task.Run(t.Context()))
-		if diff := cmp.Diff([]string{"start", "snapshot now", "more"}, r.causes); diff != "" {
-			t.Error(diff)
-		}
-		if diff := cmp.Diff([]string{"topic0/a=1", "topic0/x=1", "topic0/b=2"}, w.broker.records()); diff != "" {
-			t.Error(diff)
-		}
-		if at := describe(w.broker.offsets["feed=0"]); at != "page=2 total=2 fingerprint=" {
-			t.Error(at)
-		}
+		assert.Equal(t, []string{"start", "snapshot now", "more"}, r.causes)
+		assert.Equal(t, []string{"topic0/a=1", "topic0/x=1", "topic0/b=2"}, w.broker.records())
+		assert.Equal(t, "page=2 total=2 fingerprint=", w.stored())
 		if err := task.Snapshot("none", "now"); !errors.Is(err, ErrNoFeed) {
 			t.Errorf("a feed that is not there: %v", err)
 		}
-		if s := task.Progress().Feeds[0]; s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" || !s.LastSnapshot.Begun {
-			t.Errorf("found %+v", s)
-		}
+		snapshotEnded(t, task, true)
 	})
 }

@@ -23,9 +23,11 @@ import (
 
 	northwind "github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/notify"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -79,7 +81,7 @@ func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 	}))
 	t.Cleanup(server.Close)
 	broker, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
-	ok(t, err)
+	require.NoError(t, err)
 	t.Cleanup(func() { broker.Close() })
 	x.kafka = kafka.Defaults()
 	x.kafka.Bootstrap = []string{broker.Addr()}
@@ -180,20 +182,15 @@ const class = "ODataSource"
 func (x *stack) run(t *testing.T) *Task {
 	t.Helper()
 	task, err := x.place.worker(t.Context())
-	ok(t, err)
-	return task
-}
-
-func ok(t *testing.T, err error) {
-	t.Helper()
 	require.NoError(t, err)
+	return task
 }
 
 // keys counts the records of a topic by key.
 func (x *stack) keys(t *testing.T, topic string) map[string]int {
 	t.Helper()
 	reader, err := kafka.NewReader(x.kafka)
-	ok(t, err)
+	require.NoError(t, err)
 	defer reader.Close()
 	keys := map[string]int{}
 	_, err = reader.Read(t.Context(), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
@@ -203,7 +200,7 @@ func (x *stack) keys(t *testing.T, topic string) map[string]int {
 		keys[string(r.Key)]++
 		return nil
 	})
-	ok(t, err)
+	require.NoError(t, err)
 	return keys
 }
 
@@ -271,7 +268,7 @@ func TestGoneEntitiesAreReadTwice(t *testing.T) {
 		err := take(ctx, wit.Notification{Method: "POST", Target: "/c/Products", Body: fmt.Appendf(nil,
 			`{"d":{"ID":"%d","collection":"Products","changeType":"updated","__metadata":{"type":"X.Notification",`+
 				`"links":{}},"via":{"__deferred":{"uri":"Products(%[1]d)"}}}}`, id)})
-		ok(t, err)
+		require.NoError(t, err)
 		for deadline := time.Now().Add(2 * time.Minute); reads(id) < 2; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("the entity %d was read %d times, expected 2", id, reads(id))
@@ -280,9 +277,7 @@ func TestGoneEntitiesAreReadTwice(t *testing.T) {
 	}
 	tell(1001)
 	tell(1002) // whose second read comes after what would be the third one of the first
-	if n := reads(1001); n != 2 {
-		t.Errorf("the entity 1001 was read %d times, expected 2", n)
-	}
+	assert.Equal(t, 2, reads(1001), "reads of the entity 1001")
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		keys := x.keys(t, "t")
 		first, second := keys[`{"ProductID":1001}`], keys[`{"ProductID":1002}`]
@@ -295,7 +290,7 @@ func TestGoneEntitiesAreReadTwice(t *testing.T) {
 		break
 	}
 	stop()
-	ok(t, <-ended)
+	require.NoError(t, <-ended)
 }
 
 // Pages that break off in every way, and answer otherwise the next time: nothing is missing.
@@ -369,14 +364,14 @@ func TestSwapWhileRecordsFlow(t *testing.T) {
 	x := newStack(t, northwind.Options{Rows: rows, Switches: northwind.Switches{PageSize: 100}}, sets("Orders")...)
 	file := filepath.Join(x.place.Plugins, "odata-source.wasm")
 	old, err := os.ReadFile(file)
-	ok(t, err)
+	require.NoError(t, err)
 	// the same code with a section more: another module to the host
 	fresh := append(old[:len(old):len(old)], 0, 6, 4, 'n', 'e', 'x', 't', 1)
 	warm := t.TempDir()
-	ok(t, os.WriteFile(filepath.Join(warm, "x.wasm"), fresh, 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(warm, "x.wasm"), fresh, 0o644))
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{warm}, Registry: record.NewRegistry(),
 		CacheDir: x.place.Cache, Logger: slog.New(slog.DiscardHandler)})
-	ok(t, err)
+	require.NoError(t, err)
 	m.Close()
 	// The load does not end before the new version is there.
 	arrived := make(chan struct{})
@@ -445,19 +440,19 @@ func TestAnswersThatAreNoFeed(t *testing.T) {
 	}{
 		{"status=401 status-body=json", []string{"401"}},
 		{"status=401 status-body=html", []string{"401"}},
-		{"status=403 status-body=xml status-code=SY/530 status-message=no_authority", []string{"403", "no_authority",
+		{"status=403 status-body=xml status-code=SY/530 status-message=no_authority", []string{"403", "no authority",
 			"SY/530"}},
-		{"status=403 status-body=json status-code=SY/530 status-message=no_authority", []string{"403", "no_authority",
+		{"status=403 status-body=json status-code=SY/530 status-message=no_authority", []string{"403", "no authority",
 			"SY/530"}},
 		{"status=404 status-body=empty", []string{"404"}},
 		{"status=404 status-body=html", []string{"404"}},
 		{"status=500 status-body=html", []string{"500"}},
 		{"status=500 status-body=empty", []string{"500"}},
-		{"status=500 status-body=json status-message=short_dump", []string{"500", "short_dump"}},
+		{"status=500 status-body=json status-message=short_dump", []string{"500", "short dump"}},
 		{"logon-page=1000", []string{"HTML", "logon"}},
 	} {
 		t.Run(c.switches, func(t *testing.T) {
-			set := func(name, value string) { ok(t, x.service.Set(name, value)) }
+			set := func(name, value string) { require.NoError(t, x.service.Set(name, value)) }
 			set("match", "/Orders")
 			for _, s := range strings.Fields(c.switches) {
 				name, value, _ := strings.Cut(s, "=")
@@ -475,14 +470,7 @@ func TestAnswersThatAreNoFeed(t *testing.T) {
 				set("status-message", "")
 			}()
 			_, err := x.place.worker(t.Context())
-			if err == nil {
-				t.Fatal("expected a fault")
-			}
-			for _, want := range append(c.want, "feed Orders: ", "GET ") {
-				if !strings.Contains(err.Error(), strings.ReplaceAll(want, "_", " ")) {
-					t.Errorf("expected %q in the fault, found: %v", want, err)
-				}
-			}
+			runtest.Fails(t, err, append(c.want, "feed Orders: ", "GET ")...)
 			if len(err.Error()) > 1500 {
 				t.Errorf("a fault of %d bytes", len(err.Error()))
 			}
@@ -493,19 +481,14 @@ func TestAnswersThatAreNoFeed(t *testing.T) {
 		t.Errorf("an offset that covers %d rows was stored", rows)
 	}
 	x.run(t) // and afterwards everything arrives
-	if keys := x.keys(t, "t"); len(keys) != 10 {
-		t.Errorf("%d keys", len(keys))
-	}
+	assert.Equal(t, 10, len(x.keys(t, "t")), "keys")
 }
 
 func TestNextLinkToAnotherHost(t *testing.T) {
 	x := newStack(t, northwind.Options{Rows: 10, Switches: northwind.Switches{PageSize: 4,
 		NextHost: "http://elsewhere.example:8000"}}, sets("Orders")...)
 	_, err := x.place.worker(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "elsewhere.example") || !strings.Contains(err.Error(),
-		"sap.odata.link.hosts") {
-		t.Error(err)
-	}
+	runtest.Fails(t, err, "elsewhere.example", "sap.odata.link.hosts")
 }
 
 // Services in motion and services that end too early (T15, P3, P4): every row that existed throughout arrives.

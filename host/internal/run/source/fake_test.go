@@ -21,6 +21,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -46,6 +47,13 @@ type service struct {
 	before func(r *wit.Request)
 	retry  transport.Retry
 	more   bool // END says more for the last page too
+}
+
+// later has a wake of the token late answered with these lines from now on.
+func (s *service) later(lines ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.follows = map[string][]string{"/late": lines}
 }
 
 func noRetries() transport.Retry {
@@ -433,13 +441,7 @@ func appendDatum(b *record.Batch, s string) wit.Datum {
 	return d
 }
 
-// versions is a binding.
-type versions struct {
-	mu                 sync.Mutex
-	current, candidate *fakeCode
-	rejected           string
-}
-
+// fakeCode is a version of the plugin with one instance, which one page at a time has.
 type fakeCode struct {
 	reader *reader
 	out    sync.Mutex
@@ -458,35 +460,6 @@ func (c *fakeCode) AcquireFresh(ctx context.Context) (Reader, error) { return c.
 
 func (c *fakeCode) Release(Reader)  { c.out.Unlock() }
 func (c *fakeCode) Version() string { return c.reader.version }
-
-func (v *versions) Current() Code {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.current
-}
-func (v *versions) Candidate() Code {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.candidate == nil {
-		return nil
-	}
-	return v.candidate
-}
-func (v *versions) Promote(c Code) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.current, v.candidate = v.candidate, nil
-}
-func (v *versions) Reject(c Code, reason string) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.candidate, v.rejected = nil, reason
-}
-func (v *versions) offer(r *reader) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.candidate = &fakeCode{reader: r}
-}
 
 // errKilled is what everything says after the worker was killed.
 var errKilled = errors.New("killed")
@@ -659,7 +632,7 @@ func (a asIs) Decode(_ context.Context, _ string, b []byte, into *record.Batch) 
 // world puts a task together.
 type world struct {
 	service  *service
-	versions *versions
+	versions *runtest.Versions[Reader]
 	broker   *broker
 	o        Options
 	task     *Task
@@ -669,14 +642,85 @@ func newWorld(r *reader, pages ...[]string) *world {
 	if r.feeds == 0 {
 		r.feeds = 1
 	}
-	w := &world{service: &service{pages: pages, retry: noRetries()}, versions: &versions{current: &fakeCode{reader: r}},
-		broker: newBroker()}
+	w := &world{service: &service{pages: pages, retry: noRetries()}, broker: newBroker(),
+		versions: runtest.Running[Reader](&fakeCode{reader: r})}
 	w.o = Options{Connector: "c", Component: "C", Versions: w.versions, Client: w.service,
 		Registry:  record.NewRegistry(),
 		Stored:    w.broker.Get,
 		NewOutput: w.broker.output, Once: true, Logger: slog.New(slog.DiscardHandler),
-		NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil }}
+		NewConverters: converting(asIs{}, asIs{})}
 	return w
+}
+
+// offer has another version take the place of the one at work, if it fits.
+func (w *world) offer(r *reader) { w.versions.Offer(&fakeCode{reader: r}) }
+
+func converting(key, value convert.Converter) func() (convert.Converter, convert.Converter, error) {
+	return func() (convert.Converter, convert.Converter, error) { return key, value, nil }
+}
+
+// deadLetters is a topic `dead`, whose letters are noted.
+func deadLetters(note func(Letter)) *DeadLetters {
+	return &DeadLetters{Topic: "dead", NewConverters: converting(asIs{}, asIs{}),
+		Headers: func(l Letter) []kgo.RecordHeader {
+			note(l)
+			return nil
+		}}
+}
+
+// came is what stands in Kafka: the dead letters, and all others.
+func (w *world) came() (dead, others []string) {
+	for _, record := range w.broker.records() {
+		if strings.HasPrefix(record, "dead/") {
+			dead = append(dead, record)
+		} else {
+			others = append(others, record)
+		}
+	}
+	return dead, others
+}
+
+// stored is the offset of the first feed.
+func (w *world) stored() string {
+	w.broker.mu.Lock()
+	defer w.broker.mu.Unlock()
+	return describe(w.broker.offsets["feed=0"])
+}
+
+// snapshotAt has the task asked for a snapshot while such a request is sent, once.
+func (w *world) snapshotAt(t *testing.T, task *Task, target string) {
+	asked := false
+	w.service.before = func(q *wit.Request) {
+		if q.Target == target && !asked {
+			asked = true
+			if err := task.Snapshot("feed0", "now"); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// snapshotEnded reports a snapshot of the first feed that still waits, or was not begun as expected.
+func snapshotEnded(t *testing.T, task *Task, begun bool) {
+	t.Helper()
+	s := task.Progress().Feeds[0]
+	if s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" || s.LastSnapshot.Begun != begun {
+		t.Errorf("expected a snapshot, begun %v, found %+v", begun, s)
+	}
+}
+
+// lettersLeft are dead letters of one topic, of which nothing follows; look may refuse to have them delivered.
+func lettersLeft(left []DeadLetter, look func(context.Context, Unreadable) error) Replay {
+	return Replay{Partition: []wit.Field{wit.TextField("topic", "dlq")},
+		Next: func(ctx context.Context, unreadable Unreadable) (letters []DeadLetter, after []wit.Field, err error) {
+			if look != nil {
+				if err := look(ctx, unreadable); err != nil {
+					return nil, nil, err
+				}
+			}
+			letters, left = left, nil
+			return letters, []wit.Field{wit.IntegerField("next", 5)}, nil
+		}}
 }
 
 func (w *world) run(t *testing.T) (*Task, error) {
@@ -692,6 +736,14 @@ func (w *world) ok(t *testing.T) *Task {
 	return task
 }
 
+// fails runs a task whose error has these parts.
+func (w *world) fails(t *testing.T, parts ...string) *Task {
+	t.Helper()
+	task, err := w.run(t)
+	runtest.Fails(t, err, parts...)
+	return task
+}
+
 // rows makes lines of rows with keys of a prefix.
 func rows(prefix string, n int) []string {
 	out := make([]string, n)
@@ -700,6 +752,3 @@ func rows(prefix string, n int) []string {
 	}
 	return out
 }
-
-// Again: nothing here is swapped in by a binding that could leave it.
-func (v *versions) Again(error) bool { return false }

@@ -16,6 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	northwind "github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit"
@@ -42,11 +44,11 @@ func child(place string) {
 func (x *stack) start(t *testing.T) *exec.Cmd {
 	t.Helper()
 	place, err := json.Marshal(x.place)
-	ok(t, err)
+	require.NoError(t, err)
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+string(place))
 	cmd.Stderr = os.Stderr
-	ok(t, cmd.Start())
+	require.NoError(t, cmd.Start())
 	return cmd
 }
 
@@ -60,9 +62,9 @@ func TestKill(t *testing.T) {
 			x := newStack(t, northwind.Options{Rows: rows, Switches: northwind.Switches{Differ: differ}},
 				sets("Orders", "page.size=1000000")...)
 			_, err := x.place.worker(t.Context()) // makes the topics, and warms the cache
-			ok(t, err)
+			require.NoError(t, err)
 			admin, err := kafka.NewAdmin(x.kafka)
-			ok(t, err)
+			require.NoError(t, err)
 			defer admin.Close()
 			inside, killed := 0, 0
 			// A machine that has other things to do looks too late now and then, when the page has been read.
@@ -76,14 +78,14 @@ func TestKill(t *testing.T) {
 					x.end(t, admin, offset.Defaults().Topic) == stored; <-tick.C {
 				}
 				tick.Stop()
-				ok(t, cmd.Process.Kill())
+				require.NoError(t, cmd.Process.Kill())
 				_ = cmd.Wait()
 				covered, midPage := x.covered(t)
 				if midPage {
 					inside++
 				}
 				at := x.end(t, admin, "t")
-				ok(t, x.start(t).Wait())
+				require.NoError(t, x.start(t).Wait())
 				x.check(t, written, at, covered, rows, differ == "", x.service.Ledger().Born[born:])
 			}
 			t.Logf("%d of %d kills with a stored place in mid-page", inside, killed)
@@ -100,16 +102,16 @@ func (x *stack) forget(t *testing.T) {
 	s := x.store(t)
 	defer s.Close()
 	entries, err := s.All(t.Context(), "c")
-	ok(t, err)
+	require.NoError(t, err)
 	for _, e := range entries {
-		ok(t, s.Set(t.Context(), "c", offset.Entry{Partition: e.Partition}))
+		require.NoError(t, s.Set(t.Context(), "c", offset.Entry{Partition: e.Partition}))
 	}
 }
 
 func (x *stack) store(t *testing.T) *offset.Store {
 	t.Helper()
 	s, err := offset.Open(t.Context(), x.kafka, offset.Defaults(), nil, nil)
-	ok(t, err)
+	require.NoError(t, err)
 	return s
 }
 
@@ -119,12 +121,12 @@ func (x *stack) covered(t *testing.T) (int, bool) {
 	s := x.store(t)
 	defer s.Close()
 	entries, err := s.All(t.Context(), "c")
-	ok(t, err)
+	require.NoError(t, err)
 	if len(entries) == 0 {
 		return 0, false
 	}
 	p, _, _, err := positionOf(entries[0].Offset)
-	ok(t, err)
+	require.NoError(t, err)
 	seen, _ := wit.Lookup(p.fields, "seen")
 	if !p.inside {
 		return int(*seen.Integer), false
@@ -135,7 +137,7 @@ func (x *stack) covered(t *testing.T) (int, bool) {
 func (x *stack) end(t *testing.T, admin *kafka.Admin, topic string) int64 {
 	t.Helper()
 	ends, err := admin.EndOffsets(t.Context(), false, topic)
-	ok(t, err)
+	require.NoError(t, err)
 	return ends[topic][0]
 }
 
@@ -144,7 +146,7 @@ func (x *stack) end(t *testing.T, admin *kafka.Admin, topic string) int64 {
 func (x *stack) check(t *testing.T, from, killed int64, covered, rows int, exact bool, born []string) {
 	t.Helper()
 	reader, err := kafka.NewReader(x.kafka)
-	ok(t, err)
+	require.NoError(t, err)
 	defer reader.Close()
 	first, second := map[string]bool{}, map[string]bool{}
 	place := map[string]int{} // of a key in the order in which the service gives rows
@@ -161,7 +163,7 @@ func (x *stack) check(t *testing.T, from, killed int64, covered, rows int, exact
 			}
 			return nil
 		})
-	ok(t, err)
+	require.NoError(t, err)
 	if exact {
 		for key := range second {
 			if at, ok := place[key]; ok && at < covered {
@@ -169,9 +171,7 @@ func (x *stack) check(t *testing.T, from, killed int64, covered, rows int, exact
 				break
 			}
 		}
-		if n := len(union(first, second)); n != rows {
-			t.Errorf("expected %d rows, found %d", rows, n)
-		}
+		assert.Equal(t, rows, len(union(first, second)), "rows")
 		return
 	}
 	present := map[string]bool{}

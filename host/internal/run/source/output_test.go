@@ -13,6 +13,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
@@ -89,41 +91,36 @@ func (o *transactions) Close(context.Context) error { return nil }
 // The loop of a feed is one for both kinds of delivery: with an output that commits pages as a whole, every row arrives
 // once and in order, whatever breaks off, and whenever the worker is killed.
 func TestPagesAsTransactions(t *testing.T) {
-	for seed := range uint64(*rounds / 5) {
-		synctest.Test(t, func(t *testing.T) {
-			r := rand.New(rand.NewPCG(seed, 3))
-			l := newLife(r)
-			l.w.o.NewOutput = func(string) (Output, error) { return &transactions{t: t, b: l.w.broker}, nil }
-			for range r.IntN(5) {
-				l.w.broker.kill, l.w.broker.events = 1+r.IntN(12), 0
-				if _, err := l.w.run(t); err != nil && !errors.Is(err, errKilled) {
-					t.Errorf("expected to be killed, found %v", err)
-				}
+	runtest.Seeds(t, *rounds/5, 3, func(t *testing.T, seed uint64, r *rand.Rand) {
+		l := newLife(r)
+		l.w.o.NewOutput = func(string) (Output, error) { return &transactions{t: t, b: l.w.broker}, nil }
+		for range r.IntN(5) {
+			l.w.broker.kill, l.w.broker.events = 1+r.IntN(12), 0
+			if _, err := l.w.run(t); err != nil && !errors.Is(err, errKilled) {
+				t.Errorf("expected to be killed, found %v", err)
 			}
-			l.w.broker.kill = 0
-			l.w.ok(t)
-			next := make([]int, l.feeds)
-			for _, record := range l.w.broker.records() {
-				var feed int
-				var line string
-				if _, err := fmt.Sscanf(record, "topic%d/%s", &feed, &line); err != nil {
-					t.Fatal(err)
-				}
-				if next[feed]++; l.order[line] != next[feed] {
-					t.Fatalf("seed %d, exact %v: feed %d: expected row %d, found row %d", seed, l.exact, feed,
-						next[feed], l.order[line])
-				}
+		}
+		l.w.broker.kill = 0
+		l.w.ok(t)
+		next := make([]int, l.feeds)
+		for _, record := range l.w.broker.records() {
+			var feed int
+			var line string
+			if _, err := fmt.Sscanf(record, "topic%d/%s", &feed, &line); err != nil {
+				t.Fatal(err)
 			}
-			for feed, n := range next {
-				if n != len(l.order) {
-					t.Errorf("seed %d: feed %d: %d rows of %d", seed, feed, n, len(l.order))
-				}
+			if next[feed]++; l.order[line] != next[feed] {
+				t.Fatalf("seed %d, exact %v: feed %d: expected row %d, found row %d", seed, l.exact, feed,
+					next[feed], l.order[line])
 			}
-			if stored, _ := l.w.broker.Get(t.Context(), []wit.Field{wit.IntegerField("feed", 0)}); len(stored) == 0 {
-				t.Error("no offset is stored")
-			}
-		})
-	}
+		}
+		for feed, n := range next {
+			assert.Equal(t, len(l.order), n, "seed", seed, "rows of feed", feed)
+		}
+		if stored, _ := l.w.broker.Get(t.Context(), []wit.Field{wit.IntegerField("feed", 0)}); len(stored) == 0 {
+			t.Error("no offset is stored")
+		}
+	})
 }
 
 // refusing is an output whose commits fail so often.
@@ -163,24 +160,20 @@ func TestRefusedCommits(t *testing.T) {
 		{kerr.ConcurrentTransactions, 1000, false, false},
 		{errors.New("connection refused"), 1000, false, false},
 	} {
-		t.Run(fmt.Sprint(c.by, " ", c.times, " ", c.committed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w, left := newWorld(&reader{exact: true}, rows("a", 3), rows("b", 3)), c.times
-				w.o.NewOutput = func(string) (Output, error) {
-					return &refusing{transactions{t: t, b: w.broker}, &left, c.by, c.committed}, nil
-				}
-				if !c.fails {
-					w.ok(t)
-					return
-				}
-				_, err := w.run(t)
-				if !errors.Is(err, c.by) || left != c.times-refusals {
-					t.Errorf("expected %v after %d tries, found %v after %d", c.by, refusals, err, c.times-left)
-				}
-				if len(w.broker.records()) != 0 {
-					t.Errorf("found %v", w.broker.records())
-				}
-			})
+		runtest.Bubble(t, fmt.Sprint(c.by, " ", c.times, " ", c.committed), func(t *testing.T) {
+			w, left := newWorld(&reader{exact: true}, rows("a", 3), rows("b", 3)), c.times
+			w.o.NewOutput = func(string) (Output, error) {
+				return &refusing{transactions{t: t, b: w.broker}, &left, c.by, c.committed}, nil
+			}
+			if !c.fails {
+				w.ok(t)
+				return
+			}
+			_, err := w.run(t)
+			if !errors.Is(err, c.by) || left != c.times-refusals {
+				t.Errorf("expected %v after %d tries, found %v after %d", c.by, refusals, err, c.times-left)
+			}
+			assert.Equal(t, 0, len(w.broker.records()), "records")
 		})
 	}
 }

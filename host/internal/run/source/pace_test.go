@@ -10,7 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -41,23 +43,17 @@ func TestPluginsThatGetNowhere(t *testing.T) {
 		{"more with rows, the offset stands", &reader{}, nil, again("a=1\nEND 0 true\n"), 70},
 		{"followed without rows", &reader{}, follows, nil, 330},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c.reader.exact = true
-				w := newWorld(c.reader, c.pages)
-				w.service.answer, w.o.Once = c.answer, false
-				w.service.follows = map[string][]string{"/inner": {}}
-				ctx, cancel := context.WithCancel(t.Context())
-				done := make(chan error)
-				go func() { done <- NewTask(w.o).Run(ctx) }()
-				time.Sleep(time.Minute)
-				synctest.Wait()
-				cancel()
-				require.NoError(t, <-done)
-				if n := len(w.service.requests); n < 10 || n > c.most {
-					t.Errorf("expected at most %d requests in a minute, found %d", c.most, n)
-				}
-			})
+		runtest.Bubble(t, c.name, func(t *testing.T) {
+			c.reader.exact = true
+			w := newWorld(c.reader, c.pages)
+			w.service.answer, w.o.Once = c.answer, false
+			w.service.follows = map[string][]string{"/inner": {}}
+			stop := runtest.Start(t, NewTask(w.o).Run)
+			runtest.Pass(time.Minute)
+			require.NoError(t, stop())
+			if n := len(w.service.requests); n < 10 || n > c.most {
+				t.Errorf("expected at most %d requests in a minute, found %d", c.most, n)
+			}
 		})
 	}
 }
@@ -67,46 +63,34 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 	fails := func(t *testing.T, w *world, follows map[string][]string) {
 		t.Helper()
 		w.service.follows = follows
-		_, err := w.run(t)
-		if err == nil || !strings.Contains(err.Error(),
-			"expected at most 100000 requests that are to be followed in a page") {
-			t.Errorf("expected a fault that says how many may be followed, found %v", err)
-		}
+		w.fails(t, "expected at most 100000 requests that are to be followed in a page")
 		if n := len(w.service.requests); n > maxFollowed+2 { // with /open and the page
 			t.Errorf("expected at most %d requests, found %d", maxFollowed+2, n)
 		}
 	}
-	t.Run("in the page", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(&reader{exact: true}, slices.Repeat([]string{">/inner"}, maxFollowed+1))
-			fails(t, w, map[string][]string{"/inner": {}})
-		})
+	runtest.Bubble(t, "in the page", func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, slices.Repeat([]string{">/inner"}, maxFollowed+1))
+		fails(t, w, map[string][]string{"/inner": {}})
 	})
-	t.Run("in each other", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(&reader{exact: true}, []string{">/0"})
-			w.service.follows = map[string][]string{}
-			for depth := range 2 * maxDepth { // each asks for the next one amid its body
-				w.service.follows[fmt.Sprint("/", depth)] = []string{fmt.Sprint(">/", depth+1),
-					strings.Repeat("\n", 2*pieceSize)}
-			}
-			_, err := w.run(t)
-			if err == nil || !strings.Contains(err.Error(), "answers nest more than 16 deep") ||
-				len(w.service.requests) > maxDepth+2 {
-				t.Errorf("expected an end at a depth of %d, found %v after %d requests", maxDepth, err,
-					len(w.service.requests))
-			}
-		})
+	runtest.Bubble(t, "in each other", func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, []string{">/0"})
+		w.service.follows = map[string][]string{}
+		for depth := range 2 * maxDepth { // each asks for the next one amid its body
+			w.service.follows[fmt.Sprint("/", depth)] = []string{fmt.Sprint(">/", depth+1),
+				strings.Repeat("\n", 2*pieceSize)}
+		}
+		w.fails(t, "answers nest more than 16 deep")
+		if n := len(w.service.requests); n > maxDepth+2 {
+			t.Errorf("expected an end at a depth of %d, found it after %d requests", maxDepth, n)
+		}
 	})
-	t.Run("in answers that are followed", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			follows := map[string][]string{}
-			for depth := range 5 {
-				follows[fmt.Sprint("/", depth)] = slices.Repeat([]string{fmt.Sprint(">/", depth+1)}, 10)
-			}
-			follows["/5"] = []string{}
-			fails(t, newWorld(&reader{exact: true}, slices.Repeat([]string{">/0"}, 10)), follows)
-		})
+	runtest.Bubble(t, "in answers that are followed", func(t *testing.T) {
+		follows := map[string][]string{}
+		for depth := range 5 {
+			follows[fmt.Sprint("/", depth)] = slices.Repeat([]string{fmt.Sprint(">/", depth+1)}, 10)
+		}
+		follows["/5"] = []string{}
+		fails(t, newWorld(&reader{exact: true}, slices.Repeat([]string{">/0"}, 10)), follows)
 	})
 }
 
@@ -119,11 +103,9 @@ func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
 		for n := range levels { // each asks for the next one at its end, and for one that waits meanwhile
 			w.service.follows[fmt.Sprint("/", n)] = []string{fmt.Sprint(">/", n+1), ">/end"}
 		}
-		_, err := w.run(t)
-		if err == nil || !strings.Contains(err.Error(), "bytes of requests that wait to be followed") ||
-			len(w.service.requests) > 2*(maxWaitingBytes/each+2) {
-			t.Errorf("expected an end at %d bytes, found %v after %d requests", maxWaitingBytes, err,
-				len(w.service.requests))
+		w.fails(t, "bytes of requests that wait to be followed")
+		if n := len(w.service.requests); n > 2*(maxWaitingBytes/each+2) {
+			t.Errorf("expected an end at %d bytes, found it after %d requests", maxWaitingBytes, n)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -177,13 +159,9 @@ func TestProgressIsNotPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true, pollMs: 5000}, []string{"a=1"})
 		w.o.Once = false
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- NewTask(w.o).Run(ctx) }()
-		time.Sleep(101 * time.Second)
-		synctest.Wait()
-		cancel()
-		require.NoError(t, <-done)
+		stop := runtest.Start(t, NewTask(w.o).Run)
+		runtest.Pass(101 * time.Second)
+		require.NoError(t, stop())
 		if n := len(w.service.requests); n != 22 { // /open, the page, 20 polls
 			t.Errorf("expected 22 requests, found %d", n)
 		}
@@ -197,18 +175,11 @@ func (a apart) Acquire(context.Context) (Reader, error)      { return &reader{fe
 func (a apart) AcquireFresh(context.Context) (Reader, error) { return a.Acquire(context.Background()) }
 func (a apart) Release(Reader)                               {}
 
-type oneVersion struct {
-	*versions
-	code Code
-}
-
-func (v oneVersion) Current() Code { return v.code }
-
 // A service that takes its time to begin an answer holds up no other feed: the slot of its page is theirs meanwhile.
 func TestAnswersThatHaveNotBegunHoldUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{feeds: 2}, rows("a", 3))
-		w.o.Pages, w.o.Versions = 1, oneVersion{w.versions, apart{w.versions.current}}
+		w.o.Pages, w.o.Versions = 1, runtest.Running[Reader](apart{w.versions.Current().(*fakeCode)})
 		var asked atomic.Int64
 		others := make(chan struct{})
 		w.service.before = func(r *wit.Request) {
@@ -223,8 +194,6 @@ func TestAnswersThatHaveNotBegunHoldUpNobody(t *testing.T) {
 			}
 		}
 		w.ok(t)
-		if got := len(w.broker.log); got != 6 {
-			t.Errorf("expected 3 rows of each feed, found %d", got)
-		}
+		assert.Equal(t, 6, len(w.broker.log), "3 rows of each feed")
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/record"
@@ -36,9 +35,7 @@ func (brokenProducer) Produce(context.Context, Batch, kafka.Offset, func(int, er
 func TestPanicsAreTheTasks(t *testing.T) {
 	for name, breakIt := range map[string]func(*world){
 		"reading": func(w *world) { w.o.Client = brokenService{w.service} },
-		"shaping": func(w *world) {
-			w.o.NewConverters = func() (convert.Converter, convert.Converter, error) { return broken{}, broken{}, nil }
-		},
+		"shaping": func(w *world) { w.o.NewConverters = converting(broken{}, broken{}) },
 		"producing": func(w *world) {
 			w.o.NewOutput = func(name string) (Output, error) {
 				p, err := w.broker.output(name)

@@ -9,10 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/record"
@@ -45,20 +42,13 @@ func TestPartsThatAConverterRefuses(t *testing.T) {
 		page := append(rows("a", number), "+b=v", "k=x|bad y|z|bad w", "l=v")
 		w := newWorld(&reader{exact: true}, page)
 		w.o.TolerateAll = true
-		w.o.NewConverters = func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{"bad"}, nil }
+		w.o.NewConverters = converting(asIs{}, asIs{"bad"})
 		w.o.NewChain = func(context.Context) (Chain, error) { return &splitter{}, nil }
 		var said []Letter
-		w.o.DeadLetters = &DeadLetters{Topic: "dead",
-			NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil },
-			Headers: func(l Letter) []kgo.RecordHeader {
-				said = append(said, l)
-				return nil
-			}}
+		w.o.DeadLetters = deadLetters(func(l Letter) { said = append(said, l) })
 		run := w.ok(t)
 		all := w.broker.records()
-		if n := len(all); n != number+1+2+1+1 {
-			t.Errorf("expected %d records, found %d", number+5, n)
-		}
+		assert.Equal(t, number+1+2+1+1, len(all), "records")
 		of := func(key string) (found []string) {
 			for _, r := range all {
 				if _, record, _ := strings.Cut(r, "/"); strings.HasPrefix(record, key+"=") {
@@ -68,9 +58,7 @@ func TestPartsThatAConverterRefuses(t *testing.T) {
 			return found
 		}
 		want := []string{"dead/k=x|bad y|z|bad w", "topic0/k=x", "topic0/k=z"}
-		if diff := cmp.Diff(want, slices.Sorted(slices.Values(of("k")))); diff != "" {
-			t.Errorf("(-expected +found)\n%s", diff)
-		}
+		assert.Equal(t, want, slices.Sorted(slices.Values(of("k"))))
 		if len(said) != 1 || said[0].Row != number || said[0].Parts.String() != "2,4 of 4" ||
 			said[0].Stage != task.AtValueConverter || run.Progress().Skipped != 2 {
 			t.Fatalf("found %+v", said)
@@ -82,17 +70,9 @@ func TestPartsThatAConverterRefuses(t *testing.T) {
 		replayed := func(refuses string, l DeadLetter) []string {
 			w.broker = newBroker()
 			w.o.Stored, w.o.NewOutput = w.broker.Get, w.broker.output
-			w.o.NewConverters = func() (convert.Converter, convert.Converter, error) {
-				return asIs{}, asIs{refuses}, nil
-			}
+			w.o.NewConverters = converting(asIs{}, asIs{refuses})
 			said = nil
-			left := []DeadLetter{l}
-			err := NewTask(w.o).Replay(t.Context(), Replay{Partition: []wit.Field{wit.TextField("topic", "dlq")},
-				Next: func(context.Context, Unreadable) (letters []DeadLetter, after []wit.Field, err error) {
-					letters, left = left, nil
-					return letters, []wit.Field{wit.IntegerField("next", 5)}, nil
-				}})
-			require.NoError(t, err)
+			require.NoError(t, NewTask(w.o).Replay(t.Context(), lettersLeft([]DeadLetter{l}, nil)))
 			return slices.Sorted(slices.Values(w.broker.records()))
 		}
 		for name, c := range map[string]struct {
@@ -108,9 +88,7 @@ func TestPartsThatAConverterRefuses(t *testing.T) {
 		} {
 			l := letter
 			l.Value = []byte(c.value)
-			if diff := cmp.Diff(c.want, replayed(c.refuses, l)); diff != "" {
-				t.Errorf("%s (-expected +found)\n%s", name, diff)
-			}
+			assert.Equal(t, c.want, replayed(c.refuses, l), name)
 			var parts []string
 			for _, l := range said {
 				parts = append(parts, l.Parts.String())
@@ -118,9 +96,7 @@ func TestPartsThatAConverterRefuses(t *testing.T) {
 					t.Errorf("%s: expected partition and timestamp to be kept, found %+v", name, l)
 				}
 			}
-			if found := fmt.Sprint(parts); found != c.said {
-				t.Errorf("%s: expected %s, found %s", name, c.said, found)
-			}
+			assert.Equal(t, c.said, fmt.Sprint(parts), name)
 		}
 	})
 }

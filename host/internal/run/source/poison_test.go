@@ -1,17 +1,14 @@
 package source
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 )
 
@@ -39,19 +36,11 @@ func TestRowsThatBreakThePlugin(t *testing.T) {
 			records = append(records, topic(rows("next", 3))...)
 			w.o.Tolerance = task.Tolerance{TolerateAll: true}
 			var letters []string
-			w.o.DeadLetters = &DeadLetters{Topic: "dead", Headers: func(l Letter) []kgo.RecordHeader {
+			w.o.DeadLetters = deadLetters(func(l Letter) {
 				letters = append(letters, fmt.Sprintf("%s %d %s", l.Stage, l.Row, l.Err))
-				return nil
-			}, NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil }}
+			})
 			w.ok(t)
-			var dead, came []string
-			for _, record := range w.broker.records() {
-				if strings.HasPrefix(record, "dead/") {
-					dead = append(dead, record)
-				} else {
-					came = append(came, record)
-				}
-			}
+			dead, came := w.came()
 			if !exact { // the page came several times
 				slices.Sort(came)
 				came = slices.Compact(came)
@@ -59,9 +48,7 @@ func TestRowsThatBreakThePlugin(t *testing.T) {
 			}
 			slices.Sort(letters) // one that no row stands after may come again
 			letters = slices.Compact(letters)
-			if diff := cmp.Diff(records, came); diff != "" {
-				t.Errorf("exact %t: %s", exact, diff)
-			}
+			assert.Equal(t, records, came, "exact", exact)
 			if !slices.Contains(dead, "dead/=!trap") || r.breaks != 12 {
 				t.Errorf("exact %t: dead letters %q, the plugin broke %d times", exact, dead, r.breaks)
 			}
@@ -69,9 +56,7 @@ func TestRowsThatBreakThePlugin(t *testing.T) {
 			for _, row := range []int{0, 11_999, 5000, 5001} { // as texts are sorted
 				want = append(want, fmt.Sprintf("decode %d the plugin breaks on this row: unreachable", row))
 			}
-			if diff := cmp.Diff(want, letters); diff != "" {
-				t.Errorf("exact %t: %s", exact, diff)
-			}
+			assert.Equal(t, want, letters, "exact", exact)
 		})
 	}
 }
@@ -88,25 +73,15 @@ func TestRowsThatBreakThePluginWithWhatTheyNest(t *testing.T) {
 			w.service.follows = map[string][]string{"deep": {"!trap"}, "deeper": {">inner"}, "inner": {"!trap"}}
 			w.o.Tolerance = task.Tolerance{TolerateAll: true}
 			var letters []string
-			w.o.DeadLetters = &DeadLetters{Topic: "dead", Headers: func(l Letter) []kgo.RecordHeader {
+			w.o.DeadLetters = deadLetters(func(l Letter) {
 				letters = append(letters, fmt.Sprintf("%s %s", l.Stage, l.Err))
-				return nil
-			}, NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil }}
+			})
 			w.ok(t)
-			var dead, came []string
-			for _, record := range w.broker.records() {
-				if strings.HasPrefix(record, "dead/") {
-					dead = append(dead, record)
-				} else {
-					came = append(came, record)
-				}
-			}
+			dead, came := w.came()
 			slices.Sort(records)
 			slices.Sort(came)
 			came = slices.Compact(came) // the page comes again: the reader gives no number to what it has followed
-			if diff := cmp.Diff(records, came); diff != "" {
-				t.Errorf("exact %t: %s", exact, diff)
-			}
+			assert.Equal(t, records, came, "exact", exact)
 			for _, row := range []string{"dead/=>deep", "dead/=>deeper"} {
 				if !slices.Contains(dead, row) {
 					t.Errorf("exact %t: expected the dead letter %q, found %q", exact, row, dead)
@@ -126,14 +101,8 @@ func TestRowThatBreaksThePluginIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lines, records := poisoned(9000)
 		w := newWorld(&reader{exact: true}, lines)
-		_, err := w.run(t)
-		if want := "row 9000: the plugin breaks on this row: unreachable"; err == nil || !strings.Contains(err.Error(),
-			want) {
-			t.Errorf("expected %q, found %v", want, err)
-		}
-		if diff := cmp.Diff(records[:9000], w.broker.records()); diff != "" {
-			t.Error(diff)
-		}
+		w.fails(t, "row 9000: the plugin breaks on this row: unreachable")
+		assert.Equal(t, records[:9000], w.broker.records())
 	})
 }
 
@@ -154,19 +123,15 @@ func TestPagesThatBreakThePlugin(t *testing.T) {
 			}
 		}, 4*(maxMoved+1) + 1},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := &reader{stubborn: name == "always"}
-				w := newWorld(r, rows("a", 3))
-				w.o.Tolerance = task.Tolerance{TolerateAll: true}
-				c.change(w)
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				if err := NewTask(w.o).Run(ctx); err == nil || !strings.Contains(err.Error(), "unreachable") ||
-					r.breaks > c.most {
-					t.Errorf("the plugin broke %d times: %v", r.breaks, err)
-				}
-			})
+		runtest.Bubble(t, name, func(t *testing.T) {
+			r := &reader{stubborn: name == "always"}
+			w := newWorld(r, rows("a", 3))
+			w.o.Tolerance = task.Tolerance{TolerateAll: true}
+			c.change(w)
+			w.fails(t, "unreachable")
+			if r.breaks > c.most {
+				t.Errorf("the plugin broke %d times", r.breaks)
+			}
 		})
 	}
 }
@@ -182,37 +147,33 @@ func TestRowsAmidTimesThatBreakThePlugin(t *testing.T) {
 		"of several lengths": {func(n int) string { return strings.Repeat("x", 1+n%3) }, 3*2 + 4*maxMoved},
 	} {
 		for _, exact := range []bool{true, false} {
-			t.Run(fmt.Sprint(name, exact), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					lines, records := poisoned(5000, 9000)
-					r := &reader{exact: exact}
-					w := newWorld(r, lines)
-					w.o.Tolerance = task.Tolerance{TolerateAll: true}
-					n := 0
-					w.service.answer = func(_ int, body string) (uint16, string, bool) {
-						n++
-						return 200, strings.Replace(body, "=0", "="+c.time(n), 1), false
+			runtest.Bubble(t, fmt.Sprint(name, exact), func(t *testing.T) {
+				lines, records := poisoned(5000, 9000)
+				r := &reader{exact: exact}
+				w := newWorld(r, lines)
+				w.o.Tolerance = task.Tolerance{TolerateAll: true}
+				n := 0
+				w.service.answer = func(_ int, body string) (uint16, string, bool) {
+					n++
+					return 200, strings.Replace(body, "=0", "="+c.time(n), 1), false
+				}
+				w.ok(t)
+				keys := func(records []string) (keys []string) {
+					for _, record := range records {
+						key, _, _ := strings.Cut(record, "=")
+						keys = append(keys, key)
 					}
-					w.ok(t)
-					keys := func(records []string) (keys []string) {
-						for _, record := range records {
-							key, _, _ := strings.Cut(record, "=")
-							keys = append(keys, key)
-						}
-						slices.Sort(keys)
-						return keys
-					}
-					came := keys(w.broker.records())
-					if !exact {
-						came = slices.Compact(came)
-					}
-					if diff := cmp.Diff(keys(records), came); diff != "" {
-						t.Error(diff)
-					}
-					if r.breaks > c.breaks {
-						t.Errorf("expected the plugin to break %d times at most, found %d", c.breaks, r.breaks)
-					}
-				})
+					slices.Sort(keys)
+					return keys
+				}
+				came := keys(w.broker.records())
+				if !exact {
+					came = slices.Compact(came)
+				}
+				assert.Equal(t, keys(records), came)
+				if r.breaks > c.breaks {
+					t.Errorf("expected the plugin to break %d times at most, found %d", c.breaks, r.breaks)
+				}
 			})
 		}
 	}
@@ -247,9 +208,6 @@ func TestPluginsThatUseTheHostsTags(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">culvert:leave-out"})
 		w.service.follows = map[string][]string{"culvert:leave-out": rows("b", 1)}
-		_, err := w.run(t)
-		if want := `followed with the tag "culvert:leave-out"`; err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("expected %s, found %v", want, err)
-		}
+		w.fails(t, `followed with the tag "culvert:leave-out"`)
 	})
 }

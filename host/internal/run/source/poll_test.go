@@ -1,13 +1,12 @@
 package source
 
 import (
-	"context"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -55,34 +54,28 @@ func TestRest(t *testing.T) {
 		"often, at the very edge": {[2]uint32{often + 1, often + 1}, false, 18}, // in 90 s, at once and after each 5
 		"notifications may come":  {[2]uint32{0, seldom}, true, 0},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(&reader{exact: true, feeds: 2, pollsMs: c.periods[:], subscribes: c.subscribes},
-					rows("a", 3))
-				w.o.Once = false
-				var rests, ends atomic.Int64
-				w.o.Rest = func(until time.Time) func() {
-					rests.Add(1)
-					if rests.Load() != ends.Load()+1 {
-						t.Errorf("%d rests and %d ends of them before", rests.Load(), ends.Load())
-					}
-					if never := c.periods == [2]uint32{}; until.IsZero() != never ||
-						!never && time.Until(until) < RestsFrom {
-						t.Errorf("it rests until %v", until)
-					}
-					return func() { ends.Add(1) }
+		runtest.Bubble(t, name, func(t *testing.T) {
+			w := newWorld(&reader{exact: true, feeds: 2, pollsMs: c.periods[:], subscribes: c.subscribes},
+				rows("a", 3))
+			w.o.Once = false
+			var rests, ends atomic.Int64
+			w.o.Rest = func(until time.Time) func() {
+				rests.Add(1)
+				if rests.Load() != ends.Load()+1 {
+					t.Errorf("%d rests and %d ends of them before", rests.Load(), ends.Load())
 				}
-				ctx, cancel := context.WithCancel(t.Context())
-				done := make(chan error)
-				go func() { done <- NewTask(w.o).Run(ctx) }()
-				time.Sleep(89 * time.Second)
-				synctest.Wait()
-				cancel()
-				require.NoError(t, <-done)
-				if got := rests.Load(); got != int64(c.rests) || got != ends.Load() {
-					t.Errorf("expected %d rests, each with its end, found %d and %d ends", c.rests, got, ends.Load())
+				if never := c.periods == [2]uint32{}; until.IsZero() != never ||
+					!never && time.Until(until) < RestsFrom {
+					t.Errorf("it rests until %v", until)
 				}
-			})
+				return func() { ends.Add(1) }
+			}
+			stop := runtest.Start(t, NewTask(w.o).Run)
+			runtest.Pass(89 * time.Second)
+			require.NoError(t, stop())
+			if got := rests.Load(); got != int64(c.rests) || got != ends.Load() {
+				t.Errorf("expected %d rests, each with its end, found %d and %d ends", c.rests, got, ends.Load())
+			}
 		})
 	}
 }

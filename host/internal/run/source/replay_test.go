@@ -7,13 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -37,20 +35,11 @@ func TestReplayGivesTheOffset(t *testing.T) {
 				asked = partition
 				return c.stored, nil
 			}
-			w.o.DeadLetters = &DeadLetters{Topic: "dlq",
-				NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil },
-				Headers:       func(Letter) []kgo.RecordHeader { return nil }}
-			left := []DeadLetter{{Feed: "feed0", Topic: "topic0", Document: true, Value: []byte("k=v\n"),
-				Timestamp: time.UnixMilli(7)}}
-			err := NewTask(w.o).Replay(t.Context(), Replay{Partition: []wit.Field{wit.TextField("topic", "dlq")},
-				Next: func(context.Context, Unreadable) (letters []DeadLetter, after []wit.Field, err error) {
-					letters, left = left, nil
-					return letters, []wit.Field{wit.IntegerField("next", 1)}, nil
-				}})
-			require.NoError(t, err)
-			if got := w.broker.records(); len(got) != 1 {
-				t.Errorf("expected one record, found %v", got)
-			}
+			w.o.DeadLetters = deadLetters(func(Letter) {})
+			letter := DeadLetter{Feed: "feed0", Topic: "topic0", Document: true, Value: []byte("k=v\n"),
+				Timestamp: time.UnixMilli(7)}
+			require.NoError(t, NewTask(w.o).Replay(t.Context(), lettersLeft([]DeadLetter{letter}, nil)))
+			assert.Equal(t, 1, len(w.broker.records()), "records")
 			if len(r.lone) != 1 || !slices.Equal(r.lone[0].Headers, c.want) || r.lone[0].At != 7 {
 				t.Errorf("expected one document with %v, found %+v", c.want, r.lone)
 			}
@@ -86,72 +75,51 @@ func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 		"broken by another page": {document("!given up"), "", "", nil, reader{givenUp: 2}},
 		"of no feed":             {DeadLetter{Feed: "gone", Topic: "topic0", Document: true}, `of feed "gone"`, "", nil, reader{}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := &c.plugin
-				r.version = "1"
-				w := newWorld(r)
-				w.service.follows = c.links
-				var back []string
-				converters := func() (convert.Converter, convert.Converter, error) {
-					return asIs{refuse: "unreadable"}, asIs{}, nil
-				}
-				w.o.DeadLetters = &DeadLetters{Topic: "dead", NewConverters: converters,
-					Headers: func(l Letter) []kgo.RecordHeader {
-						back = append(back, fmt.Sprintf("%d times: %v", l.Times, l.Err))
-						return nil
-					}}
-				w.o.TolerateAll = true
-				left := []DeadLetter{row("a"), document("b=v"), c.bad, document("c=v"), row("d")}
-				task := NewTask(w.o)
-				err := task.Replay(t.Context(), Replay{Partition: []wit.Field{wit.TextField("topic", "dlq")},
-					Next: func(ctx context.Context, unreadable Unreadable) (letters []DeadLetter, after []wit.Field,
-						err error) {
-						for i := range left {
-							if left[i].Document {
-								if why, err := unreadable(ctx, &left[i]); err != nil || why != "" {
-									return nil, nil, errors.Join(err, errors.New("letters "+why))
-								}
-							}
-						}
-						letters, left = left, nil
-						return letters, []wit.Field{wit.IntegerField("next", 5)}, nil
-					}})
-				var rows, dead []string
-				for _, record := range w.broker.records() {
-					if strings.HasPrefix(record, "dead/") {
-						dead = append(dead, record)
-					} else {
-						rows = append(rows, record)
-					}
-				}
-				if c.ends != "" {
-					if err == nil || !strings.Contains(err.Error(), c.ends) || len(rows)+len(dead) != 0 {
-						t.Errorf("expected to end with %q and no record, found %v, %q, %q", c.ends, err, rows, dead)
-					}
-					return
-				}
-				require.NoError(t, err)
-				if want := topic([]string{"a=v", "b=v", "c=v", "d=v"}); !slices.Equal(rows, want) {
-					t.Errorf("expected %q, found %q", want, rows)
-				}
-				if c.back == "" {
-					if len(dead)+len(back) > 0 {
-						t.Errorf("went back: %q %q", dead, back)
-					}
-					return
-				}
-				if bad := "dead/" + string(c.bad.Key) + "=" + string(c.bad.Value); !slices.Equal(dead, []string{bad}) {
-					t.Errorf("expected %q to go back, found %q", bad, dead)
-				}
-				if len(back) != 1 || !strings.HasPrefix(back[0], "1 times: ") || !strings.Contains(back[0], c.back) ||
-					task.Progress().Skipped != 1 {
-					t.Errorf("expected %q to be said once, found %q, %d", c.back, back, task.Progress().Skipped)
-				}
-				if at := describe(w.broker.offsets["topic=dlq"]); at != "next=5 fingerprint=" {
-					t.Errorf("stored: %s", at)
-				}
+		runtest.Bubble(t, name, func(t *testing.T) {
+			r := &c.plugin
+			r.version = "1"
+			w := newWorld(r)
+			w.service.follows = c.links
+			var back []string
+			w.o.DeadLetters = deadLetters(func(l Letter) {
+				back = append(back, fmt.Sprintf("%d times: %v", l.Times, l.Err))
 			})
+			w.o.DeadLetters.NewConverters = converting(asIs{refuse: "unreadable"}, asIs{})
+			w.o.TolerateAll = true
+			left := []DeadLetter{row("a"), document("b=v"), c.bad, document("c=v"), row("d")}
+			task := NewTask(w.o)
+			err := task.Replay(t.Context(), lettersLeft(left, func(ctx context.Context, unreadable Unreadable) error {
+				for i := range left {
+					if left[i].Document {
+						if why, err := unreadable(ctx, &left[i]); err != nil || why != "" {
+							return errors.Join(err, errors.New("letters "+why))
+						}
+					}
+				}
+				return nil
+			}))
+			dead, rows := w.came()
+			if c.ends != "" {
+				runtest.Fails(t, err, c.ends)
+				if len(rows)+len(dead) != 0 {
+					t.Errorf("expected to end with %q and no record, found %q, %q", c.ends, rows, dead)
+				}
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, topic([]string{"a=v", "b=v", "c=v", "d=v"}), rows)
+			if c.back == "" {
+				if len(dead)+len(back) > 0 {
+					t.Errorf("went back: %q %q", dead, back)
+				}
+				return
+			}
+			assert.Equal(t, []string{"dead/" + string(c.bad.Key) + "=" + string(c.bad.Value)}, dead)
+			if len(back) != 1 || !strings.HasPrefix(back[0], "1 times: ") || !strings.Contains(back[0], c.back) ||
+				task.Progress().Skipped != 1 {
+				t.Errorf("expected %q to be said once, found %q, %d", c.back, back, task.Progress().Skipped)
+			}
+			assert.Equal(t, "next=5 fingerprint=", describe(w.broker.offsets["topic=dlq"]), "stored")
 		})
 	}
 }

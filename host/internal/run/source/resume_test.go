@@ -13,7 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -23,26 +25,23 @@ var rounds = flag.Int("resume.rounds", 150, "rounds of the resume test")
 // not: no row that existed throughout is ever missing; and where the service repeats pages exactly, what comes again
 // lies after the last stored offset.
 func TestResume(t *testing.T) {
-	for seed := range uint64(*rounds) {
-		synctest.Test(t, func(t *testing.T) {
-			r := rand.New(rand.NewPCG(seed, 1))
-			l := newLife(r)
-			for range r.IntN(5) {
-				if r.IntN(2) == 0 {
-					l.killed(t, 1+r.IntN(6000), 0)
-				} else {
-					l.killed(t, 0, 1+r.IntN(5))
-				}
-				if l.lies {
-					l.change()
-				}
+	runtest.Seeds(t, *rounds, 1, func(t *testing.T, seed uint64, r *rand.Rand) {
+		l := newLife(r)
+		for range r.IntN(5) {
+			if r.IntN(2) == 0 {
+				l.killed(t, 1+r.IntN(6000), 0)
+			} else {
+				l.killed(t, 0, 1+r.IntN(5))
 			}
-			l.finish(t)
-			if t.Failed() {
-				t.Fatalf("seed %d: exact %v, lies %v, %d feeds", seed, l.exact, l.lies, l.feeds)
+			if l.lies {
+				l.change()
 			}
-		})
-	}
+		}
+		l.finish(t)
+		if t.Failed() {
+			t.Fatalf("seed %d: exact %v, lies %v, %d feeds", seed, l.exact, l.lies, l.feeds)
+		}
+	})
 }
 
 // What a plugin reads at a start in addition to a load that was begun leaves the stored offset where it is, in the
@@ -76,9 +75,7 @@ func TestPageBesideALoad(t *testing.T) {
 			return 200, body, false
 		}
 		task := w.ok(t)
-		if first := w.broker.stores[0]; first != before {
-			t.Errorf("after the page in addition to the load %s is stored, expected %s as before", first, before)
-		}
+		assert.Equal(t, before, w.broker.stores[0], "stored after the page in addition to the load")
 		if causes, _ := r.seen(); strings.Count(strings.Join(causes, " "), "store") != 1 {
 			t.Errorf("the feed was read by the causes %q", causes)
 		}
@@ -109,45 +106,38 @@ func TestTopicChangedAmidALoad(t *testing.T) {
 			`stored "topic=topic0", now "topic=other"`},
 		"between two": {wit.ChangedFail, 2, false, nil, ""},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := &reader{exact: true, fingerprint: "set=x", changed: c.changed}
-				w := newWorld(r, a, b)
-				w.service.follows = map[string][]string{"/store": {"LATER 0"}}
-				restart := func(kill int) error {
-					w.broker.kill, w.broker.killAfter = 0, kill
-					_, err := w.run(t)
-					clear(w.broker.pending)
-					return err
-				}
-				if err := restart(c.kill); err != nil && !errors.Is(err, errKilled) {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			r := &reader{exact: true, fingerprint: "set=x", changed: c.changed}
+			w := newWorld(r, a, b)
+			w.service.follows = map[string][]string{"/store": {"LATER 0"}}
+			restart := func(kill int) error {
+				w.broker.kill, w.broker.killAfter = 0, kill
+				_, err := w.run(t)
+				clear(w.broker.pending)
+				return err
+			}
+			if err := restart(c.kill); err != nil && !errors.Is(err, errKilled) {
+				t.Fatal(err)
+			}
+			if c.stores {
+				r.stores = true
+				if err := restart(1); !errors.Is(err, errKilled) {
 					t.Fatal(err)
 				}
-				if c.stores {
-					r.stores = true
-					if err := restart(1); !errors.Is(err, errKilled) {
-						t.Fatal(err)
-					}
-				}
-				before := len(w.broker.records())
-				r.topic, r.stores = "other", false
-				if err := restart(0); c.says == "" && err != nil || c.says != "" && (err == nil ||
-					!strings.Contains(err.Error(), c.says)) {
-					t.Fatalf("expected %q, found %v", c.says, err)
-				}
-				var want []string
-				for _, line := range c.want {
-					want = append(want, "other/"+line)
-				}
-				if found := w.broker.records()[before:]; !slices.Equal(found, want) {
-					t.Errorf("expected %q, found %q", want, found)
-				}
-				if c.says == "" {
-					if err := restart(0); err != nil {
-						t.Errorf("the next start: %v", err)
-					}
-				}
-			})
+			}
+			before := len(w.broker.records())
+			r.topic, r.stores = "other", false
+			assert.Ends(t, restart(0), c.says)
+			var want []string
+			for _, line := range c.want {
+				want = append(want, "other/"+line)
+			}
+			if found := w.broker.records()[before:]; !slices.Equal(found, want) {
+				t.Errorf("expected %q, found %q", want, found)
+			}
+			if c.says == "" {
+				assert.NoError(t, restart(0), "the next start")
+			}
 		})
 	}
 }

@@ -11,18 +11,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // swap has another version take the place of the one at work, whose code is closed then.
-func (v *versions) swap(r *reader) {
-	v.mu.Lock()
-	old := v.current
-	v.mu.Unlock()
-	v.offer(r)
-	v.Promote(nil)
+func (w *world) swap(r *reader) {
+	old := w.versions.Current().(*fakeCode)
+	w.offer(r)
+	w.versions.Promote(nil)
 	old.closed.Store(true)
 }
 
@@ -56,7 +56,7 @@ func TestStartsOverWhileAnotherFeedSwaps(t *testing.T) {
 		renewed := 0
 		w.o.Renew = func(context.Context, int) error {
 			if renewed++; renewed == 2 {
-				w.versions.swap(&reader{version: "2", exact: true, feeds: 2})
+				w.swap(&reader{version: "2", exact: true, feeds: 2})
 			}
 			return nil
 		}
@@ -67,9 +67,7 @@ func TestStartsOverWhileAnotherFeedSwaps(t *testing.T) {
 			want = append(want, "topic1/"+line)
 		}
 		slices.Sort(want)
-		if diff := cmp.Diff(want, slices.Sorted(slices.Values(w.broker.records()))); diff != "" {
-			t.Error(diff)
-		}
+		assert.Equal(t, want, slices.Sorted(slices.Values(w.broker.records())))
 		if v := task.Progress().Version; v != "2" || renewed != 2 {
 			t.Errorf("runs version %s, renewed %d times", v, renewed)
 		}
@@ -85,16 +83,12 @@ func TestStaleVersionThatWasSwapped(t *testing.T) {
 		w.service.before = func(r *wit.Request) {
 			if r.Target == "/page/0" && !swapped {
 				swapped = true
-				w.versions.swap(&reader{version: "2", exact: true, feeds: 1})
+				w.swap(&reader{version: "2", exact: true, feeds: 1})
 			}
 		}
 		task := w.ok(t)
-		if diff := cmp.Diff(topic(slices.Concat(rows("a", 3), rows("b", 3))), w.broker.records()); diff != "" {
-			t.Error(diff)
-		}
-		if v := task.Progress().Version; v != "2" {
-			t.Errorf("runs version %s", v)
-		}
+		assert.Equal(t, topic(slices.Concat(rows("a", 3), rows("b", 3))), w.broker.records())
+		assert.Equal(t, "2", task.Progress().Version)
 	})
 }
 
@@ -108,25 +102,18 @@ func TestFailureBetweenPages(t *testing.T) {
 			last = &transactions{t: t, b: w.broker}
 			return last, nil
 		}
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- NewTask(w.o).Run(ctx) }()
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		stop := runtest.Start(t, NewTask(w.o).Run)
+		runtest.Pass(time.Minute)
 		w.broker.mu.Lock()
 		came := w.broker.log
 		w.broker.log, w.broker.offsets = nil, map[string][]wit.Field{}
 		w.broker.mu.Unlock()
 		last.failed(&kafka.Rewound{Cause: errors.New("connection refused")})
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		runtest.Pass(time.Minute)
 		if diff := cmp.Diff(came, w.broker.records()); diff != "" || len(came) != 3 {
 			t.Errorf("%d records at first, then\n%s", len(came), diff)
 		}
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+		require.NoError(t, stop())
 	})
 }
 
@@ -142,22 +129,10 @@ func TestSnapshotThatIsNotCommitted(t *testing.T) {
 			return &refusingOne{transactions{t: t, b: w.broker}, &commits, 2}, nil
 		}
 		task := NewTask(w.o)
-		asked := false
-		w.service.before = func(r *wit.Request) {
-			if r.Target == "/page/0" && !asked {
-				asked = true
-				if err := task.Snapshot("feed0", "now"); err != nil {
-					t.Error(err)
-				}
-			}
-		}
+		w.snapshotAt(t, task, "/page/0")
 		require.NoError(t, task.Run(t.Context()))
 		want := topic(slices.Concat(rows("a", 3), rows("b", 3), rows("s", 2), rows("c", 3)))
-		if diff := cmp.Diff(want, w.broker.records()); diff != "" {
-			t.Error(diff)
-		}
-		if s := task.Progress().Feeds[0]; s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" || !s.LastSnapshot.Begun {
-			t.Errorf("%+v", s)
-		}
+		assert.Equal(t, want, w.broker.records())
+		snapshotEnded(t, task, true)
 	})
 }

@@ -12,8 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	core "github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -32,12 +33,8 @@ func TestOnceReadsEverything(t *testing.T) {
 		pages := [][]string{rows("a", 3), {}, rows("b", 20_000), rows("c", 1)}
 		w := newWorld(&reader{exact: true, fingerprint: "f"}, pages...)
 		task := w.ok(t)
-		if diff := cmp.Diff(topic(slices.Concat(pages...)), w.broker.records()); diff != "" {
-			t.Error(diff)
-		}
-		if got := describe(w.broker.offsets["feed=0"]); got != "page=4 total=4 fingerprint=f" {
-			t.Error(got)
-		}
+		assert.Equal(t, topic(slices.Concat(pages...)), w.broker.records())
+		assert.Equal(t, "page=4 total=4 fingerprint=f", w.stored())
 		p := task.Progress()
 		if p.Read != 20_004 || p.Written != 20_004 || p.Pages != 4 || !p.CaughtUp ||
 			p.LastUp.IsZero() || p.Bytes == 0 ||
@@ -45,9 +42,7 @@ func TestOnceReadsEverything(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 		w.ok(t) // a second run finds nothing
-		if n := len(w.broker.records()); n != 20_004 {
-			t.Errorf("%d records", n)
-		}
+		assert.Equal(t, 20_004, len(w.broker.records()), "records")
 	})
 }
 
@@ -65,12 +60,9 @@ func TestPolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true, pollMs: 60_000}, rows("a", 3))
 		w.o.Once = false
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
 		task := NewTask(w.o)
-		go func() { done <- task.Run(ctx) }()
-		time.Sleep(90 * time.Second)
-		synctest.Wait()
+		stop := runtest.Start(t, task.Run)
+		runtest.Pass(90 * time.Second)
 		if !task.Progress().CaughtUp {
 			t.Error("not caught up")
 		}
@@ -78,53 +70,42 @@ func TestPolls(t *testing.T) {
 		w.service.pages = append(w.service.pages, rows("b", 2))
 		w.service.mu.Unlock()
 		time.Sleep(time.Minute)
-		cancel()
-		require.NoError(t, <-done)
-		if diff := cmp.Diff(topic(append(rows("a", 3), rows("b", 2)...)), w.broker.records()); diff != "" {
-			t.Error(diff)
-		}
-		if diff := cmp.Diff([]string{"/open", "/page/0", "/page/1", "/page/1"}, w.service.requests); diff != "" {
-			t.Error(diff)
-		}
+		require.NoError(t, stop())
+		assert.Equal(t, topic(append(rows("a", 3), rows("b", 2)...)), w.broker.records())
+		assert.Equal(t, []string{"/open", "/page/0", "/page/1", "/page/1"}, w.service.requests)
 	})
 }
 
 // A page that breaks off goes on after what was delivered where it repeats exactly, else from its start.
 func TestPagesThatBreakOff(t *testing.T) {
 	for _, exact := range []bool{true, false} {
-		t.Run(fmt.Sprint("exact ", exact), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(&reader{exact: exact}, rows("a", 20_000))
-				breaks := 0
-				w.service.answer = func(_ int, body string) (uint16, string, bool) {
-					if breaks++; breaks <= 2 {
-						return 200, body[:len(body)/3*breaks], true
-					}
-					return 200, body, false
+		runtest.Bubble(t, fmt.Sprint("exact ", exact), func(t *testing.T) {
+			w := newWorld(&reader{exact: exact}, rows("a", 20_000))
+			breaks := 0
+			w.service.answer = func(_ int, body string) (uint16, string, bool) {
+				if breaks++; breaks <= 2 {
+					return 200, body[:len(body)/3*breaks], true
 				}
-				task := w.ok(t)
-				got := w.broker.records()
-				if exact {
-					if diff := cmp.Diff(topic(rows("a", 20_000)), got); diff != "" {
-						t.Error(diff)
-					}
-					if p := task.Progress(); p.Repeated != 0 || p.Resumed == 0 || p.Faults != 2 {
-						t.Errorf("%+v", p)
-					}
-					return
-				}
-				if p := task.Progress(); p.Repeated != 2 || p.Resumed != 0 || p.Faults != 2 {
+				return 200, body, false
+			}
+			task := w.ok(t)
+			got := w.broker.records()
+			if exact {
+				assert.Equal(t, topic(rows("a", 20_000)), got)
+				if p := task.Progress(); p.Repeated != 0 || p.Resumed == 0 || p.Faults != 2 {
 					t.Errorf("%+v", p)
 				}
-				if diff := cmp.Diff(topic(rows("a", 20_000)), got[len(got)-20_000:]); diff != "" {
-					t.Error(diff)
+				return
+			}
+			if p := task.Progress(); p.Repeated != 2 || p.Resumed != 0 || p.Faults != 2 {
+				t.Errorf("%+v", p)
+			}
+			assert.Equal(t, topic(rows("a", 20_000)), got[len(got)-20_000:])
+			for _, s := range w.broker.stores {
+				if strings.Contains(s, "record") {
+					t.Errorf("stored %s in the middle of a page that does not repeat exactly", s)
 				}
-				for _, s := range w.broker.stores {
-					if strings.Contains(s, "record") {
-						t.Errorf("stored %s in the middle of a page that does not repeat exactly", s)
-					}
-				}
-			})
+			}
 		})
 	}
 }
@@ -133,21 +114,15 @@ func TestBreaksAreTriedAFewTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 10))
 		w.service.answer = func(_ int, body string) (uint16, string, bool) { return 200, body[:30], true }
-		_, err := w.run(t)
-		if want := "feed feed0: tried 4 times: GET /page/0, after row"; err == nil || !strings.Contains(err.Error(),
-			want) || !strings.Contains(err.Error(), "broke off") {
-			t.Errorf("expected %q, found %v", want, err)
-		}
+		w.fails(t, "feed feed0: tried 4 times: GET /page/0, after row", "broke off")
 	})
-	t.Run("what the transport has repeated is not tried again", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(&reader{exact: true}, rows("a", 10))
-			w.service.answer = func(_ int, body string) (uint16, string, bool) { return 503, "", false }
-			_, err := w.run(t)
-			if err == nil || len(w.service.requests) != 2 {
-				t.Error(err, w.service.requests)
-			}
-		})
+	runtest.Bubble(t, "what the transport has repeated is not tried again", func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 10))
+		w.service.answer = func(_ int, body string) (uint16, string, bool) { return 503, "", false }
+		_, err := w.run(t)
+		if err == nil || len(w.service.requests) != 2 {
+			t.Error(err, w.service.requests)
+		}
 	})
 }
 
@@ -191,7 +166,7 @@ func TestPageThatGotShorterThanWhatWasDelivered(t *testing.T) {
 		}
 		w.ok(t)
 		got := w.broker.records()
-		if got[len(got)-1] != "topic0/b=1" || describe(w.broker.offsets["feed=0"]) != "page=1 total=1 fingerprint=" {
+		if got[len(got)-1] != "topic0/b=1" || w.stored() != "page=1 total=1 fingerprint=" {
 			t.Error(got[len(got)-1], w.broker.offsets)
 		}
 	})
@@ -203,100 +178,65 @@ func TestFollowedAnswers(t *testing.T) {
 		w.service.follows = map[string][]string{"/inner": {"+a=1.1", ">/inner/2", "+a=1.2"}, "/inner/2": {"+a=1.3"}}
 		w.ok(t)
 		// the main piece is decoded at once here, so what it nests comes after b
-		if diff := cmp.Diff([]string{"/open", "/page/0", "/inner", "/inner/2"}, w.service.requests); diff != "" {
-			t.Error(diff)
-		}
-		if n := len(w.broker.records()); n != 5 {
-			t.Error(w.broker.records())
-		}
+		assert.Equal(t, []string{"/open", "/page/0", "/inner", "/inner/2"}, w.service.requests)
+		assert.Equal(t, 5, len(w.broker.records()), "records")
 	})
-	t.Run("that fail", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(&reader{exact: true}, []string{"a=1", ">/gone"})
-			_, err := w.run(t)
-			if err == nil || !strings.Contains(err.Error(), "GET /page/0, after row 0: follow /gone: answered 404") {
-				t.Error(err)
-			}
-		})
+	runtest.Bubble(t, "that fail", func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, []string{"a=1", ">/gone"})
+		w.fails(t, "GET /page/0, after row 0: follow /gone: answered 404")
 	})
 }
 
 func TestRowsThatCannotBeHandled(t *testing.T) {
 	page := []string{"a=1", "b=2", "?bad date", "c=3", "bad=x", "d=4"}
 	upper := func(context.Context) (Chain, error) { return chainFunc(dropB), nil }
-	converters := func() (convert.Converter, convert.Converter, error) { return asIs{"bad"}, asIs{}, nil }
-	t.Run("none tolerated", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(&reader{exact: true}, page)
-			_, err := w.run(t)
-			if err == nil || !strings.Contains(err.Error(), "feed feed0: GET /page/0") || !strings.Contains(err.Error(),
-				"row 2: bad date") {
-				t.Error(err)
-			}
-			if diff := cmp.Diff([]string{"topic0/a=1", "topic0/b=2"}, w.broker.records()); diff != "" {
-				t.Error(diff)
-			}
-			if len(w.broker.offsets) != 0 {
-				t.Error(w.broker.offsets)
-			}
-		})
+	converters := converting(asIs{"bad"}, asIs{})
+	runtest.Bubble(t, "none tolerated", func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, page)
+		w.fails(t, "feed feed0: GET /page/0", "row 2: bad date")
+		assert.Equal(t, []string{"topic0/a=1", "topic0/b=2"}, w.broker.records())
+		assert.Equal(t, 0, len(w.broker.offsets), "offsets")
 	})
-	t.Run("none tolerated, converter", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(&reader{exact: true}, slices.DeleteFunc(slices.Clone(page),
-				func(s string) bool { return s[0] == '?' }))
-			w.o.NewConverters, w.o.NewChain = converters, upper
-			_, err := w.run(t)
-			if err == nil || !strings.Contains(err.Error(),
-				"feed feed0: GET /page/0: row 3: key converter: cannot be converted") {
-				t.Error(err)
-			}
-		})
+	runtest.Bubble(t, "none tolerated, converter", func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, slices.DeleteFunc(slices.Clone(page),
+			func(s string) bool { return s[0] == '?' }))
+		w.o.NewConverters, w.o.NewChain = converters, upper
+		w.fails(t, "feed feed0: GET /page/0: row 3: key converter: cannot be converted")
 	})
-	t.Run("tried again", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(&reader{exact: true}, rows("a", 3))
-			tries := 0
-			w.o.NewChain = func(context.Context) (Chain, error) {
-				return chainFunc(func(b *record.Batch) []wit.RowFault {
-					if tries++; tries > 12 || len(b.Rows) == 0 {
-						return dropB(b)
-					}
-					b.Rows = b.Rows[1:]
-					return []wit.RowFault{{Fault: wit.Fault{Kind: wit.FaultTransient, Message: "not now"}}}
-				}), nil
-			}
-			w.o.Retry = core.Retrying{Timeout: 3 * time.Second}
-			if _, err := w.run(t); err == nil || !strings.Contains(err.Error(), "row 0: transforms: not now") {
-				t.Errorf("short of time: %v", err)
-			}
-			tries = 0
-			w.o.Retry = core.Retrying{Timeout: -1}
-			task := w.ok(t)
-			if p := task.Progress(); p.Written != 3 || tries < 13 {
-				t.Errorf("expected 3 rows after more than 12 tries, found %d after %d", p.Written, tries)
-			}
-			if again := task.o.Tally.Retries.Load(); again != int64(tries-1) {
-				t.Errorf("expected %d retries, counted %d", tries-1, again)
-			}
-		})
+	runtest.Bubble(t, "tried again", func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 3))
+		tries := 0
+		w.o.NewChain = func(context.Context) (Chain, error) {
+			return chainFunc(func(b *record.Batch) []wit.RowFault {
+				if tries++; tries > 12 || len(b.Rows) == 0 {
+					return dropB(b)
+				}
+				b.Rows = b.Rows[1:]
+				return []wit.RowFault{{Fault: wit.Fault{Kind: wit.FaultTransient, Message: "not now"}}}
+			}), nil
+		}
+		w.o.Retry = core.Retrying{Timeout: 3 * time.Second}
+		w.fails(t, "row 0: transforms: not now") // short of time
+		tries = 0
+		w.o.Retry = core.Retrying{Timeout: -1}
+		task := w.ok(t)
+		if p := task.Progress(); p.Written != 3 || tries < 13 {
+			t.Errorf("expected 3 rows after more than 12 tries, found %d after %d", p.Written, tries)
+		}
+		assert.Equal(t, int64(tries-1), task.o.Tally.Retries.Load(), "retries")
 	})
-	t.Run("all tolerated", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(&reader{exact: true}, page)
-			w.o.TolerateAll, w.o.NewConverters, w.o.NewChain = true, converters, upper
-			task := w.ok(t)
-			if diff := cmp.Diff([]string{"topic0/a=1", "topic0/c=3", "topic0/d=4"}, w.broker.records()); diff != "" {
-				t.Error(diff)
-			}
-			if p := task.Progress(); p.Skipped != 2 || p.Faults != 2 || p.LastFault.IsZero() {
-				t.Errorf("%+v", p)
-			}
-			if n := task.o.Tally.At(time.Now()); n.Logged != 2 || n.Errors != 0 || n.Active != 0 ||
-				n.ActiveRows.Max < 3 || n.BatchSize.Max < 3 || n.Letters != 0 {
-				t.Errorf("%+v", n)
-			}
-		})
+	runtest.Bubble(t, "all tolerated", func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, page)
+		w.o.TolerateAll, w.o.NewConverters, w.o.NewChain = true, converters, upper
+		task := w.ok(t)
+		assert.Equal(t, []string{"topic0/a=1", "topic0/c=3", "topic0/d=4"}, w.broker.records())
+		if p := task.Progress(); p.Skipped != 2 || p.Faults != 2 || p.LastFault.IsZero() {
+			t.Errorf("%+v", p)
+		}
+		if n := task.o.Tally.At(time.Now()); n.Logged != 2 || n.Errors != 0 || n.Active != 0 ||
+			n.ActiveRows.Max < 3 || n.BatchSize.Max < 3 || n.Letters != 0 {
+			t.Errorf("%+v", n)
+		}
 	})
 }
 
@@ -307,17 +247,12 @@ func TestTopicsThatCannotBeMade(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 3))
 		w.o.TolerateAll = true
 		w.o.EnsureTopic = func(context.Context, string) error { return errors.New("not authorized") }
-		task, err := w.run(t)
-		if err == nil || !strings.Contains(err.Error(), "feed feed0: GET /page/0: topic topic0: not authorized") {
-			t.Error(err)
-		}
+		task := w.fails(t, "feed feed0: GET /page/0: topic topic0: not authorized")
 		if p := task.Progress(); p.Skipped != 0 || len(w.broker.offsets) != 0 {
 			t.Errorf("%+v, offsets %v", p, w.broker.offsets)
 		}
 		w.o.EnsureTopic = nil
-		if p := w.ok(t).Progress(); p.Written != 3 {
-			t.Errorf("%+v", p)
-		}
+		assert.Equal(t, 3, w.ok(t).Progress().Written)
 	})
 }
 
@@ -345,13 +280,8 @@ func TestRecordsThatTheBrokerRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 3), rows("b", 3))
 		w.broker.refuse = "b1"
-		_, err := w.run(t)
-		if err == nil || !strings.Contains(err.Error(), "feed feed0: GET /page/1: refused by the broker") {
-			t.Error(err)
-		}
-		if got := describe(w.broker.offsets["feed=0"]); got != "page=1 fingerprint=;topic=topic0" {
-			t.Error(got)
-		}
+		w.fails(t, "feed feed0: GET /page/1: refused by the broker")
+		assert.Equal(t, "page=1 fingerprint=;topic=topic0", w.stored())
 	})
 }
 
@@ -363,19 +293,11 @@ func TestStale(t *testing.T) {
 		if r.opens != 2 || len(w.service.requests) != 4 {
 			t.Error(r.opens, w.service.requests)
 		}
-		if diff := cmp.Diff(topic(slices.Concat(rows("a", 3), rows("b", 3))),
-			slices.Compact(w.broker.records())); diff != "" {
-			t.Error(diff)
-		}
+		assert.Equal(t, topic(slices.Concat(rows("a", 3), rows("b", 3))), slices.Compact(w.broker.records()))
 	})
-	t.Run("twice", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(&reader{exact: true}, []string{"!always stale"})
-			_, err := w.run(t)
-			if err == nil || !strings.Contains(err.Error(), "opening the plugin again did not help") {
-				t.Error(err)
-			}
-		})
+	runtest.Bubble(t, "twice", func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, []string{"!always stale"})
+		w.fails(t, "opening the plugin again did not help")
 	})
 }
 
@@ -386,9 +308,7 @@ func TestPagesGivenUpBecauseOfOthers(t *testing.T) {
 		w := newWorld(&reader{exact: true, givenUp: 30}, slices.Concat(rows("a", 20_000), []string{"!given up"},
 			rows("b", 3_000)))
 		task := w.ok(t)
-		if diff := cmp.Diff(topic(slices.Concat(rows("a", 20_000), rows("b", 3_000))), w.broker.records()); diff != "" {
-			t.Error(diff)
-		}
+		assert.Equal(t, topic(slices.Concat(rows("a", 20_000), rows("b", 3_000))), w.broker.records())
 		if p := task.Progress(); p.Faults != 0 || p.Repeated != 0 || p.Resumed == 0 {
 			t.Errorf("%+v", p)
 		}
@@ -434,21 +354,17 @@ func TestStopInTheMiddleOfAPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 200_000))
 		w.o.Once = false
-		ctx, cancel := context.WithCancel(t.Context())
 		task := NewTask(w.o)
-		done := make(chan error)
 		w.broker.slow = make(chan struct{})
-		go func() { done <- task.Run(ctx) }()
+		stop := runtest.Start(t, task.Run)
 		for range 3 {
 			w.broker.slow <- struct{}{}
 		}
 		synctest.Wait()
-		cancel()
-		close(w.broker.slow)
-		require.NoError(t, <-done)
+		time.AfterFunc(time.Millisecond, func() { close(w.broker.slow) }) // while it stops
+		require.NoError(t, stop())
 		first := w.broker.records()
-		if len(first) == 0 || len(first) >= 200_000 || !strings.Contains(describe(w.broker.offsets["feed=0"]),
-			"record=") {
+		if len(first) == 0 || len(first) >= 200_000 || !strings.Contains(w.stored(), "record=") {
 			t.Fatal(len(first), w.broker.offsets)
 		}
 		w.o.Once = true
@@ -458,9 +374,7 @@ func TestStopInTheMiddleOfAPage(t *testing.T) {
 		if n := len(got); n > 200_001 {
 			t.Errorf("%d records", n)
 		}
-		if diff := cmp.Diff(topic(rows("a", 200_000)), slices.Compact(got)); diff != "" {
-			t.Error(diff)
-		}
+		assert.Equal(t, topic(rows("a", 200_000)), slices.Compact(got))
 	})
 }
 
@@ -469,17 +383,12 @@ func TestStopThatTakesTooLong(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 5000), rows("b", 5000))
 		w.o.Once = false
 		w.broker.slow = make(chan struct{})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- NewTask(w.o).Run(ctx) }()
+		stop := runtest.Start(t, NewTask(w.o).Run)
 		w.broker.slow <- struct{}{}
 		synctest.Wait()
-		cancel()
 		start := time.Now()
 		time.AfterFunc(time.Minute, func() { close(w.broker.slow) }) // only the producer's Close waits for it here
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		require.NoError(t, stop())
 		if d := time.Since(start); d > time.Minute+time.Second {
 			t.Error(d)
 		}
@@ -524,11 +433,8 @@ func TestStoredOffsetsThatDoNotFit(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(&c.reader, rows("a", 3))
 			w.broker.offsets["feed=0"] = c.stored
-			_, err := w.run(t)
-			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "feed0") ||
-				len(w.broker.records()) != 0 {
-				t.Errorf("expected %q, found %v", want, err)
-			}
+			w.fails(t, want, "feed0")
+			assert.Equal(t, 0, len(w.broker.records()), want, "records")
 		})
 	}
 }
@@ -539,9 +445,7 @@ func TestOffsetOfSomebodyElse(t *testing.T) {
 		w := newWorld(&reader{exact: true, fingerprint: "f"}, rows("a", 3), rows("b", 3))
 		w.broker.offsets["feed=0"] = []wit.Field{wit.IntegerField("page", 1), wit.IntegerField("record", 1)}
 		w.ok(t)
-		if diff := cmp.Diff(topic(rows("b", 3)), w.broker.records()); diff != "" {
-			t.Error(diff)
-		}
+		assert.Equal(t, topic(rows("b", 3)), w.broker.records())
 	})
 }
 
@@ -568,56 +472,40 @@ func TestSwapAtThePageBoundary(t *testing.T) {
 		"that refuses offsets": {reader{version: "2", exact: true, fingerprint: "f", refuses: "page=1"},
 			"refuses the offset"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				old := &reader{version: "1", exact: true, fingerprint: "f"}
-				w := newWorld(old, rows("a", 3000), rows("b", 3), rows("c", 3))
-				if c.next.feeds == 0 {
-					c.next.feeds = 1
+		runtest.Bubble(t, name, func(t *testing.T) {
+			old := &reader{version: "1", exact: true, fingerprint: "f"}
+			w := newWorld(old, rows("a", 3000), rows("b", 3), rows("c", 3))
+			if c.next.feeds == 0 {
+				c.next.feeds = 1
+			}
+			w.service.before = func(r *wit.Request) {
+				if r.Target == "/page/0" {
+					w.offer(&c.next)
 				}
-				w.service.before = func(r *wit.Request) {
-					if r.Target == "/page/0" {
-						w.versions.offer(&c.next)
-					}
-				}
-				task := w.ok(t)
-				if diff := cmp.Diff(topic(slices.Concat(rows("a", 3000), rows("b", 3), rows("c", 3))),
-					w.broker.records()); diff != "" {
-					t.Error(diff)
-				}
-				if !strings.Contains(w.versions.rejected, c.reject) || (c.reject == "") != (w.versions.rejected == "") {
-					t.Errorf("rejected: %q", w.versions.rejected)
-				}
-				want := "2"
-				if c.reject != "" {
-					want = "1"
-				}
-				if v := task.Progress().Version; v != want {
-					t.Errorf("expected version %s, found %s", want, v)
-				}
-			})
+			}
+			task := w.ok(t)
+			assert.Equal(t, topic(slices.Concat(rows("a", 3000), rows("b", 3), rows("c", 3))), w.broker.records())
+			if rejected := w.versions.Rejected(); !strings.Contains(rejected, c.reject) ||
+				(c.reject == "") != (rejected == "") {
+				t.Errorf("rejected: %q", rejected)
+			}
+			want := "2"
+			if c.reject != "" {
+				want = "1"
+			}
+			assert.Equal(t, want, task.Progress().Version)
 		})
 	}
-	t.Run("while idle", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(&reader{version: "1", exact: true}, rows("a", 3))
-			w.o.Once = false
-			ctx, cancel := context.WithCancel(t.Context())
-			task := NewTask(w.o)
-			done := make(chan error)
-			go func() { done <- task.Run(ctx) }()
-			time.Sleep(time.Minute)
-			w.versions.offer(&reader{version: "2", exact: true, feeds: 1})
-			time.Sleep(2 * time.Second)
-			synctest.Wait()
-			if v := task.Progress().Version; v != "2" {
-				t.Error(v)
-			}
-			cancel()
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		})
+	runtest.Bubble(t, "while idle", func(t *testing.T) {
+		w := newWorld(&reader{version: "1", exact: true}, rows("a", 3))
+		w.o.Once = false
+		task := NewTask(w.o)
+		stop := runtest.Start(t, task.Run)
+		time.Sleep(time.Minute)
+		w.offer(&reader{version: "2", exact: true, feeds: 1})
+		runtest.Pass(2 * time.Second)
+		assert.Equal(t, "2", task.Progress().Version)
+		require.NoError(t, stop())
 	})
 }
 
@@ -639,13 +527,8 @@ func TestOneFeedThatFailsEndsTheOthersInOrder(t *testing.T) {
 		w := newWorld(&reader{exact: true, feeds: 2, pollMs: 1000}, rows("a", 3))
 		w.o.Once = false
 		w.broker.refuse = "topic1"
-		_, err := w.run(t)
-		if err == nil || !strings.Contains(err.Error(), "feed feed1") {
-			t.Error(err)
-		}
-		if got := describe(w.broker.offsets["feed=0"]); got != "page=1 total=1 fingerprint=" {
-			t.Error(got)
-		}
+		w.fails(t, "feed feed1")
+		assert.Equal(t, "page=1 total=1 fingerprint=", w.stored())
 	})
 }
 
@@ -667,9 +550,7 @@ func TestRequestsThatMustNotBeSentTwice(t *testing.T) {
 				return 200, body, false
 			}
 			w.ok(t)
-			if causes := strings.Join(asks.causes, " "); causes != "start start start" {
-				t.Errorf("%d: the plugin was asked: %s", status, causes)
-			}
+			assert.Equal(t, []string{"start", "start", "start"}, asks.causes, status)
 		})
 	}
 }

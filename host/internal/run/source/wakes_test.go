@@ -16,11 +16,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/notify"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -36,6 +37,19 @@ func (e *ear) listen(_ string, take notify.Handler) (string, func(), error) {
 	return "/c/feed0", func() { e.closed = true }, nil
 }
 
+// send hands a notification to the feed, which must take it.
+func (e *ear) send(t *testing.T, target, ident string) {
+	t.Helper()
+	require.NoError(t, e.take(t.Context(), wit.Notification{Target: target, Body: []byte(ident)}))
+}
+
+// mustWake hands a wake to a feed, which must take it.
+func mustWake(t *testing.T, f *feed, token string) {
+	t.Helper()
+	_, err := f.wake(&wit.Wake{Token: token})
+	require.NoError(t, err)
+}
+
 // notified runs a task, prepared so where that is not nil, that is subscribed to and has read its first load, and hands
 // it to do.
 func notified(t *testing.T, r *reader, prepare func(*world), do func(t *testing.T, w *world, e *ear)) {
@@ -48,20 +62,14 @@ func notified(t *testing.T, r *reader, prepare func(*world), do func(t *testing.
 		if prepare != nil {
 			prepare(w)
 		}
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
 		w.task = NewTask(w.o)
-		go func() { ended <- w.task.Run(ctx) }()
-		time.Sleep(10 * time.Second) // the load is over
-		synctest.Wait()
+		stop := runtest.Start(t, w.task.Run)
+		runtest.Pass(10 * time.Second) // the load is over
 		if _, subscribed := r.seen(); !slices.Equal(subscribed, []string{"/c/feed0"}) || e.take == nil {
 			t.Fatalf("subscribed with %q", subscribed)
 		}
 		do(t, w, e)
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+		require.NoError(t, stop())
 		if !e.closed {
 			t.Error("the path was not given back")
 		}
@@ -74,9 +82,7 @@ func TestNotificationsOfOneTokenBecomeOneWake(t *testing.T) {
 	f := newFeedOf(&Task{}, nil)
 	for range 2 {
 		for range 1000 {
-			if _, err := f.wake(&wit.Wake{Token: "x"}); err != nil {
-				t.Fatal(err)
-			}
+			mustWake(t, f, "x")
 		}
 		if token, some := f.nextWake(); token != "x" || !some || f.woken() {
 			t.Errorf("expected one wake x, found %q (%t), and another that waits: %t", token, some, f.woken())
@@ -89,22 +95,15 @@ func TestNotificationsOfOneTokenBecomeOneWake(t *testing.T) {
 func TestNotifications(t *testing.T) {
 	r := &reader{exact: true}
 	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
-		send := func(token, ident string) error {
-			return e.take(t.Context(), wit.Notification{Target: token, Body: []byte(ident)})
-		}
 		r.causes = nil
 		p := w.task.Progress()
 		if f := p.Feeds[0]; f.Subscribed == nil || f.LastNotified != nil || !p.Told.Equal(*f.Subscribed) {
 			t.Errorf("nothing came; subscribed at %s, told at %s and at %s of all feeds", f.Subscribed, f.LastNotified,
 				p.Told)
 		}
-		if err := send("x", ""); err != nil {
-			t.Error(err)
-		}
+		e.send(t, "x", "")
 		synctest.Wait()
-		if !slices.Equal(r.causes, []string{"wake x"}) {
-			t.Errorf("expected one wake, found %q", r.causes)
-		}
+		assert.Equal(t, []string{"wake x"}, r.causes)
 		p = w.task.Progress()
 		if at := p.Feeds[0].LastNotified; at == nil || !at.Equal(time.UnixMilli(time.Now().UnixMilli())) ||
 			!p.Told.Equal(*at) {
@@ -113,17 +112,12 @@ func TestNotifications(t *testing.T) {
 		time.Sleep(time.Second) // it is stored, too
 		r.causes = nil
 		for range 3 {
-			if err := send("y", "1"); err != nil {
-				t.Error(err)
-			}
-			time.Sleep(time.Second)
-			synctest.Wait()
+			e.send(t, "y", "1")
+			runtest.Pass(time.Second)
 		}
-		if !slices.Equal(r.causes, []string{"wake y"}) {
-			t.Errorf("expected one wake of a notification that comes three times, found %q", r.causes)
-		}
+		assert.Equal(t, []string{"wake y"}, r.causes, "a notification that comes three times")
 		var fault *wit.Fault
-		if err := send("", ""); !errors.As(err, &fault) || fault.Kind != wit.FaultData {
+		if err := e.take(t.Context(), wit.Notification{}); !errors.As(err, &fault) || fault.Kind != wit.FaultData {
 			t.Errorf("expected a fault of the data, found %v", err)
 		}
 	})
@@ -135,10 +129,7 @@ func TestHeldNotifications(t *testing.T) {
 	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
 		before := len(w.broker.records())
 		for i := range 5 {
-			if err := e.take(t.Context(), wit.Notification{Target: "page/0",
-				Body: []byte(strconv.Itoa(i))}); err != nil {
-				t.Fatal(err)
-			}
+			e.send(t, "page/0", strconv.Itoa(i))
 			if found := len(w.broker.records()); found != before+3*(i+1) {
 				t.Fatalf("the sender was answered with %d records in Kafka, expected %d", found, before+3*(i+1))
 			}
@@ -158,14 +149,12 @@ func TestSubscriptionsAreRenewed(t *testing.T) {
 	r := &reader{exact: true, subscription: "1"}
 	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
 		r.forget("1")
-		time.Sleep(subscribeAgain + time.Second)
-		synctest.Wait()
+		runtest.Pass(subscribeAgain + time.Second)
 		if causes, subscribed := r.seen(); len(subscribed) != 2 || len(causes) > 0 {
 			t.Errorf("subscribed %d times, woken by %q", len(subscribed), causes)
 		}
 		r.forget("2")
-		time.Sleep(subscribeAgain)
-		synctest.Wait()
+		runtest.Pass(subscribeAgain)
 		if causes, subscribed := r.seen(); len(subscribed) != 3 || !slices.Equal(causes, []string{"wake "}) {
 			t.Errorf("subscribed %d times, woken by %q", len(subscribed), causes)
 		}
@@ -179,19 +168,12 @@ func subscribedRun(t *testing.T, w *world, r *reader, subscription string, makes
 	e := &ear{}
 	w.o.Once, w.o.Listen = false, e.listen
 	r.causes, r.subscribed, r.makes, r.subscription = nil, nil, makes, subscription
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	ended := make(chan error, 1)
 	w.task = NewTask(w.o)
-	go func() { ended <- w.task.Run(ctx) }()
-	time.Sleep(10 * time.Second)
-	synctest.Wait()
+	stop := runtest.Start(t, w.task.Run)
+	runtest.Pass(10 * time.Second)
 	causes, subscribed := r.seen()
-	if len(subscribed) != 1 {
-		t.Errorf("subscribed %d times", len(subscribed))
-	}
-	stop()
-	return causes, <-ended
+	assert.Equal(t, 1, len(subscribed), "subscribed")
+	return causes, stop()
 }
 
 // A subscription that went while the connector was down has what happened meanwhile asked for at the next start, and so
@@ -204,22 +186,20 @@ func TestSubscriptionsThatWereGoneAtTheStart(t *testing.T) {
 		"found and new":  {true, false, false, true},
 		"found at first": {false, false, false, false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := &reader{exact: true, subscribes: true}
-				w := newWorld(r, rows("a", 3))
-				if c.before && c.knows {
-					if _, err := subscribedRun(t, w, r, "1", false); err != nil {
-						t.Fatal(err)
-					}
-				} else if c.before {
-					w.ok(t)
+		runtest.Bubble(t, name, func(t *testing.T) {
+			r := &reader{exact: true, subscribes: true}
+			w := newWorld(r, rows("a", 3))
+			if c.before && c.knows {
+				if _, err := subscribedRun(t, w, r, "1", false); err != nil {
+					t.Fatal(err)
 				}
-				causes, err := subscribedRun(t, w, r, "1", c.makes)
-				if slices.Contains(causes, "wake ") != c.asked || err != nil {
-					t.Errorf("the feed was read by the causes %q: %v", causes, err)
-				}
-			})
+			} else if c.before {
+				w.ok(t)
+			}
+			causes, err := subscribedRun(t, w, r, "1", c.makes)
+			if slices.Contains(causes, "wake ") != c.asked || err != nil {
+				t.Errorf("the feed was read by the causes %q: %v", causes, err)
+			}
 		})
 	}
 }
@@ -260,16 +240,12 @@ func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
 	if token, _ := old.nextWake(); token != "x" || err != nil {
 		t.Fatal(token, err)
 	}
-	if _, err := old.wake(&wit.Wake{Token: "y"}); err != nil {
-		t.Fatal(err)
-	}
+	mustWake(t, old, "y")
 	again := newFeedOf(&Task{}, nil)
 	again.wakes.subscriptionDigest = "1"
 	again.at = position{fields: []wit.Field{wit.IntegerField("page", 1)}}
 	again.inherit(old)
-	if _, err := old.wake(&wit.Wake{Token: "z"}); err != nil { // of somebody who has found the old one just before
-		t.Fatal(err)
-	}
+	mustWake(t, old, "z") // of somebody who has found the old one just before
 	var tokens []string
 	for again.woken() {
 		token, _ := again.nextWake()
@@ -289,41 +265,25 @@ func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
 // A snapshot of several pages comes between a wake and its turn: the wake is served all the same, since a snapshot does
 // not tell of an entity that is gone.
 func TestSnapshotDoesNotSwallowAWake(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := &reader{exact: true, subscribes: true, calm: true}
-		w := newWorld(r, rows("a", 3))
+	r := &reader{exact: true, calm: true}
+	interrupted := func(w *world) {
 		w.service.follows = map[string][]string{"/x": {"x=1"}, "/y": {"y=1"}, "/snapshot": {"s=1", "END 0 true"}}
-		e := &ear{}
-		w.o.Once, w.o.Listen = false, e.listen
-		task := NewTask(w.o)
 		w.service.before = func(q *wit.Request) {
 			if q.Target != "/x" {
 				return
 			}
-			if err := task.Snapshot("feed0", "now"); err != nil {
+			if err := w.task.Snapshot("feed0", "now"); err != nil {
 				t.Error(err)
 			}
-			if _, err := task.feed("feed0").wake(&wit.Wake{Token: "y"}); err != nil {
+			if _, err := w.task.feed("feed0").wake(&wit.Wake{Token: "y"}); err != nil {
 				t.Error(err)
 			}
 		}
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- task.Run(ctx) }()
-		time.Sleep(10 * time.Second) // the load is over
-		synctest.Wait()
-		if err := e.take(t.Context(), wit.Notification{Target: "x"}); err != nil {
-			t.Error(err)
-		}
-		time.Sleep(10 * time.Second)
-		synctest.Wait()
-		if want := []string{"start", "wake x", "snapshot now", "more", "wake y"}; !slices.Equal(r.causes, want) {
-			t.Errorf("the feed was read by the causes %q, expected %q", r.causes, want)
-		}
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+	}
+	notified(t, r, interrupted, func(t *testing.T, _ *world, e *ear) {
+		e.send(t, "x", "")
+		runtest.Pass(10 * time.Second)
+		assert.Equal(t, []string{"start", "wake x", "snapshot now", "more", "wake y"}, r.causes)
 	})
 }
 
@@ -331,36 +291,28 @@ func TestSnapshotDoesNotSwallowAWake(t *testing.T) {
 // snapshot does not say which entities are gone.
 func TestSnapshotDoesNotSwallowAStart(t *testing.T) {
 	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 1 true"}} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := &reader{exact: true, calm: true}
-				w := newWorld(r, rows("a", 3))
-				w.service.follows = map[string][]string{"/store": {"gone="}, "/snapshot": snapshot}
-				w.ok(t)
-				r.stores, r.causes = true, nil
-				before := len(w.broker.records())
-				task := NewTask(w.o)
-				output := w.o.NewOutput
-				task.o.NewOutput = func(feed string) (Output, error) {
-					if err := task.Snapshot(feed, "now"); err != nil {
-						t.Error(err)
-					}
-					return output(feed)
+		runtest.Bubble(t, name, func(t *testing.T) {
+			r := &reader{exact: true, calm: true}
+			w := newWorld(r, rows("a", 3))
+			w.service.follows = map[string][]string{"/store": {"gone="}, "/snapshot": snapshot}
+			w.ok(t)
+			r.stores, r.causes = true, nil
+			before := len(w.broker.records())
+			task := NewTask(w.o)
+			output := w.o.NewOutput
+			task.o.NewOutput = func(feed string) (Output, error) {
+				if err := task.Snapshot(feed, "now"); err != nil {
+					t.Error(err)
 				}
-				require.NoError(t, task.Run(t.Context()))
-				causes, _ := r.seen()
-				if len(causes) < 2 || causes[0] != "store" || causes[1] != "snapshot now" {
-					t.Errorf("the feed was read by the causes %q", causes)
-				}
-				want := []string{"topic0/gone=", "topic0/s=1"}
-				if diff := cmp.Diff(want, w.broker.records()[before:]); diff != "" {
-					t.Error(diff)
-				}
-				if s := task.Progress().Feeds[0]; s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" ||
-					!s.LastSnapshot.Begun {
-					t.Errorf("%+v", s)
-				}
-			})
+				return output(feed)
+			}
+			require.NoError(t, task.Run(t.Context()))
+			causes, _ := r.seen()
+			if len(causes) < 2 || causes[0] != "store" || causes[1] != "snapshot now" {
+				t.Errorf("the feed was read by the causes %q", causes)
+			}
+			assert.Equal(t, []string{"topic0/gone=", "topic0/s=1"}, w.broker.records()[before:])
+			snapshotEnded(t, task, true)
 		})
 	}
 }
@@ -370,44 +322,29 @@ func TestSnapshotDoesNotSwallowAStart(t *testing.T) {
 func TestSnapshotBeforeWhatWasMissed(t *testing.T) {
 	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 0 true"}} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := &reader{exact: true, subscribes: true, calm: true}
-				w := newWorld(r, rows("a", 3))
+			missed := digestOf("2")
+			covers := map[string]bool{} // by what was asked for
+			interrupted := func(w *world) {
 				w.service.follows = map[string][]string{"/x": {"x=1"}, "/": {"y=1"}, "/snapshot": snapshot}
-				e := &ear{}
-				w.o.Once, w.o.Listen = false, e.listen
-				task := NewTask(w.o)
-				missed := digestOf("2")
-				covers := map[string]bool{} // by what was asked for
 				w.service.before = func(q *wit.Request) {
-					f := task.feed("feed0")
+					f := w.task.feed("feed0")
 					if f == nil {
 						return // it is being opened
 					}
 					if covers[q.Target] = f.wakes.subscriptionDigest == missed; q.Target != "/x" {
 						return
 					}
-					if err := task.Snapshot("feed0", "now"); err != nil {
+					if err := w.task.Snapshot("feed0", "now"); err != nil {
 						t.Error(err)
 					}
 					f.arrange(missed, true)
 				}
-				ctx, stop := context.WithCancel(t.Context())
-				ended := make(chan error, 1)
-				go func() { ended <- task.Run(ctx) }()
-				time.Sleep(10 * time.Second) // the load is over
-				synctest.Wait()
-				if err := e.take(t.Context(), wit.Notification{Target: "x"}); err != nil {
-					t.Error(err)
-				}
-				time.Sleep(10 * time.Second)
-				synctest.Wait()
+			}
+			notified(t, &reader{exact: true, calm: true}, interrupted, func(t *testing.T, _ *world, e *ear) {
+				e.send(t, "x", "")
+				runtest.Pass(10 * time.Second)
 				if _, asked := covers["/snapshot"]; !asked || covers["/snapshot"] || covers["/page/0"] || !covers["/"] {
 					t.Errorf("what was missed was taken for read with %v", covers)
-				}
-				stop()
-				if err := <-ended; err != nil {
-					t.Error(err)
 				}
 			})
 		})
@@ -440,50 +377,38 @@ func TestWaitingNotificationsAreBounded(t *testing.T) {
 func TestWakesThatComeAgain(t *testing.T) {
 	r := &reader{exact: true, holds: true}
 	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
-		answer := func(lines ...string) {
-			w.service.mu.Lock()
-			defer w.service.mu.Unlock()
-			w.service.follows = map[string][]string{"/late": lines}
-		}
 		before := len(w.broker.records())
 		came := func(after time.Duration, causes ...string) {
 			t.Helper()
-			time.Sleep(after)
-			synctest.Wait()
+			runtest.Pass(after)
 			found, _ := r.seen()
 			if written := len(w.broker.records()) - before; !slices.Equal(found, causes) || written != len(causes) {
 				t.Errorf("expected %q and a record of each, found %q and %d", causes, found, written)
 			}
 		}
-		send := func(ident string) {
-			t.Helper()
-			if err := e.take(t.Context(), wit.Notification{Target: "late", Body: []byte(ident)}); err != nil {
-				t.Error(err)
-			}
-		}
 		r.forget("")
-		answer("gone", "LATER 10000")
-		send("1")
+		w.service.later("gone", "LATER 10000")
+		e.send(t, "late", "1")
 		came(9*time.Second, "wake late")
-		answer("there")
+		w.service.later("there")
 		came(3*time.Second, "wake late", "wake late")
 		came(time.Hour, "wake late", "wake late")
-		answer("gone", "LATER 36000000") // cut at a minute
-		send("2")
-		answer("there")
+		w.service.later("gone", "LATER 36000000") // cut at a minute
+		e.send(t, "late", "2")
+		w.service.later("there")
 		came(maxLater+2*time.Second, slices.Repeat([]string{"wake late"}, 4)...)
-		answer("gone", "LATER 30000")
-		send("3")
-		answer("there")
-		send("4") // at once, and then not once more
+		w.service.later("gone", "LATER 30000")
+		e.send(t, "late", "3")
+		w.service.later("there")
+		e.send(t, "late", "4") // at once, and then not once more
 		came(time.Second, slices.Repeat([]string{"wake late"}, 6)...)
 		came(time.Hour, slices.Repeat([]string{"wake late"}, 6)...)
-		answer("gone", "LATER 10000") // whatever the plugin says the second time
-		send("5")
+		w.service.later("gone", "LATER 10000") // whatever the plugin says the second time
+		e.send(t, "late", "5")
 		came(time.Hour, slices.Repeat([]string{"wake late"}, 8)...)
-		send("6")
+		e.send(t, "late", "6")
 		came(5*time.Second, slices.Repeat([]string{"wake late"}, 9)...)
-		send("7") // in place of what was put off, and put off again
+		e.send(t, "late", "7") // in place of what was put off, and put off again
 		came(time.Second, slices.Repeat([]string{"wake late"}, 10)...)
 		came(time.Hour, slices.Repeat([]string{"wake late"}, 11)...)
 	})
@@ -534,17 +459,11 @@ func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
 		}
 	}
 	notified(t, r, postponed, func(t *testing.T, w *world, e *ear) {
-		answer := func(lines ...string) {
-			w.service.mu.Lock()
-			defer w.service.mu.Unlock()
-			w.service.follows = map[string][]string{"/late": lines}
-		}
-		answer("late=gone", "LATER 10000")
-		require.NoError(t, e.take(t.Context(), wit.Notification{Target: "late", Body: []byte("1")}))
-		answer("late=there")
+		w.service.later("late=gone", "LATER 10000")
+		e.send(t, "late", "1")
+		w.service.later("late=there")
 		refuses.Store(new("there"))
-		time.Sleep(10 * time.Minute)
-		synctest.Wait()
+		runtest.Pass(10 * time.Minute)
 		var found []string
 		for _, line := range w.broker.records() {
 			if strings.Contains(line, "late") {
@@ -565,9 +484,7 @@ func TestWakesThatComeAgainAreBounded(t *testing.T) {
 		f.log = slog.New(slog.NewTextHandler(&log, nil))
 		serve := func(token string) {
 			t.Helper()
-			if _, err := f.wake(&wit.Wake{Token: token}); err != nil {
-				t.Fatalf("%s: %v", token, err)
-			}
+			mustWake(t, f, token)
 			for f.woken() {
 				f.nextWake()
 				f.later(10 * time.Second)
@@ -577,16 +494,12 @@ func TestWakesThatComeAgainAreBounded(t *testing.T) {
 		for i := range maxAgain + 2 {
 			serve("again " + strconv.Itoa(i))
 		}
-		if n := len(f.wakes.waiting.list); n != maxAgain {
-			t.Errorf("%d wakes are to come again, expected %d", n, maxAgain)
-		}
+		assert.Equal(t, maxAgain, len(f.wakes.waiting.list), "wakes that are to come again")
 		if n := strings.Count(log.String(), "level=WARN"); n != 1 {
 			t.Errorf("that more were to come again was said %d times", n)
 		}
 		for i := range maxWakes {
-			if _, err := f.wake(&wit.Wake{Token: strconv.Itoa(i)}); err != nil {
-				t.Fatalf("number %d: %v", i, err)
-			}
+			mustWake(t, f, strconv.Itoa(i))
 		}
 		if _, err := f.wake(&wit.Wake{Token: "one more"}); !errors.Is(err, notify.ErrBusy) {
 			t.Errorf("expected that the next one is to be sent again, found %v", err)
@@ -627,9 +540,7 @@ func TestWakesThatWaitAreFound(t *testing.T) {
 			q := &f.wakes.waiting
 			switch random.IntN(6) {
 			case 0, 1, 2:
-				if _, err := f.wake(&wit.Wake{Token: strconv.Itoa(random.IntN(50))}); err != nil {
-					t.Fatal(err)
-				}
+				mustWake(t, f, strconv.Itoa(random.IntN(50)))
 			case 3, 4:
 				first := slices.IndexFunc(q.list, (*wake).due)
 				var expected *wake

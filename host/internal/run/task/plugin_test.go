@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -42,7 +43,7 @@ func (b *bound) Again(error) bool                     { return false }
 
 type state struct{ code Code[string] }
 
-func started(t *testing.T, b *bound, fits func(*state) error) *Plugin[string, *state] {
+func started(t *testing.T, b *bound, fits error) *Plugin[string, *state] {
 	p := NewPlugin[string, *state](b, nil, slog.New(slog.DiscardHandler), Opening[string, *state]{
 		New: func(c Code[string]) *state { return &state{c} },
 		Of:  func(o *state) Code[string] { return o.code },
@@ -53,12 +54,10 @@ func started(t *testing.T, b *bound, fits func(*state) error) *Plugin[string, *s
 			}
 			return nil, nil
 		},
-		Fits: func(_ context.Context, o *state) error { return fits(o) },
+		Fits: func(context.Context, *state) error { return fits },
 	})
 	o, err := p.Start(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	p.Take(o)
 	return p
 }
@@ -77,21 +76,18 @@ func TestAdopt(t *testing.T) {
 		"does not fit":     {nil, errors.New("no"), 0, 1},
 		"cannot be opened": {func(int) error { return fault(wit.FaultData) }, nil, 0, 1},
 		"cannot be opened for a moment": {func(n int) error {
-			return map[bool]error{true: fault(
-				wit.FaultTransient)}[n < 3]
-		}, nil, 61 * time.Second,
-			3},
+			return map[bool]error{true: fault(wit.FaultTransient)}[n < 3]
+		}, nil, 61 * time.Second, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := &bound{current: &version{name: "1"}, candidate: &version{name: "2", open: c.open}}
 				next := b.candidate
-				p := started(t, b, func(*state) error { return c.fits })
+				p := started(t, b, c.fits)
 				var took time.Duration
 				for began := time.Now(); took == 0 && time.Since(began) < 2*time.Minute; time.Sleep(time.Second) {
-					if _, err := p.Adopt(t.Context()); err != nil {
-						t.Fatal(err)
-					}
+					_, err := p.Adopt(t.Context())
+					require.NoError(t, err)
 					if p.Version() == "2" {
 						took = time.Since(began) + time.Second
 					}
@@ -110,7 +106,7 @@ func TestAdopt(t *testing.T) {
 func TestFollowAndReopen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bound{current: &version{name: "1"}}
-		p := started(t, b, func(*state) error { return nil })
+		p := started(t, b, nil)
 		old := p.Opened()
 		b.current = &version{name: "2"}
 		if o, err := p.Adopt(t.Context()); err != nil || o.code != Code[string](b.current) || p.Version() != "2" {
@@ -141,7 +137,7 @@ func TestAdoptOpened(t *testing.T) {
 			return nil
 		}
 		b := &bound{current: &version{name: "1"}, candidate: next}
-		p, other := started(t, b, func(*state) error { return nil }), started(t, b, func(*state) error { return nil })
+		p, other := started(t, b, nil), started(t, b, nil)
 		adopt := func(p *Plugin[string, *state], want string) {
 			t.Helper()
 			began := time.Now()
@@ -173,7 +169,7 @@ func TestAdoptOpened(t *testing.T) {
 			return nil
 		}
 		b := &bound{current: &version{name: "1"}, candidate: next}
-		p := started(t, b, func(*state) error { return nil })
+		p := started(t, b, nil)
 		if o, err := p.AdoptOpened(ctx); err != nil || o.code.Version() != "1" {
 			t.Errorf("expected version 1, found %v, %v", o, err)
 		}
@@ -201,7 +197,7 @@ func TestWatch(t *testing.T) {
 				ctx, end := context.WithCancel(t.Context())
 				next := &version{name: "2", open: func(int) error { return c.open }}
 				b := &bound{current: &version{name: "1"}, candidate: next}
-				p := started(t, b, func(*state) error { return nil })
+				p := started(t, b, nil)
 				p.Watch(ctx)
 				time.Sleep(3 * watchEvery)
 				synctest.Wait()

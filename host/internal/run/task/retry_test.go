@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 )
 
@@ -19,9 +20,7 @@ func TestRetrying(t *testing.T) {
 			began, retries := time.Now(), r.Begin()
 			for range most {
 				again, err := retries.Wait(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				if !again {
 					break
 				}

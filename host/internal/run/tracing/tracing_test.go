@@ -16,48 +16,50 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/tracetest"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// lines is a log.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *lines) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.buf.String(), text)
-}
-
-func opened(t *testing.T, endpoint string, change func(*Options)) (*Tracer, *lines) {
+func opened(t *testing.T, endpoint string, change func(*Options)) (*Tracer, *logtest.Journal) {
 	t.Helper()
-	log := &lines{}
+	log := &logtest.Journal{}
 	o := Options{Endpoint: endpoint, Timeout: time.Minute, Service: "feeds"}
 	if change != nil {
 		change(&o)
 	}
-	tracer, err := New(t.Context(), o, "here:1", "1.2", slog.New(slog.NewTextHandler(log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	tracer, err := New(t.Context(), o, "here:1", "1.2", log.Logger(slog.LevelInfo))
+	require.NoError(t, err)
 	t.Cleanup(func() { tracer.Close(context.Background()) })
 	return tracer, log
 }
 
 func flush(t *testing.T, tracer *Tracer) {
 	t.Helper()
-	if err := tracer.provider.ForceFlush(t.Context()); err != nil {
-		t.Fatal(err)
+	require.NoError(t, tracer.provider.ForceFlush(t.Context()))
+}
+
+// sendPage has a span go to the collector.
+func sendPage(t *testing.T, tracer *Tracer) {
+	t.Helper()
+	tracer.Start("page", Internal).End(nil)
+	flush(t, tracer)
+}
+
+// sent reports other numbers of spans that were taken and lost.
+func sent(t *testing.T, tracer *Tracer, taken, lost int64) {
+	t.Helper()
+	if foundTaken, foundLost := tracer.Sent(); foundTaken != taken || foundLost != lost {
+		t.Errorf("expected %d spans to be taken and %d to be lost, found %d and %d", taken, lost, foundTaken, foundLost)
 	}
+}
+
+// partial is a collector's answer that has refused so many spans.
+func partial(refused uint64, why string) []byte {
+	inner := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), refused)
+	inner = protowire.AppendString(protowire.AppendTag(inner, 2, protowire.BytesType), why)
+	return protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), inner)
 }
 
 // The name of the service is that of the settings, else that of OTEL_RESOURCE_ATTRIBUTES, else culvert.
@@ -68,8 +70,7 @@ func TestNameOfTheService(t *testing.T) {
 		t.Setenv("OTEL_RESOURCE_ATTRIBUTES", c.attributes)
 		r := tracetest.Start(t)
 		tracer, _ := opened(t, r.URL+"/v1/traces", func(o *Options) { o.Service = c.given })
-		tracer.Start("page", Internal).End(nil)
-		flush(t, tracer)
+		sendPage(t, tracer)
 		if spans := r.Spans("page"); len(spans) != 1 || spans[0].Service != c.want {
 			t.Errorf("%+v: found %+v", c, spans)
 		}
@@ -115,10 +116,8 @@ func TestSpansArrive(t *testing.T) {
 		f.Numbers["http.response.status_code"] != 503 {
 		t.Errorf("found %+v", f)
 	}
-	if taken, lost := tracer.Sent(); taken != 3 || lost != 0 {
-		t.Errorf("expected 3 spans to be taken, found %d and %d lost", taken, lost)
-	}
-	if n := log.count("\n"); n != 0 {
+	sent(t, tracer, 3, 0)
+	if n := strings.Count(log.String(), "\n"); n != 0 {
 		t.Errorf("expected nothing in the log, found %d lines", n)
 	}
 }
@@ -134,27 +133,21 @@ func TestOneLineForACollectorThatIsAway(t *testing.T) {
 		}
 	}
 	tracer, log := opened(t, r.URL+"/?token=geheim", nil)
-	send := func() {
-		tracer.Start("page", Internal).End(nil)
-		flush(t, tracer)
-	}
 	for range 5 {
-		send()
+		sendPage(t, tracer)
 	}
-	if n := log.count("cannot be sent"); n != 1 {
+	if n := strings.Count(log.String(), "cannot be sent"); n != 1 {
 		t.Errorf("expected one line for 5 sendings that failed, found %d", n)
 	}
 	away.Store("away", false)
-	send()
-	send()
-	if log.count("spans are sent again") != 1 || log.count("lost=5") != 1 {
-		t.Errorf("expected one line that says so, with 5 lost spans, found:\n%s", log.buf.String())
+	sendPage(t, tracer)
+	sendPage(t, tracer)
+	if strings.Count(log.String(), "spans are sent again") != 1 || strings.Count(log.String(), "lost=5") != 1 {
+		t.Errorf("expected one line that says so, with 5 lost spans, found:\n%s", log.String())
 	}
-	if taken, lost := tracer.Sent(); taken != 2 || lost != 5 {
-		t.Errorf("expected 2 and 5, found %d and %d", taken, lost)
-	}
-	if log.count("geheim") != 0 {
-		t.Errorf("found the endpoint's secret:\n%s", log.buf.String())
+	sent(t, tracer, 2, 5)
+	if strings.Count(log.String(), "geheim") != 0 {
+		t.Errorf("found the endpoint's secret:\n%s", log.String())
 	}
 }
 
@@ -169,11 +162,8 @@ func TestSentAgain(t *testing.T) {
 		w.WriteHeader(<-statuses)
 	}
 	tracer, _ := opened(t, r.URL, nil)
-	tracer.Start("page", Internal).End(nil)
-	flush(t, tracer)
-	if taken, lost := tracer.Sent(); taken != 1 || lost != 0 {
-		t.Errorf("expected 1 span to be taken, found %d and %d lost", taken, lost)
-	}
+	sendPage(t, tracer)
+	sent(t, tracer, 1, 0)
 	if paths, _ := r.Requests(); len(paths) != 2 {
 		t.Errorf("expected 2 requests, found %q", paths)
 	}
@@ -181,24 +171,19 @@ func TestSentAgain(t *testing.T) {
 
 // A collector that says yes and takes less: partial_success.
 func TestPartlyRefused(t *testing.T) {
-	inner := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 2)
-	inner = protowire.AppendString(protowire.AppendTag(inner, 2, protowire.BytesType), "too\nold")
-	whole := protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), inner)
 	r := tracetest.Start(t)
 	r.Answer = func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/x-protobuf")
-		w.Write(whole)
+		w.Write(partial(2, "too\nold"))
 	}
 	tracer, log := opened(t, r.URL, nil)
 	for range 3 {
 		tracer.Start("page", Internal).End(nil)
 	}
 	flush(t, tracer)
-	if taken, lost := tracer.Sent(); taken != 1 || lost != 2 {
-		t.Errorf("expected 1 to be taken and 2 to be lost, found %d and %d", taken, lost)
-	}
-	if log.count("refused 2 spans: too old") != 1 {
-		t.Errorf("found:\n%s", log.buf.String())
+	sent(t, tracer, 1, 2)
+	if strings.Count(log.String(), "refused 2 spans: too old") != 1 {
+		t.Errorf("found:\n%s", log.String())
 	}
 }
 
@@ -206,19 +191,15 @@ func TestPartlyRefused(t *testing.T) {
 func TestCollectorsRepeatNoSecret(t *testing.T) {
 	r := tracetest.Start(t)
 	r.Answer = func(w http.ResponseWriter, q *http.Request) {
-		inner := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 1)
-		inner = protowire.AppendString(protowire.AppendTag(inner, 2, protowire.BytesType), "no quota for "+
-			q.Header.Get("Authorization"))
 		w.Header().Set("Content-Type", "application/x-protobuf")
-		w.Write(protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), inner))
+		w.Write(partial(1, "no quota for "+q.Header.Get("Authorization")))
 	}
 	tracer, log := opened(t, r.URL, func(o *Options) {
 		o.Headers = http.Header{"Authorization": {"Api-Key gehe/im+42"}}
 	})
-	tracer.Start("page", Internal).End(nil)
-	flush(t, tracer)
-	if log.count("no quota for [hidden]") != 1 || log.count("gehe/im") != 0 {
-		t.Errorf("expected the answer without the key, found:\n%s", log.buf.String())
+	sendPage(t, tracer)
+	if strings.Count(log.String(), "no quota for [hidden]") != 1 || strings.Count(log.String(), "gehe/im") != 0 {
+		t.Errorf("expected the answer without the key, found:\n%s", log.String())
 	}
 }
 
@@ -237,14 +218,11 @@ func TestAnswersOfACollectorAreBounded(t *testing.T) {
 		written <- n
 	}
 	tracer, _ := opened(t, r.URL, nil)
-	tracer.Start("page", Internal).End(nil)
-	flush(t, tracer)
+	sendPage(t, tracer)
 	if n := <-written; n > 64<<20 {
 		t.Errorf("expected what fits into sockets to be written, found %d bytes", n)
 	}
-	if taken, _ := tracer.Sent(); taken != 1 {
-		t.Errorf("expected the span to count as taken, found %d", taken)
-	}
+	sent(t, tracer, 1, 0)
 }
 
 func FuzzPartly(f *testing.F) {

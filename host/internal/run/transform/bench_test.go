@@ -21,11 +21,7 @@ const classes = "org.apache.kafka.connect.transforms."
 
 // benched is a stage with an alias and settings in pairs.
 func benched(alias, class string, settings ...string) Stage {
-	var all []wit.Setting
-	for i := 0; i < len(settings); i += 2 {
-		all = append(all, wit.Setting{Name: settings[i], Value: settings[i+1]})
-	}
-	return Stage{Alias: alias, Class: classes + class, Settings: fixed(all)}
+	return Stage{Alias: alias, Class: classes + class, Settings: given(settings...)}
 }
 
 // when gives a stage a condition.
@@ -34,6 +30,9 @@ func when(s Stage, negate bool, class string, settings ...string) Stage {
 	s.Predicate, s.Negate = &Predicate{Alias: p.Alias, Class: p.Class, Settings: p.Settings}, negate
 	return s
 }
+
+// live has a stage leave out tombstones.
+func live(s Stage) Stage { return when(s, true, "RecordIsTombstone") }
 
 // Stages that speed is measured with.
 var (
@@ -64,14 +63,12 @@ var (
 			routeStage}},
 		{"columns", []Stage{keyStage, headStage, dayStage}},
 		{"days", []Stage{insertStage, dayStage}},
-		{"live", []Stage{when(fieldStages[0], true, "RecordIsTombstone"), when(fieldStages[1], true,
-			"RecordIsTombstone"), when(fieldStages[2], true, "RecordIsTombstone")}},
+		{"live", []Stage{live(fieldStages[0]), live(fieldStages[1]), live(fieldStages[2])}},
 	}
 )
 
 // maskStages is a transform in the easy form of the SDK, the first plugin of the README.
-var maskStages = []Stage{{Alias: "mask", Class: "example.MaskText", Settings: fixed([]wit.Setting{{Name: "fields",
-	Value: "f3"}, {Name: "keep", Value: "4"}})}}
+var maskStages = []Stage{{Alias: "mask", Class: "example.MaskText", Settings: given("fields", "f3", "keep", "4")}}
 
 // tenFields makes rows of ten fields with together size bytes.
 func tenFields(t testing.TB, reg *record.Registry, rows, size int) *record.Batch {
@@ -88,15 +85,20 @@ func tenFields(t testing.TB, reg *record.Registry, rows, size int) *record.Batch
 	require.NoError(t, err)
 	b := &record.Batch{Registry: reg, Topics: []string{"orders"}}
 	for i := range rows {
-		start := len(b.Data)
-		if b.Data, err = datum.Append(b.Data, s.Nodes, 0, tree); err != nil {
-			t.Fatal(err)
-		}
 		b.Rows = append(b.Rows, wit.Row{Origin: uint32(i), Partition: -1, Offset: -1, Timestamp: 1,
-			Value: wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start),
-				Size: uint32(len(b.Data) - start)}})
+			Value: structured(t, b, s, tree)})
 	}
 	return b
+}
+
+// structured appends a value of a schema to a batch's data.
+func structured(t testing.TB, b *record.Batch, s *record.Schema, v any) wit.Datum {
+	t.Helper()
+	start := len(b.Data)
+	var err error
+	b.Data, err = datum.Append(b.Data, s.Nodes, 0, v)
+	require.NoError(t, err)
+	return wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 }
 
 // withoutSchema makes maps of the structures.
@@ -111,9 +113,8 @@ func withoutSchema(t testing.TB, b *record.Batch) {
 			m = append(m, datum.Entry{Key: nodes[0].Members[f].Name, Value: v})
 		}
 		start := len(b.Data)
-		if b.Data, err = datum.AppendDynamic(b.Data, m); err != nil {
-			t.Fatal(err)
-		}
+		b.Data, err = datum.AppendDynamic(b.Data, m)
+		require.NoError(t, err)
 		*d = wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 	}
 }

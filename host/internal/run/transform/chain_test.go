@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -32,15 +33,9 @@ func numbered(t testing.TB, reg *record.Registry, rows int) *record.Batch {
 	require.NoError(t, err)
 	b := &record.Batch{Registry: reg, Topics: []string{"even", "odd"}}
 	for i := range rows {
-		start := len(b.Data)
-		if b.Data, err = datum.Append(b.Data, s.Nodes, 0, datum.Record{int64(i), "-"}); err != nil {
-			t.Fatal(err)
-		}
 		// several rows may share an origin
 		b.Rows = append(b.Rows, wit.Row{Origin: uint32(1000 + i/3), Topic: uint32(i % 2), Partition: -1,
-			Offset: int64(i), Timestamp: -1,
-			Value: wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start),
-				Size: uint32(len(b.Data) - start)}})
+			Offset: int64(i), Timestamp: -1, Value: structured(t, b, s, datum.Record{int64(i), "-"})})
 	}
 	return b
 }
@@ -59,13 +54,24 @@ func texts(t testing.TB, b *record.Batch) []string {
 	return list
 }
 
-// fixed are the settings that every version may see.
-func fixed(settings []wit.Setting) func(plugin.Info) []wit.Setting {
-	return func(plugin.Info) []wit.Setting { return settings }
+// given are settings that every version may see, in pairs.
+func given(pairs ...string) func(plugin.Info) []wit.Setting {
+	var all []wit.Setting
+	for i := 0; i < len(pairs); i += 2 {
+		all = append(all, wit.Setting{Name: pairs[i], Value: pairs[i+1]})
+	}
+	return func(plugin.Info) []wit.Setting { return all }
 }
 
 func mark(text string) Stage {
-	return Stage{Alias: "mark" + text, Class: "test.Mark", Settings: fixed([]wit.Setting{{Name: "text", Value: text}})}
+	return Stage{Alias: "mark" + text, Class: "test.Mark", Settings: given("text", text)}
+}
+
+// withOdd loads the plugin of odd transforms, too.
+func withOdd(t testing.TB) (*plugin.Manager, *record.Registry) {
+	t.Helper()
+	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
+	return m, reg
 }
 
 func insert(name, value string) Stage {
@@ -115,7 +121,7 @@ func TestAppendedFieldsUseTheRoomBehindValues(t *testing.T) {
 // A predicate of one plugin on a transform of another, both ways round, in pieces of every size: the rows keep their
 // order.
 func TestPredicateOfAnotherPlugin(t *testing.T) {
-	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
+	m, reg := withOdd(t)
 	odds := benched("x", "InsertField$Value", "topic.field", "t")
 	odds.Predicate = &Predicate{Alias: "p", Class: "test.Odd"}
 	evens := odds
@@ -138,9 +144,7 @@ func TestPredicateOfAnotherPlugin(t *testing.T) {
 			if faults := run(t, m, b, limit, x.stages...); len(faults) > 0 {
 				t.Errorf("%s: %v", name, faults)
 			}
-			if diff := cmp.Diff(x.want, texts(t, b)); diff != "" {
-				t.Errorf("%s, %d rows a call (-want +got):\n%s", name, limit, diff)
-			}
+			assert.Equal(t, x.want, texts(t, b), fmt.Sprintf("%s, %d rows a call", name, limit))
 		}
 	}
 }
@@ -159,17 +163,13 @@ func TestPartsOfARowKeepTheirOrder(t *testing.T) {
 		if faults := run(t, m, b, limit, split, of(mark("m"))); len(faults) > 0 {
 			t.Error(faults)
 		}
-		if diff := cmp.Diff(want, texts(t, b)); diff != "" {
-			t.Errorf("%d rows a call (-want +got):\n%s", limit, diff)
-		}
+		assert.Equal(t, want, texts(t, b), fmt.Sprint(limit, " rows a call"))
 		b = numbered(t, reg, 10)
 		var at []string
 		for _, f := range run(t, m, b, limit, split, of(Stage{Alias: "t", Class: "test.Trap"})) {
 			at = append(at, fmt.Sprint(f.Origin, " in stage ", f.Stage))
 		}
-		if diff := cmp.Diff([]string{"5 in stage 1", "6 in stage 1", "8 in stage 1"}, at); diff != "" {
-			t.Errorf("%d rows a call (-want +got):\n%s", limit, diff)
-		}
+		assert.Equal(t, []string{"5 in stage 1", "6 in stage 1", "8 in stage 1"}, at, fmt.Sprint(limit, " rows a call"))
 		if len(b.Rows) != 4*7 {
 			t.Errorf("%d rows a call: expected all parts of 7 rows, found %d", limit, len(b.Rows))
 		}
@@ -178,7 +178,7 @@ func TestPartsOfARowKeepTheirOrder(t *testing.T) {
 
 // Faults of any stage name the row as it came and the stage in the whole chain; the others go on.
 func TestFaultsNameTheRowAndTheStage(t *testing.T) {
-	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
+	m, reg := withOdd(t)
 	filter := when(Stage{Alias: "f", Class: "Filter"}, false, "TopicNameMatches", "pattern", "even")
 	conditional := insert("i", "1")
 	conditional.Predicate = &Predicate{Alias: "p", Class: "test.Odd"}
@@ -199,21 +199,17 @@ func TestFaultsNameTheRowAndTheStage(t *testing.T) {
 			}
 		}
 		// 5 traps the plugin and stands alone in the end; 13 fails the predicate
-		if diff := cmp.Diff([]string{"5 2 ConnectException", "13 1 DataException"}, got); diff != "" {
-			t.Errorf("%d rows a call (-want +got):\n%s", limit, diff)
-		}
+		assert.Equal(t, []string{"5 2 ConnectException", "13 1 DataException"}, got, fmt.Sprint(limit, " rows a call"))
 		want := []string{"odd[1 - 1]", "odd[3 - 1]", "odd[7 - 1]", "odd[9 - 1]", "odd[11 - 1]", "odd[15 - 1]",
 			"odd[17 - 1]", "odd[19 - 1]"}
-		if diff := cmp.Diff(want, texts(t, b)); diff != "" {
-			t.Errorf("%d rows a call (-want +got):\n%s", limit, diff)
-		}
+		assert.Equal(t, want, texts(t, b), fmt.Sprint(limit, " rows a call"))
 	}
 }
 
 // A row of which another plugin refuses one part fails as a whole, as it does where its own plugin refuses one: half an
 // order would be worse than none.
 func TestRowOfWhichOnePartFails(t *testing.T) {
-	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
+	m, reg := withOdd(t)
 	s, err := reg.Intern([]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "l", Node: 1}}},
 		{Kind: wit.Array, Element: 2}, {Kind: wit.Structure, Members: []wit.Member{{Name: "n", Node: 3}, {Name: "s",
 			Node: 4}}}, {Kind: wit.Int64}, {Kind: wit.Text}})
@@ -225,13 +221,8 @@ func TestRowOfWhichOnePartFails(t *testing.T) {
 			for n := range 3 {
 				items = append(items, datum.Record{int64(3*first + n), "-"})
 			}
-			start := len(b.Data)
-			if b.Data, err = datum.Append(b.Data, s.Nodes, 0, datum.Record{items}); err != nil {
-				t.Fatal(err)
-			}
 			b.Rows = append(b.Rows, wit.Row{Origin: uint32(first), Partition: -1, Offset: -1, Timestamp: -1,
-				Value: wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start),
-					Size: uint32(len(b.Data) - start)}})
+				Value: structured(t, b, s, datum.Record{items})})
 		}
 		split := benched("split", "", "field", "l", "extract", "true")
 		split.Class = "org.culvert.transforms.Split"
@@ -248,11 +239,11 @@ func TestRowOfWhichOnePartFails(t *testing.T) {
 }
 
 func TestTrapsAreHalved(t *testing.T) {
-	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
+	m, reg := withOdd(t)
 	b := numbered(t, reg, 100)
 	faults := run(t, m, b, 64, Stage{Alias: "t", Class: "test.Trap"})
-	if len(faults) != 3 || faults[0].Origin != 5 || faults[1].Origin != 6 || faults[2].Origin != 8 || len(texts(t,
-		b)) != 97 {
+	if len(faults) != 3 || faults[0].Origin != 5 || faults[1].Origin != 6 || faults[2].Origin != 8 ||
+		len(texts(t, b)) != 97 {
 		t.Fatalf("%d rows, %v", len(b.Rows), faults)
 	}
 	if !strings.Contains(faults[0].Fault.Message, "exit code 7") || faults[2].Fault.Message != "eight is refused" {
@@ -273,10 +264,7 @@ func TestStagesAreGrouped(t *testing.T) {
 	for _, g := range c.groups {
 		got = append(got, strings.Join(g.aliases, " "))
 	}
-	if diff := cmp.Diff([]string{"insert-a insert-b insert-c", "insert-d", "insert-e", "insert-f", "markx marky"},
-		got); diff != "" {
-		t.Error(diff)
-	}
+	assert.Equal(t, []string{"insert-a insert-b insert-c", "insert-d", "insert-e", "insert-f", "markx marky"}, got)
 	if s := c.Status()["insert-e"]; s.Plugin != "smt" || s.Version != "0.1.0" {
 		t.Errorf("%+v", s)
 	}
@@ -360,7 +348,7 @@ func TestNewVersionsTakeOver(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { m.Close() })
 	stubborn := mark("s")
-	stubborn.Settings = fixed(append(stubborn.Settings(plugin.Info{}), wit.Setting{Name: "old", Value: "1"}))
+	stubborn.Settings = given("text", "s", "old", "1")
 	willing, unwilling := open(t, m, 0, mark("w")), open(t, m, 0, stubborn)
 	apply := func(c *Chain) string {
 		b := numbered(t, reg, 1)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -228,9 +227,7 @@ func TestRealEveryType(t *testing.T) {
 
 // Two transforms with every option, one after the other, of which the second meets what the first made.
 func TestRealEveryPair(t *testing.T) {
-	cases, seed := int(number(t, "CULVERT_ORACLE_CASES", 1000)), number(t, "CULVERT_ORACLE_SEED", 3)
-	t.Logf("CULVERT_ORACLE_SEED=%d", seed)
-	g := chance{rand.New(rand.NewPCG(seed, 8))}
+	g, cases := oracle(t, 8, 1000)
 	stages, data := everyStage(), everyDatum()
 	stage := func(of map[string]string) string {
 		text, _ := json.Marshal(of)

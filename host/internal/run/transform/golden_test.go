@@ -49,10 +49,12 @@ type golden struct {
 	want   string
 }
 
-func readGolden(t *testing.T, file string) golden {
+// read is the text of a file.
+func read(t *testing.T, file string) string {
+	t.Helper()
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
-	return parseGolden(t, string(text))
+	return string(text)
 }
 
 // parseGolden reads a case: the lines of a golden file.
@@ -80,15 +82,15 @@ func readStage(t *testing.T, text string, n int) Stage {
 	var fields map[string]any
 	require.NoError(t, json.Unmarshal([]byte(text), &fields))
 	settings := func(of map[string]any) (_ func(plugin.Info) []wit.Setting, class string) {
-		var list []wit.Setting
+		var list []string
 		for name, v := range of {
 			if s, ok := v.(string); ok && name == "type" {
 				class = s
 			} else if ok {
-				list = append(list, wit.Setting{Name: name, Value: s})
+				list = append(list, name, s)
 			}
 		}
-		return fixed(list), class
+		return given(list...), class
 	}
 	s := Stage{Alias: "s" + strconv.Itoa(n)}
 	s.Settings, s.Class = settings(fields)
@@ -121,16 +123,18 @@ func (g golden) batch(t *testing.T, reg *record.Registry) *record.Batch {
 	b := &record.Batch{Registry: reg, Topics: []string{topic}}
 	row := wit.Row{Origin: 77, Partition: int32(number("partition")), Offset: number("offset"),
 		Timestamp: number("timestamp")}
-	var err error
-	if row.Key, err = jsonConverter(t, reg).Decode(t.Context(), "t", g.record["key"], b); err != nil {
-		t.Fatal(err)
-	}
-	if row.Value, err = jsonConverter(t, reg).Decode(t.Context(), "t", g.record["value"], b); err != nil {
-		t.Fatal(err)
-	}
+	row.Key, row.Value = decoded(t, b, g.record["key"]), decoded(t, b, g.record["value"])
 	row.Headers = g.headers(t, b)
 	b.Rows = []wit.Row{row}
 	return b
+}
+
+// decoded appends what a text of JSON is to a batch.
+func decoded(t *testing.T, b *record.Batch, text []byte) wit.Datum {
+	t.Helper()
+	d, err := jsonConverter(t, b.Registry).Decode(t.Context(), "t", text, b)
+	require.NoError(t, err)
+	return d
 }
 
 // headers appends the block of the case's headers, pairs of a name and a value.
@@ -143,8 +147,7 @@ func (g golden) headers(t *testing.T, b *record.Batch) wit.Datum {
 	for _, pair := range given {
 		var h datum.Header
 		require.NoError(t, json.Unmarshal(pair[0], &h.Name))
-		d, err := jsonConverter(t, b.Registry).Decode(t.Context(), "t", pair[1], b)
-		require.NoError(t, err)
+		d := decoded(t, b, pair[1])
 		h.Form, h.Schema, h.Value = d.Form, d.Schema, b.Bytes(d)
 		if d.Form == wit.Absent {
 			h.Form, h.Value = wit.Dynamic, []byte{datum.TagNull}
@@ -168,7 +171,7 @@ func TestTransformsAsKafkaDoes(t *testing.T) {
 		t.Fatalf("only %d cases", len(files))
 	}
 	for _, file := range files {
-		g := readGolden(t, file)
+		g := parseGolden(t, read(t, file))
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".golden"), func(t *testing.T) {
 			c := open(t, m, 0, g.stages...)
 			b := g.batch(t, reg)

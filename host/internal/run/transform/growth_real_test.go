@@ -12,7 +12,7 @@ import (
 // A batch that goes to a plugin in several calls, each of which gives less than a call may, does not grow without end.
 func TestRealGrowthOfABatchIsBounded(t *testing.T) {
 	const each = 8 << 20
-	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
+	m, reg := withOdd(t)
 	c := open(t, m, 1, mark(strings.Repeat("m", each)))
 	_, err := c.Apply(t.Context(), numbered(t, reg, 2))
 	require.NoError(t, err)

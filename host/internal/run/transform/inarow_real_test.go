@@ -4,7 +4,7 @@ package transform
 
 import (
 	"encoding/json"
-	"math/rand/v2"
+	"maps"
 	"regexp"
 	"strings"
 	"testing"
@@ -74,9 +74,7 @@ func (g chance) near(value string) string {
 // Rows that differ in little, sent together, come to what each comes to alone in a new chain (which is compared to
 // Kafka's elsewhere): the loops for rows that are alike do no row that is not.
 func TestRealRowsInARow(t *testing.T) {
-	cases, seed := int(number(t, "CULVERT_ORACLE_CASES", 60)), number(t, "CULVERT_ORACLE_SEED", 3)
-	t.Logf("CULVERT_ORACLE_SEED=%d", seed)
-	g := chance{rand.New(rand.NewPCG(seed, 5))}
+	g, cases := oracle(t, 5, 60)
 	m, reg, _ := manager(t, nil)
 	rows, differ, fine := 0, 0, 0
 	for tried := 0; tried < cases; {
@@ -95,10 +93,7 @@ func TestRealRowsInARow(t *testing.T) {
 		all.Rows = nil
 		var want, heads []string
 		for len(all.Rows) < 12 {
-			one := golden{stages: base.stages, record: map[string]json.RawMessage{}}
-			for name, text := range base.record {
-				one.record[name] = text
-			}
+			one := golden{stages: base.stages, record: maps.Clone(base.record)}
 			if !g.in(4) {
 				one.record["value"] = json.RawMessage(g.near(string(base.record["value"])))
 			}

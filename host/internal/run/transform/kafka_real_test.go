@@ -21,8 +21,6 @@ import (
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // replay runs Replay.java of plugins/smt/testdata with Kafka's own transforms and returns what it prints, and says.
@@ -126,12 +124,17 @@ func number(t *testing.T, name string, byDefault uint64) uint64 {
 	return n
 }
 
+// oracle is what makes cases, and how many of them: CULVERT_ORACLE_CASES or as many by default.
+func oracle(t *testing.T, stream uint64, byDefault int) (g chance, cases int) {
+	seed := number(t, "CULVERT_ORACLE_SEED", 3)
+	t.Logf("CULVERT_ORACLE_SEED=%d", seed)
+	return chance{rand.New(rand.NewPCG(seed, stream))}, int(number(t, "CULVERT_ORACLE_CASES", uint64(byDefault)))
+}
+
 // Chains by chance on records by chance: the plugin in its sandbox makes of them what Kafka's classes make.
 // `make oracle-fuzz` has it try 100,000, of another seed each time; CULVERT_ORACLE_SEED has it try the same again.
 func TestRealChains(t *testing.T) {
-	cases, seed := int(number(t, "CULVERT_ORACLE_CASES", 1000)), number(t, "CULVERT_ORACLE_SEED", 3)
-	t.Logf("CULVERT_ORACLE_SEED=%d", seed)
-	g := chance{rand.New(rand.NewPCG(seed, 4))}
+	g, cases := oracle(t, 4, 1000)
 	failed, dropped, refused := compare(t, cases, func() string {
 		var head strings.Builder
 		for stage := range 1 + g.IntN(4) {
@@ -273,13 +276,6 @@ func oneLine(why string) string {
 // refusedByName reports whether we refuse a regular expression for a part that RATIONALE names.
 func refusedByName(err error) bool {
 	return err != nil && strings.Contains(err.Error(), " is not supported near index ")
-}
-
-func read(t *testing.T, file string) string {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	require.NoError(t, err)
-	return string(text)
 }
 
 // chance makes stages and records.

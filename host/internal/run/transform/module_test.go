@@ -11,31 +11,29 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
 // moduleOfTheGuide builds the transform that the guide of plugins shows, in a module of its own, without any network.
 func moduleOfTheGuide(t *testing.T) []byte {
 	t.Helper()
-	text, err := os.ReadFile("../../../../cmd/culvert/guides/plugins.md")
-	require.NoError(t, err)
+	text := read(t, "../../../../cmd/culvert/guides/plugins.md")
 	dir := t.TempDir()
 	for file, block := range map[string]string{"go.mod": "(?s)```\n(module .*?)```", "main.go": "(?s)```go\n(.*?)```"} {
-		found := regexp.MustCompile(block).FindSubmatch(text)
+		found := regexp.MustCompile(block).FindStringSubmatch(text)
 		if found == nil {
 			t.Fatalf("expected %s in the guide", file)
 		}
-		require.NoError(t, os.WriteFile(filepath.Join(dir, file), found[1], 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte(found[1]), 0o644))
 	}
-	command := regexp.MustCompile(`(?m)^GOOS=wasip1 GOARCH=wasm (go build .* -o (\S+) \.)$`).FindSubmatch(text)
+	command := regexp.MustCompile(`(?m)^GOOS=wasip1 GOARCH=wasm (go build .* -o (\S+) \.)$`).FindStringSubmatch(text)
 	if command == nil {
 		t.Fatal("expected the command that builds it in the guide")
 	}
 	root, err := filepath.Abs("../../../..")
 	require.NoError(t, err)
 	const path = "github.com/culvert-project/culvert"
-	for _, line := range []string{"go mod edit -replace=" + path + "='" + root + "'", string(command[1])} {
+	for _, line := range []string{"go mod edit -replace=" + path + "='" + root + "'", command[1]} {
 		build := exec.Command("sh", "-c", line)
 		build.Dir = dir
 		build.Env = append(os.Environ(), "GOPROXY=off", "GOWORK=off", "GOOS=wasip1", "GOARCH=wasm")
@@ -43,9 +41,7 @@ func moduleOfTheGuide(t *testing.T) []byte {
 			t.Fatalf("%s: %v\n%s", line, err, out)
 		}
 	}
-	module, err := os.ReadFile(filepath.Join(dir, string(command[2])))
-	require.NoError(t, err)
-	return module
+	return []byte(read(t, filepath.Join(dir, command[2])))
 }
 
 // A transform in a module of its own, as the guide shows it, adds a field and a header, with their schemas, and makes
@@ -57,7 +53,7 @@ func TestTransformOfAnotherModule(t *testing.T) {
 		t.Errorf("plugins check: %+v, %v", checked, err)
 	}
 	chain := open(t, m, 0, Stage{Alias: "source", Class: "com.example.AddSource",
-		Settings: fixed([]wit.Setting{{Name: "system", Value: "S4H"}})})
+		Settings: given("system", "S4H")})
 	for range 2 { // the second batch has the schemas already
 		b := tenFields(t, reg, 3, 200)
 		good(t, chain, b)

@@ -5,7 +5,8 @@ package transform
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,10 +50,7 @@ var options = map[string][]string{
 	"ValueToKey":          {"fields", "replace.null.with.default"},
 }
 
-var classNames = []string{"Cast$", "DropHeaders", "ExtractField$", "Filter", "Flatten$", "HeaderFrom$", "HoistField$",
-	"InsertField$",
-	"InsertHeader", "MaskField$", "RegexRouter", "ReplaceField$", "SetSchemaMetadata$", "TimestampConverter$",
-	"TimestampRouter", "ValueToKey"}
+var classNames = slices.Sorted(maps.Keys(options))
 
 // good is a value that an option takes.
 func (g chance) good(option string) string {
@@ -318,12 +316,9 @@ func (g chance) oddRecord() string {
 // Every transform and predicate with every option right, odd or missing, on records of every type with its borders,
 // comes to what Kafka's makes of it: the same refusal of settings, the same failure, the same bytes.
 func TestRealOddStages(t *testing.T) {
-	cases, seed := int(number(t, "CULVERT_ORACLE_CASES", 1000)), number(t, "CULVERT_ORACLE_SEED", 3)
-	t.Logf("CULVERT_ORACLE_SEED=%d", seed)
-	g := chance{rand.New(rand.NewPCG(seed, 7))}
+	g, cases := oracle(t, 7, 1000)
 	failed, _, refused := compare(t, cases, func() string {
-		return "stage " + g.oddStage() + "\nrecord " +
-			g.oddRecord()
+		return "stage " + g.oddStage() + "\nrecord " + g.oddRecord()
 	})
 	if failed == 0 || refused == 0 || failed+refused > cases*9/10 {
 		t.Errorf("expected some to fail, some to be refused and a tenth neither, found %d and %d", failed, refused)

@@ -130,10 +130,8 @@ func newBrokerWork(b *testing.B, address string, reg *record.Registry, typed boo
 	if !typed {
 		withoutSchema(b, batch)
 	}
-	if w.text, _, err = w.converter.Encode(b.Context(), nil, math.MaxInt32, "orders", batch,
-		batch.Rows[0].Value); err != nil {
-		b.Fatal(err)
-	}
+	w.text, _, err = w.converter.Encode(b.Context(), nil, math.MaxInt32, "orders", batch, batch.Rows[0].Value)
+	require.NoError(b, err)
 	return w
 }
 
@@ -147,16 +145,13 @@ func (w *brokerWork) topic(b *testing.B) (name string) {
 
 func (w *brokerWork) create(b *testing.B, name string) {
 	soon := "1000"
-	if _, err := w.admin.CreateTopic(b.Context(), 1, 1, map[string]*string{"file.delete.delay.ms": &soon},
-		name); err != nil {
-		b.Fatal(err)
-	}
+	_, err := w.admin.CreateTopic(b.Context(), 1, 1, map[string]*string{"file.delete.delay.ms": &soon}, name)
+	require.NoError(b, err)
 }
 
 func (w *brokerWork) remove(b *testing.B, name string) {
-	if _, err := w.admin.DeleteTopic(b.Context(), name); err != nil {
-		b.Fatal(err)
-	}
+	_, err := w.admin.DeleteTopic(b.Context(), name)
+	require.NoError(b, err)
 }
 
 // fill makes a topic with records.

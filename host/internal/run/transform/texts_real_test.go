@@ -5,7 +5,6 @@ package transform
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"strconv"
 	"strings"
 	"testing"
@@ -108,9 +107,7 @@ func (g chance) expression() string {
 // Texts by chance that transforms parse by Java's rules come to what Kafka's make of them: literals of headers, texts
 // that become numbers, dates by patterns, and regular expressions with their replacements.
 func TestRealTexts(t *testing.T) {
-	cases, seed := int(number(t, "CULVERT_ORACLE_CASES", 300)), number(t, "CULVERT_ORACLE_SEED", 3)
-	t.Logf("CULVERT_ORACLE_SEED=%d", seed)
-	g := chance{rand.New(rand.NewPCG(seed, 6))}
+	g, cases := oracle(t, 6, 300)
 	failed, _, refused := compare(t, cases, func() string {
 		stage := map[string]string{}
 		value := g.scalar()

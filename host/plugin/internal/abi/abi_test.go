@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/wit"
@@ -43,8 +43,7 @@ func TestParametersOfAllKinds(t *testing.T) {
 	var said string
 	for range 3 {
 		fault, err := g.Invoke(t.Context(), g.Func(wide.Export()), wide, &said, []byte("bytes"), "größe", uint8(200),
-			uint32(1<<31), int64(-5), true, wit.Ptr("some"),
-			(*int64)(nil), []string{"a", "bb"}, 0.5)
+			uint32(1<<31), int64(-5), true, wit.Ptr("some"), (*int64)(nil), []string{"a", "bb"}, 0.5)
 		if fault != nil || err != nil {
 			t.Fatal(fault, err)
 		}
@@ -84,8 +83,7 @@ func randomRow(r *rand.Rand) wit.Row {
 		return wit.Datum{Form: wit.Form(r.IntN(5)), Schema: r.Uint32(), Start: r.Uint32(), Size: r.Uint32()}
 	}
 	return wit.Row{Origin: r.Uint32(), Topic: r.Uint32(), Partition: int32(r.Uint32()), Offset: int64(r.Uint64()),
-		Timestamp: int64(r.Uint64()),
-		Key:       datum(), Value: datum(), Headers: datum()}
+		Timestamp: int64(r.Uint64()), Key: datum(), Value: datum(), Headers: datum()}
 }
 
 // Rows by copying and by the reflective codec are the same bytes and the same rows.
@@ -100,12 +98,8 @@ func TestRowsInEveryWay(t *testing.T) {
 	want := image.Blocks[image.Fixups[0].Block].Data
 	b := make([]byte, len(rows)*RowBytes)
 	PutRows(b, rows)
-	if d := cmp.Diff(want, b); d != "" {
-		t.Error(d)
-	}
-	if d := cmp.Diff(rows, AppendRows(nil, b)); d != "" {
-		t.Error(d)
-	}
+	assert.Equal(t, want, b)
+	assert.Equal(t, rows, AppendRows(nil, b))
 	if got := AppendRows(rows[:1:1], b[:RowBytes]); len(got) != 2 || got[0] != rows[0] || got[1] != rows[0] {
 		t.Error("appending to rows that are there")
 	}
@@ -127,8 +121,7 @@ func BenchmarkEmptyCall(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		g.Start()
-		if _, err := g.Call(b.Context(), f); err != nil {
-			b.Fatal(err)
-		}
+		_, err := g.Call(b.Context(), f)
+		require.NoError(b, err)
 	}
 }

@@ -4,22 +4,19 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/meter"
 )
 
 // A panic of the engine while it compiles is one module's error. Without a runtime the call panics.
 func TestEngineThatPanics(t *testing.T) {
-	if err := (&Compiler{}).compileInto(t.Context(), &Code{}, &Prepared{}, 0); err == nil ||
-		!strings.Contains(err.Error(), "the engine failed: ") {
-		t.Errorf("expected an error, found %v", err)
-	}
+	assert.Error(t, (&Compiler{}).compileInto(t.Context(), &Code{}, &Prepared{}, 0), "the engine failed: ")
 }
 
 // hard is a module of few bytes and functions whose values meet at many branches.
@@ -63,7 +60,5 @@ func TestHardModulesAreStopped(t *testing.T) {
 		t.Errorf("expected that it is stopped, found %v", err)
 	}
 	l.Time = 0
-	if err := compile(p); err != nil {
-		t.Errorf("with all of its time: %v", err)
-	}
+	assert.NoError(t, compile(p), "with all of its time")
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -51,9 +52,7 @@ func newCodeFolder(t *testing.T) *codeFolder { return &codeFolder{t: t, dir: t.T
 func (f *codeFolder) open() *codeCache {
 	f.t.Helper()
 	k, err := openCodeCache(&Cache{f.dir, slog.New(slog.NewTextHandler(&f.log, nil))})
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	require.NoError(f.t, err)
 	return k
 }
 
@@ -62,9 +61,7 @@ func (f *codeFolder) keep(k *codeCache, hash string, module []byte) {
 	f.t.Helper()
 	dir := f.t.TempDir()
 	cache, _, err := engineCache(dir)
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	require.NoError(f.t, err)
 	runtime := wazero.NewRuntimeWithConfig(f.t.Context(), runtimeConfig(cache, 1))
 	defer runtime.Close(f.t.Context())
 	if _, err := runtime.CompileModule(f.t.Context(), module); err != nil {
@@ -84,14 +81,20 @@ func (f *codeFolder) answer(k *codeCache, hash string) int {
 		return -1
 	}
 	m, err := runtime.InstantiateModule(ctx, compiled, wazero.NewModuleConfig().WithName(""))
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	require.NoError(f.t, err)
 	found, err := m.ExportedFunction("f").Call(ctx)
 	if err != nil {
 		f.t.Fatalf("a stub ran: %v", err)
 	}
 	return int(found[0])
+}
+
+// answers expects an answer.
+func (f *codeFolder) answers(k *codeCache, hash string, want int) {
+	f.t.Helper()
+	if got := f.answer(k, hash); got != want {
+		f.t.Errorf("%s: expected %d, found %d; %s", hash, want, got, f.log.String())
+	}
 }
 
 // What was compiled is used again by a process that has no bytes of the module, and one that has it already.
@@ -103,9 +106,7 @@ func TestKeptCode(t *testing.T) {
 	k := f.open()
 	for hash, want := range map[string]int{"a": 42, "b": 41, "data": 43, "c": -1} {
 		for range 2 {
-			if got := f.answer(k, hash); got != want {
-				t.Errorf("%s: expected %d, found %d", hash, want, got)
-			}
+			f.answers(k, hash, want)
 		}
 	}
 	if _, err := os.Lstat(k.links); !errors.Is(err, fs.ErrNotExist) {
@@ -116,9 +117,7 @@ func TestKeptCode(t *testing.T) {
 	}
 	// A folder of that name is another's, who may write there.
 	require.NoError(t, os.Mkdir(k.links, 0o700))
-	if got := f.answer(k, "a"); got != -1 {
-		t.Errorf("with a folder of links that is there: expected nothing, found %d", got)
-	}
+	f.answers(k, "a", -1)
 }
 
 // On a file system without links the code is copied.
@@ -127,9 +126,8 @@ func TestKeptCodeWithoutLinks(t *testing.T) {
 	f.keep(f.open(), "a", answering(42))
 	k := f.open()
 	k.linkFile = func(string, string) error { return errors.ErrUnsupported }
-	if got := f.answer(k, "a"); got != 42 || f.log.Len() > 0 {
-		t.Errorf("expected 42, found %d; %s", got, f.log.String())
-	}
+	f.answers(k, "a", 42)
+	assert.Equal(t, "", f.log.String())
 }
 
 // A stub never runs: code that is missing, damaged or another module's is not used, and neither is what the engine
@@ -144,9 +142,7 @@ func TestKeptCodeThatDoesNotFit(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for name, damage := range map[string]func(t *testing.T, k *codeCache){
-		"missing": func(t *testing.T, k *codeCache) {
-			require.NoError(t, os.Remove(k.path("a")))
-		},
+		"missing": func(t *testing.T, k *codeCache) { require.NoError(t, os.Remove(k.path("a"))) },
 		"another module's": func(t *testing.T, k *codeCache) {
 			other, err := os.ReadFile(k.path("b"))
 			require.NoError(t, err)
@@ -171,9 +167,8 @@ func TestKeptCodeThatDoesNotFit(t *testing.T) {
 			code, err := os.Open(k.path("a"))
 			require.NoError(t, err)
 			defer code.Close()
-			if head.sum, err = sumOf(code, head.size); err != nil {
-				t.Fatal(err)
-			}
+			head.sum, err = sumOf(code, head.size)
+			require.NoError(t, err)
 			d.Keep(codeID("a", k.engine), stubKind, append(head.append(nil), stub...))
 		},
 	} {
@@ -187,9 +182,7 @@ func TestKeptCodeThatDoesNotFit(t *testing.T) {
 				t.Errorf("expected that nothing is used and one line says so, found %d; %s", got, f.log.String())
 			}
 			f.keep(k, "a", answering(42))
-			if got := f.answer(k, "a"); got != 42 {
-				t.Errorf("made again: expected 42, found %d; %s", got, f.log.String())
-			}
+			f.answers(k, "a", 42)
 		})
 	}
 }
@@ -202,9 +195,7 @@ func TestKeptCodeThatCannotBeReadNow(t *testing.T) {
 		mend   func(k *codeCache)
 	}{
 		"no folder for links": {
-			func(t *testing.T, k *codeCache) {
-				require.NoError(t, os.WriteFile(k.links, nil, 0o600))
-			},
+			func(t *testing.T, k *codeCache) { require.NoError(t, os.WriteFile(k.links, nil, 0o600)) },
 			func(k *codeCache) { _ = os.Remove(k.links) },
 		},
 		"the disk is full": {
@@ -226,16 +217,12 @@ func TestKeptCodeThatCannotBeReadNow(t *testing.T) {
 			k := f.open()
 			f.keep(k, "a", answering(42))
 			c.hinder(t, k)
-			if got := f.answer(k, "a"); got != -1 {
-				t.Errorf("expected that nothing is used, found %d", got)
-			}
+			f.answers(k, "a", -1)
 			if log := f.log.String(); strings.Contains(log, "damaged") || strings.Count(log, "cannot be read") != 1 {
 				t.Errorf("expected one line that it cannot be read, found %s", log)
 			}
 			c.mend(k)
-			if got := f.answer(k, "a"); got != 42 {
-				t.Errorf("expected 42, found %d; %s", got, f.log.String())
-			}
+			f.answers(k, "a", 42)
 		})
 	}
 }
@@ -256,8 +243,6 @@ func TestKeptCodeThatIsBeingMadeAnew(t *testing.T) {
 		want int
 	}{{old, -1}, {after, 43}} {
 		require.NoError(t, os.WriteFile(stub, step.stub, 0o600))
-		if got := f.answer(k, "a"); got != step.want {
-			t.Errorf("expected %d, found %d; %s", step.want, got, f.log.String())
-		}
+		f.answers(k, "a", step.want)
 	}
 }

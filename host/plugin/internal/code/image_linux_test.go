@@ -10,8 +10,24 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
+
+// sharing is a memory that was filled and then shares what it can with an image.
+func sharing(t *testing.T, shared *image, size int, fill func([]byte)) []byte {
+	t.Helper()
+	m := allocateMemory(0, uint64(2*size)).(*mapped)
+	t.Cleanup(m.Free)
+	b := m.Reallocate(uint64(size))
+	fill(b)
+	want := bytes.Clone(b)
+	require.NoError(t, shared.share(m, len(b)))
+	if !bytes.Equal(b, want) {
+		t.Error("sharing has changed a memory")
+	}
+	return b
+}
 
 // Memories that begin alike share their pages, keep their content, and never see what another one writes. One that
 // differs in a byte shares nothing.
@@ -19,19 +35,12 @@ func TestMemoriesShareWhatTheyBeginWith(t *testing.T) {
 	const size, from, to = 4 * imageBlock, imageBlock, 3 * imageBlock
 	var shared image
 	fresh := func(change byte) []byte {
-		m := allocateMemory(0, 2*size).(*mapped)
-		t.Cleanup(m.Free)
-		b := m.Reallocate(size)
-		for i := from; i < to; i++ {
-			b[i] = byte(i%251) + 1
-		}
-		b[from+100] += change
-		want := bytes.Clone(b)
-		require.NoError(t, shared.share(m, size))
-		if !bytes.Equal(b, want) {
-			t.Error("sharing has changed a memory")
-		}
-		return b
+		return sharing(t, &shared, size, func(b []byte) {
+			for i := from; i < to; i++ {
+				b[i] = byte(i%251) + 1
+			}
+			b[from+100] += change
+		})
 	}
 	alone := fresh(0)
 	first, second, other := fresh(0), fresh(0), fresh(1)
@@ -84,19 +93,12 @@ func TestMemoriesShareWhatIsEqual(t *testing.T) {
 	const blocks = 6
 	var shared image
 	fresh := func(change byte) []byte {
-		m := allocateMemory(0, blocks*imageBlock).(*mapped)
-		t.Cleanup(m.Free)
-		b := m.Reallocate(blocks * imageBlock)
-		for _, block := range []int{0, 1, 3, 5} {
-			b[block*imageBlock+10] = byte(block) + 1
-		}
-		b[3*imageBlock+20] = change
-		want := bytes.Clone(b)
-		require.NoError(t, shared.share(m, len(b)))
-		if !bytes.Equal(b, want) {
-			t.Error("sharing has changed a memory")
-		}
-		return b
+		return sharing(t, &shared, blocks*imageBlock, func(b []byte) {
+			for _, block := range []int{0, 1, 3, 5} {
+				b[block*imageBlock+10] = byte(block) + 1
+			}
+			b[3*imageBlock+20] = change
+		})
 	}
 	fresh(0)
 	for change, want := range [][]bool{
@@ -128,7 +130,5 @@ func TestMemoriesThatShareNothing(t *testing.T) {
 	}
 	heap := &onHeap{most: imageBlock}
 	heap.Reallocate(imageBlock)[0] = 1
-	if err := (&image{state: imageWaits}).share(heap, imageBlock); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, (&image{state: imageWaits}).share(heap, imageBlock))
 }

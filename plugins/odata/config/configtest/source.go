@@ -1,6 +1,8 @@
 package configtest
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
@@ -33,4 +35,19 @@ func Condition(number, property, option, low string, high ...string) []string {
 		lines = append(lines, of+"high="+high[0])
 	}
 	return lines
+}
+
+// Offset is a stored offset, of fields as encoding/json reads them.
+func Offset(fields map[string]any) (offset []wit.Field) {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		switch v := fields[name].(type) {
+		case string:
+			offset = append(offset, wit.TextField(name, v))
+		case float64:
+			offset = append(offset, wit.IntegerField(name, int64(v)))
+		case bool:
+			offset = append(offset, wit.BooleanField(name, v))
+		}
+	}
+	return offset
 }

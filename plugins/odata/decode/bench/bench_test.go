@@ -73,8 +73,12 @@ func newGuest(t testing.TB) *guest {
 
 func instantiate(t testing.TB, binary []byte) *guest {
 	t.Helper()
+	return instantiateIn(t, wazero.NewRuntime(context.Background()), binary)
+}
+
+func instantiateIn(t testing.TB, r wazero.Runtime, binary []byte) *guest {
+	t.Helper()
 	ctx := context.Background()
-	r := wazero.NewRuntime(ctx)
 	t.Cleanup(func() { r.Close(ctx) })
 	wasi_snapshot_preview1.MustInstantiate(ctx, r)
 	m, err := r.InstantiateWithConfig(ctx, binary,
@@ -150,6 +154,28 @@ func median(all []float64) float64 {
 	return all[len(all)/2]
 }
 
+// inTurns are the medians of the processor times that guests take for a page, one after another.
+func inTurns(b *testing.B, k int, atom uint64, doc []byte, guests ...*guest) (medians []float64) {
+	times := make([][]float64, len(guests))
+	for b.Loop() {
+		for n, g := range guests {
+			times[n] = append(times[n], timed(func() { g.decode(b, k, atom, doc, pieceSize, nil) }))
+		}
+	}
+	for _, all := range times {
+		medians = append(medians, median(all))
+	}
+	return medians
+}
+
+// pageOf is a page of rows of a shape, and its decoder.
+func pageOf(shape Shape, atom int, v Variant) ([]byte, decode.Decoder) {
+	if atom == 1 {
+		return shape.Atom(v), decode.NewAtom(shape.Layout)
+	}
+	return shape.JSON(v), decode.NewJSON(shape.Layout)
+}
+
 // anchor is what a plain program does with a page natively: encoding/json into a map, or all tokens of encoding/xml. No
 // value is converted.
 func anchor(atom bool, doc []byte) {
@@ -177,13 +203,7 @@ func BenchmarkPages(b *testing.B) {
 	g := newGuest(b)
 	for atom, format := range []string{"JSON", "Atom"} {
 		for k, shape := range Shapes(pageRows) {
-			page := func(v Variant) []byte {
-				if atom == 1 {
-					return shape.Atom(v)
-				}
-				return shape.JSON(v)
-			}
-			regular := page(Regular)
+			regular, _ := pageOf(shape, atom, Regular)
 			decode := func(doc []byte) func() {
 				return func() {
 					if n := g.decode(b, k, uint64(atom), doc, pieceSize, nil); n != pageRows {
@@ -209,7 +229,7 @@ func BenchmarkPages(b *testing.B) {
 				continue
 			}
 			for _, v := range []Variant{Omitted, Shuffled} {
-				other := page(v)
+				other, _ := pageOf(shape, atom, v)
 				b.Run(format+"/"+shape.Name+"/"+v.String(), func(b *testing.B) {
 					var first, second []float64
 					for b.Loop() {
@@ -231,11 +251,7 @@ func TestGuestMakesTheSameRows(t *testing.T) {
 	for atom := range 2 {
 		for k, shape := range Shapes(100) {
 			for _, v := range []Variant{Regular, Omitted, Shuffled} {
-				doc := shape.JSON(v)
-				var d decode.Decoder = decode.NewJSON(shape.Layout)
-				if atom == 1 {
-					doc, d = shape.Atom(v), decode.NewAtom(shape.Layout)
-				}
+				doc, d := pageOf(shape, atom, v)
 				var out decode.Output
 				if err := d.Write(doc, true, &out); err != nil || len(out.Rows) != 100 {
 					t.Fatalf("%s %s: %d rows, %v", shape.Name, v, len(out.Rows), err)
@@ -270,17 +286,16 @@ func TestTestsInWasm(t *testing.T) {
 		r := wazero.NewRuntime(ctx)
 		wasi_snapshot_preview1.MustInstantiate(ctx, r)
 		var text bytes.Buffer
-		config := wazero.NewModuleConfig().WithArgs("test", "-test.v", "-test.short", "-test.run", tests).WithEnv("PWD",
-			"/"+folder).
-			WithFSConfig(wazero.NewFSConfig().WithReadOnlyDirMount(root,
-				"/")).WithStdout(&text).WithStderr(&text).WithSysWalltime().WithSysNanotime()
+		config := wazero.NewModuleConfig().WithArgs("test", "-test.v", "-test.short", "-test.run", tests).
+			WithEnv("PWD", "/"+folder).WithFSConfig(wazero.NewFSConfig().WithReadOnlyDirMount(root, "/")).
+			WithStdout(&text).WithStderr(&text).WithSysWalltime().WithSysNanotime()
 		_, err = r.InstantiateWithConfig(ctx, binary, config)
 		var exit *sys.ExitError
 		if errors.As(err, &exit) && exit.ExitCode() == 0 {
 			err = nil
 		}
-		if err != nil || !bytes.Contains(text.Bytes(), []byte("PASS")) || bytes.Contains(text.Bytes(),
-			[]byte("no tests to run")) {
+		if err != nil || !bytes.Contains(text.Bytes(), []byte("PASS")) ||
+			bytes.Contains(text.Bytes(), []byte("no tests to run")) {
 			t.Errorf("%s: %v\n%s", folder, err, text.Bytes())
 		}
 		r.Close(ctx)
@@ -293,11 +308,7 @@ func TestRowsAllocateNothing(t *testing.T) {
 	for atom := range 2 {
 		for k := range Shapes(0) {
 			count := func(rows int) int64 {
-				shape := Shapes(rows)[k]
-				doc := shape.JSON(Regular)
-				if atom == 1 {
-					doc = shape.Atom(Regular)
-				}
+				doc, _ := pageOf(Shapes(rows)[k], atom, Regular)
 				for range 3 {
 					g.decode(t, k, uint64(atom), doc, pieceSize, nil)
 				}

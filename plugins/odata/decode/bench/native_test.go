@@ -10,11 +10,7 @@ import (
 func BenchmarkNative(b *testing.B) {
 	for atom, format := range []string{"JSON", "Atom"} {
 		for _, shape := range Shapes(pageRows) {
-			doc := shape.JSON(Regular)
-			var d decode.Decoder = decode.NewJSON(shape.Layout)
-			if atom == 1 {
-				doc, d = shape.Atom(Regular), decode.NewAtom(shape.Layout)
-			}
+			doc, d := pageOf(shape, atom, Regular)
 			b.Run(format+"/"+shape.Name, func(b *testing.B) {
 				var out decode.Output
 				b.ReportAllocs()

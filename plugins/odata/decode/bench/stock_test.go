@@ -12,18 +12,10 @@ func BenchmarkStock(b *testing.B) {
 	guests := []*guest{newGuest(b), instantiate(b, binary)}
 	for atom, format := range []string{"JSON", "Atom"} {
 		for k, shape := range Shapes(pageRows) {
-			doc := shape.JSON(Regular)
-			if atom == 1 {
-				doc = shape.Atom(Regular)
-			}
+			doc, _ := pageOf(shape, atom, Regular)
 			b.Run(format+"/"+shape.Name, func(b *testing.B) {
-				var times [2][]float64
-				for b.Loop() {
-					for n, g := range guests {
-						times[n] = append(times[n], timed(func() { g.decode(b, k, uint64(atom), doc, pieceSize, nil) }))
-					}
-				}
-				b.ReportMetric(median(times[1])/median(times[0]), "times-kernel")
+				times := inTurns(b, k, uint64(atom), doc, guests...)
+				b.ReportMetric(times[1]/times[0], "times-kernel")
 				b.ReportMetric(0, "ns/op")
 			})
 		}

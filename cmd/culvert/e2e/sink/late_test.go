@@ -1,0 +1,44 @@
+package sink
+
+import (
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+)
+
+// late is a service that does what it is asked for at once, and whose answers go out when hold returns.
+func late(inner http.Handler, hold func(r *http.Request, status int)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := httptest.NewRecorder()
+		inner.ServeHTTP(answer, r)
+		hold(r, answer.Code)
+		maps.Copy(w.Header(), answer.Header())
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
+	})
+}
+
+// holdsFirst starts a service that does not answer the first request of a kind until it is freed; done tells whether it
+// has done what that request asks for.
+func holdsFirst(t *testing.T, inner http.Handler, which func(r *http.Request, status int) bool) (address string,
+	done func() bool, free func()) {
+	t.Helper()
+	var held atomic.Bool
+	goOn := make(chan struct{})
+	address = e2e.Serve(t, late(inner, func(r *http.Request, status int) {
+		if which(r, status) && held.CompareAndSwap(false, true) {
+			<-goOn
+		}
+	}))
+	free = sync.OnceFunc(func() { close(goOn) })
+	t.Cleanup(free) // before the server ends, which waits for its answers
+	return address, held.Load, free
+}
+
+// posted says whether a request is a POST.
+func posted(r *http.Request, _ int) bool { return r.Method == http.MethodPost }

@@ -1,0 +1,620 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
+	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+const (
+	northwind    = configtest.Northwind
+	sapNorthwind = "/sap/opu/odata/sap/NORTHWIND_SRV"
+	odpNorthwind = "/sap/opu/odata/sap/NORTHWIND_ODP_SRV"
+)
+
+const readAt = 1_700_000_000_000 // Tue, 14 Nov 2023 22:13:20 GMT
+
+var configuration, set, condition = configtest.Source, configtest.Set, configtest.Condition
+
+var (
+	start  = wit.Cause{Start: wit.Chosen}
+	poll   = wit.Cause{Poll: wit.Chosen}
+	onward = wit.Cause{More: wit.Chosen}
+)
+
+// of are the settings of a set of a service.
+func of(service, name string, more ...string) []string {
+	return append([]string{"sap.odata#00.service=" + service, "sap.odata#00.entityset=" + name, "sap.odata#00.topic=t"},
+		more...)
+}
+
+// tracked are the settings of a set of which changes are read.
+func tracked(service, name string, more ...string) []string {
+	return of(service, name, append([]string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60"}, more...)...)
+}
+
+func tracked00(name string, more ...string) []string { return tracked(sapNorthwind, name, more...) }
+
+func odpSet(name string, more ...string) []string {
+	return tracked(odpNorthwind, "FactsOf"+name, more...)
+}
+
+// noError ends a test that can't go on after an error.
+func noError(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// says reports whether an error has a text; where none is expected, whether there is no error.
+func says(err error, text string) bool {
+	if err == nil || text == "" {
+		return err == nil && text == ""
+	}
+	return strings.Contains(err.Error(), text)
+}
+
+// faultOf is the fault that an error is, else one of a kind that does not exist.
+func faultOf(err error) *wit.Fault {
+	if fault := (*wit.Fault)(nil); errors.As(err, &fault) {
+		return fault
+	}
+	return &wit.Fault{Kind: math.MaxUint8}
+}
+
+// text is a field of an offset, "" where there is none.
+func text(fields []wit.Field, name string) string {
+	if v, _ := wit.Lookup(fields, name); v.Text != nil {
+		return *v.Text
+	}
+	return ""
+}
+
+// metadataOf are the metadata of a set X whose entities have a key and properties, with further types.
+func metadataOf(key, properties string, types ...string) string {
+	return `<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData">` + strings.Join(types, "") +
+		`<EntityType Name="T"><Key><PropertyRef Name="` + key + `"/></Key>` + properties + `</EntityType>` +
+		`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
+}
+
+// described is a service with metadata, whose other requests are answered by rows.
+func described(metadata string, rows http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "$metadata") {
+			fmt.Fprint(w, metadata)
+			return
+		}
+		rows(w, r)
+	})
+}
+
+// request changes an entity at a service, below the path of one.
+func request(s http.Handler, method, path string, body any) *httptest.ResponseRecorder {
+	raw, _ := json.Marshal(body)
+	r := httptest.NewRequest(method, "http://127.0.0.1:8080"+path, bytes.NewReader(raw))
+	for _, name := range []string{"Content-Type", "Accept"} {
+		r.Header.Set(name, "application/json")
+	}
+	r.Header.Set("If-Match", "*")
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+// quietly changes an entity that may not be there.
+func quietly(s http.Handler, method, address string, body any) {
+	request(s, method, sapNorthwind+"/"+address, body)
+}
+
+// write changes an entity.
+func write(t *testing.T, s http.Handler, method, address string, body any) {
+	t.Helper()
+	if w := request(s, method, sapNorthwind+"/"+address, body); w.Code > 299 {
+		t.Fatalf("%s %s: %d %s", method, address, w.Code, w.Body)
+	}
+}
+
+// product is a new product.
+func product(id int, name string) map[string]any {
+	return map[string]any{"ProductID": id, "ProductName": name, "Discontinued": false}
+}
+
+// reader reads pages of a service as the host does, without the host: in pieces, with what they want followed.
+type reader struct {
+	t       *testing.T
+	service http.Handler
+	p       *plugin
+	opened  *wit.SourceOpened
+	schemas map[uint32][]wit.Node
+	// piece is how many bytes a piece has; kill ends the reader before the piece that it counts down to, -1: never.
+	piece, kill int
+	// now is when an answer came; each one comes after so many milliseconds.
+	now, after int64
+	targets    []string
+	faults     []wit.RowFault
+	// answered sees each answer to a page before the plugin does, passed every row.
+	answered func(q *wit.Request, r *wit.Response)
+	passed   func(row wit.Row, data []byte)
+}
+
+var errKilled = errors.New("killed")
+
+// neverCame is the status of an answer that is lost on its way: the reader is killed.
+const neverCame = 0
+
+// open opens the plugin as if it had not run before, as after a crash.
+func (r *reader) open(settings ...string) error {
+	r.p = &plugin{}
+	var state []byte
+	var answers []wit.Response
+	for {
+		opening, err := r.p.Open(entry.Component, configuration(settings...), state, answers)
+		if err != nil || opening.Ready != nil {
+			r.opened = opening.Ready
+			return err
+		}
+		state, answers = opening.Ask.State, r.answers(opening.Ask)
+	}
+}
+
+// answers are those of what the plugin needs.
+func (r *reader) answers(need *wit.Need) (all []wit.Response) {
+	for i := range need.Requests {
+		all = append(all, r.exchange(&need.Requests[i]))
+	}
+	return all
+}
+
+func (r *reader) exchange(q *wit.Request) wit.Response {
+	r.targets = append(r.targets, q.Target)
+	asked := httptest.NewRequest(q.Method, "http://127.0.0.1:8080"+q.Target, bytes.NewReader(q.Body))
+	for _, h := range q.Headers {
+		asked.Header.Set(h.Name, h.Value)
+	}
+	w := httptest.NewRecorder()
+	r.service.ServeHTTP(w, asked)
+	r.now += r.after
+	answer := wit.Response{Tag: q.Tag, Status: uint16(w.Code), Target: q.Target, Body: w.Body.Bytes(), At: r.now}
+	for name, values := range w.Header() {
+		for _, v := range values {
+			answer.Headers = append(answer.Headers, wit.Header{Name: strings.ToLower(name), Value: v})
+		}
+	}
+	return answer
+}
+
+// changed is exchange, with what the test makes of the answer.
+func (r *reader) changed(q *wit.Request) (wit.Response, error) {
+	answer := r.exchange(q)
+	if r.answered != nil {
+		r.answered(q, &answer)
+	}
+	if answer.Status == neverCame {
+		return answer, errKilled
+	}
+	return answer, nil
+}
+
+// begin asks for a page and hands over its answer without the body.
+func (r *reader) begin(feed uint32, fetch *wit.Fetch) (page uint32, answer wit.Response, err error) {
+	if answer, err = r.changed(&fetch.Request); err != nil {
+		return 0, answer, err
+	}
+	head := answer
+	head.Body = nil
+	page, err = r.p.Begin(r.opened.Context, feed, fetch.Position, head)
+	return page, answer, err
+}
+
+// page reads a page; end says where to go on.
+func (r *reader) page(feed uint32, fetch *wit.Fetch) (end wit.Portion, err error) {
+	page, answer, err := r.begin(feed, fetch)
+	if err == nil {
+		last := uint32(0)
+		err = r.decode(page, "", answer, &end, &last)
+	}
+	return end, err
+}
+
+func (r *reader) decode(page uint32, tag string, answer wit.Response, end *wit.Portion, last *uint32) error {
+	body := answer.Body
+	for first := true; first || len(body) > 0; first = false {
+		if r.kill == 0 {
+			return errKilled
+		}
+		r.kill--
+		size := min(r.piece, len(body))
+		portion, err := r.p.Decode(page, tag, answer.Status, slices.Clone(body[:size]), size == len(body))
+		if err != nil {
+			return err
+		}
+		body = body[size:]
+		for _, row := range portion.Rows {
+			if row.Origin < *last {
+				r.t.Fatalf("row %d after row %d", row.Origin, *last)
+			}
+			*last = row.Origin
+		}
+		r.keep(&portion)
+		if portion.Next != nil {
+			end.Next = portion.Next
+		}
+		end.More, end.WaitMs = end.More || portion.More, max(end.WaitMs, portion.WaitMs)
+		for _, more := range slices.Clone(portion.Follow) {
+			answer, err := r.changed(&more.Request)
+			if err != nil {
+				return err
+			}
+			if answer.Status > 299 && !slices.Contains(more.Tolerate, answer.Status) {
+				return fmt.Errorf("%s answered %d", more.Request.Target, answer.Status)
+			}
+			if err := r.decode(page, more.Request.Tag, answer, end, last); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// keep takes what a piece brought.
+func (r *reader) keep(p *wit.Portion) {
+	for _, s := range p.Schemas {
+		r.schemas[s.ID] = s.Nodes
+	}
+	for _, row := range p.Rows {
+		r.passed(row, p.Data)
+	}
+	r.faults = append(r.faults, p.Faults...)
+}
+
+func (r *reader) read(d wit.Datum, data []byte) any {
+	nodes := r.schemas[d.Schema]
+	if nodes == nil {
+		r.t.Fatalf("schema %d wasn't declared", d.Schema)
+	}
+	v, size, err := datum.Read(nodes, 0, data[d.Start:d.Start+d.Size])
+	if err != nil || size != int(d.Size) {
+		r.t.Fatalf("a datum of %d bytes: read %d (%v)", d.Size, size, err)
+	}
+	return v
+}
+
+// tool is what a command of the plugin says.
+func (r *reader) tool(command string, options []wit.Setting, settings ...string) (string, error) {
+	var state []byte
+	var answers []wit.Response
+	for {
+		reply, err := r.p.Run(command, options, configuration(settings...), state, answers)
+		if err != nil {
+			return "", err
+		}
+		if reply.Ask == nil {
+			return *reply.Document, nil
+		}
+		state, answers = reply.Ask.State, r.answers(reply.Ask)
+	}
+}
+
+// subscribe has the plugin subscribe to its first set.
+func (r *reader) subscribe(address string) (*string, error) {
+	var state []byte
+	var answers []wit.Response
+	for range 9 {
+		a, err := r.p.Subscribe(r.opened.Context, 0, address, state, answers)
+		if err != nil || a.Done != nil {
+			return a.Done, err
+		}
+		state, answers = a.Ask.State, r.answers(a.Ask)
+	}
+	return nil, errors.New("there is no end")
+}
+
+// fullLoad reads feeds of a service whole.
+type fullLoad struct {
+	reader
+	// rows are the keys that came, values what they came with.
+	rows, values []string
+	// unfinished: a number of requests wasn't enough.
+	unfinished bool
+}
+
+// unopened is a load of a service of which the plugin knows nothing yet.
+func unopened(t *testing.T, s http.Handler) *fullLoad {
+	l := &fullLoad{reader: reader{t: t, service: s, p: &plugin{}, piece: 1000, kill: -1, now: readAt,
+		schemas: map[uint32][]wit.Node{}}}
+	l.passed = func(row wit.Row, data []byte) {
+		l.rows = append(l.rows, fmt.Sprint(l.read(row.Key, data)))
+		l.values = append(l.values, fmt.Sprint(l.read(row.Value, data)))
+	}
+	return l
+}
+
+func newLoad(t *testing.T, s http.Handler, settings ...string) *fullLoad {
+	t.Helper()
+	l := unopened(t, s)
+	noError(t, l.open(settings...))
+	return l
+}
+
+// whole is a load that has read its first feed to the end.
+func whole(t *testing.T, s http.Handler, settings ...string) *fullLoad {
+	t.Helper()
+	l := newLoad(t, s, settings...)
+	l.all(nil)
+	return l
+}
+
+// all reads the first feed from an offset to its end.
+func (l *fullLoad) all(offset []wit.Field) []wit.Field {
+	l.t.Helper()
+	offset, err := l.run(0, offset)
+	noError(l.t, err)
+	return offset
+}
+
+// run reads one feed from an offset until it is idle or finished, or a fault.
+func (l *fullLoad) run(feed uint32, offset []wit.Field) ([]wit.Field, error) {
+	offset, err := l.some(feed, offset, 2000)
+	if l.unfinished {
+		l.t.Fatal("the load doesn't end")
+	}
+	return offset, err
+}
+
+// some is run for a number of requests.
+func (l *fullLoad) some(feed uint32, offset []wit.Field, requests int) ([]wit.Field, error) {
+	cause := start
+	l.unfinished = false
+	for range requests {
+		step, err := l.next(feed, offset, cause)
+		if err != nil || step.Fetch == nil {
+			return offset, err
+		}
+		next, err := l.page(feed, step.Fetch)
+		if err != nil {
+			return offset, err
+		}
+		offset, cause = next, onward
+	}
+	l.unfinished = true
+	return offset, nil
+}
+
+// next is what the plugin does next with a feed.
+func (l *fullLoad) next(feed uint32, offset []wit.Field, cause wit.Cause) (wit.Step, error) {
+	return l.p.Next(l.opened.Context, feed, offset, cause, readAt)
+}
+
+func (l *fullLoad) page(feed uint32, fetch *wit.Fetch) ([]wit.Field, error) {
+	end, err := l.reader.page(feed, fetch)
+	if err != nil {
+		return nil, err
+	}
+	if end.Next == nil {
+		l.t.Fatal("a page ended without saying where to go on")
+	}
+	return *end.Next, nil
+}
+
+// poll reads the first feed once more, as when its period is over.
+func (l *fullLoad) poll(offset []wit.Field) []wit.Field {
+	l.t.Helper()
+	l.rows, l.values, l.targets = nil, nil, nil
+	cause := poll
+	for range 100 {
+		step, err := l.next(0, offset, cause)
+		noError(l.t, err)
+		if step.Fetch == nil {
+			return offset
+		}
+		offset, err = l.page(0, step.Fetch)
+		noError(l.t, err)
+		cause = onward
+		if done, _ := wit.Lookup(offset, "done"); done.Boolean != nil {
+			return offset
+		}
+	}
+	l.t.Fatal("the load doesn't end")
+	return nil
+}
+
+// same compares the keys that came with those of the service.
+func (l *fullLoad) same(s *service.Service, set string) {
+	l.t.Helper()
+	if expected := s.Count(set); len(l.rows) != expected {
+		l.t.Fatalf("expected %d rows, found %d", expected, len(l.rows))
+	}
+	seen := map[string]bool{}
+	for _, r := range l.rows {
+		if seen[r] {
+			l.t.Fatalf("row %s came twice", r)
+		}
+		seen[r] = true
+	}
+}
+
+// follower reads a feed in delta mode, and folds its topic by key.
+type follower struct {
+	reader
+	settings []string
+	// stored is the offset as a crash leaves it.
+	stored []wit.Field
+	// state is the topic folded by key; log are its records.
+	state map[string]map[string]any
+	log   []event
+	// partitions counts the records of each.
+	partitions map[int32]int
+	waits      int
+	// putOff is after how long the wake is to come again, 0: it is served.
+	putOff uint32
+	// wrote sees every row, as the host's converters do.
+	wrote func(row wit.Row, data []byte)
+}
+
+type event struct {
+	key       string
+	value     map[string]any
+	tombstone bool
+	headers   map[string]string
+}
+
+func newFollower(t *testing.T, s http.Handler, settings ...string) *follower {
+	f := &follower{settings: settings, state: map[string]map[string]any{}, partitions: map[int32]int{}}
+	f.reader = reader{t: t, service: s, piece: 700, kill: -1, now: readAt, after: 1000,
+		schemas: map[uint32][]wit.Node{}, passed: f.take}
+	f.start()
+	return f
+}
+
+// loaded is a follower that has read the set once.
+func loaded(t *testing.T, s http.Handler, settings ...string) *follower {
+	t.Helper()
+	f := newFollower(t, s, settings...)
+	noError(t, f.catchUp(start))
+	return f
+}
+
+// start opens the plugin as if it had not run before, as after a crash.
+func (f *follower) start() {
+	f.t.Helper()
+	noError(f.t, f.open(f.settings...))
+	if f.stored != nil {
+		noError(f.t, f.p.CheckOffset(f.opened.Feeds[0].Partition, f.stored))
+	}
+}
+
+// reopened is catchUp, again in another instance where the plugin is to be opened again, as the host does it.
+func (f *follower) reopened(cause wit.Cause) error {
+	err := f.catchUp(cause)
+	if faultOf(err).Kind == wit.FaultStale {
+		f.start()
+		err = f.catchUp(cause)
+	}
+	return err
+}
+
+// catchUp reads until nothing is due: the first load, or the changes since.
+func (f *follower) catchUp(cause wit.Cause) error {
+	again := false
+	for range 5000 {
+		step, err := f.p.Next(f.opened.Context, 0, f.stored, cause, f.now)
+		if err != nil || step.Fetch == nil {
+			return err
+		}
+		if more, err := f.page(step.Fetch); err != nil || !more {
+			return err
+		}
+		switch {
+		case cause.Wake == nil || step.Fetch.Position != nil || f.putOff == 0:
+			cause = onward
+		case again:
+			return nil // the host has a wake come once more, and no oftener
+		default:
+			again = true
+		}
+		f.now += int64(f.putOff)
+	}
+	f.t.Fatal("it doesn't end")
+	return nil
+}
+
+func (f *follower) page(fetch *wit.Fetch) (more bool, err error) {
+	end, err := f.reader.page(0, fetch)
+	if err != nil {
+		return false, err
+	}
+	f.putOff = 0
+	if end.Next == nil && fetch.Position == nil {
+		f.putOff = end.WaitMs
+		return end.More, nil // it moves nothing
+	}
+	if end.Next == nil {
+		f.t.Fatal("a page ended without saying where to go on")
+	}
+	if end.WaitMs > 0 {
+		f.waits++
+	}
+	f.stored = *end.Next
+	return end.More, nil
+}
+
+func (f *follower) take(row wit.Row, data []byte) {
+	if f.wrote != nil {
+		f.wrote(row, data)
+	}
+	f.partitions[row.Partition]++
+	e := event{key: fmt.Sprint(f.read(row.Key, data)), tombstone: row.Value.Form == wit.Absent,
+		headers: f.headers(row.Headers, data)}
+	if !e.tombstone {
+		e.value = f.members(row.Value, data)
+	}
+	f.log = append(f.log, e)
+	if e.tombstone || e.value["RECORDMODE"] == "D" || e.value["ODQ_CHANGEMODE"] == "D" {
+		delete(f.state, e.key)
+		return
+	}
+	f.state[e.key] = e.value
+}
+
+func (f *follower) headers(d wit.Datum, data []byte) map[string]string {
+	headers := map[string]string{}
+	if d.Form != wit.Raw {
+		return headers
+	}
+	list, err := datum.Headers(nil, data[d.Start:d.Start+d.Size])
+	noError(f.t, err)
+	for _, h := range list {
+		headers[h.Name] = string(h.Value)
+		if h.Form == wit.Structured {
+			of := wit.Datum{Form: h.Form, Schema: h.Schema, Size: uint32(len(h.Value))}
+			headers[h.Name] = fmt.Sprint(f.read(of, h.Value))
+		}
+	}
+	return headers
+}
+
+// members are the fields of a value by name, as texts, null ones as nil.
+func (f *follower) members(d wit.Datum, data []byte) map[string]any {
+	fields := map[string]any{}
+	for i, v := range f.read(d, data).(datum.Record) {
+		if v != nil {
+			v = fmt.Sprint(v)
+		}
+		fields[f.schemas[d.Schema][0].Members[i].Name] = v
+	}
+	return fields
+}
+
+// equals compares the folded topic with the service.
+func (f *follower) equals(s *service.Service, set, key, field string) {
+	f.t.Helper()
+	want := map[string]string{}
+	s.Each(set, func(_ string, fields map[string]string) { want[fields[key]] = fields[field] })
+	if len(want) != len(f.state) {
+		f.t.Errorf("%d entities in the topic, %d at the service", len(f.state), len(want))
+	}
+	for _, v := range f.state {
+		k := fmt.Sprint(v[key])
+		found := ""
+		if v[field] != nil {
+			found = fmt.Sprint(v[field])
+		}
+		if w, there := want[k]; !there || w != found {
+			f.t.Errorf("%s: expected %q, %v, found %q", k, w, there, found)
+		}
+	}
+}
