@@ -6,12 +6,12 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/service"
+	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -204,6 +204,5 @@ func (c *connector) autoRestart() bool { return c.boolean(config.AutoRestart) }
 func mayPass(err error) bool {
 	var fault *wit.Fault
 	return errors.As(err, &fault) && fault.Kind == wit.FaultTransient ||
-		kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err) ||
-		errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, kgo.ErrRecordRetries)
+		security.Passes(err) || errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, kgo.ErrRecordRetries)
 }

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -167,6 +169,7 @@ func TestWhatMayPass(t *testing.T) {
 		{fmt.Errorf("produce: %w", kerr.NotEnoughReplicas), true},
 		{fmt.Errorf("produce: %w", kgo.ErrRecordTimeout), true},
 		{fmt.Errorf("produce: %w", kgo.ErrRecordRetries), true},
+		{fmt.Errorf("list offsets: unable to dial: %w", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), true},
 		{fault(wit.FaultUnauthorized), false},
 		{fault(wit.FaultConfig), false}, // a transactional id that another producer took is one, see kafka
 		{fault(wit.FaultIncompatible), false},

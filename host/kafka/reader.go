@@ -288,7 +288,7 @@ func offsetsOf(ctx context.Context, ask func(context.Context, ...string) (kadm.L
 		if err == nil {
 			return found, nil
 		}
-		if !kerr.IsRetriable(err) || failures == leaderTries {
+		if !leaderMoves(err) || failures == leaderTries {
 			return nil, err
 		}
 		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
@@ -351,7 +351,7 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 				continue
 			}
 			return kerr.OffsetOutOfRange
-		case (kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err)) && failures < leaderTries:
+		case leaderMoves(err) && failures < leaderTries:
 			failures++
 			where = leadership{}
 			if err := pause.For(ctx, 100*time.Millisecond); err != nil {
@@ -411,6 +411,22 @@ func (s *stalls) next(at, end int64, got fetched) (next int64, err error) {
 // start, or take over from others, take some seconds.
 const leaderTries = 300
 
+// errUnanswered is in the error of a request that a partition's leader has not answered.
+var errUnanswered = errors.New("the leader does not answer")
+
+// leaderMoves tells whether a partition's leader is to be looked for again: it says that it does not lead, or it does
+// not answer although metadata name it, as they do for some seconds after a broker was killed.
+func leaderMoves(err error) bool {
+	unanswered, denied := (*kadm.ShardErrors)(nil), (*security.Denied)(nil)
+	switch {
+	case kerr.IsRetriable(err):
+		return true
+	case errors.As(err, &denied), errors.Is(err, kgo.ErrClientClosed):
+		return false
+	}
+	return errors.Is(err, errUnanswered) || errors.As(err, &unanswered)
+}
+
 // leadership is where a partition is read.
 type leadership struct {
 	topic *kadm.TopicDetail
@@ -468,9 +484,9 @@ func (r *Reader) fetch(ctx context.Context, where leadership, partition int32, o
 	t.Partitions = append(t.Partitions, p)
 	request.Topics = append(request.Topics, t)
 
-	answer, err := r.client.Broker(int(where.node)).RetriableRequest(ctx, request)
+	answer, err := r.client.Broker(int(where.node)).Request(ctx, request)
 	if err != nil {
-		return fetched{}, err
+		return fetched{}, fmt.Errorf("%w: %w", errUnanswered, err)
 	}
 	response := answer.(*kmsg.FetchResponse)
 	if err := kerr.ErrorForCode(response.ErrorCode); err != nil {

@@ -6,9 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"net"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -16,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -209,6 +214,71 @@ func TestLeadersThatDoNotKnowItYet(t *testing.T) {
 	kafkatest.Refuse(b.Cluster, kmsg.Fetch, 25, kerr.NotLeaderForPartition)
 	got, _ := readAll(t, openTestReader(t, b.Addr()), "new", ReadOptions{})
 	assert.Equal(t, []string{"0/0 x"}, got)
+}
+
+// A broker that was killed leads in the cluster's metadata until the controller misses it: a reader finds the broker
+// that takes over, before it knows the topic's ends and after.
+func TestLeaderThatWasKilled(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	require.NoError(t, err)
+	dead := kmsg.NewMetadataResponseBroker()
+	dead.NodeID, dead.Host = 9, "127.0.0.1"
+	number, err := strconv.ParseInt(port, 10, 32)
+	require.NoError(t, err)
+	dead.Port = int32(number)
+	for name, fetches := range map[string]int32{"BeforeItsEndsAreKnown": 0, "Fetched": 1} {
+		t.Run(name, func(t *testing.T) {
+			c := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
+			addr := c.ListenAddrs()[0]
+			kafkatest.Put(t, addr, "orders", "x")
+			fetched := kafkatest.Refuse(c, kmsg.Fetch, fetches, kerr.NotLeaderForPartition)
+			var named atomic.Int32
+			c.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				c.KeepControl()
+				if fetched.Load() < fetches || named.Add(1) > 3 {
+					return nil, nil, false
+				}
+				return ledBy(t, c, r.(*kmsg.MetadataRequest), addr, dead), nil, true
+			})
+			config := testConfig(addr)
+			config.Consumer.MetadataMaxAge = 10 * time.Millisecond // else the client names leaders that it knows already
+			r, err := NewReader(config)
+			require.NoError(t, err)
+			defer r.Close()
+			got, _ := readAll(t, r, "orders", ReadOptions{})
+			assert.Equal(t, []string{"0/0 x"}, got)
+			if n := named.Load(); n < 3 {
+				t.Errorf("expected metadata to name the dead leader 3 times, found %d", n)
+			}
+		})
+	}
+}
+
+// ledBy is an answer of the cluster's only broker after which another broker leads orders.
+func ledBy(t *testing.T, c *kfake.Cluster, asked *kmsg.MetadataRequest, addr string,
+	leader kmsg.MetadataResponseBroker) kmsg.Response {
+	t.Helper()
+	answer := asked.ResponseKind().(*kmsg.MetadataResponse)
+	answer.Default()
+	alive := kmsg.NewMetadataResponseBroker()
+	host, port, err := net.SplitHostPort(addr)
+	assert.NoError(t, err)
+	number, err := strconv.ParseInt(port, 10, 32)
+	assert.NoError(t, err)
+	alive.NodeID, alive.Host, alive.Port = 0, host, int32(number)
+	answer.Brokers = append(answer.Brokers, alive, leader)
+	answer.ControllerID = alive.NodeID
+	topic := kmsg.NewMetadataResponseTopic()
+	topic.Topic, topic.TopicID = kmsg.StringPtr("orders"), c.TopicInfo("orders").TopicID
+	partition := kmsg.NewMetadataResponseTopicPartition()
+	partition.Leader, partition.LeaderEpoch = leader.NodeID, 1
+	partition.Replicas, partition.ISR = []int32{leader.NodeID}, []int32{leader.NodeID}
+	topic.Partitions = append(topic.Partitions, partition)
+	answer.Topics = append(answer.Topics, topic)
+	return answer
 }
 
 // The ends of a topic that another broker leads by now, or that was made a moment ago, are asked for again.
