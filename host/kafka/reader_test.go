@@ -244,7 +244,7 @@ func TestLeaderThatWasKilled(t *testing.T) {
 				return ledBy(t, c, r.(*kmsg.MetadataRequest), addr, dead), nil, true
 			})
 			config := testConfig(addr)
-			config.Consumer.MetadataMaxAge = 10 * time.Millisecond // else the client names leaders that it knows already
+			config.Consumer.MetadataMaxAge = 10 * time.Millisecond // else it keeps the leader that it knows
 			r, err := NewReader(config)
 			require.NoError(t, err)
 			defer r.Close()
