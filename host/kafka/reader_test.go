@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"net"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -221,18 +220,13 @@ func TestLeadersThatDoNotKnowItYet(t *testing.T) {
 func TestLeaderThatWasKilled(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
+	dead := brokerAt(t, 9, listener.Addr().String())
 	require.NoError(t, listener.Close())
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	require.NoError(t, err)
-	dead := kmsg.NewMetadataResponseBroker()
-	dead.NodeID, dead.Host = 9, "127.0.0.1"
-	number, err := strconv.ParseInt(port, 10, 32)
-	require.NoError(t, err)
-	dead.Port = int32(number)
 	for name, fetches := range map[string]int32{"BeforeItsEndsAreKnown": 0, "Fetched": 1} {
 		t.Run(name, func(t *testing.T) {
 			c := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
 			addr := c.ListenAddrs()[0]
+			alive := brokerAt(t, 0, addr)
 			kafkatest.Put(t, addr, "orders", "x")
 			fetched := kafkatest.Refuse(c, kmsg.Fetch, fetches, kerr.NotLeaderForPartition)
 			var named atomic.Int32
@@ -241,7 +235,7 @@ func TestLeaderThatWasKilled(t *testing.T) {
 				if fetched.Load() < fetches || named.Add(1) > 3 {
 					return nil, nil, false
 				}
-				return ledBy(t, c, r.(*kmsg.MetadataRequest), addr, dead), nil, true
+				return ledBy(c, r.(*kmsg.MetadataRequest), alive, dead), nil, true
 			})
 			config := testConfig(addr)
 			config.Consumer.MetadataMaxAge = 10 * time.Millisecond // else it keeps the leader that it knows
@@ -257,20 +251,21 @@ func TestLeaderThatWasKilled(t *testing.T) {
 	}
 }
 
-// ledBy is an answer of the cluster's only broker after which another broker leads orders.
-func ledBy(t *testing.T, c *kfake.Cluster, asked *kmsg.MetadataRequest, addr string,
-	leader kmsg.MetadataResponseBroker) kmsg.Response {
+// brokerAt is how metadata name a broker.
+func brokerAt(t *testing.T, node int32, addr string) kmsg.MetadataResponseBroker {
 	t.Helper()
+	at, err := net.ResolveTCPAddr("tcp", addr)
+	assert.NoError(t, err)
+	b := kmsg.NewMetadataResponseBroker()
+	b.NodeID, b.Host, b.Port = node, at.IP.String(), int32(at.Port)
+	return b
+}
+
+// ledBy is an answer of the cluster's only broker by which another broker leads the topic orders.
+func ledBy(c *kfake.Cluster, asked *kmsg.MetadataRequest, alive, leader kmsg.MetadataResponseBroker) kmsg.Response {
 	answer := asked.ResponseKind().(*kmsg.MetadataResponse)
 	answer.Default()
-	alive := kmsg.NewMetadataResponseBroker()
-	host, port, err := net.SplitHostPort(addr)
-	assert.NoError(t, err)
-	number, err := strconv.ParseInt(port, 10, 32)
-	assert.NoError(t, err)
-	alive.NodeID, alive.Host, alive.Port = 0, host, int32(number)
-	answer.Brokers = append(answer.Brokers, alive, leader)
-	answer.ControllerID = alive.NodeID
+	answer.Brokers, answer.ControllerID = append(answer.Brokers, alive, leader), alive.NodeID
 	topic := kmsg.NewMetadataResponseTopic()
 	topic.Topic, topic.TopicID = kmsg.StringPtr("orders"), c.TopicInfo("orders").TopicID
 	partition := kmsg.NewMetadataResponseTopicPartition()
