@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -161,6 +164,25 @@ func TestRowsThatCannotBeCheckedStayUncertain(t *testing.T) {
 				assert.Equal(t, c.sent, x.service.seen())
 			})
 		}
+	}
+}
+
+// A task that leaves a record in doubt does not go on by itself because the network lost the answer, but because the
+// network kept the record from being checked.
+func TestLostAnswersSayNothingOfTheNextTry(t *testing.T) {
+	away := &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}
+	lost := &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: away}
+	for _, c := range []struct {
+		why  error
+		want bool
+	}{
+		{lost, false},
+		{fmt.Errorf("%w (%w)", lost, &wit.Fault{Kind: wit.FaultTransient}), false},
+		{&unchecked{lost, errors.New("there is no check")}, false},
+		{&unchecked{lost, away}, true},
+	} {
+		err := fmt.Errorf("write: %w", &recordError{item: &item{}, stage: "write", err: c.why, uncertain: true})
+		assert.Equal(t, c.want, errors.Is(err, away), "the network in", c.why)
 	}
 }
 

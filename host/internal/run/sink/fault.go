@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -28,10 +29,11 @@ func (e *recordError) Error() string {
 	return fmt.Sprintf("%s%s: %s: %v", e.item, more, e.stage, e.err)
 }
 
-// Unwrap is what failed; of a record in doubt what keeps it from being checked. The fault by which it came into doubt
-// says nothing of what the next try would meet.
+// Unwrap is what failed; of a record in doubt what keeps it from being checked. The fault by which it came into doubt,
+// or the lost answer, says nothing of what the next try would meet.
 func (e *recordError) Unwrap() error {
-	if _, ok := e.err.(*unchecked); e.uncertain && !ok && errors.As(e.err, new(*wit.Fault)) {
+	if _, ok := e.err.(*unchecked); e.uncertain && !ok &&
+		(errors.As(e.err, new(*wit.Fault)) || errors.As(e.err, new(*transport.NoAnswer))) {
 		return nil
 	}
 	return e.err
