@@ -27,17 +27,17 @@ func (w worker) changing(ctx context.Context) (*reloader, error) {
 	case r == nil || herder == nil:
 		return nil, rest.Starting
 	}
-	if r.applying.lock(ctx) != nil {
+	if r.applying.Lock(ctx) != nil {
 		return nil, &rest.Refusal{Status: http.StatusInternalServerError, Message: "Request timed out. The worker is " +
 			"currently checking or changing other connectors; nothing came of this request"}
 	}
 	s, looked := r.store.Snapshot()
 	switch {
 	case s.Problems.Err() != nil: // also at the first look: waiting alone does not mend it
-		r.applying.unlock()
+		r.applying.Unlock()
 		return nil, s.Problems.Err()
 	case !looked:
-		r.applying.unlock()
+		r.applying.Unlock()
 		return nil, rest.Starting
 	}
 	return r, nil
@@ -88,7 +88,7 @@ func (w worker) Create(ctx context.Context, name string, settings map[string]str
 	if err != nil {
 		return connect.Info{}, err
 	}
-	defer r.applying.unlock()
+	defer r.applying.Unlock()
 	if err := w.write(ctx, r, name, settings, settings, null, &target); err != nil {
 		return connect.Info{}, err
 	}
@@ -102,7 +102,7 @@ func (w worker) Put(ctx context.Context, name string, settings map[string]string
 	if err != nil {
 		return info, false, err
 	}
-	defer r.applying.unlock()
+	defer r.applying.Unlock()
 	before, unknown := w.herder().NowOf(name)
 	if err := w.write(ctx, r, name, settings, settings, null, nil); err != nil {
 		return info, false, err
@@ -120,7 +120,7 @@ func (w worker) Patch(ctx context.Context, name string, set map[string]string, o
 	if err != nil {
 		return connect.Info{}, err
 	}
-	defer r.applying.unlock()
+	defer r.applying.Unlock()
 	now, err := w.herder().NowOf(name)
 	if err != nil {
 		return connect.Info{}, err
@@ -162,7 +162,7 @@ func (w worker) Delete(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	defer r.applying.unlock()
+	defer r.applying.Unlock()
 	now, err := w.herder().NowOf(name)
 	if err != nil {
 		return err

@@ -8,14 +8,15 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/rest"
 )
 
 // A change that waits for another one is answered when its time is over, though the other one never ends.
 func TestChangesWaitNoLongerThanTheirRequests(t *testing.T) {
-	r := &reloader{applying: newTurn()}
-	require.NoError(t, r.applying.lock(t.Context()))
+	r := &reloader{applying: guard.NewTurn()}
+	require.NoError(t, r.applying.Lock(t.Context()))
 	ctx, over := context.WithCancel(t.Context())
 	over()
 	w := worker{&Host{running: &running{reloads: r, herder: new(connect.Herder)}}}

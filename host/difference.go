@@ -80,7 +80,7 @@ func (w worker) Changes(ctx context.Context) ([]rest.Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.applying.unlock()
+	defer r.applying.Unlock()
 	c := w.host.config
 	files, err := config.Folder(c.Files.Folder)
 	if err != nil {

@@ -28,7 +28,7 @@ type reloader struct {
 
 	// applying is held while connectors are brought to a snapshot, and while REST writes one: a snapshot of the time
 	// before would undo it.
-	applying turn
+	applying guard.Turn
 
 	mu       sync.Mutex
 	problems config.Problems // of no connector
@@ -37,23 +37,6 @@ type reloader struct {
 	last     time.Time           // when something was changed last
 	files    []*config.Connector // all, as they were found last
 }
-
-// turn is a lock that whoever waits for it can stop waiting for.
-type turn chan struct{}
-
-func newTurn() turn { return make(turn, 1) }
-
-// lock returns without the lock where ctx ends before.
-func (t turn) lock(ctx context.Context) error {
-	select {
-	case t <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (t turn) unlock() { <-t }
 
 // What a reload came to.
 const (
@@ -73,7 +56,7 @@ func newReloader(h *Host) *reloader {
 		}
 	}
 	r := &reloader{host: h, store: config.NewFolderStore(places, h.in.Worker, h.log), checker: h.checks.checker,
-		log: h.log, problems: h.in.Hidden, applying: newTurn(),
+		log: h.log, problems: h.in.Hidden, applying: guard.NewTurn(),
 		files: h.in.Connectors, refused: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0,
 			reloadApplied: 0, reloadRefused: 0}}
 	for _, c := range h.in.Connectors {
@@ -124,10 +107,10 @@ func (r *reloader) watch(ctx context.Context) {
 
 // reload does what a snapshot takes.
 func (r *reloader) reload(ctx context.Context, s config.Snapshot) {
-	if r.applying.lock(ctx) != nil {
+	if r.applying.Lock(ctx) != nil {
 		return // the worker stops
 	}
-	defer r.applying.unlock()
+	defer r.applying.Unlock()
 	if r.store.Stale(s) {
 		if s.Asked {
 			r.store.Look()

@@ -34,7 +34,13 @@ func newBench(t *testing.T, b *checktest.Bench) *bench {
 // connected is a worker with the spy and the embedded broker.
 func connected(t *testing.T) *bench {
 	t.Helper()
-	b := newBench(t, checktest.WithSpy(t))
+	return connectedWith(t, checktest.WithSpy(t))
+}
+
+// connectedWith is a worker with the embedded broker.
+func connectedWith(t *testing.T, with *checktest.Bench) *bench {
+	t.Helper()
+	b := newBench(t, with)
 	broker, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	require.NoError(t, err)
 	t.Cleanup(func() { broker.Close() })

@@ -44,8 +44,8 @@ type connector struct {
 	source *sourceShare
 
 	mu    guard.Mutex
-	tasks []*task
-	waits *waits
+	tasks []*task // those that it runs, by their numbers
+	crew  *crew
 	said  map[string]bool // see tell
 }
 
@@ -67,12 +67,14 @@ type owner struct {
 	lastFailure string // that was logged
 }
 
-// partners are what a life talks to: its service, Kafka, the store of a source's offsets, and schema registries. All of
-// them are opened by start and closed when the last task has ended.
+// partners are what a life talks to: its service, Kafka, the store of a source's offsets, and schema registries. Its
+// start opens the service; the first task that needs the others opens them, see openForTasks. All of them are closed
+// when the last task has ended.
 type partners struct {
 	service *service.Service
 	client  *transport.Client
 	kafka   kafka.Config
+	opened  *once
 	admin   *kafka.Admin  // of a source: makes its topics
 	offsets *offset.Store // of a source
 	// registries are those that its converters ask.
@@ -96,17 +98,6 @@ type sourceShare struct {
 	idling  idling  // its tasks that rest
 }
 
-// waits are the tasks that have failed, and wait for somebody who has them made again. The connector's lock guards it.
-// While no task works, and none goes on by itself, over has ended resting.
-type waits struct {
-	// working is how many of the tasks work, or go on by themselves.
-	working int
-	resting context.Context
-	over    context.CancelFunc
-	// next is when a connector that could not be started is started again; zero: something else has to happen first.
-	next time.Time
-}
-
 // task is one of a connector's tasks.
 type task struct {
 	connector *connector
@@ -124,7 +115,10 @@ type task struct {
 	next time.Time
 	// stop ends what the task does now, be it to wait; nil before it begins and when it has ended.
 	stop context.CancelCauseFunc
-	rest bool // it waits for somebody who has it made again
+	// leave ends the task; nil before it begins. leaving: it was taken away.
+	leave   context.CancelFunc
+	leaving bool
+	rest    bool // it waits for somebody who has it made again
 	// began: what it does now has come as far as to work.
 	began bool
 	// progress tells how far the task is; nil before it has run.
@@ -144,7 +138,7 @@ func (t *task) now() (p Progress) {
 func newConnector(o *Options, c *config.Connector) *connector {
 	k := &connector{o: o, given: c, config: c, rereads: time.Minute, refused: c.Problems.Err(),
 		log: o.Logger.With("connector", c.Name), owner: &owner{topics: &topics{}, times: &times{}},
-		to: &partners{}, sinks: &sinkGroup{}, source: &sourceShare{}, waits: &waits{}}
+		to: &partners{opened: newOnce()}, sinks: &sinkGroup{}, source: &sourceShare{}, crew: &crew{}}
 	k.class.planned = new(atomic.Pointer[plugin.Binding])
 	k.to.registries.log = k.log
 	k.class.plugin, k.class.component, k.class.unknown = check.Find(o.Plugins, c.Text("connector.class"),
@@ -173,19 +167,7 @@ func (c *connector) run(ctx context.Context, once bool) {
 		close, err = c.start(ctx)
 	}
 	defer close()
-	c.mu.Lock()
-	c.waits.working = len(c.tasks)
-	c.waits.resting, c.waits.over = context.WithCancel(ctx)
-	c.mu.Unlock()
-	defer c.waits.over()
-	var wg sync.WaitGroup
-	for _, t := range c.tasks {
-		wg.Go(func() {
-			defer guard.Recover(c.log, t.name(), nil, func(p *guard.Panic) { t.ended(ctx, p, slog.LevelError) })
-			t.run(ctx, once)
-		})
-	}
-	wg.Wait()
+	c.runTasks(ctx, once)
 }
 
 // startAgain is after how long a connector is started again that could not ask what its service is.
@@ -195,7 +177,7 @@ const startAgain = 30 * time.Second
 func (c *connector) startsAt(at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waits.next = at
+	c.crew.startsAt = at
 }
 
 // restarts is a time at which a connector or task that has failed goes on by itself, as status has it.
@@ -240,43 +222,27 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 		c.sinks.reached = c.reach()
 	}
 	layout, err := c.plan(ctx, true)
-	if err == nil {
-		err = c.fence(ctx, len(layout))
-	}
-	if err == nil {
-		err = c.openOffsets(ctx)
-	}
-	if err == nil {
-		err = c.openAdmin()
-	}
 	if err != nil {
 		c.o.claims.release(c.config.Name)
 		c.unplan()
-		c.closeOffsets()
 		c.to.client.Close()
 		return nil, err
 	}
 	c.owner.lastFailure = ""
-	c.mu.Lock()
-	c.tasks = nil
-	for i, settings := range layout {
-		c.tasks = append(c.tasks, &task{connector: c, number: i, settings: settings, state: Unassigned})
-	}
-	c.mu.Unlock()
+	c.lay(layout, Unassigned)
 	c.o.started.connectors.ended(true)
 	c.owner.report(onStarted, nil)
 	c.log.Info("connector started", "class", c.class.component.Name, "plugin", c.class.plugin.Name, "version", c.class.plugin.Version,
-		"file", c.class.plugin.Path, "tasks", len(c.tasks))
+		"file", c.class.plugin.Path, "tasks", len(layout))
 	unwatch := c.to.service.Watch(c.to.client)
-	admin := c.to.admin
 	return func() {
 		c.source.listens.closeAll()
 		unwatch()
 		c.unplan()
 		c.closeOffsets()
 		c.to.client.Close()
-		if admin != nil {
-			admin.Close()
+		if c.to.admin != nil {
+			c.to.admin.Close()
 		}
 	}, nil
 }
@@ -296,14 +262,8 @@ func (c *connector) layOut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.mu.Lock()
-	c.tasks = nil
-	for i, settings := range layout {
-		c.tasks = append(c.tasks, &task{connector: c, number: i, settings: settings, state: Paused})
-	}
-	c.mu.Unlock()
-	for i := range layout {
-		c.owner.times.enter(i, Paused)
+	for _, t := range c.lay(layout, Paused) {
+		c.owner.times.enter(t.number, Paused)
 	}
 	return nil
 }
@@ -455,6 +415,9 @@ func (t *task) work(ctx context.Context, once bool) error {
 	}
 	defer binding.Close()
 	t.connector.unplan()
+	if err := t.connector.openForTasks(ctx); err != nil {
+		return err
+	}
 	if t.connector.isSink() {
 		return t.sink(ctx, binding, once)
 	}

@@ -47,6 +47,7 @@ type wanted struct {
 	o      *Options          // of new lives
 	given  *config.Connector // the newest configuration that was accepted
 	target TargetState
+	share  Share // of the connector
 	// refused are the problems of a newer configuration than given; given goes on.
 	refused config.Problems
 	removed bool
@@ -80,7 +81,8 @@ type occurrence struct {
 func newController(o *Options, c *config.Connector) *controller {
 	k := &controller{name: c.Name, log: o.Logger.With("connector", c.Name), done: make(chan struct{}),
 		wake: make(chan struct{}, 1), topics: &topics{}, times: &times{}, state: Unassigned,
-		asked: &wanted{o: o, given: c, target: Running}, loop: &loop{limit: o.Worker.Duration(stopLimit)}}
+		asked: &wanted{o: o, given: c, target: Running, share: Share{Whole: true}},
+		loop:  &loop{limit: o.Worker.Duration(stopLimit)}}
 	k.newLife()
 	if k.fault = k.current.refused; k.fault != nil {
 		k.state = Failed
@@ -92,6 +94,7 @@ func newController(o *Options, c *config.Connector) *controller {
 func (k *controller) newLife() {
 	life := newConnector(k.asked.o, k.asked.given)
 	life.owner.report, life.owner.topics, life.owner.times = k.reporting(life), k.topics, k.times
+	life.crew.share = k.asked.share
 	if k.current != nil {
 		life.sinks.fed, life.rereads = k.current.sinks.fed, k.current.rereads
 	}
@@ -195,6 +198,21 @@ func (k *controller) restartTask(number int) {
 	}})
 }
 
+// assign gives the worker another share of the connector. Where the life that runs can take it, only the tasks that
+// come or go notice.
+func (k *controller) assign(share Share) {
+	k.post(occurrence{prior: func() {
+		k.mu.Lock()
+		k.asked.share = share
+		life := k.current
+		k.mu.Unlock()
+		lives := k.loop.alive != nil && !k.loop.halting && !k.loop.job
+		if !life.assign(share) || !lives || share.none() {
+			k.post(occurrence{event: onShared})
+		}
+	}})
+}
+
 // keep takes a configuration that says the same, from another place maybe.
 func (k *controller) keep(c *config.Connector) {
 	k.mu.Lock()
@@ -277,6 +295,13 @@ func (k *controller) leaves() bool {
 	return k.asked.removed
 }
 
+// has tells whether the worker is to run anything of the connector.
+func (k *controller) has() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return !k.asked.share.none()
+}
+
 // atRest is the event of a connector of which nothing runs.
 func (k *controller) atRest(ctx context.Context) event {
 	k.mu.Lock()
@@ -284,6 +309,8 @@ func (k *controller) atRest(ctx context.Context) event {
 	switch {
 	case ctx.Err() != nil || k.asked.removed:
 		return onGone
+	case k.asked.share.none():
+		return onAway
 	case k.asked.target == Paused:
 		return onPaused
 	case k.asked.target == Stopped:
@@ -322,7 +349,7 @@ func (k *controller) handle(ctx context.Context, o occurrence) {
 		k.log.Error("a mistake in culvert: no transition for what happened to a connector; its state stays", "state",
 			k.status().Connector.State,
 			"event", string(o.event))
-	case t.do == begin && k.loop.alive == nil:
+	case t.do == begin && k.loop.alive == nil && k.has():
 		k.begin(ctx)
 	case t.do == nothing:
 	case k.loop.alive == nil:
@@ -517,7 +544,7 @@ func (k *controller) status() Status {
 	if fault != nil {
 		s.Connector.Trace = life.o.Worker.Strike(trace(fault, "connector "+k.name))
 		life.mu.Lock()
-		s.Connector.Restarts = restarts(life.waits.next)
+		s.Connector.Restarts = restarts(life.crew.startsAt)
 		life.mu.Unlock()
 	}
 	if refused.Err() != nil {

@@ -150,6 +150,12 @@ func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
 	h.launch(k)
 }
 
+// Assign gives the worker another share of a connector; before, and of a new connector, it has the whole. Of a
+// connector that runs, tasks that are in both shares are left alone.
+func (h *Herder) Assign(name string, share Share) error {
+	return h.with(name, func(k *controller) { k.assign(share) })
+}
+
 // Adopt has a connector go on with a configuration that its tasks take while they run, see [config.InPlace].
 func (h *Herder) Adopt(c *config.Connector) error {
 	return h.with(c.Name, func(k *controller) { k.adopt(c) })

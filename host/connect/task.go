@@ -125,12 +125,10 @@ func (t *task) rests(now bool) {
 	case now == t.rest:
 	case now:
 		t.rest = true
-		if c.waits.working--; c.waits.working == 0 && c.waits.over != nil {
-			c.waits.over()
-		}
+		c.crew.rests()
 	default:
 		t.rest = false
-		c.waits.working++
+		c.crew.working++
 	}
 }
 
@@ -167,12 +165,15 @@ func (t *task) goesOn(ctx context.Context, err error, version int64, outage *out
 			return asked(waiting) && ctx.Err() == nil
 		}
 	}
-	waiting, stop := t.does(c.waits.resting)
+	waiting, stop := t.does(ctx)
 	defer stop(nil)
 	c.mu.Lock()
 	t.rests(true)
 	c.mu.Unlock()
-	<-waiting.Done()
+	select {
+	case <-waiting.Done():
+	case <-c.crew.resting.Done():
+	}
 	return asked(waiting) && ctx.Err() == nil
 }
 
@@ -180,7 +181,7 @@ func (t *task) goesOn(ctx context.Context, err error, version int64, outage *out
 func (c *connector) restartTask(number int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.waits.resting == nil || c.waits.resting.Err() != nil {
+	if c.crew.resting == nil || c.crew.resting.Err() != nil {
 		return false
 	}
 	for _, t := range c.tasks {

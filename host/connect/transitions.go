@@ -36,12 +36,14 @@ const (
 	onStop     event = "stop"
 	onRestart  event = "restart"
 	onShutdown event = "shutdown" // the worker stops, or the connector is removed
+	onShared   event = "shared"   // the worker has another share of it, which the life that runs cannot take
 
 	// Nothing of it runs any more, as was asked for; which of these it is, is a matter of its target state.
 	onFree    event = "free" // to run again
 	onPaused  event = "paused"
 	onStopped event = "stopped"
 	onGone    event = "gone" // the worker stops, or the connector is removed
+	onAway    event = "away" // the worker has no share of it
 )
 
 // action is what the loop of a connector does about an event.
@@ -67,7 +69,8 @@ var transitions = map[State]map[event]transition{
 		onResume: {Unassigned, begin}, onPause: {Unassigned, halt}, onStop: {Unassigned, halt},
 		onRestart: {Unassigned, begin}, onShutdown: {Unassigned, halt},
 		onFree: {Unassigned, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing},
-		onGone: {Unassigned, nothing},
+		onGone:   {Unassigned, nothing},
+		onShared: {Unassigned, halt}, onAway: {Unassigned, nothing},
 	},
 	Running: {
 		// its tasks say how they ended
@@ -75,21 +78,24 @@ var transitions = map[State]map[event]transition{
 		onResume: {Running, nothing}, onPause: {Running, halt}, onStop: {Running, halt},
 		onRestart: {Restarting, begin}, onShutdown: {Running, halt},
 		onFree: {Restarting, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing},
-		onGone: {Unassigned, nothing},
+		onGone:   {Unassigned, nothing},
+		onShared: {Running, halt}, onAway: {Unassigned, nothing},
 	},
 	Paused: {
 		onStarted: {Paused, nothing}, onFailed: {Paused, nothing}, onOver: {Paused, nothing},
 		onResume: {Unassigned, begin}, onPause: {Paused, nothing}, onStop: {Paused, halt},
 		onRestart: {Paused, nothing}, onShutdown: {Paused, halt},
 		onFree: {Unassigned, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing},
-		onGone: {Unassigned, nothing},
+		onGone:   {Unassigned, nothing},
+		onShared: {Paused, halt}, onAway: {Unassigned, nothing},
 	},
 	Stopped: {
 		onStarted: {Stopped, nothing}, onFailed: {Stopped, nothing}, onOver: {Stopped, nothing},
 		onResume: {Unassigned, begin}, onPause: {Stopped, halt}, onStop: {Stopped, nothing},
 		onRestart: {Stopped, nothing}, onShutdown: {Stopped, halt},
 		onFree: {Unassigned, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing},
-		onGone: {Unassigned, nothing},
+		onGone:   {Unassigned, nothing},
+		onShared: {Stopped, halt}, onAway: {Unassigned, nothing},
 	},
 	Failed: {
 		onStarted: {Running, nothing}, onFailed: {Failed, nothing}, onOver: {Failed, nothing},
@@ -97,12 +103,14 @@ var transitions = map[State]map[event]transition{
 		onRestart: {Restarting, begin}, onShutdown: {Failed, halt},
 		// its fault is the result of a run
 		onFree: {Failed, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing}, onGone: {Failed, nothing},
+		onShared: {Failed, halt}, onAway: {Unassigned, nothing},
 	},
 	Restarting: {
 		onStarted: {Running, nothing}, onFailed: {Failed, nothing}, onOver: {Unassigned, nothing},
 		onResume: {Restarting, nothing}, onPause: {Restarting, halt}, onStop: {Restarting, halt},
 		onRestart: {Restarting, begin}, onShutdown: {Restarting, halt},
 		onFree: {Restarting, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing},
-		onGone: {Unassigned, nothing},
+		onGone:   {Unassigned, nothing},
+		onShared: {Restarting, halt}, onAway: {Unassigned, nothing},
 	},
 }

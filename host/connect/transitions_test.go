@@ -12,7 +12,7 @@ import (
 var (
 	allStates = []State{Unassigned, Running, Paused, Stopped, Failed, Restarting}
 	allEvents = []event{onStarted, onFailed, onOver, onResume, onPause, onStop, onRestart, onShutdown, onFree, onPaused,
-		onStopped, onGone}
+		onStopped, onGone, onShared, onAway}
 )
 
 // holes are what is wrong with a table of transitions.
@@ -41,7 +41,7 @@ func holes(table map[State]map[event]transition) (found []string) {
 }
 
 func atRestEvent(e event) bool {
-	return slices.Contains([]event{onFree, onPaused, onStopped, onGone}, e)
+	return slices.Contains([]event{onFree, onPaused, onStopped, onGone, onAway}, e)
 }
 
 // Every state has a transition for every event, and each state can be reached.

@@ -1,0 +1,207 @@
+package connect
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/check/checktest"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+)
+
+// stepped is a service whose feeds, told apart by the query option feed, read a page only when the test lets them.
+type stepped struct {
+	*httptest.Server
+	t     *testing.T
+	asked [8]chan struct{} // a page was asked for
+	let   [8]chan struct{} // one may be answered
+}
+
+const steppedRows = 60 // in six pages
+
+func newStepped(t *testing.T) *stepped {
+	s := &stepped{t: t}
+	for n := range s.asked {
+		s.asked[n], s.let[n] = make(chan struct{}, 1000), make(chan struct{}, 1000)
+	}
+	northwind := service.New(service.Options{Rows: steppedRows, PageSize: 10})
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var feed int
+		if _, err := fmt.Sscan(r.URL.Query().Get("feed"), &feed); err == nil {
+			s.asked[feed] <- struct{}{}
+			select {
+			case <-s.let[feed]:
+			case <-r.Context().Done():
+				return
+			}
+		}
+		northwind.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// page lets a feed read a page, and returns when it asks for the next one.
+func (s *stepped) page(feed int) {
+	s.t.Helper()
+	s.let[feed] <- struct{}{}
+	<-s.asked[feed]
+}
+
+// connector reads the same set in eight ways, each a task of its own.
+func (s *stepped) connector(b *bench) *config.Connector {
+	host, port, _ := strings.Cut(strings.TrimPrefix(s.URL, "http://"), ":")
+	lines := []string{"name=c", "connector.class=org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector",
+		"tasks.max=8", "sap.odata.host.protocol=http", "sap.odata.host.address=" + host, "sap.odata.host.port=" + port,
+		"sap.odata.max.concurrent.requests=16", "sap.odata.page.size=10", "sap.odata.count=none",
+		"sap.odata.paging=links"}
+	for n := range s.asked {
+		entry := fmt.Sprintf("sap.odata#%02d.", n)
+		lines = append(lines, entry+"service="+service.NorthwindPath, entry+"entityset=Orders",
+			fmt.Sprintf("%sid=%d", entry, n), fmt.Sprintf("%stopic=rows%d", entry, n),
+			fmt.Sprintf("%squery=feed=%d", entry, n))
+	}
+	return b.Connector(s.t, lines...)
+}
+
+// rows are the keys of the rows in a topic, in the order in which they were written.
+func rows(t *testing.T, k kafka.Config, topic string) (keys []string) {
+	t.Helper()
+	reader, err := kafka.NewReader(k)
+	require.NoError(t, err)
+	defer reader.Close()
+	_, err = reader.Read(t.Context(), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
+		keys = append(keys, string(r.Key))
+		return nil
+	})
+	require.NoError(t, err)
+	return keys
+}
+
+// A task that is taken from a connector of eight ends alone: the other seven read on while it still stops, none of them
+// is made again, and all rows of all eight arrive once, whoever read them.
+func TestShareOfAConnector(t *testing.T) {
+	const taken = 3
+	b := connectedWith(t, checktest.New(t, map[string][]byte{
+		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")}))
+	s := newStepped(t)
+	h := New(b.options, []*config.Connector{s.connector(b)})
+	runs(t, h)
+	for n := range s.asked {
+		<-s.asked[n]
+		s.page(n)
+	}
+	k := h.controllers["c"]
+	before := tasksOf(k)
+	var others []int
+	for n := range s.asked {
+		if n != taken {
+			others = append(others, n)
+		}
+	}
+	assert.Equal(t, 8, len(before))
+	require.NoError(t, h.Assign("c", Share{Tasks: others}))
+	for range 2 { // while the request of the one that goes is not answered yet
+		for _, n := range others {
+			s.page(n)
+		}
+	}
+	require.Until(t, func() bool { return len(tasksOf(k)) == 7 }, func() string { return b.Log.String() })
+	for _, n := range others {
+		s.page(n)
+	}
+	if after := tasksOf(k); !slices.Equal(after, slices.Concat(before[:taken], before[taken+1:])) {
+		t.Errorf("expected the tasks that were there before, found %v and %v", before, after)
+	}
+	require.NoError(t, h.Assign("c", Share{Whole: true}))
+	<-s.asked[taken]
+	require.Until(t, func() bool { return len(tasksOf(k)) == 8 }, func() string { return b.Log.String() })
+	for n := range s.let {
+		close(s.let[n])
+	}
+	for n := range s.asked {
+		var found []string
+		require.Until(t, func() bool {
+			found = rows(t, b.options.Kafka, fmt.Sprintf("rows%d", n))
+			return len(found) >= steppedRows
+		}, func() string { return fmt.Sprintf("feed %d: found %d rows\n%s", n, len(found), b.Log.String()) })
+		if distinct := slices.Compact(slices.Sorted(slices.Values(found))); len(found) != steppedRows ||
+			len(distinct) != steppedRows {
+			t.Errorf("feed %d: expected %d rows, found %d, of which %d differ", n, steppedRows, len(found),
+				len(distinct))
+		}
+	}
+}
+
+func tasksOf(k *controller) []*task {
+	c := k.life()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.tasks)
+}
+
+// A worker without a share of a connector runs nothing of it, whatever is asked of it; with the first task it begins.
+func TestNoShare(t *testing.T) {
+	h := newHerd(t, "a")
+	h.await("a", Running, atWork)
+	require.NoError(t, h.Assign("a", Share{}))
+	h.await("a", Unassigned)
+	for _, ask := range []func(string) error{h.Restart, h.Pause, h.Resume} {
+		require.NoError(t, ask("a"))
+		require.NoError(t, h.Barrier(t.Context()))
+		if s, _ := h.Status("a"); s.Connector.State != Unassigned || h.controllers["a"].loop.alive != nil {
+			t.Errorf("expected UNASSIGNED, and nothing that runs, found %+v", s)
+		}
+	}
+	require.NoError(t, h.Pause("a"))
+	require.NoError(t, h.Assign("a", Share{Tasks: []int{0}}))
+	h.await("a", Paused)
+	require.NoError(t, h.Resume("a"))
+	h.await("a", Running, atWork)
+}
+
+// A task that is taken away while it stops, and is given back, is made again when it has ended.
+func TestTaskGivenBack(t *testing.T) {
+	silent, asked := silentService(t)
+	h := newHerd(t)
+	h.service = silent
+	h.Put(h.named("a", "spy.tasks=2", "tasks.max=2"), nil)
+	<-asked
+	<-asked
+	k := h.controllers["a"]
+	before := tasksOf(k)
+	require.NoError(t, h.Assign("a", Share{Tasks: []int{0}}))
+	require.NoError(t, h.Assign("a", Share{Tasks: []int{0, 1}}))
+	<-asked
+	after := tasksOf(k)
+	if len(after) != 2 || after[0] != before[0] || after[1] == before[1] {
+		t.Errorf("expected the first task as it was and the second made again, found %v and %v", before, after)
+	}
+}
+
+// What the first task opens for all is opened once, by the next one where it fails, and waited for no longer than a
+// task lives.
+func TestOnce(t *testing.T) {
+	o := newOnce()
+	var done int
+	do := func(err error) func() error { return func() error { done++; return err } }
+	assert.Error(t, o.do(t.Context(), do(context.DeadlineExceeded)), "deadline")
+	assert.NoError(t, o.do(t.Context(), do(nil)))
+	assert.NoError(t, o.do(t.Context(), do(nil)))
+	assert.Equal(t, 2, done)
+	require.NoError(t, o.turn.Lock(t.Context()))
+	ended, end := context.WithCancel(t.Context())
+	end()
+	assert.Error(t, o.do(ended, do(nil)), "canceled")
+}
