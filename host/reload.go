@@ -22,7 +22,7 @@ import (
 // and all others are none of its business.
 type reloader struct {
 	host    *Host
-	store   *config.FolderStore
+	store   config.Store
 	checker check.Checker
 	log     *slog.Logger
 

@@ -128,22 +128,17 @@ func (s *FolderStore) Holds(file string) string {
 
 // snapshot is what is known now; connectors are copies, since names that clash are noted in them.
 func (s *FolderStore) snapshot(asked bool) Snapshot {
-	copied := func(c *Connector) *Connector {
-		own := *c
-		own.Problems = slices.Clone(c.Problems)
-		return &own
-	}
 	var connectors, own []*Connector
 	for _, c := range s.places.Named {
-		connectors = append(connectors, copied(c))
+		connectors = append(connectors, c.copied())
 	}
 	for _, path := range slices.Sorted(maps.Keys(s.seen.files)) {
 		switch c := s.seen.files[path].loaded; {
 		case c == nil:
 		case s.isOwn(path):
-			own = append(own, copied(c))
+			own = append(own, c.copied())
 		default:
-			connectors = append(connectors, copied(c))
+			connectors = append(connectors, c.copied())
 		}
 	}
 	all, hidden := layered(connectors, own)
@@ -157,6 +152,13 @@ func (s *FolderStore) snapshot(asked bool) Snapshot {
 	now.Problems = append(slices.Clone(now.Problems), hidden...)
 	now.Asked, now.writes = asked, s.writes
 	return now
+}
+
+// copied is a connector whose problems may be added to.
+func (c *Connector) copied() *Connector {
+	own := *c
+	own.Problems = slices.Clone(c.Problems)
+	return &own
 }
 
 // layered are connectors by name, those of the worker's own folder below the others: with a warning for each that
@@ -179,9 +181,8 @@ func layered(connectors, own []*Connector) (all []*Connector, hidden Problems) {
 	return all, hidden
 }
 
-// Stored is what is kept of a connector, in a folder of files ([FolderStore]). Parts that are nil or empty are not
-// given. In Kafka Connect's config topic, which workers that form a group would share, they are records of their own:
-// `connector-NAME`, `target-state-NAME`, and `task-NAME-N` for each task with `commit-NAME` after them.
+// Stored is what is kept of a connector, in a folder of files ([FolderStore]) or in the topic of configurations
+// ([TopicStore]), where both parts are records of their own. Parts that are nil or empty are not given.
 type Stored struct {
 	// Connector is what its user wrote.
 	Connector *Connector
@@ -199,8 +200,19 @@ type Snapshot struct {
 	// Problems are those of no connector: a folder that is not there, a worker's file that has changed. With errors
 	// among them Connectors are those of the time before.
 	Problems Problems
-	// Asked: somebody asked for it, by [FolderStore.Look], whether or not anything has changed.
+	// Asked: somebody asked for it, by Look of the [Store], whether or not anything has changed.
 	Asked bool
+
+	// Offset is the offset after the last record that was read, of a [TopicStore]; the others below are nil, too,
+	// where there is no topic. Written are offsets of the records that hold the connectors' settings, by name.
+	Offset  int64
+	Written map[string]int64
+	// Tasks are those that count, by connector; those of a connector that is not in it have to be planned. Where a set
+	// has a Version before the Written of its connector, the settings have changed since it was planned. Incomplete are
+	// connectors of which compaction took tasks.
+	Tasks      map[string]TaskSet
+	Incomplete map[string]bool
+
 	// writes is how often the store was written to before.
 	writes int
 }

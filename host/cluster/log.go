@@ -1,0 +1,421 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/security"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// writeWithin is how long a write may take until it is read back, as in Kafka Connect
+// (KafkaConfigBackingStore.READ_WRITE_TOTAL_TIMEOUT_MS); readAgain is after how long a topic is read again that could
+// not be read.
+const (
+	writeWithin = 30 * time.Second
+	readAgain   = time.Second
+)
+
+// ErrNotLeader is the error of a write that is the leader's alone, by a worker that does not lead.
+var ErrNotLeader = errors.New("Cannot write to config topic: this worker is not the leader of its group")
+
+// WriteError is the error of a leader's write that failed, as where a newer leader has fenced this one. Whether it was
+// written is not known; by now this worker has read what the topic has, where it could.
+type WriteError struct{ Cause error }
+
+// Error is Kafka Connect's text (DistributedHerder).
+func (e *WriteError) Error() string {
+	return "Failed to write to config topic; this may be due to a transient error and the request can be safely retried"
+}
+
+// Unwrap is the cause.
+func (e *WriteError) Unwrap() error { return e.Cause }
+
+// LogOptions say what a [Log] is of.
+type LogOptions struct {
+	// Kafka is the configuration of the worker's clients.
+	Kafka kafka.Config
+	// Topic is the topic of configurations; of its partitions there is one, whatever is asked for.
+	Topic kafka.Internal
+	// Group is group.id.
+	Group  string
+	Logger *slog.Logger
+}
+
+// Log follows the topic of configurations and writes to it. It reads what is committed alone. The leader writes in
+// transactions, under a transactional id that all workers of the group share, whatever exactly.once.source.support
+// says: who claims it fences the leader before. It owns the goroutines of its clients until Close; all methods may be
+// called at any time before.
+type Log struct {
+	o      LogOptions
+	admin  *kafka.Admin
+	reader *kafka.Reader
+	// plain writes what any worker may write.
+	plain  *kgo.Client
+	dialer *security.Dialer
+
+	// writing is held by whoever writes as the leader, claims the id or lets go of it; it guards claim.
+	writing chan struct{}
+	claim   *claim
+
+	mu    guard.Mutex
+	leads bool
+	next  int64         // the offset after the last record that was read
+	moved chan struct{} // closed when next has grown
+}
+
+// claim is the transactional id, with the producer that has it.
+type claim struct {
+	transactions *kafka.Transactions
+	output       *kafka.TransactionalOutput
+}
+
+// OpenLog makes the topic where it is missing, and checks that it has one partition, is compacted, and that the worker
+// has the rights to lead: READ and WRITE on the topic, WRITE on the transactional id. Nothing is read before Read.
+func OpenLog(ctx context.Context, o LogOptions) (l *Log, err error) {
+	o.Topic.Partitions = 1
+	k := o.Kafka
+	k.Consumer.ReadUncommitted = false
+	// As the store of offsets: acknowledged by all replicas, and few.
+	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
+	o.Kafka = k
+	l = &Log{o: o, writing: make(chan struct{}, 1), moved: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			l.Close()
+		}
+	}()
+	if l.admin, err = kafka.NewAdmin(k); err != nil {
+		return nil, err
+	}
+	if err = l.admin.EnsureInternal(ctx, o.Topic); err != nil {
+		return nil, err
+	}
+	if l.reader, err = kafka.NewReader(k); err != nil {
+		return nil, err
+	}
+	k.Producer.ClientID = o.Group + "-configs"
+	opts := k.ProducerOpts()
+	if l.plain, err = kgo.NewClient(opts...); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Topic.Setting, err)
+	}
+	l.dialer = security.DialerOf(opts)
+	if err = l.check(ctx); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Topic.Setting, err)
+	}
+	return l, nil
+}
+
+// Close ends the clients. Read is to be ended before.
+func (l *Log) Close() {
+	l.writing <- struct{}{}
+	l.letGo()
+	if l.plain != nil {
+		l.plain.Close()
+	}
+	if l.reader != nil {
+		l.reader.Close()
+	}
+	if l.admin != nil {
+		l.admin.Close()
+	}
+}
+
+// transactionalID is Kafka Connect's (DistributedConfig.transactionalProducerId).
+func (l *Log) transactionalID() string { return "connect-cluster-" + l.o.Group }
+
+// check finds what would keep the worker from leading, without disturbing the leader that there is.
+func (l *Log) check(ctx context.Context) error {
+	request := kmsg.NewPtrMetadataRequest()
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = &l.o.Topic.Name
+	request.Topics, request.IncludeTopicAuthorizedOperations = append(request.Topics, topic), true
+	metadata, err := request.RequestWith(ctx, l.plain)
+	if err != nil {
+		return l.dialer.Explain(err)
+	}
+	if len(metadata.Topics) != 1 {
+		return fmt.Errorf("metadata of topic %s: expected one topic, found %d", *topic.Topic, len(metadata.Topics))
+	}
+	found := metadata.Topics[0]
+	if err := kerr.ErrorForCode(found.ErrorCode); err != nil {
+		return fmt.Errorf("topic %s: %w", *topic.Topic, kafka.Lacking(err, "DESCRIBE", "Topic "+*topic.Topic))
+	}
+	if n := len(found.Partitions); n != 1 {
+		return fmt.Errorf("Topic '%s' supplied via the '%s' property is required to have a single partition in order "+
+			"to guarantee consistency of connector configurations, but found %d partitions.", *topic.Topic,
+			l.o.Topic.Setting, n)
+	}
+	// Brokers before Kafka 2.3 say nothing (KIP-430).
+	if may := found.AuthorizedOperations; may != math.MinInt32 && may&(1<<kmsg.ACLOperationWrite) == 0 {
+		return kafka.Lacking(kerr.TopicAuthorizationFailed, "WRITE", "Topic "+*topic.Topic)
+	}
+	// To end a transaction of a producer that there cannot be changes nothing: brokers look at rights first, and at
+	// producers then (KafkaApis.handleEndTxnRequest).
+	end := kmsg.NewPtrEndTxnRequest()
+	end.TransactionalID, end.ProducerID = l.transactionalID(), math.MaxInt64
+	answer, err := end.RequestWith(ctx, l.plain)
+	if err == nil {
+		err = kerr.ErrorForCode(answer.ErrorCode)
+	}
+	if errors.Is(err, kerr.TransactionalIDAuthorizationFailed) {
+		return &wit.Fault{Kind: wit.FaultConfig, Message: "the brokers do not let this user lead the group: expected " +
+			"the right WRITE on the resource TransactionalId " + l.transactionalID()}
+	}
+	return nil // any other answer is to this odd request alone
+}
+
+// Read hands every record to apply, in their order, and calls caughtUp once, after those that were there at the
+// beginning. It goes on with new ones until ctx ends, which is no error. A topic that cannot be read any more is
+// tried again, but for one that has lost records.
+func (l *Log) Read(ctx context.Context, apply func(config.TopicRecord), caughtUp func()) error {
+	each := func(r *kgo.Record) error {
+		apply(config.TopicRecord{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
+		l.advance(r.Offset + 1)
+		return nil
+	}
+	at, said := kafka.Positions(nil), ""
+	for caught := false; ; {
+		next, err := l.reader.Read(ctx, l.o.Topic.Name, kafka.ReadOptions{From: at, Resumed: true, Follow: caught,
+			Expected: true}, each)
+		if next != nil {
+			at = next
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil && !caught:
+			caught = true
+			caughtUp()
+			continue
+		case !caught, errors.Is(err, kafka.ErrShrunk):
+			return fmt.Errorf("%s: %w", l.o.Topic.Setting, err)
+		case err != nil && err.Error() != said:
+			said = err.Error()
+			l.o.Logger.Error("the topic of configurations cannot be read; it is tried again", "error", err)
+		}
+		if pause.For(ctx, readAgain) != nil {
+			return nil
+		}
+	}
+}
+
+func (l *Log) advance(next int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next = next
+	close(l.moved)
+	l.moved = make(chan struct{})
+}
+
+// Offset is the offset after the last record that was read and applied, as members of the group tell each other.
+func (l *Log) Offset() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.next
+}
+
+// Await returns when Offset is at least this one. The error is ctx's end.
+func (l *Log) Await(ctx context.Context, offset int64) error {
+	for {
+		l.mu.Lock()
+		next, moved := l.next, l.moved
+		l.mu.Unlock()
+		if next >= offset {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return fmt.Errorf("topic %s: expected to have read up to offset %d, found %d: %w", l.o.Topic.Name, offset,
+				next, context.Cause(ctx))
+		}
+	}
+}
+
+// Refresh returns when all records are applied that were committed when it was called.
+func (l *Log) Refresh(ctx context.Context) error {
+	name := l.o.Topic.Name
+	ends, err := l.admin.EndOffsets(ctx, false, name)
+	if err != nil {
+		return err
+	}
+	for {
+		// What lies before the end may be markers of transactions alone.
+		at := l.Offset()
+		empty, err := l.reader.Empty(ctx, name, kafka.Positions{0: at}, ends[name])
+		if err != nil || empty {
+			return err
+		}
+		if err := l.Await(ctx, at+1); err != nil {
+			return err
+		}
+	}
+}
+
+// Lead claims the right to write as the leader, which a leader before loses by that, and returns when everything is
+// applied that was written before. With an error the worker leads, too: the next write claims it again.
+func (l *Log) Lead(ctx context.Context) error {
+	if err := l.take(ctx); err != nil {
+		return err
+	}
+	defer l.give()
+	l.mu.Lock()
+	l.leads = true
+	l.mu.Unlock()
+	if l.claim == nil {
+		return l.claimID(ctx)
+	}
+	return l.Refresh(ctx)
+}
+
+// Follow lets go of that right: another worker leads.
+func (l *Log) Follow() {
+	l.mu.Lock()
+	l.leads = false
+	l.mu.Unlock()
+	select {
+	case l.writing <- struct{}{}:
+		l.give()
+	default: // whoever writes lets go of it after that
+	}
+}
+
+// take waits for its turn, and no longer than ctx lasts.
+func (l *Log) take(ctx context.Context) error {
+	select {
+	case l.writing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("topic %s: another write is under way: %w", l.o.Topic.Name, context.Cause(ctx))
+	}
+}
+
+// give ends a turn.
+func (l *Log) give() {
+	if !l.leading() {
+		l.letGo()
+	}
+	<-l.writing
+}
+
+func (l *Log) leading() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leads
+}
+
+// claimID fences whoever has the id, and reads what was written before.
+func (l *Log) claimID(ctx context.Context) error {
+	t, err := kafka.OpenTransactions(ctx, l.o.Kafka, l.o.Group+"-configs-leader", []string{l.transactionalID()}, nil, 0)
+	if err != nil {
+		return fmt.Errorf("%s: lead the group: %w", l.o.Topic.Setting, err)
+	}
+	l.claim = &claim{t, t.Output()}
+	if err := l.Refresh(ctx); err != nil {
+		l.letGo()
+		return err
+	}
+	return nil
+}
+
+// letGo ends the leader's producer. What it has open is aborted by whoever claims the id next.
+func (l *Log) letGo() {
+	if l.claim == nil {
+		return
+	}
+	over, end := context.WithCancel(context.Background())
+	end()
+	_ = l.claim.output.Close(over)
+	l.claim.transactions.Close()
+	l.claim = nil
+}
+
+// Write implements [config.TopicLog]. It takes 30 seconds at most, and as long again after a leader's write that has
+// failed, to read what others wrote. The error is then a [WriteError], or [ErrNotLeader].
+func (l *Log) Write(ctx context.Context, leading bool, records ...config.TopicRecord) (last int64, err error) {
+	limited, cancel := context.WithTimeout(ctx, writeWithin)
+	defer cancel()
+	write := l.writePlain
+	if leading {
+		write = l.writeLeading
+	}
+	if last, err = write(limited, records); err != nil {
+		return 0, err
+	}
+	return last, l.Await(limited, last+1)
+}
+
+func (l *Log) writePlain(ctx context.Context, records []config.TopicRecord) (last int64, err error) {
+	var written []*kgo.Record
+	for _, r := range records {
+		written = append(written, &kgo.Record{Topic: l.o.Topic.Name, Key: []byte(r.Key), Value: r.Value})
+	}
+	if err := l.plain.ProduceSync(ctx, written...).FirstErr(); err != nil {
+		return 0, fmt.Errorf("%s: write to topic %s: %w", l.o.Topic.Setting, l.o.Topic.Name,
+			kafka.Lacking(l.dialer.Explain(err), "WRITE", "Topic "+l.o.Topic.Name))
+	}
+	return written[len(written)-1].Offset, nil
+}
+
+func (l *Log) writeLeading(ctx context.Context, records []config.TopicRecord) (last int64, err error) {
+	if err := l.take(ctx); err != nil {
+		return 0, err
+	}
+	defer l.give()
+	switch {
+	case !l.leading():
+		return 0, ErrNotLeader
+	case l.claim == nil:
+		if err = l.claimID(ctx); err != nil {
+			return 0, &WriteError{err}
+		}
+	}
+	if last, err = l.claim.commit(ctx, l.o.Topic.Name, records); err == nil {
+		return last, nil
+	}
+	l.o.Logger.Warn("a write to the topic of configurations has failed", "topic", l.o.Topic.Name, "key", records[0].Key,
+		"error", err)
+	l.letGo()
+	if l.leading() { // whoever decides once more is to know what was written meanwhile, as by a newer leader
+		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
+		defer cancel()
+		if failed := l.claimID(again); failed != nil {
+			l.o.Logger.Warn("the right to write to the topic of configurations is claimed with the next write",
+				"error", failed)
+		}
+	}
+	if errors.Is(err, kerr.MessageTooLarge) {
+		return 0, fmt.Errorf("%s: topic %s: expected records that max.message.bytes allows, found larger ones: %w",
+			l.o.Topic.Setting, l.o.Topic.Name, err)
+	}
+	return 0, &WriteError{err}
+}
+
+// commit writes records in one transaction.
+func (c *claim) commit(ctx context.Context, topic string, records []config.TopicRecord) (last int64, err error) {
+	if err := c.output.Begin(ctx); err != nil {
+		return 0, err
+	}
+	batch := c.output.NewBatch()
+	var end *kgo.Record
+	for _, r := range records {
+		end = batch.Add()
+		end.Topic, end.Key, end.Value = topic, []byte(r.Key), r.Value
+	}
+	c.output.Produce(ctx, batch, kafka.Offset{}, func(int, error) { last = end.Offset }) // before it is used again
+	err = c.output.Commit(ctx)
+	return last, err
+}

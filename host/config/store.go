@@ -1,0 +1,29 @@
+package config
+
+import "context"
+
+// Store keeps the configurations of connectors, and says when they change: a [FolderStore] or a [TopicStore].
+type Store interface {
+	// Watch calls changed with everything that is stored, first as it is and then after each change, from one
+	// goroutine, until ctx ends. Several changes may come as one. From time to time it is called without a change.
+	Watch(ctx context.Context, changed func(Snapshot))
+	// Look has all references to config providers resolved again, and everything handed on once more.
+	Look()
+	// Begun tells whether everything that was stored has been looked at once.
+	Begun() bool
+	// Snapshot is what is known now, with all that was written; ok is false before everything has been read once.
+	Snapshot() (now Snapshot, ok bool)
+	// Stale tells whether something was written after a snapshot was made: another one follows.
+	Stale(of Snapshot) bool
+	// Holds tells what connector a place ([Connector.File]) is known to hold, "" for none.
+	Holds(place string) string
+	// Put keeps what is given of a connector. It holds as it was written when Put returns.
+	Put(ctx context.Context, name string, stored Stored) error
+	// Delete forgets a connector with its target state.
+	Delete(ctx context.Context, name string) error
+}
+
+var (
+	_ Store = (*FolderStore)(nil)
+	_ Store = (*TopicStore)(nil)
+)

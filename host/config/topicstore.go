@@ -1,0 +1,307 @@
+package config
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
+)
+
+// TopicLog is the topic of configurations as a [TopicStore] writes to it: what was written is handed to its Apply.
+type TopicLog interface {
+	// Write appends records, as the leader all or none of them, and returns when Apply has had them: with the offset of
+	// the last.
+	Write(ctx context.Context, leading bool, records ...TopicRecord) (last int64, err error)
+}
+
+// Ledger is what the topic of configurations keeps that is no connector's configuration.
+type Ledger interface {
+	// SessionKey is the newest key; ok is false where there is none.
+	SessionKey() (key SessionKey, ok bool)
+	// Fencing is what producers a connector had when they were fenced last.
+	Fencing(connector string) FencingCounts
+	// Notes are records of ours whose keys begin with a prefix, by the rest of their keys: JSON objects, which are not to
+	// be changed.
+	Notes(prefix string) map[string]json.RawMessage
+	// Write writes records and returns when this worker has read them, with the offset of the last. Where the leader
+	// alone may write one of them ([TopicRecord.Leaders]), all are written together or none.
+	Write(ctx context.Context, records ...TopicRecord) (last int64, err error)
+}
+
+// TopicStore keeps connectors in the topic of configurations of a cluster, in the form of Kafka Connect's, and is the
+// cluster's [Ledger]. Secrets stand there as they were written. References come from REST as far as anybody knows: only
+// providers that `config.providers` names resolve them. All methods may be called at any time.
+type TopicStore struct {
+	topic   string
+	worker  *Worker
+	log     *slog.Logger
+	to      TopicLog
+	changed func(TopicChange)
+	every   time.Duration // lookEvery
+	kicks   chan struct{}
+
+	mu      guard.Mutex
+	state   *TopicState
+	made    map[string]made // connectors, by their names
+	begun   bool
+	asked   bool
+	writes  int // of what snapshots hold, see Stale
+	skipped int // records that are damaged
+}
+
+// made is a connector of the settings that stood at an offset.
+type made struct {
+	*Connector
+	offset int64
+}
+
+// NewTopicStore makes a store of the topic of a name. It writes to a log, and expects all records of the topic in their
+// order by Apply, and CaughtUp once. changed is called with what each record after that changes or asks for; it runs
+// in the goroutine of Apply, and must neither block nor write.
+func NewTopicStore(topic string, w *Worker, to TopicLog, changed func(TopicChange), log *slog.Logger) *TopicStore {
+	return &TopicStore{topic: topic, worker: w, log: log, to: to, changed: changed, every: lookEvery,
+		kicks: make(chan struct{}, 1), state: NewTopicState(), made: map[string]made{}}
+}
+
+// shownSkips is how many damaged records are logged one by one.
+const shownSkips = 10
+
+// Apply takes the next record of the topic.
+func (s *TopicStore) Apply(r TopicRecord) {
+	change, begun := s.apply(r)
+	if change.Kind == KindUnknown || !begun {
+		return // what somebody asked for before is over
+	}
+	switch change.Kind {
+	case KindConnector, KindCommit, KindTarget:
+		s.kick()
+	}
+	if s.changed != nil {
+		s.changed(change)
+	}
+}
+
+func (s *TopicStore) apply(r TopicRecord) (change TopicChange, begun bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change, err := s.state.Apply(r)
+	if err != nil {
+		if s.skipped++; s.skipped <= shownSkips {
+			s.log.Warn("a record in the topic of configurations is skipped", "topic", s.topic, "partition", 0, "offset",
+				r.Offset, "key", r.Key, "error", err)
+		}
+		return change, s.begun
+	}
+	if kind, _ := r.Kind(); kind == KindUnknown && s.begun && s.state.unknown == 1 {
+		s.sayUnknown()
+	}
+	switch change.Kind {
+	case KindConnector, KindCommit, KindTarget:
+		s.writes++
+	}
+	return change, s.begun
+}
+
+func (s *TopicStore) sayUnknown() {
+	s.log.Warn("the topic of configurations has records that are not Kafka Connect's, and are left alone: is it the one "+
+		"that config.storage.topic is to name?", "topic", s.topic, "records", s.state.unknown)
+}
+
+// CaughtUp says that all records were applied that the topic had when it was begun to be read.
+func (s *TopicStore) CaughtUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.begun {
+		return
+	}
+	s.begun = true
+	if s.state.unknown > 0 {
+		s.sayUnknown()
+	}
+	if more := s.skipped - shownSkips; more > 0 {
+		s.log.Warn("further records in the topic of configurations are skipped", "topic", s.topic, "records", more)
+	}
+	s.kick()
+}
+
+func (s *TopicStore) kick() {
+	select {
+	case s.kicks <- struct{}{}:
+	default:
+	}
+}
+
+// Watch implements [Store]. References that lead to nothing are resolved again from time to time.
+func (s *TopicStore) Watch(ctx context.Context, changed func(Snapshot)) {
+	again := time.NewTicker(s.every)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.kicks:
+		case <-again.C:
+			s.forget(func(c *Connector) bool { return c.Problems.Err() != nil })
+		}
+		if now, ok := s.snapshot(true); ok {
+			changed(now)
+		}
+	}
+}
+
+// forget has connectors made again at the next snapshot.
+func (s *TopicStore) forget(which func(*Connector) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.made, func(_ string, m made) bool { return which(m.Connector) })
+}
+
+// Look implements [Store].
+func (s *TopicStore) Look() {
+	s.forget(func(*Connector) bool { return true })
+	s.mu.Lock()
+	s.asked = true
+	s.mu.Unlock()
+	s.kick()
+}
+
+// Begun implements [Store].
+func (s *TopicStore) Begun() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.begun
+}
+
+// Snapshot implements [Store].
+func (s *TopicStore) Snapshot() (Snapshot, bool) { return s.snapshot(false) }
+
+// snapshot is what is known now; handedOn: to whomever Look was called for. References are resolved without the lock: a
+// drive that hangs keeps nobody from reading or writing the topic.
+func (s *TopicStore) snapshot(handedOn bool) (now Snapshot, ok bool) {
+	s.mu.Lock()
+	s.state.fill(&now)
+	stored, known := maps.Clone(s.state.connectors), maps.Clone(s.made)
+	ok, now.writes = s.begun, s.writes
+	if handedOn {
+		now.Asked, s.asked = s.asked, false
+	}
+	s.mu.Unlock()
+	fresh := map[string]made{}
+	for _, name := range slices.Sorted(maps.Keys(stored)) {
+		m := known[name]
+		if m.Connector == nil || m.offset != stored[name].offset {
+			m = made{s.connector(name, stored[name].settings), stored[name].offset}
+			fresh[name] = m
+		}
+		now.Connectors = append(now.Connectors, m.copied())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.Copy(s.made, fresh)
+	maps.DeleteFunc(s.made, func(name string, _ made) bool { return s.state.connectors[name] == nil })
+	return now, ok
+}
+
+// connector is a connector as its record has it. Its name is that in the record's key, as in Kafka Connect.
+func (s *TopicStore) connector(name string, stored map[string]string) *Connector {
+	settings := maps.Clone(stored)
+	settings["name"] = name
+	c := NewBrought(s.topic+": "+string(KindConnector)+name, settings, nil, s.worker.Providers)
+	c.Name = name
+	return c
+}
+
+// Stale implements [Store].
+func (s *TopicStore) Stale(of Snapshot) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return of.writes != s.writes
+}
+
+// Holds implements [Store].
+func (s *TopicStore) Holds(place string) string {
+	name, ok := strings.CutPrefix(place, s.topic+": "+string(KindConnector))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !ok || s.state.connectors[name] == nil {
+		return ""
+	}
+	return name
+}
+
+// Put implements [Store]. The target state is written before the connector, so that what is to be stopped never runs;
+// with a connector both are the leader's to write, a target state alone is any worker's.
+func (s *TopicStore) Put(ctx context.Context, name string, stored Stored) error {
+	var records []TopicRecord
+	if stored.Target != "" {
+		records = append(records, TargetRecord(name, stored.Target))
+	}
+	if stored.Connector != nil {
+		settings := stored.Connector.Raw()
+		settings["name"] = name
+		records = append(records, ConnectorRecord(name, settings))
+	}
+	_, err := s.Write(ctx, records...)
+	return err
+}
+
+// Delete implements [Store]. The records of tasks stay, as Kafka Connect leaves them: without the connector they are
+// nothing.
+func (s *TopicStore) Delete(ctx context.Context, name string) error {
+	_, err := s.Write(ctx, ConnectorRecord(name, nil), TargetRecord(name, ""))
+	return err
+}
+
+// PutTasks has a connector have these tasks, as the leader, and returns their version. They are written before the
+// record that commits them: where that is missing, those before count.
+func (s *TopicStore) PutTasks(ctx context.Context, name string, tasks []map[string]string) (version int64, err error) {
+	var records []TopicRecord
+	for number, settings := range tasks {
+		records = append(records, TaskRecord(name, number, settings))
+	}
+	if _, err := s.Write(ctx, records...); err != nil {
+		return 0, err
+	}
+	return s.Write(ctx, CommitRecord(name, len(tasks)))
+}
+
+// Write implements [Ledger]. A record that is too large is an [ErrUnfit].
+func (s *TopicStore) Write(ctx context.Context, records ...TopicRecord) (last int64, err error) {
+	if len(records) == 0 {
+		return 0, nil
+	}
+	for _, r := range records {
+		if len(r.Value) > maxTopicValue {
+			return 0, &ErrUnfit{fmt.Sprintf("expected at most %d bytes in the record %s of topic %s, found %d",
+				maxTopicValue, r.Key, s.topic, len(r.Value))}
+		}
+	}
+	return s.to.Write(ctx, slices.ContainsFunc(records, TopicRecord.Leaders), records...)
+}
+
+// SessionKey implements [Ledger].
+func (s *TopicStore) SessionKey() (key SessionKey, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.session, s.state.session.Key != nil
+}
+
+// Fencing implements [Ledger].
+func (s *TopicStore) Fencing(connector string) FencingCounts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.fencingCounts(connector)
+}
+
+// Notes implements [Ledger].
+func (s *TopicStore) Notes(prefix string) map[string]json.RawMessage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.notesBelow(prefix)
+}
