@@ -116,18 +116,14 @@ func (s *TopicState) target(name string, r TopicRecord) error {
 
 // connector takes a connector's settings. The tasks that it has stay until the next ones are committed.
 func (s *TopicState) connector(name string, r TopicRecord) error {
-	members, err := r.document()
+	settings, err := r.settings()
 	if err != nil {
 		return err
 	}
-	if members == nil { // its target state has a record of its own, which is deleted with it
+	if settings == nil { // its target state has a record of its own, which is deleted with it
 		delete(s.connectors, name)
 		delete(s.pending, name)
 		return nil
-	}
-	settings, err := settingsOf(members)
-	if err != nil {
-		return err
 	}
 	c := &topicConnector{settings: settings, offset: r.Offset}
 	if before := s.connectors[name]; before != nil {
@@ -142,11 +138,10 @@ func (s *TopicState) task(rest string, r TopicRecord) error {
 	if err != nil {
 		return err
 	}
-	members, err := r.required()
-	if err != nil {
-		return err
+	settings, err := r.settings()
+	if err == nil && settings == nil {
+		err = errNoValue
 	}
-	settings, err := settingsOf(members)
 	if err != nil {
 		return err
 	}

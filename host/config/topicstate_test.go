@@ -376,6 +376,8 @@ func FuzzTopicState(f *testing.F) {
 		all := records(`connector-a {"properties":{}}`, `task-a-0 {"properties":{}}`, `commit-a {"tasks":1}`)
 		s, _ := applied(all)
 		r := TopicRecord{Key: key, Value: value, Offset: 7}
+		settings, ok := r.plainSettings()
+		sameAsPlain(t, r, settings, ok)
 		change, err := s.Apply(r)
 		if err != nil {
 			want, _ := applied(all)
@@ -395,6 +397,35 @@ func FuzzTopicState(f *testing.F) {
 			assert.Equal(t, s.connectors[name].settings, again.connectors[name].settings)
 		}
 	})
+}
+
+// The fast lane says the same as the other, or nothing.
+func TestPlainSettings(t *testing.T) {
+	for value, plain := range map[string]bool{
+		`{"properties":{"a":"1"}}`: true, `{"properties":{"a":"","":"ä","a":"{}[]:,"}}`: true,
+		`{"properties":{"a":"1"} }`: false, `{"properties":{"a":"1"}}}`: false, `{"properties":{"a":"1",}}`: false,
+		`{"properties":{"a":null}}`: false, `{"properties":{}}`: false, `{"properties":{"a":"\""}}`: false,
+		`{"properties":{"a":1,"b":"2"}}`: false, `{"properties":{"a":"1"`: false, `{"properties":{"a":"1"},"b":"c"}}`: false,
+		`{"properties":{"a"}}`: false, "{\"properties\":{\"a\":\"\n\"}}": false, "{\"properties\":{\"a\":\"\xff\"}}": false,
+		`{"properties":{"a":"1""b":"2"}}`: false, `{"properties":{"a":"1","b":["x"]}}`: false,
+	} {
+		r := TopicRecord{Value: []byte(value)}
+		settings, ok := r.plainSettings()
+		assert.Equal(t, plain, ok, value)
+		sameAsPlain(t, r, settings, ok)
+	}
+}
+
+// sameAsPlain compares the fast lane with encoding/json.
+func sameAsPlain(t *testing.T, r TopicRecord, settings map[string]string, ok bool) {
+	t.Helper()
+	if !ok {
+		return
+	}
+	var want struct{ Properties map[string]string }
+	if err := json.Unmarshal(r.Value, &want); err != nil || !reflect.DeepEqual(want.Properties, settings) {
+		t.Errorf("%s: expected %v (%v), found %v", r.Value, want.Properties, err, settings)
+	}
 }
 
 // BenchmarkTopicState applies 50,000 records: 10,000 connectors of 20 settings, each with 3 tasks and their commit.

@@ -1,0 +1,220 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+)
+
+// memoryLog hands to a store what it writes.
+type memoryLog struct {
+	*TopicStore
+	all    []TopicRecord
+	writes []string // whose they were, with the keys
+	fails  error
+}
+
+func (l *memoryLog) Write(_ context.Context, leading bool, records ...TopicRecord) (int64, error) {
+	if l.fails != nil {
+		return 0, l.fails
+	}
+	line := fmt.Sprintf("leading=%t", leading)
+	for _, r := range records {
+		r.Offset = int64(len(l.all))
+		l.all = append(l.all, r)
+		l.Apply(r)
+		line += " " + r.Key
+	}
+	l.writes = append(l.writes, line)
+	return int64(len(l.all) - 1), nil
+}
+
+// topicStore is a store of a topic in memory, whose first records are these.
+func topicStore(w *Worker, log *slog.Logger, changed func(TopicChange), lines ...string) *memoryLog {
+	l := &memoryLog{all: records(lines...)}
+	l.TopicStore = NewTopicStore("configs", w, l, changed, log)
+	for _, r := range l.all {
+		l.Apply(r)
+	}
+	return l
+}
+
+var discard = slog.New(slog.DiscardHandler)
+
+// What is put is there when Put returns; what the leader alone may write is written together.
+func TestTopicStore(t *testing.T) {
+	l := topicStore(plainWorker(t, ""), discard, nil)
+	if _, ok := l.Snapshot(); ok || l.Begun() {
+		t.Error("expected nothing to be known before all was read")
+	}
+	l.CaughtUp()
+	ctx := t.Context()
+	c := settings(t, "request", "name=a\nx=1")
+	require.NoError(t, l.Put(ctx, "a", Stored{Connector: c, Target: TargetStopped}))
+	before, ok := l.Snapshot()
+	assert.Equal(t, true, ok)
+	require.NoError(t, l.Put(ctx, "a", Stored{Target: TargetPaused}))
+	assert.Equal(t, true, l.Stale(before))
+	version, err := l.PutTasks(ctx, "a", []map[string]string{{"t": "0"}, {"t": "1"}})
+	require.NoError(t, err)
+	now, _ := l.Snapshot()
+	assert.Equal(t, false, l.Stale(now))
+	assert.Equal(t, map[string]string{"a": TargetPaused}, now.Targets)
+	assert.Equal(t, map[string]TaskSet{"a": {version, []map[string]string{{"t": "0"}, {"t": "1"}}}}, now.Tasks)
+	assert.Equal(t, []string{"a"}, names(now))
+	assert.Equal(t, map[string]string{"name": "a", "x": "1"}, now.Connectors[0].Raw())
+	assert.Equal(t, "configs: connector-a", now.Connectors[0].File)
+	assert.Equal(t, "a", l.Holds("configs: connector-a"))
+	assert.Equal(t, "", l.Holds("configs: connector-b"))
+	assert.Equal(t, true, now.Connectors[0].same(before.Connectors[0]))
+	if len(before.Tasks) > 0 {
+		t.Error("expected a snapshot to stay what it was")
+	}
+	require.NoError(t, l.Delete(ctx, "a"))
+	now, _ = l.Snapshot()
+	assert.Equal(t, 0, len(now.Connectors)+len(now.Targets)+len(now.Tasks)+len(now.Written))
+	assert.Equal(t, []string{"leading=true target-state-a connector-a", "leading=false target-state-a",
+		"leading=true task-a-0 task-a-1", "leading=true commit-a", "leading=true connector-a target-state-a"}, l.writes)
+}
+
+// names are those of a snapshot's connectors.
+func names(of Snapshot) (all []string) {
+	for _, c := range of.Connectors {
+		all = append(all, c.Name)
+	}
+	return all
+}
+
+// What fails is said, and changes nothing; what no record may hold is not written.
+func TestTopicStoreRefuses(t *testing.T) {
+	l := topicStore(plainWorker(t, ""), discard, nil, `connector-a {"properties":{"x":"1"}}`)
+	l.CaughtUp()
+	var unfit *ErrUnfit
+	c := settings(t, "request", "x="+strings.Repeat("y", maxFileBytes-100))
+	c.Entries[0].Raw = strings.Repeat("y", maxTopicValue)
+	if err := l.Put(t.Context(), "a", Stored{Connector: c}); !errors.As(err, &unfit) {
+		t.Errorf("expected that it is too large, found %v", err)
+	}
+	l.fails = errors.New("fenced")
+	assert.Error(t, l.Delete(t.Context(), "a"), "fenced")
+	_, err := l.PutTasks(t.Context(), "a", []map[string]string{{}})
+	assert.Error(t, err, "fenced")
+	now, _ := l.Snapshot()
+	assert.Equal(t, []string{"a"}, names(now))
+	assert.Equal(t, 0, len(l.writes))
+	_, err = NoteRecord("plugin-a", 1)
+	assert.Error(t, err, "begins with culvert-")
+}
+
+// What stands in the topic is as if REST had brought it, whoever wrote it: only providers count that config.providers
+// names. What a reference leads to later is found.
+func TestReferencesInTheTopic(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "s.properties")
+	record := `connector-a {"properties":{"name":"other","x":"${file:` + file + `:k}"}}`
+	closed := topicStore(plainWorker(t, ""), discard, nil, record)
+	now, _ := closed.Snapshot()
+	if c := now.Connectors[0]; c.Problems.Err() == nil || !strings.Contains(c.Problems[0].Text, "config.providers=file") {
+		t.Errorf("expected the provider to be closed, found %v", c.Problems)
+	}
+	w, _, _ := restOf(t, dir, "config.providers=file", "config.providers.file.class="+fileClass,
+		"config.providers.file.param.allowed.paths="+dir)
+	l := topicStore(w, discard, nil, record)
+	l.CaughtUp()
+	now, _ = l.Snapshot()
+	assert.Equal(t, "a", now.Connectors[0].Name) // the key's
+	assert.Error(t, now.Connectors[0].Problems.Err(), file)
+	write(t, file, "k=hush")
+	l.every = time.Millisecond
+	ctx, end := context.WithTimeout(t.Context(), time.Minute)
+	defer end()
+	l.Watch(ctx, func(s Snapshot) {
+		if s.Connectors[0].Problems.Err() == nil {
+			now = s
+			end()
+		}
+	})
+	assert.Equal(t, "hush", now.Connectors[0].Text("x"))
+	assert.Equal(t, "${file:"+file+":k}", now.Connectors[0].Raw()["x"])
+}
+
+// Watch hands on what there is when all was read, then what comes, and what somebody asks for; not each record of the
+// first reading.
+func TestWatchTopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var changes []TopicChange
+		l := topicStore(plainWorker(t, ""), discard, func(c TopicChange) { changes = append(changes, c) },
+			`connector-a {"properties":{}}`, `restart-connector-a {}`)
+		seen := []string{}
+		ctx, end := context.WithCancel(t.Context())
+		go l.Watch(ctx, func(s Snapshot) { seen = append(seen, fmt.Sprint(names(s), s.Asked)) })
+		step := func(do func(), wantSeen []string, want ...TopicChange) {
+			t.Helper()
+			seen, changes = []string{}, nil
+			do()
+			synctest.Wait()
+			assert.Equal(t, wantSeen, seen)
+			assert.Equal(t, want, changes)
+		}
+		step(func() {}, []string{})
+		step(l.CaughtUp, []string{"[a] false"})
+		step(l.CaughtUp, []string{})
+		step(func() { l.TopicStore.Write(ctx, ConnectorRecord("b", map[string]string{})) }, []string{"[a b] false"},
+			TopicChange{Kind: KindConnector, Name: "b"})
+		step(func() { l.TopicStore.Write(ctx, RestartRecord(RestartRequest{Connector: "b"})) }, []string{},
+			TopicChange{Kind: KindRestart, Name: "b", Restart: RestartRequest{Connector: "b"}})
+		note, err := NoteRecord("culvert-plugin-a", map[string]int{"v": 1})
+		require.NoError(t, err)
+		step(func() { l.TopicStore.Write(ctx, note) }, []string{}, TopicChange{Kind: KindOurs, Name: "plugin-a"})
+		assert.Equal(t, `{"v":1}`, string(l.Notes("culvert-plugin-")["a"]))
+		step(l.Look, []string{"[a b] true"})
+		step(func() { time.Sleep(lookEvery) }, []string{"[a b] false"})
+		end()
+		synctest.Wait()
+	})
+}
+
+// The ledger holds what is no connector's.
+func TestLedger(t *testing.T) {
+	l := topicStore(plainWorker(t, ""), discard, nil)
+	if _, ok := l.SessionKey(); ok {
+		t.Error("expected no session key")
+	}
+	key := SessionKey{[]byte{1, 2, 3}, "HmacSHA256", time.UnixMilli(1795198231502)}
+	_, err := l.TopicStore.Write(t.Context(), SessionKeyRecord(key))
+	require.NoError(t, err)
+	found, ok := l.SessionKey()
+	assert.Equal(t, true, ok)
+	assert.Equal(t, key, found)
+	_, err = l.TopicStore.Write(t.Context(), FencingRecords("a", FencingCounts{3, 4})...)
+	require.NoError(t, err)
+	assert.Equal(t, FencingCounts{3, 4}, l.Fencing("a"))
+	assert.Equal(t, `{"task-count":3}`, string(l.all[1].Value))
+	assert.Equal(t, []string{"leading=true session-key", "leading=true tasks-fencing-a culvert-fencing-a"}, l.writes)
+}
+
+// Damaged records are named with their places, the first of them; keys that nobody knows are said once.
+func TestDamagedRecordsAreSaid(t *testing.T) {
+	var journal logtest.Journal
+	var lines []string
+	for n := range 30 {
+		lines = append(lines, fmt.Sprintf(`connector-c%d {"properties":{"k":4711}}`, n), fmt.Sprintf("foreign-%d {}", n))
+	}
+	l := topicStore(plainWorker(t, ""), journal.Logger(slog.LevelInfo), nil, lines...)
+	l.CaughtUp()
+	l.TopicStore.Write(t.Context(), TopicRecord{Key: "foreign"})
+	text := journal.String()
+	assert.Contains(t, text, "partition=0 offset=2 key=connector-c1 error=\"properties: expected an object of texts",
+		"further records in the topic of configurations are skipped\" topic=configs records=20", "records=30")
+	assert.Equal(t, 10+1+1, strings.Count(text, "\n"))
+}
