@@ -26,8 +26,8 @@ type Ledger interface {
 	SessionKey() (key SessionKey, ok bool)
 	// Fencing is what producers a connector had when they were fenced last.
 	Fencing(connector string) FencingCounts
-	// Notes are records of ours whose keys begin with a prefix, by the rest of their keys: JSON objects, which are not to
-	// be changed.
+	// Notes are records of ours whose keys begin with a prefix, by the rest of their keys: JSON objects, which are not
+	// to be changed.
 	Notes(prefix string) map[string]json.RawMessage
 	// Write writes records and returns when this worker has read them, with the offset of the last. Where the leader
 	// alone may write one of them ([TopicRecord.Leaders]), all are written together or none.
@@ -109,8 +109,8 @@ func (s *TopicStore) apply(r TopicRecord) (change TopicChange, begun bool) {
 }
 
 func (s *TopicStore) sayUnknown() {
-	s.log.Warn("the topic of configurations has records that are not Kafka Connect's, and are left alone: is it the one "+
-		"that config.storage.topic is to name?", "topic", s.topic, "records", s.state.unknown)
+	s.log.Warn("the topic of configurations has records that are not Kafka Connect's, and are left alone: is it "+
+		"the one that config.storage.topic is to name?", "topic", s.topic, "records", s.state.unknown)
 }
 
 // CaughtUp says that all records were applied that the topic had when it was begun to be read.

@@ -490,7 +490,7 @@ func (c *connector) taskInfos(given *config.Connector) []TaskInfo {
 	var infos []TaskInfo
 	for _, t := range c.tasks {
 		settings := c.asWritten(given, t.settings)
-		settings["task.class"] = taskClass(c.class.component.Name)
+		settings[taskClassKey] = taskClass(c.class.component.Name)
 		infos = append(infos, TaskInfo{TaskID{c.given.Name, t.number}, settings})
 	}
 	return infos

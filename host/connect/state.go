@@ -1,6 +1,8 @@
 package connect
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
@@ -78,6 +80,9 @@ type Plugin struct {
 	Version string `json:"version,omitempty"`
 }
 
+// taskClassKey is the setting of a task that names its class.
+const taskClassKey = "task.class"
+
 // taskClass is the class of a connector's tasks, as classes of Kafka Connect are called: that of OData2SourceConnector
 // is OData2SourceTask.
 func taskClass(connector string) string { return strings.TrimSuffix(connector, "Connector") + "Task" }
@@ -107,4 +112,36 @@ func (c *connector) asWritten(given *config.Connector, planned []wit.Setting) ma
 		}
 	}
 	return settings
+}
+
+// asPlanned finds again what the plugin planned for a task from its settings as they were written, see asWritten: what
+// stands there as in the connector's configuration is what the plugin sees of it now, shown, and all else is the
+// plugin's own. So a reference stands for what it leads to on this worker at this time. What cannot be found again is a
+// value that the plugin made of what a reference led to: under the reference's own name the plugin gets what that leads
+// to, as in Kafka Connect (AbstractHerder.reverseTransform); under another name the secret was struck out. Settings are
+// in the order of their names.
+func asPlanned(d *config.Declarations, given *config.Connector, shown []wit.Setting,
+	written map[string]string) (planned []wit.Setting) {
+	sees := make(map[string]string, len(shown))
+	for _, s := range shown {
+		sees[s.Name] = s.Value
+	}
+	settings := maps.Clone(written)
+	delete(settings, taskClassKey)
+	for _, e := range given.Entries {
+		name := e.Key
+		if spec, declared := d.Find(e.Key); declared {
+			name = spec.Name
+		}
+		if value, there := written[name]; there && value == e.Raw {
+			settings[name] = setting.Trim(e.Value.Reveal())
+			if value, seen := sees[name]; seen {
+				settings[name] = value
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		planned = append(planned, wit.Setting{Name: name, Value: settings[name]})
+	}
+	return planned
 }

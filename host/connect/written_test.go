@@ -1,8 +1,12 @@
 package connect
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/host/check"
@@ -10,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // REST shows configurations and tasks as they were written, as Kafka Connect does, or with passwords masked: never what
@@ -65,4 +70,60 @@ func TestConfigurationsAsREST(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What a plugin planned is found again from the tasks as they were written, with no secret in them: whatever the plugin
+// hands on as it was given, leaves out or empties, and makes itself of settings that are no references.
+func TestPlannedAsWritten(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "s.properties")
+	require.NoError(t, os.WriteFile(file, []byte("pwd=hunter2\nuser= reader \n"), 0o600))
+	b := newBench(t, checktest.WithSpy(t))
+	given := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address=  127.0.0.1",
+		"spy.port=1", "spy.user=${file:"+file+":user}", "spy.password=${file:"+file+":pwd}", "spy#00.token=cl3ar",
+		"spy.claim=x-${file:"+file+":user}", "topics=a, b", "spy.pasword=x", "errors.tolerance=all")
+	c := New(b.options, []*config.Connector{given}).controllers["c"].current
+	guest := check.Guest(b.options.Plugins, c.class.plugin, c.class.component)
+	d := config.DeclareComponent(c.class.component)
+	for seed := range uint64(2000) {
+		random := rand.New(rand.NewPCG(seed, 26))
+		guest.BuiltIn = seed%2 == 0 // else it does not see what files hold
+		shown := guest.Settings(given)
+		want := []wit.Setting{}
+		for _, s := range shown {
+			e, _ := given.Entry(s.Name)
+			switch n := random.IntN(6); {
+			case n == 0:
+				continue
+			case n == 1:
+				s.Value = ""
+			case n == 2 && !e.Value.Secret() && s.Value != config.Mask:
+				s.Value = fmt.Sprint(s.Value, random.IntN(3))
+			}
+			want = append(want, s)
+		}
+		for n := range random.IntN(3) {
+			want = append(want, wit.Setting{Name: fmt.Sprint("feed.", n), Value: "1:Orders"})
+		}
+		written := c.asWritten(given, want)
+		written[taskClassKey] = "test.SpySourceTask"
+		for name, value := range written {
+			if strings.Contains(value, "hunter2") || strings.Contains(value, "reader") {
+				t.Fatalf("seed %d: %s: expected a reference, found %s", seed, name, value)
+			}
+		}
+		slices.SortFunc(want, func(a, b wit.Setting) int { return strings.Compare(a.Name, b.Name) })
+		found := asPlanned(d, given, shown, written)
+		assert.Equal(t, want, append([]wit.Setting{}, found...), seed)
+		if t.Failed() {
+			t.Fatalf("written %v", written)
+		}
+	}
+	// The reference leads elsewhere by now.
+	guest.BuiltIn = true
+	written := c.asWritten(given, guest.Settings(given))
+	require.NoError(t, os.WriteFile(file, []byte("pwd=hunter3\nuser=writer\n"), 0o600))
+	again, err := given.Again(b.options.Worker.Providers)
+	require.NoError(t, err)
+	assert.Contains(t, fmt.Sprint(asPlanned(d, again, guest.Settings(again), written)), "{spy.user writer}",
+		"{spy.claim x-writer}")
 }
