@@ -84,14 +84,14 @@ type claim struct {
 
 // OpenLog makes the topic where it is missing, and checks that it has one partition, is compacted, and that the worker
 // has the rights to lead: READ and WRITE on the topic, WRITE on the transactional id. Nothing is read before Read.
-func OpenLog(ctx context.Context, o LogOptions) (l *Log, err error) {
+func OpenLog(ctx context.Context, o LogOptions) (opened *Log, err error) {
 	o.Topic.Partitions = 1
 	k := o.Kafka
 	k.Consumer.ReadUncommitted = false
 	// As the store of offsets: acknowledged by all replicas, and few.
 	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
 	o.Kafka = k
-	l = &Log{o: o, writing: make(chan struct{}, 1), moved: make(chan struct{})}
+	l := &Log{o: o, writing: make(chan struct{}, 1), moved: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			l.Close()

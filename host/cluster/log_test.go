@@ -1,0 +1,404 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
+)
+
+// options are those of a log of a group g on brokers.
+func options(addrs []string, log *slog.Logger) LogOptions {
+	k := kafka.Defaults()
+	k.Bootstrap = addrs
+	k.Consumer.FetchMaxWait = 50 * time.Millisecond
+	return LogOptions{Kafka: k, Topic: kafka.Internal{Name: "configs", Setting: "config.storage.topic",
+		Replication: 1}, Group: "g", Logger: log}
+}
+
+// follower is a worker's log with its store. pass holds back what it reads.
+type follower struct {
+	*Log
+	store   *config.TopicStore
+	journal logtest.Journal
+	pass    sync.Mutex
+	ended   chan error
+	end     func()
+}
+
+// openFollower is closed with the test, unless it was before; it has read what the topic had.
+func openFollower(t testing.TB, addrs ...string) *follower {
+	t.Helper()
+	f := &follower{ended: make(chan error, 1)}
+	log := f.journal.Logger(slog.LevelInfo)
+	l, err := OpenLog(t.Context(), options(addrs, log))
+	require.NoError(t, err)
+	worker, _ := config.NewWorker("", []config.Entry{config.NewEntry("bootstrap.servers", "a:1", "", 0)}, nil, nil)
+	f.Log, f.store = l, config.NewTopicStore("configs", worker, l, nil, log)
+	ctx, end := context.WithCancel(t.Context())
+	caught := make(chan struct{})
+	go func() {
+		f.ended <- l.Read(ctx, func(r config.TopicRecord) {
+			f.pass.Lock()
+			defer f.pass.Unlock()
+			f.store.Apply(r)
+		}, func() {
+			f.store.CaughtUp()
+			close(caught)
+		})
+	}()
+	f.end = sync.OnceFunc(func() {
+		end()
+		if err := <-f.ended; err != nil {
+			t.Errorf("reading ended with %v", err)
+		}
+		l.Close()
+	})
+	t.Cleanup(f.end)
+	select {
+	case <-caught:
+	case err := <-f.ended:
+		t.Fatalf("reading ended with %v", err)
+	}
+	return f
+}
+
+// connector has a name and a value.
+func connector(name, value string) *config.Connector {
+	return &config.Connector{Name: name, Entries: []config.Entry{config.NewEntry("x", value, "", 0)}}
+}
+
+// put writes a connector as the leader.
+func (f *follower) put(ctx context.Context, name, value string) error {
+	return f.store.Put(ctx, name, config.Stored{Connector: connector(name, value)})
+}
+
+// values are the connectors of a worker with their values.
+func (f *follower) values() map[string]string {
+	now, _ := f.store.Snapshot()
+	all := map[string]string{}
+	for _, c := range now.Connectors {
+		all[c.Name] = c.Text("x")
+	}
+	return all
+}
+
+// What one worker writes both have read when they say so. Only the leader writes connectors.
+func TestLog(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	ctx := kafkatest.Context(t)
+	a, b := openFollower(t, cluster.ListenAddrs()...), openFollower(t, cluster.ListenAddrs()...)
+	if err := a.put(ctx, "c", "1"); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("expected that only a leader writes, found %v", err)
+	}
+	require.NoError(t, a.Lead(ctx))
+	require.NoError(t, a.put(ctx, "c", "1"))
+	assert.Equal(t, map[string]string{"c": "1"}, a.values())
+	version, err := a.store.PutTasks(ctx, "c", []map[string]string{{"t": "0"}, {"t": "1"}})
+	require.NoError(t, err)
+	assert.Equal(t, version+1, a.Offset())
+	require.NoError(t, b.Await(ctx, a.Offset()))
+	now, _ := b.store.Snapshot()
+	assert.Equal(t, map[string]config.TaskSet{"c": {Version: version,
+		Settings: []map[string]string{{"t": "0"}, {"t": "1"}}}}, now.Tasks)
+	require.NoError(t, b.store.Put(ctx, "c", config.Stored{Target: config.TargetStopped}))
+	require.NoError(t, a.Refresh(ctx))
+	now, _ = a.store.Snapshot()
+	assert.Equal(t, map[string]string{"c": config.TargetStopped}, now.Targets)
+	a.Follow()
+	if err := a.put(ctx, "c", "2"); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("expected that only a leader writes, found %v", err)
+	}
+	require.NoError(t, b.Lead(ctx))
+	require.NoError(t, b.store.Delete(ctx, "c"))
+	require.NoError(t, a.Await(ctx, b.Offset()))
+	assert.Equal(t, map[string]string{}, a.values())
+	late := openFollower(t, cluster.ListenAddrs()...)
+	require.NoError(t, late.Refresh(ctx)) // what lies at the end are markers alone
+	assert.Equal(t, a.Offset(), late.Offset())
+}
+
+// Two workers that both believe to lead: whoever claims later fences the other, whose write fails with Kafka Connect's
+// words; it has read then what the other wrote, and its next write is done.
+func TestLogFenced(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	ctx := kafkatest.Context(t)
+	a, b := openFollower(t, cluster.ListenAddrs()...), openFollower(t, cluster.ListenAddrs()...)
+	require.NoError(t, a.Lead(ctx))
+	require.NoError(t, a.put(ctx, "c", "1"))
+	require.NoError(t, b.Lead(ctx))
+	assert.Equal(t, map[string]string{"c": "1"}, b.values()) // it has read what was written before
+	require.NoError(t, b.put(ctx, "c", "2"))
+	var failed *WriteError
+	err := a.put(ctx, "c", "3")
+	if !errors.As(err, &failed) {
+		t.Errorf("expected that the write fails, found %v", err)
+	}
+	assert.Error(t, err, "Failed to write to config topic; this may be due to a transient error and the request can be "+
+		"safely retried")
+	assert.Equal(t, map[string]string{"c": "2"}, a.values())
+	assert.Contains(t, a.journal.String(), "a write to the topic of configurations has failed", "key=connector-c")
+	require.NoError(t, a.put(ctx, "c", "4"))
+	require.NoError(t, b.Refresh(ctx))
+	assert.Equal(t, map[string]string{"c": "4"}, b.values())
+	b.Follow()
+	require.NoError(t, a.Lead(ctx)) // once more, as with each generation of the group
+	require.NoError(t, a.put(ctx, "c", "5"))
+}
+
+// A leader that is killed between the tasks and their commit, or within a transaction: the tasks before count, until the
+// next leader has written its own.
+func TestLogCutOff(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	ctx := kafkatest.Context(t)
+	a, b := openFollower(t, cluster.ListenAddrs()...), openFollower(t, cluster.ListenAddrs()...)
+	require.NoError(t, a.Lead(ctx))
+	require.NoError(t, a.put(ctx, "c", "1"))
+	old := []map[string]string{{"t": "old 0"}, {"t": "old 1"}}
+	version, err := a.store.PutTasks(ctx, "c", old)
+	require.NoError(t, err)
+	_, err = a.store.Write(ctx, config.TaskRecord("c", 0, map[string]string{"t": "lost 0"}),
+		config.TaskRecord("c", 1, map[string]string{"t": "lost 1"}), config.TaskRecord("c", 2, nil))
+	require.NoError(t, err)
+	// A transaction that is never ended.
+	dying := kafkatest.Client(t, kgo.SeedBrokers(cluster.ListenAddrs()...),
+		kgo.TransactionalID("connect-cluster-g"))
+	require.NoError(t, dying.BeginTransaction())
+	open := config.CommitRecord("c", 3)
+	require.NoError(t, dying.ProduceSync(ctx, &kgo.Record{Topic: "configs", Key: []byte(open.Key),
+		Value: open.Value}).FirstErr())
+	require.NoError(t, b.Lead(ctx)) // aborts it
+	for _, f := range []*follower{a, b} {
+		require.NoError(t, f.Refresh(ctx))
+		now, _ := f.store.Snapshot()
+		assert.Equal(t, map[string]config.TaskSet{"c": {Version: version, Settings: old}}, now.Tasks)
+	}
+	fresh := []map[string]string{{"t": "new 0"}}
+	version, err = b.store.PutTasks(ctx, "c", fresh)
+	require.NoError(t, err)
+	require.NoError(t, a.Await(ctx, b.Offset()))
+	now, _ := a.store.Snapshot()
+	assert.Equal(t, map[string]config.TaskSet{"c": {Version: version, Settings: fresh}}, now.Tasks)
+	late := openFollower(t, cluster.ListenAddrs()...)
+	now, _ = late.store.Snapshot()
+	assert.Equal(t, map[string]config.TaskSet{"c": {Version: version, Settings: fresh}}, now.Tasks)
+}
+
+// A write returns when it is read back, not before, and no later than its caller wants.
+func TestWriteIsReadBack(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	ctx := kafkatest.Context(t)
+	f := openFollower(t, cluster.ListenAddrs()...)
+	require.NoError(t, f.Lead(ctx))
+	f.pass.Lock()
+	short, end := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer end()
+	err := f.put(short, "c", "1")
+	assert.Error(t, err, "expected to have read up to offset 1, found 0")
+	written := make(chan error, 1)
+	go func() { written <- f.put(ctx, "c", "2") }()
+	select {
+	case err := <-written:
+		t.Errorf("expected the write to wait, found %v", err)
+	case <-short.Done():
+	}
+	f.pass.Unlock()
+	require.NoError(t, <-written)
+	assert.Equal(t, map[string]string{"c": "2"}, f.values())
+}
+
+// A topic that cannot be one of configurations is refused, and a right that is missing is named, before anything else
+// is done.
+func TestLogRefused(t *testing.T) {
+	t.Parallel()
+	ctx := kafkatest.Context(t)
+	open := func(t *testing.T, cluster *kfake.Cluster) error {
+		t.Helper()
+		l, err := OpenLog(ctx, options(cluster.ListenAddrs(), slog.New(slog.DiscardHandler)))
+		if err == nil {
+			l.Close()
+		}
+		return err
+	}
+	make := func(t *testing.T, partitions int32, policy string) *kfake.Cluster {
+		t.Helper()
+		cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+		admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(cluster.ListenAddrs()...)))
+		_, err := admin.CreateTopic(ctx, partitions, 1, map[string]*string{"cleanup.policy": &policy}, "configs")
+		require.NoError(t, err)
+		return cluster
+	}
+	assert.NoError(t, open(t, make(t, 1, "compact")))
+	assert.Error(t, open(t, make(t, 2, "compact")), "Topic 'configs' supplied via the 'config.storage.topic' property is "+
+		"required to have a single partition in order to guarantee consistency of connector configurations, but found 2 "+
+		"partitions.")
+	assert.Error(t, open(t, make(t, 1, "delete")), "must have cleanup.policy=compact")
+
+	refused := make(t, 1, "compact")
+	kafkatest.Refuse(refused, kmsg.EndTxn, kafkatest.Always, kerr.TransactionalIDAuthorizationFailed)
+	assert.Error(t, open(t, refused), "expected the right WRITE on the resource TransactionalId connect-cluster-g")
+
+	refused = make(t, 1, "compact")
+	refused.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		refused.KeepControl()
+		if !r.(*kmsg.MetadataRequest).IncludeTopicAuthorizedOperations {
+			return nil, nil, false
+		}
+		answer := r.ResponseKind().(*kmsg.MetadataResponse)
+		topic := kmsg.NewMetadataResponseTopic()
+		name := "configs"
+		topic.Topic, topic.Partitions = &name, append(topic.Partitions, kmsg.NewMetadataResponseTopicPartition())
+		topic.AuthorizedOperations = 1<<kmsg.ACLOperationRead | 1<<kmsg.ACLOperationDescribe
+		answer.Topics = append(answer.Topics, topic)
+		return answer, nil, true
+	})
+	assert.Error(t, open(t, refused), "expected the right WRITE on the resource Topic configs")
+
+	refused = make(t, 1, "compact")
+	kafkatest.Refuse(refused, kmsg.Fetch, kafkatest.Always, kerr.TopicAuthorizationFailed)
+	put(t, refused, "configs", config.CommitRecord("c", 0))
+	l, err := OpenLog(ctx, options(refused.ListenAddrs(), slog.New(slog.DiscardHandler)))
+	require.NoError(t, err)
+	defer l.Close()
+	assert.Error(t, l.Read(ctx, func(config.TopicRecord) {}, func() {}), "expected the right READ on the resource "+
+		"Topic configs")
+}
+
+// put writes records as any client does.
+func put(t testing.TB, cluster *kfake.Cluster, topic string, records ...config.TopicRecord) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+	require.NoError(t, err)
+	defer client.Close()
+	var all []*kgo.Record
+	for _, r := range records {
+		all = append(all, &kgo.Record{Topic: topic, Key: []byte(r.Key), Value: r.Value})
+	}
+	require.NoError(t, client.ProduceSync(context.Background(), all...).FirstErr())
+}
+
+// A record that is too large for the topic says so, and the leader goes on.
+func TestTooLargeForTheTopic(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	ctx := kafkatest.Context(t)
+	f := openFollower(t, cluster.ListenAddrs()...)
+	require.NoError(t, f.Lead(ctx))
+	large := make([]byte, 1_100_000)
+	for i := range large {
+		large[i] = 'x'
+	}
+	assert.Error(t, f.put(ctx, "c", string(large)), "expected records that max.message.bytes allows")
+	require.NoError(t, f.put(ctx, "c", "1"))
+	assert.Equal(t, map[string]string{"c": "1"}, f.values())
+}
+
+// A topic that was deleted and made again is no topic to go on with.
+func TestTopicMadeAgain(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	ctx := kafkatest.Context(t)
+	l, err := OpenLog(ctx, options(cluster.ListenAddrs(), slog.New(slog.DiscardHandler)))
+	require.NoError(t, err)
+	defer l.Close()
+	put(t, cluster, "configs", config.CommitRecord("c", 0), config.CommitRecord("d", 0))
+	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(cluster.ListenAddrs()...)))
+	read, again := make(chan error, 1), make(chan struct{})
+	go func() {
+		read <- l.Read(ctx, func(config.TopicRecord) {}, func() {
+			_, err := admin.DeleteTopic(ctx, "configs")
+			assert.NoError(t, err)
+			policy := "compact"
+			_, err = admin.CreateTopic(ctx, 1, 1, map[string]*string{"cleanup.policy": &policy}, "configs")
+			assert.NoError(t, err)
+			close(again)
+		})
+	}()
+	<-again
+	if err := <-read; !errors.Is(err, kafka.ErrShrunk) {
+		t.Errorf("expected that records are lost, found %v", err)
+	}
+}
+
+// What fails while the topic is followed is said, and tried again.
+func TestFollowingGoesOn(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	ctx := kafkatest.Context(t)
+	f := openFollower(t, cluster.ListenAddrs()...)
+	kafkatest.Refuse(cluster, kmsg.Fetch, 2, kerr.TopicAuthorizationFailed)
+	put(t, cluster, "configs", config.ConnectorRecord("c", map[string]string{"x": "1"}))
+	require.NoError(t, f.Await(ctx, 1))
+	assert.Equal(t, map[string]string{"c": "1"}, f.values())
+	assert.Contains(t, f.journal.String(), "the topic of configurations cannot be read; it is tried again")
+}
+
+// BenchmarkLogRead has a member read 50,000 records: 10,000 connectors of 20 settings, each with 3 tasks and their
+// commit.
+func BenchmarkLogRead(b *testing.B) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	require.NoError(b, err)
+	defer cluster.Close()
+	openFollower(b, cluster.ListenAddrs()...).end()
+	settings := map[string]string{}
+	for n := range 20 {
+		settings[fmt.Sprintf("some.setting.of.a.connector.%d", n)] = "some value that it has"
+	}
+	var all []config.TopicRecord
+	for n := range 10_000 {
+		name := fmt.Sprintf("connector-of-the-benchmark-%d", n)
+		all = append(all, config.ConnectorRecord(name, settings))
+		for task := range 3 {
+			all = append(all, config.TaskRecord(name, task, settings))
+		}
+		all = append(all, config.CommitRecord(name, 3))
+	}
+	put(b, cluster, "configs", all...)
+	for b.Loop() {
+		openFollower(b, cluster.ListenAddrs()...).end()
+	}
+}
+
+// A session key and notes are read by all.
+func TestLedgerOfTheCluster(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	ctx := kafkatest.Context(t)
+	a, b := openFollower(t, cluster.ListenAddrs()...), openFollower(t, cluster.ListenAddrs()...)
+	require.NoError(t, a.Lead(ctx))
+	key := config.SessionKey{Key: []byte{1, 2}, Algorithm: "HmacSHA256", Created: time.UnixMilli(1795198231502)}
+	note, err := config.NoteRecord("culvert-claims-c", map[string]any{"claims": []string{"x"}, "requests": 4})
+	require.NoError(t, err)
+	records := append(config.FencingRecords("c", config.FencingCounts{Tasks: 2, Producers: 4}),
+		config.SessionKeyRecord(key), note)
+	last, err := a.store.Write(ctx, records...)
+	require.NoError(t, err)
+	require.NoError(t, b.Await(ctx, last+1))
+	found, ok := b.store.SessionKey()
+	assert.Equal(t, true, ok)
+	assert.Equal(t, key, found)
+	assert.Equal(t, config.FencingCounts{Tasks: 2, Producers: 4}, b.store.Fencing("c"))
+	assert.Equal(t, map[string]json.RawMessage{"c": json.RawMessage(`{"claims":["x"],"requests":4}`)},
+		b.store.Notes("culvert-claims-"))
+}
