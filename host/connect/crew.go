@@ -13,16 +13,38 @@ import (
 
 // Share is the part of a connector that a worker runs.
 type Share struct {
-	// Whole is all of it, however many tasks it has: the share of a worker that is alone.
+	// Whole is all of it: the share of a worker that is alone. The other fields say nothing then.
 	Whole bool
-	// Tasks are the numbers of the tasks that the worker runs. Numbers that the connector does not have are ignored.
+	// Plans: the worker runs the connector itself, which shares its work out among tasks and hands them to
+	// [Options].Planned.
+	Plans bool
+	// Planned are the connector's tasks, as it was planned last, here or by another worker; nil: it has not been since
+	// its configuration changed.
+	Planned *Planned
+	// Tasks are the numbers of those tasks that the worker runs.
 	Tasks []int
+}
+
+// Planned are the tasks of a connector, all of them, which workers share.
+type Planned struct {
+	// Version is another one with each plan. Tasks of two versions never run at the same time.
+	Version int64
+	// Tasks are their settings by number, as the user wrote them: see [TaskInfo].
+	Tasks []map[string]string
 }
 
 func (s Share) has(task int) bool { return s.Whole || slices.Contains(s.Tasks, task) }
 
 // none tells whether the worker runs nothing of the connector.
-func (s Share) none() bool { return !s.Whole && len(s.Tasks) == 0 }
+func (s Share) none() bool { return !s.Whole && !s.Plans && len(s.Tasks) == 0 }
+
+// version is that of its tasks, 0 without any.
+func (s Share) version() int64 {
+	if s.Planned == nil {
+		return 0
+	}
+	return s.Planned.Version
+}
 
 // crew are the tasks of a life as they come and go. The connector's lock guards it.
 //
