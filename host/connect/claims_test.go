@@ -58,15 +58,15 @@ func TestClaims(t *testing.T) {
 			o := b.options
 			o.claims = &claims{}
 			one, two := newConnector(&o, first), newConnector(&o, second)
-			_, err := one.plan(t.Context(), true)
+			_, err := one.tasksOf(t.Context())
 			require.NoError(t, err)
 			text = ""
-			if _, err := two.plan(t.Context(), true); err != nil {
+			if _, err := two.tasksOf(t.Context()); err != nil {
 				text = err.Error()
 			}
 			wants("at the start", text)
 			o.claims.release("first")
-			if _, err := two.plan(t.Context(), true); err != nil {
+			if _, err := two.tasksOf(t.Context()); err != nil {
 				t.Errorf("when the first has ended: %v", err)
 			}
 		})
@@ -115,9 +115,9 @@ func TestClaimsAreBounded(t *testing.T) {
 			}
 			o := b.options
 			o.claims = &claims{}
-			_, err := newConnector(&o, first).plan(t.Context(), true)
+			_, err := newConnector(&o, first).tasksOf(t.Context())
 			require.NoError(t, err)
-			_, err = newConnector(&o, second).plan(t.Context(), true)
+			_, err = newConnector(&o, second).tasksOf(t.Context())
 			assert.Ends(t, err, want, "at the start")
 		})
 	}

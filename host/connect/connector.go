@@ -21,7 +21,6 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/transport"
-	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -115,7 +114,7 @@ type task struct {
 	next time.Time
 	// stop ends what the task does now, be it to wait; nil before it begins and when it has ended.
 	stop context.CancelCauseFunc
-	// leave ends the task; nil before it begins. leaving: it was taken away.
+	// leave ends the task; nil before it begins and when it has ended. leaving: it was taken away.
 	leave   context.CancelFunc
 	leaving bool
 	rest    bool // it waits for somebody who has it made again
@@ -138,7 +137,7 @@ func (t *task) now() (p Progress) {
 func newConnector(o *Options, c *config.Connector) *connector {
 	k := &connector{o: o, given: c, config: c, rereads: time.Minute, refused: c.Problems.Err(),
 		log: o.Logger.With("connector", c.Name), owner: &owner{topics: &topics{}, times: &times{}},
-		to: &partners{opened: newOnce()}, sinks: &sinkGroup{}, source: &sourceShare{}, crew: &crew{}}
+		to: &partners{opened: newOnce()}, sinks: &sinkGroup{}, source: &sourceShare{}, crew: &crew{share: Share{Whole: true}}}
 	k.class.planned = new(atomic.Pointer[plugin.Binding])
 	k.to.registries.log = k.log
 	k.class.plugin, k.class.component, k.class.unknown = check.Find(o.Plugins, c.Text("connector.class"),
@@ -221,7 +220,7 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	if c.isSink() {
 		c.sinks.reached = c.reach()
 	}
-	layout, err := c.plan(ctx, true)
+	layout, err := c.tasksOf(ctx)
 	if err != nil {
 		c.o.claims.release(c.config.Name)
 		c.unplan()
@@ -258,10 +257,11 @@ func (c *connector) open(ctx context.Context) (err error) {
 
 // layOut makes the tasks of a connector that does not run, to be shown. Nothing is asked of its service.
 func (c *connector) layOut(ctx context.Context) error {
-	layout, err := c.plan(ctx, false)
+	p, err := c.plan(ctx, false)
 	if err != nil {
 		return err
 	}
+	layout := p.tasks
 	for _, t := range c.lay(layout, Paused) {
 		c.owner.times.enter(t.number, Paused)
 	}
@@ -289,97 +289,6 @@ func overridden(ctx context.Context, k kafka.Config, c *config.Connector, provid
 		return again.Get(name)
 	})
 	return k, err
-}
-
-// plan is the settings of each task; toRun: what they claim is theirs from now on. A sink has as many tasks as it may
-// have: its group shares the partitions out.
-func (c *connector) plan(ctx context.Context, toRun bool) (tasks [][]wit.Setting, err error) {
-	number, ok := setting.Integer(wit.KindInt, c.config.Text("tasks.max"))
-	if !ok {
-		return nil, fmt.Errorf("tasks.max: expected a number, found %q", c.config.Text("tasks.max"))
-	}
-	most := int(number)
-	binding, err := c.bind()
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if toRun && err == nil {
-			c.unplan()
-			c.class.planned.Store(binding)
-		} else {
-			binding.Close()
-		}
-	}()
-	if c.isSink() {
-		if most > config.MaxSinkTasks { // files that were not checked come here, too
-			return nil, &wit.Fault{Kind: wit.FaultConfig,
-				Message: fmt.Sprintf("tasks.max: expected at most %d tasks of a sink, found %d",
-					config.MaxSinkTasks, most)}
-		}
-		layout, settings := make([][]wit.Setting, most), c.shownTo(binding)
-		for i := range layout {
-			layout[i] = settings
-		}
-		return layout, nil
-	}
-	layout, err := c.layout(ctx, binding, most)
-	if err != nil {
-		return nil, err
-	}
-	if !toRun {
-		return layout.Tasks, nil
-	}
-	if err := c.supported(layout.ExactlyOnce); err != nil {
-		return nil, err
-	}
-	claims := append(check.Claimed(c.config, c.class.component, layout.Claims), c.claimed(len(layout.Tasks))...)
-	return layout.Tasks, c.o.claims.take(c.config.Name, claims)
-}
-
-// shownTo are the settings that the version of the plugin may see which runs. A source also sees that its records are
-// written in transactions, if they are: it may have to choose between failing and reading rows again.
-func (c *connector) shownTo(binding *plugin.Binding) []wit.Setting {
-	info := binding.Current().Module()
-	guest := check.Guest(c.o.Plugins, info, c.class.component)
-	c.tell(info, &guest, c.config)
-	settings := guest.Settings(c.config)
-	if c.exactly() {
-		settings = append(settings, wit.Setting{Name: config.ExactlyOnceSetting, Value: "enabled"})
-	}
-	return settings
-}
-
-// layout is how the plugin shares a source's work out among tasks.
-func (c *connector) layout(ctx context.Context, binding *plugin.Binding, most int) (layout wit.Layout, err error) {
-	settings := c.shownTo(binding)
-	err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
-		layout, err = i.Plan(ctx, c.class.component.Name, settings, uint32(most))
-		return err
-	})
-	if err != nil {
-		return layout, fmt.Errorf("plan: %w", err)
-	}
-	if enforced, _ := config.Boolean(c.config.Text("tasks.max.enforce")); len(layout.Tasks) > most && enforced {
-		return layout, fmt.Errorf("plan: expected at most %d tasks (tasks.max), the plugin wants %d", most,
-			len(layout.Tasks))
-	} else if len(layout.Tasks) > most {
-		c.log.Warn("the plugin has more tasks than tasks.max, which tasks.max.enforce=false lets it have",
-			"tasks.max", most, "tasks", len(layout.Tasks))
-	}
-	return layout, nil
-}
-
-// unplan lets go of the instance that has planned: a task has it, or none will.
-func (c *connector) unplan() {
-	if binding := c.class.planned.Swap(nil); binding != nil {
-		binding.Close()
-	}
-}
-
-func (c *connector) bind() (*plugin.Binding, error) {
-	return c.o.Plugins.Bind(c.config.Name, c.class.component.Kind, c.class.component.Name,
-		c.config.Text("connector.plugin.version"))
 }
 
 func (t *task) name() string {
@@ -489,9 +398,7 @@ func (c *connector) taskInfos(given *config.Connector) []TaskInfo {
 	defer c.mu.Unlock()
 	var infos []TaskInfo
 	for _, t := range c.tasks {
-		settings := c.asWritten(given, t.settings)
-		settings[taskClassKey] = taskClass(c.class.component.Name)
-		infos = append(infos, TaskInfo{TaskID{c.given.Name, t.number}, settings})
+		infos = append(infos, TaskInfo{TaskID{c.given.Name, t.number}, c.taskWritten(given, t.settings)})
 	}
 	return infos
 }

@@ -81,7 +81,7 @@ type occurrence struct {
 func newController(o *Options, c *config.Connector) *controller {
 	k := &controller{name: c.Name, log: o.Logger.With("connector", c.Name), done: make(chan struct{}),
 		wake: make(chan struct{}, 1), topics: &topics{}, times: &times{}, state: Unassigned,
-		asked: &wanted{o: o, given: c, target: Running, share: Share{Whole: true}},
+		asked: &wanted{o: o, given: c, target: Running, share: o.share()},
 		loop:  &loop{limit: o.Worker.Duration(stopLimit)}}
 	k.newLife()
 	if k.fault = k.current.refused; k.fault != nil {
@@ -170,7 +170,7 @@ func (k *controller) aimAt(target TargetState, e event) {
 // replace has the connector go on with another configuration, and its tasks made again; options are those of new tasks.
 func (k *controller) replace(o *Options, c *config.Connector) {
 	k.mu.Lock()
-	k.asked.o, k.asked.given, k.asked.refused = o, c, nil // it is shown from now on
+	k.asked.o, k.asked.given, k.asked.refused, k.asked.share = o, c, nil, o.share() // it is shown from now on
 	k.mu.Unlock()
 	k.post(occurrence{event: onRestart})
 }

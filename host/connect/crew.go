@@ -5,8 +5,10 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -15,22 +17,13 @@ import (
 type Share struct {
 	// Whole is all of it: the share of a worker that is alone. The other fields say nothing then.
 	Whole bool
-	// Plans: the worker runs the connector itself, which shares its work out among tasks and hands them to
-	// [Options].Planned.
+	// Plans: the worker runs the connector itself, which shares its work out among tasks where Planned is nil.
 	Plans bool
-	// Planned are the connector's tasks, as it was planned last, here or by another worker; nil: it has not been since
-	// its configuration changed.
-	Planned *Planned
-	// Tasks are the numbers of those tasks that the worker runs.
+	// Planned are the connector's tasks, all of them, as workers share them; nil: they were not planned since the
+	// configuration changed. Tasks of two versions never run at the same time.
+	Planned *config.TaskSet
+	// Tasks are the numbers of those that the worker runs.
 	Tasks []int
-}
-
-// Planned are the tasks of a connector, all of them, which workers share.
-type Planned struct {
-	// Version is another one with each plan. Tasks of two versions never run at the same time.
-	Version int64
-	// Tasks are their settings by number, as the user wrote them: see [TaskInfo].
-	Tasks []map[string]string
 }
 
 func (s Share) has(task int) bool { return s.Whole || slices.Contains(s.Tasks, task) }
@@ -38,7 +31,7 @@ func (s Share) has(task int) bool { return s.Whole || slices.Contains(s.Tasks, t
 // none tells whether the worker runs nothing of the connector.
 func (s Share) none() bool { return !s.Whole && !s.Plans && len(s.Tasks) == 0 }
 
-// version is that of its tasks, 0 without any.
+// version is that of the tasks, 0 where they are not planned.
 func (s Share) version() int64 {
 	if s.Planned == nil {
 		return 0
@@ -49,10 +42,14 @@ func (s Share) version() int64 {
 // crew are the tasks of a life as they come and go. The connector's lock guards it.
 //
 // A task is in connector.tasks from when it is made until it has ended because it was taken away. While the crew works
-// (gone is there and not closed), each task of the share is at work or stops, in which case it is made again; when the
-// last has ended the crew is over, and takes nobody in any more.
+// (gone is there and not closed), each task of the share is at work, or stops to be made again. The crew of a whole
+// share is over when the last of its tasks has ended, as nobody brings others; that of a part when its life is to end,
+// too.
 type crew struct {
-	layout [][]wit.Setting // of all tasks of the connector, here or elsewhere; nil before the plan
+	// assigning is held while tasks are brought to another share; it is taken before the connector's lock.
+	assigning sync.Mutex
+
+	layout [][]wit.Setting // of all tasks of the connector, here or elsewhere; nil: not planned yet
 	share  Share
 	// startsAt is when a connector that could not be started is started again; zero: something else has to happen
 	// first.
@@ -61,10 +58,10 @@ type crew struct {
 	living context.Context // of the tasks
 	once   bool            // they run until their work is done
 	left   int             // how many have not ended
-	gone   chan struct{}   // closed when left is 0; nil before the crew works
+	gone   chan struct{}   // closed when the crew is over; nil before it works
 
-	// working is how many of the tasks work, or go on by themselves. When it is 0 over has ended resting, the context
-	// of those that have failed and wait for somebody who has them made again.
+	// working is how many of the tasks work, or go on by themselves. When it is 0 in a whole share, over has ended
+	// resting, the context of those that have failed and wait for somebody who has them made again.
 	working int
 	resting context.Context
 	over    context.CancelFunc
@@ -80,11 +77,25 @@ func (w *crew) takesIn() bool {
 	}
 }
 
+// end notes that the crew is over, if it is.
+func (w *crew) end() {
+	if w.left == 0 && (w.share.Whole || w.living.Err() != nil) && w.takesIn() {
+		close(w.gone)
+	}
+}
+
 // rests counts a task that does not work any more.
 func (w *crew) rests() {
-	if w.working--; w.working == 0 {
+	if w.working--; w.working == 0 && w.share.Whole {
 		w.over()
 	}
+}
+
+// shared is the share that the life has now.
+func (c *connector) shared() Share {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.crew.share
 }
 
 // lay makes those of a connector's tasks that are the worker's, in a state, and returns them.
@@ -104,19 +115,28 @@ func (c *connector) newTask(number int, state State) *task {
 	return &task{connector: c, number: number, settings: c.crew.layout[number], state: state}
 }
 
-// runTasks runs the tasks and returns when the last of them has ended.
+// runTasks runs the tasks and returns when the crew is over.
 func (c *connector) runTasks(ctx context.Context, once bool) {
-	c.mu.Lock()
+	resting, over := context.WithCancel(ctx)
+	defer over()
 	w := c.crew
+	w.assigning.Lock()
+	c.mu.Lock()
 	w.living, w.once, w.gone = ctx, once, make(chan struct{})
-	w.resting, w.over = context.WithCancel(ctx)
-	defer w.over()
+	w.resting, w.over = resting, over
 	for _, t := range c.tasks {
 		t.begin()
 	}
-	if w.left == 0 {
-		close(w.gone)
+	c.mu.Unlock()
+	c.bring()
+	w.assigning.Unlock()
+	select {
+	case <-w.gone:
+		return
+	case <-ctx.Done():
 	}
+	c.mu.Lock()
+	w.end()
 	c.mu.Unlock()
 	<-w.gone
 }
@@ -143,6 +163,7 @@ func (t *task) gone() {
 	defer c.mu.Unlock()
 	c.crew.left--
 	t.leave()
+	t.leave = nil
 	switch at := slices.Index(c.tasks, t); {
 	case !c.crew.share.has(t.number):
 		c.tasks = slices.Delete(slices.Clone(c.tasks), at, at+1)
@@ -152,24 +173,46 @@ func (t *task) gone() {
 		c.tasks[at] = again
 		again.begin()
 	}
-	if c.crew.left == 0 {
-		close(c.crew.gone)
-	}
+	c.crew.end()
 }
 
 // assign has the life run another part of the connector's tasks: those that are new to it begin, those that are not in
-// the share stop, and the others are left alone. false: its last task has ended, so that another life has to begin.
+// the share stop, and the others are left alone. false: another life has to begin, since the crew is over or the tasks
+// were planned once more.
 func (c *connector) assign(share Share) bool {
+	w := c.crew
+	w.assigning.Lock()
+	defer w.assigning.Unlock()
+	c.mu.Lock()
+	again := w.share.version() != 0 && share.version() != w.share.version()
+	if !again {
+		w.share = share
+	}
+	c.mu.Unlock()
+	return !again && c.bring()
+}
+
+// bring has the tasks be those of the share; false: the crew is over. w.assigning is held.
+func (c *connector) bring() bool {
+	w := c.crew
+	c.mu.Lock()
+	set, plan := w.share.Planned, w.gone != nil && w.layout == nil && w.share.Planned != nil
+	c.mu.Unlock()
+	var layout [][]wit.Setting
+	if plan { // without the lock, which settingsOf takes
+		layout = c.settingsOf(set)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w := c.crew
-	w.share = share
+	if plan {
+		w.layout = layout
+	}
 	takesIn, works := w.takesIn(), w.gone != nil
 	kept := slices.Clone(c.tasks)
 	for _, t := range c.tasks {
 		switch {
-		case share.has(t.number):
-		case works && takesIn:
+		case w.share.has(t.number):
+		case t.leave != nil:
 			t.leaving = true
 			t.leave()
 		default:
@@ -183,7 +226,7 @@ func (c *connector) assign(share Share) bool {
 	for number := range w.layout {
 		at, there := slices.BinarySearchFunc(c.tasks, number,
 			func(t *task, n int) int { return cmp.Compare(t.number, n) })
-		if there || !share.has(number) {
+		if there || !w.share.has(number) {
 			continue
 		}
 		state := Unassigned
@@ -195,6 +238,9 @@ func (c *connector) assign(share Share) bool {
 		if works {
 			t.begin()
 		}
+	}
+	if works {
+		w.end()
 	}
 	return true
 }

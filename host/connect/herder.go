@@ -37,6 +37,9 @@ type Options struct {
 	WorkerID, Version string
 	// Target is the state that a connector is to have when it begins. Default: Running.
 	Target func(*config.Connector) TargetState
+	// Planned takes how a connector that the worker plans shares its work out, in a group: the tasks come back by
+	// [Herder.Assign]. It returns when the group has it. nil: the worker is alone, and has each connector whole.
+	Planned func(ctx context.Context, connector string, p Plan) error
 	// Started is called when a connector has started, or could not; nil: it is not.
 	Started func(connector string)
 	// Tracer makes spans of what tasks do; nil: there are none.
@@ -81,6 +84,9 @@ func New(o Options, connectors []*config.Connector) *Herder {
 	}
 	return h
 }
+
+// share is that of a connector that nobody has assigned: the whole, where the worker is alone.
+func (o *Options) share() Share { return Share{Whole: o.Planned == nil} }
 
 func (h *Herder) target(c *config.Connector) TargetState {
 	if h.o.Target == nil {
@@ -132,7 +138,8 @@ func (h *Herder) launch(k *controller) {
 }
 
 // Put has a connector that was checked run: a new one, or in the place of the one of its name, whose tasks end before
-// and which keeps its target state. others are all connectors of the installation.
+// and which keeps its target state. others are all connectors of the installation. In a group the worker has no share
+// of it before [Herder.Assign].
 func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -150,8 +157,8 @@ func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
 	h.launch(k)
 }
 
-// Assign gives the worker another share of a connector; before, and of a new connector, it has the whole. Of a
-// connector that runs, tasks that are in both shares are left alone.
+// Assign gives the worker another share of a connector. Of one that runs, tasks that are in both shares are left
+// alone.
 func (h *Herder) Assign(name string, share Share) error {
 	return h.with(name, func(k *controller) { k.assign(share) })
 }

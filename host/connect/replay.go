@@ -446,7 +446,7 @@ func (p *replay) readable(ctx context.Context, letters []*DeadLetter, unreadable
 // sink delivers records of a sink.
 func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, transforms *chains) error {
 	c := t.connector
-	t.settings = c.shownTo(binding)
+	t.settings = c.shownTo(binding.Current().Module())
 	times := map[string]int{}
 	letters, err := t.lettersOf(p.of.Topic, true, binding)
 	if err != nil {

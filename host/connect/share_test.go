@@ -144,6 +144,17 @@ func TestShareOfAConnector(t *testing.T) {
 	}
 }
 
+// plannedOf are the tasks of a connector as a group keeps them.
+func plannedOf(t *testing.T, h *Herder, name string, version int64) *config.TaskSet {
+	infos, err := h.Tasks(name)
+	require.NoError(t, err)
+	set := &config.TaskSet{Version: version}
+	for _, task := range infos {
+		set.Settings = append(set.Settings, task.Config)
+	}
+	return set
+}
+
 func tasksOf(k *controller) []*task {
 	c := k.life()
 	c.mu.Lock()
@@ -155,6 +166,7 @@ func tasksOf(k *controller) []*task {
 func TestNoShare(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running, atWork)
+	planned := plannedOf(t, h.Herder, "a", 7)
 	require.NoError(t, h.Assign("a", Share{}))
 	h.await("a", Unassigned)
 	for _, ask := range []func(string) error{h.Restart, h.Pause, h.Resume} {
@@ -165,10 +177,61 @@ func TestNoShare(t *testing.T) {
 		}
 	}
 	require.NoError(t, h.Pause("a"))
-	require.NoError(t, h.Assign("a", Share{Tasks: []int{0}}))
+	require.NoError(t, h.Assign("a", Share{Tasks: []int{0}, Planned: planned}))
 	h.await("a", Paused)
 	require.NoError(t, h.Resume("a"))
 	h.await("a", Running, atWork)
+}
+
+// In a group the worker that plans hands its plan on, and runs what it is given of it; another plan is another life.
+func TestPlanOfAGroup(t *testing.T) {
+	var h *herd
+	plans := make(chan Plan, 10)
+	h = newHerdWith(t, func(h *herd) {
+		h.bench.options.Planned = func(_ context.Context, name string, p Plan) error {
+			plans <- p
+			return nil
+		}
+	})
+	c := h.named("a", "spy.tasks=3", "tasks.max=3", "spy.claim=a queue")
+	h.Put(c, nil)
+	h.await("a", Unassigned)
+	require.NoError(t, h.Assign("a", Share{Plans: true}))
+	p := <-plans
+	assert.Equal(t, 3, len(p.Tasks))
+	assert.Contains(t, strings.Join(p.Claims, " "), `"a queue" at `)
+	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 0 })
+	running := func(numbers ...int) func(Status) bool {
+		return func(s Status) bool {
+			var found []int
+			for _, task := range s.Tasks {
+				if task.State == Running {
+					found = append(found, task.ID)
+				}
+			}
+			return slices.Equal(numbers, found)
+		}
+	}
+	first := &config.TaskSet{Version: 5, Settings: p.Tasks}
+	k := h.controllers["a"]
+	life := k.life()
+	require.NoError(t, h.Assign("a", Share{Plans: true, Planned: first, Tasks: []int{0, 2}}))
+	h.await("a", Running, running(0, 2))
+	require.NoError(t, h.Assign("a", Share{Planned: first, Tasks: []int{1, 2}}))
+	h.await("a", Running, running(1, 2))
+	require.NoError(t, h.Assign("a", Share{Plans: true, Planned: first}))
+	h.await("a", Running, running())
+	if k.life() != life {
+		t.Error("expected one life of the connector, found another")
+	}
+	require.NoError(t, h.Assign("a", Share{Planned: &config.TaskSet{Version: 9, Settings: p.Tasks[:1]}, Tasks: []int{0}}))
+	h.await("a", Running, running(0))
+	if k.life() == life {
+		t.Error("expected another life by another plan, found the same")
+	}
+	require.NoError(t, h.Assign("a", Share{Plans: true})) // the plan does not count any more
+	assert.Equal(t, 3, len((<-plans).Tasks))
+	h.await("a", Running, running())
 }
 
 // A task that is taken away while it stops, and is given back, is made again when it has ended.

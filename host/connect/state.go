@@ -114,6 +114,13 @@ func (c *connector) asWritten(given *config.Connector, planned []wit.Setting) ma
 	return settings
 }
 
+// taskWritten is asWritten with the class of the task.
+func (c *connector) taskWritten(given *config.Connector, planned []wit.Setting) map[string]string {
+	settings := c.asWritten(given, planned)
+	settings[taskClassKey] = taskClass(c.class.component.Name)
+	return settings
+}
+
 // asPlanned finds again what the plugin planned for a task from its settings as they were written, see asWritten: what
 // stands there as in the connector's configuration is what the plugin sees of it now, shown, and all else is the
 // plugin's own. So a reference stands for what it leads to on this worker at this time. What cannot be found again is a

@@ -203,7 +203,7 @@ func TestAutoRestartDoubles(t *testing.T) {
 		}
 		var text bytes.Buffer
 		c := &connector{o: &Options{Worker: worker}, log: slog.New(slog.NewTextHandler(&text, nil)),
-			crew: &crew{}, to: &partners{}, config: &config.Connector{Name: "c"}}
+			crew: &crew{share: Share{Whole: true}}, to: &partners{}, config: &config.Connector{Name: "c"}}
 		k := &task{connector: c}
 		away := &wit.Fault{Kind: wit.FaultTransient, Message: "away"}
 		var waited []time.Duration
