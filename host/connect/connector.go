@@ -137,7 +137,8 @@ func (t *task) now() (p Progress) {
 func newConnector(o *Options, c *config.Connector) *connector {
 	k := &connector{o: o, given: c, config: c, rereads: time.Minute, refused: c.Problems.Err(),
 		log: o.Logger.With("connector", c.Name), owner: &owner{topics: &topics{}, times: &times{}},
-		to: &partners{opened: newOnce()}, sinks: &sinkGroup{}, source: &sourceShare{}, crew: &crew{share: Share{Whole: true}}}
+		to: &partners{opened: newOnce()}, sinks: &sinkGroup{}, source: &sourceShare{},
+		crew: &crew{share: Share{Whole: true}}}
 	k.class.planned = new(atomic.Pointer[plugin.Binding])
 	k.to.registries.log = k.log
 	k.class.plugin, k.class.component, k.class.unknown = check.Find(o.Plugins, c.Text("connector.class"),
@@ -263,7 +264,7 @@ func (c *connector) layOut(ctx context.Context) error {
 	}
 	layout := p.tasks
 	for _, t := range c.lay(layout, Paused) {
-		c.owner.times.enter(t.number, Paused)
+		c.enters(t.number, Paused)
 	}
 	return nil
 }
@@ -308,11 +309,11 @@ func (t *task) ended(ctx context.Context, err error, level slog.Level) {
 			t.connector.o.started.tasks.ended(false)
 		}
 		t.state, t.fault = Failed, err
-		t.connector.owner.times.enter(t.number, Failed)
+		t.connector.enters(t.number, Failed)
 		t.connector.log.Log(ctx, level, "task FAILED", "task", t.number, "error", err)
 	case ctx.Err() != nil:
 		t.state = Unassigned
-		t.connector.owner.times.enter(t.number, Unassigned)
+		t.connector.enters(t.number, Unassigned)
 	}
 }
 
@@ -340,7 +341,7 @@ func (t *task) running(progress func(*Progress)) {
 	t.state, t.fault, t.next, t.progress = Running, nil, time.Time{}, progress
 	t.began = true
 	t.connector.o.started.tasks.ended(true)
-	t.connector.owner.times.enter(t.number, Running)
+	t.connector.enters(t.number, Running)
 }
 
 func (c *connector) failures() []error {

@@ -213,6 +213,29 @@ func (k *controller) assign(share Share) {
 	}})
 }
 
+// holds is what the worker has of the connector, by the version of its tasks.
+func (k *controller) holds() (all []Holding) {
+	k.mu.Lock()
+	life, share := k.current, k.asked.share
+	k.mu.Unlock()
+	if running := life.holds(); !running.none() {
+		all = append(all, running)
+	}
+	if share.none() {
+		return all
+	}
+	if len(all) == 0 || all[0].Version != share.version() {
+		return append(all, Holding{Connector: k.name, Version: share.version(), Plans: share.Plans, Tasks: share.Tasks})
+	}
+	all[0].Plans = share.Plans
+	for _, number := range share.Tasks {
+		if !slices.Contains(all[0].Tasks, number) {
+			all[0].Tasks = append(all[0].Tasks, number)
+		}
+	}
+	return all
+}
+
 // keep takes a configuration that says the same, from another place maybe.
 func (k *controller) keep(c *config.Connector) {
 	k.mu.Lock()
@@ -232,7 +255,7 @@ func (k *controller) remove() {
 	k.post(occurrence{event: onShutdown, prior: func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		k.asked.removed = true
+		k.asked.removed, k.asked.share = true, Share{}
 	}})
 }
 
@@ -380,6 +403,7 @@ func (k *controller) enter(o occurrence) (t transition, ok bool) {
 		k.log.Debug("connector changes its state", "from", string(k.state), "to", string(t.next), "event",
 			string(o.event))
 	}
+	defer k.current.changed()
 	switch k.state = t.next; t.next {
 	case Paused:
 		k.times.pause()

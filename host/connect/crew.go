@@ -161,6 +161,7 @@ func (t *task) gone() {
 	c := t.connector
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer c.changed()
 	c.crew.left--
 	t.leave()
 	t.leave = nil
@@ -243,6 +244,30 @@ func (c *connector) bring() bool {
 		w.end()
 	}
 	return true
+}
+
+// Holding is what a worker has of a connector: its share, and what it had before and has not ended yet.
+type Holding struct {
+	Connector string
+	Plans     bool
+	// Version is that of the tasks, 0 where they are not planned.
+	Version int64
+	Tasks   []int
+}
+
+func (h Holding) none() bool { return len(h.Tasks) == 0 }
+
+// holds are the tasks of the life that have not ended.
+func (c *connector) holds() Holding {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := Holding{Connector: c.given.Name, Version: c.crew.share.version()}
+	for _, t := range c.tasks {
+		if t.leave != nil {
+			h.Tasks = append(h.Tasks, t.number)
+		}
+	}
+	return h
 }
 
 // once is what the first of several goroutines does for all of them. Where that fails, the next one tries again.

@@ -40,6 +40,9 @@ type Options struct {
 	// Planned takes how a connector that the worker plans shares its work out, in a group: the tasks come back by
 	// [Herder.Assign]. It returns when the group has it. nil: the worker is alone, and has each connector whole.
 	Planned func(ctx context.Context, connector string, p Plan) error
+	// Changed is called when the state of a connector or of one of its tasks is another one, or a task has ended that
+	// was taken away. It must not wait. nil: it is not.
+	Changed func(connector string)
 	// Started is called when a connector has started, or could not; nil: it is not.
 	Started func(connector string)
 	// Tracer makes spans of what tasks do; nil: there are none.
@@ -161,6 +164,19 @@ func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
 // alone.
 func (h *Herder) Assign(name string, share Share) error {
 	return h.with(name, func(k *controller) { k.assign(share) })
+}
+
+// Holds is what the worker has of connectors: what it was assigned, and what of an earlier share has not ended yet, also
+// of connectors that were removed.
+func (h *Herder) Holds() (all []Holding) {
+	h.mu.Lock()
+	controllers := slices.Collect(maps.Values(h.controllers))
+	controllers = slices.AppendSeq(controllers, maps.Values(h.leaving))
+	h.mu.Unlock()
+	for _, k := range controllers {
+		all = append(all, k.holds()...)
+	}
+	return all
 }
 
 // Adopt has a connector go on with a configuration that its tasks take while they run, see [config.InPlace].

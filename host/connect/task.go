@@ -190,7 +190,7 @@ func (c *connector) restartTask(number int) bool {
 		}
 		t.rests(false)
 		t.state, t.next = Restarting, time.Time{}
-		c.owner.times.enter(number, Restarting)
+		c.enters(number, Restarting)
 		t.stop(errRestart)
 		return true
 	}

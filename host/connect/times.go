@@ -84,6 +84,19 @@ func (t *times) enter(number int, state State) {
 	s.state = state
 }
 
+// enters notes that a task has another state.
+func (c *connector) enters(number int, state State) {
+	c.owner.times.enter(number, state)
+	c.changed()
+}
+
+// changed calls Options.Changed.
+func (c *connector) changed() {
+	if c.o.Changed != nil {
+		c.o.Changed(c.given.Name)
+	}
+}
+
 // renew has a task begin again in a state.
 func (t *times) renew(number int, state State) {
 	t.mu.Lock()
