@@ -28,9 +28,6 @@ const (
 	maxTask = 100_000
 	// maxText is the length of a text of ours in bytes: names, versions and digests, which get into logs.
 	maxText = 1_000
-
-	flagLeaving = 1
-	flagAgain   = 1
 )
 
 // Key stands for a name (of a connector, of an origin) in few bytes.
@@ -51,7 +48,12 @@ func (b Bits) Has(unit int) bool { return unit/8 < len(b) && b[unit/8]>>(unit%8)
 
 // Tasks says if a task is in the set.
 func (b Bits) Tasks() bool {
-	return slices.ContainsFunc(b[min(1, len(b)):], nonzero) || len(b) > 0 && b[0]>>1 != 0
+	for unit := range b.All() {
+		if unit > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // All are the units of the set, in rising order.
@@ -75,8 +77,6 @@ func (b *Bits) Add(unit int) {
 	(*b)[unit/8] |= 1 << (unit % 8)
 }
 
-func nonzero(b byte) bool { return b != 0 }
-
 // Held is what a member has of a connector in one version.
 type Held struct {
 	Connector Key
@@ -90,17 +90,19 @@ func compareHeld(a, b Held) int {
 
 // check finds what neither side hands to the other.
 func (h Held) check() error {
-	last := len(h.Units)*8 - 1
-	if last < 0 || h.Units[len(h.Units)-1] == 0 {
+	last := -1
+	for unit := range h.Units.All() {
+		last = unit
+	}
+	switch {
+	case last < 0 || last/8 != len(h.Units)-1:
 		return fmt.Errorf("expected units of connector %016x that end with a byte other than 0, found %x", h.Connector,
 			[]byte(h.Units))
-	}
-	last -= bits.LeadingZeros8(h.Units[len(h.Units)-1])
-	switch {
 	case last > maxTask:
 		return fmt.Errorf("expected at most %d tasks of connector %016x, found task %d", maxTask, h.Connector, last-1)
 	case last > 0 && h.Version == 0:
-		return fmt.Errorf("expected no tasks of connector %016x, as it has none yet, found task %d", h.Connector, last-1)
+		return fmt.Errorf("expected no tasks of connector %016x, as it has none yet, found task %d", h.Connector,
+			last-1)
 	}
 	return nil
 }
@@ -123,7 +125,7 @@ type Metadata struct {
 	// assignment with it arrived: between joining and the next assignment a member starts nothing. In any order; a
 	// connector may be there in several versions.
 	Holds      []Held
-	Shares     []Share // that it keeps to now
+	Shares     []Share // that it keeps to now; one that an assignment names no more lasts as long as its tasks
 	Generation int32   // of the group, in which it was given what it holds; 0 where it was given nothing
 	Leaving    bool    // it is about to leave: nothing is to be given to it
 	Name       string  // which is the same after a restart: the instance, or the URL
@@ -142,274 +144,226 @@ type Assignment struct {
 	Shares []Share
 }
 
-// Encode is the bytes of a member's metadata. It fails for a text or a task number that Decode refuses.
-func (m *Metadata) Encode() ([]byte, error) {
-	w := encoder{b: binary.BigEndian.AppendUint16(nil, javaVersion)}
-	w.javaText(m.URL)
-	w.b = binary.BigEndian.AppendUint64(w.b, uint64(m.Offset))
-	w.b = binary.BigEndian.AppendUint32(w.b, math.MaxUint32) // Java's assignment: null
-	w.b = append(w.b, sectionFormat)
-	w.flags(m.Leaving, flagLeaving)
-	w.number(int64(m.Generation))
-	w.text(m.Name)
-	w.text(m.Digest)
-	w.held(m.Holds)
-	w.shares(m.Shares)
-	w.number(int64(len(m.Plugins)))
-	for _, p := range m.Plugins {
-		w.text(p.Name)
-		w.text(p.Version)
-		w.text(p.Hash)
-	}
+// Encode is the bytes of a member's metadata. It fails for a text or a number that DecodeMetadata refuses.
+func (m Metadata) Encode() ([]byte, error) {
+	var w wire
+	m.layout(&w)
 	return w.done("metadata of a member")
 }
 
 // DecodeMetadata reads metadata of a member. The result shares nothing with the bytes.
 func DecodeMetadata(b []byte) (m Metadata, err error) {
-	r := decoder{b: b}
-	r.expect("version 2 of Kafka Connect's protocol", 2, javaVersion)
-	m.URL = r.javaText()
-	m.Offset = int64(r.upTo(8, math.MaxInt64))
-	r.expect("no assignment of Kafka Connect's (-1)", 4, math.MaxUint32)
-	r.expect("the section of Culvert", 1, sectionFormat)
-	m.Leaving = r.number(math.MaxUint32)&flagLeaving != 0
-	m.Generation = int32(r.number(math.MaxInt32))
-	m.Name, m.Digest = r.text(), r.text()
-	m.Holds, m.Shares = r.held(), r.shares()
-	for range r.count(3) {
-		m.Plugins = append(m.Plugins, PluginOffer{r.text(), r.text(), r.text()})
-	}
-	return m, r.done("metadata of a member")
+	w := wire{b: b, reads: true}
+	m.layout(&w)
+	_, err = w.done("metadata of a member")
+	return m, err
 }
 
-// Encode is the bytes of an assignment. It fails for a text or a task number that Decode refuses.
-func (a *Assignment) Encode() ([]byte, error) {
-	w := encoder{b: binary.BigEndian.AppendUint32(nil, javaVersion<<16)} // and the error: none
-	w.javaText(a.Leader)
-	w.javaText(a.LeaderURL)
-	w.b = binary.BigEndian.AppendUint64(w.b, uint64(a.Offset))
-	w.b = append(w.b, make([]byte, 8)...) // Java's lists of what is assigned and revoked: empty
-	w.b = binary.BigEndian.AppendUint32(w.b, uint32(min(max(a.Delay.Milliseconds(), 0), math.MaxInt32)))
-	w.b = append(w.b, sectionFormat)
-	w.flags(a.Again, flagAgain)
-	w.held(a.Target)
-	w.shares(a.Shares)
+func (m *Metadata) layout(w *wire) {
+	w.constant("version 2 of Kafka Connect's protocol", 2, javaVersion)
+	m.URL = w.javaText(m.URL)
+	m.Offset = int64(w.fixed(8, uint64(m.Offset), math.MaxInt64))
+	w.constant("no assignment of Kafka Connect's (-1)", 4, math.MaxUint32)
+	w.constant("the section of Culvert", 1, sectionFormat)
+	m.Leaving = w.flag(m.Leaving)
+	m.Generation = int32(w.number(uint64(m.Generation), math.MaxInt32))
+	m.Name = w.text(m.Name)
+	m.Digest = w.text(m.Digest)
+	m.Holds = w.held(m.Holds)
+	m.Shares = w.shares(m.Shares)
+	m.Plugins = list(w, m.Plugins, 3, func(p PluginOffer) PluginOffer {
+		return PluginOffer{w.text(p.Name), w.text(p.Version), w.text(p.Hash)}
+	})
+}
+
+// Encode is the bytes of an assignment. It fails for a text or a number that DecodeAssignment refuses.
+func (a Assignment) Encode() ([]byte, error) {
+	var w wire
+	a.layout(&w)
 	return w.done("assignment")
 }
 
 // DecodeAssignment reads an assignment. The result shares nothing with the bytes.
 func DecodeAssignment(b []byte) (a Assignment, err error) {
-	r := decoder{b: b}
-	r.expect("version 2 of Kafka Connect's protocol", 2, javaVersion)
-	r.expect("no error (0)", 2, 0)
-	a.Leader, a.LeaderURL = r.javaText(), r.javaText()
-	a.Offset = int64(r.upTo(8, math.MaxInt64))
-	r.expect("an empty list of Kafka Connect's assigned connectors (0)", 4, 0)
-	r.expect("an empty list of Kafka Connect's revoked connectors (0)", 4, 0)
-	a.Delay = time.Duration(r.upTo(4, math.MaxInt32)) * time.Millisecond
-	r.expect("the section of Culvert", 1, sectionFormat)
-	a.Again = r.number(math.MaxUint32)&flagAgain != 0
-	a.Target, a.Shares = r.held(), r.shares()
-	return a, r.done("assignment")
+	w := wire{b: b, reads: true}
+	a.layout(&w)
+	_, err = w.done("assignment")
+	return a, err
 }
 
-// encoder appends values; the first error stays.
-type encoder struct {
-	b   []byte
-	err error
+func (a *Assignment) layout(w *wire) {
+	w.constant("version 2 of Kafka Connect's protocol", 2, javaVersion)
+	w.constant("no error (0)", 2, 0)
+	a.Leader = w.javaText(a.Leader)
+	a.LeaderURL = w.javaText(a.LeaderURL)
+	a.Offset = int64(w.fixed(8, uint64(a.Offset), math.MaxInt64))
+	w.constant("an empty list of Kafka Connect's assigned connectors (0)", 4, 0)
+	w.constant("an empty list of Kafka Connect's revoked connectors (0)", 4, 0)
+	a.Delay = time.Duration(w.fixed(4, uint64(a.Delay.Milliseconds()), math.MaxInt32)) * time.Millisecond
+	w.constant("the section of Culvert", 1, sectionFormat)
+	a.Again = w.flag(a.Again)
+	a.Target = w.held(a.Target)
+	a.Shares = w.shares(a.Shares)
 }
 
-func (w *encoder) fail(format string, args ...any) {
+// wire reads values from bytes, or appends those that it is handed; either way it returns them. The first error stays,
+// and what is read after it is zero. Reading allocates nothing that the remaining bytes could not fill.
+type wire struct {
+	b     []byte
+	at    int // where it reads
+	reads bool
+	err   error
+}
+
+func (w *wire) fail(at int, format string, args ...any) {
 	if w.err == nil {
 		w.err = fmt.Errorf(format, args...)
+		if w.reads {
+			w.err = fmt.Errorf("%w at byte %d of %d", w.err, at, len(w.b))
+		}
 	}
 }
 
-func (w *encoder) done(what string) ([]byte, error) {
+func (w *wire) done(what string) ([]byte, error) {
 	if w.err != nil {
 		return nil, fmt.Errorf("%s: %w", what, w.err)
 	}
 	return w.b, nil
 }
 
-func (w *encoder) javaText(s string) {
-	if len(s) > math.MaxInt16 {
-		w.fail("expected at most %d bytes, found %d: %.40q…", math.MaxInt16, len(s), s)
-	}
-	w.b = append(binary.BigEndian.AppendUint16(w.b, uint16(len(s))), s...)
-}
-
-func (w *encoder) text(s string) {
-	if len(s) > maxText {
-		w.fail("expected at most %d bytes, found %d: %.40q…", maxText, len(s), s)
-	}
-	w.number(int64(len(s)))
-	w.b = append(w.b, s...)
-}
-
-func (w *encoder) number(n int64) {
-	if n < 0 {
-		w.fail("expected a number of 0 or more, found %d", n)
-	}
-	w.b = binary.AppendUvarint(w.b, uint64(n))
-}
-
-func (w *encoder) flags(set bool, flag int64) {
-	if !set {
-		flag = 0
-	}
-	w.number(flag)
-}
-
-// held writes connectors in rising order, without those of which nothing is held.
-func (w *encoder) held(list []Held) {
-	list = slices.DeleteFunc(slices.Clone(list), func(h Held) bool { return !slices.ContainsFunc(h.Units, nonzero) })
-	slices.SortFunc(list, compareHeld)
-	w.number(int64(len(list)))
-	for i, h := range list {
-		if i > 0 && compareHeld(list[i-1], h) == 0 {
-			w.fail("expected connector %016x once in version %d, found it twice", h.Connector, h.Version)
-		}
-		h.Units = bytes.TrimRight(h.Units, "\x00")
-		if err := h.check(); err != nil {
-			w.fail("%w", err)
-		}
-		w.b = binary.BigEndian.AppendUint64(w.b, uint64(h.Connector))
-		w.number(h.Version)
-		w.number(int64(len(h.Units)))
-		w.b = append(w.b, h.Units...)
-	}
-}
-
-func (w *encoder) shares(list []Share) {
-	w.number(int64(len(list)))
-	for _, s := range list {
-		w.b = binary.BigEndian.AppendUint64(w.b, uint64(s.Origin))
-		w.number(int64(s.Requests))
-		w.number(int64(s.PerSecondMilli))
-	}
-}
-
-// decoder reads values from bytes that come from outside. The first error stays, and all that is read after it is
-// zero. It allocates nothing that the remaining bytes cannot fill.
-type decoder struct {
-	b   []byte
-	at  int
-	err error
-}
-
-func (r *decoder) fail(format string, args ...any) {
-	if r.err == nil {
-		r.err = fmt.Errorf(format+fmt.Sprintf(" at byte %d of %d", r.at, len(r.b)), args...)
-	}
-}
-
-func (r *decoder) done(what string) error {
-	if r.err != nil {
-		return fmt.Errorf("%s: %w", what, r.err)
-	}
-	return nil
-}
-
-// expect reads a number of so many bytes that has one value.
-func (r *decoder) expect(what string, size, want uint64) {
-	at := r.at
-	if found := r.fixed(size); r.err == nil && found != want {
-		r.at = at
-		r.fail("expected %s, found %d", what, found)
-	}
-}
-
-// next is the next n bytes, or none of them.
-func (r *decoder) next(n uint64) []byte {
-	if r.err != nil {
+// bytes is so many bytes.
+func (w *wire) bytes(size int, b []byte) []byte {
+	switch left := len(w.b) - w.at; {
+	case w.err != nil:
+		return nil
+	case !w.reads:
+		w.b = append(w.b, b...)
+		return b
+	case size > left:
+		w.fail(w.at, "expected %d more bytes, found %d", size, left)
 		return nil
 	}
-	if left := uint64(len(r.b) - r.at); n > left {
-		r.fail("expected %d more bytes, found %d", n, left)
-		return nil
-	}
-	r.at += int(n)
-	return r.b[r.at-int(n) : r.at]
+	w.at += size
+	return w.b[w.at-size : w.at]
 }
 
 // fixed is a number of so many bytes, big-endian.
-func (r *decoder) fixed(size uint64) (n uint64) {
-	for _, c := range r.next(size) {
-		n = n<<8 | uint64(c)
+func (w *wire) fixed(size int, n, most uint64) uint64 {
+	at := w.at
+	b := w.bytes(size, binary.BigEndian.AppendUint64(nil, n)[8-size:])
+	if w.reads {
+		n = 0
+		for _, c := range b {
+			n = n<<8 | uint64(c)
+		}
 	}
-	return n
+	return w.upTo(at, n, most)
 }
 
-// upTo is a number of so many bytes that has an upper bound.
-func (r *decoder) upTo(size, most uint64) uint64 {
-	at := r.at
-	n := r.fixed(size)
+func (w *wire) upTo(at int, n, most uint64) uint64 {
 	if n > most {
-		r.at = at
-		r.fail("expected a number of 0 to %d, found %d", most, n)
+		w.fail(at, "expected a number of 0 to %d, found %d", most, int64(n))
 		return 0
 	}
 	return n
 }
 
-func (r *decoder) number(most uint64) uint64 {
-	if r.err != nil {
-		return 0
+// constant is a number of so many bytes that has one value.
+func (w *wire) constant(what string, size int, want uint64) {
+	at := w.at
+	if n := w.fixed(size, want, math.MaxUint64); n != want {
+		w.fail(at, "expected %s, found %d", what, n)
 	}
-	n, size := binary.Uvarint(r.b[r.at:])
+}
+
+// number is one of variable length.
+func (w *wire) number(n, most uint64) uint64 {
+	at := w.at
 	switch {
-	case size <= 0:
-		r.fail("expected a number of variable length, found none")
+	case w.err != nil:
 		return 0
-	case n > most:
-		r.fail("expected a number of at most %d, found %d", most, n)
-		return 0
+	case !w.reads:
+		w.b = binary.AppendUvarint(w.b, n)
+	default:
+		var size int
+		if n, size = binary.Uvarint(w.b[w.at:]); size <= 0 {
+			w.fail(at, "expected a number of variable length, found none")
+			return 0
+		}
+		w.at += size
 	}
-	r.at += size
-	return n
+	return w.upTo(at, n, most)
 }
 
-// count is the number of elements of a list, of which each takes at least so many bytes.
-func (r *decoder) count(least int) int {
-	n := r.number(math.MaxUint32)
-	if left := len(r.b) - r.at; n > uint64(left/least) {
-		r.fail("expected at most %d elements in %d bytes, found %d", left/least, left, n)
-		return 0
+// flag is the lowest bit of a number; later versions may use the others.
+func (w *wire) flag(set bool) bool {
+	n := uint64(0)
+	if set {
+		n = 1
 	}
-	return int(n)
+	return w.number(n, math.MaxUint32)&1 == 1
 }
 
-func (r *decoder) javaText() string { return string(r.next(r.upTo(2, math.MaxInt16))) }
+func (w *wire) javaText(s string) string {
+	return string(w.bytes(int(w.fixed(2, uint64(len(s)), math.MaxInt16)), []byte(s)))
+}
 
-func (r *decoder) text() string { return string(r.next(r.number(maxText))) }
+func (w *wire) text(s string) string {
+	return string(w.bytes(int(w.number(uint64(len(s)), maxText)), []byte(s)))
+}
 
-func (r *decoder) held() (list []Held) {
-	n := r.count(8 + 1 + 1 + 1)
-	list = slices.Grow(list, n)
-	for range n {
-		h := Held{Connector: Key(r.fixed(8)), Version: int64(r.number(math.MaxInt64))}
-		h.Units = bytes.Clone(r.next(r.number(maxTask/8 + 1)))
-		if r.err != nil {
+// list is a list of elements that take at least so many bytes each.
+func list[T any](w *wire, l []T, least int, each func(T) T) []T {
+	at := w.at
+	n := w.number(uint64(len(l)), math.MaxUint32)
+	if left := len(w.b) - w.at; w.reads {
+		if n > uint64(left/least) {
+			w.fail(at, "expected at most %d elements in %d bytes, found %d", left/least, left, n)
 			return nil
 		}
-		if err := h.check(); err != nil {
-			r.fail("%w", err)
-		}
-		if last := len(list) - 1; last >= 0 && compareHeld(list[last], h) >= 0 {
-			r.fail("expected connectors in rising order, found %016x, version %d, after %016x, version %d",
-				h.Connector, h.Version, list[last].Connector, list[last].Version)
-		}
-		list = append(list, h)
+		l = slices.Grow(l, int(n))[:n]
 	}
-	return list
+	for i := range l {
+		v := each(l[i])
+		if w.err != nil {
+			return nil
+		}
+		if w.reads { // otherwise the list is the caller's
+			l[i] = v
+		}
+	}
+	return l
 }
 
-func (r *decoder) shares() (list []Share) {
-	n := r.count(8 + 1 + 1)
-	list = slices.Grow(list, n)
-	for range n {
-		list = append(list, Share{Key(r.fixed(8)), int32(r.number(math.MaxInt32)), int32(r.number(math.MaxInt32))})
+// held is a list in rising order, without connectors of which nothing is held.
+func (w *wire) held(held []Held) []Held {
+	held = slices.Clone(held)
+	for i := range held {
+		held[i].Units = bytes.TrimRight(held[i].Units, "\x00")
 	}
-	return list
+	held = slices.DeleteFunc(held, func(h Held) bool { return len(h.Units) == 0 })
+	slices.SortFunc(held, compareHeld)
+	var last Held
+	return list(w, held, 8+1+1+1, func(h Held) Held {
+		at := w.at
+		h.Connector = Key(w.fixed(8, uint64(h.Connector), math.MaxUint64))
+		h.Version = int64(w.number(uint64(h.Version), math.MaxInt64))
+		h.Units = bytes.Clone(w.bytes(int(w.number(uint64(len(h.Units)), maxTask/8+1)), h.Units))
+		if err := h.check(); err != nil {
+			w.fail(at, "%w", err)
+		}
+		if last.Units != nil && compareHeld(last, h) >= 0 {
+			w.fail(at, "expected connectors in rising order, found %016x, version %d, after %016x, version %d",
+				h.Connector, h.Version, last.Connector, last.Version)
+		}
+		last = h
+		return h
+	})
+}
+
+func (w *wire) shares(shares []Share) []Share {
+	return list(w, shares, 8+1+1, func(s Share) Share {
+		return Share{Key(w.fixed(8, uint64(s.Origin), math.MaxUint64)), int32(w.number(uint64(s.Requests), math.MaxInt32)),
+			int32(w.number(uint64(s.PerSecondMilli), math.MaxInt32))}
+	})
 }

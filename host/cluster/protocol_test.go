@@ -167,11 +167,11 @@ func TestBoundsOfMembersBytes(t *testing.T) {
 			"expected version 2 of Kafka Connect's protocol, found 1 at byte 0"},
 		{"URL of a negative length", []byte{0, 2, 0xff, 0xff}, "expected a number of 0 to 32767, found 65535 at byte 2"},
 		{"a format that is not ours", with(section, 0xC2), "expected the section of Culvert, found 194 at byte 29"},
-		{"generation", with(section+2, 0xff, 0xff, 0xff, 0xff, 0xff, 0), "at most 2147483647, found 34359738367 at byte 31"},
+		{"generation", with(section+2, 0xff, 0xff, 0xff, 0xff, 0xff, 0), "expected a number of 0 to 2147483647, found 34359738367 at byte 31"},
 		{"no end of a number", with(section+2, 0xff), "expected a number of variable length, found none at byte 31"},
-		{"long name", with(section+3, 0xe9, 0x07), "expected a number of at most 1000, found 1001 at byte 32"},
+		{"long name", with(section+3, 0xe9, 0x07), "expected a number of 0 to 1000, found 1001 at byte 32"},
 		{"connectors that are not there", with(section+12, 0xff, 0xff, 3, 1),
-			"expected at most 0 elements in 1 bytes, found 65535 at byte 44"},
+			"expected at most 0 elements in 1 bytes, found 65535 at byte 41"},
 		{"units that are not there", with(section+12, append(append([]byte{1}, good[section+13:section+23]...), 0x80, 0x60)...),
 			"expected 12288 more bytes, found 0 at byte 54"},
 		{"no units", with(section+23, make([]byte, 20)...), "that end with a byte other than 0, found"},
@@ -195,12 +195,12 @@ func TestBoundsOfMembersBytes(t *testing.T) {
 		m    Metadata
 		want string
 	}{
-		{Metadata{URL: long}, "expected at most 32767 bytes, found 40000"},
-		{Metadata{Name: long}, "expected at most 1000 bytes, found 40000"},
-		{Metadata{Generation: -1}, "expected a number of 0 or more, found -1"},
+		{Metadata{URL: long}, "expected a number of 0 to 32767, found 40000"},
+		{Metadata{Name: long}, "expected a number of 0 to 1000, found 40000"},
+		{Metadata{Generation: -1}, "expected a number of 0 to 2147483647, found -1"},
 		{Metadata{Holds: []Held{{1, 2, units(maxTask + 1)}}}, "expected at most 100000 tasks of connector 00000000000000"},
 		{Metadata{Holds: []Held{{1, 0, units(1)}}}, "expected no tasks"},
-		{Metadata{Holds: []Held{{1, 2, units(1)}, {1, 2, units(2)}}}, "once in version 2, found it twice"},
+		{Metadata{Holds: []Held{{1, 2, units(1)}, {1, 2, units(2)}}}, "expected connectors in rising order, found 0000000000000001, version 2, after 0000000000000001, version 2"},
 	} {
 		_, err := test.m.Encode()
 		assert.Error(t, err, test.want)

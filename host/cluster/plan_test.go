@@ -1,0 +1,485 @@
+package cluster
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+)
+
+// group simulates members that apply what the leader plans. A member has its target at once, and lets go of the rest
+// when it is said to.
+type group struct {
+	in      Input
+	out     Output
+	round   int32
+	targets map[string][]Held
+	ever    map[[2]int64]Connector // each version that there was
+}
+
+func newGroup(connectors ...Connector) *group {
+	g := &group{in: Input{Now: time.Unix(1e9, 0), Delay: 5 * time.Minute, Connectors: connectors},
+		targets: map[string][]Held{}, ever: map[[2]int64]Connector{}}
+	return g
+}
+
+func (g *group) join(ids ...string) {
+	for _, id := range ids {
+		g.in.Members = append(g.in.Members, Member{ID: id, Metadata: Metadata{Name: strings.TrimRight(id, "'")}})
+	}
+}
+
+func (g *group) leave(id string) {
+	g.in.Members = slices.DeleteFunc(g.in.Members, func(m Member) bool { return m.ID == id })
+	delete(g.targets, id)
+}
+
+func (g *group) member(id string) *Member {
+	for i := range g.in.Members {
+		if g.in.Members[i].ID == id {
+			return &g.in.Members[i]
+		}
+	}
+	return nil
+}
+
+func (g *group) connector(name string) *Connector {
+	for i := range g.in.Connectors {
+		if g.in.Connectors[i].Name == name {
+			return &g.in.Connectors[i]
+		}
+	}
+	return nil
+}
+
+// plan has the leader plan, and members take what they are given. What they are to let go of, they still hold.
+func (g *group) plan() {
+	for _, c := range g.in.Connectors {
+		g.ever[[2]int64{int64(c.Key), c.Version}] = c
+	}
+	g.out = Place(g.in)
+	g.in.Before = g.out.Memory
+	g.round++
+	for i := range g.in.Members {
+		m := &g.in.Members[i]
+		g.targets[m.ID] = g.out.Targets[m.ID]
+		m.Generation = g.round
+		m.Holds = union(m.Holds, g.targets[m.ID])
+		g.share(m)
+	}
+}
+
+// settle has a member let go of what is not its target.
+func (g *group) settle(ids ...string) {
+	for _, id := range ids {
+		if m := g.member(id); m != nil {
+			m.Holds = g.targets[id]
+			g.share(m)
+		}
+	}
+}
+
+// share has a member keep to the shares that it was given, and to earlier ones of tasks that it still holds.
+func (g *group) share(m *Member) {
+	shares := slices.Clone(g.out.Shares[m.ID])
+	for _, s := range m.Shares {
+		if !slices.ContainsFunc(shares, func(o Share) bool { return o.Origin == s.Origin }) {
+			shares = append(shares, s)
+		}
+	}
+	m.Shares = slices.DeleteFunc(shares, func(s Share) bool {
+		return !slices.ContainsFunc(m.Holds, func(h Held) bool {
+			return h.Units.Tasks() && KeyOf(g.ever[[2]int64{int64(h.Connector), h.Version}].Origin) == s.Origin
+		})
+	})
+}
+
+func (g *group) ids() (ids []string) {
+	for _, m := range g.in.Members {
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
+
+// rebalance is a plan that all apply at once.
+func (g *group) rebalance() {
+	g.plan()
+	g.settle(g.ids()...)
+}
+
+func union(a, b []Held) []Held {
+	sum := slices.Clone(a)
+	for i := range sum {
+		sum[i].Units = slices.Clone(sum[i].Units)
+	}
+	for _, h := range b {
+		at := slices.IndexFunc(sum, func(o Held) bool { return compareHeld(o, h) == 0 })
+		if at < 0 {
+			sum = append(sum, Held{Connector: h.Connector, Version: h.Version})
+			at = len(sum) - 1
+		}
+		for u := range h.Units.All() {
+			sum[at].Units.Add(u)
+		}
+	}
+	return sum
+}
+
+// counts are the connectors and tasks of each member, in rising order.
+func (g *group) counts() string {
+	var connectors, tasks []int
+	for _, id := range g.ids() {
+		c, t := 0, 0
+		for _, h := range g.targets[id] {
+			for u := range h.Units.All() {
+				if u == 0 {
+					c++
+				} else {
+					t++
+				}
+			}
+		}
+		connectors, tasks = append(connectors, c), append(tasks, t)
+	}
+	slices.Sort(connectors)
+	slices.Sort(tasks)
+	return fmt.Sprint(connectors, tasks)
+}
+
+// has is what a member is to have, as texts: a, a-0.
+func (g *group) has(id string) (units []string) {
+	for _, h := range g.targets[id] {
+		for u := range h.Units.All() {
+			name := fmt.Sprintf("%x", h.Connector)
+			for _, c := range g.in.Connectors {
+				if c.Key == h.Connector {
+					name = c.Name
+				}
+			}
+			if u > 0 {
+				name += fmt.Sprint("-", u-1)
+			}
+			units = append(units, name)
+		}
+	}
+	slices.Sort(units)
+	return units
+}
+
+func connector(name string, created int64, tasks int) Connector {
+	return Connector{Name: name, Key: KeyOf(name), Class: "C", Created: created, Version: created + 1, Tasks: tasks}
+}
+
+func (g *group) expect(t *testing.T, counts string) {
+	t.Helper()
+	assert.Equal(t, counts, g.counts())
+}
+
+// waits is how long until the leader plans by itself; 0: it does not.
+func (g *group) waits() time.Duration {
+	if g.out.Next.IsZero() {
+		return 0
+	}
+	return g.out.Next.Sub(g.in.Now)
+}
+
+// broken finds what the members' holdings break: a unit of two members, tasks of two versions at two members, tasks of
+// two connectors with one claim at two members, more members than an origin may have requests.
+func broken(members []Member, connectors map[[2]int64]Connector) string {
+	type at struct {
+		member  string
+		version int64
+	}
+	units, tasks, claims := map[[2]int64]string{}, map[Key][]at{}, map[string][]struct {
+		member    string
+		connector Key
+	}{}
+	origins, limits := map[string]map[string]bool{}, map[string]int{}
+	for _, m := range members {
+		for _, h := range m.Holds {
+			for u := range h.Units.All() {
+				k := [2]int64{int64(h.Connector), int64(u)}
+				if other := units[k]; other != "" && other != m.ID {
+					return fmt.Sprintf("unit %d of %x is at %s and %s", u, h.Connector, other, m.ID)
+				}
+				units[k] = m.ID
+			}
+			if !h.Units.Tasks() {
+				continue
+			}
+			for _, other := range tasks[h.Connector] {
+				if other.member != m.ID && other.version != h.Version {
+					return fmt.Sprintf("tasks of %x: version %d is at %s, %d at %s", h.Connector, other.version, other.member,
+						h.Version, m.ID)
+				}
+			}
+			tasks[h.Connector] = append(tasks[h.Connector], at{m.ID, h.Version})
+			c := connectors[[2]int64{int64(h.Connector), h.Version}]
+			for _, claim := range c.Claims {
+				for _, other := range claims[claim] {
+					if other.member != m.ID && other.connector != h.Connector {
+						return fmt.Sprintf("claim %s: %x is at %s, %x at %s", claim, other.connector, other.member, h.Connector,
+							m.ID)
+					}
+				}
+				claims[claim] = append(claims[claim], struct {
+					member    string
+					connector Key
+				}{m.ID, h.Connector})
+			}
+			if c.Origin != "" {
+				if origins[c.Origin] == nil {
+					origins[c.Origin] = map[string]bool{}
+				}
+				origins[c.Origin][m.ID] = true
+				if limits[c.Origin] == 0 || c.Requests < limits[c.Origin] {
+					limits[c.Origin] = c.Requests
+				}
+			}
+		}
+	}
+	for origin, at := range origins {
+		if len(at) > limits[origin] {
+			return fmt.Sprintf("origin %s: %d members with %d requests", origin, len(at), limits[origin])
+		}
+	}
+	sums := map[Key]int{}
+	for _, m := range members {
+		for _, s := range m.Shares {
+			sums[s.Origin] += int(s.Requests)
+		}
+	}
+	for origin, limit := range limits {
+		if sum := sums[KeyOf(origin)]; sum > limit {
+			return fmt.Sprintf("origin %s: shares of %d requests, of %d", origin, sum, limit)
+		}
+	}
+	return ""
+}
+
+// unbalanced finds a unit that a member with at least two units fewer could have, and units that nobody has although
+// a member could.
+func unbalanced(g *group) string {
+	load := map[string][2]int{}
+	at := map[[2]int64]string{}
+	origins := map[string]map[string]int{}
+	for _, m := range g.in.Members {
+		for _, h := range g.targets[m.ID] {
+			for u := range h.Units.All() {
+				l := load[m.ID]
+				l[min(u, 1)]++
+				load[m.ID] = l
+				at[[2]int64{int64(h.Connector), int64(u)}] = m.ID
+				if i := slices.IndexFunc(g.in.Connectors, func(c Connector) bool { return c.Key == h.Connector }); u > 0 && i >= 0 {
+					o := g.in.Connectors[i].Origin
+					if origins[o] == nil {
+						origins[o] = map[string]int{}
+					}
+					origins[o][m.ID]++
+				}
+			}
+		}
+	}
+	for _, c := range g.in.Connectors {
+		tasks := c.Tasks
+		if c.Version == 0 {
+			tasks = 0
+		}
+		for u := range tasks + 1 {
+			from := at[[2]int64{int64(c.Key), int64(u)}]
+			if from == "" && g.out.Unplaced[c.Name] == "" {
+				return fmt.Sprintf("unit %d of %s is nowhere", u, c.Name)
+			}
+			for i, m := range g.in.Members {
+				if from == "" || m.Leaving || c.Fits != nil && !c.Fits[i] || m.ID == from {
+					continue
+				}
+				if o := origins[c.Origin]; u > 0 && c.Origin != "" && o[m.ID] == 0 && len(o) >= c.Requests && o[from] > 1 {
+					continue
+				}
+				if load[from][min(u, 1)] > load[m.ID][min(u, 1)]+1 {
+					return fmt.Sprintf("unit %d of %s could move from %s, which has %d, to %s, which has %d", u, c.Name, from,
+						load[from][min(u, 1)], m.ID, load[m.ID][min(u, 1)])
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// states is how many random states are simulated.
+const states = 100_000
+
+// Random states, with members that come, go, vanish, return and are slow to let go, and connectors that come, go and
+// change. In no round is the barrier broken; when things rest, the group comes to rest soon, balanced, and another plan
+// changes nothing.
+func TestRandomStates(t *testing.T) {
+	t.Parallel()
+	for part := range 4 {
+		t.Run(fmt.Sprint(part), func(t *testing.T) {
+			t.Parallel()
+			for seed := part; seed < states/20; seed += 4 {
+				if fault := simulate(uint64(seed)); fault != "" {
+					t.Fatalf("seed %d: %s", seed, fault)
+				}
+			}
+		})
+	}
+}
+
+// simulate goes through 20 states or more.
+func simulate(seed uint64) string {
+	r := rand.New(rand.NewPCG(seed, 26))
+	g := newGroup()
+	g.in.Delay = []time.Duration{0, 50 * time.Millisecond, 5 * time.Minute}[r.IntN(3)]
+	var log []string
+	step := func(format string, args ...any) { log = append(log, fmt.Sprintf(format, args...)) }
+	names, offset, next := 0, int64(0), 0
+	fail := func(what string) string { return what + "\n" + strings.Join(log, "\n") }
+	origin := []string{"", "", "o1", "o2"}
+	requests := map[string]int{"o1": 1 + r.IntN(3), "o2": 2 + r.IntN(3)}
+	fits := map[string]func(id string) bool{"all": nil, "odd": func(id string) bool { return id[1]%2 == 1 }}
+	classOf := map[string]string{}
+	refit := func() {
+		for i := range g.in.Connectors {
+			c := &g.in.Connectors[i]
+			c.Fits = nil
+			if f := fits[classOf[c.Name]]; f != nil {
+				for _, m := range g.in.Members {
+					c.Fits = append(c.Fits, f(m.ID))
+				}
+			}
+		}
+	}
+	plain := r.IntN(2) == 0 // without origins, classes, claims
+	change := func() {
+		switch k := r.IntN(12); {
+		case k < 3 && len(g.in.Members) < 5:
+			id := fmt.Sprintf("m%d", next)
+			next++
+			step("join %s", id)
+			g.join(id)
+		case k == 3 && len(g.in.Members) > 1:
+			m := g.in.Members[r.IntN(len(g.in.Members))].ID
+			step("vanish %s", m)
+			g.leave(m)
+		case k == 4 && len(g.in.Members) > 1:
+			m := &g.in.Members[r.IntN(len(g.in.Members))]
+			step("goodbye of %s", m.ID)
+			m.Leaving = true
+		case k == 5 && len(g.in.Members) > 0:
+			m := g.in.Members[r.IntN(len(g.in.Members))]
+			step("restart of %s", m.ID)
+			g.leave(m.ID)
+			g.join(m.ID + "'")
+		case k == 6 && len(g.in.Connectors) > 0:
+			i := r.IntN(len(g.in.Connectors))
+			step("delete %s", g.in.Connectors[i].Name)
+			g.in.Connectors = slices.Delete(g.in.Connectors, i, i+1)
+		case k == 7 && len(g.in.Connectors) > 0:
+			c := &g.in.Connectors[r.IntN(len(g.in.Connectors))]
+			offset++
+			c.Version, c.Tasks = offset, r.IntN(5)
+			if !plain {
+				c.Claims = []string{fmt.Sprint(r.IntN(4))}[:r.IntN(2)]
+			}
+			step("change %s: %+v", c.Name, *c)
+		case k == 8:
+			g.in.Now = g.in.Now.Add(time.Duration(r.Int64N(int64(10 * time.Minute))))
+			step("time passes")
+		case k == 9 && !plain && r.IntN(4) == 0:
+			step("another leader")
+			g.in.Before = Memory{}
+		case len(g.in.Connectors) < 6:
+			offset++
+			names++
+			c := connector(fmt.Sprint("c", names), offset, r.IntN(5))
+			if r.IntN(8) == 0 {
+				c.Version = 0
+			}
+			classOf[c.Name] = "all"
+			if !plain {
+				c.Origin = origin[r.IntN(4)]
+				c.Requests = requests[c.Origin]
+				c.Claims = []string{fmt.Sprint(r.IntN(4))}[:r.IntN(2)]
+				if r.IntN(4) == 0 {
+					classOf[c.Name] = "odd"
+				}
+			}
+			offset++
+			step("create %+v %s", c, classOf[c.Name])
+			g.in.Connectors = append(g.in.Connectors, c)
+		}
+		refit()
+	}
+	g.join("m0")
+	next = 1
+	plans := 0
+	for plans < 20 {
+		for range 1 + r.IntN(3) {
+			change()
+		}
+		for range r.IntN(3) {
+			g.plan()
+			plans++
+			step("plan %d: %v again %v next %v %v", g.round, g.dump(), g.out.Again, g.waits(), g.out.Unplaced)
+			if fault := broken(g.in.Members, g.ever); fault != "" {
+				return fail(fault)
+			}
+			for _, id := range g.ids() {
+				if r.IntN(3) > 0 {
+					g.settle(id)
+					step("%s let go", id)
+				}
+			}
+		}
+		g.in.Members = slices.DeleteFunc(g.in.Members, func(m Member) bool {
+			return m.Leaving && len(m.Holds) == 0 && len(g.in.Members) > 1
+		})
+		refit()
+	}
+	// Now everything rests.
+	for i := range g.in.Members {
+		g.in.Members[i].Leaving = false
+	}
+	for n := 0; ; n++ {
+		g.rebalance()
+		step("plan %d: %v again %v next %v", g.round, g.dump(), g.out.Again, g.waits())
+		if fault := broken(g.in.Members, g.ever); fault != "" {
+			return fail(fault)
+		}
+		if !g.out.Again && g.out.Next.IsZero() {
+			break
+		}
+		if !g.out.Next.IsZero() {
+			g.in.Now = g.out.Next
+		}
+		if n > 12 {
+			return fail("it does not come to rest")
+		}
+	}
+	if fault := unbalanced(g); fault != "" {
+		return fail(fault)
+	}
+	before := g.out
+	again := Place(g.in)
+	if !reflect.DeepEqual(before.Targets, again.Targets) || !reflect.DeepEqual(before.Shares, again.Shares) || again.Again ||
+		!again.Next.IsZero() {
+		return fail(fmt.Sprintf("it changes its mind: %v %v, then %v %v %v %v", before.Targets, before.Shares,
+			again.Targets, again.Shares, again.Again, again.Next))
+	}
+	return ""
+}
+
+func (g *group) dump() string {
+	var s strings.Builder
+	for _, m := range g.in.Members {
+		fmt.Fprintf(&s, "%s has %v holds %v shares %v; ", m.ID, g.has(m.ID), m.Holds, m.Shares)
+	}
+	return s.String()
+}
