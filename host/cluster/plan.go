@@ -496,7 +496,7 @@ func (p *plan) next(at time.Time) {
 // level moves units from members that have more to members that have at least two fewer, until there are none. Unless
 // running ones may move too, only those do that run nowhere. It says if it took any away that runs.
 func (p *plan) level(running bool) (revoked bool) {
-	for _, owned := range p.owned {
+	for kind, owned := range p.owned {
 		for moved := true; moved; {
 			moved = false
 			stuck := make([]bool, len(owned))
@@ -510,7 +510,7 @@ func (p *plan) level(running bool) (revoked bool) {
 				if from < 0 {
 					break
 				}
-				units, to := p.relief(owned, from, running)
+				units, to := p.relief(kind, from, running)
 				stuck[from] = len(units) == 0
 				for _, i := range units {
 					revoked, moved = revoked || p.units[i].runs, true
@@ -524,42 +524,40 @@ func (p *plan) level(running bool) (revoked bool) {
 
 // relief is what moves from a member next, and where: one unit, or all tasks of an origin, where no more members may
 // have any of them. A unit that runs nowhere moves first, then one whose connector has more tasks here than there.
-func (p *plan) relief(owned [][]int, from int, running bool) (units []int, to int) {
+func (p *plan) relief(kind, from int, running bool) (units []int, to int) {
+	owned := func(m int) int { return len(p.owned[kind][m]) }
 	var others []int
-	for m := range owned {
-		if len(owned[m])+1 < len(owned[from]) {
+	for m := range p.in.Members {
+		if owned(m)+1 < owned(from) {
 			others = append(others, m)
 		}
 	}
-	slices.SortStableFunc(others, func(a, b int) int { return cmp.Compare(len(owned[a]), len(owned[b])) })
+	slices.SortStableFunc(others, func(a, b int) int { return cmp.Compare(owned(a), owned(b)) })
 	for _, to := range others {
 		best, least := nobody, math.MaxInt
-		for _, i := range owned[from] {
+		for _, i := range p.owned[kind][from] {
 			u := &p.units[i]
-			if (running || !u.runs) && p.allowed(u, to) {
-				cost := u.kind() * (p.tasks[u.connector][to] - p.tasks[u.connector][from])
-				if u.runs {
-					cost += 4 * maxTask
-				}
-				if cost < least {
-					best, least = i, cost
-				}
+			cost := kind * (p.tasks[u.connector][to] - p.tasks[u.connector][from])
+			if u.runs {
+				cost += 4 * maxTask
+			}
+			if (running || !u.runs) && cost < least && p.allowed(u, to) {
+				best, least = i, cost
 			}
 		}
 		if best >= 0 {
 			return []int{best}, to
 		}
 	}
-	for o := range p.origins {
-		all := p.tasksOf(o, from)
-		if len(all) == 0 || !slices.Contains(owned[from], all[0]) {
-			continue
-		}
+	for o := range p.origins[:kind*len(p.origins)] {
 		for _, to := range others {
-			if len(owned[to])+len(all) < len(owned[from]) && p.origins[o].tasks[to] == 0 &&
-				!slices.ContainsFunc(all, func(i int) bool {
-					return !running && p.units[i].runs || !p.fits(p.units[i].connector, to)
-				}) {
+			tasks := p.origins[o].tasks
+			if tasks[from] < 2 || tasks[to] > 0 || owned(to)+tasks[from] >= owned(from) {
+				continue
+			}
+			if all := p.tasksOf(o, from); !slices.ContainsFunc(all, func(i int) bool {
+				return !running && p.units[i].runs || !p.fits(p.units[i].connector, to)
+			}) {
 				return all, to
 			}
 		}

@@ -1,0 +1,85 @@
+package cluster
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// large is a group of members with 1,000 connectors of 4 tasks and names of 100 characters.
+func large(members int) *group {
+	g := newGroup()
+	for i := range 1000 {
+		c := connector(fmt.Sprintf("%0100d", i), int64(1_000_000+i*10), 4)
+		c.Origin, c.Requests = fmt.Sprint("https://sap.example.com:44300/", i%300), 8
+		g.in.Connectors = append(g.in.Connectors, c)
+	}
+	for i := range members {
+		id := fmt.Sprintf("culvert-worker-%d-0bd2a4a5-7a4e-4a6e-8b6c-1f6a5f0e7c11", i)
+		g.join(id)
+		m := g.member(id)
+		m.URL, m.Name = fmt.Sprintf("https://worker-%d.culvert.example.com:8083", i), fmt.Sprintf("worker-%d", i)
+		m.Plugins = []PluginOffer{{"odata-source", "1.2.0", "9f86d081"}, {"odata-sink", "1.2.0", "60303ae2"},
+			{"smt", "1.2.0", "fd61a03a"}}
+		m.Digest, m.Offset = "e3b0c442", 2_000_000
+	}
+	return g
+}
+
+// Metadata and assignments of all members are one record of __consumer_offsets, of 1 MB at most; half of it is spare.
+func TestBytesOfALargeGroup(t *testing.T) {
+	t.Parallel()
+	for _, members := range []int{10, 100} {
+		g := large(members)
+		for range 5 {
+			g.rebalance()
+		}
+		total, longest := 0, 0
+		for _, m := range g.in.Members {
+			metadata, err := m.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			assignment, err := Assignment{Leader: m.ID, LeaderURL: m.URL, Offset: m.Offset, Target: g.out.Targets[m.ID],
+				Shares: g.out.Shares[m.ID]}.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			total += len(metadata) + len(assignment)
+			longest = max(longest, len(metadata))
+		}
+		t.Logf("%d members: %d bytes together, longest metadata %d; %s", members, total, longest, g.counts()[:60])
+		if total > 500_000 {
+			t.Errorf("%d members: expected at most 500,000 bytes of metadata and assignments, found %d", members, total)
+		}
+	}
+}
+
+func BenchmarkPlace(b *testing.B) {
+	for _, members := range []int{10, 100} {
+		first := large(members)
+		alone := large(1)
+		alone.rebalance()
+		alone.in.Members = append(alone.in.Members, large(members).in.Members[1:]...)
+		settled := large(members)
+		for range 5 {
+			settled.rebalance()
+		}
+		joined := *settled
+		joined.in.Members = append(joined.in.Members[:members:members], Member{ID: strings.Repeat("x", 36)})
+		died := *settled
+		died.in.Members, died.in.Delay = died.in.Members[1:], time.Duration(0)
+		for _, c := range []struct {
+			name string
+			in   Input
+		}{{"first", first.in}, {"one had all", alone.in}, {"settled", settled.in}, {"one joins", joined.in},
+			{"one died", died.in}} {
+			b.Run(fmt.Sprintf("%s of %d", c.name, members), func(b *testing.B) {
+				for b.Loop() {
+					Place(c.in)
+				}
+			})
+		}
+	}
+}
