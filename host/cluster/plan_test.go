@@ -159,6 +159,7 @@ func (g *group) has(id string) (units []string) {
 			for _, c := range g.in.Connectors {
 				if c.Key == h.Connector {
 					name = c.Name
+					break
 				}
 			}
 			if u > 0 {
