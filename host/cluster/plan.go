@@ -357,12 +357,11 @@ func (p *plan) recall() {
 		p.miss(r, names, meant, held)
 	}
 	for i := range p.units {
-		if m := p.keeper(&p.units[i]); m >= 0 && (!known[m] || meant[i] == m) {
+		if m := p.keeper(&p.units[i]); m >= 0 && (!known[m] || meant[i] == m) && p.allowed(&p.units[i], m) {
 			p.move(i, m)
 			p.units[i].runs = true
 		}
 	}
-	p.trim()
 	for i, m := range meant {
 		if p.units[i].owner == nobody && m >= 0 && p.allowed(&p.units[i], m) {
 			p.move(i, m)
@@ -418,27 +417,7 @@ func (p *plan) keeper(u *unit) int {
 			best = nobody
 		}
 	}
-	if best >= 0 && p.fits(u.connector, best) {
-		return best
-	}
-	return nobody
-}
-
-// trim takes tasks of an origin away where more members have some than may (P16): from those that have fewest.
-func (p *plan) trim() {
-	for o := range p.origins {
-		for p.origins[o].members > p.origins[o].requests {
-			least := nobody
-			for m, tasks := range p.origins[o].tasks {
-				if tasks > 0 && (least < 0 || tasks <= p.origins[o].tasks[least]) {
-					least = m
-				}
-			}
-			for _, i := range p.tasksOf(o, least) {
-				p.move(i, nobody)
-			}
-		}
-	}
+	return best
 }
 
 // tasksOf are the tasks of an origin that a member is to have.
@@ -451,37 +430,24 @@ func (p *plan) tasksOf(origin, m int) (units []int) {
 	return units
 }
 
-// fill gives units that nobody has to members with fewer than each would have if all had the same: of these first to
-// one with fewest tasks of the connector, then to one with fewest units.
+// fill gives units that nobody has to members with fewest, of these to one with fewest tasks of the connector.
 func (p *plan) fill() {
-	stay, total := 0, [2]int{}
-	for _, m := range p.in.Members {
-		if !m.Leaving {
-			stay++
-		}
-	}
-	for i := range p.units {
-		if p.units[i].owner != vanished {
-			total[p.units[i].kind()]++
-		}
-	}
 	for i := range p.units {
 		u := &p.units[i]
 		if u.owner != nobody {
 			continue
 		}
-		best, owned, share := nobody, p.owned[u.kind()], (total[u.kind()]+stay-1)/stay
+		best, owned, tasks := nobody, p.owned[u.kind()], p.tasks[u.connector]
 		for m := range owned {
-			if p.allowed(u, m) && (best < 0 || cmp.Or(cmp.Compare(len(owned[m])/share, len(owned[best])/share),
-				u.kind()*cmp.Compare(p.tasks[u.connector][m], p.tasks[u.connector][best]),
-				cmp.Compare(len(owned[m]), len(owned[best]))) < 0) {
+			if p.allowed(u, m) && (best < 0 || cmp.Or(cmp.Compare(len(owned[m]), len(owned[best])),
+				cmp.Compare(tasks[m], tasks[best])) < 0) {
 				best = m
 			}
 		}
 		if p.move(i, best); best < 0 {
 			c := &p.connectors[u.connector]
-			p.out.Unplaced[c.Name] = fmt.Sprintf("expected what class %s needs at one of the %d workers that may ask %s at "+
-				"a time, found it at others only", c.Class, p.origin(u).requests, c.Origin)
+			p.out.Unplaced[c.Name] = fmt.Sprintf("expected what class %s needs at one of the %d workers that may ask %s "+
+				"at a time, found it at others only", c.Class, p.origin(u).requests, c.Origin)
 		}
 	}
 }

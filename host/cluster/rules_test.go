@@ -84,6 +84,26 @@ func TestClaimsOfTwoConnectors(t *testing.T) {
 	}
 }
 
+// A worker that is slow to stop a deleted connector does not stop those from beginning that claim something else.
+func TestClaimsOfDeletedConnectors(t *testing.T) {
+	t.Parallel()
+	g := newGroup(connector("a", 1, 2))
+	g.connector("a").Claims = []string{"q"}
+	g.join("m1", "m2")
+	g.rebalance()
+	g.delete("a")
+	g.create("b", 2).Claims = []string{"r"}
+	for range 2 {
+		g.plan() // nobody lets go
+		g.expectAll(t, "b b-0", "b-1")
+		assert.Equal(t, false, g.out.Again)
+	}
+	g.create("c", 1).Claims = []string{"q"}
+	g.plan()
+	g.expectAll(t, "b b-0", "b-1 c")
+	assert.Equal(t, true, g.out.Again)
+}
+
 // Of two workers with one unit that keeps it which got it in a newer generation.
 func TestNewerGenerationKeepsAUnit(t *testing.T) {
 	t.Parallel()
@@ -226,6 +246,13 @@ func TestSharesOfAnOrigin(t *testing.T) {
 	shares(1, 1, 1, 0, 0)
 	assert.Equal(t, false, g.out.Again)
 
+	// Of more workers than may have tasks some let go of all.
+	g.connector("a").Requests = 2
+	for range 4 {
+		g.rebalance()
+	}
+	g.expect(t, "[0 0 0 1 1] [0 0 0 4 4]")
+
 	// A worker that comes to an origin waits until another one has said that it has less.
 	g = newGroup(connector("a", 1, 1))
 	g.connector("a").Origin = "https://sap"
@@ -241,6 +268,24 @@ func TestSharesOfAnOrigin(t *testing.T) {
 	g.rebalance()
 	g.expectAll(t, "a a-0", "b b-0")
 	assert.Equal(t, true, g.out.Next.IsZero())
+
+	// Who waits for a worker that is to let go of tasks does not have the leader plan all the time.
+	g = newGroup(connector("a", 1, 1), connector("b", 3, 1))
+	for i := range g.in.Connectors {
+		g.in.Connectors[i].Origin, g.in.Connectors[i].Requests = "https://sap", 1
+	}
+	g.join("m1", "m2")
+	g.connector("b").Fits = []bool{false, true}
+	g.hold("m1", "a", 1)
+	g.in.Before = Place(g.in).Memory
+	g.delete("a")
+	g.plan()
+	g.expectAll(t, "", "b")
+	assert.Equal(t, true, g.out.Again)
+	assert.Equal(t, true, g.out.Next.IsZero())
+	g.settle("m1")
+	g.plan()
+	g.expectAll(t, "", "b b-0")
 
 	// The whole of an origin moves where that makes members more equal.
 	g = newGroup(connector("a", 1, 2), connector("b", 3, 2))
