@@ -62,7 +62,7 @@ type Consumer struct {
 	client *kgo.Client
 	dialer *security.Dialer
 	// session says whether the member may have been given up.
-	session *session
+	session *Session
 
 	mu    sync.Mutex
 	owned map[string]map[int32]bool
@@ -127,18 +127,14 @@ func (s *Consumer) Member() string {
 // Alive returns nil where the partitions of this member cannot have gone to another one without its knowing. Within its
 // session it costs nothing; after one that is over, as after a pause of the process, the coordinator is asked.
 func (s *Consumer) Alive(ctx context.Context) error {
-	if s.session.lasts() {
+	if s.session.Lasts() {
 		return nil
 	}
-	var instance *string
-	if id := s.config.Consumer.Instance; id != "" {
-		instance = &id
-	}
-	return s.session.confirm(ctx, s.client, s.o.Group, instance)
+	return s.session.Confirm(ctx, s.client, s.config.Consumer.SessionTimeout)
 }
 
 // Lasts tells whether that is so by the time that the session has left.
-func (s *Consumer) Lasts() bool { return s.session.lasts() }
+func (s *Consumer) Lasts() bool { return s.session.Lasts() }
 
 // commitOnce asks the coordinator once, of which the answer about any partition is an error.
 func (s *Consumer) commitOnce(ctx context.Context, offsets Offsets) (failure error) {

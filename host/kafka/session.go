@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -14,88 +15,152 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
-// session knows since when a member may be out of its group without having heard of it: a process that is paused for
-// longer than its session goes on as if nothing had been, until its next heartbeat is answered.
-type session struct {
-	timeout time.Duration
-	now     func() time.Time
+// Session knows since when a member may be out of its group without having heard of it: a process that is paused for
+// longer than its session goes on as if nothing had been, until its next heartbeat is answered. It is a hook of the
+// member's client. Safe for use by several goroutines.
+type Session struct {
+	group    string
+	instance *string
+	timeout  time.Duration
+	now      func() instant
 
-	// asking is held by the one who asks the coordinator.
+	// asking is held by the one who asks the coordinator. asked is set while it waits for the answer to its heartbeat,
+	// which is looked at before it counts.
 	asking chan struct{}
+	asked  atomic.Bool
 
 	mu sync.Mutex
-	// known is when a request was begun that the coordinator has answered: it counts the session from no earlier.
-	known time.Time
+	// known is when a request was begun that the coordinator has answered: it counts the session from no earlier. nil:
+	// it has answered none, or the membership is known to have ended since.
+	known *instant
+	// synced is when the last SyncGroup was begun that was answered, whatever the answer.
+	synced instant
 }
 
-func newSession(timeout time.Duration) *session {
-	return &session{timeout: timeout, now: time.Now, asking: make(chan struct{}, 1)}
+// instant is a time on two clocks: Go's, which stands still while a Linux machine sleeps (clock_gettime(2)), and one
+// that does not.
+type instant struct {
+	at    time.Time
+	awake time.Duration
+}
+
+func now() instant { return instant{time.Now(), sleepless()} }
+
+// since is how much later i is, on the clock that went further.
+func (i instant) since(earlier instant) time.Duration {
+	return max(i.at.Sub(earlier.at), i.awake-earlier.awake)
+}
+
+func (i instant) minus(d time.Duration) instant { return instant{i.at.Add(-d), i.awake - d} }
+
+// NewSession is that of a member of a group whose coordinator gives it up after a silence of so long (
+// session.timeout.ms). instance is the member's group.instance.id, "" for none.
+func NewSession(group, instance string, timeout time.Duration) *Session {
+	s := &Session{group: group, timeout: timeout, now: now, asking: make(chan struct{}, 1)}
+	if instance != "" {
+		s.instance = &instance
+	}
+	return s
 }
 
 // OnBrokerE2E takes the client's own heartbeats. Whether the coordinator takes the member for one does not stand in
-// what is known here: after a session that is over, an answer says nothing, and [session.confirm] is needed. Within
+// what is known here: after a session that is over, an answer says nothing, and [Session.Confirm] is needed. Within
 // one, the client hears of it at once.
-func (s *session) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
-	if key == int16(kmsg.Heartbeat) && e2e.Err() == nil && s.lasts() {
-		s.answered(s.now().Add(-e2e.DurationE2E()))
+func (s *Session) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
+	if e2e.Err() != nil {
+		return
 	}
+	switch begun := s.now().minus(e2e.DurationE2E()); {
+	case key == int16(kmsg.SyncGroup):
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.synced = begun
+	case key == int16(kmsg.Heartbeat) && !s.asked.Load() && s.Lasts():
+		s.answered(begun)
+	}
+}
+
+// Joined notes that the client has joined the group: the coordinator counts the session from its last SyncGroup.
+func (s *Session) Joined() {
+	s.mu.Lock()
+	begun := s.synced
+	s.mu.Unlock()
+	s.answered(begun)
+}
+
+// Ended notes that the client has heard that it is no member any more.
+func (s *Session) Ended() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known = nil
 }
 
 // answered notes that a request was answered that was begun at that time.
-func (s *session) answered(begun time.Time) {
+func (s *Session) answered(begun instant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if begun.After(s.known) {
-		s.known = begun
+	if s.known == nil || begun.since(*s.known) > 0 {
+		s.known = &begun
 	}
 }
 
-// lasts tells whether the coordinator cannot have given the member up for its silence. A machine that sleeps stops one
-// of its two clocks: both are asked.
-func (s *session) lasts() bool {
+// Lasts tells whether the coordinator cannot have given the member up for its silence.
+func (s *Session) Lasts() bool { return s.Left(s.timeout) > 0 }
+
+// Left is how long it is until the coordinator's last answer is as old as that, on the clock that went further; 0 or
+// less: it is, or there is none.
+func (s *Session) Left(old time.Duration) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
-	return !s.known.IsZero() && now.Sub(s.known) < s.timeout && now.Round(0).Sub(s.known.Round(0)) < s.timeout
+	if s.known == nil {
+		return 0
+	}
+	return old - s.now().since(*s.known)
 }
 
-// confirm returns nil where the member is one of its group, by the time that its session has left or because the
-// coordinator says so.
-func (s *session) confirm(ctx context.Context, client *kgo.Client, group string, instance *string) error {
+// Confirm returns nil where the member is one of its group: the coordinator's last answer is not as old as that, or it
+// says so now. Those who ask at the same time share an answer. While the client joins a new generation, the coordinator
+// may answer ILLEGAL_GENERATION to a member that it has: the error stands until the client has heard of it.
+func (s *Session) Confirm(ctx context.Context, client *kgo.Client, old time.Duration) error {
+	called := s.now()
 	select {
 	case s.asking <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	defer func() { <-s.asking }()
-	if s.lasts() {
+	if s.Left(max(old, s.now().since(called))) > 0 {
 		return nil
 	}
 	begun := s.now()
 	request := kmsg.NewPtrHeartbeatRequest()
-	request.Group, request.InstanceID = group, instance
+	request.Group, request.InstanceID = s.group, s.instance
 	request.MemberID, request.Generation = client.GroupMetadata()
+	s.asked.Store(true)
 	answer, err := request.RequestWith(ctx, client)
+	s.asked.Store(false)
 	if err != nil {
-		return fmt.Errorf("heartbeat of group %s: %w", group, err)
+		return fmt.Errorf("heartbeat of group %s: %w", s.group, err)
 	}
 	switch err := kerr.ErrorForCode(answer.ErrorCode); err {
 	case nil, kerr.RebalanceInProgress: // until it has joined again, or has been waited for, nobody gets its partitions
 		s.answered(begun)
 		return nil
 	default:
-		return fmt.Errorf("heartbeat of group %s: %w", group, err)
+		return fmt.Errorf("heartbeat of group %s: %w", s.group, err)
 	}
 }
 
-// joinsAnew tells whether a group's session ended for a reason that passes when the client joins again: nobody could be
-// reached, or the coordinator does not know the member or its generation any more, as after a broker that came back.
-// Kafka's own consumer joins again for the same errors of JoinGroup, SyncGroup and Heartbeat (AbstractCoordinator,
-// KIP-62); all others are fatal to it.
+// joinsAnew tells whether a group's session ended for a reason that passes when the client joins again.
 func joinsAnew(err error) bool {
 	var session *kgo.ErrGroupSession
-	return errors.As(err, &session) && (security.Passes(err) || forgotten(err))
+	return errors.As(err, &session) && JoinsAgain(err)
 }
+
+// JoinsAgain tells whether an error of JoinGroup, SyncGroup or Heartbeat passes when the client joins again: nobody
+// could be reached, or the coordinator does not know the member or its generation any more, as after a broker that came
+// back. Kafka's own consumer joins again for the same ones (AbstractCoordinator, KIP-62); all others are fatal to it.
+func JoinsAgain(err error) bool { return security.Passes(err) || forgotten(err) }
 
 // forgotten tells whether a group's coordinator answers that the member or its generation is not of the group now.
 func forgotten(err error) bool {

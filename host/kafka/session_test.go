@@ -15,10 +15,10 @@ import (
 // clock is a time that a test sets.
 type clock struct {
 	mu sync.Mutex
-	at time.Time
+	at instant
 }
 
-func (c *clock) now() time.Time {
+func (c *clock) now() instant {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.at
@@ -27,7 +27,7 @@ func (c *clock) now() time.Time {
 func (c *clock) goOn(by time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.at = c.at.Add(by)
+	c.at = c.at.minus(-by)
 }
 
 // Within its session a member asks nobody. Behind one, the coordinator's word counts, and nothing else: not the answer
@@ -40,7 +40,7 @@ func TestMemberBeyondItsSession(t *testing.T) {
 	config.Consumer.SessionTimeout, config.Consumer.HeartbeatInterval = 5*time.Minute, 4*time.Minute
 	config.Consumer.Assignors = []string{"range"} // which has no early heartbeat
 	s := openConsumer(t, config, ConsumerOptions{Group: "connect-zombie", Topics: []string{"orders"}})
-	c := &clock{at: time.Now()}
+	c := &clock{at: now()}
 	s.session.now = c.now
 	pollValues(t, s, 1, Offsets{})
 

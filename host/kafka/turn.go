@@ -37,7 +37,7 @@ const (
 // given to [TakeTurn] does not lose it: the client has it until Close.
 type Turn struct {
 	client  *kgo.Client
-	session *session
+	session *Session
 	group   string
 	// taken is closed when the turn is this client's.
 	taken chan struct{}
@@ -52,7 +52,7 @@ type Turn struct {
 // TakeTurn waits until a client that was killed is given up; where another one still has the turn then, the error is
 // [ErrTurnTaken].
 func TakeTurn(ctx context.Context, c Config, group, topic string) (*Turn, error) {
-	t := &Turn{session: newSession(turnSession), group: group, taken: make(chan struct{})}
+	t := &Turn{session: NewSession(group, "", turnSession), group: group, taken: make(chan struct{})}
 	lost, endLost := context.WithCancelCause(context.WithoutCancel(ctx))
 	life, endLife := context.WithCancelCause(ctx)
 	t.lost, t.life, t.lose = lost, life, func(cause error) {
@@ -139,11 +139,11 @@ func (t *Turn) Alive(ctx context.Context) error {
 	if err := context.Cause(t.lost); err != nil {
 		return err
 	}
-	return t.session.confirm(ctx, t.client, t.group, nil)
+	return t.session.Confirm(ctx, t.client, turnSession)
 }
 
 // Lasts tells whether that is so by the time that the session has left.
-func (t *Turn) Lasts() bool { return t.lost.Err() == nil && t.session.lasts() }
+func (t *Turn) Lasts() bool { return t.lost.Err() == nil && t.session.Lasts() }
 
 // Close gives the turn to whoever waits for it.
 func (t *Turn) Close() {

@@ -1,0 +1,655 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/cluster/clustertest"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
+)
+
+const (
+	testGroup = "workers"
+	testTopic = "workers-configs"
+)
+
+// worker is a member, and what it has heard.
+type worker struct {
+	name string
+	o    Options
+	*Group
+
+	mu sync.Mutex
+	// says is its metadata, asked how often it was asked for.
+	says  string
+	asked int
+	// refuses is what Place answers; placings are the metadata of the members that each call had.
+	refuses  error
+	placings [][]string
+	// dwells is how long Assigned takes.
+	dwells time.Duration
+	heard  []string
+}
+
+// newWorker is one that, as leader, gives each member "for" and its metadata.
+func newWorker(name string, c kafka.Config) *worker {
+	w := &worker{name: name, says: name}
+	w.o = Options{Kafka: c, Group: testGroup, Topic: testTopic, Metadata: w.metadata, Place: w.place,
+		Assigned: func(generation int32, leader bool, assignment []byte) {
+			as := ""
+			if leader {
+				as = ", leader"
+			}
+			w.mu.Lock()
+			dwells := w.dwells
+			w.mu.Unlock()
+			time.Sleep(dwells)
+			w.hears(fmt.Sprintf("%d: %s%s", generation, assignment, as))
+		},
+		Lost: func(err error) { w.hears("lost: " + err.Error()) },
+	}
+	return w
+}
+
+func (w *worker) metadata() []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked++
+	return []byte(w.says)
+}
+
+func (w *worker) place(members []Joined) (map[string][]byte, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	placed, seen := map[string][]byte{}, []string{}
+	for _, m := range members {
+		placed[m.ID] = []byte("for " + string(m.Metadata) + " by " + w.name)
+		seen = append(seen, string(m.Metadata))
+	}
+	slices.Sort(seen)
+	w.placings = append(w.placings, seen)
+	return placed, w.refuses
+}
+
+func (w *worker) hears(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.heard = append(w.heard, what)
+}
+
+func (w *worker) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+}
+
+// all is what it heard until now.
+func (w *worker) all() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.heard)
+}
+
+// last is what it heard last.
+func (w *worker) last() string {
+	all := w.all()
+	if len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1]
+}
+
+func (w *worker) lost() bool { return strings.HasPrefix(w.last(), "lost: ") }
+
+// losses are how often it was lost.
+func (w *worker) losses() (n int) {
+	for _, what := range w.all() {
+		if strings.HasPrefix(what, "lost: ") {
+			n++
+		}
+	}
+	return n
+}
+
+// join closes the member with the test.
+func (w *worker) join(t *testing.T) *worker {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	g, err := Join(ctx, w.o)
+	require.NoError(t, err)
+	w.Group = g
+	t.Cleanup(g.Close)
+	return w
+}
+
+// agree waits until all of these, and no others, are of one generation after that one, each with its own assignment.
+func agree(t *testing.T, after int32, workers ...*worker) (generation int32) {
+	t.Helper()
+	is := func() bool {
+		generations, leaders, led := map[int32]bool{}, 0, map[string]bool{}
+		for _, w := range workers {
+			at, rest, _ := strings.Cut(w.last(), ": ")
+			assignment, leads := strings.CutSuffix(rest, ", leader")
+			assignment, leader, _ := strings.Cut(assignment, " by ")
+			if n, err := fmt.Sscan(at, &generation); n != 1 || err != nil || assignment != "for "+w.says {
+				return false
+			}
+			generations[generation], led[leader] = true, true
+			if leads {
+				leaders++
+			}
+		}
+		return len(generations) == 1 && generation > after && leaders == 1 && len(led) == 1
+	}
+	require.Until(t, is, func() string { return "expected one generation, found" + texts(workers) })
+	var names []string
+	for _, w := range workers {
+		names = append(names, w.says)
+	}
+	slices.Sort(names)
+	for _, w := range workers {
+		if strings.HasSuffix(w.last(), ", leader") {
+			w.mu.Lock()
+			assert.Equal(t, names, w.placings[len(w.placings)-1], "what the leader has seen")
+			w.mu.Unlock()
+		}
+	}
+	return generation
+}
+
+func texts(workers []*worker) (text string) {
+	for _, w := range workers {
+		text += fmt.Sprintf("\n%s: %q", w.name, w.all())
+	}
+	return text
+}
+
+// in is a bubble with a network.
+func in(t *testing.T, run func(t *testing.T, n *clustertest.Network)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { run(t, clustertest.New(t, testTopic)) })
+}
+
+// three are members of one generation.
+func three(t *testing.T, n *clustertest.Network) (a, b, c *worker) {
+	t.Helper()
+	a, b, c = newWorker("a", n.Config("a")), newWorker("b", n.Config("b")), newWorker("c", n.Config("c"))
+	for _, w := range []*worker{a, b, c} {
+		w.join(t)
+	}
+	agree(t, 0, a, b, c)
+	return a, b, c
+}
+
+func TestGroupOfOneAndOfThree(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a := newWorker("a", n.Config("a")).join(t)
+		assert.Equal(t, []string{"1: for a by a, leader"}, a.all())
+		assert.Equal(t, true, a.Held(time.Second))
+		b, c := newWorker("b", n.Config("b")).join(t), newWorker("c", n.Config("c")).join(t)
+		generation := agree(t, 0, a, b, c)
+		ids := map[string]bool{}
+		for _, w := range []*worker{a, b, c} {
+			id, at := w.Member()
+			ids[id] = true
+			assert.Equal(t, generation, at)
+			assert.NoError(t, w.Confirm(t.Context()))
+		}
+		assert.Equal(t, 3, len(ids))
+		time.Sleep(time.Hour)
+		assert.Equal(t, generation, agree(t, 0, a, b, c), "after an hour in which nothing happens")
+		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
+	})
+}
+
+// News of a member form a new generation, of the leader and of another one, with other bytes or the same.
+func TestGroupRejoins(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := three(t, n)
+		at := agree(t, 0, a, b, c)
+		for _, w := range []*worker{a, b, c} {
+			for range 5 {
+				w.Rejoin("a test")
+			}
+			time.Sleep(30 * time.Second)
+			now := agree(t, at, a, b, c)
+			if now > at+2 {
+				t.Errorf("%s: expected one generation or two for calls at once, found %d", w.name, now-at)
+			}
+			at = now
+		}
+		b.set(func() { b.says = "b again" })
+		b.Rejoin("news")
+		agree(t, at, a, b, c)
+		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
+	})
+}
+
+// News that come after the metadata was collected, while the group forms a generation, are in the one after it.
+func TestGroupRejoinsDuringAJoin(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := three(t, n)
+		n.Hold("c", true, false) // nobody is assigned anything until c has joined
+		b.set(func() { b.asked = 0 })
+		b.Rejoin("the first news")
+		require.Until(t, func() bool {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.asked > 0
+		}, func() string { return "expected b to join" })
+		time.Sleep(time.Second)
+		b.set(func() { b.says = "b again" })
+		b.Rejoin("the second news")
+		time.Sleep(time.Second)
+		n.Hold("c", false, false)
+		agree(t, 0, a, b, c)
+		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
+	})
+}
+
+func TestGroupLeft(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := three(t, n)
+		began := time.Now()
+		require.NoError(t, a.Leave(t.Context(), false)) // which led
+		agree(t, 0, b, c)
+		if took := time.Since(began); took > 4*time.Second {
+			t.Errorf("expected the others to hear of it with their next heartbeat, found %v", took)
+		}
+		assert.Equal(t, false, a.Held(time.Hour))
+		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
+	})
+}
+
+// A member that is killed is waited for, for a session.
+func TestGroupMemberKilled(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := three(t, n)
+		began := time.Now()
+		a.Close()
+		agree(t, 0, b, c)
+		if took := time.Since(began); took < 6*time.Second || took > 14*time.Second {
+			t.Errorf("expected the session of 10 s, less or more a heartbeat, found %v", took)
+		}
+		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
+	})
+}
+
+// A static member that comes back within its session is given what it had, and nobody else hears of it; the leader hears
+// of it where it forces that. kfake, unlike Kafka, forms a new generation where the metadata has changed.
+func TestGroupStaticMember(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		static := func(name string) *worker {
+			w := newWorker(name, n.Config(name))
+			w.o.Instance = "pod-" + name
+			return w.join(t)
+		}
+		a, b, c := static("a"), static("b"), static("c")
+		at := agree(t, 0, a, b, c)
+		c.Close()
+		time.Sleep(5 * time.Second)
+		c = static("c")
+		assert.Equal(t, []string{fmt.Sprintf("%d: for c by a", at)}, c.all())
+		time.Sleep(time.Minute)
+		assert.Equal(t, at, agree(t, 0, a, b, c))
+		c.Rejoin("it has come back")
+		assert.Equal(t, at+1, agree(t, at, a, b, c))
+
+		a.Close() // which leads
+		time.Sleep(5 * time.Second)
+		a = static("a")
+		assert.Equal(t, fmt.Sprintf("%d: for a by a, leader", at+1), a.all()[0], "it is told to leave assignments alone")
+		assert.Equal(t, at+2, agree(t, at+1, a, b, c), "and sees the others nevertheless")
+
+		began := time.Now()
+		require.NoError(t, b.Leave(t.Context(), false))
+		time.Sleep(5 * time.Second)
+		b = static("b")
+		assert.Equal(t, at+2, agree(t, 0, a, b, c), "after a goodbye that is not forever")
+		require.NoError(t, b.Leave(t.Context(), true))
+		assert.Equal(t, at+3, agree(t, at+2, a, c))
+		if took := time.Since(began); took > 5*time.Second+4*time.Second {
+			t.Errorf("expected the others to hear of it with their next heartbeat, found %v", took)
+		}
+		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
+	})
+}
+
+// Of two workers with one group.instance.id the first hears of it, and is a member when the other one has gone.
+func TestGroupInstanceTwice(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b := newWorker("a", n.Config("a")), newWorker("b", n.Config("b"))
+		a.o.Instance, b.o.Instance = "pod", "pod"
+		a.join(t)
+		b.join(t)
+		require.Until(t, a.lost, func() string { return "expected a loss, found" + texts([]*worker{a}) })
+		assert.Contains(t, a.last(), "group.id=workers", "group.instance.id=pod", "one of its own", "FENCED_INSTANCE_ID")
+		assert.Error(t, a.Confirm(t.Context()), "FENCED_INSTANCE_ID")
+		time.Sleep(time.Minute)
+		assert.Equal(t, 1, a.losses())
+		assert.Equal(t, 0, b.losses())
+		require.NoError(t, b.Leave(t.Context(), true))
+		agree(t, 0, a)
+	})
+}
+
+// While the coordinator is away, a member is one until its session is over, and joins again when it is back.
+func TestGroupCoordinatorAway(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := three(t, n)
+		all := []*worker{a, b, c}
+		for _, w := range all {
+			n.Hold(w.name, false, true)
+		}
+		time.Sleep(5 * time.Second)
+		for _, w := range all {
+			n.Hold(w.name, false, false)
+		}
+		time.Sleep(time.Minute)
+		assert.Equal(t, 0, a.losses()+b.losses()+c.losses(), "after five seconds")
+		at := agree(t, 0, a, b, c)
+		began := time.Now()
+		for _, w := range all {
+			n.Cut(w.name, true)
+		}
+		require.Until(t, func() bool { return a.lost() && b.lost() && c.lost() },
+			func() string { return "expected losses, found" + texts(all) })
+		if took := time.Since(began); took < 6*time.Second || took > 11*time.Second {
+			t.Errorf("expected losses after a session, found %v", took)
+		}
+		for _, w := range all {
+			assert.Equal(t, false, w.Held(time.Hour))
+			assert.Contains(t, w.last(), "group.id=workers")
+		}
+		time.Sleep(time.Minute)
+		assert.Equal(t, 3, a.losses()+b.losses()+c.losses(), "each once")
+		for _, w := range all {
+			n.Cut(w.name, false)
+		}
+		agree(t, at, a, b, c)
+	})
+}
+
+// A coordinator that was away for longer than the session, and has forgotten nobody, is asked for a new generation.
+func TestGroupCoordinatorForgetsNobody(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a := newWorker("a", n.Config("a")).join(t)
+		var away atomic.Bool
+		away.Store(true)
+		for _, kind := range []kmsg.Key{kmsg.Heartbeat, kmsg.JoinGroup} {
+			kafkatest.RefuseWhere(n.Cluster, kind, kerr.CoordinatorLoadInProgress,
+				func(kmsg.Request) bool { return away.Load() })
+		}
+		require.Until(t, a.lost, func() string { return "expected a loss" })
+		away.Store(false)
+		agree(t, 0, a)
+		assert.Equal(t, 1, a.losses())
+	})
+}
+
+// A member that is paused, or whose requests or answers go astray, is lost at the end of its session, by its own clock,
+// and not later for the others. It comes back as a new one.
+func TestGroupMemberPaused(t *testing.T) {
+	for name, held := range map[string][2]bool{"both ways": {true, true}, "its requests": {true, false},
+		"its answers": {false, true}} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T, n *clustertest.Network) {
+				a, b, c := three(t, n)
+				was, _ := a.Member()
+				began := time.Now()
+				n.Hold("a", held[0], held[1])
+				require.Until(t, a.lost, func() string { return "expected a loss, found" + texts([]*worker{a}) })
+				if took := time.Since(began); took < 6*time.Second || took > 11*time.Second {
+					t.Errorf("expected a loss after a session, found %v", took)
+				}
+				agree(t, 0, b, c)
+				assert.Equal(t, 0, b.losses()+c.losses())
+				time.Sleep(time.Until(began.Add(30 * time.Second)))
+				n.Hold("a", false, false)
+				agree(t, 0, a, b, c)
+				if is, _ := a.Member(); is == was {
+					t.Error("expected a new member")
+				}
+				assert.Equal(t, 1, a.losses())
+			})
+		})
+	}
+}
+
+// Members that wait for one that is slow to join are members all the same, for longer than their session.
+func TestGroupWaitsForASlowMember(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := three(t, n)
+		c.set(func() { c.dwells = 40 * time.Second })
+		a.Rejoin("c has a generation to dwell on")
+		time.Sleep(5 * time.Second)
+		a.Rejoin("c does not join this one for long")
+		waits := time.Now()
+		for time.Since(waits) < 30*time.Second {
+			time.Sleep(time.Second)
+			for _, w := range []*worker{a, b, c} {
+				if !w.Held(10 * time.Second) {
+					t.Fatalf("expected %s to be held, found%s", w.name, texts([]*worker{w}))
+				}
+			}
+		}
+		c.set(func() { c.dwells = 0 })
+		agree(t, 0, a, b, c)
+		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
+	})
+}
+
+// What the leader cannot place is said, and the others are members all the same; it is tried again.
+func TestGroupPlaceFails(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := three(t, n)
+		a.set(func() { a.refuses = errors.New("the metadata of b is damaged at byte 7") })
+		a.Rejoin("it has to place")
+		require.Until(t, a.lost, func() string { return "expected a loss" })
+		assert.Contains(t, a.last(), "group.id=workers", "the metadata of b is damaged at byte 7")
+		time.Sleep(30 * time.Second)
+		assert.Equal(t, 0, b.losses()+c.losses())
+		assert.Equal(t, 1, a.losses())
+		a.set(func() { a.refuses = nil })
+		agree(t, 0, a, b, c)
+
+		a.o.Place = nil
+		d := newWorker("d", n.Config("d"))
+		d.o.Group = "others"
+		d.o.Place = func([]Joined) (map[string][]byte, error) { panic("a mistake") }
+		_, err := Join(t.Context(), d.o)
+		assert.Error(t, err, "a mistake")
+		d.o.Place = func([]Joined) (map[string][]byte, error) { return map[string][]byte{"nobody": nil}, nil }
+		_, err = Join(t.Context(), d.o)
+		assert.Error(t, err, `"nobody"`)
+	})
+}
+
+// A member whose metadata is short of what each member of ours sends is the leader's to judge.
+func TestGroupForeignMetadata(t *testing.T) {
+	for _, short := range []string{"", "x", "1234"} {
+		in(t, func(t *testing.T, n *clustertest.Network) {
+			a := newWorker("a", n.Config("a")).join(t)
+			c := n.Config("b")
+			foreign := kafkatest.Client(t, c.AdminOpts(kgo.ConsumerGroup(testGroup), kgo.ConsumeTopics(testTopic),
+				kgo.GroupProtocol("connect"), kgo.Balancers(named{culvertProtocol, short}))...)
+			require.Until(t, func() bool { return len(a.all()) > 1 }, func() string { return "expected a generation" })
+			a.set(func() { assert.Equal(t, []string{"", "a"}, a.placings[len(a.placings)-1]) })
+			_, at := a.Member()
+			foreign.Close()
+			agree(t, at, a)
+		})
+	}
+}
+
+// named is the balancer of another program.
+type named struct{ name, metadata string }
+
+func (b named) ProtocolName() string { return b.name }
+func (b named) IsCooperative() bool  { return true }
+func (b named) JoinGroupMetadata([]string, map[string][]int32, int32) []byte {
+	return []byte(b.metadata)
+}
+func (b named) ParseSyncAssignment([]byte) (map[string][]int32, error) { return nil, nil }
+func (b named) MemberBalancer([]kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
+	return b, nil, nil
+}
+func (b named) Balance(map[string]int32) kgo.IntoSyncAssignment { return assignments{} }
+
+// refusals are why a client could not join.
+type refusals chan error
+
+func (r refusals) OnGroupManageError(err error) {
+	select {
+	case r <- err:
+	default:
+	}
+}
+
+// A group of other programs lets us not in, and ours not them, and says what to do.
+func TestGroupOfOthers(t *testing.T) {
+	for name, of := range map[string]struct{ kind, protocol string }{
+		"Kafka Connect's": {"connect", "sessioned"}, "consumers": {"consumer", "range"}, "a type of their own": {"x", "culvert-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T, n *clustertest.Network) {
+				refused := make(refusals, 1)
+				c := n.Config("other")
+				opts := c.AdminOpts(kgo.ConsumerGroup(testGroup), kgo.ConsumeTopics(testTopic), kgo.WithHooks(refused),
+					kgo.GroupProtocol(of.kind), kgo.Balancers(named{of.protocol, "metadata"}))
+				first := kafkatest.Client(t, opts...)
+				require.Until(t, func() bool { _, at := first.GroupMetadata(); return at > 0 },
+					func() string { return "expected the others to have a group" })
+				a := newWorker("a", n.Config("a"))
+				began := time.Now()
+				_, err := Join(t.Context(), a.o)
+				if err == nil || time.Since(began) > time.Second {
+					t.Fatalf("expected a refusal at once, found %v after %v", err, time.Since(began))
+				}
+				assert.Contains(t, err.Error(), "group.id=workers", "Kafka Connect's", "a group.id of its own",
+					"INCONSISTENT_GROUP_PROTOCOL")
+				first.Close()
+				opts = append(opts, kgo.ConsumerGroup("ours"))
+				a.o.Group = "ours" // a group without members keeps its type in kfake
+				a.join(t)
+				second := kafkatest.Client(t, opts...)
+				if err := <-refused; !errors.Is(err, kerr.InconsistentGroupProtocol) {
+					t.Errorf("expected the others to be refused, found %v", err)
+				}
+				second.Close()
+
+				n.Cut("a", true) // they take the group while it is away
+				require.Until(t, a.lost, func() string { return "expected a loss" })
+				time.Sleep(20 * time.Second)
+				kafkatest.Client(t, opts...)
+				time.Sleep(time.Second)
+				n.Cut("a", false)
+				time.Sleep(time.Minute)
+				assert.Equal(t, 1, a.losses())
+			})
+		})
+	}
+}
+
+// What keeps a worker from joining comes out of Join: at once, where somebody has to change something.
+func TestGroupNotJoined(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		denied := true
+		kafkatest.RefuseWhere(n.Cluster, kmsg.JoinGroup, kerr.GroupAuthorizationFailed,
+			func(kmsg.Request) bool { return denied })
+		_, err := Join(t.Context(), newWorker("a", n.Config("a")).o)
+		assert.Error(t, err, "expected the right READ on the resource Group workers")
+		denied = false
+		for name, spoil := range map[string]func(w *worker){
+			"no such topic": func(w *worker) { w.o.Topic = "missing" },
+			"no broker":     func(w *worker) { n.Cut("a", true) },
+		} {
+			w := newWorker("a", n.Config("a"))
+			spoil(w)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			_, err = Join(ctx, w.o)
+			cancel()
+			assert.Error(t, err, "group.id=workers", name)
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: expected the context's end, found %v", name, err)
+			}
+			n.Cut("a", false)
+		}
+	})
+}
+
+// A member that the coordinator gives up while it joins is a new one without a word: what it held was lost.
+func TestGroupGivenUpInAJoin(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := three(t, n)
+		id, _ := b.Member()
+		asked := 0
+		kafkatest.RefuseWhere(n.Cluster, kmsg.JoinGroup, kerr.UnknownMemberID, func(r kmsg.Request) bool {
+			if r.(*kmsg.JoinGroupRequest).MemberID == id {
+				asked++
+				return asked == 1
+			}
+			return false
+		})
+		b.Rejoin("a test")
+		require.Until(t, func() bool { return b.losses() == 1 }, func() string { return "expected a loss" })
+		assert.Contains(t, b.last(), id)
+		time.Sleep(time.Minute) // the member of before is waited for
+		agree(t, 0, a, b, c)
+		assert.Equal(t, 0, a.losses()+c.losses())
+	})
+}
+
+// Callers that ask at once share an answer, and none is taken for one that the coordinator has not given.
+func TestGroupConfirm(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a := newWorker("a", n.Config("a")).join(t)
+		time.Sleep(10 * time.Second)
+		var answer *kerr.Error
+		var mu sync.Mutex
+		asked := 0
+		n.Cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			n.Cluster.KeepControl()
+			mu.Lock()
+			defer mu.Unlock()
+			asked++
+			return kafkatest.Answer(r, answer), nil, true
+		})
+		n.Hold("a", true, false)
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() { assert.NoError(t, a.Confirm(t.Context())) })
+		}
+		time.Sleep(time.Second)
+		n.Hold("a", false, false)
+		all.Wait()
+		mu.Lock()
+		if asked > 3 {
+			t.Errorf("expected callers to share an answer, found %d requests", asked)
+		}
+		answer = kerr.RebalanceInProgress
+		mu.Unlock()
+		assert.NoError(t, a.Confirm(t.Context()))
+		mu.Lock()
+		answer = kerr.UnknownMemberID
+		mu.Unlock()
+		assert.Error(t, a.Confirm(t.Context()), "UNKNOWN_MEMBER_ID")
+		require.Until(t, a.lost, func() string { return "expected a loss" })
+	})
+}
