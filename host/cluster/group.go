@@ -281,25 +281,26 @@ func (g *Group) answer(err error) {
 }
 
 // watch ends the membership where the coordinator has not answered for a session. The client itself sends no heartbeat
-// while it waits for the others to join, for as long as rebalance.timeout.ms: watch does.
+// while it waits for the others to join, for as long as rebalance.timeout.ms: watch does, with or without an assignment,
+// since kfake, the embedded broker, gives up members that wait for a session.
 func (g *Group) watch() {
 	for wait := g.o.Heartbeat; pause.For(g.life, wait) == nil; {
 		g.client.PollFetches(nil) // the client keeps each error for who polls, and there is nothing else
-		wait = g.o.Heartbeat
-		if !g.holds.Load() {
-			continue
-		}
-		switch left := g.session.Left(g.o.Session); {
-		case left > g.o.Session/2:
-			wait = left - g.o.Session/2
-		case left > 0:
-			ctx, cancel := context.WithTimeout(g.life, left)
-			if g.session.Confirm(ctx, g.client, 0) != nil {
-				wait = min(wait, g.session.Left(g.o.Session))
-			}
-			cancel()
-		default:
+		left := g.session.Left(g.o.Session)
+		switch holds := g.holds.Load(); {
+		case holds && left <= 0:
 			g.expire()
+			wait = g.o.Heartbeat
+		case holds && left > g.o.Session/2:
+			wait = left - g.o.Session/2
+		default:
+			if !holds {
+				left = g.o.Heartbeat
+			}
+			ctx, cancel := context.WithTimeout(g.life, left)
+			_ = g.session.Confirm(ctx, g.client, 0) // what it says counts in the session
+			cancel()
+			wait = min(g.o.Heartbeat, left)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -86,6 +88,16 @@ func (w *worker) place(members []Joined) (map[string][]byte, error) {
 	return placed, w.refuses
 }
 
+// placing are the members that it has seen last, as leader.
+func (w *worker) placing() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.placings) == 0 {
+		return nil
+	}
+	return w.placings[len(w.placings)-1]
+}
+
 func (w *worker) hears(what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -138,9 +150,15 @@ func (w *worker) join(t *testing.T) *worker {
 	return w
 }
 
-// agree waits until all of these, and no others, are of one generation after that one, each with its own assignment.
+// agree waits until all of these, and no others, are of one generation after that one, each with its own assignment, and
+// the leader has seen what they say now.
 func agree(t *testing.T, after int32, workers ...*worker) (generation int32) {
 	t.Helper()
+	var all []string
+	for _, w := range workers {
+		all = append(all, w.says)
+	}
+	slices.Sort(all)
 	is := func() bool {
 		generations, leaders, led := map[int32]bool{}, 0, map[string]bool{}
 		for _, w := range workers {
@@ -151,25 +169,13 @@ func agree(t *testing.T, after int32, workers ...*worker) (generation int32) {
 				return false
 			}
 			generations[generation], led[leader] = true, true
-			if leads {
+			if leads && slices.Equal(all, w.placing()) {
 				leaders++
 			}
 		}
 		return len(generations) == 1 && generation > after && leaders == 1 && len(led) == 1
 	}
 	require.Until(t, is, func() string { return "expected one generation, found" + texts(workers) })
-	var names []string
-	for _, w := range workers {
-		names = append(names, w.says)
-	}
-	slices.Sort(names)
-	for _, w := range workers {
-		if strings.HasSuffix(w.last(), ", leader") {
-			w.mu.Lock()
-			assert.Equal(t, names, w.placings[len(w.placings)-1], "what the leader has seen")
-			w.mu.Unlock()
-		}
-	}
 	return generation
 }
 
@@ -180,9 +186,10 @@ func texts(workers []*worker) (text string) {
 	return text
 }
 
-// in is a bubble with a network.
+// in is a bubble with a network, side by side with other tests.
 func in(t *testing.T, run func(t *testing.T, n *clustertest.Network)) {
 	t.Helper()
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { run(t, clustertest.New(t, testTopic)) })
 }
 
@@ -484,16 +491,19 @@ func TestGroupPlaceFails(t *testing.T) {
 // A member whose metadata is short of what each member of ours sends is the leader's to judge.
 func TestGroupForeignMetadata(t *testing.T) {
 	for _, short := range []string{"", "x", "1234"} {
-		in(t, func(t *testing.T, n *clustertest.Network) {
-			a := newWorker("a", n.Config("a")).join(t)
-			c := n.Config("b")
-			foreign := kafkatest.Client(t, c.AdminOpts(kgo.ConsumerGroup(testGroup), kgo.ConsumeTopics(testTopic),
-				kgo.GroupProtocol("connect"), kgo.Balancers(named{culvertProtocol, short}))...)
-			require.Until(t, func() bool { return len(a.all()) > 1 }, func() string { return "expected a generation" })
-			a.set(func() { assert.Equal(t, []string{"", "a"}, a.placings[len(a.placings)-1]) })
-			_, at := a.Member()
-			foreign.Close()
-			agree(t, at, a)
+		t.Run(short, func(t *testing.T) {
+			in(t, func(t *testing.T, n *clustertest.Network) {
+				a := newWorker("a", n.Config("a")).join(t)
+				c := n.Config("b")
+				foreign := kafkatest.Client(t, c.AdminOpts(kgo.ConsumerGroup(testGroup), kgo.ConsumeTopics(testTopic),
+					kgo.GroupProtocol(connectType), kgo.Balancers(named{culvertProtocol, short}))...)
+				require.Until(t, func() bool { return len(a.all()) > 1 },
+					func() string { return "expected a generation" })
+				assert.Equal(t, []string{"", "a"}, a.placing())
+				_, at := a.Member()
+				foreign.Close()
+				agree(t, at, a)
+			})
 		})
 	}
 }
@@ -652,4 +662,119 @@ func TestGroupConfirm(t *testing.T) {
 		assert.Error(t, a.Confirm(t.Context()), "UNKNOWN_MEMBER_ID")
 		require.Until(t, a.lost, func() string { return "expected a loss" })
 	})
+}
+
+// Whatever happens to members, those that are left are of one generation in the end. At no time does a member hold an
+// assignment by its own clock that the coordinator no longer has for it. A failing seed prints its steps.
+func TestGroupRounds(t *testing.T) {
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			in(t, func(t *testing.T, n *clustertest.Network) {
+				r := rounds{n: n, random: rand.New(rand.NewPCG(seed, 26)), members: map[string]*worker{}}
+				defer func() {
+					if t.Failed() {
+						t.Log(strings.Join(r.steps, "\n"))
+					}
+				}()
+				for range 30 {
+					r.step(t)
+				}
+				for _, name := range r.names() {
+					n.Hold(name, false, false)
+					n.Cut(name, false)
+				}
+				if len(r.members) > 0 {
+					agree(t, 0, slices.Collect(maps.Values(r.members))...)
+				}
+			})
+		})
+	}
+}
+
+// rounds are steps by chance.
+type rounds struct {
+	n       *clustertest.Network
+	random  *rand.Rand
+	members map[string]*worker
+	made    int
+	steps   []string
+	client  *kgo.Client
+}
+
+// asker is a client that is never held.
+func (r *rounds) asker(t *testing.T) *kgo.Client {
+	t.Helper()
+	if r.client == nil {
+		r.client = kafkatest.Client(t, r.n.Config("asker").AdminOpts()...)
+	}
+	return r.client
+}
+
+func (r *rounds) names() []string { return slices.Sorted(maps.Keys(r.members)) }
+
+func (r *rounds) step(t *testing.T) {
+	t.Helper()
+	what, names := r.random.IntN(8), r.names()
+	var name string
+	if len(names) > 0 {
+		name = names[r.random.IntN(len(names))]
+	}
+	w := r.members[name]
+	switch {
+	case w == nil || what == 0 && len(names) < 10:
+		r.made++
+		name = fmt.Sprintf("w%d", r.made)
+		w = newWorker(name, r.n.Config(name))
+		if r.made%3 == 0 {
+			w.o.Instance = "pod-" + name
+		}
+		r.members[name] = w.join(t)
+	case what == 1:
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		_ = w.Leave(ctx, true)
+		cancel()
+		delete(r.members, name)
+	case what == 2:
+		w.Close()
+		delete(r.members, name)
+	case what == 3:
+		r.n.Cut(name, true)
+	case what == 4:
+		r.n.Hold(name, r.random.IntN(2) == 0, r.random.IntN(2) == 0)
+	case what == 5:
+		r.n.Cut(name, false)
+		r.n.Hold(name, false, false)
+	case what == 6:
+		w.Rejoin("a round")
+	case what == 7 && w.o.Instance != "":
+		w.Close()
+		r.members[name] = newWorker(name, r.n.Config(name))
+		r.members[name].o.Instance = w.o.Instance
+		r.n.Cut(name, false)
+		r.n.Hold(name, false, false)
+		r.members[name].join(t)
+	}
+	r.steps = append(r.steps, fmt.Sprintf("%v: %d %s of %v", time.Now().Format(time.TimeOnly), what, name, names))
+	for range r.random.IntN(15) {
+		time.Sleep(time.Second)
+		r.check(t)
+	}
+}
+
+// check asks the coordinator, in one answer, whose sessions last by their own clocks.
+func (r *rounds) check(t *testing.T) {
+	t.Helper()
+	request := kmsg.NewPtrDescribeGroupsRequest()
+	request.Groups = []string{testGroup}
+	answer, err := request.RequestWith(t.Context(), r.asker(t))
+	require.NoError(t, err)
+	known := map[string]bool{}
+	for _, m := range answer.Groups[0].Members {
+		known[m.MemberID] = true
+	}
+	for name, w := range r.members {
+		if id, _ := w.Member(); w.Held(w.o.Session) && !known[id] {
+			t.Errorf("%s holds what the coordinator does not have for %s: %q", name, id, w.all())
+		}
+	}
 }

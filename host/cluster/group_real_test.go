@@ -1,0 +1,256 @@
+//go:build real
+
+package cluster
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
+	"github.com/culvert-project/culvert/host/porttest"
+)
+
+// peer is a script of testdata/peers/kafka that is running.
+type peer struct {
+	port, dir string
+	process   *exec.Cmd
+	stdin     io.Closer
+	ended     chan struct{}
+	stderr    bytes.Buffer
+	stop      func()
+}
+
+// startPeer runs a script until stop, or the test's end. ready is false where it has ended with an error.
+func startPeer(t *testing.T, env []string, script, port, dir string, args ...string) (p *peer, ready bool) {
+	t.Helper()
+	p = &peer{port: port, dir: dir, ended: make(chan struct{})}
+	p.process = exec.Command("../../testdata/peers/kafka/"+script, append(append([]string{port}, args...), p.dir)...)
+	p.process.Env = append(append(os.Environ(), "UNTIL_EOF=1"), env...)
+	p.process.Stderr = &p.stderr
+	p.stdin, _ = p.process.StdinPipe()
+	stdout, err := p.process.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.process.Start())
+	said := make(chan bool, 1)
+	go func() {
+		defer close(p.ended)
+		lines := bufio.NewReader(stdout)
+		line, _ := lines.ReadString('\n')
+		said <- strings.TrimSpace(line) == "READY"
+		_, _ = io.Copy(io.Discard, lines)
+		_ = p.process.Wait()
+	}()
+	p.stop = sync.OnceFunc(func() {
+		p.stdin.Close()
+		_ = p.process.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-p.ended:
+		case <-time.After(5 * time.Minute):
+			_ = p.process.Process.Kill()
+			t.Errorf("%s did not end within 5 min of SIGTERM", script)
+		}
+	})
+	t.Cleanup(p.stop)
+	select {
+	case ready = <-said:
+	case <-time.After(30 * time.Minute): // the first start fetches Kafka
+		t.Fatalf("%s did not start in time", script)
+	}
+	return p, ready
+}
+
+func realPort(t *testing.T) string {
+	t.Helper()
+	_, port, _ := net.SplitHostPort(porttest.Address(t))
+	return port
+}
+
+// signal sends a signal to the peer's JVM.
+func (p *peer) signal(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(p.dir, "pids"))
+	require.NoError(t, err)
+	var pid int
+	_, err = fmt.Sscan(string(text), &pid)
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(pid, s))
+}
+
+// realBroker is one of Apache Kafka, with a topic.
+func realBroker(t *testing.T, topic string) (*peer, kafka.Config) {
+	t.Helper()
+	env := []string{"CONTROLLER_PORT=" + realPort(t)}
+	b, ready := startPeer(t, env, "start-broker.sh", realPort(t), t.TempDir())
+	if !ready {
+		t.Fatalf("the broker did not start:\n%s", b.stderr.String())
+	}
+	c := kafka.Defaults()
+	c.Bootstrap = []string{"127.0.0.1:" + b.port}
+	admin, err := kafka.NewAdmin(c)
+	require.NoError(t, err)
+	defer admin.Close()
+	_, err = admin.EnsureTopics(kafkatest.Context(t), kafka.Topic{Name: topic, Partitions: 1})
+	require.NoError(t, err)
+	return b, c
+}
+
+// Apache Kafka takes members of a group with bytes of ours, and static ones among them; it is paused for longer than
+// their session.
+func TestRealGroup(t *testing.T) {
+	t.Parallel()
+	b, c := realBroker(t, testTopic)
+	static := func(name, says string) *worker {
+		w := newWorker(name, c)
+		w.says = says
+		w.o.Instance, w.o.Session, w.o.Heartbeat = "pod-"+name, 6*time.Second, time.Second
+		return w.join(t)
+	}
+	began := time.Now()
+	lap := func(what string) {
+		t.Logf("%s: %v", what, time.Since(began).Round(time.Millisecond))
+		began = time.Now()
+	}
+	a, d, e := static("a", "a"), static("d", "d"), static("e", "e")
+	at := agree(t, 0, a, d, e)
+	lap("three members")
+
+	admin := kadm.NewClient(kafkatest.Client(t, c.AdminOpts()...))
+	groups, err := admin.DescribeGroups(kafkatest.Context(t), testGroup)
+	require.NoError(t, err)
+	group := groups[testGroup]
+	assert.Equal(t, []string{"Stable", connectType, culvertProtocol},
+		[]string{group.State, group.ProtocolType, group.Protocol})
+	assert.Equal(t, 3, len(group.Members))
+	lap("described")
+
+	d.Rejoin("a member that does not lead, with the same bytes")
+	at = agree(t, at, a, d, e)
+	lap("a member forces a generation")
+	a.Rejoin("the leader")
+	at = agree(t, at, a, d, e)
+	lap("the leader forces a generation")
+
+	heard := len(a.all()) + len(d.all())
+	e.Close()
+	e = static("e", "e with news")
+	assert.Equal(t, []string{fmt.Sprintf("%d: for e by a", at)}, e.all(), "the leader has not seen the news")
+	lap("a static member came back")
+	require.NoError(t, e.Confirm(kafkatest.Context(t)))
+	assert.Equal(t, heard, len(a.all())+len(d.all()), "what others have heard of it")
+	e.Rejoin("news")
+	at = agree(t, at, a, d, e)
+	lap("and told its news")
+	a.Close()
+	a = static("a", "a")
+	assert.Equal(t, fmt.Sprintf("%d: for a by a, leader", at), a.all()[0])
+	at = agree(t, at, a, d, e)
+	lap("the leader came back")
+
+	e.set(func() { e.dwells = 15 * time.Second })
+	a.Rejoin("a generation to dwell on")
+	require.Until(t, func() bool { _, now := e.Member(); return now > at }, func() string { return "expected one more" })
+	at++
+	d.Rejoin("a generation that waits for e")
+	for waits := time.Now(); time.Since(waits) < 12*time.Second; time.Sleep(100 * time.Millisecond) {
+		if !a.Held(6*time.Second) || !d.Held(6*time.Second) || !e.Held(6*time.Second) {
+			t.Fatal("expected all to be held, found", texts([]*worker{a, d, e}))
+		}
+	}
+	e.set(func() { e.dwells = 0 })
+	at = agree(t, at, a, d, e)
+	assert.Equal(t, 0, a.losses()+d.losses()+e.losses())
+	lap("members waited for a slow one")
+
+	require.NoError(t, e.Leave(kafkatest.Context(t), true))
+	at = agree(t, at, a, d)
+	lap("one left forever")
+
+	b.signal(t, syscall.SIGSTOP)
+	require.Until(t, func() bool { return a.lost() && d.lost() }, func() string { return "expected losses" })
+	lap("the broker is paused, and the members are lost")
+	b.signal(t, syscall.SIGCONT)
+	at = agree(t, at, a, d)
+	lap("and are members again")
+
+	b.stop()
+	lap("the broker has stopped")
+	b, ready := startPeer(t, []string{"CONTROLLER_PORT=" + realPort(t)}, "start-broker.sh", b.port, b.dir)
+	if !ready {
+		t.Fatalf("the broker did not start again:\n%s", b.stderr.String())
+	}
+	lap("the broker was started again")
+	a.Rejoin("to see that it works")
+	at = agree(t, at, a, d)
+	lap("and its members are of one generation")
+
+	f := newWorker("f", c)
+	f.o.Instance = "pod-d"
+	f.join(t)
+	require.Until(t, d.lost, func() string { return "expected the first of two with one instance to hear of it" })
+	assert.Contains(t, d.last(), "group.instance.id=pod-d", "FENCED_INSTANCE_ID")
+
+	g := newWorker("g", c).join(t)
+	at = agree(t, at, a, f, g)
+	began = time.Now()
+	g.Close()
+	agree(t, at, a, f)
+	lap("a member was killed, with a session of 10 s")
+}
+
+// A group of Kafka Connect's own workers lets us not in, and goes on; a worker of Kafka Connect's that meets a group of
+// ours ends.
+func TestRealGroupOfJava(t *testing.T) {
+	t.Parallel()
+	b, c := realBroker(t, "ours") // Kafka Connect's worker makes its own
+	java := []string{"GROUP=" + testGroup, "HEAP=320m"}
+	theirs, ready := startPeer(t, java, "start-connect.sh", realPort(t), t.TempDir(), "127.0.0.1:"+b.port)
+	if !ready {
+		t.Fatalf("the worker did not start:\n%s", theirs.stderr.String())
+	}
+	a := newWorker("a", c)
+	a.o.Topic = "ours"
+	began := time.Now()
+	_, err := Join(t.Context(), a.o)
+	if !errors.Is(err, kerr.InconsistentGroupProtocol) {
+		t.Fatalf("expected a refusal, found %v", err)
+	}
+	t.Logf("refused after %v: %v", time.Since(began).Round(time.Millisecond), err)
+	assert.Contains(t, err.Error(), "group.id=workers", "Kafka Connect's")
+	admin := kadm.NewClient(kafkatest.Client(t, c.AdminOpts()...))
+	groups, err := admin.DescribeGroups(kafkatest.Context(t), testGroup)
+	require.NoError(t, err)
+	assert.Equal(t, "Stable sessioned", groups[testGroup].State+" "+groups[testGroup].Protocol)
+	assert.Equal(t, 1, len(groups[testGroup].Members))
+	theirs.stop()
+
+	a.join(t)
+	agree(t, 0, a)
+	again, ready := startPeer(t, java, "start-connect.sh", realPort(t), t.TempDir(), "127.0.0.1:"+b.port)
+	if ready {
+		t.Error("expected Kafka Connect's worker to end")
+	}
+	<-again.ended
+	log, err := os.ReadFile(filepath.Join(again.dir, "worker.log"))
+	require.NoError(t, err)
+	assert.Contains(t, string(log), "InconsistentGroupProtocolException")
+	assert.Equal(t, 0, a.losses())
+	assert.Equal(t, true, a.Held(10*time.Second))
+}
