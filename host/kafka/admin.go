@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,6 +20,8 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/kafka/security"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Admin creates topics and answers questions about the cluster.
@@ -229,6 +233,50 @@ type Internal struct {
 	Replication int16
 	// Configs are further settings of the topic.
 	Configs map[string]string
+}
+
+// ParseInternal takes from a worker's properties those of one of Kafka Connect's own topics, which begin with prefix
+// (offset.storage. or status.storage.): topic, partitions, replication.factor; all others become configs of the topic,
+// but for cleanup.policy, which is not to be chosen. t has the defaults. Problems are in the order of names.
+func ParseInternal(properties map[string]string, prefix string, t Internal) (Internal, setting.Problems) {
+	var problems setting.Problems
+	t.Setting = prefix + "topic"
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		of, ok := strings.CutPrefix(name, prefix)
+		if !ok {
+			continue
+		}
+		value := strings.TrimSpace(properties[name])
+		var err error
+		switch of {
+		case "topic":
+			t.Name, err = value, CheckTopic(value)
+		case "partitions":
+			t.Partitions, err = count[int32](value, math.MaxInt32)
+		case "replication.factor":
+			t.Replication, err = count[int16](value, math.MaxInt16)
+		case "cleanup.policy":
+		default:
+			if t.Configs == nil {
+				t.Configs = map[string]string{}
+			}
+			t.Configs[of] = value
+		}
+		if err != nil {
+			problems = append(problems, setting.Problem{Setting: name, Code: setting.CodeInvalid,
+				Text: setting.Invalid(name, value, err.Error())})
+		}
+	}
+	return t, problems
+}
+
+// count parses a number of 1 or more; -1 leaves it to the broker.
+func count[T int16 | int32](value string, most int64) (T, error) {
+	n, ok := setting.Integer(wit.KindLong, value)
+	if !ok || n > most || (n < 1 && n != -1) {
+		return 0, fmt.Errorf("expected a number from 1 to %d, or -1 for the broker's default", most)
+	}
+	return T(n), nil
 }
 
 // EnsureInternal creates an internal topic as Kafka Connect does: compacted. On the embedded broker it has one

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -54,45 +53,25 @@ func Defaults() Config {
 // order of names.
 func Parse(properties map[string]string) (c Config, problems setting.Problems) {
 	c = Defaults()
-	for _, name := range slices.Sorted(maps.Keys(properties)) {
-		value := strings.TrimSpace(properties[name])
+	for _, flush := range []struct {
+		name string
+		to   *time.Duration
+	}{{"offset.flush.interval.ms", &c.FlushInterval}, {"offset.flush.timeout.ms", &c.FlushTimeout}} {
+		value, given := properties[flush.name]
+		if !given {
+			continue
+		}
 		var err error
-		switch name {
-		case "offset.storage.topic":
-			c.Topic, err = value, kafka.CheckTopic(value)
-		case "offset.storage.partitions":
-			c.Partitions, err = count[int32](value, math.MaxInt32)
-		case "offset.storage.replication.factor":
-			c.Replication, err = count[int16](value, math.MaxInt16)
-		case "offset.flush.interval.ms":
-			c.FlushInterval, err = millis(value)
-		case "offset.flush.timeout.ms":
-			c.FlushTimeout, err = millis(value)
-		case "offset.storage.file.filename", "offset.storage.cleanup.policy":
-			// The first belongs to Kafka Connect's standalone mode; the second is not to be chosen.
-		default:
-			if setting, ok := strings.CutPrefix(name, "offset.storage."); ok {
-				if c.TopicConfigs == nil {
-					c.TopicConfigs = map[string]string{}
-				}
-				c.TopicConfigs[setting] = value
-			}
-		}
-		if err != nil {
-			problems = append(problems, setting.Problem{Setting: name, Code: setting.CodeInvalid,
-				Text: setting.Invalid(name, value, err.Error())})
+		if *flush.to, err = millis(strings.TrimSpace(value)); err != nil {
+			problems = append(problems, setting.Problem{Setting: flush.name, Code: setting.CodeInvalid,
+				Text: setting.Invalid(flush.name, strings.TrimSpace(value), err.Error())})
 		}
 	}
-	return c, problems
-}
-
-// count parses a number of 1 or more; -1 leaves it to the broker.
-func count[T int16 | int32](value string, most int64) (T, error) {
-	n, ok := setting.Integer(wit.KindLong, value)
-	if !ok || n > most || (n < 1 && n != -1) {
-		return 0, fmt.Errorf("expected a number from 1 to %d, or -1 for the broker's default", most)
-	}
-	return T(n), nil
+	topic, more := kafka.ParseInternal(properties, "offset.storage.", kafka.Internal{Name: c.Topic,
+		Partitions: c.Partitions})
+	delete(topic.Configs, "file.filename") // belongs to Kafka Connect's standalone mode
+	c.Topic, c.Partitions, c.Replication, c.TopicConfigs = topic.Name, topic.Partitions, topic.Replication, topic.Configs
+	return c, append(problems, more...)
 }
 
 func millis(value string) (time.Duration, error) {
