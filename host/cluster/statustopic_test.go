@@ -1,0 +1,444 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
+)
+
+// inVirtualTime has f use a cluster of two brokers without a network, where time passes when all wait for it.
+func inVirtualTime(t *testing.T, f func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		network := &kfake.VirtualNetwork{}
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(2), kfake.ListenFn(network.Listen), kfake.Ports(9092, 9093))
+		require.NoError(t, err)
+		defer cluster.Close()
+		f(t, cluster, network)
+	})
+}
+
+// wire is a worker's way to the brokers, which can be cut.
+type wire struct {
+	network *kfake.VirtualNetwork
+	mu      sync.Mutex
+	away    bool
+	conns   []net.Conn
+}
+
+func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.away {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+	}
+	c, err := w.network.DialContext(ctx, network, address)
+	w.conns = append(w.conns, c)
+	return c, err
+}
+
+func (w *wire) cut(away bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.away = away
+	for _, c := range w.conns {
+		c.Close()
+	}
+	w.conns = nil
+}
+
+// statusWorker is one that says things as an id.
+type statusWorker struct {
+	*StatusTopic
+	id      string
+	wire    *wire
+	journal *logtest.Journal
+}
+
+func openStatusWorker(t *testing.T, network *kfake.VirtualNetwork, id string, settings ...string) statusWorker {
+	t.Helper()
+	w := statusWorker{id: id, wire: &wire{network: network}, journal: &logtest.Journal{}}
+	k := kafka.Defaults()
+	k.Bootstrap = []string{"127.0.0.1:9092"}
+	k.Extra = []kgo.Opt{kgo.Dialer(w.wire.dial)}
+	k.Consumer.Reset = "latest" // what users may have for their sinks
+	properties := map[string]string{}
+	for _, s := range settings {
+		name, value, _ := strings.Cut(s, "=")
+		properties[name] = value
+	}
+	topic, problems := ParseStatusTopic(properties)
+	require.NoError(t, problems.Err())
+	var err error
+	w.StatusTopic, err = OpenStatusTopic(t.Context(), k, topic, w.journal.Logger(slog.LevelInfo))
+	require.NoError(t, err)
+	require.NoError(t, w.Await(t.Context()))
+	return w
+}
+
+// close expects all to be written.
+func (w statusWorker) close(t *testing.T) {
+	t.Helper()
+	assert.NoError(t, w.Close(t.Context()))
+}
+
+// of is what the worker says of a task of connector c.
+func (w statusWorker) of(task int, state connect.State, generation int32) Status {
+	return Status{"c", task, state, "", w.id, generation, "1.0"}
+}
+
+// sees waits until the worker knows this of connector c: its state and those of its tasks, with the workers.
+func (w statusWorker) sees(t *testing.T, want string) {
+	t.Helper()
+	now := func() string {
+		var all []string
+		if s, there := w.Connector("c"); there {
+			all = append(all, fmt.Sprintf("%s@%s", s.State, s.WorkerID))
+		}
+		for _, s := range w.Tasks("c") {
+			all = append(all, fmt.Sprintf("%d %s@%s", s.Task, s.State, s.WorkerID))
+		}
+		return strings.Join(append(all, w.Topics("c")...), ", ")
+	}
+	require.Until(t, func() bool { return now() == want },
+		func() string { return "expected " + want + ", found " + now() + "\n" + w.journal.String() })
+}
+
+// settles waits until all is written.
+func (w statusWorker) settles(t *testing.T) {
+	t.Helper()
+	require.Until(t, func() bool { return w.left() == 0 }, func() string { return w.journal.String() })
+}
+
+func TestStatusTopic(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
+		a, b := openStatusWorker(t, network, "a:1"), openStatusWorker(t, network, "b:1")
+		defer a.close(t)
+		defer b.close(t)
+		a.Put(a.of(-1, connect.Running, 3))
+		b.Put(b.of(10, connect.Running, 3))
+		a.Put(a.of(2, connect.Paused, 3))
+		a.Topic("c", "orders", 2)
+		b.Topic("c", "items", 10)
+		a.Put(Status{"c-1", 0, connect.Failed, "no", a.id, 3, ""})
+		const all = "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1, items, orders"
+		a.sees(t, all)
+		b.sees(t, all)
+
+		// One that comes later reads the same, and one that vanished is spoken for.
+		c := openStatusWorker(t, network, "c:1")
+		defer c.close(t)
+		c.sees(t, all)
+		assert.Equal(t, []string{"c", "c-1"}, c.Connectors())
+		assert.Equal(t, []Status{{"c-1", 0, connect.Failed, "no", "a:1", 3, ""}}, c.Tasks("c-1"))
+		c.PutSafe(c.of(10, connect.Unassigned, 4))
+		b.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 UNASSIGNED@c:1, items, orders")
+		b.PutSafe(b.of(10, connect.Failed, 3))
+		assert.Equal(t, 0, b.left(), "a safe write that another has overtaken")
+		b.Put(b.of(10, connect.Running, 3))
+		c.sees(t, all)
+
+		// Topics are noted once, and again when they were reset by any worker.
+		a.Topic("c", "orders", 0)
+		assert.Equal(t, 0, a.left(), "a topic that is known")
+		b.ResetTopics("c")
+		a.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1")
+		a.Topic("c", "orders", 2)
+		b.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1, orders")
+
+		b.DeleteTasks("c", 3)
+		a.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, orders")
+		b.Put(b.of(11, connect.Running, 4)) // nobody has read it yet
+		b.Delete("c")
+		b.settles(t)
+		for _, w := range []statusWorker{a, b, c} {
+			w.sees(t, "")
+			assert.Equal(t, []string{"c-1"}, w.Connectors())
+			assert.Equal(t, "", w.journal.String())
+		}
+	})
+}
+
+// The records, and the partitions that they are in, are those that a worker of Apache Kafka writes.
+func TestStatusRecords(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
+		w := openStatusWorker(t, network, "127.0.0.1:18483", "status.storage.partitions=2")
+		defer w.close(t)
+		want := map[int32][]string{}
+		for _, r := range javaRecords(t) {
+			if r.topic != "" || r.value == nil && w.unit(r.statusKey) == (Status{}) {
+				continue // with the time at which it was found; deleted twice, which only Java's workers do
+			}
+			want[r.partition] = append(want[r.partition], fmt.Sprintf("%s %s", r.key, r.value))
+			s := Status{}
+			switch {
+			case r.value == nil && r.task < 0:
+				w.Delete(r.connector)
+			case r.value == nil:
+				w.DeleteTasks(r.connector, r.task)
+			default:
+				var err error
+				s, err = decodeStatus(r.statusKey, r.value)
+				require.NoError(t, err)
+				w.Put(s)
+			}
+			w.settles(t)
+			require.Until(t, func() bool { return w.unit(r.statusKey) == s }, r.statusKey.String)
+		}
+		client, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(network.DialContext),
+			kgo.ConsumeTopics("connect-status"))
+		require.NoError(t, err)
+		defer client.Close()
+		got := map[int32][]string{}
+		for n := 0; n < len(want[0])+len(want[1]); {
+			fetches := client.PollFetches(t.Context())
+			require.NoError(t, fetches.Err())
+			fetches.EachRecord(func(r *kgo.Record) {
+				n++
+				got[r.Partition] = append(got[r.Partition], fmt.Sprintf("%s %s", r.Key, r.Value))
+			})
+		}
+		assert.Equal(t, want, got)
+	})
+}
+
+// 4,000 tasks that begin at once while the brokers take their time are few writes: of each the first state and the last.
+func TestManyStatuses(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
+		const tasks = 4000
+		requests, records, all := 0, 0, make(chan struct{})
+		cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			cluster.KeepControl()
+			cluster.SleepControl(func() { <-all })
+			requests++
+			for _, topic := range r.(*kmsg.ProduceRequest).Topics {
+				for _, p := range topic.Partitions {
+					var batch kmsg.RecordBatch
+					if batch.ReadFrom(p.Records) == nil {
+						records += int(batch.NumRecords)
+					}
+				}
+			}
+			return nil, nil, false
+		})
+		w := openStatusWorker(t, network, "a:1")
+		defer w.close(t)
+		for _, state := range []connect.State{connect.Unassigned, connect.Restarting, connect.Paused, connect.Running} {
+			for task := range tasks {
+				w.Put(w.of(task, state, 1))
+			}
+		}
+		close(all)
+		running := func() (n int) {
+			for _, s := range w.Tasks("c") {
+				if s.State == connect.Running {
+					n++
+				}
+			}
+			return n
+		}
+		require.Until(t, func() bool { return running() == tasks },
+			func() string { return fmt.Sprintf("%d tasks run", running()) })
+		t.Logf("%d records in %d requests", records, requests)
+		if records > 2*tasks || requests > 200 {
+			t.Errorf("expected at most two records for each task, found %d in %d requests", records, requests)
+		}
+	})
+}
+
+// Brokers that are away for minutes lose nothing: the newest of each key is written when they are back, and both is
+// logged once.
+func TestStatusBrokersAway(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
+		a, b := openStatusWorker(t, network, "a:1"), openStatusWorker(t, network, "b:1")
+		defer a.close(t)
+		defer b.close(t)
+		a.Put(a.of(0, connect.Running, 1))
+		b.sees(t, "0 RUNNING@a:1")
+		a.wire.cut(true)
+		for minute := range 5 {
+			a.Put(a.of(0, connect.Failed, 1))
+			a.Put(a.of(1+minute, connect.Restarting, 1))
+			<-time.After(time.Minute)
+			a.Put(a.of(1+minute, connect.Running, 1))
+			a.PutSafe(a.of(0, connect.Paused, 1))
+		}
+		b.sees(t, "0 RUNNING@a:1")
+		a.wire.cut(false)
+		b.sees(t, "0 PAUSED@a:1, 1 RUNNING@a:1, 2 RUNNING@a:1, 3 RUNNING@a:1, 4 RUNNING@a:1, 5 RUNNING@a:1")
+		a.settles(t)
+		log := a.journal.String()
+		for _, once := range []string{"statuses are not written", "statuses are written again"} {
+			assert.Equal(t, 1, strings.Count(log, once), once, log)
+		}
+	})
+}
+
+// A worker that was cut off, and whose tasks run elsewhere by now, does not say over the new owner what it could not
+// say in time; what it says of its own goes on.
+func TestStatusOfAWorkerThatWasCutOff(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
+		a, b := openStatusWorker(t, network, "a:1"), openStatusWorker(t, network, "b:1")
+		defer a.close(t)
+		defer b.close(t)
+		a.Put(a.of(0, connect.Running, 1))
+		a.Put(a.of(1, connect.Running, 1))
+		b.sees(t, "0 RUNNING@a:1, 1 RUNNING@a:1")
+		a.wire.cut(true)
+		a.Put(a.of(0, connect.Paused, 1))
+		a.Put(a.of(1, connect.Paused, 1))
+		<-time.After(11 * time.Second) // the session has ended
+		b.Put(b.of(0, connect.Running, 2))
+		b.settles(t)
+		a.wire.cut(false)
+		a.settles(t)
+		for _, w := range []statusWorker{a, b} {
+			w.sees(t, "0 RUNNING@b:1, 1 PAUSED@a:1")
+		}
+	})
+}
+
+// An answer that is lost, and a partition whose leader refuses for a while, delay only their own keys' states.
+func TestStatusAnswersThatFail(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
+		w := openStatusWorker(t, network, "a:1")
+		defer w.close(t)
+		kafkatest.Refuse(cluster, kmsg.Produce, 3, kerr.TopicAuthorizationFailed)
+		for task := range 20 {
+			w.Put(w.of(task, connect.Running, 1))
+		}
+		w.settles(t)
+		require.Until(t, func() bool { return len(w.Tasks("c")) == 20 }, func() string { return fmt.Sprint(w.Tasks("c")) })
+		assert.Contains(t, w.journal.String(), "expected the right WRITE on the resource Topic connect-status")
+	})
+}
+
+// What is too large for the topic is logged, and keeps nothing else from being written.
+func TestStatusTooLarge(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
+		w := openStatusWorker(t, network, "a:1")
+		defer w.close(t)
+		large := w.of(0, connect.Failed, 1)
+		large.Version = strings.Repeat("x", 2<<20)
+		w.Put(large)
+		w.Put(w.of(1, connect.Running, 1))
+		w.sees(t, "1 RUNNING@a:1")
+		w.settles(t)
+		assert.Contains(t, w.journal.String(), "a status is not written", "status-task-c-0")
+	})
+}
+
+// Other programs' records are skipped, and the first of them is logged.
+func TestStatusForeignRecords(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
+		w := openStatusWorker(t, network, "a:1")
+		defer w.close(t)
+		client, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(network.DialContext))
+		require.NoError(t, err)
+		defer client.Close()
+		for _, r := range [][2]string{{"status-connector-x", "damaged"}, {"", ""}, {"culvert-x", "{}"}} {
+			require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "connect-status", Key: []byte(r[0]),
+				Value: []byte(r[1])}).FirstErr())
+		}
+		w.Put(w.of(0, connect.Running, 1))
+		w.sees(t, "0 RUNNING@a:1")
+		late := openStatusWorker(t, network, "b:1")
+		defer late.close(t)
+		late.sees(t, "0 RUNNING@a:1")
+		for _, j := range []*logtest.Journal{w.journal, late.journal} {
+			assert.Equal(t, 1, strings.Count(j.String(), "a record in the status topic is skipped"))
+		}
+		assert.Equal(t, 3, late.skipped)
+	})
+}
+
+// A topic that is deleted and made again is read from its start.
+func TestStatusTopicMadeAgain(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
+		w := openStatusWorker(t, network, "a:1")
+		defer w.close(t)
+		for range 10 {
+			w.Put(w.of(0, connect.Running, 1))
+			w.settles(t)
+		}
+		w.sees(t, "0 RUNNING@a:1")
+		admin, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(network.DialContext))
+		require.NoError(t, err)
+		defer admin.Close()
+		gone := kmsg.NewPtrDeleteTopicsRequest()
+		topic := kmsg.NewDeleteTopicsRequestTopic()
+		topic.Topic = kmsg.StringPtr("connect-status")
+		gone.Topics, gone.TopicNames = append(gone.Topics, topic), []string{"connect-status"}
+		_, err = gone.RequestWith(t.Context(), admin)
+		require.NoError(t, err)
+		<-time.After(time.Minute)
+		other := openStatusWorker(t, network, "b:1") // makes it again
+		defer other.close(t)
+		other.Put(other.of(0, connect.Paused, 2))
+		w.sees(t, "0 PAUSED@b:1")
+	})
+}
+
+// What cannot be written until Close is counted.
+func TestStatusTopicCloses(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
+		w := openStatusWorker(t, network, "a:1")
+		w.PutSafe(w.of(0, connect.Unassigned, 1))
+		w.close(t)
+		assert.Equal(t, "", w.journal.String())
+		w = openStatusWorker(t, network, "a:1")
+		w.sees(t, "0 UNASSIGNED@a:1")
+		w.wire.cut(true)
+		w.Put(w.of(0, connect.Running, 1))
+		w.Put(w.of(1, connect.Running, 1))
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		assert.Error(t, w.Close(ctx), "topic connect-status of status.storage.topic: 2 statuses are not written")
+		w.Put(w.of(2, connect.Running, 1)) // has no effect
+	})
+}
+
+// Settings that are no numbers, and a topic that is not compacted, are refused.
+func TestStatusTopicIsRefused(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
+		topic, problems := ParseStatusTopic(map[string]string{"status.storage.partitions": "0",
+			"status.storage.topic": " my-states ", "status.storage.segment.bytes": "1000000",
+			"status.storage.cleanup.policy": "delete", "status.storage.replication.factor": "x", "offset.storage.topic": "o"})
+		assert.Equal(t, 2, len(problems))
+		assert.Equal(t, kafka.Internal{Name: "my-states", Setting: "status.storage.topic",
+			Configs: map[string]string{"segment.bytes": "1000000"}}, topic)
+		client, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(network.DialContext))
+		require.NoError(t, err)
+		defer client.Close()
+		create := kmsg.NewPtrCreateTopicsRequest()
+		one := kmsg.NewCreateTopicsRequestTopic()
+		one.Topic, one.NumPartitions, one.ReplicationFactor = "my-states", 1, 1
+		create.Topics = append(create.Topics, one)
+		_, err = create.RequestWith(t.Context(), client)
+		require.NoError(t, err)
+		k := kafka.Defaults()
+		k.Bootstrap, k.Extra = []string{"127.0.0.1:9092"}, []kgo.Opt{kgo.Dialer(network.DialContext)}
+		_, err = OpenStatusTopic(t.Context(), k, topic, slog.New(slog.DiscardHandler))
+		assert.Error(t, err, "status.storage.topic: topic my-states must have cleanup.policy=compact")
+	})
+}
