@@ -76,10 +76,8 @@ func parseStatusKey(key string) (k statusKey, err error) {
 
 // Bounds of what is read and written.
 const (
-	// maxStatusBytes is the longest value that is looked into. Kafka's own default for a record is 1 MB.
+	// maxStatusBytes is the largest record that is looked into, key and value. Kafka's own default is 1 MB.
 	maxStatusBytes = 2 << 20
-	// maxStatusKey is the longest key: a topic's and a connector's name, which are shorter by far.
-	maxStatusKey = 8 << 10
 	// maxTraceBytes is how much of a trace is written.
 	maxTraceBytes = 64 << 10
 )
@@ -126,9 +124,6 @@ func decodeStatus(k statusKey, value []byte) (Status, error) {
 		Generation *int32        `json:"generation"`
 		Version    string        `json:"version"`
 	}
-	if len(value) > maxStatusBytes {
-		return Status{}, fmt.Errorf("expected at most %d bytes, found %d", maxStatusBytes, len(value))
-	}
 	switch err := json.Unmarshal(value, &v); {
 	case err != nil:
 		return Status{}, err
@@ -140,8 +135,8 @@ func decodeStatus(k statusKey, value []byte) (Status, error) {
 	return Status{k.connector, k.task, v.State, v.Trace, *v.WorkerID, *v.Generation, v.Version}, nil
 }
 
-// Statuses is what the status topic says, record by record: a state is there when it was read back, as in Kafka Connect.
-// The zero value is an empty topic's.
+// Statuses is what the status topic says, record by record: a state is there when it was read back, as in Kafka
+// Connect. The zero value is an empty topic's.
 //
 // Of each key the last record counts. A connector that nothing is said of is not in the map. Tombstones take away their
 // own key only: those of a connector and of its tasks lie in different partitions, and whoever deletes a connector
@@ -155,7 +150,10 @@ type Statuses struct {
 // apply takes a record; a nil value is a tombstone. Other keys than the status topic's, and statuses that are damaged,
 // change nothing and are an error.
 func (s *Statuses) apply(key, value []byte) error {
-	k, err := parseStatusKey(string(key[:min(len(key), maxStatusKey)]))
+	if len(key)+len(value) > maxStatusBytes {
+		return fmt.Errorf("expected a record of at most %d bytes, found %d", maxStatusBytes, len(key)+len(value))
+	}
+	k, err := parseStatusKey(string(key))
 	if err != nil {
 		return err
 	}

@@ -138,14 +138,14 @@ func TestStatusValues(t *testing.T) {
 		`{"state":"RUNNING","worker_id":"w","generation":2147483648}`:                         "cannot unmarshal number",
 		`{"state":"RUNNING","worker_id":"w","generation":1} {}`:                               "after top-level value",
 		strings.Repeat("[", 1<<20):                                                            "depth",
-		`{"trace":"` + strings.Repeat("x", maxStatusBytes) + `","state":"RUNNING"}`:           "expected at most 2097152 bytes",
+		`{"trace":"` + strings.Repeat("x", maxStatusBytes) + `","state":"RUNNING"}`:           "expected a record of at most 2097152 bytes",
 		`{"state":"RUNNING","worker_id":"w","generation":1,"trace":{"not":"a text, we say"}}`: "cannot unmarshal object",
 	} {
 		assert.Error(t, take(value), fault, value[:min(len(value), 80)])
 		got, _ := s.Connector("a")
 		assert.Equal(t, want, got)
 	}
-	assert.Error(t, s.apply(bytes.Repeat([]byte("status-task-"), 1<<16), nil), "expected a key")
+	assert.Error(t, s.apply(bytes.Repeat([]byte("status-connector-"), 1<<20), nil), "expected a record of at most")
 	assert.Equal(t, []string{"a"}, s.Connectors())
 	require.NoError(t, s.apply([]byte("status-connector-a"), nil))
 	assert.Equal(t, nil, s.Connectors())
@@ -176,7 +176,8 @@ func tellers(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) []*tell
 		switch r.IntN(4) {
 		case 0:
 			s := Status{"c", r.IntN(2), statusStates[r.IntN(len(statusStates))], fmt.Sprint(step), w.id, r.Int32N(5), ""}
-			k, o := statusKey{connector: "c", task: s.Task}, statusWrite{value: s.encode(), status: s, safe: r.IntN(2) == 0}
+			k := statusKey{connector: "c", task: s.Task}
+			o := statusWrite{value: s.encode(), status: s, safe: r.IntN(2) == 0}
 			if !o.refused(w.said.unit(k)) {
 				w.out.put(k, o)
 			}

@@ -56,7 +56,7 @@ type StatusTopic struct {
 
 	mu     guard.Mutex
 	outbox outbox
-	// following: what others have written is known, as soon as brokers have it; nothing is sent else. interrupt ends it.
+	// following: what others write is known as soon as brokers have it. Else nothing is sent. interrupt ends it.
 	following bool
 	interrupt context.CancelFunc
 	// failing: a write has failed, and the outbox was not empty since.
@@ -65,7 +65,8 @@ type StatusTopic struct {
 
 // OpenStatusTopic creates the topic where it is missing, and begins to follow it. One that is there and is not
 // compacted is refused.
-func OpenStatusTopic(ctx context.Context, k kafka.Config, topic kafka.Internal, log *slog.Logger) (*StatusTopic, error) {
+func OpenStatusTopic(ctx context.Context, k kafka.Config, topic kafka.Internal,
+	log *slog.Logger) (*StatusTopic, error) {
 	admin, err := kafka.NewAdmin(k)
 	if err != nil {
 		return nil, err
@@ -128,8 +129,8 @@ func (t *StatusTopic) put(s Status, safe bool) {
 }
 
 // Delete has the topic say nothing more of a connector, its tasks and its topics: of what was read of them, or is to be
-// written. Their workers' last words may come after it, so the leader looks at each rebalance for what is left, as Kafka
-// Connect's does.
+// written. Their workers' last words may come after it, so the leader looks at each rebalance for what is left, as
+// Kafka Connect's does.
 func (t *StatusTopic) Delete(connector string) {
 	t.erase(connector, func(statusKey) bool { return true })
 }
@@ -148,8 +149,7 @@ func (t *StatusTopic) ResetTopics(connector string) {
 func (t *StatusTopic) erase(connector string, chosen func(statusKey) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	keys := slices.AppendSeq(t.keys(connector), maps.Keys(t.outbox.keys))
-	for _, k := range keys {
+	for _, k := range slices.AppendSeq(t.keys(connector), maps.Keys(t.outbox.keys)) {
 		if k.connector == connector && chosen(k) {
 			t.outbox.put(k, statusWrite{})
 		}
@@ -201,32 +201,30 @@ func (t *StatusTopic) send() {
 		return
 	}
 	t.outbox.take(t.unit, func(k statusKey, value []byte) {
-		t.client.Produce(t.life, &kgo.Record{Topic: t.name, Partition: -1, Key: []byte(k.String()), Value: value},
-			t.settled)
+		r := &kgo.Record{Topic: t.name, Partition: -1, Key: []byte(k.String()), Value: value}
+		t.client.Produce(t.life, r, func(_ *kgo.Record, err error) { t.settled(k, err) })
 	})
 }
 
 // settled takes the brokers' answer. What has failed is written again after all that others have written meanwhile is
 // known, but for what no broker takes, which is logged.
-func (t *StatusTopic) settled(r *kgo.Record, err error) {
+func (t *StatusTopic) settled(k statusKey, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	k, _ := parseStatusKey(string(r.Key))
 	if errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.InvalidRecord) {
 		t.log.Error("a status is not written", "topic", t.name, "key", k.String(), "error", err)
 		err = nil
 	}
 	t.outbox.settled(k, err != nil)
-	if err != nil {
-		t.following = false
+	switch {
+	case err != nil:
+		if !t.failing && t.life.Err() == nil {
+			t.log.Error("statuses are not written; the newest are when the brokers take them", "topic", t.name, "key",
+				k.String(), "error", kafka.Lacking(err, "WRITE", "Topic "+t.name))
+		}
+		t.failing, t.following = true, false
 		t.interrupt()
-	}
-	switch left := len(t.outbox.keys); {
-	case err != nil && !t.failing && t.life.Err() == nil:
-		t.failing = true
-		t.log.Error("statuses are not written; the newest are when the brokers take them", "topic", t.name, "key",
-			k.String(), "error", kafka.Lacking(err, "WRITE", "Topic "+t.name))
-	case t.failing && left == 0:
+	case t.failing && len(t.outbox.keys) == 0:
 		t.failing = false
 		t.log.Info("statuses are written again", "topic", t.name)
 	}

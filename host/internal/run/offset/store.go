@@ -70,7 +70,8 @@ func Parse(properties map[string]string) (c Config, problems setting.Problems) {
 	topic, more := kafka.ParseInternal(properties, "offset.storage.", kafka.Internal{Name: c.Topic,
 		Partitions: c.Partitions})
 	delete(topic.Configs, "file.filename") // belongs to Kafka Connect's standalone mode
-	c.Topic, c.Partitions, c.Replication, c.TopicConfigs = topic.Name, topic.Partitions, topic.Replication, topic.Configs
+	c.Topic, c.Partitions, c.Replication = topic.Name, topic.Partitions, topic.Replication
+	c.TopicConfigs = topic.Configs
 	return c, append(problems, more...)
 }
 
