@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,6 +166,14 @@ func TestStatusTopic(t *testing.T) {
 		a.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1")
 		a.Topic("c", "orders", 2)
 		b.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1, orders")
+		b.ResetTopics("c")
+		b.Topic("c", "orders", 10)
+		b.settles(t)
+		a.Topic("c", "last", 2)
+		b.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1, last, orders")
+		b.ResetTopics("c")
+		b.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1")
+		a.Topic("c", "orders", 2)
 
 		b.DeleteTasks("c", 3)
 		a.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, orders")
@@ -227,16 +236,17 @@ func TestStatusRecords(t *testing.T) {
 func TestManyStatuses(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
 		const tasks = 4000
-		requests, records, all := 0, 0, make(chan struct{})
+		var requests, records atomic.Int32
+		all := make(chan struct{})
 		cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
 			cluster.KeepControl()
 			cluster.SleepControl(func() { <-all })
-			requests++
+			requests.Add(1)
 			for _, topic := range r.(*kmsg.ProduceRequest).Topics {
 				for _, p := range topic.Partitions {
 					var batch kmsg.RecordBatch
 					if batch.ReadFrom(p.Records) == nil {
-						records += int(batch.NumRecords)
+						records.Add(batch.NumRecords)
 					}
 				}
 			}
@@ -260,9 +270,9 @@ func TestManyStatuses(t *testing.T) {
 		}
 		require.Until(t, func() bool { return running() == tasks },
 			func() string { return fmt.Sprintf("%d tasks run", running()) })
-		t.Logf("%d records in %d requests", records, requests)
-		if records > 2*tasks || requests > tasks/4 {
-			t.Errorf("expected at most two records for each task, found %d in %d requests", records, requests)
+		t.Logf("%d records in %d requests", records.Load(), requests.Load())
+		if records.Load() > 2*tasks || requests.Load() > tasks/4 {
+			t.Errorf("expected at most two records for each task, found %d in %d requests", records.Load(), requests.Load())
 		}
 	})
 }
@@ -319,18 +329,41 @@ func TestStatusOfAWorkerThatWasCutOff(t *testing.T) {
 	})
 }
 
-// An answer that is lost, and a partition whose leader refuses for a while, delay only their own keys' states.
-func TestStatusAnswersThatFail(t *testing.T) {
+// Where the group was forgotten generations begin with 1 again: what a worker puts is written, at its second try too.
+func TestStatusOfAnEarlierLifeOfTheGroup(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
+		a, b := openStatusWorker(t, network, "a:1"), openStatusWorker(t, network, "b:1")
+		defer a.close(t)
+		defer b.close(t)
+		a.Put(a.of(0, connect.Running, 195))
+		b.sees(t, "0 RUNNING@a:1")
+		refused := kafkatest.Refuse(cluster, kmsg.Produce, 1, kerr.TopicAuthorizationFailed)
+		b.Put(b.of(0, connect.Paused, 1))
+		a.sees(t, "0 PAUSED@b:1")
+		assert.Equal(t, int32(2), refused.Load())
+	})
+}
+
+// Without the right to write, nothing is lost, it is tried once a second, and the log names the right.
+func TestStatusWithoutTheRight(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
 		w := openStatusWorker(t, network, "a:1")
 		defer w.close(t)
-		kafkatest.Refuse(cluster, kmsg.Produce, 3, kerr.TopicAuthorizationFailed)
-		for task := range 20 {
-			w.Put(w.of(task, connect.Running, 1))
-		}
-		w.settles(t)
-		require.Until(t, func() bool { return len(w.Tasks("c")) == 20 }, func() string { return fmt.Sprint(w.Tasks("c")) })
+		var granted atomic.Bool
+		var requests atomic.Int32
+		kafkatest.RefuseWhere(cluster, kmsg.Produce, kerr.TopicAuthorizationFailed, func(kmsg.Request) bool {
+			requests.Add(1)
+			return !granted.Load()
+		})
+		w.Put(w.of(0, connect.Running, 1))
+		<-time.After(time.Minute)
+		assert.Equal(t, 0, len(w.Tasks("c")))
 		assert.Contains(t, w.journal.String(), "expected the right WRITE on the resource Topic connect-status")
+		if n := requests.Load(); n < 20 || n > 70 {
+			t.Errorf("expected a request a second, found %d in a minute", n)
+		}
+		granted.Store(true)
+		w.sees(t, "0 RUNNING@a:1")
 	})
 }
 
