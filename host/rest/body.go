@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,23 +30,9 @@ func (x *exchange) body(into any) bool {
 		x.fail(http.StatusUnsupportedMediaType, "HTTP 415 Unsupported Media Type")
 		return false
 	}
-	var data []byte
-	var err error
-	data, x.release, err = x.bodies.Read(http.MaxBytesReader(x.w, x.r.Body, bodyBytes), maxBodies)
-	var tooLarge *http.MaxBytesError
+	data, ok := x.content(bodyBytes)
 	switch {
-	case errors.Is(err, inbound.ErrFull):
-		x.w.Header().Set("Retry-After", "10")
-		inbound.Early(x.w, x.r, func() { x.fail(http.StatusServiceUnavailable, err.Error()) })
-		return false
-	case errors.As(err, &tooLarge):
-		x.fail(http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes", bodyBytes))
-		return false
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		x.fail(http.StatusRequestTimeout, fmt.Sprintf("expected the body within %v", bodyTimeout))
-		return false
-	case err != nil:
-		x.fail(http.StatusBadRequest, "the body could not be read: "+err.Error())
+	case !ok:
 		return false
 	case len(data) == 0:
 		x.fail(http.StatusInternalServerError, "expected a JSON object, found nothing")
@@ -54,12 +41,33 @@ func (x *exchange) body(into any) bool {
 		x.fail(http.StatusInternalServerError, "expected a JSON object in UTF-8, found bytes that are none")
 		return false
 	}
-	_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{}) // a writer of a test has none
 	if err := json.Unmarshal(bytes.TrimPrefix(data, []byte("\ufeff")), into); err != nil {
 		x.fail(http.StatusInternalServerError, "expected a JSON object: "+err.Error())
 		return false
 	}
 	return true
+}
+
+// content reads what was sent, at most so many bytes; where it cannot be read it has answered. It is called once.
+func (x *exchange) content(most int64) (data []byte, ok bool) {
+	var err error
+	data, x.release, err = x.bodies.Read(http.MaxBytesReader(x.w, x.r.Body, most), maxBodies)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.Is(err, inbound.ErrFull):
+		x.w.Header().Set("Retry-After", "10")
+		inbound.Early(x.w, x.r, func() { x.fail(http.StatusServiceUnavailable, err.Error()) })
+	case errors.As(err, &tooLarge):
+		x.fail(http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes", most))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		x.fail(http.StatusRequestTimeout, fmt.Sprintf("expected the body within %v", bodyTimeout))
+	case err != nil:
+		x.fail(http.StatusBadRequest, "the body could not be read: "+err.Error())
+	default:
+		_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{}) // a writer of a test has none
+		return data, true
+	}
+	return nil, false
 }
 
 // NullValue is Kafka Connect's text for each setting that is null.
@@ -115,6 +123,7 @@ func strictly(data []byte, into any) error {
 	return d.Decode(into)
 }
 
+// limited is the context of a request for as long as its route may take.
 func (x *exchange) limited() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(x.r.Context(), changeTimeout)
+	return context.WithTimeout(x.r.Context(), cmp.Or(x.route.within, changeTimeout))
 }

@@ -93,12 +93,16 @@ func (x *exchange) changed(info connect.Info, created bool, err error) {
 		x.reply(info, err)
 		return
 	}
-	scheme := "http://"
-	if x.r.TLS != nil {
-		scheme = "https://"
-	}
-	x.w.Header().Set("Location", scheme+x.r.Host+"/connectors/"+url.PathEscape(info.Name))
+	x.w.Header().Set("Location", x.origin()+"/connectors/"+url.PathEscape(info.Name))
 	x.answer(http.StatusCreated, info)
+}
+
+// origin is how the client calls this worker.
+func (x *exchange) origin() string {
+	if x.r.TLS != nil {
+		return "https://" + x.r.Host
+	}
+	return "http://" + x.r.Host
 }
 
 func (x *exchange) create() {

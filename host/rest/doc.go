@@ -12,8 +12,10 @@
 //   - culvert.go, operate.go, letters.go: plugins and the folder of connectors, what operators do, dead letters.
 //   - guard.go, others.go: which Host a request may name. access.go, users.go, changes.go, tls.go: who may ask and
 //     change, and what the log says of changes.
+//   - forward.go: which worker of a cluster answers, and how another one is asked. signed.go: what workers ask of each
+//     other.
 //
 // Invariants: a request is answered once, in the form that Kafka Connect has for it. What config providers gave is
 // struck out of every text. A request whose Host may be that of a page in a browser sees no passwords and changes
-// nothing.
+// nothing. Users and workers ask for different things: no header makes a user's request one of a worker.
 package rest

@@ -20,6 +20,8 @@ type exchange struct {
 	serving
 	w http.ResponseWriter
 	r *http.Request
+	// route is what the request is for; nil while it is not known, and for calls of other workers.
+	route *route
 	// release gives back the room of the body when the request is answered, since what is made of a body is held until
 	// then; nil without a body.
 	release func()
@@ -93,18 +95,20 @@ func (x *exchange) answer(status int, body any) {
 // asked are the values of a parameter of the query, in their order; there is none where it is not named. Unlike
 // [url.Values] it leaves out nothing: what is no escape stands for itself, and a semicolon for no separator.
 func (x *exchange) asked(parameter string) (values []string) {
-	plain := func(text string) string {
-		if decoded, err := url.QueryUnescape(text); err == nil {
-			return decoded
-		}
-		return text
-	}
 	for one := range strings.SplitSeq(x.r.URL.RawQuery, "&") {
 		if name, value, _ := strings.Cut(one, "="); one != "" && plain(name) == parameter {
 			values = append(values, plain(value))
 		}
 	}
 	return values
+}
+
+// plain is a part of a query without its escapes.
+func plain(text string) string {
+	if decoded, err := url.QueryUnescape(text); err == nil {
+		return decoded
+	}
+	return text
 }
 
 // first is the first value of a parameter of the query, "" where there is none.
@@ -139,12 +143,18 @@ func refuse(w http.ResponseWriter, status int, message string) {
 // name is the connector, plugin or logger that the path names.
 func (x *exchange) name() string { return x.r.PathValue("name") }
 
-// task is the number of a task that the path names, as Java reads an int; where it is none it has answered.
+// task is the number of a task that the path names; where it is none it has answered.
 func (x *exchange) task() (int, bool) {
-	n, err := strconv.ParseInt(x.r.PathValue("task"), 10, 32)
-	if err != nil {
+	n, ok := x.number()
+	if !ok {
 		x.fail(http.StatusNotFound, "HTTP 404 Not Found")
 	}
+	return n, ok
+}
+
+// number is that of the task that the path names, as Java reads an int.
+func (x *exchange) number() (int, bool) {
+	n, err := strconv.ParseInt(x.r.PathValue("task"), 10, 32)
 	return int(n), err == nil
 }
 
@@ -197,11 +207,13 @@ func (x *exchange) failedBy(err error, unknown string) {
 }
 
 // serving is what all requests have in common: who answers, and the bodies of those under way. masked: configurations
-// are shown without passwords.
+// are shown without passwords. cluster is nil for a worker that is alone, else peers asks its other workers.
 type serving struct {
-	worker Worker
-	bodies *inbound.Bodies
-	masked bool
+	worker  Worker
+	bodies  *inbound.Bodies
+	masked  bool
+	cluster Cluster
+	peers   *http.Client
 }
 
 // segments are the decoded parts of a path, a trailing slash left out. What Jetty refuses is refused here: empty

@@ -73,22 +73,22 @@ func at(r *http.Request, path []string) *http.Request {
 
 func (x *exchange) dispatch(rs resource) {
 	method := x.r.Method
-	serve := rs.serves(method)
+	x.route = rs.serves(method)
 	switch {
-	case rs.allow == "" && serve == nil:
+	case rs.allow == "" && x.route == nil:
 		x.framework(http.StatusNotFound)
 	case method == http.MethodOptions:
 		x.w.Header().Set("Allow", rs.allow)
 		x.w.Header().Set("Content-Type", "text/plain")
 		x.w.Write([]byte(strings.ReplaceAll(rs.allow, ",", ", ")))
-	case serve == nil:
+	case x.route == nil:
 		x.framework(http.StatusMethodNotAllowed)
 	case rs.allow == "": // metrics, in a form of their own
-		serve(x)
+		x.route.serve(x)
 	case !x.media():
 	case x.contentType() == "":
 		x.framework(http.StatusNotAcceptable)
 	default:
-		serve(x)
+		x.serve()
 	}
 }

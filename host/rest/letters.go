@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -111,7 +110,7 @@ func (x *exchange) replay() {
 	if x.r.ContentLength != 0 && !x.body(&asked) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), replayTime)
+	ctx, cancel := x.limited()
 	defer cancel()
 	var done connect.Replayed
 	err := x.steer(func(h Herder) (err error) {

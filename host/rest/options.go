@@ -30,6 +30,10 @@ type Options struct {
 	Origins, Methods []string
 	// Headers are put to each answer, see [parseHeaders].
 	Headers string
+	// Cluster is the group of workers that this one belongs to, nil for one that is alone. Session signs and checks
+	// what they ask of each other; nil without a Cluster.
+	Cluster Cluster
+	Session *Session
 }
 
 func invalid(name, value, why string) error {

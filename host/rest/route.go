@@ -4,12 +4,15 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // route is a method at a path: what answers it, and what is said of it. Handlers, answers to OPTIONS, the OpenAPI
 // document, the reference page and the Go client read this alone.
 type route struct {
 	method, path string
+	// by is which worker of a cluster answers.
+	by answerer
 	// serve answers; nil: nobody does, see [Route].
 	serve func(*exchange)
 	// about says in a sentence what it is for.
@@ -29,6 +32,8 @@ type operation struct {
 	// media is that of the answer where it is not JSON. Such a route takes no part in what Kafka Connect says of media
 	// types and OPTIONS.
 	media string
+	// within is how long it may take; 0: [changeTimeout].
+	within time.Duration
 }
 
 // resource is what stands at a path. A mux's own patterns for methods will not do: its answers to other methods are not
@@ -56,14 +61,14 @@ func (rs *resource) methods() string {
 	return strings.Join(allowed, ",")
 }
 
-// serves is what answers a method, nil for none.
-func (rs *resource) serves(method string) func(*exchange) {
+// serves is the route that answers a method, nil for none.
+func (rs *resource) serves(method string) *route {
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
 	for _, r := range rs.routes {
-		if r.method == method {
-			return r.serve
+		if r.method == method && r.serve != nil {
+			return r
 		}
 	}
 	return nil

@@ -23,6 +23,7 @@ type Server struct {
 	listeners []listener
 	users     *users
 	headers   []header
+	peers     *http.Client
 }
 
 type listener struct {
@@ -113,6 +114,11 @@ func (s *Server) read(log *slog.Logger) (secure *tls.Config, err error) {
 			return nil, invalid("rest.basic.auth.file", o.Users, err.Error())
 		}
 	}
+	if o.Cluster != nil {
+		if s.peers, err = newPeers(o.TLS, log); err != nil {
+			return nil, err
+		}
+	}
 	if o.secure() {
 		secure, err = serverTLS(o.TLS, log)
 	}
@@ -175,7 +181,9 @@ func (s *Server) Serve(w Worker) {
 		next = known(reading(logged(next, s.log, s.users != nil), s.options.ReadOnly), s.users)
 		return headed(guarded(crossing(next, s.options.Origins, s.options.Methods), &s.options, others), s.headers)
 	}
-	all := serving{worker: w, bodies: new(inbound.Bodies), masked: s.options.Masked}
+	all := serving{worker: w, bodies: new(inbound.Bodies), masked: s.options.Masked,
+		cluster: s.options.Cluster, peers: s.peers}
+	calls := serving{worker: w, bodies: new(inbound.Bodies), cluster: s.options.Cluster}
 	main := chain(all.handler(func(path string) bool { return !s.options.Apart || !isAdmin(path) }))
 	admin := chain(all.handler(func(path string) bool { return path == "/" || isAdmin(path) }))
 	s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -186,7 +194,9 @@ func (s *Server) Serve(w Worker) {
 			admin.ServeHTTP(w, r)
 			return
 		}
-		main.ServeHTTP(w, r)
+		if !s.options.Session.serve(w, r, calls) {
+			main.ServeHTTP(w, r)
+		}
 	})
 	for _, l := range s.listeners {
 		go s.http.Serve(l)

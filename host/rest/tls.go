@@ -29,18 +29,45 @@ var clientAuth = map[string]tls.ClientAuthType{"": tls.NoClientCert, "none": tls
 
 // serverTLS is the configuration that settings below listeners.https. say. Stores are followed.
 func serverTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error) {
+	o, err := storesTLS(settings, log)
+	if err != nil {
+		return nil, err
+	}
+	asked := strings.TrimSpace(settings["ssl.client.auth"])
+	clients, ok := clientAuth[strings.ToLower(asked)]
+	if !ok {
+		return nil, invalid(httpsPrefix+"ssl.client.auth", asked, "expected none, requested or required")
+	}
+	if o.Key == nil {
+		return nil, setting.Problem{Setting: httpsPrefix + "ssl.keystore.location", Code: setting.CodeInvalid,
+			Text: httpsPrefix + "ssl.keystore.location: expected a store with the key and certificate of " +
+				"listeners=https://…"}
+	}
+	return keystore.ServerTLS(o, clients)
+}
+
+// peerTLS is how other workers are asked by https, by the same settings as in Kafka Connect (SSLUtils): the trust store
+// says whose certificates they may have, the key store has what is shown to them. Only an empty
+// ssl.endpoint.identification.algorithm lets a certificate be for another host.
+func peerTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error) {
+	o, err := storesTLS(settings, log)
+	if err != nil {
+		return nil, err
+	}
+	names, given := settings["ssl.endpoint.identification.algorithm"]
+	o.SkipHostCheck = given && strings.TrimSpace(names) == ""
+	return keystore.ClientTLS(o)
+}
+
+// storesTLS are the stores that settings below listeners.https. name.
+func storesTLS(settings map[string]string, log *slog.Logger) (o keystore.Options, err error) {
 	get := func(name string) string { return strings.TrimSpace(settings[name]) }
 	for name := range settings {
 		if !tlsSettings[name] {
-			return nil, setting.Problem{Setting: httpsPrefix + name, Code: setting.CodeNotBuilt,
+			return o, setting.Problem{Setting: httpsPrefix + name, Code: setting.CodeNotBuilt,
 				Text: fmt.Sprintf("%s%s is not built: expected ssl.keystore.…, ssl.truststore.…, ssl.key.password, "+
 					"ssl.protocol or ssl.client.auth below %s", httpsPrefix, name, httpsPrefix)}
 		}
-	}
-	clients, ok := clientAuth[strings.ToLower(get("ssl.client.auth"))]
-	if !ok {
-		return nil, invalid(httpsPrefix+"ssl.client.auth", get("ssl.client.auth"),
-			"expected none, requested or required")
 	}
 	store := func(role, key, certificates string) *keystore.Location {
 		l := &keystore.Location{Path: get("ssl." + role + ".location"), Type: get("ssl." + role + ".type"),
@@ -53,15 +80,12 @@ func serverTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error
 		}
 		return l
 	}
-	o := keystore.Options{Protocol: get("ssl.protocol"), Logger: log, Name: tlsName,
+	o = keystore.Options{Protocol: get("ssl.protocol"), Logger: log, Name: tlsName,
 		Trust: store("truststore", "", "ssl.truststore.certificates")}
-	if o.Key = store("keystore", "ssl.keystore.key", "ssl.keystore.certificate.chain"); o.Key == nil {
-		return nil, setting.Problem{Setting: httpsPrefix + "ssl.keystore.location", Code: setting.CodeInvalid,
-			Text: httpsPrefix + "ssl.keystore.location: expected a store with the key and certificate of " +
-				"listeners=https://…"}
+	if o.Key = store("keystore", "ssl.keystore.key", "ssl.keystore.certificate.chain"); o.Key != nil {
+		o.Key.KeyPassword = settings["ssl.key.password"]
 	}
-	o.Key.KeyPassword = settings["ssl.key.password"]
-	return keystore.ServerTLS(o, clients)
+	return o, nil
 }
 
 // tlsName is the setting of a field of a store.

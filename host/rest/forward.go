@@ -1,0 +1,225 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/host/keystore"
+)
+
+// Cluster is the group of workers that this one belongs to, as REST needs it. URLs are those that workers advertise in
+// the group's metadata, http://HOST:PORT or https://HOST:PORT: a request, and with it the Authorization of its user, is
+// handed on to no others. Methods are called by many goroutines, and do not wait.
+type Cluster interface {
+	// URL is what this worker advertises.
+	URL() string
+	// Leader is the worker that leads the group. me: it is this one, and url does not matter. known is false while
+	// there is none, or none that this worker knows.
+	Leader() (url string, me, known bool)
+	// Owner is the worker that runs a task of a connector, with task -1 the connector itself. One that does not know it
+	// names the leader, which does (Kafka Connect's forward goes the same way). Where there is no such connector or
+	// task it is this worker, which answers 404. known is false for what nobody runs at the moment.
+	Owner(connector string, task int) (url string, me, known bool)
+	// Pending tells whether a rebalance is expected, after which others may own what is owned now.
+	Pending() bool
+}
+
+// answerer is which worker of a cluster answers a route; a worker that is alone answers all.
+type answerer uint8
+
+const (
+	// anyone: what is asked for stands in topics that each worker reads, or is about the worker itself.
+	anyone answerer = iota
+	// settled is anyone, but not while a rebalance is expected.
+	settled
+	// leader alone writes connectors, tasks and offsets.
+	leader
+	// owner runs the task that the path names, or else the connector.
+	owner
+	// restarter is the leader where parameters say what is restarted, which may run anywhere, else the owner.
+	restarter
+)
+
+// Kafka Connect's answers (HerderRequestHandler, DistributedHerder), by which clients know that they can try again.
+var (
+	errNoLeader = &Refusal{http.StatusConflict, "Cannot complete request momentarily due to no known leader URL, " +
+		"likely because a rebalance was underway."}
+	errHops = &Refusal{http.StatusConflict,
+		"Cannot complete request because of a conflicting operation (e.g. worker rebalance)"}
+	errStale = &Refusal{http.StatusConflict, "Cannot complete request momentarily due to stale configuration " +
+		"(typically caused by a concurrent config change)"}
+	errRebalance = &Refusal{http.StatusInternalServerError,
+		"Request cannot be completed because a rebalance is expected"}
+)
+
+// serve answers a request, or has the worker answer that its route belongs to.
+func (x *exchange) serve() {
+	switch to, err := x.answerer(); {
+	case err != nil:
+		x.failed(err)
+	case to == "":
+		x.route.serve(x)
+	default:
+		x.forward(to)
+	}
+}
+
+// answerer is the URL of the worker that answers, "" for this one.
+func (x *exchange) answerer() (to string, err error) {
+	by, c := x.route.by, x.cluster
+	if c == nil || by == anyone {
+		return "", nil
+	}
+	var me, known bool
+	switch pending := by != leader && c.Pending(); {
+	case pending && by == settled:
+		return "", errRebalance
+	case pending:
+		return "", errStale
+	case by == settled:
+		return "", nil
+	case by == leader || by == restarter && (x.flag("includeTasks") || x.flag("onlyFailed")):
+		to, me, known = c.Leader()
+	default:
+		task := -1
+		if x.r.PathValue("task") != "" {
+			n, ok := x.number()
+			if !ok {
+				return "", nil // its handler says what is wrong
+			}
+			task = n
+		}
+		to, me, known = c.Owner(x.name(), task)
+	}
+	switch hops := x.asked("forward"); {
+	case me:
+		return "", nil
+	case hops != nil && !strings.EqualFold(hops[0], "true"):
+		return "", errHops
+	case !known:
+		return "", errNoLeader
+	}
+	if to, err = workerURL(to); err != nil {
+		return "", err
+	}
+	if own, _ := workerURL(c.URL()); to == own {
+		return "", fmt.Errorf("another worker of the cluster is to answer, and it advertises the URL of this one, %s: "+
+			"set rest.advertised.host.name and rest.advertised.port of each worker to an address of its own", own)
+	}
+	return to, nil
+}
+
+// workerURL is a URL of a worker in the one form that URLs are compared and signed in.
+func workerURL(advertised string) (string, error) {
+	u, err := url.Parse(advertised)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil ||
+		strings.TrimPrefix(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("expected http://HOST:PORT or https://HOST:PORT as the URL that a worker of the cluster "+
+			"advertises, found %q", advertised)
+	}
+	return u.Scheme + "://" + strings.ToLower(u.Host), nil
+}
+
+// relayed are the headers of an answer that its client sees: the others are about the connection between the workers.
+var relayed = []string{"Content-Type", "Content-Length", "Retry-After", "WWW-Authenticate"}
+
+// forward has another worker answer: it gets the request with one hop less, of its headers those that say who asks and
+// what is sent. What that worker answers is passed on as it comes, no byte of it held for longer than that takes.
+func (x *exchange) forward(to string) {
+	data, ok := x.content(bodyBytes)
+	if !ok {
+		return
+	}
+	ctx, cancel := x.limited()
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, x.r.Method, to+x.r.URL.EscapedPath()+"?"+x.hop(), bytes.NewReader(data))
+	if err != nil {
+		x.fail(http.StatusInternalServerError, err.Error())
+		return
+	}
+	for _, name := range []string{"Authorization", "Content-Type"} {
+		if values := x.r.Header[name]; values != nil {
+			r.Header[name] = values
+		}
+	}
+	r.Header.Set("Accept", "application/json")
+	if n, ok := x.w.(*noted); ok {
+		n.about = append(n.about, "forwarded_to", to)
+	}
+	answer, err := x.peers.Do(r)
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		x.failed(ctx.Err())
+		return
+	case err != nil:
+		x.fail(http.StatusInternalServerError, "IO Error trying to forward REST request: "+err.Error())
+		return
+	}
+	defer answer.Body.Close()
+	switch {
+	case answer.StatusCode >= 300 && answer.StatusCode < 400: // no worker leads elsewhere, with its client's password
+		x.fail(http.StatusInternalServerError, fmt.Sprintf("Unexpected status code when handling forwarded request: "+
+			"%d from %s", answer.StatusCode, to))
+		return
+	case answer.ContentLength < 0: // of which nobody could see that it was cut
+		x.fail(http.StatusInternalServerError, "expected an answer that states its length from "+to+", found none")
+		return
+	}
+	for _, name := range relayed {
+		if values := answer.Header[name]; values != nil {
+			x.w.Header()[name] = values
+		}
+	}
+	if at, err := answer.Location(); err == nil { // this client may not reach the other worker
+		x.w.Header().Set("Location", x.origin()+at.EscapedPath())
+	}
+	x.w.WriteHeader(answer.StatusCode)
+	_, _ = io.Copy(x.w, answer.Body) // what is cut is shorter than stated, so that its connection is closed
+}
+
+// hop is the query of a request that is handed on: after the first hop one more is allowed, as in Kafka Connect.
+func (x *exchange) hop() string {
+	var query []string
+	for one := range strings.SplitSeq(x.r.URL.RawQuery, "&") {
+		if name, _, _ := strings.Cut(one, "="); one != "" && plain(name) != "forward" {
+			query = append(query, one)
+		}
+	}
+	return strings.Join(append(query, fmt.Sprintf("forward=%t", x.asked("forward") == nil)), "&")
+}
+
+// dialWithin is how long another worker may take to be reached, TLS included.
+const dialWithin = 10 * time.Second
+
+// newPeers makes the client that asks other workers, by the settings of listeners of https. Each request has a
+// connection of its own: one that its server closes meanwhile would leave it open whether a change was made.
+func newPeers(settings map[string]string, log *slog.Logger) (*http.Client, error) {
+	secure, err := peerTLS(settings, log)
+	if err != nil {
+		return nil, err
+	}
+	dialer := &net.Dialer{Timeout: dialWithin}
+	return &http.Client{
+		Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: headerBytes,
+			DialContext: dialer.DialContext,
+			DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				host, _, err := net.SplitHostPort(address)
+				if err != nil {
+					return nil, err
+				}
+				return (&tls.Dialer{NetDialer: dialer, Config: keystore.ForHost(secure, host)}).DialContext(ctx, network,
+					address)
+			}},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
