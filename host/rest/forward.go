@@ -130,8 +130,9 @@ func workerURL(advertised string) (string, error) {
 	return u.Scheme + "://" + strings.ToLower(u.Host), nil
 }
 
-// relayed are the headers of an answer that its client sees: the others are about the connection between the workers.
-var relayed = []string{"Content-Type", "Content-Length", "Retry-After", "WWW-Authenticate"}
+// relayed are the headers of an answer that its client sees, as net/http writes them: the others are about the
+// connection between the workers.
+var relayed = []string{"Content-Type", "Content-Length", "Retry-After", "Www-Authenticate"}
 
 // forward has another worker answer: it gets the request with one hop less, of its headers those that say who asks and
 // what is sent. What that worker answers is passed on as it comes, no byte of it held for longer than that takes.
@@ -210,15 +211,16 @@ func newPeers(settings map[string]string, log *slog.Logger) (*http.Client, error
 	}
 	dialer := &net.Dialer{Timeout: dialWithin}
 	return &http.Client{
-		Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: headerBytes,
-			DialContext: dialer.DialContext,
+		Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true,
+			MaxResponseHeaderBytes: headerBytes,
+			DialContext:            dialer.DialContext,
 			DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 				host, _, err := net.SplitHostPort(address)
 				if err != nil {
 					return nil, err
 				}
-				return (&tls.Dialer{NetDialer: dialer, Config: keystore.ForHost(secure, host)}).DialContext(ctx, network,
-					address)
+				d := tls.Dialer{NetDialer: dialer, Config: keystore.ForHost(secure, host)}
+				return d.DialContext(ctx, network, address)
 			}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil

@@ -1,0 +1,606 @@
+package rest
+
+import (
+	"bufio"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/certtest"
+	"github.com/culvert-project/culvert/host/internal/base/inbound"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+)
+
+// seat is a worker of a cluster as it sees it itself.
+type seat struct {
+	mu  sync.Mutex
+	own string
+	// leads and owns are URLs; "" is not known. owns is by NAME or NAME/TASK; what is not in it is not there.
+	leads   string
+	owns    map[string]string
+	pending bool
+}
+
+func (s *seat) URL() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.own
+}
+
+func (s *seat) Leader() (url string, me, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leads, s.leads != "" && s.leads == s.own, s.leads != ""
+}
+
+func (s *seat) Owner(connector string, task int) (url string, me, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if task >= 0 {
+		connector = fmt.Sprintf("%s/%d", connector, task)
+	}
+	url, there := s.owns[connector]
+	return url, !there || url == s.own && url != "", url != ""
+}
+
+func (s *seat) Pending() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pending
+}
+
+func (s *seat) set(change func(*seat)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+}
+
+// namesake refuses whatever it is asked with its name, by which one sees who was.
+type namesake struct {
+	standIn
+	name string
+}
+
+func (n *namesake) said() error    { return &Refusal{http.StatusGone, n.name} }
+func (n *namesake) Known() error   { return n.said() }
+func (n *namesake) Steered() error { return n.said() }
+func (n *namesake) Herder() Herder { return n }
+
+func (n *namesake) Aim(string, connect.TargetState) error { return n.said() }
+
+func (n *namesake) Create(context.Context, string, map[string]string, []string, connect.TargetState) (connect.Info,
+	error) {
+	return connect.Info{}, n.said()
+}
+
+func (n *namesake) Put(context.Context, string, map[string]string, []string) (connect.Info, bool, error) {
+	return connect.Info{}, false, n.said()
+}
+
+func (n *namesake) Patch(context.Context, string, map[string]string, []string) (connect.Info, error) {
+	return connect.Info{}, n.said()
+}
+
+func (n *namesake) Delete(context.Context, string) error { return n.said() }
+
+func (n *namesake) Status(string) (connect.Status, error) {
+	return connect.Status{Tasks: []connect.TaskStatus{{ID: 3}}}, nil
+}
+
+func (n *namesake) LettersOf(context.Context, string, int64, func(*connect.DeadLetter) error) (string, error) {
+	return "", n.said()
+}
+
+// trio are three workers: first is asked, second leads, third runs connector a and its task 3.
+type trio struct {
+	seats [3]*seat
+	urls  [3]string
+	mu    sync.Mutex
+	// path is who was asked, with the hops that were left: "0 1:true".
+	path []string
+}
+
+func newTrio(t *testing.T) *trio {
+	t.Helper()
+	all := &trio{}
+	peers, err := newPeers(nil, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	for i := range all.seats {
+		all.seats[i] = &seat{}
+		h := serving{worker: &namesake{name: fmt.Sprintf("worker %d", i)}, bodies: new(inbound.Bodies),
+			cluster: all.seats[i], peers: peers}.handler(func(string) bool { return true })
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			all.mu.Lock()
+			all.path = append(all.path, strings.TrimSuffix(fmt.Sprintf("%d:%s", i, r.URL.Query().Get("forward")), ":"))
+			all.mu.Unlock()
+			h.ServeHTTP(w, r)
+		}))
+		t.Cleanup(server.Close)
+		all.urls[i] = server.URL
+	}
+	for i, s := range all.seats {
+		s.own, s.leads = all.urls[i], all.urls[1]
+		s.owns = map[string]string{"a": all.urls[1], "a/3": all.urls[1], "nobody's": ""}
+		if i > 0 { // a follower knows the leader alone
+			s.owns = map[string]string{"a": all.urls[2], "a/3": all.urls[2], "nobody's": ""}
+		}
+	}
+	return all
+}
+
+// asked is what the first worker answers, and who was asked.
+func (all *trio) asked(t *testing.T, method, target string) (status int, body string, path []string) {
+	t.Helper()
+	r, err := http.NewRequest(method, all.urls[0]+target, strings.NewReader(`{"config":{},"hash":"x","level":"INFO"}`))
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "application/json")
+	if strings.HasSuffix(target, "/config") && method != "GET" {
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(`{"a":"b"}`)), 9
+	} else if method == "POST" && target == "/connectors" {
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(`{"config":{}}`)), 13
+	} else if method == "PATCH" {
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(`{"offsets":[{"partition":{"a":1}}]}`)), 35
+	}
+	all.mu.Lock()
+	all.path = nil
+	all.mu.Unlock()
+	a, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
+	require.NoError(t, err)
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return a.StatusCode, string(text), slices.Clone(all.path)
+}
+
+// Each route of the table is answered by the worker that it names, over two hops at most, and where a rebalance is
+// expected it is refused as by Kafka Connect, or not at all.
+func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
+	all := newTrio(t)
+	paths := map[answerer][]string{anyone: {"0"}, settled: {"0"}, leader: {"0", "1:true"},
+		owner: {"0", "1:true", "2:false"}, restarter: {"0", "1:true", "2:false"}}
+	compared := 0
+	for _, r := range routes {
+		if r.serve == nil || r.by == anyone {
+			continue
+		}
+		target := strings.NewReplacer("{name}", "a", "{task}", "3", "{feed}", "f").Replace(r.path)
+		path := paths[r.by]
+		status, body, found := all.asked(t, r.method, target)
+		assert.Equal(t, path, found, r.method, target)
+		if want := "worker " + path[len(path)-1][:1]; status != 410 || !strings.Contains(body, `"`+want+`"`) {
+			// a read of this worker, and a connector that is not there
+			if r.by != settled && r.path != "/culvert/connectors/{name}" {
+				t.Errorf("%s %s: expected %s to answer, found %d %s", r.method, target, want, status, body)
+			}
+		}
+		all.seats[0].set(func(s *seat) { s.pending = true })
+		status, body, _ = all.asked(t, r.method, target)
+		all.seats[0].set(func(s *seat) { s.pending = false })
+		switch r.by {
+		case leader:
+			assert.Equal(t, 410, status, r.method, target)
+		case settled:
+			assert.Equal(t, `500 {"error_code":500,"message":"Request cannot be completed because a rebalance is `+
+				`expected"}`, fmt.Sprint(status, " ", body), target)
+		default:
+			assert.Equal(t, `409 {"error_code":409,"message":"Cannot complete request momentarily due to stale `+
+				`configuration (typically caused by a concurrent config change)"}`, fmt.Sprint(status, " ", body), target)
+		}
+		compared++
+	}
+	if compared < 20 {
+		t.Errorf("expected at least 20 routes that others answer, found %d", compared)
+	}
+	for target, path := range map[string][]string{
+		"/connectors/a/restart?includeTasks=true":                  {"0", "1:true"},
+		"/connectors/a/restart?onlyFailed=TRUE&x":                  {"0", "1:true"},
+		"/connectors/a/restart?includeTasks=false&onlyFailed=":     {"0", "1:true", "2:false"},
+		"/connectors/a/tasks/3/restart":                            {"0", "1:true", "2:false"},
+		"/connectors/a/tasks/4/restart":                            {"0"}, // there is none: 404
+		"/connectors/unknown/restart":                              {"0"},
+		"/connectors/a/tasks/three/restart":                        {"0"},
+		"/connectors/a/tasks/3/restart?forward=true":               {"0:true", "1:false"},
+		"/connectors/a/restart?includeTasks=true&forward=false":    {"0:false"},
+		"/connectors/a/restart?includeTasks=true&%66orward=false":  {"0:false"},
+		"/connectors/a/restart?includeTasks=true&forward=maybe":    {"0:maybe"}, // counts as false, as in Java
+		"/connectors/a/restart?forward=true&forward=&onlyFailed=1": {"0:true", "1:false"},
+	} {
+		_, _, found := all.asked(t, "POST", target)
+		assert.Equal(t, path, found, target)
+	}
+}
+
+// Kafka Connect's texts, by which tools know that they can try again.
+func TestTextsOfForwarding(t *testing.T) {
+	const noLeader = `{"error_code":409,"message":"Cannot complete request momentarily due to no known leader URL, ` +
+		`likely because a rebalance was underway."}`
+	const hops = `{"error_code":409,"message":"Cannot complete request because of a conflicting operation (e.g. worker ` +
+		`rebalance)"}`
+	none := func(all *trio) { all.seats[0].set(func(s *seat) { s.leads = "" }) }
+	for name, c := range map[string]struct {
+		change         func(*trio)
+		method, target string
+		want           string
+		path           []string
+	}{
+		"no leader":           {none, "DELETE", "/connectors/a", noLeader, []string{"0"}},
+		"no leader, last hop": {none, "DELETE", "/connectors/a?forward=false", hops, []string{"0:false"}},
+		"runs nowhere":        {func(*trio) {}, "POST", "/connectors/nobody's/restart", noLeader, []string{"0"}},
+		"the leader knows none": {func(all *trio) { all.seats[1].set(func(s *seat) { s.leads = "" }) }, "DELETE",
+			"/connectors/a", noLeader, []string{"0", "1:true"}},
+		"each names the next": {func(all *trio) {
+			for i, s := range all.seats {
+				s.set(func(s *seat) { s.leads = all.urls[(i+1)%3] })
+			}
+		}, "DELETE", "/connectors/a", hops, []string{"0", "1:true", "2:false"}},
+		"two name each other": {func(all *trio) {
+			all.seats[1].set(func(s *seat) { s.leads = all.urls[0] })
+		}, "PUT", "/connectors/a/stop", hops, []string{"0", "1:true", "0:false"}},
+		"stale at the second": {func(all *trio) { all.seats[1].set(func(s *seat) { s.pending = true }) }, "POST",
+			"/connectors/a/restart", `{"error_code":409,"message":"Cannot complete request momentarily due to stale ` +
+				`configuration (typically caused by a concurrent config change)"}`, []string{"0", "1:true"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := newTrio(t)
+			c.change(all)
+			status, body, path := all.asked(t, c.method, c.target)
+			assert.Equal(t, fmt.Sprint(409, " ", c.want), fmt.Sprint(status, " ", body))
+			assert.Equal(t, c.path, path)
+		})
+	}
+}
+
+// asker is a worker whose leader is at a URL; hand sends it a request and returns the answer.
+type asker struct {
+	url string
+	*seat
+}
+
+func newAsker(t *testing.T, leader string) *asker {
+	t.Helper()
+	a := &asker{seat: &seat{leads: leader}}
+	s := opened(t, Options{Cluster: a.seat}, slog.New(slog.DiscardHandler), &standIn{})
+	a.url = s.URLs()[0]
+	a.set(func(s *seat) { s.own = a.url })
+	return a
+}
+
+func (a *asker) hand(t *testing.T, method, target, body string, headers ...string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequest(method, a.url+target, strings.NewReader(body))
+	require.NoError(t, err)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	answer, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		text = append(text, err.Error()...)
+	}
+	return answer, string(text)
+}
+
+// A request that is handed on has the verb, path, query and body of the first one, of its headers who asks and what is
+// sent; the client gets status, body and what belongs to them, and is led to no other worker.
+func TestForwardedRequest(t *testing.T) {
+	var seen *http.Request
+	var sent string
+	leading := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		seen, sent = r, string(body)
+		w.Header().Set("Location", "http://"+r.Host+"/connectors/a%20b")
+		w.Header().Set("Content-Type", "application/json;charset=x")
+		w.Header().Set("Set-Cookie", "a=b")
+		w.WriteHeader(http.StatusCreated)
+		io.WriteString(w, `{"name":"a b"}`)
+	}))
+	defer leading.Close()
+	a := newAsker(t, leading.URL+"/")
+	answer, body := a.hand(t, "PUT", "/connectors/a%20b%3Fc@!/config/?x=%2f;y&forward=true&z=&forward=x&z", `{"a": "ü"}`,
+		"Authorization", "Basic YTpi", "Content-Type", "application/json; charset=utf-8", "Cookie", "c=d", "Accept",
+		"*/*", "X-Connect-Authorization", "x", "X-Forwarded-For", "y", "Origin", a.url)
+	assert.Equal(t, "PUT /connectors/a%20b%3Fc@%21/config?x=%2f;y&z=&z&forward=false", seen.Method+" "+seen.RequestURI)
+	assert.Equal(t, `{"a": "ü"}`, sent)
+	seen.Header.Del("User-Agent")
+	seen.Header.Del("Connection")
+	assert.Equal(t, http.Header{"Authorization": {"Basic YTpi"}, "Content-Type": {"application/json; charset=utf-8"},
+		"Accept": {"application/json"}, "Content-Length": {"11"}}, seen.Header)
+	assert.Equal(t, strings.TrimPrefix(leading.URL, "http://"), seen.Host)
+	assert.Equal(t, http.StatusCreated, answer.StatusCode)
+	assert.Equal(t, `{"name":"a b"}`, body)
+	assert.Equal(t, a.url+"/connectors/a%20b", answer.Header.Get("Location"))
+	assert.Equal(t, "application/json;charset=x", answer.Header.Get("Content-Type"))
+	assert.Equal(t, "", answer.Header.Get("Set-Cookie"))
+
+	a.hand(t, "DELETE", "/connectors/a", "")
+	assert.Equal(t, "DELETE /connectors/a?forward=true", seen.Method+" "+seen.RequestURI)
+	if len(seen.Header["Authorization"])+len(seen.Header["Content-Type"])+len(sent) > 0 {
+		t.Errorf("expected neither a logon nor a body, found %v %q", seen.Header, sent)
+	}
+	// Reads of others without a body, by HEAD too.
+	answer, _ = a.hand(t, "HEAD", "/culvert/reload", "")
+	assert.Equal(t, "HEAD 201", fmt.Sprint(seen.Method, " ", answer.StatusCode))
+}
+
+// What stands in the way of a hop is said with the URL, and nothing is sent in circles.
+func TestWorkersThatCannotBeAsked(t *testing.T) {
+	away, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	away.Close()
+	gone := "http://" + away.Addr().String()
+	odd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch name := strings.Split(r.URL.Path, "/")[2]; name {
+		case "elsewhere":
+			http.Redirect(w, r, "/connectors/unauthorized", http.StatusTemporaryRedirect)
+		case "chunked":
+			io.WriteString(w, "{")
+			http.NewResponseController(w).Flush()
+		case "cut":
+			w.Header().Set("Content-Length", "100")
+			io.WriteString(w, `{"name"`)
+		case "closed":
+			panic(http.ErrAbortHandler)
+		case "unauthorized":
+			w.Header().Set("WWW-Authenticate", "Basic")
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	odd.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+	defer odd.Close()
+	for name, c := range map[string]struct {
+		leads  string
+		status int
+		want   string
+	}{
+		"away":         {gone, 500, "IO Error trying to forward REST request: "},
+		"closed":       {odd.URL, 500, "IO Error trying to forward REST request: "},
+		"elsewhere":    {odd.URL, 500, "Unexpected status code when handling forwarded request: 307 from "},
+		"chunked":      {odd.URL, 500, "expected an answer that states its length from "},
+		"ftp":          {"ftp://example.com", 500, "expected http://HOST:PORT or https://HOST:PORT as the URL that a worker"},
+		"path":         {gone + "/connect", 500, "expected http://HOST:PORT or https://HOST:PORT"},
+		"password":     {"http://a:b@example.com", 500, "expected http://HOST:PORT or https://HOST:PORT"},
+		"no URL":       {"\x00", 500, "expected http://HOST:PORT or https://HOST:PORT"},
+		"unauthorized": {odd.URL, 401, ""},
+		"not https":    {strings.Replace(odd.URL, "http:", "https:", 1), 500, "server gave HTTP response to HTTPS client"},
+	} {
+		a := newAsker(t, c.leads)
+		answer, body := a.hand(t, "DELETE", "/connectors/"+name, "")
+		if answer.StatusCode != c.status || !strings.Contains(body, c.want) {
+			t.Errorf("%s: expected %d %s, found %d %s", name, c.status, c.want, answer.StatusCode, body)
+		}
+		if c.status == 500 && !strings.Contains(body, strings.Trim(c.leads, "\x00")) {
+			t.Errorf("%s: expected the URL, found %s", name, body)
+		}
+		if (answer.Header.Get("WWW-Authenticate") != "") != (c.status == 401) {
+			t.Errorf("%s: found %v", name, answer.Header)
+		}
+	}
+	answer, body := newAsker(t, odd.URL).hand(t, "DELETE", "/connectors/cut", "")
+	if answer.StatusCode != 200 || !strings.Contains(body, "unexpected EOF") {
+		t.Errorf("expected an answer that is cut here, too, found %d %s", answer.StatusCode, body)
+	}
+
+	// Two workers advertise one URL.
+	two := newAsker(t, "")
+	two.set(func(s *seat) { s.owns = map[string]string{"a": strings.ToUpper(s.own[:4]) + s.own[4:] + "/"} })
+	answer, body = two.hand(t, "POST", "/connectors/a/restart", "")
+	if answer.StatusCode != 500 || !strings.Contains(body, "advertises the URL of this one, "+two.url) {
+		t.Errorf("found %d %s", answer.StatusCode, body)
+	}
+
+	// Nothing of a body that is too large, or does not come, is handed on.
+	handed := false
+	leading := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { handed = true }))
+	defer leading.Close()
+	a := newAsker(t, leading.URL)
+	answer, body = a.hand(t, "POST", "/connectors", strings.Repeat("x", bodyBytes+1), "Content-Type", "application/json")
+	if answer.StatusCode != 413 || handed {
+		t.Errorf("expected 413, found %d %s, handed on: %t", answer.StatusCode, body, handed)
+	}
+	conn, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /connectors HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
+		"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nx\r\n")
+	cut, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	if cut.StatusCode != 400 || handed {
+		t.Errorf("expected 400, found %d, handed on: %t", cut.StatusCode, handed)
+	}
+}
+
+// A request ends at the other worker when its client is gone.
+func TestForwardingEndsWithItsClient(t *testing.T) {
+	began, ended := make(chan struct{}), make(chan struct{})
+	leading := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		close(began)
+		<-r.Context().Done()
+		close(ended)
+	}))
+	defer leading.Close()
+	a := newAsker(t, leading.URL)
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := http.NewRequestWithContext(ctx, "PUT", a.url+"/connectors/a/config", strings.NewReader("{}"))
+	require.NoError(t, err)
+	go func() {
+		<-began
+		cancel()
+	}()
+	if _, err := http.DefaultClient.Do(r); !errors.Is(err, context.Canceled) {
+		t.Errorf("found %v", err)
+	}
+	<-ended
+}
+
+type tripper func(*http.Request) (*http.Response, error)
+
+func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A worker that does not answer is waited for as long as a change may take, a replay of letters for longer.
+func TestForwardingTakesItsTime(t *testing.T) {
+	for target, want := range map[string]time.Duration{"DELETE /connectors/a": 90 * time.Second,
+		"POST /culvert/connectors/a/deadletters/replay": replayTime} {
+		synctest.Test(t, func(t *testing.T) {
+			peers := &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			})}
+			h := serving{worker: &standIn{}, bodies: new(inbound.Bodies), peers: peers, cluster: &seat{own: "http://a:1",
+				leads: "http://b:1", owns: map[string]string{"a": "http://b:1"}}}.handler(func(string) bool { return true })
+			method, path, _ := strings.Cut(target, " ")
+			began := time.Now()
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, nil))
+			assert.Equal(t, want, time.Since(began), target)
+			assert.Equal(t, `500 {"error_code":500,"message":"Request timed out"}`, fmt.Sprint(w.Code, " ", w.Body))
+		})
+	}
+}
+
+// stores writes a key and an authority, and returns settings that name them.
+func stores(t *testing.T, key, authority *certtest.Issued, more ...string) map[string]string {
+	t.Helper()
+	dir := t.TempDir()
+	settings := map[string]string{}
+	for name, text := range map[string][]byte{"keystore": key.KeyPEM(t), "truststore": authority.PEM()} {
+		file := filepath.Join(dir, name+".pem")
+		require.NoError(t, os.WriteFile(file, text, 0o600))
+		settings["ssl."+name+".location"] = file
+	}
+	for i := 0; i < len(more); i += 2 {
+		settings[more[i]] = more[i+1]
+	}
+	return settings
+}
+
+// Workers ask each other by https with the stores of their own listeners, while a cluster goes over to it and later.
+func TestForwardingByHTTPS(t *testing.T) {
+	authority := certtest.Issue(t, "authority", nil, nil)
+	one := certtest.Issue(t, "one", authority, nil)
+	elsewhere := certtest.Issue(t, "elsewhere", authority, func(c *x509.Certificate) {
+		c.DNSNames, c.IPAddresses = []string{"elsewhere.example.com"}, nil
+	})
+	stranger := certtest.Issue(t, "stranger", nil, nil)
+	const plain, secure = "http://127.0.0.1:0", "https://127.0.0.1:0"
+	asks := stores(t, one, authority)
+	for name, c := range map[string]struct {
+		follower, leader []string // listeners; the last one is advertised
+		asks, has        map[string]string
+		want             string // "": it is answered
+	}{
+		// of Kafka Connect's RestForwardingIntegrationTest
+		"testRestForwardNoSsl":             {[]string{plain}, []string{plain}, nil, nil, ""},
+		"testRestForwardNoSslDualListener": {[]string{secure, plain}, []string{secure, plain}, asks, asks, ""},
+		"testRestForwardLeaderSsl":         {[]string{secure, plain}, []string{plain, secure}, asks, asks, ""},
+		"testRestForwardFollowerSsl":       {[]string{plain, secure}, []string{secure, plain}, asks, asks, ""},
+		"testRestForwardSslDualListener":   {[]string{plain, secure}, []string{plain, secure}, asks, asks, ""},
+		"testRestForwardSsl":               {[]string{secure}, []string{secure}, asks, asks, ""},
+
+		"shows its certificate": {[]string{plain}, []string{secure}, asks, stores(t, one, authority, "ssl.client.auth",
+			"required"), ""},
+		"by name": {[]string{plain}, []string{"https://localhost:0"}, asks, asks, ""},
+		"has none to show": {[]string{plain}, []string{secure}, map[string]string{
+			"ssl.truststore.location": asks["ssl.truststore.location"]}, stores(t, one, authority, "ssl.client.auth",
+			"required"), "certificate required"},
+		"is a stranger":    {[]string{plain}, []string{secure}, asks, stores(t, stranger, authority), "certificate"},
+		"trusts none":      {[]string{plain}, []string{secure}, nil, asks, "certificate"},
+		"is somebody else": {[]string{plain}, []string{secure}, asks, stores(t, elsewhere, authority), "certificate"},
+		"may be anybody": {[]string{plain}, []string{secure}, stores(t, one, authority,
+			"ssl.endpoint.identification.algorithm", ""), stores(t, elsewhere, authority), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			worker := &standIn{connectors: map[string]*standInConnector{}}
+			leads, follows := &seat{}, &seat{}
+			last := func(s *Server, listeners []string) string {
+				url := s.URLs()[len(listeners)-1]
+				_, port, _ := net.SplitHostPort(s.Addresses()[len(listeners)-1])
+				if strings.Contains(listeners[len(listeners)-1], "localhost") {
+					return "https://localhost:" + port
+				}
+				return url
+			}
+			log := slog.New(slog.DiscardHandler)
+			leader := opened(t, Options{Listeners: c.leader, TLS: c.has, Cluster: leads}, log, worker)
+			at := last(leader, c.leader)
+			leads.set(func(s *seat) { s.own, s.leads = at, at })
+			follower := opened(t, Options{Listeners: c.follower, TLS: c.asks, Cluster: follows}, log, &standIn{})
+			own := last(follower, c.follower)
+			follows.set(func(s *seat) { s.own, s.leads = own, at })
+			client := &http.Client{}
+			if strings.HasPrefix(own, "https") {
+				peers, err := newPeers(asks, log)
+				require.NoError(t, err)
+				client = peers
+			}
+			r, err := http.NewRequest("POST", own+"/connectors", strings.NewReader(`{"name":"blah","config":{}}`))
+			require.NoError(t, err)
+			r.Header.Set("Content-Type", "application/json")
+			answer, err := client.Do(r)
+			require.NoError(t, err)
+			defer answer.Body.Close()
+			text, _ := io.ReadAll(answer.Body)
+			if c.want == "" && (answer.StatusCode != 201 || worker.connectors["blah"] == nil) ||
+				c.want != "" && (answer.StatusCode != 500 || !strings.Contains(string(text), c.want) ||
+					!strings.Contains(string(text), at)) {
+				t.Errorf("expected 201 or %q, found %d %s", c.want, answer.StatusCode, text)
+			}
+		})
+	}
+	for setting, value := range map[string]string{"ssl.provider": "x", "ssl.truststore.location": "/does/not/exist"} {
+		_, err := Listen(Options{Listeners: []string{plain}, TLS: map[string]string{setting: value}, Cluster: &seat{}},
+			slog.New(slog.DiscardHandler))
+		assert.Error(t, err, "listeners.https."+setting)
+	}
+}
+
+// What guards a worker guards what others hand on to it, since users ask for it.
+func TestForwardedRequestsAreGuarded(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "users")
+	require.NoError(t, os.WriteFile(file, []byte("anna:"+hashed(t, "secret")+"\n"), 0o600))
+	for name, c := range map[string]struct {
+		o      Options
+		logon  string
+		status int
+		want   string
+	}{
+		"read only": {Options{ReadOnly: true}, "", 403, "rest.read.only"},
+		"no user":   {Options{Users: file}, "", 401, "rest.basic.auth.file"},
+		"wrong":     {Options{Users: file}, "Basic YTpi", 401, "rest.basic.auth.file"},
+		"a user":    {Options{Users: file}, "Basic YW5uYTpzZWNyZXQ=", 204, ""},
+	} {
+		leads := &seat{}
+		c.o.Cluster = leads
+		s := opened(t, c.o, slog.New(slog.DiscardHandler),
+			&standIn{connectors: map[string]*standInConnector{"a": {}}})
+		leads.set(func(seat *seat) { seat.own, seat.leads = s.URLs()[0], s.URLs()[0] })
+		headers := []string{"Cookie", "x"}
+		if c.logon != "" {
+			headers = append(headers, "Authorization", c.logon)
+		}
+		answer, body := newAsker(t, s.URLs()[0]).hand(t, "DELETE", "/connectors/a", "", headers...)
+		if answer.StatusCode != c.status || !strings.Contains(body, c.want) {
+			t.Errorf("%s: expected %d %s, found %d %s", name, c.status, c.want, answer.StatusCode, body)
+		}
+	}
+}
