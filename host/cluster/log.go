@@ -158,9 +158,11 @@ func (l *Log) check(ctx context.Context) error {
 			"to guarantee consistency of connector configurations, but found %d partitions.", *topic.Topic,
 			l.o.Topic.Setting, n)
 	}
-	// Brokers before Kafka 2.3 say nothing (KIP-430).
-	if may := found.AuthorizedOperations; may != math.MinInt32 && may&(1<<kmsg.ACLOperationWrite) == 0 {
-		return kafka.Lacking(kerr.TopicAuthorizationFailed, "WRITE", "Topic "+*topic.Topic)
+	for _, right := range []kmsg.ACLOperation{kmsg.ACLOperationRead, kmsg.ACLOperationWrite} {
+		// Brokers before Kafka 2.3 say nothing (KIP-430).
+		if may := found.AuthorizedOperations; may != math.MinInt32 && may&(1<<right) == 0 {
+			return kafka.Lacking(kerr.TopicAuthorizationFailed, right.String(), "Topic "+*topic.Topic)
+		}
 	}
 	// To end a transaction of a producer that there cannot be changes nothing: brokers look at rights first, and at
 	// producers then (KafkaApis.handleEndTxnRequest).

@@ -25,8 +25,8 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
-// options are those of a log of a group g on brokers.
-func options(addrs []string, log *slog.Logger) LogOptions {
+// logOptionsOf are those of a log of a group g on brokers.
+func logOptionsOf(addrs []string, log *slog.Logger) LogOptions {
 	k := kafka.Defaults()
 	k.Bootstrap = addrs
 	k.Consumer.FetchMaxWait = 50 * time.Millisecond
@@ -47,9 +47,17 @@ type follower struct {
 // openFollower is closed with the test, unless it was before; it has read what the topic had.
 func openFollower(t testing.TB, addrs ...string) *follower {
 	t.Helper()
+	return openFollowerOf(t, func(*LogOptions) {}, addrs...)
+}
+
+// openFollowerOf is openFollower with other options.
+func openFollowerOf(t testing.TB, change func(*LogOptions), addrs ...string) *follower {
+	t.Helper()
 	f := &follower{ended: make(chan error, 1)}
 	log := f.journal.Logger(slog.LevelInfo)
-	l, err := OpenLog(t.Context(), options(addrs, log))
+	o := logOptionsOf(addrs, log)
+	change(&o)
+	l, err := OpenLog(t.Context(), o)
 	require.NoError(t, err)
 	worker, _ := config.NewWorker("", []config.Entry{config.NewEntry("bootstrap.servers", "a:1", "", 0)}, nil, nil)
 	f.Log, f.store = l, config.NewTopicStore("configs", worker, l, nil, log)
@@ -81,14 +89,14 @@ func openFollower(t testing.TB, addrs ...string) *follower {
 	return f
 }
 
-// connector has a name and a value.
-func connector(name, value string) *config.Connector {
+// connectorOf has a name and a value.
+func connectorOf(name, value string) *config.Connector {
 	return &config.Connector{Name: name, Entries: []config.Entry{config.NewEntry("x", value, "", 0)}}
 }
 
 // put writes a connector as the leader.
 func (f *follower) put(ctx context.Context, name, value string) error {
-	return f.store.Put(ctx, name, config.Stored{Connector: connector(name, value)})
+	return f.store.Put(ctx, name, config.Stored{Connector: connectorOf(name, value)})
 }
 
 // values are the connectors of a worker with their values.
@@ -236,7 +244,7 @@ func TestLogRefused(t *testing.T) {
 	ctx := kafkatest.Context(t)
 	open := func(t *testing.T, cluster *kfake.Cluster) error {
 		t.Helper()
-		l, err := OpenLog(ctx, options(cluster.ListenAddrs(), slog.New(slog.DiscardHandler)))
+		l, err := OpenLog(ctx, logOptionsOf(cluster.ListenAddrs(), slog.New(slog.DiscardHandler)))
 		if err == nil {
 			l.Close()
 		}
@@ -278,16 +286,16 @@ func TestLogRefused(t *testing.T) {
 
 	refused = make(t, 1, "compact")
 	kafkatest.Refuse(refused, kmsg.Fetch, kafkatest.Always, kerr.TopicAuthorizationFailed)
-	put(t, refused, "configs", config.CommitRecord("c", 0))
-	l, err := OpenLog(ctx, options(refused.ListenAddrs(), slog.New(slog.DiscardHandler)))
+	produceRecords(t, refused, "configs", config.CommitRecord("c", 0))
+	l, err := OpenLog(ctx, logOptionsOf(refused.ListenAddrs(), slog.New(slog.DiscardHandler)))
 	require.NoError(t, err)
 	defer l.Close()
 	assert.Error(t, l.Read(ctx, func(config.TopicRecord) {}, func() {}), "expected the right READ on the resource "+
 		"Topic configs")
 }
 
-// put writes records as any client does.
-func put(t testing.TB, cluster *kfake.Cluster, topic string, records ...config.TopicRecord) {
+// produceRecords writes records as any client does.
+func produceRecords(t testing.TB, cluster *kfake.Cluster, topic string, records ...config.TopicRecord) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
 	require.NoError(t, err)
@@ -349,10 +357,10 @@ func TestTopicMadeAgain(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	ctx := kafkatest.Context(t)
-	l, err := OpenLog(ctx, options(cluster.ListenAddrs(), slog.New(slog.DiscardHandler)))
+	l, err := OpenLog(ctx, logOptionsOf(cluster.ListenAddrs(), slog.New(slog.DiscardHandler)))
 	require.NoError(t, err)
 	defer l.Close()
-	put(t, cluster, "configs", config.CommitRecord("c", 0), config.CommitRecord("d", 0))
+	produceRecords(t, cluster, "configs", config.CommitRecord("c", 0), config.CommitRecord("d", 0))
 	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(cluster.ListenAddrs()...)))
 	read, again := make(chan error, 1), make(chan struct{})
 	go func() {
@@ -378,7 +386,7 @@ func TestFollowingGoesOn(t *testing.T) {
 	ctx := kafkatest.Context(t)
 	f := openFollower(t, cluster.ListenAddrs()...)
 	kafkatest.Refuse(cluster, kmsg.Fetch, 2, kerr.TopicAuthorizationFailed)
-	put(t, cluster, "configs", config.ConnectorRecord("c", map[string]string{"x": "1"}))
+	produceRecords(t, cluster, "configs", config.ConnectorRecord("c", map[string]string{"x": "1"}))
 	require.NoError(t, f.Await(ctx, 1))
 	assert.Equal(t, map[string]string{"c": "1"}, f.values())
 	assert.Contains(t, f.journal.String(), "the topic of configurations cannot be read; it is tried again")
@@ -404,7 +412,7 @@ func BenchmarkLogRead(b *testing.B) {
 		}
 		all = append(all, config.CommitRecord(name, 3))
 	}
-	put(b, cluster, "configs", all...)
+	produceRecords(b, cluster, "configs", all...)
 	for b.Loop() {
 		openFollower(b, cluster.ListenAddrs()...).end()
 	}

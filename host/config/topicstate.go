@@ -266,8 +266,8 @@ func (s *TopicState) notesBelow(prefix string) map[string]json.RawMessage {
 	return found
 }
 
-// fill puts what is known of targets and tasks into a snapshot.
-func (s *TopicState) fill(now *Snapshot) {
+// Snapshot is what is known of targets and tasks. Connectors are their store's to make.
+func (s *TopicState) Snapshot() (now Snapshot) {
 	now.Offset, now.Targets = s.next, maps.Clone(s.targets)
 	now.Written, now.Tasks, now.Incomplete = map[string]int64{}, map[string]TaskSet{}, map[string]bool{}
 	for name, c := range s.connectors {
@@ -279,4 +279,5 @@ func (s *TopicState) fill(now *Snapshot) {
 			now.Incomplete[name] = true
 		}
 	}
+	return now
 }

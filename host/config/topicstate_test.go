@@ -38,12 +38,6 @@ func applied(all []TopicRecord) (s *TopicState, wrong map[string]string) {
 	return s, wrong
 }
 
-// filled is what a state fills into a snapshot.
-func filled(s *TopicState) (now Snapshot) {
-	s.fill(&now)
-	return now
-}
-
 // ofKafka are records as a worker of Apache Kafka 4.3.1 wrote them, and what we write for the same.
 var ofKafka = []struct {
 	name, key, value string
@@ -165,7 +159,7 @@ func TestTopicState(t *testing.T) {
 		`something {}`,
 	))
 	assert.Equal(t, map[string]string{}, wrong)
-	now := filled(s)
+	now := s.Snapshot()
 	assert.Equal(t, map[string]string{"b": "2", "u": "<&>ä"}, s.connectors["a"].settings)
 	assert.Equal(t, map[string]string{"a": TargetStopped, "e": TargetPaused, "f": TargetPaused}, now.Targets)
 	assert.Equal(t, map[string]TaskSet{"a": {4, []map[string]string{{"t": "0"}, {"t": "1"}}}, "b": {Version: 6}},
@@ -329,14 +323,14 @@ func TestCompactionMixesNothing(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 26))
 		all := history(random, 40)
 		whole, _ := applied(all)
-		want := filled(whole)
+		want := whole.Snapshot()
 		left := all
 		for range random.IntN(3) + 1 {
 			left = compacted(left, random.Int64N(all[len(all)-1].Offset), random.IntN(2) == 0)
 		}
 		s, wrong := applied(left)
 		assert.Equal(t, map[string]string{}, wrong, seed)
-		found := filled(s)
+		found := s.Snapshot()
 		assert.Equal(t, want.Written, found.Written, seed)
 		assert.Equal(t, want.Targets, found.Targets, seed)
 		assert.Equal(t, want.Offset, found.Offset, seed)
@@ -387,7 +381,7 @@ func FuzzTopicState(f *testing.F) {
 			}
 			return
 		}
-		if now := filled(s); now.Offset != 8 {
+		if now := s.Snapshot(); now.Offset != 8 {
 			t.Errorf("expected offset 8, found %d", now.Offset)
 		}
 		if kind, name := r.Kind(); kind == KindConnector && s.connectors[name] != nil {

@@ -185,7 +185,7 @@ func (s *TopicStore) Snapshot() (Snapshot, bool) { return s.snapshot(false) }
 // drive that hangs keeps nobody from reading or writing the topic.
 func (s *TopicStore) snapshot(handedOn bool) (now Snapshot, ok bool) {
 	s.mu.Lock()
-	s.state.fill(&now)
+	now = s.state.Snapshot()
 	stored, known := maps.Clone(s.state.connectors), maps.Clone(s.made)
 	ok, now.writes = s.begun, s.writes
 	if handedOn {
