@@ -39,15 +39,15 @@ func inVirtualTime(t *testing.T, f func(t *testing.T, cluster *kfake.Cluster, ne
 	})
 }
 
-// wire is a worker's way to the brokers, which can be cut.
-type wire struct {
+// cable is a worker's way to the brokers, which can be cut.
+type cable struct {
 	network *kfake.VirtualNetwork
 	mu      sync.Mutex
 	away    bool
 	conns   []net.Conn
 }
 
-func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (w *cable) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.away {
@@ -58,7 +58,7 @@ func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, err
 	return c, err
 }
 
-func (w *wire) cut(away bool) {
+func (w *cable) cut(away bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.away = away
@@ -72,16 +72,16 @@ func (w *wire) cut(away bool) {
 type statusWorker struct {
 	*StatusTopic
 	id      string
-	wire    *wire
+	cable    *cable
 	journal *logtest.Journal
 }
 
 func openStatusWorker(t *testing.T, network *kfake.VirtualNetwork, id string, settings ...string) statusWorker {
 	t.Helper()
-	w := statusWorker{id: id, wire: &wire{network: network}, journal: &logtest.Journal{}}
+	w := statusWorker{id: id, cable: &cable{network: network}, journal: &logtest.Journal{}}
 	k := kafka.Defaults()
 	k.Bootstrap = []string{"127.0.0.1:9092"}
-	k.Extra = []kgo.Opt{kgo.Dialer(w.wire.dial)}
+	k.Extra = []kgo.Opt{kgo.Dialer(w.cable.dial)}
 	k.Consumer.Reset = "latest" // what users may have for their sinks
 	properties := map[string]string{}
 	for _, s := range settings {
@@ -286,7 +286,7 @@ func TestStatusBrokersAway(t *testing.T) {
 		defer b.close(t)
 		a.Put(a.of(0, connect.Running, 1))
 		b.sees(t, "0 RUNNING@a:1")
-		a.wire.cut(true)
+		a.cable.cut(true)
 		for minute := range 5 {
 			a.Put(a.of(0, connect.Failed, 1))
 			a.Put(a.of(1+minute, connect.Restarting, 1))
@@ -295,7 +295,7 @@ func TestStatusBrokersAway(t *testing.T) {
 			a.PutSafe(a.of(0, connect.Paused, 1))
 		}
 		b.sees(t, "0 RUNNING@a:1")
-		a.wire.cut(false)
+		a.cable.cut(false)
 		b.sees(t, "0 PAUSED@a:1, 1 RUNNING@a:1, 2 RUNNING@a:1, 3 RUNNING@a:1, 4 RUNNING@a:1, 5 RUNNING@a:1")
 		a.settles(t)
 		log := a.journal.String()
@@ -315,13 +315,13 @@ func TestStatusOfAWorkerThatWasCutOff(t *testing.T) {
 		a.Put(a.of(0, connect.Running, 1))
 		a.Put(a.of(1, connect.Running, 1))
 		b.sees(t, "0 RUNNING@a:1, 1 RUNNING@a:1")
-		a.wire.cut(true)
+		a.cable.cut(true)
 		a.Put(a.of(0, connect.Paused, 1))
 		a.Put(a.of(1, connect.Paused, 1))
 		<-time.After(11 * time.Second) // the session has ended
 		b.Put(b.of(0, connect.Running, 2))
 		b.settles(t)
-		a.wire.cut(false)
+		a.cable.cut(false)
 		a.settles(t)
 		for _, w := range []statusWorker{a, b} {
 			w.sees(t, "0 RUNNING@b:1, 1 PAUSED@a:1")
@@ -442,7 +442,7 @@ func TestStatusTopicCloses(t *testing.T) {
 		assert.Equal(t, "", w.journal.String())
 		w = openStatusWorker(t, network, "a:1")
 		w.sees(t, "0 UNASSIGNED@a:1")
-		w.wire.cut(true)
+		w.cable.cut(true)
 		w.Put(w.of(0, connect.Running, 1))
 		w.Put(w.of(1, connect.Running, 1))
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
