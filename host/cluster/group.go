@@ -90,6 +90,8 @@ type Group struct {
 	// turn counts calls of Rejoin.
 	turn  atomic.Uint32
 	holds atomic.Bool
+	// joining: metadata was given out for a generation that has not begun.
+	joining atomic.Bool
 
 	mu sync.Mutex // held while Assigned and Lost run
 	// id and generation are those of the last Assigned.
@@ -161,6 +163,14 @@ func (g *Group) Member() (id string, generation int32) { return g.client.GroupMe
 // Rejoin has the group form a new generation, since this member has news: [Options.Metadata] of all members and
 // [Options.Place] are asked after the call. Calls share a generation where they can.
 func (g *Group) Rejoin(reason string) { g.rejoin(g.client, reason) }
+
+// Hurry has this member join the generation that another member has begun in the place of this one, where it has not
+// heard of that yet: it would with its next heartbeat.
+func (g *Group) Hurry(generation int32) {
+	if _, now := g.Member(); now == generation && !g.joining.Load() {
+		g.Rejoin("another member has news")
+	}
+}
 
 func (g *Group) rejoin(client *kgo.Client, reason string) {
 	if g.o.Kafka.Logger != nil {
@@ -236,6 +246,7 @@ func (g *Group) begins(_ context.Context, client *kgo.Client, _ map[string][]int
 	}
 	id, generation := client.GroupMetadata()
 	g.session.Joined()
+	g.joining.Store(false)
 	if !g.holds.Load() || g.generation != generation {
 		g.id, g.generation = id, generation
 		g.holds.Store(true)
@@ -355,6 +366,7 @@ func (b balancer) JoinGroupMetadata([]string, map[string][]int32, int32) []byte 
 			b.o.Group, b.id))
 	}
 	b.mu.Unlock()
+	b.joining.Store(true)
 	turn := b.turn.Load()
 	return binary.BigEndian.AppendUint32(slices.Clip(b.o.Metadata()), turn)
 }

@@ -131,6 +131,7 @@ type Metadata struct {
 	Name       string  // which is the same after a restart: the instance, or the URL
 	Plugins    []PluginOffer
 	Digest     string // of its folder of connectors, "" without one
+	Classes    []Key  // of what its plugins offer: connectors, transforms and predicates, by their names
 }
 
 // Assignment is what the leader says to a member.
@@ -174,6 +175,7 @@ func (m *Metadata) layout(w *wire) {
 	m.Plugins = list(w, m.Plugins, 3, func(p PluginOffer) PluginOffer {
 		return PluginOffer{w.text(p.Name), w.text(p.Version), w.text(p.Hash)}
 	})
+	m.Classes = list(w, m.Classes, 8, func(k Key) Key { return Key(w.fixed(8, uint64(k), math.MaxUint64)) })
 }
 
 // Encode is the bytes of an assignment. It fails for a text or a number that DecodeAssignment refuses.

@@ -72,7 +72,7 @@ func (w *cable) cut(away bool) {
 type statusWorker struct {
 	*StatusTopic
 	id      string
-	cable    *cable
+	cable   *cable
 	journal *logtest.Journal
 }
 

@@ -27,3 +27,13 @@ var (
 	_ Store = (*FolderStore)(nil)
 	_ Store = (*TopicStore)(nil)
 )
+
+// Planned are the tasks of a connector as they were planned since its configuration changed; nil: they are to be
+// planned. A connector that was stopped has none, so that they are planned when it goes on.
+func (s Snapshot) Planned(name string) *TaskSet {
+	set, there := s.Tasks[name]
+	if !there || s.Incomplete[name] || len(set.Settings) == 0 || set.Version < s.Written[name] {
+		return nil
+	}
+	return &set
+}

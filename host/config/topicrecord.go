@@ -62,7 +62,18 @@ func (r TopicRecord) Kind() (kind TopicKind, name string) {
 // last counts, whoever took the request.
 func (r TopicRecord) Leaders() bool {
 	kind, _ := r.Kind()
-	return kind != KindTarget && kind != KindRestart && kind != KindLogger
+	return kind != KindTarget && kind != KindRestart && kind != KindLogger && r.Key != rejoinKey
+}
+
+// RejoinName is the name of a note that has all members join their group again: the rest of its key.
+const RejoinName = "rejoin"
+
+const rejoinKey = string(KindOurs) + RejoinName
+
+// RejoinRecord has the members of a generation of the group join it again at once, any of them may write it. Kafka's
+// protocol tells them with their next heartbeats.
+func RejoinRecord(generation int32) TopicRecord {
+	return TopicRecord{Key: rejoinKey, Value: fmt.Appendf(nil, `{"generation":%d}`, generation)}
 }
 
 // maxTopicValue is how long a record's value may be, in bytes: twice what brokers take by default.

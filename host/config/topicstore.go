@@ -285,6 +285,15 @@ func (s *TopicStore) Write(ctx context.Context, records ...TopicRecord) (last in
 	return s.to.Write(ctx, slices.ContainsFunc(records, TopicRecord.Leaders), records...)
 }
 
+// Rejoining is the generation whose members were asked last to join their group again.
+func (s *TopicStore) Rejoining() (generation int32, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	members, _ := TopicRecord{Value: s.state.notes[rejoinKey]}.document()
+	generation, err := member[int32](members, "generation", "a number")
+	return generation, err == nil
+}
+
 // SessionKey implements [Ledger].
 func (s *TopicStore) SessionKey() (key SessionKey, ok bool) {
 	s.mu.Lock()

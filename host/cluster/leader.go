@@ -1,0 +1,399 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/guard"
+)
+
+// Changes of the config topic within firstWait are one rebalance; where they go on it is one in lastWait.
+const (
+	firstWait = 100 * time.Millisecond
+	lastWait  = time.Second
+)
+
+// planNote is what the names of notes begin with that say what the tasks of a connector need: see [demand].
+const planNote = string(config.KindOurs) + "plan-"
+
+// demand is what tasks need that are not in their settings: of whom they are, and what they ask of which origin.
+type demand struct {
+	Claims    []string `json:"claims,omitempty"`
+	Origin    string   `json:"origin,omitempty"`
+	Requests  int      `json:"requests,omitempty"`
+	PerSecond float64  `json:"per-second,omitempty"`
+}
+
+// RefusedError is the error of tasks that the leader does not take.
+type RefusedError struct{ Reason string }
+
+func (e *RefusedError) Error() string { return e.Reason }
+
+// leader is what a worker does while it leads its group: it places what all members run, and alone writes connectors
+// and tasks.
+//
+// Invariants: it plans with what it remembers of its last plan only where that plan is the one that the group had. What
+// it writes is fenced by the config topic's transactional id, which it claims before anything else.
+type leader struct {
+	w *Worker
+	// news wakes run.
+	news chan struct{}
+
+	mu      guard.Mutex
+	memory  Memory
+	of      int32 // the generation that memory is of; 0: none
+	members []Member
+	targets map[string][]Held
+	// next is when to plan again although nobody joins; zero: never.
+	next time.Time
+	// changes counts changes of the config topic, placed is the count that the last plan has seen.
+	changes, placed int
+	leads           bool
+}
+
+func newLeader(w *Worker) *leader { return &leader{w: w, news: make(chan struct{}, 1)} }
+
+// begins takes that a generation begins, or that the worker has none (-1).
+func (l *leader) begins(generation int32, leads bool) {
+	l.mu.Lock()
+	l.leads = leads
+	if leads {
+		l.of = generation
+	} else {
+		l.of, l.memory, l.next = 0, Memory{}, time.Time{}
+	}
+	l.mu.Unlock()
+	l.wake()
+}
+
+func (l *leader) wake() {
+	select {
+	case l.news <- struct{}{}:
+	default:
+	}
+}
+
+// changed takes that the config topic says something else about connectors.
+func (l *leader) changed() {
+	l.mu.Lock()
+	l.changes++
+	l.mu.Unlock()
+	l.wake()
+}
+
+// run does what a leader does from time to time, while the worker leads.
+func (l *leader) run(ctx context.Context) {
+	wait := firstWait
+	var last time.Time // when a change was last placed
+	led := false
+	timer := time.NewTimer(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.news:
+		case <-timer.C:
+		}
+		l.mu.Lock()
+		leads, changed, next := l.leads, l.changes != l.placed, l.next
+		l.mu.Unlock()
+		if leads != led {
+			led = leads
+			l.lead(ctx, leads)
+		}
+		if !leads {
+			continue
+		}
+		l.clean()
+		now := time.Now()
+		switch due := last.Add(wait); {
+		case changed && last.IsZero(), changed && now.Sub(last) > 2*lastWait: // the first of some
+			last, wait = now, firstWait
+			timer.Reset(firstWait)
+		case changed && now.Before(due):
+			timer.Reset(due.Sub(now))
+		case changed:
+			last, wait = now, min(2*wait, lastWait)
+			l.w.Rejoin("the config topic has changed")
+		case !next.IsZero() && !now.Before(next):
+			l.mu.Lock()
+			l.next = time.Time{}
+			l.mu.Unlock()
+			l.w.Rejoin("what was to wait has waited")
+		case !next.IsZero():
+			timer.Reset(next.Sub(now))
+		}
+	}
+}
+
+// lead claims the right to write as the leader, or lets go of it.
+func (l *leader) lead(ctx context.Context, leads bool) {
+	if !leads {
+		l.w.o.Log.Follow()
+		return
+	}
+	if err := l.w.o.Log.Lead(ctx); err != nil && ctx.Err() == nil {
+		l.w.o.Logger.Warn("this worker leads its group and cannot write to the config topic yet", "error", err)
+	}
+	if err := l.w.o.SessionKey(ctx); err != nil && ctx.Err() == nil {
+		l.w.o.Logger.Warn("the session key of the cluster was not written", "error", err)
+	}
+}
+
+// place works out what members are to run; it is called for each generation that the worker leads.
+func (l *leader) place(members []Joined) (map[string][]byte, error) {
+	var all []Member
+	var offset int64
+	for _, m := range members {
+		metadata, err := DecodeMetadata(m.Metadata)
+		if err != nil { // it is given nothing, and asked nothing
+			l.w.o.Logger.Error("a member of the group says what this version does not know: it is given nothing", "member",
+				m.ID, "error", err)
+			continue
+		}
+		all = append(all, Member{ID: m.ID, Metadata: metadata})
+		offset = max(offset, metadata.Offset)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), l.w.o.Sync)
+	defer cancel()
+	if err := l.w.o.Log.Await(ctx, offset); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	changes := l.changes
+	l.mu.Unlock()
+	s, ok := l.w.o.Store.Snapshot()
+	if !ok {
+		return nil, errors.New("the config topic was not read to its end yet")
+	}
+	newest := int32(0)
+	for _, m := range all {
+		newest = max(newest, m.Generation)
+	}
+	l.mu.Lock()
+	memory := l.memory
+	if l.of == 0 || l.of < newest {
+		memory = Memory{}
+	}
+	l.mu.Unlock()
+	began := time.Now()
+	out := Place(Input{Now: began, Delay: l.w.o.Delay, Members: all, Connectors: l.connectors(s, all), Before: memory})
+	for name, why := range out.Unplaced {
+		l.w.o.Logger.Warn("a connector, or tasks of it, are given to no worker", "connector", name, "reason", why)
+	}
+	l.w.o.Logger.Debug("the leader has planned", "members", len(all), "connectors", len(s.Connectors), "again", out.Again,
+		"took", time.Since(began))
+	l.mu.Lock()
+	l.memory, l.members, l.targets, l.next, l.placed = out.Memory, all, out.Targets, out.Next, changes
+	l.mu.Unlock()
+	self, _ := l.w.group.Member()
+	placed := map[string][]byte{}
+	for _, m := range all {
+		a := Assignment{Leader: self, LeaderURL: l.w.o.URL, Offset: s.Offset, Again: out.Again, Target: out.Targets[m.ID],
+			Shares: out.Shares[m.ID]}
+		if !out.Next.IsZero() {
+			a.Delay = max(0, out.Next.Sub(began))
+		}
+		b, err := a.Encode()
+		if err != nil {
+			return nil, err
+		}
+		placed[m.ID] = b
+	}
+	return placed, nil
+}
+
+// connectors are those of the config topic as a plan takes them.
+func (l *leader) connectors(s config.Snapshot, members []Member) []Connector {
+	demands := l.w.o.Store.Notes(planNote)
+	var all []Connector
+	for _, c := range s.Connectors {
+		one := Connector{Name: c.Name, Key: KeyOf(c.Name), Class: c.Text("connector.class"), Created: s.Written[c.Name],
+			Fits: fits(c, members)}
+		if set := s.Planned(c.Name); set != nil {
+			d := demandOf(demands[c.Name])
+			one.Version, one.Tasks, one.Claims = set.Version, len(set.Settings), d.Claims
+			one.Origin, one.Requests, one.PerSecond = d.Origin, d.Requests, d.PerSecond
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+func demandOf(note json.RawMessage) (d demand) {
+	_ = json.Unmarshal(note, &d) // what is not ours says nothing
+	return d
+}
+
+// fits are those of the members that offer all classes of a connector.
+func fits(c *config.Connector, members []Member) []bool {
+	needed := []Key{KeyOf(c.Text("connector.class"))}
+	stages, _ := c.Stages()
+	for _, s := range stages {
+		needed = append(needed, KeyOf(s.Class))
+		if s.Predicate != nil {
+			needed = append(needed, KeyOf(s.Predicate.Class))
+		}
+	}
+	fit := make([]bool, len(members))
+	for i, m := range members {
+		fit[i] = !slices.ContainsFunc(needed, func(k Key) bool { return !slices.Contains(m.Classes, k) })
+	}
+	return fit
+}
+
+// owner is the member that was given a unit.
+func (l *leader) owner(connector Key, task int) (url string, me, known bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range l.members {
+		for _, t := range l.targets[m.ID] {
+			if t.Connector == connector && t.Units.Has(task+1) {
+				return m.URL, false, true
+			}
+		}
+	}
+	return "", true, true // nobody has it, and nobody knows better
+}
+
+// clean takes out of the status topic what is no more, and says of what nobody runs that it is unassigned.
+func (l *leader) clean() {
+	s, ok := l.w.o.Store.Snapshot()
+	if !ok {
+		return
+	}
+	there := names(s)
+	l.mu.Lock()
+	placed := map[string]map[statusKey]bool{} // by worker id, what it is to run
+	for _, m := range l.members {
+		id := workerID(m.URL)
+		if placed[id] == nil {
+			placed[id] = map[statusKey]bool{}
+		}
+		for _, t := range l.targets[m.ID] {
+			for unit := range t.Units.All() {
+				placed[id][statusKey{connector: there[t.Connector], task: unit - 1}] = true
+			}
+		}
+	}
+	generation := l.of
+	l.mu.Unlock()
+	for _, name := range l.w.o.Status.Connectors() {
+		if there[KeyOf(name)] == "" {
+			l.w.o.Status.Delete(name)
+			continue
+		}
+		all := l.w.o.Status.Tasks(name)
+		if set := s.Planned(name); len(all) > 0 && set != nil {
+			l.w.o.Status.DeleteTasks(name, len(set.Settings))
+		}
+		if own, ok := l.w.o.Status.Connector(name); ok {
+			all = append(all, own)
+		}
+		for _, one := range all {
+			_, member := placed[one.WorkerID]
+			if member || one.State == connect.Unassigned {
+				continue // it says so itself
+			}
+			one.State, one.Trace, one.WorkerID, one.Generation = connect.Unassigned, "", l.w.o.WorkerID, generation
+			l.w.o.Status.PutSafe(one)
+		}
+	}
+}
+
+// workerID is host:port of what a worker advertises.
+func workerID(advertised string) string {
+	u, err := url.Parse(advertised)
+	if err != nil {
+		return advertised
+	}
+	return u.Host
+}
+
+// handed are the tasks of a connector on their way to the leader.
+type handed struct {
+	// Offset is where the settings of the connector stand that were planned.
+	Offset int64               `json:"offset"`
+	Tasks  []map[string]string `json:"tasks"`
+	demand
+}
+
+// hand has the leader take how a connector shares its work out.
+func (l *leader) hand(ctx context.Context, name string, p connect.Plan) error {
+	s, _ := l.w.o.Store.Snapshot()
+	h := handed{s.Written[name], p.Tasks, demand{Claims: p.Claims}}
+	to, me, known := l.w.Leader()
+	switch {
+	case !known:
+		return errors.New("there is no leader")
+	case me:
+		return l.take(ctx, name, h)
+	}
+	body, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	_, err = l.w.o.Ask(ctx, to, "POST", "/connectors/"+url.PathEscape(name)+"/tasks", body)
+	return err
+}
+
+// Take takes how another worker has shared the work of a connector out: the body of a signed call.
+func (w *Worker) Take(ctx context.Context, name string, body []byte) error {
+	var h handed
+	if err := json.Unmarshal(body, &h); err != nil {
+		return fmt.Errorf("tasks of connector %s: %w", name, err)
+	}
+	if _, me, known := w.Leader(); !known || !me {
+		return ErrNotLeader
+	}
+	return w.leader.take(ctx, name, h)
+}
+
+// take writes tasks, where they are news.
+func (l *leader) take(ctx context.Context, name string, h handed) error {
+	s, ok := l.w.o.Store.Snapshot()
+	if at, there := s.Written[name]; !ok || !there || at != h.Offset {
+		return fmt.Errorf("connector %s: expected tasks of the settings at offset %d of the config topic, found those of "+
+			"the settings at %d", name, at, h.Offset)
+	}
+	if s.Targets[name] == config.TargetStopped {
+		return nil // they are planned when it goes on
+	}
+	notes := l.w.o.Store.Notes(planNote)
+	for _, c := range s.Connectors {
+		if c.Name == name || s.Planned(c.Name) == nil {
+			continue
+		}
+		for _, claim := range demandOf(notes[c.Name]).Claims {
+			if slices.Contains(h.Claims, claim) {
+				return check.ClaimedTwice(claim, c.Name, name)
+			}
+		}
+	}
+	if before, there := s.Tasks[name]; there && before.Version > h.Offset && !s.Incomplete[name] &&
+		slices.EqualFunc(before.Settings, h.Tasks, maps.Equal) {
+		return nil
+	}
+	note, err := json.Marshal(h.demand)
+	if err != nil {
+		return err
+	}
+	records := []config.TopicRecord{{Key: planNote + name, Value: note}}
+	for number, settings := range h.Tasks {
+		records = append(records, config.TaskRecord(name, number, settings))
+	}
+	if _, err := l.w.o.Store.Write(ctx, records...); err != nil {
+		return err
+	}
+	_, err = l.w.o.Store.Write(ctx, config.CommitRecord(name, len(h.Tasks)))
+	return err
+}

@@ -1,0 +1,461 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
+)
+
+// Herder is [connect.Herder], as far as a group moves its work.
+type Herder interface {
+	Assign(name string, share connect.Share) error
+	Holds() []connect.Holding
+	Status(name string) (connect.Status, error)
+}
+
+// WorkerOptions are what a [Worker] works with.
+type WorkerOptions struct {
+	// Group says which group it joins; its callbacks are the worker's.
+	Group Options
+	// URL is where other workers reach this one's REST; WorkerID is host:port of it, as statuses have it.
+	URL, WorkerID string
+	// Delay is scheduled.rebalance.max.delay.ms: how long tasks of a worker that vanished wait for it.
+	Delay time.Duration
+	// Sync is worker.sync.timeout.ms: how long a leader reads on for what another member has read.
+	Sync   time.Duration
+	Log    *Log
+	Store  *config.TopicStore
+	Status *StatusTopic
+	Herder Herder
+	// Plugins are those that the worker has, and Classes the connectors and transforms that they offer.
+	Plugins func() []PluginOffer
+	Classes func() []string
+	// Digest is that of the folder of connectors, "" without one.
+	Digest string
+	// Ask has another worker answer a call, signed; see rest.Server.
+	Ask func(ctx context.Context, to, method, path string, body []byte) ([]byte, error)
+	// SessionKey writes a session key where the config topic has none, or an old one; the leader calls it.
+	SessionKey func(ctx context.Context) error
+	Logger     *slog.Logger
+}
+
+// Worker is a worker's part in its cluster. It brings the worker's herder to what the group's leader has assigned to
+// it, says in the status topic what that does, and leads where the group has it lead.
+//
+// Invariants: what the herder runs is at most what the last assignment names, as the config topic has it now, and what
+// has not ended yet of earlier ones. Whatever the herder has is in the metadata of the next join. After Lost nothing is
+// assigned to the worker until the next generation.
+type Worker struct {
+	o      WorkerOptions
+	group  *Group
+	leader *leader
+	// work wakes the loop that brings the herder to the assignment.
+	work chan struct{}
+
+	mu guard.Mutex
+	// generation and assignment are the last that the group has given, assigned where they count still.
+	generation int32
+	assignment Assignment
+	assigned   bool
+	leading    bool
+	leaving    bool
+	// brought is what the herder has of the config topic.
+	brought config.Snapshot
+	// dirty are connectors whose statuses may be others than written says.
+	dirty   map[string]bool
+	written map[statusKey]Status
+}
+
+// NewWorker makes one that has not joined.
+func NewWorker(o WorkerOptions) *Worker {
+	w := &Worker{o: o, work: make(chan struct{}, 1), dirty: map[string]bool{}, written: map[statusKey]Status{}}
+	w.leader = newLeader(w)
+	return w
+}
+
+// Join joins the group, and returns when the first assignment is there.
+func (w *Worker) Join(ctx context.Context) (err error) {
+	o := w.o.Group
+	o.Metadata, o.Place, o.Assigned, o.Lost = w.metadata, w.leader.place, w.begins, w.lost
+	w.group, err = Join(ctx, o)
+	return err
+}
+
+// Run brings the herder to what is assigned until ctx ends.
+func (w *Worker) Run(ctx context.Context) {
+	defer guard.Vital("the part of this worker in its cluster")
+	var leading sync.WaitGroup
+	leading.Go(func() {
+		defer guard.Vital("the leader's work")
+		w.leader.run(ctx)
+	})
+	defer leading.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.work:
+			w.bring()
+			w.say()
+		}
+	}
+}
+
+func (w *Worker) wake() {
+	select {
+	case w.work <- struct{}{}:
+	default:
+	}
+}
+
+// Changed takes that the herder does something else with a connector, see [connect.Options].
+func (w *Worker) Changed(connector string) {
+	w.mu.Lock()
+	w.dirty[connector] = true
+	w.mu.Unlock()
+	w.wake()
+}
+
+// Brought takes what the herder has of the config topic now.
+func (w *Worker) Brought(s config.Snapshot) {
+	w.mu.Lock()
+	w.brought = s
+	w.mu.Unlock()
+	w.wake()
+}
+
+// Read takes what a record of the config topic has changed, see [config.NewTopicStore].
+func (w *Worker) Read(change config.TopicChange) {
+	switch {
+	case change.Kind == config.KindOurs && change.Name == config.RejoinName:
+		if generation, ok := w.o.Store.Rejoining(); ok && w.group != nil {
+			w.group.Hurry(generation)
+		}
+	case change.Kind == config.KindConnector, change.Kind == config.KindCommit, change.Kind == config.KindTarget:
+		w.leader.changed()
+	}
+}
+
+// metadata is what this member says when it joins.
+func (w *Worker) metadata() []byte {
+	holds := w.holds()
+	w.mu.Lock()
+	m := Metadata{URL: w.o.URL, Offset: w.o.Log.Offset(), Holds: holds, Shares: w.assignment.Shares,
+		Generation: w.generation, Leaving: w.leaving, Name: w.name(), Digest: w.o.Digest}
+	w.mu.Unlock()
+	m.Plugins = w.o.Plugins()
+	for _, class := range w.o.Classes() {
+		m.Classes = append(m.Classes, KeyOf(class))
+	}
+	b, err := m.Encode()
+	if err != nil { // a name that is too long, say: with less of it the worker still runs what it has
+		w.o.Logger.Error("what this worker has cannot be told to its group", "error", err)
+		m.Plugins, m.Classes, m.Digest = nil, nil, ""
+		b, _ = m.Encode()
+	}
+	return b
+}
+
+// name is the same after a restart.
+func (w *Worker) name() string {
+	if w.o.Group.Instance != "" {
+		return w.o.Group.Instance
+	}
+	return w.o.URL
+}
+
+// holds is what the herder has, and what was assigned and has not begun.
+func (w *Worker) holds() []Held {
+	held := map[versionKey]*Bits{}
+	add := func(k versionKey, unit int) {
+		if held[k] == nil {
+			held[k] = new(Bits)
+		}
+		held[k].Add(unit)
+	}
+	for _, h := range w.o.Herder.Holds() {
+		k := versionKey{KeyOf(h.Connector), h.Version}
+		if h.Plans {
+			add(k, 0)
+		}
+		for _, task := range h.Tasks {
+			add(k, task+1)
+		}
+	}
+	w.mu.Lock()
+	if w.assigned {
+		for _, t := range w.assignment.Target {
+			for unit := range t.Units.All() {
+				add(versionKey{t.Connector, t.Version}, unit)
+			}
+		}
+	}
+	w.mu.Unlock()
+	var all []Held
+	for k, units := range held {
+		all = append(all, Held{k.connector, k.version, *units})
+	}
+	slices.SortFunc(all, compareHeld)
+	return all
+}
+
+// begins takes a generation.
+func (w *Worker) begins(generation int32, leading bool, assignment []byte) {
+	a, err := DecodeAssignment(assignment)
+	if err != nil {
+		w.o.Logger.Error("the group's leader has sent an assignment that cannot be read: this worker runs nothing",
+			"generation", generation, "error", err)
+	}
+	w.mu.Lock()
+	w.generation, w.assignment, w.assigned, w.leading = generation, a, true, leading
+	w.mu.Unlock()
+	w.o.Logger.Info("the worker is a member of its group", "group", w.o.Group.Group, "generation", generation, "leads",
+		leading, "leader", a.LeaderURL)
+	w.leader.begins(generation, leading)
+	w.wake()
+}
+
+// lost drops everything.
+func (w *Worker) lost(err error) {
+	w.mu.Lock()
+	w.assignment, w.assigned, w.leading = Assignment{}, false, false
+	w.mu.Unlock()
+	w.o.Logger.Warn("the worker is no member of its group any more: it stops its connectors and joins again", "group",
+		w.o.Group.Group, "error", err)
+	w.leader.begins(-1, false)
+	w.wake()
+}
+
+// bring has the herder run what is assigned, as the config topic has it now, and joins again where others wait for what
+// it has let go of.
+func (w *Worker) bring() {
+	w.mu.Lock()
+	assignment, brought := w.assignment, w.brought
+	w.mu.Unlock()
+	target := map[Key][]Held{}
+	for _, t := range assignment.Target {
+		target[t.Connector] = append(target[t.Connector], t)
+	}
+	for _, c := range brought.Connectors {
+		share := shareOf(c.Name, target[KeyOf(c.Name)], brought)
+		if err := w.o.Herder.Assign(c.Name, share); err != nil {
+			w.o.Logger.Debug("a connector is gone that was assigned", "connector", c.Name, "error", err)
+		}
+	}
+	if assignment.Again && w.within(assignment) {
+		w.mu.Lock()
+		w.assignment.Again = false // it is said once
+		w.mu.Unlock()
+		w.Rejoin("this worker has let go of what it was to")
+	}
+}
+
+// shareOf is the share of a connector that a target comes to. Tasks of another plan than the topic has now do not run.
+func shareOf(name string, target []Held, s config.Snapshot) (share connect.Share) {
+	planned := s.Planned(name)
+	share.Planned = planned
+	for _, t := range target {
+		for unit := range t.Units.All() {
+			switch {
+			case unit == 0:
+				share.Plans = true
+			case planned != nil && planned.Version == t.Version && unit <= len(planned.Settings):
+				share.Tasks = append(share.Tasks, unit-1)
+			}
+		}
+	}
+	return share
+}
+
+// within tells whether the herder has nothing but what an assignment names.
+func (w *Worker) within(a Assignment) bool {
+	named := map[versionKey]Bits{}
+	for _, t := range a.Target {
+		named[versionKey{t.Connector, t.Version}] = t.Units
+	}
+	for _, h := range w.o.Herder.Holds() {
+		for _, task := range h.Tasks {
+			if !named[versionKey{KeyOf(h.Connector), h.Version}].Has(task + 1) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Rejoin has the group form a new generation, as soon as all members can.
+func (w *Worker) Rejoin(reason string) {
+	w.mu.Lock()
+	generation := w.generation
+	w.mu.Unlock()
+	w.group.Rejoin(reason)
+	go func() { // else the others hear of it by their next heartbeats
+		defer guard.Recover(w.o.Logger, "having the group join again", nil)
+		ctx, cancel := context.WithTimeout(context.Background(), writeWithin)
+		defer cancel()
+		if _, err := w.o.Store.Write(ctx, config.RejoinRecord(generation)); err != nil {
+			w.o.Logger.Debug("the group is not told to join again at once", "error", err)
+		}
+	}()
+}
+
+// say writes what has changed to the status topic: of what the worker runs whatever others have said, of what it has
+// let go of only where nobody else has it by now.
+func (w *Worker) say() {
+	w.mu.Lock()
+	dirty, generation := w.dirty, w.generation
+	w.dirty = map[string]bool{}
+	w.mu.Unlock()
+	for name := range dirty {
+		now, held := w.statusesOf(name, generation)
+		w.mu.Lock()
+		for k, s := range w.written {
+			if k.connector == name && !held[k] && s.State != connect.Unassigned {
+				s.State, s.Trace, s.Generation = connect.Unassigned, "", generation
+				now = append(now, s)
+			}
+		}
+		for _, s := range now {
+			k := statusKey{connector: s.Connector, task: s.Task}
+			if before := w.written[k]; before == s {
+				continue
+			}
+			w.written[k] = s
+			if held[k] {
+				w.o.Status.Put(s)
+			} else {
+				w.o.Status.PutSafe(s)
+				delete(w.written, k)
+			}
+		}
+		w.mu.Unlock()
+	}
+}
+
+// statusesOf are those of what the worker has of a connector.
+func (w *Worker) statusesOf(name string, generation int32) (all []Status, held map[statusKey]bool) {
+	held = map[statusKey]bool{}
+	s, err := w.o.Herder.Status(name)
+	if err != nil {
+		return nil, held
+	}
+	add := func(task int, state connect.State, trace, version string) {
+		held[statusKey{connector: name, task: task}] = true
+		all = append(all, Status{Connector: name, Task: task, State: state, Trace: trace, WorkerID: w.o.WorkerID,
+			Generation: generation, Version: version})
+	}
+	for _, h := range w.o.Herder.Holds() {
+		if h.Connector != name {
+			continue
+		}
+		if h.Plans {
+			add(-1, s.Connector.State, s.Connector.Trace, s.Connector.Version)
+		}
+	}
+	for _, t := range s.Tasks {
+		add(t.ID, t.State, t.Trace, t.Version)
+	}
+	return all, held
+}
+
+// Planned takes how a connector shares its work out, and returns when the leader has it: it is asked again for as long
+// as there is none, or it can't write.
+func (w *Worker) Planned(ctx context.Context, name string, p connect.Plan) error {
+	for wait := firstAsk; ; wait = min(2*wait, lastAsk) {
+		err := w.leader.hand(ctx, name, p)
+		var refused *RefusedError
+		if err == nil || errors.As(err, &refused) || ctx.Err() != nil {
+			return err
+		}
+		w.o.Logger.Debug("the leader has not taken the tasks of a connector: it is asked again", "connector", name,
+			"error", err)
+		if err := pause.For(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// Pauses between two tries to hand tasks to the leader: the first, and the longest, to which they double.
+const (
+	firstAsk = 50 * time.Millisecond
+	lastAsk  = 5 * time.Second
+)
+
+// Leave hands everything over and leaves the group. It waits for others to take over what the worker runs for as long
+// as ctx lasts; a member that is to come back within the session keeps its place.
+func (w *Worker) Leave(ctx context.Context) error {
+	w.mu.Lock()
+	w.leaving = true
+	w.mu.Unlock()
+	w.Rejoin("this worker leaves")
+	for len(w.o.Herder.Holds()) > 0 && pause.For(ctx, 10*time.Millisecond) == nil {
+	}
+	return w.group.Leave(context.WithoutCancel(ctx), true)
+}
+
+// Close ends the membership without a word: the group waits for the worker for a session.
+func (w *Worker) Close() {
+	if w.group != nil {
+		w.group.Close()
+	}
+}
+
+// Lease returns nil where nobody else can have what is assigned to this worker: by the time that its session has left,
+// or since the group's coordinator says so.
+func (w *Worker) Lease(ctx context.Context) error {
+	if w.group.Held(w.o.Group.Session) {
+		return nil
+	}
+	return w.group.Confirm(ctx)
+}
+
+// URL implements rest.Cluster.
+func (w *Worker) URL() string { return w.o.URL }
+
+// Leader implements rest.Cluster.
+func (w *Worker) Leader() (url string, me, known bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.assignment.LeaderURL, w.leading, w.assigned && (w.leading || w.assignment.LeaderURL != "")
+}
+
+// Owner implements rest.Cluster.
+func (w *Worker) Owner(connector string, task int) (url string, me, known bool) {
+	key := KeyOf(connector)
+	w.mu.Lock()
+	target := w.assignment.Target
+	w.mu.Unlock()
+	for _, t := range target {
+		if t.Connector == key && t.Units.Has(task+1) {
+			return w.o.URL, true, true
+		}
+	}
+	if url, me, known = w.Leader(); me {
+		return w.leader.owner(key, task)
+	}
+	return url, me, known
+}
+
+// Pending implements rest.Cluster.
+func (w *Worker) Pending() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.assigned
+}
+
+// names are the connectors of a snapshot by their keys.
+func names(s config.Snapshot) map[Key]string {
+	byKey := map[Key]string{}
+	for _, c := range s.Connectors {
+		byKey[KeyOf(c.Name)] = c.Name
+	}
+	return byKey
+}
