@@ -82,7 +82,7 @@ func TestAssignorOfKafkaConnect(t *testing.T) {
 			g.pass(delay / 2)
 			g.then(t, "[2] [8]", 0)
 		},
-		// Differs: Connect's worker that is back waits for the end of the delay, as it is known by its empty hands only.
+		// Differs: with Connect a worker that is back waits for the end of the delay, since it has no name.
 		"testTaskAssignmentWhenWorkerBounces": func(t *testing.T, g *group) {
 			g.join("worker2")
 			g.then(t, "[1 1] [4 4]", 0)
@@ -117,7 +117,7 @@ func TestAssignorOfKafkaConnect(t *testing.T) {
 			g.in.Before = Place(g.in).Memory // and nobody hears of the plan
 			g.then(t, "[1 1] [4 4]", 0)
 		},
-		// Differs: Connect puts the second attempt off by 40 ms; to ask again for what was asked for is no revocation more.
+		// Differs: Connect puts the second attempt off by 40 ms. Here it is the same revocation, not another one.
 		"testTaskAssignmentWhenSubsequentAssignmentAttemptFails": func(t *testing.T, g *group) {
 			g.join("worker2")
 			g.then(t, "[1 1] [4 4]", 0)

@@ -17,7 +17,7 @@ const defaultRequests = 4
 
 // Input is what a leader plans with: everything that Place looks at.
 type Input struct {
-	Now        time.Time
+	Now        time.Time     // with its monotonic reading, so that nobody who sets the clock ends or lengthens a delay
 	Delay      time.Duration // scheduled.rebalance.max.delay.ms: how long units of a member that vanished wait for it
 	Members    []Member
 	Connectors []Connector
@@ -80,17 +80,18 @@ type Output struct {
 	// Next is when the leader is to plan again although nobody joins: lost units are dealt out, units taken away for
 	// balance, shares raised that others have given up by then. Zero: never.
 	Next time.Time
-	// Again says that units wait until members have let go of some; these join again then.
+	// Again says that units wait until members have let go of some: these are to join again when they have. It belongs
+	// into their assignments.
 	Again  bool
 	Memory Memory
 }
 
-// Place works out what each member is to run. It is a function of its input alone: equal inputs give equal plans,
-// whatever the order of members and connectors. Its rules, of which P16 is the repository's:
+// Place works out what each member is to run. It is a function of its input alone: equal inputs give equal plans. What
+// is handed in is not changed. Its rules, of which P16 is the repository's:
 //
 //   - A unit is given to a member when no other member holds it, and a task only when no other member holds a task of
-//     another version of the connector, or of a connector that shares a claim with it. What nobody can tell the claims
-//     of shares them all. So what moves takes two plans: the first takes it away, the next gives it.
+//     another version of the connector, or of a connector that shares a claim with it. A version that the memory does
+//     not know shares them all. So what moves takes two plans: the first takes it away, the next gives it.
 //   - Units stay where they are. Members that fit a unit have as many connectors as the member that runs it, or one
 //     more or less; the same for tasks. Of units that may move those go first that run nowhere, then those whose
 //     connector has several tasks there.
@@ -125,7 +126,7 @@ type plan struct {
 	tasks      [][]int     // by connector and member
 	holds      [][]holding // by connector
 	claims     map[string][]holding
-	unknown    []int // members that hold tasks of which nobody can tell the claims
+	unknown    []int // members that hold tasks of a version that the memory does not know
 	origins    []origin
 	originOf   []int // by connector; -1: none
 }
@@ -197,7 +198,8 @@ func (p *plan) unitsOf(i int, claimed map[string]string) (units int) {
 	c := &p.connectors[i]
 	unplaced := func(format string, args ...any) { p.out.Unplaced[c.Name] = fmt.Sprintf(format, args...) }
 	if other, twice := p.index[c.Key]; twice {
-		unplaced("expected a name whose hash differs from that of connector %s, found %016x", p.connectors[other].Name, c.Key)
+		unplaced("expected a name whose hash differs from that of connector %s, found %016x", p.connectors[other].Name,
+			c.Key)
 		return 0
 	}
 	p.index[c.Key] = i
@@ -238,8 +240,8 @@ func (p *plan) addOrigin(c *Connector) int {
 	i := slices.IndexFunc(p.origins, func(o origin) bool { return o.key == key })
 	if i < 0 {
 		i = len(p.origins)
-		p.origins = append(p.origins, origin{key: key, tasks: make([]int, n), asks: make([]bool, n), has: make([]int, n),
-			wants: make([]int, n)})
+		p.origins = append(p.origins, origin{key: key, tasks: make([]int, n), asks: make([]bool, n),
+			has: make([]int, n), wants: make([]int, n)})
 	}
 	o := &p.origins[i]
 	if c.Requests > 0 && (o.requests == 0 || c.Requests < o.requests) {
@@ -369,8 +371,8 @@ func (p *plan) recall() {
 	}
 }
 
-// miss has what nobody holds of a member that vanished wait for it, or has it given to it where it is back. It marks
-// these units as held, since of two members that vanished with a unit the one counts that did so first.
+// miss has units of a member that vanished, which nobody holds, wait for it, or gives them to it where it is back. It
+// marks them as held, since of two members that vanished with a unit the one counts that did so first.
 func (p *plan) miss(r remembered, names map[string]int, meant []int, held []bool) {
 	back, returned := names[r.name]
 	until := r.since.Add(p.in.Delay)
@@ -446,8 +448,8 @@ func (p *plan) fill() {
 		}
 		if p.move(i, best); best < 0 {
 			c := &p.connectors[u.connector]
-			p.out.Unplaced[c.Name] = fmt.Sprintf("expected what class %s needs at one of the %d workers that may ask %s "+
-				"at a time, found it at others only", c.Class, p.origin(u).requests, c.Origin)
+			p.out.Unplaced[c.Name] = fmt.Sprintf("expected what class %s needs at one of the %d workers that may ask "+
+				"%s at a time, found it at others only", c.Class, p.origin(u).requests, c.Origin)
 		}
 	}
 }
@@ -697,7 +699,9 @@ func (o *origin) wish(members []Member) {
 			spare -= rest * tasks / total
 		}
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(rest*o.tasks[b]%total, rest*o.tasks[a]%total) })
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Compare(rest*o.tasks[b]%total, rest*o.tasks[a]%total)
+	})
 	for _, m := range order[:min(spare, len(order))] {
 		o.wants[m]++
 	}

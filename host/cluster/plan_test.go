@@ -215,8 +215,8 @@ func broken(members []Member, connectors map[[2]int64]Connector) string {
 			}
 			for _, other := range tasks[h.Connector] {
 				if other.member != m.ID && other.version != h.Version {
-					return fmt.Sprintf("tasks of %x: version %d is at %s, %d at %s", h.Connector, other.version, other.member,
-						h.Version, m.ID)
+					return fmt.Sprintf("tasks of %x: version %d is at %s, %d at %s", h.Connector, other.version,
+						other.member, h.Version, m.ID)
 				}
 			}
 			tasks[h.Connector] = append(tasks[h.Connector], at{m.ID, h.Version})
@@ -224,8 +224,8 @@ func broken(members []Member, connectors map[[2]int64]Connector) string {
 			for _, claim := range c.Claims {
 				for _, other := range claims[claim] {
 					if other.member != m.ID && other.connector != h.Connector {
-						return fmt.Sprintf("claim %s: %x is at %s, %x at %s", claim, other.connector, other.member, h.Connector,
-							m.ID)
+						return fmt.Sprintf("claim %s: %x is at %s, %x at %s", claim, other.connector, other.member,
+							h.Connector, m.ID)
 					}
 				}
 				claims[claim] = append(claims[claim], struct {
@@ -276,8 +276,11 @@ func unbalanced(g *group) string {
 				l[min(u, 1)]++
 				load[m.ID] = l
 				at[[2]int64{int64(h.Connector), int64(u)}] = m.ID
-				if i := slices.IndexFunc(g.in.Connectors, func(c Connector) bool { return c.Key == h.Connector }); u > 0 && i >= 0 {
-					o := g.in.Connectors[i].Origin
+				for _, c := range g.in.Connectors {
+					if u == 0 || c.Key != h.Connector {
+						continue
+					}
+					o := c.Origin
 					if origins[o] == nil {
 						origins[o] = map[string]int{}
 					}
@@ -300,12 +303,13 @@ func unbalanced(g *group) string {
 				if from == "" || m.Leaving || c.Fits != nil && !c.Fits[i] || m.ID == from {
 					continue
 				}
-				if o := origins[c.Origin]; u > 0 && c.Origin != "" && o[m.ID] == 0 && len(o) >= c.Requests && o[from] > 1 {
-					continue
+				o := origins[c.Origin]
+				if u > 0 && c.Origin != "" && o[m.ID] == 0 && len(o) >= c.Requests && o[from] > 1 {
+					continue // P16
 				}
 				if load[from][min(u, 1)] > load[m.ID][min(u, 1)]+1 {
-					return fmt.Sprintf("unit %d of %s could move from %s, which has %d, to %s, which has %d", u, c.Name, from,
-						load[from][min(u, 1)], m.ID, load[m.ID][min(u, 1)])
+					return fmt.Sprintf("unit %d of %s could move from %s, which has %d, to %s, which has %d", u, c.Name,
+						from, load[from][min(u, 1)], m.ID, load[m.ID][min(u, 1)])
 				}
 			}
 		}
@@ -325,23 +329,27 @@ func TestRandomStates(t *testing.T) {
 		t.Run(fmt.Sprint(part), func(t *testing.T) {
 			t.Parallel()
 			for seed := part; seed < states/20; seed += 4 {
-				if fault := simulate(uint64(seed)); fault != "" {
-					t.Fatalf("seed %d: %s", seed, fault)
+				if fault := simulate(uint64(seed), nil); fault != "" {
+					var steps []string
+					simulate(uint64(seed), &steps)
+					t.Fatalf("seed %d: %s\n%s", seed, fault, strings.Join(steps, "\n"))
 				}
 			}
 		})
 	}
 }
 
-// simulate goes through 20 states or more.
-func simulate(seed uint64) string {
+// simulate goes through 20 states or more. It returns what is broken, and writes down its steps where somebody asks.
+func simulate(seed uint64, steps *[]string) string {
 	r := rand.New(rand.NewPCG(seed, 26))
 	g := newGroup()
 	g.in.Delay = []time.Duration{0, 50 * time.Millisecond, 5 * time.Minute}[r.IntN(3)]
-	var log []string
-	step := func(format string, args ...any) { log = append(log, fmt.Sprintf(format, args...)) }
+	step := func(format string, args ...any) {
+		if steps != nil {
+			*steps = append(*steps, fmt.Sprintf(format, args...))
+		}
+	}
 	names, offset, next := 0, int64(0), 0
-	fail := func(what string) string { return what + "\n" + strings.Join(log, "\n") }
 	origin := []string{"", "", "o1", "o2"}
 	requests := map[string]int{"o1": 1 + r.IntN(3), "o2": 2 + r.IntN(3)}
 	fits := map[string]func(id string) bool{"all": nil, "odd": func(id string) bool { return id[1]%2 == 1 }}
@@ -428,9 +436,9 @@ func simulate(seed uint64) string {
 		for range r.IntN(3) {
 			g.plan()
 			plans++
-			step("plan %d: %v again %v next %v %v", g.round, g.dump(), g.out.Again, g.waits(), g.out.Unplaced)
+			step("plan %d: %v again %v next %v %v", g.round, g, g.out.Again, g.waits(), g.out.Unplaced)
 			if fault := broken(g.in.Members, g.ever); fault != "" {
-				return fail(fault)
+				return fault
 			}
 			for _, id := range g.ids() {
 				if r.IntN(3) > 0 {
@@ -450,9 +458,9 @@ func simulate(seed uint64) string {
 	}
 	for n := 0; ; n++ {
 		g.rebalance()
-		step("plan %d: %v again %v next %v", g.round, g.dump(), g.out.Again, g.waits())
+		step("plan %d: %v again %v next %v", g.round, g, g.out.Again, g.waits())
 		if fault := broken(g.in.Members, g.ever); fault != "" {
-			return fail(fault)
+			return fault
 		}
 		if !g.out.Again && g.out.Next.IsZero() {
 			break
@@ -461,23 +469,23 @@ func simulate(seed uint64) string {
 			g.in.Now = g.out.Next
 		}
 		if n > 12 {
-			return fail("it does not come to rest")
+			return "it does not come to rest"
 		}
 	}
 	if fault := unbalanced(g); fault != "" {
-		return fail(fault)
+		return fault
 	}
 	before := g.out
 	again := Place(g.in)
-	if !reflect.DeepEqual(before.Targets, again.Targets) || !reflect.DeepEqual(before.Shares, again.Shares) || again.Again ||
-		!again.Next.IsZero() {
-		return fail(fmt.Sprintf("it changes its mind: %v %v, then %v %v %v %v", before.Targets, before.Shares,
-			again.Targets, again.Shares, again.Again, again.Next))
+	if !reflect.DeepEqual(before.Targets, again.Targets) || !reflect.DeepEqual(before.Shares, again.Shares) ||
+		again.Again || !again.Next.IsZero() {
+		return fmt.Sprintf("it changes its mind: %v %v, then %v %v %v %v", before.Targets, before.Shares,
+			again.Targets, again.Shares, again.Again, again.Next)
 	}
 	return ""
 }
 
-func (g *group) dump() string {
+func (g *group) String() string {
 	var s strings.Builder
 	for _, m := range g.in.Members {
 		fmt.Fprintf(&s, "%s has %v holds %v shares %v; ", m.ID, g.has(m.ID), m.Holds, m.Shares)

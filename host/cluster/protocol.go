@@ -23,8 +23,8 @@ const (
 	javaVersion   = 2
 	sectionFormat = 0xC1
 
-	// maxTask is the largest number of tasks of a connector in a group, as it bounds a bitmap to 12.5 KB. It is ten times
-	// what a source may be shared out among.
+	// maxTask is how many tasks a connector may have in a group: ten times what a source may be shared out among. It
+	// bounds a bitmap to 12.5 KB.
 	maxTask = 100_000
 	// maxText is the length of a text of ours in bytes: names, versions and digests, which get into logs.
 	maxText = 1_000
@@ -137,9 +137,9 @@ type Metadata struct {
 // Assignment is what the leader says to a member.
 type Assignment struct {
 	Leader, LeaderURL string        // the leader's member id, and where its REST API is reached
-	Offset            int64         // of the config topic: what was planned with. Who has not read so far reads on first
+	Offset            int64         // of the config topic: what the plan was made with. A member reads so far first
 	Delay             time.Duration // until the leader plans again because of lost units, in whole milliseconds
-	// Again asks a member that has to stop units to join again when it has: another member waits for them.
+	// Again asks a member that has to let go of units to join again when it has, as others wait for them.
 	Again  bool
 	Target []Held // all that the member is to run: what it holds and is not named here is to be stopped
 	Shares []Share
@@ -365,7 +365,8 @@ func (w *wire) held(held []Held) []Held {
 
 func (w *wire) shares(shares []Share) []Share {
 	return list(w, shares, 8+1+1, func(s Share) Share {
-		return Share{Key(w.fixed(8, uint64(s.Origin), math.MaxUint64)), int32(w.number(uint64(s.Requests), math.MaxInt32)),
+		return Share{Key(w.fixed(8, uint64(s.Origin), math.MaxUint64)),
+			int32(w.number(uint64(s.Requests), math.MaxInt32)),
 			int32(w.number(uint64(s.PerSecondMilli), math.MaxInt32))}
 	})
 }

@@ -70,8 +70,8 @@ func TestMembersBytesComeBack(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
-		m := Metadata{URL: text(r), Offset: r.Int64(), Holds: randomHeld(r), Shares: randomShares(r), Generation: r.Int32(),
-			Leaving: r.IntN(2) == 0, Name: text(r), Digest: text(r)}
+		m := Metadata{URL: text(r), Offset: r.Int64(), Holds: randomHeld(r), Shares: randomShares(r),
+			Generation: r.Int32(), Leaving: r.IntN(2) == 0, Name: text(r), Digest: text(r)}
 		for range r.IntN(3) {
 			m.Plugins = append(m.Plugins, PluginOffer{text(r), text(r), text(r)})
 		}
@@ -165,20 +165,22 @@ func TestBoundsOfMembersBytes(t *testing.T) {
 		{"Java's without an assignment", good[:section], "expected 1 more bytes, found 0 at byte 29 of 29"},
 		{"version 1", append([]byte{0, 1}, good[2:]...),
 			"expected version 2 of Kafka Connect's protocol, found 1 at byte 0"},
-		{"URL of a negative length", []byte{0, 2, 0xff, 0xff}, "expected a number of 0 to 32767, found 65535 at byte 2"},
+		{"URL of a negative length", []byte{0, 2, 0xff, 0xff},
+			"expected a number of 0 to 32767, found 65535 at byte 2"},
 		{"a format that is not ours", with(section, 0xC2), "expected the section of Culvert, found 194 at byte 29"},
-		{"generation", with(section+2, 0xff, 0xff, 0xff, 0xff, 0xff, 0), "expected a number of 0 to 2147483647, found 34359738367 at byte 31"},
+		{"generation", with(section+2, 0xff, 0xff, 0xff, 0xff, 0xff, 0),
+			"expected a number of 0 to 2147483647, found 34359738367 at byte 31"},
 		{"no end of a number", with(section+2, 0xff), "expected a number of variable length, found none at byte 31"},
 		{"long name", with(section+3, 0xe9, 0x07), "expected a number of 0 to 1000, found 1001 at byte 32"},
 		{"connectors that are not there", with(section+12, 0xff, 0xff, 3, 1),
 			"expected at most 0 elements in 1 bytes, found 65535 at byte 41"},
-		{"units that are not there", with(section+12, append(append([]byte{1}, good[section+13:section+23]...), 0x80, 0x60)...),
+		{"units that are not there", append(append(with(section+12, 1), good[section+13:section+23]...), 0x80, 0x60),
 			"expected 12288 more bytes, found 0 at byte 54"},
 		{"no units", with(section+23, make([]byte, 20)...), "that end with a byte other than 0, found"},
 		{"tasks without a commit", append(with(section+21, 0, 1, 2), good[section+25:]...),
 			"expected no tasks of connector 0102030405060708, as it has none yet, found task 0"},
 		{"twice", with(section+25, slices.Concat(good[section+13:section+25], make([]byte, 9))...),
-			"expected connectors in rising order, found 0102030405060708, version 300, after 0102030405060708, version 300"},
+			"expected connectors in rising order, found 0102030405060708, version 300, after 0102030405060708"},
 	} {
 		_, err := DecodeMetadata(test.bytes)
 		assert.Error(t, err, "metadata of a member: ", test.name)
@@ -186,7 +188,8 @@ func TestBoundsOfMembersBytes(t *testing.T) {
 	}
 
 	_, err = DecodeAssignment(unhex(t, held))
-	assert.Error(t, err, "assignment: expected an empty list of Kafka Connect's assigned connectors (0), found 1 at byte 18")
+	assert.Error(t, err,
+		"assignment: expected an empty list of Kafka Connect's assigned connectors (0), found 1 at byte 18")
 	_, err = DecodeAssignment(append([]byte{0, 2, 0, 1}, unhex(t, held)[4:]...))
 	assert.Error(t, err, "assignment: expected no error (0), found 1 at byte 2")
 
@@ -198,9 +201,10 @@ func TestBoundsOfMembersBytes(t *testing.T) {
 		{Metadata{URL: long}, "expected a number of 0 to 32767, found 40000"},
 		{Metadata{Name: long}, "expected a number of 0 to 1000, found 40000"},
 		{Metadata{Generation: -1}, "expected a number of 0 to 2147483647, found -1"},
-		{Metadata{Holds: []Held{{1, 2, units(maxTask + 1)}}}, "expected at most 100000 tasks of connector 00000000000000"},
+		{Metadata{Holds: []Held{{1, 2, units(maxTask + 1)}}}, "expected at most 100000 tasks of connector 0000000000"},
 		{Metadata{Holds: []Held{{1, 0, units(1)}}}, "expected no tasks"},
-		{Metadata{Holds: []Held{{1, 2, units(1)}, {1, 2, units(2)}}}, "expected connectors in rising order, found 0000000000000001, version 2, after 0000000000000001, version 2"},
+		{Metadata{Holds: []Held{{1, 2, units(1)}, {1, 2, units(2)}}},
+			"expected connectors in rising order, found 0000000000000001, version 2, after 0000000000000001"},
 	} {
 		_, err := test.m.Encode()
 		assert.Error(t, err, test.want)

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 )
 
-// has expects what members are to have, in their order.
+// expectAll is what members are to have, in their order.
 func (g *group) expectAll(t *testing.T, want ...string) {
 	t.Helper()
 	var got []string
@@ -60,12 +60,13 @@ func TestClaimsOfTwoConnectors(t *testing.T) {
 		c.Claims = claims
 		return c
 	}
-	g := newGroup(claim(connector("a", 1, 2), "q"), claim(connector("b", 3, 1), "q", "r"), claim(connector("c", 5, 1), "r"))
+	g := newGroup(claim(connector("a", 1, 2), "q"), claim(connector("b", 3, 1), "q", "r"),
+		claim(connector("c", 5, 1), "r"))
 	g.join("m1", "m2")
 	g.rebalance()
 	g.expectAll(t, "a a-0 c c-0", "a-1 b")
-	assert.Equal(t, map[string]string{"b": "connectors a and b both claim q, which only one connector of an installation " +
-		"may have: b does not start"}, g.out.Unplaced)
+	assert.Equal(t, map[string]string{"b": "connectors a and b both claim q, which only one connector of an " +
+		"installation may have: b does not start"}, g.out.Unplaced)
 
 	g.delete("a")
 	for _, forgets := range []bool{false, true} {
@@ -152,7 +153,8 @@ func TestClassesThatNotAllHave(t *testing.T) {
 	g.connector("a").Fits = []bool{false, false, false}
 	g.rebalance()
 	g.expectAll(t, "b b-0", "", "b-1")
-	assert.Equal(t, map[string]string{"a": "expected a worker that has what class C needs, found none among 3"}, g.out.Unplaced)
+	assert.Equal(t, map[string]string{"a": "expected a worker that has what class C needs, found none among 3"},
+		g.out.Unplaced)
 }
 
 // Tasks of one connector are at as many workers as there are, also where others have more to do.
@@ -189,7 +191,7 @@ func TestConnectorsThatCannotBePlaced(t *testing.T) {
 	g.rebalance()
 	g.expectAll(t, "a a-0 b d")
 	assert.Equal(t, map[string]string{"b": "expected at most 100000 tasks, found 100001",
-		"c": fmt.Sprintf("expected a name whose hash differs from that of connector a, found %016x", uint64(KeyOf("a")))},
+		"c": fmt.Sprintf("expected a name whose hash differs from that of connector a, found %016x", KeyOf("a"))},
 		g.out.Unplaced)
 
 	g = newGroup(connector("a", 1, 1), connector("b", 3, 1))
@@ -199,8 +201,8 @@ func TestConnectorsThatCannotBePlaced(t *testing.T) {
 	g.join("m1", "m2")
 	g.rebalance()
 	g.expectAll(t, "a a-0", "b")
-	assert.Equal(t, map[string]string{"b": "expected what class C needs at one of the 1 workers that may ask https://sap at " +
-		"a time, found it at others only"}, g.out.Unplaced)
+	assert.Equal(t, map[string]string{"b": "expected what class C needs at one of the 1 workers that may ask " +
+		"https://sap at a time, found it at others only"}, g.out.Unplaced)
 
 	assert.Equal(t, 0, len(Place(Input{}).Targets))
 }
