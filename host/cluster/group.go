@@ -198,6 +198,7 @@ func (g *Group) Confirm(ctx context.Context) error {
 // and what it was assigned waits for it for a session, unless it leaves forever. A new generation that is under way is
 // waited for, until the context ends.
 func (g *Group) Leave(ctx context.Context, forever bool) error {
+	defer context.AfterFunc(ctx, g.end)() // the client gives no request up while it connects
 	err := g.client.LeaveGroupContext(ctx)
 	if err == nil && forever && g.o.Instance != "" {
 		err = g.leaveForever(ctx)

@@ -626,6 +626,32 @@ func TestGroupGivenUpInAJoin(t *testing.T) {
 	})
 }
 
+// Who asks is answered when the context ends, although the client waits for a connection.
+func TestGroupConfirmInTime(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a := newWorker("a", n.Config("a")).join(t)
+		time.Sleep(time.Minute) // connections that are not used are closed meanwhile
+		n.Cut("a", true)
+		n.Hold("a", true, true)
+		n.Cut("a", false)
+		began := time.Now()
+		for range 3 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if err := a.Confirm(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("expected the context's end, found %v", err)
+			}
+			cancel()
+		}
+		assert.Equal(t, 3*time.Second, time.Since(began))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := a.Leave(ctx, true); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("expected the context's end, found %v", err)
+		}
+		assert.Equal(t, 4*time.Second, time.Since(began))
+	})
+}
+
 // Callers that ask at once share an answer, and none is taken for one that the coordinator has not given.
 func TestGroupConfirm(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
@@ -128,10 +129,27 @@ func (s *Session) Confirm(ctx context.Context, client *kgo.Client, old time.Dura
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { <-s.asking }()
 	if s.Left(max(old, s.now().since(called))) > 0 {
+		<-s.asking
 		return nil
 	}
+	// A request is not given up while the client connects, whatever its context.
+	answered := make(chan error, 1)
+	go func() {
+		err := guard.Do(nil, "a heartbeat of group "+s.group, func() error { return s.ask(ctx, client) })
+		<-s.asking
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ask sends a heartbeat.
+func (s *Session) ask(ctx context.Context, client *kgo.Client) error {
 	begun := s.now()
 	request := kmsg.NewPtrHeartbeatRequest()
 	request.Group, request.InstanceID = s.group, s.instance
@@ -139,16 +157,16 @@ func (s *Session) Confirm(ctx context.Context, client *kgo.Client, old time.Dura
 	s.asked.Store(true)
 	answer, err := request.RequestWith(ctx, client)
 	s.asked.Store(false)
-	if err != nil {
-		return fmt.Errorf("heartbeat of group %s: %w", s.group, err)
+	if err == nil {
+		err = kerr.ErrorForCode(answer.ErrorCode)
 	}
-	switch err := kerr.ErrorForCode(answer.ErrorCode); err {
-	case nil, kerr.RebalanceInProgress: // until it has joined again, or has been waited for, nobody gets its partitions
+	// While the group rebalances the member is one: until it has joined again, or has been waited for, nobody gets its
+	// partitions.
+	if err == nil || errors.Is(err, kerr.RebalanceInProgress) {
 		s.answered(begun)
 		return nil
-	default:
-		return fmt.Errorf("heartbeat of group %s: %w", s.group, err)
 	}
+	return fmt.Errorf("heartbeat of group %s: %w", s.group, err)
 }
 
 // joinsAnew tells whether a group's session ended for a reason that passes when the client joins again.

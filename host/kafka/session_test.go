@@ -81,3 +81,44 @@ func TestMemberBeyondItsSession(t *testing.T) {
 	c.goOn(config.Consumer.SessionTimeout - 1)
 	expect("after a heartbeat that was answered in time", nil, 0, nil)
 }
+
+// A session is over when either of its clocks says so: a machine that slept has stopped Go's.
+func TestSessionOnBothClocks(t *testing.T) {
+	t.Parallel()
+	start := now()
+	for name, c := range map[string]struct {
+		ran, awake time.Duration
+		lasts      bool
+	}{
+		"both ran":                       {9 * time.Second, 9 * time.Second, true},
+		"the machine slept":              {time.Second, 10 * time.Second, false},
+		"the other clock was set back":   {10 * time.Second, -time.Hour, false},
+		"it was set back, not for long":  {9 * time.Second, -time.Hour, true},
+		"both ran for the whole session": {10 * time.Second, 10 * time.Second, false},
+	} {
+		s := NewSession("connect-test", "", 10*time.Second)
+		at := start
+		s.now = func() instant { return at }
+		if s.Lasts() {
+			t.Errorf("%s: expected no session before it has begun", name)
+		}
+		s.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{}) // of a session that is over
+		s.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.SyncGroup), kgo.BrokerE2E{})
+		if s.Lasts() {
+			t.Errorf("%s: expected no session before it was joined", name)
+		}
+		s.Joined()
+		at = instant{start.at.Add(c.ran), start.awake + c.awake}
+		if s.Lasts() != c.lasts {
+			t.Errorf("%s: expected that it lasts: %v", name, c.lasts)
+		}
+		s.Ended()
+		at = start
+		if s.Lasts() {
+			t.Errorf("%s: expected no session after its end", name)
+		}
+	}
+	if first := now(); now().since(first) < 0 || first.awake <= 0 {
+		t.Errorf("expected clocks that go on, found %v", first)
+	}
+}

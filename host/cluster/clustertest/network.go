@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -67,6 +68,8 @@ func (n *Network) Config(worker string) kafka.Config {
 	c := kafka.Defaults()
 	c.Bootstrap = n.Cluster.ListenAddrs()
 	c.Extra = append(c.Extra, kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
 		w := n.way(worker)
 		if !w.there.pass(ctx.Done()) {
 			return nil, context.Cause(ctx)
