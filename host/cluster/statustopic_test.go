@@ -272,7 +272,7 @@ func TestManyStatuses(t *testing.T) {
 			func() string { return fmt.Sprintf("%d tasks run", running()) })
 		t.Logf("%d records in %d requests", records.Load(), requests.Load())
 		if records.Load() > 2*tasks || requests.Load() > tasks/4 {
-			t.Errorf("expected at most two records for each task, found %d in %d requests", records.Load(), requests.Load())
+			t.Error("expected at most two records for each task, and few requests")
 		}
 	})
 }
