@@ -397,8 +397,8 @@ func (l *Log) writeLeading(ctx context.Context, records []config.TopicRecord) (l
 // (Client.EndTransaction, storePartitionsUpdate): seen with kfake on a busy machine.
 var errAborted = errors.New("the client has aborted the transaction")
 
-// commit writes records in one transaction. Where that fails, the id is claimed again, so that whoever decides once more
-// knows what was written meanwhile, as by a newer leader.
+// commit writes records in one transaction. Where that fails, the id is claimed again, so that whoever decides once
+// more knows what was written meanwhile, as by a newer leader.
 func (l *Log) commit(ctx context.Context, records []config.TopicRecord) (last int64, err error) {
 	last, err = l.claim.commit(ctx, l.o.Topic.Name, records)
 	if err == nil {

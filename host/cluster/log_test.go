@@ -162,8 +162,8 @@ func TestLogFenced(t *testing.T) {
 	if !errors.As(err, &failed) {
 		t.Errorf("expected that the write fails, found %v", err)
 	}
-	assert.Error(t, err, "Failed to write to config topic; this may be due to a transient error and the request can be "+
-		"safely retried")
+	assert.Error(t, err, "Failed to write to config topic; this may be due to a transient error and the request can "+
+		"be safely retried")
 	assert.Equal(t, map[string]string{"c": "2"}, a.values())
 	assert.Contains(t, a.journal.String(), "a write to the topic of configurations has failed", "key=connector-c")
 	require.NoError(t, a.put(ctx, "c", "4"))
@@ -174,8 +174,8 @@ func TestLogFenced(t *testing.T) {
 	require.NoError(t, a.put(ctx, "c", "5"))
 }
 
-// A leader that is killed between the tasks and their commit, or within a transaction: the tasks before count, until the
-// next leader has written its own.
+// A leader that is killed between the tasks and their commit, or within a transaction: the tasks before count, until
+// the next leader has written its own.
 func TestLogCutOff(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
@@ -260,8 +260,8 @@ func TestLogRefused(t *testing.T) {
 	}
 	assert.NoError(t, open(t, make(t, 1, "compact")))
 	assert.Error(t, open(t, make(t, 2, "compact")), "Topic 'configs' supplied via the 'config.storage.topic' property is "+
-		"required to have a single partition in order to guarantee consistency of connector configurations, but found 2 "+
-		"partitions.")
+		"required to have a single partition in order to guarantee consistency of connector configurations, but found "+
+		"2 partitions.")
 	assert.Error(t, open(t, make(t, 1, "delete")), "must have cleanup.policy=compact")
 
 	refused := make(t, 1, "compact")

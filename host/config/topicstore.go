@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
@@ -98,19 +97,11 @@ func (s *TopicStore) apply(r TopicRecord) (change TopicChange, begun bool) {
 		}
 		return change, s.begun
 	}
-	if kind, _ := r.Kind(); kind == KindUnknown && s.begun && s.state.unknown == 1 {
-		s.sayUnknown()
-	}
 	switch change.Kind {
 	case KindConnector, KindCommit, KindTarget:
 		s.writes++
 	}
 	return change, s.begun
-}
-
-func (s *TopicStore) sayUnknown() {
-	s.log.Warn("the topic of configurations has records that are not Kafka Connect's, and are left alone: is it "+
-		"the one that config.storage.topic is to name?", "topic", s.topic, "records", s.state.unknown)
 }
 
 // CaughtUp says that all records were applied that the topic had when it was begun to be read.
@@ -121,11 +112,10 @@ func (s *TopicStore) CaughtUp() {
 		return
 	}
 	s.begun = true
-	if s.state.unknown > 0 {
-		s.sayUnknown()
-	}
-	if more := s.skipped - shownSkips; more > 0 {
-		s.log.Warn("further records in the topic of configurations are skipped", "topic", s.topic, "records", more)
+	if s.state.unknown > 0 || s.skipped > shownSkips {
+		s.log.Warn("the topic of configurations has records that are damaged, or not Kafka Connect's, and are left "+
+			"alone: is it the one that config.storage.topic is to name?", "topic", s.topic, "damaged", s.skipped,
+			"others", s.state.unknown)
 	}
 	s.kick()
 }
@@ -224,16 +214,8 @@ func (s *TopicStore) Stale(of Snapshot) bool {
 	return of.writes != s.writes
 }
 
-// Holds implements [Store].
-func (s *TopicStore) Holds(place string) string {
-	name, ok := strings.CutPrefix(place, s.topic+": "+string(KindConnector))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !ok || s.state.connectors[name] == nil {
-		return ""
-	}
-	return name
-}
+// Holds implements [Store]: no record holds another connector than that of its key.
+func (s *TopicStore) Holds(string) string { return "" }
 
 // Put implements [Store]. The target state is written before the connector, so that what is to be stopped never runs;
 // with a connector both are the leader's to write, a target state alone is any worker's.
