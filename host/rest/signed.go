@@ -279,15 +279,15 @@ func (s *Session) serve(w http.ResponseWriter, r *http.Request, all serving) boo
 		return false
 	}
 	x := exchange{w: w, r: r, serving: all}
-	defer guard.Recover(nil, "REST, "+r.Method+" "+r.URL.Path, nil, func(p *guard.Panic) {
-		x.fail(http.StatusInternalServerError, p.Error())
-	})
 	x.call(s, connector, call)
 	return true
 }
 
 // call answers a call of another worker, if it is signed.
 func (x *exchange) call(s *Session, connector string, call Call) {
+	defer guard.Recover(nil, "REST, "+x.r.Method+" "+x.r.URL.Path, nil, func(p *guard.Panic) {
+		x.fail(http.StatusInternalServerError, p.Error())
+	})
 	own, err := workerURL(x.cluster.URL())
 	if err != nil {
 		x.failed(err)

@@ -7,6 +7,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -189,6 +190,19 @@ func TestSignedCalls(t *testing.T) {
 		if done := i.called.Load() - before; done > 1 || done == 1 && status >= 400 && status != 409 && status != 500 {
 			t.Errorf("%s: %d calls were made for %d", name, done, status)
 		}
+	}
+}
+
+// A mistake in what answers a call is answered once: the request does not go on as one of a user.
+func TestMistakesInCalls(t *testing.T) {
+	i := newInternals(t, firstKey)
+	r := httptest.NewRequest("POST", i.url+"/culvert/internal/permit", strings.NewReader("panic"))
+	require.NoError(t, i.Sign(r, []byte("panic")))
+	w := httptest.NewRecorder()
+	i.Server.http.Handler.ServeHTTP(w, r)
+	var said failure
+	if err := json.Unmarshal(w.Body.Bytes(), &said); err != nil || w.Code != 500 || said.Code != 500 {
+		t.Errorf("expected one answer, found %d %s: %v", w.Code, w.Body, err)
 	}
 }
 
