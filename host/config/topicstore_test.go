@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -153,14 +154,23 @@ func TestWatchTopic(t *testing.T) {
 		var changes []TopicChange
 		l := topicStore(plainWorker(t, ""), discard, func(c TopicChange) { changes = append(changes, c) },
 			`connector-a {"properties":{}}`, `restart-connector-a {}`)
+		var mu sync.Mutex
 		seen := []string{}
 		ctx, end := context.WithCancel(t.Context())
-		go l.Watch(ctx, func(s Snapshot) { seen = append(seen, fmt.Sprint(names(s), s.Asked)) })
+		go l.Watch(ctx, func(s Snapshot) {
+			mu.Lock()
+			defer mu.Unlock()
+			seen = append(seen, fmt.Sprint(names(s), s.Asked))
+		})
 		step := func(do func(), wantSeen []string, want ...TopicChange) {
 			t.Helper()
+			mu.Lock()
 			seen, changes = []string{}, nil
+			mu.Unlock()
 			do()
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			assert.Equal(t, wantSeen, seen)
 			assert.Equal(t, want, changes)
 		}
