@@ -90,6 +90,8 @@ type Host struct {
 
 	checks *checks
 	rates  rates
+	// clustered is what the worker shares with others of its group; nil: it is alone.
+	clustered *clustered
 
 	mu      sync.Mutex
 	running *running
@@ -146,7 +148,9 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		return nil, &SetupError{err}
 	}
 	var targets *config.Targets
-	if !c.Once {
+	if own, _, err := config.LoadWorker(c.Files.Worker, c.Environ, c.Settings); err == nil && c.inGroup(own) {
+		// Connectors and what they are to do stand in the group's topics.
+	} else if !c.Once {
 		// In a run that ends by itself what was made by REST, and what was paused, would be a surprise.
 		c.Files.Own = filepath.Join(c.Data, "connectors")
 		if targets, err = config.OpenTargets(filepath.Join(c.Data, "connectors.states.json")); err != nil {
@@ -345,6 +349,11 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	c.Logger = logging.Struck(c.Logger, in.Worker.Strike)
 	h := &Host{config: c, log: c.Logger, levels: levels, registry: record.NewRegistry(), in: in,
 		checks: &checks{}, running: &running{}}
+	if toRun && c.inGroup(in.Worker) {
+		if h.clustered, err = newClustered(h); err != nil {
+			problems = append(problems, in.Worker.Place(err))
+		}
+	}
 	problems, embedded := h.readSettings(ctx, problems, toRun)
 	defer func() {
 		if err != nil {
@@ -554,7 +563,17 @@ func (h *Host) Run(ctx context.Context) (err error) {
 	var watching sync.WaitGroup
 	watching.Go(func() { r.watch(ctx) })
 	defer watching.Wait()
-	h.running.herder.Run(ctx)
+	if h.clustered == nil {
+		h.running.herder.Run(ctx)
+		return nil
+	}
+	// The group hears of it before the tasks stop, so that others have them by then.
+	herding, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { h.running.herder.Run(herding) })
+	h.clustered.run(ctx)
+	stop()
+	running.Wait()
 	return nil
 }
 
@@ -608,25 +627,33 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 		return closing, err
 	}
 	closing.add(store.Close)
-	herder := connect.New(connect.Options{Worker: h.in.Worker, Plugins: h.now().plugins, Registry: h.registry,
+	o := connect.Options{Worker: h.in.Worker, Plugins: h.now().plugins, Registry: h.registry,
 		Kafka: h.kafka, Offsets: store, Lockouts: h.lockouts, WorkerID: h.workerID(), Version: restVersion(),
-		Target: h.target, Started: h.checks.checked.release, Tracer: h.running.tracer, Logger: h.log}, h.in.Connectors)
+		Target: h.target, Started: h.checks.checked.release, Tracer: h.running.tracer, Logger: h.log}
+	connectors := h.in.Connectors
+	if c := h.clustered; c != nil {
+		if err := c.open(ctx, &closing); err != nil {
+			return closing, err
+		}
+		connectors, o.Planned, o.Changed = nil, c.planned, c.does
+	}
+	herder := connect.New(o, connectors)
+	if h.clustered != nil {
+		h.clustered.join(herder)
+	}
 	h.opened(func(r *running) { r.herder, r.cluster = herder, cluster })
 	return closing, nil
 }
 
 // target is what a connector is to do by what was kept of it.
 func (h *Host) target(c *config.Connector) connect.TargetState {
-	if h.targets == nil {
+	switch {
+	case h.clustered != nil:
+		return h.clustered.target(c.Name)
+	case h.targets == nil:
 		return connect.Running
 	}
-	switch h.targets.Get(c) {
-	case config.TargetPaused:
-		return connect.Paused
-	case config.TargetStopped:
-		return connect.Stopped
-	}
-	return connect.Running
+	return targetOf(h.targets.Get(c))
 }
 
 // listen opens REST's listeners, and answers from now on; with Once only where the user asked for them.
@@ -635,7 +662,11 @@ func (h *Host) listen() error {
 	if len(listeners) == 0 || h.config.Once && !h.in.Worker.Given("listeners") {
 		return nil
 	}
-	server, err := rest.Listen(restOptions(h.in.Worker), h.log)
+	o := restOptions(h.in.Worker)
+	if h.clustered != nil {
+		o.Cluster, o.Session = h.clustered, h.clustered.session
+	}
+	server, err := rest.Listen(o, h.log)
 	if err != nil {
 		return fmt.Errorf("%s%w", h.in.Worker.Where("listeners"), err)
 	}

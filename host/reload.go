@@ -55,7 +55,11 @@ func newReloader(h *Host) *reloader {
 			}
 		}
 	}
-	r := &reloader{host: h, store: config.NewFolderStore(places, h.in.Worker, h.log), checker: h.checks.checker,
+	var store config.Store = config.NewFolderStore(places, h.in.Worker, h.log)
+	if h.clustered != nil {
+		store = h.clustered.store
+	}
+	r := &reloader{host: h, store: store, checker: h.checks.checker,
 		log: h.log, problems: h.in.Hidden, applying: guard.NewTurn(),
 		files: h.in.Connectors, refused: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0,
 			reloadApplied: 0, reloadRefused: 0}}
@@ -131,8 +135,13 @@ func (r *reloader) bring(ctx context.Context, s config.Snapshot, have []config.N
 	r.files = s.Connectors
 	r.mu.Unlock()
 	r.checker = r.checker.Among(s.Connectors)
+	check := r.check
+	if c := r.host.clustered; c != nil { // who plans a connector checks it: one worker, and not each of them
+		check = func(context.Context, *config.Connector) config.Problems { return nil }
+		defer c.brought(s, herder)
+	}
 	plan := config.Plan(have, files, func(c *config.Connector) config.Problems {
-		return r.check(ctx, c)
+		return check(ctx, c)
 	}, r.checker.Declared)
 	if ctx.Err() != nil {
 		return // what a check has found was cut off
@@ -172,10 +181,7 @@ func (r *reloader) do(herder *connect.Herder, step config.Step, all []*config.Co
 	case config.Create, config.Restart:
 		herder.Put(step.Connector, all)
 	case config.Remove:
-		r.host.steering.Lock()
-		err = errors.Join(herder.Remove(step.Name), r.host.targets.Forget(step.Name),
-			r.host.config.Files.Brought.Forget(step.Name))
-		r.host.steering.Unlock()
+		err = r.host.forget(herder, step.Name)
 	case config.Refuse:
 		if step.Goes {
 			err = herder.Refuse(step.Name, step.Problems)
@@ -186,6 +192,16 @@ func (r *reloader) do(herder *connect.Herder, step config.Step, all []*config.Co
 	if err != nil {
 		r.log.Error("a mistake in culvert: a reload", "connector", step.Name, "error", err)
 	}
+}
+
+// forget removes a connector, with what is kept of it.
+func (h *Host) forget(herder *connect.Herder, name string) error {
+	if h.clustered != nil {
+		return herder.Remove(name)
+	}
+	h.steering.Lock()
+	defer h.steering.Unlock()
+	return errors.Join(herder.Remove(name), h.targets.Forget(name), h.config.Files.Brought.Forget(name))
 }
 
 // say logs a step; news: it is not the refusal that was logged before.

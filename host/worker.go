@@ -59,10 +59,14 @@ func (w worker) Passwords() func(setting string) bool {
 
 // Herder is nil while the worker starts.
 func (w worker) Herder() rest.Herder {
-	if h := w.herder(); h != nil {
+	switch h := w.herder(); {
+	case h == nil:
+		return nil
+	case w.host.clustered != nil:
+		return herding{h, w.host.clustered}
+	default:
 		return h
 	}
-	return nil
 }
 
 // Parts are those of now.
@@ -94,9 +98,17 @@ func (w worker) Aim(name string, target connect.TargetState) error {
 	if _, err := h.NowOf(name); err != nil {
 		return err
 	}
+	if c := w.host.clustered; c != nil {
+		return c.aimAt(context.Background(), name, target)
+	}
 	if err := w.host.targets.Set(name, targetName(target)); err != nil {
 		return err
 	}
+	return steer(h, name, target)
+}
+
+// steer has a connector go to a target state.
+func steer(h *connect.Herder, name string, target connect.TargetState) error {
 	switch target {
 	case connect.Paused:
 		return h.Pause(name)

@@ -54,11 +54,11 @@ type Options struct {
 
 	// Metadata is what the leader is to know of this member; it is asked for each join.
 	Metadata func() []byte
-	// Place is called on the leader with all members of a new generation, by instance and ID, and returns what each is
-	// to get, by ID: nothing, where it leaves one out. Its error ends the leader's membership, see Lost, and it is
+	// Place is called on the leader, self, with all members of a new generation, by instance and ID, and returns what
+	// each is to get, by ID: nothing, where it leaves one out. Its error ends the leader's membership, see Lost, and it is
 	// called again once the leader has joined again: what another member sent should not be one. What the leader gives
 	// itself names it: two members that both take themselves for the leader are told apart by that.
-	Place func(members []Joined) (map[string][]byte, error)
+	Place func(self string, members []Joined) (map[string][]byte, error)
 	// Assigned is called with each generation that this member is of, once, the first time before [Join] returns. A
 	// static member that came back is given what it had, and the leader has not seen its metadata of now: where that
 	// has news, [Group.Rejoin] lets the leader know.
@@ -406,8 +406,9 @@ func (p placing) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment, error
 		known[m.MemberID] = true
 	}
 	var placed map[string][]byte
+	self, _ := p.g.client.GroupMetadata()
 	err := guard.Do(p.g.o.Kafka.Logger, "placing tasks of group "+p.g.o.Group, func() (err error) {
-		placed, err = p.g.o.Place(members)
+		placed, err = p.g.o.Place(self, members)
 		return err
 	})
 	if err != nil {
@@ -422,7 +423,6 @@ func (p placing) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment, error
 		one.MemberID, one.MemberAssignment = id, placed[id]
 		all = append(all, one)
 	}
-	self, _ := p.g.client.GroupMetadata()
 	p.g.round.placed, p.g.round.own = true, placed[self]
 	return all, nil
 }

@@ -75,7 +75,7 @@ func (w *worker) metadata() []byte {
 	return []byte(w.says)
 }
 
-func (w *worker) place(members []Joined) (map[string][]byte, error) {
+func (w *worker) place(_ string, members []Joined) (map[string][]byte, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	placed, seen := map[string][]byte{}, []string{}
@@ -479,10 +479,10 @@ func TestGroupPlaceFails(t *testing.T) {
 		a.o.Place = nil
 		d := newWorker("d", n.Config("d"))
 		d.o.Group = "others"
-		d.o.Place = func([]Joined) (map[string][]byte, error) { panic("a mistake") }
+		d.o.Place = func(string, []Joined) (map[string][]byte, error) { panic("a mistake") }
 		_, err := Join(t.Context(), d.o)
 		assert.Error(t, err, "a mistake")
-		d.o.Place = func([]Joined) (map[string][]byte, error) { return map[string][]byte{"nobody": nil}, nil }
+		d.o.Place = func(string, []Joined) (map[string][]byte, error) { return map[string][]byte{"nobody": nil}, nil }
 		_, err = Join(t.Context(), d.o)
 		assert.Error(t, err, `"nobody"`)
 	})

@@ -150,7 +150,7 @@ func (l *leader) lead(ctx context.Context, leads bool) {
 }
 
 // place works out what members are to run; it is called for each generation that the worker leads.
-func (l *leader) place(members []Joined) (map[string][]byte, error) {
+func (l *leader) place(self string, members []Joined) (map[string][]byte, error) {
 	var all []Member
 	var offset int64
 	for _, m := range members {
@@ -195,7 +195,6 @@ func (l *leader) place(members []Joined) (map[string][]byte, error) {
 	l.mu.Lock()
 	l.memory, l.members, l.targets, l.next, l.placed = out.Memory, all, out.Targets, out.Next, changes
 	l.mu.Unlock()
-	self, _ := l.w.group.Member()
 	placed := map[string][]byte{}
 	for _, m := range all {
 		a := Assignment{Leader: self, LeaderURL: l.w.o.URL, Offset: s.Offset, Again: out.Again, Target: out.Targets[m.ID],

@@ -3,9 +3,11 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/host/config"
@@ -55,7 +57,7 @@ type WorkerOptions struct {
 // assigned to the worker until the next generation.
 type Worker struct {
 	o      WorkerOptions
-	group  *Group
+	group  atomic.Pointer[Group] // nil before it has joined
 	leader *leader
 	// work wakes the loop that brings the herder to the assignment.
 	work chan struct{}
@@ -72,20 +74,34 @@ type Worker struct {
 	// dirty are connectors whose statuses may be others than written says.
 	dirty   map[string]bool
 	written map[statusKey]Status
+
+	// shares are what the herder was assigned, by connector; of the loop of Run alone.
+	shares map[string]shared
+}
+
+// shared is a share of a connector whose settings stand at an offset.
+type shared struct {
+	written, version int64
+	plans            bool
+	tasks            string
 }
 
 // NewWorker makes one that has not joined.
 func NewWorker(o WorkerOptions) *Worker {
-	w := &Worker{o: o, work: make(chan struct{}, 1), dirty: map[string]bool{}, written: map[statusKey]Status{}}
+	w := &Worker{o: o, work: make(chan struct{}, 1), dirty: map[string]bool{}, written: map[statusKey]Status{},
+		shares: map[string]shared{}}
 	w.leader = newLeader(w)
 	return w
 }
 
 // Join joins the group, and returns when the first assignment is there.
-func (w *Worker) Join(ctx context.Context) (err error) {
+func (w *Worker) Join(ctx context.Context) error {
 	o := w.o.Group
 	o.Metadata, o.Place, o.Assigned, o.Lost = w.metadata, w.leader.place, w.begins, w.lost
-	w.group, err = Join(ctx, o)
+	g, err := Join(ctx, o)
+	if err == nil {
+		w.group.Store(g)
+	}
 	return err
 }
 
@@ -136,8 +152,8 @@ func (w *Worker) Brought(s config.Snapshot) {
 func (w *Worker) Read(change config.TopicChange) {
 	switch {
 	case change.Kind == config.KindOurs && change.Name == config.RejoinName:
-		if generation, ok := w.o.Store.Rejoining(); ok && w.group != nil {
-			w.group.Hurry(generation)
+		if generation, ok := w.o.Store.Rejoining(); ok && w.group.Load() != nil {
+			w.group.Load().Hurry(generation)
 		}
 	case change.Kind == config.KindConnector, change.Kind == config.KindCommit, change.Kind == config.KindTarget:
 		w.leader.changed()
@@ -246,8 +262,15 @@ func (w *Worker) bring() {
 	}
 	for _, c := range brought.Connectors {
 		share := shareOf(c.Name, target[KeyOf(c.Name)], brought)
-		if err := w.o.Herder.Assign(c.Name, share); err != nil {
-			w.o.Logger.Debug("a connector is gone that was assigned", "connector", c.Name, "error", err)
+		key := shared{written: brought.Written[c.Name], plans: share.Plans, tasks: fmt.Sprint(share.Tasks)}
+		if share.Planned != nil {
+			key.version = share.Planned.Version
+		}
+		if before, ok := w.shares[c.Name]; ok && before == key {
+			continue
+		}
+		if w.o.Herder.Assign(c.Name, share) == nil { // else the herder has it with the next snapshot
+			w.shares[c.Name] = key
 		}
 	}
 	if assignment.Again && w.within(assignment) {
@@ -296,7 +319,7 @@ func (w *Worker) Rejoin(reason string) {
 	w.mu.Lock()
 	generation := w.generation
 	w.mu.Unlock()
-	w.group.Rejoin(reason)
+	w.group.Load().Rejoin(reason)
 	go func() { // else the others hear of it by their next heartbeats
 		defer guard.Recover(w.o.Logger, "having the group join again", nil)
 		ctx, cancel := context.WithTimeout(context.Background(), writeWithin)
@@ -398,23 +421,27 @@ func (w *Worker) Leave(ctx context.Context) error {
 	w.Rejoin("this worker leaves")
 	for len(w.o.Herder.Holds()) > 0 && pause.For(ctx, 10*time.Millisecond) == nil {
 	}
-	return w.group.Leave(context.WithoutCancel(ctx), true)
+	return w.group.Load().Leave(context.WithoutCancel(ctx), true)
 }
 
 // Close ends the membership without a word: the group waits for the worker for a session.
 func (w *Worker) Close() {
-	if w.group != nil {
-		w.group.Close()
+	if g := w.group.Load(); g != nil {
+		g.Close()
 	}
 }
 
 // Lease returns nil where nobody else can have what is assigned to this worker: by the time that its session has left,
 // or since the group's coordinator says so.
 func (w *Worker) Lease(ctx context.Context) error {
-	if w.group.Held(w.o.Group.Session) {
+	g := w.group.Load()
+	switch {
+	case g == nil:
+		return errors.New("this worker has not joined its group")
+	case g.Held(w.o.Group.Session):
 		return nil
 	}
-	return w.group.Confirm(ctx)
+	return g.Confirm(ctx)
 }
 
 // URL implements rest.Cluster.

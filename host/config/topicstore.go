@@ -227,10 +227,22 @@ func (s *TopicStore) Put(ctx context.Context, name string, stored Stored) error 
 	if stored.Connector != nil {
 		settings := stored.Connector.Raw()
 		settings["name"] = name
-		records = append(records, ConnectorRecord(name, settings))
+		if !maps.Equal(settings, s.settings(name)) { // else its tasks would be planned and made again
+			records = append(records, ConnectorRecord(name, settings))
+		}
 	}
 	_, err := s.Write(ctx, records...)
 	return err
+}
+
+// settings are those of a connector as they stand in the topic, nil for none.
+func (s *TopicStore) settings(name string) map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.state.connectors[name]; c != nil {
+		return c.settings
+	}
+	return nil
 }
 
 // Delete implements [Store]. The records of tasks stay, as Kafka Connect leaves them: without the connector they are

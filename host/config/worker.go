@@ -171,7 +171,8 @@ const ExactlyOnceSetting = "exactly.once.source.support"
 // Java workers gets there, changes nothing for one worker.
 func (w *Worker) ExactlyOnce() bool { return strings.EqualFold(w.Text(ExactlyOnceSetting), "enabled") }
 
-// ConfigTopic is config.storage.topic, which keeps how many transactional producers a connector had.
+// ConfigTopic is config.storage.topic, which keeps the connectors of a group, and how many transactional producers a
+// connector had.
 func (w *Worker) ConfigTopic() string {
 	if topic := w.Text("config.storage.topic"); topic != "" {
 		return topic

@@ -20,7 +20,7 @@ const (
 const LoggerLevels = "logging.level."
 
 // workerSettings is the one table of the worker's settings.
-var workerSettings = slices.Concat(generalSettings, restSettings, proxySettings, securitySettings, tracingSettings)
+var workerSettings = slices.Concat(generalSettings, groupSettings, restSettings, proxySettings, securitySettings, tracingSettings)
 
 // workerDeclarations are they, for finding one.
 var workerDeclarations = sync.OnceValue(func() *Declarations { return Declare(workerSettings...) })
@@ -86,12 +86,6 @@ var generalSettings = []wit.SettingSpec{
 	declared("client.id", wit.KindText, "", "Prefix of the names under which Kafka knows this worker's clients."),
 	declared("topic.creation.enable", wit.KindBoolean, "true", "Whether missing topics are created."),
 
-	declared("group.id", wit.KindText, "", "Name of the group of workers."),
-	declared("config.storage.topic", wit.KindText, "", "Topic with connector configurations."),
-	declared("config.storage.replication.factor", wit.KindShort, "", "Its replicas."),
-	unused("status.storage.topic", wit.KindText, "states are not stored"),
-	unused("status.storage.partitions", wit.KindInt, "states are not stored"),
-	unused("status.storage.replication.factor", wit.KindShort, "states are not stored"),
 	unused("offset.storage.file.filename", wit.KindText, "offsets are kept in the topic that offset.storage.topic names"),
 	unused("plugin.discovery", wit.KindText, "there are no Java plugins"),
 	declared("connector.client.config.override.policy", wit.KindText, "All", "Which settings of their Kafka clients "+
@@ -103,7 +97,6 @@ var generalSettings = []wit.SettingSpec{
 		"preparing", "enabled")),
 	declared("admin.listeners", wit.KindListOfText, "", "Where /admin listens, as listeners; where it is given it is "+
 		"nowhere else, and empty nowhere at all."),
-	unused("rest.advertised.listener", wit.KindText, "this worker does not join a group"),
 	declared("rest.extension.classes", wit.KindListOfText, "", "Java classes that extend REST: refused, use "+
 		"rest.basic.auth.file and rest.read.only."),
 	declared("access.control.allow.origin", wit.KindListOfText, "", "Origins whose pages may use REST in a browser "+
@@ -112,18 +105,6 @@ var generalSettings = []wit.SettingSpec{
 		"given."),
 	declared("response.http.headers.config", wit.KindText, "", "Headers that REST adds: `ACTION NAME: VALUE`, several "+
 		"separated by commas; set, add, setDate or addDate, for the last two milliseconds from now."),
-	unused("session.timeout.ms", wit.KindInt, "this worker does not join a group"),
-	unused("rebalance.timeout.ms", wit.KindInt, "this worker does not join a group"),
-	unused("heartbeat.interval.ms", wit.KindInt, "this worker does not join a group"),
-	unused("worker.sync.timeout.ms", wit.KindInt, "this worker does not join a group"),
-	unused("worker.unsync.backoff.ms", wit.KindInt, "this worker does not join a group"),
-	unused("connect.protocol", wit.KindText, "this worker does not join a group"),
-	unused("scheduled.rebalance.max.delay.ms", wit.KindInt, "this worker does not join a group"),
-	unused("inter.worker.key.generation.algorithm", wit.KindText, "this worker does not join a group"),
-	unused("inter.worker.signature.algorithm", wit.KindText, "this worker does not join a group"),
-	unused("inter.worker.key.ttl.ms", wit.KindInt, "this worker does not join a group"),
-	unused("inter.worker.key.size", wit.KindInt, "this worker does not join a group"),
-	unused("inter.worker.verification.algorithms", wit.KindListOfText, "this worker does not join a group"),
 	declared("topic.tracking.enable", wit.KindBoolean, "true", "Whether REST tells a connector's topics."),
 	declared("topic.tracking.allow.reset", wit.KindBoolean, "true", "Whether REST forgets them."),
 	unused("metric.reporters", wit.KindListOfText, "there are no Java plugins"),
@@ -141,6 +122,45 @@ var generalSettings = []wit.SettingSpec{
 	unused("rest.port", wit.KindInt, "use listeners"),
 }
 
+// groupSettings are those of workers that form a group. But for those of exactly-once they have an effect in a group
+// alone, see [Worker.InGroup].
+var groupSettings = []wit.SettingSpec{
+	declared("group.id", wit.KindText, "", "Name of the group of workers. A worker joins it where config.storage.topic "+
+		"and status.storage.topic are given, too, and no file of a connector is named."),
+	declared("config.storage.topic", wit.KindText, "", "Topic with the configurations of the group's connectors."),
+	declared("config.storage.replication.factor", wit.KindShort, "", "Its replicas, if it has to be made."),
+	declared("status.storage.topic", wit.KindText, "", "Topic with the states of the group's connectors and tasks."),
+	declared("status.storage.partitions", wit.KindInt, "5", "Its partitions, if it has to be made."),
+	declared("status.storage.replication.factor", wit.KindShort, "", "Its replicas, if it has to be made."),
+	declared("group.instance.id", wit.KindText, "", "Name of this worker in its group, such as that of its pod: a worker "+
+		"that comes back with it within session.timeout.ms has what it had, and nothing moves."),
+	declared("rest.advertised.listener", wit.KindText, "", "Protocol by which other workers of the group reach this one; "+
+		"http unless listeners has https alone.", allowed("http", "https")),
+	declared("session.timeout.ms", wit.KindInt, "10000", "After how long without a heartbeat the group gives this "+
+		"worker up, in milliseconds.", atLeast(1)),
+	declared("rebalance.timeout.ms", wit.KindInt, "60000", "How long the group waits for its members to join a new "+
+		"generation, in milliseconds.", atLeast(1)),
+	declared("heartbeat.interval.ms", wit.KindInt, "3000", "How often this worker sends a heartbeat to its group, in "+
+		"milliseconds; less than session.timeout.ms.", atLeast(1)),
+	declared("worker.sync.timeout.ms", wit.KindInt, "3000", "How long the group's leader reads on for what other workers "+
+		"have read of config.storage.topic, in milliseconds.", atLeast(1)),
+	unused("worker.unsync.backoff.ms", wit.KindInt, "a worker that has not read enough reads on, and stays in its group"),
+	unused("connect.protocol", wit.KindText, "workers of a group rebalance incrementally and cooperatively, and sign what "+
+		"they ask of each other"),
+	declared("scheduled.rebalance.max.delay.ms", wit.KindInt, "300000", "How long tasks of a worker that has vanished "+
+		"wait for it before others get them, in milliseconds. Those of one that has left in good order do not.",
+		atLeast(0)),
+	declared("inter.worker.key.generation.algorithm", wit.KindText, "HmacSHA256", "Algorithm of the key by which workers "+
+		"of a group sign what they ask of each other."),
+	declared("inter.worker.signature.algorithm", wit.KindText, "HmacSHA256", "Algorithm of their signatures."),
+	declared("inter.worker.key.ttl.ms", wit.KindInt, "3600000", "After how long the leader makes another key, in "+
+		"milliseconds.", atLeast(1)),
+	declared("inter.worker.key.size", wit.KindInt, "", "Size of the key in bits; as the algorithm's hash unless given.",
+		atLeast(1)),
+	declared("inter.worker.verification.algorithms", wit.KindListOfText, "HmacSHA256", "Algorithms of signatures that are "+
+		"taken."),
+}
+
 // withoutEffect begins the documentation of Kafka Connect's settings that are taken so that real worker files run; why
 // they have none follows.
 const withoutEffect = "Has no effect: "
@@ -149,22 +169,32 @@ func unused(name string, kind wit.SettingKind, why string) wit.SettingSpec {
 	return declared(name, kind, "", withoutEffect+why+".")
 }
 
-// onlyExactlyOnce are settings that have an effect with exactly-once alone, and why they have none without.
-var onlyExactlyOnce = map[string]string{
-	"group.id":                          "this worker does not join a group",
-	"config.storage.topic":              "connectors come from files",
-	"config.storage.replication.factor": "connectors come from files",
-}
+// exactlyOnceToo are settings of a group that a worker with exactly-once has a use for when it is alone.
+var exactlyOnceToo = []string{"group.id", "config.storage.topic", "config.storage.replication.factor"}
 
 // noEffect is why a setting has no effect on the worker, "" where it has one.
 func (w *Worker) noEffect(spec *wit.SettingSpec) string {
 	if why, ok := strings.CutPrefix(spec.Documentation, withoutEffect); ok {
 		return strings.TrimSuffix(why, ".")
 	}
-	if w.ExactlyOnce() {
+	of := slices.ContainsFunc(groupSettings, func(s wit.SettingSpec) bool { return s.Name == spec.Name })
+	if !of || w.InGroup() || w.ExactlyOnce() && slices.Contains(exactlyOnceToo, spec.Name) {
 		return ""
 	}
-	return onlyExactlyOnce[spec.Name]
+	return "this worker does not join a group"
+}
+
+// InGroup tells whether the settings are those of a worker that forms a group with others: as Kafka Connect's distributed
+// workers, all of which have these three. The embedded broker is for one worker.
+func (w *Worker) InGroup() bool {
+	for _, name := range []string{"group.id", "config.storage.topic", "status.storage.topic"} {
+		if w.Text(name) == "" {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(w.List("bootstrap.servers"), func(s string) bool {
+		return s == "embedded" || strings.HasPrefix(s, "embedded:")
+	})
 }
 
 func declared(name string, kind wit.SettingKind, value, doc string, rules ...wit.Rule) wit.SettingSpec {

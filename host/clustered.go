@@ -1,0 +1,485 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/host/cluster"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// clustered is what a worker has that forms a group with others: the topics that they share, its membership, and what
+// they ask of each other.
+type clustered struct {
+	host    *Host
+	session *rest.Session
+
+	mu      sync.Mutex
+	log     *cluster.Log
+	store   *config.TopicStore
+	status  *cluster.StatusTopic
+	worker  *cluster.Worker // nil while the worker starts
+	targets map[string]string
+}
+
+// inGroup tells whether a worker forms a group: as its settings say, unless it is given connectors to run, or is to end
+// by itself.
+func (c *Config) inGroup(w *config.Worker) bool {
+	return w.InGroup() && !c.Once && len(c.Files.Connectors) == 0
+}
+
+// newClustered makes what REST needs of a group before the worker has joined it.
+func newClustered(h *Host) (*clustered, error) {
+	w := h.in.Worker
+	session, err := rest.NewSession(w.Text("inter.worker.signature.algorithm"),
+		w.List("inter.worker.verification.algorithms"))
+	if err != nil {
+		return nil, err
+	}
+	c := &clustered{host: h, session: session}
+	session.Handle("POST /connectors/{name}/tasks",
+		func(ctx context.Context, connector string, body []byte) (any, error) {
+			worker := c.member()
+			if worker == nil {
+				return nil, rest.Starting
+			}
+			return nil, taken(worker.Take(ctx, connector, body))
+		})
+	return c, nil
+}
+
+// taken answers tasks that the leader does not take: what may pass as a conflict, so that they are handed to it again.
+func taken(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &rest.Refusal{Status: 409, Message: err.Error()}
+}
+
+// member is the worker's membership, nil while it starts.
+func (c *clustered) member() *cluster.Worker {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.worker
+}
+
+// URL implements [rest.Cluster].
+func (c *clustered) URL() string {
+	return c.scheme() + "://" + c.host.workerID()
+}
+
+// scheme is that by which other workers reach this one (RestServer.determineAdvertisedProtocol).
+func (c *clustered) scheme() string {
+	w := c.host.in.Worker
+	if given := strings.ToLower(w.Text("rest.advertised.listener")); given != "" {
+		return given
+	}
+	listeners := w.List("listeners")
+	plain := func(l string) bool { return strings.HasPrefix(strings.ToLower(l), "http://") }
+	if len(listeners) > 0 && !slices.ContainsFunc(listeners, plain) {
+		return "https"
+	}
+	return "http"
+}
+
+// Leader implements [rest.Cluster].
+func (c *clustered) Leader() (url string, me, known bool) {
+	if worker := c.member(); worker != nil {
+		return worker.Leader()
+	}
+	return "", false, false
+}
+
+// Owner implements [rest.Cluster].
+func (c *clustered) Owner(connector string, task int) (url string, me, known bool) {
+	if worker := c.member(); worker != nil {
+		return worker.Owner(connector, task)
+	}
+	return "", false, false
+}
+
+// Pending implements [rest.Cluster].
+func (c *clustered) Pending() bool {
+	worker := c.member()
+	return worker == nil || worker.Pending()
+}
+
+// open opens the topics of the group, and reads them.
+func (c *clustered) open(ctx context.Context, closing *closers) error {
+	h := c.host
+	w := h.in.Worker
+	configs, wrong := kafka.ParseInternal(w.All(), "config.storage.", kafka.Internal{Name: w.ConfigTopic(), Partitions: 1})
+	if err := wrong.Err(); err != nil {
+		return &SetupError{err}
+	}
+	states, wrong := cluster.ParseStatusTopic(w.All())
+	if err := wrong.Err(); err != nil {
+		return &SetupError{err}
+	}
+	log, err := cluster.OpenLog(ctx, cluster.LogOptions{Kafka: h.kafka, Topic: configs, Group: w.Text("group.id"),
+		Logger: h.log})
+	if err != nil {
+		return &SetupError{err}
+	}
+	closing.add(log.Close)
+	status, err := cluster.OpenStatusTopic(ctx, h.kafka, states, h.log)
+	if err != nil {
+		return &SetupError{err}
+	}
+	closing.add(func() {
+		ending, cancel := context.WithTimeout(context.Background(), statusWithin)
+		defer cancel()
+		if err := status.Close(ending); err != nil {
+			h.log.Warn("states of connectors are not in the status topic", "error", err)
+		}
+	})
+	store := config.NewTopicStore(w.ConfigTopic(), w, log, c.changed, h.log)
+	c.mu.Lock()
+	c.log, c.store, c.status = log, store, status
+	c.mu.Unlock()
+	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
+	caught, ended := make(chan struct{}), make(chan error, 1)
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		defer guard.Vital("reading the config topic")
+		ended <- log.Read(reading, store.Apply, func() { store.CaughtUp(); close(caught) })
+	})
+	closing.add(func() { stop(); reader.Wait() })
+	select {
+	case <-caught:
+	case err := <-ended:
+		return &SetupError{err}
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if key, ok := store.SessionKey(); ok {
+		c.use(key)
+	}
+	return status.Await(ctx)
+}
+
+// statusWithin is how long a worker that ends waits for its last states to be written.
+const statusWithin = 5 * time.Second
+
+// changed takes what a record of the config topic has changed. It is called by whoever reads the topic, and must not
+// wait.
+func (c *clustered) changed(change config.TopicChange) {
+	switch change.Kind {
+	case config.KindSession:
+		if key, ok := c.store.SessionKey(); ok {
+			c.use(key)
+		}
+	case config.KindLogger:
+		if _, _, err := c.host.levels.Set(change.Name, change.Level); err != nil {
+			c.host.log.Warn("the level of a logger of the whole cluster is not set", "logger", change.Name, "error", err)
+		}
+	case config.KindRestart:
+		c.restart(change.Restart)
+	}
+	if worker := c.member(); worker != nil {
+		worker.Read(change)
+	}
+}
+
+func (c *clustered) use(key config.SessionKey) {
+	if err := c.session.Use(key.Key); err != nil {
+		c.host.log.Error("the session key of the cluster is not taken", "error", err)
+	}
+}
+
+// restart restarts what this worker runs of a connector, as somebody has asked any worker to.
+func (c *clustered) restart(r config.RestartRequest) {
+	herder := c.host.now().herder
+	worker := c.member()
+	if herder == nil || worker == nil {
+		return
+	}
+	s, err := herder.Status(r.Connector)
+	if err != nil {
+		return
+	}
+	failed := func(state connect.State) bool { return !r.OnlyFailed || state == connect.Failed }
+	if _, me, _ := worker.Owner(r.Connector, -1); me && failed(s.Connector.State) {
+		_ = herder.Restart(r.Connector)
+		return // with the tasks that it has here
+	}
+	for _, t := range s.Tasks {
+		if r.IncludeTasks && failed(t.State) {
+			_ = herder.RestartTask(r.Connector, t.ID)
+		}
+	}
+}
+
+// join makes the membership, with which the herder's connectors are brought to what the group has them be.
+func (c *clustered) join(herder *connect.Herder) {
+	h := c.host
+	w := h.in.Worker
+	worker := cluster.NewWorker(cluster.WorkerOptions{
+		Group: cluster.Options{Kafka: h.kafka, Group: w.Text("group.id"), Topic: w.ConfigTopic(),
+			Instance: w.Text("group.instance.id"), Session: w.Duration("session.timeout.ms"),
+			Rebalance: w.Duration("rebalance.timeout.ms"), Heartbeat: w.Duration("heartbeat.interval.ms")},
+		URL: c.URL(), WorkerID: h.workerID(), Delay: w.Duration("scheduled.rebalance.max.delay.ms"),
+		Sync: w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status, Herder: herder,
+		Plugins: c.plugins, Classes: c.classes, SessionKey: c.key, Ask: c.ask, Logger: h.log})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.worker = worker
+}
+
+// ask has another worker answer a call, signed.
+func (c *clustered) ask(ctx context.Context, to, method, path string, body []byte) ([]byte, error) {
+	server := c.host.now().rest
+	if server == nil {
+		return nil, errors.New("expected listeners, by which the workers of a group reach each other, found none")
+	}
+	return server.Ask(ctx, to, method, path, body)
+}
+
+// plugins are what the worker tells its group.
+func (c *clustered) plugins() (all []cluster.PluginOffer) {
+	for _, info := range c.host.now().plugins.Modules() {
+		all = append(all, cluster.PluginOffer{Name: info.Name, Version: info.Version, Hash: shortHash(info.Hash)})
+	}
+	return all
+}
+
+func shortHash(hash string) string { return hash[:min(12, len(hash))] }
+
+// classes are those that connectors can name here.
+func (c *clustered) classes() (all []string) {
+	for _, p := range c.host.now().herder.Plugins(false) {
+		all = append(all, p.Class)
+	}
+	return all
+}
+
+// key writes a session key where there is none, or an old one.
+func (c *clustered) key(ctx context.Context) error {
+	w := c.host.in.Worker
+	if now, ok := c.store.SessionKey(); ok && time.Since(now.Created) < w.Duration("inter.worker.key.ttl.ms") {
+		return nil
+	}
+	algorithm := w.Text("inter.worker.key.generation.algorithm")
+	secret, err := rest.NewKey(algorithm, w.Int("inter.worker.key.size"))
+	if err != nil {
+		return err
+	}
+	_, err = c.store.Write(ctx, config.SessionKeyRecord(config.SessionKey{Key: secret, Algorithm: algorithm,
+		Created: time.Now()}))
+	return err
+}
+
+// does takes that the herder does something else with a connector.
+func (c *clustered) does(connector string) {
+	if worker := c.member(); worker != nil {
+		worker.Changed(connector)
+	}
+}
+
+// planned takes how a connector shares its work out, once what Kafka Connect's worker would refuse is known to be none.
+func (c *clustered) planned(ctx context.Context, name string, p connect.Plan) error {
+	now, err := c.host.now().herder.NowOf(name)
+	if err != nil {
+		return err
+	}
+	if err := c.host.checking().Check(ctx, now.Given).Err(); err != nil {
+		return err
+	}
+	return c.member().Planned(ctx, name, p)
+}
+
+// target is what a connector is to do, as the config topic has it.
+func (c *clustered) target(name string) connect.TargetState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return targetOf(c.targets[name])
+}
+
+// targetOf is a target state by its name in the config topic.
+func targetOf(name string) connect.TargetState {
+	switch name {
+	case config.TargetPaused:
+		return connect.Paused
+	case config.TargetStopped:
+		return connect.Stopped
+	}
+	return connect.Running
+}
+
+// brought takes that the herder has the connectors of a snapshot.
+func (c *clustered) brought(s config.Snapshot, herder *connect.Herder) {
+	c.aim(s, herder)
+	c.member().Brought(s)
+}
+
+// aim gives connectors the target states of a snapshot.
+func (c *clustered) aim(s config.Snapshot, herder *connect.Herder) {
+	c.mu.Lock()
+	before := c.targets
+	c.targets = s.Targets
+	c.mu.Unlock()
+	for _, k := range s.Connectors {
+		if now := targetOf(s.Targets[k.Name]); now != targetOf(before[k.Name]) {
+			_ = steer(herder, k.Name, now)
+		}
+	}
+}
+
+// run is a member of the group until ctx ends, and hands over then what it runs.
+func (c *clustered) run(ctx context.Context) {
+	worker, log := c.member(), c.host.log
+	for ctx.Err() == nil {
+		err := worker.Join(ctx)
+		if err == nil {
+			break
+		}
+		if ctx.Err() == nil {
+			log.Error("the worker cannot join its group, and tries again", "error", err)
+		}
+		select {
+		case <-time.After(joinAgain):
+		case <-ctx.Done():
+			return
+		}
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { worker.Run(working) })
+	<-ctx.Done()
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx),
+		c.host.in.Worker.Duration("task.shutdown.graceful.timeout.ms"))
+	defer cancel()
+	if err := worker.Leave(leaving); err != nil {
+		log.Warn("the worker did not leave its group in good order: the group waits for it", "error", err)
+	}
+	stop()
+	running.Wait()
+}
+
+// joinAgain is the pause after which a group is joined again that could not be.
+const joinAgain = 5 * time.Second
+
+// herding is the herder of a worker in a group as REST has it: of what the workers share, it shows what all of them do.
+type herding struct {
+	*connect.Herder
+	of *clustered
+}
+
+// Info implements [rest.Herder].
+func (g herding) Info(name string) (connect.Info, error) {
+	info, err := g.Herder.Info(name)
+	if err != nil {
+		return info, err
+	}
+	info.Tasks = []connect.TaskID{}
+	if set := g.tasks(name); set != nil {
+		for n := range set.Settings {
+			info.Tasks = append(info.Tasks, connect.TaskID{Connector: name, Task: n})
+		}
+	}
+	return info, nil
+}
+
+func (g herding) tasks(name string) *config.TaskSet {
+	s, _ := g.of.store.Snapshot()
+	return s.Planned(name)
+}
+
+// Tasks implements [rest.Herder].
+func (g herding) Tasks(name string) ([]connect.TaskInfo, error) {
+	if _, err := g.Herder.Info(name); err != nil {
+		return nil, err
+	}
+	infos := []connect.TaskInfo{}
+	if set := g.tasks(name); set != nil {
+		for n, settings := range set.Settings {
+			infos = append(infos, connect.TaskInfo{ID: connect.TaskID{Connector: name, Task: n}, Config: settings})
+		}
+	}
+	return infos, nil
+}
+
+// Status implements [rest.Herder]: what the status topic says. Only what a worker knows of itself is its own.
+func (g herding) Status(name string) (connect.Status, error) {
+	own, err := g.Herder.Status(name)
+	if err != nil {
+		return own, err
+	}
+	said, ok := g.of.status.Connector(name)
+	if !ok {
+		said.State = connect.Unassigned
+	}
+	shown := connect.Status{Name: name, Type: own.Type, Tasks: []connect.TaskStatus{}, Connector: connect.ConnectorStatus{
+		State: said.State, WorkerID: said.WorkerID, Trace: said.Trace, Version: said.Version,
+		File: own.Connector.File, ConfigError: own.Connector.ConfigError}}
+	if shown.Connector.WorkerID == g.of.host.workerID() {
+		shown.Connector.Plugin, shown.Connector.Restarts = own.Connector.Plugin, own.Connector.Restarts
+	}
+	for _, t := range g.of.status.Tasks(name) {
+		one := connect.TaskStatus{ID: t.Task, State: t.State, WorkerID: t.WorkerID, Trace: t.Trace, Version: t.Version}
+		if at := slices.IndexFunc(own.Tasks, func(o connect.TaskStatus) bool { return o.ID == t.Task }); at >= 0 {
+			one.Restarts, one.Plugin, one.Plugins = own.Tasks[at].Restarts, own.Tasks[at].Plugin, own.Tasks[at].Plugins
+		}
+		shown.Tasks = append(shown.Tasks, one)
+	}
+	return shown, nil
+}
+
+// Restart implements [rest.Herder]: the worker that runs the connector has been asked.
+func (g herding) Restart(name string) error { return g.Herder.Restart(name) }
+
+// Topics implements [rest.Herder].
+func (g herding) Topics(name string) ([]string, error) {
+	if _, err := g.Herder.Topics(name); err != nil {
+		return nil, err
+	}
+	return g.of.status.Topics(name), nil
+}
+
+// ResetTopics implements [rest.Herder].
+func (g herding) ResetTopics(name string) error {
+	err := g.Herder.ResetTopics(name)
+	if err == nil {
+		g.of.status.ResetTopics(name)
+	}
+	return err
+}
+
+// AimAt has the config topic say what a connector is to do, which all workers read.
+func (c *clustered) aimAt(ctx context.Context, name string, target connect.TargetState) error {
+	s, _ := c.store.Snapshot()
+	if _, there := s.Written[name]; !there {
+		return fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
+	}
+	if target == connect.Stopped { // what it ran is to be planned when it goes on, as in Kafka Connect
+		if _, err := c.store.Write(ctx, config.TargetRecord(name, config.TargetStopped), config.CommitRecord(name, 0)); err != nil {
+			return conflict(err)
+		}
+		return nil
+	}
+	return conflict(c.store.Put(ctx, name, config.Stored{Target: targetName(target)}))
+}
+
+// conflict is how REST answers a write of the config topic that was not made.
+func conflict(err error) error {
+	var failed *cluster.WriteError
+	switch {
+	case errors.Is(err, cluster.ErrNotLeader):
+		return &rest.Refusal{Status: 409, Message: err.Error()}
+	case errors.As(err, &failed):
+		return &rest.Refusal{Status: 500, Message: err.Error()}
+	}
+	return err
+}
