@@ -9,12 +9,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/cluster"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // clustered is what a worker has that forms a group with others: the topics that they share, its membership, and what
@@ -229,7 +231,7 @@ func (c *clustered) join(herder *connect.Herder) {
 			Rebalance: w.Duration("rebalance.timeout.ms"), Heartbeat: w.Duration("heartbeat.interval.ms")},
 		URL: c.URL(), WorkerID: h.workerID(), Delay: w.Duration("scheduled.rebalance.max.delay.ms"),
 		Sync: w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status, Herder: herder,
-		Plugins: c.plugins, Classes: c.classes, SessionKey: c.key, Ask: c.ask, Logger: h.log})
+		Plugins: c.plugins, Classes: c.classes, Declared: c.declared, SessionKey: c.key, Ask: c.ask, Logger: h.log})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.worker = worker
@@ -260,6 +262,16 @@ func (c *clustered) classes() (all []string) {
 		all = append(all, p.Class)
 	}
 	return all
+}
+
+// declared is the name of a class as a plugin declares it.
+func (c *clustered) declared(class string) string {
+	_, component, err := check.Find(c.host.now().plugins, class, "", wit.ComponentSource, wit.ComponentSink,
+		wit.ComponentTransformation, wit.ComponentPredicate)
+	if err != nil {
+		return class
+	}
+	return component.Name
 }
 
 // key writes a session key where there is none, or an old one.

@@ -199,6 +199,9 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		}
 	}
 	h.warnOfUnknown()
+	if len(c.Files.Connectors) == 0 && h.clustered == nil {
+		h.log.Warn("there are no connectors to run: no connector file found", "config", c.Files.Folder)
+	}
 	return h, nil
 }
 

@@ -230,9 +230,6 @@ func run(ctx context.Context, in *installation, hostConfig host.Config, progress
 	if display != nil {
 		defer display.follow(h.Progress)()
 	}
-	if len(hostConfig.Files.Connectors) == 0 {
-		hostConfig.Logger.Warn("there are no connectors to run: no connector file found", "config", in.folder)
-	}
 	if hangUps != nil {
 		defer onHangUp(hangUps, h.Reload, hostConfig.Logger)()
 	}

@@ -22,6 +22,9 @@ const (
 	lastWait  = time.Second
 )
 
+// cleanEvery is how often the leader looks whether the status topic says something of what is no more.
+const cleanEvery = 5 * time.Second
+
 // planNote is what the names of notes begin with that say what the tasks of a connector need: see [demand].
 const planNote = string(config.KindOurs) + "plan-"
 
@@ -53,6 +56,8 @@ type leader struct {
 	of      int32 // the generation that memory is of; 0: none
 	members []Member
 	targets map[string][]Held
+	// unplaced says why connectors, or tasks of them, are given to nobody.
+	unplaced map[string]string
 	// next is when to plan again although nobody joins; zero: never.
 	next time.Time
 	// changes counts changes of the config topic, placed is the count that the last plan has seen.
@@ -95,9 +100,11 @@ func (l *leader) run(ctx context.Context) {
 	wait := firstWait
 	var last time.Time // when a change was last placed
 	led := false
-	timer := time.NewTimer(0)
+	timer, look := time.NewTimer(0), time.NewTicker(cleanEvery)
+	defer look.Stop()
 	for {
 		select {
+		case <-look.C:
 		case <-ctx.Done():
 			return
 		case <-l.news:
@@ -188,12 +195,15 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 	began := time.Now()
 	out := Place(Input{Now: began, Delay: l.w.o.Delay, Members: all, Connectors: l.connectors(s, all), Before: memory})
 	for name, why := range out.Unplaced {
-		l.w.o.Logger.Warn("a connector, or tasks of it, are given to no worker", "connector", name, "reason", why)
+		if l.unplaced[name] != why {
+			l.w.o.Logger.Warn("a connector, or tasks of it, are given to no worker", "connector", name, "reason", why)
+		}
 	}
 	l.w.o.Logger.Debug("the leader has planned", "members", len(all), "connectors", len(s.Connectors), "again", out.Again,
 		"took", time.Since(began))
 	l.mu.Lock()
 	l.memory, l.members, l.targets, l.next, l.placed = out.Memory, all, out.Targets, out.Next, changes
+	l.unplaced = out.Unplaced
 	l.mu.Unlock()
 	placed := map[string][]byte{}
 	for _, m := range all {
@@ -217,7 +227,7 @@ func (l *leader) connectors(s config.Snapshot, members []Member) []Connector {
 	var all []Connector
 	for _, c := range s.Connectors {
 		one := Connector{Name: c.Name, Key: KeyOf(c.Name), Class: c.Text("connector.class"), Created: s.Written[c.Name],
-			Fits: fits(c, members)}
+			Fits: l.fits(c, members)}
 		if set := s.Planned(c.Name); set != nil {
 			d := demandOf(demands[c.Name])
 			one.Version, one.Tasks, one.Claims = set.Version, len(set.Settings), d.Claims
@@ -234,13 +244,14 @@ func demandOf(note json.RawMessage) (d demand) {
 }
 
 // fits are those of the members that offer all classes of a connector.
-func fits(c *config.Connector, members []Member) []bool {
-	needed := []Key{KeyOf(c.Text("connector.class"))}
+func (l *leader) fits(c *config.Connector, members []Member) []bool {
+	key := func(class string) Key { return KeyOf(l.w.o.Declared(class)) }
+	needed := []Key{key(c.Text("connector.class"))}
 	stages, _ := c.Stages()
 	for _, s := range stages {
-		needed = append(needed, KeyOf(s.Class))
+		needed = append(needed, key(s.Class))
 		if s.Predicate != nil {
-			needed = append(needed, KeyOf(s.Predicate.Class))
+			needed = append(needed, key(s.Predicate.Class))
 		}
 	}
 	fit := make([]bool, len(members))
@@ -284,16 +295,24 @@ func (l *leader) clean() {
 			}
 		}
 	}
-	generation := l.of
+	generation, unplaced := l.of, l.unplaced
 	l.mu.Unlock()
+	for name, why := range unplaced {
+		own, _ := l.w.o.Status.Connector(name)
+		if own.State != connect.Running && own.Trace != why && there[KeyOf(name)] != "" {
+			l.w.o.Status.PutSafe(Status{Connector: name, Task: -1, State: connect.Unassigned, Trace: why,
+				WorkerID: l.w.o.WorkerID, Generation: generation})
+		}
+	}
 	for _, name := range l.w.o.Status.Connectors() {
 		if there[KeyOf(name)] == "" {
 			l.w.o.Status.Delete(name)
 			continue
 		}
 		all := l.w.o.Status.Tasks(name)
-		if set := s.Planned(name); len(all) > 0 && set != nil {
+		if set, there := s.Tasks[name]; there && len(all) > len(set.Settings) {
 			l.w.o.Status.DeleteTasks(name, len(set.Settings))
+			all = all[:len(set.Settings)]
 		}
 		if own, ok := l.w.o.Status.Connector(name); ok {
 			all = append(all, own)

@@ -40,6 +40,9 @@ type WorkerOptions struct {
 	// Plugins are those that the worker has, and Classes the connectors and transforms that they offer.
 	Plugins func() []PluginOffer
 	Classes func() []string
+	// Declared is the name of a class as a plugin of this worker declares it, which users may abbreviate; the text itself
+	// where none does.
+	Declared func(class string) string
 	// Digest is that of the folder of connectors, "" without one.
 	Digest string
 	// Ask has another worker answer a call, signed; see rest.Server.
@@ -114,13 +117,34 @@ func (w *Worker) Run(ctx context.Context) {
 		w.leader.run(ctx)
 	})
 	defer leading.Wait()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-look.C:
+			w.repeat()
 		case <-w.work:
-			w.bring()
-			w.say()
+		}
+		letGo := w.bring()
+		w.say() // before others run what was let go of, and say so
+		if letGo {
+			w.Rejoin("this worker has let go of what it was to")
+		}
+	}
+}
+
+// lookEvery is how often a worker looks whether the status topic says of what it runs what it has said itself.
+const lookEvery = time.Second
+
+// repeat says once more what another worker has said something else of since, which had it before.
+func (w *Worker) repeat() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for k, s := range w.written {
+		if now := w.o.Status.unit(k); now != (Status{}) && now.WorkerID != s.WorkerID && now.Generation <= s.Generation {
+			w.o.Status.Put(s)
 		}
 	}
 }
@@ -250,9 +274,9 @@ func (w *Worker) lost(err error) {
 	w.wake()
 }
 
-// bring has the herder run what is assigned, as the config topic has it now, and joins again where others wait for what
-// it has let go of.
-func (w *Worker) bring() {
+// bring has the herder run what is assigned, as the config topic has it now. letGo: others wait for what it has let go
+// of, and it has, so that it is to join again.
+func (w *Worker) bring() (letGo bool) {
 	w.mu.Lock()
 	assignment, brought := w.assignment, w.brought
 	w.mu.Unlock()
@@ -273,12 +297,13 @@ func (w *Worker) bring() {
 			w.shares[c.Name] = key
 		}
 	}
-	if assignment.Again && w.within(assignment) {
-		w.mu.Lock()
-		w.assignment.Again = false // it is said once
-		w.mu.Unlock()
-		w.Rejoin("this worker has let go of what it was to")
+	if !assignment.Again || !w.within(assignment) {
+		return false
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.assignment.Again = false // it is said once
+	return true
 }
 
 // shareOf is the share of a connector that a target comes to. Tasks of another plan than the topic has now do not run.
@@ -341,8 +366,12 @@ func (w *Worker) say() {
 		now, held := w.statusesOf(name, generation)
 		w.mu.Lock()
 		for k, s := range w.written {
-			if k.connector == name && !held[k] && s.State != connect.Unassigned {
-				s.State, s.Trace, s.Generation = connect.Unassigned, "", generation
+			switch {
+			case k.connector != name || held[k]:
+			case k.task >= len(w.brought.Tasks[name].Settings) || w.brought.Written[name] == 0:
+				delete(w.written, k) // the leader has taken out what it said
+			case s.State != connect.Unassigned:
+				s.State, s.Trace = connect.Unassigned, ""
 				now = append(now, s)
 			}
 		}

@@ -1,0 +1,184 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/porttest"
+)
+
+// Group is workers that form a group, on brokers that the test has.
+type Group struct {
+	*Place
+	servers string
+	workers []*Followed
+	ids     []string // host:port of each
+}
+
+// NewGroup starts so many workers of a group.
+func NewGroup(t *testing.T, p *Place, servers string, workers int) *Group {
+	t.Helper()
+	g := &Group{Place: p, servers: servers}
+	for range workers {
+		g.workers, g.ids = append(g.workers, nil), append(g.ids, porttest.Address(t))
+	}
+	for n := range g.workers {
+		g.Join(n)
+	}
+	return g
+}
+
+// Join starts a worker that does not run.
+func (g *Group) Join(n int) {
+	g.T.Helper()
+	file := g.File(fmt.Sprintf("worker%d.properties", n), "bootstrap.servers="+g.servers, "group.id=workers",
+		"config.storage.topic=configs", "status.storage.topic=states", "offset.storage.topic=offsets",
+		"config.storage.replication.factor=1", "status.storage.replication.factor=1", "offset.storage.replication.factor=1",
+		"session.timeout.ms=6000", "heartbeat.interval.ms=1000", "scheduled.rebalance.max.delay.ms=1000",
+		"offset.flush.interval.ms=500", "listeners=http://"+g.ids[n],
+		"value.converter.schemas.enable=false", "key.converter.schemas.enable=false")
+	g.workers[n] = g.Serves(g.ids[n], "--plugins", Plugins(g.T), "--data", g.Subfolder(fmt.Sprintf("data%d", n)), file)
+}
+
+// running is how many connectors and tasks run on each worker, by its id, as any of the workers says.
+func (g *Group) running(by int) (connectors, tasks map[string]int, others []string) {
+	g.T.Helper()
+	connectors, tasks = map[string]int{}, map[string]int{}
+	var shown map[string]struct{ Status connect.Status }
+	_, answer := g.workers[by].Call("GET", "/connectors?expand=status", "")
+	if err := json.Unmarshal([]byte(answer), &shown); err != nil {
+		return connectors, tasks, []string{answer}
+	}
+	for name, c := range shown {
+		s := c.Status
+		if s.Connector.State != connect.Running || len(s.Tasks) == 0 {
+			others = append(others, fmt.Sprintf("%s %s at %s with %d tasks", name, s.Connector.State, s.Connector.WorkerID,
+				len(s.Tasks)))
+		}
+		connectors[s.Connector.WorkerID]++
+		for _, task := range s.Tasks {
+			if tasks[task.WorkerID]++; task.State != connect.Running {
+				others = append(others, fmt.Sprintf("%s-%d %s at %s: %s", name, task.ID, task.State, task.WorkerID, task.Trace))
+			}
+		}
+	}
+	return connectors, tasks, others
+}
+
+// Spreads waits until so many connectors and tasks run, spread evenly over some of the workers, as each of those says.
+func (g *Group) Spreads(connectors, tasks int, over ...int) {
+	g.T.Helper()
+	for _, by := range over {
+		var found string
+		g.workers[by].Eventually("all that there is runs", func() bool {
+			c, t, others := g.running(by)
+			found = fmt.Sprint(c, t, others)
+			even := len(others) == 0
+			for _, n := range over {
+				even = even && c[g.ids[n]] >= connectors/len(over) && c[g.ids[n]] <= (connectors-1)/len(over)+1 &&
+					t[g.ids[n]] >= tasks/len(over) && t[g.ids[n]] <= (tasks-1)/len(over)+1
+			}
+			if sum := 0; even {
+				for _, n := range over {
+					sum += c[g.ids[n]] + t[g.ids[n]]
+				}
+				even = sum == connectors+tasks
+			}
+			return even
+		})
+		if g.T.Failed() {
+			g.T.Fatal(found)
+		}
+	}
+}
+
+// groupSource is a source of two tasks, each of which reads a set every second into a topic of its own.
+func groupSource(address, name string) map[string]string {
+	settings := Configuration(Source(name, address, "Orders", "Products"))
+	settings["tasks.max"] = "2"
+	for n, set := range []string{"Orders", "Products"} {
+		entry := fmt.Sprintf("sap.odata#%02d.", n)
+		settings[entry+"topic"], settings[entry+"exec-period"] = name+set, "1"
+	}
+	return settings
+}
+
+// WorkersOfAGroup has workers share connectors out among themselves, and goes on when one of them leaves, is killed, or
+// comes back.
+func WorkersOfAGroup(t *testing.T, p *Place, servers string) {
+	const connectors, tasks = 6, 12
+	_, address := Demo(t, service.Options{Rows: 60, PageSize: 25})
+	g := NewGroup(t, p, servers, 3)
+	for n := range connectors {
+		name := fmt.Sprint("c", n)
+		body, err := json.Marshal(map[string]any{"name": name, "config": groupSource(address, name)})
+		NoError(t, err)
+		g.workers[n%3].Changes()
+		g.workers[n%3].Must(201, "POST", "/connectors", string(body), `"name":"`+name+`"`)
+	}
+	g.Spreads(connectors, tasks, 0, 1, 2)
+	g.workers[1].Must(409, "POST", "/connectors", `{"name":"c0","config":{"connector.class":"`+
+		groupSource(address, "c0")["connector.class"]+`"}}`)
+
+	g.workers[0].Must(202, "PUT", "/connectors/c1/pause", "")
+	g.workers[1].Await("c1", "is paused", Is(connect.Paused, 2))
+	g.workers[1].Must(202, "PUT", "/connectors/c1/resume", "")
+	g.workers[2].Must(204, "PUT", "/connectors/c2/stop", "")
+	g.workers[0].Await("c2", "is stopped", Is(connect.Stopped, 0))
+	g.workers[0].Must(202, "PUT", "/connectors/c2/resume", "")
+	g.Spreads(connectors, tasks, 0, 1, 2)
+
+	changed := groupSource(address, "c3")
+	changed["tasks.max"] = "1"
+	body, err := json.Marshal(changed)
+	NoError(t, err)
+	g.workers[0].Must(200, "PUT", "/connectors/c3/config", string(body), `"tasks.max":"1"`)
+	g.workers[1].Await("c3", "has one task", Is(connect.Running, 1))
+	g.workers[2].Must(204, "DELETE", "/connectors/c4", "")
+	g.workers[1].Until(404, "GET", "/connectors/c4/status", "")
+	g.Spreads(connectors-1, tasks-3, 0, 1, 2)
+
+	began := time.Now()
+	g.workers[0].MustStop()
+	g.Spreads(connectors-1, tasks-3, 1, 2)
+	t.Logf("a worker that stops: all runs elsewhere after %v", time.Since(began))
+	g.Join(0)
+	g.Spreads(connectors-1, tasks-3, 0, 1, 2)
+
+	began = time.Now()
+	g.workers[1].Kill()
+	g.Spreads(connectors-1, tasks-3, 0, 2)
+	t.Logf("a worker that is killed: all runs elsewhere after %v", time.Since(began))
+	g.Join(1)
+	g.Spreads(connectors-1, tasks-3, 0, 1, 2)
+	for _, name := range []string{"c0", "c1", "c2", "c3", "c5"} {
+		for set, rows := range map[string]int{"Orders": 60, "Products": 77} {
+			topic := name + set
+			g.workers[0].Eventually("all rows of "+topic, func() bool { return distinct(t, servers, topic) == rows })
+		}
+	}
+}
+
+// distinct is how many keys the records in a topic have.
+func distinct(t *testing.T, servers, topic string) int {
+	t.Helper()
+	k := kafka.Defaults()
+	k.Bootstrap = []string{servers}
+	reader, err := kafka.NewReader(k)
+	NoError(t, err)
+	defer reader.Close()
+	keys := map[string]bool{}
+	_, err = reader.Read(t.Context(), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
+		keys[string(r.Key)] = true
+		return nil
+	})
+	NoError(t, err)
+	return len(keys)
+}
