@@ -283,17 +283,9 @@ func (l *leader) clean() {
 	}
 	there := names(s)
 	l.mu.Lock()
-	placed := map[string]map[statusKey]bool{} // by worker id, what it is to run
+	members := map[string]bool{} // by worker id
 	for _, m := range l.members {
-		id := workerID(m.URL)
-		if placed[id] == nil {
-			placed[id] = map[statusKey]bool{}
-		}
-		for _, t := range l.targets[m.ID] {
-			for unit := range t.Units.All() {
-				placed[id][statusKey{connector: there[t.Connector], task: unit - 1}] = true
-			}
-		}
+		members[workerID(m.URL)] = true
 	}
 	generation, unplaced := l.of, l.unplaced
 	l.mu.Unlock()
@@ -318,11 +310,10 @@ func (l *leader) clean() {
 			all = append(all, own)
 		}
 		for _, one := range all {
-			_, member := placed[one.WorkerID]
-			if member || one.State == connect.Unassigned {
-				continue // it says so itself
+			if members[one.WorkerID] || one.State == connect.Unassigned || l.w.says(one.Connector, one.Task) {
+				continue // who has it says so itself
 			}
-			one.State, one.Trace, one.WorkerID, one.Generation = connect.Unassigned, "", l.w.o.WorkerID, generation
+			one.State, one.Trace = connect.Unassigned, ""
 			l.w.o.Status.PutSafe(one)
 		}
 	}

@@ -295,6 +295,9 @@ func (w *Worker) bring() (letGo bool) {
 		}
 		if w.o.Herder.Assign(c.Name, share) == nil { // else the herder has it with the next snapshot
 			w.shares[c.Name] = key
+			w.mu.Lock()
+			w.dirty[c.Name] = true // what runs on here is said to, if another worker said so before
+			w.mu.Unlock()
 		}
 	}
 	if !assignment.Again || !w.within(assignment) {
@@ -390,6 +393,14 @@ func (w *Worker) say() {
 		}
 		w.mu.Unlock()
 	}
+}
+
+// says tells whether this worker says what becomes of a unit.
+func (w *Worker) says(connector string, task int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, ours := w.written[statusKey{connector: connector, task: task}]
+	return ours
 }
 
 // statusesOf are those of what the worker has of a connector.

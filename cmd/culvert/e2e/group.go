@@ -116,16 +116,18 @@ func WorkersOfAGroup(t *testing.T, p *Place, servers string) {
 	const connectors, tasks = 6, 12
 	_, address := Demo(t, service.Options{Rows: 60, PageSize: 25})
 	g := NewGroup(t, p, servers, 3)
-	for n := range connectors {
+	post := func(n, by, status int, text string) {
 		name := fmt.Sprint("c", n)
 		body, err := json.Marshal(map[string]any{"name": name, "config": groupSource(address, name)})
 		NoError(t, err)
+		g.workers[by].Must(status, "POST", "/connectors", string(body), text)
+	}
+	for n := range connectors {
 		g.workers[n%3].Changes()
-		g.workers[n%3].Must(201, "POST", "/connectors", string(body), `"name":"`+name+`"`)
+		post(n, n%3, 201, fmt.Sprintf(`"name":"c%d"`, n))
 	}
 	g.Spreads(connectors, tasks, 0, 1, 2)
-	g.workers[1].Must(409, "POST", "/connectors", `{"name":"c0","config":{"connector.class":"`+
-		groupSource(address, "c0")["connector.class"]+`"}}`)
+	post(0, 1, 409, "Connector c0 already exists")
 
 	g.workers[0].Must(202, "PUT", "/connectors/c1/pause", "")
 	g.workers[1].Await("c1", "is paused", Is(connect.Paused, 2))
