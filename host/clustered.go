@@ -433,9 +433,9 @@ func (g herding) Status(name string) (connect.Status, error) {
 	if !ok {
 		said.State = connect.Unassigned
 	}
-	shown := connect.Status{Name: name, Type: own.Type, Tasks: []connect.TaskStatus{}, Connector: connect.ConnectorStatus{
-		State: said.State, WorkerID: said.WorkerID, Trace: said.Trace, Version: said.Version,
-		File: own.Connector.File, ConfigError: own.Connector.ConfigError}}
+	shown := connect.Status{Name: name, Type: own.Type, Tasks: []connect.TaskStatus{},
+		Connector: connect.ConnectorStatus{State: said.State, WorkerID: said.WorkerID, Trace: said.Trace,
+			Version: said.Version, File: own.Connector.File, ConfigError: own.Connector.ConfigError}}
 	if shown.Connector.WorkerID == g.of.host.workerID() {
 		shown.Connector.Plugin, shown.Connector.Restarts = own.Connector.Plugin, own.Connector.Restarts
 	}
@@ -448,9 +448,6 @@ func (g herding) Status(name string) (connect.Status, error) {
 	}
 	return shown, nil
 }
-
-// Restart implements [rest.Herder]: the worker that runs the connector has been asked.
-func (g herding) Restart(name string) error { return g.Herder.Restart(name) }
 
 // Topics implements [rest.Herder].
 func (g herding) Topics(name string) ([]string, error) {
@@ -469,17 +466,15 @@ func (g herding) ResetTopics(name string) error {
 	return err
 }
 
-// AimAt has the config topic say what a connector is to do, which all workers read.
+// aimAt has the config topic say what a connector is to do, which all workers read.
 func (c *clustered) aimAt(ctx context.Context, name string, target connect.TargetState) error {
 	s, _ := c.store.Snapshot()
 	if _, there := s.Written[name]; !there {
 		return fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
 	}
 	if target == connect.Stopped { // what it ran is to be planned when it goes on, as in Kafka Connect
-		if _, err := c.store.Write(ctx, config.TargetRecord(name, config.TargetStopped), config.CommitRecord(name, 0)); err != nil {
-			return conflict(err)
-		}
-		return nil
+		_, err := c.store.Write(ctx, config.TargetRecord(name, config.TargetStopped), config.CommitRecord(name, 0))
+		return conflict(err)
 	}
 	return conflict(c.store.Put(ctx, name, config.Stored{Target: targetName(target)}))
 }

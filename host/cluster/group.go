@@ -55,9 +55,9 @@ type Options struct {
 	// Metadata is what the leader is to know of this member; it is asked for each join.
 	Metadata func() []byte
 	// Place is called on the leader, self, with all members of a new generation, by instance and ID, and returns what
-	// each is to get, by ID: nothing, where it leaves one out. Its error ends the leader's membership, see Lost, and it is
-	// called again once the leader has joined again: what another member sent should not be one. What the leader gives
-	// itself names it: two members that both take themselves for the leader are told apart by that.
+	// each is to get, by ID: nothing, where it leaves one out. Its error ends the leader's membership, see Lost, and it
+	// is called again once the leader has joined again: what another member sent should not be one. What the leader
+	// gives itself names it: two members that both take themselves for the leader are told apart by that.
 	Place func(self string, members []Joined) (map[string][]byte, error)
 	// Assigned is called with each generation that this member is of, once, the first time before [Join] returns. A
 	// static member that came back is given what it had, and the leader has not seen its metadata of now: where that
@@ -293,8 +293,8 @@ func (g *Group) answer(err error) {
 }
 
 // watch ends the membership where the coordinator has not answered for a session. The client itself sends no heartbeat
-// while it waits for the others to join, for as long as rebalance.timeout.ms: watch does, with or without an assignment,
-// since kfake, the embedded broker, gives up members that wait for a session.
+// while it waits for the others to join, for as long as rebalance.timeout.ms: watch does, with or without an
+// assignment, since kfake, the embedded broker, gives up members that wait for a session.
 func (g *Group) watch() {
 	for wait := g.o.Heartbeat; pause.For(g.life, wait) == nil; {
 		g.client.PollFetches(nil) // the client keeps each error for who polls, and there is nothing else
@@ -333,12 +333,12 @@ func (g *Group) expire() {
 func (g *Group) explain(err error) error {
 	switch {
 	case errors.Is(err, kerr.InconsistentGroupProtocol):
-		return fmt.Errorf("group.id=%s: expected a group of Culvert's workers (type %s, protocol %s), found one of other "+
-			"members: workers of Kafka Connect's (Java) or another program use this group.id. Stop them, or give this "+
-			"cluster a group.id of its own: %w", g.o.Group, connectType, culvertProtocol, err)
+		return fmt.Errorf("group.id=%s: expected a group of Culvert's workers (type %s, protocol %s), found one of "+
+			"other members: workers of Kafka Connect's (Java) or another program use this group.id. Stop them, or "+
+			"give this cluster a group.id of its own: %w", g.o.Group, connectType, culvertProtocol, err)
 	case errors.Is(err, kerr.FencedInstanceID):
-		return fmt.Errorf("group.id=%s: expected to be the only worker with group.instance.id=%s, found another that has "+
-			"joined with it: give each worker one of its own: %w", g.o.Group, g.o.Instance, err)
+		return fmt.Errorf("group.id=%s: expected to be the only worker with group.instance.id=%s, found another that "+
+			"has joined with it: give each worker one of its own: %w", g.o.Group, g.o.Instance, err)
 	}
 	return kafka.Lacking(g.dialer.Explain(err), "READ", "Group "+g.o.Group)
 }
@@ -417,7 +417,8 @@ func (p placing) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment, error
 	var all assignments
 	for _, id := range slices.Sorted(maps.Keys(placed)) {
 		if !known[id] {
-			return nil, fmt.Errorf("group.id=%s: expected assignments of members alone, found one of %q", p.g.o.Group, id)
+			return nil, fmt.Errorf("group.id=%s: expected assignments of members alone, found one of %q", p.g.o.Group,
+				id)
 		}
 		one := kmsg.NewSyncGroupRequestGroupAssignment()
 		one.MemberID, one.MemberAssignment = id, placed[id]

@@ -166,7 +166,8 @@ func TestRealGroup(t *testing.T) {
 
 	e.set(func() { e.dwells = 15 * time.Second })
 	a.Rejoin("a generation to dwell on")
-	require.Until(t, func() bool { _, now := e.Member(); return now > at }, func() string { return "expected one more" })
+	require.Until(t, func() bool { _, now := e.Member(); return now > at },
+		func() string { return "expected one more" })
 	at++
 	d.Rejoin("a generation that waits for e")
 	for waits := time.Now(); time.Since(waits) < 12*time.Second; time.Sleep(100 * time.Millisecond) {

@@ -150,8 +150,8 @@ func (w *worker) join(t *testing.T) *worker {
 	return w
 }
 
-// agree waits until all of these, and no others, are of one generation after that one, each with its own assignment, and
-// the leader has seen what they say now.
+// agree waits until all of these, and no others, are of one generation after that one, each with its own assignment,
+// and the leader has seen what they say now.
 func agree(t *testing.T, after int32, workers ...*worker) (generation int32) {
 	t.Helper()
 	var all []string
@@ -298,8 +298,8 @@ func TestGroupMemberKilled(t *testing.T) {
 	})
 }
 
-// A static member that comes back within its session is given what it had, and nobody else hears of it; the leader hears
-// of it where it forces that. kfake, unlike Kafka, forms a new generation where the metadata has changed.
+// A static member that comes back within its session is given what it had, and nobody else hears of it; the leader
+// hears of it where it forces that. kfake, unlike Kafka, forms a new generation where the metadata has changed.
 func TestGroupStaticMember(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		static := func(name string) *worker {
@@ -321,7 +321,8 @@ func TestGroupStaticMember(t *testing.T) {
 		a.Close() // which leads
 		time.Sleep(5 * time.Second)
 		a = static("a")
-		assert.Equal(t, fmt.Sprintf("%d: for a by a, leader", at+1), a.all()[0], "it is told to leave assignments alone")
+		assert.Equal(t, fmt.Sprintf("%d: for a by a, leader", at+1), a.all()[0],
+			"it is told to leave assignments alone")
 		assert.Equal(t, at+2, agree(t, at+1, a, b, c), "and sees the others nevertheless")
 
 		began := time.Now()

@@ -207,8 +207,8 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 	l.mu.Unlock()
 	placed := map[string][]byte{}
 	for _, m := range all {
-		a := Assignment{Leader: self, LeaderURL: l.w.o.URL, Offset: s.Offset, Again: out.Again, Target: out.Targets[m.ID],
-			Shares: out.Shares[m.ID]}
+		a := Assignment{Leader: self, LeaderURL: l.w.o.URL, Offset: s.Offset, Again: out.Again,
+			Target: out.Targets[m.ID], Shares: out.Shares[m.ID]}
 		if !out.Next.IsZero() {
 			a.Delay = max(0, out.Next.Sub(began))
 		}
@@ -371,8 +371,8 @@ func (w *Worker) Take(ctx context.Context, name string, body []byte) error {
 func (l *leader) take(ctx context.Context, name string, h handed) error {
 	s, ok := l.w.o.Store.Snapshot()
 	if at, there := s.Written[name]; !ok || !there || at != h.Offset {
-		return fmt.Errorf("connector %s: expected tasks of the settings at offset %d of the config topic, found those of "+
-			"the settings at %d", name, at, h.Offset)
+		return fmt.Errorf("connector %s: expected tasks of the settings at offset %d of the config topic, found those "+
+			"of the settings at %d", name, at, h.Offset)
 	}
 	if s.Targets[name] == config.TargetStopped {
 		return nil // they are planned when it goes on

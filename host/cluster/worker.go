@@ -40,8 +40,8 @@ type WorkerOptions struct {
 	// Plugins are those that the worker has, and Classes the connectors and transforms that they offer.
 	Plugins func() []PluginOffer
 	Classes func() []string
-	// Declared is the name of a class as a plugin of this worker declares it, which users may abbreviate; the text itself
-	// where none does.
+	// Declared is the name of a class as a plugin of this worker declares it, which users may abbreviate; the text
+	// itself where none does.
 	Declared func(class string) string
 	// Digest is that of the folder of connectors, "" without one.
 	Digest string
@@ -143,7 +143,8 @@ func (w *Worker) repeat() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for k, s := range w.written {
-		if now := w.o.Status.unit(k); now != (Status{}) && now.WorkerID != s.WorkerID && now.Generation <= s.Generation {
+		now := w.o.Status.unit(k)
+		if now != (Status{}) && now.WorkerID != s.WorkerID && now.Generation <= s.Generation {
 			w.o.Status.Put(s)
 		}
 	}

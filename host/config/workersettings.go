@@ -20,7 +20,8 @@ const (
 const LoggerLevels = "logging.level."
 
 // workerSettings is the one table of the worker's settings.
-var workerSettings = slices.Concat(generalSettings, groupSettings, restSettings, proxySettings, securitySettings, tracingSettings)
+var workerSettings = slices.Concat(generalSettings, groupSettings, restSettings, proxySettings, securitySettings,
+	tracingSettings)
 
 // workerDeclarations are they, for finding one.
 var workerDeclarations = sync.OnceValue(func() *Declarations { return Declare(workerSettings...) })
@@ -184,8 +185,8 @@ func (w *Worker) noEffect(spec *wit.SettingSpec) string {
 	return "this worker does not join a group"
 }
 
-// InGroup tells whether the settings are those of a worker that forms a group with others: as Kafka Connect's distributed
-// workers, all of which have these three. The embedded broker is for one worker.
+// InGroup tells whether the settings are those of a worker that forms a group with others: as Kafka Connect's
+// distributed workers, all of which have these three. The embedded broker is for one worker.
 func (w *Worker) InGroup() bool {
 	for _, name := range []string{"group.id", "config.storage.topic", "status.storage.topic"} {
 		if w.Text(name) == "" {

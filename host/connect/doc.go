@@ -11,8 +11,8 @@
 //
 //   - herder.go: what others call. controller.go with transitions.go: the loop and its table.
 //   - connector.go: a life; plan.go: how its plugin shares the work out; crew.go: its tasks, as they come and go;
-//     waiting.go: what a connector that failed at its start waits for; retire.go: what one that is deleted or stopped leaves at its service; claims.go: what one
-//     connector alone may have.
+//     waiting.go: what a connector that failed at its start waits for; retire.go: what one that is deleted or stopped
+//     leaves at its service; claims.go: what one connector alone may have.
 //   - task.go, source.go, sink.go: tasks, with chain.go (transforms), guest.go (what a plugin may see), topic.go
 //     (topics for rows), exactly.go (transactional producers), notify.go (paths of notifications), registries.go
 //     (schema registries).

@@ -166,8 +166,8 @@ func (h *Herder) Assign(name string, share Share) error {
 	return h.with(name, func(k *controller) { k.assign(share) })
 }
 
-// Holds is what the worker has of connectors: what it was assigned, and what of an earlier share has not ended yet, also
-// of connectors that were removed.
+// Holds is what the worker has of connectors: what it was assigned, and what of an earlier share has not ended yet,
+// also of connectors that were removed.
 func (h *Herder) Holds() (all []Holding) {
 	h.mu.Lock()
 	controllers := slices.Collect(maps.Values(h.controllers))

@@ -14,7 +14,8 @@
 //   - producing.go, producer.go, partitioner.go: what writes; limits.go: how large batches of a topic may be;
 //     resending.go: records of batches that were too large; output.go, transactionaloutput.go with transactions.go:
 //     what a source's feed writes to, at least and exactly once.
-//   - consumer.go with member.go, session.go, begin.go, commitmetadata.go and outofrange.go: a sink's group, where it
+//   - session.go with sleepless_linux.go and sleepless_other.go: since when a member of a group may be out of it.
+//   - consumer.go with member.go, begin.go, commitmetadata.go and outofrange.go: a sink's group, where it
 //     begins, what is stored with its offsets, and offsets that are not in the log. reader.go: a topic up to an end.
 //     turn.go: what one process does at a time.
 //   - admin.go, policy.go, reserved.go: topics, groups, and what connectors may not do about them; rights.go: what

@@ -59,13 +59,14 @@ func (g *Group) running(by int) (connectors, tasks map[string]int, others []stri
 	for name, c := range shown {
 		s := c.Status
 		if s.Connector.State != connect.Running || len(s.Tasks) == 0 {
-			others = append(others, fmt.Sprintf("%s %s at %s with %d tasks", name, s.Connector.State, s.Connector.WorkerID,
-				len(s.Tasks)))
+			others = append(others, fmt.Sprintf("%s %s at %s with %d tasks", name, s.Connector.State,
+				s.Connector.WorkerID, len(s.Tasks)))
 		}
 		connectors[s.Connector.WorkerID]++
 		for _, task := range s.Tasks {
 			if tasks[task.WorkerID]++; task.State != connect.Running {
-				others = append(others, fmt.Sprintf("%s-%d %s at %s: %s", name, task.ID, task.State, task.WorkerID, task.Trace))
+				others = append(others, fmt.Sprintf("%s-%d %s at %s: %s", name, task.ID, task.State, task.WorkerID,
+					task.Trace))
 			}
 		}
 	}
