@@ -31,11 +31,12 @@ type Checker struct {
 	Connectors []*config.Connector
 
 	// Lockouts remembers refused logons, nil: for this process alone. Online is what validation asks services for, nil:
-	// it asks nothing. LogonBy says with which secrets it logs on there. All are for [Checker.Validate] and
-	// [Checker.CheckOnline] alone.
-	Lockouts *lockouts.Store
-	Online   *Online
-	LogonBy  LogonBy
+	// it asks nothing. LogonBy says with which secrets it logs on there, Destinations where its clients meet others of
+	// the same origin, nil: one place for the process. All are for [Checker.Validate] and [Checker.CheckOnline] alone.
+	Lockouts     *lockouts.Store
+	Online       *Online
+	LogonBy      LogonBy
+	Destinations *transport.Destinations
 
 	// Running, unless nil, remembers the refused logons of connectors that will run once they are found good. Where it
 	// keeps them of a logon takes a while to find out, so that is begun with the check.

@@ -209,6 +209,7 @@ func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.
 			return nil, err
 		}
 		s.Once()
+		s.Meet(k.Destinations)
 		timed, cancel := context.WithDeadline(ctx, v.until())
 		defer cancel()
 		way, err := s.Destination(timed)

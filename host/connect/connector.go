@@ -251,6 +251,7 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 func (c *connector) open(ctx context.Context) (err error) {
 	c.to.service, err = service.New(c.class.component, c.config, c.o.Worker.Providers, c.o.Lockouts, c.log)
 	if err == nil {
+		c.to.service.Meet(c.o.Destinations)
 		c.to.client, err = c.to.service.Open(ctx)
 	}
 	return err

@@ -21,6 +21,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
 
@@ -33,6 +34,9 @@ type Options struct {
 	Offsets  *offset.Store
 	// Lockouts remembers refused logons. Default: one for the process.
 	Lockouts *lockouts.Store
+	// Destinations is where clients of the same origin meet, and where a cluster's shares are set. Default: one for the
+	// process.
+	Destinations *transport.Destinations
 	// WorkerID is host:port of this worker, as status shows it. Version is what converters are said to have.
 	WorkerID, Version string
 	// Target is the state that a connector is to have when it begins. Default: Running.

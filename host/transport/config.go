@@ -203,6 +203,8 @@ type Surroundings struct {
 	Logger *slog.Logger
 	// Lockouts remembers refused logons. Default: one for the whole process.
 	Lockouts *lockouts.Store
+	// Destinations is where clients of the same origin meet. Default: one for the whole process.
+	Destinations *Destinations
 
 	// What a destination of BTP delivers: Authorizer logs on in place of oauth2's settings, as Identity; Key and Trust
 	// are stores where settings name none; with TrustAll the server's certificate is not looked at. The last three hold

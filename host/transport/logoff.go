@@ -43,6 +43,19 @@ func (d *destination) logoff(all []*session.Session) {
 	wg.Wait()
 }
 
+// trim logs off sessions that nobody uses where there are more than there may be. It does not wait for that.
+func (d *destination) trim() {
+	over := d.sessions.Trim(d.limits.MaxSessions())
+	if len(over) == 0 {
+		return
+	}
+	go func() {
+		defer guard.Recover(d.config.Logger, "logging off sessions", nil)
+		defer d.sessions.Ended(len(over))
+		d.logoff(over)
+	}()
+}
+
 // logoffOne sends no password: a session that the service has forgotten is not to be opened again.
 func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 	h := http.Header{"Cookie": {cookies}, "User-Agent": {"culvert"}}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
@@ -88,6 +89,9 @@ func (c *Config) defaults() {
 		c.ReadTimeout = defaultReadTimeout
 	}
 	c.Retry = c.Retry.withDefaults()
+	if c.Limits.Concurrent <= 0 {
+		c.Limits.Concurrent = defaultConcurrent
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -131,11 +135,13 @@ func (d *destination) who() string {
 
 // limitedBy has a destination's requests and connections count among those of all clients of its origin.
 func (d *destination) limitedBy(l *limits.Limiter) {
-	own := d.config.Limits
-	if own.Concurrent <= 0 {
-		own.Concurrent = defaultConcurrent
-	}
-	client := l.Join(own, d.config.Logger, d.endIdle)
+	client := l.Join(d.config.Limits, d.config.Logger, d.endIdle, func() {
+		go func() { // ending connections takes seconds, and the limiter's lock
+			defer guard.Recover(d.config.Logger, "ending idle connections and sessions", nil)
+			d.endIdle()
+			d.trim()
+		}()
+	})
 	d.limits = client
 	dial := d.transport.DialContext
 	d.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {

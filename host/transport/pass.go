@@ -52,7 +52,7 @@ func (c *Client) enter(ctx context.Context, given *pass, service *destination, e
 	if err != nil {
 		return nil, err
 	}
-	leave := func() {}
+	done := func() {}
 	if !isWithin(ctx) {
 		enter := d.limits.Enter
 		if isBeside(ctx) {
@@ -61,8 +61,13 @@ func (c *Client) enter(ctx context.Context, given *pass, service *destination, e
 		if err := enter(ctx); err != nil {
 			return nil, err
 		}
-		leave = sync.OnceFunc(d.limits.Done)
+		done = d.limits.Done
 	}
-	s := d.sessions.Take(d.limits.MaxConnections())
+	s := d.sessions.Take(d.limits.MaxSessions())
+	leave := sync.OnceFunc(func() {
+		done()
+		d.sessions.Done(s)
+		d.trim()
+	})
 	return &pass{service, d, s, sync.OnceFunc(func() { d.sessions.GiveBack(s) }), leave}, nil
 }

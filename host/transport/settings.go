@@ -27,7 +27,7 @@ func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 		Retry: Retry{
 			MinBackoff: r.milliseconds(role.RetryMinBackoffMS), MaxBackoff: r.milliseconds(role.RetryMaxBackoffMS),
 		},
-		Logger: s.Logger, Lockouts: s.Lockouts, names: namesOf(roles),
+		Logger: s.Logger, Lockouts: s.Lockouts, Destinations: s.Destinations, names: namesOf(roles),
 	}
 	if c.Retry.Codes = splitCodes(roles.Text(role.RetryCodes)); len(c.Retry.Codes) == 0 &&
 		!roles.Given(role.RetryCodes) {

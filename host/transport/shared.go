@@ -13,6 +13,7 @@ import (
 type Destinations struct {
 	mu      guard.Mutex
 	origins map[string]*shared // by destination.address
+	shares  func(origin string) limits.Share
 }
 
 // shared is there until the last client has left.
@@ -38,10 +39,57 @@ func (all *Destinations) join(d *destination) {
 	s := all.origins[d.address()]
 	if s == nil {
 		s = &shared{limits.New(d.address()), session.New(), &outage{}}
+		s.limiter.Share(all.share(d.address()))
 		all.origins[d.address()] = s
 	}
 	d.sessions, d.outage = s.sessions.Join(d.who()), s.outage
 	d.limitedBy(s.limiter)
+}
+
+// Share bounds, from now on and while requests are under way, what clients ask by this worker's shares of origins in a
+// cluster (P16). Origins are named as [Client.Demand] does; of one without a share the zero value is returned. `of` must
+// not wait; it is kept, and asked again for origins that come later. nil: the worker is alone, and only the clients' own
+// limits count, which is the default.
+func (all *Destinations) Share(of func(origin string) limits.Share) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.shares = of
+	for origin, s := range all.origins {
+		s.limiter.Share(all.share(origin))
+	}
+}
+
+func (all *Destinations) share(origin string) *limits.Share {
+	if all.shares == nil {
+		return nil
+	}
+	s := all.shares(origin)
+	return &s
+}
+
+// Taken is what is in use of each origin: requests under way, or the sessions of a user at the service where these are
+// more. A share that has become smaller is kept to when this has.
+func (all *Destinations) Taken() map[string]int {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	taken := map[string]int{}
+	for origin, s := range all.origins {
+		taken[origin] = max(s.limiter.Taken(), s.sessions.Most())
+	}
+	return taken
+}
+
+// Demand is what all workers of a cluster together may ask of the service, as the client's settings have it: requests
+// at a time, and in a second, 0: as many as they like. The origin says which clients share that, by scheme, host and
+// port in lower case, and the route where that leads to a system of its own. Further origins that the settings name are
+// not among it: a worker has no share of them, and asks one request at a time there.
+func (c *Client) Demand() (origin string, requests int, perSecond float64) {
+	d := c.at.Load()
+	own := d.config.Limits
+	if requests = own.Concurrent; own.Connections > 0 {
+		requests = min(requests, own.Connections)
+	}
+	return d.address(), requests, own.PerSecond
 }
 
 func (all *Destinations) leave(d *destination) {

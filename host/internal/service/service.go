@@ -25,6 +25,7 @@ type Service struct {
 	component wit.Component
 	providers *config.Providers
 	lockouts  *lockouts.Store
+	meets     *transport.Destinations // see Meet
 	log       *slog.Logger
 	target    *namedDestination // nil without a destination of BTP
 	once      bool              // see Once
@@ -67,6 +68,10 @@ func (s *Service) roles() config.Roles {
 // Once has every request sent once, whatever the connector's settings say: no answer is tried again, and a Cloud
 // Connector that is away is not waited for. It is called before the first of them.
 func (s *Service) Once() { s.once = true }
+
+// Meet has the client meet others of the same origin at a place, whose limits they share. It is called before the first
+// use. Default, and nil: one for the whole process.
+func (s *Service) Meet(at *transport.Destinations) { s.meets = at }
 
 // HasDestination tells whether the connector names a destination of BTP.
 func (s *Service) HasDestination() bool { return s.target != nil }
@@ -113,7 +118,8 @@ func (s *Service) Destination(ctx context.Context) (transport.Config, error) {
 
 func (s *Service) surroundings(ctx context.Context) transport.Surroundings {
 	vcap, err := btp.Environment()
-	return transport.Surroundings{Context: ctx, VCAP: vcap, VCAPErr: err, Logger: s.log, Lockouts: s.lockouts}
+	return transport.Surroundings{Context: ctx, VCAP: vcap, VCAPErr: err, Logger: s.log, Lockouts: s.lockouts,
+		Destinations: s.meets}
 }
 
 // config is what the settings come to now; s.mu is held.

@@ -1,9 +1,10 @@
 // Package limits bounds what the clients of one origin ask it for, all together: requests at a time and in a second,
 // connections, and times without requests.
 //
-//   - limiter.go: the limits, who waits for whom. window.go: times without requests, as users write them.
+//   - limiter.go: the limits, who waits for whom. share.go: what a worker may have of them in a cluster. window.go: times
+//     without requests, as users write them.
 //
-// Invariants: of several clients the strictest limits count. Who has waited longest is next, client by client. What was
+// Invariants: of several clients the strictest limits count, or the worker's share where that is less. Who has waited longest is next, client by client. What was
 // let in is counted until it is done, also where its client has left.
 package limits
 
@@ -20,7 +21,6 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
 
 // Limits bound what a destination is asked (P16). Of several clients of one origin the strictest limits count, and the
@@ -45,10 +45,13 @@ type Limiter struct {
 
 	mu      guard.Mutex
 	clients map[*Client]struct{}
-	limits  Limits    // the strictest of all clients
-	quiet   time.Time // no window opens before that
-	begin   time.Time // when the next request may begin, by PerSecond
-	granted int64     // requests that were let through
+	share   *Share // nil: the worker is alone
+	// strictest are those of all clients, limits the share's part of them; only restrict changes them.
+	strictest, limits Limits
+	quiet             time.Time     // no window opens before that
+	begin             time.Time     // when the next request may begin, by PerSecond
+	repaced           chan struct{} // closed when PerSecond changes: who waits for its time asks for another one
+	granted           int64         // requests that were let through
 
 	requests, connections line
 }
@@ -70,14 +73,17 @@ func (l *line) grant(limit int, next func([]*waiter) int) {
 }
 
 // New bounds nothing before a client joins.
-func New(origin string) *Limiter { return &Limiter{origin: origin, clients: map[*Client]struct{}{}} }
+func New(origin string) *Limiter {
+	return &Limiter{origin: origin, clients: map[*Client]struct{}{}, repaced: make(chan struct{})}
+}
 
 // Client is a client's part of an origin's use, from [Limiter.Join] to [Client.Leave].
 type Client struct {
 	of *Limiter
-	// log gets why requests wait; endIdle ends connections that nobody uses.
-	log     *slog.Logger
-	endIdle func()
+	// log gets why requests wait; endIdle ends connections that nobody uses, fewer has connections and sessions ended
+	// that nobody uses and that are too many, without waiting.
+	log            *slog.Logger
+	endIdle, fewer func()
 
 	// Under the limiter's lock: own are the client's limits; served says when a request of it was last let through:
 	// the one that has waited longest in this sense is next.
@@ -97,11 +103,12 @@ type waiter struct {
 }
 
 // Join adds a client with its limits, of which Concurrent is set. Its connections count from now on, as far as they are
-// made by [Client.Dial].
-func (l *Limiter) Join(own Limits, log *slog.Logger, endIdle func()) *Client {
+// made by [Client.Dial]. It has endIdle called for others that wait for a connection, and fewer, which must not wait,
+// where a share has become smaller.
+func (l *Limiter) Join(own Limits, log *slog.Logger, endIdle, fewer func()) *Client {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := &Client{of: l, log: log, endIdle: endIdle, own: own, waits: map[*waiter]struct{}{}}
+	c := &Client{of: l, log: log, endIdle: endIdle, fewer: fewer, own: own, waits: map[*waiter]struct{}{}}
 	l.clients[c] = struct{}{}
 	l.restrict()
 	return c
@@ -118,11 +125,16 @@ func (c *Client) Leave() (last bool) {
 	return len(l.clients) == 0
 }
 
-// MaxConnections is how many connections, and sessions, there may be; 0: no limit.
-func (c *Client) MaxConnections() int {
-	c.of.mu.Lock()
-	defer c.of.mu.Unlock()
-	return c.of.limits.Connections
+// MaxSessions is how many sessions of a user there may be: as many as connections; 0: no limit but the requests at a
+// time. With a share that is a limit, too, since sessions may be left of a larger share.
+func (c *Client) MaxSessions() int {
+	l := c.of
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.share != nil && l.limits.Connections == 0 {
+		return l.limits.Concurrent
+	}
+	return l.limits.Connections
 }
 
 // restrict works out the limits of all clients; l.mu is held.
@@ -136,7 +148,20 @@ func (l *Limiter) restrict() {
 	}
 	// A request without a connection would only wait for one.
 	strictest.Concurrent = least(strictest.Concurrent, strictest.Connections)
-	l.limits, l.quiet = strictest, time.Time{}
+	before := l.limits.PerSecond
+	l.strictest, l.limits, l.quiet = strictest, strictest, time.Time{}
+	if l.share != nil {
+		l.limits = l.share.of(strictest)
+	}
+	if l.limits.PerSecond != before && len(l.clients) > 0 { // requests of a client that has left keep their times
+		l.repace(interval(before), interval(l.limits.PerSecond))
+	}
+	for _, w := range l.requests.waiting {
+		w.why = l.manyRequests()
+	}
+	for _, w := range l.connections.waiting {
+		w.why = l.manyConnections()
+	}
 }
 
 // least is the lesser of two limits, where 0 is none.
@@ -154,8 +179,7 @@ func (c *Client) Enter(ctx context.Context) error {
 	}
 	l := c.of
 	l.mu.Lock()
-	w := &waiter{who: c, ready: make(chan struct{}), since: time.Now(),
-		why: fmt.Sprintf("requests to %s wait for others: %d at a time", l.origin, l.limits.Concurrent)}
+	w := &waiter{who: c, ready: make(chan struct{}), since: time.Now(), why: l.manyRequests()}
 	l.requests.waiting = append(l.requests.waiting, w)
 	l.grant()
 	l.mu.Unlock()
@@ -260,33 +284,34 @@ func (c *Client) Begin(ctx context.Context) error {
 		if err := c.maintained(ctx); err != nil {
 			return err
 		}
-		at, rate := c.of.next()
+		at, why, repaced := c.of.next()
 		if !at.After(time.Now()) {
 			return nil
 		}
-		err := c.until(ctx, at, fmt.Sprintf("no more than %v requests a second go to %s", rate, c.of.origin))
-		if err != nil {
+		if err := c.until(ctx, at, why, repaced); err != nil {
 			return err
 		}
-		if c.Window().IsZero() {
+		if !at.After(time.Now()) && c.Window().IsZero() {
 			return nil
 		}
 	}
 }
 
-// next is when a request may begin by the rate, of so many in a second.
-func (l *Limiter) next() (at time.Time, rate float64) {
+// next is when a request may begin by the rate, why not before, and what is closed when that holds no longer.
+func (l *Limiter) next() (at time.Time, why string, repaced <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at = time.Now()
-	if rate = l.limits.PerSecond; rate == 0 {
-		return at, rate
+	rate := l.limits.PerSecond
+	if rate == 0 {
+		return at, "", nil
 	}
 	if l.begin.After(at) {
 		at = l.begin
 	}
-	l.begin = at.Add(time.Duration(float64(time.Second) / rate))
-	return at, rate
+	l.begin = at.Add(interval(rate))
+	return at, fmt.Sprintf("no more than %v requests a second go to %s%s", rate, l.origin,
+		l.sharing(rate != l.strictest.PerSecond)), l.repaced
 }
 
 // Window is when the window ends that is open now; zero if none is.
@@ -321,16 +346,24 @@ func (c *Client) maintained(ctx context.Context) error {
 		if !known {
 			c.log.Info(why)
 		}
-		if err := c.until(ctx, until, why); err != nil {
+		if err := c.until(ctx, until, why, nil); err != nil {
 			return err
 		}
 	}
 }
 
-// until waits for a time.
-func (c *Client) until(ctx context.Context, at time.Time, why string) error {
+// until waits for a time, or until sooner is closed.
+func (c *Client) until(ctx context.Context, at time.Time, why string, sooner <-chan struct{}) error {
 	defer c.note(&waiter{who: c, why: why})()
-	return pause.For(ctx, time.Until(at))
+	timer := time.NewTimer(time.Until(at))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-sooner:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 // note notes that a request of the client waits, until end is called.
@@ -391,8 +424,7 @@ func (c *Client) mayDial(ctx context.Context, within bool) error {
 		l.mu.Unlock()
 		return nil
 	}
-	w := &waiter{who: c, ready: make(chan struct{}), why: "all connections to " + l.origin + " are in use",
-		since: time.Now()}
+	w := &waiter{who: c, ready: make(chan struct{}), why: l.manyConnections(), since: time.Now()}
 	l.connections.waiting = append(l.connections.waiting, w)
 	l.grant()
 	var others []*Client

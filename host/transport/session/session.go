@@ -12,7 +12,8 @@ import (
 type Session struct {
 	jar    jar
 	tokens tokens
-	users  int // under the lock of the store
+	// Under the lock of the store: users are requests without an answer yet, open those whose answer has not ended.
+	users, open int
 }
 
 // Cookies are the value of the header of that name for a request for a path, "" if there are none, and the generation

@@ -28,6 +28,7 @@ type Pool struct {
 	idle []*Session
 	// stateless: the service has answered well and handed out no cookie.
 	stateless bool
+	ending    int // sessions that were taken out, and that the service may still have
 }
 
 // Join returns the sessions of an identity, which is a text that says who logs on and how, for one more client.
@@ -66,23 +67,67 @@ func (s *Pool) Take(most int) *Session {
 	switch n := len(s.idle); {
 	case n > 0:
 		one, s.idle = s.idle[n-1], s.idle[:n-1]
-	case most == 0 || len(s.all) < most:
+	case most == 0 || len(s.all)+s.ending < most || len(s.all) == 0:
 		one = &Session{tokens: newTokens()}
 		s.all = append(s.all, one)
 	default:
 		one = slices.MinFunc(s.all, func(a, b *Session) int { return a.users - b.users })
 	}
 	one.users++
+	one.open++
 	return one
 }
 
-// GiveBack says that a request needs its session no more.
+// GiveBack says that a request needs its session no more, but for its answer.
 func (s *Pool) GiveBack(one *Session) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
 	if one.users--; one.users == 0 {
 		s.idle = append(s.idle, one)
 	}
+}
+
+// Done says that the answer of a request has ended, or that there was none.
+func (s *Pool) Done(one *Session) {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	one.open--
+}
+
+// Trim takes out what there is more than `most` sessions, to be logged off and then reported to [Pool.Ended]. Those in
+// use stay, also where no more than an answer is read: the log-off could end it. most 0: there may be any number.
+func (s *Pool) Trim(most int) (over []*Session) {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	if most == 0 || len(s.all) <= most {
+		return nil
+	}
+	isOver := func(one *Session) bool { return slices.Contains(over, one) }
+	for _, one := range s.idle {
+		if len(s.all)-len(over) > most && one.open == 0 {
+			over = append(over, one)
+		}
+	}
+	s.idle, s.all = slices.DeleteFunc(s.idle, isOver), slices.DeleteFunc(s.all, isOver)
+	s.ending += len(over)
+	return over
+}
+
+// Ended says that so many of the sessions that were taken out have been logged off, or are left to time out.
+func (s *Pool) Ended(n int) {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	s.ending -= n
+}
+
+// Most is how many sessions the user has that has most, those included that are being logged off.
+func (st *Store) Most() (most int) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, s := range st.byIdentity {
+		most = max(most, len(s.all)+s.ending)
+	}
+	return most
 }
 
 // Learn notes whether the service opens sessions at all.
