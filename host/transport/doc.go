@@ -31,6 +31,6 @@
 //   - Settings are asked for once for each request that is sent. Those under way end as they began.
 //   - Every wait ends with its context, and every loop over bytes from outside is bounded.
 //
-// Locks, from the outside in: Client.changing, Destinations.mu or handovers.mu, limits.Limiter.mu or
+// Locks, from the outside in: Client.changing, Destinations.mu or handovers.mu, limits.Limiter.mu,
 // session.Store.mu; those of package lockouts are taken and released within it.
 package transport

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
@@ -135,13 +134,7 @@ func (d *destination) who() string {
 
 // limitedBy has a destination's requests and connections count among those of all clients of its origin.
 func (d *destination) limitedBy(l *limits.Limiter) {
-	client := l.Join(d.config.Limits, d.config.Logger, d.endIdle, func() {
-		go func() { // ending connections takes seconds, and the limiter's lock
-			defer guard.Recover(d.config.Logger, "ending idle connections and sessions", nil)
-			d.endIdle()
-			d.trim()
-		}()
-	})
+	client := l.Join(d.config.Limits, d.config.Logger, d.endIdle, d.trim)
 	d.limits = client
 	dial := d.transport.DialContext
 	d.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {

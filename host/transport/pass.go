@@ -67,7 +67,7 @@ func (c *Client) enter(ctx context.Context, given *pass, service *destination, e
 	leave := sync.OnceFunc(func() {
 		done()
 		d.sessions.Done(s)
-		d.trim()
+		d.trim(d.limits.MaxSessions())
 	})
 	return &pass{service, d, s, sync.OnceFunc(func() { d.sessions.GiveBack(s) }), leave}, nil
 }

@@ -39,7 +39,7 @@ func (all *Destinations) join(d *destination) {
 	s := all.origins[d.address()]
 	if s == nil {
 		s = &shared{limits.New(d.address()), session.New(), &outage{}}
-		s.limiter.Share(all.share(d.address()))
+		s.limiter.Share(all.shares)
 		all.origins[d.address()] = s
 	}
 	d.sessions, d.outage = s.sessions.Join(d.who()), s.outage
@@ -54,17 +54,9 @@ func (all *Destinations) Share(of func(origin string) limits.Share) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	all.shares = of
-	for origin, s := range all.origins {
-		s.limiter.Share(all.share(origin))
+	for _, s := range all.origins {
+		s.limiter.Share(of)
 	}
-}
-
-func (all *Destinations) share(origin string) *limits.Share {
-	if all.shares == nil {
-		return nil
-	}
-	s := all.shares(origin)
-	return &s
 }
 
 // Taken is what is in use of each origin: requests under way, or the sessions of a user at the service where these are

@@ -4,11 +4,12 @@
 //   - limiter.go: the limits, who waits for whom. share.go: what a worker may have of them in a cluster. window.go: times
 //     without requests, as users write them.
 //
-// Invariants: of several clients the strictest limits count, or the worker's share where that is less. Who has waited longest is next, client by client. What was
-// let in is counted until it is done, also where its client has left.
+// Invariants: of several clients the strictest limits count, or the worker's share where that is less. Who has waited
+// longest is next, client by client. What was let in is counted until it is done, also where its client has left.
 package limits
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,7 @@ type Limiter struct {
 	share   *Share // nil: the worker is alone
 	// strictest are those of all clients, limits the share's part of them; only restrict changes them.
 	strictest, limits Limits
+	sessions          int           // that a user may have, 0: any number
 	quiet             time.Time     // no window opens before that
 	begin             time.Time     // when the next request may begin, by PerSecond
 	repaced           chan struct{} // closed when PerSecond changes: who waits for its time asks for another one
@@ -80,10 +82,11 @@ func New(origin string) *Limiter {
 // Client is a client's part of an origin's use, from [Limiter.Join] to [Client.Leave].
 type Client struct {
 	of *Limiter
-	// log gets why requests wait; endIdle ends connections that nobody uses, fewer has connections and sessions ended
-	// that nobody uses and that are too many, without waiting.
-	log            *slog.Logger
-	endIdle, fewer func()
+	// log gets why requests wait; endIdle ends connections that nobody uses; trim has sessions ended that nobody uses
+	// where there are more than so many, without waiting for that.
+	log     *slog.Logger
+	endIdle func()
+	trim    func(sessions int)
 
 	// Under the limiter's lock: own are the client's limits; served says when a request of it was last let through:
 	// the one that has waited longest in this sense is next.
@@ -103,12 +106,12 @@ type waiter struct {
 }
 
 // Join adds a client with its limits, of which Concurrent is set. Its connections count from now on, as far as they are
-// made by [Client.Dial]. It has endIdle called for others that wait for a connection, and fewer, which must not wait,
-// where a share has become smaller.
-func (l *Limiter) Join(own Limits, log *slog.Logger, endIdle, fewer func()) *Client {
+// made by [Client.Dial]. endIdle is called for others that wait for a connection; trim, under the limiter's lock, when
+// the worker's share is another one.
+func (l *Limiter) Join(own Limits, log *slog.Logger, endIdle func(), trim func(sessions int)) *Client {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := &Client{of: l, log: log, endIdle: endIdle, fewer: fewer, own: own, waits: map[*waiter]struct{}{}}
+	c := &Client{of: l, log: log, endIdle: endIdle, trim: trim, own: own, waits: map[*waiter]struct{}{}}
 	l.clients[c] = struct{}{}
 	l.restrict()
 	return c
@@ -125,16 +128,11 @@ func (c *Client) Leave() (last bool) {
 	return len(l.clients) == 0
 }
 
-// MaxSessions is how many sessions of a user there may be: as many as connections; 0: no limit but the requests at a
-// time. With a share that is a limit, too, since sessions may be left of a larger share.
+// MaxSessions is how many sessions of a user there may be: as many as connections; 0: as many as requests need.
 func (c *Client) MaxSessions() int {
-	l := c.of
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.share != nil && l.limits.Connections == 0 {
-		return l.limits.Concurrent
-	}
-	return l.limits.Connections
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	return c.of.sessions
 }
 
 // restrict works out the limits of all clients; l.mu is held.
@@ -149,18 +147,16 @@ func (l *Limiter) restrict() {
 	// A request without a connection would only wait for one.
 	strictest.Concurrent = least(strictest.Concurrent, strictest.Connections)
 	before := l.limits.PerSecond
-	l.strictest, l.limits, l.quiet = strictest, strictest, time.Time{}
+	l.strictest, l.limits, l.sessions, l.quiet = strictest, strictest, strictest.Connections, time.Time{}
 	if l.share != nil {
 		l.limits = l.share.of(strictest)
+		l.sessions = cmp.Or(l.limits.Connections, l.limits.Concurrent) // some may be left of a larger share
 	}
 	if l.limits.PerSecond != before && len(l.clients) > 0 { // requests of a client that has left keep their times
 		l.repace(interval(before), interval(l.limits.PerSecond))
 	}
 	for _, w := range l.requests.waiting {
-		w.why = l.manyRequests()
-	}
-	for _, w := range l.connections.waiting {
-		w.why = l.manyConnections()
+		w.why = l.busy()
 	}
 }
 
@@ -179,7 +175,7 @@ func (c *Client) Enter(ctx context.Context) error {
 	}
 	l := c.of
 	l.mu.Lock()
-	w := &waiter{who: c, ready: make(chan struct{}), since: time.Now(), why: l.manyRequests()}
+	w := &waiter{who: c, ready: make(chan struct{}), since: time.Now(), why: l.busy()}
 	l.requests.waiting = append(l.requests.waiting, w)
 	l.grant()
 	l.mu.Unlock()
@@ -311,7 +307,7 @@ func (l *Limiter) next() (at time.Time, why string, repaced <-chan struct{}) {
 	}
 	l.begin = at.Add(interval(rate))
 	return at, fmt.Sprintf("no more than %v requests a second go to %s%s", rate, l.origin,
-		l.sharing(rate != l.strictest.PerSecond)), l.repaced
+		byShare(rate != l.strictest.PerSecond)), l.repaced
 }
 
 // Window is when the window ends that is open now; zero if none is.
@@ -424,7 +420,8 @@ func (c *Client) mayDial(ctx context.Context, within bool) error {
 		l.mu.Unlock()
 		return nil
 	}
-	w := &waiter{who: c, ready: make(chan struct{}), why: l.manyConnections(), since: time.Now()}
+	w := &waiter{who: c, ready: make(chan struct{}), why: "all connections to " + l.origin + " are in use",
+		since: time.Now()}
 	l.connections.waiting = append(l.connections.waiting, w)
 	l.grant()
 	var others []*Client

@@ -1,7 +1,7 @@
 package limits
 
 import (
-	"strconv"
+	"fmt"
 	"time"
 )
 
@@ -10,7 +10,7 @@ import (
 type Share struct {
 	// Requests is how many are under way at a time. 0: the worker has no share of the origin yet. It may ask one request
 	// at a time then, and its part of those in a second: planning and validation ask before the leader knows the origin,
-	// and would wait for ever otherwise; tasks get their shares with the assignment, so they do not add to it.
+	// and could not go on otherwise; tasks get their shares with the assignment, so they do not add to it.
 	Requests int
 	// PerSecond is how many begin in a second. 0: the share sets no limit.
 	PerSecond float64
@@ -29,49 +29,42 @@ func (s *Share) of(clients Limits) Limits {
 	return part
 }
 
-// Share bounds what all clients ask together by a share, from now on; nil: by their own limits alone, as in a worker
-// without a cluster. What is under way goes on: nothing more is let through before there is less than the share.
-func (l *Limiter) Share(s *Share) {
+// Share bounds what all clients ask together by the origin's share, from now on; nil: by their own limits alone, as in a
+// worker without a cluster. What is under way goes on: nothing more is let through before there is less than the share.
+func (l *Limiter) Share(of func(origin string) Share) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before := l.limits.Concurrent
-	l.share = s
+	l.share = nil
+	if of != nil {
+		share := of(l.origin)
+		l.share = &share
+	}
 	l.restrict()
 	l.grant()
-	if l.limits.Concurrent < before {
-		for c := range l.clients {
-			c.fewer()
-		}
+	for c := range l.clients {
+		c.trim(l.sessions)
 	}
 }
 
-// Taken is how many requests are under way: as long as they run, more than the share where that has become smaller.
+// Taken is how many requests are under way. While they end, they may be more than a share that has become smaller.
 func (l *Limiter) Taken() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.requests.taken
 }
 
-// sharing says what makes a limit the worker's own, for texts: "" if the clients do; l.mu is held.
-func (l *Limiter) sharing(narrower bool) string {
-	switch {
-	case !narrower:
-		return ""
-	case l.share.Requests == 0:
-		return ", until this worker has a share of the origin in the cluster"
+// busy is why a request waits; l.mu is held.
+func (l *Limiter) busy() string {
+	return fmt.Sprintf("requests to %s wait for others: %d at a time%s", l.origin, l.limits.Concurrent,
+		byShare(l.limits.Concurrent < l.strictest.Concurrent))
+}
+
+// byShare says in texts that a limit is the worker's share, where it is.
+func byShare(is bool) string {
+	if is {
+		return ", this worker's share in the cluster"
 	}
-	return ", this worker's share in the cluster"
-}
-
-// manyRequests and manyConnections are why a request or a connection waits; l.mu is held.
-func (l *Limiter) manyRequests() string {
-	return "requests to " + l.origin + " wait for others: " + strconv.Itoa(l.limits.Concurrent) + " at a time" +
-		l.sharing(l.limits.Concurrent < l.strictest.Concurrent)
-}
-
-func (l *Limiter) manyConnections() string {
-	return "all connections to " + l.origin + " are in use" +
-		l.sharing(l.limits.Connections < l.strictest.Connections)
+	return ""
 }
 
 // interval is the time from one request to the next at a rate, 0 without one.
@@ -82,17 +75,14 @@ func interval(perSecond float64) time.Duration {
 	return time.Duration(float64(time.Second) / perSecond)
 }
 
-// repace has those that wait for their time by the rate before ask for another one. The next request begins an interval
-// of the new rate after the last one that has begun, so that frequent changes neither hold requests back nor let more
-// through than either rate; l.mu is held.
+// repace has those that wait for their time by the interval before ask for another one. The next request begins an
+// interval after the last one that has begun, so that many changes neither hold requests back nor let more through;
+// l.mu is held.
 func (l *Limiter) repace(before, after time.Duration) {
 	now := time.Now()
 	last := l.begin.Add(-before)
-	if ahead := l.begin.Sub(now); ahead > 0 && before > 0 { // others have times to come: the last one before now counts
-		last = now.Add(ahead%before - before)
-		if ahead%before == 0 {
-			last = now
-		}
+	if ahead := l.begin.Sub(now); ahead > 0 && before > 0 { // those that wait have taken times: the last one until now
+		last = now.Add((ahead-1)%before + 1 - before)
 	}
 	l.begin = last.Add(after)
 	close(l.repaced)
