@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -57,4 +60,21 @@ func TestServiceHasItsTimeFromTheFirstQuestionOn(t *testing.T) {
 			t.Errorf("after a second: %v", left)
 		}
 	})
+}
+
+// Validation asks services as one of the worker's clients, within its shares.
+func TestValidationMeetsTheWorkersClients(t *testing.T) {
+	t.Parallel()
+	w, _, err := config.LoadWorker("", nil, nil)
+	require.NoError(t, err)
+	address := "http.address"
+	component := wit.Component{Settings: []wit.SettingSpec{{Name: "address", Kind: wit.KindText,
+		Rules: []wit.Rule{{Role: &address}}}}}
+	c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry("address", "sap.example", "", 0)},
+		w.Providers)
+	k := &Checker{Worker: w, Online: NewOnline(nil, OnlineTime), Destinations: transport.NewDestinations()}
+	client, err := k.visit(t.Context(), component, c).connect()
+	require.NoError(t, err)
+	defer client.Close()
+	assert.Equal(t, map[string]int{"https://sap.example": 0}, k.Destinations.Taken())
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
 // stepped is a service whose feeds, told apart by the query option feed, read a page only when the test lets them.
@@ -267,4 +269,23 @@ func TestOnce(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
 	assert.Error(t, o.do(ended, do(nil)), "canceled")
+}
+
+// Connectors ask their services by the worker's shares.
+func TestConnectorsHaveTheWorkersShares(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	b := connected(t)
+	host, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
+	c := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address="+host,
+		"spy.port="+port, "spy.user=reader", "spy.password=p")
+	var asked []string
+	b.options.Destinations = transport.NewDestinations()
+	b.options.Destinations.Share(func(origin string) limits.Share {
+		asked = append(asked, origin)
+		return limits.Share{Requests: 1}
+	})
+	New(b.options, []*config.Connector{c}).RunOnce(t.Context())
+	assert.Contains(t, b.Log.String(), "{a 200 /hello")
+	assert.Equal(t, []string{server.URL}, asked)
 }

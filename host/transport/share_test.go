@@ -154,28 +154,38 @@ func TestShareEndsSessions(t *testing.T) {
 		s.first = 0
 		wants(4, 4, "four sessions, idle")
 
-		// One of four is in use: the log-off of another two begins at once.
-		a, err := c.Do(t.Context(), get("/open"))
-		require.NoError(t, err)
-		worker.Share(sharing(2))
-		wants(4, 4, "they may be there as long as log-offs last")
+		s.first = time.Second
+		for i := range answers[:2] {
+			go func() {
+				var err error
+				answers[i], err = c.Do(t.Context(), get("/open"))
+				assert.NoError(t, err)
+			}()
+		}
+		time.Sleep(2 * time.Second)
+		s.first = 0
+		ends := func(a *Answer) {
+			release <- true
+			io.Copy(io.Discard, a.Body)
+			a.Body.Close()
+		}
+		worker.Share(sharing(1))
+		wants(4, 4, "two of them are in use, two may be there as long as log-offs last")
 		slow <- true
 		slow <- true
 		wants(2, 2, "two idle ones are gone")
-		worker.Share(sharing(1))
-		slow <- true
-		wants(1, 1, "the other idle one as well")
-		b := make(chan error)
+		waiting := make(chan error)
 		go func() {
 			_, _, err := text(t, c, get("/"))
-			b <- err
+			waiting <- err
 		}()
-		wants(1, 1, "a second request waits")
-		release <- true
-		io.Copy(io.Discard, a.Body)
-		a.Body.Close()
-		require.NoError(t, <-b)
-		wants(1, 1, "and takes the session that is left")
+		ends(answers[0])
+		wants(2, 2, "another one is idle, and ends")
+		slow <- true
+		wants(1, 1, "with its log-off")
+		ends(answers[1])
+		require.NoError(t, <-waiting)
+		wants(1, 1, "one is left, for all requests")
 
 		worker.Share(nil)
 		for range 3 {
@@ -243,12 +253,13 @@ func TestWorkersKeepToTheirShares(t *testing.T) {
 				}
 				for range 200 {
 					time.Sleep(time.Duration(r.IntN(300)) * time.Millisecond)
-					left := limit
-					for w, place := range places { // what they have at most, as they would tell the leader
-						left -= max(shares[w], place.Taken()[sharedOrigin])
+					left, keeps := limit, shares
+					for w, place := range places { // as they would say it to the leader
+						keeps[w] = max(shares[w], place.Taken()[sharedOrigin])
+						left -= keeps[w]
 					}
-					if w := r.IntN(workers); left > 0 && r.IntN(2) == 0 {
-						shares[w] += 1 + r.IntN(left)
+					if w := r.IntN(workers); r.IntN(2) == 0 {
+						shares[w] = keeps[w] + r.IntN(left+1)
 					} else {
 						shares[w] = 1 + r.IntN(shares[w])
 					}

@@ -246,6 +246,22 @@ func TestShareOfASecond(t *testing.T) {
 	})
 }
 
+// Requests that wait for their time keep it where their client leaves, and with it the last limit.
+func TestTimesOfAClientThatLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := join(New(origin), Limits{Concurrent: 4, PerSecond: 1})
+		began := time.Now()
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() { assert.NoError(t, c.Begin(t.Context())) })
+		}
+		synctest.Wait()
+		c.Leave()
+		wg.Wait()
+		assert.Equal(t, 3*time.Second, time.Since(began))
+	})
+}
+
 // However often the rate changes, requests begin an interval apart, and none waits for longer than the longest.
 func TestRatesThatChange(t *testing.T) {
 	t.Parallel()
