@@ -385,33 +385,13 @@ func (l *Log) writeLeading(ctx context.Context, records []config.TopicRecord) (l
 			return 0, &WriteError{err}
 		}
 	}
-	last, err = l.commit(ctx, records)
-	if errors.Is(err, errAborted) && l.claim != nil {
-		last, err = l.commit(ctx, records) // nothing was written, and nobody else leads
-	}
-	return last, err
-}
-
-// errAborted is the error of a transaction that was aborted although the client says that it was committed. kgo 1.22.2
-// does so with the first one of a client where brokers answer before it has noted the partitions of the topic
-// (Client.EndTransaction, storePartitionsUpdate): seen with kfake on a busy machine.
-var errAborted = errors.New("the client has aborted the transaction")
-
-// commit writes records in one transaction. Where that fails, the id is claimed again, so that whoever decides once
-// more knows what was written meanwhile, as by a newer leader.
-func (l *Log) commit(ctx context.Context, records []config.TopicRecord) (last int64, err error) {
-	last, err = l.claim.commit(ctx, l.o.Topic.Name, records)
-	if err == nil {
-		there, unknown := l.committed(ctx, last)
-		if there || unknown != nil {
-			return last, unknown
-		}
-		err = errAborted
+	if last, err = l.claim.commit(ctx, l.o.Topic.Name, records); err == nil {
+		return last, nil
 	}
 	l.o.Logger.Warn("a write to the topic of configurations has failed", "topic", l.o.Topic.Name, "key", records[0].Key,
 		"error", err)
 	l.letGo()
-	if l.leading() {
+	if l.leading() { // whoever decides once more is to know what was written meanwhile, as by a newer leader
 		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
 		defer cancel()
 		if failed := l.claimID(again); failed != nil {
@@ -424,26 +404,6 @@ func (l *Log) commit(ctx context.Context, records []config.TopicRecord) (last in
 			l.o.Topic.Setting, l.o.Topic.Name, err)
 	}
 	return 0, &WriteError{err}
-}
-
-// committed tells whether the record at an offset is one that is read. Brokers say that a transaction is committed a
-// moment before it can be read.
-func (l *Log) committed(ctx context.Context, offset int64) (bool, error) {
-	name := l.o.Topic.Name
-	for {
-		ends, err := l.admin.EndOffsets(ctx, false, name)
-		if err != nil {
-			return false, err
-		}
-		if ends[name][0] > offset {
-			break
-		}
-		if err := pause.For(ctx, 5*time.Millisecond); err != nil {
-			return false, err
-		}
-	}
-	empty, err := l.reader.Empty(ctx, name, kafka.Positions{0: offset}, kafka.Positions{0: offset + 1})
-	return !empty, err
 }
 
 // commit writes records in one transaction.

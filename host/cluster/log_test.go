@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -305,35 +304,6 @@ func produceRecords(t testing.TB, cluster *kfake.Cluster, topic string, records 
 		all = append(all, &kgo.Record{Topic: topic, Key: []byte(r.Key), Value: r.Value})
 	}
 	require.NoError(t, client.ProduceSync(context.Background(), all...).FirstErr())
-}
-
-// A client that aborts and says that it has committed is found out: the write is done once more, and fails where that
-// does not help.
-func TestAbortedInSilence(t *testing.T) {
-	t.Parallel()
-	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
-	ctx := kafkatest.Context(t)
-	f := openFollower(t, cluster.ListenAddrs()...)
-	require.NoError(t, f.Lead(ctx))
-	var aborts atomic.Int32
-	aborts.Store(1)
-	cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		cluster.KeepControl()
-		end := r.(*kmsg.EndTxnRequest)
-		if end.Commit && aborts.Add(-1) >= 0 {
-			end.Commit = false
-		}
-		return nil, nil, false
-	})
-	require.NoError(t, f.put(ctx, "c", "1"))
-	assert.Equal(t, map[string]string{"c": "1"}, f.values())
-	aborts.Store(2)
-	var failed *WriteError
-	if err := f.put(ctx, "c", "2"); !errors.As(err, &failed) || !errors.Is(err, errAborted) {
-		t.Errorf("expected that the write fails, found %v", err)
-	}
-	assert.Equal(t, map[string]string{"c": "1"}, f.values())
-	require.NoError(t, f.put(ctx, "c", "3"))
 }
 
 // A record that is too large for the topic says so, and the leader goes on.

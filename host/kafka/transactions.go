@@ -152,6 +152,52 @@ type transactional struct {
 	away func(begin time.Time) (broker string, lasted time.Duration)
 	// limits is the version of the limits that the client has asked for, or a later one.
 	limits int
+	// written are the topics where brokers have acknowledged records of the client.
+	written *topicsWritten
+}
+
+// topicsWritten is a hook of a client that notes where brokers have acknowledged records, before their promises are
+// called.
+type topicsWritten struct {
+	mu     sync.Mutex
+	topics map[string]struct{}
+}
+
+// OnProduceRecordUnbuffered implements [kgo.HookProduceRecordUnbuffered].
+func (w *topicsWritten) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
+	if err != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.topics[r.Topic] = struct{}{}
+}
+
+// stored tells whether a client has stored the partitions of all these topics. Partition 0 stands for all of a topic.
+func (w *topicsWritten) stored(c *kgo.Client) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for topic := range w.topics {
+		if leader, _, _ := c.PartitionLeader(topic, 0); leader == -1 {
+			return false
+		}
+	}
+	return true
+}
+
+// EndTransaction is [kgo.Client.EndTransaction] for a transaction that kgo can see. Where a topic is new to the client,
+// kgo 1.22.2 sends the records that have waited for its partitions, and only then stores these (storePartitionsUpdate).
+// Where brokers answer in between, its EndTransaction finds no partition of the transaction: it aborts one that is to
+// be committed, or leaves it open (Kafka before 4.0), without an error. EndTransaction looks where PartitionLeader
+// does, and partitions stay there once they are stored.
+func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionEndTry) error {
+	for !m.written.stored(m.Client) {
+		if err := pause.For(ctx, time.Millisecond); err != nil {
+			return fmt.Errorf("end of the transaction: expected partitions of all topics written, found some "+
+				"missing: %w", err)
+		}
+	}
+	return m.Client.EndTransaction(ctx, how)
 }
 
 // OpenTransactions opens a producer for each id, and fences others with these ids: what those have committed is to be
@@ -184,14 +230,14 @@ func OpenTransactions(ctx context.Context, c Config, clientID string, ids []stri
 
 // open opens a producer, and fences others with its id.
 func (t *Transactions) open(ctx context.Context, id string) (*transactional, error) {
-	limits := t.limits.version()
-	client, dialer, err := newClient(t.config.ProducerOpts(kgo.TransactionalID(id),
+	limits, written := t.limits.version(), &topicsWritten{topics: map[string]struct{}{}}
+	client, dialer, err := newClient(t.config.ProducerOpts(kgo.TransactionalID(id), kgo.WithHooks(written),
 		t.limits.opt(t.config.Producer.MaxRequestBytes), kgo.MaxBufferedRecords(math.MaxInt),
 		kgo.MaxBufferedBytes(math.MaxInt)))
 	if err != nil {
 		return nil, err
 	}
-	m := &transactional{client, id, dialer.Outages().Since, limits}
+	m := &transactional{client, id, dialer.Outages().Since, limits, written}
 	waiting, cancel := context.WithTimeout(ctx, coordinated)
 	defer cancel()
 	if err := m.open(waiting); err != nil {

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
@@ -56,12 +58,18 @@ func newTransacting(t *testing.T, c Config, interval time.Duration, ids ...strin
 func page(t *testing.T, o *TransactionalOutput, value string, n int64) (sent error) {
 	t.Helper()
 	require.NoError(t, o.Begin(t.Context()))
+	done := make(chan error, 1)
+	produceRow(t, o, value, at(n), done)
+	return <-done
+}
+
+// produceRow sends a batch of one record.
+func produceRow(t *testing.T, o *TransactionalOutput, value string, upTo Offset, done chan<- error) {
+	t.Helper()
 	b := o.NewBatch()
 	r := b.Add()
 	r.Topic, r.Value = "rows", []byte(value)
-	done := make(chan error, 1)
-	o.Produce(t.Context(), b, at(n), func(_ int, err error) { done <- err })
-	return <-done
+	o.Produce(t.Context(), b, upTo, func(_ int, err error) { done <- err })
 }
 
 // committed are the values of a topic that a consumer with read_committed sees.
@@ -299,6 +307,81 @@ func TestCommitsThatAreRefused(t *testing.T) {
 	again := newTransacting(t, c, 0, "g-c-0").Output()
 	require.NoError(t, errors.Join(page(t, again, "again", 1), again.Commit(t.Context())))
 	expectRowsCommitted(t, c, "before again")
+}
+
+// heldTopics has the client of c send records to a topic that is new to it, and then not store the partitions of that
+// topic until it is let go: kgo chooses the partition of a record "last", which no broker gets, in between.
+func heldTopics(c *Config) (held <-chan struct{}, letGo func()) {
+	holds, free := make(chan struct{}), make(chan struct{})
+	c.Extra = append(c.Extra, kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record,
+		int) int {
+		return func(r *kgo.Record, _ int) int {
+			if string(r.Value) != "last" {
+				return 0
+			}
+			close(holds)
+			<-free
+			return -1
+		}
+	})))
+	return holds, sync.OnceFunc(func() { close(free) })
+}
+
+// A transaction does not end before the client can find its partitions, with which it would abort it and say that it
+// has committed it; older brokers would be asked nothing. What is aborted does not come with the next one.
+func TestTransactionsEndWithTheirPartitions(t *testing.T) {
+	for _, brokers := range []struct {
+		name     string
+		versions *kversion.Versions
+	}{{"Kafka 4.3", kversion.V4_3_0()}, {"Kafka 3.9", kversion.V3_9_0()}} {
+		for name, end := range map[string]func(*TransactionalOutput, context.Context) error{
+			"commit": (*TransactionalOutput).Commit, "abort": (*TransactionalOutput).Abort,
+		} {
+			t.Run(brokers.name+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				cluster := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "rows"),
+					kfake.MaxVersions(brokers.versions))
+				plain := testConfig(strings.Join(cluster.ListenAddrs(), ","))
+				c := plain
+				held, letGo := heldTopics(&c)
+				defer letGo()
+				o := newTransacting(t, c, 0, "g-c-0").Output()
+				require.NoError(t, o.Begin(t.Context()))
+				both := make(chan struct{}) // are with the client, before it hears of the topic
+				cluster.ControlKey(int16(kmsg.Metadata), func(kmsg.Request) (kmsg.Response, error, bool) {
+					<-both
+					return nil, nil, false
+				})
+				sent := make(chan error, 1)
+				produceRow(t, o, "first", Offset{}, sent)
+				o.held.Produce(t.Context(), &kgo.Record{Topic: "rows", Value: []byte("last")}, nil)
+				close(both)
+				require.NoError(t, <-sent)
+				<-held
+				ended := make(chan error, 1)
+				go func() { ended <- end(o, kafkatest.Context(t)) }()
+				short, cancel := shortContext(t)
+				defer cancel()
+				select {
+				case err := <-ended:
+					t.Errorf("expected that the transaction is not ended, found %v", err)
+					letGo()
+				case <-short.Done():
+					letGo()
+					require.NoError(t, <-ended)
+				}
+				want := "second"
+				if name == "commit" {
+					expectRowsCommitted(t, plain, "first")
+					want = "first second"
+				}
+				require.NoError(t, o.Begin(t.Context()))
+				produceRow(t, o, "second", Offset{}, sent)
+				require.NoError(t, errors.Join(<-sent, o.Commit(t.Context())))
+				expectRowsCommitted(t, plain, want)
+			})
+		}
+	}
 }
 
 // Brokers without transactions are a fault that names the setting.
