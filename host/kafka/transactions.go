@@ -151,50 +151,69 @@ type transactional struct {
 	// away is [security.Outages.Since] of the cluster.
 	away func(begin time.Time) (broker string, lasted time.Duration)
 	// limits is the version of the limits that the client has asked for, or a later one.
-	limits int
-	// written are the topics where brokers have acknowledged records of the client.
-	written *topicsWritten
+	limits       int
+	acknowledged *acknowledged
 }
 
-// topicsWritten is a hook of a client that notes where brokers have acknowledged records, before their promises are
-// called.
-type topicsWritten struct {
-	mu     sync.Mutex
-	topics map[string]struct{}
+// acknowledged is a hook of a client that notes, before promises are called, what brokers have acknowledged since the
+// transaction began.
+type acknowledged struct {
+	mu  sync.Mutex
+	all map[written]struct{}
+}
+
+// written is what records of a transaction have in common: their topic, and the producer as brokers know it. With the
+// next epoch they abort what is open by the one before.
+type written struct {
+	topic string
+	id    int64
+	epoch int16
 }
 
 // OnProduceRecordUnbuffered implements [kgo.HookProduceRecordUnbuffered].
-func (w *topicsWritten) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
+func (a *acknowledged) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
 	if err != nil {
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.topics[r.Topic] = struct{}{}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.all[written{r.Topic, r.ProducerID, r.ProducerEpoch}] = struct{}{}
 }
 
-// stored tells whether a client has stored the partitions of all these topics. Partition 0 stands for all of a topic.
-func (w *topicsWritten) stored(c *kgo.Client) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for topic := range w.topics {
-		if leader, _, _ := c.PartitionLeader(topic, 0); leader == -1 {
-			return false
+// BeginTransaction is [kgo.Client.BeginTransaction].
+func (m *transactional) BeginTransaction() error {
+	m.acknowledged.mu.Lock()
+	clear(m.acknowledged.all)
+	m.acknowledged.mu.Unlock()
+	return m.Client.BeginTransaction()
+}
+
+// EndTransaction is [kgo.Client.EndTransaction] where that does what it says. All records are to be acknowledged.
+//
+// Where a topic is new to the client, kgo 1.22.2 sends the records that have waited for its partitions, and only then
+// stores these, all at once (storePartitionsUpdate). Where brokers answer in between, its EndTransaction finds no
+// partition of the transaction: it aborts one that is to be committed, or leaves it open (Kafka before 4.0), without
+// an error. EndTransaction looks where PartitionLeader does, and partitions stay there once they are stored.
+//
+// Where brokers refuse a batch for a partition whose log begins after all that was acknowledged there before, kgo takes
+// the next epoch and sends the batch with that (handleReqRespBatch): what the transaction had before is lost.
+func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionEndTry) error {
+	m.acknowledged.mu.Lock()
+	all := slices.Collect(maps.Keys(m.acknowledged.all))
+	m.acknowledged.mu.Unlock()
+	for slices.ContainsFunc(all, func(w written) bool {
+		leader, _, _ := m.PartitionLeader(w.topic, 0)
+		return leader == -1
+	}) {
+		if err := pause.For(ctx, time.Millisecond); err != nil {
+			return fmt.Errorf("expected a client that knows the partitions of all topics written: %w", err)
 		}
 	}
-	return true
-}
-
-// EndTransaction is [kgo.Client.EndTransaction] for a transaction that kgo can see. Where a topic is new to the client,
-// kgo 1.22.2 sends the records that have waited for its partitions, and only then stores these (storePartitionsUpdate).
-// Where brokers answer in between, its EndTransaction finds no partition of the transaction: it aborts one that is to
-// be committed, or leaves it open (Kafka before 4.0), without an error. EndTransaction looks where PartitionLeader
-// does, and partitions stay there once they are stored.
-func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionEndTry) error {
-	for !m.written.stored(m.Client) {
-		if err := pause.For(ctx, time.Millisecond); err != nil {
-			return fmt.Errorf("end of the transaction: expected partitions of all topics written, found some "+
-				"missing: %w", err)
+	if how == kgo.TryCommit {
+		id, epoch, err := m.ProducerID(ctx) // kgo says what is wrong with one that has failed
+		if err == nil && slices.ContainsFunc(all, func(w written) bool { return w.id != id || w.epoch != epoch }) {
+			return fmt.Errorf("expected all records of the transaction by producer %d with epoch %d, found others: "+
+				"brokers have aborted those", id, epoch)
 		}
 	}
 	return m.Client.EndTransaction(ctx, how)
@@ -230,14 +249,15 @@ func OpenTransactions(ctx context.Context, c Config, clientID string, ids []stri
 
 // open opens a producer, and fences others with its id.
 func (t *Transactions) open(ctx context.Context, id string) (*transactional, error) {
-	limits, written := t.limits.version(), &topicsWritten{topics: map[string]struct{}{}}
-	client, dialer, err := newClient(t.config.ProducerOpts(kgo.TransactionalID(id), kgo.WithHooks(written),
+	limits := t.limits.version()
+	acks := &acknowledged{all: map[written]struct{}{}}
+	client, dialer, err := newClient(t.config.ProducerOpts(kgo.TransactionalID(id), kgo.WithHooks(acks),
 		t.limits.opt(t.config.Producer.MaxRequestBytes), kgo.MaxBufferedRecords(math.MaxInt),
 		kgo.MaxBufferedBytes(math.MaxInt)))
 	if err != nil {
 		return nil, err
 	}
-	m := &transactional{client, id, dialer.Outages().Since, limits, written}
+	m := &transactional{client, id, dialer.Outages().Since, limits, acks}
 	waiting, cancel := context.WithTimeout(ctx, coordinated)
 	defer cancel()
 	if err := m.open(waiting); err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
@@ -59,16 +60,16 @@ func page(t *testing.T, o *TransactionalOutput, value string, n int64) (sent err
 	t.Helper()
 	require.NoError(t, o.Begin(t.Context()))
 	done := make(chan error, 1)
-	produceRow(t, o, value, at(n), done)
+	produceRow(t, o, "rows", value, at(n), done)
 	return <-done
 }
 
 // produceRow sends a batch of one record.
-func produceRow(t *testing.T, o *TransactionalOutput, value string, upTo Offset, done chan<- error) {
+func produceRow(t *testing.T, o *TransactionalOutput, topic, value string, upTo Offset, done chan<- error) {
 	t.Helper()
 	b := o.NewBatch()
 	r := b.Add()
-	r.Topic, r.Value = "rows", []byte(value)
+	r.Topic, r.Value = topic, []byte(value)
 	o.Produce(t.Context(), b, upTo, func(_ int, err error) { done <- err })
 }
 
@@ -353,7 +354,7 @@ func TestTransactionsEndWithTheirPartitions(t *testing.T) {
 					return nil, nil, false
 				})
 				sent := make(chan error, 1)
-				produceRow(t, o, "first", Offset{}, sent)
+				produceRow(t, o, "rows", "first", Offset{}, sent)
 				o.held.Produce(t.Context(), &kgo.Record{Topic: "rows", Value: []byte("last")}, nil)
 				close(both)
 				require.NoError(t, <-sent)
@@ -376,12 +377,45 @@ func TestTransactionsEndWithTheirPartitions(t *testing.T) {
 					want = "first second"
 				}
 				require.NoError(t, o.Begin(t.Context()))
-				produceRow(t, o, "second", Offset{}, sent)
+				produceRow(t, o, "rows", "second", Offset{}, sent)
 				require.NoError(t, errors.Join(<-sent, o.Commit(t.Context())))
 				expectRowsCommitted(t, plain, want)
 			})
 		}
 	}
+}
+
+// A transaction of which the client loses a part, as it takes the producer's next epoch within it, begins again.
+func TestTransactionsOfTwoEpochs(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "rows", "others"))
+	c := testConfig(strings.Join(cluster.ListenAddrs(), ","))
+	o := newTransacting(t, c, 0, "g-c-0").Output()
+	transact := func(second func()) error {
+		t.Helper()
+		require.NoError(t, o.Begin(t.Context()))
+		sent := make(chan error, 2)
+		produceRow(t, o, "others", "a", Offset{}, sent)
+		require.NoError(t, <-sent)
+		second()
+		produceRow(t, o, "rows", "a", Offset{}, sent)
+		require.NoError(t, <-sent)
+		return o.Commit(t.Context())
+	}
+	require.NoError(t, transact(func() {}))
+	err := transact(func() {
+		cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			answer := kafkatest.Answer(r, kerr.InvalidProducerEpoch).(*kmsg.ProduceResponse)
+			answer.Topics[0].Partitions[0].LogStartOffset = 1000
+			return answer, nil, true
+		})
+	})
+	assert.Error(t, err, "expected all records of the transaction by producer")
+	if rewound := (*Rewound)(nil); !errors.As(err, &rewound) {
+		t.Errorf("expected that the feed starts over, found %v", err)
+	}
+	require.NoError(t, transact(func() {}))
+	assert.Equal(t, "a a; a a", committed(t, c, "rows")+"; "+committed(t, c, "others"))
 }
 
 // Brokers without transactions are a fault that names the setting.
