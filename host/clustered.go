@@ -16,6 +16,8 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -24,6 +26,8 @@ import (
 type clustered struct {
 	host    *Host
 	session *rest.Session
+	// destinations are where the worker's clients meet those of the same origin.
+	destinations *transport.Destinations
 
 	mu      sync.Mutex
 	log     *cluster.Log
@@ -47,7 +51,8 @@ func newClustered(h *Host) (*clustered, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &clustered{host: h, session: session}
+	c := &clustered{host: h, session: session, destinations: transport.NewDestinations()}
+	c.bound(nil) // before the worker has joined it has no shares
 	session.Handle("POST /connectors/{name}/tasks",
 		func(ctx context.Context, connector string, body []byte) (any, error) {
 			worker := c.member()
@@ -231,10 +236,19 @@ func (c *clustered) join(herder *connect.Herder) {
 			Rebalance: w.Duration("rebalance.timeout.ms"), Heartbeat: w.Duration("heartbeat.interval.ms")},
 		URL: c.URL(), WorkerID: h.workerID(), Delay: w.Duration("scheduled.rebalance.max.delay.ms"),
 		Sync: w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status, Herder: herder,
-		Plugins: c.plugins, Classes: c.classes, Declared: c.declared, SessionKey: c.key, Ask: c.ask, Logger: h.log})
+		Plugins: c.plugins, Classes: c.classes, Declared: c.declared, SessionKey: c.key, Bound: c.bound, Taken: c.destinations.Taken,
+		Ask: c.ask, Logger: h.log})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.worker = worker
+}
+
+// bound has the worker keep to its shares of origins (P16).
+func (c *clustered) bound(shares map[cluster.Key]cluster.Share) {
+	c.destinations.Share(func(origin string) limits.Share {
+		s := shares[cluster.KeyOf(origin)]
+		return limits.Share{Requests: int(s.Requests), PerSecond: float64(s.PerSecondMilli) / 1000}
+	})
 }
 
 // ask has another worker answer a call, signed.

@@ -167,6 +167,9 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		return nil, &SetupError{err}
 	}
 	h.targets, h.checks.checker.Running = targets, lockouts
+	if h.clustered != nil {
+		h.checks.checker.Destinations = h.clustered.destinations
+	}
 	h.checks.checked.hold(h.now().plugins, h.in.Connectors, h.target)
 	h.examineOffline(ctx, true)
 	for _, connector := range h.in.Connectors {
@@ -638,7 +641,7 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 		if err := c.open(ctx, &closing); err != nil {
 			return closing, err
 		}
-		connectors, o.Planned, o.Changed = nil, c.planned, c.does
+		connectors, o.Planned, o.Changed, o.Destinations = nil, c.planned, c.does, c.destinations
 	}
 	herder := connect.New(o, connectors)
 	if h.clustered != nil {

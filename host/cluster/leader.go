@@ -339,7 +339,7 @@ type handed struct {
 // hand has the leader take how a connector shares its work out.
 func (l *leader) hand(ctx context.Context, name string, p connect.Plan) error {
 	s, _ := l.w.o.Store.Snapshot()
-	h := handed{s.Written[name], p.Tasks, demand{Claims: p.Claims}}
+	h := handed{s.Written[name], p.Tasks, demand{p.Claims, p.Origin, p.Requests, p.PerSecond}}
 	to, me, known := l.w.Leader()
 	switch {
 	case !known:

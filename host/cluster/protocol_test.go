@@ -35,6 +35,7 @@ var metadataExample = Metadata{
 	Name:       "a-0",
 	Plugins:    []PluginOffer{{Name: "odata-source", Version: "1.2.0", Hash: "9f86d081"}},
 	Digest:     "e3b0",
+	Classes:    []Key{0x2122232425262728},
 }
 
 var assignmentExample = Assignment{
@@ -57,7 +58,8 @@ func TestBytesOfMembers(t *testing.T) {
 		"02"+"0102030405060708"+"ac02"+"01"+"0b"+"0102030405060709"+"00"+"01"+"01"+
 		"01"+"1112131415161718"+"02"+"f403"+
 		"01"+"0c"+hex.EncodeToString([]byte("odata-source"))+"05"+hex.EncodeToString([]byte("1.2.0"))+
-		"08"+hex.EncodeToString([]byte("9f86d081")), hex.EncodeToString(b))
+		"08"+hex.EncodeToString([]byte("9f86d081"))+
+		"01"+"2122232425262728", hex.EncodeToString(b))
 	b, err = assignmentExample.Encode()
 	require.NoError(t, err)
 	assert.Equal(t, "0002"+"0000"+"0003"+"6d2d31"+java[4:]+"00000000"+"00000000"+"00000bb8"+"c1"+"01"+
@@ -74,6 +76,9 @@ func TestMembersBytesComeBack(t *testing.T) {
 			Generation: r.Int32(), Leaving: r.IntN(2) == 0, Name: text(r), Digest: text(r)}
 		for range r.IntN(3) {
 			m.Plugins = append(m.Plugins, PluginOffer{text(r), text(r), text(r)})
+		}
+		for range r.IntN(3) {
+			m.Classes = append(m.Classes, Key(r.Uint64()))
 		}
 		b, err := m.Encode()
 		require.NoError(t, err)

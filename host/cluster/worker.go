@@ -1,10 +1,12 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -43,6 +45,9 @@ type WorkerOptions struct {
 	// Declared is the name of a class as a plugin of this worker declares it, which users may abbreviate; the text
 	// itself where none does.
 	Declared func(class string) string
+	// Bound has the worker keep to its shares of origins from now on. Taken is what is in use of each origin by now.
+	Bound func(shares map[Key]Share)
+	Taken func() map[string]int
 	// Digest is that of the folder of connectors, "" without one.
 	Digest string
 	// Ask has another worker answer a call, signed; see rest.Server.
@@ -72,6 +77,8 @@ type Worker struct {
 	assigned   bool
 	leading    bool
 	leaving    bool
+	// bounds are the shares of origins that the worker keeps to.
+	bounds map[Key]Share
 	// brought is what the herder has of the config topic.
 	brought config.Snapshot
 	// dirty are connectors whose statuses may be others than written says.
@@ -92,7 +99,7 @@ type shared struct {
 // NewWorker makes one that has not joined.
 func NewWorker(o WorkerOptions) *Worker {
 	w := &Worker{o: o, work: make(chan struct{}, 1), dirty: map[string]bool{}, written: map[statusKey]Status{},
-		shares: map[string]shared{}}
+		shares: map[string]shared{}, bounds: map[Key]Share{}}
 	w.leader = newLeader(w)
 	return w
 }
@@ -189,9 +196,18 @@ func (w *Worker) Read(change config.TopicChange) {
 func (w *Worker) metadata() []byte {
 	holds := w.holds()
 	w.mu.Lock()
-	m := Metadata{URL: w.o.URL, Offset: w.o.Log.Offset(), Holds: holds, Shares: w.assignment.Shares,
-		Generation: w.generation, Leaving: w.leaving, Name: w.name(), Digest: w.o.Digest}
+	m := Metadata{URL: w.o.URL, Offset: w.o.Log.Offset(), Holds: holds, Generation: w.generation, Leaving: w.leaving,
+		Name: w.name(), Digest: w.o.Digest}
+	shares := maps.Clone(w.bounds)
 	w.mu.Unlock()
+	for origin, n := range w.o.Taken() { // what is under way goes on, where a share has become smaller
+		key := KeyOf(origin)
+		if s, ok := shares[key]; ok && int(s.Requests) < n {
+			s.Requests = int32(n)
+			shares[key] = s
+		}
+	}
+	m.Shares = slices.SortedFunc(maps.Values(shares), func(a, b Share) int { return cmp.Compare(a.Origin, b.Origin) })
 	m.Plugins = w.o.Plugins()
 	for _, class := range w.o.Classes() {
 		m.Classes = append(m.Classes, KeyOf(class))
@@ -257,7 +273,18 @@ func (w *Worker) begins(generation int32, leading bool, assignment []byte) {
 	}
 	w.mu.Lock()
 	w.generation, w.assignment, w.assigned, w.leading = generation, a, true, leading
+	named := map[Key]bool{}
+	for _, s := range a.Shares {
+		w.bounds[s.Origin], named[s.Origin] = s, true
+	}
+	taken := map[Key]bool{}
+	for origin, n := range w.o.Taken() {
+		taken[KeyOf(origin)] = n > 0
+	}
+	maps.DeleteFunc(w.bounds, func(k Key, _ Share) bool { return !named[k] && !taken[k] })
+	bounds := maps.Clone(w.bounds)
 	w.mu.Unlock()
+	w.o.Bound(bounds)
 	w.o.Logger.Info("the worker is a member of its group", "group", w.o.Group.Group, "generation", generation, "leads",
 		leading, "leader", a.LeaderURL)
 	w.leader.begins(generation, leading)

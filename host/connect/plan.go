@@ -18,6 +18,11 @@ type Plan struct {
 	Tasks []map[string]string
 	// Claims are what no other connector may have at the same time.
 	Claims []string
+	// Origin is what the tasks ask, Requests how many requests at a time all workers together may send it, PerSecond how
+	// many in a second; 0: as many as they like.
+	Origin    string
+	Requests  int
+	PerSecond float64
 }
 
 // tasksOf are the settings of all of the connector's tasks. Where no worker has planned them since the configuration
@@ -38,7 +43,9 @@ func (c *connector) tasksOf(ctx context.Context) ([][]wit.Setting, error) {
 	for number, settings := range p.tasks {
 		written[number] = c.taskWritten(c.given, settings)
 	}
-	return nil, c.o.Planned(ctx, c.config.Name, Plan{written, p.claims})
+	plan := Plan{Tasks: written, Claims: p.claims}
+	plan.Origin, plan.Requests, plan.PerSecond = c.to.client.Demand()
+	return nil, c.o.Planned(ctx, c.config.Name, plan)
 }
 
 // settingsOf are the settings of tasks that were planned, which what the connector's configuration refers to may have
