@@ -24,6 +24,8 @@ type OffsetStore interface {
 	Acknowledged(partition, position []wit.Field)
 	// Flush returns when what was acknowledged is stored.
 	Flush(ctx context.Context) error
+	// OnFailure adds a function that is called when nothing can be stored any more.
+	OnFailure(failed func(error))
 }
 
 // Rewound says that pages were not committed that a feed has gone on from: it is to start over from its stored offset,
@@ -53,8 +55,8 @@ func NewOutput(p *Producer, o OffsetStore) *Output { return &Output{p, o} }
 // NewBatch is [Producer.NewBatch].
 func (o *Output) NewBatch() Records { return o.producer.NewBatch() }
 
-// OnFailure has nothing to do: see [TransactionalOutput.OnFailure].
-func (o *Output) OnFailure(func(error)) {}
+// OnFailure sets what is called when offsets cannot be stored any more: the feed may be at rest.
+func (o *Output) OnFailure(failed func(error)) { o.offsets.OnFailure(failed) }
 
 // Keeps tells whether what was sent of a page that broke off stays, so that the page can be gone on with after it.
 func (o *Output) Keeps() bool { return true }

@@ -32,6 +32,17 @@ func TransactionalID(group, connector string, task, producer int) string {
 	return id
 }
 
+// TransactionalIDs are those of a connector whose tasks have so many producers each; 0 is one, as Kafka Connect has it.
+func TransactionalIDs(group, connector string, tasks, producers int) []string {
+	var ids []string
+	for task := range tasks {
+		for producer := range max(1, producers) {
+			ids = append(ids, TransactionalID(group, connector, task, producer))
+		}
+	}
+	return ids
+}
+
 // Fence ends what other producers with these transactional ids have open, and keeps them from committing anything from
 // now on. It logs on as the producers of c do, with the rights that they need.
 func Fence(ctx context.Context, c Config, ids []string) error {
@@ -70,6 +81,23 @@ func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 	}
 }
 
+// Taken is the transactional id of a producer that commits nothing more, since another one has taken it over; "" where
+// an error is not of that.
+func Taken(err error) (id string) {
+	if taken := (*taken)(nil); errors.As(err, &taken) {
+		return taken.id
+	}
+	return ""
+}
+
+// taken is the fault of such a producer.
+type taken struct {
+	*wit.Fault
+	id string
+}
+
+func (t *taken) Unwrap() error { return t.Fault }
+
 // transactionFault says what is missing where a transactional producer cannot work: the right, or the setting.
 func transactionFault(c Config, id string, err error) error {
 	denied := (*security.Denied)(nil)
@@ -100,7 +128,11 @@ func transactionFault(c Config, id string, err error) error {
 	default:
 		return fmt.Errorf("transactional id %s: %w", id, err)
 	}
-	return &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf("transactional id %s: %s (%v)", id, text, err)}
+	fault := &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf("transactional id %s: %s (%v)", id, text, err)}
+	if fencedOff(err) {
+		return &taken{fault, id}
+	}
+	return fault
 }
 
 // unknownRequest tells whether the client found brokers that do not take a request; its errors for that have no names.

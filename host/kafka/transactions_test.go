@@ -131,6 +131,13 @@ func TestPagesAreCommittedWithTheirOffsets(t *testing.T) {
 	expectCommitted(t, c, "a b", "0 2")
 }
 
+// Ids are Kafka Connect's for the first producer of each task.
+func TestTransactionalIDs(t *testing.T) {
+	assert.Equal(t, []string{"g-orders-0", "g-orders-0-1", "g-orders-1", "g-orders-1-1"},
+		TransactionalIDs("g", "orders", 2, 2))
+	assert.Equal(t, []string{"g-orders-0"}, TransactionalIDs("g", "orders", 1, 0))
+}
+
 // A producer that was fenced while a page was open commits nothing of it, and its fault names the id.
 func TestFencedProducersCommitNothing(t *testing.T) {
 	for _, by := range []string{"fence", "open"} {
@@ -147,6 +154,9 @@ func TestFencedProducersCommitNothing(t *testing.T) {
 			}
 			err := o.Commit(t.Context())
 			expectFault(t, by, err, wit.FaultConfig, "g-c-0", "group.id")
+			if id := Taken(err); id != "g-c-0" {
+				t.Errorf("expected that the id is taken, found %q", id)
+			}
 			if got := committed(t, c, "rows"); strings.Contains(got, "zombie") {
 				t.Errorf("found %s", got)
 			}

@@ -93,6 +93,7 @@ type Entry struct {
 // clients until Close.
 type Store struct {
 	config Config
+	kafka  kafka.Config
 	log    *slog.Logger
 	client *kgo.Client
 	reader *kafka.Reader
@@ -145,7 +146,7 @@ func Open(ctx context.Context, k kafka.Config, c Config, connectors []string, lo
 		client.Close()
 		return nil, fmt.Errorf("offsets: %w", err)
 	}
-	s := &Store{config: c, log: log, client: client, reader: reader, known: map[string]bool{},
+	s := &Store{config: c, kafka: k, log: log, client: client, reader: reader, known: map[string]bool{},
 		entries: map[string]*stored{}}
 	for _, name := range connectors {
 		s.known[name] = true

@@ -2,6 +2,7 @@ package offset
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -17,6 +18,7 @@ type Writer struct {
 	store     *Store
 	connector string
 	wrote     func(began time.Time, err error)
+	own       *transacting // nil: offsets go with the store's producer
 	stop      context.CancelFunc
 	stopped   chan struct{}
 
@@ -24,12 +26,17 @@ type Writer struct {
 
 	mu      sync.Mutex
 	pending map[string]Entry
+	failed  []func(error) // of [Writer.OnFailure]
 }
 
 // Writer begins the writing for a task of a connector. wrote is called after each write; nil: nothing is.
 func (s *Store) Writer(connector string, wrote func(began time.Time, err error)) *Writer {
+	return s.writer(connector, wrote, nil)
+}
+
+func (s *Store) writer(connector string, wrote func(began time.Time, err error), own *transacting) *Writer {
 	ctx, stop := context.WithCancel(context.Background())
-	w := &Writer{store: s, connector: connector, wrote: wrote, stop: stop, stopped: make(chan struct{}),
+	w := &Writer{store: s, connector: connector, wrote: wrote, own: own, stop: stop, stopped: make(chan struct{}),
 		pending: map[string]Entry{}}
 	go w.run(ctx)
 	return w
@@ -82,7 +89,7 @@ func (w *Writer) Flush(ctx context.Context) error {
 	w.mu.Unlock()
 	entries := slices.Collect(maps.Values(taken))
 	began := time.Now()
-	err := w.store.Set(ctx, w.connector, entries...)
+	err := w.set(ctx, entries)
 	if len(entries) > 0 && w.wrote != nil {
 		w.wrote(began, err)
 	}
@@ -99,9 +106,37 @@ func (w *Writer) Flush(ctx context.Context) error {
 	return err
 }
 
+func (w *Writer) set(ctx context.Context, entries []Entry) error {
+	if w.own == nil {
+		return w.store.Set(ctx, w.connector, entries...)
+	}
+	err := w.own.set(ctx, entries)
+	if errors.As(err, new(*lost)) {
+		w.mu.Lock()
+		failed := slices.Clone(w.failed)
+		w.mu.Unlock()
+		for _, f := range failed {
+			f(err)
+		}
+	}
+	return err
+}
+
+// OnFailure adds a function that is called when the writer can write no more: its producer was fenced, or has lost its
+// rights.
+func (w *Writer) OnFailure(failed func(error)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failed = append(w.failed, failed)
+}
+
 // Close ends the goroutine and writes what is pending, for as long as ctx lasts.
 func (w *Writer) Close(ctx context.Context) error {
 	w.stop()
 	<-w.stopped
-	return w.Flush(ctx)
+	err := w.Flush(ctx)
+	if w.own != nil {
+		w.own.close()
+	}
+	return err
 }
