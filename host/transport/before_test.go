@@ -9,6 +9,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -57,6 +58,31 @@ func TestWhatIsAskedBeforeHoldsNothing(t *testing.T) {
 					t.Errorf("%v: asked %d times, looked %d times, %d writes", err, asked, looked, g.writes)
 				}
 			})
+		})
+	}
+}
+
+// What was asked before a wait for the rate, or for the end of a maintenance window, is looked at after it. A request
+// for a token is sent without a question.
+func TestWhatWasAskedIsLookedAtLast(t *testing.T) {
+	windows, err := limits.ParseWindows("0 0 0 * * ?/2h UTC") // synctest begins at midnight
+	require.NoError(t, err)
+	for name, limit := range map[string]limits.Limits{"window": {Windows: windows}, "rate": {PerSecond: 0.001}} {
+		g := &gateway{}
+		wait := func(c *Config) { c.Limits, c.ReadTimeout = limit, time.Hour }
+		service(t, g.ServeHTTP, wait, func(t *testing.T, c *Client) {
+			if name == "rate" {
+				require.NoError(t, try(t.Context(), c, &wit.Request{Method: "GET", Target: "/"}))
+			}
+			asked, looked := []time.Duration(nil), []time.Duration(nil)
+			began := time.Now()
+			ctx := Before(t.Context(), func() error { asked = append(asked, time.Since(began)); return nil },
+				func() bool { looked = append(looked, time.Since(began)); return len(looked) > 1 })
+			require.NoError(t, try(ctx, c, write()))
+			if g.writes != 1 || len(asked) != 2 || asked[0] != 0 || len(looked) != 2 ||
+				looked[0] < 15*time.Minute || asked[1] != looked[0] {
+				t.Errorf("%s: %d writes, asked at %v, looked at %v", name, g.writes, asked, looked)
+			}
 		})
 	}
 }

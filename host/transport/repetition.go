@@ -332,11 +332,6 @@ func (c *Client) tryOnce(ctx context.Context, p *pass, e *exchange, fetching boo
 		p.leave()
 		return nil, nil, nil, err
 	}
-	if !fetching && !StillMaySend(ctx) {
-		answered()
-		p.leave()
-		return nil, nil, nil, errNoLonger
-	}
 	a, h, err := c.send(ctx, p, e, used)
 	if err == nil {
 		if a.wantsToken = a.refusesToken(h, used); !a.wantsToken {

@@ -53,6 +53,10 @@ func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *session.T
 		s.quiet.cancel(nil)
 		return nil, nil, errOldToken
 	}
+	if e.serves == nil && !StillMaySend(ctx) {
+		s.quiet.cancel(nil)
+		return nil, nil, errNoLonger
+	}
 	status = 0
 	answer, err := s.roundTrip()
 	if err != nil {
