@@ -228,10 +228,28 @@ func sessionKeyOf(members map[string]json.RawMessage) (k SessionKey, err error) 
 
 // FencingCounts are how many tasks a connector had, and how many transactional producers each of them at most, when its
 // producers were fenced last. A record of Kafka Connect's does not say how many: 0, which stands for one.
-type FencingCounts struct{ Tasks, Producers int }
+type FencingCounts struct {
+	Tasks, Producers int
+	// At is the offset of the last record that says so: tasks of an older version were fenced before they began. Of no
+	// meaning in counts that are to be written.
+	At int64
+}
 
 // maxFenced bounds both, so that a strange record does not have millions of producers fenced.
 const maxFenced = 10_000
+
+// With are the larger ones of both, as of the record of c.
+func (c FencingCounts) With(other FencingCounts) FencingCounts {
+	return FencingCounts{max(c.Tasks, other.Tasks), max(c.Producers, other.Producers), c.At}
+}
+
+// Fenced is the connector whose counts a record says; ok is false of other records.
+func (r TopicRecord) Fenced() (connector string, ok bool) {
+	if kind, name := r.Kind(); kind == KindFencing {
+		return name, true
+	}
+	return strings.CutPrefix(r.Key, fencingOfOurs)
+}
 
 func fencingOf(members map[string]json.RawMessage) (c FencingCounts, err error) {
 	if c.Tasks, err = count(members, "task-count"); err != nil {

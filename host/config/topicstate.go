@@ -208,7 +208,7 @@ func (s *TopicState) fenced(name string, r TopicRecord) error {
 		return err
 	}
 	counts, err := fencingOf(members)
-	if err == nil {
+	if counts.At = r.Offset; err == nil {
 		s.fencing[name] = counts
 	}
 	return err
@@ -243,14 +243,14 @@ func (s *TopicState) note(r TopicRecord) error {
 	return err
 }
 
-// fencingCounts are what both records of a connector say, which two programs write: to fence more than there was harms
-// nothing.
-func (s *TopicState) fencingCounts(connector string) FencingCounts {
+// Fencing is what both records of a connector say, which two programs write: to fence more than there was harms nothing.
+// Ours is never written alone, so that its offset says nothing more.
+func (s *TopicState) Fencing(connector string) FencingCounts {
 	counts := s.fencing[connector]
 	if raw := s.notes[fencingOfOurs+connector]; raw != nil {
 		members, _ := TopicRecord{Value: raw}.document()
 		ours, _ := fencingOf(members) // which note has read
-		counts = FencingCounts{max(counts.Tasks, ours.Tasks), max(counts.Producers, ours.Producers)}
+		counts = counts.With(ours)
 	}
 	return counts
 }

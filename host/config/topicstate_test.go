@@ -63,7 +63,7 @@ var ofKafka = []struct {
 	}},
 	{"commit", "commit-a-1", `{"tasks":1}`, func() []TopicRecord { return []TopicRecord{CommitRecord("a-1", 1)} }},
 	{"fencing", "tasks-fencing-e-1", `{"task-count":1}`, func() []TopicRecord {
-		return FencingRecords("e-1", FencingCounts{1, 4})[:1]
+		return FencingRecords("e-1", FencingCounts{Tasks: 1, Producers: 4})[:1]
 	}},
 	{"stopped", "target-state-a-2", `{"state":"PAUSED","state.v2":"STOPPED"}`, func() []TopicRecord {
 		return []TopicRecord{TargetRecord("a-2", TargetStopped)}
@@ -168,9 +168,9 @@ func TestTopicState(t *testing.T) {
 	assert.Equal(t, map[string]int64{"a": 1, "b": 5, "c": 7}, now.Written)
 	assert.Equal(t, int64(23), now.Offset)
 	assert.Equal(t, 1, s.unknown)
-	assert.Equal(t, FencingCounts{3, 4}, s.fencingCounts("a"))
-	assert.Equal(t, FencingCounts{2, 4}, s.fencingCounts("old"))
-	assert.Equal(t, FencingCounts{}, s.fencingCounts("none"))
+	assert.Equal(t, FencingCounts{3, 4, 15}, s.Fencing("a"))
+	assert.Equal(t, FencingCounts{2, 4, 17}, s.Fencing("old"))
+	assert.Equal(t, FencingCounts{}, s.Fencing("none"))
 	assert.Equal(t, map[string]json.RawMessage{"a": json.RawMessage(`{"hash":"x"}`)}, s.notesBelow("culvert-plugin-"))
 	assert.Equal(t, SessionKey{[]byte{1, 2}, "HmacSHA256", time.UnixMilli(1500)}, s.session)
 }

@@ -299,7 +299,7 @@ func (s *TopicStore) SessionKey() (key SessionKey, ok bool) {
 func (s *TopicStore) Fencing(connector string) FencingCounts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state.fencingCounts(connector)
+	return s.state.Fencing(connector)
 }
 
 // Notes implements [Ledger].

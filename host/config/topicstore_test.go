@@ -204,9 +204,9 @@ func TestLedger(t *testing.T) {
 	found, ok := l.SessionKey()
 	assert.Equal(t, true, ok)
 	assert.Equal(t, key, found)
-	_, err = l.TopicStore.Write(t.Context(), FencingRecords("a", FencingCounts{3, 4})...)
+	_, err = l.TopicStore.Write(t.Context(), FencingRecords("a", FencingCounts{Tasks: 3, Producers: 4})...)
 	require.NoError(t, err)
-	assert.Equal(t, FencingCounts{3, 4}, l.Fencing("a"))
+	assert.Equal(t, FencingCounts{Tasks: 3, Producers: 4, At: l.all[1].Offset}, l.Fencing("a"))
 	assert.Equal(t, `{"task-count":3}`, string(l.all[1].Value))
 	assert.Equal(t, []string{"leading=true session-key", "leading=true tasks-fencing-a culvert-fencing-a"}, l.writes)
 }

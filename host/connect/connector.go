@@ -76,6 +76,8 @@ type partners struct {
 	opened  *once
 	admin   *kafka.Admin  // of a source: makes its topics
 	offsets *offset.Store // of a source
+	// transactional is how many transactional producers each task of a source has.
+	transactional int
 	// registries are those that its converters ask.
 	registries registries
 }

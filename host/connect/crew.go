@@ -298,6 +298,9 @@ func (c *connector) openForTasks(ctx context.Context) error {
 		return nil
 	}
 	return c.to.opened.do(ctx, func() error {
+		if err := c.lookIn(ctx); err != nil {
+			return err
+		}
 		if err := c.fence(ctx, len(c.crew.layout)); err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/run/fencing"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/internal/run/source"
@@ -45,18 +46,49 @@ func (c *connector) producers() (k kafka.Config, key string) {
 	return k, key
 }
 
-// counts are how many transactional producers the connector has with so many tasks.
-func (c *connector) counts(tasks int) fencing.Counts {
-	return fencing.Counts{Tasks: tasks, Producers: producersOfTask}
+// transactional is how many transactional producers each task of the connector has, by what its plugin has planned: 0,
+// 1 for its offsets alone, or as many as write records. In a group a worker that was paused could write offsets of a
+// task that is another worker's by now, and compaction would keep these. That only repeats rows, unless the service
+// forgets what is acknowledged, as of what a connector claims.
+func (c *connector) transactional(layout wit.Layout) int {
+	switch {
+	case c.exactly():
+		return producersOfTask
+	case c.o.Planned != nil && !c.isSink() && len(layout.Claims) > 0:
+		return 1
+	}
+	return 0
+}
+
+// lookIn finds out how many transactional producers each task has. The plugin is asked once more for its plan, since a
+// worker of a group has not planned most of the connectors whose tasks it runs.
+func (c *connector) lookIn(ctx context.Context) error {
+	c.to.transactional = c.transactional(wit.Layout{})
+	if c.o.Planned == nil || c.isSink() || c.exactly() {
+		return nil
+	}
+	most, err := c.most()
+	if err != nil {
+		return err
+	}
+	binding, err := c.bind()
+	if err != nil {
+		return err
+	}
+	defer binding.Close()
+	layout, err := c.layout(ctx, binding, most)
+	c.to.transactional = c.transactional(layout)
+	return err
 }
 
 // claimed are the transactional ids of the connector, as claims: by their names those of two connectors may be the
 // same, which would fence each other without end.
-func (c *connector) claimed(tasks int) (claims []string) {
-	if !c.exactly() {
+func (c *connector) claimed(layout wit.Layout) (claims []string) {
+	n := c.transactional(layout)
+	if n == 0 {
 		return nil
 	}
-	for _, id := range c.counts(tasks).IDs(c.o.Worker.Text("group.id"), c.config.Name) {
+	for _, id := range kafka.TransactionalIDs(c.o.Worker.Text("group.id"), c.config.Name, len(layout.Tasks), n) {
 		claims = append(claims, "the transactional id "+id)
 	}
 	return claims
@@ -64,15 +96,55 @@ func (c *connector) claimed(tasks int) (claims []string) {
 
 // fence keeps earlier tasks of the connector from committing anything, wherever they run.
 func (c *connector) fence(ctx context.Context, tasks int) error {
-	if !c.exactly() {
+	if c.to.transactional == 0 {
 		return nil
 	}
+	counts := config.FencingCounts{Tasks: tasks, Producers: c.to.transactional}
+	if c.o.Fence != nil {
+		return c.o.Fence(ctx, c.config.Name, c.shared().version(), counts)
+	}
 	w := c.o.Worker
-	producers, _ := c.producers()
 	f := fencing.Fencer{Worker: c.o.Kafka, Group: w.Text("group.id"), Log: c.log, Topic: kafka.Internal{
 		Name: w.ConfigTopic(), Setting: "config.storage.topic", Partitions: 1,
 		Replication: int16(w.Int("config.storage.replication.factor"))}}
-	return f.Fence(ctx, producers, c.config.Name, c.counts(tasks))
+	return f.Fence(ctx, c.transacting(), c.config.Name, counts)
+}
+
+// transacting is the configuration of the connector's transactional producers: where only offsets go through them, that
+// of the store.
+func (c *connector) transacting() kafka.Config {
+	if _, own := c.ownOffsets(); !own && !c.exactly() {
+		return c.o.Kafka
+	}
+	producers, _ := c.producers()
+	return producers
+}
+
+// Transacting is the configuration of clients that fence the transactional producers of a connector, for
+// [Options.Fence] of whichever worker leads.
+func (h *Herder) Transacting(ctx context.Context, name string) (kafka.Config, error) {
+	k, err := h.find(name)
+	if err != nil {
+		return kafka.Config{}, err
+	}
+	c := k.another()
+	if c.to.kafka, err = overridden(ctx, c.o.Kafka, c.given, c.o.Worker.Providers); err != nil {
+		return kafka.Config{}, err
+	}
+	return c.transacting(), nil
+}
+
+// ownOffsets tells whether the connector has a store of its own for its offsets, and in which topic; "" is that of the
+// worker's name.
+func (c *connector) ownOffsets() (topic string, own bool) {
+	topic = c.config.Text("offsets.storage.topic")
+	producers, _ := c.producers()
+	elsewhere := len(producers.Producer.Bootstrap) > 0 &&
+		!slices.Equal(producers.Producer.Bootstrap, c.o.Kafka.Bootstrap)
+	if topic == "" {
+		return "", elsewhere && c.exactly()
+	}
+	return topic, elsewhere || topic != c.o.Worker.Text("offset.storage.topic")
 }
 
 // openOffsets opens the store of the connector's offsets: the worker's, or one of its own, where it names a topic or
@@ -82,11 +154,8 @@ func (c *connector) openOffsets(ctx context.Context) (err error) {
 	if c.isSink() {
 		return nil
 	}
-	topic := c.config.Text("offsets.storage.topic")
-	producers, _ := c.producers()
-	elsewhere := len(producers.Producer.Bootstrap) > 0 &&
-		!slices.Equal(producers.Producer.Bootstrap, c.o.Kafka.Bootstrap)
-	if topic == "" && !(elsewhere && c.exactly()) || topic == c.o.Worker.Text("offset.storage.topic") && !elsewhere {
+	topic, own := c.ownOffsets()
+	if !own {
 		return nil
 	}
 	settings, wrong := offset.Parse(c.o.Worker.All())
@@ -96,11 +165,12 @@ func (c *connector) openOffsets(ctx context.Context) (err error) {
 	if topic != "" {
 		settings.Topic = topic
 	}
-	own, err := offset.OpenOwn(ctx, producers.OfProducers(), settings, c.config.Name, c.o.Offsets, c.log)
+	producers, _ := c.producers()
+	store, err := offset.OpenOwn(ctx, producers.OfProducers(), settings, c.config.Name, c.o.Offsets, c.log)
 	if err != nil {
 		return fmt.Errorf("offsets.storage.topic: %w", err)
 	}
-	c.to.offsets = own
+	c.to.offsets = store
 	return nil
 }
 
@@ -111,32 +181,95 @@ func (c *connector) closeOffsets() {
 	c.to.offsets = nil
 }
 
-// delivery is how a task's records and offsets get to Kafka.
+// delivery is how a task's records and offsets get to Kafka. renew is nil where offsets are as they were.
 type delivery struct {
 	renew  func(ctx context.Context, feeds int) error
 	output func(feed string) (source.Output, error)
 	close  func(ctx context.Context)
 }
 
+// delivers is how the connector's are delivered.
+func (t *task) delivers() func(owner string, ids func(feeds int) []string) (delivery, error) {
+	switch {
+	case t.connector.exactly():
+		return t.exactlyOnce
+	case t.connector.to.transactional > 0:
+		return t.fenced
+	}
+	return t.atLeastOnce
+}
+
 // atLeastOnce is by one idempotent producer, with offsets of an owner that are written from time to time.
 func (t *task) atLeastOnce(owner string, _ func(int) []string) (delivery, error) {
-	c := t.connector
-	writer := c.to.offsets.Writer(owner, t.tally.Commits.Ended)
+	writer := t.connector.to.offsets.Writer(owner, t.tally.Commits.Ended)
 	return delivery{
-		output: func(string) (source.Output, error) {
-			k, key := c.producers()
-			p, err := k.SharedProducer(key, "connector-producer")
-			if err != nil {
-				return nil, err
+		output: func(string) (source.Output, error) { return t.idempotent(writer) },
+		close:  func(ctx context.Context) { t.closeWriter(ctx, writer) },
+	}, nil
+}
+
+// fenced is at least once, too, with offsets that go through a transactional producer of the task's own.
+func (t *task) fenced(owner string, ids func(feeds int) []string) (delivery, error) {
+	c := t.connector
+	var writer *offset.Writer
+	return delivery{
+		renew: func(ctx context.Context, _ int) (err error) {
+			if err = t.owns(ctx); err == nil && writer == nil {
+				writer, err = c.to.offsets.OpenWriter(ctx, owner, ids(1)[0], t.tally.Commits.Ended)
 			}
-			return kafka.NewOutput(p, writer), nil
+			if err != nil {
+				return err
+			}
+			return c.to.offsets.Renew(ctx)
 		},
+		output: func(string) (source.Output, error) { return t.idempotent(writer) },
 		close: func(ctx context.Context) {
-			if err := writer.Close(ctx); err != nil {
-				c.log.Error("offsets are not written: rows behind them come again", "task", t.number, "error", err)
+			if writer != nil {
+				t.closeWriter(ctx, writer)
 			}
 		},
 	}, nil
+}
+
+// owns returns nil where the worker is a member of its group still: one that is not must not fence the task's owner.
+func (t *task) owns(ctx context.Context) error {
+	if t.connector.o.Lease == nil {
+		return nil
+	}
+	if err := t.connector.o.Lease(ctx); err != nil {
+		return &wit.Fault{Kind: wit.FaultTransient, Message: "the task's producers are not opened, since the worker may " +
+			"be none of its group's any more: " + err.Error()}
+	}
+	return nil
+}
+
+// overtaken is the fault of a task. Where its producers were fenced in a group, by another worker, it passes: the group
+// takes the task from this one, or that one was paused and has fenced what is not its own any more. The task is FAILED
+// until then, and not UNASSIGNED, which would hide a second cluster of the same group.id. By itself it goes on only after
+// a pause (task.auto.restart) and as a member of its group, see owns: two workers do not fence each other without end.
+func (t *task) overtaken(err error) error {
+	id := kafka.Taken(err)
+	if t.connector.o.Planned == nil || id == "" {
+		return err
+	}
+	return &wit.Fault{Kind: wit.FaultTransient, Message: fmt.Sprintf("transactional id %s: another worker has fenced the "+
+		"producer, which stores nothing more: the task is that worker's, until the group gives it back", id)}
+}
+
+// idempotent is an output by the producer that connectors share.
+func (t *task) idempotent(writer *offset.Writer) (source.Output, error) {
+	k, key := t.connector.producers()
+	p, err := k.SharedProducer(key, "connector-producer")
+	if err != nil {
+		return nil, err
+	}
+	return kafka.NewOutput(p, writer), nil
+}
+
+func (t *task) closeWriter(ctx context.Context, writer *offset.Writer) {
+	if err := writer.Close(ctx); err != nil {
+		t.connector.log.Error("offsets are not written: rows behind them come again", "task", t.number, "error", err)
+	}
 }
 
 // transactionalIDs are those of the task for a number of feeds.
@@ -159,6 +292,9 @@ func (t *task) exactlyOnce(owner string, ids func(feeds int) []string) (delivery
 	var transactions *kafka.Transactions
 	return delivery{
 		renew: func(ctx context.Context, feeds int) error {
+			if err := t.owns(ctx); err != nil {
+				return err
+			}
 			if transactions == nil {
 				k, _ := c.producers()
 				var err error

@@ -44,6 +44,13 @@ type Options struct {
 	// Planned takes how a connector that the worker plans shares its work out, in a group: the tasks come back by
 	// [Herder.Assign]. It returns when the group has it. nil: the worker is alone, and has each connector whole.
 	Planned func(ctx context.Context, connector string, p Plan) error
+	// Lease returns nil where the worker is a member of its group still, whatever happened to it meanwhile. An error
+	// holds back requests that have a service forget what it has sent, and producers that fence others. With a context
+	// that has ended it answers by what it knows. nil: the worker is alone.
+	Lease func(ctx context.Context) error
+	// Fence has the leader of the group fence the producers that a connector's tasks had before those of a version, and
+	// remember how many there are now; version 0: before its offsets are changed. nil: the worker is alone, and does so.
+	Fence func(ctx context.Context, connector string, version int64, now config.FencingCounts) error
 	// Changed is called when the state of a connector or of one of its tasks is another one, or a task has ended that
 	// was taken away. It must not wait. nil: it is not.
 	Changed func(connector string)

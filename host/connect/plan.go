@@ -68,11 +68,10 @@ type planned struct {
 // plan has the plugin share the work out among tasks; toRun: they are to run. A sink has as many tasks as it may have:
 // its group shares the partitions out.
 func (c *connector) plan(ctx context.Context, toRun bool) (p planned, err error) {
-	number, ok := setting.Integer(wit.KindInt, c.config.Text("tasks.max"))
-	if !ok {
-		return p, fmt.Errorf("tasks.max: expected a number, found %q", c.config.Text("tasks.max"))
+	most, err := c.most()
+	if err != nil {
+		return p, err
 	}
-	most := int(number)
 	binding, err := c.bind()
 	if err != nil {
 		return p, err
@@ -100,8 +99,17 @@ func (c *connector) plan(ctx context.Context, toRun bool) (p planned, err error)
 	if err := c.supported(layout.ExactlyOnce); err != nil {
 		return p, err
 	}
-	claims := append(check.Claimed(c.config, c.class.component, layout.Claims), c.claimed(len(layout.Tasks))...)
+	claims := append(check.Claimed(c.config, c.class.component, layout.Claims), c.claimed(layout)...)
 	return planned{layout.Tasks, claims}, nil
+}
+
+// most is how many tasks the connector may have.
+func (c *connector) most() (int, error) {
+	number, ok := setting.Integer(wit.KindInt, c.config.Text("tasks.max"))
+	if !ok {
+		return 0, fmt.Errorf("tasks.max: expected a number, found %q", c.config.Text("tasks.max"))
+	}
+	return int(number), nil
 }
 
 // shownTo are the settings that the version of the plugin may see which runs. A source also sees that its records are

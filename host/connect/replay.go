@@ -380,11 +380,7 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 		t.settings = layout.Tasks[0]
 	}
 	t.tally = &core.Tally{} // of the replay alone
-	d := t.atLeastOnce
-	if c.exactly() {
-		d = t.exactlyOnce
-	}
-	deliver, err := d(p.owner(), func(int) []string {
+	deliver, err := t.delivers()(p.owner(), func(int) []string {
 		return []string{c.o.Worker.Text("group.id") + "-" +
 			c.config.Name + "-dlq"}
 	})

@@ -30,11 +30,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 	name := c.config.Name
 	t.tally = &core.Tally{}
 	stopWithin := c.o.Worker.Duration("task.shutdown.graceful.timeout.ms")
-	d := t.atLeastOnce
-	if c.exactly() {
-		d = t.exactlyOnce
-	}
-	deliver, err := d(name, t.transactionalIDs)
+	deliver, err := t.delivers()(name, t.transactionalIDs)
 	if err != nil {
 		return err
 	}
@@ -74,7 +70,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		t.snapshot = nil
 	}()
 	defer c.source.idling.begin()()
-	return task.Run(ctx)
+	return t.overtaken(task.Run(ctx))
 }
 
 // strike leaves out of what is shown of feeds what config providers gave.
@@ -149,6 +145,7 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 		},
 		ChangedBy: check.ChangedBy(c.class.component),
 		Renew:     deliver.renew,
+		Lease:     c.o.Lease,
 		Required:  c.required(),
 		NewOutput: func(feed string) (source.Output, error) {
 			output, err := deliver.output(feed)

@@ -1,40 +1,21 @@
-// Package fencing keeps workers from committing what belongs to another one: before tasks of a source with exactly-once
-// start, the transactional producers of those that ran before are fenced, wherever these still run. How many there were
-// is kept in the topic of configurations, as Kafka Connect keeps it (KIP-618): tasks-fencing-<connector>.
+// Package fencing keeps a worker from committing what belongs to another one: before tasks of a source start that have
+// transactional producers, those of tasks that ran before are fenced, wherever these still run. How many there were is
+// kept in the topic of configurations: for Kafka Connect as it keeps it (KIP-618), in tasks-fencing-<connector>, and for
+// us in culvert-fencing-<connector>.
 package fencing
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// Counts are how many tasks a connector has, and how many transactional producers each of them has at most.
-type Counts struct {
-	Tasks     int `json:"task-count"`
-	Producers int `json:"producer-count,omitempty"`
-}
-
-// maxCount bounds both, so that a strange record does not have millions of producers fenced.
-const maxCount = 10_000
-
-// IDs are the transactional ids of a connector.
-func (c Counts) IDs(group, connector string) []string {
-	var ids []string
-	for task := range c.Tasks {
-		for producer := range max(1, c.Producers) {
-			ids = append(ids, kafka.TransactionalID(group, connector, task, producer))
-		}
-	}
-	return ids
-}
-
-// Fencer fences and remembers for one worker.
+// Fencer fences and remembers for one worker that is alone.
 type Fencer struct {
 	// Worker is the configuration of the worker's clients, Topic the topic of configurations, Group the group.id.
 	Worker kafka.Config
@@ -45,7 +26,7 @@ type Fencer struct {
 
 // Fence ends what producers of a connector have open that ran before, on the cluster of its producers, and remembers
 // how many there will be from now on.
-func (f Fencer) Fence(ctx context.Context, producers kafka.Config, connector string, now Counts) error {
+func (f Fencer) Fence(ctx context.Context, producers kafka.Config, connector string, now config.FencingCounts) error {
 	admin, err := kafka.NewAdmin(f.Worker)
 	if err != nil {
 		return err
@@ -58,30 +39,31 @@ func (f Fencer) Fence(ctx context.Context, producers kafka.Config, connector str
 	if err != nil {
 		return err
 	}
-	all := Counts{max(before.Tasks, now.Tasks), max(before.Producers, now.Producers)}
-	if err := kafka.Fence(ctx, producers, all.IDs(f.Group, connector)); err != nil {
+	all := now.With(before)
+	ids := kafka.TransactionalIDs(f.Group, connector, all.Tasks, all.Producers)
+	if err := kafka.Fence(ctx, producers, ids); err != nil {
 		return err
 	}
-	if before == now {
+	if now.At = before.At; before == now {
 		return nil
 	}
 	return f.remember(ctx, connector, now)
 }
 
-func key(connector string) string { return "tasks-fencing-" + connector }
-
 // before is what was remembered last.
-func (f Fencer) before(ctx context.Context, connector string) (c Counts, err error) {
+func (f Fencer) before(ctx context.Context, connector string) (c config.FencingCounts, err error) {
 	reader, err := kafka.NewReader(f.Worker)
 	if err != nil {
 		return c, err
 	}
 	defer reader.Close()
+	state := config.NewTopicState()
 	_, err = reader.Read(ctx, f.Topic.Name, kafka.ReadOptions{Expected: true}, func(r *kgo.Record) error {
-		if string(r.Key) != key(connector) {
+		record := config.TopicRecord{Key: string(r.Key), Value: r.Value, Offset: r.Offset}
+		if name, ok := record.Fenced(); !ok || name != connector {
 			return nil
 		}
-		if c, err = countsOf(r.Value); err != nil {
+		if _, err := state.Apply(record); err != nil {
 			f.Log.Warn("a record in the topic of configurations is skipped", "topic", r.Topic, "partition", r.Partition,
 				"offset", r.Offset, "error", err)
 		}
@@ -90,28 +72,10 @@ func (f Fencer) before(ctx context.Context, connector string) (c Counts, err err
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", f.Topic.Setting, err)
 	}
-	return c, nil
+	return state.Fencing(connector), nil
 }
 
-// countsOf reads what was remembered; nothing is none.
-func countsOf(value []byte) (c Counts, err error) {
-	if value == nil {
-		return c, nil
-	}
-	if err := json.Unmarshal(value, &c); err != nil {
-		return Counts{}, fmt.Errorf("expected task-count and producer-count: %w", err)
-	}
-	if c.Tasks < 0 || c.Tasks > maxCount || c.Producers < 0 || c.Producers > maxCount {
-		return Counts{}, fmt.Errorf("expected task-count and producer-count from 0 to %d, found %s", maxCount, value)
-	}
-	return c, nil
-}
-
-func (f Fencer) remember(ctx context.Context, connector string, c Counts) error {
-	value, err := json.Marshal(c)
-	if err != nil {
-		return err
-	}
+func (f Fencer) remember(ctx context.Context, connector string, c config.FencingCounts) error {
 	k := f.Worker
 	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
 	producer, err := kafka.NewProducer(k, "connector-fencing")
@@ -120,8 +84,10 @@ func (f Fencer) remember(ctx context.Context, connector string, c Counts) error 
 	}
 	defer func() { _ = producer.Close(ctx) }()
 	batch := producer.NewBatch()
-	r := batch.Add()
-	r.Topic, r.Key, r.Value = f.Topic.Name, []byte(key(connector)), value
+	for _, r := range config.FencingRecords(connector, c) {
+		record := batch.Add()
+		record.Topic, record.Key, record.Value = f.Topic.Name, []byte(r.Key), r.Value
+	}
 	producer.Produce(ctx, batch, nil)
 	if err := producer.Flush(ctx); err != nil {
 		return fmt.Errorf("%s: %w", f.Topic.Setting, err)

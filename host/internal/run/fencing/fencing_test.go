@@ -2,42 +2,60 @@ package fencing
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
-func TestIDs(t *testing.T) {
-	want := []string{"g-orders-0", "g-orders-0-1", "g-orders-1", "g-orders-1-1"}
-	assert.Equal(t, want, Counts{2, 2}.IDs("g", "orders"))
-	// Kafka Connect's own records do not say how many producers a task has: it has one.
-	assert.Equal(t, []string{"g-orders-0"}, Counts{Tasks: 1}.IDs("g", "orders"))
+// records are those of a topic, each as its key and its value.
+func records(t *testing.T, k kafka.Config, topic string) (lines []string) {
+	t.Helper()
+	reader, err := kafka.NewReader(k)
+	require.NoError(t, err)
+	defer reader.Close()
+	_, err = reader.Read(t.Context(), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
+		lines = append(lines, string(r.Key)+" "+string(r.Value))
+		return nil
+	})
+	require.NoError(t, err)
+	return lines
 }
 
-// What is strange in the topic of configurations is skipped: a number there must not have millions of ids fenced.
-func TestStrangeCounts(t *testing.T) {
-	for _, c := range []struct {
-		value, err string
-		want       Counts
-	}{
-		{`{"task-count":3}`, "", Counts{3, 0}},
-		{`{"task-count":3,"producer-count":4,"more":true}`, "", Counts{3, 4}},
-		{`{"task-count":10001}`, "from 0 to 10000", Counts{}},
-		{`{"task-count":-1}`, "from 0 to 10000", Counts{}},
-		{`{"task-count":1,"producer-count":4000000000}`, "from 0 to 10000", Counts{}},
-		{`{"task-count":"x"}`, "expected task-count", Counts{}},
-		{"\x00", "expected task-count", Counts{}},
-		{`null`, "", Counts{}},
-	} {
-		got, err := countsOf([]byte(c.value))
-		assert.Equal(t, c.want, got, c.value)
-		assert.Ends(t, err, c.err, c.value)
+// What was remembered is read where we wrote it once, and written where Kafka Connect looks for its part, and we for
+// ours. What is strange is skipped: a number there must not have millions of ids fenced.
+func TestWhatIsRemembered(t *testing.T) {
+	t.Parallel()
+	k := kafka.Defaults()
+	k.Bootstrap = kafkatest.Cluster(t).ListenAddrs()
+	var journal logtest.Journal
+	f := Fencer{Worker: k, Group: "g", Log: journal.Logger(slog.LevelWarn), Topic: kafka.Internal{
+		Name: "connect-configs", Setting: "config.storage.topic", Partitions: 1, Replication: 1}}
+	require.NoError(t, f.Fence(t.Context(), k, "other", config.FencingCounts{Tasks: 1, Producers: 4}))
+	client := kafkatest.Client(t, kgo.SeedBrokers(k.Bootstrap...))
+	for _, value := range []string{`{"task-count":3,"producer-count":4}`, `{"task-count":10001}`, `{"task-count":-1}`,
+		"\x00", `{"task-count":"x"}`} {
+		r := &kgo.Record{Topic: "connect-configs", Key: []byte("tasks-fencing-orders"), Value: []byte(value)}
+		require.NoError(t, client.ProduceSync(t.Context(), r).FirstErr())
 	}
-	if got, err := countsOf(nil); err != nil || got != (Counts{}) {
-		t.Errorf("a tombstone: found %v and %v", got, err)
+	before, err := f.before(t.Context(), "orders")
+	require.NoError(t, err)
+	assert.Equal(t, config.FencingCounts{Tasks: 3, Producers: 4, At: before.At}, before)
+	assert.Equal(t, 4, strings.Count(journal.String(), "is skipped"))
+	now := config.FencingCounts{Tasks: 2, Producers: 1}
+	for range 2 { // the second time there is nothing to remember
+		require.NoError(t, f.Fence(t.Context(), k, "orders", now))
 	}
+	all := records(t, k, "connect-configs")
+	assert.Equal(t, []string{`tasks-fencing-orders {"task-count":2}`,
+		`culvert-fencing-orders {"producer-count":1,"task-count":2}`}, all[len(all)-2:])
 }
 
 // The leader of the topic of configurations may not know yet of it when it was made a moment ago.
@@ -46,7 +64,7 @@ func TestFenceByATopicThatBrokersKnowLate(t *testing.T) {
 	k.Bootstrap = kafkatest.KnownLate(t, 10).ListenAddrs()
 	f := Fencer{Worker: k, Group: "g", Log: slog.New(slog.DiscardHandler), Topic: kafka.Internal{
 		Name: "connect-configs", Setting: "config.storage.topic", Partitions: 1, Replication: 1}}
-	if err := f.Fence(t.Context(), k, "orders", Counts{Tasks: 1, Producers: 1}); err != nil {
+	if err := f.Fence(t.Context(), k, "orders", config.FencingCounts{Tasks: 1, Producers: 1}); err != nil {
 		t.Error(err)
 	}
 }

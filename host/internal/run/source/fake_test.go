@@ -82,6 +82,11 @@ func (s *service) Do(ctx context.Context, r *wit.Request) (*transport.Answer, er
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	for asked := false; !asked || !transport.StillMaySend(ctx); asked = true {
+		if err := transport.MaySend(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if s.before != nil {
 		s.before(r)
 	}

@@ -127,7 +127,8 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 	f.asks(asked)
 	slot.giveBack()
 	fetching := p.of.span.Request("fetch", &fetch.Request)
-	answer, err := f.task.o.Client.Do(ctx, &fetch.Request)
+	sending, held := f.leased(ctx, fetch)
+	answer, err := f.task.o.Client.Do(sending, &fetch.Request)
 	f.task.count.fetch.Since(start)
 	if err == nil {
 		asked.Status, asked.Milliseconds = int(answer.Status), time.Since(start).Milliseconds()
@@ -136,6 +137,10 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 	}
 	fetching.End(err)
 	if err != nil {
+		if held() != nil {
+			return end, &wit.Fault{Kind: wit.FaultTransient, Message: p.of.what + " is not sent, as it would have the " +
+				"service forget what it has sent, and the task may be another worker's by now: " + held().Error()}
+		}
 		// What became of a request that must not be sent twice the plugin finds out: it is asked what comes next.
 		if lost := new(transport.NoAnswer); errors.As(err, &lost) {
 			return end, &wit.Fault{Kind: wit.FaultTransient, Message: lost.Error()}
@@ -156,6 +161,20 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 		}
 	}
 	return end, err
+}
+
+// leased is a context for a request that goes out only under the worker's lease, where it acknowledges anything. held
+// is why it did not; nil: it did, or something else kept it.
+func (f *feed) leased(ctx context.Context, fetch *wit.Fetch) (sending context.Context, held func() error) {
+	lease := f.task.o.Lease
+	if lease == nil || !fetch.Acknowledges {
+		return ctx, func() error { return nil }
+	}
+	var refused error
+	over, end := context.WithCancel(ctx)
+	end()
+	return transport.Before(ctx, func() error { refused = lease(ctx); return refused },
+		func() bool { return lease(over) == nil }), func() error { return refused }
 }
 
 // trace begins the page's span, where pages are traced.

@@ -1,0 +1,198 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/check/checktest"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/offset"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+)
+
+// member is a worker of a group with a connector c, which follows a queue of changes.
+type member struct {
+	*bench
+	*Herder
+	t         *testing.T
+	connector *config.Connector
+	plans     chan Plan
+	lost      atomic.Bool // it is no member any more
+	changes   string      // an address that has the service's data change
+	mu        sync.Mutex
+	fenced    []string // calls of Options.Fence
+}
+
+func newMember(t *testing.T, with *checktest.Bench, cluster *kfake.Cluster, url string, tracked bool) *member {
+	t.Helper()
+	m := &member{t: t, plans: make(chan Plan, 1)}
+	own := &checktest.Bench{Checker: with.Checker}
+	own.Logger = own.Log.Logger(slog.LevelInfo)
+	m.bench = newBench(t, own)
+	o := &m.bench.options
+	o.Kafka.Bootstrap = cluster.ListenAddrs()
+	stored := offset.Defaults()
+	stored.Replication, stored.FlushInterval = 1, 20*time.Millisecond
+	var err error
+	o.Offsets, err = offset.Open(context.Background(), o.Kafka, stored, nil, o.Logger)
+	require.NoError(t, err)
+	t.Cleanup(o.Offsets.Close)
+	o.Planned = func(_ context.Context, _ string, p Plan) error { m.plans <- p; return nil }
+	o.Lease = func(context.Context) error {
+		if m.lost.Load() {
+			return errors.New("unknown member")
+		}
+		return nil
+	}
+	o.Fence = func(_ context.Context, name string, version int64, now config.FencingCounts) error {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.fenced = append(m.fenced, fmt.Sprint(name, " ", version, " ", now.Tasks, " ", now.Producers))
+		return nil
+	}
+	host, port, _ := strings.Cut(strings.TrimPrefix(url, "http://"), ":")
+	m.connector = m.Connector(t, "name=c",
+		"connector.class=org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector", "tasks.max=1",
+		"sap.odata.host.protocol=http", "sap.odata.host.address="+host, "sap.odata.host.port="+port,
+		"sap.odata#00.service="+strings.TrimSuffix(service.ODPPath, "/"), "sap.odata#00.entityset=FactsOfProducts",
+		"sap.odata#00.topic=rows", "sap.odata#00.exec-period=1", fmt.Sprint("sap.odata#00.track-changes=", tracked),
+		"sap.odata.max.retries=0")
+	m.Herder = New(*o, []*config.Connector{m.connector})
+	runs(t, m.Herder)
+	return m
+}
+
+// await waits until the connector's task is in a state, with a text in its trace.
+func (m *member) await(state State, trace string) {
+	m.t.Helper()
+	require.Until(m.t, func() bool {
+		if m.changes != "" {
+			answer, err := http.Get(m.changes)
+			require.NoError(m.t, err)
+			answer.Body.Close()
+		}
+		s, _ := m.Status("c")
+		return len(s.Tasks) == 1 && s.Tasks[0].State == state && strings.Contains(s.Tasks[0].Trace, trace)
+	}, func() string {
+		s, _ := m.Status("c")
+		return fmt.Sprintf("expected %s with %q, found %+v\n%s", state, trace, s, m.Log.String())
+	})
+}
+
+// planned has the member plan, and returns what the group makes of it.
+func (m *member) planned() (p Plan, set *config.TaskSet) {
+	require.NoError(m.t, m.Assign("c", Share{Plans: true}))
+	p = <-m.plans
+	return p, &config.TaskSet{Version: 5, Settings: p.Tasks}
+}
+
+// demo is a service whose products change with each page of them that somebody reads.
+func demo(t *testing.T) (url string) {
+	server := httptest.NewServer(service.New(service.Options{Rows: 77,
+		Switches: service.Switches{Churn: 2, PageSize: 10}}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func (m *member) caughtUp() {
+	require.Until(m.t, func() bool { p := m.Progress(); return len(p) == 1 && p[0].CaughtUp && p[0].Rows >= 77 },
+		m.Log.String)
+}
+
+// Connectors with claims in a group.
+func TestFencedInAGroup(t *testing.T) {
+	t.Parallel()
+	with := checktest.New(t, map[string][]byte{"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")})
+	for name, test := range map[string]func(*testing.T, *checktest.Bench){"zombie": zombieOfAGroup,
+		"lease": leaseOfAGroup, "rights": claimsNeedTransactions, "change of offsets": offsetsChangedInAGroup} {
+		t.Run(name, func(t *testing.T) { test(t, with) })
+	}
+}
+
+// A worker that was paused, and does not know that its task is another worker's by now, stores nothing and does not
+// fence that worker again: the task fails with the reason, and stays so while the worker is no member of its group. When
+// it is one, the task goes on.
+func zombieOfAGroup(t *testing.T, with *checktest.Bench) {
+	cluster, url := kafkatest.Cluster(t, kfake.NumBrokers(1)), demo(t)
+	zombie, owner := newMember(t, with, cluster, url, true), newMember(t, with, cluster, url, true)
+	plan, set := zombie.planned()
+	assert.Contains(t, strings.Join(plan.Claims, "\n"), `"changes of FactsOfProducts`, "the transactional id ")
+	group := zombie.bench.options.Worker.Text("group.id")
+	require.NoError(t, zombie.Assign("c", Share{Planned: set, Tasks: []int{0}}))
+	zombie.caughtUp()
+	require.NoError(t, owner.Assign("c", Share{Planned: set, Tasks: []int{0}}))
+	owner.await(Running, "")
+	const fenced = "another worker has fenced the producer"
+	zombie.changes = url + service.NorthwindPath + "Products"
+	zombie.await(Failed, "transactional id "+group+"-c-0: "+fenced)
+	zombie.lost.Store(true)
+	require.NoError(t, zombie.RestartTask("c", 0))
+	zombie.await(Failed, "producers are not opened")
+	owner.await(Running, "")
+	assert.Equal(t, []string{"c 5 1 1"}, owner.fenced)
+	if strings.Contains(owner.Log.String(), fenced) {
+		t.Errorf("expected that nobody fences the owner, found:\n%s", owner.Log.String())
+	}
+	zombie.lost.Store(false) // the group gives it back
+	require.NoError(t, owner.Assign("c", Share{}))
+	require.NoError(t, zombie.RestartTask("c", 0))
+	zombie.await(Running, "")
+}
+
+// A request that acknowledges is held back from a worker that is no member any more, and said so.
+func leaseOfAGroup(t *testing.T, with *checktest.Bench) {
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	m := newMember(t, with, cluster, demo(t), true)
+	_, set := m.planned()
+	require.NoError(t, m.Assign("c", Share{Planned: set, Tasks: []int{0}}))
+	m.caughtUp()
+	m.lost.Store(true)
+	m.await(Failed, "is not sent, as it would have the service forget what it has sent, and the task may be another worker's by now: unknown member")
+}
+
+// Without the right for transactions a connector with claims is refused by name; one without claims needs none.
+func claimsNeedTransactions(t *testing.T, with *checktest.Bench) {
+	cluster, url := kafkatest.Cluster(t, kfake.NumBrokers(1)), demo(t)
+	kafkatest.RefuseWhere(cluster, kmsg.InitProducerID, kerr.TransactionalIDAuthorizationFailed,
+		func(r kmsg.Request) bool { return r.(*kmsg.InitProducerIDRequest).TransactionalID != nil })
+	m := newMember(t, with, cluster, url, true)
+	_, set := m.planned()
+	require.NoError(t, m.Assign("c", Share{Planned: set, Tasks: []int{0}}))
+	m.await(Failed, "expected the rights DESCRIBE and WRITE on the resource TransactionalId")
+	m = newMember(t, with, cluster, url, false)
+	plan, set := m.planned()
+	assert.Equal(t, 0, len(plan.Claims))
+	require.NoError(t, m.Assign("c", Share{Planned: set, Tasks: []int{0}}))
+	m.await(Running, "")
+	assert.Equal(t, 0, len(m.fenced))
+}
+
+// Offsets that somebody changes are not written over by a worker that was paused: its producers are fenced before, of
+// whatever version the tasks are.
+func offsetsChangedInAGroup(t *testing.T, with *checktest.Bench) {
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	m := newMember(t, with, cluster, demo(t), true)
+	require.NoError(t, m.Stop("c"))
+	require.Until(t, func() bool { return m.ResetOffsets(t.Context(), "c") == nil }, m.Log.String)
+	assert.Equal(t, "c 0 0 1", m.fenced[0])
+	k, err := m.Transacting(t.Context(), "c")
+	require.NoError(t, err)
+	assert.Equal(t, m.bench.options.Kafka.Bootstrap, k.Bootstrap)
+}
