@@ -1,0 +1,52 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/kafka"
+)
+
+// Fences fence, for the leader of a group, the transactional producers that tasks of connectors had before. Of one
+// connector a call goes after another; the ledger keeps what was done, for leaders after this one.
+type Fences struct {
+	ledger config.Ledger
+	group  string
+	turns  [64]guard.Turn // by the names of connectors
+}
+
+// NewFences are those of a group by its name, which is group.id.
+func NewFences(ledger config.Ledger, group string) *Fences {
+	f := &Fences{ledger: ledger, group: group}
+	for i := range f.turns {
+		f.turns[i] = guard.NewTurn()
+	}
+	return f
+}
+
+// Fence ends what producers of a connector have open on the cluster of its producers, those that it had and those that
+// it is to have, and remembers how many it has now. Tasks of a version are fenced once, whoever asks how often, since
+// those of other workers may write by then (Kafka Connect: DistributedHerder.fenceZombieSourceTasks); with version 0
+// they are in any case. The error is the brokers', or the ledger's: then none of its tasks may begin.
+func (f *Fences) Fence(ctx context.Context, producers kafka.Config, connector string, version int64,
+	now config.FencingCounts) error {
+	turn := f.turns[crc32.ChecksumIEEE([]byte(connector))%uint32(len(f.turns))]
+	if err := turn.Lock(ctx); err != nil {
+		return fmt.Errorf("fence earlier producers of connector %s: %w", connector, err)
+	}
+	defer turn.Unlock()
+	before := f.ledger.Fencing(connector)
+	if version > 0 && before.At > version {
+		return nil
+	}
+	all := now.With(before)
+	ids := kafka.TransactionalIDs(f.group, connector, all.Tasks, all.Producers)
+	if err := kafka.Fence(ctx, producers, ids); err != nil {
+		return err
+	}
+	_, err := f.ledger.Write(ctx, config.FencingRecords(connector, now)...)
+	return err
+}
