@@ -406,7 +406,8 @@ func TestLedgerOfTheCluster(t *testing.T) {
 	found, ok := b.store.SessionKey()
 	assert.Equal(t, true, ok)
 	assert.Equal(t, key, found)
-	assert.Equal(t, config.FencingCounts{Tasks: 2, Producers: 4}, b.store.Fencing("c"))
+	counts := b.store.Fencing("c")
+	assert.Equal(t, config.FencingCounts{Tasks: 2, Producers: 4, At: counts.At}, counts)
 	assert.Equal(t, map[string]json.RawMessage{"c": json.RawMessage(`{"claims":["x"],"requests":4}`)},
 		b.store.Notes("culvert-claims-"))
 }

@@ -243,8 +243,8 @@ func (s *TopicState) note(r TopicRecord) error {
 	return err
 }
 
-// Fencing is what both records of a connector say, which two programs write: to fence more than there was harms nothing.
-// Ours is never written alone, so that its offset says nothing more.
+// Fencing is what both records of a connector say, which two programs write: to fence more than there was harms
+// nothing. Ours is never written alone, so that its offset says nothing more.
 func (s *TopicState) Fencing(connector string) FencingCounts {
 	counts := s.fencing[connector]
 	if raw := s.notes[fencingOfOurs+connector]; raw != nil {

@@ -237,23 +237,24 @@ func (t *task) owns(ctx context.Context) error {
 		return nil
 	}
 	if err := t.connector.o.Lease(ctx); err != nil {
-		return &wit.Fault{Kind: wit.FaultTransient, Message: "the task's producers are not opened, since the worker may " +
-			"be none of its group's any more: " + err.Error()}
+		return &wit.Fault{Kind: wit.FaultTransient, Message: "the task's producers are not opened, since the worker " +
+			"may be none of its group's any more: " + err.Error()}
 	}
 	return nil
 }
 
 // overtaken is the fault of a task. Where its producers were fenced in a group, by another worker, it passes: the group
 // takes the task from this one, or that one was paused and has fenced what is not its own any more. The task is FAILED
-// until then, and not UNASSIGNED, which would hide a second cluster of the same group.id. By itself it goes on only after
-// a pause (task.auto.restart) and as a member of its group, see owns: two workers do not fence each other without end.
+// until then, and not UNASSIGNED, which would hide a second cluster of the same group.id. By itself it goes on only
+// after a pause (task.auto.restart) and as a member of its group, see owns: two workers do not fence each other without
+// end.
 func (t *task) overtaken(err error) error {
 	id := kafka.Taken(err)
 	if t.connector.o.Planned == nil || id == "" {
 		return err
 	}
-	return &wit.Fault{Kind: wit.FaultTransient, Message: fmt.Sprintf("transactional id %s: another worker has fenced the "+
-		"producer, which stores nothing more: the task is that worker's, until the group gives it back", id)}
+	return &wit.Fault{Kind: wit.FaultTransient, Message: fmt.Sprintf("transactional id %s: another worker has fenced "+
+		"the producer, which stores nothing more: the task is that worker's, until the group gives it back", id)}
 }
 
 // idempotent is an output by the producer that connectors share.
@@ -268,7 +269,7 @@ func (t *task) idempotent(writer *offset.Writer) (source.Output, error) {
 
 func (t *task) closeWriter(ctx context.Context, writer *offset.Writer) {
 	if err := writer.Close(ctx); err != nil {
-		t.connector.log.Error("offsets are not written: rows behind them come again", "task", t.number, "error", err)
+		t.connector.log.Error("offsets are not written: rows after them come again", "task", t.number, "error", err)
 	}
 }
 

@@ -127,8 +127,8 @@ func TestFencedInAGroup(t *testing.T) {
 }
 
 // A worker that was paused, and does not know that its task is another worker's by now, stores nothing and does not
-// fence that worker again: the task fails with the reason, and stays so while the worker is no member of its group. When
-// it is one, the task goes on.
+// fence that worker again: the task fails with the reason, and stays so while the worker is no member of its group.
+// When it is one, the task goes on.
 func zombieOfAGroup(t *testing.T, with *checktest.Bench) {
 	cluster, url := kafkatest.Cluster(t, kfake.NumBrokers(1)), demo(t)
 	zombie, owner := newMember(t, with, cluster, url, true), newMember(t, with, cluster, url, true)
@@ -164,7 +164,8 @@ func leaseOfAGroup(t *testing.T, with *checktest.Bench) {
 	require.NoError(t, m.Assign("c", Share{Planned: set, Tasks: []int{0}}))
 	m.caughtUp()
 	m.lost.Store(true)
-	m.await(Failed, "is not sent, as it would have the service forget what it has sent, and the task may be another worker's by now: unknown member")
+	m.await(Failed, "is not sent, as it would have the service forget what it has sent, and the task may be another "+
+		"worker's by now: unknown member")
 }
 
 // Without the right for transactions a connector with claims is refused by name; one without claims needs none.

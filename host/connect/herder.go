@@ -49,7 +49,8 @@ type Options struct {
 	// that has ended it answers by what it knows. nil: the worker is alone.
 	Lease func(ctx context.Context) error
 	// Fence has the leader of the group fence the producers that a connector's tasks had before those of a version, and
-	// remember how many there are now; version 0: before its offsets are changed. nil: the worker is alone, and does so.
+	// remember how many there are now; version 0: before its offsets are changed. nil: the worker is alone, and fences
+	// by itself.
 	Fence func(ctx context.Context, connector string, version int64, now config.FencingCounts) error
 	// Changed is called when the state of a connector or of one of its tasks is another one, or a task has ended that
 	// was taken away. It must not wait. nil: it is not.

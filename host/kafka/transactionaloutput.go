@@ -276,9 +276,9 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	return &Rewound{err, o.committed} // whether it was committed the offset tells
 }
 
-// noted waits until the client has noted the partitions of a topic that it has written to. kgo 1.22.2 sends records before
-// that (Client.storePartitionsUpdate), and ends a transaction in which it knows of no partition without committing it,
-// and without an error (Client.EndTransaction): seen with kfake on a busy machine.
+// noted waits until the client has noted the partitions of a topic that it has written to. kgo 1.22.2 sends records
+// before that (Client.storePartitionsUpdate), and ends a transaction in which it knows of no partition without
+// committing it, and without an error (Client.EndTransaction): seen with kfake on a busy machine.
 func (m *transactional) noted(ctx context.Context, topic string) error {
 	for {
 		leader, epoch, err := m.PartitionLeader(topic, 0)

@@ -1,7 +1,7 @@
 // Package fencing keeps a worker from committing what belongs to another one: before tasks of a source start that have
 // transactional producers, those of tasks that ran before are fenced, wherever these still run. How many there were is
-// kept in the topic of configurations: for Kafka Connect as it keeps it (KIP-618), in tasks-fencing-<connector>, and for
-// us in culvert-fencing-<connector>.
+// kept in the topic of configurations: for Kafka Connect as it keeps it (KIP-618), in tasks-fencing-<connector>, and
+// for us in culvert-fencing-<connector>.
 package fencing
 
 import (

@@ -40,16 +40,28 @@ func openWriter(t *testing.T, k kafka.Config, wrote func(time.Time, error)) *Wri
 
 var b = partition("/a", "B")
 
-// zombies has a task go on elsewhere while its worker is paused. What the worker writes late never counts, and it
-// learns that: also where nothing is left to write, and where nobody waits for the write.
-func zombies(t *testing.T, k kafka.Config) {
+// zombies has a task go on elsewhere while its worker is paused, in the midst of a transaction or not. What the worker
+// writes late never counts, and it learns that: also where nothing is left to write, and where nobody waits for the
+// write.
+func zombies(t *testing.T, k kafka.Config, amid bool) {
 	ctx := testContext(t)
 	zombie := openWriter(t, k, nil)
 	var failed []error
 	zombie.OnFailure(func(err error) { failed = append(failed, err) })
 	zombie.Acknowledged(b, at(1))
 	require.NoError(t, zombie.Flush(ctx))
-	zombie.Acknowledged(b, at(2)) // then it is paused
+	zombie.Acknowledged(b, at(2))
+	if amid {
+		o := zombie.own.transactions.Output()
+		require.NoError(t, o.Begin(ctx))
+		batch, sent := o.NewBatch(), make(chan error, 1)
+		r := batch.Add()
+		r.Topic, r.Key, r.Value = Defaults().Topic, zombie.store.key("orders", b), []byte(`{"record":99}`)
+		o.Produce(ctx, batch, kafka.Offset{}, func(_ int, err error) { sent <- err })
+		require.NoError(t, <-sent)
+		zombie.own.output = o
+	}
+	// Now it is paused.
 
 	owner := openWriter(t, k, nil)
 	require.NoError(t, owner.store.Renew(ctx))
@@ -78,14 +90,12 @@ func zombies(t *testing.T, k kafka.Config) {
 
 func TestZombieStoresNothing(t *testing.T) {
 	t.Parallel()
-	t.Run("kfake", func(t *testing.T) {
+	for _, amid := range []bool{false, true} {
 		_, k := fakeCluster(t)
-		zombies(t, k)
-	})
-	t.Run("embedded", func(t *testing.T) {
-		_, k := openTestBroker(t, t.TempDir())
-		zombies(t, k)
-	})
+		zombies(t, k, amid)
+		_, k = openTestBroker(t, t.TempDir())
+		zombies(t, k, amid)
+	}
 }
 
 // A write that takes longer than its caller waits goes on, and what comes later is written after it.
@@ -141,7 +151,8 @@ func TestRefusedTransaction(t *testing.T) {
 	}
 }
 
-// Without the right for it there is no writer, and the fault names both. Without brokers a close does not wait for them.
+// Without the right for it there is no writer, and the fault names both. Without brokers a close does not wait for
+// them.
 func TestWriterWithoutRightOrBrokers(t *testing.T) {
 	t.Parallel()
 	cluster, k := fakeCluster(t)

@@ -64,8 +64,8 @@ func TestLease(t *testing.T) {
 	}
 }
 
-// What was confirmed may be over when the request has waited for its turn: then it is asked once more, and a stop of the
-// task is not held up by a group that does not answer.
+// What was confirmed may be over when the request has waited for its turn: then it is asked once more, and a stop of
+// the task is not held up by a group that does not answer.
 func TestLeaseThatEndsMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{acks: true}, rows("a", 3))

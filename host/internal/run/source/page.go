@@ -138,8 +138,8 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 	fetching.End(err)
 	if err != nil {
 		if held() != nil {
-			return end, &wit.Fault{Kind: wit.FaultTransient, Message: p.of.what + " is not sent, as it would have the " +
-				"service forget what it has sent, and the task may be another worker's by now: " + held().Error()}
+			return end, &wit.Fault{Kind: wit.FaultTransient, Message: p.of.what + " is not sent, as it would have " +
+				"the service forget what it has sent, and the task may be another worker's by now: " + held().Error()}
 		}
 		// What became of a request that must not be sent twice the plugin finds out: it is asked what comes next.
 		if lost := new(transport.NoAnswer); errors.As(err, &lost) {
@@ -164,7 +164,7 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 }
 
 // leased is a context for a request that goes out only under the worker's lease, where it acknowledges anything. held
-// is why it did not; nil: it did, or something else kept it.
+// says why it did not; nil: it did, or something else kept it.
 func (f *feed) leased(ctx context.Context, fetch *wit.Fetch) (sending context.Context, held func() error) {
 	lease := f.task.o.Lease
 	if lease == nil || !fetch.Acknowledges {

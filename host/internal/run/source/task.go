@@ -41,9 +41,9 @@ type Options struct {
 	// Renew is called before offsets are read: with the number of feeds, and again when a feed is to start over. With
 	// transactions it fences others and reads what they have committed. Default: nothing.
 	Renew func(ctx context.Context, feeds int) error
-	// Lease holds a request back that has the service forget what it has sent (P1), by an error: the task may be another
-	// worker's by now. It is asked when all before is stored, and again when the request is about to be sent, then with
-	// a context that has ended: it answers at once, by what it knows. nil: the worker is alone.
+	// Lease holds a request back that has the service forget what it has sent (P1), by an error: the task may be
+	// another worker's by now. It is asked when all before is stored, and again when the request is about to be sent,
+	// then with a context that has ended: it answers at once, by what it knows. nil: the worker is alone.
 	Lease func(ctx context.Context) error
 	// Required: a page that answers differently than before is a fault, since its rows would come twice.
 	Required bool
