@@ -2,8 +2,11 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -33,6 +36,7 @@ type clustered struct {
 	log     *cluster.Log
 	store   *config.TopicStore
 	status  *cluster.StatusTopic
+	fences  *cluster.Fences
 	worker  *cluster.Worker // nil while the worker starts
 	targets map[string]string
 }
@@ -51,6 +55,13 @@ func newClustered(h *Host) (*clustered, error) {
 	if err != nil {
 		return nil, err
 	}
+	session.Handle("PUT /connectors/{name}/fence", func(ctx context.Context, connector string, body []byte) (any, error) {
+		var f fencing
+		if err := json.Unmarshal(body, &f); err != nil {
+			return nil, err
+		}
+		return nil, taken(h.clustered.fenceAsLeader(ctx, connector, f))
+	})
 	c := &clustered{host: h, session: session, destinations: transport.NewDestinations()}
 	c.bound(nil) // before the worker has joined it has no shares
 	session.Handle("POST /connectors/{name}/tasks",
@@ -64,12 +75,26 @@ func newClustered(h *Host) (*clustered, error) {
 	return c, nil
 }
 
-// taken answers tasks that the leader does not take: what may pass as a conflict, so that they are handed to it again.
+// taken is the answer to a call that the leader has not done: 409 where it may do it later, so that it is asked again.
 func taken(err error) error {
-	if err == nil {
+	var failed *cluster.WriteError
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, cluster.ErrNotLeader), errors.As(err, &failed):
+		return &rest.Refusal{Status: http.StatusConflict, Message: err.Error()}
 	}
-	return &rest.Refusal{Status: 409, Message: err.Error()}
+	return &rest.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
+}
+
+// passes tells whether a call of another worker may be answered when it is made again: it said so, or did not answer.
+func passes(err error) bool {
+	var refused *rest.Refusal
+	if errors.As(err, &refused) {
+		return refused.Status == http.StatusConflict || refused.Status == http.StatusServiceUnavailable
+	}
+	var unanswered *url.Error
+	return errors.As(err, &unanswered) || errors.Is(err, rest.ErrNoKey)
 }
 
 // member is the worker's membership, nil while it starts.
@@ -151,7 +176,7 @@ func (c *clustered) open(ctx context.Context, closing *closers) error {
 	})
 	store := config.NewTopicStore(w.ConfigTopic(), w, log, c.changed, h.log)
 	c.mu.Lock()
-	c.log, c.store, c.status = log, store, status
+	c.log, c.store, c.status, c.fences = log, store, status, cluster.NewFences(store, w.Text("group.id"))
 	c.mu.Unlock()
 	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
 	caught, ended := make(chan struct{}), make(chan error, 1)
@@ -236,7 +261,7 @@ func (c *clustered) join(herder *connect.Herder) {
 			Rebalance: w.Duration("rebalance.timeout.ms"), Heartbeat: w.Duration("heartbeat.interval.ms")},
 		URL: c.URL(), WorkerID: h.workerID(), Delay: w.Duration("scheduled.rebalance.max.delay.ms"),
 		Sync: w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status, Herder: herder,
-		Plugins: c.plugins, Classes: c.classes, Declared: c.declared, SessionKey: c.key, Bound: c.bound, Taken: c.destinations.Taken,
+		Plugins: c.plugins, Classes: c.classes, Declared: c.declared, SessionKey: c.key, Bound: c.bound, Taken: c.destinations.Taken, Passes: passes,
 		Ask: c.ask, Logger: h.log})
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -321,6 +346,57 @@ func (c *clustered) planned(ctx context.Context, name string, p connect.Plan) er
 		return err
 	}
 	return c.member().Planned(ctx, name, p)
+}
+
+// fencing is what the leader is asked for before the tasks of a version write in transactions.
+type fencing struct {
+	Version int64                `json:"version"`
+	Now     config.FencingCounts `json:"now"`
+}
+
+// fence has the leader fence what producers tasks of a connector had before. It is asked again for as long as there is
+// none.
+func (c *clustered) fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
+	f := fencing{version, now}
+	body, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	worker := c.member()
+	if worker == nil {
+		return rest.Starting
+	}
+	return worker.Insist(ctx, func() error {
+		switch to, me, known := c.Leader(); {
+		case !known:
+			return cluster.ErrNotLeader
+		case me:
+			return c.fenceAsLeader(ctx, connector, f)
+		default:
+			_, err := c.ask(ctx, to, "PUT", "/connectors/"+url.PathEscape(connector)+"/fence", body)
+			return err
+		}
+	})
+}
+
+// fenceAsLeader is fence by the worker that leads.
+func (c *clustered) fenceAsLeader(ctx context.Context, connector string, f fencing) error {
+	if _, me, known := c.Leader(); !me || !known {
+		return cluster.ErrNotLeader
+	}
+	producers, err := c.host.now().herder.Transacting(ctx, connector)
+	if err != nil {
+		return err
+	}
+	return c.fences.Fence(ctx, producers, connector, f.Version, f.Now)
+}
+
+// lease returns nil while nobody else can have what this worker runs.
+func (c *clustered) lease(ctx context.Context) error {
+	if worker := c.member(); worker != nil {
+		return worker.Lease(ctx)
+	}
+	return rest.Starting
 }
 
 // target is what a connector is to do, as the config topic has it.
@@ -498,9 +574,9 @@ func conflict(err error) error {
 	var failed *cluster.WriteError
 	switch {
 	case errors.Is(err, cluster.ErrNotLeader):
-		return &rest.Refusal{Status: 409, Message: err.Error()}
+		return &rest.Refusal{Status: http.StatusConflict, Message: err.Error()}
 	case errors.As(err, &failed):
-		return &rest.Refusal{Status: 500, Message: err.Error()}
+		return &rest.Refusal{Status: http.StatusInternalServerError, Message: err.Error()}
 	}
 	return err
 }

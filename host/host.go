@@ -641,7 +641,8 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 		if err := c.open(ctx, &closing); err != nil {
 			return closing, err
 		}
-		connectors, o.Planned, o.Changed, o.Destinations = nil, c.planned, c.does, c.destinations
+		connectors, o.Destinations = nil, c.destinations
+		o.Planned, o.Changed, o.Lease, o.Fence = c.planned, c.does, c.lease, c.fence
 	}
 	herder := connect.New(o, connectors)
 	if h.clustered != nil {

@@ -36,11 +36,6 @@ type demand struct {
 	PerSecond float64  `json:"per-second,omitempty"`
 }
 
-// RefusedError is the error of tasks that the leader does not take.
-type RefusedError struct{ Reason string }
-
-func (e *RefusedError) Error() string { return e.Reason }
-
 // leader is what a worker does while it leads its group: it places what all members run, and alone writes connectors
 // and tasks.
 //
@@ -343,7 +338,7 @@ func (l *leader) hand(ctx context.Context, name string, p connect.Plan) error {
 	to, me, known := l.w.Leader()
 	switch {
 	case !known:
-		return errors.New("there is no leader")
+		return ErrNotLeader
 	case me:
 		return l.take(ctx, name, h)
 	}
@@ -371,8 +366,8 @@ func (w *Worker) Take(ctx context.Context, name string, body []byte) error {
 func (l *leader) take(ctx context.Context, name string, h handed) error {
 	s, ok := l.w.o.Store.Snapshot()
 	if at, there := s.Written[name]; !ok || !there || at != h.Offset {
-		return fmt.Errorf("connector %s: expected tasks of the settings at offset %d of the config topic, found those "+
-			"of the settings at %d", name, at, h.Offset)
+		return &WriteError{fmt.Errorf("connector %s: expected tasks of the settings at offset %d of the config topic, "+
+			"found those of the settings at %d", name, at, h.Offset)}
 	}
 	if s.Targets[name] == config.TargetStopped {
 		return nil // they are planned when it goes on

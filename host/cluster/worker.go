@@ -52,6 +52,8 @@ type WorkerOptions struct {
 	Digest string
 	// Ask has another worker answer a call, signed; see rest.Server.
 	Ask func(ctx context.Context, to, method, path string, body []byte) ([]byte, error)
+	// Passes tells whether the error of such a call may be over when it is tried again.
+	Passes func(error) bool
 	// SessionKey writes a session key where the config topic has none, or an old one; the leader calls it.
 	SessionKey func(ctx context.Context) error
 	Logger     *slog.Logger
@@ -457,24 +459,32 @@ func (w *Worker) statusesOf(name string, generation int32) (all []Status, held m
 	return all, held
 }
 
-// Planned takes how a connector shares its work out, and returns when the leader has it: it is asked again for as long
-// as there is none, or it can't write.
+// Planned takes how a connector shares its work out, and returns when the leader has it.
 func (w *Worker) Planned(ctx context.Context, name string, p connect.Plan) error {
+	return w.Insist(ctx, func() error { return w.leader.hand(ctx, name, p) })
+}
+
+// Insist asks the leader for something, again and again while there is none, or it is another one by then, until ctx
+// ends. It returns what the leader refuses.
+func (w *Worker) Insist(ctx context.Context, ask func() error) error {
 	for wait := firstAsk; ; wait = min(2*wait, lastAsk) {
-		err := w.leader.hand(ctx, name, p)
-		var refused *RefusedError
-		if err == nil || errors.As(err, &refused) || ctx.Err() != nil {
+		err := ask()
+		if err == nil || ctx.Err() != nil || !w.passes(err) {
 			return err
 		}
-		w.o.Logger.Debug("the leader has not taken the tasks of a connector: it is asked again", "connector", name,
-			"error", err)
-		if err := pause.For(ctx, wait); err != nil {
-			return err
+		if paused := pause.For(ctx, wait); paused != nil {
+			return fmt.Errorf("%w, and before that %w", paused, err)
 		}
 	}
 }
 
-// Pauses between two tries to hand tasks to the leader: the first, and the longest, to which they double.
+// passes tells whether the leader may do later what it has not done now.
+func (w *Worker) passes(err error) bool {
+	var failed *WriteError
+	return errors.Is(err, ErrNotLeader) || errors.As(err, &failed) || w.o.Passes(err)
+}
+
+// Pauses between two tries to have the leader do something: the first, and the longest, to which they double.
 const (
 	firstAsk = 50 * time.Millisecond
 	lastAsk  = 5 * time.Second
