@@ -325,9 +325,6 @@ func (w *Worker) bring() (letGo bool) {
 		}
 		if w.o.Herder.Assign(c.Name, share) == nil { // else the herder has it with the next snapshot
 			w.shares[c.Name] = key
-			w.mu.Lock()
-			w.dirty[c.Name] = true // what runs on here is said to, if another worker said so before
-			w.mu.Unlock()
 		}
 	}
 	if !assignment.Again || !w.within(assignment) {

@@ -206,6 +206,7 @@ func (k *controller) assign(share Share) {
 		k.asked.share = share
 		life := k.current
 		k.mu.Unlock()
+		defer life.changed() // what the worker holds is another
 		lives := k.loop.alive != nil && !k.loop.halting && !k.loop.job
 		if !life.assign(share) || !lives || share.none() {
 			k.post(occurrence{event: onShared})

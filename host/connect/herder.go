@@ -52,8 +52,8 @@ type Options struct {
 	// remember how many there are now; version 0: before its offsets are changed. nil: the worker is alone, and fences
 	// by itself.
 	Fence func(ctx context.Context, connector string, version int64, now config.FencingCounts) error
-	// Changed is called when the state of a connector or of one of its tasks is another one, or a task has ended that
-	// was taken away. It must not wait. nil: it is not.
+	// Changed is called when the state of a connector or of one of its tasks is another one, when the worker has taken
+	// another share of it, and when a task has ended that was taken away. It must not wait. nil: it is not.
 	Changed func(connector string)
 	// Started is called when a connector has started, or could not; nil: it is not.
 	Started func(connector string)
