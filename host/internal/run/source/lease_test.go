@@ -84,8 +84,8 @@ func TestLeaseThatEndsMeanwhile(t *testing.T) {
 		}
 		stop := runtest.Start(t, NewTask(w.o).Run)
 		time.Sleep(time.Second) // of the bubble
+		require.NoError(t, stop())
 		assert.Equal(t, []string{"/open"}, w.service.requests)
 		assert.Equal(t, []int{3, 2}, []int{asked, looked})
-		require.NoError(t, stop())
 	})
 }
