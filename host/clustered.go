@@ -55,13 +55,14 @@ func newClustered(h *Host) (*clustered, error) {
 	if err != nil {
 		return nil, err
 	}
-	session.Handle("PUT /connectors/{name}/fence", func(ctx context.Context, connector string, body []byte) (any, error) {
-		var f fencing
-		if err := json.Unmarshal(body, &f); err != nil {
-			return nil, err
-		}
-		return nil, taken(h.clustered.fenceAsLeader(ctx, connector, f))
-	})
+	session.Handle("PUT /connectors/{name}/fence",
+		func(ctx context.Context, connector string, body []byte) (any, error) {
+			var f fencing
+			if err := json.Unmarshal(body, &f); err != nil {
+				return nil, err
+			}
+			return nil, taken(h.clustered.fenceAsLeader(ctx, connector, f))
+		})
 	c := &clustered{host: h, session: session, destinations: transport.NewDestinations()}
 	c.bound(nil) // before the worker has joined it has no shares
 	session.Handle("POST /connectors/{name}/tasks",
@@ -261,8 +262,8 @@ func (c *clustered) join(herder *connect.Herder) {
 			Rebalance: w.Duration("rebalance.timeout.ms"), Heartbeat: w.Duration("heartbeat.interval.ms")},
 		URL: c.URL(), WorkerID: h.workerID(), Delay: w.Duration("scheduled.rebalance.max.delay.ms"),
 		Sync: w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status, Herder: herder,
-		Plugins: c.plugins, Classes: c.classes, Declared: c.declared, SessionKey: c.key, Bound: c.bound, Taken: c.destinations.Taken, Passes: passes,
-		Ask: c.ask, Logger: h.log})
+		Plugins: c.plugins, Classes: c.classes, Declared: c.declared, SessionKey: c.key, Bound: c.bound,
+		Taken: c.destinations.Taken, Passes: passes, Ask: c.ask, Logger: h.log})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.worker = worker

@@ -296,8 +296,10 @@ func (g *Group) answer(err error) {
 // while it waits for the others to join, for as long as rebalance.timeout.ms: watch does, with or without an
 // assignment, since kfake, the embedded broker, gives up members that wait for a session.
 func (g *Group) watch() {
+	over, end := context.WithCancel(g.life)
+	end()
 	for wait := g.o.Heartbeat; pause.For(g.life, wait) == nil; {
-		g.client.PollFetches(nil) // the client keeps each error for who polls, and there is nothing else
+		g.client.PollFetches(over) // it does not wait: the client keeps each error for who polls, and nothing else
 		left := g.session.Left(g.o.Session)
 		switch holds := g.holds.Load(); {
 		case holds && left <= 0:

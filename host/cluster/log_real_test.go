@@ -151,7 +151,8 @@ func TestRealLogOfConnect(t *testing.T) {
 				found := f.store.Fencing("a")
 				assert.Equal(t, config.FencingCounts{Tasks: 1, At: found.At}, found)
 				if version := now.Tasks["a"].Version; found.At <= version {
-					t.Errorf("expected that tasks of version %d were fenced after it, found offset %d", version, found.At)
+					t.Errorf("expected that tasks of version %d were fenced after it, found offset %d", version,
+						found.At)
 				}
 			}
 			assert.Equal(t, "", f.journal.String())

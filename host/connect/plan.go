@@ -18,8 +18,8 @@ type Plan struct {
 	Tasks []map[string]string
 	// Claims are what no other connector may have at the same time.
 	Claims []string
-	// Origin is what the tasks ask, Requests how many requests at a time all workers together may send it, PerSecond how
-	// many in a second; 0: as many as they like.
+	// Origin is what the tasks ask, Requests how many requests at a time all workers together may send it, PerSecond
+	// how many in a second; 0: as many as they like.
 	Origin    string
 	Requests  int
 	PerSecond float64

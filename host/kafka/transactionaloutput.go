@@ -48,7 +48,6 @@ type TransactionalOutput struct {
 	upTo   Offset // of the last page or batch
 	// records are those of the transaction, the last of them to a topic; stored is the offset that was committed last.
 	records int
-	topic   string
 	stored  Offset
 	due     *time.Timer
 	// committed: a transaction was. failed is the fault of one that ended between pages, onFailure is called with it.
@@ -142,9 +141,7 @@ func (o *TransactionalOutput) Produce(ctx context.Context, b Records, upTo Offse
 	} else if held != nil && o.late(o.began) {
 		batch.fail(o.overdue(held, o.began)) // the brokers have ended it, or are about to
 	}
-	if o.records += batch.n; batch.n > 0 {
-		o.topic = batch.at(batch.n - 1).Topic
-	}
+	o.records += batch.n
 	began := o.began
 	o.mu.Unlock()
 	o.producer.Produce(ctx, batch, func(n int, err error) {
@@ -242,12 +239,6 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	if fault := acknowledged(); err == nil { // waited for in any case: a transaction is not ended above its records
 		err = fault
 	}
-	if stored != nil {
-		o.topic = stored.Topic
-	}
-	if err == nil {
-		err = m.noted(ctx, o.topic)
-	}
 	if err == nil && o.late(began) {
 		err = o.overdue(m, began)
 	}
@@ -274,21 +265,6 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 		return err
 	}
 	return &Rewound{err, o.committed} // whether it was committed the offset tells
-}
-
-// noted waits until the client has noted the partitions of a topic that it has written to. kgo 1.22.2 sends records
-// before that (Client.storePartitionsUpdate), and ends a transaction in which it knows of no partition without
-// committing it, and without an error (Client.EndTransaction): seen with kfake on a busy machine.
-func (m *transactional) noted(ctx context.Context, topic string) error {
-	for {
-		leader, epoch, err := m.PartitionLeader(topic, 0)
-		if leader >= 0 || epoch >= 0 || err != nil {
-			return nil
-		}
-		if err := pause.For(ctx, time.Millisecond); err != nil {
-			return err
-		}
-	}
 }
 
 // store sends the offset after the records, nil where there is none; it counts when the transaction is committed.

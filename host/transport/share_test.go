@@ -203,8 +203,8 @@ func TestShareEndsSessions(t *testing.T) {
 	})
 }
 
-// A worker's part of what is asked comes and goes, while a service counts requests and sessions of all. The leader gives
-// to one what another has said it does without.
+// A worker's part of what is asked comes and goes, while a service counts requests and sessions of all. The leader
+// gives to one what another has said it does without.
 func TestWorkersKeepToTheirShares(t *testing.T) {
 	const limit, workers = 5, 3
 	for seed := range uint64(20) {
@@ -269,8 +269,8 @@ func TestWorkersKeepToTheirShares(t *testing.T) {
 				}
 				wg.Wait()
 				if most.Load() != limit || opened.Load() != limit {
-					t.Errorf("expected %d requests and sessions at most, and at times, found %d and %d", limit, most.Load(),
-						opened.Load())
+					t.Errorf("expected %d requests and sessions at most, and at times, found %d and %d", limit,
+						most.Load(), opened.Load())
 				}
 				t.Logf("%d sessions, %d logged off", s.opened, len(s.asked))
 			})

@@ -1,8 +1,8 @@
 // Package limits bounds what the clients of one origin ask it for, all together: requests at a time and in a second,
 // connections, and times without requests.
 //
-//   - limiter.go: the limits, who waits for whom. share.go: what a worker may have of them in a cluster. window.go: times
-//     without requests, as users write them.
+//   - limiter.go: the limits, who waits for whom. share.go: what a worker may have of them in a cluster. window.go:
+//     times without requests, as users write them.
 //
 // Invariants: of several clients the strictest limits count, or the worker's share where that is less. Who has waited
 // longest is next, client by client. What was let in is counted until it is done, also where its client has left.

@@ -44,8 +44,8 @@ func TestPartOfLimits(t *testing.T) {
 		"clients are less": {[]Limits{{Concurrent: 4}}, Share{9, 9}, Limits{Concurrent: 4, PerSecond: 9}, 4},
 		"the strictest client": {[]Limits{{Concurrent: 9, PerSecond: 1}, {Concurrent: 2, PerSecond: 7}}, Share{3, 5},
 			Limits{Concurrent: 2, PerSecond: 1}, 2},
-		"less in a second": {[]Limits{{Concurrent: 4, PerSecond: 10}}, Share{1, 2.5}, Limits{Concurrent: 1, PerSecond: 2.5},
-			1},
+		"less in a second": {[]Limits{{Concurrent: 4, PerSecond: 10}}, Share{1, 2.5},
+			Limits{Concurrent: 1, PerSecond: 2.5}, 1},
 		"connections in proportion": {[]Limits{{Concurrent: 4, Connections: 10}}, Share{3, 0},
 			Limits{Concurrent: 3, Connections: 7}, 7},
 		"fewer connections than requests": {[]Limits{{Concurrent: 9, Connections: 2}}, Share{1, 0},
@@ -291,7 +291,8 @@ func TestRatesThatChange(t *testing.T) {
 					})
 				}
 				for range 100 { // at times at which no request may begin
-					time.Sleep(time.Duration(r.IntN(1000))*time.Millisecond + time.Duration(1+r.IntN(100_000))*time.Nanosecond)
+					time.Sleep(time.Duration(r.IntN(1000))*time.Millisecond +
+						time.Duration(1+r.IntN(100_000))*time.Nanosecond)
 					synctest.Wait()
 					to := []int64{200, 1000, 2000, 5000}[r.IntN(4)]
 					rate.Store(to)
