@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -45,6 +47,30 @@ type clustered struct {
 // by itself.
 func (c *Config) inGroup(w *config.Worker) bool {
 	return w.InGroup() && !c.Once && len(c.Files.Connectors) == 0
+}
+
+// noneOfBefore refuses a folder with connectors that REST made while the worker was alone: they would not run any more,
+// and nobody would notice.
+func noneOfBefore(folder string) error {
+	files, err := config.Folder(folder)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(files.Connectors) == 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("connectors of before the worker formed a group: %w", err)
+	}
+	return fmt.Errorf("expected no connectors in %s, as this worker forms a group (group.id, config.storage.topic and "+
+		"status.storage.topic are given) whose connectors stand in config.storage.topic, found %s: make them by REST "+
+		"in the group and move these files away, or take status.storage.topic out so that the worker goes on alone",
+		folder, strings.Join(base(files.Connectors), ", "))
+}
+
+// base are the names of files without their folders.
+func base(paths []string) (names []string) {
+	for _, path := range paths {
+		names = append(names, filepath.Base(path))
+	}
+	return names
 }
 
 // newClustered makes what REST needs of a group before the worker has joined it.

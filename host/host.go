@@ -150,6 +150,10 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	var targets *config.Targets
 	if own, _, err := config.LoadWorker(c.Files.Worker, c.Environ, c.Settings); err == nil && c.inGroup(own) {
 		// Connectors and what they are to do stand in the group's topics.
+		if err := noneOfBefore(filepath.Join(c.Data, "connectors")); err != nil {
+			locked.Release()
+			return nil, &SetupError{err}
+		}
 	} else if !c.Once {
 		// In a run that ends by itself what was made by REST, and what was paused, would be a surprise.
 		c.Files.Own = filepath.Join(c.Data, "connectors")

@@ -261,7 +261,8 @@ func (e *ends) measure(ctx context.Context, lag *atomic.Int64, idle func() bool)
 			return
 		case <-ticker.C:
 		}
-		if e.task == 0 && (n%strangersEvery == 0 || !others.looked || others.suspected) {
+		alone := e.connector.o.Planned == nil // else other workers' tasks are members, too
+		if alone && e.task == 0 && (n%strangersEvery == 0 || !others.looked || others.suspected) {
 			others.look(ctx)
 		}
 		n, err := e.lag(ctx)

@@ -13,8 +13,8 @@ import (
 // strangersEvery is how often, in looks at the lag, a sink's group is asked for its members.
 const strangersEvery = 10
 
-// strangers looks for members of a sink's group that are not tasks of this worker: another worker runs the same sink,
-// and as workers do not form groups, nobody meant that.
+// strangers looks for members of a sink's group that are not tasks of this worker, which is alone: another worker runs
+// the same sink, and as it forms no group with this one, nobody meant that.
 type strangers struct {
 	connector *connector
 	admin     *kafka.Admin
@@ -51,8 +51,8 @@ func (s *strangers) look(ctx context.Context) {
 		s.warned = true
 		slices.Sort(found)
 		s.log.Warn("the sink's group has members that are not this worker's: it runs elsewhere, too, and each gets a "+
-			"part of the records. Workers do not share connectors out among themselves yet: stop one of them, or give "+
-			"it another name or consumer.override.group.id",
+			"part of the records. Stop one of them, give it another name or consumer.override.group.id, or have the "+
+			"workers form a group (group.id, config.storage.topic and status.storage.topic)",
 			"group", s.connector.group(), "members", strings.Join(found, ", "))
 	}
 }

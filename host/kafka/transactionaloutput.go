@@ -46,7 +46,7 @@ type TransactionalOutput struct {
 	inPage bool
 	pages  int
 	upTo   Offset // of the last page or batch
-	// records are those of the transaction, the last of them to a topic; stored is the offset that was committed last.
+	// records are those of the transaction; stored is the offset that was committed last.
 	records int
 	stored  Offset
 	due     *time.Timer

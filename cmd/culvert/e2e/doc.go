@@ -13,9 +13,11 @@
 //	notifications.go   a publisher of notifications
 //	exactlyonce.go     rounds of kill and stop under exactly-once; exactlyonce_real.go on a real broker
 //	clusters.go        clients of more than one cluster
+//	group.go           workers that form a group
 //	metrics.go         a scrape
 //	doctor.go          the steps that `culvert doctor` prints
 //
 // Tests below it: source (services and feeds), sink (records to a service, dead letters), delivery (what is lost or
-// repeated), operate (commands, REST, configuration), plugins (swap, fences, trust), real (software that is not ours).
+// repeated), operate (commands, REST, configuration), plugins (swap, fences, trust), cluster (workers that form a
+// group), real (software that is not ours).
 package e2e
