@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -36,7 +37,7 @@ func openLockouts(c *Config) (*lockouts.Store, error) {
 	if err != nil || !c.ResumeLogons {
 		return store, err
 	}
-	n, err := store.Resume()
+	n, err := store.Resume(context.Background())
 	c.Logger.Info("refused logons are tried once more", "refusals", n)
 	return store, err
 }

@@ -177,7 +177,7 @@ func (l *locked) step(step string) {
 	case "[away]", "[back]":
 		l.away = step == "[away]"
 	case "[resume]":
-		l.lockouts.Resume()
+		l.lockouts.Resume(context.Background())
 	case "[task]":
 		l.check("me", l.right, ByOwner, 1)
 		l.shown = nil

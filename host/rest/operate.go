@@ -48,10 +48,12 @@ func (x *exchange) lockouts() {
 }
 
 func (x *exchange) resumeLogons() {
+	ctx, cancel := x.limited()
+	defer cancel()
 	var done resumed
 	err := x.steer(func(Herder) (err error) {
 		parts := x.worker.Parts()
-		done.Resumed, err = parts.Lockouts.Resume()
+		done.Resumed, err = parts.Lockouts.Resume(ctx)
 		parts.Log.Info("refused logons are tried once more, as REST was asked", "refusals", done.Resumed)
 		return err
 	})

@@ -157,7 +157,7 @@ func TestRefusalOfANamedClient(t *testing.T) {
 			wantStatus(t, c, get(target), 200)
 		}
 		assert.Equal(t, map[string]int{"999": 1, "": 1, "200": 1}, sent)
-		if n, err := store.Resume(); n != 1 || err != nil || c.Refusal() != "" {
+		if n, err := store.Resume(t.Context()); n != 1 || err != nil || c.Refusal() != "" {
 			t.Errorf("expected one refusal to be forgotten, found %d, %v, %q", n, err, c.Refusal())
 		}
 	})

@@ -28,6 +28,8 @@ type Logon struct {
 	files logonFiles
 	turn  chan struct{} // of all logons at the origin
 	log   *atomic.Pointer[slog.Logger]
+	// cluster is nil for a worker that is alone.
+	cluster *clustered
 
 	mu       guard.Mutex
 	accepted time.Time // the last time
@@ -132,7 +134,7 @@ func (g *Logon) learn(a Request, sent time.Time, status int) {
 	defer g.mu.Unlock()
 	switch {
 	case v.state != unjudged: // it was on its way when another one was refused
-	case g.acceptedLately():
+	case g.acceptedLately() && (g.cluster == nil || !g.cluster.last):
 		g.doubt(a)
 	default:
 		g.refuse()
@@ -168,6 +170,7 @@ func (g *Logon) LedAway() bool {
 func (g *Logon) refuse() {
 	g.unaccept()
 	g.write(verdict{state: refused, at: time.Now()})
+	g.tell(Rejected)
 }
 
 // unaccept takes back that the secret was accepted; g.mu is held.
@@ -244,7 +247,7 @@ func (g *Logon) look() verdict {
 	if g.verdict.onTrial() && time.Since(g.verdict.at) > recently {
 		g.clear()
 	}
-	return g.verdict
+	return g.heard()
 }
 
 // read reads the file, if there is one; g.mu is held.
@@ -273,9 +276,10 @@ func (g *Logon) clear() {
 	}
 }
 
-// acceptedLately says whether the secret worked within the last hour, here or in another process; g.mu is held.
+// acceptedLately says whether the secret worked within the last hour, here, in another process or at another worker
+// of the cluster; g.mu is held.
 func (g *Logon) acceptedLately() bool {
-	if !g.accepted.IsZero() && time.Since(g.accepted) < recently {
+	if !g.accepted.IsZero() && time.Since(g.accepted) < recently || g.cluster != nil && g.cluster.taken {
 		return true
 	}
 	if g.files.accepted == "" {
@@ -302,6 +306,7 @@ func (g *Logon) note() {
 // doubt notes the first refusal of a secret that works; g.mu is held.
 func (g *Logon) doubt(of Request) {
 	g.write(verdict{doubtful, time.Now(), of})
+	g.tell(Doubted)
 	if log := g.log.Load(); log != nil {
 		log.Warn("a secret was refused (401) that the service took within the last hour: it is tried once "+
 			"more in a fresh session",
@@ -346,6 +351,7 @@ func (g *Logon) condemn() {
 	defer g.mu.Unlock()
 	g.unaccept()
 	g.replace(verdict{state: refused, at: time.Now()})
+	g.tell(Rejected)
 }
 
 // write notes a verdict, unless another process has come to one before; g.mu is held. What cannot be written down holds

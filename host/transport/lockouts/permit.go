@@ -46,12 +46,17 @@ func (g *Logon) enterOnce(ctx context.Context, a Request, opening func() bool) (
 	if err := v.pause(ctx, a); err != nil {
 		return p, false, err
 	}
+	leave, asked, err := g.admitted(ctx, a)
+	if err != nil {
+		return p, false, err
+	}
 	select {
 	case <-g.turn:
 	case <-ctx.Done():
+		leave()
 		return p, false, context.Cause(ctx)
 	}
-	release := func() { g.turn <- struct{}{} }
+	release := func() { g.turn <- struct{}{}; leave() }
 	v = g.look()
 	if err := g.fault(v); err != nil {
 		release()
@@ -62,13 +67,17 @@ func (g *Logon) enterOnce(ctx context.Context, a Request, opening func() bool) (
 		return g.permit(a, v, nil), false, nil
 	}
 	known, fresh := g.known()
+	if (!known || v.trial(a)) && !asked && g.cluster != nil {
+		release()
+		return p, true, nil
+	}
 	if (!known || v.trial(a)) && g.files.lock != "" {
 		unlock, err := lockFile(ctx, g.files.lock)
 		if err != nil {
 			release()
 			return p, false, err
 		}
-		release = func() { unlock(); g.turn <- struct{}{} }
+		release = func() { unlock(); g.turn <- struct{}{}; leave() }
 	}
 	release = sync.OnceFunc(release)
 	before := v
@@ -77,6 +86,10 @@ func (g *Logon) enterOnce(ctx context.Context, a Request, opening func() bool) (
 	case err != nil:
 		release()
 		return p, false, err
+	case v.state == elsewhere: // what the cluster knows already is on its way to this worker
+		release()
+		err := pause.For(ctx, lockTries)
+		return p, err == nil, err
 	case v.left(a) > 0 || v.trial(a) && !before.trial(a):
 		release()
 		return p, true, nil
@@ -87,7 +100,7 @@ func (g *Logon) enterOnce(ctx context.Context, a Request, opening func() bool) (
 	case v.trial(a):
 		g.tries(v)
 		return g.goes(v, func(status int) { g.judge(v, a, status); release() }), false, nil
-	case !known:
+	case !known || asked:
 		return g.permit(a, v, release), false, nil
 	case fresh && !opening():
 		return g.leads(a, v, release), false, nil

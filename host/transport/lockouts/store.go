@@ -29,6 +29,7 @@ type Store struct {
 	folder string
 	salt   []byte
 	log    atomic.Pointer[slog.Logger] // see LogTo
+	shared Shared                      // see Share; nil for a worker that is alone
 
 	mu     guard.Mutex
 	logons map[[sha256.Size]byte]*Logon
@@ -114,8 +115,19 @@ func (l *Store) tidy() {
 }
 
 // Resume forgets all refusals, so that each secret is tried once more: for operators who have unlocked a user. It
-// returns how many there were.
-func (l *Store) Resume() (int, error) {
+// returns how many there were. In a cluster all workers forget them; without a leader that waits for the context's end.
+func (l *Store) Resume(ctx context.Context) (int, error) {
+	known, err := 0, error(nil)
+	if l.shared != nil {
+		known, err = l.shared.Resume(ctx)
+	}
+	forgotten, here := l.Forget(time.Time{})
+	return max(known, forgotten), errors.Join(err, here)
+}
+
+// Forget is Resume for this process and its folder alone: of the folder's refusals for those from before a time, zero
+// for all.
+func (l *Store) Forget(before time.Time) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	forgotten := 0
@@ -133,7 +145,12 @@ func (l *Store) Resume() (int, error) {
 			continue
 		}
 		path := filepath.Join(l.folder, f.Name())
-		if content, err := wholefile.Read(path, fileBytes); err != nil || readVerdict(content).state == refused {
+		content, damaged := wholefile.Read(path, fileBytes)
+		v := readVerdict(content)
+		if damaged == nil && !before.IsZero() && v.at.After(before) {
+			continue
+		}
+		if damaged != nil || v.state == refused {
 			forgotten++
 		}
 		err = errors.Join(err, os.Remove(path))
@@ -167,10 +184,13 @@ func (l *Store) Of(id Identity) *Logon {
 	}
 	g := l.unknown(id)
 	g.turn = turn
-	if l.folder != "" {
+	if l.folder != "" || g.cluster != nil {
 		go func() { // while the rest is made ready for the first request, which needs it
 			defer guard.Recover(l.log.Load(), "naming the file of a logon", nil)
 			g.named()
+			if g.cluster != nil {
+				g.cluster.secret()
+			}
 		}()
 	}
 	l.logons[key] = g
@@ -179,7 +199,7 @@ func (l *Store) Of(id Identity) *Logon {
 
 // unknown is a logon of which this process knows nothing.
 func (l *Store) unknown(id Identity) *Logon {
-	g := &Logon{Identity: id, log: &l.log, named: func() {}}
+	g := &Logon{Identity: id, log: &l.log, named: func() {}, cluster: l.clustered(id)}
 	g.Secret = ""
 	if l.folder != "" {
 		g.files.lock = filepath.Join(l.folder, l.lockName(id.Origin))
@@ -201,7 +221,9 @@ func (l *Store) Judged(id Identity) (taken, isRefused bool) {
 	g := l.logons[id.key()]
 	l.mu.Unlock()
 	if g == nil {
-		g = l.unknown(id)
+		if g = l.unknown(id); g.cluster != nil {
+			g.cluster.told = true // not by who only looks
+		}
 	}
 	v := g.look()
 	g.mu.Lock()

@@ -85,7 +85,7 @@ func TestRefusalOutlivesTheProcess(t *testing.T) {
 	running := open(t, folder) // of a worker that goes on while the operator resumes
 	_, err = try(t, running, somebody, 200)
 	wantRefusal(t, err, "ALICE")
-	if n, err := l.Resume(); n != 1 || err != nil {
+	if n, err := l.Resume(t.Context()); n != 1 || err != nil {
 		t.Errorf("expected 1 refusal to be forgotten, found %d, %v", n, err)
 	}
 	if sent, err := try(t, l, somebody, 200); !sent {
