@@ -134,7 +134,7 @@ func (g *Logon) learn(a Request, sent time.Time, status int) {
 	defer g.mu.Unlock()
 	switch {
 	case v.state != unjudged: // it was on its way when another one was refused
-	case g.acceptedLately() && (g.cluster == nil || !g.cluster.last):
+	case g.acceptedLately() && (g.cluster == nil || !g.cluster.leave.Last):
 		g.doubt(a)
 	default:
 		g.refuse()
@@ -279,7 +279,7 @@ func (g *Logon) clear() {
 // acceptedLately says whether the secret worked within the last hour, here, in another process or at another worker
 // of the cluster; g.mu is held.
 func (g *Logon) acceptedLately() bool {
-	if !g.accepted.IsZero() && time.Since(g.accepted) < recently || g.cluster != nil && g.cluster.taken {
+	if !g.accepted.IsZero() && time.Since(g.accepted) < recently || g.cluster != nil && g.cluster.leave.Taken {
 		return true
 	}
 	if g.files.accepted == "" {
@@ -314,9 +314,9 @@ func (g *Logon) doubt(of Request) {
 	}
 }
 
-// tries notes that the secret is being tried. It is noted before, so that a process that is killed in it leaves no
+// begin notes that the secret is being tried. It is noted before, so that a process that is killed in it leaves no
 // third try to others. The turn is held, and the lock.
-func (g *Logon) tries(v verdict) {
+func (g *Logon) begin(v verdict) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	v.state = map[state]state{doubtful: tried, onTrial: retried}[v.state]
@@ -333,7 +333,7 @@ func (g *Logon) judge(v verdict, a Request, status int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
-	case accepted && a.hash == v.of.hash:
+	case accepted && (a.hash == v.of.hash || v.of == Request{}): // what another worker sent is tried there
 		g.clear()
 		return
 	case accepted:

@@ -67,11 +67,11 @@ func (g *Logon) enterOnce(ctx context.Context, a Request, opening func() bool) (
 		return g.permit(a, v, nil), false, nil
 	}
 	known, fresh := g.known()
-	if (!known || v.trial(a)) && !asked && g.cluster != nil {
+	if g.tries(v, a) && !asked && g.cluster != nil {
 		release()
 		return p, true, nil
 	}
-	if (!known || v.trial(a)) && g.files.lock != "" {
+	if g.tries(v, a) && g.files.lock != "" {
 		unlock, err := lockFile(ctx, g.files.lock)
 		if err != nil {
 			release()
@@ -86,10 +86,6 @@ func (g *Logon) enterOnce(ctx context.Context, a Request, opening func() bool) (
 	case err != nil:
 		release()
 		return p, false, err
-	case v.state == elsewhere: // what the cluster knows already is on its way to this worker
-		release()
-		err := pause.For(ctx, lockTries)
-		return p, err == nil, err
 	case v.left(a) > 0 || v.trial(a) && !before.trial(a):
 		release()
 		return p, true, nil
@@ -98,7 +94,7 @@ func (g *Logon) enterOnce(ctx context.Context, a Request, opening func() bool) (
 		release()
 		return p, false, g.fault(g.look())
 	case v.trial(a):
-		g.tries(v)
+		g.begin(v)
 		return g.goes(v, func(status int) { g.judge(v, a, status); release() }), false, nil
 	case !known || asked:
 		return g.permit(a, v, release), false, nil

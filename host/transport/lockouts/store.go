@@ -121,13 +121,12 @@ func (l *Store) Resume(ctx context.Context) (int, error) {
 	if l.shared != nil {
 		known, err = l.shared.Resume(ctx)
 	}
-	forgotten, here := l.Forget(time.Time{})
+	forgotten, here := l.forget()
 	return max(known, forgotten), errors.Join(err, here)
 }
 
-// Forget is Resume for this process and its folder alone: of the folder's refusals for those from before a time, zero
-// for all.
-func (l *Store) Forget(before time.Time) (int, error) {
+// forget is Resume for this process and its folder alone.
+func (l *Store) forget() (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	forgotten := 0
@@ -145,12 +144,7 @@ func (l *Store) Forget(before time.Time) (int, error) {
 			continue
 		}
 		path := filepath.Join(l.folder, f.Name())
-		content, damaged := wholefile.Read(path, fileBytes)
-		v := readVerdict(content)
-		if damaged == nil && !before.IsZero() && v.at.After(before) {
-			continue
-		}
-		if damaged != nil || v.state == refused {
+		if content, err := wholefile.Read(path, fileBytes); err != nil || readVerdict(content).state == refused {
 			forgotten++
 		}
 		err = errors.Join(err, os.Remove(path))
@@ -221,9 +215,7 @@ func (l *Store) Judged(id Identity) (taken, isRefused bool) {
 	g := l.logons[id.key()]
 	l.mu.Unlock()
 	if g == nil {
-		if g = l.unknown(id); g.cluster != nil {
-			g.cluster.told = true // not by who only looks
-		}
+		g = l.unknown(id)
 	}
 	v := g.look()
 	g.mu.Lock()
@@ -252,11 +244,16 @@ func (l *Store) LastTaken(id Identity) (last time.Time) {
 const hashRounds = 100_000
 
 func (l *Store) name(text []byte) string {
-	key, err := pbkdf2.Key(sha256.New, string(text), l.salt, hashRounds, 16)
+	return hex.EncodeToString(slowly(string(text), l.salt, 16))
+}
+
+// slowly hashes to so many bytes.
+func slowly(text string, salt []byte, size int) []byte {
+	hash, err := pbkdf2.Key(sha256.New, text, salt, hashRounds, size)
 	if err != nil {
-		panic(err) // of key lengths that FIPS refuses: ours is not among them
+		panic(err) // of key lengths that FIPS refuses: ours are not among them
 	}
-	return hex.EncodeToString(key)
+	return hash
 }
 
 // lockName is that of the file that processes lock for a first logon at an origin. An origin is no secret, and so few

@@ -38,8 +38,6 @@ const (
 	onTrial state = 'w'
 	// retried: that is being done, as above.
 	retried state = 'W'
-	// elsewhere: it is in doubt, and another worker of the cluster is to try it. It stands in no file.
-	elsewhere state = 'e'
 )
 
 // Request is what a request asks for, as far as doubts go by it: all but its query and body. The zero value is no
@@ -86,7 +84,7 @@ func (v verdict) onTrial() bool { return v.state == onTrial || v.state == retrie
 
 // trial says whether a request tries the secret, and is to be sent alone and in a fresh session.
 func (v verdict) trial(a Request) bool {
-	return v.doubted() || v.state == elsewhere || v.onTrial() && (a.hash == v.of.hash || a.writes && v.of.writes)
+	return v.doubted() || v.onTrial() && (a.hash == v.of.hash || a.writes && v.of.writes)
 }
 
 // before says whether a request was sent before the doubt: for the pause nothing was.

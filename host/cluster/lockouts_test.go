@@ -1,0 +1,459 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
+)
+
+// [Permits.Answer] is what workers are called by, signed.
+var _ rest.Call = (*Permits)(nil).Answer
+
+// office is a cluster in one process: a topic of notes, its leader, workers, and a service that they log on to.
+type office struct {
+	t     *testing.T
+	desks []*desk // by number
+
+	mu      sync.Mutex
+	notes   map[string]json.RawMessage
+	writes  int
+	leader  int // -1: none
+	members map[string]bool
+	right   string
+	sent    int // of any secrets
+	refused int // by the service
+}
+
+// desk is a worker. Its ledger is the office's.
+type desk struct {
+	config.Ledger
+	*office
+	number  int
+	store   *lockouts.Store
+	permits *Permits
+	shared  *Lockouts
+	end     context.CancelFunc
+}
+
+// takes is how long the service and the topic take.
+const takes = 20 * time.Millisecond
+
+func newOffice(t *testing.T, workers int, right string) (*office, []*desk) {
+	t.Helper()
+	o := &office{t: t, notes: map[string]json.RawMessage{}, members: map[string]bool{}, right: right}
+	for i := range workers {
+		o.desk(i, filepath.Join(t.TempDir(), "logons"))
+	}
+	return o, slices.Clone(o.desks)
+}
+
+func (o *office) desk(number int, folder string) *desk {
+	store, err := lockouts.Open(folder)
+	require.NoError(o.t, err)
+	d := &desk{office: o, number: number, store: store}
+	name := string(rune('a' + number))
+	o.members[name] = true
+	d.permits = NewPermits(d, func() map[string]bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.leader != number {
+			return nil
+		}
+		return maps.Clone(o.members)
+	}, slog.New(slog.DiscardHandler))
+	d.shared = NewLockouts(store, d, o.ask, func() string { return name }, slog.New(slog.DiscardHandler))
+	ctx, end := context.WithCancel(o.t.Context())
+	d.end = end
+	go d.shared.Run(ctx)
+	o.desks = append(o.desks, d)
+	return d
+}
+
+var errNobody = errors.New("no leader is known")
+
+func (o *office) ask(ctx context.Context, path string, body []byte) ([]byte, error) {
+	assert.Equal(o.t, LockoutsPath, path)
+	o.mu.Lock()
+	leader, away := o.desks[max(0, o.leader)], o.leader < 0
+	o.mu.Unlock()
+	if away {
+		return nil, errNobody
+	}
+	answer, err := leader.permits.Answer(ctx, "", body)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(answer)
+}
+
+func (d *desk) Notes(prefix string) map[string]json.RawMessage {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	found := map[string]json.RawMessage{}
+	for key, value := range d.notes {
+		if rest, ok := strings.CutPrefix(key, prefix); ok {
+			found[rest] = value
+		}
+	}
+	return found
+}
+
+func (d *desk) Write(_ context.Context, records ...config.TopicRecord) (int64, error) {
+	time.Sleep(takes)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.leader != d.number {
+		return 0, ErrNotLeader
+	}
+	d.writes++
+	for _, r := range records {
+		if r.Value == nil {
+			delete(d.notes, r.Key)
+		} else {
+			d.notes[r.Key] = r.Value
+		}
+	}
+	return 0, nil
+}
+
+// logOn sends one request with a secret.
+func (d *desk) logOn(ctx context.Context, secret string) (status int, err error) {
+	id := lockouts.Identity{Origin: "https://sap.example", Client: "100", User: "ALICE", Secret: secret}
+	p, err := d.store.Of(id).Enter(ctx, d.store.Request("GET", "/A"), func() bool { return false })
+	if err != nil {
+		return 0, err
+	}
+	d.mu.Lock()
+	d.sent++
+	d.mu.Unlock()
+	time.Sleep(takes)
+	d.mu.Lock()
+	status = 200
+	if secret != d.right {
+		status = 401
+		d.refused++
+	}
+	d.mu.Unlock()
+	p.Done(status)
+	return status, nil
+}
+
+// all has each worker send several requests at once, and counts what comes of them.
+func all(ctx context.Context, desks []*desk, each int, secret string) (accepted, rejected, locked, other int) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, d := range desks {
+		for range each {
+			wg.Go(func() {
+				status, err := d.logOn(ctx, secret)
+				mu.Lock()
+				defer mu.Unlock()
+				_, out := errors.AsType[*lockouts.LockedOut](err)
+				switch {
+				case out:
+					locked++
+				case err != nil:
+					other++
+				case status == 200:
+					accepted++
+				default:
+					rejected++
+				}
+			})
+		}
+	}
+	wg.Wait()
+	return accepted, rejected, locked, other
+}
+
+// inOffice runs a test in a bubble; all workers end with it.
+func inOffice(t *testing.T, workers int, right string, f func(t *testing.T, o *office, desks []*desk)) {
+	synctest.Test(t, func(t *testing.T) {
+		o, desks := newOffice(t, workers, right)
+		f(t, o, desks)
+		for _, d := range o.desks {
+			d.end()
+		}
+	})
+}
+
+func (o *office) lead(number int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.leader = number
+}
+
+// T3 of ten workers: a wrong secret is sent once, and mending it recovers all.
+func TestWrongSecretOnTenWorkers(t *testing.T) {
+	inOffice(t, 10, "right", func(t *testing.T, o *office, desks []*desk) {
+		accepted, rejected, locked, other := all(t.Context(), desks, 5, "wrong")
+		assert.Equal(t, []int{0, 1, 49, 0}, []int{accepted, rejected, locked, other})
+		assert.Equal(t, 1, o.refused)
+		for _, d := range desks {
+			_, err := d.logOn(t.Context(), "wrong")
+			if err == nil || !strings.Contains(err.Error(), `the password of user "ALICE" in client 100 was refused (401) at 2`) ||
+				!strings.Contains(err.Error(), "PUT /culvert/lockouts/resume") {
+				t.Errorf("found %v", err)
+			}
+			list, _, err := d.store.List()
+			require.NoError(t, err)
+			assert.Equal(t, 1, len(list))
+		}
+		accepted, _, _, _ = all(t.Context(), desks, 5, "right")
+		assert.Equal(t, 50, accepted)
+		assert.Equal(t, 1, o.refused)
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		assert.Equal(t, true, o.writes <= 6, "writes") // the key, two permits, two verdicts
+		for key, note := range o.notes {
+			for _, text := range []string{"alice", "sap.example", "wrong", "right"} {
+				if strings.Contains(strings.ToLower(key+string(note)), text) {
+					t.Errorf("%s shows %s: %s", key, text, note)
+				}
+			}
+		}
+	})
+}
+
+// What was found out outlives the leader, and who has been let go is known to the next.
+func TestLeaderChangesWhileASecretIsTried(t *testing.T) {
+	for _, pause := range []time.Duration{0, takes / 2, takes, takes * 3 / 2, 2 * takes, 3 * takes, 4 * takes, 5 * takes} {
+		inOffice(t, 10, "right", func(t *testing.T, o *office, desks []*desk) {
+			go func() {
+				time.Sleep(pause)
+				o.lead(-1)
+				time.Sleep(time.Minute)
+				o.lead(3)
+			}()
+			_, rejected, locked, other := all(t.Context(), desks, 2, "wrong")
+			assert.Equal(t, []int{1, 19, 0}, []int{rejected, locked, other}, pause.String())
+			assert.Equal(t, 1, o.refused, pause.String())
+			synctest.Wait()
+			time.Sleep(2 * time.Minute)
+		})
+	}
+}
+
+// A worker that vanishes may have been refused: another one tries, and if that vanishes, too, nobody does.
+func TestHolderOfAPermitVanishes(t *testing.T) {
+	inOffice(t, 10, "right", func(t *testing.T, o *office, desks []*desk) {
+		for i := range 2 {
+			d := desks[9-i]
+			id := lockouts.Identity{Origin: "https://sap.example", Client: "100", User: "ALICE", Secret: "right"}
+			_, err := d.store.Of(id).Enter(t.Context(), lockouts.Request{}, func() bool { return false })
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("enough"))
+			_, err = desks[0].logOn(ctx, "right")
+			assert.Equal(t, "enough", err.Error())
+			cancel()
+			d.end()
+			o.mu.Lock()
+			delete(o.members, string(rune('a'+9-i)))
+			o.mu.Unlock()
+		}
+		_, _, locked, _ := all(t.Context(), desks[:8], 2, "right")
+		assert.Equal(t, 16, locked)
+		_, err := desks[2].logOn(t.Context(), "right")
+		if err == nil || !strings.Contains(err.Error(), "whose workers ended while they tried it") {
+			t.Errorf("found %v", err)
+		}
+		assert.Equal(t, 0, o.sent)
+	})
+	inOffice(t, 10, "right", func(t *testing.T, o *office, desks []*desk) {
+		id := lockouts.Identity{Origin: "https://sap.example", Client: "100", User: "ALICE", Secret: "wrong"}
+		_, err := desks[9].store.Of(id).Enter(t.Context(), lockouts.Request{}, func() bool { return false })
+		require.NoError(t, err)
+		o.mu.Lock()
+		delete(o.members, "j")
+		o.mu.Unlock()
+		_, rejected, locked, _ := all(t.Context(), desks[:9], 2, "wrong")
+		assert.Equal(t, []int{1, 17}, []int{rejected, locked})
+	})
+}
+
+// Without a leader a secret that this worker has logged on with goes on; another one waits, and no longer than somebody
+// wants to.
+func TestLogonsWithoutALeader(t *testing.T) {
+	inOffice(t, 2, "right", func(t *testing.T, o *office, desks []*desk) {
+		_, err := desks[0].logOn(t.Context(), "right")
+		require.NoError(t, err)
+		time.Sleep(2 * time.Hour)
+		o.lead(-1)
+		_, err = desks[0].logOn(t.Context(), "right")
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("enough"))
+		defer cancel()
+		_, err = desks[1].logOn(ctx, "right")
+		assert.Equal(t, "enough", err.Error())
+		began := time.Now()
+		go func() { time.Sleep(time.Minute); o.lead(1) }()
+		_, err = desks[1].logOn(t.Context(), "right")
+		require.NoError(t, err)
+		if took := time.Since(began); took > time.Minute+2*time.Second {
+			t.Errorf("expected it to go on after a minute, found %v", took)
+		}
+	})
+}
+
+// An operator's resume reaches all workers, and what they keep themselves.
+func TestResumeOfACluster(t *testing.T) {
+	inOffice(t, 5, "right", func(t *testing.T, o *office, desks []*desk) {
+		all(t.Context(), desks, 2, "wrong")
+		assert.Equal(t, 1, o.refused)
+		time.Sleep(time.Minute)
+		n, err := desks[2].store.Resume(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, 1, n)
+		o.mu.Lock()
+		o.right = "wrong"
+		o.mu.Unlock()
+		time.Sleep(time.Second)
+		accepted, _, _, _ := all(t.Context(), desks, 2, "wrong")
+		assert.Equal(t, 10, accepted)
+
+		o.mu.Lock()
+		o.right = "right"
+		o.mu.Unlock()
+		late := o.desk(5, filepath.Join(t.TempDir(), "logons"))
+		desks = append(desks, late)
+		time.Sleep(2 * time.Hour)
+		all(t.Context(), desks, 2, "wrong")
+		o.lead(-1)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("enough"))
+		defer cancel()
+		_, err = desks[2].store.Resume(ctx)
+		assert.Equal(t, errNobody.Error(), err.Error())
+	})
+}
+
+// A secret that was changed at the service while ten workers used it is refused once, and once more in a fresh session.
+func TestSecretOfTenWorkersIsChanged(t *testing.T) {
+	inOffice(t, 10, "old", func(t *testing.T, o *office, desks []*desk) {
+		accepted, _, _, _ := all(t.Context(), desks, 3, "old")
+		assert.Equal(t, 30, accepted)
+		o.mu.Lock()
+		o.right = "new"
+		o.mu.Unlock()
+		time.Sleep(10 * time.Minute)
+		status, err := desks[4].logOn(t.Context(), "old")
+		require.NoError(t, err)
+		assert.Equal(t, 401, status)
+		time.Sleep(time.Second)
+		_, rejected, locked, _ := all(t.Context(), desks, 3, "old")
+		assert.Equal(t, []int{1, 29}, []int{rejected, locked})
+		assert.Equal(t, 2, o.refused)
+		accepted, _, _, _ = all(t.Context(), desks, 3, "new")
+		assert.Equal(t, 30, accepted)
+		assert.Equal(t, 2, o.refused)
+	})
+}
+
+// One application server that refuses everybody while it starts locks nobody out, whether the worker knows the secret or
+// not.
+func TestServerThatRefusesEverybody(t *testing.T) {
+	for _, knows := range []bool{true, false} {
+		inOffice(t, 10, "right", func(t *testing.T, o *office, desks []*desk) {
+			first := desks[:9]
+			all(t.Context(), first, 1, "right")
+			time.Sleep(10 * time.Minute)
+			who := desks[9]
+			if knows {
+				who = desks[0]
+			}
+			right := func(secret string) {
+				o.mu.Lock()
+				defer o.mu.Unlock()
+				o.right = secret
+			}
+			right("")
+			status, err := who.logOn(t.Context(), "right")
+			require.NoError(t, err)
+			assert.Equal(t, 401, status)
+			right("right")
+			time.Sleep(time.Second)
+			for range 2 {
+				accepted, _, _, _ := all(t.Context(), desks, 3, "right")
+				assert.Equal(t, 30, accepted)
+				time.Sleep(10 * time.Minute)
+			}
+			assert.Equal(t, 1, o.refused)
+			for _, d := range desks {
+				if list, _, err := d.store.List(); len(list) > 0 {
+					t.Errorf("expected nothing in doubt any more, found %+v, %v", list, err)
+				}
+			}
+		})
+	}
+}
+
+// Neither a verdict of who holds no permit, nor one that was heard before, unlocks; and what is no call of a worker's is
+// an error.
+func TestForgedAndReplayedVerdicts(t *testing.T) {
+	inOffice(t, 2, "right", func(t *testing.T, o *office, desks []*desk) {
+		var heard [][]byte
+		listening := desks[1]
+		listening.shared.ask = func(ctx context.Context, path string, body []byte) ([]byte, error) {
+			heard = append(heard, slices.Clone(body))
+			return o.ask(ctx, path, body)
+		}
+		_, err := listening.logOn(t.Context(), "right")
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		before := maps.Clone(o.notes)
+		verdicts := 0
+		for _, body := range heard {
+			var c lockoutCall
+			require.NoError(t, json.Unmarshal(body, &c))
+			if c.What == lockouts.Accepted {
+				verdicts++
+				_, err := desks[0].permits.Answer(t.Context(), "", body)
+				require.NoError(t, err)
+			}
+		}
+		assert.Equal(t, 1, verdicts)
+		assert.Equal(t, before, o.notes)
+
+		_, err = desks[0].logOn(t.Context(), "wrong")
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		for _, body := range heard { // as of the wrong secret
+			var c lockoutCall
+			require.NoError(t, json.Unmarshal(body, &c))
+			c.Secret = strings.Repeat("0", lockoutDigest)
+			forged, err := json.Marshal(c)
+			require.NoError(t, err)
+			if c.What == lockouts.Accepted {
+				_, err = desks[0].permits.Answer(t.Context(), "", forged)
+				require.NoError(t, err)
+			}
+		}
+		_, _, locked, _ := all(t.Context(), desks, 2, "wrong")
+		assert.Equal(t, 4, locked)
+		assert.Equal(t, 1, o.refused)
+
+		for body, want := range map[string]string{
+			`{`:             "a call about a logon: unexpected end of JSON input",
+			`{"who":"key"}`: "a call about a logon: expected a digest of 32 characters, found 3",
+		} {
+			_, err := desks[0].permits.Answer(t.Context(), "", []byte(body))
+			assert.Equal(t, want, err.Error())
+		}
+		_, err = desks[1].permits.Answer(t.Context(), "", []byte(`{}`))
+		assert.Equal(t, true, errors.Is(err, ErrNotLeader))
+	})
+}

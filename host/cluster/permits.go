@@ -1,0 +1,288 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
+)
+
+// Notes of the topic of configurations about refused logons (P10). A user's is named by a digest of origin, SAP client
+// and user, and has digests of secrets. The key of the digests is a note, too, and no session key, since that changes
+// every hour (inter.worker.key.ttl.ms): what was refused under one could not be found under the next. It hides as much
+// as a session key, since whoever reads the topic reads both. Where it is lost, what was refused may be tried once more.
+const (
+	lockoutNotes = "culvert-lockout-"
+	lockoutKey   = "key"
+)
+
+const (
+	// lockoutDigest is how many characters a digest has. No other note has a name as long.
+	lockoutDigest = 32
+	// takenLately is how long a secret that one worker has logged on with is let go by all without a permit, takenLong for
+	// how long a refusal of it is doubted: as of a worker alone (lockouts.trusted, lockouts.recently).
+	takenLately, takenLong = time.Minute, time.Hour
+	// maxSpent is how often a service may have refused a secret before it counts as refused: S/4HANA Cloud locks a
+	// communication user after three failures (P10). What a holder of a permit that has vanished did is one.
+	maxSpent = 2
+	// maxRefused is how many refused secrets of one user are kept; of more, the oldest may be tried once more.
+	maxRefused = 16
+)
+
+// resumeLogons is what a worker asks in the place of an outcome, so that all refusals be forgotten.
+const resumeLogons lockouts.Outcome = "resume"
+
+// lockoutCall is what a worker says to the leader; without What it asks for a permit, without Who that there be a key.
+type lockoutCall struct {
+	What   lockouts.Outcome `json:"what,omitempty"`
+	Who    string           `json:"who,omitempty"`
+	Secret string           `json:"secret,omitempty"`
+	// Permit is the worker's number for what it asks: asked again, it is the same. Member is what the group calls it.
+	Permit string `json:"permit,omitempty"`
+	Member string `json:"member,omitempty"`
+}
+
+// lockoutAnswer is the leader's.
+type lockoutAnswer struct {
+	lockouts.Leave
+	// Wait: ask again. Held: the worker has the permit, and is to say what has come of it.
+	Wait, Held bool
+	// Forgotten is how many refusals there were.
+	Forgotten int
+}
+
+// lockout is a user's note. Its transitions are ask and tell; the leader alone makes them.
+//
+// Invariants: at most one worker holds a permit to send one of the user's secrets. What is refused stays so until an
+// operator resumes. A permit is written before it is given, with what it may cost.
+type lockout struct {
+	Refused []refusal `json:"refused,omitempty"` // the oldest first
+	// Accepted is the secret that somebody was seen to log on with last, at a time in milliseconds.
+	Accepted   string `json:"accepted,omitempty"`
+	AcceptedAt int64  `json:"acceptedAt,omitempty"`
+	Trial      *trial `json:"trial,omitempty"`
+}
+
+// refusal says since when, in milliseconds. Unknown: nobody has heard what the service said.
+type refusal struct {
+	Secret  string `json:"secret"`
+	At      int64  `json:"at"`
+	Unknown bool   `json:"unknown,omitempty"`
+}
+
+// trial is a secret that is being tried, or that is in doubt.
+type trial struct {
+	Secret string `json:"secret"`
+	// Permit and Member are the holder's; "": nobody's.
+	Permit string `json:"permit,omitempty"`
+	Member string `json:"member,omitempty"`
+	// Spent is how often the service may have refused the secret by the end of it.
+	Spent int `json:"spent"`
+	// Doubted is since when workers that know the secret wait, too, in milliseconds; 0: they do not.
+	Doubted int64 `json:"doubted,omitempty"`
+}
+
+// ask is what a worker is answered that asks for a permit, in a group of these members.
+func (l *lockout) ask(c lockoutCall, now time.Time, members map[string]bool) (a lockoutAnswer, changed bool) {
+	if i := l.find(c.Secret); i >= 0 {
+		a.Refused, a.Unknown = time.UnixMilli(l.Refused[i].At), l.Refused[i].Unknown
+		return a, false
+	}
+	t, next := l.Trial, trial{Secret: c.Secret, Permit: c.Permit, Member: c.Member}
+	if t != nil && t.Secret == c.Secret {
+		next.Spent, next.Doubted = t.Spent, t.Doubted
+	}
+	a.Taken = l.taken(c.Secret, now, takenLong)
+	held := t != nil && members[t.Member]
+	switch {
+	case !members[c.Member], held && t.Permit != c.Permit:
+		return lockoutAnswer{Wait: true}, false
+	case held: // it did not hear the answer
+	case next.Spent == 0 && l.taken(c.Secret, now, takenLately):
+		return a, false
+	case next.Spent >= maxSpent:
+		a.Refused, a.Unknown = now, true
+		return a, l.refuse(refusal{c.Secret, now.UnixMilli(), true})
+	default:
+		next.Spent++
+		l.Trial = &next
+	}
+	a.Held, a.Last = true, next.Spent == maxSpent
+	return a, !held
+}
+
+// tell takes what has come of a secret. What locks counts from any worker; what unlocks, from the permit's holder
+// alone.
+func (l *lockout) tell(c lockoutCall, now time.Time, members map[string]bool) (changed bool) {
+	t := l.Trial
+	same := t != nil && t.Secret == c.Secret
+	own := same && c.Permit != "" && t.Permit == c.Permit
+	next := trial{Secret: c.Secret}
+	if same {
+		next = *t
+	}
+	if own {
+		next.Permit, next.Member = "", ""
+	}
+	switch {
+	case c.What == lockouts.Rejected:
+		return l.find(c.Secret) < 0 && l.refuse(refusal{c.Secret, now.UnixMilli(), false})
+	case c.What == lockouts.Doubted && (same || t == nil || !members[t.Member]):
+		next.Spent, next.Doubted = max(1, next.Spent), cmp.Or(next.Doubted, now.UnixMilli())
+	case c.What == lockouts.Accepted && own:
+		l.Trial, l.Accepted, l.AcceptedAt = nil, c.Secret, now.UnixMilli()
+		return true
+	case c.What == lockouts.Nothing && own:
+		next.Spent--
+	default:
+		return false
+	}
+	if l.Trial = &next; next.Spent <= 0 {
+		l.Trial = nil
+	}
+	return !same || *t != next
+}
+
+// refuse has a secret count as refused.
+func (l *lockout) refuse(r refusal) bool {
+	if l.Trial != nil && l.Trial.Secret == r.Secret {
+		l.Trial = nil
+	}
+	if l.Accepted == r.Secret {
+		l.Accepted, l.AcceptedAt = "", 0
+	}
+	l.Refused = append(l.Refused, r)
+	l.Refused = l.Refused[max(0, len(l.Refused)-maxRefused):]
+	return true
+}
+
+// find is where a secret is among those that are refused; -1: it is not.
+func (l *lockout) find(secret string) int {
+	return slices.IndexFunc(l.Refused, func(r refusal) bool { return r.Secret == secret })
+}
+
+// taken tells whether a secret was accepted within so long. Leaders' clocks differ.
+func (l *lockout) taken(secret string, now time.Time, within time.Duration) bool {
+	ago := now.Sub(time.UnixMilli(l.AcceptedAt))
+	return l.Accepted == secret && ago < within && ago > -within
+}
+
+// Permits is the leader's part in logons: it answers what the [Lockouts] of all workers ask. Each permit stands in the
+// topic before it is given, so that two leaders never let two workers send one secret, and the next leader knows what
+// was let go. Members that the group has lost hold no permits. Methods may be called by several goroutines.
+type Permits struct {
+	ledger  config.Ledger
+	members func() map[string]bool
+	log     *slog.Logger
+	turn    guard.Turn // of calls, until what they change is written
+}
+
+// NewPermits makes those of a worker. members are those of the group, as this worker as the leader has placed them last;
+// nil where it does not lead, or has not read all that leaders before it wrote ([Log.Lead]).
+func NewPermits(ledger config.Ledger, members func() map[string]bool, log *slog.Logger) *Permits {
+	return &Permits{ledger: ledger, members: members, log: log, turn: guard.NewTurn()}
+}
+
+// Answer answers a signed call of another worker, or of this one: POST and [LockoutsPath]. Errors are [ErrNotLeader],
+// those of [config.Ledger], and of what is damaged.
+func (p *Permits) Answer(ctx context.Context, _ string, body []byte) (answer any, err error) {
+	var c lockoutCall
+	if err := json.Unmarshal(body, &c); err != nil {
+		return nil, fmt.Errorf("a call about a logon: %w", err)
+	}
+	if p.turn.Lock(ctx) != nil {
+		return nil, context.Cause(ctx)
+	}
+	defer p.turn.Unlock()
+	members := p.members()
+	var all lockoutCluster
+	if raw := p.ledger.Notes(lockoutNotes + lockoutKey)[""]; raw != nil {
+		_ = json.Unmarshal(raw, &all) // a damaged one is replaced
+	}
+	switch {
+	case members == nil:
+		return nil, ErrNotLeader
+	case c.What == resumeLogons:
+		return p.resume(ctx, all)
+	case c.Who == "":
+		return lockoutAnswer{Wait: true}, p.start(ctx, all)
+	case len(c.Who) != lockoutDigest:
+		return nil, fmt.Errorf("a call about a logon: expected a digest of %d characters, found %d", lockoutDigest,
+			len(c.Who))
+	}
+	return p.decide(ctx, c, members)
+}
+
+// decide answers a call about a secret; the turn is held.
+func (p *Permits) decide(ctx context.Context, c lockoutCall, members map[string]bool) (a lockoutAnswer, err error) {
+	var l lockout
+	if raw := p.ledger.Notes(lockoutNotes + c.Who)[""]; raw != nil {
+		if err := json.Unmarshal(raw, &l); err != nil {
+			return a, fmt.Errorf("the note %s%s, which an operator's resume deletes: %w", lockoutNotes, c.Who, err)
+		}
+	}
+	changed := false
+	if c.What == "" {
+		a, changed = l.ask(c, time.Now(), members)
+	} else {
+		changed = l.tell(c, time.Now(), members)
+	}
+	if !changed {
+		return a, nil
+	}
+	if a.Unknown {
+		p.log.Error("a secret counts as refused because workers ended while they tried it, and the service may have "+
+			"counted failures", "note", lockoutNotes+c.Who, "tries", maxSpent)
+	}
+	return a, p.write(ctx, nil, c.Who, &l)
+}
+
+// lockoutCluster is the note that has the key of all digests, and says when an operator has resumed last, in
+// milliseconds.
+type lockoutCluster struct {
+	Key     []byte `json:"key"`
+	Resumed int64  `json:"resumed,omitempty"`
+}
+
+// start makes a key where there is none.
+func (p *Permits) start(ctx context.Context, all lockoutCluster) error {
+	if len(all.Key) > 0 {
+		return nil
+	}
+	all.Key = make([]byte, 32)
+	rand.Read(all.Key)
+	return p.write(ctx, nil, lockoutKey, all)
+}
+
+// resume deletes the notes of all users, and says so after that: workers forget what they keep themselves then.
+func (p *Permits) resume(ctx context.Context, all lockoutCluster) (a lockoutAnswer, err error) {
+	var records []config.TopicRecord
+	for name, raw := range p.ledger.Notes(lockoutNotes) {
+		if len(name) != lockoutDigest {
+			continue
+		}
+		var l lockout
+		_ = json.Unmarshal(raw, &l) // a damaged one is deleted, too
+		a.Forgotten += len(l.Refused)
+		records = append(records, config.TopicRecord{Key: lockoutNotes + name})
+	}
+	all.Resumed = time.Now().UnixMilli()
+	return a, p.write(ctx, records, lockoutKey, all)
+}
+
+// write writes a note, after other records.
+func (p *Permits) write(ctx context.Context, records []config.TopicRecord, name string, value any) error {
+	r, err := config.NoteRecord(lockoutNotes+name, value)
+	if err == nil {
+		_, err = p.ledger.Write(ctx, append(records, r)...)
+	}
+	return err
+}
