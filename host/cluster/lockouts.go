@@ -22,8 +22,8 @@ import (
 const LockoutsPath = "/culvert/internal/lockouts"
 
 const (
-	// askAgain is after how long a worker asks again for a permit that another one holds, sayAgain after how long it says
-	// again what the leader has not heard.
+	// askAgain is after how long a worker asks again for a permit that another one holds, sayAgain after how long it
+	// says again what the leader has not heard.
 	askAgain, sayAgain = 250 * time.Millisecond, time.Second
 	// askWithin is how long a call may take.
 	askWithin = 10 * time.Second
@@ -34,8 +34,8 @@ const (
 // Lockouts is a worker's part in the logons of its cluster: the [lockouts.Shared] of its store. It asks the leader for
 // permits, and reads in the topic of configurations what others have found out.
 //
-// Neither secrets nor users stand in the topic or in calls. What does are HMACs under a key that all readers of the topic
-// know: from one of the secret itself they could guess a password, so it is one of a slow hash.
+// Neither secrets nor users stand in the topic or in calls. What does are HMACs under a key that all readers of the
+// topic know: from one of the secret itself they could guess a password, so it is one of a slow hash.
 //
 // Invariants: what was told is said to one leader after another until one has heard it, or Run ends. Of what Enter has
 // not let this worker hold, refusals and doubts alone are said.

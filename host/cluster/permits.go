@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -18,7 +17,7 @@ import (
 // Notes of the topic of configurations about refused logons (P10). A user's is named by a digest of origin, SAP client
 // and user, and has digests of secrets. The key of the digests is a note, too, and no session key, since that changes
 // every hour (inter.worker.key.ttl.ms): what was refused under one could not be found under the next. It hides as much
-// as a session key, since whoever reads the topic reads both. Where it is lost, what was refused may be tried once more.
+// as a session key, since whoever reads the topic reads both. Where it is lost, what was refused may be tried again.
 const (
 	lockoutNotes = "culvert-lockout-"
 	lockoutKey   = "key"
@@ -27,8 +26,8 @@ const (
 const (
 	// lockoutDigest is how many characters a digest has. No other note has a name as long.
 	lockoutDigest = 32
-	// takenLately is how long a secret that one worker has logged on with is let go by all without a permit, takenLong for
-	// how long a refusal of it is doubted: as of a worker alone (lockouts.trusted, lockouts.recently).
+	// takenLately is how long a secret that one worker has logged on with is let go by all without a permit, takenLong
+	// for how long a refusal of it is doubted: as of a worker alone (lockouts.trusted, lockouts.recently).
 	takenLately, takenLong = time.Minute, time.Hour
 	// maxSpent is how often a service may have refused a secret before it counts as refused: S/4HANA Cloud locks a
 	// communication user after three failures (P10). What a holder of a permit that has vanished did is one.
@@ -181,14 +180,13 @@ func (l *lockout) taken(secret string, now time.Time, within time.Duration) bool
 type Permits struct {
 	ledger  config.Ledger
 	members func() map[string]bool
-	log     *slog.Logger
 	turn    guard.Turn // of calls, until what they change is written
 }
 
-// NewPermits makes those of a worker. members are those of the group, as this worker as the leader has placed them last;
-// nil where it does not lead, or has not read all that leaders before it wrote ([Log.Lead]).
-func NewPermits(ledger config.Ledger, members func() map[string]bool, log *slog.Logger) *Permits {
-	return &Permits{ledger: ledger, members: members, log: log, turn: guard.NewTurn()}
+// NewPermits makes those of a worker. members are those of the group, as this worker has placed them last as its
+// leader; nil where it does not lead, or has not read all that leaders before it wrote ([Log.Lead]).
+func NewPermits(ledger config.Ledger, members func() map[string]bool) *Permits {
+	return &Permits{ledger: ledger, members: members, turn: guard.NewTurn()}
 }
 
 // Answer answers a signed call of another worker, or of this one: POST and [LockoutsPath]. Errors are [ErrNotLeader],
@@ -235,14 +233,10 @@ func (p *Permits) decide(ctx context.Context, c lockoutCall, members map[string]
 	} else {
 		changed = l.tell(c, time.Now(), members)
 	}
-	if !changed {
-		return a, nil
+	if changed {
+		err = p.write(ctx, nil, c.Who, &l)
 	}
-	if a.Unknown {
-		p.log.Error("a secret counts as refused because workers ended while they tried it, and the service may have "+
-			"counted failures", "note", lockoutNotes+c.Who, "tries", maxSpent)
-	}
-	return a, p.write(ctx, nil, c.Who, &l)
+	return a, err
 }
 
 // lockoutCluster is the note that has the key of all digests, and says when an operator has resumed last, in

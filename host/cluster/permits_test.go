@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
 
-// noteSteps has members ask and tell, and returns the answers. A step is MEMBER/PERMIT:SECRET asks, MEMBER/PERMIT:SECRET
-// and an outcome tells; -MEMBER leaves the group, +DURATION passes.
+// noteSteps has members ask and tell, and returns the answers. The step MEMBER/PERMIT:SECRET asks, with an outcome it
+// tells; -MEMBER leaves the group, +DURATION passes.
 func noteSteps(t *testing.T, l *lockout, steps string) (answers []string) {
 	t.Helper()
 	now, members := time.UnixMilli(1_000_000_000), map[string]bool{"a": true, "b": true, "c": true}
@@ -49,7 +49,8 @@ func noteSteps(t *testing.T, l *lockout, steps string) (answers []string) {
 			answers = append(answers, "refused"+map[bool]string{true: "?"}[a.Unknown])
 		default:
 			text := map[bool]string{true: "permit", false: "free"}[a.Held]
-			answers = append(answers, text+map[bool]string{true: " taken"}[a.Taken]+map[bool]string{true: " last"}[a.Last])
+			text += map[bool]string{true: " taken"}[a.Taken] + map[bool]string{true: " last"}[a.Last]
+			answers = append(answers, text)
 		}
 	}
 	return answers
@@ -65,28 +66,72 @@ func encodedNote(t *testing.T, l *lockout) string {
 func TestNoteOfAUser(t *testing.T) {
 	t.Parallel()
 	for what, c := range map[string]struct{ steps, want string }{
-		"one after another":         {"a/1:x; b/1:x; b/1:y; a/1:x; a/1:x refused; b/1:x; b/1:y", "permit; wait; wait; permit; heard; refused; permit"},
-		"refused twice":             {"a/1:x; a/1:x refused; b/1:x refused", "permit; heard; -"},
-		"accepted":                  {"a/1:x; a/1:x accepted; b/1:x; +59s; b/1:x; +2s; b/1:x; c/1:x", "permit; heard; free taken; free taken; permit taken; wait"},
-		"accepted long ago":         {"a/1:x; a/1:x accepted; +61m; b/1:x", "permit; heard; permit"},
-		"another secret":            {"a/1:x; a/1:x accepted; b/1:y", "permit; heard; permit"},
-		"nobody has looked":         {"a/1:x; a/1:x nothing; b/1:x; b/1:x nothing; a/2:x", "permit; heard; permit; heard; permit"},
-		"a holder vanishes":         {"a/1:x; -a; b/1:x; c/1:x", "permit; permit last; wait"},
-		"two holders vanish":        {"a/1:x; -a; b/1:x; -b; c/1:x; c/1:x; c/1:y", "permit; permit last; refused?; refused?; permit"},
-		"it comes back":             {"a/1:x; -a; b/1:x; a/1:x accepted; b/1:x nothing; c/1:x", "permit; permit last; -; heard; permit last"},
-		"strangers":                 {"z/1:x; a/1:x; z/1:x accepted; z/1:x", "wait; permit; -; wait"},
-		"another's permit":          {"a/1:x; b/1:x accepted; b/1:x nothing; a/2:x accepted; a/1:y accepted", "permit; -; -; -; -"},
-		"permits of before":         {"a/1:x; a/1:x accepted; a/1:x accepted; +2m; b/1:x; a/1:x accepted", "permit; heard; -; permit taken; -"},
-		"anybody's refusal":         {"a/1:x; b/9:x refused; a/1:x accepted; a/1:x", "permit; heard; -; refused"},
-		"a refusal after success":   {"a/1:x; a/1:x accepted; b/9:x refused; c/1:x", "permit; heard; heard; refused"},
-		"in doubt":                  {"a/1:x; a/1:x accepted; a/9:x doubted; b/1:x; c/1:x; b/1:x accepted; c/1:x", "permit; heard; heard; permit taken last; wait; heard; free taken"},
-		"in doubt, holder vanishes": {"a/9:x doubted; b/1:x; -b; c/1:x", "heard; permit last; refused?"},
-		"in doubt, no answer":       {"a/9:x doubted; b/1:x; b/1:x nothing; c/1:x; c/1:x nothing; b/2:x", "heard; permit last; heard; permit last; heard; permit last"},
-		"doubt of a first logon":    {"a/1:x; a/1:x accepted; +2m; b/1:x; b/1:x doubted; c/1:x", "permit; heard; permit taken; heard; permit taken last"},
-		"doubt during another's":    {"a/1:x; b/9:x doubted; c/1:x; a/1:x accepted; c/1:x", "permit; heard; wait; heard; free taken"},
-		"doubt during another":      {"a/1:y; b/9:x doubted; c/1:x; a/1:y accepted", "permit; -; wait; heard"},
-		"doubts do not add up":      {"a/9:x doubted; b/9:x doubted; c/1:x", "heard; -; permit last"},
-		"an unknown outcome":        {"a/1:x; a/1:x guessed", "permit; -"},
+		"one after another": {
+			"a/1:x; b/1:x; b/1:y; a/1:x; a/1:x refused; b/1:x; b/1:y",
+			"permit; wait; wait; permit; heard; refused; permit"},
+		"refused twice": {
+			"a/1:x; a/1:x refused; b/1:x refused",
+			"permit; heard; -"},
+		"accepted": {
+			"a/1:x; a/1:x accepted; b/1:x; +59s; b/1:x; +2s; b/1:x; c/1:x",
+			"permit; heard; free taken; free taken; permit taken; wait"},
+		"accepted long ago": {
+			"a/1:x; a/1:x accepted; +61m; b/1:x",
+			"permit; heard; permit"},
+		"another secret": {
+			"a/1:x; a/1:x accepted; b/1:y",
+			"permit; heard; permit"},
+		"nobody has looked": {
+			"a/1:x; a/1:x nothing; b/1:x; b/1:x nothing; a/2:x",
+			"permit; heard; permit; heard; permit"},
+		"a holder vanishes": {
+			"a/1:x; -a; b/1:x; c/1:x",
+			"permit; permit last; wait"},
+		"two holders vanish": {
+			"a/1:x; -a; b/1:x; -b; c/1:x; c/1:x; c/1:y",
+			"permit; permit last; refused?; refused?; permit"},
+		"it comes back": {
+			"a/1:x; -a; b/1:x; a/1:x accepted; b/1:x nothing; c/1:x",
+			"permit; permit last; -; heard; permit last"},
+		"strangers": {
+			"z/1:x; a/1:x; z/1:x accepted; z/1:x",
+			"wait; permit; -; wait"},
+		"another's permit": {
+			"a/1:x; b/1:x accepted; b/1:x nothing; a/2:x accepted; a/1:y accepted",
+			"permit; -; -; -; -"},
+		"permits of before": {
+			"a/1:x; a/1:x accepted; a/1:x accepted; +2m; b/1:x; a/1:x accepted",
+			"permit; heard; -; permit taken; -"},
+		"anybody's refusal": {
+			"a/1:x; b/9:x refused; a/1:x accepted; a/1:x",
+			"permit; heard; -; refused"},
+		"a refusal after success": {
+			"a/1:x; a/1:x accepted; b/9:x refused; c/1:x",
+			"permit; heard; heard; refused"},
+		"in doubt": {
+			"a/1:x; a/1:x accepted; a/9:x doubted; b/1:x; c/1:x; b/1:x accepted; c/1:x",
+			"permit; heard; heard; permit taken last; wait; heard; free taken"},
+		"in doubt, holder vanishes": {
+			"a/9:x doubted; b/1:x; -b; c/1:x",
+			"heard; permit last; refused?"},
+		"in doubt, no answer": {
+			"a/9:x doubted; b/1:x; b/1:x nothing; c/1:x; c/1:x nothing; b/2:x",
+			"heard; permit last; heard; permit last; heard; permit last"},
+		"doubt of a first logon": {
+			"a/1:x; a/1:x accepted; +2m; b/1:x; b/1:x doubted; c/1:x",
+			"permit; heard; permit taken; heard; permit taken last"},
+		"doubt during another's": {
+			"a/1:x; b/9:x doubted; c/1:x; a/1:x accepted; c/1:x",
+			"permit; heard; wait; heard; free taken"},
+		"doubt during another": {
+			"a/1:y; b/9:x doubted; c/1:x; a/1:y accepted",
+			"permit; -; wait; heard"},
+		"doubts do not add up": {
+			"a/9:x doubted; b/9:x doubted; c/1:x",
+			"heard; -; permit last"},
+		"an unknown outcome": {
+			"a/1:x; a/1:x guessed",
+			"permit; -"},
 	} {
 		assert.Equal(t, c.want, strings.Join(noteSteps(t, &lockout{}, c.steps), "; "), what)
 	}
@@ -103,8 +148,8 @@ func TestRefusedSecretsAreBounded(t *testing.T) {
 	assert.Equal(t, "permit; refused", strings.Join(noteSteps(t, &l, "a/1:2; a/1:3"), "; "))
 }
 
-// Whatever workers do, and whichever of them vanish: one at a time sends a secret for the first time, and a wrong one is
-// sent twice at most. What is refused stays so.
+// Whatever workers do, and whichever of them vanish: one at a time sends a secret for the first time, and a wrong one
+// is sent twice at most. What is refused stays so.
 func TestNotesByChance(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(5_000) {
@@ -136,7 +181,8 @@ func TestNotesByChance(t *testing.T) {
 			case n < 5: // of who holds no permit
 				c.What = []lockouts.Outcome{lockouts.Accepted, lockouts.Nothing}[r.IntN(2)]
 				if l.tell(c, now, members) {
-					t.Fatalf("seed %d, step %d: expected nothing of who holds no permit, found %s", seed, step, encodedNote(t, &l))
+					t.Fatalf("seed %d, step %d: expected no change by who holds no permit, found %s", seed, step,
+						encodedNote(t, &l))
 				}
 			default:
 				a, _ := l.ask(c, now, members)
@@ -153,7 +199,8 @@ func TestNotesByChance(t *testing.T) {
 				}
 			}
 			if sent > maxSpent {
-				t.Fatalf("seed %d, step %d: expected it to be sent %d times at most, found %d", seed, step, maxSpent, sent)
+				t.Fatalf("seed %d, step %d: expected it to be sent %d times at most, found %d", seed, step, maxSpent,
+					sent)
 			}
 		}
 	}

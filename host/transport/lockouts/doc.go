@@ -15,6 +15,7 @@
 //   - store.go: [Store], what all clients share, and its folder; owner_unix.go and owner_other.go: whose that is.
 //   - permit.go: [Permit] and the wait for it: first logons to one origin go one after another.
 //   - logon.go: [Logon], what is known of one secret and how an answer changes it, in memory and in its files.
+//   - shared.go: [Shared], what workers of a cluster find out together.
 //   - verdict.go: what is thought of a secret, without a lock: its states, and which requests try it.
 //
 // Invariants:
@@ -24,5 +25,10 @@
 //   - A second try is noted before it is sent, so that who dies in it leaves no third one to others.
 //   - Neither names nor contents of the files say who was refused where.
 //
-// Locks, from the outside in: Store.mu, Logon.mu. A turn, and the lock of an origin's file, are taken before both.
+// In a cluster a first logon, and the second try of a secret in doubt, need the leave of [Shared], too: each worker
+// would be refused once without it. A refusal that it knows of is written to the folder as one of this process, for
+// commands of the machine. A secret that this process has seen accepted needs no leave, unless it is in doubt.
+//
+// Locks, from the outside in: Store.mu, Logon.mu, those of Shared. Whose turn it is to ask the cluster, its leave, the
+// turn at an origin, and the lock of an origin's file, are taken before them, in this order.
 package lockouts

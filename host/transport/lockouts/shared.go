@@ -14,8 +14,8 @@ import (
 type Shared interface {
 	// Look is what this worker has heard of a secret.
 	Look(Secret) Finding
-	// Enter waits until this worker may send a secret that it has not seen accepted, or that is in doubt, or until it is
-	// known as refused. The error is the cause of the context. After an Enter without one, Tell is called.
+	// Enter waits until this worker may send a secret that it has not seen accepted, or that is in doubt, or until it
+	// is known as refused. The error is the cause of the context. After an Enter without one, Tell is called.
 	Enter(context.Context, Secret) (Leave, error)
 	// Tell is what has come of a secret.
 	Tell(Secret, Outcome)
@@ -99,8 +99,8 @@ func (l *Store) clustered(id Identity) *clustered {
 }
 
 // heard is the verdict with what the cluster has found out; g.mu is held. A refusal is written down here, too, for
-// commands next to this worker. An operator's resume takes away those from before it: where clocks differ, also one from
-// shortly after, and the cluster knows that one.
+// commands next to this worker. An operator's resume takes away those from before it: where clocks differ, also one
+// from shortly after, which the cluster knows.
 func (g *Logon) heard() verdict {
 	if g.cluster == nil {
 		return g.verdict
