@@ -49,6 +49,7 @@ type desk struct {
 	*office
 	number  int
 	folder  string
+	blind   bool // it has read no user's note
 	store   *lockouts.Store
 	permits *Permits
 	shared  *Lockouts
@@ -121,7 +122,7 @@ func (d *desk) Notes(prefix string) map[string]json.RawMessage {
 	defer d.mu.Unlock()
 	found := map[string]json.RawMessage{}
 	for key, value := range d.notes {
-		if rest, ok := strings.CutPrefix(key, prefix); ok {
+		if rest, ok := strings.CutPrefix(key, prefix); ok && (!d.blind || rest == lockoutKey) {
 			found[rest] = value
 		}
 	}
@@ -241,6 +242,13 @@ func TestWrongSecretOnTenWorkers(t *testing.T) {
 		}
 		accepted, _, _, _ = all(t.Context(), desks, 5, "right")
 		assert.Equal(t, 50, accepted)
+		assert.Equal(t, 1, o.refused)
+		late := o.desk(10, filepath.Join(t.TempDir(), "logons"))
+		late.blind = true // it reads the topic late
+		_, err := late.logOn(t.Context(), "wrong")
+		if _, out := errors.AsType[*lockouts.LockedOut](err); !out {
+			t.Errorf("expected what the leader says to count, found %v", err)
+		}
 		assert.Equal(t, 1, o.refused)
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -409,6 +417,14 @@ func TestServerThatRefusesEverybody(t *testing.T) {
 			assert.Equal(t, 401, status)
 			right("right")
 			time.Sleep(time.Second)
+			others := slices.DeleteFunc(slices.Clone(desks), func(d *desk) bool { return d == who })
+			accepted, _, _, _ := all(t.Context(), others, 3, "right")
+			assert.Equal(t, 9, accepted)
+			for _, d := range others {
+				if list, _, err := d.store.List(); len(list) > 0 {
+					t.Errorf("expected it to be in doubt where it was refused, found %+v, %v", list, err)
+				}
+			}
 			for range 2 {
 				accepted, _, _, _ := all(t.Context(), desks, 3, "right")
 				assert.Equal(t, 12, accepted)
