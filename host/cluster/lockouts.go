@@ -37,8 +37,8 @@ const (
 // Neither secrets nor users stand in the topic or in calls. What does are HMACs under a key that all readers of the
 // topic know: from one of the secret itself they could guess a password, so it is one of a slow hash.
 //
-// Invariants: what was told is said to one leader after another until one has heard it, or Run ends. Of what Enter has
-// not let this worker hold, refusals and doubts alone are said.
+// Invariants: what Tell is given is said to one leader after another until one has heard it, or Run ends. Without a
+// permit, refusals and doubts alone are said. Of a secret, no permit is asked for before that was heard.
 type Lockouts struct {
 	ledger config.Ledger
 	ask    func(ctx context.Context, path string, body []byte) ([]byte, error)
@@ -170,7 +170,8 @@ func (l *Lockouts) Resume(ctx context.Context) (int, error) {
 	}
 }
 
-// Run says to the leader what was told, until ctx ends.
+// Run says to the leader what Tell was given, until ctx ends. It is to run while anything is sent to services: others
+// wait for what came of this worker's permits.
 func (l *Lockouts) Run(ctx context.Context) {
 	for said := ""; ctx.Err() == nil; {
 		s, pending, c := l.next()
