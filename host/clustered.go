@@ -23,6 +23,7 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/limits"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -33,6 +34,9 @@ type clustered struct {
 	session *rest.Session
 	// destinations are where the worker's clients meet those of the same origin.
 	destinations *transport.Destinations
+	// lockouts are what the workers know together of refused logons; permits are given by the one that leads.
+	lockouts *cluster.Lockouts
+	permits  *cluster.Permits
 
 	mu      sync.Mutex
 	log     *cluster.Log
@@ -90,6 +94,8 @@ func newClustered(h *Host) (*clustered, error) {
 			return nil, taken(h.clustered.fenceAsLeader(ctx, connector, f))
 		})
 	c := &clustered{host: h, session: session, destinations: transport.NewDestinations()}
+	c.permits = cluster.NewPermits(lateLedger{c}, c.members)
+	session.Handle("POST "+cluster.LockoutsPath, c.permits.Answer)
 	c.bound(nil) // before the worker has joined it has no shares
 	session.Handle("POST /connectors/{name}/tasks",
 		func(ctx context.Context, connector string, body []byte) (any, error) {
@@ -100,6 +106,80 @@ func newClustered(h *Host) (*clustered, error) {
 			return nil, taken(worker.Take(ctx, connector, body))
 		})
 	return c, nil
+}
+
+// share has a store of refused logons share what it knows with those of other workers, before anything uses it.
+func (c *clustered) share(store *lockouts.Store) {
+	c.lockouts = cluster.NewLockouts(store, lateLedger{c}, c.askLeader, func() string {
+		if worker := c.member(); worker != nil {
+			return worker.Member()
+		}
+		return ""
+	}, c.host.log)
+}
+
+// members are those of the group while this worker leads it and can write as the leader.
+func (c *clustered) members() map[string]bool {
+	if worker := c.member(); worker != nil {
+		return worker.Members()
+	}
+	return nil
+}
+
+// askLeader has the leader answer a call, which may be this worker.
+func (c *clustered) askLeader(ctx context.Context, path string, body []byte) ([]byte, error) {
+	switch to, me, known := c.Leader(); {
+	case !known:
+		return nil, cluster.ErrNotLeader
+	case !me:
+		return c.ask(ctx, to, http.MethodPost, path, body)
+	}
+	answer, err := c.permits.Answer(ctx, "", body)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(answer)
+}
+
+// lateLedger is the ledger of the group for what is made before the config topic was read.
+type lateLedger struct{ of *clustered }
+
+func (l lateLedger) ledger() (config.Ledger, bool) {
+	l.of.mu.Lock()
+	defer l.of.mu.Unlock()
+	return l.of.store, l.of.store != nil
+}
+
+// SessionKey implements [config.Ledger].
+func (l lateLedger) SessionKey() (key config.SessionKey, ok bool) {
+	if ledger, open := l.ledger(); open {
+		return ledger.SessionKey()
+	}
+	return key, false
+}
+
+// Fencing implements [config.Ledger].
+func (l lateLedger) Fencing(connector string) (c config.FencingCounts) {
+	if ledger, open := l.ledger(); open {
+		return ledger.Fencing(connector)
+	}
+	return c
+}
+
+// Notes implements [config.Ledger].
+func (l lateLedger) Notes(prefix string) map[string]json.RawMessage {
+	if ledger, open := l.ledger(); open {
+		return ledger.Notes(prefix)
+	}
+	return nil
+}
+
+// Write implements [config.Ledger].
+func (l lateLedger) Write(ctx context.Context, records ...config.TopicRecord) (int64, error) {
+	if ledger, open := l.ledger(); open {
+		return ledger.Write(ctx, records...)
+	}
+	return 0, rest.Starting
 }
 
 // taken is the answer to a call that the leader has not done: 409 where it may do it later, so that it is asked again.
@@ -223,6 +303,12 @@ func (c *clustered) open(ctx context.Context, closing *closers) error {
 	if key, ok := store.SessionKey(); ok {
 		c.use(key)
 	}
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		defer guard.Vital("what this worker knows of refused logons")
+		c.lockouts.Run(reading)
+	})
+	closing.add(func() { stop(); telling.Wait() })
 	return status.Await(ctx)
 }
 

@@ -170,10 +170,11 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		}
 		return nil, &SetupError{err}
 	}
-	h.targets, h.checks.checker.Running = targets, lockouts
 	if h.clustered != nil {
+		h.clustered.share(lockouts)
 		h.checks.checker.Destinations = h.clustered.destinations
 	}
+	h.targets, h.checks.checker.Running = targets, lockouts
 	h.checks.checked.hold(h.now().plugins, h.in.Connectors, h.target)
 	h.examineOffline(ctx, true)
 	for _, connector := range h.in.Connectors {

@@ -58,6 +58,8 @@ type leader struct {
 	// changes counts changes of the config topic, placed is the count that the last plan has seen.
 	changes, placed int
 	leads           bool
+	// claimed: it leads, and has claimed the right to write.
+	claimed bool
 }
 
 func newLeader(w *Worker) *leader { return &leader{w: w, news: make(chan struct{}, 1)} }
@@ -65,7 +67,7 @@ func newLeader(w *Worker) *leader { return &leader{w: w, news: make(chan struct{
 // begins takes that a generation begins, or that the worker has none (-1).
 func (l *leader) begins(generation int32, leads bool) {
 	l.mu.Lock()
-	l.leads = leads
+	l.leads, l.claimed = leads, l.claimed && leads
 	if leads {
 		l.of = generation
 	} else {
@@ -146,6 +148,9 @@ func (l *leader) lead(ctx context.Context, leads bool) {
 	if err := l.w.o.Log.Lead(ctx); err != nil && ctx.Err() == nil {
 		l.w.o.Logger.Warn("this worker leads its group and cannot write to the config topic yet", "error", err)
 	}
+	l.mu.Lock()
+	l.claimed = l.leads
+	l.mu.Unlock()
 	if err := l.w.o.SessionKey(ctx); err != nil && ctx.Err() == nil {
 		l.w.o.Logger.Warn("the session key of the cluster was not written", "error", err)
 	}
@@ -254,6 +259,20 @@ func (l *leader) fits(c *config.Connector, members []Member) []bool {
 		fit[i] = !slices.ContainsFunc(needed, func(k Key) bool { return !slices.Contains(m.Classes, k) })
 	}
 	return fit
+}
+
+// ids are the members that it has placed last, nil where it may not write.
+func (l *leader) ids() map[string]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.claimed {
+		return nil
+	}
+	ids := map[string]bool{}
+	for _, m := range l.members {
+		ids[m.ID] = true
+	}
+	return ids
 }
 
 // owner is the member that was given a unit.

@@ -487,6 +487,19 @@ const (
 	lastAsk  = 5 * time.Second
 )
 
+// Member is what the group calls this worker, "" before it has joined.
+func (w *Worker) Member() string {
+	g := w.group.Load()
+	if g == nil {
+		return ""
+	}
+	id, _ := g.Member()
+	return id
+}
+
+// Members are the members of the group by their ids, while this worker leads it and can write as the leader; else nil.
+func (w *Worker) Members() map[string]bool { return w.leader.ids() }
+
 // Leave hands everything over and leaves the group. It waits for others to take over what the worker runs for as long
 // as ctx lasts; a member that is to come back within the session keeps its place.
 func (w *Worker) Leave(ctx context.Context) error {

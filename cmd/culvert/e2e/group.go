@@ -3,6 +3,13 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,6 +51,8 @@ func (g *Group) Join(n int) {
 		"session.timeout.ms=6000", "heartbeat.interval.ms=1000", "scheduled.rebalance.max.delay.ms=1000",
 		"offset.flush.interval.ms=500", "listeners=http://"+g.ids[n],
 		"value.converter.schemas.enable=false", "key.converter.schemas.enable=false")
+	// On a machine of its own, as far as the files of its user go.
+	g.Environ = []string{"XDG_CACHE_HOME=" + filepath.Join(g.Dir, fmt.Sprintf("cache%d", n))}
 	g.workers[n] = g.Serves(g.ids[n], "--plugins", Plugins(g.T), "--data", g.Subfolder(fmt.Sprintf("data%d", n)), file)
 }
 
@@ -184,4 +193,51 @@ func distinct(t *testing.T, servers, topic string) int {
 	})
 	NoError(t, err)
 	return len(keys)
+}
+
+// OneLogonOfAGroup has workers of a group log on with a wrong password, whose service counts one failure (P10), and go on
+// when it is right.
+func OneLogonOfAGroup(t *testing.T, p *Place, servers string) {
+	s := service.New(service.Options{Rows: 60, PageSize: 25, User: "me", Password: Password})
+	var refused atomic.Int32
+	address := Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		noted := httptest.NewRecorder()
+		s.ServeHTTP(noted, r)
+		if noted.Code == http.StatusUnauthorized {
+			refused.Add(1)
+		}
+		maps.Copy(w.Header(), noted.Header())
+		w.WriteHeader(noted.Code)
+		_, _ = w.Write(noted.Body.Bytes())
+	}))
+	g := NewGroup(t, p, servers, 3)
+	put := func(n int, password string) {
+		settings := groupSource(address, fmt.Sprint("c", n))
+		settings["sap.odata.user.name"], settings["sap.odata.user.pwd"] = "me", password
+		body, err := json.Marshal(settings)
+		NoError(t, err)
+		if status, answer := g.workers[n%3].Call("PUT", fmt.Sprintf("/connectors/c%d/config", n), string(body)); status > 201 {
+			t.Fatalf("c%d: %d %s", n, status, answer)
+		}
+	}
+	const connectors = 6
+	for n := range connectors {
+		g.workers[n%3].Changes()
+		put(n, "wrong")
+	}
+	g.workers[0].Eventually("all tasks have failed", func() bool {
+		_, _, others := g.running(1)
+		failed := func(s string) bool { return strings.Contains(s, " FAILED ") }
+		return len(others) == 2*connectors && !slices.ContainsFunc(others, func(s string) bool { return !failed(s) })
+	})
+	if n := refused.Load(); n != 1 {
+		t.Errorf("expected one refused logon, found %d", n)
+	}
+	for n := range connectors {
+		put(n, Password)
+	}
+	g.Spreads(connectors, 2*connectors, 0, 1, 2)
+	if n := refused.Load(); n != 1 {
+		t.Errorf("expected one refused logon after the password was mended, found %d", n)
+	}
 }

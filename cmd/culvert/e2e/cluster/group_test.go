@@ -12,3 +12,10 @@ func TestWorkersOfAGroup(t *testing.T) {
 	p := e2e.NewPlace(t)
 	e2e.WorkersOfAGroup(t, p, p.Broker())
 }
+
+// A wrong password on three workers is one failure at the service, and what goes on with the right one is all of them.
+func TestOneLogonOfAGroup(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	e2e.OneLogonOfAGroup(t, p, p.Broker())
+}
