@@ -252,6 +252,28 @@ func (c *clustered) Pending() bool {
 	return worker == nil || worker.Pending()
 }
 
+// Restart implements [rest.Cluster]: all workers read the record.
+func (c *clustered) Restart(ctx context.Context, connector string, includeTasks, onlyFailed bool) error {
+	if _, err := c.host.now().herder.NowOf(connector); err != nil {
+		return err
+	}
+	_, err := c.store.Write(ctx, config.RestartRecord(config.RestartRequest{Connector: connector,
+		IncludeTasks: includeTasks, OnlyFailed: onlyFailed}))
+	return err
+}
+
+// SetLevel implements [rest.Cluster]: all workers read the record.
+func (c *clustered) SetLevel(ctx context.Context, logger, level string) error {
+	c.mu.Lock()
+	store := c.store
+	c.mu.Unlock()
+	if store == nil {
+		return rest.Starting
+	}
+	_, err := store.Write(ctx, config.LoggerRecord(logger, level))
+	return err
+}
+
 // open opens the topics of the group, and reads them.
 func (c *clustered) open(ctx context.Context, closing *closers) error {
 	h := c.host

@@ -32,6 +32,10 @@ type Cluster interface {
 	Owner(connector string, task int) (url string, me, known bool)
 	// Pending tells whether a rebalance is expected, after which others may own what is owned now.
 	Pending() bool
+	// Restart has all workers restart what they run of a connector, or only what of it has failed.
+	Restart(ctx context.Context, connector string, includeTasks, onlyFailed bool) error
+	// SetLevel has all workers set the level of a logger.
+	SetLevel(ctx context.Context, logger, level string) error
 }
 
 // answerer is which worker of a cluster answers a route; a worker that is alone answers all.

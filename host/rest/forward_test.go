@@ -35,6 +35,7 @@ type seat struct {
 	leads   string
 	owns    map[string]string
 	pending bool
+	asked   []string // of all workers
 }
 
 func (s *seat) URL() string {
@@ -57,6 +58,20 @@ func (s *seat) Owner(connector string, task int) (url string, me, known bool) {
 	}
 	url, there := s.owns[connector]
 	return url, !there || url == s.own && url != "", url != ""
+}
+
+func (s *seat) Restart(_ context.Context, connector string, includeTasks, onlyFailed bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, fmt.Sprintf("restart %s %t %t", connector, includeTasks, onlyFailed))
+	return nil
+}
+
+func (s *seat) SetLevel(_ context.Context, logger, level string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, "level "+logger+" "+level)
+	return nil
 }
 
 func (s *seat) Pending() bool {

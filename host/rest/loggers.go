@@ -21,8 +21,8 @@ func (x *exchange) logger() {
 	x.answer(http.StatusOK, level)
 }
 
-// setLogger sets a level. This worker is the whole cluster: only the answer tells the scopes apart, and what is no
-// scope counts as worker, as in Kafka Connect.
+// setLogger sets a level, with scope cluster on all workers: of a worker that is alone only the answer tells the scopes
+// apart. What is no scope counts as worker, as in Kafka Connect.
 func (x *exchange) setLogger() {
 	var members map[string]json.RawMessage
 	if !x.body(&members) {
@@ -67,7 +67,10 @@ func (x *exchange) setLogger() {
 		parts.Log.Warn(logging.NoLines, "logger", x.name(), "level", level, "loggers", logging.Loggers())
 	}
 	if strings.EqualFold(x.first("scope"), "cluster") {
-		x.done(http.StatusNoContent, nil)
+		if x.cluster != nil {
+			err = x.cluster.SetLevel(x.r.Context(), x.name(), level)
+		}
+		x.done(http.StatusNoContent, err)
 		return
 	}
 	x.answer(http.StatusOK, changed)

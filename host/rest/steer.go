@@ -66,7 +66,9 @@ func (x *exchange) restart() {
 	if err == nil && (includeTasks || onlyFailed) {
 		status, whole, tasks = restarting(status, includeTasks, onlyFailed)
 	}
-	if err = nil; whole {
+	if err = nil; x.cluster != nil && (includeTasks || onlyFailed) {
+		err = x.steer(func(Herder) error { return x.cluster.Restart(x.r.Context(), name, includeTasks, onlyFailed) })
+	} else if whole {
 		err = x.steer(func(h Herder) error { return h.Restart(name) })
 	} else {
 		for _, n := range tasks {

@@ -147,6 +147,14 @@ func WorkersOfAGroup(t *testing.T, p *Place, servers string) {
 	g.workers[0].Must(202, "PUT", "/connectors/c2/resume", "")
 	g.Spreads(connectors, tasks, 0, 1, 2)
 
+	g.workers[0].Must(202, "POST", "/connectors/c1/restart?includeTasks=true", "", `"state":"RESTARTING"`)
+	g.workers[1].Must(404, "POST", "/connectors/none/restart?includeTasks=true", "")
+	g.Spreads(connectors, tasks, 0, 1, 2)
+	g.workers[2].Must(204, "PUT", "/admin/loggers/kafka?scope=cluster", `{"level":"ERROR"}`)
+	for _, w := range g.workers {
+		w.Until(200, "GET", "/admin/loggers/kafka", "", `"level":"ERROR"`)
+	}
+
 	changed := groupSource(address, "c3")
 	changed["tasks.max"] = "1"
 	body, err := json.Marshal(changed)
