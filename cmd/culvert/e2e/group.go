@@ -203,8 +203,8 @@ func distinct(t *testing.T, servers, topic string) int {
 	return len(keys)
 }
 
-// OneLogonOfAGroup has workers of a group log on with a wrong password, whose service counts one failure (P10), and go on
-// when it is right.
+// OneLogonOfAGroup has workers of a group log on with a wrong password, whose service counts one failure (P10), and go
+// on when it is right.
 func OneLogonOfAGroup(t *testing.T, p *Place, servers string) {
 	s := service.New(service.Options{Rows: 60, PageSize: 25, User: "me", Password: Password})
 	var refused atomic.Int32
@@ -224,7 +224,8 @@ func OneLogonOfAGroup(t *testing.T, p *Place, servers string) {
 		settings["sap.odata.user.name"], settings["sap.odata.user.pwd"] = "me", password
 		body, err := json.Marshal(settings)
 		NoError(t, err)
-		if status, answer := g.workers[n%3].Call("PUT", fmt.Sprintf("/connectors/c%d/config", n), string(body)); status > 201 {
+		status, answer := g.workers[n%3].Call("PUT", fmt.Sprintf("/connectors/c%d/config", n), string(body))
+		if status > 201 {
 			t.Fatalf("c%d: %d %s", n, status, answer)
 		}
 	}
