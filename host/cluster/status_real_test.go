@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -101,6 +102,9 @@ func (w javaWorker) call(t *testing.T, method, path, body string, answer any) {
 	defer got.Body.Close()
 	text, err := io.ReadAll(got.Body)
 	require.NoError(t, err)
+	if method == "GET" && got.StatusCode == http.StatusNotFound {
+		return // nothing is said of it yet
+	}
 	if got.StatusCode >= 300 {
 		t.Fatalf("%s %s: %s %s", method, path, got.Status, text)
 	}
@@ -131,7 +135,7 @@ func (w javaWorker) shown(t *testing.T, name string) string {
 	for _, u := range append([]unit{status.Connector}, status.Tasks...) {
 		text += fmt.Sprintf("%d %s %s %q %s\n", u.ID, u.State, u.WorkerID, u.Trace, u.Version)
 	}
-	return text + strings.Join(topics[name].Topics, " ")
+	return text + strings.Join(slices.Sorted(slices.Values(topics[name].Topics)), " ") // REST has them in any order
 }
 
 // linesOf is the same of what the topic says.
@@ -215,7 +219,8 @@ func TestRealStatuses(t *testing.T) {
 	eventually("into", "more", ofJava)
 	eventually("into", "-1 RESTARTING culvert:8083 \"\" 2\n", ofJava)
 	eventually("into", "12 FAILED culvert:8083 \"why\\n\\tat \\\"Ä\\\" 😀\" \n", ofJava)
-	require.Until(t, func() bool { return ofOurs("into") == ofJava("into") }, func() string { return ofOurs("into") })
+	require.Until(t, func() bool { return ofOurs("into") == ofJava("into") },
+		func() string { return fmt.Sprintf("REST shows\n%s\nread\n%s", ofJava("into"), ofOurs("into")) })
 
 	ours.DeleteTasks("into", 3)
 	ours.ResetTopics("paused")
