@@ -47,9 +47,9 @@ func (all *Destinations) join(d *destination) {
 }
 
 // Share bounds, from now on and while requests are under way, what clients ask by this worker's shares of origins in a
-// cluster (P16). Origins are named as [Client.Demand] does; of one without a share the zero value is returned. `of`
-// must not wait; it is kept, and asked again for origins that come later. nil: the worker is alone, and only the
-// clients' own limits count, which is the default.
+// cluster (P16). `of` gets origins as [Client.Demand] names them, and returns the zero value for one without a share.
+// It is kept and asked for origins that come later; it must not wait, and must not call Destinations. nil, as by
+// default: the worker is alone, and only the clients' own limits count.
 func (all *Destinations) Share(of func(origin string) limits.Share) {
 	all.mu.Lock()
 	defer all.mu.Unlock()

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Share is what a worker of a cluster may ask of an origin, as its part of what all workers may. It comes in addition
+// Share is what a worker of a cluster may ask of an origin, as its part of what all workers may. It counts in addition
 // to the limits of the clients, and leaves windows alone.
 type Share struct {
 	// Requests is how many are under way at a time. 0: the worker has no share of the origin yet. It may ask one
 	// request at a time then, and its part of those in a second: planning and validation ask before the leader knows
-	// the origin, and could not go on otherwise; tasks get their shares with the assignment, so they do not add to it.
+	// the origin, and could not go on otherwise; tasks get their shares with the assignment, so they add nothing to it.
 	Requests int
 	// PerSecond is how many begin in a second. 0: the share sets no limit.
 	PerSecond float64
@@ -30,7 +30,7 @@ func (s *Share) of(clients Limits) Limits {
 }
 
 // Share bounds what all clients ask together by the origin's share, from now on; nil: by their own limits alone, as in
-// a worker without a cluster. What is under way goes on: nothing more is let through before there is less than the
+// a worker without a cluster. What is under way goes on; nothing more is let through before there is less than the
 // share.
 func (l *Limiter) Share(of func(origin string) Share) {
 	l.mu.Lock()
