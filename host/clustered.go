@@ -85,14 +85,6 @@ func newClustered(h *Host) (*clustered, error) {
 	if err != nil {
 		return nil, err
 	}
-	session.Handle("PUT /connectors/{name}/fence",
-		func(ctx context.Context, connector string, body []byte) (any, error) {
-			var f fencing
-			if err := json.Unmarshal(body, &f); err != nil {
-				return nil, err
-			}
-			return nil, taken(h.clustered.fenceAsLeader(ctx, connector, f))
-		})
 	c := &clustered{host: h, session: session, destinations: transport.NewDestinations()}
 	c.permits = cluster.NewPermits(lateLedger{c}, c.members)
 	session.Handle("POST "+cluster.LockoutsPath, c.permits.Answer)
@@ -104,6 +96,14 @@ func newClustered(h *Host) (*clustered, error) {
 				return nil, rest.Starting
 			}
 			return nil, taken(worker.Take(ctx, connector, body))
+		})
+	session.Handle("PUT /connectors/{name}/fence",
+		func(ctx context.Context, connector string, body []byte) (any, error) {
+			var f fencing
+			if err := json.Unmarshal(body, &f); err != nil {
+				return nil, err
+			}
+			return nil, taken(c.fenceAsLeader(ctx, connector, f))
 		})
 	return c, nil
 }
@@ -621,17 +621,12 @@ func (g herding) Info(name string) (connect.Info, error) {
 		return info, err
 	}
 	info.Tasks = []connect.TaskID{}
-	if set := g.tasks(name); set != nil {
+	if set := g.of.store.Planned(name); set != nil {
 		for n := range set.Settings {
 			info.Tasks = append(info.Tasks, connect.TaskID{Connector: name, Task: n})
 		}
 	}
 	return info, nil
-}
-
-func (g herding) tasks(name string) *config.TaskSet {
-	s, _ := g.of.store.Snapshot()
-	return s.Planned(name)
 }
 
 // Tasks implements [rest.Herder].
@@ -640,7 +635,7 @@ func (g herding) Tasks(name string) ([]connect.TaskInfo, error) {
 		return nil, err
 	}
 	infos := []connect.TaskInfo{}
-	if set := g.tasks(name); set != nil {
+	if set := g.of.store.Planned(name); set != nil {
 		for n, settings := range set.Settings {
 			infos = append(infos, connect.TaskInfo{ID: connect.TaskID{Connector: name, Task: n}, Config: settings})
 		}
@@ -693,8 +688,7 @@ func (g herding) ResetTopics(name string) error {
 
 // aimAt has the config topic say what a connector is to do, which all workers read.
 func (c *clustered) aimAt(ctx context.Context, name string, target connect.TargetState) error {
-	s, _ := c.store.Snapshot()
-	if _, there := s.Written[name]; !there {
+	if _, there := c.store.Written(name); !there {
 		return fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
 	}
 	if target == connect.Stopped { // what it ran is to be planned when it goes on, as in Kafka Connect

@@ -58,7 +58,7 @@ type leader struct {
 	// changes counts changes of the config topic, placed is the count that the last plan has seen.
 	changes, placed int
 	leads           bool
-	// claimed: it leads, and has claimed the right to write.
+	// claimed: it leads, and has claimed the right to write, or is to claim it with the next write.
 	claimed bool
 }
 
@@ -102,6 +102,7 @@ func (l *leader) run(ctx context.Context) {
 	for {
 		select {
 		case <-look.C:
+			l.renew(ctx)
 		case <-ctx.Done():
 			return
 		case <-l.news:
@@ -151,6 +152,17 @@ func (l *leader) lead(ctx context.Context, leads bool) {
 	l.mu.Lock()
 	l.claimed = l.leads
 	l.mu.Unlock()
+	l.renew(ctx)
+}
+
+// renew has the cluster have a session key that is not too old, where this worker leads.
+func (l *leader) renew(ctx context.Context) {
+	l.mu.Lock()
+	leads := l.leads
+	l.mu.Unlock()
+	if !leads {
+		return
+	}
 	if err := l.w.o.SessionKey(ctx); err != nil && ctx.Err() == nil {
 		l.w.o.Logger.Warn("the session key of the cluster was not written", "error", err)
 	}
@@ -275,8 +287,13 @@ func (l *leader) ids() map[string]bool {
 	return ids
 }
 
-// owner is the member that was given a unit.
-func (l *leader) owner(connector Key, task int) (url string, me, known bool) {
+// owner is the member that was given a unit. Of a connector or task that is not there it is this worker, which says so.
+func (l *leader) owner(name string, task int) (url string, me, known bool) {
+	_, there := l.w.o.Store.Written(name)
+	if set := l.w.o.Store.Planned(name); !there || task >= 0 && (set == nil || task >= len(set.Settings)) {
+		return "", true, true
+	}
+	connector := KeyOf(name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, m := range l.members {
@@ -286,7 +303,7 @@ func (l *leader) owner(connector Key, task int) (url string, me, known bool) {
 			}
 		}
 	}
-	return "", true, true // nobody has it, and nobody knows better
+	return "", false, false
 }
 
 // clean takes out of the status topic what is no more, and says of what nobody runs that it is unassigned.
@@ -352,8 +369,8 @@ type handed struct {
 
 // hand has the leader take how a connector shares its work out.
 func (l *leader) hand(ctx context.Context, name string, p connect.Plan) error {
-	s, _ := l.w.o.Store.Snapshot()
-	h := handed{s.Written[name], p.Tasks, demand{p.Claims, p.Origin, p.Requests, p.PerSecond}}
+	written, _ := l.w.o.Store.Written(name)
+	h := handed{written, p.Tasks, demand{p.Claims, p.Origin, p.Requests, p.PerSecond}}
 	to, me, known := l.w.Leader()
 	switch {
 	case !known:

@@ -80,7 +80,7 @@ type refusal struct {
 // trial is a secret that is being tried, or that is in doubt.
 type trial struct {
 	Secret string `json:"secret"`
-	// Permit and Member are the holder's; "": nobody's.
+	// Permit and Member are those of the worker that tries it; empty while none does.
 	Permit string `json:"permit,omitempty"`
 	Member string `json:"member,omitempty"`
 	// Spent is how often the service may have refused the secret by the end of it.

@@ -48,8 +48,6 @@ type WorkerOptions struct {
 	// Bound has the worker keep to its shares of origins from now on. Taken is what is in use of each origin by now.
 	Bound func(shares map[Key]Share)
 	Taken func() map[string]int
-	// Digest is that of the folder of connectors, "" without one.
-	Digest string
 	// Ask has another worker answer a call, signed; see rest.Server.
 	Ask func(ctx context.Context, to, method, path string, body []byte) ([]byte, error)
 	// Passes tells whether the error of such a call may be over when it is tried again.
@@ -199,7 +197,7 @@ func (w *Worker) metadata() []byte {
 	holds := w.holds()
 	w.mu.Lock()
 	m := Metadata{URL: w.o.URL, Offset: w.o.Log.Offset(), Holds: holds, Generation: w.generation, Leaving: w.leaving,
-		Name: w.name(), Digest: w.o.Digest}
+		Name: w.name()}
 	shares := maps.Clone(w.bounds)
 	w.mu.Unlock()
 	for origin, n := range w.o.Taken() { // what is under way goes on, where a share has become smaller
@@ -216,8 +214,8 @@ func (w *Worker) metadata() []byte {
 	}
 	b, err := m.Encode()
 	if err != nil { // a name that is too long, say: with less of it the worker still runs what it has
-		w.o.Logger.Error("what this worker has cannot be told to its group", "error", err)
-		m.Plugins, m.Classes, m.Digest = nil, nil, ""
+		w.o.Logger.Error("this worker cannot say to its group which plugins it has", "error", err)
+		m.Plugins, m.Classes = nil, nil
 		b, _ = m.Encode()
 	}
 	return b
@@ -512,13 +510,6 @@ func (w *Worker) Leave(ctx context.Context) error {
 	return w.group.Load().Leave(context.WithoutCancel(ctx), true)
 }
 
-// Close ends the membership without a word: the group waits for the worker for a session.
-func (w *Worker) Close() {
-	if g := w.group.Load(); g != nil {
-		g.Close()
-	}
-}
-
 // Lease returns nil where nobody else can have what is assigned to this worker: by the time that its session has left,
 // or since the group's coordinator says so.
 func (w *Worker) Lease(ctx context.Context) error {
@@ -554,7 +545,7 @@ func (w *Worker) Owner(connector string, task int) (url string, me, known bool) 
 		}
 	}
 	if url, me, known = w.Leader(); me {
-		return w.leader.owner(key, task)
+		return w.leader.owner(connector, task)
 	}
 	return url, me, known
 }

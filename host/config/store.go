@@ -32,8 +32,16 @@ var (
 // planned. A connector that was stopped has none, so that they are planned when it goes on.
 func (s Snapshot) Planned(name string) *TaskSet {
 	set, there := s.Tasks[name]
-	if !there || s.Incomplete[name] || len(set.Settings) == 0 || set.Version < s.Written[name] {
+	if !there || s.Incomplete[name] {
 		return nil
 	}
-	return &set
+	return set.since(s.Written[name])
+}
+
+// since is the set where it has tasks, and was committed after an offset; else nil.
+func (t *TaskSet) since(written int64) *TaskSet {
+	if len(t.Settings) == 0 || t.Version < written {
+		return nil
+	}
+	return t
 }

@@ -245,6 +245,26 @@ func (s *TopicStore) settings(name string) map[string]string {
 	return nil
 }
 
+// Written is the offset at which the settings of a connector stand; ok is false where there is no such connector.
+func (s *TopicStore) Written(name string) (offset int64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.state.connectors[name]; c != nil {
+		return c.offset, true
+	}
+	return 0, false
+}
+
+// Planned is what [Snapshot.Planned] is of a snapshot of now, without looking at other connectors.
+func (s *TopicStore) Planned(name string) *TaskSet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.state.connectors[name]; c != nil && c.tasks != nil && !c.incomplete {
+		return c.tasks.since(c.offset)
+	}
+	return nil
+}
+
 // Delete implements [Store]. The records of tasks stay, as Kafka Connect leaves them: without the connector they are
 // nothing.
 func (s *TopicStore) Delete(ctx context.Context, name string) error {
