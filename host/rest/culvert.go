@@ -110,3 +110,17 @@ func (x *exchange) diff() {
 	changes, err := x.worker.Changes(ctx)
 	x.reply(append([]Change{}, changes...), err)
 }
+
+func (x *exchange) overview() {
+	if x.cluster == nil {
+		x.fail(http.StatusNotFound, "This worker is alone: group.id, config.storage.topic and status.storage.topic "+
+			"have it form a group with others")
+		return
+	}
+	o, leads := x.cluster.Overview()
+	if !leads {
+		x.failed(errNoLeader)
+		return
+	}
+	x.answer(http.StatusOK, o)
+}

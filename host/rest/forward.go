@@ -32,10 +32,46 @@ type Cluster interface {
 	Owner(connector string, task int) (url string, me, known bool)
 	// Pending tells whether a rebalance is expected, after which others may own what is owned now.
 	Pending() bool
+	// Overview is what the leader knows of the group; ok is false on a worker that does not lead.
+	Overview() (o Group, ok bool)
 	// Restart has all workers restart what they run of a connector, or only what of it has failed.
 	Restart(ctx context.Context, connector string, includeTasks, onlyFailed bool) error
 	// SetLevel has all workers set the level of a logger.
 	SetLevel(ctx context.Context, logger, level string) error
+}
+
+// Group is what the leader knows of its group.
+type Group struct {
+	// Group is group.id.
+	Group      string `json:"group"`
+	Generation int32  `json:"generation"`
+	// Leader is the worker id of the member that leads.
+	Leader  string        `json:"leader"`
+	Members []GroupMember `json:"members"`
+	// Unplaced says why connectors, or tasks of them, are given to no worker, by the names of connectors.
+	Unplaced map[string]string `json:"unplaced"`
+}
+
+// GroupMember is what the leader knows of a member: what it said of itself when it joined the generation, and how
+// much it was given.
+type GroupMember struct {
+	WorkerID string `json:"worker_id"`
+	URL      string `json:"url"`
+	// Leaving: it hands over what it runs, and is given nothing.
+	Leaving bool `json:"leaving"`
+	// Connectors and Tasks are how many it was given.
+	Connectors int `json:"connectors"`
+	Tasks      int `json:"tasks"`
+	// Digest is that of its folder of connectors, "" without one.
+	Digest  string        `json:"folder_digest,omitempty"`
+	Plugins []GroupPlugin `json:"plugins"`
+}
+
+// GroupPlugin is a plugin that a member has, with the first digits of the SHA-256 of its file.
+type GroupPlugin struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Hash    string `json:"hash"`
 }
 
 // answerer is which worker of a cluster answers a route; a worker that is alone answers all.

@@ -149,6 +149,10 @@ var routes = []route{
 		"Has refused logons tried once more, for all programs of this user; {\"resumed\": N}. Tasks go on " +
 			"by themselves.",
 		operation{gives: resumed{}, refuses: []int{405, 409}}},
+	{"GET", "/culvert/cluster", leader, (*exchange).overview,
+		"The group of workers: its members, with their plugins and how much they run, and what is given to no " +
+			"worker, with the reason. 404 where the worker is alone.",
+		operation{gives: Group{}, refuses: []int{404, 409}}},
 	{"GET", "/culvert/connectors/{name}", owner, whenKnown((*exchange).motion),
 		"How far a connector is, by task and feed: rows, pages, what is before it, when it had read all " +
 			"there was, the last request and the last fault, when it is read again.",

@@ -1,0 +1,42 @@
+package cluster
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// Overview implements rest.Cluster.
+func (w *Worker) Overview() (o rest.Group, ok bool) {
+	l := w.leader
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.leads {
+		return o, false
+	}
+	o = rest.Group{Group: w.o.Group.Group, Generation: l.of, Leader: w.o.WorkerID, Members: []rest.GroupMember{},
+		Unplaced: l.unplaced}
+	if o.Unplaced == nil {
+		o.Unplaced = map[string]string{}
+	}
+	for _, m := range l.members {
+		one := rest.GroupMember{WorkerID: workerID(m.URL), URL: m.URL, Leaving: m.Leaving, Digest: m.Digest,
+			Plugins: []rest.GroupPlugin{}}
+		for _, p := range m.Plugins {
+			one.Plugins = append(one.Plugins, rest.GroupPlugin(p))
+		}
+		for _, t := range l.targets[m.ID] {
+			for unit := range t.Units.All() {
+				if unit == 0 {
+					one.Connectors++
+				} else {
+					one.Tasks++
+				}
+			}
+		}
+		o.Members = append(o.Members, one)
+	}
+	slices.SortFunc(o.Members, func(a, b rest.GroupMember) int { return cmp.Compare(a.WorkerID, b.WorkerID) })
+	return o, true
+}

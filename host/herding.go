@@ -1,0 +1,116 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/culvert-project/culvert/host/cluster"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// herding is the herder of a worker in a group as REST has it: of what the workers share, it shows what all of them do.
+type herding struct {
+	*connect.Herder
+	of *clustered
+}
+
+// Info implements [rest.Herder].
+func (g herding) Info(name string) (connect.Info, error) {
+	info, err := g.Herder.Info(name)
+	if err != nil {
+		return info, err
+	}
+	info.Tasks = []connect.TaskID{}
+	if set := g.of.store.Planned(name); set != nil {
+		for n := range set.Settings {
+			info.Tasks = append(info.Tasks, connect.TaskID{Connector: name, Task: n})
+		}
+	}
+	return info, nil
+}
+
+// Tasks implements [rest.Herder].
+func (g herding) Tasks(name string) ([]connect.TaskInfo, error) {
+	if _, err := g.Herder.Info(name); err != nil {
+		return nil, err
+	}
+	infos := []connect.TaskInfo{}
+	if set := g.of.store.Planned(name); set != nil {
+		for n, settings := range set.Settings {
+			infos = append(infos, connect.TaskInfo{ID: connect.TaskID{Connector: name, Task: n}, Config: settings})
+		}
+	}
+	return infos, nil
+}
+
+// Status implements [rest.Herder]: what the status topic says. Only what a worker knows of itself is its own.
+func (g herding) Status(name string) (connect.Status, error) {
+	own, err := g.Herder.Status(name)
+	if err != nil {
+		return own, err
+	}
+	said, ok := g.of.status.Connector(name)
+	if !ok {
+		said.State = connect.Unassigned
+	}
+	shown := connect.Status{Name: name, Type: own.Type, Tasks: []connect.TaskStatus{},
+		Connector: connect.ConnectorStatus{State: said.State, WorkerID: said.WorkerID, Trace: said.Trace,
+			Version: said.Version, File: own.Connector.File, ConfigError: own.Connector.ConfigError}}
+	if shown.Connector.WorkerID == g.of.host.workerID() {
+		shown.Connector.Plugin, shown.Connector.Restarts = own.Connector.Plugin, own.Connector.Restarts
+	}
+	for _, t := range g.of.status.Tasks(name) {
+		one := connect.TaskStatus{ID: t.Task, State: t.State, WorkerID: t.WorkerID, Trace: t.Trace, Version: t.Version}
+		if at := slices.IndexFunc(own.Tasks, func(o connect.TaskStatus) bool { return o.ID == t.Task }); at >= 0 {
+			one.Restarts, one.Plugin, one.Plugins = own.Tasks[at].Restarts, own.Tasks[at].Plugin, own.Tasks[at].Plugins
+		}
+		shown.Tasks = append(shown.Tasks, one)
+	}
+	return shown, nil
+}
+
+// Topics implements [rest.Herder].
+func (g herding) Topics(name string) ([]string, error) {
+	if _, err := g.Herder.Topics(name); err != nil {
+		return nil, err
+	}
+	return g.of.status.Topics(name), nil
+}
+
+// ResetTopics implements [rest.Herder].
+func (g herding) ResetTopics(name string) error {
+	err := g.Herder.ResetTopics(name)
+	if err == nil {
+		g.of.status.ResetTopics(name)
+	}
+	return err
+}
+
+// aimAt has the config topic say what a connector is to do, which all workers read.
+func (c *clustered) aimAt(ctx context.Context, name string, target connect.TargetState) error {
+	if _, there := c.store.Written(name); !there {
+		return fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
+	}
+	if target == connect.Stopped { // what it ran is to be planned when it goes on, as in Kafka Connect
+		_, err := c.store.Write(ctx, config.TargetRecord(name, config.TargetStopped), config.CommitRecord(name, 0))
+		return conflict(err)
+	}
+	return conflict(c.store.Put(ctx, name, config.Stored{Target: targetName(target)}))
+}
+
+// conflict is how REST answers a write of the config topic that was not made.
+func conflict(err error) error {
+	var failed *cluster.WriteError
+	switch {
+	case errors.Is(err, cluster.ErrNotLeader):
+		return &rest.Refusal{Status: http.StatusConflict, Message: err.Error()}
+	case errors.As(err, &failed):
+		return &rest.Refusal{Status: http.StatusInternalServerError, Message: err.Error()}
+	}
+	return err
+}
