@@ -65,14 +65,23 @@ func exactlyOnce(all []entry.Entry) wit.Support {
 // are such shows in the metadata, and a second reader of one of those fails when it finds that somebody has subscribed.
 var queued = []string{"FactsOf", "AttrOf", "TimeDepAOf", "TextsOf", "EntityOf"}
 
-// claims are the queues of changes, of which an ODP service keeps one for each user (P14). Those who follow delta links
-// of other services don't disturb each other.
+// claims are the changes that are followed (P14). Of a queue, which an ODP service keeps for each user, there is one
+// reader; those who follow delta links of other services disturb each other only where the same rows go into one topic.
 func claims(all []entry.Entry) []string {
 	var list []string
 	for _, e := range all {
+		claim := "changes of " + e.Set + " of " + e.Service
 		begins := func(prefix string) bool { return strings.HasPrefix(e.Set, prefix) }
-		if e.Tracking.On && slices.ContainsFunc(queued, begins) {
-			list = append(list, "changes of "+e.Set+" of "+e.Service)
+		switch {
+		case !e.Tracking.On:
+		case slices.ContainsFunc(queued, begins):
+			list = append(list, claim)
+		default:
+			claim += " into " + e.Topic
+			for _, c := range e.Reads.Conditions {
+				claim += ", " + strings.Join([]string{c.Property, c.Option, c.Low, c.High}, " ")
+			}
+			list = append(list, strings.TrimRight(claim+" "+e.Reads.Raw+" "+string(e.Query), " "))
 		}
 	}
 	return list

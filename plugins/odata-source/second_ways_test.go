@@ -162,13 +162,32 @@ func TestReloadsEndBesideFailedPages(t *testing.T) {
 	}
 }
 
-// Two connectors may follow the changes of a set that has delta links; an ODP service keeps one queue for both.
-func TestClaimsAreThoseOfQueues(t *testing.T) {
-	for set, claims := range map[string]int{"Orders": 0, "FactsOfSales": 1, "AttrOfMaterial": 1, "EntityOfX": 1,
-		"TextsOfX": 1, "TimeDepAOfX": 1, "TextOf": 0} {
-		layout, err := plan(entry.Component, configuration(tracked00(set)...), 1)
-		if err != nil || len(layout.Claims) != claims {
-			t.Errorf("%s: expected %d claims, found %v, %v", set, claims, layout.Claims, err)
+// Two connectors may follow the changes of a set that has delta links, into two topics, or of other rows of it; an ODP
+// service keeps one queue for both.
+func TestClaimsAreThoseOfChanges(t *testing.T) {
+	claimed := func(set string, more ...string) string {
+		t.Helper()
+		layout, err := plan(entry.Component, configuration(append(tracked00(set), more...)...), 1)
+		if err != nil || len(layout.Claims) != 1 {
+			t.Fatalf("%s: expected one claim, found %v, %v", set, layout.Claims, err)
 		}
+		return layout.Claims[0]
+	}
+	topic, filter := "sap.odata#00.topic=other", []string{"sap.odata#00.filter#00.property=ID",
+		"sap.odata#00.filter#00.option=gt", "sap.odata#00.filter#00.low=7"}
+	for _, set := range []string{"FactsOfSales", "AttrOfMaterial", "EntityOfX", "TextsOfX", "TimeDepAOfX"} {
+		if one := claimed(set); one != claimed(set, topic) || one != claimed(set, filter...) {
+			t.Errorf("%s: expected one claim whatever the topic, found %s", set, one)
+		}
+	}
+	for _, set := range []string{"Orders", "TextOf"} {
+		one := claimed(set)
+		if one != claimed(set) || one == claimed(set, topic) || one == claimed(set, filter...) {
+			t.Errorf("%s: expected a claim for each topic and filter, found %s for all", set, one)
+		}
+	}
+	layout, err := plan(entry.Component, configuration(of(sapNorthwind, "FactsOfSales")...), 1)
+	if err != nil || len(layout.Claims) > 0 {
+		t.Errorf("expected no claims of a set that is read whole, found %v, %v", layout.Claims, err)
 	}
 }
