@@ -37,12 +37,12 @@ type clustered struct {
 	// lockouts are what the workers know together of refused logons; permits are given by the one that leads.
 	lockouts *cluster.Lockouts
 	permits  *cluster.Permits
+	store    *config.TopicStore
+	fences   *cluster.Fences
 
 	mu      sync.Mutex
 	log     *cluster.Log
-	store   *config.TopicStore
 	status  *cluster.StatusTopic
-	fences  *cluster.Fences
 	worker  *cluster.Worker // nil while the worker starts
 	targets map[string]string
 }
@@ -86,7 +86,8 @@ func newClustered(h *Host) (*clustered, error) {
 		return nil, err
 	}
 	c := &clustered{host: h, session: session, destinations: transport.NewDestinations()}
-	c.permits = cluster.NewPermits(lateLedger{c}, c.members)
+	c.store = config.NewTopicStore(w.ConfigTopic(), w, c.changed, h.log)
+	c.permits, c.fences = cluster.NewPermits(c.store, c.members), cluster.NewFences(c.store, w.Text("group.id"))
 	session.Handle("POST "+cluster.LockoutsPath, c.permits.Answer)
 	c.bound(nil) // before the worker has joined it has no shares
 	session.Handle("POST /connectors/{name}/tasks",
@@ -110,7 +111,7 @@ func newClustered(h *Host) (*clustered, error) {
 
 // share has a store of refused logons share what it knows with those of other workers, before anything uses it.
 func (c *clustered) share(store *lockouts.Store) {
-	c.lockouts = cluster.NewLockouts(store, lateLedger{c}, c.askLeader, func() string {
+	c.lockouts = cluster.NewLockouts(store, c.store, c.askLeader, func() string {
 		if worker := c.member(); worker != nil {
 			return worker.Member()
 		}
@@ -139,47 +140,6 @@ func (c *clustered) askLeader(ctx context.Context, path string, body []byte) ([]
 		return nil, err
 	}
 	return json.Marshal(answer)
-}
-
-// lateLedger is the ledger of the group for what is made before the config topic was read.
-type lateLedger struct{ of *clustered }
-
-func (l lateLedger) ledger() (config.Ledger, bool) {
-	l.of.mu.Lock()
-	defer l.of.mu.Unlock()
-	return l.of.store, l.of.store != nil
-}
-
-// SessionKey implements [config.Ledger].
-func (l lateLedger) SessionKey() (key config.SessionKey, ok bool) {
-	if ledger, open := l.ledger(); open {
-		return ledger.SessionKey()
-	}
-	return key, false
-}
-
-// Fencing implements [config.Ledger].
-func (l lateLedger) Fencing(connector string) (c config.FencingCounts) {
-	if ledger, open := l.ledger(); open {
-		return ledger.Fencing(connector)
-	}
-	return c
-}
-
-// Notes implements [config.Ledger].
-func (l lateLedger) Notes(prefix string) map[string]json.RawMessage {
-	if ledger, open := l.ledger(); open {
-		return ledger.Notes(prefix)
-	}
-	return nil
-}
-
-// Write implements [config.Ledger].
-func (l lateLedger) Write(ctx context.Context, records ...config.TopicRecord) (int64, error) {
-	if ledger, open := l.ledger(); open {
-		return ledger.Write(ctx, records...)
-	}
-	return 0, rest.Starting
 }
 
 // taken is the answer to a call that the leader has not done: 409 where it may do it later, so that it is asked again.
@@ -272,13 +232,10 @@ func (c *clustered) Restart(ctx context.Context, connector string, includeTasks,
 
 // SetLevel implements [rest.Cluster]: all workers read the record.
 func (c *clustered) SetLevel(ctx context.Context, logger, level string) error {
-	c.mu.Lock()
-	store := c.store
-	c.mu.Unlock()
-	if store == nil {
+	if c.member() == nil {
 		return rest.Starting
 	}
-	_, err := store.Write(ctx, config.LoggerRecord(logger, level))
+	_, err := c.store.Write(ctx, config.LoggerRecord(logger, level))
 	return err
 }
 
@@ -311,16 +268,16 @@ func (c *clustered) open(ctx context.Context, closing *closers) error {
 			h.log.Warn("states of connectors are not in the status topic", "error", err)
 		}
 	})
-	store := config.NewTopicStore(w.ConfigTopic(), w, log, c.changed, h.log)
+	c.store.Open(log)
 	c.mu.Lock()
-	c.log, c.store, c.status, c.fences = log, store, status, cluster.NewFences(store, w.Text("group.id"))
+	c.log, c.status = log, status
 	c.mu.Unlock()
 	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
 	caught, ended := make(chan struct{}), make(chan error, 1)
 	var reader sync.WaitGroup
 	reader.Go(func() {
 		defer guard.Vital("reading the config topic")
-		ended <- log.Read(reading, store.Apply, func() { store.CaughtUp(); close(caught) })
+		ended <- log.Read(reading, c.store.Apply, func() { c.store.CaughtUp(); close(caught) })
 	})
 	closing.add(func() { stop(); reader.Wait() })
 	select {
@@ -330,7 +287,7 @@ func (c *clustered) open(ctx context.Context, closing *closers) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if key, ok := store.SessionKey(); ok {
+	if key, ok := c.store.SessionKey(); ok {
 		c.use(key)
 	}
 	var telling sync.WaitGroup

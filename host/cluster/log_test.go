@@ -59,7 +59,8 @@ func openFollowerOf(t testing.TB, change func(*LogOptions), addrs ...string) *fo
 	l, err := OpenLog(t.Context(), o)
 	require.NoError(t, err)
 	worker, _ := config.NewWorker("", []config.Entry{config.NewEntry("bootstrap.servers", "a:1", "", 0)}, nil, nil)
-	f.Log, f.store = l, config.NewTopicStore("configs", worker, l, nil, log)
+	f.Log, f.store = l, config.NewTopicStore("configs", worker, nil, log)
+	f.store.Open(l)
 	ctx, end := context.WithCancel(t.Context())
 	caught := make(chan struct{})
 	go func() {

@@ -60,13 +60,16 @@ type made struct {
 	offset int64
 }
 
-// NewTopicStore makes a store of the topic of a name. It writes to a log, and expects all records of the topic in their
-// order by Apply, and CaughtUp once. changed is called with what each record after that changes or asks for; it runs
-// in the goroutine of Apply, and must neither block nor write.
-func NewTopicStore(topic string, w *Worker, to TopicLog, changed func(TopicChange), log *slog.Logger) *TopicStore {
-	return &TopicStore{topic: topic, worker: w, log: log, to: to, changed: changed, every: lookEvery,
+// NewTopicStore makes a store of the topic of a name. It expects all records of the topic in their order by Apply, and
+// CaughtUp once. changed is called with what each record after that changes or asks for; it runs in the goroutine of
+// Apply, and must neither block nor write.
+func NewTopicStore(topic string, w *Worker, changed func(TopicChange), log *slog.Logger) *TopicStore {
+	return &TopicStore{topic: topic, worker: w, log: log, changed: changed, every: lookEvery,
 		kicks: make(chan struct{}, 1), state: NewTopicState(), made: map[string]made{}}
 }
+
+// Open gives the store what it writes to, before anything is written.
+func (s *TopicStore) Open(to TopicLog) { s.to = to }
 
 // shownSkips is how many damaged records are logged one by one.
 const shownSkips = 10

@@ -43,7 +43,8 @@ func (l *memoryLog) Write(_ context.Context, leading bool, records ...TopicRecor
 // topicStore is a store of a topic in memory, whose first records are these.
 func topicStore(w *Worker, log *slog.Logger, changed func(TopicChange), lines ...string) *memoryLog {
 	l := &memoryLog{all: records(lines...)}
-	l.TopicStore = NewTopicStore("configs", w, l, changed, log)
+	l.TopicStore = NewTopicStore("configs", w, changed, log)
+	l.Open(l)
 	for _, r := range l.all {
 		l.Apply(r)
 	}
