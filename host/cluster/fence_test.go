@@ -28,7 +28,7 @@ func TestFences(t *testing.T) {
 	require.NoError(t, a.Lead(ctx))
 	fences := NewFences(a.store, "g")
 	tasks := func(n int) (version int64) {
-		version, err := a.store.PutTasks(ctx, "c", make([]map[string]string, n))
+		version, err := a.putTasks(ctx, "c", make([]map[string]string, n))
 		require.NoError(t, err)
 		return version
 	}

@@ -164,7 +164,7 @@ func TestRealLogOfConnect(t *testing.T) {
 			_, err := f.store.Write(ctx, config.TargetRecord("ours", config.TargetStopped),
 				config.ConnectorRecord("ours", ours))
 			require.NoError(t, err)
-			_, err = f.store.PutTasks(ctx, "ours", nil)
+			_, err = f.putTasks(ctx, "ours", nil)
 			require.NoError(t, err)
 			require.NoError(t, f.store.Put(ctx, "a", config.Stored{Target: config.TargetPaused}))
 			require.NoError(t, f.store.Delete(ctx, "a-1"))
@@ -247,7 +247,7 @@ func TestRealLogCompacted(t *testing.T) {
 		for _, name := range []string{"a", "b", "c"} {
 			require.NoError(t, f.put(ctx, name, fmt.Sprint(round)))
 			tasks := []map[string]string{{"t": fmt.Sprint(round)}, {"t": fmt.Sprint(round)}}
-			_, err := f.store.PutTasks(ctx, name, tasks[:1+round%2])
+			_, err := f.putTasks(ctx, name, tasks[:1+round%2])
 			require.NoError(t, err)
 			written += 3 + round%2
 		}

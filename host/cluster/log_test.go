@@ -43,6 +43,18 @@ type follower struct {
 	end     func()
 }
 
+// putTasks writes the tasks of a connector, and then the record that commits them, as a leader does.
+func (f *follower) putTasks(ctx context.Context, name string, tasks []map[string]string) (version int64, err error) {
+	var records []config.TopicRecord
+	for number, settings := range tasks {
+		records = append(records, config.TaskRecord(name, number, settings))
+	}
+	if _, err := f.store.Write(ctx, records...); err != nil {
+		return 0, err
+	}
+	return f.store.Write(ctx, config.CommitRecord(name, len(tasks)))
+}
+
 // openFollower is closed with the test, unless it was before; it has read what the topic had.
 func openFollower(t testing.TB, addrs ...string) *follower {
 	t.Helper()
@@ -121,7 +133,7 @@ func TestLog(t *testing.T) {
 	require.NoError(t, a.Lead(ctx))
 	require.NoError(t, a.put(ctx, "c", "1"))
 	assert.Equal(t, map[string]string{"c": "1"}, a.values())
-	version, err := a.store.PutTasks(ctx, "c", []map[string]string{{"t": "0"}, {"t": "1"}})
+	version, err := a.putTasks(ctx, "c", []map[string]string{{"t": "0"}, {"t": "1"}})
 	require.NoError(t, err)
 	assert.Equal(t, version+1, a.Offset())
 	require.NoError(t, b.Await(ctx, a.Offset()))
@@ -184,7 +196,7 @@ func TestLogCutOff(t *testing.T) {
 	require.NoError(t, a.Lead(ctx))
 	require.NoError(t, a.put(ctx, "c", "1"))
 	old := []map[string]string{{"t": "old 0"}, {"t": "old 1"}}
-	version, err := a.store.PutTasks(ctx, "c", old)
+	version, err := a.putTasks(ctx, "c", old)
 	require.NoError(t, err)
 	_, err = a.store.Write(ctx, config.TaskRecord("c", 0, map[string]string{"t": "lost 0"}),
 		config.TaskRecord("c", 1, map[string]string{"t": "lost 1"}), config.TaskRecord("c", 2, nil))
@@ -203,7 +215,7 @@ func TestLogCutOff(t *testing.T) {
 		assert.Equal(t, map[string]config.TaskSet{"c": {Version: version, Settings: old}}, now.Tasks)
 	}
 	fresh := []map[string]string{{"t": "new 0"}}
-	version, err = b.store.PutTasks(ctx, "c", fresh)
+	version, err = b.putTasks(ctx, "c", fresh)
 	require.NoError(t, err)
 	require.NoError(t, a.Await(ctx, b.Offset()))
 	now, _ := a.store.Snapshot()

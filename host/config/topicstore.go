@@ -275,19 +275,6 @@ func (s *TopicStore) Delete(ctx context.Context, name string) error {
 	return err
 }
 
-// PutTasks has a connector have these tasks, as the leader, and returns their version. They are written before the
-// record that commits them: where that is missing, those before count.
-func (s *TopicStore) PutTasks(ctx context.Context, name string, tasks []map[string]string) (version int64, err error) {
-	var records []TopicRecord
-	for number, settings := range tasks {
-		records = append(records, TaskRecord(name, number, settings))
-	}
-	if _, err := s.Write(ctx, records...); err != nil {
-		return 0, err
-	}
-	return s.Write(ctx, CommitRecord(name, len(tasks)))
-}
-
 // Write implements [Ledger]. A record that is too large is an [ErrUnfit].
 func (s *TopicStore) Write(ctx context.Context, records ...TopicRecord) (last int64, err error) {
 	if len(records) == 0 {

@@ -67,7 +67,10 @@ func TestTopicStore(t *testing.T) {
 	assert.Equal(t, true, ok)
 	require.NoError(t, l.Put(ctx, "a", Stored{Target: TargetPaused}))
 	assert.Equal(t, true, l.Stale(before))
-	version, err := l.PutTasks(ctx, "a", []map[string]string{{"t": "0"}, {"t": "1"}})
+	_, err := l.TopicStore.Write(ctx, TaskRecord("a", 0, map[string]string{"t": "0"}),
+		TaskRecord("a", 1, map[string]string{"t": "1"}))
+	require.NoError(t, err)
+	version, err := l.TopicStore.Write(ctx, CommitRecord("a", 2))
 	require.NoError(t, err)
 	now, _ := l.Snapshot()
 	assert.Equal(t, false, l.Stale(now))
@@ -107,7 +110,7 @@ func TestTopicStoreRefuses(t *testing.T) {
 	}
 	l.fails = errors.New("fenced")
 	assert.Error(t, l.Delete(t.Context(), "a"), "fenced")
-	_, err := l.PutTasks(t.Context(), "a", []map[string]string{{}})
+	_, err := l.TopicStore.Write(t.Context(), TaskRecord("a", 0, map[string]string{}))
 	assert.Error(t, err, "fenced")
 	now, _ := l.Snapshot()
 	assert.Equal(t, []string{"a"}, names(now))
