@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -87,8 +88,8 @@ type trial struct {
 	place  *place
 	before place // as it was before, for where nothing was sent
 
-	turn chan struct{} // holds the right to send a request
-	sent atomic.Bool   // maybe
+	turn guard.Turn  // the right to send a request
+	sent atomic.Bool // maybe
 	// over is why nothing more is sent.
 	over error
 }
@@ -121,8 +122,7 @@ func (l *logons) begin(who transport.Logon, by LogonBy) (t *trial, why string) {
 	if who.LastTaken().After(p.at) {
 		p.sends = 0
 	}
-	t = &trial{logons: l, who: who, place: p, before: *p, turn: make(chan struct{}, 1)}
-	t.turn <- struct{}{}
+	t = &trial{logons: l, who: who, place: p, before: *p, turn: guard.NewTurn()}
 	switch next := p.at.Add(unprovenEvery); {
 	case p.again && p.sent == secret:
 		p.again = false
@@ -179,12 +179,10 @@ var errUntried = errors.New("logon not tried again: a request before this one ha
 // exchange sends a request of a trial: one at a time, until the secret is proven; none after one that may count as a
 // failed logon.
 func (t *trial) exchange(ctx context.Context, client *transport.Client, r *wit.Request) (wit.Response, error) {
-	select {
-	case <-t.turn:
-	case <-ctx.Done():
-		return wit.Response{}, context.Cause(ctx)
+	if err := t.turn.Lock(ctx); err != nil {
+		return wit.Response{}, err
 	}
-	release := func() { t.turn <- struct{}{} }
+	release := t.turn.Unlock
 	if taken, _ := t.who.Judged(); taken {
 		release()
 		return client.Exchange(ctx, r)

@@ -44,7 +44,7 @@ type Lockouts struct {
 	ask    func(ctx context.Context, path string, body []byte) ([]byte, error)
 	member func() string
 	log    *slog.Logger
-	wake   chan struct{} // of Run
+	wake   guard.Bell // of Run
 
 	mu      guard.Mutex
 	notes   map[string]json.RawMessage // as they were at read
@@ -58,7 +58,7 @@ type Lockouts struct {
 func NewLockouts(store *lockouts.Store, ledger config.Ledger,
 	ask func(ctx context.Context, path string, body []byte) ([]byte, error), member func() string,
 	log *slog.Logger) *Lockouts {
-	l := &Lockouts{ledger: ledger, ask: ask, member: member, log: log, wake: make(chan struct{}, 1),
+	l := &Lockouts{ledger: ledger, ask: ask, member: member, log: log, wake: guard.NewBell(),
 		held: map[lockouts.Secret]string{}, pending: map[lockouts.Secret]lockoutCall{}}
 	store.Share(l)
 	return l
@@ -154,10 +154,7 @@ func (l *Lockouts) Tell(s lockouts.Secret, what lockouts.Outcome) {
 	}
 	delete(l.held, s)
 	l.pending[s] = lockoutCall{What: what, Permit: cmp.Or(permit, l.pending[s].Permit)}
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
+	l.wake.Ring()
 }
 
 // Resume implements [lockouts.Shared].

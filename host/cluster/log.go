@@ -67,7 +67,7 @@ type Log struct {
 	dialer *security.Dialer
 
 	// writing is held by whoever writes as the leader, claims the id or lets go of it; it guards claim.
-	writing chan struct{}
+	writing guard.Turn
 	claim   *claim
 
 	mu    guard.Mutex
@@ -91,7 +91,7 @@ func OpenLog(ctx context.Context, o LogOptions) (opened *Log, err error) {
 	// As the store of offsets: acknowledged by all replicas, and few.
 	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
 	o.Kafka = k
-	l := &Log{o: o, writing: make(chan struct{}, 1), moved: make(chan struct{})}
+	l := &Log{o: o, writing: guard.NewTurn(), moved: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			l.Close()
@@ -120,7 +120,7 @@ func OpenLog(ctx context.Context, o LogOptions) (opened *Log, err error) {
 
 // Close ends the clients. Read is to be ended before.
 func (l *Log) Close() {
-	l.writing <- struct{}{}
+	_ = l.writing.Lock(context.Background())
 	l.letGo()
 	if l.plain != nil {
 		l.plain.Close()
@@ -288,21 +288,18 @@ func (l *Log) Follow() {
 	l.mu.Lock()
 	l.leads = false
 	l.mu.Unlock()
-	select {
-	case l.writing <- struct{}{}:
+	if l.writing.TryLock() { // else whoever writes lets go of it after that
 		l.give()
-	default: // whoever writes lets go of it after that
 	}
 }
 
 // take waits for its turn, and no longer than ctx lasts.
 func (l *Log) take(ctx context.Context) error {
-	select {
-	case l.writing <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("topic %s: another write is under way: %w", l.o.Topic.Name, context.Cause(ctx))
+	err := l.writing.Lock(ctx)
+	if err != nil {
+		err = fmt.Errorf("topic %s: another write is under way: %w", l.o.Topic.Name, err)
 	}
+	return err
 }
 
 // give ends a turn.
@@ -310,7 +307,7 @@ func (l *Log) give() {
 	if !l.leading() {
 		l.letGo()
 	}
-	<-l.writing
+	l.writing.Unlock()
 }
 
 func (l *Log) leading() bool {

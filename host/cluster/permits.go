@@ -196,8 +196,8 @@ func (p *Permits) Answer(ctx context.Context, _ string, body []byte) (answer any
 	if err := json.Unmarshal(body, &c); err != nil {
 		return nil, fmt.Errorf("a call about a logon: %w", err)
 	}
-	if p.turn.Lock(ctx) != nil {
-		return nil, context.Cause(ctx)
+	if err := p.turn.Lock(ctx); err != nil {
+		return nil, err
 	}
 	defer p.turn.Unlock()
 	members := p.members()

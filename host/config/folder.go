@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/watch"
 )
 
@@ -26,7 +27,7 @@ type FolderStore struct {
 	log    *slog.Logger
 	every  time.Duration // lookEvery
 	settle time.Duration // between two looks
-	kicks  chan struct{}
+	kicks  guard.Bell
 	begun  atomic.Bool // the first look is over, whatever it found
 
 	mu     sync.Mutex
@@ -75,7 +76,7 @@ func NewFolderStore(p Places, w *Worker, log *slog.Logger) *FolderStore {
 		p.Own = ""
 	}
 	return &FolderStore{places: p, worker: w, log: log, every: lookEvery, settle: watch.Settle,
-		kicks: make(chan struct{}, 1), seen: &seen{files: map[string]*watchedFile{}}}
+		kicks: guard.NewBell(), seen: &seen{files: map[string]*watchedFile{}}}
 }
 
 // isOwn tells whether a file is in the worker's own folder.
@@ -88,14 +89,7 @@ func (s *FolderStore) Look() {
 	s.mu.Lock()
 	s.asked = true
 	s.mu.Unlock()
-	s.kick()
-}
-
-func (s *FolderStore) kick() {
-	select {
-	case s.kicks <- struct{}{}:
-	default:
-	}
+	s.kicks.Ring()
 }
 
 // Snapshot is what is known now, with all that was written; ok is false before the first look.

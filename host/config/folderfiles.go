@@ -35,7 +35,7 @@ func (s *FolderStore) Put(_ context.Context, name string, stored Stored) error {
 		}
 	}
 	if stored.Connector == nil {
-		s.kick()
+		s.kicks.Ring()
 		return nil
 	}
 	if err := s.putFile(name, stored.Connector); err != nil {
@@ -174,7 +174,7 @@ func (s *FolderStore) wrote() {
 	s.writes++
 	s.news = true
 	s.mu.Unlock()
-	s.kick()
+	s.kicks.Ring()
 }
 
 // ErrKept is the error of a change of a connector whose file cannot be changed.

@@ -43,7 +43,7 @@ type TopicStore struct {
 	to      TopicLog
 	changed func(TopicChange)
 	every   time.Duration // lookEvery
-	kicks   chan struct{}
+	kicks   guard.Bell
 
 	mu      guard.Mutex
 	state   *TopicState
@@ -65,7 +65,7 @@ type made struct {
 // Apply, and must neither block nor write.
 func NewTopicStore(topic string, w *Worker, changed func(TopicChange), log *slog.Logger) *TopicStore {
 	return &TopicStore{topic: topic, worker: w, log: log, changed: changed, every: lookEvery,
-		kicks: make(chan struct{}, 1), state: NewTopicState(), made: map[string]made{}}
+		kicks: guard.NewBell(), state: NewTopicState(), made: map[string]made{}}
 }
 
 // Open gives the store what it writes to, before anything is written.
@@ -82,7 +82,7 @@ func (s *TopicStore) Apply(r TopicRecord) {
 	}
 	switch change.Kind {
 	case KindConnector, KindCommit, KindTarget:
-		s.kick()
+		s.kicks.Ring()
 	}
 	if s.changed != nil {
 		s.changed(change)
@@ -120,14 +120,7 @@ func (s *TopicStore) CaughtUp() {
 			"alone: is it the one that config.storage.topic is to name?", "topic", s.topic, "damaged", s.skipped,
 			"others", s.state.unknown)
 	}
-	s.kick()
-}
-
-func (s *TopicStore) kick() {
-	select {
-	case s.kicks <- struct{}{}:
-	default:
-	}
+	s.kicks.Ring()
 }
 
 // Watch implements [Store]. References that lead to nothing are resolved again from time to time.
@@ -161,7 +154,7 @@ func (s *TopicStore) Look() {
 	s.mu.Lock()
 	s.asked = true
 	s.mu.Unlock()
-	s.kick()
+	s.kicks.Ring()
 }
 
 // Begun implements [Store].

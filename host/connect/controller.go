@@ -23,7 +23,7 @@ type controller struct {
 	// predecessor is closed when a removed connector of the same name has ended; nil: there was none.
 	predecessor <-chan struct{}
 	done        chan struct{} // the loop has ended
-	wake        chan struct{} // there is something in posted
+	wake        guard.Bell    // there is something in posted
 	topics      *topics
 	times       *times
 	loop        *loop
@@ -80,7 +80,7 @@ type occurrence struct {
 
 func newController(o *Options, c *config.Connector) *controller {
 	k := &controller{name: c.Name, log: o.Logger.With("connector", c.Name), done: make(chan struct{}),
-		wake: make(chan struct{}, 1), topics: &topics{}, times: &times{}, state: Unassigned,
+		wake: guard.NewBell(), topics: &topics{}, times: &times{}, state: Unassigned,
 		asked: &wanted{o: o, given: c, target: Running, share: o.share()},
 		loop:  &loop{limit: o.Worker.Duration(stopLimit)}}
 	k.newLife()
@@ -106,10 +106,7 @@ func (k *controller) post(o occurrence) {
 	k.mu.Lock()
 	k.posted = append(k.posted, o)
 	k.mu.Unlock()
-	select {
-	case k.wake <- struct{}{}:
-	default:
-	}
+	k.wake.Ring()
 }
 
 // barrier waits until the loop comes round, or has ended; false: it does not. A loop that waits for the one of a

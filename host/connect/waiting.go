@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/internal/base/watch"
 	"github.com/culvert-project/culvert/host/internal/service"
@@ -38,16 +39,11 @@ func (c *connector) startable(ctx context.Context, err error, stamp string) bool
 		c.reread()
 		return true
 	}
-	signal := make(chan struct{}, 1)
+	signal := guard.NewBell()
 	follows := !strings.EqualFold(c.config.Text("config.action.reload"), "none")
 	files := append(c.o.Worker.Providers.Files(c.config), c.paths()...)
 	if follows && len(files) > 0 {
-		defer watch.Files(files, c.log, func() {
-			select {
-			case signal <- struct{}{}:
-			default:
-			}
-		})()
+		defer watch.Files(files, c.log, signal.Ring)()
 	}
 	var tick <-chan time.Time
 	if c.asksAgain(err) {

@@ -27,7 +27,7 @@ type Session struct {
 
 	// asking is held by the one who asks the coordinator. asked is set while it waits for the answer to its heartbeat,
 	// which is looked at before it counts.
-	asking chan struct{}
+	asking guard.Turn
 	asked  atomic.Bool
 
 	mu sync.Mutex
@@ -57,7 +57,7 @@ func (i instant) minus(d time.Duration) instant { return instant{i.at.Add(-d), i
 // NewSession is that of a member of a group whose coordinator gives it up after a silence of so long (
 // session.timeout.ms). instance is the member's group.instance.id, "" for none.
 func NewSession(group, instance string, timeout time.Duration) *Session {
-	s := &Session{group: group, timeout: timeout, now: now, asking: make(chan struct{}, 1)}
+	s := &Session{group: group, timeout: timeout, now: now, asking: guard.NewTurn()}
 	if instance != "" {
 		s.instance = &instance
 	}
@@ -124,20 +124,18 @@ func (s *Session) Left(old time.Duration) time.Duration {
 // may answer ILLEGAL_GENERATION to a member that it has: the error stands until the client has heard of it.
 func (s *Session) Confirm(ctx context.Context, client *kgo.Client, old time.Duration) error {
 	called := s.now()
-	select {
-	case s.asking <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := s.asking.Lock(ctx); err != nil {
+		return err
 	}
 	if s.Left(max(old, s.now().since(called))) > 0 {
-		<-s.asking
+		s.asking.Unlock()
 		return nil
 	}
 	// A request is not given up while the client connects, whatever its context.
 	answered := make(chan error, 1)
 	go func() {
 		err := guard.Do(nil, "a heartbeat of group "+s.group, func() error { return s.ask(ctx, client) })
-		<-s.asking
+		s.asking.Unlock()
 		answered <- err
 	}()
 	select {

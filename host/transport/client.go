@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 // Client makes exchanges with one destination, in sessions that it shares with clients that log on alike. Safe for use
@@ -12,7 +14,7 @@ import (
 type Client struct {
 	at       atomic.Pointer[destination]
 	changing sync.Mutex
-	asking   chan struct{} // holds who looks whether settings have changed
+	asking   guard.Turn // of who looks whether settings have changed
 	closed   sync.Once
 	counter  counters
 }
@@ -48,7 +50,7 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := &Client{asking: make(chan struct{}, 1)}
+	client := &Client{asking: guard.NewTurn()}
 	client.at.Store(d)
 	return client, nil
 }
@@ -82,12 +84,10 @@ func (c *Client) current(ctx context.Context, refused bool) (*destination, error
 	}
 	// One goroutine refreshes at a time: else one could learn that nothing has changed, and go on with the
 	// destination that another goroutine is just replacing.
-	select {
-	case c.asking <- struct{}{}:
-		defer func() { <-c.asking }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	if err := c.asking.Lock(ctx); err != nil {
+		return nil, err
 	}
+	defer c.asking.Unlock()
 	changed, err := c.at.Load().config.Refresh(ctx, refused)
 	if err == nil && changed != nil {
 		err = c.change(*changed)

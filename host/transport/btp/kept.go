@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 // kept is a value that somebody else grants for a while. It is renewed before it ends, one request at a time. Who wants
@@ -22,8 +24,8 @@ type kept[V any] struct {
 	// further one up to [maxRest]. 0: everybody asks.
 	rest time.Duration
 
-	// turn is held by whoever asks: a channel, so that waiting for it ends with the context.
-	turn chan struct{}
+	// turn is held by whoever asks.
+	turn guard.Turn
 
 	mu    sync.Mutex
 	has   bool
@@ -50,8 +52,7 @@ type grant[V any] struct {
 
 // start makes the zero value usable.
 func (k *kept[V]) start() {
-	k.turn = make(chan struct{}, 1)
-	k.turn <- struct{}{}
+	k.turn = guard.NewTurn()
 }
 
 // snapshot is what there was at one moment.
@@ -94,12 +95,10 @@ const earlyPatience = 10 * time.Second
 
 // renewEarly asks once, unless somebody else is about it.
 func (k *kept[V]) renewEarly(ctx context.Context, s snapshot[V]) {
-	select {
-	case <-k.turn:
-	default:
+	if !k.turn.TryLock() {
 		return
 	}
-	defer func() { k.turn <- struct{}{} }()
+	defer k.turn.Unlock()
 	if now := k.look(never[V]); now.attempts != s.attempts || now.version != s.version {
 		return
 	}
@@ -137,13 +136,11 @@ func never[V any](V) bool { return false }
 
 // fetch asks with patience; callers that wait for their turn meanwhile share its end. again: look once more.
 func (k *kept[V]) fetch(ctx context.Context, unwanted func(V) bool, s snapshot[V]) (value V, again bool, err error) {
-	select {
-	case <-k.turn:
-	case <-ctx.Done():
-		return value, false, &Failure{Kind: Unavailable, err: context.Cause(ctx),
-			text: "waiting for what another caller has asked for: " + context.Cause(ctx).Error()}
+	if err := k.turn.Lock(ctx); err != nil {
+		return value, false, &Failure{Kind: Unavailable, err: err,
+			text: "waiting for what another caller has asked for: " + err.Error()}
 	}
-	defer func() { k.turn <- struct{}{} }()
+	defer k.turn.Unlock()
 	now := k.look(unwanted)
 	if now.good {
 		return now.grant.value, false, nil

@@ -26,7 +26,7 @@ type Logon struct {
 	// all else that is asked of a logon.
 	named func()
 	files logonFiles
-	turn  chan struct{} // of all logons at the origin
+	turn  guard.Turn // of all logons at the origin
 	log   *atomic.Pointer[slog.Logger]
 	// cluster is nil for a worker that is alone.
 	cluster *clustered

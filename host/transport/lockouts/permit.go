@@ -50,13 +50,11 @@ func (g *Logon) enterOnce(ctx context.Context, a Request, opening func() bool) (
 	if err != nil {
 		return p, false, err
 	}
-	select {
-	case <-g.turn:
-	case <-ctx.Done():
+	if err := g.turn.Lock(ctx); err != nil {
 		leave()
-		return p, false, context.Cause(ctx)
+		return p, false, err
 	}
-	release := func() { g.turn <- struct{}{}; leave() }
+	release := func() { g.turn.Unlock(); leave() }
 	v = g.look()
 	if err := g.fault(v); err != nil {
 		release()
@@ -77,7 +75,7 @@ func (g *Logon) enterOnce(ctx context.Context, a Request, opening func() bool) (
 			release()
 			return p, false, err
 		}
-		release = func() { unlock(); g.turn <- struct{}{}; leave() }
+		release = func() { unlock(); g.turn.Unlock(); leave() }
 	}
 	release = sync.OnceFunc(release)
 	before := v

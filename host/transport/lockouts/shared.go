@@ -147,8 +147,8 @@ func (g *Logon) admitted(ctx context.Context, a Request) (leave func(), asked bo
 	if c == nil || !g.tries(g.look(), a) {
 		return leave, false, nil
 	}
-	if c.asking.Lock(ctx) != nil {
-		return leave, false, context.Cause(ctx)
+	if err := c.asking.Lock(ctx); err != nil {
+		return leave, false, err
 	}
 	if !g.tries(g.look(), a) { // by now, thanks to who asked before
 		c.asking.Unlock()

@@ -33,12 +33,12 @@ type Store struct {
 
 	mu     guard.Mutex
 	logons map[[sha256.Size]byte]*Logon
-	turns  map[string]chan struct{} // by origin; each holds one token: the right to log on
+	turns  map[string]guard.Turn // by origin: the right to log on
 }
 
 // New returns an empty store that ends with the process.
 func New() *Store {
-	return &Store{logons: map[[sha256.Size]byte]*Logon{}, turns: map[string]chan struct{}{}}
+	return &Store{logons: map[[sha256.Size]byte]*Logon{}, turns: map[string]guard.Turn{}}
 }
 
 const (
@@ -172,8 +172,7 @@ func (l *Store) Of(id Identity) *Logon {
 	}
 	turn := l.turns[id.Origin]
 	if turn == nil {
-		turn = make(chan struct{}, 1)
-		turn <- struct{}{}
+		turn = guard.NewTurn()
 		l.turns[id.Origin] = turn
 	}
 	g := l.unknown(id)

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 // Session is what belongs together to a service: cookies, and the tokens that were given out with them. It may begin
@@ -42,8 +44,8 @@ func (s *Session) Opened() bool { return s.jar.opened() }
 // a token, whose turn it is.
 func (s *Session) Drop(generation int, fetching bool, h http.Header, path string) {
 	if !fetching {
-		<-s.tokens.turn
-		defer func() { s.tokens.turn <- struct{}{} }()
+		_ = s.tokens.turn.Lock(context.Background())
+		defer s.tokens.turn.Unlock()
 	}
 	if s.jar.drop(generation, h, path, time.Now()) {
 		clear(s.tokens.known)
@@ -51,9 +53,9 @@ func (s *Session) Drop(generation int, fetching bool, h http.Header, path string
 }
 
 // tokens holds the CSRF tokens of a session, by the path that they were fetched from. One is fetched at a time; the
-// others wait for it. turn is the lock: a channel, so that waiting ends with the context.
+// others wait for it. turn is the lock.
 type tokens struct {
-	turn  chan struct{}
+	turn  guard.Turn
 	known map[string]*Token
 }
 
@@ -68,9 +70,7 @@ type Token struct {
 }
 
 func newTokens() tokens {
-	t := tokens{turn: make(chan struct{}, 1), known: map[string]*Token{}}
-	t.turn <- struct{}{}
-	return t
+	return tokens{turn: guard.NewTurn(), known: map[string]*Token{}}
 }
 
 // Token returns the token that is fetched from a path, fetching it if it is not known; a path "" has none, without a
@@ -83,12 +83,10 @@ func (s *Session) Token(ctx context.Context, from string, fetch func() (string, 
 	if from == "" {
 		return &Token{}, func() {}, nil
 	}
-	select {
-	case <-t.turn:
-	case <-ctx.Done():
-		return nil, nil, context.Cause(ctx)
+	if err := t.turn.Lock(ctx); err != nil {
+		return nil, nil, err
 	}
-	release := func() { t.turn <- struct{}{} }
+	release := t.turn.Unlock
 	if known, ok := t.known[from]; ok && known.Generation == s.jar.current() {
 		release()
 		return known, func() {}, nil

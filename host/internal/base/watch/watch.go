@@ -36,7 +36,7 @@ type Options struct {
 // goroutines.
 type Folders struct {
 	files   *fsnotify.Watcher
-	changed chan struct{}
+	changed guard.Bell
 	done    chan struct{}
 
 	mu      sync.Mutex
@@ -50,7 +50,7 @@ func Open(o Options) (*Folders, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watching folders: %w", err)
 	}
-	f := &Folders{files: files, changed: make(chan struct{}, 1), done: make(chan struct{}),
+	f := &Folders{files: files, changed: guard.NewBell(), done: make(chan struct{}),
 		written: map[string]time.Time{}, settle: o.Settle}
 	go func() {
 		defer close(f.done)
@@ -119,10 +119,7 @@ func (f *Folders) run(concerns func(string) bool) {
 			due.happened()
 		case <-due.timer.C:
 			due.reported()
-			select {
-			case f.changed <- struct{}{}:
-			default:
-			}
+			f.changed.Ring()
 		}
 	}
 }

@@ -23,14 +23,14 @@ type Transactional struct {
 
 	mu      sync.Mutex
 	pending map[string]Entry // for the worker's topic
-	more    chan struct{}
+	more    guard.Bell
 	end     context.CancelFunc
 	ended   chan struct{}
 }
 
 // Transactional begins that.
 func (s *Store) Transactional(connector string) *Transactional {
-	t := &Transactional{store: s, connector: connector, pending: map[string]Entry{}, more: make(chan struct{}, 1),
+	t := &Transactional{store: s, connector: connector, pending: map[string]Entry{}, more: guard.NewBell(),
 		ended: make(chan struct{})}
 	ctx, end := context.WithCancel(context.Background())
 	t.end = end
@@ -65,10 +65,7 @@ func (t *Transactional) Committed(o kafka.Offset, r *kgo.Record) {
 	t.mu.Lock()
 	t.pending[identity(t.connector, o.Partition)] = e
 	t.mu.Unlock()
-	select {
-	case t.more <- struct{}{}:
-	default:
-	}
+	t.more.Ring()
 }
 
 func (t *Transactional) copy(ctx context.Context) {

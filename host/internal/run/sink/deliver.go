@@ -270,12 +270,10 @@ func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, f
 	if fresh {
 		acquire = j.opened.code.AcquireFresh
 	}
-	select {
-	case j.opened.settling <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	if err := j.opened.settling.Lock(ctx); err != nil {
+		return nil, err
 	}
-	defer func() { <-j.opened.settling }()
+	defer j.opened.settling.Unlock()
 	var settled wit.Settled
 	err = task.With(ctx, j.opened.code, acquire, func(p Writer) error {
 		context, _ := j.opened.newest()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
 	"github.com/culvert-project/culvert/host/kafka"
@@ -129,7 +130,7 @@ type openedVersion struct {
 	code   Code
 	topics []string
 	// settling is held during a call of settle, one at a time: each goes on from what the one before has learned.
-	settling chan struct{}
+	settling guard.Turn
 
 	mu      sync.Mutex
 	context []byte
@@ -231,7 +232,7 @@ func NewTask(o Options) *Task {
 		skips: &task.Skips{}, finishing: make(chan struct{}), broken: make(chan error, 1)}
 	t.skips.Tolerance, t.skips.Message = o.Tolerance, recordSkipped
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Writer, *openedVersion]{
-		New:  func(c Code) *openedVersion { return &openedVersion{code: c, settling: make(chan struct{}, 1)} },
+		New:  func(c Code) *openedVersion { return &openedVersion{code: c, settling: guard.NewTurn()} },
 		Of:   func(o *openedVersion) Code { return o.code },
 		Call: t.call, Fits: t.fits})
 	if o.Once {

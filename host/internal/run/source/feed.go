@@ -81,7 +81,7 @@ type feedShown struct {
 
 // newFeedOf is a feed of which nothing is known yet.
 func newFeedOf(t *Task, o *openedVersion) *feed {
-	return &feed{task: t, opened: o, pipe: &pipe{}, shown: &feedShown{}, wakes: &wakes{came: make(chan struct{}, 1)}}
+	return &feed{task: t, opened: o, pipe: &pipe{}, shown: &feedShown{}, wakes: &wakes{came: guard.NewBell()}}
 }
 
 // chunks is how many chunks wait for their acknowledgement in a feed, at most, shapedChunks how many converted ones are

@@ -355,7 +355,7 @@ func (t *Task) Snapshot(feed, ident string) error {
 			return fmt.Errorf("feed %s: %d %w", feed, len(f.wakes.snapshots), ErrSnapshots)
 		}
 		f.wakes.snapshots = append(f.wakes.snapshots, ident)
-		f.wakes.tell() // it need not doze on
+		f.wakes.came.Ring() // it need not doze on
 		return nil
 	}
 	return fmt.Errorf("%w: %q", ErrNoFeed, feed)

@@ -47,8 +47,8 @@ type wakes struct {
 	crowded bool
 	// snapshots are those that were asked for.
 	snapshots []string
-	// came has a token when one has come.
-	came chan struct{}
+	// came ends the feed's rest when one has come.
+	came guard.Bell
 	// subscriptionDigest is that of the subscriptions that were there before what was read last was asked for: whatever
 	// happens later they tell. It is stored with the offset; where others are there at a start, the feed is read once
 	// more, since nobody has said what happened in between. Reading changes it.
@@ -176,7 +176,7 @@ func (f *feed) wake(w *wit.Wake) (served <-chan struct{}, err error) {
 		q.pending[w.Ident] = one
 		one.idents = append(one.idents, w.Ident)
 	}
-	q.tell()
+	q.came.Ring()
 	if !w.Hold {
 		return nil, nil
 	}
@@ -228,15 +228,7 @@ func (f *feed) arrange(subscriptions string, again bool) {
 		q.waiting.add(&wake{served: make(chan struct{})})
 	}
 	q.waiting.byToken[""].subscriptionDigest = f.wakes.arranged
-	q.tell()
-}
-
-// tell ends the feed's rest.
-func (q *wakes) tell() {
-	select {
-	case q.came <- struct{}{}:
-	default:
-	}
+	q.came.Ring()
 }
 
 // resubscribed is arrange for a feed that is about to be read from its stored offset.
