@@ -89,8 +89,6 @@ type sinkGroup struct {
 	reached   *sink.Reach
 	marking   sync.Mutex // see ends.mark
 	fed       bool       // with RunOnce: sources ran before it, which make topics only for rows
-	// consumers of the tasks, by their numbers; the connector's lock guards them.
-	consumers map[int]*kafka.Consumer
 }
 
 // sourceShare is what the tasks of a source share.

@@ -168,7 +168,6 @@ func (t *task) gone() {
 	switch at := slices.Index(c.tasks, t); {
 	case !c.crew.share.has(t.number):
 		c.tasks = slices.Delete(slices.Clone(c.tasks), at, at+1)
-		delete(c.sinks.consumers, t.number)
 	case t.leaving && c.crew.living.Err() == nil:
 		again := c.newTask(t.number, Unassigned)
 		c.tasks[at] = again

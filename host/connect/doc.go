@@ -16,7 +16,7 @@
 //   - task.go, source.go, sink.go: tasks, with chain.go (transforms), guest.go (what a plugin may see), topic.go
 //     (topics for rows), exactly.go (transactional producers), notify.go (paths of notifications), registries.go
 //     (schema registries).
-//   - ends.go: lag, and where a run with --once ends. strangers.go: members of a sink's group that are not ours.
+//   - ends.go: lag, and where a run with --once ends.
 //   - deadletter.go, letter.go: settings and headers of dead letters; replay.go: dead letters that are sent once more;
 //     letterrecords.go: which records those of a sink are of; replayed.go: which were sent; letters.go: those of one
 //     connector, for REST.

@@ -253,17 +253,12 @@ const lagEvery = time.Second
 func (e *ends) measure(ctx context.Context, lag *atomic.Int64, idle func() bool) {
 	ticker := time.NewTicker(lagEvery)
 	defer ticker.Stop()
-	others := strangers{connector: e.connector, admin: e.admin, log: e.log}
 	unknown, known := "", false // why the lag is not known, which is said once; whether it ever was
-	for n := 0; ; n++ {
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-		}
-		alone := e.connector.o.Planned == nil // else other workers' tasks are members, too
-		if alone && e.task == 0 && (n%strangersEvery == 0 || !others.looked || others.suspected) {
-			others.look(ctx)
 		}
 		n, err := e.lag(ctx)
 		switch {

@@ -50,7 +50,6 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		if err != nil {
 			return nil, err
 		}
-		t.joins(consumer)
 		return trackedConsumer{consumer, c.owner.topics}, nil
 	}
 	if letters != nil {

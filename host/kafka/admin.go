@@ -453,8 +453,8 @@ func (a *Admin) DeleteGroup(ctx context.Context, group string) error {
 
 // Member is one of a consumer group.
 type Member struct {
-	// ID is what the group's coordinator calls it; ClientID and Host tell people which process it is.
-	ID, ClientID, Host string
+	// ClientID and Host tell people which process it is.
+	ClientID, Host string
 }
 
 // Members are those of a consumer group that is stable; none while it forms.
@@ -473,7 +473,7 @@ func (a *Admin) Members(ctx context.Context, group string) ([]Member, error) {
 	}
 	var members []Member
 	for _, m := range described.Members {
-		members = append(members, Member{m.MemberID, m.ClientID, m.ClientHost})
+		members = append(members, Member{m.ClientID, m.ClientHost})
 	}
 	return members, nil
 }

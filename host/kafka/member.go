@@ -118,12 +118,6 @@ func (s *Consumer) owns(topic string, partition int32) bool {
 	return s.owned[topic][partition]
 }
 
-// Member is what the group's coordinator calls this member now; "" before it has joined.
-func (s *Consumer) Member() string {
-	id, _ := s.client.GroupMetadata()
-	return id
-}
-
 // Alive returns nil where the partitions of this member cannot have gone to another one without its knowing. Within its
 // session it costs nothing; after one that is over, as after a pause of the process, the coordinator is asked.
 func (s *Consumer) Alive(ctx context.Context) error {

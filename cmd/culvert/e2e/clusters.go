@@ -1,9 +1,6 @@
 package e2e
 
 import (
-	"regexp"
-	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -97,33 +94,5 @@ func OnceFromTheEnd(t *testing.T, broker string) {
 	once(back)
 	if got, want := s.Count("ProductCopies"), s.Count("Products"); got != want {
 		t.Errorf("expected the %d rows that came between two runs to be written, found %d", want, got)
-	}
-}
-
-func TwoWorkersWithTheSameSink(t *testing.T, broker string) {
-	_, address := Demo(t, service.Options{Rows: 5})
-	_, err := kadm.NewClient(Client(t, broker)).CreateTopic(t.Context(), 4, 1, nil, "Shared")
-	NoError(t, err)
-	member := regexp.MustCompile(`connector-consumer-back-[01] at 127\.0\.0\.1`)
-	var workers []*Command
-	for range 2 {
-		p := NewPlace(t)
-		worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
-		back := p.File("back.properties", append(SinkOf("back", address, "Shared", "ProductCopies"), "tasks.max=2")...)
-		workers = append(workers, p.Start("run", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, worker, back))
-		if len(workers) == 1 {
-			workers[0].Awaits("connector started")
-		}
-	}
-	for i, w := range workers {
-		if said := w.Awaits("the sink's group has members that are not this worker's"); !strings.Contains(said,
-			"connector=back") || !member.MatchString(said) {
-			t.Errorf("worker %d: expected the connector and the members to be named, found %s", i, said)
-		}
-	}
-	workers[0].Signal(syscall.SIGTERM)
-	workers[1].Awaits("has no members but this worker's any more")
-	if said := strings.Count(workers[1].Stderr.String(), "that are not this worker's"); said != 1 {
-		t.Errorf("expected one warning, found %d", said)
 	}
 }

@@ -144,9 +144,3 @@ func TestOverridePolicy(t *testing.T) {
 	p.Run("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file).
 		Fails().Tells(worker + ":2: connector.client.config.override.policy: Invalid value ")
 }
-
-// Two workers that run the same sink on the same cluster share its records out without anybody having meant it: both
-// say so, and say when it is over.
-func TestTwoWorkersWithTheSameSink(t *testing.T) {
-	e2e.TwoWorkersWithTheSameSink(t, e2e.Embedded(t).Addr())
-}

@@ -18,6 +18,5 @@ func TestRealClusters(t *testing.T) {
 	}
 	t.Run("Another", func(t *testing.T) { e2e.ClientsOfAnotherCluster(t, servers[0], servers[1]) })
 	t.Run("FromTheEnd", func(t *testing.T) { e2e.OnceFromTheEnd(t, servers[0]) })
-	t.Run("TwoWorkers", func(t *testing.T) { e2e.TwoWorkersWithTheSameSink(t, servers[1]) })
 	t.Run("Reserved", func(t *testing.T) { e2e.RowsNeverGoToTopicsOfTheWorker(t, servers[0]) })
 }
