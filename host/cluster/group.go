@@ -32,8 +32,8 @@ const (
 
 // Joined is what the leader knows of a member of its generation.
 type Joined struct {
-	// ID is the coordinator's name of the member, Instance its group.instance.id, "" for none.
-	ID, Instance string
+	// ID is the coordinator's name of the member.
+	ID string
 	// Metadata is what the member's [Options.Metadata] returned.
 	Metadata []byte
 }
@@ -402,9 +402,6 @@ func (p placing) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment, error
 	for i, m := range p.members {
 		metadata := m.ProtocolMetadata[:max(0, len(m.ProtocolMetadata)-4)]
 		members[i] = Joined{ID: m.MemberID, Metadata: metadata}
-		if m.InstanceID != nil {
-			members[i].Instance = *m.InstanceID
-		}
 		known[m.MemberID] = true
 	}
 	var placed map[string][]byte

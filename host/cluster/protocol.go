@@ -88,25 +88,6 @@ func compareHeld(a, b Held) int {
 	return cmp.Or(cmp.Compare(a.Connector, b.Connector), cmp.Compare(a.Version, b.Version))
 }
 
-// check finds what neither side hands to the other.
-func (h Held) check() error {
-	last := -1
-	for unit := range h.Units.All() {
-		last = unit
-	}
-	switch {
-	case last < 0 || last/8 != len(h.Units)-1:
-		return fmt.Errorf("expected units of connector %016x that end with a byte other than 0, found %x", h.Connector,
-			[]byte(h.Units))
-	case last > maxTask:
-		return fmt.Errorf("expected at most %d tasks of connector %016x, found task %d", maxTask, h.Connector, last-1)
-	case last > 0 && h.Version == 0:
-		return fmt.Errorf("expected no tasks of connector %016x, as it has none yet, found task %d", h.Connector,
-			last-1)
-	}
-	return nil
-}
-
 // Share is what a member may ask of an origin.
 type Share struct {
 	Origin         Key
@@ -337,29 +318,11 @@ func list[T any](w *wire, l []T, least int, each func(T) T) []T {
 	return l
 }
 
-// held is a list in rising order, without connectors of which nothing is held.
 func (w *wire) held(held []Held) []Held {
-	held = slices.Clone(held)
-	for i := range held {
-		held[i].Units = bytes.TrimRight(held[i].Units, "\x00")
-	}
-	held = slices.DeleteFunc(held, func(h Held) bool { return len(h.Units) == 0 })
-	slices.SortFunc(held, compareHeld)
-	var last Held
-	return list(w, held, 8+1+1+1, func(h Held) Held {
-		at := w.at
-		h.Connector = Key(w.fixed(8, uint64(h.Connector), math.MaxUint64))
-		h.Version = int64(w.number(uint64(h.Version), math.MaxInt64))
-		h.Units = bytes.Clone(w.bytes(int(w.number(uint64(len(h.Units)), maxTask/8+1)), h.Units))
-		if err := h.check(); err != nil {
-			w.fail(at, "%w", err)
-		}
-		if last.Units != nil && compareHeld(last, h) >= 0 {
-			w.fail(at, "expected connectors in rising order, found %016x, version %d, after %016x, version %d",
-				h.Connector, h.Version, last.Connector, last.Version)
-		}
-		last = h
-		return h
+	return list(w, held, 8+1+1, func(h Held) Held {
+		return Held{Key(w.fixed(8, uint64(h.Connector), math.MaxUint64)),
+			int64(w.number(uint64(h.Version), math.MaxInt64)),
+			bytes.Clone(w.bytes(int(w.number(uint64(len(h.Units)), maxTask/8+1)), h.Units))}
 	})
 }
 
