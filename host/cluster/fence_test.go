@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/config"
@@ -62,13 +63,12 @@ func TestFences(t *testing.T) {
 	zombie, err := kafka.OpenTransactions(ctx, k, "", []string{"g-c-1-1"}, nil, 0)
 	require.NoError(t, err)
 	defer zombie.Close()
-	late := claim{zombie, zombie.Output()}
+	late := zombie.Output()
 	assert.Equal(t, nil, fenced(fences, first, now))
-	_, err = late.commit(ctx, "configs", []config.TopicRecord{config.LoggerRecord("x", "WARN")})
-	require.NoError(t, err) // it was not fenced
+	require.NoError(t, late.Write(ctx, &kgo.Record{Topic: "configs", Key: []byte("x")})) // it was not fenced
 	second, now := tasks(1), config.FencingCounts{Tasks: 1, Producers: 1}
 	assert.Equal(t, []string{"g-c-0", "g-c-0-1", "g-c-1", "g-c-1-1"}, fenced(fences, second, now))
-	_, err = late.commit(ctx, "configs", []config.TopicRecord{config.LoggerRecord("x", "DEBUG")})
+	err = late.Write(ctx, &kgo.Record{Topic: "configs", Key: []byte("x")})
 	assert.Equal(t, "g-c-1-1", kafka.Taken(err))
 	found := a.store.Fencing("c")
 	assert.Equal(t, config.FencingCounts{Tasks: 1, Producers: 1, At: found.At}, found)

@@ -351,42 +351,43 @@ func (l *Log) Write(ctx context.Context, leading bool, records ...config.TopicRe
 	if leading {
 		write = l.writeLeading
 	}
-	if last, err = write(limited, records); err != nil {
-		return 0, err
-	}
-	return last, l.Await(limited, last+1)
-}
-
-func (l *Log) writePlain(ctx context.Context, records []config.TopicRecord) (last int64, err error) {
 	var written []*kgo.Record
 	for _, r := range records {
 		written = append(written, &kgo.Record{Topic: l.o.Topic.Name, Key: []byte(r.Key), Value: r.Value})
 	}
-	if err := l.plain.ProduceSync(ctx, written...).FirstErr(); err != nil {
-		return 0, fmt.Errorf("%s: write to topic %s: %w", l.o.Topic.Setting, l.o.Topic.Name,
-			kafka.Lacking(l.dialer.Explain(err), "WRITE", "Topic "+l.o.Topic.Name))
+	if err = write(limited, written); err != nil {
+		return 0, err
 	}
-	return written[len(written)-1].Offset, nil
+	last = written[len(written)-1].Offset
+	return last, l.Await(limited, last+1)
 }
 
-func (l *Log) writeLeading(ctx context.Context, records []config.TopicRecord) (last int64, err error) {
+func (l *Log) writePlain(ctx context.Context, records []*kgo.Record) error {
+	if err := l.plain.ProduceSync(ctx, records...).FirstErr(); err != nil {
+		return fmt.Errorf("%s: write to topic %s: %w", l.o.Topic.Setting, l.o.Topic.Name,
+			kafka.Lacking(l.dialer.Explain(err), "WRITE", "Topic "+l.o.Topic.Name))
+	}
+	return nil
+}
+
+func (l *Log) writeLeading(ctx context.Context, records []*kgo.Record) (err error) {
 	if err := l.take(ctx); err != nil {
-		return 0, err
+		return err
 	}
 	defer l.give()
 	switch {
 	case !l.leading():
-		return 0, ErrNotLeader
+		return ErrNotLeader
 	case l.claim == nil:
 		if err = l.claimID(ctx); err != nil {
-			return 0, &WriteError{err}
+			return &WriteError{err}
 		}
 	}
-	if last, err = l.claim.commit(ctx, l.o.Topic.Name, records); err == nil {
-		return last, nil
+	if err = l.claim.output.Write(ctx, records...); err == nil {
+		return nil
 	}
-	l.o.Logger.Warn("a write to the topic of configurations has failed", "topic", l.o.Topic.Name, "key", records[0].Key,
-		"error", err)
+	l.o.Logger.Warn("a write to the topic of configurations has failed", "topic", l.o.Topic.Name, "key",
+		string(records[0].Key), "error", err)
 	l.letGo()
 	if l.leading() { // whoever decides once more is to know what was written meanwhile, as by a newer leader
 		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
@@ -397,24 +398,8 @@ func (l *Log) writeLeading(ctx context.Context, records []config.TopicRecord) (l
 		}
 	}
 	if errors.Is(err, kerr.MessageTooLarge) {
-		return 0, fmt.Errorf("%s: topic %s: expected records that max.message.bytes allows, found larger ones: %w",
+		return fmt.Errorf("%s: topic %s: expected records that max.message.bytes allows, found larger ones: %w",
 			l.o.Topic.Setting, l.o.Topic.Name, err)
 	}
-	return 0, &WriteError{err}
-}
-
-// commit writes records in one transaction.
-func (c *claim) commit(ctx context.Context, topic string, records []config.TopicRecord) (last int64, err error) {
-	if err := c.output.Begin(ctx); err != nil {
-		return 0, err
-	}
-	batch := c.output.NewBatch()
-	var end *kgo.Record
-	for _, r := range records {
-		end = batch.Add()
-		end.Topic, end.Key, end.Value = topic, []byte(r.Key), r.Value
-	}
-	c.output.Produce(ctx, batch, kafka.Offset{}, func(int, error) { last = end.Offset }) // before it is used again
-	err = c.output.Commit(ctx)
-	return last, err
+	return &WriteError{err}
 }

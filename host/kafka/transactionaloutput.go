@@ -344,6 +344,25 @@ func (o *TransactionalOutput) forget() {
 	o.producer.through.Store(nil)
 }
 
+// Write commits records by themselves, all or none, and sets in them where they were written. Of a record it takes the
+// topic, the key and the value.
+func (o *TransactionalOutput) Write(ctx context.Context, records ...*kgo.Record) error {
+	if err := o.Begin(ctx); err != nil {
+		return err
+	}
+	batch, sent := o.NewBatch(), make([]*kgo.Record, len(records))
+	for i, r := range records {
+		sent[i] = batch.Add()
+		sent[i].Topic, sent[i].Key, sent[i].Value = r.Topic, r.Key, r.Value
+	}
+	o.Produce(ctx, batch, Offset{}, func(int, error) { // before they are used again
+		for i, r := range sent {
+			*records[i] = *r
+		}
+	})
+	return o.Commit(ctx)
+}
+
 // Abort takes a page back that broke off. Pages before it in the transaction go with it: then it is [Rewound].
 func (o *TransactionalOutput) Abort(ctx context.Context) error {
 	o.mu.Lock()

@@ -78,10 +78,15 @@ func (t *transacting) commit(entries []Entry) error {
 	if t.output == nil {
 		t.output = t.transactions.Output()
 	}
-	records, err := t.write(entries)
+	records := make([]*kgo.Record, len(entries))
+	for i, e := range entries {
+		records[i] = &kgo.Record{Topic: t.store.config.Topic, Key: t.store.key(t.connector, e.Partition),
+			Value: AppendFields(nil, e.Offset)}
+	}
+	err := t.output.Write(t.life, records...)
 	if err == nil {
 		for i, e := range entries {
-			t.store.written(t.connector, e, &records[i])
+			t.store.written(t.connector, e, records[i])
 		}
 		limited, cancel := context.WithTimeout(t.life, t.store.config.FlushTimeout)
 		defer cancel()
@@ -99,25 +104,6 @@ func (t *transacting) commit(entries []Entry) error {
 		return t.over
 	}
 	return err
-}
-
-func (t *transacting) write(entries []Entry) (written []kgo.Record, err error) {
-	if err := t.output.Begin(t.life); err != nil {
-		return nil, err
-	}
-	batch, records := t.output.NewBatch(), make([]*kgo.Record, len(entries))
-	for i, e := range entries {
-		r := batch.Add()
-		r.Topic, r.Key = t.store.config.Topic, t.store.key(t.connector, e.Partition)
-		r.Value, records[i] = AppendFields(nil, e.Offset), r
-	}
-	t.output.Produce(t.life, batch, kafka.Offset{}, func(int, error) { // before they are used again
-		for _, r := range records {
-			written = append(written, *r)
-		}
-	})
-	err = t.output.Commit(t.life)
-	return written, err
 }
 
 // close ends the producer; a transaction that is under way is given up.
