@@ -207,6 +207,7 @@ type Snapshot struct {
 	Tasks      map[string]TaskSet
 	Incomplete map[string]bool
 
-	// writes is how often the store was written to before.
+	// writes is how often the store was written to before, stored what a topic has of connectors.
 	writes int
+	stored map[string]*topicConnector
 }

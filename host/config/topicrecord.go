@@ -102,15 +102,6 @@ func (r TopicRecord) document() (map[string]json.RawMessage, error) {
 
 var errNoValue = errors.New("expected a JSON object, found no value")
 
-// required is document for records that are never deleted.
-func (r TopicRecord) required() (map[string]json.RawMessage, error) {
-	members, err := r.document()
-	if err == nil && members == nil {
-		err = errNoValue
-	}
-	return members, err
-}
-
 // member reads a member, which has to be there.
 func member[T any](members map[string]json.RawMessage, name, expected string) (value T, err error) {
 	raw, there := members[name]

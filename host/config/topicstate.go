@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"maps"
 	"strings"
+
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 // TaskSet are the tasks of a connector that count. It is not changed once it is made.
@@ -33,12 +35,13 @@ type TopicChange struct {
 }
 
 // TopicState is what the records of a topic of configurations come to. Make it with [NewTopicState]; Apply is its only
-// transition.
+// transition. All methods may be called at any time.
 //
 // Invariants: the tasks of a connector are those of one commit, all of them, or none. A connector has tasks only as
 // long as it is there. What was read says the same whatever compaction took of it before, but that a connector
 // may be without the tasks that it had.
 type TopicState struct {
+	mu         guard.Mutex
 	connectors map[string]*topicConnector
 	targets    map[string]string
 	// pending are tasks that wait for their commit, by connector and number.
@@ -47,7 +50,6 @@ type TopicState struct {
 	fencing map[string]FencingCounts
 	notes   map[string]json.RawMessage
 	next    int64 // the offset after the last record
-	unknown int   // records of keys that nobody knows
 }
 
 // topicConnector is a connector, as its own record and its last commit have it. It is not changed once it is made.
@@ -68,30 +70,18 @@ func NewTopicState() *TopicState {
 // Apply takes the record that follows. The error is that of a record which is damaged: it is passed over, and all is as
 // it was, as in Kafka Connect (KafkaConfigBackingStore.ConsumeCallback).
 func (s *TopicState) Apply(r TopicRecord) (change TopicChange, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.next = r.Offset + 1
-	change.Kind, change.Name = r.Kind()
-	switch change.Kind {
-	case KindTarget:
-		err = s.target(change.Name, r)
+	switch change.Kind, change.Name = r.Kind(); change.Kind {
 	case KindConnector:
 		err = s.connector(change.Name, r)
 	case KindTask:
 		change.Kind = KindUnknown // it changes nothing before its commit
 		err = s.task(change.Name, r)
-	case KindCommit:
-		err = s.commit(change.Name, r)
-	case KindRestart:
-		change.Restart, err = restartOf(change.Name, r)
-	case KindLogger:
-		change.Level, err = levelOf(r)
-	case KindFencing:
-		err = s.fenced(change.Name, r)
-	case KindSession:
-		err = s.sessionKey(r)
-	case KindOurs:
-		err = s.note(r)
 	case KindUnknown:
-		s.unknown++
+	default:
+		err = s.document(&change, r)
 	}
 	if err != nil {
 		change = TopicChange{}
@@ -99,13 +89,45 @@ func (s *TopicState) Apply(r TopicRecord) (change TopicChange, err error) {
 	return change, err
 }
 
-func (s *TopicState) target(name string, r TopicRecord) error {
+// document takes a record whose value is any object. Two kinds are deleted by records without one.
+func (s *TopicState) document(change *TopicChange, r TopicRecord) error {
 	members, err := r.document()
-	if err != nil || members == nil {
-		if err == nil {
-			delete(s.targets, name)
-		}
+	if err == nil && members == nil && change.Kind != KindTarget && change.Kind != KindOurs {
+		err = errNoValue
+	}
+	if err != nil {
 		return err
+	}
+	switch name := change.Name; change.Kind {
+	case KindTarget:
+		return s.target(name, members)
+	case KindCommit:
+		return s.commit(name, members, r.Offset)
+	case KindRestart:
+		change.Restart = restartOf(name, members)
+	case KindLogger:
+		change.Level, err = member[string](members, "level", "a text")
+	case KindFencing: // counts outlive the connector, as its producers may
+		var counts FencingCounts
+		if counts, err = fencingOf(members); err == nil {
+			counts.At = r.Offset
+			s.fencing[name] = counts
+		}
+	case KindSession:
+		var key SessionKey
+		if key, err = sessionKeyOf(members); err == nil {
+			s.session = key
+		}
+	case KindOurs:
+		return s.note(r, members)
+	}
+	return err
+}
+
+func (s *TopicState) target(name string, members map[string]json.RawMessage) error {
+	if members == nil {
+		delete(s.targets, name)
+		return nil
 	}
 	target, err := targetOf(members)
 	if err == nil {
@@ -155,11 +177,7 @@ func (s *TopicState) task(rest string, r TopicRecord) error {
 // commit has the tasks count that wait for it. Where compaction took some of them, since later ones of theirs follow,
 // none counts. A connector whose commit comes before it was deleted and made again in the meantime, and compaction took
 // the record of the deletion: its tasks are those of another one (KAFKA-16838).
-func (s *TopicState) commit(name string, r TopicRecord) error {
-	members, err := r.required()
-	if err != nil {
-		return err
-	}
+func (s *TopicState) commit(name string, members map[string]json.RawMessage, offset int64) error {
 	n, err := count(members, "tasks")
 	if err != nil {
 		return err
@@ -170,7 +188,7 @@ func (s *TopicState) commit(name string, r TopicRecord) error {
 		return nil
 	}
 	c := &topicConnector{settings: before.settings, offset: before.offset, incomplete: len(pending) < n}
-	set := &TaskSet{Version: r.Offset}
+	set := &TaskSet{Version: offset}
 	for number := 0; number < n && !c.incomplete; number++ {
 		settings, there := pending[number]
 		set.Settings = append(set.Settings, settings)
@@ -185,52 +203,17 @@ func (s *TopicState) commit(name string, r TopicRecord) error {
 
 // restartOf is what a record asks for: what it does not say, or not with yes or no, is no, as in Kafka Connect
 // (recordToRestartRequest).
-func restartOf(connector string, r TopicRecord) (RestartRequest, error) {
-	members, err := r.required()
+func restartOf(connector string, members map[string]json.RawMessage) RestartRequest {
 	restart := RestartRequest{Connector: connector}
 	restart.IncludeTasks, _ = member[bool](members, "include-tasks", "true or false")
 	restart.OnlyFailed, _ = member[bool](members, "only-failed", "true or false")
-	return restart, err
-}
-
-func levelOf(r TopicRecord) (string, error) {
-	members, err := r.required()
-	if err != nil {
-		return "", err
-	}
-	return member[string](members, "level", "a text")
-}
-
-// fenced takes the counts of a connector. They outlive it, as its producers may.
-func (s *TopicState) fenced(name string, r TopicRecord) error {
-	members, err := r.required()
-	if err != nil {
-		return err
-	}
-	counts, err := fencingOf(members)
-	if counts.At = r.Offset; err == nil {
-		s.fencing[name] = counts
-	}
-	return err
-}
-
-func (s *TopicState) sessionKey(r TopicRecord) error {
-	members, err := r.required()
-	if err != nil {
-		return err
-	}
-	key, err := sessionKeyOf(members)
-	if err == nil {
-		s.session = key
-	}
-	return err
+	return restart
 }
 
 // note takes a record of ours. Who wrote it reads it, too: but for counts of producers, only that it is an object is
 // known.
-func (s *TopicState) note(r TopicRecord) error {
-	members, err := r.document()
-	if err == nil && members != nil && strings.HasPrefix(r.Key, fencingOfOurs) {
+func (s *TopicState) note(r TopicRecord, members map[string]json.RawMessage) (err error) {
+	if members != nil && strings.HasPrefix(r.Key, fencingOfOurs) {
 		_, err = fencingOf(members)
 	}
 	switch {
@@ -243,9 +226,57 @@ func (s *TopicState) note(r TopicRecord) error {
 	return err
 }
 
-// Fencing is what both records of a connector say, which two programs write: to fence more than there was harms
-// nothing. Ours is never written alone, so that its offset says nothing more.
+// settings are those of a connector as they stand in the topic, nil for none.
+func (s *TopicState) settings(name string) map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.connectors[name]; c != nil {
+		return c.settings
+	}
+	return nil
+}
+
+// Written is the offset at which the settings of a connector stand; ok is false where there is no such connector.
+func (s *TopicState) Written(name string) (offset int64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.connectors[name]; c != nil {
+		return c.offset, true
+	}
+	return 0, false
+}
+
+// Planned is what [Snapshot.Planned] is of a snapshot of now, without looking at other connectors.
+func (s *TopicState) Planned(name string) *TaskSet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.connectors[name]; c != nil && c.tasks != nil && !c.incomplete {
+		return c.tasks.since(c.offset)
+	}
+	return nil
+}
+
+// Rejoining is the generation whose members were asked last to join their group again.
+func (s *TopicState) Rejoining() (generation int32, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	members, _ := TopicRecord{Value: s.notes[rejoinKey]}.document()
+	generation, err := member[int32](members, "generation", "a number")
+	return generation, err == nil
+}
+
+// SessionKey implements [Ledger].
+func (s *TopicState) SessionKey() (key SessionKey, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.session, s.session.Key != nil
+}
+
+// Fencing implements [Ledger]: what both records of a connector say, which two programs write, since to fence more than
+// there was harms nothing. Ours is never written alone, so that its offset says nothing more.
 func (s *TopicState) Fencing(connector string) FencingCounts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	counts := s.fencing[connector]
 	if raw := s.notes[fencingOfOurs+connector]; raw != nil {
 		members, _ := TopicRecord{Value: raw}.document()
@@ -255,8 +286,10 @@ func (s *TopicState) Fencing(connector string) FencingCounts {
 	return counts
 }
 
-// notesBelow are the records of ours whose keys begin with a prefix, by the rest of their keys.
-func (s *TopicState) notesBelow(prefix string) map[string]json.RawMessage {
+// Notes implements [Ledger].
+func (s *TopicState) Notes(prefix string) map[string]json.RawMessage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	found := map[string]json.RawMessage{}
 	for key, value := range s.notes {
 		if rest, ok := strings.CutPrefix(key, prefix); ok {
@@ -268,7 +301,9 @@ func (s *TopicState) notesBelow(prefix string) map[string]json.RawMessage {
 
 // Snapshot is what is known of targets and tasks. Connectors are their store's to make.
 func (s *TopicState) Snapshot() (now Snapshot) {
-	now.Offset, now.Targets = s.next, maps.Clone(s.targets)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now.Offset, now.Targets, now.stored = s.next, maps.Clone(s.targets), maps.Clone(s.connectors)
 	now.Written, now.Tasks, now.Incomplete = map[string]int64{}, map[string]TaskSet{}, map[string]bool{}
 	for name, c := range s.connectors {
 		now.Written[name] = c.offset

@@ -167,11 +167,10 @@ func TestTopicState(t *testing.T) {
 	assert.Equal(t, map[string]bool{"c": true}, now.Incomplete)
 	assert.Equal(t, map[string]int64{"a": 1, "b": 5, "c": 7}, now.Written)
 	assert.Equal(t, int64(23), now.Offset)
-	assert.Equal(t, 1, s.unknown)
 	assert.Equal(t, FencingCounts{3, 4, 15}, s.Fencing("a"))
 	assert.Equal(t, FencingCounts{2, 4, 17}, s.Fencing("old"))
 	assert.Equal(t, FencingCounts{}, s.Fencing("none"))
-	assert.Equal(t, map[string]json.RawMessage{"a": json.RawMessage(`{"hash":"x"}`)}, s.notesBelow("culvert-plugin-"))
+	assert.Equal(t, map[string]json.RawMessage{"a": json.RawMessage(`{"hash":"x"}`)}, s.Notes("culvert-plugin-"))
 	assert.Equal(t, SessionKey{[]byte{1, 2}, "HmacSHA256", time.UnixMilli(1500)}, s.session)
 }
 
@@ -233,8 +232,8 @@ func TestDamagedRecords(t *testing.T) {
 		}
 		want, _ := applied(all[:len(before)])
 		want.next++
-		if !reflect.DeepEqual(want, s) {
-			t.Errorf("%s: expected that nothing changes, found %+v", about, s)
+		if !reflect.DeepEqual(contents(want), contents(s)) {
+			t.Errorf("%s: expected that nothing changes, found %+v", about, contents(s))
 		}
 	}
 }
@@ -315,6 +314,11 @@ func history(random *rand.Rand, length int) (all []TopicRecord) {
 	return all
 }
 
+// contents are all of a state but its lock.
+func contents(s *TopicState) []any {
+	return []any{s.connectors, s.targets, s.pending, s.session, s.fencing, s.notes, s.next}
+}
+
 // Whatever compaction has taken, all that is known is the same, but that tasks may be missing, and all of a connector's
 // then. No set is mixed from two.
 func TestCompactionMixesNothing(t *testing.T) {
@@ -376,7 +380,7 @@ func FuzzTopicState(f *testing.F) {
 		if err != nil {
 			want, _ := applied(all)
 			want.next = 8
-			if change != (TopicChange{}) || !reflect.DeepEqual(want, s) {
+			if change != (TopicChange{}) || !reflect.DeepEqual(contents(want), contents(s)) {
 				t.Errorf("expected that nothing changes, found %v", change)
 			}
 			return

@@ -37,6 +37,7 @@ type Ledger interface {
 // cluster's [Ledger]. Secrets stand there as they were written. References come from REST as far as anybody knows: only
 // providers that `config.providers` names resolve them. All methods may be called at any time.
 type TopicStore struct {
+	*TopicState
 	topic   string
 	worker  *Worker
 	log     *slog.Logger
@@ -45,13 +46,13 @@ type TopicStore struct {
 	every   time.Duration // lookEvery
 	kicks   guard.Bell
 
-	mu      guard.Mutex
-	state   *TopicState
-	made    map[string]made // connectors, by their names
-	begun   bool
-	asked   bool
-	writes  int // of what snapshots hold, see Stale
-	skipped int // records that are damaged
+	mu     guard.Mutex
+	made   map[string]made // connectors, by their names
+	begun  bool
+	asked  bool
+	writes int // of what snapshots hold, see Stale
+	// skipped are records that are damaged, unknown those of keys that nobody knows.
+	skipped, unknown int
 }
 
 // made is a connector of the settings that stood at an offset.
@@ -65,7 +66,7 @@ type made struct {
 // Apply, and must neither block nor write.
 func NewTopicStore(topic string, w *Worker, changed func(TopicChange), log *slog.Logger) *TopicStore {
 	return &TopicStore{topic: topic, worker: w, log: log, changed: changed, every: lookEvery,
-		kicks: guard.NewBell(), state: NewTopicState(), made: map[string]made{}}
+		kicks: guard.NewBell(), TopicState: NewTopicState(), made: map[string]made{}}
 }
 
 // Open gives the store what it writes to, before anything is written.
@@ -77,14 +78,7 @@ const shownSkips = 10
 // Apply takes the next record of the topic.
 func (s *TopicStore) Apply(r TopicRecord) {
 	change, begun := s.apply(r)
-	if change.Kind == KindUnknown || !begun {
-		return // what somebody asked for before is over
-	}
-	switch change.Kind {
-	case KindConnector, KindCommit, KindTarget:
-		s.kicks.Ring()
-	}
-	if s.changed != nil {
+	if begun && change.Kind != KindUnknown && s.changed != nil { // what somebody asked for before is over
 		s.changed(change)
 	}
 }
@@ -92,7 +86,10 @@ func (s *TopicStore) Apply(r TopicRecord) {
 func (s *TopicStore) apply(r TopicRecord) (change TopicChange, begun bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	change, err := s.state.Apply(r)
+	change, err := s.TopicState.Apply(r)
+	if kind, _ := r.Kind(); kind == KindUnknown {
+		s.unknown++
+	}
 	if err != nil {
 		if s.skipped++; s.skipped <= shownSkips {
 			s.log.Warn("a record in the topic of configurations is skipped", "topic", s.topic, "partition", 0, "offset",
@@ -102,7 +99,9 @@ func (s *TopicStore) apply(r TopicRecord) (change TopicChange, begun bool) {
 	}
 	switch change.Kind {
 	case KindConnector, KindCommit, KindTarget:
-		s.writes++
+		if s.writes++; s.begun {
+			s.kicks.Ring()
+		}
 	}
 	return change, s.begun
 }
@@ -115,10 +114,10 @@ func (s *TopicStore) CaughtUp() {
 		return
 	}
 	s.begun = true
-	if s.state.unknown > 0 || s.skipped > shownSkips {
+	if s.unknown > 0 || s.skipped > shownSkips {
 		s.log.Warn("the topic of configurations has records that are damaged, or not Kafka Connect's, and are left "+
 			"alone: is it the one that config.storage.topic is to name?", "topic", s.topic, "damaged", s.skipped,
-			"others", s.state.unknown)
+			"others", s.unknown)
 	}
 	s.kicks.Ring()
 }
@@ -171,18 +170,18 @@ func (s *TopicStore) Snapshot() (Snapshot, bool) { return s.snapshot(false) }
 // drive that hangs keeps nobody from reading or writing the topic.
 func (s *TopicStore) snapshot(handedOn bool) (now Snapshot, ok bool) {
 	s.mu.Lock()
-	now = s.state.Snapshot()
-	stored, known := maps.Clone(s.state.connectors), maps.Clone(s.made)
+	now = s.TopicState.Snapshot()
+	known := maps.Clone(s.made)
 	ok, now.writes = s.begun, s.writes
 	if handedOn {
 		now.Asked, s.asked = s.asked, false
 	}
 	s.mu.Unlock()
 	fresh := map[string]made{}
-	for _, name := range slices.Sorted(maps.Keys(stored)) {
-		m := known[name]
-		if m.Connector == nil || m.offset != stored[name].offset {
-			m = made{s.connector(name, stored[name].settings), stored[name].offset}
+	for _, name := range slices.Sorted(maps.Keys(now.stored)) {
+		m, stored := known[name], now.stored[name]
+		if m.Connector == nil || m.offset != stored.offset {
+			m = made{s.connector(name, stored.settings), stored.offset}
 			fresh[name] = m
 		}
 		now.Connectors = append(now.Connectors, m.copied())
@@ -190,7 +189,7 @@ func (s *TopicStore) snapshot(handedOn bool) (now Snapshot, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	maps.Copy(s.made, fresh)
-	maps.DeleteFunc(s.made, func(name string, _ made) bool { return s.state.connectors[name] == nil })
+	maps.DeleteFunc(s.made, func(name string, _ made) bool { return now.stored[name] == nil })
 	return now, ok
 }
 
@@ -231,36 +230,6 @@ func (s *TopicStore) Put(ctx context.Context, name string, stored Stored) error 
 	return err
 }
 
-// settings are those of a connector as they stand in the topic, nil for none.
-func (s *TopicStore) settings(name string) map[string]string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c := s.state.connectors[name]; c != nil {
-		return c.settings
-	}
-	return nil
-}
-
-// Written is the offset at which the settings of a connector stand; ok is false where there is no such connector.
-func (s *TopicStore) Written(name string) (offset int64, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c := s.state.connectors[name]; c != nil {
-		return c.offset, true
-	}
-	return 0, false
-}
-
-// Planned is what [Snapshot.Planned] is of a snapshot of now, without looking at other connectors.
-func (s *TopicStore) Planned(name string) *TaskSet {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c := s.state.connectors[name]; c != nil && c.tasks != nil && !c.incomplete {
-		return c.tasks.since(c.offset)
-	}
-	return nil
-}
-
 // Delete implements [Store]. The records of tasks stay, as Kafka Connect leaves them: without the connector they are
 // nothing.
 func (s *TopicStore) Delete(ctx context.Context, name string) error {
@@ -280,34 +249,4 @@ func (s *TopicStore) Write(ctx context.Context, records ...TopicRecord) (last in
 		}
 	}
 	return s.to.Write(ctx, slices.ContainsFunc(records, TopicRecord.Leaders), records...)
-}
-
-// Rejoining is the generation whose members were asked last to join their group again.
-func (s *TopicStore) Rejoining() (generation int32, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	members, _ := TopicRecord{Value: s.state.notes[rejoinKey]}.document()
-	generation, err := member[int32](members, "generation", "a number")
-	return generation, err == nil
-}
-
-// SessionKey implements [Ledger].
-func (s *TopicStore) SessionKey() (key SessionKey, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state.session, s.state.session.Key != nil
-}
-
-// Fencing implements [Ledger].
-func (s *TopicStore) Fencing(connector string) FencingCounts {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state.Fencing(connector)
-}
-
-// Notes implements [Ledger].
-func (s *TopicStore) Notes(prefix string) map[string]json.RawMessage {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state.notesBelow(prefix)
 }
