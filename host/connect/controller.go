@@ -211,25 +211,16 @@ func (k *controller) assign(share Share) {
 	}})
 }
 
-// holds is what the worker has of the connector, by the version of its tasks.
+// holds is what has not ended of the connector, and its share.
 func (k *controller) holds() (all []Holding) {
 	k.mu.Lock()
 	life, share := k.current, k.asked.share
 	k.mu.Unlock()
-	if running := life.holds(); !running.none() {
+	if running := life.holds(); len(running.Tasks) > 0 {
 		all = append(all, running)
 	}
-	if share.none() {
-		return all
-	}
-	if len(all) == 0 || all[0].Version != share.version() {
-		return append(all, Holding{Connector: k.name, Version: share.version(), Plans: share.Plans, Tasks: share.Tasks})
-	}
-	all[0].Plans = share.Plans
-	for _, number := range share.Tasks {
-		if !slices.Contains(all[0].Tasks, number) {
-			all[0].Tasks = append(all[0].Tasks, number)
-		}
+	if !share.none() {
+		all = append(all, Holding{Connector: k.name, Version: share.version(), Plans: share.Plans, Tasks: share.Tasks})
 	}
 	return all
 }

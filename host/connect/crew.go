@@ -245,7 +245,7 @@ func (c *connector) bring() bool {
 	return true
 }
 
-// Holding is what a worker has of a connector: its share, and what it had before and has not ended yet.
+// Holding is what a worker has of a connector: its share, or tasks that have not ended yet, which may be the same.
 type Holding struct {
 	Connector string
 	Plans     bool
@@ -253,8 +253,6 @@ type Holding struct {
 	Version int64
 	Tasks   []int
 }
-
-func (h Holding) none() bool { return len(h.Tasks) == 0 }
 
 // holds are the tasks of the life that have not ended.
 func (c *connector) holds() Holding {
