@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
@@ -251,15 +252,8 @@ const lagEvery = time.Second
 // measure keeps the number of records between what is committed and the ends of the topics, until ctx ends. Where it is
 // known first and the task is idle, it says that there is nothing to write, if that is so.
 func (e *ends) measure(ctx context.Context, lag *atomic.Int64, idle func() bool) {
-	ticker := time.NewTicker(lagEvery)
-	defer ticker.Stop()
 	unknown, known := "", false // why the lag is not known, which is said once; whether it ever was
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	for pause.For(ctx, lagEvery) == nil {
 		n, err := e.lag(ctx)
 		switch {
 		case err == nil:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -23,12 +24,8 @@ func (s *Service) AwaitFix(ctx context.Context, client *transport.Client, versio
 	if client.Refusal() != "" {
 		go func() {
 			defer guard.Recover(s.log, "a task, its wait for a logon", nil, func(p *guard.Panic) { stop(p) })
-			ticker := time.NewTicker(lookEvery)
-			defer ticker.Stop()
 			for client.Refusal() != "" {
-				select {
-				case <-ticker.C:
-				case <-waiting.Done():
+				if pause.For(waiting, lookEvery) != nil {
 					return
 				}
 			}
@@ -49,16 +46,9 @@ func (s *Service) AwaitFix(ctx context.Context, client *transport.Client, versio
 // makes requests. Where the destination service was refused itself, nothing is asked again: each question would show
 // the same secret once more (P10).
 func (s *Service) reread(ctx context.Context, client *transport.Client) {
-	ticker := time.NewTicker(s.rereads)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			var refused *wit.Fault // what else is wrong is known: a task has failed by it
-			if err := client.Refresh(ctx); errors.As(err, &refused) && refused.Kind == wit.FaultUnauthorized {
-				return
-			}
-		case <-ctx.Done():
+	for pause.For(ctx, s.rereads) == nil {
+		var refused *wit.Fault // what else is wrong is known: a task has failed by it
+		if err := client.Refresh(ctx); errors.As(err, &refused) && refused.Kind == wit.FaultUnauthorized {
 			return
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/internal/base/lock"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
@@ -77,8 +78,6 @@ func Find(ctx context.Context, dir string) (addr string, running bool) {
 func Attach(ctx context.Context, dir string, log *slog.Logger) (addr string, done func() error, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	pause := time.NewTicker(100 * time.Millisecond)
-	defer pause.Stop()
 	for {
 		if addr, running := Find(ctx, dir); running {
 			return addr, func() error { return nil }, nil
@@ -93,10 +92,8 @@ func Attach(ctx context.Context, dir string, log *slog.Logger) (addr string, don
 		if !errors.Is(err, errLocked) {
 			return "", nil, err
 		}
-		select {
-		case <-ctx.Done():
+		if pause.For(ctx, 100*time.Millisecond) != nil {
 			return "", nil, err
-		case <-pause.C:
 		}
 	}
 }

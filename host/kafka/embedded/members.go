@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
 
 // Heartbeats for members that wait: how often, which is a third of the shortest session timeout that the broker takes
@@ -126,14 +127,7 @@ func startHeartbeats(waiting *waitingMembers, cluster *kfake.Cluster, listening 
 	go func() {
 		defer close(h.ended)
 		defer guard.Recover(log, "heartbeats for members that wait", nil)
-		tick := time.NewTicker(waitingHeartbeat)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
+		for pause.For(ctx, waitingHeartbeat) == nil {
 			for conn, m := range waiting.now() {
 				if h.send(ctx, m) {
 					waiting.heartbeated(conn, m)

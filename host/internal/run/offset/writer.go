@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -45,14 +46,7 @@ func (s *Store) writer(connector string, wrote func(began time.Time, err error),
 func (w *Writer) run(ctx context.Context) {
 	defer close(w.stopped)
 	defer guard.Vital("the writing of offsets of connector " + w.connector)
-	tick := time.NewTicker(w.store.config.FlushInterval)
-	defer tick.Stop()
-	for failing := false; ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	for failing := false; pause.For(ctx, w.store.config.FlushInterval) == nil; {
 		limited, cancel := context.WithTimeout(ctx, w.store.config.FlushTimeout)
 		err := w.Flush(limited)
 		cancel()

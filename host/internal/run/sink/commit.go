@@ -15,15 +15,8 @@ import (
 
 // commits commits from time to time what is settled.
 func (t *Task) commits(ctx context.Context) {
-	ticker := time.NewTicker(t.o.CommitEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			t.commit(ctx)
-		}
+	for pause.For(ctx, t.o.CommitEvery) == nil {
+		t.commit(ctx)
 	}
 }
 
