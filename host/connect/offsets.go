@@ -292,11 +292,7 @@ func (c *connector) vacant(ctx context.Context) (*kafka.Admin, error) {
 	}
 	members, err := admin.Members(ctx, c.group())
 	if err == nil && len(members) > 0 {
-		var names []string
-		for _, m := range members {
-			names = append(names, m.ClientID+" at "+strings.TrimPrefix(m.Host, "/"))
-		}
-		err = &GroupBusyError{c.group(), strings.Join(names, ", ")}
+		err = &GroupBusyError{c.group(), strings.Join(members, ", ")}
 	}
 	if err != nil {
 		admin.Close()

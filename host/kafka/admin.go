@@ -451,14 +451,9 @@ func (a *Admin) DeleteGroup(ctx context.Context, group string) error {
 	return nil
 }
 
-// Member is one of a consumer group.
-type Member struct {
-	// ClientID and Host tell people which process it is.
-	ClientID, Host string
-}
-
-// Members are those of a consumer group that is stable; none while it forms.
-func (a *Admin) Members(ctx context.Context, group string) ([]Member, error) {
+// Members are those of a consumer group that is stable, as people know processes: client id and host. While it forms
+// there are none.
+func (a *Admin) Members(ctx context.Context, group string) (members []string, err error) {
 	groups, err := a.admin.DescribeGroups(ctx, group)
 	if err != nil {
 		return nil, fmt.Errorf("members of group %s: %w", group,
@@ -471,9 +466,8 @@ func (a *Admin) Members(ctx context.Context, group string) ([]Member, error) {
 	if described.Err != nil || described.State != "Stable" {
 		return nil, described.Err
 	}
-	var members []Member
 	for _, m := range described.Members {
-		members = append(members, Member{m.ClientID, m.ClientHost})
+		members = append(members, m.ClientID+" at "+strings.TrimPrefix(m.ClientHost, "/"))
 	}
 	return members, nil
 }
