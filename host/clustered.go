@@ -171,6 +171,15 @@ func (c *clustered) member() *cluster.Worker {
 	return c.worker
 }
 
+// rebalances are what the worker has seen of those of its group.
+func (h *Host) rebalances() cluster.Rebalances {
+	var worker *cluster.Worker
+	if h.clustered != nil {
+		worker = h.clustered.member()
+	}
+	return worker.Rebalances()
+}
+
 // URL implements [rest.Cluster].
 func (c *clustered) URL() string {
 	return c.scheme() + "://" + c.host.workerID()
@@ -218,6 +227,19 @@ func (c *clustered) Overview() (o rest.Group, ok bool) {
 		return worker.Overview()
 	}
 	return o, false
+}
+
+// Drain implements [rest.Cluster].
+func (c *clustered) Drain(ctx context.Context) error {
+	worker := c.member()
+	if worker == nil {
+		return rest.Starting
+	}
+	err := worker.Drain(ctx)
+	if errors.Is(err, cluster.ErrAlone) {
+		return &rest.Refusal{Status: http.StatusConflict, Message: err.Error()}
+	}
+	return err
 }
 
 // Restart implements [rest.Cluster]: all workers read the record.
@@ -536,7 +558,7 @@ func (c *clustered) aim(s config.Snapshot, herder *connect.Herder) {
 	}
 }
 
-// run is a member of the group until ctx ends, and hands over then what it runs.
+// run is a member of the group until ctx ends, and hands over then what it runs, see [cluster.Worker.Leave].
 func (c *clustered) run(ctx context.Context) {
 	worker, log := c.member(), c.host.log
 	for ctx.Err() == nil {

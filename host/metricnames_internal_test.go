@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/culvert-project/culvert/host/cluster"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
@@ -35,6 +36,7 @@ func TestMetricNames(t *testing.T) {
 		r := prometheus.NewPedanticRegistry()
 		none := func() (connectors, tasks connect.Startups) { return connectors, tasks }
 		r.MustRegister(taskFigures{connectors: func() []connect.Figures { return connectors }, startups: none,
+			group:   func() cluster.Rebalances { return (*cluster.Worker)(nil).Rebalances() },
 			clients: prometheus.NewRegistry(), rates: &rates{}})
 		families, err := namedFigures{r, c.sets}.Gather()
 		require.NoError(t, err)

@@ -120,8 +120,8 @@ func (w worker) Metrics() prometheus.Gatherer {
 		about[spans]{table: spanMetrics, of: now.tracer})
 	if herder := now.herder; herder != nil {
 		r.MustRegister(about[notifications]{table: notificationMetrics, of: herder},
-			taskFigures{connectors: herder.Figures, startups: herder.Startups, clients: h.kafka.Figures,
-				rates: &h.rates})
+			taskFigures{connectors: herder.Figures, startups: herder.Startups, group: h.rebalances,
+				clients: h.kafka.Figures, rates: &h.rates})
 	}
 	if reloads := now.reloads; reloads != nil {
 		r.MustRegister(about[*reloader]{table: reloadMetrics, of: reloads})

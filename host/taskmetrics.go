@@ -1,7 +1,6 @@
 package host
 
 import (
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/culvert-project/culvert/host/cluster"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/transport"
@@ -21,6 +21,8 @@ type taskFigures struct {
 	connectors func() []connect.Figures
 	// startups are those of connectors and of tasks.
 	startups func() (connectors, tasks connect.Startups)
+	// group is what the worker has seen of rebalances.
+	group func() cluster.Rebalances
 	// clients are what kprom has counted of Kafka's clients.
 	clients prometheus.Gatherer
 	rates   *rates
@@ -28,8 +30,13 @@ type taskFigures struct {
 
 // Collect sends them.
 func (f taskFigures) Collect(to chan<- prometheus.Metric) {
-	all := workerFigures{connectors: f.connectors()}
+	all := workerFigures{connectors: f.connectors(), group: f.group()}
 	all.started, all.startedTasks = f.startups()
+	if all.group.Generation > 0 { // others run the rest
+		all.connectors = slices.DeleteFunc(all.connectors, func(c connect.Figures) bool {
+			return c.State == connect.Unassigned && len(c.Tasks) == 0
+		})
+	}
 	now := time.Now()
 	f.rates.begin()
 	defer f.rates.end()
@@ -75,10 +82,20 @@ type workerFigures struct {
 	connectors            []connect.Figures
 	tasks                 int
 	started, startedTasks connect.Startups
+	group                 cluster.Rebalances
 }
 
-func connectorCount(w workerFigures) float64 { return float64(len(w.connectors)) }
-func taskCount(w workerFigures) float64      { return float64(w.tasks) }
+// connectorCount is how many connectors the worker has: in a group those that it plans.
+func connectorCount(w workerFigures) (n float64) {
+	for _, c := range w.connectors {
+		if w.group.Generation == 0 || c.State != connect.Unassigned {
+			n++
+		}
+	}
+	return n
+}
+
+func taskCount(w workerFigures) float64 { return float64(w.tasks) }
 
 // processStart is when this program was started, as good as it can tell.
 var processStart = time.Now()
@@ -94,16 +111,27 @@ var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
 				version, _ := Version()
 				value(1, clientID, version, strconv.FormatInt(processStart.UnixMilli(), 10))
 			}),
-		// A worker is alone: it never has to share connectors out again, and all of them are its own.
-		counter("worker_rebalance_completed_rebalances_total", "Always 0: a worker is alone.",
-			func(workerFigures) float64 { return 0 }),
-		always[workerFigures]("worker_rebalance_rebalancing", "Always 0: a worker is alone.", 0),
 		gauge("coordinator_assigned_connectors", "Connectors of this worker.", connectorCount),
 		gauge("coordinator_assigned_tasks", "Tasks of this worker.", taskCount),
-		always[workerFigures]("worker_rebalance_rebalance_avg_time_ms", "Always NaN: a worker is alone.", math.NaN()),
-		always[workerFigures]("worker_rebalance_rebalance_max_time_ms", "Always NaN: a worker is alone.", math.NaN()),
-		always[workerFigures]("worker_rebalance_time_since_last_rebalance_ms", "Always +Inf, as in Kafka before "+
-			"the first one: a worker is alone.", math.Inf(1)),
+		counter("worker_rebalance_completed_rebalances_total", "Rebalances of the worker's group; 0 for a worker that "+
+			"is alone.", func(w workerFigures) float64 { return float64(w.group.Completed) }),
+		gauge("worker_rebalance_rebalancing", "1 while the worker's group rebalances, else 0. Tasks go on.",
+			func(w workerFigures) float64 { return oneIf(w.group.Running) }),
+		gauge("worker_rebalance_rebalance_avg_time_ms", "How long rebalances took, in milliseconds. "+lately,
+			func(w workerFigures) float64 { return w.group.Took.Avg }),
+		gauge("worker_rebalance_rebalance_max_time_ms", "How long rebalances took, in milliseconds. "+lately,
+			func(w workerFigures) float64 { return w.group.Took.Max }),
+		gauge("worker_rebalance_time_since_last_rebalance_ms", "How long ago the last rebalance was, in milliseconds; "+
+			"+Inf before the first one, as in Kafka.", func(w workerFigures) float64 { return w.group.Since }),
+		gauge("worker_rebalance_epoch", "The group's generation, 0 before the first one.",
+			func(w workerFigures) float64 { return float64(w.group.Generation) }),
+		labelled(prometheus.GaugeValue, "worker_rebalance_leader_name", "1 while the group has a leader, which the "+
+			"labels name.", []string{"leader_name", "connect_protocol"},
+			func(w workerFigures, value func(float64, ...string)) {
+				if w.group.Leader != "" {
+					value(1, w.group.Leader, w.group.Protocol)
+				}
+			}),
 	})...)
 
 // startups are the metrics of starts of connectors or of tasks.
@@ -200,9 +228,12 @@ func rated(name, help string, value func(*metered) int64) []metric[metered] {
 			func(t metered) float64 { return t.rate(name, float64(value(&t))) })}
 }
 
+// lately says of what an average is.
+const lately = "In the last minute; NaN where there was none, as in Kafka."
+
 // summed are figures PREFIX_avgSUFFIX and PREFIX_maxSUFFIX of the last minute.
 func summed(prefix, suffix, help string, value func(*task.Tallied) task.Summary) []metric[metered] {
-	prefix, help = "kafka_connect_"+prefix, help+" In the last minute; NaN where there was none, as in Kafka."
+	prefix, help = "kafka_connect_"+prefix, help+" "+lately
 	return []metric[metered]{
 		gauge(prefix+"_avg"+suffix, help, func(t metered) float64 { return value(&t.Measures).Avg }),
 		gauge(prefix+"_max"+suffix, help, func(t metered) float64 { return value(&t.Measures).Max }),

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/culvert-project/culvert/host/cluster"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/task"
@@ -22,6 +23,7 @@ func gathered(t *testing.T, list ...connect.Figures) map[string]float64 {
 			connect.Startups{Done: 6, Recent: task.Shares{Well: 1}}
 	}
 	r.MustRegister(taskFigures{connectors: func() []connect.Figures { return list }, startups: started,
+		group:   func() cluster.Rebalances { return (*cluster.Worker)(nil).Rebalances() },
 		clients: prometheus.NewRegistry(), rates: &rates{}})
 	families, err := r.Gather()
 	require.NoError(t, err)

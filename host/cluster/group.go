@@ -60,8 +60,8 @@ type Options struct {
 	// gives itself names it: two members that both take themselves for the leader are told apart by that.
 	Place func(self string, members []Joined) (map[string][]byte, error)
 	// Assigned is called with each generation that this member is of, once, the first time before [Join] returns. A
-	// static member that came back is given what it had, and the leader has not seen its metadata of now: where that
-	// has news, [Group.Rejoin] lets the leader know.
+	// static member that came back is given what it had, and has the group form a new generation by itself: the leader
+	// has not seen its metadata of now, and does not know its ID.
 	Assigned func(generation int32, leader bool, assignment []byte)
 	// Lost is called, never at the same time as Assigned, when this member may be out of its group: what it was
 	// assigned may be another one's. It joins again by itself, and Assigned follows. Errors that pass only when
@@ -90,8 +90,7 @@ type Group struct {
 	// turn counts calls of Rejoin.
 	turn  atomic.Uint32
 	holds atomic.Bool
-	// joining: metadata was given out for a generation that has not begun.
-	joining atomic.Bool
+	laps  laps
 
 	mu sync.Mutex // held while Assigned and Lost run
 	// id and generation are those of the last Assigned.
@@ -105,8 +104,10 @@ type Group struct {
 // alone touches it.
 type round struct {
 	leads, placed bool
-	// own is what this member, as leader, placed on itself, and assignment what it was given.
+	// own is what this member, as leader, placed on itself, and assignment what it was given, made for the member of
+	// that ID; 0: for none.
 	own, assignment []byte
+	of              Key
 }
 
 // leader tells whether assignments are this member's. kfake, the embedded broker, makes every member a leader where the
@@ -167,7 +168,7 @@ func (g *Group) Rejoin(reason string) { g.rejoin(g.client, reason) }
 // Hurry has this member join the generation that another member has begun in the place of this one, where it has not
 // heard of that yet: it would with its next heartbeat.
 func (g *Group) Hurry(generation int32) {
-	if _, now := g.Member(); now == generation && !g.joining.Load() {
+	if _, now := g.Member(); now == generation && !g.laps.now().Running {
 		g.Rejoin("another member has news")
 	}
 }
@@ -247,17 +248,17 @@ func (g *Group) begins(_ context.Context, client *kgo.Client, _ map[string][]int
 	}
 	id, generation := client.GroupMetadata()
 	g.session.Joined()
-	g.joining.Store(false)
+	g.laps.ended()
 	if !g.holds.Load() || g.generation != generation {
 		g.id, g.generation = id, generation
 		g.holds.Store(true)
 		g.o.Assigned(generation, g.round.leader(), g.round.assignment)
 	}
 	g.answer(nil)
-	if g.round.leads && !g.round.placed {
-		// KIP-814: a static leader that came back is to leave assignments as they are. It has not seen the others'
-		// metadata then, and they have not heard of its own.
-		g.rejoin(client, "the leader has come back, and was given its assignment of before")
+	if g.round.leads && !g.round.placed || g.round.of != 0 && g.round.of != KeyOf(id) {
+		// KIP-345: the coordinator forms no generation for a static member that came back, whose ID is a new one. The
+		// leader has not seen its metadata then, nor, where it is the leader itself (KIP-814), that of the others.
+		g.rejoin(client, "a static member has come back, and was given its assignment of before")
 	}
 }
 
@@ -369,13 +370,17 @@ func (b balancer) JoinGroupMetadata([]string, map[string][]int32, int32) []byte 
 			b.o.Group, b.id))
 	}
 	b.mu.Unlock()
-	b.joining.Store(true)
+	b.laps.begins()
 	turn := b.turn.Load()
 	return binary.BigEndian.AppendUint32(slices.Clip(b.o.Metadata()), turn)
 }
 
-// ParseSyncAssignment keeps what the leader has for this member: no partitions.
+// ParseSyncAssignment keeps what the leader has for this member: no partitions. Its last eight bytes are the key of the
+// member's ID.
 func (b balancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
+	if at := len(assignment) - 8; at >= 0 {
+		b.round.of, assignment = Key(binary.BigEndian.Uint64(assignment[at:])), assignment[:at]
+	}
 	b.round.assignment = assignment
 	return nil, nil
 }
@@ -420,7 +425,8 @@ func (p placing) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment, error
 				id)
 		}
 		one := kmsg.NewSyncGroupRequestGroupAssignment()
-		one.MemberID, one.MemberAssignment = id, placed[id]
+		one.MemberID = id
+		one.MemberAssignment = binary.BigEndian.AppendUint64(slices.Clip(placed[id]), uint64(KeyOf(id)))
 		all = append(all, one)
 	}
 	p.g.round.placed, p.g.round.own = true, placed[self]

@@ -298,8 +298,8 @@ func TestGroupMemberKilled(t *testing.T) {
 	})
 }
 
-// A static member that comes back within its session is given what it had, and nobody else hears of it; the leader
-// hears of it where it forces that. kfake, unlike Kafka, forms a new generation where the metadata has changed.
+// A static member that comes back within its session is given what it had, and has the leader see it in a generation
+// of its own. kfake, unlike Kafka, forms one by itself where the metadata has changed.
 func TestGroupStaticMember(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		static := func(name string) *worker {
@@ -312,10 +312,8 @@ func TestGroupStaticMember(t *testing.T) {
 		c.Close()
 		time.Sleep(5 * time.Second)
 		c = static("c")
-		assert.Equal(t, []string{fmt.Sprintf("%d: for c by a", at)}, c.all())
+		assert.Equal(t, fmt.Sprintf("%d: for c by a", at), c.all()[0])
 		time.Sleep(time.Minute)
-		assert.Equal(t, at, agree(t, 0, a, b, c))
-		c.Rejoin("it has come back")
 		assert.Equal(t, at+1, agree(t, at, a, b, c))
 
 		a.Close() // which leads
@@ -329,9 +327,9 @@ func TestGroupStaticMember(t *testing.T) {
 		require.NoError(t, b.Leave(t.Context(), false))
 		time.Sleep(5 * time.Second)
 		b = static("b")
-		assert.Equal(t, at+2, agree(t, 0, a, b, c), "after a goodbye that is not forever")
+		assert.Equal(t, at+3, agree(t, at+2, a, b, c), "after a goodbye that is not forever")
 		require.NoError(t, b.Leave(t.Context(), true))
-		assert.Equal(t, at+3, agree(t, at+2, a, c))
+		assert.Equal(t, at+4, agree(t, at+3, a, c))
 		if took := time.Since(began); took > 5*time.Second+4*time.Second {
 			t.Errorf("expected the others to hear of it with their next heartbeat, found %v", took)
 		}

@@ -53,8 +53,10 @@ type leader struct {
 	targets map[string][]Held
 	// unplaced says why connectors, or tasks of them, are given to nobody.
 	unplaced map[string]string
-	// next is when to plan again although nobody joins; zero: never.
+	// next is when to plan again although nobody joins; zero: never. soon is how long the last plan put off one that was
+	// to come at once; 0: it asked for none.
 	next time.Time
+	soon time.Duration
 	// changes counts changes of the config topic, placed is the count that the last plan has seen.
 	changes, placed int
 	leads           bool
@@ -214,13 +216,14 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 	l.w.o.Logger.Debug("the leader has planned", "members", len(all), "connectors", len(s.Connectors), "again", out.Again,
 		"took", time.Since(began))
 	l.mu.Lock()
+	out.Next, l.soon = putOff(out.Next, began, l.soon)
 	l.memory, l.members, l.targets, l.next, l.placed = out.Memory, all, out.Targets, out.Next, changes
 	l.unplaced = out.Unplaced
 	l.mu.Unlock()
 	placed := map[string][]byte{}
 	for _, m := range all {
 		a := Assignment{Leader: self, LeaderURL: l.w.o.URL, Offset: s.Offset, Again: out.Again,
-			Target: out.Targets[m.ID], Shares: out.Shares[m.ID]}
+			Target: out.Targets[m.ID], Shares: out.Shares[m.ID], Alone: alone(all, m.ID)}
 		if !out.Next.IsZero() {
 			a.Delay = max(0, out.Next.Sub(began))
 		}
@@ -231,6 +234,21 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 		placed[m.ID] = b
 	}
 	return placed, nil
+}
+
+// putOff is when the leader plans again where a plan asks for that at a time, and for how long that waits: plans that
+// follow each other at once, for as long as a share is late, are firstWait apart, and further and further up to lastWait.
+func putOff(next, now time.Time, before time.Duration) (at time.Time, soon time.Duration) {
+	if next.IsZero() || next.Sub(now) >= firstWait {
+		return next, 0
+	}
+	soon = min(max(2*before, firstWait), lastWait)
+	return now.Add(soon), soon
+}
+
+// alone tells whether all members but one are about to leave.
+func alone(members []Member, id string) bool {
+	return !slices.ContainsFunc(members, func(m Member) bool { return m.ID != id && !m.Leaving })
 }
 
 // connectors are those of the config topic as a plan takes them.

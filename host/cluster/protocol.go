@@ -124,6 +124,7 @@ type Assignment struct {
 	Again  bool
 	Target []Held // all that the member is to run: what it holds and is not named here is to be stopped
 	Shares []Share
+	Alone  bool // all other members are about to leave: nobody would take over what this one lets go of
 }
 
 // Encode is the bytes of a member's metadata. It fails for a text or a number that DecodeMetadata refuses.
@@ -187,6 +188,7 @@ func (a *Assignment) layout(w *wire) {
 	a.Again = w.flag(a.Again)
 	a.Target = w.held(a.Target)
 	a.Shares = w.shares(a.Shares)
+	a.Alone = w.flag(a.Alone)
 }
 
 // wire reads values from bytes, or appends those that it is handed; either way it returns them. The first error stays,

@@ -46,6 +46,7 @@ var assignmentExample = Assignment{
 	Again:     true,
 	Target:    []Held{{Connector: 0x0102030405060708, Version: 300, Units: units(0, 9)}},
 	Shares:    []Share{{Origin: 0x1112131415161718, Requests: 1}},
+	Alone:     true,
 }
 
 // The bytes are those that earlier versions wrote.
@@ -63,7 +64,7 @@ func TestBytesOfMembers(t *testing.T) {
 	b, err = assignmentExample.Encode()
 	require.NoError(t, err)
 	assert.Equal(t, "0002"+"0000"+"0003"+"6d2d31"+java[4:]+"00000000"+"00000000"+"00000bb8"+"c1"+"01"+
-		"01"+"0102030405060708"+"ac02"+"02"+"0102"+"01"+"1112131415161718"+"01"+"00", hex.EncodeToString(b))
+		"01"+"0102030405060708"+"ac02"+"02"+"0102"+"01"+"1112131415161718"+"01"+"00"+"01", hex.EncodeToString(b))
 	assert.Equal(t, Key(0xba7816bf8f01cfea), KeyOf("abc"), "FIPS 180-2, the first example")
 }
 
@@ -87,7 +88,8 @@ func TestMembersBytesComeBack(t *testing.T) {
 		assert.Equal(t, m, got)
 
 		a := Assignment{Leader: text(r), LeaderURL: text(r), Offset: r.Int64(), Again: r.IntN(2) == 0,
-			Delay: time.Duration(r.Int32()) * time.Millisecond, Target: randomHeld(r), Shares: randomShares(r)}
+			Delay: time.Duration(r.Int32()) * time.Millisecond, Target: randomHeld(r), Shares: randomShares(r),
+			Alone: r.IntN(2) == 0}
 		b, err = a.Encode()
 		require.NoError(t, err)
 		gotA, err := DecodeAssignment(append(b, text(r)...))

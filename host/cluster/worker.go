@@ -76,7 +76,7 @@ type Worker struct {
 	assignment Assignment
 	assigned   bool
 	leading    bool
-	leaving    bool
+	stay       stay
 	// bounds are the shares of origins that the worker keeps to.
 	bounds map[Key]Share
 	// brought is what the herder has of the config topic.
@@ -196,7 +196,7 @@ func (w *Worker) Read(change config.TopicChange) {
 func (w *Worker) metadata() []byte {
 	holds := w.holds()
 	w.mu.Lock()
-	m := Metadata{URL: w.o.URL, Offset: w.o.Log.Offset(), Holds: holds, Generation: w.generation, Leaving: w.leaving,
+	m := Metadata{URL: w.o.URL, Offset: w.o.Log.Offset(), Holds: holds, Generation: w.generation, Leaving: w.stay.leaving(),
 		Name: w.name()}
 	shares := maps.Clone(w.bounds)
 	w.mu.Unlock()
@@ -307,6 +307,9 @@ func (w *Worker) lost(err error) {
 func (w *Worker) bring() (letGo bool) {
 	w.mu.Lock()
 	assignment, brought := w.assignment, w.brought
+	if w.stay == rests {
+		assignment.Target = nil
+	}
 	w.mu.Unlock()
 	target := map[Key][]Held{}
 	for _, t := range assignment.Target {
@@ -498,18 +501,6 @@ func (w *Worker) Member() string {
 // Members are the members of the group by their ids, while this worker leads it and can write as the leader; else nil.
 func (w *Worker) Members() map[string]bool { return w.leader.ids() }
 
-// Leave hands everything over and leaves the group. It waits for others to take over what the worker runs for as long
-// as ctx lasts; a member that is to come back within the session keeps its place.
-func (w *Worker) Leave(ctx context.Context) error {
-	w.mu.Lock()
-	w.leaving = true
-	w.mu.Unlock()
-	w.Rejoin("this worker leaves")
-	for len(w.o.Herder.Holds()) > 0 && pause.For(ctx, 10*time.Millisecond) == nil {
-	}
-	return w.group.Load().Leave(context.WithoutCancel(ctx), true)
-}
-
 // Lease returns nil where nobody else can have what is assigned to this worker: by the time that its session has left,
 // or since the group's coordinator says so.
 func (w *Worker) Lease(ctx context.Context) error {
@@ -554,7 +545,7 @@ func (w *Worker) Owner(connector string, task int) (url string, me, known bool) 
 func (w *Worker) Pending() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return !w.assigned
+	return !w.assigned || w.group.Load() == nil
 }
 
 // names are the connectors of a snapshot by their keys.

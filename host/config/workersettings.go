@@ -134,7 +134,8 @@ var groupSettings = []wit.SettingSpec{
 	declared("status.storage.partitions", wit.KindInt, "5", "Its partitions, if it has to be made."),
 	declared("status.storage.replication.factor", wit.KindShort, "", "Its replicas, if it has to be made."),
 	declared("group.instance.id", wit.KindText, "", "Name of this worker in its group, such as that of its pod: a worker "+
-		"that comes back with it within session.timeout.ms has what it had, and nothing moves."),
+		"that comes back with it within session.timeout.ms has what it had, and nothing moves. So a worker with one "+
+		"stops its tasks at SIGTERM and hands nothing over; culvert drain before it does."),
 	declared("rest.advertised.listener", wit.KindText, "", "Protocol by which other workers of the group reach this one; "+
 		"http unless listeners has https alone.", allowed("http", "https")),
 	declared("session.timeout.ms", wit.KindInt, "10000", "After how long without a heartbeat the group gives this "+

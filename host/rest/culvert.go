@@ -111,10 +111,26 @@ func (x *exchange) diff() {
 	x.reply(append([]Change{}, changes...), err)
 }
 
+// errAlone answers what is asked of a group where there is none.
+var errAlone = &Refusal{http.StatusNotFound, "This worker is alone: group.id, config.storage.topic and " +
+	"status.storage.topic have it form a group with others"}
+
+func (x *exchange) drain() {
+	switch {
+	case x.cluster == nil:
+		x.failed(errAlone)
+	case x.cluster.Pending():
+		x.failed(errNoLeader)
+	default:
+		ctx, cancel := x.limited()
+		defer cancel()
+		x.done(http.StatusNoContent, x.cluster.Drain(ctx))
+	}
+}
+
 func (x *exchange) overview() {
 	if x.cluster == nil {
-		x.fail(http.StatusNotFound, "This worker is alone: group.id, config.storage.topic and status.storage.topic "+
-			"have it form a group with others")
+		x.failed(errAlone)
 		return
 	}
 	o, leads := x.cluster.Overview()

@@ -19,7 +19,7 @@ import (
 
 // Cluster is the group of workers that this one belongs to, as REST needs it. URLs are those that workers advertise in
 // the group's metadata, http://HOST:PORT or https://HOST:PORT: a request, and with it the Authorization of its user, is
-// handed on to no others. Methods are called by many goroutines, and do not wait.
+// handed on to no others. Methods are called by many goroutines; those without a context do not wait.
 type Cluster interface {
 	// URL is what this worker advertises.
 	URL() string
@@ -34,6 +34,9 @@ type Cluster interface {
 	Pending() bool
 	// Overview is what the leader knows of the group; ok is false on a worker that does not lead.
 	Overview() (o Group, ok bool)
+	// Drain has others run what this worker runs, and returns when they do; nothing more is given to it. A [Refusal]
+	// says that there are none.
+	Drain(ctx context.Context) error
 	// Restart has all workers restart what they run of a connector, or only what of it has failed.
 	Restart(ctx context.Context, connector string, includeTasks, onlyFailed bool) error
 	// SetLevel has all workers set the level of a logger.

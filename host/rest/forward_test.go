@@ -72,6 +72,13 @@ func (s *seat) Overview() (o Group, ok bool) {
 	return Group{Leader: url}, me
 }
 
+func (s *seat) Drain(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, "drain "+s.own)
+	return nil
+}
+
 func (s *seat) SetLevel(_ context.Context, logger, level string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -30,7 +31,8 @@ func guarded(next http.Handler, o *Options, others *others) http.Handler {
 	origins := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		by, _ := r.Context().Value(listenerKey{}).(net.Listener)
-		if open(r) || !alone(by) && (len(names) == 0 || scrapes(r)) || ours(r.Host, names) {
+		if open(r) || !alone(by) && (len(names) == 0 || scrapes(r)) || ours(r.Host, names) ||
+			o.advertises(r.Host) {
 			if err := origins.Check(r); err != nil && (!fromOneOf(o.Origins, r) ||
 				!slices.Contains(o.Methods, r.Method)) {
 				refuse(w, http.StatusForbidden,
@@ -53,6 +55,15 @@ func guarded(next http.Handler, o *Options, others *others) http.Handler {
 func ours(host string, names []string) bool {
 	host = hostOf(host)
 	return host != "" && (loopbackName(host) || slices.Contains(names, host))
+}
+
+// advertises tells whether a Host is that of this worker's URL in its group, by which the others hand requests on.
+func (o *Options) advertises(host string) bool {
+	if o.Cluster == nil || host == "" {
+		return false
+	}
+	own, err := url.Parse(o.Cluster.URL())
+	return err == nil && hostOf(own.Host) == hostOf(host)
 }
 
 // scrapes tells whether a request reads the metrics by an address in the place of a name.

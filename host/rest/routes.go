@@ -153,6 +153,10 @@ var routes = []route{
 		"The group of workers: its members, with their plugins and how much they run, and what is given to no " +
 			"worker, with the reason. 404 where the worker is alone.",
 		operation{gives: Group{}, refuses: []int{404, 409}}},
+	{"PUT", "/culvert/drain", anyone, (*exchange).drain,
+		"Has the other workers of the group run what this one runs, before it is stopped: nothing more is given to " +
+			"it. 204 when they have it, 409 where there are none, 404 where the worker is alone.",
+		operation{status: http.StatusNoContent, refuses: []int{404, 409, 500}}},
 	{"GET", "/culvert/connectors/{name}", owner, whenKnown((*exchange).motion),
 		"How far a connector is, by task and feed: rows, pages, what is before it, when it had read all " +
 			"there was, the last request and the last fault, when it is read again.",

@@ -24,7 +24,7 @@ type Tally struct {
 // Batches are pages of a source, or what a sink writes at a time.
 type Batches struct {
 	mu                 sync.Mutex
-	size, took, active window
+	size, took, active Window
 	now                int64
 }
 
@@ -33,7 +33,7 @@ func (b *Batches) Ended(began time.Time, rows int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	b.took.took(now, began)
+	b.took.Took(now, began)
 	b.size.add(now, float64(rows))
 }
 
@@ -51,7 +51,7 @@ func (b *Batches) Hold(rows int) {
 // Commits are those of offsets, by what became of them.
 type Commits struct {
 	mu            sync.Mutex
-	took, records window
+	took, records Window
 	outcomes      Outcomes
 }
 
@@ -61,7 +61,7 @@ func (c *Commits) Ended(began time.Time, err error) {
 	defer c.mu.Unlock()
 	now := time.Now()
 	if c.outcomes.Add(now, err == nil); err == nil {
-		c.took.took(now, began)
+		c.took.Took(now, began)
 	}
 }
 
@@ -97,8 +97,8 @@ func (t *Tally) At(now time.Time) Tallied {
 	defer b.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return Tallied{BatchSize: b.size.summary(now), BatchTime: b.took.summary(now), CommitTime: c.took.summary(now),
-		ActiveRows: b.active.summary(now), Active: b.now, Transactions: c.records.summary(now),
+	return Tallied{BatchSize: b.size.Summary(now), BatchTime: b.took.Summary(now), CommitTime: c.took.Summary(now),
+		ActiveRows: b.active.Summary(now), Active: b.now, Transactions: c.records.Summary(now),
 		Commits: c.outcomes.Well, FailedCommits: c.outcomes.Badly, Recent: c.outcomes.Shares(now),
 		Retries: t.Retries.Load(), Logged: t.Logged.Load(),
 		Errors: t.Errors.Load(), Letters: t.Letters.Load(), LostLetters: t.LostLetters.Load()}

@@ -9,9 +9,9 @@ import (
 )
 
 func TestWindow(t *testing.T) {
-	var w window
+	var w Window
 	began := time.Unix(1_000_000, 0)
-	if s := w.summary(began); !math.IsNaN(s.Avg) || !math.IsNaN(s.Max) || !math.IsNaN(s.Min) {
+	if s := w.Summary(began); !math.IsNaN(s.Avg) || !math.IsNaN(s.Max) || !math.IsNaN(s.Min) {
 		t.Errorf("expected NaN without values, found %v", s)
 	}
 	for _, c := range []struct {
@@ -27,11 +27,11 @@ func TestWindow(t *testing.T) {
 		{time.Hour, 2, Summary{2, 2, 2}},
 	} {
 		w.add(began.Add(c.after), c.value)
-		if s := w.summary(began.Add(c.after)); s != c.want {
+		if s := w.Summary(began.Add(c.after)); s != c.want {
 			t.Errorf("after %v: expected %v, found %v", c.after, c.want, s)
 		}
 	}
-	if s := w.summary(began.Add(time.Hour + 2*half)); !math.IsNaN(s.Avg) {
+	if s := w.Summary(began.Add(time.Hour + 2*half)); !math.IsNaN(s.Avg) {
 		t.Errorf("expected values that are forgotten, found %v", s)
 	}
 }

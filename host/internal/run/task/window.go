@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// half is how long a half of a [window] is, as a sample of Kafka's figures (metrics.sample.window.ms).
+// half is how long a half of a [Window] is, as a sample of Kafka's figures (metrics.sample.window.ms).
 const half = 30 * time.Second
 
-// window knows the average, the largest and the smallest of the values of the last half to whole minute, as Kafka's
+// Window knows the average, the largest and the smallest of the values of the last half to whole minute, as Kafka's
 // own figures do (metrics.num.samples=2). The zero value is empty; it is for one goroutine at a time.
-type window [2]sampled
+type Window [2]sampled
 
 // sampled are the values of half a minute.
 type sampled struct {
@@ -23,7 +23,7 @@ type sampled struct {
 type Summary struct{ Avg, Max, Min float64 }
 
 // add takes a value that was measured at a time.
-func (w *window) add(now time.Time, value float64) {
+func (w *Window) add(now time.Time, value float64) {
 	if s := &w[0]; s.count == 0 || now.Sub(s.began) >= half {
 		w[1] = *s
 		w[0] = sampled{began: now, max: value, min: value}
@@ -34,13 +34,13 @@ func (w *window) add(now time.Time, value float64) {
 	s.max, s.min = max(s.max, value), min(s.min, value)
 }
 
-// took takes the milliseconds since a time.
-func (w *window) took(now, start time.Time) {
+// Took takes the milliseconds since a time.
+func (w *Window) Took(now, start time.Time) {
 	w.add(now, float64(now.Sub(start))/float64(time.Millisecond))
 }
 
-// summary is that of the values which are not too old at a time.
-func (w *window) summary(now time.Time) Summary {
+// Summary is that of the values which are not too old at a time.
+func (w *Window) Summary(now time.Time) Summary {
 	var all sampled
 	for _, s := range w {
 		if s.count == 0 || now.Sub(s.began) >= 2*half {
@@ -64,7 +64,7 @@ func (w *window) summary(now time.Time) Summary {
 // at a time.
 type Outcomes struct {
 	Well, Badly int64
-	recent      window
+	recent      Window
 }
 
 // Shares are from 0 to 1; both are 0 where nothing was tried, as in Kafka.
@@ -83,7 +83,7 @@ func (o *Outcomes) Add(now time.Time, well bool) {
 
 // Shares are those of what is not too old at a time.
 func (o *Outcomes) Shares(now time.Time) Shares {
-	well := o.recent.summary(now).Avg
+	well := o.recent.Summary(now).Avg
 	if math.IsNaN(well) {
 		return Shares{}
 	}

@@ -1,0 +1,102 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/pause"
+)
+
+// stay is what a worker has in mind with its group. It goes from stays to each of the others, from drains back to stays
+// or on to leaves; become alone changes it.
+type stay uint8
+
+const (
+	// stays: it runs its share.
+	stays stay = iota
+	// drains: it is a member that is given nothing.
+	drains
+	// leaves: the same, until it leaves the group for good.
+	leaves
+	// rests: it runs nothing of its share, which waits for it. A static member ends like that, as it is to come back.
+	rests
+)
+
+// leaving tells whether the leader is to give nothing to the worker.
+func (s stay) leaving() bool { return s == drains || s == leaves }
+
+// become has the worker go from one of these to another, and says whether it was in one of them.
+func (w *Worker) become(to stay, from ...stay) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, f := range from {
+		if w.stay == f {
+			w.stay = to
+			return true
+		}
+	}
+	return false
+}
+
+// ErrAlone says that nobody takes over what a worker runs.
+var ErrAlone = errors.New("expected another worker of the group that takes over what this one runs, found none: it " +
+	"hands nothing over, and goes on")
+
+// Drain implements rest.Cluster. It hands over what the worker runs, and returns when others have been given it, or with ctx's error. From then on
+// the worker is a member that is given nothing, until it ends. The error is [ErrAlone] where no other worker is to stay
+// in the group; where the others drain at the same time it may come after tasks have stopped, and then they go on.
+func (w *Worker) Drain(ctx context.Context) error {
+	if _, alone := w.placed(); alone {
+		return ErrAlone
+	}
+	if w.become(drains, stays) {
+		w.Rejoin("this worker is drained")
+	}
+	for len(w.holds()) > 0 {
+		if err := pause.For(ctx, lookAtHolds); err != nil {
+			return err
+		}
+	}
+	before, _ := w.placed()
+	w.Rejoin("this worker has let go of what it ran")
+	for {
+		switch at, alone := w.placed(); {
+		case at <= before:
+		case alone && w.become(stays, drains):
+			w.Rejoin("this worker stays, since no other does")
+			return ErrAlone
+		default:
+			return nil
+		}
+		if err := pause.For(ctx, lookAtHolds); err != nil {
+			return err
+		}
+	}
+}
+
+// lookAtHolds is how often is looked whether tasks have ended.
+const lookAtHolds = 10 * time.Millisecond
+
+// placed is the last generation that the worker was given something in, and whether nobody else stays in it.
+func (w *Worker) placed() (generation int32, alone bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.generation, w.assignment.Alone
+}
+
+// Leave ends the worker's membership. It waits for tasks to end for as long as ctx lasts. A static member is to come
+// back: it says no goodbye, and within its session nobody else is given what it had. Of any other, and of one that was
+// drained, the group takes over at once what it ran.
+func (w *Worker) Leave(ctx context.Context) error {
+	back := w.o.Group.Instance != "" && w.become(rests, stays)
+	switch {
+	case back:
+		w.wake()
+	case w.become(leaves, stays):
+		w.Rejoin("this worker leaves")
+	}
+	for len(w.o.Herder.Holds()) > 0 && pause.For(ctx, lookAtHolds) == nil {
+	}
+	return w.group.Load().Leave(context.WithoutCancel(ctx), !back)
+}
