@@ -125,12 +125,10 @@ var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
 			"+Inf before the first one, as in Kafka.", func(w workerFigures) float64 { return w.group.Since }),
 		gauge("worker_rebalance_epoch", "The group's generation, 0 before the first one.",
 			func(w workerFigures) float64 { return float64(w.group.Generation) }),
-		labelled(prometheus.GaugeValue, "worker_rebalance_leader_name", "1 while the group has a leader, which the "+
-			"labels name.", []string{"leader_name", "connect_protocol"},
+		labelled(prometheus.GaugeValue, "worker_rebalance_leader_name", "1 where the group has a leader, which the "+
+			"labels name, else 0.", []string{"leader_name", "connect_protocol"},
 			func(w workerFigures, value func(float64, ...string)) {
-				if w.group.Leader != "" {
-					value(1, w.group.Leader, w.group.Protocol)
-				}
+				value(oneIf(w.group.Leader != ""), w.group.Leader, w.group.Protocol)
 			}),
 	})...)
 

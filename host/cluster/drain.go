@@ -3,13 +3,14 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
 
-// stay is what a worker has in mind with its group. It goes from stays to each of the others, from drains back to stays
-// or on to leaves; become alone changes it.
+// stay is what a worker has in mind with its group. It goes from stays to each of the others, and from drains back or on
+// to leaves; become alone changes it.
 type stay uint8
 
 const (
@@ -30,13 +31,11 @@ func (s stay) leaving() bool { return s == drains || s == leaves }
 func (w *Worker) become(to stay, from ...stay) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, f := range from {
-		if w.stay == f {
-			w.stay = to
-			return true
-		}
+	if !slices.Contains(from, w.stay) {
+		return false
 	}
-	return false
+	w.stay = to
+	return true
 }
 
 // ErrAlone says that nobody takes over what a worker runs.
@@ -93,7 +92,7 @@ func (w *Worker) Leave(ctx context.Context) error {
 	switch {
 	case back:
 		w.wake()
-	case w.become(leaves, stays):
+	case !w.become(leaves, drains) && w.become(leaves, stays):
 		w.Rejoin("this worker leaves")
 	}
 	for len(w.o.Herder.Holds()) > 0 && pause.For(ctx, lookAtHolds) == nil {

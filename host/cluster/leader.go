@@ -338,6 +338,9 @@ func (l *leader) clean() {
 	}
 	generation, unplaced := l.of, l.unplaced
 	l.mu.Unlock()
+	if len(members) == 0 { // a static leader that came back has not seen who there is
+		return
+	}
 	for name, why := range unplaced {
 		own, _ := l.w.o.Status.Connector(name)
 		if own.State != connect.Running && own.Trace != why && there[KeyOf(name)] != "" {

@@ -212,6 +212,61 @@ func TestOverviewOfAGroup(t *testing.T) {
 	assert.Equal(t, 404, a.StatusCode)
 }
 
+// A worker is drained by itself, whoever leads; not where it is alone, may only be read, or is of no generation.
+func TestDrain(t *testing.T) {
+	drains := func(o Options) (status int, asked []string) {
+		t.Helper()
+		own, _ := o.Cluster.(*seat)
+		s := opened(t, o, slog.New(slog.DiscardHandler), &standIn{})
+		r, err := http.NewRequest("PUT", s.URLs()[0]+"/culvert/drain", nil)
+		require.NoError(t, err)
+		a, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		a.Body.Close()
+		if own != nil {
+			asked = own.asked
+		}
+		return a.StatusCode, asked
+	}
+	status, asked := drains(Options{Cluster: &seat{own: "http://a:1", leads: "http://b:1"}})
+	assert.Equal(t, 204, status)
+	assert.Equal(t, []string{"drain http://a:1"}, asked)
+	status, _ = drains(Options{})
+	assert.Equal(t, 404, status)
+	for want, o := range map[int]Options{409: {Cluster: &seat{own: "http://a:1", pending: true}},
+		403: {Cluster: &seat{own: "http://a:1"}, ReadOnly: true}} {
+		status, asked = drains(o)
+		assert.Equal(t, want, status)
+		assert.Equal(t, 0, len(asked))
+	}
+}
+
+// Requests that other workers hand on name the URL that this one advertises as their Host: whatever names users may
+// call it by, it answers those.
+func TestAdvertisedHostIsAnswered(t *testing.T) {
+	for _, allowed := range [][]string{nil, {"connect.example.com"}} {
+		for _, listener := range []string{"http://127.0.0.1:0", "http://:0"} {
+			s := opened(t, Options{Listeners: []string{listener}, AllowedHosts: allowed,
+				Cluster: &seat{own: "http://culvert-0.culvert.default.svc:8083"}}, slog.New(slog.DiscardHandler),
+				&standIn{})
+			for host, want := range map[string]int{"culvert-0.culvert.default.svc:8083": 200,
+				"CULVERT-0.culvert.default.svc": 200, "culvert-1.culvert.default.svc:8083": 403} {
+				if allowed == nil && listener == "http://:0" {
+					want = 200 // where no names are given, all are answered
+				}
+				_, port, _ := net.SplitHostPort(s.Addresses()[0])
+				r, err := http.NewRequest("GET", "http://127.0.0.1:"+port+"/", nil)
+				require.NoError(t, err)
+				r.Host = host
+				a, err := http.DefaultClient.Do(r)
+				require.NoError(t, err)
+				a.Body.Close()
+				assert.Equal(t, want, a.StatusCode, listener, allowed, host)
+			}
+		}
+	}
+}
+
 // Each route of the table is answered by the worker that it names, over two hops at most, and where a rebalance is
 // expected it is refused as by Kafka Connect, or not at all.
 func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -27,12 +28,13 @@ type Group struct {
 	servers string
 	workers []*Followed
 	ids     []string // host:port of each
+	lines   []string
 }
 
-// NewGroup starts so many workers of a group.
-func NewGroup(t *testing.T, p *Place, servers string, workers int) *Group {
+// NewGroup starts so many workers of a group, with more lines in their files, where %d is a worker's number.
+func NewGroup(t *testing.T, p *Place, servers string, workers int, lines ...string) *Group {
 	t.Helper()
-	g := &Group{Place: p, servers: servers}
+	g := &Group{Place: p, servers: servers, lines: lines}
 	for range workers {
 		g.workers, g.ids = append(g.workers, nil), append(g.ids, porttest.Address(t))
 	}
@@ -45,12 +47,16 @@ func NewGroup(t *testing.T, p *Place, servers string, workers int) *Group {
 // Join starts a worker that does not run.
 func (g *Group) Join(n int) {
 	g.T.Helper()
-	file := g.File(fmt.Sprintf("worker%d.properties", n), "bootstrap.servers="+g.servers, "group.id=workers",
+	lines := []string{"bootstrap.servers=" + g.servers, "group.id=workers",
 		"config.storage.topic=configs", "status.storage.topic=states", "offset.storage.topic=offsets",
 		"config.storage.replication.factor=1", "status.storage.replication.factor=1", "offset.storage.replication.factor=1",
 		"session.timeout.ms=6000", "heartbeat.interval.ms=1000", "scheduled.rebalance.max.delay.ms=1000",
-		"offset.flush.interval.ms=500", "listeners=http://"+g.ids[n],
-		"value.converter.schemas.enable=false", "key.converter.schemas.enable=false")
+		"offset.flush.interval.ms=500", "listeners=http://" + g.ids[n],
+		"value.converter.schemas.enable=false", "key.converter.schemas.enable=false"}
+	for _, line := range g.lines {
+		lines = append(lines, strings.ReplaceAll(line, "%d", strconv.Itoa(n)))
+	}
+	file := g.File(fmt.Sprintf("worker%d.properties", n), lines...)
 	// On a machine of its own, as far as the files of its user go.
 	g.Environ = []string{"XDG_CACHE_HOME=" + filepath.Join(g.Dir, fmt.Sprintf("cache%d", n))}
 	g.workers[n] = g.Serves(g.ids[n], "--plugins", Plugins(g.T), "--data", g.Subfolder(fmt.Sprintf("data%d", n)), file)

@@ -19,3 +19,17 @@ func TestOneLogonOfAGroup(t *testing.T) {
 	p := e2e.NewPlace(t)
 	e2e.OneLogonOfAGroup(t, p, p.Broker())
 }
+
+// A worker that is drained hands over before it is stopped; the last one goes on.
+func TestDrainOfAWorker(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	e2e.DrainOfAWorker(t, p, p.Broker())
+}
+
+// A restart of a worker with a group.instance.id moves nothing.
+func TestStaticWorkersOfAGroup(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	e2e.StaticWorkersOfAGroup(t, p, p.Broker())
+}
