@@ -14,8 +14,14 @@ import (
 	"github.com/culvert-project/culvert/host/transport"
 )
 
-// gathered are figures as NAME LABELS VALUE.
+// gathered are figures of a worker that is alone, as NAME LABELS VALUE.
 func gathered(t *testing.T, list ...connect.Figures) map[string]float64 {
+	t.Helper()
+	return gatheredIn(t, (*cluster.Worker)(nil).Rebalances(), list...)
+}
+
+// gatheredIn are those of one in a group.
+func gatheredIn(t *testing.T, group cluster.Rebalances, list ...connect.Figures) map[string]float64 {
 	t.Helper()
 	r := prometheus.NewPedanticRegistry()
 	started := func() (connectors, tasks connect.Startups) {
@@ -23,7 +29,7 @@ func gathered(t *testing.T, list ...connect.Figures) map[string]float64 {
 			connect.Startups{Done: 6, Recent: task.Shares{Well: 1}}
 	}
 	r.MustRegister(taskFigures{connectors: func() []connect.Figures { return list }, startups: started,
-		group:   func() cluster.Rebalances { return (*cluster.Worker)(nil).Rebalances() },
+		group:   func() cluster.Rebalances { return group },
 		clients: prometheus.NewRegistry(), rates: &rates{}})
 	families, err := r.Gather()
 	require.NoError(t, err)
@@ -137,6 +143,39 @@ func TestTaskFigures(t *testing.T) {
 			strings.Contains(figure, "source_") && strings.Contains(figure, "copies") {
 			t.Errorf("expected no %s", figure)
 		}
+	}
+}
+
+// A worker of a group counts what it runs itself, and the group's rebalances.
+func TestFiguresOfAGroup(t *testing.T) {
+	connectors := []connect.Figures{{Name: "planned", Type: "source", State: connect.Running},
+		{Name: "task", Type: "source", State: connect.Unassigned,
+			Tasks: []connect.TaskFigures{{Task: 3, State: connect.Running}}},
+		{Name: "others", Type: "source", State: connect.Unassigned}}
+	all := gatheredIn(t, cluster.Rebalances{Completed: 7, Running: true, Took: task.Summary{Avg: 20, Max: 30}, Since: 5,
+		Generation: 9, Leader: "http://a:1", Protocol: "p"}, connectors...)
+	for figure, want := range map[string]float64{
+		"kafka_connect_worker_connector_count":                        1,
+		"kafka_connect_coordinator_assigned_connectors":               1,
+		"kafka_connect_worker_task_count":                             1,
+		"kafka_connect_worker_connector_total_task_count task":        1,
+		"kafka_connect_worker_rebalance_completed_rebalances_total":   7,
+		"kafka_connect_worker_rebalance_rebalancing":                  1,
+		"kafka_connect_worker_rebalance_rebalance_avg_time_ms":        20,
+		"kafka_connect_worker_rebalance_rebalance_max_time_ms":        30,
+		"kafka_connect_worker_rebalance_time_since_last_rebalance_ms": 5,
+		"kafka_connect_worker_rebalance_epoch":                        9,
+		"kafka_connect_worker_rebalance_leader_name p http://a:1":     1,
+	} {
+		if found, there := all[figure]; !there || found != want {
+			t.Errorf("%s: expected %v, found %v (%t)", figure, want, found, there)
+		}
+	}
+	if _, there := all["kafka_connect_worker_connector_total_task_count others"]; there {
+		t.Error("expected no figures of a connector that others run")
+	}
+	if alone := gathered(t, connectors...); alone["kafka_connect_worker_connector_count"] != 3 {
+		t.Error("expected a worker that is alone to count all")
 	}
 }
 

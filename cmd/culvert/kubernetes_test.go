@@ -1,0 +1,148 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/host/config"
+)
+
+// object is one of Kubernetes' with everything in it.
+type object map[string]any
+
+// at is what stands at a path of members, and of elements by their numbers.
+func (o object) at(t *testing.T, path ...any) any {
+	t.Helper()
+	var v any = map[string]any(o)
+	for _, step := range path {
+		var there bool
+		switch step := step.(type) {
+		case string:
+			m, _ := v.(map[string]any)
+			v, there = m[step]
+		case int:
+			l, _ := v.([]any)
+			if there = step < len(l); there {
+				v = l[step]
+			}
+		}
+		if !there {
+			t.Fatalf("expected %v, found no %v", path, step)
+		}
+	}
+	return v
+}
+
+// texts are the elements of a list.
+func texts(t *testing.T, list any) (all []string) {
+	t.Helper()
+	for _, v := range list.([]any) {
+		all = append(all, v.(string))
+	}
+	return all
+}
+
+// What the manifests of a group name is there: settings, flags, commands, folders, and each other.
+func TestKubernetesGroup(t *testing.T) {
+	t.Parallel()
+	all := map[string]object{}
+	for d := yaml.NewDecoder(strings.NewReader(readFile(t, "../../examples/kubernetes/group.yaml"))); ; {
+		var o map[string]any
+		if err := d.Decode(&o); errors.Is(err, io.EOF) {
+			break
+		} else {
+			e2e.NoError(t, err)
+		}
+		one := object(o)
+		all[one.at(t, "kind").(string)+" "+one.at(t, "metadata", "name").(string)] = one
+	}
+	set := all["StatefulSet culvert"]
+	peers := set.at(t, "spec", "serviceName").(string)
+	labels := set.at(t, "spec", "template", "metadata", "labels", "app.kubernetes.io/name")
+	for _, of := range []object{all["Service culvert"], all["Service "+peers]} {
+		if of.at(t, "spec", "selector", "app.kubernetes.io/name") != labels {
+			t.Errorf("expected a Service of the pods, found %v", of)
+		}
+	}
+	if all["Service "+peers].at(t, "spec", "clusterIP") != "None" ||
+		all["PodDisruptionBudget culvert"].at(t, "spec", "selector", "matchLabels", "app.kubernetes.io/name") != labels ||
+		all["PodDisruptionBudget culvert"].at(t, "spec", "maxUnavailable") != 1 {
+		t.Errorf("expected a Service with a name for each pod, and that one of them is missing at a time")
+	}
+	scaler := all["HorizontalPodAutoscaler culvert"]
+	replicas := set.at(t, "spec", "replicas").(int)
+	target := scaler.at(t, "spec", "scaleTargetRef").(map[string]any)
+	if target["kind"] != "StatefulSet" || target["name"] != set.at(t, "metadata", "name") ||
+		scaler.at(t, "spec", "minReplicas") != replicas || scaler.at(t, "spec", "maxReplicas").(int) <= replicas {
+		t.Errorf("expected the autoscaler to scale the %d workers, found %v", replicas, scaler)
+	}
+	readme := readFile(t, "../../examples/kubernetes/README.md")
+	metric := scaler.at(t, "spec", "metrics", 1, "pods", "metric", "name").(string)
+	series := regexp.MustCompile(`seriesQuery: (\w+)`).FindStringSubmatch(readme)
+	if !strings.Contains(readme, "name: {as: "+metric+"}") || series == nil ||
+		!strings.Contains(readFile(t, "reference/metrics.md"), "`"+series[1]+"`") {
+		t.Errorf("expected a rule of the README for %s of a figure that there is, found %v", metric, series)
+	}
+
+	container := object(set.at(t, "spec", "template", "spec", "containers", 0).(map[string]any))
+	args := texts(t, container.at(t, "args"))
+	_, data := runLine(t, "args", args)
+	file := args[len(args)-1]
+	mounts := map[string]bool{}
+	for _, m := range container.at(t, "volumeMounts").([]any) {
+		mounts[m.(map[string]any)["mountPath"].(string)] = true
+	}
+	if !mounts[data] || !mounts[filepath.Dir(file)] {
+		t.Errorf("expected volumes at %s and at the folder of %s, found %v", data, file, mounts)
+	}
+	hook := texts(t, container.at(t, "lifecycle", "preStop", "exec", "command"))
+	command, rest, err := newRoot(t.Context(), nil).Find(hook[1:])
+	if err == nil {
+		err = command.ParseFlags(rest)
+	}
+	if err != nil || command.Name() != "drain" || !slices.ContainsFunc(dockerfile(t), func(i instruction) bool {
+		return i.name == "ENTRYPOINT" && strings.Contains(i.rest, `"`+hook[0]+`"`)
+	}) {
+		t.Errorf("expected culvert drain as preStop, found %q: %v", hook, err)
+	}
+	for _, name := range []string{"startupProbe", "readinessProbe", "livenessProbe"} {
+		if container.at(t, name, "httpGet", "path") != "/health" ||
+			container.at(t, name, "httpGet", "port") != container.at(t, "ports", 0, "name") {
+			t.Errorf("%s: found %v", name, container.at(t, name))
+		}
+	}
+
+	// The worker's file and the environment are those of a worker of a group, without a warning.
+	text := all["ConfigMap culvert"].at(t, "data", filepath.Base(file)).(string)
+	entries, problems := config.Read(file, []byte(text))
+	environ := []string{}
+	for _, v := range container.at(t, "env").([]any) {
+		name := v.(map[string]any)["name"].(string)
+		environ = append(environ, name+"="+strings.ToLower(name))
+	}
+	w, more := config.NewWorker(file, entries, environ, nil)
+	for _, p := range append(problems, more...) {
+		t.Errorf("%v", p)
+	}
+	if !w.InGroup() || w.Text("group.instance.id") == "" {
+		t.Error("expected a worker of a group with a name of its own")
+	}
+	if set.at(t, "spec", "template", "spec", "enableServiceLinks") != false {
+		t.Error("expected no variables CULVERT_… of the Service, which are settings that nobody knows")
+	}
+	address := container.at(t, "env", 2, "value").(string)
+	if w.Text("rest.advertised.host.name") == "" || !strings.HasSuffix(address, "."+peers+".$(POD_NAMESPACE).svc") {
+		t.Errorf("expected the name of the pod by Service %s, found %s", peers, address)
+	}
+	if !strings.Contains(text, "param.allowed.paths=/run/secrets\n") || !mounts["/run/secrets/sap"] {
+		t.Error("expected secrets where the provider may read them")
+	}
+}
