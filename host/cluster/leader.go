@@ -53,8 +53,8 @@ type leader struct {
 	targets map[string][]Held
 	// unplaced says why connectors, or tasks of them, are given to nobody.
 	unplaced map[string]string
-	// next is when to plan again although nobody joins; zero: never. soon is how long the last plan put off one that was
-	// to come at once; 0: it asked for none.
+	// next is when to plan again although nobody joins; zero: never. soon is for how long the last plan has put off
+	// one that was to come at once; 0: it asked for none.
 	next time.Time
 	soon time.Duration
 	// changes counts changes of the config topic, placed is the count that the last plan has seen.
@@ -237,7 +237,7 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 }
 
 // putOff is when the leader plans again where a plan asks for that at a time, and for how long that waits: plans that
-// follow each other at once, for as long as a share is late, are firstWait apart, and further and further up to lastWait.
+// follow each other at once, for as long as a share is late, are firstWait apart, and more and more up to lastWait.
 func putOff(next, now time.Time, before time.Duration) (at time.Time, soon time.Duration) {
 	if next.IsZero() || next.Sub(now) >= firstWait {
 		return next, 0

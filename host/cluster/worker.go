@@ -196,8 +196,8 @@ func (w *Worker) Read(change config.TopicChange) {
 func (w *Worker) metadata() []byte {
 	holds := w.holds()
 	w.mu.Lock()
-	m := Metadata{URL: w.o.URL, Offset: w.o.Log.Offset(), Holds: holds, Generation: w.generation, Leaving: w.stay.leaving(),
-		Name: w.name()}
+	m := Metadata{URL: w.o.URL, Offset: w.o.Log.Offset(), Holds: holds, Generation: w.generation,
+		Leaving: w.stay.leaving(), Name: w.name()}
 	shares := maps.Clone(w.bounds)
 	w.mu.Unlock()
 	for origin, n := range w.o.Taken() { // what is under way goes on, where a share has become smaller

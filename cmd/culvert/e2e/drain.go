@@ -142,8 +142,7 @@ func StaticWorkersOfAGroup(t *testing.T, p *Place, servers string) {
 		})
 		t.Logf("worker %d: all runs after %v", n, time.Since(began))
 		if again := starts(by) + starts(other); again != started || started == 0 {
-			t.Errorf("worker %d: expected nothing to start at others, found %d starts in addition to %d", n, again-started,
-				started)
+			t.Errorf("worker %d: expected nothing to start at others, found %d starts after %d", n, again, started)
 		}
 		before = now
 		known := func(m rest.GroupMember) bool { return m.URL == "http://"+g.ids[n] && len(m.Plugins) > 0 }

@@ -16,8 +16,8 @@ func TestRealWorkersOfAGroup(t *testing.T) {
 	e2e.WorkersOfAGroup(t, e2e.NewPlace(t), "127.0.0.1:"+port)
 }
 
-// TestRealStaticWorkersOfAGroup has workers with a group.instance.id come back, of which Apache Kafka alone says nothing
-// to the others, and drains some.
+// TestRealStaticWorkersOfAGroup has workers with a group.instance.id come back, of which Apache Kafka says nothing to
+// the others, and drains some.
 func TestRealStaticWorkersOfAGroup(t *testing.T) {
 	t.Parallel()
 	port, controller, dir := freePort(t), freePort(t), t.TempDir()
