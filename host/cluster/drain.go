@@ -42,10 +42,10 @@ func (w *Worker) become(to stay, from ...stay) bool {
 var ErrAlone = errors.New("expected another worker of the group that takes over what this one runs, found none: it " +
 	"hands nothing over, and goes on")
 
-// Drain implements rest.Cluster. It hands over what the worker runs, and returns when others have been given it, or with
-// ctx's error. From then on the worker is a member that is given nothing, until it ends. The error is [ErrAlone] where
-// no other worker is to stay in the group; where the others drain at the same time it may come after tasks have stopped,
-// and then they go on.
+// Drain implements rest.Cluster. It hands over what the worker runs, and returns when the group has formed a generation
+// after that, or with ctx's error. From then on the worker is a member that is given nothing, until it ends. The error
+// is [ErrAlone] where no other worker is to stay in the group; where the others drain at the same time it may come when
+// tasks have been stopped, and then they go on.
 func (w *Worker) Drain(ctx context.Context) error {
 	if _, alone := w.placed(); alone {
 		return ErrAlone

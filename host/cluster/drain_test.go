@@ -1,10 +1,16 @@
 package cluster
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
 // Plans that ask for another one at once, for as long as somebody's share is late, are put off: by 100 ms, and by more
@@ -79,4 +85,42 @@ func TestRebalancesAreMeasured(t *testing.T) {
 	if r.Completed != 1 || r.Running || !(r.Took.Max >= 0 && r.Took.Max < 60_000) || r.Since > 60_000 {
 		t.Errorf("expected one rebalance, found %+v", r)
 	}
+}
+
+// A static leader that came back, and has not seen the members, says of nothing that it is unassigned: it runs at
+// others. Once it has placed what there is, it says so of what nobody runs.
+func TestLeaderThatCameBackSaysNothing(t *testing.T) {
+	t.Parallel()
+	addrs := kafkatest.Cluster(t, kfake.NumBrokers(1)).ListenAddrs()
+	ctx := kafkatest.Context(t)
+	f := openFollower(t, addrs...)
+	require.NoError(t, f.Lead(ctx))
+	require.NoError(t, f.put(ctx, "c", "1"))
+	topic, problems := ParseStatusTopic(map[string]string{"status.storage.topic": "states",
+		"status.storage.partitions": "1", "status.storage.replication.factor": "1"})
+	require.NoError(t, problems.Err())
+	status, err := OpenStatusTopic(ctx, logOptionsOf(addrs, nil).Kafka, topic, f.journal.Logger(slog.LevelInfo))
+	require.NoError(t, err)
+	require.NoError(t, status.Await(ctx))
+	w := NewWorker(WorkerOptions{Store: f.store, Status: status})
+	state := func() connect.State {
+		s, _ := status.Connector("c")
+		return s.State
+	}
+	status.Put(Status{Connector: "c", Task: -1, State: connect.Running, WorkerID: "a:1", Generation: 3})
+	require.Until(t, func() bool { return state() == connect.Running },
+		func() string { return "expected it to be said" })
+	w.leader.leads, w.leader.of = true, 3
+	w.leader.clean()
+	require.NoError(t, status.Close(ctx)) // all of it is written
+	assert.Equal(t, connect.Running, state())
+
+	status, err = OpenStatusTopic(ctx, logOptionsOf(addrs, nil).Kafka, topic, f.journal.Logger(slog.LevelInfo))
+	require.NoError(t, err)
+	require.NoError(t, status.Await(ctx))
+	w.o.Status, w.leader.members = status, []Member{{ID: "m", Metadata: Metadata{URL: "http://b:1"}}}
+	w.leader.clean()
+	require.Until(t, func() bool { return state() == connect.Unassigned },
+		func() string { return "expected it to be unassigned" })
+	require.NoError(t, status.Close(ctx))
 }
