@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -82,6 +83,29 @@ func DrainOfAWorker(t *testing.T, p *Place, servers string) {
 	g.Join(0)
 	g.Spreads(connectors, tasks, 0, 2)
 	g.workers[1].MustStop()
+	statuses := make(chan int, 2)
+	for _, n := range []int{0, 2} { // of two that are drained at once, at least one goes on
+		go func() {
+			status := 0
+			r, err := http.NewRequest("PUT", g.workers[n].Url+"/culvert/drain", nil)
+			if err == nil {
+				if a, err := http.DefaultClient.Do(r); err == nil {
+					a.Body.Close()
+					status = a.StatusCode
+				}
+			}
+			statuses <- status
+		}()
+	}
+	found := []int{<-statuses, <-statuses}
+	t.Logf("two workers drained at once: %v", found)
+	if slices.Sort(found); found[1] != 409 || found[0] != 204 && found[0] != 409 {
+		t.Errorf("expected 204 or 409, and 409, found %v", found)
+	}
+	g.workers[0].Eventually("all runs", func() bool {
+		_, whole := g.owners(0, connectors+tasks)
+		return whole
+	})
 	for n := range connectors {
 		for set, rows := range map[string]int{"Orders": 60, "Products": 77} {
 			topic := fmt.Sprintf("c%d%s", n, set)
