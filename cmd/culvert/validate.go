@@ -114,24 +114,30 @@ func sortFiles(args []string) (files config.Files, empty config.Problems, err er
 
 func printProblems(c *cobra.Command, problems config.Problems, asJSON bool) error {
 	if asJSON {
-		type problem struct {
-			File    string `json:"file"`
-			Line    int    `json:"line"`
-			Setting string `json:"setting,omitempty"`
-			Code    string `json:"code,omitempty"`
-			Text    string `json:"text"`
-			Warning bool   `json:"warning"`
-		}
-		list := []problem{}
-		for _, p := range problems {
-			list = append(list, problem{p.File, p.Line, p.Setting, string(p.Code), p.Text, p.Warning})
-		}
-		return printJSON(c.OutOrStdout(), list)
+		return printJSON(c.OutOrStdout(), problemsAsJSON(problems))
 	}
 	for _, p := range problems {
 		fmt.Fprintln(c.OutOrStdout(), shown.Line(p.String()))
 	}
 	return nil
+}
+
+// problem is one as JSON has it.
+type problem struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Setting string `json:"setting,omitempty"`
+	Code    string `json:"code,omitempty"`
+	Text    string `json:"text"`
+	Warning bool   `json:"warning"`
+}
+
+func problemsAsJSON(problems config.Problems) []problem {
+	list := []problem{}
+	for _, p := range problems {
+		list = append(list, problem{p.File, p.Line, p.Setting, string(p.Code), p.Text, p.Warning})
+	}
+	return list
 }
 
 func count(problems config.Problems) string {

@@ -30,6 +30,9 @@ const (
 	culvertProtocol = "culvert-1"
 )
 
+// Ours tells whether the members of a group are workers of ours.
+func Ours(g kafka.Group) bool { return g.Type == connectType && g.Protocol == culvertProtocol }
+
 // Joined is what the leader knows of a member of its generation.
 type Joined struct {
 	// ID is the coordinator's name of the member.

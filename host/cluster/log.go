@@ -133,48 +133,32 @@ func (l *Log) Close() {
 	}
 }
 
-// transactionalID is Kafka Connect's (DistributedConfig.transactionalProducerId).
-func (l *Log) transactionalID() string { return "connect-cluster-" + l.o.Group }
+// LeaderID is the transactional id of a group's leader, as in Kafka Connect
+// (DistributedConfig.transactionalProducerId).
+func LeaderID(group string) string { return "connect-cluster-" + group }
 
-// check finds what would keep the worker from leading, without disturbing the leader that there is.
+// check finds what would keep the worker from leading.
 func (l *Log) check(ctx context.Context) error {
-	request := kmsg.NewPtrMetadataRequest()
-	topic := kmsg.NewMetadataRequestTopic()
-	topic.Topic = &l.o.Topic.Name
-	request.Topics, request.IncludeTopicAuthorizedOperations = append(request.Topics, topic), true
-	metadata, err := request.RequestWith(ctx, l.plain)
-	if err != nil {
-		return l.dialer.Explain(err)
+	err := kafka.Examine(ctx, l.plain, l.o.Topic)
+	if err == nil {
+		err = MayLead(ctx, l.plain, l.o.Group)
 	}
-	if len(metadata.Topics) != 1 {
-		return fmt.Errorf("metadata of topic %s: expected one topic, found %d", *topic.Topic, len(metadata.Topics))
-	}
-	found := metadata.Topics[0]
-	if err := kerr.ErrorForCode(found.ErrorCode); err != nil {
-		return fmt.Errorf("topic %s: %w", *topic.Topic, kafka.Lacking(err, "DESCRIBE", "Topic "+*topic.Topic))
-	}
-	if n := len(found.Partitions); n != 1 {
-		return fmt.Errorf("Topic '%s' supplied via the '%s' property is required to have a single partition in order "+
-			"to guarantee consistency of connector configurations, but found %d partitions.", *topic.Topic,
-			l.o.Topic.Setting, n)
-	}
-	for _, right := range []kmsg.ACLOperation{kmsg.ACLOperationRead, kmsg.ACLOperationWrite} {
-		// Brokers before Kafka 2.3 say nothing (KIP-430).
-		if may := found.AuthorizedOperations; may != math.MinInt32 && may&(1<<right) == 0 {
-			return kafka.Lacking(kerr.TopicAuthorizationFailed, right.String(), "Topic "+*topic.Topic)
-		}
-	}
+	return l.dialer.Explain(err)
+}
+
+// MayLead finds whether a client has the right to write as the leader of a group, without disturbing that one.
+func MayLead(ctx context.Context, client *kgo.Client, group string) error {
 	// To end a transaction of a producer that there cannot be changes nothing: brokers look at rights first, and at
 	// producers then (KafkaApis.handleEndTxnRequest).
 	end := kmsg.NewPtrEndTxnRequest()
-	end.TransactionalID, end.ProducerID = l.transactionalID(), math.MaxInt64
-	answer, err := end.RequestWith(ctx, l.plain)
+	end.TransactionalID, end.ProducerID = LeaderID(group), math.MaxInt64
+	answer, err := end.RequestWith(ctx, client)
 	if err == nil {
 		err = kerr.ErrorForCode(answer.ErrorCode)
 	}
 	if errors.Is(err, kerr.TransactionalIDAuthorizationFailed) {
 		return &wit.Fault{Kind: wit.FaultConfig, Message: "the brokers do not let this user lead the group: expected " +
-			"the right WRITE on the resource TransactionalId " + l.transactionalID()}
+			"the right WRITE on the resource TransactionalId " + LeaderID(group)}
 	}
 	return nil // any other answer is to this odd request alone
 }
@@ -318,7 +302,7 @@ func (l *Log) leading() bool {
 
 // claimID fences whoever has the id, and reads what was written before.
 func (l *Log) claimID(ctx context.Context) error {
-	t, err := kafka.OpenTransactions(ctx, l.o.Kafka, l.o.Group+"-configs-leader", []string{l.transactionalID()}, nil, 0)
+	t, err := kafka.OpenTransactions(ctx, l.o.Kafka, l.o.Group+"-configs-leader", []string{LeaderID(l.o.Group)}, nil, 0)
 	if err != nil {
 		return fmt.Errorf("%s: lead the group: %w", l.o.Topic.Setting, err)
 	}

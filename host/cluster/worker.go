@@ -326,6 +326,7 @@ func (w *Worker) bring() (letGo bool) {
 		}
 		if w.o.Herder.Assign(c.Name, share) == nil { // else the herder has it with the next snapshot
 			w.shares[c.Name] = key
+			w.Changed(c.Name)
 		}
 	}
 	if !assignment.Again || !w.within(assignment) {
@@ -335,6 +336,19 @@ func (w *Worker) bring() (letGo bool) {
 	defer w.mu.Unlock()
 	w.assignment.Again = false // it is said once
 	return true
+}
+
+// share is what is assigned to this worker of a connector.
+func (w *Worker) share(name string) connect.Share {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var target []Held
+	for _, t := range w.assignment.Target {
+		if t.Connector == KeyOf(name) {
+			target = append(target, t)
+		}
+	}
+	return shareOf(name, target, w.brought)
 }
 
 // shareOf is the share of a connector that a target comes to. Tasks of another plan than the topic has now do not run.
@@ -453,6 +467,11 @@ func (w *Worker) statusesOf(name string, generation int32) (all []Status, held m
 	}
 	for _, t := range s.Tasks {
 		add(t.ID, t.State, t.Trace, t.Version)
+	}
+	for _, task := range w.share(name).Tasks { // which have not run here since it was paused
+		if s.Connector.State == connect.Paused && !held[statusKey{connector: name, task: task}] {
+			add(task, connect.Paused, "", s.Connector.Version)
+		}
 	}
 	return all, held
 }

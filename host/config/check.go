@@ -212,6 +212,15 @@ func unprovided(e Entry) bool {
 	return !e.Value.Secret() && reference.MatchString(setting.Trim(e.Raw))
 }
 
+// Missing is the warning of a value that looks like a reference to a config provider that there is not; ok is false
+// for others.
+func (p *Providers) Missing(e Entry) (warning Problem, ok bool) {
+	if !unprovided(e) {
+		return warning, false
+	}
+	return p.missing(e), true
+}
+
 // missing is the warning of a reference to a config provider that there is not.
 func (p *Providers) missing(e Entry) Problem {
 	return e.warning("looks like a reference to a config provider that there is not: it is used as it stands. "+

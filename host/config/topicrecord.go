@@ -45,8 +45,8 @@ const (
 var topicKinds = []TopicKind{KindTarget, KindConnector, KindTask, KindCommit, KindRestart, KindFencing, KindSession,
 	KindLogger, KindOurs}
 
-// fencingOfOurs is what the keys of our own counts of producers begin with.
-const fencingOfOurs = "culvert-fencing-"
+// FencingNote is what the keys of our own counts of producers begin with.
+const FencingNote = "culvert-fencing-"
 
 // Kind is the kind of a record, with what follows it in the key: the name of a connector, or of a logger.
 func (r TopicRecord) Kind() (kind TopicKind, name string) {
@@ -239,7 +239,7 @@ func (r TopicRecord) Fenced() (connector string, ok bool) {
 	if kind, name := r.Kind(); kind == KindFencing {
 		return name, true
 	}
-	return strings.CutPrefix(r.Key, fencingOfOurs)
+	return strings.CutPrefix(r.Key, FencingNote)
 }
 
 func fencingOf(members map[string]json.RawMessage) (c FencingCounts, err error) {
@@ -325,7 +325,7 @@ func SessionKeyRecord(k SessionKey) TopicRecord {
 
 // FencingRecords are the counts for Kafka Connect, which knows tasks alone, and for us.
 func FencingRecords(connector string, c FencingCounts) []TopicRecord {
-	ours := TopicRecord{Key: fencingOfOurs + connector,
+	ours := TopicRecord{Key: FencingNote + connector,
 		Value: encoded(object{"task-count": c.Tasks, "producer-count": c.Producers})}
 	return []TopicRecord{keyed(KindFencing, connector, object{"task-count": c.Tasks}), ours}
 }

@@ -213,7 +213,7 @@ func restartOf(connector string, members map[string]json.RawMessage) RestartRequ
 // note takes a record of ours. Who wrote it reads it, too: but for counts of producers, only that it is an object is
 // known.
 func (s *TopicState) note(r TopicRecord, members map[string]json.RawMessage) (err error) {
-	if members != nil && strings.HasPrefix(r.Key, fencingOfOurs) {
+	if members != nil && strings.HasPrefix(r.Key, FencingNote) {
 		_, err = fencingOf(members)
 	}
 	switch {
@@ -278,7 +278,7 @@ func (s *TopicState) Fencing(connector string) FencingCounts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	counts := s.fencing[connector]
-	if raw := s.notes[fencingOfOurs+connector]; raw != nil {
+	if raw := s.notes[FencingNote+connector]; raw != nil {
 		members, _ := TopicRecord{Value: raw}.document()
 		ours, _ := fencingOf(members) // which note has read
 		counts = counts.With(ours)

@@ -310,6 +310,52 @@ func (a *Admin) EnsureInternal(ctx context.Context, t Internal) error {
 	return a.checkCompacted(ctx, t)
 }
 
+// CheckInternal is [Admin.EnsureInternal] and [Examine] for a topic that is to be there: it makes nothing.
+func (a *Admin) CheckInternal(ctx context.Context, t Internal) error {
+	embedded, err := a.Embedded(ctx)
+	if err == nil {
+		err = a.dialer.Explain(Examine(ctx, a.client, t))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.Setting, err)
+	}
+	if embedded {
+		return nil
+	}
+	return a.checkCompacted(ctx, t)
+}
+
+// Examine finds what keeps a client from using an internal topic that is there: other partitions than one where
+// t.Partitions is 1, or no right to READ, or to WRITE.
+func Examine(ctx context.Context, client *kgo.Client, t Internal) error {
+	request := kmsg.NewPtrMetadataRequest()
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = &t.Name
+	request.Topics, request.IncludeTopicAuthorizedOperations = append(request.Topics, topic), true
+	metadata, err := request.RequestWith(ctx, client)
+	if err != nil {
+		return err
+	}
+	if len(metadata.Topics) != 1 {
+		return fmt.Errorf("metadata of topic %s: expected one topic, found %d", t.Name, len(metadata.Topics))
+	}
+	found := metadata.Topics[0]
+	if err := kerr.ErrorForCode(found.ErrorCode); err != nil {
+		return fmt.Errorf("topic %s: %w", t.Name, Lacking(err, "DESCRIBE", "Topic "+t.Name))
+	}
+	if n := len(found.Partitions); t.Partitions == 1 && n != 1 {
+		return fmt.Errorf("Topic '%s' supplied via the '%s' property is required to have a single partition in order "+
+			"to guarantee consistency of connector configurations, but found %d partitions.", t.Name, t.Setting, n)
+	}
+	for _, right := range []kmsg.ACLOperation{kmsg.ACLOperationRead, kmsg.ACLOperationWrite} {
+		// Brokers before Kafka 2.3 say nothing (KIP-430).
+		if may := found.AuthorizedOperations; may != math.MinInt32 && may&(1<<right) == 0 {
+			return Lacking(kerr.TopicAuthorizationFailed, right.String(), "Topic "+t.Name)
+		}
+	}
+	return nil
+}
+
 func (a *Admin) internalReplication(ctx context.Context, asked int16) (int16, error) {
 	const ofConnect = 3
 	if asked != 0 {
@@ -449,27 +495,6 @@ func (a *Admin) DeleteGroup(ctx context.Context, group string) error {
 		return fmt.Errorf("delete group %s: %w", group, a.dialer.Explain(err))
 	}
 	return nil
-}
-
-// Members are those of a consumer group that is stable, as people know processes: client id and host. While it forms
-// there are none.
-func (a *Admin) Members(ctx context.Context, group string) (members []string, err error) {
-	groups, err := a.admin.DescribeGroups(ctx, group)
-	if err != nil {
-		return nil, fmt.Errorf("members of group %s: %w", group,
-			Lacking(a.dialer.Explain(err), "DESCRIBE", "Group "+group))
-	}
-	described := groups[group]
-	if errors.Is(described.Err, kerr.GroupIDNotFound) {
-		return nil, nil
-	}
-	if described.Err != nil || described.State != "Stable" {
-		return nil, described.Err
-	}
-	for _, m := range described.Members {
-		members = append(members, m.ClientID+" at "+strings.TrimPrefix(m.ClientHost, "/"))
-	}
-	return members, nil
 }
 
 // Topics are the names of all topics that are not Kafka's own.

@@ -18,8 +18,8 @@
 //   - consumer.go with member.go, begin.go, commitmetadata.go and outofrange.go: a sink's group, where it
 //     begins, what is stored with its offsets, and offsets that are not in the log. reader.go: a topic up to an end.
 //     turn.go: what one process does at a time.
-//   - admin.go, policy.go, reserved.go: topics, groups, and what connectors may not do about them; rights.go: what
-//     users may not.
+//   - admin.go, groups.go, policy.go, reserved.go: topics, groups, and what connectors may not do about them;
+//     rights.go: what users may not.
 //   - line.go: a record as a line of JSON. wire: for those who go to Kafka step by step.
 //
 // Invariants:

@@ -1,0 +1,290 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/cluster"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/run/offset"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/secret"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Takeover is what workers that form a group would find in its topics. With errors among the Problems they would not
+// run all of it.
+type Takeover struct {
+	Connectors []TakeoverConnector // by their names
+	Problems   config.Problems
+}
+
+// TakeoverConnector is a connector as the topics of a group have it.
+type TakeoverConnector struct {
+	Name  string `json:"name"`
+	Class string `json:"class"`
+	State string `json:"state"` // what it is to do: RUNNING, PAUSED or STOPPED
+	Tasks int    `json:"tasks"`
+	// Offsets is how many a source has stored, or of how many partitions a sink's group has committed one.
+	Offsets int `json:"offsets"`
+}
+
+// shared is what Kafka has of a group, for who is no member of it.
+type shared struct {
+	*Host
+	admin  *kafka.Admin
+	store  *config.TopicStore // which was read once, and does not write
+	now    config.Snapshot
+	herder *connect.Herder // of all connectors, which runs none
+	found  config.Problems
+}
+
+// say notes a problem of a connector, or of a topic.
+func (s *shared) say(file string, warning bool, text string) {
+	s.found = append(s.found, config.Problem{File: file, Warning: warning, Text: s.in.Worker.Strike(text)})
+}
+
+// ofWorker notes a problem with a setting of the worker's file. ok: there is none.
+func (s *shared) ofWorker(name string, err error) (ok bool) {
+	if err != nil {
+		s.found = append(s.found, s.in.Worker.Problem(name, strings.TrimPrefix(err.Error(), name+": ")))
+	}
+	return err == nil
+}
+
+// usable notes what keeps workers from using one of their topics, by the setting that names it.
+func (s *shared) usable(ctx context.Context, named string, partitions int32) (ok bool) {
+	return s.ofWorker(named, s.admin.CheckInternal(ctx, kafka.Internal{Name: s.in.Worker.Text(named), Setting: named,
+		Partitions: partitions}))
+}
+
+// asShared has do called when a group's config topic was read. What is wrong with the worker's file is a [SetupError].
+func asShared(ctx context.Context, c Config, do func(*shared) error) (err error) {
+	h, problems, err := open(ctx, c, false)
+	if err != nil {
+		return &SetupError{err}
+	}
+	defer h.Close()
+	defer func() { err = secret.Error(err, h.in.Worker.Strike) }()
+	if !h.in.Worker.InGroup() {
+		problems = append(problems, h.in.Worker.Problem("group.id", "expected a worker of a group: group.id, "+
+			"config.storage.topic, status.storage.topic, and bootstrap.servers that are not embedded"))
+	}
+	if err := problems.Err(); err != nil {
+		return &SetupError{err}
+	}
+	s := &shared{Host: h}
+	if s.admin, err = kafka.NewAdmin(h.kafka); err != nil {
+		return err
+	}
+	defer s.admin.Close()
+	if !s.usable(ctx, "config.storage.topic", 1) {
+		return s.found
+	}
+	if err := s.read(ctx); err != nil {
+		return err
+	}
+	s.herder = connect.New(connect.Options{Worker: h.in.Worker, Plugins: h.running.plugins, Registry: h.registry,
+		Kafka: h.kafka, Logger: h.log}, s.now.Connectors)
+	return cmp.Or(do(s), ctx.Err())
+}
+
+// read reads the config topic. Workers of Kafka Connect's may read what was aborted, too, so that what is the last
+// record of its key is worth knowing.
+func (s *shared) read(ctx context.Context) error {
+	topic, k := s.in.Worker.ConfigTopic(), s.kafka
+	k.Consumer.ReadUncommitted = false
+	reader, err := kafka.NewReader(k)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	s.store = config.NewTopicStore(topic, s.in.Worker, nil, s.log)
+	committed, left := map[int64]bool{}, map[string]bool{}
+	end, err := reader.Read(ctx, topic, kafka.ReadOptions{Expected: true}, func(r *kgo.Record) error {
+		committed[r.Offset] = true
+		s.store.Apply(config.TopicRecord{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.store.CaughtUp()
+	s.now, _ = s.store.Snapshot()
+	_, err = reader.Read(ctx, topic, kafka.ReadOptions{To: end, Uncommitted: true}, func(r *kgo.Record) error {
+		if delete(left, string(r.Key)); !committed[r.Offset] {
+			left[string(r.Key)] = true
+		}
+		return nil
+	})
+	if len(left) > 0 {
+		s.say(topic, true, "aborted transactions wrote the last records of these keys, which do not count here; a "+
+			"worker of Kafka Connect's takes them unless its exactly.once.source.support is enabled: "+
+			strings.Join(slices.Sorted(maps.Keys(left)), ", "))
+	}
+	return err
+}
+
+// members notes the group's live members. ours: workers of ours may run.
+func (s *shared) members(ctx context.Context, ours bool) {
+	const named = "group.id"
+	g, err := s.admin.Group(ctx, s.in.Worker.Text(named))
+	s.ofWorker(named, err)
+	for _, m := range g.Members {
+		kind, stop := fmt.Sprintf("a member of the type %q in the state %s", g.Type, g.State), "stop it first"
+		switch {
+		case cluster.Ours(g) && ours:
+			kind, stop = "a worker of Culvert's", "workers that start join it"
+		case cluster.Ours(g):
+			kind, stop = "a worker of Culvert's", "stop it first, by SIGTERM"
+		case g.Type == "connect" && g.Protocol != "":
+			kind = "a worker of Kafka Connect's"
+		}
+		s.ofWorker(named, fmt.Errorf("%s is live: %s: %s at %s, client %s", kind, stop, m.URL, m.Host, m.ClientID))
+		s.found[len(s.found)-1].Warning = ours && cluster.Ours(g)
+	}
+}
+
+// CheckTakeover reads what Kafka has of a group, and changes nothing: no topic is made, no group joined, no transaction
+// begun. The error is a [SetupError], or why the config topic cannot be read.
+func CheckTakeover(ctx context.Context, c Config) (t Takeover, err error) {
+	err = asShared(ctx, c, func(s *shared) error {
+		s.members(ctx, true)
+		client, err := kgo.NewClient(s.kafka.ProducerOpts()...)
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		s.ofWorker("group.id", cluster.MayLead(ctx, client, s.in.Worker.Text("group.id")))
+		s.usable(ctx, "status.storage.topic", 0)
+		var stored *offset.Store
+		if s.usable(ctx, "offset.storage.topic", 0) {
+			settings, _ := offset.Parse(s.in.Worker.All()) // asShared has said what is wrong
+			names := slices.Collect(maps.Keys(s.now.Written))
+			if stored, err = offset.Open(ctx, s.kafka, settings, names, s.log); err != nil {
+				return err
+			}
+			defer stored.Close()
+		}
+		checker := s.checks.checker.Among(s.now.Connectors)
+		for _, k := range s.now.Connectors {
+			one := TakeoverConnector{Name: k.Name, Class: k.Text("connector.class"),
+				State: string(targetOf(s.now.Targets[k.Name])), Tasks: len(s.now.Tasks[k.Name].Settings)}
+			kind := s.examine(ctx, &checker, k)
+			if one.Offsets, err = s.offsets(ctx, k, kind, stored); err != nil {
+				s.say(k.File, false, "where it goes on cannot be read: "+err.Error())
+			}
+			t.Connectors = append(t.Connectors, one)
+		}
+		t.Problems = s.found
+		return nil
+	})
+	return t, err
+}
+
+// offsets is how many a source has stored, or of how many partitions a sink's group has committed one. No topic is
+// made, as the store of a connector's own offsets would.
+func (s *shared) offsets(ctx context.Context, k *config.Connector, kind wit.ComponentKind,
+	stored *offset.Store) (int, error) {
+	own := k.Text("offsets.storage.topic")
+	switch {
+	case kind == wit.ComponentSink:
+		committed, err := s.herder.Offsets(ctx, k.Name)
+		return len(committed), err
+	case own != "" && own != s.in.Worker.Text("offset.storage.topic"):
+		found, err := connect.ReadStored(ctx, s.kafka, own, k.Name, s.log)
+		if errors.Is(err, kafka.ErrUnknownTopic) {
+			err = nil // it is made when the connector starts
+		}
+		return len(found), err
+	case stored == nil:
+		return 0, nil
+	}
+	found, err := stored.All(ctx, k.Name)
+	return len(found), err
+}
+
+// examine notes what keeps a connector from running here, and its secrets that stand in the topic. One of an unknown
+// class is taken for a source.
+func (s *shared) examine(ctx context.Context, checker *check.Checker, k *config.Connector) wit.ComponentKind {
+	found := append(slices.Clone(k.Problems), checker.Check(ctx, k)...)
+	_, component, err := check.Find(checker.Plugins, k.Text("connector.class"), k.Text("connector.plugin.version"),
+		wit.ComponentSource, wit.ComponentSink)
+	if err != nil {
+		found = append(found, checker.Stages(ctx, k)...) // which Check has not come to
+	}
+	for _, p := range found {
+		if !p.Warning { // that of a setting without effect keeps nothing from running
+			s.found = append(s.found, p)
+		}
+	}
+	if s.now.Incomplete[k.Name] {
+		s.say(k.File, true, "compaction took some of its tasks: they are planned once more when it starts")
+	}
+	password := check.Passwords(checker.Plugins)
+	for _, e := range k.Entries {
+		hidden := password(e.Key)
+		if p, missing := s.in.Worker.Providers.Missing(e); missing {
+			p.Warning = !hidden
+			s.found = append(s.found, p)
+		} else if hidden && !e.Value.Secret() && e.Raw != "" {
+			s.found = append(s.found, config.Problem{File: k.File, Setting: e.Key, Warning: true, Text: "a secret in " +
+				"clear text, for whoever may read the topic: write a reference such as ${file:PATH:KEY}"})
+		}
+	}
+	return component.Kind
+}
+
+// ReleaseGroup gives the topics of a group back to Kafka Connect's workers: it fences the leader that may hang and all
+// transactional producers that tasks had, of which Kafka Connect fences each task's first alone. So nothing is left
+// that it would have to fence, and nothing is written. fenced is how many transactional ids that were, by connectors;
+// problems are of those that were not fenced. The group is to have no members. The error is a [SetupError], or why
+// nothing was fenced.
+func ReleaseGroup(ctx context.Context, c Config) (fenced map[string]int, problems config.Problems, err error) {
+	fenced = map[string]int{}
+	err = asShared(ctx, c, func(s *shared) error {
+		if s.members(ctx, false); s.found.Err() != nil {
+			return s.found
+		}
+		group := s.in.Worker.Text("group.id")
+		if err := kafka.Fence(ctx, s.kafka, []string{cluster.LeaderID(group)}); err != nil {
+			return err
+		}
+		names := s.store.Notes(config.FencingNote) // they outlive their connectors
+		for _, k := range s.now.Connectors {
+			names[k.Name] = nil
+		}
+		for _, name := range slices.Sorted(maps.Keys(names)) {
+			counts := s.store.Fencing(name)
+			ids := kafka.TransactionalIDs(group, name, counts.Tasks, counts.Producers)
+			if len(ids) == 0 {
+				continue
+			}
+			producers, err := s.herder.Transacting(ctx, name)
+			if errors.Is(err, connect.ErrUnknownConnector) {
+				producers, err = s.kafka, nil
+			}
+			if err == nil {
+				err = kafka.Fence(ctx, producers, ids)
+			}
+			if err != nil {
+				s.say("connector "+name, false, err.Error())
+				continue
+			}
+			fenced[name] = len(ids)
+		}
+		s.members(ctx, false) // one may have come meanwhile
+		problems = s.found
+		return nil
+	})
+	return fenced, problems, err
+}
