@@ -89,6 +89,7 @@ func newClustered(h *Host) (*clustered, error) {
 	c.store = config.NewTopicStore(w.ConfigTopic(), w, c.changed, h.log)
 	c.permits, c.fences = cluster.NewPermits(c.store, c.members), cluster.NewFences(c.store, w.Text("group.id"))
 	session.Handle("POST "+cluster.LockoutsPath, c.permits.Answer)
+	session.Handle("POST "+notifiedPath, c.notified)
 	c.bound(nil) // before the worker has joined it has no shares
 	session.Handle("POST /connectors/{name}/tasks",
 		func(ctx context.Context, connector string, body []byte) (any, error) {
@@ -438,7 +439,8 @@ func (c *clustered) declared(class string) string {
 // key writes a session key where there is none, or an old one.
 func (c *clustered) key(ctx context.Context) error {
 	w := c.host.in.Worker
-	if now, ok := c.store.SessionKey(); ok && time.Since(now.Created) < w.Duration("inter.worker.key.ttl.ms") {
+	now, ok := c.store.SessionKey()
+	if ok && !c.session.Worn() && time.Since(now.Created) < w.Duration("inter.worker.key.ttl.ms") {
 		return nil
 	}
 	algorithm := w.Text("inter.worker.key.generation.algorithm")
@@ -581,6 +583,13 @@ func (c *clustered) run(ctx context.Context) {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { worker.Run(working) })
+	if c.host.config.ResumeLogons {
+		running.Go(func() {
+			defer guard.Recover(log, "resuming logons", nil)
+			n, err := c.host.lockouts.Resume(ctx)
+			log.Info("logons that the group knows as refused are tried once more", "refusals", n, "error", err)
+		})
+	}
 	<-ctx.Done()
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx),
 		c.host.in.Worker.Duration("task.shutdown.graceful.timeout.ms"))

@@ -647,7 +647,8 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 			return closing, err
 		}
 		connectors, o.Destinations = nil, c.destinations
-		o.Planned, o.Changed, o.Lease, o.Fence = c.planned, c.does, c.lease, c.fence
+		o.Planned, o.Changed, o.Lease, o.Fence, o.HandOn = c.planned, c.does, c.lease, c.fence, c.handOn
+		o.Orphaned = func(connector string) bool { return c.member().Orphaned(connector) }
 	}
 	herder := connect.New(o, connectors)
 	if h.clustered != nil {

@@ -148,6 +148,10 @@ func (r *reloader) bring(ctx context.Context, s config.Snapshot, have []config.N
 	}
 	outcome := reloadUnchanged
 	for _, step := range plan {
+		if now, err := herder.NowOf(step.Name); err == nil && step.Effect == config.Refuse && r.host.clustered != nil {
+			// Others run the new settings by now: here nothing goes on with those before.
+			step.Goes = step.Goes && maps.Equal(now.Written, step.Connector.Raw())
+		}
 		news := r.say(step)
 		switch {
 		case step.Effect == config.Refuse && news:

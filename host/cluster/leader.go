@@ -324,6 +324,19 @@ func (l *leader) owner(name string, task int) (url string, me, known bool) {
 	return "", false, false
 }
 
+// orphaned tells whether it leads, and nobody was given anything of a connector.
+func (l *leader) orphaned(name string) bool {
+	connector := KeyOf(name)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range l.members {
+		if slices.ContainsFunc(l.targets[m.ID], func(t Held) bool { return t.Connector == connector }) {
+			return false
+		}
+	}
+	return l.leads
+}
+
 // clean takes out of the status topic what is no more, and says of what nobody runs that it is unassigned.
 func (l *leader) clean() {
 	s, ok := l.w.o.Store.Snapshot()

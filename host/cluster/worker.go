@@ -464,9 +464,15 @@ func (w *Worker) statusesOf(name string, generation int32) (all []Status, held m
 		if h.Plans {
 			add(-1, s.Connector.State, s.Connector.Trace, s.Connector.Version)
 		}
-	}
-	for _, t := range s.Tasks {
-		add(t.ID, t.State, t.Trace, t.Version)
+		for _, task := range h.Tasks { // others are shown, which ran before
+			at := slices.IndexFunc(s.Tasks, func(t connect.TaskStatus) bool { return t.ID == task })
+			switch works := at >= 0 && s.Tasks[at].State != connect.Unassigned; {
+			case !works && s.Connector.State == connect.Failed: // for want of a secret that others have, say
+				add(task, connect.Failed, s.Connector.Trace, s.Connector.Version)
+			case at >= 0:
+				add(task, s.Tasks[at].State, s.Tasks[at].Trace, s.Tasks[at].Version)
+			}
+		}
 	}
 	for _, task := range w.share(name).Tasks { // which have not run here since it was paused
 		if s.Connector.State == connect.Paused && !held[statusKey{connector: name, task: task}] {
@@ -559,6 +565,9 @@ func (w *Worker) Owner(connector string, task int) (url string, me, known bool) 
 	}
 	return url, me, known
 }
+
+// Orphaned tells whether this worker leads, and has given a connector, and its tasks, to nobody.
+func (w *Worker) Orphaned(connector string) bool { return w.leader.orphaned(connector) }
 
 // Pending implements rest.Cluster.
 func (w *Worker) Pending() bool {

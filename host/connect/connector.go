@@ -63,6 +63,7 @@ type owner struct {
 	report      func(event, error)
 	topics      *topics
 	times       *times
+	front       *front // of a group's worker
 	lastFailure string // that was logged
 }
 

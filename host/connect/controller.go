@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ type controller struct {
 	wake        guard.Bell    // there is something in posted
 	topics      *topics
 	times       *times
+	front       *front
 	loop        *loop
 
 	mu     guard.Mutex
@@ -51,6 +53,16 @@ type wanted struct {
 	// refused are the problems of a newer configuration than given; given goes on.
 	refused config.Problems
 	removed bool
+	left    Share     // that it had when it was removed
+	parted  time.Time // when it was last given none, and had one before
+}
+
+// shares has it run another share.
+func (w *wanted) shares(s Share) {
+	if s.none() && !w.share.none() {
+		w.parted = time.Now()
+	}
+	w.share = s
 }
 
 // loop is what the loop of a controller knows alone. alive is nil exactly while nothing runs; halting is set only while
@@ -83,6 +95,7 @@ func newController(o *Options, c *config.Connector) *controller {
 		wake: guard.NewBell(), topics: &topics{}, times: &times{}, state: Unassigned,
 		asked: &wanted{o: o, given: c, target: Running, share: o.share()},
 		loop:  &loop{limit: o.Worker.Duration(stopLimit)}}
+	k.front = &front{handle: k.notified}
 	k.newLife()
 	if k.fault = k.current.refused; k.fault != nil {
 		k.state = Failed
@@ -94,6 +107,7 @@ func newController(o *Options, c *config.Connector) *controller {
 func (k *controller) newLife() {
 	life := newConnector(k.asked.o, k.asked.given)
 	life.owner.report, life.owner.topics, life.owner.times = k.reporting(life), k.topics, k.times
+	life.owner.front = k.front
 	life.crew.share = k.asked.share
 	if k.current != nil {
 		life.sinks.fed, life.rereads = k.current.sinks.fed, k.current.rereads
@@ -167,7 +181,10 @@ func (k *controller) aimAt(target TargetState, e event) {
 // replace has the connector go on with another configuration, and its tasks made again; options are those of new tasks.
 func (k *controller) replace(o *Options, c *config.Connector) {
 	k.mu.Lock()
-	k.asked.o, k.asked.given, k.asked.refused, k.asked.share = o, c, nil, o.share() // it is shown from now on
+	if !maps.Equal(k.asked.given.Raw(), c.Raw()) { // else its references alone lead elsewhere
+		k.asked.shares(o.share())
+	}
+	k.asked.o, k.asked.given, k.asked.refused = o, c, nil // it is shown from now on
 	k.mu.Unlock()
 	k.post(occurrence{event: onRestart})
 }
@@ -200,7 +217,7 @@ func (k *controller) restartTask(number int) {
 func (k *controller) assign(share Share) {
 	k.post(occurrence{prior: func() {
 		k.mu.Lock()
-		k.asked.share = share
+		k.asked.shares(share)
 		life := k.current
 		k.mu.Unlock()
 		defer life.changed() // what the worker holds is another
@@ -211,10 +228,14 @@ func (k *controller) assign(share Share) {
 	}})
 }
 
-// holds is what has not ended of the connector, and its share.
+// holds is what the worker has of the connector, by the version of its tasks. One that was removed has what it had
+// until its retirement is over: it would end what another worker opens for its successor.
 func (k *controller) holds() (all []Holding) {
 	k.mu.Lock()
 	life, share := k.current, k.asked.share
+	if k.asked.removed {
+		share = k.asked.left
+	}
 	k.mu.Unlock()
 	if running := life.holds(); len(running.Tasks) > 0 {
 		all = append(all, running)
@@ -244,7 +265,7 @@ func (k *controller) remove() {
 	k.post(occurrence{event: onShutdown, prior: func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		k.asked.removed, k.asked.share = true, Share{}
+		k.asked.removed, k.asked.left, k.asked.share = true, k.asked.share, Share{}
 	}})
 }
 
@@ -261,6 +282,7 @@ func (k *controller) run(ctx context.Context, once bool) {
 	defer k.loop.late.Stop()
 	k.handle(ctx, occurrence{event: k.atRest(ctx)})
 	k.layOut(ctx)
+	k.listen(false)
 	stopping := ctx.Done()
 	for k.loop.alive != nil || ctx.Err() == nil && !once && !k.leaves() {
 		select {
@@ -269,6 +291,7 @@ func (k *controller) run(ctx context.Context, once bool) {
 				k.handle(ctx, o)
 			}
 			k.layOut(ctx)
+			k.listen(false)
 		case <-stopping:
 			stopping = nil
 			k.handle(ctx, occurrence{event: onShutdown})
@@ -282,6 +305,7 @@ func (k *controller) run(ctx context.Context, once bool) {
 				k.loop.limit.Milliseconds())
 		}
 	}
+	k.listen(true)
 	if k.leaves() && ctx.Err() == nil {
 		k.retire(ctx)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Options are what connectors work with.
@@ -52,6 +53,12 @@ type Options struct {
 	// remember how many there are now; version 0: before its offsets are changed. nil: the worker is alone, and fences
 	// by itself.
 	Fence func(ctx context.Context, connector string, version int64, now config.FencingCounts) error
+	// HandOn has another worker of the group take a notification for a connector: the one that runs the task with its
+	// feed. nil: the worker is alone.
+	HandOn func(ctx context.Context, connector string, n wit.Notification) Handed
+	// Orphaned tells whether a connector that is removed was nobody's, so that this worker ends what it has opened at
+	// its service. nil: the worker is alone.
+	Orphaned func(connector string) bool
 	// Changed is called when the state of a connector or of one of its tasks is another one, when the worker has taken
 	// another share of it, and when a task has ended that was taken away. It must not wait. nil: it is not.
 	Changed func(connector string)

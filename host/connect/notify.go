@@ -72,29 +72,42 @@ func (c *connector) listen(feed string, take notify.Handler) (address string, le
 	address = addressOf(c.config.Name, feed)
 	l := c.source.listens.doors[address]
 	if l == nil {
-		roles := config.NewRoles(config.DeclareComponent(c.class.component), c.config)
-		settings, err := c.listener(roles)
+		l = &listened{close: func() {}}
+		if c.o.HandOn != nil {
+			err = c.owner.front.open(c)
+		} else {
+			l.close, err = c.register(address, l.handle, c.source.listens.doors == nil)
+		}
 		if err != nil {
 			return "", nil, err
 		}
-		l = &listened{}
-		if _, l.close, err = c.o.hub.Register(address, settings, l.handle); err != nil {
-			ports := roles.Setting(role.ListenerPorts)
-			return "", nil, &wit.Fault{Kind: wit.FaultConfig, Message: ports + ": " + err.Error(), Setting: &ports}
-		}
 		if c.source.listens.doors == nil {
 			c.source.listens.doors = map[string]*listened{}
-			if settings.Anybody() {
-				c.log.Warn("whoever reaches the listener may send notifications: have senders log on, or show a "+
-					"certificate over TLS", "user", roles.Setting(role.ListenerUser),
-					"password", roles.Setting(role.ListenerPassword),
-					"certificates", roles.Setting(role.ListenerTLS+"truststore.location"))
-			}
 		}
 		c.source.listens.doors[address] = l
 	}
 	l.set(take)
 	return address, func() { l.set(nil) }, nil
+}
+
+// register has the listener hand notifications on for an address; warns: it is said where anybody may send some.
+func (c *connector) register(address string, handle notify.Handler, warns bool) (close func(), err error) {
+	roles := config.NewRoles(config.DeclareComponent(c.class.component), c.config)
+	settings, err := c.listener(roles)
+	if err != nil {
+		return nil, err
+	}
+	if _, close, err = c.o.hub.Register(address, settings, handle); err != nil {
+		ports := roles.Setting(role.ListenerPorts)
+		return nil, &wit.Fault{Kind: wit.FaultConfig, Message: ports + ": " + err.Error(), Setting: &ports}
+	}
+	if warns && settings.Anybody() {
+		c.log.Warn("whoever reaches the listener may send notifications: have senders log on, or show a "+
+			"certificate over TLS", "user", roles.Setting(role.ListenerUser),
+			"password", roles.Setting(role.ListenerPassword),
+			"certificates", roles.Setting(role.ListenerTLS+"truststore.location"))
+	}
+	return close, nil
 }
 
 // closeAll closes all paths of the connector.

@@ -55,10 +55,21 @@ var ErrSink = errors.New("a sink has opened nothing at its service")
 // retireWithin bounds how long the end of what a deleted connector has at its service may take.
 const retireWithin = time.Minute
 
-// retire ends what a deleted connector has opened at its service, where its settings say so. Its tasks have ended. What
-// fails is logged, with what is left to do by hand: the connector is gone all the same.
+// partedLately is for how long a worker ends what a connector has opened that is deleted after it was taken away: who
+// was given it may not have begun.
+const partedLately = 30 * time.Second
+
+// retire ends what a deleted connector has opened at its service, where its settings say so. Its tasks have ended. In
+// a group each worker that had a share of it does so, since none knows when the tasks of others end. What fails is
+// logged, with what is left to do by hand: the connector is gone all the same.
 func (k *controller) retire(ctx context.Context) {
 	c := k.another()
+	k.mu.Lock()
+	had := !k.asked.left.none() || time.Since(k.asked.parted) < partedLately
+	k.mu.Unlock()
+	if !had && (c.o.Orphaned == nil || !c.o.Orphaned(k.name)) {
+		return
+	}
 	if c.refused != nil || c.class.unknown != nil || c.isSink() ||
 		!strings.EqualFold(c.config.Text(onDelete), terminate) {
 		return

@@ -106,6 +106,7 @@ type Session struct {
 type sessionKey struct {
 	id     string
 	secret []byte
+	signed int // calls of this worker
 	nonces map[[16]byte]struct{}
 }
 
@@ -164,6 +165,9 @@ var ErrNoKey = errors.New("this worker has not read the cluster's session key ye
 func (s *Session) Sign(r *http.Request, body []byte) error {
 	s.mu.Lock()
 	key := s.now
+	if key != nil {
+		key.signed++
+	}
 	s.mu.Unlock()
 	if key == nil {
 		return ErrNoKey
@@ -179,6 +183,14 @@ func (s *Session) Sign(r *http.Request, body []byte) error {
 	r.Header.Set(algorithmHeader, s.algorithm)
 	r.Header.Set(signatureHeader, base64.StdEncoding.EncodeToString(key.sign(s.algorithm, to, r, said)))
 	return nil
+}
+
+// Worn tells whether so many calls were signed here, or answered, under the present key that its successor is due: what
+// many workers ask of one goes through the leader, so that none remembers more nonces than the leader counts.
+func (s *Session) Worn() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now != nil && s.now.signed+len(s.now.nonces) > maxNonces/2
 }
 
 // sign is the signature of a request to a worker. Lengths stand before the parts, so that none can be read as another.

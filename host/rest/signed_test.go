@@ -318,6 +318,21 @@ func TestCallsAreNoRoutes(t *testing.T) {
 	}
 }
 
+// A key is worn when half of the calls that a worker remembers were signed or answered here; a new one is not.
+func TestWornKeys(t *testing.T) {
+	s := session(t, "")
+	assert.Equal(t, false, s.Worn())
+	require.NoError(t, s.Use([]byte(firstKey)))
+	s.now.signed = maxNonces / 2
+	assert.Equal(t, false, s.Worn())
+	r, err := http.NewRequest("POST", "http://other:8083/culvert/internal/permit", nil)
+	require.NoError(t, err)
+	require.NoError(t, s.Sign(r, nil))
+	assert.Equal(t, true, s.Worn())
+	require.NoError(t, s.Use([]byte(secondKey)))
+	assert.Equal(t, false, s.Worn())
+}
+
 // A key is taken until a minute after that of its successor was read, and its nonces are known as long.
 func TestKeysChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,12 +25,12 @@ import (
 type Group struct {
 	*Place
 	servers string
+	lines   []string // of each worker's file, in addition to those of all groups
 	workers []*Followed
 	ids     []string // host:port of each
-	lines   []string
 }
 
-// NewGroup starts so many workers of a group, with more lines in their files, where %d is a worker's number.
+// NewGroup starts so many workers of a group, with more lines in their files, which count; %d in them is a worker's number.
 func NewGroup(t *testing.T, p *Place, servers string, workers int, lines ...string) *Group {
 	t.Helper()
 	g := &Group{Place: p, servers: servers, lines: lines}
@@ -44,23 +43,29 @@ func NewGroup(t *testing.T, p *Place, servers string, workers int, lines ...stri
 	return g
 }
 
-// Join starts a worker that does not run.
-func (g *Group) Join(n int) {
+// Join starts a worker that does not run, with more options.
+func (g *Group) Join(n int, more ...string) {
 	g.T.Helper()
 	lines := []string{"bootstrap.servers=" + g.servers, "group.id=workers",
 		"config.storage.topic=configs", "status.storage.topic=states", "offset.storage.topic=offsets",
 		"config.storage.replication.factor=1", "status.storage.replication.factor=1", "offset.storage.replication.factor=1",
 		"session.timeout.ms=6000", "heartbeat.interval.ms=1000", "scheduled.rebalance.max.delay.ms=1000",
 		"offset.flush.interval.ms=500", "listeners=http://" + g.ids[n],
-		"value.converter.schemas.enable=false", "key.converter.schemas.enable=false"}
+		"value.converter.schemas.enable=false", "key.converter.schemas.enable=false", "config.providers=file",
+		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider"}
 	for _, line := range g.lines {
 		lines = append(lines, strings.ReplaceAll(line, "%d", strconv.Itoa(n)))
 	}
 	file := g.File(fmt.Sprintf("worker%d.properties", n), lines...)
-	// On a machine of its own, as far as the files of its user go.
-	g.Environ = []string{"XDG_CACHE_HOME=" + filepath.Join(g.Dir, fmt.Sprintf("cache%d", n))}
-	g.workers[n] = g.Serves(g.ids[n], "--plugins", Plugins(g.T), "--data", g.Subfolder(fmt.Sprintf("data%d", n)), file)
+	// On a machine of its own, as far as its files go.
+	machine := *g.Place
+	machine.Dir = g.Machine(n)
+	g.workers[n] = machine.Serves(g.ids[n], append([]string{"--plugins", Plugins(g.T), "--data",
+		g.Subfolder(fmt.Sprintf("data%d", n)), file}, more...)...)
 }
+
+// Machine is the folder in which a worker runs.
+func (g *Group) Machine(n int) string { return g.Subfolder(fmt.Sprintf("machine%d", n)) }
 
 // running is how many connectors and tasks run on each worker, by its id, as any of the workers says.
 func (g *Group) running(by int) (connectors, tasks map[string]int, others []string) {

@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"crypto/tls"
+	"net/http"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
@@ -75,4 +77,58 @@ func Localhost(t *testing.T) tls.Certificate {
 	t.Helper()
 	return keystoretest.Certificate(t, keystore.Location{Path: filepath.Join(Stores(t), "client.jks"),
 		Password: StorePassword})
+}
+
+// Guarded is a service with a list of passwords that is changed while it runs.
+type Guarded struct {
+	inner http.Handler
+
+	mu      sync.Mutex
+	takes   map[string]bool
+	refused map[string]int
+	last    string
+}
+
+// NewGuarded makes one that takes a password.
+func NewGuarded(inner http.Handler, password string) *Guarded {
+	return &Guarded{inner: inner, takes: map[string]bool{password: true}, refused: map[string]int{}}
+}
+
+func (g *Guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, password, _ := r.BasicAuth()
+	g.mu.Lock()
+	ok := g.takes[password]
+	if g.last = password; !ok {
+		g.refused[password]++
+	}
+	g.mu.Unlock()
+	if !ok {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	g.inner.ServeHTTP(w, r)
+}
+
+// Take has it take passwords, and no others.
+func (g *Guarded) Take(passwords ...string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.takes = map[string]bool{}
+	for _, p := range passwords {
+		g.takes[p] = true
+	}
+}
+
+// Used tells whether a password was the last to come.
+func (g *Guarded) Used(password string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.last == password
+}
+
+// Refusals are how often a password was refused.
+func (g *Guarded) Refusals(password string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.refused[password]
 }

@@ -45,7 +45,8 @@ func declareSubscriptions(t *setting.Table) {
 			setting.Display("RFC destination")),
 		setting.Spec(subscriptionURL, wit.KindText, wit.Medium, nil,
 			"URL under which the service reaches the listener, such as https://connect.example.com:8301, in "+
-				"place of an RFC destination.",
+				"place of an RFC destination. Workers of a group all listen: there it is that of a load balancer, "+
+				"which leads to any of them.",
 			group, setting.Display("URL of the listener")),
 		setting.Spec(subscriptionPorts, wit.KindListOfText, wit.Medium, nil,
 			"Ports of the listener for notifications; the first free one is taken.",

@@ -33,3 +33,32 @@ func TestStaticWorkersOfAGroup(t *testing.T) {
 	p := e2e.NewPlace(t)
 	e2e.StaticWorkersOfAGroup(t, p, p.Broker())
 }
+
+// Notifications come in at any worker, and are taken by the one with the feed's task (T8 on three workers).
+func TestSoakNotificationsOfAGroup(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	e2e.NotificationsOfAGroup(t, p, p.Broker())
+}
+
+// Whatever connectors have opened at their service is ended with them, on whichever worker they ran (T14 on three
+// workers).
+func TestSoakDeletedInAGroup(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	e2e.DeletedInAGroup(t, p, p.Broker())
+}
+
+// Each worker finds the secrets that settings refer to by itself (T3 on three workers, P25).
+func TestSoakSecretsOfAGroup(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	e2e.SecretsOfAGroup(t, p, p.Broker())
+}
+
+// What only one connector of an installation may have is had by one, whichever workers are asked (P14).
+func TestClaimsOfAGroup(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	e2e.ClaimsOfAGroup(t, p, p.Broker())
+}

@@ -195,59 +195,12 @@ func TestConnectionsAreChecked(t *testing.T) {
 		"sap.odata.auth.type=header")...))
 }
 
-// guarded is the demo service with a list of passwords that is changed while it runs.
-type guarded struct {
-	inner http.Handler
-
-	mu      sync.Mutex
-	takes   map[string]bool
-	refused map[string]int
-	last    string
-}
-
-func (g *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	_, password, _ := r.BasicAuth()
-	g.mu.Lock()
-	ok := g.takes[password]
-	if g.last = password; !ok {
-		g.refused[password]++
-	}
-	g.mu.Unlock()
-	if !ok {
-		w.WriteHeader(http.StatusUnauthorized)
-		return
-	}
-	g.inner.ServeHTTP(w, r)
-}
-
-func (g *guarded) take(passwords ...string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.takes = map[string]bool{}
-	for _, p := range passwords {
-		g.takes[p] = true
-	}
-}
-
-func (g *guarded) used(password string) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.last == password
-}
-
-func (g *guarded) refusals(password string) int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.refused[password]
-}
-
 // A password that is changed behind its reference is used from then on, without a restart; one that was refused is sent
 // once, and the tasks that it stopped go on with the next one (P25, P10).
 func TestSecretsRotate(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
-	g := &guarded{inner: service.New(service.Options{Rows: 20}), takes: map[string]bool{"first-secret": true},
-		refused: map[string]int{}}
+	g := e2e.NewGuarded(service.New(service.Options{Rows: 20}), "first-secret")
 	p.File("secrets/odata.properties", "password=first-secret")
 	secrets := filepath.Join(p.Dir, "secrets")
 	listen := porttest.Address(t)
@@ -260,13 +213,13 @@ func TestSecretsRotate(t *testing.T) {
 	p.MustRun("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, file)
 	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--log-level", "debug", worker, file)
 	state := func() connect.State { return e2e.TaskOf(t, listen, "rotating").State }
-	c.Eventually("the first password", func() bool { return g.used("first-secret") && state() == connect.Running })
+	c.Eventually("the first password", func() bool { return g.Used("first-secret") && state() == connect.Running })
 
-	g.take("first-secret", "second-secret")
+	g.Take("first-secret", "second-secret")
 	p.File("secrets/odata.properties", "password=second-secret")
-	c.Eventually("the second password", func() bool { return g.used("second-secret") })
-	g.take("second-secret")
-	if n := g.refusals("first-secret") + g.refusals("second-secret"); n != 0 || state() != connect.Running {
+	c.Eventually("the second password", func() bool { return g.Used("second-secret") })
+	g.Take("second-secret")
+	if n := g.Refusals("first-secret") + g.Refusals("second-secret"); n != 0 || state() != connect.Running {
 		t.Errorf("%d refusals, task %s; expected none and RUNNING", n, state())
 	}
 
@@ -274,10 +227,10 @@ func TestSecretsRotate(t *testing.T) {
 	c.Eventually("the task's failure", func() bool { return state() == connect.Failed })
 	p.File("secrets/odata.properties", "password=wrong-secret", "# touched")
 	p.File("secrets/new", "password=third-secret")
-	g.take("third-secret")
+	g.Take("third-secret")
 	e2e.NoError(t, os.Rename(filepath.Join(secrets, "new"), filepath.Join(secrets, "odata.properties")))
-	c.Eventually("the third password", func() bool { return g.used("third-secret") && state() == connect.Running })
-	if n := g.refusals("wrong-secret"); n != 1 {
+	c.Eventually("the third password", func() bool { return g.Used("third-secret") && state() == connect.Running })
+	if n := g.Refusals("wrong-secret"); n != 1 {
 		t.Errorf("the wrong password was sent %d times, expected once", n)
 	}
 	r := c.MustStop()

@@ -124,7 +124,8 @@ type door struct {
 }
 
 // Register has notifications for a path handed to handle, on the first port that is listened on already for settings
-// that may share it, else on the first that is free. close ends it; the last one closes the port.
+// that may share it, else on the first that is free. A path of one segment that ends in / stands for all below it that
+// are not registered themselves. close ends it; the last one closes the port.
 func (h *Hub) Register(path string, s Settings, handle Handler) (port int, close func(), err error) {
 	if path, err = url.PathUnescape(path); err != nil {
 		return 0, nil, err
@@ -219,10 +220,15 @@ func (s *server) remove(path string) (left int) {
 	return len(s.paths)
 }
 
-func (s *server) find(path string) *door {
+func (s *server) find(at *url.URL) *door {
+	first, _, _ := strings.Cut(strings.TrimPrefix(at.EscapedPath(), "/"), "/")
+	first, _ = url.PathUnescape(first) // it was parsed
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.paths[path]
+	if d := s.paths[at.Path]; d != nil {
+		return d
+	}
+	return s.paths["/"+first+"/"]
 }
 
 func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
@@ -236,7 +242,7 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		inbound.Early(w, r, func() { s.again(w, r, nil) })
 		return
 	}
-	d := s.find(r.URL.Path)
+	d := s.find(r.URL)
 	switch {
 	case d == nil:
 		s.refuse(w, r, nil, misdirected, http.StatusNotFound, "nobody has subscribed under this path")

@@ -107,6 +107,21 @@ func TestPorts(t *testing.T) {
 	l.Close()
 }
 
+// A path that ends in / stands for all below it, however its name is written, but those that are registered themselves.
+func TestPathsBelow(t *testing.T) {
+	h, port := registered(t, "", "/a%2Fb/", answers(nil))
+	s := Settings{Ports: []int{port}, Address: "127.0.0.1"}
+	_, leave, err := h.Register("/a%2Fb/own", s, answers(ErrBusy))
+	require.NoError(t, err)
+	defer leave()
+	for path, status := range map[string]int{"/a%2Fb/": 204, "/a%2fb/x": 204, "/a%2Fb/x/y?z=1": 204, "/%61%2Fb/x": 204,
+		"/a%2Fb": 204, "/a%2Fb/own": 503, "/a/b/x": 404, "/a/b/own": 503, "/": 404, "//": 404, "/x": 404} {
+		if found := post(t, port, path, "", "", "x"); found != status {
+			t.Errorf("%s: expected %d, found %d", path, status, found)
+		}
+	}
+}
+
 // What becomes of a notification is told to the sender by the status, and counted.
 func TestAnswers(t *testing.T) {
 	h, s := &Hub{}, settings(t, "sap")
