@@ -73,6 +73,11 @@ func kept(err error) error {
 // own refuses a change of a connector whose file is not its own any more: it runs on as it was, and the file waits for
 // its author.
 func (r *reloader) own(now config.Now) error {
+	if f := r.host.now().folder; f != nil {
+		if err := f.holds(now.Name); err != nil {
+			return kept(err)
+		}
+	}
 	if holds := r.store.Holds(now.File); holds != "" && holds != now.Name {
 		return &rest.Refusal{Status: http.StatusConflict,
 			Message: fmt.Sprintf("Connector %s runs on as it was, and its file %s holds something else: mend or "+
@@ -218,8 +223,8 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings, g
 	}
 	said := func(key string) bool { return key == "name" && len(wrong) > 0 || slices.Contains(null, key) }
 	var more []string
-	for _, p := range slices.Concat(c.Problems, w.sent(checker, c, given).Astray(), checker.Check(ctx, c),
-		w.host.elsewhere(ctx, c)) {
+	for _, p := range slices.Concat(c.Problems, w.host.in.Worker.ClearText(c, w.Passwords()),
+		w.sent(checker, c, given).Astray(), checker.Check(ctx, c), w.host.elsewhere(ctx, c)) {
 		if !p.Warning && !said(p.Setting) {
 			more = append(more, check.Told(p))
 		}

@@ -34,6 +34,8 @@ type clustered struct {
 	session *rest.Session
 	// destinations are where the worker's clients meet those of the same origin.
 	destinations *transport.Destinations
+	// given are the connectors of the worker's files as they were read at its start.
+	given []*config.Connector
 	// lockouts are what the workers know together of refused logons; permits are given by the one that leads.
 	lockouts *cluster.Lockouts
 	permits  *cluster.Permits
@@ -47,27 +49,38 @@ type clustered struct {
 	targets map[string]string
 }
 
-// inGroup tells whether a worker forms a group: as its settings say, unless it is given connectors to run, or is to end
-// by itself.
-func (c *Config) inGroup(w *config.Worker) bool {
-	return w.InGroup() && !c.Once && len(c.Files.Connectors) == 0
-}
+// inGroup tells whether a worker forms a group: as its settings say, unless it is to end by itself.
+func (c *Config) inGroup(w *config.Worker) bool { return w.InGroup() && !c.Once && !c.alone }
 
-// noneOfBefore refuses a folder with connectors that REST made while the worker was alone: they would not run any more,
-// and nobody would notice.
-func noneOfBefore(folder string) error {
-	files, err := config.Folder(folder)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(files.Connectors) == 0 {
-		return nil
+// noneOfBefore refuses a data folder with connectors that REST made while the worker was alone, or with what it was to
+// pause or stop: they would not run any more, or run that were not to, and nobody would notice.
+func noneOfBefore(data string) error {
+	files, err := config.Folder(filepath.Join(data, "connectors"))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
-	if err != nil {
+	targets, wrong := config.OpenTargets(filepath.Join(data, statesFile))
+	if err := errors.Join(err, wrong); err != nil {
 		return fmt.Errorf("connectors of before the worker formed a group: %w", err)
 	}
+	found := base(files.Connectors)
+	for name, target := range targets.All() {
+		if target != config.TargetStarted {
+			found = append(found, target+" "+name)
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	slices.Sort(found)
 	return fmt.Errorf("expected no connectors in %s, as this worker forms a group (group.id, config.storage.topic and "+
-		"status.storage.topic are given) whose connectors stand in config.storage.topic, found %s: make them by REST "+
-		"in the group and move these files away, or take status.storage.topic out so that the worker goes on alone",
-		folder, strings.Join(base(files.Connectors), ", "))
+		"status.storage.topic are given) whose connectors stand in config.storage.topic, found %s: `culvert cluster "+
+		"adopt --data %s WORKER-FILE` brings them there, or take status.storage.topic out so that the worker goes on "+
+		"alone", data, strings.Join(found, ", "), data)
 }
+
+// statesFile is where a worker that is alone keeps what its connectors are to do, in its data folder.
+const statesFile = "connectors.states.json"
 
 // base are the names of files without their folders.
 func base(paths []string) (names []string) {
@@ -266,7 +279,9 @@ func (c *clustered) SetLevel(ctx context.Context, logger, level string) error {
 func (c *clustered) open(ctx context.Context, closing *closers) error {
 	h := c.host
 	w := h.in.Worker
-	configs, wrong := kafka.ParseInternal(w.All(), "config.storage.", kafka.Internal{Name: w.ConfigTopic(), Partitions: 1})
+	settings := w.All()
+	delete(settings, config.SecretsSetting) // which is none of the topic's
+	configs, wrong := kafka.ParseInternal(settings, "config.storage.", kafka.Internal{Name: w.ConfigTopic(), Partitions: 1})
 	if err := wrong.Err(); err != nil {
 		return &SetupError{err}
 	}
@@ -385,6 +400,7 @@ func (c *clustered) join(herder *connect.Herder) {
 		URL: c.URL(), WorkerID: h.workerID(), Delay: w.Duration("scheduled.rebalance.max.delay.ms"),
 		Sync: w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status, Herder: herder,
 		Plugins: c.plugins, Classes: c.classes, Declared: c.declared, SessionKey: c.key, Bound: c.bound,
+		Folder: func() string { return h.now().folder.announced() }, Leads: func() { h.now().folder.wake() },
 		Taken: c.destinations.Taken, Passes: passes, Ask: c.ask, Logger: h.log})
 	c.mu.Lock()
 	defer c.mu.Unlock()

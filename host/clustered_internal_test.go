@@ -8,20 +8,48 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/rest"
 )
 
-// A worker that was alone and is to form a group is not started while there are connectors that REST made in it: nobody
-// would notice that they do not run.
+// A worker that was alone and is to form a group is not started while there are connectors that REST made in it, or
+// what it was to stop: nobody would notice that they do not run, or that it runs.
 func TestNoneOfBefore(t *testing.T) {
-	folder := filepath.Join(t.TempDir(), "connectors")
-	assert.NoError(t, noneOfBefore(folder), "no folder")
-	require.NoError(t, os.Mkdir(folder, 0o755))
-	assert.NoError(t, noneOfBefore(folder), "an empty one")
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "orders.properties"), []byte("name=orders"), 0o600))
-	assert.Error(t, noneOfBefore(folder), "found orders.properties: make them by REST")
+	data := t.TempDir()
+	assert.NoError(t, noneOfBefore(data), "no folder")
+	require.NoError(t, os.Mkdir(filepath.Join(data, "connectors"), 0o755))
+	states := filepath.Join(data, statesFile)
+	require.NoError(t, os.WriteFile(states, []byte(`{"a":"STARTED"}`), 0o600))
+	assert.NoError(t, noneOfBefore(data), "an empty one")
+	require.NoError(t, os.WriteFile(states, []byte(`{"a":"STARTED","b":"STOPPED"}`), 0o600))
+	assert.Error(t, noneOfBefore(data), "found STOPPED b: `culvert cluster adopt --data")
+	orders := filepath.Join(data, "connectors", "orders.properties")
+	require.NoError(t, os.WriteFile(orders, []byte("name=orders"), 0o600))
+	assert.Error(t, noneOfBefore(data), "found STOPPED b, orders.properties: `culvert cluster adopt")
+	require.NoError(t, os.WriteFile(states, []byte(`{`), 0o600))
+	assert.Error(t, noneOfBefore(data), "states of connectors")
 }
 
-// A worker forms a group where its settings are those of a distributed one, and it is given no connectors of its own.
+// The folders that keep a leader from applying its own are those of members that stay, and say another digest.
+func TestDiffering(t *testing.T) {
+	member := func(id, digest string, leaving bool) rest.GroupMember {
+		return rest.GroupMember{WorkerID: id, Digest: digest, Leaving: leaving}
+	}
+	for _, c := range []struct {
+		digest, want string
+		members      []rest.GroupMember
+	}{
+		{"one", "", nil},
+		{"one", "", []rest.GroupMember{member("me", "old", false), member("a", "one", false)}},
+		{"one", "", []rest.GroupMember{member("a", "", false)}},
+		{"one", "a, b", []rest.GroupMember{member("a", "two", false), member("b", "three", false), member("c", "", false)}},
+		{"one", "", []rest.GroupMember{member("a", "two", true)}},
+		{"", "a", []rest.GroupMember{member("me", "", false), member("a", "one", false), member("b", "", false)}},
+	} {
+		assert.Equal(t, c.want, differing(c.digest, rest.Group{Leader: "me", Members: c.members}), c)
+	}
+}
+
+// A worker forms a group where its settings are those of a distributed one, and it is not to end by itself.
 func TestInGroup(t *testing.T) {
 	distributed := []string{"bootstrap.servers=b:9092", "group.id=g", "config.storage.topic=c", "status.storage.topic=s"}
 	worker := func(lines ...string) *config.Worker {
@@ -41,7 +69,8 @@ func TestInGroup(t *testing.T) {
 	}{
 		{Config{}, distributed, true},
 		{Config{Files: config.Files{Folder: "f"}}, distributed, true},
-		{Config{Files: config.Files{Connectors: []string{"a.properties"}}}, distributed, false},
+		{Config{Files: config.Files{Connectors: []string{"a.properties"}}}, distributed, true},
+		{Config{alone: true}, distributed, false},
 		{Config{Once: true}, distributed, false},
 		{Config{}, distributed[:3], false},
 		{Config{}, append([]string{"bootstrap.servers=embedded"}, distributed[1:]...), false},

@@ -93,8 +93,12 @@ func (w worker) Changes(ctx context.Context) ([]rest.Change, error) {
 		return nil, err
 	}
 	checker := r.checker.Among(connectors)
-	plan := config.Plan(r.host.running.herder.Now(), connectors, func(c *config.Connector) config.Problems {
-		return checker.Check(ctx, c)
+	have, check := r.host.running.herder.Now(), checker.Check
+	if f := r.host.now().folder; f != nil {
+		have, check = f.begin(connectors), f.check
+	}
+	plan := config.Plan(have, connectors, func(c *config.Connector) config.Problems {
+		return check(ctx, c)
 	}, checker.Declared)
 	if ctx.Err() != nil {
 		return nil, ctx.Err() // what a check has found was cut off

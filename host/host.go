@@ -54,6 +54,8 @@ type Config struct {
 	// Compiling hears how long plugins are compiled at the start, where that has to be: see [plugin.Options]. Default:
 	// lines of the Logger.
 	Compiling func(took time.Duration)
+	// alone: it joins no group, whatever its settings say. adopts: its group gets the connectors of the data folder.
+	alone, adopts bool
 	// Logger. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -122,6 +124,7 @@ type checks struct {
 type running struct {
 	plugins *plugin.Manager // nil while they are loaded
 	reloads *reloader       // nil in a run that ends by itself, too
+	folder  *groupFolder    // nil where the worker is alone, too
 	herder  *connect.Herder // nil while the worker starts
 	tracer  *tracing.Tracer // nil where nothing is traced
 	rest    *rest.Server
@@ -148,16 +151,17 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		return nil, &SetupError{err}
 	}
 	var targets *config.Targets
-	if own, _, err := config.LoadWorker(c.Files.Worker, c.Environ, c.Settings); err == nil && c.inGroup(own) {
+	if own, _, err := config.LoadWorker(c.Files.Worker, c.Environ, c.Settings); err == nil && c.inGroup(own) &&
+		!c.adopts {
 		// Connectors and what they are to do stand in the group's topics.
-		if err := noneOfBefore(filepath.Join(c.Data, "connectors")); err != nil {
+		if err := noneOfBefore(c.Data); err != nil {
 			locked.Release()
 			return nil, &SetupError{err}
 		}
 	} else if !c.Once {
 		// In a run that ends by itself what was made by REST, and what was paused, would be a surprise.
 		c.Files.Own = filepath.Join(c.Data, "connectors")
-		if targets, err = config.OpenTargets(filepath.Join(c.Data, "connectors.states.json")); err != nil {
+		if targets, err = config.OpenTargets(filepath.Join(c.Data, statesFile)); err != nil {
 			locked.Release()
 			return nil, &SetupError{err}
 		}
@@ -363,6 +367,8 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	if toRun && c.inGroup(in.Worker) {
 		if h.clustered, err = newClustered(h); err != nil {
 			problems = append(problems, in.Worker.Place(err))
+		} else if !c.adopts { // what runs is in the config topic
+			h.clustered.given, in.Connectors = in.Connectors, nil
 		}
 	}
 	problems, embedded := h.readSettings(ctx, problems, toRun)
@@ -569,9 +575,18 @@ func (h *Host) Run(ctx context.Context) (err error) {
 		}
 		return err
 	}
-	r := newReloader(h)
-	h.opened(func(n *running) { n.reloads = r })
+	var store config.Store
+	var folder *groupFolder
 	var watching sync.WaitGroup
+	applying := guard.NewTurn()
+	if h.clustered == nil {
+		store = h.folder(h.in.Connectors)
+	} else {
+		store, folder = h.clustered.store, newGroupFolder(h.clustered, applying)
+		watching.Go(func() { folder.run(ctx) })
+	}
+	r := newReloader(h, store, applying)
+	h.opened(func(n *running) { n.reloads, n.folder = r, folder })
 	watching.Go(func() { r.watch(ctx) })
 	defer watching.Wait()
 	if h.clustered == nil {
@@ -591,8 +606,12 @@ func (h *Host) Run(ctx context.Context) (err error) {
 // Reload has the folders of connectors read again, whether or not they seem to have changed; before Run has opened
 // everything it does nothing.
 func (h *Host) Reload() {
-	if r := h.now().reloads; r != nil {
-		r.store.Look()
+	now := h.now()
+	if now.reloads != nil {
+		now.reloads.store.Look()
+	}
+	if now.folder != nil {
+		now.folder.files.store.Look()
 	}
 }
 
@@ -646,7 +665,7 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 		if err := c.open(ctx, &closing); err != nil {
 			return closing, err
 		}
-		connectors, o.Destinations = nil, c.destinations
+		o.Destinations = c.destinations
 		o.Planned, o.Changed, o.Lease, o.Fence, o.HandOn = c.planned, c.does, c.lease, c.fence, c.handOn
 		o.Orphaned = func(connector string) bool { return c.member().Orphaned(connector) }
 	}

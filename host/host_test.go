@@ -20,6 +20,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
@@ -124,7 +125,7 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 	running.Go(func() { h.running.herder.Run(ctx) })
 	until("connectors are started", func() bool { return h.running.herder.Barrier(t.Context()) == nil })
 	starts("nothing is followed", "Plugins that no connector needs")
-	r := newReloader(h)
+	r := newReloader(h, h.folder(h.in.Connectors), guard.NewTurn())
 	h.mu.Lock()
 	h.running.reloads = r
 	h.mu.Unlock()

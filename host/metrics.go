@@ -123,7 +123,7 @@ func (w worker) Metrics() prometheus.Gatherer {
 			taskFigures{connectors: herder.Figures, startups: herder.Startups, group: h.rebalances,
 				clients: h.kafka.Figures, rates: &h.rates})
 	}
-	if reloads := now.reloads; reloads != nil {
+	if reloads := now.followed(); reloads != nil {
 		r.MustRegister(about[*reloader]{table: reloadMetrics, of: reloads})
 	}
 	return struckFigures{namedFigures{prometheus.Gatherers{r, h.kafka.Figures},

@@ -23,6 +23,7 @@ import (
 type reloader struct {
 	host    *Host
 	store   config.Store
+	into    *groupFolder // nil: what it brings to the files is the herder
 	checker check.Checker
 	log     *slog.Logger
 
@@ -45,22 +46,9 @@ const (
 	reloadRefused   = "refused" // at least one connector's change was
 )
 
-func newReloader(h *Host) *reloader {
-	places := config.Places{Folder: h.config.Files.Folder, Own: h.config.Files.Own, Targets: h.targets,
-		Brought: h.config.Files.Brought}
-	if places.Folder == "" {
-		for _, c := range h.in.Connectors {
-			if !h.config.Files.Made(c) {
-				places.Named = append(places.Named, c)
-			}
-		}
-	}
-	var store config.Store = config.NewFolderStore(places, h.in.Worker, h.log)
-	if h.clustered != nil {
-		store = h.clustered.store
-	}
+func newReloader(h *Host, store config.Store, applying guard.Turn) *reloader {
 	r := &reloader{host: h, store: store, checker: h.checks.checker,
-		log: h.log, problems: h.in.Hidden, applying: guard.NewTurn(),
+		log: h.log, problems: h.in.Hidden, applying: applying,
 		files: h.in.Connectors, refused: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0,
 			reloadApplied: 0, reloadRefused: 0}}
 	for _, c := range h.in.Connectors {
@@ -69,6 +57,20 @@ func newReloader(h *Host) *reloader {
 		}
 	}
 	return r
+}
+
+// folder is the store of the worker's files, given the connectors that were read.
+func (h *Host) folder(connectors []*config.Connector) *config.FolderStore {
+	places := config.Places{Folder: h.config.Files.Folder, Own: h.config.Files.Own, Targets: h.targets,
+		Brought: h.config.Files.Brought}
+	if places.Folder == "" {
+		for _, c := range connectors {
+			if !h.config.Files.Made(c) {
+				places.Named = append(places.Named, c)
+			}
+		}
+	}
+	return config.NewFolderStore(places, h.in.Worker, h.log)
 }
 
 // check finds the problems of a connector that are not known yet: files that were named one by one have those of the
@@ -135,8 +137,10 @@ func (r *reloader) bring(ctx context.Context, s config.Snapshot, have []config.N
 	r.files = s.Connectors
 	r.mu.Unlock()
 	r.checker = r.checker.Among(s.Connectors)
-	check := r.check
-	if c := r.host.clustered; c != nil { // who plans a connector checks it: one worker, and not each of them
+	check, do := r.check, func(step config.Step, news bool) { r.do(herder, step, s.Connectors, news) }
+	if r.into != nil {
+		check, do = r.into.check, r.into.do
+	} else if c := r.host.clustered; c != nil { // who plans a connector checks it: one worker, and not each of them
 		check = func(context.Context, *config.Connector) config.Problems { return nil }
 		defer c.brought(s, herder)
 	}
@@ -159,7 +163,7 @@ func (r *reloader) bring(ctx context.Context, s config.Snapshot, have []config.N
 		case step.Effect != config.Refuse && step.Effect != config.Nothing && outcome == reloadUnchanged:
 			outcome = reloadApplied
 		}
-		r.do(herder, step, s.Connectors, news)
+		do(step, news)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -288,24 +292,36 @@ func (r *reloader) outcomes() map[string]int64 {
 	return maps.Clone(r.counts)
 }
 
+// followed is what follows the worker's files, nil before it does.
+func (n running) followed() *reloader {
+	if n.folder != nil {
+		return n.folder.files
+	}
+	return n.reloads
+}
+
 // Reload is what REST says of reloads.
 func (w worker) Reload() (rest.Reload, bool) {
 	now := w.host.now()
-	r, herder := now.reloads, now.herder
+	r, herder := now.followed(), now.herder
 	if r == nil || herder == nil || w.host.config.Files.Folder == "" {
 		return rest.Reload{}, false
+	}
+	have, problems := herder.Now(), []string{}
+	if now.folder != nil {
+		have, problems = now.folder.shown()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	answer := rest.Reload{Folder: w.host.config.Files.Folder, Reloads: maps.Clone(r.counts),
-		Connectors: []rest.Reloaded{}, Problems: []string{}}
+		Connectors: []rest.Reloaded{}, Problems: problems}
 	if !r.last.IsZero() {
 		answer.Last = r.last.UTC().Format(time.RFC3339)
 	}
 	for _, p := range r.problems {
 		answer.Problems = append(answer.Problems, p.String())
 	}
-	for _, n := range herder.Now() {
+	for _, n := range have {
 		answer.Connectors = append(answer.Connectors, rest.Reloaded{Name: n.Name, File: n.File,
 			Error: r.refused[n.Name]})
 	}

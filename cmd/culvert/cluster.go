@@ -15,11 +15,12 @@ import (
 func newCluster() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cluster",
-		Short: "Take over the topics of a Kafka Connect cluster, and give them back",
+		Short: "Bring connectors into a group of workers, and give its topics back to Kafka Connect",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(
+		newAdopt(),
 		newClusterCheck(),
 		newClusterRelease(),
 	)

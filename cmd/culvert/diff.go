@@ -92,7 +92,13 @@ func asked(ctx context.Context, at, folder string) (now []config.Now, others map
 	for name, c := range connectors {
 		n := config.Now{Name: name, Written: c.Info.Config, Unsettled: c.Status.Connector.State != connect.Running ||
 			slices.ContainsFunc(c.Status.Tasks, func(t connect.TaskStatus) bool { return t.State != connect.Running })}
-		if file := c.Status.Connector.File; file != "" {
+		file := c.Status.Connector.File
+		for _, r := range reload.Connectors {
+			if r.Name == name { // of a group's worker: its settings stand in a topic
+				file = r.File
+			}
+		}
+		if file != "" {
 			n.File = filepath.Join(folder, filepath.Base(file))
 			others[name] = reload.Folder != "" && filepath.Dir(file) != filepath.Clean(reload.Folder)
 		}

@@ -173,7 +173,8 @@ are stored, within task.shutdown.graceful.timeout.ms.
 In a --config folder worker.properties or worker.yaml is the worker's file, every other .properties, .json, .yaml or .yml file a
 connector's, named by its setting ` + "`name`" + `, else by the file. A bad file there stops its own connector alone: the log and REST say which file
 it is, and what is wrong. The folder is followed: connectors come, change and go with their files, all others run on; a change that is bad
-leaves running what ran. SIGHUP has everything read again; culvert diff shows what a change would do. Files named as arguments are as with Kafka's connect-standalone: the worker's first, and all connectors run or
+leaves running what ran. In a group each worker has the folder, and its leader brings it into config.storage.topic while no other worker
+has a folder that says something else: GET /culvert/cluster shows digests. SIGHUP has everything read again; culvert diff shows what a change would do. Files named as arguments are as with Kafka's connect-standalone: the worker's first, and all connectors run or
 none; the worker's may be left out, and then the embedded broker is used.
 
 With --once, for batch jobs: every source is caught up and acknowledged, then every sink settles what its topics hold at that moment.

@@ -121,6 +121,7 @@ func (l *leader) run(ctx context.Context) {
 			continue
 		}
 		l.clean()
+		l.w.o.Leads()
 		now := time.Now()
 		switch due := last.Add(wait); {
 		case changed && last.IsZero(), changed && now.Sub(last) > 2*lastWait: // the first of some

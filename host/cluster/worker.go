@@ -48,6 +48,10 @@ type WorkerOptions struct {
 	// Bound has the worker keep to its shares of origins from now on. Taken is what is in use of each origin by now.
 	Bound func(shares map[Key]Share)
 	Taken func() map[string]int
+	// Folder is the digest of the worker's folder of connectors, "" without one. Leads hears that this worker leads, in
+	// each generation and from time to time.
+	Folder func() string
+	Leads  func()
 	// Ask has another worker answer a call, signed; see rest.Server.
 	Ask func(ctx context.Context, to, method, path string, body []byte) ([]byte, error)
 	// Passes tells whether the error of such a call may be over when it is tried again.
@@ -197,7 +201,7 @@ func (w *Worker) metadata() []byte {
 	holds := w.holds()
 	w.mu.Lock()
 	m := Metadata{URL: w.o.URL, Offset: w.o.Log.Offset(), Holds: holds, Generation: w.generation,
-		Leaving: w.stay.leaving(), Name: w.name()}
+		Leaving: w.stay.leaving(), Name: w.name(), Digest: w.o.Folder()}
 	shares := maps.Clone(w.bounds)
 	w.mu.Unlock()
 	for origin, n := range w.o.Taken() { // what is under way goes on, where a share has become smaller

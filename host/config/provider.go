@@ -313,8 +313,8 @@ func (p *Providers) closed(source provider, name, path, key string) string {
 		to = filepath.Dir(path)
 	}
 	prefix := "config.providers." + name + "."
-	return fmt.Sprintf("what comes by REST may use only those config providers that the worker's file names. These "+
-		"lines there open this one, as far as the last of them says: %s %s %s",
+	return fmt.Sprintf("what comes by REST, or is in config.storage.topic, may use only those config providers that "+
+		"the worker's file names. These lines there open this one, as far as the last of them says: %s %s %s",
 		"config.providers="+strings.Join(append(slices.Clone(p.declared), name), ","),
 		prefix+"class="+source.kind.class, prefix+source.kind.bound+"="+to)
 }

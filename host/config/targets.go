@@ -39,6 +39,9 @@ func (t *Targets) Get(c *Connector) string {
 	return c.Target()
 }
 
+// All are those that were set, by the names of connectors.
+func (t *Targets) All() map[string]string { return t.all() }
+
 // Set notes the state that a connector is to have. It returns when the file says so for good.
 func (t *Targets) Set(name, target string) error {
 	return t.change(func(next map[string]string) { next[name] = target })

@@ -225,6 +225,7 @@ func (s *TopicStore) Put(ctx context.Context, name string, stored Stored) error 
 		if !maps.Equal(settings, s.settings(name)) { // else its tasks would be planned and made again
 			records = append(records, ConnectorRecord(name, settings))
 		}
+		records = append(records, s.disowned(name)...)
 	}
 	_, err := s.Write(ctx, records...)
 	return err
@@ -233,8 +234,16 @@ func (s *TopicStore) Put(ctx context.Context, name string, stored Stored) error 
 // Delete implements [Store]. The records of tasks stay, as Kafka Connect leaves them: without the connector they are
 // nothing.
 func (s *TopicStore) Delete(ctx context.Context, name string) error {
-	_, err := s.Write(ctx, ConnectorRecord(name, nil), TargetRecord(name, ""))
+	_, err := s.Write(ctx, append(gone(name), s.disowned(name)...)...)
 	return err
+}
+
+// disowned has a connector be REST's that a folder has made.
+func (s *TopicStore) disowned(name string) (records []TopicRecord) {
+	if s.Notes(FolderNote)[name] != nil {
+		records = append(records, folderNote(name, ""))
+	}
+	return records
 }
 
 // Write implements [Ledger]. A record that is too large is an [ErrUnfit].

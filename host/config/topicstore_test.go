@@ -90,6 +90,21 @@ func TestTopicStore(t *testing.T) {
 		"leading=true task-a-0 task-a-1", "leading=true commit-a", "leading=true connector-a target-state-a"}, l.writes)
 }
 
+// A connector that a folder has made is REST's once REST writes or deletes it; what it is to do is said by REST anyway.
+func TestTopicStoreTakesFromFolder(t *testing.T) {
+	l := topicStore(plainWorker(t, ""), discard, nil, `culvert-folder-a {"file":"a.json"}`,
+		`connector-a {"properties":{"name":"a","x":"1"}}`, `culvert-folder-b {"file":"b.json"}`,
+		`connector-b {"properties":{"name":"b"}}`)
+	l.CaughtUp()
+	require.NoError(t, l.Put(t.Context(), "a", Stored{Target: TargetPaused}))
+	require.NoError(t, l.Put(t.Context(), "a", Stored{Connector: settings(t, "request", "name=a\nx=2")}))
+	require.NoError(t, l.Put(t.Context(), "a", Stored{Connector: settings(t, "request", "name=a\nx=3")}))
+	require.NoError(t, l.Delete(t.Context(), "b"))
+	assert.Equal(t, []string{"leading=false target-state-a", "leading=true connector-a culvert-folder-a",
+		"leading=true connector-a", "leading=true connector-b target-state-b culvert-folder-b"}, l.writes)
+	assert.Equal(t, 0, len(l.Notes(FolderNote)))
+}
+
 // names are those of a snapshot's connectors.
 func names(of Snapshot) (all []string) {
 	for _, c := range of.Connectors {

@@ -127,9 +127,12 @@ var generalSettings = []wit.SettingSpec{
 // alone, see [Worker.InGroup].
 var groupSettings = []wit.SettingSpec{
 	declared("group.id", wit.KindText, "", "Name of the group of workers. A worker joins it where config.storage.topic "+
-		"and status.storage.topic are given, too, and no file of a connector is named."),
+		"and status.storage.topic are given, too."),
 	declared("config.storage.topic", wit.KindText, "", "Topic with the configurations of the group's connectors."),
 	declared("config.storage.replication.factor", wit.KindShort, "", "Its replicas, if it has to be made."),
+	declared(SecretsSetting, wit.KindText, "verbatim", "Passwords of connectors in that topic: verbatim keeps them as they "+
+		"are written; refuse takes references to config providers alone, of REST, --config and culvert cluster adopt.",
+		allowed("verbatim", "refuse")),
 	declared("status.storage.topic", wit.KindText, "", "Topic with the states of the group's connectors and tasks."),
 	declared("status.storage.partitions", wit.KindInt, "5", "Its partitions, if it has to be made."),
 	declared("status.storage.replication.factor", wit.KindShort, "", "Its replicas, if it has to be made."),

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,27 +26,57 @@ import (
 type Group struct {
 	*Place
 	servers string
-	lines   []string // of each worker's file, in addition to those of all groups
 	workers []*Followed
 	ids     []string // host:port of each
+	// folders: each worker has a folder of connectors, of its own, confN. lines are more of each worker's file, which
+	// count; %d in them is the worker's number.
+	folders bool
+	lines   []string
 }
 
 // NewGroup starts so many workers of a group, with more lines in their files, which count; %d in them is a worker's number.
 func NewGroup(t *testing.T, p *Place, servers string, workers int, lines ...string) *Group {
 	t.Helper()
 	g := &Group{Place: p, servers: servers, lines: lines}
+	g.start(workers)
+	return g
+}
+
+// start starts so many workers.
+func (g *Group) start(workers int) {
+	g.T.Helper()
 	for range workers {
-		g.workers, g.ids = append(g.workers, nil), append(g.ids, porttest.Address(t))
+		g.workers, g.ids = append(g.workers, nil), append(g.ids, porttest.Address(g.T))
 	}
 	for n := range g.workers {
 		g.Join(n)
 	}
-	return g
 }
 
 // Join starts a worker that does not run, with more options.
 func (g *Group) Join(n int, more ...string) {
 	g.T.Helper()
+	file := g.Configured(n)
+	args := []string{"--plugins", Plugins(g.T), "--data", g.Subfolder(fmt.Sprintf("data%d", n))}
+	if g.folders {
+		args, file = append(args, "--config"), filepath.Dir(file)
+	}
+	// On a machine of its own, as far as its files go.
+	machine := *g.Place
+	machine.Dir = g.Machine(n)
+	g.workers[n] = machine.Serves(g.ids[n], append(append(args, file), more...)...)
+}
+
+// Machine is the folder in which a worker runs.
+func (g *Group) Machine(n int) string { return g.Subfolder(fmt.Sprintf("machine%d", n)) }
+
+// Configured writes the file of a worker.
+func (g *Group) Configured(n int) (file string) {
+	g.T.Helper()
+	name := fmt.Sprintf("worker%d.properties", n)
+	if g.folders {
+		name = fmt.Sprintf("conf%d/worker.properties", n)
+	}
 	lines := []string{"bootstrap.servers=" + g.servers, "group.id=workers",
 		"config.storage.topic=configs", "status.storage.topic=states", "offset.storage.topic=offsets",
 		"config.storage.replication.factor=1", "status.storage.replication.factor=1", "offset.storage.replication.factor=1",
@@ -56,16 +87,8 @@ func (g *Group) Join(n int, more ...string) {
 	for _, line := range g.lines {
 		lines = append(lines, strings.ReplaceAll(line, "%d", strconv.Itoa(n)))
 	}
-	file := g.File(fmt.Sprintf("worker%d.properties", n), lines...)
-	// On a machine of its own, as far as its files go.
-	machine := *g.Place
-	machine.Dir = g.Machine(n)
-	g.workers[n] = machine.Serves(g.ids[n], append([]string{"--plugins", Plugins(g.T), "--data",
-		g.Subfolder(fmt.Sprintf("data%d", n)), file}, more...)...)
+	return g.File(name, lines...)
 }
-
-// Machine is the folder in which a worker runs.
-func (g *Group) Machine(n int) string { return g.Subfolder(fmt.Sprintf("machine%d", n)) }
 
 // running is how many connectors and tasks run on each worker, by its id, as any of the workers says.
 func (g *Group) running(by int) (connectors, tasks map[string]int, others []string) {

@@ -62,3 +62,17 @@ func TestClaimsOfAGroup(t *testing.T) {
 	p := e2e.NewPlace(t)
 	e2e.ClaimsOfAGroup(t, p, p.Broker())
 }
+
+// Workers follow folders that say the same: the leader applies them, and what differs is not applied.
+func TestFolderOfAGroup(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	e2e.FolderOfAGroup(t, p, p.Broker())
+}
+
+// What a worker had while it was alone goes on in a group.
+func TestAdoptedByAGroup(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	e2e.AdoptedByAGroup(t, p, p.Broker())
+}

@@ -1,0 +1,219 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// groupFolder is the folder of connectors (or the files that were named) of a worker in a group. All workers announce
+// what theirs holds; the leader brings what it has made in the config topic to its own, while no other has another one.
+// A worker without a folder hinders nobody, and does nothing to connectors of folders while it leads.
+//
+// Invariants: a connector that a folder has made has a note in the config topic, written in one transaction with it.
+// What has none is REST's, and no folder changes or deletes it.
+type groupFolder struct {
+	of    *clustered
+	files *reloader // its store is the folder; REST and it take turns by one lock
+	news  chan struct{}
+
+	// topic, with its notes, and records are those of the plan under way; files.applying is held.
+	topic   config.Snapshot
+	notes   map[string]json.RawMessage
+	records []config.TopicRecord
+
+	mu     sync.Mutex
+	found  *config.Snapshot // nil before the first look
+	digest string           // of what was found, before that of what was read at the start; "" without a folder
+	said   string           // the digest that the group has
+	differ string           // the workers whose folders differ from that of this one, which leads
+}
+
+func newGroupFolder(c *clustered, applying guard.Turn) *groupFolder {
+	f := &groupFolder{of: c, files: newReloader(c.host, c.host.folder(c.given), applying), news: make(chan struct{}, 1)}
+	f.files.into = f
+	if c.host.config.Files.Folder != "" || len(c.given) > 0 {
+		f.digest = config.FolderDigest(c.given)
+	}
+	return f
+}
+
+// wake has it look whether something is to be done.
+func (f *groupFolder) wake() {
+	select {
+	case f.news <- struct{}{}:
+	default:
+	}
+}
+
+// announced is the digest of the folder as the group hears it, "" without one.
+func (f *groupFolder) announced() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.said = f.digest
+	return f.said
+}
+
+// run follows the folder until ctx ends.
+func (f *groupFolder) run(ctx context.Context) {
+	log := f.files.log
+	defer guard.Recover(log, "following the folder of connectors", nil)
+	if f.of.host.now().plugins.Loaded(ctx) != nil {
+		return
+	}
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		defer guard.Recover(log, "watching the folder of connectors", nil)
+		f.files.store.Watch(ctx, f.take)
+	})
+	defer watching.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.news:
+			_ = guard.Do(log, "applying the folder of connectors", func() error { // the next one may do
+				f.apply(ctx)
+				return nil
+			})
+		}
+	}
+}
+
+// take takes what the folder holds.
+func (f *groupFolder) take(s config.Snapshot) {
+	f.files.general(s.Problems)
+	f.mu.Lock()
+	f.found = &s
+	if f.digest != "" && s.Problems.Err() == nil { // else all goes on as it is
+		f.digest = config.FolderDigest(s.Connectors)
+	}
+	f.mu.Unlock()
+	f.wake()
+}
+
+// apply tells the group what the folder holds, where that is news. While the worker leads, and no other has another
+// folder, it has the config topic hold the same.
+func (f *groupFolder) apply(ctx context.Context) {
+	worker := f.of.member()
+	f.mu.Lock()
+	found, digest, news := f.found, f.digest, f.said != f.digest
+	f.mu.Unlock()
+	switch group, leads := worker.Overview(); {
+	case worker.Member() == "":
+		return
+	case news:
+		worker.Rejoin("its folder of connectors holds something else")
+		f.announced()
+		return
+	case !leads || worker.Members() == nil:
+		f.differs("")
+		return
+	case !f.differs(differing(digest, group)) || digest == "" || found == nil:
+		return
+	}
+	if f.files.applying.Lock(ctx) != nil {
+		return
+	}
+	defer f.files.applying.Unlock()
+	f.files.bring(ctx, *found, f.begin(found.Connectors), found.Connectors)
+	found.Asked = false // it was answered
+	if len(f.records) == 0 || ctx.Err() != nil {
+		return
+	}
+	err := f.of.log.Refresh(ctx)
+	if err == nil && f.of.store.Stale(f.topic) { // by another leader, say: its connector would be overwritten
+		f.wake()
+		return
+	}
+	if err == nil {
+		_, err = f.of.store.Write(ctx, f.records...)
+	}
+	if err != nil && ctx.Err() == nil {
+		f.files.log.Error("the folder of connectors was not applied, which is tried again", "error", err)
+	}
+}
+
+// differing are those of a group whose folders are others than that of its leader, whose digest is known.
+func differing(digest string, group rest.Group) string {
+	var others []string
+	for _, m := range group.Members {
+		if !m.Leaving && m.WorkerID != group.Leader && m.Digest != "" && m.Digest != digest {
+			others = append(others, m.WorkerID)
+		}
+	}
+	return strings.Join(others, ", ")
+}
+
+// differs notes whose folders differ; none: nobody's.
+func (f *groupFolder) differs(others string) (none bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if others != "" && others != f.differ {
+		f.files.log.Warn(notApplied, "workers", others)
+	}
+	f.differ = others
+	return others == ""
+}
+
+const notApplied = "folders of connectors are not applied: those of other workers differ from that of this one, " +
+	"which leads"
+
+// check finds what keeps a connector of the folder out of the config topic.
+func (f *groupFolder) check(ctx context.Context, c *config.Connector) config.Problems {
+	if _, there := f.topic.Written[c.Name]; there && f.notes[c.Name] == nil {
+		return config.Problems{c.Place(config.Problem{Setting: "name", Text: fmt.Sprintf("expected a name that no "+
+			"connector has which REST made in the group, found %s: delete one of them", c.Name)})}
+	}
+	shared := f.of.host.in.Worker.Shared(c, check.Passwords(f.of.host.now().plugins))
+	if shared.Err() != nil {
+		return shared
+	}
+	return append(shared, f.files.check(ctx, c)...)
+}
+
+// do gathers what a step of the plan under way writes.
+func (f *groupFolder) do(step config.Step, _ bool) {
+	f.records = append(f.records, step.Records(f.topic, f.notes)...)
+}
+
+// begin begins a plan, and returns the connectors of the config topic that folders have made; files.applying is held.
+func (f *groupFolder) begin(files []*config.Connector) []config.Now {
+	f.topic, _ = f.of.store.Snapshot()
+	f.notes, f.records = f.of.store.Notes(config.FolderNote), nil
+	return config.FromFolder(f.topic, f.notes, f.of.host.config.Files.Folder, files)
+}
+
+// shown are the connectors of the folder, and the problem that it is not applied.
+func (f *groupFolder) shown() (have []config.Now, problems []string) {
+	for _, c := range f.files.all() {
+		have = append(have, config.Now{Name: c.Name, File: c.File})
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	problems = []string{}
+	if f.differ != "" {
+		problems = append(problems, notApplied+": "+f.differ)
+	}
+	return have, problems
+}
+
+// holds refuses a change by REST of a connector that a folder has made, which it would undo. Where no worker of the
+// group has a folder any more it is REST's.
+func (f *groupFolder) holds(name string) error {
+	note := f.of.store.Notes(config.FolderNote)[name]
+	group, _ := f.of.member().Overview()
+	if note == nil || !slices.ContainsFunc(group.Members, func(m rest.GroupMember) bool { return m.Digest != "" }) {
+		return nil
+	}
+	return &config.ErrKept{Connector: name, File: config.FileOf(note),
+		Why: "in the folder of connectors that workers of the group have (--config)"}
+}
