@@ -112,6 +112,12 @@ func newClustered(h *Host) (*clustered, error) {
 			}
 			return nil, taken(worker.Take(ctx, connector, body))
 		})
+	session.Handle("GET "+cluster.HoldsPath, func(context.Context, string, []byte) (any, error) {
+		if c.member() == nil {
+			return nil, rest.Starting
+		}
+		return c.host.now().herder.Holds(), nil
+	})
 	session.Handle("PUT /connectors/{name}/fence",
 		func(ctx context.Context, connector string, body []byte) (any, error) {
 			var f fencing

@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/host/cluster"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/rest"
 )
 
@@ -89,6 +90,24 @@ func (g herding) ResetTopics(name string) error {
 		g.of.status.ResetTopics(name)
 	}
 	return err
+}
+
+// AlterOffsets implements [rest.Herder]: once no worker has tasks of the connector.
+func (g herding) AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error {
+	return g.still(ctx, name, func() error { return g.Herder.AlterOffsets(ctx, name, entries) })
+}
+
+// ResetOffsets implements [rest.Herder].
+func (g herding) ResetOffsets(ctx context.Context, name string) error {
+	return g.still(ctx, name, func() error { return g.Herder.ResetOffsets(ctx, name) })
+}
+
+// still is [cluster.Worker.Still] for a connector that is there.
+func (g herding) still(ctx context.Context, name string, do func() error) error {
+	if _, err := g.Herder.NowOf(name); err != nil {
+		return err
+	}
+	return conflict(g.of.member().Still(ctx, name, do))
 }
 
 // aimAt has the config topic say what a connector is to do, which all workers read.

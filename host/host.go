@@ -668,6 +668,9 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 		o.Destinations = c.destinations
 		o.Planned, o.Changed, o.Lease, o.Fence, o.HandOn = c.planned, c.does, c.lease, c.fence, c.handOn
 		o.Orphaned = func(connector string) bool { return c.member().Orphaned(connector) }
+		if h.in.Worker.Boolean("topic.tracking.enable") {
+			o.Uses = c.status.Topic
+		}
 	}
 	herder := connect.New(o, connectors)
 	if h.clustered != nil {

@@ -14,7 +14,7 @@ import (
 
 func TestMetricNames(t *testing.T) {
 	connectors := []connect.Figures{{Name: "orders", Type: "source", Class: "C", Version: "1", State: connect.Running,
-		Tasks: []connect.TaskFigures{{Task: 0, State: connect.Running}}}}
+		Tasks: []connect.TaskFigures{{Task: 0, State: connect.Running, Progress: new(connect.Progress)}}}}
 	for _, c := range []struct {
 		sets        []string
 		there, gone []string

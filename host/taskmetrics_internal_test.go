@@ -57,9 +57,9 @@ func TestTaskFigures(t *testing.T) {
 				Waited: 1500 * time.Millisecond},
 			Tasks: []connect.TaskFigures{
 				{Task: 0, State: connect.Running,
-					Progress: connect.Progress{Rows: 7, Pages: 2, Bytes: 99, CaughtUp: true,
+					Progress: &connect.Progress{Rows: 7, Pages: 2, Bytes: 99, CaughtUp: true,
 						LastUp: time.Now().Add(-time.Hour), Told: time.Now().Add(-time.Hour)}},
-				{Task: 1, State: connect.Failed, Progress: connect.Progress{Rows: 1, Failed: 2, Read: 5, Faults: 9,
+				{Task: 1, State: connect.Failed, Progress: &connect.Progress{Rows: 1, Failed: 2, Read: 5, Faults: 9,
 					LastFault: time.UnixMilli(17), Measures: task.Tallied{Retries: 6,
 						Errors: 1, Logged: 2, Letters: 3,
 						LostLetters: 1, Active: 4, Commits: 3, FailedCommits: 1,
@@ -68,7 +68,7 @@ func TestTaskFigures(t *testing.T) {
 						Transactions: task.Summary{Avg: 6, Max: 8, Min: 5}}}, Running: 0.5, Paused: 0.25}}},
 		connect.Figures{Name: "copies", Type: "sink", State: connect.Paused,
 			Tasks: []connect.TaskFigures{{State: connect.Paused,
-				Progress: connect.Progress{Rows: 3, Failed: 4, Lag: 5, Read: 7, Faults: 4, Partitions: 14,
+				Progress: &connect.Progress{Rows: 3, Failed: 4, Lag: 5, Read: 7, Faults: 4, Partitions: 14,
 					Batches: 10, Requests: 11, Again: 12, Uncertain: 13}}}})
 	for _, figure := range []string{"culvert_source_delta_age_seconds", "culvert_source_notified_seconds"} {
 		if age := all[figure+" orders 0"]; age < 3600 || age > 7200 {
@@ -183,7 +183,8 @@ func TestFiguresOfAGroup(t *testing.T) {
 func TestMeteredTasksAreBounded(t *testing.T) {
 	many := connect.Figures{Name: "many", Type: "source"}
 	for n := range connect.MaxMeteredTasks + 5 {
-		many.Tasks = append(many.Tasks, connect.TaskFigures{Task: n, State: connect.Running})
+		many.Tasks = append(many.Tasks, connect.TaskFigures{Task: n, State: connect.Running,
+			Progress: new(connect.Progress)})
 	}
 	own := 0
 	all := gathered(t, many)

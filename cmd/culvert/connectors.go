@@ -191,7 +191,11 @@ func printConnector(out io.Writer, one expanded, now time.Time) error {
 			continue
 		}
 		for _, m := range one.Motion.Tasks {
-			if m.Task == t.ID {
+			switch {
+			case m.Task != t.ID:
+			case m.Progress == nil:
+				fmt.Fprintf(&b, "    has no figures: %s\n", shown.Line(m.Error))
+			default:
 				feedLines(&b, m.Feeds, now)
 			}
 		}

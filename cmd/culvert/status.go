@@ -1,15 +1,11 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
@@ -32,7 +29,8 @@ func newStatus() *cobra.Command {
 		Use:   "status",
 		Short: "Show what a worker's connectors are doing",
 		Long: `Show what the connectors of a running worker are doing, which is asked by REST: states and, where the worker is Culvert's, how many rows
-have gone through and how many are left, and below them why what is FAILED has failed. Exit code: 0, or 1 where a connector or task is FAILED.`,
+have gone through and how many are left, and below them why what is FAILED has failed. Any worker of a group shows what all of them do.
+Exit code: 0, or 1 where a connector or task is FAILED.`,
 		Example: `  culvert status
   culvert status --watch --url http://connect.example.com:8083`,
 		Args: cobra.NoArgs,
@@ -59,7 +57,8 @@ have gone through and how many are left, and below them why what is FAILED has f
 type look struct {
 	at         time.Time
 	connectors map[string]expanded
-	rows, lag  map[string]float64 // by connector; nil where the worker has no such figures
+	// notes are about all connectors: the worker's group, and why there are no figures.
+	notes []string
 }
 
 // fault says which connectors have failed.
@@ -87,40 +86,41 @@ func (r *remote) look(ctx context.Context) (look, error) {
 		return look{}, err
 	}
 	l := look{at: time.Now(), connectors: all}
-	l.rows, l.lag = r.figures(ctx)
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	var moving map[string]expanded
+	if err := r.once(ctx, "GET /connectors?expand=motion", nil, &moving); err != nil {
+		l.notes = append(l.notes, "There are no figures: "+err.Error())
+	}
+	for name, one := range all {
+		one.Motion = moving[name].Motion
+		all[name] = one
+	}
+	var group rest.Group
+	if err := r.once(ctx, "GET /culvert/cluster", nil, &group); err == nil && group.Group != "" {
+		l.notes = append(l.notes, fmt.Sprintf("Group %s, generation %d: %s, led by %s", group.Group, group.Generation,
+			number(len(group.Members), "worker"), group.Leader))
+	}
 	return l, nil
 }
 
-// figureLine is a figure of a task in Prometheus' text format.
-var figureLine = regexp.MustCompile(
-	`^culvert_(source_rows_total|sink_rows_total|sink_lag_records)\{connector="((?:[^"\\]|\\.)*)",task="\d+"\} (\S+)$`)
-
-// figures are rows that went through and records that are left, of each connector; nil where the worker does not tell.
-func (r *remote) figures(ctx context.Context) (rows, lag map[string]float64) {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
-	answer, text, err := r.ask(ctx, "GET /metrics", nil)
-	if err != nil || answer.StatusCode != http.StatusOK {
-		return nil, nil
+// figures are rows of a connector that went through, and of a sink records that are left, nil where they are not known;
+// unknown says why those of a task are not.
+func (e expanded) figures() (rows, lag *float64, unknown string) {
+	if e.Motion == nil || len(e.Motion.Tasks) == 0 {
+		return nil, nil, ""
 	}
-	rows, lag = map[string]float64{}, map[string]float64{}
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for lines.Scan() {
-		m := figureLine.FindStringSubmatch(lines.Text())
-		if m == nil {
-			continue
+	var sum, left float64
+	for _, t := range e.Motion.Tasks {
+		if t.Progress == nil {
+			return nil, nil, fmt.Sprintf("task %d has no figures: %s", t.Task, t.Error)
 		}
-		value, err := strconv.ParseFloat(m[3], 64)
-		name, unquoted := strconv.Unquote(`"` + m[2] + `"`)
-		switch {
-		case err != nil || unquoted != nil:
-		case m[1] == "sink_lag_records":
-			lag[name] += value
-		default:
-			rows[name] += value
-		}
+		sum, left = sum+float64(t.Rows), left+float64(t.Lag)
 	}
-	return rows, lag
+	if e.Motion.Type == "sink" {
+		lag = &left
+	}
+	return &sum, lag, ""
 }
 
 // state is a connector as JSON has it.
@@ -132,7 +132,8 @@ type state struct {
 	Rows      *float64 `json:"rows,omitempty"`
 	Rate      *float64 `json:"rows_per_second,omitempty"`
 	Lag       *float64 `json:"lag,omitempty"`
-	// Errors are why the connector and its tasks have failed, and why a newer configuration is not taken.
+	// Errors are why the connector and its tasks have failed, why a newer configuration is not taken, and why figures
+	// are not known.
 	Errors []string `json:"errors,omitempty"`
 }
 
@@ -169,18 +170,16 @@ func (l look) states(before *look) []state {
 		for _, t := range s.Tasks {
 			one.Tasks = append(one.Tasks, string(t.State))
 		}
-		if rows, known := l.rows[name]; known {
-			one.Rows = &rows
-			if before != nil {
-				was, had := before.rows[name]
-				if seconds := l.at.Sub(before.at).Seconds(); had && rows >= was && seconds > 0 {
-					rate := (rows - was) / seconds
-					one.Rate = &rate
-				}
-			}
+		var unknown string
+		if one.Rows, one.Lag, unknown = l.connectors[name].figures(); unknown != "" {
+			one.Errors = append(one.Errors, unknown)
 		}
-		if lag, known := l.lag[name]; known {
-			one.Lag = &lag
+		if before != nil && one.Rows != nil {
+			was, _, _ := before.connectors[name].figures()
+			if seconds := l.at.Sub(before.at).Seconds(); was != nil && *one.Rows >= *was && seconds > 0 {
+				rate := (*one.Rows - *was) / seconds
+				one.Rate = &rate
+			}
 		}
 		all = append(all, one)
 	}
@@ -213,6 +212,11 @@ func (r *remote) print(out io.Writer, now look, before *look) error {
 			if _, err := fmt.Fprintf(out, "%s: %s\n", shown.Line(s.Connector), shown.Line(text)); err != nil {
 				return err
 			}
+		}
+	}
+	for _, note := range now.notes {
+		if _, err := fmt.Fprintln(out, shown.Line(note)); err != nil {
+			return err
 		}
 	}
 	return nil

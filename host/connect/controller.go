@@ -509,11 +509,11 @@ func (k *controller) aim() TargetState {
 	return k.asked.target
 }
 
-// stopped tells whether the connector is stopped and is to stay so.
+// stopped tells whether the connector is stopped and is to stay so, or would be if the worker had a share of it.
 func (k *controller) stopped() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.state == Stopped && k.asked.target == Stopped
+	return k.asked.target == Stopped && (k.state == Stopped || k.state == Unassigned && k.asked.share.none())
 }
 
 func (k *controller) life() *connector {

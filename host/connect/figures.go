@@ -19,9 +19,12 @@ type Figures struct {
 
 // TaskFigures are those of one of its tasks, since the task was made.
 type TaskFigures struct {
-	Task  int   `json:"id"`
-	State State `json:"state"`
-	Progress
+	Task     int    `json:"id"`
+	State    State  `json:"state"`
+	WorkerID string `json:"worker_id"`
+	// Progress is nil where Error says why it is not known: another worker runs the task, and has not said.
+	*Progress
+	Error string `json:"error,omitempty"`
 	// Running and Paused are how much of its time it was that, from 0 to 1.
 	Running, Paused float64 `json:"-"`
 }
@@ -46,7 +49,9 @@ func (k *controller) figures() Figures {
 	progress := life.progresses()
 	for _, t := range s.Tasks {
 		running, paused := k.times.ratios(t.ID)
-		f.Tasks = append(f.Tasks, TaskFigures{t.ID, t.State, progress[t.ID], running, paused})
+		now := progress[t.ID]
+		f.Tasks = append(f.Tasks, TaskFigures{Task: t.ID, State: t.State, WorkerID: t.WorkerID, Progress: &now,
+			Running: running, Paused: paused})
 	}
 	return f
 }

@@ -62,6 +62,9 @@ type Options struct {
 	// Changed is called when the state of a connector or of one of its tasks is another one, when the worker has taken
 	// another share of it, and when a task has ended that was taken away. It must not wait. nil: it is not.
 	Changed func(connector string)
+	// Uses is called for each batch of a task, with each topic of it; it must not wait. nil: the herder notes them, see
+	// [Herder.Topics].
+	Uses func(connector, topic string, task int)
 	// Started is called when a connector has started, or could not; nil: it is not.
 	Started func(connector string)
 	// Tracer makes spans of what tasks do; nil: there are none.

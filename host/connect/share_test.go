@@ -2,6 +2,7 @@ package connect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -178,6 +179,12 @@ func TestNoShare(t *testing.T) {
 			t.Errorf("expected UNASSIGNED, and nothing that runs, found %+v", s)
 		}
 	}
+	// Where it is to be stopped, its offsets are changed all the same.
+	if err := h.ResetOffsets(t.Context(), "a"); !errors.Is(err, ErrNotStopped) {
+		t.Errorf("expected that it has to be stopped, found %v", err)
+	}
+	require.NoError(t, h.Stop("a"))
+	require.NoError(t, h.ResetOffsets(t.Context(), "a"))
 	require.NoError(t, h.Pause("a"))
 	require.NoError(t, h.Assign("a", Share{Tasks: []int{0}, Planned: planned}))
 	h.await("a", Paused)

@@ -50,7 +50,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		if err != nil {
 			return nil, err
 		}
-		return trackedConsumer{consumer, c.owner.topics}, nil
+		return trackedConsumer{consumer, t.uses}, nil
 	}
 	if letters != nil {
 		options.DeadLetters = letters

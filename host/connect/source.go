@@ -152,7 +152,7 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 			if err != nil {
 				return nil, err
 			}
-			return trackedOutput{output, c.owner.topics}, nil
+			return trackedOutput{output, t.uses}, nil
 		},
 		NewChain:       each(transforms, func(c namedChain) source.Chain { return c }),
 		NewConverters:  c.converters,

@@ -48,15 +48,24 @@ func (t *topics) names() []string {
 	return nil
 }
 
+// uses notes that the task uses a topic: where all workers of a group look, or in this process.
+func (t *task) uses(topic string) {
+	if c := t.connector; c.o.Uses != nil {
+		c.o.Uses(c.given.Name, topic, t.number)
+	} else {
+		c.owner.topics.add(topic)
+	}
+}
+
 // trackedOutput notes where a source's records go.
 type trackedOutput struct {
 	source.Output
-	topics *topics
+	uses func(topic string)
 }
 
 func (o trackedOutput) Produce(ctx context.Context, b source.Batch, after kafka.Offset, done func(n int, err error)) {
 	if batch, ok := b.(*kafka.Batch); ok {
-		batch.EachTopic(o.topics.add)
+		batch.EachTopic(o.uses)
 	}
 	o.Output.Produce(ctx, b, after, done)
 }
@@ -64,7 +73,7 @@ func (o trackedOutput) Produce(ctx context.Context, b source.Batch, after kafka.
 // trackedConsumer notes where a sink's records come from.
 type trackedConsumer struct {
 	sink.Consumer
-	topics *topics
+	uses func(topic string)
 }
 
 func (c trackedConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
@@ -73,7 +82,7 @@ func (c trackedConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	for _, r := range records {
 		if r.Topic != last {
 			last = r.Topic
-			c.topics.add(last)
+			c.uses(last)
 		}
 	}
 	return records, err

@@ -1,9 +1,11 @@
 package connect
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 )
 
@@ -21,4 +23,21 @@ func TestTopicsAreTracked(t *testing.T) {
 	all.reset()
 	all.add("b")
 	assert.Equal(t, []string{"b"}, all.names())
+}
+
+// What a task uses is noted where all workers look, each time that it is used, or here.
+func TestTopicsOfAGroupAreSaid(t *testing.T) {
+	var said []string
+	o := &Options{Uses: func(connector, topic string, task int) {
+		said = append(said, fmt.Sprint(connector, " ", topic, " ", task))
+	}}
+	one := &task{number: 2, connector: &connector{o: o, given: &config.Connector{Name: "orders"},
+		owner: &owner{topics: &topics{}}}}
+	one.uses("a")
+	one.uses("a")
+	assert.Equal(t, []string{"orders a 2", "orders a 2"}, said)
+	assert.Equal(t, 0, len(one.connector.owner.topics.names()))
+	o.Uses = nil
+	one.uses("a")
+	assert.Equal(t, []string{"a"}, one.connector.owner.topics.names())
 }

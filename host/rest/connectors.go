@@ -62,6 +62,14 @@ func (x *exchange) connectors() {
 	all := map[string]map[string]any{}
 	slices.Sort(expand)
 	expand = slices.Compact(expand) // each counts once, however often it is asked for
+	var others *motions
+	if slices.Contains(expand, "motion") {
+		var err error
+		if others, err = x.motions(); err != nil {
+			x.failed(err)
+			return
+		}
+	}
 	for _, name := range names {
 		expanded := map[string]any{}
 		var unknown, err error
@@ -71,6 +79,8 @@ func (x *exchange) connectors() {
 				expanded[e], err = x.info(name)
 			case "status":
 				expanded[e], err = x.worker.Herder().Status(name)
+			case "motion":
+				expanded[e], err = others.of(x.worker.Herder(), name)
 			}
 			unknown = errors.Join(unknown, err)
 		}

@@ -91,7 +91,13 @@ const (
 	owner
 	// restarter is the leader where parameters say what is restarted, which may run anywhere, else the owner.
 	restarter
+	// gatherer is the leader, which asks all others for what they run, where it is about that; else anyone.
+	gatherer
 )
+
+// refusals are what a route may answer, by who answers it, since that worker is not known, or not reached.
+var refusals = map[answerer][]int{settled: {500}, leader: {409, 500}, owner: {409, 500}, restarter: {409, 500},
+	gatherer: {409, 500}}
 
 // Kafka Connect's answers (HerderRequestHandler, DistributedHerder), by which clients know that they can try again.
 var (
@@ -120,8 +126,11 @@ func (x *exchange) serve() {
 // answerer is the URL of the worker that answers, "" for this one.
 func (x *exchange) answerer() (to string, err error) {
 	by, c := x.route.by, x.cluster
-	if c == nil || by == anyone {
+	if c == nil || by == anyone || by == gatherer && !x.gathers() {
 		return "", nil
+	}
+	if by == gatherer {
+		by = leader
 	}
 	var me, known bool
 	switch pending := by != leader && c.Pending(); {
@@ -177,8 +186,8 @@ func workerURL(advertised string) (string, error) {
 // connection between the workers.
 var relayed = []string{"Content-Type", "Content-Length", "Retry-After", "Www-Authenticate"}
 
-// forward has another worker answer: it gets the request with one hop less, of its headers those that say who asks and
-// what is sent. What that worker answers is passed on as it comes, no byte of it held for longer than that takes.
+// forward has another worker answer: it gets the request with one hop less. What that worker answers is passed on as it
+// comes, no byte of it held for longer than that takes.
 func (x *exchange) forward(to string) {
 	data, ok := x.content(bodyBytes)
 	if !ok {
@@ -186,17 +195,11 @@ func (x *exchange) forward(to string) {
 	}
 	ctx, cancel := x.limited()
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, x.r.Method, to+x.r.URL.EscapedPath()+"?"+x.hop(), bytes.NewReader(data))
+	r, err := x.handed(ctx, to, x.hop(), data)
 	if err != nil {
 		x.fail(http.StatusInternalServerError, err.Error())
 		return
 	}
-	for _, name := range []string{"Authorization", "Content-Type"} {
-		if values := x.r.Header[name]; values != nil {
-			r.Header[name] = values
-		}
-	}
-	r.Header.Set("Accept", "application/json")
 	if n, ok := x.w.(*noted); ok {
 		n.about = append(n.about, "forwarded_to", to)
 	}
@@ -229,6 +232,21 @@ func (x *exchange) forward(to string) {
 	}
 	x.w.WriteHeader(answer.StatusCode)
 	_, _ = io.Copy(x.w, answer.Body) // what is cut is shorter than stated, so that its connection is closed
+}
+
+// handed is the request for another worker. Of its headers it has those that say who asks and what is sent.
+func (x *exchange) handed(ctx context.Context, to, query string, data []byte) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, x.r.Method, to+x.r.URL.EscapedPath()+"?"+query, bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"Authorization", "Content-Type"} {
+		if values := x.r.Header[name]; values != nil {
+			r.Header[name] = values
+		}
+	}
+	r.Header.Set("Accept", "application/json")
+	return r, nil
 }
 
 // hop is the query of a request that is handed on: after the first hop one more is allowed, as in Kafka Connect.

@@ -36,6 +36,7 @@ type seat struct {
 	owns    map[string]string
 	pending bool
 	asked   []string // of all workers
+	members []GroupMember
 }
 
 func (s *seat) URL() string {
@@ -69,7 +70,12 @@ func (s *seat) Restart(_ context.Context, connector string, includeTasks, onlyFa
 
 func (s *seat) Overview() (o Group, ok bool) {
 	url, me, _ := s.Leader()
-	return Group{Leader: url}, me
+	for _, m := range s.members {
+		if m.URL == url {
+			url = m.WorkerID
+		}
+	}
+	return Group{Leader: url, Members: slices.Clone(s.members)}, me
 }
 
 func (s *seat) Drain(context.Context) error {
@@ -272,10 +278,11 @@ func TestAdvertisedHostIsAnswered(t *testing.T) {
 func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 	all := newTrio(t)
 	paths := map[answerer][]string{anyone: {"0"}, settled: {"0"}, leader: {"0", "1:true"},
-		owner: {"0", "1:true", "2:false"}, restarter: {"0", "1:true", "2:false"}}
+		owner: {"0", "1:true", "2:false"}, restarter: {"0", "1:true", "2:false"}, gatherer: {"0", "1:true"}}
 	compared := 0
 	for _, r := range routes {
-		if r.serve == nil || r.by == anyone || r.path == "/culvert/cluster" { // which the double's worker does not answer
+		if r.serve == nil || r.by == anyone || r.by == gatherer && r.path == "/connectors" ||
+			r.path == "/culvert/cluster" { // which the double's worker does not answer
 			continue
 		}
 		target := strings.NewReplacer("{name}", "a", "{task}", "3", "{feed}", "f").Replace(r.path)
@@ -292,7 +299,7 @@ func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 		status, body, _ = all.asked(t, r.method, target)
 		all.seats[0].set(func(s *seat) { s.pending = false })
 		switch r.by {
-		case leader:
+		case leader, gatherer:
 			assert.Equal(t, 410, status, r.method, target)
 		case settled:
 			assert.Equal(t, `500 {"error_code":500,"message":"Request cannot be completed because a rebalance is `+

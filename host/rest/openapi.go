@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -67,7 +68,7 @@ func (r *route) document(schemas map[string]any) map[string]any {
 		status = http.StatusOK
 	}
 	answers := map[string]any{strconv.Itoa(status): success}
-	for _, code := range o.refuses {
+	for _, code := range slices.Concat(o.refuses, refusals[r.by]) {
 		other := map[string]any{"description": http.StatusText(code)}
 		if code >= 400 {
 			other["content"] = inJSON(schemaOf(reflect.TypeFor[failure](), schemas))
@@ -147,7 +148,8 @@ func object(t reflect.Type, schemas map[string]any) map[string]any {
 			continue
 		}
 		properties[name] = schemaOf(field.Type, schemas)
-		if !strings.Contains(options, "omitempty") {
+		whole := len(field.Index) == 1 || t.Field(field.Index[0]).Type.Kind() != reflect.Pointer
+		if whole && !strings.Contains(options, "omitempty") {
 			required = append(required, name)
 		}
 	}

@@ -60,9 +60,6 @@ func (x *exchange) resumeLogons() {
 	x.reply(done, err)
 }
 
-// motion answers how far a connector is, since its tasks were made.
-func (x *exchange) motion() { x.reply(x.worker.Herder().FiguresOf(x.name())) }
-
 type ended struct {
 	Ended string `json:"ended"`
 }
@@ -96,7 +93,7 @@ func (x *exchange) snapshot() {
 	err := x.steer(func(h Herder) error { return h.Snapshot(x.name(), x.r.PathValue("feed"), ident) })
 	switch {
 	case errors.Is(err, connect.ErrNoFeed):
-		x.fail(http.StatusNotFound, err.Error())
+		x.snapshotElsewhere(err)
 	case errors.Is(err, connect.ErrSnapshots):
 		x.fail(http.StatusConflict, err.Error())
 	case err != nil:

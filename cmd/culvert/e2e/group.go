@@ -57,7 +57,7 @@ func (g *Group) start(workers int) {
 func (g *Group) Join(n int, more ...string) {
 	g.T.Helper()
 	file := g.Configured(n)
-	args := []string{"--plugins", Plugins(g.T), "--data", g.Subfolder(fmt.Sprintf("data%d", n))}
+	args := []string{"--plugins", Plugins(g.T, "odata-sink"), "--data", g.Subfolder(fmt.Sprintf("data%d", n))}
 	if g.folders {
 		args, file = append(args, "--config"), filepath.Dir(file)
 	}

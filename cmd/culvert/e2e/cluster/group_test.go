@@ -76,3 +76,11 @@ func TestAdoptedByAGroup(t *testing.T) {
 	p := e2e.NewPlace(t)
 	e2e.AdoptedByAGroup(t, p, p.Broker())
 }
+
+// Whichever worker is asked shows figures, topics and dead letters of connectors whose tasks run on several. Offsets
+// are changed when none of them runs any more.
+func TestFiguresOfAGroup(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	e2e.FiguresOfAGroup(t, p, p.Broker())
+}

@@ -142,8 +142,10 @@ func TestStatusOfAnotherWorker(t *testing.T) {
 		switch {
 		case name != "anna" || password != "geheim":
 			w.WriteHeader(401)
-		case r.URL.Path == "/metrics":
+		case r.URL.Path != "/connectors":
 			w.WriteHeader(404)
+		case r.URL.RawQuery == "expand=motion": // which it does not know
+			w.Write([]byte(`{"a":{}}`))
 		case asked.Add(1) == 1:
 			w.WriteHeader(409)
 			w.Write(
@@ -169,10 +171,14 @@ func TestStatusIsWatched(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := looks.Load()
 		switch {
-		case r.URL.Path == "/metrics":
+		case r.URL.Path != "/connectors":
+			w.WriteHeader(404)
+		case r.URL.RawQuery == "expand=motion" && n == 3:
 			looks.Add(1)
-			fmt.Fprintf(w, "culvert_source_rows_total{connector=\"a\",task=\"0\"} %d\n", 1000*n)
-			fmt.Fprintf(w, "culvert_source_rows_total{connector=\"a\",task=\"1\"} %d\n", 1000*n)
+			fmt.Fprint(w, `{"a":{"motion":{"type":"source","tasks":[{"id":0,"rows":1},{"id":1,"error":"lost"}]}}}`)
+		case r.URL.RawQuery == "expand=motion":
+			looks.Add(1)
+			fmt.Fprintf(w, `{"a":{"motion":{"type":"source","tasks":[{"id":0,"rows":%d},{"id":1,"rows":%[1]d}]}}}`, 1000*n)
 		case n == 1:
 			looks.Add(1)
 			w.WriteHeader(500)
@@ -203,6 +209,13 @@ func TestStatusIsWatched(t *testing.T) {
 	cells := strings.Fields(rows[1])
 	if rate, err := strconv.ParseFloat(cells[1], 64); err != nil || rate < 0 || cells[0] != "4000" || cells[1] == "-" {
 		t.Errorf("expected 4000 rows and their rate, found %q (%v)", rows[1], err)
+	}
+	c.Eventually("a look with less than all, and one after it", func() bool { return len(table()) > 3 })
+	if rows := table(); rows[2] != "- - -" || rows[3] != "8000 - -" {
+		t.Errorf("expected no sum of what is not known whole, and no rate after it, found %q", rows)
+	}
+	if !strings.Contains(c.Stdout.String(), "a: task 1 has no figures: lost\n") {
+		t.Errorf("expected why there are no figures, found %s", c.Stdout.String())
 	}
 	c.Signal(syscall.SIGINT)
 	c.MustEnd()

@@ -1,0 +1,122 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+)
+
+// held is what a worker answers that has tasks of connector c.
+const held = `[{"Connector":"d","Tasks":[9]},{"Connector":"c","Version":1,"Tasks":[0,3]},{"Connector":"c","Version":2}]`
+
+// holder is a herder that has what it says.
+type holder struct {
+	Herder
+	holds []connect.Holding
+}
+
+func (h *holder) Holds() []connect.Holding { return h.holds }
+
+// noLog takes nothing.
+type noLog struct{}
+
+func (noLog) Write(context.Context, bool, ...config.TopicRecord) (int64, error) {
+	return 0, errors.New("expected nothing to be written")
+}
+
+// stopping is a worker that leads a group of two, with connector c stopped; ask is the other one.
+func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
+	t.Helper()
+	alone, _ := config.NewWorker("", []config.Entry{config.NewEntry("bootstrap.servers", "a:1", "", 0)}, nil, nil)
+	store := config.NewTopicStore("configs", alone, nil, slog.New(slog.DiscardHandler))
+	store.Open(noLog{})
+	for n, r := range []config.TopicRecord{config.ConnectorRecord("c", map[string]string{"name": "c"}),
+		config.TargetRecord("c", config.TargetStopped)} {
+		r.Offset = int64(n)
+		store.Apply(r)
+	}
+	store.CaughtUp()
+	w := NewWorker(WorkerOptions{URL: "http://w1:1", Store: store, Herder: &holder{},
+		Ask: func(ctx context.Context, to, method, path string, body []byte) ([]byte, error) {
+			assert.Equal(t, `http://w2:1 GET /culvert/internal/holds `, fmt.Sprint(to, " ", method, " ", path, " ",
+				string(body)))
+			if _, limited := ctx.Deadline(); !limited {
+				t.Error("expected a question with an end")
+			}
+			return ask()
+		}})
+	w.leader.leads = true
+	w.leader.members = []Member{{ID: "1", Metadata: Metadata{URL: "http://w1:1"}},
+		{ID: "2", Metadata: Metadata{URL: "http://w2:1"}}}
+	return w
+}
+
+// What is done about a stopped connector waits for tasks that end slowly on another worker, and nobody gets tasks of it
+// meanwhile.
+func TestStillWaitsForOtherWorkers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		w := stopping(t, func() ([]byte, error) {
+			switch since := time.Since(began); {
+			case since < 2*time.Second:
+				return nil, errors.New("paused")
+			case since < 7*time.Second:
+				return []byte(held), nil
+			}
+			return []byte(`[{"Connector":"d","Tasks":[9]},{"Connector":"c"}]`), nil
+		})
+		var took time.Duration
+		require.NoError(t, w.Still(t.Context(), "c", func() error {
+			took = time.Since(began)
+			assert.Equal(t, map[string]int{"c": 1}, w.leader.still)
+			w.o.Store.Apply(config.TargetRecord("c", config.TargetStarted))
+			err := w.leader.take(t.Context(), "c", handed{Offset: 0, Tasks: []map[string]string{{}}})
+			var failed *WriteError
+			if !errors.As(err, &failed) || failed.Cause.Error() !=
+				"connector c: expected no tasks while its offsets are changed" {
+				t.Errorf("expected tasks to be refused for now, found %v", err)
+			}
+			return nil
+		}))
+		if took < 7*time.Second || took > 8*time.Second {
+			t.Errorf("expected it to be done when the tasks have ended, after 7 s, found %v", took)
+		}
+		assert.Equal(t, map[string]int{}, w.leader.still)
+		assert.Equal(t, true, errors.Is(w.Still(t.Context(), "c", nil), connect.ErrNotStopped)) // by now it goes on
+	})
+}
+
+// It is refused, with who keeps it from being done, where that does not end; and by a worker that does not lead.
+func TestStillGivesUp(t *testing.T) {
+	t.Parallel()
+	for want, ask := range map[string]func() ([]byte, error){
+		"its tasks [0 3] have not ended on worker w2:1": func() ([]byte, error) {
+			return []byte(held), nil
+		},
+		"it is not known whether its tasks have ended on worker w2:1: silence": func() ([]byte, error) {
+			return nil, errors.New("silence")
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			err := stopping(t, ask).Still(t.Context(), "c", nil)
+			assert.Equal(t, "connector c is stopped, and "+want+"; this can be tried again", fmt.Sprint(err))
+			if took := time.Since(began); took < stillWithin || took > stillWithin+time.Second {
+				t.Errorf("expected it to take %v, found %v", stillWithin, took)
+			}
+		})
+	}
+	follower := stopping(t, nil)
+	follower.leader.leads = false
+	assert.Equal(t, true, errors.Is(follower.Still(t.Context(), "c", nil), ErrNotLeader))
+}
