@@ -20,6 +20,7 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/limits"
@@ -281,6 +282,14 @@ func (c *clustered) SetLevel(ctx context.Context, logger, level string) error {
 	return err
 }
 
+// Choose implements [rest.Cluster].
+func (c *clustered) Choose(ctx context.Context, name, hash string) error {
+	if worker := c.member(); worker != nil {
+		return conflict(worker.Choose(ctx, name, hash))
+	}
+	return rest.Starting
+}
+
 // open opens the topics of the group, and reads them.
 func (c *clustered) open(ctx context.Context, closing *closers) error {
 	h := c.host
@@ -405,9 +414,10 @@ func (c *clustered) join(herder *connect.Herder) {
 			Rebalance: w.Duration("rebalance.timeout.ms"), Heartbeat: w.Duration("heartbeat.interval.ms")},
 		URL: c.URL(), WorkerID: h.workerID(), Delay: w.Duration("scheduled.rebalance.max.delay.ms"),
 		Sync: w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status, Herder: herder,
-		Plugins: c.plugins, Classes: c.classes, Declared: c.declared, SessionKey: c.key, Bound: c.bound,
+		Plugins: h.now().plugins, Classes: c.classes, RollAny: w.Text("plugin.rollout") == "any",
+		Declared: c.declared, SessionKey: c.key, Bound: c.bound, Taken: c.destinations.Taken, Passes: passes,
 		Folder: func() string { return h.now().folder.announced() }, Leads: func() { h.now().folder.wake() },
-		Taken: c.destinations.Taken, Passes: passes, Ask: c.ask, Logger: h.log})
+		Ask: c.ask, Logger: h.log})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.worker = worker
@@ -430,32 +440,34 @@ func (c *clustered) ask(ctx context.Context, to, method, path string, body []byt
 	return server.Ask(ctx, to, method, path, body)
 }
 
-// plugins are what the worker tells its group.
-func (c *clustered) plugins() (all []cluster.PluginOffer) {
-	for _, info := range c.host.now().plugins.Modules() {
-		all = append(all, cluster.PluginOffer{Name: info.Name, Version: info.Version, Hash: shortHash(info.Hash)})
-	}
-	return all
-}
-
-func shortHash(hash string) string { return hash[:min(12, len(hash))] }
-
-// classes are those that connectors can name here.
+// classes are those that connectors can name here, in the versions that the group runs.
 func (c *clustered) classes() (all []string) {
-	for _, p := range c.host.now().herder.Plugins(false) {
-		all = append(all, p.Class)
+	for _, info := range c.host.now().plugins.Modules() {
+		if state := info.State(); state == "active" || state == "retired" {
+			for _, component := range info.Components {
+				all = append(all, component.Name)
+			}
+		}
 	}
 	return all
 }
 
-// declared is the name of a class as a plugin declares it.
-func (c *clustered) declared(class string) string {
-	_, component, err := check.Find(c.host.now().plugins, class, "", wit.ComponentSource, wit.ComponentSink,
+// declared is the name of a class as a plugin declares it, and that plugin's, though it is here in versions alone that
+// the group does not run.
+func (c *clustered) declared(class string) (name, of string) {
+	info, component, err := check.Find(c.host.now().plugins, class, "", wit.ComponentSource, wit.ComponentSink,
 		wit.ComponentTransformation, wit.ComponentPredicate)
-	if err != nil {
-		return class
+	if err == nil {
+		return component.Name, info.Name
 	}
-	return component.Name
+	for _, info := range c.host.now().plugins.Modules() {
+		for i := range info.Components {
+			if slices.Contains(plugin.Answers(&info.Components[i]), class) {
+				return info.Components[i].Name, info.Name
+			}
+		}
+	}
+	return class, ""
 }
 
 // key writes a session key where there is none, or an old one.

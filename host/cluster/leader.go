@@ -68,10 +68,15 @@ type leader struct {
 	claimed bool
 	// still are connectors that get no tasks at the moment, with how many wait for that, see [Worker.Still].
 	still map[string]int
+	// rolling is held while pins are read and written; ruled are the offsets at which operators have chosen versions of
+	// plugins, by their names.
+	rolling guard.Turn
+	ruled   map[string]int64
 }
 
 func newLeader(w *Worker) *leader {
-	return &leader{w: w, news: make(chan struct{}, 1), still: map[string]int{}}
+	return &leader{w: w, news: make(chan struct{}, 1), still: map[string]int{}, rolling: guard.NewTurn(),
+		ruled: map[string]int64{}}
 }
 
 // begins takes that a generation begins, or that the worker has none (-1).
@@ -130,6 +135,7 @@ func (l *leader) run(ctx context.Context) {
 			continue
 		}
 		l.w.o.Leads()
+		l.roll(ctx)
 		now := time.Now()
 		if took < cleanCheap || now.Sub(cleaned) > 10*took { // a tenth of the time, however often there is news
 			l.clean()
@@ -286,16 +292,25 @@ func demandOf(note json.RawMessage) (d demand) {
 	return d
 }
 
-// fits are those of the members that offer all classes of a connector.
-func (l *leader) fits(c *config.Connector, members []Member) []bool {
-	key := func(class string) Key { return KeyOf(l.w.o.Declared(class)) }
-	needed := []Key{key(c.Text("connector.class"))}
+// classes are those that a connector names.
+func classes(c *config.Connector) []string {
+	needed := []string{c.Text("connector.class")}
 	stages, _ := c.Stages()
 	for _, s := range stages {
-		needed = append(needed, key(s.Class))
+		needed = append(needed, s.Class)
 		if s.Predicate != nil {
-			needed = append(needed, key(s.Predicate.Class))
+			needed = append(needed, s.Predicate.Class)
 		}
+	}
+	return needed
+}
+
+// fits are those of the members that offer all classes of a connector: in the versions that the group runs.
+func (l *leader) fits(c *config.Connector, members []Member) []bool {
+	var needed []Key
+	for _, class := range classes(c) {
+		name, _ := l.w.o.Declared(class)
+		needed = append(needed, KeyOf(name))
 	}
 	fit := make([]bool, len(members))
 	for i, m := range members {

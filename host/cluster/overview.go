@@ -16,7 +16,7 @@ func (w *Worker) Overview() (o rest.Group, ok bool) {
 		return o, false
 	}
 	o = rest.Group{Group: w.o.Group.Group, Generation: l.of, Leader: w.o.WorkerID, Members: []rest.GroupMember{},
-		Unplaced: l.unplaced}
+		Unplaced: l.unplaced, Plugins: w.pins()}
 	if o.Unplaced == nil {
 		o.Unplaced = map[string]string{}
 	}

@@ -210,7 +210,8 @@ func (p *plan) unitsOf(i int, claimed map[string]string) (units int) {
 		}
 	}
 	if fit == 0 {
-		unplaced("expected a worker that has what class %s needs, found none among %d", c.Class, len(p.in.Members))
+		unplaced("expected a worker that has what class %s needs, in the versions that the group runs, found none "+
+			"among %d", c.Class, len(p.in.Members))
 		return 0
 	}
 	if c.Tasks > maxTask {

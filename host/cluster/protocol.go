@@ -95,7 +95,7 @@ type Share struct {
 	PerSecondMilli int32 // requests in 1,000 s; 0: as many as it likes
 }
 
-// PluginOffer is a plugin that a member has.
+// PluginOffer is a version of a plugin that a member has, with the first digits of its file's hash.
 type PluginOffer struct{ Name, Version, Hash string }
 
 // Metadata is what a member says when it joins the group.
@@ -113,6 +113,9 @@ type Metadata struct {
 	Plugins    []PluginOffer
 	Digest     string // of its folder of connectors, "" without one
 	Classes    []Key  // of what its plugins offer: connectors, transforms and predicates, by their names
+	// Proven are the hashes of versions of plugins that were on trial and went well, Left those that did not open, or
+	// broke. Members of earlier versions say neither.
+	Proven, Left []string
 }
 
 // Assignment is what the leader says to a member.
@@ -158,6 +161,11 @@ func (m *Metadata) layout(w *wire) {
 		return PluginOffer{w.text(p.Name), w.text(p.Version), w.text(p.Hash)}
 	})
 	m.Classes = list(w, m.Classes, 8, func(k Key) Key { return Key(w.fixed(8, uint64(k), math.MaxUint64)) })
+	if w.reads && w.at == len(w.b) {
+		return
+	}
+	m.Proven = list(w, m.Proven, 1, w.text)
+	m.Left = list(w, m.Left, 1, w.text)
 }
 
 // Encode is the bytes of an assignment. It fails for a text or a number that DecodeAssignment refuses.

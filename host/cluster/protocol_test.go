@@ -36,6 +36,8 @@ var metadataExample = Metadata{
 	Plugins:    []PluginOffer{{Name: "odata-source", Version: "1.2.0", Hash: "9f86d081"}},
 	Digest:     "e3b0",
 	Classes:    []Key{0x2122232425262728},
+	Proven:     []string{"9f86d081"},
+	Left:       []string{"aa"},
 }
 
 var assignmentExample = Assignment{
@@ -55,12 +57,20 @@ func TestBytesOfMembers(t *testing.T) {
 	java := "0002" + "000d" + hex.EncodeToString([]byte("http://a:8083")) + "0000000000000102"
 	b, err := metadataExample.Encode()
 	require.NoError(t, err)
-	assert.Equal(t, java+"ffffffff"+"c1"+"01"+"07"+"03"+"612d30"+"04"+"65336230"+
-		"02"+"0102030405060708"+"ac02"+"01"+"0b"+"0102030405060709"+"00"+"01"+"01"+
-		"01"+"1112131415161718"+"02"+"f403"+
-		"01"+"0c"+hex.EncodeToString([]byte("odata-source"))+"05"+hex.EncodeToString([]byte("1.2.0"))+
-		"08"+hex.EncodeToString([]byte("9f86d081"))+
-		"01"+"2122232425262728", hex.EncodeToString(b))
+	before := java + "ffffffff" + "c1" + "01" + "07" + "03" + "612d30" + "04" + "65336230" +
+		"02" + "0102030405060708" + "ac02" + "01" + "0b" + "0102030405060709" + "00" + "01" + "01" +
+		"01" + "1112131415161718" + "02" + "f403" +
+		"01" + "0c" + hex.EncodeToString([]byte("odata-source")) + "05" + hex.EncodeToString([]byte("1.2.0")) +
+		"08" + hex.EncodeToString([]byte("9f86d081")) +
+		"01" + "2122232425262728"
+	assert.Equal(t, before+"01"+"08"+hex.EncodeToString([]byte("9f86d081"))+"01"+"02"+"6161", hex.EncodeToString(b))
+	b, err = hex.DecodeString(before) // what the first version wrote
+	require.NoError(t, err)
+	first, err := DecodeMetadata(b)
+	require.NoError(t, err)
+	want := metadataExample
+	want.Proven, want.Left = nil, nil
+	assert.Equal(t, want, first)
 	b, err = assignmentExample.Encode()
 	require.NoError(t, err)
 	assert.Equal(t, "0002"+"0000"+"0003"+"6d2d31"+java[4:]+"00000000"+"00000000"+"00000bb8"+"c1"+"01"+
@@ -80,6 +90,8 @@ func TestMembersBytesComeBack(t *testing.T) {
 		}
 		for range r.IntN(3) {
 			m.Classes = append(m.Classes, Key(r.Uint64()))
+			m.Proven = append(m.Proven, text(r))
+			m.Left = append(m.Left, text(r))
 		}
 		b, err := m.Encode()
 		require.NoError(t, err)

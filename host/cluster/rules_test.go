@@ -138,7 +138,8 @@ func TestGoodbye(t *testing.T) {
 	g.member("m2").Leaving = true
 	g.rebalance()
 	g.expectAll(t, "")
-	assert.Contains(t, g.out.Unplaced["a"], "expected a worker that has what class C needs, found none among 1")
+	assert.Contains(t, g.out.Unplaced["a"], "expected a worker that has what class C needs, in the versions that "+
+		"the group runs, found none among 1")
 }
 
 // A connector goes to workers that have what its class needs; where nobody has, it says so, and what runs it stops.
@@ -153,7 +154,8 @@ func TestClassesThatNotAllHave(t *testing.T) {
 	g.connector("a").Fits = []bool{false, false, false}
 	g.rebalance()
 	g.expectAll(t, "b b-0", "", "b-1")
-	assert.Equal(t, map[string]string{"a": "expected a worker that has what class C needs, found none among 3"},
+	assert.Equal(t, map[string]string{"a": "expected a worker that has what class C needs, in the versions " +
+		"that the group runs, found none among 3"},
 		g.out.Unplaced)
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/plugin"
 )
 
 // Herder is [connect.Herder], as far as a group moves its work.
@@ -40,11 +42,13 @@ type WorkerOptions struct {
 	Status *StatusTopic
 	Herder Herder
 	// Plugins are those that the worker has, and Classes the connectors and transforms that they offer.
-	Plugins func() []PluginOffer
+	Plugins *plugin.Manager
 	Classes func() []string
-	// Declared is the name of a class as a plugin of this worker declares it, which users may abbreviate; the text
-	// itself where none does.
-	Declared func(class string) string
+	// RollAny: plugin.rollout=any, so that one worker which has a newer version of a plugin is enough to run it.
+	RollAny bool
+	// Declared is the name of a class as a plugin of this worker declares it, which users may abbreviate, and the
+	// plugin's name; the text itself where none does.
+	Declared func(class string) (name, plugin string)
 	// Bound has the worker keep to its shares of origins from now on. Taken is what is in use of each origin by now.
 	Bound func(shares map[Key]Share)
 	Taken func() map[string]int
@@ -71,6 +75,8 @@ type Worker struct {
 	o      WorkerOptions
 	group  atomic.Pointer[Group] // nil before it has joined
 	leader *leader
+	// offered is what the group was last given to know of this worker's plugins.
+	offered atomic.Pointer[string]
 	// work wakes the loop that brings the herder to the assignment.
 	work chan struct{}
 
@@ -136,6 +142,9 @@ func (w *Worker) Run(ctx context.Context) {
 			return
 		case <-look.C:
 			w.repeat()
+			if w.offer(&Metadata{}) {
+				w.Rejoin("this worker's plugins have changed")
+			}
 		case <-w.work:
 		}
 		letGo := w.bring()
@@ -149,11 +158,13 @@ func (w *Worker) Run(ctx context.Context) {
 // lookEvery is how often a worker looks whether the status topic says of what it runs what it has said itself.
 const lookEvery = time.Second
 
-// repeat says once more what another worker has said something else of since, which had it before.
+// repeat says once more what another worker has said something else of since, which had it before, and looks at what
+// nothing tells of: which versions of plugins run.
 func (w *Worker) repeat() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for k, s := range w.written {
+		w.dirty[k.connector] = true
 		now := w.o.Status.unit(k)
 		if now != (Status{}) && now.WorkerID != s.WorkerID && now.Generation <= s.Generation {
 			w.o.Status.Put(s)
@@ -191,6 +202,8 @@ func (w *Worker) Read(change config.TopicChange) {
 		if generation, ok := w.o.Store.Rejoining(); ok && w.group.Load() != nil {
 			w.group.Load().Hurry(generation)
 		}
+	case change.Kind == config.KindOurs && strings.HasPrefix(string(change.Kind)+change.Name, pinNote):
+		w.pin()
 	case change.Kind == config.KindConnector, change.Kind == config.KindCommit, change.Kind == config.KindTarget:
 		w.leader.changed()
 	}
@@ -212,14 +225,12 @@ func (w *Worker) metadata() []byte {
 		}
 	}
 	m.Shares = slices.SortedFunc(maps.Values(shares), func(a, b Share) int { return cmp.Compare(a.Origin, b.Origin) })
-	m.Plugins = w.o.Plugins()
-	for _, class := range w.o.Classes() {
-		m.Classes = append(m.Classes, KeyOf(class))
-	}
+	w.pin()
+	w.offer(&m)
 	b, err := m.Encode()
 	if err != nil { // a name that is too long, say: with less of it the worker still runs what it has
 		w.o.Logger.Error("this worker cannot say to its group which plugins it has", "error", err)
-		m.Plugins, m.Classes = nil, nil
+		m.Plugins, m.Proven, m.Left, m.Classes = nil, nil, nil, nil
 		b, _ = m.Encode()
 	}
 	return b
@@ -411,8 +422,9 @@ func (w *Worker) say() {
 	dirty, generation := w.dirty, w.generation
 	w.dirty = map[string]bool{}
 	w.mu.Unlock()
+	holds := w.o.Herder.Holds()
 	for name := range dirty {
-		now, held := w.statusesOf(name, generation)
+		now, held := w.statusesOf(name, holds, generation)
 		w.mu.Lock()
 		for k, s := range w.written {
 			switch {
@@ -450,7 +462,8 @@ func (w *Worker) says(connector string, task int) bool {
 }
 
 // statusesOf are those of what the worker has of a connector.
-func (w *Worker) statusesOf(name string, generation int32) (all []Status, held map[statusKey]bool) {
+func (w *Worker) statusesOf(name string, holds []connect.Holding, generation int32) (all []Status,
+	held map[statusKey]bool) {
 	held = map[statusKey]bool{}
 	s, err := w.o.Herder.Status(name)
 	if err != nil {
@@ -461,11 +474,8 @@ func (w *Worker) statusesOf(name string, generation int32) (all []Status, held m
 		all = append(all, Status{Connector: name, Task: task, State: state, Trace: trace, WorkerID: w.o.WorkerID,
 			Generation: generation, Version: version})
 	}
-	for _, h := range w.o.Herder.Holds() {
-		if h.Connector != name {
-			continue
-		}
-		if h.Plans {
+	for _, h := range holds {
+		if h.Connector == name && h.Plans {
 			add(-1, s.Connector.State, s.Connector.Trace, s.Connector.Version)
 		}
 		for _, task := range h.Tasks { // others are shown, which ran before

@@ -557,7 +557,7 @@ w.properties:12: topics: warning: has no effect: a setting of connectors, which 
 func TestLinesWithoutEffectSayWhy(t *testing.T) {
 	values := map[string]string{"connect.protocol": "sessioned", "inter.worker.key.generation.algorithm": "HmacSHA256",
 		"inter.worker.signature.algorithm": "HmacSHA256", "inter.worker.verification.algorithms": "HmacSHA256",
-		"metrics.recording.level": "INFO", "plugin.discovery": "hybrid_warn",
+		"metrics.recording.level": "INFO", "plugin.discovery": "hybrid_warn", "plugin.rollout": "any",
 		"config.storage.secrets": "refuse", "rest.advertised.listener": "http", "internal.key.converter.schemas.enable": "false", "internal.value.converter.schemas.enable": "false"}
 	found := 0
 	for _, spec := range workerSettings {

@@ -155,6 +155,10 @@ var groupSettings = []wit.SettingSpec{
 	declared("scheduled.rebalance.max.delay.ms", wit.KindInt, "300000", "How long tasks of a worker that has vanished "+
 		"wait for it before others get them, in milliseconds. Those of one that has left in good order do not.",
 		atLeast(0)),
+	declared("plugin.rollout", wit.KindText, "all", "When a group runs another version of a plugin: when `all` of "+
+		"its workers have it in their folders, or when `any` of them has a newer one, so that only those which have "+
+		"it run tasks with the plugin. One task tries it first. Give all workers the same value: the leader's counts.",
+		allowed("all", "any")),
 	declared("inter.worker.key.generation.algorithm", wit.KindText, "HmacSHA256", "Algorithm of the key by which workers "+
 		"of a group sign what they ask of each other."),
 	declared("inter.worker.signature.algorithm", wit.KindText, "HmacSHA256", "Algorithm of their signatures."),

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,8 @@ type Binding struct {
 	rejected map[string]string
 	reason   string
 	closed   bool
+	// trying: it has begun a trial of what the workers of a group are to take.
+	trying atomic.Bool
 	// settled is the manager's count of changes, plus one, up to which there was no candidate.
 	settled atomic.Uint64
 }
@@ -111,6 +114,8 @@ func (b *Binding) Candidate() *Pool {
 func (b *Binding) best() *module {
 	s, current := b.selection, b.current.module
 	s.within = current.info.Name
+	t := b.manager.trials[s.within]
+	s.tries = t == nil || t.by == b // a trial is for all until one has begun it
 	found, err := b.manager.find(s)
 	if err != nil || b.closed || found.info.Hash == current.info.Hash {
 		return nil
@@ -119,7 +124,8 @@ func (b *Binding) best() *module {
 		return nil
 	}
 	o := b.manager.origins[current.info.Path]
-	replaced := o != nil && o.active != current
+	_, pinned := b.manager.pinned(current.info.Name, s)
+	replaced := pinned || o != nil && o.active != current
 	if left := b.manager.rejected[current.info.Hash] != nil; !left && !replaced && !b.manager.before(found, current) {
 		return nil
 	}
@@ -133,8 +139,9 @@ func (b *Binding) Promote(p *Pool) {
 	b.mu.Lock()
 	old := b.current
 	left := b.manager.rejected[old.module.info.Hash]
+	ok := !b.closed && p == b.candidate && b.manager.takes(b, p.module)
 	b.manager.mu.Unlock()
-	if b.closed || p != b.candidate {
+	if !ok {
 		b.mu.Unlock()
 		return
 	}
@@ -168,6 +175,7 @@ func (b *Binding) Reject(p *Pool, reason string) {
 	b.rejected[p.module.info.Hash] = reason
 	b.candidate = nil
 	b.mu.Unlock()
+	b.manager.refused(p.module, reason)
 	b.manager.shared.drop(p)
 	b.manager.trimLater()
 	b.manager.loader.logger.Warn("plugin version not taken, the one before goes on", "connector", b.connector, "plugin",
@@ -201,6 +209,10 @@ func (b *Binding) Status() Status {
 func (b *Binding) Close() {
 	b.manager.mu.Lock()
 	delete(b.manager.bindings, b)
+	if b.trying.Load() { // another may
+		maps.DeleteFunc(b.manager.trials, func(_ string, t *tried) bool { return t.by == b })
+		b.manager.changes.Add(1)
+	}
 	b.manager.mu.Unlock()
 	b.mu.Lock()
 	if b.closed {

@@ -43,7 +43,7 @@
 //   - open.go, manager.go: [Manager], from [New] to [Manager.Close]; metrics.go, version.go: figures, and the order of
 //     versions.
 //   - origin.go, watch.go: folders and what changes in them; adoption.go: which file may take the place of which;
-//     rollback.go: going back to the version before.
+//     rollback.go: going back to the version before; pins.go: what the workers of a group run.
 //   - check.go: `plugins check`. loader.go, refusals.go, notice.go: from a file to a module, and what is kept of one
 //     that is refused. Package binary is what can be read off a file; package code makes compiled code of it, and keeps
 //     that; native.go: code that comes with the program.

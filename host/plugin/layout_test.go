@@ -59,10 +59,10 @@ func TestVersionOrder(t *testing.T) {
 		"1.0.0-rc.1", "1.0.0", "1.0.1", "1.9", "1.10.0", "v2", "2.0.0.1", "10.0.0"}
 	for i, a := range ordered {
 		for j, b := range ordered {
-			assert.Equal(t, cmp.Compare(i, j), compareVersions(a, b), a, b)
+			assert.Equal(t, cmp.Compare(i, j), CompareVersions(a, b), a, b)
 		}
 	}
-	if compareVersions("1.0.0+5", "v1.0") != 0 {
+	if CompareVersions("1.0.0+5", "v1.0") != 0 {
 		t.Error("build metadata counts")
 	}
 }

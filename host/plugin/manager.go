@@ -111,11 +111,7 @@ type Manager struct {
 	bindings map[*Binding]struct{}
 	loads    int
 	closed   bool
-	// rejected holds, by hash, the versions that were tried and left.
-	rejected map[string]*rolledBack
-	// chosen are the hashes of the versions that an operator has named, by the names of plugins, until a file of the
-	// plugin comes.
-	chosen   map[string]string
+	pinning
 	trimming trimming
 }
 

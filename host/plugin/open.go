@@ -31,8 +31,9 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	}
 	m := &Manager{trust: trusted, adoptions: before, folders: folders{paths: o.Folders},
 		trimming: trimming{after: o.Rest}, origins: map[string]*moduleSource{},
-		bindings: map[*Binding]struct{}{}, rejected: map[string]*rolledBack{},
-		chosen: map[string]string{}, shared: sharedPools{pools: map[poolKey]*sharedPool{}},
+		bindings: map[*Binding]struct{}{}, shared: sharedPools{pools: map[poolKey]*sharedPool{}},
+		pinning: pinning{rejected: map[string]*rolledBack{}, chosen: map[string]string{}, trials: map[string]*tried{},
+			proven: map[string]bool{}},
 		loader: loader{host: newHost(&o), limits: o.Limits.filled(), named: named,
 			notice: &notice{tell: o.compiling()}}}
 	background, stop := context.WithCancel(context.Background())
@@ -161,7 +162,8 @@ func (m *Manager) Modules() []Info {
 	for _, o := range m.origins {
 		if o.active != nil {
 			info := o.active.snapshot()
-			info.Active = !m.overridden(o.active)
+			info.Kept = !m.gets(o, o.active, selection{})
+			info.Active = !info.Kept && !m.overridden(o.active)
 			info.Chosen = m.chosen[info.Name] == info.Hash
 			if why := m.rejected[info.Hash]; why != nil {
 				info.Active, info.Err = false, why
@@ -181,12 +183,13 @@ func (m *Manager) Modules() []Info {
 	for _, x := range retired {
 		info := x.snapshot()
 		if o := m.origins[info.Path]; o != nil && o.previous == x {
-			info.Kept = m.rejected[info.Hash] == nil
+			info.Active = m.gets(o, x, selection{})
+			info.Kept = !info.Active && m.rejected[info.Hash] == nil
 		}
 		all = append(all, info)
 	}
 	slices.SortFunc(all, func(a, b Info) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name), compareVersions(b.Version, a.Version),
+		return cmp.Or(strings.Compare(a.Name, b.Name), CompareVersions(b.Version, a.Version),
 			strings.Compare(a.Path, b.Path))
 	})
 	return all

@@ -238,7 +238,7 @@ func (m *Manager) loadAll(ctx context.Context, list []*arrival) {
 	// Of versions that are new together, and of which none was there before, the lowest is the first.
 	undecided := m.loadSome(ctx, others)
 	slices.SortStableFunc(undecided, func(a, b *arrival) int {
-		return compareVersions(a.loaded.info.Version, b.loaded.info.Version)
+		return CompareVersions(a.loaded.info.Version, b.loaded.info.Version)
 	})
 	for _, a := range undecided {
 		m.adopt(a)
@@ -309,6 +309,9 @@ func (m *Manager) settle(a *arrival) {
 	var dropped *module
 	if o.active != nil {
 		dropped, o.previous = o.previous, o.active
+		if dropped != nil && m.keeps(dropped) {
+			dropped, o.previous = o.previous, dropped
+		}
 	}
 	o.active, o.refused, o.hash = a.loaded, nil, a.hash
 	if m.chosen[info.Name] != a.hash {
@@ -391,6 +394,10 @@ func (m *Manager) remove(path string) {
 	m.mu.Lock()
 	o := m.origins[path]
 	active, previous := o.active, o.previous
+	if active != nil && m.keeps(active) || previous != nil && m.keeps(previous) {
+		m.mu.Unlock() // a later scan asks again
+		return
+	}
 	delete(m.origins, path)
 	m.changes.Add(1)
 	m.mu.Unlock()

@@ -16,8 +16,9 @@ func (m *Manager) leave(x *module, reason string) {
 	}
 	why := &rolledBack{Version: x.info.Version, Reason: reason, plugin: x.info.Name}
 	m.rejected[x.info.Hash] = why
+	_, pinned := m.pins[x.info.Name] // which says what takes over
 	for path, o := range m.origins {
-		if o.active != x || o.previous == nil || m.rejected[o.previous.info.Hash] != nil {
+		if pinned || o.active != x || o.previous == nil || m.rejected[o.previous.info.Hash] != nil {
 			continue
 		}
 		info := x.snapshot()

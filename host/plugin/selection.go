@@ -15,6 +15,8 @@ type selection struct {
 	class, version string
 	// within is the plugin that it must be of, "" for any.
 	within string
+	// tries: where a version is on trial, it is for this one.
+	tries bool
 }
 
 func (s selection) offered(m *module) bool {
@@ -47,7 +49,11 @@ func (m *Manager) find(s selection) (*module, error) {
 		if o.refused != nil && (o.active == nil || o.refused.Name != "" && s.offered(o.active)) {
 			refused = append(refused, o.refused.Err.Error())
 		}
-		a := o.active
+		a := m.standing(o, s)
+		if waits := o.active; a == nil && waits != nil && s.offered(waits) {
+			refused = append(refused, fmt.Sprintf("version %s waits, as the group of this worker runs the one whose "+
+				"file's hash begins with %s, which is not here", waits.info.Version, m.pins[waits.info.Name].Hash))
+		}
 		if a == nil || !s.offered(a) {
 			continue
 		}
@@ -75,7 +81,7 @@ func (m *Manager) find(s selection) (*module, error) {
 		hint = "; refused: " + strings.Join(refused, "; ")
 	}
 	if len(versions) > 0 {
-		slices.SortFunc(versions, compareVersions)
+		slices.SortFunc(versions, CompareVersions)
 		return nil, fmt.Errorf("%s: expected version %s, there are %s%s", s, s.version,
 			strings.Join(slices.Compact(versions), ", "), hint)
 	}

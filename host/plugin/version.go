@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// compareVersions orders versions as semantic versioning does, but takes what authors write: a leading v, any number of
+// CompareVersions orders versions as semantic versioning does, but takes what authors write: a leading v, any number of
 // parts, parts that are no numbers (before the first hyphen they come before numbers). Build metadata does not count.
-func compareVersions(a, b string) int {
+func CompareVersions(a, b string) int {
 	a, preA := splitVersion(a)
 	b, preB := splitVersion(b)
 	if c := compareParts(a, b, true); c != 0 {
@@ -70,5 +70,5 @@ func comparePart(a, b string, textFirst bool) int {
 
 // newer reports whether m comes after other: by version, then by the time of loading.
 func (m *module) newer(other *module) bool {
-	return cmp.Or(compareVersions(m.info.Version, other.info.Version), cmp.Compare(m.order, other.order)) > 0
+	return cmp.Or(CompareVersions(m.info.Version, other.info.Version), cmp.Compare(m.order, other.order)) > 0
 }

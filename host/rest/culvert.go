@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 
@@ -16,8 +17,8 @@ type Module struct {
 	// Hash is the SHA-256 of its file, which `plugin.NAME.accept` takes.
 	Hash string `json:"hash"`
 	File string `json:"file"`
-	// State is active (new connectors get it), retired (only old ones run it), kept (a rollback comes back to it) or
-	// refused. Chosen: an operator has named it, so that it goes before newer ones.
+	// State is active (new connectors get it), retired (only old ones run it), kept (a rollback comes back to it, or
+	// the group runs another one) or refused. Chosen: an operator has named it, so that it goes before newer ones.
 	State  string `json:"state"`
 	Chosen bool   `json:"chosen,omitempty"`
 	// Error says why it is refused.
@@ -43,14 +44,7 @@ func (x *exchange) modules() {
 	x.answer(http.StatusOK, all)
 }
 
-func (x *exchange) rollBack() {
-	x.choose(func(m *plugin.Manager) error {
-		if err := m.Rollback(x.name()); err != nil {
-			return &Refusal{Status: http.StatusConflict, Message: err.Error()}
-		}
-		return nil
-	})
-}
+func (x *exchange) rollBack() { x.choose("") }
 
 // choice is which version of a plugin connectors get.
 type choice struct {
@@ -62,14 +56,26 @@ func (x *exchange) swap() {
 	if !x.body(&asked) {
 		return
 	}
-	ctx, cancel := x.limited()
-	defer cancel()
-	x.choose(func(m *plugin.Manager) error { return m.Swap(ctx, x.name(), asked.Hash) })
+	x.choose(cmp.Or(asked.Hash, "none"))
 }
 
-// choose has connectors get another version of a plugin.
-func (x *exchange) choose(do func(*plugin.Manager) error) {
-	err := x.steer(func(Herder) error { return do(x.worker.Parts().Plugins) })
+// choose has connectors get another version of a plugin, by its hash; "" is the version before.
+func (x *exchange) choose(hash string) {
+	ctx, cancel := x.limited()
+	defer cancel()
+	err := x.steer(func(Herder) error {
+		switch m := x.worker.Parts().Plugins; {
+		case x.cluster != nil:
+			return x.cluster.Choose(ctx, x.name(), hash)
+		case hash != "":
+			return m.Swap(ctx, x.name(), hash)
+		default:
+			if err := m.Rollback(x.name()); err != nil {
+				return &Refusal{Status: http.StatusConflict, Message: err.Error()}
+			}
+			return nil
+		}
+	})
 	switch {
 	case errors.Is(err, plugin.ErrUnknownVersion):
 		x.fail(http.StatusNotFound, err.Error())

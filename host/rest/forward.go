@@ -39,6 +39,9 @@ type Cluster interface {
 	Drain(ctx context.Context) error
 	// Restart has all workers restart what they run of a connector, or only what of it has failed.
 	Restart(ctx context.Context, connector string, includeTasks, onlyFailed bool) error
+	// Choose has all workers run a version of a plugin, by the hash of its file; "" is the version before. Only the
+	// leader can. The error is plugin.ErrUnknownVersion where no worker has it.
+	Choose(ctx context.Context, plugin, hash string) error
 	// SetLevel has all workers set the level of a logger.
 	SetLevel(ctx context.Context, logger, level string) error
 }
@@ -53,6 +56,22 @@ type Group struct {
 	Members []GroupMember `json:"members"`
 	// Unplaced says why connectors, or tasks of them, are given to no worker, by the names of connectors.
 	Unplaced map[string]string `json:"unplaced"`
+	// Plugins is what the group runs, by the names of plugins.
+	Plugins map[string]GroupPin `json:"plugins"`
+}
+
+// GroupPin is which version of a plugin all workers of a group run, with the first digits of the SHA-256 of files: a
+// worker that does not have it is given no tasks with the plugin. It is what stands in the config topic, too.
+type GroupPin struct {
+	Version string `json:"version"`
+	Hash    string `json:"hash"`
+	// Before ran before, and runs again where this one breaks.
+	Before string `json:"before,omitempty"`
+	// Trial is tried by one task of the worker By, which is its group.instance.id or URL, before all run it.
+	Trial string `json:"trial,omitempty"`
+	By    string `json:"by,omitempty"`
+	// Passed are not taken unless somebody asks for it: they did not open, they broke, or somebody chose another.
+	Passed []string `json:"passed,omitempty"`
 }
 
 // GroupMember is what the leader knows of a member: what it said of itself when it joined the generation, and how

@@ -85,6 +85,13 @@ func (s *seat) Drain(context.Context) error {
 	return nil
 }
 
+func (s *seat) Choose(_ context.Context, plugin, hash string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, "choose "+plugin+" "+hash)
+	return nil
+}
+
 func (s *seat) SetLevel(_ context.Context, logger, level string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

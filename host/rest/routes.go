@@ -136,11 +136,12 @@ var routes = []route{
 		operation{gives: []Module{}}},
 	{"PUT", "/culvert/plugins/{name}/rollback", leader, (*exchange).rollBack,
 		"Has connectors get the version before the present one of a plugin's file; until another file of " +
-			"it comes. 204.",
+			"it comes. In a group all workers run the version that the group ran before. 204.",
 		operation{status: http.StatusNoContent, refuses: []int{404, 405}}},
 	{"PUT", "/culvert/plugins/{name}/swap", leader, (*exchange).swap,
 		"Has connectors get one of a plugin's versions, {\"hash\": …} as GET /culvert/plugins shows it, " +
-			"before newer ones; until another file of it comes. 204.",
+			"before newer ones; until another file of it comes. In a group all workers run it that have it, and the " +
+			"others no tasks with the plugin. 204.",
 		operation{takes: choice{}, status: http.StatusNoContent, refuses: []int{404, 405}}},
 	{"GET", "/culvert/lockouts", anyone, (*exchange).lockouts,
 		"Logons that a service has refused, since when, and what is to be done; they are not sent again.",

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -21,26 +20,6 @@ func (g *Group) drain(n int) Result {
 	began := time.Now()
 	defer func() { g.T.Logf("worker %d: culvert drain took %v", n, time.Since(began)) }()
 	return g.Run("drain", "--url", "http://"+g.ids[n])
-}
-
-// posted makes connectors of two tasks each.
-func (g *Group) posted(address string, connectors int) {
-	g.T.Helper()
-	for n := range connectors {
-		name := fmt.Sprint("c", n)
-		body, err := json.Marshal(map[string]any{"name": name, "config": groupSource(address, name)})
-		NoError(g.T, err)
-		w := g.workers[n%len(g.workers)]
-		w.Changes()
-		w.Must(201, "POST", "/connectors", string(body))
-	}
-}
-
-// overview is what the leader knows of the group, as a worker shows it.
-func (g *Group) overview(by int) (o rest.Group) {
-	g.T.Helper()
-	Get(g.T, g.workers[by].Url+"/culvert/cluster", &o)
-	return o
 }
 
 // DrainOfAWorker has workers hand over what they run, one after the other, until the last, to which nobody is left.

@@ -20,12 +20,14 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/host/rest"
 )
 
 // Group is workers that form a group, on brokers that the test has.
 type Group struct {
 	*Place
 	servers string
+	plugins []string // folders by worker; nil: one that all have
 	workers []*Followed
 	ids     []string // host:port of each
 	// folders: each worker has a folder of connectors, of its own, confN. lines are more of each worker's file, which
@@ -57,7 +59,13 @@ func (g *Group) start(workers int) {
 func (g *Group) Join(n int, more ...string) {
 	g.T.Helper()
 	file := g.Configured(n)
-	args := []string{"--plugins", Plugins(g.T, "odata-sink"), "--data", g.Subfolder(fmt.Sprintf("data%d", n))}
+	plugins := ""
+	if len(g.plugins) > 0 {
+		plugins = g.plugins[n]
+	} else {
+		plugins = Plugins(g.T, "odata-sink")
+	}
+	args := []string{"--plugins", plugins, "--data", g.Subfolder(fmt.Sprintf("data%d", n))}
 	if g.folders {
 		args, file = append(args, "--config"), filepath.Dir(file)
 	}
@@ -88,6 +96,26 @@ func (g *Group) Configured(n int) (file string) {
 		lines = append(lines, strings.ReplaceAll(line, "%d", strconv.Itoa(n)))
 	}
 	return g.File(name, lines...)
+}
+
+// posted makes connectors of two tasks each.
+func (g *Group) posted(address string, connectors int) {
+	g.T.Helper()
+	for n := range connectors {
+		name := fmt.Sprint("c", n)
+		body, err := json.Marshal(map[string]any{"name": name, "config": groupSource(address, name)})
+		NoError(g.T, err)
+		w := g.workers[n%len(g.workers)]
+		w.Changes()
+		w.Must(201, "POST", "/connectors", string(body))
+	}
+}
+
+// overview is what the leader knows, as a worker answers.
+func (g *Group) overview(by int) (o rest.Group) {
+	_, answer := g.workers[by].Call("GET", "/culvert/cluster", "")
+	_ = json.Unmarshal([]byte(answer), &o) // without a leader it is another answer
+	return o
 }
 
 // running is how many connectors and tasks run on each worker, by its id, as any of the workers says.

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,7 +14,6 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/porttest"
-	"github.com/culvert-project/culvert/host/rest"
 )
 
 // inFolders writes a file into the folders of some workers of a group.
@@ -27,19 +25,11 @@ func (g *Group) inFolders(name string, lines []string, of ...int) {
 	}
 }
 
-// shown is what a worker shows of the group.
-func (g *Group) shown(by int) (o rest.Group) {
-	g.T.Helper()
-	_, answer := g.workers[by].Call("GET", "/culvert/cluster", "")
-	_ = json.Unmarshal([]byte(answer), &o) // else it is asked again
-	return o
-}
-
 // digests are how many workers the group has, and how many digests of folders.
 func (g *Group) digests(by int) (workers int, digests map[string]int) {
 	g.T.Helper()
 	digests = map[string]int{}
-	for _, m := range g.shown(by).Members {
+	for _, m := range g.overview(by).Members {
 		workers++
 		digests[m.Digest]++
 	}
@@ -137,7 +127,7 @@ func FolderOfAGroup(t *testing.T, p *Place, servers string) {
 	any.Must(404, "GET", "/connectors/secret", "")
 
 	// What a folder has made goes with its file, whoever leads by then; what REST made stays.
-	led := slices.Index(g.ids, g.shown(1).Leader)
+	led := slices.Index(g.ids, g.overview(1).Leader)
 	g.workers[led].MustStop()
 	for n := range 3 {
 		NoError(t, os.Remove(filepath.Join(p.Dir, fmt.Sprintf("conf%d", n), "orders.properties")))

@@ -84,3 +84,17 @@ func TestFiguresOfAGroup(t *testing.T) {
 	p := e2e.NewPlace(t)
 	e2e.FiguresOfAGroup(t, p, p.Broker())
 }
+
+// Newer versions of a plugin are put into the folders of three workers one after the other: all run what all have.
+func TestPluginsOfAGroup(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	e2e.PluginsOfAGroup(t, p, p.Broker())
+}
+
+// With plugin.rollout=any a newer version runs where it is.
+func TestAnyPluginOfAGroup(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	e2e.AnyPluginOfAGroup(t, p, p.Broker())
+}

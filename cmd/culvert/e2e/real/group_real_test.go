@@ -24,3 +24,11 @@ func TestRealStaticWorkersOfAGroup(t *testing.T) {
 	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller}, port, dir)
 	e2e.StaticWorkersOfAGroup(t, e2e.NewPlace(t), "127.0.0.1:"+port)
 }
+
+// TestRealPluginsOfAGroup has three workers roll a plugin by Apache Kafka.
+func TestRealPluginsOfAGroup(t *testing.T) {
+	t.Parallel()
+	port, controller, dir := freePort(t), freePort(t), t.TempDir()
+	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller}, port, dir)
+	e2e.PluginsOfAGroup(t, e2e.NewPlace(t), "127.0.0.1:"+port)
+}

@@ -118,6 +118,9 @@ func (v *Versions[C]) Candidate() task.Code[C] {
 	return v.candidate
 }
 
+// Passed does nothing.
+func (v *Versions[C]) Passed() {}
+
 // Promote has the candidate be at work.
 func (v *Versions[C]) Promote(task.Code[C]) {
 	v.mu.Lock()

@@ -32,6 +32,8 @@ type Code[C any] interface {
 // Versions is what a connector runs and what it could run: see [Of].
 type Versions[C any] interface {
 	Current() Code[C]
+	// Passed takes that a page or batch is over.
+	Passed()
 	// Candidate is a newer version that nobody has judged yet, nil if there is none.
 	Candidate() Code[C]
 	Promote(Code[C])
@@ -213,6 +215,7 @@ func (p *Plugin[C, O]) Watch(ctx context.Context) {
 func (p *Plugin[C, O]) Close() { p.openers.Wait() }
 
 func (p *Plugin[C, O]) adopt(ctx context.Context, atMost time.Duration) (o O, err error) {
+	p.versions.Passed()
 	if c := p.candidate(); c != nil {
 		if a := p.openBeside(ctx, c); a.await(ctx, atMost) && p.judging.TryLock() {
 			err = p.judge(ctx, a)

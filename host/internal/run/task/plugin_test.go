@@ -40,6 +40,7 @@ func (b *bound) Candidate() Code[string] {
 func (b *bound) Promote(Code[string])                 { b.current, b.candidate = b.candidate, nil }
 func (b *bound) Reject(_ Code[string], reason string) { b.candidate, b.rejected = nil, reason }
 func (b *bound) Again(error) bool                     { return false }
+func (b *bound) Passed()                              {}
 
 type state struct{ code Code[string] }
 

@@ -60,6 +60,7 @@ func prepare(ctx context.Context, pool *plugin.Pool, all []staged) (made []byte,
 // swap takes a newer version of the plugin if it can prepare the same stages; else the present one goes on and the
 // binding's status says why.
 func (p *prepared) swap(ctx context.Context) {
+	p.binding.Passed()
 	candidate := p.binding.Candidate()
 	if candidate == nil {
 		return
@@ -67,8 +68,9 @@ func (p *prepared) swap(ctx context.Context) {
 	made, err := prepare(ctx, candidate, p.stages)
 	switch {
 	case err == nil:
-		p.context = made
-		p.binding.Promote(candidate)
+		if p.binding.Promote(candidate); p.binding.Current() == candidate { // else another task is to try it
+			p.context = made
+		}
 	case ctx.Err() == nil:
 		p.binding.Reject(candidate, fmt.Sprintf("it does not take the settings of the transforms: %v", err))
 	}

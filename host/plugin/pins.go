@@ -1,0 +1,185 @@
+package plugin
+
+import (
+	"slices"
+	"strings"
+)
+
+// Pin is which versions of a plugin connectors get that name none, as the workers of a group have agreed: no others,
+// whatever files there are. A version is the first digits of its file's hash, "" none.
+type Pin struct {
+	// Hash is what runs, Before what runs in its place where this worker has left it because its calls broke.
+	Hash, Before string
+	// Trial is a version that one task of this worker takes before all others do.
+	Trial string
+}
+
+// Offer is a version of a plugin that connectors can get here, or that this worker has left.
+type Offer struct {
+	Name, Version, Hash string
+	// Proven: it was on trial, and a page or batch went through. Left: it did not open, or its calls broke.
+	Proven, Left bool
+}
+
+// pinning is what was decided about versions: by operators, by the workers of a group, and here. It is under
+// Manager.mu. With a pin what was chosen does not count.
+type pinning struct {
+	// rejected holds, by hash, the versions that were tried and left.
+	rejected map[string]*rolledBack
+	// chosen are the hashes of the versions that an operator has named, by the names of plugins, until a file of the
+	// plugin comes.
+	chosen map[string]string
+	pins   map[string]Pin
+	// trials are those under way, by the names of plugins: at most one binding each. proven are the hashes of those
+	// that went well.
+	trials map[string]*tried
+	proven map[string]bool
+}
+
+// tried is the trial of a version by one binding, with what was counted of the version's calls at the last boundary.
+type tried struct {
+	by           *Binding
+	calls, traps int64
+}
+
+// Pin has connectors get the versions that are named, by the names of plugins, and leaves other plugins alone. A
+// version that becomes the one that runs is taken although this worker has left it before.
+func (m *Manager) Pin(pins map[string]Pin) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, p := range pins {
+		before := m.pins[name]
+		if before.Trial != p.Trial {
+			delete(m.trials, name)
+		}
+		for hash, why := range m.rejected {
+			if before.Hash != p.Hash && why.plugin == name && strings.HasPrefix(hash, p.Hash) {
+				delete(m.rejected, hash)
+			}
+		}
+	}
+	m.pins = pins
+	m.changes.Add(1)
+}
+
+// pinned is the version of a plugin that a selection gets, where the workers of a group have agreed on one; m.mu is
+// held.
+func (m *Manager) pinned(name string, s selection) (hash string, ok bool) {
+	p, ok := m.pins[name]
+	switch {
+	case !ok || s.version != "":
+		return "", false
+	case s.tries && p.Trial != "" && !m.left(p.Trial):
+		return p.Trial, true
+	case p.Before != "" && m.left(p.Hash):
+		return p.Before, true
+	}
+	return p.Hash, true
+}
+
+func (m *Manager) left(short string) bool {
+	for hash := range m.rejected {
+		if strings.HasPrefix(hash, short) {
+			return true
+		}
+	}
+	return false
+}
+
+// gets reports whether a selection may get a module of an origin: the active one, unless a pin names another; m.mu is
+// held.
+func (m *Manager) gets(o *moduleSource, x *module, s selection) bool {
+	if hash, ok := m.pinned(x.info.Name, s); ok {
+		return strings.HasPrefix(x.info.Hash, hash)
+	}
+	return x == o.active
+}
+
+// standing is the module of an origin that a selection may get, nil: none; m.mu is held.
+func (m *Manager) standing(o *moduleSource, s selection) *module {
+	for _, x := range []*module{o.active, o.previous} {
+		if x != nil && m.gets(o, x, s) {
+			return x
+		}
+	}
+	return nil
+}
+
+// keeps reports whether connectors are to get a module as long as the pin stands, whatever becomes of its file; m.mu is
+// held.
+func (m *Manager) keeps(x *module) bool {
+	p, ok := m.pins[x.info.Name]
+	return ok && strings.HasPrefix(x.info.Hash, p.Hash)
+}
+
+// takes reports whether a binding may take a module, by which it begins the trial of one that nobody here tries; m.mu
+// is held.
+func (m *Manager) takes(b *Binding, x *module) bool {
+	name := x.info.Name
+	hash, ok := m.pinned(name, b.selection)
+	if !ok || strings.HasPrefix(x.info.Hash, hash) {
+		return true
+	}
+	if p := m.pins[name]; p.Trial == "" || !strings.HasPrefix(x.info.Hash, p.Trial) || m.trials[name] != nil {
+		return false
+	}
+	b.trying.Store(true)
+	m.trials[name] = &tried{b, x.counters.calls.Load(), x.counters.traps.Load()}
+	return true
+}
+
+// Passed takes that a page or batch is over. It is for boundaries, before [Binding.Candidate].
+func (b *Binding) Passed() {
+	if !b.trying.Load() {
+		return
+	}
+	m, x := b.manager, b.Current().module
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.trials[x.info.Name]
+	if t == nil || t.by != b || !strings.HasPrefix(x.info.Hash, m.pins[x.info.Name].Trial) {
+		b.trying.Store(false)
+		return
+	}
+	calls, traps := x.counters.calls.Load(), x.counters.traps.Load()
+	if calls > t.calls && traps == t.traps {
+		m.proven[x.info.Hash] = true
+	}
+	t.calls, t.traps = calls, traps
+}
+
+// refused takes that a binding cannot open a version, which is left where it was to be on trial.
+func (m *Manager) refused(x *module, reason string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.pins[x.info.Name]
+	if p.Trial != "" && strings.HasPrefix(x.info.Hash, p.Trial) {
+		m.rejected[x.info.Hash] = &rolledBack{Version: x.info.Version, Reason: reason, plugin: x.info.Name}
+		m.changes.Add(1)
+	}
+}
+
+// Offers are the versions of plugins, of each plugin those first that connectors would get here if there were no pins.
+func (m *Manager) Offers() (all []Offer) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var active, kept []*module
+	for _, o := range m.origins {
+		active, kept = append(active, o.active), append(kept, o.previous)
+	}
+	newest := func(a, b *module) int {
+		if a.newer(b) {
+			return -1
+		}
+		return 1
+	}
+	for _, some := range [][]*module{active, kept} {
+		some = slices.DeleteFunc(some, func(x *module) bool { return x == nil })
+		slices.SortFunc(some, newest)
+		for _, x := range some {
+			all = append(all, Offer{x.info.Name, x.info.Version, x.info.Hash, m.proven[x.info.Hash],
+				m.rejected[x.info.Hash] != nil})
+		}
+	}
+	return all
+}
