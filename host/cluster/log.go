@@ -107,7 +107,8 @@ func OpenLog(ctx context.Context, o LogOptions) (opened *Log, err error) {
 		return nil, err
 	}
 	k.Producer.ClientID = o.Group + "-configs"
-	opts := k.ProducerOpts()
+	// A write ends with its context, though it may be written: written once more it says the same.
+	opts := k.ProducerOpts(kgo.AllowIdempotentProduceCancellation())
 	if l.plain, err = kgo.NewClient(opts...); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Topic.Setting, err)
 	}

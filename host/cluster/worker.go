@@ -353,19 +353,6 @@ func (w *Worker) bring() (letGo bool) {
 	return true
 }
 
-// share is what is assigned to this worker of a connector.
-func (w *Worker) share(name string) connect.Share {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var target []Held
-	for _, t := range w.assignment.Target {
-		if t.Connector == KeyOf(name) {
-			target = append(target, t)
-		}
-	}
-	return shareOf(name, target, w.brought)
-}
-
 // shareOf is the share of a connector that a target comes to. Tasks of another plan than the topic has now do not run.
 func shareOf(name string, target []Held, s config.Snapshot) (share connect.Share) {
 	planned := s.Planned(name)
@@ -475,7 +462,10 @@ func (w *Worker) statusesOf(name string, holds []connect.Holding, generation int
 			Generation: generation, Version: version})
 	}
 	for _, h := range holds {
-		if h.Connector == name && h.Plans {
+		if h.Connector != name {
+			continue
+		}
+		if h.Plans {
 			add(-1, s.Connector.State, s.Connector.Trace, s.Connector.Version)
 		}
 		for _, task := range h.Tasks { // others are shown, which ran before
@@ -485,12 +475,9 @@ func (w *Worker) statusesOf(name string, holds []connect.Holding, generation int
 				add(task, connect.Failed, s.Connector.Trace, s.Connector.Version)
 			case at >= 0:
 				add(task, s.Tasks[at].State, s.Tasks[at].Trace, s.Tasks[at].Version)
+			case s.Connector.State == connect.Paused: // it has not run here
+				add(task, connect.Paused, "", s.Connector.Version)
 			}
-		}
-	}
-	for _, task := range w.share(name).Tasks { // which have not run here since it was paused
-		if s.Connector.State == connect.Paused && !held[statusKey{connector: name, task: task}] {
-			add(task, connect.Paused, "", s.Connector.Version)
 		}
 	}
 	return all, held

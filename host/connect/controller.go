@@ -434,8 +434,8 @@ func (k *controller) enter(o occurrence) (t transition, ok bool) {
 // begin begins a life, of the newest configuration.
 func (k *controller) begin(ctx context.Context) {
 	k.mu.Lock()
-	if k.loop.lived || k.current.given != k.asked.given {
-		k.newLife()
+	if k.loop.lived || k.current.given != k.asked.given || k.current.shared().version() != k.asked.share.version() {
+		k.newLife() // also for tasks that were planned once more before the worker has run any of them
 	}
 	life := k.current
 	if k.state == Restarting { // its tasks are others; after a pause they are the same

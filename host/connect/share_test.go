@@ -243,6 +243,22 @@ func TestPlanOfAGroup(t *testing.T) {
 	h.await("a", Running, running())
 }
 
+// A worker that has run nothing of a connector runs what it is given of another plan than it knows: of one that was
+// stopped and goes on, say, whose tasks are planned once more.
+func TestFirstTaskIsOfAnotherPlan(t *testing.T) {
+	h := newHerdWith(t, func(h *herd) {
+		h.bench.options.Planned = func(context.Context, string, Plan) error { return nil }
+	})
+	c := h.named("a")
+	h.Put(c, nil)
+	settings := []map[string]string{{"spy.tasks": "1"}}
+	require.NoError(t, h.Assign("a", Share{Planned: &config.TaskSet{Version: 5, Settings: settings}}))
+	require.Until(t, func() bool { return h.Barrier(t.Context()) == nil },
+		func() string { return "expected its loop to turn" })
+	require.NoError(t, h.Assign("a", Share{Planned: &config.TaskSet{Version: 9, Settings: settings}, Tasks: []int{0}}))
+	h.await("a", Running, atWork)
+}
+
 // A task that is taken away while it stops, and is given back, is made again when it has ended.
 func TestTaskGivenBack(t *testing.T) {
 	silent, asked := silentService(t)

@@ -23,7 +23,7 @@ type Writer struct {
 	stop      context.CancelFunc
 	stopped   chan struct{}
 
-	flushing sync.Mutex // one write at a time, so that an older one never overtakes
+	flushing guard.Turn // one write at a time, so that an older one never overtakes
 
 	mu      sync.Mutex
 	pending map[string]Entry
@@ -38,7 +38,7 @@ func (s *Store) Writer(connector string, wrote func(began time.Time, err error))
 func (s *Store) writer(connector string, wrote func(began time.Time, err error), own *transacting) *Writer {
 	ctx, stop := context.WithCancel(context.Background())
 	w := &Writer{store: s, connector: connector, wrote: wrote, own: own, stop: stop, stopped: make(chan struct{}),
-		pending: map[string]Entry{}}
+		flushing: guard.NewTurn(), pending: map[string]Entry{}}
 	go w.run(ctx)
 	return w
 }
@@ -75,7 +75,9 @@ func (w *Writer) Acknowledged(partition, position []wit.Field) {
 // Flush writes what is pending and waits until it is acknowledged: before a request that tells the service to forget
 // what it has sent. What could not be written stays pending.
 func (w *Writer) Flush(ctx context.Context) error {
-	w.flushing.Lock()
+	if err := w.flushing.Lock(ctx); err != nil {
+		return err
+	}
 	defer w.flushing.Unlock()
 	w.mu.Lock()
 	taken := w.pending

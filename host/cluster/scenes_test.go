@@ -1,0 +1,240 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
+)
+
+// Scenes of a simulated group.
+func TestScenesOfAGroup(t *testing.T) {
+	code := counterFolder(t)
+	for name, scene := range map[string]func(*testing.T, string){
+		"RebalanceSourceConnectorsIntegrationTest": sceneRebalances,
+		"test_bounce, clean":                       sceneBounce((*simWorker).goodbye),
+		"test_bounce, unclean":                     sceneBounce((*simWorker).kill),
+		"odd records in the config topic":          sceneOddRecords,
+		"the coordinator is away for a minute":     sceneCoordinatorAway,
+		"a plugin that one worker has":             scenePluginOfOne,
+		"a paused connector moves":                 scenePausedMoves,
+		"a write of a worker that is cut off":      sceneWriteEnds,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			scene(t, code)
+		})
+	}
+}
+
+// create makes or changes a connector at a worker, and waits until it runs.
+func (r *simulation) create(w *simWorker, name, tasks string) {
+	r.t.Helper()
+	require.NoError(r.t, r.put(r.t.Context(), w, name, tasks))
+	r.want[name] = tasks
+	r.settle(name + " has " + tasks + " tasks")
+}
+
+// balanced looks whether no worker has more connectors, or tasks, than another, but for one.
+func (r *simulation) balanced(what string) {
+	r.t.Helper()
+	r.settle(what)
+	counts := map[string]*[2]int{}
+	for _, w := range r.up() {
+		counts[w.name] = &[2]int{}
+	}
+	for unit, owner := range r.owners() {
+		counts[owner][min(strings.Count(unit, "-"), 1)]++
+	}
+	for kind := range 2 {
+		least, most := 1<<30, 0
+		for _, n := range counts {
+			least, most = min(least, n[kind]), max(most, n[kind])
+		}
+		if most > least+1 {
+			r.fail("%s: expected units to be balanced, found %v", what, r.owners())
+		}
+	}
+}
+
+// Cases of Kafka Connect's RebalanceSourceConnectorsIntegrationTest, by their names there.
+func sceneRebalances(t *testing.T, code string) {
+	inSimulation(t, code, 0, 3, func(r *simulation) {
+		r.settle("three workers")
+		w := r.there()
+		r.create(w[0], "a", "4")
+		r.create(w[1], "b", "4")
+		r.balanced("testStartTwoConnectors")
+		r.create(w[2], "a", "2")
+		r.balanced("testReconfigConnector")
+		r.create(w[2], "c", "4")
+		r.create(w[2], "d", "4")
+		ctx := r.t.Context()
+		require.NoError(r.t, w[1].write(ctx, func(l *simWorker) error { return l.store.Delete(ctx, "d") }))
+		delete(r.want, "d")
+		r.balanced("testDeleteConnector")
+		r.join()
+		r.balanced("testAddingWorker")
+		r.there()[3].kill()
+		r.balanced("testRemovingWorker")
+		w = r.there()
+		w[1].kill()
+		w[2].kill()
+		r.sleep(2 * time.Second)
+		r.join()
+		r.join()
+		r.balanced("testMultipleWorkersRejoining")
+	})
+}
+
+// Kafka's ducktape test connect_distributed_test.test_bounce: workers are started again in turn, in good order and by a
+// kill. A row that is acknowledged was written, and none is asked for once more: counted looks at that all the time.
+func sceneBounce(end func(*simWorker)) func(*testing.T, string) {
+	return func(t *testing.T, code string) {
+		inSimulation(t, code, 0, 3, func(r *simulation) {
+			r.settle("three workers")
+			r.create(r.there()[0], "queue2", "3")
+			for range 3 {
+				for slot := range 3 {
+					end(r.there()[slot])
+					r.sleep(time.Second)
+					r.start(slot)
+					r.settle(fmt.Sprint("bounce of w", slot))
+				}
+			}
+			asked := r.service.acked["queue2-0"].row
+			r.sleep(15 * time.Second)
+			if now := r.service.acked["queue2-0"].row; now < asked+2 {
+				t.Errorf("expected rows after the bounces, found %d and %d", asked, now)
+			}
+		})
+	}
+}
+
+// Records of the config topic that are none of a cluster's, or damaged, large, or aborted, change nothing of what runs.
+func sceneOddRecords(t *testing.T, code string) {
+	inSimulation(t, code, 0, 2, func(r *simulation) {
+		r.settle("two workers")
+		r.create(r.there()[0], "a", "2")
+		lives := r.service.lives
+		k := r.network.Config("other")
+		topic := kgo.DefaultProduceTopic(testTopic)
+		client := kafkatest.Client(r.t, k.AdminOpts(topic, kgo.TransactionalID("somebody"))...)
+		defer client.Close()
+		ctx := context.Background()
+		require.NoError(r.t, client.BeginTransaction())
+		for key, value := range map[string]string{"connector-a": `{"properties":{"tasks.max":"1"}}`,
+			"task-a-0": `{"properties":{}}`, "commit-a": `{"tasks":1}`, "target-state-a": `{"state":"STOPPED"}`} {
+			require.NoError(r.t, client.ProduceSync(ctx, kgo.KeyStringRecord(key, value)).FirstErr())
+		}
+		require.NoError(r.t, client.EndTransaction(ctx, kgo.TryAbort))
+		plain := kafkatest.Client(r.t, k.AdminOpts(topic, kgo.ProducerBatchMaxBytes(4<<20))...)
+		defer plain.Close()
+		for key, value := range map[string]string{"": "x", "\xff\xfe": "\x00", "hello": "world", "connector-": "{}",
+			"connector-b": "{", "connector-c": `{"properties":7}`, "task-a-x": "{}", "task-a-99999999999": "{}",
+			"commit-a": `{"tasks":"many"}`, "target-state-a": `{"state":"DANCING"}`, "culvert-nobody": "[",
+			"culvert-plan-a": "[]", "session-key": `{"key":1}`, "logger-cluster-": "{}", "restart-connector-": "{}"} {
+			require.NoError(r.t, plain.ProduceSync(ctx, kgo.KeySliceRecord([]byte(key), []byte(value))).FirstErr())
+		}
+		large := kgo.KeySliceRecord([]byte("connector-d"), bytes.Repeat([]byte("x"), 900<<10)) // as the broker takes
+		require.NoError(r.t, plain.ProduceSync(ctx, large).FirstErr())
+		r.settle("odd records")
+		r.sleep(10 * time.Second)
+		assert.Equal(t, lives, r.service.lives)
+		r.create(r.there()[1], "a", "3")
+	})
+}
+
+// While the coordinator is away for a minute, nobody acknowledges after its lease; then all goes on.
+func sceneCoordinatorAway(t *testing.T, code string) {
+	inSimulation(t, code, 0, 3, func(r *simulation) {
+		r.settle("three workers")
+		r.create(r.there()[0], "queue2", "3")
+		for _, w := range r.there() {
+			w.cut(true)
+		}
+		r.sleep(simSession + time.Second)
+		before := r.service.acked["queue2-0"].row
+		r.sleep(time.Minute)
+		assert.Equal(t, before, r.service.acked["queue2-0"].row)
+		for _, w := range r.there() {
+			w.cut(false)
+		}
+		r.balanced("the coordinator is back")
+		r.sleep(10 * time.Second)
+		if now := r.service.acked["queue2-0"].row; now == before {
+			t.Errorf("expected rows after %d, found none", before)
+		}
+	})
+}
+
+// What one worker alone has the plugin of runs there, is unassigned while that is away, and says why.
+func scenePluginOfOne(t *testing.T, code string) {
+	inSimulation(t, code, 0, 0, func(r *simulation) {
+		r.lacking = 1
+		for range 3 {
+			r.join()
+		}
+		r.settle("three workers")
+		r.create(r.there()[1], "a", "2")
+		for unit, owner := range r.owners() {
+			assert.Equal(t, "w0", owner, unit)
+		}
+		r.there()[0].kill()
+		var s Status
+		require.Until(r.t, func() bool {
+			s, _ = r.there()[0].status.Connector("a")
+			return s.State == connect.Unassigned && s.Trace != ""
+		}, func() string { return fmt.Sprintf("expected it to be unassigned, found %+v", s) })
+		assert.Contains(t, s.Trace, "expected a worker that has what class test.CounterSource needs, in the versions that the group runs, found none")
+		r.start(0)
+		r.settle("it is back")
+	})
+}
+
+// Tasks of a paused connector are PAUSED in the status topic at the worker that they move to, too: settle looks at it.
+func scenePausedMoves(t *testing.T, code string) {
+	inSimulation(t, code, 0, 2, func(r *simulation) {
+		r.settle("two workers")
+		r.create(r.there()[0], "a", "3")
+		_, err := r.there()[0].store.Write(r.t.Context(), config.TargetRecord("a", config.TargetPaused))
+		require.NoError(r.t, err)
+		r.settle("it is paused")
+		r.there()[1].goodbye()
+		r.settle("it has moved")
+		_, err = r.there()[0].store.Write(r.t.Context(), config.TargetRecord("a", config.TargetStarted))
+		require.NoError(r.t, err)
+		r.settle("it goes on")
+	})
+}
+
+// What any worker may write takes no longer than its caller waits, and a request that is under way may, while the
+// brokers do not answer.
+func sceneWriteEnds(t *testing.T, code string) {
+	inSimulation(t, code, 0, 1, func(r *simulation) {
+		r.settle("one worker")
+		r.create(r.there()[0], "a", "1")
+		for range 2 { // the second finds the first in the producer
+			r.there()[0].part(false, true)
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			began := time.Now()
+			_, err := r.there()[0].store.Write(ctx, config.TargetRecord("a", config.TargetStarted))
+			cancel()
+			if err == nil || time.Since(began) > 30*time.Second {
+				t.Errorf("expected the end of the context of 10 s, found %v after %v", err, time.Since(began))
+			}
+		}
+		r.there()[0].part(false, false)
+		r.settle("the brokers answer")
+	})
+}

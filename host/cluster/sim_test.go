@@ -1,0 +1,527 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/cluster/clustertest"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/offset"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
+)
+
+// Times of a simulated group.
+const (
+	simSession   = 6 * time.Second
+	simHeartbeat = 2 * time.Second
+	simDelay     = 5 * time.Second
+)
+
+// simLevel is that of the log that a failing seed prints the last of.
+const simLevel = slog.LevelInfo
+
+// simWorkers is how many members a simulated group has at most.
+const simWorkers = 10
+
+// counted is the service of the counter: for each worker a listener of its own, so that it knows who asks. It is not in
+// the bubble, and closes each connection when it has answered: time stands still meanwhile.
+type counted struct {
+	servers []*httptest.Server
+
+	mu sync.Mutex
+	// lives is how many lives tasks had; of each task that has acknowledged: by whom, in which life, up to which row.
+	lives  int
+	acked  map[string]acknowledged
+	wrong  []string
+	served int
+}
+
+type acknowledged struct {
+	worker, life int
+	row          int64
+}
+
+func newCounted(t *testing.T) *counted {
+	s := &counted{acked: map[string]acknowledged{}}
+	for n := range simWorkers {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.answer(n, w, r)
+		}))
+		server.Config.SetKeepAlivesEnabled(false)
+		// A connection that is not used any more when it is there, as its task has ended, holds time up until then.
+		server.Config.ReadHeaderTimeout = 30 * time.Millisecond
+		server.Start()
+		t.Cleanup(server.Close)
+		s.servers = append(s.servers, server)
+	}
+	return s
+}
+
+func (s *counted) port(worker int) string {
+	return strconv.Itoa(s.servers[worker].Listener.Addr().(*net.TCPAddr).Port)
+}
+
+// answer numbers lives of tasks, and refuses what it has forgotten. Rows are acknowledged by one life at a time: never
+// by an earlier one after a later one.
+func (s *counted) answer(worker int, w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := r.URL.Query()
+	if r.URL.Path == "/open" {
+		s.lives++
+		fmt.Fprint(w, s.lives)
+		return
+	}
+	s.served++
+	task := q.Get("connector") + "-" + q.Get("task")
+	if q.Get("claim") != "" {
+		now := acknowledged{worker: worker}
+		now.life, _ = strconv.Atoi(q.Get("life"))
+		now.row, _ = strconv.ParseInt(q.Get("n"), 10, 64)
+		switch before, ok := s.acked[task]; {
+		case ok && now.life < before.life && now.worker != before.worker:
+			s.wrong = append(s.wrong, fmt.Sprintf("%s: w%d acknowledges in life %d, and w%d has in life %d", task,
+				now.worker, now.life, before.worker, before.life))
+		case ok && now.row < before.row:
+			s.wrong = append(s.wrong, fmt.Sprintf("%s: w%d asks for row %d, and w%d has had those before %d forgotten "+
+				"(536)", task, now.worker, now.row, before.worker, before.row))
+		}
+		s.acked[task] = now
+	}
+	io.WriteString(w, task+" "+q.Get("n"))
+}
+
+// found are its complaints since it was asked last.
+func (s *counted) found() (wrong []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wrong, s.wrong = s.wrong, nil
+	return wrong
+}
+
+// simulated is a group in virtual time: a broker, and workers with a herder each.
+type simulated struct {
+	t        *testing.T
+	network  *clustertest.Network
+	service  *counted
+	code     string
+	registry *record.Registry
+	journal  logtest.Journal
+	began    time.Time
+	started  int
+	named    string // the URL of workers that are started from now on, where it is not their own
+	lacking  int    // workers from this slot on have no plugins
+
+	mu      sync.Mutex
+	workers map[string]*simWorker // that are there, by their URLs
+	ending  sync.WaitGroup
+}
+
+// simWorker is a worker of it. Its fields do not change while it is there, but for those with the lock.
+type simWorker struct {
+	of        *simulated
+	slot      int
+	name, url string
+	way       string // its name on the network, which another worker of its name does not have
+	worker    *Worker
+	herder    *connect.Herder
+	log       *Log
+	store     *config.TopicStore
+	status    *StatusTopic
+	fences    *Fences
+	logger    *slog.Logger
+	life      context.Context
+	stop      context.CancelFunc
+	ended     chan struct{}
+
+	mu       sync.Mutex
+	targets  map[string]string
+	have     map[string]int64 // offsets of the connectors that the herder has
+	variants map[string]*config.Connector
+	silent   chan struct{} // while nothing goes in or out; nil: it does
+	blind    bool          // some way to the broker is cut or held
+	gone     bool
+}
+
+func newSimulated(t *testing.T, service *counted, code string) *simulated {
+	s := &simulated{t: t, service: service, code: code, registry: record.NewRegistry(), began: time.Now(),
+		lacking: simWorkers,
+		workers: map[string]*simWorker{}}
+	s.network = clustertest.New(t, "rows")
+	return s
+}
+
+var errSilent = errors.New("no answer")
+
+// start has a worker run, which joins by itself.
+func (s *simulated) start(slot int) *simWorker {
+	w := &simWorker{of: s, slot: slot, name: fmt.Sprintf("w%d", slot), targets: map[string]string{},
+		have: map[string]int64{}, variants: map[string]*config.Connector{}, ended: make(chan struct{})}
+	s.started++
+	w.way = fmt.Sprint(w.name, " start ", s.started)
+	w.url = "http://" + w.name + ":8083"
+	if s.named != "" {
+		w.url = s.named
+	}
+	w.logger = s.journal.Logger(simLevel).With("worker", w.name)
+	k := s.network.Config(w.way)
+	k.Consumer.FetchMaxWait = 10 * time.Second
+	k.Logger = w.logger
+	ctx, stop := context.WithCancel(s.t.Context())
+	w.life, w.stop = ctx, stop
+	must := func(err error) { s.t.Helper(); require.NoError(s.t, err) }
+	var entries []config.Entry
+	for key, value := range map[string]string{"group.id": testGroup, "config.storage.topic": testTopic,
+		"status.storage.topic": "statuses", "offset.storage.topic": "offsets",
+		"offset.storage.partitions": "1", "offset.storage.replication.factor": "1", "bootstrap.servers": "a:1",
+		"task.shutdown.graceful.timeout.ms": "3000",
+		"key.converter":                     "org.apache.kafka.connect.storage.StringConverter",
+		"value.converter":                   "org.apache.kafka.connect.storage.StringConverter", "topic.creation.enable": "false"} {
+		entries = append(entries, config.NewEntry(key, value, "", 0))
+	}
+	settings, problems := config.NewWorker("", entries, nil, nil)
+	must(problems.Err())
+	plugins, err := plugin.New(ctx, plugin.Options{Folders: []string{s.code}, CacheDir: filepath.Join(s.code, "cache"),
+		Registry: s.registry, Logger: slog.New(slog.DiscardHandler), Idle: time.Hour, Rest: time.Hour})
+	must(err)
+	w.log, err = OpenLog(ctx, LogOptions{Kafka: k, Topic: kafka.Internal{Name: testTopic,
+		Setting: "config.storage.topic", Replication: 1}, Group: testGroup, Logger: w.logger})
+	must(err)
+	w.status, err = OpenStatusTopic(ctx, k, kafka.Internal{Name: "statuses", Partitions: 1, Replication: 1}, w.logger)
+	must(err)
+	w.store = config.NewTopicStore(testTopic, settings, w.changed, w.logger)
+	w.store.Open(w.log)
+	w.fences = NewFences(w.store, testGroup)
+	offsets, problemsOfOffsets := offset.Parse(settings.All())
+	must(problemsOfOffsets.Err())
+	stored, err := offset.Open(ctx, k, offsets, nil, w.logger)
+	must(err)
+	w.herder = connect.New(connect.Options{Worker: settings, Plugins: plugins, Registry: s.registry, Kafka: k,
+		Offsets: stored, Lockouts: lockouts.New(), Destinations: transport.NewDestinations(),
+		WorkerID: w.name + ":8083", Version: "v",
+		Target: func(c *config.Connector) connect.TargetState { return w.target(c.Name) },
+		Planned: func(ctx context.Context, name string, p connect.Plan) error {
+			p.Origin = "" // another one for each worker
+			return w.worker.Planned(ctx, name, p)
+		}, Lease: func(ctx context.Context) error { return w.worker.Lease(ctx) }, Fence: w.fence,
+		Changed: func(name string) { w.worker.Changed(name) }, Logger: w.logger}, nil)
+	w.worker = NewWorker(WorkerOptions{Group: Options{Kafka: k, Group: testGroup, Topic: testTopic, Session: simSession,
+		Rebalance: 20 * time.Second, Heartbeat: simHeartbeat}, URL: w.url, WorkerID: w.name + ":8083", Delay: simDelay,
+		Sync: 3 * time.Second, Log: w.log, Store: w.store, Status: w.status, Herder: w.herder,
+		Plugins: plugins, Folder: func() string { return "" }, Leads: func() {},
+		Classes: func() []string {
+			if slot >= s.lacking {
+				return nil
+			}
+			return []string{"test.CounterSource"}
+		}, Declared: func(c string) (string, string) { return c, "counter" },
+		Bound: func(map[Key]Share) {}, Taken: func() map[string]int { return nil }, Ask: w.ask,
+		Passes: func(err error) bool {
+			return errors.Is(err, errSilent) || errors.Is(err, context.DeadlineExceeded)
+		},
+		SessionKey: func(context.Context) error { return nil }, Logger: w.logger})
+	s.mu.Lock()
+	s.workers[w.url] = w
+	s.mu.Unlock()
+	s.ending.Go(func() {
+		defer close(w.ended)
+		w.run(ctx)
+		closing, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		stored.Close()
+		_ = w.status.Close(closing)
+		w.log.Close()
+		_ = plugins.Close()
+	})
+	return w
+}
+
+// run is what a worker does until it is stopped: all at once, for a goodbye is said before.
+func (w *simWorker) run(ctx context.Context) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	caught := make(chan struct{})
+	all.Go(func() {
+		if err := w.log.Read(ctx, w.store.Apply, func() { w.store.CaughtUp(); close(caught) }); err != nil {
+			w.of.t.Errorf("%s: reading ended with %v", w.name, err)
+		}
+	})
+	all.Go(func() { w.herder.Run(ctx) })
+	select {
+	case <-caught:
+	case <-ctx.Done():
+		return
+	}
+	if w.status.Await(ctx) != nil {
+		return
+	}
+	all.Go(func() { w.store.Watch(ctx, w.bring) })
+	for w.worker.Join(ctx) != nil {
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return
+		}
+	}
+	defer w.worker.group.Load().Close()
+	w.worker.Run(ctx)
+}
+
+func (w *simWorker) changed(change config.TopicChange) { w.worker.Read(change) }
+
+func (w *simWorker) target(name string) connect.TargetState {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return map[string]connect.TargetState{config.TargetPaused: connect.Paused,
+		config.TargetStopped: connect.Stopped, "": connect.Running, "STARTED": connect.Running}[w.targets[name]]
+}
+
+// bring brings the herder to a snapshot, as the host's reloader does.
+func (w *simWorker) bring(s config.Snapshot) {
+	if w.store.Stale(s) {
+		return
+	}
+	for _, name := range w.herder.Names() {
+		if _, there := s.Written[name]; !there {
+			_ = w.herder.Remove(name)
+			delete(w.have, name)
+		}
+	}
+	for _, c := range s.Connectors {
+		if at, has := w.have[c.Name]; !has || at != s.Written[c.Name] {
+			w.herder.Put(w.own(c), nil)
+			w.have[c.Name] = s.Written[c.Name]
+		}
+	}
+	w.mu.Lock()
+	before := w.targets
+	w.targets = s.Targets
+	w.mu.Unlock()
+	for _, c := range s.Connectors {
+		if before[c.Name] == s.Targets[c.Name] {
+			continue
+		}
+		switch w.target(c.Name) {
+		case connect.Paused:
+			_ = w.herder.Pause(c.Name)
+		case connect.Stopped:
+			_ = w.herder.Stop(c.Name)
+		default:
+			_ = w.herder.Resume(c.Name)
+		}
+	}
+	w.worker.Brought(s)
+}
+
+// own is a connector as this worker has it: with its port of the service.
+func (w *simWorker) own(c *config.Connector) *config.Connector {
+	settings := maps.Clone(c.Raw())
+	settings["counter.port"] = w.of.service.port(w.slot)
+	return simConnector(w.of.t, settings)
+}
+
+func simConnector(t *testing.T, settings map[string]string) *config.Connector {
+	var entries []config.Entry
+	for key, value := range settings {
+		entries = append(entries, config.NewEntry(key, value, "", 0))
+	}
+	worker, _ := config.NewWorker("", nil, nil, nil)
+	c, problems := config.NewConnector("a test", entries, worker.Providers)
+	require.NoError(t, problems.Err())
+	return c
+}
+
+// fence has the leader fence, as the host's.
+func (w *simWorker) fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
+	return w.worker.Insist(ctx, func() error {
+		to, me, known := w.worker.Leader()
+		switch {
+		case !known:
+			return ErrNotLeader
+		case me:
+			return w.fenceAsLeader(ctx, connector, version, now)
+		}
+		leader, err := w.reach(ctx, to)
+		if err != nil {
+			return err
+		}
+		return leader.serve(ctx, func(ctx context.Context) error {
+			return leader.fenceAsLeader(ctx, connector, version, now)
+		})
+	})
+}
+
+func (w *simWorker) fenceAsLeader(ctx context.Context, connector string, version int64,
+	now config.FencingCounts) error {
+	if _, me, known := w.worker.Leader(); !me || !known {
+		return ErrNotLeader
+	}
+	producers, err := w.herder.Transacting(ctx, connector)
+	if err != nil {
+		return err
+	}
+	return w.fences.Fence(ctx, producers, connector, version, now)
+}
+
+// reach is another worker, once neither of them is silent.
+func (w *simWorker) reach(ctx context.Context, to string) (*simWorker, error) {
+	w.of.mu.Lock()
+	other := w.of.workers[to]
+	w.of.mu.Unlock()
+	if other == nil {
+		return nil, errSilent
+	}
+	for _, one := range []*simWorker{w, other} {
+		one.mu.Lock()
+		silent, gone := one.silent, one.gone
+		one.mu.Unlock()
+		if gone {
+			return nil, errSilent
+		}
+		if silent != nil {
+			select {
+			case <-silent:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(5 * time.Second):
+				return nil, errSilent
+			}
+		}
+	}
+	return other, nil
+}
+
+// ask is what a signed call of another worker does there.
+func (w *simWorker) ask(ctx context.Context, to, method, path string, body []byte) ([]byte, error) {
+	other, err := w.reach(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	name, tasks := strings.CutSuffix(strings.TrimPrefix(path, "/connectors/"), "/tasks")
+	if name, err = url.PathUnescape(name); err != nil || !tasks || method != "POST" {
+		return nil, fmt.Errorf("expected POST /connectors/…/tasks, found %s %s", method, path)
+	}
+	return nil, other.serve(ctx, func(ctx context.Context) error { return other.worker.Take(ctx, name, body) })
+}
+
+// serve does what another worker asks for, unless this one ends before it has answered.
+func (w *simWorker) serve(ctx context.Context, do func(context.Context) error) error {
+	answer := make(chan error, 1)
+	go func() { answer <- do(ctx) }()
+	select {
+	case err := <-answer:
+		return err
+	case <-w.life.Done():
+		return errSilent
+	}
+}
+
+// write has the leader write, as REST of any worker does.
+func (w *simWorker) write(ctx context.Context, do func(leader *simWorker) error) error {
+	to, me, known := w.worker.Leader()
+	switch {
+	case !known:
+		return ErrNotLeader
+	case me:
+		return do(w)
+	}
+	leader, err := w.reach(ctx, to)
+	if err != nil {
+		return err
+	}
+	return leader.serve(ctx, func(context.Context) error { return do(leader) })
+}
+
+// quiet has nothing go in and out, as of a process that is stopped, or has all go on.
+func (w *simWorker) quiet(quiet bool) {
+	w.of.network.Hold(w.way, quiet, quiet)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.blind = quiet; quiet && w.silent == nil {
+		w.silent = make(chan struct{})
+	} else if !quiet && w.silent != nil {
+		close(w.silent)
+		w.silent = nil
+	}
+}
+
+// part holds ways to the broker alone; workers reach it.
+func (w *simWorker) part(there, back bool) {
+	w.of.network.Hold(w.way, there, back)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.blind = there || back
+}
+
+// cut breaks the connections to the broker.
+func (w *simWorker) cut(cut bool) {
+	w.of.network.Cut(w.way, cut)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.blind = cut
+}
+
+// kill ends a worker without a word. Nothing more of it arrives anywhere. Its connections are not closed: kfake never
+// gives a member up whose connection is closed while it joins.
+func (w *simWorker) kill() {
+	w.quiet(false)
+	w.of.network.Hold(w.way, true, true)
+	w.leave()
+}
+
+// leave takes it out of the list and ends it.
+func (w *simWorker) leave() {
+	w.of.mu.Lock()
+	delete(w.of.workers, w.url)
+	w.of.mu.Unlock()
+	w.mu.Lock()
+	w.gone = true
+	w.mu.Unlock()
+	w.stop()
+}
+
+// goodbye is an orderly end.
+func (w *simWorker) goodbye() {
+	ctx, cancel := context.WithTimeout(w.of.t.Context(), 5*time.Second)
+	defer cancel()
+	if w.worker.group.Load() != nil {
+		_ = w.worker.Leave(ctx)
+	}
+	w.leave()
+	<-w.ended
+}
+
+// counterFolder has the counter's module, and its compiled code.
+func counterFolder(t *testing.T) string {
+	folder := t.TempDir()
+	module := guesttest.Bytes(t, "./testdata/counter")
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "counter.wasm"), module, 0o600))
+	plugins, err := plugin.New(t.Context(), plugin.Options{Folders: []string{folder},
+		CacheDir: filepath.Join(folder, "cache"), Registry: record.NewRegistry()})
+	require.NoError(t, err)
+	require.NoError(t, plugins.Close())
+	return folder
+}
