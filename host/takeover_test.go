@@ -197,7 +197,7 @@ func TestCheckTakeover(t *testing.T) {
 		"is enabled: connector-orders\n",
 		"! configs: connector-refers: where it goes on cannot be read: offset of connector refers",
 		"! configs: connector-foreign: connector.class: ", "! configs: connector-foreign: transforms.t.type: ",
-		"! configs: connector-refers: x.user: ${env:HOME}: what comes by REST, or is in config.storage.topic, may use only those config providers",
+		"! configs: connector-refers: x.user: ${env:HOME}: what comes by REST, or is in config.storage.topic, may",
 		"! configs: connector-refers: x.key: looks like a reference to a config provider that there is not",
 		"! configs: connector-broken: value.converter: ",
 		"configs: connector-broken: warning: compaction took some of its tasks",

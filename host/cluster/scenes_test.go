@@ -196,7 +196,8 @@ func scenePluginOfOne(t *testing.T, code string) {
 			s, _ = r.there()[0].status.Connector("a")
 			return s.State == connect.Unassigned && s.Trace != ""
 		}, func() string { return fmt.Sprintf("expected it to be unassigned, found %+v", s) })
-		assert.Contains(t, s.Trace, "expected a worker that has what class test.CounterSource needs, in the versions that the group runs, found none")
+		assert.Contains(t, s.Trace, "expected a worker that has what class test.CounterSource needs, "+
+			"in the versions that the group runs, found none")
 		r.start(0)
 		r.settle("it is back")
 	})

@@ -14,8 +14,8 @@
 //     waiting.go: what a connector that failed at its start waits for; retire.go: what one that is deleted or stopped
 //     leaves at its service; claims.go: what one connector alone may have.
 //   - task.go, source.go, sink.go: tasks, with chain.go (transforms), guest.go (what a plugin may see), topic.go
-//     (topics for rows), exactly.go (transactional producers), notify.go (paths of notifications), registries.go
-//     (schema registries).
+//     (topics for rows), exactly.go (transactional producers), notify.go (paths of notifications), front.go
+//     (a listener for tasks of other workers), registries.go (schema registries).
 //   - ends.go: lag, and where a run with --once ends.
 //   - deadletter.go, letter.go: settings and headers of dead letters; replay.go: dead letters that are sent once more;
 //     letterrecords.go: which records those of a sink are of; replayed.go: which were sent; letters.go: those of one

@@ -36,7 +36,7 @@ type Group struct {
 	lines   []string
 }
 
-// NewGroup starts so many workers of a group, with more lines in their files, which count; %d in them is a worker's number.
+// NewGroup starts so many workers of a group, with more lines in their files, see [Group].
 func NewGroup(t *testing.T, p *Place, servers string, workers int, lines ...string) *Group {
 	t.Helper()
 	g := &Group{Place: p, servers: servers, lines: lines}
@@ -90,8 +90,7 @@ func (g *Group) Configured(n int) (file string) {
 		"config.storage.replication.factor=1", "status.storage.replication.factor=1", "offset.storage.replication.factor=1",
 		"session.timeout.ms=6000", "heartbeat.interval.ms=1000", "scheduled.rebalance.max.delay.ms=1000",
 		"offset.flush.interval.ms=500", "listeners=http://" + g.ids[n],
-		"value.converter.schemas.enable=false", "key.converter.schemas.enable=false", "config.providers=file",
-		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider"}
+		"value.converter.schemas.enable=false", "key.converter.schemas.enable=false"}
 	for _, line := range g.lines {
 		lines = append(lines, strings.ReplaceAll(line, "%d", strconv.Itoa(n)))
 	}

@@ -250,7 +250,8 @@ func DeletedInAGroup(t *testing.T, p *Place, servers string) {
 func SecretsOfAGroup(t *testing.T, p *Place, servers string) {
 	guarded := NewGuarded(service.New(service.Options{Rows: 20}), "")
 	address := Serve(t, guarded)
-	g := NewGroup(t, p, servers, 3)
+	g := NewGroup(t, p, servers, 3, "config.providers=file",
+		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider")
 	secret := func(password string, machines ...int) {
 		t.Helper()
 		for _, n := range machines {
