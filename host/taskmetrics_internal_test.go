@@ -150,7 +150,7 @@ func TestTaskFigures(t *testing.T) {
 func TestFiguresOfAGroup(t *testing.T) {
 	connectors := []connect.Figures{{Name: "planned", Type: "source", State: connect.Running},
 		{Name: "task", Type: "source", State: connect.Unassigned,
-			Tasks: []connect.TaskFigures{{Task: 3, State: connect.Running}}},
+			Tasks: []connect.TaskFigures{{Task: 3, State: connect.Running, Progress: new(connect.Progress)}}},
 		{Name: "others", Type: "source", State: connect.Unassigned}}
 	all := gatheredIn(t, cluster.Rebalances{Completed: 7, Running: true, Took: task.Summary{Avg: 20, Max: 30}, Since: 5,
 		Generation: 9, Leader: "http://a:1", Protocol: "p"}, connectors...)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // simSeeds groups have simRounds rounds each.
@@ -102,6 +103,9 @@ func (r *simulation) end() {
 		w.leave()
 	}
 	r.ending.Wait()
+	for _, plugins := range r.plugins {
+		require.NoError(r.t, plugins.Close())
+	}
 	time.Sleep(2 * writeWithin) // for what Rejoin may be writing still
 }
 
