@@ -49,7 +49,8 @@ var fences = []benchmark{
 meanwhile (aim 100), and what is left of another connector's rate (aim 80 % where a core is left for it):`, 1, "3x", ""},
 }
 
-// sections are what there is to measure, in the order in which it is printed.
+// sections are what there is to measure, in the order in which it is printed. One with -peers, which needs Java, is run
+// where it is named.
 var sections = []struct {
 	name string
 	run  func(context.Context, *bench) error
@@ -81,6 +82,8 @@ var sections = []struct {
 	{"feeds", feeds},
 	{"connectors", connectors},
 	{"sets", sets},
+	{"group", grouped},
+	{"group-peers", groupedPeers},
 	{"tunnel", tunnelled},
 }
 
@@ -151,7 +154,7 @@ func (b *bench) run(ctx context.Context, wanted []string) (err error) {
 		return err
 	}
 	for _, s := range sections {
-		if len(wanted) > 0 && !slices.Contains(wanted, s.name) {
+		if (len(wanted) > 0 || strings.HasSuffix(s.name, "-peers")) && !slices.Contains(wanted, s.name) {
 			continue
 		}
 		fmt.Printf("\n== %s\n", s.name)

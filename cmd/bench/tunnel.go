@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,7 +29,7 @@ import (
 )
 
 const (
-	peerScript = "testdata/peers/kafka/start-broker.sh"
+	peerBroker, peerWorker = "testdata/peers/kafka/start-broker.sh", "testdata/peers/kafka/start-connect.sh"
 	// carriedSize is of a record, carriedMB of what one client carries.
 	carriedSize = 1000
 	carriedMB   = 300
@@ -197,11 +198,21 @@ func (b *bench) remoteBroker(ctx context.Context) (*remote, error) {
 	if err := os.WriteFile(more, []byte("log.segment.delete.delay.ms=1000\n"), 0o600); err != nil {
 		return nil, err
 	}
-	c := exec.CommandContext(ctx, peerScript, ports[0], dir)
+	stop, err := startPeer(ctx, []string{"CONTROLLER_PORT=" + ports[1], "SASL_PORT=" + ports[2], "BROKER_PROPS=" + more,
+		"HEAP=512m", "JVM_OPTS=-XX:+UseParallelGC"}, peerBroker, ports[0], dir)
+	if err != nil {
+		return nil, err
+	}
+	return &remote{"Apache Kafka", "127.0.0.1:" + ports[0], "127.0.0.1:" + ports[2], filepath.Join(dir, "tls",
+		"ca.pem"), stop}, nil
+}
+
+// startPeer starts a script of testdata/peers, and waits until it can be used. It ends with this process.
+func startPeer(ctx context.Context, env []string, script string, args ...string) (stop func(), err error) {
+	c := exec.CommandContext(ctx, script, args...)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = 20 * time.Second
-	c.Env = append(os.Environ(), "UNTIL_EOF=1", "CONTROLLER_PORT="+ports[1], "SASL_PORT="+ports[2],
-		"BROKER_PROPS="+more, "HEAP=512m", "JVM_OPTS=-XX:+UseParallelGC")
+	c.Env = append(append(os.Environ(), "UNTIL_EOF=1"), env...)
 	c.Stderr = os.Stderr
 	stdin, err := c.StdinPipe()
 	if err != nil {
@@ -214,19 +225,18 @@ func (b *bench) remoteBroker(ctx context.Context) (*remote, error) {
 	if err := c.Start(); err != nil {
 		return nil, err
 	}
-	stop := func() {
+	stop = sync.OnceFunc(func() {
 		stdin.Close()
 		_ = c.Process.Signal(syscall.SIGTERM)
 		_ = c.Wait()
-	}
+	})
 	lines := bufio.NewReader(stdout)
 	if line, err := lines.ReadString('\n'); strings.TrimSpace(line) != "READY" {
 		stop()
-		return nil, fmt.Errorf("%s did not start: %w", peerScript, err)
+		return nil, fmt.Errorf("%s did not start: %w", script, err)
 	}
 	go io.Copy(io.Discard, lines)
-	return &remote{"Apache Kafka", "127.0.0.1:" + ports[0], "127.0.0.1:" + ports[2], filepath.Join(dir, "tls",
-		"ca.pem"), stop}, nil
+	return stop, nil
 }
 
 func freePorts(n int) (ports []string, err error) {

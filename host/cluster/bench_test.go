@@ -27,6 +27,25 @@ func large(members int) *group {
 	return g
 }
 
+// bytes is how long metadata and assignments of all members are together, and the longest metadata.
+func (g *group) bytes(t testing.TB) (total, longest int) {
+	t.Helper()
+	for _, m := range g.in.Members {
+		metadata, err := m.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		assignment, err := Assignment{Leader: m.ID, LeaderURL: m.URL, Offset: m.Offset, Target: g.out.Targets[m.ID],
+			Shares: g.out.Shares[m.ID]}.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += len(metadata) + len(assignment)
+		longest = max(longest, len(metadata))
+	}
+	return total, longest
+}
+
 // Metadata and assignments of all members are one record of __consumer_offsets, of 1 MB at most; half of it is spare.
 func TestBytesOfALargeGroup(t *testing.T) {
 	t.Parallel()
@@ -35,20 +54,7 @@ func TestBytesOfALargeGroup(t *testing.T) {
 		for range 5 {
 			g.rebalance()
 		}
-		total, longest := 0, 0
-		for _, m := range g.in.Members {
-			metadata, err := m.Encode()
-			if err != nil {
-				t.Fatal(err)
-			}
-			assignment, err := Assignment{Leader: m.ID, LeaderURL: m.URL, Offset: m.Offset, Target: g.out.Targets[m.ID],
-				Shares: g.out.Shares[m.ID]}.Encode()
-			if err != nil {
-				t.Fatal(err)
-			}
-			total += len(metadata) + len(assignment)
-			longest = max(longest, len(metadata))
-		}
+		total, longest := g.bytes(t)
 		t.Logf("%d members: %d bytes together, longest metadata %d; %s", members, total, longest, g.counts()[:60])
 		if total > 500_000 {
 			t.Errorf("%d members: expected at most 500,000 bytes of metadata and assignments, found %d", members, total)
@@ -66,6 +72,7 @@ func BenchmarkPlace(b *testing.B) {
 		for range 5 {
 			settled.rebalance()
 		}
+		together, _ := settled.bytes(b)
 		joined := *settled
 		joined.in.Members = append(joined.in.Members[:members:members], Member{ID: strings.Repeat("x", 36)})
 		died := *settled
@@ -78,6 +85,9 @@ func BenchmarkPlace(b *testing.B) {
 			b.Run(fmt.Sprintf("%s of %d", c.name, members), func(b *testing.B) {
 				for b.Loop() {
 					Place(c.in)
+				}
+				if c.name == "settled" {
+					b.ReportMetric(float64(together), "group-bytes")
 				}
 			})
 		}
