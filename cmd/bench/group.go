@@ -26,8 +26,8 @@ const (
 )
 
 // groupFigures are what is measured of two workers of a group, in this order.
-var groupFigures = [...]string{"s until all run, posted in turn", "generations that took", "MiB of an idle member",
-	"s until all run elsewhere: stopped", "s until all run elsewhere: kill -9"}
+var groupFigures = [...]string{"s until all run, posted in turn", "s until all were posted", "generations that took",
+	"MiB of an idle member", "s until all run elsewhere: stopped", "s until all run elsewhere: kill -9"}
 
 // grouped is placement, the config topic, and two of our workers that form a group on the embedded broker.
 func grouped(ctx context.Context, b *bench) error {
@@ -242,6 +242,7 @@ func (c *crew) round(ctx context.Context, group string) (figures [len(groupFigur
 			return figures, err
 		}
 	}
+	figures[1] = time.Since(began).Seconds()
 	if err := c.spread(ctx, count, 0, 1); err != nil {
 		return figures, err
 	}
@@ -249,14 +250,14 @@ func (c *crew) round(ctx context.Context, group string) (figures [len(groupFigur
 	if err := c.bench.rest(ctx, settled); err != nil {
 		return figures, err
 	}
-	figures[1] = float64(c.members[0].generation() - before)
-	figures[2] = (resident(c.members[0].pid, "VmRSS") + resident(c.members[1].pid, "VmRSS")) / 2
+	figures[2] = float64(c.members[0].generation() - before)
+	figures[3] = (resident(c.members[0].pid, "VmRSS") + resident(c.members[1].pid, "VmRSS")) / 2
 	for i, end := range []func(*member){(*member).leave, (*member).kill} {
 		began := time.Now()
 		ended := make(chan struct{})
 		go func() { defer close(ended); end(c.members[1]) }()
 		err := c.spread(ctx, count, 0)
-		figures[3+i] = time.Since(began).Seconds()
+		figures[4+i] = time.Since(began).Seconds()
 		<-ended
 		if err != nil {
 			return figures, err

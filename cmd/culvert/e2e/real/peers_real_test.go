@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -34,6 +35,7 @@ const (
 type peer struct {
 	dir    string // where its logs are
 	stderr e2e.Buffer
+	stop   func() // in good order, and waits
 }
 
 func startPeer(t *testing.T, script, dir string, env []string, args ...string) *peer {
@@ -58,7 +60,7 @@ func startPeer(t *testing.T, script, dir string, env []string, args ...string) *
 		io.Copy(io.Discard, lines)
 		c.Wait()
 	}()
-	t.Cleanup(func() {
+	p.stop = sync.OnceFunc(func() {
 		stdin.Close()
 		c.Process.Signal(syscall.SIGTERM)
 		select {
@@ -68,6 +70,7 @@ func startPeer(t *testing.T, script, dir string, env []string, args ...string) *
 			t.Errorf("%s did not end within %v of SIGTERM", script, peerEnds)
 		}
 	})
+	t.Cleanup(p.stop)
 	select {
 	case ok := <-ready:
 		if !ok {

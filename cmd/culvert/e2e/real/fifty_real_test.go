@@ -1,0 +1,342 @@
+//go:build real
+
+package real
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/porttest"
+)
+
+// fiftyGroup is the group whose topics are taken over, fiftyWorkers how many workers it has on either side.
+const fiftyGroup, fiftyWorkers = "fifty", 3
+
+// kept is what a takeover keeps of a connector.
+type kept struct {
+	Config  map[string]string
+	State   string // of the connector and its tasks
+	Offsets string
+}
+
+// fifty is a group of Kafka Connect's with 50 connectors, and what stands for it later.
+type fifty struct {
+	*e2e.Place
+	servers, filesPort string
+	followed           *e2e.Followed // any worker that runs now
+	lines              int           // that were written
+}
+
+// java starts workers of Kafka Connect's; stop stops them in good order.
+func (f *fifty) java() (stop func()) {
+	f.T.Helper()
+	var stops []func()
+	for range fiftyWorkers {
+		port, dir := freePort(f.T), f.T.TempDir()
+		p := startPeer(f.T, "kafka/start-connect.sh", dir, []string{"GROUP=" + fiftyGroup, "HEAP=192m"}, port, f.servers,
+			dir)
+		stops = append(stops, p.stop)
+		f.followed = &e2e.Followed{Place: f.Place, Command: f.followed.Command, Url: "http://127.0.0.1:" + port}
+	}
+	return func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
+}
+
+// ours starts as many of ours.
+func (f *fifty) ours() (stop func()) {
+	f.T.Helper()
+	plugins := f.Subfolder("plugins") // no sink among them
+	e2e.Put(f.T, plugins, "files-source.wasm", guesttest.Bytes(f.T, "../../../../testdata/guests/files-source",
+		"main.version=4.3.1"))
+	var all []*e2e.Followed
+	for n := range fiftyWorkers {
+		at := porttest.Address(f.T)
+		file := f.File(fmt.Sprintf("worker%d.properties", n), "bootstrap.servers="+f.servers, "group.id="+fiftyGroup,
+			"config.storage.topic="+fiftyGroup+"-configs", "status.storage.topic="+fiftyGroup+"-status",
+			"offset.storage.topic="+fiftyGroup+"-offsets", "scheduled.rebalance.max.delay.ms=3000",
+			"key.converter=org.apache.kafka.connect.json.JsonConverter",
+			"value.converter=org.apache.kafka.connect.json.JsonConverter", "offset.flush.interval.ms=500",
+			"listeners=http://"+at)
+		all = append(all, f.Serves(at, "--plugins", plugins, "--data", f.Subfolder(fmt.Sprintf("data%d", n)), file))
+	}
+	f.followed = all[0]
+	f.T.Cleanup(func() {
+		for n, w := range all {
+			if log := w.Stderr.String(); f.T.Failed() {
+				f.T.Logf("worker %d:\n%s", n, log[max(0, len(log)-5000):])
+			}
+		}
+	})
+	return func() {
+		for _, w := range all {
+			w.MustStop()
+		}
+	}
+}
+
+// settings are those of a source, which reads a file of its own, or of a sink.
+func (f *fifty) settings(name string) map[string]string {
+	if strings.HasPrefix(name, "sink") {
+		return map[string]string{"name": name, "connector.class": "org.apache.kafka.connect.file.FileStreamSinkConnector",
+			"topics": "quiet", "file": filepath.Join(f.Dir, name)}
+	}
+	return map[string]string{"name": name, "connector.class": "org.apache.kafka.connect.file.FileStreamSourceConnector",
+		"topic": "lines", "file": filepath.Join(f.Dir, name), "files.scheme": "http", "files.address": "127.0.0.1",
+		"files.port": f.filesPort, "tasks.max": "1"}
+}
+
+// writes adds a line to files of connectors.
+func (f *fifty) writes(names ...string) {
+	f.T.Helper()
+	for _, name := range names {
+		file, err := os.OpenFile(filepath.Join(f.Dir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		e2e.NoError(f.T, err)
+		f.lines++
+		_, err = fmt.Fprintln(file, "line", f.lines)
+		e2e.NoError(f.T, err)
+		e2e.NoError(f.T, file.Close())
+	}
+}
+
+// shows is what a worker's REST shows of all connectors.
+func (f *fifty) shows() (all map[string]kept) {
+	f.T.Helper()
+	var shown map[string]struct {
+		Info   struct{ Config map[string]string }
+		Status struct {
+			Connector struct{ State string }
+			Tasks     []struct{ State string }
+		}
+	}
+	_, answer := f.followed.Call("GET", "/connectors?expand=info&expand=status", "")
+	if json.Unmarshal([]byte(answer), &shown) != nil {
+		return nil // a refusal, which is an object of other things
+	}
+	all = map[string]kept{}
+	for name, s := range shown {
+		state := s.Status.Connector.State
+		for _, task := range s.Status.Tasks {
+			state += " " + task.State
+		}
+		all[name] = kept{Config: s.Info.Config, State: state}
+	}
+	return all
+}
+
+// fingerprint is what our workers add to an offset, which Kafka Connect's keep, or drop with the next one.
+var fingerprint = regexp.MustCompile(`,"fingerprint":"[^"]*"`)
+
+// offsets adds what the worker's REST shows of the offsets of connectors.
+func (f *fifty) offsets(all map[string]kept, of func(name string) bool) map[string]kept {
+	f.T.Helper()
+	for name, k := range all {
+		if of(name) {
+			f.followed.Eventually("offsets of "+name, func() (ok bool) {
+				status, answer := f.followed.Call("GET", "/connectors/"+name+"/offsets", "")
+				if ok = status == 200; ok {
+					k.Offsets = fingerprint.ReplaceAllString(strings.Join(strings.Fields(answer), ""), "")
+				}
+				return ok
+			})
+			all[name] = k
+		}
+	}
+	return all
+}
+
+// awaits waits until all connectors are in the states that are wanted, and returns all.
+func (f *fifty) awaits(what string, want map[string]string) map[string]kept {
+	f.T.Helper()
+	began := time.Now()
+	var all map[string]kept
+	var differ string
+	f.followed.Eventually(what, func() bool {
+		all, differ = f.shows(), ""
+		for name, state := range want {
+			if all[name].State != state {
+				differ += fmt.Sprintf("%s is %q, ", name, all[name].State)
+			}
+		}
+		if len(all) != len(want) {
+			differ += fmt.Sprintf("%d connectors, ", len(all))
+		}
+		if differ != "" && time.Since(began) > time.Minute {
+			f.T.Fatalf("%s: %.500s", what, differ)
+		}
+		return differ == ""
+	})
+	f.T.Logf("%s after %v", what, time.Since(began).Round(time.Millisecond))
+	return all
+}
+
+// reaches waits until the offsets of connectors are the ends of their files, and expects every line once.
+func (f *fifty) reaches(names ...string) {
+	f.T.Helper()
+	for _, name := range names {
+		info, err := os.Stat(filepath.Join(f.Dir, name))
+		e2e.NoError(f.T, err)
+		f.followed.Until(200, "GET", "/connectors/"+name+"/offsets", "", fmt.Sprintf(`"position":%d`, info.Size()))
+	}
+	if found := len(fetchFrom(f.T, f.servers, "lines", f.lines)); found != f.lines {
+		f.T.Errorf("expected %d lines, each of them once, found %d", f.lines, found)
+	}
+}
+
+// breaks leaves two connectors as a worker that died would: of one the tasks have no commit, of the other later tasks
+// have none either, and compaction takes out those that were committed.
+func (f *fifty) breaks(half, compacted string) {
+	f.T.Helper()
+	topic := fiftyGroup + "-configs"
+	client := e2e.Client(f.T, f.servers)
+	set := func(name, value string) kadm.AlterConfig {
+		return kadm.AlterConfig{Op: kadm.SetConfig, Name: name, Value: &value}
+	}
+	_, err := kadm.NewClient(client).AlterTopicConfigs(f.T.Context(), []kadm.AlterConfig{set("segment.ms", "100"),
+		set("min.cleanable.dirty.ratio", "0.001"), set("min.compaction.lag.ms", "0")}, topic)
+	e2e.NoError(f.T, err)
+	write := func(records ...config.TopicRecord) {
+		f.T.Helper()
+		for _, r := range records {
+			e2e.NoError(f.T, client.ProduceSync(f.T.Context(), &kgo.Record{Topic: topic, Key: []byte(r.Key),
+				Value: r.Value}).FirstErr())
+		}
+	}
+	other := map[string]string{"lost": "with the worker"}
+	write(config.ConnectorRecord(half, f.settings(half)), config.TaskRecord(half, 0, other),
+		config.TaskRecord(compacted, 0, other))
+	f.followed.Eventually("compaction", func() bool {
+		write(config.TargetRecord(half, config.TargetStarted)) // which ends a segment
+		ends := e2e.EndsOn(f.T, f.servers, topic)
+		reader := e2e.Client(f.T, f.servers, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
+			topic: {0: kgo.NewOffset().AtStart()}}))
+		defer reader.Close()
+		tasks := 0
+		for at := int64(0); at < ends[0]; {
+			for _, r := range reader.PollFetches(f.T.Context()).Records() {
+				if at = r.Offset + 1; string(r.Key) == "task-"+compacted+"-0" {
+					tasks++
+				}
+			}
+		}
+		return tasks == 1
+	})
+}
+
+// TestRealTakeoverOfFifty has three of our workers go on with what three of Kafka Connect's have had, 50 connectors in
+// every state, and Kafka Connect's after them: names, configurations, states and offsets are what they were, and every
+// line arrives once.
+func TestRealTakeoverOfFifty(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	dir, broker := t.TempDir(), freePort(t)
+	more := filepath.Join(dir, "more.properties")
+	e2e.NoError(t, os.WriteFile(more, []byte("log.cleaner.backoff.ms=200\n"), 0o600))
+	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t), "BROKER_PROPS=" + more}, broker,
+		dir)
+	p := e2e.NewPlace(t)
+	f := &fifty{Place: p, servers: "127.0.0.1:" + broker, filesPort: filesServer(t),
+		followed: &e2e.Followed{Place: p, Command: p.Start("version")}}
+	const half, compacted = "half", "compacted-1"
+	want, states := map[string]string{}, map[string]string{"paused": "PAUSED PAUSED",
+		"stopped": "STOPPED"}
+	for kind, n := range map[string]int{"run": 19, "paused": 8, "stopped": 8, "deleted": 4, "sink": 9} {
+		for i := range n {
+			want[fmt.Sprint(kind, i)] = "RUNNING RUNNING"
+		}
+	}
+	want[compacted] = "RUNNING RUNNING"
+	kind := func(name string) string { return strings.TrimRight(name, "0123456789") }
+	reads := func(name string) bool { return kind(name) != "sink" }
+	var running []string
+
+	stop := f.java()
+	produceTo(t, f.servers, &kgo.Record{Topic: "quiet", Value: []byte(`{"schema":null,"payload":"a line"}`)})
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if reads(name) {
+			f.writes(name)
+		}
+		settings := f.settings(name)
+		f.followed.Until(201, "PUT", "/connectors/"+name+"/config", e2e.AsJSON(t, settings))
+	}
+	f.awaits("Kafka Connect runs all", want)
+	f.reaches(slices.DeleteFunc(slices.Collect(maps.Keys(want)), func(name string) bool { return !reads(name) })...)
+	for name := range maps.Clone(want) {
+		switch kind(name) {
+		case "paused":
+			f.followed.Until(202, "PUT", "/connectors/"+name+"/pause", "")
+		case "stopped":
+			f.followed.Until(204, "PUT", "/connectors/"+name+"/stop", "")
+		case "deleted":
+			f.followed.Until(204, "DELETE", "/connectors/"+name, "")
+			delete(want, name)
+			continue
+		case "run":
+			running = append(running, name)
+		}
+		want[name] = cmp.Or(states[kind(name)], want[name])
+	}
+	everyone := func(string) bool { return true }
+	before := f.offsets(f.awaits("Kafka Connect has them in all states", want), everyone)
+	stop()
+	f.writes(half)
+	f.breaks(half, compacted)
+	before[half] = kept{Config: f.settings(half), State: "RUNNING RUNNING"}
+	want[half] = "RUNNING RUNNING"
+	t.Logf("%d connectors, and 4 that are deleted, after %v", len(want), time.Since(began).Round(time.Second))
+
+	ours := maps.Clone(want)
+	for name := range ours {
+		if !reads(name) {
+			ours[name] = "UNASSIGNED UNASSIGNED"
+		}
+	}
+	stop = f.ours()
+	found := f.offsets(f.awaits("our workers have them", ours), reads)
+	for name, k := range before {
+		was := found[name]
+		if !reads(name) {
+			k.State, k.Offsets = ours[name], ""
+			f.followed.Must(200, "GET", "/connectors/"+name+"/status", "", "FileStreamSinkConnector", `"trace":"`)
+		}
+		if name == half {
+			k.Offsets = was.Offsets // it had none
+		}
+		e2e.Equal(t, name, k, was)
+	}
+	f.writes(append(running, compacted)...)
+	f.reaches(append(running, half, compacted)...)
+	last := f.offsets(f.shows(), reads)
+	stop()
+
+	stop = f.java()
+	again := f.offsets(f.awaits("Kafka Connect has them again", want), everyone)
+	for name, k := range last {
+		if !reads(name) {
+			k.State, k.Offsets = want[name], before[name].Offsets
+		}
+		e2e.Equal(t, name+", given back", k, again[name])
+	}
+	e2e.Equal(t, "names", len(last), len(again))
+	f.writes(append(running, half, compacted)...)
+	f.reaches(append(running, half, compacted)...)
+	stop()
+	t.Logf("in all %v", time.Since(began).Round(time.Second))
+}
