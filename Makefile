@@ -5,7 +5,7 @@
 # make lint       staticcheck, and functions that nothing reaches
 # make test-real  against software that is not ours: Apache Kafka, SAP CAP, Apache Olingo, guests in Rust, C and JavaScript; fetches what it needs
 # make bench      figures, as ratios where there is something to compare with, written to BENCHMARKS.md; BRIEF=1 runs each of them in seconds, for no figure
-# make bench-peers  Kafka's own transforms and converters on a warm JVM beside ours, in turns, and both from topic to topic of a Kafka broker; two of its workers beside two of ours (needs Java and Maven)
+# make bench-peers  Kafka's own transforms and converters on a warm JVM beside ours, in turns, and both from topic to topic of a Kafka broker; two of Connect's workers and two of ours (needs Java and Maven)
 # make fuzz       fuzz targets, FUZZTIME each (default 30s)
 # make storm      500 edits of connectors' files in a minute, under load
 # make soak       the long forms of the crash tests and of the storm of reloads, the memory of many feeds beside its aims, and each fuzz target inside the types (values, schemas, rows, offsets, declarations) for SOAKTIME (default 10m, an hour for the six)

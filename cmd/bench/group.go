@@ -14,9 +14,9 @@ import (
 )
 
 var grouping = benchmark{"./host/cluster", "Benchmark(Place|LogRead)",
-	"Placement of 1,000 connectors of four tasks with names of 100 characters (aim: at most 50 ms), with the bytes of " +
-		"all members together (aim: at most 500,000), and a member's read of a config topic of 50,000 records (aim: " +
-		"at most 1 s).", 1, "", ""}
+	"Placement of 1,000 connectors of four tasks with names of 100 characters (aim: at most 50 ms), with the bytes " +
+		"of all members together (aim: at most 500,000), and a member's read of a config topic of 50,000 records " +
+		"(aim: at most 1 s).", 1, "", ""}
 
 const (
 	// groupOf is how many connectors of one task two workers share, groupRounds how often at most that is measured.
@@ -71,8 +71,8 @@ func (b *bench) session() time.Duration {
 // timings are those settings of a group's worker that its figures hang on.
 func (b *bench) timings() string {
 	session := b.session().Milliseconds()
-	return fmt.Sprintf("session.timeout.ms=%d\nheartbeat.interval.ms=%d\nscheduled.rebalance.max.delay.ms=%d\n", session,
-		session*3/10, session*3/10)
+	return fmt.Sprintf("session.timeout.ms=%d\nheartbeat.interval.ms=%d\nscheduled.rebalance.max.delay.ms=%d\n",
+		session, session*3/10, session*3/10)
 }
 
 // crew is workers of a group, ours or Kafka Connect's.
@@ -146,8 +146,8 @@ func (b *bench) theirCrew(broker string) *crew {
 			if err != nil {
 				return nil, err
 			}
-			stop, err := startPeer(ctx, []string{"GROUP=" + group, "WORKER_PROPS=" + more}, peerWorker, ports[0], broker,
-				folder)
+			stop, err := startPeer(ctx, []string{"GROUP=" + group, "WORKER_PROPS=" + more}, peerWorker, ports[0],
+				broker, folder)
 			if err != nil {
 				return nil, err
 			}
@@ -190,7 +190,8 @@ func groupedPeers(ctx context.Context, b *bench) error {
 		"rounds of ours; of Kafka Connect's")
 	for i, what := range groupFigures {
 		ours, theirs := median(found[0][i]), median(found[1][i])
-		fmt.Printf("  %-36s %9.2f %17.2f %24.2f   %.2f; %.2f\n", what, ours, theirs, theirs/ours, found[0][i], found[1][i])
+		fmt.Printf("  %-36s %9.2f %17.2f %24.2f   %.2f; %.2f\n", what, ours, theirs, theirs/ours, found[0][i],
+			found[1][i])
 	}
 	return nil
 }

@@ -48,8 +48,8 @@ func (f *fifty) java() (stop func()) {
 	var stops []func()
 	for range fiftyWorkers {
 		port, dir := freePort(f.T), f.T.TempDir()
-		p := startPeer(f.T, "kafka/start-connect.sh", dir, []string{"GROUP=" + fiftyGroup, "HEAP=192m"}, port, f.servers,
-			dir)
+		p := startPeer(f.T, "kafka/start-connect.sh", dir, []string{"GROUP=" + fiftyGroup, "HEAP=192m"}, port,
+			f.servers, dir)
 		stops = append(stops, p.stop)
 		f.followed = &e2e.Followed{Place: f.Place, Command: f.followed.Command, Url: "http://127.0.0.1:" + port}
 	}
@@ -95,8 +95,8 @@ func (f *fifty) ours() (stop func()) {
 // settings are those of a source, which reads a file of its own, or of a sink.
 func (f *fifty) settings(name string) map[string]string {
 	if strings.HasPrefix(name, "sink") {
-		return map[string]string{"name": name, "connector.class": "org.apache.kafka.connect.file.FileStreamSinkConnector",
-			"topics": "quiet", "file": filepath.Join(f.Dir, name)}
+		return map[string]string{"name": name, "topics": "quiet", "file": filepath.Join(f.Dir, name),
+			"connector.class": "org.apache.kafka.connect.file.FileStreamSinkConnector"}
 	}
 	return map[string]string{"name": name, "connector.class": "org.apache.kafka.connect.file.FileStreamSourceConnector",
 		"topic": "lines", "file": filepath.Join(f.Dir, name), "files.scheme": "http", "files.address": "127.0.0.1",
@@ -249,8 +249,8 @@ func TestRealTakeoverOfFifty(t *testing.T) {
 	dir, broker := t.TempDir(), freePort(t)
 	more := filepath.Join(dir, "more.properties")
 	e2e.NoError(t, os.WriteFile(more, []byte("log.cleaner.backoff.ms=200\n"), 0o600))
-	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t), "BROKER_PROPS=" + more}, broker,
-		dir)
+	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t), "BROKER_PROPS=" + more},
+		broker, dir)
 	p := e2e.NewPlace(t)
 	f := &fifty{Place: p, servers: "127.0.0.1:" + broker, filesPort: filesServer(t),
 		followed: &e2e.Followed{Place: p, Command: p.Start("version")}}
