@@ -142,7 +142,7 @@ func (f *fifty) shows() (all map[string]kept) {
 }
 
 // fingerprint is what our workers add to an offset, which Kafka Connect's keep, or drop with the next one.
-var fingerprint = regexp.MustCompile(`,"fingerprint":"[^"]*"`)
+var fingerprint = regexp.MustCompile(`,"fingerprint":"[^"]*"|"fingerprint":"[^"]*",`)
 
 // offsets adds what the worker's REST shows of the offsets of connectors.
 func (f *fifty) offsets(all map[string]kept, of func(name string) bool) map[string]kept {
