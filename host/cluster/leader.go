@@ -499,9 +499,6 @@ func (l *leader) take(ctx context.Context, name string, h handed) error {
 	for number, settings := range h.Tasks {
 		records = append(records, config.TaskRecord(name, number, settings))
 	}
-	if _, err := l.w.o.Store.Write(ctx, records...); err != nil {
-		return err
-	}
-	_, err = l.w.o.Store.Write(ctx, config.CommitRecord(name, len(h.Tasks)))
+	_, err = l.w.o.Store.Write(ctx, append(records, config.CommitRecord(name, len(h.Tasks)))...)
 	return err
 }

@@ -132,9 +132,8 @@ type simulated struct {
 	journal  logtest.Journal
 	began    time.Time
 	started  int
-	named    string                  // the URL of workers that are started from now on, where it is not their own
-	lacking  int                     // workers from this slot on have no plugins
-	plugins  map[int]*plugin.Manager // by slot: what was compiled outlives a worker
+	named    string // the URL of workers that are started from now on, where it is not their own
+	lacking  int    // workers from this slot on have no plugins
 
 	mu      sync.Mutex
 	workers map[string]*simWorker // that are there, by their URLs
@@ -170,7 +169,7 @@ type simWorker struct {
 func newSimulated(t *testing.T, service *counted, code string) *simulated {
 	s := &simulated{t: t, service: service, code: code, registry: record.NewRegistry(), began: time.Now(),
 		lacking: simWorkers,
-		workers: map[string]*simWorker{}, plugins: map[int]*plugin.Manager{}}
+		workers: map[string]*simWorker{}}
 	s.network = clustertest.New(t, "rows")
 	return s
 }
@@ -205,16 +204,9 @@ func (s *simulated) start(slot int) *simWorker {
 	}
 	settings, problems := config.NewWorker("", entries, nil, nil)
 	must(problems.Err())
-	plugins := s.plugins[slot]
-	if plugins == nil {
-		var err error
-		plugins, err = plugin.New(s.t.Context(), plugin.Options{Folders: []string{s.code},
-			CacheDir: filepath.Join(s.code, "cache"), Registry: s.registry, Logger: slog.New(slog.DiscardHandler),
-			Idle: time.Hour, Rest: time.Hour})
-		must(err)
-		s.plugins[slot] = plugins
-	}
-	var err error
+	plugins, err := plugin.New(ctx, plugin.Options{Folders: []string{s.code}, CacheDir: filepath.Join(s.code, "cache"),
+		Registry: s.registry, Logger: slog.New(slog.DiscardHandler), Idle: time.Hour, Rest: time.Hour})
+	must(err)
 	w.log, err = OpenLog(ctx, LogOptions{Kafka: k, Topic: kafka.Internal{Name: testTopic,
 		Setting: "config.storage.topic", Replication: 1}, Group: testGroup, Logger: w.logger})
 	must(err)
@@ -262,6 +254,7 @@ func (s *simulated) start(slot int) *simWorker {
 		stored.Close()
 		_ = w.status.Close(closing)
 		w.log.Close()
+		_ = plugins.Close()
 	})
 	return w
 }
