@@ -153,7 +153,7 @@ func differing(digest string, group rest.Group) string {
 	return strings.Join(others, ", ")
 }
 
-// differs notes whose folders differ; none: nobody's.
+// differs notes which workers have other folders, and tells whether there are none.
 func (f *groupFolder) differs(others string) (none bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

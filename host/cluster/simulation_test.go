@@ -174,7 +174,7 @@ func (r *simulation) play() {
 	}
 }
 
-// step does something; whose is the worker that has come or gone by it, if that is all.
+// step does something; whose is the worker that it has started or ended, if that is all.
 func (r *simulation) step() (what string, whose *simWorker) {
 	up := r.up()
 	w := r.any(up)

@@ -158,8 +158,8 @@ func (w *Worker) Run(ctx context.Context) {
 // lookEvery is how often a worker looks whether the status topic says of what it runs what it has said itself.
 const lookEvery = time.Second
 
-// repeat says once more what another worker has said something else of since, which had it before, and looks at what
-// nothing tells of: which versions of plugins run.
+// repeat says once more what another worker has said something else of since, which had it before. All that the worker
+// says is looked at once more, since nobody reports which versions of plugins run.
 func (w *Worker) repeat() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
