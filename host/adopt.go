@@ -103,11 +103,11 @@ func (h *Host) leadNobody(ctx context.Context) error {
 	}
 	defer admin.Close()
 	group := h.in.Worker.Text("group.id")
-	switch members, err := admin.Members(ctx, group); {
+	switch g, err := admin.Group(ctx, group); { // also of one that is forming
 	case err != nil:
 		return err
-	case len(members) > 0:
-		return fmt.Errorf("expected no workers in group %s, found %d: stop them first", group, len(members))
+	case len(g.Members) > 0:
+		return fmt.Errorf("expected no workers in group %s, found %d: stop them first", group, len(g.Members))
 	}
 	return h.clustered.log.Lead(ctx)
 }

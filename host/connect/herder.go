@@ -56,8 +56,8 @@ type Options struct {
 	// HandOn has another worker of the group take a notification for a connector: the one that runs the task with its
 	// feed. nil: the worker is alone.
 	HandOn func(ctx context.Context, connector string, n wit.Notification) Handed
-	// Orphaned tells whether a connector that is removed was nobody's, so that this worker ends what it has opened at
-	// its service. nil: the worker is alone.
+	// Orphaned tells whether no worker had a share of a connector that is removed, so that this one, which leads, ends
+	// what the connector has opened at its service. nil: the worker is alone.
 	Orphaned func(connector string) bool
 	// Changed is called when the state of a connector or of one of its tasks is another one, when the worker has taken
 	// another share of it, and when a task has ended that was taken away. It must not wait. nil: it is not.
