@@ -77,12 +77,17 @@ func NewExactly(t *testing.T, servers string, p *Place, name string, rounds int,
 
 // Files are those of the two connectors, with further settings.
 func (e *Exactly) Files(more ...string) []string {
-	whole := append(Source(e.Name, e.Address), "sap.odata#00.service="+service.NorthwindPath,
+	whole, changes := e.settings(more...)
+	return []string{e.p.File(e.Name+".properties", whole...), e.p.File(e.changes()+".properties", changes...)}
+}
+
+// settings are those of the set's connector and of that of its changes.
+func (e *Exactly) settings(more ...string) (whole, changes []string) {
+	whole = append(Source(e.Name, e.Address), "sap.odata#00.service="+service.NorthwindPath,
 		"sap.odata#00.entityset=Order_Details", "sap.odata#00.topic="+e.Name, "exactly.once.support=required", Silent)
-	changes := Tracked(e.changes(), e.Address, service.ODPPath, "FactsOfProducts", "exactly.once.support=required",
+	changes = Tracked(e.changes(), e.Address, service.ODPPath, "FactsOfProducts", "exactly.once.support=required",
 		Silent)
-	return []string{e.p.File(e.Name+".properties", Instead(append(whole, more...), e.Lines...)...),
-		e.p.File(e.changes()+".properties", Instead(append(changes, more...), e.Lines...)...)}
+	return Instead(append(whole, more...), e.Lines...), Instead(append(changes, more...), e.Lines...)
 }
 
 // changes is the connector of the changes, and its topic.
@@ -130,6 +135,16 @@ type Edits struct {
 // Edit has the changes' connector read all products, and begins to change them.
 func (e *Exactly) Edit() {
 	e.t.Helper()
+	e.editAfter(func(products func() bool) {
+		c := e.Start(false, e.Files()[1])
+		c.Eventually("the products", products)
+		c.MustStop()
+	})
+}
+
+// editAfter begins to change all products when read has waited for them to be read.
+func (e *Exactly) editAfter(read func(products func() bool)) {
+	e.t.Helper()
 	d := &Edits{E: e, random: rand.New(rand.NewPCG(exactSeed, 1)), names: map[int]string{}, stop: make(chan struct{}),
 		ended: make(chan struct{})}
 	e.S.Each("Products", func(_ string, fields map[string]string) {
@@ -138,9 +153,7 @@ func (e *Exactly) Edit() {
 		d.names[id] = fields["ProductName"]
 		d.tell(id, "", 0)
 	})
-	c := e.Start(false, e.Files()[1])
-	c.Eventually("the products", func() bool { return len(e.Records(e.changes())) == len(d.rows) })
-	c.MustStop()
+	read(func() bool { return len(e.Records(e.changes())) == len(d.rows) })
 	e.edits = d
 	go d.Run()
 }
@@ -261,15 +274,15 @@ func (e *Exactly) Row(key string) string {
 	return order + "/" + product
 }
 
-// check looks at both topics, and says what it found as a line of a table.
-func (e *Exactly) check(what string) {
+// counts looks at both topics.
+func (e *Exactly) counts() (whole, changes counted) {
 	e.t.Helper()
 	var found []string
 	for _, line := range e.Records(e.Name) {
 		_, key, _ := strings.Cut(line, `"key":`)
 		found = append(found, e.Row(key))
 	}
-	whole := e.Count(e.Rows, found)
+	whole = e.Count(e.Rows, found)
 
 	places := map[string]int{}
 	for _, row := range e.edits.rows {
@@ -291,7 +304,13 @@ func (e *Exactly) check(what string) {
 		found = append(found, fmt.Sprint(r.Key.ProductID, " ", r.Value.ODQ_CHANGEMODE, " ", r.Value.ODQ_ENTITYCNTR, " ",
 			r.Value.ProductName))
 	}
-	changes := e.Count(places, found)
+	return whole, e.Count(places, found)
+}
+
+// check looks at both topics, and says what it found as a line of a table.
+func (e *Exactly) check(what string) {
+	e.t.Helper()
+	whole, changes := e.counts()
 	ledger := e.S.Ledger()
 	for _, c := range []counted{whole, changes} {
 		if c.Missing > 0 || c.Repeated > 0 || c.Rows == 0 {
