@@ -268,7 +268,7 @@ func (t *task) idempotent(writer *offset.Writer) (source.Output, error) {
 }
 
 func (t *task) closeWriter(ctx context.Context, writer *offset.Writer) {
-	if err := writer.Close(ctx); err != nil {
+	if err := t.overtaken(writer.Close(ctx)); err != nil {
 		t.connector.log.Error("offsets are not written: rows after them come again", "task", t.number, "error", err)
 	}
 }

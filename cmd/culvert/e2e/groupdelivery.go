@@ -134,7 +134,7 @@ func PausedOwnerOfAGroup(t *testing.T, p *Place, servers string) {
 	g.workers[left].Eventually("another worker to run it", func() bool { return g.owner(left, e.changes()) != first })
 	goes(left, "changes that another worker reads", 2)
 	g.workers[first].Signal(syscall.SIGCONT)
-	Contains(t, "the log", g.workers[first].Awaits("offsets are not written"), "-0: another producer uses it")
+	Contains(t, "the log", g.workers[first].Awaits("offsets are not written"), "-0: another worker has fenced the producer")
 	g.workers[left].Eventually("three members", func() bool { return len(g.overview(left).Members) == 3 })
 	goes(left, "changes, with the first worker back", 1)
 	e.edits.rest()
