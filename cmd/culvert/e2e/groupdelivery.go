@@ -105,8 +105,8 @@ func (a *asking) of() map[string]int {
 }
 
 // PausedOwnerOfAGroup stops a worker that has written changes, whose offset it has not stored yet, for longer than its
-// session, and has it go on when another one has its task: the first asks for nothing that would have the service forget
-// rows, and the offset that it still has to write does not count.
+// session, and has it go on when another one has its task: the first asks for nothing that would have the service
+// forget rows, and the offset that it still has to write does not count.
 func PausedOwnerOfAGroup(t *testing.T, p *Place, servers string) {
 	e := NewExactly(t, servers, p, "paused", 1)
 	e.Lines = []string{"exactly.once.support=requested", "sap.odata#00.exec-period=2",
@@ -134,7 +134,8 @@ func PausedOwnerOfAGroup(t *testing.T, p *Place, servers string) {
 	g.workers[left].Eventually("another worker to run it", func() bool { return g.owner(left, e.changes()) != first })
 	goes(left, "changes that another worker reads", 2)
 	g.workers[first].Signal(syscall.SIGCONT)
-	Contains(t, "the log", g.workers[first].Awaits("offsets are not written"), "-0: another worker has fenced the producer")
+	Contains(t, "the log", g.workers[first].Awaits("offsets are not written"),
+		"-0: another worker has fenced the producer")
 	g.workers[left].Eventually("three members", func() bool { return len(g.overview(left).Members) == 3 })
 	goes(left, "changes, with the first worker back", 1)
 	e.edits.rest()
