@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/config"
@@ -29,6 +30,7 @@ func TestScenesOfAGroup(t *testing.T) {
 		"a plugin that one worker has":             scenePluginOfOne,
 		"a paused connector moves":                 scenePausedMoves,
 		"a write of a worker that is cut off":      sceneWriteEnds,
+		"a leader that nobody reaches":             sceneUnreachableLeader,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -146,7 +148,11 @@ func sceneOddRecords(t *testing.T, code string) {
 			"culvert-plan-a": "[]", "session-key": `{"key":1}`, "logger-cluster-": "{}", "restart-connector-": "{}"} {
 			require.NoError(r.t, plain.ProduceSync(ctx, kgo.KeySliceRecord([]byte(key), []byte(value))).FirstErr())
 		}
-		large := kgo.KeySliceRecord([]byte("connector-d"), bytes.Repeat([]byte("x"), 900<<10)) // as the broker takes
+		most := "4194304"
+		_, err := kadm.NewClient(plain).AlterTopicConfigs(ctx, []kadm.AlterConfig{{Name: "max.message.bytes",
+			Value: &most}}, testTopic)
+		require.NoError(r.t, err)
+		large := kgo.KeySliceRecord([]byte("connector-d"), bytes.Repeat([]byte("x"), 2<<20))
 		require.NoError(r.t, plain.ProduceSync(ctx, large).FirstErr())
 		r.settle("odd records")
 		r.sleep(10 * time.Second)
@@ -237,5 +243,29 @@ func sceneWriteEnds(t *testing.T, code string) {
 		}
 		r.there()[0].part(false, false)
 		r.settle("the brokers answer")
+	})
+}
+
+// While others do not reach the leader by the URL that it advertises, they say what they cannot hand to it, and hand it
+// over when they do.
+func sceneUnreachableLeader(t *testing.T, code string) {
+	inSimulation(t, code, 0, 2, func(r *simulation) {
+		r.settle("two workers")
+		leader := r.leader()
+		r.create(leader, "a", "2")
+		r.mu.Lock()
+		r.nowhere = leader.url
+		r.mu.Unlock()
+		for _, name := range []string{"c", "e"} { // one of them for each worker
+			require.NoError(r.t, r.put(r.t.Context(), leader, name, "1"))
+			r.want[name] = "1"
+		}
+		require.Until(r.t, func() bool {
+			return strings.Contains(r.journal.String(), "has not done yet what this worker asks it for")
+		}, func() string { return "expected a line that says so" })
+		r.mu.Lock()
+		r.nowhere = ""
+		r.mu.Unlock()
+		r.balanced("the leader is reached")
 	})
 }

@@ -137,6 +137,7 @@ type simulated struct {
 
 	mu      sync.Mutex
 	workers map[string]*simWorker // that are there, by their URLs
+	nowhere string                // the URL of a worker at which others do not reach it
 	ending  sync.WaitGroup
 }
 
@@ -389,9 +390,9 @@ func (w *simWorker) fenceAsLeader(ctx context.Context, connector string, version
 // reach is another worker, once neither of them is silent.
 func (w *simWorker) reach(ctx context.Context, to string) (*simWorker, error) {
 	w.of.mu.Lock()
-	other := w.of.workers[to]
+	other, nowhere := w.of.workers[to], to == w.of.nowhere
 	w.of.mu.Unlock()
-	if other == nil {
+	if other == nil || nowhere {
 		return nil, errSilent
 	}
 	for _, one := range []*simWorker{w, other} {

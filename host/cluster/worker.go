@@ -496,6 +496,10 @@ func (w *Worker) Insist(ctx context.Context, ask func() error) error {
 		if err == nil || ctx.Err() != nil || !w.passes(err) {
 			return err
 		}
+		if wait < lastAsk && 2*wait >= lastAsk { // once: what is over soon needs nobody
+			w.o.Logger.Warn("the group's leader has not done yet what this worker asks it for, and is asked again", "error",
+				err)
+		}
 		if paused := pause.For(ctx, wait); paused != nil {
 			return fmt.Errorf("%w, and before that %w", paused, err)
 		}
