@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -265,8 +266,8 @@ func distinct(t *testing.T, servers, topic string) int {
 }
 
 // OneLogonOfAGroup has workers of a group log on with a wrong password, whose service counts one failure (P10), and go
-// on when it is right.
-func OneLogonOfAGroup(t *testing.T, p *Place, servers string) {
+// on when it is right: also the one whose disk is full, as full has it.
+func OneLogonOfAGroup(t *testing.T, p *Place, servers string, full func(worker *os.Process)) {
 	s := service.New(service.Options{Rows: 60, PageSize: 25, User: "me", Password: Password})
 	var refused atomic.Int32
 	address := Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -291,6 +292,7 @@ func OneLogonOfAGroup(t *testing.T, p *Place, servers string) {
 		}
 	}
 	const connectors = 6
+	full(g.workers[0].Process.Process)
 	for n := range connectors {
 		g.workers[n%3].Changes()
 		put(n, "wrong")
@@ -300,6 +302,7 @@ func OneLogonOfAGroup(t *testing.T, p *Place, servers string) {
 		failed := func(s string) bool { return strings.Contains(s, " FAILED ") }
 		return len(others) == 2*connectors && !slices.ContainsFunc(others, func(s string) bool { return !failed(s) })
 	})
+	g.workers[0].Awaits("a refused logon can't be written down")
 	if n := refused.Load(); n != 1 {
 		t.Errorf("expected one refused logon, found %d", n)
 	}

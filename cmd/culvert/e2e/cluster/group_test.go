@@ -1,7 +1,10 @@
 package cluster
 
 import (
+	"os"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 )
@@ -13,11 +16,14 @@ func TestWorkersOfAGroup(t *testing.T) {
 	e2e.WorkersOfAGroup(t, p, p.Broker())
 }
 
-// A wrong password on three workers is one failure at the service, and what goes on with the right one is all of them.
+// A wrong password on three workers is one failure at the service, and what goes on with the right one is all of them,
+// though no file of one of them can grow any more.
 func TestOneLogonOfAGroup(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
-	e2e.OneLogonOfAGroup(t, p, p.Broker())
+	e2e.OneLogonOfAGroup(t, p, p.Broker(), func(worker *os.Process) {
+		e2e.NoError(t, unix.Prlimit(worker.Pid, unix.RLIMIT_FSIZE, &unix.Rlimit{}, nil))
+	})
 }
 
 // A worker that is drained hands over before it is stopped; the last one goes on.
