@@ -175,11 +175,13 @@ func taken(err error) error {
 	return &rest.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
 }
 
-// passes tells whether a call of another worker may be answered when it is made again: it said so, or did not answer.
+// passes tells whether a call of another worker may be answered when it is made again: it said so, did not answer, or
+// refused the signature, as one that has not read the newest session key yet.
 func passes(err error) bool {
 	var refused *rest.Refusal
 	if errors.As(err, &refused) {
-		return refused.Status == http.StatusConflict || refused.Status == http.StatusServiceUnavailable
+		return refused.Status == http.StatusConflict || refused.Status == http.StatusServiceUnavailable ||
+			refused.Status == http.StatusForbidden
 	}
 	var unanswered *url.Error
 	return errors.As(err, &unanswered) || errors.Is(err, rest.ErrNoKey)

@@ -1,6 +1,9 @@
 package host
 
 import (
+	"errors"
+	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -76,5 +79,25 @@ func TestInGroup(t *testing.T) {
 		{Config{}, append([]string{"bootstrap.servers=embedded"}, distributed[1:]...), false},
 	} {
 		assert.Equal(t, c.want, c.config.inGroup(worker(c.lines...)), c)
+	}
+}
+
+// A call is made again where its answer may be another one then: also where the worker that is asked knows no newer
+// session key yet (Kafka Connect: DistributedHerderTest.testKeyExceptionDetection).
+func TestCallsThatAreMadeAgain(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{&rest.Refusal{Status: 409}, true},
+		{&rest.Refusal{Status: 503}, true},
+		{fmt.Errorf("at the worker w: %w", &rest.Refusal{Status: 403}), true},
+		{&rest.Refusal{Status: 400}, false},
+		{&rest.Refusal{Status: 500}, false},
+		{&url.Error{Op: "Post", URL: "http://w", Err: errors.New("connection refused")}, true},
+		{rest.ErrNoKey, true},
+		{errors.New("another one"), false},
+	} {
+		assert.Equal(t, c.want, passes(c.err), c.err)
 	}
 }
