@@ -62,6 +62,10 @@ func TestCheck(t *testing.T) {
 				"connector other"},
 		{"exactly once", good + "\nexactly.once.support=required", "c.properties:5: exactly.once.support: expected " +
 			"requested, found required: exactly-once needs a worker's file"},
+		{"no word of exactly once", good + "\nexactly.once.support=invalid", "c.properties:5: exactly.once.support: " +
+			"Invalid value invalid for configuration exactly.once.support: String must be one of: requested, required"},
+		{"no boundary", good + "\ntransaction.boundary=invalid", "c.properties:5: transaction.boundary: Invalid " +
+			"value invalid for configuration transaction.boundary: String must be one of: poll, interval, connector"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

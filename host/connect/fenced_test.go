@@ -38,6 +38,7 @@ type member struct {
 	changes   string      // an address that has the service's data change
 	mu        sync.Mutex
 	fenced    []string // calls of Options.Fence
+	unfenced  error    // their answer
 }
 
 func newMember(t *testing.T, with *checktest.Bench, cluster *kfake.Cluster, url string, tracked bool) *member {
@@ -65,7 +66,7 @@ func newMember(t *testing.T, with *checktest.Bench, cluster *kfake.Cluster, url 
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.fenced = append(m.fenced, fmt.Sprint(name, " ", version, " ", now.Tasks, " ", now.Producers))
-		return nil
+		return m.unfenced
 	}
 	host, port, _ := strings.Cut(strings.TrimPrefix(url, "http://"), ":")
 	m.connector = m.Connector(t, "name=c",
@@ -193,6 +194,10 @@ func offsetsChangedInAGroup(t *testing.T, with *checktest.Bench) {
 	require.NoError(t, m.Stop("c"))
 	require.Until(t, func() bool { return m.ResetOffsets(t.Context(), "c") == nil }, m.Log.String)
 	assert.Equal(t, "c 0 0 1", m.fenced[0])
+	m.mu.Lock()
+	m.unfenced = errors.New("nobody may fence")
+	m.mu.Unlock()
+	assert.Error(t, m.ResetOffsets(t.Context(), "c"), "nobody may fence")
 	k, err := m.Transacting(t.Context(), "c")
 	require.NoError(t, err)
 	assert.Equal(t, m.bench.options.Kafka.Bootstrap, k.Bootstrap)

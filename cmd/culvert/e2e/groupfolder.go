@@ -37,7 +37,10 @@ func (g *Group) digests(by int) (workers int, digests map[string]int) {
 }
 
 // written is how often the config topic was written the configuration of a connector.
-func (g *Group) written(name string) (n int) {
+func (g *Group) written(name string) (n int) { return g.keyed("connector-" + name) }
+
+// keyed is how many records of the config topic have a key.
+func (g *Group) keyed(key string) (n int) {
 	g.T.Helper()
 	k := kafka.Defaults()
 	k.Bootstrap = []string{g.servers}
@@ -45,7 +48,7 @@ func (g *Group) written(name string) (n int) {
 	NoError(g.T, err)
 	defer reader.Close()
 	_, err = reader.Read(g.T.Context(), "configs", kafka.ReadOptions{}, func(r *kgo.Record) error {
-		if string(r.Key) == "connector-"+name {
+		if string(r.Key) == key {
 			n++
 		}
 		return nil

@@ -104,3 +104,10 @@ func TestAnyPluginOfAGroup(t *testing.T) {
 	p := e2e.NewPlace(t)
 	e2e.AnyPluginOfAGroup(t, p, p.Broker())
 }
+
+// A worker that does not lead is asked for what others do.
+func TestCallsOfAGroup(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	e2e.CallsOfAGroup(t, p, p.Broker())
+}
