@@ -13,7 +13,8 @@ import (
 // CallsOfAGroup asks a worker that does not lead: for what is not there, for connectors that begin paused or stopped,
 // and for what has failed at another worker to be restarted. The next leader makes a session key of its own.
 func CallsOfAGroup(t *testing.T, p *Place, servers string) {
-	s, address := Demo(t, service.Options{Rows: 60, PageSize: 25})
+	_, address := Demo(t, service.Options{Rows: 60, PageSize: 25})
+	failing, at := Demo(t, service.Options{Rows: 60, PageSize: 25})
 	g := NewGroup(t, p, servers, 3, "inter.worker.key.ttl.ms=1")
 	for _, w := range g.workers {
 		w.Changes()
@@ -44,10 +45,10 @@ func CallsOfAGroup(t *testing.T, p *Place, servers string) {
 
 	w.Must(404, "POST", "/connectors/calm/tasks/7/restart", "")
 
-	half := groupSource(address, "half")
+	half := groupSource(at, "half")
 	half["task.auto.restart"] = "false"
 	for _, change := range [][2]string{{"match", "/Products"}, {"status", "500"}, {"status-count", "1000000"}} {
-		NoError(t, s.Set(change[0], change[1]))
+		NoError(t, failing.Set(change[0], change[1]))
 	}
 	g.put(by, "half", half)
 	states := func(orders, products connect.State) (is func(connect.Status) bool) {
@@ -57,7 +58,7 @@ func CallsOfAGroup(t *testing.T, p *Place, servers string) {
 		}
 	}
 	w.Await("half", "has failed in part", states(connect.Running, connect.Failed))
-	NoError(t, s.Set("status-count", "0"))
+	NoError(t, failing.Set("status-count", "0"))
 	w.Must(202, "POST", "/connectors/half/restart?includeTasks=true&onlyFailed=true", "", `"state":"RESTARTING"`)
 	w.Await("half", "runs", states(connect.Running, connect.Running))
 	for n, w := range g.workers {

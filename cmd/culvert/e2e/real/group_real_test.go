@@ -32,3 +32,17 @@ func TestRealPluginsOfAGroup(t *testing.T) {
 	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller}, port, dir)
 	e2e.PluginsOfAGroup(t, e2e.NewPlace(t), "127.0.0.1:"+port)
 }
+
+// TestRealDeliveryOfAGroup kills workers of a group with exactly-once, has another one paused for longer than its
+// session, and a sink's workers drained and killed, by Apache Kafka.
+func TestRealDeliveryOfAGroup(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]func(*testing.T, *e2e.Place, string){"exactly once": e2e.ExactlyOnceOfAGroup,
+		"paused owner": e2e.PausedOwnerOfAGroup, "sink": e2e.SinkOfAGroup} {
+		t.Run(name, func(t *testing.T) {
+			port, controller, dir := freePort(t), freePort(t), t.TempDir()
+			startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller}, port, dir)
+			test(t, e2e.NewPlace(t), "127.0.0.1:"+port)
+		})
+	}
+}
