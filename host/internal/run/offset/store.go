@@ -14,7 +14,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -101,7 +100,7 @@ type Store struct {
 	// worker is the store that entries are looked for in that this one does not have; nil: none, see [OpenOwn].
 	worker *Store
 
-	reading sync.Mutex // one Refresh at a time
+	reading guard.Turn // one Refresh at a time
 
 	mu      guard.Mutex
 	at      kafka.Positions
@@ -146,8 +145,8 @@ func Open(ctx context.Context, k kafka.Config, c Config, connectors []string, lo
 		client.Close()
 		return nil, fmt.Errorf("offsets: %w", err)
 	}
-	s := &Store{config: c, kafka: k, log: log, client: client, reader: reader, known: map[string]bool{},
-		entries: map[string]*stored{}}
+	s := &Store{config: c, kafka: k, log: log, client: client, reader: reader, reading: guard.NewTurn(),
+		known: map[string]bool{}, entries: map[string]*stored{}}
 	for _, name := range connectors {
 		s.known[name] = true
 	}
@@ -178,7 +177,9 @@ func (s *Store) Close() {
 
 // Refresh reads what was written to the topic since the last time, by whomever: before a task starts.
 func (s *Store) Refresh(ctx context.Context) error {
-	s.reading.Lock()
+	if err := s.reading.Lock(ctx); err != nil {
+		return err
+	}
 	defer s.reading.Unlock()
 	s.mu.Lock()
 	from, known := s.at, maps.Clone(s.known)
@@ -191,7 +192,9 @@ func (s *Store) learn(ctx context.Context, connector string) error {
 	if s.knows(connector) {
 		return nil
 	}
-	s.reading.Lock()
+	if err := s.reading.Lock(ctx); err != nil {
+		return err
+	}
 	defer s.reading.Unlock()
 	s.mu.Lock()
 	known := maps.Clone(s.known)
