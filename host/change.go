@@ -67,7 +67,7 @@ func kept(err error) error {
 	case errors.As(err, &u):
 		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(u.Error())}
 	}
-	return err
+	return conflict(err)
 }
 
 // own refuses a change of a connector whose file is not its own any more: it runs on as it was, and the file waits for

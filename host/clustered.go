@@ -272,7 +272,7 @@ func (c *clustered) Restart(ctx context.Context, connector string, includeTasks,
 	}
 	_, err := c.store.Write(ctx, config.RestartRecord(config.RestartRequest{Connector: connector,
 		IncludeTasks: includeTasks, OnlyFailed: onlyFailed}))
-	return err
+	return conflict(err)
 }
 
 // SetLevel implements [rest.Cluster]: all workers read the record.
@@ -281,7 +281,7 @@ func (c *clustered) SetLevel(ctx context.Context, logger, level string) error {
 		return rest.Starting
 	}
 	_, err := c.store.Write(ctx, config.LoggerRecord(logger, level))
-	return err
+	return conflict(err)
 }
 
 // Choose implements [rest.Cluster].

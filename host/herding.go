@@ -125,8 +125,9 @@ func (c *clustered) aimAt(ctx context.Context, name string, target connect.Targe
 // conflict is how REST answers a write of the config topic that was not made.
 func conflict(err error) error {
 	var failed *cluster.WriteError
+	var other *config.OtherGroupError
 	switch {
-	case errors.Is(err, cluster.ErrNotLeader):
+	case errors.Is(err, cluster.ErrNotLeader), errors.As(err, &other):
 		return &rest.Refusal{Status: http.StatusConflict, Message: err.Error()}
 	case errors.As(err, &failed):
 		return &rest.Refusal{Status: http.StatusInternalServerError, Message: err.Error()}

@@ -55,8 +55,7 @@ type leader struct {
 	of      int32 // the generation that memory is of; 0: none
 	members []Member
 	targets map[string][]Held
-	// unplaced says why connectors, or tasks of them, are given to nobody.
-	unplaced map[string]string
+	doubts
 	// next is when to plan again although nobody joins; zero: never. soon is for how long the last plan has put off
 	// one that was to come at once; 0: it asked for none.
 	next time.Time
@@ -118,7 +117,6 @@ func (l *leader) run(ctx context.Context) {
 	for {
 		select {
 		case <-look.C:
-			l.renew(ctx)
 		case <-ctx.Done():
 			return
 		case <-l.news:
@@ -134,6 +132,10 @@ func (l *leader) run(ctx context.Context) {
 		if !leads {
 			continue
 		}
+		if !l.takes(ctx) {
+			continue
+		}
+		l.renew(ctx)
 		l.w.o.Leads()
 		l.roll(ctx)
 		now := time.Now()
@@ -173,17 +175,10 @@ func (l *leader) lead(ctx context.Context, leads bool) {
 	l.mu.Lock()
 	l.claimed = l.leads
 	l.mu.Unlock()
-	l.renew(ctx)
 }
 
-// renew has the cluster have a session key that is not too old, where this worker leads.
+// renew has the cluster have a session key that is not too old.
 func (l *leader) renew(ctx context.Context) {
-	l.mu.Lock()
-	leads := l.leads
-	l.mu.Unlock()
-	if !leads {
-		return
-	}
 	if err := l.w.o.SessionKey(ctx); err != nil && ctx.Err() == nil {
 		l.w.o.Logger.Warn("the session key of the cluster was not written", "error", err)
 	}
@@ -193,7 +188,9 @@ func (l *leader) renew(ctx context.Context) {
 func (l *leader) place(self string, members []Joined) (map[string][]byte, error) {
 	var all []Member
 	var offset int64
+	size := 0
 	for _, m := range members {
+		size += len(m.Metadata)
 		metadata, err := DecodeMetadata(m.Metadata)
 		if err != nil { // it is given nothing, and asked nothing
 			l.w.o.Logger.Error("a member of the group says what this version does not know: it is given nothing", "member",
@@ -209,11 +206,19 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 		return nil, err
 	}
 	l.mu.Lock()
-	changes := l.changes
+	changes, first := l.changes, l.of == 0
 	l.mu.Unlock()
+	if first { // the topic may have become another group's while this one had no members
+		if err := l.w.o.Log.Refresh(ctx); err != nil {
+			return nil, err
+		}
+	}
 	s, ok := l.w.o.Store.Snapshot()
 	if !ok {
 		return nil, errors.New("the config topic was not read to its end yet")
+	}
+	if l.w.o.Store.Group() != l.w.o.Group.Group {
+		s.Connectors = nil // once it is, its note has the group join again
 	}
 	newest := int32(0)
 	for _, m := range all {
@@ -250,8 +255,9 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 		if err != nil {
 			return nil, err
 		}
-		placed[m.ID] = b
+		placed[m.ID], size = b, size+len(b)
 	}
+	l.doubt(all, size)
 	return placed, nil
 }
 
@@ -323,7 +329,7 @@ func (l *leader) fits(c *config.Connector, members []Member) []bool {
 func (l *leader) ids() map[string]bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.claimed {
+	if !l.claimed || l.barred != "" {
 		return nil
 	}
 	ids := map[string]bool{}

@@ -20,6 +20,9 @@ func (w *Worker) Overview() (o rest.Group, ok bool) {
 	if o.Unplaced == nil {
 		o.Unplaced = map[string]string{}
 	}
+	if o.Problems = append([]string{}, l.doubts.group...); l.barred != "" {
+		o.Problems = append(o.Problems, l.barred)
+	}
 	for _, m := range l.members {
 		one := rest.GroupMember{WorkerID: workerID(m.URL), URL: m.URL, Leaving: m.Leaving, Digest: m.Digest,
 			Plugins: []rest.GroupPlugin{}}

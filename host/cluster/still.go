@@ -25,7 +25,8 @@ const (
 
 // Still does something about a connector that is stopped once no other worker has tasks of it, as the leader: until
 // that is done none are given to anybody. Whether this worker has some do finds out. Errors are [ErrNotLeader],
-// [connect.ErrNotStopped], one that names a worker which has tasks still or does not say, and those of do.
+// [connect.ErrNotStopped], [config.OtherGroupError], one that names a worker which has tasks still or does not say, and
+// those of do.
 func (w *Worker) Still(ctx context.Context, name string, do func() error) error {
 	l := w.leader
 	count := func(n int) (leads bool) {
@@ -43,6 +44,9 @@ func (w *Worker) Still(ctx context.Context, name string, do func() error) error 
 	waiting, cancel := context.WithTimeout(ctx, stillWithin)
 	defer cancel()
 	for {
+		if err := w.o.Store.Mine(); err != nil {
+			return err
+		}
 		if s, _ := w.o.Store.Snapshot(); s.Targets[name] != config.TargetStopped {
 			return connect.ErrNotStopped
 		}
@@ -61,6 +65,9 @@ func (l *leader) busy(ctx context.Context, name string) error {
 	l.mu.Lock()
 	members := l.members
 	l.mu.Unlock()
+	if twice := sharedURL(members); twice != "" {
+		return fmt.Errorf("it is not known whether its tasks have ended: two workers of the group advertise %s", twice)
+	}
 	for _, m := range members {
 		if m.URL == l.w.o.URL {
 			continue

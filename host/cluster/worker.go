@@ -204,7 +204,8 @@ func (w *Worker) Read(change config.TopicChange) {
 		}
 	case change.Kind == config.KindOurs && strings.HasPrefix(string(change.Kind)+change.Name, pinNote):
 		w.pin()
-	case change.Kind == config.KindConnector, change.Kind == config.KindCommit, change.Kind == config.KindTarget:
+	case change.Kind == config.KindOurs && strings.HasPrefix(string(change.Kind)+change.Name, config.GroupNote),
+		change.Kind == config.KindConnector, change.Kind == config.KindCommit, change.Kind == config.KindTarget:
 		w.leader.changed()
 	}
 }
@@ -394,7 +395,7 @@ func (w *Worker) Rejoin(reason string) {
 	w.group.Load().Rejoin(reason)
 	go func() { // else the others hear of it by their next heartbeats
 		defer guard.Recover(w.o.Logger, "having the group join again", nil)
-		ctx, cancel := context.WithTimeout(context.Background(), writeWithin)
+		ctx, cancel := context.WithTimeout(w.group.Load().life, writeWithin)
 		defer cancel()
 		if _, err := w.o.Store.Write(ctx, config.RejoinRecord(generation)); err != nil {
 			w.o.Logger.Debug("the group is not told to join again at once", "error", err)
@@ -489,7 +490,7 @@ func (w *Worker) Planned(ctx context.Context, name string, p connect.Plan) error
 }
 
 // Insist asks the leader for something, again and again while there is none, or it is another one by then, until ctx
-// ends. It returns what the leader refuses.
+// ends; before it waits for lastAsk the first time it says so. It returns what the leader refuses.
 func (w *Worker) Insist(ctx context.Context, ask func() error) error {
 	for wait := firstAsk; ; wait = min(2*wait, lastAsk) {
 		err := ask()

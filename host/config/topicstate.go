@@ -49,7 +49,8 @@ type TopicState struct {
 	session SessionKey
 	fencing map[string]FencingCounts
 	notes   map[string]json.RawMessage
-	next    int64 // the offset after the last record
+	groups  map[string]int64 // where the notes of groups stand, by their names
+	next    int64            // the offset after the last record
 }
 
 // topicConnector is a connector, as its own record and its last commit have it. It is not changed once it is made.
@@ -64,7 +65,7 @@ type topicConnector struct {
 func NewTopicState() *TopicState {
 	return &TopicState{connectors: map[string]*topicConnector{}, targets: map[string]string{},
 		pending: map[string]map[int]map[string]string{}, fencing: map[string]FencingCounts{},
-		notes: map[string]json.RawMessage{}}
+		notes: map[string]json.RawMessage{}, groups: map[string]int64{}}
 }
 
 // Apply takes the record that follows. The error is that of a record which is damaged: it is passed over, and all is as
@@ -216,12 +217,19 @@ func (s *TopicState) note(r TopicRecord, members map[string]json.RawMessage) (er
 	if members != nil && strings.HasPrefix(r.Key, FencingNote) {
 		_, err = fencingOf(members)
 	}
+	group, groups := strings.CutPrefix(r.Key, GroupNote)
 	switch {
 	case err != nil:
 	case members == nil:
 		delete(s.notes, r.Key)
+		if groups {
+			delete(s.groups, group)
+		}
 	default:
 		s.notes[r.Key] = bytes.Clone(r.Value)
+		if groups {
+			s.groups[group] = r.Offset
+		}
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
@@ -246,10 +247,14 @@ func (s *TopicStore) disowned(name string) (records []TopicRecord) {
 	return records
 }
 
-// Write implements [Ledger]. A record that is too large is an [ErrUnfit].
+// Write implements [Ledger]. A record that is too large is an [ErrUnfit]. Where the topic is another group's, nothing but
+// notes of groups is written, which is an [OtherGroupError].
 func (s *TopicStore) Write(ctx context.Context, records ...TopicRecord) (last int64, err error) {
 	if len(records) == 0 {
 		return 0, nil
+	}
+	if err := s.Mine(); err != nil && !strings.HasPrefix(records[0].Key, GroupNote) {
+		return 0, err
 	}
 	for _, r := range records {
 		if len(r.Value) > maxTopicValue {

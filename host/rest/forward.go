@@ -56,6 +56,8 @@ type Group struct {
 	Members []GroupMember `json:"members"`
 	// Unplaced says why connectors, or tasks of them, are given to no worker, by the names of connectors.
 	Unplaced map[string]string `json:"unplaced"`
+	// Problems are what is wrong with the group, as where another one runs what its config topic has.
+	Problems []string `json:"problems"`
 	// Plugins is what the group runs, by the names of plugins.
 	Plugins map[string]GroupPin `json:"plugins"`
 }

@@ -1,0 +1,121 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/config"
+)
+
+// groupBytes is how large brokers let the record become that holds metadata and assignments of all members of a group
+// (message.max.bytes, by default).
+const groupBytes = 1_000_000
+
+// doubts are what a leader says of its group, under its lock.
+type doubts struct {
+	// unplaced says why connectors, or tasks of them, are given to nobody; barred why nothing is, "" where it may be.
+	unplaced map[string]string
+	barred   string
+	// group is what may go wrong with the members.
+	group []string
+}
+
+// grouped is the config topic as groups take it.
+type grouped interface {
+	Group() string
+	Write(ctx context.Context, records ...config.TopicRecord) (last int64, err error)
+}
+
+// takeTopic has the config topic be a group's, and returns nil when it is. gone returns nil for a group without
+// members, and else why the topic stays that group's.
+//
+// Two groups never both run what stands there. Of two that find no note and write theirs, the first in the topic counts,
+// and each reads it before it reads its own. A group without members loses its note, and is looked at once more: one of
+// its workers that has joined in between may have read the note, which is written once more then; one that joins later
+// reads to the end before anything is placed, and finds none.
+func takeTopic(ctx context.Context, group string, topic grouped, gone func(context.Context, string) error) error {
+	for {
+		var err error
+		switch other := topic.Group(); other {
+		case group:
+			return nil
+		case "":
+			_, err = topic.Write(ctx, config.GroupRecord(group, true))
+		default:
+			if err = gone(ctx, other); err == nil {
+				_, err = topic.Write(ctx, config.GroupRecord(other, false), config.GroupRecord(group, false))
+			}
+			if err == nil {
+				if err = gone(ctx, other); err != nil { // before anybody takes the topic whose note this one has taken
+					_, _ = topic.Write(ctx, config.GroupRecord(other, true))
+				}
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// takes tells whether the config topic is this group's, and has it be so where it can.
+func (l *leader) takes(ctx context.Context) bool {
+	limited, cancel := context.WithTimeout(ctx, writeWithin)
+	defer cancel()
+	o, why := &l.w.o, ""
+	if err := takeTopic(limited, o.Group.Group, o.Store, l.gone); err != nil {
+		why = err.Error()
+	}
+	l.mu.Lock()
+	news := why != l.barred
+	l.barred = why
+	l.mu.Unlock()
+	if news && why != "" && ctx.Err() == nil {
+		o.Logger.Error("this group runs nothing; it is tried again", "group", o.Group.Group, "error", why)
+	}
+	return why == ""
+}
+
+// gone is nil for a group without members.
+func (l *leader) gone(ctx context.Context, group string) error {
+	g, err := l.w.o.Log.admin.Group(ctx, group)
+	if err == nil && len(g.Members) > 0 {
+		err = &config.OtherGroupError{Topic: l.w.o.Log.o.Topic.Name, Group: l.w.o.Group.Group, Other: group}
+	}
+	return err
+}
+
+// doubt notes what may go wrong with members and what was placed on them.
+func (l *leader) doubt(all []Member, bytes int) {
+	var found []string
+	if twice := sharedURL(all); twice != "" {
+		found = append(found, fmt.Sprintf("expected workers with URLs of their own (rest.advertised.host.name and .port), "+
+			"found two at %s: what one of them is asked may reach the other, and no offsets are changed meanwhile. One "+
+			"that was killed and is back is here twice until session.timeout.ms is over", twice))
+	}
+	if bytes > groupBytes/2 {
+		found = append(found, fmt.Sprintf("expected members with what they are given to need at most %d bytes, half of "+
+			"what brokers take as one record (message.max.bytes), found more: with more connectors or workers the group "+
+			"may not form any more", groupBytes/2))
+	}
+	l.mu.Lock()
+	before := l.doubts.group
+	l.doubts.group = found
+	l.mu.Unlock()
+	for _, text := range found {
+		if !slices.Contains(before, text) {
+			l.w.o.Logger.Warn("something is wrong with the members of the group", "reason", text)
+		}
+	}
+}
+
+// sharedURL is one that two members advertise, "" for none.
+func sharedURL(all []Member) string {
+	for i, m := range all {
+		if slices.ContainsFunc(all[:i], func(o Member) bool { return strings.EqualFold(o.URL, m.URL) }) {
+			return m.URL
+		}
+	}
+	return ""
+}

@@ -1,0 +1,161 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/config"
+)
+
+// board is a config topic, and the groups with members, for two leaders that take turns as a schedule says. Every reader
+// of it has read as far as it has asked for, as a worker's store has.
+type board struct {
+	records []config.TopicRecord
+	members map[string]bool
+	places  map[string]bool
+	steps   []string
+}
+
+// reader is a leader of a group in front of the board. turn waits until it is its turn.
+type reader struct {
+	*board
+	group string
+	read  int
+	turn  func(what string)
+}
+
+// state is what the reader has read.
+func (r *reader) state() *config.TopicState {
+	s := config.NewTopicState()
+	for n, record := range r.records[:r.read] {
+		record.Offset = int64(n)
+		_, _ = s.Apply(record)
+	}
+	return s
+}
+
+func (r *reader) Group() string { return r.state().Group() }
+
+// Write has written when the reader has read it, with everything before.
+func (r *reader) Write(_ context.Context, records ...config.TopicRecord) (int64, error) {
+	r.turn("writes " + records[0].Key)
+	r.records = append(r.records, records...)
+	r.turn("reads back")
+	r.read = len(r.records)
+	return int64(r.read - 1), nil
+}
+
+var errLive = errors.New("it has members")
+
+func (r *reader) gone(_ context.Context, group string) error {
+	r.turn("looks at " + group)
+	if r.members[group] {
+		return errLive
+	}
+	return nil
+}
+
+// leads is what a leader does, as [leader.place] and [leader.takes] do it: the worker has read the topic when it joins,
+// reads to the end then, and places where the note of its group stands. Else it takes the topic, and tries that again.
+func (r *reader) leads() {
+	r.turn("starts")
+	r.read = len(r.records)
+	r.turn("joins")
+	r.members[r.group] = true
+	r.turn("reads to the end")
+	r.read = len(r.records)
+	for range 2 {
+		if takeTopic(context.Background(), r.group, r, r.gone) == nil {
+			r.turn("places")
+			if r.Group() == r.group {
+				r.places[r.group] = true
+			}
+		}
+		r.turn("reads on")
+		r.read = len(r.records)
+	}
+}
+
+// play has two leaders take turns, which go to the other one where a schedule has a 1. It returns how many choices there
+// were at each turn.
+func play(records []config.TopicRecord, schedule []int) (*board, []int) {
+	b := &board{records: slices.Clone(records), members: map[string]bool{}, places: map[string]bool{}}
+	groups := []string{"a", "b"}
+	var turns, waits []chan bool
+	for _, group := range groups {
+		turn, waiting := make(chan bool), make(chan bool)
+		turns, waits = append(turns, turn), append(waits, waiting)
+		r := &reader{board: b, group: group}
+		r.turn = func(what string) {
+			waiting <- true
+			<-turn
+			b.steps = append(b.steps, group+" "+what)
+		}
+		go func() {
+			r.leads()
+			close(waiting)
+		}()
+	}
+	live := []bool{<-waits[0], <-waits[1]}
+	var choices []int
+	for n, switches, at := 0, 0, 0; live[0] || live[1]; at++ {
+		choices = append(choices, 1)
+		if live[0] && live[1] && switches < mostSwitches {
+			choices[at] = 2
+		}
+		if at < len(schedule) && schedule[at] == 1 {
+			n, switches = 1-n, switches+1
+		}
+		if !live[n] {
+			n = 1 - n
+		}
+		turns[n] <- true
+		live[n] = <-waits[n]
+	}
+	return b, choices
+}
+
+// mostSwitches is how often the turn goes to the other leader before one of them has done all.
+const mostSwitches = 3
+
+// In whichever order two leaders of different groups do what they do on one config topic, at most one has its group run
+// something; and where no group was there before, or none with members, one has.
+func TestTwoGroupsNeverBothTakeATopic(t *testing.T) {
+	t.Parallel()
+	note := func(group string) config.TopicRecord { return config.GroupRecord(group, true) }
+	for name, before := range map[string][]config.TopicRecord{
+		"an empty topic":                nil,
+		"the note of one of them":       {note("a")},
+		"of a group that is gone":       {note("c")},
+		"of all":                        {note("c"), note("b"), note("a")},
+		"of one that was second":        {note("a"), note("b")},
+		"of one that has given it away": {note("a"), note("b"), config.GroupRecord("a", false)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			played := 0
+			for schedule := []int{}; schedule != nil; played++ {
+				b, choices := play(before, schedule)
+				if len(b.places) != 1 {
+					t.Fatalf("expected one group to run something, found %v:\n%s", b.places,
+						strings.Join(b.steps, "\n"))
+				}
+				for len(schedule) < len(choices) {
+					schedule = append(schedule, 0)
+				}
+				last := len(schedule) - 1
+				for last >= 0 && schedule[last]+1 >= choices[last] {
+					last--
+				}
+				if last < 0 {
+					break
+				}
+				schedule = append(schedule[:last:last], schedule[last]+1)
+			}
+			t.Logf("%d orders", played+1)
+		})
+	}
+}
