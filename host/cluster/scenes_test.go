@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -31,6 +32,7 @@ func TestScenesOfAGroup(t *testing.T) {
 		"a paused connector moves":                 scenePausedMoves,
 		"a write of a worker that is cut off":      sceneWriteEnds,
 		"a leader that nobody reaches":             sceneUnreachableLeader,
+		"two groups on one config topic":           sceneTwoGroups,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -267,5 +269,38 @@ func sceneUnreachableLeader(t *testing.T, code string) {
 		r.nowhere = ""
 		r.mu.Unlock()
 		r.balanced("the leader is reached")
+	})
+}
+
+// Of two groups on one config topic the first runs what stands there, until it has no members; then the other does.
+func sceneTwoGroups(t *testing.T, code string) {
+	inSimulation(t, code, 0, 2, func(r *simulation) {
+		r.settle("two workers")
+		r.create(r.there()[0], "a", "2")
+		barred := func(w *simWorker) {
+			r.t.Helper()
+			require.Until(r.t, func() bool {
+				o, _ := w.worker.Overview()
+				return strings.Contains(strings.Join(o.Problems, " "), "found the topic to be that of group ")
+			}, func() string { return "expected a group that runs nothing" })
+		}
+		first := r.there()
+		r.group = "others"
+		other := r.start(2)
+		barred(other)
+		r.sleep(time.Minute)
+		assert.Equal(t, 0, len(other.herder.Holds()))
+		_, err := other.store.Write(r.t.Context(), config.TargetRecord("a", config.TargetPaused))
+		assert.Equal(t, true, errors.As(err, new(*config.OtherGroupError)))
+		assert.Equal(t, 0, len(other.worker.Members()))
+		assert.Equal(t, true, errors.As(other.worker.Still(r.t.Context(), "a", nil), new(*config.OtherGroupError)))
+		first[0].goodbye()
+		first[1].kill()
+		r.settle("the others run it")
+		r.group = testGroup
+		barred(r.start(0))
+		r.sleep(time.Minute)
+		assert.Equal(t, 0, len(r.there()[0].herder.Holds()))
+		assert.Equal(t, 1, strings.Count(r.journal.String(), "found the topic to be that of group workers"))
 	})
 }

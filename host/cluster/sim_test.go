@@ -134,6 +134,7 @@ type simulated struct {
 	started  int
 	named    string // the URL of workers that are started from now on, where it is not their own
 	lacking  int    // workers from this slot on have no plugins
+	group    string // of workers that are started from now on
 
 	mu      sync.Mutex
 	workers map[string]*simWorker // that are there, by their URLs
@@ -169,7 +170,7 @@ type simWorker struct {
 
 func newSimulated(t *testing.T, service *counted, code string) *simulated {
 	s := &simulated{t: t, service: service, code: code, registry: record.NewRegistry(), began: time.Now(),
-		lacking: simWorkers,
+		lacking: simWorkers, group: testGroup,
 		workers: map[string]*simWorker{}}
 	s.network = clustertest.New(t, "rows")
 	return s
@@ -195,7 +196,7 @@ func (s *simulated) start(slot int) *simWorker {
 	w.life, w.stop = ctx, stop
 	must := func(err error) { s.t.Helper(); require.NoError(s.t, err) }
 	var entries []config.Entry
-	for key, value := range map[string]string{"group.id": testGroup, "config.storage.topic": testTopic,
+	for key, value := range map[string]string{"group.id": s.group, "config.storage.topic": testTopic,
 		"status.storage.topic": "statuses", "offset.storage.topic": "offsets",
 		"offset.storage.partitions": "1", "offset.storage.replication.factor": "1", "bootstrap.servers": "a:1",
 		"task.shutdown.graceful.timeout.ms": "3000",
@@ -209,13 +210,13 @@ func (s *simulated) start(slot int) *simWorker {
 		Registry: s.registry, Logger: slog.New(slog.DiscardHandler), Idle: time.Hour, Rest: time.Hour})
 	must(err)
 	w.log, err = OpenLog(ctx, LogOptions{Kafka: k, Topic: kafka.Internal{Name: testTopic,
-		Setting: "config.storage.topic", Replication: 1}, Group: testGroup, Logger: w.logger})
+		Setting: "config.storage.topic", Replication: 1}, Group: s.group, Logger: w.logger})
 	must(err)
 	w.status, err = OpenStatusTopic(ctx, k, kafka.Internal{Name: "statuses", Partitions: 1, Replication: 1}, w.logger)
 	must(err)
 	w.store = config.NewTopicStore(testTopic, settings, w.changed, w.logger)
 	w.store.Open(w.log)
-	w.fences = NewFences(w.store, testGroup)
+	w.fences = NewFences(w.store, s.group)
 	offsets, problemsOfOffsets := offset.Parse(settings.All())
 	must(problemsOfOffsets.Err())
 	stored, err := offset.Open(ctx, k, offsets, nil, w.logger)
@@ -229,7 +230,7 @@ func (s *simulated) start(slot int) *simWorker {
 			return w.worker.Planned(ctx, name, p)
 		}, Lease: func(ctx context.Context) error { return w.worker.Lease(ctx) }, Fence: w.fence,
 		Changed: func(name string) { w.worker.Changed(name) }, Logger: w.logger}, nil)
-	w.worker = NewWorker(WorkerOptions{Group: Options{Kafka: k, Group: testGroup, Topic: testTopic, Session: simSession,
+	w.worker = NewWorker(WorkerOptions{Group: Options{Kafka: k, Group: s.group, Topic: testTopic, Session: simSession,
 		Rebalance: 20 * time.Second, Heartbeat: simHeartbeat}, URL: w.url, WorkerID: w.name + ":8083", Delay: simDelay,
 		Sync: 3 * time.Second, Log: w.log, Store: w.store, Status: w.status, Herder: w.herder,
 		Plugins: plugins, Folder: func() string { return "" }, Leads: func() {},

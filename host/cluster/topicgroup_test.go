@@ -3,15 +3,19 @@ package cluster
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
-// board is a config topic, and the groups with members, for two leaders that take turns as a schedule says. Every reader
-// of it has read as far as it has asked for, as a worker's store has.
+// board is a config topic, and the groups with members, for two leaders that take turns as a schedule says. Each has
+// read as far as it has asked for, as a worker's store has.
 type board struct {
 	records []config.TopicRecord
 	members map[string]bool
@@ -79,8 +83,8 @@ func (r *reader) leads() {
 	}
 }
 
-// play has two leaders take turns, which go to the other one where a schedule has a 1. It returns how many choices there
-// were at each turn.
+// play has two leaders take turns, which go to the other one where a schedule has a 1. It returns how many choices
+// there were at each turn.
 func play(records []config.TopicRecord, schedule []int) (*board, []int) {
 	b := &board{records: slices.Clone(records), members: map[string]bool{}, places: map[string]bool{}}
 	groups := []string{"a", "b"}
@@ -158,4 +162,32 @@ func TestTwoGroupsNeverBothTakeATopic(t *testing.T) {
 			t.Logf("%d orders", played+1)
 		})
 	}
+}
+
+// What is wrong with the members of a group is logged once, and shown until it is mended. While two have one URL, it is
+// not known what runs.
+func TestDoubtsOfAGroup(t *testing.T) {
+	t.Parallel()
+	w := stopping(t, func() ([]byte, error) { return []byte("[]"), nil })
+	var journal logtest.Journal
+	w.o.Logger = journal.Logger(slog.LevelInfo)
+	apart, together := w.leader.members, []Member{{ID: "1", Metadata: Metadata{URL: "http://w1:1"}},
+		{ID: "2", Metadata: Metadata{URL: "http://w2:1"}}, {ID: "3", Metadata: Metadata{URL: "http://W2:1"}}}
+	for range 2 {
+		w.leader.doubt(together, groupBytes/2+1)
+	}
+	o, _ := w.Overview()
+	assert.Equal(t, 2, len(o.Problems))
+	assert.Contains(t, o.Problems[0], "found two at http://W2:1")
+	assert.Contains(t, o.Problems[1], "message.max.bytes")
+	for _, problem := range o.Problems {
+		assert.Equal(t, 1, strings.Count(journal.String(), problem[:50]), problem)
+	}
+	w.leader.members = together
+	assert.Error(t, w.leader.busy(t.Context(), "c"), "two workers of the group advertise http://W2:1")
+	w.leader.members = apart
+	require.NoError(t, w.leader.busy(t.Context(), "c"))
+	w.leader.doubt(apart, groupBytes/2)
+	o, _ = w.Overview()
+	assert.Equal(t, 0, len(o.Problems))
 }

@@ -111,3 +111,10 @@ func TestCallsOfAGroup(t *testing.T) {
 	p := e2e.NewPlace(t)
 	e2e.CallsOfAGroup(t, p, p.Broker())
 }
+
+// Of two groups on one config topic one runs what stands there.
+func TestTwoGroupsOnATopic(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	e2e.TwoGroupsOnATopic(t, p, p.Broker())
+}
