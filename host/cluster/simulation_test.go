@@ -108,7 +108,6 @@ func (r *simulation) end() {
 		w.leave()
 	}
 	r.ending.Wait()
-	time.Sleep(2 * writeWithin) // for what Rejoin may be writing still
 }
 
 func (r *simulation) says(format string, args ...any) {
