@@ -273,6 +273,11 @@ func checkBy(ctx context.Context, c Config, examine func(*Host, config.Problems)
 		return all, err
 	}
 	defer h.Close()
+	if h.in.Worker.InGroup() {
+		for _, c := range h.in.Connectors {
+			c.Problems = append(c.Problems, h.in.Worker.Shared(c, check.Passwords(h.now().plugins))...)
+		}
+	}
 	problems = examine(h, problems)
 	all.Problems = append(problems, h.in.Problems()...)
 	for _, c := range h.in.Connectors {

@@ -23,7 +23,8 @@ join its group. Whatever is cut off is repeated: a second run finds nothing to d
 Nothing is written while a worker is at work in the data folder or in the group; where the topic has a connector of the same name with
 other settings; where a reference needs a config provider that config.providers does not name, since what stands in the topic counts as
 REST's; where config.storage.secrets=refuse and a password stands in a file; or where offset.storage.topic, or the group of a sink, has no
-offsets of a connector, which would begin from the start.`,
+offsets of a connector, which would begin from the start. Connectors in files that --config names are not looked at: where
+offset.storage.topic is another one, or on other brokers, than the worker had alone, they begin from the start.`,
 		Example: `  culvert cluster adopt --data /var/lib/culvert worker.properties`,
 		Args:    one("WORKER-FILE"),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -80,6 +80,13 @@ func TestValidate(t *testing.T) {
 		bad+":4: sap.odata.host.port: Invalid value none for configuration sap.odata.host.port: "+
 			"Not a number of type INT")
 	p.Run("validate", "--plugins", e2e.Plugins(t), p.Dir).Exits(1).Prints(bad+":4: ", worker+":3: ")
+	grouped := p.File("group/worker.properties", "bootstrap.servers=a:1", "group.id=x", "config.storage.topic=c",
+		"status.storage.topic=s", "config.storage.secrets=refuse")
+	refers := p.File("group/good.properties", append(e2e.Source("good", address, "Orders"), "sap.odata.user.name=${env:PATH}",
+		"sap.odata.user.pwd=hunter2")...)
+	p.Run("validate", "--plugins", e2e.Plugins(t), refers).Exits(0)
+	p.Run("validate", "--plugins", e2e.Plugins(t), grouped, refers).Exits(1).Omits("hunter2").Prints(
+		"sap.odata.user.name: ", "config.providers=env", "config.storage.secrets=refuse keeps passwords out")
 	var list []map[string]any
 	r := p.Run("validate", "--json", "--plugins", e2e.Plugins(t), bad)
 	if err := json.Unmarshal([]byte(r.Stdout), &list); err != nil || len(list) < 3 || list[0]["file"] != bad {
