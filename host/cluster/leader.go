@@ -88,6 +88,9 @@ func (l *leader) begins(generation int32, leads bool) {
 		l.of, l.memory, l.next = 0, Memory{}, time.Time{}
 	}
 	l.mu.Unlock()
+	if !leads { // those who have asked for a write ask the next leader then
+		l.w.o.Log.Interrupt()
+	}
 	l.wake()
 }
 

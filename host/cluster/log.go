@@ -72,6 +72,9 @@ type Log struct {
 
 	mu    guard.Mutex
 	leads bool
+	// reign ends, by cut, when this worker loses the group in which it leads.
+	reign context.Context
+	cut   context.CancelFunc
 	next  int64         // the offset after the last record that was read
 	moved chan struct{} // closed when next has grown
 }
@@ -91,7 +94,8 @@ func OpenLog(ctx context.Context, o LogOptions) (opened *Log, err error) {
 	// As the store of offsets: acknowledged by all replicas, and few.
 	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
 	o.Kafka = k
-	l := &Log{o: o, writing: guard.NewTurn(), moved: make(chan struct{})}
+	l := &Log{o: o, writing: guard.NewTurn(), moved: make(chan struct{}), cut: func() {}}
+	l.Interrupt()
 	defer func() {
 		if err != nil {
 			l.Close()
@@ -278,6 +282,14 @@ func (l *Log) Follow() {
 	}
 }
 
+// Interrupt ends a leader's write that is under way: this worker leads no more, and another one may take it.
+func (l *Log) Interrupt() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut()
+	l.reign, l.cut = context.WithCancel(context.Background())
+}
+
 // take waits for its turn, and no longer than ctx lasts.
 func (l *Log) take(ctx context.Context) error {
 	err := l.writing.Lock(ctx)
@@ -328,7 +340,7 @@ func (l *Log) letGo() {
 }
 
 // Write implements [config.TopicLog]. It takes 30 seconds at most, and as long again after a leader's write that has
-// failed, to read what others wrote. The error is then a [WriteError], or [ErrNotLeader].
+// failed, to read what others wrote; Interrupt ends it. The error is then a [WriteError], or [ErrNotLeader].
 func (l *Log) Write(ctx context.Context, leading bool, records ...config.TopicRecord) (last int64, err error) {
 	limited, cancel := context.WithTimeout(ctx, writeWithin)
 	defer cancel()
@@ -356,6 +368,12 @@ func (l *Log) writePlain(ctx context.Context, records []*kgo.Record) error {
 }
 
 func (l *Log) writeLeading(ctx context.Context, records []*kgo.Record) (err error) {
+	l.mu.Lock()
+	reign := l.reign
+	l.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(reign, cancel)()
 	if err := l.take(ctx); err != nil {
 		return err
 	}
@@ -374,7 +392,7 @@ func (l *Log) writeLeading(ctx context.Context, records []*kgo.Record) (err erro
 	l.o.Logger.Warn("a write to the topic of configurations has failed", "topic", l.o.Topic.Name, "key",
 		string(records[0].Key), "error", err)
 	l.letGo()
-	if l.leading() { // whoever decides once more is to know what was written meanwhile, as by a newer leader
+	if l.leading() && reign.Err() == nil { // whoever decides once more is to know what was written meanwhile, as by a newer leader
 		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
 		defer cancel()
 		if failed := l.claimID(again); failed != nil {

@@ -33,6 +33,7 @@ func TestScenesOfAGroup(t *testing.T) {
 		"a write of a worker that is cut off":      sceneWriteEnds,
 		"a leader that nobody reaches":             sceneUnreachableLeader,
 		"two groups on one config topic":           sceneTwoGroups,
+		"a leader is cut off while it writes":      sceneCutLeader,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -302,5 +303,21 @@ func sceneTwoGroups(t *testing.T, code string) {
 		r.sleep(time.Minute)
 		assert.Equal(t, 0, len(r.there()[0].herder.Holds()))
 		assert.Equal(t, 1, strings.Count(r.journal.String(), "found the topic to be that of group workers"))
+	})
+}
+
+// Who has asked a leader that is cut off for a write waits no longer than its session.
+func sceneCutLeader(t *testing.T, code string) {
+	inSimulation(t, code, 0, 2, func(r *simulation) {
+		r.settle("two workers")
+		leader, began := r.leader(), time.Now()
+		leader.part(true, true)
+		_, err := leader.store.Write(r.t.Context(), config.CommitRecord("none", 0))
+		if took := time.Since(began); !errors.As(err, new(*WriteError)) || took > simSession+2*time.Second {
+			t.Errorf("expected an error once the session is over, found %v after %v", err, took)
+		}
+		leader.part(false, false)
+		r.settle("it is back")
+		r.create(r.leader(), "a", "2")
 	})
 }

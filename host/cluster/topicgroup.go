@@ -32,9 +32,9 @@ type grouped interface {
 // members, and else why the topic stays that group's.
 //
 // Two groups never both run what stands there. Of two that find no note and write theirs, the first in the topic
-// counts, and each reads it before it reads its own. A group without members loses its note, and is looked at once more: one of
-// its workers that has joined in between may have read the note, which is written once more then; one that joins later
-// reads to the end before anything is placed, and finds none.
+// counts, and each reads it before it reads its own. A group without members loses its note, and is looked at once
+// more: one of its workers that has joined in between may have read the note, which is written once more then; one that
+// joins later reads to the end before anything is placed, and finds none.
 func takeTopic(ctx context.Context, group string, topic grouped, gone func(context.Context, string) error) error {
 	for {
 		var err error
@@ -91,8 +91,8 @@ func (l *leader) doubt(all []Member, bytes int) {
 	var found []string
 	if twice := sharedURL(all); twice != "" {
 		found = append(found, fmt.Sprintf("expected workers with URLs of their own (rest.advertised.host.name and "+
-			".port), found two at %s: what one of them is asked may reach the other, and no offsets are changed meanwhile. "+
-			"One that was killed and is back is here twice until session.timeout.ms is over", twice))
+			".port), found two at %s: what one is asked may reach the other, and no offsets are changed meanwhile. One "+
+			"that was killed and is back is here twice until session.timeout.ms is over", twice))
 	}
 	if bytes > groupBytes/2 {
 		found = append(found, fmt.Sprintf("expected members with what they are given to need at most %d bytes, half "+

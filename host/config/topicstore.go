@@ -247,8 +247,8 @@ func (s *TopicStore) disowned(name string) (records []TopicRecord) {
 	return records
 }
 
-// Write implements [Ledger]. A record that is too large is an [ErrUnfit]. Where the topic is another group's, only notes
-// of groups are written, and all else is an [OtherGroupError].
+// Write implements [Ledger]. A record that is too large is an [ErrUnfit]. Where the topic is another group's, notes of
+// groups alone are written, and all else is an [OtherGroupError].
 func (s *TopicStore) Write(ctx context.Context, records ...TopicRecord) (last int64, err error) {
 	if len(records) == 0 {
 		return 0, nil
