@@ -100,6 +100,7 @@ func (r *remote) look(ctx context.Context) (look, error) {
 	if err := r.once(ctx, "GET /culvert/cluster", nil, &group); err == nil && group.Group != "" {
 		l.notes = append(l.notes, fmt.Sprintf("Group %s, generation %d: %s, led by %s", group.Group, group.Generation,
 			number(len(group.Members), "worker"), group.Leader))
+		l.notes = append(l.notes, group.Problems...)
 	}
 	return l, nil
 }

@@ -392,7 +392,8 @@ func (l *Log) writeLeading(ctx context.Context, records []*kgo.Record) (err erro
 	l.o.Logger.Warn("a write to the topic of configurations has failed", "topic", l.o.Topic.Name, "key",
 		string(records[0].Key), "error", err)
 	l.letGo()
-	if l.leading() && reign.Err() == nil { // whoever decides once more is to know what was written meanwhile, as by a newer leader
+	// Whoever decides once more is to know what was written meanwhile, as by a newer leader.
+	if l.leading() && reign.Err() == nil {
 		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
 		defer cancel()
 		if failed := l.claimID(again); failed != nil {

@@ -91,8 +91,8 @@ func (l *leader) doubt(all []Member, bytes int) {
 	var found []string
 	if twice := sharedURL(all); twice != "" {
 		found = append(found, fmt.Sprintf("expected workers with URLs of their own (rest.advertised.host.name and "+
-			".port), found two at %s: what one is asked may reach the other, and no offsets are changed meanwhile. One "+
-			"that was killed and is back is here twice until session.timeout.ms is over", twice))
+			".port), found two at %s: what one is asked may reach the other, and no offsets are changed meanwhile. "+
+			"One that was killed and is back is here twice until session.timeout.ms is over", twice))
 	}
 	if bytes > groupBytes/2 {
 		found = append(found, fmt.Sprintf("expected members with what they are given to need at most %d bytes, half "+

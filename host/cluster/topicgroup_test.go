@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
@@ -190,4 +192,21 @@ func TestDoubtsOfAGroup(t *testing.T) {
 	w.leader.doubt(apart, groupBytes/2)
 	o, _ = w.Overview()
 	assert.Equal(t, 0, len(o.Problems))
+}
+
+// Whoever waits for the leader for long says so once.
+func TestInsistWarns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var journal logtest.Journal
+		w := NewWorker(WorkerOptions{Logger: journal.Logger(slog.LevelInfo)})
+		began := time.Now()
+		require.NoError(t, w.Insist(t.Context(), func() error {
+			if time.Since(began) < time.Minute {
+				return ErrNotLeader
+			}
+			return nil
+		}))
+		assert.Equal(t, 1, strings.Count(journal.String(), "the leader of the group has not done for long"))
+	})
 }

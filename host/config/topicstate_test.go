@@ -450,3 +450,26 @@ func BenchmarkTopicState(b *testing.B) {
 		}
 	}
 }
+
+// Of several groups the topic is the one's whose note stands first, whatever compaction has left of it.
+func TestGroupOfATopic(t *testing.T) {
+	t.Parallel()
+	records := []TopicRecord{GroupRecord("gone", true), ConnectorRecord("a", nil), GroupRecord("b", true),
+		GroupRecord("a", true), GroupRecord("gone", false), GroupRecord("b", false), GroupRecord("b", true)}
+	s := NewTopicState()
+	var found []string
+	for n, r := range records {
+		r.Offset = int64(n)
+		_, err := s.Apply(r)
+		require.NoError(t, err)
+		found = append(found, s.Group())
+	}
+	assert.Equal(t, []string{"gone", "gone", "gone", "gone", "b", "a", "a"}, found)
+	compacted := NewTopicState()
+	for _, n := range []int{3, 6} {
+		records[n].Offset = int64(n)
+		_, err := compacted.Apply(records[n])
+		require.NoError(t, err)
+	}
+	assert.Equal(t, "a", compacted.Group())
+}

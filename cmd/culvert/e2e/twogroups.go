@@ -19,6 +19,7 @@ func TwoGroupsOnATopic(t *testing.T, p *Place, servers string) {
 	const why = "config.storage.topic=configs: expected connectors of group.id=others, found the topic to be that of " +
 		"group workers, which runs them"
 	others.workers[0].Until(200, "GET", "/culvert/cluster", "", why)
+	others.Run("status", "--url", "http://"+others.ids[0]).Prints(why)
 	body, err := json.Marshal(map[string]any{"name": "d", "config": groupSource(address, "d")})
 	NoError(t, err)
 	others.workers[0].Must(409, "POST", "/connectors", string(body), why)
