@@ -46,3 +46,11 @@ func TestRealDeliveryOfAGroup(t *testing.T) {
 		})
 	}
 }
+
+// Of two groups on one config topic one runs what stands there; the brokers say when it has no members any more.
+func TestRealTwoGroupsOnATopic(t *testing.T) {
+	t.Parallel()
+	port, controller, dir := freePort(t), freePort(t), t.TempDir()
+	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller}, port, dir)
+	e2e.TwoGroupsOnATopic(t, e2e.NewPlace(t), "127.0.0.1:"+port)
+}
