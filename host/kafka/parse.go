@@ -143,7 +143,8 @@ func (c *Config) secure(ctx context.Context) (warnings setting.Problems, err err
 	if c.live == nil {
 		c.live = &security.Live{}
 	}
-	for _, s := range []side{sideProducer, sideConsumer, sideAdmin} {
+	// The first is for clients of no kind, such as a worker's membership in its group.
+	for _, s := range []side{sideCommon, sideProducer, sideConsumer, sideAdmin} {
 		client := c.client(s)
 		merged := client.over(c.ClientConfig)
 		if like := c.alike(s, merged); like != nil {
@@ -167,7 +168,7 @@ func (c *Config) secure(ctx context.Context) (warnings setting.Problems, err err
 
 // alike is a kind of client before s whose access would be the same: stores are opened and tokens are fetched once.
 func (c *Config) alike(s side, merged ClientConfig) *ClientConfig {
-	for before := sideProducer; before < s; before++ {
+	for before := sideCommon; before < s; before++ {
 		other := c.client(before).over(c.ClientConfig)
 		if maps.Equal(other.Security, merged.Security) && slices.Equal(other.Bootstrap, merged.Bootstrap) &&
 			other.ConnectTimeout == merged.ConnectTimeout {
