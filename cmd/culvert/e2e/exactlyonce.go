@@ -274,21 +274,14 @@ func (e *Exactly) Row(key string) string {
 	return order + "/" + product
 }
 
-// counts looks at both topics.
-func (e *Exactly) counts() (whole, changes counted) {
+// inChanges is what the topic of the changes has of what the service had to tell.
+func (e *Exactly) inChanges() counted {
 	e.t.Helper()
 	var found []string
-	for _, line := range e.Records(e.Name) {
-		_, key, _ := strings.Cut(line, `"key":`)
-		found = append(found, e.Row(key))
-	}
-	whole = e.Count(e.Rows, found)
-
 	places := map[string]int{}
 	for _, row := range e.edits.rows {
 		places[row] = len(places)
 	}
-	found = nil
 	for _, line := range e.Records(e.changes()) {
 		var r struct {
 			Key   struct{ ProductID int }
@@ -304,7 +297,18 @@ func (e *Exactly) counts() (whole, changes counted) {
 		found = append(found, fmt.Sprint(r.Key.ProductID, " ", r.Value.ODQ_CHANGEMODE, " ", r.Value.ODQ_ENTITYCNTR, " ",
 			r.Value.ProductName))
 	}
-	return whole, e.Count(places, found)
+	return e.Count(places, found)
+}
+
+// counts looks at both topics.
+func (e *Exactly) counts() (whole, changes counted) {
+	e.t.Helper()
+	var found []string
+	for _, line := range e.Records(e.Name) {
+		_, key, _ := strings.Cut(line, `"key":`)
+		found = append(found, e.Row(key))
+	}
+	return e.Count(e.Rows, found), e.inChanges()
 }
 
 // check looks at both topics, and says what it found as a line of a table.

@@ -31,8 +31,8 @@ type Group struct {
 	plugins []string // folders by worker; nil: one that all have
 	workers []*Followed
 	ids     []string // host:port of each
-	// folders: each worker has a folder of connectors, of its own, confN. lines are more of each worker's file, which
-	// count; %d in them is the worker's number.
+	// folders: each worker has a folder of connectors, of its own, confN. lines are more of each worker's file, in the
+	// place of those of the same name; %d in them is the worker's number.
 	folders bool
 	lines   []string
 }
@@ -93,7 +93,7 @@ func (g *Group) Configured(n int) (file string) {
 		"offset.flush.interval.ms=500", "listeners=http://" + g.ids[n],
 		"value.converter.schemas.enable=false", "key.converter.schemas.enable=false"}
 	for _, line := range g.lines {
-		lines = append(lines, strings.ReplaceAll(line, "%d", strconv.Itoa(n)))
+		lines = Instead(lines, strings.ReplaceAll(line, "%d", strconv.Itoa(n)))
 	}
 	return g.File(name, lines...)
 }

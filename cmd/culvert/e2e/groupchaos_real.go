@@ -1,0 +1,442 @@
+//go:build real
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// Brokers are three brokers under a group. Kill ends one of them by SIGKILL, and starts it again after meanwhile.
+type Brokers struct {
+	Servers string
+	Kill    func(w *Command, node int, meanwhile func())
+}
+
+// chaos is a group of three workers to which things happen while it reads sets again and again, reads the changes of
+// another one from a service that keeps one generation of them, and writes what is numbered to a service that gives
+// each row a number of its own.
+type chaos struct {
+	*Group
+	e       *Exactly
+	b       Brokers
+	o       *origin
+	relays  []*relay
+	proxies []string
+	steps   []string
+	version int
+	exactly bool
+	began   time.Time
+	wrote   atomic.Int64 // records of the topic that is written to the service
+}
+
+const (
+	chaosUnits   = 3 + 5 // connectors, and their tasks
+	chaosSession = 6 * time.Second
+	chaosLimit   = 4 // sap.odata.max.concurrent.requests, its default
+)
+
+// chaosKinds are what may happen.
+var chaosKinds = []struct {
+	name string
+	does func(c *chaos, n int)
+}{{"kill", (*chaos).kills}, {"stop", (*chaos).stops}, {"leader", (*chaos).leader}, {"deaf", (*chaos).deaf},
+	{"mute", (*chaos).mute}, {"broker", (*chaos).broker}, {"roll", (*chaos).rolls}, {"change", (*chaos).changes},
+	{"pause", (*chaos).pauses}, {"drain", (*chaos).drains}}
+
+// ChaosOfAGroup has things happen to a group, one after the other, in an order by chance: each of them before any comes
+// again. A group that exactly-once is enabled for repeats nothing, another one loses nothing.
+func ChaosOfAGroup(t *testing.T, b Brokers, name string, exactly bool, seed uint64, rounds int) {
+	c := startChaos(t, b, name, exactly)
+	random := rand.New(rand.NewPCG(seed, 0))
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("seed %d:\n%s", seed, strings.Join(c.steps, "\n"))
+		}
+	})
+	var deck []int
+	for range rounds {
+		if len(deck) == 0 {
+			deck = random.Perm(len(chaosKinds))
+			if c.steps == nil && !exactly { // what the group with exactly-once did not have
+				deck = deck[rounds%len(deck):]
+			}
+		}
+		kind, n := chaosKinds[deck[0]], random.IntN(3)
+		c.e.Random, deck = rand.New(rand.NewPCG(random.Uint64(), 0)), deck[1:]
+		c.step("%s of worker %d", kind.name, n)
+		kind.does(c, n)
+		c.settles()
+		c.step("settled")
+		if t.Failed() {
+			return
+		}
+	}
+	c.finish(fmt.Sprintf("%s, seed %d, %d rounds", name, seed, rounds))
+}
+
+func startChaos(t *testing.T, b Brokers, name string, exactly bool) *chaos {
+	t.Helper()
+	p := NewPlace(t)
+	s := service.New(service.Options{Rows: 300, PageSize: 100})
+	c := &chaos{b: b, exactly: exactly, o: &origin{inner: s}, began: time.Now(), e: &Exactly{t: t, p: p, S: s,
+		Servers: b.Servers, Name: name, Rows: map[string]int{}}}
+	address := Serve(t, c.o)
+	topics := []string{"Orders", "Details", "c", "numbers"}
+	for n := range topics {
+		topics[n] = name + topics[n]
+	}
+	client := Client(t, strings.Split(b.Servers, ",")[0])
+	c.make(client, map[string]*string{"cleanup.policy": kadm.StringPtr("compact")}, 1, name+"configs", name+"states",
+		name+"offsets")
+	c.make(client, nil, 1, topics[:3]...)
+	c.make(client, nil, 4, topics[3])
+
+	c.Group = &Group{Place: p, servers: b.Servers, lines: []string{"group.id=" + name, "config.storage.topic=" + name +
+		"configs", "status.storage.topic=" + name + "states", "offset.storage.topic=" + name + "offsets",
+		"exactly.once.source.support=" + map[bool]string{true: "enabled", false: "disabled"}[exactly],
+		"config.providers=file",
+		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
+		"consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000"}}
+	for n := range 3 {
+		r, proxy := newRelay(t)
+		c.relays, c.proxies = append(c.relays, r), append(c.proxies, proxy)
+		c.plugins = append(c.plugins, Folder(t, "odata-sink"))
+		c.workers, c.ids = append(c.workers, nil), append(c.ids, porttest.Address(t))
+		c.File(filepath.Join(filepath.Base(c.Machine(n)), "sap.properties"), fmt.Sprint("pwd=worker", n))
+		c.joins(n)
+	}
+	for _, w := range c.workers {
+		w.Changes()
+	}
+	for n, settings := range c.connectors(address) {
+		c.put(n, settings["name"], settings)
+	}
+	d := &Edits{E: c.e, random: rand.New(rand.NewPCG(exactSeed, 1)), names: map[int]string{},
+		stop: make(chan struct{}), ended: make(chan struct{})}
+	s.Each("Products", func(_ string, fields map[string]string) {
+		id, _ := strconv.Atoi(fields["ProductID"])
+		d.names[id] = fields["ProductName"]
+		d.tell(id, "", 0)
+	})
+	c.e.edits = d
+	c.workers[0].Eventually("the products", func() bool { return len(c.e.Records(c.e.changes())) >= len(d.rows) })
+	go d.Run()
+	ctx, cancel := context.WithCancel(context.Background())
+	produced := make(chan struct{})
+	t.Cleanup(func() { cancel(); <-produced; d.rest() })
+	go func() {
+		defer close(produced)
+		for {
+			select {
+			case <-d.stop: // with the edits
+				NoError(t, client.Flush(ctx))
+				return
+			case <-ctx.Done():
+				return
+			case <-time.After(20 * time.Millisecond):
+				n := c.wrote.Add(1)
+				client.Produce(ctx, &kgo.Record{Topic: topics[3], Key: fmt.Appendf(nil, `{"Topic":"n%d"}`, n),
+					Value: fmt.Appendf(nil, `{"Topic":"n%d","Body":"said"}`, n)}, nil)
+			}
+		}
+	}()
+	c.settles()
+	return c
+}
+
+// make makes topics with three copies.
+func (c *chaos) make(client *kgo.Client, settings map[string]*string, partitions int32, names ...string) {
+	made, err := kadm.NewClient(client).CreateTopics(context.Background(), partitions, 3, settings, names...)
+	NoError(c.e.t, err)
+	NoError(c.e.t, made.Error())
+}
+
+// connectors are the settings of three.
+func (c *chaos) connectors(address string) (all []map[string]string) {
+	name := c.e.Name
+	sets := Source(name, address, "Orders", "Order_Details")
+	for n, topic := range []string{"Orders", "Details"} {
+		sets = Instead(sets, fmt.Sprintf("sap.odata#%02d.topic=%s%s", n, name, topic),
+			fmt.Sprintf("sap.odata#%02d.exec-period=1", n))
+	}
+	for _, lines := range [][]string{append(sets, "tasks.max=2"),
+		Tracked(c.e.changes(), address, service.ODPPath, "FactsOfProducts"),
+		append(SinkOf(name+"numbers", address, name+"numbers", "Inbox"), "tasks.max=2", "sap.odata.operation.mode=insert",
+			"sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic", "sap.odata.flush.interval.ms=200")} {
+		all = append(all, Configuration(Instead(lines, "sap.odata.user.name=me", "sap.odata.max.retries=3",
+			"sap.odata.user.pwd=${file:sap.properties:pwd}")))
+	}
+	return all
+}
+
+func (c *chaos) step(format string, a ...any) {
+	c.steps = append(c.steps, fmt.Sprintf("%8.3f ", time.Since(c.began).Seconds())+fmt.Sprintf(format, a...))
+}
+
+// joins starts a worker, whose last words are shown where the test fails.
+func (c *chaos) joins(n int) {
+	c.T.Helper()
+	c.Join(n, "--set", "kafka.proxy.type=http", "--set", "kafka.proxy.address="+c.proxies[n])
+	w := c.workers[n]
+	c.T.Cleanup(func() {
+		if lines := strings.Split(w.Stderr.String(), "\n"); c.T.Failed() {
+			c.T.Logf("worker %d:\n%s", n, strings.Join(lines[max(0, len(lines)-80):], "\n"))
+		}
+	})
+}
+
+// members are the workers of the group as one of them says, which may ask a leader that does not answer.
+func (c *chaos) members(by int) (ids []string) {
+	var o rest.Group
+	patience := http.Client{Timeout: time.Second}
+	if a, err := patience.Get(c.workers[by].Url + "/culvert/cluster"); err == nil {
+		_ = json.NewDecoder(a.Body).Decode(&o)
+		a.Body.Close()
+	}
+	for _, m := range o.Members {
+		ids = append(ids, m.WorkerID)
+	}
+	return ids
+}
+
+// gone waits until a worker is no member any more, and all runs on others, and returns one of those.
+func (c *chaos) gone(n int) (by int) {
+	c.T.Helper()
+	by = (n + 1) % 3
+	c.workers[by].Eventually(fmt.Sprintf("worker %d is no member", n), func() bool {
+		ids := c.members(by)
+		return len(ids) == 2 && !slices.Contains(ids, c.ids[n])
+	})
+	c.workers[by].Eventually("all runs on two workers", func() bool {
+		owners, whole := c.owners(by, chaosUnits)
+		for _, id := range owners {
+			whole = whole && id != c.ids[n]
+		}
+		return whole
+	})
+	c.step("worker %d is none of the group's", n)
+	return by
+}
+
+// settles waits until the group has three members which run all that there is, and then for more of everything.
+func (c *chaos) settles() {
+	c.T.Helper()
+	for by, w := range c.workers {
+		w.Eventually(fmt.Sprintf("all runs, as worker %d says", by), func() bool {
+			_, whole := c.owners(by, chaosUnits)
+			return whole && len(c.members(by)) == 3
+		})
+	}
+	before, written := c.e.S.Ledger(), c.e.S.Count("Inbox")
+	c.workers[0].Eventually("more of everything", func() bool {
+		now := c.e.S.Ledger()
+		return now.Deltas > before.Deltas+1 && now.Pages-now.Deltas > before.Pages-before.Deltas+3 &&
+			c.e.S.Count("Inbox") > written
+	})
+}
+
+// silent expects that a worker has asked for nothing that acknowledges or writes in a time.
+func (c *chaos) silent(n int, what string, from, to time.Time) {
+	c.T.Helper()
+	if found := c.o.of(n, from, to); len(found) > 0 {
+		c.T.Errorf("worker %d %s: expected no requests in %v that acknowledge or write, found %q", n, what, to.Sub(from),
+			found[:min(len(found), 5)])
+	}
+}
+
+// kills kills a worker, which comes back at once, or when others have taken over.
+func (c *chaos) kills(n int) {
+	c.workers[n].Kill()
+	if c.e.Random.IntN(2) == 0 {
+		c.gone(n)
+	}
+	c.joins(n)
+}
+
+// stops has a worker do nothing until others have taken over, and then go on.
+func (c *chaos) stops(n int) {
+	c.workers[n].Signal(syscall.SIGSTOP)
+	by := c.gone(n)
+	from := time.Now()
+	c.workers[n].Signal(syscall.SIGCONT)
+	to := from
+	c.workers[by].Eventually("it is a member again", func() bool {
+		at := time.Now()
+		member := slices.Contains(c.members(by), c.ids[n])
+		if !member {
+			to = at
+		}
+		return member
+	})
+	c.silent(n, "goes on and is no member yet", from, to)
+}
+
+// leader kills who leads when it was asked for a connector, which may be there then or not.
+func (c *chaos) leader(n int) {
+	at := slices.Index(c.ids, c.overview(n).Leader)
+	if at < 0 {
+		c.T.Fatalf("expected a leader, found %+v", c.overview(n))
+	}
+	extra := AsJSON(c.T, Configuration(Instead(Source("extra", "127.0.0.1:1", "Orders"), "tasks.max=1")))
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		r, err := http.NewRequest("PUT", c.workers[at].Url+"/connectors/extra/config", bytes.NewReader([]byte(extra)))
+		if err == nil {
+			r.Header.Set("Content-Type", "application/json")
+			if a, err := http.DefaultClient.Do(r); err == nil {
+				a.Body.Close()
+			}
+		}
+	}()
+	wait := time.Duration(c.e.Random.IntN(40)) * time.Millisecond
+	<-time.After(wait)
+	c.step("the leader, worker %d, is killed %v after it was asked", at, wait)
+	c.workers[at].Kill()
+	<-sent
+	if c.e.Random.IntN(2) == 0 {
+		other := c.workers[(at+1)%3]
+		other.Eventually("another leader", func() bool { return c.overview((at+1)%3).Leader != c.ids[at] })
+	}
+	c.joins(at)
+	c.workers[at].Eventually("no connector more than before", func() bool {
+		status, _ := c.workers[at].Call("DELETE", "/connectors/extra", "")
+		return status == http.StatusNotFound
+	})
+}
+
+// deaf has nothing of the brokers reach a worker until others have taken over.
+func (c *chaos) deaf(n int) { c.cut(n, 1) }
+
+// mute has nothing of a worker reach the brokers until others have taken over.
+func (c *chaos) mute(n int) { c.cut(n, 0) }
+
+func (c *chaos) cut(n, way int) {
+	heal, from := c.relays[n].cut(way), time.Now()
+	defer heal()
+	c.gone(n)
+	if left := chaosSession + time.Second - time.Since(from); left > 0 {
+		<-time.After(left)
+	}
+	c.silent(n, "hears of nobody", from.Add(chaosSession), time.Now())
+}
+
+// broker kills a broker, and has it start again.
+func (c *chaos) broker(n int) {
+	c.b.Kill(c.workers[n].Command, n, func() { <-time.After(time.Duration(c.e.Random.IntN(3000)) * time.Millisecond) })
+}
+
+// rolls has workers get another version of a plugin, one after the other; one of them is started again with it.
+func (c *chaos) rolls(n int) {
+	c.version++
+	version := fmt.Sprintf("0.2.%d", c.version)
+	newer := guesttest.Bytes(c.T, filepath.Join(Bench.root, "plugins", "odata-source"), "main.version="+version)
+	for at := range c.workers {
+		if at == n {
+			c.workers[at].MustStop()
+			Replace(c.T, c.plugins[at], "odata-source.wasm", newer)
+			c.joins(at)
+		} else {
+			c.plug(at, newer)
+		}
+	}
+	c.workers[n].Eventually("all sources run version "+version, func() bool {
+		var shown map[string]struct{ Status connect.Status }
+		Get(c.T, c.workers[n].Url+"/connectors?expand=status", &shown)
+		tasks := slices.Concat(shown[c.e.Name].Status.Tasks, shown[c.e.changes()].Status.Tasks)
+		return len(tasks) == 3 && !slices.ContainsFunc(tasks, func(t connect.TaskStatus) bool {
+			return t.Version != version
+		})
+	})
+}
+
+// changes gives all connectors other settings.
+func (c *chaos) changes(n int) {
+	for _, name := range []string{c.e.Name, c.e.changes(), c.e.Name + "numbers"} {
+		settings := c.workers[n].Shown(name)
+		settings["errors.log.enable"] = fmt.Sprint(settings["errors.log.enable"] != "true")
+		c.put(c.e.Random.IntN(3), name, settings)
+	}
+}
+
+// pauses pauses or stops all connectors, and has them go on.
+func (c *chaos) pauses(n int) {
+	for _, name := range []string{c.e.Name, c.e.changes(), c.e.Name + "numbers"} {
+		c.workers[n].Steer(name, []string{"pause", "stop"}[c.e.Random.IntN(2)])
+		c.workers[(n+1)%3].Must(202, "PUT", "/connectors/"+name+"/resume", "")
+	}
+}
+
+// drains has a worker hand over what it runs, and starts it again.
+func (c *chaos) drains(n int) {
+	c.drain(n).Exits(0)
+	c.workers[n].MustStop()
+	c.joins(n)
+}
+
+// finish ends what is written and changed, waits for the rest of it, and counts.
+func (c *chaos) finish(what string) {
+	t := c.T
+	t.Helper()
+	c.e.edits.rest()
+	c.workers[0].Eventually("all numbers", func() bool { return c.e.S.Count("Inbox") >= int(c.wrote.Load()) })
+	last := c.e.edits.rows[len(c.e.edits.rows)-1]
+	id, _, _ := strings.Cut(last, " ")
+	c.workers[0].Eventually("the last change", func() bool {
+		told := c.e.Records(c.e.changes())
+		return len(told) > 0 && strings.Contains(told[len(told)-1], `{"ProductID":`+id)
+	})
+	for _, w := range c.workers {
+		w.MustStop()
+	}
+	numbers := map[string]int{}
+	c.e.S.Each("Inbox", func(_ string, fields map[string]string) { numbers[fields["Topic"]]++ })
+	for n := int64(1); n <= c.wrote.Load(); n++ {
+		if at := fmt.Sprint("n", n); numbers[at] != 1 {
+			t.Errorf("expected %s to be created once, found %d times", at, numbers[at])
+		}
+	}
+	changes := c.e.inChanges()
+	if changes.Missing > 0 || c.exactly && changes.Repeated > 0 {
+		t.Errorf("changes: %v, the first one that is missing is row %d", changes, changes.First)
+	}
+	server := strings.Split(c.b.Servers, ",")[0]
+	for topic, rows := range map[string]int{"Orders": c.e.S.Count("Orders"), "Details": c.e.S.Count("Order_Details")} {
+		if c.exactly {
+			inOrder(t, server, c.e.Name+topic, rows, c.began)
+		} else if n := distinct(t, server, c.e.Name+topic); n != rows {
+			t.Errorf("%s: expected %d rows, found %d", topic, rows, n)
+		}
+	}
+	ledger := c.e.S.Ledger()
+	if ledger.Jobs != 1 || ledger.Refused536 > 0 {
+		t.Errorf("%d first extractions, %d tokens that were too old", ledger.Jobs, ledger.Refused536)
+	}
+	if c.o.most > chaosLimit {
+		t.Errorf("expected at most %d requests at a time, found %d", chaosLimit, c.o.most)
+	}
+	t.Logf("%s: %v, changes: %v, %d numbers, %d requests at a time", what, time.Since(c.began), changes, len(numbers),
+		c.o.most)
+}
