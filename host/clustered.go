@@ -30,7 +30,10 @@ import (
 
 // clustered is what a worker has that forms a group with others: the topics that they share, its membership, and what
 // they ask of each other.
+//
+// Its worker is asked from the start on, when it is none of the group, and has its options from join on.
 type clustered struct {
+	*cluster.Worker
 	host    *Host
 	session *rest.Session
 	// destinations are where the worker's clients meet those of the same origin.
@@ -43,10 +46,10 @@ type clustered struct {
 	store    *config.TopicStore
 	fences   *cluster.Fences
 
+	log    *cluster.Log
+	status *cluster.StatusTopic
+
 	mu      sync.Mutex
-	log     *cluster.Log
-	status  *cluster.StatusTopic
-	worker  *cluster.Worker // nil while the worker starts
 	targets map[string]string
 }
 
@@ -99,25 +102,22 @@ func newClustered(h *Host) (*clustered, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &clustered{host: h, session: session, destinations: transport.NewDestinations()}
+	c := &clustered{Worker: cluster.NewWorker(cluster.WorkerOptions{}), host: h, session: session,
+		destinations: transport.NewDestinations()}
 	c.store = config.NewTopicStore(w.ConfigTopic(), w, c.changed, h.log)
-	c.permits, c.fences = cluster.NewPermits(c.store, c.members), cluster.NewFences(c.store, w.Text("group.id"))
+	c.permits, c.fences = cluster.NewPermits(c.store, c.Members), cluster.NewFences(c.store, w.Text("group.id"))
 	session.Handle("POST "+cluster.LockoutsPath, c.permits.Answer)
 	session.Handle("POST "+notifiedPath, c.notified)
 	c.bound(nil) // before the worker has joined it has no shares
 	session.Handle("POST /connectors/{name}/tasks",
 		func(ctx context.Context, connector string, body []byte) (any, error) {
-			worker := c.member()
-			if worker == nil {
-				return nil, rest.Starting
-			}
-			return nil, taken(worker.Take(ctx, connector, body))
+			return nil, taken(c.Take(ctx, connector, body))
 		})
 	session.Handle("GET "+cluster.HoldsPath, func(context.Context, string, []byte) (any, error) {
-		if c.member() == nil {
-			return nil, rest.Starting
+		if herder := c.host.now().herder; herder != nil {
+			return herder.Holds(), nil
 		}
-		return c.host.now().herder.Holds(), nil
+		return nil, rest.Starting
 	})
 	session.Handle("PUT /connectors/{name}/fence",
 		func(ctx context.Context, connector string, body []byte) (any, error) {
@@ -132,20 +132,7 @@ func newClustered(h *Host) (*clustered, error) {
 
 // share has a store of refused logons share what it knows with those of other workers, before anything uses it.
 func (c *clustered) share(store *lockouts.Store) {
-	c.lockouts = cluster.NewLockouts(store, c.store, c.askLeader, func() string {
-		if worker := c.member(); worker != nil {
-			return worker.Member()
-		}
-		return ""
-	}, c.host.log)
-}
-
-// members are those of the group while this worker leads it and can write as the leader.
-func (c *clustered) members() map[string]bool {
-	if worker := c.member(); worker != nil {
-		return worker.Members()
-	}
-	return nil
+	c.lockouts = cluster.NewLockouts(store, c.store, c.askLeader, c.Member, c.host.log)
 }
 
 // askLeader has the leader answer a call, which may be this worker.
@@ -187,20 +174,12 @@ func passes(err error) bool {
 	return errors.As(err, &unanswered) || errors.Is(err, rest.ErrNoKey)
 }
 
-// member is the worker's membership, nil while it starts.
-func (c *clustered) member() *cluster.Worker {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.worker
-}
-
 // rebalances are what the worker has seen of those of its group.
 func (h *Host) rebalances() cluster.Rebalances {
-	var worker *cluster.Worker
-	if h.clustered != nil {
-		worker = h.clustered.member()
+	if h.clustered == nil {
+		return (*cluster.Worker)(nil).Rebalances()
 	}
-	return worker.Rebalances()
+	return h.clustered.Rebalances()
 }
 
 // URL implements [rest.Cluster].
@@ -222,48 +201,8 @@ func (c *clustered) scheme() string {
 	return "http"
 }
 
-// Leader implements [rest.Cluster].
-func (c *clustered) Leader() (url string, me, known bool) {
-	if worker := c.member(); worker != nil {
-		return worker.Leader()
-	}
-	return "", false, false
-}
-
-// Owner implements [rest.Cluster].
-func (c *clustered) Owner(connector string, task int) (url string, me, known bool) {
-	if worker := c.member(); worker != nil {
-		return worker.Owner(connector, task)
-	}
-	return "", false, false
-}
-
-// Pending implements [rest.Cluster].
-func (c *clustered) Pending() bool {
-	worker := c.member()
-	return worker == nil || worker.Pending()
-}
-
-// Overview implements [rest.Cluster].
-func (c *clustered) Overview() (o rest.Group, ok bool) {
-	if worker := c.member(); worker != nil {
-		return worker.Overview()
-	}
-	return o, false
-}
-
 // Drain implements [rest.Cluster].
-func (c *clustered) Drain(ctx context.Context) error {
-	worker := c.member()
-	if worker == nil {
-		return rest.Starting
-	}
-	err := worker.Drain(ctx)
-	if errors.Is(err, cluster.ErrAlone) {
-		return &rest.Refusal{Status: http.StatusConflict, Message: err.Error()}
-	}
-	return err
-}
+func (c *clustered) Drain(ctx context.Context) error { return conflict(c.Worker.Drain(ctx)) }
 
 // Restart implements [rest.Cluster]: all workers read the record.
 func (c *clustered) Restart(ctx context.Context, connector string, includeTasks, onlyFailed bool) error {
@@ -277,7 +216,7 @@ func (c *clustered) Restart(ctx context.Context, connector string, includeTasks,
 
 // SetLevel implements [rest.Cluster]: all workers read the record.
 func (c *clustered) SetLevel(ctx context.Context, logger, level string) error {
-	if c.member() == nil {
+	if c.host.now().herder == nil {
 		return rest.Starting
 	}
 	_, err := c.store.Write(ctx, config.LoggerRecord(logger, level))
@@ -286,10 +225,7 @@ func (c *clustered) SetLevel(ctx context.Context, logger, level string) error {
 
 // Choose implements [rest.Cluster].
 func (c *clustered) Choose(ctx context.Context, name, hash string) error {
-	if worker := c.member(); worker != nil {
-		return conflict(worker.Choose(ctx, name, hash))
-	}
-	return rest.Starting
+	return conflict(c.Worker.Choose(ctx, name, hash))
 }
 
 // open opens the topics of the group, and reads them.
@@ -324,9 +260,7 @@ func (c *clustered) open(ctx context.Context, closing *closers) error {
 		}
 	})
 	c.store.Open(log)
-	c.mu.Lock()
 	c.log, c.status = log, status
-	c.mu.Unlock()
 	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
 	caught, ended := make(chan struct{}), make(chan error, 1)
 	var reader sync.WaitGroup
@@ -372,8 +306,8 @@ func (c *clustered) changed(change config.TopicChange) {
 	case config.KindRestart:
 		c.restart(change.Restart)
 	}
-	if worker := c.member(); worker != nil {
-		worker.Read(change)
+	if c.host.now().herder != nil { // before it is there all is looked at anyway
+		c.Read(change)
 	}
 }
 
@@ -386,8 +320,7 @@ func (c *clustered) use(key config.SessionKey) {
 // restart restarts what this worker runs of a connector, as somebody has asked any worker to.
 func (c *clustered) restart(r config.RestartRequest) {
 	herder := c.host.now().herder
-	worker := c.member()
-	if herder == nil || worker == nil {
+	if herder == nil {
 		return
 	}
 	s, err := herder.Status(r.Connector)
@@ -395,7 +328,7 @@ func (c *clustered) restart(r config.RestartRequest) {
 		return
 	}
 	failed := func(state connect.State) bool { return !r.OnlyFailed || state == connect.Failed }
-	if _, me, _ := worker.Owner(r.Connector, -1); me && failed(s.Connector.State) {
+	if _, me, _ := c.Owner(r.Connector, -1); me && failed(s.Connector.State) {
 		_ = herder.Restart(r.Connector)
 		return // with the tasks that it has here
 	}
@@ -410,7 +343,7 @@ func (c *clustered) restart(r config.RestartRequest) {
 func (c *clustered) join(herder *connect.Herder) {
 	h := c.host
 	w := h.in.Worker
-	worker := cluster.NewWorker(cluster.WorkerOptions{
+	c.Begin(cluster.WorkerOptions{
 		Group: cluster.Options{Kafka: h.kafka, Group: w.Text("group.id"), Topic: w.ConfigTopic(),
 			Instance: w.Text("group.instance.id"), Session: w.Duration("session.timeout.ms"),
 			Rebalance: w.Duration("rebalance.timeout.ms"), Heartbeat: w.Duration("heartbeat.interval.ms")},
@@ -420,9 +353,6 @@ func (c *clustered) join(herder *connect.Herder) {
 		Declared: c.declared, SessionKey: c.key, Bound: c.bound, Taken: c.destinations.Taken, Passes: passes,
 		Folder: func() string { return h.now().folder.announced() }, Leads: func() { h.now().folder.wake() },
 		Ask: c.ask, Logger: h.log})
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.worker = worker
 }
 
 // bound has the worker keep to its shares of origins (P16).
@@ -489,13 +419,6 @@ func (c *clustered) key(ctx context.Context) error {
 	return err
 }
 
-// does takes that the herder does something else with a connector.
-func (c *clustered) does(connector string) {
-	if worker := c.member(); worker != nil {
-		worker.Changed(connector)
-	}
-}
-
 // planned takes how a connector shares its work out, once what Kafka Connect's worker would refuse is known to be none.
 func (c *clustered) planned(ctx context.Context, name string, p connect.Plan) error {
 	now, err := c.host.now().herder.NowOf(name)
@@ -505,7 +428,7 @@ func (c *clustered) planned(ctx context.Context, name string, p connect.Plan) er
 	if err := c.host.checking().Check(ctx, now.Given).Err(); err != nil {
 		return err
 	}
-	return c.member().Planned(ctx, name, p)
+	return c.Planned(ctx, name, p)
 }
 
 // fencing is what the leader is asked for before the tasks of a version write in transactions.
@@ -522,11 +445,7 @@ func (c *clustered) fence(ctx context.Context, connector string, version int64, 
 	if err != nil {
 		return err
 	}
-	worker := c.member()
-	if worker == nil {
-		return rest.Starting
-	}
-	return worker.Insist(ctx, func() error {
+	return c.Insist(ctx, func() error {
 		switch to, me, known := c.Leader(); {
 		case !known:
 			return cluster.ErrNotLeader
@@ -551,14 +470,6 @@ func (c *clustered) fenceAsLeader(ctx context.Context, connector string, f fenci
 	return c.fences.Fence(ctx, producers, connector, f.Version, f.Now)
 }
 
-// lease returns nil while nobody else can have what this worker runs.
-func (c *clustered) lease(ctx context.Context) error {
-	if worker := c.member(); worker != nil {
-		return worker.Lease(ctx)
-	}
-	return rest.Starting
-}
-
 // target is what a connector is to do, as the config topic has it.
 func (c *clustered) target(name string) connect.TargetState {
 	c.mu.Lock()
@@ -580,7 +491,7 @@ func targetOf(name string) connect.TargetState {
 // brought takes that the herder has the connectors of a snapshot.
 func (c *clustered) brought(s config.Snapshot, herder *connect.Herder) {
 	c.aim(s, herder)
-	c.member().Brought(s)
+	c.Brought(s)
 }
 
 // aim gives connectors the target states of a snapshot.
@@ -598,9 +509,9 @@ func (c *clustered) aim(s config.Snapshot, herder *connect.Herder) {
 
 // run is a member of the group until ctx ends, and hands over then what it runs, see [cluster.Worker.Leave].
 func (c *clustered) run(ctx context.Context) {
-	worker, log := c.member(), c.host.log
+	log := c.host.log
 	for ctx.Err() == nil {
-		err := worker.Join(ctx)
+		err := c.Join(ctx)
 		if err == nil {
 			break
 		}
@@ -618,7 +529,7 @@ func (c *clustered) run(ctx context.Context) {
 	}
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	running.Go(func() { worker.Run(working) })
+	running.Go(func() { c.Run(working) })
 	if c.host.config.ResumeLogons {
 		running.Go(func() {
 			defer guard.Recover(log, "resuming logons", nil)
@@ -630,7 +541,7 @@ func (c *clustered) run(ctx context.Context) {
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx),
 		c.host.in.Worker.Duration("task.shutdown.graceful.timeout.ms"))
 	defer cancel()
-	if err := worker.Leave(leaving); err != nil {
+	if err := c.Leave(leaving); err != nil {
 		log.Warn("the worker did not leave its group in good order: the group waits for it", "error", err)
 	}
 	stop()

@@ -103,18 +103,17 @@ func (f *groupFolder) take(s config.Snapshot) {
 // apply tells the group what the folder holds, where that is news. While the worker leads, and no other has another
 // folder, it has the config topic hold the same.
 func (f *groupFolder) apply(ctx context.Context) {
-	worker := f.of.member()
 	f.mu.Lock()
 	found, digest, news := f.found, f.digest, f.said != f.digest
 	f.mu.Unlock()
-	switch group, leads := worker.Overview(); {
-	case worker.Member() == "":
+	switch group, leads := f.of.Overview(); {
+	case f.of.Member() == "":
 		return
 	case news:
-		worker.Rejoin("its folder of connectors holds something else")
+		f.of.Rejoin("its folder of connectors holds something else")
 		f.announced()
 		return
-	case !leads || worker.Members() == nil:
+	case !leads || f.of.Members() == nil:
 		f.differs("")
 		return
 	case !f.differs(differing(digest, group)) || digest == "" || found == nil:
@@ -210,7 +209,7 @@ func (f *groupFolder) shown() (have []config.Now, problems []string) {
 // group has a folder any more it is REST's.
 func (f *groupFolder) holds(name string) error {
 	note := f.of.store.Notes(config.FolderNote)[name]
-	group, _ := f.of.member().Overview()
+	group, _ := f.of.Overview()
 	if note == nil || !slices.ContainsFunc(group.Members, func(m rest.GroupMember) bool { return m.Digest != "" }) {
 		return nil
 	}

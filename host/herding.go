@@ -107,7 +107,7 @@ func (g herding) still(ctx context.Context, name string, do func() error) error 
 	if _, err := g.Herder.NowOf(name); err != nil {
 		return err
 	}
-	return conflict(g.of.member().Still(ctx, name, do))
+	return conflict(g.of.Still(ctx, name, do))
 }
 
 // aimAt has the config topic say what a connector is to do, which all workers read.
@@ -122,12 +122,12 @@ func (c *clustered) aimAt(ctx context.Context, name string, target connect.Targe
 	return conflict(c.store.Put(ctx, name, config.Stored{Target: targetName(target)}))
 }
 
-// conflict is how REST answers a write of the config topic that was not made.
+// conflict is how REST answers what the group has not done.
 func conflict(err error) error {
 	var failed *cluster.WriteError
 	var other *config.OtherGroupError
 	switch {
-	case errors.Is(err, cluster.ErrNotLeader), errors.As(err, &other):
+	case errors.Is(err, cluster.ErrNotLeader), errors.Is(err, cluster.ErrAlone), errors.As(err, &other):
 		return &rest.Refusal{Status: http.StatusConflict, Message: err.Error()}
 	case errors.As(err, &failed):
 		return &rest.Refusal{Status: http.StatusInternalServerError, Message: err.Error()}

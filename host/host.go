@@ -671,8 +671,8 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 			return closing, err
 		}
 		o.Destinations = c.destinations
-		o.Planned, o.Changed, o.Lease, o.Fence, o.HandOn = c.planned, c.does, c.lease, c.fence, c.handOn
-		o.Orphaned = func(connector string) bool { return c.member().Orphaned(connector) }
+		o.Planned, o.Changed, o.Lease, o.Fence, o.HandOn = c.planned, c.Changed, c.Lease, c.fence, c.handOn
+		o.Orphaned = c.Orphaned
 		if h.in.Worker.Boolean("topic.tracking.enable") {
 			o.Uses = c.status.Topic
 		}

@@ -106,13 +106,17 @@ type shared struct {
 	tasks            string
 }
 
-// NewWorker makes one that has not joined.
+// NewWorker makes one that has not joined. Where its options are not known yet, Begin takes them.
 func NewWorker(o WorkerOptions) *Worker {
 	w := &Worker{o: o, work: make(chan struct{}, 1), dirty: map[string]bool{}, written: map[statusKey]Status{},
 		shares: map[string]shared{}, bounds: map[Key]Share{}}
 	w.leader = newLeader(w)
 	return w
 }
+
+// Begin takes the options of a worker that was made without any, before anything but questions about its group, and
+// [Worker.Changed], comes to it: it is in none, and answers so.
+func (w *Worker) Begin(o WorkerOptions) { w.o = o }
 
 // Join joins the group, and returns when the first assignment is there.
 func (w *Worker) Join(ctx context.Context) error {
@@ -544,9 +548,6 @@ func (w *Worker) Lease(ctx context.Context) error {
 	}
 	return g.Confirm(ctx)
 }
-
-// URL implements rest.Cluster.
-func (w *Worker) URL() string { return w.o.URL }
 
 // Leader implements rest.Cluster.
 func (w *Worker) Leader() (url string, me, known bool) {
