@@ -6,15 +6,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host"
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/shown"
 )
 
 func newAdopt() *cobra.Command {
-	var in installation
 	var startOver bool
-	c := &cobra.Command{
-		Use:   "adopt WORKER-FILE",
+	c := newGroupCommand(&cobra.Command{
+		Use:   "adopt",
 		Short: "Bring the connectors of a worker that was alone into its group's topic",
 		Long: `Bring the connectors that REST made in a data folder while its worker was alone, and which of its connectors were paused or stopped,
 into config.storage.topic of a worker's file. Then their files are moved into connectors.adopted in the data folder, and the worker can
@@ -26,26 +23,16 @@ REST's; where config.storage.secrets=refuse and a password stands in a file; or 
 offsets of a connector, which would begin from the start. Connectors in files that --config names are not looked at: where
 offset.storage.topic is another one, or on other brokers, than the worker had alone, they begin from the start.`,
 		Example: `  culvert cluster adopt --data /var/lib/culvert worker.properties`,
-		Args:    one("WORKER-FILE"),
-		RunE: func(c *cobra.Command, args []string) error {
-			hostConfig, err := in.config(config.Files{Worker: args[0]}, c.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			names, err := host.Adopt(c.Context(), hostConfig, startOver)
-			if err != nil {
-				return setUp(failed(err))
-			}
-			if len(names) == 0 {
-				fmt.Fprintln(c.OutOrStdout(), "no connectors were to be brought")
-			}
-			for _, name := range names {
-				fmt.Fprintf(c.OutOrStdout(), "%s was brought into the group's topic\n", shown.Line(name))
-			}
-			return nil
-		},
-	}
-	in.flags(c, "warn")
+	}, func(c *cobra.Command, config host.Config) error {
+		names, err := host.Adopt(c.Context(), config, startOver)
+		if err == nil && len(names) == 0 {
+			fmt.Fprintln(c.OutOrStdout(), "no connectors were to be brought")
+		}
+		for _, name := range names {
+			fmt.Fprintf(c.OutOrStdout(), "%s was brought into the group's topic\n", inLine(name))
+		}
+		return err
+	})
 	c.Flags().BoolVar(&startOver, "start-over", false, "take connectors that have no offsets, which begin from the start")
 	return c
 }

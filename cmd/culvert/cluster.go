@@ -30,8 +30,8 @@ func newCluster() *cobra.Command {
 // newGroupCommand makes a command whose argument is the file of a worker of a group.
 func newGroupCommand(c *cobra.Command, do func(c *cobra.Command, config host.Config) error) *cobra.Command {
 	var in installation
-	c.Use += " WORKER.properties"
-	c.Args = one("WORKER.properties")
+	c.Use += " WORKER-FILE"
+	c.Args = one("WORKER-FILE")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		config, err := in.read(args, "", c.ErrOrStderr())
 		if err != nil {
@@ -41,10 +41,7 @@ func newGroupCommand(c *cobra.Command, do func(c *cobra.Command, config host.Con
 			return wrong(fmt.Errorf("%s: expected the file of a worker, found a connector's", args[0]))
 		}
 		config.Compiling = compiling(c.ErrOrStderr())
-		if err = do(c, config); errors.As(err, new(*host.SetupError)) {
-			return wrong(err)
-		}
-		return failed(err)
+		return setUp(failed(do(c, config)))
 	}
 	in.flags(c, "warn")
 	return c
