@@ -351,7 +351,7 @@ func (c *clustered) join(herder *connect.Herder) {
 		Sync: w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status, Herder: herder,
 		Plugins: h.now().plugins, Classes: c.classes, RollAny: w.Text("plugin.rollout") == "any",
 		Declared: c.declared, SessionKey: c.key, Bound: c.bound, Taken: c.destinations.Taken, Passes: passes,
-		Folder: func() string { return h.now().folder.announced() }, Leads: func() { h.now().folder.wake() },
+		Folder: func() string { return h.now().folder.announced() }, Leads: func() { h.now().folder.news.Ring() },
 		Ask: c.ask, Logger: h.log})
 }
 

@@ -22,8 +22,8 @@ import (
 // What has none is REST's, and no folder changes or deletes it.
 type groupFolder struct {
 	of    *clustered
-	files *reloader // its store is the folder; REST and it take turns by one lock
-	news  chan struct{}
+	files *reloader  // its store is the folder; REST and it take turns by one lock
+	news  guard.Bell // it is to look whether something is to be done
 
 	// topic, with its notes, and records are those of the plan under way; files.applying is held.
 	topic   config.Snapshot
@@ -38,20 +38,12 @@ type groupFolder struct {
 }
 
 func newGroupFolder(c *clustered, applying guard.Turn) *groupFolder {
-	f := &groupFolder{of: c, files: newReloader(c.host, c.host.folder(c.given), applying), news: make(chan struct{}, 1)}
+	f := &groupFolder{of: c, files: newReloader(c.host, c.host.folder(c.given), applying), news: guard.NewBell()}
 	f.files.into = f
 	if c.host.config.Files.Folder != "" || len(c.given) > 0 {
 		f.digest = config.FolderDigest(c.given)
 	}
 	return f
-}
-
-// wake has it look whether something is to be done.
-func (f *groupFolder) wake() {
-	select {
-	case f.news <- struct{}{}:
-	default:
-	}
 }
 
 // announced is the digest of the folder as the group hears it, "" without one.
@@ -97,7 +89,7 @@ func (f *groupFolder) take(s config.Snapshot) {
 		f.digest = config.FolderDigest(s.Connectors)
 	}
 	f.mu.Unlock()
-	f.wake()
+	f.news.Ring()
 }
 
 // apply tells the group what the folder holds, where that is news. While the worker leads, and no other has another
@@ -130,7 +122,7 @@ func (f *groupFolder) apply(ctx context.Context) {
 	}
 	err := f.of.log.Refresh(ctx)
 	if err == nil && f.of.store.Stale(f.topic) { // by another leader, say: its connector would be overwritten
-		f.wake()
+		f.news.Ring()
 		return
 	}
 	if err == nil {

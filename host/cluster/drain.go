@@ -96,7 +96,7 @@ func (w *Worker) Leave(ctx context.Context) error {
 	back := w.o.Group.Instance != "" && w.become(rests, stays)
 	switch {
 	case back:
-		w.wake()
+		w.work.Ring()
 	case !w.become(leaves, drains) && w.become(leaves, stays):
 		w.Rejoin("this worker leaves")
 	}

@@ -48,7 +48,7 @@ type demand struct {
 type leader struct {
 	w *Worker
 	// news wakes run.
-	news chan struct{}
+	news guard.Bell
 
 	mu      guard.Mutex
 	memory  Memory
@@ -74,7 +74,7 @@ type leader struct {
 }
 
 func newLeader(w *Worker) *leader {
-	return &leader{w: w, news: make(chan struct{}, 1), still: map[string]int{}, rolling: guard.NewTurn(),
+	return &leader{w: w, news: guard.NewBell(), still: map[string]int{}, rolling: guard.NewTurn(),
 		ruled: map[string]int64{}}
 }
 
@@ -91,14 +91,7 @@ func (l *leader) begins(generation int32, leads bool) {
 	if !leads { // those who have asked for a write ask the next leader then
 		l.w.o.Log.Interrupt()
 	}
-	l.wake()
-}
-
-func (l *leader) wake() {
-	select {
-	case l.news <- struct{}{}:
-	default:
-	}
+	l.news.Ring()
 }
 
 // changed takes that the config topic says something else about connectors.
@@ -106,7 +99,7 @@ func (l *leader) changed() {
 	l.mu.Lock()
 	l.changes++
 	l.mu.Unlock()
-	l.wake()
+	l.news.Ring()
 }
 
 // run does what a leader does from time to time, while the worker leads.

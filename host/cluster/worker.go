@@ -78,7 +78,7 @@ type Worker struct {
 	// offered is what the group was last given to know of this worker's plugins.
 	offered atomic.Pointer[string]
 	// work wakes the loop that brings the herder to the assignment.
-	work chan struct{}
+	work guard.Bell
 
 	mu guard.Mutex
 	// generation and assignment are the last that the group has given, assigned where they count still.
@@ -108,7 +108,7 @@ type shared struct {
 
 // NewWorker makes one that has not joined. Where its options are not known yet, Begin takes them.
 func NewWorker(o WorkerOptions) *Worker {
-	w := &Worker{o: o, work: make(chan struct{}, 1), dirty: map[string]bool{}, written: map[statusKey]Status{},
+	w := &Worker{o: o, work: guard.NewBell(), dirty: map[string]bool{}, written: map[statusKey]Status{},
 		shares: map[string]shared{}, bounds: map[Key]Share{}}
 	w.leader = newLeader(w)
 	return w
@@ -176,19 +176,12 @@ func (w *Worker) repeat() {
 	}
 }
 
-func (w *Worker) wake() {
-	select {
-	case w.work <- struct{}{}:
-	default:
-	}
-}
-
 // Changed takes that the herder does something else with a connector, see [connect.Options].
 func (w *Worker) Changed(connector string) {
 	w.mu.Lock()
 	w.dirty[connector] = true
 	w.mu.Unlock()
-	w.wake()
+	w.work.Ring()
 }
 
 // Brought takes what the herder has of the config topic now.
@@ -196,7 +189,7 @@ func (w *Worker) Brought(s config.Snapshot) {
 	w.mu.Lock()
 	w.brought = s
 	w.mu.Unlock()
-	w.wake()
+	w.work.Ring()
 }
 
 // Read takes what a record of the config topic has changed, see [config.NewTopicStore].
@@ -308,7 +301,7 @@ func (w *Worker) begins(generation int32, leading bool, assignment []byte) {
 	w.o.Logger.Info("the worker is a member of its group", "group", w.o.Group.Group, "generation", generation, "leads",
 		leading, "leader", a.LeaderURL)
 	w.leader.begins(generation, leading)
-	w.wake()
+	w.work.Ring()
 }
 
 // lost drops everything.
@@ -319,7 +312,7 @@ func (w *Worker) lost(err error) {
 	w.o.Logger.Warn("the worker is no member of its group any more: it stops its connectors and joins again", "group",
 		w.o.Group.Group, "error", err)
 	w.leader.begins(-1, false)
-	w.wake()
+	w.work.Ring()
 }
 
 // bring has the herder run what is assigned, as the config topic has it now. letGo: others wait for what it has let go
