@@ -44,6 +44,9 @@ func (f *Fences) Fence(ctx context.Context, producers kafka.Config, connector st
 	}
 	all := now.With(before)
 	ids := kafka.TransactionalIDs(f.group, connector, all.Tasks, all.Producers)
+	if len(ids) == 0 {
+		return nil
+	}
 	if err := kafka.Fence(ctx, producers, ids); err != nil {
 		return err
 	}

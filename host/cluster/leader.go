@@ -29,17 +29,6 @@ const (
 	cleanCheap = 10 * time.Millisecond
 )
 
-// planNote is what the names of notes begin with that say what the tasks of a connector need: see [demand].
-const planNote = string(config.KindOurs) + "plan-"
-
-// demand is what tasks need that are not in their settings: of whom they are, and what they ask of which origin.
-type demand struct {
-	Claims    []string `json:"claims,omitempty"`
-	Origin    string   `json:"origin,omitempty"`
-	Requests  int      `json:"requests,omitempty"`
-	PerSecond float64  `json:"per-second,omitempty"`
-}
-
 // leader is what a worker does while it leads its group: it places what all members run, and alone writes connectors
 // and tasks.
 //
@@ -274,24 +263,17 @@ func alone(members []Member, id string) bool {
 
 // connectors are those of the config topic as a plan takes them.
 func (l *leader) connectors(s config.Snapshot, members []Member) []Connector {
-	demands := l.w.o.Store.Notes(planNote)
 	var all []Connector
 	for _, c := range s.Connectors {
 		one := Connector{Name: c.Name, Key: KeyOf(c.Name), Class: c.Text("connector.class"), Created: s.Written[c.Name],
 			Fits: l.fits(c, members)}
 		if set := s.Planned(c.Name); set != nil {
-			d := demandOf(demands[c.Name])
-			one.Version, one.Tasks, one.Claims = set.Version, len(set.Settings), d.Claims
-			one.Origin, one.Requests, one.PerSecond = d.Origin, d.Requests, d.PerSecond
+			one.Version, one.Tasks, one.Claims = set.Version, len(set.Settings), set.Demand.Claims
+			one.Origin, one.Requests, one.PerSecond = set.Demand.Origin, set.Demand.Requests, set.Demand.PerSecond
 		}
 		all = append(all, one)
 	}
 	return all
-}
-
-func demandOf(note json.RawMessage) (d demand) {
-	_ = json.Unmarshal(note, &d) // what is not ours says nothing
-	return d
 }
 
 // classes are those that a connector names.
@@ -423,18 +405,10 @@ func workerID(advertised string) string {
 	return u.Host
 }
 
-// handed are the tasks of a connector on their way to the leader.
-type handed struct {
-	// Offset is where the settings of the connector stand that were planned.
-	Offset int64               `json:"offset"`
-	Tasks  []map[string]string `json:"tasks"`
-	demand
-}
-
 // hand has the leader take how a connector shares its work out.
 func (l *leader) hand(ctx context.Context, name string, p connect.Plan) error {
 	written, _ := l.w.o.Store.Written(name)
-	h := handed{written, p.Tasks, demand{p.Claims, p.Origin, p.Requests, p.PerSecond}}
+	h := config.Layout{Offset: written, Tasks: p.Tasks, Demand: p.Demand}
 	to, me, known := l.w.Leader()
 	switch {
 	case !known:
@@ -452,7 +426,7 @@ func (l *leader) hand(ctx context.Context, name string, p connect.Plan) error {
 
 // Take takes how another worker has shared the work of a connector out: the body of a signed call.
 func (w *Worker) Take(ctx context.Context, name string, body []byte) error {
-	var h handed
+	var h config.Layout
 	if err := json.Unmarshal(body, &h); err != nil {
 		return fmt.Errorf("tasks of connector %s: %w", name, err)
 	}
@@ -463,7 +437,7 @@ func (w *Worker) Take(ctx context.Context, name string, body []byte) error {
 }
 
 // take writes tasks, where they are news.
-func (l *leader) take(ctx context.Context, name string, h handed) error {
+func (l *leader) take(ctx context.Context, name string, h config.Layout) error {
 	s, ok := l.w.o.Store.Snapshot()
 	if at, there := s.Written[name]; !ok || !there || at != h.Offset {
 		return &WriteError{fmt.Errorf("connector %s: expected tasks of the settings at offset %d of the config topic, "+
@@ -478,29 +452,21 @@ func (l *leader) take(ctx context.Context, name string, h handed) error {
 	if still {
 		return &WriteError{fmt.Errorf("connector %s: expected no tasks while its offsets are changed", name)}
 	}
-	notes := l.w.o.Store.Notes(planNote)
 	for _, c := range s.Connectors {
-		if c.Name == name || s.Planned(c.Name) == nil {
+		set := s.Planned(c.Name)
+		if c.Name == name || set == nil {
 			continue
 		}
-		for _, claim := range demandOf(notes[c.Name]).Claims {
+		for _, claim := range set.Demand.Claims {
 			if slices.Contains(h.Claims, claim) {
 				return check.ClaimedTwice(claim, c.Name, name)
 			}
 		}
 	}
-	if before, there := s.Tasks[name]; there && before.Version > h.Offset && !s.Incomplete[name] &&
-		slices.EqualFunc(before.Settings, h.Tasks, maps.Equal) {
+	if before, there := s.Tasks[name]; there && before.Version > h.Offset && before.Noted &&
+		!s.Incomplete[name] && slices.EqualFunc(before.Settings, h.Tasks, maps.Equal) {
 		return nil
 	}
-	note, err := json.Marshal(h.demand)
-	if err != nil {
-		return err
-	}
-	records := []config.TopicRecord{{Key: planNote + name, Value: note}}
-	for number, settings := range h.Tasks {
-		records = append(records, config.TaskRecord(name, number, settings))
-	}
-	_, err = l.w.o.Store.Write(ctx, append(records, config.CommitRecord(name, len(h.Tasks)))...)
+	_, err := l.w.o.Store.Write(ctx, h.Records(name)...)
 	return err
 }

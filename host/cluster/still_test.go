@@ -80,7 +80,7 @@ func TestStillWaitsForOtherWorkers(t *testing.T) {
 			took = time.Since(began)
 			assert.Equal(t, map[string]int{"c": 1}, w.leader.still)
 			w.o.Store.Apply(config.TargetRecord("c", config.TargetStarted))
-			err := w.leader.take(t.Context(), "c", handed{Offset: 0, Tasks: []map[string]string{{}}})
+			err := w.leader.take(t.Context(), "c", config.Layout{Offset: 0, Tasks: []map[string]string{{}}})
 			var failed *WriteError
 			if !errors.As(err, &failed) || failed.Cause.Error() !=
 				"connector c: expected no tasks while its offsets are changed" {

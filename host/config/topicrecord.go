@@ -307,6 +307,16 @@ func CommitRecord(connector string, tasks int) TopicRecord {
 	return keyed(KindCommit, connector, object{"tasks": tasks})
 }
 
+// Records have a connector have a layout, where all of them are written, or none.
+func (l Layout) Records(connector string) []TopicRecord {
+	note := Layout{Offset: l.Offset, Demand: l.Demand}
+	records := []TopicRecord{{Key: planNote + connector, Value: encoded(note)}}
+	for number, settings := range l.Tasks {
+		records = append(records, TaskRecord(connector, number, settings))
+	}
+	return append(records, CommitRecord(connector, len(l.Tasks)))
+}
+
 // RestartRecord asks the workers that run to restart a connector.
 func RestartRecord(r RestartRequest) TopicRecord {
 	return keyed(KindRestart, r.Connector, object{"include-tasks": r.IncludeTasks, "only-failed": r.OnlyFailed})

@@ -15,7 +15,32 @@ type TaskSet struct {
 	Version int64
 	// Settings are those of each task as they were written, references and all.
 	Settings []map[string]string
+	// Demand is what they need. It is Noted, but for tasks that a worker of Kafka Connect's has planned.
+	Demand Demand
+	Noted  bool
 }
+
+// Demand is what the tasks of a connector need that is not in their settings.
+type Demand struct {
+	// Claims are what no other connector may have at the same time.
+	Claims []string `json:"claims,omitempty"`
+	// Origin is what the tasks ask, Requests how many requests at a time all workers together may send it, PerSecond
+	// how many in a second; 0: as many as they like.
+	Origin    string  `json:"origin,omitempty"`
+	Requests  int     `json:"requests,omitempty"`
+	PerSecond float64 `json:"per-second,omitempty"`
+}
+
+// Layout is how the work of a connector is shared out among tasks, by its settings that stand at an offset.
+type Layout struct {
+	Offset int64               `json:"offset"`
+	Tasks  []map[string]string `json:"tasks,omitempty"`
+	Demand
+}
+
+// planNote is what the keys of notes begin with that have the layouts of connectors, without the tasks; a
+// connector's name follows.
+const planNote = string(KindOurs) + "plan-"
 
 // RestartRequest is what somebody asked for of a connector.
 type RestartRequest struct {
@@ -195,6 +220,10 @@ func (s *TopicState) commit(name string, members map[string]json.RawMessage, off
 		set.Settings = append(set.Settings, settings)
 		c.incomplete = !there
 	}
+	var noted Layout
+	if json.Unmarshal(s.notes[planNote+name], &noted) == nil && noted.Offset == c.offset {
+		set.Demand, set.Noted = noted.Demand, true
+	}
 	if !c.incomplete {
 		c.tasks = set
 	}
@@ -259,7 +288,7 @@ func (s *TopicState) Planned(name string) *TaskSet {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.connectors[name]; c != nil && c.tasks != nil && !c.incomplete {
-		return c.tasks.since(c.offset)
+		return c.tasks.since(c.offset, s.targets[name])
 	}
 	return nil
 }

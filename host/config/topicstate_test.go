@@ -162,7 +162,7 @@ func TestTopicState(t *testing.T) {
 	now := s.Snapshot()
 	assert.Equal(t, map[string]string{"b": "2", "u": "<&>ä"}, s.connectors["a"].settings)
 	assert.Equal(t, map[string]string{"a": TargetStopped, "e": TargetPaused, "f": TargetPaused}, now.Targets)
-	assert.Equal(t, map[string]TaskSet{"a": {4, []map[string]string{{"t": "0"}, {"t": "1"}}}, "b": {Version: 6}},
+	assert.Equal(t, map[string]TaskSet{"a": {Version: 4, Settings: []map[string]string{{"t": "0"}, {"t": "1"}}}, "b": {Version: 6}},
 		now.Tasks)
 	assert.Equal(t, map[string]bool{"c": true}, now.Incomplete)
 	assert.Equal(t, map[string]int64{"a": 1, "b": 5, "c": 7}, now.Written)
@@ -172,6 +172,41 @@ func TestTopicState(t *testing.T) {
 	assert.Equal(t, FencingCounts{}, s.Fencing("none"))
 	assert.Equal(t, map[string]json.RawMessage{"a": json.RawMessage(`{"hash":"x"}`)}, s.Notes("culvert-plugin-"))
 	assert.Equal(t, SessionKey{[]byte{1, 2}, "HmacSHA256", time.UnixMilli(1500)}, s.session)
+}
+
+// Tasks count as planned where the note of what they need is of the connector's settings as they stand: those that a
+// worker of Kafka Connect's has planned do not, nor those of a connector that was made again.
+func TestTasksOfUnknownDemand(t *testing.T) {
+	l := Layout{Tasks: []map[string]string{{"t": "0"}}, Demand: Demand{Claims: []string{"x"}, Origin: "o", Requests: 2}}
+	all := records(`connector-a {"properties":{}}`)
+	add := func(more ...TopicRecord) *TaskSet {
+		t.Helper()
+		for _, r := range more {
+			r.Offset = int64(len(all))
+			all = append(all, r)
+		}
+		s, wrong := applied(all)
+		assert.Equal(t, map[string]string{}, wrong)
+		now := s.Snapshot()
+		assert.Equal(t, now.Planned("a"), s.Planned("a"))
+		return s.Planned("a")
+	}
+	want := &TaskSet{Settings: l.Tasks, Demand: l.Demand, Noted: true}
+	want.Version = 3
+	assert.Equal(t, want, add(l.Records("a")...))
+	assert.Equal(t, nil, add(CommitRecord("a", 0)), "it is stopped")
+	want.Version = 7
+	assert.Equal(t, want, add(l.Records("a")...))
+	java := records(`connector-a {"properties":{"b":"1"}}`, `task-a-0 {"properties":{}}`, `commit-a {"tasks":1}`)
+	assert.Equal(t, nil, add(java...), "a worker of Kafka Connect's has planned its new settings")
+	shown := add(TargetRecord("a", TargetPaused))
+	assert.Equal(t, &TaskSet{Version: 10, Settings: []map[string]string{{}}}, shown)
+	assert.Equal(t, nil, add(TargetRecord("a", TargetStarted)))
+	l.Offset, want.Version = 8, 15
+	assert.Equal(t, want, add(l.Records("a")...))
+	add(gone("a")...)
+	s, _ := applied(all)
+	assert.Equal(t, 0, len(s.Notes(planNote)))
 }
 
 // Damaged records are passed over, and all is as it was; what they hold is in no error.

@@ -75,7 +75,7 @@ func TestTopicStore(t *testing.T) {
 	now, _ := l.Snapshot()
 	assert.Equal(t, false, l.Stale(now))
 	assert.Equal(t, map[string]string{"a": TargetPaused}, now.Targets)
-	assert.Equal(t, map[string]TaskSet{"a": {version, []map[string]string{{"t": "0"}, {"t": "1"}}}}, now.Tasks)
+	assert.Equal(t, map[string]TaskSet{"a": {Version: version, Settings: []map[string]string{{"t": "0"}, {"t": "1"}}}}, now.Tasks)
 	assert.Equal(t, []string{"a"}, names(now))
 	assert.Equal(t, map[string]string{"name": "a", "x": "1"}, now.Connectors[0].Raw())
 	assert.Equal(t, "configs: connector-a", now.Connectors[0].File)
@@ -87,7 +87,8 @@ func TestTopicStore(t *testing.T) {
 	now, _ = l.Snapshot()
 	assert.Equal(t, 0, len(now.Connectors)+len(now.Targets)+len(now.Tasks)+len(now.Written))
 	assert.Equal(t, []string{"leading=true target-state-a connector-a", "leading=false target-state-a",
-		"leading=true task-a-0 task-a-1", "leading=true commit-a", "leading=true connector-a target-state-a"}, l.writes)
+		"leading=true task-a-0 task-a-1", "leading=true commit-a",
+		"leading=true connector-a target-state-a culvert-plan-a"}, l.writes)
 }
 
 // A connector that a folder has made is REST's once REST writes or deletes it; what it is to do is said by REST anyway.
@@ -101,7 +102,8 @@ func TestTopicStoreTakesFromFolder(t *testing.T) {
 	require.NoError(t, l.Put(t.Context(), "a", Stored{Connector: settings(t, "request", "name=a\nx=3")}))
 	require.NoError(t, l.Delete(t.Context(), "b"))
 	assert.Equal(t, []string{"leading=false target-state-a", "leading=true connector-a culvert-folder-a",
-		"leading=true connector-a", "leading=true connector-b target-state-b culvert-folder-b"}, l.writes)
+		"leading=true connector-a",
+		"leading=true connector-b target-state-b culvert-plan-b culvert-folder-b"}, l.writes)
 	assert.Equal(t, 0, len(l.Notes(FolderNote)))
 }
 

@@ -295,11 +295,14 @@ func (c *connector) openForTasks(ctx context.Context) error {
 		return nil
 	}
 	return c.to.opened.do(ctx, func() error {
-		if err := c.lookIn(ctx); err != nil {
-			return err
+		var claims []string
+		if set := c.shared().Planned; set != nil {
+			claims = set.Demand.Claims
 		}
-		if err := c.fence(ctx, len(c.crew.layout)); err != nil {
-			return err
+		if c.to.transactional = c.transactional(claims); c.to.transactional > 0 {
+			if err := c.fence(ctx, len(c.crew.layout)); err != nil {
+				return err
+			}
 		}
 		if err := c.openOffsets(ctx); err != nil {
 			return err

@@ -46,45 +46,24 @@ func (c *connector) producers() (k kafka.Config, key string) {
 	return k, key
 }
 
-// transactional is how many transactional producers each task of the connector has, by what its plugin has planned: 0,
-// 1 for its offsets alone, or as many as write records. In a group a worker that was paused could write offsets of a
+// transactional is how many transactional producers each task of the connector has, by what the tasks claim: 0, 1 for
+// its offsets alone, or as many as write records. In a group a worker that was paused could write offsets of a
 // task that is another worker's by now, and compaction would keep these. That only repeats rows, unless the service
 // forgets what is acknowledged, as of what a connector claims.
-func (c *connector) transactional(layout wit.Layout) int {
+func (c *connector) transactional(claims []string) int {
 	switch {
 	case c.exactly():
 		return producersOfTask
-	case c.o.Planned != nil && !c.isSink() && len(layout.Claims) > 0:
+	case c.o.Planned != nil && !c.isSink() && len(claims) > 0:
 		return 1
 	}
 	return 0
 }
 
-// lookIn finds out how many transactional producers each task has. The plugin is asked once more for its plan, since a
-// worker of a group has not planned most of the connectors whose tasks it runs.
-func (c *connector) lookIn(ctx context.Context) error {
-	c.to.transactional = c.transactional(wit.Layout{})
-	if c.o.Planned == nil || c.isSink() || c.exactly() {
-		return nil
-	}
-	most, err := c.most()
-	if err != nil {
-		return err
-	}
-	binding, err := c.bind()
-	if err != nil {
-		return err
-	}
-	defer binding.Close()
-	layout, err := c.layout(ctx, binding, most)
-	c.to.transactional = c.transactional(layout)
-	return err
-}
-
 // claimed are the transactional ids of the connector, as claims: by their names those of two connectors may be the
 // same, which would fence each other without end.
 func (c *connector) claimed(layout wit.Layout) (claims []string) {
-	n := c.transactional(layout)
+	n := c.transactional(layout.Claims)
 	if n == 0 {
 		return nil
 	}
@@ -96,9 +75,6 @@ func (c *connector) claimed(layout wit.Layout) (claims []string) {
 
 // fence keeps earlier tasks of the connector from committing anything, wherever they run.
 func (c *connector) fence(ctx context.Context, tasks int) error {
-	if c.to.transactional == 0 {
-		return nil
-	}
 	counts := config.FencingCounts{Tasks: tasks, Producers: c.to.transactional}
 	if c.o.Fence != nil {
 		return c.o.Fence(ctx, c.config.Name, c.shared().version(), counts)

@@ -101,7 +101,7 @@ func (m *member) await(state State, trace string) {
 func (m *member) planned() (p Plan, set *config.TaskSet) {
 	require.NoError(m.t, m.Assign("c", Share{Plans: true}))
 	p = <-m.plans
-	return p, &config.TaskSet{Version: 5, Settings: p.Tasks}
+	return p, &config.TaskSet{Version: 5, Settings: p.Tasks, Demand: p.Demand}
 }
 
 // demo is a service whose products change with each page of them that somebody reads.
@@ -193,7 +193,7 @@ func offsetsChangedInAGroup(t *testing.T, with *checktest.Bench) {
 	m := newMember(t, with, cluster, demo(t), true)
 	require.NoError(t, m.Stop("c"))
 	require.Until(t, func() bool { return m.ResetOffsets(t.Context(), "c") == nil }, m.Log.String)
-	assert.Equal(t, "c 0 0 1", m.fenced[0])
+	assert.Equal(t, "c 0 0 0", m.fenced[0])
 	m.mu.Lock()
 	m.unfenced = errors.New("nobody may fence")
 	m.mu.Unlock()

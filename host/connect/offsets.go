@@ -119,8 +119,9 @@ func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
 // overtake keeps tasks of a source with transactional producers from committing offsets over those that are about to be
 // changed: of a worker that was paused, for example. What they have committed before is known then.
 func (c *connector) overtake(ctx context.Context) error {
-	if err := c.lookIn(ctx); err != nil || c.to.transactional == 0 {
-		return err
+	c.to.transactional = c.transactional(nil)
+	if c.o.Fence == nil && c.to.transactional == 0 {
+		return nil
 	}
 	if err := c.fence(ctx, 0); err != nil {
 		return err

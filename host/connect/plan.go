@@ -16,13 +16,7 @@ import (
 type Plan struct {
 	// Tasks are the settings of each, as the user wrote them: see [TaskInfo].
 	Tasks []map[string]string
-	// Claims are what no other connector may have at the same time.
-	Claims []string
-	// Origin is what the tasks ask, Requests how many requests at a time all workers together may send it, PerSecond
-	// how many in a second; 0: as many as they like.
-	Origin    string
-	Requests  int
-	PerSecond float64
+	config.Demand
 }
 
 // tasksOf are the settings of all of the connector's tasks. Where no worker has planned them since the configuration
@@ -43,7 +37,7 @@ func (c *connector) tasksOf(ctx context.Context) ([][]wit.Setting, error) {
 	for number, settings := range p.tasks {
 		written[number] = c.taskWritten(c.given, settings)
 	}
-	plan := Plan{Tasks: written, Claims: p.claims}
+	plan := Plan{Tasks: written, Demand: config.Demand{Claims: p.claims}}
 	plan.Origin, plan.Requests, plan.PerSecond = c.to.client.Demand()
 	return nil, c.o.Planned(ctx, c.config.Name, plan)
 }
