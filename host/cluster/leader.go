@@ -55,16 +55,13 @@ type leader struct {
 	// claimed: it leads, and has claimed the right to write, or is to claim it with the next write.
 	claimed bool
 	// still are connectors that get no tasks at the moment, with how many wait for that, see [Worker.Still].
-	still map[string]int
-	// rolling is held while pins are read and written; ruled are the offsets at which operators have chosen versions of
-	// plugins, by their names.
-	rolling guard.Turn
-	ruled   map[string]int64
+	still  map[string]int
+	ruling ruling
 }
 
 func newLeader(w *Worker) *leader {
-	return &leader{w: w, news: guard.NewBell(), still: map[string]int{}, rolling: guard.NewTurn(),
-		ruled: map[string]int64{}}
+	return &leader{w: w, news: guard.NewBell(), still: map[string]int{},
+		ruling: ruling{guard.NewTurn(), map[string]int64{}}}
 }
 
 // begins takes that a generation begins, or that the worker has none (-1).

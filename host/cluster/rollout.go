@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/rest"
 )
@@ -21,6 +22,13 @@ const pinNote = string(config.KindOurs) + "plugin-"
 
 // maxPassed is how many versions of a plugin a pin names that the group does not take by itself; the oldest go first.
 const maxPassed = 32
+
+// ruling is held while pins are read and written. ruled are the offsets at which operators have chosen versions of
+// plugins, by their names.
+type ruling struct {
+	guard.Turn
+	ruled map[string]int64
+}
 
 // rollout is what the leader looks at to roll one plugin.
 type rollout struct {
@@ -146,7 +154,7 @@ func (r *rollout) chosen(to offered) rest.GroupPin {
 	return p
 }
 
-// rollouts are those of all plugins that members have; l.rolling is held.
+// rollouts are those of all plugins that members have; l.ruling is held.
 func (l *leader) rollouts() map[string]*rollout {
 	pins := l.w.pins()
 	l.mu.Lock()
@@ -159,7 +167,8 @@ func (l *leader) rollouts() map[string]*rollout {
 		}
 		of := map[string][]offered{}
 		for _, o := range m.Plugins {
-			stale := m.Offset <= l.ruled[o.Name] && o.Hash == pins[o.Name].Hash // an operator has chosen it since
+			// An operator has chosen it since.
+			stale := m.Offset <= l.ruling.ruled[o.Name] && o.Hash == pins[o.Name].Hash
 			of[o.Name] = append(of[o.Name], offered{PluginOffer: o, proven: slices.Contains(m.Proven, o.Hash),
 				left: slices.Contains(m.Left, o.Hash) && !stale})
 		}
@@ -209,10 +218,10 @@ func (l *leader) tasksWith(name string, members []Member) (names []string, known
 func (l *leader) roll(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, writeWithin)
 	defer cancel()
-	if l.rolling.Lock(ctx) != nil {
+	if l.ruling.Lock(ctx) != nil {
 		return
 	}
-	defer l.rolling.Unlock()
+	defer l.ruling.Unlock()
 	pins := map[string]rest.GroupPin{}
 	for name, r := range l.rollouts() {
 		if next := r.next(); !reflect.DeepEqual(next, r.pin) {
@@ -224,7 +233,7 @@ func (l *leader) roll(ctx context.Context) {
 	}
 }
 
-// pin writes pins, by the names of plugins; l.rolling is held.
+// pin writes pins, by the names of plugins; l.ruling is held.
 func (l *leader) pin(ctx context.Context, pins map[string]rest.GroupPin) (last int64, err error) {
 	var records []config.TopicRecord
 	for name, p := range pins {
@@ -254,10 +263,10 @@ func (w *Worker) Choose(ctx context.Context, name, hash string) error {
 	if _, me, known := w.Leader(); !known || !me {
 		return ErrNotLeader
 	}
-	if err := l.rolling.Lock(ctx); err != nil {
+	if err := l.ruling.Lock(ctx); err != nil {
 		return err
 	}
-	defer l.rolling.Unlock()
+	defer l.ruling.Unlock()
 	r := cmp.Or(l.rollouts()[name], &rollout{})
 	to := r.of(cmp.Or(shortHash(hash), r.pin.Before))
 	if to.by == nil {
@@ -266,7 +275,7 @@ func (w *Worker) Choose(ctx context.Context, name, hash string) error {
 	}
 	last, err := l.pin(ctx, map[string]rest.GroupPin{name: r.chosen(to)})
 	if err == nil {
-		l.ruled[name] = last
+		l.ruling.ruled[name] = last
 	}
 	return err
 }

@@ -91,9 +91,9 @@ type Worker struct {
 	bounds map[Key]Share
 	// brought is what the herder has of the config topic.
 	brought config.Snapshot
-	// dirty are connectors whose statuses may be others than written says.
+	// dirty are connectors whose statuses may be others than written says, by connector and task.
 	dirty   map[string]bool
-	written map[statusKey]Status
+	written map[string]map[int]Status
 
 	// shares are what the herder was assigned, by connector; of the loop of Run alone.
 	shares map[string]shared
@@ -108,7 +108,7 @@ type shared struct {
 
 // NewWorker makes one that has not joined. Where its options are not known yet, Begin takes them.
 func NewWorker(o WorkerOptions) *Worker {
-	w := &Worker{o: o, work: guard.NewBell(), dirty: map[string]bool{}, written: map[statusKey]Status{},
+	w := &Worker{o: o, work: guard.NewBell(), dirty: map[string]bool{}, written: map[string]map[int]Status{},
 		shares: map[string]shared{}, bounds: map[Key]Share{}}
 	w.leader = newLeader(w)
 	return w
@@ -167,11 +167,13 @@ const lookEvery = time.Second
 func (w *Worker) repeat() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for k, s := range w.written {
-		w.dirty[k.connector] = true
-		now := w.o.Status.unit(k)
-		if now != (Status{}) && now.WorkerID != s.WorkerID && now.Generation <= s.Generation {
-			w.o.Status.Put(s)
+	for name, written := range w.written {
+		w.dirty[name] = true
+		for task, s := range written {
+			now := w.o.Status.unit(statusKey{connector: name, task: task})
+			if now != (Status{}) && now.WorkerID != s.WorkerID && now.Generation <= s.Generation {
+				w.o.Status.Put(s)
+			}
 		}
 	}
 }
@@ -342,6 +344,10 @@ func (w *Worker) bring() (letGo bool) {
 			w.Changed(c.Name)
 		}
 	}
+	maps.DeleteFunc(w.shares, func(name string, _ shared) bool {
+		_, there := brought.Written[name]
+		return !there
+	})
 	if !assignment.Again || !w.within(assignment) {
 		return false
 	}
@@ -407,32 +413,30 @@ func (w *Worker) say() {
 	dirty, generation := w.dirty, w.generation
 	w.dirty = map[string]bool{}
 	w.mu.Unlock()
-	holds := w.o.Herder.Holds()
+	holds := map[string][]connect.Holding{}
+	for _, h := range w.o.Herder.Holds() {
+		holds[h.Connector] = append(holds[h.Connector], h)
+	}
 	for name := range dirty {
-		now, held := w.statusesOf(name, holds, generation)
+		held := w.statusesOf(name, holds[name], generation)
 		w.mu.Lock()
-		for k, s := range w.written {
-			switch {
-			case k.connector != name || held[k]:
-			case k.task >= len(w.brought.Tasks[name].Settings) || w.brought.Written[name] == 0:
-				delete(w.written, k) // the leader has taken out what it said
-			case s.State != connect.Unassigned:
-				s.State, s.Trace = connect.Unassigned, ""
-				now = append(now, s)
+		for task, s := range held {
+			if w.written[name][task] != s {
+				w.o.Status.Put(s)
 			}
 		}
-		for _, s := range now {
-			k := statusKey{connector: s.Connector, task: s.Task}
-			if before := w.written[k]; before == s {
-				continue
-			}
-			w.written[k] = s
-			if held[k] {
-				w.o.Status.Put(s)
-			} else {
+		tasks := len(w.brought.Tasks[name].Settings)
+		if _, there := w.brought.Written[name]; !there {
+			tasks = -1
+		}
+		for task, s := range w.written[name] { // of what is no more the leader takes out what it said
+			if _, still := held[task]; !still && task < tasks && s.State != connect.Unassigned {
+				s.State, s.Trace = connect.Unassigned, ""
 				w.o.Status.PutSafe(s)
-				delete(w.written, k)
 			}
+		}
+		if w.written[name] = held; len(held) == 0 {
+			delete(w.written, name)
 		}
 		w.mu.Unlock()
 	}
@@ -442,27 +446,22 @@ func (w *Worker) say() {
 func (w *Worker) says(connector string, task int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_, ours := w.written[statusKey{connector: connector, task: task}]
+	_, ours := w.written[connector][task]
 	return ours
 }
 
-// statusesOf are those of what the worker has of a connector.
-func (w *Worker) statusesOf(name string, holds []connect.Holding, generation int32) (all []Status,
-	held map[statusKey]bool) {
-	held = map[statusKey]bool{}
+// statusesOf are those of what the worker has of a connector, by task.
+func (w *Worker) statusesOf(name string, holds []connect.Holding, generation int32) map[int]Status {
+	all := map[int]Status{}
 	s, err := w.o.Herder.Status(name)
 	if err != nil {
-		return nil, held
+		return nil
 	}
 	add := func(task int, state connect.State, trace, version string) {
-		held[statusKey{connector: name, task: task}] = true
-		all = append(all, Status{Connector: name, Task: task, State: state, Trace: trace, WorkerID: w.o.WorkerID,
-			Generation: generation, Version: version})
+		all[task] = Status{Connector: name, Task: task, State: state, Trace: trace, WorkerID: w.o.WorkerID,
+			Generation: generation, Version: version}
 	}
 	for _, h := range holds {
-		if h.Connector != name {
-			continue
-		}
 		if h.Plans {
 			add(-1, s.Connector.State, s.Connector.Trace, s.Connector.Version)
 		}
@@ -478,7 +477,7 @@ func (w *Worker) statusesOf(name string, holds []connect.Holding, generation int
 			}
 		}
 	}
-	return all, held
+	return all
 }
 
 // Planned takes how a connector shares its work out, and returns when the leader has it.
