@@ -263,12 +263,12 @@ func (c *clustered) open(ctx context.Context, closing *closers) error {
 	c.log, c.status = log, status
 	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
 	caught, ended := make(chan struct{}), make(chan error, 1)
-	var reader sync.WaitGroup
-	reader.Go(func() {
+	var following sync.WaitGroup
+	following.Go(func() {
 		defer guard.Vital("reading the config topic")
 		ended <- log.Read(reading, c.store.Apply, func() { c.store.CaughtUp(); close(caught) })
 	})
-	closing.add(func() { stop(); reader.Wait() })
+	closing.add(func() { stop(); following.Wait() })
 	select {
 	case <-caught:
 	case err := <-ended:
@@ -279,12 +279,10 @@ func (c *clustered) open(ctx context.Context, closing *closers) error {
 	if key, ok := c.store.SessionKey(); ok {
 		c.use(key)
 	}
-	var telling sync.WaitGroup
-	telling.Go(func() {
+	following.Go(func() {
 		defer guard.Vital("what this worker knows of refused logons")
 		c.lockouts.Run(reading)
 	})
-	closing.add(func() { stop(); telling.Wait() })
 	return status.Await(ctx)
 }
 

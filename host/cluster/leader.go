@@ -111,10 +111,7 @@ func (l *leader) run(ctx context.Context) {
 			led = leads
 			l.lead(ctx, leads)
 		}
-		if !leads {
-			continue
-		}
-		if !l.takes(ctx) {
+		if !leads || !l.takes(ctx) {
 			continue
 		}
 		l.renew(ctx)
@@ -352,7 +349,6 @@ func (l *leader) clean() {
 	if !ok {
 		return
 	}
-	there := names(s)
 	l.mu.Lock()
 	members := map[string]bool{} // by worker id
 	for _, m := range l.members {
@@ -365,13 +361,13 @@ func (l *leader) clean() {
 	}
 	for name, why := range unplaced {
 		own, _ := l.w.o.Status.Connector(name)
-		if own.State != connect.Running && own.Trace != why && there[KeyOf(name)] != "" {
+		if _, there := s.Written[name]; there && own.State != connect.Running && own.Trace != why {
 			l.w.o.Status.PutSafe(Status{Connector: name, Task: -1, State: connect.Unassigned, Trace: why,
 				WorkerID: l.w.o.WorkerID, Generation: generation})
 		}
 	}
 	for _, name := range l.w.o.Status.Connectors() {
-		if there[KeyOf(name)] == "" {
+		if _, there := s.Written[name]; !there {
 			l.w.o.Status.Delete(name)
 			continue
 		}

@@ -574,12 +574,3 @@ func (w *Worker) Pending() bool {
 	defer w.mu.Unlock()
 	return !w.assigned || w.group.Load() == nil
 }
-
-// names are the connectors of a snapshot by their keys.
-func names(s config.Snapshot) map[Key]string {
-	byKey := map[Key]string{}
-	for _, c := range s.Connectors {
-		byKey[KeyOf(c.Name)] = c.Name
-	}
-	return byKey
-}
