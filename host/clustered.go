@@ -48,6 +48,7 @@ type clustered struct {
 
 	log    *cluster.Log
 	status *cluster.StatusTopic
+	deaf   chan error // gets why the config topic is not read any more
 
 	mu      sync.Mutex
 	targets map[string]string
@@ -103,7 +104,7 @@ func newClustered(h *Host) (*clustered, error) {
 		return nil, err
 	}
 	c := &clustered{Worker: cluster.NewWorker(cluster.WorkerOptions{}), host: h, session: session,
-		destinations: transport.NewDestinations()}
+		destinations: transport.NewDestinations(), deaf: make(chan error, 1)}
 	c.store = config.NewTopicStore(w.ConfigTopic(), w, c.changed, h.log)
 	c.permits, c.fences = cluster.NewPermits(c.store, c.Members), cluster.NewFences(c.store, w.Text("group.id"))
 	session.Handle("POST "+cluster.LockoutsPath, c.permits.Answer)
@@ -262,16 +263,16 @@ func (c *clustered) open(ctx context.Context, closing *closers) error {
 	c.store.Open(log)
 	c.log, c.status = log, status
 	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
-	caught, ended := make(chan struct{}), make(chan error, 1)
+	caught := make(chan struct{})
 	var following sync.WaitGroup
 	following.Go(func() {
 		defer guard.Vital("reading the config topic")
-		ended <- log.Read(reading, c.store.Apply, func() { c.store.CaughtUp(); close(caught) })
+		c.deaf <- log.Read(reading, c.store.Apply, func() { c.store.CaughtUp(); close(caught) })
 	})
 	closing.add(func() { stop(); following.Wait() })
 	select {
 	case <-caught:
-	case err := <-ended:
+	case err := <-c.deaf:
 		return &SetupError{err}
 	case <-ctx.Done():
 		return ctx.Err()
@@ -505,8 +506,9 @@ func (c *clustered) aim(s config.Snapshot, herder *connect.Herder) {
 	}
 }
 
-// run is a member of the group until ctx ends, and hands over then what it runs, see [cluster.Worker.Leave].
-func (c *clustered) run(ctx context.Context) {
+// run is a member of the group until ctx ends, and hands over then what it runs, see [cluster.Worker.Leave]. The error
+// is why it has ended by itself: it could not know any more what it is to run.
+func (c *clustered) run(ctx context.Context) (err error) {
 	log := c.host.log
 	for ctx.Err() == nil {
 		err := c.Join(ctx)
@@ -519,11 +521,10 @@ func (c *clustered) run(ctx context.Context) {
 		select {
 		case <-time.After(joinAgain):
 		case <-ctx.Done():
-			return
 		}
 	}
 	if ctx.Err() != nil {
-		return
+		return nil
 	}
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
@@ -535,7 +536,10 @@ func (c *clustered) run(ctx context.Context) {
 			log.Info("logons that the group knows as refused are tried once more", "refusals", n, "error", err)
 		})
 	}
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case err = <-c.deaf:
+	}
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx),
 		c.host.in.Worker.Duration("task.shutdown.graceful.timeout.ms"))
 	defer cancel()
@@ -544,6 +548,7 @@ func (c *clustered) run(ctx context.Context) {
 	}
 	stop()
 	running.Wait()
+	return err
 }
 
 // joinAgain is the pause after which a group is joined again that could not be.

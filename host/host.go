@@ -554,8 +554,9 @@ func cacheFolder(data string) string {
 }
 
 // Run runs the worker until ctx ends and everything has stopped; with Once until everything has arrived. An error is a
-// [SetupError] before anything runs, else the faults of tasks and connectors, with Once alone: each a
-// [connect.Failure], and in a SetupError where the file of one of them is refused.
+// [SetupError] before anything runs, or why a worker of a group cannot read the config topic any more; else the faults
+// of tasks and connectors, with Once alone: each a [connect.Failure], and in a SetupError where the file of one of them
+// is refused.
 func (h *Host) Run(ctx context.Context) (err error) {
 	defer func() { err = secret.Error(err, h.in.Worker.Strike) }()
 	tuning, stop := context.WithCancel(context.Background())
@@ -583,6 +584,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 	var store config.Store
 	var folder *groupFolder
 	var watching sync.WaitGroup
+	ctx, end := context.WithCancel(ctx)
 	applying := guard.NewTurn()
 	if h.clustered == nil {
 		store = h.folder(h.in.Connectors)
@@ -594,6 +596,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 	h.opened(func(n *running) { n.reloads, n.folder = r, folder })
 	watching.Go(func() { r.watch(ctx) })
 	defer watching.Wait()
+	defer end()
 	if h.clustered == nil {
 		h.running.herder.Run(ctx)
 		return nil
@@ -602,10 +605,10 @@ func (h *Host) Run(ctx context.Context) (err error) {
 	herding, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { h.running.herder.Run(herding) })
-	h.clustered.run(ctx)
+	err = h.clustered.run(ctx)
 	stop()
 	running.Wait()
-	return nil
+	return err
 }
 
 // Reload has the folders of connectors read again, whether or not they seem to have changed; before Run has opened

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
@@ -313,4 +314,19 @@ func OneLogonOfAGroup(t *testing.T, p *Place, servers string, full func(worker *
 	if n := refused.Load(); n != 1 {
 		t.Errorf("expected one refused logon after the password was mended, found %d", n)
 	}
+}
+
+// ConfigTopicMadeAgain deletes the config topic of a worker and makes another one.
+func ConfigTopicMadeAgain(t *testing.T, p *Place, servers string) {
+	_, address := Demo(t, service.Options{Rows: 60, PageSize: 25})
+	g := NewGroup(t, p, servers, 1)
+	g.posted(address, 2)
+	g.Spreads(2, 4, 0)
+	admin := kadm.NewClient(Client(t, servers))
+	_, err := admin.DeleteTopic(t.Context(), "configs")
+	NoError(t, err)
+	compacted := "compact"
+	_, err = admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"cleanup.policy": &compacted}, "configs")
+	NoError(t, err)
+	g.workers[0].Wait().Exits(1).Says("config.storage.topic", "it has lost records, or was deleted and made again")
 }

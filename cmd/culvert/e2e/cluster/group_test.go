@@ -118,3 +118,10 @@ func TestTwoGroupsOnATopic(t *testing.T) {
 	p := e2e.NewPlace(t)
 	e2e.TwoGroupsOnATopic(t, p, p.Broker())
 }
+
+// A worker whose config topic was deleted and made again ends: it could not know any more what it is to run.
+func TestConfigTopicMadeAgain(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	e2e.ConfigTopicMadeAgain(t, p, p.Broker())
+}
