@@ -138,17 +138,13 @@ func (c *clustered) share(store *lockouts.Store) {
 
 // askLeader has the leader answer a call, which may be this worker.
 func (c *clustered) askLeader(ctx context.Context, path string, body []byte) ([]byte, error) {
-	switch to, me, known := c.Leader(); {
-	case !known:
-		return nil, cluster.ErrNotLeader
-	case !me:
-		return c.ask(ctx, to, http.MethodPost, path, body)
-	}
-	answer, err := c.permits.Answer(ctx, "", body)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(answer)
+	return c.AskLeader(ctx, http.MethodPost, path, body, func() ([]byte, error) {
+		answer, err := c.permits.Answer(ctx, "", body)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(answer)
+	})
 }
 
 // taken is the answer to a call that the leader has not done: 409 where it may do it later, so that it is asked again.
@@ -445,15 +441,9 @@ func (c *clustered) fence(ctx context.Context, connector string, version int64, 
 		return err
 	}
 	return c.Insist(ctx, func() error {
-		switch to, me, known := c.Leader(); {
-		case !known:
-			return cluster.ErrNotLeader
-		case me:
-			return c.fenceAsLeader(ctx, connector, f)
-		default:
-			_, err := c.ask(ctx, to, "PUT", "/connectors/"+url.PathEscape(connector)+"/fence", body)
-			return err
-		}
+		_, err := c.AskLeader(ctx, http.MethodPut, "/connectors/"+url.PathEscape(connector)+"/fence", body,
+			func() ([]byte, error) { return nil, c.fenceAsLeader(ctx, connector, f) })
+		return err
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"time"
@@ -402,18 +403,12 @@ func workerID(advertised string) string {
 func (l *leader) hand(ctx context.Context, name string, p connect.Plan) error {
 	written, _ := l.w.o.Store.Written(name)
 	h := config.Layout{Offset: written, Tasks: p.Tasks, Demand: p.Demand}
-	to, me, known := l.w.Leader()
-	switch {
-	case !known:
-		return ErrNotLeader
-	case me:
-		return l.take(ctx, name, h)
-	}
 	body, err := json.Marshal(h)
 	if err != nil {
 		return err
 	}
-	_, err = l.w.o.Ask(ctx, to, "POST", "/connectors/"+url.PathEscape(name)+"/tasks", body)
+	_, err = l.w.AskLeader(ctx, http.MethodPost, "/connectors/"+url.PathEscape(name)+"/tasks", body,
+		func() ([]byte, error) { return nil, l.take(ctx, name, h) })
 	return err
 }
 

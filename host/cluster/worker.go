@@ -565,6 +565,19 @@ func (w *Worker) Owner(connector string, task int) (url string, me, known bool) 
 	return url, me, known
 }
 
+// AskLeader has the leader of the group answer a call, see [WorkerOptions]; where it is this worker, here does.
+func (w *Worker) AskLeader(ctx context.Context, method, path string, body []byte,
+	here func() ([]byte, error)) ([]byte, error) {
+	switch to, me, known := w.Leader(); {
+	case !known:
+		return nil, ErrNotLeader
+	case me:
+		return here()
+	default:
+		return w.o.Ask(ctx, to, method, path, body)
+	}
+}
+
 // Orphaned tells whether this worker leads, and has given a connector, and its tasks, to nobody.
 func (w *Worker) Orphaned(connector string) bool { return w.leader.orphaned(connector) }
 
