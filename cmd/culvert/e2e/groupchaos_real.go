@@ -183,8 +183,8 @@ func (c *chaos) connectors(address string) (all []map[string]string) {
 	}
 	for _, lines := range [][]string{append(sets, "tasks.max=2"),
 		Tracked(c.e.changes(), address, service.ODPPath, "FactsOfProducts"),
-		append(SinkOf(name+"numbers", address, name+"numbers", "Inbox"), "tasks.max=2", "sap.odata.operation.mode=insert",
-			"sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic", "sap.odata.flush.interval.ms=200")} {
+		append(SinkOf(name+"numbers", address, name+"numbers", "Inbox"), "tasks.max=2",
+			"sap.odata.operation.mode=insert", "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic", "sap.odata.flush.interval.ms=200")} {
 		all = append(all, Configuration(Instead(lines, "sap.odata.user.name=me", "sap.odata.max.retries=3",
 			"sap.odata.user.pwd=${file:sap.properties:pwd}")))
 	}
@@ -261,8 +261,8 @@ func (c *chaos) settles() {
 func (c *chaos) silent(n int, what string, from, to time.Time) {
 	c.T.Helper()
 	if found := c.o.of(n, from, to); len(found) > 0 {
-		c.T.Errorf("worker %d %s: expected no requests in %v that acknowledge or write, found %q", n, what, to.Sub(from),
-			found[:min(len(found), 5)])
+		c.T.Errorf("worker %d %s: expected no requests in %v that acknowledge or write, found %q", n, what,
+			to.Sub(from), found[:min(len(found), 5)])
 	}
 }
 
@@ -415,7 +415,8 @@ func (c *chaos) finish(what string) {
 	c.e.S.Each("Inbox", func(_ string, fields map[string]string) { numbers[fields["Topic"]]++ })
 	for n := int64(1); n <= c.wrote.Load(); n++ {
 		if at := fmt.Sprint("n", n); numbers[at] != 1 {
-			t.Errorf("expected %s to be created once, found %d times", at, numbers[at])
+			records := strings.Count(strings.Join(c.e.Records(c.e.Name+"numbers"), ""), `"Topic":"`+at+`","Body"`)
+			t.Errorf("expected %s to be created once, found %d times, of %d records", at, numbers[at], records)
 		}
 	}
 	changes := c.e.inChanges()

@@ -13,8 +13,8 @@ import (
 )
 
 // TestRealChaosOfAGroup has workers of a group killed, stopped, cut off, drained and given other plugins and settings,
-// and brokers killed, six times with exactly-once and six times without: 200 times with CULVERT_SOAK=1. CULVERT_SEED has
-// a seed that failed.
+// and brokers killed, six times with exactly-once and six times without: 200 times with CULVERT_SOAK=1. CULVERT_SEED
+// has a seed that failed.
 func TestRealChaosOfAGroup(t *testing.T) {
 	t.Parallel()
 	c := startTrio(t)
