@@ -81,12 +81,8 @@ type Worker struct {
 	work guard.Bell
 
 	mu guard.Mutex
-	// generation and assignment are the last that the group has given, assigned where they count still.
-	generation int32
-	assignment Assignment
-	assigned   bool
-	leading    bool
-	stay       stay
+	membership
+	stay stay
 	// bounds are the shares of origins that the worker keeps to.
 	bounds map[Key]Share
 	// brought is what the herder has of the config topic.
@@ -97,6 +93,17 @@ type Worker struct {
 
 	// shares are what the herder was assigned, by connector; of the loop of Run alone.
 	shares map[string]shared
+}
+
+// membership is what the worker has said to its group, and what it was given.
+type membership struct {
+	// said is what it had when it joined last, which is what the leader knows of.
+	said []Held
+	// generation and assignment are the last that the group has given, assigned where they count still.
+	generation int32
+	assignment Assignment
+	assigned   bool
+	leading    bool
 }
 
 // shared is a share of a connector whose settings stand at an offset.
@@ -213,6 +220,7 @@ func (w *Worker) Read(change config.TopicChange) {
 func (w *Worker) metadata() []byte {
 	holds := w.holds()
 	w.mu.Lock()
+	w.said = holds
 	m := Metadata{URL: w.o.URL, Offset: w.o.Log.Offset(), Holds: holds, Generation: w.generation,
 		Leaving: w.stay.leaving(), Name: w.name(), Digest: w.o.Folder()}
 	shares := maps.Clone(w.bounds)
@@ -348,11 +356,14 @@ func (w *Worker) bring() (letGo bool) {
 		_, there := brought.Written[name]
 		return !there
 	})
-	if !assignment.Again || !w.within(assignment) {
+	if !assignment.Again || !within(w.holds(), assignment, 1) {
 		return false
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if within(w.said, assignment, 0) { // the leader knows: others are waited for, and joins would follow each other
+		return false
+	}
 	w.assignment.Again = false // it is said once
 	return true
 }
@@ -374,15 +385,15 @@ func shareOf(name string, target []Held, s config.Snapshot) (share connect.Share
 	return share
 }
 
-// within tells whether the herder has nothing but what an assignment names.
-func (w *Worker) within(a Assignment) bool {
+// within tells whether what is held is nothing but what an assignment names, of units from one on: 1 for tasks alone.
+func within(held []Held, a Assignment, from int) bool {
 	named := map[versionKey]Bits{}
 	for _, t := range a.Target {
 		named[versionKey{t.Connector, t.Version}] = t.Units
 	}
-	for _, h := range w.o.Herder.Holds() {
-		for _, task := range h.Tasks {
-			if !named[versionKey{KeyOf(h.Connector), h.Version}].Has(task + 1) {
+	for _, h := range held {
+		for unit := range h.Units.All() {
+			if unit >= from && !named[versionKey{h.Connector, h.Version}].Has(unit) {
 				return false
 			}
 		}
